@@ -1,0 +1,138 @@
+//! What a store can fail with. One enum a boundary; the text says what to do and never shows a path of the host.
+
+use crate::document::{DocumentPath, Etag};
+
+/// A fault below the rules: the store could not do its work.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StoreError {
+    /// Another process kept the bank locked for longer than [`crate::limits::LOCK_WAIT_MS`].
+    #[error("the memory bank is locked by another process; try again in a moment")]
+    Busy,
+    /// The caller lacks the right, or the store's own policies refused.
+    #[error("this key may not do that")]
+    Denied,
+    /// Stored data cannot be used; says what and where.
+    #[error("{what} is damaged: {detail}")]
+    Damaged {
+        /// What is damaged, e.g. `graph/graph.jsonl`.
+        what: String,
+        /// Where, and what to do.
+        detail: String,
+    },
+    /// A bound of [`crate::limits`] was passed.
+    #[error("{what} is {got} bytes long, at most {limit} are allowed")]
+    TooLarge {
+        /// What is too large.
+        what: String,
+        /// The bound.
+        limit: u64,
+        /// What came.
+        got: u64,
+    },
+    /// The storage below failed. `detail` is for the log and, over stdio, for the user.
+    #[error("{what}: {source}")]
+    Io {
+        /// What was being done, without a host path.
+        what: String,
+        /// The cause.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The storage below cannot be reached or answered nonsense; for the log.
+    #[error("the storage is unavailable: {0}")]
+    Unavailable(String),
+}
+
+impl StoreError {
+    /// Wraps an I/O error with what was being done.
+    pub fn io(what: impl Into<String>) -> impl FnOnce(std::io::Error) -> Self {
+        let what = what.into();
+        move |source| Self::Io { what, source }
+    }
+}
+
+/// Why an edit of documents was not made. Nothing was written.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum EditError {
+    /// The document is not what the caller believes it is.
+    #[error("`{path}` has changed: expected etag {expected}, the stored one is {current}")]
+    EtagMismatch {
+        /// The document.
+        path: DocumentPath,
+        /// What the caller expected.
+        expected: String,
+        /// What is stored.
+        current: Etag,
+        /// What is stored now, to show what changed meanwhile.
+        content: String,
+    },
+    /// The document does not exist.
+    #[error("`{0}` does not exist; list_memory_bank_files shows what does")]
+    NotFound(DocumentPath),
+    /// The document exists already.
+    #[error("`{0}` exists already; choose another name or delete it first")]
+    Exists(DocumentPath),
+    /// A rule refused the edit; the text says what to do.
+    #[error("{0}")]
+    Refused(String),
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// Why a call on the graph was not carried out. Nothing was written.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum GraphError {
+    /// No entity has this id or exact name.
+    #[error("Entity not found: {asked}")]
+    EntityNotFound {
+        /// What was asked for.
+        asked: String,
+        /// Names that come close, best first, at most five.
+        suggestions: Vec<String>,
+    },
+    /// Several entities share the name; the caller must say which type.
+    #[error("several entities are called `{asked}`: {}; give the id or `name [type]`", candidates.join(", "))]
+    Ambiguous {
+        /// What was asked for.
+        asked: String,
+        /// `name [type] (id)` of each.
+        candidates: Vec<String>,
+    },
+    /// No observation has this id.
+    #[error("Observation not found: {0}")]
+    ObservationNotFound(String),
+    /// An argument breaks a rule; the text names it and says what to do.
+    #[error("{0}")]
+    Invalid(String),
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// Why a bank could not be found, opened, made or chosen.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum WorkspaceError {
+    /// No bank is active and none was found.
+    #[error("no memory bank is active")]
+    NoBank,
+    /// The path holds no bank.
+    #[error("Memory Bank not found in the provided directory")]
+    NotABank,
+    /// The registry has no store of that id.
+    #[error("Store \"{0}\" not found in registry")]
+    UnknownStore(String),
+    /// The path does not exist.
+    #[error("Path does not exist: {0}")]
+    NoSuchPath(String),
+    /// The request cannot be carried out as asked; the text says why and what to do.
+    #[error("{0}")]
+    Refused(String),
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}

@@ -1,0 +1,80 @@
+//! The knowledge graph: entities, observations on them, and directed relations between them.
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+/// A node. Identity is the normalised name with the type; see the tool contract, section 5.4.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Entity {
+    /// `ent_…`
+    pub id: String,
+    /// The last spelling given.
+    pub name: String,
+    /// What kind of thing it is.
+    pub entity_type: String,
+    /// Free attributes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub attrs: Option<Map<String, Value>>,
+    /// ISO 8601, as stored.
+    pub created_at: String,
+    /// ISO 8601, as stored.
+    pub updated_at: String,
+}
+
+/// One fact about an entity.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Observation {
+    /// `obs_…`
+    pub id: String,
+    /// The entity it belongs to.
+    pub entity_id: String,
+    /// The fact.
+    pub text: String,
+    /// Where it comes from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source: Option<ObservationSource>,
+    /// When it was made, exactly as stored.
+    pub timestamp: String,
+}
+
+/// Where an observation comes from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ObservationSource {
+    /// The way in.
+    pub kind: SourceKind,
+    /// A free reference.
+    #[serde(rename = "ref", default, skip_serializing_if = "Option::is_none")]
+    pub reference: Option<String>,
+}
+
+/// The ways an observation comes in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum SourceKind {
+    /// A person said so.
+    Manual,
+    /// A tool wrote it.
+    Tool,
+    /// It was imported.
+    Import,
+    /// An agent wrote it.
+    Agent,
+}
+
+/// A directed edge.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Relation {
+    /// `rel_…`
+    pub id: String,
+    /// The entity it starts from.
+    pub from_id: String,
+    /// The entity it leads to.
+    pub to_id: String,
+    /// Its type, in the first spelling given.
+    pub relation_type: String,
+    /// ISO 8601, as stored.
+    pub created_at: String,
+}

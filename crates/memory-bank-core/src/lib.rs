@@ -1,0 +1,15 @@
+//! The domain of `memory-bank-mcp`: documents, the knowledge graph, search, and the traits that a store implements.
+//!
+//! Architecture invariant: nothing here reads a file, opens a socket, asks the time of the operating system or knows
+//! of SQL, HTTP or MCP. Rules are pure functions; whoever calls them brings the documents, the clock and the random source.
+
+pub mod caller;
+pub mod clock;
+pub mod document;
+pub mod error;
+pub mod graph;
+pub mod limits;
+pub mod mode;
+pub mod search;
+pub mod store;
+pub mod thinking;

@@ -1,0 +1,38 @@
+//! Every bound of the server in one place. Over a bound: an error that names it.
+
+/// The largest document that may be written, in bytes of UTF-8.
+pub const DOCUMENT_BYTES: usize = 1024 * 1024;
+/// The largest file that is still read when a folder already holds it (written by another program), in bytes.
+pub const READABLE_BYTES: u64 = 16 * 1024 * 1024;
+/// The longest document name, in bytes.
+pub const NAME_BYTES: usize = 255;
+/// The longest entity name, entity type or relation type, in bytes.
+pub const LABEL_BYTES: usize = 512;
+/// The longest text of an observation, in bytes.
+pub const OBSERVATION_BYTES: usize = 64 * 1024;
+/// The largest `attrs` object, in bytes of compact JSON.
+pub const ATTRIBUTES_BYTES: usize = 64 * 1024;
+/// The longest query of any search, in bytes.
+pub const QUERY_BYTES: usize = 4096;
+/// The most results that one search returns.
+pub const SEARCH_RESULTS: usize = 1000;
+/// The most documents in one batch call.
+pub const BATCH_DOCUMENTS: usize = 100;
+/// The most edits in one call of `edit_memory_bank_file`.
+pub const EDITS: usize = 100;
+/// The longest single line of text taken from an argument (a title, a task, a note), in bytes.
+pub const LINE_BYTES: usize = 8 * 1024;
+/// The most items in one list argument.
+pub const LIST_ITEMS: usize = 500;
+/// The longest line that a search result repeats, in characters; longer ones are cut around the hit.
+pub const RESULT_LINE_CHARS: usize = 500;
+/// The most thoughts kept for one thinking session, and the most sessions kept for one user in one project.
+pub const THOUGHTS: usize = 1000;
+/// See [`THOUGHTS`].
+pub const THINKING_SESSIONS: usize = 100;
+/// The most resources in one page of `resources/list`.
+pub const RESOURCE_PAGE: usize = 100;
+/// The most documents that one bank may hold.
+pub const DOCUMENTS: usize = 10_000;
+/// How long a writer waits for another process that holds the bank's lock, in milliseconds.
+pub const LOCK_WAIT_MS: u64 = 10_000;

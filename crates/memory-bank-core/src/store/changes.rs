@@ -1,0 +1,28 @@
+//! News of committed changes, for those who subscribed to a document.
+
+use crate::caller::ProjectId;
+use crate::document::DocumentPath;
+
+/// What changed. A hint to read again, not the new content.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Change {
+    /// This document has other content than before.
+    Updated(DocumentPath),
+    /// Documents came into being, went away, or another bank was chosen.
+    List,
+}
+
+/// Takes news of committed changes. Called after the commit, must not block.
+pub trait ChangeSink: Send + Sync {
+    /// Something changed in the project.
+    fn changed(&self, project: ProjectId, change: Change);
+}
+
+/// Drops the news.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct NoSink;
+
+impl ChangeSink for NoSink {
+    fn changed(&self, _project: ProjectId, _change: Change) {}
+}

@@ -1,0 +1,152 @@
+//! Documents: list, read, and the one way to change them.
+
+use std::collections::BTreeMap;
+
+use async_trait::async_trait;
+
+use crate::caller::Caller;
+use crate::document::{Document, DocumentEntry, DocumentPath, Etag};
+use crate::error::{EditError, StoreError};
+use crate::limits;
+
+/// What reading one name gave.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ReadOutcome {
+    /// The document. Its `path` is the name under which it is stored.
+    Found(Document),
+    /// There is no such document.
+    Missing,
+    /// There is something of that name which cannot be read; the text says why, without a host path.
+    Unreadable(String),
+}
+
+/// The rule that an edit applies, handed to [`DocumentStore::edit`]. It may run more than once (a database retries a
+/// serialisation failure), so it must be a pure function of the drafts.
+pub type Editor<'a> = dyn FnMut(&mut Drafts) -> Result<(), EditError> + Send + 'a;
+
+/// Documents of one project.
+#[async_trait]
+pub trait DocumentStore: Send + Sync {
+    /// All names in the bank, sorted by name. Temporary and internal files are not among them; folders are.
+    async fn list(&self, caller: &Caller) -> Result<Vec<DocumentEntry>, StoreError>;
+
+    /// Reads several documents, in the order asked for, one outcome each.
+    async fn read(&self, caller: &Caller, paths: &[DocumentPath]) -> Result<Vec<ReadOutcome>, StoreError>;
+
+    /// Reads the named documents under lock, runs the editor on them, and writes what it changed: all or nothing,
+    /// also after a crash. Returns one entry for each path, in order.
+    ///
+    /// # Errors
+    /// What the editor returned, or a bound passed, or a fault of the store. Nothing was written then.
+    async fn edit(
+        &self,
+        caller: &Caller,
+        paths: &[DocumentPath],
+        editor: &mut Editor<'_>,
+    ) -> Result<Vec<DocumentChange>, EditError>;
+
+    /// The text that a document had when its etag was `etag`, if the store still knows it. Used to show what changed
+    /// meanwhile when an edit meets a conflict.
+    async fn content_at(
+        &self,
+        caller: &Caller,
+        path: &DocumentPath,
+        etag: &Etag,
+    ) -> Result<Option<String>, StoreError>;
+}
+
+/// What an edit did to one document.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DocumentChange {
+    /// The name under which the document is (or was) stored.
+    pub path: DocumentPath,
+    /// What happened.
+    pub kind: ChangeKind,
+    /// The etag now; none when there is no such document (any more).
+    pub etag: Option<Etag>,
+}
+
+/// What happened to a document in an edit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ChangeKind {
+    /// It did not exist before.
+    Created,
+    /// Its content is another one now.
+    Modified,
+    /// It is gone.
+    Deleted,
+    /// As before.
+    Unchanged,
+}
+
+/// The documents an editor works on: the present content of each, and what it shall become.
+#[derive(Debug, Clone, Default)]
+pub struct Drafts {
+    drafts: BTreeMap<DocumentPath, Draft>,
+}
+
+#[derive(Debug, Clone)]
+struct Draft {
+    before: Option<Document>,
+    after: Option<String>,
+}
+
+impl Drafts {
+    /// Adds a document as the store holds it; `asked` is the name by which the editor knows it. For stores.
+    pub fn load(&mut self, asked: DocumentPath, stored: Option<Document>) {
+        let after = stored.as_ref().map(|document| document.content.clone());
+        self.drafts.insert(asked, Draft { before: stored, after });
+    }
+
+    /// The document as stored before this edit.
+    #[must_use]
+    pub fn stored(&self, path: &DocumentPath) -> Option<&Document> {
+        self.drafts.get(path)?.before.as_ref()
+    }
+
+    /// The text as it stands, including what this edit did so far; none if there is no such document.
+    #[must_use]
+    pub fn text(&self, path: &DocumentPath) -> Option<&str> {
+        self.drafts.get(path)?.after.as_deref()
+    }
+
+    /// Sets the text, creating the document if need be.
+    ///
+    /// # Errors
+    /// The text is larger than [`limits::DOCUMENT_BYTES`] (shrinking a larger one is allowed), or the path was not
+    /// named in the call of [`DocumentStore::edit`].
+    pub fn set(&mut self, path: &DocumentPath, text: String) -> Result<(), EditError> {
+        let draft = self.draft(path)?;
+        let before = draft.before.as_ref().map_or(0, |document| document.content.len());
+        if text.len() > limits::DOCUMENT_BYTES && text.len() >= before {
+            return Err(EditError::Refused(format!(
+                "`{path}` would be {} bytes long, at most {} are allowed; split the document",
+                text.len(),
+                limits::DOCUMENT_BYTES
+            )));
+        }
+        draft.after = Some(text);
+        Ok(())
+    }
+
+    /// Deletes the document.
+    ///
+    /// # Errors
+    /// The path was not named in the call of [`DocumentStore::edit`].
+    pub fn delete(&mut self, path: &DocumentPath) -> Result<(), EditError> {
+        self.draft(path)?.after = None;
+        Ok(())
+    }
+
+    /// What the edit changes: the asked name, the document before, the text after. For stores.
+    pub fn changes(&self) -> impl Iterator<Item = (&DocumentPath, Option<&Document>, Option<&str>)> {
+        self.drafts.iter().map(|(path, draft)| (path, draft.before.as_ref(), draft.after.as_deref()))
+    }
+
+    fn draft(&mut self, path: &DocumentPath) -> Result<&mut Draft, EditError> {
+        self.drafts
+            .get_mut(path)
+            .ok_or_else(|| EditError::Refused(format!("`{path}` is not part of this edit")))
+    }
+}

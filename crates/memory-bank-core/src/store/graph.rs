@@ -1,0 +1,183 @@
+//! The knowledge graph of one project.
+
+use async_trait::async_trait;
+use serde::Serialize;
+use serde_json::{Map, Value};
+
+use crate::caller::Caller;
+use crate::error::GraphError;
+use crate::graph::{Entity, Observation, ObservationSource, Relation};
+
+/// How a caller names an entity: an id, an exact name (after normalisation), or `name [type]`. Never a part of a name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EntityRef(pub String);
+
+/// An entity to create or update.
+#[derive(Debug, Clone, PartialEq)]
+pub struct EntityDraft {
+    /// The name; trimmed when stored.
+    pub name: String,
+    /// The type; trimmed when stored.
+    pub entity_type: String,
+    /// Attributes to merge key by key; `null` deletes a key, `None` leaves all as they are.
+    pub attrs: Option<Map<String, Value>>,
+}
+
+/// An observation to add.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ObservationDraft {
+    /// The fact; trimmed when stored.
+    pub text: String,
+    /// Where it comes from.
+    pub source: Option<ObservationSource>,
+    /// RFC 3339 or a plain date; now, when absent.
+    pub timestamp: Option<String>,
+}
+
+/// A pointer from an entity to a document, to add.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PointerDraft {
+    /// The document's stored name.
+    pub path: String,
+    /// A heading in it.
+    pub heading: Option<String>,
+    /// A remark.
+    pub note: Option<String>,
+}
+
+/// What adding a pointer did.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Pointed {
+    /// The entity, with its attributes as they are now.
+    pub entity: Entity,
+    /// The observation that tells of the pointer.
+    pub observation: Observation,
+}
+
+/// The answer to an unlink.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unlinked {
+    /// Id of the source.
+    pub from_id: String,
+    /// Id of the target.
+    pub to_id: String,
+    /// Whether there was such a relation.
+    pub removed: bool,
+}
+
+/// A part of the graph, or all of it.
+#[derive(Debug, Clone, PartialEq, Default, Serialize)]
+pub struct Subgraph {
+    /// In storage order.
+    pub entities: Vec<Entity>,
+    /// Newest first for each entity.
+    pub observations: Vec<Observation>,
+    /// In storage order.
+    pub relations: Vec<Relation>,
+}
+
+/// Counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct GraphStats {
+    /// Number of entities.
+    pub entity_count: usize,
+    /// Number of observations.
+    pub observation_count: usize,
+    /// Number of relations.
+    pub relation_count: usize,
+}
+
+/// What the digest says of the graph.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct GraphSummary {
+    /// Counts.
+    pub stats: GraphStats,
+    /// Entity types, most frequent first, at most five, with their counts.
+    pub types: Vec<(String, usize)>,
+    /// Name, type and number of observations of the entities with the most observations, at most five.
+    pub busiest: Vec<(String, String, usize)>,
+}
+
+/// What compaction did, in non-blank log lines; a store without a log counts its rows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Compacted {
+    /// Before.
+    pub before: usize,
+    /// After.
+    pub after: usize,
+}
+
+/// The graph of one project. An append costs the same however large the graph is.
+#[async_trait]
+pub trait GraphStore: Send + Sync {
+    /// Creates or updates an entity; its identity is the normalised name with the type.
+    async fn upsert_entity(&self, caller: &Caller, draft: EntityDraft) -> Result<Entity, GraphError>;
+
+    /// Adds a fact. The same entity, text and timestamp is stored once.
+    async fn add_observation(
+        &self,
+        caller: &Caller,
+        entity: &EntityRef,
+        draft: ObservationDraft,
+    ) -> Result<Observation, GraphError>;
+
+    /// Links two entities; an existing relation is returned unchanged.
+    async fn link(
+        &self,
+        caller: &Caller,
+        from: &EntityRef,
+        relation_type: &str,
+        to: &EntityRef,
+    ) -> Result<Relation, GraphError>;
+
+    /// Removes a relation, if it exists.
+    async fn unlink(
+        &self,
+        caller: &Caller,
+        from: &EntityRef,
+        relation_type: &str,
+        to: &EntityRef,
+    ) -> Result<Unlinked, GraphError>;
+
+    /// Deletes an entity with its observations and relations, and returns it.
+    async fn delete_entity(&self, caller: &Caller, entity: &EntityRef) -> Result<Entity, GraphError>;
+
+    /// Deletes one observation and returns it; with `owner` given, only if it belongs to that entity.
+    async fn delete_observation(
+        &self,
+        caller: &Caller,
+        id: &str,
+        owner: Option<&EntityRef>,
+    ) -> Result<Observation, GraphError>;
+
+    /// Adds a document pointer: attributes and a telling observation, both or none.
+    async fn add_pointer(
+        &self,
+        caller: &Caller,
+        entity: &EntityRef,
+        pointer: PointerDraft,
+    ) -> Result<Pointed, GraphError>;
+
+    /// The given entities with `depth` rounds of neighbours over relations in both directions (0 = none), with all
+    /// their observations and the relations among them. Unknown names and ids fail the call, all listed.
+    async fn open(&self, caller: &Caller, nodes: &[EntityRef], depth: u32) -> Result<Subgraph, GraphError>;
+
+    /// The whole graph, for export.
+    async fn export(&self, caller: &Caller) -> Result<Subgraph, GraphError>;
+
+    /// Counts.
+    async fn stats(&self, caller: &Caller) -> Result<GraphStats, GraphError>;
+
+    /// What the digest shows; `None` when nothing was ever put into the graph.
+    async fn summary(&self, caller: &Caller) -> Result<Option<GraphSummary>, GraphError>;
+
+    /// Entity names for completion: those that begin with `prefix` (ignoring case), sorted, at most `limit`.
+    async fn names(&self, caller: &Caller, prefix: &str, limit: usize) -> Result<Vec<String>, GraphError>;
+
+    /// Rebuilds what is derived.
+    async fn rebuild(&self, caller: &Caller) -> Result<GraphStats, GraphError>;
+
+    /// Drops history, keeps the state and every line that is not understood.
+    async fn compact(&self, caller: &Caller) -> Result<Compacted, GraphError>;
+}

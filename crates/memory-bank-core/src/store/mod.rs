@@ -1,0 +1,31 @@
+//! What a store offers. Each method is one use case and its own transaction; `&Caller` comes first.
+//!
+//! Two stores implement these traits: a local folder, and PostgreSQL. One contract suite runs on both.
+
+mod backup;
+mod changes;
+mod documents;
+mod graph;
+mod search;
+mod state;
+mod workspace;
+
+pub use backup::{Backup, BackupError, BackupStore, Restored};
+pub use changes::{Change, ChangeSink, NoSink};
+pub use documents::{ChangeKind, DocumentChange, DocumentStore, Drafts, Editor, ReadOutcome};
+pub use graph::{
+    Compacted, EntityDraft, EntityRef, GraphStats, GraphStore, GraphSummary, ObservationDraft, Pointed,
+    PointerDraft, Subgraph, Unlinked,
+};
+pub use search::SearchStore;
+pub use state::{MemoryStateStore, SessionState, StateChange, StateStore};
+pub use workspace::{
+    Initialized, ModeRules, RegisteredStore, SelectTarget, SelectedStore, StoreInfo, StoreKind, StoreList,
+    Workspace,
+};
+
+/// Everything that is kept for one project.
+pub trait Bank: DocumentStore + GraphStore + SearchStore + BackupStore + Send + Sync {
+    /// What replies show as the bank's directory: a path over stdio, the project's slug over HTTP.
+    fn location(&self) -> String;
+}

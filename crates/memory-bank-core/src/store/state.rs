@@ -1,0 +1,75 @@
+//! State that outlives a call, keyed by user and project: the mode, UMB, thinking sessions.
+//!
+//! Over stdio the process is the session and memory is enough; over HTTP any replica may get the next call, so the
+//! database keeps it.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
+
+use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
+
+use crate::caller::{Caller, ProjectId, UserId};
+use crate::error::StoreError;
+use crate::mode::Mode;
+use crate::thinking::ThinkingSessions;
+
+/// What is remembered for one user in one project.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct SessionState {
+    /// The mode.
+    pub mode: Mode,
+    /// Whether "Update Memory Bank" is active.
+    pub umb_active: bool,
+    /// Thinking sessions.
+    pub thinking: ThinkingSessions,
+}
+
+/// A change of the state, handed to [`StateStore::update`]; a pure function, since it may run more than once.
+pub type StateChange<'a> = dyn FnMut(&mut SessionState) + Send + 'a;
+
+/// Keeps [`SessionState`].
+#[async_trait]
+pub trait StateStore: Send + Sync {
+    /// The state now; the default one when nothing was kept.
+    async fn load(&self, caller: &Caller) -> Result<SessionState, StoreError>;
+
+    /// Reads, changes and keeps the state as one step, and returns what it became.
+    async fn update(&self, caller: &Caller, change: &mut StateChange<'_>)
+    -> Result<SessionState, StoreError>;
+}
+
+/// Keeps the state in memory.
+#[derive(Debug, Default)]
+pub struct MemoryStateStore {
+    initial: SessionState,
+    states: Mutex<HashMap<(UserId, ProjectId), SessionState>>,
+}
+
+impl MemoryStateStore {
+    /// A store in which everyone starts from `initial`.
+    #[must_use]
+    pub fn starting_from(initial: SessionState) -> Self {
+        Self { initial, states: Mutex::default() }
+    }
+}
+
+#[async_trait]
+impl StateStore for MemoryStateStore {
+    async fn load(&self, caller: &Caller) -> Result<SessionState, StoreError> {
+        let states = self.states.lock().unwrap_or_else(PoisonError::into_inner);
+        Ok(states.get(&(caller.user, caller.project)).unwrap_or(&self.initial).clone())
+    }
+
+    async fn update(
+        &self,
+        caller: &Caller,
+        change: &mut StateChange<'_>,
+    ) -> Result<SessionState, StoreError> {
+        let mut states = self.states.lock().unwrap_or_else(PoisonError::into_inner);
+        let state = states.entry((caller.user, caller.project)).or_insert_with(|| self.initial.clone());
+        change(state);
+        Ok(state.clone())
+    }
+}
