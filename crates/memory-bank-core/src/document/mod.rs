@@ -2,11 +2,13 @@
 
 mod etag;
 mod path;
+mod templates;
 
 use jiff::Timestamp;
 
 pub use etag::Etag;
 pub use path::{CORE_DOCUMENTS, DocumentPath, NameError};
+pub use templates::CoreDocument;
 
 /// One document as a store holds it.
 #[derive(Debug, Clone, PartialEq, Eq)]

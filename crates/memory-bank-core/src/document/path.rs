@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use crate::document::CoreDocument;
 use crate::limits;
 
 /// The five core documents, in the order that every list of them has.
@@ -101,6 +102,12 @@ impl DocumentPath {
     #[must_use]
     pub fn is_core(&self) -> bool {
         CORE_DOCUMENTS.contains(&self.canonical().as_str())
+    }
+}
+
+impl From<CoreDocument> for DocumentPath {
+    fn from(document: CoreDocument) -> Self {
+        Self(document.name().to_owned())
     }
 }
 
