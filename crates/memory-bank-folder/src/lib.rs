@@ -1,1 +1,7 @@
-//! x
+//! The stores of `memory-bank-mcp` on a local folder, in the on-disk format of the original server.
+//!
+//! Architecture invariant: every change of a bank's files happens under its one [`lock::BankLock`], through a
+//! [`dir::BankDir`], which cannot reach outside the bank. Rules on documents and graph live in the core.
+
+pub mod dir;
+pub mod lock;

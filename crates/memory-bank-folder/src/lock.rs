@@ -1,0 +1,274 @@
+//! The one lock of a bank: everything that changes a file of it, documents and graph alike, holds it.
+//!
+//! Inside the process it is a fair queue; towards other processes it is an operating system lock on a file in the
+//! bank's hidden folder, which the system releases when a process dies. Waiting has a bound on both.
+//! This module must not know what is guarded.
+
+use std::fs::{File, TryLockError};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use memory_bank_core::error::StoreError;
+use memory_bank_core::limits;
+use tokio::sync::{OwnedRwLockReadGuard, OwnedRwLockWriteGuard, RwLock};
+
+use crate::dir::{BankDir, INTERNAL};
+
+const LOCK_FILE: &str = "lock";
+
+/// The lock of the bank in one directory.
+#[derive(Debug)]
+pub struct BankLock {
+    path: PathBuf,
+    gate: Arc<RwLock<()>>,
+    wait: Duration,
+}
+
+/// The right to change the bank, and the way to do it. Released when dropped; may move between threads.
+#[derive(Debug)]
+pub struct WriteGuard {
+    dir: BankDir,
+    _file: File,
+    _gate: OwnedRwLockWriteGuard<()>,
+}
+
+/// Nobody changes the bank while this lives.
+#[derive(Debug)]
+pub struct ReadGuard {
+    dir: BankDir,
+    file: Option<File>,
+    _gate: OwnedRwLockReadGuard<()>,
+}
+
+impl WriteGuard {
+    /// The bank's directory.
+    #[must_use]
+    pub fn dir(&self) -> &BankDir {
+        &self.dir
+    }
+}
+
+impl ReadGuard {
+    /// The bank's directory.
+    #[must_use]
+    pub fn dir(&self) -> &BankDir {
+        &self.dir
+    }
+
+    /// Whether other processes are kept out too. They are not when none has ever written (there is no lock file yet)
+    /// or the folder does not let us lock.
+    #[must_use]
+    pub fn excludes_processes(&self) -> bool {
+        self.file.is_some()
+    }
+}
+
+impl BankLock {
+    /// The lock of the bank at `path`. All who use the bank in this process share one.
+    #[must_use]
+    pub fn new(path: PathBuf) -> Self {
+        Self::waiting(path, Duration::from_millis(limits::LOCK_WAIT_MS))
+    }
+
+    /// The same with another bound on waiting.
+    #[must_use]
+    pub fn waiting(path: PathBuf, wait: Duration) -> Self {
+        Self { path, gate: Arc::default(), wait }
+    }
+
+    /// The bank's directory on the host.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Waits for the right to change the bank. A bank folder that vanished is made anew.
+    ///
+    /// # Errors
+    /// [`StoreError::Busy`] after the bound, or the folder cannot be written.
+    pub async fn exclusive(&self) -> Result<WriteGuard, StoreError> {
+        let deadline = Instant::now() + self.wait;
+        let gate = tokio::time::timeout(self.wait, Arc::clone(&self.gate).write_owned())
+            .await
+            .map_err(|_| StoreError::Busy)?;
+        let path = self.path.clone();
+        blocking(move || {
+            let (dir, file) = lock_exclusive(&path, deadline)?;
+            Ok(WriteGuard { dir, _file: file, _gate: gate })
+        })
+        .await
+    }
+
+    /// Waits until nobody changes the bank, and keeps it so. Works on a read-only folder.
+    ///
+    /// # Errors
+    /// [`StoreError::Busy`] after the bound, or the folder cannot be opened.
+    pub async fn shared(&self) -> Result<ReadGuard, StoreError> {
+        let deadline = Instant::now() + self.wait;
+        let gate = tokio::time::timeout(self.wait, Arc::clone(&self.gate).read_owned())
+            .await
+            .map_err(|_| StoreError::Busy)?;
+        let path = self.path.clone();
+        blocking(move || {
+            let (dir, file) = lock_shared(&path, deadline)?;
+            Ok(ReadGuard { dir, file, _gate: gate })
+        })
+        .await
+    }
+}
+
+/// Runs blocking work beside the asynchronous tasks. It goes on to its end even if the caller goes away.
+///
+/// # Errors
+/// What the work returned; a panic in it becomes [`StoreError::Unavailable`].
+pub async fn blocking<T, E>(work: impl FnOnce() -> Result<T, E> + Send + 'static) -> Result<T, E>
+where
+    T: Send + 'static,
+    E: From<StoreError> + Send + 'static,
+{
+    match tokio::task::spawn_blocking(work).await {
+        Ok(result) => result,
+        Err(error) => Err(StoreError::Unavailable(format!("the work was interrupted: {error}")).into()),
+    }
+}
+
+fn lock_exclusive(path: &Path, deadline: Instant) -> Result<(BankDir, File), StoreError> {
+    loop {
+        let dir = BankDir::create(path).map_err(StoreError::io("cannot open the memory bank"))?;
+        let file = dir
+            .prepare_internal()
+            .and_then(|()| dir.open_internal(LOCK_FILE, true))
+            .map_err(StoreError::io(format!("cannot write to the memory bank (its folder `{INTERNAL}`)")))?;
+        wait_for(deadline, || file.try_lock())?;
+        // Somebody may have removed the folder, or the lock file with it, while we waited.
+        if dir.is_at(path) && is_current(&dir, &file) {
+            return Ok((dir, file));
+        }
+        if Instant::now() >= deadline {
+            return Err(StoreError::Busy);
+        }
+    }
+}
+
+fn lock_shared(path: &Path, deadline: Instant) -> Result<(BankDir, Option<File>), StoreError> {
+    let dir = BankDir::open(path).map_err(StoreError::io("cannot open the memory bank"))?;
+    let file = match dir.open_internal(LOCK_FILE, false) {
+        Ok(file) => file,
+        Err(error) => {
+            if error.kind() != io::ErrorKind::NotFound {
+                tracing::debug!(%error, "reading without a lock");
+            }
+            return Ok((dir, None));
+        }
+    };
+    wait_for(deadline, || file.try_lock_shared())?;
+    Ok((dir, Some(file)))
+}
+
+/// Asks for the lock again and again, a little less often each time, until the deadline.
+fn wait_for(
+    deadline: Instant,
+    mut attempt: impl FnMut() -> Result<(), TryLockError>,
+) -> Result<(), StoreError> {
+    let mut pause = Duration::from_micros(200);
+    loop {
+        match attempt() {
+            Ok(()) => return Ok(()),
+            Err(TryLockError::WouldBlock) => {}
+            Err(TryLockError::Error(error)) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(TryLockError::Error(error)) if error.kind() == io::ErrorKind::Unsupported => {
+                tracing::warn!(
+                    "the file system has no locks: other processes must not write to this memory bank"
+                );
+                return Ok(());
+            }
+            Err(TryLockError::Error(error)) => {
+                return Err(StoreError::io("cannot lock the memory bank")(error));
+            }
+        }
+        if Instant::now() >= deadline {
+            return Err(StoreError::Busy);
+        }
+        std::thread::sleep(pause);
+        pause = (pause * 2).min(Duration::from_millis(5));
+    }
+}
+
+/// Whether the locked file is still the one that others would lock.
+fn is_current(dir: &BankDir, file: &File) -> bool {
+    use cap_fs_ext::MetadataExt;
+    let locked = cap_std::fs::File::from_std(match file.try_clone() {
+        Ok(file) => file,
+        Err(_) => return false,
+    })
+    .metadata();
+    let named = dir.stamp(&format!("{INTERNAL}/{LOCK_FILE}"));
+    matches!((locked, named), (Ok(locked), Some(named)) if locked.ino() == named.inode)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    use tempfile::TempDir;
+
+    use super::*;
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn d6_two_instances_on_one_folder_exclude_each_other() {
+        let temp = TempDir::new().unwrap();
+        let locks = [0, 1].map(|_| Arc::new(BankLock::new(temp.path().join("bank"))));
+        let inside = Arc::new(AtomicU32::new(0));
+        let mut tasks = Vec::new();
+        for lock in locks.iter().cycle().take(20) {
+            let (lock, inside) = (Arc::clone(lock), Arc::clone(&inside));
+            tasks.push(tokio::spawn(async move {
+                let guard = lock.exclusive().await.unwrap();
+                assert_eq!(inside.fetch_add(1, Ordering::SeqCst), 0);
+                tokio::time::sleep(Duration::from_millis(2)).await;
+                inside.fetch_sub(1, Ordering::SeqCst);
+                drop(guard);
+            }));
+        }
+        for task in tasks {
+            task.await.unwrap();
+        }
+    }
+
+    #[tokio::test]
+    async fn waiting_for_another_holder_has_a_bound() {
+        let temp = TempDir::new().unwrap();
+        let holder = BankLock::new(temp.path().to_owned());
+        let _held = holder.exclusive().await.unwrap();
+        let other = BankLock::waiting(temp.path().to_owned(), Duration::from_millis(50));
+        assert!(matches!(other.exclusive().await, Err(StoreError::Busy)));
+        assert!(matches!(other.shared().await, Err(StoreError::Busy)));
+    }
+
+    #[tokio::test]
+    async fn readers_share_and_need_no_lock_file() {
+        let temp = TempDir::new().unwrap();
+        let lock = BankLock::new(temp.path().to_owned());
+        let first = lock.shared().await.unwrap();
+        assert!(!first.excludes_processes());
+        assert!(!temp.path().join(INTERNAL).exists());
+        drop(first);
+        drop(lock.exclusive().await.unwrap());
+        let (a, b) = (lock.shared().await.unwrap(), lock.shared().await.unwrap());
+        assert!(a.excludes_processes() && b.excludes_processes());
+    }
+
+    #[tokio::test]
+    async fn a_folder_that_vanished_is_made_anew() {
+        let temp = TempDir::new().unwrap();
+        let path = temp.path().join("bank");
+        let lock = BankLock::new(path.clone());
+        drop(lock.exclusive().await.unwrap());
+        std::fs::remove_dir_all(&path).unwrap();
+        let guard = lock.exclusive().await.unwrap();
+        guard.dir().replace("a.md", b"x").unwrap();
+        assert!(path.join("a.md").exists());
+    }
+}
