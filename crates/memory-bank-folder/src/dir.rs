@@ -89,6 +89,11 @@ impl Staged {
         Self { path: Path::new(STAGE).join(name) }
     }
 
+    /// A file of the server's own folder, to be given another name.
+    pub(crate) fn at(path: &str) -> Self {
+        Self { path: PathBuf::from(path) }
+    }
+
     /// Its name in the staging folder.
     #[must_use]
     pub fn name(&self) -> String {

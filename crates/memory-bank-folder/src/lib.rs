@@ -3,5 +3,12 @@
 //! Architecture invariant: every change of a bank's files happens under its one [`lock::BankLock`], through a
 //! [`dir::BankDir`], which cannot reach outside the bank. Rules on documents and graph live in the core.
 
+mod bank;
 pub mod dir;
+mod documents;
+pub mod journal;
 pub mod lock;
+mod news;
+mod served;
+
+pub use bank::{FolderBank, Surroundings};

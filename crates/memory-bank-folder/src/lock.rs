@@ -8,6 +8,7 @@ use std::fs::{File, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use memory_bank_core::error::StoreError;
@@ -15,6 +16,7 @@ use memory_bank_core::limits;
 use tokio::sync::{OwnedRwLockReadGuard, OwnedRwLockWriteGuard, RwLock};
 
 use crate::dir::{BankDir, INTERNAL};
+use crate::journal;
 
 const LOCK_FILE: &str = "lock";
 
@@ -24,6 +26,7 @@ pub struct BankLock {
     path: PathBuf,
     gate: Arc<RwLock<()>>,
     wait: Duration,
+    swept: Arc<AtomicBool>,
 }
 
 /// The right to change the bank, and the way to do it. Released when dropped; may move between threads.
@@ -75,7 +78,7 @@ impl BankLock {
     /// The same with another bound on waiting.
     #[must_use]
     pub fn waiting(path: PathBuf, wait: Duration) -> Self {
-        Self { path, gate: Arc::default(), wait }
+        Self { path, gate: Arc::default(), wait, swept: Arc::default() }
     }
 
     /// The bank's directory on the host.
@@ -93,19 +96,39 @@ impl BankLock {
         let gate = tokio::time::timeout(self.wait, Arc::clone(&self.gate).write_owned())
             .await
             .map_err(|_| StoreError::Busy)?;
-        let path = self.path.clone();
+        let (path, swept) = (self.path.clone(), Arc::clone(&self.swept));
         blocking(move || {
             let (dir, file) = lock_exclusive(&path, deadline)?;
+            if journal::is_pending(&dir) {
+                journal::recover(&dir)?;
+            } else if !swept.swap(true, Ordering::Relaxed) {
+                // What a process that died before its commit left behind.
+                dir.discard_all_staged();
+            }
             Ok(WriteGuard { dir, _file: file, _gate: gate })
         })
         .await
     }
 
-    /// Waits until nobody changes the bank, and keeps it so. Works on a read-only folder.
+    /// Waits until nobody changes the bank, and keeps it so. Works on a read-only folder. A change that was interrupted
+    /// is carried out first.
     ///
     /// # Errors
     /// [`StoreError::Busy`] after the bound, or the folder cannot be opened.
     pub async fn shared(&self) -> Result<ReadGuard, StoreError> {
+        let guard = self.shared_as_is().await?;
+        if !journal::is_pending(guard.dir()) {
+            return Ok(guard);
+        }
+        drop(guard);
+        if let Err(error) = self.exclusive().await {
+            // The folder may be read-only; then what is there is all that can be shown.
+            tracing::warn!(%error, "reading a memory bank in which a change was interrupted");
+        }
+        self.shared_as_is().await
+    }
+
+    async fn shared_as_is(&self) -> Result<ReadGuard, StoreError> {
         let deadline = Instant::now() + self.wait;
         let gate = tokio::time::timeout(self.wait, Arc::clone(&self.gate).read_owned())
             .await

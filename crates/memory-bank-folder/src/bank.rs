@@ -1,0 +1,73 @@
+//! One bank in one directory: what its documents, its graph, its search and its backups share.
+//!
+//! There is one [`FolderBank`] a directory in a process, so that whoever reaches the bank by another way (selected,
+//! or named by a store id) meets the same lock and the same caches.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use memory_bank_core::clock::{Clock, Entropy};
+use memory_bank_core::store::ChangeSink;
+
+use crate::lock::BankLock;
+use crate::news::News;
+use crate::served::ServedContents;
+
+/// What a bank needs from outside.
+#[derive(Clone)]
+pub struct Surroundings {
+    /// Tells the time.
+    pub clock: Arc<dyn Clock>,
+    /// Makes ids.
+    pub entropy: Arc<dyn Entropy>,
+    /// Is told of every committed change.
+    pub sink: Arc<dyn ChangeSink>,
+}
+
+impl fmt::Debug for Surroundings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Surroundings").finish_non_exhaustive()
+    }
+}
+
+/// The bank in one directory. The store traits are implemented one a module: `documents`, `backups`, `graph`,
+/// `search`; each keeps its own state in a field of its own.
+#[derive(Debug)]
+pub struct FolderBank {
+    /// Everything that changes a file holds this.
+    pub(crate) lock: BankLock,
+    around: Surroundings,
+    /// What was last said of each document.
+    pub(crate) news: Arc<News>,
+    /// Contents that were served lately.
+    pub(crate) served: ServedContents,
+    project: PathBuf,
+}
+
+impl FolderBank {
+    /// The bank in the directory `path`, which belongs to the project at `project`. Touches nothing on disk.
+    #[must_use]
+    pub fn new(path: PathBuf, project: PathBuf, around: Surroundings) -> Self {
+        let news = Arc::new(News::new(Arc::clone(&around.sink)));
+        Self { lock: BankLock::new(path), around, news, served: ServedContents::default(), project }
+    }
+
+    /// The bank's directory on the host.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        self.lock.path()
+    }
+
+    /// Clock, random source and sink.
+    #[must_use]
+    pub fn surroundings(&self) -> &Surroundings {
+        &self.around
+    }
+
+    /// The directory of the project that the bank belongs to.
+    #[must_use]
+    pub fn project(&self) -> &Path {
+        &self.project
+    }
+}

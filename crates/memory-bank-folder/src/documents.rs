@@ -1,0 +1,256 @@
+//! Documents in a folder. Where the rules of names and edits come from: the core. What is here: finding the file that
+//! a name means, reading it, and writing what an editor changed, all or nothing.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use memory_bank_core::caller::Caller;
+use memory_bank_core::document::{Document, DocumentEntry, DocumentPath, Etag};
+use memory_bank_core::error::{EditError, StoreError};
+use memory_bank_core::limits;
+use memory_bank_core::store::{ChangeKind, DocumentChange, DocumentStore, Drafts, Editor, ReadOutcome};
+
+use crate::bank::FolderBank;
+use crate::dir::{BankDir, FileRead, text_of};
+use crate::journal::{self, Step};
+use crate::lock::{WriteGuard, blocking};
+
+#[async_trait]
+impl DocumentStore for FolderBank {
+    async fn list(&self, _caller: &Caller) -> Result<Vec<DocumentEntry>, StoreError> {
+        let path = self.path().to_owned();
+        blocking(move || {
+            let dir = BankDir::open(&path).map_err(StoreError::io("cannot open the memory bank"))?;
+            entries(&dir)
+        })
+        .await
+    }
+
+    async fn read(&self, _caller: &Caller, paths: &[DocumentPath]) -> Result<Vec<ReadOutcome>, StoreError> {
+        let outcomes = match paths {
+            [] => return Ok(Vec::new()),
+            [one] => self.read_one(one).await?,
+            several => self.read_together(several).await?,
+        };
+        for outcome in &outcomes {
+            if let ReadOutcome::Found(document) = outcome {
+                self.served.keep(&document.etag, &document.content);
+                self.news.served(&document.path, &document.etag);
+            }
+        }
+        Ok(outcomes)
+    }
+
+    async fn edit(
+        &self,
+        caller: &Caller,
+        paths: &[DocumentPath],
+        editor: &mut Editor<'_>,
+    ) -> Result<Vec<DocumentChange>, EditError> {
+        let guard = self.lock.exclusive().await?;
+        let asked: BTreeSet<DocumentPath> = paths.iter().cloned().collect();
+        let (guard, found) = blocking(move || {
+            let found = load(guard.dir(), asked)?;
+            Ok::<_, EditError>((guard, found))
+        })
+        .await?;
+        let mut drafts = Drafts::default();
+        let mut stored_names = BTreeMap::new();
+        for (asked, stored_as, document) in found {
+            if let Some(document) = &document {
+                self.served.keep(&document.etag, &document.content);
+            }
+            stored_names.insert(asked.clone(), stored_as);
+            drafts.load(asked, document);
+        }
+        editor(&mut drafts)?;
+        let plan = Plan::of(&drafts, &stored_names)?;
+        let changes = plan.changes.clone();
+        self.carry_out(caller, guard, plan).await?;
+        Ok(paths.iter().filter_map(|path| changes.get(path).cloned()).collect())
+    }
+
+    async fn content_at(
+        &self,
+        _caller: &Caller,
+        _path: &DocumentPath,
+        etag: &Etag,
+    ) -> Result<Option<String>, StoreError> {
+        Ok(self.served.find(etag))
+    }
+}
+
+impl FolderBank {
+    /// One file is replaced atomically, so reading it needs no lock.
+    async fn read_one(&self, path: &DocumentPath) -> Result<Vec<ReadOutcome>, StoreError> {
+        let (host, asked) = (self.path().to_owned(), path.clone());
+        let outcome = blocking(move || {
+            let dir = BankDir::open(&host).map_err(StoreError::io("cannot open the memory bank"))?;
+            if journal::is_pending(&dir) { Ok(None) } else { read(&dir, &asked).map(Some) }
+        })
+        .await?;
+        match outcome {
+            Some(outcome) => Ok(vec![outcome]),
+            None => self.read_together(std::slice::from_ref(path)).await,
+        }
+    }
+
+    /// Several files are read under lock, or else half of an edit could be seen.
+    async fn read_together(&self, paths: &[DocumentPath]) -> Result<Vec<ReadOutcome>, StoreError> {
+        let guard = self.lock.shared().await?;
+        let paths = paths.to_vec();
+        blocking(move || paths.iter().map(|path| read(guard.dir(), path)).collect()).await
+    }
+
+    async fn carry_out(&self, caller: &Caller, guard: WriteGuard, plan: Plan) -> Result<(), EditError> {
+        if plan.steps.is_empty() {
+            return Ok(());
+        }
+        for (etag, text) in &plan.texts {
+            self.served.keep(etag, text);
+        }
+        let (news, project) = (Arc::clone(&self.news), caller.project);
+        blocking(move || {
+            if plan.creates > 0 {
+                check_room(guard.dir(), plan.creates)?;
+            }
+            journal::commit(guard.dir(), &plan.steps)?;
+            // Told before the lock is released: the watcher looks under the lock, and then finds nothing new.
+            let mut list = false;
+            for change in plan.changes.into_values() {
+                match change.kind {
+                    ChangeKind::Unchanged => continue,
+                    ChangeKind::Created | ChangeKind::Deleted => {
+                        list = true;
+                        news.name(&change.path, change.kind == ChangeKind::Created);
+                    }
+                    ChangeKind::Modified => {}
+                }
+                news.document(project, &change.path, change.etag.as_ref());
+            }
+            if list {
+                news.list(project);
+            }
+            drop(guard);
+            Ok(())
+        })
+        .await
+    }
+}
+
+/// What an edit comes to.
+#[derive(Debug, Default)]
+struct Plan {
+    steps: Vec<Step>,
+    changes: BTreeMap<DocumentPath, DocumentChange>,
+    texts: Vec<(Etag, String)>,
+    creates: usize,
+}
+
+impl Plan {
+    fn of(drafts: &Drafts, stored: &BTreeMap<DocumentPath, DocumentPath>) -> Result<Self, EditError> {
+        let mut plan = Self::default();
+        let mut touched: BTreeMap<&DocumentPath, Option<&str>> = BTreeMap::new();
+        for (asked, before, after) in drafts.changes() {
+            let path = stored.get(asked).unwrap_or(asked);
+            let kind = match (before, after) {
+                (None, None) => ChangeKind::Unchanged,
+                (None, Some(_)) => ChangeKind::Created,
+                (Some(_), None) => ChangeKind::Deleted,
+                (Some(before), Some(after)) if before.content == after => ChangeKind::Unchanged,
+                (Some(_), Some(_)) => ChangeKind::Modified,
+            };
+            let etag = after.map(Etag::of);
+            plan.changes
+                .insert(asked.clone(), DocumentChange { path: path.clone(), kind, etag: etag.clone() });
+            if kind == ChangeKind::Unchanged {
+                continue;
+            }
+            // `myNotes.md` and `my-notes.md` may be one document.
+            if let Some(other) = touched.insert(path, after) {
+                if other == after {
+                    continue;
+                }
+                return Err(EditError::Refused(format!(
+                    "two of the names mean the one document `{path}`; name it once"
+                )));
+            }
+            plan.creates += usize::from(kind == ChangeKind::Created);
+            let name = path.as_str().to_owned();
+            plan.steps.push(match after {
+                Some(text) => Step::Write { name, content: text.as_bytes().to_vec() },
+                None => Step::Remove { name },
+            });
+            if let (Some(etag), Some(text)) = (etag, after) {
+                plan.texts.push((etag, text.to_owned()));
+            }
+        }
+        Ok(plan)
+    }
+}
+
+/// All names in the bank.
+pub(crate) fn entries(dir: &BankDir) -> Result<Vec<DocumentEntry>, StoreError> {
+    let entries = dir.entries("").map_err(StoreError::io("cannot list the memory bank"))?;
+    let documents = entries.into_iter().map(|entry| DocumentEntry {
+        path: DocumentPath::parse(&entry.name).ok().filter(|_| entry.is_file),
+        bytes: entry.stamp.bytes,
+        updated_at: entry.stamp.updated_at(),
+        name: entry.name,
+    });
+    Ok(documents.collect())
+}
+
+/// Reads the document that a name means.
+pub(crate) fn read(dir: &BankDir, asked: &DocumentPath) -> Result<ReadOutcome, StoreError> {
+    let path = stored_name(dir, asked);
+    Ok(match dir.read(path.as_str())? {
+        FileRead::Missing => ReadOutcome::Missing,
+        FileRead::Unreadable(why) => ReadOutcome::Unreadable(why),
+        FileRead::Found(bytes, stamp) => {
+            let content = text_of(bytes);
+            let etag = Etag::of(&content);
+            ReadOutcome::Found(Document { path, content, etag, version: 0, updated_at: stamp.updated_at() })
+        }
+    })
+}
+
+/// The name under which a document is, or would be, stored: exactly the one asked for if it is taken, else the
+/// canonical one.
+fn stored_name(dir: &BankDir, asked: &DocumentPath) -> DocumentPath {
+    if dir.exists(asked.as_str()) { asked.clone() } else { asked.canonical() }
+}
+
+type Loaded = (DocumentPath, DocumentPath, Option<Document>);
+
+fn load(dir: &BankDir, asked: BTreeSet<DocumentPath>) -> Result<Vec<Loaded>, EditError> {
+    let mut loaded = Vec::with_capacity(asked.len());
+    for path in asked {
+        match read(dir, &path)? {
+            ReadOutcome::Found(document) => loaded.push((path, document.path.clone(), Some(document))),
+            ReadOutcome::Missing => {
+                let stored_as = path.canonical();
+                loaded.push((path, stored_as, None));
+            }
+            ReadOutcome::Unreadable(why) => {
+                return Err(EditError::Refused(format!("`{path}` cannot be changed: {why}")));
+            }
+            other => {
+                return Err(StoreError::Unavailable(format!("`{path}` was read as {other:?}")).into());
+            }
+        }
+    }
+    Ok(loaded)
+}
+
+fn check_room(dir: &BankDir, creates: usize) -> Result<(), EditError> {
+    let present = entries(dir)?.iter().filter(|entry| entry.path.is_some()).count();
+    if present + creates > limits::DOCUMENTS {
+        return Err(EditError::Refused(format!(
+            "the memory bank has {present} documents, at most {} are allowed; delete some first",
+            limits::DOCUMENTS
+        )));
+    }
+    Ok(())
+}

@@ -1,0 +1,271 @@
+//! Changes of several files as one: all of them or none, also when the process is killed in between.
+//!
+//! New contents are staged first. One record, put in place atomically, then says which staged file goes where and
+//! which name goes away: from that moment the change has happened. Whoever next holds the bank's lock and finds a
+//! record carries out what is left of it. This module must not know what the files mean.
+
+use std::io;
+use std::path::{Component, Path, PathBuf};
+
+use memory_bank_core::error::StoreError;
+use serde::{Deserialize, Serialize};
+
+use crate::dir::{BankDir, FileRead, INTERNAL, Staged};
+
+const RECORD: &str = ".mbmcp/commit.json";
+const SET_ASIDE: &str = ".mbmcp/commit.damaged.json";
+const RECORD_BYTES: u64 = 16 * 1024 * 1024;
+const VERSION: u32 = 1;
+
+/// One step of a change.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Step {
+    /// The file shall have this content; links inside the bank are written through.
+    Write {
+        /// Name in the bank, e.g. `progress.md` or `graph/graph.jsonl`.
+        name: String,
+        /// Its whole content.
+        content: Vec<u8>,
+    },
+    /// The name shall be gone.
+    Remove {
+        /// Name in the bank.
+        name: String,
+    },
+}
+
+/// Carries out all steps or none. The caller holds the bank's lock, for writing.
+///
+/// # Errors
+/// Nothing was changed, unless the error is [`StoreError::Damaged`]: then the rest is carried out by whoever next
+/// takes the lock.
+pub fn commit(dir: &BankDir, steps: &[Step]) -> Result<(), StoreError> {
+    match steps {
+        [] => Ok(()),
+        [Step::Write { name, content }] => create_parent(dir, Path::new(name))
+            .and_then(|()| dir.replace(name, content))
+            .map_err(StoreError::io(format!("cannot write `{name}`"))),
+        [Step::Remove { name }] => {
+            dir.remove(name).map_err(StoreError::io(format!("cannot delete `{name}`")))
+        }
+        several => commit_several(dir, several),
+    }
+}
+
+/// Whether a change waits to be carried out to its end.
+#[must_use]
+pub fn is_pending(dir: &BankDir) -> bool {
+    dir.exists(RECORD)
+}
+
+/// Carries out what is left of a change that was interrupted. The caller holds the bank's lock, for writing.
+///
+/// # Errors
+/// It cannot be carried out now; it stays recorded.
+pub fn recover(dir: &BankDir) -> Result<(), StoreError> {
+    let record: Record = match dir.read_up_to(RECORD, RECORD_BYTES)? {
+        FileRead::Missing => return Ok(()),
+        FileRead::Unreadable(why) => return Err(damaged(&why)),
+        FileRead::Found(bytes, _) => match serde_json::from_slice(&bytes) {
+            Ok(record) => record,
+            Err(error) => return set_aside(dir, &error.to_string()),
+        },
+    };
+    if record.version != VERSION || record.steps.iter().any(|step| !is_in_bank(&step.target)) {
+        return set_aside(dir, "it was not written by this version");
+    }
+    tracing::info!(steps = record.steps.len(), "carrying out a change that was interrupted");
+    record.steps.iter().try_for_each(|step| step.apply(dir)).map_err(|error| damaged(&error.to_string()))?;
+    dir.remove(RECORD).map_err(StoreError::io("cannot close the journal"))?;
+    dir.discard_all_staged();
+    Ok(())
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct Record {
+    version: u32,
+    steps: Vec<RecordedStep>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct RecordedStep {
+    target: String,
+    /// The name of the staged content; none means that the target goes away.
+    staged: Option<String>,
+}
+
+impl RecordedStep {
+    /// May be done again: a staged file that is gone was published before.
+    fn apply(&self, dir: &BankDir) -> io::Result<()> {
+        let target = Path::new(&self.target);
+        let Some(name) = &self.staged else { return dir.remove(&self.target) };
+        let staged = Staged::named(name);
+        if !dir.is_staged(&staged) {
+            return Ok(());
+        }
+        create_parent(dir, target)?;
+        dir.publish(&staged, target)
+    }
+}
+
+fn commit_several(dir: &BankDir, steps: &[Step]) -> Result<(), StoreError> {
+    let mut recorded = Vec::with_capacity(steps.len());
+    let prepared = steps.iter().try_for_each(|step| {
+        let step = prepare(dir, step)?;
+        recorded.push(step);
+        Ok(())
+    });
+    let record = Record { version: VERSION, steps: recorded };
+    let begun = prepared.and_then(|()| {
+        let text = serde_json::to_vec(&record).map_err(|error| StoreError::Unavailable(error.to_string()))?;
+        dir.replace(RECORD, &text).map_err(StoreError::io("cannot write the journal"))
+    });
+    if let Err(error) = begun {
+        abandon(dir, &record);
+        return Err(error);
+    }
+    for (done, step) in record.steps.iter().enumerate() {
+        match step.apply(dir) {
+            Ok(()) => {}
+            // Nothing has happened yet, so it can still be taken back.
+            Err(error) if done == 0 && dir.remove(RECORD).is_ok() => {
+                abandon(dir, &record);
+                return Err(StoreError::io(format!("cannot write `{}`", step.target))(error));
+            }
+            Err(error) => return Err(damaged(&error.to_string())),
+        }
+    }
+    // A record that stays behind is harmless: its steps are all done.
+    dir.remove(RECORD).map_err(StoreError::io("cannot close the journal"))
+}
+
+fn prepare(dir: &BankDir, step: &Step) -> Result<RecordedStep, StoreError> {
+    let (Step::Write { name, .. } | Step::Remove { name }) = step;
+    let what = || StoreError::io(format!("cannot write `{name}`"));
+    match step {
+        Step::Remove { name } => Ok(RecordedStep { target: name.clone(), staged: None }),
+        Step::Write { name, content } => {
+            let target = dir.target(name).map_err(what())?;
+            let text = target.to_str().ok_or_else(|| what()(io::Error::other("its name is not Unicode")))?;
+            let staged = dir.stage(&target, content).map_err(what())?;
+            Ok(RecordedStep { target: text.to_owned(), staged: Some(staged.name()) })
+        }
+    }
+}
+
+fn abandon(dir: &BankDir, record: &Record) {
+    for name in record.steps.iter().filter_map(|step| step.staged.as_deref()) {
+        dir.discard(&Staged::named(name));
+    }
+}
+
+fn create_parent(dir: &BankDir, target: &Path) -> io::Result<()> {
+    match target.parent().and_then(Path::to_str) {
+        None | Some("") => Ok(()),
+        Some(parent) => dir.create_folder(parent),
+    }
+}
+
+fn is_in_bank(target: &str) -> bool {
+    let path = PathBuf::from(target);
+    let mut parts = path.components();
+    let plain = path.components().all(|part| matches!(part, Component::Normal(_)));
+    plain && parts.next().is_some_and(|part| part.as_os_str() != INTERNAL)
+}
+
+fn set_aside(dir: &BankDir, why: &str) -> Result<(), StoreError> {
+    tracing::warn!(why, "the journal of the memory bank cannot be used and is set aside");
+    dir.publish(&Staged::at(RECORD), Path::new(SET_ASIDE))
+        .map_err(StoreError::io("cannot set the journal aside"))
+}
+
+fn damaged(why: &str) -> StoreError {
+    StoreError::Damaged {
+        what: RECORD.to_owned(),
+        detail: format!(
+            "an interrupted change could not be carried out ({why}); make the bank's files writable and try again"
+        ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tempfile::TempDir;
+
+    use super::*;
+
+    fn write(name: &str, content: &str) -> Step {
+        Step::Write { name: name.to_owned(), content: content.as_bytes().to_vec() }
+    }
+
+    fn bank() -> (TempDir, BankDir) {
+        let temp = TempDir::new().unwrap();
+        let dir = BankDir::open(temp.path()).unwrap();
+        (temp, dir)
+    }
+
+    fn text(temp: &TempDir, name: &str) -> Option<String> {
+        std::fs::read_to_string(temp.path().join(name)).ok()
+    }
+
+    #[test]
+    fn several_files_are_written_and_removed_as_one() {
+        let (temp, dir) = bank();
+        commit(&dir, &[write("a.md", "1"), write("b.md", "1")]).unwrap();
+        commit(
+            &dir,
+            &[write("a.md", "2"), Step::Remove { name: "b.md".into() }, write("graph/g.jsonl", "x")],
+        )
+        .unwrap();
+        assert_eq!(text(&temp, "a.md").as_deref(), Some("2"));
+        assert_eq!(text(&temp, "b.md"), None);
+        assert_eq!(text(&temp, "graph/g.jsonl").as_deref(), Some("x"));
+        assert!(!is_pending(&dir));
+        assert_eq!(std::fs::read_dir(temp.path().join(".mbmcp/stage")).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn when_one_file_cannot_be_staged_none_is_changed() {
+        let (temp, dir) = bank();
+        std::fs::create_dir(temp.path().join("b.md")).unwrap();
+        commit(&dir, &[write("a.md", "1"), write("b.md", "1")]).unwrap_err();
+        assert_eq!(text(&temp, "a.md"), None);
+        assert!(!is_pending(&dir));
+        assert_eq!(std::fs::read_dir(temp.path().join(".mbmcp/stage")).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn a_recorded_change_is_carried_out_to_its_end_by_the_next_one() {
+        let (temp, dir) = bank();
+        std::fs::write(temp.path().join("gone.md"), "x").unwrap();
+        // As a process leaves it that dies after the first rename: `a.md` is published, the rest is not.
+        let staged = dir.stage(Path::new("b.md"), b"new").unwrap();
+        std::fs::write(temp.path().join("a.md"), "new").unwrap();
+        let record = format!(
+            r#"{{"version":1,"steps":[{{"target":"a.md","staged":"0-0.tmp"}},{{"target":"graph/b.md","staged":"{}"}},{{"target":"gone.md","staged":null}}]}}"#,
+            staged.name()
+        );
+        std::fs::write(temp.path().join(RECORD), record).unwrap();
+        recover(&dir).unwrap();
+        assert_eq!(text(&temp, "a.md").as_deref(), Some("new"));
+        assert_eq!(text(&temp, "graph/b.md").as_deref(), Some("new"));
+        assert_eq!(text(&temp, "gone.md"), None);
+        assert!(!is_pending(&dir));
+    }
+
+    #[test]
+    fn a_record_that_is_not_ours_is_set_aside_and_never_obeyed() {
+        for text in [
+            "{",
+            r#"{"version":1,"steps":[{"target":"../x.md","staged":null}]}"#,
+            r#"{"version":9,"steps":[]}"#,
+        ] {
+            let (temp, dir) = bank();
+            dir.prepare_internal().unwrap();
+            std::fs::write(temp.path().join(RECORD), text).unwrap();
+            recover(&dir).unwrap();
+            assert!(!is_pending(&dir));
+            assert!(temp.path().join(SET_ASIDE).exists());
+        }
+    }
+}
