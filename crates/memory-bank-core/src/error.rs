@@ -94,6 +94,9 @@ pub enum GraphError {
         /// Names that come close, best first, at most five.
         suggestions: Vec<String>,
     },
+    /// Some of several entities that were asked for are not there.
+    #[error("Some entities not found: {}", .0.join(", "))]
+    EntitiesNotFound(Vec<String>),
     /// Several entities share the name; the caller must say which type.
     #[error("several entities are called `{asked}`: {}; give the id or `name [type]`", candidates.join(", "))]
     Ambiguous {

@@ -12,6 +12,8 @@ pub const LABEL_BYTES: usize = 512;
 pub const OBSERVATION_BYTES: usize = 64 * 1024;
 /// The largest `attrs` object, in bytes of compact JSON.
 pub const ATTRIBUTES_BYTES: usize = 64 * 1024;
+/// How deep objects and lists may be nested in `attrs`; deeper JSON could not be read back.
+pub const ATTRIBUTES_DEPTH: usize = 32;
 /// The longest query of any search, in bytes.
 pub const QUERY_BYTES: usize = 4096;
 /// The most results that one search returns.

@@ -1,4 +1,17 @@
 //! The knowledge graph: entities, observations on them, and directed relations between them.
+//!
+//! Everything here is a rule without I/O. A store that keeps a log folds it into a [`state::GraphState`]; a store that
+//! keeps rows uses the same plans of [`rules`] on the rows that it has read.
+
+pub mod compact;
+pub mod event;
+pub mod ids;
+pub mod naming;
+pub mod pointers;
+pub mod query;
+pub mod rules;
+pub mod state;
+pub mod timestamp;
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};

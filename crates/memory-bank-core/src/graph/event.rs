@@ -1,0 +1,493 @@
+//! The events of a graph log: one JSON object a line, read leniently, written strictly.
+//!
+//! What is not understood (another program's event type, a torn line) is never an error and never dropped: whoever
+//! reads a log gets it as [`Line::Unknown`] and keeps the bytes. Nothing here reads a file.
+
+use serde::de::{Deserializer, Error as _};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use crate::graph::ids::{self, ENTITY_PREFIX, OBSERVATION_PREFIX, RELATION_PREFIX};
+use crate::graph::timestamp::instant;
+use crate::graph::{Entity, Observation, ObservationSource, Relation};
+
+/// The first line of every log, without its line feed.
+pub const MARKER: &str = r#"{"type":"memory_bank_graph","source":"memory-bank-mcp","version":"1"}"#;
+
+/// Something that happened to the graph. The members stand in the order in which a log has them.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(tag = "type", rename_all = "snake_case", rename_all_fields = "camelCase")]
+#[non_exhaustive]
+pub enum Event {
+    /// The entity is now as given.
+    EntityUpsert {
+        /// All of it.
+        entity: Entity,
+        /// When.
+        ts: String,
+    },
+    /// There is this fact.
+    ObservationAdd {
+        /// The fact.
+        observation: Observation,
+        /// Its timestamp, or the moment of compaction.
+        ts: String,
+    },
+    /// There is this edge.
+    RelationAdd {
+        /// The edge.
+        relation: Relation,
+        /// When.
+        ts: String,
+    },
+    /// The edge with these ends and this type is gone.
+    RelationRemove {
+        /// Its source.
+        from_id: String,
+        /// Its target.
+        to_id: String,
+        /// Its type, in any case.
+        relation_type: String,
+        /// When.
+        ts: String,
+    },
+    /// The entity is gone, with its facts and edges.
+    EntityDelete {
+        /// Which.
+        entity_id: String,
+        /// When.
+        ts: String,
+    },
+    /// The fact is gone.
+    ObservationDelete {
+        /// The entity that it belonged to.
+        entity_id: String,
+        /// Which.
+        observation_id: String,
+        /// When.
+        ts: String,
+    },
+    /// A compaction ended here; says nothing about the state.
+    SnapshotWritten {
+        /// Where the snapshot is, relative to the bank.
+        snapshot_path: String,
+        /// What it holds.
+        stats: TypeStats,
+        /// When.
+        ts: String,
+    },
+}
+
+/// Counts with the types in use, as a compaction's last line and the index file have them.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct TypeStats {
+    /// Number of entities.
+    pub entity_count: usize,
+    /// Number of observations.
+    pub observation_count: usize,
+    /// Number of relations.
+    pub relation_count: usize,
+    /// Entity types in the order of their first entity.
+    pub entity_types: Vec<String>,
+    /// Relation types in the order of their first relation.
+    pub relation_types: Vec<String>,
+}
+
+impl Event {
+    /// Writes the event as one line, with its line feed.
+    pub fn write_line(&self, out: &mut Vec<u8>) -> Result<(), serde_json::Error> {
+        serde_json::to_writer(&mut *out, self)?;
+        out.push(b'\n');
+        Ok(())
+    }
+}
+
+/// What a line of a log says.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Line {
+    /// Nothing: an empty line.
+    Blank,
+    /// The marker of a log of ours.
+    Marker,
+    /// A compaction's last line. It has no effect and is made anew by the next one.
+    SnapshotWritten,
+    /// An event that changes the state.
+    Event(Event),
+    /// It is not understood; the text says why. Its bytes are to be kept.
+    Unknown(String),
+}
+
+/// Reads one line, with or without its line end.
+#[must_use]
+pub fn read_line(line: &[u8]) -> Line {
+    let line = line.trim_ascii();
+    if line.is_empty() {
+        return Line::Blank;
+    }
+    match parse(line) {
+        Ok(line) => line,
+        // The original wrote half a surrogate pair as an escape, which is no Unicode text; it counts as U+FFFD.
+        Err(reason) => match without_lone_surrogates(line) {
+            Some(mended) => parse(&mended).unwrap_or(Line::Unknown(reason)),
+            None => Line::Unknown(reason),
+        },
+    }
+}
+
+fn parse(line: &[u8]) -> Result<Line, String> {
+    let kind = typed::<Kind>(line)?.kind;
+    let event = match kind.as_str() {
+        "entity_upsert" => {
+            let EntityUpsert { entity, ts } = typed(line)?;
+            entity.check()?;
+            check_time("ts", &ts)?;
+            Event::EntityUpsert { entity: entity.into(), ts }
+        }
+        "observation_add" => {
+            let ObservationAdd { observation, ts } = typed(line)?;
+            check_id("observation.id", &observation.id, OBSERVATION_PREFIX)?;
+            check_id("observation.entityId", &observation.entity_id, ENTITY_PREFIX)?;
+            check_time("observation.timestamp", &observation.timestamp)?;
+            check_time("ts", &ts)?;
+            Event::ObservationAdd { observation: observation.into(), ts }
+        }
+        "relation_add" => {
+            let RelationAdd { relation, ts } = typed(line)?;
+            check_id("relation.id", &relation.id, RELATION_PREFIX)?;
+            check_id("relation.fromId", &relation.from_id, ENTITY_PREFIX)?;
+            check_id("relation.toId", &relation.to_id, ENTITY_PREFIX)?;
+            check_label("relation.relationType", &relation.relation_type)?;
+            check_time("relation.createdAt", &relation.created_at)?;
+            check_time("ts", &ts)?;
+            Event::RelationAdd { relation, ts }
+        }
+        "relation_remove" => {
+            let RelationRemove { from_id, to_id, relation_type, ts } = typed(line)?;
+            check_id("fromId", &from_id, ENTITY_PREFIX)?;
+            check_id("toId", &to_id, ENTITY_PREFIX)?;
+            check_label("relationType", &relation_type)?;
+            check_time("ts", &ts)?;
+            Event::RelationRemove { from_id, to_id, relation_type, ts }
+        }
+        "entity_delete" => {
+            let EntityDelete { entity_id, ts } = typed(line)?;
+            check_id("entityId", &entity_id, ENTITY_PREFIX)?;
+            check_time("ts", &ts)?;
+            Event::EntityDelete { entity_id, ts }
+        }
+        "observation_delete" => {
+            let ObservationDelete { entity_id, observation_id, ts } = typed(line)?;
+            check_id("entityId", &entity_id, ENTITY_PREFIX)?;
+            check_id("observationId", &observation_id, OBSERVATION_PREFIX)?;
+            check_time("ts", &ts)?;
+            Event::ObservationDelete { entity_id, observation_id, ts }
+        }
+        "snapshot_written" => return Ok(Line::SnapshotWritten),
+        "memory_bank_graph" => {
+            let Marker { source, version } = typed(line)?;
+            if source != "memory-bank-mcp" {
+                return Err(format!("the marker names another program (`source` is `{}`)", shown(&source)));
+            }
+            if version != "1" {
+                return Err(format!("the marker names another version (`version` is `{}`)", shown(&version)));
+            }
+            return Ok(Line::Marker);
+        }
+        other => return Err(format!("unknown event type `{}`", shown(other))),
+    };
+    Ok(Line::Event(event))
+}
+
+fn typed<'a, T: Deserialize<'a>>(line: &'a [u8]) -> Result<T, String> {
+    serde_json::from_slice(line).map_err(|error| error.to_string())
+}
+
+/// Foreign text in a message: short enough for a log line.
+fn shown(text: &str) -> String {
+    text.chars().take(80).collect()
+}
+
+fn check_id(member: &str, id: &str, prefix: &str) -> Result<(), String> {
+    if id.starts_with(prefix) && id.encode_utf16().count() >= 5 {
+        return Ok(());
+    }
+    Err(format!("`{member}` is no `{prefix}…` id"))
+}
+
+fn check_label(member: &str, label: &str) -> Result<(), String> {
+    if label.is_empty() { Err(format!("`{member}` is empty")) } else { Ok(()) }
+}
+
+fn check_time(member: &str, text: &str) -> Result<(), String> {
+    instant(text).map(|_| ()).ok_or_else(|| format!("`{member}` is no date"))
+}
+
+#[derive(Deserialize)]
+struct Kind {
+    #[serde(rename = "type")]
+    kind: String,
+}
+
+#[derive(Deserialize)]
+struct Marker {
+    source: String,
+    version: String,
+}
+
+#[derive(Deserialize)]
+struct EntityUpsert {
+    entity: StoredEntity,
+    ts: String,
+}
+
+#[derive(Deserialize)]
+struct ObservationAdd {
+    observation: StoredObservation,
+    ts: String,
+}
+
+#[derive(Deserialize)]
+struct RelationAdd {
+    relation: Relation,
+    ts: String,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct RelationRemove {
+    from_id: String,
+    to_id: String,
+    relation_type: String,
+    ts: String,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct EntityDelete {
+    entity_id: String,
+    ts: String,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct ObservationDelete {
+    entity_id: String,
+    observation_id: String,
+    ts: String,
+}
+
+/// An entity in a log: its `attrs` may be absent, but not `null`.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct StoredEntity {
+    id: String,
+    name: String,
+    entity_type: String,
+    #[serde(default, deserialize_with = "present")]
+    attrs: Option<Map<String, Value>>,
+    created_at: String,
+    updated_at: String,
+}
+
+/// An observation in a log: its `source` may be absent, but not `null`.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct StoredObservation {
+    id: String,
+    entity_id: String,
+    text: String,
+    #[serde(default, deserialize_with = "present")]
+    source: Option<ObservationSource>,
+    timestamp: String,
+}
+
+impl StoredEntity {
+    fn check(&self) -> Result<(), String> {
+        check_id("entity.id", &self.id, ENTITY_PREFIX)?;
+        check_label("entity.name", &self.name)?;
+        check_label("entity.entityType", &self.entity_type)?;
+        check_time("entity.createdAt", &self.created_at)?;
+        check_time("entity.updatedAt", &self.updated_at)
+    }
+}
+
+impl From<StoredEntity> for Entity {
+    fn from(stored: StoredEntity) -> Self {
+        let StoredEntity { id, name, entity_type, attrs, created_at, updated_at } = stored;
+        Self { id, name, entity_type, attrs, created_at, updated_at }
+    }
+}
+
+impl From<StoredObservation> for Observation {
+    fn from(stored: StoredObservation) -> Self {
+        let StoredObservation { id, entity_id, text, source, timestamp } = stored;
+        Self { id, entity_id, text, source, timestamp }
+    }
+}
+
+/// A member that is there has a value; `null` is none.
+fn present<'de, D: Deserializer<'de>, T: Deserialize<'de>>(from: D) -> Result<Option<T>, D::Error> {
+    Option::<T>::deserialize(from)?
+        .map(Some)
+        .ok_or_else(|| D::Error::custom("null where a value is expected"))
+}
+
+/// The line with escapes of lone surrogates replaced by that of U+FFFD; none if there are none.
+fn without_lone_surrogates(line: &[u8]) -> Option<Vec<u8>> {
+    let text = std::str::from_utf8(line).ok()?;
+    if !text.contains("\\ud") && !text.contains("\\uD") {
+        return None;
+    }
+    let mut mended = String::with_capacity(text.len());
+    let mut found = false;
+    let mut rest = text;
+    while let Some(at) = rest.find('\\') {
+        let (before, escape) = rest.split_at(at);
+        mended.push_str(before);
+        let length = match (unit(escape), escape.get(6..).and_then(unit)) {
+            (Some(0xd800..=0xdbff), Some(0xdc00..=0xdfff)) => 12,
+            (Some(0xd800..=0xdfff), _) => {
+                found = true;
+                mended.push_str("\\ufffd");
+                rest = escape.get(6..)?;
+                continue;
+            }
+            _ => 2,
+        };
+        let (taken, left) = escape.split_at_checked(length)?;
+        mended.push_str(taken);
+        rest = left;
+    }
+    mended.push_str(rest);
+    found.then(|| mended.into_bytes())
+}
+
+/// The code unit of the `\uXXXX` that the text begins with.
+fn unit(text: &str) -> Option<u32> {
+    u32::from_str_radix(text.strip_prefix("\\u")?.get(..4)?, 16).ok()
+}
+
+/// The id that a `relation_remove` means; logs do not carry it.
+#[must_use]
+pub fn removed_relation_id(from_id: &str, relation_type: &str, to_id: &str) -> String {
+    ids::relation_id(from_id, relation_type, to_id)
+}
+
+#[cfg(test)]
+mod tests {
+    use rstest::rstest;
+    use serde_json::json;
+
+    use super::*;
+    use crate::graph::SourceKind;
+
+    const TS: &str = "2026-11-22T09:30:07.062Z";
+
+    fn line(event: &Event) -> String {
+        let mut out = Vec::new();
+        event.write_line(&mut out).unwrap();
+        String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn events_are_written_with_exactly_the_members_of_the_format_in_their_order() {
+        let entity = Entity {
+            id: "ent_uJwUBCqjVyWo".into(),
+            name: "Rust".into(),
+            entity_type: "lang".into(),
+            attrs: json!({"z": 1, "a": [true, null]}).as_object().cloned(),
+            created_at: TS.into(),
+            updated_at: TS.into(),
+        };
+        let observation = Observation {
+            id: "obs_MKAnkrEEYhsZ".into(),
+            entity_id: entity.id.clone(),
+            text: "a \"fact\"\n<\u{2028}>".into(),
+            source: Some(ObservationSource { kind: SourceKind::Manual, reference: Some("docs".into()) }),
+            timestamp: "2020-01-01".into(),
+        };
+        let relation = Relation {
+            id: "rel_c8-6byqpeOrw".into(),
+            from_id: "ent_LXEBm1nzdFq0".into(),
+            to_id: entity.id.clone(),
+            relation_type: "written-in".into(),
+            created_at: TS.into(),
+        };
+        let (from_id, to_id) = (relation.from_id.clone(), relation.to_id.clone());
+        let events = [
+            Event::EntityUpsert { entity, ts: TS.into() },
+            Event::ObservationAdd { observation, ts: "2020-01-01".into() },
+            Event::RelationAdd { relation, ts: TS.into() },
+            Event::RelationRemove { from_id, to_id, relation_type: "written-in".into(), ts: TS.into() },
+            Event::EntityDelete { entity_id: "ent_uJwUBCqjVyWo".into(), ts: TS.into() },
+            Event::ObservationDelete {
+                entity_id: "ent_uJwUBCqjVyWo".into(),
+                observation_id: "obs_MKAnkrEEYhsZ".into(),
+                ts: TS.into(),
+            },
+        ];
+        let expected = [
+            r#"{"type":"entity_upsert","entity":{"id":"ent_uJwUBCqjVyWo","name":"Rust","entityType":"lang","attrs":{"z":1,"a":[true,null]},"createdAt":"2026-11-22T09:30:07.062Z","updatedAt":"2026-11-22T09:30:07.062Z"},"ts":"2026-11-22T09:30:07.062Z"}"#.to_owned(),
+            format!(r#"{{"type":"observation_add","observation":{{"id":"obs_MKAnkrEEYhsZ","entityId":"ent_uJwUBCqjVyWo","text":"a \"fact\"\n<{}>","source":{{"kind":"manual","ref":"docs"}},"timestamp":"2020-01-01"}},"ts":"2020-01-01"}}"#, '\u{2028}'),
+            r#"{"type":"relation_add","relation":{"id":"rel_c8-6byqpeOrw","fromId":"ent_LXEBm1nzdFq0","toId":"ent_uJwUBCqjVyWo","relationType":"written-in","createdAt":"2026-11-22T09:30:07.062Z"},"ts":"2026-11-22T09:30:07.062Z"}"#.to_owned(),
+            r#"{"type":"relation_remove","fromId":"ent_LXEBm1nzdFq0","toId":"ent_uJwUBCqjVyWo","relationType":"written-in","ts":"2026-11-22T09:30:07.062Z"}"#.to_owned(),
+            r#"{"type":"entity_delete","entityId":"ent_uJwUBCqjVyWo","ts":"2026-11-22T09:30:07.062Z"}"#.to_owned(),
+            r#"{"type":"observation_delete","entityId":"ent_uJwUBCqjVyWo","observationId":"obs_MKAnkrEEYhsZ","ts":"2026-11-22T09:30:07.062Z"}"#.to_owned(),
+        ];
+        for (event, expected) in events.iter().zip(expected) {
+            assert_eq!(line(event), format!("{expected}\n"));
+            assert_eq!(read_line(expected.as_bytes()), Line::Event(event.clone()));
+        }
+    }
+
+    #[test]
+    fn the_marker_is_read_as_what_it_is() {
+        assert_eq!(read_line(MARKER.as_bytes()), Line::Marker);
+        assert_eq!(read_line(b" \r\n"), Line::Blank);
+        assert_eq!(read_line(br#"{"type":"snapshot_written","anything":1}"#), Line::SnapshotWritten);
+    }
+
+    #[rstest]
+    #[case::extra_members(r#"{"ts":"1","entity":{"extra":{"a":1},"id":"ent_1","name":"n","entityType":"t","createdAt":"2020","updatedAt":"March 7, 2021"},"more":5,"type":"entity_upsert"}"#)]
+    #[case::carriage_return("{\"type\":\"entity_delete\",\"entityId\":\"ent_1\",\"ts\":\"2020\"}\r")]
+    #[case::half_a_surrogate_pair(r#"{"type":"observation_add","observation":{"id":"obs_1","entityId":"ent_1","text":"cut \ud83d","timestamp":"2020"},"ts":"2020"}"#)]
+    fn loading_is_lenient(#[case] line: &str) {
+        assert!(matches!(read_line(line.as_bytes()), Line::Event(_)), "{:?}", read_line(line.as_bytes()));
+    }
+
+    #[rstest]
+    #[case::torn(r#"{"type":"entity_upsert","entity":{"id":"ent_"#)]
+    #[case::future(r#"{"type":"future_event","ts":"2020-01-01"}"#)]
+    #[case::short_id(r#"{"type":"entity_delete","entityId":"ent_","ts":"2020"}"#)]
+    #[case::wrong_prefix(r#"{"type":"entity_delete","entityId":"obs_12345","ts":"2020"}"#)]
+    #[case::no_date(r#"{"type":"entity_delete","entityId":"ent_1","ts":"x"}"#)]
+    #[case::null_attrs(r#"{"type":"entity_upsert","entity":{"id":"ent_1","name":"n","entityType":"t","attrs":null,"createdAt":"1","updatedAt":"1"},"ts":"1"}"#)]
+    #[case::empty_name(r#"{"type":"entity_upsert","entity":{"id":"ent_1","name":"","entityType":"t","createdAt":"1","updatedAt":"1"},"ts":"1"}"#)]
+    #[case::odd_source(r#"{"type":"observation_add","observation":{"id":"obs_1","entityId":"ent_1","text":"","source":{"kind":"x"},"timestamp":"1"},"ts":"1"}"#)]
+    #[case::foreign_marker(r#"{"type":"memory_bank_graph","source":"other","version":"1"}"#)]
+    #[case::no_object("[1]")]
+    fn what_is_not_understood_is_said_to_be_so(#[case] line: &str) {
+        assert!(matches!(read_line(line.as_bytes()), Line::Unknown(_)));
+    }
+
+    #[test]
+    fn half_a_surrogate_pair_counts_as_a_replacement_character() {
+        let text = |escaped: &str| {
+            let line = format!(
+                r#"{{"type":"observation_add","observation":{{"id":"obs_1","entityId":"ent_1","text":"{escaped}","timestamp":"1"}},"ts":"1"}}"#
+            );
+            match read_line(line.as_bytes()) {
+                Line::Event(Event::ObservationAdd { observation, .. }) => observation.text,
+                other => panic!("{other:?}"),
+            }
+        };
+        assert_eq!(text(r"a\ud83d b"), "a\u{fffd} b");
+        assert_eq!(text(r"\udc00\ud83d\ude00\\ud83d\ud83d"), "\u{fffd}😀\\ud83d\u{fffd}");
+    }
+
+    #[test]
+    fn bytes_that_are_no_text_are_unknown() {
+        assert!(matches!(read_line(b"{\"type\":\"\xff\"}"), Line::Unknown(_)));
+    }
+}

@@ -1,0 +1,431 @@
+//! How a request becomes a change of the graph: checked, normalised, merged with what is there. Pure functions of the
+//! rows concerned, so that a store with a log and a store with tables follow the same rules.
+
+use serde_json::{Map, Value};
+
+use crate::error::GraphError;
+use crate::graph::ids::{entity_id, observation_id, relation_id, trim};
+use crate::graph::{Entity, Observation, ObservationSource, Relation, SourceKind, timestamp};
+use crate::limits;
+use crate::store::{EntityDraft, ObservationDraft};
+
+/// An entity that may be written: its labels are trimmed and within bounds, its id is known.
+#[derive(Debug, Clone, PartialEq)]
+pub struct EntityPlan {
+    /// The id of the entity, by which a store finds the one that exists.
+    pub id: String,
+    name: String,
+    entity_type: String,
+    attrs: Option<Map<String, Value>>,
+}
+
+impl EntityPlan {
+    /// Checks a draft.
+    ///
+    /// # Errors
+    /// Says which argument breaks which rule.
+    pub fn new(draft: EntityDraft) -> Result<Self, GraphError> {
+        let name = label("name", &draft.name)?;
+        let entity_type = label("entityType", &draft.entity_type)?;
+        if let Some(attrs) = &draft.attrs {
+            check_values(attrs.values(), 1)?;
+            if attrs.keys().any(|key| key.contains('\0')) {
+                return Err(GraphError::Invalid("attrs has a key with a null character".to_owned()));
+            }
+        }
+        Ok(Self { id: entity_id(&name, &entity_type), name, entity_type, attrs: draft.attrs })
+    }
+
+    /// The entity as it is to be stored: the spelling given now, attributes merged key by key into those that are
+    /// there (`null` deletes a key; without `attrs` all stay), and the time of creation kept.
+    ///
+    /// # Errors
+    /// The merged attributes pass [`limits::ATTRIBUTES_BYTES`].
+    pub fn apply(self, existing: Option<&Entity>, now: &str) -> Result<Entity, GraphError> {
+        let old = existing.and_then(|entity| entity.attrs.as_ref());
+        let attrs = match self.attrs {
+            None => old.cloned(),
+            Some(changes) => {
+                let merged = merge(old.cloned().unwrap_or_default(), changes);
+                check_size(&merged, old)?;
+                Some(merged)
+            }
+        };
+        Ok(Entity {
+            id: self.id,
+            name: self.name,
+            entity_type: self.entity_type,
+            attrs,
+            created_at: existing.map_or_else(|| now.to_owned(), |entity| entity.created_at.clone()),
+            updated_at: now.to_owned(),
+        })
+    }
+}
+
+/// The observation that a draft makes of an entity. If one with its id exists, that one stays as it is.
+///
+/// # Errors
+/// Says which argument breaks which rule.
+pub fn plan_observation(
+    entity_id: &str,
+    draft: ObservationDraft,
+    now: &str,
+) -> Result<Observation, GraphError> {
+    let text = trim(&draft.text).to_owned();
+    if text.is_empty() {
+        return Err(GraphError::Invalid("text is blank; say the fact".to_owned()));
+    }
+    within("text", text.len(), limits::OBSERVATION_BYTES)?;
+    no_null("text", &text)?;
+    if let Some(reference) = draft.source.as_ref().and_then(|source| source.reference.as_ref()) {
+        within("source", reference.len(), limits::LINE_BYTES)?;
+        no_null("source", reference)?;
+    }
+    let timestamp = match draft.timestamp.as_deref().map(trim) {
+        None | Some("") => now.to_owned(),
+        Some(given) => timestamp::parse_new(given)?,
+    };
+    Ok(Observation {
+        id: observation_id(entity_id, &text, &timestamp),
+        entity_id: entity_id.to_owned(),
+        text,
+        source: draft.source,
+        timestamp,
+    })
+}
+
+/// The relation between two entities. If one with its id exists, that one stays as it is, in its spelling.
+///
+/// # Errors
+/// The type is blank or too long.
+pub fn plan_relation(
+    from_id: &str,
+    relation_type: &str,
+    to_id: &str,
+    now: &str,
+) -> Result<Relation, GraphError> {
+    let relation_type = label("relationType", relation_type)?;
+    Ok(Relation {
+        id: relation_id(from_id, &relation_type, to_id),
+        from_id: from_id.to_owned(),
+        to_id: to_id.to_owned(),
+        relation_type,
+        created_at: now.to_owned(),
+    })
+}
+
+/// Checks that an observation belongs to the entity that the caller named with it.
+///
+/// # Errors
+/// It belongs to another one; `owner_name` is the name (or id) of that one.
+pub fn check_owner(observation: &Observation, named: &Entity, owner_name: &str) -> Result<(), GraphError> {
+    if observation.entity_id == named.id {
+        return Ok(());
+    }
+    Err(GraphError::Invalid(format!(
+        "observation `{}` belongs to `{owner_name}`, not to `{}`; leave out the entity or name its owner",
+        observation.id, named.name
+    )))
+}
+
+impl ObservationSource {
+    /// Reads the forms in which a caller may give a source: one of the four words, any other text (which becomes the
+    /// reference of a manual source), or the object that is stored. Blank text and `null` mean none.
+    ///
+    /// # Errors
+    /// It is none of these.
+    pub fn from_argument(value: &Value) -> Result<Option<Self>, GraphError> {
+        match value {
+            Value::Null => Ok(None),
+            Value::String(text) => Ok(Self::from_text(text)),
+            Value::Object(members) => {
+                let kind = members.get("kind").and_then(Value::as_str).and_then(SourceKind::from_word);
+                let reference = match members.get("ref") {
+                    None | Some(Value::Null) => Some(None),
+                    Some(Value::String(text)) => Some(Some(text.clone())),
+                    Some(_) => None,
+                };
+                match (kind, reference) {
+                    (Some(kind), Some(reference)) => Ok(Some(Self { kind, reference })),
+                    _ => Err(Self::refused()),
+                }
+            }
+            _ => Err(Self::refused()),
+        }
+    }
+
+    /// Reads a source given as text; see [`Self::from_argument`].
+    #[must_use]
+    pub fn from_text(text: &str) -> Option<Self> {
+        let text = trim(text);
+        if text.is_empty() {
+            return None;
+        }
+        Some(match SourceKind::from_word(text) {
+            Some(kind) => Self { kind, reference: None },
+            None => Self { kind: SourceKind::Manual, reference: Some(text.to_owned()) },
+        })
+    }
+
+    fn refused() -> GraphError {
+        GraphError::Invalid(
+            "source must be text, or an object with `kind` (manual, tool, import or agent) and optionally `ref` (text)"
+                .to_owned(),
+        )
+    }
+}
+
+impl SourceKind {
+    fn from_word(word: &str) -> Option<Self> {
+        match word {
+            "manual" => Some(Self::Manual),
+            "tool" => Some(Self::Tool),
+            "import" => Some(Self::Import),
+            "agent" => Some(Self::Agent),
+            _ => None,
+        }
+    }
+}
+
+/// A name or type as it is stored: trimmed, not blank, within bounds.
+pub(super) fn label(argument: &str, text: &str) -> Result<String, GraphError> {
+    let text = trim(text);
+    if text.is_empty() {
+        return Err(GraphError::Invalid(format!("{argument} is blank; give it a text")));
+    }
+    within(argument, text.len(), limits::LABEL_BYTES)?;
+    no_null(argument, text)?;
+    Ok(text.to_owned())
+}
+
+/// Checks merged attributes; those that were too large before may shrink.
+pub(super) fn check_size(
+    merged: &Map<String, Value>,
+    old: Option<&Map<String, Value>>,
+) -> Result<(), GraphError> {
+    let size = json_size(merged);
+    if size > limits::ATTRIBUTES_BYTES && old.is_none_or(|old| json_size(old) <= size) {
+        return within("attrs", size, limits::ATTRIBUTES_BYTES);
+    }
+    Ok(())
+}
+
+fn merge(mut attrs: Map<String, Value>, changes: Map<String, Value>) -> Map<String, Value> {
+    for (key, value) in changes {
+        if value.is_null() {
+            attrs.shift_remove(&key);
+        } else {
+            attrs.insert(key, value);
+        }
+    }
+    attrs
+}
+
+/// The length of an object as compact JSON, in bytes.
+fn json_size(attrs: &Map<String, Value>) -> usize {
+    struct Count(usize);
+    impl std::io::Write for Count {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.0 += bytes.len();
+            Ok(bytes.len())
+        }
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+    let mut count = Count(0);
+    // Counting cannot fail, and an object of JSON values can always be written.
+    if serde_json::to_writer(&mut count, attrs).is_err() {
+        return usize::MAX;
+    }
+    count.0
+}
+
+fn check_values<'a>(values: impl Iterator<Item = &'a Value>, depth: usize) -> Result<(), GraphError> {
+    if depth > limits::ATTRIBUTES_DEPTH {
+        return Err(GraphError::Invalid(format!(
+            "attrs is nested more than {} levels deep; flatten it",
+            limits::ATTRIBUTES_DEPTH
+        )));
+    }
+    for value in values {
+        match value {
+            Value::String(text) => no_null("attrs", text)?,
+            Value::Array(items) => check_values(items.iter(), depth + 1)?,
+            Value::Object(members) => {
+                members.keys().try_for_each(|key| no_null("attrs", key))?;
+                check_values(members.values(), depth + 1)?;
+            }
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+/// A null character can be kept in a file but not in a database, and no one means it.
+fn no_null(argument: &str, text: &str) -> Result<(), GraphError> {
+    if text.contains('\0') {
+        return Err(GraphError::Invalid(format!("{argument} contains a null character; leave it out")));
+    }
+    Ok(())
+}
+
+fn within(argument: &str, got: usize, limit: usize) -> Result<(), GraphError> {
+    if got > limit {
+        return Err(GraphError::Invalid(format!(
+            "{argument} is {got} bytes long, at most {limit} are allowed"
+        )));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use rstest::rstest;
+    use serde_json::json;
+
+    use super::*;
+
+    const T1: &str = "2026-01-01T00:00:00.000Z";
+    const T2: &str = "2026-01-02T00:00:00.000Z";
+
+    fn upsert(existing: Option<&Entity>, attrs: Value, now: &str) -> Result<Entity, GraphError> {
+        let attrs = match attrs {
+            Value::Object(map) => Some(map),
+            _ => None,
+        };
+        EntityPlan::new(EntityDraft { name: " Rust ".into(), entity_type: " lang ".into(), attrs })?
+            .apply(existing, now)
+    }
+
+    fn observe(draft: ObservationDraft) -> Result<Observation, GraphError> {
+        plan_observation("ent_uJwUBCqjVyWo", draft, T1)
+    }
+
+    fn text(text: &str) -> ObservationDraft {
+        ObservationDraft { text: text.to_owned(), source: None, timestamp: None }
+    }
+
+    fn refusal<T: std::fmt::Debug>(result: Result<T, GraphError>) -> String {
+        match result {
+            Err(GraphError::Invalid(text)) => text,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn d8_attributes_are_kept_when_absent_merged_when_present_and_deleted_by_null() {
+        let first = upsert(None, json!({"docPath": "a.md", "n": 1, "deep": {"a": 1}}), T1).unwrap();
+        let second = upsert(Some(&first), Value::Null, T2).unwrap();
+        assert_eq!(second.attrs, first.attrs);
+        assert_eq!((second.created_at.as_str(), second.updated_at.as_str()), (T1, T2));
+        let third =
+            upsert(Some(&second), json!({"n": null, "m": 2, "deep": {"b": 1}, "no": null}), T2).unwrap();
+        assert_eq!(json!(third.attrs), json!({"docPath": "a.md", "deep": {"b": 1}, "m": 2}));
+    }
+
+    #[test]
+    fn labels_are_trimmed_and_the_spelling_given_last_is_kept() {
+        let first = upsert(None, Value::Null, T1).unwrap();
+        assert_eq!((first.name.as_str(), first.entity_type.as_str()), ("Rust", "lang"));
+        let draft = EntityDraft { name: "RUST".into(), entity_type: "Lang".into(), attrs: None };
+        let second = EntityPlan::new(draft).unwrap().apply(Some(&first), T2).unwrap();
+        assert_eq!((second.id.as_str(), second.name.as_str()), (first.id.as_str(), "RUST"));
+    }
+
+    #[rstest]
+    #[case("", "t", "name is blank")]
+    #[case(" \u{feff} ", "t", "name is blank")]
+    #[case("n", "\n", "entityType is blank")]
+    #[case("a\0b", "t", "null character")]
+    fn unusable_labels_are_refused(#[case] name: &str, #[case] entity_type: &str, #[case] reason: &str) {
+        let draft = EntityDraft { name: name.into(), entity_type: entity_type.into(), attrs: None };
+        assert!(refusal(EntityPlan::new(draft)).contains(reason));
+    }
+
+    #[test]
+    fn bounds_are_named() {
+        let long = EntityDraft { name: "n".repeat(513), entity_type: "t".into(), attrs: None };
+        assert!(refusal(EntityPlan::new(long)).contains("at most 512"));
+        assert!(refusal(upsert(None, json!({"k": "v".repeat(65536)}), T1)).contains("at most 65536"));
+        assert!(refusal(observe(text(&"t".repeat(65537)))).contains("at most 65536"));
+        assert!(refusal(plan_relation("ent_a", &"r".repeat(513), "ent_b", T1)).contains("at most 512"));
+    }
+
+    #[test]
+    fn attributes_over_the_bound_may_shrink_but_not_grow() {
+        let mut entity = upsert(None, json!({}), T1).unwrap();
+        entity.attrs = json!({"a": "v".repeat(70_000), "b": "v".repeat(70_000)}).as_object().cloned();
+        assert!(upsert(Some(&entity), json!({"b": null}), T2).is_ok());
+        assert!(upsert(Some(&entity), json!({"c": 1}), T2).is_err());
+    }
+
+    #[test]
+    fn attributes_that_could_not_be_read_back_are_refused() {
+        let mut value = json!(1);
+        for _ in 0..100 {
+            value = json!([value]);
+        }
+        assert!(refusal(upsert(None, json!({"k": value}), T1)).contains("nested"));
+        assert!(refusal(upsert(None, json!({"k": ["a\0"]}), T1)).contains("null character"));
+    }
+
+    #[rstest]
+    #[case(json!("tool"), Some((SourceKind::Tool, None)))]
+    #[case(json!("agent"), Some((SourceKind::Agent, None)))]
+    #[case(json!("docs page"), Some((SourceKind::Manual, Some("docs page"))))]
+    #[case(json!({"kind": "tool"}), Some((SourceKind::Tool, None)))]
+    #[case(json!({"kind": "import", "ref": "x"}), Some((SourceKind::Import, Some("x"))))]
+    #[case(json!(""), None)]
+    #[case(json!("  "), None)]
+    #[case(json!(null), None)]
+    fn d32_a_source_is_a_word_a_text_or_the_stored_object(
+        #[case] given: Value,
+        #[case] expected: Option<(SourceKind, Option<&str>)>,
+    ) {
+        let expected = expected
+            .map(|(kind, reference)| ObservationSource { kind, reference: reference.map(str::to_owned) });
+        assert_eq!(ObservationSource::from_argument(&given).unwrap(), expected);
+    }
+
+    #[rstest]
+    #[case(json!({"kind": "other"}))]
+    #[case(json!({"ref": "x"}))]
+    #[case(json!({"kind": "tool", "ref": 5}))]
+    #[case(json!(7))]
+    #[case(json!(["tool"]))]
+    fn d32_any_other_source_is_refused(#[case] given: Value) {
+        assert!(refusal(ObservationSource::from_argument(&given)).contains("source must be"));
+    }
+
+    #[test]
+    fn an_observation_is_trimmed_and_made_now_unless_it_says_otherwise() {
+        let plain = observe(text("  ts date\n")).unwrap();
+        assert_eq!((plain.text.as_str(), plain.timestamp.as_str()), ("ts date", T1));
+        let dated =
+            observe(ObservationDraft { timestamp: Some("2020-01-01".into()), ..text("ts date") }).unwrap();
+        assert_eq!(dated.id, "obs_MKAnkrEEYhsZ");
+        let blank = observe(ObservationDraft { timestamp: Some(" ".into()), ..text("x") }).unwrap();
+        assert_eq!(blank.timestamp, T1);
+        assert!(observe(ObservationDraft { timestamp: Some("1".into()), ..text("x") }).is_err());
+        assert!(refusal(observe(text(" \n"))).contains("text is blank"));
+    }
+
+    #[test]
+    fn d31_a_relation_type_is_trimmed() {
+        let spaced = plan_relation("ent_a", " r ", "ent_b", T1).unwrap();
+        assert_eq!(spaced, plan_relation("ent_a", "r", "ent_b", T1).unwrap());
+        assert_eq!(spaced.id, plan_relation("ent_a", "R", "ent_b", T1).unwrap().id);
+        assert!(refusal(plan_relation("ent_a", " ", "ent_b", T1)).contains("relationType is blank"));
+    }
+
+    #[test]
+    fn d33_an_observation_of_another_entity_is_not_the_one_meant() {
+        let observation = observe(text("fact")).unwrap();
+        let mut entity = upsert(None, Value::Null, T1).unwrap();
+        assert!(check_owner(&observation, &entity, "Rust").is_ok());
+        entity.id = "ent_other".into();
+        entity.name = "Beta".into();
+        assert!(refusal(check_owner(&observation, &entity, "Rust")).contains("`Rust`, not to `Beta`"));
+    }
+}

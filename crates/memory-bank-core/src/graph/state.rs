@@ -1,0 +1,595 @@
+//! The graph as it stands: the fold of a log's events, in insertion order, with an index for every question asked.
+//!
+//! Applying an event costs no more than the number of facts and edges that it touches, however large the graph is.
+//! The state knows nothing of files; a store feeds it the events in their order.
+
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::ops::Bound;
+
+use crate::graph::event::{Event, TypeStats, removed_relation_id};
+use crate::graph::ids::normalise;
+use crate::graph::timestamp::instant;
+use crate::graph::{Entity, Observation, Relation};
+use crate::store::GraphStats;
+
+/// The most changes that [`GraphState::changes_since`] remembers.
+pub const REMEMBERED_CHANGES: usize = 4096;
+
+/// All entities, observations and relations of one graph.
+#[derive(Debug, Clone, Default)]
+pub struct GraphState {
+    entities: Table<Entity>,
+    observations: Table<Observation>,
+    relations: Table<Relation>,
+    /// Entities by normalised name.
+    names: BTreeMap<String, Vec<u64>>,
+    /// Observations by the entity that they are about, whether it exists or not.
+    facts: HashMap<String, Vec<u64>>,
+    /// Relations by either end, whether it exists or not; a self-link stands once.
+    edges: HashMap<String, Vec<u64>>,
+    next: u64,
+    generation: u64,
+    changes: VecDeque<Touched>,
+}
+
+/// What an event touched. Whoever follows the graph looks the id up: what is not there (any more) was removed.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Touched {
+    /// The entity with this id.
+    Entity(String),
+    /// The observation with this id.
+    Observation(String),
+    /// The relation with this id.
+    Relation(String),
+}
+
+impl GraphState {
+    /// An empty graph that follows another one, of which nothing may be remembered: every cursor into the other is
+    /// too old for this one.
+    #[must_use]
+    pub fn after(previous: &Self) -> Self {
+        Self { generation: previous.generation + 1, ..Self::default() }
+    }
+
+    /// Applies one event. Events that name what is not there change nothing.
+    pub fn apply(&mut self, event: Event) {
+        match event {
+            Event::EntityUpsert { entity, .. } => self.put_entity(entity),
+            Event::ObservationAdd { observation, .. } => self.put_observation(observation),
+            Event::RelationAdd { relation, .. } => self.put_relation(relation),
+            Event::RelationRemove { from_id, to_id, relation_type, .. } => {
+                if let Some(at) = self.relations.seq(&removed_relation_id(&from_id, &relation_type, &to_id)) {
+                    self.remove_relation(at);
+                }
+            }
+            Event::EntityDelete { entity_id, .. } => self.remove_entity(&entity_id),
+            Event::ObservationDelete { observation_id, .. } => {
+                if let Some(at) = self.observations.seq(&observation_id) {
+                    self.remove_observation(at);
+                }
+            }
+            Event::SnapshotWritten { .. } => {}
+        }
+    }
+
+    /// The entity with this id.
+    #[must_use]
+    pub fn entity(&self, id: &str) -> Option<&Entity> {
+        self.entities.get(id)
+    }
+
+    /// The observation with this id.
+    #[must_use]
+    pub fn observation(&self, id: &str) -> Option<&Observation> {
+        self.observations.get(id)
+    }
+
+    /// The relation with this id.
+    #[must_use]
+    pub fn relation(&self, id: &str) -> Option<&Relation> {
+        self.relations.get(id)
+    }
+
+    /// All entities in storage order.
+    pub fn entities(&self) -> impl Iterator<Item = &Entity> {
+        self.entities.rows.values()
+    }
+
+    /// All observations in storage order.
+    pub fn observations(&self) -> impl Iterator<Item = &Observation> {
+        self.observations.rows.values()
+    }
+
+    /// All relations in storage order.
+    pub fn relations(&self) -> impl Iterator<Item = &Relation> {
+        self.relations.rows.values()
+    }
+
+    /// The entities with this normalised name, in storage order.
+    pub fn named<'a>(&'a self, normalised: &str) -> impl Iterator<Item = &'a Entity> + use<'a> {
+        self.names.get(normalised).into_iter().flatten().filter_map(|at| self.entities.rows.get(at))
+    }
+
+    /// The entities whose normalised name begins with `prefix`, by normalised name.
+    pub fn named_from<'a>(&'a self, prefix: &'a str) -> impl Iterator<Item = &'a Entity> {
+        self.names
+            .range::<str, _>((Bound::Included(prefix), Bound::Unbounded))
+            .take_while(move |(name, _)| name.starts_with(prefix))
+            .flat_map(|(_, seqs)| seqs)
+            .filter_map(|at| self.entities.rows.get(at))
+    }
+
+    /// The normalised names in use, sorted.
+    pub fn normalised_names(&self) -> impl Iterator<Item = &str> {
+        self.names.keys().map(String::as_str)
+    }
+
+    /// The observations of an entity, in storage order; also when the entity itself is not there.
+    pub fn observations_of(&self, entity_id: &str) -> impl DoubleEndedIterator<Item = &Observation> {
+        self.facts.get(entity_id).into_iter().flatten().filter_map(|at| self.observations.rows.get(at))
+    }
+
+    /// The observations of an entity, newest first; of equally old ones the one stored last comes first.
+    #[must_use]
+    pub fn newest_observations_of(&self, entity_id: &str) -> Vec<&Observation> {
+        newest_first(self.observations_of(entity_id).collect())
+    }
+
+    /// How many observations an entity has.
+    #[must_use]
+    pub fn observation_count_of(&self, entity_id: &str) -> usize {
+        self.facts.get(entity_id).map_or(0, Vec::len)
+    }
+
+    /// The relations that start from or lead to an entity, in storage order; also when the entity is not there.
+    pub fn relations_of(&self, entity_id: &str) -> impl Iterator<Item = &Relation> {
+        self.edges.get(entity_id).into_iter().flatten().filter_map(|at| self.relations.rows.get(at))
+    }
+
+    /// How many relations touch an entity.
+    #[must_use]
+    pub fn relation_count_of(&self, entity_id: &str) -> usize {
+        self.edges.get(entity_id).map_or(0, Vec::len)
+    }
+
+    /// The entity with this id, with its place in the storage order.
+    pub(super) fn entity_with_order(&self, id: &str) -> Option<(u64, &Entity)> {
+        let order = self.entities.seq(id)?;
+        Some((order, self.entities.rows.get(&order)?))
+    }
+
+    /// The relations that touch an entity, with their places in the storage order.
+    pub(super) fn relations_with_order(&self, entity_id: &str) -> impl Iterator<Item = (u64, &Relation)> {
+        let orders = self.edges.get(entity_id).into_iter().flatten();
+        orders.filter_map(|order| Some((*order, self.relations.rows.get(order)?)))
+    }
+
+    /// The name of an entity, or its id if it is not there.
+    #[must_use]
+    pub fn name_or_id<'a>(&'a self, entity_id: &'a str) -> &'a str {
+        self.entity(entity_id).map_or(entity_id, |entity| &entity.name)
+    }
+
+    /// Counts.
+    #[must_use]
+    pub fn stats(&self) -> GraphStats {
+        GraphStats {
+            entity_count: self.entities.rows.len(),
+            observation_count: self.observations.rows.len(),
+            relation_count: self.relations.rows.len(),
+        }
+    }
+
+    /// Counts with the types in use. Visits every entity and relation.
+    #[must_use]
+    pub fn type_stats(&self) -> TypeStats {
+        let GraphStats { entity_count, observation_count, relation_count } = self.stats();
+        TypeStats {
+            entity_count,
+            observation_count,
+            relation_count,
+            entity_types: distinct(self.entities().map(|entity| entity.entity_type.as_str())),
+            relation_types: distinct(self.relations().map(|relation| relation.relation_type.as_str())),
+        }
+    }
+
+    /// Grows with every change. Equal generations of one store mean equal graphs.
+    #[must_use]
+    pub fn generation(&self) -> u64 {
+        self.generation
+    }
+
+    /// What changed since the graph had `generation`, oldest first; an id may come up more than once. `None` if that
+    /// is too long ago ([`REMEMBERED_CHANGES`]), or was another log: then everything must be looked at.
+    #[must_use]
+    pub fn changes_since(&self, generation: u64) -> Option<impl Iterator<Item = &Touched>> {
+        let missed = usize::try_from(self.generation.checked_sub(generation)?).ok()?;
+        let skip = self.changes.len().checked_sub(missed)?;
+        Some(self.changes.iter().skip(skip))
+    }
+
+    fn put_entity(&mut self, entity: Entity) {
+        let name = normalise(&entity.name);
+        let id = entity.id.clone();
+        let at = self.entities.seq(&id);
+        if let Some(at) = at {
+            let old = self.entities.rows.get(&at).map(|old| normalise(&old.name));
+            if let Some(old) = old.filter(|old| *old != name) {
+                self.unname(&old, at);
+            }
+        }
+        let at = at.unwrap_or_else(|| self.fresh());
+        let same_name = self.names.entry(name).or_default();
+        if let Err(position) = same_name.binary_search(&at) {
+            same_name.insert(position, at);
+        }
+        self.entities.put(at, &id, entity);
+        self.touch(Touched::Entity(id));
+    }
+
+    fn put_observation(&mut self, observation: Observation) {
+        let id = observation.id.clone();
+        let at = self.observations.seq(&id).unwrap_or_else(|| self.fresh());
+        let owner = observation.entity_id.clone();
+        if let Some(old) = self.observations.put(at, &id, observation) {
+            index_remove(&mut self.facts, &old.entity_id, at);
+        }
+        index_add(&mut self.facts, &owner, at);
+        self.touch(Touched::Observation(id));
+    }
+
+    fn put_relation(&mut self, relation: Relation) {
+        let id = relation.id.clone();
+        let at = self.relations.seq(&id).unwrap_or_else(|| self.fresh());
+        let (from, to) = (relation.from_id.clone(), relation.to_id.clone());
+        if let Some(old) = self.relations.put(at, &id, relation) {
+            index_remove(&mut self.edges, &old.from_id, at);
+            index_remove(&mut self.edges, &old.to_id, at);
+        }
+        index_add(&mut self.edges, &from, at);
+        index_add(&mut self.edges, &to, at);
+        self.touch(Touched::Relation(id));
+    }
+
+    fn remove_entity(&mut self, id: &str) {
+        for at in self.facts.get(id).cloned().unwrap_or_default() {
+            self.remove_observation(at);
+        }
+        for at in self.edges.get(id).cloned().unwrap_or_default() {
+            self.remove_relation(at);
+        }
+        if let Some((at, entity)) = self.entities.remove_id(id) {
+            self.unname(&normalise(&entity.name), at);
+            self.touch(Touched::Entity(entity.id));
+        }
+    }
+
+    fn remove_observation(&mut self, at: u64) {
+        if let Some(observation) = self.observations.remove(at) {
+            index_remove(&mut self.facts, &observation.entity_id, at);
+            self.touch(Touched::Observation(observation.id));
+        }
+    }
+
+    fn remove_relation(&mut self, at: u64) {
+        if let Some(relation) = self.relations.remove(at) {
+            index_remove(&mut self.edges, &relation.from_id, at);
+            index_remove(&mut self.edges, &relation.to_id, at);
+            self.touch(Touched::Relation(relation.id));
+        }
+    }
+
+    fn unname(&mut self, normalised: &str, at: u64) {
+        if let Some(seqs) = self.names.get_mut(normalised) {
+            seqs.retain(|seq| *seq != at);
+            if seqs.is_empty() {
+                self.names.remove(normalised);
+            }
+        }
+    }
+
+    fn fresh(&mut self) -> u64 {
+        self.next += 1;
+        self.next
+    }
+
+    fn touch(&mut self, touched: Touched) {
+        self.generation += 1;
+        if self.changes.len() == REMEMBERED_CHANGES {
+            self.changes.pop_front();
+        }
+        self.changes.push_back(touched);
+    }
+}
+
+/// Two graphs are equal if they hold the same in the same order, however they came to it.
+impl PartialEq for GraphState {
+    fn eq(&self, other: &Self) -> bool {
+        self.entities().eq(other.entities())
+            && self.observations().eq(other.observations())
+            && self.relations().eq(other.relations())
+    }
+}
+
+/// Sorts observations newest first; of equally old ones the one stored last comes first.
+#[must_use]
+pub fn newest_first(mut observations: Vec<&Observation>) -> Vec<&Observation> {
+    observations.reverse();
+    observations.sort_by_cached_key(|observation| std::cmp::Reverse(instant(&observation.timestamp)));
+    observations
+}
+
+/// Rows in insertion order, which an update does not change, found by id.
+#[derive(Debug, Clone)]
+struct Table<T> {
+    rows: BTreeMap<u64, T>,
+    ids: HashMap<String, u64>,
+}
+
+impl<T> Default for Table<T> {
+    fn default() -> Self {
+        Self { rows: BTreeMap::new(), ids: HashMap::new() }
+    }
+}
+
+trait Row {
+    fn id(&self) -> &str;
+}
+
+impl Row for Entity {
+    fn id(&self) -> &str {
+        &self.id
+    }
+}
+
+impl Row for Observation {
+    fn id(&self) -> &str {
+        &self.id
+    }
+}
+
+impl Row for Relation {
+    fn id(&self) -> &str {
+        &self.id
+    }
+}
+
+impl<T: Row> Table<T> {
+    fn seq(&self, id: &str) -> Option<u64> {
+        self.ids.get(id).copied()
+    }
+
+    fn get(&self, id: &str) -> Option<&T> {
+        self.rows.get(self.ids.get(id)?)
+    }
+
+    fn put(&mut self, at: u64, id: &str, row: T) -> Option<T> {
+        if !self.ids.contains_key(id) {
+            self.ids.insert(id.to_owned(), at);
+        }
+        self.rows.insert(at, row)
+    }
+
+    fn remove(&mut self, at: u64) -> Option<T> {
+        let row = self.rows.remove(&at)?;
+        self.ids.remove(row.id());
+        Some(row)
+    }
+
+    fn remove_id(&mut self, id: &str) -> Option<(u64, T)> {
+        let at = self.seq(id)?;
+        Some((at, self.remove(at)?))
+    }
+}
+
+fn index_add(index: &mut HashMap<String, Vec<u64>>, key: &str, at: u64) {
+    if let Some(seqs) = index.get_mut(key) {
+        if let Err(position) = seqs.binary_search(&at) {
+            seqs.insert(position, at);
+        }
+    } else {
+        index.insert(key.to_owned(), vec![at]);
+    }
+}
+
+fn index_remove(index: &mut HashMap<String, Vec<u64>>, key: &str, at: u64) {
+    let Some(seqs) = index.get_mut(key) else { return };
+    if let Ok(position) = seqs.binary_search(&at) {
+        seqs.remove(position);
+    }
+    if seqs.is_empty() {
+        index.remove(key);
+    }
+}
+
+fn distinct<'a>(labels: impl Iterator<Item = &'a str>) -> Vec<String> {
+    let mut seen = std::collections::HashSet::new();
+    labels.filter(|label| seen.insert(*label)).map(str::to_owned).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::graph::compact::write_compacted;
+    use crate::graph::event::{Line, read_line};
+    use crate::graph::ids::{entity_id, observation_id, relation_id};
+
+    const TS: &str = "2026-01-01T00:00:00.000Z";
+
+    /// Events over few ids, so that they meet; ends and owners need not exist.
+    fn events() -> impl Strategy<Value = Vec<Event>> {
+        let id = |n: u8| entity_id(&format!("e{}", n % 6), "t");
+        let event = (0..6_u8, 0..6_u8, 0..6_u8, 0..4_u8).prop_map(move |(kind, a, b, c)| match kind {
+            0 | 1 => Event::EntityUpsert {
+                entity: Entity {
+                    id: id(a),
+                    name: format!("e{b}"),
+                    entity_type: format!("t{c}"),
+                    attrs: None,
+                    created_at: TS.into(),
+                    updated_at: TS.into(),
+                },
+                ts: TS.into(),
+            },
+            2 => Event::ObservationAdd {
+                observation: Observation {
+                    // The owner is not part of this id, as a foreign log may have it.
+                    id: observation_id("", &format!("o{b}"), TS),
+                    entity_id: id(a),
+                    text: format!("o{b}"),
+                    source: None,
+                    timestamp: format!("202{c}"),
+                },
+                ts: TS.into(),
+            },
+            3 => Event::RelationAdd {
+                relation: Relation {
+                    id: relation_id(&id(a), &format!("r{c}"), &id(b)),
+                    from_id: id(a),
+                    to_id: id(b),
+                    relation_type: format!("R{c}"),
+                    created_at: TS.into(),
+                },
+                ts: TS.into(),
+            },
+            4 if c == 0 => Event::EntityDelete { entity_id: id(a), ts: TS.into() },
+            4 => Event::RelationRemove {
+                from_id: id(a),
+                to_id: id(b),
+                relation_type: format!("r{c}"),
+                ts: TS.into(),
+            },
+            _ => Event::ObservationDelete {
+                entity_id: id(a),
+                observation_id: observation_id("", &format!("o{b}"), TS),
+                ts: TS.into(),
+            },
+        });
+        proptest::collection::vec(event, 0..60)
+    }
+
+    fn fold(events: &[Event]) -> GraphState {
+        let mut state = GraphState::default();
+        events.iter().cloned().for_each(|event| state.apply(event));
+        state
+    }
+
+    /// The fold as the format defines it, without any index.
+    fn naive(events: &[Event]) -> (Vec<Entity>, Vec<Observation>, Vec<Relation>) {
+        fn put<T: Row + Clone>(rows: &mut Vec<T>, row: &T) {
+            match rows.iter_mut().find(|old| old.id() == row.id()) {
+                Some(old) => *old = row.clone(),
+                None => rows.push(row.clone()),
+            }
+        }
+        let (mut entities, mut observations, mut relations) = (Vec::new(), Vec::new(), Vec::new());
+        for event in events {
+            match event {
+                Event::EntityUpsert { entity, .. } => put(&mut entities, entity),
+                Event::ObservationAdd { observation, .. } => put(&mut observations, observation),
+                Event::RelationAdd { relation, .. } => put(&mut relations, relation),
+                Event::RelationRemove { from_id, to_id, relation_type, .. } => {
+                    let id = relation_id(from_id, relation_type, to_id);
+                    relations.retain(|one: &Relation| one.id != id);
+                }
+                Event::EntityDelete { entity_id, .. } => {
+                    entities.retain(|one: &Entity| one.id != *entity_id);
+                    observations.retain(|one: &Observation| one.entity_id != *entity_id);
+                    relations.retain(|one: &Relation| one.from_id != *entity_id && one.to_id != *entity_id);
+                }
+                Event::ObservationDelete { observation_id, .. } => {
+                    observations.retain(|one: &Observation| one.id != *observation_id);
+                }
+                Event::SnapshotWritten { .. } => {}
+            }
+        }
+        (entities, observations, relations)
+    }
+
+    proptest! {
+        #[test]
+        fn the_state_is_the_fold_of_the_events(events in events()) {
+            let state = fold(&events);
+            let (entities, observations, relations) = naive(&events);
+            prop_assert!(state.entities().eq(&entities));
+            prop_assert!(state.observations().eq(&observations));
+            prop_assert!(state.relations().eq(&relations));
+            for n in 0..6 {
+                let id = entity_id(&format!("e{n}"), "t");
+                prop_assert!(state.observations_of(&id).eq(observations.iter().filter(|one| one.entity_id == id)));
+                prop_assert!(
+                    state.relations_of(&id).eq(relations.iter().filter(|one| one.from_id == id || one.to_id == id))
+                );
+                let name = format!("e{n}");
+                prop_assert!(state.named(&name).eq(entities.iter().filter(|one| one.name == name)));
+            }
+        }
+
+        #[test]
+        fn d11_compaction_keeps_the_state_and_what_is_not_understood(
+            events in events(),
+            unknown in proptest::collection::vec("\\{\"type\":\"future[a-z]{0,5}\"\\}|[a-z{]{1,9}", 0..5),
+        ) {
+            let state = fold(&events);
+            let mut log = Vec::new();
+            let lines = write_compacted(&state, unknown.iter().map(String::as_bytes), TS, &mut log).unwrap();
+            let text = String::from_utf8(log).unwrap();
+            prop_assert_eq!(text.lines().count(), lines);
+            let mut again = GraphState::default();
+            let mut kept = Vec::new();
+            for line in text.lines() {
+                match read_line(line.as_bytes()) {
+                    Line::Event(event) => again.apply(event),
+                    Line::Unknown(_) => kept.push(line.to_owned()),
+                    Line::Marker | Line::SnapshotWritten | Line::Blank => {}
+                }
+            }
+            prop_assert_eq!(again, state);
+            prop_assert_eq!(kept, unknown);
+        }
+
+        #[test]
+        fn changes_name_all_that_differs(first in events(), then in events()) {
+            let before = fold(&first);
+            let mut after = before.clone();
+            then.into_iter().for_each(|event| after.apply(event));
+            let touched: Vec<&Touched> = after.changes_since(before.generation()).unwrap().collect();
+            for (old, new) in [(&before, &after), (&after, &before)] {
+                for one in old.entities().filter(|one| new.entity(&one.id) != Some(*one)) {
+                    prop_assert!(touched.contains(&&Touched::Entity(one.id.clone())));
+                }
+                for one in old.observations().filter(|one| new.observation(&one.id) != Some(*one)) {
+                    prop_assert!(touched.contains(&&Touched::Observation(one.id.clone())));
+                }
+                for one in old.relations().filter(|one| new.relation(&one.id) != Some(*one)) {
+                    prop_assert!(touched.contains(&&Touched::Relation(one.id.clone())));
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_cursor_that_is_too_old_or_of_another_log_is_told_to_look_at_everything() {
+        let mut state = GraphState::default();
+        for n in 0..=REMEMBERED_CHANGES {
+            let (entity_id, text) = (entity_id("e", "t"), n.to_string());
+            let observation = Observation {
+                id: observation_id(&entity_id, &text, TS),
+                entity_id,
+                text,
+                source: None,
+                timestamp: TS.into(),
+            };
+            state.apply(Event::ObservationAdd { observation, ts: TS.into() });
+        }
+        assert!(state.changes_since(0).is_none());
+        assert_eq!(state.changes_since(1).unwrap().count(), REMEMBERED_CHANGES);
+        assert_eq!(state.changes_since(state.generation()).unwrap().count(), 0);
+        let reloaded = GraphState::after(&state);
+        assert!(reloaded.changes_since(state.generation()).is_none());
+        assert!(state.changes_since(reloaded.generation()).is_none());
+    }
+}

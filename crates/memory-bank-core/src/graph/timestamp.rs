@@ -1,0 +1,298 @@
+//! Timestamps: strict for what is new, loose for what a log already holds.
+//!
+//! Logs contain whatever the date parser of a JavaScript runtime took (`2020`, `March 7, 2021`, `1`). A line is only
+//! refused when that parser would have refused it, so the loose half follows its rules; a date without a zone is UTC.
+
+use jiff::Timestamp;
+use jiff::civil::Date;
+
+use crate::clock::iso_millis;
+use crate::error::GraphError;
+use crate::graph::ids::trim;
+
+/// Normalises the timestamp of a new observation: RFC 3339 becomes UTC with milliseconds, a plain date stays as it is
+/// (its id is then the one that existing logs have).
+///
+/// # Errors
+/// It is neither.
+pub fn parse_new(text: &str) -> Result<String, GraphError> {
+    let text = trim(text);
+    let normal = if is_plain_date(text) {
+        text.parse::<Date>().ok().map(|_| text.to_owned())
+    } else {
+        text.parse::<Timestamp>().ok().map(iso_millis)
+    };
+    normal.filter(|stamp| instant(stamp).is_some()).ok_or_else(|| {
+        GraphError::Invalid(format!(
+            "timestamp `{text}` is neither RFC 3339 (`2026-11-22T09:30:07Z`) nor a plain date (`2026-11-22`)"
+        ))
+    })
+}
+
+/// The moment that a stored timestamp means, in milliseconds since 1970 UTC; none if it is no date in any sense.
+#[must_use]
+pub fn instant(text: &str) -> Option<i64> {
+    text.parse::<Timestamp>().ok().map(Timestamp::as_millisecond).or_else(|| Legacy::default().parse(text))
+}
+
+fn is_plain_date(text: &str) -> bool {
+    text.len() == 10
+        && text.char_indices().all(|(at, letter)| match at {
+            4 | 7 => letter == '-',
+            _ => letter.is_ascii_digit(),
+        })
+}
+
+/// The forgiving parser: numbers, month names and zone words in nearly any order.
+#[derive(Default)]
+struct Legacy {
+    days: Vec<i64>,
+    month: Option<i64>,
+    time: Vec<i64>,
+    millis: i64,
+    afternoon: Option<bool>,
+    zone: Option<i64>,
+    time_open: bool,
+    read_number: bool,
+}
+
+const MONTHS: [&str; 12] =
+    ["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"];
+
+const ZONES: [(&str, i64); 13] = [
+    ("z", 0),
+    ("ut", 0),
+    ("utc", 0),
+    ("gmt", 0),
+    ("est", -5),
+    ("edt", -4),
+    ("cst", -6),
+    ("cdt", -5),
+    ("mst", -7),
+    ("mdt", -6),
+    ("pst", -8),
+    ("pdt", -7),
+    ("t", 0),
+];
+
+impl Legacy {
+    fn parse(mut self, text: &str) -> Option<i64> {
+        let mut rest = text.chars().peekable();
+        while let Some(letter) = rest.next() {
+            if letter.is_ascii_digit() {
+                let mut digits = String::from(letter);
+                while let Some(digit) = rest.next_if(char::is_ascii_digit) {
+                    digits.push(digit);
+                }
+                self.number(&digits, rest.peek().copied())?;
+                if self.time.is_empty() {
+                    rest.next_if_eq(&'-');
+                }
+            } else if letter.is_alphabetic() {
+                let mut word = String::from(letter);
+                while let Some(more) = rest.next_if(|c| c.is_alphabetic()) {
+                    word.push(more);
+                }
+                self.word(&word.to_lowercase())?;
+            } else if letter == '(' {
+                let mut depth = 1_u32;
+                while depth > 0 {
+                    match rest.next() {
+                        Some('(') => depth += 1,
+                        Some(')') => depth -= 1,
+                        Some(_) => {}
+                        None => break,
+                    }
+                }
+            } else if matches!(letter, '+' | '-') && (self.zone.is_some() || !self.time.is_empty()) {
+                let mut digits = String::new();
+                while let Some(digit) = rest.next_if(|c| c.is_ascii_digit() || *c == ':') {
+                    if digit != ':' {
+                        digits.push(digit);
+                    }
+                }
+                self.offset(&digits, if letter == '-' { -1 } else { 1 })?;
+            } else if letter == ')' && self.read_number {
+                return None;
+            }
+        }
+        self.moment()
+    }
+
+    fn number(&mut self, digits: &str, next: Option<char>) -> Option<()> {
+        self.read_number = true;
+        let value = digits.parse::<i64>().unwrap_or(i64::MAX).min(999_999_999);
+        if next == Some(':') && self.time.len() < 3 {
+            self.time_open = true;
+            self.time.push(value);
+        } else if self.time_open && self.time.len() < 3 {
+            self.time.push(value);
+            self.time_open = next == Some('.');
+        } else if self.time_open && self.time.len() == 3 {
+            // Only the first three decimals count; fewer are tenths and hundredths.
+            let decimals: String = digits.chars().chain("00".chars()).take(3).collect();
+            self.millis = decimals.parse().unwrap_or(0);
+            self.time_open = false;
+        } else if self.days.len() < 3 {
+            self.days.push(value);
+        } else {
+            return None;
+        }
+        Some(())
+    }
+
+    fn word(&mut self, word: &str) -> Option<()> {
+        let start: String = word.chars().take(3).collect();
+        if let Some(month) = MONTHS.iter().position(|name| **name == start) {
+            self.month = i64::try_from(month + 1).ok();
+        } else if word == "am" || word == "pm" {
+            if self.time.is_empty() {
+                let hour = self.days.pop()?;
+                self.time.push(hour);
+            }
+            self.afternoon = Some(word == "pm");
+        } else if let Some((name, hours)) = ZONES.iter().find(|(name, _)| *name == word) {
+            if *name != "t" {
+                self.zone = Some(hours * 60);
+            }
+        } else if self.read_number {
+            // Words before the first number (a weekday, a label) say nothing; after it they make it no date.
+            return None;
+        }
+        Some(())
+    }
+
+    fn offset(&mut self, digits: &str, sign: i64) -> Option<()> {
+        let value = if digits.is_empty() { 0 } else { digits.parse::<i64>().ok()? };
+        let minutes = match digits.len() {
+            0..=2 => value * 60,
+            3 | 4 => (value / 100) * 60 + value % 100,
+            _ => return None,
+        };
+        self.zone = Some(sign * minutes);
+        Some(())
+    }
+
+    fn moment(self) -> Option<i64> {
+        let (year, month, day) = self.date()?;
+        let mut time = self.time.iter().copied().chain([0, 0, 0]);
+        let (mut hour, minute, second) = (time.next()?, time.next()?, time.next()?);
+        if let Some(afternoon) = self.afternoon {
+            if !(1..=12).contains(&hour) {
+                return None;
+            }
+            hour = hour % 12 + if afternoon { 12 } else { 0 };
+        }
+        let midnight = hour == 24 && minute == 0 && second == 0 && self.millis == 0;
+        if !(midnight || hour < 24) || minute > 59 || second > 59 {
+            return None;
+        }
+        let minutes = hour * 60 + minute - self.zone.unwrap_or(0);
+        Some(((days_since_1970(year, month, day) * 1440 + minutes) * 60 + second) * 1000 + self.millis)
+    }
+
+    fn date(&self) -> Option<(i64, i64, i64)> {
+        let is_day = |number: i64| (1..=31).contains(&number);
+        let mut numbers = self.days.iter().copied();
+        let first = numbers.next()?;
+        let second = numbers.next().unwrap_or(1);
+        let third = numbers.next().unwrap_or(1);
+        let (year, month, day) = match self.month {
+            None if !is_day(first) => (first, second, third),
+            None => (third, first, second),
+            Some(month) if !is_day(first) => (first, month, second),
+            Some(month) => (second, month, first),
+        };
+        let year = match year {
+            0..=49 => year + 2000,
+            50..=99 => year + 1900,
+            _ => year,
+        };
+        ((1..=12).contains(&month) && is_day(day)).then_some((year, month, day))
+    }
+}
+
+/// Days from 1970-01-01 to a date of the proleptic Gregorian calendar; a day past the end of its month runs over.
+fn days_since_1970(year: i64, month: i64, day: i64) -> i64 {
+    let year = if month <= 2 { year - 1 } else { year };
+    let era = year.div_euclid(400);
+    let year_of_era = year.rem_euclid(400);
+    let day_of_year = (153 * ((month + 9) % 12) + 2) / 5 + day - 1;
+    let day_of_era = year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year;
+    era * 146_097 + day_of_era - 719_468
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use rstest::rstest;
+
+    use super::*;
+
+    fn millis(text: &str) -> i64 {
+        text.parse::<Timestamp>().unwrap().as_millisecond()
+    }
+
+    #[rstest]
+    #[case("2020", "2020-01-01T00:00:00Z")]
+    #[case("2020-03", "2020-03-01T00:00:00Z")]
+    #[case("2020-01-01", "2020-01-01T00:00:00Z")]
+    #[case("March 7, 2021", "2021-03-07T00:00:00Z")]
+    #[case("1", "2001-01-01T00:00:00Z")]
+    #[case("2026-11-22T09:30:07.062Z", "2026-11-22T09:30:07.062Z")]
+    #[case("2026-11-22T09:30", "2026-11-22T09:30:00Z")]
+    #[case("2026-11-22 09:30:07", "2026-11-22T09:30:07Z")]
+    #[case("2026-11-22T09:30:07.5+02:00", "2026-11-22T07:30:07.5Z")]
+    #[case("Sun, 22 Nov 2026 09:30:07 GMT", "2026-11-22T09:30:07Z")]
+    #[case("Sun Nov 22 2026 09:30:07 GMT+0100 (Central European Time)", "2026-11-22T08:30:07Z")]
+    #[case("11/22/2026", "2026-11-22T00:00:00Z")]
+    #[case("Nov 22, 2026, 9:30 PM", "2026-11-22T21:30:00Z")]
+    #[case("x 7 March 99", "1999-03-07T00:00:00Z")]
+    fn what_a_javascript_runtime_takes_for_a_date_is_one(#[case] text: &str, #[case] moment: &str) {
+        assert_eq!(instant(text), Some(millis(moment)));
+    }
+
+    #[rstest]
+    #[case("x")]
+    #[case("")]
+    #[case("   ")]
+    #[case("2020 or so")]
+    #[case("yesterday")]
+    #[case("2020-01-01T25:00:00")]
+    fn what_is_no_date_in_any_sense_is_none(#[case] text: &str) {
+        assert_eq!(instant(text), None);
+    }
+
+    #[rstest]
+    #[case("2020-01-01", "2020-01-01")]
+    #[case(" 2026-11-22T09:30:07Z ", "2026-11-22T09:30:07.000Z")]
+    #[case("2026-11-22T09:30:07.0629+01:00", "2026-11-22T08:30:07.062Z")]
+    fn d32_new_timestamps_are_normalised(#[case] given: &str, #[case] stored: &str) {
+        assert_eq!(parse_new(given).unwrap(), stored);
+    }
+
+    #[rstest]
+    #[case("1")]
+    #[case("2020")]
+    #[case("March 7, 2021")]
+    #[case("2020-02-30")]
+    #[case("20200101")]
+    #[case("")]
+    fn d32_new_timestamps_must_be_rfc_3339_or_a_plain_date(#[case] given: &str) {
+        assert!(matches!(parse_new(given), Err(GraphError::Invalid(text)) if text.contains("timestamp")));
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_accepted_as_new_can_be_loaded_again(text in "\\PC{0,12}|[0-9]{4}-[0-9]{2}-[0-9]{2}(T[0-9]{2}:[0-9]{2}:[0-9]{2}(Z|[+-][0-9]{2}:[0-9]{2}))?") {
+            if let Ok(stamp) = parse_new(&text) {
+                prop_assert!(instant(&stamp).is_some());
+            }
+        }
+
+        #[test]
+        fn no_text_makes_the_loose_parser_fail(text in "\\PC{0,40}") {
+            let _ = instant(&text);
+        }
+    }
+}
