@@ -24,6 +24,8 @@ pub const BATCH_DOCUMENTS: usize = 100;
 pub const EDITS: usize = 100;
 /// The longest single line of text taken from an argument (a title, a task, a note), in bytes.
 pub const LINE_BYTES: usize = 8 * 1024;
+/// The longest text of several lines taken from an argument (details, a context), in bytes.
+pub const TEXT_BYTES: usize = 64 * 1024;
 /// The most items in one list argument.
 pub const LIST_ITEMS: usize = 500;
 /// The longest line that a search result repeats, in characters; longer ones are cut around the hit.
@@ -38,3 +40,5 @@ pub const RESOURCE_PAGE: usize = 100;
 pub const DOCUMENTS: usize = 10_000;
 /// How long a writer waits for another process that holds the bank's lock, in milliseconds.
 pub const LOCK_WAIT_MS: u64 = 10_000;
+/// The longest diff that a reply shows, in characters; what is left out is said.
+pub const DIFF_CHARS: usize = 4000;

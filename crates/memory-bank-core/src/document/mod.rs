@@ -1,14 +1,40 @@
 //! Markdown documents: their names, their content addresses, and the pure rules that edit them.
 
+mod active_context;
+mod argument;
+mod decisions;
 mod etag;
+mod finalize;
 mod path;
+mod progress;
+pub mod section;
+mod splice;
+mod tasks;
 mod templates;
+#[cfg(test)]
+mod tests;
+mod write;
 
 use jiff::Timestamp;
 
+pub use active_context::{
+    AddSessionNote, NoteCategory, UpdateActiveContext, active_context_paths, add_session_note,
+    update_active_context,
+};
+pub use decisions::{DecisionLogged, LogDecision, log_decision};
 pub use etag::Etag;
+pub use finalize::{FinalizeThinkingSession, SessionFinalized, finalize_thinking_session};
 pub use path::{CORE_DOCUMENTS, DocumentPath, NameError};
+pub use progress::{
+    AddProgressEntry, EntryType, ProgressEntryAdded, ProgressTracked, TrackProgress, add_progress_entry,
+    heading_time, track_progress,
+};
+pub use tasks::{TaskChanges, TasksUpdated, UpdateTasks, update_tasks};
 pub use templates::CoreDocument;
+pub use write::{
+    BatchPlan, BatchWrite, FileWrite, FileWritten, NamesMigrated, OLD_NAMES, check_etag, delete_document,
+    migrate_file_naming, migration_paths, rename_document, write_document,
+};
 
 /// One document as a store holds it.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -3,6 +3,8 @@
 //! The texts are fixed to the byte: editors recognise an untouched document by its etag or by the bracketed words.
 
 use crate::document::DocumentPath;
+use crate::error::EditError;
+use crate::store::Drafts;
 
 /// One of the five core documents, in the order that every list of them has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -40,6 +42,20 @@ impl CoreDocument {
     #[must_use]
     pub fn path(self) -> DocumentPath {
         DocumentPath::from(self)
+    }
+
+    /// Changes the text in the drafts by a rule. A missing document starts from its template.
+    ///
+    /// # Errors
+    /// What the rule returned, or the new text is too large.
+    pub(super) fn rewrite(
+        self,
+        drafts: &mut Drafts,
+        rule: impl FnOnce(&str) -> Result<String, EditError>,
+    ) -> Result<(), EditError> {
+        let path = self.path();
+        let new = rule(drafts.text(&path).unwrap_or(self.template()))?;
+        drafts.set(&path, new)
     }
 
     /// The text that a new bank starts with.

@@ -1,0 +1,87 @@
+//! Checks of texts that come from a caller, before they become part of a document.
+
+use crate::error::EditError;
+use crate::limits;
+
+/// A single line: line breaks and other control characters become blanks, the ends are trimmed. May be empty.
+///
+/// # Errors
+/// It is longer than [`limits::LINE_BYTES`].
+pub(super) fn line(name: &str, text: &str) -> Result<String, EditError> {
+    within(name, text, limits::LINE_BYTES)?;
+    let broken = |sign: char| sign.is_control() || matches!(sign, '\u{2028}' | '\u{2029}');
+    let pieces = text.split(broken).map(str::trim).filter(|piece| !piece.is_empty());
+    Ok(pieces.collect::<Vec<_>>().join(" "))
+}
+
+/// A single line that says something.
+///
+/// # Errors
+/// It is blank or too long.
+pub(super) fn written_line(name: &str, text: &str) -> Result<String, EditError> {
+    let line = line(name, text)?;
+    if line.is_empty() {
+        return Err(EditError::Refused(format!("`{name}` is empty; give a text")));
+    }
+    Ok(line)
+}
+
+/// The lines of a list, blank ones left out.
+///
+/// # Errors
+/// There are more than [`limits::LIST_ITEMS`], or one is too long.
+pub(super) fn lines(name: &str, items: &[String]) -> Result<Vec<String>, EditError> {
+    if items.len() > limits::LIST_ITEMS {
+        return Err(EditError::Refused(format!(
+            "`{name}` has {} items, at most {} are allowed; split the call",
+            items.len(),
+            limits::LIST_ITEMS
+        )));
+    }
+    let mut kept = Vec::with_capacity(items.len());
+    for (index, item) in items.iter().enumerate() {
+        let item = line(&format!("{name}[{index}]"), item)?;
+        if !item.is_empty() {
+            kept.push(item);
+        }
+    }
+    Ok(kept)
+}
+
+/// A text of several lines; blank lines at its ends are dropped, line endings are `\n`.
+///
+/// # Errors
+/// It is longer than [`limits::TEXT_BYTES`].
+pub(super) fn text(name: &str, text: &str) -> Result<String, EditError> {
+    within(name, text, limits::TEXT_BYTES)?;
+    let text = text.replace("\r\n", "\n").replace('\r', "\n");
+    Ok(text.trim_matches('\n').trim_end().to_owned())
+}
+
+fn within(name: &str, text: &str, limit: usize) -> Result<(), EditError> {
+    if text.len() > limit {
+        return Err(EditError::Refused(format!(
+            "`{name}` is {} bytes long, at most {limit} are allowed; shorten it",
+            text.len()
+        )));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn line_breaks_become_single_blanks() {
+        assert_eq!(line("note", " a\r\n\r\n## b\u{2028}c\td ").unwrap(), "a ## b c d");
+    }
+
+    #[test]
+    fn a_bound_passed_is_named_with_its_argument() {
+        let error = lines("tasks", &["x".repeat(limits::LINE_BYTES + 1)]).unwrap_err().to_string();
+        assert!(error.contains("`tasks[0]`") && error.contains("8192"), "{error}");
+        let error = lines("tasks", &vec![String::new(); limits::LIST_ITEMS + 1]).unwrap_err().to_string();
+        assert!(error.contains("`tasks`") && error.contains("500"), "{error}");
+    }
+}

@@ -1,0 +1,105 @@
+//! Decision records: appended to decision-log.md, and mirrored as progress.
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::clock;
+use crate::document::progress::{TrackProgress, track_progress};
+use crate::document::section::LineEnding;
+use crate::document::splice::{Gap, insert_lines};
+use crate::document::{CoreDocument, DocumentPath, argument};
+use crate::error::EditError;
+use crate::store::Drafts;
+
+/// A decision: arguments of `log_decision`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct LogDecision {
+    /// Its name.
+    pub title: String,
+    /// What made it necessary; may be empty.
+    pub context: String,
+    /// What was decided.
+    pub decision: String,
+    /// What else was thought of.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub alternatives: Vec<String>,
+    /// What follows from it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub consequences: Vec<String>,
+}
+
+impl LogDecision {
+    /// The documents that the edit needs.
+    #[must_use]
+    pub fn paths() -> Vec<DocumentPath> {
+        [CoreDocument::DecisionLog, CoreDocument::Progress, CoreDocument::ActiveContext]
+            .map(CoreDocument::path)
+            .to_vec()
+    }
+}
+
+/// What was written by [`log_decision`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DecisionLogged {
+    /// The title, with line breaks folded.
+    pub title: String,
+}
+
+/// Appends a decision, and a line of progress that names it. Missing documents start from their template.
+///
+/// # Errors
+/// The title or the decision is blank, an argument is too long, or a document would become too large.
+pub fn log_decision(
+    drafts: &mut Drafts,
+    asked: &LogDecision,
+    at: Timestamp,
+    author: &str,
+) -> Result<DecisionLogged, EditError> {
+    let title = argument::written_line("title", &asked.title)?;
+    let context = argument::text("context", &asked.context)?;
+    let decision = argument::text("decision", &asked.decision)?;
+    if decision.trim().is_empty() {
+        return Err(EditError::Refused("`decision` is empty; say what was decided".to_owned()));
+    }
+    let alternatives = argument::lines("alternatives", &asked.alternatives)?;
+    let consequences = argument::lines("consequences", &asked.consequences)?;
+    let record = [
+        format!("## {title}"),
+        field("Date", &clock::date_time(at)),
+        field("Author", author),
+        field("Context", &context),
+        field("Decision", &decision),
+        list("Alternatives Considered", &alternatives),
+        list("Consequences", &consequences),
+    ]
+    .join("\n");
+    CoreDocument::DecisionLog
+        .rewrite(drafts, |text| Ok(insert_lines(text, text.len(), &record, Gap::Blank, Gap::None)))?;
+    let progress = TrackProgress {
+        action: "Decision Made".to_owned(),
+        description: title.clone(),
+        update_active_context: true,
+    };
+    track_progress(drafts, &progress, at, author)?;
+    Ok(DecisionLogged { title })
+}
+
+/// A labelled bullet. Further lines are indented, so that nothing in them leaves the item.
+fn field(label: &str, text: &str) -> String {
+    let text = LineEnding::Lf.apply(text);
+    let mut lines = text.lines();
+    let mut field = format!("- **{label}:** {}", lines.next().unwrap_or_default()).trim_end().to_owned();
+    for line in lines {
+        field.push_str(format!("\n  {line}").trim_end_matches(' '));
+    }
+    field
+}
+
+fn list(label: &str, items: &[String]) -> String {
+    if items.is_empty() {
+        return format!("- **{label}:** None");
+    }
+    let items: Vec<String> = items.iter().map(|item| format!("\n  - {item}")).collect();
+    format!("- **{label}:**{}", items.concat())
+}

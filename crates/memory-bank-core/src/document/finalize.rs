@@ -1,0 +1,100 @@
+//! The outcome of a thinking session, written to the documents in one edit by the rules of the single tools.
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::document::active_context::{NEXT_STEPS, add_timed_note};
+use crate::document::decisions::{LogDecision, log_decision};
+use crate::document::progress::{AddProgressEntry, add_progress_entry};
+use crate::document::tasks::{UpdateTasks, add_tasks, update_tasks};
+use crate::document::{CoreDocument, DocumentPath, argument};
+use crate::error::EditError;
+use crate::store::Drafts;
+
+/// What a session came to: arguments of `finalize_thinking_session`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct FinalizeThinkingSession {
+    /// The outcome, in a line.
+    pub summary: String,
+    /// A decision that was made.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub decision: Option<LogDecision>,
+    /// Changes of the task list.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tasks: Option<UpdateTasks>,
+    /// Next steps to append.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next_steps: Option<Vec<String>>,
+    /// A structured entry for progress.md.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub progress_entry: Option<AddProgressEntry>,
+    /// The session that ends.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub session_id: Option<String>,
+}
+
+impl FinalizeThinkingSession {
+    /// The documents that the edit needs.
+    #[must_use]
+    pub fn paths(&self) -> Vec<DocumentPath> {
+        let mut paths = vec![CoreDocument::ActiveContext.path()];
+        if self.decision.is_some() {
+            paths.push(CoreDocument::DecisionLog.path());
+        }
+        if self.decision.is_some() || self.progress_entry.is_some() {
+            paths.push(CoreDocument::Progress.path());
+        }
+        paths
+    }
+}
+
+/// What [`finalize_thinking_session`] did.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SessionFinalized {
+    /// One line for each part, in the order that clients know.
+    pub actions: Vec<String>,
+}
+
+/// Writes all parts of the outcome, or nothing.
+///
+/// # Errors
+/// Any part is refused by its rule, or a document would become too large.
+pub fn finalize_thinking_session(
+    drafts: &mut Drafts,
+    asked: &FinalizeThinkingSession,
+    at: Timestamp,
+    author: &str,
+) -> Result<SessionFinalized, EditError> {
+    let summary = argument::written_line("summary", &asked.summary)?;
+    let session = argument::line("sessionId", asked.session_id.as_deref().unwrap_or_default())?;
+    let mut actions = Vec::new();
+    if let Some(steps) = &asked.next_steps {
+        let steps = argument::lines("nextSteps", steps)?;
+        if !steps.is_empty() {
+            let mut added = 0;
+            CoreDocument::ActiveContext.rewrite(drafts, |text| {
+                let (new, count) = add_tasks(text, &NEXT_STEPS, &steps);
+                added = count;
+                Ok(new)
+            })?;
+            actions.push(format!("Next steps updated ({added} items)"));
+        }
+    }
+    if let Some(tasks) = asked.tasks.as_ref().filter(|tasks| **tasks != UpdateTasks::default()) {
+        update_tasks(drafts, tasks)?;
+        actions.push("Tasks updated".to_owned());
+    }
+    let note = if session.is_empty() { summary } else { format!("{summary} [session:{session}]") };
+    add_timed_note(drafts, Some("🧠"), &note, at)?;
+    actions.push("Session note added to active-context.md".to_owned());
+    if let Some(decision) = &asked.decision {
+        let logged = log_decision(drafts, decision, at, author)?;
+        actions.push(format!("Decision logged: {}", logged.title));
+    }
+    if let Some(entry) = &asked.progress_entry {
+        let added = add_progress_entry(drafts, entry, at)?;
+        actions.push(format!("Progress entry added: {}", added.summary));
+    }
+    Ok(SessionFinalized { actions })
+}

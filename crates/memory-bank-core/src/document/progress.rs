@@ -1,0 +1,257 @@
+//! What was done: one line, or a structured entry, newest first below `## Update History` of progress.md.
+
+use std::collections::BTreeSet;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::clock;
+use crate::document::active_context::add_note_line;
+use crate::document::argument;
+use crate::document::section::Outline;
+use crate::document::splice::{insert_newest_block, insert_newest_item};
+use crate::document::{CoreDocument, DocumentPath};
+use crate::error::EditError;
+use crate::store::Drafts;
+
+const HISTORY: [&str; 1] = ["Update History"];
+
+/// One line of progress: arguments of `track_progress`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct TrackProgress {
+    /// What kind of step it was, in a word or two.
+    pub action: String,
+    /// What was done.
+    pub description: String,
+    /// Whether the line also goes into the session notes; yes unless said otherwise.
+    #[serde(default = "yes")]
+    pub update_active_context: bool,
+}
+
+impl TrackProgress {
+    /// The documents that the edit needs. Active-context.md is left alone when it was not asked for.
+    #[must_use]
+    pub fn paths(&self) -> Vec<DocumentPath> {
+        let mut paths = vec![CoreDocument::Progress.path()];
+        if self.update_active_context {
+            paths.push(CoreDocument::ActiveContext.path());
+        }
+        paths
+    }
+}
+
+/// What was written by [`track_progress`], with line breaks folded.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ProgressTracked {
+    /// The action.
+    pub action: String,
+    /// The description.
+    pub description: String,
+}
+
+/// Writes one line of progress, and mirrors it in the session notes. Missing documents start from their template.
+///
+/// # Errors
+/// An argument is blank or too long, or a document would become too large. Nothing was written then.
+pub fn track_progress(
+    drafts: &mut Drafts,
+    asked: &TrackProgress,
+    at: Timestamp,
+    author: &str,
+) -> Result<ProgressTracked, EditError> {
+    let action = argument::written_line("action", &asked.action)?;
+    let description = argument::written_line("description", &asked.description)?;
+    let stamp = clock::date_time(at);
+    let line = format!("[{stamp}] [{author}] - {action}: {description}");
+    CoreDocument::Progress.rewrite(drafts, |text| Ok(insert_newest_item(text, &HISTORY, &line)))?;
+    if asked.update_active_context {
+        add_note_line(drafts, &format!("[{stamp}] [{author}] {action}: {description}"))?;
+    }
+    Ok(ProgressTracked { action, description })
+}
+
+/// The kind of a structured entry.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum EntryType {
+    /// Something new.
+    Feature,
+    /// A defect mended.
+    Fix,
+    /// The same behaviour, better built.
+    Refactor,
+    /// Documentation.
+    Docs,
+    /// Tests.
+    Test,
+    /// Upkeep.
+    Chore,
+    /// Anything else.
+    Other,
+}
+
+impl EntryType {
+    /// All kinds, in the order of the schema.
+    pub const ALL: [Self; 7] =
+        [Self::Feature, Self::Fix, Self::Refactor, Self::Docs, Self::Test, Self::Chore, Self::Other];
+
+    /// The word in arguments and replies.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Feature => "feature",
+            Self::Fix => "fix",
+            Self::Refactor => "refactor",
+            Self::Docs => "docs",
+            Self::Test => "test",
+            Self::Chore => "chore",
+            Self::Other => "other",
+        }
+    }
+
+    fn label(self) -> &'static str {
+        match self {
+            Self::Feature => "✨ Feature",
+            Self::Fix => "🐛 Fix",
+            Self::Refactor => "♻️ Refactor",
+            Self::Docs => "📚 Docs",
+            Self::Test => "🧪 Test",
+            Self::Chore => "🔧 Chore",
+            Self::Other => "📝 Other",
+        }
+    }
+}
+
+/// A structured entry: arguments of `add_progress_entry`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct AddProgressEntry {
+    /// The kind.
+    #[serde(rename = "type")]
+    pub kind: EntryType,
+    /// What was done, in a line.
+    pub summary: String,
+    /// More about it, in Markdown.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub details: Option<String>,
+    /// The files it touched.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub files: Vec<String>,
+    /// Words to find it by.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tags: Vec<String>,
+}
+
+impl AddProgressEntry {
+    /// The documents that the edit needs.
+    #[must_use]
+    pub fn paths() -> Vec<DocumentPath> {
+        vec![CoreDocument::Progress.path()]
+    }
+}
+
+/// What was written by [`add_progress_entry`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ProgressEntryAdded {
+    /// `p_`, the UTC date, `_`, the milliseconds since 1970 in base 36; unlike every other in the document.
+    pub entry_id: String,
+    /// The kind.
+    pub kind: EntryType,
+    /// The summary, with line breaks folded.
+    pub summary: String,
+}
+
+/// Writes a structured entry. A missing document starts from its template.
+///
+/// # Errors
+/// An argument is blank or too long, or the document would become too large.
+pub fn add_progress_entry(
+    drafts: &mut Drafts,
+    asked: &AddProgressEntry,
+    at: Timestamp,
+) -> Result<ProgressEntryAdded, EditError> {
+    let summary = argument::written_line("summary", &asked.summary)?;
+    let details = argument::text("details", asked.details.as_deref().unwrap_or_default())?;
+    let files = argument::lines("files", &asked.files)?;
+    let tags = argument::lines("tags", &asked.tags)?;
+    let mut entry_id = String::new();
+    CoreDocument::Progress.rewrite(drafts, |text| {
+        entry_id = free_id(text, at);
+        let mut block = format!(
+            "### [{}] {}: {summary}\n<!-- ID: {entry_id} -->\n",
+            heading_time(at),
+            asked.kind.label()
+        );
+        if !details.is_empty() {
+            block.push_str(&format!("\n{}\n", contained(&details)));
+        }
+        if !files.is_empty() {
+            let list: Vec<String> = files.iter().map(|file| format!("- {}", code(file))).collect();
+            block.push_str(&format!("\n**Affected files:**\n{}\n", list.join("\n")));
+        }
+        if !tags.is_empty() {
+            let list: Vec<String> = tags.iter().map(|tag| code(tag)).collect();
+            block.push_str(&format!("\n**Tags:** {}\n", list.join(", ")));
+        }
+        block.push_str("\n---");
+        Ok(insert_newest_block(text, &HISTORY, &block))
+    })?;
+    Ok(ProgressEntryAdded { entry_id, kind: asked.kind, summary })
+}
+
+/// `Nov 22, 2026, 9:30 AM`, in UTC.
+#[must_use]
+pub fn heading_time(at: Timestamp) -> String {
+    at.strftime("%b %-d, %Y, %-I:%M %p").to_string()
+}
+
+/// The id of this moment, or of the next millisecond that the document does not use yet.
+fn free_id(text: &str, at: Timestamp) -> String {
+    let used: BTreeSet<&str> =
+        text.split("<!-- ID: ").skip(1).filter_map(|rest| rest.split(" -->").next()).collect();
+    let date = at.strftime("%Y-%m-%d").to_string();
+    let first = u64::try_from(at.as_millisecond()).unwrap_or(0);
+    // One more candidate than there are ids in use, so one of them is free.
+    let candidates = (first..).take(used.len() + 1).map(|millis| format!("p_{date}_{}", base36(millis)));
+    let mut last = String::new();
+    for id in candidates {
+        if !used.contains(id.as_str()) {
+            return id;
+        }
+        last = id;
+    }
+    last
+}
+
+fn base36(mut number: u64) -> String {
+    let mut digits = Vec::new();
+    loop {
+        let digit = u32::try_from(number % 36).unwrap_or(0);
+        digits.push(char::from_digit(digit, 36).unwrap_or('0'));
+        number /= 36;
+        if number == 0 {
+            return digits.iter().rev().collect();
+        }
+    }
+}
+
+/// Back-ticked, with as many ticks as it takes.
+fn code(text: &str) -> String {
+    if text.contains('`') { format!("`` {text} ``") } else { format!("`{text}`") }
+}
+
+/// A text that may stand in an entry without opening a section or swallowing what follows; one that would (a heading,
+/// an open code fence or comment) becomes a quote, which ends where the text ends.
+pub(super) fn contained(text: &str) -> String {
+    const SENTINEL: &str = "\n\n# .\n";
+    let tried = format!("{text}{SENTINEL}");
+    if Outline::of(&tried).headings().iter().map(|heading| heading.title.as_str()).eq(["."]) {
+        return text.to_owned();
+    }
+    text.lines().map(|line| format!("> {line}").trim_end().to_owned()).collect::<Vec<_>>().join("\n")
+}
+
+fn yes() -> bool {
+    true
+}

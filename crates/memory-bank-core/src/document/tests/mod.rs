@@ -1,0 +1,41 @@
+//! Tests of the rules on documents, each on drafts as a store would hand them over.
+
+mod progress;
+mod section;
+
+use jiff::Timestamp;
+
+use super::{CoreDocument, Document, DocumentPath, Etag};
+use crate::store::Drafts;
+
+fn at() -> Timestamp {
+    "2026-11-22T09:30:07.062Z".parse().unwrap()
+}
+
+fn path(name: &str) -> DocumentPath {
+    DocumentPath::parse(name).unwrap()
+}
+
+fn stored(name: &str, content: &str) -> Document {
+    Document {
+        path: path(name),
+        content: content.to_owned(),
+        etag: Etag::of(content),
+        version: 1,
+        updated_at: at(),
+    }
+}
+
+/// Drafts of all five core documents, of which only these exist.
+fn bank(present: &[(CoreDocument, &str)]) -> Drafts {
+    let mut drafts = Drafts::default();
+    for document in CoreDocument::ALL {
+        let content = present.iter().find(|(name, _)| *name == document).map(|(_, content)| content);
+        drafts.load(document.path(), content.map(|content| stored(document.name(), content)));
+    }
+    drafts
+}
+
+fn text(drafts: &Drafts, document: CoreDocument) -> String {
+    drafts.text(&document.path()).unwrap_or_default().to_owned()
+}

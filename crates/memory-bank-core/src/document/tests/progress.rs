@@ -1,0 +1,155 @@
+//! Progress lines and entries.
+
+use rstest::rstest;
+
+use super::{at, bank, text};
+use crate::document::CoreDocument::{ActiveContext, Progress};
+use crate::document::{AddProgressEntry, EntryType, TrackProgress, add_progress_entry, track_progress};
+use crate::limits;
+
+fn step(action: &str, description: &str) -> TrackProgress {
+    TrackProgress { action: action.into(), description: description.into(), update_active_context: true }
+}
+
+fn entry(summary: &str) -> AddProgressEntry {
+    AddProgressEntry {
+        kind: EntryType::Feature,
+        summary: summary.into(),
+        details: None,
+        files: Vec::new(),
+        tags: Vec::new(),
+    }
+}
+
+#[test]
+fn a_line_goes_on_top_of_the_history_and_of_the_notes_with_the_utc_date() {
+    let mut drafts =
+        bank(&[(Progress, Progress.template()), (ActiveContext, "# C\n\n## Session Notes\n\n- old\n")]);
+    track_progress(&mut drafts, &step("Did", "thing"), at(), "alice").unwrap();
+    assert!(
+        text(&drafts, Progress).ends_with(
+            "## Update History\n- [2026-11-22 09:30:07] [alice] - Did: thing\n- [Date] - [Update]\n- [Date] - [Update]\n"
+        ),
+        "{}",
+        text(&drafts, Progress)
+    );
+    assert_eq!(
+        text(&drafts, ActiveContext),
+        "# C\n\n## Session Notes\n\n- [2026-11-22 09:30:07] [alice] Did: thing\n- old\n"
+    );
+}
+
+#[rstest]
+#[case("$&")]
+#[case("$`")]
+#[case("$'")]
+#[case("$$ $1")]
+fn d5_dollar_signs_are_taken_literally(#[case] sign: &str) {
+    let mut drafts = bank(&[(Progress, Progress.template())]);
+    track_progress(&mut drafts, &step("x", sign), at(), "a").unwrap();
+    let expected = Progress
+        .template()
+        .replace("History\n", &format!("History\n- [2026-11-22 09:30:07] [a] - x: {sign}\n"));
+    assert_eq!(text(&drafts, Progress), expected);
+}
+
+#[rstest]
+#[case("# P\n\n## Update History", "# P\n\n## Update History\n- [2026-11-22 09:30:07] [a] - x: y\n")]
+#[case(
+    "# P\n\n## Update History Archive\n- old\n",
+    "# P\n\n## Update History Archive\n- old\n\n## Update History\n- [2026-11-22 09:30:07] [a] - x: y\n"
+)]
+#[case(
+    "see ## Update History\n\n```\n## Update History\n```\n\n## Update History\r\n",
+    "see ## Update History\n\n```\n## Update History\n```\n\n## Update History\r\n- [2026-11-22 09:30:07] [a] - x: y\n"
+)]
+#[case("", "## Update History\n- [2026-11-22 09:30:07] [a] - x: y\n")]
+fn d12_only_a_real_heading_counts_and_one_at_the_end_is_seen(#[case] before: &str, #[case] after: &str) {
+    let mut drafts = bank(&[(Progress, before)]);
+    track_progress(&mut drafts, &step("x", "y"), at(), "a").unwrap();
+    assert_eq!(text(&drafts, Progress), after);
+}
+
+#[test]
+fn d12_an_entry_below_a_heading_at_the_end_lands_below_it() {
+    let mut drafts = bank(&[(Progress, "# P\r\n\r\n## Update History")]);
+    add_progress_entry(&mut drafts, &entry("s"), at()).unwrap();
+    assert_eq!(
+        text(&drafts, Progress),
+        "# P\r\n\r\n## Update History\r\n\r\n### [Nov 22, 2026, 9:30 AM] ✨ Feature: s\r\n<!-- ID: p_2026-11-22_mwrmyt06 -->\r\n\r\n---\r\n"
+    );
+}
+
+#[test]
+fn d21_the_notes_are_left_alone_when_not_asked_for() {
+    let mut drafts = bank(&[(Progress, "")]);
+    let asked = TrackProgress { update_active_context: false, ..step("x", "y") };
+    assert_eq!(asked.paths(), [Progress.path()]);
+    track_progress(&mut drafts, &asked, at(), "a").unwrap();
+    assert_eq!(drafts.text(&ActiveContext.path()), None);
+}
+
+#[test]
+fn d20_missing_documents_start_from_their_templates() {
+    let mut drafts = bank(&[]);
+    track_progress(&mut drafts, &step("x", "y"), at(), "a").unwrap();
+    assert!(text(&drafts, Progress).starts_with("# Project Progress\n\n## Completed Milestones\n"));
+    assert!(
+        text(&drafts, ActiveContext).contains("## Current Session Notes\n- [2026-11-22 09:30:07] [a] x: y\n")
+    );
+}
+
+#[test]
+fn an_entry_has_all_its_parts_newest_first() {
+    let mut drafts = bank(&[(Progress, "## Update History\n- old\n")]);
+    let asked = AddProgressEntry {
+        kind: EntryType::Other,
+        summary: "a\n## b".into(),
+        details: Some("more\r\n\r\n- list\n".into()),
+        files: vec!["src/a.rs".into(), "b`c".into()],
+        tags: vec!["x".into(), "y".into()],
+    };
+    let added = add_progress_entry(&mut drafts, &asked, at()).unwrap();
+    assert_eq!(added.summary, "a ## b");
+    assert_eq!(
+        text(&drafts, Progress),
+        "## Update History\n\n### [Nov 22, 2026, 9:30 AM] 📝 Other: a ## b\n<!-- ID: p_2026-11-22_mwrmyt06 -->\n\nmore\n\n- list\n\n**Affected files:**\n- `src/a.rs`\n- `` b`c ``\n\n**Tags:** `x`, `y`\n\n---\n\n- old\n"
+    );
+}
+
+#[test]
+fn entries_of_one_millisecond_have_ids_of_their_own() {
+    let mut drafts = bank(&[]);
+    let ids: Vec<String> =
+        (0..3).map(|_| add_progress_entry(&mut drafts, &entry("s"), at()).unwrap().entry_id).collect();
+    assert_eq!(ids, ["p_2026-11-22_mwrmyt06", "p_2026-11-22_mwrmyt07", "p_2026-11-22_mwrmyt08"]);
+}
+
+#[test]
+fn details_cannot_open_a_section_or_swallow_what_follows() {
+    let mut drafts = bank(&[(Progress, "## Update History\n- old\n")]);
+    let asked = AddProgressEntry { details: Some("## Update History\n```\nopen".into()), ..entry("s") };
+    add_progress_entry(&mut drafts, &asked, at()).unwrap();
+    assert!(text(&drafts, Progress).contains("\n> ## Update History\n> ```\n> open\n"));
+}
+
+#[rstest]
+#[case("", "y", "`action`")]
+#[case("x", " \n", "`description`")]
+fn d37_a_blank_argument_is_refused_by_name(
+    #[case] action: &str,
+    #[case] description: &str,
+    #[case] name: &str,
+) {
+    let error = track_progress(&mut bank(&[]), &step(action, description), at(), "a").unwrap_err();
+    assert!(error.to_string().contains(name), "{error}");
+}
+
+#[test]
+fn a_bound_passed_is_named_and_nothing_is_written() {
+    let mut drafts = bank(&[(Progress, "p")]);
+    let error =
+        track_progress(&mut drafts, &step("x", &"y".repeat(limits::LINE_BYTES + 1)), at(), "a").unwrap_err();
+    assert!(error.to_string().contains("`description`") && error.to_string().contains("8192"), "{error}");
+    assert_eq!(text(&drafts, Progress), "p");
+}
