@@ -18,6 +18,10 @@ pub const ATTRIBUTES_DEPTH: usize = 32;
 pub const QUERY_BYTES: usize = 4096;
 /// The most results that one search returns.
 pub const SEARCH_RESULTS: usize = 1000;
+/// The most neighbours that one search of the graph adds.
+pub const NEIGHBOURS: usize = 200;
+/// The most relations that one search of the graph returns.
+pub const RELATIONS_FOUND: usize = 2000;
 /// The most documents in one batch call.
 pub const BATCH_DOCUMENTS: usize = 100;
 /// The most edits in one call of `edit_memory_bank_file`.

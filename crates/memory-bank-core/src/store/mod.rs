@@ -17,7 +17,10 @@ pub use graph::{
     Compacted, EntityDraft, EntityRef, GraphStats, GraphStore, GraphSummary, ObservationDraft, Pointed,
     PointerDraft, Subgraph, Unlinked,
 };
-pub use search::SearchStore;
+pub use search::{
+    DocumentSearch, DocumentsFound, EntityFound, GraphFound, GraphSearch, ObservationFound, RelationFound,
+    SearchStore, SkippedDocument,
+};
 pub use state::{MemoryStateStore, SessionState, StateChange, StateStore};
 pub use workspace::{
     Initialized, ModeRules, RegisteredStore, SelectTarget, SelectedStore, StoreInfo, StoreKind, StoreList,

@@ -1,7 +1,124 @@
-//! Search within one project. The ranking is [`crate::search`]'s; a store keeps its index.
+//! Search within one project. The ranking is [`crate::search`]'s; a store keeps its index and brings what was found.
 
 use async_trait::async_trait;
 
+use crate::caller::Caller;
+use crate::error::{GraphError, StoreError};
+use crate::graph::{Entity, Observation, Relation};
+use crate::search::{LineHit, MatchedIn, Query};
+
+/// What to look for in documents.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DocumentSearch {
+    /// The words and phrases.
+    pub query: Query,
+    /// The names to search, as asked for; empty = all documents.
+    pub files: Vec<String>,
+    /// The most hits to return.
+    pub limit: usize,
+    /// Whether a hit must hold a word of the query in the same letter case.
+    pub case_sensitive: bool,
+}
+
+/// What was found in documents, best first.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct DocumentsFound {
+    /// The lines.
+    pub hits: Vec<LineHit>,
+    /// Whether there are more than the limit allowed.
+    pub more: bool,
+    /// The names that were searched: as asked for, or all documents, the core documents first.
+    pub searched: Vec<String>,
+    /// The names that were not searched.
+    pub skipped: Vec<SkippedDocument>,
+}
+
+/// A document that was not searched.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SkippedDocument {
+    /// The name as asked for, or as stored.
+    pub file: String,
+    /// Why, without a path of the host.
+    pub reason: String,
+}
+
+/// What to look for in the graph.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GraphSearch {
+    /// The words; `None` = everything, in storage order.
+    pub query: Option<Query>,
+    /// The most entities, and the most observations, to return.
+    pub limit: usize,
+    /// How many rounds of neighbours to add; 0 = none. At most [`crate::limits::NEIGHBOURS`] of them come.
+    pub depth: u32,
+}
+
+/// What was found in the graph.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct GraphFound {
+    /// What was found, best first.
+    pub entities: Vec<EntityFound>,
+    /// Its neighbours, nearest first; with score 0.
+    pub neighbours: Vec<EntityFound>,
+    /// The observations that were found, best first.
+    pub observations: Vec<ObservationFound>,
+    /// The relations that touch what was found, and those among the neighbours; at most
+    /// [`crate::limits::RELATIONS_FOUND`].
+    pub relations: Vec<RelationFound>,
+    /// Whether there are more entities, observations, neighbours or relations than came.
+    pub more: bool,
+}
+
+/// An entity that was found.
+#[derive(Debug, Clone, PartialEq)]
+pub struct EntityFound {
+    /// The entity.
+    pub entity: Entity,
+    /// From 0 to 100; comparable within one answer only.
+    pub score: f64,
+    /// Where it was found.
+    pub matched_in: Vec<MatchedIn>,
+    /// Those of its observations that were found, best first; if none was, the newest. All of them, newest first, when
+    /// one entity was asked for by its exact name.
+    pub observations: Vec<Observation>,
+    /// How many observations it has.
+    pub observation_count: usize,
+    /// How many relations it has.
+    pub relation_count: usize,
+}
+
+/// An observation that was found.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ObservationFound {
+    /// The observation.
+    pub observation: Observation,
+    /// The name of its entity; the id if the entity is gone.
+    pub entity_name: String,
+    /// From 0 to 100.
+    pub score: f64,
+}
+
+/// A relation with the names of its ends; the id where an entity is gone.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RelationFound {
+    /// The relation.
+    pub relation: Relation,
+    /// The name it starts from.
+    pub from_name: String,
+    /// The name it leads to.
+    pub to_name: String,
+}
+
 /// Search of one project.
 #[async_trait]
-pub trait SearchStore: Send + Sync {}
+pub trait SearchStore: Send + Sync {
+    /// Finds lines in documents as they are now, whoever wrote them.
+    async fn search_documents(
+        &self,
+        caller: &Caller,
+        wanted: &DocumentSearch,
+    ) -> Result<DocumentsFound, StoreError>;
+
+    /// Finds entities and observations.
+    async fn search_graph(&self, caller: &Caller, wanted: &GraphSearch) -> Result<GraphFound, GraphError>;
+}

@@ -1,0 +1,359 @@
+//! The index in memory: which unit holds which term how often. It is kept up to date by difference, so that a write
+//! costs the units that it changes. It reads no file: whoever owns it brings the texts.
+
+mod documents;
+mod graph;
+mod rank;
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::{Arc, Mutex};
+
+use jiff::Timestamp;
+
+use self::rank::Scratch;
+use super::entity::{entity_units, recency};
+use super::json::json_units;
+use super::lines::Lines;
+use super::markdown::markdown_units;
+use super::query::fold;
+use super::rank::CorpusStats;
+use super::unit::{Unit, UnitKind};
+use super::words::{each_word, stem};
+use crate::document::DocumentPath;
+use crate::graph::{Entity, Observation};
+
+pub use documents::{DocumentHits, DocumentQuery, LineHit};
+pub use graph::{EntityHit, GraphHits, MatchedIn, ObservationHit};
+
+/// Stems that are remembered; past this the memory starts anew.
+const STEMS: usize = 50_000;
+
+/// The units of one project, ready to be searched.
+#[derive(Debug, Default)]
+pub struct Index {
+    slots: Vec<Option<Slot>>,
+    free_slots: Vec<u32>,
+    sources: HashMap<SourceId, Source>,
+    terms: HashMap<Arc<str>, u32>,
+    entries: Vec<TermEntry>,
+    free_terms: Vec<u32>,
+    stems: HashMap<String, Option<String>>,
+    units: u64,
+    total_length: u64,
+    scratch: Mutex<Vec<Scratch>>,
+}
+
+/// Where units come from. The order is the order of otherwise equal hits.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+enum SourceId {
+    /// A document by its stored name.
+    Document(String),
+    /// An entity by its id.
+    Entity(String),
+}
+
+impl SourceId {
+    fn is_core(&self) -> bool {
+        match self {
+            Self::Document(name) => DocumentPath::parse(name).is_ok_and(|path| path.is_core()),
+            Self::Entity(_) => false,
+        }
+    }
+}
+
+#[derive(Debug)]
+struct Source {
+    units: Vec<u32>,
+    body: Body,
+}
+
+#[derive(Debug)]
+enum Body {
+    Document(Lines),
+    Entity {
+        /// Name, type and compact attributes, in lower case.
+        folded: [String; 3],
+        /// The three together, to see at once that a text is in none.
+        all: String,
+        /// The ids of the observations, in the order of their units.
+        observations: Vec<String>,
+    },
+}
+
+/// One indexed unit.
+#[derive(Debug)]
+struct Slot {
+    source: SourceRef,
+    ordinal: u32,
+    is_core: bool,
+    kind: UnitKind,
+    fingerprint: u64,
+    /// When it was last changed, in milliseconds since 1970.
+    at: i64,
+    length: u32,
+    terms: Vec<(u32, u32)>,
+    parent: Option<u32>,
+    previous: Option<u32>,
+    next: Option<u32>,
+    line: usize,
+    lines: usize,
+    path: Arc<[String]>,
+    /// The text in lower case, for what is found as plain text outside documents.
+    folded: String,
+}
+
+type SourceRef = Arc<SourceId>;
+
+#[derive(Debug)]
+struct TermEntry {
+    term: Arc<str>,
+    /// Sorted by slot.
+    postings: Vec<Posting>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Posting {
+    slot: u32,
+    count: u32,
+}
+
+impl CorpusStats for Index {
+    fn units(&self) -> u64 {
+        self.units
+    }
+
+    fn total_length(&self) -> u64 {
+        self.total_length
+    }
+
+    fn frequency(&self, term: &str) -> u64 {
+        self.postings(term).len() as u64
+    }
+}
+
+impl Index {
+    /// Adds or updates a document.
+    pub fn put_document(&mut self, path: &DocumentPath, text: &str, updated_at: Timestamp) {
+        let name = path.as_str();
+        let (stem, extension) = name.rsplit_once('.').unwrap_or((name, ""));
+        let units = if extension.eq_ignore_ascii_case("json") {
+            json_units(stem, text)
+        } else {
+            markdown_units(stem, text)
+        };
+        let at = updated_at.as_millisecond();
+        let times = vec![at; units.len()];
+        let body = Body::Document(Lines::of(text));
+        self.put(SourceId::Document(name.to_owned()), &units, &times, body);
+    }
+
+    /// Removes a document.
+    pub fn remove_document(&mut self, name: &str) {
+        self.remove(&SourceId::Document(name.to_owned()));
+    }
+
+    /// Adds or updates an entity with all its observations, in storage order.
+    pub fn put_entity<'a>(
+        &mut self,
+        entity: &Entity,
+        observations: impl IntoIterator<Item = &'a Observation>,
+    ) {
+        let observations: Vec<&Observation> = observations.into_iter().collect();
+        let units = entity_units(entity, observations.iter().copied());
+        let times: Vec<i64> = std::iter::once(recency(&entity.updated_at))
+            .chain(observations.iter().map(|observation| recency(&observation.timestamp)))
+            .collect();
+        let attrs = entity.attrs.as_ref().map(|attrs| serde_json::Value::Object(attrs.clone()).to_string());
+        let folded = [fold(&entity.name), fold(&entity.entity_type), fold(&attrs.unwrap_or_default())];
+        let body = Body::Entity {
+            all: folded.join("\n"),
+            folded,
+            observations: observations.iter().map(|observation| observation.id.clone()).collect(),
+        };
+        self.put(SourceId::Entity(entity.id.clone()), &units, &times, body);
+    }
+
+    /// Removes an entity with its observations.
+    pub fn remove_entity(&mut self, id: &str) {
+        self.remove(&SourceId::Entity(id.to_owned()));
+    }
+
+    /// Forgets all entities.
+    pub fn clear_graph(&mut self) {
+        let entities: Vec<SourceId> =
+            self.sources.keys().filter(|id| matches!(id, SourceId::Entity(_))).cloned().collect();
+        for id in entities {
+            self.remove(&id);
+        }
+    }
+
+    /// The names of the documents, in no order.
+    pub fn documents(&self) -> impl Iterator<Item = &str> {
+        self.sources.keys().filter_map(|id| match id {
+            SourceId::Document(name) => Some(name.as_str()),
+            SourceId::Entity(_) => None,
+        })
+    }
+
+    /// The ids of the entities, in no order.
+    pub fn entities(&self) -> impl Iterator<Item = &str> {
+        self.sources.keys().filter_map(|id| match id {
+            SourceId::Entity(id) => Some(id.as_str()),
+            SourceId::Document(_) => None,
+        })
+    }
+
+    /// Replaces the units of a source by difference: a unit whose content was there before keeps its slot.
+    fn put(&mut self, id: SourceId, units: &[Unit], times: &[i64], body: Body) {
+        let old = self.sources.remove(&id).map(|source| source.units).unwrap_or_default();
+        let mut known: HashMap<u64, VecDeque<u32>> = HashMap::new();
+        for slot in old {
+            let fingerprint = self.slot(slot).map_or(0, |slot| slot.fingerprint);
+            known.entry(fingerprint).or_default().push_back(slot);
+        }
+        let source = Arc::new(id.clone());
+        let kept: Vec<Option<u32>> = units
+            .iter()
+            .map(|unit| known.get_mut(&unit.fingerprint()).and_then(VecDeque::pop_front))
+            .collect();
+        for slot in known.into_values().flatten() {
+            self.free(slot);
+        }
+        let slots: Vec<u32> = units
+            .iter()
+            .zip(&kept)
+            .map(|(unit, kept)| kept.unwrap_or_else(|| self.add(unit, &source)))
+            .collect();
+        let at = |position: Option<usize>| position.and_then(|at| slots.get(at)).copied();
+        for (ordinal, ((unit, time), slot)) in units.iter().zip(times).zip(&slots).enumerate() {
+            let Some(slot) = self.slots.get_mut(*slot as usize).and_then(Option::as_mut) else { continue };
+            slot.source = Arc::clone(&source);
+            slot.ordinal = u32::try_from(ordinal).unwrap_or(u32::MAX);
+            slot.at = *time;
+            slot.parent = at(unit.parent);
+            slot.previous = at(unit.previous);
+            slot.next = at(unit.next);
+            slot.line = unit.line;
+            slot.lines = unit.lines;
+            slot.path = Arc::clone(&unit.path);
+        }
+        self.sources.insert(id, Source { units: slots, body });
+    }
+
+    fn remove(&mut self, id: &SourceId) {
+        for slot in self.sources.remove(id).map(|source| source.units).unwrap_or_default() {
+            self.free(slot);
+        }
+    }
+
+    fn add(&mut self, unit: &Unit, source: &SourceRef) -> u32 {
+        let mut counts: HashMap<u32, u32> = HashMap::new();
+        let mut length = 0_u32;
+        each_word(&unit.text, |word| {
+            length = length.saturating_add(1);
+            let term = self.term(word);
+            *counts.entry(term).or_default() += 1;
+            if let Some(stem) = self.stem(word) {
+                let term = self.term(&stem);
+                *counts.entry(term).or_default() += 1;
+            }
+        });
+        let in_graph = matches!(unit.kind, UnitKind::Entity | UnitKind::Observation);
+        let slot = Slot {
+            source: Arc::clone(source),
+            ordinal: 0,
+            is_core: source.is_core(),
+            kind: unit.kind,
+            fingerprint: unit.fingerprint(),
+            at: 0,
+            length,
+            terms: counts.iter().map(|(term, count)| (*term, *count)).collect(),
+            parent: None,
+            previous: None,
+            next: None,
+            line: unit.line,
+            lines: unit.lines,
+            path: Arc::clone(&unit.path),
+            folded: if in_graph { fold(&unit.text) } else { String::new() },
+        };
+        self.units += 1;
+        self.total_length += u64::from(length);
+        let at = self.free_slots.pop().unwrap_or_else(|| {
+            self.slots.push(None);
+            u32::try_from(self.slots.len() - 1).unwrap_or(u32::MAX)
+        });
+        if let Some(place) = self.slots.get_mut(at as usize) {
+            *place = Some(slot);
+        }
+        for (term, count) in counts {
+            if let Some(entry) = self.entries.get_mut(term as usize) {
+                let place = entry.postings.partition_point(|posting| posting.slot < at);
+                entry.postings.insert(place, Posting { slot: at, count });
+            }
+        }
+        at
+    }
+
+    fn free(&mut self, at: u32) {
+        let Some(slot) = self.slots.get_mut(at as usize).and_then(Option::take) else { return };
+        self.free_slots.push(at);
+        self.units = self.units.saturating_sub(1);
+        self.total_length = self.total_length.saturating_sub(u64::from(slot.length));
+        for (term, _) in slot.terms {
+            let Some(entry) = self.entries.get_mut(term as usize) else { continue };
+            if let Ok(place) = entry.postings.binary_search_by_key(&at, |posting| posting.slot) {
+                entry.postings.remove(place);
+            }
+            if entry.postings.is_empty() {
+                self.terms.remove(&entry.term);
+                self.free_terms.push(term);
+            }
+        }
+    }
+
+    fn term(&mut self, term: &str) -> u32 {
+        if let Some(id) = self.terms.get(term) {
+            return *id;
+        }
+        let term: Arc<str> = Arc::from(term);
+        let entry = TermEntry { term: Arc::clone(&term), postings: Vec::new() };
+        let id = match self.free_terms.pop() {
+            Some(id) => {
+                if let Some(place) = self.entries.get_mut(id as usize) {
+                    *place = entry;
+                }
+                id
+            }
+            None => {
+                self.entries.push(entry);
+                u32::try_from(self.entries.len() - 1).unwrap_or(u32::MAX)
+            }
+        };
+        self.terms.insert(term, id);
+        id
+    }
+
+    fn stem(&mut self, word: &str) -> Option<String> {
+        if let Some(stem) = self.stems.get(word) {
+            return stem.clone();
+        }
+        if self.stems.len() >= STEMS {
+            self.stems.clear();
+        }
+        let stem = stem(word);
+        self.stems.insert(word.to_owned(), stem.clone());
+        stem
+    }
+
+    fn postings(&self, term: &str) -> &[Posting] {
+        let entry = self.terms.get(term).and_then(|id| self.entries.get(*id as usize));
+        entry.map_or(&[], |entry| entry.postings.as_slice())
+    }
+
+    fn slot(&self, at: u32) -> Option<&Slot> {
+        self.slots.get(at as usize).and_then(Option::as_ref)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,94 @@
+//! The unit of search: the smallest piece of text that answers a question by itself.
+
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::Arc;
+
+/// What a unit is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum UnitKind {
+    /// A document by its name; what its top-level units belong to. Found by its exact name only.
+    Document,
+    /// A heading, or the key of a JSON object or list; what the units of a section belong to.
+    Heading,
+    /// A paragraph, or a part of a long one.
+    Paragraph,
+    /// A list item without the items nested in it.
+    Item,
+    /// A row of a table.
+    Row,
+    /// Some lines of a code block.
+    Code,
+    /// A section of the decision log, with its heading.
+    Decision,
+    /// A value in a JSON document, with its key.
+    Value,
+    /// An entity of the graph: its name, type and attributes.
+    Entity,
+    /// An observation on an entity.
+    Observation,
+}
+
+impl UnitKind {
+    /// Whether other units belong to units of this kind, so that it is no neighbour in the flow of text.
+    #[must_use]
+    pub fn is_container(self) -> bool {
+        matches!(self, Self::Document | Self::Heading | Self::Entity)
+    }
+}
+
+/// One unit of a source: of a document, or of an entity with its observations. The links are positions in the source.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unit {
+    /// What it is.
+    pub kind: UnitKind,
+    /// What is cut into words. For a heading: the names of what is above it, too.
+    pub text: String,
+    /// The first line in the document, from 1; 0 in the graph.
+    pub line: usize,
+    /// The number of lines.
+    pub lines: usize,
+    /// The plain text of the headings above it, outermost first, and its own if it has one.
+    pub path: Arc<[String]>,
+    /// What it belongs to.
+    pub parent: Option<usize>,
+    /// The unit before it that belongs to the same.
+    pub previous: Option<usize>,
+    /// The unit after it that belongs to the same.
+    pub next: Option<usize>,
+}
+
+impl Unit {
+    /// The heading of its own, if it has one.
+    #[must_use]
+    pub fn title(&self) -> Option<&str> {
+        if matches!(self.kind, UnitKind::Heading | UnitKind::Decision) {
+            self.path.last().map(String::as_str)
+        } else {
+            None
+        }
+    }
+
+    /// Tells units of different content apart. Where a unit stands does not count.
+    #[must_use]
+    pub fn fingerprint(&self) -> u64 {
+        let mut hasher = DefaultHasher::new();
+        (self.kind, &self.text).hash(&mut hasher);
+        hasher.finish()
+    }
+}
+
+/// Sets `previous` and `next`: the neighbours in reading order that belong to the same parent.
+pub(super) fn link_neighbours(units: &mut [Unit]) {
+    let mut last_child: Vec<Option<usize>> = vec![None; units.len()];
+    for at in 0..units.len() {
+        let Some(unit) = units.get(at) else { continue };
+        let (false, Some(parent)) = (unit.kind.is_container(), unit.parent) else { continue };
+        let previous = last_child.get_mut(parent).and_then(|last| last.replace(at));
+        if let Some(before) = previous.and_then(|before| units.get_mut(before)) {
+            before.next = Some(at);
+        }
+        if let Some(unit) = units.get_mut(at) {
+            unit.previous = previous;
+        }
+    }
+}
