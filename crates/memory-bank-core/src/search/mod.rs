@@ -5,6 +5,7 @@
 //! [`Index`] does that in memory and by difference. A database keeps the counts in a table and ranks what one query
 //! returns with the same [`Ranker`].
 
+mod answer;
 mod entity;
 mod index;
 mod json;
@@ -15,6 +16,7 @@ mod rank;
 mod unit;
 mod words;
 
+pub use answer::search_graph;
 pub use entity::{entity_units, recency};
 pub use index::{
     DocumentHits, DocumentQuery, EntityHit, GraphHits, Index, LineHit, MatchedIn, ObservationHit,

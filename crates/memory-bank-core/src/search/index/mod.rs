@@ -2,6 +2,7 @@
 //! costs the units that it changes. It reads no file: whoever owns it brings the texts.
 
 mod documents;
+mod follow;
 mod graph;
 mod rank;
 
@@ -38,6 +39,8 @@ pub struct Index {
     entries: Vec<TermEntry>,
     free_terms: Vec<u32>,
     stems: HashMap<String, Option<String>>,
+    /// The entity of each observation, to know it when the observation is gone.
+    owners: HashMap<String, String>,
     units: u64,
     total_length: u64,
     scratch: Mutex<Vec<Scratch>>,
@@ -159,6 +162,9 @@ impl Index {
         observations: impl IntoIterator<Item = &'a Observation>,
     ) {
         let observations: Vec<&Observation> = observations.into_iter().collect();
+        let id = SourceId::Entity(entity.id.clone());
+        self.disown(&id);
+        self.owners.extend(observations.iter().map(|one| (one.id.clone(), entity.id.clone())));
         let units = entity_units(entity, observations.iter().copied());
         let times: Vec<i64> = std::iter::once(recency(&entity.updated_at))
             .chain(observations.iter().map(|observation| recency(&observation.timestamp)))
@@ -170,21 +176,12 @@ impl Index {
             folded,
             observations: observations.iter().map(|observation| observation.id.clone()).collect(),
         };
-        self.put(SourceId::Entity(entity.id.clone()), &units, &times, body);
+        self.put(id, &units, &times, body);
     }
 
     /// Removes an entity with its observations.
     pub fn remove_entity(&mut self, id: &str) {
         self.remove(&SourceId::Entity(id.to_owned()));
-    }
-
-    /// Forgets all entities.
-    pub fn clear_graph(&mut self) {
-        let entities: Vec<SourceId> =
-            self.sources.keys().filter(|id| matches!(id, SourceId::Entity(_))).cloned().collect();
-        for id in entities {
-            self.remove(&id);
-        }
     }
 
     /// The names of the documents, in no order.
@@ -241,8 +238,18 @@ impl Index {
     }
 
     fn remove(&mut self, id: &SourceId) {
+        self.disown(id);
         for slot in self.sources.remove(id).map(|source| source.units).unwrap_or_default() {
             self.free(slot);
+        }
+    }
+
+    /// Forgets whose the observations of this source are.
+    fn disown(&mut self, id: &SourceId) {
+        if let Some(Source { body: Body::Entity { observations, .. }, .. }) = self.sources.get(id) {
+            for observation in observations {
+                self.owners.remove(observation);
+            }
         }
     }
 

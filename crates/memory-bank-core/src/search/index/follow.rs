@@ -1,0 +1,129 @@
+//! Keeps the index in step with a graph. What changed is looked up in the graph's own list of changes, so that one new
+//! observation costs one unit however many there are.
+
+use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::sync::Arc;
+
+use super::{Body, Index, SourceId};
+use crate::graph::state::{GraphState, Touched};
+use crate::graph::{Entity, Observation};
+use crate::search::entity::recency;
+use crate::search::unit::{Unit, UnitKind};
+
+impl Index {
+    /// Takes over what changed in the graph since it had the generation `since`; everything when that is `None` or too
+    /// long ago.
+    pub fn follow_graph(&mut self, graph: &GraphState, since: Option<u64>) {
+        match since.and_then(|since| graph.changes_since(since)) {
+            Some(changes) => {
+                let changes: Vec<&Touched> = changes.collect();
+                self.follow_changes(graph, &changes);
+            }
+            None => self.follow_all(graph),
+        }
+    }
+
+    fn follow_all(&mut self, graph: &GraphState) {
+        let mut owners: HashSet<&str> = graph.entities().map(|entity| entity.id.as_str()).collect();
+        owners.extend(graph.observations().map(|observation| observation.entity_id.as_str()));
+        let gone: Vec<String> =
+            self.entities().filter(|id| !owners.contains(id)).map(str::to_owned).collect();
+        for id in gone {
+            self.remove_entity(&id);
+        }
+        for id in owners {
+            self.take_entity(graph, id);
+        }
+    }
+
+    fn follow_changes(&mut self, graph: &GraphState, changes: &[&Touched]) {
+        let mut whole: BTreeSet<String> = BTreeSet::new();
+        let mut fresh: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
+        for change in changes {
+            match change {
+                Touched::Entity(id) => {
+                    whole.insert(id.clone());
+                }
+                Touched::Observation(id) => {
+                    let known = self.owners.get(id);
+                    whole.extend(known.cloned());
+                    if let Some(observation) = graph.observation(id) {
+                        fresh.entry(&observation.entity_id).or_default().insert(&observation.id);
+                    }
+                }
+                Touched::Relation(_) => {}
+            }
+        }
+        for (owner, ids) in fresh {
+            let last = graph.observations_of(owner).next_back();
+            let appended = last.filter(|last| ids.len() == 1 && ids.contains(last.id.as_str()));
+            let done = !whole.contains(owner) && appended.is_some_and(|last| self.append_observation(last));
+            if !done {
+                whole.insert(owner.to_owned());
+            }
+        }
+        for id in whole {
+            self.take_entity(graph, &id);
+        }
+    }
+
+    /// Indexes an entity as the graph has it now. Observations whose entity is missing are kept under its id.
+    fn take_entity(&mut self, graph: &GraphState, id: &str) {
+        let observations = graph.observations_of(id);
+        if let Some(entity) = graph.entity(id) {
+            self.put_entity(entity, observations);
+        } else if graph.observation_count_of(id) > 0 {
+            let missing = Entity {
+                id: id.to_owned(),
+                name: String::new(),
+                entity_type: String::new(),
+                attrs: None,
+                created_at: String::new(),
+                updated_at: String::new(),
+            };
+            self.put_entity(&missing, observations);
+        } else {
+            self.remove_entity(id);
+        }
+    }
+
+    /// Adds an observation behind the others of its entity; says whether the entity is known.
+    fn append_observation(&mut self, observation: &Observation) -> bool {
+        let id = SourceId::Entity(observation.entity_id.clone());
+        let Some(entity) = self.sources.get(&id).and_then(|source| source.units.first()).copied() else {
+            return false;
+        };
+        let Some(path) = self.slot(entity).map(|slot| Arc::clone(&slot.path)) else { return false };
+        let unit = Unit {
+            kind: UnitKind::Observation,
+            text: observation.text.clone(),
+            line: 0,
+            lines: 0,
+            path,
+            parent: None,
+            previous: None,
+            next: None,
+        };
+        let added = self.add(&unit, &Arc::new(id.clone()));
+        let Some(source) = self.sources.get_mut(&id) else { return false };
+        let ordinal = u32::try_from(source.units.len()).unwrap_or(u32::MAX);
+        let previous = source.units.last().copied().filter(|last| *last != entity);
+        source.units.push(added);
+        if let Body::Entity { observations, .. } = &mut source.body {
+            observations.push(observation.id.clone());
+        }
+        self.owners.insert(observation.id.clone(), observation.entity_id.clone());
+        if let Some(slot) = self.slots.get_mut(added as usize).and_then(Option::as_mut) {
+            slot.ordinal = ordinal;
+            slot.at = recency(&observation.timestamp);
+            slot.parent = Some(entity);
+            slot.previous = previous;
+        }
+        let before =
+            previous.and_then(|previous| self.slots.get_mut(previous as usize)).and_then(Option::as_mut);
+        if let Some(before) = before {
+            before.next = Some(added);
+        }
+        true
+    }
+}

@@ -1,0 +1,284 @@
+//! Laws of the index: whatever the way to a state, it answers as an index built from that state; and it ranks as the
+//! ranking rule says when that is worked out unit by unit.
+
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may panic")]
+
+use std::collections::{BTreeMap, HashMap};
+
+use jiff::Timestamp;
+use memory_bank_core::document::DocumentPath;
+use memory_bank_core::graph::event::Event;
+use memory_bank_core::graph::ids::{entity_id, observation_id};
+use memory_bank_core::graph::state::GraphState;
+use memory_bank_core::graph::{Entity, Observation};
+use memory_bank_core::search::{
+    Around, CorpusStats, DocumentQuery, Index, Query, Ranker, Unit, UnitKind, UnitTerms, each_word,
+    markdown_units, stem,
+};
+use proptest::prelude::*;
+
+const TS: &str = "2026-01-01T00:00:00.000Z";
+
+fn wanted(query: &str) -> DocumentQuery {
+    DocumentQuery { query: Query::parse(query).unwrap(), files: None, limit: 1000, case_sensitive: false }
+}
+
+fn word() -> impl Strategy<Value = &'static str> {
+    prop::sample::select(vec![
+        "auth",
+        "token",
+        "tokens",
+        "cache",
+        "redis",
+        "queue",
+        "parseConfig",
+        "user_id",
+        "deploy",
+        "deployed",
+        "slow",
+    ])
+}
+
+fn line() -> impl Strategy<Value = String> {
+    let text = prop::collection::vec(word(), 0..5).prop_map(|words| words.join(" "));
+    (prop::sample::select(vec!["# ", "## ", "- ", "  - ", "", ""]), text)
+        .prop_map(|(mark, text)| format!("{mark}{text}"))
+}
+
+fn text() -> impl Strategy<Value = String> {
+    prop::collection::vec(line(), 0..12).prop_map(|lines| lines.join("\n"))
+}
+
+#[derive(Debug, Clone)]
+enum Step {
+    Put(usize, String, i64),
+    Append(usize, String),
+    Remove(usize),
+    Entity(usize, &'static str),
+    Observe(usize, String),
+    ForgetObservation(usize),
+    ForgetEntity(usize),
+    Follow,
+}
+
+const NAMES: [&str; 4] = ["notes.md", "progress.md", "decision-log.md", "auth-cache.md"];
+const ENTITIES: [&str; 3] = ["Auth Service", "Cache", "auth"];
+
+fn step() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        (0..NAMES.len(), text(), 0_i64..4).prop_map(|(name, text, at)| Step::Put(name, text, at)),
+        (0..NAMES.len(), line()).prop_map(|(name, line)| Step::Append(name, line)),
+        (0..NAMES.len()).prop_map(Step::Remove),
+        (0..ENTITIES.len(), word()).prop_map(|(name, attr)| Step::Entity(name, attr)),
+        (0..ENTITIES.len(), line()).prop_map(|(name, line)| Step::Observe(name, line)),
+        (0..9_usize).prop_map(Step::ForgetObservation),
+        (0..ENTITIES.len()).prop_map(Step::ForgetEntity),
+        Just(Step::Follow),
+    ]
+}
+
+#[derive(Default)]
+struct World {
+    documents: BTreeMap<&'static str, (String, i64)>,
+    graph: GraphState,
+    followed: Option<u64>,
+    index: Index,
+}
+
+impl World {
+    fn take(&mut self, step: Step) {
+        match step {
+            Step::Put(name, text, at) => self.put(name, text, at),
+            Step::Append(name, line) => {
+                let (text, at) = self.documents.get(NAMES[name]).cloned().unwrap_or_default();
+                self.put(name, format!("{text}\n{line}"), at);
+            }
+            Step::Remove(name) => {
+                self.documents.remove(NAMES[name]);
+                self.index.remove_document(NAMES[name]);
+            }
+            Step::Entity(name, attr) => {
+                let entity = Entity {
+                    id: entity_id(ENTITIES[name], "thing"),
+                    name: ENTITIES[name].to_owned(),
+                    entity_type: "thing".to_owned(),
+                    attrs: serde_json::json!({ "uses": attr }).as_object().cloned(),
+                    created_at: TS.to_owned(),
+                    updated_at: TS.to_owned(),
+                };
+                self.graph.apply(Event::EntityUpsert { entity, ts: TS.to_owned() });
+            }
+            Step::Observe(name, text) => {
+                let owner = entity_id(ENTITIES[name], "thing");
+                let observation = Observation {
+                    id: observation_id(&owner, &text, TS),
+                    entity_id: owner,
+                    text,
+                    source: None,
+                    timestamp: TS.to_owned(),
+                };
+                self.graph.apply(Event::ObservationAdd { observation, ts: TS.to_owned() });
+            }
+            Step::ForgetObservation(at) => {
+                let gone = self.graph.observations().nth(at).cloned();
+                if let Some(Observation { id, entity_id, .. }) = gone {
+                    self.graph.apply(Event::ObservationDelete {
+                        entity_id,
+                        observation_id: id,
+                        ts: TS.to_owned(),
+                    });
+                }
+            }
+            Step::ForgetEntity(name) => {
+                let entity_id = entity_id(ENTITIES[name], "thing");
+                self.graph.apply(Event::EntityDelete { entity_id, ts: TS.to_owned() });
+            }
+            Step::Follow => self.follow(),
+        }
+    }
+
+    fn put(&mut self, name: usize, text: String, at: i64) {
+        let path = DocumentPath::parse(NAMES[name]).unwrap();
+        self.index.put_document(&path, &text, Timestamp::from_second(at).unwrap());
+        self.documents.insert(NAMES[name], (text, at));
+    }
+
+    fn follow(&mut self) {
+        self.index.follow_graph(&self.graph, self.followed);
+        self.followed = Some(self.graph.generation());
+    }
+
+    fn anew(&self) -> Index {
+        let mut index = Index::default();
+        for (name, (text, at)) in &self.documents {
+            index.put_document(
+                &DocumentPath::parse(name).unwrap(),
+                text,
+                Timestamp::from_second(*at).unwrap(),
+            );
+        }
+        index.follow_graph(&self.graph, None);
+        index
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(300))]
+
+    #[test]
+    fn an_index_kept_by_difference_answers_as_one_built_anew(
+        steps in prop::collection::vec(step(), 1..40),
+        queries in prop::collection::vec(prop::collection::vec(word(), 1..4), 1..4),
+    ) {
+        let mut world = World::default();
+        for step in steps {
+            world.take(step);
+        }
+        world.follow();
+        let anew = world.anew();
+        prop_assert_eq!(world.index.units(), anew.units());
+        prop_assert_eq!(world.index.total_length(), anew.total_length());
+        for query in queries {
+            let query = query.join(" ");
+            let wanted = wanted(&query);
+            prop_assert_eq!(world.index.search_documents(&wanted), anew.search_documents(&wanted));
+            prop_assert_eq!(world.index.search_graph(&wanted.query, 50), anew.search_graph(&wanted.query, 50));
+        }
+    }
+
+    #[test]
+    fn the_index_ranks_as_the_rule_worked_out_unit_by_unit(
+        documents in prop::collection::btree_map(prop::sample::select(NAMES.to_vec()), text(), 1..4),
+        query in prop::collection::vec(word(), 2..4),
+    ) {
+        let query = Query::parse(&query.join(" ")).unwrap();
+        let mut index = Index::default();
+        let mut corpus = Corpus::default();
+        for (name, text) in &documents {
+            index.put_document(&DocumentPath::parse(name).unwrap(), text, Timestamp::UNIX_EPOCH);
+            corpus.add(name, markdown_units(name.trim_end_matches(".md"), text));
+        }
+        let expected = corpus.rank(&query);
+        let found = index.search_documents(&DocumentQuery { query, files: None, limit: 1000, case_sensitive: false });
+        for hit in found.hits.iter().filter(|hit| hit.score > 0.0) {
+            let score = expected.get(&(hit.file.clone(), hit.unit.0)).copied().unwrap_or_default();
+            prop_assert!((score - hit.score).abs() < 1e-9, "{:?}: {}", hit, score);
+        }
+        let shown = found.hits.iter().filter(|hit| hit.score > 0.0).count();
+        prop_assert_eq!(shown, expected.values().filter(|score| **score > 0.0).count());
+    }
+}
+
+/// The ranking rule without an index: every unit is scored by itself.
+#[derive(Default)]
+struct Corpus {
+    documents: Vec<(String, Vec<(Unit, Counted)>)>,
+}
+
+struct Counted {
+    length: u32,
+    counts: HashMap<String, u32>,
+}
+
+impl UnitTerms for Counted {
+    fn length(&self) -> u32 {
+        self.length
+    }
+    fn count(&self, term: &str) -> u32 {
+        self.counts.get(term).copied().unwrap_or_default()
+    }
+}
+
+impl CorpusStats for Corpus {
+    fn units(&self) -> u64 {
+        self.counted().count() as u64
+    }
+    fn total_length(&self) -> u64 {
+        self.counted().map(|unit| u64::from(unit.length)).sum()
+    }
+    fn frequency(&self, term: &str) -> u64 {
+        self.counted().filter(|unit| unit.count(term) > 0).count() as u64
+    }
+}
+
+impl Corpus {
+    fn counted(&self) -> impl Iterator<Item = &Counted> {
+        self.documents.iter().flat_map(|(_, units)| units).map(|(_, counted)| counted)
+    }
+
+    fn add(&mut self, name: &str, units: Vec<Unit>) {
+        let counted = units.into_iter().map(|unit| {
+            let mut counted = Counted { length: 0, counts: HashMap::new() };
+            each_word(&unit.text, |word| {
+                counted.length += 1;
+                *counted.counts.entry(word.to_owned()).or_default() += 1;
+                if let Some(stem) = stem(word) {
+                    *counted.counts.entry(stem).or_default() += 1;
+                }
+            });
+            (unit, counted)
+        });
+        self.documents.push((name.to_owned(), counted.collect()));
+    }
+
+    fn rank(&self, query: &Query) -> HashMap<(String, usize), f64> {
+        let ranker = Ranker::new(query, self);
+        let mut scores = HashMap::new();
+        for (name, units) in &self.documents {
+            let own = |at: Option<usize>| at.map_or(0.0, |at| ranker.own(&units[at].1));
+            for (at, (unit, _)) in units.iter().enumerate() {
+                if unit.kind == UnitKind::Document {
+                    continue;
+                }
+                let around = Around {
+                    own: own(Some(at)),
+                    previous: own(unit.previous),
+                    next: own(unit.next),
+                    parent: own(unit.parent),
+                };
+                scores.insert((name.clone(), unit.line), around.score());
+            }
+        }
+        scores
+    }
+}
