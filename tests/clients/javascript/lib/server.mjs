@@ -143,7 +143,7 @@ export class Server {
   }
 
   /** The next message that `wanted` accepts, from now on. */
-  next(wanted, timeout = REPLY_TIMEOUT) {
+  next(wanted, timeout = 8_000) {
     return new Promise((resolve, reject) => {
       const listener = (message) => {
         if (!wanted(message)) return;

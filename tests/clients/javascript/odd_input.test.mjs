@@ -1,0 +1,204 @@
+// Lines, messages and arguments that no well-behaved client sends.
+
+import assert from "node:assert/strict";
+import { join } from "node:path";
+import test from "node:test";
+import { emptyFolder, freshBank, read, serverOn } from "./lib/project.mjs";
+
+async function withServer(t) {
+  return serverOn(await emptyFolder(t), t);
+}
+
+const errorWithoutId = (code) => (message) => message.error?.code === code && message.id === null;
+
+for (const [what, line] of [
+  ["is not JSON", "{ this is not JSON"],
+  ["is cut off", '{"jsonrpc":"2.0","id":7,"method":"pi'],
+  ["is a word", "hello"],
+  ["nests too deep for the parser", "[".repeat(100_000)],
+]) {
+  test(`a line that ${what} gets -32700 with id null, and the next is served (d39)`, async (t) => {
+    const server = await withServer(t);
+    const reply = server.next(errorWithoutId(-32700));
+    server.sendLine(line);
+    await reply;
+    assert.deepEqual(await server.request("ping"), {});
+    await server.close();
+  });
+}
+
+test("bytes that are not UTF-8 get -32700 with id null", async (t) => {
+  const server = await withServer(t);
+  const reply = server.next(errorWithoutId(-32700));
+  server.child.stdin.write(Buffer.from([0x7b, 0x22, 0xff, 0xfe, 0x22, 0x3a, 0x31, 0x7d, 0x0a]));
+  await reply;
+  assert.deepEqual(await server.request("ping"), {});
+});
+
+for (const [what, line] of [
+  ["a batch", '[{"jsonrpc":"2.0","id":1,"method":"ping"},{"jsonrpc":"2.0","id":2,"method":"ping"}]'],
+  ["an empty batch", "[]"],
+  ["a number", "17"],
+  ["an object that is no message", '{"hello":"world"}'],
+]) {
+  test(`${what} gets -32600, and the next line is served (d39)`, async (t) => {
+    const server = await withServer(t);
+    const reply = server.next((message) => message.error?.code === -32600);
+    server.sendLine(line);
+    await reply;
+    assert.deepEqual(await server.request("ping"), {});
+    await server.close();
+  });
+}
+
+test("empty lines and unknown notifications are passed over in silence", async (t) => {
+  const server = await withServer(t);
+  const before = server.received.length;
+  server.sendLine("");
+  server.sendLine("  ");
+  server.notify("notifications/nobody/knows", { a: 1 });
+  server.sendLine("\r");
+  assert.deepEqual(await server.request("ping"), {});
+  assert.equal(server.received.length, before + 1);
+});
+
+test("an unknown method gets -32601", async (t) => {
+  const server = await withServer(t);
+  await server.refuses(-32601, "no/such/method", {});
+});
+
+test("a request's id comes back as it was, whatever its type", async (t) => {
+  const server = await withServer(t);
+  for (const id of ["a text", 0, -1, Number.MAX_SAFE_INTEGER, ""]) {
+    assert.deepEqual(await server.request("ping", undefined, { id }), {});
+  }
+});
+
+test("a line of 20 MB is refused, and the server lives on", async (t) => {
+  const server = await withServer(t);
+  const refusal = server.next((message) => message.error !== undefined);
+  server.send({
+    id: "huge",
+    method: "tools/call",
+    params: { name: "write_memory_bank_file", arguments: { filename: "huge.md", content: "x".repeat(20e6) } },
+  });
+  assert.ok([null, "huge"].includes((await refusal).id));
+  assert.deepEqual(await server.request("ping"), {});
+  await server.close();
+});
+
+test("a document over one MiB is refused with the bound in the text, and nothing is written", async (t) => {
+  const { server } = await freshBank(t);
+  const text = await server.fails("write_memory_bank_file", { filename: "big.md", content: "x".repeat(1024 * 1024 + 1) });
+  assert.match(text, /1 ?MiB|1,?048,?576/);
+  await server.ok("write_memory_bank_file", { filename: "full.md", content: "x".repeat(1024 * 1024) });
+  assert.ok(!(await server.ok("list_memory_bank_files")).text.includes("big.md"));
+});
+
+test("a tool that nobody knows is a tool error that begins `Unknown tool`", async (t) => {
+  const server = await withServer(t);
+  for (const args of [{}, undefined]) {
+    const result = await server.request("tools/call", { name: "no_such_tool", arguments: args });
+    assert.equal(result.isError, true);
+    assert.match(result.content[0].text, /^Unknown tool: no_such_tool/);
+  }
+});
+
+test("omitted arguments count as none (d37)", async (t) => {
+  const { server } = await freshBank(t);
+  for (const name of ["update_tasks", "switch_mode", "list_stores", "get_context_digest", "update_active_context"]) {
+    const result = await server.request("tools/call", { name });
+    assert.notEqual(result.isError, true, `${name}: ${result.content[0].text}`);
+  }
+  await server.refuses(-32602, "tools/call", { name: "track_progress" });
+});
+
+for (const [name, args, field] of [
+  ["read_memory_bank_file", {}, "filename"],
+  ["read_memory_bank_file", { filename: 7 }, "filename"],
+  ["write_memory_bank_file", { filename: "a.md", content: { a: 1 } }, "content"],
+  ["track_progress", { action: {}, description: "x" }, "action"],
+  ["track_progress", { action: "x", description: "y", updateActiveContext: "false" }, "updateActiveContext"],
+  ["add_progress_entry", { type: "poem", summary: "x" }, "type"],
+  ["add_progress_entry", { type: "fix", summary: "x", files: "abc" }, "files"],
+  ["add_session_note", { note: "x", category: "zzz" }, "category"],
+  ["update_tasks", { add: "abc" }, "add"],
+  ["search_memory_bank", { query: "x", files: "progress.md" }, "files"],
+  ["search_memory_bank", { query: "x", maxResults: 0 }, "maxResults"],
+  ["batch_read_files", { files: [] }, "files"],
+  ["batch_write_files", { files: [{ filename: "a.md", content: "x" }, null] }, "files"],
+  ["graph_upsert_entity", { name: "x", entityType: "y", attrs: [1] }, "attrs"],
+  ["graph_open_nodes", { nodes: [5] }, "nodes"],
+  ["graph_open_nodes", { nodes: "Zed" }, "nodes"],
+  ["graph_search", { query: "x", limit: -1 }, "limit"],
+  ["graph_link_entities", { from: "a", relationType: "b", to: "c", action: "bogus" }, "action"],
+  ["graph_maintain", { operation: "zzz" }, "operation"],
+  ["select_store", { action: "marry" }, "action"],
+  ["sequential_thinking", { thought: "x", nextThoughtNeeded: true, thoughtNumber: "2", totalThoughts: 3 }, "thoughtNumber"],
+  ["sequential_thinking", { reset: "false" }, "reset"],
+  ["finalize_thinking_session", { summary: "x", decision: { title: "x" } }, "decision"],
+  ["finalize_thinking_session", { summary: "x", progressEntry: {} }, "progressEntry"],
+  ["get_targeted_context", { query: "x", maxChars: 100 }, "maxChars"],
+  ["switch_mode", { umb: "true" }, "umb"],
+]) {
+  test(`${name} ${JSON.stringify(args)} gets -32602 that names \`${field}\` (d37)`, async (t) => {
+    const { server, bank } = await freshBank(t);
+    const before = await read(bank, "active-context.md");
+    const error = await server.refuses(-32602, "tools/call", { name, arguments: args });
+    assert.ok(error.message.includes(field), error.message);
+    assert.ok(!error.message.includes("MCP error"), "the prefix is not part of the message");
+    assert.equal(await read(bank, "active-context.md"), before);
+  });
+}
+
+test("arguments that are no object get -32602", async (t) => {
+  const { server } = await freshBank(t);
+  for (const args of [[1], "text", 7]) {
+    await server.refuses(-32602, "tools/call", { name: "list_memory_bank_files", arguments: args });
+  }
+});
+
+test("a lone surrogate is stored as U+FFFD", async (t) => {
+  const { server, bank } = await freshBank(t);
+  const reply = server.next((message) => message.id === "lone");
+  server.sendLine(
+    String.raw`{"jsonrpc":"2.0","id":"lone","method":"tools/call","params":{"name":"write_memory_bank_file","arguments":{"filename":"lone.md","content":"a\ud800b \ud83d\ude00 \udc00 \\ud800"}}}`,
+  );
+  const { result, error } = await reply;
+  assert.equal(error, undefined, JSON.stringify(error));
+  assert.notEqual(result.isError, true, result.content[0].text);
+  assert.equal(await read(bank, "lone.md"), "a\ufffdb \u{1f600} \ufffd \\ud800");
+});
+
+test("control characters, line ends and markup in arguments do not break a document's structure", async (t) => {
+  const { server, bank } = await freshBank(t);
+  await server.ok("track_progress", { action: "a\n## Injected", description: "b\r\n\r\n# Title\n- c" });
+  await server.ok("update_active_context", { tasks: ["one\n## Known Issues\n- forged"] });
+  await server.ok("log_decision", { title: "t\n## second", context: "c", decision: "d" });
+  const headings = (text) => text.split("\n").filter((line) => /^#{1,2} /.test(line));
+  assert.ok(!headings(await read(bank, "progress.md")).some((line) => /Injected|Title/.test(line)));
+  assert.equal(headings(await read(bank, "active-context.md")).filter((line) => line === "## Known Issues").length, 1);
+  assert.ok(!headings(await read(bank, "decision-log.md")).includes("## second"));
+});
+
+for (const pattern of ["$&", "$`", "$'", "$$", "$1"]) {
+  test(`the text ${pattern} arrives in the documents as it is (d5)`, async (t) => {
+    const { server, bank } = await freshBank(t);
+    await server.ok("track_progress", { action: `x${pattern}`, description: `${pattern}y` });
+    await server.ok("log_decision", { title: `T ${pattern}`, context: pattern, decision: pattern });
+    assert.ok((await read(bank, "progress.md")).includes(`- x${pattern}: ${pattern}y\n`));
+    assert.ok((await read(bank, "progress.md")).includes(`Decision Made: T ${pattern}\n`));
+    assert.ok((await read(bank, "decision-log.md")).includes(`\n## T ${pattern}\n`));
+  });
+}
+
+test("a thousand pipelined requests are all answered", async (t) => {
+  const { server, bank } = await freshBank(t);
+  const replies = await Promise.all(
+    Array.from({ length: 1000 }, (_, n) =>
+      n % 2 ? server.request("ping") : server.tool("read_memory_bank_file", { filename: "progress.md" }),
+    ),
+  );
+  assert.equal(replies.length, 1000);
+  assert.equal(replies[0].json.content, await read(join(bank, "progress.md")));
+});
