@@ -10,6 +10,7 @@ use std::sync::Arc;
 use memory_bank_core::clock::{Clock, Entropy};
 use memory_bank_core::store::ChangeSink;
 
+use crate::graph::FolderGraph;
 use crate::lock::BankLock;
 use crate::news::News;
 use crate::served::ServedContents;
@@ -42,6 +43,8 @@ pub struct FolderBank {
     pub(crate) news: Arc<News>,
     /// Contents that were served lately.
     pub(crate) served: ServedContents,
+    /// The graph, as far as it was read.
+    pub(crate) graph: FolderGraph,
     project: PathBuf,
 }
 
@@ -50,7 +53,14 @@ impl FolderBank {
     #[must_use]
     pub fn new(path: PathBuf, project: PathBuf, around: Surroundings) -> Self {
         let news = Arc::new(News::new(Arc::clone(&around.sink)));
-        Self { lock: BankLock::new(path), around, news, served: ServedContents::default(), project }
+        Self {
+            lock: BankLock::new(path),
+            around,
+            news,
+            served: ServedContents::default(),
+            graph: FolderGraph::default(),
+            project,
+        }
     }
 
     /// The bank's directory on the host.

@@ -45,7 +45,8 @@ impl FileStamp {
         Timestamp::try_from(self.modified).unwrap_or(Timestamp::UNIX_EPOCH)
     }
 
-    fn of(metadata: &Metadata) -> Self {
+    /// The stamp of a file that is open.
+    pub(crate) fn of(metadata: &Metadata) -> Self {
         Self {
             bytes: metadata.len(),
             modified: metadata.modified().map_or(SystemTime::UNIX_EPOCH, cap_std::time::SystemTime::into_std),
@@ -338,7 +339,7 @@ impl BankDir {
     }
 
     /// Makes names in a folder durable.
-    fn sync(&self, folder: &Path) -> io::Result<()> {
+    pub(crate) fn sync(&self, folder: &Path) -> io::Result<()> {
         if cfg!(not(unix)) {
             // Elsewhere a directory cannot be flushed; the rename itself is journalled by the file system.
             return Ok(());

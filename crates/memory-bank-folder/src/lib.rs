@@ -6,6 +6,7 @@
 mod bank;
 pub mod dir;
 mod documents;
+mod graph;
 pub mod journal;
 pub mod lock;
 mod news;

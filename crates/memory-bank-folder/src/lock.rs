@@ -20,8 +20,8 @@ use crate::journal;
 
 const LOCK_FILE: &str = "lock";
 
-/// The lock of the bank in one directory.
-#[derive(Debug)]
+/// The lock of the bank in one directory. Clones are the same lock.
+#[derive(Debug, Clone)]
 pub struct BankLock {
     path: PathBuf,
     gate: Arc<RwLock<()>>,

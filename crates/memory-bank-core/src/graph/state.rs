@@ -45,11 +45,12 @@ pub enum Touched {
 }
 
 impl GraphState {
-    /// An empty graph that follows another one, of which nothing may be remembered: every cursor into the other is
-    /// too old for this one.
+    /// This graph in the place of another one: every cursor into the other is too old for it.
     #[must_use]
-    pub fn after(previous: &Self) -> Self {
-        Self { generation: previous.generation + 1, ..Self::default() }
+    pub fn following(mut self, previous: &Self) -> Self {
+        self.generation = previous.generation + 1;
+        self.changes.clear();
+        self
     }
 
     /// Applies one event. Events that name what is not there change nothing.
@@ -588,7 +589,7 @@ mod tests {
         assert!(state.changes_since(0).is_none());
         assert_eq!(state.changes_since(1).unwrap().count(), REMEMBERED_CHANGES);
         assert_eq!(state.changes_since(state.generation()).unwrap().count(), 0);
-        let reloaded = GraphState::after(&state);
+        let reloaded = GraphState::default().following(&state);
         assert!(reloaded.changes_since(state.generation()).is_none());
         assert!(state.changes_since(reloaded.generation()).is_none());
     }

@@ -1,0 +1,468 @@
+//! The graph of a bank on disk: `graph/graph.jsonl` is the truth, and a state in memory follows it.
+//!
+//! A write takes the bank's lock, reads what others have appended meanwhile, plans by the core's rules, and appends
+//! its events in one write that is flushed to the disk. Its cost does not depend on the size of the graph. A read
+//! costs one stat when nothing has changed.
+//!
+//! Snapshot, index and the page for people are never read here, so they cannot mislead. They are written on `rebuild`
+//! and `compact`, and otherwise when no graph write came for [`IDLE`] seconds and the last time is long enough ago (see
+//! [`pause_after`]): never on the way of an append. A process that ends before that leaves them as they were, and the
+//! next one that writes brings them up to date.
+//!
+//! What an entity is, what may be written and how names resolve is the core's; this module must not know.
+
+mod derived;
+mod log;
+#[cfg(test)]
+mod tests;
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::time::{Duration, Instant};
+
+use async_trait::async_trait;
+use memory_bank_core::caller::Caller;
+use memory_bank_core::clock::{Clock, iso_millis};
+use memory_bank_core::error::{GraphError, StoreError};
+use memory_bank_core::graph::compact::write_compacted;
+use memory_bank_core::graph::event::{Event, Line, read_line};
+use memory_bank_core::graph::rules::{EntityPlan, check_owner, plan_observation, plan_relation};
+use memory_bank_core::graph::state::GraphState;
+use memory_bank_core::graph::{Entity, Observation, Relation, pointers};
+use memory_bank_core::store::{
+    Compacted, EntityDraft, EntityRef, GraphStats, GraphStore, GraphSummary, ObservationDraft, Pointed,
+    PointerDraft, Subgraph, Unlinked,
+};
+
+use crate::bank::FolderBank;
+use crate::dir::BankDir;
+use crate::journal;
+use crate::lock::{BankLock, WriteGuard, blocking};
+use derived::{About, DERIVED};
+use log::{LOG, View};
+
+/// How long no write must have come before the derived files are refreshed.
+const IDLE: Duration = Duration::from_secs(2);
+/// The least time between two refreshes.
+const PAUSE: Duration = Duration::from_secs(30);
+
+/// The graph's part of a [`FolderBank`].
+#[derive(Debug, Clone, Default)]
+pub(crate) struct FolderGraph {
+    view: Arc<RwLock<View>>,
+    refresh: Arc<Refresh>,
+}
+
+/// When the derived files were, and are to be, refreshed.
+#[derive(Debug, Default)]
+struct Refresh {
+    scheduled: AtomicBool,
+    last: Mutex<Option<Done>>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Done {
+    at: Instant,
+    took: Duration,
+}
+
+impl FolderGraph {
+    /// Reads the graph as the log has it now. Blocks on the disk.
+    ///
+    /// # Errors
+    /// The log cannot be read or is damaged, or what `look` returned.
+    pub(crate) fn look<T, E: From<StoreError>>(
+        &self,
+        dir: &BankDir,
+        look: impl FnOnce(&View) -> Result<T, E>,
+    ) -> Result<T, E> {
+        {
+            let view = self.view.read().unwrap_or_else(PoisonError::into_inner);
+            if view.is_current(dir) {
+                return look(&view);
+            }
+        }
+        let mut view = self.locked();
+        view.follow(dir)?;
+        look(&view)
+    }
+
+    /// Plans on the graph as it is now and appends what was planned. The caller holds the bank's lock. Blocks on the
+    /// disk.
+    fn change<T>(
+        &self,
+        dir: &BankDir,
+        plan: impl FnOnce(&GraphState) -> Result<(Vec<Event>, T), GraphError>,
+    ) -> Result<(bool, T), GraphError> {
+        let (healing, events, answer) = {
+            let mut view = self.locked();
+            view.follow(dir)?;
+            let (events, answer) = plan(view.state())?;
+            (log::healing(&view), events, answer)
+        };
+        if events.is_empty() {
+            return Ok((false, answer));
+        }
+        // Readers go on while the disk is busy.
+        log::append(dir, healing, &events)?;
+        // What was written comes in through the same door as what others write, so memory cannot differ from the log.
+        if let Err(error) = self.locked().follow(dir) {
+            tracing::warn!(%error, "the graph log was written, but cannot be read back");
+        }
+        Ok((true, answer))
+    }
+
+    fn rebuild(&self, dir: &BankDir, about: &Bank) -> Result<GraphStats, GraphError> {
+        let mut view = self.locked();
+        view.reload(dir)?;
+        if view.has_log() {
+            self.write_derived(dir, &view, about)?;
+        }
+        Ok(view.state().stats())
+    }
+
+    fn compact(&self, dir: &BankDir, about: &Bank) -> Result<Compacted, GraphError> {
+        let mut view = self.locked();
+        view.reload(dir)?;
+        if !view.has_log() {
+            return Ok(Compacted { before: 0, after: 0 });
+        }
+        let (unknown, before) = log::unknown_lines(dir)?;
+        let mut content = Vec::new();
+        let ts = iso_millis(about.clock.now());
+        let after = write_compacted(view.state(), unknown.iter().map(Vec::as_slice), &ts, &mut content)
+            .map_err(unwritable)?;
+        // History is about to be dropped, so what replaces it is read first.
+        if fold(&content) != *view.state() {
+            return Err(StoreError::Unavailable("the compacted log does not say the same".to_owned()).into());
+        }
+        dir.replace(LOG, &content).map_err(StoreError::io(format!("cannot replace `{LOG}`")))?;
+        view.follow(dir)?;
+        self.write_derived(dir, &view, about)?;
+        Ok(Compacted { before, after })
+    }
+
+    /// Renders and replaces the derived files. The caller holds the bank's lock, so that they belong together.
+    fn write_derived(&self, dir: &BankDir, view: &View, about: &Bank) -> Result<(), StoreError> {
+        let begun = Instant::now();
+        let about = About { store_id: &about.store_id, now: about.clock.now(), lines: view.line_count() };
+        let contents = derived::render(view.state(), &about).map_err(unwritable)?;
+        for (name, content) in DERIVED.iter().zip(contents) {
+            dir.replace(name, &content).map_err(StoreError::io(format!("cannot write `{name}`")))?;
+        }
+        let done = Done { at: Instant::now(), took: begun.elapsed() };
+        *self.refresh.last.lock().unwrap_or_else(PoisonError::into_inner) = Some(done);
+        Ok(())
+    }
+
+    /// Sees to it that the derived files are refreshed when the graph is left alone for a while.
+    fn refresh_when_idle(&self, lock: &BankLock, about: Bank) {
+        if self.refresh.scheduled.swap(true, Ordering::AcqRel) {
+            return;
+        }
+        let (graph, lock) = (self.clone(), lock.clone());
+        tokio::spawn(async move {
+            graph.wait_until_idle().await;
+            graph.refresh.scheduled.store(false, Ordering::Release);
+            // The bank may be gone by now; taking its lock would make it anew.
+            if !lock.path().join(LOG).exists() {
+                return;
+            }
+            let refreshed = match lock.exclusive().await {
+                Ok(guard) => blocking(move || graph.refresh_derived(guard, &about)).await,
+                Err(error) => Err(error),
+            };
+            if let Err(error) = refreshed {
+                tracing::warn!(%error, "the derived graph files could not be refreshed");
+            }
+        });
+    }
+
+    async fn wait_until_idle(&self) {
+        let last = *self.refresh.last.lock().unwrap_or_else(PoisonError::into_inner);
+        let pause =
+            last.map_or(Duration::ZERO, |done| pause_after(done.took).saturating_sub(done.at.elapsed()));
+        tokio::time::sleep(pause).await;
+        let generation = || self.view.read().unwrap_or_else(PoisonError::into_inner).state().generation();
+        let mut before = generation();
+        loop {
+            tokio::time::sleep(IDLE).await;
+            let now = generation();
+            if now == before {
+                return;
+            }
+            before = now;
+        }
+    }
+
+    #[expect(clippy::needless_pass_by_value, reason = "the lock is released when this is done")]
+    fn refresh_derived(&self, guard: WriteGuard, about: &Bank) -> Result<(), StoreError> {
+        self.locked().follow(guard.dir())?;
+        let view = self.view.read().unwrap_or_else(PoisonError::into_inner);
+        self.write_derived(guard.dir(), &view, about)
+    }
+
+    fn locked(&self) -> std::sync::RwLockWriteGuard<'_, View> {
+        self.view.write().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// How long to wait after a refresh that took so long: a large graph is written less often.
+fn pause_after(took: Duration) -> Duration {
+    PAUSE.max(took.saturating_mul(50))
+}
+
+/// What the derived files need to know of the bank.
+struct Bank {
+    store_id: String,
+    clock: Arc<dyn Clock>,
+}
+
+impl FolderBank {
+    /// Reads the graph as it is now, for those who follow it (see [`GraphState::changes_since`]). Blocks on the disk.
+    ///
+    /// # Errors
+    /// The log cannot be read or is damaged.
+    pub fn with_graph<T>(&self, look: impl FnOnce(&GraphState) -> T) -> Result<T, StoreError> {
+        let dir = BankDir::open(self.path()).map_err(StoreError::io("cannot open the memory bank"))?;
+        self.graph.look(&dir, |view| Ok(look(view.state())))
+    }
+
+    fn about(&self) -> Bank {
+        let name = self.path().file_name().map(|name| name.to_string_lossy().into_owned());
+        Bank { store_id: name.unwrap_or_default(), clock: Arc::clone(&self.surroundings().clock) }
+    }
+
+    async fn read_graph<T: Send + 'static>(
+        &self,
+        look: impl FnOnce(&View) -> Result<T, GraphError> + Send + 'static,
+    ) -> Result<T, GraphError> {
+        // A change of several files that was interrupted (a restored backup) is carried out first.
+        let (graph, path) = (self.graph.clone(), self.path().to_owned());
+        let is_whole = blocking(move || {
+            let dir = BankDir::open(&path).map_err(StoreError::io("cannot open the memory bank"))?;
+            if journal::is_pending(&dir) {
+                return Ok(Err(look));
+            }
+            graph.look(&dir, look).map(Ok)
+        })
+        .await?;
+        let look = match is_whole {
+            Ok(answer) => return Ok(answer),
+            Err(look) => look,
+        };
+        let guard = self.lock.shared().await?;
+        let graph = self.graph.clone();
+        blocking(move || graph.look(guard.dir(), look)).await
+    }
+
+    async fn write_graph<T: Send + 'static>(
+        &self,
+        plan: impl FnOnce(&GraphState, &str) -> Result<(Vec<Event>, T), GraphError> + Send + 'static,
+    ) -> Result<T, GraphError> {
+        let guard = self.lock.exclusive().await?;
+        let graph = self.graph.clone();
+        let now = iso_millis(self.surroundings().clock.now());
+        let (changed, answer) = blocking(move || {
+            let result = graph.change(guard.dir(), |state| plan(state, &now));
+            drop(guard);
+            result
+        })
+        .await?;
+        if changed {
+            self.graph.refresh_when_idle(&self.lock, self.about());
+        }
+        Ok(answer)
+    }
+
+    async fn maintain<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&FolderGraph, &BankDir, &Bank) -> Result<T, GraphError> + Send + 'static,
+    ) -> Result<T, GraphError> {
+        let guard = self.lock.exclusive().await?;
+        let (graph, about) = (self.graph.clone(), self.about());
+        blocking(move || {
+            let result = work(&graph, guard.dir(), &about);
+            drop(guard);
+            result
+        })
+        .await
+    }
+}
+
+#[async_trait]
+impl GraphStore for FolderBank {
+    async fn upsert_entity(&self, _caller: &Caller, draft: EntityDraft) -> Result<Entity, GraphError> {
+        let plan = EntityPlan::new(draft)?;
+        self.write_graph(move |state, now| {
+            let existing = state.entity(&plan.id).cloned();
+            let entity = plan.apply(existing.as_ref(), now)?;
+            Ok((vec![upsert(&entity, now)], entity))
+        })
+        .await
+    }
+
+    async fn add_observation(
+        &self,
+        _caller: &Caller,
+        entity: &EntityRef,
+        draft: ObservationDraft,
+    ) -> Result<Observation, GraphError> {
+        let entity = entity.clone();
+        self.write_graph(move |state, now| {
+            let owner = state.resolve(&entity)?;
+            let observation = plan_observation(&owner.id, draft, now)?;
+            Ok(match state.observation(&observation.id) {
+                Some(known) => (Vec::new(), known.clone()),
+                None => (vec![add(&observation)], observation),
+            })
+        })
+        .await
+    }
+
+    async fn link(
+        &self,
+        _caller: &Caller,
+        from: &EntityRef,
+        relation_type: &str,
+        to: &EntityRef,
+    ) -> Result<Relation, GraphError> {
+        let (from, relation_type, to) = (from.clone(), relation_type.to_owned(), to.clone());
+        self.write_graph(move |state, now| {
+            let (from, to) = (state.resolve(&from)?, state.resolve(&to)?);
+            let relation = plan_relation(&from.id, &relation_type, &to.id, now)?;
+            Ok(match state.relation(&relation.id) {
+                Some(known) => (Vec::new(), known.clone()),
+                None => {
+                    (vec![Event::RelationAdd { relation: relation.clone(), ts: now.to_owned() }], relation)
+                }
+            })
+        })
+        .await
+    }
+
+    async fn unlink(
+        &self,
+        _caller: &Caller,
+        from: &EntityRef,
+        relation_type: &str,
+        to: &EntityRef,
+    ) -> Result<Unlinked, GraphError> {
+        let (from, relation_type, to) = (from.clone(), relation_type.to_owned(), to.clone());
+        self.write_graph(move |state, now| {
+            let (from, to) = (state.resolve(&from)?, state.resolve(&to)?);
+            let Relation { id, from_id, to_id, relation_type, .. } =
+                plan_relation(&from.id, &relation_type, &to.id, now)?;
+            let removed = state.relation(&id).is_some();
+            let answer = Unlinked { from_id: from_id.clone(), to_id: to_id.clone(), removed };
+            let event = Event::RelationRemove { from_id, to_id, relation_type, ts: now.to_owned() };
+            Ok((if removed { vec![event] } else { Vec::new() }, answer))
+        })
+        .await
+    }
+
+    async fn delete_entity(&self, _caller: &Caller, entity: &EntityRef) -> Result<Entity, GraphError> {
+        let entity = entity.clone();
+        self.write_graph(move |state, now| {
+            let entity = state.resolve(&entity)?.clone();
+            let event = Event::EntityDelete { entity_id: entity.id.clone(), ts: now.to_owned() };
+            Ok((vec![event], entity))
+        })
+        .await
+    }
+
+    async fn delete_observation(
+        &self,
+        _caller: &Caller,
+        id: &str,
+        owner: Option<&EntityRef>,
+    ) -> Result<Observation, GraphError> {
+        let (id, owner) = (id.to_owned(), owner.cloned());
+        self.write_graph(move |state, now| {
+            let Some(observation) = state.observation(&id).cloned() else {
+                return Err(GraphError::ObservationNotFound(id));
+            };
+            if let Some(owner) = &owner {
+                let named = state.resolve(owner)?;
+                check_owner(&observation, named, state.name_or_id(&observation.entity_id))?;
+            }
+            let event = Event::ObservationDelete {
+                entity_id: observation.entity_id.clone(),
+                observation_id: observation.id.clone(),
+                ts: now.to_owned(),
+            };
+            Ok((vec![event], observation))
+        })
+        .await
+    }
+
+    async fn add_pointer(
+        &self,
+        _caller: &Caller,
+        entity: &EntityRef,
+        pointer: PointerDraft,
+    ) -> Result<Pointed, GraphError> {
+        let entity = entity.clone();
+        self.write_graph(move |state, now| {
+            let entity = state.resolve(&entity)?;
+            let (entity, observation) = pointers::plan_pointer(entity, &pointer, now)?;
+            let events = vec![upsert(&entity, now), add(&observation)];
+            Ok((events, Pointed { entity, observation }))
+        })
+        .await
+    }
+
+    async fn open(&self, _caller: &Caller, nodes: &[EntityRef], depth: u32) -> Result<Subgraph, GraphError> {
+        let nodes = nodes.to_vec();
+        self.read_graph(move |view| view.state().open(&nodes, depth)).await
+    }
+
+    async fn export(&self, _caller: &Caller) -> Result<Subgraph, GraphError> {
+        self.read_graph(|view| Ok(view.state().export())).await
+    }
+
+    async fn stats(&self, _caller: &Caller) -> Result<GraphStats, GraphError> {
+        self.read_graph(|view| Ok(view.state().stats())).await
+    }
+
+    async fn summary(&self, _caller: &Caller) -> Result<Option<GraphSummary>, GraphError> {
+        self.read_graph(|view| Ok(view.has_log().then(|| view.state().summary()))).await
+    }
+
+    async fn names(&self, _caller: &Caller, prefix: &str, limit: usize) -> Result<Vec<String>, GraphError> {
+        let prefix = prefix.to_owned();
+        self.read_graph(move |view| Ok(view.state().names(&prefix, limit))).await
+    }
+
+    async fn rebuild(&self, _caller: &Caller) -> Result<GraphStats, GraphError> {
+        self.maintain(|graph, dir, bank| graph.rebuild(dir, bank)).await
+    }
+
+    async fn compact(&self, _caller: &Caller) -> Result<Compacted, GraphError> {
+        self.maintain(|graph, dir, bank| graph.compact(dir, bank)).await
+    }
+}
+
+fn upsert(entity: &Entity, now: &str) -> Event {
+    Event::EntityUpsert { entity: entity.clone(), ts: now.to_owned() }
+}
+
+fn add(observation: &Observation) -> Event {
+    Event::ObservationAdd { observation: observation.clone(), ts: observation.timestamp.clone() }
+}
+
+/// The state that a log says.
+fn fold(log: &[u8]) -> GraphState {
+    let mut state = GraphState::default();
+    for line in log.split(|byte| *byte == b'\n') {
+        if let Line::Event(event) = read_line(line) {
+            state.apply(event);
+        }
+    }
+    state
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "used as the function of `map_err`")]
+fn unwritable(error: serde_json::Error) -> StoreError {
+    StoreError::Unavailable(format!("the graph cannot be written as JSON: {error}"))
+}

@@ -1,0 +1,607 @@
+//! The graph on disk, driven through the store's trait: what stands in the log, and what is there afterwards.
+
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use memory_bank_core::caller::Caller;
+use memory_bank_core::clock::{SystemClock, SystemEntropy};
+use memory_bank_core::error::{GraphError, StoreError};
+use memory_bank_core::graph::ObservationSource;
+use memory_bank_core::graph::event::MARKER;
+use memory_bank_core::store::{
+    EntityDraft, EntityRef, GraphStats, GraphStore, NoSink, ObservationDraft, PointerDraft, Subgraph,
+};
+use proptest::prelude::*;
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use crate::bank::{FolderBank, Surroundings};
+
+const TORN: &str = r#"{"type":"entity_upsert","entity":{"id":"ent_torn"#;
+const FUTURE: &str = r#"{"type":"future_event","ts":"2020-01-01"}"#;
+
+fn open(path: &Path) -> Arc<FolderBank> {
+    let around = Surroundings {
+        clock: Arc::new(SystemClock),
+        entropy: Arc::new(SystemEntropy),
+        sink: Arc::new(NoSink),
+    };
+    let project = path.parent().unwrap_or(path).to_owned();
+    Arc::new(FolderBank::new(path.to_owned(), project, around))
+}
+
+fn bank() -> (TempDir, Arc<FolderBank>) {
+    let temp = TempDir::new().unwrap();
+    let bank = open(&temp.path().join("memory-bank"));
+    std::fs::create_dir_all(bank.path()).unwrap();
+    (temp, bank)
+}
+
+fn log_of(bank: &FolderBank) -> PathBuf {
+    bank.path().join("graph/graph.jsonl")
+}
+
+fn text(bank: &FolderBank) -> String {
+    std::fs::read_to_string(log_of(bank)).unwrap()
+}
+
+fn write_log(bank: &FolderBank, text: impl AsRef<[u8]>) {
+    std::fs::create_dir_all(bank.path().join("graph")).unwrap();
+    std::fs::write(log_of(bank), text).unwrap();
+}
+
+fn append_raw(bank: &FolderBank, more: &str) {
+    use std::io::Write;
+    std::fs::OpenOptions::new().append(true).open(log_of(bank)).unwrap().write_all(more.as_bytes()).unwrap();
+}
+
+fn me() -> Caller {
+    Caller::local("alice")
+}
+
+fn named(name: &str) -> EntityRef {
+    EntityRef(name.to_owned())
+}
+
+fn fact(text: &str) -> ObservationDraft {
+    ObservationDraft { text: text.to_owned(), source: None, timestamp: None }
+}
+
+fn draft(name: &str, attrs: &Value) -> EntityDraft {
+    EntityDraft { name: name.to_owned(), entity_type: "t".to_owned(), attrs: attrs.as_object().cloned() }
+}
+
+async fn upsert(bank: &FolderBank, name: &str) -> String {
+    bank.upsert_entity(&me(), draft(name, &Value::Null)).await.unwrap().id
+}
+
+async fn names(bank: &FolderBank) -> Vec<String> {
+    bank.export(&me()).await.unwrap().entities.into_iter().map(|entity| entity.name).collect()
+}
+
+async fn texts(bank: &FolderBank) -> Vec<String> {
+    bank.export(&me()).await.unwrap().observations.into_iter().map(|one| one.text).collect()
+}
+
+/// What a process that starts now would see.
+async fn afresh(bank: &FolderBank) -> Subgraph {
+    open(bank.path()).export(&me()).await.unwrap()
+}
+
+#[tokio::test]
+async fn the_first_write_makes_the_log_with_its_marker_and_one_line_an_event() {
+    let (_temp, bank) = bank();
+    assert_eq!(bank.summary(&me()).await.unwrap(), None);
+    assert!(!log_of(&bank).exists());
+    let id = upsert(&bank, "Rust").await;
+    let text = text(&bank);
+    let lines: Vec<&str> = text.lines().collect();
+    assert_eq!(lines[0], MARKER);
+    assert!(
+        lines[1].starts_with(&format!(r#"{{"type":"entity_upsert","entity":{{"id":"{id}","name":"Rust","#))
+    );
+    assert_eq!((lines.len(), text.ends_with('\n')), (2, true));
+    assert_eq!(bank.summary(&me()).await.unwrap().unwrap().stats.entity_count, 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn d6_concurrent_first_calls_all_succeed() {
+    let (_temp, bank) = bank();
+    let other = open(bank.path());
+    let calls = (0..30).map(|n| {
+        let bank = Arc::clone(if n % 2 == 0 { &bank } else { &other });
+        tokio::spawn(async move { bank.upsert_entity(&me(), draft(&format!("e{n}"), &Value::Null)).await })
+    });
+    for call in calls.collect::<Vec<_>>() {
+        call.await.unwrap().unwrap();
+    }
+    assert_eq!(names(&bank).await.len(), 30);
+    assert_eq!(names(&other).await.len(), 30);
+    assert_eq!(text(&bank).matches(MARKER).count(), 1);
+}
+
+#[tokio::test]
+async fn d7_deleting_by_a_part_of_a_name_or_a_blank_deletes_nothing() {
+    let (_temp, bank) = bank();
+    let id = upsert(&bank, "Alpha").await;
+    for asked in ["lph", "   ", "Alph"] {
+        assert!(matches!(
+            bank.delete_entity(&me(), &named(asked)).await,
+            Err(GraphError::EntityNotFound { .. })
+        ));
+    }
+    assert_eq!(names(&bank).await, ["Alpha"]);
+    assert_eq!(bank.delete_entity(&me(), &named(" ALPHA ")).await.unwrap().id, id);
+    assert!(names(&bank).await.is_empty());
+}
+
+#[tokio::test]
+async fn d8_an_upsert_without_attributes_keeps_them() {
+    let (_temp, bank) = bank();
+    bank.upsert_entity(&me(), draft("Rust", &json!({"a": 1, "b": 2}))).await.unwrap();
+    let created = bank.export(&me()).await.unwrap().entities.remove(0).created_at;
+    bank.upsert_entity(&me(), draft("rust", &Value::Null)).await.unwrap();
+    bank.upsert_entity(&me(), draft("RUST", &json!({"b": null, "c": 3}))).await.unwrap();
+    let entity = afresh(&bank).await.entities.remove(0);
+    assert_eq!(json!(entity.attrs), json!({"a": 1, "c": 3}));
+    assert_eq!((entity.name.as_str(), entity.created_at), ("RUST", created));
+}
+
+#[tokio::test]
+async fn d10_a_torn_last_line_loses_nothing_else_and_the_next_append_survives() {
+    let (_temp, bank) = bank();
+    upsert(&bank, "Before").await;
+    append_raw(&bank, TORN);
+    assert_eq!(names(&bank).await, ["Before"]);
+    upsert(&bank, "After").await;
+    assert_eq!(names(&bank).await, ["Before", "After"]);
+    assert_eq!(afresh(&bank).await.entities.len(), 2);
+    assert!(text(&bank).contains(&format!("{TORN}\n")));
+}
+
+#[tokio::test]
+async fn d10_a_log_cut_at_any_byte_keeps_its_whole_lines_and_takes_the_next_event() {
+    let (_temp, whole) = bank();
+    upsert(&whole, "A").await;
+    upsert(&whole, "B").await;
+    let log = text(&whole);
+    let ends: Vec<usize> = log.match_indices('\n').map(|(at, _)| at).collect();
+    for cut in 0..=log.len() {
+        let (_temp, bank) = bank();
+        write_log(&bank, &log.as_bytes()[..cut]);
+        // A line counts as soon as all of it is there, with or without its line feed.
+        let expected: Vec<&str> = [(1, "A"), (2, "B")]
+            .into_iter()
+            .filter(|(line, _)| cut >= ends[*line])
+            .map(|(_, name)| name)
+            .collect();
+        assert_eq!(names(&bank).await, expected, "cut at {cut}");
+        upsert(&bank, "New").await;
+        assert_eq!(names(&bank).await, [&expected[..], &["New"]].concat(), "after an append, cut at {cut}");
+        assert_eq!(names(&open(bank.path())).await, names(&bank).await, "read anew, cut at {cut}");
+        assert_eq!(text(&bank).lines().next(), Some(MARKER), "cut at {cut}");
+    }
+}
+
+#[tokio::test]
+async fn d11_compaction_keeps_the_state_and_every_line_that_is_not_understood() {
+    let (_temp, bank) = bank();
+    for name in ["A", "B", "A"] {
+        upsert(&bank, name).await;
+        append_raw(&bank, &format!("{FUTURE}\r\n{TORN}\n"));
+    }
+    bank.add_observation(&me(), &named("A"), fact("one")).await.unwrap();
+    bank.link(&me(), &named("A"), "r", &named("B")).await.unwrap();
+    let before = bank.export(&me()).await.unwrap();
+    let generation = bank.with_graph(|state| state.generation()).unwrap();
+    let counts = bank.compact(&me()).await.unwrap();
+    assert_eq!((counts.before, counts.after), (12, 12));
+    assert_eq!(text(&bank).matches(FUTURE).count(), 3);
+    assert_eq!(text(&bank).matches(TORN).count(), 3);
+    assert!(text(&bank).trim_end().lines().last().unwrap().starts_with(r#"{"type":"snapshot_written""#));
+    assert_eq!(bank.export(&me()).await.unwrap(), before);
+    assert_eq!(afresh(&bank).await, before);
+    assert_eq!(bank.with_graph(|state| state.generation()).unwrap(), generation);
+    assert_eq!(bank.compact(&me()).await.unwrap().after, counts.after);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn d11_compaction_beside_document_pointers_of_another_instance_loses_none() {
+    let (_temp, bank) = bank();
+    upsert(&bank, "A").await;
+    let other = open(bank.path());
+    let pointing = tokio::spawn(async move {
+        for n in 0..15 {
+            let pointer = PointerDraft { path: format!("d{n}.md"), heading: None, note: None };
+            other.add_pointer(&me(), &named("A"), pointer).await.unwrap();
+        }
+    });
+    for _ in 0..15 {
+        bank.compact(&me()).await.unwrap();
+    }
+    pointing.await.unwrap();
+    assert_eq!(texts(&bank).await.len(), 15);
+    let attrs = afresh(&bank).await.entities.remove(0).attrs.unwrap();
+    assert_eq!(attrs["docPointers"].as_array().unwrap().len(), 15);
+}
+
+#[tokio::test]
+async fn d28_a_node_whose_name_looks_like_an_id_can_be_opened_and_unknown_ids_are_told() {
+    let (_temp, bank) = bank();
+    upsert(&bank, "ent_fake").await;
+    let opened = bank.open(&me(), &[named("ent_fake")], 1).await.unwrap();
+    assert_eq!(opened.entities[0].name, "ent_fake");
+    match bank.open(&me(), &[named("ent_missing"), named(""), named("ent_fake")], 1).await {
+        Err(GraphError::EntitiesNotFound(missing)) => assert_eq!(missing, ["ent_missing", ""]),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn d31_unlinking_trims_the_type_and_tells_whether_there_was_a_relation() {
+    let (_temp, bank) = bank();
+    upsert(&bank, "A").await;
+    upsert(&bank, "B").await;
+    let first = bank.link(&me(), &named("A"), "Uses", &named("B")).await.unwrap();
+    let again = bank.link(&me(), &named("a"), " uses ", &named("b")).await.unwrap();
+    assert_eq!(first, again);
+    let lines = text(&bank).lines().count();
+    let unlink = async || bank.unlink(&me(), &named("A"), "  USES ", &named("B")).await.unwrap().removed;
+    assert!(unlink().await);
+    assert!(!unlink().await);
+    assert_eq!(text(&bank).lines().count(), lines + 1);
+    assert_eq!(bank.stats(&me()).await.unwrap().relation_count, 0);
+}
+
+#[tokio::test]
+async fn d32_an_observation_is_stored_once_with_its_source_and_normalised_timestamp() {
+    let (_temp, bank) = bank();
+    upsert(&bank, "A").await;
+    let draft = || ObservationDraft {
+        text: " fact ".to_owned(),
+        source: ObservationSource::from_text("docs page"),
+        timestamp: Some("2026-11-22T10:00:00+01:00".to_owned()),
+    };
+    let first = bank.add_observation(&me(), &named("A"), draft()).await.unwrap();
+    let lines = text(&bank).lines().count();
+    assert_eq!(bank.add_observation(&me(), &named("A"), draft()).await.unwrap(), first);
+    assert_eq!(text(&bank).lines().count(), lines);
+    assert_eq!((first.text.as_str(), first.timestamp.as_str()), ("fact", "2026-11-22T09:00:00.000Z"));
+    assert!(text(&bank).contains(r#""source":{"kind":"manual","ref":"docs page"}"#));
+    let odd = ObservationDraft { timestamp: Some("1".to_owned()), ..fact("x") };
+    assert!(matches!(bank.add_observation(&me(), &named("A"), odd).await, Err(GraphError::Invalid(_))));
+}
+
+#[tokio::test]
+async fn d33_an_observation_is_deleted_only_for_its_owner() {
+    let (_temp, bank) = bank();
+    upsert(&bank, "Alpha").await;
+    upsert(&bank, "Beta").await;
+    let id = bank.add_observation(&me(), &named("Alpha"), fact("one")).await.unwrap().id;
+    let beta = named("Beta");
+    assert!(matches!(bank.delete_observation(&me(), &id, Some(&beta)).await, Err(GraphError::Invalid(_))));
+    assert_eq!(texts(&bank).await, ["one"]);
+    assert_eq!(bank.delete_observation(&me(), &id, None).await.unwrap().text, "one");
+    assert!(matches!(
+        bank.delete_observation(&me(), &id, None).await,
+        Err(GraphError::ObservationNotFound(asked)) if asked == id
+    ));
+}
+
+#[tokio::test]
+async fn d35_a_pointer_goes_to_the_node_that_is_meant() {
+    let (_temp, bank) = bank();
+    upsert(&bank, "Auth").await;
+    let library = EntityDraft { name: "Auth".into(), entity_type: "library".into(), attrs: None };
+    let library = bank.upsert_entity(&me(), library).await.unwrap();
+    let pointer = PointerDraft { path: "a.md".into(), heading: Some("H".into()), note: Some("why".into()) };
+    assert!(matches!(
+        bank.add_pointer(&me(), &named("Auth"), pointer.clone()).await,
+        Err(GraphError::Ambiguous { .. })
+    ));
+    let pointed = bank.add_pointer(&me(), &named("auth [Library]"), pointer).await.unwrap();
+    assert_eq!((&pointed.entity.id, &pointed.observation.entity_id), (&library.id, &library.id));
+    assert_eq!(afresh(&bank).await.observations[0].text, "DOC: a.md # H — why");
+}
+
+#[tokio::test]
+async fn d45_an_edited_log_is_believed_and_damaged_derived_files_are_not_even_read() {
+    let (_temp, bank) = bank();
+    upsert(&bank, "Rust").await;
+    bank.rebuild(&me()).await.unwrap();
+    std::fs::write(bank.path().join("graph/graph.snapshot.json"), r#"{"junk":1}"#).unwrap();
+    let edited = text(&bank).replace(r#""name":"Rust""#, r#""name":"Dust""#);
+    std::thread::sleep(Duration::from_millis(20));
+    write_log(&bank, &edited);
+    assert_eq!(names(&bank).await, ["Dust"]);
+    assert_eq!(afresh(&bank).await.entities[0].name, "Dust");
+    bank.rebuild(&me()).await.unwrap();
+    let snapshot = std::fs::read_to_string(bank.path().join("graph/graph.snapshot.json")).unwrap();
+    assert!(snapshot.contains(r#""name": "Dust""#));
+}
+
+#[tokio::test]
+async fn d46_a_foreign_or_missing_marker_is_damage_at_a_line_and_the_file_is_left_alone() {
+    let event = r#"{"type":"entity_upsert","entity":{"id":"ent_1","name":"n","entityType":"t","createdAt":"1","updatedAt":"1"},"ts":"1"}"#;
+    let foreign = r#"{"type":"memory_bank_graph","source":"other","version":"1"}"#;
+    let newer = MARKER.replace(r#""1""#, r#""2""#);
+    for (log, line) in [
+        (format!("{foreign}\n{event}\n"), "line 1"),
+        (format!("\n\n{newer}\n"), "line 3"),
+        (format!("{event}\n"), "line 1"),
+        ("half a".to_owned(), "line 1"),
+    ] {
+        let (_temp, bank) = bank();
+        write_log(&bank, &log);
+        let is_told = |error: GraphError| match error {
+            GraphError::Store(StoreError::Damaged { what, detail }) => {
+                what == "graph/graph.jsonl" && detail.starts_with(line)
+            }
+            _ => false,
+        };
+        assert!(is_told(bank.stats(&me()).await.unwrap_err()));
+        assert!(is_told(bank.upsert_entity(&me(), draft("N", &Value::Null)).await.unwrap_err()));
+        assert!(is_told(bank.compact(&me()).await.unwrap_err()));
+        assert!(is_told(bank.rebuild(&me()).await.unwrap_err()));
+        assert_eq!(text(&bank), log);
+        write_log(&bank, format!("{MARKER}\n{event}\n"));
+        assert_eq!(names(&bank).await, ["n"]);
+    }
+}
+
+#[tokio::test]
+async fn d46_a_marker_that_turns_foreign_under_a_running_server_is_noticed() {
+    let (_temp, bank) = bank();
+    upsert(&bank, "A").await;
+    let log = text(&bank);
+    write_log(&bank, log.replace("memory-bank-mcp", "another-program"));
+    assert!(bank.stats(&me()).await.is_err());
+    write_log(&bank, &log);
+    assert_eq!(names(&bank).await, ["A"]);
+}
+
+#[tokio::test]
+async fn d50_an_append_neither_reads_nor_writes_what_is_there_already() {
+    let (_temp, bank) = bank();
+    let id = upsert(&bank, "A").await;
+    let line = |n: usize| {
+        format!(
+            r#"{{"type":"observation_add","observation":{{"id":"obs_{n:08}","entityId":"{id}","text":"fact {n}","timestamp":"2026"}},"ts":"2026"}}"#
+        )
+    };
+    let many: Vec<String> = (0..20_000).map(line).collect();
+    append_raw(&bank, &(many.join("\n") + "\n"));
+    assert_eq!(bank.stats(&me()).await.unwrap().observation_count, 20_000);
+    // Were the log read or written again, this line in its middle would be noticed.
+    let size = std::fs::metadata(log_of(&bank)).unwrap().len();
+    spoil(&log_of(&bank), size / 2);
+    let before = Instant::now();
+    for n in 0..20 {
+        bank.add_observation(&me(), &named("A"), fact(&format!("new {n}"))).await.unwrap();
+    }
+    assert!(before.elapsed() < Duration::from_secs(10));
+    assert_eq!(bank.stats(&me()).await.unwrap().observation_count, 20_020);
+    let grown = std::fs::metadata(log_of(&bank)).unwrap().len() - size;
+    assert!(grown < 20 * 400, "{grown} bytes for twenty facts");
+    assert!(!bank.path().join("graph/graph.snapshot.json").exists());
+    assert!(open(bank.path()).stats(&me()).await.unwrap().observation_count < 20_020);
+}
+
+/// Overwrites a byte and puts the file's time back.
+fn spoil(path: &Path, at: u64) {
+    use std::io::{Seek, SeekFrom, Write};
+    let mut file = std::fs::OpenOptions::new().write(true).open(path).unwrap();
+    let modified = file.metadata().unwrap().modified().unwrap();
+    file.seek(SeekFrom::Start(at)).unwrap();
+    file.write_all(b"\n{\n").unwrap();
+    file.set_modified(modified).unwrap();
+}
+
+#[tokio::test]
+async fn what_another_instance_writes_is_seen_and_built_upon() {
+    let (_temp, bank) = bank();
+    let other = open(bank.path());
+    upsert(&bank, "A").await;
+    upsert(&other, "B").await;
+    assert_eq!(names(&bank).await, ["A", "B"]);
+    other.link(&me(), &named("A"), "r", &named("B")).await.unwrap();
+    bank.compact(&me()).await.unwrap();
+    upsert(&other, "C").await;
+    assert_eq!(names(&bank).await, ["A", "B", "C"]);
+    assert_eq!(bank.stats(&me()).await.unwrap().relation_count, 1);
+    std::fs::remove_dir_all(bank.path().join("graph")).unwrap();
+    assert_eq!(other.stats(&me()).await.unwrap(), GraphStats::default());
+    assert_eq!(bank.summary(&me()).await.unwrap(), None);
+}
+
+#[tokio::test]
+async fn those_who_follow_the_graph_learn_what_changed() {
+    let (_temp, bank) = bank();
+    upsert(&bank, "A").await;
+    let cursor = bank.with_graph(|state| state.generation()).unwrap();
+    open(bank.path()).add_observation(&me(), &named("A"), fact("one")).await.unwrap();
+    let touched = bank.with_graph(|state| state.changes_since(cursor).unwrap().count()).unwrap();
+    assert_eq!(touched, 1);
+    write_log(&bank, format!("{MARKER}\n"));
+    assert!(bank.with_graph(|state| state.changes_since(cursor).is_none()).unwrap());
+}
+
+#[tokio::test]
+async fn logs_of_editors_are_read_whatever_their_line_ends() {
+    let (_temp, bank) = bank();
+    upsert(&bank, "A").await;
+    upsert(&bank, "B").await;
+    let log = text(&bank);
+    for form in [
+        log.replace('\n', "\r\n"),
+        log.trim_end().to_owned(),
+        format!("\u{feff}{log}"),
+        log.replace('\n', "\n\n"),
+        format!("\n{MARKER}\n{log}"),
+    ] {
+        write_log(&bank, &form);
+        assert_eq!(names(&bank).await, ["A", "B"], "{form:?}");
+        upsert(&bank, "C").await;
+        assert_eq!(names(&bank).await, ["A", "B", "C"], "{form:?}");
+        assert_eq!(afresh(&bank).await.entities.len(), 3, "{form:?}");
+        assert!(text(&bank).starts_with(form.trim_end()), "{form:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_line_that_went_on_after_it_was_taken_for_whole_is_not_believed() {
+    let (_temp, bank) = bank();
+    upsert(&bank, "A").await;
+    let whole = text(&bank);
+    write_log(&bank, whole.trim_end());
+    assert_eq!(names(&bank).await, ["A"]);
+    append_raw(&bank, "glued\n");
+    assert!(names(&bank).await.is_empty());
+}
+
+#[tokio::test]
+async fn the_derived_files_are_refreshed_when_the_graph_is_left_alone() {
+    let (_temp, bank) = bank();
+    upsert(&bank, "Rust").await;
+    let page = bank.path().join("graph/graph.md");
+    assert!(!page.exists());
+    for _ in 0..100 {
+        if page.exists() {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    assert!(std::fs::read_to_string(page).unwrap().contains("#### Rust"));
+    let index = std::fs::read_to_string(bank.path().join("graph/graph.index.json")).unwrap();
+    assert_eq!(serde_json::from_str::<Value>(&index).unwrap()["lastEventLineCount"], 2);
+}
+
+#[tokio::test]
+async fn a_log_of_the_original_is_read_and_compacted_without_loss() {
+    let fixture = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("../../tests/fixtures/original-project/memory-bank/graph/graph.jsonl");
+    let (_temp, bank) = bank();
+    write_log(&bank, std::fs::read(fixture).unwrap());
+    let before = bank.export(&me()).await.unwrap();
+    assert_eq!((before.entities.len(), before.relations.len()), (6, 2));
+    let orphan = before.observations.iter().any(|one| before.entities.iter().all(|e| e.id != one.entity_id));
+    assert!(orphan);
+    assert!(before.observations.iter().any(|one| one.timestamp == "March 7, 2021"));
+    bank.compact(&me()).await.unwrap();
+    assert_eq!(afresh(&bank).await, before);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(16))]
+
+    #[test]
+    fn memory_and_log_agree_after_any_calls(calls in proptest::collection::vec((0..8_u8, 0..4_u8, 0..4_u8), 1..25)) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let (_temp, bank) = bank();
+            let other = open(bank.path());
+            for (position, (kind, a, b)) in calls.into_iter().enumerate() {
+                let bank = if position % 2 == 0 { &bank } else { &other };
+                let (one, two) = (named(&format!("e{a}")), named(&format!("e{b}")));
+                // Many calls fail, since what they name is not there: then nothing may change.
+                match kind {
+                    0 | 1 => drop(bank.upsert_entity(&me(), draft(&one.0, &json!({"k": b}))).await),
+                    2 | 3 => drop(bank.add_observation(&me(), &one, fact(&format!("f{b}"))).await),
+                    4 => drop(bank.link(&me(), &one, "r", &two).await),
+                    5 => drop(bank.unlink(&me(), &one, "r", &two).await),
+                    6 => drop(bank.delete_entity(&me(), &one).await),
+                    _ if b == 0 => drop(bank.compact(&me()).await),
+                    _ => append_raw_if_there(bank, FUTURE),
+                }
+            }
+            let expected = afresh(&bank).await;
+            prop_assert_eq!(&bank.export(&me()).await.unwrap(), &expected);
+            prop_assert_eq!(&other.export(&me()).await.unwrap(), &expected);
+            Ok(())
+        })?;
+    }
+}
+
+fn append_raw_if_there(bank: &FolderBank, line: &str) {
+    if log_of(bank).exists() {
+        append_raw(bank, &format!("{line}\n"));
+    }
+}
+
+/// What the two tests below run in processes of their own: adds facts until it is killed or done, and writes down each
+/// one that was acknowledged.
+#[tokio::test]
+#[ignore = "runs in a child process of other tests"]
+async fn child_that_adds_facts() {
+    use std::io::Write;
+    let Ok(path) = std::env::var("GRAPH_TEST_BANK") else { return };
+    let who = std::env::var("GRAPH_TEST_WHO").unwrap();
+    let count: usize = std::env::var("GRAPH_TEST_COUNT").unwrap().parse().unwrap();
+    let bank = open(Path::new(&path));
+    let mut acknowledged = std::fs::File::create(acknowledgements(Path::new(&path), &who)).unwrap();
+    upsert(&bank, "Shared").await;
+    for n in 0..count {
+        let text = format!("{who} {n}");
+        bank.add_observation(&me(), &named("Shared"), fact(&text)).await.unwrap();
+        writeln!(acknowledged, "{text}").unwrap();
+    }
+}
+
+fn acknowledgements(bank: &Path, who: &str) -> PathBuf {
+    bank.parent().unwrap().join(format!("acknowledged-{who}"))
+}
+
+fn child(bank: &FolderBank, who: &str, count: usize) -> Child {
+    Command::new(std::env::current_exe().unwrap())
+        .args(["--ignored", "--exact", "graph::tests::child_that_adds_facts"])
+        .env("GRAPH_TEST_BANK", bank.path())
+        .env("GRAPH_TEST_WHO", who)
+        .env("GRAPH_TEST_COUNT", count.to_string())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap()
+}
+
+#[tokio::test]
+async fn two_processes_that_append_at_once_lose_nothing_and_see_each_other() {
+    let (_temp, bank) = bank();
+    let mut children = [child(&bank, "one", 40), child(&bank, "two", 40)];
+    for n in 0..10 {
+        upsert(&bank, &format!("mine {n}")).await;
+    }
+    for child in &mut children {
+        assert!(child.wait().unwrap().success());
+    }
+    assert_eq!(texts(&bank).await.len(), 80);
+    assert_eq!(names(&bank).await.len(), 11);
+    assert_eq!(afresh(&bank).await, bank.export(&me()).await.unwrap());
+    assert_eq!(text(&bank).matches(MARKER).count(), 1);
+}
+
+#[tokio::test]
+async fn a_process_that_is_killed_while_it_appends_loses_nothing_that_was_acknowledged() {
+    let (_temp, bank) = bank();
+    for round in ["first", "second", "third"] {
+        let mut child = child(&bank, round, 100_000);
+        let acknowledged = acknowledgements(bank.path(), round);
+        let enough = |least: usize| {
+            std::fs::read_to_string(&acknowledged).is_ok_and(|text| text.lines().count() >= least)
+        };
+        let deadline = Instant::now() + Duration::from_secs(30);
+        while !enough(20) && Instant::now() < deadline {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        child.kill().unwrap();
+        child.wait().unwrap();
+        assert!(enough(20));
+        let stored = texts(&bank).await;
+        for text in std::fs::read_to_string(&acknowledged).unwrap().lines() {
+            assert!(stored.iter().any(|one| one == text), "{text} is lost");
+        }
+        upsert(&bank, round).await;
+        assert!(names(&bank).await.contains(&round.to_owned()));
+    }
+}
