@@ -30,6 +30,9 @@ pub(super) fn insert_lines(text: &str, at: usize, lines: &str, before: Gap, afte
     }
     new.push_str(&ending.apply(lines));
     new.push_str(ending.as_str());
+    if after == Gap::Blank && swallows(lines, tail) {
+        new.push_str(&ending.apply("\n<!-- -->\n"));
+    }
     if after == Gap::Blank && !starts_blank(tail) {
         new.push_str(ending.as_str());
     }
@@ -195,6 +198,15 @@ fn marked(marker: Marker, step: u64, item: &str) -> String {
 fn indent_of(line: &str) -> &str {
     let unindented = line.trim_start_matches([' ', '\t']);
     line.get(..line.len() - unindented.len()).unwrap_or_default()
+}
+
+/// Whether these lines end in a list item that an indented text behind them would become a part of, so that it would
+/// go when the item goes. An empty comment keeps them apart.
+fn swallows(lines: &str, tail: &str) -> bool {
+    let next = tail.lines().find(|line| !line.trim().is_empty());
+    let indented =
+        next.is_some_and(|line| line.starts_with("  ") || line.starts_with('\t') || line.starts_with(" \t"));
+    indented && Outline::of(lines).items().iter().any(|item| item.range.end == lines.len())
 }
 
 /// Nothing but a byte order mark stands before.
