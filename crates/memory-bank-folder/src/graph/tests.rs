@@ -451,6 +451,16 @@ async fn logs_of_editors_are_read_whatever_their_line_ends() {
 }
 
 #[tokio::test]
+async fn a_log_that_an_editor_made_longer_elsewhere_is_read_anew() {
+    let (_temp, bank) = bank();
+    upsert(&bank, "Rust").await;
+    upsert(&bank, "Axum").await;
+    let edited = text(&bank).replace(r#""name":"Rust""#, r#""name":"Rust, the language""#);
+    write_log(&bank, &edited);
+    assert_eq!(names(&bank).await, ["Rust, the language", "Axum"]);
+}
+
+#[tokio::test]
 async fn a_line_that_went_on_after_it_was_taken_for_whole_is_not_believed() {
     let (_temp, bank) = bank();
     upsert(&bank, "A").await;
