@@ -25,13 +25,14 @@ pub async fn state_is_kept_for_each_user_and_project(p: Project) {
 
 pub async fn updates_at_once_all_count(p: Project) {
     let think = || async {
-        let thought = Thought { number: 1, total: 1, ..Thought::default() };
+        let thought = Thought { number: 1, total: 1, revises: None, branches_from: None, branch: None };
         let mut change = |state: &mut SessionState| {
-            state.thinking.think(&thought).unwrap();
+            state.thinking.count(Some("s"), "f", &thought).unwrap();
         };
         p.state.update(&p.caller, &mut change).await.unwrap();
     };
     join_all((0..10).map(|_| think())).await;
-    let state = p.state.load(&p.caller).await.unwrap();
-    assert_eq!(state.thinking.0.values().map(|session| session.thoughts.len()).sum::<usize>(), 10);
+    let mut state = p.state.load(&p.caller).await.unwrap();
+    let thought = Thought { number: 11, total: 11, revises: None, branches_from: None, branch: None };
+    assert_eq!(state.thinking.count(Some("s"), "f", &thought).unwrap().length, 11);
 }
