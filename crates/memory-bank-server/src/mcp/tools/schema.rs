@@ -79,6 +79,7 @@ pub(crate) fn object_schema(arguments: &[Argument]) -> Map<String, Value> {
     if !required.is_empty() {
         schema.insert("required".into(), json!(required));
     }
+    schema.insert("additionalProperties".into(), json!(false));
     schema
 }
 
@@ -286,9 +287,10 @@ mod tests {
                 "name": {"type": "string"}, "context": {"type": "string"},
                 "limit": {"type": "integer", "minimum": 1, "maximum": 20}, "kind": {"enum": ["a", "b"]},
                 "tags": {"type": "array", "items": {"type": "string"}},
-                "items": {"type": "array", "items": {"type": "object", "properties": {"id": {"type": "string"}}, "required": ["id"]}},
+                "items": {"type": "array", "items": {"type": "object",
+                    "properties": {"id": {"type": "string"}}, "required": ["id"], "additionalProperties": false}},
                 "depth": {"type": "integer", "minimum": 1, "maximum": 2}},
-                "required": ["name", "context"]})
+                "required": ["name", "context"], "additionalProperties": false})
         );
     }
 

@@ -45,7 +45,7 @@ pub(crate) const TOOLS: &[ToolSpec] = &[
     ToolSpec {
         name: "get_instructions",
         title: "How to use the memory bank",
-        description: "Guide to this server.",
+        description: "How to work with this server; read it when unsure.",
         family: Family::Workspace,
         right: Read,
         hints: READS,
@@ -67,7 +67,7 @@ pub(crate) const TOOLS: &[ToolSpec] = &[
     ToolSpec {
         name: "set_memory_bank_path",
         title: "Open memory bank",
-        description: "Use the existing memory bank of another project folder.",
+        description: "Switch to the existing memory bank of another project folder.",
         family: Family::Workspace,
         right: Read,
         hints: SETS,
@@ -78,7 +78,7 @@ pub(crate) const TOOLS: &[ToolSpec] = &[
     ToolSpec {
         name: "debug_mcp_config",
         title: "Show configuration",
-        description: "Show configuration when the bank is not found.",
+        description: "Show the configuration, when the bank is not found.",
         family: Family::Workspace,
         right: Read,
         hints: READS,
@@ -89,7 +89,7 @@ pub(crate) const TOOLS: &[ToolSpec] = &[
     ToolSpec {
         name: "read_memory_bank_file",
         title: "Read document",
-        description: "Read one document.",
+        description: "Read one document; keep its etag for writing.",
         family: Family::Documents,
         right: Read,
         hints: READS,
@@ -149,7 +149,7 @@ pub(crate) const TOOLS: &[ToolSpec] = &[
     ToolSpec {
         name: "list_memory_bank_files",
         title: "List documents",
-        description: "List the documents.",
+        description: "List the documents when their names are not known.",
         family: Family::Documents,
         right: Read,
         hints: READS,
@@ -171,7 +171,7 @@ pub(crate) const TOOLS: &[ToolSpec] = &[
     ToolSpec {
         name: "migrate_file_naming",
         title: "Migrate old file names",
-        description: "Rename old camelCase core files.",
+        description: "Rename core files of old banks from camelCase.",
         family: Family::Workspace,
         right: Write,
         hints: SETS,
@@ -182,7 +182,7 @@ pub(crate) const TOOLS: &[ToolSpec] = &[
     ToolSpec {
         name: "get_context_bundle",
         title: "Read all core documents",
-        description: "Read all five core files at once; at session start.",
+        description: "Read all five core files at once, to start a session.",
         family: Family::Context,
         right: Read,
         hints: READS,
@@ -193,7 +193,7 @@ pub(crate) const TOOLS: &[ToolSpec] = &[
     ToolSpec {
         name: "get_context_digest",
         title: "Short overview",
-        description: "Short overview of tasks, progress and decisions, cheaper than the bundle.",
+        description: "Short overview of tasks, progress and decisions; start a session with it.",
         family: Family::Context,
         right: Read,
         hints: READS,
@@ -208,7 +208,7 @@ pub(crate) const TOOLS: &[ToolSpec] = &[
     ToolSpec {
         name: "create_backup",
         title: "Back up",
-        description: "Back up documents and graph, or list backups.",
+        description: "Back up documents and graph before large changes, or list backups.",
         family: Family::Backups,
         right: Write,
         hints: ADDS,
@@ -219,7 +219,7 @@ pub(crate) const TOOLS: &[ToolSpec] = &[
     ToolSpec {
         name: "restore_backup",
         title: "Restore backup",
-        description: "Put a backup back over the bank.",
+        description: "Put a backup back, when the user asks for it.",
         family: Family::Backups,
         right: Admin,
         hints: CHANGES,
@@ -233,7 +233,7 @@ pub(crate) const TOOLS: &[ToolSpec] = &[
     ToolSpec {
         name: "add_progress_entry",
         title: "Add progress entry",
-        description: "Record finished work with details.",
+        description: "When a piece of work is finished: record it with details.",
         family: Family::Progress,
         right: Write,
         hints: ADDS,
@@ -250,7 +250,7 @@ pub(crate) const TOOLS: &[ToolSpec] = &[
     ToolSpec {
         name: "add_session_note",
         title: "Add session note",
-        description: "Note something during the session.",
+        description: "Note what comes up during the session.",
         family: Family::Progress,
         right: Write,
         hints: ADDS,
@@ -267,7 +267,7 @@ pub(crate) const TOOLS: &[ToolSpec] = &[
     ToolSpec {
         name: "update_tasks",
         title: "Edit task list",
-        description: "Add, remove or replace ongoing tasks.",
+        description: "When work is planned or done: add, remove or replace ongoing tasks.",
         family: Family::Progress,
         right: Write,
         hints: REPLACES,
@@ -282,7 +282,7 @@ pub(crate) const TOOLS: &[ToolSpec] = &[
     ToolSpec {
         name: "batch_read_files",
         title: "Read documents",
-        description: "Read several documents.",
+        description: "Read several documents at once.",
         family: Family::Documents,
         right: Read,
         hints: READS,
@@ -311,7 +311,7 @@ pub(crate) const TOOLS: &[ToolSpec] = &[
     ToolSpec {
         name: "track_progress",
         title: "Track progress",
-        description: "Log one line of progress.",
+        description: "After a step: log one line of progress.",
         family: Family::Progress,
         right: Write,
         hints: ADDS,
@@ -326,7 +326,7 @@ pub(crate) const TOOLS: &[ToolSpec] = &[
     ToolSpec {
         name: "update_active_context",
         title: "Replace active context",
-        description: "Replace the lists of tasks, issues or next steps.",
+        description: "Replace the whole lists of tasks, issues or next steps.",
         family: Family::Progress,
         right: Write,
         hints: REPLACES,
@@ -341,7 +341,7 @@ pub(crate) const TOOLS: &[ToolSpec] = &[
     ToolSpec {
         name: "log_decision",
         title: "Log decision",
-        description: "Record a decision and why it was made.",
+        description: "When something is decided: record it and why.",
         family: Family::Progress,
         right: Write,
         hints: ADDS,
@@ -373,7 +373,7 @@ pub(crate) const TOOLS: &[ToolSpec] = &[
     ToolSpec {
         name: "graph_upsert_entity",
         title: "Create or update entity",
-        description: "Create or update a graph node; attrs merge, null deletes a key.",
+        description: "Put a named thing (component, person, concept) into the graph, or update it; attrs merge, null deletes a key.",
         family: Family::Graph,
         right: Write,
         hints: SETS,
@@ -389,7 +389,7 @@ pub(crate) const TOOLS: &[ToolSpec] = &[
     ToolSpec {
         name: "graph_add_observation",
         title: "Add observation",
-        description: "Attach a fact to a node.",
+        description: "When a lasting fact about a node turns up: attach it.",
         family: Family::Graph,
         right: Write,
         hints: ADDS,
@@ -406,7 +406,7 @@ pub(crate) const TOOLS: &[ToolSpec] = &[
     ToolSpec {
         name: "graph_link_entities",
         title: "Link entities",
-        description: "Create or remove a relation.",
+        description: "Relate two nodes, or unlink them.",
         family: Family::Graph,
         right: Write,
         hints: REPLACES,
@@ -463,7 +463,7 @@ pub(crate) const TOOLS: &[ToolSpec] = &[
     ToolSpec {
         name: "list_stores",
         title: "List memory banks",
-        description: "List the known banks.",
+        description: "List the known memory banks.",
         family: Family::Workspace,
         right: Read,
         hints: READS,
@@ -474,7 +474,7 @@ pub(crate) const TOOLS: &[ToolSpec] = &[
     ToolSpec {
         name: "select_store",
         title: "Select memory bank",
-        description: "Use another bank, or register or unregister one.",
+        description: "Switch to another bank, or register or unregister one.",
         family: Family::Workspace,
         right: Read,
         hints: SETS,
