@@ -152,6 +152,16 @@ impl BankDir {
         Ok(entries)
     }
 
+    /// The names in the bank itself, in no order, without a look at what they name.
+    ///
+    /// # Errors
+    /// The folder cannot be read.
+    pub fn names(&self) -> io::Result<impl Iterator<Item = String>> {
+        let names =
+            self.dir.entries()?.flatten().map(|entry| entry.file_name().to_string_lossy().into_owned());
+        Ok(names.filter(|name| name != INTERNAL && !is_foreign_leftover(name)))
+    }
+
     /// Size, time and number of a regular file; none if there is none or it cannot be reached.
     #[must_use]
     pub fn stamp(&self, name: &str) -> Option<FileStamp> {
@@ -489,6 +499,8 @@ fn is_foreign_leftover(name: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    #![cfg(unix)]
+
     use std::os::unix::fs::{PermissionsExt, symlink};
 
     use tempfile::TempDir;
