@@ -497,10 +497,9 @@ fn is_foreign_leftover(name: &str) -> bool {
     stamp.is_some_and(|(_, digits)| digits.len() >= 13 && digits.bytes().all(|byte| byte.is_ascii_digit()))
 }
 
+#[cfg(unix)]
 #[cfg(test)]
 mod tests {
-    #![cfg(unix)]
-
     use std::os::unix::fs::{PermissionsExt, symlink};
 
     use tempfile::TempDir;
