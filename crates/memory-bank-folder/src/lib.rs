@@ -13,6 +13,7 @@ pub mod lock;
 mod news;
 mod place;
 mod registry;
+mod rules;
 mod search;
 mod served;
 mod watch;
