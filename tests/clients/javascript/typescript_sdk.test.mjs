@@ -21,7 +21,7 @@ async function connected(t) {
 test("the SDK connects, and knows the server, its version and instructions", async (t) => {
   const { client } = await connected(t);
   assert.match(client.getServerVersion().version, /^\d+\.\d+\.\d+/);
-  assert.match(client.getInstructions(), /memory bank/i);
+  assert.match(client.getInstructions(), /memory/i);
   await client.ping();
 });
 
@@ -78,7 +78,7 @@ test("the SDK gets every prompt, filled with the state of the bank", async (t) =
   assert.equal(prompts.length, 4);
   let text = "";
   for (const { name, arguments: declared = [] } of prompts) {
-    const args = Object.fromEntries(declared.map((argument) => [argument.name, "Use a queue"]));
+    const args = Object.fromEntries(declared.map((argument) => [argument.name, argument.name === "mode" ? "code" : "Use a queue"]));
     const { messages } = await client.getPrompt({ name, arguments: args });
     assert.ok(messages.length > 0, name);
     text += JSON.stringify(messages);
