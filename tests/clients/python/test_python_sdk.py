@@ -98,8 +98,9 @@ async def test_prompts_are_filled_and_document_names_completed(project):
     async with connected(project) as client:
         prompts = (await client.list_prompts()).prompts
         assert len(prompts) == 4
+        known = {"mode": "code", "entity": "Checkout Service"}
         for prompt in prompts:
-            arguments = {a.name: "code" if a.name == "mode" else "Use a queue" for a in prompt.arguments or []}
+            arguments = {a.name: known.get(a.name, "Use a queue") for a in prompt.arguments or []}
             assert (await client.get_prompt(prompt.name, arguments)).messages
         templates = (await client.list_resource_templates()).resource_templates
         assert len(templates) == 1
