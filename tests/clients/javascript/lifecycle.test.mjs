@@ -84,6 +84,16 @@ test("an unknown mode is an error, told with the valid ones", async () => {
   assert.match(stderr, /architect.*ask.*code.*debug.*test/s);
 });
 
+test("the transport that is not there yet is refused, by flag and by environment", async () => {
+  const byFlag = await run("--transport", "http");
+  const byEnvironment = await promisify(execFile)(BINARY, [], { env: { ...ENVIRONMENT, MCP_TRANSPORT: "http" } }).catch((f) => f);
+  for (const { stdout, stderr, code } of [byFlag, byEnvironment]) {
+    assert.notEqual(code ?? 0, 0);
+    assert.equal(stdout, "");
+    assert.match(stderr, /transport/);
+  }
+});
+
 test("--mode is honoured in a folder that has a bank (d17)", async (t) => {
   const server = await serverOn(await copyOf("original-project", t), t, ["--mode", "architect"]);
   assert.equal(
