@@ -38,7 +38,7 @@ const DRAIN: Duration = Duration::from_secs(30);
 pub async fn serve(services: Services, caller: Caller, shutdown: CancellationToken) -> io::Result<()> {
     let (input, output) = stdio_pipes();
     let transport = LineTransport::new(input, output, shutdown);
-    let handler = MemoryBankHandler::new(services, caller);
+    let handler = MemoryBankHandler::new(services, caller).ending_with(transport.ending.clone());
     let running = serve_directly_with_ct(handler, transport, None, CancellationToken::new());
     running.waiting().await.map_err(io::Error::other)?;
     Ok(())
@@ -53,6 +53,7 @@ pub struct LineTransport<R, W> {
     output: Arc<tokio::sync::Mutex<W>>,
     in_flight: Arc<InFlight>,
     shutdown: CancellationToken,
+    ending: CancellationToken,
     rejection: Option<JoinHandle<io::Result<()>>>,
 }
 
@@ -71,6 +72,7 @@ where
             output: Arc::new(tokio::sync::Mutex::new(output)),
             in_flight: Arc::default(),
             shutdown,
+            ending: CancellationToken::new(),
             rejection: None,
         }
     }
@@ -167,6 +169,7 @@ where
             self.rejection_written().await;
             if self.ended || self.shutdown.is_cancelled() {
                 drain(Arc::clone(&self.in_flight)).await;
+                self.ending.cancel();
                 return None;
             }
             let shutdown = self.shutdown.clone();
