@@ -329,7 +329,7 @@ fn remember(bank: &BankDir, place: &str) -> Result<(), StoreError> {
     }
     places.push(place.to_owned());
     let text = places.join("\n") + "\n";
-    bank.replace(PLACES, text.as_bytes()).map_err(StoreError::io("cannot note where the backup is"))
+    bank.replace_own(PLACES, text.as_bytes()).map_err(StoreError::io("cannot note where the backup is"))
 }
 
 /// Whether this can be the name of a backup: then it is one path component, too.
