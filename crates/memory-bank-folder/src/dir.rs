@@ -175,6 +175,13 @@ impl BankDir {
         self.dir.symlink_metadata(name).ok().map(|metadata| FileStamp::of(&metadata))
     }
 
+    /// [`Self::stamp`] of a regular file, but none for a link to one.
+    #[must_use]
+    pub fn stamp_own(&self, name: &str) -> Option<FileStamp> {
+        let metadata = self.dir.symlink_metadata(name).ok()?;
+        metadata.is_file().then(|| FileStamp::of(&metadata))
+    }
+
     /// Whether the name is taken, by whatever.
     #[must_use]
     pub fn exists(&self, name: &str) -> bool {
@@ -519,6 +526,13 @@ impl BankDir {
 #[must_use]
 pub fn text_of(bytes: Vec<u8>) -> String {
     String::from_utf8(bytes).unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned())
+}
+
+/// Whether a file or folder of this name is none of the bank's: the server's own folder, and what version control keeps,
+/// where a file put in place could be a program that is run.
+#[must_use]
+pub fn is_reserved(name: &str) -> bool {
+    [INTERNAL, ".git", ".hg", ".svn"].iter().any(|reserved| name.eq_ignore_ascii_case(reserved))
 }
 
 /// What went wrong, in words that show no path of the host.
