@@ -284,3 +284,21 @@ async fn an_empty_backup_is_refused() {
     let refused = f.bank.restore_backup(&caller(), id, false).await;
     assert!(matches!(refused, Err(BackupError::Refused(_))));
 }
+
+#[tokio::test]
+async fn what_version_control_keeps_is_neither_backed_up_nor_restored() {
+    let f = fixture();
+    f.write("a.md", "one").await.unwrap();
+    std::fs::create_dir_all(f.file(".git/hooks")).unwrap();
+    std::fs::write(f.file(".git/HEAD"), "ref: refs/heads/main").unwrap();
+    let backup = f.bank.create_backup(&caller(), None).await.unwrap();
+    let folder = f.root.path().join(&backup.id);
+    assert!(folder.join("a.md").exists() && !folder.join(".git").exists());
+    // A backup that came with a repository.
+    std::fs::create_dir_all(folder.join(".git/hooks")).unwrap();
+    std::fs::write(folder.join(".git/hooks/pre-commit"), "evil").unwrap();
+    let restored = f.bank.restore_backup(&caller(), &backup.id, false).await.unwrap();
+    assert_eq!(restored.files, ["a.md"]);
+    assert!(!f.file(".git/hooks/pre-commit").exists());
+    assert_eq!(std::fs::read_to_string(f.file(".git/HEAD")).unwrap(), "ref: refs/heads/main");
+}
