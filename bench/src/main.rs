@@ -118,8 +118,7 @@ async fn measure(plan: &Plan, place: &Path) -> anyhow::Result<()> {
         };
         let rows = rows.with_context(|| format!("{title} could not be measured"))?;
         println!("{}", table(&format!("{title}, by number of {unit}"), &plan.sizes, &rows));
-        let by = title.split(',').next().unwrap_or(title);
-        verdicts.extend(rows.iter().filter_map(Row::verdict).map(|verdict| format!("| {by} {verdict}")));
+        verdicts.extend(rows.iter().filter_map(Row::verdict).map(|verdict| format!("| {title} {verdict}")));
     }
     if plan.wants("memory") {
         print_memory(plan, place)?;
