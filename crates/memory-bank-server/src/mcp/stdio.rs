@@ -28,6 +28,9 @@ use crate::services::Services;
 
 /// The longest line that is read, in bytes; a longer one is answered with an error and skipped.
 pub const LINE_BYTES: usize = 16 * 1024 * 1024;
+/// How many calls may be under way; the next one is read when one of them has been answered. A client that asks and does
+/// not read the answers has to wait then, and does not fill the memory.
+const CALLS: usize = 128;
 /// How long calls under way may take to finish after the end of input or a shutdown.
 const DRAIN: Duration = Duration::from_secs(30);
 
@@ -173,10 +176,14 @@ where
                 return None;
             }
             let shutdown = self.shutdown.clone();
+            let in_flight = Arc::clone(&self.in_flight);
             let line = tokio::select! {
                 biased;
                 () = shutdown.cancelled() => continue,
-                line = self.read_line() => line,
+                line = async {
+                    in_flight.at_most(CALLS - 1).await;
+                    self.read_line().await
+                } => line,
             };
             let parsed = match line {
                 Line::End => {
@@ -358,12 +365,19 @@ impl InFlight {
     }
 
     async fn none_left(&self) {
+        self.at_most(0).await;
+    }
+
+    /// Waits until no more than so many calls are under way.
+    async fn at_most(&self, count: usize) {
         loop {
             let mut changed = std::pin::pin!(self.changed.notified());
             changed.as_mut().enable();
-            let left =
-                self.calls.lock().unwrap_or_else(PoisonError::into_inner).values().any(|waited| *waited);
-            if !left {
+            let left = {
+                let calls = self.calls.lock().unwrap_or_else(PoisonError::into_inner);
+                calls.values().filter(|waited| **waited).count()
+            };
+            if left <= count {
                 return;
             }
             changed.await;
@@ -393,6 +407,21 @@ mod tests {
             }
             line.push(byte);
         }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_client_that_does_not_read_answers_has_to_wait() {
+        let lines: String = (0..=CALLS)
+            .map(|id| format!("{{\"jsonrpc\":\"2.0\",\"id\":{id},\"method\":\"ping\"}}\n"))
+            .collect();
+        let (mut transport, _theirs) = transport(lines.as_bytes());
+        for _ in 0..CALLS {
+            assert!(transport.receive().await.is_some());
+        }
+        let next = tokio::time::timeout(Duration::from_secs(5), transport.receive()).await;
+        assert!(next.is_err(), "one call too many was taken");
+        transport.in_flight.finish(&RequestId::Number(0));
+        assert!(transport.receive().await.is_some());
     }
 
     #[rstest]
