@@ -302,3 +302,20 @@ async fn what_version_control_keeps_is_neither_backed_up_nor_restored() {
     assert!(!f.file(".git/hooks/pre-commit").exists());
     assert_eq!(std::fs::read_to_string(f.file(".git/HEAD")).unwrap(), "ref: refs/heads/main");
 }
+
+#[tokio::test]
+async fn an_edit_and_a_rename_keep_bytes_that_are_no_utf_8() {
+    let f = fixture();
+    std::fs::write(f.file("old.md"), b"caf\xe9\n- x\n\xff end").unwrap();
+    let text = f.text("old.md").await.replace("- x\n", "- x\n- y\n");
+    f.write("old.md", &text).await.unwrap();
+    assert_eq!(std::fs::read(f.file("old.md")).unwrap(), b"caf\xe9\n- x\n- y\n\xff end");
+    assert_eq!(f.text("old.md").await, text);
+    let names = [name("old.md"), name("new.md")];
+    let mut rename = |drafts: &mut Drafts| {
+        drafts.set(&names[1], text.clone())?;
+        drafts.delete(&names[0])
+    };
+    f.bank.edit(&caller(), &names, &mut rename).await.unwrap();
+    assert_eq!(std::fs::read(f.file("new.md")).unwrap(), b"caf\xe9\n- x\n- y\n\xff end");
+}
