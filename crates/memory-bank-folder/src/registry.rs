@@ -178,6 +178,12 @@ impl Registry {
     /// Locks the file itself, and makes sure that it still is the file of that name: whoever writes replaces it.
     fn lock(&self) -> Result<File, StoreError> {
         let deadline = Instant::now() + Duration::from_millis(limits::LOCK_WAIT_MS);
+        // A repository may bring a link of this name; as on reading, it leads nowhere out of the project.
+        if let Some(folder) = self.path.parent() {
+            BankDir::open(folder)
+                .and_then(|dir| dir.target(REGISTRY_FILE))
+                .map_err(|error| damaged(&reason(&error)))?;
+        }
         loop {
             if let Ok(metadata) = std::fs::metadata(&self.path)
                 && !metadata.is_file()
@@ -211,7 +217,7 @@ impl Registry {
     }
 
     fn write(&self, text: &str, present: &File) -> io::Result<()> {
-        // The registry may be a link into a folder of settings; that link stays.
+        // The registry may be a link to another place in the project; that link stays.
         let target = fs_err::canonicalize(&self.path)?;
         let folder = target.parent().unwrap_or(Path::new("."));
         let mut staged =
@@ -312,6 +318,21 @@ mod tests {
         assert!(matches!(registry.read(), Err(StoreError::Damaged { .. })));
         registry.change(|all| all.put(&store("b"))).unwrap_err();
         assert_eq!(std::fs::read_to_string(temp.path().join(REGISTRY_FILE)).unwrap(), text);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_planted_link_makes_and_changes_no_file_outside_the_project() {
+        for present in [None, Some(""), Some(r#"{"version":1,"stores":[]}"#)] {
+            let (project, outside) = (TempDir::new().unwrap(), TempDir::new().unwrap());
+            let target = outside.path().join("settings.json");
+            if let Some(text) = present {
+                std::fs::write(&target, text).unwrap();
+            }
+            std::os::unix::fs::symlink(&target, project.path().join(REGISTRY_FILE)).unwrap();
+            Registry::new(project.path()).change(|all| all.put(&store("b"))).unwrap_err();
+            assert_eq!(std::fs::read_to_string(&target).ok().as_deref(), present);
+        }
     }
 
     #[test]
