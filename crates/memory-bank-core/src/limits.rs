@@ -44,6 +44,11 @@ pub const RESOURCE_PAGE: usize = 100;
 pub const DOCUMENTS: usize = 10_000;
 /// The most bytes of documents that are held in memory to be searched; what is beyond is reported as skipped.
 pub const SEARCHED_BYTES: u64 = 256 * 1024 * 1024;
+/// The most bytes and files of one backup. More is not what a bank holds: one file with a hole, which takes no room itself,
+/// would fill the disk.
+pub const BACKUP_BYTES: u64 = 1024 * 1024 * 1024;
+/// See [`BACKUP_BYTES`].
+pub const BACKUP_FILES: usize = 50_000;
 /// How long a writer waits for another process that holds the bank's lock, in milliseconds.
 pub const LOCK_WAIT_MS: u64 = 10_000;
 /// The longest diff that a reply shows, in characters; what is left out is said.

@@ -14,6 +14,7 @@ use jiff::Timestamp;
 use memory_bank_core::caller::Caller;
 use memory_bank_core::clock::iso_millis;
 use memory_bank_core::error::StoreError;
+use memory_bank_core::limits;
 use memory_bank_core::store::{Backup, BackupError, BackupStore, Change, ReadOutcome, Restored};
 
 use crate::bank::FolderBank;
@@ -145,12 +146,14 @@ impl Places {
         if holder.is_at(&self.bank) {
             return Err(BackupError::Refused("a backup cannot be made in the memory bank itself".to_owned()));
         }
+        let names = files_of(bank, DEPTH).map_err(fault())?;
+        check_bounds(bank, &names)?;
         remove_stale(&holder, now);
         let (id, staging) = reserve(&holder, now).map_err(fault())?;
         let made = (|| {
             let aside = holder.open_folder(&staging)?;
-            for name in files_of(bank, DEPTH)? {
-                copy(bank, &aside, &name)
+            for name in &names {
+                copy(bank, &aside, name)
                     .map_err(|error| io::Error::other(format!("`{name}`: {}", reason(&error))))?;
             }
             aside.sync_names()?;
@@ -209,6 +212,7 @@ fn restore(bank: &BankDir, backup: &BankDir) -> Result<Restored, BackupError> {
     if files.is_empty() {
         return Err(BackupError::Refused("the backup is empty; nothing was restored".to_owned()));
     }
+    check_bounds(backup, &files)?;
     let present = files_of(bank, DEPTH).map_err(StoreError::io("cannot read the memory bank"))?;
     let staged: Result<Vec<Step>, StoreError> = files
         .iter()
@@ -263,6 +267,26 @@ fn files_of(dir: &BankDir, depth: usize) -> io::Result<Vec<String>> {
     }
     files.sort();
     Ok(files)
+}
+
+fn check_bounds(dir: &BankDir, names: &[String]) -> Result<(), BackupError> {
+    if names.len() > limits::BACKUP_FILES {
+        return Err(BackupError::Refused(format!(
+            "there are {} files, at most {} are copied; remove what does not belong there",
+            names.len(),
+            limits::BACKUP_FILES
+        )));
+    }
+    let size = |name: &String| dir.stamp(name).map_or(0, |stamp| stamp.bytes);
+    let total = names.iter().map(size).fold(0, u64::saturating_add);
+    if total > limits::BACKUP_BYTES {
+        let largest = names.iter().max_by_key(|name| size(name)).map_or("", String::as_str);
+        return Err(BackupError::Refused(format!(
+            "the files have {total} bytes, at most {} are copied; `{largest}` is the largest one",
+            limits::BACKUP_BYTES
+        )));
+    }
+    Ok(())
 }
 
 fn copy(bank: &BankDir, aside: &BankDir, name: &str) -> io::Result<()> {

@@ -319,3 +319,18 @@ async fn an_edit_and_a_rename_keep_bytes_that_are_no_utf_8() {
     f.bank.edit(&caller(), &names, &mut rename).await.unwrap();
     assert_eq!(std::fs::read(f.file("new.md")).unwrap(), b"caf\xe9\n- x\n- y\n\xff end");
 }
+
+#[tokio::test]
+async fn a_file_with_a_hole_does_not_fill_the_disk_with_backups() {
+    let f = fixture();
+    let hole = std::fs::File::create(f.file("hole.md")).unwrap();
+    hole.set_len(memory_bank_core::limits::BACKUP_BYTES + 1).unwrap();
+    let error = f.bank.create_backup(&caller(), None).await.unwrap_err().to_string();
+    assert!(error.contains("`hole.md`") && error.contains("1073741824"), "{error}");
+    assert_eq!(std::fs::read_dir(f.root.path()).unwrap().count(), 1, "nothing is left behind");
+    hole.set_len(1).unwrap();
+    let backup = f.bank.create_backup(&caller(), None).await.unwrap();
+    let copy = std::fs::File::options().write(true).open(f.root.path().join(&backup.id).join("hole.md"));
+    copy.unwrap().set_len(memory_bank_core::limits::BACKUP_BYTES + 1).unwrap();
+    f.bank.restore_backup(&caller(), &backup.id, false).await.unwrap_err();
+}
