@@ -324,7 +324,8 @@ struct Packer<'a> {
     material: &'a Material<'a>,
     context: TargetedContext,
     room: Room,
-    cut: bool,
+    attrs_left_out: usize,
+    texts_cut: usize,
     hits_left_out: usize,
     pointers_left_out: usize,
     excerpts_left_out: usize,
@@ -351,7 +352,17 @@ impl<'a> Packer<'a> {
         }
         let cut = context.query.chars().count() < material.query.chars().count();
         let room = Room::new(bounds.max_chars.saturating_sub(room::length(&context)));
-        Self { material, context, room, cut, hits_left_out: 0, pointers_left_out: 0, excerpts_left_out: 0 }
+        let texts_cut = usize::from(cut);
+        Self {
+            material,
+            context,
+            room,
+            attrs_left_out: 0,
+            texts_cut,
+            hits_left_out: 0,
+            pointers_left_out: 0,
+            excerpts_left_out: 0,
+        }
     }
 
     fn digest(&mut self) {
@@ -359,7 +370,7 @@ impl<'a> Packer<'a> {
         // In a very small pack there is room for nothing else.
         let room = if left < SMALL_ROOM { left.saturating_sub(6) } else { left / 2 };
         let text = escaped_prefix(self.material.digest, room);
-        self.cut |= text.len() < self.material.digest.len();
+        self.texts_cut += usize::from(text.len() < self.material.digest.len());
         self.room.take(room::escaped_length(text) + 6);
         self.context.digest = DigestPart { text: text.to_owned(), chars: text.chars().count() };
     }
@@ -428,7 +439,7 @@ impl<'a> Packer<'a> {
             }
             let short = OpenedEntity { attrs: None, ..whole };
             if self.room.fits(&short, 4, floor) {
-                self.cut |= found.entity.attrs.is_some();
+                self.attrs_left_out += usize::from(found.entity.attrs.is_some());
                 opened.push(short);
             }
         }
@@ -450,7 +461,7 @@ impl<'a> Packer<'a> {
             }
             let short = OpenedObservation { text: clip(&one.text, 0, SHORT_OBSERVATION), ..whole };
             if short.text.len() < one.text.len() && self.room.fits(&short, 4, floor) {
-                self.cut = true;
+                self.texts_cut += 1;
                 opened.push(short);
             }
         }
@@ -475,11 +486,12 @@ impl<'a> Packer<'a> {
                 self.excerpts_left_out += 1;
                 continue;
             }
-            self.cut |= text != whole;
+            let is_cut = text != whole;
             excerpt.chars = text.chars().count();
             excerpt.excerpt = text;
             if self.room.fits(&excerpt, 2, 0) {
                 self.context.excerpts.push(excerpt);
+                self.texts_cut += usize::from(is_cut);
             } else {
                 self.excerpts_left_out += 1;
             }
@@ -507,14 +519,21 @@ impl<'a> Packer<'a> {
             (gone(details.relations.len(), opened.relations.len()), "relations"),
             (self.pointers_left_out, "pointers"),
             (self.excerpts_left_out, "excerpts"),
+            (self.attrs_left_out, "attrs"),
         ];
-        let said: Vec<String> = counts
+        let mut said: Vec<String> = counts
             .iter()
             .filter(|(count, _)| *count > 0)
             .map(|(count, what)| format!("{count} {what}"))
             .collect();
+        if self.material.graph.more {
+            said.push("more of the graph".to_owned());
+        }
+        if self.texts_cut > 0 {
+            said.push(format!("ends of {} texts", self.texts_cut));
+        }
         let budget = &mut self.context.budget;
-        budget.truncated = self.cut || !said.is_empty() || self.material.graph.more;
+        budget.truncated = !said.is_empty();
         budget.left_out = (!said.is_empty()).then(|| said.join(", "));
         budget.used_chars = 0;
         // The number of digits counts too.

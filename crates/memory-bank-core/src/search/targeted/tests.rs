@@ -130,6 +130,25 @@ fn d34_neighbours_and_observations_are_cut_before_excerpts_and_the_budget_says_s
     assert!(left_out.contains("observations") && left_out.contains("entities"), "{left_out}");
 }
 
+#[test]
+fn d34_the_budget_says_that_attributes_were_left_out_texts_were_cut_and_the_graph_has_more() {
+    let mut graph = graph(1, "fact");
+    graph.more = true;
+    graph.entities[0].entity.attrs =
+        serde_json::json!({"docPath": "a.md", "notes": "x".repeat(9000)}).as_object().cloned();
+    let text = "a line of text\n".repeat(2000);
+    let context = packed(&graph, &DocumentsFound::default(), &text, "auth", 3000);
+    assert!(context.graph.opened.entities.iter().all(|entity| entity.attrs.is_none()));
+    let left_out = context.budget.left_out.unwrap();
+    assert!(left_out.contains("attrs") && left_out.contains("more of the graph"), "{left_out}");
+
+    let documents = DocumentsFound { hits: vec![hit("a.md", 1)], ..DocumentsFound::default() };
+    let text = "a long line of text ".repeat(500);
+    let context = packed(&GraphFound::default(), &documents, &text, "text", 1000);
+    assert_eq!(context.budget.left_out.as_deref(), Some("ends of 1 texts"));
+    assert!(context.budget.truncated);
+}
+
 proptest! {
     #[test]
     fn d34_the_ceiling_holds_for_the_reply_as_it_is_sent(
