@@ -30,6 +30,9 @@ pub(super) fn insert_lines(text: &str, at: usize, lines: &str, before: Gap, afte
     }
     new.push_str(&ending.apply(lines));
     new.push_str(ending.as_str());
+    if after == Gap::Blank && swallows(lines, tail) {
+        new.push_str(&ending.apply("\n<!-- -->\n"));
+    }
     if after == Gap::Blank && !starts_blank(tail) {
         new.push_str(ending.as_str());
     }
@@ -80,7 +83,7 @@ pub(super) fn append_items(text: &str, titles: &[&str], items: &[String]) -> Str
     let Some(section) = outline.find(titles) else {
         return append_section(text, titles, &bullets(items));
     };
-    let last = outline.items_in(&section.own).filter(|item| item.depth == 0).last();
+    let last = outline.items_in(&section.own).iter().rfind(|item| item.depth == 0);
     match last {
         Some(last) => {
             let indent = indent_of(outline.slice(&last.range));
@@ -126,7 +129,8 @@ pub(super) fn remove_items(text: &str, outline: &Outline<'_>, doomed: &[&Item]) 
     let mut ranges: Vec<Range<usize>> = doomed
         .iter()
         .map(|item| {
-            let next = outline.items().iter().find(|other| other.range.start >= item.range.end);
+            let after = outline.items().partition_point(|other| other.range.start < item.range.end);
+            let next = outline.items().get(after);
             let gap =
                 next.filter(|next| next.depth == item.depth).map(|next| item.range.end..next.range.start);
             match gap {
@@ -171,7 +175,7 @@ pub(super) fn written_end(text: &str, range: &Range<usize>) -> usize {
 
 /// The item that begins the section, if the section begins with a list that a new `-` item can head.
 fn first_item_at_top<'o>(outline: &'o Outline<'_>, section: &Section<'_>) -> Option<&'o Item> {
-    let first = outline.items_in(&section.own).next()?;
+    let first = outline.items_in(&section.own).first()?;
     let above = outline.slice(&(section.heading.range.end..first.range.start));
     (above.trim().is_empty() && first.marker == Marker::Bullet('-')).then_some(first)
 }
@@ -194,6 +198,15 @@ fn marked(marker: Marker, step: u64, item: &str) -> String {
 fn indent_of(line: &str) -> &str {
     let unindented = line.trim_start_matches([' ', '\t']);
     line.get(..line.len() - unindented.len()).unwrap_or_default()
+}
+
+/// Whether these lines end in a list item that an indented text behind them would become a part of, so that it would
+/// go when the item goes. An empty comment keeps them apart.
+fn swallows(lines: &str, tail: &str) -> bool {
+    let next = tail.lines().find(|line| !line.trim().is_empty());
+    let indented =
+        next.is_some_and(|line| line.starts_with("  ") || line.starts_with('\t') || line.starts_with(" \t"));
+    indented && Outline::of(lines).items().iter().any(|item| item.range.end == lines.len())
 }
 
 /// Nothing but a byte order mark stands before.
