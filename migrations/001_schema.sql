@@ -191,30 +191,36 @@ CREATE TABLE IF NOT EXISTS public.graph_relations (
 CREATE INDEX IF NOT EXISTS graph_relations_from_idx ON public.graph_relations (project_id, from_entity_id);
 CREATE INDEX IF NOT EXISTS graph_relations_to_idx ON public.graph_relations (project_id, to_entity_id);
 
+-- metadata: what the handshake said.
 CREATE TABLE IF NOT EXISTS public.sessions (
-  id         text COLLATE "C" PRIMARY KEY CHECK (octet_length(id) BETWEEN 1 AND 255),
-  user_id    uuid NOT NULL REFERENCES public.users (id) ON DELETE CASCADE,
-  project_id uuid NOT NULL REFERENCES public.projects (id) ON DELETE CASCADE,
-  metadata   jsonb NOT NULL DEFAULT '{}',
-  created_at timestamptz NOT NULL DEFAULT now(),
-  last_seen  timestamptz NOT NULL DEFAULT now(),
-  expires_at timestamptz NOT NULL DEFAULT now() + interval '24 hours'
+  id            uuid PRIMARY KEY,
+  user_id       uuid NOT NULL REFERENCES public.users (id) ON DELETE CASCADE,
+  project_id    uuid NOT NULL REFERENCES public.projects (id) ON DELETE CASCADE,
+  metadata      jsonb NOT NULL DEFAULT '{}',
+  subscriptions text[] NOT NULL DEFAULT '{}',
+  created_at    timestamptz NOT NULL DEFAULT now(),
+  last_seen     timestamptz NOT NULL DEFAULT now(),
+  expires_at    timestamptz NOT NULL DEFAULT now() + interval '24 hours'
 );
 CREATE INDEX IF NOT EXISTS sessions_project_idx ON public.sessions (project_id, expires_at);
 CREATE INDEX IF NOT EXISTS sessions_expires_idx ON public.sessions (expires_at);
 CREATE INDEX IF NOT EXISTS sessions_user_idx ON public.sessions (user_id);
 
--- An event belongs to the session that it was sent in, and so to that session's user and project.
+-- An event belongs to the session that it was sent in, and so to that session's user and project. A stream is the
+-- answer to one request; place counts its events from 1.
 CREATE TABLE IF NOT EXISTS public.mcp_events (
   id         bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
-  session_id text COLLATE "C" NOT NULL,
-  stream_id  text COLLATE "C" NOT NULL,
+  session_id uuid NOT NULL,
+  stream_id  uuid NOT NULL,
+  place      bigint NOT NULL,
+  last       boolean NOT NULL DEFAULT false,
   user_id    uuid NOT NULL,
   project_id uuid NOT NULL,
   message    jsonb NOT NULL,
-  created_at timestamptz NOT NULL DEFAULT now()
+  created_at timestamptz NOT NULL DEFAULT now(),
+  UNIQUE (stream_id, place)
 );
-CREATE INDEX IF NOT EXISTS mcp_events_stream_idx ON public.mcp_events (session_id, stream_id, id);
+CREATE INDEX IF NOT EXISTS mcp_events_session_idx ON public.mcp_events (session_id);
 CREATE INDEX IF NOT EXISTS mcp_events_created_idx ON public.mcp_events (created_at);
 
 INSERT INTO public.schema_migrations (version) VALUES ('001_schema') ON CONFLICT DO NOTHING;
