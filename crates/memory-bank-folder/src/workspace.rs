@@ -386,9 +386,9 @@ impl Workspace for FolderWorkspace {
         let mut configuration = json!({
             "projectPath": self.project.display().to_string(),
             "folderName": self.origin.folder,
+            "cwd": self.origin.working_directory.display().to_string(),
         });
         if verbose && let Some(members) = configuration.as_object_mut() {
-            members.insert("cwd".to_owned(), json!(self.origin.working_directory.display().to_string()));
             members
                 .insert("registry".to_owned(), json!(self.project.join(REGISTRY_FILE).display().to_string()));
             members.insert("registryExists".to_owned(), json!(self.registry.exists()));

@@ -15,7 +15,6 @@ use crate::connect::Database;
 use crate::keys::{clean, key, limit, role, words};
 use crate::tenant::{CallError, Query, Value};
 
-
 #[async_trait]
 impl Administration for Database {
     async fn bootstrap(
@@ -129,8 +128,7 @@ impl Administration for Database {
         const SQL: &str = "SELECT id, key_hash, key_prefix, label, scopes, rate_limit, last_used_at, expires_at, created_at, \
             revoked_at FROM app.rotate_key($1, $2, $3, $4, $5, $6)";
         let hash: &[u8] = new.hash.as_bytes();
-        let values: [Value<'_>; 6] =
-            [&id.0, &new.id.0, &hash, &new.prefix, &new.expires_at, &new.created_at];
+        let values: [Value<'_>; 6] = [&id.0, &new.id.0, &hash, &new.prefix, &new.expires_at, &new.created_at];
         let rows = self.call(Query::new(SQL, &values)).await.map_err(admin_error)?;
         let made = key(only(&rows)?, 0)?.record;
         let old = rows.get(1).ok_or_else(missing)?;

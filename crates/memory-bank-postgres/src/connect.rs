@@ -44,7 +44,9 @@ pub struct DatabaseOptions {
 
 impl fmt::Debug for DatabaseOptions {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("DatabaseOptions").field("max_connections", &self.max_connections).finish_non_exhaustive()
+        f.debug_struct("DatabaseOptions")
+            .field("max_connections", &self.max_connections)
+            .finish_non_exhaustive()
     }
 }
 
@@ -81,6 +83,7 @@ pub struct Database {
     pub(crate) around: Surroundings,
     pub(crate) served: Arc<ServedContents>,
     pub(crate) indexes: Arc<crate::search::Indexes>,
+    pub(crate) slugs: Arc<crate::workspace::Slugs>,
 }
 
 impl fmt::Debug for Database {
@@ -117,7 +120,7 @@ impl Database {
             .post_create(greet)
             .build()
             .map_err(|error| ConnectError::Malformed(error.to_string()))?;
-        Ok(Self { pool, around, served: Arc::default(), indexes: Arc::default() })
+        Ok(Self { pool, around, served: Arc::default(), indexes: Arc::default(), slugs: Arc::default() })
     }
 
     /// Asks the database whether it is there.

@@ -66,7 +66,9 @@ impl DocumentStore for PostgresBank {
         }
         Ok(paths
             .iter()
-            .map(|path| find(&stored, path).map_or(ReadOutcome::Missing, |found| ReadOutcome::Found(found.clone())))
+            .map(|path| {
+                find(&stored, path).map_or(ReadOutcome::Missing, |found| ReadOutcome::Found(found.clone()))
+            })
             .collect())
     }
 

@@ -2,7 +2,6 @@
 
 use memory_bank_core::error::StoreError;
 
-
 use crate::column::column;
 use crate::connect::Database;
 use crate::error::describe;
@@ -30,7 +29,7 @@ const TABLES: &str = "SELECT t.name, c.oid IS NOT NULL AS there, coalesce(c.relr
     FROM unnest($1::text[]) AS t (name) LEFT JOIN pg_catalog.pg_class c ON c.oid = to_regclass(t.name)";
 
 /// Every table that holds something of a tenant.
-const TENANT_TABLES: [&str; 13] = [
+const TENANT_TABLES: [&str; 15] = [
     "public.users",
     "public.projects",
     "public.memberships",
@@ -44,6 +43,8 @@ const TENANT_TABLES: [&str; 13] = [
     "app.project_state",
     "app.backups",
     "app.backup_items",
+    "app.graph_versions",
+    "app.graph_changes",
 ];
 
 /// Whether anything can be seen without a context.
@@ -53,7 +54,8 @@ const NOTHING: &str = "SELECT EXISTS (SELECT FROM public.users) OR EXISTS (SELEC
     OR EXISTS (SELECT FROM public.graph_observations) OR EXISTS (SELECT FROM public.graph_relations) \
     OR EXISTS (SELECT FROM public.mcp_events) OR EXISTS (SELECT FROM public.sessions) \
     OR EXISTS (SELECT FROM app.project_state) OR EXISTS (SELECT FROM app.backups) \
-    OR EXISTS (SELECT FROM app.backup_items)";
+    OR EXISTS (SELECT FROM app.backup_items) OR EXISTS (SELECT FROM app.graph_versions) \
+    OR EXISTS (SELECT FROM app.graph_changes)";
 
 impl Database {
     /// Proves that tenants are kept apart.
@@ -62,13 +64,11 @@ impl Database {
     /// They are not, with the reason; or the database cannot be asked.
     pub async fn prove_isolation(&self) -> Result<(), IsolationError> {
         let names: Vec<&str> = TENANT_TABLES.to_vec();
-        let tables = self
-            .call(Query::new(TABLES, &[&names]))
-            .await
-            .map_err(StoreError::from)?;
+        let tables = self.call(Query::new(TABLES, &[&names])).await.map_err(StoreError::from)?;
         for row in &tables {
             let name: String = column(row, 0)?;
-            let (there, forced, policies): (bool, bool, bool) = (column(row, 1)?, column(row, 2)?, column(row, 3)?);
+            let (there, forced, policies): (bool, bool, bool) =
+                (column(row, 1)?, column(row, 2)?, column(row, 3)?);
             if !there {
                 return Err(refused(format!("table `{name}` is missing; run `memory-bank-mcp migrate`")));
             }
@@ -90,7 +90,8 @@ impl Database {
             )));
         }
         let role = client.query_one(ROLE, &[]).await.map_err(ask)?;
-        let (name, superuser, bypass): (String, bool, bool) = (column(&role, 0)?, column(&role, 1)?, column(&role, 2)?);
+        let (name, superuser, bypass): (String, bool, bool) =
+            (column(&role, 0)?, column(&role, 1)?, column(&role, 2)?);
         if name != "app_user" || superuser || bypass {
             return Err(refused(format!(
                 "statements would run as `{name}`, which {}; make it an ordinary role: ALTER ROLE app_user NOSUPERUSER NOBYPASSRLS",
@@ -99,7 +100,9 @@ impl Database {
         }
         let seen = client.query_one(NOTHING, &[]).await.map_err(ask)?;
         if column::<bool>(&seen, 0)? {
-            return Err(refused("rows can be seen without a context; run migrations/002_policies.sql again".to_owned()));
+            return Err(refused(
+                "rows can be seen without a context; run migrations/002_policies.sql again".to_owned(),
+            ));
         }
         Ok(())
     }
@@ -108,4 +111,3 @@ impl Database {
 fn refused(reason: String) -> IsolationError {
     IsolationError::NotIsolated(reason)
 }
-

@@ -71,13 +71,15 @@ impl KeyDirectory for Database {
 #[async_trait]
 impl KeyStore for Database {
     async fn list(&self, caller: &Caller, include_revoked: bool) -> Result<Vec<KeyRecord>, StoreError> {
-        let query = Query::new(LIST, &[&caller.project.0, &caller.user.0, &include_revoked]);
+        let values: [Value<'_>; 3] = [&caller.project.0, &caller.user.0, &include_revoked];
+        let query = Query::new(LIST, &values);
         let rows = self.read(caller, &[query]).await?;
         answer(&rows, 0).iter().map(|row| Ok(key(row, 0)?.record)).collect()
     }
 
     async fn create(&self, caller: &Caller, key: &NewKey) -> Result<KeyRecord, KeyError> {
-        let count = Query::new(COUNT, &[&caller.project.0, &key.created_at]);
+        let values: [Value<'_>; 2] = [&caller.project.0, &key.created_at];
+        let count = Query::new(COUNT, &values);
         let (transaction, rows) = self.begin(caller, &[count]).await.map_err(StoreError::from)?;
         let active: i64 = match answer(&rows, 0).first() {
             Some(row) => column(row, 0)?,
@@ -98,7 +100,8 @@ impl KeyStore for Database {
         id: KeyId,
         change: &KeyChange,
     ) -> Result<Option<Revoked>, StoreError> {
-        let lock = Query::new(LOCK, &[&caller.project.0, &caller.user.0, &id.0]);
+        let values: [Value<'_>; 3] = [&caller.project.0, &caller.user.0, &id.0];
+        let lock = Query::new(LOCK, &values);
         let (transaction, rows) = self.begin(caller, &[lock]).await?;
         let Some(row) = answer(&rows, 0).first() else {
             transaction.roll_back().await;
@@ -126,7 +129,8 @@ impl KeyStore for Database {
         id: KeyId,
         now: Timestamp,
     ) -> Result<Option<Revoked>, StoreError> {
-        let lock = Query::new(LOCK, &[&caller.project.0, &caller.user.0, &id.0]);
+        let values: [Value<'_>; 3] = [&caller.project.0, &caller.user.0, &id.0];
+        let lock = Query::new(LOCK, &values);
         let (transaction, rows) = self.begin(caller, &[lock]).await?;
         let Some(row) = answer(&rows, 0).first() else {
             transaction.roll_back().await;
@@ -144,7 +148,8 @@ impl KeyStore for Database {
         id: KeyId,
         new: &NewKey,
     ) -> Result<Option<(KeyRecord, Revoked)>, KeyError> {
-        let lock = Query::new(LOCK, &[&caller.project.0, &caller.user.0, &id.0]);
+        let values: [Value<'_>; 3] = [&caller.project.0, &caller.user.0, &id.0];
+        let lock = Query::new(LOCK, &values);
         let (transaction, rows) = self.begin(caller, &[lock]).await.map_err(StoreError::from)?;
         let Some(row) = answer(&rows, 0).first() else {
             transaction.roll_back().await;
@@ -275,9 +280,7 @@ pub(crate) fn role(word: &str) -> Result<Role, StoreError> {
         "owner" => Ok(Role::Owner),
         "editor" => Ok(Role::Editor),
         "viewer" => Ok(Role::Viewer),
-        other => {
-            Err(StoreError::Damaged { what: "a role".to_owned(), detail: format!("`{other}` is none") })
-        }
+        other => Err(StoreError::Damaged { what: "a role".to_owned(), detail: format!("`{other}` is none") }),
     }
 }
 

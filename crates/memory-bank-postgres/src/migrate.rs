@@ -7,11 +7,12 @@ use crate::connect::Database;
 use crate::error::describe;
 
 /// The files in the order of their numbers.
-const MIGRATIONS: [(&str, &str); 4] = [
+const MIGRATIONS: [(&str, &str); 5] = [
     ("001_schema", include_str!("../../../migrations/001_schema.sql")),
     ("002_policies", include_str!("../../../migrations/002_policies.sql")),
     ("003_functions", include_str!("../../../migrations/003_functions.sql")),
     ("004_state_and_backups", include_str!("../../../migrations/004_state_and_backups.sql")),
+    ("005_graph_changes", include_str!("../../../migrations/005_graph_changes.sql")),
 ];
 
 /// Replicas that start together migrate one after the other. A number that nothing else uses.
@@ -66,8 +67,9 @@ impl Database {
         client.execute("SELECT pg_advisory_lock($1)", &[&LOCK]).await.map_err(ask)?;
         let mut applied = Vec::new();
         for migration in status(&client).await? {
-            let Some((version, sql)) =
-                MIGRATIONS.iter().find(|(version, _)| *version == migration.version && migration.applied_at.is_none())
+            let Some((version, sql)) = MIGRATIONS
+                .iter()
+                .find(|(version, _)| *version == migration.version && migration.applied_at.is_none())
             else {
                 continue;
             };

@@ -8,13 +8,13 @@ use memory_bank_core::caller::{Caller, ProjectId, UserId};
 use memory_bank_core::error::StoreError;
 use memory_bank_core::limits;
 use memory_bank_core::store::{SessionError, SessionId, SessionRecord, SessionStore, SessionUse};
-use serde_json::{Value, json};
+use serde_json::{Value as Json, json};
 use tokio_postgres::Row;
 use uuid::Uuid;
 
 use crate::column::{answer, column};
 use crate::connect::Database;
-use crate::tenant::Query;
+use crate::tenant::{Query, Value};
 
 const OPEN: &str = "SELECT app.open_session($1, $2, $3, $4, $5, $6, $7, $8)";
 const FIND: &str = "SELECT id, user_id, project_id, metadata, subscriptions, created_at, last_seen, expires_at \
@@ -60,7 +60,8 @@ impl SessionStore for Database {
         id: SessionId,
         now: Timestamp,
     ) -> Result<Option<SessionRecord>, StoreError> {
-        let query = Query::new(FIND, &[&id.0, &caller.user.0, &caller.project.0, &now]);
+        let values: [Value<'_>; 4] = [&id.0, &caller.user.0, &caller.project.0, &now];
+        let query = Query::new(FIND, &values);
         let rows = self.read(caller, &[query]).await?;
         answer(&rows, 0).first().map(session).transpose()
     }
@@ -74,8 +75,7 @@ impl SessionStore for Database {
     ) -> Result<Option<SessionRecord>, StoreError> {
         let most = i32::try_from(limits::SUBSCRIPTIONS).unwrap_or(i32::MAX);
         let uri = uri.replace('\0', "\u{fffd}");
-        let values: [crate::tenant::Value<'_>; 6] =
-            [&id.0, &caller.user.0, &caller.project.0, &uri, &subscribed, &most];
+        let values: [Value<'_>; 6] = [&id.0, &caller.user.0, &caller.project.0, &uri, &subscribed, &most];
         let rows = self.call(Query::new(SUBSCRIBE, &values)).await?;
         rows.first().map(session).transpose()
     }
@@ -113,8 +113,8 @@ fn first<'a, T: tokio_postgres::types::FromSql<'a>>(rows: &'a [Row]) -> Result<O
 }
 
 fn session(row: &Row) -> Result<SessionRecord, StoreError> {
-    let mut metadata: Value = column(row, 3)?;
-    let mut take = |member: &str| metadata.get_mut(member).map(Value::take).unwrap_or_default();
+    let mut metadata: Json = column(row, 3)?;
+    let mut take = |member: &str| metadata.get_mut(member).map(Json::take).unwrap_or_default();
     Ok(SessionRecord {
         id: SessionId(column(row, 0)?),
         user: UserId(column(row, 1)?),
@@ -130,12 +130,12 @@ fn session(row: &Row) -> Result<SessionRecord, StoreError> {
 }
 
 /// `jsonb` cannot hold a null character. No client means one; it is shown as what cannot be shown.
-fn without_nulls(value: Value) -> Value {
+fn without_nulls(value: Json) -> Json {
     let clean = |text: String| if text.contains('\0') { text.replace('\0', "\u{fffd}") } else { text };
     match value {
-        Value::String(text) => Value::String(clean(text)),
-        Value::Array(items) => items.into_iter().map(without_nulls).collect(),
-        Value::Object(members) => {
+        Json::String(text) => Json::String(clean(text)),
+        Json::Array(items) => items.into_iter().map(without_nulls).collect(),
+        Json::Object(members) => {
             members.into_iter().map(|(key, value)| (clean(key), without_nulls(value))).collect()
         }
         other => other,

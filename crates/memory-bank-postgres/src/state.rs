@@ -8,19 +8,20 @@ use tokio_postgres::Row;
 
 use crate::column::{answer, column};
 use crate::connect::Database;
-use crate::tenant::{Failure, Query, TRIES};
+use crate::tenant::{Failure, Query, TRIES, Value};
 
 const LOAD: &str = "SELECT state::text FROM app.project_state WHERE project_id = $1 AND user_id = $2";
-const LOCK: &str = "SELECT state::text FROM app.project_state WHERE project_id = $1 AND user_id = $2 FOR UPDATE";
-const INSERT: &str =
-    "INSERT INTO app.project_state (project_id, user_id, state, updated_at) VALUES ($1, $2, $3::text::json, $4)";
+const LOCK: &str =
+    "SELECT state::text FROM app.project_state WHERE project_id = $1 AND user_id = $2 FOR UPDATE";
+const INSERT: &str = "INSERT INTO app.project_state (project_id, user_id, state, updated_at) VALUES ($1, $2, $3::text::json, $4)";
 const UPDATE: &str = "UPDATE app.project_state SET state = $3::text::json, version = version + 1, updated_at = $4 \
     WHERE project_id = $1 AND user_id = $2";
 
 #[async_trait]
 impl StateStore for Database {
     async fn load(&self, caller: &Caller) -> Result<SessionState, StoreError> {
-        let query = Query::new(LOAD, &[&caller.project.0, &caller.user.0]);
+        let values: [Value<'_>; 2] = [&caller.project.0, &caller.user.0];
+        let query = Query::new(LOAD, &values);
         let rows = self.read(caller, &[query]).await?;
         Ok(state(answer(&rows, 0))?.unwrap_or_default())
     }
@@ -42,8 +43,13 @@ impl StateStore for Database {
 }
 
 impl Database {
-    async fn try_update(&self, caller: &Caller, change: &mut StateChange<'_>) -> Result<SessionState, Failure> {
-        let query = Query::new(LOCK, &[&caller.project.0, &caller.user.0]);
+    async fn try_update(
+        &self,
+        caller: &Caller,
+        change: &mut StateChange<'_>,
+    ) -> Result<SessionState, Failure> {
+        let values: [Value<'_>; 2] = [&caller.project.0, &caller.user.0];
+        let query = Query::new(LOCK, &values);
         let (transaction, rows) = self.begin(caller, &[query]).await?;
         let before = match state(answer(&rows, 0)) {
             Ok(before) => before,
@@ -58,7 +64,8 @@ impl Database {
             transaction.roll_back().await;
             return Ok(after);
         }
-        let text = serde_json::to_string(&after).map_err(|error| StoreError::Unavailable(error.to_string()))?;
+        let text =
+            serde_json::to_string(&after).map_err(|error| StoreError::Unavailable(error.to_string()))?;
         let now = self.around.clock.now();
         let sql = if before.is_some() { UPDATE } else { INSERT };
         transaction.commit(&[Query::new(sql, &[&caller.project.0, &caller.user.0, &text, &now])]).await?;

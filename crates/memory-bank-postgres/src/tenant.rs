@@ -78,7 +78,11 @@ pub(crate) const TRIES: usize = 10;
 
 impl Database {
     /// Reads in the caller's name, one round trip. All queries see the same moment.
-    pub(crate) async fn read(&self, caller: &Caller, queries: &[Query<'_>]) -> Result<Vec<Vec<Row>>, StoreError> {
+    pub(crate) async fn read(
+        &self,
+        caller: &Caller,
+        queries: &[Query<'_>],
+    ) -> Result<Vec<Vec<Row>>, StoreError> {
         let line = Line::open(self).await?;
         let (context, statements) = line.prepare(queries).await?;
         let (user, project) = (caller.user.0.to_string(), caller.project.0.to_string());
@@ -91,10 +95,9 @@ impl Database {
             client.batch_execute("COMMIT"),
         );
         let (begun, named, rows, committed) = line.answered(all).await?;
-        for failed in [begun.as_ref().err(), named.as_ref().err()].into_iter().flatten() {
-            // The line is dropped, and with it whatever the queries brought.
-            return Err(store_error(failed));
-        }
+        // Until here the line is dropped on the way out, and with it whatever the queries brought.
+        begun.map_err(|error| store_error(&error))?;
+        named.map_err(|error| store_error(&error))?;
         let rows = rows.into_iter().collect::<Result<Vec<_>, _>>();
         if committed.is_ok() {
             line.give_back();
@@ -189,13 +192,6 @@ impl Transaction {
         Ok(rows)
     }
 
-    /// Reads more before writing; another round trip.
-    pub(crate) async fn query(&self, query: Query<'_>) -> Result<Vec<Row>, Failure> {
-        let statement = self.line.statement(query.sql).await?;
-        let rows = self.line.answered(self.line.client()?.query(&statement, query.values)).await?;
-        rows.map_err(|error| Failure::from(&error))
-    }
-
     /// Ends the transaction without a trace.
     pub(crate) async fn roll_back(self) {
         let Ok(client) = self.line.client() else { return };
@@ -212,10 +208,8 @@ async fn run(
     queries: &[Query<'_>],
 ) -> Vec<Result<Vec<Row>, tokio_postgres::Error>> {
     // `join_all` polls up to thirty futures in their order, and polling a query for the first time sends it.
-    join_all(
-        statements.iter().zip(queries).map(|(statement, query)| client.query(statement, query.values)),
-    )
-    .await
+    join_all(statements.iter().zip(queries).map(|(statement, query)| client.query(statement, query.values)))
+        .await
 }
 
 /// A borrowed connection that is closed unless it is given back: what was dropped half-way (the client went, a

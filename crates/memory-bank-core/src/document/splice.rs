@@ -115,13 +115,23 @@ pub(super) fn append_section(text: &str, titles: &[&str], body: &str) -> String 
 
 /// Makes these lines all that stands below the heading of the section. Blank lines before the next heading stay.
 pub(super) fn replace_body(text: &str, section: &Section<'_>, lines: &str) -> String {
-    let emptied = replace_range(text, &(section.heading.range.end..written_end(text, &section.body)), "");
+    let top = section.heading.range.end;
+    replace_lines(text, &(top..written_end(text, &section.body)), lines)
+}
+
+/// Puts lines in the place of those that begin and end at these offsets.
+pub(super) fn replace_lines(text: &str, range: &Range<usize>, lines: &str) -> String {
+    let emptied = replace_range(text, range, "");
     if lines.is_empty() {
         return emptied;
     }
-    let at = section.heading.range.end;
-    let after = if emptied.len() > at { Gap::Blank } else { Gap::None };
-    insert_lines(&emptied, at, lines, Gap::None, after)
+    let after = if emptied.len() > range.start { Gap::Blank } else { Gap::None };
+    insert_lines(&emptied, range.start, lines, Gap::None, after)
+}
+
+/// How many bytes of blank lines this text begins with.
+pub(super) fn blank_lines_at_top(text: &str) -> usize {
+    text.split_inclusive('\n').take_while(|line| line.trim().is_empty()).map(str::len).sum()
 }
 
 /// Takes items out of a text, each with the blank lines between it and the next item of the list.

@@ -19,16 +19,16 @@ use memory_bank_core::store::{
     PointerDraft, Subgraph, Unlinked,
 };
 
-use self::rows::{Found, entity_of};
 use self::write::{Keys, add, upsert};
 use crate::bank::PostgresBank;
 use crate::column::{answer, column};
 use crate::tenant::{Query, Value};
 
-pub(crate) use self::rows::graph_of;
+pub(crate) use self::rows::{entity_of, graph_of, observation_of, relation_of};
 
 /// How many names are looked through for suggestions.
-const NAMES: &str = "SELECT name_key, name FROM public.graph_entities WHERE project_id = $1 ORDER BY seq LIMIT 20000";
+const NAMES: &str =
+    "SELECT name_key, name FROM public.graph_entities WHERE project_id = $1 ORDER BY seq LIMIT 20000";
 
 /// What can be reached from the entities that a name may mean, over relations in both directions.
 macro_rules! reach {
@@ -261,7 +261,8 @@ impl GraphStore for PostgresBank {
             return Ok(Vec::new());
         }
         let most = i64::try_from(limit).unwrap_or(i64::MAX);
-        let query = Query::new(PREFIXED, &[&caller.project.0, &prefix, &most]);
+        let values: [Value<'_>; 3] = [&caller.project.0, &prefix, &most];
+        let query = Query::new(PREFIXED, &values);
         let rows = self.database.read(caller, &[query]).await?;
         Ok(answer(&rows, 0).iter().map(|row| column(row, 0)).collect::<Result<_, _>>()?)
     }

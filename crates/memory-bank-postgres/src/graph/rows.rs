@@ -18,7 +18,11 @@ pub(crate) struct Found {
 }
 
 /// The graph that these rows are, in their order.
-pub(crate) fn graph_of(entities: &[Row], observations: &[Row], relations: &[Row]) -> Result<GraphState, StoreError> {
+pub(crate) fn graph_of(
+    entities: &[Row],
+    observations: &[Row],
+    relations: &[Row],
+) -> Result<GraphState, StoreError> {
     let mut state = GraphState::default();
     let ts = String::new;
     for row in entities {

@@ -136,9 +136,8 @@ impl PostgresBank {
         let (observations, relations) =
             if keys.observations.is_empty() { (&[][..], second) } else { (second, &[][..]) };
         let now = iso_millis(self.database.around.clock.now());
-        let decided = graph_of(answer(&rows, 0), observations, relations)
-            .map_err(GraphError::from)
-            .and_then(|state| {
+        let decided =
+            graph_of(answer(&rows, 0), observations, relations).map_err(GraphError::from).and_then(|state| {
                 let found = Found { state };
                 decide(&found, &now).map(|decision| (found, decision))
             });
@@ -261,9 +260,19 @@ enum Write {
         created_at: Timestamp,
         updated_at: Timestamp,
     },
-    Observation { observation: Observation, source: Option<String>, at: i64 },
-    Relation { relation: memory_bank_core::graph::Relation, created_at: Timestamp },
-    Delete { sql: &'static str, id: String },
+    Observation {
+        observation: Observation,
+        source: Option<String>,
+        at: i64,
+    },
+    Relation {
+        relation: memory_bank_core::graph::Relation,
+        created_at: Timestamp,
+    },
+    Delete {
+        sql: &'static str,
+        id: String,
+    },
 }
 
 impl Write {
@@ -311,7 +320,16 @@ impl Write {
     fn values<'a>(&'a self, project: &'a uuid::Uuid) -> Vec<Value<'a>> {
         match self {
             Self::Entity { entity, key, attrs, created_at, updated_at, .. } => {
-                vec![project, &entity.id, &entity.name, key, &entity.entity_type, attrs, created_at, updated_at]
+                vec![
+                    project,
+                    &entity.id,
+                    &entity.name,
+                    key,
+                    &entity.entity_type,
+                    attrs,
+                    created_at,
+                    updated_at,
+                ]
             }
             Self::Observation { observation: o, source, at } => {
                 vec![project, &o.id, &o.entity_id, &o.text, source, &o.timestamp, at]
@@ -325,10 +343,7 @@ impl Write {
 }
 
 fn json<T: serde::Serialize>(value: Option<&T>) -> Result<Option<String>, StoreError> {
-    value
-        .map(serde_json::to_string)
-        .transpose()
-        .map_err(|error| StoreError::Unavailable(error.to_string()))
+    value.map(serde_json::to_string).transpose().map_err(|error| StoreError::Unavailable(error.to_string()))
 }
 
 fn time(stored: &str) -> Result<Timestamp, StoreError> {

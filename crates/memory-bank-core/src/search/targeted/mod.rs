@@ -205,7 +205,10 @@ pub struct Budget {
     pub left_out: Option<String>,
 }
 
-/// Writes 100 and not 100.0, as clients of the original know it.
+/// Writes a score as 100 and not as 100.0, as clients of the original know it. For `serialize_with`.
+///
+/// # Errors
+/// The serializer's.
 #[expect(clippy::cast_possible_truncation, reason = "scores lie between 0 and 100")]
 pub fn whole_if_possible<S: Serializer>(score: &f64, serializer: S) -> Result<S::Ok, S::Error> {
     if score.fract() == 0.0 {
