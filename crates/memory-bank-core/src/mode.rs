@@ -1,9 +1,13 @@
 //! The five modes an assistant can be in, and "Update Memory Bank" (UMB).
 
+mod rules;
+
 use std::fmt;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
+
+pub use rules::{DEFAULT_UMB_TRIGGER, parse_rules, rules_template, starts_umb};
 
 /// A mode. Modes gate nothing; they are a note to the model of what it is doing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default, Serialize, Deserialize)]

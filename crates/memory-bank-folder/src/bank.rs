@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use memory_bank_core::clock::{Clock, Entropy};
-use memory_bank_core::store::ChangeSink;
+use memory_bank_core::store::{Bank, ChangeSink};
 
 use crate::graph::FolderGraph;
 use crate::lock::BankLock;
@@ -79,5 +79,11 @@ impl FolderBank {
     #[must_use]
     pub fn project(&self) -> &Path {
         &self.project
+    }
+}
+
+impl Bank for FolderBank {
+    fn location(&self) -> String {
+        self.path().display().to_string()
     }
 }

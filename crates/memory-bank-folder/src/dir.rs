@@ -4,7 +4,7 @@
 //! resolution, not in a check that could be raced. Links that stay inside are followed, on reading and on writing.
 //! This module knows files and bytes; it must not know documents, graphs or locks.
 
-use std::io::{self, Read, Write};
+use std::io::{self, Read};
 use std::path::{Component, Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::SystemTime;
@@ -73,6 +73,8 @@ pub struct FolderEntry {
     pub name: String,
     /// Whether a regular file is there (links inside the bank followed).
     pub is_file: bool,
+    /// Whether a folder is there, itself and not a link to one.
+    pub is_folder: bool,
     /// Size and time.
     pub stamp: FileStamp,
 }
@@ -137,10 +139,14 @@ impl BankDir {
             }
             // A link is described by what it leads to; one that leads out or nowhere, by itself.
             let path = base.join(&raw);
-            let Ok(metadata) = self.dir.metadata(&path).or_else(|_| self.dir.symlink_metadata(&path)) else {
-                continue;
-            };
-            entries.push(FolderEntry { name, is_file: metadata.is_file(), stamp: FileStamp::of(&metadata) });
+            let Ok(itself) = self.dir.symlink_metadata(&path) else { continue };
+            let metadata = self.dir.metadata(&path).unwrap_or_else(|_| itself.clone());
+            entries.push(FolderEntry {
+                name,
+                is_file: metadata.is_file(),
+                is_folder: itself.is_dir(),
+                stamp: FileStamp::of(&metadata),
+            });
         }
         entries.sort_by(|a, b| a.name.cmp(&b.name));
         Ok(entries)
@@ -248,9 +254,17 @@ impl BankDir {
     /// # Errors
     /// The disk is full, or the folder is read-only.
     pub fn stage(&self, target: &Path, content: &[u8]) -> io::Result<Staged> {
+        self.stage_from(target, &mut io::Cursor::new(content))
+    }
+
+    /// The same with content that need not be in memory.
+    ///
+    /// # Errors
+    /// The source cannot be read, the disk is full, or the folder is read-only.
+    pub fn stage_from(&self, target: &Path, content: &mut dyn Read) -> io::Result<Staged> {
         let (mut file, staged) = self.new_staged()?;
         let written = (|| {
-            file.write_all(content)?;
+            io::copy(content, &mut file)?;
             if let Ok(metadata) = self.dir.metadata(target) {
                 file.set_permissions(metadata.permissions())?;
             }
@@ -290,6 +304,58 @@ impl BankDir {
         for entry in entries.flatten() {
             self.discard(&Staged { path: Path::new(STAGE).join(entry.file_name()) });
         }
+    }
+
+    /// Opens a folder in this one, as a directory of its own.
+    ///
+    /// # Errors
+    /// There is none, or it is a link that leads out.
+    pub fn open_folder(&self, name: &str) -> io::Result<Self> {
+        Ok(Self { dir: self.dir.open_dir(name)? })
+    }
+
+    /// Makes a folder that must not exist yet.
+    ///
+    /// # Errors
+    /// `AlreadyExists`, or it cannot be made.
+    pub fn create_new_folder(&self, name: &str) -> io::Result<Self> {
+        self.dir.create_dir(name)?;
+        self.open_folder(name)
+    }
+
+    /// Gives a folder another name in this one, durably.
+    ///
+    /// # Errors
+    /// The rename failed.
+    pub fn rename_folder(&self, from: &str, to: &str) -> io::Result<()> {
+        self.dir.rename(from, &self.dir, to)?;
+        self.sync(Path::new(""))
+    }
+
+    /// Removes a folder with all that is in it.
+    ///
+    /// # Errors
+    /// It cannot be removed.
+    pub fn remove_folder(&self, name: &str) -> io::Result<()> {
+        self.dir.remove_dir_all(name)
+    }
+
+    /// Writes a file that must not exist yet, durably.
+    ///
+    /// # Errors
+    /// `AlreadyExists`, or it cannot be written.
+    pub fn write_new(&self, name: &str, content: &mut dyn Read) -> io::Result<()> {
+        let mut file = self.dir.open_with(name, OpenOptions::new().write(true).create_new(true))?;
+        io::copy(content, &mut file)?;
+        file.sync_all()
+    }
+
+    /// Makes the names in this directory durable.
+    ///
+    /// # Errors
+    /// The disk failed.
+    pub fn sync_names(&self) -> io::Result<()> {
+        self.sync(Path::new(""))
     }
 
     /// Removes a file (of a link: the link), durably. One that is not there is no error.

@@ -27,6 +27,13 @@ pub enum Step {
         /// Its whole content.
         content: Vec<u8>,
     },
+    /// The file shall have the content that was staged for it already.
+    Publish {
+        /// Name in the bank.
+        name: String,
+        /// The content.
+        staged: Staged,
+    },
     /// The name shall be gone.
     Remove {
         /// Name in the bank.
@@ -42,6 +49,7 @@ pub enum Step {
 pub fn commit(dir: &BankDir, steps: &[Step]) -> Result<(), StoreError> {
     match steps {
         [] => Ok(()),
+        // One file needs no journal.
         [Step::Write { name, content }] => create_parent(dir, Path::new(name))
             .and_then(|()| dir.replace(name, content))
             .map_err(StoreError::io(format!("cannot write `{name}`"))),
@@ -140,17 +148,23 @@ fn commit_several(dir: &BankDir, steps: &[Step]) -> Result<(), StoreError> {
 }
 
 fn prepare(dir: &BankDir, step: &Step) -> Result<RecordedStep, StoreError> {
-    let (Step::Write { name, .. } | Step::Remove { name }) = step;
-    let what = || StoreError::io(format!("cannot write `{name}`"));
-    match step {
-        Step::Remove { name } => Ok(RecordedStep { target: name.clone(), staged: None }),
-        Step::Write { name, content } => {
-            let target = dir.target(name).map_err(what())?;
-            let text = target.to_str().ok_or_else(|| what()(io::Error::other("its name is not Unicode")))?;
-            let staged = dir.stage(&target, content).map_err(what())?;
-            Ok(RecordedStep { target: text.to_owned(), staged: Some(staged.name()) })
+    let (Step::Write { name, .. } | Step::Publish { name, .. } | Step::Remove { name }) = step;
+    let fault = |error| StoreError::io(format!("cannot write `{name}`"))(error);
+    let mut target = PathBuf::from(name);
+    let staged = match step {
+        Step::Remove { .. } => None,
+        Step::Publish { staged, .. } => {
+            target = dir.target(name).map_err(fault)?;
+            Some(staged.name())
         }
-    }
+        Step::Write { content, .. } => {
+            target = dir.target(name).map_err(fault)?;
+            Some(dir.stage(&target, content).map_err(fault)?.name())
+        }
+    };
+    let target = target.into_os_string().into_string();
+    let target = target.map_err(|_| fault(io::Error::other("its name is not Unicode")))?;
+    Ok(RecordedStep { target, staged })
 }
 
 fn abandon(dir: &BankDir, record: &Record) {

@@ -3,6 +3,7 @@
 //! Architecture invariant: every change of a bank's files happens under its one [`lock::BankLock`], through a
 //! [`dir::BankDir`], which cannot reach outside the bank. Rules on documents and graph live in the core.
 
+mod backups;
 mod bank;
 pub mod dir;
 mod documents;
@@ -10,6 +11,12 @@ mod graph;
 pub mod journal;
 pub mod lock;
 mod news;
+mod place;
+mod registry;
+mod search;
 mod served;
+mod watch;
+mod workspace;
 
 pub use bank::{FolderBank, Surroundings};
+pub use workspace::{FolderOptions, FolderWorkspace};

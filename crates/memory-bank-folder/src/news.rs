@@ -61,6 +61,19 @@ impl News {
         self.sink.changed(project, Change::List);
     }
 
+    /// Compares the names in the folder with those known, tells if they differ, and returns the ones that came or went.
+    pub(crate) fn names(&self, project: ProjectId, now: &BTreeSet<String>) -> Vec<String> {
+        let before = self.locked().names.replace(now.clone());
+        let Some(before) = before.filter(|before| before != now) else { return Vec::new() };
+        self.list(project);
+        before.symmetric_difference(now).cloned().collect()
+    }
+
+    /// The documents of which anything was told or served.
+    pub(crate) fn known(&self) -> Vec<String> {
+        self.locked().etags.keys().map(|path| path.as_str().to_owned()).collect()
+    }
+
     fn locked(&self) -> std::sync::MutexGuard<'_, Told> {
         self.told.lock().unwrap_or_else(PoisonError::into_inner)
     }

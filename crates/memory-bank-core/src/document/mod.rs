@@ -3,6 +3,9 @@
 mod active_context;
 mod argument;
 mod decisions;
+mod diff;
+mod digest;
+mod edits;
 mod etag;
 mod finalize;
 mod path;
@@ -22,6 +25,11 @@ pub use active_context::{
     update_active_context,
 };
 pub use decisions::{DecisionLogged, LogDecision, log_decision};
+pub use diff::unified_diff;
+pub use digest::{
+    CurrentContext, DecisionSummary, Digest, DigestBounds, DigestSources, clip, digest, plain_digest,
+};
+pub use edits::{DocumentEdited, Edit, apply_edits, edit_document};
 pub use etag::Etag;
 pub use finalize::{FinalizeThinkingSession, SessionFinalized, finalize_thinking_session};
 pub use path::{CORE_DOCUMENTS, DocumentPath, NameError};

@@ -134,9 +134,26 @@ impl<'t> Outline<'t> {
     }
 
     /// The list items that begin within these bytes.
-    pub fn items_in(&self, range: &Range<usize>) -> impl Iterator<Item = &Item> + use<'_, 't> {
-        let range = range.clone();
-        self.items.iter().filter(move |item| range.contains(&item.range.start))
+    #[must_use]
+    pub fn items_in(&self, range: &Range<usize>) -> &[Item] {
+        let from = self.items.partition_point(|item| item.range.start < range.start);
+        let to = self.items.partition_point(|item| item.range.start < range.end);
+        self.items.get(from..to).unwrap_or_default()
+    }
+
+    /// The list items of the sections with these titles, top to bottom, each once.
+    #[must_use]
+    pub fn items_below(&self, titles: &[&str]) -> Vec<&Item> {
+        let mut bodies: Vec<Range<usize>> =
+            self.find_all(titles).into_iter().map(|found| found.body).collect();
+        bodies.sort_by_key(|body| body.start);
+        let mut end = 0;
+        let mut items = Vec::new();
+        for body in bodies {
+            items.extend(self.items_in(&(body.start.max(end)..body.end)));
+            end = end.max(body.end);
+        }
+        items
     }
 
     /// Every section, top to bottom; sub-sections follow the section they belong to.
@@ -243,6 +260,7 @@ struct Reader<'t> {
 struct OpenItem {
     /// Where it will stand in `items`; none if it shares its line with the item around it.
     slot: Option<usize>,
+    marker_at: usize,
     range: Range<usize>,
     depth: usize,
     content_start: usize,
@@ -295,11 +313,16 @@ impl Reader<'_> {
     }
 
     fn start_item(&mut self, range: Range<usize>) {
-        let start = line_start(self.text, range.start);
+        // Only what lies between it and the item around it is looked at: deep nesting on one long line stays cheap.
+        let outer = self.open_items.last().filter(|outer| {
+            let between = self.text.get(outer.marker_at..range.start);
+            between.is_some_and(|between| !between.contains('\n'))
+        });
+        let start = outer.map_or_else(|| line_start(self.text, range.start), |outer| outer.range.start);
+        let shares_line = outer.is_some();
         let source = self.text.get(range.clone()).unwrap_or_default();
         let (marker, marker_len) = marker_of(source);
         let whole = start..last_written_line(self.text, range.start, range.end);
-        let shares_line = self.open_items.last().is_some_and(|outer| outer.range.start == start);
         let slot = (!shares_line).then_some(self.items.len());
         if slot.is_some() {
             let depth = self.open_items.len();
@@ -307,6 +330,7 @@ impl Reader<'_> {
         }
         self.open_items.push(OpenItem {
             slot,
+            marker_at: range.start,
             content_start: range.start + marker_len,
             range: whole,
             depth: self.depth,

@@ -80,7 +80,7 @@ pub(super) fn append_items(text: &str, titles: &[&str], items: &[String]) -> Str
     let Some(section) = outline.find(titles) else {
         return append_section(text, titles, &bullets(items));
     };
-    let last = outline.items_in(&section.own).filter(|item| item.depth == 0).last();
+    let last = outline.items_in(&section.own).iter().rfind(|item| item.depth == 0);
     match last {
         Some(last) => {
             let indent = indent_of(outline.slice(&last.range));
@@ -126,7 +126,8 @@ pub(super) fn remove_items(text: &str, outline: &Outline<'_>, doomed: &[&Item]) 
     let mut ranges: Vec<Range<usize>> = doomed
         .iter()
         .map(|item| {
-            let next = outline.items().iter().find(|other| other.range.start >= item.range.end);
+            let after = outline.items().partition_point(|other| other.range.start < item.range.end);
+            let next = outline.items().get(after);
             let gap =
                 next.filter(|next| next.depth == item.depth).map(|next| item.range.end..next.range.start);
             match gap {
@@ -171,7 +172,7 @@ pub(super) fn written_end(text: &str, range: &Range<usize>) -> usize {
 
 /// The item that begins the section, if the section begins with a list that a new `-` item can head.
 fn first_item_at_top<'o>(outline: &'o Outline<'_>, section: &Section<'_>) -> Option<&'o Item> {
-    let first = outline.items_in(&section.own).next()?;
+    let first = outline.items_in(&section.own).first()?;
     let above = outline.slice(&(section.heading.range.end..first.range.start));
     (above.trim().is_empty() && first.marker == Marker::Bullet('-')).then_some(first)
 }

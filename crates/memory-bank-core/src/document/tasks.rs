@@ -1,5 +1,7 @@
 //! The task list of active-context.md: single tasks come and go, all else in the document stays byte for byte.
 
+use std::collections::BTreeSet;
+
 use serde::{Deserialize, Serialize};
 
 use crate::document::active_context::TASKS;
@@ -76,7 +78,8 @@ pub fn update_tasks(drafts: &mut Drafts, asked: &UpdateTasks) -> Result<TasksUpd
 /// The items of the sections with these titles, in the order of the document.
 pub(super) fn list(text: &str, titles: &[&str]) -> Vec<String> {
     let outline = Outline::of(text);
-    items_of(&outline, titles)
+    outline
+        .items_below(titles)
         .into_iter()
         .map(|item| item.text.clone())
         .filter(|text| !text.is_empty())
@@ -85,62 +88,76 @@ pub(super) fn list(text: &str, titles: &[&str]) -> Vec<String> {
 
 /// Appends the items that the sections with these titles do not have yet; says how many those were.
 pub(super) fn add_tasks(text: &str, titles: &[&str], add: &[String]) -> (String, usize) {
-    let mut known: Vec<String> = list(text, titles).iter().map(|task| key(task)).collect();
-    let mut new = Vec::new();
-    for task in add {
-        if !known.contains(&key(task)) {
-            known.push(key(task));
-            new.push(task.clone());
-        }
-    }
+    let mut known: BTreeSet<String> = list(text, titles).iter().map(|task| key(task)).collect();
+    let new: Vec<String> = add.iter().filter(|task| known.insert(key(task))).cloned().collect();
     (append_items(text, titles, &new), new.len())
-}
-
-fn items_of<'o>(outline: &'o Outline<'_>, titles: &[&str]) -> Vec<&'o Item> {
-    let sections = outline.find_all(titles);
-    outline
-        .items()
-        .iter()
-        .filter(|item| sections.iter().any(|section| section.body.contains(&item.range.start)))
-        .collect()
 }
 
 fn remove_tasks(text: &str, remove: &[String]) -> Result<(String, usize), EditError> {
     let outline = Outline::of(text);
-    let tasks = items_of(&outline, &TASKS);
-    let mut doomed: Vec<&Item> = Vec::new();
-    for wanted in remove {
-        let wanted_key = key(wanted);
-        let mut found: Vec<&Item> =
-            tasks.iter().copied().filter(|task| key(&task.text) == wanted_key).collect();
+    let tasks = outline.items_below(&TASKS);
+    let keys = Keys::of(&tasks);
+    let mut doomed: BTreeSet<usize> = BTreeSet::new();
+    for wanted in remove.iter().filter(|wanted| !key(wanted).is_empty()) {
+        let mut found = keys.equal(wanted);
         if found.is_empty() {
-            found = tasks.iter().copied().filter(|task| key(&task.text).contains(&wanted_key)).collect();
+            found = keys.containing(wanted);
             if found.len() > 1 {
-                return Err(ambiguous(wanted, &found));
+                return Err(ambiguous(wanted, &tasks, &found));
             }
         }
-        for task in found {
-            if !doomed.contains(&task) {
-                doomed.push(task);
-            }
-        }
+        doomed.extend(found);
     }
-    Ok((remove_items(text, &outline, &doomed), doomed.len()))
+    let removed: Vec<&Item> = doomed.iter().filter_map(|index| tasks.get(*index).copied()).collect();
+    Ok((remove_items(text, &outline, &removed), removed.len()))
+}
+
+/// The keys of all tasks in one text, a line each, so that one pass over it answers a question about all of them.
+struct Keys {
+    lines: String,
+    /// Where each line begins.
+    starts: Vec<usize>,
+}
+
+impl Keys {
+    fn of(tasks: &[&Item]) -> Self {
+        let mut keys = Self { lines: "\n".to_owned(), starts: Vec::with_capacity(tasks.len()) };
+        for task in tasks {
+            keys.starts.push(keys.lines.len());
+            keys.lines.push_str(&key(&task.text));
+            keys.lines.push('\n');
+        }
+        keys
+    }
+
+    /// The tasks that are the same as this one.
+    fn equal(&self, wanted: &str) -> BTreeSet<usize> {
+        let line = format!("{}\n", key(wanted));
+        let whole = |at: &usize| self.starts.binary_search(at).is_ok();
+        self.tasks_at(self.lines.match_indices(&line).map(|(at, _)| at).filter(whole))
+    }
+
+    /// The tasks in which this text stands.
+    fn containing(&self, wanted: &str) -> BTreeSet<usize> {
+        self.tasks_at(self.lines.match_indices(&key(wanted)).map(|(at, _)| at))
+    }
+
+    fn tasks_at(&self, offsets: impl Iterator<Item = usize>) -> BTreeSet<usize> {
+        offsets.filter_map(|at| self.starts.partition_point(|start| *start <= at).checked_sub(1)).collect()
+    }
 }
 
 /// Tasks that stay keep their bytes, nested lines included; prose between the tasks stays where it is.
 fn replace_tasks(text: &str, wanted: &[String], changes: &mut TaskChanges) -> String {
     let outline = Outline::of(text);
-    let present: Vec<&Item> = items_of(&outline, &TASKS).into_iter().filter(|item| item.depth == 0).collect();
+    let present: Vec<&Item> =
+        outline.items_below(&TASKS).into_iter().filter(|item| item.depth == 0).collect();
+    let keys = Keys::of(&present);
     let mut kept: Vec<&Item> = Vec::new();
     let mut lines: Vec<String> = Vec::new();
-    let mut seen: Vec<String> = Vec::new();
-    for task in wanted {
-        if seen.contains(&key(task)) {
-            continue;
-        }
-        seen.push(key(task));
-        match present.iter().copied().find(|item| key(&item.text) == key(task)) {
+    let mut seen: BTreeSet<String> = BTreeSet::new();
+    for task in wanted.iter().filter(|task| seen.insert(key(task))) {
+        match keys.equal(task).first().and_then(|index| present.get(*index)) {
             Some(item) => {
                 kept.push(item);
                 lines.push(outline.slice(&item.range).trim_end_matches(['\r', '\n']).to_owned());
@@ -166,8 +183,13 @@ fn replace_tasks(text: &str, wanted: &[String], changes: &mut TaskChanges) -> St
     }
 }
 
-fn ambiguous(wanted: &str, found: &[&Item]) -> EditError {
-    let mut names: Vec<String> = found.iter().take(5).map(|task| format!("`{}`", task.text)).collect();
+fn ambiguous(wanted: &str, tasks: &[&Item], found: &BTreeSet<usize>) -> EditError {
+    let mut names: Vec<String> = found
+        .iter()
+        .filter_map(|index| tasks.get(*index))
+        .take(5)
+        .map(|task| format!("`{}`", task.text))
+        .collect();
     if found.len() > names.len() {
         names.push("…".to_owned());
     }

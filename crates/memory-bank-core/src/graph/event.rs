@@ -3,6 +3,8 @@
 //! What is not understood (another program's event type, a torn line) is never an error and never dropped: whoever
 //! reads a log gets it as [`Line::Unknown`] and keeps the bytes. Nothing here reads a file.
 
+use std::borrow::Cow;
+
 use serde::de::{Deserializer, Error as _};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -136,8 +138,8 @@ pub fn read_line(line: &[u8]) -> Line {
 }
 
 fn parse(line: &[u8]) -> Result<Line, String> {
-    let kind = typed::<Kind>(line)?.kind;
-    let event = match kind.as_str() {
+    let kind = typed::<Kind<'_>>(line)?.kind;
+    let event = match kind.as_ref() {
         "entity_upsert" => {
             let EntityUpsert { entity, ts } = typed(line)?;
             entity.check()?;
@@ -224,9 +226,9 @@ fn check_time(member: &str, text: &str) -> Result<(), String> {
 }
 
 #[derive(Deserialize)]
-struct Kind {
-    #[serde(rename = "type")]
-    kind: String,
+struct Kind<'a> {
+    #[serde(rename = "type", borrow)]
+    kind: Cow<'a, str>,
 }
 
 #[derive(Deserialize)]
@@ -484,6 +486,23 @@ mod tests {
         };
         assert_eq!(text(r"a\ud83d b"), "a\u{fffd} b");
         assert_eq!(text(r"\udc00\ud83d\ude00\\ud83d\ud83d"), "\u{fffd}😀\\ud83d\u{fffd}");
+    }
+
+    #[test]
+    fn numbers_in_attributes_are_written_as_they_were_read() {
+        let attrs =
+            r#"{"a":0.1,"b":1.2345678901234567,"c":5e-324,"d":9007199254740993,"e":2.2250738585072014e-308}"#;
+        let line = format!(
+            r#"{{"type":"entity_upsert","entity":{{"id":"ent_1","name":"n","entityType":"t","attrs":{attrs},"createdAt":"1","updatedAt":"1"}},"ts":"1"}}"#
+        );
+        match read_line(line.as_bytes()) {
+            Line::Event(event) => {
+                let mut out = Vec::new();
+                event.write_line(&mut out).unwrap();
+                assert_eq!(String::from_utf8(out).unwrap().trim_end(), line);
+            }
+            other => panic!("{other:?}"),
+        }
     }
 
     #[test]

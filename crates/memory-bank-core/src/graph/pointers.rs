@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 
 use crate::error::GraphError;
 use crate::graph::ids::trim;
-use crate::graph::rules::{check_size, label, plan_observation};
+use crate::graph::rules::{check_size, label, plan_observation, remark};
 use crate::graph::{Entity, Observation, ObservationSource, SourceKind};
 use crate::store::{ObservationDraft, PointerDraft};
 
@@ -41,8 +41,8 @@ pub fn plan_pointer(
 ) -> Result<(Entity, Observation), GraphError> {
     let pointer = Pointer {
         path: label("docPath", &draft.path)?,
-        heading: optional("heading", draft.heading.as_deref())?,
-        note: optional("note", draft.note.as_deref())?,
+        heading: remark("heading", draft.heading.as_deref())?,
+        note: remark("note", draft.note.as_deref())?,
     };
     let old = entity.attrs.clone().unwrap_or_default();
     let mut pointers = in_attributes(&old);
@@ -191,13 +191,6 @@ fn same_heading(one: &Option<String>, other: &Option<String>) -> bool {
 fn filled(text: &str) -> Option<String> {
     let text = trim(text);
     (!text.is_empty()).then(|| text.to_owned())
-}
-
-fn optional(argument: &str, text: Option<&str>) -> Result<Option<String>, GraphError> {
-    match text.map(trim) {
-        None | Some("") => Ok(None),
-        Some(text) => label(argument, text).map(Some),
-    }
 }
 
 #[cfg(test)]

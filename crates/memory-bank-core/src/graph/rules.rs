@@ -198,6 +198,14 @@ pub(super) fn label(argument: &str, text: &str) -> Result<String, GraphError> {
     Ok(text.to_owned())
 }
 
+/// One line of free text: trimmed, within bounds, none if blank.
+pub(super) fn remark(argument: &str, text: Option<&str>) -> Result<Option<String>, GraphError> {
+    let Some(text) = text.map(trim).filter(|text| !text.is_empty()) else { return Ok(None) };
+    within(argument, text.len(), limits::LINE_BYTES)?;
+    no_null(argument, text)?;
+    Ok(Some(text.to_owned()))
+}
+
 /// Checks merged attributes; those that were too large before may shrink.
 pub(super) fn check_size(
     merged: &Map<String, Value>,

@@ -70,7 +70,7 @@ pub struct Unlinked {
 pub struct Subgraph {
     /// In storage order.
     pub entities: Vec<Entity>,
-    /// Newest first for each entity.
+    /// Newest first for each entity; in an export, in storage order.
     pub observations: Vec<Observation>,
     /// In storage order.
     pub relations: Vec<Relation>,
@@ -163,7 +163,7 @@ pub trait GraphStore: Send + Sync {
     /// their observations and the relations among them. Unknown names and ids fail the call, all listed.
     async fn open(&self, caller: &Caller, nodes: &[EntityRef], depth: u32) -> Result<Subgraph, GraphError>;
 
-    /// The whole graph, for export.
+    /// The whole graph in storage order, with observations and relations whose entities are not there.
     async fn export(&self, caller: &Caller) -> Result<Subgraph, GraphError>;
 
     /// Counts.

@@ -18,6 +18,8 @@ pub struct Initialized {
     pub location: String,
     /// Names of the core documents that were missing and are there now.
     pub created: Vec<String>,
+    /// What could not be done beside the bank itself, e.g. write a rules file.
+    pub warnings: Vec<String>,
 }
 
 /// A store as `list_stores` shows it.

@@ -317,8 +317,7 @@ pub(crate) fn unknown_lines(dir: &BankDir) -> Result<(Vec<Vec<u8>>, usize), Stor
         filled += usize::from(read != Line::Blank);
         // The first line may have a byte order mark before the marker.
         if matches!(read, Line::Unknown(_)) && filled > 1 {
-            let text = line.strip_suffix(b"\n").unwrap_or(&line);
-            unknown.push(text.strip_suffix(b"\r").unwrap_or(text).to_vec());
+            unknown.push(line.strip_suffix(b"\n").unwrap_or(&line).to_vec());
         }
     }
     Ok((unknown, filled))

@@ -37,7 +37,7 @@ use memory_bank_core::store::{
 use crate::bank::FolderBank;
 use crate::dir::BankDir;
 use crate::journal;
-use crate::lock::{BankLock, WriteGuard, blocking};
+use crate::lock::{BankLock, blocking};
 use derived::{About, DERIVED};
 use log::{LOG, View};
 
@@ -116,7 +116,7 @@ impl FolderGraph {
         let mut view = self.locked();
         view.reload(dir)?;
         if view.has_log() {
-            self.write_derived(dir, &view, about)?;
+            self.write_derived(dir, Rendered::of(&view, about)?)?;
         }
         Ok(view.state().stats())
     }
@@ -138,19 +138,17 @@ impl FolderGraph {
         }
         dir.replace(LOG, &content).map_err(StoreError::io(format!("cannot replace `{LOG}`")))?;
         view.follow(dir)?;
-        self.write_derived(dir, &view, about)?;
+        self.write_derived(dir, Rendered::of(&view, about)?)?;
         Ok(Compacted { before, after })
     }
 
-    /// Renders and replaces the derived files. The caller holds the bank's lock, so that they belong together.
-    fn write_derived(&self, dir: &BankDir, view: &View, about: &Bank) -> Result<(), StoreError> {
+    /// Replaces the derived files. The caller holds the bank's lock, so that they belong together.
+    fn write_derived(&self, dir: &BankDir, rendered: Rendered) -> Result<(), StoreError> {
         let begun = Instant::now();
-        let about = About { store_id: &about.store_id, now: about.clock.now(), lines: view.line_count() };
-        let contents = derived::render(view.state(), &about).map_err(unwritable)?;
-        for (name, content) in DERIVED.iter().zip(contents) {
+        for (name, content) in DERIVED.iter().zip(rendered.contents) {
             dir.replace(name, &content).map_err(StoreError::io(format!("cannot write `{name}`")))?;
         }
-        let done = Done { at: Instant::now(), took: begun.elapsed() };
+        let done = Done { at: Instant::now(), took: begun.elapsed() + rendered.took };
         *self.refresh.last.lock().unwrap_or_else(PoisonError::into_inner) = Some(done);
         Ok(())
     }
@@ -164,18 +162,36 @@ impl FolderGraph {
         tokio::spawn(async move {
             graph.wait_until_idle().await;
             graph.refresh.scheduled.store(false, Ordering::Release);
-            // The bank may be gone by now; taking its lock would make it anew.
-            if !lock.path().join(LOG).exists() {
-                return;
-            }
-            let refreshed = match lock.exclusive().await {
-                Ok(guard) => blocking(move || graph.refresh_derived(guard, &about)).await,
-                Err(error) => Err(error),
-            };
-            if let Err(error) = refreshed {
+            if let Err(error) = graph.refresh_derived(&lock, about).await {
                 tracing::warn!(%error, "the derived graph files could not be refreshed");
             }
         });
+    }
+
+    async fn refresh_derived(&self, lock: &BankLock, about: Bank) -> Result<(), StoreError> {
+        // The bank may be gone by now; taking its lock would make it anew.
+        if !lock.path().join(LOG).exists() {
+            return Ok(());
+        }
+        // A large graph takes its time, in which nobody is kept from writing documents.
+        let graph = self.clone();
+        let rendered = blocking(move || {
+            Rendered::of(&graph.view.read().unwrap_or_else(PoisonError::into_inner), &about)
+        })
+        .await?;
+        let guard = lock.exclusive().await?;
+        let graph = self.clone();
+        blocking(move || {
+            graph.locked().follow(guard.dir())?;
+            let generation = graph.view.read().unwrap_or_else(PoisonError::into_inner).state().generation();
+            if generation == rendered.generation {
+                graph.write_derived(guard.dir(), rendered)?;
+            }
+            // Otherwise somebody has written meanwhile, and will see to it.
+            drop(guard);
+            Ok(())
+        })
+        .await
     }
 
     async fn wait_until_idle(&self) {
@@ -195,13 +211,6 @@ impl FolderGraph {
         }
     }
 
-    #[expect(clippy::needless_pass_by_value, reason = "the lock is released when this is done")]
-    fn refresh_derived(&self, guard: WriteGuard, about: &Bank) -> Result<(), StoreError> {
-        self.locked().follow(guard.dir())?;
-        let view = self.view.read().unwrap_or_else(PoisonError::into_inner);
-        self.write_derived(guard.dir(), &view, about)
-    }
-
     fn locked(&self) -> std::sync::RwLockWriteGuard<'_, View> {
         self.view.write().unwrap_or_else(PoisonError::into_inner)
     }
@@ -210,6 +219,22 @@ impl FolderGraph {
 /// How long to wait after a refresh that took so long: a large graph is written less often.
 fn pause_after(took: Duration) -> Duration {
     PAUSE.max(took.saturating_mul(50))
+}
+
+/// The contents of the derived files, and the graph that they show.
+struct Rendered {
+    contents: [Vec<u8>; 3],
+    generation: u64,
+    took: Duration,
+}
+
+impl Rendered {
+    fn of(view: &View, bank: &Bank) -> Result<Self, StoreError> {
+        let begun = Instant::now();
+        let about = About { store_id: &bank.store_id, now: bank.clock.now(), lines: view.line_count() };
+        let contents = derived::render(view.state(), &about).map_err(unwritable)?;
+        Ok(Self { contents, generation: view.state().generation(), took: begun.elapsed() })
+    }
 }
 
 /// What the derived files need to know of the bank.

@@ -605,3 +605,49 @@ async fn a_process_that_is_killed_while_it_appends_loses_nothing_that_was_acknow
         assert!(names(&bank).await.contains(&round.to_owned()));
     }
 }
+
+#[tokio::test]
+#[ignore = "prints figures; run it in release"]
+async fn figures() {
+    for size in [100_usize, 100_000] {
+        let (_temp, bank) = bank();
+        let ids: Vec<String> = {
+            let mut ids = Vec::new();
+            for n in 0..10 {
+                ids.push(upsert(&bank, &format!("e{n}")).await);
+            }
+            ids
+        };
+        let mut more = String::new();
+        for n in 0..size {
+            let id = &ids[n % 10];
+            more.push_str(&format!(
+                "{{\"type\":\"observation_add\",\"observation\":{{\"id\":\"obs_{n:012}\",\"entityId\":\"{id}\",\"text\":\"fact number {n} says that something happened in the service and was mended\",\"timestamp\":\"2026-11-22T09:30:07.062Z\"}},\"ts\":\"2026-11-22T09:30:07.062Z\"}}\n"
+            ));
+        }
+        append_raw(&bank, &more);
+        let fresh = open(bank.path());
+        let begun = Instant::now();
+        fresh.stats(&me()).await.unwrap();
+        println!("{size}: load {:?}", begun.elapsed());
+        let begun = Instant::now();
+        for n in 0..200 {
+            fresh.add_observation(&me(), &named("e1"), fact(&format!("new {n}"))).await.unwrap();
+        }
+        println!("{size}: append {:?}", begun.elapsed() / 200);
+        let begun = Instant::now();
+        for _ in 0..1000 {
+            fresh.stats(&me()).await.unwrap();
+        }
+        println!("{size}: stats {:?}", begun.elapsed() / 1000);
+        let begun = Instant::now();
+        fresh.summary(&me()).await.unwrap();
+        println!("{size}: summary {:?}", begun.elapsed());
+        let begun = Instant::now();
+        fresh.rebuild(&me()).await.unwrap();
+        println!("{size}: rebuild {:?}", begun.elapsed());
+        let begun = Instant::now();
+        fresh.compact(&me()).await.unwrap();
+        println!("{size}: compact {:?}", begun.elapsed());
+    }
+}

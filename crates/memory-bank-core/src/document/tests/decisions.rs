@@ -1,1 +1,114 @@
-//! Placeholder
+//! Decisions, and the end of a thinking session.
+
+use super::{at, bank, text};
+use crate::document::CoreDocument::{ActiveContext, DecisionLog, Progress};
+use crate::document::{FinalizeThinkingSession, LogDecision, finalize_thinking_session, log_decision};
+
+fn decision(title: &str) -> LogDecision {
+    serde_json::from_value(serde_json::json!({"title": title, "context": "", "decision": "do it"})).unwrap()
+}
+
+#[test]
+fn d41_an_empty_context_is_accepted_and_missing_documents_are_made() {
+    let mut drafts = bank(&[(DecisionLog, "# Decision Log")]);
+    log_decision(&mut drafts, &decision("Use PG"), at(), "alice").unwrap();
+    assert_eq!(
+        text(&drafts, DecisionLog),
+        "# Decision Log\n\n## Use PG\n- **Date:** 2026-11-22 09:30:07\n- **Author:** alice\n- **Context:**\n- **Decision:** do it\n- **Alternatives Considered:** None\n- **Consequences:** None\n"
+    );
+    assert!(text(&drafts, Progress).contains("- [2026-11-22 09:30:07] [alice] - Decision Made: Use PG\n"));
+    assert!(text(&drafts, ActiveContext).contains("- [2026-11-22 09:30:07] [alice] Decision Made: Use PG\n"));
+}
+
+#[test]
+fn a_decision_lists_alternatives_and_keeps_further_lines_inside_its_bullets() {
+    let mut drafts = bank(&[(DecisionLog, "# D\r\n")]);
+    let asked = LogDecision {
+        title: "a\n## b".into(),
+        context: "one\n\n## two\n```\nopen".into(),
+        decision: "d".into(),
+        alternatives: vec!["x".into(), "y\nz".into()],
+        consequences: Vec::new(),
+    };
+    log_decision(&mut drafts, &asked, at(), "a").unwrap();
+    let log = text(&drafts, DecisionLog);
+    assert!(log.contains("## a ## b\r\n"), "{log}");
+    assert!(
+        log.contains("- **Context:** one\r\n\r\n  ## two\r\n  ```\r\n  open\r\n- **Decision:** d\r\n"),
+        "{log}"
+    );
+    assert!(
+        log.contains("- **Alternatives Considered:**\r\n  - x\r\n  - y z\r\n- **Consequences:** None\r\n"),
+        "{log}"
+    );
+    let outline = crate::document::section::Outline::of(&log);
+    assert_eq!(outline.headings().len(), 2);
+}
+
+#[test]
+fn d5_dollar_signs_in_a_title_reach_progress_as_they_are() {
+    let mut drafts = bank(&[]);
+    log_decision(&mut drafts, &decision("$& $` $$"), at(), "a").unwrap();
+    assert!(text(&drafts, Progress).contains("- Decision Made: $& $` $$\n- [Date]"));
+}
+
+#[test]
+fn a_decision_without_words_is_refused() {
+    let asked = LogDecision { decision: " \n".into(), ..decision("t") };
+    assert!(log_decision(&mut bank(&[]), &asked, at(), "a").unwrap_err().to_string().contains("`decision`"));
+}
+
+#[test]
+fn d13_finalising_glues_nothing_onto_a_last_line() {
+    let mut drafts = bank(&[(DecisionLog, "# Decision Log"), (ActiveContext, "## Next Steps\n- a")]);
+    let asked = FinalizeThinkingSession {
+        summary: "done".into(),
+        decision: Some(decision("D")),
+        tasks: None,
+        next_steps: Some(vec!["b".into()]),
+        progress_entry: None,
+        session_id: None,
+    };
+    finalize_thinking_session(&mut drafts, &asked, at(), "a").unwrap();
+    assert!(text(&drafts, DecisionLog).starts_with("# Decision Log\n\n## D\n- **Date:**"));
+    assert!(text(&drafts, ActiveContext).starts_with("## Next Steps\n- a\n- b\n\n## "));
+}
+
+#[test]
+fn finalising_reports_its_parts_in_order_and_uses_the_one_task_list() {
+    let mut drafts = bank(&[]);
+    let asked: FinalizeThinkingSession = serde_json::from_value(serde_json::json!({
+        "summary": "sum\nmed up", "sessionId": "s1",
+        "decision": {"title": "D", "context": "c", "decision": "d"},
+        "tasks": {"add": ["new task"], "remove": ["[Task 1]"]},
+        "nextSteps": ["step", "[Next step 1]"],
+        "progressEntry": {"type": "docs", "summary": "wrote it"},
+    }))
+    .unwrap();
+    let done = finalize_thinking_session(&mut drafts, &asked, at(), "a").unwrap();
+    assert_eq!(
+        done.actions,
+        [
+            "Next steps updated (1 items)",
+            "Tasks updated",
+            "Session note added to active-context.md",
+            "Decision logged: D",
+            "Progress entry added: wrote it"
+        ]
+    );
+    let active = text(&drafts, ActiveContext);
+    assert!(active.contains("## Ongoing Tasks\n- [Task 2]\n- [Task 3]\n- new task\n\n## Known"), "{active}");
+    assert!(active.contains("- [Next step 3]\n- step\n\n## Current Session Notes\n"), "{active}");
+    assert!(active.contains("- [Nov 22, 2026, 9:30 AM] 🧠 sum med up [session:s1]\n"), "{active}");
+    assert!(text(&drafts, Progress).contains("### [Nov 22, 2026, 9:30 AM] 📚 Docs: wrote it\n"));
+}
+
+#[test]
+fn d43_half_a_decision_or_an_empty_entry_is_refused() {
+    for part in [r#"{"summary":"s","decision":{"title":"x"}}"#, r#"{"summary":"s","progressEntry":{}}"#] {
+        assert!(serde_json::from_str::<FinalizeThinkingSession>(part).is_err(), "{part}");
+    }
+    let mut asked: FinalizeThinkingSession = serde_json::from_str(r#"{"summary":"s"}"#).unwrap();
+    asked.decision = Some(decision(" "));
+    assert!(finalize_thinking_session(&mut bank(&[]), &asked, at(), "a").is_err());
+}

@@ -1,1 +1,171 @@
-//! Placeholder
+//! The lists, notes and tasks of active-context.md.
+
+use rstest::rstest;
+
+use super::{at, bank, text};
+use crate::document::CoreDocument::ActiveContext;
+use crate::document::{
+    AddSessionNote, NoteCategory, TaskChanges, UpdateActiveContext, UpdateTasks, add_session_note,
+    update_active_context, update_tasks,
+};
+
+fn strings(items: &[&str]) -> Vec<String> {
+    items.iter().map(|&item| item.to_owned()).collect()
+}
+
+fn add(items: &[&str]) -> UpdateTasks {
+    UpdateTasks { add: Some(strings(items)), ..UpdateTasks::default() }
+}
+
+fn remove(items: &[&str]) -> UpdateTasks {
+    UpdateTasks { remove: Some(strings(items)), ..UpdateTasks::default() }
+}
+
+fn replace(items: &[&str]) -> UpdateTasks {
+    UpdateTasks { replace: Some(strings(items)), ..UpdateTasks::default() }
+}
+
+fn after(content: &str, asked: &UpdateTasks) -> (String, TaskChanges) {
+    let mut drafts = bank(&[(ActiveContext, content)]);
+    let changes = update_tasks(&mut drafts, asked).unwrap().changes;
+    (text(&drafts, ActiveContext), changes)
+}
+
+#[test]
+fn d4_adding_twice_to_the_template_keeps_title_and_list() {
+    let mut drafts = bank(&[]);
+    update_tasks(&mut drafts, &add(&["a"])).unwrap();
+    let updated = update_tasks(&mut drafts, &add(&["b", "A"])).unwrap();
+    assert_eq!(updated.tasks, ["[Task 1]", "[Task 2]", "[Task 3]", "a", "b"]);
+    assert_eq!(updated.changes, TaskChanges { added: 1, removed: 0, replaced: false });
+    assert_eq!(
+        text(&drafts, ActiveContext),
+        ActiveContext.template().replace("- [Task 3]\n", "- [Task 3]\n- a\n- b\n")
+    );
+}
+
+#[rstest]
+#[case(
+    "## Ongoing Tasks\n\nProse.\n\n* a\n  more\n* b\n\nEnd.\n",
+    "## Ongoing Tasks\n\nProse.\n\n* b\n* c\n\nEnd.\n"
+)]
+#[case(
+    "# T\r\n\r\n## Tasks\r\n- a more\r\n- b\r\n## X\r\n",
+    "# T\r\n\r\n## Tasks\r\n- b\r\n- c\r\n\r\n## X\r\n"
+)]
+#[case("## Current Tasks\n1. a more\n2. b", "## Current Tasks\n2. b\n3. c\n")]
+fn d4_other_bullets_prose_wrapped_lines_and_crlf_survive(#[case] before: &str, #[case] expected: &str) {
+    let asked = UpdateTasks { remove: Some(strings(&["A MORE"])), ..add(&["c"]) };
+    let (new, changes) = after(before, &asked);
+    assert_eq!(new, expected);
+    assert_eq!(changes, TaskChanges { added: 1, removed: 1, replaced: false });
+}
+
+#[test]
+fn d4_a_blank_text_removes_nothing() {
+    let (new, changes) = after("## Tasks\n- a\n- b\n", &remove(&["", "  "]));
+    assert_eq!(new, "## Tasks\n- a\n- b\n");
+    assert_eq!(changes.removed, 0);
+    assert_eq!(after("## Tasks\n- a\n", &remove(&["[ ]", "\n"])).0, "## Tasks\n- a\n");
+}
+
+#[test]
+fn an_exact_match_goes_before_a_substring_and_a_substring_must_be_unique() {
+    let content = "## Tasks\n- test\n- test the rest\n- [ ] write docs\n";
+    assert_eq!(after(content, &remove(&["Test"])).0, "## Tasks\n- test the rest\n- [ ] write docs\n");
+    assert_eq!(after(content, &remove(&["docs"])).0, "## Tasks\n- test\n- test the rest\n");
+    assert_eq!(after(content, &remove(&["nothing like it"])), (content.to_owned(), TaskChanges::default()));
+    let error =
+        update_tasks(&mut bank(&[(ActiveContext, content)]), &remove(&["tes"])).unwrap_err().to_string();
+    assert!(error.contains("fits 2 tasks (`test`, `test the rest`)"), "{error}");
+}
+
+#[test]
+fn replacing_keeps_what_stays_in_the_order_asked_for() {
+    let content = "## Ongoing Tasks\nIntro.\n- a\n  - nested\n- b\n\n### Notes\ntext\n";
+    let (new, changes) = after(content, &replace(&["c", "a"]));
+    assert_eq!(new, "## Ongoing Tasks\nIntro.\n- c\n- a\n  - nested\n\n### Notes\ntext\n");
+    assert_eq!(changes, TaskChanges { added: 1, removed: 1, replaced: true });
+    assert_eq!(after(content, &replace(&["a", "b"])).0, content);
+    assert_eq!(after(content, &replace(&[])).0, "## Ongoing Tasks\nIntro.\n\n### Notes\ntext\n");
+    assert_eq!(after("# T\n", &replace(&["x"])).0, "# T\n\n## Ongoing Tasks\n- x\n");
+}
+
+#[test]
+fn d20_tasks_under_an_older_title_belong_to_the_one_list() {
+    let content = "## Tasks\n- a\n\n## Ongoing Tasks\n- b\n";
+    let mut drafts = bank(&[(ActiveContext, content)]);
+    let updated =
+        update_tasks(&mut drafts, &UpdateTasks { remove: Some(strings(&["a"])), ..add(&["b", "c"]) })
+            .unwrap();
+    assert_eq!(updated.tasks, ["b", "c"]);
+    assert_eq!(text(&drafts, ActiveContext), "## Tasks\n\n## Ongoing Tasks\n- b\n- c\n");
+    let mut drafts = bank(&[(ActiveContext, content)]);
+    let asked = UpdateActiveContext { tasks: Some(strings(&["x"])), ..UpdateActiveContext::default() };
+    update_active_context(&mut drafts, &asked).unwrap();
+    assert_eq!(text(&drafts, ActiveContext), "## Tasks\n\n## Ongoing Tasks\n\n- x\n");
+}
+
+#[test]
+fn d54_an_empty_list_clears_and_an_absent_one_stays() {
+    let mut drafts = bank(&[(ActiveContext, ActiveContext.template())]);
+    let asked = UpdateActiveContext {
+        tasks: Some(Vec::new()),
+        issues: None,
+        next_steps: Some(strings(&["go\n## on"])),
+    };
+    update_active_context(&mut drafts, &asked).unwrap();
+    let new = text(&drafts, ActiveContext);
+    assert_eq!(
+        new,
+        "# Current Context\n\n## Ongoing Tasks\n\n## Known Issues\n- [Issue 1]\n- [Issue 2]\n\n## Next Steps\n\n- go ## on\n\n## Current Session Notes\n- [Note 1]\n- [Note 2]\n"
+    );
+    update_active_context(&mut drafts, &asked).unwrap();
+    assert_eq!(text(&drafts, ActiveContext), new);
+}
+
+#[test]
+fn nothing_asked_creates_nothing() {
+    let mut drafts = bank(&[]);
+    update_active_context(&mut drafts, &UpdateActiveContext::default()).unwrap();
+    assert_eq!(drafts.text(&ActiveContext.path()), None);
+}
+
+#[rstest]
+#[case("## Current Session Notes\n- [Note 1]\n", "## Current Session Notes\n{}\n- [Note 1]\n")]
+#[case("## Session Notes\n- old\n", "## Session Notes\n{}\n- old\n")]
+#[case(
+    "## Session Notes\n- old\n\n## Current Session Notes",
+    "## Session Notes\n- old\n\n## Current Session Notes\n{}\n"
+)]
+#[case("# C", "# C\n\n## Current Session Notes\n{}\n")]
+#[case("## Current Session Notes\nprose\n", "## Current Session Notes\n{}\n\nprose\n")]
+fn d20_there_is_one_section_of_notes(#[case] before: &str, #[case] expected: &str) {
+    let mut drafts = bank(&[(ActiveContext, before)]);
+    let asked = AddSessionNote { note: "see $&\nthis".into(), category: Some(NoteCategory::Observation) };
+    add_session_note(&mut drafts, &asked, at()).unwrap();
+    let note = "- [Nov 22, 2026, 9:30 AM] 👀 see $& this";
+    assert_eq!(text(&drafts, ActiveContext), expected.replace("{}", note));
+}
+
+#[test]
+fn d52_a_note_without_category_has_no_sign_and_an_unknown_one_is_refused() {
+    let mut drafts = bank(&[(ActiveContext, "")]);
+    add_session_note(&mut drafts, &AddSessionNote { note: "n".into(), category: None }, at()).unwrap();
+    assert!(text(&drafts, ActiveContext).ends_with("\n- [Nov 22, 2026, 9:30 AM] n\n"));
+    assert!(serde_json::from_str::<AddSessionNote>(r#"{"note":"n","category":"zzz"}"#).is_err());
+}
+
+#[test]
+fn d48_the_time_is_utc_whatever_the_zone_of_the_caller() {
+    let mut drafts = bank(&[(ActiveContext, "")]);
+    let late: jiff::Timestamp = "2026-11-23T08:57:15+09:00".parse().unwrap();
+    add_session_note(&mut drafts, &AddSessionNote { note: "n".into(), category: None }, late).unwrap();
+    assert!(text(&drafts, ActiveContext).contains("[Nov 22, 2026, 11:57 PM] n"));
+}
+
+#[test]
+fn a_task_of_dashes_is_a_task_and_not_a_rule() {
+    let (new, _) = after("## Tasks\n- a\n", &add(&["--"]));
+    assert_eq!(crate::document::section::Outline::of(&new).items().len(), 2);
+}

@@ -1,7 +1,12 @@
 //! Tests of the rules on documents, each on drafts as a store would hand them over.
 
+mod decisions;
+mod digest;
+mod edits;
+mod lists;
 mod progress;
 mod section;
+mod write;
 
 use jiff::Timestamp;
 

@@ -179,7 +179,7 @@ proptest! {
             let new = insert_newest_item(&text, &["L"], "the new one");
             let outline = Outline::of(&new);
             let section = outline.find(&["L"]).unwrap();
-            let first = outline.items_in(&section.body).next().unwrap();
+            let first = outline.items_in(&section.body).first().unwrap();
             prop_assert!(first.text.starts_with("the new one"), "{first:?} in {new:?}");
         }
     }
@@ -217,4 +217,25 @@ proptest! {
     fn any_text_has_an_outline(text in "\\PC{0,40}(\n[-#*>`0-9. |=a]{0,9}){0,8}") {
         let _ = Outline::of(&text);
     }
+}
+
+/// A document at the bound must not cost more than its length: the time is generous, a quadratic parse takes minutes.
+#[rstest]
+#[case("- ")]
+#[case("> ")]
+#[case("- a\n")]
+#[case("## L\n- a\n")]
+#[case("[")]
+#[case("#### x\n")]
+#[case("1. - * ")]
+#[case("<!-- ")]
+#[case("  - a\n- ")]
+fn a_large_document_of_one_thing_is_read_in_time(#[case] unit: &str) {
+    let text = unit.repeat(crate::limits::DOCUMENT_BYTES / unit.len());
+    let started = std::time::Instant::now();
+    let outline = Outline::of(&text);
+    let all: Vec<_> = outline.items_below(&["L"]);
+    let removed = remove_items(&text, &outline, &all);
+    assert!(removed.len() <= text.len());
+    assert!(started.elapsed().as_secs() < 10, "{unit:?} took {:?}", started.elapsed());
 }

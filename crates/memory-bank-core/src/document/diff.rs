@@ -1,0 +1,47 @@
+//! What changed between two texts, as a short unified diff.
+
+use std::time::Duration;
+
+use similar::{Algorithm, TextDiff};
+
+use crate::limits;
+
+/// How long the shortest diff is looked for; after that a correct but longer one has to do.
+const EFFORT: Duration = Duration::from_millis(100);
+
+/// A unified diff with two lines of context, cut at a line to [`limits::DIFF_CHARS`]; empty if nothing changed.
+#[must_use]
+pub fn unified_diff(name: &str, old: &str, new: &str) -> String {
+    if old == new {
+        return String::new();
+    }
+    let diff = TextDiff::configure().algorithm(Algorithm::Myers).timeout(EFFORT).diff_lines(old, new);
+    let whole = diff.unified_diff().context_radius(2).header(name, name).to_string();
+    cut(&whole)
+}
+
+fn cut(diff: &str) -> String {
+    if diff.chars().count() <= limits::DIFF_CHARS {
+        return diff.to_owned();
+    }
+    let mut kept = String::new();
+    let mut chars = 0;
+    let mut lines = diff.split_inclusive('\n');
+    for line in lines.by_ref() {
+        let length = line.chars().count();
+        if chars + length > limits::DIFF_CHARS {
+            let room = limits::DIFF_CHARS.saturating_sub(chars);
+            // A line alone longer than the bound is shown in part, or the diff would say nothing.
+            if room > limits::DIFF_CHARS / 2 {
+                kept.extend(line.chars().take(room));
+                kept.push_str("…\n");
+            }
+            break;
+        }
+        chars += length;
+        kept.push_str(line);
+    }
+    let left = lines.count();
+    kept.push_str(&format!("… the diff is cut here ({left} more lines)\n"));
+    kept
+}

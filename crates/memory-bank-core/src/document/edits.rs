@@ -1,0 +1,327 @@
+//! Changes of one document without rewriting it: a list of edits, made in order, all or none.
+
+use serde::{Deserialize, Serialize};
+
+use crate::document::diff::unified_diff;
+use crate::document::section::{LineEnding, Outline, Section, line_end, line_start, same_title};
+use crate::document::splice::{Gap, insert_lines, replace_body, written_end};
+use crate::document::write::check_etag;
+use crate::document::{DocumentPath, Etag};
+use crate::error::EditError;
+use crate::limits;
+use crate::store::Drafts;
+
+/// One edit. A heading is named by its words, with `#` signs before them to tell its level, if need be. Texts that are put in stand on lines of their own, except those of `replace`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "op", rename_all = "snake_case", deny_unknown_fields)]
+pub enum Edit {
+    /// Puts `new` in the place of `old`, which must occur exactly `count` times (once, if not said).
+    Replace {
+        /// What stands there, with its blanks and line breaks.
+        old: String,
+        /// What shall stand there; may be empty.
+        new: String,
+        /// How often `old` occurs.
+        #[serde(default = "once")]
+        count: usize,
+    },
+    /// Puts lines before the line in which `match` begins, or before a heading.
+    InsertBefore {
+        /// A text that occurs exactly once; this or `heading` is given.
+        #[serde(rename = "match", default, skip_serializing_if = "Option::is_none")]
+        matching: Option<String>,
+        /// The heading of a section; this or `match` is given.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        heading: Option<String>,
+        /// The lines.
+        text: String,
+    },
+    /// Puts lines after the line in which `match` ends, or right below a heading.
+    InsertAfter {
+        /// A text that occurs exactly once; this or `heading` is given.
+        #[serde(rename = "match", default, skip_serializing_if = "Option::is_none")]
+        matching: Option<String>,
+        /// The heading of a section; this or `match` is given.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        heading: Option<String>,
+        /// The lines.
+        text: String,
+    },
+    /// Puts lines at the end of a section, its sub-sections included.
+    Append {
+        /// The heading of the section.
+        heading: String,
+        /// The lines.
+        text: String,
+    },
+    /// Puts lines at the beginning of a section.
+    Prepend {
+        /// The heading of the section.
+        heading: String,
+        /// The lines.
+        text: String,
+    },
+    /// Replaces all that stands below a heading, sub-sections included; the heading stays.
+    ReplaceSection {
+        /// The heading of the section.
+        heading: String,
+        /// The new lines; none empties the section.
+        text: String,
+    },
+}
+
+/// What an edit came to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DocumentEdited {
+    /// The etag of the new text.
+    pub etag: Etag,
+    /// What changed, as a unified diff of at most [`limits::DIFF_CHARS`]; empty if nothing did.
+    pub diff: String,
+}
+
+/// Makes all edits, each on what the ones before it left.
+///
+/// # Errors
+/// The etag is another one, there is no such document, or an edit does not fit; the text names the edit, counted from
+/// 0, and says what to do. Nothing is changed then.
+pub fn edit_document(
+    drafts: &mut Drafts,
+    path: &DocumentPath,
+    edits: &[Edit],
+    if_match: Option<&str>,
+) -> Result<DocumentEdited, EditError> {
+    check_etag(drafts, path, if_match)?;
+    let Some(old) = drafts.text(path).map(str::to_owned) else {
+        return Err(EditError::NotFound(path.clone()));
+    };
+    let new = apply_edits(&old, edits)?;
+    let edited = DocumentEdited { etag: Etag::of(&new), diff: unified_diff(path.as_str(), &old, &new) };
+    drafts.set(path, new)?;
+    Ok(edited)
+}
+
+/// The text after all edits.
+///
+/// # Errors
+/// As [`edit_document`].
+pub fn apply_edits(text: &str, edits: &[Edit]) -> Result<String, EditError> {
+    if edits.is_empty() {
+        return Err(EditError::Refused("`edits` is empty; give at least one".to_owned()));
+    }
+    if edits.len() > limits::EDITS {
+        return Err(EditError::Refused(format!(
+            "`edits` has {} items, at most {} are allowed; split the call",
+            edits.len(),
+            limits::EDITS
+        )));
+    }
+    let mut text = text.to_owned();
+    for (index, edit) in edits.iter().enumerate() {
+        let refused =
+            |reason: String| EditError::Refused(format!("`edits[{index}]`: {reason}; nothing was changed"));
+        text = apply(&text, edit).map_err(refused)?;
+        // A text that grows with every edit must not outgrow memory before the store looks at it.
+        if text.len() > limits::DOCUMENT_BYTES.saturating_mul(2) {
+            return Err(refused(format!("the document would be {} bytes long", text.len())));
+        }
+    }
+    Ok(text)
+}
+
+fn apply(text: &str, edit: &Edit) -> Result<String, String> {
+    match edit {
+        Edit::Replace { old, new, count } => replace(text, old, new, *count),
+        Edit::InsertBefore { matching, heading, text: lines } => match Place::of(matching, heading)? {
+            Place::Match(found) => {
+                let at = line_start(text, only_match(text, found)?.0);
+                Ok(insert_lines(text, at, trimmed(lines)?, Gap::None, Gap::None))
+            }
+            Place::Heading(words) => {
+                let outline = Outline::of(text);
+                let at = section_of(&outline, words)?.heading.range.start;
+                Ok(insert_lines(text, at, trimmed(lines)?, Gap::Blank, Gap::Blank))
+            }
+        },
+        Edit::InsertAfter { matching, heading, text: lines } => match Place::of(matching, heading)? {
+            Place::Match(found) => {
+                let at = line_end(text, only_match(text, found)?.1);
+                Ok(insert_lines(text, at, trimmed(lines)?, Gap::None, Gap::None))
+            }
+            Place::Heading(words) => prepend(text, words, trimmed(lines)?),
+        },
+        Edit::Append { heading, text: lines } => append(text, heading, trimmed(lines)?),
+        Edit::Prepend { heading, text: lines } => prepend(text, heading, trimmed(lines)?),
+        Edit::ReplaceSection { heading, text: lines } => replace_section(text, heading, lines),
+    }
+}
+
+enum Place<'a> {
+    Match(&'a str),
+    Heading(&'a str),
+}
+
+impl<'a> Place<'a> {
+    fn of(matching: &'a Option<String>, heading: &'a Option<String>) -> Result<Self, String> {
+        match (matching, heading) {
+            (Some(found), None) => Ok(Self::Match(found)),
+            (None, Some(words)) => Ok(Self::Heading(words)),
+            _ => Err("give either `match` or `heading`".to_owned()),
+        }
+    }
+}
+
+fn replace(text: &str, old: &str, new: &str, count: usize) -> Result<String, String> {
+    let old = fitting(text, old)?;
+    let found = text.matches(&old).count();
+    if found != count || count == 0 {
+        return Err(miscounted(text, &old, found, count));
+    }
+    let new = LineEnding::of(text).apply(new);
+    let length = text.len().saturating_add(found.saturating_mul(new.len()));
+    if new.len() > old.len() && length > limits::DOCUMENT_BYTES.saturating_mul(2) {
+        return Err(format!("the document would be about {length} bytes long"));
+    }
+    Ok(text.replace(&old, &new))
+}
+
+/// Where the text that must occur once begins and ends.
+fn only_match(text: &str, found: &str) -> Result<(usize, usize), String> {
+    let found = fitting(text, found)?;
+    let count = text.matches(&found).count();
+    match text.find(&found) {
+        Some(at) if count == 1 => Ok((at, at + found.len())),
+        _ => Err(miscounted(text, &found, count, 1)),
+    }
+}
+
+/// The text to look for, with the line endings of the document: a caller may not know of CRLF.
+fn fitting(text: &str, wanted: &str) -> Result<String, String> {
+    if wanted.is_empty() {
+        return Err("the text to look for is empty".to_owned());
+    }
+    if text.contains(wanted) { Ok(wanted.to_owned()) } else { Ok(LineEnding::of(text).apply(wanted)) }
+}
+
+fn miscounted(text: &str, wanted: &str, found: usize, expected: usize) -> String {
+    const SHOWN: usize = 5;
+    let shown: String = wanted.chars().take(60).collect();
+    if found == 0 {
+        return format!(
+            "`{shown}` was not found; it must match to the byte, so read the document again and copy from it"
+        );
+    }
+    let mut lines: Vec<String> = text
+        .match_indices(wanted)
+        .take(SHOWN)
+        .map(|(at, _)| (text.get(..at).unwrap_or_default().matches('\n').count() + 1).to_string())
+        .collect();
+    if found > SHOWN {
+        lines.push("…".to_owned());
+    }
+    format!(
+        "`{shown}` occurs {found} times (lines {}), not {expected}; give more of its surroundings, or say `count`",
+        lines.join(", ")
+    )
+}
+
+/// The one section with this heading.
+fn section_of<'o>(outline: &'o Outline<'_>, words: &str) -> Result<Section<'o>, String> {
+    let words = words.trim();
+    let unmarked = words.trim_start_matches('#');
+    let level = (unmarked.len() < words.len()).then(|| words.len() - unmarked.len());
+    let title = unmarked.trim();
+    let mut found = outline.sections().filter(|section| {
+        let heading = section.heading;
+        level.is_none_or(|level| usize::from(heading.level) == level)
+            && (same_title(&heading.title, title) || same_title(&heading.source, title))
+    });
+    let Some(first) = found.next() else {
+        return Err(format!("there is no heading `{words}`; {}", headings_of(outline)));
+    };
+    let more: Vec<String> = found.map(|section| section.heading.line.to_string()).collect();
+    if more.is_empty() {
+        return Ok(first);
+    }
+    Err(format!(
+        "the heading `{words}` stands on lines {} and {}; use `match` or `replace` with a text that occurs once",
+        first.heading.line,
+        more.join(", ")
+    ))
+}
+
+fn headings_of(outline: &Outline<'_>) -> String {
+    const SHOWN: usize = 20;
+    let headings = outline.headings();
+    if headings.is_empty() {
+        return "the document has no headings".to_owned();
+    }
+    let mut shown: Vec<String> = headings
+        .iter()
+        .take(SHOWN)
+        .map(|heading| format!("`{} {}`", "#".repeat(usize::from(heading.level)), heading.source))
+        .collect();
+    if headings.len() > SHOWN {
+        shown.push("…".to_owned());
+    }
+    format!("the document has {}", shown.join(", "))
+}
+
+fn append(text: &str, heading: &str, lines: &str) -> Result<String, String> {
+    let outline = Outline::of(text);
+    let section = section_of(&outline, heading)?;
+    let at = written_end(text, &section.body);
+    let list_goes_on =
+        begins_with_item(lines) && outline.items_in(&section.body).iter().any(|item| item.range.end == at);
+    let before = if list_goes_on || at == section.heading.range.end { Gap::None } else { Gap::Blank };
+    Ok(insert_lines(text, at, lines, before, Gap::Blank))
+}
+
+fn prepend(text: &str, heading: &str, lines: &str) -> Result<String, String> {
+    let outline = Outline::of(text);
+    let section = section_of(&outline, heading)?;
+    let top = section.heading.range.end;
+    let own = outline.slice(&section.own);
+    let blank = own.len() - own.trim_start_matches(['\r', '\n', ' ', '\t']).len();
+    // Blank lines below the heading stay above the new lines, if anything follows them.
+    let at = if blank == own.len() { top } else { line_start(text, top + blank) };
+    let list_goes_on = ends_with_item(lines) && outline.items().iter().any(|item| item.range.start == at);
+    Ok(insert_lines(text, at, lines, Gap::None, if list_goes_on { Gap::None } else { Gap::Blank }))
+}
+
+/// Callers often repeat the heading at the head of the new text; it is not doubled.
+fn replace_section(text: &str, heading: &str, lines: &str) -> Result<String, String> {
+    let outline = Outline::of(text);
+    let section = section_of(&outline, heading)?;
+    let new = Outline::of(lines);
+    let repeated = new.headings().first().filter(|first| {
+        first.level == section.heading.level
+            && same_title(&first.title, &section.heading.title)
+            && lines.get(..first.range.start).is_some_and(|before| before.trim().is_empty())
+    });
+    let body = match repeated {
+        Some(first) => lines.get(first.range.end..).unwrap_or_default(),
+        None => lines,
+    };
+    let body = body.trim_end();
+    Ok(replace_body(text, &section, if body.trim().is_empty() { "" } else { body }))
+}
+
+fn trimmed(lines: &str) -> Result<&str, String> {
+    if lines.trim().is_empty() {
+        return Err("`text` is empty".to_owned());
+    }
+    let lines = lines.strip_suffix('\n').unwrap_or(lines);
+    Ok(lines.strip_suffix('\r').unwrap_or(lines))
+}
+
+fn begins_with_item(lines: &str) -> bool {
+    Outline::of(lines).items().first().is_some_and(|item| item.range.start == 0)
+}
+
+fn ends_with_item(lines: &str) -> bool {
+    Outline::of(lines).items().iter().any(|item| item.range.end == lines.len())
+}
+
+fn once() -> usize {
+    1
+}

@@ -1,0 +1,115 @@
+//! The digest of the documents.
+
+use super::{at, bank, text};
+use crate::document::CoreDocument::{ActiveContext, DecisionLog, Progress};
+use crate::document::{
+    AddProgressEntry, DigestBounds, DigestSources, EntryType, LogDecision, UpdateTasks, add_progress_entry,
+    clip, digest, log_decision, plain_digest, update_tasks,
+};
+
+fn sources<'t>(active: &'t str, progress: &'t str, log: &'t str) -> DigestSources<'t> {
+    DigestSources {
+        active_context: Some(active),
+        progress: Some(progress),
+        decision_log: Some(log),
+        system_patterns: None,
+    }
+}
+
+#[test]
+fn d19_decisions_come_newest_first_and_the_title_is_none() {
+    let mut drafts = bank(&[]);
+    for number in 1..=7 {
+        let asked = LogDecision {
+            title: format!("Nr {number}"),
+            context: String::new(),
+            decision: format!("dec {number}"),
+            alternatives: Vec::new(),
+            consequences: Vec::new(),
+        };
+        log_decision(&mut drafts, &asked, at(), "a").unwrap();
+    }
+    let log = text(&drafts, DecisionLog);
+    let shown = digest(&sources("", "", &log), DigestBounds::default()).recent_decisions;
+    let titles: Vec<_> = shown.iter().map(|one| one.title.as_str()).collect();
+    assert_eq!(titles, ["Nr 7", "Nr 6", "Nr 5", "Nr 4", "Nr 3"]);
+    assert_eq!((shown[0].date.as_str(), shown[0].summary.as_str()), ("2026-11-22 09:30:07", "dec 7"));
+}
+
+#[test]
+fn d19_entries_and_lines_both_appear_and_zero_means_none() {
+    let mut drafts =
+        bank(&[(Progress, "## Update History\n- [2026-11-21 08:00:00] [a] - x: y\n- [Date] - [Update]\n")]);
+    let entry = AddProgressEntry {
+        kind: EntryType::Fix,
+        summary: "mended".into(),
+        details: None,
+        files: Vec::new(),
+        tags: Vec::new(),
+    };
+    add_progress_entry(&mut drafts, &entry, at()).unwrap();
+    let progress = text(&drafts, Progress);
+    let shown = digest(&sources("", &progress, ""), DigestBounds::default()).recent_progress;
+    assert_eq!(shown, ["- [Nov 22, 2026, 9:30 AM] 🐛 Fix: mended", "- [2026-11-21 08:00:00] [a] - x: y"]);
+    let none = DigestBounds { progress_entries: 0, decisions: 0, system_patterns: false };
+    assert!(digest(&sources("", &progress, "## D\n"), none).recent_progress.is_empty());
+    assert!(digest(&sources("", "", "## D\n"), none).recent_decisions.is_empty());
+}
+
+#[test]
+fn d19_a_sub_heading_or_a_hash_in_an_item_does_not_cut_a_list() {
+    let active = "## Tasks\n- a ## b\n  - nested\n\n---\n\n### More\n* c\n\n## Known Issues\n1. i\n";
+    let context = digest(&sources(active, "", ""), DigestBounds::default()).current_context;
+    assert_eq!(context.tasks, ["a ## b", "nested", "c"]);
+    assert_eq!(context.issues, ["i"]);
+}
+
+#[test]
+fn d20_the_digest_sees_what_update_tasks_wrote() {
+    let mut drafts = bank(&[(ActiveContext, "# Mine\n")]);
+    let asked = UpdateTasks { add: Some(vec!["t".into()]), ..UpdateTasks::default() };
+    update_tasks(&mut drafts, &asked).unwrap();
+    let active = text(&drafts, ActiveContext);
+    assert_eq!(digest(&sources(&active, "", ""), DigestBounds::default()).current_context.tasks, ["t"]);
+}
+
+#[test]
+fn placeholders_are_shown_as_they_are_and_arrays_are_present_even_if_empty() {
+    let shown =
+        digest(&sources(ActiveContext.template(), "", DecisionLog.template()), DigestBounds::default());
+    assert_eq!(shown.current_context.tasks, ["[Task 1]", "[Task 2]", "[Task 3]"]);
+    assert_eq!(shown.recent_decisions[0].summary, "[Decision]");
+    assert_eq!(
+        serde_json::to_string(&digest(&DigestSources::default(), DigestBounds::default())).unwrap(),
+        r#"{"currentContext":{"tasks":[],"issues":[],"nextSteps":[]},"recentProgress":[],"recentDecisions":[]}"#
+    );
+}
+
+#[test]
+fn state_and_patterns_are_shown_when_there_are_any() {
+    let patterns = "line\n".repeat(30);
+    let asked = DigestSources {
+        active_context: Some("## Current Project State\n\n Going well.\nMore\n"),
+        system_patterns: Some(&patterns),
+        ..DigestSources::default()
+    };
+    let bounds = DigestBounds { system_patterns: true, ..DigestBounds::default() };
+    let shown = digest(&asked, bounds);
+    assert_eq!(shown.project_state.as_deref(), Some("Going well."));
+    assert_eq!(shown.system_patterns.map(|text| text.lines().count()), Some(20));
+    assert_eq!(digest(&asked, DigestBounds::default()).system_patterns, None);
+}
+
+#[test]
+fn the_plain_digest_has_its_parts_and_keeps_to_its_bound() {
+    let active = "## Ongoing Tasks\n- a\n- b\n\n## Next Steps\n- n\n";
+    let progress = "- [2026-11-22 09:30:07] [a] - x: y\n";
+    let asked = sources(active, progress, "# L\n\n## T\n- **Decision:** d\n\n## U\n");
+    assert_eq!(
+        plain_digest(&asked, 1500),
+        "Tasks: a; b\n\nNext: n\n\nRecent progress:\n- [2026-11-22 09:30:07] [a] - x: y\n\nDecisions:\n- U: not stated in short; see decision-log.md\n- T: d"
+    );
+    let cut = plain_digest(&asked, 30);
+    assert_eq!(cut, "Tasks: a; b\n\nNe\n...(truncated)");
+    assert_eq!(clip("größe", 3), "grö");
+}

@@ -1,0 +1,141 @@
+//! Edits of one document.
+
+use proptest::prelude::*;
+use rstest::rstest;
+use serde_json::json;
+
+use super::{path, stored};
+use crate::document::{Edit, Etag, apply_edits, edit_document, unified_diff};
+use crate::error::EditError;
+use crate::limits;
+use crate::store::Drafts;
+
+fn edits(list: serde_json::Value) -> Vec<Edit> {
+    serde_json::from_value(list).unwrap()
+}
+
+#[rstest]
+#[case(json!({"op": "replace", "old": "one", "new": "$& 1"}), "# T\n\n$& 1\n\n## A\n- a\n\n### S\ns\n\n## B\n")]
+#[case(json!({"op": "replace", "old": "## ", "new": "## x", "count": 3}), "# T\n\none\n\n## xA\n- a\n\n### xS\ns\n\n## xB\n")]
+#[case(json!({"op": "insert_before", "match": "ne", "text": "zero"}), "# T\n\nzero\none\n\n## A\n- a\n\n### S\ns\n\n## B\n")]
+#[case(json!({"op": "insert_after", "match": "- a", "text": "- b\n"}), "# T\n\none\n\n## A\n- a\n- b\n\n### S\ns\n\n## B\n")]
+#[case(json!({"op": "insert_before", "heading": "B", "text": "## N\nn"}), "# T\n\none\n\n## A\n- a\n\n### S\ns\n\n## N\nn\n\n## B\n")]
+#[case(json!({"op": "insert_after", "heading": "## A", "text": "- 0"}), "# T\n\none\n\n## A\n- 0\n- a\n\n### S\ns\n\n## B\n")]
+#[case(json!({"op": "append", "heading": "A", "text": "end"}), "# T\n\none\n\n## A\n- a\n\n### S\ns\n\nend\n\n## B\n")]
+#[case(json!({"op": "append", "heading": "B", "text": "end"}), "# T\n\none\n\n## A\n- a\n\n### S\ns\n\n## B\nend\n")]
+#[case(json!({"op": "prepend", "heading": "S", "text": "p"}), "# T\n\none\n\n## A\n- a\n\n### S\np\n\ns\n\n## B\n")]
+#[case(json!({"op": "replace_section", "heading": "A", "text": "## A\nnew\n"}), "# T\n\none\n\n## A\nnew\n\n## B\n")]
+#[case(json!({"op": "replace_section", "heading": "A", "text": ""}), "# T\n\none\n\n## A\n\n## B\n")]
+fn each_edit_does_what_it_says(#[case] edit: serde_json::Value, #[case] expected: &str) {
+    let text = "# T\n\none\n\n## A\n- a\n\n### S\ns\n\n## B\n";
+    assert_eq!(apply_edits(text, &edits(json!([edit]))).unwrap(), expected);
+}
+
+#[test]
+fn edits_build_on_one_another_and_keep_crlf() {
+    let list = edits(json!([
+        {"op": "replace", "old": "a\nb", "new": "c\nd"},
+        {"op": "insert_after", "match": "d", "text": "e\nf"},
+    ]));
+    assert_eq!(apply_edits("a\r\nb\r\n", &list).unwrap(), "c\r\nd\r\ne\r\nf\r\n");
+}
+
+#[rstest]
+#[case(json!({"op": "replace", "old": "x", "new": "y"}), "occurs 2 times (lines 1, 3)")]
+#[case(json!({"op": "replace", "old": "x", "new": "y", "count": 3}), "occurs 2 times")]
+#[case(json!({"op": "replace", "old": "nope", "new": "y"}), "was not found")]
+#[case(json!({"op": "replace", "old": "", "new": "y"}), "empty")]
+#[case(json!({"op": "append", "heading": "No", "text": "y"}), "there is no heading `No`; the document has `## D`, `## D`")]
+#[case(json!({"op": "append", "heading": "D", "text": "y"}), "stands on lines 5 and 7")]
+#[case(json!({"op": "insert_after", "text": "y"}), "either `match` or `heading`")]
+#[case(json!({"op": "insert_after", "match": "x", "heading": "D", "text": "y"}), "either `match` or `heading`")]
+fn an_edit_that_does_not_fit_is_named_and_nothing_is_changed(
+    #[case] bad: serde_json::Value,
+    #[case] reason: &str,
+) {
+    let mut drafts = Drafts::default();
+    let text = "x\n\nx\n\n## D\n\n## D\n";
+    drafts.load(path("n.md"), Some(stored("n.md", text)));
+    let list = edits(json!([{"op": "insert_before", "heading": "## D", "text": "y"}, bad]));
+    let list = &list[1..];
+    let error = edit_document(&mut drafts, &path("n.md"), list, None).unwrap_err().to_string();
+    assert!(error.contains(reason) && error.starts_with("`edits[0]`"), "{error}");
+    assert_eq!(drafts.text(&path("n.md")), Some(text));
+}
+
+#[test]
+fn all_or_none_the_second_edit_failing_leaves_the_first_unmade() {
+    let mut drafts = Drafts::default();
+    drafts.load(path("n.md"), Some(stored("n.md", "a\n")));
+    let list =
+        edits(json!([{"op": "replace", "old": "a", "new": "b"}, {"op": "replace", "old": "a", "new": "c"}]));
+    let error = edit_document(&mut drafts, &path("n.md"), &list, None).unwrap_err().to_string();
+    assert!(error.starts_with("`edits[1]`"), "{error}");
+    assert_eq!(drafts.text(&path("n.md")), Some("a\n"));
+}
+
+#[test]
+fn the_outcome_has_the_etag_and_a_diff() {
+    let mut drafts = Drafts::default();
+    drafts.load(path("n.md"), Some(stored("n.md", "1\n2\n3\n4\n5\n6\n")));
+    let list = edits(json!([{"op": "replace", "old": "4", "new": "four"}]));
+    let etag = Etag::of("1\n2\n3\n4\n5\n6\n");
+    let done = edit_document(&mut drafts, &path("n.md"), &list, Some(etag.as_str())).unwrap();
+    assert_eq!(done.etag, Etag::of("1\n2\n3\nfour\n5\n6\n"));
+    assert_eq!(done.diff, "--- n.md\n+++ n.md\n@@ -2,5 +2,5 @@\n 2\n 3\n-4\n+four\n 5\n 6\n");
+    assert!(matches!(
+        edit_document(&mut drafts, &path("n.md"), &list, Some("0")),
+        Err(EditError::EtagMismatch { .. })
+    ));
+}
+
+#[test]
+fn a_missing_document_is_not_made() {
+    let mut drafts = Drafts::default();
+    drafts.load(path("n.md"), None);
+    let list = edits(json!([{"op": "replace", "old": "a", "new": "b"}]));
+    assert!(matches!(edit_document(&mut drafts, &path("n.md"), &list, None), Err(EditError::NotFound(_))));
+}
+
+#[test]
+fn bounds_hold_for_edits_growth_and_diffs() {
+    assert!(apply_edits("a", &[]).is_err());
+    let many = vec![edits(json!([{"op": "replace", "old": "a", "new": "a"}])).remove(0); limits::EDITS + 1];
+    assert!(apply_edits("a", &many).unwrap_err().to_string().contains("100"));
+    let text = "a".repeat(1000);
+    let grow = Edit::Replace { old: "a".into(), new: "b".repeat(100_000), count: 1000 };
+    assert!(apply_edits(&text, &[grow]).unwrap_err().to_string().contains("bytes long"));
+    let old: String = (0..5000).map(|n| format!("{n}\n")).collect();
+    let diff = unified_diff("n.md", &old, &old.replace('1', "x"));
+    assert!(diff.chars().count() <= limits::DIFF_CHARS + 60 && diff.contains("more lines"), "{}", diff.len());
+    assert!(unified_diff("n.md", "", &"x".repeat(10_000)).contains('…'));
+}
+
+#[rstest]
+#[case(json!({"op": "replace", "old": "a"}))]
+#[case(json!({"op": "explode"}))]
+#[case(json!({"op": "append", "heading": "A", "text": "x", "section": "B"}))]
+#[case(json!({"op": "insert_after", "heading": "A", "text": "x", "section": "B"}))]
+fn an_edit_of_the_wrong_shape_is_no_edit(#[case] edit: serde_json::Value) {
+    assert!(serde_json::from_value::<Edit>(edit).is_err());
+}
+
+proptest! {
+    #[test]
+    fn inserting_lines_leaves_the_rest_as_it_is(
+        lines in prop::collection::vec("[a-z#\\- `]{0,6}", 1..12),
+        at in 0_usize..12,
+        crlf: bool,
+    ) {
+        let ending = if crlf { "\r\n" } else { "\n" };
+        let (mut before, at) = (lines.clone(), at % lines.len());
+        before[at] = "THE PLACE".into();
+        let mut after = before.clone();
+        after.insert(at + 1, format!("$& new{ending}lines"));
+        let list = edits(json!([{"op": "insert_after", "match": "THE PLACE", "text": "$& new\nlines"}]));
+        prop_assert_eq!(
+            apply_edits(&(before.join(ending) + ending), &list).unwrap(),
+            after.join(ending) + ending
+        );
+    }
+}

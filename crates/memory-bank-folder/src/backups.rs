@@ -1,0 +1,405 @@
+//! Backups: the whole bank copied aside, staged and renamed, and put back all or nothing.
+//!
+//! A backup is a folder `memory-bank-backup-<time>` beside the bank, or below the project where the user wants it.
+//! This module must not know what is in the files, but that some of the graph's are derived from its log.
+
+use std::collections::BTreeSet;
+use std::io;
+use std::path::{Component, Path, PathBuf};
+use std::time::{Duration, SystemTime};
+
+use async_trait::async_trait;
+use cap_std::fs::OpenOptions;
+use jiff::Timestamp;
+use memory_bank_core::caller::Caller;
+use memory_bank_core::clock::iso_millis;
+use memory_bank_core::error::StoreError;
+use memory_bank_core::store::{Backup, BackupError, BackupStore, Change, ReadOutcome, Restored};
+
+use crate::bank::FolderBank;
+use crate::dir::{BankDir, FileRead, INTERNAL, reason};
+use crate::documents;
+use crate::journal::{self, Step};
+use crate::lock::blocking;
+
+const PREFIX: &str = "memory-bank-backup-";
+/// Remembers, in the server's own folder of the bank, where else backups were made: one path in the project a line.
+const PLACES: &str = ".mbmcp/backup-folders";
+const PLACES_BYTES: u64 = 64 * 1024;
+/// Folders in a bank may be this deep; deeper ones are no part of a bank.
+const DEPTH: usize = 8;
+/// A staging folder this old was left behind by a process that died.
+const STALE: Duration = Duration::from_secs(3600);
+/// Rebuilt from the log, so a restore drops them: they would tell of another log.
+const DERIVED: [&str; 3] = ["graph/graph.snapshot.json", "graph/graph.index.json", "graph/graph.md"];
+
+#[async_trait]
+impl BackupStore for FolderBank {
+    async fn create_backup(&self, _caller: &Caller, directory: Option<&str>) -> Result<Backup, BackupError> {
+        let places = self.places();
+        let chosen = directory.map(|words| places.chosen(words)).transpose()?;
+        let now = self.surroundings().clock.now();
+        let guard = self.lock.exclusive().await?;
+        blocking(move || places.create(guard.dir(), chosen.as_deref(), now)).await
+    }
+
+    async fn list_backups(
+        &self,
+        _caller: &Caller,
+        directory: Option<&str>,
+    ) -> Result<Vec<Backup>, BackupError> {
+        let places = self.places();
+        let chosen = directory.map(|words| places.chosen(words)).transpose()?;
+        blocking(move || places.list(chosen.as_deref())).await
+    }
+
+    async fn restore_backup(&self, caller: &Caller, id: &str, safety: bool) -> Result<Restored, BackupError> {
+        let places = self.places();
+        let id = id.trim().to_owned();
+        check_id(&id)?;
+        let now = self.surroundings().clock.now();
+        let guard = self.lock.exclusive().await?;
+        let (news, sink, project) = (self.news.clone(), self.surroundings().sink.clone(), caller.project);
+        blocking(move || {
+            let dir = guard.dir();
+            let found = places.list(None)?.into_iter().find(|backup| same_id(&backup.id, &id));
+            let found = found.ok_or_else(|| BackupError::NotFound(id.clone()))?;
+            let backup = BankDir::open(Path::new(&found.location)).map_err(|error| {
+                BackupError::Refused(format!("{id} cannot be opened: {}", reason(&error)))
+            })?;
+            let safety = if safety { Some(places.create(dir, None, now)?) } else { None };
+            let mut restored = restore(dir, &backup)?;
+            restored.safety = safety;
+            for name in &restored.files {
+                let Ok(path) = memory_bank_core::document::DocumentPath::parse(name) else { continue };
+                if let Ok(ReadOutcome::Found(document)) = documents::read(dir, &path) {
+                    news.name(&document.path, true);
+                    news.document(project, &document.path, Some(&document.etag));
+                }
+            }
+            sink.changed(project, Change::List);
+            drop(guard);
+            Ok(restored)
+        })
+        .await
+    }
+}
+
+impl FolderBank {
+    fn places(&self) -> Places {
+        let beside = self.path().parent().unwrap_or(self.path()).to_owned();
+        Places { bank: self.path().to_owned(), project: self.project().to_owned(), beside }
+    }
+}
+
+/// Where backups of one bank may be.
+#[derive(Debug)]
+struct Places {
+    bank: PathBuf,
+    project: PathBuf,
+    /// The usual place: the folder that holds the bank.
+    beside: PathBuf,
+}
+
+impl Places {
+    /// The place that a user chose, as a path in the project.
+    fn chosen(&self, words: &str) -> Result<PathBuf, BackupError> {
+        let refused = |why: &str| BackupError::Refused(format!("`{words}` cannot hold backups: {why}"));
+        let path = Path::new(words);
+        let inner = if path.is_absolute() {
+            path.strip_prefix(&self.project)
+                .map_err(|_| refused("it is not below the project; give a folder relative to the project"))?
+        } else {
+            path
+        };
+        let mut chosen = PathBuf::new();
+        for part in inner.components() {
+            match part {
+                Component::CurDir => {}
+                Component::Normal(part) => chosen.push(part),
+                _ => return Err(refused("it leads out of the project; give a folder below the project")),
+            }
+        }
+        if words.contains('\0') || words.contains(['\n', '\r']) || chosen.to_str().is_none() {
+            return Err(refused("it is not a usable path"));
+        }
+        if self.project.join(&chosen).starts_with(&self.bank) {
+            return Err(refused("it is in the memory bank itself; choose a folder beside it"));
+        }
+        Ok(chosen)
+    }
+
+    /// Copies the bank aside. The caller holds the bank's lock.
+    fn create(&self, bank: &BankDir, chosen: Option<&Path>, now: Timestamp) -> Result<Backup, BackupError> {
+        let fault = || StoreError::io("cannot make the backup");
+        let (holder, location) = match chosen.filter(|chosen| !chosen.as_os_str().is_empty()) {
+            None => (BankDir::open(&self.beside).map_err(fault())?, self.beside.clone()),
+            Some(chosen) => {
+                let name = chosen.to_str().unwrap_or_default();
+                let project = BankDir::open(&self.project).map_err(fault())?;
+                // Inside the capability of the project: a link that leads out of it is refused here.
+                project.create_folder(name).map_err(fault())?;
+                (project.open_folder(name).map_err(fault())?, self.project.join(chosen))
+            }
+        };
+        if holder.is_at(&self.bank) {
+            return Err(BackupError::Refused("a backup cannot be made in the memory bank itself".to_owned()));
+        }
+        remove_stale(&holder, now);
+        let (id, staging) = reserve(&holder, now).map_err(fault())?;
+        let made = (|| {
+            let aside = holder.open_folder(&staging)?;
+            for name in files_of(bank, DEPTH)? {
+                copy(bank, &aside, &name)
+                    .map_err(|error| io::Error::other(format!("`{name}`: {}", reason(&error))))?;
+            }
+            aside.sync_names()?;
+            holder.rename_folder(&staging, &id)
+        })();
+        if let Err(error) = made {
+            if let Err(error) = holder.remove_folder(&staging) {
+                tracing::warn!(%error, "an unfinished backup could not be removed");
+            }
+            return Err(fault()(error).into());
+        }
+        if let Some(chosen) = chosen.and_then(Path::to_str) {
+            remember(bank, chosen)?;
+        }
+        let location = location.join(&id).display().to_string();
+        Ok(Backup { timestamp: time_of(&id).unwrap_or(now), id, location })
+    }
+
+    /// All backups: the usual place, those where backups were made before, and the chosen one.
+    fn list(&self, chosen: Option<&Path>) -> Result<Vec<Backup>, BackupError> {
+        let mut folders: BTreeSet<PathBuf> = BTreeSet::from([self.beside.clone()]);
+        let bank = BankDir::open(&self.bank).map_err(StoreError::io("cannot open the memory bank"))?;
+        for line in remembered(&bank)? {
+            if let Ok(inner) = self.chosen(&line) {
+                folders.insert(self.project.join(inner));
+            }
+        }
+        folders.extend(chosen.map(|inner| self.project.join(inner)));
+        let project = BankDir::open(&self.project).map_err(StoreError::io("cannot open the project"))?;
+        let mut backups = Vec::new();
+        for folder in folders {
+            let opened = match folder.strip_prefix(&self.project).ok().and_then(Path::to_str) {
+                Some(inner) if !inner.is_empty() => project.open_folder(inner),
+                _ => BankDir::open(&folder),
+            };
+            let Ok(entries) = opened.and_then(|dir| dir.entries("")) else { continue };
+            for entry in entries.into_iter().filter(|entry| entry.is_folder && check_id(&entry.name).is_ok())
+            {
+                backups.push(Backup {
+                    timestamp: time_of(&entry.name).unwrap_or_else(|| entry.stamp.updated_at()),
+                    location: folder.join(&entry.name).display().to_string(),
+                    id: entry.name,
+                });
+            }
+        }
+        backups.sort_by(|a, b| (b.timestamp, &b.id).cmp(&(a.timestamp, &a.id)));
+        Ok(backups)
+    }
+}
+
+/// Puts the files of a backup over those of the bank. The caller holds the bank's lock.
+fn restore(bank: &BankDir, backup: &BankDir) -> Result<Restored, BackupError> {
+    let read = || StoreError::io("cannot read the backup");
+    let names = files_of(backup, DEPTH).map_err(read())?;
+    let files: Vec<String> = names.into_iter().filter(|name| !DERIVED.contains(&name.as_str())).collect();
+    if files.is_empty() {
+        return Err(BackupError::Refused("the backup is empty; nothing was restored".to_owned()));
+    }
+    let present = files_of(bank, DEPTH).map_err(StoreError::io("cannot read the memory bank"))?;
+    let staged: Result<Vec<Step>, StoreError> = files
+        .iter()
+        .map(|name| {
+            let target = bank.target(name).map_err(StoreError::io(format!("cannot write `{name}`")))?;
+            let mut file = backup.open_file(name, OpenOptions::new().read(true)).map_err(read())?;
+            let staged = bank
+                .stage_from(&target, &mut file)
+                .map_err(StoreError::io(format!("cannot write `{name}`")))?;
+            Ok(Step::Publish { name: name.clone(), staged })
+        })
+        .collect();
+    let committed = staged.and_then(|mut steps| {
+        if files.iter().any(|name| name.starts_with("graph/")) {
+            let derived = DERIVED.iter().filter(|name| bank.exists(name));
+            steps.extend(derived.map(|name| Step::Remove { name: (*name).to_owned() }));
+        }
+        journal::commit(bank, &steps)
+    });
+    if let Err(error) = committed {
+        if !journal::is_pending(bank) {
+            bank.discard_all_staged();
+        }
+        return Err(error.into());
+    }
+    let kept = present
+        .into_iter()
+        .filter(|name| !files.contains(name) && !DERIVED.contains(&name.as_str()))
+        .collect();
+    Ok(Restored { files, kept, safety: None })
+}
+
+/// All files of a bank or a backup, sorted, as paths with `/`. What cannot belong to a bank (a pipe, a link that
+/// leads out, a name that is not Unicode) is left out.
+fn files_of(dir: &BankDir, depth: usize) -> io::Result<Vec<String>> {
+    let mut files = Vec::new();
+    let mut folders = vec![(String::new(), depth)];
+    while let Some((folder, depth)) = folders.pop() {
+        for entry in dir.entries(&folder)? {
+            let name = if folder.is_empty() { entry.name } else { format!("{folder}/{}", entry.name) };
+            if name.split('/').next() == Some(INTERNAL) {
+                continue;
+            }
+            if entry.is_file && dir.target(&name).is_ok() && dir.stamp(&name).is_some() {
+                files.push(name);
+            } else if entry.is_folder && depth > 0 {
+                folders.push((name, depth - 1));
+            } else {
+                tracing::warn!(name, "this is not a file of the memory bank and is left out of the backup");
+            }
+        }
+    }
+    files.sort();
+    Ok(files)
+}
+
+fn copy(bank: &BankDir, aside: &BankDir, name: &str) -> io::Result<()> {
+    if let Some(parent) = Path::new(name).parent().and_then(Path::to_str).filter(|parent| !parent.is_empty())
+    {
+        aside.create_folder(parent)?;
+    }
+    let mut file = bank.open_file(name, OpenOptions::new().read(true))?;
+    aside.write_new(name, &mut file)
+}
+
+/// A free id, and the staging folder that keeps it free.
+fn reserve(holder: &BankDir, now: Timestamp) -> io::Result<(String, String)> {
+    let stamp = iso_millis(now).replace([':', '.'], "-");
+    for number in 1..1000 {
+        let id = if number == 1 { format!("{PREFIX}{stamp}") } else { format!("{PREFIX}{stamp}-{number}") };
+        let staging = format!(".{id}.tmp");
+        if holder.exists(&id) {
+            continue;
+        }
+        match holder.create_new_folder(&staging) {
+            Ok(_) if !holder.exists(&id) => return Ok((id, staging)),
+            // Another process finished between the two looks.
+            Ok(_) => holder.remove_folder(&staging)?,
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Err(io::Error::other("too many backups within one millisecond"))
+}
+
+fn remove_stale(holder: &BankDir, now: Timestamp) {
+    let Ok(entries) = holder.entries("") else { return };
+    let now = SystemTime::from(now);
+    for entry in entries {
+        let is_staging = entry.name.starts_with(&format!(".{PREFIX}")) && entry.name.ends_with(".tmp");
+        let is_old = now.duration_since(entry.stamp.modified).is_ok_and(|age| age > STALE);
+        if is_staging
+            && entry.is_folder
+            && is_old
+            && let Err(error) = holder.remove_folder(&entry.name)
+        {
+            tracing::warn!(%error, "an unfinished backup could not be removed");
+        }
+    }
+}
+
+fn remembered(bank: &BankDir) -> Result<Vec<String>, StoreError> {
+    Ok(match bank.read_up_to(PLACES, PLACES_BYTES)? {
+        FileRead::Found(bytes, _) => crate::dir::text_of(bytes).lines().map(str::to_owned).collect(),
+        FileRead::Missing | FileRead::Unreadable(_) => Vec::new(),
+    })
+}
+
+fn remember(bank: &BankDir, place: &str) -> Result<(), StoreError> {
+    let mut places = remembered(bank)?;
+    let mut size: usize = places.iter().map(|place| place.len() + 1).sum();
+    if place.is_empty() || places.iter().any(|known| known == place) {
+        return Ok(());
+    }
+    size += place.len() + 1;
+    if size as u64 > PLACES_BYTES {
+        places.remove(0);
+    }
+    places.push(place.to_owned());
+    let text = places.join("\n") + "\n";
+    bank.replace(PLACES, text.as_bytes()).map_err(StoreError::io("cannot note where the backup is"))
+}
+
+/// Whether this can be the name of a backup: then it is one path component, too.
+fn check_id(id: &str) -> Result<(), BackupError> {
+    if id.is_empty() {
+        return Err(BackupError::Refused(
+            "Backup ID is required. create_backup with listOnly shows them".to_owned(),
+        ));
+    }
+    let rest = id.strip_prefix(PREFIX).unwrap_or_default();
+    let plain = rest.bytes().all(|byte| byte.is_ascii_digit() || matches!(byte, b'T' | b'Z' | b'-'));
+    if rest.len() < 10 || rest.len() > 40 || !plain {
+        return Err(BackupError::Refused(format!(
+            "`{id}` is not the id of a backup; create_backup with listOnly shows the ids"
+        )));
+    }
+    Ok(())
+}
+
+/// The original shows ids without the final `Z` in one place and with it in another.
+fn same_id(a: &str, b: &str) -> bool {
+    a == b || a.strip_suffix('Z') == Some(b) || b.strip_suffix('Z') == Some(a)
+}
+
+/// The time in an id: `memory-bank-backup-2026-11-22T09-30-07-045Z`, perhaps with a number behind.
+fn time_of(id: &str) -> Option<Timestamp> {
+    let (date, time) = id.strip_prefix(PREFIX)?.split_once('T')?;
+    let time = time.split_once('Z').map_or(time, |(time, _)| time);
+    let mut parts = time.split('-');
+    let (hours, minutes, seconds) = (parts.next()?, parts.next()?, parts.next()?);
+    let millis = parts.next().unwrap_or("0");
+    format!("{date}T{hours}:{minutes}:{seconds}.{millis}Z").parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn d15_ids_are_the_same_with_and_without_the_final_z() {
+        let (with, without) =
+            ("memory-bank-backup-2026-11-22T09-42-55-527Z", "memory-bank-backup-2026-11-22T09-42-55-527");
+        assert!(same_id(with, without) && same_id(without, with) && same_id(with, with));
+        assert!(!same_id(with, "memory-bank-backup-2026-11-22T09-42-55-527Z-2"));
+        assert_eq!(iso_millis(time_of(with).unwrap()), "2026-11-22T09:42:55.527Z");
+        assert_eq!(time_of(with), time_of(without));
+        assert_eq!(time_of(with), time_of("memory-bank-backup-2026-11-22T09-42-55-527Z-2"));
+    }
+
+    #[test]
+    fn d44_a_backup_folder_stays_below_the_project() {
+        let places = Places { bank: "/p/memory-bank".into(), project: "/p".into(), beside: "/p".into() };
+        for words in ["../esc", "/proc/nope", "/etc", "a/../../b", "memory-bank", "./memory-bank/x", "a\0b"] {
+            places.chosen(words).unwrap_err();
+        }
+        assert_eq!(places.chosen("./backups/old").unwrap(), Path::new("backups/old"));
+        assert_eq!(places.chosen("/p/backups").unwrap(), Path::new("backups"));
+    }
+
+    #[test]
+    fn ids_that_could_be_paths_are_refused() {
+        for id in [
+            "",
+            "../x",
+            "memory-bank-backup-../../etc",
+            "memory-bank-backup-",
+            "x",
+            "memory-bank-backup-2026/11",
+        ] {
+            check_id(id).unwrap_err();
+        }
+    }
+}

@@ -1,0 +1,329 @@
+//! The registry of known banks: `stores.json` in the server's project path.
+//!
+//! It is read anew for every question and changed under a lock, so several processes agree on it. What this version
+//! does not understand (other members, entries of another shape) stays in the file; a file that is no registry, or is
+//! one of a newer version, is never replaced.
+
+use std::fs::{File, OpenOptions, TryLockError};
+use std::io::{self, Read, Write};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use memory_bank_core::error::{StoreError, WorkspaceError};
+use memory_bank_core::limits;
+use memory_bank_core::store::RegisteredStore;
+use serde_json::{Map, Value, json};
+
+use crate::dir::{BankDir, FileRead, reason};
+
+/// The registry's file name.
+pub(crate) const REGISTRY_FILE: &str = "stores.json";
+const REGISTRY_BYTES: u64 = 4 * 1024 * 1024;
+const REGISTERED_STORES: usize = 1000;
+const VERSION: u64 = 1;
+
+/// The registry as it was read.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Registered {
+    members: Map<String, Value>,
+    entries: Vec<Value>,
+}
+
+impl Registered {
+    /// The entries that this version understands, in the file's order.
+    pub(crate) fn stores(&self) -> impl Iterator<Item = RegisteredStore> + '_ {
+        self.entries.iter().filter_map(|entry| serde_json::from_value(entry.clone()).ok())
+    }
+
+    /// The entry of this id.
+    #[must_use]
+    pub(crate) fn find(&self, id: &str) -> Option<RegisteredStore> {
+        self.stores().find(|store| store.store_id == id)
+    }
+
+    /// The id that was selected last.
+    #[must_use]
+    pub(crate) fn selected(&self) -> Option<&str> {
+        self.members.get("selectedStoreId").and_then(Value::as_str)
+    }
+
+    /// Notes what is selected; `None` when that bank is not registered.
+    pub(crate) fn select(&mut self, id: Option<&str>) {
+        self.members.insert("selectedStoreId".to_owned(), json!(id));
+    }
+
+    /// Adds or replaces an entry.
+    ///
+    /// # Errors
+    /// There are too many.
+    pub(crate) fn put(&mut self, store: &RegisteredStore) -> Result<(), WorkspaceError> {
+        let entry =
+            serde_json::to_value(store).map_err(|error| StoreError::Unavailable(error.to_string()))?;
+        if let Some(present) = self.entries.iter_mut().find(|entry| has_id(entry, &store.store_id)) {
+            *present = entry;
+        } else if self.entries.len() >= REGISTERED_STORES {
+            return Err(WorkspaceError::Refused(format!(
+                "there are {} registered stores already; unregister one first",
+                self.entries.len()
+            )));
+        } else {
+            self.entries.push(entry);
+        }
+        Ok(())
+    }
+
+    /// Removes an entry; says whether there was one.
+    pub(crate) fn remove(&mut self, id: &str) -> bool {
+        let before = self.entries.len();
+        self.entries.retain(|entry| !has_id(entry, id));
+        if self.selected() == Some(id) {
+            self.select(None);
+        }
+        self.entries.len() < before
+    }
+
+    fn parse(bytes: &[u8]) -> Result<Self, String> {
+        if bytes.iter().all(u8::is_ascii_whitespace) {
+            return Ok(Self::default());
+        }
+        let mut members: Map<String, Value> =
+            serde_json::from_slice(bytes).map_err(|error| error.to_string())?;
+        match members.get("version").and_then(Value::as_u64) {
+            Some(VERSION) => {}
+            Some(other) => {
+                return Err(format!("it has version {other}, this server knows version {VERSION}"));
+            }
+            None => return Err("it has no version".to_owned()),
+        }
+        match members.remove("stores") {
+            Some(Value::Array(entries)) => Ok(Self { members, entries }),
+            _ => Err("it has no list of stores".to_owned()),
+        }
+    }
+
+    fn to_text(&self) -> Result<String, StoreError> {
+        let mut members = Map::new();
+        members.insert("version".to_owned(), json!(VERSION));
+        members.insert("selectedStoreId".to_owned(), Value::Null);
+        members.extend(self.members.clone());
+        members.insert("stores".to_owned(), Value::Array(self.entries.clone()));
+        serde_json::to_string_pretty(&members).map_err(|error| StoreError::Unavailable(error.to_string()))
+    }
+}
+
+/// The registry file of one server.
+#[derive(Debug, Clone)]
+pub(crate) struct Registry {
+    path: PathBuf,
+}
+
+impl Registry {
+    /// The registry in this directory.
+    #[must_use]
+    pub(crate) fn new(project: &Path) -> Self {
+        Self { path: project.join(REGISTRY_FILE) }
+    }
+
+    /// Reads the registry; empty when there is none. Blocks.
+    ///
+    /// # Errors
+    /// The file is not a registry of this version; it is left alone.
+    pub(crate) fn read(&self) -> Result<Registered, StoreError> {
+        let Some(folder) = self.path.parent() else { return Ok(Registered::default()) };
+        let dir = match BankDir::open(folder) {
+            Ok(dir) => dir,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Registered::default()),
+            Err(error) => return Err(StoreError::io("cannot read the registry")(error)),
+        };
+        match dir.read_up_to(REGISTRY_FILE, REGISTRY_BYTES)? {
+            FileRead::Missing => Ok(Registered::default()),
+            FileRead::Unreadable(why) => Err(damaged(&why)),
+            FileRead::Found(bytes, _) => Registered::parse(&bytes).map_err(|why| damaged(&why)),
+        }
+    }
+
+    /// Whether there is a file.
+    #[must_use]
+    pub(crate) fn exists(&self) -> bool {
+        self.path.exists()
+    }
+
+    /// Reads, changes and writes the registry as one step, also towards other processes. Blocks.
+    ///
+    /// # Errors
+    /// What the change returned, or the file cannot be used, locked or written; it is as before then.
+    pub(crate) fn change<T>(
+        &self,
+        change: impl FnOnce(&mut Registered) -> Result<T, WorkspaceError>,
+    ) -> Result<T, WorkspaceError> {
+        let mut file = self.lock()?;
+        let mut bytes = Vec::new();
+        (&mut file)
+            .take(REGISTRY_BYTES + 1)
+            .read_to_end(&mut bytes)
+            .map_err(StoreError::io("cannot read the registry"))?;
+        if bytes.len() as u64 > REGISTRY_BYTES {
+            return Err(damaged("it is too large").into());
+        }
+        let mut registered = Registered::parse(&bytes).map_err(|why| damaged(&why))?;
+        let before = registered.to_text()?;
+        let result = change(&mut registered)?;
+        let after = registered.to_text()?;
+        if after != before || bytes.is_empty() {
+            self.write(&after, &file).map_err(StoreError::io("cannot write the registry"))?;
+        }
+        Ok(result)
+    }
+
+    /// Locks the file itself, and makes sure that it still is the file of that name: whoever writes replaces it.
+    fn lock(&self) -> Result<File, StoreError> {
+        let deadline = Instant::now() + Duration::from_millis(limits::LOCK_WAIT_MS);
+        loop {
+            if let Ok(metadata) = std::fs::metadata(&self.path)
+                && !metadata.is_file()
+            {
+                return Err(damaged("it is not a regular file"));
+            }
+            let file = OpenOptions::new()
+                .read(true)
+                .write(true)
+                .create(true)
+                .truncate(false)
+                .open(&self.path)
+                .map_err(|error| {
+                    StoreError::io("cannot write the registry")(io::Error::other(reason(&error)))
+                })?;
+            match file.try_lock() {
+                Ok(()) if is_same_file(&file, &self.path) => return Ok(file),
+                Ok(()) | Err(TryLockError::WouldBlock) => {}
+                Err(TryLockError::Error(error)) if error.kind() == io::ErrorKind::Unsupported => {
+                    return Ok(file);
+                }
+                Err(TryLockError::Error(error)) => {
+                    return Err(StoreError::io("cannot lock the registry")(error));
+                }
+            }
+            if Instant::now() >= deadline {
+                return Err(StoreError::Busy);
+            }
+            std::thread::sleep(Duration::from_millis(2));
+        }
+    }
+
+    fn write(&self, text: &str, present: &File) -> io::Result<()> {
+        // The registry may be a link into a folder of settings; that link stays.
+        let target = fs_err::canonicalize(&self.path)?;
+        let folder = target.parent().unwrap_or(Path::new("."));
+        let mut staged =
+            tempfile::Builder::new().prefix(".stores.json.").suffix(".tmp").tempfile_in(folder)?;
+        staged.write_all(text.as_bytes())?;
+        staged.as_file().set_permissions(present.metadata()?.permissions())?;
+        staged.as_file().sync_all()?;
+        staged.persist(&target).map_err(|error| error.error)?;
+        Ok(())
+    }
+}
+
+fn has_id(entry: &Value, id: &str) -> bool {
+    entry.get("storeId").and_then(Value::as_str) == Some(id)
+}
+
+fn damaged(why: &str) -> StoreError {
+    StoreError::Damaged {
+        what: REGISTRY_FILE.to_owned(),
+        detail: format!("{why}; it was left as it is: repair it, or move it away to start a new registry"),
+    }
+}
+
+#[cfg(unix)]
+fn is_same_file(file: &File, path: &Path) -> bool {
+    use std::os::unix::fs::MetadataExt;
+    match (file.metadata(), std::fs::metadata(path)) {
+        (Ok(held), Ok(named)) => held.ino() == named.ino() && held.dev() == named.dev(),
+        _ => false,
+    }
+}
+
+#[cfg(not(unix))]
+fn is_same_file(_file: &File, _path: &Path) -> bool {
+    // An open file cannot be replaced there.
+    true
+}
+
+#[cfg(test)]
+mod tests {
+    use memory_bank_core::store::StoreKind;
+    use rstest::rstest;
+    use tempfile::TempDir;
+
+    use super::*;
+
+    fn store(id: &str) -> RegisteredStore {
+        RegisteredStore {
+            store_id: id.to_owned(),
+            project_path: format!("/p/{id}"),
+            kind: StoreKind::Local,
+            registered_at: "2026-11-22T09:30:07.062Z".to_owned(),
+            last_used_at: "2026-11-22T09:30:07.062Z".to_owned(),
+        }
+    }
+
+    fn ids(registry: &Registry) -> Vec<String> {
+        registry.read().unwrap().stores().map(|store| store.store_id).collect()
+    }
+
+    #[test]
+    fn d3_registrations_from_several_places_all_stay() {
+        let temp = TempDir::new().unwrap();
+        std::thread::scope(|scope| {
+            for number in 0..8 {
+                let registry = Registry::new(temp.path());
+                scope.spawn(move || {
+                    for turn in 0..5 {
+                        registry.change(|all| all.put(&store(&format!("s{number}-{turn}")))).unwrap();
+                    }
+                });
+            }
+        });
+        assert_eq!(ids(&Registry::new(temp.path())).len(), 40);
+        assert_eq!(std::fs::read_dir(temp.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn d3_an_unregistered_store_does_not_come_back() {
+        let temp = TempDir::new().unwrap();
+        let (one, other) = (Registry::new(temp.path()), Registry::new(temp.path()));
+        one.change(|all| all.put(&store("b"))).unwrap();
+        assert_eq!(ids(&other), ["b"]);
+        assert!(one.change(|all| Ok(all.remove("b"))).unwrap());
+        other.change(|all| all.put(&store("c"))).unwrap();
+        assert_eq!(ids(&one), ["c"]);
+    }
+
+    #[rstest]
+    #[case("not json")]
+    #[case(r#"{"version":2,"stores":[]}"#)]
+    #[case(r#"{"books":["a"]}"#)]
+    #[case("[]")]
+    fn d51_a_file_that_is_no_registry_is_kept_and_reported(#[case] text: &str) {
+        let temp = TempDir::new().unwrap();
+        std::fs::write(temp.path().join(REGISTRY_FILE), text).unwrap();
+        let registry = Registry::new(temp.path());
+        assert!(matches!(registry.read(), Err(StoreError::Damaged { .. })));
+        registry.change(|all| all.put(&store("b"))).unwrap_err();
+        assert_eq!(std::fs::read_to_string(temp.path().join(REGISTRY_FILE)).unwrap(), text);
+    }
+
+    #[test]
+    fn what_is_not_understood_stays_in_the_file() {
+        let temp = TempDir::new().unwrap();
+        let text =
+            r#"{"version":1,"selectedStoreId":null,"stores":[{"storeId":"x","kind":"cloud"}],"extra":1}"#;
+        std::fs::write(temp.path().join(REGISTRY_FILE), text).unwrap();
+        let registry = Registry::new(temp.path());
+        registry.change(|all| all.put(&store("b"))).unwrap();
+        let text = std::fs::read_to_string(temp.path().join(REGISTRY_FILE)).unwrap();
+        assert!(text.contains("cloud") && text.contains("extra"), "{text}");
+        assert_eq!(ids(&registry), ["b"]);
+    }
+}

@@ -1,0 +1,511 @@
+//! Which bank is meant, when banks are folders: found at start, made, chosen, or named by a registered id.
+//!
+//! Everything hangs on one value, the active bank, so a switch is atomic; and there is one [`FolderBank`] a directory,
+//! whichever way it is reached. This module must not know what is in a bank.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+
+use async_trait::async_trait;
+use memory_bank_core::caller::{Caller, ProjectId};
+use memory_bank_core::clock::iso_millis;
+use memory_bank_core::document::CoreDocument;
+use memory_bank_core::error::{StoreError, WorkspaceError};
+use memory_bank_core::limits;
+use memory_bank_core::mode::{Mode, parse_rules, rules_template};
+use memory_bank_core::store::{
+    Bank, Change, Initialized, ModeRules, RegisteredStore, SelectTarget, SelectedStore, StoreInfo, StoreKind,
+    StoreList, Workspace,
+};
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use crate::bank::{FolderBank, Surroundings};
+use crate::dir::{BankDir, FileRead, reason, text_of};
+use crate::documents;
+use crate::journal::{self, Step};
+use crate::lock::blocking;
+use crate::place::{OLD_CORE_NAMES, Origin, Place, is_bank};
+use crate::registry::{REGISTRY_FILE, Registered, Registry};
+use crate::watch::Watch;
+
+const RULES_BYTES: u64 = 256 * 1024;
+
+/// How a server was started.
+#[derive(Debug, Clone)]
+pub struct FolderOptions {
+    /// `--path`; the working directory when absent. The only place where a bank is looked for unasked.
+    pub path: Option<String>,
+    /// `--folder`; `memory-bank` when absent.
+    pub folder: Option<String>,
+    /// The directory in which the process was started.
+    pub working_directory: PathBuf,
+    /// What `~` stands for.
+    pub home: Option<PathBuf>,
+    /// Whether to watch the active bank for changes by others.
+    pub watch: bool,
+}
+
+/// The folder banks of one process.
+#[derive(Debug)]
+pub struct FolderWorkspace {
+    origin: Origin,
+    project: PathBuf,
+    registry: Registry,
+    around: Surroundings,
+    /// By canonical directory.
+    banks: Mutex<HashMap<PathBuf, Arc<FolderBank>>>,
+    active: RwLock<Option<Arc<FolderBank>>>,
+    /// Watches the active bank, if that is wanted.
+    watch: Option<Mutex<Option<Watch>>>,
+    /// One change of the active bank at a time.
+    switching: tokio::sync::Mutex<()>,
+}
+
+impl FolderWorkspace {
+    /// A workspace that has looked for its bank.
+    ///
+    /// # Errors
+    /// `--path` or `--folder` is not usable.
+    pub async fn start(options: FolderOptions, around: Surroundings) -> Result<Self, WorkspaceError> {
+        let folder = options.folder.unwrap_or_else(|| "memory-bank".to_owned());
+        if folder.trim().is_empty() || folder.contains('\0') {
+            return Err(WorkspaceError::Refused("--folder needs the name of a folder".to_owned()));
+        }
+        let origin = Origin { working_directory: options.working_directory, home: options.home, folder };
+        let project = match &options.path {
+            None => origin.working_directory.clone(),
+            Some(path) => origin.absolute(path)?,
+        };
+        let project = origin.place(&project).project;
+        let workspace = Self {
+            registry: Registry::new(&project),
+            origin,
+            project,
+            around,
+            banks: Mutex::default(),
+            active: RwLock::default(),
+            watch: options.watch.then(Mutex::default),
+            switching: tokio::sync::Mutex::default(),
+        };
+        if let Err(error) = workspace.active_or_found().await
+            && !matches!(error, WorkspaceError::NoBank)
+        {
+            tracing::warn!(%error, "the memory bank could not be opened at start");
+        }
+        Ok(workspace)
+    }
+
+    /// The bank in use; while there is none, the server's own place is looked at again.
+    async fn active_or_found(&self) -> Result<Arc<FolderBank>, WorkspaceError> {
+        if let Some(bank) = self.active() {
+            return Ok(bank);
+        }
+        let _switching = self.switching.lock().await;
+        if let Some(bank) = self.active() {
+            return Ok(bank);
+        }
+        let place = self.locate(self.project.clone()).await?.ok_or(WorkspaceError::NoBank)?;
+        let bank = self.open(place);
+        self.activate(&bank, ProjectId(Uuid::nil()));
+        Ok(bank)
+    }
+
+    fn active(&self) -> Option<Arc<FolderBank>> {
+        self.active.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Makes this bank the one in use. Subscribers hear of it if there was another one before.
+    fn activate(&self, bank: &Arc<FolderBank>, project: ProjectId) {
+        let before = self.active.write().unwrap_or_else(PoisonError::into_inner).replace(Arc::clone(bank));
+        if before.as_ref().is_some_and(|before| Arc::ptr_eq(before, bank)) {
+            return;
+        }
+        if let Some(watch) = &self.watch {
+            let new = Watch::start(Arc::clone(bank), project);
+            *watch.lock().unwrap_or_else(PoisonError::into_inner) = Some(new);
+        }
+        if before.is_some() {
+            self.around.sink.changed(project, Change::List);
+        }
+    }
+
+    /// The one bank object of this directory.
+    fn open(&self, place: Place) -> Arc<FolderBank> {
+        let key = fs_err::canonicalize(&place.bank).unwrap_or_else(|_| place.bank.clone());
+        let mut banks = self.banks.lock().unwrap_or_else(PoisonError::into_inner);
+        let bank = banks
+            .entry(key)
+            .or_insert_with(|| Arc::new(FolderBank::new(place.bank, place.project, self.around.clone())));
+        Arc::clone(bank)
+    }
+
+    /// The place that `path` means, if there is a bank.
+    async fn locate(&self, path: PathBuf) -> Result<Option<Place>, StoreError> {
+        let origin = self.origin.clone();
+        blocking(move || Ok(Some(origin.place(&path)).filter(|place| is_bank(&place.bank)))).await
+    }
+
+    async fn registered(&self) -> Result<Registered, StoreError> {
+        let registry = self.registry.clone();
+        blocking(move || registry.read()).await
+    }
+
+    /// The bank that a store id means, and never another one.
+    async fn named(&self, id: &str) -> Result<Arc<FolderBank>, WorkspaceError> {
+        let registered = self.registered().await?;
+        let path = match registered.find(id) {
+            Some(store) if store.kind == StoreKind::Remote => {
+                return Err(WorkspaceError::Refused(format!(
+                    "store \"{id}\" is remote; only local stores can be opened"
+                )));
+            }
+            Some(store) => PathBuf::from(store.project_path),
+            None => match self.active().filter(|bank| base_name(bank.project()) == id) {
+                Some(bank) => return Ok(bank),
+                None if base_name(&self.project) == id => self.project.clone(),
+                None => return Err(WorkspaceError::UnknownStore(id.to_owned())),
+            },
+        };
+        match self.locate(path.clone()).await? {
+            Some(place) => Ok(self.open(place)),
+            None => Err(WorkspaceError::Refused(format!(
+                "store \"{id}\" has no memory bank at {}; initialize_memory_bank makes one",
+                path.display()
+            ))),
+        }
+    }
+
+    /// The id under which this bank is listed.
+    fn id_of(&self, bank: &FolderBank, registered: &Registered) -> String {
+        let ids: Vec<_> =
+            registered.stores().filter(|store| self.is_at(bank, store)).map(|s| s.store_id).collect();
+        let selected = registered.selected().filter(|selected| ids.iter().any(|id| id == selected));
+        selected
+            .map(str::to_owned)
+            .or_else(|| ids.first().cloned())
+            .unwrap_or_else(|| base_name(bank.project()))
+    }
+
+    /// Whether this entry means this bank.
+    fn is_at(&self, bank: &FolderBank, store: &RegisteredStore) -> bool {
+        store.kind == StoreKind::Local
+            && {
+                let place = self.origin.place(Path::new(&store.project_path));
+                place.bank == bank.path()
+                    || matches!((fs_err::canonicalize(&place.bank), fs_err::canonicalize(bank.path())), (Ok(a), Ok(b)) if a == b)
+            }
+    }
+
+    fn now(&self) -> String {
+        iso_millis(self.around.clock.now())
+    }
+}
+
+#[async_trait]
+impl Workspace for FolderWorkspace {
+    async fn bank(&self, _caller: &Caller, store: Option<&str>) -> Result<Arc<dyn Bank>, WorkspaceError> {
+        match store {
+            None => Ok(self.active_or_found().await?),
+            Some(id) => Ok(self.named(id).await?),
+        }
+    }
+
+    async fn initialize(&self, caller: &Caller, path: &str) -> Result<Initialized, WorkspaceError> {
+        let _switching = self.switching.lock().await;
+        let path = self.origin.absolute(path)?;
+        let origin = self.origin.clone();
+        let place = blocking(move || {
+            let place = origin.place(&path);
+            BankDir::create(&place.bank).map_err(|error| {
+                WorkspaceError::Refused(format!(
+                    "{} cannot be made: {}",
+                    place.bank.display(),
+                    reason(&error)
+                ))
+            })?;
+            Ok::<_, WorkspaceError>(place)
+        })
+        .await?;
+        let bank = self.open(place);
+        let guard = bank.lock.exclusive().await?;
+        let created = blocking(move || complete(guard.dir())).await?;
+        let project = self.project.clone();
+        let warnings = blocking(move || Ok::<_, StoreError>(write_missing_rules(&project))).await?;
+        self.activate(&bank, caller.project);
+        if !created.is_empty() {
+            self.around.sink.changed(caller.project, Change::List);
+        }
+        Ok(Initialized { location: bank.location(), created, warnings })
+    }
+
+    async fn set_path(&self, caller: &Caller, path: Option<&str>) -> Result<String, WorkspaceError> {
+        let _switching = self.switching.lock().await;
+        let path = match path {
+            None => self.project.clone(),
+            Some(path) => self.origin.absolute(path)?,
+        };
+        let place = self.locate(path).await?.ok_or(WorkspaceError::NotABank)?;
+        let bank = self.open(place);
+        self.activate(&bank, caller.project);
+        Ok(bank.location())
+    }
+
+    async fn stores(&self, _caller: &Caller) -> Result<StoreList, WorkspaceError> {
+        let active = match self.active_or_found().await {
+            Ok(bank) => Some(bank),
+            Err(WorkspaceError::NoBank) => None,
+            Err(error) => return Err(error),
+        };
+        let registered = match self.registered().await {
+            Ok(registered) => registered,
+            Err(error) if active.is_some() => {
+                // The bank in use is known all the same; the registry's fault shows when it is to be changed.
+                tracing::warn!(%error, "the registry cannot be read");
+                Registered::default()
+            }
+            Err(error) => return Err(error.into()),
+        };
+        let selected = active.as_ref().map(|bank| self.id_of(bank, &registered));
+        let mut listed = Vec::new();
+        if let (Some(bank), Some(id)) = (&active, &selected) {
+            let path = bank.project().to_owned();
+            listed.push((id.clone(), path, StoreKind::Local, bank.path().to_owned(), true, self.now()));
+        }
+        for store in registered.stores() {
+            if Some(&store.store_id) == selected.as_ref() {
+                continue;
+            }
+            let in_use = active.as_ref().is_some_and(|bank| self.is_at(bank, &store));
+            let place = self.origin.place(Path::new(&store.project_path));
+            listed.push((
+                store.store_id,
+                PathBuf::from(store.project_path),
+                store.kind,
+                place.bank,
+                in_use,
+                store.last_used_at,
+            ));
+        }
+        let stores = blocking(move || {
+            let described = listed.into_iter().map(|(id, path, kind, bank, is_active, last_used_at)| {
+                let (file_count, has_graph) =
+                    if kind == StoreKind::Local { describe(&bank) } else { (0, false) };
+                let path = path.display().to_string();
+                StoreInfo { id, path, kind, is_active, has_graph, file_count, last_used_at }
+            });
+            Ok::<_, StoreError>(described.collect())
+        })
+        .await?;
+        Ok(StoreList { stores, selected_store_id: selected })
+    }
+
+    async fn select(&self, caller: &Caller, target: SelectTarget) -> Result<SelectedStore, WorkspaceError> {
+        let _switching = self.switching.lock().await;
+        let bank = match &target {
+            SelectTarget::Store(id) => self.named(id).await?,
+            SelectTarget::Path(words) => {
+                let path = self.origin.absolute(words)?;
+                if !path.is_dir() {
+                    return Err(WorkspaceError::NoSuchPath(words.clone()));
+                }
+                match self.locate(path).await? {
+                    Some(place) => self.open(place),
+                    None => {
+                        return Err(WorkspaceError::Refused(format!(
+                            "{words} has no memory bank; initialize_memory_bank makes one"
+                        )));
+                    }
+                }
+            }
+        };
+        let wanted = match target {
+            SelectTarget::Store(id) => Some(id),
+            SelectTarget::Path(_) => None,
+        };
+        let id = match self.note_selection(&bank, wanted.as_deref()).await {
+            Ok(id) => id,
+            Err(error) => {
+                // The choice holds for this process; only the note of it is missing.
+                tracing::warn!(%error, "the selection was not noted in the registry");
+                wanted.unwrap_or_else(|| base_name(bank.project()))
+            }
+        };
+        self.activate(&bank, caller.project);
+        Ok(SelectedStore { id, path: bank.project().display().to_string(), location: bank.location() })
+    }
+
+    async fn register(
+        &self,
+        _caller: &Caller,
+        id: &str,
+        path: &str,
+        kind: StoreKind,
+    ) -> Result<RegisteredStore, WorkspaceError> {
+        if id.trim().is_empty() || id.len() > limits::LABEL_BYTES || id.chars().any(char::is_control) {
+            return Err(WorkspaceError::Refused(format!(
+                "a storeId is a short text without control characters, at most {} bytes",
+                limits::LABEL_BYTES
+            )));
+        }
+        let project_path = match kind {
+            StoreKind::Remote => path.to_owned(),
+            StoreKind::Local => self.origin.place(&self.origin.absolute(path)?).project.display().to_string(),
+        };
+        let (now, registry, store_id) = (self.now(), self.registry.clone(), id.to_owned());
+        blocking(move || {
+            registry.change(|all| {
+                let registered_at =
+                    all.find(&store_id).map_or_else(|| now.clone(), |store| store.registered_at);
+                let store =
+                    RegisteredStore { store_id, project_path, kind, registered_at, last_used_at: now };
+                all.put(&store)?;
+                Ok(store)
+            })
+        })
+        .await
+    }
+
+    async fn unregister(&self, _caller: &Caller, id: &str) -> Result<bool, WorkspaceError> {
+        let (registry, id) = (self.registry.clone(), id.to_owned());
+        blocking(
+            move || {
+                if registry.exists() { registry.change(|all| Ok(all.remove(&id))) } else { Ok(false) }
+            },
+        )
+        .await
+    }
+
+    async fn mode_rules(&self, _caller: &Caller, mode: Mode) -> Result<ModeRules, WorkspaceError> {
+        let project = self.project.clone();
+        Ok(blocking(move || read_rules(&project, mode)).await?)
+    }
+
+    fn configuration(&self, _caller: &Caller, verbose: bool) -> Value {
+        let mut configuration = json!({
+            "projectPath": self.project.display().to_string(),
+            "folderName": self.origin.folder,
+        });
+        if verbose && let Some(members) = configuration.as_object_mut() {
+            members.insert("cwd".to_owned(), json!(self.origin.working_directory.display().to_string()));
+            members
+                .insert("registry".to_owned(), json!(self.project.join(REGISTRY_FILE).display().to_string()));
+            members.insert("registryExists".to_owned(), json!(self.registry.exists()));
+        }
+        configuration
+    }
+}
+
+impl FolderWorkspace {
+    /// Notes in the registry what is selected, and returns its id. Where nothing was ever registered, no file is made.
+    async fn note_selection(
+        &self,
+        bank: &Arc<FolderBank>,
+        wanted: Option<&str>,
+    ) -> Result<String, WorkspaceError> {
+        let registered = self.registered().await?;
+        let id = match wanted {
+            Some(id) => id.to_owned(),
+            None => self.id_of(bank, &registered),
+        };
+        if !self.registry.exists() {
+            return Ok(id);
+        }
+        let (registry, now, noted) = (self.registry.clone(), self.now(), id.clone());
+        blocking(move || {
+            registry.change(|all| match all.find(&noted) {
+                Some(store) => {
+                    all.put(&RegisteredStore { last_used_at: now, ..store })?;
+                    all.select(Some(&noted));
+                    Ok(())
+                }
+                None => {
+                    all.select(None);
+                    Ok(())
+                }
+            })
+        })
+        .await?;
+        Ok(id)
+    }
+}
+
+/// Writes the core documents that are missing, all or none, and returns their names. A document that still has its
+/// older name is not missing: `migrate_file_naming` gives it the new one.
+fn complete(dir: &BankDir) -> Result<Vec<String>, WorkspaceError> {
+    let mut created = Vec::new();
+    let mut steps = Vec::new();
+    for core in CoreDocument::ALL {
+        let has_old_name = OLD_CORE_NAMES.iter().any(|old| kebab(old) == core.name() && dir.exists(old));
+        if !dir.exists(core.name()) && !has_old_name {
+            created.push(core.name().to_owned());
+            steps.push(Step::Write {
+                name: core.name().to_owned(),
+                content: core.template().as_bytes().to_vec(),
+            });
+        }
+    }
+    journal::commit(dir, &steps)?;
+    Ok(created)
+}
+
+fn kebab(old: &str) -> String {
+    memory_bank_core::document::DocumentPath::parse(old)
+        .map_or_else(|_| old.to_owned(), |path| path.canonical().as_str().to_owned())
+}
+
+/// Number of documents, and whether there is a graph.
+fn describe(bank: &Path) -> (usize, bool) {
+    let Ok(dir) = BankDir::open(bank) else { return (0, false) };
+    let count =
+        documents::entries(&dir).map_or(0, |all| all.iter().filter(|entry| entry.path.is_some()).count());
+    (count, dir.stamp("graph/graph.jsonl").is_some())
+}
+
+fn read_rules(project: &Path, mode: Mode) -> Result<ModeRules, StoreError> {
+    let Ok(dir) = BankDir::open(project) else { return Ok(ModeRules::Absent) };
+    for prefix in RULES_PREFIXES {
+        let name = format!("{prefix}{mode}");
+        match dir.read_up_to(&name, RULES_BYTES)? {
+            FileRead::Missing => {}
+            FileRead::Unreadable(why) => return Ok(ModeRules::Invalid(format!("{name}: {why}"))),
+            FileRead::Found(bytes, _) => {
+                return Ok(match parse_rules(mode, &text_of(bytes)) {
+                    ModeRules::Invalid(why) => ModeRules::Invalid(format!("{name}: {why}")),
+                    rules => rules,
+                });
+            }
+        }
+    }
+    Ok(ModeRules::Absent)
+}
+
+/// The rules files' names without the mode, the first that exists counts.
+const RULES_PREFIXES: [&str; 2] = [".mcprules-", ".clinerules-"];
+
+/// Gives the server's project the rules files that it lacks. A failure is a warning: the bank works without.
+fn write_missing_rules(project: &Path) -> Vec<String> {
+    let mut warnings = Vec::new();
+    for mode in Mode::ALL {
+        if RULES_PREFIXES.iter().any(|prefix| project.join(format!("{prefix}{mode}")).is_symlink())
+            || RULES_PREFIXES.iter().any(|prefix| project.join(format!("{prefix}{mode}")).exists())
+        {
+            continue;
+        }
+        let name = format!(".mcprules-{mode}");
+        let written = std::fs::OpenOptions::new()
+            .write(true)
+            .create_new(true)
+            .open(project.join(&name))
+            .and_then(|mut file| std::io::Write::write_all(&mut file, rules_template(mode).as_bytes()));
+        if let Err(error) = written {
+            warnings.push(format!("{name} could not be written: {}", reason(&error)));
+        }
+    }
+    warnings
+}
+
+fn base_name(path: &Path) -> String {
+    path.file_name().map_or_else(|| path.display().to_string(), |name| name.to_string_lossy().into_owned())
+}
