@@ -42,6 +42,8 @@ pub const THINKING_SESSIONS: usize = 100;
 pub const RESOURCE_PAGE: usize = 100;
 /// The most documents that one bank may hold.
 pub const DOCUMENTS: usize = 10_000;
+/// The most bytes of documents that are held in memory to be searched; what is beyond is reported as skipped.
+pub const SEARCHED_BYTES: u64 = 256 * 1024 * 1024;
 /// How long a writer waits for another process that holds the bank's lock, in milliseconds.
 pub const LOCK_WAIT_MS: u64 = 10_000;
 /// The longest diff that a reply shows, in characters; what is left out is said.

@@ -13,6 +13,7 @@ use memory_bank_core::store::{Bank, ChangeSink};
 use crate::graph::FolderGraph;
 use crate::lock::BankLock;
 use crate::news::News;
+use crate::search::FolderSearch;
 use crate::served::ServedContents;
 
 /// What a bank needs from outside.
@@ -45,6 +46,8 @@ pub struct FolderBank {
     pub(crate) served: ServedContents,
     /// The graph, as far as it was read.
     pub(crate) graph: FolderGraph,
+    /// The index of documents and graph; empty until the first search.
+    pub(crate) search: FolderSearch,
     project: PathBuf,
 }
 
@@ -59,6 +62,7 @@ impl FolderBank {
             news,
             served: ServedContents::default(),
             graph: FolderGraph::default(),
+            search: FolderSearch::default(),
             project,
         }
     }

@@ -1,23 +1,426 @@
-//! Search in a folder bank: not connected to the engine in the core yet, and says so.
+//! Search in a folder: an index in memory that follows the files and the graph, whoever changes them.
+//!
+//! Nothing is read until the first search. Each search compares names, sizes and times of the files with what the index
+//! knows and reads what differs; the graph is followed by its changes. How things are ranked is the core's.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
 
 use async_trait::async_trait;
+use jiff::Timestamp;
 use memory_bank_core::caller::Caller;
+use memory_bank_core::clock::Clock;
+use memory_bank_core::document::{CORE_DOCUMENTS, DocumentPath, Etag};
 use memory_bank_core::error::{GraphError, StoreError};
-use memory_bank_core::store::{DocumentSearch, DocumentsFound, GraphFound, GraphSearch, SearchStore};
+use memory_bank_core::graph::state::GraphState;
+use memory_bank_core::limits;
+use memory_bank_core::search::{DocumentQuery, Index, search_graph};
+use memory_bank_core::store::{
+    DocumentSearch, DocumentsFound, GraphFound, GraphSearch, SearchStore, SkippedDocument,
+};
 
 use crate::bank::FolderBank;
+use crate::dir::{BankDir, FileRead, FileStamp, FolderEntry, text_of};
+use crate::journal;
+use crate::lock::blocking;
+
+/// A file that was written this shortly before it was read may be written again within the same tick of the file
+/// system's clock, so its time does not prove yet that it stayed the same.
+const TICK: Duration = Duration::from_secs(2);
+
+/// The search's part of a [`FolderBank`].
+#[derive(Debug, Clone, Default)]
+pub(crate) struct FolderSearch {
+    followed: Arc<RwLock<Followed>>,
+}
+
+/// The index, and what it has taken in.
+#[derive(Debug, Default)]
+struct Followed {
+    index: Index,
+    files: HashMap<String, Known>,
+    /// What is there and cannot be searched, and why.
+    skipped: BTreeMap<String, String>,
+    /// The generation of the graph that was taken in.
+    graph: Option<u64>,
+}
+
+/// A file as it was taken in.
+#[derive(Debug)]
+struct Known {
+    stamp: FileStamp,
+    etag: Etag,
+    /// Whether an equal stamp proves an equal content.
+    settled: bool,
+}
 
 #[async_trait]
 impl SearchStore for FolderBank {
     async fn search_documents(
         &self,
         _caller: &Caller,
-        _wanted: &DocumentSearch,
+        wanted: &DocumentSearch,
     ) -> Result<DocumentsFound, StoreError> {
-        Err(StoreError::Unavailable("this build has no search yet".to_owned()))
+        self.finish_changes().await?;
+        let (search, graph, wanted) = (self.search.clone(), self.graph.clone(), wanted.clone());
+        let (path, clock) = (self.path().to_owned(), Arc::clone(&self.surroundings().clock));
+        blocking(move || {
+            let dir = BankDir::open(&path).map_err(StoreError::io("cannot open the memory bank"))?;
+            // How rare a word is depends on the graph too. A graph that cannot be read must not hide the documents.
+            let followed: Result<(), StoreError> = graph.look(&dir, |view| {
+                search.follow_graph(view.state());
+                Ok(())
+            });
+            if let Err(error) = followed {
+                tracing::warn!(%error, "documents are searched without the graph");
+            }
+            search.follow_documents(&dir, clock.as_ref())?;
+            Ok(search.documents(&wanted))
+        })
+        .await
     }
 
-    async fn search_graph(&self, _caller: &Caller, _wanted: &GraphSearch) -> Result<GraphFound, GraphError> {
-        Err(StoreError::Unavailable("this build has no search yet".to_owned()).into())
+    async fn search_graph(&self, _caller: &Caller, wanted: &GraphSearch) -> Result<GraphFound, GraphError> {
+        self.finish_changes().await?;
+        let (search, graph, wanted) = (self.search.clone(), self.graph.clone(), wanted.clone());
+        let (path, clock) = (self.path().to_owned(), Arc::clone(&self.surroundings().clock));
+        blocking(move || {
+            let dir = BankDir::open(&path).map_err(StoreError::io("cannot open the memory bank"))?;
+            if wanted.query.is_some() {
+                search.follow_documents(&dir, clock.as_ref())?;
+            }
+            graph.look(&dir, |view| {
+                if wanted.query.is_some() {
+                    search.follow_graph(view.state());
+                }
+                let followed = search.followed.read().unwrap_or_else(PoisonError::into_inner);
+                Ok(search_graph(view.state(), &followed.index, &wanted))
+            })
+        })
+        .await
+    }
+}
+
+impl FolderBank {
+    /// A change of several files that was interrupted is carried out before anything is searched.
+    async fn finish_changes(&self) -> Result<(), StoreError> {
+        let path = self.path().to_owned();
+        let is_pending = blocking(move || {
+            let dir = BankDir::open(&path).map_err(StoreError::io("cannot open the memory bank"))?;
+            Ok::<_, StoreError>(journal::is_pending(&dir))
+        })
+        .await?;
+        if is_pending {
+            drop(self.lock.shared().await?);
+        }
+        Ok(())
+    }
+}
+
+impl FolderSearch {
+    /// Takes in what changed in the graph.
+    fn follow_graph(&self, graph: &GraphState) {
+        let generation = graph.generation();
+        let known = self.followed.read().unwrap_or_else(PoisonError::into_inner).graph;
+        if known == Some(generation) {
+            return;
+        }
+        let mut followed = self.followed.write().unwrap_or_else(PoisonError::into_inner);
+        // Another search may have been here meanwhile, with a later state even.
+        if followed.graph.is_none_or(|known| known < generation) {
+            let since = followed.graph;
+            followed.index.follow_graph(graph, since);
+            followed.graph = Some(generation);
+        }
+    }
+
+    /// Takes in what changed in the files.
+    fn follow_documents(&self, dir: &BankDir, clock: &dyn Clock) -> Result<(), StoreError> {
+        let now = clock.now();
+        let entries = dir.entries("").map_err(StoreError::io("cannot list the memory bank"))?;
+        let entries: Vec<FolderEntry> =
+            entries.into_iter().filter(|entry| is_document(&entry.name)).collect();
+        let is_current = self.followed.read().unwrap_or_else(PoisonError::into_inner).is_current(&entries);
+        if is_current {
+            return Ok(());
+        }
+        self.followed.write().unwrap_or_else(PoisonError::into_inner).follow(dir, entries, now)
+    }
+
+    fn documents(&self, wanted: &DocumentSearch) -> DocumentsFound {
+        self.followed.read().unwrap_or_else(PoisonError::into_inner).search(wanted)
+    }
+}
+
+impl Followed {
+    fn is_current(&self, entries: &[FolderEntry]) -> bool {
+        self.files.len() + self.skipped.len() == entries.len()
+            && entries.iter().all(|entry| self.knows(entry))
+            && self.skipped.is_empty()
+    }
+
+    fn knows(&self, entry: &FolderEntry) -> bool {
+        self.files.get(&entry.name).is_some_and(|known| known.settled && known.stamp == entry.stamp)
+    }
+
+    fn follow(
+        &mut self,
+        dir: &BankDir,
+        mut entries: Vec<FolderEntry>,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        let present: HashSet<&str> = entries.iter().map(|entry| entry.name.as_str()).collect();
+        let gone: Vec<String> =
+            self.files.keys().filter(|name| !present.contains(name.as_str())).cloned().collect();
+        for name in gone {
+            self.forget(&name);
+        }
+        self.skipped.clear();
+        // What does not fit in is left out from the end, and the core documents come first.
+        entries.sort_by_cached_key(|entry| (core_rank(&entry.name), entry.name.clone()));
+        let mut bytes = 0_u64;
+        for entry in entries {
+            bytes = bytes.saturating_add(entry.stamp.bytes);
+            if bytes > limits::SEARCHED_BYTES {
+                self.skip(entry.name, "the memory bank is too large to be searched as a whole".to_owned());
+            } else if !self.knows(&entry) {
+                self.take(dir, &entry, now)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn take(&mut self, dir: &BankDir, entry: &FolderEntry, now: Timestamp) -> Result<(), StoreError> {
+        let path = match DocumentPath::parse(&entry.name) {
+            Ok(path) => path,
+            Err(error) => {
+                self.skip(entry.name.clone(), error.to_string());
+                return Ok(());
+            }
+        };
+        match dir.read(&entry.name)? {
+            FileRead::Missing => self.forget(&entry.name),
+            FileRead::Unreadable(why) => self.skip(entry.name.clone(), why),
+            FileRead::Found(bytes, stamp) => {
+                let text = text_of(bytes);
+                let etag = Etag::of(&text);
+                let settled = stamp.updated_at() + TICK <= now;
+                let known = self.files.get(&entry.name);
+                let same =
+                    known.is_some_and(|known| known.etag == etag && known.stamp.modified == stamp.modified);
+                if !same {
+                    self.index.put_document(&path, &text, stamp.updated_at());
+                }
+                self.files.insert(entry.name.clone(), Known { stamp, etag, settled });
+            }
+        }
+        Ok(())
+    }
+
+    fn skip(&mut self, name: String, why: String) {
+        self.forget(&name);
+        self.skipped.insert(name, why);
+    }
+
+    fn forget(&mut self, name: &str) {
+        if self.files.remove(name).is_some() {
+            self.index.remove_document(name);
+        }
+    }
+
+    fn search(&self, wanted: &DocumentSearch) -> DocumentsFound {
+        let mut skipped = Vec::new();
+        let (searched, files) = if wanted.files.is_empty() {
+            let mut names: Vec<String> = self.files.keys().cloned().collect();
+            names.sort_by_cached_key(|name| (core_rank(name), name.clone()));
+            skipped.extend(
+                self.skipped
+                    .iter()
+                    .map(|(file, why)| SkippedDocument { file: file.clone(), reason: why.clone() }),
+            );
+            (names, None)
+        } else {
+            let (mut searched, mut files) = (Vec::new(), Vec::new());
+            for asked in &wanted.files {
+                match self.stored_name(asked) {
+                    Ok(stored) => {
+                        searched.push(asked.clone());
+                        files.push(stored);
+                    }
+                    Err(reason) => skipped.push(SkippedDocument { file: asked.clone(), reason }),
+                }
+            }
+            (searched, Some(files))
+        };
+        let found = self.index.search_documents(&DocumentQuery {
+            query: wanted.query.clone(),
+            files,
+            limit: wanted.limit,
+            case_sensitive: wanted.case_sensitive,
+        });
+        DocumentsFound { hits: found.hits, more: found.more, searched, skipped }
+    }
+
+    /// The name under which a document is stored: as asked for, or the canonical one.
+    fn stored_name(&self, asked: &str) -> Result<String, String> {
+        let path = DocumentPath::parse(asked).map_err(|error| error.to_string())?;
+        let canonical = path.canonical();
+        for name in [path.as_str(), canonical.as_str()] {
+            if self.files.contains_key(name) {
+                return Ok(name.to_owned());
+            }
+            if let Some(why) = self.skipped.get(name) {
+                return Err(why.clone());
+            }
+        }
+        Err("there is no such document".to_owned())
+    }
+}
+
+/// Whether the name looks like a document, be it a readable one or not.
+fn is_document(name: &str) -> bool {
+    let name = name.to_ascii_lowercase();
+    [".md", ".json"].iter().any(|extension| name.ends_with(extension))
+}
+
+fn core_rank(name: &str) -> usize {
+    CORE_DOCUMENTS.iter().position(|core| *core == name).unwrap_or(CORE_DOCUMENTS.len())
+}
+
+#[cfg(test)]
+mod tests {
+    use memory_bank_core::clock::{SystemClock, SystemEntropy};
+    use memory_bank_core::search::Query;
+    use memory_bank_core::store::{
+        DocumentStore, EntityDraft, EntityRef, GraphStore, NoSink, ObservationDraft,
+    };
+    use tempfile::TempDir;
+
+    use super::*;
+    use crate::bank::Surroundings;
+
+    fn bank() -> (TempDir, FolderBank) {
+        let temp = TempDir::new().unwrap();
+        let path = temp.path().join("memory-bank");
+        std::fs::create_dir_all(&path).unwrap();
+        let around = Surroundings {
+            clock: Arc::new(SystemClock),
+            entropy: Arc::new(SystemEntropy),
+            sink: Arc::new(NoSink),
+        };
+        let bank = FolderBank::new(path, temp.path().to_owned(), around);
+        (temp, bank)
+    }
+
+    fn me() -> Caller {
+        Caller::local("me")
+    }
+
+    fn wanted(query: &str) -> DocumentSearch {
+        DocumentSearch {
+            query: Query::parse(query).unwrap(),
+            files: Vec::new(),
+            limit: 20,
+            case_sensitive: false,
+        }
+    }
+
+    async fn lines(bank: &FolderBank, query: &str) -> Vec<(String, usize)> {
+        let found = bank.search_documents(&me(), &wanted(query)).await.unwrap();
+        found.hits.into_iter().map(|hit| (hit.file, hit.line)).collect()
+    }
+
+    async fn entities(bank: &FolderBank, query: &str) -> Vec<String> {
+        let query = Some(Query::parse(query).unwrap());
+        let found = bank.search_graph(&me(), &GraphSearch { query, limit: 10, depth: 0 }).await.unwrap();
+        found.entities.into_iter().map(|found| found.entity.name).collect()
+    }
+
+    #[tokio::test]
+    async fn the_index_follows_what_an_editor_does_to_the_files() {
+        let (_temp, bank) = bank();
+        let file = bank.path().join("notes.md");
+        std::fs::write(&file, "alpha one\n").unwrap();
+        assert_eq!(lines(&bank, "alpha").await, [("notes.md".to_owned(), 1)]);
+        // The same size within the same tick of the clock.
+        std::fs::write(&file, "beta two!\n").unwrap();
+        assert_eq!(lines(&bank, "alpha").await, []);
+        assert_eq!(lines(&bank, "beta").await, [("notes.md".to_owned(), 1)]);
+        std::fs::rename(&file, bank.path().join("other.md")).unwrap();
+        assert_eq!(lines(&bank, "beta").await, [("other.md".to_owned(), 1)]);
+        std::fs::remove_file(bank.path().join("other.md")).unwrap();
+        assert_eq!(lines(&bank, "beta").await, []);
+    }
+
+    #[tokio::test]
+    async fn a_write_through_the_store_is_found_at_once() {
+        let (_temp, bank) = bank();
+        let path = DocumentPath::parse("notes.md").unwrap();
+        for word in ["first", "second"] {
+            let paths = [path.clone()];
+            bank.edit(&me(), &paths, &mut |drafts| drafts.set(&path, format!("{word} thing\n")))
+                .await
+                .unwrap();
+            assert_eq!(lines(&bank, word).await, [("notes.md".to_owned(), 1)]);
+        }
+        assert_eq!(lines(&bank, "first").await, []);
+    }
+
+    #[tokio::test]
+    async fn d24_every_document_is_searched_and_what_cannot_be_is_named() {
+        let (_temp, bank) = bank();
+        std::fs::write(bank.path().join("progress.md"), "- beta here\n").unwrap();
+        std::fs::write(bank.path().join("Extra Notes.md"), "- beta here\n").unwrap();
+        std::fs::write(bank.path().join("data.json"), "{\"beta\": \"here\"}\n").unwrap();
+        std::fs::create_dir(bank.path().join("folder.md")).unwrap();
+        let found = bank.search_documents(&me(), &wanted("beta here")).await.unwrap();
+        assert_eq!(found.searched, ["progress.md", "Extra Notes.md", "data.json"]);
+        assert_eq!(found.hits.len(), 3);
+        assert_eq!(found.hits[0].file, "progress.md");
+        assert_eq!(found.skipped.len(), 1);
+        assert_eq!(found.skipped[0].file, "folder.md");
+    }
+
+    #[tokio::test]
+    async fn d24_names_that_are_refused_or_missing_are_skipped() {
+        let (_temp, bank) = bank();
+        std::fs::write(bank.path().join("my-notes.md"), "- beta here\n").unwrap();
+        let files = ["myNotes.md", "../x.md", "gone.md"].map(str::to_owned).to_vec();
+        let found = bank.search_documents(&me(), &DocumentSearch { files, ..wanted("beta") }).await.unwrap();
+        assert_eq!(found.searched, ["myNotes.md"]);
+        assert_eq!(found.hits[0].file, "my-notes.md");
+        let skipped: Vec<&str> = found.skipped.iter().map(|skipped| skipped.file.as_str()).collect();
+        assert_eq!(skipped, ["../x.md", "gone.md"]);
+    }
+
+    #[tokio::test]
+    async fn the_index_follows_the_graph() {
+        let (_temp, bank) = bank();
+        std::fs::write(bank.path().join("progress.md"), "# Progress\n").unwrap();
+        let draft = |name: &str| EntityDraft {
+            name: name.to_owned(),
+            entity_type: "service".to_owned(),
+            attrs: None,
+        };
+        bank.upsert_entity(&me(), draft("Gateway")).await.unwrap();
+        assert_eq!(entities(&bank, "gateway").await, ["Gateway"]);
+        let fact = ObservationDraft { text: "routes are cached".to_owned(), source: None, timestamp: None };
+        let gateway = EntityRef("Gateway".to_owned());
+        let fact = bank.add_observation(&me(), &gateway, fact).await.unwrap();
+        assert_eq!(entities(&bank, "are routes cached").await, ["Gateway"]);
+        bank.delete_observation(&me(), &fact.id, None).await.unwrap();
+        assert!(entities(&bank, "are routes cached").await.is_empty());
+        bank.delete_entity(&me(), &gateway).await.unwrap();
+        assert!(entities(&bank, "gateway").await.is_empty());
+    }
+
+    #[tokio::test]
+    async fn a_damaged_graph_does_not_hide_the_documents() {
+        let (_temp, bank) = bank();
+        std::fs::write(bank.path().join("progress.md"), "- beta here\n").unwrap();
+        std::fs::create_dir(bank.path().join("graph")).unwrap();
+        std::fs::write(bank.path().join("graph/graph.jsonl"), "{\"type\":\"foreign\"}\n").unwrap();
+        assert_eq!(lines(&bank, "beta").await, [("progress.md".to_owned(), 1)]);
     }
 }

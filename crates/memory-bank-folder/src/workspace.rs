@@ -2,6 +2,10 @@
 //!
 //! Everything hangs on one value, the active bank, so a switch is atomic; and there is one [`FolderBank`] a directory,
 //! whichever way it is reached. This module must not know what is in a bank.
+//!
+//! The rules files `.mcprules-<mode>` are made when a bank is initialised, in the server's own project: starting the
+//! server in some folder must leave nothing behind there. Without them the built-in rules hold. The registry is the one
+//! in the server's project path alone; a second one in the working directory would be a second truth.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -10,7 +14,7 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use async_trait::async_trait;
 use memory_bank_core::caller::{Caller, ProjectId};
 use memory_bank_core::clock::iso_millis;
-use memory_bank_core::document::CoreDocument;
+use memory_bank_core::document::{CoreDocument, DocumentPath, Etag};
 use memory_bank_core::error::{StoreError, WorkspaceError};
 use memory_bank_core::limits;
 use memory_bank_core::mode::{Mode, parse_rules, rules_template};
@@ -230,13 +234,24 @@ impl Workspace for FolderWorkspace {
         .await?;
         let bank = self.open(place);
         let guard = bank.lock.exclusive().await?;
-        let created = blocking(move || complete(guard.dir())).await?;
+        let (news, told) = (Arc::clone(&bank.news), caller.project);
+        let created = blocking(move || {
+            let created = complete(guard.dir())?;
+            for core in &created {
+                news.name(&core.path(), true);
+                news.document(told, &core.path(), Some(&Etag::of(core.template())));
+            }
+            drop(guard);
+            Ok::<_, WorkspaceError>(created)
+        })
+        .await?;
         let project = self.project.clone();
         let warnings = blocking(move || Ok::<_, StoreError>(write_missing_rules(&project))).await?;
         self.activate(&bank, caller.project);
         if !created.is_empty() {
             self.around.sink.changed(caller.project, Change::List);
         }
+        let created = created.into_iter().map(|core| core.name().to_owned()).collect();
         Ok(Initialized { location: bank.location(), created, warnings })
     }
 
@@ -386,9 +401,9 @@ impl Workspace for FolderWorkspace {
         let mut configuration = json!({
             "projectPath": self.project.display().to_string(),
             "folderName": self.origin.folder,
+            "cwd": self.origin.working_directory.display().to_string(),
         });
         if verbose && let Some(members) = configuration.as_object_mut() {
-            members.insert("cwd".to_owned(), json!(self.origin.working_directory.display().to_string()));
             members
                 .insert("registry".to_owned(), json!(self.project.join(REGISTRY_FILE).display().to_string()));
             members.insert("registryExists".to_owned(), json!(self.registry.exists()));
@@ -431,15 +446,15 @@ impl FolderWorkspace {
     }
 }
 
-/// Writes the core documents that are missing, all or none, and returns their names. A document that still has its
+/// Writes the core documents that are missing, all or none, and returns them. A document that still has its
 /// older name is not missing: `migrate_file_naming` gives it the new one.
-fn complete(dir: &BankDir) -> Result<Vec<String>, WorkspaceError> {
+fn complete(dir: &BankDir) -> Result<Vec<CoreDocument>, WorkspaceError> {
     let mut created = Vec::new();
     let mut steps = Vec::new();
     for core in CoreDocument::ALL {
         let has_old_name = OLD_CORE_NAMES.iter().any(|old| kebab(old) == core.name() && dir.exists(old));
         if !dir.exists(core.name()) && !has_old_name {
-            created.push(core.name().to_owned());
+            created.push(core);
             steps.push(Step::Write {
                 name: core.name().to_owned(),
                 content: core.template().as_bytes().to_vec(),
@@ -451,8 +466,7 @@ fn complete(dir: &BankDir) -> Result<Vec<String>, WorkspaceError> {
 }
 
 fn kebab(old: &str) -> String {
-    memory_bank_core::document::DocumentPath::parse(old)
-        .map_or_else(|_| old.to_owned(), |path| path.canonical().as_str().to_owned())
+    DocumentPath::parse(old).map_or_else(|_| old.to_owned(), |path| path.canonical().as_str().to_owned())
 }
 
 /// Number of documents, and whether there is a graph.

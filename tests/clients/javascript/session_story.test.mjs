@@ -104,19 +104,13 @@ test("a session with every tool on the original's folder", async (t) => {
     const text = "# Runbook\r\n\r\n## Outage\r\n\r\nCall the provider.\r\n\r\n## Recovery\r\n\r\nReplay the events.\r\n";
     await write(join(bank, "runbook.md"), text);
     const { etag } = await json("read_memory_bank_file", { filename: "runbook.md" });
-    const { tools } = await server.request("tools/list");
-    const { inputSchema } = tools.find(({ name }) => name === "edit_memory_bank_file");
-    assert.ok(inputSchema.required.includes("filename") && inputSchema.required.includes("edits"), JSON.stringify(inputSchema));
-    called.add("edit_memory_bank_file");
-    const edit = await server.ok("edit_memory_bank_file", {
+    const edited = await call("edit_memory_bank_file", {
       filename: "runbook.md",
       ifMatchEtag: etag,
-      edits: [{ replace: "Call the provider.", with: "Ring the provider." }],
-    }).catch(() => undefined);
-    if (edit) {
-      assert.equal(await read(bank, "runbook.md"), text.replace("Call", "Ring"));
-      assert.match(edit.text, /Ring the provider/);
-    }
+      edits: [{ op: "replace", old: "Call the provider.", new: "Ring the provider." }],
+    });
+    assert.equal(await read(bank, "runbook.md"), text.replace("Call", "Ring"));
+    assert.match(edited.text, /Ring the provider/);
     await call("rename_memory_bank_file", { filename: "runbook.md", newFilename: "outage.md" });
     assert.ok(!(await readdir(bank)).includes("runbook.md"));
     await call("delete_memory_bank_file", { filename: "outage.md" });

@@ -4,7 +4,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::document::diff::unified_diff;
 use crate::document::section::{LineEnding, Outline, Section, line_end, line_start, same_title};
-use crate::document::splice::{Gap, insert_lines, replace_body, written_end};
+use crate::document::splice::{
+    Gap, blank_lines_at_top, insert_lines, replace_body, replace_lines, written_end,
+};
 use crate::document::write::check_etag;
 use crate::document::{DocumentPath, Etag};
 use crate::error::EditError;
@@ -281,14 +283,14 @@ fn prepend(text: &str, heading: &str, lines: &str) -> Result<String, String> {
     let section = section_of(&outline, heading)?;
     let top = section.heading.range.end;
     let own = outline.slice(&section.own);
-    let blank = own.len() - own.trim_start_matches(['\r', '\n', ' ', '\t']).len();
+    let blank = blank_lines_at_top(own);
     // Blank lines below the heading stay above the new lines, if anything follows them.
-    let at = if blank == own.len() { top } else { line_start(text, top + blank) };
+    let at = if blank == own.len() { top } else { top + blank };
     let list_goes_on = ends_with_item(lines) && outline.items().iter().any(|item| item.range.start == at);
     Ok(insert_lines(text, at, lines, Gap::None, if list_goes_on { Gap::None } else { Gap::Blank }))
 }
 
-/// Callers often repeat the heading at the head of the new text; it is not doubled.
+/// Callers often repeat the heading at the head of the new text; it is not doubled. Blank lines below it stay.
 fn replace_section(text: &str, heading: &str, lines: &str) -> Result<String, String> {
     let outline = Outline::of(text);
     let section = section_of(&outline, heading)?;
@@ -303,7 +305,14 @@ fn replace_section(text: &str, heading: &str, lines: &str) -> Result<String, Str
         None => lines,
     };
     let body = body.trim_end();
-    Ok(replace_body(text, &section, if body.trim().is_empty() { "" } else { body }))
+    let top = section.heading.range.end;
+    let end = written_end(text, &section.body);
+    let blank = blank_lines_at_top(text.get(top..end).unwrap_or_default());
+    if blank == 0 || body.is_empty() {
+        return Ok(replace_body(text, &section, body));
+    }
+    let body = body.get(blank_lines_at_top(body)..).unwrap_or_default();
+    Ok(replace_lines(text, &(top + blank..end), body))
 }
 
 fn trimmed(lines: &str) -> Result<&str, String> {

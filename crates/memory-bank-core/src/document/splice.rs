@@ -30,6 +30,9 @@ pub(super) fn insert_lines(text: &str, at: usize, lines: &str, before: Gap, afte
     }
     new.push_str(&ending.apply(lines));
     new.push_str(ending.as_str());
+    if after == Gap::Blank && swallows(lines, tail) {
+        new.push_str(&ending.apply("\n<!-- -->\n"));
+    }
     if after == Gap::Blank && !starts_blank(tail) {
         new.push_str(ending.as_str());
     }
@@ -112,13 +115,23 @@ pub(super) fn append_section(text: &str, titles: &[&str], body: &str) -> String 
 
 /// Makes these lines all that stands below the heading of the section. Blank lines before the next heading stay.
 pub(super) fn replace_body(text: &str, section: &Section<'_>, lines: &str) -> String {
-    let emptied = replace_range(text, &(section.heading.range.end..written_end(text, &section.body)), "");
+    let top = section.heading.range.end;
+    replace_lines(text, &(top..written_end(text, &section.body)), lines)
+}
+
+/// Puts lines in the place of those that begin and end at these offsets.
+pub(super) fn replace_lines(text: &str, range: &Range<usize>, lines: &str) -> String {
+    let emptied = replace_range(text, range, "");
     if lines.is_empty() {
         return emptied;
     }
-    let at = section.heading.range.end;
-    let after = if emptied.len() > at { Gap::Blank } else { Gap::None };
-    insert_lines(&emptied, at, lines, Gap::None, after)
+    let after = if emptied.len() > range.start { Gap::Blank } else { Gap::None };
+    insert_lines(&emptied, range.start, lines, Gap::None, after)
+}
+
+/// How many bytes of blank lines this text begins with.
+pub(super) fn blank_lines_at_top(text: &str) -> usize {
+    text.split_inclusive('\n').take_while(|line| line.trim().is_empty()).map(str::len).sum()
 }
 
 /// Takes items out of a text, each with the blank lines between it and the next item of the list.
@@ -195,6 +208,15 @@ fn marked(marker: Marker, step: u64, item: &str) -> String {
 fn indent_of(line: &str) -> &str {
     let unindented = line.trim_start_matches([' ', '\t']);
     line.get(..line.len() - unindented.len()).unwrap_or_default()
+}
+
+/// Whether these lines end in a list item that an indented text behind them would become a part of, so that it would
+/// go when the item goes. An empty comment keeps them apart.
+fn swallows(lines: &str, tail: &str) -> bool {
+    let next = tail.lines().find(|line| !line.trim().is_empty());
+    let indented =
+        next.is_some_and(|line| line.starts_with("  ") || line.starts_with('\t') || line.starts_with(" \t"));
+    indented && Outline::of(lines).items().iter().any(|item| item.range.end == lines.len())
 }
 
 /// Nothing but a byte order mark stands before.

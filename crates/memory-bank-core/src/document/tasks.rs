@@ -75,14 +75,15 @@ pub fn update_tasks(drafts: &mut Drafts, asked: &UpdateTasks) -> Result<TasksUpd
     Ok(TasksUpdated { tasks, changes })
 }
 
-/// The items of the sections with these titles, in the order of the document.
+/// The items of the sections with these titles, in the order of the document. One that two lists have is given once.
 pub(super) fn list(text: &str, titles: &[&str]) -> Vec<String> {
     let outline = Outline::of(text);
+    let mut seen = BTreeSet::new();
     outline
         .items_below(titles)
         .into_iter()
         .map(|item| item.text.clone())
-        .filter(|text| !text.is_empty())
+        .filter(|text| !text.is_empty() && seen.insert(key(text)))
         .collect()
 }
 

@@ -13,6 +13,7 @@ mod lines;
 mod markdown;
 mod query;
 mod rank;
+mod targeted;
 mod unit;
 mod words;
 
@@ -26,5 +27,9 @@ pub use lines::{Lines, clip};
 pub use markdown::markdown_units;
 pub use query::{Query, QueryError, QueryWord, fold};
 pub use rank::{Around, CorpusStats, RankedTerm, RankedWord, Ranker, UnitTerms, mix};
+pub use targeted::{
+    ContextPointer, Excerpt, Material, TargetedBounds, TargetedContext, pack, plan_pointers,
+    whole_if_possible,
+};
 pub use unit::{Unit, UnitKind};
 pub use words::{each_word, is_function_word, stem};

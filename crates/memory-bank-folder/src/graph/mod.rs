@@ -5,7 +5,7 @@
 //! costs one stat when nothing has changed.
 //!
 //! Snapshot, index and the page for people are never read here, so they cannot mislead. They are written on `rebuild`
-//! and `compact`, and otherwise when no graph write came for [`IDLE`] seconds and the last time is long enough ago (see
+//! and `compact`, and otherwise when no graph write came for a while ([`IDLE`]) and the last time is long ago (see
 //! [`pause_after`]): never on the way of an append. A process that ends before that leaves them as they were, and the
 //! next one that writes brings them up to date.
 //!

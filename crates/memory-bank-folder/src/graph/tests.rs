@@ -356,7 +356,7 @@ async fn d46_a_marker_that_turns_foreign_under_a_running_server_is_noticed() {
     let (_temp, bank) = bank();
     upsert(&bank, "A").await;
     let log = text(&bank);
-    write_log(&bank, log.replace("memory-bank-mcp", "another-program"));
+    write_log(&bank, log.replace("memory-bank-mcp", "another"));
     assert!(bank.stats(&me()).await.is_err());
     write_log(&bank, &log);
     assert_eq!(names(&bank).await, ["A"]);
@@ -451,6 +451,16 @@ async fn logs_of_editors_are_read_whatever_their_line_ends() {
 }
 
 #[tokio::test]
+async fn a_log_that_an_editor_made_longer_elsewhere_is_read_anew() {
+    let (_temp, bank) = bank();
+    upsert(&bank, "Rust").await;
+    upsert(&bank, "Axum").await;
+    let edited = text(&bank).replace(r#""name":"Rust""#, r#""name":"Rust, the language""#);
+    write_log(&bank, &edited);
+    assert_eq!(names(&bank).await, ["Rust, the language", "Axum"]);
+}
+
+#[tokio::test]
 async fn a_line_that_went_on_after_it_was_taken_for_whole_is_not_believed() {
     let (_temp, bank) = bank();
     upsert(&bank, "A").await;
@@ -476,6 +486,15 @@ async fn the_derived_files_are_refreshed_when_the_graph_is_left_alone() {
     assert!(std::fs::read_to_string(page).unwrap().contains("#### Rust"));
     let index = std::fs::read_to_string(bank.path().join("graph/graph.index.json")).unwrap();
     assert_eq!(serde_json::from_str::<Value>(&index).unwrap()["lastEventLineCount"], 2);
+}
+
+#[tokio::test]
+async fn a_bank_that_was_deleted_is_not_made_anew_by_a_refresh() {
+    let (_temp, bank) = bank();
+    upsert(&bank, "Rust").await;
+    std::fs::remove_dir_all(bank.path()).unwrap();
+    tokio::time::sleep(super::IDLE + Duration::from_millis(500)).await;
+    assert!(!bank.path().exists());
 }
 
 #[tokio::test]

@@ -74,6 +74,13 @@ fn d20_the_digest_sees_what_update_tasks_wrote() {
 }
 
 #[test]
+fn d20_a_task_that_stands_in_two_parallel_lists_is_shown_once() {
+    let active = "## Tasks\n- a\n- b\n\n# Current Context\n\n## Ongoing Tasks\n- A\n- c\n";
+    let shown = digest(&sources(active, "", ""), DigestBounds::default());
+    assert_eq!(shown.current_context.tasks, ["a", "b", "c"]);
+}
+
+#[test]
 fn placeholders_are_shown_as_they_are_and_arrays_are_present_even_if_empty() {
     let shown =
         digest(&sources(ActiveContext.template(), "", DecisionLog.template()), DigestBounds::default());

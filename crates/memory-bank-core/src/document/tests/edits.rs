@@ -41,6 +41,21 @@ fn edits_build_on_one_another_and_keep_crlf() {
 }
 
 #[rstest]
+#[case("## A\n\nold\n", "new", "## A\n\nnew\n")]
+#[case("## A\n\nold\n\n## B\n", "## A\n\nnew\n\n", "## A\n\nnew\n\n## B\n")]
+#[case("## A\r\n\r\nold", "one\n\ntwo", "## A\r\n\r\none\r\n\r\ntwo\r\n")]
+#[case("## A", "\nnew", "## A\n\nnew\n")]
+#[case("## A\n\nold\n", " \n", "## A\n")]
+fn a_replaced_section_keeps_the_blank_lines_below_its_heading(
+    #[case] text: &str,
+    #[case] new: &str,
+    #[case] expected: &str,
+) {
+    let list = edits(json!([{"op": "replace_section", "heading": "A", "text": new}]));
+    assert_eq!(apply_edits(text, &list).unwrap(), expected);
+}
+
+#[rstest]
 #[case(json!({"op": "replace", "old": "x", "new": "y"}), "occurs 2 times (lines 1, 3)")]
 #[case(json!({"op": "replace", "old": "x", "new": "y", "count": 3}), "occurs 2 times")]
 #[case(json!({"op": "replace", "old": "nope", "new": "y"}), "was not found")]

@@ -3,6 +3,7 @@
 mod decisions;
 mod digest;
 mod edits;
+mod laws;
 mod lists;
 mod progress;
 mod section;

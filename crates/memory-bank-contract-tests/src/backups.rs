@@ -1,0 +1,90 @@
+//! Backups.
+#![expect(missing_docs, reason = "each function is one rule, and its name says it")]
+
+use memory_bank_core::store::{BackupError, EntityDraft, EntityRef, ObservationDraft};
+
+use crate::Project;
+
+async fn remember(p: &Project, name: &str, fact: &str) {
+    let draft = EntityDraft { name: name.into(), entity_type: "thing".into(), attrs: None };
+    let entity = p.bank.upsert_entity(&p.caller, draft).await.unwrap();
+    let fact = ObservationDraft { text: fact.into(), source: None, timestamp: None };
+    p.bank.add_observation(&p.caller, &EntityRef(entity.id), fact).await.unwrap();
+}
+
+pub async fn d14_a_backup_brings_documents_and_graph_back(p: Project) {
+    p.write("a.md", "old").await;
+    p.write("Odd..name.json", "{}").await;
+    remember(&p, "Kept", "before").await;
+    let graph = p.bank.export(&p.caller).await.unwrap();
+    let backup = p.bank.create_backup(&p.caller, None).await.unwrap();
+    p.write("a.md", "new").await;
+    p.write("odd..name.json", "[]").await;
+    remember(&p, "Later", "after").await;
+    let restored = p.bank.restore_backup(&p.caller, &backup.id, false).await.unwrap();
+    assert!(restored.files.iter().any(|name| name == "a.md"), "{restored:?}");
+    assert_eq!(p.text("a.md").await.as_deref(), Some("old"));
+    assert_eq!(p.text("odd..name.json").await.as_deref(), Some("{}"));
+    assert_eq!(p.bank.export(&p.caller).await.unwrap(), graph);
+    assert_eq!(p.other.export(&p.caller).await.unwrap(), graph);
+    // And the graph goes on from there.
+    remember(&p, "Later", "again").await;
+    assert_eq!(p.bank.stats(&p.caller).await.unwrap().entity_count, 2);
+}
+
+pub async fn d15_the_id_that_was_given_is_listed_and_restores(p: Project) {
+    p.write("a.md", "old").await;
+    let backup = p.bank.create_backup(&p.caller, None).await.unwrap();
+    assert!(backup.id.starts_with("memory-bank-backup-") && backup.id.ends_with('Z'), "{}", backup.id);
+    assert_eq!(p.bank.list_backups(&p.caller, None).await.unwrap(), std::slice::from_ref(&backup));
+    for id in [backup.id.as_str(), backup.id.trim_end_matches('Z')] {
+        p.write("a.md", "new").await;
+        p.bank.restore_backup(&p.caller, id, false).await.unwrap();
+        assert_eq!(p.text("a.md").await.as_deref(), Some("old"));
+    }
+}
+
+pub async fn newer_documents_stay_and_are_reported(p: Project) {
+    p.write("a.md", "x").await;
+    let backup = p.bank.create_backup(&p.caller, None).await.unwrap();
+    p.write("later.md", "y").await;
+    let restored = p.bank.restore_backup(&p.caller, &backup.id, false).await.unwrap();
+    assert_eq!(restored.kept, ["later.md"]);
+    assert_eq!(restored.safety, None);
+    assert_eq!(p.text("later.md").await.as_deref(), Some("y"));
+}
+
+pub async fn a_safety_copy_is_made_first(p: Project) {
+    p.write("a.md", "one").await;
+    let backup = p.bank.create_backup(&p.caller, None).await.unwrap();
+    p.write("a.md", "two").await;
+    let restored = p.bank.restore_backup(&p.caller, &backup.id, true).await.unwrap();
+    assert_eq!(p.text("a.md").await.as_deref(), Some("one"));
+    let safety = restored.safety.unwrap();
+    p.bank.restore_backup(&p.caller, &safety.id, false).await.unwrap();
+    assert_eq!(p.text("a.md").await.as_deref(), Some("two"));
+}
+
+pub async fn an_unknown_or_malformed_id_changes_nothing(p: Project) {
+    p.write("a.md", "x").await;
+    let missing = p.bank.restore_backup(&p.caller, "memory-bank-backup-2020-01-01T00-00-00-000Z", true).await;
+    assert!(matches!(missing, Err(BackupError::NotFound(_))), "{missing:?}");
+    for id in ["", "  ", "../a", "a.md", "memory-bank-backup-../../etc"] {
+        let refused = p.bank.restore_backup(&p.caller, id, true).await;
+        assert!(matches!(refused, Err(BackupError::Refused(_))), "{id}: {refused:?}");
+    }
+    assert_eq!(p.bank.list_backups(&p.caller, None).await.unwrap(), []);
+    assert_eq!(p.text("a.md").await.as_deref(), Some("x"));
+}
+
+pub async fn two_backups_at_once_have_two_ids(p: Project) {
+    p.write("a.md", "x").await;
+    let (one, two, three) = futures::join!(
+        p.bank.create_backup(&p.caller, None),
+        p.bank.create_backup(&p.caller, None),
+        p.other.create_backup(&p.caller, None)
+    );
+    let ids = std::collections::BTreeSet::from([one.unwrap().id, two.unwrap().id, three.unwrap().id]);
+    assert_eq!(ids.len(), 3);
+    assert_eq!(p.bank.list_backups(&p.caller, None).await.unwrap().len(), 3);
+}

@@ -1,0 +1,260 @@
+//! Documents and edits.
+#![expect(missing_docs, reason = "each function is one rule, and its name says it")]
+
+use std::sync::Arc;
+
+use futures::future::join_all;
+use memory_bank_core::caller::Caller;
+use memory_bank_core::document::Etag;
+use memory_bank_core::error::EditError;
+use memory_bank_core::limits;
+use memory_bank_core::store::{Bank, Change, ChangeKind, Drafts, ReadOutcome};
+
+use crate::{Project, path, text};
+
+pub async fn names_are_listed_sorted(p: Project) {
+    for name in ["b.md", "a.md", "c.json"] {
+        p.write(name, "x").await;
+    }
+    let entries = p.bank.list(&p.caller).await.unwrap();
+    let names: Vec<_> =
+        entries.iter().filter_map(|entry| entry.path.as_ref()).map(|name| name.as_str()).collect();
+    assert_eq!(names, ["a.md", "b.md", "c.json"]);
+    assert!(entries.iter().filter(|entry| entry.path.is_some()).all(|entry| entry.bytes == 1));
+    assert!(entries.iter().all(|entry| !entry.name.contains("tmp") && entry.name != ".mbmcp"));
+}
+
+pub async fn reading_keeps_the_order_asked_for(p: Project) {
+    p.write("a.md", "A").await;
+    p.write("b.md", "B").await;
+    let outcomes = p.bank.read(&p.caller, &["b.md", "none.md", "a.md", "b.md"].map(path)).await.unwrap();
+    let texts: Vec<_> = outcomes
+        .iter()
+        .map(|outcome| match outcome {
+            ReadOutcome::Found(document) => {
+                assert_eq!(document.etag, Etag::of(&document.content));
+                document.content.as_str()
+            }
+            ReadOutcome::Missing => "-",
+            other => panic!("{other:?}"),
+        })
+        .collect();
+    assert_eq!(texts, ["B", "-", "A", "B"]);
+}
+
+pub async fn d26_one_name_serves_reading_and_writing(p: Project) {
+    for (asked, stored) in [("README.md", "readme.md"), ("myNotes.md", "my-notes.md")] {
+        let change = p.write(asked, "one").await;
+        assert_eq!((change.path.as_str(), change.kind), (stored, ChangeKind::Created));
+        assert_eq!(p.text(asked).await.as_deref(), Some("one"));
+        assert_eq!(p.text(stored).await.as_deref(), Some("one"));
+        // The etag that reading gave is the one that writing compares.
+        let change = p.write(asked, "two").await;
+        assert_eq!((change.path.as_str(), change.kind), (stored, ChangeKind::Modified));
+        assert_eq!(change.etag, Some(Etag::of("two")));
+    }
+    assert_eq!(p.bank.list(&p.caller).await.unwrap().iter().filter(|entry| entry.path.is_some()).count(), 2);
+}
+
+pub async fn an_edit_that_fails_writes_nothing(p: Project) {
+    p.write("a.md", "old").await;
+    let names = ["a.md", "b.md"].map(path);
+    let mut editor = |drafts: &mut Drafts| {
+        drafts.set(&names[0], "new".into())?;
+        drafts.set(&names[1], "new".into())?;
+        Err(EditError::Refused("no".into()))
+    };
+    let refused = p.bank.edit(&p.caller, &names, &mut editor).await;
+    assert!(matches!(refused, Err(EditError::Refused(why)) if why == "no"));
+    assert_eq!(p.text("a.md").await.as_deref(), Some("old"));
+    assert_eq!(p.text("b.md").await, None);
+}
+
+pub async fn an_edit_of_several_documents_is_seen_as_a_whole(p: Project) {
+    let names = ["a.md", "b.md"].map(path);
+    let write = async |bank: &dyn Bank, text: String| {
+        let mut editor = |drafts: &mut Drafts| {
+            drafts.set(&names[0], text.clone())?;
+            drafts.set(&names[1], text.clone())
+        };
+        bank.edit(&p.caller, &names, &mut editor).await.unwrap();
+    };
+    write(p.bank.as_ref(), "0".into()).await;
+    let writing = async {
+        for turn in 1..30 {
+            write(p.bank.as_ref(), turn.to_string()).await;
+        }
+    };
+    let reading = async {
+        for _ in 0..60 {
+            let both = p.other.read(&p.caller, &names).await.unwrap();
+            let texts: Vec<_> = both
+                .into_iter()
+                .map(|outcome| match outcome {
+                    ReadOutcome::Found(document) => document.content,
+                    other => panic!("{other:?}"),
+                })
+                .collect();
+            assert_eq!(texts[0], texts[1]);
+        }
+    };
+    futures::join!(writing, reading);
+}
+
+pub async fn an_edit_says_what_it_did_in_the_order_asked_for(p: Project) {
+    for name in ["same.md", "gone.md", "changed.md"] {
+        p.write(name, "x").await;
+    }
+    let names = ["new.md", "same.md", "gone.md", "changed.md", "absent.md"].map(path);
+    let mut editor = |drafts: &mut Drafts| {
+        drafts.set(&names[0], "n".into())?;
+        drafts.set(&names[1], "x".into())?;
+        drafts.delete(&names[2])?;
+        drafts.set(&names[3], "y".into())
+    };
+    let changes = p.bank.edit(&p.caller, &names, &mut editor).await.unwrap();
+    let kinds: Vec<_> = changes.iter().map(|change| change.kind).collect();
+    use ChangeKind::{Created, Deleted, Modified, Unchanged};
+    assert_eq!(kinds, [Created, Unchanged, Deleted, Modified, Unchanged]);
+    let etags: Vec<_> = changes.into_iter().map(|change| change.etag).collect();
+    assert_eq!(etags, [Some(Etag::of("n")), Some(Etag::of("x")), None, Some(Etag::of("y")), None]);
+}
+
+pub async fn a_document_is_deleted_and_renamed(p: Project) {
+    p.write("old.md", "text").await;
+    let names = ["old.md", "new.md"].map(path);
+    let mut rename = |drafts: &mut Drafts| {
+        let text = drafts.text(&names[0]).unwrap().to_owned();
+        drafts.set(&names[1], text)?;
+        drafts.delete(&names[0])
+    };
+    p.bank.edit(&p.caller, &names, &mut rename).await.unwrap();
+    assert_eq!((p.text("old.md").await, p.text("new.md").await.as_deref()), (None, Some("text")));
+    let mut delete = |drafts: &mut Drafts| drafts.delete(&names[1]);
+    p.bank.edit(&p.caller, &names[1..], &mut delete).await.unwrap();
+    assert_eq!(p.text("new.md").await, None);
+}
+
+pub async fn two_names_of_one_document_are_not_set_apart(p: Project) {
+    let names = ["myNotes.md", "my-notes.md"].map(path);
+    let mut editor = |drafts: &mut Drafts| {
+        drafts.set(&names[0], "one".into())?;
+        drafts.set(&names[1], "two".into())
+    };
+    let refused = p.bank.edit(&p.caller, &names, &mut editor).await;
+    assert!(matches!(refused, Err(EditError::Refused(_))), "{refused:?}");
+    assert_eq!(p.text("my-notes.md").await, None);
+}
+
+async fn append(bank: &dyn Bank, caller: &Caller, line: &str) {
+    let name = path("progress.md");
+    let mut editor = |drafts: &mut Drafts| {
+        let text = format!("{}{line}\n", drafts.text(&name).unwrap_or_default());
+        drafts.set(&name, text)
+    };
+    bank.edit(caller, std::slice::from_ref(&name), &mut editor).await.unwrap();
+}
+
+pub async fn d6_ten_appends_at_once_all_stay(p: Project) {
+    let lines: Vec<String> = (0..10).map(|number| format!("entry {number}")).collect();
+    join_all(lines.iter().map(|line| append(p.bank.as_ref(), &p.caller, line))).await;
+    let text = p.text("progress.md").await.unwrap();
+    assert_eq!(text.lines().count(), 10);
+    assert!(lines.iter().all(|line| text.contains(line.as_str())));
+}
+
+pub async fn d6_two_instances_lose_no_entry(p: Project) {
+    let banks = [Arc::clone(&p.bank), Arc::clone(&p.other)];
+    let tasks: Vec<_> = (0..20)
+        .map(|number| {
+            let (bank, caller) = (Arc::clone(&banks[number % 2]), p.caller.clone());
+            tokio::spawn(async move { append(bank.as_ref(), &caller, &number.to_string()).await })
+        })
+        .collect();
+    for task in tasks {
+        task.await.unwrap();
+    }
+    assert_eq!(p.text("progress.md").await.unwrap().lines().count(), 20);
+}
+
+pub async fn d6_of_ten_writes_with_one_etag_exactly_one_wins(p: Project) {
+    p.write("a.md", "old").await;
+    let expected = Etag::of("old");
+    let name = path("a.md");
+    let attempts = (0..10).map(|number| {
+        let bank = if number % 2 == 0 { &p.bank } else { &p.other };
+        let (name, expected, caller) = (&name, &expected, &p.caller);
+        async move {
+            let mut editor = |drafts: &mut Drafts| {
+                let current = drafts.stored(name).unwrap();
+                if current.etag != *expected {
+                    return Err(EditError::EtagMismatch {
+                        path: name.clone(),
+                        expected: expected.to_string(),
+                        current: current.etag.clone(),
+                        content: current.content.clone(),
+                    });
+                }
+                drafts.set(name, format!("new {number}"))
+            };
+            bank.edit(caller, std::slice::from_ref(name), &mut editor).await
+        }
+    });
+    let results = join_all(attempts).await;
+    assert_eq!(results.iter().filter(|result| result.is_ok()).count(), 1);
+    assert!(results.iter().filter(|r| matches!(r, Err(EditError::EtagMismatch { .. }))).count() == 9);
+}
+
+pub async fn a_document_over_the_bound_is_refused(p: Project) {
+    let name = path("a.md");
+    let mut editor = |drafts: &mut Drafts| drafts.set(&name, "x".repeat(limits::DOCUMENT_BYTES + 1));
+    let refused = p.bank.edit(&p.caller, std::slice::from_ref(&name), &mut editor).await;
+    assert!(
+        matches!(refused, Err(EditError::Refused(why)) if why.contains(&limits::DOCUMENT_BYTES.to_string()))
+    );
+    assert_eq!(p.text("a.md").await, None);
+    p.write("a.md", &"x".repeat(limits::DOCUMENT_BYTES)).await;
+}
+
+pub async fn the_text_of_an_earlier_etag_is_still_known(p: Project) {
+    p.write("a.md", "one").await;
+    p.text("a.md").await;
+    p.write("a.md", "two").await;
+    let name = path("a.md");
+    let known = p.bank.content_at(&p.caller, &name, &Etag::of("one")).await.unwrap();
+    assert_eq!(known.as_deref(), Some("one"));
+    assert_eq!(p.bank.content_at(&p.caller, &name, &Etag::of("never")).await.unwrap(), None);
+}
+
+pub async fn each_change_is_told_once(p: Project) {
+    p.told.take();
+    p.write("a.md", "one").await;
+    assert_eq!(p.told.take(), [Change::Updated(path("a.md")), Change::List]);
+    p.write("a.md", "one").await;
+    assert_eq!(p.told.take(), []);
+    p.write("a.md", "two").await;
+    assert_eq!(p.told.take(), [Change::Updated(path("a.md"))]);
+}
+
+pub async fn hostile_but_valid_names_are_kept(p: Project) {
+    for name in [
+        ".hidden.md",
+        "%2e%2e%2f.md",
+        "v1..2.md",
+        "größe & maße 日本.md",
+        " .md",
+        "con.md",
+        "'; drop table.md",
+    ] {
+        let change = p.write(name, name).await;
+        assert_eq!(change.path.as_str(), name);
+        assert_eq!(text(p.other.as_ref(), &p.caller, name).await.as_deref(), Some(name));
+    }
+}
+
+pub async fn an_edit_touches_only_the_documents_it_names(p: Project) {
+    let (named, unnamed) = (path("a.md"), path("b.md"));
+    let mut editor = |drafts: &mut Drafts| drafts.set(&unnamed, "x".into());
+    assert!(p.bank.edit(&p.caller, &[named], &mut editor).await.is_err());
+    assert_eq!(p.text("b.md").await, None);
+}

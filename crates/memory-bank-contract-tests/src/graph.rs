@@ -1,0 +1,137 @@
+//! The graph.
+#![expect(missing_docs, reason = "each function is one rule, and its name says it")]
+
+use futures::future::join_all;
+use memory_bank_core::error::GraphError;
+use memory_bank_core::graph::Entity;
+use memory_bank_core::store::{EntityDraft, EntityRef, ObservationDraft};
+use serde_json::{Map, Value, json};
+
+use crate::Project;
+
+fn draft(name: &str, kind: &str, attrs: Option<Value>) -> EntityDraft {
+    let attrs: Option<Map<String, Value>> = attrs.map(|value| value.as_object().unwrap().clone());
+    EntityDraft { name: name.into(), entity_type: kind.into(), attrs }
+}
+
+async fn entity(p: &Project, name: &str, kind: &str) -> Entity {
+    p.bank.upsert_entity(&p.caller, draft(name, kind, None)).await.unwrap()
+}
+
+fn named(name: &str) -> EntityRef {
+    EntityRef(name.into())
+}
+
+fn fact(text: &str, timestamp: Option<&str>) -> ObservationDraft {
+    ObservationDraft { text: text.into(), source: None, timestamp: timestamp.map(str::to_owned) }
+}
+
+pub async fn ids_follow_the_vectors(p: Project) {
+    let rust = entity(&p, " Rust ", "lang").await;
+    let axum = entity(&p, "Axum", "lib").await;
+    assert_eq!((rust.id.as_str(), axum.id.as_str()), ("ent_uJwUBCqjVyWo", "ent_LXEBm1nzdFq0"));
+    let relation = p.bank.link(&p.caller, &named("axum"), "written-in", &named("Rust")).await.unwrap();
+    assert_eq!(relation.id, "rel_c8-6byqpeOrw");
+}
+
+pub async fn d8_attributes_are_merged(p: Project) {
+    let first =
+        p.bank.upsert_entity(&p.caller, draft("A", "t", Some(json!({"a": 1, "b": 2})))).await.unwrap();
+    let untouched = p.bank.upsert_entity(&p.caller, draft("a", "T", None)).await.unwrap();
+    assert_eq!((untouched.id, untouched.attrs), (first.id, first.attrs));
+    assert_eq!(untouched.created_at, first.created_at);
+    let merged =
+        p.bank.upsert_entity(&p.caller, draft("A", "t", Some(json!({"b": null, "c": 3})))).await.unwrap();
+    assert_eq!(merged.attrs.map(Value::Object), Some(json!({"a": 1, "c": 3})));
+}
+
+pub async fn d7_a_part_of_a_name_is_no_name(p: Project) {
+    entity(&p, "Alpha", "t").await;
+    for part in ["lph", "   ", "alph", "ent_missing"] {
+        let refused = p.bank.delete_entity(&p.caller, &named(part)).await;
+        assert!(refused.is_err(), "{part:?}: {refused:?}");
+    }
+    assert_eq!(p.bank.stats(&p.caller).await.unwrap().entity_count, 1);
+    entity(&p, "Alpha", "other").await;
+    let unclear = p.bank.delete_entity(&p.caller, &named("alpha")).await;
+    assert!(matches!(unclear, Err(GraphError::Ambiguous { .. })), "{unclear:?}");
+    p.bank.delete_entity(&p.caller, &named("alpha [other]")).await.unwrap();
+    assert_eq!(p.bank.stats(&p.caller).await.unwrap().entity_count, 1);
+}
+
+pub async fn both_instances_see_one_graph(p: Project) {
+    entity(&p, "A", "t").await;
+    assert_eq!(p.other.stats(&p.caller).await.unwrap().entity_count, 1);
+    p.other.upsert_entity(&p.caller, draft("B", "t", None)).await.unwrap();
+    p.bank.add_observation(&p.caller, &named("B"), fact("seen", None)).await.unwrap();
+    p.other.delete_entity(&p.caller, &named("A")).await.unwrap();
+    assert_eq!(p.bank.export(&p.caller).await.unwrap(), p.other.export(&p.caller).await.unwrap());
+    assert_eq!(p.bank.stats(&p.caller).await.unwrap().entity_count, 1);
+}
+
+pub async fn d6_thirty_first_upserts_all_succeed(p: Project) {
+    let banks = [&p.bank, &p.other];
+    let upserts = (0..30)
+        .map(|number| banks[number % 2].upsert_entity(&p.caller, draft(&format!("n{number}"), "t", None)));
+    for result in join_all(upserts).await {
+        result.unwrap();
+    }
+    assert_eq!(p.bank.stats(&p.caller).await.unwrap().entity_count, 30);
+    assert_eq!(p.other.stats(&p.caller).await.unwrap().entity_count, 30);
+}
+
+pub async fn links_are_made_once_and_taken_away(p: Project) {
+    entity(&p, "A", "t").await;
+    entity(&p, "B", "t").await;
+    let first = p.bank.link(&p.caller, &named("A"), "Knows", &named("B")).await.unwrap();
+    let again = p.bank.link(&p.caller, &named("a"), "knows", &named("b")).await.unwrap();
+    assert_eq!(first, again);
+    let removed = p.bank.unlink(&p.caller, &named("A"), " knows ", &named("B")).await.unwrap();
+    assert!(removed.removed);
+    assert!(!p.bank.unlink(&p.caller, &named("A"), "knows", &named("B")).await.unwrap().removed);
+    let missing = p.bank.link(&p.caller, &named("A"), "knows", &named("C")).await;
+    assert!(matches!(missing, Err(GraphError::EntityNotFound { .. })), "{missing:?}");
+}
+
+pub async fn deleting_an_entity_takes_its_facts_and_links(p: Project) {
+    entity(&p, "A", "t").await;
+    entity(&p, "B", "t").await;
+    p.bank.add_observation(&p.caller, &named("A"), fact("one", None)).await.unwrap();
+    p.bank.link(&p.caller, &named("A"), "knows", &named("B")).await.unwrap();
+    p.bank.delete_entity(&p.caller, &named("A")).await.unwrap();
+    let rest = p.bank.export(&p.caller).await.unwrap();
+    assert_eq!((rest.entities.len(), rest.observations.len(), rest.relations.len()), (1, 0, 0));
+}
+
+pub async fn one_fact_is_stored_once(p: Project) {
+    entity(&p, "A", "t").await;
+    let at = Some("2020-01-01T00:00:00Z");
+    let first = p.bank.add_observation(&p.caller, &named("A"), fact(" fact ", at)).await.unwrap();
+    let again = p.other.add_observation(&p.caller, &named("A"), fact("fact", at)).await.unwrap();
+    assert_eq!(first.id, again.id);
+    assert_eq!(p.bank.stats(&p.caller).await.unwrap().observation_count, 1);
+    assert!(p.bank.add_observation(&p.caller, &named("A"), fact("  ", None)).await.is_err());
+    p.bank.delete_observation(&p.caller, &first.id, None).await.unwrap();
+    let gone = p.bank.delete_observation(&p.caller, &first.id, None).await;
+    assert!(matches!(gone, Err(GraphError::ObservationNotFound(_))), "{gone:?}");
+}
+
+pub async fn compaction_keeps_the_state(p: Project) {
+    for number in 0..5 {
+        entity(&p, &format!("n{number}"), "t").await;
+        entity(&p, &format!("n{number}"), "t").await;
+    }
+    p.bank.delete_entity(&p.caller, &named("n0")).await.unwrap();
+    p.bank.add_observation(&p.caller, &named("n1"), fact("one", None)).await.unwrap();
+    let before = p.bank.export(&p.caller).await.unwrap();
+    let compacted = p.bank.compact(&p.caller).await.unwrap();
+    assert!(compacted.after <= compacted.before, "{compacted:?}");
+    assert_eq!(p.bank.export(&p.caller).await.unwrap(), before);
+    assert_eq!(p.other.export(&p.caller).await.unwrap(), before);
+}
+
+pub async fn an_empty_graph_has_no_summary(p: Project) {
+    assert_eq!(p.bank.summary(&p.caller).await.unwrap(), None);
+    entity(&p, "A", "t").await;
+    assert_eq!(p.bank.summary(&p.caller).await.unwrap().unwrap().stats.entity_count, 1);
+}

@@ -1,0 +1,120 @@
+//! What every store must do, said against the store traits only. A store's crate runs it with
+//! [`contract_tests!`](crate::contract_tests), giving a function that makes a fresh [`Project`].
+//!
+//! It must not know of any store: no path, no file, no table.
+
+pub mod backups;
+pub mod documents;
+pub mod graph;
+pub mod state;
+
+use std::any::Any;
+use std::sync::{Arc, Mutex};
+
+use memory_bank_core::caller::{Caller, ProjectId};
+use memory_bank_core::document::DocumentPath;
+use memory_bank_core::store::{
+    Bank, Change, ChangeSink, DocumentStore, Drafts, ReadOutcome, StateStore, Workspace,
+};
+
+/// An empty project (no document, no graph), reached in two ways that share nothing but the storage: as two processes
+/// on one folder, or two replicas on one database.
+pub struct Project {
+    /// Who asks.
+    pub caller: Caller,
+    /// The first way in.
+    pub workspace: Arc<dyn Workspace>,
+    /// The bank, reached the first way.
+    pub bank: Arc<dyn Bank>,
+    /// The same bank, reached the second way.
+    pub other: Arc<dyn Bank>,
+    /// The state of callers.
+    pub state: Arc<dyn StateStore>,
+    /// What the first way has told of changes.
+    pub told: Arc<Told>,
+    /// What must live as long as the project.
+    pub keep: Box<dyn Any + Send + Sync>,
+}
+
+/// Keeps the changes that it is told of.
+#[derive(Debug, Default)]
+pub struct Told(Mutex<Vec<Change>>);
+
+impl ChangeSink for Told {
+    fn changed(&self, _project: ProjectId, change: Change) {
+        self.0.lock().unwrap().push(change);
+    }
+}
+
+impl Told {
+    /// What was told since the last call.
+    pub fn take(&self) -> Vec<Change> {
+        std::mem::take(&mut self.0.lock().unwrap())
+    }
+}
+
+/// Parses a name.
+#[must_use]
+pub fn path(name: &str) -> DocumentPath {
+    DocumentPath::parse(name).unwrap()
+}
+
+impl Project {
+    /// Writes a document.
+    pub async fn write(&self, name: &str, text: &str) -> memory_bank_core::store::DocumentChange {
+        let name = path(name);
+        let mut editor = |drafts: &mut Drafts| drafts.set(&name, text.to_owned());
+        self.bank.edit(&self.caller, std::slice::from_ref(&name), &mut editor).await.unwrap().remove(0)
+    }
+
+    /// The text of a document, if there is one.
+    pub async fn text(&self, name: &str) -> Option<String> {
+        text(self.bank.as_ref(), &self.caller, name).await
+    }
+}
+
+/// The text of a document, if there is one.
+pub async fn text(bank: &dyn Bank, caller: &Caller, name: &str) -> Option<String> {
+    match DocumentStore::read(bank, caller, &[path(name)]).await.unwrap().remove(0) {
+        ReadOutcome::Found(document) => Some(document.content),
+        ReadOutcome::Missing => None,
+        other => panic!("{other:?}"),
+    }
+}
+
+/// Runs the whole suite; `$fresh` is an async function that makes a fresh [`Project`].
+#[macro_export]
+macro_rules! contract_tests {
+    ($fresh:path) => {
+        $crate::contract_tests!(@module $fresh, documents:
+            names_are_listed_sorted, reading_keeps_the_order_asked_for,
+            d26_one_name_serves_reading_and_writing, an_edit_that_fails_writes_nothing,
+            an_edit_of_several_documents_is_seen_as_a_whole, an_edit_says_what_it_did_in_the_order_asked_for,
+            a_document_is_deleted_and_renamed, two_names_of_one_document_are_not_set_apart,
+            d6_ten_appends_at_once_all_stay, d6_of_ten_writes_with_one_etag_exactly_one_wins,
+            d6_two_instances_lose_no_entry, a_document_over_the_bound_is_refused,
+            the_text_of_an_earlier_etag_is_still_known, each_change_is_told_once,
+            hostile_but_valid_names_are_kept, an_edit_touches_only_the_documents_it_names);
+        $crate::contract_tests!(@module $fresh, graph:
+            d8_attributes_are_merged, d7_a_part_of_a_name_is_no_name, both_instances_see_one_graph,
+            d6_thirty_first_upserts_all_succeed, links_are_made_once_and_taken_away,
+            deleting_an_entity_takes_its_facts_and_links, one_fact_is_stored_once,
+            compaction_keeps_the_state, an_empty_graph_has_no_summary, ids_follow_the_vectors);
+        $crate::contract_tests!(@module $fresh, backups:
+            d14_a_backup_brings_documents_and_graph_back, d15_the_id_that_was_given_is_listed_and_restores,
+            newer_documents_stay_and_are_reported, a_safety_copy_is_made_first,
+            an_unknown_or_malformed_id_changes_nothing, two_backups_at_once_have_two_ids);
+        $crate::contract_tests!(@module $fresh, state:
+            state_is_kept_for_each_user_and_project, updates_at_once_all_count);
+    };
+    (@module $fresh:path, $module:ident: $($name:ident),+ $(,)?) => {
+        mod $module {
+            $(
+                #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+                async fn $name() {
+                    $crate::$module::$name($fresh().await).await;
+                }
+            )+
+        }
+    };
+}

@@ -1,0 +1,103 @@
+//! Laws of the rules on documents that other hands have written.
+
+use proptest::prelude::*;
+
+use super::{at, bank, text};
+use crate::document::CoreDocument::{ActiveContext, DecisionLog, Progress};
+use crate::document::section::{LineEnding, Outline};
+use crate::document::{
+    DigestBounds, DigestSources, LogDecision, UpdateActiveContext, UpdateTasks, digest, log_decision,
+    update_active_context, update_tasks,
+};
+
+/// An active-context.md with a task list among odd company; no fence stays open.
+fn active_context() -> impl Strategy<Value = String> {
+    let line = prop::sample::select(vec![
+        "- a",
+        "* b",
+        "1. c",
+        "  - n",
+        "  wrapped",
+        "",
+        "prose",
+        "### Sub",
+        "```\n- fenced\n```",
+        "> quote",
+        "- [ ] d",
+        "---",
+        "<!-- x -->",
+    ]);
+    let other = prop::sample::select(vec!["# T\n", "", "## Known Issues\n- i\n", "intro\n\n"]);
+    let title = prop::sample::select(vec!["Ongoing Tasks", "Tasks", "Current Tasks"]);
+    (other.clone(), title, prop::collection::vec(line, 0..8), other, prop::bool::ANY).prop_map(
+        |(before, title, lines, after, crlf)| {
+            let text = format!("{before}\n## {title}\n{}\n\n## Next Steps\n- s\n\n{after}", lines.join("\n"));
+            if crlf { text.replace('\n', "\r\n") } else { text }
+        },
+    )
+}
+
+fn apply(content: &str, asked: &UpdateTasks) -> (String, Vec<String>) {
+    let mut drafts = bank(&[(ActiveContext, content)]);
+    let tasks = update_tasks(&mut drafts, asked).unwrap().tasks;
+    (text(&drafts, ActiveContext), tasks)
+}
+
+fn list(items: &[&str]) -> Option<Vec<String>> {
+    Some(items.iter().map(|&item| item.to_owned()).collect())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(400))]
+
+    #[test]
+    fn d4_removing_what_was_added_gives_the_tasks_back(content in active_context()) {
+        let before = apply(&content, &UpdateTasks::default());
+        prop_assert_eq!(&before.0, &content);
+        let added = apply(&content, &UpdateTasks { add: list(&["zzz new"]), ..UpdateTasks::default() });
+        prop_assert!(added.1.contains(&"zzz new".to_owned()), "{added:?}");
+        let removed = apply(&added.0, &UpdateTasks { remove: list(&["zzz new"]), ..UpdateTasks::default() });
+        prop_assert_eq!(&removed.1, &before.1);
+        let written = |text: &str| text.lines().filter(|line| !matches!(line.trim(), "" | "<!-- -->")).map(str::to_owned).collect::<Vec<_>>();
+        prop_assert_eq!(written(&removed.0), written(&content));
+    }
+
+    #[test]
+    fn replacing_the_tasks_makes_them_the_list_and_is_idempotent(content in active_context()) {
+        let asked = UpdateTasks { replace: list(&["x", "a", "y"]), ..UpdateTasks::default() };
+        let once = apply(&content, &asked);
+        let top: Vec<_> = once.1.iter().filter(|task| !task.starts_with('n')).map(String::as_str).collect();
+        prop_assert_eq!(top.iter().map(|task| task.split(' ').next().unwrap()).collect::<Vec<_>>(), ["x", "a", "y"], "{:?}", once);
+        prop_assert_eq!(&apply(&once.0, &asked).0, &once.0);
+        prop_assert!(once.0.ends_with(content.get(content.find("## Next Steps").unwrap()..).unwrap()));
+    }
+
+    #[test]
+    fn updating_the_lists_touches_those_alone_and_is_idempotent(content in active_context()) {
+        let asked = UpdateActiveContext { tasks: list(&["x", "y"]), issues: None, next_steps: list(&[]) };
+        let mut drafts = bank(&[(ActiveContext, &content)]);
+        update_active_context(&mut drafts, &asked).unwrap();
+        let once = text(&drafts, ActiveContext);
+        update_active_context(&mut drafts, &asked).unwrap();
+        prop_assert_eq!(&text(&drafts, ActiveContext), &once);
+        let shown = digest(&DigestSources { active_context: Some(&once), ..DigestSources::default() }, DigestBounds::default());
+        prop_assert_eq!(shown.current_context.tasks, ["x", "y"]);
+        prop_assert!(shown.current_context.next_steps.is_empty());
+        let crlf = LineEnding::of(&content) == LineEnding::CrLf;
+        prop_assert_eq!(once.matches('\n').count(), if crlf { once.matches("\r\n").count() } else { once.lines().count() });
+    }
+
+    #[test]
+    fn whatever_a_decision_says_it_stays_in_its_section(
+        title in "[a-z#$&` *\n-]{0,12}x", context in "(?s)[a-z#`<!\n>\\- ]{0,40}", decision in "(?s)[a-z#`<!\n>\\- ]{0,40}y",
+    ) {
+        let mut drafts = bank(&[(DecisionLog, "# Decision Log\n"), (Progress, "## Update History\n"), (ActiveContext, "")]);
+        let asked = LogDecision { title, context, decision, alternatives: list(&["# a", "```"]).unwrap(), consequences: Vec::new() };
+        log_decision(&mut drafts, &asked, at(), "a").unwrap();
+        log_decision(&mut drafts, &LogDecision { title: "after".into(), ..asked }, at(), "a").unwrap();
+        let log = text(&drafts, DecisionLog);
+        let outline = Outline::of(&log);
+        let levels: Vec<u8> = outline.headings().iter().map(|heading| heading.level).collect();
+        prop_assert_eq!(levels, [1, 2, 2], "{}", log);
+    }
+}

@@ -1,0 +1,549 @@
+//! A small pack of context for one question: digest, graph, excerpts of documents, within a hard ceiling.
+//!
+//! [`plan_pointers`] says which documents are worth reading, the caller reads them, [`pack`] puts the pack together. The
+//! ceiling holds for the reply as it is sent: JSON with an indent of two.
+
+mod excerpt;
+mod room;
+
+use std::cmp::Reverse;
+use std::collections::{HashMap, HashSet};
+
+use serde::{Serialize, Serializer};
+use serde_json::{Map, Value};
+
+use self::excerpt::excerpt;
+use self::room::{Room, escaped_prefix};
+use super::index::MatchedIn;
+use super::lines::clip;
+use crate::document::{CORE_DOCUMENTS, DocumentPath};
+use crate::graph::Observation;
+use crate::graph::pointers::pointers;
+use crate::store::{DocumentsFound, EntityFound, GraphFound};
+
+/// Less than this is no excerpt.
+const SMALLEST_EXCERPT: usize = 50;
+/// What an observation is cut to when there is no room for all of it.
+const SHORT_OBSERVATION: usize = 200;
+/// How many of its newest observations stand with each hit.
+const NEWEST: usize = 5;
+/// Room for the words that say what was left out.
+const LEFT_OUT: usize = 100;
+
+/// How much may be given.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TargetedBounds {
+    /// The ceiling of the whole reply, in characters.
+    pub max_chars: usize,
+    /// The most documents to take excerpts from.
+    pub max_files: usize,
+    /// Whether core documents go before others that are worth the same.
+    pub prefer_core: bool,
+}
+
+/// What the pack is made of.
+#[derive(Debug, Clone, Copy)]
+pub struct Material<'a> {
+    /// The question.
+    pub query: &'a str,
+    /// The digest, cut to its share already.
+    pub digest: &'a str,
+    /// What the graph has.
+    pub graph: &'a GraphFound,
+    /// What the documents have.
+    pub documents: &'a DocumentsFound,
+    /// The texts of the documents that could be read, by the path of their pointer.
+    pub texts: &'a HashMap<String, String>,
+}
+
+/// A document that is worth reading.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ContextPointer {
+    /// The document.
+    pub path: String,
+    /// A heading in it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub heading_hint: Option<String>,
+    /// Why.
+    pub reason: String,
+    /// The entity that points to it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub entity_id: Option<String>,
+}
+
+/// The reply.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct TargetedContext {
+    /// The question; a long one is cut.
+    pub query: String,
+    /// What is going on in the project.
+    pub digest: DigestPart,
+    /// What the graph knows.
+    pub graph: GraphPart,
+    /// Where the documents speak of it.
+    pub pointers: Vec<ContextPointer>,
+    /// What they say.
+    pub excerpts: Vec<Excerpt>,
+    /// What it cost.
+    pub budget: Budget,
+}
+
+/// The digest.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
+pub struct DigestPart {
+    /// Plain text.
+    pub text: String,
+    /// Its characters.
+    pub chars: usize,
+}
+
+/// What the graph knows.
+#[derive(Debug, Clone, PartialEq, Default, Serialize)]
+pub struct GraphPart {
+    /// The entities that were found, best first.
+    pub hits: Vec<GraphHit>,
+    /// Details, the most telling first.
+    pub opened: Opened,
+}
+
+/// An entity that was found.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct GraphHit {
+    /// Its id.
+    pub id: String,
+    /// Its name.
+    pub name: String,
+    /// Its type.
+    pub entity_type: String,
+    /// From 0 to 100.
+    #[serde(serialize_with = "whole_if_possible")]
+    pub score: f64,
+    /// Where it was found.
+    pub matched_in: Vec<MatchedIn>,
+}
+
+/// Details of the graph.
+#[derive(Debug, Clone, PartialEq, Default, Serialize)]
+pub struct Opened {
+    /// The hits, then their neighbours.
+    pub entities: Vec<OpenedEntity>,
+    /// Those that were found first, then the newest of each hit.
+    pub observations: Vec<OpenedObservation>,
+    /// Relations that touch the hits.
+    pub relations: Vec<OpenedRelation>,
+}
+
+/// An entity.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct OpenedEntity {
+    /// Its id.
+    pub id: String,
+    /// Its name.
+    pub name: String,
+    /// Its type.
+    pub entity_type: String,
+    /// Its attributes, if there was room.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub attrs: Option<Map<String, Value>>,
+}
+
+/// An observation.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct OpenedObservation {
+    /// Its id.
+    pub id: String,
+    /// The entity it belongs to.
+    pub entity_id: String,
+    /// The fact; cut if there was no room for all of it.
+    pub text: String,
+    /// When.
+    pub timestamp: String,
+}
+
+/// A relation.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct OpenedRelation {
+    /// The entity it starts from.
+    pub from_id: String,
+    /// The entity it leads to.
+    pub to_id: String,
+    /// Its type.
+    pub relation_type: String,
+}
+
+/// A part of a document.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Excerpt {
+    /// The document.
+    pub path: String,
+    /// The text.
+    pub excerpt: String,
+    /// Its characters.
+    pub chars: usize,
+    /// Why this part.
+    pub rationale: String,
+}
+
+/// What the reply cost.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Budget {
+    /// The ceiling.
+    pub max_chars: usize,
+    /// The characters of the reply as it is sent.
+    pub used_chars: usize,
+    /// Whether anything was left out or cut.
+    pub truncated: bool,
+    /// What was left out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub left_out: Option<String>,
+}
+
+/// Writes a score as 100 and not as 100.0, as clients of the original know it. For `serialize_with`.
+///
+/// # Errors
+/// The serializer's.
+#[expect(clippy::cast_possible_truncation, reason = "scores lie between 0 and 100")]
+pub fn whole_if_possible<S: Serializer>(score: &f64, serializer: S) -> Result<S::Ok, S::Error> {
+    if score.fract() == 0.0 {
+        serializer.serialize_i64(*score as i64)
+    } else {
+        serializer.serialize_f64(*score)
+    }
+}
+
+/// Which documents are worth reading, best first: what the entities that were found point to, then what was found
+/// in the documents themselves; the core documents if there is nothing else. More than `max_files`, as some may be gone.
+#[must_use]
+pub fn plan_pointers(
+    graph: &GraphFound,
+    documents: &DocumentsFound,
+    bounds: &TargetedBounds,
+) -> Vec<ContextPointer> {
+    let is_core = |path: &str| DocumentPath::parse(path).is_ok_and(|path| path.is_core());
+    let mut told: Vec<(f64, ContextPointer)> = Vec::new();
+    for found in &graph.entities {
+        let entity = &found.entity;
+        for pointer in pointers(entity, &found.observations) {
+            let reason = format!("`{}` points here", clip(&entity.name, 0, 60));
+            let pointer = ContextPointer {
+                path: pointer.path,
+                heading_hint: pointer.heading,
+                reason,
+                entity_id: Some(entity.id.clone()),
+            };
+            told.push((found.score, pointer));
+        }
+    }
+    told.sort_by(|(a_score, a), (b_score, b)| {
+        let rank = |pointer: &ContextPointer| {
+            (pointer.heading_hint.is_none(), Reverse(bounds.prefer_core && is_core(&pointer.path)))
+        };
+        b_score.total_cmp(a_score).then_with(|| rank(a).cmp(&rank(b))).then_with(|| a.path.cmp(&b.path))
+    });
+    let found =
+        documents.hits.iter().map(|hit| (hit.file.clone(), "the question's words stand here".to_owned()));
+    let mut core: Vec<&str> = CORE_DOCUMENTS.to_vec();
+    if bounds.prefer_core {
+        core.sort_by_key(|name| *name != "active-context.md");
+    }
+    let nothing = told.is_empty() && documents.hits.is_empty();
+    let core =
+        core.into_iter().filter(|_| nothing).map(|name| (name.to_owned(), "a core document".to_owned()));
+    let others = found.chain(core).map(|(path, reason)| ContextPointer {
+        path,
+        heading_hint: None,
+        reason,
+        entity_id: None,
+    });
+    let mut seen = HashSet::new();
+    told.into_iter()
+        .map(|(_, pointer)| pointer)
+        .chain(others)
+        .filter(|pointer| seen.insert(pointer.path.clone()))
+        .take(bounds.max_files * 2 + 5)
+        .collect()
+}
+
+/// Puts the pack together: never more than `max_chars` characters as it is sent.
+#[must_use]
+pub fn pack(
+    material: &Material<'_>,
+    planned: Vec<ContextPointer>,
+    bounds: &TargetedBounds,
+) -> TargetedContext {
+    let readable = planned.into_iter().filter(|pointer| material.texts.contains_key(&pointer.path));
+    let pointers: Vec<ContextPointer> = readable.take(bounds.max_files).collect();
+    let mut packer = Packer::new(material, bounds);
+    packer.digest();
+    packer.hits();
+    packer.pointers(&pointers);
+    // The graph's details come second to the texts: they get a part of the room, and what the texts leave.
+    let details = Details::of(material.graph);
+    packer.details(&details, 2.0 / 5.0);
+    packer.excerpts(&pointers);
+    packer.details(&details, 1.0);
+    packer.finish(&details)
+}
+
+/// The graph's details in the order in which they are given; they are left out from the end.
+struct Details<'a> {
+    entities: Vec<&'a EntityFound>,
+    observations: Vec<&'a Observation>,
+    relations: Vec<OpenedRelation>,
+}
+
+impl<'a> Details<'a> {
+    fn of(graph: &'a GraphFound) -> Self {
+        let mut seen = HashSet::new();
+        let matching = graph.observations.iter().map(|found| &found.observation);
+        let newest = graph.entities.iter().flat_map(|found| found.observations.iter().take(NEWEST));
+        let observations = matching.chain(newest).filter(|one| seen.insert(one.id.as_str())).collect();
+        let relations = graph.relations.iter().map(|found| OpenedRelation {
+            from_id: found.relation.from_id.clone(),
+            to_id: found.relation.to_id.clone(),
+            relation_type: found.relation.relation_type.clone(),
+        });
+        Self {
+            entities: graph.entities.iter().chain(&graph.neighbours).collect(),
+            observations,
+            relations: relations.collect(),
+        }
+    }
+}
+
+struct Packer<'a> {
+    material: &'a Material<'a>,
+    context: TargetedContext,
+    room: Room,
+    cut: bool,
+    hits_left_out: usize,
+    pointers_left_out: usize,
+    excerpts_left_out: usize,
+}
+
+impl<'a> Packer<'a> {
+    fn new(material: &'a Material<'a>, bounds: &TargetedBounds) -> Self {
+        let mut context = TargetedContext {
+            query: clip(material.query, 0, bounds.max_chars / 10),
+            digest: DigestPart::default(),
+            graph: GraphPart::default(),
+            pointers: Vec::new(),
+            excerpts: Vec::new(),
+            budget: Budget {
+                max_chars: bounds.max_chars,
+                used_chars: bounds.max_chars,
+                truncated: false,
+                left_out: Some("x".repeat(LEFT_OUT)),
+            },
+        };
+        // A query of signs that JSON writes in six characters each may still be too long.
+        while room::length(&context) > bounds.max_chars && !context.query.is_empty() {
+            context.query = context.query.chars().take(context.query.chars().count() / 2).collect();
+        }
+        let cut = context.query.chars().count() < material.query.chars().count();
+        let room = Room::new(bounds.max_chars.saturating_sub(room::length(&context)));
+        Self { material, context, room, cut, hits_left_out: 0, pointers_left_out: 0, excerpts_left_out: 0 }
+    }
+
+    fn digest(&mut self) {
+        let text = escaped_prefix(self.material.digest, self.room.left() / 2);
+        self.cut |= text.len() < self.material.digest.len();
+        self.room.take(room::escaped_length(text) + 6);
+        self.context.digest = DigestPart { text: text.to_owned(), chars: text.chars().count() };
+    }
+
+    fn hits(&mut self) {
+        let floor = self.room.floor(2.0 / 5.0);
+        for found in &self.material.graph.entities {
+            let hit = GraphHit {
+                id: found.entity.id.clone(),
+                name: found.entity.name.clone(),
+                entity_type: found.entity.entity_type.clone(),
+                score: found.score,
+                matched_in: found.matched_in.clone(),
+            };
+            if self.room.fits(&hit, 3, floor) {
+                self.context.graph.hits.push(hit);
+            } else {
+                self.hits_left_out += 1;
+            }
+        }
+    }
+
+    fn pointers(&mut self, pointers: &[ContextPointer]) {
+        let floor = self.room.floor(2.0 / 5.0);
+        for pointer in pointers {
+            if self.room.fits(pointer, 2, floor) {
+                self.context.pointers.push(pointer.clone());
+            } else {
+                self.pointers_left_out += 1;
+            }
+        }
+    }
+
+    /// Adds details that are not there yet while they fit into this share of the room.
+    fn details(&mut self, details: &Details<'_>, share: f64) {
+        let floor = self.room.floor(share);
+        let hits = self.material.graph.entities.len();
+        let (own, neighbours) = details.entities.split_at_checked(hits).unwrap_or((&details.entities, &[]));
+        self.entities(own, floor);
+        self.observations(&details.observations, floor);
+        let known = self.context.graph.opened.relations.len();
+        for relation in details.relations.iter().skip(known) {
+            if !self.room.fits(relation, 4, floor) {
+                break;
+            }
+            self.context.graph.opened.relations.push(relation.clone());
+        }
+        self.entities(neighbours, floor);
+    }
+
+    fn entities(&mut self, entities: &[&EntityFound], floor: usize) {
+        let opened = &mut self.context.graph.opened.entities;
+        for found in entities {
+            if opened.iter().any(|known| known.id == found.entity.id) {
+                continue;
+            }
+            let whole = OpenedEntity {
+                id: found.entity.id.clone(),
+                name: found.entity.name.clone(),
+                entity_type: found.entity.entity_type.clone(),
+                attrs: found.entity.attrs.clone(),
+            };
+            if self.room.fits(&whole, 4, floor) {
+                opened.push(whole);
+                continue;
+            }
+            let short = OpenedEntity { attrs: None, ..whole };
+            if self.room.fits(&short, 4, floor) {
+                self.cut |= found.entity.attrs.is_some();
+                opened.push(short);
+            }
+        }
+    }
+
+    fn observations(&mut self, observations: &[&Observation], floor: usize) {
+        let opened = &mut self.context.graph.opened.observations;
+        let present: HashSet<String> = opened.iter().map(|one| one.id.clone()).collect();
+        for one in observations.iter().filter(|one| !present.contains(&one.id)) {
+            let whole = OpenedObservation {
+                id: one.id.clone(),
+                entity_id: one.entity_id.clone(),
+                text: one.text.clone(),
+                timestamp: one.timestamp.clone(),
+            };
+            if self.room.fits(&whole, 4, floor) {
+                opened.push(whole);
+                continue;
+            }
+            let short = OpenedObservation { text: clip(&one.text, 0, SHORT_OBSERVATION), ..whole };
+            if short.text.len() < one.text.len() && self.room.fits(&short, 4, floor) {
+                self.cut = true;
+                opened.push(short);
+            }
+        }
+    }
+
+    fn excerpts(&mut self, pointers: &[ContextPointer]) {
+        let count = pointers.len();
+        for (at, pointer) in pointers.iter().enumerate() {
+            let Some(text) = self.material.texts.get(&pointer.path) else { continue };
+            let (whole, rationale) = excerpt(text, pointer, self.material.documents);
+            let mut excerpt =
+                Excerpt { path: pointer.path.clone(), excerpt: String::new(), chars: 0, rationale };
+            let frame = self.room.cost(&excerpt, 2) + 6;
+            // The first documents are the best, but none takes all from those that follow.
+            let left = self.room.left().saturating_sub(frame);
+            let share = if at + 1 == count { left } else { left * 3 / 5 };
+            let text = room::cut_to(&whole, share);
+            if text.trim().is_empty() {
+                continue;
+            }
+            if text.chars().count() < SMALLEST_EXCERPT.min(whole.chars().count()) {
+                self.excerpts_left_out += 1;
+                continue;
+            }
+            self.cut |= text != whole;
+            excerpt.chars = text.chars().count();
+            excerpt.excerpt = text;
+            if self.room.fits(&excerpt, 2, 0) {
+                self.context.excerpts.push(excerpt);
+            } else {
+                self.excerpts_left_out += 1;
+            }
+        }
+    }
+
+    fn finish(mut self, details: &Details<'_>) -> TargetedContext {
+        let max = self.context.budget.max_chars;
+        loop {
+            self.describe(details);
+            if self.context.budget.used_chars <= max || !self.drop_last() {
+                return self.context;
+            }
+        }
+    }
+
+    /// Says what was left out and what the whole costs.
+    fn describe(&mut self, details: &Details<'_>) {
+        let opened = &self.context.graph.opened;
+        let gone = |all: usize, given: usize| all.saturating_sub(given);
+        let counts = [
+            (self.hits_left_out, "hits"),
+            (gone(details.entities.len(), opened.entities.len()), "entities"),
+            (gone(details.observations.len(), opened.observations.len()), "observations"),
+            (gone(details.relations.len(), opened.relations.len()), "relations"),
+            (self.pointers_left_out, "pointers"),
+            (self.excerpts_left_out, "excerpts"),
+        ];
+        let said: Vec<String> = counts
+            .iter()
+            .filter(|(count, _)| *count > 0)
+            .map(|(count, what)| format!("{count} {what}"))
+            .collect();
+        let budget = &mut self.context.budget;
+        budget.truncated = self.cut || !said.is_empty() || self.material.graph.more;
+        budget.left_out = (!said.is_empty()).then(|| said.join(", "));
+        budget.used_chars = 0;
+        // The number of digits counts too.
+        for _ in 0..3 {
+            self.context.budget.used_chars = room::length(&self.context);
+        }
+    }
+
+    /// The room is reckoned with a little to spare, so this is not expected to be needed; it keeps the promise.
+    fn drop_last(&mut self) -> bool {
+        let opened = &mut self.context.graph.opened;
+        let dropped = opened.observations.pop().is_some()
+            || opened.relations.pop().is_some()
+            || opened.entities.pop().is_some();
+        if dropped {
+            return true;
+        }
+        if self.context.excerpts.pop().is_some() {
+            self.excerpts_left_out += 1;
+            return true;
+        }
+        if self.context.pointers.pop().is_some() {
+            self.pointers_left_out += 1;
+            return true;
+        }
+        if self.context.graph.hits.pop().is_some() {
+            self.hits_left_out += 1;
+            return true;
+        }
+        let cut = !self.context.digest.text.is_empty();
+        self.context.digest = DigestPart::default();
+        cut
+    }
+}
+
+#[cfg(test)]
+mod tests;

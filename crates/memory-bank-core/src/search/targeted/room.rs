@@ -1,0 +1,89 @@
+//! Reckons what parts of a reply cost when they are sent as JSON with an indent of two.
+
+use serde::Serialize;
+
+/// What stands where a text was cut.
+const CUT: &str = "\n...(truncated)";
+
+/// The room that is left, in characters.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Room(usize);
+
+impl Room {
+    pub(super) fn new(left: usize) -> Self {
+        Self(left)
+    }
+
+    pub(super) fn left(self) -> usize {
+        self.0
+    }
+
+    /// What must be left when a share of the room is used.
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        clippy::cast_precision_loss,
+        reason = "a share between 0 and 1 of a small whole number"
+    )]
+    pub(super) fn floor(self, share: f64) -> usize {
+        (self.0 as f64 * (1.0 - share)).ceil() as usize
+    }
+
+    pub(super) fn take(&mut self, cost: usize) {
+        self.0 = self.0.saturating_sub(cost);
+    }
+
+    /// What a list item costs: its text, the indent of its lines, the comma, and its share of the list's brackets.
+    pub(super) fn cost(self, item: &impl Serialize, depth: usize) -> usize {
+        let text = serde_json::to_string_pretty(item).unwrap_or_default();
+        let lines = text.matches('\n').count() + 1;
+        text.chars().count() + lines * depth * 2 + 2 + if depth > 2 { 10 } else { 6 }
+    }
+
+    /// Takes the room for an item if at least `floor` is left then.
+    pub(super) fn fits(&mut self, item: &impl Serialize, depth: usize, floor: usize) -> bool {
+        let cost = self.cost(item, depth);
+        let fits = cost + floor <= self.0;
+        if fits {
+            self.0 -= cost;
+        }
+        fits
+    }
+}
+
+/// The characters of a reply as it is sent.
+pub(super) fn length(reply: &impl Serialize) -> usize {
+    serde_json::to_string_pretty(reply).map_or(0, |text| text.chars().count())
+}
+
+/// The characters of a text inside a JSON string.
+pub(super) fn escaped_length(text: &str) -> usize {
+    text.chars().map(escaped).sum()
+}
+
+/// As much of the beginning of a text as takes no more than `room` characters inside a JSON string.
+pub(super) fn escaped_prefix(text: &str, room: usize) -> &str {
+    let mut used = 0;
+    let end = text.char_indices().find(|(_, letter)| {
+        used += escaped(*letter);
+        used > room
+    });
+    end.and_then(|(at, _)| text.get(..at)).unwrap_or(text)
+}
+
+/// The text, cut so that it takes no more than `room` characters inside a JSON string; a cut is said.
+pub(super) fn cut_to(text: &str, room: usize) -> String {
+    if escaped_length(text) <= room {
+        return text.to_owned();
+    }
+    let kept = escaped_prefix(text, room.saturating_sub(escaped_length(CUT)));
+    if kept.trim().is_empty() { String::new() } else { format!("{kept}{CUT}") }
+}
+
+fn escaped(letter: char) -> usize {
+    match letter {
+        '"' | '\\' | '\n' | '\r' | '\t' | '\u{8}' | '\u{c}' => 2,
+        letter if letter < ' ' => 6,
+        _ => 1,
+    }
+}

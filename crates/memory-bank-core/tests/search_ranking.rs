@@ -1,0 +1,201 @@
+//! Holds the ranking to a level, and prints the figures: `cargo test -p memory-bank-core --test search_ranking --
+//! --nocapture`.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::print_stdout,
+    unreachable_pub,
+    reason = "a test may panic and tell"
+)]
+
+#[path = "ranking/suite.rs"]
+mod suite;
+
+use std::collections::HashMap;
+
+use jiff::Timestamp;
+use memory_bank_core::document::DocumentPath;
+use memory_bank_core::graph::state::GraphState;
+use memory_bank_core::search::{
+    CorpusStats, DocumentQuery, Index, Query, Ranker, Unit, UnitKind, UnitTerms, each_word, entity_units,
+    json_units, markdown_units, search_graph, stem,
+};
+use memory_bank_core::store::GraphSearch;
+use suite::{Backend, DOCUMENTS, Found, Recall};
+
+/// What ships: the index with BM25 in context.
+struct InContext {
+    index: Index,
+    graph: GraphState,
+}
+
+impl InContext {
+    fn new() -> Self {
+        let (mut index, graph) = (Index::default(), suite::graph());
+        for (name, text) in DOCUMENTS {
+            index.put_document(&DocumentPath::parse(name).unwrap(), text, Timestamp::UNIX_EPOCH);
+        }
+        index.follow_graph(&graph, None);
+        Self { index, graph }
+    }
+}
+
+impl Backend for InContext {
+    fn documents(&self, query: &str, limit: usize) -> Vec<Found> {
+        let query = Query::parse(query).unwrap();
+        let found =
+            self.index.search_documents(&DocumentQuery { query, files: None, limit, case_sensitive: false });
+        found.hits.into_iter().map(|hit| Found::Lines(hit.file, hit.unit.0, hit.unit.1)).collect()
+    }
+
+    fn graph(&self, query: &str, limit: usize) -> Vec<Found> {
+        let query = Some(Query::parse(query).unwrap());
+        let found = search_graph(&self.graph, &self.index, &GraphSearch { query, limit, depth: 0 });
+        // A reply has two lists; whoever reads it sees the first of either side by side.
+        let mut entities = found.entities.into_iter().map(|found| Found::Entity(found.entity.name));
+        let mut observations = found
+            .observations
+            .into_iter()
+            .map(|found| Found::Observation(found.entity_name, found.observation.text));
+        let mut both = Vec::new();
+        for _ in 0..limit {
+            both.extend(observations.next());
+            both.extend(entities.next());
+        }
+        both.truncate(limit);
+        both
+    }
+}
+
+/// Every unit by itself, for the two ways that the ranking is measured against.
+struct Plain {
+    units: Vec<(Found, Unit, Counted)>,
+    substring: bool,
+}
+
+struct Counted {
+    length: u32,
+    counts: HashMap<String, u32>,
+}
+
+impl UnitTerms for Counted {
+    fn length(&self) -> u32 {
+        self.length
+    }
+    fn count(&self, term: &str) -> u32 {
+        self.counts.get(term).copied().unwrap_or_default()
+    }
+}
+
+impl CorpusStats for Plain {
+    fn units(&self) -> u64 {
+        self.units.len() as u64
+    }
+    fn total_length(&self) -> u64 {
+        self.units.iter().map(|(_, _, counted)| u64::from(counted.length)).sum()
+    }
+    fn frequency(&self, term: &str) -> u64 {
+        self.units.iter().filter(|(_, _, counted)| counted.count(term) > 0).count() as u64
+    }
+}
+
+impl Plain {
+    fn new(substring: bool) -> Self {
+        let mut units = Vec::new();
+        for (name, text) in DOCUMENTS {
+            let (stem, extension) = name.rsplit_once('.').unwrap();
+            let cut = if extension == "json" { json_units(stem, text) } else { markdown_units(stem, text) };
+            for unit in cut {
+                let last = unit.line + unit.lines.max(1) - 1;
+                units.push((Found::Lines(name.to_owned(), unit.line, last), unit));
+            }
+        }
+        let graph = suite::graph();
+        for entity in graph.entities() {
+            for unit in entity_units(entity, graph.observations_of(&entity.id)) {
+                let found = if unit.kind == UnitKind::Entity {
+                    Found::Entity(entity.name.clone())
+                } else {
+                    Found::Observation(entity.name.clone(), unit.text.clone())
+                };
+                units.push((found, unit));
+            }
+        }
+        let counted = units.into_iter().map(|(found, unit)| {
+            let mut counted = Counted { length: 0, counts: HashMap::new() };
+            each_word(&unit.text, |word| {
+                counted.length += 1;
+                *counted.counts.entry(word.to_owned()).or_default() += 1;
+                if let Some(stem) = stem(word) {
+                    *counted.counts.entry(stem).or_default() += 1;
+                }
+            });
+            (found, unit, counted)
+        });
+        Self { units: counted.collect(), substring }
+    }
+
+    fn search(&self, query: &str, limit: usize, accepts: impl Fn(&Found) -> bool) -> Vec<Found> {
+        let query = Query::parse(query).unwrap();
+        let ranker = Ranker::new(&query, self);
+        let score = |unit: &Unit, counted: &Counted| {
+            if self.substring {
+                f64::from(u8::from(unit.text.to_lowercase().contains(query.folded())))
+            } else {
+                ranker.own(counted)
+            }
+        };
+        let mut found: Vec<(f64, &Found)> = self
+            .units
+            .iter()
+            .filter(|(found, unit, _)| unit.kind != UnitKind::Document && accepts(found))
+            .map(|(found, unit, counted)| (score(unit, counted), found))
+            .filter(|(score, _)| *score > 0.0)
+            .collect();
+        found.sort_by(|(a, _), (b, _)| b.total_cmp(a));
+        found.into_iter().take(limit).map(|(_, found)| found.clone()).collect()
+    }
+}
+
+impl Backend for Plain {
+    fn documents(&self, query: &str, limit: usize) -> Vec<Found> {
+        self.search(query, limit, |found| matches!(found, Found::Lines(..)))
+    }
+
+    fn graph(&self, query: &str, limit: usize) -> Vec<Found> {
+        self.search(query, limit, |found| !matches!(found, Found::Lines(..)))
+    }
+}
+
+fn report(name: &str, backend: &dyn Backend) -> Recall {
+    let (recall, missed) = suite::run(backend);
+    println!("{name:<22} recall@5 {:5.1} %   recall@10 {:5.1} %", recall.at5 * 100.0, recall.at10 * 100.0);
+    if missed.len() < 40 {
+        println!("    not all among the first ten: {}", missed.join(" | "));
+    }
+    recall
+}
+
+#[test]
+fn the_suite_is_sound_and_not_small() {
+    let questions = suite::questions();
+    assert!(questions.len() >= 60);
+    for wanted in questions.iter().flat_map(|question| &question.win) {
+        if let Some((file, text)) = wanted.split_once('#').filter(|(file, _)| !file.starts_with('@')) {
+            assert!(suite::line_of(file, text) > 0);
+        }
+    }
+    assert!(Plain::new(false).units.len() >= 300, "{}", Plain::new(false).units.len());
+}
+
+#[test]
+fn bm25_in_context_finds_what_should_win() {
+    let substring = report("substring", &Plain::new(true));
+    let plain = report("BM25", &Plain::new(false));
+    let context = report("BM25 with context", &InContext::new());
+    assert!(plain.at10 > substring.at10 && context.at10 > plain.at10);
+    assert!(context.at5 >= 0.86, "{context:?}");
+    assert!(context.at10 >= 0.90, "{context:?}");
+}

@@ -1,0 +1,76 @@
+//! The command line: every flag, and the environment variable that stands for it.
+
+use clap::{Parser, ValueEnum};
+use memory_bank_core::caller::UNKNOWN_USER;
+use memory_bank_core::mode::Mode;
+
+/// An MCP server that gives AI coding assistants a lasting memory of their projects.
+///
+/// Without arguments it serves the memory bank of the current folder over standard input and output.
+#[derive(Debug, Parser)]
+#[command(name = "memory-bank-mcp", version, about, long_about)]
+pub(crate) struct Cli {
+    /// How clients connect.
+    #[arg(short, long, value_enum, default_value_t, env = "MCP_TRANSPORT")]
+    pub(crate) transport: Transport,
+
+    /// The mode to start in.
+    #[arg(short, long, value_parser = parse_mode, default_value_t)]
+    pub(crate) mode: Mode,
+
+    /// The project folder, which holds the bank's folder; the current folder when absent.
+    #[arg(short, long)]
+    pub(crate) path: Option<String>,
+
+    /// The name of the bank's folder inside the project folder.
+    #[arg(short, long, default_value = "memory-bank", value_parser = parse_folder)]
+    pub(crate) folder: String,
+
+    /// Your name, written into entries; an address below github.com/ becomes a link to the profile.
+    #[arg(short, long, default_value = UNKNOWN_USER)]
+    pub(crate) username: String,
+
+    /// Log more. `RUST_LOG` decides in detail.
+    #[arg(short, long)]
+    pub(crate) debug: bool,
+}
+
+/// How clients connect.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+pub(crate) enum Transport {
+    /// Standard input and output, for one client that starts this process.
+    #[default]
+    Stdio,
+    /// Streamable HTTP.
+    Http,
+}
+
+fn parse_mode(word: &str) -> Result<Mode, String> {
+    word.parse().map_err(|error: memory_bank_core::mode::UnknownMode| error.to_string())
+}
+
+/// The bank's folder is one name below the project folder.
+fn parse_folder(name: &str) -> Result<String, String> {
+    let is_one_name = !name.is_empty() && name != "." && name != ".." && !name.contains(['/', '\\', '\0']);
+    if is_one_name { Ok(name.to_owned()) } else { Err("give the name of one folder, without `/`".to_owned()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn a_folder_that_is_no_single_name_is_refused() {
+        for name in ["", ".", "..", "a/b", "/a"] {
+            assert!(parse_folder(name).is_err(), "{name}");
+        }
+        assert_eq!(parse_folder("memory-bank"), Ok("memory-bank".to_owned()));
+    }
+}

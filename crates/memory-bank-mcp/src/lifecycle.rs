@@ -1,0 +1,77 @@
+//! Start and end of the process: puts the stores, the services and the transport together, and takes them apart.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use memory_bank_core::caller::Caller;
+use memory_bank_core::clock::{SystemClock, SystemEntropy};
+use memory_bank_core::store::{MemoryStateStore, SessionState};
+use memory_bank_folder::{FolderOptions, FolderWorkspace, Surroundings};
+use memory_bank_server::hub::Hub;
+use memory_bank_server::mcp::stdio;
+use memory_bank_server::services::Services;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+
+use crate::cli::{Cli, Transport};
+
+/// How long threads that are still busy may hold up the end of the process.
+const LAST_WAIT: Duration = Duration::from_secs(1);
+
+/// Serves until the client is gone or the process is told to end.
+pub(crate) fn run(cli: &Cli) -> anyhow::Result<()> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .context("the process cannot start its threads")?;
+    let outcome = runtime.block_on(serve(cli));
+    runtime.shutdown_timeout(LAST_WAIT);
+    outcome
+}
+
+async fn serve(cli: &Cli) -> anyhow::Result<()> {
+    if cli.transport == Transport::Http {
+        bail!(
+            "this version serves over standard input and output only; start it without `--transport http` (MCP_TRANSPORT)"
+        );
+    }
+    let shutdown = CancellationToken::new();
+    end_on_signals(shutdown.clone())?;
+    let services = folder_services(cli).await?;
+    let caller = Caller::local(cli.username.clone());
+    stdio::serve(services, caller, shutdown).await.context("the server stopped")
+}
+
+/// Services on the local folder that the command line names.
+async fn folder_services(cli: &Cli) -> anyhow::Result<Services> {
+    let hub = Arc::new(Hub::new());
+    let clock = Arc::new(SystemClock);
+    let entropy = Arc::new(SystemEntropy);
+    let options = FolderOptions {
+        path: cli.path.clone(),
+        folder: Some(cli.folder.clone()),
+        working_directory: std::env::current_dir().context("the current folder cannot be used")?,
+        home: std::env::home_dir(),
+        watch: true,
+    };
+    let around = Surroundings { clock: clock.clone(), entropy: entropy.clone(), sink: hub.clone() };
+    let workspace =
+        FolderWorkspace::start(options, around).await.context("the project folder cannot be used")?;
+    let state = MemoryStateStore::starting_from(SessionState { mode: cli.mode, ..SessionState::default() });
+    Ok(Services { workspace: Arc::new(workspace), state: Arc::new(state), hub, clock, entropy })
+}
+
+/// Cancels the token on SIGTERM and SIGINT.
+fn end_on_signals(shutdown: CancellationToken) -> anyhow::Result<()> {
+    let mut terminate = signal(SignalKind::terminate()).context("SIGTERM cannot be handled")?;
+    let mut interrupt = signal(SignalKind::interrupt()).context("SIGINT cannot be handled")?;
+    tokio::spawn(async move {
+        tokio::select! {
+            _ = terminate.recv() => tracing::info!("ending on SIGTERM"),
+            _ = interrupt.recv() => tracing::info!("ending on SIGINT"),
+        }
+        shutdown.cancel();
+    });
+    Ok(())
+}

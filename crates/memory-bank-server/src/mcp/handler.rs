@@ -1,0 +1,201 @@
+//! The MCP handler: what the protocol asks, answered for one caller.
+
+use std::sync::Arc;
+
+use memory_bank_core::caller::Caller;
+use rmcp::model::{
+    CallToolRequestParams, CallToolResponse, CompleteRequestParams, CompleteResult, CustomRequest,
+    CustomResult, ErrorCode, ErrorData, GetPromptRequestParams, GetPromptResponse, Implementation,
+    ListPromptsResult, ListResourceTemplatesResult, ListResourcesResult, ListToolsResult,
+    PaginatedRequestParams, ReadResourceRequestParams, ReadResourceResponse, ServerCapabilities,
+    ServerConfig, SubscribeRequestParams, SubscriptionFilter, UnsubscribeRequestParams,
+};
+use rmcp::service::{RequestContext, SubscriptionContext};
+use rmcp::{RoleServer, ServerHandler};
+
+use crate::mcp::subscriptions::{self, Subscriptions};
+use crate::mcp::{completions, instructions, prompts, resources, tools};
+use crate::services::Services;
+
+/// How long a client may take a list of tools or prompts for fresh, in milliseconds. They change with the binary only.
+const LISTS_FRESH_MS: u64 = 3_600_000;
+
+/// Answers one client.
+pub struct MemoryBankHandler {
+    services: Services,
+    caller: Arc<Caller>,
+    subscriptions: Arc<Subscriptions>,
+}
+
+impl MemoryBankHandler {
+    /// A handler that acts as `caller`.
+    #[must_use]
+    pub fn new(services: Services, caller: Caller) -> Self {
+        Self { services, caller: Arc::new(caller), subscriptions: Arc::default() }
+    }
+}
+
+impl ServerHandler for MemoryBankHandler {
+    fn get_info(&self) -> ServerConfig {
+        let capabilities = ServerCapabilities::builder()
+            .enable_tools()
+            .enable_resources()
+            .enable_resources_subscribe()
+            .enable_resources_list_changed()
+            .enable_prompts()
+            .enable_completions()
+            .build();
+        let mut info = ServerConfig::new(capabilities);
+        info.server_info = Implementation::new("@diazstg/memory-bank-mcp", env!("CARGO_PKG_VERSION"));
+        info.server_info.title = Some("Memory Bank".to_owned());
+        info.instructions = Some(instructions::short().to_owned());
+        info
+    }
+
+    async fn list_tools(
+        &self,
+        _request: Option<PaginatedRequestParams>,
+        context: RequestContext<RoleServer>,
+    ) -> Result<ListToolsResult, ErrorData> {
+        let mut result = ListToolsResult::with_all_items(tools::list(&self.caller));
+        result.ttl_ms = freshness(&context);
+        Ok(result)
+    }
+
+    async fn call_tool(
+        &self,
+        request: CallToolRequestParams,
+        _context: RequestContext<RoleServer>,
+    ) -> Result<CallToolResponse, ErrorData> {
+        let result = tools::call(&self.services, &self.caller, &request.name, request.arguments).await?;
+        Ok(result.into())
+    }
+
+    async fn list_resources(
+        &self,
+        request: Option<PaginatedRequestParams>,
+        _context: RequestContext<RoleServer>,
+    ) -> Result<ListResourcesResult, ErrorData> {
+        let cursor = request.and_then(|request| request.cursor);
+        resources::list(&self.services, &self.caller, cursor.as_deref()).await
+    }
+
+    async fn list_resource_templates(
+        &self,
+        _request: Option<PaginatedRequestParams>,
+        context: RequestContext<RoleServer>,
+    ) -> Result<ListResourceTemplatesResult, ErrorData> {
+        let mut result = ListResourceTemplatesResult::with_all_items(resources::templates());
+        result.ttl_ms = freshness(&context);
+        Ok(result)
+    }
+
+    async fn read_resource(
+        &self,
+        request: ReadResourceRequestParams,
+        _context: RequestContext<RoleServer>,
+    ) -> Result<ReadResourceResponse, ErrorData> {
+        Ok(resources::read(&self.services, &self.caller, &request.uri).await?.into())
+    }
+
+    async fn list_prompts(
+        &self,
+        _request: Option<PaginatedRequestParams>,
+        context: RequestContext<RoleServer>,
+    ) -> Result<ListPromptsResult, ErrorData> {
+        let mut result = ListPromptsResult::with_all_items(prompts::list());
+        result.ttl_ms = freshness(&context);
+        Ok(result)
+    }
+
+    async fn get_prompt(
+        &self,
+        request: GetPromptRequestParams,
+        _context: RequestContext<RoleServer>,
+    ) -> Result<GetPromptResponse, ErrorData> {
+        let arguments = request.arguments.unwrap_or_default();
+        Ok(prompts::get(&self.services, &self.caller, &request.name, &arguments).await?.into())
+    }
+
+    async fn complete(
+        &self,
+        request: CompleteRequestParams,
+        _context: RequestContext<RoleServer>,
+    ) -> Result<CompleteResult, ErrorData> {
+        completions::complete(&self.services, &self.caller, &request).await
+    }
+
+    async fn subscribe(
+        &self,
+        request: SubscribeRequestParams,
+        context: RequestContext<RoleServer>,
+    ) -> Result<(), ErrorData> {
+        self.subscriptions.add(&request.uri)?;
+        self.subscriptions.start(&self.services, &self.caller, &context.peer);
+        Ok(())
+    }
+
+    async fn unsubscribe(
+        &self,
+        request: UnsubscribeRequestParams,
+        _context: RequestContext<RoleServer>,
+    ) -> Result<(), ErrorData> {
+        self.subscriptions.remove(&request.uri);
+        Ok(())
+    }
+
+    fn accepted_subscription_filter(&self, requested: &SubscriptionFilter) -> Option<SubscriptionFilter> {
+        Some(subscriptions::accepted(requested))
+    }
+
+    async fn listen(&self, context: SubscriptionContext) -> Result<(), ErrorData> {
+        subscriptions::listen(&self.services, &self.caller, &context).await;
+        Ok(())
+    }
+
+    async fn on_initialized(&self, context: rmcp::service::NotificationContext<RoleServer>) {
+        // From here on the client may be told that the list of resources has changed.
+        self.subscriptions.start(&self.services, &self.caller, &context.peer);
+    }
+
+    /// A method that the model types do not know, or one whose parameters do not fit them.
+    async fn on_custom_request(
+        &self,
+        request: CustomRequest,
+        _context: RequestContext<RoleServer>,
+    ) -> Result<CustomResult, ErrorData> {
+        let method = request.method;
+        if KNOWN_METHODS.contains(&method.as_str()) {
+            let message = format!(
+                "the parameters of `{method}` are missing or do not have the shape that MCP gives them"
+            );
+            return Err(ErrorData::invalid_params(message, None));
+        }
+        let short: String = method.chars().take(100).collect();
+        Err(ErrorData::new(ErrorCode::METHOD_NOT_FOUND, format!("unknown method `{short}`"), None))
+    }
+}
+
+/// The cache hint of a list that changes with the binary only. It came with 2026-07-28; older peers get none.
+fn freshness(context: &RequestContext<RoleServer>) -> Option<u64> {
+    let knows_hints = context.protocol_version().is_some_and(|version| !version.has_initialize());
+    knows_hints.then_some(LISTS_FRESH_MS)
+}
+
+/// Methods that exist, so that a request for one of them can only be malformed when it is not understood.
+const KNOWN_METHODS: &[&str] = &[
+    "initialize",
+    "tools/call",
+    "tools/list",
+    "resources/list",
+    "resources/templates/list",
+    "resources/read",
+    "resources/subscribe",
+    "resources/unsubscribe",
+    "subscriptions/listen",
+    "prompts/list",
+    "prompts/get",
+    "completion/complete",
+    "server/discover",
+    "ping",
+];

@@ -1,0 +1,118 @@
+//! What a model is told about the memory bank: in short in the handshake, at length by `get_instructions`.
+//!
+//! The long text takes names, arguments and descriptions from the table of tools, so it cannot name what is not there.
+
+use memory_bank_core::caller::Caller;
+use memory_bank_core::document::CORE_DOCUMENTS;
+
+use crate::mcp::tools::{Family, TOOLS};
+
+/// The text of the handshake.
+pub(crate) fn short() -> &'static str {
+    SHORT
+}
+
+const SHORT: &str = "\
+This server is the project's lasting memory: markdown documents and a knowledge graph that outlive this conversation.
+At the start: get_context_digest (or get_context_bundle for everything); if there is no bank, offer \
+initialize_memory_bank. Before a task: get_targeted_context with the question.
+While working: log_decision when something is decided, track_progress or add_progress_entry when something is done, \
+update_tasks for what is open, add_session_note for what comes up. Facts about things that have names go into the \
+graph: graph_upsert_entity, graph_add_observation, graph_link_entities.
+Change documents with edit_memory_bank_file instead of writing them anew; pass ifMatchEtag from your last read, so \
+that nobody's work is overwritten.
+At the end: finalize_thinking_session, or update tasks, progress and notes yourself.";
+
+/// The long text, with the tools that this caller may call.
+pub(crate) fn full(caller: &Caller) -> String {
+    let mut text = String::from(INTRODUCTION);
+    text.push_str("\n## Core documents\n\n");
+    for (name, holds) in CORE_DOCUMENTS.iter().zip(CORE_HOLDS) {
+        text.push_str(&format!("- `{name}`: {holds}\n"));
+    }
+    text.push_str("\nAny other `.md` or `.json` document may stand beside them.\n\n## Tools\n");
+    for (family, heading) in FAMILIES {
+        let mut rows = TOOLS.iter().filter(|tool| tool.family == family && caller.may(tool.right)).peekable();
+        if rows.peek().is_none() {
+            continue;
+        }
+        text.push_str(&format!("\n### {heading}\n\n"));
+        for tool in rows {
+            let arguments: Vec<String> = tool
+                .arguments
+                .iter()
+                .map(|argument| {
+                    let mark = if argument.required.is_some() { "" } else { "?" };
+                    format!("`{}{mark}`", argument.name)
+                })
+                .collect();
+            let arguments =
+                if arguments.is_empty() { String::new() } else { format!(" ({})", arguments.join(", ")) };
+            text.push_str(&format!("- `{}`{arguments}: {}\n", tool.name, tool.description));
+        }
+    }
+    text.push_str(MODES);
+    text
+}
+
+const INTRODUCTION: &str = "\
+# Working with the memory bank
+
+The memory bank keeps what a project must not forget between conversations: documents for people and models to read, \
+and a graph of named things with facts about them.
+
+## At the start of a session
+
+1. `get_context_digest` for an overview, or `get_context_bundle` for the five core documents whole.
+2. No bank yet? Ask the user, then `initialize_memory_bank` with the project folder, and fill in what is known.
+3. `get_targeted_context` with the task in your own words brings the facts and passages that matter for it.
+
+## During the session
+
+- A decision was made: `log_decision`, with why and what else was considered.
+- Something is done: `track_progress` for a line, `add_progress_entry` for details, files and tags.
+- Open work changed: `update_tasks`. An issue or next step changed: `update_active_context` replaces those lists whole.
+- Something worth remembering came up: `add_session_note`.
+- A fact about a component, person, service or concept: `graph_upsert_entity` once, then `graph_add_observation`; \
+`graph_link_entities` ties things together, `graph_add_doc_pointer` ties a thing to the document that explains it.
+- Part of a document is wrong: `edit_memory_bank_file`. Send the `etag` of your last read as `ifMatchEtag`; on a \
+conflict the error shows what changed meanwhile.
+
+## At the end of a session
+
+- `finalize_thinking_session` writes summary, decision, tasks, next steps and progress in one step.
+- When the user says \"UMB\" or \"update memory bank\": `switch_mode` with `umb: true`, bring every core document up to \
+date, then `switch_mode` with `umb: false`.
+";
+
+const CORE_HOLDS: [&str; 5] = [
+    "what the project is, its objectives, technologies and structure",
+    "ongoing tasks, known issues, next steps, session notes",
+    "milestones and the history of what was done",
+    "decisions with context, alternatives and consequences",
+    "patterns of architecture, code and documentation",
+];
+
+const FAMILIES: [(Family, &str); 8] = [
+    (Family::Workspace, "The bank"),
+    (Family::Context, "Context and search"),
+    (Family::Documents, "Documents"),
+    (Family::Progress, "Progress, tasks, decisions"),
+    (Family::Graph, "Knowledge graph"),
+    (Family::Modes, "Modes"),
+    (Family::Thinking, "Thinking"),
+    (Family::Backups, "Backups"),
+];
+
+const MODES: &str = "
+## Modes
+
+`architect` designs, `ask` answers, `code` writes code, `debug` finds faults, `test` tests. A mode forbids nothing; it \
+reminds you of what you are doing. `switch_mode` without arguments shows the present one.
+
+## Check-list
+
+- Did every decision of this session reach the decision log?
+- Do tasks, issues and next steps say what is true now?
+- Would someone who starts tomorrow with nothing but the memory bank know how to go on?
+";

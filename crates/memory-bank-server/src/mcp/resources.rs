@@ -1,0 +1,210 @@
+//! Documents as resources: five that are always listed, and every other one through a template.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use memory_bank_core::caller::Caller;
+use memory_bank_core::document::{CORE_DOCUMENTS, DocumentPath};
+use memory_bank_core::error::WorkspaceError;
+use memory_bank_core::limits;
+use memory_bank_core::store::{Bank, ReadOutcome};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
+use rmcp::model::{
+    ErrorCode, ErrorData, ListResourcesResult, ReadResourceResult, Resource, ResourceContents,
+    ResourceTemplate,
+};
+
+use crate::mcp::tools::{store_fault, workspace_fault};
+use crate::services::Services;
+
+/// The scheme of every resource.
+const SCHEME: &str = "memory-bank://";
+
+/// Everything but the unreserved characters of RFC 3986.
+const ESCAPED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+
+const CORE: [(&str, &str); 5] = [
+    ("Product Context", "What the project is, its objectives and technologies"),
+    ("Active Context", "Ongoing tasks, known issues, next steps and session notes"),
+    ("Progress", "Milestones and the history of updates"),
+    ("Decision Log", "Decisions and why they were made"),
+    ("System Patterns", "Architecture, code and documentation patterns"),
+];
+
+/// The five core documents first, then all others by name, in pages. The cursor is the last name of the page before.
+pub(crate) async fn list(
+    services: &Services,
+    caller: &Caller,
+    cursor: Option<&str>,
+) -> Result<ListResourcesResult, ErrorData> {
+    let mut names: Vec<(String, u64)> = match services.workspace.bank(caller, None).await {
+        Ok(bank) => {
+            let entries =
+                bank.list(caller).await.map_err(|error| store_fault(&error, services.entropy.id()))?;
+            entries
+                .into_iter()
+                .filter(|entry| {
+                    entry.path.as_ref().is_some_and(|path| !CORE_DOCUMENTS.contains(&path.as_str()))
+                })
+                .map(|entry| (entry.name, entry.bytes))
+                .collect()
+        }
+        Err(WorkspaceError::NoBank) => Vec::new(),
+        Err(error) => return Err(workspace_fault(&error, services.entropy.id())),
+    };
+    names.sort();
+    let mut resources = Vec::new();
+    match cursor {
+        None => resources.extend(core_resources()),
+        Some(cursor) => {
+            let after = cursor.strip_prefix("after:").ok_or_else(|| {
+                ErrorData::invalid_params(
+                    "`cursor` is not one that this server gave; leave it out to start anew",
+                    None,
+                )
+            })?;
+            names.retain(|(name, _)| name.as_str() > after);
+        }
+    }
+    let room = limits::RESOURCE_PAGE - resources.len();
+    let more = names.len() > room;
+    names.truncate(room);
+    let last = names.last().map(|(name, _)| format!("after:{name}"));
+    resources.extend(names.into_iter().map(|(name, bytes)| {
+        Resource::new(uri_of(&name), name.clone()).with_mime_type(mime_type(&name)).with_size(bytes)
+    }));
+    let mut page = ListResourcesResult::with_all_items(resources);
+    page.next_cursor = last.filter(|_| more);
+    Ok(page)
+}
+
+fn core_resources() -> impl Iterator<Item = Resource> {
+    CORE_DOCUMENTS.iter().zip(CORE).map(|(file, (name, description))| {
+        Resource::new(uri_of(file), name).with_description(description).with_mime_type("text/markdown")
+    })
+}
+
+/// The template through which every document can be read.
+pub(crate) fn templates() -> Vec<ResourceTemplate> {
+    vec![
+        ResourceTemplate::new(format!("{SCHEME}{{name}}"), "document")
+            .with_title("Document of the memory bank")
+            .with_description("Any document by its name, with or without `.md`")
+            .with_mime_type("text/markdown"),
+    ]
+}
+
+/// Reads the document that a URI names.
+pub(crate) async fn read(
+    services: &Services,
+    caller: &Caller,
+    uri: &str,
+) -> Result<ReadResourceResult, ErrorData> {
+    let paths = parse(uri)?;
+    let bank: Arc<dyn Bank> = services.workspace.bank(caller, None).await.map_err(|error| match error {
+        WorkspaceError::NoBank => not_found("there is no memory bank; initialize_memory_bank creates one"),
+        other => workspace_fault(&other, services.entropy.id()),
+    })?;
+    let outcomes =
+        bank.read(caller, &paths).await.map_err(|error| store_fault(&error, services.entropy.id()))?;
+    let mut unreadable = None;
+    for outcome in outcomes {
+        match outcome {
+            ReadOutcome::Found(document) => {
+                let contents = ResourceContents::text(document.content, uri)
+                    .with_mime_type(mime_type(document.path.as_str()));
+                return Ok(ReadResourceResult::new(vec![contents]));
+            }
+            ReadOutcome::Unreadable(reason) => unreadable = Some(reason),
+            _ => {}
+        }
+    }
+    match unreadable {
+        Some(reason) => Err(not_found(&format!("`{uri}` cannot be read: {reason}"))),
+        None => Err(not_found(&format!("`{uri}` does not exist; resources/list shows what does"))),
+    }
+}
+
+/// The documents that a URI may mean, best first: the name with `.md`, and the name itself when it has an extension;
+/// each as written, and with percent escapes decoded.
+///
+/// # Errors
+/// -32602 for what is no URI of a document.
+pub(crate) fn parse(uri: &str) -> Result<Vec<DocumentPath>, ErrorData> {
+    let bad =
+        |reason: String| ErrorData::invalid_params(format!("invalid resource URI `{uri}`: {reason}"), None);
+    let name = uri.strip_prefix(SCHEME).ok_or_else(|| bad(format!("it must begin with {SCHEME}")))?;
+    if name.is_empty() {
+        return Err(bad("it names no document".to_owned()));
+    }
+    let mut spellings = vec![name.to_owned()];
+    spellings.extend(percent_decoded(name).filter(|decoded| decoded != name));
+    let mut paths = Vec::new();
+    let mut refused = None;
+    for spelling in spellings {
+        match DocumentPath::parse(&format!("{spelling}.md")) {
+            Ok(path) => paths.push(path),
+            Err(error) => refused = Some(error),
+        }
+        paths.extend(DocumentPath::parse(&spelling).ok());
+    }
+    match refused {
+        Some(error) => Err(bad(error.to_string())),
+        None => Ok(paths),
+    }
+}
+
+/// The URI of a stored name: the extension `.md` is left out, what a URI may not hold is escaped.
+pub(crate) fn uri_of(name: &str) -> String {
+    let stem = name.strip_suffix(".md").unwrap_or(name);
+    format!("{SCHEME}{}", utf8_percent_encode(stem, ESCAPED))
+}
+
+fn percent_decoded(text: &str) -> Option<String> {
+    percent_decode_str(text).decode_utf8().ok().map(Cow::into_owned)
+}
+
+fn mime_type(name: &str) -> &'static str {
+    if name.to_ascii_lowercase().ends_with(".json") { "application/json" } else { "text/markdown" }
+}
+
+fn not_found(message: &str) -> ErrorData {
+    ErrorData::new(ErrorCode::RESOURCE_NOT_FOUND, message.to_owned(), None)
+}
+
+#[cfg(test)]
+mod tests {
+    use rstest::rstest;
+
+    use super::*;
+
+    #[rstest]
+    #[case("memory-bank://progress", &["progress.md"])]
+    #[case("memory-bank://progress.md", &["progress.md.md", "progress.md"])]
+    #[case("memory-bank://data.json", &["data.json.md", "data.json"])]
+    #[case("memory-bank://my%20notes", &["my%20notes.md", "my notes.md"])]
+    fn a_uri_names_documents(#[case] uri: &str, #[case] names: &[&str]) {
+        let paths: Vec<String> = parse(uri).unwrap().iter().map(ToString::to_string).collect();
+        assert_eq!(paths, names);
+    }
+
+    #[rstest]
+    #[case("memory-bank://../x")]
+    #[case("memory-bank://a/b")]
+    #[case("memory-bank://")]
+    #[case("memory-bank://..%2Fx")]
+    #[case("Memory-Bank://progress")]
+    #[case("file:///etc/passwd")]
+    fn d47_what_is_no_document_uri_is_refused_as_bad_parameters(#[case] uri: &str) {
+        assert_eq!(parse(uri).unwrap_err().code, ErrorCode::INVALID_PARAMS);
+    }
+
+    #[test]
+    fn a_listed_uri_leads_back_to_its_document() {
+        for name in ["progress.md", "my notes.md", "größe.md", "100%.md", "data.json", "a%20b.md", "x.md.md"]
+        {
+            let paths = parse(&uri_of(name)).unwrap();
+            assert!(paths.iter().any(|path| path.as_str() == name), "{name}: {paths:?}");
+        }
+    }
+}

@@ -1,0 +1,450 @@
+//! MCP over standard input and output: one JSON-RPC message a line.
+//!
+//! The transport answers what is no message at all (broken JSON, batches, lines without end), keeps account of the
+//! calls under way, and on end of input or shutdown reports the end only when they have been answered.
+
+use std::collections::HashMap;
+use std::io;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use memory_bank_core::caller::Caller;
+use rmcp::RoleServer;
+use rmcp::model::{
+    ClientJsonRpcMessage, ClientNotification, ClientRequest, ErrorCode, ErrorData, JsonRpcMessage, RequestId,
+    ServerJsonRpcMessage,
+};
+use rmcp::service::{RxJsonRpcMessage, TxJsonRpcMessage, serve_directly_with_ct};
+use rmcp::transport::Transport;
+use rmcp::transport::io::stdio_pipes;
+use serde_json::Value;
+use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncWrite, AsyncWriteExt, BufReader};
+use tokio::sync::Notify;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use crate::mcp::MemoryBankHandler;
+use crate::services::Services;
+
+/// The longest line that is read, in bytes; a longer one is answered with an error and skipped.
+pub const LINE_BYTES: usize = 16 * 1024 * 1024;
+/// How long calls under way may take to finish after the end of input or a shutdown.
+const DRAIN: Duration = Duration::from_secs(30);
+
+/// Serves one client over the process's standard streams until its input ends or `shutdown` is cancelled.
+///
+/// # Errors
+/// The service task panicked.
+pub async fn serve(services: Services, caller: Caller, shutdown: CancellationToken) -> io::Result<()> {
+    let (input, output) = stdio_pipes();
+    let transport = LineTransport::new(input, output, shutdown);
+    let handler = MemoryBankHandler::new(services, caller);
+    let running = serve_directly_with_ct(handler, transport, None, CancellationToken::new());
+    running.waiting().await.map_err(io::Error::other)?;
+    Ok(())
+}
+
+/// Reads and writes one message a line.
+pub struct LineTransport<R, W> {
+    input: BufReader<R>,
+    line: Vec<u8>,
+    skipping: bool,
+    ended: bool,
+    output: Arc<tokio::sync::Mutex<W>>,
+    in_flight: Arc<InFlight>,
+    shutdown: CancellationToken,
+    rejection: Option<JoinHandle<io::Result<()>>>,
+}
+
+impl<R, W> LineTransport<R, W>
+where
+    R: AsyncRead + Send + Unpin,
+    W: AsyncWrite + Send + Unpin + 'static,
+{
+    /// A transport over a pair of streams. Cancelling `shutdown` is like the end of input.
+    pub fn new(input: R, output: W, shutdown: CancellationToken) -> Self {
+        Self {
+            input: BufReader::with_capacity(64 * 1024, input),
+            line: Vec::new(),
+            skipping: false,
+            ended: false,
+            output: Arc::new(tokio::sync::Mutex::new(output)),
+            in_flight: Arc::default(),
+            shutdown,
+            rejection: None,
+        }
+    }
+
+    /// Reads on until a line is complete. Cancel safe: what was read stays in `self.line`.
+    async fn read_line(&mut self) -> Line {
+        loop {
+            let available = match self.input.fill_buf().await {
+                Ok(available) => available,
+                Err(error) => {
+                    tracing::warn!(%error, "standard input failed");
+                    return Line::End;
+                }
+            };
+            if available.is_empty() {
+                let last = !self.line.is_empty() && !self.skipping;
+                return if last { Line::Last } else { Line::End };
+            }
+            let newline = available.iter().position(|byte| *byte == b'\n');
+            let taken = newline.map_or(available.len(), |at| at + 1);
+            let too_long = self.line.len() + taken > LINE_BYTES;
+            if !self.skipping && !too_long {
+                self.line.extend(available.iter().take(taken));
+            }
+            self.input.consume(taken);
+            if self.skipping {
+                self.skipping = newline.is_none();
+            } else if too_long {
+                self.line.clear();
+                self.skipping = newline.is_none();
+                return Line::TooLong;
+            } else if newline.is_some() {
+                return Line::Whole;
+            }
+        }
+    }
+
+    /// Writes an answer of the transport's own. It goes out in a task, since `receive` may be cancelled half-way.
+    fn reject(&mut self, Rejection { id, code, message }: Rejection) {
+        let output = Arc::clone(&self.output);
+        let message = ServerJsonRpcMessage::error(ErrorData::new(code, message, None), id);
+        self.rejection = Some(tokio::spawn(async move { write(&output, &message).await }));
+    }
+
+    /// Waits until the last of those answers is out: one at a time, so that they cannot pile up.
+    async fn rejection_written(&mut self) {
+        if let Some(task) = &mut self.rejection {
+            let written = task.await;
+            self.rejection = None;
+            if !matches!(written, Ok(Ok(()))) {
+                tracing::warn!("standard output failed");
+            }
+        }
+    }
+}
+
+enum Line {
+    Whole,
+    Last,
+    TooLong,
+    End,
+}
+
+impl<R, W> Transport<RoleServer> for LineTransport<R, W>
+where
+    R: AsyncRead + Send + Unpin,
+    W: AsyncWrite + Send + Unpin + 'static,
+{
+    type Error = io::Error;
+
+    fn send(
+        &mut self,
+        message: TxJsonRpcMessage<RoleServer>,
+    ) -> impl Future<Output = Result<(), io::Error>> + Send + 'static {
+        let output = Arc::clone(&self.output);
+        let in_flight = Arc::clone(&self.in_flight);
+        async move {
+            let written = write(&output, &message).await;
+            match &message {
+                JsonRpcMessage::Response(response) => in_flight.finish(&response.id),
+                JsonRpcMessage::Error(error) => {
+                    if let Some(id) = &error.id {
+                        in_flight.finish(id);
+                    }
+                }
+                _ => {}
+            }
+            written
+        }
+    }
+
+    async fn receive(&mut self) -> Option<RxJsonRpcMessage<RoleServer>> {
+        loop {
+            self.rejection_written().await;
+            if self.ended || self.shutdown.is_cancelled() {
+                drain(Arc::clone(&self.in_flight)).await;
+                return None;
+            }
+            let shutdown = self.shutdown.clone();
+            let line = tokio::select! {
+                biased;
+                () = shutdown.cancelled() => continue,
+                line = self.read_line() => line,
+            };
+            let parsed = match line {
+                Line::End => {
+                    self.ended = true;
+                    continue;
+                }
+                Line::TooLong => Err(Rejection {
+                    id: None,
+                    code: ErrorCode::INVALID_REQUEST,
+                    message: format!("the message is longer than {LINE_BYTES} bytes; send less at a time"),
+                }),
+                Line::Whole | Line::Last => {
+                    self.ended = matches!(line, Line::Last);
+                    let parsed = parse(&self.line);
+                    self.line.clear();
+                    if self.line.capacity() > 1024 * 1024 {
+                        self.line = Vec::new();
+                    }
+                    match parsed {
+                        Ok(None) => continue,
+                        Ok(Some(message)) => Ok(message),
+                        Err(rejection) => Err(rejection),
+                    }
+                }
+            };
+            match parsed.and_then(|message| self.in_flight.start(message)) {
+                Ok(message) => return Some(message),
+                Err(rejection) => self.reject(rejection),
+            }
+        }
+    }
+
+    async fn close(&mut self) -> Result<(), io::Error> {
+        self.output.lock().await.flush().await
+    }
+}
+
+/// Waits until every call under way has been answered, but not for ever.
+async fn drain(in_flight: Arc<InFlight>) {
+    if tokio::time::timeout(DRAIN, in_flight.none_left()).await.is_err() {
+        tracing::warn!("calls under way did not finish in {} s", DRAIN.as_secs());
+    }
+}
+
+async fn write<W: AsyncWrite + Unpin>(
+    output: &tokio::sync::Mutex<W>,
+    message: &ServerJsonRpcMessage,
+) -> io::Result<()> {
+    let mut line = serde_json::to_vec(message)?;
+    line.push(b'\n');
+    let mut output = output.lock().await;
+    output.write_all(&line).await?;
+    output.flush().await
+}
+
+/// An answer to something that never becomes a call.
+struct Rejection {
+    id: Option<RequestId>,
+    code: ErrorCode,
+    message: String,
+}
+
+/// Parses a line. `Ok(None)`: there is nothing to answer (a blank line, a notification nobody understands).
+fn parse(line: &[u8]) -> Result<Option<ClientJsonRpcMessage>, Rejection> {
+    let text = String::from_utf8_lossy(line);
+    let text = text.trim_start_matches('\u{feff}').trim();
+    if text.is_empty() {
+        return Ok(None);
+    }
+    if let Ok(message) = serde_json::from_str(text) {
+        return Ok(Some(message));
+    }
+    let repaired = replace_lone_surrogates(text);
+    if let Ok(message) = serde_json::from_str(&repaired) {
+        return Ok(Some(message));
+    }
+    let value: Value = serde_json::from_str(&repaired).map_err(|error| Rejection {
+        id: None,
+        code: ErrorCode::PARSE_ERROR,
+        message: format!("the line is not JSON: {error}"),
+    })?;
+    let is_batch = value.is_array();
+    let id = value.get("id").and_then(|id| serde_json::from_value::<RequestId>(id.clone()).ok());
+    if id.is_none() && value.get("id").is_none() && value.get("method").is_some_and(Value::is_string) {
+        tracing::debug!("a notification that cannot be understood was ignored");
+        return Ok(None);
+    }
+    let message = if is_batch {
+        "batches are not supported; send one message a line"
+    } else {
+        "the message is not a JSON-RPC 2.0 request: it needs `jsonrpc`: \"2.0\", an `id` and a `method`, and `params` \
+         that is an object"
+    };
+    Err(Rejection { id, code: ErrorCode::INVALID_REQUEST, message: message.to_owned() })
+}
+
+/// Replaces `\ud800`-like escapes that are not half of a pair by `\ufffd`: JSON allows them, Unicode text does not.
+fn replace_lone_surrogates(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(at) = rest.find('\\') {
+        let (before, escape) = rest.split_at(at);
+        out.push_str(before);
+        let taken = match surrogate(escape) {
+            Some(0xd800..=0xdbff)
+                if escape
+                    .get(6..)
+                    .and_then(surrogate)
+                    .is_some_and(|low| (0xdc00..=0xdfff).contains(&low)) =>
+            {
+                12
+            }
+            Some(0xd800..=0xdfff) => {
+                out.push_str("\\ufffd");
+                rest = escape.get(6..).unwrap_or_default();
+                continue;
+            }
+            _ => escape.chars().take(2).map(char::len_utf8).sum(),
+        };
+        let (whole, after) = escape.split_at_checked(taken).unwrap_or((escape, ""));
+        out.push_str(whole);
+        rest = after;
+    }
+    out.push_str(rest);
+    out
+}
+
+/// The code unit of a `\uXXXX` escape at the start of the text.
+fn surrogate(escape: &str) -> Option<u16> {
+    u16::from_str_radix(escape.strip_prefix("\\u")?.get(..4)?, 16).ok()
+}
+
+/// The calls that have not been answered yet. Standing subscriptions are not waited for.
+#[derive(Default)]
+struct InFlight {
+    calls: Mutex<HashMap<RequestId, bool>>,
+    changed: Notify,
+}
+
+impl InFlight {
+    /// Notes a message that begins or cancels a call. An id that is in use already is refused, since two calls of
+    /// one id could not be told apart.
+    fn start(&self, message: ClientJsonRpcMessage) -> Result<ClientJsonRpcMessage, Rejection> {
+        let mut calls = self.calls.lock().unwrap_or_else(PoisonError::into_inner);
+        match &message {
+            JsonRpcMessage::Request(request) => {
+                let waited_for = !matches!(request.request, ClientRequest::SubscriptionsListenRequest(_));
+                if calls.contains_key(&request.id) {
+                    return Err(Rejection {
+                        id: None,
+                        code: ErrorCode::INVALID_REQUEST,
+                        message: format!("a request with the id {} is under way already", request.id),
+                    });
+                }
+                calls.insert(request.id.clone(), waited_for);
+            }
+            JsonRpcMessage::Notification(notification) => {
+                if let ClientNotification::CancelledNotification(cancelled) = &notification.notification
+                    && let Some(id) = &cancelled.params.request_id
+                {
+                    calls.remove(id);
+                    self.changed.notify_waiters();
+                }
+            }
+            _ => {}
+        }
+        Ok(message)
+    }
+
+    fn finish(&self, id: &RequestId) {
+        self.calls.lock().unwrap_or_else(PoisonError::into_inner).remove(id);
+        self.changed.notify_waiters();
+    }
+
+    async fn none_left(&self) {
+        loop {
+            let mut changed = std::pin::pin!(self.changed.notified());
+            changed.as_mut().enable();
+            let left =
+                self.calls.lock().unwrap_or_else(PoisonError::into_inner).values().any(|waited| *waited);
+            if !left {
+                return;
+            }
+            changed.await;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rstest::rstest;
+    use serde_json::json;
+    use tokio::io::{AsyncReadExt, DuplexStream, duplex};
+
+    use super::*;
+
+    fn transport(input: &[u8]) -> (LineTransport<io::Cursor<Vec<u8>>, DuplexStream>, DuplexStream) {
+        let (ours, theirs) = duplex(64 * 1024);
+        (LineTransport::new(io::Cursor::new(input.to_vec()), ours, CancellationToken::new()), theirs)
+    }
+
+    async fn answer(theirs: &mut DuplexStream) -> Value {
+        let mut line = Vec::new();
+        loop {
+            let byte = theirs.read_u8().await.unwrap();
+            if byte == b'\n' {
+                return serde_json::from_slice(&line).unwrap();
+            }
+            line.push(byte);
+        }
+    }
+
+    #[rstest]
+    #[case(b"not json\n".as_slice(), ErrorCode::PARSE_ERROR, json!(null))]
+    #[case(b"[{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"ping\"}]\n", ErrorCode::INVALID_REQUEST, json!(null))]
+    #[case(b"{\"id\":7,\"method\":5}\n", ErrorCode::INVALID_REQUEST, json!(7))]
+    #[tokio::test]
+    async fn d39_what_is_no_message_is_answered(
+        #[case] line: &[u8],
+        #[case] code: ErrorCode,
+        #[case] id: Value,
+    ) {
+        let (mut transport, mut theirs) = transport(line);
+        assert!(transport.receive().await.is_none());
+        let answer = answer(&mut theirs).await;
+        assert_eq!(answer["error"]["code"], code.0, "{answer}");
+        assert_eq!(answer.get("id").cloned().unwrap_or_default(), id);
+    }
+
+    #[tokio::test]
+    async fn a_line_that_is_too_long_is_answered_and_the_next_one_is_read() {
+        let mut input = vec![b'x'; LINE_BYTES + 10];
+        input.extend_from_slice(b"\n{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"ping\"}\n");
+        let (mut transport, mut theirs) = transport(&input);
+        assert!(matches!(transport.receive().await, Some(JsonRpcMessage::Request(_))));
+        assert_eq!(answer(&mut theirs).await["error"]["code"], ErrorCode::INVALID_REQUEST.0);
+    }
+
+    #[tokio::test]
+    async fn the_last_line_needs_no_newline_and_the_end_waits_for_the_answer() {
+        let (mut transport, _theirs) = transport(b"{\"jsonrpc\":\"2.0\",\"id\":\"a\",\"method\":\"ping\"}");
+        assert!(transport.receive().await.is_some());
+        let pending = tokio::time::timeout(Duration::from_millis(50), transport.receive()).await;
+        assert!(pending.is_err(), "the end was reported before the call was answered");
+        let answer = ServerJsonRpcMessage::response(
+            rmcp::model::ServerResult::empty(()),
+            RequestId::String("a".into()),
+        );
+        transport.send(answer).await.unwrap();
+        assert!(transport.receive().await.is_none());
+    }
+
+    #[tokio::test]
+    async fn a_second_call_with_an_id_in_use_is_refused() {
+        let ping = b"{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"ping\"}\n".repeat(2);
+        let (mut transport, mut theirs) = transport(&ping);
+        assert!(transport.receive().await.is_some());
+        let second = tokio::time::timeout(Duration::from_millis(50), transport.receive()).await;
+        assert!(second.is_err());
+        assert_eq!(answer(&mut theirs).await["error"]["code"], ErrorCode::INVALID_REQUEST.0);
+    }
+
+    #[rstest]
+    #[case(r#"{"a":"\ud83d\ude00"}"#, "😀")]
+    #[case(r#"{"a":"\ud800"}"#, "\u{fffd}")]
+    #[case(r#"{"a":"\ud800\ud83d\ude00"}"#, "\u{fffd}😀")]
+    #[case(r#"{"a":"\udc00x"}"#, "\u{fffd}x")]
+    #[case(r#"{"a":"\\ud800"}"#, "\\ud800")]
+    #[case(r#"{"a":"é\\\ud800ü"}"#, "é\\\u{fffd}ü")]
+    fn lone_surrogates_become_the_replacement_character(#[case] line: &str, #[case] text: &str) {
+        let value: Value = serde_json::from_str(&replace_lone_surrogates(line)).unwrap();
+        assert_eq!(value["a"], text);
+    }
+}

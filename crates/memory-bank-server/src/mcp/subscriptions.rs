@@ -1,0 +1,160 @@
+//! Who is told when a document changes: `resources/subscribe` in the handshake era, `subscriptions/listen` after it.
+
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+
+use memory_bank_core::caller::{Caller, ProjectId};
+use memory_bank_core::document::DocumentPath;
+use memory_bank_core::store::Change;
+use rmcp::RoleServer;
+use rmcp::model::{ErrorData, ResourceUpdatedNotificationParam, SubscriptionFilter};
+use rmcp::service::{Peer, SubscriptionContext};
+use tokio::sync::broadcast::Receiver;
+use tokio::sync::broadcast::error::RecvError;
+
+use crate::mcp::resources;
+use crate::services::Services;
+
+/// The most resources that one client may subscribe to.
+const SUBSCRIPTIONS: usize = 1000;
+
+/// The URIs that one client of the handshake era is subscribed to.
+#[derive(Debug, Default)]
+pub(crate) struct Subscriptions {
+    uris: Mutex<BTreeSet<String>>,
+    started: OnceLock<()>,
+}
+
+impl Subscriptions {
+    /// Subscribes to a URI.
+    pub(crate) fn add(&self, uri: &str) -> Result<(), ErrorData> {
+        resources::parse(uri)?;
+        let mut uris = self.uris.lock().unwrap_or_else(PoisonError::into_inner);
+        if uris.len() >= SUBSCRIPTIONS && !uris.contains(uri) {
+            let message =
+                format!("at most {SUBSCRIPTIONS} subscriptions are allowed; unsubscribe from some first");
+            return Err(ErrorData::invalid_request(message, None));
+        }
+        uris.insert(uri.to_owned());
+        Ok(())
+    }
+
+    /// Ends a subscription.
+    pub(crate) fn remove(&self, uri: &str) {
+        self.uris.lock().unwrap_or_else(PoisonError::into_inner).remove(uri);
+    }
+
+    /// Starts to forward news to the client, once.
+    pub(crate) fn start(
+        self: &Arc<Self>,
+        services: &Services,
+        caller: &Arc<Caller>,
+        peer: &Peer<RoleServer>,
+    ) {
+        if self.started.set(()).is_err() {
+            return;
+        }
+        let subscriptions = Arc::clone(self);
+        let mut news = services.hub.subscribe();
+        let project = caller.project;
+        let peer = peer.clone();
+        tokio::spawn(async move {
+            while let Some(item) = next(&mut news, project).await {
+                if !subscriptions.forward(&peer, &item).await {
+                    return;
+                }
+            }
+        });
+    }
+
+    /// Tells the client; false when it is gone.
+    async fn forward(&self, peer: &Peer<RoleServer>, item: &News) -> bool {
+        let uris: Vec<String> = self
+            .uris
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .iter()
+            .filter(|uri| item.concerns(uri))
+            .cloned()
+            .collect();
+        for uri in uris {
+            if peer.notify_resource_updated(ResourceUpdatedNotificationParam::new(uri)).await.is_err() {
+                return false;
+            }
+        }
+        if item.changes_the_list() && peer.notify_resource_list_changed().await.is_err() {
+            return false;
+        }
+        !peer.is_transport_closed()
+    }
+}
+
+/// What this server can tell of: resources and their list. Tools and prompts never change while it runs.
+pub(crate) fn accepted(requested: &SubscriptionFilter) -> SubscriptionFilter {
+    let mut accepted = SubscriptionFilter::default();
+    accepted.resources_list_changed = requested.resources_list_changed;
+    accepted.resource_subscriptions = requested.resource_subscriptions.as_ref().map(|uris| {
+        uris.iter().filter(|uri| resources::parse(uri).is_ok()).take(SUBSCRIPTIONS).cloned().collect()
+    });
+    accepted
+}
+
+/// Forwards news to one `subscriptions/listen` request until it is cancelled.
+pub(crate) async fn listen(services: &Services, caller: &Caller, context: &SubscriptionContext) {
+    let mut news = services.hub.subscribe();
+    let uris: Vec<String> =
+        context.accepted().resource_subscriptions.clone().unwrap_or_default().into_iter().collect();
+    let list = context.accepted().resources_list_changed == Some(true);
+    loop {
+        let item = tokio::select! {
+            () = context.cancelled() => return,
+            item = next(&mut news, caller.project) => item,
+        };
+        let Some(item) = item else { return };
+        for uri in uris.iter().filter(|uri| item.concerns(uri)) {
+            if context.sink().notify_resource_updated(uri.as_str()).await.is_err() {
+                return;
+            }
+        }
+        if list && item.changes_the_list() && context.sink().notify_resource_list_changed().await.is_err() {
+            return;
+        }
+    }
+}
+
+/// One piece of news, or the news that some was missed.
+enum News {
+    Change(Change),
+    Missed,
+}
+
+impl News {
+    fn concerns(&self, uri: &str) -> bool {
+        match self {
+            Self::Change(Change::Updated(path)) => names(uri, path),
+            Self::Missed => true,
+            Self::Change(_) => false,
+        }
+    }
+
+    fn changes_the_list(&self) -> bool {
+        matches!(self, Self::Missed | Self::Change(Change::List))
+    }
+}
+
+fn names(uri: &str, path: &DocumentPath) -> bool {
+    let canonical = path.canonical();
+    resources::parse(uri)
+        .is_ok_and(|paths| paths.iter().any(|named| named == path || named.canonical() == canonical))
+}
+
+async fn next(news: &mut Receiver<(ProjectId, Change)>, project: ProjectId) -> Option<News> {
+    loop {
+        match news.recv().await {
+            Ok((of, change)) if of == project => return Some(News::Change(change)),
+            Ok(_) => {}
+            Err(RecvError::Lagged(_)) => return Some(News::Missed),
+            Err(RecvError::Closed) => return None,
+        }
+    }
+}

@@ -1,0 +1,82 @@
+//! Tools that copy a bank aside and put it back.
+
+use memory_bank_core::clock::iso_millis;
+use memory_bank_core::store::Backup;
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::Call;
+use super::documents::yes;
+use super::reply::{Failure, Reply};
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Create {
+    backup_dir: Option<String>,
+    #[serde(default)]
+    list_only: bool,
+}
+
+/// Makes a backup, or lists them.
+pub(crate) async fn create_backup(mut call: Call) -> Result<Reply, Failure> {
+    let Create { backup_dir, list_only } = call.parse()?;
+    let bank = call.bank()?;
+    let failed = |error| Failure::from(error).while_doing("Error creating backup");
+    if list_only {
+        let backups = bank.list_backups(&call.caller, backup_dir.as_deref()).await.map_err(failed)?;
+        let listed: Vec<Value> = backups.iter().map(listed).collect();
+        return Reply::json(&json!({
+            "backups": listed,
+            "metadata": {"count": backups.len(), "timestamp": iso_millis(call.services.clock.now())},
+        }));
+    }
+    let backup = bank.create_backup(&call.caller, backup_dir.as_deref()).await.map_err(failed)?;
+    Reply::json(&json!({
+        "success": true,
+        "message": "Backup created successfully",
+        "backupPath": backup.location,
+        "backupId": backup.id,
+        "timestamp": iso_millis(backup.timestamp),
+    }))
+}
+
+fn listed(backup: &Backup) -> Value {
+    json!({"id": backup.id, "timestamp": iso_millis(backup.timestamp), "path": backup.location})
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Restore {
+    backup_id: String,
+    #[serde(default = "yes")]
+    create_pre_restore_backup: bool,
+}
+
+/// Puts a backup back, all or nothing.
+pub(crate) async fn restore_backup(mut call: Call) -> Result<Reply, Failure> {
+    let Restore { backup_id, create_pre_restore_backup } = call.parse()?;
+    let id = backup_id.trim();
+    if id.is_empty() {
+        return Err(Failure::said("Backup ID is required. create_backup with listOnly shows the ids."));
+    }
+    let restored = call
+        .bank()?
+        .restore_backup(&call.caller, id, create_pre_restore_backup)
+        .await
+        .map_err(|error| Failure::from(error).while_doing("Error restoring backup: Error"))?;
+    let mut data = json!({
+        "success": true,
+        "message": format!("Successfully restored from backup: {id}"),
+        "restoredFiles": restored.files,
+    });
+    if let Some(object) = data.as_object_mut() {
+        if !restored.kept.is_empty() {
+            object.insert("keptFiles".into(), json!(restored.kept));
+        }
+        if let Some(safety) = restored.safety {
+            object.insert("preRestoreBackupPath".into(), json!(safety.location));
+        }
+        object.insert("timestamp".into(), json!(iso_millis(call.services.clock.now())));
+    }
+    Reply::json(&data)
+}

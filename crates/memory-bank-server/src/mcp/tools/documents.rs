@@ -1,0 +1,399 @@
+//! Tools on whole documents.
+
+use std::collections::HashMap;
+
+use memory_bank_core::caller::Caller;
+use memory_bank_core::clock::iso_millis;
+use memory_bank_core::document::{
+    self, BatchWrite, CORE_DOCUMENTS, DocumentPath, Edit, Etag, NameError, delete_document, edit_document,
+    migration_paths, rename_document, unified_diff, write_document,
+};
+use memory_bank_core::error::EditError;
+use memory_bank_core::limits;
+use memory_bank_core::store::{Bank, DocumentChange, Editor, ReadOutcome};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value, json};
+
+use super::Call;
+use super::progress::edit;
+use super::reply::{Failure, Reply};
+use super::schema::{Argument, Kind, optional, required};
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Read {
+    filename: String,
+    #[serde(default = "yes")]
+    include_etag: bool,
+}
+
+pub(super) fn yes() -> bool {
+    true
+}
+
+/// Reads one document.
+pub(crate) async fn read_memory_bank_file(mut call: Call) -> Result<Reply, Failure> {
+    let Read { filename, include_etag } = call.parse()?;
+    let failed = |reason: String| Failure::said(format!("Error reading file {filename}: {reason}"));
+    let path = DocumentPath::parse(&filename).map_err(|error| failed(error.to_string()))?;
+    match call.bank()?.read(&call.caller, &[path]).await?.pop() {
+        Some(ReadOutcome::Found(document)) if include_etag => {
+            let mut data = json!({"content": document.content, "etag": document.etag, "filename": filename});
+            note_stored_name(&mut data, &filename, &document.path);
+            Reply::json(&data)
+        }
+        Some(ReadOutcome::Found(document)) => {
+            let data = json!({"content": document.content, "filename": filename});
+            Ok(Reply::text(document.content, data))
+        }
+        Some(ReadOutcome::Unreadable(reason)) => Err(failed(reason)),
+        _ => Err(failed("there is no such document; list_memory_bank_files shows what there is".into())),
+    }
+}
+
+/// Says under which name a document is stored, when it is not the one asked for.
+pub(super) fn note_stored_name(data: &mut Value, asked: &str, stored: &DocumentPath) {
+    if stored.as_str() != asked
+        && let Some(object) = data.as_object_mut()
+    {
+        object.insert("storedAs".into(), json!(stored.as_str()));
+    }
+}
+
+/// Lists the names in the bank; clients read the lines after the first.
+pub(crate) async fn list_memory_bank_files(call: Call) -> Result<Reply, Failure> {
+    let entries = call
+        .bank()?
+        .list(&call.caller)
+        .await
+        .map_err(|error| Failure::from(error).while_doing("Error listing Memory Bank files"))?;
+    let names: Vec<String> = entries.into_iter().map(|entry| entry.name).collect();
+    Ok(Reply::text(format!("Files in Memory Bank:\n{}", names.join("\n")), json!({"files": names})))
+}
+
+/// What `get_memory_bank_status` says.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Status {
+    path: String,
+    files: Vec<String>,
+    core_files_present: Vec<&'static str>,
+    missing_core_files: Vec<&'static str>,
+    is_complete: bool,
+    language: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    last_updated: Option<String>,
+}
+
+/// Where a bank is and whether it is complete.
+pub(super) async fn status(bank: &dyn Bank, caller: &Caller) -> Result<Status, Failure> {
+    let entries = bank
+        .list(caller)
+        .await
+        .map_err(|error| Failure::from(error).while_doing("Error checking Memory Bank status"))?;
+    let last_updated = entries.iter().map(|entry| entry.updated_at).max().map(iso_millis);
+    let files: Vec<String> = entries.into_iter().map(|entry| entry.name).collect();
+    let (present, missing): (Vec<_>, Vec<_>) =
+        CORE_DOCUMENTS.into_iter().partition(|core| files.iter().any(|file| file == core));
+    Ok(Status {
+        path: bank.location(),
+        files,
+        is_complete: missing.is_empty(),
+        core_files_present: present,
+        missing_core_files: missing,
+        language: "en",
+        last_updated,
+    })
+}
+
+/// Says where the bank is and whether it is complete.
+pub(crate) async fn get_memory_bank_status(call: Call) -> Result<Reply, Failure> {
+    Reply::json(&status(call.bank()?.as_ref(), &call.caller).await?)
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct BatchRead {
+    files: Vec<String>,
+    #[serde(default = "yes")]
+    include_etags: bool,
+}
+
+/// Reads several documents; one that cannot be read does not fail the others.
+pub(crate) async fn batch_read_files(mut call: Call) -> Result<Reply, Failure> {
+    let BatchRead { files, include_etags } = call.parse()?;
+    if files.len() > limits::BATCH_DOCUMENTS {
+        return Err(Failure::Malformed(format!(
+            "`files` has {} items, at most {} are allowed",
+            files.len(),
+            limits::BATCH_DOCUMENTS
+        )));
+    }
+    let parsed: Vec<_> = files.iter().map(|name| DocumentPath::parse(name)).collect();
+    let paths: Vec<DocumentPath> = parsed.iter().filter_map(|path| path.clone().ok()).collect();
+    let outcomes = call.bank()?.read(&call.caller, &paths).await?;
+    let mut by_path: HashMap<DocumentPath, ReadOutcome> = paths.into_iter().zip(outcomes).collect();
+    let mut results = Map::new();
+    let mut successful = 0;
+    for (name, path) in files.iter().zip(&parsed) {
+        if results.contains_key(name) {
+            continue;
+        }
+        let outcome = match path {
+            Ok(path) => match by_path.remove(path) {
+                Some(ReadOutcome::Found(document)) => Ok(document),
+                Some(ReadOutcome::Unreadable(reason)) => Err(reason),
+                _ => Err("there is no such document".to_owned()),
+            },
+            Err(error) => Err(error.to_string()),
+        };
+        let result = match outcome {
+            Ok(document) => {
+                successful += 1;
+                let mut result = json!({"content": document.content});
+                if include_etags && let Some(object) = result.as_object_mut() {
+                    object.insert("etag".into(), json!(document.etag));
+                }
+                note_stored_name(&mut result, name, &document.path);
+                result
+            }
+            Err(reason) => json!({"content": "", "error": format!("Failed to read: {reason}")}),
+        };
+        results.insert(name.clone(), result);
+    }
+    let requested = results.len();
+    Reply::json(&json!({
+        "results": results,
+        "metadata": {
+            "requested": requested,
+            "successful": successful,
+            "failed": requested - successful,
+            "timestamp": iso_millis(call.services.clock.now()),
+        },
+    }))
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Write {
+    filename: String,
+    content: String,
+    if_match_etag: Option<String>,
+}
+
+/// Creates or replaces a document, with an etag only if nobody changed it.
+pub(crate) async fn write_memory_bank_file(mut call: Call) -> Result<Reply, Failure> {
+    let Write { filename, content, if_match_etag } = call.parse()?;
+    let path = DocumentPath::parse(&filename)
+        .map_err(|error| Failure::said(format!("Error writing file {filename}: {error}")))?;
+    let mut etag = None;
+    let changed =
+        change(&call, "Error writing file", &filename, std::slice::from_ref(&path), &mut |drafts| {
+            etag = Some(write_document(drafts, &path, &content, if_match_etag.as_deref())?);
+            Ok(())
+        })
+        .await?;
+    let mut data = json!({
+        "success": true,
+        "message": format!("File {filename} successfully written to Memory Bank"),
+        "filename": filename,
+        "etag": etag,
+    });
+    if let Some(change) = changed.first() {
+        note_stored_name(&mut data, &filename, &change.path);
+    }
+    Reply::json(&data)
+}
+
+/// Runs an edit of the document `filename` and turns what can go wrong into what clients know.
+async fn change(
+    call: &Call,
+    doing: &str,
+    filename: &str,
+    paths: &[DocumentPath],
+    editor: &mut Editor<'_>,
+) -> Result<Vec<DocumentChange>, Failure> {
+    let bank = call.bank()?;
+    match bank.edit(&call.caller, paths, editor).await {
+        Ok(changes) => Ok(changes),
+        Err(EditError::EtagMismatch { path, expected, current, content }) => {
+            let meanwhile = match bank.content_at(&call.caller, &path, &Etag::claimed(&expected)).await? {
+                Some(before) => unified_diff(path.as_str(), &before, &content),
+                None => format!(
+                    "the version {expected} is not known any more, so what changed cannot be shown; read the document \
+                     again"
+                ),
+            };
+            Err(Failure::Data(json!({
+                "error": "ETAG_MISMATCH",
+                "message": format!(
+                    "{filename} has changed since you read it. Look at `changedMeanwhile`, then edit again with \
+                     currentEtag as ifMatchEtag."
+                ),
+                "expectedEtag": expected,
+                "currentEtag": current,
+                "changedMeanwhile": meanwhile,
+            })))
+        }
+        Err(EditError::NotFound(_)) => Err(Failure::Data(json!({
+            "error": "FILE_NOT_FOUND",
+            "message": format!("{filename} does not exist; list_memory_bank_files shows what does"),
+        }))),
+        Err(other) => Err(Failure::from(other).while_doing(&format!("{doing} {filename}"))),
+    }
+}
+
+/// Members of an item of `edits`.
+pub(crate) const EDIT: &[Argument] = &[
+    required(
+        "op",
+        Kind::Word(&["replace", "insert_before", "insert_after", "append", "prepend", "replace_section"]),
+        "",
+    ),
+    optional("old", Kind::Text),
+    optional("new", Kind::Text),
+    optional("count", Kind::Whole(1, u32::MAX)),
+    optional("match", Kind::Text),
+    optional("heading", Kind::Text),
+    optional("text", Kind::Text),
+];
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct EditFile {
+    filename: String,
+    edits: Vec<Value>,
+    if_match_etag: Option<String>,
+}
+
+/// Changes parts of a document, all edits or none.
+pub(crate) async fn edit_memory_bank_file(mut call: Call) -> Result<Reply, Failure> {
+    let EditFile { filename, edits, if_match_etag } = call.parse()?;
+    let mut parsed: Vec<Edit> = Vec::with_capacity(edits.len());
+    for (index, edit) in edits.into_iter().enumerate() {
+        let edit = serde_json::from_value(edit)
+            .map_err(|error| Failure::Malformed(format!("`edits[{index}]`: {error}")))?;
+        parsed.push(edit);
+    }
+    let path = DocumentPath::parse(&filename)
+        .map_err(|error| Failure::said(format!("Error editing file {filename}: {error}")))?;
+    let mut edited = None;
+    let changed =
+        change(&call, "Error editing file", &filename, std::slice::from_ref(&path), &mut |drafts| {
+            edited = Some(edit_document(drafts, &path, &parsed, if_match_etag.as_deref())?);
+            Ok(())
+        })
+        .await?;
+    let edited = edited.ok_or_else(|| Failure::Internal("the store did not run the edit".into()))?;
+    let mut data = json!({
+        "success": true,
+        "filename": filename,
+        "etag": edited.etag,
+        "diff": edited.diff,
+    });
+    if let Some(change) = changed.first() {
+        note_stored_name(&mut data, &filename, &change.path);
+    }
+    Reply::json(&data)
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Rename {
+    filename: String,
+    new_filename: String,
+    if_match_etag: Option<String>,
+}
+
+/// Gives a document another name.
+pub(crate) async fn rename_memory_bank_file(mut call: Call) -> Result<Reply, Failure> {
+    let Rename { filename, new_filename, if_match_etag } = call.parse()?;
+    let failed = |error: NameError| Failure::said(format!("Error renaming file {filename}: {error}"));
+    let from = DocumentPath::parse(&filename).map_err(failed)?;
+    let to = DocumentPath::parse(&new_filename).map_err(failed)?;
+    let paths = [from.clone(), to.clone()];
+    let changed = change(&call, "Error renaming file", &filename, &paths, &mut |drafts| {
+        rename_document(drafts, &from, &to, if_match_etag.as_deref())
+    })
+    .await?;
+    let stored = changed.get(1).map_or(new_filename.as_str(), |change| change.path.as_str());
+    Reply::json(&json!({
+        "success": true,
+        "message": format!("File {filename} renamed to {stored}"),
+        "filename": stored,
+        "etag": changed.get(1).and_then(|change| change.etag.clone()),
+    }))
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Delete {
+    filename: String,
+    if_match_etag: Option<String>,
+}
+
+/// Deletes a document.
+pub(crate) async fn delete_memory_bank_file(mut call: Call) -> Result<Reply, Failure> {
+    let Delete { filename, if_match_etag } = call.parse()?;
+    let path = DocumentPath::parse(&filename)
+        .map_err(|error| Failure::said(format!("Error deleting file {filename}: {error}")))?;
+    let changed =
+        change(&call, "Error deleting file", &filename, std::slice::from_ref(&path), &mut |drafts| {
+            delete_document(drafts, &path, if_match_etag.as_deref())
+        })
+        .await?;
+    let stored = changed.first().map_or(filename.as_str(), |change| change.path.as_str());
+    Reply::json(&json!({"success": true, "message": format!("File {stored} deleted"), "filename": stored}))
+}
+
+/// Brings the names of old core documents up to date.
+pub(crate) async fn migrate_file_naming(call: Call) -> Result<Reply, Failure> {
+    let done = edit(&call, &migration_paths(), document::migrate_file_naming)
+        .await
+        .map_err(|failure| failure.while_doing("Error migrating file naming"))?;
+    let mut text = format!("Migration completed. {} files migrated.", done.migrated.len());
+    if !done.skipped.is_empty() {
+        text.push_str(&format!(
+            " Left as they are, since the new name is taken: {}. Merge them by hand.",
+            done.skipped.join(", ")
+        ));
+    }
+    Ok(Reply::text(text, json!({"migrated": done.migrated, "skipped": done.skipped})))
+}
+
+/// Members of an item of `files`.
+pub(crate) const BATCH_FILE: &[Argument] = &[
+    required("filename", Kind::Text, ""),
+    required("content", Kind::Text, "").or_empty(),
+    optional("ifMatchEtag", Kind::Text),
+];
+
+/// Writes several documents in order.
+pub(crate) async fn batch_write_files(mut call: Call) -> Result<Reply, Failure> {
+    let batch: BatchWrite = call.parse()?;
+    let plan = batch.plan().map_err(|error| Failure::Malformed(error.to_string()))?;
+    let written = edit(&call, &plan.paths(), |drafts| plan.apply(drafts))
+        .await
+        .map_err(|failure| failure.while_doing("Error in batch write"))?;
+    let mut results = Map::new();
+    let mut successful = 0;
+    for file in &written {
+        let result = match &file.result {
+            Ok(etag) => {
+                successful += 1;
+                json!({"success": true, "etag": etag})
+            }
+            Err(reason) => json!({"success": false, "error": reason}),
+        };
+        results.insert(file.filename.clone(), result);
+    }
+    Reply::json(&json!({
+        "results": results,
+        "metadata": {
+            "requested": written.len(),
+            "successful": successful,
+            "failed": written.len() - successful,
+            "timestamp": iso_millis(call.services.clock.now()),
+        },
+    }))
+}

@@ -1,0 +1,333 @@
+//! Tools on the knowledge graph, but for search.
+
+use memory_bank_core::document::DocumentPath;
+use memory_bank_core::document::section::Outline;
+use memory_bank_core::error::GraphError;
+use memory_bank_core::graph::{ObservationSource, SourceKind};
+use memory_bank_core::store::{EntityDraft, EntityRef, ObservationDraft, PointerDraft, ReadOutcome};
+use serde::Deserialize;
+use serde_json::{Map, Value, json};
+
+use super::Call;
+use super::reply::{Failure, Reply};
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Upsert {
+    name: String,
+    entity_type: String,
+    attrs: Option<Map<String, Value>>,
+}
+
+/// Creates or updates an entity.
+pub(crate) async fn graph_upsert_entity(mut call: Call) -> Result<Reply, Failure> {
+    let Upsert { name, entity_type, attrs } = call.parse()?;
+    let entity = call
+        .bank()?
+        .upsert_entity(&call.caller, EntityDraft { name, entity_type, attrs })
+        .await
+        .map_err(|error| Failure::from(error).while_doing("Failed to upsert entity"))?;
+    Reply::json(&json!({"success": true, "entity": entity}))
+}
+
+#[derive(Deserialize)]
+struct AddObservation {
+    entity: String,
+    text: String,
+    source: Option<Value>,
+    timestamp: Option<String>,
+}
+
+/// Attaches a fact to an entity.
+pub(crate) async fn graph_add_observation(mut call: Call) -> Result<Reply, Failure> {
+    let AddObservation { entity, text, source, timestamp } = call.parse()?;
+    let draft = ObservationDraft { text, source: source.map(parse_source).transpose()?.flatten(), timestamp };
+    let observation =
+        call.bank()?.add_observation(&call.caller, &EntityRef(entity), draft).await.map_err(|error| {
+            match error {
+                GraphError::EntityNotFound { asked, suggestions } => {
+                    let hint = did_you_mean(&suggestions);
+                    Failure::said(format!(
+                        "Entity not found: \"{asked}\". Create it first with graph_upsert_entity.{hint}"
+                    ))
+                }
+                other => Failure::from(other).while_doing("Failed to add observation"),
+            }
+        })?;
+    Reply::json(&json!({"success": true, "observation": observation}))
+}
+
+/// The four words name the kind, any other text is a reference, an object is taken as it is stored; "" means none.
+fn parse_source(source: Value) -> Result<Option<ObservationSource>, Failure> {
+    match source {
+        Value::String(text) if text.trim().is_empty() => Ok(None),
+        Value::String(text) => Ok(Some(match serde_json::from_value::<SourceKind>(json!(text)) {
+            Ok(kind) => ObservationSource { kind, reference: None },
+            Err(_) => ObservationSource { kind: SourceKind::Manual, reference: Some(text) },
+        })),
+        object => serde_json::from_value(object).map(Some).map_err(|_| {
+            Failure::Malformed(
+                "`source` must be a string, or an object with `kind` (manual, tool, import, agent) and optional `ref`"
+                    .into(),
+            )
+        }),
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Link {
+    from: String,
+    relation_type: String,
+    to: String,
+    #[serde(default)]
+    action: LinkAction,
+}
+
+#[derive(Deserialize, Default, Clone, Copy, PartialEq)]
+#[serde(rename_all = "lowercase")]
+enum LinkAction {
+    #[default]
+    Link,
+    Unlink,
+}
+
+/// Creates or removes a relation.
+pub(crate) async fn graph_link_entities(mut call: Call) -> Result<Reply, Failure> {
+    let Link { from, relation_type, to, action } = call.parse()?;
+    let bank = call.bank()?;
+    let (source, target) = (EntityRef(from.clone()), EntityRef(to.clone()));
+    let failed = |error: GraphError| match error {
+        GraphError::EntityNotFound { asked, suggestions } => {
+            let end = if asked == from { "Source" } else { "Target" };
+            Failure::said(format!("{end} entity not found: \"{asked}\"{}", did_you_mean(&suggestions)))
+        }
+        other => Failure::from(other).while_doing(match action {
+            LinkAction::Link => "Failed to link entities",
+            LinkAction::Unlink => "Failed to unlink entities",
+        }),
+    };
+    match action {
+        LinkAction::Link => {
+            let relation = bank.link(&call.caller, &source, &relation_type, &target).await.map_err(failed)?;
+            Reply::json(&json!({"success": true, "relation": relation}))
+        }
+        LinkAction::Unlink => {
+            let unlinked =
+                bank.unlink(&call.caller, &source, &relation_type, &target).await.map_err(failed)?;
+            Reply::json(&json!({
+                "success": true,
+                "action": "unlink",
+                "from": unlinked.from_id,
+                "to": unlinked.to_id,
+                "relationType": relation_type,
+                "removed": unlinked.removed,
+            }))
+        }
+    }
+}
+
+#[derive(Deserialize)]
+struct OpenNodes {
+    nodes: Vec<String>,
+    #[serde(default = "one")]
+    depth: u32,
+}
+
+fn one() -> u32 {
+    1
+}
+
+/// Shows entities with their facts and neighbours.
+pub(crate) async fn graph_open_nodes(mut call: Call) -> Result<Reply, Failure> {
+    let OpenNodes { nodes, depth } = call.parse()?;
+    let nodes: Vec<EntityRef> = nodes.into_iter().map(EntityRef).collect();
+    let part = call.bank()?.open(&call.caller, &nodes, depth).await.map_err(|error| match error {
+        GraphError::EntityNotFound { asked, suggestions } => {
+            Failure::said(format!("Some entities not found: {asked}{}", did_you_mean(&suggestions)))
+        }
+        other => other.into(),
+    })?;
+    let name_of = |id: &str| {
+        part.entities
+            .iter()
+            .find(|entity| entity.id == id)
+            .map_or_else(|| id.to_owned(), |entity| entity.name.clone())
+    };
+    let relations: Vec<Value> = part
+        .relations
+        .iter()
+        .map(|relation| {
+            json!({
+                "id": relation.id,
+                "fromId": relation.from_id,
+                "toId": relation.to_id,
+                "from": name_of(&relation.from_id),
+                "to": name_of(&relation.to_id),
+                "relationType": relation.relation_type,
+                "createdAt": relation.created_at,
+            })
+        })
+        .collect();
+    Reply::json(
+        &json!({"entities": part.entities, "observations": part.observations, "relations": relations}),
+    )
+}
+
+fn did_you_mean(suggestions: &[String]) -> String {
+    if suggestions.is_empty() { String::new() } else { format!(" Did you mean: {}?", suggestions.join(", ")) }
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Delete {
+    entity: Option<String>,
+    observation_id: Option<String>,
+}
+
+/// Deletes an entity with its facts, or one fact.
+pub(crate) async fn graph_delete_entity(mut call: Call) -> Result<Reply, Failure> {
+    let Delete { entity, observation_id } = call.parse()?;
+    let entity = entity.filter(|entity| !entity.is_empty());
+    let bank = call.bank()?;
+    match (entity, observation_id.filter(|id| !id.is_empty())) {
+        (entity, Some(id)) => {
+            let owner = entity.map(EntityRef);
+            let observation = bank
+                .delete_observation(&call.caller, &id, owner.as_ref())
+                .await
+                .map_err(|error| Failure::from(error).while_doing("Failed to delete observation"))?;
+            Reply::json(&json!({
+                "success": true,
+                "message": format!("Observation \"{id}\" deleted."),
+                "deleted": {"id": observation.id, "entityId": observation.entity_id},
+            }))
+        }
+        (Some(asked), None) => {
+            let deleted = bank
+                .delete_entity(&call.caller, &EntityRef(asked.clone()))
+                .await
+                .map_err(|error| Failure::from(error).while_doing("Failed to delete entity"))?;
+            Reply::json(&json!({
+                "success": true,
+                "message": format!("Entity \"{asked}\" deleted."),
+                "deleted": {"id": deleted.id, "name": deleted.name, "entityType": deleted.entity_type},
+            }))
+        }
+        (None, None) => Err(Failure::Malformed("Either entity or observationId is required".into())),
+    }
+}
+
+#[derive(Deserialize)]
+struct Maintain {
+    operation: Operation,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Operation {
+    Rebuild,
+    Compact,
+    Stats,
+}
+
+/// Rebuilds, compacts or counts.
+pub(crate) async fn graph_maintain(mut call: Call) -> Result<Reply, Failure> {
+    let Maintain { operation } = call.parse()?;
+    let bank = call.bank()?;
+    match operation {
+        Operation::Rebuild => {
+            let stats = bank
+                .rebuild(&call.caller)
+                .await
+                .map_err(|error| Failure::from(error).while_doing("Failed to rebuild snapshot"))?;
+            Reply::json(&json!({
+                "success": true,
+                "operation": "rebuild",
+                "message": "Graph snapshot rebuilt successfully",
+                "stats": stats,
+            }))
+        }
+        Operation::Compact => {
+            let compacted = bank
+                .compact(&call.caller)
+                .await
+                .map_err(|error| Failure::from(error).while_doing("Compaction failed"))?;
+            Reply::json(&json!({
+                "success": true,
+                "operation": "compact",
+                "message": "Graph event log compacted.",
+                "before": compacted.before,
+                "after": compacted.after,
+            }))
+        }
+        Operation::Stats => {
+            let stats = bank
+                .stats(&call.caller)
+                .await
+                .map_err(|error| Failure::from(error).while_doing("Failed to get snapshot"))?;
+            Reply::json(&json!({"success": true, "operation": "stats", "stats": stats}))
+        }
+    }
+}
+
+/// Whether a heading contains the words, ignoring case: the rule by which excerpts are found later.
+fn has_heading(text: &str, words: &str) -> bool {
+    let words = words.to_lowercase();
+    Outline::of(text).headings().iter().any(|heading| heading.title.to_lowercase().contains(&words))
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct AddPointer {
+    entity_name_or_id: String,
+    doc_path: String,
+    heading: Option<String>,
+    note: Option<String>,
+}
+
+/// Ties an entity to a document.
+pub(crate) async fn graph_add_doc_pointer(mut call: Call) -> Result<Reply, Failure> {
+    let AddPointer { entity_name_or_id, doc_path, heading, note } = call.parse()?;
+    let bank = call.bank()?;
+    let invalid = |reason: String| Failure::said(format!("Invalid docPath \"{doc_path}\": {reason}"));
+    let path = DocumentPath::parse(&doc_path).map_err(|error| invalid(error.to_string()))?;
+    let document = match bank.read(&call.caller, std::slice::from_ref(&path)).await?.pop() {
+        Some(ReadOutcome::Found(document)) => document,
+        Some(ReadOutcome::Unreadable(reason)) => return Err(invalid(reason)),
+        _ => {
+            return Err(invalid(
+                "there is no such document; list_memory_bank_files shows what there is".into(),
+            ));
+        }
+    };
+    let heading = heading.map(|heading| heading.trim().trim_start_matches('#').trim().to_owned());
+    let heading = heading.filter(|heading| !heading.is_empty());
+    if let Some(heading) = &heading
+        && !has_heading(&document.content, heading)
+    {
+        return Err(Failure::said(format!(
+            "\"{}\" has no heading that contains `{heading}`; leave `heading` out to point to the whole document",
+            document.path
+        )));
+    }
+    let pointer = PointerDraft { path: document.path.to_string(), heading, note };
+    let pointed =
+        bank.add_pointer(&call.caller, &EntityRef(entity_name_or_id), pointer).await.map_err(|error| {
+            match error {
+                GraphError::EntityNotFound { asked, suggestions } => Failure::said(format!(
+                    "Entity \"{asked}\" not found. Create it first with graph_upsert_entity.{}",
+                    did_you_mean(&suggestions)
+                )),
+                other => other.into(),
+            }
+        })?;
+    Reply::json(&json!({
+        "success": true,
+        "entity": pointed.entity.name,
+        "actions": [
+            format!("Pointer to {} stored in the attributes of {}", document.path, pointed.entity.id),
+            format!("Observation {} added: {}", pointed.observation.id, pointed.observation.text),
+        ],
+    }))
+}

@@ -1,0 +1,114 @@
+//! The mode of the assistant, and "Update Memory Bank". Both are notes to the model; they gate nothing.
+
+use memory_bank_core::error::WorkspaceError;
+use memory_bank_core::mode::{Mode, UnknownMode, starts_umb};
+use memory_bank_core::store::{ModeRules, SessionState};
+use serde::Deserialize;
+use serde_json::json;
+
+use super::Call;
+use super::reply::{Failure, NO_BANK_A, Reply};
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct SwitchMode {
+    mode: Option<String>,
+    umb: Option<bool>,
+    umb_command: Option<String>,
+}
+
+/// The state of this caller.
+pub(crate) async fn current(call: &Call) -> Result<SessionState, Failure> {
+    Ok(call.services.state.load(&call.caller).await?)
+}
+
+/// Shows or switches the mode, and starts or ends UMB. With both asked for, both happen, or neither.
+pub(crate) async fn switch_mode(mut call: Call) -> Result<Reply, Failure> {
+    let SwitchMode { mode, umb, umb_command } = call.parse()?;
+    let mode = mode.filter(|mode| !mode.is_empty());
+    let mode: Option<Mode> = mode
+        .map(|word| word.parse())
+        .transpose()
+        .map_err(|error: UnknownMode| Failure::said(error.to_string()))?;
+    let before = current(&call).await?;
+    let has_bank = match call.services.workspace.bank(&call.caller, None).await {
+        Ok(_) => true,
+        Err(WorkspaceError::NoBank) => false,
+        Err(error) => return Err(error.into()),
+    };
+    if let Some(mode) = mode
+        && let ModeRules::Invalid(reason) = call.services.workspace.mode_rules(&call.caller, mode).await?
+    {
+        return Err(Failure::said(format!(
+            "Failed to switch to mode {mode}. Its rules file cannot be used: {reason}. It was left as it is; mend or \
+             delete it."
+        )));
+    }
+    match umb {
+        Some(true) => {
+            if !has_bank {
+                return Err(Failure::said(NO_BANK_A));
+            }
+            let command = umb_command.unwrap_or_else(|| "UMB".to_owned());
+            check_umb(&call, mode.unwrap_or(before.mode), &command).await?;
+        }
+        Some(false) if !before.umb_active => return Err(Failure::said("UMB mode is not active.")),
+        _ => {}
+    }
+    if mode.is_none() && umb.is_none() {
+        return Ok(shown(&before, has_bank));
+    }
+    let after = call
+        .services
+        .state
+        .update(&call.caller, &mut |state: &mut SessionState| {
+            if let Some(mode) = mode {
+                // Another mode has other rules, so an update that the old ones allowed ends with them.
+                if mode != state.mode {
+                    state.umb_active = false;
+                }
+                state.mode = mode;
+            }
+            if let Some(umb) = umb {
+                state.umb_active = umb;
+            }
+        })
+        .await?;
+    let mut lines = Vec::new();
+    if let Some(mode) = mode {
+        lines.push(format!("Successfully switched to mode {mode}."));
+    }
+    lines.extend(umb.map(|umb| {
+        if umb {
+            "[MEMORY BANK: UPDATING] UMB mode activated. You can temporarily update Memory Bank files."
+                .to_owned()
+        } else {
+            "[MEMORY BANK: ACTIVE] UMB mode deactivated. Memory Bank updates have been completed.".to_owned()
+        }
+    }));
+    Ok(Reply { text: lines.join("\n"), ..shown(&after, has_bank) })
+}
+
+async fn check_umb(call: &Call, mode: Mode, command: &str) -> Result<(), Failure> {
+    let rules = call.services.workspace.mode_rules(&call.caller, mode).await?;
+    if let ModeRules::Invalid(reason) = &rules {
+        return Err(Failure::said(format!(
+            "Failed to activate UMB mode. The rules file of mode {mode} cannot be used: {reason}"
+        )));
+    }
+    if starts_umb(&rules, command) {
+        return Ok(());
+    }
+    Err(Failure::said(
+        "Invalid UMB command. Use `UMB` or `update memory bank`, or what the mode's rules file gives as trigger.",
+    ))
+}
+
+fn shown(state: &SessionState, has_bank: bool) -> Reply {
+    let status = if has_bank { "ACTIVE" } else { "INACTIVE" };
+    let umb = if state.umb_active { "Yes" } else { "No" };
+    Reply::text(
+        format!("Current mode: {}\nMemory Bank status: {status}\nUMB mode active: {umb}", state.mode),
+        json!({"mode": state.mode, "memoryBankStatus": status, "umbActive": state.umb_active}),
+    )
+}

@@ -1,0 +1,166 @@
+//! What a tool answers, and how it fails.
+
+use memory_bank_core::error::{EditError, GraphError, StoreError, WorkspaceError};
+use memory_bank_core::store::BackupError;
+use rmcp::model::{CallToolResult, ContentBlock, ErrorData};
+use serde::Serialize;
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+/// The text when a document tool finds no bank.
+pub(crate) const NO_BANK_A: &str = "Memory Bank not found. Use initialize_memory_bank to create one.";
+/// The text when a context or progress tool finds no bank.
+pub(crate) const NO_BANK_B: &str =
+    "Memory Bank not initialized. Use set_memory_bank_path or initialize_memory_bank first.";
+/// The text when a graph tool finds no bank.
+pub(crate) const NO_BANK_C: &str = "Memory Bank not initialized. Use initialize_memory_bank first.";
+
+/// A tool's success: the text that clients of the original parse, and the same as data.
+#[derive(Debug, Clone)]
+pub(crate) struct Reply {
+    pub(crate) text: String,
+    pub(crate) structured: Value,
+}
+
+impl Reply {
+    /// A reply whose text is the data as JSON with an indent of two.
+    pub(crate) fn json(data: &impl Serialize) -> Result<Self, Failure> {
+        let structured = serde_json::to_value(data).map_err(|error| Failure::Internal(error.to_string()))?;
+        let text = pretty(&structured)?;
+        Ok(Self { text, structured })
+    }
+
+    /// A reply in words, with the same as data.
+    pub(crate) fn text(text: impl Into<String>, structured: Value) -> Self {
+        Self { text: text.into(), structured }
+    }
+
+    /// A reply in words that is one sentence and nothing else.
+    pub(crate) fn sentence(text: impl Into<String>) -> Self {
+        let text = text.into();
+        Self { structured: json!({"message": text}), text }
+    }
+}
+
+/// JSON with an indent of two.
+pub(crate) fn pretty(value: &Value) -> Result<String, Failure> {
+    serde_json::to_string_pretty(value).map_err(|error| Failure::Internal(error.to_string()))
+}
+
+/// Why a tool call did not succeed.
+#[derive(Debug, Clone)]
+pub(crate) enum Failure {
+    /// The tool ran and says no: an `isError` reply in words.
+    Said(String),
+    /// The tool ran and says no, as data: an `isError` reply in JSON.
+    Data(Value),
+    /// The call is malformed: a JSON-RPC error -32602.
+    Malformed(String),
+    /// A fault of ours. The log has the text, the client a request id.
+    Internal(String),
+}
+
+impl Failure {
+    /// An `isError` reply with a text put before the reason.
+    pub(crate) fn said(text: impl Into<String>) -> Self {
+        Self::Said(text.into())
+    }
+
+    /// Puts what was being done before the reason, as the original's texts do; malformed calls and faults stay.
+    pub(crate) fn while_doing(self, what: &str) -> Self {
+        match self {
+            Self::Said(reason) => Self::Said(format!("{what}: {reason}")),
+            other => other,
+        }
+    }
+}
+
+impl From<StoreError> for Failure {
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::Unavailable(detail) => Self::Internal(detail),
+            other => Self::Said(other.to_string()),
+        }
+    }
+}
+
+impl From<EditError> for Failure {
+    fn from(error: EditError) -> Self {
+        match error {
+            EditError::Store(error) => error.into(),
+            other => Self::Said(other.to_string()),
+        }
+    }
+}
+
+impl From<GraphError> for Failure {
+    fn from(error: GraphError) -> Self {
+        match error {
+            GraphError::Store(error) => error.into(),
+            GraphError::EntityNotFound { ref suggestions, .. } if !suggestions.is_empty() => {
+                Self::Said(format!("{error}. Did you mean: {}?", suggestions.join(", ")))
+            }
+            other => Self::Said(other.to_string()),
+        }
+    }
+}
+
+impl From<BackupError> for Failure {
+    fn from(error: BackupError) -> Self {
+        match error {
+            BackupError::Store(error) => error.into(),
+            other => Self::Said(other.to_string()),
+        }
+    }
+}
+
+impl From<WorkspaceError> for Failure {
+    fn from(error: WorkspaceError) -> Self {
+        match error {
+            WorkspaceError::Store(error) => error.into(),
+            other => Self::Said(other.to_string()),
+        }
+    }
+}
+
+/// Turns the outcome into what goes over the wire. `fault` identifies an internal fault in the reply and in the log.
+pub(crate) fn into_result(outcome: Result<Reply, Failure>, fault: Uuid) -> Result<CallToolResult, ErrorData> {
+    match outcome {
+        Ok(reply) => {
+            let mut result = CallToolResult::success(vec![ContentBlock::text(reply.text)]);
+            result.structured_content = Some(reply.structured);
+            Ok(result)
+        }
+        Err(Failure::Said(text)) => Ok(CallToolResult::error(vec![ContentBlock::text(text)])),
+        Err(Failure::Data(data)) => {
+            let text = serde_json::to_string_pretty(&data).unwrap_or_else(|error| error.to_string());
+            let mut result = CallToolResult::error(vec![ContentBlock::text(text)]);
+            result.structured_content = Some(data);
+            Ok(result)
+        }
+        Err(Failure::Malformed(text)) => Err(ErrorData::invalid_params(text, None)),
+        Err(Failure::Internal(detail)) => Err(internal(&detail, fault)),
+    }
+}
+
+/// A fault of ours: the log gets the detail, the client an id to ask for it.
+pub(crate) fn internal(detail: &str, fault: Uuid) -> ErrorData {
+    tracing::error!(fault.id = %fault, fault.detail = detail, "a call failed inside the server");
+    ErrorData::internal_error(format!("the server failed; its log tells more under the id {fault}"), None)
+}
+
+/// A fault of a store outside a tool call, as a JSON-RPC error. What the user can act on is said, the rest is logged.
+pub(crate) fn store_fault(error: &StoreError, fault: Uuid) -> ErrorData {
+    match error {
+        StoreError::Unavailable(detail) => internal(detail, fault),
+        other => ErrorData::internal_error(other.to_string(), None),
+    }
+}
+
+/// The same for a bank that cannot be opened.
+pub(crate) fn workspace_fault(error: &WorkspaceError, fault: Uuid) -> ErrorData {
+    match error {
+        WorkspaceError::Store(error) => store_fault(error, fault),
+        other => ErrorData::internal_error(other.to_string(), None),
+    }
+}

@@ -1,0 +1,136 @@
+//! Tools that count thoughts and record what a session came to.
+
+use memory_bank_core::clock::iso_millis;
+use memory_bank_core::document::{self, FinalizeThinkingSession};
+use memory_bank_core::store::SessionState;
+use memory_bank_core::thinking::Thought;
+use serde::Deserialize;
+use serde_json::json;
+
+use super::Call;
+use super::progress::edit;
+use super::reply::{Failure, Reply};
+use super::schema::{Argument, Kind, optional, required};
+use super::table::ENTRY_TYPE;
+
+/// Members of `decision`.
+pub(crate) const DECISION: &[Argument] = &[
+    required("title", Kind::Text, ""),
+    required("context", Kind::Text, "").or_empty(),
+    required("decision", Kind::Text, ""),
+    optional("alternatives", Kind::Texts),
+    optional("consequences", Kind::Texts),
+];
+
+/// Members of `tasks`.
+pub(crate) const TASKS: &[Argument] =
+    &[optional("add", Kind::Texts), optional("remove", Kind::Texts), optional("replace", Kind::Texts)];
+
+/// Members of `progressEntry`.
+pub(crate) const PROGRESS_ENTRY: &[Argument] = &[
+    required("type", ENTRY_TYPE, ""),
+    required("summary", Kind::Text, ""),
+    optional("details", Kind::Text),
+    optional("files", Kind::Texts),
+    optional("tags", Kind::Texts),
+];
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Think {
+    thought: Option<String>,
+    next_thought_needed: Option<bool>,
+    thought_number: Option<u32>,
+    total_thoughts: Option<u32>,
+    revises_thought: Option<u32>,
+    branch_from_thought: Option<u32>,
+    branch_id: Option<String>,
+    session_id: Option<String>,
+    #[serde(default)]
+    reset: bool,
+}
+
+/// Counts a thought, or forgets sessions. The text of a thought is not kept.
+pub(crate) async fn sequential_thinking(mut call: Call) -> Result<Reply, Failure> {
+    let asked: Think = call.parse()?;
+    let session = asked.session_id.filter(|id| !id.is_empty());
+    if asked.reset {
+        return reset(&call, session.as_deref()).await;
+    }
+    let (Some(_), Some(more), Some(number), Some(total)) =
+        (asked.thought, asked.next_thought_needed, asked.thought_number, asked.total_thoughts)
+    else {
+        return Err(Failure::Malformed(
+            "thought, nextThoughtNeeded, thoughtNumber, and totalThoughts are required".into(),
+        ));
+    };
+    let thought = Thought {
+        number,
+        total,
+        revises: asked.revises_thought,
+        branches_from: asked.branch_from_thought,
+        branch: asked.branch_id.filter(|branch| !branch.is_empty()),
+    };
+    let fresh = call.services.entropy.id().to_string();
+    let mut outcome = None;
+    call.services
+        .state
+        .update(&call.caller, &mut |state: &mut SessionState| {
+            outcome = Some(state.thinking.count(session.as_deref(), &fresh, &thought));
+        })
+        .await?;
+    let counted =
+        outcome.ok_or_else(|| Failure::Internal("the state store did not run the change".into()))?.map_err(
+            |error| Failure::said(json!({"error": error.to_string(), "status": "failed"}).to_string()),
+        )?;
+    Reply::json(&json!({
+        "thoughtNumber": number,
+        "totalThoughts": counted.total,
+        "nextThoughtNeeded": more,
+        "branches": counted.branches,
+        "thoughtHistoryLength": counted.length,
+        "sessionId": counted.session,
+    }))
+}
+
+async fn reset(call: &Call, session: Option<&str>) -> Result<Reply, Failure> {
+    let mut cleared = 0;
+    call.services
+        .state
+        .update(&call.caller, &mut |state: &mut SessionState| {
+            cleared = match session {
+                Some(session) => usize::from(state.thinking.reset(session)),
+                None => state.thinking.reset_all(),
+            };
+        })
+        .await?;
+    Reply::json(&match session {
+        Some(session) => {
+            let status = if cleared > 0 { "Session cleared" } else { "No session found (nothing to clear)" };
+            json!({"reset": true, "sessionId": session, "hadSession": cleared > 0, "status": status})
+        }
+        None => json!({
+            "reset": true,
+            "allSessions": true,
+            "clearedCount": cleared,
+            "status": format!("Cleared {cleared} session(s)"),
+        }),
+    })
+}
+
+/// Writes what a session came to, as one edit.
+pub(crate) async fn finalize_thinking_session(mut call: Call) -> Result<Reply, Failure> {
+    let asked: FinalizeThinkingSession = call.parse()?;
+    let (now, author) = (call.services.clock.now(), call.caller.author());
+    let done = edit(&call, &asked.paths(), |drafts| {
+        document::finalize_thinking_session(drafts, &asked, now, &author)
+    })
+    .await
+    .map_err(|failure| failure.while_doing("Error finalizing thinking session"))?;
+    Reply::json(&json!({
+        "success": true,
+        "actions": done.actions,
+        "timestamp": iso_millis(now),
+        "sessionId": asked.session_id,
+    }))
+}

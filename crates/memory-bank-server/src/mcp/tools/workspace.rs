@@ -1,0 +1,181 @@
+//! Tools that find, make and choose banks.
+
+use memory_bank_core::clock::iso_millis;
+use memory_bank_core::error::WorkspaceError;
+use memory_bank_core::store::{SelectTarget, StoreKind};
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::documents::status;
+use super::reply::{Failure, Reply, pretty};
+use super::{Call, modes};
+
+#[derive(Deserialize)]
+struct Initialize {
+    path: String,
+}
+
+/// Makes or completes a bank and activates it.
+pub(crate) async fn initialize_memory_bank(mut call: Call) -> Result<Reply, Failure> {
+    let Initialize { path } = call.parse()?;
+    let made = call
+        .services
+        .workspace
+        .initialize(&call.caller, &path)
+        .await
+        .map_err(|error| Failure::from(error).while_doing("Failed to initialize Memory Bank"))?;
+    Ok(Reply::text(
+        format!("Memory Bank initialized at {}", made.location),
+        json!({"path": made.location, "created": made.created}),
+    ))
+}
+
+#[derive(Deserialize)]
+struct SetPath {
+    path: Option<String>,
+}
+
+/// Activates an existing bank.
+pub(crate) async fn set_memory_bank_path(mut call: Call) -> Result<Reply, Failure> {
+    let SetPath { path } = call.parse()?;
+    let location = call.services.workspace.set_path(&call.caller, path.as_deref()).await.map_err(|error| match error {
+        WorkspaceError::NotABank | WorkspaceError::NoBank => Failure::said(
+            "Memory Bank not found in the provided directory. Use initialize_memory_bank to create one; the bank in \
+             use stays the same.",
+        ),
+        other => other.into(),
+    })?;
+    Ok(Reply::text(format!("Memory Bank path set to {location}"), json!({"path": location})))
+}
+
+#[derive(Deserialize)]
+struct Debug {
+    #[serde(default)]
+    verbose: bool,
+}
+
+/// Shows configuration and state.
+pub(crate) async fn debug_mcp_config(mut call: Call) -> Result<Reply, Failure> {
+    let Debug { verbose } = call.parse()?;
+    let (directory, status) = match call.services.workspace.bank(&call.caller, None).await {
+        Ok(bank) => (json!(bank.location()), json!(status(bank.as_ref(), &call.caller).await?)),
+        Err(WorkspaceError::NoBank) => (Value::Null, Value::Null),
+        Err(error) => return Err(Failure::from(error).while_doing("Error debugging MCP configuration")),
+    };
+    let mode = modes::current(&call).await?;
+    let configuration = call.services.workspace.configuration(&call.caller, verbose);
+    let shown = |name: &str| configuration.get(name).cloned().unwrap_or_default();
+    let system = json!({
+        "platform": std::env::consts::OS,
+        "release": null,
+        "arch": std::env::consts::ARCH,
+        "nodeVersion": null,
+        "serverVersion": env!("CARGO_PKG_VERSION"),
+        "cwd": shown("cwd"),
+    });
+    let mut data = json!({
+        "timestamp": iso_millis(call.services.clock.now()),
+        "memoryBank": {
+            "directory": directory,
+            "projectPath": shown("projectPath"),
+            "language": "en",
+            "folderName": shown("folderName"),
+            "status": status,
+        },
+        "mode": {
+            "name": mode.mode,
+            "isUmbActive": mode.umb_active,
+            "memoryBankStatus": if directory.is_null() { "INACTIVE" } else { "ACTIVE" },
+        },
+        "system": system,
+    });
+    if verbose && let Some(object) = data.as_object_mut() {
+        object.insert("configuration".into(), configuration.clone());
+    }
+    Ok(Reply::text(format!("MCP Configuration Debug Information:\n{}", pretty(&data)?), data))
+}
+
+/// Lists the known banks.
+pub(crate) async fn list_stores(call: Call) -> Result<Reply, Failure> {
+    Reply::json(&call.services.workspace.stores(&call.caller).await?)
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct SelectStore {
+    #[serde(default)]
+    action: Action,
+    path: Option<String>,
+    store_id: Option<String>,
+    #[serde(default)]
+    kind: StoreKind,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(rename_all = "lowercase")]
+enum Action {
+    #[default]
+    Select,
+    Register,
+    Unregister,
+}
+
+/// Chooses a bank, or edits the registry.
+pub(crate) async fn select_store(mut call: Call) -> Result<Reply, Failure> {
+    let arguments: SelectStore = call.parse()?;
+    let path = arguments.path.filter(|path| !path.is_empty());
+    let id = arguments.store_id.filter(|id| !id.is_empty());
+    match arguments.action {
+        Action::Select => {
+            let target = match (path, id) {
+                (Some(path), _) => SelectTarget::Path(path),
+                (None, Some(id)) => SelectTarget::Store(id),
+                (None, None) => {
+                    return Err(Failure::Malformed(
+                        "Either path or storeId is required for select action".into(),
+                    ));
+                }
+            };
+            select(&call, target).await
+        }
+        Action::Register => {
+            let (Some(path), Some(id)) = (path, id) else {
+                return Err(Failure::Malformed(
+                    "Both path and storeId are required for register action".into(),
+                ));
+            };
+            let store = call.services.workspace.register(&call.caller, &id, &path, arguments.kind).await?;
+            Reply::json(&json!({"success": true, "action": "register", "store": store}))
+        }
+        Action::Unregister => {
+            let Some(id) = id else {
+                return Err(Failure::Malformed("storeId is required for unregister action".into()));
+            };
+            let removed = call.services.workspace.unregister(&call.caller, &id).await?;
+            let what = if removed { "removed from registry" } else { "not found in registry" };
+            Reply::json(&json!({
+                "success": removed,
+                "action": "unregister",
+                "storeId": id,
+                "message": format!("Store \"{id}\" {what}"),
+            }))
+        }
+    }
+}
+
+async fn select(call: &Call, target: SelectTarget) -> Result<Reply, Failure> {
+    let selected = call.services.workspace.select(&call.caller, target).await.map_err(|error| match error {
+        WorkspaceError::NotABank => Failure::said(
+            "Failed to select store: the directory has no memory bank. Use initialize_memory_bank to create one; the \
+             bank in use stays the same.",
+        ),
+        WorkspaceError::Store(error) => Failure::from(error).while_doing("Failed to select store"),
+        other => other.into(),
+    })?;
+    Reply::json(&json!({
+        "selected": true,
+        "id": selected.id,
+        "path": selected.path,
+        "memoryBankDir": selected.location,
+    }))
+}
