@@ -9,6 +9,7 @@ pub mod dir;
 mod documents;
 mod graph;
 pub mod journal;
+mod keys;
 pub mod lock;
 mod news;
 mod place;
@@ -19,4 +20,5 @@ mod watch;
 mod workspace;
 
 pub use bank::{FolderBank, Surroundings};
+pub use keys::FolderKeys;
 pub use workspace::{FolderOptions, FolderWorkspace};
