@@ -14,6 +14,7 @@ pub mod lock;
 mod news;
 mod place;
 mod registry;
+mod rules;
 mod search;
 mod served;
 mod watch;
