@@ -152,6 +152,16 @@ impl BankDir {
         Ok(entries)
     }
 
+    /// The names in the bank itself, in no order, without a look at what they name.
+    ///
+    /// # Errors
+    /// The folder cannot be read.
+    pub fn names(&self) -> io::Result<impl Iterator<Item = String>> {
+        let names =
+            self.dir.entries()?.flatten().map(|entry| entry.file_name().to_string_lossy().into_owned());
+        Ok(names.filter(|name| name != INTERNAL && !is_foreign_leftover(name)))
+    }
+
     /// Size, time and number of a regular file; none if there is none or it cannot be reached.
     #[must_use]
     pub fn stamp(&self, name: &str) -> Option<FileStamp> {
@@ -487,6 +497,7 @@ fn is_foreign_leftover(name: &str) -> bool {
     stamp.is_some_and(|(_, digits)| digits.len() >= 13 && digits.bytes().all(|byte| byte.is_ascii_digit()))
 }
 
+#[cfg(unix)]
 #[cfg(test)]
 mod tests {
     use std::os::unix::fs::{PermissionsExt, symlink};

@@ -98,9 +98,22 @@ impl FolderBank {
 
     /// Several files are read under lock, or else half of an edit could be seen.
     async fn read_together(&self, paths: &[DocumentPath]) -> Result<Vec<ReadOutcome>, StoreError> {
-        let guard = self.lock.shared().await?;
-        let paths = paths.to_vec();
-        blocking(move || paths.iter().map(|path| read(guard.dir(), path)).collect()).await
+        let mut is_last_try = false;
+        loop {
+            let guard = self.lock.shared().await?;
+            let paths = paths.to_vec();
+            let (outcomes, is_whole) = blocking(move || {
+                let outcomes =
+                    paths.iter().map(|path| read(guard.dir(), path)).collect::<Result<_, StoreError>>()?;
+                Ok::<_, StoreError>((outcomes, guard.excluded_processes()))
+            })
+            .await?;
+            if is_whole || is_last_try {
+                return Ok(outcomes);
+            }
+            // The first writer ever came meanwhile; now there is a lock file to hold.
+            is_last_try = true;
+        }
     }
 
     async fn carry_out(&self, caller: &Caller, guard: WriteGuard, plan: Plan) -> Result<(), EditError> {
@@ -245,7 +258,8 @@ fn load(dir: &BankDir, asked: BTreeSet<DocumentPath>) -> Result<Vec<Loaded>, Edi
 }
 
 fn check_room(dir: &BankDir, creates: usize) -> Result<(), EditError> {
-    let present = entries(dir)?.iter().filter(|entry| entry.path.is_some()).count();
+    let names = dir.names().map_err(StoreError::io("cannot list the memory bank"))?;
+    let present = names.filter(|name| DocumentPath::parse(name).is_ok()).count();
     if present + creates > limits::DOCUMENTS {
         return Err(EditError::Refused(format!(
             "the memory bank has {present} documents, at most {} are allowed; delete some first",

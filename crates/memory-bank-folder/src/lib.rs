@@ -9,14 +9,17 @@ pub mod dir;
 mod documents;
 mod graph;
 pub mod journal;
+mod keys;
 pub mod lock;
 mod news;
 mod place;
 mod registry;
+mod rules;
 mod search;
 mod served;
 mod watch;
 mod workspace;
 
 pub use bank::{FolderBank, Surroundings};
+pub use keys::FolderKeys;
 pub use workspace::{FolderOptions, FolderWorkspace};

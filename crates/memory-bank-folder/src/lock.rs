@@ -42,6 +42,8 @@ pub struct WriteGuard {
 pub struct ReadGuard {
     dir: BankDir,
     file: Option<File>,
+    /// There is something in the lock file's place that cannot be locked; there is nothing to wait for then.
+    cannot_lock: bool,
     _gate: OwnedRwLockReadGuard<()>,
 }
 
@@ -60,11 +62,11 @@ impl ReadGuard {
         &self.dir
     }
 
-    /// Whether other processes are kept out too. They are not when none has ever written (there is no lock file yet)
-    /// or the folder does not let us lock.
+    /// Whether other processes were kept out all the time. They were not if the first writer ever came meanwhile and
+    /// made the lock file.
     #[must_use]
-    pub fn excludes_processes(&self) -> bool {
-        self.file.is_some()
+    pub fn excluded_processes(&self) -> bool {
+        self.file.is_some() || self.cannot_lock || !self.dir.exists(&format!("{INTERNAL}/{LOCK_FILE}"))
     }
 }
 
@@ -135,8 +137,19 @@ impl BankLock {
             .map_err(|_| StoreError::Busy)?;
         let path = self.path.clone();
         blocking(move || {
-            let (dir, file) = lock_shared(&path, deadline)?;
-            Ok(ReadGuard { dir, file, _gate: gate })
+            let dir = BankDir::open(&path).map_err(StoreError::io("cannot open the memory bank"))?;
+            let (file, cannot_lock) = match dir.open_internal(LOCK_FILE, false) {
+                Ok(file) => {
+                    wait_for(deadline, || file.try_lock_shared())?;
+                    (Some(file), false)
+                }
+                Err(error) if error.kind() == io::ErrorKind::NotFound => (None, false),
+                Err(error) => {
+                    tracing::debug!(%error, "reading without a lock");
+                    (None, true)
+                }
+            };
+            Ok(ReadGuard { dir, file, cannot_lock, _gate: gate })
         })
         .await
     }
@@ -173,21 +186,6 @@ fn lock_exclusive(path: &Path, deadline: Instant) -> Result<(BankDir, File), Sto
             return Err(StoreError::Busy);
         }
     }
-}
-
-fn lock_shared(path: &Path, deadline: Instant) -> Result<(BankDir, Option<File>), StoreError> {
-    let dir = BankDir::open(path).map_err(StoreError::io("cannot open the memory bank"))?;
-    let file = match dir.open_internal(LOCK_FILE, false) {
-        Ok(file) => file,
-        Err(error) => {
-            if error.kind() != io::ErrorKind::NotFound {
-                tracing::debug!(%error, "reading without a lock");
-            }
-            return Ok((dir, None));
-        }
-    };
-    wait_for(deadline, || file.try_lock_shared())?;
-    Ok((dir, Some(file)))
 }
 
 /// Asks for the lock again and again, a little less often each time, until the deadline.
@@ -275,12 +273,12 @@ mod tests {
         let temp = TempDir::new().unwrap();
         let lock = BankLock::new(temp.path().to_owned());
         let first = lock.shared().await.unwrap();
-        assert!(!first.excludes_processes());
-        assert!(!temp.path().join(INTERNAL).exists());
+        assert!(first.excluded_processes());
+        assert!(!temp.path().join(INTERNAL).exists(), "reading makes nothing");
         drop(first);
         drop(lock.exclusive().await.unwrap());
         let (a, b) = (lock.shared().await.unwrap(), lock.shared().await.unwrap());
-        assert!(a.excludes_processes() && b.excludes_processes());
+        assert!(a.excluded_processes() && b.excluded_processes());
     }
 
     #[tokio::test]

@@ -2,6 +2,10 @@
 //!
 //! Everything hangs on one value, the active bank, so a switch is atomic; and there is one [`FolderBank`] a directory,
 //! whichever way it is reached. This module must not know what is in a bank.
+//!
+//! The rules files `.mcprules-<mode>` are made when a bank is initialised, in the server's own project: starting the
+//! server in some folder must leave nothing behind there. Without them the built-in rules hold. The registry is the one
+//! in the server's project path alone; a second one in the working directory would be a second truth.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -10,10 +14,10 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use async_trait::async_trait;
 use memory_bank_core::caller::{Caller, ProjectId};
 use memory_bank_core::clock::iso_millis;
-use memory_bank_core::document::CoreDocument;
+use memory_bank_core::document::{CoreDocument, DocumentPath, Etag};
 use memory_bank_core::error::{StoreError, WorkspaceError};
 use memory_bank_core::limits;
-use memory_bank_core::mode::{Mode, parse_rules, rules_template};
+use memory_bank_core::mode::Mode;
 use memory_bank_core::store::{
     Bank, Change, Initialized, ModeRules, RegisteredStore, SelectTarget, SelectedStore, StoreInfo, StoreKind,
     StoreList, Workspace,
@@ -22,15 +26,14 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use crate::bank::{FolderBank, Surroundings};
-use crate::dir::{BankDir, FileRead, reason, text_of};
+use crate::dir::{BankDir, reason};
 use crate::documents;
 use crate::journal::{self, Step};
 use crate::lock::blocking;
 use crate::place::{OLD_CORE_NAMES, Origin, Place, is_bank};
 use crate::registry::{REGISTRY_FILE, Registered, Registry};
+use crate::rules::{read_rules, write_missing_rules};
 use crate::watch::Watch;
-
-const RULES_BYTES: u64 = 256 * 1024;
 
 /// How a server was started.
 #[derive(Debug, Clone)]
@@ -177,27 +180,6 @@ impl FolderWorkspace {
         }
     }
 
-    /// The id under which this bank is listed.
-    fn id_of(&self, bank: &FolderBank, registered: &Registered) -> String {
-        let ids: Vec<_> =
-            registered.stores().filter(|store| self.is_at(bank, store)).map(|s| s.store_id).collect();
-        let selected = registered.selected().filter(|selected| ids.iter().any(|id| id == selected));
-        selected
-            .map(str::to_owned)
-            .or_else(|| ids.first().cloned())
-            .unwrap_or_else(|| base_name(bank.project()))
-    }
-
-    /// Whether this entry means this bank.
-    fn is_at(&self, bank: &FolderBank, store: &RegisteredStore) -> bool {
-        store.kind == StoreKind::Local
-            && {
-                let place = self.origin.place(Path::new(&store.project_path));
-                place.bank == bank.path()
-                    || matches!((fs_err::canonicalize(&place.bank), fs_err::canonicalize(bank.path())), (Ok(a), Ok(b)) if a == b)
-            }
-    }
-
     fn now(&self) -> String {
         iso_millis(self.around.clock.now())
     }
@@ -230,13 +212,24 @@ impl Workspace for FolderWorkspace {
         .await?;
         let bank = self.open(place);
         let guard = bank.lock.exclusive().await?;
-        let created = blocking(move || complete(guard.dir())).await?;
+        let (news, told) = (Arc::clone(&bank.news), caller.project);
+        let created = blocking(move || {
+            let created = complete(guard.dir())?;
+            for core in &created {
+                news.name(&core.path(), true);
+                news.document(told, &core.path(), Some(&Etag::of(core.template())));
+            }
+            drop(guard);
+            Ok::<_, WorkspaceError>(created)
+        })
+        .await?;
         let project = self.project.clone();
         let warnings = blocking(move || Ok::<_, StoreError>(write_missing_rules(&project))).await?;
         self.activate(&bank, caller.project);
         if !created.is_empty() {
             self.around.sink.changed(caller.project, Change::List);
         }
+        let created = created.into_iter().map(|core| core.name().to_owned()).collect();
         Ok(Initialized { location: bank.location(), created, warnings })
     }
 
@@ -267,38 +260,8 @@ impl Workspace for FolderWorkspace {
             }
             Err(error) => return Err(error.into()),
         };
-        let selected = active.as_ref().map(|bank| self.id_of(bank, &registered));
-        let mut listed = Vec::new();
-        if let (Some(bank), Some(id)) = (&active, &selected) {
-            let path = bank.project().to_owned();
-            listed.push((id.clone(), path, StoreKind::Local, bank.path().to_owned(), true, self.now()));
-        }
-        for store in registered.stores() {
-            if Some(&store.store_id) == selected.as_ref() {
-                continue;
-            }
-            let in_use = active.as_ref().is_some_and(|bank| self.is_at(bank, &store));
-            let place = self.origin.place(Path::new(&store.project_path));
-            listed.push((
-                store.store_id,
-                PathBuf::from(store.project_path),
-                store.kind,
-                place.bank,
-                in_use,
-                store.last_used_at,
-            ));
-        }
-        let stores = blocking(move || {
-            let described = listed.into_iter().map(|(id, path, kind, bank, is_active, last_used_at)| {
-                let (file_count, has_graph) =
-                    if kind == StoreKind::Local { describe(&bank) } else { (0, false) };
-                let path = path.display().to_string();
-                StoreInfo { id, path, kind, is_active, has_graph, file_count, last_used_at }
-            });
-            Ok::<_, StoreError>(described.collect())
-        })
-        .await?;
-        Ok(StoreList { stores, selected_store_id: selected })
+        let (origin, now) = (self.origin.clone(), self.now());
+        blocking(move || Ok(list_stores(&origin, active.as_deref(), &registered, &now))).await
     }
 
     async fn select(&self, caller: &Caller, target: SelectTarget) -> Result<SelectedStore, WorkspaceError> {
@@ -407,7 +370,10 @@ impl FolderWorkspace {
         let registered = self.registered().await?;
         let id = match wanted {
             Some(id) => id.to_owned(),
-            None => self.id_of(bank, &registered),
+            None => {
+                let (origin, bank) = (self.origin.clone(), Arc::clone(bank));
+                blocking(move || Ok::<_, StoreError>(id_of(&origin, &bank, &registered))).await?
+            }
         };
         if !self.registry.exists() {
             return Ok(id);
@@ -431,15 +397,15 @@ impl FolderWorkspace {
     }
 }
 
-/// Writes the core documents that are missing, all or none, and returns their names. A document that still has its
+/// Writes the core documents that are missing, all or none, and returns them. A document that still has its
 /// older name is not missing: `migrate_file_naming` gives it the new one.
-fn complete(dir: &BankDir) -> Result<Vec<String>, WorkspaceError> {
+fn complete(dir: &BankDir) -> Result<Vec<CoreDocument>, WorkspaceError> {
     let mut created = Vec::new();
     let mut steps = Vec::new();
     for core in CoreDocument::ALL {
         let has_old_name = OLD_CORE_NAMES.iter().any(|old| kebab(old) == core.name() && dir.exists(old));
         if !dir.exists(core.name()) && !has_old_name {
-            created.push(core.name().to_owned());
+            created.push(core);
             steps.push(Step::Write {
                 name: core.name().to_owned(),
                 content: core.template().as_bytes().to_vec(),
@@ -451,8 +417,45 @@ fn complete(dir: &BankDir) -> Result<Vec<String>, WorkspaceError> {
 }
 
 fn kebab(old: &str) -> String {
-    memory_bank_core::document::DocumentPath::parse(old)
-        .map_or_else(|_| old.to_owned(), |path| path.canonical().as_str().to_owned())
+    DocumentPath::parse(old).map_or_else(|_| old.to_owned(), |path| path.canonical().as_str().to_owned())
+}
+
+/// The active bank first, then the other entries of the registry. Looks at the disk.
+fn list_stores(
+    origin: &Origin,
+    active: Option<&FolderBank>,
+    registered: &Registered,
+    now: &str,
+) -> StoreList {
+    let selected = active.map(|bank| id_of(origin, bank, registered));
+    let mut stores = Vec::new();
+    if let (Some(bank), Some(id)) = (active, &selected) {
+        let (file_count, has_graph) = describe(bank.path());
+        stores.push(StoreInfo {
+            id: id.clone(),
+            path: bank.project().display().to_string(),
+            kind: StoreKind::Local,
+            is_active: true,
+            has_graph,
+            file_count,
+            last_used_at: now.to_owned(),
+        });
+    }
+    for store in registered.stores().filter(|store| Some(&store.store_id) != selected.as_ref()) {
+        let place = origin.place(Path::new(&store.project_path));
+        let is_local = store.kind == StoreKind::Local;
+        let (file_count, has_graph) = if is_local { describe(&place.bank) } else { (0, false) };
+        stores.push(StoreInfo {
+            is_active: active.is_some_and(|bank| is_at(origin, bank, &store)),
+            id: store.store_id,
+            path: store.project_path,
+            kind: store.kind,
+            has_graph,
+            file_count,
+            last_used_at: store.last_used_at,
+        });
+    }
+    StoreList { stores, selected_store_id: selected }
 }
 
 /// Number of documents, and whether there is a graph.
@@ -463,47 +466,22 @@ fn describe(bank: &Path) -> (usize, bool) {
     (count, dir.stamp("graph/graph.jsonl").is_some())
 }
 
-fn read_rules(project: &Path, mode: Mode) -> Result<ModeRules, StoreError> {
-    let Ok(dir) = BankDir::open(project) else { return Ok(ModeRules::Absent) };
-    for prefix in RULES_PREFIXES {
-        let name = format!("{prefix}{mode}");
-        match dir.read_up_to(&name, RULES_BYTES)? {
-            FileRead::Missing => {}
-            FileRead::Unreadable(why) => return Ok(ModeRules::Invalid(format!("{name}: {why}"))),
-            FileRead::Found(bytes, _) => {
-                return Ok(match parse_rules(mode, &text_of(bytes)) {
-                    ModeRules::Invalid(why) => ModeRules::Invalid(format!("{name}: {why}")),
-                    rules => rules,
-                });
-            }
-        }
-    }
-    Ok(ModeRules::Absent)
+/// The id under which a bank is listed. Looks at the disk.
+fn id_of(origin: &Origin, bank: &FolderBank, registered: &Registered) -> String {
+    let here = registered.stores().filter(|store| is_at(origin, bank, store));
+    let ids: Vec<_> = here.map(|store| store.store_id).collect();
+    let selected = registered.selected().filter(|selected| ids.iter().any(|id| id == selected));
+    selected.map(str::to_owned).or_else(|| ids.first().cloned()).unwrap_or_else(|| base_name(bank.project()))
 }
 
-/// The rules files' names without the mode, the first that exists counts.
-const RULES_PREFIXES: [&str; 2] = [".mcprules-", ".clinerules-"];
-
-/// Gives the server's project the rules files that it lacks. A failure is a warning: the bank works without.
-fn write_missing_rules(project: &Path) -> Vec<String> {
-    let mut warnings = Vec::new();
-    for mode in Mode::ALL {
-        if RULES_PREFIXES.iter().any(|prefix| project.join(format!("{prefix}{mode}")).is_symlink())
-            || RULES_PREFIXES.iter().any(|prefix| project.join(format!("{prefix}{mode}")).exists())
-        {
-            continue;
-        }
-        let name = format!(".mcprules-{mode}");
-        let written = std::fs::OpenOptions::new()
-            .write(true)
-            .create_new(true)
-            .open(project.join(&name))
-            .and_then(|mut file| std::io::Write::write_all(&mut file, rules_template(mode).as_bytes()));
-        if let Err(error) = written {
-            warnings.push(format!("{name} could not be written: {}", reason(&error)));
-        }
+/// Whether an entry means this bank. Looks at the disk.
+fn is_at(origin: &Origin, bank: &FolderBank, store: &RegisteredStore) -> bool {
+    if store.kind != StoreKind::Local {
+        return false;
     }
-    warnings
+    let place = origin.place(Path::new(&store.project_path));
+    let real = (fs_err::canonicalize(&place.bank), fs_err::canonicalize(bank.path()));
+    place.bank == bank.path() || matches!(real, (Ok(a), Ok(b)) if a == b)
 }
 
 fn base_name(path: &Path) -> String {

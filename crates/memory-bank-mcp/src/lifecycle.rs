@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context, bail};
+use anyhow::Context;
 use memory_bank_core::caller::Caller;
 use memory_bank_core::clock::{SystemClock, SystemEntropy};
 use memory_bank_core::store::{MemoryStateStore, SessionState};
@@ -14,7 +14,8 @@ use memory_bank_server::services::Services;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
-use crate::cli::{Cli, Transport};
+use crate::cli::{self, Cli, Command, Transport};
+use crate::config;
 
 /// How long threads that are still busy may hold up the end of the process.
 const LAST_WAIT: Duration = Duration::from_secs(1);
@@ -31,20 +32,27 @@ pub(crate) fn run(cli: &Cli) -> anyhow::Result<()> {
 }
 
 async fn serve(cli: &Cli) -> anyhow::Result<()> {
-    if cli.transport == Transport::Http {
-        bail!(
-            "this version serves over standard input and output only; start it without `--transport http` (MCP_TRANSPORT)"
-        );
-    }
     let shutdown = CancellationToken::new();
     end_on_signals(shutdown.clone())?;
+    if wants_http(cli)? {
+        return cli::serve::run(cli, shutdown).await;
+    }
     let services = folder_services(cli).await?;
     let caller = Caller::local(cli.username.clone());
     stdio::serve(services, caller, shutdown).await.context("the server stopped")
 }
 
+/// The command decides, then the flag, then the environment.
+fn wants_http(cli: &Cli) -> anyhow::Result<bool> {
+    match (&cli.command, cli.transport) {
+        (Some(Command::Serve), _) => Ok(true),
+        (None, Some(transport)) => Ok(transport == Transport::Http),
+        (None, None) => Ok(config::wants_http(&|name| std::env::var(name).ok())?),
+    }
+}
+
 /// Services on the local folder that the command line names.
-async fn folder_services(cli: &Cli) -> anyhow::Result<Services> {
+pub(crate) async fn folder_services(cli: &Cli) -> anyhow::Result<Services> {
     let hub = Arc::new(Hub::new());
     let clock = Arc::new(SystemClock);
     let entropy = Arc::new(SystemEntropy);

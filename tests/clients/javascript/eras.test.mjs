@@ -58,7 +58,7 @@ test("server/discover tells versions, capabilities, instructions and who answers
     assert.ok(found.capabilities[part], `the capability ${part} is declared`);
   }
   assert.equal(found.capabilities.resources.subscribe, true);
-  assert.match(found.instructions, /memory bank/i);
+  assert.match(found.instructions, /memory/i);
   assert.ok(found._meta["io.modelcontextprotocol/serverInfo"].version);
   assert.ok(Number.isInteger(found.ttlMs) && ["public", "private"].includes(found.cacheScope));
 });

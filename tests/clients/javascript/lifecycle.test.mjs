@@ -21,7 +21,7 @@ test("the handshake names the server, its version and instructions (d38)", async
   assert.match(serverInfo.version, /^\d+\.\d+\.\d+/);
   assert.ok(stdout.includes(serverInfo.version), `--version says ${stdout}`);
   assert.ok(serverInfo.name.includes("memory-bank-mcp"), serverInfo.name);
-  assert.match(instructions, /memory bank/i);
+  assert.match(instructions, /memory/i);
   for (const part of ["tools", "resources", "prompts", "completions"]) {
     assert.ok(capabilities[part], `the capability ${part} is declared`);
   }
@@ -82,6 +82,16 @@ test("an unknown mode is an error, told with the valid ones", async () => {
   const { stderr, code } = await run("--mode", "poet");
   assert.notEqual(code ?? 0, 0);
   assert.match(stderr, /architect.*ask.*code.*debug.*test/s);
+});
+
+test("the transport that is not there yet is refused, by flag and by environment", async () => {
+  const byFlag = await run("--transport", "http");
+  const byEnvironment = await promisify(execFile)(BINARY, [], { env: { ...ENVIRONMENT, MCP_TRANSPORT: "http" } }).catch((f) => f);
+  for (const { stdout, stderr, code } of [byFlag, byEnvironment]) {
+    assert.notEqual(code ?? 0, 0);
+    assert.equal(stdout, "");
+    assert.match(stderr, /transport/);
+  }
 });
 
 test("--mode is honoured in a folder that has a bank (d17)", async (t) => {

@@ -317,7 +317,8 @@ test("a session with every tool on the original's folder", async (t) => {
     const { text } = await call("migrate_file_naming");
     assert.match(text, /^Migration completed\. 3 files migrated\./);
     assert.match(text, /decisionLog\.md/);
-    assert.deepEqual((await readdir(join(old, "memory-bank"))).sort(), [
+    const names = (await readdir(join(old, "memory-bank"))).filter((name) => !name.startsWith("."));
+    assert.deepEqual(names.sort(), [
       "active-context.md", "decision-log.md", "decisionLog.md", "product-context.md", "progress.md", "system-patterns.md",
     ]);
   });

@@ -21,7 +21,7 @@ async function connected(t) {
 test("the SDK connects, and knows the server, its version and instructions", async (t) => {
   const { client } = await connected(t);
   assert.match(client.getServerVersion().version, /^\d+\.\d+\.\d+/);
-  assert.match(client.getInstructions(), /memory bank/i);
+  assert.match(client.getInstructions(), /memory/i);
   await client.ping();
 });
 
@@ -77,14 +77,27 @@ test("the SDK gets every prompt, filled with the state of the bank", async (t) =
   const { prompts } = await client.listPrompts();
   assert.equal(prompts.length, 4);
   let text = "";
+  const known = { mode: "code", entity: "Checkout Service" };
   for (const { name, arguments: declared = [] } of prompts) {
-    const args = Object.fromEntries(declared.map((argument) => [argument.name, "Use a queue"]));
+    const args = Object.fromEntries(declared.map((argument) => [argument.name, known[argument.name] ?? "Use a queue"]));
     const { messages } = await client.getPrompt({ name, arguments: args });
     assert.ok(messages.length > 0, name);
     text += JSON.stringify(messages);
   }
   assert.ok(text.includes("Write the runbook for the payment provider's outage"), "next steps appear");
   await assert.rejects(client.getPrompt({ name: "no-such-prompt" }), { code: -32602 });
+});
+
+test("the SDK completes modes and names of entities for the prompts that ask for one", async (t) => {
+  const { client } = await connected(t);
+  const { prompts } = await client.listPrompts();
+  const complete = async (argument, value) => {
+    const { name } = prompts.find((prompt) => prompt.arguments?.some((declared) => declared.name === argument));
+    const { completion } = await client.complete({ ref: { type: "ref/prompt", name }, argument: { name: argument, value } });
+    return completion.values;
+  };
+  assert.deepEqual(await complete("mode", "a"), ["architect", "ask"]);
+  assert.deepEqual(await complete("entity", "check"), ["Checkout Service"]);
 });
 
 test("the SDK completes document names from the template", async (t) => {

@@ -44,7 +44,7 @@ pub fn search_graph(graph: &GraphState, index: &Index, wanted: &GraphSearch) -> 
         } else if let Some(matching) = matching.get(entity.id.as_str()) {
             matching.clone()
         } else {
-            graph.newest_observations_of(&entity.id).into_iter().take(NEWEST).collect()
+            newest(graph, index, &entity.id)
         };
         EntityFound {
             entity: entity.clone(),
@@ -67,6 +67,14 @@ pub fn search_graph(graph: &GraphState, index: &Index, wanted: &GraphSearch) -> 
     let (relations, more_relations) = relations(graph, &found, &near);
     let more = hits.more || more_near || more_relations;
     GraphFound { entities, neighbours, observations, relations, more }
+}
+
+/// The newest observations of an entity. The index has read all times already; the graph would read them again.
+fn newest<'a>(graph: &'a GraphState, index: &Index, id: &str) -> Vec<&'a Observation> {
+    match index.newest_observations(id, NEWEST) {
+        Some(ids) => ids.into_iter().filter_map(|id| graph.observation(id)).collect(),
+        None => graph.newest_observations_of(id).into_iter().take(NEWEST).collect(),
+    }
 }
 
 /// The first of everything, in storage order.

@@ -34,6 +34,12 @@ impl UnitKind {
     pub fn is_container(self) -> bool {
         matches!(self, Self::Document | Self::Heading | Self::Entity)
     }
+
+    /// Whether it comes from the graph.
+    #[must_use]
+    pub fn is_in_graph(self) -> bool {
+        matches!(self, Self::Entity | Self::Observation)
+    }
 }
 
 /// One unit of a source: of a document, or of an entity with its observations. The links are positions in the source.

@@ -114,8 +114,8 @@ impl Drafts {
     /// Sets the text, creating the document if need be.
     ///
     /// # Errors
-    /// The text is larger than [`limits::DOCUMENT_BYTES`] (shrinking a larger one is allowed), or the path was not
-    /// named in the call of [`DocumentStore::edit`].
+    /// The text is larger than [`limits::DOCUMENT_BYTES`] (shrinking a larger one is allowed), brings in a null byte, or
+    /// the path was not named in the call of [`DocumentStore::edit`].
     pub fn set(&mut self, path: &DocumentPath, text: String) -> Result<(), EditError> {
         let draft = self.draft(path)?;
         let before = draft.before.as_ref().map_or(0, |document| document.content.len());
@@ -124,6 +124,14 @@ impl Drafts {
                 "`{path}` would be {} bytes long, at most {} are allowed; split the document",
                 text.len(),
                 limits::DOCUMENT_BYTES
+            )));
+        }
+        // Text databases cannot hold it, and a bank must be able to move between stores.
+        if text.contains('\0')
+            && !draft.before.as_ref().is_some_and(|document| document.content.contains('\0'))
+        {
+            return Err(EditError::Refused(format!(
+                "the text for `{path}` contains a null byte; leave it out"
             )));
         }
         draft.after = Some(text);
@@ -148,5 +156,54 @@ impl Drafts {
         self.drafts
             .get_mut(path)
             .ok_or_else(|| EditError::Refused(format!("`{path}` is not part of this edit")))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn drafts(content: Option<&str>) -> (DocumentPath, Drafts) {
+        let path = DocumentPath::parse("a.md").unwrap();
+        let stored = content.map(|content| Document {
+            path: path.clone(),
+            content: content.to_owned(),
+            etag: Etag::of(content),
+            version: 1,
+            updated_at: jiff::Timestamp::UNIX_EPOCH,
+        });
+        let mut drafts = Drafts::default();
+        drafts.load(path.clone(), stored);
+        (path, drafts)
+    }
+
+    #[test]
+    fn a_text_over_the_bound_is_refused_unless_it_shrinks_what_is_there() {
+        let (path, mut small) = drafts(Some("x"));
+        small.set(&path, "x".repeat(limits::DOCUMENT_BYTES)).unwrap();
+        let error = small.set(&path, "x".repeat(limits::DOCUMENT_BYTES + 1)).unwrap_err().to_string();
+        assert!(error.contains(&limits::DOCUMENT_BYTES.to_string()), "{error}");
+        let (path, mut large) = drafts(Some(&"x".repeat(limits::DOCUMENT_BYTES + 10)));
+        large.set(&path, "x".repeat(limits::DOCUMENT_BYTES + 9)).unwrap();
+    }
+
+    #[test]
+    fn a_null_byte_may_stay_but_not_come_in() {
+        let (path, mut without) = drafts(None);
+        assert!(without.set(&path, "a\0b".into()).is_err());
+        let (path, mut with) = drafts(Some("a\0b"));
+        with.set(&path, "a\0bc".into()).unwrap();
+    }
+
+    #[test]
+    fn a_document_that_is_not_part_of_the_edit_cannot_be_touched() {
+        let (_, mut drafts) = drafts(None);
+        let other = DocumentPath::parse("b.md").unwrap();
+        assert!(drafts.set(&other, String::new()).is_err());
+        assert!(drafts.delete(&other).is_err());
+        assert_eq!(
+            drafts.changes().filter(|(_, before, after)| before.is_some() || after.is_some()).count(),
+            0
+        );
     }
 }

@@ -13,7 +13,7 @@ pub(crate) fn short() -> &'static str {
 }
 
 const SHORT: &str = "\
-This server is the project's lasting memory: markdown documents and a knowledge graph that outlive this conversation.
+This server keeps the project's memory bank: markdown documents and a knowledge graph that outlive this conversation.
 At the start: get_context_digest (or get_context_bundle for everything); if there is no bank, offer \
 initialize_memory_bank. Before a task: get_targeted_context with the question.
 While working: log_decision when something is decided, track_progress or add_progress_entry when something is done, \

@@ -2,7 +2,7 @@
 
 use memory_bank_core::caller::Caller;
 use memory_bank_core::document::{CoreDocument, DocumentPath, clip};
-use memory_bank_core::error::WorkspaceError;
+use memory_bank_core::error::{GraphError, WorkspaceError};
 use memory_bank_core::limits;
 use memory_bank_core::mode::{Mode, UnknownMode};
 use memory_bank_core::store::{Bank, EntityRef, ReadOutcome};
@@ -220,13 +220,15 @@ async fn present_state(
         }
     }
     if let Some(name) = entity {
-        let part = bank
-            .open(caller, &[EntityRef(name)], 1)
-            .await
-            .map_err(|error| ErrorData::invalid_params(format!("`entity`: {error}"), None))?;
-        let part: Value = serde_json::to_value(&part)
-            .map_err(|error| internal(&error.to_string(), services.entropy.id()))?;
-        text.push_str(&format!("<graph>\n{part:#}\n</graph>\n"));
+        match bank.open(caller, &[EntityRef(name)], 1).await {
+            Ok(part) => {
+                let part: Value = serde_json::to_value(&part)
+                    .map_err(|error| internal(&error.to_string(), services.entropy.id()))?;
+                text.push_str(&format!("<graph>\n{part:#}\n</graph>\n"));
+            }
+            Err(GraphError::Store(error)) => return Err(store_fault(&error, services.entropy.id())),
+            Err(error) => text.push_str(&format!("The graph cannot show it: {error}.\n")),
+        }
     }
     Ok(text)
 }

@@ -13,6 +13,7 @@ use rmcp::model::{
     ErrorCode, ErrorData, ListResourcesResult, ReadResourceResult, Resource, ResourceContents,
     ResourceTemplate,
 };
+use serde_json::{Value, json};
 
 use crate::mcp::tools::{store_fault, workspace_fault};
 use crate::services::Services;
@@ -102,7 +103,9 @@ pub(crate) async fn read(
 ) -> Result<ReadResourceResult, ErrorData> {
     let paths = parse(uri)?;
     let bank: Arc<dyn Bank> = services.workspace.bank(caller, None).await.map_err(|error| match error {
-        WorkspaceError::NoBank => not_found("there is no memory bank; initialize_memory_bank creates one"),
+        WorkspaceError::NoBank => {
+            not_found(uri, "there is no memory bank; initialize_memory_bank creates one")
+        }
         other => workspace_fault(&other, services.entropy.id()),
     })?;
     let outcomes =
@@ -120,8 +123,8 @@ pub(crate) async fn read(
         }
     }
     match unreadable {
-        Some(reason) => Err(not_found(&format!("`{uri}` cannot be read: {reason}"))),
-        None => Err(not_found(&format!("`{uri}` does not exist; resources/list shows what does"))),
+        Some(reason) => Err(not_found(uri, &format!("`{uri}` cannot be read: {reason}"))),
+        None => Err(not_found(uri, &format!("`{uri}` does not exist; resources/list shows what does"))),
     }
 }
 
@@ -131,8 +134,9 @@ pub(crate) async fn read(
 /// # Errors
 /// -32602 for what is no URI of a document.
 pub(crate) fn parse(uri: &str) -> Result<Vec<DocumentPath>, ErrorData> {
-    let bad =
-        |reason: String| ErrorData::invalid_params(format!("invalid resource URI `{uri}`: {reason}"), None);
+    let bad = |reason: String| {
+        ErrorData::invalid_params(format!("invalid resource URI `{uri}`: {reason}"), about(uri))
+    };
     let name = uri.strip_prefix(SCHEME).ok_or_else(|| bad(format!("it must begin with {SCHEME}")))?;
     if name.is_empty() {
         return Err(bad("it names no document".to_owned()));
@@ -168,8 +172,13 @@ fn mime_type(name: &str) -> &'static str {
     if name.to_ascii_lowercase().ends_with(".json") { "application/json" } else { "text/markdown" }
 }
 
-fn not_found(message: &str) -> ErrorData {
-    ErrorData::new(ErrorCode::RESOURCE_NOT_FOUND, message.to_owned(), None)
+fn not_found(uri: &str, message: &str) -> ErrorData {
+    ErrorData::new(ErrorCode::RESOURCE_NOT_FOUND, message.to_owned(), about(uri))
+}
+
+/// The protocol asks for the URI in the error's data.
+fn about(uri: &str) -> Option<Value> {
+    Some(json!({ "uri": uri }))
 }
 
 #[cfg(test)]

@@ -17,7 +17,7 @@ use rmcp::model::{
 use rmcp::service::{RxJsonRpcMessage, TxJsonRpcMessage, serve_directly_with_ct};
 use rmcp::transport::Transport;
 use rmcp::transport::io::stdio_pipes;
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncWrite, AsyncWriteExt, BufReader};
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
@@ -222,7 +222,13 @@ async fn write<W: AsyncWrite + Unpin>(
     output: &tokio::sync::Mutex<W>,
     message: &ServerJsonRpcMessage,
 ) -> io::Result<()> {
-    let mut line = serde_json::to_vec(message)?;
+    let mut line = match message {
+        // The model leaves the id out where there is none; JSON-RPC 2.0 wants it to be null then.
+        JsonRpcMessage::Error(error) if error.id.is_none() => {
+            serde_json::to_vec(&json!({ "jsonrpc": "2.0", "id": null, "error": error.error }))?
+        }
+        _ => serde_json::to_vec(message)?,
+    };
     line.push(b'\n');
     let mut output = output.lock().await;
     output.write_all(&line).await?;
@@ -365,7 +371,7 @@ impl InFlight {
 #[cfg(test)]
 mod tests {
     use rstest::rstest;
-    use serde_json::json;
+
     use tokio::io::{AsyncReadExt, DuplexStream, duplex};
 
     use super::*;

@@ -142,7 +142,7 @@ impl News {
     }
 }
 
-fn names(uri: &str, path: &DocumentPath) -> bool {
+pub(crate) fn names(uri: &str, path: &DocumentPath) -> bool {
     let canonical = path.canonical();
     resources::parse(uri)
         .is_ok_and(|paths| paths.iter().any(|named| named == path || named.canonical() == canonical))

@@ -61,9 +61,10 @@ impl Index {
         let files: Option<HashSet<&str>> =
             wanted.files.as_ref().map(|files| files.iter().map(String::as_str).collect());
         let in_files = |name: &str| files.as_ref().is_none_or(|files| files.contains(name));
-        let mut candidates = self.candidates(query, &ranker, |slot| match slot.source.as_ref() {
-            SourceId::Document(name) => in_files(name),
-            SourceId::Entity(_) => false,
+        let mut candidates = self.candidates(query, &ranker, |slot| {
+            !slot.kind.is_in_graph()
+                && (files.is_none()
+                    || matches!(slot.source.as_ref(), SourceId::Document(name) if in_files(name)))
         });
         let mut answer = Answer {
             index: self,

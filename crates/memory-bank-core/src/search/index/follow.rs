@@ -109,7 +109,8 @@ impl Index {
         let ordinal = u32::try_from(source.units.len()).unwrap_or(u32::MAX);
         let previous = source.units.last().copied().filter(|last| *last != entity);
         source.units.push(added);
-        if let Body::Entity { observations, .. } = &mut source.body {
+        if let Body::Entity { texts, observations } = &mut source.body {
+            texts.push(&observation.text);
             observations.push(observation.id.clone());
         }
         self.owners.insert(observation.id.clone(), observation.entity_id.clone());

@@ -1,16 +1,15 @@
 //! Finds entities and observations. A single word keeps the order that clients know: equal, begins with it, has it as
 //! a word, contains it; everything else follows by BM25 in context.
 
-use std::cmp::Reverse;
+use std::cmp::Ordering;
 use std::collections::HashMap;
 
 use memchr::memmem::Finder;
 use serde::Serialize;
 
-use super::{Body, Index, SourceId};
-use crate::search::query::Query;
+use super::{Body, Index, SourceId, Texts};
+use crate::search::query::{Query, QueryWord};
 use crate::search::rank::Ranker;
-use crate::search::unit::UnitKind;
 
 /// The share of a hit in the type of an entity.
 const TYPE_SHARE: f64 = 0.8;
@@ -20,6 +19,11 @@ const ATTRS_SHARE: f64 = 0.6;
 const BELOW_CONTAINED: f64 = 20.0;
 /// The most that a hit by BM25 gets otherwise: less than a name that is equal to the query.
 const BELOW_EQUAL: f64 = 99.0;
+
+/// What the owner of an observation gets of its score: it comes after what was found by itself.
+const OWNER: f64 = 0.9;
+/// The same where the query is a single word and what contains it has a score of its own.
+const OWNER_OF_WORD: f64 = 0.1;
 
 /// What of an entity was found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -68,166 +72,194 @@ pub struct GraphHits {
     pub more: bool,
 }
 
-#[derive(Default)]
-struct Found {
-    /// The score as plain text.
-    plain: f64,
-    /// The BM25 score in context.
-    ranked: f64,
-    matched: Vec<MatchedIn>,
+/// A unit with its score and its time, for picking the best.
+#[derive(Debug, Clone, Copy)]
+struct Scored {
+    slot: u32,
+    score: f64,
+    at: i64,
+}
+
+/// What is known of an entity while observations are gone through.
+#[derive(Debug, Clone, Copy, Default)]
+struct Gathered {
+    score: f64,
+    itself: bool,
+    by_observation: bool,
 }
 
 impl Index {
     /// Searches the graph; at most `limit` entities and `limit` observations.
     #[must_use]
     pub fn search_graph(&self, query: &Query, limit: usize) -> GraphHits {
-        let found = self.find_in_graph(query);
-        let top = found.values().map(|found| found.ranked).fold(0.0, f64::max);
-        let score = |found: &Found| {
-            let share = if top > 0.0 { found.ranked / top } else { 0.0 };
-            let ranked = share * if query.is_single() { BELOW_CONTAINED } else { BELOW_EQUAL };
-            // A phrase of several words counts as plain text when it is the whole name; else the words decide.
-            if query.is_single() || found.plain >= 100.0 {
-                found.plain.max(ranked)
-            } else {
-                ranked.max(found.plain * 0.01)
-            }
+        let ranker = Ranker::new(query, self);
+        let candidates = self.candidates(query, &ranker, |slot| slot.kind.is_in_graph());
+        let top = candidates.iter().map(|candidate| candidate.score).fold(0.0, f64::max);
+        let single = query.is_single();
+        let score = |plain: f64, ranked: f64| {
+            let share = if top > 0.0 { ranked / top } else { 0.0 };
+            let ranked = share * if single { BELOW_CONTAINED } else { BELOW_EQUAL };
+            // A phrase of several words counts as plain text when it is the whole; else the words decide.
+            if single || plain >= 100.0 { plain.max(ranked) } else { ranked.max(plain * 0.01) }
         };
-        let mut observations: Vec<(u32, f64)> = Vec::new();
-        let mut entities: HashMap<&str, (f64, Vec<MatchedIn>)> = HashMap::new();
-        for (at, found) in &found {
-            let Some(slot) = self.slot(*at) else { continue };
-            let SourceId::Entity(id) = slot.source.as_ref() else { continue };
-            let score = score(found);
-            if slot.kind == UnitKind::Observation {
-                observations.push((*at, score));
-                // The owner comes after what was found by itself with the same score.
-                let owner = entities.entry(id).or_default();
-                let share = if query.is_single() { 0.1 } else { 0.9 };
-                owner.0 = owner.0.max(score * share);
-                owner.1.push(MatchedIn::Observations);
-            } else {
-                let entity = entities.entry(id).or_default();
-                entity.0 = entity.0.max(score);
-                entity.1.extend(&found.matched);
+        let mut plain = if query.phrases().is_empty() { self.find_plain(query) } else { HashMap::new() };
+        let mut observations: Vec<Scored> = Vec::new();
+        let mut entities: HashMap<u32, Gathered> = HashMap::new();
+        let mut take = |at: u32, score: f64| {
+            let Some(slot) = self.slot(at) else { return };
+            let Some(owner) = slot.parent else {
+                let entity = entities.entry(at).or_default();
+                entity.score = entity.score.max(score);
+                entity.itself = true;
+                return;
+            };
+            observations.push(Scored { slot: at, score, at: slot.at });
+            let entity = entities.entry(owner).or_default();
+            entity.score = entity.score.max(score * if single { OWNER_OF_WORD } else { OWNER });
+            entity.by_observation = true;
+        };
+        for candidate in &candidates {
+            if query.phrases().is_empty()
+                || self.graph_text(candidate.slot).is_some_and(|text| query.admits(text))
+            {
+                take(
+                    candidate.slot,
+                    score(plain.remove(&candidate.slot).unwrap_or_default(), candidate.score),
+                );
             }
         }
+        for (at, plain) in plain {
+            take(at, score(plain, 0.0));
+        }
         let more = entities.len() > limit || observations.len() > limit;
+        let mut found: Vec<Scored> = entities
+            .iter()
+            .map(|(at, entity)| Scored {
+                slot: *at,
+                score: entity.score,
+                at: self.slot(*at).map_or(i64::MIN, |slot| slot.at),
+            })
+            .collect();
+        self.keep_best(&mut found, limit);
+        self.keep_best(&mut observations, limit);
+        let entities = found.iter().filter_map(|found| {
+            let gathered = entities.get(&found.slot).copied().unwrap_or_default();
+            self.entity_hit(found, gathered, query)
+        });
         GraphHits {
-            entities: self.best_entities(entities, limit),
-            observations: self.best_observations(observations, limit),
+            entities: entities.collect(),
+            observations: observations.iter().filter_map(|found| self.observation_hit(found)).collect(),
             more,
         }
     }
 
-    fn find_in_graph(&self, query: &Query) -> HashMap<u32, Found> {
-        let ranker = Ranker::new(query, self);
-        let mut found: HashMap<u32, Found> = HashMap::new();
-        if query.phrases().is_empty() {
-            self.find_plain(query, &mut found);
+    /// The ids of the newest observations of an entity, newest first; of equally old ones the one stored last comes
+    /// first. None if the entity is not known.
+    #[must_use]
+    pub fn newest_observations(&self, entity_id: &str, count: usize) -> Option<Vec<&str>> {
+        let source = self.sources.get(&SourceId::Entity(entity_id.to_owned()))?;
+        let Body::Entity { observations, .. } = &source.body else { return None };
+        let times = source.units.iter().skip(1).map(|at| self.slot(*at).map_or(i64::MIN, |slot| slot.at));
+        let mut newest: Vec<(i64, usize)> = times.zip(0..).collect();
+        let order = |a: &(i64, usize), b: &(i64, usize)| b.cmp(a);
+        if count > 0 && count < newest.len() {
+            newest.select_nth_unstable_by(count - 1, order);
         }
-        let candidates =
-            self.candidates(query, &ranker, |slot| matches!(slot.source.as_ref(), SourceId::Entity(_)));
-        for candidate in candidates {
-            let Some(slot) = self.slot(candidate.slot) else { continue };
-            if !query.admits(&slot.folded) {
-                continue;
-            }
-            let entry = found.entry(candidate.slot).or_default();
-            entry.ranked = candidate.score;
-            if slot.kind == UnitKind::Entity && entry.matched.is_empty() && candidate.own > 0.0 {
-                entry.matched = self.matched_words(&slot.source, query);
+        newest.truncate(count);
+        newest.sort_unstable_by(order);
+        Some(newest.into_iter().filter_map(|(_, at)| observations.get(at).map(String::as_str)).collect())
+    }
+
+    /// Scores what contains the query as one text, by slot.
+    fn find_plain(&self, query: &Query) -> HashMap<u32, f64> {
+        let phrase = query.folded().trim();
+        let finder = Finder::new(phrase);
+        let mut found: HashMap<u32, f64> = HashMap::new();
+        for source in self.sources.values() {
+            let Body::Entity { texts, .. } = &source.body else { continue };
+            let mut last = None;
+            for at in finder.find_iter(texts.all.as_bytes()) {
+                let place = texts.starts.partition_point(|start| *start <= at).saturating_sub(1);
+                if last.replace(place) == Some(place) {
+                    continue;
+                }
+                let unit = (place + 1).saturating_sub(Texts::OF_ENTITY);
+                let plain = part_share(place) * plain_score(texts.get(place), phrase, &finder);
+                if let Some(slot) = source.units.get(unit).filter(|_| plain > 0.0) {
+                    let best = found.entry(*slot).or_default();
+                    *best = best.max(plain);
+                }
             }
         }
         found
     }
 
-    /// Scores what contains the query as one text.
-    fn find_plain(&self, query: &Query, found: &mut HashMap<u32, Found>) {
+    /// Keeps the best, in order; among equals the newer.
+    fn keep_best(&self, found: &mut Vec<Scored>, limit: usize) {
+        let order = |a: &Scored, b: &Scored| {
+            b.score.total_cmp(&a.score).then_with(|| b.at.cmp(&a.at)).then_with(|| {
+                match (self.slot(a.slot), self.slot(b.slot)) {
+                    (Some(a), Some(b)) => a.compare_place(b),
+                    _ => Ordering::Equal,
+                }
+            })
+        };
+        if limit > 0 && limit < found.len() {
+            found.select_nth_unstable_by(limit - 1, order);
+        }
+        found.truncate(limit);
+        found.sort_unstable_by(order);
+    }
+
+    fn entity_hit(&self, found: &Scored, gathered: Gathered, query: &Query) -> Option<EntityHit> {
+        let source = self.slot(found.slot)?.source.as_ref();
+        let (SourceId::Entity(id), Body::Entity { texts, .. }) = (source, &self.sources.get(source)?.body)
+        else {
+            return None;
+        };
         let phrase = query.folded().trim();
-        let finder = Finder::new(phrase);
-        for source in self.sources.values() {
-            let Body::Entity { folded: [name, kind, attrs], all, .. } = &source.body else { continue };
-            let mut units = source.units.iter();
-            if let Some(entity) = units.next().filter(|_| finder.find(all.as_bytes()).is_some()) {
-                let scores = [
-                    (MatchedIn::Name, plain_score(name, phrase, &finder)),
-                    (MatchedIn::Type, TYPE_SHARE * plain_score(kind, phrase, &finder)),
-                    (MatchedIn::Attrs, ATTRS_SHARE * plain_score(attrs, phrase, &finder)),
-                ];
-                let plain = scores.iter().map(|(_, score)| *score).fold(0.0, f64::max);
-                let matched =
-                    scores.iter().filter(|(_, score)| *score > 0.0).map(|(part, _)| *part).collect();
-                if plain > 0.0 {
-                    found.insert(*entity, Found { plain, ranked: 0.0, matched });
-                }
-            }
-            for at in units {
-                let Some(text) = self.slot(*at).map(|slot| slot.folded.as_str()) else { continue };
-                let plain = plain_score(text, phrase, &finder);
-                if plain > 0.0 {
-                    found.insert(*at, Found { plain, ..Found::default() });
-                }
-            }
+        let has_words = |text: &str| {
+            let has = |word: &QueryWord| {
+                text.contains(&word.form) || word.stem.as_ref().is_some_and(|stem| text.contains(stem))
+            };
+            text.contains(phrase) || query.words().iter().any(has)
+        };
+        let parts = [MatchedIn::Name, MatchedIn::Type, MatchedIn::Attrs];
+        let own =
+            parts.into_iter().enumerate().filter(|(at, _)| gathered.itself && has_words(texts.get(*at)));
+        let mut matched_in: Vec<MatchedIn> = own.map(|(_, part)| part).collect();
+        matched_in.extend(gathered.by_observation.then_some(MatchedIn::Observations));
+        Some(EntityHit { id: id.clone(), score: rounded(found.score), matched_in })
+    }
+
+    fn observation_hit(&self, found: &Scored) -> Option<ObservationHit> {
+        let slot = self.slot(found.slot)?;
+        let source = slot.source.as_ref();
+        let (SourceId::Entity(entity_id), Body::Entity { observations, .. }) =
+            (source, &self.sources.get(source)?.body)
+        else {
+            return None;
+        };
+        let id = observations.get((slot.ordinal as usize).checked_sub(1)?)?.clone();
+        Some(ObservationHit { id, entity_id: entity_id.clone(), score: rounded(found.score) })
+    }
+
+    /// The text of a unit of the graph, in lower case.
+    fn graph_text(&self, at: u32) -> Option<&str> {
+        let slot = self.slot(at)?;
+        match &self.sources.get(slot.source.as_ref())?.body {
+            Body::Entity { texts, .. } => Some(texts.of_unit(slot.ordinal)),
+            Body::Document(_) => None,
         }
     }
+}
 
-    fn matched_words(&self, source: &SourceId, query: &Query) -> Vec<MatchedIn> {
-        let Some(Body::Entity { folded: [name, kind, attrs], .. }) =
-            self.sources.get(source).map(|source| &source.body)
-        else {
-            return Vec::new();
-        };
-        let has = |text: &str| {
-            query.words().iter().any(|word| {
-                text.contains(&word.form) || word.stem.as_ref().is_some_and(|stem| text.contains(stem))
-            })
-        };
-        [(MatchedIn::Name, name), (MatchedIn::Type, kind), (MatchedIn::Attrs, attrs)]
-            .into_iter()
-            .filter_map(|(part, text)| has(text).then_some(part))
-            .collect()
-    }
-
-    fn best_entities(&self, entities: HashMap<&str, (f64, Vec<MatchedIn>)>, limit: usize) -> Vec<EntityHit> {
-        let at = |id: &str| {
-            let source = self.sources.get(&SourceId::Entity(id.to_owned()));
-            source
-                .and_then(|source| source.units.first())
-                .and_then(|at| self.slot(*at))
-                .map_or(i64::MIN, |slot| slot.at)
-        };
-        let mut hits: Vec<(Reverse<i64>, EntityHit)> = entities
-            .into_iter()
-            .map(|(id, (score, mut matched_in))| {
-                matched_in.sort_unstable();
-                matched_in.dedup();
-                (Reverse(at(id)), EntityHit { id: id.to_owned(), score, matched_in })
-            })
-            .collect();
-        hits.sort_by(|(a_at, a), (b_at, b)| {
-            b.score.total_cmp(&a.score).then_with(|| a_at.cmp(b_at)).then_with(|| a.id.cmp(&b.id))
-        });
-        hits.truncate(limit);
-        hits.into_iter().map(|(_, hit)| EntityHit { score: rounded(hit.score), ..hit }).collect()
-    }
-
-    fn best_observations(&self, mut found: Vec<(u32, f64)>, limit: usize) -> Vec<ObservationHit> {
-        let place = |at: u32| self.slot(at).map(|slot| (Reverse(slot.at), &slot.source, slot.ordinal));
-        found.sort_by(|(a, a_score), (b, b_score)| {
-            b_score.total_cmp(a_score).then_with(|| place(*a).cmp(&place(*b)))
-        });
-        found.truncate(limit);
-        let hits = found.into_iter().filter_map(|(at, score)| {
-            let slot = self.slot(at)?;
-            let SourceId::Entity(entity_id) = slot.source.as_ref() else { return None };
-            let Body::Entity { observations, .. } = &self.sources.get(slot.source.as_ref())?.body else {
-                return None;
-            };
-            let id = observations.get((slot.ordinal as usize).checked_sub(1)?)?.clone();
-            Some(ObservationHit { id, entity_id: entity_id.clone(), score: rounded(score) })
-        });
-        hits.collect()
+/// What a hit counts by the place of the text: name, type, attributes, then observations.
+fn part_share(place: usize) -> f64 {
+    match place {
+        1 => TYPE_SHARE,
+        2 => ATTRS_SHARE,
+        _ => 1.0,
     }
 }
 

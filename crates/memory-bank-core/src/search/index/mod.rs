@@ -74,10 +74,7 @@ struct Source {
 enum Body {
     Document(Lines),
     Entity {
-        /// Name, type and compact attributes, in lower case.
-        folded: [String; 3],
-        /// The three together, to see at once that a text is in none.
-        all: String,
+        texts: Texts,
         /// The ids of the observations, in the order of their units.
         observations: Vec<String>,
     },
@@ -101,8 +98,43 @@ struct Slot {
     line: usize,
     lines: usize,
     path: Arc<[String]>,
-    /// The text in lower case, for what is found as plain text outside documents.
-    folded: String,
+}
+
+/// What an entity and its observations say, in lower case and one behind the other, so that one pass over it tells
+/// whether a text is anywhere in it.
+#[derive(Debug, Default)]
+struct Texts {
+    all: String,
+    /// Where each text begins: name, type, attributes as compact JSON, then the observations. A byte stands between two.
+    starts: Vec<usize>,
+}
+
+impl Texts {
+    /// How many texts there are before the observations.
+    const OF_ENTITY: usize = 3;
+
+    fn push(&mut self, text: &str) {
+        self.starts.push(self.all.len());
+        self.all.push_str(&fold(text));
+        self.all.push('\n');
+    }
+
+    fn get(&self, at: usize) -> &str {
+        let start = self.starts.get(at).copied().unwrap_or(self.all.len());
+        let end = self.starts.get(at + 1).copied().unwrap_or(self.all.len()).saturating_sub(1);
+        self.all.get(start..end).unwrap_or_default()
+    }
+
+    /// The text of a unit of the entity, by its place.
+    fn of_unit(&self, ordinal: u32) -> &str {
+        match (ordinal as usize).checked_sub(1) {
+            None => self
+                .all
+                .get(..self.starts.get(Self::OF_ENTITY).copied().unwrap_or(self.all.len()))
+                .unwrap_or_default(),
+            Some(observation) => self.get(Self::OF_ENTITY + observation),
+        }
+    }
 }
 
 type SourceRef = Arc<SourceId>;
@@ -170,10 +202,13 @@ impl Index {
             .chain(observations.iter().map(|observation| recency(&observation.timestamp)))
             .collect();
         let attrs = entity.attrs.as_ref().map(|attrs| serde_json::Value::Object(attrs.clone()).to_string());
-        let folded = [fold(&entity.name), fold(&entity.entity_type), fold(&attrs.unwrap_or_default())];
+        let mut texts = Texts::default();
+        let own = [entity.name.as_str(), &entity.entity_type, attrs.as_deref().unwrap_or_default()];
+        own.into_iter()
+            .chain(observations.iter().map(|one| one.text.as_str()))
+            .for_each(|text| texts.push(text));
         let body = Body::Entity {
-            all: folded.join("\n"),
-            folded,
+            texts,
             observations: observations.iter().map(|observation| observation.id.clone()).collect(),
         };
         self.put(id, &units, &times, body);
@@ -265,7 +300,6 @@ impl Index {
                 *counts.entry(term).or_default() += 1;
             }
         });
-        let in_graph = matches!(unit.kind, UnitKind::Entity | UnitKind::Observation);
         let slot = Slot {
             source: Arc::clone(source),
             ordinal: 0,
@@ -281,7 +315,6 @@ impl Index {
             line: unit.line,
             lines: unit.lines,
             path: Arc::clone(&unit.path),
-            folded: if in_graph { fold(&unit.text) } else { String::new() },
         };
         self.units += 1;
         self.total_length += u64::from(length);

@@ -1,7 +1,7 @@
 //! Scores the units of the index. The figures are [`Ranker`]'s; this knows only how to find them fast.
 
 use std::cmp::Ordering;
-use std::sync::PoisonError;
+use std::sync::{Arc, PoisonError};
 
 use super::{Index, Slot, SourceId};
 use crate::search::query::Query;
@@ -76,8 +76,7 @@ impl Index {
     pub(super) fn compare(&self, a: &Candidate, b: &Candidate) -> Ordering {
         b.exact.cmp(&a.exact).then_with(|| b.score.total_cmp(&a.score)).then_with(|| {
             let (Some(a), Some(b)) = (self.slot(a.slot), self.slot(b.slot)) else { return Ordering::Equal };
-            let by_place = || a.source.cmp(&b.source).then_with(|| a.ordinal.cmp(&b.ordinal));
-            b.is_core.cmp(&a.is_core).then_with(|| b.at.cmp(&a.at)).then_with(by_place)
+            b.is_core.cmp(&a.is_core).then_with(|| b.at.cmp(&a.at)).then_with(|| a.compare_place(b))
         })
     }
 
@@ -116,6 +115,18 @@ impl Index {
 }
 
 impl Slot {
+    /// The order of units that are equal in all that matters.
+    pub(super) fn compare_place(&self, other: &Self) -> Ordering {
+        let by_source = || {
+            if Arc::ptr_eq(&self.source, &other.source) {
+                Ordering::Equal
+            } else {
+                self.source.cmp(&other.source)
+            }
+        };
+        by_source().then_with(|| self.ordinal.cmp(&other.ordinal))
+    }
+
     /// Whether `name`, in lower case, is the name of the document or the text of the heading.
     fn is_called(&self, name: &str) -> bool {
         match (self.kind, self.source.as_ref()) {

@@ -27,6 +27,8 @@ const SMALLEST_EXCERPT: usize = 50;
 const SHORT_OBSERVATION: usize = 200;
 /// How many of its newest observations stand with each hit.
 const NEWEST: usize = 5;
+/// Below this much room no excerpt fits anyway.
+const SMALL_ROOM: usize = 300;
 /// Room for the words that say what was left out.
 const LEFT_OUT: usize = 100;
 
@@ -353,7 +355,10 @@ impl<'a> Packer<'a> {
     }
 
     fn digest(&mut self) {
-        let text = escaped_prefix(self.material.digest, self.room.left() / 2);
+        let left = self.room.left();
+        // In a very small pack there is room for nothing else.
+        let room = if left < SMALL_ROOM { left.saturating_sub(6) } else { left / 2 };
+        let text = escaped_prefix(self.material.digest, room);
         self.cut |= text.len() < self.material.digest.len();
         self.room.take(room::escaped_length(text) + 6);
         self.context.digest = DigestPart { text: text.to_owned(), chars: text.chars().count() };

@@ -10,6 +10,7 @@ mod modes;
 mod progress;
 mod reply;
 mod schema;
+mod search;
 mod table;
 mod thinking;
 mod workspace;

@@ -9,7 +9,7 @@ use memory_bank_core::caller::Right::{Admin, Read, Write};
 use super::reply::{NO_BANK_A, NO_BANK_B, NO_BANK_C};
 use super::schema::{Argument, Kind, optional, required};
 use super::{BankNeed, Call, Family, Handler, Hints, ToolSpec};
-use super::{backups, context, documents, graph, modes, progress, thinking, workspace};
+use super::{backups, context, documents, graph, modes, progress, search, thinking, workspace};
 
 /// Reads only.
 const READS: Hints = Hints { reads_only: true, may_destroy: false, idempotent: true };
@@ -204,6 +204,22 @@ pub(crate) const TOOLS: &[ToolSpec] = &[
             optional("includeSystemPatterns", Kind::Flag),
         ],
         handler: run!(context::get_context_digest),
+    },
+    ToolSpec {
+        name: "search_memory_bank",
+        title: "Search documents",
+        description: "Find lines in documents, best first. Words in any order; \"quotes\" for phrases.",
+        family: Family::Context,
+        right: Read,
+        hints: READS,
+        bank: BANK,
+        arguments: &[
+            required("query", Kind::Text, "Search query not specified"),
+            optional("files", Kind::Texts),
+            optional("maxResults", Kind::Whole(1, 1000)),
+            optional("caseSensitive", Kind::Flag),
+        ],
+        handler: run!(search::search_memory_bank),
     },
     ToolSpec {
         name: "create_backup",
@@ -421,6 +437,23 @@ pub(crate) const TOOLS: &[ToolSpec] = &[
         handler: run!(graph::graph_link_entities),
     },
     ToolSpec {
+        name: "graph_search",
+        title: "Search graph",
+        description: "Find nodes and facts by words; `*` lists all.",
+        family: Family::Graph,
+        right: Read,
+        hints: READS,
+        bank: GRAPH,
+        arguments: &[
+            required("query", Kind::Text, "query is required"),
+            optional("limit", Kind::Whole(1, 1000)),
+            optional("includeNeighborhood", Kind::Flag),
+            optional("neighborhoodDepth", Kind::Clamped(1, 2)),
+            STORE_ID,
+        ],
+        handler: run!(search::graph_search),
+    },
+    ToolSpec {
         name: "graph_open_nodes",
         title: "Open nodes",
         description: "Show nodes with all facts and their neighbours.",
@@ -527,6 +560,24 @@ pub(crate) const TOOLS: &[ToolSpec] = &[
             optional("sessionId", Kind::Text),
         ],
         handler: run!(thinking::finalize_thinking_session),
+    },
+    ToolSpec {
+        name: "get_targeted_context",
+        title: "Context for a question",
+        description: "Before a task: the facts and passages that matter for it, within maxChars.",
+        family: Family::Context,
+        right: Read,
+        hints: READS,
+        bank: BANK,
+        arguments: &[
+            required("query", Kind::Text, "query is required"),
+            optional("maxChars", Kind::Whole(500, u32::MAX)),
+            optional("maxFiles", Kind::Whole(1, 10)),
+            optional("graphLimit", Kind::Whole(1, 20)),
+            optional("graphDepth", Kind::Whole(1, 2)),
+            optional("preferActiveContext", Kind::Flag),
+        ],
+        handler: run!(search::get_targeted_context),
     },
     ToolSpec {
         name: "graph_add_doc_pointer",

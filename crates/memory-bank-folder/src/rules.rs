@@ -1,0 +1,58 @@
+//! The rules files of the modes in the server's project: finding, reading and making them. What they say is the core's.
+
+use std::path::Path;
+
+use memory_bank_core::error::StoreError;
+use memory_bank_core::mode::{Mode, parse_rules, rules_template};
+use memory_bank_core::store::ModeRules;
+
+use crate::dir::{BankDir, FileRead, reason, text_of};
+
+const RULES_BYTES: u64 = 256 * 1024;
+
+/// The rules of a mode.
+///
+/// # Errors
+/// The disk failed.
+pub(crate) fn read_rules(project: &Path, mode: Mode) -> Result<ModeRules, StoreError> {
+    let Ok(dir) = BankDir::open(project) else { return Ok(ModeRules::Absent) };
+    for prefix in RULES_PREFIXES {
+        let name = format!("{prefix}{mode}");
+        match dir.read_up_to(&name, RULES_BYTES)? {
+            FileRead::Missing => {}
+            FileRead::Unreadable(why) => return Ok(ModeRules::Invalid(format!("{name}: {why}"))),
+            FileRead::Found(bytes, _) => {
+                return Ok(match parse_rules(mode, &text_of(bytes)) {
+                    ModeRules::Invalid(why) => ModeRules::Invalid(format!("{name}: {why}")),
+                    rules => rules,
+                });
+            }
+        }
+    }
+    Ok(ModeRules::Absent)
+}
+
+/// The rules files' names without the mode, the first that exists counts.
+const RULES_PREFIXES: [&str; 2] = [".mcprules-", ".clinerules-"];
+
+/// Gives the server's project the rules files that it lacks. A failure is a warning: the bank works without.
+pub(crate) fn write_missing_rules(project: &Path) -> Vec<String> {
+    let mut warnings = Vec::new();
+    for mode in Mode::ALL {
+        if RULES_PREFIXES.iter().any(|prefix| project.join(format!("{prefix}{mode}")).is_symlink())
+            || RULES_PREFIXES.iter().any(|prefix| project.join(format!("{prefix}{mode}")).exists())
+        {
+            continue;
+        }
+        let name = format!(".mcprules-{mode}");
+        let written = std::fs::OpenOptions::new()
+            .write(true)
+            .create_new(true)
+            .open(project.join(&name))
+            .and_then(|mut file| std::io::Write::write_all(&mut file, rules_template(mode).as_bytes()));
+        if let Err(error) = written {
+            warnings.push(format!("{name} could not be written: {}", reason(&error)));
+        }
+    }
+    warnings
+}

@@ -1,0 +1,286 @@
+//! What may stand in a bank's folder, and backups on disk.
+#![cfg(unix)]
+#![expect(clippy::unwrap_used, reason = "a test may fail loudly; the lint knows test functions only")]
+
+use std::os::unix::fs::symlink;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use memory_bank_core::caller::Caller;
+use memory_bank_core::clock::{FixedClock, SystemEntropy};
+use memory_bank_core::document::{DocumentPath, Etag};
+use memory_bank_core::error::EditError;
+use memory_bank_core::store::{BackupError, BackupStore, DocumentStore, Drafts, NoSink, ReadOutcome};
+use memory_bank_folder::{FolderBank, Surroundings};
+use rstest::rstest;
+use tempfile::TempDir;
+
+struct Fixture {
+    root: TempDir,
+    bank: FolderBank,
+}
+
+fn caller() -> Caller {
+    Caller::local("alice")
+}
+
+fn name(name: &str) -> DocumentPath {
+    DocumentPath::parse(name).unwrap()
+}
+
+fn fixture() -> Fixture {
+    let root = TempDir::new().unwrap();
+    let path = root.path().join("memory-bank");
+    std::fs::create_dir(&path).unwrap();
+    let at = "2026-11-22T09:30:07.045Z".parse().unwrap();
+    let around = Surroundings {
+        clock: Arc::new(FixedClock::new(at)),
+        entropy: Arc::new(SystemEntropy),
+        sink: Arc::new(NoSink),
+    };
+    let bank = FolderBank::new(path, root.path().to_owned(), around);
+    Fixture { root, bank }
+}
+
+impl Fixture {
+    fn file(&self, name: &str) -> PathBuf {
+        self.root.path().join("memory-bank").join(name)
+    }
+
+    async fn read(&self, asked: &str) -> ReadOutcome {
+        self.bank.read(&caller(), &[name(asked)]).await.unwrap().remove(0)
+    }
+
+    async fn text(&self, asked: &str) -> String {
+        match self.read(asked).await {
+            ReadOutcome::Found(document) => document.content,
+            other => format!("{other:?}"),
+        }
+    }
+
+    async fn write(&self, asked: &str, text: &str) -> Result<(), EditError> {
+        let name = name(asked);
+        let mut editor = |drafts: &mut Drafts| drafts.set(&name, text.to_owned());
+        self.bank.edit(&caller(), std::slice::from_ref(&name), &mut editor).await.map(|_| ())
+    }
+
+    async fn names(&self) -> Vec<String> {
+        self.bank.list(&caller()).await.unwrap().into_iter().map(|entry| entry.name).collect()
+    }
+}
+
+#[rstest]
+#[case("/etc/hostname")]
+#[case("../secret.md")]
+#[case("../../../../../../etc/passwd")]
+#[case("/proc/self/environ")]
+#[tokio::test]
+async fn d53_a_link_that_leads_out_is_not_followed(#[case] target: &str) {
+    let f = fixture();
+    std::fs::write(f.root.path().join("secret.md"), "secret").unwrap();
+    symlink(target, f.file("link.md")).unwrap();
+    let outcome = f.read("link.md").await;
+    assert!(matches!(&outcome, ReadOutcome::Unreadable(why) if !why.contains('/')), "{outcome:?}");
+    assert!(matches!(f.write("link.md", "x").await, Err(EditError::Refused(_))));
+    assert_eq!(std::fs::read_to_string(f.root.path().join("secret.md")).unwrap(), "secret");
+    // The link is shown, and stops nothing else.
+    assert_eq!(f.names().await, ["link.md"]);
+    f.write("a.md", "x").await.unwrap();
+}
+
+#[tokio::test]
+async fn a_link_within_the_bank_is_read_and_written_through() {
+    let f = fixture();
+    f.write("notes.md", "one").await.unwrap();
+    symlink("notes.md", f.file("link.md")).unwrap();
+    assert_eq!(f.text("link.md").await, "one");
+    f.write("link.md", "two").await.unwrap();
+    assert!(f.file("link.md").is_symlink());
+    assert_eq!(f.text("notes.md").await, "two");
+}
+
+#[tokio::test]
+async fn a_link_into_the_server_s_own_folder_is_refused() {
+    let f = fixture();
+    f.write("a.md", "x").await.unwrap();
+    symlink(".mbmcp/lock", f.file("lock.md")).unwrap();
+    assert!(matches!(f.read("lock.md").await, ReadOutcome::Unreadable(_)));
+    assert!(f.write("lock.md", "x").await.is_err());
+}
+
+#[tokio::test]
+async fn pipes_folders_and_huge_files_never_block_a_reader() {
+    let f = fixture();
+    assert!(std::process::Command::new("mkfifo").arg(f.file("pipe.md")).status().unwrap().success());
+    std::fs::create_dir(f.file("folder.md")).unwrap();
+    std::fs::File::create(f.file("huge.md")).unwrap().set_len(40 << 30).unwrap();
+    for asked in ["pipe.md", "folder.md", "huge.md"] {
+        assert!(matches!(f.read(asked).await, ReadOutcome::Unreadable(_)), "{asked}");
+        assert!(f.write(asked, "x").await.is_err(), "{asked}");
+    }
+    std::fs::remove_file(f.file("huge.md")).unwrap();
+    f.write("a.md", "x").await.unwrap();
+    let backup = f.bank.create_backup(&caller(), None).await.unwrap();
+    assert_eq!(std::fs::read_dir(backup.location).unwrap().count(), 1);
+}
+
+#[tokio::test]
+async fn bytes_that_are_no_utf_8_are_read_with_replacements() {
+    let f = fixture();
+    std::fs::write(f.file("a.md"), b"\xEF\xBB\xBFa\xFFb").unwrap();
+    let ReadOutcome::Found(document) = f.read("a.md").await else { panic!() };
+    assert_eq!(document.content, "\u{feff}a\u{fffd}b");
+    assert_eq!(document.etag, Etag::of("\u{feff}a\u{fffd}b"));
+}
+
+#[tokio::test]
+async fn d26_a_name_that_an_editor_gave_is_found_exactly_first() {
+    let f = fixture();
+    std::fs::write(f.file("README.md"), "upper").unwrap();
+    f.write("README.md", "changed").await.unwrap();
+    assert_eq!(std::fs::read_to_string(f.file("README.md")).unwrap(), "changed");
+    assert!(!f.file("readme.md").exists());
+}
+
+#[tokio::test]
+async fn a_folder_that_cannot_be_written_can_be_read() {
+    let f = fixture();
+    std::fs::write(f.file("a.md"), "x").unwrap();
+    std::fs::write(f.file("b.md"), "y").unwrap();
+    // The server's own folder cannot be made: its name is taken.
+    std::fs::write(f.file(".mbmcp"), "").unwrap();
+    assert_eq!(f.text("a.md").await, "x");
+    let both = f.bank.read(&caller(), &[name("a.md"), name("b.md")]).await.unwrap();
+    assert!(both.iter().all(|outcome| matches!(outcome, ReadOutcome::Found(_))));
+    let refused = f.write("a.md", "z").await.unwrap_err().to_string();
+    assert!(
+        refused.contains("cannot write") && !refused.contains(f.root.path().to_str().unwrap()),
+        "{refused}"
+    );
+    assert_eq!(f.text("a.md").await, "x");
+}
+
+#[tokio::test]
+async fn reading_writes_nothing() {
+    let f = fixture();
+    std::fs::write(f.file("a.md"), "x").unwrap();
+    f.text("a.md").await;
+    f.bank.read(&caller(), &[name("a.md"), name("b.md")]).await.unwrap();
+    f.names().await;
+    f.bank.list_backups(&caller(), None).await.unwrap();
+    assert_eq!(std::fs::read_dir(f.file("")).unwrap().count(), 1);
+}
+
+#[tokio::test]
+async fn d6_a_folder_that_vanished_is_made_anew_by_a_write() {
+    let f = fixture();
+    f.write("a.md", "x").await.unwrap();
+    std::fs::remove_dir_all(f.file("")).unwrap();
+    f.write("b.md", "y").await.unwrap();
+    assert_eq!(f.names().await, ["b.md"]);
+}
+
+#[tokio::test]
+async fn d14_oddly_named_files_do_not_stop_a_backup() {
+    let f = fixture();
+    for odd in ["bad..name.md", "Upper.md", "a b.json", "notes.txt", ".hidden.md"] {
+        std::fs::write(f.file(odd), odd).unwrap();
+    }
+    let backup = f.bank.create_backup(&caller(), None).await.unwrap();
+    assert_eq!(backup.id, "memory-bank-backup-2026-11-22T09-30-07-045Z");
+    for odd in ["bad..name.md", "Upper.md", "a b.json", "notes.txt", ".hidden.md"] {
+        std::fs::write(f.file(odd), "changed").unwrap();
+    }
+    f.bank.restore_backup(&caller(), &backup.id, false).await.unwrap();
+    for odd in ["bad..name.md", "Upper.md", "a b.json", "notes.txt", ".hidden.md"] {
+        assert_eq!(std::fs::read_to_string(f.file(odd)).unwrap(), odd);
+    }
+    assert!(!f.file("upper.md").exists());
+}
+
+#[tokio::test]
+async fn d14_without_its_safety_copy_a_restore_is_not_made() {
+    let f = fixture();
+    f.write("a.md", "old").await.unwrap();
+    let backup = f.bank.create_backup(&caller(), None).await.unwrap();
+    f.write("a.md", "new").await.unwrap();
+    // The clock stands still: take every name that the safety copy could have.
+    for number in 2..1000 {
+        std::fs::write(f.root.path().join(format!("{}-{number}", backup.id)), "").unwrap();
+    }
+    assert!(f.bank.restore_backup(&caller(), &backup.id, true).await.is_err());
+    assert_eq!(f.text("a.md").await, "new");
+}
+
+#[tokio::test]
+async fn d14_a_restore_that_cannot_be_made_whole_changes_nothing() {
+    let f = fixture();
+    for asked in ["a.md", "b.md"] {
+        f.write(asked, "old").await.unwrap();
+    }
+    let backup = f.bank.create_backup(&caller(), None).await.unwrap();
+    f.write("a.md", "new").await.unwrap();
+    std::fs::remove_file(f.file("b.md")).unwrap();
+    std::fs::create_dir(f.file("b.md")).unwrap();
+    f.bank.restore_backup(&caller(), &backup.id, false).await.unwrap_err();
+    assert_eq!(f.text("a.md").await, "new");
+    assert_eq!(std::fs::read_dir(f.file(".mbmcp/stage")).unwrap().count(), 0);
+}
+
+#[tokio::test]
+async fn d44_a_backup_in_a_chosen_folder_is_listed_and_restored() {
+    let f = fixture();
+    f.write("a.md", "old").await.unwrap();
+    let backup = f.bank.create_backup(&caller(), Some("backups/weekly")).await.unwrap();
+    assert!(backup.location.starts_with(f.root.path().join("backups/weekly").to_str().unwrap()));
+    assert_eq!(f.bank.list_backups(&caller(), None).await.unwrap(), std::slice::from_ref(&backup));
+    assert_eq!(f.bank.list_backups(&caller(), Some("backups/weekly")).await.unwrap().len(), 1);
+    f.write("a.md", "new").await.unwrap();
+    f.bank.restore_backup(&caller(), &backup.id, false).await.unwrap();
+    assert_eq!(f.text("a.md").await, "old");
+}
+
+#[rstest]
+#[case("../esc")]
+#[case("/proc/nope")]
+#[case("/tmp")]
+#[case("memory-bank/inside")]
+#[case("linked")]
+#[tokio::test]
+async fn d44_a_backup_is_not_made_outside_the_project_or_inside_the_bank(#[case] directory: &str) {
+    let f = fixture();
+    let outside = TempDir::new().unwrap();
+    symlink(outside.path(), f.root.path().join("linked")).unwrap();
+    f.write("a.md", "x").await.unwrap();
+    let refused = f.bank.create_backup(&caller(), Some(directory)).await;
+    assert!(refused.is_err(), "{refused:?}");
+    assert_eq!(std::fs::read_dir(outside.path()).unwrap().count(), 0);
+    assert!(!f.file("inside").exists());
+}
+
+#[tokio::test]
+async fn a_backup_of_the_original_without_z_and_without_graph_is_restored() {
+    let f = fixture();
+    f.write("a.md", "new").await.unwrap();
+    std::fs::create_dir(f.file("graph")).unwrap();
+    std::fs::write(f.file("graph/graph.jsonl"), "log\n").unwrap();
+    let old = f.root.path().join("memory-bank-backup-2025-01-02T03-04-05-006");
+    std::fs::create_dir(&old).unwrap();
+    std::fs::write(old.join("a.md"), "old").unwrap();
+    let listed = f.bank.list_backups(&caller(), None).await.unwrap();
+    assert_eq!(listed[0].timestamp.to_string(), "2025-01-02T03:04:05.006Z");
+    let restored = f.bank.restore_backup(&caller(), &format!("{}Z", listed[0].id), false).await.unwrap();
+    assert_eq!(restored.files, ["a.md"]);
+    assert_eq!(restored.kept, ["graph/graph.jsonl"]);
+    assert_eq!(std::fs::read_to_string(f.file("graph/graph.jsonl")).unwrap(), "log\n");
+}
+
+#[tokio::test]
+async fn an_empty_backup_is_refused() {
+    let f = fixture();
+    f.write("a.md", "x").await.unwrap();
+    let id = "memory-bank-backup-2025-01-02T03-04-05-006Z";
+    std::fs::create_dir(f.root.path().join(id)).unwrap();
+    let refused = f.bank.restore_backup(&caller(), id, false).await;
+    assert!(matches!(refused, Err(BackupError::Refused(_))));
+}

@@ -1,0 +1,149 @@
+//! Changes that others make in the folder are told, once.
+#![expect(clippy::unwrap_used, reason = "a test may fail loudly; the lint knows test functions only")]
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use memory_bank_contract_tests::{Told, path};
+use memory_bank_core::caller::Caller;
+use memory_bank_core::clock::{SystemClock, SystemEntropy};
+use memory_bank_core::store::{Bank, Change, Drafts, Workspace};
+use memory_bank_folder::{FolderOptions, FolderWorkspace, Surroundings};
+use tempfile::TempDir;
+
+struct Watched {
+    root: TempDir,
+    told: Arc<Told>,
+    workspace: FolderWorkspace,
+    bank: Arc<dyn Bank>,
+}
+
+async fn watched() -> Watched {
+    let root = TempDir::new().unwrap();
+    std::fs::create_dir(root.path().join("memory-bank")).unwrap();
+    std::fs::write(root.path().join("memory-bank/a.md"), "one").unwrap();
+    let told = Arc::new(Told::default());
+    let around = Surroundings {
+        clock: Arc::new(SystemClock),
+        entropy: Arc::new(SystemEntropy),
+        sink: Arc::<Told>::clone(&told),
+    };
+    let options = FolderOptions {
+        path: None,
+        folder: None,
+        working_directory: root.path().to_owned(),
+        home: None,
+        watch: true,
+    };
+    let workspace = FolderWorkspace::start(options, around).await.unwrap();
+    let bank = workspace.bank(&Caller::local("alice"), None).await.unwrap();
+    let watched = Watched { root, told, workspace, bank };
+    watched.read("a.md").await;
+    // The watch begins beside the start; a file that comes and goes shows that it runs.
+    let probe = watched.file("probe.md");
+    let started = Instant::now();
+    while watched.told.take().is_empty() {
+        assert!(started.elapsed() < Duration::from_secs(10), "the watch never began");
+        std::fs::write(&probe, "x").unwrap();
+        settle().await;
+    }
+    std::fs::remove_file(&probe).unwrap();
+    settle().await;
+    watched.told.take();
+    watched
+}
+
+/// Longer than the watcher waits for quiet.
+async fn settle() {
+    tokio::time::sleep(Duration::from_millis(400)).await;
+}
+
+impl Watched {
+    fn file(&self, name: &str) -> std::path::PathBuf {
+        self.root.path().join("memory-bank").join(name)
+    }
+
+    async fn read(&self, name: &str) {
+        self.bank.read(&Caller::local("alice"), &[path(name)]).await.unwrap();
+    }
+
+    async fn write(&self, name: &str, text: &str) {
+        let name = path(name);
+        let mut editor = |drafts: &mut Drafts| drafts.set(&name, text.to_owned());
+        self.bank.edit(&Caller::local("alice"), std::slice::from_ref(&name), &mut editor).await.unwrap();
+    }
+}
+
+/// As editors save: a new file takes the place of the old one.
+fn save(file: &Path, text: &str) {
+    let draft = file.with_extension("swp");
+    std::fs::write(&draft, text).unwrap();
+    std::fs::rename(draft, file).unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_editor_s_change_is_told_once() {
+    let watched = watched().await;
+    save(&watched.file("a.md"), "two");
+    settle().await;
+    assert_eq!(watched.told.take(), [Change::Updated(path("a.md"))]);
+    // Written again as it is: nothing to tell.
+    std::fs::write(watched.file("a.md"), "two").unwrap();
+    settle().await;
+    assert_eq!(watched.told.take(), []);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn documents_that_come_and_go_are_told() {
+    let watched = watched().await;
+    std::fs::write(watched.file("new.md"), "x").unwrap();
+    settle().await;
+    assert_eq!(watched.told.take(), [Change::List, Change::Updated(path("new.md"))]);
+    std::fs::remove_file(watched.file("new.md")).unwrap();
+    settle().await;
+    assert_eq!(watched.told.take(), [Change::List, Change::Updated(path("new.md"))]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_write_of_our_own_is_told_once() {
+    let watched = watched().await;
+    for turn in 0..5 {
+        watched.write("a.md", &turn.to_string()).await;
+        tokio::time::sleep(Duration::from_millis(60)).await;
+    }
+    watched.write("b.md", "x").await;
+    settle().await;
+    let told = watched.told.take();
+    let count = |change: Change| told.iter().filter(|told| **told == change).count();
+    assert_eq!((count(Change::Updated(path("a.md"))), count(Change::Updated(path("b.md")))), (5, 1));
+    assert_eq!((count(Change::List), told.len()), (1, 7));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_watch_follows_a_switch_of_banks() {
+    let watched = watched().await;
+    let other = watched.root.path().join("other");
+    watched.workspace.initialize(&Caller::local("alice"), other.to_str().unwrap()).await.unwrap();
+    settle().await;
+    watched.told.take();
+    save(&watched.file("a.md"), "unseen");
+    save(&other.join("memory-bank/progress.md"), "seen");
+    settle().await;
+    assert_eq!(watched.told.take(), [Change::Updated(path("progress.md"))]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_folder_that_went_away_and_came_back_is_watched_again() {
+    let watched = watched().await;
+    let folder = watched.root.path().join("memory-bank");
+    std::fs::remove_dir_all(&folder).unwrap();
+    settle().await;
+    std::fs::create_dir(&folder).unwrap();
+    std::fs::write(watched.file("a.md"), "back").unwrap();
+    let started = Instant::now();
+    while !watched.told.take().contains(&Change::Updated(path("a.md"))) {
+        assert!(started.elapsed() < Duration::from_secs(10), "the change was never told");
+        settle().await;
+    }
+}

@@ -1,0 +1,315 @@
+//! Finding, making and choosing banks in folders.
+#![expect(clippy::unwrap_used, reason = "a test may fail loudly; the lint knows test functions only")]
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use memory_bank_core::caller::Caller;
+use memory_bank_core::clock::{SystemClock, SystemEntropy};
+use memory_bank_core::document::DocumentPath;
+use memory_bank_core::error::WorkspaceError;
+use memory_bank_core::mode::Mode;
+use memory_bank_core::store::{
+    Bank, Drafts, EntityDraft, ModeRules, NoSink, SelectTarget, StoreKind, Workspace,
+};
+use memory_bank_folder::{FolderOptions, FolderWorkspace, Surroundings};
+use tempfile::TempDir;
+
+fn caller() -> Caller {
+    Caller::local("alice")
+}
+
+fn options(working_directory: &Path) -> FolderOptions {
+    FolderOptions {
+        path: None,
+        folder: None,
+        working_directory: working_directory.to_owned(),
+        home: Some(working_directory.join("home")),
+        watch: false,
+    }
+}
+
+async fn start(options: FolderOptions) -> FolderWorkspace {
+    let around = Surroundings {
+        clock: Arc::new(SystemClock),
+        entropy: Arc::new(SystemEntropy),
+        sink: Arc::new(NoSink),
+    };
+    FolderWorkspace::start(options, around).await.unwrap()
+}
+
+/// A project with a bank of one document.
+fn project(root: &TempDir, name: &str) -> PathBuf {
+    let path = root.path().join(name);
+    std::fs::create_dir_all(path.join("memory-bank")).unwrap();
+    std::fs::write(path.join("memory-bank/progress.md"), format!("# {name}\n")).unwrap();
+    path
+}
+
+fn words(path: &Path) -> &str {
+    path.to_str().unwrap()
+}
+
+async fn write(bank: &Arc<dyn Bank>, name: &str) {
+    let path = DocumentPath::parse(name).unwrap();
+    let mut editor = |drafts: &mut Drafts| drafts.set(&path, "x".into());
+    bank.edit(&caller(), std::slice::from_ref(&path), &mut editor).await.unwrap();
+}
+
+async fn upsert(bank: &Arc<dyn Bank>, name: &str) {
+    let draft = EntityDraft { name: name.into(), entity_type: "t".into(), attrs: None };
+    bank.upsert_entity(&caller(), draft).await.unwrap();
+}
+
+async fn active(workspace: &FolderWorkspace) -> String {
+    workspace.bank(&caller(), None).await.unwrap().location()
+}
+
+#[tokio::test]
+async fn d1_a_switch_moves_everything_at_once() {
+    let root = TempDir::new().unwrap();
+    let (a, b) = (root.path().join("a"), root.path().join("b"));
+    let workspace = start(options(root.path())).await;
+    workspace.initialize(&caller(), words(&a)).await.unwrap();
+    workspace.initialize(&caller(), words(&b)).await.unwrap();
+    let location = workspace.set_path(&caller(), Some(words(&a))).await.unwrap();
+    assert_eq!(location, words(&a.join("memory-bank")));
+    let bank = workspace.bank(&caller(), None).await.unwrap();
+    write(&bank, "x.md").await;
+    upsert(&bank, "E").await;
+    assert!(a.join("memory-bank/x.md").exists() && a.join("memory-bank/graph/graph.jsonl").exists());
+    assert!(!b.join("memory-bank/x.md").exists() && !b.join("memory-bank/graph").exists());
+}
+
+#[tokio::test]
+async fn d2_a_store_id_means_that_store_or_an_error() {
+    let root = TempDir::new().unwrap();
+    let (a, b) = (project(&root, "a"), project(&root, "b"));
+    let workspace = start(options(&a)).await;
+    let unknown = workspace.bank(&caller(), Some("no")).await;
+    assert!(matches!(unknown.map(|_| ()), Err(WorkspaceError::UnknownStore(id)) if id == "no"));
+    // Registered after a call with a store id, and met at once.
+    workspace.register(&caller(), "B", words(&b), StoreKind::Local).await.unwrap();
+    let bank = workspace.bank(&caller(), Some("B")).await.unwrap();
+    upsert(&bank, "E").await;
+    assert!(b.join("memory-bank/graph/graph.jsonl").exists());
+    assert!(!a.join("memory-bank/graph").exists());
+    assert_eq!(active(&workspace).await, words(&a.join("memory-bank")));
+}
+
+#[tokio::test]
+async fn d2_a_registered_store_without_a_bank_is_an_error() {
+    let root = TempDir::new().unwrap();
+    let a = project(&root, "a");
+    let workspace = start(options(&a)).await;
+    workspace.register(&caller(), "gone", words(&root.path().join("gone")), StoreKind::Local).await.unwrap();
+    let refused = workspace.bank(&caller(), Some("gone")).await;
+    assert!(matches!(refused.map(|_| ()), Err(WorkspaceError::Refused(_))));
+}
+
+#[tokio::test]
+async fn d2_the_selected_bank_and_the_named_one_are_one_object() {
+    let root = TempDir::new().unwrap();
+    let (a, b) = (project(&root, "a"), project(&root, "b"));
+    let workspace = start(options(&a)).await;
+    workspace.register(&caller(), "B", words(&b), StoreKind::Local).await.unwrap();
+    let named = workspace.bank(&caller(), Some("B")).await.unwrap();
+    workspace.select(&caller(), SelectTarget::Path(words(&b).into())).await.unwrap();
+    assert!(Arc::ptr_eq(&named, &workspace.bank(&caller(), None).await.unwrap()));
+}
+
+#[tokio::test]
+async fn d3_registrations_and_store_ids_do_not_undo_each_other() {
+    let root = TempDir::new().unwrap();
+    let (a, b, c) = (project(&root, "a"), project(&root, "b"), project(&root, "c"));
+    let workspace = start(options(&a)).await;
+    workspace.register(&caller(), "B", words(&b), StoreKind::Local).await.unwrap();
+    workspace.bank(&caller(), Some("B")).await.unwrap();
+    workspace.register(&caller(), "C", words(&c), StoreKind::Local).await.unwrap();
+    workspace.bank(&caller(), Some("B")).await.unwrap();
+    let ids = |text: String| ["\"B\"", "\"C\""].map(|id| text.contains(id));
+    assert_eq!(ids(std::fs::read_to_string(a.join("stores.json")).unwrap()), [true, true]);
+    assert!(workspace.unregister(&caller(), "B").await.unwrap());
+    assert!(!workspace.unregister(&caller(), "B").await.unwrap());
+    let unknown = workspace.bank(&caller(), Some("B")).await;
+    assert!(matches!(unknown.map(|_| ()), Err(WorkspaceError::UnknownStore(_))));
+    assert_eq!(ids(std::fs::read_to_string(a.join("stores.json")).unwrap()), [false, true]);
+}
+
+#[tokio::test]
+async fn d16_with_a_path_given_the_working_directory_is_not_looked_at() {
+    let root = TempDir::new().unwrap();
+    let here = project(&root, "here");
+    let elsewhere = root.path().join("elsewhere");
+    std::fs::create_dir(&elsewhere).unwrap();
+    let workspace = start(FolderOptions { path: Some(words(&elsewhere).into()), ..options(&here) }).await;
+    assert!(matches!(workspace.bank(&caller(), None).await.map(|_| ()), Err(WorkspaceError::NoBank)));
+    assert!(matches!(workspace.set_path(&caller(), None).await, Err(WorkspaceError::NotABank)));
+    // A bank that appears later is found without a restart.
+    project(&root, "elsewhere");
+    assert_eq!(active(&workspace).await, words(&elsewhere.join("memory-bank")));
+}
+
+#[tokio::test]
+async fn the_folder_s_name_can_be_another_one() {
+    let root = TempDir::new().unwrap();
+    let workspace = start(FolderOptions { folder: Some("notes".into()), ..options(root.path()) }).await;
+    workspace.initialize(&caller(), words(&root.path().join("p"))).await.unwrap();
+    assert_eq!(active(&workspace).await, words(&root.path().join("p/notes")));
+}
+
+#[tokio::test]
+async fn initialising_completes_a_bank_and_overwrites_nothing() {
+    let root = TempDir::new().unwrap();
+    let a = project(&root, "a");
+    std::fs::write(a.join("memory-bank/productContext.md"), "mine").unwrap();
+    let workspace = start(options(root.path())).await;
+    let made = workspace.initialize(&caller(), words(&a)).await.unwrap();
+    assert_eq!(made.created, ["active-context.md", "decision-log.md", "system-patterns.md"]);
+    assert_eq!(std::fs::read_to_string(a.join("memory-bank/progress.md")).unwrap(), "# a\n");
+    assert!(!a.join("memory-bank/product-context.md").exists(), "its old name is still to be migrated");
+    assert!(workspace.initialize(&caller(), words(&a)).await.unwrap().created.is_empty());
+}
+
+#[tokio::test]
+async fn d18_the_bank_folder_itself_can_be_named() {
+    let root = TempDir::new().unwrap();
+    let workspace = start(options(root.path())).await;
+    let bank = root.path().join("p/memory-bank");
+    let made = workspace.initialize(&caller(), words(&bank)).await.unwrap();
+    assert_eq!(made.location, words(&bank));
+    assert!(!bank.join("memory-bank").exists());
+    assert_eq!(workspace.set_path(&caller(), Some(words(&bank))).await.unwrap(), words(&bank));
+}
+
+#[tokio::test]
+async fn d51_a_tilde_is_expanded() {
+    let root = TempDir::new().unwrap();
+    let workspace = start(options(root.path())).await;
+    let made = workspace.initialize(&caller(), "~/mb").await.unwrap();
+    assert_eq!(made.location, words(&root.path().join("home/mb/memory-bank")));
+    assert!(!root.path().join("~").exists());
+}
+
+#[tokio::test]
+async fn d37_a_failed_call_leaves_the_active_bank_as_it_was() {
+    let root = TempDir::new().unwrap();
+    let a = project(&root, "a");
+    let file = root.path().join("file");
+    std::fs::write(&file, "").unwrap();
+    let empty = root.path().join("empty");
+    std::fs::create_dir(&empty).unwrap();
+    let workspace = start(options(&a)).await;
+    let before = active(&workspace).await;
+    for path in [words(&file), "", "a\0b", "~nobody/x"] {
+        assert!(workspace.initialize(&caller(), path).await.is_err(), "{path:?}");
+    }
+    assert!(matches!(
+        workspace.set_path(&caller(), Some(words(&empty))).await,
+        Err(WorkspaceError::NotABank)
+    ));
+    let select = |path: &str| SelectTarget::Path(path.to_owned());
+    assert!(matches!(
+        workspace.select(&caller(), select("/no/such/place")).await,
+        Err(WorkspaceError::NoSuchPath(_))
+    ));
+    assert!(workspace.select(&caller(), select(words(&empty))).await.is_err());
+    assert!(workspace.select(&caller(), SelectTarget::Store("no".into())).await.is_err());
+    assert_eq!(active(&workspace).await, before);
+    assert_eq!(std::fs::read_dir(&empty).unwrap().count(), 0, "selecting creates nothing");
+    assert!(!a.join("stores.json").exists());
+}
+
+#[tokio::test]
+async fn d23_stores_tell_of_the_bank_really_in_use() {
+    let root = TempDir::new().unwrap();
+    let (a, b) = (project(&root, "a"), project(&root, "b"));
+    std::fs::write(b.join("memory-bank/more.md"), "").unwrap();
+    let workspace = start(options(&a)).await;
+    let list = workspace.stores(&caller()).await.unwrap();
+    assert_eq!(list.selected_store_id.as_deref(), Some("a"));
+    for id in ["B", "B-again"] {
+        workspace.register(&caller(), id, words(&b), StoreKind::Local).await.unwrap();
+    }
+    workspace.register(&caller(), "A", words(&a), StoreKind::Local).await.unwrap();
+    let selected = workspace.select(&caller(), SelectTarget::Path(words(&b).into())).await.unwrap();
+    assert_eq!((selected.id.as_str(), selected.path.as_str()), ("B", words(&b)));
+    let list = workspace.stores(&caller()).await.unwrap();
+    assert_eq!(list.selected_store_id.as_deref(), Some("B"));
+    let first = &list.stores[0];
+    assert_eq!((first.id.as_str(), first.path.as_str(), first.file_count), ("B", words(&b), 2));
+    let shown: Vec<_> = list.stores.iter().map(|store| (store.id.as_str(), store.is_active)).collect();
+    assert_eq!(shown, [("B", true), ("B-again", true), ("A", false)]);
+    // After a restart the file's choice is not taken for the bank in use.
+    let restarted = start(options(&a)).await;
+    assert_eq!(restarted.stores(&caller()).await.unwrap().selected_store_id.as_deref(), Some("A"));
+}
+
+#[tokio::test]
+async fn without_a_bank_only_the_registry_is_listed() {
+    let root = TempDir::new().unwrap();
+    let b = project(&root, "b");
+    let empty = root.path().join("empty");
+    std::fs::create_dir(&empty).unwrap();
+    let workspace = start(options(&empty)).await;
+    let list = workspace.stores(&caller()).await.unwrap();
+    assert!(list.stores.is_empty() && list.selected_store_id.is_none());
+    workspace.register(&caller(), "B", words(&b), StoreKind::Local).await.unwrap();
+    let list = workspace.stores(&caller()).await.unwrap();
+    assert_eq!((list.stores.len(), list.stores[0].is_active, list.selected_store_id), (1, false, None));
+    // A chosen store by its id works as well.
+    let selected = workspace.select(&caller(), SelectTarget::Store("B".into())).await.unwrap();
+    assert_eq!((selected.id.as_str(), selected.location.as_str()), ("B", words(&b.join("memory-bank"))));
+}
+
+#[tokio::test]
+async fn rules_files_are_made_on_initialise_in_the_server_s_project_only() {
+    let root = TempDir::new().unwrap();
+    let (a, b) = (root.path().join("a"), root.path().join("b"));
+    std::fs::create_dir(&a).unwrap();
+    std::fs::write(a.join(".clinerules-ask"), "mode: ask\ninstructions: {general: []}\n").unwrap();
+    let workspace = start(options(&a)).await;
+    assert_eq!(workspace.mode_rules(&caller(), Mode::Code).await.unwrap(), ModeRules::Absent);
+    assert_eq!(std::fs::read_dir(&a).unwrap().count(), 1, "starting writes nothing");
+    workspace.initialize(&caller(), words(&b)).await.unwrap();
+    for mode in ["architect", "code", "debug", "test"] {
+        assert!(a.join(format!(".mcprules-{mode}")).exists());
+    }
+    assert!(!a.join(".mcprules-ask").exists(), "the older name serves");
+    assert!(!b.join(".mcprules-code").exists());
+    assert!(matches!(
+        workspace.mode_rules(&caller(), Mode::Code).await.unwrap(),
+        ModeRules::Valid { umb_trigger: Some(_) }
+    ));
+    assert_eq!(
+        workspace.mode_rules(&caller(), Mode::Ask).await.unwrap(),
+        ModeRules::Valid { umb_trigger: None }
+    );
+}
+
+#[tokio::test]
+async fn d9_an_invalid_rules_file_is_reported_and_never_overwritten() {
+    let root = TempDir::new().unwrap();
+    let rules = root.path().join(".mcprules-debug");
+    std::fs::write(&rules, "mode: debug\n  broken: [").unwrap();
+    let workspace = start(options(root.path())).await;
+    for _ in 0..2 {
+        let read = workspace.mode_rules(&caller(), Mode::Debug).await.unwrap();
+        assert!(matches!(read, ModeRules::Invalid(why) if why.starts_with(".mcprules-debug")));
+        workspace.initialize(&caller(), words(root.path())).await.unwrap();
+    }
+    assert_eq!(std::fs::read_to_string(&rules).unwrap(), "mode: debug\n  broken: [");
+}
+
+#[tokio::test]
+async fn d51_a_damaged_registry_is_reported_and_does_not_hide_the_bank() {
+    let root = TempDir::new().unwrap();
+    let (a, b) = (project(&root, "a"), project(&root, "b"));
+    std::fs::write(a.join("stores.json"), "{").unwrap();
+    let workspace = start(options(&a)).await;
+    assert!(workspace.register(&caller(), "B", words(&b), StoreKind::Local).await.is_err());
+    assert_eq!(workspace.stores(&caller()).await.unwrap().stores.len(), 1);
+    workspace.select(&caller(), SelectTarget::Path(words(&b).into())).await.unwrap();
+    assert_eq!(active(&workspace).await, words(&b.join("memory-bank")));
+    assert_eq!(std::fs::read_to_string(a.join("stores.json")).unwrap(), "{");
+}

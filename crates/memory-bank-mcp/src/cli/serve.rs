@@ -1,0 +1,97 @@
+//! `serve`: MCP over Streamable HTTP, of a folder or of a database.
+
+use std::io::Write;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Instant;
+
+use anyhow::{Context, bail};
+use memory_bank_core::caller::{Caller, KeyId};
+use memory_bank_core::identity::{Environment, KeyStore, NewKey, PlainKey};
+use memory_bank_core::limiter::MemoryLimiter;
+use memory_bank_core::store::{MemoryEventStore, MemorySessionStore};
+use memory_bank_folder::FolderKeys;
+use memory_bank_server::http::{Absent, DEFAULT_RATE_LIMIT, Parts, PinnedWorkspace, Server};
+use memory_bank_server::services::Services;
+use tokio_util::sync::CancellationToken;
+
+use crate::cli::Cli;
+use crate::config::Settings;
+use crate::lifecycle;
+
+/// Serves until the process is told to end.
+pub(crate) async fn run(cli: &Cli, shutdown: CancellationToken) -> anyhow::Result<()> {
+    let settings = Settings::read(&|name| std::env::var(name).ok())?;
+    if settings.database.is_some() {
+        bail!("this version serves folders only; unset `DATABASE_URL` and `DB_PROVIDER`");
+    }
+    if settings.redis.is_some() {
+        bail!("this version serves folders without Redis; unset `REDIS_URL`");
+    }
+    let services = lifecycle::folder_services(cli).await?;
+    let parts = folder_parts(cli, settings, services).await?;
+    let server =
+        Server::bind(parts, shutdown).await.context("the server cannot listen (`MCP_HOST`, `MCP_PORT`)")?;
+    let address = server.address().context("the server does not know where it listens")?;
+    tracing::info!(http.address = %address, "listening");
+    say(&format!("Listening on http://{address}/mcp"))?;
+    server.serve().await;
+    Ok(())
+}
+
+/// A folder, with everything else in memory.
+async fn folder_parts(cli: &Cli, settings: Settings, services: Services) -> anyhow::Result<Parts> {
+    let project = project(cli)?;
+    let keys =
+        FolderKeys::open(&project, &cli.folder, &cli.username).context("the API keys cannot be used")?;
+    let keys = Arc::new(keys);
+    if keys.is_empty() {
+        first_key(&keys, &services).await?;
+    }
+    let began = Instant::now();
+    let pinned =
+        PinnedWorkspace::new(Arc::clone(&services.workspace), project.to_string_lossy().into_owned());
+    Ok(Parts {
+        services: Services { workspace: Arc::new(pinned), ..services },
+        config: settings.http,
+        directory: keys.clone(),
+        keys,
+        key_cache: None,
+        sessions: Arc::new(MemorySessionStore::default()),
+        events: Arc::new(MemoryEventStore::default()),
+        limiter: Arc::new(MemoryLimiter::new(move || began.elapsed())),
+        database: Arc::new(Absent),
+        redis: Arc::new(Absent),
+    })
+}
+
+/// Makes the key with which a folder is served for the first time, and shows it this once.
+async fn first_key(keys: &FolderKeys, services: &Services) -> anyhow::Result<()> {
+    let plain = PlainKey::generate(Environment::Live, &*services.entropy);
+    let key = NewKey {
+        id: KeyId(services.entropy.id()),
+        hash: plain.hash(),
+        prefix: plain.prefix(),
+        label: Some("first".to_owned()),
+        scopes: Vec::new(),
+        rate_limit: DEFAULT_RATE_LIMIT,
+        expires_at: None,
+        created_at: services.clock.now(),
+    };
+    keys.create(&Caller::local(""), &key).await.context("the first API key cannot be kept")?;
+    say(&format!("API key (shown this once): {}", plain.expose()))
+}
+
+fn project(cli: &Cli) -> anyhow::Result<PathBuf> {
+    let here = std::env::current_dir().context("the current folder cannot be used")?;
+    let project = cli.path.as_ref().map_or_else(|| here.clone(), |path| here.join(path));
+    // The folder itself may have been named; the bank's folder is always below the project.
+    let is_bank = project.file_name().is_some_and(|name| name.to_string_lossy() == cli.folder);
+    Ok(if is_bank { project.parent().map_or(project.clone(), PathBuf::from) } else { project })
+}
+
+/// Says something to the one who started the server, on standard output, which HTTP leaves free.
+fn say(text: &str) -> anyhow::Result<()> {
+    let mut out = std::io::stdout().lock();
+    writeln!(out, "{text}").and_then(|()| out.flush()).context("standard output is closed")
+}

@@ -1,0 +1,295 @@
+//! Tools that find things: lines of documents, nodes and facts of the graph, and a small pack of both for a question.
+
+use std::collections::HashMap;
+
+use memory_bank_core::clock::iso_millis;
+use memory_bank_core::document::{CoreDocument, DigestSources, DocumentPath, plain_digest};
+use memory_bank_core::error::GraphError;
+use memory_bank_core::search::{
+    MatchedIn, Material, Query, QueryError, TargetedBounds, pack, plan_pointers, whole_if_possible,
+};
+use memory_bank_core::store::{Bank, DocumentSearch, EntityFound, GraphFound, GraphSearch, ReadOutcome};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value, json};
+
+use super::Call;
+use super::documents::yes;
+use super::reply::{Failure, Reply};
+
+/// How many places in documents are looked at for a pack of context.
+const PLACES: usize = 40;
+/// The most characters of a digest inside a pack of context, and the largest share of the pack, as a divisor.
+const DIGEST_CHARS: usize = 1500;
+const DIGEST_SHARE: usize = 5;
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct SearchDocuments {
+    query: String,
+    #[serde(default)]
+    files: Vec<String>,
+    #[serde(default = "twenty")]
+    max_results: usize,
+    #[serde(default)]
+    case_sensitive: bool,
+}
+
+fn twenty() -> usize {
+    20
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct FoundLine {
+    file: String,
+    line: usize,
+    content: String,
+    context: String,
+    #[serde(serialize_with = "whole_if_possible")]
+    score: f64,
+    heading_path: Vec<String>,
+}
+
+/// Finds lines in documents.
+pub(crate) async fn search_memory_bank(mut call: Call) -> Result<Reply, Failure> {
+    let SearchDocuments { query: text, files, max_results: limit, case_sensitive } = call.parse()?;
+    let query = parse(&text)?;
+    let wanted = DocumentSearch { query, files, limit, case_sensitive };
+    let found = call
+        .bank()?
+        .search_documents(&call.caller, &wanted)
+        .await
+        .map_err(|error| Failure::from(error).while_doing("Error searching memory bank"))?;
+    let results: Vec<FoundLine> = found
+        .hits
+        .into_iter()
+        .map(|hit| FoundLine {
+            file: hit.file,
+            line: hit.line,
+            content: hit.content,
+            context: hit.context,
+            score: (hit.score * 1000.0).round() / 1000.0,
+            heading_path: hit.heading_path,
+        })
+        .collect();
+    let mut metadata = json!({
+        "timestamp": iso_millis(call.services.clock.now()),
+        "totalResults": results.len(),
+        "filesSearched": found.searched,
+        "truncated": found.more,
+    });
+    if !found.skipped.is_empty()
+        && let Some(object) = metadata.as_object_mut()
+    {
+        let skipped: Vec<Value> = found
+            .skipped
+            .iter()
+            .map(|skipped| json!({"name": skipped.file, "reason": skipped.reason}))
+            .collect();
+        object.insert("skipped".into(), json!(skipped));
+    }
+    Reply::json(&json!({"query": text, "results": results, "metadata": metadata}))
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct SearchGraph {
+    query: String,
+    #[serde(default = "ten")]
+    limit: usize,
+    #[serde(default)]
+    include_neighborhood: bool,
+    #[serde(default = "one")]
+    neighborhood_depth: u32,
+}
+
+fn ten() -> usize {
+    10
+}
+
+fn one() -> u32 {
+    1
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct FoundEntity {
+    id: String,
+    name: String,
+    entity_type: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    attrs: Option<Map<String, Value>>,
+    observations: Vec<Value>,
+    observation_count: usize,
+    relation_count: usize,
+    #[serde(serialize_with = "whole_if_possible")]
+    score: f64,
+    matched_in: Vec<MatchedIn>,
+}
+
+/// Finds nodes and facts.
+pub(crate) async fn graph_search(mut call: Call) -> Result<Reply, Failure> {
+    let asked: SearchGraph = call.parse()?;
+    let everything = matches!(asked.query.trim(), "" | "*");
+    let query = if everything { None } else { Some(parse(&asked.query)?) };
+    let depth = if asked.include_neighborhood { asked.neighborhood_depth } else { 0 };
+    let found = call
+        .bank()?
+        .search_graph(&call.caller, &GraphSearch { query, limit: asked.limit, depth })
+        .await
+        .map_err(|error| Failure::from(error).while_doing("Failed to search the graph"))?;
+    let entities: Vec<FoundEntity> = found.entities.into_iter().chain(found.neighbours).map(shown).collect();
+    let observations: Vec<Value> = found
+        .observations
+        .iter()
+        .map(|found| {
+            json!({
+                "id": found.observation.id,
+                "text": found.observation.text,
+                "entityId": found.observation.entity_id,
+                "entityName": found.entity_name,
+                "timestamp": found.observation.timestamp,
+            })
+        })
+        .collect();
+    let relations: Vec<Value> = found
+        .relations
+        .iter()
+        .map(|found| {
+            json!({
+                "from": found.from_name,
+                "to": found.to_name,
+                "relationType": found.relation.relation_type,
+                "fromId": found.relation.from_id,
+                "toId": found.relation.to_id,
+            })
+        })
+        .collect();
+    Reply::json(&json!({
+        "query": asked.query,
+        "entities": entities,
+        "observations": observations,
+        "relations": relations,
+        "truncated": found.more,
+    }))
+}
+
+fn shown(found: EntityFound) -> FoundEntity {
+    let observations = found
+        .observations
+        .iter()
+        .map(|observation| json!({"text": observation.text, "timestamp": observation.timestamp}))
+        .collect();
+    FoundEntity {
+        id: found.entity.id,
+        name: found.entity.name,
+        entity_type: found.entity.entity_type,
+        attrs: found.entity.attrs,
+        observations,
+        observation_count: found.observation_count,
+        relation_count: found.relation_count,
+        score: found.score,
+        matched_in: found.matched_in,
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Targeted {
+    query: String,
+    #[serde(default = "eight_thousand")]
+    max_chars: usize,
+    #[serde(default = "four")]
+    max_files: usize,
+    #[serde(default = "six")]
+    graph_limit: usize,
+    #[serde(default = "one")]
+    graph_depth: u32,
+    #[serde(default = "yes")]
+    prefer_active_context: bool,
+}
+
+fn eight_thousand() -> usize {
+    8000
+}
+
+fn four() -> usize {
+    4
+}
+
+fn six() -> usize {
+    6
+}
+
+/// Packs what matters for a question into a ceiling of characters.
+pub(crate) async fn get_targeted_context(mut call: Call) -> Result<Reply, Failure> {
+    let asked: Targeted = call.parse()?;
+    let query = parse(&asked.query)?;
+    let bounds = TargetedBounds {
+        max_chars: asked.max_chars,
+        max_files: asked.max_files,
+        prefer_core: asked.prefer_active_context,
+    };
+    let bank = call.bank()?;
+    let failed = |failure: Failure| failure.while_doing("Error getting targeted context");
+    let wanted =
+        GraphSearch { query: Some(query.clone()), limit: asked.graph_limit, depth: asked.graph_depth };
+    let graph = match bank.search_graph(&call.caller, &wanted).await {
+        Ok(found) => found,
+        // A pack without the graph is better than none.
+        Err(GraphError::Store(error)) => {
+            tracing::warn!(%error, "a pack of context goes without the graph");
+            GraphFound::default()
+        }
+        Err(error) => return Err(failed(error.into())),
+    };
+    let wanted = DocumentSearch { query, files: Vec::new(), limit: PLACES, case_sensitive: false };
+    let documents =
+        bank.search_documents(&call.caller, &wanted).await.map_err(|error| failed(error.into()))?;
+    let planned = plan_pointers(&graph, &documents, &bounds);
+    let paths: Vec<DocumentPath> =
+        planned.iter().filter_map(|pointer| DocumentPath::parse(&pointer.path).ok()).collect();
+    let outcomes = bank.read(&call.caller, &paths).await.map_err(|error| failed(error.into()))?;
+    let texts: HashMap<String, String> = paths
+        .iter()
+        .zip(outcomes)
+        .filter_map(|(path, outcome)| match outcome {
+            ReadOutcome::Found(document) => Some((path.as_str().to_owned(), document.content)),
+            _ => None,
+        })
+        .collect();
+    let digest = digest(&call, bank.as_ref(), asked.max_chars).await.map_err(failed)?;
+    let material = Material {
+        query: &asked.query,
+        digest: &digest,
+        graph: &graph,
+        documents: &documents,
+        texts: &texts,
+    };
+    Reply::json(&pack(&material, planned, &bounds))
+}
+
+async fn digest(call: &Call, bank: &dyn Bank, max_chars: usize) -> Result<String, Failure> {
+    let cores = [CoreDocument::ActiveContext, CoreDocument::Progress, CoreDocument::DecisionLog];
+    let outcomes = bank.read(&call.caller, &cores.map(CoreDocument::path)).await?;
+    let mut texts = outcomes.into_iter().map(|outcome| match outcome {
+        ReadOutcome::Found(document) => Some(document.content),
+        _ => None,
+    });
+    let mut next = || texts.next().flatten();
+    let (active_context, progress, decision_log) = (next(), next(), next());
+    let sources = DigestSources {
+        active_context: active_context.as_deref(),
+        progress: progress.as_deref(),
+        decision_log: decision_log.as_deref(),
+        system_patterns: None,
+    };
+    Ok(plain_digest(&sources, DIGEST_CHARS.min(max_chars / DIGEST_SHARE)))
+}
+
+fn parse(text: &str) -> Result<Query, Failure> {
+    Query::parse(text).map_err(|error| match error {
+        QueryError::Blank => Failure::said(error.to_string()),
+        other => Failure::Malformed(format!("`query`: {other}")),
+    })
+}
