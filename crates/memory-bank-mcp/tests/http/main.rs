@@ -1,7 +1,12 @@
 //! The binary as a server of HTTP, driven over real sockets.
 
+#[cfg(test)]
 mod client;
+#[cfg(test)]
 mod door;
+#[cfg(test)]
 mod keys;
+#[cfg(test)]
 mod process;
+#[cfg(test)]
 mod sessions;
