@@ -88,18 +88,6 @@ impl Cluster {
         let _ended = self.psql_command("postgres", "postgres").args(["-c", sql]).output();
     }
 
-    pub(crate) fn dump(&self, database: &str) -> String {
-        let port = self.port.to_string();
-        let output = Command::new(self.program("pg_dump"))
-            .args(["-h", "127.0.0.1", "-p", &port, "-U", "postgres", "--schema-only", database])
-            .output()
-            .expect("pg_dump");
-        let dump = succeeded("pg_dump", output);
-        // A random word that protects psql stands in newer dumps.
-        let kept = dump.lines().filter(|line| !line.contains("restrict "));
-        kept.collect::<Vec<_>>().join("\n")
-    }
-
     fn psql_command(&self, role: &str, database: &str) -> Command {
         let mut command = Command::new(self.program("psql"));
         let port = self.port.to_string();
