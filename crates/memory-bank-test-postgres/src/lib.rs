@@ -8,6 +8,7 @@
 mod cluster;
 pub mod proxy;
 
+use std::path::Path;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -17,6 +18,9 @@ use crate::cluster::Cluster;
 pub const MIGRATOR: &str = "mbmcp_migrator";
 /// The role that a server logs in as: neither superuser nor BYPASSRLS, owner of nothing, member of `app_server`.
 pub const SERVER: &str = "mbmcp_serve";
+
+/// A role like [`SERVER`] that may come in with TLS only.
+pub const TLS_ONLY: &str = "mbmcp_tls";
 
 /// A database of one test. Dropped, it is gone.
 #[derive(Debug)]
@@ -58,6 +62,12 @@ impl TestDatabase {
     #[must_use]
     pub fn url_of(&self, role: &str) -> String {
         format!("postgres://{role}@127.0.0.1:{}/{}?sslmode=disable", self.cluster.port, self.name)
+    }
+
+    /// The certificate of the authority that vouches for the server, a PEM file.
+    #[must_use]
+    pub fn authority(&self) -> &Path {
+        &self.cluster.authority
     }
 
     /// The port that the server listens on, at 127.0.0.1.

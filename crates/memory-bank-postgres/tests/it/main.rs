@@ -8,6 +8,7 @@
 )]
 
 mod contract;
+mod faults;
 mod isolation;
 mod keys;
 mod migrations;
@@ -17,3 +18,4 @@ mod scale;
 mod search;
 mod sessions;
 mod support;
+mod tls;
