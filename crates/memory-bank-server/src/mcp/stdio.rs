@@ -28,8 +28,13 @@ use crate::services::Services;
 
 /// The longest line that is read, in bytes; a longer one is answered with an error and skipped.
 pub const LINE_BYTES: usize = 16 * 1024 * 1024;
+/// How many calls may be under way; the next one is read when one of them has been answered. A client that asks and does
+/// not read the answers has to wait then, and does not fill the memory.
+const CALLS: usize = 128;
 /// How long calls under way may take to finish after the end of input or a shutdown.
 const DRAIN: Duration = Duration::from_secs(30);
+/// How long standing subscriptions may take to end after that.
+const LAST_WORDS: Duration = Duration::from_secs(1);
 
 /// Serves one client over the process's standard streams until its input ends or `shutdown` is cancelled.
 ///
@@ -38,7 +43,7 @@ const DRAIN: Duration = Duration::from_secs(30);
 pub async fn serve(services: Services, caller: Caller, shutdown: CancellationToken) -> io::Result<()> {
     let (input, output) = stdio_pipes();
     let transport = LineTransport::new(input, output, shutdown);
-    let handler = MemoryBankHandler::new(services, caller);
+    let handler = MemoryBankHandler::new(services, caller).ending_with(transport.ending.clone());
     let running = serve_directly_with_ct(handler, transport, None, CancellationToken::new());
     running.waiting().await.map_err(io::Error::other)?;
     Ok(())
@@ -53,6 +58,7 @@ pub struct LineTransport<R, W> {
     output: Arc<tokio::sync::Mutex<W>>,
     in_flight: Arc<InFlight>,
     shutdown: CancellationToken,
+    ending: CancellationToken,
     rejection: Option<JoinHandle<io::Result<()>>>,
 }
 
@@ -71,6 +77,7 @@ where
             output: Arc::new(tokio::sync::Mutex::new(output)),
             in_flight: Arc::default(),
             shutdown,
+            ending: CancellationToken::new(),
             rejection: None,
         }
     }
@@ -166,14 +173,18 @@ where
         loop {
             self.rejection_written().await;
             if self.ended || self.shutdown.is_cancelled() {
-                drain(Arc::clone(&self.in_flight)).await;
+                drain(&self.in_flight, &self.ending).await;
                 return None;
             }
             let shutdown = self.shutdown.clone();
+            let in_flight = Arc::clone(&self.in_flight);
             let line = tokio::select! {
                 biased;
                 () = shutdown.cancelled() => continue,
-                line = self.read_line() => line,
+                line = async {
+                    in_flight.at_most(CALLS - 1).await;
+                    self.read_line().await
+                } => line,
             };
             let parsed = match line {
                 Line::End => {
@@ -211,10 +222,15 @@ where
     }
 }
 
-/// Waits until every call under way has been answered, but not for ever.
-async fn drain(in_flight: Arc<InFlight>) {
+/// Waits until every call under way has been answered, then until the subscriptions have ended, but not for ever. One
+/// that has only just been asked for is answered by the protocol's loop, which stops when the input has ended.
+async fn drain(in_flight: &InFlight, ending: &CancellationToken) {
     if tokio::time::timeout(DRAIN, in_flight.none_left()).await.is_err() {
         tracing::warn!("calls under way did not finish in {} s", DRAIN.as_secs());
+    }
+    ending.cancel();
+    if tokio::time::timeout(LAST_WORDS, in_flight.nothing_stands()).await.is_err() {
+        tracing::warn!("subscriptions did not end in {} s", LAST_WORDS.as_secs());
     }
 }
 
@@ -355,12 +371,25 @@ impl InFlight {
     }
 
     async fn none_left(&self) {
+        self.at_most(0).await;
+    }
+
+    /// Waits until no more than so many calls are under way.
+    async fn at_most(&self, count: usize) {
+        self.until(|calls| calls.values().filter(|waited| **waited).count() <= count).await;
+    }
+
+    /// Waits until the standing subscriptions have ended too.
+    async fn nothing_stands(&self) {
+        self.until(HashMap::is_empty).await;
+    }
+
+    async fn until(&self, reached: impl Fn(&HashMap<RequestId, bool>) -> bool) {
         loop {
             let mut changed = std::pin::pin!(self.changed.notified());
             changed.as_mut().enable();
-            let left =
-                self.calls.lock().unwrap_or_else(PoisonError::into_inner).values().any(|waited| *waited);
-            if !left {
+            let is_reached = reached(&self.calls.lock().unwrap_or_else(PoisonError::into_inner));
+            if is_reached {
                 return;
             }
             changed.await;
@@ -390,6 +419,21 @@ mod tests {
             }
             line.push(byte);
         }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_client_that_does_not_read_answers_has_to_wait() {
+        let lines: String = (0..=CALLS)
+            .map(|id| format!("{{\"jsonrpc\":\"2.0\",\"id\":{id},\"method\":\"ping\"}}\n"))
+            .collect();
+        let (mut transport, _theirs) = transport(lines.as_bytes());
+        for _ in 0..CALLS {
+            assert!(transport.receive().await.is_some());
+        }
+        let next = tokio::time::timeout(Duration::from_secs(5), transport.receive()).await;
+        assert!(next.is_err(), "one call too many was taken");
+        transport.in_flight.finish(&RequestId::Number(0));
+        assert!(transport.receive().await.is_some());
     }
 
     #[rstest]
