@@ -27,17 +27,22 @@ async fn a_client_that_goes_away_leaves_no_transaction_and_no_lock() {
     let bank = bench.bank();
     write(&bank, &caller, "a.md", "before").await.unwrap();
     let (holder, holding) = (bank.clone(), caller.clone());
+    let (begun, holds) = tokio::sync::oneshot::channel();
+    let (release, released) = std::sync::mpsc::channel::<()>();
+    let released = std::sync::Mutex::new(released);
     let slow = tokio::spawn(async move {
-        let name = path("a.md");
+        let (name, mut begun) = (path("a.md"), Some(begun));
         let mut editor = |drafts: &mut Drafts| {
-            std::thread::sleep(Duration::from_millis(400));
+            begun.take().map(|begun| begun.send(()));
+            released.lock().unwrap().recv_timeout(Duration::from_secs(10)).unwrap();
             drafts.set(&name, "slow".to_owned())
         };
         holder.edit(&holding, std::slice::from_ref(&name), &mut editor).await.map(drop)
     });
-    tokio::time::sleep(Duration::from_millis(100)).await;
+    holds.await.unwrap();
     let gone = tokio::time::timeout(Duration::from_millis(100), write(&bank, &caller, "a.md", "gone")).await;
     assert!(gone.is_err(), "the edit waits for the slow one");
+    release.send(()).unwrap();
     slow.await.unwrap().unwrap();
     tokio::time::timeout(Duration::from_secs(5), write(&bank, &caller, "a.md", "after"))
         .await
