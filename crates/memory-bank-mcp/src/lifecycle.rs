@@ -6,8 +6,9 @@ use std::time::Duration;
 use anyhow::Context;
 use memory_bank_core::caller::Caller;
 use memory_bank_core::clock::{SystemClock, SystemEntropy};
-use memory_bank_core::store::{MemoryStateStore, SessionState};
+use memory_bank_core::store::{ChangeSink, MemoryStateStore, SessionState};
 use memory_bank_folder::{FolderOptions, FolderWorkspace, Surroundings};
+use memory_bank_server::http::Redis;
 use memory_bank_server::hub::Hub;
 use memory_bank_server::mcp::stdio;
 use memory_bank_server::services::Services;
@@ -37,7 +38,7 @@ async fn serve(cli: &Cli) -> anyhow::Result<()> {
     if wants_http(cli)? {
         return cli::serve::run(cli, shutdown).await;
     }
-    let services = folder_services(cli).await?;
+    let services = folder_services(cli, None).await?;
     let caller = Caller::local(cli.username.clone());
     stdio::serve(services, caller, shutdown).await.context("the server stopped")
 }
@@ -52,8 +53,11 @@ fn wants_http(cli: &Cli) -> anyhow::Result<bool> {
 }
 
 /// Services on the local folder that the command line names.
-pub(crate) async fn folder_services(cli: &Cli) -> anyhow::Result<Services> {
+///
+/// With `redis`, other servers hear of changes too.
+pub(crate) async fn folder_services(cli: &Cli, redis: Option<&Redis>) -> anyhow::Result<Services> {
     let hub = Arc::new(Hub::new());
+    let sink = redis.map_or_else(|| hub.clone() as Arc<dyn ChangeSink>, |redis| redis.sink(hub.clone()));
     let clock = Arc::new(SystemClock);
     let entropy = Arc::new(SystemEntropy);
     let options = FolderOptions {
@@ -63,7 +67,7 @@ pub(crate) async fn folder_services(cli: &Cli) -> anyhow::Result<Services> {
         home: std::env::home_dir(),
         watch: true,
     };
-    let around = Surroundings { clock: clock.clone(), entropy: entropy.clone(), sink: hub.clone() };
+    let around = Surroundings { clock: clock.clone(), entropy: entropy.clone(), sink };
     let workspace =
         FolderWorkspace::start(options, around).await.context("the project folder cannot be used")?;
     let state = MemoryStateStore::starting_from(SessionState { mode: cli.mode, ..SessionState::default() });

@@ -7,16 +7,17 @@ use std::time::Instant;
 
 use anyhow::{Context, bail};
 use memory_bank_core::caller::{Caller, KeyId};
-use memory_bank_core::identity::{Environment, KeyStore, NewKey, PlainKey};
-use memory_bank_core::limiter::MemoryLimiter;
-use memory_bank_core::store::{MemoryEventStore, MemorySessionStore};
+use memory_bank_core::clock::{SystemClock, SystemEntropy};
+use memory_bank_core::identity::{Environment, KeyHash, KeyStore, NewKey, PlainKey};
+use memory_bank_core::limiter::{Limiter, MemoryLimiter};
+use memory_bank_core::store::{MemoryEventStore, MemorySessionStore, SessionStore};
 use memory_bank_folder::FolderKeys;
-use memory_bank_server::http::{Absent, DEFAULT_RATE_LIMIT, Parts, PinnedWorkspace, Server};
+use memory_bank_server::http::{Absent, DEFAULT_RATE_LIMIT, Parts, PinnedWorkspace, Redis, Server};
 use memory_bank_server::services::Services;
 use tokio_util::sync::CancellationToken;
 
 use crate::cli::Cli;
-use crate::config::Settings;
+use crate::config::{RedisSettings, Settings};
 use crate::lifecycle;
 
 /// Serves until the process is told to end.
@@ -25,11 +26,7 @@ pub(crate) async fn run(cli: &Cli, shutdown: CancellationToken) -> anyhow::Resul
     if settings.database.is_some() {
         bail!("this version serves folders only; unset `DATABASE_URL` and `DB_PROVIDER`");
     }
-    if settings.redis.is_some() {
-        bail!("this version serves folders without Redis; unset `REDIS_URL`");
-    }
-    let services = lifecycle::folder_services(cli).await?;
-    let parts = folder_parts(cli, settings, services).await?;
+    let parts = folder_parts(cli, settings).await?;
     let server =
         Server::bind(parts, shutdown).await.context("the server cannot listen (`MCP_HOST`, `MCP_PORT`)")?;
     let address = server.address().context("the server does not know where it listens")?;
@@ -39,29 +36,45 @@ pub(crate) async fn run(cli: &Cli, shutdown: CancellationToken) -> anyhow::Resul
     Ok(())
 }
 
-/// A folder, with everything else in memory.
-async fn folder_parts(cli: &Cli, settings: Settings, services: Services) -> anyhow::Result<Parts> {
+/// A folder, with everything else in memory. Redis is used when it is named, under keys of this folder's own.
+async fn folder_parts(cli: &Cli, settings: Settings) -> anyhow::Result<Parts> {
     let project = project(cli)?;
+    let redis = match &settings.redis {
+        Some(RedisSettings { url, prefix }) => {
+            let folder: String =
+                KeyHash::of(project.to_string_lossy().as_bytes()).to_hex().chars().take(16).collect();
+            let prefix = format!("{prefix}:{folder}");
+            Some(Redis::new(url, &prefix, Arc::new(SystemClock), Arc::new(SystemEntropy))?)
+        }
+        None => None,
+    };
+    let services = lifecycle::folder_services(cli, redis.as_ref()).await?;
     let keys =
         FolderKeys::open(&project, &cli.folder, &cli.username).context("the API keys cannot be used")?;
     let keys = Arc::new(keys);
     if keys.is_empty() {
         first_key(&keys, &services).await?;
     }
-    let began = Instant::now();
     let pinned =
         PinnedWorkspace::new(Arc::clone(&services.workspace), project.to_string_lossy().into_owned());
+    let sessions: Arc<dyn SessionStore> = Arc::new(MemorySessionStore::default());
+    let began = Instant::now();
     Ok(Parts {
         services: Services { workspace: Arc::new(pinned), ..services },
         config: settings.http,
         directory: keys.clone(),
         keys,
-        key_cache: None,
-        sessions: Arc::new(MemorySessionStore::default()),
+        key_cache: redis.as_ref().map(Redis::keys),
+        sessions: redis
+            .as_ref()
+            .map_or_else(|| Arc::clone(&sessions), |redis| redis.sessions(Arc::clone(&sessions))),
         events: Arc::new(MemoryEventStore::default()),
-        limiter: Arc::new(MemoryLimiter::new(move || began.elapsed())),
+        limiter: redis.as_ref().map_or_else(
+            || Arc::new(MemoryLimiter::new(move || began.elapsed())) as Arc<dyn Limiter>,
+            Redis::limiter,
+        ),
         database: Arc::new(Absent),
-        redis: Arc::new(Absent),
+        redis,
     })
 }
 

@@ -9,4 +9,6 @@ mod keys;
 #[cfg(test)]
 mod process;
 #[cfg(test)]
+mod redis;
+#[cfg(test)]
 mod sessions;
