@@ -34,7 +34,7 @@ BEGIN
       'graph_relations', 'mcp_events', 'sessions', 'schema_migrations')
   LOOP
     EXECUTE format('ALTER TABLE %s ENABLE ROW LEVEL SECURITY', one.name);
-    EXECUTE format('REVOKE ALL ON %s FROM PUBLIC, app_user, app_server', one.name);
+    EXECUTE format('REVOKE ALL ON %s FROM PUBLIC', one.name);
     FOREACH stranger IN ARRAY ARRAY['anon', 'authenticated'] LOOP
       IF EXISTS (SELECT FROM pg_catalog.pg_roles WHERE rolname = stranger) THEN
         EXECUTE format('REVOKE ALL ON %s FROM %I', one.name, stranger);

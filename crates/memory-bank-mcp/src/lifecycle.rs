@@ -15,6 +15,7 @@ use memory_bank_server::services::Services;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
+use crate::cli::output::Output;
 use crate::cli::{self, Cli, Command, Transport};
 use crate::config;
 
@@ -35,6 +36,12 @@ pub(crate) fn run(cli: &Cli) -> anyhow::Result<()> {
 async fn serve(cli: &Cli) -> anyhow::Result<()> {
     let shutdown = CancellationToken::new();
     end_on_signals(shutdown.clone())?;
+    if let Some(Command::Admin(command)) = &cli.command {
+        return tokio::select! {
+            done = cli::admin::run(command, Output { json: cli.json }) => done,
+            () = shutdown.cancelled() => Err(anyhow::anyhow!("ended by a signal")),
+        };
+    }
     if wants_http(cli)? {
         return cli::serve::run(cli, shutdown).await;
     }
@@ -46,7 +53,7 @@ async fn serve(cli: &Cli) -> anyhow::Result<()> {
 /// The command decides, then the flag, then the environment.
 fn wants_http(cli: &Cli) -> anyhow::Result<bool> {
     match (&cli.command, cli.transport) {
-        (Some(Command::Serve), _) => Ok(true),
+        (Some(_), _) => Ok(true),
         (None, Some(transport)) => Ok(transport == Transport::Http),
         (None, None) => Ok(config::wants_http(&|name| std::env::var(name).ok())?),
     }

@@ -1,32 +1,37 @@
 //! `serve`: MCP over Streamable HTTP, of a folder or of a database.
 
-use std::io::Write;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
 
-use anyhow::{Context, bail};
+use anyhow::Context;
+use async_trait::async_trait;
 use memory_bank_core::caller::{Caller, KeyId};
 use memory_bank_core::clock::{SystemClock, SystemEntropy};
 use memory_bank_core::identity::{Environment, KeyHash, KeyStore, NewKey, PlainKey};
 use memory_bank_core::limiter::{Limiter, MemoryLimiter};
-use memory_bank_core::store::{MemoryEventStore, MemorySessionStore, SessionStore};
+use memory_bank_core::store::{ChangeSink, MemoryEventStore, MemorySessionStore, SessionStore};
 use memory_bank_folder::FolderKeys;
-use memory_bank_server::http::{Absent, DEFAULT_RATE_LIMIT, Parts, PinnedWorkspace, Redis, Server};
+use memory_bank_postgres::{Database, PostgresWorkspace};
+use memory_bank_server::http::{
+    Absent, DEFAULT_RATE_LIMIT, Health, Parts, PinnedWorkspace, Probe, Redis, Server,
+};
+use memory_bank_server::hub::Hub;
 use memory_bank_server::services::Services;
 use tokio_util::sync::CancellationToken;
 
 use crate::cli::Cli;
-use crate::config::{RedisSettings, Settings};
-use crate::lifecycle;
+use crate::cli::output::say;
+use crate::config::{DatabaseSettings, RedisSettings, Settings};
+use crate::{database, lifecycle};
 
 /// Serves until the process is told to end.
 pub(crate) async fn run(cli: &Cli, shutdown: CancellationToken) -> anyhow::Result<()> {
     let settings = Settings::read(&|name| std::env::var(name).ok())?;
-    if settings.database.is_some() {
-        bail!("this version serves folders only; unset `DATABASE_URL` and `DB_PROVIDER`");
-    }
-    let parts = folder_parts(cli, settings).await?;
+    let parts = match settings.database.clone() {
+        Some(database) => database_parts(settings, &database).await?,
+        None => folder_parts(cli, settings).await?,
+    };
     let server =
         Server::bind(parts, shutdown).await.context("the server cannot listen (`MCP_HOST`, `MCP_PORT`)")?;
     let address = server.address().context("the server does not know where it listens")?;
@@ -34,6 +39,56 @@ pub(crate) async fn run(cli: &Cli, shutdown: CancellationToken) -> anyhow::Resul
     say(&format!("Listening on http://{address}/mcp"))?;
     server.serve().await;
     Ok(())
+}
+
+/// A database, with everything in it.
+async fn database_parts(settings: Settings, wanted: &DatabaseSettings) -> anyhow::Result<Parts> {
+    let (clock, entropy) = (Arc::new(SystemClock), Arc::new(SystemEntropy));
+    let redis = match &settings.redis {
+        Some(RedisSettings { url, prefix }) => Some(Redis::new(url, prefix, clock.clone(), entropy.clone())?),
+        None => None,
+    };
+    let hub = Arc::new(Hub::new());
+    let sink =
+        redis.as_ref().map_or_else(|| hub.clone() as Arc<dyn ChangeSink>, |redis| redis.sink(hub.clone()));
+    let database = database::reach(wanted, sink).await?;
+    database::make_ready(&database, wanted.provider).await?;
+    let store = Arc::new(database.clone());
+    let services = Services {
+        workspace: Arc::new(PostgresWorkspace::new(database.clone())),
+        state: store.clone(),
+        hub,
+        clock,
+        entropy,
+    };
+    let began = Instant::now();
+    let sessions: Arc<dyn SessionStore> = store.clone();
+    Ok(Parts {
+        services,
+        config: settings.http,
+        directory: store.clone(),
+        keys: store.clone(),
+        key_cache: redis.as_ref().map(Redis::keys),
+        sessions: redis
+            .as_ref()
+            .map_or_else(|| Arc::clone(&sessions), |redis| redis.sessions(Arc::clone(&sessions))),
+        events: store,
+        limiter: redis.as_ref().map_or_else(
+            || Arc::new(MemoryLimiter::new(move || began.elapsed())) as Arc<dyn Limiter>,
+            Redis::limiter,
+        ),
+        database: Arc::new(DatabaseProbe(database)),
+        redis,
+    })
+}
+
+struct DatabaseProbe(Database);
+
+#[async_trait]
+impl Probe for DatabaseProbe {
+    async fn health(&self) -> Health {
+        if self.0.ping().await.is_ok() { Health::Ok } else { Health::Error }
+    }
 }
 
 /// A folder, with everything else in memory. Redis is used when it is named, under keys of this folder's own.
@@ -101,10 +156,4 @@ fn project(cli: &Cli) -> anyhow::Result<PathBuf> {
     // The folder itself may have been named; the bank's folder is always below the project.
     let is_bank = project.file_name().is_some_and(|name| name.to_string_lossy() == cli.folder);
     Ok(if is_bank { project.parent().map_or(project.clone(), PathBuf::from) } else { project })
-}
-
-/// Says something to the one who started the server, on standard output, which HTTP leaves free.
-fn say(text: &str) -> anyhow::Result<()> {
-    let mut out = std::io::stdout().lock();
-    writeln!(out, "{text}").and_then(|()| out.flush()).context("standard output is closed")
 }

@@ -3,6 +3,8 @@
 #[cfg(test)]
 mod client;
 #[cfg(test)]
+mod database;
+#[cfg(test)]
 mod door;
 #[cfg(test)]
 mod keys;

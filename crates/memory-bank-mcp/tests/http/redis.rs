@@ -98,7 +98,14 @@ fn keys_are_cached_as_hashes_for_five_minutes_and_forgotten_when_revoked() {
     let cached = redis.keys("apikey");
     assert_eq!(cached.len(), 2, "{cached:?}");
     assert!(cached.iter().all(|name| name.starts_with("t:") && !name.contains("mbmcp_")));
-    let left: i64 = redis.ask(&format!("TTL {}", cached[0])).lines().next().unwrap().trim_start_matches(':').parse().unwrap();
+    let left: i64 = redis
+        .ask(&format!("TTL {}", cached[0]))
+        .lines()
+        .next()
+        .unwrap()
+        .trim_start_matches(':')
+        .parse()
+        .unwrap();
     assert!((1..=300).contains(&left), "{left}");
     assert_eq!(server.send("DELETE", &format!("/api/keys/{id}"), &[], "").status, 200);
     assert_eq!(redis.keys("apikey").len(), 1);

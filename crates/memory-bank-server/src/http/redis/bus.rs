@@ -67,6 +67,14 @@ impl Publisher {
         Bus { link, publisher: self.clone() }
     }
 
+    /// Publishes a signal and waits for that; false if Redis does not answer.
+    pub(super) async fn say_now(&self, signal: Signal) -> bool {
+        let message = Message { from: self.own, news: News::Signal(signal) };
+        let Ok(text) = serde_json::to_string(&message) else { return false };
+        let channel = self.link.key("signals", "all");
+        self.link.ask::<i64>(redis::cmd("PUBLISH").arg(&channel).arg(&text)).await.is_some()
+    }
+
     fn say(&self, channel: String, news: News) {
         if self.queue.try_send((channel, news)).is_err() {
             tracing::warn!("too much news waits to be published; other servers miss some");

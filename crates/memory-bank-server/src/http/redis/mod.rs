@@ -9,7 +9,9 @@ mod sessions;
 
 use std::sync::Arc;
 
+use memory_bank_core::caller::KeyId;
 use memory_bank_core::clock::{Clock, Entropy};
+use memory_bank_core::identity::KeyHash;
 use memory_bank_core::limiter::Limiter;
 use memory_bank_core::store::{ChangeSink, SessionStore};
 
@@ -17,6 +19,7 @@ pub use link::RedisError;
 
 use crate::http::auth::KeyCache;
 use crate::http::shared::Probe;
+use crate::http::signals::Signal;
 use crate::hub::Hub;
 pub(crate) use bus::Bus;
 use bus::Publisher;
@@ -76,6 +79,12 @@ impl Redis {
     #[must_use]
     pub fn sink(&self, hub: Arc<Hub>) -> Arc<dyn ChangeSink> {
         Arc::new(self.publisher.sink(hub))
+    }
+
+    /// Makes running servers forget a key that was revoked elsewhere; false if Redis does not answer.
+    pub async fn key_revoked(&self, hash: &KeyHash, key: KeyId) -> bool {
+        self.keys().forget(hash).await;
+        self.publisher.say_now(Signal::key_changed(hash, Some(key.0))).await
     }
 
     /// The connection to the other servers.
