@@ -11,7 +11,7 @@ use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
-use crate::{MIGRATOR, SERVER};
+use crate::{MIGRATOR, SERVER, TLS_ONLY};
 
 /// How the server runs: fast, since nothing it keeps has to survive.
 const SETTINGS: &str = "-c fsync=off -c full_page_writes=off -c max_connections=300 -c shared_buffers=128MB \
@@ -23,6 +23,8 @@ pub(crate) struct Cluster {
     programs: PathBuf,
     pub(crate) port: u16,
     pub(crate) template: String,
+    /// The certificate of the authority that vouches for the server.
+    pub(crate) authority: PathBuf,
     /// Held as long as this process lives.
     _in_use: File,
 }
@@ -40,7 +42,7 @@ impl Cluster {
         in_use.lock_shared().expect("the lock of the test server's users");
         let port = running(&home).unwrap_or_else(|| start_server(&programs, &home, &locks));
         let template = format!("template_{:016x}", fingerprint());
-        let cluster = Self { programs, port, template, _in_use: in_use };
+        let cluster = Self { programs, port, template, authority: home.join("ca.pem"), _in_use: in_use };
         cluster.prepare();
         drop(start);
         cluster
@@ -48,7 +50,7 @@ impl Cluster {
 
     /// Makes the roles and the template, unless they are there.
     fn prepare(&self) {
-        for (role, options) in [(MIGRATOR, "LOGIN CREATEROLE"), (SERVER, "LOGIN")] {
+        for (role, options) in [(MIGRATOR, "LOGIN CREATEROLE"), (SERVER, "LOGIN"), (TLS_ONLY, "LOGIN")] {
             let exists = self.psql(
                 "postgres",
                 "postgres",
@@ -67,7 +69,7 @@ impl Cluster {
         self.psql("postgres", "postgres", &format!("DROP DATABASE IF EXISTS {draft}"));
         self.psql("postgres", "postgres", &format!("CREATE DATABASE {draft} OWNER {MIGRATOR}"));
         self.migrate(MIGRATOR, &draft);
-        self.psql("postgres", "postgres", &format!("GRANT app_server TO {SERVER}"));
+        self.psql("postgres", "postgres", &format!("GRANT app_server TO {SERVER}, {TLS_ONLY}"));
         self.psql("postgres", "postgres", &format!("ALTER DATABASE {draft} RENAME TO {template}"));
     }
 
@@ -86,18 +88,6 @@ impl Cluster {
     /// What must not fail a test: it runs while one may be failing already.
     pub(crate) fn try_psql(&self, sql: &str) {
         let _ended = self.psql_command("postgres", "postgres").args(["-c", sql]).output();
-    }
-
-    pub(crate) fn dump(&self, database: &str) -> String {
-        let port = self.port.to_string();
-        let output = Command::new(self.program("pg_dump"))
-            .args(["-h", "127.0.0.1", "-p", &port, "-U", "postgres", "--schema-only", database])
-            .output()
-            .expect("pg_dump");
-        let dump = succeeded("pg_dump", output);
-        // A random word that protects psql stands in newer dumps.
-        let kept = dump.lines().filter(|line| !line.contains("restrict "));
-        kept.collect::<Vec<_>>().join("\n")
     }
 
     fn psql_command(&self, role: &str, database: &str) -> Command {
@@ -134,7 +124,7 @@ fn home(programs: &Path) -> PathBuf {
     let mut hasher = DefaultHasher::new();
     programs.hash(&mut hasher);
     let user = std::env::var("USER").unwrap_or_else(|_| "test".to_owned());
-    std::env::temp_dir().join(format!("memory-bank-postgres-{user}-{:08x}", hasher.finish() >> 32))
+    std::env::temp_dir().join(format!("memory-bank-postgres-{user}-2-{:08x}", hasher.finish() >> 32))
 }
 
 fn open(path: &Path) -> File {
@@ -176,6 +166,7 @@ fn start_server(programs: &Path, home: &Path, locks: &Path) -> u16 {
         .output()
         .expect("initdb");
     succeeded("initdb", initdb);
+    encrypt(home, &data, user.as_deref());
     // The port is free now; that nobody takes it before the server does is what tests of the same user can rely on.
     let port =
         TcpListener::bind(("127.0.0.1", 0)).and_then(|free| free.local_addr()).expect("a free port").port();
@@ -194,6 +185,32 @@ fn start_server(programs: &Path, home: &Path, locks: &Path) -> u16 {
     fs::write(home.join("port"), port.to_string()).expect("a note of the port");
     watch(programs, home, locks, user.as_deref());
     port
+}
+
+/// Gives the server a certificate of an authority made for it, and a role that may not come without TLS.
+fn encrypt(home: &Path, data: &Path, user: Option<&str>) {
+    const SCRIPT: &str = r#"
+        set -e
+        openssl req -x509 -newkey rsa:2048 -nodes -days 3650 -subj "/CN=memory bank tests" -keyout ca.key -out ca.pem
+        openssl req -newkey rsa:2048 -nodes -subj "/CN=localhost" -keyout "$DATA/server.key" -out server.csr
+        printf 'subjectAltName=IP:127.0.0.1,DNS:localhost\nbasicConstraints=CA:FALSE\n' >server.ext
+        openssl x509 -req -in server.csr -CA ca.pem -CAkey ca.key -CAcreateserial -days 3650 -extfile server.ext \
+            -out "$DATA/server.crt"
+        chmod 600 "$DATA/server.key"
+        [ -z "$OWNER" ] || chown "$OWNER" "$DATA/server.key" "$DATA/server.crt"
+        { echo "hostnossl all $TLS_ROLE all reject"; cat "$DATA/pg_hba.conf"; } >hba
+        cat hba >"$DATA/pg_hba.conf"
+        echo "ssl = on" >>"$DATA/postgresql.conf"
+    "#;
+    let made = Command::new("sh")
+        .args(["-c", SCRIPT])
+        .env("DATA", data)
+        .env("OWNER", user.unwrap_or_default())
+        .env("TLS_ROLE", TLS_ONLY)
+        .current_dir(home)
+        .output()
+        .expect("sh");
+    succeeded("a certificate for the test server", made);
 }
 
 /// Stops the server when no test process has been there for half a minute.
