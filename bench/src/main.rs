@@ -42,6 +42,9 @@ struct Arguments {
     /// How many items, separated by commas, the smallest first.
     #[arg(long, value_delimiter = ',')]
     sizes: Vec<usize>,
+    /// Only the tables whose title holds this, such as `store, graph` or `memory`.
+    #[arg(long)]
+    only: Option<String>,
     /// How often each thing is measured.
     #[arg(long)]
     rounds: Option<usize>,
@@ -57,6 +60,8 @@ struct Arguments {
 struct Plan {
     server: PathBuf,
     sizes: Vec<usize>,
+    /// Titles hold this, in lower case.
+    only: String,
     /// For what is fast.
     rounds: usize,
     /// For what is slow, such as the first call after a start.
@@ -74,7 +79,12 @@ impl Plan {
             if arguments.quick { ([10, 100, 1000], 20) } else { ([100, 10_000, 100_000], 200) };
         let sizes = if arguments.sizes.is_empty() { sizes.to_vec() } else { arguments.sizes.clone() };
         let rounds = arguments.rounds.unwrap_or(rounds).max(1);
-        Ok(Self { server, sizes, rounds, few_rounds: rounds.div_ceil(20) })
+        let only = arguments.only.as_deref().unwrap_or_default().to_lowercase();
+        Ok(Self { server, sizes, only, rounds, few_rounds: rounds.div_ceil(20) })
+    }
+
+    fn wants(&self, title: &str) -> bool {
+        title.to_lowercase().contains(&self.only)
     }
 }
 
@@ -96,7 +106,7 @@ async fn measure(plan: &Plan, place: &Path) -> anyhow::Result<()> {
         plan.rounds, plan.few_rounds
     );
     let mut verdicts = Vec::new();
-    for (title, unit, part) in PARTS {
+    for (title, unit, part) in PARTS.iter().filter(|(title, _, _)| plan.wants(title)) {
         eprintln!("{title} …");
         let rows = match part {
             Part::StoreGraph => store::graph(plan, place).await,
@@ -108,9 +118,22 @@ async fn measure(plan: &Plan, place: &Path) -> anyhow::Result<()> {
         };
         let rows = rows.with_context(|| format!("{title} could not be measured"))?;
         println!("{}", table(&format!("{title}, by number of {unit}"), &plan.sizes, &rows));
-        let by = title.split(',').next().unwrap_or(title);
-        verdicts.extend(rows.iter().filter_map(Row::verdict).map(|verdict| format!("| {by} {verdict}")));
+        verdicts.extend(rows.iter().filter_map(Row::verdict).map(|verdict| format!("| {title} {verdict}")));
     }
+    if plan.wants("memory") {
+        print_memory(plan, place)?;
+    }
+    if !verdicts.is_empty() {
+        println!("### Expectations\n\n| | | expected | measured | |\n|---|---|---|---:|---|");
+        for verdict in verdicts {
+            println!("{verdict}");
+        }
+    }
+    eprintln!("{} s in all", began.elapsed().as_secs());
+    Ok(())
+}
+
+fn print_memory(plan: &Plan, place: &Path) -> anyhow::Result<()> {
     eprintln!("Memory …");
     println!("### Resident memory\n\n| | MiB |\n|---|---:|");
     for held in process::memory(plan, place)? {
@@ -119,11 +142,7 @@ async fn measure(plan: &Plan, place: &Path) -> anyhow::Result<()> {
             Err(error) => println!("| {} | not known: {error:#} |", held.moment),
         }
     }
-    println!("\n### Expectations\n\n| | | expected | measured | |\n|---|---|---|---:|---|");
-    for verdict in verdicts {
-        println!("{verdict}");
-    }
-    eprintln!("{} s in all", began.elapsed().as_secs());
+    println!();
     Ok(())
 }
 

@@ -17,7 +17,7 @@ use memory_bank_core::error::StoreError;
 use memory_bank_core::store::{Backup, BackupError, BackupStore, Change, ReadOutcome, Restored};
 
 use crate::bank::FolderBank;
-use crate::dir::{BankDir, FileRead, INTERNAL, reason};
+use crate::dir::{BankDir, FileRead, is_reserved, reason};
 use crate::documents;
 use crate::journal::{self, Step};
 use crate::lock::blocking;
@@ -242,14 +242,14 @@ fn restore(bank: &BankDir, backup: &BankDir) -> Result<Restored, BackupError> {
 }
 
 /// All files of a bank or a backup, sorted, as paths with `/`. What cannot belong to a bank (a pipe, a link that
-/// leads out, a name that is not Unicode) is left out.
+/// leads out, a name that is not Unicode, what version control keeps) is left out.
 fn files_of(dir: &BankDir, depth: usize) -> io::Result<Vec<String>> {
     let mut files = Vec::new();
     let mut folders = vec![(String::new(), depth)];
     while let Some((folder, depth)) = folders.pop() {
         for entry in dir.entries(&folder)? {
             let name = if folder.is_empty() { entry.name } else { format!("{folder}/{}", entry.name) };
-            if name.split('/').next() == Some(INTERNAL) {
+            if name.split('/').any(is_reserved) {
                 continue;
             }
             if entry.is_file && dir.target(&name).is_ok() && dir.stamp(&name).is_some() {
@@ -329,7 +329,7 @@ fn remember(bank: &BankDir, place: &str) -> Result<(), StoreError> {
     }
     places.push(place.to_owned());
     let text = places.join("\n") + "\n";
-    bank.replace(PLACES, text.as_bytes()).map_err(StoreError::io("cannot note where the backup is"))
+    bank.replace_own(PLACES, text.as_bytes()).map_err(StoreError::io("cannot note where the backup is"))
 }
 
 /// Whether this can be the name of a backup: then it is one path component, too.

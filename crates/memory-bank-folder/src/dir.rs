@@ -9,7 +9,7 @@ use std::path::{Component, Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::SystemTime;
 
-use cap_fs_ext::{MetadataExt, OpenOptionsSyncExt};
+use cap_fs_ext::{FollowSymlinks, MetadataExt, OpenOptionsFollowExt, OpenOptionsSyncExt};
 use cap_std::ambient_authority;
 use cap_std::fs::{Dir, File, Metadata, OpenOptions};
 use jiff::Timestamp;
@@ -169,6 +169,19 @@ impl BankDir {
         metadata.is_file().then(|| FileStamp::of(&metadata))
     }
 
+    /// Size, time and number of what has this name itself, a link not followed; none if there is nothing.
+    #[must_use]
+    pub fn stamp_itself(&self, name: &str) -> Option<FileStamp> {
+        self.dir.symlink_metadata(name).ok().map(|metadata| FileStamp::of(&metadata))
+    }
+
+    /// [`Self::stamp`] of a regular file, but none for a link to one.
+    #[must_use]
+    pub fn stamp_own(&self, name: &str) -> Option<FileStamp> {
+        let metadata = self.dir.symlink_metadata(name).ok()?;
+        metadata.is_file().then(|| FileStamp::of(&metadata))
+    }
+
     /// Whether the name is taken, by whatever.
     #[must_use]
     pub fn exists(&self, name: &str) -> bool {
@@ -249,6 +262,20 @@ impl BankDir {
         self.publish(&staged, &target).inspect_err(|_| self.discard(&staged))
     }
 
+    /// The same for a file that only the server writes: a link in its place is replaced and never written through. A
+    /// repository may bring links along, and one of them could lead to a document.
+    ///
+    /// # Errors
+    /// As [`Self::replace`], or its folder is no folder of the bank's own.
+    pub fn replace_own(&self, name: &str, content: &[u8]) -> io::Result<()> {
+        let target = Path::new(name);
+        if let Some(parent) = target.parent().filter(|parent| !parent.as_os_str().is_empty()) {
+            self.check_own_folder(parent)?;
+        }
+        let staged = self.stage(target, content)?;
+        self.publish(&staged, target).inspect_err(|_| self.discard(&staged))
+    }
+
     /// Where a write to `name` goes: the name itself, or what a link of that name leads to.
     ///
     /// # Errors
@@ -275,7 +302,9 @@ impl BankDir {
         let (mut file, staged) = self.new_staged()?;
         let written = (|| {
             io::copy(content, &mut file)?;
-            if let Ok(metadata) = self.dir.metadata(target) {
+            if let Ok(metadata) = self.dir.symlink_metadata(target)
+                && metadata.is_file()
+            {
                 file.set_permissions(metadata.permissions())?;
             }
             file.sync_all()
@@ -296,7 +325,7 @@ impl BankDir {
     /// Whether this staged content still waits to be published.
     #[must_use]
     pub fn is_staged(&self, staged: &Staged) -> bool {
-        self.dir.symlink_metadata(&staged.path).is_ok()
+        self.dir.symlink_metadata(&staged.path).is_ok_and(|metadata| metadata.is_file())
     }
 
     /// Removes staged content. A leftover does no harm, so a failure is only logged.
@@ -310,6 +339,11 @@ impl BankDir {
 
     /// Removes everything in the staging folder. The caller holds the bank's lock.
     pub fn discard_all_staged(&self) {
+        // Through a link this would remove documents.
+        if let Err(error) = self.check_internal() {
+            tracing::warn!(%error, "the staging folder was not swept");
+            return;
+        }
         let Ok(entries) = self.dir.read_dir(STAGE) else { return };
         for entry in entries.flatten() {
             self.discard(&Staged { path: Path::new(STAGE).join(entry.file_name()) });
@@ -383,27 +417,54 @@ impl BankDir {
     /// Makes the server's own folder, with a note to git to leave it alone.
     ///
     /// # Errors
-    /// The bank is read-only.
+    /// The bank is read-only, or something else has the folder's name: a link there is never followed.
     pub fn prepare_internal(&self) -> io::Result<()> {
-        if self.dir.symlink_metadata(STAGE).is_ok() {
-            return Ok(());
+        if self.dir.symlink_metadata(STAGE).is_err() {
+            if self.dir.symlink_metadata(INTERNAL).is_ok() {
+                self.check_own_folder(Path::new(INTERNAL))?;
+            }
+            self.dir.create_dir_all(STAGE)?;
+            match self.write_new(&format!("{INTERNAL}/.gitignore"), &mut "*\n".as_bytes()) {
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+                written => written?,
+            }
         }
-        self.dir.create_dir_all(STAGE)?;
-        self.dir.write(format!("{INTERNAL}/.gitignore"), "*\n")
+        self.check_internal()
     }
 
-    /// Opens a file of the server's own folder, making it if `create`.
+    fn check_internal(&self) -> io::Result<()> {
+        self.check_own_folder(Path::new(INTERNAL))?;
+        self.check_own_folder(Path::new(STAGE))
+    }
+
+    fn check_own_folder(&self, folder: &Path) -> io::Result<()> {
+        if self.dir.symlink_metadata(folder)?.is_dir() {
+            return Ok(());
+        }
+        Err(io::Error::other(format!("`{}` is not a folder; remove it", folder.display())))
+    }
+
+    /// Opens a regular file of the server's own folder, making it if `create`. Follows no link and never blocks.
     ///
     /// # Errors
-    /// It cannot be opened.
+    /// It cannot be opened, or is something else.
     pub fn open_internal(&self, name: &str, create: bool) -> io::Result<std::fs::File> {
         let path = Path::new(INTERNAL).join(name);
         let mut options = OpenOptions::new();
-        options.read(true).nonblock(true);
+        options.read(true).nonblock(true).follow(FollowSymlinks::No);
         if create {
             options.write(true).create(true);
         }
-        self.dir.open_with(path, &options).map(File::into_std)
+        match self.dir.symlink_metadata(&path) {
+            Ok(metadata) if !metadata.is_file() => {
+                return Err(io::Error::other(format!("`{name}` in it is not a regular file; remove it")));
+            }
+            Err(error) if !create || error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+        let file = self.dir.open_with(path, &options)?;
+        let metadata = file.metadata()?;
+        if metadata.is_file() { Ok(file.into_std()) } else { Err(io::Error::other(not_a_file(&metadata))) }
     }
 
     /// Whether this is the very directory that `path` names now.
@@ -465,6 +526,13 @@ impl BankDir {
 #[must_use]
 pub fn text_of(bytes: Vec<u8>) -> String {
     String::from_utf8(bytes).unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned())
+}
+
+/// Whether a file or folder of this name is none of the bank's: the server's own folder, and what version control keeps,
+/// where a file put in place could be a program that is run.
+#[must_use]
+pub fn is_reserved(name: &str) -> bool {
+    [INTERNAL, ".git", ".hg", ".svn"].iter().any(|reserved| name.eq_ignore_ascii_case(reserved))
 }
 
 /// What went wrong, in words that show no path of the host.
@@ -543,6 +611,49 @@ mod tests {
         dir.replace("link.md", b"new").unwrap();
         assert!(path.join("link.md").is_symlink());
         assert_eq!(std::fs::read_to_string(path.join("notes.md")).unwrap(), "new");
+    }
+
+    #[test]
+    fn a_planted_link_for_the_staging_folder_does_not_get_documents_swept() {
+        for (link, target) in [(".mbmcp/stage", ".."), (".mbmcp", "graph")] {
+            let (temp, dir) = bank();
+            let path = temp.path().join("memory-bank");
+            for folder in [".mbmcp", "graph/stage"] {
+                std::fs::create_dir_all(path.join(folder)).unwrap();
+            }
+            std::fs::write(path.join("notes.md"), "precious").unwrap();
+            std::fs::write(path.join("graph/stage/log"), "precious").unwrap();
+            if link == ".mbmcp" {
+                std::fs::remove_dir(path.join(link)).unwrap();
+            }
+            symlink(target, path.join(link)).unwrap();
+            dir.discard_all_staged();
+            assert!(path.join("notes.md").exists() && path.join("graph/stage/log").exists(), "{link}");
+            let error = dir.replace("notes.md", b"x").unwrap_err();
+            assert!(error.to_string().contains("not a folder"), "{error}");
+        }
+    }
+
+    #[test]
+    fn planted_links_for_the_server_s_own_files_are_not_written_through() {
+        let (temp, dir) = bank();
+        let path = temp.path().join("memory-bank");
+        for folder in [".mbmcp", "graph"] {
+            std::fs::create_dir(path.join(folder)).unwrap();
+        }
+        std::fs::write(path.join("notes.md"), "precious").unwrap();
+        for link in [".mbmcp/.gitignore", ".mbmcp/lock", ".mbmcp/backup-folders", "graph/graph.md"] {
+            symlink("../notes.md", path.join(link)).unwrap();
+        }
+        dir.prepare_internal().unwrap();
+        dir.open_internal("lock", true).unwrap_err();
+        dir.replace_own(".mbmcp/backup-folders", b"x").unwrap();
+        dir.replace_own("graph/graph.md", b"x").unwrap();
+        assert_eq!(std::fs::read_to_string(path.join("notes.md")).unwrap(), "precious");
+        std::fs::remove_dir_all(path.join("graph")).unwrap();
+        symlink(".", path.join("graph")).unwrap();
+        dir.replace_own("graph/notes.md", b"x").unwrap_err();
+        assert_eq!(std::fs::read_to_string(path.join("notes.md")).unwrap(), "precious");
     }
 
     #[test]

@@ -13,6 +13,7 @@ use memory_bank_core::store::{ChangeKind, DocumentChange, DocumentStore, Drafts,
 
 use crate::bank::FolderBank;
 use crate::dir::{BankDir, FileRead, text_of};
+use crate::faithful::keep_bytes;
 use crate::journal::{self, Step};
 use crate::lock::{WriteGuard, blocking};
 
@@ -57,15 +58,19 @@ impl DocumentStore for FolderBank {
         .await?;
         let mut drafts = Drafts::default();
         let mut stored_names = BTreeMap::new();
-        for (asked, stored_as, document) in found {
+        let mut raw = RawBytes::new();
+        for Loaded { asked, stored_as, document, broken } in found {
             if let Some(document) = &document {
                 self.served.keep(&document.etag, &document.content);
+            }
+            if let Some(broken) = broken {
+                raw.insert(asked.clone(), broken);
             }
             stored_names.insert(asked.clone(), stored_as);
             drafts.load(asked, document);
         }
         editor(&mut drafts)?;
-        let plan = Plan::of(&drafts, &stored_names)?;
+        let plan = Plan::of(&drafts, &stored_names, &raw)?;
         let changes = plan.changes.clone();
         self.carry_out(caller, guard, plan).await?;
         Ok(paths.iter().filter_map(|path| changes.get(path).cloned()).collect())
@@ -162,7 +167,11 @@ struct Plan {
 }
 
 impl Plan {
-    fn of(drafts: &Drafts, stored: &BTreeMap<DocumentPath, DocumentPath>) -> Result<Self, EditError> {
+    fn of(
+        drafts: &Drafts,
+        stored: &BTreeMap<DocumentPath, DocumentPath>,
+        raw: &RawBytes,
+    ) -> Result<Self, EditError> {
         let mut plan = Self::default();
         let mut touched: BTreeMap<&DocumentPath, Option<&str>> = BTreeMap::new();
         for (asked, before, after) in drafts.changes() {
@@ -192,7 +201,7 @@ impl Plan {
             plan.creates += usize::from(kind == ChangeKind::Created);
             let name = path.as_str().to_owned();
             plan.steps.push(match after {
-                Some(text) => Step::Write { name, content: text.as_bytes().to_vec() },
+                Some(text) => Step::Write { name, content: bytes_of(drafts, raw, asked, text) },
                 None => Step::Remove { name },
             });
             if let (Some(etag), Some(text)) = (etag, after) {
@@ -200,6 +209,21 @@ impl Plan {
             }
         }
         Ok(plan)
+    }
+}
+
+/// The bytes of those files of an edit that are not UTF-8 throughout.
+type RawBytes = BTreeMap<DocumentPath, Vec<u8>>;
+
+/// What to write for this text: what is not changed of the file, or is moved here from another one, stays as it was.
+fn bytes_of(drafts: &Drafts, raw: &RawBytes, asked: &DocumentPath, text: &str) -> Vec<u8> {
+    let moved = || {
+        let is_same = |path: &DocumentPath| drafts.stored(path).is_some_and(|stored| stored.content == text);
+        raw.iter().find(|(path, _)| is_same(path)).map(|(_, bytes)| bytes.clone())
+    };
+    match raw.get(asked) {
+        Some(bytes) => keep_bytes(bytes, text),
+        None => moved().unwrap_or_else(|| text.as_bytes().to_vec()),
     }
 }
 
@@ -217,14 +241,24 @@ pub(crate) fn entries(dir: &BankDir) -> Result<Vec<DocumentEntry>, StoreError> {
 
 /// Reads the document that a name means.
 pub(crate) fn read(dir: &BankDir, asked: &DocumentPath) -> Result<ReadOutcome, StoreError> {
+    Ok(read_with_bytes(dir, asked)?.0)
+}
+
+/// The same, with the bytes of the file if they are not UTF-8.
+fn read_with_bytes(
+    dir: &BankDir,
+    asked: &DocumentPath,
+) -> Result<(ReadOutcome, Option<Vec<u8>>), StoreError> {
     let path = stored_name(dir, asked);
     Ok(match dir.read(path.as_str())? {
-        FileRead::Missing => ReadOutcome::Missing,
-        FileRead::Unreadable(why) => ReadOutcome::Unreadable(why),
+        FileRead::Missing => (ReadOutcome::Missing, None),
+        FileRead::Unreadable(why) => (ReadOutcome::Unreadable(why), None),
         FileRead::Found(bytes, stamp) => {
+            let broken = std::str::from_utf8(&bytes).is_err().then(|| bytes.clone());
             let content = text_of(bytes);
             let etag = Etag::of(&content);
-            ReadOutcome::Found(Document { path, content, etag, version: 0, updated_at: stamp.updated_at() })
+            let document = Document { path, content, etag, version: 0, updated_at: stamp.updated_at() };
+            (ReadOutcome::Found(document), broken)
         }
     })
 }
@@ -235,16 +269,27 @@ fn stored_name(dir: &BankDir, asked: &DocumentPath) -> DocumentPath {
     if dir.exists(asked.as_str()) { asked.clone() } else { asked.canonical() }
 }
 
-type Loaded = (DocumentPath, DocumentPath, Option<Document>);
+/// A document of an edit.
+struct Loaded {
+    asked: DocumentPath,
+    stored_as: DocumentPath,
+    document: Option<Document>,
+    /// Its bytes, if they are not UTF-8.
+    broken: Option<Vec<u8>>,
+}
 
 fn load(dir: &BankDir, asked: BTreeSet<DocumentPath>) -> Result<Vec<Loaded>, EditError> {
     let mut loaded = Vec::with_capacity(asked.len());
     for path in asked {
-        match read(dir, &path)? {
-            ReadOutcome::Found(document) => loaded.push((path, document.path.clone(), Some(document))),
+        let (outcome, broken) = read_with_bytes(dir, &path)?;
+        match outcome {
+            ReadOutcome::Found(document) => {
+                let stored_as = document.path.clone();
+                loaded.push(Loaded { asked: path, stored_as, document: Some(document), broken });
+            }
             ReadOutcome::Missing => {
                 let stored_as = path.canonical();
-                loaded.push((path, stored_as, None));
+                loaded.push(Loaded { asked: path, stored_as, document: None, broken: None });
             }
             ReadOutcome::Unreadable(why) => {
                 return Err(EditError::Refused(format!("`{path}` cannot be changed: {why}")));

@@ -2,20 +2,26 @@
 //!
 //! New contents are staged first. One record, put in place atomically, then says which staged file goes where and
 //! which name goes away: from that moment the change has happened. Whoever next holds the bank's lock and finds a
-//! record carries out what is left of it. This module must not know what the files mean.
+//! record carries out what is left of it, unless somebody has changed one of the files meanwhile: what stands there then
+//! was never seen by the change, and is worth more than a change that nobody was told of.
+//!
+//! A record may also come with a repository that somebody else wrote. So it must name every file as it was, by size and
+//! time, which no repository knows of files that it does not hold. This module must not know what the files mean.
 
 use std::io;
 use std::path::{Component, Path, PathBuf};
 
+use jiff::Timestamp;
 use memory_bank_core::error::StoreError;
 use serde::{Deserialize, Serialize};
 
-use crate::dir::{BankDir, FileRead, INTERNAL, Staged};
+use crate::dir::{BankDir, FileRead, INTERNAL, Staged, is_reserved};
 
 const RECORD: &str = ".mbmcp/commit.json";
-const SET_ASIDE: &str = ".mbmcp/commit.damaged.json";
 const RECORD_BYTES: u64 = 16 * 1024 * 1024;
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
+/// How many records that could not be used are kept beside each other.
+const RECORDS_SET_ASIDE: u32 = 100;
 
 /// One step of a change.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -71,6 +77,9 @@ pub fn is_pending(dir: &BankDir) -> bool {
 /// # Errors
 /// It cannot be carried out now; it stays recorded.
 pub fn recover(dir: &BankDir) -> Result<(), StoreError> {
+    if dir.stamp_own(RECORD).is_none() {
+        return if is_pending(dir) { set_aside(dir, "it is not a regular file") } else { Ok(()) };
+    }
     let record: Record = match dir.read_up_to(RECORD, RECORD_BYTES)? {
         FileRead::Missing => return Ok(()),
         FileRead::Unreadable(why) => return Err(damaged(&why)),
@@ -79,11 +88,20 @@ pub fn recover(dir: &BankDir) -> Result<(), StoreError> {
             Err(error) => return set_aside(dir, &error.to_string()),
         },
     };
-    if record.version != VERSION || record.steps.iter().any(|step| !is_in_bank(&step.target)) {
+    if record.version != VERSION || !record.steps.iter().all(RecordedStep::is_of_a_bank) {
         return set_aside(dir, "it was not written by this version");
     }
-    tracing::info!(steps = record.steps.len(), "carrying out a change that was interrupted");
-    record.steps.iter().try_for_each(|step| step.apply(dir)).map_err(|error| damaged(&error.to_string()))?;
+    let left: Vec<_> = record.steps.iter().filter(|step| !step.is_done(dir)).collect();
+    let changed = left.iter().any(|step| !step.finds_what_it_knew(dir));
+    if changed && left.len() == record.steps.len() {
+        return set_aside(dir, "its files have changed since, and none of it was carried out");
+    }
+    tracing::info!(steps = left.len(), changed, "carrying out a change that was interrupted");
+    // Nothing is removed when something is not as it was: what was to replace it may not be there.
+    left.into_iter()
+        .filter(|step| !changed || (step.staged.is_some() && step.finds_what_it_knew(dir)))
+        .try_for_each(|step| step.apply(dir))
+        .map_err(|error| damaged(&error.to_string()))?;
     dir.remove(RECORD).map_err(StoreError::io("cannot close the journal"))?;
     dir.discard_all_staged();
     Ok(())
@@ -100,9 +118,39 @@ struct RecordedStep {
     target: String,
     /// The name of the staged content; none means that the target goes away.
     staged: Option<String>,
+    /// What the target was when the change was made; none if it did not exist.
+    before: Option<Known>,
+}
+
+/// A file as a change knew it. Without the file's number, which some file systems give anew.
+#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct Known {
+    bytes: u64,
+    modified: Timestamp,
+}
+
+impl Known {
+    fn now(dir: &BankDir, target: &str) -> Option<Self> {
+        dir.stamp_itself(target).map(|stamp| Self { bytes: stamp.bytes, modified: stamp.updated_at() })
+    }
 }
 
 impl RecordedStep {
+    fn is_of_a_bank(&self) -> bool {
+        is_in_bank(&self.target) && self.staged.as_deref().is_none_or(is_one_name)
+    }
+
+    fn is_done(&self, dir: &BankDir) -> bool {
+        match &self.staged {
+            Some(name) => !dir.is_staged(&Staged::named(name)),
+            None => !dir.exists(&self.target),
+        }
+    }
+
+    fn finds_what_it_knew(&self, dir: &BankDir) -> bool {
+        Known::now(dir, &self.target) == self.before
+    }
+
     /// May be done again: a staged file that is gone was published before.
     fn apply(&self, dir: &BankDir) -> io::Result<()> {
         let target = Path::new(&self.target);
@@ -164,7 +212,8 @@ fn prepare(dir: &BankDir, step: &Step) -> Result<RecordedStep, StoreError> {
     };
     let target = target.into_os_string().into_string();
     let target = target.map_err(|_| fault(io::Error::other("its name is not Unicode")))?;
-    Ok(RecordedStep { target, staged })
+    let before = Known::now(dir, &target);
+    Ok(RecordedStep { target, staged, before })
 }
 
 fn abandon(dir: &BankDir, record: &Record) {
@@ -180,17 +229,28 @@ fn create_parent(dir: &BankDir, target: &Path) -> io::Result<()> {
     }
 }
 
+/// Whether this is below the bank, and neither the server's own nor version control's.
 fn is_in_bank(target: &str) -> bool {
-    let path = PathBuf::from(target);
-    let mut parts = path.components();
-    let plain = path.components().all(|part| matches!(part, Component::Normal(_)));
-    plain && parts.next().is_some_and(|part| part.as_os_str() != INTERNAL)
+    let mut parts = Path::new(target).components().peekable();
+    parts.peek().is_some()
+        && parts.all(|part| match part {
+            Component::Normal(name) => !is_reserved(&name.to_string_lossy()),
+            _ => false,
+        })
+}
+
+fn is_one_name(name: &str) -> bool {
+    let mut parts = Path::new(name).components();
+    matches!((parts.next(), parts.next()), (Some(Component::Normal(part)), None) if part == name)
 }
 
 fn set_aside(dir: &BankDir, why: &str) -> Result<(), StoreError> {
     tracing::warn!(why, "the journal of the memory bank cannot be used and is set aside");
-    dir.publish(&Staged::at(RECORD), Path::new(SET_ASIDE))
-        .map_err(StoreError::io("cannot set the journal aside"))
+    let names = (0..RECORDS_SET_ASIDE).map(|number| format!("{INTERNAL}/commit.damaged-{number}.json"));
+    let free = names.into_iter().find(|name| !dir.exists(name));
+    let free =
+        free.ok_or_else(|| damaged("too many records were set aside; remove `commit.damaged-*.json` there"))?;
+    dir.publish(&Staged::at(RECORD), Path::new(&free)).map_err(StoreError::io("cannot set the journal aside"))
 }
 
 fn damaged(why: &str) -> StoreError {
@@ -256,8 +316,9 @@ mod tests {
         let staged = dir.stage(Path::new("b.md"), b"new").unwrap();
         std::fs::write(temp.path().join("a.md"), "new").unwrap();
         let record = format!(
-            r#"{{"version":1,"steps":[{{"target":"a.md","staged":"0-0.tmp"}},{{"target":"graph/b.md","staged":"{}"}},{{"target":"gone.md","staged":null}}]}}"#,
-            staged.name()
+            r#"{{"version":2,"steps":[{{"target":"a.md","staged":"0-0.tmp","before":null}},{{"target":"graph/b.md","staged":"{}","before":null}},{{"target":"gone.md","staged":null,"before":{}}}]}}"#,
+            staged.name(),
+            serde_json::to_string(&Known::now(&dir, "gone.md")).unwrap()
         );
         std::fs::write(temp.path().join(RECORD), record).unwrap();
         recover(&dir).unwrap();
@@ -267,11 +328,15 @@ mod tests {
         assert!(!is_pending(&dir));
     }
 
+    fn set_aside_in(temp: &TempDir) -> bool {
+        temp.path().join(".mbmcp/commit.damaged-0.json").exists()
+    }
+
     #[test]
     fn a_record_that_is_not_ours_is_set_aside_and_never_obeyed() {
         for text in [
             "{",
-            r#"{"version":1,"steps":[{"target":"../x.md","staged":null}]}"#,
+            r#"{"version":2,"steps":[{"target":"../x.md","staged":null,"before":null}]}"#,
             r#"{"version":9,"steps":[]}"#,
         ] {
             let (temp, dir) = bank();
@@ -279,7 +344,69 @@ mod tests {
             std::fs::write(temp.path().join(RECORD), text).unwrap();
             recover(&dir).unwrap();
             assert!(!is_pending(&dir));
-            assert!(temp.path().join(SET_ASIDE).exists());
+            assert!(set_aside_in(&temp));
+        }
+    }
+
+    #[test]
+    fn a_planted_record_neither_removes_nor_moves_nor_replaces_a_document_nor_writes_for_git() {
+        for step in [
+            r#"{"target":"notes.md","staged":null}"#,
+            r#"{"target":"notes.md","staged":null,"before":null}"#,
+            r#"{"target":"notes.md","staged":"evil.tmp","before":null}"#,
+            r#"{"target":"notes.md","staged":"evil.tmp","before":{"bytes":8,"modified":"2026-01-01T00:00:00Z"}}"#,
+            r#"{"target":"moved.md","staged":"../../notes.md","before":null}"#,
+            r#"{"target":".git/hooks/pre-commit","staged":"evil.tmp","before":null}"#,
+            r#"{"target":"sub/.GIT/config","staged":"evil.tmp","before":null}"#,
+            r#"{"target":".mbmcp/lock","staged":"evil.tmp","before":null}"#,
+        ] {
+            let (temp, dir) = bank();
+            dir.prepare_internal().unwrap();
+            std::fs::write(temp.path().join("notes.md"), "precious").unwrap();
+            std::fs::write(temp.path().join(".mbmcp/stage/evil.tmp"), "evil").unwrap();
+            std::fs::write(temp.path().join(RECORD), format!(r#"{{"version":2,"steps":[{step}]}}"#)).unwrap();
+            recover(&dir).unwrap();
+            assert_eq!(text(&temp, "notes.md").as_deref(), Some("precious"), "{step}");
+            assert!(!temp.path().join(".git").exists() && !temp.path().join("sub").exists(), "{step}");
+            assert!(!is_pending(&dir) && set_aside_in(&temp), "{step}");
+        }
+    }
+
+    #[test]
+    fn what_somebody_wrote_after_the_interruption_is_kept() {
+        let (temp, dir) = bank();
+        commit(&dir, &[write("old.md", "text"), write("b.md", "1")]).unwrap();
+        // A rename whose process died after the record, or after its first step.
+        for first_is_done in [false, true] {
+            let steps = [write("b.md", "2"), write("new.md", "text"), Step::Remove { name: "old.md".into() }];
+            let steps = steps.iter().map(|step| prepare(&dir, step).unwrap()).collect();
+            let record = Record { version: VERSION, steps };
+            dir.replace(RECORD, &serde_json::to_vec(&record).unwrap()).unwrap();
+            if first_is_done {
+                record.steps[0].apply(&dir).unwrap();
+            }
+            std::fs::write(temp.path().join("new.md"), "written by an editor meanwhile").unwrap();
+            recover(&dir).unwrap();
+            assert!(!is_pending(&dir));
+            assert_eq!(text(&temp, "old.md").as_deref(), Some("text"));
+            assert_eq!(text(&temp, "new.md").as_deref(), Some("written by an editor meanwhile"));
+            assert_eq!(text(&temp, "b.md").as_deref(), Some(if first_is_done { "2" } else { "1" }));
+            std::fs::remove_file(temp.path().join("new.md")).unwrap();
+        }
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_record_that_is_no_file_does_not_stop_the_bank() {
+        for planted in ["folder", "link"] {
+            let (temp, dir) = bank();
+            dir.prepare_internal().unwrap();
+            match planted {
+                "folder" => std::fs::create_dir(temp.path().join(RECORD)).unwrap(),
+                _ => std::os::unix::fs::symlink("nowhere", temp.path().join(RECORD)).unwrap(),
+            }
+            recover(&dir).unwrap();
+            assert!(!is_pending(&dir), "{planted}");
         }
     }
 }

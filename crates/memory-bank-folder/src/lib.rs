@@ -7,6 +7,7 @@ mod backups;
 mod bank;
 pub mod dir;
 mod documents;
+mod faithful;
 mod graph;
 pub mod journal;
 mod keys;

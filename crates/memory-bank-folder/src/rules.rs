@@ -8,7 +8,8 @@ use memory_bank_core::store::ModeRules;
 
 use crate::dir::{BankDir, FileRead, reason, text_of};
 
-const RULES_BYTES: u64 = 256 * 1024;
+/// A rules file comes with the repository, so reading it must be cheap whatever it says.
+const RULES_BYTES: u64 = 64 * 1024;
 
 /// The rules of a mode.
 ///

@@ -19,6 +19,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
 use crate::bank::FolderBank;
+use crate::dir::BankDir;
 use crate::documents;
 use crate::lock::blocking;
 
@@ -47,7 +48,33 @@ impl Drop for Watch {
 impl Watch {
     /// Begins to watch the bank's folder. Must be called within the runtime.
     pub(crate) fn start(bank: Arc<FolderBank>, project: ProjectId) -> Self {
-        Self { task: tokio::spawn(run(bank, project)) }
+        // Not in the task: whoever is served from now on counts on hearing of a change made right after.
+        let attempt = Attempt::new(bank.path());
+        match BankDir::open(bank.path())
+            .map_err(StoreError::io("cannot open the memory bank"))
+            .and_then(|dir| present(&dir))
+        {
+            Ok(names) => {
+                bank.news.names(project, &names);
+            }
+            Err(error) => tracing::debug!(%error, "the names in the memory bank could not be read yet"),
+        }
+        Self { task: tokio::spawn(run(bank, project, attempt)) }
+    }
+}
+
+/// A watcher of the system, if there is one, and what comes from it.
+struct Attempt {
+    watcher: notify::Result<RecommendedWatcher>,
+    reports: mpsc::Receiver<Report>,
+    lost: Arc<AtomicBool>,
+}
+
+impl Attempt {
+    fn new(path: &Path) -> Self {
+        let (sender, reports) = mpsc::channel(REPORTS);
+        let lost = Arc::new(AtomicBool::new(false));
+        Self { watcher: begin(path, sender, Arc::clone(&lost)), reports, lost }
     }
 }
 
@@ -59,15 +86,10 @@ enum Report {
     Gone,
 }
 
-async fn run(bank: Arc<FolderBank>, project: ProjectId) {
+async fn run(bank: Arc<FolderBank>, project: ProjectId, mut attempt: Attempt) {
     loop {
-        let (sender, reports) = mpsc::channel(REPORTS);
-        let lost = Arc::new(AtomicBool::new(false));
-        let (path, flag) = (bank.path().to_owned(), Arc::clone(&lost));
-        let begun = blocking(move || {
-            begin(&path, sender, flag).map_err(|error| StoreError::Unavailable(error.to_string()))
-        });
-        match begun.await {
+        let Attempt { watcher, reports, lost } = attempt;
+        match watcher {
             Ok(_watcher) => {
                 look(&bank, project, BTreeSet::new(), true).await;
                 follow(&bank, project, reports, &lost).await;
@@ -79,6 +101,14 @@ async fn run(bank: Arc<FolderBank>, project: ProjectId) {
             Err(_) => {}
         }
         tokio::time::sleep(RETURN).await;
+        let path = bank.path().to_owned();
+        attempt = match blocking(move || Ok::<_, StoreError>(Attempt::new(&path))).await {
+            Ok(attempt) => attempt,
+            Err(error) => {
+                tracing::warn!(%error, "the memory bank is not watched any more");
+                return;
+            }
+        };
     }
 }
 
@@ -143,11 +173,7 @@ async fn look_once(
     let guard = bank.lock.shared().await?;
     let news = Arc::clone(&bank.news);
     blocking(move || {
-        let present: BTreeSet<String> = documents::entries(guard.dir())?
-            .into_iter()
-            .filter(|entry| entry.path.is_some())
-            .map(|entry| entry.name)
-            .collect();
+        let present = present(guard.dir())?;
         if everything {
             names.extend(news.known());
         }
@@ -164,6 +190,12 @@ async fn look_once(
         Ok(())
     })
     .await
+}
+
+/// The names of all documents in the folder.
+fn present(dir: &BankDir) -> Result<BTreeSet<String>, StoreError> {
+    let entries = documents::entries(dir)?;
+    Ok(entries.into_iter().filter(|entry| entry.path.is_some()).map(|entry| entry.name).collect())
 }
 
 fn begin(

@@ -284,3 +284,38 @@ async fn an_empty_backup_is_refused() {
     let refused = f.bank.restore_backup(&caller(), id, false).await;
     assert!(matches!(refused, Err(BackupError::Refused(_))));
 }
+
+#[tokio::test]
+async fn what_version_control_keeps_is_neither_backed_up_nor_restored() {
+    let f = fixture();
+    f.write("a.md", "one").await.unwrap();
+    std::fs::create_dir_all(f.file(".git/hooks")).unwrap();
+    std::fs::write(f.file(".git/HEAD"), "ref: refs/heads/main").unwrap();
+    let backup = f.bank.create_backup(&caller(), None).await.unwrap();
+    let folder = f.root.path().join(&backup.id);
+    assert!(folder.join("a.md").exists() && !folder.join(".git").exists());
+    // A backup that came with a repository.
+    std::fs::create_dir_all(folder.join(".git/hooks")).unwrap();
+    std::fs::write(folder.join(".git/hooks/pre-commit"), "evil").unwrap();
+    let restored = f.bank.restore_backup(&caller(), &backup.id, false).await.unwrap();
+    assert_eq!(restored.files, ["a.md"]);
+    assert!(!f.file(".git/hooks/pre-commit").exists());
+    assert_eq!(std::fs::read_to_string(f.file(".git/HEAD")).unwrap(), "ref: refs/heads/main");
+}
+
+#[tokio::test]
+async fn an_edit_and_a_rename_keep_bytes_that_are_no_utf_8() {
+    let f = fixture();
+    std::fs::write(f.file("old.md"), b"caf\xe9\n- x\n\xff end").unwrap();
+    let text = f.text("old.md").await.replace("- x\n", "- x\n- y\n");
+    f.write("old.md", &text).await.unwrap();
+    assert_eq!(std::fs::read(f.file("old.md")).unwrap(), b"caf\xe9\n- x\n- y\n\xff end");
+    assert_eq!(f.text("old.md").await, text);
+    let names = [name("old.md"), name("new.md")];
+    let mut rename = |drafts: &mut Drafts| {
+        drafts.set(&names[1], text.clone())?;
+        drafts.delete(&names[0])
+    };
+    f.bank.edit(&caller(), &names, &mut rename).await.unwrap();
+    assert_eq!(std::fs::read(f.file("new.md")).unwrap(), b"caf\xe9\n- x\n- y\n\xff end");
+}

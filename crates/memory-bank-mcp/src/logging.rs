@@ -17,13 +17,31 @@ const DEBUGGING: &str = "info,memory_bank_mcp=debug,memory_bank_server=debug,mem
 pub(crate) fn start(debug: bool) {
     let usual = if debug { DEBUGGING } else { USUALLY };
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(usual));
-    // The SDK logs whole requests at its finer levels; documents of users do not belong into logs, whatever was asked.
-    let no_contents =
-        FilterFn::new(|metadata| !metadata.target().starts_with("rmcp") || *metadata.level() < Level::INFO);
+    // The SDK logs whole requests at its finer levels, and as a warning each answer that is an error, which repeats what
+    // was asked; documents of users do not belong into logs, whatever was asked.
+    let no_contents = FilterFn::new(|metadata| is_free_of_contents(metadata.target(), *metadata.level()));
     let lines = if io::stderr().is_terminal() {
         fmt::layer().with_writer(io::stderr).boxed()
     } else {
         fmt::layer().json().with_writer(io::stderr).boxed()
     };
     tracing_subscriber::registry().with(lines.with_filter(no_contents)).with(filter).init();
+}
+
+fn is_free_of_contents(target: &str, level: Level) -> bool {
+    !target.starts_with("rmcp") || level == Level::ERROR
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_sdk_says_of_requests_and_refusals_is_not_logged() {
+        for level in [Level::WARN, Level::INFO, Level::DEBUG, Level::TRACE] {
+            assert!(!is_free_of_contents("rmcp::service", level), "{level}");
+        }
+        assert!(is_free_of_contents("rmcp::service", Level::ERROR));
+        assert!(is_free_of_contents("memory_bank_server", Level::DEBUG));
+    }
 }

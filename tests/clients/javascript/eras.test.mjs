@@ -177,3 +177,18 @@ test("subscriptions/listen acknowledges what it delivers, and delivers it", asyn
   ended.catch(() => {});
   await server.modern("tools/list");
 });
+
+test("a standing subscription is ended, and does not hold up the end of the process", async (t) => {
+  const server = await modernServer(t);
+  const acknowledged = server.next((m) => m.method === "notifications/subscriptions/acknowledged");
+  const ended = server.request(
+    "subscriptions/listen",
+    { notifications: { resourcesListChanged: true }, _meta: meta() },
+    { id: "listen-1" },
+  );
+  await acknowledged;
+  const began = performance.now();
+  await server.close();
+  assert.ok(performance.now() - began < 3000, `${performance.now() - began} ms`);
+  assert.equal((await ended).resultType, "complete");
+});

@@ -131,7 +131,7 @@ for (const [name, args, field] of [
   ["graph_upsert_entity", { name: "x", entityType: "y", attrs: [1] }, "attrs"],
   ["graph_open_nodes", { nodes: [5] }, "nodes"],
   ["graph_open_nodes", { nodes: "Zed" }, "nodes"],
-  ["graph_search", { query: "x", limit: -1 }, "limit"],
+  ["graph_search", { query: "x", limit: "2" }, "limit"],
   ["graph_link_entities", { from: "a", relationType: "b", to: "c", action: "bogus" }, "action"],
   ["graph_maintain", { operation: "zzz" }, "operation"],
   ["select_store", { action: "marry" }, "action"],
@@ -151,6 +151,18 @@ for (const [name, args, field] of [
     assert.equal(await read(bank, "active-context.md"), before);
   });
 }
+
+test("numbers of a graph search that are out of bounds are moved into them (d29)", async (t) => {
+  const { server } = await freshBank(t);
+  for (const name of ["One", "Two"]) {
+    await server.ok("graph_upsert_entity", { name, entityType: "thing" });
+  }
+  for (const limit of [-1, 0, 1]) {
+    const { json } = await server.ok("graph_search", { query: "*", limit, includeNeighborhood: true, neighborhoodDepth: 9 });
+    assert.equal(json.entities.length, 1, `limit ${limit}`);
+  }
+  assert.equal((await server.ok("graph_search", { query: "*", limit: 100000 })).json.entities.length, 2);
+});
 
 test("arguments that are no object get -32602", async (t) => {
   const { server } = await freshBank(t);

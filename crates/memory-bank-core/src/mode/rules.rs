@@ -3,7 +3,7 @@
 
 use regex::{Regex, RegexBuilder};
 use serde::Deserialize;
-use serde_norway::Value;
+use serde::de::IgnoredAny;
 
 use crate::limits;
 use crate::mode::Mode;
@@ -15,10 +15,16 @@ pub const DEFAULT_UMB_TRIGGER: &str = r"\b(umb|update memory bank)\b";
 /// The largest compiled trigger, in bytes: a rules file comes from whoever wrote the repository.
 const PATTERN_BYTES: usize = 256 * 1024;
 
+/// The most brackets of a rules file that open: the time to read nested ones grows with the square of their number.
+const BRACKETS: usize = 1000;
+
 /// Reads a rules file, YAML or JSON. Nothing is used but the mode, the presence of `instructions.general` and the
 /// trigger of `instructions.umb`, so nothing else is checked.
 #[must_use]
 pub fn parse_rules(mode: Mode, text: &str) -> ModeRules {
+    if text.bytes().filter(|byte| matches!(byte, b'[' | b'{')).count() > BRACKETS {
+        return ModeRules::Invalid(format!("it has more than {BRACKETS} opening brackets"));
+    }
     let file: RulesFile = match serde_norway::from_str(text.trim_start_matches('\u{feff}')) {
         Ok(file) => file,
         Err(error) => return ModeRules::Invalid(error.to_string()),
@@ -76,7 +82,7 @@ struct RulesFile {
 #[derive(Deserialize)]
 struct Instructions {
     #[expect(dead_code, reason = "its presence is what makes the file a rules file")]
-    general: Vec<Value>,
+    general: Vec<IgnoredAny>,
     #[serde(default)]
     umb: Option<Umb>,
 }
@@ -272,6 +278,18 @@ mod tests {
             matches!(parse_rules(Mode::Code, text), ModeRules::Invalid(why) if !why.is_empty()),
             "{text}"
         );
+    }
+
+    #[test]
+    fn a_file_made_to_be_expensive_is_read_in_no_time() {
+        let anchored = format!("x: &x [{}]\n", ["y"; 9_000].join(","));
+        let repeated =
+            format!("mode: code\n{anchored}instructions:\n  general: [{}]\n", ["*x"; 9_000].join(","));
+        let nested = format!("mode: code\ninstructions:\n  general: {}", "[".repeat(50_000));
+        let begun = std::time::Instant::now();
+        let _ = parse_rules(Mode::Code, &repeated);
+        assert!(matches!(parse_rules(Mode::Code, &nested), ModeRules::Invalid(_)));
+        assert!(begun.elapsed() < std::time::Duration::from_secs(2), "{:?}", begun.elapsed());
     }
 
     #[rstest]

@@ -146,7 +146,7 @@ impl FolderGraph {
     fn write_derived(&self, dir: &BankDir, rendered: Rendered) -> Result<(), StoreError> {
         let begun = Instant::now();
         for (name, content) in DERIVED.iter().zip(rendered.contents) {
-            dir.replace(name, &content).map_err(StoreError::io(format!("cannot write `{name}`")))?;
+            dir.replace_own(name, &content).map_err(StoreError::io(format!("cannot write `{name}`")))?;
         }
         let done = Done { at: Instant::now(), took: begun.elapsed() + rendered.took };
         *self.refresh.last.lock().unwrap_or_else(PoisonError::into_inner) = Some(done);

@@ -12,6 +12,7 @@ use rmcp::model::{
 };
 use rmcp::service::{RequestContext, SubscriptionContext};
 use rmcp::{RoleServer, ServerHandler};
+use tokio_util::sync::CancellationToken;
 
 use crate::mcp::subscriptions::{self, Subscriptions};
 use crate::mcp::{completions, instructions, prompts, resources, tools};
@@ -25,13 +26,25 @@ pub struct MemoryBankHandler {
     services: Services,
     caller: Arc<Caller>,
     subscriptions: Arc<Subscriptions>,
+    ending: CancellationToken,
 }
 
 impl MemoryBankHandler {
     /// A handler that acts as `caller`.
     #[must_use]
     pub fn new(services: Services, caller: Caller) -> Self {
-        Self { services, caller: Arc::new(caller), subscriptions: Arc::default() }
+        Self {
+            services,
+            caller: Arc::new(caller),
+            subscriptions: Arc::default(),
+            ending: CancellationToken::new(),
+        }
+    }
+
+    /// Ends standing subscriptions when the token is cancelled, so that they do not hold up the end of the connection.
+    #[must_use]
+    pub fn ending_with(self, ending: CancellationToken) -> Self {
+        Self { ending, ..self }
     }
 }
 
@@ -149,7 +162,10 @@ impl ServerHandler for MemoryBankHandler {
     }
 
     async fn listen(&self, context: SubscriptionContext) -> Result<(), ErrorData> {
-        subscriptions::listen(&self.services, &self.caller, &context).await;
+        tokio::select! {
+            () = self.ending.cancelled() => {}
+            () = subscriptions::listen(&self.services, &self.caller, &context) => {}
+        }
         Ok(())
     }
 

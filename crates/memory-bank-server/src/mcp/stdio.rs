@@ -28,6 +28,9 @@ use crate::services::Services;
 
 /// The longest line that is read, in bytes; a longer one is answered with an error and skipped.
 pub const LINE_BYTES: usize = 16 * 1024 * 1024;
+/// How many calls may be under way; the next one is read when one of them has been answered. A client that asks and does
+/// not read the answers has to wait then, and does not fill the memory.
+const CALLS: usize = 128;
 /// How long calls under way may take to finish after the end of input or a shutdown.
 const DRAIN: Duration = Duration::from_secs(30);
 
@@ -38,7 +41,7 @@ const DRAIN: Duration = Duration::from_secs(30);
 pub async fn serve(services: Services, caller: Caller, shutdown: CancellationToken) -> io::Result<()> {
     let (input, output) = stdio_pipes();
     let transport = LineTransport::new(input, output, shutdown);
-    let handler = MemoryBankHandler::new(services, caller);
+    let handler = MemoryBankHandler::new(services, caller).ending_with(transport.ending.clone());
     let running = serve_directly_with_ct(handler, transport, None, CancellationToken::new());
     running.waiting().await.map_err(io::Error::other)?;
     Ok(())
@@ -53,6 +56,7 @@ pub struct LineTransport<R, W> {
     output: Arc<tokio::sync::Mutex<W>>,
     in_flight: Arc<InFlight>,
     shutdown: CancellationToken,
+    ending: CancellationToken,
     rejection: Option<JoinHandle<io::Result<()>>>,
 }
 
@@ -71,6 +75,7 @@ where
             output: Arc::new(tokio::sync::Mutex::new(output)),
             in_flight: Arc::default(),
             shutdown,
+            ending: CancellationToken::new(),
             rejection: None,
         }
     }
@@ -167,13 +172,18 @@ where
             self.rejection_written().await;
             if self.ended || self.shutdown.is_cancelled() {
                 drain(Arc::clone(&self.in_flight)).await;
+                self.ending.cancel();
                 return None;
             }
             let shutdown = self.shutdown.clone();
+            let in_flight = Arc::clone(&self.in_flight);
             let line = tokio::select! {
                 biased;
                 () = shutdown.cancelled() => continue,
-                line = self.read_line() => line,
+                line = async {
+                    in_flight.at_most(CALLS - 1).await;
+                    self.read_line().await
+                } => line,
             };
             let parsed = match line {
                 Line::End => {
@@ -355,12 +365,19 @@ impl InFlight {
     }
 
     async fn none_left(&self) {
+        self.at_most(0).await;
+    }
+
+    /// Waits until no more than so many calls are under way.
+    async fn at_most(&self, count: usize) {
         loop {
             let mut changed = std::pin::pin!(self.changed.notified());
             changed.as_mut().enable();
-            let left =
-                self.calls.lock().unwrap_or_else(PoisonError::into_inner).values().any(|waited| *waited);
-            if !left {
+            let left = {
+                let calls = self.calls.lock().unwrap_or_else(PoisonError::into_inner);
+                calls.values().filter(|waited| **waited).count()
+            };
+            if left <= count {
                 return;
             }
             changed.await;
@@ -390,6 +407,21 @@ mod tests {
             }
             line.push(byte);
         }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_client_that_does_not_read_answers_has_to_wait() {
+        let lines: String = (0..=CALLS)
+            .map(|id| format!("{{\"jsonrpc\":\"2.0\",\"id\":{id},\"method\":\"ping\"}}\n"))
+            .collect();
+        let (mut transport, _theirs) = transport(lines.as_bytes());
+        for _ in 0..CALLS {
+            assert!(transport.receive().await.is_some());
+        }
+        let next = tokio::time::timeout(Duration::from_secs(5), transport.receive()).await;
+        assert!(next.is_err(), "one call too many was taken");
+        transport.in_flight.finish(&RequestId::Number(0));
+        assert!(transport.receive().await.is_some());
     }
 
     #[rstest]

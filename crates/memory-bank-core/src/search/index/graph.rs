@@ -3,6 +3,7 @@
 
 use std::cmp::Ordering;
 use std::collections::HashMap;
+use std::hash::{BuildHasherDefault, Hasher};
 
 use memchr::memmem::Finder;
 use serde::Serialize;
@@ -72,6 +73,28 @@ pub struct GraphHits {
     pub more: bool,
 }
 
+/// A map by slot. Slots are small numbers of our own making, so hashing them needs no defence.
+type BySlot<T> = HashMap<u32, T, BuildHasherDefault<SlotHasher>>;
+
+#[derive(Debug, Clone, Copy, Default)]
+struct SlotHasher(u64);
+
+impl Hasher for SlotHasher {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            self.write_u32(u32::from(*byte));
+        }
+    }
+
+    fn write_u32(&mut self, slot: u32) {
+        self.0 = (self.0 ^ u64::from(slot)).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+    }
+}
+
 /// A unit with its score and its time, for picking the best.
 #[derive(Debug, Clone, Copy)]
 struct Scored {
@@ -102,9 +125,9 @@ impl Index {
             // A phrase of several words counts as plain text when it is the whole; else the words decide.
             if single || plain >= 100.0 { plain.max(ranked) } else { ranked.max(plain * 0.01) }
         };
-        let mut plain = if query.phrases().is_empty() { self.find_plain(query) } else { HashMap::new() };
+        let mut plain = if query.phrases().is_empty() { self.find_plain(query) } else { BySlot::default() };
         let mut observations: Vec<Scored> = Vec::new();
-        let mut entities: HashMap<u32, Gathered> = HashMap::new();
+        let mut entities: BySlot<Gathered> = BySlot::default();
         let mut take = |at: u32, score: f64| {
             let Some(slot) = self.slot(at) else { return };
             let Some(owner) = slot.parent else {
@@ -171,10 +194,10 @@ impl Index {
     }
 
     /// Scores what contains the query as one text, by slot.
-    fn find_plain(&self, query: &Query) -> HashMap<u32, f64> {
+    fn find_plain(&self, query: &Query) -> BySlot<f64> {
         let phrase = query.folded().trim();
         let finder = Finder::new(phrase);
-        let mut found: HashMap<u32, f64> = HashMap::new();
+        let mut found: BySlot<f64> = BySlot::default();
         for source in self.sources.values() {
             let Body::Entity { texts, .. } = &source.body else { continue };
             let mut last = None;

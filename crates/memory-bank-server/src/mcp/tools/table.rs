@@ -446,7 +446,7 @@ pub(crate) const TOOLS: &[ToolSpec] = &[
         bank: GRAPH,
         arguments: &[
             required("query", Kind::Text, "query is required"),
-            optional("limit", Kind::Whole(1, 1000)),
+            optional("limit", Kind::Clamped(1, 1000)),
             optional("includeNeighborhood", Kind::Flag),
             optional("neighborhoodDepth", Kind::Clamped(1, 2)),
             STORE_ID,

@@ -1,0 +1,111 @@
+//! Bytes that are no text, kept through an edit. A document is read as text, with U+FFFD for what is not UTF-8; what an
+//! edit leaves alone must stay byte for byte all the same. This module must not know files or edits.
+
+use std::collections::{HashMap, VecDeque};
+
+/// The bytes for `after`, the edited text of a file that held `raw`: what both begin and end with, and every line in
+/// between that is there as it was, keeps its bytes. The text of the result is `after`.
+#[must_use]
+pub(crate) fn keep_bytes(raw: &[u8], after: &str) -> Vec<u8> {
+    let before = String::from_utf8_lossy(raw);
+    let head = shared(before.chars(), after.chars());
+    let (rest_before, rest_after) = (from(&before, head), from(after, head));
+    let tail = shared(rest_before.chars().rev(), rest_after.chars().rev());
+    let start = raw_offset(raw, head);
+    let end = raw_offset(raw, before.len() - tail);
+    let middle = rest_after.get(..rest_after.len() - tail).unwrap_or_default();
+    let mut kept = raw.get(..start).unwrap_or_default().to_vec();
+    keep_lines(raw.get(start..end).unwrap_or_default(), middle, &mut kept);
+    kept.extend_from_slice(raw.get(end..).unwrap_or_default());
+    // Two broken halves that came together may be a letter now.
+    if String::from_utf8_lossy(&kept) == after { kept } else { after.as_bytes().to_vec() }
+}
+
+/// How many bytes of text two texts have in common, from where the characters begin.
+fn shared(a: impl Iterator<Item = char>, b: impl Iterator<Item = char>) -> usize {
+    a.zip(b).take_while(|(a, b)| a == b).map(|(a, _)| a.len_utf8()).sum()
+}
+
+fn from(text: &str, at: usize) -> &str {
+    text.get(at..).unwrap_or_default()
+}
+
+/// Where in the file a place in its text is.
+fn raw_offset(raw: &[u8], at: usize) -> usize {
+    let (mut text, mut bytes) = (0, 0);
+    for chunk in raw.utf8_chunks() {
+        let valid = chunk.valid().len();
+        if at <= text + valid {
+            return bytes + (at - text);
+        }
+        text += valid;
+        bytes += valid;
+        if !chunk.invalid().is_empty() {
+            text += char::REPLACEMENT_CHARACTER.len_utf8();
+            bytes += chunk.invalid().len();
+        }
+    }
+    bytes
+}
+
+fn keep_lines(raw: &[u8], after: &str, kept: &mut Vec<u8>) {
+    let mut known: HashMap<String, VecDeque<&[u8]>> = HashMap::new();
+    // Without their ends: the end of the last one may belong to what follows.
+    for line in raw.split(|byte| *byte == b'\n') {
+        if let Err(_broken) = std::str::from_utf8(line) {
+            known.entry(String::from_utf8_lossy(line).into_owned()).or_default().push_back(line);
+        }
+    }
+    for line in after.split_inclusive('\n') {
+        let (text, end) = line.strip_suffix('\n').map_or((line, ""), |text| (text, "\n"));
+        let bytes = known.get_mut(text).and_then(VecDeque::pop_front);
+        kept.extend_from_slice(bytes.unwrap_or(text.as_bytes()));
+        kept.extend_from_slice(end.as_bytes());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use rstest::rstest;
+
+    use super::*;
+
+    const RAW: &[u8] = b"# T\xff\n\ncaf\xe9 open\n\n## A\n- x\n\n\xe8\n## B\n\xe9\n\xe2\x82\xff\n";
+
+    #[rstest]
+    #[case("- x\n", "- x\n- y\n", b"- x\n", b"- x\n- y\n")]
+    #[case("open", "closed", b"open", b"closed")]
+    #[case("\u{fffd}\n## B\n", "## B\n", b"\xe8\n## B\n", b"## B\n")]
+    fn what_an_edit_leaves_alone_keeps_its_bytes(
+        #[case] old: &str,
+        #[case] new: &str,
+        #[case] raw_old: &[u8],
+        #[case] raw_new: &[u8],
+    ) {
+        let after = String::from_utf8_lossy(RAW).replacen(old, new, 1);
+        let at = RAW.windows(raw_old.len()).position(|part| part == raw_old).unwrap();
+        let expected = [&RAW[..at], raw_new, &RAW[at + raw_old.len()..]].concat();
+        assert_eq!(keep_bytes(RAW, &after), expected);
+    }
+
+    #[test]
+    fn lines_between_two_edits_keep_their_bytes() {
+        let after = String::from_utf8_lossy(RAW).replace("# T", "# U").replace("- x", "- y") + "end\n";
+        let kept = keep_bytes(RAW, &after);
+        assert!(kept.windows(9).any(|part| part == b"caf\xe9 open"));
+        assert!(kept.ends_with(b"\xe8\n## B\n\xe9\n\xe2\x82\xff\nend\n"));
+    }
+
+    proptest! {
+        #[test]
+        fn the_result_says_what_the_edit_said(
+            raw in prop::collection::vec(prop::sample::select(vec![b'a', b'\n', 0xff, 0xe2, 0x82, 0xac]), 0..40),
+            after in "[a\\n\u{fffd}€]{0,30}",
+        ) {
+            let kept = keep_bytes(&raw, &after);
+            prop_assert_eq!(String::from_utf8_lossy(&kept), after);
+            prop_assert_eq!(keep_bytes(&raw, &String::from_utf8_lossy(&raw)), raw);
+        }
+    }
+}
