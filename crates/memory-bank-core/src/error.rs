@@ -95,8 +95,13 @@ pub enum GraphError {
         suggestions: Vec<String>,
     },
     /// Some of several entities that were asked for are not there.
-    #[error("Some entities not found: {}", .0.join(", "))]
-    EntitiesNotFound(Vec<String>),
+    #[error("Some entities not found: {}", missing.join(", "))]
+    EntitiesNotFound {
+        /// What was asked for and is not there.
+        missing: Vec<String>,
+        /// Names that come close to one of them, at most five.
+        suggestions: Vec<String>,
+    },
     /// Several entities share the name; the caller must say which type.
     #[error("several entities are called `{asked}`: {}; give the id or `name [type]`", candidates.join(", "))]
     Ambiguous {

@@ -10,7 +10,7 @@ use crate::graph::state::GraphState;
 use crate::store::EntityRef;
 
 /// The most names that an error suggests.
-const SUGGESTIONS: usize = 5;
+pub(crate) const SUGGESTIONS: usize = 5;
 /// The most candidates that an error lists.
 const CANDIDATES: usize = 10;
 

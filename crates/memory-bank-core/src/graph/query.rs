@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, HashSet};
 
 use crate::error::GraphError;
 use crate::graph::ids::normalise;
+use crate::graph::naming::SUGGESTIONS;
 use crate::graph::state::GraphState;
 use crate::graph::{Entity, Observation, Relation};
 use crate::store::{EntityRef, GraphSummary, Subgraph};
@@ -15,19 +16,26 @@ impl GraphState {
     /// The given entities with `depth` rounds of neighbours, in storage order.
     ///
     /// # Errors
-    /// Names and ids that are not there, all listed; or a name that means several entities.
+    /// Names and ids that are not there, all listed, with suggestions; or a name that means several entities.
     pub fn open(&self, nodes: &[EntityRef], depth: u32) -> Result<Subgraph, GraphError> {
         let mut start = Vec::new();
         let mut missing = Vec::new();
+        let mut closest: Vec<String> = Vec::new();
         for node in nodes {
             match self.resolve(node) {
                 Ok(entity) => start.push(entity.id.as_str()),
-                Err(GraphError::EntityNotFound { asked, .. }) => missing.push(asked),
+                Err(GraphError::EntityNotFound { asked, suggestions }) => {
+                    missing.push(asked);
+                    closest.extend(suggestions);
+                }
                 Err(other) => return Err(other),
             }
         }
         if !missing.is_empty() {
-            return Err(GraphError::EntitiesNotFound(missing));
+            let mut seen = HashSet::new();
+            closest.retain(|name| seen.insert(name.clone()));
+            closest.truncate(SUGGESTIONS);
+            return Err(GraphError::EntitiesNotFound { missing, suggestions: closest });
         }
         Ok(self.around(start, depth))
     }
@@ -149,15 +157,7 @@ mod tests {
     fn chain() -> GraphState {
         let mut state = GraphState::default();
         for (name, kind) in [("A", "x"), ("B", "x"), ("C", "y"), ("D", "x")] {
-            let entity = Entity {
-                id: entity_id(name, kind),
-                name: name.to_owned(),
-                entity_type: kind.to_owned(),
-                attrs: None,
-                created_at: TS.to_owned(),
-                updated_at: TS.to_owned(),
-            };
-            state.apply(Event::EntityUpsert { entity, ts: TS.to_owned() });
+            add(&mut state, name, kind);
         }
         for (from, to) in [("A", "B"), ("C", "B"), ("C", "D"), ("A", "A")] {
             let (from_id, to_id) = (id(from), id(to));
@@ -171,6 +171,18 @@ mod tests {
             state.apply(Event::RelationAdd { relation, ts: TS.to_owned() });
         }
         state
+    }
+
+    fn add(state: &mut GraphState, name: &str, kind: &str) {
+        let entity = Entity {
+            id: entity_id(name, kind),
+            name: name.to_owned(),
+            entity_type: kind.to_owned(),
+            attrs: None,
+            created_at: TS.to_owned(),
+            updated_at: TS.to_owned(),
+        };
+        state.apply(Event::EntityUpsert { entity, ts: TS.to_owned() });
     }
 
     fn id(name: &str) -> String {
@@ -210,8 +222,24 @@ mod tests {
         let state = chain();
         let nodes = ["A", "nobody", "ent_missing00000", ""].map(|node| EntityRef(node.to_owned()));
         match state.open(&nodes, 1) {
-            Err(GraphError::EntitiesNotFound(missing)) => {
+            Err(GraphError::EntitiesNotFound { missing, .. }) => {
                 assert_eq!(missing, ["nobody", "ent_missing00000", ""]);
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn d7_names_that_come_close_to_unknown_ones_are_suggested_once_each() {
+        let mut state = GraphState::default();
+        for name in ["Payment service", "Ledger"] {
+            add(&mut state, name, "x");
+        }
+        let nodes =
+            ["payment", "service", "ledgr", "entirely different"].map(|node| EntityRef(node.to_owned()));
+        match state.open(&nodes, 1) {
+            Err(GraphError::EntitiesNotFound { suggestions, .. }) => {
+                assert_eq!(suggestions, ["Payment service", "Ledger"]);
             }
             other => panic!("{other:?}"),
         }

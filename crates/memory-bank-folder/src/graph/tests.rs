@@ -234,7 +234,7 @@ async fn d28_a_node_whose_name_looks_like_an_id_can_be_opened_and_unknown_ids_ar
     let opened = bank.open(&me(), &[named("ent_fake")], 1).await.unwrap();
     assert_eq!(opened.entities[0].name, "ent_fake");
     match bank.open(&me(), &[named("ent_missing"), named(""), named("ent_fake")], 1).await {
-        Err(GraphError::EntitiesNotFound(missing)) => assert_eq!(missing, ["ent_missing", ""]),
+        Err(GraphError::EntitiesNotFound { missing, .. }) => assert_eq!(missing, ["ent_missing", ""]),
         other => panic!("{other:?}"),
     }
 }

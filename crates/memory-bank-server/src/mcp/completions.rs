@@ -1,7 +1,7 @@
 //! Completions: names of documents, names of entities, modes.
 
 use memory_bank_core::caller::Caller;
-use memory_bank_core::error::WorkspaceError;
+use memory_bank_core::error::{GraphError, WorkspaceError};
 use memory_bank_core::mode::Mode;
 use rmcp::model::{CompleteRequestParams, CompleteResult, CompletionInfo, ErrorData, Reference};
 
@@ -76,10 +76,10 @@ async fn entities(
     limit: usize,
 ) -> Result<Vec<String>, ErrorData> {
     match services.workspace.bank(caller, None).await {
-        Ok(bank) => bank
-            .names(caller, value, limit)
-            .await
-            .map_err(|error| internal(&error.to_string(), services.entropy.id())),
+        Ok(bank) => bank.names(caller, value, limit).await.map_err(|error| match error {
+            GraphError::Store(error) => store_fault(&error, services.entropy.id()),
+            other => internal(&other.to_string(), services.entropy.id()),
+        }),
         Err(WorkspaceError::NoBank) => Ok(Vec::new()),
         Err(error) => Err(workspace_fault(&error, services.entropy.id())),
     }

@@ -33,6 +33,8 @@ pub const LINE_BYTES: usize = 16 * 1024 * 1024;
 const CALLS: usize = 128;
 /// How long calls under way may take to finish after the end of input or a shutdown.
 const DRAIN: Duration = Duration::from_secs(30);
+/// How long standing subscriptions may take to end after that.
+const LAST_WORDS: Duration = Duration::from_secs(1);
 
 /// Serves one client over the process's standard streams until its input ends or `shutdown` is cancelled.
 ///
@@ -171,8 +173,7 @@ where
         loop {
             self.rejection_written().await;
             if self.ended || self.shutdown.is_cancelled() {
-                drain(Arc::clone(&self.in_flight)).await;
-                self.ending.cancel();
+                drain(&self.in_flight, &self.ending).await;
                 return None;
             }
             let shutdown = self.shutdown.clone();
@@ -221,10 +222,15 @@ where
     }
 }
 
-/// Waits until every call under way has been answered, but not for ever.
-async fn drain(in_flight: Arc<InFlight>) {
+/// Waits until every call under way has been answered, then until the subscriptions have ended, but not for ever. One
+/// that has only just been asked for is answered by the protocol's loop, which stops when the input has ended.
+async fn drain(in_flight: &InFlight, ending: &CancellationToken) {
     if tokio::time::timeout(DRAIN, in_flight.none_left()).await.is_err() {
         tracing::warn!("calls under way did not finish in {} s", DRAIN.as_secs());
+    }
+    ending.cancel();
+    if tokio::time::timeout(LAST_WORDS, in_flight.nothing_stands()).await.is_err() {
+        tracing::warn!("subscriptions did not end in {} s", LAST_WORDS.as_secs());
     }
 }
 
@@ -370,14 +376,20 @@ impl InFlight {
 
     /// Waits until no more than so many calls are under way.
     async fn at_most(&self, count: usize) {
+        self.until(|calls| calls.values().filter(|waited| **waited).count() <= count).await;
+    }
+
+    /// Waits until the standing subscriptions have ended too.
+    async fn nothing_stands(&self) {
+        self.until(HashMap::is_empty).await;
+    }
+
+    async fn until(&self, reached: impl Fn(&HashMap<RequestId, bool>) -> bool) {
         loop {
             let mut changed = std::pin::pin!(self.changed.notified());
             changed.as_mut().enable();
-            let left = {
-                let calls = self.calls.lock().unwrap_or_else(PoisonError::into_inner);
-                calls.values().filter(|waited| **waited).count()
-            };
-            if left <= count {
+            let is_reached = reached(&self.calls.lock().unwrap_or_else(PoisonError::into_inner));
+            if is_reached {
                 return;
             }
             changed.await;

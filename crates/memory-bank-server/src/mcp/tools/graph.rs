@@ -142,12 +142,7 @@ fn one() -> u32 {
 pub(crate) async fn graph_open_nodes(mut call: Call) -> Result<Reply, Failure> {
     let OpenNodes { nodes, depth } = call.parse()?;
     let nodes: Vec<EntityRef> = nodes.into_iter().map(EntityRef).collect();
-    let part = call.bank()?.open(&call.caller, &nodes, depth).await.map_err(|error| match error {
-        GraphError::EntityNotFound { asked, suggestions } => {
-            Failure::said(format!("Some entities not found: {asked}{}", did_you_mean(&suggestions)))
-        }
-        other => other.into(),
-    })?;
+    let part = call.bank()?.open(&call.caller, &nodes, depth).await?;
     let name_of = |id: &str| {
         part.entities
             .iter()

@@ -97,7 +97,10 @@ impl From<GraphError> for Failure {
     fn from(error: GraphError) -> Self {
         match error {
             GraphError::Store(error) => error.into(),
-            GraphError::EntityNotFound { ref suggestions, .. } if !suggestions.is_empty() => {
+            GraphError::EntityNotFound { ref suggestions, .. }
+            | GraphError::EntitiesNotFound { ref suggestions, .. }
+                if !suggestions.is_empty() =>
+            {
                 Self::Said(format!("{error}. Did you mean: {}?", suggestions.join(", ")))
             }
             other => Self::Said(other.to_string()),
