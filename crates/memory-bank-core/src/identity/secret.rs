@@ -74,7 +74,7 @@ impl PlainKey {
     /// What is kept instead of the key.
     #[must_use]
     pub fn hash(&self) -> KeyHash {
-        KeyHash(Sha256::digest(self.0.as_bytes()).into())
+        KeyHash::of(self.0.as_bytes())
     }
 
     /// The first 12 characters, by which a key is recognised in lists.
@@ -111,6 +111,12 @@ impl fmt::Debug for PlainKey {
 pub struct KeyHash([u8; 32]);
 
 impl KeyHash {
+    /// The hash of anything.
+    #[must_use]
+    pub fn of(bytes: &[u8]) -> Self {
+        Self(Sha256::digest(bytes).into())
+    }
+
     /// A hash as it is stored.
     #[must_use]
     pub fn from_bytes(bytes: [u8; 32]) -> Self {

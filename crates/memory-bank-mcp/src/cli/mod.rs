@@ -1,5 +1,8 @@
 //! The command line: every flag, and the environment variable that stands for it.
 
+pub(crate) mod admin;
+mod keys;
+pub(crate) mod output;
 pub(crate) mod serve;
 
 use clap::{Parser, Subcommand, ValueEnum};
@@ -36,6 +39,10 @@ pub(crate) struct Cli {
     #[arg(short, long, default_value = UNKNOWN_USER, global = true)]
     pub(crate) username: String,
 
+    /// Print what commands say as JSON, for programs.
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+
     /// Log more. `RUST_LOG` decides in detail.
     #[arg(short, long, global = true)]
     pub(crate) debug: bool,
@@ -46,6 +53,8 @@ pub(crate) struct Cli {
 pub(crate) enum Command {
     /// Serve MCP over Streamable HTTP: the project folder, or the database of `DATABASE_URL`.
     Serve,
+    #[command(flatten)]
+    Admin(admin::AdminCommand),
 }
 
 /// How clients connect.

@@ -3,10 +3,14 @@
 #[cfg(test)]
 mod client;
 #[cfg(test)]
+mod database;
+#[cfg(test)]
 mod door;
 #[cfg(test)]
 mod keys;
 #[cfg(test)]
 mod process;
+#[cfg(test)]
+mod redis;
 #[cfg(test)]
 mod sessions;

@@ -144,6 +144,7 @@ impl Live {
 
     async fn heard(&mut self, item: Result<(ProjectId, Change), RecvError>) -> Result<(), Over> {
         match item {
+            Ok((_, Change::Missed)) => self.all_may_have_changed().await,
             Ok((project, _)) if project != self.session.project => Ok(()),
             Ok((_, Change::Updated(path))) => {
                 let subscriptions = self.subscriptions().await?;

@@ -26,9 +26,10 @@ use crate::http::calls::Calls;
 use crate::http::config::{CONNECTIONS, DRAIN, HEADER_WAIT, HttpConfig};
 use crate::http::events::EventLog;
 use crate::http::origin::OriginPolicy;
+use crate::http::redis::Redis;
 use crate::http::router::router;
 use crate::http::sessions::Sessions;
-use crate::http::shared::{Probe, Shared};
+use crate::http::shared::{Absent, Probe, Shared};
 use crate::http::signals::{Signal, Signals};
 use crate::http::streams::StreamSlots;
 use crate::services::Services;
@@ -58,8 +59,8 @@ pub struct Parts {
     pub limiter: Arc<dyn Limiter>,
     /// Asks the database how it is doing.
     pub database: Arc<dyn Probe>,
-    /// Asks Redis how it is doing.
-    pub redis: Arc<dyn Probe>,
+    /// Joins this server with others.
+    pub redis: Option<Redis>,
 }
 
 /// A server that listens but does not serve yet.
@@ -95,12 +96,23 @@ impl Server {
             slots: StreamSlots::new(parts.config.streams_per_key),
             origins: OriginPolicy::new(&parts.config),
             database: parts.database,
-            redis: parts.redis,
+            redis: parts.redis.as_ref().map_or_else(|| Arc::new(Absent) as Arc<dyn Probe>, Redis::probe),
             started: Instant::now(),
             services: parts.services,
             config: parts.config,
             shutdown,
         });
+        if let Some(redis) = parts.redis {
+            let (hub, signals) = (Arc::clone(&shared.services.hub), Arc::clone(&shared.signals));
+            let shutdown = shared.shutdown.clone();
+            let bus = redis.bus();
+            tokio::spawn(async move {
+                tokio::select! {
+                    () = bus.run(hub, signals) => {}
+                    () = shutdown.cancelled() => {}
+                }
+            });
+        }
         Ok(Self { listener, router: router(Arc::clone(&shared)), shared })
     }
 
@@ -201,7 +213,7 @@ async fn heed(shared: Arc<Shared>) {
             }
             Ok(Signal::SessionChanged { session, .. }) => shared.sessions.forget(session),
             Ok(Signal::CallCancelled { session, request }) => shared.calls.cancel(session, &request),
-            Err(RecvError::Lagged(_)) => {
+            Ok(Signal::NewsMissed) | Err(RecvError::Lagged(_)) => {
                 shared.auth.forget_all();
                 shared.sessions.forget_all();
             }

@@ -28,6 +28,8 @@ pub(crate) enum Signal {
         /// Whether it ended: its streams end.
         ended: bool,
     },
+    /// News was missed; caches forget everything. Never sent to others.
+    NewsMissed,
     /// A client takes a call back.
     CallCancelled {
         /// The session.
@@ -44,25 +46,43 @@ impl Signal {
     }
 }
 
-/// Carries signals. What is sent here reaches all receivers of this process.
+/// Carries signals. What is sent here reaches all receivers of this process; whoever joins processes subscribes to
+/// `outgoing` and feeds what comes from elsewhere into [`Self::arrived`].
 #[derive(Debug)]
 pub(crate) struct Signals {
     all: broadcast::Sender<Signal>,
+    outgoing: broadcast::Sender<Signal>,
 }
 
 impl Signals {
     pub(crate) fn new() -> Self {
-        Self { all: broadcast::channel(BACKLOG).0 }
+        Self { all: broadcast::channel(BACKLOG).0, outgoing: broadcast::channel(BACKLOG).0 }
     }
 
     /// Tells this process and the others.
     pub(crate) fn send(&self, signal: Signal) {
-        // Fails only when nobody listens.
+        // Both fail only when nobody listens.
+        let _ = self.outgoing.send(signal.clone());
         let _ = self.all.send(signal);
+    }
+
+    /// Tells this process what another one said.
+    pub(crate) fn arrived(&self, signal: Signal) {
+        let _ = self.all.send(signal);
+    }
+
+    /// Tells this process that it may have missed what others said.
+    pub(crate) fn missed(&self) {
+        let _ = self.all.send(Signal::NewsMissed);
     }
 
     /// Everything, from here and elsewhere.
     pub(crate) fn subscribe(&self) -> broadcast::Receiver<Signal> {
         self.all.subscribe()
+    }
+
+    /// What was said here.
+    pub(crate) fn outgoing(&self) -> broadcast::Receiver<Signal> {
+        self.outgoing.subscribe()
     }
 }

@@ -151,6 +151,7 @@ pub(crate) fn names(uri: &str, path: &DocumentPath) -> bool {
 async fn next(news: &mut Receiver<(ProjectId, Change)>, project: ProjectId) -> Option<News> {
     loop {
         match news.recv().await {
+            Ok((_, Change::Missed)) => return Some(News::Missed),
             Ok((of, change)) if of == project => return Some(News::Change(change)),
             Ok(_) => {}
             Err(RecvError::Lagged(_)) => return Some(News::Missed),
