@@ -8,6 +8,8 @@ pub mod clock;
 pub mod document;
 pub mod error;
 pub mod graph;
+pub mod identity;
+pub mod limiter;
 pub mod limits;
 pub mod mode;
 pub mod search;

@@ -53,3 +53,5 @@ pub const BACKUP_FILES: usize = 50_000;
 pub const LOCK_WAIT_MS: u64 = 10_000;
 /// The longest diff that a reply shows, in characters; what is left out is said.
 pub const DIFF_CHARS: usize = 4000;
+/// The most resources that one session, or one client over stdio, may subscribe to.
+pub const SUBSCRIPTIONS: usize = 1000;

@@ -10,6 +10,7 @@ mod documents;
 mod faithful;
 mod graph;
 pub mod journal;
+mod keys;
 pub mod lock;
 mod news;
 mod place;
@@ -21,4 +22,5 @@ mod watch;
 mod workspace;
 
 pub use bank::{FolderBank, Surroundings};
+pub use keys::FolderKeys;
 pub use workspace::{FolderOptions, FolderWorkspace};

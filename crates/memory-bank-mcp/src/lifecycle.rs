@@ -3,18 +3,21 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context, bail};
+use anyhow::Context;
 use memory_bank_core::caller::Caller;
 use memory_bank_core::clock::{SystemClock, SystemEntropy};
-use memory_bank_core::store::{MemoryStateStore, SessionState};
+use memory_bank_core::store::{ChangeSink, MemoryStateStore, SessionState};
 use memory_bank_folder::{FolderOptions, FolderWorkspace, Surroundings};
+use memory_bank_server::http::Redis;
 use memory_bank_server::hub::Hub;
 use memory_bank_server::mcp::stdio;
 use memory_bank_server::services::Services;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
-use crate::cli::{Cli, Transport};
+use crate::cli::output::Output;
+use crate::cli::{self, Cli, Command, Transport};
+use crate::config;
 
 /// How long threads that are still busy may hold up the end of the process.
 const LAST_WAIT: Duration = Duration::from_secs(1);
@@ -31,21 +34,37 @@ pub(crate) fn run(cli: &Cli) -> anyhow::Result<()> {
 }
 
 async fn serve(cli: &Cli) -> anyhow::Result<()> {
-    if cli.transport == Transport::Http {
-        bail!(
-            "this version serves over standard input and output only; start it without `--transport http` (MCP_TRANSPORT)"
-        );
-    }
     let shutdown = CancellationToken::new();
     end_on_signals(shutdown.clone())?;
-    let services = folder_services(cli).await?;
+    if let Some(Command::Admin(command)) = &cli.command {
+        return tokio::select! {
+            done = cli::admin::run(command, Output { json: cli.json }) => done,
+            () = shutdown.cancelled() => Err(anyhow::anyhow!("ended by a signal")),
+        };
+    }
+    if wants_http(cli)? {
+        return cli::serve::run(cli, shutdown).await;
+    }
+    let services = folder_services(cli, None).await?;
     let caller = Caller::local(cli.username.clone());
     stdio::serve(services, caller, shutdown).await.context("the server stopped")
 }
 
+/// The command decides, then the flag, then the environment.
+fn wants_http(cli: &Cli) -> anyhow::Result<bool> {
+    match (&cli.command, cli.transport) {
+        (Some(_), _) => Ok(true),
+        (None, Some(transport)) => Ok(transport == Transport::Http),
+        (None, None) => Ok(config::wants_http(&|name| std::env::var(name).ok())?),
+    }
+}
+
 /// Services on the local folder that the command line names.
-async fn folder_services(cli: &Cli) -> anyhow::Result<Services> {
+///
+/// With `redis`, other servers hear of changes too.
+pub(crate) async fn folder_services(cli: &Cli, redis: Option<&Redis>) -> anyhow::Result<Services> {
     let hub = Arc::new(Hub::new());
+    let sink = redis.map_or_else(|| hub.clone() as Arc<dyn ChangeSink>, |redis| redis.sink(hub.clone()));
     let clock = Arc::new(SystemClock);
     let entropy = Arc::new(SystemEntropy);
     let options = FolderOptions {
@@ -55,7 +74,7 @@ async fn folder_services(cli: &Cli) -> anyhow::Result<Services> {
         home: std::env::home_dir(),
         watch: true,
     };
-    let around = Surroundings { clock: clock.clone(), entropy: entropy.clone(), sink: hub.clone() };
+    let around = Surroundings { clock: clock.clone(), entropy: entropy.clone(), sink };
     let workspace =
         FolderWorkspace::start(options, around).await.context("the project folder cannot be used")?;
     let state = MemoryStateStore::starting_from(SessionState { mode: cli.mode, ..SessionState::default() });

@@ -1,6 +1,8 @@
 //! `memory-bank-mcp`: an MCP server that gives AI coding assistants a lasting memory of their projects.
 
 mod cli;
+mod config;
+mod database;
 mod lifecycle;
 mod logging;
 

@@ -25,6 +25,11 @@ impl Hub {
     pub fn subscribe(&self) -> broadcast::Receiver<(ProjectId, Change)> {
         self.sender.subscribe()
     }
+
+    /// Tells every subscriber of every project to read again, since changes may have been missed.
+    pub fn missed(&self) {
+        self.changed(ProjectId(uuid::Uuid::nil()), Change::Missed);
+    }
 }
 
 impl Default for Hub {

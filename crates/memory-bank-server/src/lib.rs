@@ -3,6 +3,7 @@
 //! Architecture invariant: nothing here reads a file or speaks SQL. Rules are [`memory_bank_core`]'s, data comes
 //! through its store traits.
 
+pub mod http;
 pub mod hub;
 pub mod mcp;
 pub mod services;

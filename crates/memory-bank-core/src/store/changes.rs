@@ -11,6 +11,8 @@ pub enum Change {
     Updated(DocumentPath),
     /// Documents came into being, went away, or another bank was chosen.
     List,
+    /// Changes of any project may have been missed: everything may be other than it was.
+    Missed,
 }
 
 /// Takes news of committed changes. Called after the commit, must not block.

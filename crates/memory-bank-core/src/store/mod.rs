@@ -5,14 +5,17 @@
 mod backup;
 mod changes;
 mod documents;
+mod events;
 mod graph;
 mod search;
+mod sessions;
 mod state;
 mod workspace;
 
 pub use backup::{Backup, BackupError, BackupStore, Restored};
 pub use changes::{Change, ChangeSink, NoSink};
 pub use documents::{ChangeKind, DocumentChange, DocumentStore, Drafts, Editor, ReadOutcome};
+pub use events::{Event, EventId, EventStore, MemoryEventStore, NotAnEvent};
 pub use graph::{
     Compacted, EntityDraft, EntityRef, GraphStats, GraphStore, GraphSummary, ObservationDraft, Pointed,
     PointerDraft, Subgraph, Unlinked,
@@ -21,6 +24,7 @@ pub use search::{
     DocumentSearch, DocumentsFound, EntityFound, GraphFound, GraphSearch, ObservationFound, RelationFound,
     SearchStore, SkippedDocument,
 };
+pub use sessions::{MemorySessionStore, SessionError, SessionId, SessionRecord, SessionStore, SessionUse};
 pub use state::{MemoryStateStore, SessionState, StateChange, StateStore};
 pub use workspace::{
     Initialized, ModeRules, RegisteredStore, SelectTarget, SelectedStore, StoreInfo, StoreKind, StoreList,

@@ -1,6 +1,11 @@
 //! The command line: every flag, and the environment variable that stands for it.
 
-use clap::{Parser, ValueEnum};
+pub(crate) mod admin;
+mod keys;
+pub(crate) mod output;
+pub(crate) mod serve;
+
+use clap::{Parser, Subcommand, ValueEnum};
 use memory_bank_core::caller::UNKNOWN_USER;
 use memory_bank_core::mode::Mode;
 
@@ -10,36 +15,52 @@ use memory_bank_core::mode::Mode;
 #[derive(Debug, Parser)]
 #[command(name = "memory-bank-mcp", version, about, long_about)]
 pub(crate) struct Cli {
-    /// How clients connect.
-    #[arg(short, long, value_enum, default_value_t, env = "MCP_TRANSPORT")]
-    pub(crate) transport: Transport,
+    /// What to do; without a command, a client is served as `--transport` says.
+    #[command(subcommand)]
+    pub(crate) command: Option<Command>,
+
+    /// How clients connect; `MCP_TRANSPORT` decides when this is absent, `stdio` when both are.
+    #[arg(short, long, value_enum, global = true)]
+    pub(crate) transport: Option<Transport>,
 
     /// The mode to start in.
-    #[arg(short, long, value_parser = parse_mode, default_value_t)]
+    #[arg(short, long, value_parser = parse_mode, default_value_t, global = true)]
     pub(crate) mode: Mode,
 
     /// The project folder, which holds the bank's folder; the current folder when absent.
-    #[arg(short, long)]
+    #[arg(short, long, global = true)]
     pub(crate) path: Option<String>,
 
     /// The name of the bank's folder inside the project folder.
-    #[arg(short, long, default_value = "memory-bank", value_parser = parse_folder)]
+    #[arg(short, long, default_value = "memory-bank", value_parser = parse_folder, global = true)]
     pub(crate) folder: String,
 
     /// Your name, written into entries; an address below github.com/ becomes a link to the profile.
-    #[arg(short, long, default_value = UNKNOWN_USER)]
+    #[arg(short, long, default_value = UNKNOWN_USER, global = true)]
     pub(crate) username: String,
 
+    /// Print what commands say as JSON, for programs.
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+
     /// Log more. `RUST_LOG` decides in detail.
-    #[arg(short, long)]
+    #[arg(short, long, global = true)]
     pub(crate) debug: bool,
 }
 
+/// What to do.
+#[derive(Debug, Clone, Subcommand)]
+pub(crate) enum Command {
+    /// Serve MCP over Streamable HTTP: the project folder, or the database of `DATABASE_URL`.
+    Serve,
+    #[command(flatten)]
+    Admin(admin::AdminCommand),
+}
+
 /// How clients connect.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Transport {
     /// Standard input and output, for one client that starts this process.
-    #[default]
     Stdio,
     /// Streamable HTTP.
     Http,

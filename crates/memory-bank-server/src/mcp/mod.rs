@@ -4,9 +4,9 @@ mod completions;
 mod handler;
 mod instructions;
 mod prompts;
-mod resources;
+pub(crate) mod resources;
 pub mod stdio;
-mod subscriptions;
+pub(crate) mod subscriptions;
 mod tools;
 
 pub use handler::MemoryBankHandler;

@@ -142,7 +142,7 @@ impl News {
     }
 }
 
-fn names(uri: &str, path: &DocumentPath) -> bool {
+pub(crate) fn names(uri: &str, path: &DocumentPath) -> bool {
     let canonical = path.canonical();
     resources::parse(uri)
         .is_ok_and(|paths| paths.iter().any(|named| named == path || named.canonical() == canonical))
@@ -151,6 +151,7 @@ fn names(uri: &str, path: &DocumentPath) -> bool {
 async fn next(news: &mut Receiver<(ProjectId, Change)>, project: ProjectId) -> Option<News> {
     loop {
         match news.recv().await {
+            Ok((_, Change::Missed)) => return Some(News::Missed),
             Ok((of, change)) if of == project => return Some(News::Change(change)),
             Ok(_) => {}
             Err(RecvError::Lagged(_)) => return Some(News::Missed),

@@ -1,0 +1,150 @@
+//! What an operator does at the command line, straight on the database: users, projects, members and their keys.
+//! There is no caller: whoever holds the database's connection string is the operator.
+
+use async_trait::async_trait;
+use jiff::Timestamp;
+
+use crate::caller::{KeyId, ProjectId, Role, UserId};
+use crate::error::StoreError;
+use crate::identity::{KeyRecord, NewKey, Revoked};
+
+/// Why an operator's command was not carried out. Nothing was changed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum AdminError {
+    /// What was named does not exist; says what and which (`user`, `alice`).
+    #[error("there is no {kind} `{name}`")]
+    NotFound {
+        /// `user`, `project`, `member` or `key`.
+        kind: &'static str,
+        /// What was asked for.
+        name: String,
+    },
+    /// It exists already.
+    #[error("the {kind} `{name}` exists already")]
+    Exists {
+        /// `user` or `project`.
+        kind: &'static str,
+        /// What was asked for.
+        name: String,
+    },
+    /// A rule forbids it; the text says what to do.
+    #[error("{0}")]
+    Refused(String),
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// A user to make.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewUser {
+    /// Id to use.
+    pub id: UserId,
+    /// A unique name.
+    pub name: String,
+    /// An address, if wanted.
+    pub email: Option<String>,
+}
+
+/// A user.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UserRecord {
+    /// The id.
+    pub id: UserId,
+    /// The name, by which the command line names users.
+    pub name: String,
+    /// The address.
+    pub email: Option<String>,
+    /// When it was made.
+    pub created_at: Timestamp,
+}
+
+/// A project to make.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewProject {
+    /// Id to use.
+    pub id: ProjectId,
+    /// A unique short name: lower-case letters, digits and hyphens.
+    pub slug: String,
+    /// A name for people.
+    pub name: String,
+}
+
+/// A project.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ProjectRecord {
+    /// The id.
+    pub id: ProjectId,
+    /// The short name, by which the command line names projects.
+    pub slug: String,
+    /// The name for people.
+    pub name: String,
+    /// When it was made.
+    pub created_at: Timestamp,
+}
+
+/// A member of a project.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MemberRecord {
+    /// The user.
+    pub user: UserRecord,
+    /// The role.
+    pub role: Role,
+}
+
+/// What `bootstrap` made or found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Bootstrapped {
+    /// The user.
+    pub user: UserRecord,
+    /// The project.
+    pub project: ProjectRecord,
+    /// The key, always a new one.
+    pub key: KeyRecord,
+}
+
+/// The operator's commands, each one transaction.
+#[async_trait]
+pub trait Administration: Send + Sync {
+    /// Makes what is missing of user (by name), project (by slug) and ownership, and always stores the key.
+    async fn bootstrap(
+        &self,
+        user: &NewUser,
+        project: &NewProject,
+        key: &NewKey,
+    ) -> Result<Bootstrapped, AdminError>;
+
+    /// Makes a user.
+    async fn create_user(&self, user: &NewUser) -> Result<UserRecord, AdminError>;
+
+    /// All users, by name.
+    async fn users(&self) -> Result<Vec<UserRecord>, AdminError>;
+
+    /// Makes a project, owned by the user of this name.
+    async fn create_project(&self, project: &NewProject, owner: &str) -> Result<ProjectRecord, AdminError>;
+
+    /// All projects, by slug.
+    async fn projects(&self) -> Result<Vec<ProjectRecord>, AdminError>;
+
+    /// Makes the user a member with this role, or changes the role. A project keeps at least one owner.
+    async fn set_member(&self, project: &str, user: &str, role: Role) -> Result<MemberRecord, AdminError>;
+
+    /// Ends a membership. A project keeps at least one owner. Returns the keys that this made void, for caches.
+    async fn remove_member(&self, project: &str, user: &str) -> Result<Vec<Revoked>, AdminError>;
+
+    /// The members of a project, by name.
+    async fn members(&self, project: &str) -> Result<Vec<MemberRecord>, AdminError>;
+
+    /// Stores a key of a member in a project.
+    async fn create_key(&self, project: &str, user: &str, key: &NewKey) -> Result<KeyRecord, AdminError>;
+
+    /// The keys of a project with the names of their users, newest first; with `all`, revoked and expired ones too.
+    async fn keys(&self, project: &str, all: bool) -> Result<Vec<(String, KeyRecord)>, AdminError>;
+
+    /// Revokes a key.
+    async fn revoke_key(&self, id: KeyId, now: Timestamp) -> Result<Revoked, AdminError>;
+
+    /// Replaces a key, as [`crate::identity::KeyStore::rotate`] does.
+    async fn rotate_key(&self, id: KeyId, key: &NewKey) -> Result<(KeyRecord, Revoked), AdminError>;
+}

@@ -1,0 +1,176 @@
+//! What is kept of a key, how a server finds it, and how its owner manages it.
+
+use async_trait::async_trait;
+use jiff::Timestamp;
+
+use crate::caller::{Caller, KeyId, Right};
+use crate::error::StoreError;
+use crate::identity::KeyHash;
+
+/// What the look-up of a key's hash gives: everything that a request needs, in one row.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KeyIdentity {
+    /// The caller that the key makes: user, project, role, scopes, key and the user's name.
+    pub caller: Caller,
+    /// Requests a minute; 0 = unlimited.
+    pub rate_limit: u32,
+    /// From then on the key is void.
+    pub expires_at: Option<Timestamp>,
+    /// When it was revoked.
+    pub revoked_at: Option<Timestamp>,
+}
+
+/// One use of a key, for its `last_used_at`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct KeyUse {
+    /// The key.
+    pub key: KeyId,
+    /// When it was used last.
+    pub at: Timestamp,
+}
+
+/// Finds keys, across all projects. It takes no caller, since it is what makes one.
+#[async_trait]
+pub trait KeyDirectory: Send + Sync {
+    /// The key of this hash, also if it is revoked or expired; none if there is no such key, or if its user is no
+    /// longer a member of its project.
+    async fn find(&self, hash: &KeyHash) -> Result<Option<KeyIdentity>, StoreError>;
+
+    /// Notes when keys were used last. Called for many at once, now and then; a later time is never replaced by an
+    /// earlier one.
+    async fn note_uses(&self, uses: &[KeyUse]) -> Result<(), StoreError>;
+}
+
+/// A key as its owner sees it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KeyRecord {
+    /// Its id.
+    pub id: KeyId,
+    /// The first 12 characters.
+    pub prefix: String,
+    /// A name for it.
+    pub label: Option<String>,
+    /// Empty = everything that the user's role grants.
+    pub scopes: Vec<Right>,
+    /// Requests a minute; 0 = unlimited.
+    pub rate_limit: u32,
+    /// When it was used last, within a minute or so.
+    pub last_used_at: Option<Timestamp>,
+    /// From then on it is void.
+    pub expires_at: Option<Timestamp>,
+    /// When it was made.
+    pub created_at: Timestamp,
+    /// When it was revoked.
+    pub revoked_at: Option<Timestamp>,
+}
+
+impl KeyRecord {
+    /// Whether the key works at `now`.
+    #[must_use]
+    pub fn status(&self, now: Timestamp) -> KeyStatus {
+        if self.revoked_at.is_some() {
+            KeyStatus::Revoked
+        } else if self.expires_at.is_some_and(|at| at <= now) {
+            KeyStatus::Expired
+        } else {
+            KeyStatus::Active
+        }
+    }
+}
+
+/// Whether a key works.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum KeyStatus {
+    /// It does.
+    Active,
+    /// It was revoked.
+    Revoked,
+    /// Its time is over.
+    Expired,
+}
+
+/// A key to store. The plain key stays with whoever made it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewKey {
+    /// Its id.
+    pub id: KeyId,
+    /// The hash.
+    pub hash: KeyHash,
+    /// The first 12 characters.
+    pub prefix: String,
+    /// A name for it.
+    pub label: Option<String>,
+    /// Empty = everything that the user's role grants.
+    pub scopes: Vec<Right>,
+    /// Requests a minute; 0 = unlimited.
+    pub rate_limit: u32,
+    /// From then on it is void.
+    pub expires_at: Option<Timestamp>,
+    /// Now.
+    pub created_at: Timestamp,
+}
+
+/// What to change of a key; `None` leaves it as it is.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct KeyChange {
+    /// Another label, or none.
+    pub label: Option<Option<String>>,
+    /// Other scopes.
+    pub scopes: Option<Vec<Right>>,
+    /// Another limit.
+    pub rate_limit: Option<u32>,
+}
+
+/// A key that was changed or revoked, with the hash under which caches know it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Revoked {
+    /// The key as it is now.
+    pub record: KeyRecord,
+    /// Its hash.
+    pub hash: KeyHash,
+}
+
+/// Why a key was not made or changed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum KeyError {
+    /// There are as many keys as a project may have.
+    #[error("a project may have {0} active keys; revoke one first")]
+    TooMany(usize),
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// Manages the keys of the caller in the caller's project. Whether the caller may, is checked before (admin right for
+/// changes) and, on PostgreSQL, by the policies once more. Another user's or project's key is the same as none.
+#[async_trait]
+pub trait KeyStore: Send + Sync {
+    /// The caller's keys, newest first.
+    async fn list(&self, caller: &Caller, include_revoked: bool) -> Result<Vec<KeyRecord>, StoreError>;
+
+    /// Stores a key.
+    async fn create(&self, caller: &Caller, key: &NewKey) -> Result<KeyRecord, KeyError>;
+
+    /// Changes a key that is not revoked.
+    async fn update(
+        &self,
+        caller: &Caller,
+        id: KeyId,
+        change: &KeyChange,
+    ) -> Result<Option<Revoked>, StoreError>;
+
+    /// Revokes a key; none if it is unknown, another's, or revoked already.
+    async fn revoke(&self, caller: &Caller, id: KeyId, now: Timestamp)
+    -> Result<Option<Revoked>, StoreError>;
+
+    /// Replaces a key that is not revoked, in one transaction: the old one is revoked at `key.created_at`, and the new
+    /// one takes over its label, scopes and limit (those of `key` do not count; `expires_at` does).
+    async fn rotate(
+        &self,
+        caller: &Caller,
+        id: KeyId,
+        key: &NewKey,
+    ) -> Result<Option<(KeyRecord, Revoked)>, KeyError>;
+}

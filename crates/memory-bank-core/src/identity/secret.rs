@@ -1,0 +1,213 @@
+//! The secret itself: how a key looks, how it is made, and the hash that is all anyone keeps of it.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use crate::clock::Entropy;
+
+const BASE62: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
+/// How many random characters follow the prefix: 190 bits.
+const RANDOM_CHARS: usize = 32;
+/// How many characters of a key are kept to recognise it by.
+const PREFIX_CHARS: usize = 12;
+/// The longest text that is taken for a key at all, in bytes.
+const LONGEST: usize = 128;
+
+/// What a key is meant for. The word is part of the key; nothing else depends on it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Environment {
+    /// `mbmcp_live_…`
+    #[default]
+    Live,
+    /// `mbmcp_test_…`
+    Test,
+}
+
+impl Environment {
+    fn prefix(self) -> &'static str {
+        match self {
+            Self::Live => "mbmcp_live_",
+            Self::Test => "mbmcp_test_",
+        }
+    }
+}
+
+/// A key in plain text. It is shown once, to the one who asked for it, and its `Debug` shows nothing.
+#[derive(Clone, PartialEq, Eq)]
+pub struct PlainKey(String);
+
+/// The text is no key: it does not begin as one, or holds what no key holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("a key looks like `mbmcp_live_…` or `mbmcp_test_…`")]
+pub struct MalformedKey;
+
+impl PlainKey {
+    /// Makes a key of 32 random base62 characters, each equally likely.
+    #[must_use]
+    pub fn generate(environment: Environment, entropy: &dyn Entropy) -> Self {
+        let mut key = environment.prefix().to_owned();
+        let whole = key.len() + RANDOM_CHARS;
+        while key.len() < whole {
+            // The bytes 6 and 8 of a random id hold its version and variant; the others are random. Of 64 values two
+            // are thrown away, so that no character is likelier than another.
+            let id = entropy.id().into_bytes();
+            let random =
+                id.iter().enumerate().filter(|(at, _)| *at != 6 && *at != 8).map(|(_, byte)| byte & 63);
+            let chars =
+                random.filter_map(|value| BASE62.get(usize::from(value))).map(|byte| char::from(*byte));
+            let missing = whole - key.len();
+            key.extend(chars.take(missing));
+        }
+        Self(key)
+    }
+
+    /// The key as it is given to its owner.
+    #[must_use]
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+
+    /// What is kept instead of the key.
+    #[must_use]
+    pub fn hash(&self) -> KeyHash {
+        KeyHash::of(self.0.as_bytes())
+    }
+
+    /// The first 12 characters, by which a key is recognised in lists.
+    #[must_use]
+    pub fn prefix(&self) -> String {
+        self.0.chars().take(PREFIX_CHARS).collect()
+    }
+}
+
+impl FromStr for PlainKey {
+    type Err = MalformedKey;
+
+    /// Accepts what may be a key; whether it is one, its hash tells.
+    fn from_str(text: &str) -> Result<Self, MalformedKey> {
+        let random = [Environment::Live, Environment::Test]
+            .into_iter()
+            .find_map(|environment| text.strip_prefix(environment.prefix()))
+            .ok_or(MalformedKey)?;
+        let fits = !random.is_empty()
+            && text.len() <= LONGEST
+            && random.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-');
+        if fits { Ok(Self(text.to_owned())) } else { Err(MalformedKey) }
+    }
+}
+
+impl fmt::Debug for PlainKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("PlainKey(…)")
+    }
+}
+
+/// The SHA-256 of a key.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct KeyHash([u8; 32]);
+
+impl KeyHash {
+    /// The hash of anything.
+    #[must_use]
+    pub fn of(bytes: &[u8]) -> Self {
+        Self(Sha256::digest(bytes).into())
+    }
+
+    /// A hash as it is stored.
+    #[must_use]
+    pub fn from_bytes(bytes: [u8; 32]) -> Self {
+        Self(bytes)
+    }
+
+    /// The bytes.
+    #[must_use]
+    pub fn as_bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
+
+    /// 64 hexadecimal digits in lower case.
+    #[must_use]
+    pub fn to_hex(&self) -> String {
+        use fmt::Write;
+        self.0.iter().fold(String::with_capacity(64), |mut hex, byte| {
+            // Writing into a string cannot fail.
+            let _ = write!(hex, "{byte:02x}");
+            hex
+        })
+    }
+
+    /// Reads [`Self::to_hex`].
+    #[must_use]
+    pub fn from_hex(hex: &str) -> Option<Self> {
+        let mut bytes = [0u8; 32];
+        if hex.len() != 64 || !hex.is_ascii() {
+            return None;
+        }
+        for (byte, digits) in bytes.iter_mut().zip(hex.as_bytes().chunks(2)) {
+            *byte = u8::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok()?;
+        }
+        Some(Self(bytes))
+    }
+}
+
+impl fmt::Debug for KeyHash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("KeyHash(…)")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+    use crate::clock::SystemEntropy;
+
+    #[test]
+    fn a_key_is_its_environment_and_32_characters() {
+        let key = PlainKey::generate(Environment::Test, &SystemEntropy);
+        assert!(key.expose().starts_with("mbmcp_test_"));
+        assert_eq!(key.expose().len(), "mbmcp_test_".len() + 32);
+        assert_eq!(key.expose().parse::<PlainKey>().as_ref(), Ok(&key));
+        assert!(key.prefix().len() == 12 && key.expose().starts_with(&key.prefix()));
+    }
+
+    #[test]
+    fn every_character_is_as_likely_as_any_other() {
+        let mut counts: BTreeMap<char, u32> = BTreeMap::new();
+        for _ in 0..3000 {
+            let key = PlainKey::generate(Environment::Live, &SystemEntropy);
+            for char in key.expose().chars().skip(11) {
+                *counts.entry(char).or_default() += 1;
+            }
+        }
+        // 96,000 characters, 1,548 of each expected, with a deviation of 39: six deviations on each side.
+        assert_eq!(counts.len(), 62);
+        assert!(counts.values().all(|count| (1300..1800).contains(count)), "{counts:?}");
+    }
+
+    #[test]
+    fn what_does_not_look_like_a_key_is_refused() {
+        for text in ["", "mbmcp_live_", "mbmcp_prod_abc", "live_abc", "mbmcp_live_a b", "mbmcp_live_ä"] {
+            assert_eq!(text.parse::<PlainKey>(), Err(MalformedKey), "{text}");
+        }
+        assert!(format!("mbmcp_live_{}", "a".repeat(200)).parse::<PlainKey>().is_err());
+    }
+
+    #[test]
+    fn debug_shows_nothing_of_a_key() {
+        let key: PlainKey = "mbmcp_live_secret".parse().unwrap();
+        assert!(!format!("{key:?} {:?}", key.hash()).contains("secret"));
+    }
+
+    #[test]
+    fn a_hash_survives_its_hexadecimal_form() {
+        let hash = "mbmcp_live_secret".parse::<PlainKey>().unwrap().hash();
+        assert_eq!(KeyHash::from_hex(&hash.to_hex()), Some(hash));
+        assert_eq!(KeyHash::from_hex("zz"), None);
+    }
+}

@@ -1,0 +1,226 @@
+//! How often a key, and an address, may ask: sliding windows of one minute.
+//!
+//! [`SlidingWindow`] is the rule; a server keeps the windows in memory, or in Redis, where one script applies the same.
+
+use std::collections::{HashMap, VecDeque};
+use std::hash::Hash;
+use std::net::IpAddr;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use async_trait::async_trait;
+
+use crate::caller::KeyId;
+
+/// The length of a window.
+pub const WINDOW: Duration = Duration::from_secs(60);
+
+/// One request that asks to be let in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Admission {
+    /// The key and its limit a minute, when it has one.
+    pub key: Option<(KeyId, u32)>,
+    /// The address and its limit a minute, when it has one.
+    pub address: Option<(IpAddr, u32)>,
+}
+
+/// How a window stands after a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct WindowState {
+    /// The limit.
+    pub limit: u32,
+    /// How many requests are left now.
+    pub remaining: u32,
+    /// When the oldest request leaves the window, and one more is possible.
+    pub reset: Duration,
+}
+
+/// What was decided.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Verdict {
+    /// Whether the request may go on. Only then it counts, in both windows.
+    pub admitted: bool,
+    /// The key's window; none when it has no limit or nothing is known.
+    pub key: Option<WindowState>,
+    /// The address's window.
+    pub address: Option<WindowState>,
+}
+
+impl Verdict {
+    /// Nothing is known, so the request passes.
+    pub const PASS: Self = Self { admitted: true, key: None, address: None };
+
+    /// The window to tell the client about: the one with the least left, of those the one that stays
+    /// closed longest.
+    #[must_use]
+    pub fn tightest(&self) -> Option<WindowState> {
+        let least = |a: WindowState, b: WindowState| {
+            let a_first =
+                (a.remaining, std::cmp::Reverse(a.reset)) <= (b.remaining, std::cmp::Reverse(b.reset));
+            if a_first { a } else { b }
+        };
+        match (self.key, self.address) {
+            (Some(key), Some(address)) => Some(least(key, address)),
+            (key, address) => key.or(address),
+        }
+    }
+}
+
+/// Lets requests in, or not. It does not fail: when nothing can be known, all pass.
+#[async_trait]
+pub trait Limiter: Send + Sync {
+    /// Decides on one request, for key and address together.
+    async fn admit(&self, request: Admission) -> Verdict;
+}
+
+/// The requests of the last minute. Times are measured from any fixed moment.
+#[derive(Debug, Default)]
+pub struct SlidingWindow {
+    admitted: VecDeque<Duration>,
+}
+
+impl SlidingWindow {
+    /// Forgets what is older than a minute, and tells how the window stands.
+    pub fn at(&mut self, now: Duration, limit: u32) -> WindowState {
+        while self.admitted.front().is_some_and(|first| *first + WINDOW <= now) {
+            self.admitted.pop_front();
+        }
+        let used = u32::try_from(self.admitted.len()).unwrap_or(u32::MAX);
+        let reset = self.admitted.front().map_or(WINDOW, |first| (*first + WINDOW).saturating_sub(now));
+        WindowState { limit, remaining: limit.saturating_sub(used), reset }
+    }
+
+    /// Counts a request.
+    pub fn count(&mut self, now: Duration) {
+        self.admitted.push_back(now);
+    }
+
+    fn is_empty(&self) -> bool {
+        self.admitted.is_empty()
+    }
+}
+
+/// The most keys and addresses that memory keeps windows for; beyond, idle windows are dropped, then all.
+const WINDOWS: usize = 100_000;
+
+/// Keeps the windows in memory, for a server without Redis that runs alone.
+pub struct MemoryLimiter {
+    elapsed: Box<dyn Fn() -> Duration + Send + Sync>,
+    windows: Mutex<Windows>,
+}
+
+#[derive(Default)]
+struct Windows {
+    keys: HashMap<KeyId, SlidingWindow>,
+    addresses: HashMap<IpAddr, SlidingWindow>,
+}
+
+impl MemoryLimiter {
+    /// A limiter; `elapsed` tells the time from any fixed moment and never goes back.
+    pub fn new(elapsed: impl Fn() -> Duration + Send + Sync + 'static) -> Self {
+        Self { elapsed: Box::new(elapsed), windows: Mutex::default() }
+    }
+}
+
+#[async_trait]
+impl Limiter for MemoryLimiter {
+    async fn admit(&self, request: Admission) -> Verdict {
+        let now = (self.elapsed)();
+        let mut windows = self.windows.lock().unwrap_or_else(PoisonError::into_inner);
+        let Windows { keys, addresses } = &mut *windows;
+        let key = request.key.map(|(key, limit)| look(keys, key, now, limit));
+        let address = request.address.map(|(address, limit)| look(addresses, address, now, limit));
+        let admitted = [key, address].iter().flatten().all(|state| state.remaining > 0);
+        if !admitted {
+            return Verdict { admitted, key, address };
+        }
+        Verdict {
+            admitted,
+            key: request.key.map(|(key, limit)| take(keys, key, now, limit)),
+            address: request.address.map(|(address, limit)| take(addresses, address, now, limit)),
+        }
+    }
+}
+
+fn look<K: Hash + Eq>(
+    windows: &mut HashMap<K, SlidingWindow>,
+    key: K,
+    now: Duration,
+    limit: u32,
+) -> WindowState {
+    if windows.len() >= WINDOWS && !windows.contains_key(&key) {
+        windows.retain(|_, window| {
+            window.at(now, 0);
+            !window.is_empty()
+        });
+        if windows.len() >= WINDOWS {
+            windows.clear();
+        }
+    }
+    windows.entry(key).or_default().at(now, limit)
+}
+
+fn take<K: Hash + Eq>(
+    windows: &mut HashMap<K, SlidingWindow>,
+    key: K,
+    now: Duration,
+    limit: u32,
+) -> WindowState {
+    let window = windows.entry(key).or_default();
+    window.count(now);
+    window.at(now, limit)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv4Addr;
+
+    use proptest::prelude::*;
+    use uuid::Uuid;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn no_minute_ever_holds_more_requests_than_the_limit(
+            gaps in prop::collection::vec(0u64..20_000, 1..200), limit in 1u32..20
+        ) {
+            let mut window = SlidingWindow::default();
+            let mut now = Duration::ZERO;
+            let mut admitted: Vec<Duration> = Vec::new();
+            for gap in gaps {
+                now += Duration::from_millis(gap);
+                let state = window.at(now, limit);
+                if state.remaining > 0 {
+                    window.count(now);
+                    admitted.push(now);
+                } else {
+                    prop_assert!(state.reset > Duration::ZERO && state.reset <= WINDOW);
+                }
+                let inside = admitted.iter().filter(|at| **at + WINDOW > now).count();
+                prop_assert!(inside <= limit as usize);
+            }
+        }
+    }
+
+    #[test]
+    fn a_refused_request_counts_in_neither_window() {
+        let limiter = MemoryLimiter::new(|| Duration::from_secs(1));
+        let request = Admission {
+            key: Some((KeyId(Uuid::nil()), 5)),
+            address: Some((IpAddr::V4(Ipv4Addr::LOCALHOST), 2)),
+        };
+        let verdicts: Vec<Verdict> = (0..4).map(|_| now(limiter.admit(request))).collect();
+        assert_eq!(verdicts.iter().filter(|verdict| verdict.admitted).count(), 2);
+        assert_eq!(verdicts[3].key.map(|state| state.remaining), Some(3));
+        assert_eq!(verdicts[3].tightest().map(|state| state.limit), Some(2));
+    }
+
+    fn now<T>(future: impl Future<Output = T>) -> T {
+        let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+        match std::pin::pin!(future).as_mut().poll(&mut context) {
+            std::task::Poll::Ready(value) => value,
+            std::task::Poll::Pending => panic!("memory does not wait"),
+        }
+    }
+}

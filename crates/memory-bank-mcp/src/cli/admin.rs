@@ -1,0 +1,304 @@
+//! The operator's commands, straight on the database: schema, users, projects, members.
+
+use std::sync::Arc;
+
+use anyhow::{Context, bail};
+use clap::{Subcommand, ValueEnum};
+use memory_bank_core::caller::{ProjectId, Role, UserId};
+use memory_bank_core::clock::{Entropy, SystemEntropy, iso_millis};
+use memory_bank_core::identity::{
+    Administration, MemberRecord, NewProject, NewUser, ProjectRecord, UserRecord,
+};
+use memory_bank_core::store::NoSink;
+use memory_bank_postgres::Database;
+use serde_json::{Value, json};
+
+use crate::cli::output::{Output, Table};
+use crate::cli::{keys, output};
+use crate::config::Settings;
+use crate::database;
+
+/// A command of the operator.
+#[derive(Debug, Clone, Subcommand)]
+pub(crate) enum AdminCommand {
+    /// Bring the database's schema up to date, or show what it has.
+    Migrate {
+        /// Only show which migrations the database has.
+        #[arg(long)]
+        status: bool,
+    },
+    /// Make a user, a project and their ownership where they are missing, and always a new owner's key.
+    Bootstrap {
+        /// The user's name.
+        #[arg(long)]
+        user: String,
+        /// The project's short name.
+        #[arg(long, value_parser = slug)]
+        project: String,
+    },
+    /// Users.
+    #[command(subcommand)]
+    Users(UsersCommand),
+    /// Projects.
+    #[command(subcommand)]
+    Projects(ProjectsCommand),
+    /// Members of a project.
+    #[command(subcommand)]
+    Members(MembersCommand),
+    /// API keys.
+    #[command(subcommand)]
+    Keys(keys::KeysCommand),
+}
+
+/// What to do with users.
+#[derive(Debug, Clone, Subcommand)]
+pub(crate) enum UsersCommand {
+    /// Make a user.
+    Create {
+        /// A unique name.
+        name: String,
+        /// An address.
+        #[arg(long)]
+        email: Option<String>,
+    },
+    /// List all users.
+    List,
+}
+
+/// What to do with projects.
+#[derive(Debug, Clone, Subcommand)]
+pub(crate) enum ProjectsCommand {
+    /// Make a project.
+    Create {
+        /// A unique short name: lower-case letters, digits and hyphens.
+        #[arg(value_parser = slug)]
+        slug: String,
+        /// The name of the user who owns it.
+        #[arg(long)]
+        owner: String,
+        /// A name for people; the short name when absent.
+        #[arg(long)]
+        name: Option<String>,
+    },
+    /// List all projects.
+    List,
+}
+
+/// What to do with members.
+#[derive(Debug, Clone, Subcommand)]
+pub(crate) enum MembersCommand {
+    /// Make a user a member, or change a member's role.
+    Add {
+        /// The project's short name.
+        #[arg(long)]
+        project: String,
+        /// The user's name.
+        #[arg(long)]
+        user: String,
+        /// What the member may do.
+        #[arg(long, value_enum)]
+        role: RoleName,
+    },
+    /// End a membership; the member's keys of the project are void.
+    Remove {
+        /// The project's short name.
+        #[arg(long)]
+        project: String,
+        /// The user's name.
+        #[arg(long)]
+        user: String,
+    },
+    /// List the members of a project.
+    List {
+        /// The project's short name.
+        #[arg(long)]
+        project: String,
+    },
+}
+
+/// A role, as the command line names it.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub(crate) enum RoleName {
+    /// Everything, with keys and restores.
+    Owner,
+    /// Reads and writes.
+    Editor,
+    /// Reads.
+    Viewer,
+}
+
+impl From<RoleName> for Role {
+    fn from(name: RoleName) -> Self {
+        match name {
+            RoleName::Owner => Self::Owner,
+            RoleName::Editor => Self::Editor,
+            RoleName::Viewer => Self::Viewer,
+        }
+    }
+}
+
+/// Runs one command.
+pub(crate) async fn run(command: &AdminCommand, output: Output) -> anyhow::Result<()> {
+    let settings = Settings::read(&|name| std::env::var(name).ok())?;
+    let Some(wanted) = &settings.database else {
+        bail!("`DATABASE_URL` is not set; this command works on a database");
+    };
+    let database = database::reach(wanted, Arc::new(NoSink)).await?;
+    match command {
+        AdminCommand::Migrate { status } => migrate(&database, *status, output).await,
+        AdminCommand::Bootstrap { user, project } => bootstrap(&database, user, project, output).await,
+        AdminCommand::Users(command) => users(&database, command, output).await,
+        AdminCommand::Projects(command) => projects(&database, command, output).await,
+        AdminCommand::Members(command) => members(&database, &settings, command, output).await,
+        AdminCommand::Keys(command) => keys::run(&database, &settings, command, output).await,
+    }
+}
+
+async fn migrate(database: &Database, status: bool, output: Output) -> anyhow::Result<()> {
+    if status {
+        let migrations = database.migrations().await?;
+        let list: Vec<Value> = migrations
+            .iter()
+            .map(|one| json!({"version": one.version, "appliedAt": one.applied_at.map(iso_millis)}))
+            .collect();
+        let mut table = Table::new(&["MIGRATION", "APPLIED"]);
+        for one in &migrations {
+            table
+                .row(vec![one.version.to_owned(), one.applied_at.map_or_else(|| "-".to_owned(), iso_millis)]);
+        }
+        return output.show(&json!({"migrations": list}), &table.to_string());
+    }
+    let applied = database.migrate().await?;
+    let text = if applied.is_empty() {
+        "The schema is up to date.".to_owned()
+    } else {
+        format!("Applied: {}", applied.join(", "))
+    };
+    output.show(&json!({"applied": applied}), &text)
+}
+
+async fn bootstrap(database: &Database, user: &str, project: &str, output: Output) -> anyhow::Result<()> {
+    let user = NewUser { id: UserId(SystemEntropy.id()), name: named(user)?, email: None };
+    let project =
+        NewProject { id: ProjectId(SystemEntropy.id()), slug: project.to_owned(), name: project.to_owned() };
+    let (plain, key) =
+        keys::new_key(&keys::KeyWishes { label: Some("bootstrap".to_owned()), ..Default::default() });
+    let made = database.bootstrap(&user, &project, &key).await?;
+    let shown = json!({
+        "user": {"id": made.user.id.0, "name": made.user.name},
+        "project": {"id": made.project.id.0, "slug": made.project.slug},
+        "key": keys::created(&plain, &made.key),
+    });
+    let text = format!(
+        "User     {} ({})\nProject  {} ({})\nAPI key  {}\n\n{}",
+        made.user.name,
+        made.user.id.0,
+        made.project.slug,
+        made.project.id.0,
+        plain.expose(),
+        output::SHOWN_ONCE
+    );
+    output.show(&shown, &text)
+}
+
+async fn users(database: &Database, command: &UsersCommand, output: Output) -> anyhow::Result<()> {
+    let (users, one) = match command {
+        UsersCommand::Create { name, email } => {
+            let user = NewUser { id: UserId(SystemEntropy.id()), name: named(name)?, email: email.clone() };
+            (vec![database.create_user(&user).await?], true)
+        }
+        UsersCommand::List => (database.users().await?, false),
+    };
+    let mut table = Table::new(&["ID", "NAME", "EMAIL", "CREATED"]);
+    for user in &users {
+        let email = user.email.clone().unwrap_or_else(|| "-".to_owned());
+        table.row(vec![user.id.0.to_string(), user.name.clone(), email, iso_millis(user.created_at)]);
+    }
+    let list: Vec<Value> = users.iter().map(user_json).collect();
+    output.show(&one_or_all(one, "users", list), &table.to_string())
+}
+
+async fn projects(database: &Database, command: &ProjectsCommand, output: Output) -> anyhow::Result<()> {
+    let (projects, one) = match command {
+        ProjectsCommand::Create { slug, owner, name } => {
+            let name = name.clone().unwrap_or_else(|| slug.clone());
+            let project = NewProject { id: ProjectId(SystemEntropy.id()), slug: slug.clone(), name };
+            (vec![database.create_project(&project, owner).await?], true)
+        }
+        ProjectsCommand::List => (database.projects().await?, false),
+    };
+    let mut table = Table::new(&["ID", "SLUG", "NAME", "CREATED"]);
+    for project in &projects {
+        let created = iso_millis(project.created_at);
+        table.row(vec![project.id.0.to_string(), project.slug.clone(), project.name.clone(), created]);
+    }
+    let list: Vec<Value> = projects.iter().map(project_json).collect();
+    output.show(&one_or_all(one, "projects", list), &table.to_string())
+}
+
+async fn members(
+    database: &Database,
+    settings: &Settings,
+    command: &MembersCommand,
+    output: Output,
+) -> anyhow::Result<()> {
+    let (members, one) = match command {
+        MembersCommand::Add { project, user, role } => {
+            (vec![database.set_member(project, user, (*role).into()).await?], true)
+        }
+        MembersCommand::Remove { project, user } => {
+            let void = database.remove_member(project, user).await?;
+            keys::forget(settings, &void).await;
+            let shown = json!({"message": "member removed", "user": user, "project": project});
+            return output.show(&shown, &format!("{user} is no longer a member of {project}."));
+        }
+        MembersCommand::List { project } => (database.members(project).await?, false),
+    };
+    let mut table = Table::new(&["USER", "ROLE"]);
+    for member in &members {
+        table.row(vec![member.user.name.clone(), role_name(member.role).to_owned()]);
+    }
+    let list: Vec<Value> = members.iter().map(member_json).collect();
+    output.show(&one_or_all(one, "members", list), &table.to_string())
+}
+
+fn one_or_all(one: bool, name: &str, list: Vec<Value>) -> Value {
+    match list.into_iter().collect::<Vec<_>>() {
+        list if one => list.into_iter().next().unwrap_or_default(),
+        list => json!({name: list}),
+    }
+}
+
+fn user_json(user: &UserRecord) -> Value {
+    json!({"id": user.id.0, "name": user.name, "email": user.email, "createdAt": iso_millis(user.created_at)})
+}
+
+fn project_json(project: &ProjectRecord) -> Value {
+    let created = iso_millis(project.created_at);
+    json!({"id": project.id.0, "slug": project.slug, "name": project.name, "createdAt": created})
+}
+
+fn member_json(member: &MemberRecord) -> Value {
+    json!({"user": {"id": member.user.id.0, "name": member.user.name}, "role": role_name(member.role)})
+}
+
+fn role_name(role: Role) -> &'static str {
+    match role {
+        Role::Owner => "owner",
+        Role::Editor => "editor",
+        Role::Viewer => "viewer",
+    }
+}
+
+fn named(name: &str) -> anyhow::Result<String> {
+    let name = name.trim();
+    let fits = !name.is_empty() && name.chars().count() <= 200 && !name.chars().any(char::is_control);
+    fits.then(|| name.to_owned()).context("a user's name takes 1 to 200 characters on one line")
+}
+
+/// Lower-case letters, digits and hyphens.
+fn slug(text: &str) -> Result<String, String> {
+    let fits = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+    let ok = !text.is_empty() && text.len() <= 100 && text.bytes().all(fits) && !text.starts_with('-');
+    ok.then(|| text.to_owned()).ok_or_else(|| "give lower-case letters, digits and hyphens".to_owned())
+}

@@ -1,0 +1,73 @@
+//! What commands say: tidy tables for people, JSON for programs.
+
+use std::fmt;
+use std::io::Write;
+
+use anyhow::Context;
+use serde_json::Value;
+
+/// What is said when a key is shown.
+pub(crate) const SHOWN_ONCE: &str = "Keep the key now: it is not stored and cannot be shown again.";
+
+/// How to say things.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Output {
+    /// As JSON, for programs.
+    pub(crate) json: bool,
+}
+
+impl Output {
+    /// Shows the data, or the text for people.
+    pub(crate) fn show(self, data: &Value, text: &str) -> anyhow::Result<()> {
+        if self.json { say(&data.to_string()) } else { say(text) }
+    }
+}
+
+/// Says something on standard output, which is free when no client speaks MCP over it.
+pub(crate) fn say(text: &str) -> anyhow::Result<()> {
+    let mut out = std::io::stdout().lock();
+    writeln!(out, "{}", text.trim_end()).and_then(|()| out.flush()).context("standard output is closed")
+}
+
+/// Rows in columns.
+#[derive(Debug)]
+pub(crate) struct Table {
+    rows: Vec<Vec<String>>,
+}
+
+impl Table {
+    pub(crate) fn new(headings: &[&str]) -> Self {
+        Self { rows: vec![headings.iter().map(ToString::to_string).collect()] }
+    }
+
+    pub(crate) fn row(&mut self, cells: Vec<String>) {
+        self.rows.push(cells);
+    }
+}
+
+impl fmt::Display for Table {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let columns = self.rows.iter().map(Vec::len).max().unwrap_or(0);
+        let width =
+            |at: usize| self.rows.iter().filter_map(|row| row.get(at)).map(|cell| cell.chars().count()).max();
+        let widths: Vec<usize> = (0..columns).map(|at| width(at).unwrap_or(0)).collect();
+        for row in &self.rows {
+            let cells: Vec<String> =
+                row.iter().zip(&widths).map(|(cell, width)| format!("{cell:width$}")).collect();
+            writeln!(f, "{}", cells.join("  ").trim_end())?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn columns_are_as_wide_as_their_widest_cell() {
+        let mut table = Table::new(&["A", "LONG"]);
+        table.row(vec!["wide".to_owned(), "x".to_owned()]);
+        assert_eq!(table.to_string(), "A     LONG\nwide  x\n");
+    }
+}

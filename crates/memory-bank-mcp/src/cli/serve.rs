@@ -1,0 +1,159 @@
+//! `serve`: MCP over Streamable HTTP, of a folder or of a database.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Instant;
+
+use anyhow::Context;
+use async_trait::async_trait;
+use memory_bank_core::caller::{Caller, KeyId};
+use memory_bank_core::clock::{SystemClock, SystemEntropy};
+use memory_bank_core::identity::{Environment, KeyHash, KeyStore, NewKey, PlainKey};
+use memory_bank_core::limiter::{Limiter, MemoryLimiter};
+use memory_bank_core::store::{ChangeSink, MemoryEventStore, MemorySessionStore, SessionStore};
+use memory_bank_folder::FolderKeys;
+use memory_bank_postgres::{Database, PostgresWorkspace};
+use memory_bank_server::http::{
+    Absent, DEFAULT_RATE_LIMIT, Health, Parts, PinnedWorkspace, Probe, Redis, Server,
+};
+use memory_bank_server::hub::Hub;
+use memory_bank_server::services::Services;
+use tokio_util::sync::CancellationToken;
+
+use crate::cli::Cli;
+use crate::cli::output::say;
+use crate::config::{DatabaseSettings, RedisSettings, Settings};
+use crate::{database, lifecycle};
+
+/// Serves until the process is told to end.
+pub(crate) async fn run(cli: &Cli, shutdown: CancellationToken) -> anyhow::Result<()> {
+    let settings = Settings::read(&|name| std::env::var(name).ok())?;
+    let parts = match settings.database.clone() {
+        Some(database) => database_parts(settings, &database).await?,
+        None => folder_parts(cli, settings).await?,
+    };
+    let server =
+        Server::bind(parts, shutdown).await.context("the server cannot listen (`MCP_HOST`, `MCP_PORT`)")?;
+    let address = server.address().context("the server does not know where it listens")?;
+    tracing::info!(http.address = %address, "listening");
+    say(&format!("Listening on http://{address}/mcp"))?;
+    server.serve().await;
+    Ok(())
+}
+
+/// A database, with everything in it.
+async fn database_parts(settings: Settings, wanted: &DatabaseSettings) -> anyhow::Result<Parts> {
+    let (clock, entropy) = (Arc::new(SystemClock), Arc::new(SystemEntropy));
+    let redis = match &settings.redis {
+        Some(RedisSettings { url, prefix }) => Some(Redis::new(url, prefix, clock.clone(), entropy.clone())?),
+        None => None,
+    };
+    let hub = Arc::new(Hub::new());
+    let sink =
+        redis.as_ref().map_or_else(|| hub.clone() as Arc<dyn ChangeSink>, |redis| redis.sink(hub.clone()));
+    let database = database::reach(wanted, sink).await?;
+    database::make_ready(&database, wanted.provider).await?;
+    let store = Arc::new(database.clone());
+    let services = Services {
+        workspace: Arc::new(PostgresWorkspace::new(database.clone())),
+        state: store.clone(),
+        hub,
+        clock,
+        entropy,
+    };
+    let began = Instant::now();
+    let sessions: Arc<dyn SessionStore> = store.clone();
+    Ok(Parts {
+        services,
+        config: settings.http,
+        directory: store.clone(),
+        keys: store.clone(),
+        key_cache: redis.as_ref().map(Redis::keys),
+        sessions: redis
+            .as_ref()
+            .map_or_else(|| Arc::clone(&sessions), |redis| redis.sessions(Arc::clone(&sessions))),
+        events: store,
+        limiter: redis.as_ref().map_or_else(
+            || Arc::new(MemoryLimiter::new(move || began.elapsed())) as Arc<dyn Limiter>,
+            Redis::limiter,
+        ),
+        database: Arc::new(DatabaseProbe(database)),
+        redis,
+    })
+}
+
+struct DatabaseProbe(Database);
+
+#[async_trait]
+impl Probe for DatabaseProbe {
+    async fn health(&self) -> Health {
+        if self.0.ping().await.is_ok() { Health::Ok } else { Health::Error }
+    }
+}
+
+/// A folder, with everything else in memory. Redis is used when it is named, under keys of this folder's own.
+async fn folder_parts(cli: &Cli, settings: Settings) -> anyhow::Result<Parts> {
+    let project = project(cli)?;
+    let redis = match &settings.redis {
+        Some(RedisSettings { url, prefix }) => {
+            let folder: String =
+                KeyHash::of(project.to_string_lossy().as_bytes()).to_hex().chars().take(16).collect();
+            let prefix = format!("{prefix}:{folder}");
+            Some(Redis::new(url, &prefix, Arc::new(SystemClock), Arc::new(SystemEntropy))?)
+        }
+        None => None,
+    };
+    let services = lifecycle::folder_services(cli, redis.as_ref()).await?;
+    let keys =
+        FolderKeys::open(&project, &cli.folder, &cli.username).context("the API keys cannot be used")?;
+    let keys = Arc::new(keys);
+    if keys.is_empty() {
+        first_key(&keys, &services).await?;
+    }
+    let pinned =
+        PinnedWorkspace::new(Arc::clone(&services.workspace), project.to_string_lossy().into_owned());
+    let sessions: Arc<dyn SessionStore> = Arc::new(MemorySessionStore::default());
+    let began = Instant::now();
+    Ok(Parts {
+        services: Services { workspace: Arc::new(pinned), ..services },
+        config: settings.http,
+        directory: keys.clone(),
+        keys,
+        key_cache: redis.as_ref().map(Redis::keys),
+        sessions: redis
+            .as_ref()
+            .map_or_else(|| Arc::clone(&sessions), |redis| redis.sessions(Arc::clone(&sessions))),
+        events: Arc::new(MemoryEventStore::default()),
+        limiter: redis.as_ref().map_or_else(
+            || Arc::new(MemoryLimiter::new(move || began.elapsed())) as Arc<dyn Limiter>,
+            Redis::limiter,
+        ),
+        database: Arc::new(Absent),
+        redis,
+    })
+}
+
+/// Makes the key with which a folder is served for the first time, and shows it this once.
+async fn first_key(keys: &FolderKeys, services: &Services) -> anyhow::Result<()> {
+    let plain = PlainKey::generate(Environment::Live, &*services.entropy);
+    let key = NewKey {
+        id: KeyId(services.entropy.id()),
+        hash: plain.hash(),
+        prefix: plain.prefix(),
+        label: Some("first".to_owned()),
+        scopes: Vec::new(),
+        rate_limit: DEFAULT_RATE_LIMIT,
+        expires_at: None,
+        created_at: services.clock.now(),
+    };
+    keys.create(&Caller::local(""), &key).await.context("the first API key cannot be kept")?;
+    say(&format!("API key (shown this once): {}", plain.expose()))
+}
+
+fn project(cli: &Cli) -> anyhow::Result<PathBuf> {
+    let here = std::env::current_dir().context("the current folder cannot be used")?;
+    let project = cli.path.as_ref().map_or_else(|| here.clone(), |path| here.join(path));
+    // The folder itself may have been named; the bank's folder is always below the project.
+    let is_bank = project.file_name().is_some_and(|name| name.to_string_lossy() == cli.folder);
+    Ok(if is_bank { project.parent().map_or(project.clone(), PathBuf::from) } else { project })
+}

@@ -1,0 +1,64 @@
+//! From settings to a database that can be used: reached, migrated, and proved to keep tenants apart.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use memory_bank_core::clock::{SystemClock, SystemEntropy};
+use memory_bank_core::store::ChangeSink;
+use memory_bank_postgres::{ConnectError, Database, DatabaseOptions, Surroundings};
+use tokio::time::Instant;
+
+use crate::config::{DatabaseSettings, Provider};
+
+/// How long a database that cannot be reached is tried again.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// How long to wait between tries.
+const PAUSE: Duration = Duration::from_secs(2);
+
+/// Opens a database, and waits for it to answer.
+pub(crate) async fn reach(
+    settings: &DatabaseSettings,
+    sink: Arc<dyn ChangeSink>,
+) -> anyhow::Result<Database> {
+    let options = DatabaseOptions { url: settings.url.clone(), max_connections: settings.connections };
+    let around = Surroundings { clock: Arc::new(SystemClock), entropy: Arc::new(SystemEntropy), sink };
+    let database = Database::new(&options, around)?;
+    let began = Instant::now();
+    for attempt in 1u32.. {
+        match database.ping().await {
+            Ok(()) => return Ok(database),
+            Err(error @ ConnectError::Unreachable(_)) if began.elapsed() + PAUSE < PATIENCE => {
+                tracing::warn!(attempt, %error, "waiting for the database");
+                tokio::time::sleep(PAUSE).await;
+            }
+            Err(error) => return Err(error).context("the database could not be reached in time"),
+        }
+    }
+    bail!("the database could not be reached")
+}
+
+/// Makes sure that the schema is there and keeps tenants apart. Supabase's is never changed unasked.
+pub(crate) async fn make_ready(database: &Database, provider: Provider) -> anyhow::Result<()> {
+    let missing: Vec<&str> = database
+        .migrations()
+        .await?
+        .into_iter()
+        .filter(|migration| migration.applied_at.is_none())
+        .map(|migration| migration.version)
+        .collect();
+    if !missing.is_empty() && provider == Provider::Supabase {
+        bail!(
+            "the database lacks {}; run `memory-bank-mcp migrate`, or the files in supabase/setup",
+            missing.join(", ")
+        );
+    }
+    if !missing.is_empty() {
+        let applied = database.migrate().await?;
+        tracing::info!(applied = applied.join(", "), "the schema was brought up to date");
+    }
+    database
+        .prove_isolation()
+        .await
+        .context("the database does not keep tenants apart; the server does not start")
+}

@@ -1,0 +1,260 @@
+//! A server in a folder of its own, and a client that speaks HTTP over a plain socket, so that nothing between a test
+//! and the wire is polite.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+/// How long anything may take.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+
+/// A running server; it is killed when dropped.
+pub(crate) struct Server {
+    pub(crate) process: Child,
+    pub(crate) address: String,
+    pub(crate) key: String,
+    pub(crate) folder: TempDir,
+}
+
+impl Server {
+    /// A server of a new folder, with these variables.
+    pub(crate) fn start(variables: &[(&str, &str)]) -> Self {
+        Self::start_in(TempDir::new().unwrap(), variables)
+    }
+
+    pub(crate) fn start_in(folder: TempDir, variables: &[(&str, &str)]) -> Self {
+        let mut command = command(&folder, variables);
+        let mut process = command.arg("serve").stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+        let mut key = String::new();
+        for line in BufReader::new(process.stdout.take().unwrap()).lines() {
+            let line = line.unwrap();
+            if let Some(said) = line.strip_prefix("API key (shown this once): ") {
+                key = said.to_owned();
+            }
+            if let Some(url) = line.strip_prefix("Listening on http://") {
+                let address = url.trim_end_matches("/mcp").to_owned();
+                return Self { process, address, key, folder };
+            }
+        }
+        panic!("the server ended: {:?}", process.wait());
+    }
+
+    /// Sends a request with the server's own key.
+    pub(crate) fn send(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> Reply {
+        let mut all = vec![("X-API-Key", self.key.as_str())];
+        all.extend(headers);
+        self.send_bare(method, path, &all, body)
+    }
+
+    /// Sends a request without a key.
+    pub(crate) fn send_bare(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> Reply {
+        let mut stream = self.connect();
+        write_request(&mut stream, &self.address, method, path, headers, body);
+        read_reply(stream)
+    }
+
+    pub(crate) fn connect(&self) -> TcpStream {
+        let stream = TcpStream::connect(&self.address).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        stream
+    }
+
+    /// Shakes hands and returns the session.
+    pub(crate) fn initialize(&self) -> String {
+        let reply = self.post(None, &handshake("2025-11-25"));
+        assert_eq!(reply.status, 200, "{}", reply.body);
+        reply.header("mcp-session-id").unwrap().to_owned()
+    }
+
+    /// Posts a message to `/mcp`.
+    pub(crate) fn post(&self, session: Option<&str>, message: &Value) -> Reply {
+        let mut headers = vec![MCP_ACCEPT, JSON];
+        if let Some(session) = session {
+            headers.push(("Mcp-Session-Id", session));
+        }
+        self.send("POST", "/mcp", &headers, &message.to_string())
+    }
+
+    /// Calls a tool in a session and returns the text of its reply.
+    pub(crate) fn call(&self, session: &str, tool: &str, arguments: &Value) -> String {
+        let message = call(7, tool, arguments);
+        let reply = self.post(Some(session), &message).message();
+        reply["result"]["content"][0]["text"].as_str().unwrap_or_else(|| panic!("{reply}")).to_owned()
+    }
+
+    /// Opens the stream of a session.
+    pub(crate) fn listen(&self, session: &str, last_event: Option<&str>) -> Listener {
+        let mut headers = vec![
+            ("X-API-Key", self.key.as_str()),
+            ("Accept", "text/event-stream"),
+            ("Mcp-Session-Id", session),
+        ];
+        if let Some(last) = last_event {
+            headers.push(("Last-Event-ID", last));
+        }
+        let mut stream = self.connect();
+        write_request(&mut stream, &self.address, "GET", "/mcp", &headers, "");
+        let mut lines = BufReader::new(stream);
+        let mut status = String::new();
+        lines.read_line(&mut status).unwrap();
+        assert!(status.contains(" 200 "), "{status}");
+        Listener { lines }
+    }
+
+    /// Asks the process to end, and waits for that.
+    pub(crate) fn terminate(&mut self) -> (Option<i32>, Duration) {
+        let began = Instant::now();
+        let pid = self.process.id().to_string();
+        assert!(Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
+        let status = self.process.wait().unwrap();
+        (status.code(), began.elapsed())
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+/// The binary, in a folder, with these variables and no others of its own.
+pub(crate) fn command(folder: &TempDir, variables: &[(&str, &str)]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_memory-bank-mcp"));
+    command.current_dir(folder.path()).env_clear().env("MCP_PORT", "0").envs(variables.iter().copied());
+    command
+}
+
+pub(crate) const JSON: (&str, &str) = ("Content-Type", "application/json");
+pub(crate) const MCP_ACCEPT: (&str, &str) = ("Accept", "application/json, text/event-stream");
+
+/// The first message of a client.
+pub(crate) fn handshake(version: &str) -> Value {
+    json!({"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": {
+        "protocolVersion": version, "capabilities": {}, "clientInfo": {"name": "test", "version": "1"}}})
+}
+
+/// A call of a tool.
+pub(crate) fn call(id: u32, tool: &str, arguments: &Value) -> Value {
+    json!({"jsonrpc": "2.0", "id": id, "method": "tools/call", "params": {"name": tool, "arguments": arguments}})
+}
+
+/// A whole reply.
+#[derive(Debug)]
+pub(crate) struct Reply {
+    pub(crate) status: u16,
+    pub(crate) headers: Vec<(String, String)>,
+    pub(crate) body: String,
+}
+
+impl Reply {
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
+        self.headers.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
+    }
+
+    pub(crate) fn json(&self) -> Value {
+        serde_json::from_str(&self.body).unwrap_or_else(|error| panic!("{error}: {}", self.body))
+    }
+
+    /// The message, from JSON or from the last event.
+    pub(crate) fn message(&self) -> Value {
+        if self.header("content-type") == Some("text/event-stream") {
+            let data = self.events().pop().expect("an event").1;
+            return serde_json::from_str(&data).unwrap();
+        }
+        self.json()
+    }
+
+    /// The events with data: id and data.
+    pub(crate) fn events(&self) -> Vec<(String, String)> {
+        let mut events = Vec::new();
+        let mut id = String::new();
+        for line in self.body.lines() {
+            if let Some(named) = line.strip_prefix("id: ") {
+                named.clone_into(&mut id);
+            }
+            if let Some(data) = line.strip_prefix("data: ").filter(|data| !data.is_empty()) {
+                events.push((id.clone(), data.to_owned()));
+            }
+        }
+        events
+    }
+}
+
+/// An open stream.
+pub(crate) struct Listener {
+    lines: BufReader<TcpStream>,
+}
+
+impl Listener {
+    /// The next message, or `None` at the end of the stream.
+    pub(crate) fn next(&mut self) -> Option<Value> {
+        loop {
+            let mut line = String::new();
+            if self.lines.read_line(&mut line).expect("nothing came in time") == 0 {
+                return None;
+            }
+            // Besides data there are ids, comments and the lengths of chunks.
+            if let Some(data) = line.strip_prefix("data: ").map(str::trim).filter(|data| !data.is_empty()) {
+                return Some(serde_json::from_str(data).unwrap());
+            }
+        }
+    }
+}
+
+fn write_request(
+    stream: &mut TcpStream,
+    address: &str,
+    method: &str,
+    path: &str,
+    headers: &[(&str, &str)],
+    body: &str,
+) {
+    let mut head =
+        format!("{method} {path} HTTP/1.1\r\nConnection: close\r\nContent-Length: {}\r\n", body.len());
+    if !headers.iter().any(|(name, _)| *name == "Host") {
+        head += &format!("Host: {address}\r\n");
+    }
+    for (name, value) in headers {
+        head += &format!("{name}: {value}\r\n");
+    }
+    // A server that refuses early may close before it has read all.
+    let _ = stream.write_all(format!("{head}\r\n{body}").as_bytes());
+}
+
+pub(crate) fn read_reply(stream: TcpStream) -> Reply {
+    let mut reader = BufReader::new(stream);
+    let mut line = String::new();
+    reader.read_line(&mut line).unwrap();
+    let status =
+        line.split(' ').nth(1).and_then(|code| code.parse().ok()).unwrap_or_else(|| panic!("{line:?}"));
+    let mut headers = Vec::new();
+    loop {
+        let mut line = String::new();
+        reader.read_line(&mut line).unwrap();
+        let Some((name, value)) = line.trim_end().split_once(": ") else { break };
+        headers.push((name.to_ascii_lowercase(), value.to_owned()));
+    }
+    let chunked = headers.iter().any(|(name, value)| name == "transfer-encoding" && value == "chunked");
+    let mut body = Vec::new();
+    if chunked {
+        loop {
+            let mut size = String::new();
+            reader.read_line(&mut size).unwrap();
+            let size = usize::from_str_radix(size.trim(), 16).unwrap_or(0);
+            let mut chunk = vec![0; size + 2];
+            reader.read_exact(&mut chunk).unwrap();
+            if size == 0 {
+                break;
+            }
+            body.extend_from_slice(&chunk[..size]);
+        }
+    } else {
+        let _ = reader.read_to_end(&mut body);
+    }
+    Reply { status, headers, body: String::from_utf8(body).unwrap() }
+}

@@ -1,0 +1,192 @@
+//! The server of a database, and the operator's commands: a real PostgreSQL, a database for each test.
+
+use memory_bank_test_postgres::{MIGRATOR, TestDatabase};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use crate::client::{JSON, Server, call, command};
+
+/// Runs one of the operator's commands and returns what it says.
+fn operate(database: &TestDatabase, arguments: &[&str]) -> Result<Value, String> {
+    let folder = TempDir::new().unwrap();
+    // Operators own the database; the server's own role may not make users.
+    let variables = [("DATABASE_URL", database.url_of(MIGRATOR)), ("REDIS_URL", String::new())];
+    let variables: Vec<(&str, &str)> =
+        variables.iter().map(|(name, value)| (*name, value.as_str())).collect();
+    let output = command(&folder, &variables).args(arguments).arg("--json").output().unwrap();
+    if !output.status.success() {
+        return Err(String::from_utf8(output.stderr).unwrap());
+    }
+    Ok(serde_json::from_slice(&output.stdout).unwrap())
+}
+
+fn key_of(made: &Value) -> String {
+    made["key"].as_str().unwrap_or_else(|| panic!("{made}")).to_owned()
+}
+
+fn serve(database: &TestDatabase, key: &str) -> Server {
+    let url = database.url();
+    let mut server = Server::start(&[
+        ("DATABASE_URL", &url),
+        ("REDIS_URL", ""),
+        ("MCP_HOST", "127.0.0.1"),
+        ("RATE_LIMIT_IP_PER_MINUTE", "0"),
+    ]);
+    key.clone_into(&mut server.key);
+    server
+}
+
+#[test]
+fn an_empty_database_is_migrated_and_bootstrapped_in_the_shapes_that_programs_read() {
+    let database = TestDatabase::empty();
+    let status = operate(&database, &["migrate", "--status"]).unwrap();
+    assert!(status["migrations"].as_array().unwrap().iter().all(|one| one["appliedAt"].is_null()));
+    assert!(!operate(&database, &["migrate"]).unwrap()["applied"].as_array().unwrap().is_empty());
+    assert_eq!(operate(&database, &["migrate"]).unwrap(), json!({"applied": []}));
+
+    let made = operate(&database, &["bootstrap", "--user", "alice", "--project", "atlas"]).unwrap();
+    assert_eq!((&made["user"]["name"], &made["project"]["slug"]), (&json!("alice"), &json!("atlas")));
+    let mut members: Vec<&str> = made["key"].as_object().unwrap().keys().map(String::as_str).collect();
+    members.sort_unstable();
+    assert_eq!(members, ["createdAt", "expiresAt", "id", "key", "label", "prefix", "rateLimit", "scopes"]);
+    let again = operate(&database, &["bootstrap", "--user", "alice", "--project", "atlas"]).unwrap();
+    assert_eq!((&again["user"], &again["project"]), (&made["user"], &made["project"]));
+    assert_ne!(again["key"]["key"], made["key"]["key"]);
+}
+
+#[test]
+fn the_operator_manages_users_projects_members_and_keys() {
+    let database = TestDatabase::migrated();
+    operate(&database, &["bootstrap", "--user", "alice", "--project", "atlas"]).unwrap();
+    operate(&database, &["users", "create", "bob", "--email", "bob@example.org"]).unwrap();
+    operate(&database, &["projects", "create", "borealis", "--owner", "bob", "--name", "Borealis"]).unwrap();
+    operate(&database, &["members", "add", "--project", "atlas", "--user", "bob", "--role", "viewer"])
+        .unwrap();
+    let members = operate(&database, &["members", "list", "--project", "atlas"]).unwrap();
+    assert_eq!(members["members"].as_array().unwrap().len(), 2);
+    let made = operate(
+        &database,
+        &[
+            "keys",
+            "create",
+            "--user",
+            "bob",
+            "--project",
+            "atlas",
+            "--env",
+            "test",
+            "--scopes",
+            "read",
+            "--rate-limit",
+            "7",
+            "--expires-days",
+            "3",
+            "--label",
+            "ci",
+        ],
+    )
+    .unwrap();
+    assert!(key_of(&made).starts_with("mbmcp_test_"));
+    assert_eq!(
+        (&made["rateLimit"], &made["scopes"], &made["label"]),
+        (&json!(7), &json!(["read"]), &json!("ci"))
+    );
+    let id = made["id"].as_str().unwrap();
+    let rotated = operate(&database, &["keys", "rotate", id]).unwrap();
+    assert_eq!(rotated["rateLimit"], json!(7));
+    operate(&database, &["keys", "revoke", rotated["id"].as_str().unwrap()]).unwrap();
+    assert_eq!(operate(&database, &["keys", "list", "--project", "atlas"]).unwrap()["total"], json!(1));
+    assert_eq!(
+        operate(&database, &["keys", "list", "--project", "atlas", "--all"]).unwrap()["total"],
+        json!(3)
+    );
+    assert!(operate(&database, &["users", "create", "bob"]).unwrap_err().contains("exists already"));
+    assert!(operate(&database, &["keys", "create", "--user", "carol", "--project", "atlas"]).is_err());
+}
+
+#[test]
+fn a_project_is_served_from_the_database_to_its_own_keys_alone() {
+    let database = TestDatabase::migrated();
+    let alice = operate(&database, &["bootstrap", "--user", "alice", "--project", "atlas"]).unwrap();
+    let bob = operate(&database, &["bootstrap", "--user", "bob", "--project", "borealis"]).unwrap();
+    let mut server = serve(&database, &key_of(&alice["key"]));
+    assert_eq!(server.send_bare("GET", "/health", &[], "").json()["db"], json!("ok"));
+    let session = server.initialize();
+    server.call(&session, "initialize_memory_bank", &json!({"path": "."}));
+    server.call(
+        &session,
+        "write_memory_bank_file",
+        &json!({"filename": "plan.md", "content": "secret plan"}),
+    );
+    assert!(
+        server
+            .call(&session, "read_memory_bank_file", &json!({"filename": "plan.md"}))
+            .contains("secret plan")
+    );
+
+    server.key = key_of(&bob["key"]);
+    let foreign = server.post(Some(&session), &call(2, "list_memory_bank_files", &json!({})));
+    assert_eq!(foreign.status, 404);
+    assert_eq!(server.send("DELETE", "/mcp", &[("Mcp-Session-Id", &session)], "").status, 404);
+    let own = server.initialize();
+    server.call(&own, "initialize_memory_bank", &json!({"path": "."}));
+    assert!(!server.call(&own, "list_memory_bank_files", &json!({})).contains("plan.md"));
+    let searched = server.call(&own, "search_memory_bank", &json!({"query": "secret plan"}));
+    assert!(searched.contains("\"totalResults\": 0"), "{searched}");
+}
+
+#[test]
+fn a_session_and_its_missed_answers_survive_the_death_of_the_server() {
+    let database = TestDatabase::migrated();
+    let made = operate(&database, &["bootstrap", "--user", "alice", "--project", "atlas"]).unwrap();
+    let first = serve(&database, &key_of(&made["key"]));
+    let session = first.initialize();
+    first.call(&session, "initialize_memory_bank", &json!({"path": "."}));
+    let reply = first.post(Some(&session), &call(5, "get_instructions", &json!({})));
+    let before = reply.events()[0].0.replace("-1", "-0");
+    drop(first);
+    let second = serve(&database, &key_of(&made["key"]));
+    assert!(second.call(&session, "list_memory_bank_files", &json!({})).contains("progress.md"));
+    assert_eq!(second.listen(&session, Some(&before)).next().unwrap(), reply.message());
+}
+
+#[test]
+fn a_viewer_reads_and_does_not_write_or_manage_keys() {
+    let database = TestDatabase::migrated();
+    let made = operate(&database, &["bootstrap", "--user", "alice", "--project", "atlas"]).unwrap();
+    operate(&database, &["users", "create", "bob"]).unwrap();
+    operate(&database, &["members", "add", "--project", "atlas", "--user", "bob", "--role", "viewer"])
+        .unwrap();
+    let bob = operate(&database, &["keys", "create", "--user", "bob", "--project", "atlas"]).unwrap();
+    let mut server = serve(&database, &key_of(&made["key"]));
+    let session = server.initialize();
+    server.call(&session, "initialize_memory_bank", &json!({"path": "."}));
+    server.key = key_of(&bob);
+    let session = server.initialize();
+    assert!(server.call(&session, "list_memory_bank_files", &json!({})).contains("progress.md"));
+    let write = call(3, "write_memory_bank_file", &json!({"filename": "a.md", "content": "x"}));
+    let refused = server.post(Some(&session), &write).message();
+    assert!(refused["error"].is_object() || refused["result"]["isError"] == json!(true), "{refused}");
+    assert_eq!(server.send("POST", "/api/keys", &[JSON], "{}").status, 403);
+    let tools = json!({"jsonrpc": "2.0", "id": 4, "method": "tools/list"});
+    let listed = server.post(Some(&session), &tools).message().to_string();
+    assert!(listed.contains("read_memory_bank_file") && !listed.contains("\"write_memory_bank_file\""));
+}
+
+#[test]
+fn keys_are_managed_over_http_and_revoked_at_once() {
+    let database = TestDatabase::migrated();
+    let made = operate(&database, &["bootstrap", "--user", "alice", "--project", "atlas"]).unwrap();
+    let server = serve(&database, &key_of(&made["key"]));
+    let fresh = server.send("POST", "/api/keys", &[JSON], "{\"label\":\"second\"}");
+    assert_eq!(fresh.status, 201, "{}", fresh.body);
+    let fresh = fresh.json();
+    let named = [("X-API-Key", fresh["key"].as_str().unwrap())];
+    assert_eq!(server.send_bare("GET", "/api/keys", &named, "").status, 200);
+    let path = format!("/api/keys/{}", fresh["id"].as_str().unwrap());
+    assert_eq!(server.send("PATCH", &path, &[JSON], "{\"rateLimit\":9}").json()["rateLimit"], json!(9));
+    let rotated = server.send("POST", &format!("{path}/rotate"), &[], "");
+    assert_eq!(rotated.status, 201, "{}", rotated.body);
+    let refused = server.send_bare("GET", "/api/keys", &named, "");
+    assert_eq!((refused.status, refused.json()), (401, json!({"error": "API key has been revoked"})));
+}

@@ -1,0 +1,127 @@
+//! Who is let in, and what every reply has.
+
+use serde_json::json;
+
+use crate::client::{JSON, MCP_ACCEPT, Server, handshake};
+
+const FIVE: [(&str, &str); 5] = [
+    ("x-content-type-options", "nosniff"),
+    ("x-frame-options", "DENY"),
+    ("x-xss-protection", "0"),
+    ("referrer-policy", "strict-origin-when-cross-origin"),
+    ("cache-control", "no-store"),
+];
+
+#[test]
+fn every_reply_has_the_five_headers_and_an_id_and_errors_are_json() {
+    let server = Server::start(&[]);
+    let replies = [
+        server.send_bare("GET", "/health", &[], ""),
+        server.send_bare("GET", "/nowhere", &[], ""),
+        server.send_bare("PUT", "/mcp", &[], ""),
+        server.send_bare("POST", "/mcp", &[], ""),
+        server.send_bare("GET", "/health", &[("Host", "evil.example")], ""),
+        server.send_bare("GET", "/api/keys", &[("Host", "evil.example")], ""),
+        server.send("POST", "/mcp", &[JSON, MCP_ACCEPT], "{"),
+    ];
+    assert_eq!(replies.each_ref().map(|reply| reply.status), [200, 404, 405, 401, 200, 403, 400]);
+    for reply in &replies {
+        for (name, value) in FIVE {
+            assert_eq!(reply.header(name), Some(value), "{name} of {}", reply.body);
+        }
+        assert!(reply.header("x-request-id").is_some());
+        assert!(reply.json().is_object());
+    }
+}
+
+#[test]
+fn the_health_of_a_folder_s_server_has_the_guide_s_shape() {
+    let server = Server::start(&[]);
+    let health = server.send_bare("GET", "/health", &[], "").json();
+    assert_eq!((&health["status"], &health["db"]), (&json!("ok"), &json!("not configured")));
+    assert!(health["uptime"].is_number());
+    assert_eq!(server.send_bare("GET", "/health/live", &[], "").status, 200);
+    assert_eq!(server.send_bare("GET", "/health/ready", &[], "").status, 200);
+}
+
+#[test]
+fn each_way_to_come_without_a_good_key_has_its_own_words() {
+    let server = Server::start(&[]);
+    let made = server.send("POST", "/api/keys", &[JSON], "{}").json();
+    let (id, other) = (made["id"].as_str().unwrap(), made["key"].as_str().unwrap());
+    assert_eq!(server.send("DELETE", &format!("/api/keys/{id}"), &[], "").status, 200);
+    let unknown = format!("mbmcp_live_{}", "x".repeat(32));
+    let cases: [(&[(&str, &str)], &str); 4] = [
+        (&[], "Missing X-API-Key or Authorization header"),
+        (&[("X-API-Key", "nonsense")], "Invalid API key format"),
+        (&[("X-API-Key", &unknown)], "Invalid API key"),
+        (&[("X-API-Key", other)], "API key has been revoked"),
+    ];
+    for (headers, words) in cases {
+        let reply = server.send_bare("POST", "/mcp", headers, "");
+        assert_eq!((reply.status, reply.header("www-authenticate")), (401, Some("Bearer")));
+        assert_eq!(reply.json(), json!({"error": words}));
+    }
+    let bearer = format!("Bearer {}", server.key);
+    let let_in = server.send_bare("GET", "/api/keys", &[("Authorization", &bearer)], "");
+    assert_eq!(let_in.status, 200);
+}
+
+#[test]
+fn a_page_of_another_origin_and_a_foreign_host_are_kept_out() {
+    let server = Server::start(&[]);
+    let message = handshake("2025-11-25").to_string();
+    let ask = |extra: (&str, &str)| server.send("POST", "/mcp", &[JSON, MCP_ACCEPT, extra], &message);
+    let foreign = ask(("Origin", "https://evil.example"));
+    assert_eq!((foreign.status, foreign.json()), (403, json!({"error": "Origin not allowed"})));
+    let rebound = ask(("Host", "evil.example"));
+    assert_eq!((rebound.status, rebound.json()), (403, json!({"error": "Host not allowed"})));
+    let own = format!("http://{}", server.address);
+    assert_eq!(ask(("Origin", &own)).status, 200);
+}
+
+#[test]
+fn a_key_may_ask_as_often_as_its_limit_and_is_told() {
+    let server = Server::start(&[]);
+    let made = server.send("POST", "/api/keys", &[JSON], &json!({"rateLimit": 3}).to_string()).json();
+    let key = made["key"].as_str().unwrap();
+    let ask = || server.send_bare("GET", "/api/keys", &[("X-API-Key", key)], "");
+    let replies: Vec<_> = (0..4).map(|_| ask()).collect();
+    assert_eq!(replies.iter().map(|reply| reply.status).collect::<Vec<_>>(), [200, 200, 200, 429]);
+    let left: Vec<_> = replies.iter().map(|reply| reply.header("x-ratelimit-remaining").unwrap()).collect();
+    assert_eq!(left, ["2", "1", "0", "0"]);
+    let last = replies.last().unwrap();
+    let wait: u64 = last.header("retry-after").unwrap().parse().unwrap();
+    assert!((1..=60).contains(&wait));
+    assert_eq!(last.json()["retryAfter"], json!(wait));
+    assert_eq!(last.header("x-ratelimit-limit"), Some("3"));
+}
+
+#[test]
+fn guessing_counts_against_the_address() {
+    let server = Server::start(&[("RATE_LIMIT_IP_PER_MINUTE", "3")]);
+    let guess =
+        |address: &str| server.send_bare("GET", "/api/keys", &[("X-Forwarded-For", address)], "").status;
+    let statuses: Vec<u16> = (0..4).map(|_| guess("203.0.113.7")).collect();
+    assert_eq!(statuses, [401, 401, 401, 429]);
+    assert_eq!(guess("203.0.113.8"), 401);
+}
+
+#[test]
+fn a_body_over_a_mebibyte_is_refused() {
+    let server = Server::start(&[]);
+    let reply = server.send("POST", "/mcp", &[JSON, MCP_ACCEPT], &" ".repeat(1024 * 1024 + 1));
+    assert_eq!(reply.status, 413);
+    assert!(reply.json()["error"].is_string());
+}
+
+#[test]
+fn broken_json_batches_and_other_types_are_answered_as_json_rpc() {
+    let server = Server::start(&[]);
+    let broken = server.send("POST", "/mcp", &[JSON, MCP_ACCEPT], "{\"jsonrpc\"");
+    assert_eq!((broken.status, &broken.json()["error"]["code"]), (400, &json!(-32700)));
+    let batch = server.send("POST", "/mcp", &[JSON, MCP_ACCEPT], "[]");
+    assert_eq!((batch.status, &batch.json()["error"]["code"]), (400, &json!(-32600)));
+    let text = server.send("POST", "/mcp", &[("Content-Type", "text/plain"), MCP_ACCEPT], "{}");
+    assert_eq!(text.status, 415);
+}

@@ -1,0 +1,95 @@
+//! The REST routes of API keys.
+
+use serde_json::{Value, json};
+
+use crate::client::{JSON, Server};
+
+fn create(server: &Server, body: &Value) -> Value {
+    let reply = server.send("POST", "/api/keys", &[JSON], &body.to_string());
+    assert_eq!(reply.status, 201, "{}", reply.body);
+    reply.json()
+}
+
+#[test]
+fn a_key_is_made_listed_changed_rotated_and_revoked() {
+    let server = Server::start(&[]);
+    let made = create(
+        &server,
+        &json!({"label": "ci", "environment": "test", "expiresInDays": 30, "scopes": ["read"]}),
+    );
+    let key = made["key"].as_str().unwrap();
+    assert!(key.starts_with("mbmcp_test_") && key.len() == 43);
+    assert_eq!(made["prefix"], json!(key.chars().take(12).collect::<String>()));
+    assert_eq!((&made["rateLimit"], &made["scopes"]), (&json!(60), &json!(["read"])));
+    assert!(made["warning"].is_string() && made["expiresAt"].is_string());
+
+    let path = format!("/api/keys/{}", made["id"].as_str().unwrap());
+    let changed =
+        server.send("PATCH", &path, &[JSON], &json!({"label": null, "rateLimit": 5}).to_string()).json();
+    assert_eq!(
+        (&changed["label"], &changed["rateLimit"], &changed["status"]),
+        (&Value::Null, &json!(5), &json!("active"))
+    );
+
+    let rotated = server.send("POST", &format!("{path}/rotate"), &[], "");
+    assert_eq!(rotated.status, 201);
+    let fresh = rotated.json();
+    assert_eq!((&fresh["rateLimit"], &fresh["scopes"]), (&json!(5), &json!(["read"])));
+    let old = server.send_bare("GET", "/api/keys", &[("X-API-Key", key)], "");
+    assert_eq!((old.status, old.json()), (401, json!({"error": "API key has been revoked"})));
+    let new = server.send_bare("GET", "/api/keys", &[("X-API-Key", fresh["key"].as_str().unwrap())], "");
+    assert_eq!(new.status, 200);
+
+    let revoked = server.send("DELETE", &format!("/api/keys/{}", fresh["id"].as_str().unwrap()), &[], "");
+    assert_eq!(revoked.json(), json!({"message": "API key revoked", "id": fresh["id"]}));
+    let active = server.send("GET", "/api/keys", &[], "").json();
+    assert_eq!(active["total"], json!(1));
+    let all = server.send("GET", "/api/keys?includeRevoked=true", &[], "").json();
+    assert_eq!((&all["total"], &all["keys"][0]["status"]), (&json!(3), &json!("revoked")));
+    assert!(!all.to_string().contains(key));
+}
+
+#[test]
+fn only_an_owner_s_key_with_the_scope_admin_changes_keys() {
+    let server = Server::start(&[]);
+    let reader = create(&server, &json!({"scopes": ["read"]}))["key"].as_str().unwrap().to_owned();
+    let named = [("X-API-Key", reader.as_str()), JSON];
+    assert_eq!(server.send_bare("POST", "/api/keys", &named, "{}").status, 403);
+    assert_eq!(server.send_bare("GET", "/api/keys", &named, "").status, 200);
+    let admin = create(&server, &json!({"scopes": ["admin"]}))["key"].as_str().unwrap().to_owned();
+    let named = [("X-API-Key", admin.as_str()), JSON];
+    let more = server.send_bare("POST", "/api/keys", &named, &json!({"scopes": ["write"]}).to_string());
+    assert_eq!(more.status, 403, "a key gave more than it has");
+}
+
+#[test]
+fn what_cannot_be_used_is_a_400_and_what_is_not_there_a_404() {
+    let server = Server::start(&[]);
+    for body in [
+        "{",
+        "[]",
+        "{\"scopes\":[\"root\"]}",
+        "{\"rateLimit\":-1}",
+        "{\"expiresInDays\":0}",
+        "{\"colour\":1}",
+    ] {
+        let reply = server.send("POST", "/api/keys", &[JSON], body);
+        assert_eq!(reply.status, 400, "{body}");
+        assert!(reply.json()["error"].is_string());
+    }
+    for id in ["nonsense", "00000000-0000-4000-8000-000000000000"] {
+        assert_eq!(server.send("DELETE", &format!("/api/keys/{id}"), &[], "").status, 404);
+        assert_eq!(server.send("PATCH", &format!("/api/keys/{id}"), &[JSON], "{}").status, 404);
+        assert_eq!(server.send("POST", &format!("/api/keys/{id}/rotate"), &[], "").status, 404);
+    }
+}
+
+#[test]
+fn the_routes_are_described() {
+    let server = Server::start(&[]);
+    let described = server.send_bare("GET", "/api/openapi.json", &[], "").json();
+    assert!(described["openapi"].as_str().unwrap().starts_with("3.1"));
+    for path in ["/api/keys", "/api/keys/{id}", "/api/keys/{id}/rotate"] {
+        assert!(described["paths"][path].is_object(), "{path}");
+    }
+}

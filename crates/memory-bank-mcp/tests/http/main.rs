@@ -1,0 +1,16 @@
+//! The binary as a server of HTTP, driven over real sockets.
+
+#[cfg(test)]
+mod client;
+#[cfg(test)]
+mod database;
+#[cfg(test)]
+mod door;
+#[cfg(test)]
+mod keys;
+#[cfg(test)]
+mod process;
+#[cfg(test)]
+mod redis;
+#[cfg(test)]
+mod sessions;

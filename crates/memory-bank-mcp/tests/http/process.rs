@@ -1,0 +1,46 @@
+//! Start and end of the process.
+
+use std::time::Duration;
+
+use tempfile::TempDir;
+
+use crate::client::{Server, command};
+
+#[test]
+fn the_first_start_shows_a_key_and_keeps_only_its_hash() {
+    let mut server = Server::start(&[]);
+    assert!(server.key.starts_with("mbmcp_live_") && server.key.len() == 43);
+    let kept = std::fs::read_to_string(server.folder.path().join(".memory-bank-keys.json")).unwrap();
+    assert!(!kept.contains(&server.key));
+    let (key, folder) = (server.key.clone(), std::mem::replace(&mut server.folder, TempDir::new().unwrap()));
+    drop(server);
+    let mut again = Server::start_in(folder, &[]);
+    assert_eq!(again.key, "", "a second key was made");
+    again.key = key;
+    assert_eq!(again.send("GET", "/api/keys", &[], "").status, 200);
+}
+
+#[test]
+fn sigterm_ends_the_server_in_good_order_with_streams_open() {
+    let mut server = Server::start(&[]);
+    let session = server.initialize();
+    let mut stream = server.listen(&session, None);
+    let (code, took) = server.terminate();
+    assert_eq!(code, Some(0));
+    assert!(took < Duration::from_secs(10), "{took:?}");
+    assert_eq!(stream.next(), None);
+}
+
+#[test]
+fn a_wrong_variable_ends_the_start_with_its_name_value_and_choices() {
+    for (name, value) in [("MCP_PORT", "99999"), ("DB_PROVIDER", "mysql"), ("TRUST_PROXY_HOPS", "many")] {
+        let folder = TempDir::new().unwrap();
+        let output = command(&folder, &[(name, value)]).arg("serve").output().unwrap();
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(1));
+        assert!(said.contains(name) && said.contains(value) && said.contains("it takes"), "{said}");
+    }
+    let folder = TempDir::new().unwrap();
+    let output = command(&folder, &[("MCP_TRANSPORT", "sse")]).output().unwrap();
+    assert!(String::from_utf8(output.stderr).unwrap().contains("MCP_TRANSPORT"));
+}

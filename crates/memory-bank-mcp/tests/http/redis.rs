@@ -1,0 +1,197 @@
+//! What servers share through Redis, and how they do without it. A real Redis, on a port of its own.
+
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use serde_json::json;
+use tempfile::TempDir;
+
+use crate::client::{JSON, PATIENCE, Server, call};
+
+/// A Redis that lives as long as its test.
+struct Redis {
+    process: Child,
+    port: u16,
+    _folder: TempDir,
+}
+
+impl Redis {
+    fn start() -> Self {
+        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        Self::start_on(port)
+    }
+
+    fn start_on(port: u16) -> Self {
+        let folder = TempDir::new().unwrap();
+        let process = Command::new("redis-server")
+            .args(["--port", &port.to_string(), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"])
+            .current_dir(folder.path())
+            .stdout(Stdio::null())
+            .spawn()
+            .expect("the tests need redis-server");
+        let began = Instant::now();
+        while TcpStream::connect(("127.0.0.1", port)).is_err() {
+            assert!(began.elapsed() < PATIENCE, "Redis did not start");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        Self { process, port, _folder: folder }
+    }
+
+    fn url(&self) -> String {
+        format!("redis://127.0.0.1:{}", self.port)
+    }
+
+    /// Sends a command and returns the raw reply.
+    fn ask(&self, command: &str) -> String {
+        let mut stream = TcpStream::connect(("127.0.0.1", self.port)).unwrap();
+        stream.write_all(format!("{command}\r\nQUIT\r\n").as_bytes()).unwrap();
+        let mut reply = String::new();
+        stream.read_to_string(&mut reply).unwrap();
+        reply
+    }
+
+    /// The keys that hold this word.
+    fn keys(&self, word: &str) -> Vec<String> {
+        self.ask(&format!("KEYS *{word}*"))
+            .lines()
+            .filter(|line| line.contains(word))
+            .map(str::to_owned)
+            .collect()
+    }
+
+    fn signal(&self, signal: &str) {
+        assert!(
+            Command::new("kill").args([signal, &self.process.id().to_string()]).status().unwrap().success()
+        );
+    }
+}
+
+impl Drop for Redis {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+fn health(server: &Server) -> serde_json::Value {
+    server.send_bare("GET", "/health", &[], "").json()
+}
+
+fn until(what: &str, mut done: impl FnMut() -> bool) {
+    let began = Instant::now();
+    while !done() {
+        assert!(began.elapsed() < PATIENCE, "{what} did not come");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
+
+#[test]
+fn keys_are_cached_as_hashes_for_five_minutes_and_forgotten_when_revoked() {
+    let redis = Redis::start();
+    let server = Server::start(&[("REDIS_URL", &redis.url()), ("REDIS_KEY_PREFIX", "t")]);
+    let made = server.send("POST", "/api/keys", &[JSON], "{}").json();
+    let (id, key) = (made["id"].as_str().unwrap(), made["key"].as_str().unwrap());
+    let named = [("X-API-Key", key)];
+    assert_eq!(server.send_bare("GET", "/api/keys", &named, "").status, 200);
+    let cached = redis.keys("apikey");
+    assert_eq!(cached.len(), 2, "{cached:?}");
+    assert!(cached.iter().all(|name| name.starts_with("t:") && !name.contains("mbmcp_")));
+    let left: i64 = redis
+        .ask(&format!("TTL {}", cached[0]))
+        .lines()
+        .next()
+        .unwrap()
+        .trim_start_matches(':')
+        .parse()
+        .unwrap();
+    assert!((1..=300).contains(&left), "{left}");
+    assert_eq!(server.send("DELETE", &format!("/api/keys/{id}"), &[], "").status, 200);
+    assert_eq!(redis.keys("apikey").len(), 1);
+    assert_eq!(server.send_bare("GET", "/api/keys", &named, "").status, 401);
+}
+
+#[test]
+fn a_cached_value_that_cannot_be_read_is_a_miss() {
+    let redis = Redis::start();
+    let url = redis.url();
+    let mut server = Server::start(&[("REDIS_URL", &url)]);
+    assert_eq!(server.send("GET", "/api/keys", &[], "").status, 200);
+    let name = redis.keys("apikey").pop().unwrap();
+    redis.ask(&format!("SET {name} nonsense"));
+    let (key, folder) = (server.key.clone(), std::mem::replace(&mut server.folder, TempDir::new().unwrap()));
+    drop(server);
+    let mut again = Server::start_in(folder, &[("REDIS_URL", &url)]);
+    again.key = key;
+    assert_eq!(again.send("GET", "/api/keys", &[], "").status, 200);
+    assert!(!redis.ask(&format!("GET {name}")).contains("nonsense"));
+}
+
+#[test]
+fn a_session_outlives_the_server_that_opened_it() {
+    let redis = Redis::start();
+    let url = redis.url();
+    let mut server = Server::start(&[("REDIS_URL", &url)]);
+    let session = server.initialize();
+    let (key, folder) = (server.key.clone(), std::mem::replace(&mut server.folder, TempDir::new().unwrap()));
+    drop(server);
+    let mut again = Server::start_in(folder, &[("REDIS_URL", &url)]);
+    again.key = key;
+    let reply = again.post(Some(&session), &call(2, "get_instructions", &json!({})));
+    assert_eq!(reply.status, 200, "{}", reply.body);
+}
+
+#[test]
+fn the_windows_are_redis_own_and_slide() {
+    let redis = Redis::start();
+    let server = Server::start(&[("REDIS_URL", &redis.url()), ("RATE_LIMIT_IP_PER_MINUTE", "0")]);
+    let made = server.send("POST", "/api/keys", &[JSON], &json!({"rateLimit": 3}).to_string()).json();
+    let key = made["key"].as_str().unwrap();
+    let ask = || server.send_bare("GET", "/api/keys", &[("X-API-Key", key)], "");
+    let replies: Vec<_> = (0..5).map(|_| ask()).collect();
+    assert_eq!(replies.iter().map(|reply| reply.status).collect::<Vec<_>>(), [200, 200, 200, 429, 429]);
+    assert_eq!(replies[4].header("x-ratelimit-remaining"), Some("0"));
+    let wait: u64 = replies[4].header("retry-after").unwrap().parse().unwrap();
+    assert!((50..=60).contains(&wait), "{wait}");
+    let window =
+        redis.keys("ratelimit:key").into_iter().find(|name| name.contains(made["id"].as_str().unwrap()));
+    let count = redis.ask(&format!("ZCARD {}", window.unwrap()));
+    assert!(count.starts_with(":3"), "a refused request was counted: {count}");
+}
+
+#[test]
+fn without_redis_requests_pass_and_it_is_said() {
+    let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let url = format!("redis://127.0.0.1:{free}");
+    let server = Server::start(&[("REDIS_URL", &url), ("RATE_LIMIT_IP_PER_MINUTE", "1")]);
+    for _ in 0..5 {
+        assert_eq!(server.send("GET", "/api/keys", &[], "").status, 200);
+    }
+    let said = health(&server);
+    assert_eq!((&said["status"], &said["redis"]), (&json!("degraded"), &json!("error")));
+    let redis = Redis::start_on(free);
+    until("Redis", || health(&server)["redis"] == json!("ok"));
+    drop(redis);
+    until("the news that Redis is gone", || health(&server)["redis"] == json!("error"));
+    assert_eq!(server.send("GET", "/api/keys", &[], "").status, 200);
+}
+
+#[test]
+fn a_redis_that_hangs_costs_little_and_comes_back() {
+    let redis = Redis::start();
+    let server = Server::start(&[("REDIS_URL", &redis.url()), ("RATE_LIMIT_IP_PER_MINUTE", "0")]);
+    assert_eq!(server.send("GET", "/api/keys", &[], "").status, 200);
+    redis.signal("-STOP");
+    let began = Instant::now();
+    let mut slowest = Duration::ZERO;
+    for _ in 0..20 {
+        let one = Instant::now();
+        assert_eq!(server.send("GET", "/api/keys", &[], "").status, 200);
+        slowest = slowest.max(one.elapsed());
+    }
+    assert!(slowest < Duration::from_millis(500), "{slowest:?}");
+    assert!(began.elapsed() < Duration::from_secs(3), "{:?}", began.elapsed());
+    redis.signal("-CONT");
+    until("Redis", || health(&server)["status"] == json!("ok"));
+}

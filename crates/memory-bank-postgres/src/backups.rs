@@ -1,0 +1,257 @@
+//! Backups as rows beside the rows: the copying is done where the data is, by statements under row-level security.
+
+use std::collections::BTreeSet;
+
+use async_trait::async_trait;
+use jiff::Timestamp;
+use memory_bank_core::caller::{Caller, Right};
+use memory_bank_core::clock::iso_millis;
+use memory_bank_core::document::DocumentPath;
+use memory_bank_core::error::StoreError;
+use memory_bank_core::store::{Backup, BackupError, BackupStore, Change, Restored};
+use tokio_postgres::Row;
+
+use crate::bank::PostgresBank;
+use crate::column::{answer, column};
+use crate::tenant::{Failure, Query, TRIES, Value};
+
+const PREFIX: &str = "memory-bank-backup-";
+/// The most backups of one project; the oldest go.
+const KEPT: i32 = 50;
+
+const BACKUPS: &str =
+    "SELECT id, created_at FROM app.backups WHERE project_id = $1 ORDER BY created_at DESC, id DESC";
+const FIND: &str = "SELECT id FROM app.backups WHERE project_id = $1 AND id = ANY ($2)";
+const CONTENTS: &str = "SELECT key FROM app.backup_items WHERE project_id = $1 AND backup_id = ANY ($2) AND kind = 'document' \
+    ORDER BY key";
+const ANYTHING: &str =
+    "SELECT EXISTS (SELECT FROM app.backup_items WHERE project_id = $1 AND backup_id = ANY ($2))";
+const LOCK: &str = "SELECT path, etag FROM public.documents WHERE project_id = $1 ORDER BY path FOR UPDATE";
+const CREATE: &str =
+    "INSERT INTO app.backups (project_id, id, created_by, created_at) VALUES ($1, $2, $3, $4)";
+const COPY: &str = "INSERT INTO app.backup_items (project_id, backup_id, kind, key, item) \
+    SELECT $1, $2, 'document', d.path, row_to_json(d) FROM public.documents d WHERE d.project_id = $1 \
+    UNION ALL SELECT $1, $2, 'entity', e.id, row_to_json(e) FROM public.graph_entities e WHERE e.project_id = $1 \
+    UNION ALL SELECT $1, $2, 'observation', o.id, row_to_json(o) FROM public.graph_observations o WHERE o.project_id = $1 \
+    UNION ALL SELECT $1, $2, 'relation', r.id, row_to_json(r) FROM public.graph_relations r WHERE r.project_id = $1";
+const PRUNE: &str = "SELECT app.prune_backups($1)";
+
+const PUT_DOCUMENTS: &str = "INSERT INTO public.documents AS d (project_id, path, content, etag, created_at, updated_at) \
+    SELECT $1, r.path, r.content, r.etag, r.created_at, $3 FROM app.backup_items i, \
+    LATERAL json_populate_record(NULL::public.documents, i.item) r \
+    WHERE i.project_id = $1 AND i.backup_id = $2 AND i.kind = 'document' \
+    ON CONFLICT (project_id, path) DO UPDATE SET content = excluded.content, etag = excluded.etag, \
+    version = d.version + 1, updated_at = excluded.updated_at WHERE d.etag <> excluded.etag";
+const CLEAR_GRAPH: &str = "WITH present AS (SELECT count(*) AS n FROM public.graph_entities WHERE project_id = $1), \
+    gone AS (DELETE FROM public.graph_entities WHERE project_id = $1 RETURNING 1) \
+    SELECT app.must_be((SELECT count(*) FROM gone), (SELECT n FROM present))";
+const PUT_ENTITIES: &str = "INSERT INTO public.graph_entities \
+    (project_id, id, seq, name, name_key, entity_type, attrs, created_at, updated_at) \
+    SELECT $1, r.id, r.seq, r.name, r.name_key, r.entity_type, r.attrs, r.created_at, r.updated_at \
+    FROM app.backup_items i, LATERAL json_populate_record(NULL::public.graph_entities, i.item) r \
+    WHERE i.project_id = $1 AND i.backup_id = $2 AND i.kind = 'entity'";
+const PUT_OBSERVATIONS: &str = "INSERT INTO public.graph_observations \
+    (project_id, id, entity_id, seq, content, source, \"timestamp\", at, created_at) \
+    SELECT $1, r.id, r.entity_id, r.seq, r.content, r.source, r.\"timestamp\", r.at, r.created_at \
+    FROM app.backup_items i, LATERAL json_populate_record(NULL::public.graph_observations, i.item) r \
+    WHERE i.project_id = $1 AND i.backup_id = $2 AND i.kind = 'observation'";
+const PUT_RELATIONS: &str = "INSERT INTO public.graph_relations \
+    (project_id, id, from_entity_id, to_entity_id, seq, relation_type, created_at) \
+    SELECT $1, r.id, r.from_entity_id, r.to_entity_id, r.seq, r.relation_type, r.created_at \
+    FROM app.backup_items i, LATERAL json_populate_record(NULL::public.graph_relations, i.item) r \
+    WHERE i.project_id = $1 AND i.backup_id = $2 AND i.kind = 'relation'";
+
+#[async_trait]
+impl BackupStore for PostgresBank {
+    async fn create_backup(&self, caller: &Caller, _directory: Option<&str>) -> Result<Backup, BackupError> {
+        if !caller.may(Right::Write) {
+            return Err(StoreError::Denied.into());
+        }
+        for number in 1..=TRIES * 10 {
+            let backup = self.fresh(number);
+            let (transaction, _) = self.database.begin(caller, &[]).await.map_err(StoreError::from)?;
+            let (create, copy) = (creating(caller, &backup), copying(caller, &backup));
+            let writes = [Query::new(CREATE, &create), Query::new(COPY, &copy), Query::new(PRUNE, &[&KEPT])];
+            match transaction.commit(&writes).await {
+                Ok(_) => return Ok(backup),
+                // Another backup has this id: within one millisecond there may be several.
+                Err(Failure::Conflict(_)) => {}
+                Err(Failure::Store(error)) => return Err(error.into()),
+            }
+        }
+        Err(StoreError::Busy.into())
+    }
+
+    async fn list_backups(
+        &self,
+        caller: &Caller,
+        _directory: Option<&str>,
+    ) -> Result<Vec<Backup>, BackupError> {
+        let rows = self.database.read(caller, &[Query::new(BACKUPS, &[&caller.project.0])]).await?;
+        Ok(answer(&rows, 0)
+            .iter()
+            .map(|row| {
+                let id: String = column(row, 0)?;
+                Ok(Backup { timestamp: column(row, 1)?, location: id.clone(), id })
+            })
+            .collect::<Result<_, StoreError>>()?)
+    }
+
+    async fn restore_backup(&self, caller: &Caller, id: &str, safety: bool) -> Result<Restored, BackupError> {
+        if !caller.may(Right::Admin) {
+            return Err(StoreError::Denied.into());
+        }
+        let id = id.trim();
+        check_id(id)?;
+        for number in 1..=TRIES {
+            let safety = safety.then(|| self.fresh(number));
+            match self.try_restore(caller, id, safety).await {
+                Ok((restored, changed)) => {
+                    self.tell_restored(caller, &changed);
+                    return Ok(restored);
+                }
+                Err(Refusal::Backup(error)) => return Err(error),
+                Err(Refusal::Failed(Failure::Store(error))) => return Err(error.into()),
+                Err(Refusal::Failed(Failure::Conflict(met))) => {
+                    tracing::debug!(met, "a restore met a write and is tried again");
+                }
+            }
+        }
+        Err(StoreError::Busy.into())
+    }
+}
+
+enum Refusal {
+    Backup(BackupError),
+    Failed(Failure),
+}
+
+impl From<Failure> for Refusal {
+    fn from(failure: Failure) -> Self {
+        Self::Failed(failure)
+    }
+}
+
+/// The names that a restore puts back, and whether any of them was missing.
+struct Changed {
+    names: Vec<String>,
+    list: bool,
+}
+
+impl PostgresBank {
+    fn fresh(&self, number: usize) -> Backup {
+        // To the millisecond, as the id says it.
+        let now = self.database.around.clock.now();
+        let now = Timestamp::from_millisecond(now.as_millisecond()).unwrap_or(now);
+        let stamp = iso_millis(now).replace([':', '.'], "-");
+        // The final `Z` may be left out by those who name the backup, so the number stands before it.
+        let id = if number == 1 {
+            format!("{PREFIX}{stamp}")
+        } else {
+            format!("{PREFIX}{}-{number}Z", stamp.trim_end_matches('Z'))
+        };
+        Backup { timestamp: now, location: id.clone(), id }
+    }
+
+    async fn try_restore(
+        &self,
+        caller: &Caller,
+        id: &str,
+        safety: Option<Backup>,
+    ) -> Result<(Restored, Changed), Refusal> {
+        let project = caller.project.0;
+        let ids = [id.trim_end_matches('Z').to_owned(), format!("{}Z", id.trim_end_matches('Z'))];
+        let ids = ids.as_slice();
+        let named: [Value<'_>; 2] = [&project, &ids];
+        let (transaction, rows) = self
+            .database
+            .begin(
+                caller,
+                &[
+                    Query::new(FIND, &named),
+                    Query::new(CONTENTS, &named),
+                    Query::new(LOCK, &[&project]),
+                    Query::new(ANYTHING, &named),
+                ],
+            )
+            .await?;
+        let (stored, contents, present) = match read_plan(&rows) {
+            Ok((Some(stored), contents, present, true)) => (stored, contents, present),
+            other => {
+                transaction.roll_back().await;
+                return Err(match other {
+                    Err(error) => Refusal::Failed(Failure::Store(error)),
+                    Ok((None, ..)) => Refusal::Backup(BackupError::NotFound(id.to_owned())),
+                    Ok(_) => Refusal::Backup(BackupError::Refused(
+                        "the backup is empty; nothing was restored".to_owned(),
+                    )),
+                });
+            }
+        };
+        let now = self.database.around.clock.now();
+        let create = safety.as_ref().map(|backup| creating(caller, backup));
+        let copy = safety.as_ref().map(|backup| copying(caller, backup));
+        let put: [Value<'_>; 2] = [&project, &stored];
+        let put_documents: [Value<'_>; 3] = [&project, &stored, &now];
+        let clear: [Value<'_>; 1] = [&project];
+        let mut writes = Vec::new();
+        if let (Some(create), Some(copy)) = (&create, &copy) {
+            writes.extend([Query::new(CREATE, create), Query::new(COPY, copy)]);
+        }
+        writes.push(Query::new(PUT_DOCUMENTS, &put_documents));
+        writes.push(Query::new(CLEAR_GRAPH, &clear));
+        writes.extend([PUT_ENTITIES, PUT_OBSERVATIONS, PUT_RELATIONS].map(|sql| Query::new(sql, &put)));
+        transaction.commit(&writes).await?;
+        let names: BTreeSet<&String> = contents.iter().collect();
+        let list = contents.iter().any(|name| !present.contains(name));
+        let kept = present.into_iter().filter(|name| !names.contains(name)).collect();
+        let restored = Restored { files: contents.clone(), kept, safety };
+        Ok((restored, Changed { names: contents, list }))
+    }
+
+    fn tell_restored(&self, caller: &Caller, changed: &Changed) {
+        let sink = &self.database.around.sink;
+        for path in changed.names.iter().filter_map(|name| DocumentPath::parse(name).ok()) {
+            sink.changed(caller.project, Change::Updated(path));
+        }
+        if changed.list {
+            sink.changed(caller.project, Change::List);
+        }
+    }
+}
+
+fn creating<'a>(caller: &'a Caller, backup: &'a Backup) -> [Value<'a>; 4] {
+    [&caller.project.0, &backup.id, &caller.user.0, &backup.timestamp]
+}
+
+fn copying<'a>(caller: &'a Caller, backup: &'a Backup) -> [Value<'a>; 2] {
+    [&caller.project.0, &backup.id]
+}
+
+type Plan = (Option<String>, Vec<String>, Vec<String>, bool);
+
+/// The stored id, the documents in the backup, those in the bank, and whether the backup holds anything.
+fn read_plan(rows: &[Vec<Row>]) -> Result<Plan, StoreError> {
+    let names = |at: usize| {
+        answer(rows, at).iter().map(|row| column::<String>(row, 0)).collect::<Result<Vec<_>, _>>()
+    };
+    let anything = answer(rows, 3).first().map(|row| column(row, 0)).transpose()?.unwrap_or_default();
+    Ok((names(0)?.into_iter().next(), names(1)?, names(2)?, anything))
+}
+
+/// Whether this can be the id of a backup.
+fn check_id(id: &str) -> Result<(), BackupError> {
+    if id.is_empty() {
+        return Err(BackupError::Refused(
+            "Backup ID is required. create_backup with listOnly shows them".to_owned(),
+        ));
+    }
+    let rest = id.strip_prefix(PREFIX).unwrap_or_default();
+    let plain = rest.bytes().all(|byte| byte.is_ascii_digit() || matches!(byte, b'T' | b'Z' | b'-'));
+    if rest.len() < 10 || rest.len() > 40 || !plain {
+        return Err(BackupError::Refused(format!(
+            "`{id}` is not the id of a backup; create_backup with listOnly shows the ids"
+        )));
+    }
+    Ok(())
+}

@@ -1,0 +1,17 @@
+//! Reading a column of a row. A column that is not what the statement promised is a fault of ours, told as such.
+
+use memory_bank_core::error::StoreError;
+use tokio_postgres::Row;
+use tokio_postgres::types::FromSql;
+
+use crate::error::describe;
+
+/// The value at this position.
+pub(crate) fn column<'a, T: FromSql<'a>>(row: &'a Row, at: usize) -> Result<T, StoreError> {
+    row.try_get(at).map_err(|error| StoreError::Unavailable(describe(&error)))
+}
+
+/// The rows of one of several queries.
+pub(crate) fn answer(rows: &[Vec<Row>], at: usize) -> &[Row] {
+    rows.get(at).map_or(&[], Vec::as_slice)
+}

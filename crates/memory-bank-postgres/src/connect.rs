@@ -1,0 +1,315 @@
+//! The pool of connections: how a connection string is read, how TLS is done, and what each new connection is told.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::str::FromStr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use deadpool_postgres::{Hook, HookError, Manager, ManagerConfig, Pool, PoolError, RecyclingMethod, Runtime};
+use memory_bank_core::clock::{Clock, Entropy};
+use memory_bank_core::error::StoreError;
+use memory_bank_core::store::ChangeSink;
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::{DigitallySignedStruct, RootCertStore, SignatureScheme};
+use tokio_postgres::NoTls;
+use tokio_postgres::config::SslMode;
+use tokio_postgres_rustls::MakeRustlsConnect;
+
+use crate::error::describe;
+use crate::served::ServedContents;
+
+/// How long one attempt to connect may take.
+const CONNECT: Duration = Duration::from_secs(5);
+/// How long a request waits for a free connection.
+const WAIT: Duration = Duration::from_secs(5);
+
+/// What every new connection is told. A statement that hangs, and a transaction that nobody ends, are ended by the
+/// database itself; a lock is not waited for longer than the folder store waits for its own.
+const GREETING: &str = "SET statement_timeout = '20s'; SET lock_timeout = '10s'; \
+    SET idle_in_transaction_session_timeout = '30s'; SET search_path = pg_catalog, public; \
+    SET client_min_messages = warning";
+
+/// Where the database is, and how much of it may be used.
+#[derive(Clone)]
+pub struct DatabaseOptions {
+    /// `postgres://…`, or `key=value` pairs. It may hold a password and is never shown.
+    pub url: String,
+    /// The most connections at a time.
+    pub max_connections: usize,
+}
+
+impl fmt::Debug for DatabaseOptions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("DatabaseOptions")
+            .field("max_connections", &self.max_connections)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What the stores need from outside.
+#[derive(Clone)]
+pub struct Surroundings {
+    /// Tells the time.
+    pub clock: Arc<dyn Clock>,
+    /// Makes ids.
+    pub entropy: Arc<dyn Entropy>,
+    /// Is told of every committed change of this process.
+    pub sink: Arc<dyn ChangeSink>,
+}
+
+/// The database cannot be used as asked. Shows no password.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ConnectError {
+    /// The connection string cannot be read.
+    #[error("the connection string cannot be used: {0}")]
+    Malformed(String),
+    /// The certificates to trust cannot be read.
+    #[error("the certificates to trust cannot be read: {0}")]
+    Certificates(String),
+    /// The database did not answer, or refused; may pass.
+    #[error("the database cannot be reached: {0}")]
+    Unreachable(String),
+}
+
+/// A database with its pool. Cheap to clone; all stores are implemented on it.
+#[derive(Clone)]
+pub struct Database {
+    pool: Pool,
+    pub(crate) around: Surroundings,
+    pub(crate) served: Arc<ServedContents>,
+    pub(crate) indexes: Arc<crate::search::Indexes>,
+    pub(crate) slugs: Arc<crate::workspace::Slugs>,
+}
+
+impl fmt::Debug for Database {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Database").finish_non_exhaustive()
+    }
+}
+
+impl Database {
+    /// A database that was not spoken to yet; [`Self::ping`] does.
+    ///
+    /// # Errors
+    /// The connection string or a certificate file cannot be read.
+    pub fn new(options: &DatabaseOptions, around: Surroundings) -> Result<Self, ConnectError> {
+        let (mut config, trust) = read_url(&options.url)?;
+        config.connect_timeout(CONNECT);
+        config.application_name("memory-bank-mcp");
+        let recycling = ManagerConfig { recycling_method: RecyclingMethod::Fast };
+        let manager = match trust {
+            Trust::Plain => Manager::from_config(config, NoTls, recycling),
+            Trust::Tls(roots) => {
+                Manager::from_config(config, MakeRustlsConnect::new(tls_config(roots)?), recycling)
+            }
+        };
+        let greet = Hook::async_fn(|client, _| {
+            Box::pin(async move { client.batch_execute(GREETING).await.map_err(HookError::Backend) })
+        });
+        let pool = Pool::builder(manager)
+            .max_size(options.max_connections.max(1))
+            .runtime(Runtime::Tokio1)
+            .wait_timeout(Some(WAIT))
+            .create_timeout(Some(CONNECT))
+            .recycle_timeout(Some(CONNECT))
+            .post_create(greet)
+            .build()
+            .map_err(|error| ConnectError::Malformed(error.to_string()))?;
+        Ok(Self { pool, around, served: Arc::default(), indexes: Arc::default(), slugs: Arc::default() })
+    }
+
+    /// Asks the database whether it is there.
+    ///
+    /// # Errors
+    /// It is not, or it refuses; [`ConnectError::Unreachable`] says why.
+    pub async fn ping(&self) -> Result<(), ConnectError> {
+        let client = self.pool.get().await.map_err(|error| ConnectError::Unreachable(pool_error(&error)))?;
+        client.batch_execute("").await.map_err(|error| ConnectError::Unreachable(describe(&error)))
+    }
+
+    /// A connection in the login role's name. Tenants' tables are out of its reach, or must be: [`crate::tenant`] is
+    /// the way there.
+    pub(crate) async fn connection(&self) -> Result<deadpool_postgres::Object, StoreError> {
+        self.pool.get().await.map_err(|error| StoreError::Unavailable(pool_error(&error)))
+    }
+}
+
+fn pool_error(error: &PoolError) -> String {
+    match error {
+        PoolError::Backend(error) | PoolError::PostCreateHook(HookError::Backend(error)) => describe(error),
+        other => other.to_string(),
+    }
+}
+
+enum Trust {
+    Plain,
+    Tls(Roots),
+}
+
+/// Whom to believe that it is the server.
+enum Roots {
+    /// Whoever answers: the line is encrypted, no more. This is what `sslmode=require` means to every PostgreSQL client.
+    Anyone,
+    /// Who has a certificate of the system's authorities.
+    System,
+    /// Who has a certificate of one of these authorities.
+    File(PathBuf),
+}
+
+/// Reads a connection string. `sslmode` takes libpq's words, two of which the driver does not know.
+fn read_url(url: &str) -> Result<(tokio_postgres::Config, Trust), ConnectError> {
+    let (base, query) = match url.split_once('?') {
+        Some((base, query)) if url.starts_with("postgres") => (base, query),
+        _ => (url, ""),
+    };
+    let mut mode = None;
+    let mut root = None;
+    let mut rest = Vec::new();
+    for pair in query.split('&').filter(|pair| !pair.is_empty()) {
+        match pair.split_once('=') {
+            Some(("sslmode", value)) => mode = Some(value.to_owned()),
+            Some(("sslrootcert", value)) => root = Some(value.replace("%2F", "/")),
+            _ => rest.push(pair),
+        }
+    }
+    let plain = if rest.is_empty() { base.to_owned() } else { format!("{base}?{}", rest.join("&")) };
+    let mut config = tokio_postgres::Config::from_str(&plain)
+        .map_err(|error| ConnectError::Malformed(without_values(&error)))?;
+    let roots = match root {
+        Some(path) if path != "system" => Some(Roots::File(PathBuf::from(path))),
+        Some(_) => Some(Roots::System),
+        None => None,
+    };
+    let trust = match mode.as_deref() {
+        Some("disable" | "allow") => {
+            config.ssl_mode(SslMode::Disable);
+            Trust::Plain
+        }
+        None | Some("prefer") => Trust::Tls(Roots::Anyone),
+        Some("require") => {
+            config.ssl_mode(SslMode::Require);
+            Trust::Tls(roots.unwrap_or(Roots::Anyone))
+        }
+        Some("verify-ca" | "verify-full") => {
+            config.ssl_mode(SslMode::Require);
+            Trust::Tls(roots.unwrap_or(Roots::System))
+        }
+        Some(other) => {
+            return Err(ConnectError::Malformed(format!(
+                "sslmode is `{other}`; it takes disable, prefer, require, verify-ca or verify-full"
+            )));
+        }
+    };
+    Ok((config, trust))
+}
+
+fn without_values(error: &tokio_postgres::Error) -> String {
+    // The driver names the parameter and never its value.
+    describe(error)
+}
+
+fn tls_config(roots: Roots) -> Result<rustls::ClientConfig, ConnectError> {
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let builder = rustls::ClientConfig::builder_with_provider(Arc::clone(&provider))
+        .with_safe_default_protocol_versions()
+        .map_err(|error| ConnectError::Certificates(error.to_string()))?;
+    let mut store = RootCertStore::empty();
+    match roots {
+        Roots::Anyone => {
+            return Ok(builder
+                .dangerous()
+                .with_custom_certificate_verifier(Arc::new(Encrypted(provider)))
+                .with_no_client_auth());
+        }
+        Roots::System => {
+            for certificate in rustls_native_certs::load_native_certs().certs {
+                // The system's list may hold certificates that this library cannot read; the others still count.
+                let _unreadable = store.add(certificate).is_err();
+            }
+        }
+        Roots::File(path) => {
+            let unreadable = |error: &dyn fmt::Display| {
+                ConnectError::Certificates(format!("`{}`: {error}", path.display()))
+            };
+            for certificate in CertificateDer::pem_file_iter(&path).map_err(|error| unreadable(&error))? {
+                let certificate = certificate.map_err(|error| unreadable(&error))?;
+                store.add(certificate).map_err(|error| unreadable(&error))?;
+            }
+        }
+    }
+    if store.is_empty() {
+        return Err(ConnectError::Certificates("there are none".to_owned()));
+    }
+    Ok(builder.with_root_certificates(store).with_no_client_auth())
+}
+
+/// Takes any certificate; signatures are still checked.
+#[derive(Debug)]
+struct Encrypted(Arc<CryptoProvider>);
+
+impl ServerCertVerifier for Encrypted {
+    fn verify_server_cert(
+        &self,
+        _certificate: &CertificateDer<'_>,
+        _intermediates: &[CertificateDer<'_>],
+        _name: &ServerName<'_>,
+        _ocsp: &[u8],
+        _now: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        verify_tls12_signature(message, certificate, signature, &self.0.signature_verification_algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        verify_tls13_signature(message, certificate, signature, &self.0.signature_verification_algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.0.signature_verification_algorithms.supported_schemes()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn options_never_show_the_password() {
+        let url = "postgres://u:secret@h/d".to_owned();
+        assert!(!format!("{:?}", DatabaseOptions { url, max_connections: 1 }).contains("secret"));
+    }
+
+    #[test]
+    fn errors_about_the_connection_string_never_show_the_password() {
+        for url in ["postgres://u:secret@h:port/d", "postgres://u:secret@h/d?sslmode=maybe", "secret"] {
+            let Err(error) = read_url(url) else { panic!("{url}") };
+            assert!(!error.to_string().contains("secret"), "{error}");
+        }
+    }
+
+    #[test]
+    fn the_words_of_sslmode_are_libpq_s() {
+        let mode = |url: &str| read_url(url).map(|(config, _)| config.get_ssl_mode()).unwrap();
+        assert_eq!(mode("postgres://h/d?sslmode=disable"), SslMode::Disable);
+        assert_eq!(mode("postgres://h/d"), SslMode::Prefer);
+        assert_eq!(mode("postgres://h/d?sslmode=verify-full&connect_timeout=3"), SslMode::Require);
+    }
+}

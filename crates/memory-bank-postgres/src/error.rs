@@ -1,0 +1,45 @@
+//! What a failure of the database means to a store. The text is for the log; clients never see it.
+
+use memory_bank_core::error::StoreError;
+use tokio_postgres::error::SqlState;
+
+/// What a failed statement means.
+pub(crate) fn store_error(error: &tokio_postgres::Error) -> StoreError {
+    match error.code() {
+        Some(code) if *code == SqlState::INSUFFICIENT_PRIVILEGE => StoreError::Denied,
+        Some(code) if *code == SqlState::LOCK_NOT_AVAILABLE || *code == SqlState::QUERY_CANCELED => {
+            StoreError::Busy
+        }
+        _ => StoreError::Unavailable(describe(error)),
+    }
+}
+
+/// Whether the same transaction may well succeed when it is tried again: somebody else was at the same rows.
+pub(crate) fn is_conflict(error: &tokio_postgres::Error) -> bool {
+    error.code().is_some_and(|code| {
+        [
+            SqlState::UNIQUE_VIOLATION,
+            SqlState::FOREIGN_KEY_VIOLATION,
+            SqlState::T_R_SERIALIZATION_FAILURE,
+            SqlState::T_R_DEADLOCK_DETECTED,
+        ]
+        .contains(code)
+    })
+}
+
+/// The server's message with its code, or the transport's. Without the detail line, which may repeat stored values.
+pub(crate) fn describe(error: &tokio_postgres::Error) -> String {
+    match error.as_db_error() {
+        Some(db) => format!("{} ({})", db.message(), db.code().code()),
+        None => {
+            let mut text = error.to_string();
+            let mut source = std::error::Error::source(error);
+            while let Some(cause) = source {
+                text.push_str(": ");
+                text.push_str(&cause.to_string());
+                source = cause.source();
+            }
+            text
+        }
+    }
+}

@@ -1,0 +1,326 @@
+//! The graph in rows. What is read is folded into the core's own graph, so that names, plans and sub-graphs follow
+//! the very rules that the folder store follows; here is only which rows a question needs, and how a change is written.
+
+mod rows;
+mod write;
+
+use async_trait::async_trait;
+use memory_bank_core::caller::Caller;
+use memory_bank_core::error::{GraphError, StoreError};
+use memory_bank_core::graph::event::Event;
+use memory_bank_core::graph::ids::normalise;
+use memory_bank_core::graph::naming::{Lookup, suggest};
+use memory_bank_core::graph::pointers::plan_pointer;
+use memory_bank_core::graph::rules::{EntityPlan, check_owner, plan_observation, plan_relation};
+use memory_bank_core::graph::state::GraphState;
+use memory_bank_core::graph::{Entity, Observation, Relation};
+use memory_bank_core::store::{
+    Compacted, EntityDraft, EntityRef, GraphStats, GraphStore, GraphSummary, ObservationDraft, Pointed,
+    PointerDraft, Subgraph, Unlinked,
+};
+
+use self::write::{Keys, add, upsert};
+use crate::bank::PostgresBank;
+use crate::column::{answer, column};
+use crate::tenant::{Query, Value};
+
+pub(crate) use self::rows::{entity_of, graph_of, observation_of, relation_of};
+
+/// How many names are looked through for suggestions.
+const NAMES: &str =
+    "SELECT name_key, name FROM public.graph_entities WHERE project_id = $1 ORDER BY seq LIMIT 20000";
+
+/// What can be reached from the entities that a name may mean, over relations in both directions.
+macro_rules! reach {
+    ($select:literal) => {
+        concat!(
+            "WITH RECURSIVE reach (id, depth) AS (
+               SELECT e.id, 0 FROM public.graph_entities e
+               WHERE e.project_id = $1 AND (e.id = ANY ($2) OR e.name_key = ANY ($3))
+             UNION
+               SELECT next.id, reach.depth + 1 FROM reach, LATERAL (
+                 SELECT r.to_entity_id AS id FROM public.graph_relations r
+                 WHERE r.project_id = $1 AND r.from_entity_id = reach.id
+                 UNION ALL
+                 SELECT r.from_entity_id FROM public.graph_relations r
+                 WHERE r.project_id = $1 AND r.to_entity_id = reach.id
+               ) AS next
+               WHERE reach.depth < $4
+             ), reached AS (SELECT DISTINCT id FROM reach) ",
+            $select
+        )
+    };
+}
+
+const REACHED_ENTITIES: &str = reach!(
+    "SELECT e.id, e.name, e.entity_type, e.attrs::text, e.created_at, e.updated_at FROM public.graph_entities e \
+     JOIN reached USING (id) WHERE e.project_id = $1 ORDER BY e.seq"
+);
+const REACHED_OBSERVATIONS: &str = reach!(
+    "SELECT o.id, o.entity_id, o.content, o.source::text, o.\"timestamp\" FROM public.graph_observations o \
+     JOIN reached ON reached.id = o.entity_id WHERE o.project_id = $1 ORDER BY o.seq"
+);
+const REACHED_RELATIONS: &str = reach!(
+    "SELECT r.id, r.from_entity_id, r.to_entity_id, r.relation_type, r.created_at FROM public.graph_relations r \
+     WHERE r.project_id = $1 AND r.from_entity_id IN (SELECT id FROM reached) \
+     AND r.to_entity_id IN (SELECT id FROM reached) ORDER BY r.seq"
+);
+
+const ALL_ENTITIES: &str = "SELECT id, name, entity_type, attrs::text, created_at, updated_at \
+    FROM public.graph_entities WHERE project_id = $1 ORDER BY seq";
+const ALL_OBSERVATIONS: &str = "SELECT id, entity_id, content, source::text, \"timestamp\" \
+    FROM public.graph_observations WHERE project_id = $1 ORDER BY seq";
+const ALL_RELATIONS: &str = "SELECT id, from_entity_id, to_entity_id, relation_type, created_at \
+    FROM public.graph_relations WHERE project_id = $1 ORDER BY seq";
+
+const COUNTS: &str = "SELECT (SELECT count(*) FROM public.graph_entities WHERE project_id = $1), \
+    (SELECT count(*) FROM public.graph_observations WHERE project_id = $1), \
+    (SELECT count(*) FROM public.graph_relations WHERE project_id = $1)";
+const TYPES: &str = "SELECT entity_type, count(*) FROM public.graph_entities WHERE project_id = $1 \
+    GROUP BY entity_type ORDER BY count(*) DESC, min(seq) LIMIT 5";
+const BUSIEST: &str = "SELECT e.name, e.entity_type, coalesce(o.count, 0) FROM public.graph_entities e \
+    LEFT JOIN (SELECT entity_id, count(*) AS count FROM public.graph_observations WHERE project_id = $1 GROUP BY entity_id) o \
+    ON o.entity_id = e.id WHERE e.project_id = $1 ORDER BY coalesce(o.count, 0) DESC, e.seq LIMIT 5";
+const PREFIXED: &str = "SELECT name FROM public.graph_entities WHERE project_id = $1 AND name_key >= $2 \
+    AND starts_with(name_key, $2) GROUP BY name_key, name ORDER BY name_key, min(seq) LIMIT $3";
+
+#[async_trait]
+impl GraphStore for PostgresBank {
+    async fn upsert_entity(&self, caller: &Caller, draft: EntityDraft) -> Result<Entity, GraphError> {
+        let plan = EntityPlan::new(draft)?;
+        let keys = Keys::default().id(&plan.id);
+        self.write_graph(caller, &keys, |found, now| {
+            let existing = found.state.entity(&plan.id).cloned();
+            let entity = plan.clone().apply(existing.as_ref(), now)?;
+            Ok((vec![upsert(&entity, now)], entity))
+        })
+        .await
+    }
+
+    async fn add_observation(
+        &self,
+        caller: &Caller,
+        entity: &EntityRef,
+        draft: ObservationDraft,
+    ) -> Result<Observation, GraphError> {
+        let lookup = Lookup::of(entity);
+        let added = self
+            .write_graph(caller, &Keys::default().lookup(&lookup), |found, now| {
+                let owner = found.state.resolve(entity)?;
+                let observation = plan_observation(&owner.id, draft.clone(), now)?;
+                Ok((vec![add(&observation)], observation))
+            })
+            .await;
+        self.with_suggestions(caller, added).await
+    }
+
+    async fn link(
+        &self,
+        caller: &Caller,
+        from: &EntityRef,
+        relation_type: &str,
+        to: &EntityRef,
+    ) -> Result<Relation, GraphError> {
+        let keys = Keys::default().lookup(&Lookup::of(from)).lookup(&Lookup::of(to));
+        let linked = self
+            .write_graph(caller, &keys, |found, now| {
+                let (from, to) = (found.state.resolve(from)?, found.state.resolve(to)?);
+                let relation = plan_relation(&from.id, relation_type, &to.id, now)?;
+                let event = Event::RelationAdd { relation: relation.clone(), ts: now.to_owned() };
+                Ok((vec![event], relation))
+            })
+            .await;
+        self.with_suggestions(caller, linked).await
+    }
+
+    async fn unlink(
+        &self,
+        caller: &Caller,
+        from: &EntityRef,
+        relation_type: &str,
+        to: &EntityRef,
+    ) -> Result<Unlinked, GraphError> {
+        let keys = Keys::default().lookup(&Lookup::of(from)).lookup(&Lookup::of(to)).relations();
+        let unlinked = self
+            .write_graph(caller, &keys, |found, now| {
+                let (from, to) = (found.state.resolve(from)?, found.state.resolve(to)?);
+                let Relation { id, from_id, to_id, relation_type, .. } =
+                    plan_relation(&from.id, relation_type, &to.id, now)?;
+                let removed = found.state.relation(&id).is_some();
+                let answer = Unlinked { from_id: from_id.clone(), to_id: to_id.clone(), removed };
+                let event = Event::RelationRemove { from_id, to_id, relation_type, ts: now.to_owned() };
+                Ok((if removed { vec![event] } else { Vec::new() }, answer))
+            })
+            .await;
+        self.with_suggestions(caller, unlinked).await
+    }
+
+    async fn delete_entity(&self, caller: &Caller, entity: &EntityRef) -> Result<Entity, GraphError> {
+        let keys = Keys::default().lookup(&Lookup::of(entity));
+        let deleted = self
+            .write_graph(caller, &keys, |found, now| {
+                let entity = found.state.resolve(entity)?.clone();
+                let event = Event::EntityDelete { entity_id: entity.id.clone(), ts: now.to_owned() };
+                Ok((vec![event], entity))
+            })
+            .await;
+        self.with_suggestions(caller, deleted).await
+    }
+
+    async fn delete_observation(
+        &self,
+        caller: &Caller,
+        id: &str,
+        owner: Option<&EntityRef>,
+    ) -> Result<Observation, GraphError> {
+        let mut keys = Keys::default().observation(id);
+        if let Some(owner) = owner {
+            keys = keys.lookup(&Lookup::of(owner));
+        }
+        let deleted = self
+            .write_graph(caller, &keys, |found, now| {
+                let Some(observation) = found.state.observation(id).cloned() else {
+                    return Err(GraphError::ObservationNotFound(id.to_owned()));
+                };
+                if let Some(owner) = owner {
+                    let named = found.state.resolve(owner)?;
+                    check_owner(&observation, named, found.state.name_or_id(&observation.entity_id))?;
+                }
+                let event = Event::ObservationDelete {
+                    entity_id: observation.entity_id.clone(),
+                    observation_id: observation.id.clone(),
+                    ts: now.to_owned(),
+                };
+                Ok((vec![event], observation))
+            })
+            .await;
+        self.with_suggestions(caller, deleted).await
+    }
+
+    async fn add_pointer(
+        &self,
+        caller: &Caller,
+        entity: &EntityRef,
+        pointer: PointerDraft,
+    ) -> Result<Pointed, GraphError> {
+        let keys = Keys::default().lookup(&Lookup::of(entity));
+        let pointed = self
+            .write_graph(caller, &keys, |found, now| {
+                let entity = found.state.resolve(entity)?;
+                let (entity, observation) = plan_pointer(entity, &pointer, now)?;
+                Ok((vec![upsert(&entity, now), add(&observation)], Pointed { entity, observation }))
+            })
+            .await;
+        self.with_suggestions(caller, pointed).await
+    }
+
+    async fn open(&self, caller: &Caller, nodes: &[EntityRef], depth: u32) -> Result<Subgraph, GraphError> {
+        let mut keys = Keys::default();
+        for node in nodes {
+            keys = keys.lookup(&Lookup::of(node));
+        }
+        let depth_limit = i32::try_from(depth.min(100)).unwrap_or(100);
+        let values: [Value<'_>; 4] = [&caller.project.0, &keys.ids, &keys.names, &depth_limit];
+        let queries =
+            [REACHED_ENTITIES, REACHED_OBSERVATIONS, REACHED_RELATIONS].map(|sql| Query::new(sql, &values));
+        let rows = self.database.read(caller, &queries).await?;
+        graph_of(answer(&rows, 0), answer(&rows, 1), answer(&rows, 2))?.open(nodes, depth)
+    }
+
+    async fn export(&self, caller: &Caller) -> Result<Subgraph, GraphError> {
+        Ok(self.whole_graph(caller).await?.export())
+    }
+
+    async fn stats(&self, caller: &Caller) -> Result<GraphStats, GraphError> {
+        let rows = self.database.read(caller, &[Query::new(COUNTS, &[&caller.project.0])]).await?;
+        Ok(counts(&rows)?)
+    }
+
+    async fn summary(&self, caller: &Caller) -> Result<Option<GraphSummary>, GraphError> {
+        let values: [Value<'_>; 1] = [&caller.project.0];
+        let queries = [COUNTS, TYPES, BUSIEST].map(|sql| Query::new(sql, &values));
+        let rows = self.database.read(caller, &queries).await?;
+        let stats = counts(&rows)?;
+        if stats.entity_count == 0 {
+            return Ok(None);
+        }
+        let types = answer(&rows, 1)
+            .iter()
+            .map(|row| Ok((column(row, 0)?, whole(column(row, 1)?))))
+            .collect::<Result<_, StoreError>>()?;
+        let busiest = answer(&rows, 2)
+            .iter()
+            .map(|row| Ok((column(row, 0)?, column(row, 1)?, whole(column(row, 2)?))))
+            .collect::<Result<_, StoreError>>()?;
+        Ok(Some(GraphSummary { stats, types, busiest }))
+    }
+
+    async fn names(&self, caller: &Caller, prefix: &str, limit: usize) -> Result<Vec<String>, GraphError> {
+        let prefix = normalise(prefix);
+        if prefix.contains('\0') {
+            return Ok(Vec::new());
+        }
+        let most = i64::try_from(limit).unwrap_or(i64::MAX);
+        let values: [Value<'_>; 3] = [&caller.project.0, &prefix, &most];
+        let query = Query::new(PREFIXED, &values);
+        let rows = self.database.read(caller, &[query]).await?;
+        Ok(answer(&rows, 0).iter().map(|row| column(row, 0)).collect::<Result<_, _>>()?)
+    }
+
+    /// Nothing here is derived but the search index, which follows the rows by itself.
+    async fn rebuild(&self, caller: &Caller) -> Result<GraphStats, GraphError> {
+        self.stats(caller).await
+    }
+
+    /// Rows have no history to drop.
+    async fn compact(&self, caller: &Caller) -> Result<Compacted, GraphError> {
+        let stats = self.stats(caller).await?;
+        let rows = stats.entity_count + stats.observation_count + stats.relation_count;
+        Ok(Compacted { before: rows, after: rows })
+    }
+}
+
+impl PostgresBank {
+    /// All of it, in storage order.
+    pub(crate) async fn whole_graph(&self, caller: &Caller) -> Result<GraphState, StoreError> {
+        let values: [Value<'_>; 1] = [&caller.project.0];
+        let queries = [ALL_ENTITIES, ALL_OBSERVATIONS, ALL_RELATIONS].map(|sql| Query::new(sql, &values));
+        let rows = self.database.read(caller, &queries).await?;
+        graph_of(answer(&rows, 0), answer(&rows, 1), answer(&rows, 2))
+    }
+
+    /// Only the rows that may be meant were read, so the names that come close are looked up when none was.
+    async fn with_suggestions<T>(
+        &self,
+        caller: &Caller,
+        result: Result<T, GraphError>,
+    ) -> Result<T, GraphError> {
+        let Err(GraphError::EntityNotFound { asked, .. }) = result else { return result };
+        let rows = self.database.read(caller, &[Query::new(NAMES, &[&caller.project.0])]).await?;
+        let mut names: Vec<(String, String)> = Vec::new();
+        for row in answer(&rows, 0) {
+            names.push((column(row, 0)?, column(row, 1)?));
+        }
+        let mut keys: Vec<&str> = names.iter().map(|(key, _)| key.as_str()).collect();
+        keys.sort_unstable();
+        keys.dedup();
+        let suggestions = suggest(&normalise(&asked), keys.into_iter())
+            .into_iter()
+            .filter_map(|key| names.iter().find(|(known, _)| known == key).map(|(_, name)| name.clone()))
+            .collect();
+        Err(GraphError::EntityNotFound { asked, suggestions })
+    }
+}
+
+fn counts(rows: &[Vec<tokio_postgres::Row>]) -> Result<GraphStats, StoreError> {
+    let Some(row) = answer(rows, 0).first() else { return Ok(GraphStats::default()) };
+    Ok(GraphStats {
+        entity_count: whole(column(row, 0)?),
+        observation_count: whole(column(row, 1)?),
+        relation_count: whole(column(row, 2)?),
+    })
+}
+
+fn whole(count: i64) -> usize {
+    usize::try_from(count).unwrap_or_default()
+}

@@ -1,0 +1,78 @@
+//! Rows as the entities, observations and relations of the core.
+
+use jiff::Timestamp;
+use memory_bank_core::clock::iso_millis;
+use memory_bank_core::error::StoreError;
+use memory_bank_core::graph::event::Event;
+use memory_bank_core::graph::state::GraphState;
+use memory_bank_core::graph::{Entity, Observation, Relation};
+use serde::de::DeserializeOwned;
+use tokio_postgres::Row;
+
+use crate::column::column;
+
+/// What a write found: the entities that may be meant, as a graph of their own.
+#[derive(Debug, Default)]
+pub(crate) struct Found {
+    pub(crate) state: GraphState,
+}
+
+/// The graph that these rows are, in their order.
+pub(crate) fn graph_of(
+    entities: &[Row],
+    observations: &[Row],
+    relations: &[Row],
+) -> Result<GraphState, StoreError> {
+    let mut state = GraphState::default();
+    let ts = String::new;
+    for row in entities {
+        state.apply(Event::EntityUpsert { entity: entity_of(row)?, ts: ts() });
+    }
+    for row in observations {
+        state.apply(Event::ObservationAdd { observation: observation_of(row)?, ts: ts() });
+    }
+    for row in relations {
+        state.apply(Event::RelationAdd { relation: relation_of(row)?, ts: ts() });
+    }
+    Ok(state)
+}
+
+/// A row of `id, name, entity_type, attrs::text, created_at, updated_at`.
+pub(crate) fn entity_of(row: &Row) -> Result<Entity, StoreError> {
+    Ok(Entity {
+        id: column(row, 0)?,
+        name: column(row, 1)?,
+        entity_type: column(row, 2)?,
+        attrs: json(column(row, 3)?, "the attributes of an entity")?,
+        created_at: iso_millis(column::<Timestamp>(row, 4)?),
+        updated_at: iso_millis(column::<Timestamp>(row, 5)?),
+    })
+}
+
+/// A row of `id, entity_id, content, source::text, timestamp`.
+pub(crate) fn observation_of(row: &Row) -> Result<Observation, StoreError> {
+    Ok(Observation {
+        id: column(row, 0)?,
+        entity_id: column(row, 1)?,
+        text: column(row, 2)?,
+        source: json(column(row, 3)?, "the source of an observation")?,
+        timestamp: column(row, 4)?,
+    })
+}
+
+/// A row of `id, from_entity_id, to_entity_id, relation_type, created_at`.
+pub(crate) fn relation_of(row: &Row) -> Result<Relation, StoreError> {
+    Ok(Relation {
+        id: column(row, 0)?,
+        from_id: column(row, 1)?,
+        to_id: column(row, 2)?,
+        relation_type: column(row, 3)?,
+        created_at: iso_millis(column::<Timestamp>(row, 4)?),
+    })
+}
+
+fn json<T: DeserializeOwned>(text: Option<&str>, what: &str) -> Result<Option<T>, StoreError> {
+    text.map(serde_json::from_str)
+        .transpose()
+        .map_err(|error| StoreError::Damaged { what: what.to_owned(), detail: error.to_string() })
+}

@@ -1,0 +1,359 @@
+//! A change of the graph: the rows that it may concern are read and locked in one round trip, the core decides, and
+//! what it decided is written and committed in another.
+
+use jiff::Timestamp;
+use memory_bank_core::caller::{Caller, Right};
+use memory_bank_core::clock::iso_millis;
+use memory_bank_core::error::{GraphError, StoreError};
+use memory_bank_core::graph::event::{Event, removed_relation_id};
+use memory_bank_core::graph::ids::normalise;
+use memory_bank_core::graph::naming::Lookup;
+use memory_bank_core::graph::timestamp::instant;
+use memory_bank_core::graph::{Entity, Observation};
+
+use super::rows::{Found, graph_of};
+use crate::bank::PostgresBank;
+use crate::column::answer;
+use crate::tenant::{Failure, Query, TRIES, Value};
+
+const LOCK_ENTITIES: &str = "SELECT id, name, entity_type, attrs::text, created_at, updated_at \
+    FROM public.graph_entities e WHERE project_id = $1 AND (id = ANY ($2) OR name_key = ANY ($3) OR id IN ( \
+    SELECT o.entity_id FROM public.graph_observations o WHERE o.project_id = $1 AND o.id = ANY ($4))) \
+    ORDER BY seq FOR NO KEY UPDATE";
+const LOCK_OBSERVATIONS: &str = "SELECT id, entity_id, content, source::text, \"timestamp\" \
+    FROM public.graph_observations WHERE project_id = $1 AND id = ANY ($2) FOR UPDATE";
+const LOCK_RELATIONS: &str = "SELECT r.id, r.from_entity_id, r.to_entity_id, r.relation_type, r.created_at \
+    FROM public.graph_relations r WHERE r.project_id = $1 \
+    AND r.from_entity_id IN (SELECT id FROM public.graph_entities WHERE project_id = $1 AND (id = ANY ($2) OR name_key = ANY ($3))) \
+    AND r.to_entity_id IN (SELECT id FROM public.graph_entities WHERE project_id = $1 AND (id = ANY ($2) OR name_key = ANY ($3))) \
+    ORDER BY r.seq FOR UPDATE";
+
+const INSERT_ENTITY: &str = "INSERT INTO public.graph_entities \
+    (project_id, id, name, name_key, entity_type, attrs, created_at, updated_at) \
+    VALUES ($1, $2, $3, $4, $5, $6::text::json, $7, $8)";
+const UPDATE_ENTITY: &str = "WITH changed AS (UPDATE public.graph_entities SET name = $3, name_key = $4, entity_type = $5, \
+    attrs = $6::text::json, created_at = $7, updated_at = $8 WHERE project_id = $1 AND id = $2 RETURNING 1) \
+    SELECT app.must_be((SELECT count(*) FROM changed), 1)";
+const INSERT_OBSERVATION: &str = "INSERT INTO public.graph_observations \
+    (project_id, id, entity_id, content, source, \"timestamp\", at) VALUES ($1, $2, $3, $4, $5::text::json, $6, $7) \
+    ON CONFLICT (project_id, id) DO NOTHING";
+const INSERT_RELATION: &str = "INSERT INTO public.graph_relations \
+    (project_id, id, from_entity_id, to_entity_id, relation_type, created_at) VALUES ($1, $2, $3, $4, $5, $6) \
+    ON CONFLICT (project_id, id) DO NOTHING";
+const DELETE_ENTITY: &str = "WITH changed AS (DELETE FROM public.graph_entities WHERE project_id = $1 AND id = $2 RETURNING 1) \
+    SELECT app.must_be((SELECT count(*) FROM changed), 1)";
+const DELETE_OBSERVATION: &str = "WITH changed AS (DELETE FROM public.graph_observations WHERE project_id = $1 AND id = $2 \
+    RETURNING 1) SELECT app.must_be((SELECT count(*) FROM changed), 1)";
+const DELETE_RELATION: &str = "WITH changed AS (DELETE FROM public.graph_relations WHERE project_id = $1 AND id = $2 \
+    RETURNING 1) SELECT app.must_be((SELECT count(*) FROM changed), 1)";
+
+/// Which rows a change may concern.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Keys {
+    pub(super) ids: Vec<String>,
+    pub(super) names: Vec<String>,
+    observations: Vec<String>,
+    relations: bool,
+}
+
+impl Keys {
+    /// The entity with this id.
+    pub(super) fn id(mut self, id: &str) -> Self {
+        self.ids.push(id.to_owned());
+        self
+    }
+
+    /// The entities that a word may mean. No name has a null character, and no statement could carry one.
+    pub(super) fn lookup(mut self, lookup: &Lookup) -> Self {
+        let storable = |text: &&String| !text.is_empty() && !text.contains('\0');
+        self.ids.extend(Some(&lookup.id).filter(storable).cloned());
+        self.names.extend(Some(&lookup.name).filter(storable).cloned());
+        self.names.extend(lookup.typed.iter().map(|(name, _)| name).filter(storable).cloned());
+        self
+    }
+
+    /// This observation, with its entity.
+    pub(super) fn observation(mut self, id: &str) -> Self {
+        if !id.contains('\0') {
+            self.observations.push(id.to_owned());
+        }
+        self
+    }
+
+    /// The relations among the entities, too.
+    pub(super) fn relations(mut self) -> Self {
+        self.relations = true;
+        self
+    }
+}
+
+impl PostgresBank {
+    /// Reads and locks what `keys` names, lets `decide` say what happens, and writes it. `decide` may run more than
+    /// once. What was there already (a fact, a relation) stays as it is and is what comes back.
+    pub(super) async fn write_graph<T>(
+        &self,
+        caller: &Caller,
+        keys: &Keys,
+        mut decide: impl FnMut(&Found, &str) -> Result<(Vec<Event>, T), GraphError> + Send,
+    ) -> Result<T, GraphError>
+    where
+        T: Stored + Send,
+    {
+        if !caller.may(Right::Write) {
+            return Err(StoreError::Denied.into());
+        }
+        for _ in 0..TRIES {
+            match self.try_write(caller, keys, &mut decide).await {
+                Ok(answer) => return Ok(answer),
+                Err(Refusal::Graph(error)) => return Err(error),
+                Err(Refusal::Failed(Failure::Store(error))) => return Err(error.into()),
+                Err(Refusal::Failed(Failure::Conflict(met))) => {
+                    tracing::debug!(met, "a change of the graph met another one and is tried again");
+                }
+            }
+        }
+        Err(StoreError::Busy.into())
+    }
+
+    async fn try_write<T: Stored + Send>(
+        &self,
+        caller: &Caller,
+        keys: &Keys,
+        decide: &mut (impl FnMut(&Found, &str) -> Result<(Vec<Event>, T), GraphError> + Send),
+    ) -> Result<T, Refusal> {
+        let project = caller.project.0;
+        let entities: [Value<'_>; 4] = [&project, &keys.ids, &keys.names, &keys.observations];
+        let observations: [Value<'_>; 2] = [&project, &keys.observations];
+        let relations: [Value<'_>; 3] = [&project, &keys.ids, &keys.names];
+        let mut reads = vec![Query::new(LOCK_ENTITIES, &entities)];
+        if !keys.observations.is_empty() {
+            reads.push(Query::new(LOCK_OBSERVATIONS, &observations));
+        } else if keys.relations {
+            reads.push(Query::new(LOCK_RELATIONS, &relations));
+        }
+        let (transaction, rows) = self.database.begin(caller, &reads).await?;
+        let second = answer(&rows, 1);
+        let (observations, relations) =
+            if keys.observations.is_empty() { (&[][..], second) } else { (second, &[][..]) };
+        let now = iso_millis(self.database.around.clock.now());
+        let decided =
+            graph_of(answer(&rows, 0), observations, relations).map_err(GraphError::from).and_then(|state| {
+                let found = Found { state };
+                decide(&found, &now).map(|decision| (found, decision))
+            });
+        let (found, (events, mut answer_)) = match decided {
+            Ok(decided) => decided,
+            Err(error) => {
+                transaction.roll_back().await;
+                return Err(Refusal::Graph(error));
+            }
+        };
+        if events.is_empty() {
+            transaction.roll_back().await;
+            return Ok(answer_);
+        }
+        let writes: Vec<Write> =
+            events.iter().map(|event| Write::of(event, &found)).collect::<Result<_, _>>()?;
+        let values: Vec<Vec<Value<'_>>> = writes.iter().map(|write| write.values(&project)).collect();
+        let mut queries: Vec<Query<'_>> =
+            writes.iter().zip(&values).map(|(write, values)| Query::new(write.sql(), values)).collect();
+        let id = answer_.id().map(str::to_owned);
+        let stored: [Value<'_>; 2] = [&project, &id];
+        if let Some(sql) = T::STORED {
+            queries.push(Query::new(sql, &stored));
+        }
+        let rows = transaction.commit(&queries).await?;
+        if T::STORED.is_some()
+            && let Some(row) = rows.last().and_then(|rows| rows.first())
+        {
+            answer_ = T::of(row, answer_)?;
+        }
+        Ok(answer_)
+    }
+}
+
+/// Why one attempt came to nothing.
+pub(super) enum Refusal {
+    Graph(GraphError),
+    Failed(Failure),
+}
+
+impl From<Failure> for Refusal {
+    fn from(failure: Failure) -> Self {
+        Self::Failed(failure)
+    }
+}
+
+impl From<StoreError> for Refusal {
+    fn from(error: StoreError) -> Self {
+        Self::Failed(Failure::Store(error))
+    }
+}
+
+/// What comes back of a change. Of two that add the same fact or relation, both get the one that is stored.
+pub(super) trait Stored: Sized {
+    /// Reads what is stored, by project and id.
+    const STORED: Option<&'static str> = None;
+
+    /// The id to read.
+    fn id(&self) -> Option<&str> {
+        None
+    }
+
+    /// What is stored.
+    fn of(_row: &tokio_postgres::Row, planned: Self) -> Result<Self, StoreError> {
+        Ok(planned)
+    }
+}
+
+impl Stored for Entity {}
+impl Stored for memory_bank_core::store::Unlinked {}
+impl Stored for memory_bank_core::store::Pointed {}
+
+impl Stored for Observation {
+    const STORED: Option<&'static str> = Some(
+        "SELECT id, entity_id, content, source::text, \"timestamp\" FROM public.graph_observations \
+         WHERE project_id = $1 AND id = $2",
+    );
+
+    fn id(&self) -> Option<&str> {
+        Some(&self.id)
+    }
+
+    fn of(row: &tokio_postgres::Row, _planned: Self) -> Result<Self, StoreError> {
+        super::rows::observation_of(row)
+    }
+}
+
+impl Stored for memory_bank_core::graph::Relation {
+    const STORED: Option<&'static str> = Some(
+        "SELECT id, from_entity_id, to_entity_id, relation_type, created_at FROM public.graph_relations \
+         WHERE project_id = $1 AND id = $2",
+    );
+
+    fn id(&self) -> Option<&str> {
+        Some(&self.id)
+    }
+
+    fn of(row: &tokio_postgres::Row, _planned: Self) -> Result<Self, StoreError> {
+        super::rows::relation_of(row)
+    }
+}
+
+/// The event that puts an entity.
+pub(super) fn upsert(entity: &Entity, now: &str) -> Event {
+    Event::EntityUpsert { entity: entity.clone(), ts: now.to_owned() }
+}
+
+/// The event that adds a fact.
+pub(super) fn add(observation: &Observation) -> Event {
+    Event::ObservationAdd { observation: observation.clone(), ts: observation.timestamp.clone() }
+}
+
+/// An event as a statement with its values.
+enum Write {
+    Entity {
+        is_new: bool,
+        entity: Box<Entity>,
+        key: String,
+        attrs: Option<String>,
+        created_at: Timestamp,
+        updated_at: Timestamp,
+    },
+    Observation {
+        observation: Observation,
+        source: Option<String>,
+        at: i64,
+    },
+    Relation {
+        relation: memory_bank_core::graph::Relation,
+        created_at: Timestamp,
+    },
+    Delete {
+        sql: &'static str,
+        id: String,
+    },
+}
+
+impl Write {
+    fn of(event: &Event, found: &Found) -> Result<Self, StoreError> {
+        Ok(match event {
+            Event::EntityUpsert { entity, .. } => Self::Entity {
+                is_new: found.state.entity(&entity.id).is_none(),
+                key: normalise(&entity.name),
+                attrs: json(entity.attrs.as_ref())?,
+                created_at: time(&entity.created_at)?,
+                updated_at: time(&entity.updated_at)?,
+                entity: Box::new(entity.clone()),
+            },
+            Event::ObservationAdd { observation, .. } => Self::Observation {
+                source: json(observation.source.as_ref())?,
+                at: milliseconds(&observation.timestamp),
+                observation: observation.clone(),
+            },
+            Event::RelationAdd { relation, .. } => {
+                Self::Relation { created_at: time(&relation.created_at)?, relation: relation.clone() }
+            }
+            Event::RelationRemove { from_id, to_id, relation_type, .. } => {
+                Self::Delete { sql: DELETE_RELATION, id: removed_relation_id(from_id, relation_type, to_id) }
+            }
+            Event::EntityDelete { entity_id, .. } => {
+                Self::Delete { sql: DELETE_ENTITY, id: entity_id.clone() }
+            }
+            Event::ObservationDelete { observation_id, .. } => {
+                Self::Delete { sql: DELETE_OBSERVATION, id: observation_id.clone() }
+            }
+            other => return Err(StoreError::Unavailable(format!("no rows are known for {other:?}"))),
+        })
+    }
+
+    fn sql(&self) -> &'static str {
+        match self {
+            Self::Entity { is_new: true, .. } => INSERT_ENTITY,
+            Self::Entity { .. } => UPDATE_ENTITY,
+            Self::Observation { .. } => INSERT_OBSERVATION,
+            Self::Relation { .. } => INSERT_RELATION,
+            Self::Delete { sql, .. } => sql,
+        }
+    }
+
+    fn values<'a>(&'a self, project: &'a uuid::Uuid) -> Vec<Value<'a>> {
+        match self {
+            Self::Entity { entity, key, attrs, created_at, updated_at, .. } => {
+                vec![
+                    project,
+                    &entity.id,
+                    &entity.name,
+                    key,
+                    &entity.entity_type,
+                    attrs,
+                    created_at,
+                    updated_at,
+                ]
+            }
+            Self::Observation { observation: o, source, at } => {
+                vec![project, &o.id, &o.entity_id, &o.text, source, &o.timestamp, at]
+            }
+            Self::Relation { relation: r, created_at } => {
+                vec![project, &r.id, &r.from_id, &r.to_id, &r.relation_type, created_at]
+            }
+            Self::Delete { id, .. } => vec![project, id],
+        }
+    }
+}
+
+fn json<T: serde::Serialize>(value: Option<&T>) -> Result<Option<String>, StoreError> {
+    value.map(serde_json::to_string).transpose().map_err(|error| StoreError::Unavailable(error.to_string()))
+}
+
+fn time(stored: &str) -> Result<Timestamp, StoreError> {
+    stored.parse().map_err(|_| StoreError::Damaged {
+        what: "a time in the graph".to_owned(),
+        detail: format!("`{stored}` is none"),
+    })
+}
+
+/// The moment of an observation, to put the newest first.
+fn milliseconds(stored: &str) -> i64 {
+    instant(stored).unwrap_or(i64::MIN)
+}

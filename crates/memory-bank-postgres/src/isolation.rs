@@ -1,0 +1,113 @@
+//! The proof, before a server listens, that this database keeps tenants apart for this login role.
+
+use memory_bank_core::error::StoreError;
+
+use crate::column::column;
+use crate::connect::Database;
+use crate::error::describe;
+use crate::tenant::Query;
+
+/// Why this database must not serve.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum IsolationError {
+    /// Tenants would not be kept apart; says why and what to do.
+    #[error("this database does not keep projects apart: {0}")]
+    NotIsolated(String),
+    /// The database could not be asked.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// The role that a tenant's statements run as, as it is after SET LOCAL ROLE.
+const ROLE: &str = "SELECT r.rolname::text, r.rolsuper, r.rolbypassrls, current_setting('row_security') \
+    FROM pg_catalog.pg_roles r WHERE r.rolname = current_user";
+
+/// Tables of a tenant without policies, or on which the owner would be exempt; and tables that should be there but are not.
+const TABLES: &str = "SELECT t.name, c.oid IS NOT NULL AS there, coalesce(c.relrowsecurity AND c.relforcerowsecurity, false), \
+    EXISTS (SELECT FROM pg_catalog.pg_policy p WHERE p.polrelid = c.oid) \
+    FROM unnest($1::text[]) AS t (name) LEFT JOIN pg_catalog.pg_class c ON c.oid = to_regclass(t.name)";
+
+/// Every table that holds something of a tenant.
+const TENANT_TABLES: [&str; 15] = [
+    "public.users",
+    "public.projects",
+    "public.memberships",
+    "public.api_keys",
+    "public.documents",
+    "public.graph_entities",
+    "public.graph_observations",
+    "public.graph_relations",
+    "public.mcp_events",
+    "public.sessions",
+    "app.project_state",
+    "app.backups",
+    "app.backup_items",
+    "app.graph_versions",
+    "app.graph_changes",
+];
+
+/// Whether anything can be seen without a context.
+const NOTHING: &str = "SELECT EXISTS (SELECT FROM public.users) OR EXISTS (SELECT FROM public.projects) \
+    OR EXISTS (SELECT FROM public.memberships) OR EXISTS (SELECT FROM public.api_keys) \
+    OR EXISTS (SELECT FROM public.documents) OR EXISTS (SELECT FROM public.graph_entities) \
+    OR EXISTS (SELECT FROM public.graph_observations) OR EXISTS (SELECT FROM public.graph_relations) \
+    OR EXISTS (SELECT FROM public.mcp_events) OR EXISTS (SELECT FROM public.sessions) \
+    OR EXISTS (SELECT FROM app.project_state) OR EXISTS (SELECT FROM app.backups) \
+    OR EXISTS (SELECT FROM app.backup_items) OR EXISTS (SELECT FROM app.graph_versions) \
+    OR EXISTS (SELECT FROM app.graph_changes)";
+
+impl Database {
+    /// Proves that tenants are kept apart.
+    ///
+    /// # Errors
+    /// They are not, with the reason; or the database cannot be asked.
+    pub async fn prove_isolation(&self) -> Result<(), IsolationError> {
+        let names: Vec<&str> = TENANT_TABLES.to_vec();
+        let tables = self.call(Query::new(TABLES, &[&names])).await.map_err(StoreError::from)?;
+        for row in &tables {
+            let name: String = column(row, 0)?;
+            let (there, forced, policies): (bool, bool, bool) =
+                (column(row, 1)?, column(row, 2)?, column(row, 3)?);
+            if !there {
+                return Err(refused(format!("table `{name}` is missing; run `memory-bank-mcp migrate`")));
+            }
+            if !forced || !policies {
+                return Err(refused(format!(
+                    "table `{name}` lacks {}; run migrations/002_policies.sql again",
+                    if forced { "policies" } else { "forced row-level security" }
+                )));
+            }
+        }
+        // Not in anyone's name: a connection of its own, the role alone.
+        let client = deadpool_postgres::Object::take(self.connection().await?);
+        let ask = |error: tokio_postgres::Error| StoreError::Unavailable(describe(&error));
+        client.batch_execute("BEGIN READ ONLY").await.map_err(ask)?;
+        if let Err(error) = client.batch_execute("SET LOCAL ROLE app_user").await {
+            return Err(refused(format!(
+                "the login role cannot become app_user ({}); make it a member: GRANT app_server TO <login role>",
+                describe(&error)
+            )));
+        }
+        let role = client.query_one(ROLE, &[]).await.map_err(ask)?;
+        let (name, superuser, bypass): (String, bool, bool) =
+            (column(&role, 0)?, column(&role, 1)?, column(&role, 2)?);
+        if name != "app_user" || superuser || bypass {
+            return Err(refused(format!(
+                "statements would run as `{name}`, which {}; make it an ordinary role: ALTER ROLE app_user NOSUPERUSER NOBYPASSRLS",
+                if superuser { "is a superuser" } else { "is exempt from row-level security" }
+            )));
+        }
+        let seen = client.query_one(NOTHING, &[]).await.map_err(ask)?;
+        if column::<bool>(&seen, 0)? {
+            return Err(refused(
+                "rows can be seen without a context; run migrations/002_policies.sql again".to_owned(),
+            ));
+        }
+        Ok(())
+    }
+}
+
+fn refused(reason: String) -> IsolationError {
+    IsolationError::NotIsolated(reason)
+}

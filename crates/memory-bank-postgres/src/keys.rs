@@ -1,0 +1,303 @@
+//! Keys: the look-up that makes a caller, and what an owner does with keys. Only hashes come here.
+
+use async_trait::async_trait;
+use jiff::Timestamp;
+use memory_bank_core::caller::{Caller, KeyId, ProjectId, Right, Role, UserId};
+use memory_bank_core::error::StoreError;
+use memory_bank_core::identity::{
+    KeyChange, KeyDirectory, KeyError, KeyHash, KeyIdentity, KeyRecord, KeyStore, KeyUse, NewKey, Revoked,
+};
+use tokio_postgres::Row;
+use uuid::Uuid;
+
+use crate::column::{answer, column};
+use crate::connect::Database;
+use crate::tenant::{Failure, Query, Value};
+
+/// The most active keys of one project.
+const ACTIVE_KEYS: usize = 1000;
+
+const AUTHENTICATE: &str = "SELECT key_id, user_id, user_name, project_id, project_slug, role, scopes, rate_limit, \
+    expires_at, revoked_at FROM app.authenticate($1)";
+const TOUCH: &str = "SELECT app.touch_keys($1, $2)";
+const LIST: &str = "SELECT id, key_hash, key_prefix, label, scopes, rate_limit, last_used_at, expires_at, created_at, \
+    revoked_at FROM public.api_keys WHERE project_id = $1 AND user_id = $2 AND ($3 OR revoked_at IS NULL) \
+    ORDER BY created_at DESC, id";
+const LOCK: &str = "SELECT id, key_hash, key_prefix, label, scopes, rate_limit, last_used_at, expires_at, created_at, \
+    revoked_at FROM public.api_keys WHERE project_id = $1 AND user_id = $2 AND id = $3 AND revoked_at IS NULL FOR UPDATE";
+const COUNT: &str = "SELECT count(*) FROM public.api_keys WHERE project_id = $1 AND revoked_at IS NULL \
+    AND (expires_at > $2) IS NOT FALSE";
+const INSERT: &str = "INSERT INTO public.api_keys (id, user_id, project_id, key_hash, key_prefix, label, scopes, rate_limit, \
+    expires_at, created_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)";
+const CHANGE: &str = "WITH changed AS (UPDATE public.api_keys SET label = $3, scopes = $4, rate_limit = $5 \
+    WHERE project_id = $1 AND id = $2 RETURNING 1) SELECT app.must_be((SELECT count(*) FROM changed), 1)";
+const REVOKE: &str = "WITH changed AS (UPDATE public.api_keys SET revoked_at = $3 WHERE project_id = $1 AND id = $2 RETURNING 1) \
+    SELECT app.must_be((SELECT count(*) FROM changed), 1)";
+
+#[async_trait]
+impl KeyDirectory for Database {
+    async fn find(&self, hash: &KeyHash) -> Result<Option<KeyIdentity>, StoreError> {
+        let hash: &[u8] = hash.as_bytes();
+        let rows = self.call(Query::new(AUTHENTICATE, &[&hash])).await?;
+        let Some(row) = rows.first() else { return Ok(None) };
+        let project = ProjectId(column(row, 3)?);
+        self.slugs.keep(project, column(row, 4)?);
+        Ok(Some(KeyIdentity {
+            caller: Caller {
+                key: Some(KeyId(column(row, 0)?)),
+                user: UserId(column(row, 1)?),
+                user_name: column(row, 2)?,
+                project,
+                role: role(column(row, 5)?)?,
+                scopes: scopes(&column::<Vec<String>>(row, 6)?)?,
+            },
+            rate_limit: u32::try_from(column::<i32>(row, 7)?).unwrap_or_default(),
+            expires_at: column(row, 8)?,
+            revoked_at: column(row, 9)?,
+        }))
+    }
+
+    async fn note_uses(&self, uses: &[KeyUse]) -> Result<(), StoreError> {
+        if uses.is_empty() {
+            return Ok(());
+        }
+        let keys: Vec<Uuid> = uses.iter().map(|used| used.key.0).collect();
+        let at: Vec<Timestamp> = uses.iter().map(|used| used.at).collect();
+        self.call(Query::new(TOUCH, &[&keys, &at])).await?;
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl KeyStore for Database {
+    async fn list(&self, caller: &Caller, include_revoked: bool) -> Result<Vec<KeyRecord>, StoreError> {
+        let values: [Value<'_>; 3] = [&caller.project.0, &caller.user.0, &include_revoked];
+        let query = Query::new(LIST, &values);
+        let rows = self.read(caller, &[query]).await?;
+        answer(&rows, 0).iter().map(|row| Ok(key(row, 0)?.record)).collect()
+    }
+
+    async fn create(&self, caller: &Caller, key: &NewKey) -> Result<KeyRecord, KeyError> {
+        let values: [Value<'_>; 2] = [&caller.project.0, &key.created_at];
+        let count = Query::new(COUNT, &values);
+        let (transaction, rows) = self.begin(caller, &[count]).await.map_err(StoreError::from)?;
+        let active: i64 = match answer(&rows, 0).first() {
+            Some(row) => column(row, 0)?,
+            None => 0,
+        };
+        if usize::try_from(active).unwrap_or(usize::MAX) >= ACTIVE_KEYS {
+            transaction.roll_back().await;
+            return Err(KeyError::TooMany(ACTIVE_KEYS));
+        }
+        let row = NewRow::of(key)?;
+        transaction.commit(&[Query::new(INSERT, &row.values(caller))]).await.map_err(StoreError::from)?;
+        Ok(record_of(key))
+    }
+
+    async fn update(
+        &self,
+        caller: &Caller,
+        id: KeyId,
+        change: &KeyChange,
+    ) -> Result<Option<Revoked>, StoreError> {
+        let values: [Value<'_>; 3] = [&caller.project.0, &caller.user.0, &id.0];
+        let lock = Query::new(LOCK, &values);
+        let (transaction, rows) = self.begin(caller, &[lock]).await?;
+        let Some(row) = answer(&rows, 0).first() else {
+            transaction.roll_back().await;
+            return Ok(None);
+        };
+        let mut changed = key(row, 0)?;
+        let record = &mut changed.record;
+        if let Some(label) = &change.label {
+            record.label.clone_from(label);
+        }
+        if let Some(scopes) = &change.scopes {
+            record.scopes.clone_from(scopes);
+        }
+        record.rate_limit = change.rate_limit.unwrap_or(record.rate_limit);
+        let (scopes, limit) = (words(&record.scopes), limit(record.rate_limit)?);
+        let label = clean(record.label.as_deref());
+        let values: [Value<'_>; 5] = [&caller.project.0, &id.0, &label, &scopes, &limit];
+        transaction.commit(&[Query::new(CHANGE, &values)]).await?;
+        Ok(Some(changed))
+    }
+
+    async fn revoke(
+        &self,
+        caller: &Caller,
+        id: KeyId,
+        now: Timestamp,
+    ) -> Result<Option<Revoked>, StoreError> {
+        let values: [Value<'_>; 3] = [&caller.project.0, &caller.user.0, &id.0];
+        let lock = Query::new(LOCK, &values);
+        let (transaction, rows) = self.begin(caller, &[lock]).await?;
+        let Some(row) = answer(&rows, 0).first() else {
+            transaction.roll_back().await;
+            return Ok(None);
+        };
+        let mut revoked = key(row, 0)?;
+        revoked.record.revoked_at = Some(now);
+        transaction.commit(&[Query::new(REVOKE, &[&caller.project.0, &id.0, &now])]).await?;
+        Ok(Some(revoked))
+    }
+
+    async fn rotate(
+        &self,
+        caller: &Caller,
+        id: KeyId,
+        new: &NewKey,
+    ) -> Result<Option<(KeyRecord, Revoked)>, KeyError> {
+        let values: [Value<'_>; 3] = [&caller.project.0, &caller.user.0, &id.0];
+        let lock = Query::new(LOCK, &values);
+        let (transaction, rows) = self.begin(caller, &[lock]).await.map_err(StoreError::from)?;
+        let Some(row) = answer(&rows, 0).first() else {
+            transaction.roll_back().await;
+            return Ok(None);
+        };
+        let mut old = key(row, 0)?;
+        old.record.revoked_at = Some(new.created_at);
+        let new = NewKey {
+            label: old.record.label.clone(),
+            scopes: old.record.scopes.clone(),
+            rate_limit: old.record.rate_limit,
+            ..new.clone()
+        };
+        let row = NewRow::of(&new)?;
+        let (revoke, insert): ([Value<'_>; 3], _) =
+            ([&caller.project.0, &id.0, &new.created_at], row.values(caller));
+        transaction
+            .commit(&[Query::new(REVOKE, &revoke), Query::new(INSERT, &insert)])
+            .await
+            .map_err(StoreError::from)?;
+        Ok(Some((record_of(&new), old)))
+    }
+}
+
+/// A new key as its row has it.
+struct NewRow<'a> {
+    key: &'a NewKey,
+    hash: &'a [u8],
+    scopes: Vec<&'static str>,
+    limit: i32,
+    label: Option<String>,
+}
+
+impl<'a> NewRow<'a> {
+    fn of(key: &'a NewKey) -> Result<Self, StoreError> {
+        Ok(Self {
+            key,
+            hash: key.hash.as_bytes(),
+            scopes: words(&key.scopes),
+            limit: limit(key.rate_limit)?,
+            label: clean(key.label.as_deref()),
+        })
+    }
+
+    fn values(&'a self, caller: &'a Caller) -> [Value<'a>; 10] {
+        let key = self.key;
+        [
+            &key.id.0,
+            &caller.user.0,
+            &caller.project.0,
+            &self.hash,
+            &key.prefix,
+            &self.label,
+            &self.scopes,
+            &self.limit,
+            &key.expires_at,
+            &key.created_at,
+        ]
+    }
+}
+
+fn record_of(key: &NewKey) -> KeyRecord {
+    KeyRecord {
+        id: key.id,
+        prefix: key.prefix.clone(),
+        label: key.label.clone(),
+        scopes: key.scopes.clone(),
+        rate_limit: key.rate_limit,
+        last_used_at: None,
+        expires_at: key.expires_at,
+        created_at: key.created_at,
+        revoked_at: None,
+    }
+}
+
+/// A key from `id, key_hash, key_prefix, label, scopes, rate_limit, last_used_at, expires_at, created_at, revoked_at`,
+/// which begin at the column `from`.
+pub(crate) fn key(row: &Row, from: usize) -> Result<Revoked, StoreError> {
+    let hash: &[u8] = column(row, from + 1)?;
+    let hash = <[u8; 32]>::try_from(hash).map_err(|_| StoreError::Damaged {
+        what: "the hash of a key".to_owned(),
+        detail: "it does not have 32 bytes".to_owned(),
+    })?;
+    Ok(Revoked {
+        hash: KeyHash::from_bytes(hash),
+        record: KeyRecord {
+            id: KeyId(column(row, from)?),
+            prefix: column(row, from + 2)?,
+            label: column(row, from + 3)?,
+            scopes: scopes(&column::<Vec<String>>(row, from + 4)?)?,
+            rate_limit: u32::try_from(column::<i32>(row, from + 5)?).unwrap_or_default(),
+            last_used_at: column(row, from + 6)?,
+            expires_at: column(row, from + 7)?,
+            created_at: column(row, from + 8)?,
+            revoked_at: column(row, from + 9)?,
+        },
+    })
+}
+
+pub(crate) fn words(scopes: &[Right]) -> Vec<&'static str> {
+    scopes
+        .iter()
+        .map(|right| match right {
+            Right::Read => "read",
+            Right::Write => "write",
+            Right::Admin => "admin",
+        })
+        .collect()
+}
+
+fn scopes(words: &[String]) -> Result<Vec<Right>, StoreError> {
+    words
+        .iter()
+        .map(|word| match word.as_str() {
+            "read" => Ok(Right::Read),
+            "write" => Ok(Right::Write),
+            "admin" => Ok(Right::Admin),
+            other => Err(StoreError::Damaged {
+                what: "a key's scopes".to_owned(),
+                detail: format!("`{other}` is none"),
+            }),
+        })
+        .collect()
+}
+
+pub(crate) fn role(word: &str) -> Result<Role, StoreError> {
+    match word {
+        "owner" => Ok(Role::Owner),
+        "editor" => Ok(Role::Editor),
+        "viewer" => Ok(Role::Viewer),
+        other => Err(StoreError::Damaged { what: "a role".to_owned(), detail: format!("`{other}` is none") }),
+    }
+}
+
+pub(crate) fn limit(rate_limit: u32) -> Result<i32, StoreError> {
+    i32::try_from(rate_limit).map_err(|_| StoreError::TooLarge {
+        what: "the rate limit".to_owned(),
+        limit: u64::from(i32::MAX.unsigned_abs()),
+        got: u64::from(rate_limit),
+    })
+}
+
+pub(crate) fn clean(label: Option<&str>) -> Option<String> {
+    label.map(|label| label.replace('\0', "\u{fffd}"))
+}
+
+impl From<Failure> for KeyError {
+    fn from(failure: Failure) -> Self {
+        Self::Store(failure.into())
+    }
+}

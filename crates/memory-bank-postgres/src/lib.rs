@@ -1,0 +1,30 @@
+//! The stores on PostgreSQL: documents, graph, state, backups, sessions, events, keys and their administration.
+//!
+//! Architecture invariant: what belongs to a tenant is reached through [`tenant`] alone, which opens a transaction in
+//! the tenant's name as a role that row-level security binds. What serves many tenants at once is a function of schema
+//! `app` that does one thing. Nothing here knows HTTP or MCP, and no rule of documents or graph is decided here.
+
+mod administration;
+mod backups;
+mod bank;
+mod column;
+mod connect;
+mod documents;
+mod error;
+mod events;
+mod graph;
+mod isolation;
+mod keys;
+mod migrate;
+mod search;
+mod served;
+mod sessions;
+mod state;
+mod tenant;
+mod workspace;
+
+pub use bank::PostgresBank;
+pub use connect::{ConnectError, Database, DatabaseOptions, Surroundings};
+pub use isolation::IsolationError;
+pub use migrate::{MigrateError, Migration};
+pub use workspace::PostgresWorkspace;

@@ -1,0 +1,108 @@
+//! Brings the schema up to date. The files are those in `migrations/`, embedded; each brings its own transaction and
+//! notes itself in `schema_migrations`, so that it does not matter who ran it.
+
+use memory_bank_core::error::StoreError;
+
+use crate::connect::Database;
+use crate::error::describe;
+
+/// The files in the order of their numbers.
+const MIGRATIONS: [(&str, &str); 5] = [
+    ("001_schema", include_str!("../../../migrations/001_schema.sql")),
+    ("002_policies", include_str!("../../../migrations/002_policies.sql")),
+    ("003_functions", include_str!("../../../migrations/003_functions.sql")),
+    ("004_state_and_backups", include_str!("../../../migrations/004_state_and_backups.sql")),
+    ("005_graph_changes", include_str!("../../../migrations/005_graph_changes.sql")),
+];
+
+/// Replicas that start together migrate one after the other. A number that nothing else uses.
+const LOCK: i64 = 0x6d62_6d63_705f_6d31;
+
+/// One migration and whether the database has it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Migration {
+    /// The file's name without its extension.
+    pub version: &'static str,
+    /// When it was applied.
+    pub applied_at: Option<jiff::Timestamp>,
+}
+
+/// Why the schema could not be brought up to date.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum MigrateError {
+    /// A file failed; the database is as it was before that file.
+    #[error("migration `{version}` failed: {reason}")]
+    Failed {
+        /// Which.
+        version: &'static str,
+        /// What the database says.
+        reason: String,
+    },
+    /// The database could not be asked.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl Database {
+    /// All migrations, with the time at which each was applied.
+    ///
+    /// # Errors
+    /// The database cannot be asked.
+    pub async fn migrations(&self) -> Result<Vec<Migration>, MigrateError> {
+        let client = self.connection().await?;
+        status(&client).await
+    }
+
+    /// Applies what is missing, in order, and returns the versions that were.
+    ///
+    /// # Errors
+    /// A file failed, or the database cannot be asked.
+    pub async fn migrate(&self) -> Result<Vec<&'static str>, MigrateError> {
+        // The connection is closed afterwards: that also releases the lock, whatever happens.
+        let client = deadpool_postgres::Object::take(self.connection().await?);
+        let ask = |error: tokio_postgres::Error| StoreError::Unavailable(describe(&error));
+        // Others may take long, and so may an index on much data.
+        client.batch_execute("SET statement_timeout = 0; SET lock_timeout = 0").await.map_err(ask)?;
+        client.execute("SELECT pg_advisory_lock($1)", &[&LOCK]).await.map_err(ask)?;
+        let mut applied = Vec::new();
+        for migration in status(&client).await? {
+            let Some((version, sql)) = MIGRATIONS
+                .iter()
+                .find(|(version, _)| *version == migration.version && migration.applied_at.is_none())
+            else {
+                continue;
+            };
+            client
+                .batch_execute(sql)
+                .await
+                .map_err(|error| MigrateError::Failed { version, reason: describe(&error) })?;
+            applied.push(*version);
+        }
+        Ok(applied)
+    }
+}
+
+async fn status(client: &tokio_postgres::Client) -> Result<Vec<Migration>, MigrateError> {
+    let ask = |error: tokio_postgres::Error| StoreError::Unavailable(describe(&error));
+    let table = client
+        .query_one("SELECT to_regclass('public.schema_migrations') IS NOT NULL", &[])
+        .await
+        .map_err(ask)?;
+    let rows = if table.try_get::<_, bool>(0).map_err(ask)? {
+        client.query("SELECT version, applied_at FROM public.schema_migrations", &[]).await.map_err(ask)?
+    } else {
+        Vec::new()
+    };
+    let mut known = std::collections::HashMap::new();
+    for row in rows {
+        known.insert(
+            row.try_get::<_, String>(0).map_err(ask)?,
+            row.try_get::<_, jiff::Timestamp>(1).map_err(ask)?,
+        );
+    }
+    Ok(MIGRATIONS
+        .iter()
+        .map(|(version, _)| Migration { version, applied_at: known.get(*version).copied() })
+        .collect())
+}

@@ -1,0 +1,263 @@
+//! The one way to a tenant's data: a transaction in the name of a user in a project, as a role that row-level security
+//! binds.
+//!
+//! A read goes out as a whole (BEGIN, context, queries, COMMIT) and costs one round trip. The statements are
+//! answered one by one: when the context fails, the queries behind it still run, as the login role. So what a
+//! read brought is thrown away, and its connection closed, unless everything before it succeeded. A write is never sent
+//! before: it costs a second round trip, which also commits.
+
+use std::time::Duration;
+
+use deadpool_postgres::Object;
+use futures::future::{join, join_all, join4};
+use memory_bank_core::caller::Caller;
+use memory_bank_core::error::StoreError;
+use tokio_postgres::types::ToSql;
+use tokio_postgres::{Row, Statement};
+
+use crate::connect::Database;
+use crate::error::{describe, is_conflict, store_error};
+
+/// How long one round trip may take. The database's own time-outs end a statement sooner, so that this is met only when
+/// nothing answers at all.
+const ANSWER: Duration = Duration::from_secs(25);
+
+/// `set_config` with `true` is SET LOCAL with parameters: it ends with the transaction.
+const CONTEXT: &str = "SELECT set_config('app.current_user_id', $1, true), \
+    set_config('app.current_project_id', $2, true), set_config('role', 'app_user', true)";
+
+/// A value of a statement.
+pub(crate) type Value<'a> = &'a (dyn ToSql + Sync);
+
+/// One statement with its values.
+#[derive(Clone, Copy)]
+pub(crate) struct Query<'a> {
+    sql: &'static str,
+    values: &'a [Value<'a>],
+}
+
+impl<'a> Query<'a> {
+    /// A statement; its text is part of the program.
+    pub(crate) fn new(sql: &'static str, values: &'a [Value<'a>]) -> Self {
+        Self { sql, values }
+    }
+}
+
+/// Why a transaction was not carried out.
+#[derive(Debug)]
+pub(crate) enum Failure {
+    /// Somebody else was at the same rows; the whole may be tried again.
+    Conflict(String),
+    /// Trying again would not help.
+    Store(StoreError),
+}
+
+impl From<StoreError> for Failure {
+    fn from(error: StoreError) -> Self {
+        Self::Store(error)
+    }
+}
+
+impl From<&tokio_postgres::Error> for Failure {
+    fn from(error: &tokio_postgres::Error) -> Self {
+        if is_conflict(error) { Self::Conflict(describe(error)) } else { Self::Store(store_error(error)) }
+    }
+}
+
+impl From<Failure> for StoreError {
+    fn from(failure: Failure) -> Self {
+        match failure {
+            Failure::Conflict(_) => Self::Busy,
+            Failure::Store(error) => error,
+        }
+    }
+}
+
+/// How often a transaction that met another one is tried.
+pub(crate) const TRIES: usize = 10;
+
+impl Database {
+    /// Reads in the caller's name, one round trip. All queries see the same moment.
+    pub(crate) async fn read(
+        &self,
+        caller: &Caller,
+        queries: &[Query<'_>],
+    ) -> Result<Vec<Vec<Row>>, StoreError> {
+        let line = Line::open(self).await?;
+        let (context, statements) = line.prepare(queries).await?;
+        let (user, project) = (caller.user.0.to_string(), caller.project.0.to_string());
+        let values: [Value<'_>; 2] = [&user, &project];
+        let client = line.client()?;
+        let all = join4(
+            client.batch_execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"),
+            client.query(&context, &values),
+            run(client, &statements, queries),
+            client.batch_execute("COMMIT"),
+        );
+        let (begun, named, rows, committed) = line.answered(all).await?;
+        // Until here the line is dropped on the way out, and with it whatever the queries brought.
+        begun.map_err(|error| store_error(&error))?;
+        named.map_err(|error| store_error(&error))?;
+        let rows = rows.into_iter().collect::<Result<Vec<_>, _>>();
+        if committed.is_ok() {
+            line.give_back();
+        }
+        rows.map_err(|error| store_error(&error))
+    }
+
+    /// Begins a transaction that writes in the caller's name: reads and locks, one round trip.
+    pub(crate) async fn begin(
+        &self,
+        caller: &Caller,
+        queries: &[Query<'_>],
+    ) -> Result<(Transaction, Vec<Vec<Row>>), Failure> {
+        let line = Line::open(self).await?;
+        let (context, statements) = line.prepare(queries).await?;
+        let (user, project) = (caller.user.0.to_string(), caller.project.0.to_string());
+        let values: [Value<'_>; 2] = [&user, &project];
+        let client = line.client()?;
+        let all = join(
+            join(client.batch_execute("BEGIN"), client.query(&context, &values)),
+            run(client, &statements, queries),
+        );
+        let ((begun, named), rows) = line.answered(all).await?;
+        begun.map_err(|error| Failure::from(&error))?;
+        named.map_err(|error| Failure::from(&error))?;
+        let transaction = Transaction { line };
+        match rows.into_iter().collect::<Result<Vec<_>, _>>() {
+            Ok(rows) => Ok((transaction, rows)),
+            Err(error) => {
+                transaction.roll_back().await;
+                Err(Failure::from(&error))
+            }
+        }
+    }
+
+    /// Calls a function of schema `app` as the login role: one statement, its own transaction, one round trip.
+    pub(crate) async fn call(&self, query: Query<'_>) -> Result<Vec<Row>, CallError> {
+        let line = Line::open(self).await?;
+        let statement = line.statement(query.sql).await?;
+        let rows = line.answered(line.client()?.query(&statement, query.values)).await?;
+        let broken = rows.as_ref().is_err_and(tokio_postgres::Error::is_closed);
+        if !broken {
+            line.give_back();
+        }
+        rows.map_err(CallError::Database)
+    }
+}
+
+/// Why a call was not carried out.
+#[derive(Debug)]
+pub(crate) enum CallError {
+    /// The database said no.
+    Database(tokio_postgres::Error),
+    /// It said nothing.
+    Store(StoreError),
+}
+
+impl From<StoreError> for CallError {
+    fn from(error: StoreError) -> Self {
+        Self::Store(error)
+    }
+}
+
+impl From<CallError> for StoreError {
+    fn from(error: CallError) -> Self {
+        match error {
+            CallError::Database(error) => store_error(&error),
+            CallError::Store(error) => error,
+        }
+    }
+}
+
+/// A transaction that has begun in a caller's name. Dropped, it takes its connection along.
+pub(crate) struct Transaction {
+    line: Line,
+}
+
+impl Transaction {
+    /// Writes and commits, one round trip: all or nothing.
+    pub(crate) async fn commit(self, queries: &[Query<'_>]) -> Result<Vec<Vec<Row>>, Failure> {
+        let line = self.line;
+        let statements = line.statements(queries).await?;
+        let client = line.client()?;
+        let all = join(run(client, &statements, queries), client.batch_execute("COMMIT"));
+        let (rows, committed) = line.answered(all).await?;
+        if committed.is_ok() {
+            line.give_back();
+        }
+        // COMMIT after a failed statement rolls back and succeeds, so the statements are asked first.
+        let rows = rows.into_iter().collect::<Result<Vec<_>, _>>().map_err(|error| Failure::from(&error))?;
+        committed.map_err(|error| Failure::from(&error))?;
+        Ok(rows)
+    }
+
+    /// Ends the transaction without a trace.
+    pub(crate) async fn roll_back(self) {
+        let Ok(client) = self.line.client() else { return };
+        if matches!(self.line.answered(client.batch_execute("ROLLBACK")).await, Ok(Ok(()))) {
+            self.line.give_back();
+        }
+    }
+}
+
+/// Sends all statements before the first is answered.
+async fn run(
+    client: &Object,
+    statements: &[Statement],
+    queries: &[Query<'_>],
+) -> Vec<Result<Vec<Row>, tokio_postgres::Error>> {
+    // `join_all` polls up to thirty futures in their order, and polling a query for the first time sends it.
+    join_all(statements.iter().zip(queries).map(|(statement, query)| client.query(statement, query.values)))
+        .await
+}
+
+/// A borrowed connection that is closed unless it is given back: what was dropped half-way (the client went, a
+/// time-out) may have a transaction open in some tenant's name.
+struct Line(Option<Object>);
+
+impl Line {
+    async fn open(database: &Database) -> Result<Self, StoreError> {
+        Ok(Self(Some(database.connection().await?)))
+    }
+
+    fn client(&self) -> Result<&Object, StoreError> {
+        self.0.as_ref().ok_or_else(|| StoreError::Unavailable("the connection was given back".to_owned()))
+    }
+
+    /// The statements, prepared once a connection.
+    async fn prepare(&self, queries: &[Query<'_>]) -> Result<(Statement, Vec<Statement>), StoreError> {
+        Ok((self.statement(CONTEXT).await?, self.statements(queries).await?))
+    }
+
+    async fn statements(&self, queries: &[Query<'_>]) -> Result<Vec<Statement>, StoreError> {
+        let mut statements = Vec::with_capacity(queries.len());
+        for query in queries {
+            statements.push(self.statement(query.sql).await?);
+        }
+        Ok(statements)
+    }
+
+    async fn statement(&self, sql: &'static str) -> Result<Statement, StoreError> {
+        let prepared = self.answered(self.client()?.prepare_cached(sql)).await?;
+        prepared.map_err(|error| store_error(&error))
+    }
+
+    async fn answered<T>(&self, work: impl Future<Output = T>) -> Result<T, StoreError> {
+        tokio::time::timeout(ANSWER, work)
+            .await
+            .map_err(|_| StoreError::Unavailable("the database does not answer".to_owned()))
+    }
+
+    fn give_back(mut self) {
+        drop(self.0.take());
+    }
+}
+
+impl Drop for Line {
+    fn drop(&mut self) {
+        if let Some(connection) = self.0.take() {
+            drop(Object::take(connection));
+        }
+    }
+}

@@ -1,0 +1,198 @@
+//! Which bank is meant, when a key acts in one project: that project's, always.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use async_trait::async_trait;
+use memory_bank_core::caller::{Caller, ProjectId};
+use memory_bank_core::clock::iso_millis;
+use memory_bank_core::document::{CoreDocument, DocumentPath};
+use memory_bank_core::error::{EditError, StoreError, WorkspaceError};
+use memory_bank_core::mode::{Mode, parse_rules, rules_template};
+use memory_bank_core::store::{
+    Bank, ChangeKind, DocumentStore, Drafts, GraphStore, Initialized, ModeRules, RegisteredStore,
+    SelectTarget, SelectedStore, StoreInfo, StoreKind, StoreList, Workspace,
+};
+use serde_json::{Value, json};
+
+use crate::bank::PostgresBank;
+use crate::column::{answer, column};
+use crate::connect::Database;
+use crate::tenant::Query;
+
+const SLUG: &str = "SELECT slug FROM public.projects WHERE id = $1";
+
+/// The workspace of every caller: the project of its key.
+#[derive(Debug, Clone)]
+pub struct PostgresWorkspace {
+    database: Database,
+}
+
+impl PostgresWorkspace {
+    /// The workspace on this database.
+    #[must_use]
+    pub fn new(database: Database) -> Self {
+        Self { database }
+    }
+
+    async fn open(&self, caller: &Caller) -> Result<PostgresBank, WorkspaceError> {
+        Ok(PostgresBank::new(self.database.clone(), self.slug(caller).await?))
+    }
+
+    /// The project's slug; it never changes, so it is read once.
+    async fn slug(&self, caller: &Caller) -> Result<String, WorkspaceError> {
+        if let Some(slug) = self.database.slugs.find(caller.project) {
+            return Ok(slug);
+        }
+        let rows = self.database.read(caller, &[Query::new(SLUG, &[&caller.project.0])]).await?;
+        let row = answer(&rows, 0).first().ok_or(WorkspaceError::NoBank)?;
+        let slug: String = column(row, 0)?;
+        self.database.slugs.keep(caller.project, slug.clone());
+        Ok(slug)
+    }
+
+    fn means(&self, caller: &Caller, slug: &str, word: &str) -> bool {
+        word == slug || word == caller.project.0.to_string()
+    }
+}
+
+/// Why nothing can be chosen or registered here.
+fn fixed() -> WorkspaceError {
+    WorkspaceError::Refused(
+        "this server keeps its banks in a database: a key belongs to one project; use another key for another project"
+            .to_owned(),
+    )
+}
+
+#[async_trait]
+impl Workspace for PostgresWorkspace {
+    async fn bank(&self, caller: &Caller, store: Option<&str>) -> Result<Arc<dyn Bank>, WorkspaceError> {
+        let bank = self.open(caller).await?;
+        match store {
+            Some(word) if !self.means(caller, &bank.location(), word) => {
+                Err(WorkspaceError::UnknownStore(word.to_owned()))
+            }
+            _ => Ok(Arc::new(bank)),
+        }
+    }
+
+    /// Adds the core documents that are missing. The path says nothing here: the bank is the key's project.
+    async fn initialize(&self, caller: &Caller, _path: &str) -> Result<Initialized, WorkspaceError> {
+        let bank = self.open(caller).await?;
+        let paths = CoreDocument::ALL.map(CoreDocument::path);
+        let mut complete = |drafts: &mut Drafts| {
+            for document in CoreDocument::ALL {
+                let path = document.path();
+                if drafts.text(&path).is_none() {
+                    drafts.set(&path, document.template().to_owned())?;
+                }
+            }
+            Ok(())
+        };
+        let changes = bank.edit(caller, &paths, &mut complete).await.map_err(|error| match error {
+            EditError::Store(error) => WorkspaceError::Store(error),
+            other => WorkspaceError::Refused(other.to_string()),
+        })?;
+        let created = changes.iter().filter(|change| change.kind == ChangeKind::Created);
+        Ok(Initialized {
+            location: bank.location(),
+            created: created.map(|change| DocumentPath::as_str(&change.path).to_owned()).collect(),
+            warnings: Vec::new(),
+        })
+    }
+
+    async fn set_path(&self, caller: &Caller, path: Option<&str>) -> Result<String, WorkspaceError> {
+        let slug = self.slug(caller).await?;
+        match path {
+            Some(path) if !self.means(caller, &slug, path) => Err(fixed()),
+            _ => Ok(slug),
+        }
+    }
+
+    async fn stores(&self, caller: &Caller) -> Result<StoreList, WorkspaceError> {
+        let bank = self.open(caller).await?;
+        let (documents, stats) = futures::future::try_join(bank.list(caller), async {
+            bank.stats(caller).await.map_err(store_of)
+        })
+        .await?;
+        let slug = bank.location();
+        let store = StoreInfo {
+            id: slug.clone(),
+            path: slug.clone(),
+            kind: StoreKind::Remote,
+            is_active: true,
+            has_graph: stats.entity_count > 0,
+            file_count: documents.len(),
+            last_used_at: iso_millis(self.database.around.clock.now()),
+        };
+        Ok(StoreList { stores: vec![store], selected_store_id: Some(slug) })
+    }
+
+    async fn select(&self, caller: &Caller, target: SelectTarget) -> Result<SelectedStore, WorkspaceError> {
+        let slug = self.slug(caller).await?;
+        match target {
+            SelectTarget::Path(word) | SelectTarget::Store(word) if self.means(caller, &slug, &word) => {
+                Ok(SelectedStore { id: slug.clone(), path: slug.clone(), location: slug })
+            }
+            SelectTarget::Store(word) => Err(WorkspaceError::UnknownStore(word)),
+            SelectTarget::Path(_) => Err(fixed()),
+        }
+    }
+
+    async fn register(
+        &self,
+        _caller: &Caller,
+        _id: &str,
+        _path: &str,
+        _kind: StoreKind,
+    ) -> Result<RegisteredStore, WorkspaceError> {
+        Err(fixed())
+    }
+
+    async fn unregister(&self, _caller: &Caller, _id: &str) -> Result<bool, WorkspaceError> {
+        Err(fixed())
+    }
+
+    /// The rules that a new folder bank starts with: there are no rules files here.
+    async fn mode_rules(&self, _caller: &Caller, mode: Mode) -> Result<ModeRules, WorkspaceError> {
+        Ok(parse_rules(mode, &rules_template(mode)))
+    }
+
+    fn configuration(&self, caller: &Caller, _verbose: bool) -> Value {
+        let slug = self.database.slugs.find(caller.project);
+        json!({
+            "projectPath": slug.unwrap_or_else(|| caller.project.0.to_string()),
+            "folderName": "memory-bank",
+            "storage": "postgresql",
+        })
+    }
+}
+
+fn store_of(error: memory_bank_core::error::GraphError) -> StoreError {
+    match error {
+        memory_bank_core::error::GraphError::Store(error) => error,
+        other => StoreError::Unavailable(other.to_string()),
+    }
+}
+
+/// The most slugs that are remembered; past this the memory starts anew.
+const SLUGS: usize = 100_000;
+
+/// The slugs of projects, which never change.
+#[derive(Debug, Default)]
+pub(crate) struct Slugs(Mutex<HashMap<ProjectId, String>>);
+
+impl Slugs {
+    /// Remembers a slug.
+    pub(crate) fn keep(&self, project: ProjectId, slug: String) {
+        let mut slugs = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if slugs.len() >= SLUGS {
+            slugs.clear();
+        }
+        slugs.insert(project, slug);
+    }
+
+    fn find(&self, project: ProjectId) -> Option<String> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).get(&project).cloned()
+    }
+}

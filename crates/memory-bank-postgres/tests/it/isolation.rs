@@ -1,0 +1,281 @@
+//! Attempts to break in: what row-level security holds when everything above it was wrong.
+
+use memory_bank_core::caller::{Caller, ProjectId, Role};
+use memory_bank_core::error::{EditError, GraphError, StoreError};
+use memory_bank_core::search::Query;
+use memory_bank_core::store::{
+    BackupStore, DocumentSearch, DocumentStore, Drafts, EntityDraft, EntityRef, GraphSearch, GraphStore,
+    ObservationDraft, SearchStore, StateStore, Workspace,
+};
+use memory_bank_postgres::{IsolationError, PostgresWorkspace};
+use memory_bank_test_postgres::{MIGRATOR, SERVER};
+
+use crate::support::{Bench, path, read, write};
+
+/// A bench with two projects that hold something in every table, and their owners.
+async fn two_tenants() -> (Bench, Caller, Caller) {
+    let bench = Bench::new().await;
+    let alice = bench.tenant("alice", "one").await;
+    let bob = bench.tenant("bob", "two").await;
+    for caller in [&alice, &bob] {
+        let bank = bench.bank();
+        write(&bank, caller, "secret.md", &format!("the secret of {}", caller.user_name)).await.unwrap();
+        for name in ["a", "b"] {
+            let draft = EntityDraft {
+                name: format!("{name} of {}", caller.user_name),
+                entity_type: "t".into(),
+                attrs: None,
+            };
+            let entity = bank.upsert_entity(caller, draft).await.unwrap();
+            let fact = ObservationDraft { text: "a fact".into(), source: None, timestamp: None };
+            bank.add_observation(caller, &EntityRef(entity.id), fact).await.unwrap();
+        }
+        let (a, b) = (format!("a of {}", caller.user_name), format!("b of {}", caller.user_name));
+        bank.link(caller, &EntityRef(a), "knows", &EntityRef(b)).await.unwrap();
+        bank.create_backup(caller, None).await.unwrap();
+        bench.database.update(caller, &mut |state| state.umb_active = true).await.unwrap();
+    }
+    (bench, alice, bob)
+}
+
+/// A key of Alice's that claims to act in Bob's project, as its owner.
+fn forged(alice: &Caller, bob: &Caller) -> Caller {
+    Caller { project: bob.project, role: Role::Owner, ..alice.clone() }
+}
+
+const TENANT_TABLES: [&str; 15] = [
+    "public.users",
+    "public.projects",
+    "public.memberships",
+    "public.api_keys",
+    "public.documents",
+    "public.graph_entities",
+    "public.graph_observations",
+    "public.graph_relations",
+    "public.mcp_events",
+    "public.sessions",
+    "app.project_state",
+    "app.backups",
+    "app.backup_items",
+    "app.graph_versions",
+    "app.graph_changes",
+];
+
+#[tokio::test]
+async fn a_forged_project_shows_nothing_and_takes_nothing() {
+    let (bench, alice, bob) = two_tenants().await;
+    let (bank, thief) = (bench.bank(), forged(&alice, &bob));
+    assert_eq!(read(&bank, &thief, "secret.md").await, None);
+    assert!(bank.list(&thief).await.unwrap().is_empty());
+    assert!(bank.export(&thief).await.unwrap().entities.is_empty());
+    assert!(bank.list_backups(&thief, None).await.unwrap().is_empty());
+    assert!(!bench.database.load(&thief).await.unwrap().umb_active);
+    assert!(bank.names(&thief, "a", 10).await.unwrap().is_empty());
+    assert_eq!(bank.summary(&thief).await.unwrap(), None);
+    let refused = write(&bank, &thief, "mine.md", "x").await;
+    assert!(matches!(refused, Err(EditError::Store(StoreError::Denied))), "{refused:?}");
+    let draft = EntityDraft { name: "x".into(), entity_type: "t".into(), attrs: None };
+    let refused = bank.upsert_entity(&thief, draft).await;
+    assert!(matches!(refused, Err(GraphError::Store(StoreError::Denied))), "{refused:?}");
+    let refused = bench.database.update(&thief, &mut |state| state.umb_active = true).await;
+    assert!(matches!(refused, Err(StoreError::Denied)), "{refused:?}");
+    assert!(bank.create_backup(&thief, None).await.is_err());
+    let missing = PostgresWorkspace::new(bench.another()).bank(&thief, None).await;
+    assert!(missing.is_err());
+    assert_eq!(read(&bank, &bob, "secret.md").await.as_deref(), Some("the secret of bob"));
+}
+
+#[tokio::test]
+async fn a_search_in_a_forged_project_finds_nothing_also_when_its_owner_has_just_searched() {
+    let (bench, alice, bob) = two_tenants().await;
+    let (bank, thief) = (bench.bank(), forged(&alice, &bob));
+    let wanted = DocumentSearch {
+        query: Query::parse("secret").unwrap(),
+        files: Vec::new(),
+        limit: 10,
+        case_sensitive: false,
+    };
+    assert_eq!(bank.search_documents(&bob, &wanted).await.unwrap().hits.len(), 1);
+    let found = bank.search_documents(&thief, &wanted).await.unwrap();
+    assert!(found.hits.is_empty() && found.searched.is_empty(), "{found:?}");
+    let everything = GraphSearch { query: None, limit: 10, depth: 1 };
+    assert_eq!(bank.search_graph(&bob, &everything).await.unwrap().entities.len(), 2);
+    assert!(bank.search_graph(&thief, &everything).await.unwrap().entities.is_empty());
+    assert_eq!(bank.search_documents(&bob, &wanted).await.unwrap().hits.len(), 1);
+}
+
+#[tokio::test]
+async fn not_there_and_not_yours_get_the_same_answer() {
+    let (bench, alice, bob) = two_tenants().await;
+    let bank = bench.bank();
+    let nowhere = Caller { project: ProjectId(alice.user.0), ..alice.clone() };
+    let answers = async |caller: &Caller| {
+        let open = bank.open(caller, &[EntityRef("a of bob".into())], 0).await.unwrap_err().to_string();
+        let restore = bank
+            .restore_backup(caller, "memory-bank-backup-2020-01-01T00-00-00-000Z", false)
+            .await
+            .unwrap_err()
+            .to_string();
+        let workspace = PostgresWorkspace::new(bench.another()).bank(caller, None).await.err().unwrap();
+        (
+            open,
+            restore,
+            workspace.to_string(),
+            write(&bank, caller, "x.md", "").await.unwrap_err().to_string(),
+        )
+    };
+    assert_eq!(answers(&nowhere).await, answers(&forged(&alice, &bob)).await);
+}
+
+#[tokio::test]
+async fn a_viewer_reads_and_cannot_write_though_everything_above_let_it() {
+    let (bench, alice, _) = two_tenants().await;
+    let viewer = bench.member("vera", "one", Role::Viewer).await;
+    let bank = bench.bank();
+    assert_eq!(read(&bank, &viewer, "secret.md").await.as_deref(), Some("the secret of alice"));
+    let posing = Caller { role: Role::Owner, ..viewer };
+    assert!(matches!(write(&bank, &posing, "new.md", "x").await, Err(EditError::Store(StoreError::Denied))));
+    let changed = write(&bank, &posing, "secret.md", "gone").await;
+    assert!(changed.is_err(), "{changed:?}");
+    assert!(bank.delete_entity(&posing, &EntityRef("a of alice".into())).await.is_err());
+    assert!(bank.create_backup(&posing, None).await.is_err());
+    let backup = bank.list_backups(&posing, None).await.unwrap().remove(0);
+    assert!(bank.restore_backup(&posing, &backup.id, false).await.is_err());
+    assert_eq!(read(&bank, &alice, "secret.md").await.as_deref(), Some("the secret of alice"));
+    assert_eq!(bank.stats(&alice).await.unwrap().entity_count, 2);
+}
+
+#[tokio::test]
+async fn an_editor_renames_and_unlinks_but_does_not_delete_though_everything_above_let_it() {
+    let (bench, alice, _) = two_tenants().await;
+    let editor = bench.member("edgar", "one", Role::Editor).await;
+    let posing = Caller { role: Role::Owner, ..editor };
+    let bank = bench.bank();
+    let (old, new) = (path("secret.md"), path("renamed.md"));
+    let mut rename = |drafts: &mut Drafts| {
+        let text = drafts.text(&old).unwrap_or_default().to_owned();
+        drafts.delete(&old)?;
+        drafts.set(&new, text)
+    };
+    bank.edit(&posing, &[old.clone(), new.clone()], &mut rename).await.unwrap();
+    let mut delete = |drafts: &mut Drafts| drafts.delete(&new);
+    let refused = bank.edit(&posing, std::slice::from_ref(&new), &mut delete).await;
+    assert!(matches!(refused, Err(EditError::Store(StoreError::Denied))), "{refused:?}");
+    assert!(bank.delete_entity(&posing, &EntityRef("a of alice".into())).await.is_err());
+    let (a, b) = (EntityRef("a of alice".into()), EntityRef("b of alice".into()));
+    assert!(bank.unlink(&posing, &a, "knows", &b).await.unwrap().removed);
+    let backup = bank.list_backups(&posing, None).await.unwrap().remove(0);
+    assert!(bank.restore_backup(&posing, &backup.id, false).await.is_err());
+    assert_eq!(read(&bank, &alice, "renamed.md").await.as_deref(), Some("the secret of alice"));
+    assert_eq!(bank.stats(&alice).await.unwrap().entity_count, 2);
+}
+
+#[tokio::test]
+async fn without_a_context_no_table_shows_or_takes_a_row() {
+    let (bench, ..) = two_tenants().await;
+    for table in TENANT_TABLES {
+        let seen =
+            bench.test.psql(&format!("BEGIN; SET LOCAL ROLE app_user; SELECT count(*) FROM {table}; COMMIT"));
+        assert_eq!(seen, "0", "{table}");
+    }
+    let policies = bench.test.psql(
+        "SELECT count(*) FROM pg_class WHERE relnamespace IN ('public'::regnamespace, 'app'::regnamespace) \
+         AND relkind = 'r' AND relname <> 'schema_migrations' AND NOT (relrowsecurity AND relforcerowsecurity)",
+    );
+    assert_eq!(policies, "0");
+    let tables = bench.test.psql(
+        "SELECT count(*) FROM pg_class WHERE relnamespace IN ('public'::regnamespace, 'app'::regnamespace) \
+         AND relkind = 'r' AND relname <> 'schema_migrations'",
+    );
+    assert_eq!(tables, TENANT_TABLES.len().to_string());
+}
+
+#[tokio::test]
+async fn in_a_context_every_table_shows_the_tenant_s_own_rows_alone() {
+    let (bench, alice, bob) = two_tenants().await;
+    for table in TENANT_TABLES {
+        let foreign = match table {
+            "public.users" => format!("id = '{}'", bob.user.0),
+            "public.projects" => format!("id = '{}'", bob.project.0),
+            _ => format!("project_id = '{}'", bob.project.0),
+        };
+        let sql = |project: ProjectId, which: &str| {
+            format!(
+                "BEGIN; SET LOCAL app.current_user_id = '{}'; SET LOCAL app.current_project_id = '{}'; \
+                 SET LOCAL ROLE app_user; SELECT count(*) FROM {table} WHERE {which}; COMMIT",
+                alice.user.0, project.0
+            )
+        };
+        assert_eq!(bench.test.psql(&sql(alice.project, &foreign)), "0", "{table}");
+        assert_eq!(bench.test.psql(&sql(bob.project, "true")), "0", "{table} in a forged project");
+        if !table.ends_with("events") && !table.ends_with("sessions") {
+            assert_ne!(bench.test.psql(&sql(alice.project, "true")), "0", "{table}");
+        }
+    }
+}
+
+/// The statements of a read are pipelined, and the query is sent before the context is known to have succeeded. Here the
+/// login role sees and writes everything but cannot become app_user, so that a leak would show.
+#[tokio::test]
+async fn when_the_context_fails_in_the_middle_of_the_pipeline_nothing_leaks_and_nothing_is_written() {
+    let (bench, alice, bob) = two_tenants().await;
+    let role = format!("all_seeing_{}", bench.test.name());
+    bench.test.psql(&format!(
+        "CREATE ROLE {role} LOGIN BYPASSRLS; GRANT ALL ON ALL TABLES IN SCHEMA public TO {role}; \
+         GRANT USAGE ON SCHEMA app TO {role}; GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA app TO {role}"
+    ));
+    let broken = bench.open(&bench.test.url_of(&role), 2);
+    let bank = memory_bank_postgres::PostgresBank::new(broken.clone(), "one".to_owned());
+    for caller in [&alice, &bob, &forged(&alice, &bob)] {
+        assert!(matches!(bank.list(caller).await, Err(StoreError::Denied)));
+        assert!(bank.read(caller, &[path("secret.md")]).await.is_err());
+        assert!(write(&bank, caller, "written.md", "x").await.is_err());
+        assert!(write(&bank, caller, "secret.md", "x").await.is_err());
+        assert!(bank.export(caller).await.is_err());
+    }
+    assert_eq!(bench.test.psql("SELECT count(*) FROM documents WHERE content = 'x'"), "0");
+    let IsolationError::NotIsolated(reason) = broken.prove_isolation().await.unwrap_err() else { panic!() };
+    assert!(reason.contains("cannot become app_user"), "{reason}");
+    drop((bank, broken));
+    bench.test.psql(&format!("DROP OWNED BY {role}; DROP ROLE {role}"));
+}
+
+#[tokio::test]
+async fn the_proof_passes_for_a_role_that_is_neither_superuser_nor_exempt() {
+    let bench = Bench::new().await;
+    bench.database.prove_isolation().await.unwrap();
+    let role = format!("SELECT rolsuper OR rolbypassrls FROM pg_roles WHERE rolname = '{SERVER}'");
+    assert_eq!(bench.test.psql(&role), "f");
+    bench.open(&bench.test.url_of(MIGRATOR), 1).prove_isolation().await.unwrap();
+    bench.open(&bench.test.url_of("postgres"), 1).prove_isolation().await.unwrap();
+}
+
+#[tokio::test]
+async fn the_proof_says_what_is_wrong() {
+    let bench = Bench::new().await;
+    let refusal = async || match bench.database.prove_isolation().await {
+        Err(IsolationError::NotIsolated(reason)) => reason,
+        other => panic!("{other:?}"),
+    };
+    bench.test.psql("ALTER TABLE documents NO FORCE ROW LEVEL SECURITY");
+    assert!(refusal().await.contains("`public.documents` lacks forced row-level security"));
+    bench.test.psql("ALTER TABLE documents FORCE ROW LEVEL SECURITY");
+    bench.tenant("alice", "one").await;
+    bench.test.psql("CREATE POLICY open ON users TO app_user USING (true)");
+    assert!(refusal().await.contains("without a context"));
+    bench.test.psql("DROP POLICY open ON users; ALTER TABLE app.backups RENAME TO away");
+    assert!(refusal().await.contains("`app.backups` is missing"));
+}
+
+#[tokio::test]
+async fn the_login_role_by_itself_reads_no_tenant_s_table() {
+    let (bench, ..) = two_tenants().await;
+    for table in TENANT_TABLES {
+        let may =
+            format!("SELECT has_table_privilege('{SERVER}', '{table}', 'SELECT, INSERT, UPDATE, DELETE')");
+        assert_eq!(bench.test.psql(&may), "f", "{table}");
+    }
+    let functions = "SELECT count(*) FROM pg_proc WHERE pronamespace = 'app'::regnamespace AND prosecdef \
+        AND has_function_privilege('public', oid, 'EXECUTE')";
+    assert_eq!(bench.test.psql(functions), "0");
+}

@@ -1,0 +1,21 @@
+//! The stores on a real PostgreSQL, reached as a login role that is neither superuser nor BYPASSRLS.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "helpers of tests may, as tests do"
+)]
+
+mod contract;
+mod faults;
+mod isolation;
+mod keys;
+mod migrations;
+mod ranking;
+mod round_trips;
+mod scale;
+mod search;
+mod sessions;
+mod support;
+mod tls;

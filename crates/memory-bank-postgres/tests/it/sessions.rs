@@ -1,0 +1,181 @@
+//! Sessions and events.
+
+use std::collections::BTreeSet;
+
+use jiff::{Timestamp, ToSpan};
+use memory_bank_core::caller::{Caller, Role};
+use memory_bank_core::clock::{Clock, Entropy, SystemClock, SystemEntropy};
+use memory_bank_core::store::{
+    Event, EventId, EventStore, SessionError, SessionId, SessionRecord, SessionStore, SessionUse,
+};
+use serde_json::json;
+
+use crate::support::Bench;
+
+fn now() -> Timestamp {
+    Timestamp::from_millisecond(SystemClock.now().as_millisecond()).unwrap()
+}
+
+fn session(caller: &Caller) -> SessionRecord {
+    SessionRecord {
+        id: SessionId(SystemEntropy.id()),
+        user: caller.user,
+        project: caller.project,
+        protocol_version: "2025-11-25".into(),
+        client: json!({"name": "a client", "version": "1"}),
+        metadata: json!({"capabilities": {"roots": {}}}),
+        subscriptions: BTreeSet::new(),
+        created_at: now(),
+        last_seen: now(),
+        expires_at: now() + 24.hours(),
+    }
+}
+
+fn event(session: &SessionRecord, place: u32, message: &str) -> Event {
+    Event {
+        id: EventId { stream: session.id.0, place },
+        session: session.id,
+        user: session.user,
+        project: session.project,
+        message: message.to_owned(),
+        last: place == 3,
+        at: now(),
+    }
+}
+
+#[tokio::test]
+async fn any_replica_finds_a_session_and_nobody_but_its_owner_does() {
+    let bench = Bench::new().await;
+    let alice = bench.tenant("alice", "one").await;
+    let colleague = bench.member("carol", "one", Role::Owner).await;
+    let bob = bench.tenant("bob", "two").await;
+    let opened = session(&alice);
+    bench.database.open(&alice, &opened, 10).await.unwrap();
+    let other = bench.another();
+    assert_eq!(SessionStore::find(&other, &alice, opened.id, now()).await.unwrap(), Some(opened.clone()));
+    for stranger in [&colleague, &bob, &Caller { project: alice.project, ..bob.clone() }] {
+        assert_eq!(SessionStore::find(&other, stranger, opened.id, now()).await.unwrap(), None);
+        assert!(!other.end(stranger, opened.id).await.unwrap());
+        assert_eq!(other.subscribe(stranger, opened.id, "memory-bank://x", true).await.unwrap(), None);
+    }
+    assert_eq!(SessionStore::find(&other, &alice, opened.id, now() + 25.hours()).await.unwrap(), None);
+    assert!(other.end(&alice, opened.id).await.unwrap());
+    assert_eq!(SessionStore::find(&bench.database, &alice, opened.id, now()).await.unwrap(), None);
+}
+
+#[tokio::test]
+async fn what_a_client_says_of_itself_is_kept_even_with_a_null_character() {
+    let bench = Bench::new().await;
+    let alice = bench.tenant("alice", "one").await;
+    let odd = SessionRecord { client: json!({"na\0me": "a\0b"}), ..session(&alice) };
+    bench.database.open(&alice, &odd, 10).await.unwrap();
+    let found = SessionStore::find(&bench.database, &alice, odd.id, now()).await.unwrap().unwrap();
+    assert_eq!(found.client, json!({"na\u{fffd}me": "a\u{fffd}b"}));
+}
+
+#[tokio::test]
+async fn a_project_has_a_bounded_number_of_sessions() {
+    let bench = Bench::new().await;
+    let alice = bench.tenant("alice", "one").await;
+    for _ in 0..2 {
+        bench.database.open(&alice, &session(&alice), 2).await.unwrap();
+    }
+    let refused = bench.database.open(&alice, &session(&alice), 2).await;
+    assert!(matches!(refused, Err(SessionError::TooMany(2))), "{refused:?}");
+}
+
+#[tokio::test]
+async fn subscriptions_come_once_and_go() {
+    let bench = Bench::new().await;
+    let alice = bench.tenant("alice", "one").await;
+    let opened = session(&alice);
+    bench.database.open(&alice, &opened, 10).await.unwrap();
+    for _ in 0..2 {
+        let kept = bench.database.subscribe(&alice, opened.id, "u", true).await.unwrap().unwrap();
+        assert_eq!(kept.subscriptions, BTreeSet::from(["u".to_owned()]));
+    }
+    let kept = bench.database.subscribe(&alice, opened.id, "u", false).await.unwrap().unwrap();
+    assert!(kept.subscriptions.is_empty());
+}
+
+#[tokio::test]
+async fn uses_are_noted_and_an_earlier_one_changes_nothing() {
+    let bench = Bench::new().await;
+    let alice = bench.tenant("alice", "one").await;
+    let opened = session(&alice);
+    bench.database.open(&alice, &opened, 10).await.unwrap();
+    let used = |at: Timestamp| SessionUse { session: opened.id, at, expires_at: at + 24.hours() };
+    let later = opened.last_seen + 1.hour();
+    SessionStore::note_uses(&bench.database, &[used(later)]).await.unwrap();
+    SessionStore::note_uses(&bench.database, &[used(opened.last_seen - 1.hour())]).await.unwrap();
+    let found = SessionStore::find(&bench.database, &alice, opened.id, now()).await.unwrap().unwrap();
+    assert_eq!((found.last_seen, found.expires_at), (later, later + 24.hours()));
+}
+
+#[tokio::test]
+async fn events_are_replayed_in_order_to_their_owner_alone() {
+    let bench = Bench::new().await;
+    let alice = bench.tenant("alice", "one").await;
+    let bob = bench.tenant("bob", "two").await;
+    let (hers, his) = (session(&alice), session(&bob));
+    bench.database.open(&alice, &hers, 10).await.unwrap();
+    bench.database.open(&bob, &his, 10).await.unwrap();
+    let nul = r#"{"jsonrpc":"2.0","id":1,"result":{"text":"a\u0000b"}}"#;
+    let plain = r#"{"jsonrpc":"2.0","id":2,"result":{"text":"ä \\u0000"}}"#;
+    let events = [event(&hers, 2, plain), event(&hers, 1, nul), event(&his, 1, "{}"), event(&hers, 3, "{}")];
+    bench.database.append(&events).await.unwrap();
+    let start = EventId { stream: hers.id.0, place: 0 };
+    let replayed = bench.another().after(&alice, hers.id, start, 10).await.unwrap();
+    assert_eq!(replayed.iter().map(|event| event.id.place).collect::<Vec<_>>(), [1, 2, 3]);
+    for (kept, sent) in replayed.iter().zip([nul, plain, "{}"]) {
+        let value = |text: &str| serde_json::from_str::<serde_json::Value>(text).unwrap();
+        assert_eq!(value(&kept.message), value(sent));
+    }
+    assert!(replayed[2].last && !replayed[0].last);
+    let second = EventId { place: 1, ..start };
+    assert_eq!(bench.database.after(&alice, hers.id, second, 1).await.unwrap().len(), 1);
+    for stranger in [&bob, &Caller { project: alice.project, ..bob.clone() }] {
+        assert!(bench.database.after(stranger, hers.id, start, 10).await.unwrap().is_empty());
+    }
+}
+
+#[tokio::test]
+async fn events_of_a_session_that_is_gone_or_another_s_are_passed_over() {
+    let bench = Bench::new().await;
+    let alice = bench.tenant("alice", "one").await;
+    let bob = bench.tenant("bob", "two").await;
+    let hers = session(&alice);
+    bench.database.open(&alice, &hers, 10).await.unwrap();
+    let smuggled = Event { user: bob.user, project: bob.project, ..event(&hers, 1, "{}") };
+    bench.database.append(&[smuggled, event(&session(&alice), 1, "{}")]).await.unwrap();
+    assert_eq!(bench.test.psql("SELECT count(*) FROM mcp_events"), "0");
+    bench.database.append(&[event(&hers, 1, "{}"), event(&hers, 1, "{}")]).await.unwrap();
+    assert_eq!(bench.test.psql("SELECT count(*) FROM mcp_events"), "1");
+    bench.database.end(&alice, hers.id).await.unwrap();
+    assert_eq!(bench.test.psql("SELECT count(*) FROM mcp_events"), "0");
+}
+
+#[tokio::test]
+async fn what_is_old_goes_in_small_batches_and_by_one_replica_at_a_time() {
+    let bench = Bench::new().await;
+    let alice = bench.tenant("alice", "one").await;
+    let live = session(&alice);
+    bench.database.open(&alice, &live, 100).await.unwrap();
+    for _ in 0..3 {
+        let old =
+            SessionRecord { expires_at: now() - 1.hour(), created_at: now() - 25.hours(), ..session(&alice) };
+        bench.database.open(&alice, &old, 100).await.unwrap();
+    }
+    let aged = |place| Event { at: now() - 25.hours(), ..event(&live, place, "{}") };
+    bench.database.append(&[aged(1), aged(2), event(&live, 4, "{}")]).await.unwrap();
+    let clean = async |database: &memory_bank_postgres::Database, limit| {
+        database.clean_up(now(), now() - 24.hours(), limit).await.unwrap()
+    };
+    assert_eq!(clean(&bench.database, 2).await, 4);
+    assert_eq!(clean(&bench.another(), 2).await, 1);
+    assert_eq!(clean(&bench.database, 2).await, 0);
+    assert_eq!(
+        bench.test.psql("SELECT (SELECT count(*) FROM sessions), (SELECT count(*) FROM mcp_events)"),
+        "1|1"
+    );
+}

@@ -1,0 +1,119 @@
+//! What the tests of this crate share: a migrated database, reached as the role that serves, and tenants in it.
+
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use memory_bank_core::caller::{Caller, KeyId, ProjectId, Role, UserId};
+use memory_bank_core::clock::{Entropy, SystemClock, SystemEntropy};
+use memory_bank_core::document::DocumentPath;
+use memory_bank_core::error::EditError;
+use memory_bank_core::identity::{
+    AdminError, Administration, Environment, KeyDirectory, NewKey, NewProject, NewUser, PlainKey,
+};
+use memory_bank_core::store::{ChangeSink, DocumentStore, Drafts, NoSink, ReadOutcome};
+use memory_bank_postgres::{Database, DatabaseOptions, PostgresBank, Surroundings};
+use memory_bank_test_postgres::TestDatabase;
+
+/// A database with a pool on it.
+pub(crate) struct Bench {
+    pub(crate) database: Database,
+    pub(crate) test: TestDatabase,
+    around: Surroundings,
+}
+
+impl Bench {
+    pub(crate) async fn new() -> Self {
+        Self::told(Arc::new(NoSink)).await
+    }
+
+    pub(crate) async fn told(sink: Arc<dyn ChangeSink>) -> Self {
+        let test = TestDatabase::migrated();
+        let around = Surroundings { clock: Arc::new(SystemClock), entropy: Arc::new(SystemEntropy), sink };
+        let database = open(&test.url(), 8, &around);
+        Self { database, test, around }
+    }
+
+    /// Another pool on the same database, as another replica has it.
+    pub(crate) fn another(&self) -> Database {
+        let around = Surroundings { sink: Arc::new(NoSink), ..self.around.clone() };
+        open(&self.test.url(), 8, &around)
+    }
+
+    pub(crate) fn open(&self, url: &str, connections: usize) -> Database {
+        open(url, connections, &self.around)
+    }
+
+    /// A new project with an owner of this name, who may exist already.
+    pub(crate) async fn tenant(&self, user: &str, project: &str) -> Caller {
+        let id = || SystemEntropy.id();
+        let user = NewUser { id: UserId(id()), name: user.to_owned(), email: None };
+        let project = NewProject { id: ProjectId(id()), slug: project.to_owned(), name: project.to_owned() };
+        let (plain, key) = new_key();
+        self.database.bootstrap(&user, &project, &key).await.unwrap();
+        self.authenticated(&plain).await
+    }
+
+    /// Another member of a project.
+    pub(crate) async fn member(&self, user: &str, project: &str, role: Role) -> Caller {
+        let new = NewUser { id: UserId(SystemEntropy.id()), name: user.to_owned(), email: None };
+        match self.database.create_user(&new).await {
+            Ok(_) | Err(AdminError::Exists { .. }) => {}
+            Err(error) => panic!("{error}"),
+        }
+        self.database.set_member(project, user, role).await.unwrap();
+        let (plain, key) = new_key();
+        self.database.create_key(project, user, &key).await.unwrap();
+        self.authenticated(&plain).await
+    }
+
+    pub(crate) async fn authenticated(&self, key: &PlainKey) -> Caller {
+        KeyDirectory::find(&self.database, &key.hash()).await.unwrap().unwrap().caller
+    }
+
+    pub(crate) fn bank(&self) -> PostgresBank {
+        PostgresBank::new(self.database.clone(), "demo".to_owned())
+    }
+}
+
+pub(crate) fn open(url: &str, connections: usize, around: &Surroundings) -> Database {
+    let options = DatabaseOptions { url: url.to_owned(), max_connections: connections };
+    Database::new(&options, around.clone()).unwrap()
+}
+
+pub(crate) fn new_key() -> (PlainKey, NewKey) {
+    let plain = PlainKey::generate(Environment::Live, &SystemEntropy);
+    let key = NewKey {
+        id: KeyId(SystemEntropy.id()),
+        hash: plain.hash(),
+        prefix: plain.prefix(),
+        label: None,
+        scopes: Vec::new(),
+        rate_limit: 60,
+        expires_at: None,
+        created_at: "2026-11-22T09:30:07Z".parse::<Timestamp>().unwrap(),
+    };
+    (plain, key)
+}
+
+pub(crate) fn path(name: &str) -> DocumentPath {
+    DocumentPath::parse(name).unwrap()
+}
+
+pub(crate) async fn write(
+    bank: &PostgresBank,
+    caller: &Caller,
+    name: &str,
+    text: &str,
+) -> Result<(), EditError> {
+    let name = path(name);
+    let mut editor = |drafts: &mut Drafts| drafts.set(&name, text.to_owned());
+    bank.edit(caller, std::slice::from_ref(&name), &mut editor).await.map(drop)
+}
+
+pub(crate) async fn read(bank: &PostgresBank, caller: &Caller, name: &str) -> Option<String> {
+    match bank.read(caller, &[path(name)]).await.unwrap().remove(0) {
+        ReadOutcome::Found(document) => Some(document.content),
+        ReadOutcome::Missing => None,
+        other => panic!("{other:?}"),
+    }
+}

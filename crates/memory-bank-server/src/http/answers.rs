@@ -1,0 +1,209 @@
+//! Answers of a session as streams of events: each is kept before it is sent, so that a client whose connection broke
+//! can come back for it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::response::Response;
+use bytes::Bytes;
+use futures::StreamExt;
+use http::header::CONTENT_TYPE;
+use http::request::Parts;
+use http::{HeaderName, HeaderValue, StatusCode};
+use http_body_util::BodyExt;
+use memory_bank_core::store::{Event, EventId, SessionId, SessionRecord};
+use serde_json::Value;
+use tokio::sync::mpsc;
+use uuid::Uuid;
+
+use crate::http::calls::Call;
+use crate::http::config::KEEP_ALIVE;
+use crate::http::mcp::{Asked, is_stream};
+use crate::http::reply;
+use crate::http::streams::{ALIVE, frame, opening};
+
+/// How long an answer is waited for before the stream begins without it. Most come at once and go out in one piece.
+const AT_ONCE: Duration = Duration::from_millis(100);
+/// The first version whose clients understand an event without a message.
+const UNDERSTANDS_OPENING: &str = "2025-11-25";
+
+/// One stream of events that answers one request.
+struct Answer {
+    asked: Asked,
+    session: SessionId,
+    last: EventId,
+}
+
+impl Answer {
+    fn new(asked: Asked, session: SessionId) -> Self {
+        let stream = asked.shared.services.entropy.id();
+        Self { asked, session, last: EventId { stream, place: 0 } }
+    }
+
+    /// Keeps a message and returns its frame. One that cannot be kept is sent all the same, without an id.
+    async fn kept(&mut self, message: String, last: bool) -> String {
+        self.last.place += 1;
+        let caller = &self.asked.who.caller;
+        let event = Event {
+            id: self.last,
+            session: self.session,
+            user: caller.user,
+            project: caller.project,
+            message,
+            last,
+            at: self.asked.shared.services.clock.now(),
+        };
+        let id = event.id;
+        let text = event.message.clone();
+        let kept = self.asked.shared.events.keep(event).await;
+        frame(kept.then_some(id), &text)
+    }
+}
+
+/// An answer that is known already.
+pub(crate) async fn one_event(asked: &Asked, session: SessionId, version: &str, answer: &Value) -> Response {
+    let mut stream = Answer::new(asked.clone(), session);
+    let start = start(&stream, version);
+    let message = stream.kept(answer.to_string(), true).await;
+    event_stream(Body::from(start + &message))
+}
+
+/// An answer that a call gives. The call goes on when the client is gone, and its answer is kept.
+pub(crate) async fn as_events(
+    asked: Asked,
+    parts: Parts,
+    body: Bytes,
+    message: Value,
+    session: Arc<SessionRecord>,
+    call: Call,
+) -> Response {
+    let (sender, mut receiver) = mpsc::channel(4);
+    let answer = Answer::new(asked, session.id);
+    let start = start(&answer, &session.protocol_version);
+    tokio::spawn(run(answer, parts, body, message, call, sender));
+    let mut ready = start;
+    match tokio::time::timeout(AT_ONCE, receiver.recv()).await {
+        Ok(Some(Part::Refused(response))) => return *response,
+        Ok(Some(Part::Last(text))) => return event_stream(Body::from(ready + &text)),
+        Ok(Some(Part::More(text))) => ready += &text,
+        Ok(None) => return event_stream(Body::from(ready)),
+        Err(_) => {}
+    }
+    let rest = futures::stream::unfold(Some(receiver), async |receiver| {
+        let mut receiver = receiver?;
+        match tokio::time::timeout(KEEP_ALIVE, receiver.recv()).await {
+            Ok(Some(Part::More(text))) => Some((text, Some(receiver))),
+            Ok(Some(Part::Last(text))) => Some((text, None)),
+            // The headers are out; what refuses after them has nothing to add.
+            Ok(Some(Part::Refused(_)) | None) => None,
+            Err(_) => Some((ALIVE.to_owned(), Some(receiver))),
+        }
+    });
+    let texts = futures::stream::once(async move { ready }).chain(rest);
+    event_stream(Body::from_stream(texts.map(Ok::<_, std::convert::Infallible>)))
+}
+
+enum Part {
+    /// The request was refused before it became a call.
+    Refused(Box<Response>),
+    More(String),
+    Last(String),
+}
+
+async fn run(
+    mut answer: Answer,
+    parts: Parts,
+    body: Bytes,
+    message: Value,
+    call: Call,
+    out: mpsc::Sender<Part>,
+) {
+    let asked = answer.asked.clone();
+    let response = tokio::select! {
+        response = asked.call(parts, body, &message) => response,
+        () = call.cancelled.cancelled() => return,
+    };
+    // That the client is gone is no reason to stop: it may come back for the answer.
+    if is_stream(&response) {
+        let mut messages = Messages::new(response.into_body());
+        while let Some(message) = messages.next().await {
+            let last = is_answer(&message);
+            let text = answer.kept(message, last).await;
+            let _ = out.send(if last { Part::Last(text) } else { Part::More(text) }).await;
+        }
+        return;
+    }
+    if response.status() != StatusCode::OK {
+        let _ = out.send(Part::Refused(Box::new(response))).await;
+        return;
+    }
+    let text = match response.into_body().collect().await {
+        Ok(body) => String::from_utf8_lossy(&body.to_bytes()).into_owned(),
+        Err(_) => return,
+    };
+    let text = answer.kept(text, true).await;
+    let _ = out.send(Part::Last(text)).await;
+}
+
+/// The message of a reply in JSON.
+pub(crate) async fn json_of(response: Response) -> Result<Value, Response> {
+    let body = response.into_body().collect().await.map(http_body_util::Collected::to_bytes);
+    let value = body.ok().and_then(|body| serde_json::from_slice(&body).ok());
+    value.ok_or_else(|| reply::error(StatusCode::INTERNAL_SERVER_ERROR, "the server failed"))
+}
+
+/// A reply that is a stream of events.
+pub(crate) fn event_stream(body: Body) -> Response {
+    let mut response = Response::new(body);
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
+    headers.insert(HeaderName::from_static("x-accel-buffering"), HeaderValue::from_static("no"));
+    response
+}
+
+/// What a stream begins with: the place from which it can be resumed, for clients that understand that.
+fn start(answer: &Answer, version: &str) -> String {
+    if version >= UNDERSTANDS_OPENING { opening(answer.last) } else { String::new() }
+}
+
+/// Whether clients of this version understand an event that carries no message.
+pub(crate) fn understands_opening(version: &str) -> bool {
+    version >= UNDERSTANDS_OPENING
+}
+
+fn is_answer(message: &str) -> bool {
+    serde_json::from_str::<Value>(message).is_ok_and(|message| message.get("method").is_none())
+}
+
+/// Reads messages from a stream of events that the SDK made: one line of data each.
+struct Messages {
+    body: axum::body::BodyDataStream,
+    read: Vec<u8>,
+}
+
+impl Messages {
+    fn new(body: Body) -> Self {
+        Self { body: body.into_data_stream(), read: Vec::new() }
+    }
+
+    async fn next(&mut self) -> Option<String> {
+        loop {
+            while let Some(end) = self.read.iter().position(|byte| *byte == b'\n') {
+                let line: Vec<u8> = self.read.drain(..=end).collect();
+                let line = String::from_utf8_lossy(&line);
+                let data = line.strip_prefix("data:").map(str::trim).filter(|data| !data.is_empty());
+                if let Some(data) = data {
+                    return Some(data.to_owned());
+                }
+            }
+            let chunk = self.body.next().await?.ok()?;
+            self.read.extend_from_slice(&chunk);
+        }
+    }
+}
+
+/// The stream of a session's own news has the id of the session, so that it can be told from answers.
+pub(crate) fn own_stream(session: SessionId) -> Uuid {
+    session.0
+}

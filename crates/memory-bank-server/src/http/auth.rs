@@ -1,0 +1,220 @@
+//! Who is asking: from the key in a request's headers to a [`Caller`].
+//!
+//! Keys are looked up in a short cache of the process, then in the shared one, then in the directory. What is not a
+//! key is remembered too, for a moment, so that guessing does not reach the directory.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use async_trait::async_trait;
+use http::HeaderMap;
+use http::header::AUTHORIZATION;
+use jiff::Timestamp;
+use memory_bank_core::caller::{Caller, KeyId};
+use memory_bank_core::clock::Clock;
+use memory_bank_core::error::StoreError;
+use memory_bank_core::identity::{KeyDirectory, KeyHash, KeyIdentity, KeyUse, PlainKey};
+
+/// How long this process believes a key without asking again. Revocations do not wait for it, unless the news of them
+/// is lost.
+const BELIEVED: Duration = Duration::from_secs(30);
+/// How long this process believes that something is no key.
+const DISBELIEVED: Duration = Duration::from_secs(10);
+/// How many hashes this process remembers.
+const REMEMBERED: usize = 20_000;
+
+/// Why nobody is let in.
+#[derive(Debug)]
+pub(crate) enum AuthError {
+    Missing,
+    Malformed,
+    Unknown,
+    Revoked,
+    Expired,
+    Unavailable(StoreError),
+}
+
+impl AuthError {
+    /// The words that clients match on.
+    pub(crate) fn text(&self) -> &'static str {
+        match self {
+            Self::Missing => "Missing X-API-Key or Authorization header",
+            Self::Malformed => "Invalid API key format",
+            Self::Unknown => "Invalid API key",
+            Self::Revoked => "API key has been revoked",
+            Self::Expired => "API key has expired",
+            Self::Unavailable(_) => "The server cannot check keys at the moment; try again",
+        }
+    }
+}
+
+/// A key that was let in.
+#[derive(Debug, Clone)]
+pub(crate) struct Authenticated {
+    pub(crate) caller: Arc<Caller>,
+    pub(crate) rate_limit: u32,
+}
+
+/// A cache of keys that several servers share.
+#[async_trait]
+pub trait KeyCache: Send + Sync {
+    /// What is remembered of a hash: `Some(None)` = that it is no key. An unreachable cache remembers nothing.
+    async fn get(&self, hash: &KeyHash) -> Option<Option<KeyIdentity>>;
+
+    /// Remembers a hash for at most five minutes, and not past the key's expiry.
+    async fn put(&self, hash: &KeyHash, identity: Option<&KeyIdentity>, now: Timestamp);
+
+    /// Forgets a hash.
+    async fn forget(&self, hash: &KeyHash);
+}
+
+/// What a request brings along.
+#[derive(Debug)]
+pub(crate) enum Presented {
+    Nothing,
+    Malformed,
+    Key(KeyHash),
+}
+
+/// Reads the key from the headers. `X-API-Key` wins.
+pub(crate) fn presented(headers: &HeaderMap) -> Presented {
+    let bearer = || {
+        let value = headers.get(AUTHORIZATION)?.as_bytes();
+        let (scheme, key) = value.split_at_checked(7)?;
+        scheme.eq_ignore_ascii_case(b"bearer ").then_some(key)
+    };
+    let given = headers.get("x-api-key").map(http::HeaderValue::as_bytes).or_else(bearer);
+    let Some(given) = given else {
+        return if headers.contains_key(AUTHORIZATION) { Presented::Malformed } else { Presented::Nothing };
+    };
+    let key = std::str::from_utf8(given).ok().and_then(|text| text.trim().parse::<PlainKey>().ok());
+    key.map_or(Presented::Malformed, |key| Presented::Key(key.hash()))
+}
+
+pub(crate) struct Authenticator {
+    directory: Arc<dyn KeyDirectory>,
+    shared: Option<Arc<dyn KeyCache>>,
+    clock: Arc<dyn Clock>,
+    cache: Mutex<HashMap<KeyHash, Remembered>>,
+    uses: Mutex<HashMap<KeyId, Timestamp>>,
+}
+
+struct Remembered {
+    identity: Option<(Arc<Caller>, KeyIdentity)>,
+    until: Instant,
+}
+
+impl Authenticator {
+    pub(crate) fn new(
+        directory: Arc<dyn KeyDirectory>,
+        shared: Option<Arc<dyn KeyCache>>,
+        clock: Arc<dyn Clock>,
+    ) -> Self {
+        Self { directory, shared, clock, cache: Mutex::default(), uses: Mutex::default() }
+    }
+
+    /// What this process knows by itself; `None` = nothing.
+    pub(crate) fn known(&self, hash: &KeyHash) -> Option<Result<Authenticated, AuthError>> {
+        let cache = self.cache.lock().unwrap_or_else(PoisonError::into_inner);
+        let remembered = cache.get(hash).filter(|remembered| remembered.until > Instant::now())?;
+        let verdict = match &remembered.identity {
+            Some((caller, identity)) => judge(caller, identity, self.clock.now()),
+            None => Err(AuthError::Unknown),
+        };
+        drop(cache);
+        if let Ok(Authenticated { caller, .. }) = &verdict {
+            self.note_use(caller);
+        }
+        Some(verdict)
+    }
+
+    /// Looks a hash up.
+    pub(crate) async fn look_up(&self, hash: &KeyHash) -> Result<Authenticated, AuthError> {
+        let now = self.clock.now();
+        let cached = match &self.shared {
+            Some(shared) => shared.get(hash).await,
+            None => None,
+        };
+        let identity = match cached {
+            Some(identity) => identity,
+            None => {
+                let found = self.directory.find(hash).await.map_err(AuthError::Unavailable)?;
+                if let Some(shared) = &self.shared {
+                    shared.put(hash, found.as_ref(), now).await;
+                }
+                found
+            }
+        };
+        let remembered = identity.map(|identity| (Arc::new(identity.caller.clone()), identity));
+        let verdict = match &remembered {
+            Some((caller, identity)) => judge(caller, identity, now),
+            None => Err(AuthError::Unknown),
+        };
+        self.remember(*hash, remembered);
+        if let Ok(Authenticated { caller, .. }) = &verdict {
+            self.note_use(caller);
+        }
+        verdict
+    }
+
+    /// Forgets a key in this process.
+    pub(crate) fn forget(&self, hash: &KeyHash) {
+        self.cache.lock().unwrap_or_else(PoisonError::into_inner).remove(hash);
+    }
+
+    /// Forgets a key here and in the shared cache.
+    pub(crate) async fn forget_everywhere(&self, hash: &KeyHash) {
+        if let Some(shared) = &self.shared {
+            shared.forget(hash).await;
+        }
+        self.forget(hash);
+    }
+
+    /// Forgets all keys in this process, after news may have been missed.
+    pub(crate) fn forget_all(&self) {
+        self.cache.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+
+    /// Writes down when keys were used since the last time; called now and then.
+    pub(crate) async fn write_uses(&self) {
+        let uses: Vec<KeyUse> = {
+            let mut uses = self.uses.lock().unwrap_or_else(PoisonError::into_inner);
+            uses.drain().map(|(key, at)| KeyUse { key, at }).collect()
+        };
+        if !uses.is_empty()
+            && let Err(error) = self.directory.note_uses(&uses).await
+        {
+            tracing::warn!(%error, "when keys were used last could not be noted");
+        }
+    }
+
+    fn note_use(&self, caller: &Caller) {
+        if let Some(key) = caller.key {
+            self.uses.lock().unwrap_or_else(PoisonError::into_inner).insert(key, self.clock.now());
+        }
+    }
+
+    fn remember(&self, hash: KeyHash, identity: Option<(Arc<Caller>, KeyIdentity)>) {
+        let now = Instant::now();
+        let until = now + if identity.is_some() { BELIEVED } else { DISBELIEVED };
+        let mut cache = self.cache.lock().unwrap_or_else(PoisonError::into_inner);
+        if cache.len() >= REMEMBERED {
+            cache.retain(|_, remembered| remembered.until > now && remembered.identity.is_some());
+            if cache.len() >= REMEMBERED {
+                cache.clear();
+            }
+        }
+        cache.insert(hash, Remembered { identity, until });
+    }
+}
+
+fn judge(caller: &Arc<Caller>, identity: &KeyIdentity, now: Timestamp) -> Result<Authenticated, AuthError> {
+    if identity.revoked_at.is_some() {
+        return Err(AuthError::Revoked);
+    }
+    if identity.expires_at.is_some_and(|at| at <= now) {
+        return Err(AuthError::Expired);
+    }
+    Ok(Authenticated { caller: Arc::clone(caller), rate_limit: identity.rate_limit })
+}

@@ -1,0 +1,45 @@
+//! What a server of HTTP can be told. How it is told (flags, environment) is the binary's affair.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+/// The settings of the HTTP side.
+#[derive(Debug, Clone)]
+pub struct HttpConfig {
+    /// Where to listen.
+    pub listen: SocketAddr,
+    /// Whether replies come as JSON instead of as streams of events.
+    pub json_response: bool,
+    /// Host names, with or without a port, that requests may be addressed to; empty = those of this machine.
+    /// `*` = any.
+    pub allowed_hosts: Vec<String>,
+    /// Origins of web pages that may send requests, beside the server's own; `*` = any.
+    pub allowed_origins: Vec<String>,
+    /// How many proxies in front are trusted to name the client's address; 0 = none.
+    pub trust_proxy_hops: usize,
+    /// Requests a minute from one address; 0 = unlimited.
+    pub address_limit: u32,
+    /// How many streams a key may have open.
+    pub streams_per_key: usize,
+    /// How many sessions a project may have open.
+    pub sessions_per_project: usize,
+    /// How long events are kept for clients that come back.
+    pub event_retention: Duration,
+}
+
+/// The largest body of a request, in bytes.
+pub(crate) const BODY_BYTES: usize = 1024 * 1024;
+/// How long the headers of a request may take to arrive.
+pub(crate) const HEADER_WAIT: Duration = Duration::from_secs(15);
+/// How long the body of a request may take to arrive.
+pub(crate) const BODY_WAIT: Duration = Duration::from_secs(30);
+/// How long a call may take.
+pub(crate) const CALL_WAIT: Duration = Duration::from_secs(120);
+/// How often a silent stream says that it is alive.
+pub(crate) const KEEP_ALIVE: Duration = Duration::from_secs(15);
+/// How long a session lives after its last use.
+pub(crate) const SESSION_LIFE: Duration = Duration::from_secs(24 * 3600);
+/// How long requests under way may take to finish at the end.
+pub(crate) const DRAIN: Duration = Duration::from_secs(8);
+/// The most connections at a time.
+pub(crate) const CONNECTIONS: usize = 10_000;

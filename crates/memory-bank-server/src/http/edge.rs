@@ -1,0 +1,55 @@
+//! The outermost layer: every request gets an id, every reply the security headers, and the log one line.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use axum::extract::{Request, State};
+use axum::middleware::Next;
+use axum::response::Response;
+use http::header::{CACHE_CONTROL, HeaderName, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS};
+use http::{HeaderValue, StatusCode};
+use tracing::Instrument;
+use uuid::Uuid;
+
+use crate::http::reply;
+use crate::http::shared::Shared;
+
+const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+const X_XSS_PROTECTION: HeaderName = HeaderName::from_static("x-xss-protection");
+
+/// The id of a request, in its extensions, its reply and its log lines.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct RequestId(pub(crate) Uuid);
+
+pub(crate) async fn layer(State(shared): State<Arc<Shared>>, mut request: Request, next: Next) -> Response {
+    let began = Instant::now();
+    let id = shared.services.entropy.id();
+    request.extensions_mut().insert(RequestId(id));
+    let method = request.method().clone();
+    let path = request.uri().path().to_owned();
+    let refused = if path.starts_with("/health") { None } else { shared.origins.check(&request).err() };
+    let span = tracing::info_span!("request", request.id = %id);
+    let mut response = match refused {
+        Some(refused) => reply::error(StatusCode::FORBIDDEN, refused.text()),
+        None => next.run(request).instrument(span.clone()).await,
+    };
+    let status = response.status().as_u16();
+    let milliseconds = began.elapsed().as_secs_f64() * 1000.0;
+    span.in_scope(|| {
+        if status >= 500 {
+            tracing::warn!(http.method = %method, http.path = path, http.status = status, milliseconds, "answered");
+        } else {
+            tracing::debug!(http.method = %method, http.path = path, http.status = status, milliseconds, "answered");
+        }
+    });
+    let headers = response.headers_mut();
+    if let Ok(id) = HeaderValue::from_str(&id.to_string()) {
+        headers.insert(X_REQUEST_ID, id);
+    }
+    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    headers.insert(X_FRAME_OPTIONS, HeaderValue::from_static("DENY"));
+    headers.insert(X_XSS_PROTECTION, HeaderValue::from_static("0"));
+    headers.insert(REFERRER_POLICY, HeaderValue::from_static("strict-origin-when-cross-origin"));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+}

@@ -1,0 +1,137 @@
+//! Stands between the transport and the handler: a panic in a handler becomes an error, instead of a request that
+//! hangs for ever.
+
+use std::borrow::Cow;
+use std::panic::AssertUnwindSafe;
+
+use futures::FutureExt;
+use rmcp::model::{
+    CallToolRequestParams, CallToolResponse, CompleteRequestParams, CompleteResult, CustomRequest,
+    CustomResult, ErrorData, GetPromptRequestParams, GetPromptResponse, ListPromptsResult,
+    ListResourceTemplatesResult, ListResourcesResult, ListToolsResult, PaginatedRequestParams,
+    ProtocolVersion, ReadResourceRequestParams, ReadResourceResponse, ServerConfig, SubscriptionFilter, Tool,
+};
+use rmcp::service::{RequestContext, SubscriptionContext};
+use rmcp::{RoleServer, ServerHandler};
+use uuid::Uuid;
+
+/// A handler that does not panic.
+pub(crate) struct Guarded<H> {
+    handler: H,
+    request: Uuid,
+}
+
+impl<H> Guarded<H> {
+    /// Guards a handler for one request.
+    pub(crate) fn new(handler: H, request: Uuid) -> Self {
+        Self { handler, request }
+    }
+
+    async fn caught<T>(
+        &self,
+        call: impl Future<Output = Result<T, ErrorData>> + Send,
+    ) -> Result<T, ErrorData> {
+        AssertUnwindSafe(call).catch_unwind().await.unwrap_or_else(|_| {
+            tracing::error!(request.id = %self.request, "a handler panicked");
+            let message =
+                format!("the server failed; its log tells more under the request id {}", self.request);
+            Err(ErrorData::internal_error(message, None))
+        })
+    }
+}
+
+type Context = RequestContext<RoleServer>;
+
+impl<H: ServerHandler> ServerHandler for Guarded<H> {
+    fn get_info(&self) -> ServerConfig {
+        self.handler.get_info()
+    }
+
+    fn supported_protocol_versions(&self) -> Cow<'static, [ProtocolVersion]> {
+        self.handler.supported_protocol_versions()
+    }
+
+    fn get_tool(&self, name: &str) -> Option<Tool> {
+        self.handler.get_tool(name)
+    }
+
+    async fn list_tools(
+        &self,
+        request: Option<PaginatedRequestParams>,
+        context: Context,
+    ) -> Result<ListToolsResult, ErrorData> {
+        self.caught(self.handler.list_tools(request, context)).await
+    }
+
+    async fn call_tool(
+        &self,
+        request: CallToolRequestParams,
+        context: Context,
+    ) -> Result<CallToolResponse, ErrorData> {
+        self.caught(self.handler.call_tool(request, context)).await
+    }
+
+    async fn list_resources(
+        &self,
+        request: Option<PaginatedRequestParams>,
+        context: Context,
+    ) -> Result<ListResourcesResult, ErrorData> {
+        self.caught(self.handler.list_resources(request, context)).await
+    }
+
+    async fn list_resource_templates(
+        &self,
+        request: Option<PaginatedRequestParams>,
+        context: Context,
+    ) -> Result<ListResourceTemplatesResult, ErrorData> {
+        self.caught(self.handler.list_resource_templates(request, context)).await
+    }
+
+    async fn read_resource(
+        &self,
+        request: ReadResourceRequestParams,
+        context: Context,
+    ) -> Result<ReadResourceResponse, ErrorData> {
+        self.caught(self.handler.read_resource(request, context)).await
+    }
+
+    async fn list_prompts(
+        &self,
+        request: Option<PaginatedRequestParams>,
+        context: Context,
+    ) -> Result<ListPromptsResult, ErrorData> {
+        self.caught(self.handler.list_prompts(request, context)).await
+    }
+
+    async fn get_prompt(
+        &self,
+        request: GetPromptRequestParams,
+        context: Context,
+    ) -> Result<GetPromptResponse, ErrorData> {
+        self.caught(self.handler.get_prompt(request, context)).await
+    }
+
+    async fn complete(
+        &self,
+        request: CompleteRequestParams,
+        context: Context,
+    ) -> Result<CompleteResult, ErrorData> {
+        self.caught(self.handler.complete(request, context)).await
+    }
+
+    fn accepted_subscription_filter(&self, requested: &SubscriptionFilter) -> Option<SubscriptionFilter> {
+        self.handler.accepted_subscription_filter(requested)
+    }
+
+    async fn listen(&self, context: SubscriptionContext) -> Result<(), ErrorData> {
+        self.caught(self.handler.listen(context)).await
+    }
+
+    async fn on_custom_request(
+        &self,
+        request: CustomRequest,
+        context: Context,
+    ) -> Result<CustomResult, ErrorData> {
+        self.caught(self.handler.on_custom_request(request, context)).await
+    }
+}

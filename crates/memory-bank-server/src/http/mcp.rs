@@ -1,0 +1,407 @@
+//! `/mcp`: requests of clients that shook hands, in their sessions, and of clients of the 2026-07-28 protocol, without.
+//!
+//! What a request means is decided by the SDK's stateless service and the handler behind it. Sessions are laid in
+//! front of it here: a session is a row, and nothing of it lives in this process.
+
+use std::sync::Arc;
+
+use axum::Extension;
+use axum::body::Body;
+use axum::extract::{Request, State};
+use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
+use futures::StreamExt;
+use http::header::CONTENT_TYPE;
+use http::request::Parts;
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
+use memory_bank_core::caller::Caller;
+use memory_bank_core::store::{SessionError, SessionId, SessionRecord};
+use rmcp::transport::streamable_http_server::session::never::NeverSessionManager;
+use rmcp::transport::streamable_http_server::{StreamableHttpServerConfig, StreamableHttpService};
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use crate::http::auth::Authenticated;
+use crate::http::config::{BODY_BYTES, BODY_WAIT, CALL_WAIT};
+use crate::http::edge::RequestId;
+use crate::http::guard::Guarded;
+use crate::http::reply::{
+    self, INTERNAL_ERROR, INVALID_REQUEST, PARSE_ERROR, SESSION_NOT_FOUND, TRANSPORT_ERROR,
+};
+use crate::http::shared::Shared;
+use crate::http::signals::Signal;
+use crate::http::{answers, live};
+use crate::mcp::{MemoryBankHandler, resources};
+
+pub(crate) const SESSION: HeaderName = HeaderName::from_static("mcp-session-id");
+pub(crate) const VERSION: HeaderName = HeaderName::from_static("mcp-protocol-version");
+/// The first version without sessions.
+const SESSIONLESS: &str = "2026-07-28";
+
+/// A request that was let in, with what is known of it.
+#[derive(Clone)]
+pub(crate) struct Asked {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) who: Authenticated,
+    pub(crate) request: Uuid,
+}
+
+/// `POST /mcp`
+pub(crate) async fn post(
+    State(shared): State<Arc<Shared>>,
+    Extension(who): Extension<Authenticated>,
+    Extension(RequestId(request)): Extension<RequestId>,
+    incoming: Request,
+) -> Response {
+    let asked = Asked { shared, who, request };
+    let (parts, body) = incoming.into_parts();
+    if !is_json(&parts.headers) {
+        let text = "send `Content-Type: application/json`";
+        return reply::rpc_error(StatusCode::UNSUPPORTED_MEDIA_TYPE, None, TRANSPORT_ERROR, text);
+    }
+    let body = match read(body).await {
+        Ok(body) => body,
+        Err(response) => return response,
+    };
+    let message: Value = match serde_json::from_slice(&body) {
+        Ok(message) => message,
+        Err(error) => {
+            let text = format!("the body is not JSON: {error}");
+            return reply::rpc_error(StatusCode::BAD_REQUEST, None, PARSE_ERROR, &text);
+        }
+    };
+    if message.is_array() {
+        let text = "batches are not supported; send one message a request";
+        return reply::rpc_error(StatusCode::BAD_REQUEST, None, INVALID_REQUEST, text);
+    }
+    let is_response = message.get("method").is_none()
+        && (message.get("result").is_some() || message.get("error").is_some());
+    if message.get("jsonrpc").and_then(Value::as_str) != Some("2.0")
+        || !(is_response || method(&message).is_some())
+    {
+        let text = "the body is no JSON-RPC 2.0 message: it needs `jsonrpc`: \"2.0\" and a `method`";
+        return reply::rpc_error(StatusCode::BAD_REQUEST, message.get("id"), INVALID_REQUEST, text);
+    }
+    if is_sessionless(&parts.headers, &message) {
+        return asked.without_session(parts, body, &message).await;
+    }
+    if method(&message) == Some("initialize") {
+        return asked.initialize(parts, body, &message).await;
+    }
+    let session = match asked.session(&parts.headers).await {
+        Ok(session) => session,
+        Err(response) => return response,
+    };
+    asked.in_session(parts, body, message, session).await
+}
+
+/// `GET /mcp`: the stream on which a session hears of changes, or fetches what it missed.
+pub(crate) async fn get(
+    State(shared): State<Arc<Shared>>,
+    Extension(who): Extension<Authenticated>,
+    Extension(RequestId(request)): Extension<RequestId>,
+    headers: HeaderMap,
+) -> Response {
+    let asked = Asked { shared, who, request };
+    if version(&headers).is_some_and(|version| version >= SESSIONLESS) {
+        return reply::method_not_allowed("POST");
+    }
+    let accepts = |value: &HeaderValue| {
+        value.to_str().is_ok_and(|value| value.contains("text/event-stream") || value.contains("*/*"))
+    };
+    if !headers.get_all(http::header::ACCEPT).iter().any(accepts) {
+        let text = "send `Accept: text/event-stream`";
+        return reply::rpc_error(StatusCode::NOT_ACCEPTABLE, None, TRANSPORT_ERROR, text);
+    }
+    let session = match asked.session(&headers).await {
+        Ok(session) => session,
+        Err(response) => return response,
+    };
+    let last =
+        headers.get("last-event-id").and_then(|value| value.to_str().ok()).and_then(|id| id.parse().ok());
+    live::open(asked, session, last)
+}
+
+/// `DELETE /mcp`: the end of a session.
+pub(crate) async fn delete(
+    State(shared): State<Arc<Shared>>,
+    Extension(who): Extension<Authenticated>,
+    Extension(RequestId(request)): Extension<RequestId>,
+    headers: HeaderMap,
+) -> Response {
+    let asked = Asked { shared, who, request };
+    if version(&headers).is_some_and(|version| version >= SESSIONLESS) {
+        return reply::method_not_allowed("POST");
+    }
+    let session = match asked.session(&headers).await {
+        Ok(session) => session,
+        Err(response) => return response,
+    };
+    match asked.shared.sessions.end(&asked.who.caller, session.id).await {
+        Ok(true) => StatusCode::NO_CONTENT.into_response(),
+        Ok(false) => no_such_session(None),
+        Err(error) => asked.fault(None, &error.to_string()),
+    }
+}
+
+impl Asked {
+    /// The session that the headers name, if it is the caller's.
+    async fn session(&self, headers: &HeaderMap) -> Result<Arc<SessionRecord>, Response> {
+        let Some(named) = headers.get(SESSION) else {
+            let text =
+                "the header `Mcp-Session-Id` is missing; `initialize` first and send the id it returns";
+            return Err(reply::rpc_error(StatusCode::BAD_REQUEST, None, TRANSPORT_ERROR, text));
+        };
+        let id: Option<SessionId> = named.to_str().ok().and_then(|text| text.parse().ok());
+        let Some(id) = id else { return Err(no_such_session(None)) };
+        match self.shared.sessions.find(&self.who.caller, id).await {
+            Ok(Some(session)) => Ok(session),
+            Ok(None) => Err(no_such_session(None)),
+            Err(error) => Err(self.fault(None, &error.to_string())),
+        }
+    }
+
+    async fn initialize(&self, parts: Parts, body: Bytes, message: &Value) -> Response {
+        let response = self.call(parts, body, message).await;
+        if response.status() != StatusCode::OK {
+            return response;
+        }
+        let answer = match answers::json_of(response).await {
+            Ok(answer) => answer,
+            Err(response) => return response,
+        };
+        let version = answer.pointer("/result/protocolVersion").and_then(Value::as_str);
+        let Some(version) = version else { return reply::json(StatusCode::OK, &answer) };
+        let nothing = Value::Null;
+        let params = message.get("params").unwrap_or(&nothing);
+        let opened = self.shared.sessions.open(&self.who.caller, params, version).await;
+        let session = match opened {
+            Ok(session) => session,
+            Err(error @ SessionError::TooMany(_)) => {
+                let text = error.to_string();
+                return reply::rpc_error(
+                    StatusCode::SERVICE_UNAVAILABLE,
+                    message.get("id"),
+                    TRANSPORT_ERROR,
+                    &text,
+                );
+            }
+            Err(error) => return self.fault(message.get("id"), &error.to_string()),
+        };
+        let mut response = if self.shared.config.json_response {
+            reply::json(StatusCode::OK, &answer)
+        } else {
+            answers::one_event(self, session, version, &answer).await
+        };
+        if let Ok(id) = HeaderValue::from_str(&session.to_string()) {
+            response.headers_mut().insert(SESSION, id);
+        }
+        response
+    }
+
+    async fn in_session(
+        &self,
+        mut parts: Parts,
+        body: Bytes,
+        message: Value,
+        session: Arc<SessionRecord>,
+    ) -> Response {
+        if !parts.headers.contains_key(VERSION)
+            && let Ok(version) = HeaderValue::from_str(&session.protocol_version)
+        {
+            parts.headers.insert(VERSION, version);
+        }
+        let Some(id) = message.get("id").filter(|_| method(&message).is_some()) else {
+            return self.notified(&message, &session);
+        };
+        let subscribed = match method(&message) {
+            Some("resources/subscribe") => Some(true),
+            Some("resources/unsubscribe") => Some(false),
+            _ => None,
+        };
+        if let Some(subscribed) = subscribed {
+            let answer = match self.subscribe(&message, &session, subscribed).await {
+                Ok(answer) => answer,
+                Err(response) => return response,
+            };
+            return if self.shared.config.json_response {
+                reply::json(StatusCode::OK, &answer)
+            } else {
+                answers::one_event(self, session.id, &session.protocol_version, &answer).await
+            };
+        }
+        let call = self.shared.calls.begin(session.id, id.to_string());
+        if self.shared.config.json_response {
+            return tokio::select! {
+                response = self.call(parts, body, &message) => response,
+                () = call.cancelled.cancelled() => {
+                    reply::rpc_error(StatusCode::OK, Some(id), TRANSPORT_ERROR, "the call was cancelled")
+                }
+            };
+        }
+        answers::as_events(self.clone(), parts, body, message, session, call).await
+    }
+
+    /// A notification, or an answer to a question that was never asked.
+    fn notified(&self, message: &Value, session: &SessionRecord) -> Response {
+        if method(message) == Some("notifications/cancelled")
+            && let Some(request) = message.pointer("/params/requestId")
+        {
+            self.shared
+                .signals
+                .send(Signal::CallCancelled { session: session.id, request: request.to_string() });
+        }
+        StatusCode::ACCEPTED.into_response()
+    }
+
+    async fn subscribe(
+        &self,
+        message: &Value,
+        session: &SessionRecord,
+        subscribed: bool,
+    ) -> Result<Value, Response> {
+        let id = message.get("id").unwrap_or(&Value::Null);
+        let refused = |code: i32, text: &str| json!({"jsonrpc": "2.0", "id": id, "error": {"code": code, "message": text}});
+        let Some(uri) = message.pointer("/params/uri").and_then(Value::as_str) else {
+            return Ok(refused(-32602, "`params.uri` is missing"));
+        };
+        if subscribed && let Err(error) = resources::parse(uri) {
+            return Ok(refused(error.code.0, &error.message));
+        }
+        let changed = self.shared.sessions.subscribe(&self.who.caller, session.id, uri, subscribed).await;
+        match changed {
+            Ok(Some(session)) if subscribed && !session.subscriptions.contains(uri) => Ok(refused(
+                INVALID_REQUEST,
+                "there are as many subscriptions as a session may have; end some first",
+            )),
+            Ok(Some(_)) => Ok(json!({"jsonrpc": "2.0", "id": id, "result": {}})),
+            Ok(None) => Err(no_such_session(Some(id))),
+            Err(error) => Err(self.fault(Some(id), &error.to_string())),
+        }
+    }
+
+    async fn without_session(&self, parts: Parts, body: Bytes, message: &Value) -> Response {
+        let response = self.call(parts, body, message).await;
+        if !is_stream(&response) {
+            return response;
+        }
+        // A standing stream: it counts as one of the key's, and ends with the key.
+        let Some(slot) = self.shared.slots.take(self.who.caller.key) else {
+            return too_many_streams(message.get("id"));
+        };
+        let end = live::key_revoked(self.shared.signals.subscribe(), self.who.caller.key);
+        response.map(|body| {
+            let stream = body.into_data_stream().take_until(Box::pin(end)).map(move |chunk| {
+                let _open = &slot;
+                chunk
+            });
+            Body::from_stream(stream)
+        })
+    }
+
+    /// Has the SDK's stateless service answer one request.
+    pub(crate) async fn call(&self, parts: Parts, body: Bytes, message: &Value) -> Response {
+        let id = message.get("id");
+        let services = self.shared.services.clone();
+        let caller = Arc::clone(&self.who.caller);
+        let request = self.request;
+        let handler = move || {
+            Ok(Guarded::new(MemoryBankHandler::new(services.clone(), Caller::clone(&caller)), request))
+        };
+        let config = StreamableHttpServerConfig::default()
+            .disable_allowed_hosts()
+            .with_legacy_session_mode(false)
+            .with_json_response(true)
+            .with_max_request_body_bytes(BODY_BYTES)
+            .with_cancellation_token(self.shared.shutdown.child_token());
+        let service = StreamableHttpService::new(handler, Arc::new(NeverSessionManager::default()), config);
+        let request = Request::from_parts(parts, Full::new(body));
+        let answered = tokio::time::timeout(CALL_WAIT, service.handle(request)).await;
+        match answered {
+            Ok(response) => self.in_json(response.map(Body::new), id).await,
+            Err(_) => {
+                let text = format!("the call took longer than {} s and was stopped", CALL_WAIT.as_secs());
+                reply::rpc_error(StatusCode::OK, id, INTERNAL_ERROR, &text)
+            }
+        }
+    }
+
+    /// The SDK refuses some requests in plain text; clients get JSON, and nothing of the inside.
+    async fn in_json(&self, response: Response, id: Option<&Value>) -> Response {
+        let status = response.status();
+        if status.is_success() || has_type(response.headers(), "application/json") {
+            return response;
+        }
+        let text =
+            Limited::new(response.into_body(), 4096).collect().await.map(http_body_util::Collected::to_bytes);
+        let text = text.ok().and_then(|text| String::from_utf8(text.to_vec()).ok()).unwrap_or_default();
+        if status.is_server_error() {
+            return self.fault(id, &text);
+        }
+        reply::rpc_error(status, id, TRANSPORT_ERROR, &text)
+    }
+
+    /// A fault of the server: the log has the detail, the client the id under which it stands there.
+    pub(crate) fn fault(&self, id: Option<&Value>, detail: &str) -> Response {
+        tracing::error!(request.id = %self.request, detail, "a request failed inside the server");
+        let text = format!("the server failed; its log tells more under the request id {}", self.request);
+        reply::rpc_error(StatusCode::INTERNAL_SERVER_ERROR, id, INTERNAL_ERROR, &text)
+    }
+}
+
+pub(crate) fn too_many_streams(id: Option<&Value>) -> Response {
+    let text = "this key has as many open streams as it may have; close one first";
+    reply::rpc_error(StatusCode::TOO_MANY_REQUESTS, id, TRANSPORT_ERROR, text)
+}
+
+fn no_such_session(id: Option<&Value>) -> Response {
+    reply::rpc_error(StatusCode::NOT_FOUND, id, SESSION_NOT_FOUND, "Session not found; initialize a new one")
+}
+
+/// Reads a body, within its bounds of size and time.
+pub(crate) async fn read(body: Body) -> Result<Bytes, Response> {
+    match tokio::time::timeout(BODY_WAIT, Limited::new(body, BODY_BYTES).collect()).await {
+        Ok(Ok(body)) => Ok(body.to_bytes()),
+        Ok(Err(error)) if error.is::<LengthLimitError>() => {
+            let text = format!("the body is longer than {BODY_BYTES} bytes");
+            Err(reply::error(StatusCode::PAYLOAD_TOO_LARGE, &text))
+        }
+        Ok(Err(_)) => Err(reply::error(StatusCode::BAD_REQUEST, "the body did not arrive whole")),
+        Err(_) => Err(reply::error(StatusCode::REQUEST_TIMEOUT, "the body took too long to arrive")),
+    }
+}
+
+fn method(message: &Value) -> Option<&str> {
+    message.get("method").and_then(Value::as_str)
+}
+
+fn version(headers: &HeaderMap) -> Option<&str> {
+    headers.get(VERSION).and_then(|value| value.to_str().ok())
+}
+
+/// Whether a message belongs to the protocol without sessions: its header or its own metadata says so.
+fn is_sessionless(headers: &HeaderMap, message: &Value) -> bool {
+    if method(message) == Some("initialize") {
+        return false;
+    }
+    let own = message.pointer("/params/_meta/io.modelcontextprotocol~1protocolVersion");
+    own.is_some()
+        || method(message) == Some("server/discover")
+        || version(headers).is_some_and(|version| version >= SESSIONLESS)
+}
+
+fn is_json(headers: &HeaderMap) -> bool {
+    has_type(headers, "application/json")
+}
+
+pub(crate) fn is_stream(response: &Response) -> bool {
+    has_type(response.headers(), "text/event-stream")
+}
+
+fn has_type(headers: &HeaderMap, wanted: &str) -> bool {
+    let named = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    named.is_some_and(|named| {
+        named.split(';').next().is_some_and(|named| named.trim().eq_ignore_ascii_case(wanted))
+    })
+}

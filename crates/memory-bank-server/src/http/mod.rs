@@ -1,0 +1,37 @@
+//! MCP over Streamable HTTP, for many users and projects: who may come in, how often, and with which session.
+//!
+//! A request passes, from outside in: `edge` (id, host and origin, headers), `admission` (key, limits), then `mcp` or
+//! `keys`. Architecture invariant: nothing here knows a tool, and nothing here keeps what another replica would need.
+
+mod admission;
+mod answers;
+mod auth;
+mod calls;
+mod config;
+mod edge;
+mod events;
+mod guard;
+mod health;
+mod keys;
+mod live;
+mod mcp;
+mod openapi;
+mod origin;
+mod panics;
+mod pinned;
+mod redis;
+mod reply;
+mod router;
+mod server;
+mod sessions;
+mod shared;
+mod signals;
+mod streams;
+
+pub use auth::KeyCache;
+pub use config::HttpConfig;
+pub use keys::DEFAULT_RATE_LIMIT;
+pub use pinned::PinnedWorkspace;
+pub use redis::{Redis, RedisError};
+pub use server::{Parts, Server};
+pub use shared::{Absent, Health, Probe};

@@ -1,0 +1,132 @@
+//! The connection to Redis: every call has a short deadline, and after some that failed in a row none is tried for a
+//! while.
+
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use async_trait::async_trait;
+use redis::aio::{ConnectionManager, ConnectionManagerConfig};
+use redis::{Client, Cmd, FromRedisValue, RedisResult};
+
+use crate::http::shared::{Health, Probe};
+
+/// How long one call may take.
+const DEADLINE: Duration = Duration::from_millis(50);
+/// How many calls in a row may fail before no more are tried.
+const FAILURES: u32 = 3;
+/// For how long none is tried; then one is, and decides.
+const REST: Duration = Duration::from_secs(1);
+/// How long a connection may take to come about. It is made in the background of calls, which do not wait so long.
+const CONNECT: Duration = Duration::from_secs(2);
+
+/// Redis cannot be used as configured.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "`REDIS_URL` cannot be used (its value is not shown); it takes redis://host:port or rediss://host:port"
+)]
+pub struct RedisError;
+
+pub(crate) struct Link {
+    pub(super) client: Client,
+    manager: ConnectionManager,
+    prefix: String,
+    failures: AtomicU32,
+    began: Instant,
+    /// Milliseconds after `began` until which nothing is tried.
+    rests_until: AtomicU64,
+}
+
+impl Link {
+    pub(super) fn new(url: &str, prefix: &str) -> Result<Self, RedisError> {
+        let client = Client::open(url).map_err(|_| RedisError)?;
+        let config = ConnectionManagerConfig::new()
+            .set_number_of_retries(1)
+            .set_min_delay(Duration::from_millis(10))
+            .set_max_delay(Duration::from_millis(500))
+            .set_connection_timeout(Some(CONNECT))
+            .set_response_timeout(Some(DEADLINE));
+        let manager =
+            ConnectionManager::new_lazy_with_config(client.clone(), config).map_err(|_| RedisError)?;
+        Ok(Self {
+            client,
+            manager,
+            prefix: prefix.to_owned(),
+            failures: AtomicU32::new(0),
+            began: Instant::now(),
+            rests_until: AtomicU64::new(0),
+        })
+    }
+
+    /// The key `{prefix}:{namespace}:{id}`.
+    pub(super) fn key(&self, namespace: &str, id: impl std::fmt::Display) -> String {
+        format!("{}:{namespace}:{id}", self.prefix)
+    }
+
+    /// Sends one command.
+    pub(super) async fn ask<T: FromRedisValue>(&self, command: &Cmd) -> Option<T> {
+        self.with(async |manager| command.query_async(manager).await).await
+    }
+
+    /// Does something with the connection, unless Redis is given a rest; `None` when that is so, or it failed.
+    pub(super) async fn with<T>(
+        &self,
+        work: impl AsyncFnOnce(&mut ConnectionManager) -> RedisResult<T>,
+    ) -> Option<T> {
+        let now = u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX);
+        let until = self.rests_until.load(Ordering::Relaxed);
+        if now < until {
+            return None;
+        }
+        if until > 0 {
+            // One tries; should it fail, the others have been spared.
+            let next = now + u64::try_from(REST.as_millis()).unwrap_or(1000);
+            let first =
+                self.rests_until.compare_exchange(until, next, Ordering::Relaxed, Ordering::Relaxed).is_ok();
+            if !first {
+                return None;
+            }
+        }
+        let mut manager = self.manager.clone();
+        let outcome = tokio::time::timeout(DEADLINE, work(&mut manager)).await;
+        match outcome {
+            Ok(Ok(value)) => {
+                if self.failures.swap(0, Ordering::Relaxed) >= FAILURES {
+                    tracing::info!("Redis answers again");
+                }
+                self.rests_until.store(0, Ordering::Relaxed);
+                Some(value)
+            }
+            Ok(Err(error)) => {
+                // The kind alone: the text may hold an address.
+                self.failed(&format!("{:?}", error.kind()));
+                None
+            }
+            Err(_) => {
+                self.failed("no answer in time");
+                None
+            }
+        }
+    }
+
+    fn failed(&self, why: &str) {
+        let failures = self.failures.fetch_add(1, Ordering::Relaxed).saturating_add(1);
+        if failures < FAILURES {
+            return;
+        }
+        if failures == FAILURES {
+            tracing::warn!(why, "Redis does not answer; going on without it");
+        }
+        let until = self.began.elapsed() + REST;
+        self.rests_until.store(u64::try_from(until.as_millis()).unwrap_or(u64::MAX), Ordering::Relaxed);
+    }
+}
+
+#[async_trait]
+impl Probe for Link {
+    async fn health(&self) -> Health {
+        match self.ask::<String>(&redis::cmd("PING")).await {
+            Some(_) => Health::Ok,
+            None => Health::Error,
+        }
+    }
+}

@@ -1,0 +1,94 @@
+//! What servers share through Redis: keys, sessions, limits and news. All of it is a help and none of it is needed:
+//! with Redis down or hanging, a request loses some milliseconds once, and then nothing.
+
+mod bus;
+mod keys;
+mod limiter;
+mod link;
+mod sessions;
+
+use std::sync::Arc;
+
+use memory_bank_core::caller::KeyId;
+use memory_bank_core::clock::{Clock, Entropy};
+use memory_bank_core::identity::KeyHash;
+use memory_bank_core::limiter::Limiter;
+use memory_bank_core::store::{ChangeSink, SessionStore};
+
+pub use link::RedisError;
+
+use crate::http::auth::KeyCache;
+use crate::http::shared::Probe;
+use crate::http::signals::Signal;
+use crate::hub::Hub;
+pub(crate) use bus::Bus;
+use bus::Publisher;
+use link::Link;
+
+/// Redis, as a server uses it. Cheap to clone.
+#[derive(Clone)]
+pub struct Redis {
+    link: Arc<Link>,
+    entropy: Arc<dyn Entropy>,
+    clock: Arc<dyn Clock>,
+    publisher: Publisher,
+}
+
+impl Redis {
+    /// Prepares to use the Redis at `url`; nothing is asked of it yet, so that a server starts without it. Every key
+    /// begins with `prefix`.
+    ///
+    /// # Errors
+    /// The URL cannot be read.
+    pub fn new(
+        url: &str,
+        prefix: &str,
+        clock: Arc<dyn Clock>,
+        entropy: Arc<dyn Entropy>,
+    ) -> Result<Self, RedisError> {
+        let link = Arc::new(Link::new(url, prefix)?);
+        let publisher = Publisher::start(Arc::clone(&link), entropy.id());
+        Ok(Self { link, entropy, clock, publisher })
+    }
+
+    /// A cache of keys.
+    #[must_use]
+    pub fn keys(&self) -> Arc<dyn KeyCache> {
+        Arc::new(keys::RedisKeys::new(Arc::clone(&self.link)))
+    }
+
+    /// The limits, as all servers see them.
+    #[must_use]
+    pub fn limiter(&self) -> Arc<dyn Limiter> {
+        Arc::new(limiter::RedisLimiter::new(Arc::clone(&self.link), Arc::clone(&self.entropy)))
+    }
+
+    /// Puts a cache in front of a store of sessions.
+    #[must_use]
+    pub fn sessions(&self, store: Arc<dyn SessionStore>) -> Arc<dyn SessionStore> {
+        Arc::new(sessions::RedisSessions::new(Arc::clone(&self.link), store, Arc::clone(&self.clock)))
+    }
+
+    /// Whether Redis answers.
+    #[must_use]
+    pub fn probe(&self) -> Arc<dyn Probe> {
+        Arc::clone(&self.link) as Arc<dyn Probe>
+    }
+
+    /// Tells a hub of changes, and the other servers too.
+    #[must_use]
+    pub fn sink(&self, hub: Arc<Hub>) -> Arc<dyn ChangeSink> {
+        Arc::new(self.publisher.sink(hub))
+    }
+
+    /// Makes running servers forget a key that was revoked elsewhere; false if Redis does not answer.
+    pub async fn key_revoked(&self, hash: &KeyHash, key: KeyId) -> bool {
+        self.keys().forget(hash).await;
+        self.publisher.say_now(Signal::key_changed(hash, Some(key.0))).await
+    }
+
+    /// The connection to the other servers.
+    pub(crate) fn bus(&self) -> Bus {
+        self.publisher.bus(Arc::clone(&self.link))
+    }
+}

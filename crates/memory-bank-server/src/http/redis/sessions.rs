@@ -1,0 +1,121 @@
+//! The cache of sessions: `session:<id>`, in front of the store that counts.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use jiff::Timestamp;
+use memory_bank_core::caller::Caller;
+use memory_bank_core::clock::Clock;
+use memory_bank_core::error::StoreError;
+use memory_bank_core::store::{SessionError, SessionId, SessionRecord, SessionStore, SessionUse};
+
+use crate::http::redis::link::Link;
+
+/// How long a session is kept here at most, in seconds.
+const KEPT: i64 = 24 * 3600;
+
+pub(super) struct RedisSessions {
+    link: Arc<Link>,
+    store: Arc<dyn SessionStore>,
+    clock: Arc<dyn Clock>,
+}
+
+impl RedisSessions {
+    pub(super) fn new(link: Arc<Link>, store: Arc<dyn SessionStore>, clock: Arc<dyn Clock>) -> Self {
+        Self { link, store, clock }
+    }
+
+    async fn cached(&self, id: SessionId) -> Option<SessionRecord> {
+        let key = self.link.key("session", id);
+        let text: Vec<u8> = self.link.ask::<Option<Vec<u8>>>(redis::cmd("GET").arg(&key)).await.flatten()?;
+        match serde_json::from_slice::<SessionRecord>(&text) {
+            Ok(record) if record.id == id => Some(record),
+            _ => {
+                tracing::warn!("a cached session could not be read and was deleted");
+                self.forget(id).await;
+                None
+            }
+        }
+    }
+
+    async fn keep(&self, record: &SessionRecord) {
+        let left = record.expires_at.duration_since(self.clock.now()).as_secs().min(KEPT);
+        let Ok(text) = serde_json::to_vec(record) else { return };
+        if left >= 1 {
+            let key = self.link.key("session", record.id);
+            self.link.ask::<()>(redis::cmd("SET").arg(&key).arg(text).arg("EX").arg(left)).await;
+        }
+    }
+
+    async fn forget(&self, id: SessionId) {
+        let key = self.link.key("session", id);
+        self.link.ask::<()>(redis::cmd("DEL").arg(&key)).await;
+    }
+}
+
+#[async_trait]
+impl SessionStore for RedisSessions {
+    async fn open(&self, caller: &Caller, session: &SessionRecord, most: usize) -> Result<(), SessionError> {
+        self.store.open(caller, session, most).await?;
+        self.keep(session).await;
+        Ok(())
+    }
+
+    async fn find(
+        &self,
+        caller: &Caller,
+        id: SessionId,
+        now: Timestamp,
+    ) -> Result<Option<SessionRecord>, StoreError> {
+        if let Some(record) = self.cached(id).await {
+            let lives =
+                record.user == caller.user && record.project == caller.project && record.expires_at > now;
+            return Ok(lives.then_some(record));
+        }
+        let found = self.store.find(caller, id, now).await?;
+        if let Some(record) = &found {
+            self.keep(record).await;
+        }
+        Ok(found)
+    }
+
+    async fn subscribe(
+        &self,
+        caller: &Caller,
+        id: SessionId,
+        uri: &str,
+        subscribed: bool,
+    ) -> Result<Option<SessionRecord>, StoreError> {
+        let changed = self.store.subscribe(caller, id, uri, subscribed).await?;
+        match &changed {
+            Some(record) => self.keep(record).await,
+            None => self.forget(id).await,
+        }
+        Ok(changed)
+    }
+
+    async fn end(&self, caller: &Caller, id: SessionId) -> Result<bool, StoreError> {
+        let ended = self.store.end(caller, id).await?;
+        if ended {
+            self.forget(id).await;
+        }
+        Ok(ended)
+    }
+
+    async fn note_uses(&self, uses: &[SessionUse]) -> Result<(), StoreError> {
+        self.store.note_uses(uses).await?;
+        for used in uses {
+            self.forget(used.session).await;
+        }
+        Ok(())
+    }
+
+    async fn clean_up(
+        &self,
+        now: Timestamp,
+        events_before: Timestamp,
+        limit: usize,
+    ) -> Result<usize, StoreError> {
+        self.store.clean_up(now, events_before, limit).await
+    }
+}

@@ -1,0 +1,40 @@
+//! Which address leads where, and through which layers.
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::middleware::{from_fn, from_fn_with_state};
+use axum::routing::{get, patch, post};
+use tower_http::CompressionLevel;
+use tower_http::compression::CompressionLayer;
+use tower_http::compression::predicate::{DefaultPredicate, Predicate, SizeAbove};
+
+use crate::http::shared::Shared;
+use crate::http::{admission, edge, health, keys, mcp, openapi, panics, reply};
+
+/// Replies below this many bytes are not worth compressing.
+const WORTH_COMPRESSING: u64 = 2048;
+
+pub(crate) fn router(shared: Arc<Shared>) -> Router {
+    let admitted = Router::new()
+        .route("/mcp", post(mcp::post).get(mcp::get).delete(mcp::delete))
+        .route("/api/keys", get(keys::list).post(keys::create))
+        .route("/api/keys/{id}", patch(keys::update).delete(keys::revoke))
+        .route("/api/keys/{id}/rotate", post(keys::rotate))
+        .route_layer(from_fn_with_state(Arc::clone(&shared), admission::layer));
+    let compression = CompressionLayer::new()
+        .quality(CompressionLevel::Fastest)
+        .compress_when(DefaultPredicate::new().and(SizeAbove::new(WORTH_COMPRESSING)));
+    Router::new()
+        .merge(admitted)
+        .route("/health", get(health::health))
+        .route("/health/live", get(health::live))
+        .route("/health/ready", get(health::ready))
+        .route("/api/openapi.json", get(openapi::describe))
+        .method_not_allowed_fallback(reply::wrong_method)
+        .fallback(reply::not_found)
+        .layer(compression)
+        .layer(from_fn(panics::layer))
+        .layer(from_fn_with_state(Arc::clone(&shared), edge::layer))
+        .with_state(shared)
+}

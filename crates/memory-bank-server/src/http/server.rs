@@ -1,0 +1,223 @@
+//! The server: puts the parts together, listens, and ends in good order.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use axum::Router;
+use axum::extract::Request;
+use hyper::body::Incoming;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::conn::auto::Builder;
+use hyper_util::server::graceful::GracefulShutdown;
+use memory_bank_core::identity::{KeyDirectory, KeyHash, KeyStore};
+use memory_bank_core::limiter::Limiter;
+use memory_bank_core::store::{EventStore, SessionStore};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
+use tokio::sync::broadcast::error::RecvError;
+use tokio_util::sync::CancellationToken;
+use tower::ServiceExt;
+
+use crate::http::admission::PeerAddress;
+use crate::http::auth::{Authenticator, KeyCache};
+use crate::http::calls::Calls;
+use crate::http::config::{CONNECTIONS, DRAIN, HEADER_WAIT, HttpConfig};
+use crate::http::events::EventLog;
+use crate::http::origin::OriginPolicy;
+use crate::http::redis::Redis;
+use crate::http::router::router;
+use crate::http::sessions::Sessions;
+use crate::http::shared::{Absent, Probe, Shared};
+use crate::http::signals::{Signal, Signals};
+use crate::http::streams::StreamSlots;
+use crate::services::Services;
+
+/// How often uses of keys and sessions are written down.
+const WRITE_USES: Duration = Duration::from_secs(10);
+/// How often what has expired is removed.
+const CLEAN_UP: Duration = Duration::from_secs(300);
+
+/// What the server is made of.
+pub struct Parts {
+    /// The stores behind MCP.
+    pub services: Services,
+    /// The settings.
+    pub config: HttpConfig,
+    /// Finds keys.
+    pub directory: Arc<dyn KeyDirectory>,
+    /// Manages keys.
+    pub keys: Arc<dyn KeyStore>,
+    /// A cache of keys that several servers share.
+    pub key_cache: Option<Arc<dyn KeyCache>>,
+    /// Keeps sessions.
+    pub sessions: Arc<dyn SessionStore>,
+    /// Keeps events.
+    pub events: Arc<dyn EventStore>,
+    /// Counts requests.
+    pub limiter: Arc<dyn Limiter>,
+    /// Asks the database how it is doing.
+    pub database: Arc<dyn Probe>,
+    /// Joins this server with others.
+    pub redis: Option<Redis>,
+}
+
+/// A server that listens but does not serve yet.
+pub struct Server {
+    listener: TcpListener,
+    router: Router,
+    shared: Arc<Shared>,
+}
+
+impl Server {
+    /// Puts the parts together and listens.
+    ///
+    /// # Errors
+    /// The address cannot be listened on.
+    pub async fn bind(parts: Parts, shutdown: CancellationToken) -> io::Result<Self> {
+        let listener = TcpListener::bind(parts.config.listen).await?;
+        let signals = Arc::new(Signals::new());
+        let (clock, entropy) = (Arc::clone(&parts.services.clock), Arc::clone(&parts.services.entropy));
+        let shared = Arc::new(Shared {
+            auth: Authenticator::new(parts.directory, parts.key_cache, Arc::clone(&clock)),
+            keys: parts.keys,
+            limiter: parts.limiter,
+            sessions: Sessions::new(
+                parts.sessions,
+                Arc::clone(&signals),
+                clock,
+                entropy,
+                parts.config.sessions_per_project,
+            ),
+            events: EventLog::start(parts.events),
+            signals,
+            calls: Calls::default(),
+            slots: StreamSlots::new(parts.config.streams_per_key),
+            origins: OriginPolicy::new(&parts.config),
+            database: parts.database,
+            redis: parts.redis.as_ref().map_or_else(|| Arc::new(Absent) as Arc<dyn Probe>, Redis::probe),
+            started: Instant::now(),
+            services: parts.services,
+            config: parts.config,
+            shutdown,
+        });
+        if let Some(redis) = parts.redis {
+            let (hub, signals) = (Arc::clone(&shared.services.hub), Arc::clone(&shared.signals));
+            let shutdown = shared.shutdown.clone();
+            let bus = redis.bus();
+            tokio::spawn(async move {
+                tokio::select! {
+                    () = bus.run(hub, signals) => {}
+                    () = shutdown.cancelled() => {}
+                }
+            });
+        }
+        Ok(Self { listener, router: router(Arc::clone(&shared)), shared })
+    }
+
+    /// Where the server listens.
+    ///
+    /// # Errors
+    /// The operating system does not say.
+    pub fn address(&self) -> io::Result<SocketAddr> {
+        self.listener.local_addr()
+    }
+
+    /// Serves until the shutdown token is cancelled, then lets requests under way finish, for a while.
+    pub async fn serve(self) {
+        let chores = tokio::spawn(chores(Arc::clone(&self.shared)));
+        let listener = tokio::spawn(heed(Arc::clone(&self.shared)));
+        let connections = GracefulShutdown::new();
+        let room = Arc::new(Semaphore::new(CONNECTIONS));
+        let shutdown = self.shared.shutdown.clone();
+        while let Some((stream, address)) = accept(&self.listener, &shutdown).await {
+            let Ok(room) = Arc::clone(&room).try_acquire_owned() else {
+                tracing::warn!(connections = CONNECTIONS, "a connection was refused, there are too many");
+                continue;
+            };
+            if let Err(error) = stream.set_nodelay(true) {
+                tracing::debug!(%error, "a connection broke at once");
+                continue;
+            }
+            let router = self.router.clone();
+            let service = hyper::service::service_fn(move |request: hyper::Request<Incoming>| {
+                let mut request: Request = request.map(axum::body::Body::new);
+                request.extensions_mut().insert(PeerAddress(address));
+                router.clone().oneshot(request)
+            });
+            let mut builder = Builder::new(TokioExecutor::new());
+            builder.http1().timer(TokioTimer::new()).header_read_timeout(HEADER_WAIT);
+            builder.http2().timer(TokioTimer::new()).keep_alive_interval(Duration::from_secs(60));
+            let connection = builder.serve_connection(TokioIo::new(stream), service).into_owned();
+            let connection = connections.watch(connection);
+            tokio::spawn(async move {
+                if let Err(error) = connection.await {
+                    tracing::debug!(error, "a connection ended in an error");
+                }
+                drop(room);
+            });
+        }
+        drop(self.listener);
+        if tokio::time::timeout(DRAIN, connections.shutdown()).await.is_err() {
+            tracing::warn!("requests under way did not finish in {} s", DRAIN.as_secs());
+        }
+        chores.abort();
+        listener.abort();
+        self.shared.auth.write_uses().await;
+        self.shared.sessions.write_uses().await;
+    }
+}
+
+async fn accept(listener: &TcpListener, shutdown: &CancellationToken) -> Option<(TcpStream, SocketAddr)> {
+    loop {
+        let accepted = tokio::select! {
+            () = shutdown.cancelled() => return None,
+            accepted = listener.accept() => accepted,
+        };
+        match accepted {
+            Ok(accepted) => return Some(accepted),
+            Err(error) => {
+                // Out of file descriptors, most likely: others will close theirs.
+                tracing::warn!(%error, "a connection could not be accepted");
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
+        }
+    }
+}
+
+/// What is done now and then.
+async fn chores(shared: Arc<Shared>) {
+    let mut uses = tokio::time::interval(WRITE_USES);
+    let mut clean = tokio::time::interval(CLEAN_UP);
+    loop {
+        tokio::select! {
+            _ = uses.tick() => {
+                shared.auth.write_uses().await;
+                shared.sessions.write_uses().await;
+            }
+            _ = clean.tick() => shared.sessions.clean_up(shared.config.event_retention).await,
+        }
+    }
+}
+
+/// Does what signals ask of the whole server.
+async fn heed(shared: Arc<Shared>) {
+    let mut signals = shared.signals.subscribe();
+    loop {
+        match signals.recv().await {
+            Ok(Signal::KeyChanged { hash, .. }) => {
+                if let Some(hash) = KeyHash::from_hex(&hash) {
+                    shared.auth.forget(&hash);
+                }
+            }
+            Ok(Signal::SessionChanged { session, .. }) => shared.sessions.forget(session),
+            Ok(Signal::CallCancelled { session, request }) => shared.calls.cancel(session, &request),
+            Ok(Signal::NewsMissed) | Err(RecvError::Lagged(_)) => {
+                shared.auth.forget_all();
+                shared.sessions.forget_all();
+            }
+            Err(RecvError::Closed) => return,
+        }
+    }
+}

@@ -1,0 +1,187 @@
+//! Sessions as requests see them: the store, with a short cache of this process in front and uses written in groups.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use jiff::{SignedDuration, Timestamp};
+use memory_bank_core::caller::Caller;
+use memory_bank_core::clock::{Clock, Entropy};
+use memory_bank_core::error::StoreError;
+use memory_bank_core::store::{SessionError, SessionId, SessionRecord, SessionStore, SessionUse};
+use serde_json::Value;
+
+use crate::http::config::SESSION_LIFE;
+use crate::http::signals::{Signal, Signals};
+
+/// How long this process believes what it knows of a session, should the news of its end be lost.
+const BELIEVED: Duration = Duration::from_secs(10);
+/// How many sessions this process remembers.
+const REMEMBERED: usize = 20_000;
+/// How old `last_seen` may become before it is written again.
+const SEEN_EVERY: SignedDuration = SignedDuration::from_secs(60);
+
+pub(crate) struct Sessions {
+    store: Arc<dyn SessionStore>,
+    signals: Arc<Signals>,
+    clock: Arc<dyn Clock>,
+    entropy: Arc<dyn Entropy>,
+    most: usize,
+    cache: Mutex<HashMap<SessionId, (Arc<SessionRecord>, Instant)>>,
+    uses: Mutex<HashMap<SessionId, SessionUse>>,
+}
+
+impl Sessions {
+    pub(crate) fn new(
+        store: Arc<dyn SessionStore>,
+        signals: Arc<Signals>,
+        clock: Arc<dyn Clock>,
+        entropy: Arc<dyn Entropy>,
+        most: usize,
+    ) -> Self {
+        Self { store, signals, clock, entropy, most, cache: Mutex::default(), uses: Mutex::default() }
+    }
+
+    /// Opens a session after a handshake: `params` is what the client sent, `version` what was agreed upon.
+    pub(crate) async fn open(
+        &self,
+        caller: &Caller,
+        params: &Value,
+        version: &str,
+    ) -> Result<SessionId, SessionError> {
+        let now = self.clock.now();
+        let record = SessionRecord {
+            id: SessionId(self.entropy.id()),
+            user: caller.user,
+            project: caller.project,
+            protocol_version: version.to_owned(),
+            client: params.get("clientInfo").cloned().unwrap_or(Value::Null),
+            metadata: params.get("capabilities").cloned().unwrap_or(Value::Null),
+            subscriptions: std::collections::BTreeSet::new(),
+            created_at: now,
+            last_seen: now,
+            expires_at: lives_until(now),
+        };
+        self.store.open(caller, &record, self.most).await?;
+        let id = record.id;
+        self.remember(record);
+        Ok(id)
+    }
+
+    /// The caller's session of this id. Another's does not exist.
+    pub(crate) async fn find(
+        &self,
+        caller: &Caller,
+        id: SessionId,
+    ) -> Result<Option<Arc<SessionRecord>>, StoreError> {
+        let now = self.clock.now();
+        let known = {
+            let cache = self.cache.lock().unwrap_or_else(PoisonError::into_inner);
+            cache.get(&id).filter(|(_, until)| *until > Instant::now()).map(|(record, _)| Arc::clone(record))
+        };
+        let record = match known {
+            Some(record) => record,
+            None => match self.store.find(caller, id, now).await? {
+                Some(record) => self.remember(record),
+                None => return Ok(None),
+            },
+        };
+        let lives = record.user == caller.user && record.project == caller.project && record.expires_at > now;
+        if !lives {
+            return Ok(None);
+        }
+        if now.duration_since(record.last_seen) > SEEN_EVERY {
+            let used = SessionUse { session: id, at: now, expires_at: lives_until(now) };
+            self.uses.lock().unwrap_or_else(PoisonError::into_inner).insert(id, used);
+        }
+        Ok(Some(record))
+    }
+
+    /// Subscribes a session to a resource, or ends that.
+    pub(crate) async fn subscribe(
+        &self,
+        caller: &Caller,
+        id: SessionId,
+        uri: &str,
+        subscribed: bool,
+    ) -> Result<Option<Arc<SessionRecord>>, StoreError> {
+        let Some(record) = self.store.subscribe(caller, id, uri, subscribed).await? else { return Ok(None) };
+        let record = self.remember(record);
+        self.signals.send(Signal::SessionChanged { session: id, ended: false });
+        Ok(Some(record))
+    }
+
+    /// Ends a session; false if there is none.
+    pub(crate) async fn end(&self, caller: &Caller, id: SessionId) -> Result<bool, StoreError> {
+        let ended = self.store.end(caller, id).await?;
+        if ended {
+            self.forget(id);
+            self.signals.send(Signal::SessionChanged { session: id, ended: true });
+        }
+        Ok(ended)
+    }
+
+    /// Forgets what this process knows of a session.
+    pub(crate) fn forget(&self, id: SessionId) {
+        self.cache.lock().unwrap_or_else(PoisonError::into_inner).remove(&id);
+    }
+
+    /// Forgets all, after news may have been missed.
+    pub(crate) fn forget_all(&self) {
+        self.cache.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+
+    /// Writes down which sessions were used since the last time; called now and then.
+    pub(crate) async fn write_uses(&self) {
+        let uses: Vec<SessionUse> =
+            self.uses.lock().unwrap_or_else(PoisonError::into_inner).drain().map(|(_, used)| used).collect();
+        if uses.is_empty() {
+            return;
+        }
+        if let Err(error) = self.store.note_uses(&uses).await {
+            tracing::warn!(%error, "when sessions were used last could not be noted");
+            return;
+        }
+        for used in uses {
+            self.forget(used.session);
+        }
+    }
+
+    /// Drops what has expired, in small batches.
+    pub(crate) async fn clean_up(&self, keep_events: Duration) {
+        /// How many rows go at a time.
+        const BATCH: usize = 500;
+        /// How many batches a round may have.
+        const BATCHES: usize = 100;
+        let now = self.clock.now();
+        let Ok(keep) = SignedDuration::try_from(keep_events) else { return };
+        for _ in 0..BATCHES {
+            match self.store.clean_up(now, now - keep, BATCH).await {
+                Ok(gone) if gone >= BATCH => {}
+                Ok(_) => return,
+                Err(error) => {
+                    tracing::warn!(%error, "expired sessions and events could not be removed");
+                    return;
+                }
+            }
+        }
+    }
+
+    fn remember(&self, record: SessionRecord) -> Arc<SessionRecord> {
+        let record = Arc::new(record);
+        let now = Instant::now();
+        let mut cache = self.cache.lock().unwrap_or_else(PoisonError::into_inner);
+        if cache.len() >= REMEMBERED {
+            cache.retain(|_, (_, until)| *until > now);
+            if cache.len() >= REMEMBERED {
+                cache.clear();
+            }
+        }
+        cache.insert(record.id, (Arc::clone(&record), now + BELIEVED));
+        record
+    }
+}
+
+fn lives_until(now: Timestamp) -> Timestamp {
+    SignedDuration::try_from(SESSION_LIFE).map_or(now, |life| now + life)
+}

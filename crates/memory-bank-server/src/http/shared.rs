@@ -1,0 +1,66 @@
+//! What all requests of a server share.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use async_trait::async_trait;
+use memory_bank_core::identity::KeyStore;
+use memory_bank_core::limiter::Limiter;
+use tokio_util::sync::CancellationToken;
+
+use crate::http::auth::Authenticator;
+use crate::http::calls::Calls;
+use crate::http::config::HttpConfig;
+use crate::http::events::EventLog;
+use crate::http::origin::OriginPolicy;
+use crate::http::sessions::Sessions;
+use crate::http::signals::Signals;
+use crate::http::streams::StreamSlots;
+use crate::services::Services;
+
+/// How a part that the server depends on is doing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Health {
+    /// It answers.
+    Ok,
+    /// It does not.
+    Error,
+    /// There is none.
+    NotConfigured,
+}
+
+/// Asks a part how it is doing. Must answer within two seconds.
+#[async_trait]
+pub trait Probe: Send + Sync {
+    /// How it is doing now.
+    async fn health(&self) -> Health;
+}
+
+/// The probe of a part that there is none of.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Absent;
+
+#[async_trait]
+impl Probe for Absent {
+    async fn health(&self) -> Health {
+        Health::NotConfigured
+    }
+}
+
+pub(crate) struct Shared {
+    pub(crate) services: Services,
+    pub(crate) config: HttpConfig,
+    pub(crate) auth: Authenticator,
+    pub(crate) keys: Arc<dyn KeyStore>,
+    pub(crate) limiter: Arc<dyn Limiter>,
+    pub(crate) sessions: Sessions,
+    pub(crate) events: EventLog,
+    pub(crate) signals: Arc<Signals>,
+    pub(crate) calls: Calls,
+    pub(crate) slots: StreamSlots,
+    pub(crate) origins: OriginPolicy,
+    pub(crate) database: Arc<dyn Probe>,
+    pub(crate) redis: Arc<dyn Probe>,
+    pub(crate) started: Instant,
+    pub(crate) shutdown: CancellationToken,
+}

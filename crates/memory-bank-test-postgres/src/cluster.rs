@@ -1,0 +1,287 @@
+//! The server that all test processes share.
+//!
+//! `start.lock` is held while the server is looked for, started or stopped; `users.lock` is held, shared, by every test
+//! process for its whole life. A watchdog stops the server once nobody has held the latter for half a minute.
+
+use std::fs::{self, File};
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::net::{TcpListener, TcpStream};
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+
+use crate::{MIGRATOR, SERVER, TLS_ONLY};
+
+/// How the server runs: fast, since nothing it keeps has to survive.
+const SETTINGS: &str = "-c fsync=off -c full_page_writes=off -c max_connections=300 -c shared_buffers=128MB \
+    -c listen_addresses=127.0.0.1 -c log_min_messages=fatal";
+
+/// The running server.
+#[derive(Debug)]
+pub(crate) struct Cluster {
+    programs: PathBuf,
+    pub(crate) port: u16,
+    pub(crate) template: String,
+    /// The certificate of the authority that vouches for the server.
+    pub(crate) authority: PathBuf,
+    /// Held as long as this process lives.
+    _in_use: File,
+}
+
+impl Cluster {
+    /// Finds the server, or starts it, and makes sure that the template is there.
+    pub(crate) fn joined() -> Self {
+        let programs = programs();
+        let home = home(&programs);
+        let locks = home.with_extension("locks");
+        fs::create_dir_all(&locks).expect("a folder for the locks");
+        let start = open(&locks.join("start.lock"));
+        start.lock().expect("the lock of the test server");
+        let in_use = open(&locks.join("users.lock"));
+        in_use.lock_shared().expect("the lock of the test server's users");
+        let port = running(&home).unwrap_or_else(|| start_server(&programs, &home, &locks));
+        let template = format!("template_{:016x}", fingerprint());
+        let cluster = Self { programs, port, template, authority: home.join("ca.pem"), _in_use: in_use };
+        cluster.prepare();
+        drop(start);
+        cluster
+    }
+
+    /// Makes the roles and the template, unless they are there.
+    fn prepare(&self) {
+        for (role, options) in [(MIGRATOR, "LOGIN CREATEROLE"), (SERVER, "LOGIN"), (TLS_ONLY, "LOGIN")] {
+            let exists = self.psql(
+                "postgres",
+                "postgres",
+                &format!("SELECT 1 FROM pg_roles WHERE rolname = '{role}'"),
+            );
+            if exists.is_empty() {
+                self.psql("postgres", "postgres", &format!("CREATE ROLE {role} {options}"));
+            }
+        }
+        let template = &self.template;
+        let exists = format!("SELECT 1 FROM pg_database WHERE datname = '{template}'");
+        if !self.psql("postgres", "postgres", &exists).is_empty() {
+            return;
+        }
+        let draft = format!("{template}_draft");
+        self.psql("postgres", "postgres", &format!("DROP DATABASE IF EXISTS {draft}"));
+        self.psql("postgres", "postgres", &format!("CREATE DATABASE {draft} OWNER {MIGRATOR}"));
+        self.migrate(MIGRATOR, &draft);
+        self.psql("postgres", "postgres", &format!("GRANT app_server TO {SERVER}, {TLS_ONLY}"));
+        self.psql("postgres", "postgres", &format!("ALTER DATABASE {draft} RENAME TO {template}"));
+    }
+
+    pub(crate) fn migrate(&self, role: &str, database: &str) {
+        for file in migrations() {
+            let output = self.psql_command(role, database).arg("-f").arg(&file).output().expect("psql");
+            succeeded(&file.display().to_string(), output);
+        }
+    }
+
+    pub(crate) fn psql(&self, role: &str, database: &str, sql: &str) -> String {
+        let output = self.psql_command(role, database).args(["-c", sql]).output().expect("psql");
+        succeeded(sql, output)
+    }
+
+    /// What must not fail a test: it runs while one may be failing already.
+    pub(crate) fn try_psql(&self, sql: &str) {
+        let _ended = self.psql_command("postgres", "postgres").args(["-c", sql]).output();
+    }
+
+    fn psql_command(&self, role: &str, database: &str) -> Command {
+        let mut command = Command::new(self.program("psql"));
+        let port = self.port.to_string();
+        command.args(["-h", "127.0.0.1", "-p", &port, "-U", role, "-d", database]);
+        command.args(["-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1"]).stdin(Stdio::null());
+        command
+    }
+
+    /// A program beside the server, or the one on PATH.
+    fn program(&self, name: &str) -> PathBuf {
+        let beside = self.programs.join(name);
+        if beside.exists() { beside } else { PathBuf::from(name) }
+    }
+}
+
+/// Where `initdb` and `pg_ctl` are.
+fn programs() -> PathBuf {
+    if let Some(chosen) = std::env::var_os("MEMORY_BANK_TEST_POSTGRES_BIN") {
+        return PathBuf::from(chosen);
+    }
+    let version = |path: &PathBuf| path.parent()?.file_name()?.to_str()?.parse::<u32>().ok();
+    let installed = fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
+    let newest = installed
+        .map(|entry| entry.path().join("bin"))
+        .filter(|path| path.join("initdb").exists())
+        .max_by_key(version);
+    newest.expect("PostgreSQL is not installed: run scripts/setup, or set MEMORY_BANK_TEST_POSTGRES_BIN")
+}
+
+/// One folder for each set of programs.
+fn home(programs: &Path) -> PathBuf {
+    let mut hasher = DefaultHasher::new();
+    programs.hash(&mut hasher);
+    let user = std::env::var("USER").unwrap_or_else(|_| "test".to_owned());
+    std::env::temp_dir().join(format!("memory-bank-postgres-{user}-2-{:08x}", hasher.finish() >> 32))
+}
+
+fn open(path: &Path) -> File {
+    File::options().create(true).truncate(false).write(true).open(path).expect("a lock file")
+}
+
+/// The port of the server that runs there, if one does.
+fn running(home: &Path) -> Option<u16> {
+    let port = fs::read_to_string(home.join("port")).ok()?.trim().parse().ok()?;
+    TcpStream::connect(("127.0.0.1", port)).ok().map(|_| port)
+}
+
+fn start_server(programs: &Path, home: &Path, locks: &Path) -> u16 {
+    let user = server_user();
+    let _nothing_there = fs::remove_dir_all(home);
+    fs::create_dir_all(home).expect("a folder for the test server");
+    fs::set_permissions(home, fs::Permissions::from_mode(0o755)).expect("its permissions");
+    if let Some(user) = &user {
+        succeeded("chown", Command::new("chown").arg(user).arg(home).output().expect("chown"));
+    }
+    let data = home.join("data");
+    let as_user = |program: &str| {
+        let mut command = match &user {
+            // The server refuses to run as root.
+            Some(user) => {
+                let mut command = Command::new("setpriv");
+                command.args([&format!("--reuid={user}"), "--regid=nogroup", "--clear-groups", "--"]);
+                command.arg(programs.join(program));
+                command
+            }
+            None => Command::new(programs.join(program)),
+        };
+        command.env("LC_ALL", "C.UTF-8").env("HOME", home).current_dir(home).stdin(Stdio::null());
+        command
+    };
+    let initdb = as_user("initdb")
+        .args(["-U", "postgres", "-A", "trust", "-E", "UTF8", "--no-sync", "-D"])
+        .arg(&data)
+        .output()
+        .expect("initdb");
+    succeeded("initdb", initdb);
+    encrypt(home, &data, user.as_deref());
+    // The port is free now; that nobody takes it before the server does is what tests of the same user can rely on.
+    let port =
+        TcpListener::bind(("127.0.0.1", 0)).and_then(|free| free.local_addr()).expect("a free port").port();
+    let options = format!("-p {port} -k {} {SETTINGS}", home.display());
+    let started = as_user("pg_ctl")
+        .args(["start", "-w", "-t", "60", "-D"])
+        .arg(&data)
+        .arg("-l")
+        .arg(home.join("server.log"))
+        .args(["-o", &options])
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .status()
+        .expect("pg_ctl");
+    assert!(started.success(), "{}", fs::read_to_string(home.join("server.log")).unwrap_or_default());
+    fs::write(home.join("port"), port.to_string()).expect("a note of the port");
+    watch(programs, home, locks, user.as_deref());
+    port
+}
+
+/// Gives the server a certificate of an authority made for it, and a role that may not come without TLS.
+fn encrypt(home: &Path, data: &Path, user: Option<&str>) {
+    const SCRIPT: &str = r#"
+        set -e
+        openssl req -x509 -newkey rsa:2048 -nodes -days 3650 -subj "/CN=memory bank tests" -keyout ca.key -out ca.pem
+        openssl req -newkey rsa:2048 -nodes -subj "/CN=localhost" -keyout "$DATA/server.key" -out server.csr
+        printf 'subjectAltName=IP:127.0.0.1,DNS:localhost\nbasicConstraints=CA:FALSE\n' >server.ext
+        openssl x509 -req -in server.csr -CA ca.pem -CAkey ca.key -CAcreateserial -days 3650 -extfile server.ext \
+            -out "$DATA/server.crt"
+        chmod 600 "$DATA/server.key"
+        [ -z "$OWNER" ] || chown "$OWNER" "$DATA/server.key" "$DATA/server.crt"
+        { echo "hostnossl all $TLS_ROLE all reject"; cat "$DATA/pg_hba.conf"; } >hba
+        cat hba >"$DATA/pg_hba.conf"
+        echo "ssl = on" >>"$DATA/postgresql.conf"
+    "#;
+    let made = Command::new("sh")
+        .args(["-c", SCRIPT])
+        .env("DATA", data)
+        .env("OWNER", user.unwrap_or_default())
+        .env("TLS_ROLE", TLS_ONLY)
+        .current_dir(home)
+        .output()
+        .expect("sh");
+    succeeded("a certificate for the test server", made);
+}
+
+/// Stops the server when no test process has been there for half a minute.
+fn watch(programs: &Path, home: &Path, locks: &Path, user: Option<&str>) {
+    const SCRIPT: &str = r#"
+        idle=0
+        while [ -e "$HOME_DIR/data/postmaster.pid" ]; do
+            sleep 5
+            exec 8>"$LOCKS/start.lock" 9>"$LOCKS/users.lock"
+            if flock -n -x 8 && flock -n -x 9; then
+                idle=$((idle + 1))
+                if [ "$idle" -ge 6 ]; then
+                    $AS_USER "$PROGRAMS/pg_ctl" stop -m immediate -D "$HOME_DIR/data"
+                    rm -rf "$HOME_DIR"
+                    exit
+                fi
+            else
+                idle=0
+            fi
+            exec 8>&- 9>&-
+        done
+    "#;
+    let as_user = user
+        .map_or_else(String::new, |user| format!("setpriv --reuid={user} --regid=nogroup --clear-groups --"));
+    let watchdog = Command::new("sh")
+        .args(["-c", SCRIPT])
+        .env("HOME_DIR", home)
+        .env("LOCKS", locks)
+        .env("PROGRAMS", programs)
+        .env("AS_USER", as_user)
+        .current_dir("/")
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .process_group(0)
+        .spawn();
+    drop(watchdog.expect("a watchdog for the test server"));
+}
+
+/// Whom to run the server as, when tests run as root.
+fn server_user() -> Option<String> {
+    let id = Command::new("id").arg("-u").output().expect("id");
+    (String::from_utf8_lossy(&id.stdout).trim() == "0").then(|| {
+        let has =
+            |name: &str| Command::new("id").arg(name).output().is_ok_and(|output| output.status.success());
+        if has("postgres") { "postgres".to_owned() } else { "nobody".to_owned() }
+    })
+}
+
+/// The files of `migrations/`, in order.
+fn migrations() -> Vec<PathBuf> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../migrations");
+    let mut files: Vec<PathBuf> = fs::read_dir(folder)
+        .expect("migrations/")
+        .map(|entry| entry.expect("a migration").path())
+        .filter(|path| path.extension().is_some_and(|extension| extension == "sql"))
+        .collect();
+    files.sort();
+    files
+}
+
+/// Tells templates of different migrations apart.
+fn fingerprint() -> u64 {
+    let mut hasher = DefaultHasher::new();
+    for file in migrations() {
+        fs::read(file).expect("a migration").hash(&mut hasher);
+    }
+    hasher.finish()
+}
+
+fn succeeded(what: &str, output: Output) -> String {
+    assert!(output.status.success(), "{what}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8_lossy(&output.stdout).trim().to_owned()
+}

@@ -1,0 +1,164 @@
+-- 002: who sees and changes what: forced row-level security on every table, by the role in the current project.
+--
+-- A statement on a project's data runs as app_user in a transaction that says who asks and in which project:
+--   SET LOCAL app.current_user_id, SET LOCAL app.current_project_id, SET LOCAL ROLE app_user.
+-- Without these settings there is no row. A viewer reads; an editor also writes; an owner also deletes.
+
+BEGIN;
+SET LOCAL client_min_messages = warning;
+
+-- What the policies ask. They take no arguments, so that nobody can ask on behalf of another.
+CREATE OR REPLACE FUNCTION app.current_user_id() RETURNS uuid
+LANGUAGE sql STABLE PARALLEL SAFE
+AS $$ SELECT NULLIF(pg_catalog.current_setting('app.current_user_id', true), '')::pg_catalog.uuid $$;
+
+CREATE OR REPLACE FUNCTION app.current_project_id() RETURNS uuid
+LANGUAGE sql STABLE PARALLEL SAFE
+AS $$ SELECT NULLIF(pg_catalog.current_setting('app.current_project_id', true), '')::pg_catalog.uuid $$;
+
+GRANT USAGE, CREATE ON SCHEMA app TO app_definer;
+GRANT USAGE ON SCHEMA app TO app_user, app_server;
+GRANT USAGE ON SCHEMA public TO app_user, app_server, app_definer;
+
+-- Nobody has rights on the tables but those named here. Supabase grants its API roles rights on all new tables.
+DO $$
+DECLARE
+  one record;
+  stranger text;
+BEGIN
+  FOR one IN
+    SELECT format('%I.%I', n.nspname, c.relname) AS name
+    FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+    WHERE c.relkind = 'r' AND n.nspname = 'public' AND c.relname IN (
+      'users', 'projects', 'memberships', 'api_keys', 'documents', 'graph_entities', 'graph_observations',
+      'graph_relations', 'mcp_events', 'sessions', 'schema_migrations')
+  LOOP
+    EXECUTE format('ALTER TABLE %s ENABLE ROW LEVEL SECURITY', one.name);
+    EXECUTE format('REVOKE ALL ON %s FROM PUBLIC', one.name);
+    FOREACH stranger IN ARRAY ARRAY['anon', 'authenticated'] LOOP
+      IF EXISTS (SELECT FROM pg_catalog.pg_roles WHERE rolname = stranger) THEN
+        EXECUTE format('REVOKE ALL ON %s FROM %I', one.name, stranger);
+      END IF;
+    END LOOP;
+    -- The list of migrations belongs to whoever migrates and holds nothing of a tenant: it is not forced.
+    IF one.name <> 'public.schema_migrations' THEN
+      EXECUTE format('ALTER TABLE %s FORCE ROW LEVEL SECURITY', one.name);
+    END IF;
+  END LOOP;
+END
+$$;
+
+GRANT SELECT ON public.schema_migrations TO app_server;
+GRANT SELECT ON public.users, public.projects, public.memberships, public.sessions, public.mcp_events TO app_user;
+GRANT SELECT, INSERT ON public.api_keys TO app_user;
+GRANT UPDATE (label, scopes, rate_limit, revoked_at) ON public.api_keys TO app_user;
+GRANT SELECT, INSERT, UPDATE, DELETE
+  ON public.documents, public.graph_entities, public.graph_observations, public.graph_relations TO app_user;
+GRANT SELECT, INSERT, UPDATE, DELETE
+  ON public.users, public.projects, public.memberships, public.api_keys, public.sessions, public.mcp_events
+  TO app_definer;
+
+-- The role of the user in the project, or none. It looks past the policies of memberships, since these ask it.
+SET LOCAL ROLE app_definer;
+
+CREATE OR REPLACE FUNCTION app.current_project_role() RETURNS public.project_role
+LANGUAGE plpgsql STABLE PARALLEL SAFE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+  RETURN (
+    SELECT m.role FROM public.memberships m
+    WHERE m.user_id = app.current_user_id() AND m.project_id = app.current_project_id()
+  );
+END
+$$;
+
+REVOKE ALL ON FUNCTION app.current_project_role() FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION app.current_project_role() TO app_user;
+
+RESET ROLE;
+
+-- The same answers as one word each. They run once a statement, since the policies wrap them in (SELECT …).
+CREATE OR REPLACE FUNCTION app.readable_project() RETURNS uuid
+LANGUAGE sql STABLE PARALLEL SAFE
+AS $$ SELECT CASE WHEN app.current_project_role() IS NOT NULL THEN app.current_project_id() END $$;
+
+CREATE OR REPLACE FUNCTION app.writable_project() RETURNS uuid
+LANGUAGE sql STABLE PARALLEL SAFE
+AS $$ SELECT CASE WHEN app.current_project_role() IN ('owner', 'editor') THEN app.current_project_id() END $$;
+
+CREATE OR REPLACE FUNCTION app.owned_project() RETURNS uuid
+LANGUAGE sql STABLE PARALLEL SAFE
+AS $$ SELECT CASE WHEN app.current_project_role() = 'owner' THEN app.current_project_id() END $$;
+
+DO $$
+DECLARE
+  name text;
+BEGIN
+  FOREACH name IN ARRAY ARRAY[
+    'current_user_id', 'current_project_id', 'readable_project', 'writable_project', 'owned_project'
+  ] LOOP
+    EXECUTE format('REVOKE ALL ON FUNCTION app.%I() FROM PUBLIC', name);
+    EXECUTE format('GRANT EXECUTE ON FUNCTION app.%I() TO app_user, app_definer', name);
+  END LOOP;
+END
+$$;
+
+-- One policy a table and right. Policies of the same name are replaced, so that this file can be run again.
+DO $$
+DECLARE
+  one record;
+  served text;
+BEGIN
+  FOR one IN
+    SELECT * FROM (VALUES
+      ('users', 'own_select', 'SELECT', 'id = (SELECT app.current_user_id()) AND (SELECT app.readable_project()) IS NOT NULL', NULL),
+      ('users', 'owner_select', 'SELECT',
+        'id IN (SELECT m.user_id FROM public.memberships m WHERE m.project_id = (SELECT app.owned_project()))', NULL),
+      ('projects', 'member_select', 'SELECT', 'id = (SELECT app.readable_project())', NULL),
+      ('memberships', 'own_select', 'SELECT',
+        'project_id = (SELECT app.readable_project()) AND user_id = (SELECT app.current_user_id())', NULL),
+      ('memberships', 'owner_select', 'SELECT', 'project_id = (SELECT app.owned_project())', NULL),
+      ('api_keys', 'own_select', 'SELECT',
+        'project_id = (SELECT app.readable_project()) AND user_id = (SELECT app.current_user_id())', NULL),
+      ('api_keys', 'owner_select', 'SELECT', 'project_id = (SELECT app.owned_project())', NULL),
+      ('api_keys', 'owner_insert', 'INSERT', NULL,
+        'project_id = (SELECT app.owned_project()) AND user_id = (SELECT app.current_user_id())'),
+      ('api_keys', 'owner_update', 'UPDATE', 'project_id = (SELECT app.owned_project())',
+        'project_id = (SELECT app.owned_project())'),
+      ('sessions', 'own_select', 'SELECT',
+        'project_id = (SELECT app.readable_project()) AND user_id = (SELECT app.current_user_id())', NULL),
+      ('mcp_events', 'own_select', 'SELECT',
+        'project_id = (SELECT app.readable_project()) AND user_id = (SELECT app.current_user_id())', NULL)
+    ) AS fixed (tab, policy, cmd, using_expr, check_expr)
+    UNION ALL
+    SELECT tab, policy, cmd, using_expr, check_expr
+    FROM unnest(ARRAY['documents', 'graph_entities', 'graph_observations', 'graph_relations']) AS tab,
+    LATERAL (VALUES
+      ('member_select', 'SELECT', 'project_id = (SELECT app.readable_project())', NULL),
+      ('editor_insert', 'INSERT', NULL, 'project_id = (SELECT app.writable_project())'),
+      ('editor_update', 'UPDATE', 'project_id = (SELECT app.writable_project())',
+        'project_id = (SELECT app.writable_project())'),
+      -- To undo a link is to write; to lose a document, an entity or an observation is the owner's to decide.
+      ('delete', 'DELETE', CASE WHEN tab = 'graph_relations' THEN 'project_id = (SELECT app.writable_project())'
+        ELSE 'project_id = (SELECT app.owned_project())' END, NULL)
+    ) AS rights (policy, cmd, using_expr, check_expr)
+  LOOP
+    EXECUTE format('DROP POLICY IF EXISTS %I ON public.%I', one.policy, one.tab);
+    EXECUTE format('CREATE POLICY %I ON public.%I FOR %s TO app_user', one.policy, one.tab, one.cmd)
+      || coalesce(' USING (' || one.using_expr || ')', '')
+      || coalesce(' WITH CHECK (' || one.check_expr || ')', '');
+  END LOOP;
+
+  -- The functions of 003 serve many tenants at once; only they act as app_definer.
+  FOREACH served IN ARRAY ARRAY['users', 'projects', 'memberships', 'api_keys', 'sessions', 'mcp_events'] LOOP
+    EXECUTE format('DROP POLICY IF EXISTS functions ON public.%I', served);
+    EXECUTE format('CREATE POLICY functions ON public.%I TO app_definer USING (true) WITH CHECK (true)', served);
+  END LOOP;
+  DROP POLICY IF EXISTS server_select ON public.schema_migrations;
+  CREATE POLICY server_select ON public.schema_migrations FOR SELECT TO app_server USING (true);
+END
+$$;
+
+INSERT INTO public.schema_migrations (version) VALUES ('002_policies') ON CONFLICT DO NOTHING;
+
+COMMIT;

@@ -1,0 +1,452 @@
+-- 003: the few functions that serve many tenants at once, or that an administrator calls. Each does one thing, takes
+-- typed arguments, gives back no more than its caller needs, and may be called by the server's role alone.
+--
+-- They belong to app_definer and look past row-level security by its policies, so that nobody needs to be a superuser.
+-- Their errors carry one of three codes: MB400 refused, with a text; MB404 not there and MB409 there already, with the
+-- name as text and its kind (user, project, member, key) as detail.
+
+BEGIN;
+SET LOCAL client_min_messages = warning;
+
+-- A write that the policies let nothing of through fails as a whole, instead of changing less than it was to change.
+CREATE OR REPLACE FUNCTION app.must_be(got bigint, wanted bigint) RETURNS void
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+  IF got <> wanted THEN
+    RAISE EXCEPTION 'row-level security let % of % rows be changed', got, wanted USING ERRCODE = 'insufficient_privilege';
+  END IF;
+END
+$$;
+REVOKE ALL ON FUNCTION app.must_be(bigint, bigint) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION app.must_be(bigint, bigint) TO app_user;
+
+SET LOCAL ROLE app_definer;
+
+-- Who a key stands for. A key whose user is no member of its project (any more) stands for nobody. Revoked and expired
+-- keys are told apart from unknown ones by the caller.
+CREATE OR REPLACE FUNCTION app.authenticate(p_key_hash bytea)
+RETURNS TABLE (
+  key_id uuid, user_id uuid, user_name text, project_id uuid, project_slug text, role text, scopes text[],
+  rate_limit integer, expires_at timestamptz, revoked_at timestamptz
+)
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+  SELECT k.id, k.user_id, u.name, k.project_id, p.slug, m.role::text, k.scopes, k.rate_limit, k.expires_at, k.revoked_at
+  FROM public.api_keys k
+  JOIN public.users u ON u.id = k.user_id
+  JOIN public.projects p ON p.id = k.project_id
+  JOIN public.memberships m ON m.user_id = k.user_id AND m.project_id = k.project_id
+  WHERE k.key_hash = p_key_hash
+$$;
+
+-- Notes when keys were last used, many at once.
+CREATE OR REPLACE FUNCTION app.touch_keys(p_keys uuid[], p_at timestamptz[]) RETURNS void
+LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+  UPDATE public.api_keys k SET last_used_at = greatest(k.last_used_at, used.at)
+  FROM (SELECT u.key, max(u.at) AS at FROM unnest(p_keys, p_at) AS u (key, at) GROUP BY u.key) AS used
+  WHERE k.id = used.key
+$$;
+
+-- Opens a session, unless the project has p_most live ones already. False: it has, or the user is no member.
+CREATE OR REPLACE FUNCTION app.open_session(
+  p_id uuid, p_user uuid, p_project uuid, p_metadata jsonb, p_subscriptions text[], p_created_at timestamptz,
+  p_expires_at timestamptz, p_most bigint
+) RETURNS boolean
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+  IF NOT EXISTS (SELECT FROM public.memberships m WHERE m.user_id = p_user AND m.project_id = p_project) OR p_most <= (
+    SELECT count(*) FROM (
+      SELECT FROM public.sessions s WHERE s.project_id = p_project AND s.expires_at > p_created_at LIMIT p_most
+    ) AS live
+  ) THEN
+    RETURN false;
+  END IF;
+  INSERT INTO public.sessions (id, user_id, project_id, metadata, subscriptions, created_at, last_seen, expires_at)
+  VALUES (p_id, p_user, p_project, p_metadata, p_subscriptions, p_created_at, p_created_at, p_expires_at);
+  RETURN true;
+END
+$$;
+
+-- Adds a subscription to a session of this user in this project, or takes one away. Past p_most nothing is added.
+CREATE OR REPLACE FUNCTION app.subscribe_session(
+  p_id uuid, p_user uuid, p_project uuid, p_uri text, p_subscribed boolean, p_most integer
+) RETURNS SETOF public.sessions
+LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+  UPDATE public.sessions s SET subscriptions = CASE
+      WHEN NOT p_subscribed THEN array_remove(s.subscriptions, p_uri)
+      WHEN p_uri = ANY (s.subscriptions) OR cardinality(s.subscriptions) >= p_most THEN s.subscriptions
+      ELSE s.subscriptions || p_uri
+    END
+  WHERE s.id = p_id AND s.user_id = p_user AND s.project_id = p_project
+  RETURNING s.*
+$$;
+
+-- Notes when sessions were last seen and until when they live, many at once.
+CREATE OR REPLACE FUNCTION app.touch_sessions(p_sessions uuid[], p_at timestamptz[], p_expires_at timestamptz[])
+RETURNS void
+LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+  UPDATE public.sessions s SET last_seen = seen.at, expires_at = seen.until
+  FROM (
+    SELECT u.id, max(u.at) AS at, max(u.until) AS until
+    FROM unnest(p_sessions, p_at, p_expires_at) AS u (id, at, until) GROUP BY u.id
+  ) AS seen
+  WHERE s.id = seen.id AND s.last_seen < seen.at
+$$;
+
+-- Ends a session of this user in this project, with its events; says whether there was one.
+CREATE OR REPLACE FUNCTION app.close_session(p_id uuid, p_user uuid, p_project uuid) RETURNS boolean
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+  DELETE FROM public.sessions s WHERE s.id = p_id AND s.user_id = p_user AND s.project_id = p_project;
+  IF NOT FOUND THEN
+    RETURN false;
+  END IF;
+  DELETE FROM public.mcp_events e WHERE e.session_id = p_id;
+  RETURN true;
+END
+$$;
+
+-- Stores events of many sessions with one statement. They are for replay only: losing the last of them in a crash of
+-- the database's machine is no loss of data, so the commit does not wait for the disk. An event whose session is gone,
+-- or is another user's or project's, is passed over; so is one that is stored already.
+-- A message that jsonb cannot hold (it has an escaped null character) is stored as a JSON string.
+CREATE OR REPLACE FUNCTION app.append_events(
+  p_sessions uuid[], p_streams uuid[], p_places bigint[], p_last boolean[], p_users uuid[], p_projects uuid[],
+  p_messages text[], p_at timestamptz[]
+) RETURNS void
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+  PERFORM set_config('synchronous_commit', 'off', true);
+  INSERT INTO public.mcp_events (session_id, stream_id, place, last, user_id, project_id, message, created_at)
+  SELECT e.session, e.stream, e.place, e.last, e.usr, e.project,
+    CASE WHEN e.message LIKE '%\\u0000%' THEN to_jsonb(e.message) ELSE e.message::jsonb END, e.at
+  FROM unnest(p_sessions, p_streams, p_places, p_last, p_users, p_projects, p_messages, p_at)
+    AS e (session, stream, place, last, usr, project, message, at)
+  WHERE EXISTS (
+    SELECT FROM public.sessions s WHERE s.id = e.session AND s.user_id = e.usr AND s.project_id = e.project
+  )
+  ON CONFLICT (stream_id, place) DO NOTHING;
+END
+$$;
+
+-- Removes sessions that expired before p_now with their events, and events stored before p_events_before: at most
+-- p_most rows of each, and one replica at a time. Gives the number of rows; 0 when another replica is at it.
+CREATE OR REPLACE FUNCTION app.purge(p_now timestamptz, p_events_before timestamptz, p_most bigint) RETURNS bigint
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+  expired uuid[];
+  removed bigint;
+  more bigint;
+BEGIN
+  IF NOT pg_try_advisory_xact_lock(hashtextextended('memory-bank-mcp purge', 0)) THEN
+    RETURN 0;
+  END IF;
+  DELETE FROM public.mcp_events e WHERE e.id IN (
+    SELECT o.id FROM public.mcp_events o WHERE o.created_at < p_events_before ORDER BY o.created_at LIMIT p_most
+  );
+  GET DIAGNOSTICS removed = ROW_COUNT;
+  SELECT array_agg(o.id) INTO expired FROM (
+    SELECT s.id FROM public.sessions s WHERE s.expires_at <= p_now ORDER BY s.expires_at LIMIT p_most
+    FOR UPDATE SKIP LOCKED
+  ) AS o;
+  DELETE FROM public.mcp_events e WHERE e.id IN (
+    SELECT o.id FROM public.mcp_events o WHERE o.session_id = ANY (expired) LIMIT p_most
+  );
+  GET DIAGNOSTICS more = ROW_COUNT;
+  removed := removed + more;
+  -- A session goes once its events have gone, so that no call deletes more than a bounded number.
+  DELETE FROM public.sessions s WHERE s.id = ANY (expired)
+    AND NOT EXISTS (SELECT FROM public.mcp_events e WHERE e.session_id = s.id);
+  GET DIAGNOSTICS more = ROW_COUNT;
+  RETURN removed + more;
+END
+$$;
+
+-- Administration ----------------------------------------------------------------------------------------------------
+
+CREATE OR REPLACE FUNCTION app.user_named(p_name text) RETURNS uuid
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+  found uuid := (SELECT u.id FROM public.users u WHERE u.name = p_name);
+BEGIN
+  IF found IS NULL THEN
+    RAISE EXCEPTION '%', p_name USING ERRCODE = 'MB404', DETAIL = 'user';
+  END IF;
+  RETURN found;
+END
+$$;
+
+CREATE OR REPLACE FUNCTION app.project_called(p_slug text) RETURNS uuid
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+  found uuid := (SELECT p.id FROM public.projects p WHERE p.slug = p_slug);
+BEGIN
+  IF found IS NULL THEN
+    RAISE EXCEPTION '%', p_slug USING ERRCODE = 'MB404', DETAIL = 'project';
+  END IF;
+  RETURN found;
+END
+$$;
+
+CREATE OR REPLACE FUNCTION app.create_user(p_id uuid, p_name text, p_email text)
+RETURNS TABLE (id uuid, name text, email text, created_at timestamptz)
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+  broken text;
+BEGIN
+  RETURN QUERY
+  INSERT INTO public.users AS u (id, name, email) VALUES (p_id, p_name, p_email)
+  RETURNING u.id, u.name, u.email, u.created_at;
+EXCEPTION
+  WHEN unique_violation THEN
+    GET STACKED DIAGNOSTICS broken = CONSTRAINT_NAME;
+    IF broken = 'users_email_key' THEN
+      RAISE EXCEPTION 'another user has the address `%`; give another one', p_email USING ERRCODE = 'MB400';
+    END IF;
+    RAISE EXCEPTION '%', p_name USING ERRCODE = 'MB409', DETAIL = 'user';
+  WHEN check_violation THEN
+    RAISE EXCEPTION 'a user''s name has 1 to 255 bytes, an address at most 320' USING ERRCODE = 'MB400';
+END
+$$;
+
+CREATE OR REPLACE FUNCTION app.list_users()
+RETURNS TABLE (id uuid, name text, email text, created_at timestamptz)
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$ SELECT u.id, u.name, u.email, u.created_at FROM public.users u ORDER BY u.name $$;
+
+CREATE OR REPLACE FUNCTION app.create_project(p_id uuid, p_slug text, p_name text, p_owner text)
+RETURNS TABLE (id uuid, slug text, name text, created_at timestamptz)
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+  owner constant uuid := app.user_named(p_owner);
+BEGIN
+  RETURN QUERY
+  INSERT INTO public.projects AS p (id, owner_id, name, slug) VALUES (p_id, owner, p_name, p_slug)
+  RETURNING p.id, p.slug, p.name, p.created_at;
+  INSERT INTO public.memberships (user_id, project_id, role) VALUES (owner, p_id, 'owner');
+EXCEPTION
+  WHEN unique_violation THEN
+    RAISE EXCEPTION '%', p_slug USING ERRCODE = 'MB409', DETAIL = 'project';
+  WHEN check_violation THEN
+    RAISE EXCEPTION '`%` is no slug: use up to 100 lower-case letters, digits, `.`, `_` and `-`, a letter or digit first and last',
+      p_slug USING ERRCODE = 'MB400';
+END
+$$;
+
+-- Makes what is missing of user, project and ownership. created_at and ids are those of what is there then.
+CREATE OR REPLACE FUNCTION app.bootstrap(p_user_id uuid, p_user text, p_email text, p_project_id uuid, p_slug text, p_name text)
+RETURNS TABLE (
+  user_id uuid, user_name text, user_email text, user_created_at timestamptz,
+  project_id uuid, project_slug text, project_name text, project_created_at timestamptz
+)
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+  -- Two at once would both find nothing there.
+  PERFORM pg_advisory_xact_lock(hashtextextended('memory-bank-mcp bootstrap', 0));
+  IF NOT EXISTS (SELECT FROM public.users u WHERE u.name = p_user) THEN
+    PERFORM app.create_user(p_user_id, p_user, p_email);
+  END IF;
+  IF NOT EXISTS (SELECT FROM public.projects p WHERE p.slug = p_slug) THEN
+    PERFORM app.create_project(p_project_id, p_slug, p_name, p_user);
+  END IF;
+  PERFORM app.put_member(p_slug, p_user, 'owner');
+  RETURN QUERY
+  SELECT u.id, u.name, u.email, u.created_at, p.id, p.slug, p.name, p.created_at
+  FROM public.users u, public.projects p WHERE u.name = p_user AND p.slug = p_slug;
+END
+$$;
+
+CREATE OR REPLACE FUNCTION app.list_projects()
+RETURNS TABLE (id uuid, slug text, name text, created_at timestamptz)
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$ SELECT p.id, p.slug, p.name, p.created_at FROM public.projects p ORDER BY p.slug $$;
+
+-- A project keeps an owner: the last one can be neither removed nor made less.
+CREATE OR REPLACE FUNCTION app.keeps_an_owner(p_project uuid, p_leaving uuid) RETURNS void
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+  PERFORM FROM public.projects p WHERE p.id = p_project FOR UPDATE;
+  IF NOT EXISTS (
+    SELECT FROM public.memberships m WHERE m.project_id = p_project AND m.user_id <> p_leaving AND m.role = 'owner'
+  ) THEN
+    RAISE EXCEPTION 'this is the project''s last owner; make another member owner first' USING ERRCODE = 'MB400';
+  END IF;
+END
+$$;
+
+CREATE OR REPLACE FUNCTION app.list_members(p_slug text)
+RETURNS TABLE (id uuid, name text, email text, created_at timestamptz, role text)
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+  project constant uuid := app.project_called(p_slug);
+BEGIN
+  RETURN QUERY
+  SELECT u.id, u.name, u.email, u.created_at, m.role::text
+  FROM public.memberships m JOIN public.users u ON u.id = m.user_id
+  WHERE m.project_id = project ORDER BY u.name;
+END
+$$;
+
+CREATE OR REPLACE FUNCTION app.put_member(p_slug text, p_user text, p_role text)
+RETURNS TABLE (id uuid, name text, email text, created_at timestamptz, role text)
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_column
+DECLARE
+  project constant uuid := app.project_called(p_slug);
+  usr constant uuid := app.user_named(p_user);
+BEGIN
+  IF p_role <> 'owner' AND EXISTS (
+    SELECT FROM public.memberships m WHERE m.project_id = project AND m.user_id = usr AND m.role = 'owner'
+  ) THEN
+    PERFORM app.keeps_an_owner(project, usr);
+  END IF;
+  INSERT INTO public.memberships (user_id, project_id, role) VALUES (usr, project, p_role::public.project_role)
+  ON CONFLICT (user_id, project_id) DO UPDATE SET role = excluded.role;
+  RETURN QUERY SELECT u.id, u.name, u.email, u.created_at, p_role FROM public.users u WHERE u.id = usr;
+END
+$$;
+
+-- Removes a member and revokes the keys that it has in the project; gives those that were not void before.
+CREATE OR REPLACE FUNCTION app.remove_member(p_slug text, p_user text) RETURNS SETOF public.api_keys
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+  project constant uuid := app.project_called(p_slug);
+  usr constant uuid := app.user_named(p_user);
+  held constant public.project_role :=
+    (SELECT m.role FROM public.memberships m WHERE m.project_id = project AND m.user_id = usr);
+BEGIN
+  IF held IS NULL THEN
+    RAISE EXCEPTION '%', p_user USING ERRCODE = 'MB404', DETAIL = 'member';
+  ELSIF held = 'owner' THEN
+    PERFORM app.keeps_an_owner(project, usr);
+  END IF;
+  DELETE FROM public.memberships m WHERE m.project_id = project AND m.user_id = usr;
+  RETURN QUERY
+  UPDATE public.api_keys k SET revoked_at = now()
+  WHERE k.project_id = project AND k.user_id = usr AND k.revoked_at IS NULL RETURNING k.*;
+END
+$$;
+
+CREATE OR REPLACE FUNCTION app.create_key(
+  p_slug text, p_user text, p_id uuid, p_key_hash bytea, p_key_prefix text, p_label text, p_scopes text[],
+  p_rate_limit integer, p_expires_at timestamptz, p_created_at timestamptz
+) RETURNS SETOF public.api_keys
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+  project constant uuid := app.project_called(p_slug);
+  usr constant uuid := app.user_named(p_user);
+BEGIN
+  IF NOT EXISTS (SELECT FROM public.memberships m WHERE m.user_id = usr AND m.project_id = project) THEN
+    RAISE EXCEPTION '%', p_user USING ERRCODE = 'MB404', DETAIL = 'member';
+  END IF;
+  RETURN QUERY
+  INSERT INTO public.api_keys (id, user_id, project_id, key_hash, key_prefix, label, scopes, rate_limit, expires_at, created_at)
+  VALUES (p_id, usr, project, p_key_hash, p_key_prefix, p_label, p_scopes, p_rate_limit, p_expires_at, p_created_at)
+  RETURNING *;
+END
+$$;
+
+CREATE OR REPLACE FUNCTION app.list_keys(p_slug text, p_all boolean, p_now timestamptz)
+RETURNS TABLE (
+  user_name text, id uuid, key_hash bytea, key_prefix text, label text, scopes text[], rate_limit integer,
+  last_used_at timestamptz, expires_at timestamptz, created_at timestamptz, revoked_at timestamptz
+)
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_column
+DECLARE
+  project constant uuid := app.project_called(p_slug);
+BEGIN
+  RETURN QUERY
+  SELECT u.name, k.id, k.key_hash, k.key_prefix::text, k.label, k.scopes, k.rate_limit, k.last_used_at, k.expires_at,
+    k.created_at, k.revoked_at
+  FROM public.api_keys k JOIN public.users u ON u.id = k.user_id
+  WHERE k.project_id = project AND (p_all OR (k.revoked_at IS NULL AND (k.expires_at > p_now) IS NOT FALSE))
+  ORDER BY k.created_at DESC, k.id;
+END
+$$;
+
+CREATE OR REPLACE FUNCTION app.revoke_key(p_id uuid, p_now timestamptz) RETURNS SETOF public.api_keys
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+  RETURN QUERY
+  UPDATE public.api_keys k SET revoked_at = p_now WHERE k.id = p_id AND k.revoked_at IS NULL RETURNING k.*;
+  IF NOT FOUND THEN
+    RAISE EXCEPTION '%', p_id USING ERRCODE = 'MB404', DETAIL = 'key';
+  END IF;
+END
+$$;
+
+-- Revokes a key and makes one like it. The first row is the new key, the second the old one.
+CREATE OR REPLACE FUNCTION app.rotate_key(
+  p_id uuid, p_new_id uuid, p_key_hash bytea, p_key_prefix text, p_expires_at timestamptz, p_now timestamptz
+) RETURNS SETOF public.api_keys
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+  old public.api_keys;
+BEGIN
+  SELECT * INTO old FROM app.revoke_key(p_id, p_now);
+  RETURN QUERY
+  INSERT INTO public.api_keys (id, user_id, project_id, key_hash, key_prefix, label, scopes, rate_limit, expires_at, created_at)
+  VALUES (p_new_id, old.user_id, old.project_id, p_key_hash, p_key_prefix, old.label, old.scopes, old.rate_limit,
+    p_expires_at, p_now)
+  RETURNING *;
+  RETURN NEXT old;
+END
+$$;
+
+DO $$
+DECLARE
+  one record;
+BEGIN
+  FOR one IN
+    SELECT p.oid::regprocedure AS signature
+    FROM pg_catalog.pg_proc p
+    WHERE p.pronamespace = 'app'::regnamespace AND p.prosecdef AND p.proname IN (
+      'authenticate', 'touch_keys', 'open_session', 'subscribe_session', 'touch_sessions', 'bootstrap', 'close_session', 'append_events', 'purge',
+      'user_named', 'project_called', 'create_user', 'list_users', 'create_project', 'list_projects', 'keeps_an_owner',
+      'put_member', 'remove_member', 'list_members', 'create_key', 'list_keys', 'revoke_key', 'rotate_key')
+  LOOP
+    EXECUTE format('REVOKE ALL ON FUNCTION %s FROM PUBLIC', one.signature);
+    EXECUTE format('GRANT EXECUTE ON FUNCTION %s TO app_server', one.signature);
+  END LOOP;
+END
+$$;
+
+RESET ROLE;
+
+-- updated_at follows every change of an account or a project.
+CREATE OR REPLACE FUNCTION app.note_update() RETURNS trigger
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+  NEW.updated_at := now();
+  RETURN NEW;
+END
+$$;
+CREATE OR REPLACE TRIGGER note_update BEFORE UPDATE ON public.users FOR EACH ROW EXECUTE FUNCTION app.note_update();
+CREATE OR REPLACE TRIGGER note_update BEFORE UPDATE ON public.projects FOR EACH ROW EXECUTE FUNCTION app.note_update();
+
+INSERT INTO public.schema_migrations (version) VALUES ('003_functions') ON CONFLICT DO NOTHING;
+
+COMMIT;

@@ -1,0 +1,1 @@
+../../migrations/002_policies.sql

@@ -1,0 +1,1 @@
+../../migrations/004_state_and_backups.sql

@@ -1,0 +1,1 @@
+../../migrations/005_graph_changes.sql
