@@ -111,7 +111,7 @@ mod tests {
 
     fn origin() -> Origin {
         Origin {
-            working_directory: PathBuf::from("/work/dir"),
+            working_directory: PathBuf::from("/srv/dir"),
             home: Some(PathBuf::from("/home/alice")),
             folder: "memory-bank".to_owned(),
         }
@@ -128,7 +128,7 @@ mod tests {
 
     #[test]
     fn relative_paths_start_at_the_working_directory() {
-        assert_eq!(origin().absolute("./a/../b/").unwrap(), Path::new("/work/dir/b"));
+        assert_eq!(origin().absolute("./a/../b/").unwrap(), Path::new("/srv/dir/b"));
         assert_eq!(origin().absolute("/x").unwrap(), Path::new("/x"));
         origin().absolute(" ").unwrap_err();
         origin().absolute("a\0").unwrap_err();

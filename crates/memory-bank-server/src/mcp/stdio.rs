@@ -31,6 +31,8 @@ pub const LINE_BYTES: usize = 16 * 1024 * 1024;
 /// How many calls may be under way; the next one is read when one of them has been answered. A client that asks and does
 /// not read the answers has to wait then, and does not fill the memory.
 const CALLS: usize = 128;
+/// How many `subscriptions/listen` requests may stand open; each can name many resources.
+const STANDING: usize = 64;
 /// How long calls under way may take to finish after the end of input or a shutdown.
 const DRAIN: Duration = Duration::from_secs(30);
 /// How long standing subscriptions may take to end after that.
@@ -350,6 +352,16 @@ impl InFlight {
                         message: format!("a request with the id {} is under way already", request.id),
                     });
                 }
+                let standing = calls.values().filter(|waited| !**waited).count();
+                if !waited_for && standing >= STANDING {
+                    return Err(Rejection {
+                        id: Some(request.id.clone()),
+                        code: ErrorCode::INVALID_REQUEST,
+                        message: format!(
+                            "{STANDING} subscriptions are open already; cancel one, or ask for more in one"
+                        ),
+                    });
+                }
                 calls.insert(request.id.clone(), waited_for);
             }
             JsonRpcMessage::Notification(notification) => {
@@ -434,6 +446,28 @@ mod tests {
         assert!(next.is_err(), "one call too many was taken");
         transport.in_flight.finish(&RequestId::Number(0));
         assert!(transport.receive().await.is_some());
+    }
+
+    #[tokio::test]
+    async fn subscriptions_that_stand_open_have_a_bound() {
+        let lines: String = (0..=STANDING)
+            .map(|id| {
+                format!(
+                    "{{\"jsonrpc\":\"2.0\",\"id\":{id},\"method\":\"subscriptions/listen\",\"params\":{{\"notifications\":{{}}}}}}\n"
+                )
+            })
+            .collect();
+        let (mut transport, mut theirs) = transport(lines.as_bytes());
+        for _ in 0..STANDING {
+            assert!(transport.receive().await.is_some());
+        }
+        let last = tokio::time::timeout(Duration::from_millis(200), transport.receive()).await;
+        assert!(!matches!(last, Ok(Some(_))), "one subscription too many was taken");
+        let answer = answer(&mut theirs).await;
+        assert_eq!(
+            (&answer["id"], &answer["error"]["code"]),
+            (&json!(STANDING), &json!(ErrorCode::INVALID_REQUEST.0))
+        );
     }
 
     #[rstest]
