@@ -80,6 +80,13 @@ impl Cluster {
         }
     }
 
+    /// Runs one file of `migrations/`, after a statement in the same session; gives what psql says of it.
+    pub(crate) fn psql_file(&self, role: &str, database: &str, before: &str, file: &str) -> Output {
+        let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../migrations").join(file);
+        let mut command = self.psql_command(role, database);
+        command.args(["-c", before]).arg("-f").arg(file).output().expect("psql")
+    }
+
     pub(crate) fn psql(&self, role: &str, database: &str, sql: &str) -> String {
         let output = self.psql_command(role, database).args(["-c", sql]).output().expect("psql");
         succeeded(sql, output)
@@ -260,13 +267,14 @@ fn server_user() -> Option<String> {
     })
 }
 
-/// The files of `migrations/`, in order.
+/// The numbered files of `migrations/`, in order; the script that takes everything away again is none of them.
 fn migrations() -> Vec<PathBuf> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../migrations");
     let mut files: Vec<PathBuf> = fs::read_dir(folder)
         .expect("migrations/")
         .map(|entry| entry.expect("a migration").path())
         .filter(|path| path.extension().is_some_and(|extension| extension == "sql"))
+        .filter(|path| path.file_name().is_some_and(|name| name.as_encoded_bytes()[0].is_ascii_digit()))
         .collect();
     files.sort();
     files

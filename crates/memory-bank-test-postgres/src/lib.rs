@@ -92,6 +92,16 @@ impl TestDatabase {
         self.cluster.migrate(role, &self.name);
     }
 
+    /// Runs `migrations/rollback.sql` through psql as this role, after a statement in the same session.
+    ///
+    /// # Errors
+    /// What psql says.
+    pub fn roll_back_with_psql(&self, role: &str, before: &str) -> Result<(), String> {
+        let output = self.cluster.psql_file(role, &self.name, before, "rollback.sql");
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        if output.status.success() { Ok(()) } else { Err(said) }
+    }
+
     /// The schema and the rights, one fact a line, as the catalogue tells them.
     #[must_use]
     pub fn schema(&self) -> String {

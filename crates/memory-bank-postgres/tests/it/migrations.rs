@@ -52,20 +52,43 @@ async fn the_serving_role_sees_what_is_applied() {
     assert!(none.iter().all(|one| one.applied_at.is_none()));
 }
 
+/// What is in the database that a new one does not have.
+const LEFT: &str = "
+    SELECT relname FROM pg_class WHERE relnamespace = 'public'::regnamespace
+    UNION ALL SELECT proname FROM pg_proc WHERE pronamespace = 'public'::regnamespace
+    UNION ALL SELECT typname FROM pg_type WHERE typnamespace = 'public'::regnamespace
+    UNION ALL SELECT nspname FROM pg_namespace WHERE nspname = 'app'
+    UNION ALL SELECT x.grantee::regrole::text FROM pg_namespace n, aclexplode(n.nspacl) x
+      WHERE n.nspname = 'public' AND x.grantee::regrole::text LIKE 'app%'";
+
 #[tokio::test]
-async fn dropping_as_the_guide_says_leaves_a_database_that_can_be_migrated_again() {
-    let bench = Bench::new().await;
+async fn the_rollback_script_leaves_nothing_behind_and_the_database_can_be_migrated_again() {
+    for role in [MIGRATOR, "postgres"] {
+        let bench = Bench::new().await;
+        let database = TestDatabase::empty();
+        database.migrate_with_psql(role);
+        let confirm = format!("SET memory_bank.confirm_rollback = '{}'", database.name());
+        database.roll_back_with_psql(role, &confirm).unwrap();
+        assert_eq!(database.psql(LEFT), "");
+        database.roll_back_with_psql(role, &confirm).unwrap();
+        let server = bench.open(&database.url_of(role), 1);
+        assert!(!server.migrate().await.unwrap().is_empty());
+        server.prove_isolation().await.unwrap();
+        // Other databases of this cluster use the roles, so they are there still and their members with them.
+        bench.database.prove_isolation().await.unwrap();
+        bench.open(&database.url(), 1).prove_isolation().await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn the_rollback_script_changes_nothing_unless_the_session_names_the_database() {
     let database = TestDatabase::migrated();
-    database.psql(
-        "BEGIN; DROP TABLE IF EXISTS mcp_events CASCADE; DROP TABLE IF EXISTS sessions CASCADE;
-         DROP TABLE IF EXISTS graph_relations CASCADE; DROP TABLE IF EXISTS graph_observations CASCADE;
-         DROP TABLE IF EXISTS graph_entities CASCADE; DROP TABLE IF EXISTS documents CASCADE;
-         DROP TABLE IF EXISTS api_keys CASCADE; DROP TABLE IF EXISTS memberships CASCADE;
-         DROP TABLE IF EXISTS projects CASCADE; DROP TABLE IF EXISTS users CASCADE;
-         DROP TABLE IF EXISTS schema_migrations CASCADE; DROP TYPE IF EXISTS project_role CASCADE;
-         DROP SCHEMA IF EXISTS app CASCADE; COMMIT",
-    );
-    let server = bench.open(&database.url_of(MIGRATOR), 1);
-    assert_eq!(server.migrate().await.unwrap().len(), 5);
-    server.prove_isolation().await.unwrap();
+    let before = database.schema();
+    // As a container's init folder runs it: it must not end the start with an error either.
+    database.roll_back_with_psql(MIGRATOR, "SELECT 1").unwrap();
+    assert_eq!(database.schema(), before);
+    let refused =
+        database.roll_back_with_psql(MIGRATOR, "SET memory_bank.confirm_rollback = 'another'").unwrap_err();
+    assert!(refused.contains("nothing was changed"), "{refused}");
+    assert_eq!(database.schema(), before);
 }
