@@ -1,5 +1,6 @@
 //! A real PostgreSQL for tests: one server for all test processes of this user, a migrated template, and a database of
-//! its own for each test, cloned from the template.
+//! its own for each test, cloned from the template. A real Redis too, one for each test that wants it. The binary lends
+//! both to tests in other languages.
 //!
 //! The server's programs are those of Debian's newest installed version, or those in the folder that
 //! `MEMORY_BANK_TEST_POSTGRES_BIN` names. The server lives in the temporary folder, listens on 127.0.0.1 and a socket,
@@ -7,12 +8,14 @@
 
 mod cluster;
 pub mod proxy;
+mod redis;
 
 use std::path::Path;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::cluster::Cluster;
+pub use crate::redis::TestRedis;
 
 /// The role that migrated the template: it may make roles, and owns the tables, but is no superuser.
 pub const MIGRATOR: &str = "mbmcp_migrator";

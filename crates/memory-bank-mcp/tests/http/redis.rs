@@ -2,50 +2,34 @@
 
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
 use std::time::{Duration, Instant};
 
+use memory_bank_test_postgres::TestRedis;
 use serde_json::json;
 use tempfile::TempDir;
 
 use crate::client::{JSON, PATIENCE, Server, call};
 
-/// A Redis that lives as long as its test.
-struct Redis {
-    process: Child,
-    port: u16,
-    _folder: TempDir,
-}
+/// A Redis that a test asks and signals.
+struct Redis(TestRedis);
 
 impl Redis {
     fn start() -> Self {
-        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        Self::start_on(port)
+        Self(TestRedis::start())
     }
 
     fn start_on(port: u16) -> Self {
-        let folder = TempDir::new().unwrap();
-        let process = Command::new("redis-server")
-            .args(["--port", &port.to_string(), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"])
-            .current_dir(folder.path())
-            .stdout(Stdio::null())
-            .spawn()
-            .expect("the tests need redis-server");
-        let began = Instant::now();
-        while TcpStream::connect(("127.0.0.1", port)).is_err() {
-            assert!(began.elapsed() < PATIENCE, "Redis did not start");
-            std::thread::sleep(Duration::from_millis(20));
-        }
-        Self { process, port, _folder: folder }
+        Self(TestRedis::start_on(port))
     }
 
     fn url(&self) -> String {
-        format!("redis://127.0.0.1:{}", self.port)
+        self.0.url()
     }
 
     /// Sends a command and returns the raw reply.
     fn ask(&self, command: &str) -> String {
-        let mut stream = TcpStream::connect(("127.0.0.1", self.port)).unwrap();
+        let mut stream = TcpStream::connect(("127.0.0.1", self.0.port())).unwrap();
         stream.write_all(format!("{command}\r\nQUIT\r\n").as_bytes()).unwrap();
         let mut reply = String::new();
         stream.read_to_string(&mut reply).unwrap();
@@ -63,15 +47,8 @@ impl Redis {
 
     fn signal(&self, signal: &str) {
         assert!(
-            Command::new("kill").args([signal, &self.process.id().to_string()]).status().unwrap().success()
+            Command::new("kill").args([signal, &self.0.process().to_string()]).status().unwrap().success()
         );
-    }
-}
-
-impl Drop for Redis {
-    fn drop(&mut self) {
-        let _ = self.process.kill();
-        let _ = self.process.wait();
     }
 }
 

@@ -1,0 +1,69 @@
+//! A real Redis for tests, one process each, on a port of its own.
+
+use std::net::{TcpListener, TcpStream};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+/// How long it may take to start.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// A Redis that keeps nothing on the disk. Dropped, it is gone.
+#[derive(Debug)]
+pub struct TestRedis {
+    process: Child,
+    port: u16,
+}
+
+impl TestRedis {
+    /// A Redis on a free port.
+    #[must_use]
+    pub fn start() -> Self {
+        let port =
+            TcpListener::bind("127.0.0.1:0").and_then(|free| free.local_addr()).expect("a free port").port();
+        Self::start_on(port)
+    }
+
+    /// A Redis on this port of 127.0.0.1.
+    #[must_use]
+    pub fn start_on(port: u16) -> Self {
+        let process = Command::new("redis-server")
+            .args(["--port", &port.to_string(), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"])
+            .current_dir(std::env::temp_dir())
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .spawn()
+            .expect("redis-server is not installed: run scripts/setup");
+        let redis = Self { process, port };
+        let began = Instant::now();
+        while TcpStream::connect(("127.0.0.1", port)).is_err() {
+            assert!(began.elapsed() < PATIENCE, "Redis did not start");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        redis
+    }
+
+    /// The connection string.
+    #[must_use]
+    pub fn url(&self) -> String {
+        format!("redis://127.0.0.1:{}", self.port)
+    }
+
+    /// The port that it listens on, at 127.0.0.1.
+    #[must_use]
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// The process, for tests that stop and continue it.
+    #[must_use]
+    pub fn process(&self) -> u32 {
+        self.process.id()
+    }
+}
+
+impl Drop for TestRedis {
+    fn drop(&mut self) {
+        let _ended = self.process.kill();
+        let _ended = self.process.wait();
+    }
+}
