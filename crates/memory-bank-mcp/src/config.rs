@@ -1,11 +1,30 @@
-//! What the environment says. Every variable has its default here; a value that cannot be used is an error that names
-//! the variable, what it holds and what it takes.
+//! What the environment says. A value that cannot be used is an error that names the variable, what it holds (never a
+//! password) and what it takes. The variables themselves are in the table of `variables`.
+
+mod variables;
 
 use std::fmt;
+use std::io::Read as _;
 use std::net::{IpAddr, SocketAddr};
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use memory_bank_server::http::HttpConfig;
+
+use variables::{
+    ADDRESS_LIMIT, ALLOWED_HOSTS, ALLOWED_ORIGINS, CONNECTIONS, DATABASE_URL, HOST, JSON_RESPONSE, PORT,
+    PROVIDER, PROXY_HOPS, REDIS_PREFIX, REDIS_URL, RETENTION, ROOT_CERTIFICATE, SESSIONS, STREAMS,
+    SUPABASE_URL, TRANSPORT,
+};
+pub(crate) use variables::{VARIABLES, Variable};
+
+/// The largest file with a secret, in bytes.
+const SECRET_BYTES: u64 = 64 * 1024;
+/// What counts for Redis beside a database.
+const REDIS_BESIDE_DATABASE: &str = "redis://redis:6379";
+/// Where a database is offered to clients, and where a folder is.
+const EVERYWHERE: IpAddr = IpAddr::V4(std::net::Ipv4Addr::UNSPECIFIED);
+const THIS_MACHINE: IpAddr = IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
 
 /// The settings of a server of HTTP.
 #[derive(Debug, Clone)]
@@ -27,15 +46,20 @@ pub(crate) struct DatabaseSettings {
     pub(crate) url: String,
     /// The most connections.
     pub(crate) connections: usize,
+    /// Authorities to trust beside the system's.
+    pub(crate) root_certificate: Option<PathBuf>,
+    /// The variable that holds the connection string.
+    pub(crate) variable: &'static str,
 }
 
 impl fmt::Debug for DatabaseSettings {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { provider, connections, .. } = self;
+        let Self { provider, connections, root_certificate, .. } = self;
         f.debug_struct("DatabaseSettings")
             .field("provider", provider)
             .field("connections", connections)
-            .finish()
+            .field("root_certificate", root_certificate)
+            .finish_non_exhaustive()
     }
 }
 
@@ -76,11 +100,13 @@ pub(crate) enum ConfigError {
         /// What it takes.
         takes: &'static str,
     },
-    /// A secret value is wrong; it is not shown.
-    #[error("`{name}` cannot be used (its value is not shown); it takes {takes}")]
+    /// A secret value is wrong; only its beginning is shown, when that is a well-known word.
+    #[error("`{name}` cannot be used (it is {got}; no more of it is shown); it takes {takes}")]
     WrongSecret {
         /// The variable.
-        name: &'static str,
+        name: String,
+        /// What it looks like.
+        got: &'static str,
         /// What it takes.
         takes: &'static str,
     },
@@ -94,46 +120,33 @@ pub(crate) enum ConfigError {
         /// Why it is needed.
         reason: &'static str,
     },
-}
-
-/// One variable, as the reference in the documentation lists it.
-pub(crate) struct Variable {
-    pub(crate) name: &'static str,
-    pub(crate) default: &'static str,
-    pub(crate) takes: &'static str,
-}
-
-macro_rules! variables {
-    ($($constant:ident = $name:literal, $default:literal, $takes:literal;)*) => {
-        $(const $constant: Variable = Variable { name: $name, default: $default, takes: $takes };)*
-        /// All variables that the server reads.
-        #[cfg(test)]
-        pub(crate) const VARIABLES: &[&Variable] = &[$(&$constant),*];
-    };
-}
-
-variables! {
-    TRANSPORT = "MCP_TRANSPORT", "stdio", "`stdio` or `http`";
-    PORT = "MCP_PORT", "3100", "a port, from 0 to 65535; 0 = any that is free";
-    HOST = "MCP_HOST", "0.0.0.0", "the IP address to listen on, such as 127.0.0.1, 0.0.0.0 or ::";
-    JSON_RESPONSE = "MCP_JSON_RESPONSE", "false", "`true` (replies in JSON) or `false` (streams of events)";
-    PROVIDER = "DB_PROVIDER", "postgres", "`postgres` or `supabase`";
-    DATABASE_URL = "DATABASE_URL", "", "a connection string, postgresql://user:password@host:port/database";
-    SUPABASE_URL = "SUPABASE_DB_URL", "", "the connection string of the session pooler, postgresql://…";
-    CONNECTIONS = "DB_MAX_CONNECTIONS", "", "a number from 1 to 1000";
-    REDIS_URL = "REDIS_URL", "redis://redis:6379", "a URL, redis://host:port or rediss://host:port; empty = none";
-    REDIS_PREFIX = "REDIS_KEY_PREFIX", "mbmcp", "1 to 64 letters, digits, `-`, `_`, `.` or `:`";
-    ADDRESS_LIMIT = "RATE_LIMIT_IP_PER_MINUTE", "120", "a number from 0 to 1000000; 0 = unlimited";
-    PROXY_HOPS = "TRUST_PROXY_HOPS", "1", "a number from 0 to 16; 0 = the address of the connection counts";
-    HOSTS = "ALLOWED_HOSTS", "", "host names with or without a port, separated by commas, or `*`; empty = this machine";
-    ORIGINS = "ALLOWED_ORIGINS", "", "origins such as https://app.example, separated by commas, or `*`; empty = none";
-    RETENTION = "EVENT_RETENTION_HOURS", "24", "a number from 1 to 720";
-    STREAMS = "MAX_STREAMS_PER_KEY", "32", "a number from 1 to 10000";
-    SESSIONS = "MAX_SESSIONS_PER_PROJECT", "1000", "a number from 1 to 1000000";
+    /// A value is given twice.
+    #[error("both `{name}` and `{name}_FILE` are set; set one of them")]
+    Twice {
+        /// The variable.
+        name: &'static str,
+    },
+    /// A file that a variable names cannot be used.
+    #[error("`{name}` is `{path}`, which cannot be read: {reason}; it takes {takes}")]
+    File {
+        /// The variable.
+        name: String,
+        /// What it holds.
+        path: String,
+        /// Why.
+        reason: String,
+        /// What it takes.
+        takes: &'static str,
+    },
 }
 
 /// Reads variables; handed in, so that tests need not touch the environment.
 pub(crate) type Read<'a> = &'a dyn Fn(&str) -> Option<String>;
+
+/// A variable of this process. What is no text is not passed over: it is read as far as it is text, and then refused.
+pub(crate) fn environment(name: &str) -> Option<String> {
+    std::env::var_os(name).map(|value| value.to_string_lossy().into_owned())
+}
 
 /// Whether the environment asks for HTTP.
 ///
@@ -153,15 +166,14 @@ impl Settings {
     /// # Errors
     /// The first one that cannot be used.
     pub(crate) fn read(read: Read<'_>) -> Result<Self, ConfigError> {
+        wants_http(read)?;
         let database = database(read)?;
         let redis = redis(read, database.is_some())?;
-        let host: IpAddr = match (set(&HOST, read), &database) {
+        let host: IpAddr = match (set(&HOST, read).as_deref(), &database) {
             // A folder is one's own: it is not offered to the network unasked.
-            (None, None) => IpAddr::from([127, 0, 0, 1]),
-            _ => match value(&HOST, read).as_str() {
-                "localhost" => IpAddr::from([127, 0, 0, 1]),
-                text => text.parse().map_err(|_| wrong(&HOST, read))?,
-            },
+            (None, None) | (Some("localhost"), _) => THIS_MACHINE,
+            (None, Some(_)) => EVERYWHERE,
+            (Some(text), _) => text.parse().map_err(|_| wrong(&HOST, read))?,
         };
         let port: u16 = value(&PORT, read).parse().map_err(|_| wrong(&PORT, read))?;
         let http = HttpConfig {
@@ -194,17 +206,25 @@ fn database(read: Read<'_>) -> Result<Option<DatabaseSettings>, ConfigError> {
         None if provider == Provider::Supabase => 10,
         None => 20,
     };
-    let Some(url) = set(variable, read) else {
-        if set(&PROVIDER, read).is_none() {
-            return Ok(None);
-        }
+    let Some((name, url)) = secret(variable, read)? else {
         let reason = "`DB_PROVIDER` asks for a database";
-        return Err(ConfigError::Missing { name: variable.name, takes: variable.takes, reason });
+        if set(&PROVIDER, read).is_some() {
+            return Err(ConfigError::Missing { name: variable.name, takes: variable.takes, reason });
+        }
+        if secret(&SUPABASE_URL, read)?.is_some() {
+            let reason = "`SUPABASE_DB_URL` counts with `DB_PROVIDER=supabase` alone";
+            return Err(ConfigError::Missing { name: PROVIDER.name, takes: PROVIDER.takes, reason });
+        }
+        return Ok(None);
     };
     if !(url.starts_with("postgres://") || url.starts_with("postgresql://")) {
-        return Err(ConfigError::WrongSecret { name: variable.name, takes: variable.takes });
+        return Err(ConfigError::WrongSecret { name, got: shape(&url), takes: variable.takes });
     }
-    Ok(Some(DatabaseSettings { provider, url, connections }))
+    let root_certificate = set(&ROOT_CERTIFICATE, read).map(PathBuf::from);
+    if let Some(path) = &root_certificate {
+        text_file(ROOT_CERTIFICATE.name, path, ROOT_CERTIFICATE.takes, u64::MAX)?;
+    }
+    Ok(Some(DatabaseSettings { provider, url, connections, root_certificate, variable: variable.name }))
 }
 
 /// Beside a database there is Redis unless the variable is empty; beside a folder only when it is set.
@@ -214,33 +234,115 @@ fn redis(read: Read<'_>, has_database: bool) -> Result<Option<RedisSettings>, Co
     if prefix.is_empty() || prefix.len() > 64 || !prefix.bytes().all(fits) {
         return Err(wrong(&REDIS_PREFIX, read));
     }
-    let url = match read(REDIS_URL.name) {
-        None if has_database => REDIS_URL.default.to_owned(),
+    let (name, url) = match secret(&REDIS_URL, read)? {
+        Some(given) => given,
+        None if has_database && read(REDIS_URL.name).is_none() => {
+            (REDIS_URL.name.to_owned(), REDIS_BESIDE_DATABASE.to_owned())
+        }
         None => return Ok(None),
-        Some(url) => url.trim().to_owned(),
     };
-    if url.is_empty() {
-        return Ok(None);
-    }
     if !(url.starts_with("redis://") || url.starts_with("rediss://")) {
-        return Err(ConfigError::WrongSecret { name: REDIS_URL.name, takes: REDIS_URL.takes });
+        return Err(ConfigError::WrongSecret { name, got: shape(&url), takes: REDIS_URL.takes });
     }
     Ok(Some(RedisSettings { url, prefix }))
 }
 
+/// A secret, from its variable or from the file that `…_FILE` names, with the name of the variable that was used.
+fn secret(variable: &Variable, read: Read<'_>) -> Result<Option<(String, String)>, ConfigError> {
+    let direct = set(variable, read);
+    let file = variable.file_variable().and_then(|name| {
+        let path = read(&name)?.trim().to_owned();
+        (!path.is_empty()).then_some((name, path))
+    });
+    match (direct, file) {
+        (Some(_), Some(_)) => Err(ConfigError::Twice { name: variable.name }),
+        (direct, None) => Ok(direct.map(|value| (variable.name.to_owned(), value))),
+        (None, Some((name, path))) => {
+            let takes = "the path of a file with the value in it";
+            let text = text_file(&name, Path::new(&path), takes, SECRET_BYTES)?;
+            let text = text.trim().to_owned();
+            if text.is_empty() {
+                let reason = "it is empty".to_owned();
+                return Err(ConfigError::File { name, path, reason, takes });
+            }
+            Ok(Some((name, text)))
+        }
+    }
+}
+
+fn text_file(name: &str, path: &Path, takes: &'static str, most: u64) -> Result<String, ConfigError> {
+    let failed = |reason: String| {
+        let path = path.display().to_string();
+        ConfigError::File { name: name.to_owned(), path, reason, takes }
+    };
+    let mut text = String::new();
+    // A pipe would be waited for, without end.
+    match std::fs::metadata(path) {
+        Err(error) => return Err(failed(error.to_string())),
+        Ok(metadata) if !metadata.is_file() => return Err(failed("it is no file".to_owned())),
+        Ok(_) => {}
+    }
+    let opened = std::fs::File::open(path).map_err(|error| failed(error.to_string()))?;
+    let length = opened
+        .take(most.saturating_add(1))
+        .read_to_string(&mut text)
+        .map_err(|error| failed(error.to_string()))?;
+    if u64::try_from(length).is_ok_and(|length| length > most) {
+        return Err(failed(format!("it has more than {most} bytes")));
+    }
+    Ok(text)
+}
+
+/// What a URL that cannot be used looks like, without anything that may be secret.
+fn shape(url: &str) -> &'static str {
+    const KNOWN: [(&str, &str); 9] = [
+        ("postgres", "`postgres://…`"),
+        ("postgresql", "`postgresql://…`"),
+        ("redis", "`redis://…`"),
+        ("rediss", "`rediss://…`"),
+        ("http", "`http://…`"),
+        ("https", "`https://…`"),
+        ("mysql", "`mysql://…`"),
+        ("tcp", "`tcp://…`"),
+        ("unix", "`unix://…`"),
+    ];
+    let Some((scheme, _)) = url.split_once("://") else { return "a text without `://`" };
+    let known = KNOWN.iter().find(|(word, _)| *word == scheme);
+    known.map_or("a URL of another kind", |(_, shown)| shown)
+}
+
 fn hosts(read: Read<'_>) -> Result<Vec<String>, ConfigError> {
-    let hosts = list(&HOSTS, read);
-    let fits = |host: &String| !host.contains(['/', ' ', '@', '\\']);
-    if hosts.iter().all(fits) { Ok(hosts) } else { Err(wrong(&HOSTS, read)) }
+    let hosts = list(&ALLOWED_HOSTS, read);
+    if hosts.iter().all(|host| host == "*" || is_host(host)) {
+        Ok(hosts)
+    } else {
+        Err(wrong(&ALLOWED_HOSTS, read))
+    }
+}
+
+/// A name or an address, with or without a port; an address with colons in it stands in brackets.
+fn is_host(text: &str) -> bool {
+    let (name, port) = match text.rsplit_once(':') {
+        Some((name, port)) if !text.ends_with(']') => (name, Some(port)),
+        _ => (text, None),
+    };
+    let is_name = match name.strip_prefix('[').and_then(|inner| inner.strip_suffix(']')) {
+        Some(inner) => inner.parse::<std::net::Ipv6Addr>().is_ok(),
+        None => {
+            !name.is_empty()
+                && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte))
+        }
+    };
+    is_name && port.is_none_or(|port| port.parse::<u16>().is_ok())
 }
 
 fn origins(read: Read<'_>) -> Result<Vec<String>, ConfigError> {
-    let origins = list(&ORIGINS, read);
+    let origins = list(&ALLOWED_ORIGINS, read);
     let fits = |origin: &String| {
         let authority = origin.split_once("://").map(|(_, authority)| authority.trim_end_matches('/'));
         origin == "*" || authority.is_some_and(|authority| !authority.is_empty() && !authority.contains('/'))
     };
-    if origins.iter().all(fits) { Ok(origins) } else { Err(wrong(&ORIGINS, read)) }
+    if origins.iter().all(fits) { Ok(origins) } else { Err(wrong(&ALLOWED_ORIGINS, read)) }
 }
 
 /// A variable that is set and not blank.
@@ -249,7 +351,7 @@ fn set(variable: &Variable, read: Read<'_>) -> Option<String> {
 }
 
 fn value(variable: &Variable, read: Read<'_>) -> String {
-    set(variable, read).unwrap_or_else(|| variable.default.to_owned())
+    set(variable, read).unwrap_or_else(|| variable.default.value().to_owned())
 }
 
 fn wrong(variable: &Variable, read: Read<'_>) -> ConfigError {
@@ -283,80 +385,4 @@ fn list(variable: &Variable, read: Read<'_>) -> Vec<String> {
 }
 
 #[cfg(test)]
-mod tests {
-    use rstest::rstest;
-
-    use super::*;
-
-    fn read(pairs: &[(&str, &str)]) -> Result<Settings, ConfigError> {
-        let pairs: Vec<(String, String)> =
-            pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
-        Settings::read(&|name| pairs.iter().find(|(known, _)| known == name).map(|(_, value)| value.clone()))
-    }
-
-    #[test]
-    fn without_a_database_a_folder_is_served_to_this_machine() {
-        let settings = read(&[]).unwrap();
-        assert_eq!(settings.http.listen.to_string(), "127.0.0.1:3100");
-        assert!(settings.database.is_none() && settings.redis.is_none());
-        assert!(!settings.http.json_response);
-        assert_eq!((settings.http.address_limit, settings.http.trust_proxy_hops), (120, 1));
-        assert_eq!(settings.http.event_retention, Duration::from_secs(24 * 3600));
-    }
-
-    #[test]
-    fn with_a_database_the_guide_s_defaults_hold() {
-        let settings = read(&[("DATABASE_URL", "postgresql://a:b@c/d")]).unwrap();
-        assert_eq!(settings.http.listen.to_string(), "0.0.0.0:3100");
-        assert_eq!(settings.database.map(|database| database.connections), Some(20));
-        let redis = settings.redis.unwrap();
-        assert_eq!((redis.url.as_str(), redis.prefix.as_str()), ("redis://redis:6379", "mbmcp"));
-        let supabase = [("DB_PROVIDER", "supabase"), ("SUPABASE_DB_URL", "postgresql://a:b@c/d")];
-        assert_eq!(read(&supabase).unwrap().database.map(|database| database.connections), Some(10));
-    }
-
-    #[rstest]
-    #[case("MCP_PORT", "99999")]
-    #[case("MCP_PORT", "http")]
-    #[case("MCP_HOST", "nowhere")]
-    #[case("MCP_JSON_RESPONSE", "perhaps")]
-    #[case("DB_PROVIDER", "mysql")]
-    #[case("REDIS_KEY_PREFIX", "a b")]
-    #[case("RATE_LIMIT_IP_PER_MINUTE", "-1")]
-    #[case("TRUST_PROXY_HOPS", "17")]
-    #[case("ALLOWED_HOSTS", "https://a/b")]
-    #[case("ALLOWED_ORIGINS", "app.example")]
-    #[case("EVENT_RETENTION_HOURS", "0")]
-    #[case("MAX_STREAMS_PER_KEY", "0")]
-    #[case("MAX_SESSIONS_PER_PROJECT", "none")]
-    fn a_wrong_value_is_named_with_what_it_takes(#[case] name: &'static str, #[case] value: &str) {
-        let variable = VARIABLES.iter().find(|variable| variable.name == name).unwrap();
-        let error = read(&[(name, value)]).unwrap_err();
-        assert_eq!(error, ConfigError::Wrong { name, got: value.to_owned(), takes: variable.takes });
-        assert!(error.to_string().contains(name) && error.to_string().contains(value));
-    }
-
-    #[test]
-    fn a_provider_without_a_connection_string_is_an_error() {
-        for (provider, variable) in [("postgres", "DATABASE_URL"), ("supabase", "SUPABASE_DB_URL")] {
-            let error = read(&[("DB_PROVIDER", provider)]).unwrap_err();
-            assert!(matches!(error, ConfigError::Missing { name, .. } if name == variable), "{error}");
-        }
-    }
-
-    #[test]
-    fn a_connection_string_is_never_shown() {
-        let error = read(&[("DATABASE_URL", "mysql://u:secret@h/d")]).unwrap_err();
-        assert!(!error.to_string().contains("secret") && error.to_string().contains("DATABASE_URL"));
-        let settings =
-            read(&[("DATABASE_URL", "postgresql://u:secret@h/d"), ("REDIS_URL", "redis://:secret@h")]);
-        assert!(!format!("{settings:?}").contains("secret"));
-    }
-
-    #[test]
-    fn the_transport_is_one_of_two_words() {
-        assert_eq!(wants_http(&|_| None), Ok(false));
-        assert_eq!(wants_http(&|_| Some("http".to_owned())), Ok(true));
-        assert!(wants_http(&|_| Some("sse".to_owned())).unwrap_err().to_string().contains("MCP_TRANSPORT"));
-    }
-}
+mod tests;

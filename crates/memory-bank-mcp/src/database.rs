@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::{Context, bail};
 use memory_bank_core::clock::{SystemClock, SystemEntropy};
 use memory_bank_core::store::ChangeSink;
-use memory_bank_postgres::{ConnectError, Database, DatabaseOptions, Surroundings};
+use memory_bank_postgres::{ConnectError, Database, DatabaseOptions, Surroundings, TrustOptions};
 use tokio::time::Instant;
 
 use crate::config::{DatabaseSettings, Provider};
@@ -16,14 +16,26 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// How long to wait between tries.
 const PAUSE: Duration = Duration::from_secs(2);
 
+/// A database that was not spoken to yet. Supabase is reached over the internet: its certificate is checked.
+pub(crate) fn open(settings: &DatabaseSettings, sink: Arc<dyn ChangeSink>) -> anyhow::Result<Database> {
+    let options = DatabaseOptions {
+        url: settings.url.clone(),
+        max_connections: settings.connections,
+        trust: TrustOptions {
+            verify: settings.provider == Provider::Supabase,
+            root_certificate: settings.root_certificate.clone(),
+        },
+    };
+    let around = Surroundings { clock: Arc::new(SystemClock), entropy: Arc::new(SystemEntropy), sink };
+    Database::new(&options, around).with_context(|| format!("`{}` cannot be used", settings.variable))
+}
+
 /// Opens a database, and waits for it to answer.
 pub(crate) async fn reach(
     settings: &DatabaseSettings,
     sink: Arc<dyn ChangeSink>,
 ) -> anyhow::Result<Database> {
-    let options = DatabaseOptions { url: settings.url.clone(), max_connections: settings.connections };
-    let around = Surroundings { clock: Arc::new(SystemClock), entropy: Arc::new(SystemEntropy), sink };
-    let database = Database::new(&options, around)?;
+    let database = open(settings, sink)?;
     let began = Instant::now();
     for attempt in 1u32.. {
         match database.ping().await {

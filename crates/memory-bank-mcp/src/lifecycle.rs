@@ -42,6 +42,9 @@ async fn serve(cli: &Cli) -> anyhow::Result<()> {
             () = shutdown.cancelled() => Err(anyhow::anyhow!("ended by a signal")),
         };
     }
+    if let Some(Command::Config) = &cli.command {
+        return cli::variables::run(Output { json: cli.json });
+    }
     if wants_http(cli)? {
         return cli::serve::run(cli, shutdown).await;
     }
@@ -55,7 +58,7 @@ fn wants_http(cli: &Cli) -> anyhow::Result<bool> {
     match (&cli.command, cli.transport) {
         (Some(_), _) => Ok(true),
         (None, Some(transport)) => Ok(transport == Transport::Http),
-        (None, None) => Ok(config::wants_http(&|name| std::env::var(name).ok())?),
+        (None, None) => Ok(config::wants_http(&config::environment)?),
     }
 }
 

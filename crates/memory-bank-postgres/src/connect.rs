@@ -40,6 +40,18 @@ pub struct DatabaseOptions {
     pub url: String,
     /// The most connections at a time.
     pub max_connections: usize,
+    /// How the database's certificate is checked where `sslmode` leaves it open.
+    pub trust: TrustOptions,
+}
+
+/// Whether the database's certificate is checked when the connection string does not say, and whom to believe.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct TrustOptions {
+    /// Every connection is encrypted and its certificate checked, unless `sslmode=disable` says otherwise; without this,
+    /// `sslmode` counts as every PostgreSQL client takes it.
+    pub verify: bool,
+    /// A PEM file with authorities to trust beside the system's. When it is given, certificates are checked.
+    pub root_certificate: Option<PathBuf>,
 }
 
 impl fmt::Debug for DatabaseOptions {
@@ -98,7 +110,7 @@ impl Database {
     /// # Errors
     /// The connection string or a certificate file cannot be read.
     pub fn new(options: &DatabaseOptions, around: Surroundings) -> Result<Self, ConnectError> {
-        let (mut config, trust) = read_url(&options.url)?;
+        let (mut config, trust) = read_url(&options.url, &options.trust)?;
         config.connect_timeout(CONNECT);
         config.application_name("memory-bank-mcp");
         let recycling = ManagerConfig { recycling_method: RecyclingMethod::Fast };
@@ -155,14 +167,14 @@ enum Trust {
 enum Roots {
     /// Whoever answers: the line is encrypted, no more. This is what `sslmode=require` means to every PostgreSQL client.
     Anyone,
-    /// Who has a certificate of the system's authorities.
-    System,
+    /// Who has a certificate of the system's authorities, or of one in the file.
+    System(Option<PathBuf>),
     /// Who has a certificate of one of these authorities.
     File(PathBuf),
 }
 
 /// Reads a connection string. `sslmode` takes libpq's words, two of which the driver does not know.
-fn read_url(url: &str) -> Result<(tokio_postgres::Config, Trust), ConnectError> {
+fn read_url(url: &str, options: &TrustOptions) -> Result<(tokio_postgres::Config, Trust), ConnectError> {
     let (base, query) = match url.split_once('?') {
         Some((base, query)) if url.starts_with("postgres") => (base, query),
         _ => (url, ""),
@@ -182,11 +194,21 @@ fn read_url(url: &str) -> Result<(tokio_postgres::Config, Trust), ConnectError> 
         .map_err(|error| ConnectError::Malformed(without_values(&error)))?;
     let roots = match root {
         Some(path) if path != "system" => Some(Roots::File(PathBuf::from(path))),
-        Some(_) => Some(Roots::System),
+        Some(_) => Some(Roots::System(None)),
         None => None,
     };
+    let verify = options.verify || options.root_certificate.is_some();
+    let trusted = || Roots::System(options.root_certificate.clone());
     let trust = match mode.as_deref() {
-        Some("disable" | "allow") => {
+        Some("disable") => {
+            config.ssl_mode(SslMode::Disable);
+            Trust::Plain
+        }
+        None | Some("allow" | "prefer" | "require") if verify => {
+            config.ssl_mode(SslMode::Require);
+            Trust::Tls(roots.unwrap_or_else(trusted))
+        }
+        Some("allow") => {
             config.ssl_mode(SslMode::Disable);
             Trust::Plain
         }
@@ -197,7 +219,7 @@ fn read_url(url: &str) -> Result<(tokio_postgres::Config, Trust), ConnectError> 
         }
         Some("verify-ca" | "verify-full") => {
             config.ssl_mode(SslMode::Require);
-            Trust::Tls(roots.unwrap_or(Roots::System))
+            Trust::Tls(roots.unwrap_or_else(trusted))
         }
         Some(other) => {
             return Err(ConnectError::Malformed(format!(
@@ -219,6 +241,16 @@ fn tls_config(roots: Roots) -> Result<rustls::ClientConfig, ConnectError> {
         .with_safe_default_protocol_versions()
         .map_err(|error| ConnectError::Certificates(error.to_string()))?;
     let mut store = RootCertStore::empty();
+    let add_file = |store: &mut RootCertStore, path: &PathBuf| {
+        let unreadable =
+            |error: &dyn fmt::Display| ConnectError::Certificates(format!("`{}`: {error}", path.display()));
+        let before = store.len();
+        for certificate in CertificateDer::pem_file_iter(path).map_err(|error| unreadable(&error))? {
+            let certificate = certificate.map_err(|error| unreadable(&error))?;
+            store.add(certificate).map_err(|error| unreadable(&error))?;
+        }
+        if store.len() == before { Err(unreadable(&"there is no certificate in it")) } else { Ok(()) }
+    };
     match roots {
         Roots::Anyone => {
             return Ok(builder
@@ -226,21 +258,16 @@ fn tls_config(roots: Roots) -> Result<rustls::ClientConfig, ConnectError> {
                 .with_custom_certificate_verifier(Arc::new(Encrypted(provider)))
                 .with_no_client_auth());
         }
-        Roots::System => {
+        Roots::System(file) => {
             for certificate in rustls_native_certs::load_native_certs().certs {
                 // The system's list may hold certificates that this library cannot read; the others still count.
                 let _unreadable = store.add(certificate).is_err();
             }
-        }
-        Roots::File(path) => {
-            let unreadable = |error: &dyn fmt::Display| {
-                ConnectError::Certificates(format!("`{}`: {error}", path.display()))
-            };
-            for certificate in CertificateDer::pem_file_iter(&path).map_err(|error| unreadable(&error))? {
-                let certificate = certificate.map_err(|error| unreadable(&error))?;
-                store.add(certificate).map_err(|error| unreadable(&error))?;
+            if let Some(path) = file {
+                add_file(&mut store, &path)?;
             }
         }
+        Roots::File(path) => add_file(&mut store, &path)?,
     }
     if store.is_empty() {
         return Err(ConnectError::Certificates("there are none".to_owned()));
@@ -294,22 +321,41 @@ mod tests {
     #[test]
     fn options_never_show_the_password() {
         let url = "postgres://u:secret@h/d".to_owned();
-        assert!(!format!("{:?}", DatabaseOptions { url, max_connections: 1 }).contains("secret"));
+        assert!(
+            !format!("{:?}", DatabaseOptions { url, max_connections: 1, trust: TrustOptions::default() })
+                .contains("secret")
+        );
     }
 
     #[test]
     fn errors_about_the_connection_string_never_show_the_password() {
         for url in ["postgres://u:secret@h:port/d", "postgres://u:secret@h/d?sslmode=maybe", "secret"] {
-            let Err(error) = read_url(url) else { panic!("{url}") };
+            let Err(error) = read_url(url, &TrustOptions::default()) else { panic!("{url}") };
             assert!(!error.to_string().contains("secret"), "{error}");
         }
     }
 
     #[test]
     fn the_words_of_sslmode_are_libpq_s() {
-        let mode = |url: &str| read_url(url).map(|(config, _)| config.get_ssl_mode()).unwrap();
+        let options = TrustOptions::default();
+        let mode = |url: &str| read_url(url, &options).map(|(config, _)| config.get_ssl_mode()).unwrap();
         assert_eq!(mode("postgres://h/d?sslmode=disable"), SslMode::Disable);
         assert_eq!(mode("postgres://h/d"), SslMode::Prefer);
         assert_eq!(mode("postgres://h/d?sslmode=verify-full&connect_timeout=3"), SslMode::Require);
+    }
+
+    #[test]
+    fn certificates_are_checked_when_that_is_asked_for_unless_tls_is_off() {
+        let verify = TrustOptions { verify: true, root_certificate: None };
+        let roots = TrustOptions { verify: false, root_certificate: Some(PathBuf::from("/ca.pem")) };
+        for options in [&verify, &roots] {
+            for url in ["postgres://h/d", "postgres://h/d?sslmode=prefer", "postgres://h/d?sslmode=require"] {
+                let (config, trust) = read_url(url, options).unwrap();
+                assert_eq!(config.get_ssl_mode(), SslMode::Require, "{url}");
+                assert!(matches!(trust, Trust::Tls(Roots::System(_))), "{url}");
+            }
+            let (_, trust) = read_url("postgres://h/d?sslmode=disable", options).unwrap();
+            assert!(matches!(trust, Trust::Plain));
+        }
     }
 }

@@ -24,7 +24,7 @@ mod tenant;
 mod workspace;
 
 pub use bank::PostgresBank;
-pub use connect::{ConnectError, Database, DatabaseOptions, Surroundings};
+pub use connect::{ConnectError, Database, DatabaseOptions, Surroundings, TrustOptions};
 pub use isolation::IsolationError;
 pub use migrate::{MigrateError, Migration};
 pub use workspace::PostgresWorkspace;

@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 
 use crate::cli::output::{Output, Table};
 use crate::cli::{keys, output};
-use crate::config::Settings;
+use crate::config::{self, Settings};
 use crate::database;
 
 /// A command of the operator.
@@ -139,7 +139,7 @@ impl From<RoleName> for Role {
 
 /// Runs one command.
 pub(crate) async fn run(command: &AdminCommand, output: Output) -> anyhow::Result<()> {
-    let settings = Settings::read(&|name| std::env::var(name).ok())?;
+    let settings = Settings::read(&config::environment)?;
     let Some(wanted) = &settings.database else {
         bail!("`DATABASE_URL` is not set; this command works on a database");
     };

@@ -4,6 +4,7 @@ pub(crate) mod admin;
 mod keys;
 pub(crate) mod output;
 pub(crate) mod serve;
+pub(crate) mod variables;
 
 use clap::{Parser, Subcommand, ValueEnum};
 use memory_bank_core::caller::UNKNOWN_USER;
@@ -53,6 +54,8 @@ pub(crate) struct Cli {
 pub(crate) enum Command {
     /// Serve MCP over Streamable HTTP: the project folder, or the database of `DATABASE_URL`.
     Serve,
+    /// Show every environment variable: what it holds, its default and what it takes. Secrets are not shown.
+    Config,
     #[command(flatten)]
     Admin(admin::AdminCommand),
 }

@@ -22,12 +22,12 @@ use tokio_util::sync::CancellationToken;
 
 use crate::cli::Cli;
 use crate::cli::output::say;
-use crate::config::{DatabaseSettings, RedisSettings, Settings};
+use crate::config::{self, DatabaseSettings, RedisSettings, Settings};
 use crate::{database, lifecycle};
 
 /// Serves until the process is told to end.
 pub(crate) async fn run(cli: &Cli, shutdown: CancellationToken) -> anyhow::Result<()> {
-    let settings = Settings::read(&|name| std::env::var(name).ok())?;
+    let settings = Settings::read(&config::environment)?;
     let parts = match settings.database.clone() {
         Some(database) => database_parts(settings, &database).await?,
         None => folder_parts(cli, settings).await?,

@@ -11,7 +11,7 @@ use memory_bank_core::identity::{
     AdminError, Administration, Environment, KeyDirectory, NewKey, NewProject, NewUser, PlainKey,
 };
 use memory_bank_core::store::{ChangeSink, DocumentStore, Drafts, NoSink, ReadOutcome};
-use memory_bank_postgres::{Database, DatabaseOptions, PostgresBank, Surroundings};
+use memory_bank_postgres::{Database, DatabaseOptions, PostgresBank, Surroundings, TrustOptions};
 use memory_bank_test_postgres::TestDatabase;
 
 /// A database with a pool on it.
@@ -76,7 +76,8 @@ impl Bench {
 }
 
 pub(crate) fn open(url: &str, connections: usize, around: &Surroundings) -> Database {
-    let options = DatabaseOptions { url: url.to_owned(), max_connections: connections };
+    let options =
+        DatabaseOptions { url: url.to_owned(), max_connections: connections, trust: TrustOptions::default() };
     Database::new(&options, around.clone()).unwrap()
 }
 

@@ -1,0 +1,186 @@
+//! What a wrong environment is told.
+
+use std::collections::BTreeSet;
+
+use rstest::rstest;
+
+use super::*;
+
+fn read(pairs: &[(&str, &str)]) -> Result<Settings, ConfigError> {
+    let pairs: Vec<(String, String)> =
+        pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+    Settings::read(&|name| pairs.iter().find(|(known, _)| known == name).map(|(_, value)| value.clone()))
+}
+
+#[test]
+fn without_a_database_a_folder_is_served_to_this_machine() {
+    let settings = read(&[]).unwrap();
+    assert_eq!(settings.http.listen.to_string(), "127.0.0.1:3100");
+    assert!(settings.database.is_none() && settings.redis.is_none());
+    assert!(!settings.http.json_response);
+    assert_eq!((settings.http.address_limit, settings.http.trust_proxy_hops), (120, 1));
+    assert_eq!(settings.http.event_retention, Duration::from_secs(24 * 3600));
+}
+
+#[test]
+fn with_a_database_the_guide_s_defaults_hold() {
+    let settings = read(&[("DATABASE_URL", "postgresql://a:b@c/d")]).unwrap();
+    assert_eq!(settings.http.listen.to_string(), "0.0.0.0:3100");
+    assert_eq!(settings.database.map(|database| database.connections), Some(20));
+    let redis = settings.redis.unwrap();
+    assert_eq!((redis.url.as_str(), redis.prefix.as_str()), ("redis://redis:6379", "mbmcp"));
+    let supabase = [("DB_PROVIDER", "supabase"), ("SUPABASE_DB_URL", "postgresql://a:b@c/d")];
+    assert_eq!(read(&supabase).unwrap().database.map(|database| database.connections), Some(10));
+}
+
+#[rstest]
+#[case("MCP_PORT", "99999")]
+#[case("MCP_PORT", "http")]
+#[case("MCP_HOST", "nowhere")]
+#[case("MCP_JSON_RESPONSE", "perhaps")]
+#[case("DB_PROVIDER", "mysql")]
+#[case("REDIS_KEY_PREFIX", "a b")]
+#[case("RATE_LIMIT_IP_PER_MINUTE", "-1")]
+#[case("TRUST_PROXY_HOPS", "17")]
+#[case("MCP_TRANSPORT", "sse")]
+#[case("ALLOWED_HOSTS", "https://a/b")]
+#[case("ALLOWED_HOSTS", "a.example:port")]
+#[case("ALLOWED_HOSTS", "::1")]
+#[case("ALLOWED_ORIGINS", "app.example")]
+#[case("EVENT_RETENTION_HOURS", "0")]
+#[case("MAX_STREAMS_PER_KEY", "0")]
+#[case("MAX_SESSIONS_PER_PROJECT", "none")]
+fn a_wrong_value_is_named_with_what_it_takes(#[case] name: &'static str, #[case] value: &str) {
+    let variable = VARIABLES.iter().find(|variable| variable.name == name).unwrap();
+    let error = read(&[(name, value)]).unwrap_err();
+    assert_eq!(error, ConfigError::Wrong { name, got: value.to_owned(), takes: variable.takes });
+    assert!(error.to_string().contains(name) && error.to_string().contains(value));
+}
+
+#[test]
+fn a_provider_without_a_connection_string_is_an_error() {
+    for (provider, variable) in [("postgres", "DATABASE_URL"), ("supabase", "SUPABASE_DB_URL")] {
+        let error = read(&[("DB_PROVIDER", provider)]).unwrap_err();
+        assert!(matches!(error, ConfigError::Missing { name, .. } if name == variable), "{error}");
+    }
+}
+
+#[test]
+fn a_connection_string_is_never_shown() {
+    let error = read(&[("DATABASE_URL", "mysql://u:secret@h/d")]).unwrap_err();
+    assert!(!error.to_string().contains("secret") && error.to_string().contains("DATABASE_URL"));
+    let settings = read(&[("DATABASE_URL", "postgresql://u:secret@h/d"), ("REDIS_URL", "redis://:secret@h")]);
+    assert!(!format!("{settings:?}").contains("secret"));
+}
+
+#[test]
+fn the_transport_is_one_of_two_words() {
+    assert_eq!(wants_http(&|_| None), Ok(false));
+    assert_eq!(wants_http(&|_| Some("http".to_owned())), Ok(true));
+    assert!(wants_http(&|_| Some("sse".to_owned())).unwrap_err().to_string().contains("MCP_TRANSPORT"));
+}
+
+#[test]
+fn a_supabase_url_without_its_provider_is_an_error_and_no_folder_is_served_instead() {
+    let error = read(&[("SUPABASE_DB_URL", "postgresql://a:b@c/d")]).unwrap_err();
+    assert!(matches!(error, ConfigError::Missing { name: "DB_PROVIDER", .. }), "{error}");
+}
+
+fn file(text: &str) -> tempfile::NamedTempFile {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), text).unwrap();
+    file
+}
+
+#[rstest]
+#[case("DATABASE_URL_FILE", "postgres")]
+#[case("SUPABASE_DB_URL_FILE", "supabase")]
+fn a_connection_string_may_come_from_a_file(#[case] name: &str, #[case] provider: &str) {
+    let secret = file("postgresql://u:secret@h/d\n");
+    let settings = read(&[("DB_PROVIDER", provider), (name, secret.path().to_str().unwrap())]).unwrap();
+    assert_eq!(settings.database.map(|database| database.url).unwrap(), "postgresql://u:secret@h/d");
+}
+
+#[test]
+fn the_url_of_redis_may_come_from_a_file() {
+    let secret = file("redis://:secret@h");
+    let settings = read(&[("REDIS_URL_FILE", secret.path().to_str().unwrap())]).unwrap();
+    assert_eq!(settings.redis.map(|redis| redis.url).unwrap(), "redis://:secret@h");
+}
+
+#[test]
+fn a_secret_is_given_once() {
+    let secret = file("postgresql://u:secret@h/d");
+    let path = secret.path().to_str().unwrap();
+    let error =
+        read(&[("DATABASE_URL", "postgresql://u:secret@h/e"), ("DATABASE_URL_FILE", path)]).unwrap_err();
+    assert_eq!(error, ConfigError::Twice { name: "DATABASE_URL" });
+    // The compose file passes variables that are not set as empty ones.
+    assert!(read(&[("DATABASE_URL", ""), ("DATABASE_URL_FILE", path)]).is_ok());
+}
+
+#[rstest]
+#[case::missing("/nowhere/secret")]
+#[case::folder("/")]
+fn a_file_that_cannot_be_read_is_named_with_its_variable(#[case] path: &str) {
+    for name in ["DATABASE_URL_FILE", "REDIS_URL_FILE"] {
+        let error = read(&[(name, path)]).unwrap_err().to_string();
+        assert!(error.contains(name) && error.contains(path), "{error}");
+    }
+    let database = ("DATABASE_URL", "postgresql://u@h/d");
+    let error = read(&[database, ("DB_SSL_ROOT_CERT", path)]).unwrap_err().to_string();
+    assert!(error.contains("DB_SSL_ROOT_CERT") && error.contains(path), "{error}");
+}
+
+#[test]
+fn a_wrong_secret_in_a_file_is_not_shown_and_an_empty_file_is_no_secret() {
+    let wrong = file("secret");
+    let error = read(&[("DATABASE_URL_FILE", wrong.path().to_str().unwrap())]).unwrap_err().to_string();
+    assert!(error.contains("DATABASE_URL_FILE") && !error.contains("secret`"), "{error}");
+    let empty = file(" \n");
+    let error = read(&[("REDIS_URL_FILE", empty.path().to_str().unwrap())]).unwrap_err().to_string();
+    assert!(error.contains("it is empty"), "{error}");
+}
+
+#[test]
+fn every_variable_that_is_read_is_in_the_table_and_every_one_of_the_server_is_read() {
+    let asked = std::cell::RefCell::new(BTreeSet::new());
+    for provider in [None, Some("supabase")] {
+        let _outcome = Settings::read(&|name| {
+            asked.borrow_mut().insert(name.to_owned());
+            (name == "DB_PROVIDER").then(|| provider.map(str::to_owned)).flatten()
+        });
+    }
+    let url = |name: &str| (name == "DATABASE_URL").then(|| "postgresql://h/d".to_owned());
+    let _outcome = Settings::read(&|name| {
+        asked.borrow_mut().insert(name.to_owned());
+        url(name)
+    });
+    let of_server = VARIABLES.iter().filter(|variable| variable.is_read_by_server());
+    let mut listed: BTreeSet<String> = of_server
+        .flat_map(|variable| [Some(variable.name.to_owned()), variable.file_variable()])
+        .flatten()
+        .collect();
+    // The logs read this one.
+    listed.remove("RUST_LOG");
+    assert_eq!(asked.into_inner(), listed);
+}
+
+/// Where the reference is; `UPDATE_DOCS=1` writes it anew.
+const REFERENCE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/configuration.md");
+
+#[rstest]
+#[case("server", Variable::is_read_by_server)]
+#[case("compose", |variable: &Variable| !variable.is_read_by_server())]
+fn the_reference_in_the_documentation_is_the_table(#[case] part: &str, #[case] of: fn(&Variable) -> bool) {
+    let (begin, end) = (format!("<!-- begin {part} -->\n"), format!("<!-- end {part} -->"));
+    let text = std::fs::read_to_string(REFERENCE).unwrap();
+    let (before, rest) = text.split_once(&begin).unwrap();
+    let (shown, after) = rest.split_once(&end).unwrap();
+    let wanted = variables::reference(of);
+    if std::env::var_os("UPDATE_DOCS").is_some() && shown != wanted {
+        std::fs::write(REFERENCE, format!("{before}{begin}{wanted}{end}{after}")).unwrap();
+        return;
+    }
+    assert_eq!(shown, wanted, "run this test with UPDATE_DOCS=1");
+}

@@ -1,0 +1,168 @@
+//! Every environment variable, one row each: what the server reads, and what the compose file beside it reads. The
+//! reference in docs/configuration.md is written from this table. It must not know how a value is used.
+
+/// One variable.
+#[derive(Debug)]
+pub(crate) struct Variable {
+    /// Its name.
+    pub(crate) name: &'static str,
+    /// What counts when it is absent or blank.
+    pub(crate) default: DefaultValue,
+    /// What it takes.
+    pub(crate) takes: &'static str,
+    /// What it decides.
+    pub(crate) meaning: &'static str,
+    /// Who reads it.
+    pub(crate) kind: Kind,
+}
+
+/// What counts when a variable is absent or blank.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum DefaultValue {
+    /// This value.
+    Is(&'static str),
+    /// It depends, as the text says.
+    Depends(&'static str),
+    /// Nothing.
+    Nothing,
+}
+
+impl DefaultValue {
+    /// The value itself, or nothing.
+    pub(crate) fn value(self) -> &'static str {
+        match self {
+            Self::Is(value) => value,
+            Self::Depends(_) | Self::Nothing => "",
+        }
+    }
+
+    /// The value, or what it depends on, for people.
+    pub(crate) fn shown(self) -> String {
+        match self {
+            Self::Is(value) => format!("`{value}`"),
+            Self::Depends(said) => said.to_owned(),
+            Self::Nothing => "—".to_owned(),
+        }
+    }
+}
+
+/// Who reads a variable, and whether it may be shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// The server; the value may be shown.
+    Plain,
+    /// The server; the value may hold a password. The variable with `_FILE` behind its name takes a file instead.
+    Secret,
+    /// The files in deploy/ alone.
+    Compose,
+    /// The files in deploy/ alone; a password.
+    ComposeSecret,
+}
+
+impl Variable {
+    /// Whether the value must never be shown.
+    pub(crate) fn is_secret(&self) -> bool {
+        matches!(self.kind, Kind::Secret | Kind::ComposeSecret)
+    }
+
+    /// Whether the server itself reads it.
+    pub(crate) fn is_read_by_server(&self) -> bool {
+        matches!(self.kind, Kind::Plain | Kind::Secret)
+    }
+
+    /// The variable that names a file with the value, if there is one.
+    pub(crate) fn file_variable(&self) -> Option<String> {
+        (self.kind == Kind::Secret).then(|| format!("{}_FILE", self.name))
+    }
+}
+
+macro_rules! variables {
+    ($($kind:ident $constant:ident $name:literal = $default:expr, $takes:literal, $meaning:literal;)*) => {
+        $(pub(crate) const $constant: Variable = Variable {
+            name: $name, default: $default, takes: $takes, meaning: $meaning, kind: Kind::$kind,
+        };)*
+        /// The whole table, in the order of the reference.
+        pub(crate) const VARIABLES: &[&Variable] = &[$(&$constant),*];
+    };
+}
+
+use DefaultValue::{Depends, Is, Nothing};
+
+variables! {
+    Plain TRANSPORT "MCP_TRANSPORT" = Is("stdio"), "`stdio` or `http`",
+        "How clients connect, unless a command or `--transport` says so.";
+    Plain PORT "MCP_PORT" = Is("3100"), "a port, from 0 to 65535; 0 = any that is free",
+        "The port to listen on.";
+    Plain HOST "MCP_HOST" = Depends("`0.0.0.0`; `127.0.0.1` while a folder is served"),
+        "the IP address to listen on, such as 127.0.0.1, 0.0.0.0 or ::, or `localhost`",
+        "The address to listen on. A folder is not offered to the network unasked.";
+    Plain JSON_RESPONSE "MCP_JSON_RESPONSE" = Is("false"), "`true` or `false`",
+        "`true`: replies come as JSON; `false`: as streams of events that can be resumed.";
+    Plain ALLOWED_HOSTS "ALLOWED_HOSTS" = Nothing,
+        "host names with or without a port, separated by commas, or `*`; empty = this machine",
+        "The names under which clients reach the server. A request for another host is refused.";
+    Plain ALLOWED_ORIGINS "ALLOWED_ORIGINS" = Nothing,
+        "origins such as https://app.example, separated by commas, or `*`; empty = none",
+        "The web pages, beside the server's own, that may send requests.";
+    Plain PROXY_HOPS "TRUST_PROXY_HOPS" = Is("1"), "a number from 0 to 16; 0 = the address of the connection counts",
+        "How many proxies in front are trusted to name the client's address in `X-Forwarded-For`.";
+    Plain PROVIDER "DB_PROVIDER" = Is("postgres"), "`postgres` or `supabase`",
+        "Who runs the database. When it is set, a connection string must be, too.";
+    Secret DATABASE_URL "DATABASE_URL" = Nothing,
+        "a connection string, postgresql://user:password@host:port/database",
+        "The database, with `DB_PROVIDER=postgres`. Without it a folder is served.";
+    Secret SUPABASE_URL "SUPABASE_DB_URL" = Nothing,
+        "the connection string of the session pooler, postgresql://postgres.REF:password@host:5432/postgres",
+        "The database, with `DB_PROVIDER=supabase`.";
+    Plain CONNECTIONS "DB_MAX_CONNECTIONS" = Depends("`20`; `10` with `DB_PROVIDER=supabase`"), "a number from 1 to 1000",
+        "The most connections to the database.";
+    Plain ROOT_CERTIFICATE "DB_SSL_ROOT_CERT" = Nothing, "the path of a PEM file with certificates",
+        "Authorities to trust, beside the system's, for the database's certificate; it is then checked, unless the connection string says `sslmode=disable`.";
+    Secret REDIS_URL "REDIS_URL" = Depends("`redis://redis:6379`; none while a folder is served"),
+        "a URL, redis://host:port or rediss://host:port; empty = none",
+        "Redis, which several servers share. Without it, or while it is away, the server goes on with less.";
+    Plain REDIS_PREFIX "REDIS_KEY_PREFIX" = Is("mbmcp"), "1 to 64 letters, digits, `-`, `_`, `.` or `:`",
+        "What every key in Redis begins with. Servers of one database share it.";
+    Plain ADDRESS_LIMIT "RATE_LIMIT_IP_PER_MINUTE" = Is("120"), "a number from 0 to 1000000; 0 = unlimited",
+        "Requests a minute from one address. A key's own limit is kept with the key.";
+    Plain RETENTION "EVENT_RETENTION_HOURS" = Is("24"), "a number from 1 to 720",
+        "How many hours events are kept for clients that come back.";
+    Plain STREAMS "MAX_STREAMS_PER_KEY" = Is("32"), "a number from 1 to 10000",
+        "How many streams one key may have open on a server.";
+    Plain SESSIONS "MAX_SESSIONS_PER_PROJECT" = Is("1000"), "a number from 1 to 1000000",
+        "How many sessions a project may have open.";
+    Plain LOG "RUST_LOG" = Nothing, "directives such as `info` or `memory_bank_server=debug`",
+        "What is logged on standard error; it wins over `--debug`.";
+    Compose POSTGRES_DB "POSTGRES_DB" = Is("memory_bank_mcp"), "a name",
+        "The database of the local PostgreSQL.";
+    Compose POSTGRES_USER "POSTGRES_USER" = Is("mbmcp"), "a name",
+        "The administrator of the local PostgreSQL.";
+    ComposeSecret POSTGRES_PASSWORD "POSTGRES_PASSWORD" = Is("mbmcp_secret"), "a password",
+        "The administrator's password. Set one of your own.";
+    Compose POSTGRES_PORT "POSTGRES_PORT" = Is("5432"), "a port", "The port of the local PostgreSQL on the host.";
+    Compose REDIS_PORT "REDIS_PORT" = Is("6379"), "a port", "The port of Redis on the host.";
+    Compose TRAEFIK_HTTP_PORT "TRAEFIK_HTTP_PORT" = Is("80"), "a port", "Traefik's port for HTTP.";
+    Compose TRAEFIK_HTTPS_PORT "TRAEFIK_HTTPS_PORT" = Is("443"), "a port", "Traefik's port for HTTPS.";
+    Compose TRAEFIK_DASHBOARD_PORT "TRAEFIK_DASHBOARD_PORT" = Is("8080"), "a port",
+        "Traefik's port for its dashboard, in development.";
+    Compose ACME_EMAIL "ACME_EMAIL" = Nothing, "an email address",
+        "Where Let's Encrypt sends its notices; needed for TLS in production.";
+    Compose DOCKER_IMAGE "DOCKER_IMAGE" = Is("diaz3618/memory-bank-mcp"), "a name", "The image.";
+    Compose DOCKER_TAG "DOCKER_TAG" = Is("1.8.0-http-pg-redis"), "a tag", "The image's tag.";
+}
+
+/// The rows of the reference, as markdown.
+#[cfg(test)]
+pub(crate) fn reference(of: impl Fn(&Variable) -> bool) -> String {
+    let mut text = "| Variable | Default | Takes | Meaning |\n|---|---|---|---|\n".to_owned();
+    for variable in VARIABLES.iter().filter(|variable| of(variable)) {
+        let Variable { name, takes, meaning, .. } = variable;
+        let default = variable.default.shown();
+        text += &format!("| `{name}` | {default} | {takes} | {meaning} |\n");
+        if let Some(file) = variable.file_variable() {
+            let meaning = format!("A file that holds `{name}`, in place of the variable.");
+            text += &format!("| `{file}` | — | the path of a file | {meaning} |\n");
+        }
+    }
+    text
+}
