@@ -45,6 +45,9 @@ async fn serve(cli: &Cli) -> anyhow::Result<()> {
     if let Some(Command::Config) = &cli.command {
         return cli::variables::run(Output { json: cli.json });
     }
+    if let Some(Command::Health { live }) = &cli.command {
+        return cli::health::run(*live).await;
+    }
     if wants_http(cli)? {
         return cli::serve::run(cli, shutdown).await;
     }

@@ -1,6 +1,7 @@
 //! The command line: every flag, and the environment variable that stands for it.
 
 pub(crate) mod admin;
+pub(crate) mod health;
 mod keys;
 pub(crate) mod output;
 pub(crate) mod serve;
@@ -56,6 +57,12 @@ pub(crate) enum Command {
     Serve,
     /// Show every environment variable: what it holds, its default and what it takes. Secrets are not shown.
     Config,
+    /// Ask the server that runs on this machine how it is: exit code 0 when it can serve, 1 otherwise.
+    Health {
+        /// Only ask whether the process answers, not whether its database does.
+        #[arg(long)]
+        live: bool,
+    },
     #[command(flatten)]
     Admin(admin::AdminCommand),
 }
