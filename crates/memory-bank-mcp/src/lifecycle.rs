@@ -22,46 +22,53 @@ use crate::config;
 /// How long threads that are still busy may hold up the end of the process.
 const LAST_WAIT: Duration = Duration::from_secs(1);
 
-/// Serves until the client is gone or the process is told to end.
+/// Does what the command line says: serves until the client is gone or the process is told to end, or runs a command.
 pub(crate) fn run(cli: &Cli) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
         .context("the process cannot start its threads")?;
-    let outcome = runtime.block_on(serve(cli));
+    let outcome = runtime.block_on(perform(cli));
     runtime.shutdown_timeout(LAST_WAIT);
     outcome
 }
 
-async fn serve(cli: &Cli) -> anyhow::Result<()> {
+async fn perform(cli: &Cli) -> anyhow::Result<()> {
     let shutdown = CancellationToken::new();
     end_on_signals(shutdown.clone())?;
-    if let Some(Command::Admin(command)) = &cli.command {
-        return tokio::select! {
-            done = cli::admin::run(command, Output { json: cli.json }) => done,
-            () = shutdown.cancelled() => Err(anyhow::anyhow!("ended by a signal")),
+    let output = Output { json: cli.json };
+    let Some(command) = &cli.command else {
+        return if wants_http(cli)? {
+            cli::serve::run(cli, shutdown).await
+        } else {
+            serve_stdio(cli, shutdown).await
         };
+    };
+    match command {
+        Command::Serve => cli::serve::run(cli, shutdown).await,
+        Command::Admin(command) => tokio::select! {
+            done = cli::admin::run(command, output) => done,
+            () = shutdown.cancelled() => Err(anyhow::anyhow!("ended by a signal")),
+        },
+        Command::Config => cli::variables::run(output),
+        Command::Health { live } => cli::health::run(*live).await,
+        Command::ClientConfig(wanted) => cli::client_config::run(wanted, cli, output),
+        Command::Completions(wanted) => cli::shell::completions(wanted),
+        Command::Man(wanted) => cli::shell::manual(wanted),
     }
-    if let Some(Command::Config) = &cli.command {
-        return cli::variables::run(Output { json: cli.json });
-    }
-    if let Some(Command::Health { live }) = &cli.command {
-        return cli::health::run(*live).await;
-    }
-    if wants_http(cli)? {
-        return cli::serve::run(cli, shutdown).await;
-    }
+}
+
+async fn serve_stdio(cli: &Cli, shutdown: CancellationToken) -> anyhow::Result<()> {
     let services = folder_services(cli, None).await?;
     let caller = Caller::local(cli.username.clone());
     stdio::serve(services, caller, shutdown).await.context("the server stopped")
 }
 
-/// The command decides, then the flag, then the environment.
+/// Without a command, the flag decides, then the environment.
 fn wants_http(cli: &Cli) -> anyhow::Result<bool> {
-    match (&cli.command, cli.transport) {
-        (Some(_), _) => Ok(true),
-        (None, Some(transport)) => Ok(transport == Transport::Http),
-        (None, None) => Ok(config::wants_http(&config::environment)?),
+    match cli.transport {
+        Some(transport) => Ok(transport == Transport::Http),
+        None => Ok(config::wants_http(&|name| std::env::var(name).ok())?),
     }
 }
 

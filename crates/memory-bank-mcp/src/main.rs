@@ -19,8 +19,16 @@ fn main() -> ExitCode {
     match lifecycle::run(&cli) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            tracing::error!("{error:#}");
+            report(&cli, &error);
             ExitCode::FAILURE
         }
+    }
+}
+
+/// A server's failure is a line of its log; a command's is for whoever typed it.
+fn report(cli: &cli::Cli, error: &anyhow::Error) {
+    let serves = matches!(cli.command, None | Some(cli::Command::Serve));
+    if serves || cli::output::note(&format!("error: {error:#}")).is_err() {
+        tracing::error!("{error:#}");
     }
 }

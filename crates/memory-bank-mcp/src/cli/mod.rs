@@ -1,15 +1,20 @@
 //! The command line: every flag, and the environment variable that stands for it.
 
 pub(crate) mod admin;
+pub(crate) mod client_config;
 pub(crate) mod health;
 mod keys;
 pub(crate) mod output;
 pub(crate) mod serve;
+pub(crate) mod shell;
 pub(crate) mod variables;
 
 use clap::{Parser, Subcommand, ValueEnum};
 use memory_bank_core::caller::UNKNOWN_USER;
 use memory_bank_core::mode::Mode;
+
+/// The bank's folder inside the project folder, unless another is named.
+pub(crate) const DEFAULT_FOLDER: &str = "memory-bank";
 
 /// An MCP server that gives AI coding assistants a lasting memory of their projects.
 ///
@@ -34,7 +39,7 @@ pub(crate) struct Cli {
     pub(crate) path: Option<String>,
 
     /// The name of the bank's folder inside the project folder.
-    #[arg(short, long, default_value = "memory-bank", value_parser = parse_folder, global = true)]
+    #[arg(short, long, default_value = DEFAULT_FOLDER, value_parser = parse_folder, global = true)]
     pub(crate) folder: String,
 
     /// Your name, written into entries; an address below github.com/ becomes a link to the profile.
@@ -63,6 +68,12 @@ pub(crate) enum Command {
         #[arg(long)]
         live: bool,
     },
+    /// Print what a client's configuration file has to say, or merge it into the file.
+    ClientConfig(client_config::ClientConfig),
+    /// Print completions for a shell.
+    Completions(shell::Completions),
+    /// Print the manual page, or write the pages of all commands.
+    Man(shell::Manual),
     #[command(flatten)]
     Admin(admin::AdminCommand),
 }

@@ -29,6 +29,12 @@ pub(crate) fn say(text: &str) -> anyhow::Result<()> {
     writeln!(out, "{}", text.trim_end()).and_then(|()| out.flush()).context("standard output is closed")
 }
 
+/// Says something beside the output, on standard error.
+pub(crate) fn note(text: &str) -> anyhow::Result<()> {
+    let mut out = std::io::stderr().lock();
+    writeln!(out, "{text}").context("standard error is closed")
+}
+
 /// Rows in columns.
 #[derive(Debug)]
 pub(crate) struct Table {

@@ -1,0 +1,309 @@
+//! `client-config`: what a client's configuration file has to say, printed or merged into the file.
+
+mod clients;
+mod merge;
+
+use std::io::{Read, Write};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, bail, ensure};
+use clap::{Args, ValueEnum};
+use memory_bank_core::identity::PlainKey;
+use serde_json::{Map, Value, json};
+
+use self::clients::{Place, Server};
+use self::merge::Merged;
+use crate::cli::Cli;
+use crate::cli::output::{Output, note};
+
+/// The largest configuration file that is read, in bytes. Real ones have a few kilobytes.
+const MAX_FILE: u64 = 8 * 1024 * 1024;
+
+/// A key has 43 characters; a line of standard input that is much longer is none.
+const MAX_KEY_LINE: u64 = 1024;
+
+/// The configuration of a client.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct ClientConfig {
+    /// The client.
+    #[arg(long, value_enum)]
+    client: Client,
+
+    /// The address of a server, such as https://memory.example.com/mcp; without it, the client starts this program by itself.
+    #[arg(long, value_name = "URL", value_parser = parse_url)]
+    http: Option<String>,
+
+    /// Read an API key from standard input and put it into the configuration, for clients that cannot take it from elsewhere.
+    #[arg(long, requires = "http")]
+    key_stdin: bool,
+
+    /// What the client shall call the server.
+    #[arg(long, default_value = "memory-bank", value_parser = parse_name)]
+    name: String,
+
+    /// Merge it into the client's file, in which all else stays as it is.
+    #[arg(long)]
+    write: bool,
+
+    /// The file, where it is not the client's usual one.
+    #[arg(long, value_name = "FILE")]
+    file: Option<PathBuf>,
+
+    /// Replace an entry of the same name that says something else.
+    #[arg(long, requires = "write")]
+    force: bool,
+}
+
+/// A program that speaks MCP to this one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Client {
+    /// Claude Code: `.mcp.json` in the project.
+    ClaudeCode,
+    /// Cursor: `.cursor/mcp.json` in the project.
+    Cursor,
+    /// Visual Studio Code: `.vscode/mcp.json` in the project.
+    Vscode,
+    /// Cline in Visual Studio Code: `cline_mcp_settings.json` of the user.
+    Cline,
+    /// Claude Desktop: `claude_desktop_config.json` of the user.
+    ClaudeDesktop,
+    /// The MCP Inspector: `mcp.json` in the project, given with `--config`.
+    Inspector,
+}
+
+/// Prints the configuration, or merges it into the client's file.
+pub(crate) fn run(wanted: &ClientConfig, cli: &Cli, output: Output) -> anyhow::Result<()> {
+    let client = wanted.client;
+    let key = if wanted.key_stdin { Some(key_from(std::io::stdin().lock())?) } else { None };
+    let project = project_folder(cli)?;
+    let file = match &wanted.file {
+        Some(file) => file.clone(),
+        None => client.file(&project, &Place::of_this_machine())?,
+    };
+    if wanted.file.is_none() && client.shares_its_file() {
+        ensure!(
+            key.is_none(),
+            "`{}` is meant to be committed, so no key is put into it: {}; leave out `--key-stdin`",
+            file.display(),
+            client.key_advice()
+        );
+    }
+    let server = match &wanted.http {
+        Some(url) => Server::Http { url: url.clone(), key },
+        None => Server::Stdio { command: client.command()?, arguments: client.arguments(cli, &project)? },
+    };
+    if wanted.write {
+        return write(wanted, &server, &file, output);
+    }
+    let snippet = snippet(client, &wanted.name, &server);
+    let text = serde_json::to_string_pretty(&snippet)?;
+    output.show(
+        &json!({ "client": client.name(), "file": file, "config": snippet, "notes": client.notes(&server) }),
+        &text,
+    )?;
+    if !output.json {
+        note(&format!("This goes into {}; `--write` merges it into the file.", file.display()))?;
+        for line in client.notes(&server) {
+            note(&line)?;
+        }
+    }
+    Ok(())
+}
+
+/// The whole of a file that holds nothing else.
+fn snippet(client: Client, name: &str, server: &Server) -> Value {
+    let mut members = Map::new();
+    if let Some(input) = client.input(server) {
+        members.insert("inputs".to_owned(), json!([input]));
+    }
+    members.insert(client.section().to_owned(), json!({ name: client.entry(server) }));
+    Value::Object(members)
+}
+
+fn write(wanted: &ClientConfig, server: &Server, file: &Path, output: Output) -> anyhow::Result<()> {
+    let client = wanted.client;
+    if let Server::Http { key: None, .. } = server
+        && !client.finds_the_key()
+    {
+        bail!(
+            "`{}` takes the key from its file alone: give it with `--key-stdin`, for example `--key-stdin < key.txt`",
+            client.name()
+        );
+    }
+    // A link is followed: the file that it leads to is replaced, not the link.
+    let target = file.canonicalize().unwrap_or_else(|_| file.to_owned());
+    let before = read(&target)?;
+    let merged = merge::merge(
+        before.as_deref().unwrap_or_default(),
+        client.section(),
+        &wanted.name,
+        &client.entry(server),
+        client.input(server).as_ref(),
+        wanted.force,
+    )
+    .with_context(|| format!("`{}` is not changed", target.display()))?;
+    let (text, outcome) = match merged {
+        Merged::Same => (None, "unchanged"),
+        Merged::Added(text) => (Some(text), "added"),
+        Merged::Replaced(text) => (Some(text), "replaced"),
+    };
+    if let Some(text) = text {
+        replace(&target, &text, before.is_some(), server.holds_a_key())
+            .with_context(|| format!("`{}` cannot be written", target.display()))?;
+    }
+    output.show(
+        &json!({ "client": client.name(), "file": target, "outcome": outcome, "notes": client.notes(server) }),
+        &format!("{}: `{}` {outcome}.", target.display(), wanted.name),
+    )?;
+    if !output.json {
+        for line in client.notes(server) {
+            note(&line)?;
+        }
+    }
+    Ok(())
+}
+
+/// The text of the file, if there is one.
+fn read(file: &Path) -> anyhow::Result<Option<String>> {
+    let opened = match std::fs::File::open(file) {
+        Ok(opened) => opened,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(error).with_context(|| format!("`{}` cannot be read", file.display())),
+    };
+    let mut text = String::new();
+    let read = opened
+        .take(MAX_FILE + 1)
+        .read_to_string(&mut text)
+        .with_context(|| format!("`{}` cannot be read as text", file.display()))?;
+    ensure!(
+        u64::try_from(read)? <= MAX_FILE,
+        "`{}` has more than {MAX_FILE} bytes, too many for a configuration; name the right file with `--file`",
+        file.display()
+    );
+    Ok(Some(text))
+}
+
+/// Puts the text into the file at once: whoever reads it sees the old one or the new one.
+fn replace(file: &Path, text: &str, exists: bool, secret: bool) -> anyhow::Result<()> {
+    let folder = match file.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    };
+    std::fs::create_dir_all(folder)?;
+    let mut builder = tempfile::Builder::new();
+    builder.prefix(".memory-bank-mcp-");
+    #[cfg(unix)]
+    if !secret {
+        use std::os::unix::fs::PermissionsExt;
+        builder.permissions(std::fs::Permissions::from_mode(0o644));
+    }
+    let mut draft = builder.tempfile_in(folder)?;
+    draft.write_all(text.as_bytes())?;
+    if exists {
+        draft.as_file().set_permissions(std::fs::metadata(file)?.permissions())?;
+    }
+    draft.as_file().sync_all()?;
+    draft.persist(file)?;
+    Ok(())
+}
+
+fn key_from(input: impl Read) -> anyhow::Result<PlainKey> {
+    let mut line = String::new();
+    input.take(MAX_KEY_LINE).read_to_string(&mut line).context("standard input is not text")?;
+    // What was read may be a secret of another kind, so the error does not repeat it.
+    line.trim().parse().context(
+        "standard input holds no API key; one begins with `mbmcp_live_` or `mbmcp_test_` and has 43 characters",
+    )
+}
+
+/// The project folder as an absolute path.
+fn project_folder(cli: &Cli) -> anyhow::Result<PathBuf> {
+    let here = std::env::current_dir().context("the current folder cannot be used")?;
+    let folder = cli.path.as_ref().map_or_else(|| here.clone(), |path| here.join(path));
+    folder
+        .canonicalize()
+        .with_context(|| format!("`{}` is no folder; name the project with `--path`", folder.display()))
+}
+
+fn parse_url(text: &str) -> Result<String, String> {
+    let url = url::Url::parse(text)
+        .map_err(|error| format!("{error}; give an address such as https://host/mcp"))?;
+    if !matches!(url.scheme(), "http" | "https") || url.host_str().is_none() {
+        return Err("give an address that begins with http:// or https://".to_owned());
+    }
+    if !url.username().is_empty() || url.password().is_some() {
+        return Err("leave user and password out of the address; the key goes into a header".to_owned());
+    }
+    Ok(text.to_owned())
+}
+
+fn parse_name(text: &str) -> Result<String, String> {
+    let fits = !text.is_empty()
+        && text.len() <= 64
+        && text.chars().all(|character| character.is_ascii_alphanumeric() || matches!(character, '-' | '_'));
+    if fits { Ok(text.to_owned()) } else { Err("use up to 64 letters, digits, `-` and `_`".to_owned()) }
+}
+
+impl Client {
+    /// As it is written on the command line.
+    fn name(self) -> String {
+        self.to_possible_value().map_or_else(String::new, |value| value.get_name().to_owned())
+    }
+}
+
+impl Server {
+    fn holds_a_key(&self) -> bool {
+        matches!(self, Self::Http { key: Some(_), .. })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::clients::KEY_VARIABLE;
+    use super::*;
+
+    const KEY: &str = "mbmcp_live_0123456789abcdefghijABCDEFGHIJxy";
+
+    fn remote(key: Option<&str>) -> Server {
+        Server::Http {
+            url: "https://memory.example.com/mcp".to_owned(),
+            key: key.map(|key| key.parse().unwrap()),
+        }
+    }
+
+    #[test]
+    fn a_key_is_read_without_the_line_end() {
+        assert_eq!(key_from(format!("{KEY}\r\n").as_bytes()).unwrap().expose(), KEY);
+    }
+
+    #[test]
+    fn what_is_no_key_is_refused_without_repeating_it() {
+        let error = key_from("hunter2-the-password\n".as_bytes()).unwrap_err();
+        assert!(!format!("{error:#}").contains("hunter2"), "{error:#}");
+    }
+
+    #[test]
+    fn an_address_with_a_password_or_another_scheme_is_refused() {
+        for url in ["ftp://host/mcp", "memory.example.com/mcp", "https://me:secret@host/mcp"] {
+            assert!(parse_url(url).is_err(), "{url}");
+        }
+        assert!(parse_url("http://127.0.0.1:3100/mcp").is_ok());
+    }
+
+    #[test]
+    fn a_key_that_is_given_stands_in_every_snippet() {
+        for client in Client::value_variants() {
+            let text = snippet(*client, "memory-bank", &remote(Some(KEY))).to_string();
+            assert!(text.contains(KEY), "{client:?}: {text}");
+        }
+    }
+
+    #[test]
+    fn without_a_key_the_snippet_says_where_the_client_finds_it() {
+        for client in Client::value_variants() {
+            let text = snippet(*client, "memory-bank", &remote(None)).to_string();
+            let place = if client.finds_the_key() { [KEY_VARIABLE, "${input:"] } else { ["YOUR_API_KEY"; 2] };
+            assert!(place.iter().any(|place| text.contains(place)), "{client:?}: {text}");
+        }
+    }
+}

@@ -1,0 +1,61 @@
+//! What makes the program at home in a shell: completions and manual pages, made from the command line's own description.
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use anyhow::Context;
+use clap::{Args, CommandFactory};
+use clap_complete::Shell;
+
+use crate::cli::Cli;
+use crate::cli::output::say;
+
+/// Completions for a shell.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Completions {
+    /// The shell.
+    shell: Shell,
+}
+
+/// Manual pages.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Manual {
+    /// Write the page of every command into this folder, instead of the main page to standard output.
+    #[arg(long, value_name = "DIR")]
+    dir: Option<PathBuf>,
+}
+
+/// Prints a shell's completions.
+pub(crate) fn completions(wanted: &Completions) -> anyhow::Result<()> {
+    let mut script = Vec::new();
+    clap_complete::generate(wanted.shell, &mut Cli::command(), env!("CARGO_PKG_NAME"), &mut script);
+    print(&script)
+}
+
+/// Prints the main page, or writes all.
+pub(crate) fn manual(wanted: &Manual) -> anyhow::Result<()> {
+    if let Some(folder) = &wanted.dir {
+        return pages(folder);
+    }
+    let mut page = Vec::new();
+    clap_mangen::Man::new(Cli::command()).render(&mut page)?;
+    print(&page)
+}
+
+fn pages(folder: &Path) -> anyhow::Result<()> {
+    std::fs::create_dir_all(folder)
+        .and_then(|()| clap_mangen::generate_to(Cli::command(), folder))
+        .with_context(|| format!("the pages cannot be written to `{}`", folder.display()))?;
+    say(&format!("Manual pages are in {}; read one with `man -l`.", folder.display()))
+}
+
+/// Prints bytes as they are. A reader that has seen enough, such as `head`, is no failure.
+fn print(bytes: &[u8]) -> anyhow::Result<()> {
+    let mut out = std::io::stdout().lock();
+    match out.write_all(bytes).and_then(|()| out.flush()) {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
+            Err(error).context("standard output is closed")
+        }
+        _ => Ok(()),
+    }
+}
