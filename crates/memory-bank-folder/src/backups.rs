@@ -38,10 +38,11 @@ const DERIVED: [&str; 3] = ["graph/graph.snapshot.json", "graph/graph.index.json
 impl BackupStore for FolderBank {
     async fn create_backup(&self, _caller: &Caller, directory: Option<&str>) -> Result<Backup, BackupError> {
         let places = self.places();
-        let chosen = directory.map(|words| places.chosen(words)).transpose()?;
+        let chosen = self.chosen(&places, directory)?;
         let now = self.surroundings().clock.now();
         let guard = self.lock.exclusive().await?;
-        blocking(move || places.create(guard.dir(), chosen.as_deref(), now)).await
+        let made = blocking(move || places.create(guard.dir(), chosen.as_deref(), now)).await?;
+        Ok(self.shown(made))
     }
 
     async fn list_backups(
@@ -50,8 +51,9 @@ impl BackupStore for FolderBank {
         directory: Option<&str>,
     ) -> Result<Vec<Backup>, BackupError> {
         let places = self.places();
-        let chosen = directory.map(|words| places.chosen(words)).transpose()?;
-        blocking(move || places.list(chosen.as_deref())).await
+        let chosen = self.chosen(&places, directory)?;
+        let found = blocking(move || places.list(chosen.as_deref())).await?;
+        Ok(found.into_iter().map(|backup| self.shown(backup)).collect())
     }
 
     async fn restore_backup(&self, caller: &Caller, id: &str, safety: bool) -> Result<Restored, BackupError> {
@@ -61,7 +63,7 @@ impl BackupStore for FolderBank {
         let now = self.surroundings().clock.now();
         let guard = self.lock.exclusive().await?;
         let (news, sink, project) = (self.news.clone(), self.surroundings().sink.clone(), caller.project);
-        blocking(move || {
+        let mut restored = blocking(move || {
             let dir = guard.dir();
             let found = places.list(None)?.into_iter().find(|backup| same_id(&backup.id, &id));
             let found = found.ok_or_else(|| BackupError::NotFound(id.clone()))?;
@@ -80,9 +82,11 @@ impl BackupStore for FolderBank {
             }
             sink.changed(project, Change::List);
             drop(guard);
-            Ok(restored)
+            Ok::<_, BackupError>(restored)
         })
-        .await
+        .await?;
+        restored.safety = restored.safety.map(|safety| self.shown(safety));
+        Ok(restored)
     }
 }
 
@@ -90,6 +94,16 @@ impl FolderBank {
     fn places(&self) -> Places {
         let beside = self.path().parent().unwrap_or(self.path()).to_owned();
         Places { bank: self.path().to_owned(), project: self.project().to_owned(), beside }
+    }
+
+    /// The place that a user chose. One that is not on this machine chooses none: a path from there means nothing here.
+    fn chosen(&self, places: &Places, directory: Option<&str>) -> Result<Option<PathBuf>, BackupError> {
+        directory.filter(|_| self.tells_paths()).map(|words| places.chosen(words)).transpose()
+    }
+
+    /// A backup as it is told.
+    fn shown(&self, backup: Backup) -> Backup {
+        if self.tells_paths() { backup } else { Backup { location: backup.id.clone(), ..backup } }
     }
 }
 

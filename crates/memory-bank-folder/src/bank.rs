@@ -49,6 +49,7 @@ pub struct FolderBank {
     /// The index of documents and graph; empty until the first search.
     pub(crate) search: FolderSearch,
     project: PathBuf,
+    tells_paths: bool,
 }
 
 impl FolderBank {
@@ -64,7 +65,19 @@ impl FolderBank {
             graph: FolderGraph::default(),
             search: FolderSearch::default(),
             project,
+            tells_paths: true,
         }
+    }
+
+    /// Tells no path of the host and takes none: for clients that are not on this machine.
+    #[must_use]
+    pub fn for_strangers(self) -> Self {
+        Self { tells_paths: false, ..self }
+    }
+
+    /// Whether paths of the host are told and taken.
+    pub(crate) fn tells_paths(&self) -> bool {
+        self.tells_paths
     }
 
     /// The bank's directory on the host.
@@ -88,6 +101,9 @@ impl FolderBank {
 
 impl Bank for FolderBank {
     fn location(&self) -> String {
-        self.path().display().to_string()
+        if self.tells_paths {
+            return self.path().display().to_string();
+        }
+        self.path().file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default()
     }
 }

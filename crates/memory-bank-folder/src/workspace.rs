@@ -48,6 +48,8 @@ pub struct FolderOptions {
     pub home: Option<PathBuf>,
     /// Whether to watch the active bank for changes by others.
     pub watch: bool,
+    /// Whether clients are on this machine, and so may be told paths and give them.
+    pub tells_paths: bool,
 }
 
 /// The folder banks of one process.
@@ -57,6 +59,7 @@ pub struct FolderWorkspace {
     project: PathBuf,
     registry: Registry,
     around: Surroundings,
+    tells_paths: bool,
     /// By canonical directory.
     banks: Mutex<HashMap<PathBuf, Arc<FolderBank>>>,
     active: RwLock<Option<Arc<FolderBank>>>,
@@ -87,6 +90,7 @@ impl FolderWorkspace {
             origin,
             project,
             around,
+            tells_paths: options.tells_paths,
             banks: Mutex::default(),
             active: RwLock::default(),
             watch: options.watch.then(Mutex::default),
@@ -138,9 +142,10 @@ impl FolderWorkspace {
     fn open(&self, place: Place) -> Arc<FolderBank> {
         let key = fs_err::canonicalize(&place.bank).unwrap_or_else(|_| place.bank.clone());
         let mut banks = self.banks.lock().unwrap_or_else(PoisonError::into_inner);
-        let bank = banks
-            .entry(key)
-            .or_insert_with(|| Arc::new(FolderBank::new(place.bank, place.project, self.around.clone())));
+        let bank = banks.entry(key).or_insert_with(|| {
+            let bank = FolderBank::new(place.bank, place.project, self.around.clone());
+            Arc::new(if self.tells_paths { bank } else { bank.for_strangers() })
+        });
         Arc::clone(bank)
     }
 
@@ -197,15 +202,13 @@ impl Workspace for FolderWorkspace {
     async fn initialize(&self, caller: &Caller, path: &str) -> Result<Initialized, WorkspaceError> {
         let _switching = self.switching.lock().await;
         let path = self.origin.absolute(path)?;
-        let origin = self.origin.clone();
+        let (origin, tells_paths) = (self.origin.clone(), self.tells_paths);
         let place = blocking(move || {
             let place = origin.place(&path);
             BankDir::create(&place.bank).map_err(|error| {
-                WorkspaceError::Refused(format!(
-                    "{} cannot be made: {}",
-                    place.bank.display(),
-                    reason(&error)
-                ))
+                let bank =
+                    if tells_paths { place.bank.display().to_string() } else { base_name(&place.bank) };
+                WorkspaceError::Refused(format!("{bank} cannot be made: {}", reason(&error)))
             })?;
             Ok::<_, WorkspaceError>(place)
         })

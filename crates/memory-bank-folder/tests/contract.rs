@@ -22,6 +22,7 @@ async fn fresh() -> Project {
         working_directory: temp.path().to_owned(),
         home: None,
         watch: false,
+        tells_paths: true,
     };
     let around = Surroundings {
         clock: Arc::new(SystemClock),

@@ -35,6 +35,7 @@ async fn watched() -> Watched {
         working_directory: root.path().to_owned(),
         home: None,
         watch: true,
+        tells_paths: true,
     };
     let workspace = FolderWorkspace::start(options, around).await.unwrap();
     let bank = workspace.bank(&Caller::local("alice"), None).await.unwrap();

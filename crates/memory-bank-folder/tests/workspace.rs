@@ -26,6 +26,7 @@ fn options(working_directory: &Path) -> FolderOptions {
         working_directory: working_directory.to_owned(),
         home: Some(working_directory.join("home")),
         watch: false,
+        tells_paths: true,
     }
 }
 

@@ -59,7 +59,7 @@ async fn perform(cli: &Cli) -> anyhow::Result<()> {
 }
 
 async fn serve_stdio(cli: &Cli, shutdown: CancellationToken) -> anyhow::Result<()> {
-    let services = folder_services(cli, None).await?;
+    let services = folder_services(cli, None, false).await?;
     let caller = Caller::local(cli.username.clone());
     stdio::serve(services, caller, shutdown).await.context("the server stopped")
 }
@@ -74,8 +74,12 @@ fn wants_http(cli: &Cli) -> anyhow::Result<bool> {
 
 /// Services on the local folder that the command line names.
 ///
-/// With `redis`, other servers hear of changes too.
-pub(crate) async fn folder_services(cli: &Cli, redis: Option<&Redis>) -> anyhow::Result<Services> {
+/// With `redis`, other servers hear of changes too; `over_http`, no path of the host is told or taken.
+pub(crate) async fn folder_services(
+    cli: &Cli,
+    redis: Option<&Redis>,
+    over_http: bool,
+) -> anyhow::Result<Services> {
     let hub = Arc::new(Hub::new());
     let sink = redis.map_or_else(|| hub.clone() as Arc<dyn ChangeSink>, |redis| redis.sink(hub.clone()));
     let clock = Arc::new(SystemClock);
@@ -86,6 +90,8 @@ pub(crate) async fn folder_services(cli: &Cli, redis: Option<&Redis>) -> anyhow:
         working_directory: std::env::current_dir().context("the current folder cannot be used")?,
         home: std::env::home_dir(),
         watch: true,
+        // Over HTTP a client may be anywhere.
+        tells_paths: !over_http,
     };
     let around = Surroundings { clock: clock.clone(), entropy: entropy.clone(), sink };
     let workspace =

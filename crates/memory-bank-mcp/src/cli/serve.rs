@@ -103,7 +103,7 @@ async fn folder_parts(cli: &Cli, settings: Settings) -> anyhow::Result<Parts> {
         }
         None => None,
     };
-    let services = lifecycle::folder_services(cli, redis.as_ref()).await?;
+    let services = lifecycle::folder_services(cli, redis.as_ref(), true).await?;
     let keys =
         FolderKeys::open(&project, &cli.folder, &cli.username).context("the API keys cannot be used")?;
     let keys = Arc::new(keys);
