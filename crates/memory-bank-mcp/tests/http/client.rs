@@ -88,11 +88,13 @@ impl Server {
 
     /// Opens the stream of a session.
     pub(crate) fn listen(&self, session: &str, last_event: Option<&str>) -> Listener {
-        let mut headers = vec![
-            ("X-API-Key", self.key.as_str()),
-            ("Accept", "text/event-stream"),
-            ("Mcp-Session-Id", session),
-        ];
+        self.listen_as(&self.key, session, last_event)
+    }
+
+    /// Opens the stream of a session with this key.
+    pub(crate) fn listen_as(&self, key: &str, session: &str, last_event: Option<&str>) -> Listener {
+        let mut headers =
+            vec![("X-API-Key", key), ("Accept", "text/event-stream"), ("Mcp-Session-Id", session)];
         if let Some(last) = last_event {
             headers.push(("Last-Event-ID", last));
         }

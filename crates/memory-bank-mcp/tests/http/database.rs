@@ -7,7 +7,7 @@ use tempfile::TempDir;
 use crate::client::{JSON, Server, call, command};
 
 /// Runs one of the operator's commands and returns what it says.
-fn operate(database: &TestDatabase, arguments: &[&str]) -> Result<Value, String> {
+pub(crate) fn operate(database: &TestDatabase, arguments: &[&str]) -> Result<Value, String> {
     let folder = TempDir::new().unwrap();
     // Operators own the database; the server's own role may not make users.
     let variables = [("DATABASE_URL", database.url_of(MIGRATOR)), ("REDIS_URL", String::new())];
@@ -20,14 +20,18 @@ fn operate(database: &TestDatabase, arguments: &[&str]) -> Result<Value, String>
     Ok(serde_json::from_slice(&output.stdout).unwrap())
 }
 
-fn key_of(made: &Value) -> String {
+pub(crate) fn key_of(made: &Value) -> String {
     made["key"].as_str().unwrap_or_else(|| panic!("{made}")).to_owned()
 }
 
-fn serve(database: &TestDatabase, key: &str) -> Server {
-    let url = database.url();
+pub(crate) fn serve(database: &TestDatabase, key: &str) -> Server {
+    serve_through(&database.url(), key)
+}
+
+/// A server that reaches its database by this connection string.
+pub(crate) fn serve_through(url: &str, key: &str) -> Server {
     let mut server = Server::start(&[
-        ("DATABASE_URL", &url),
+        ("DATABASE_URL", url),
         ("REDIS_URL", ""),
         ("MCP_HOST", "127.0.0.1"),
         ("RATE_LIMIT_IP_PER_MINUTE", "0"),

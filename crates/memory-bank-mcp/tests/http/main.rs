@@ -7,6 +7,8 @@ mod database;
 #[cfg(test)]
 mod door;
 #[cfg(test)]
+mod isolation;
+#[cfg(test)]
 mod keys;
 #[cfg(test)]
 mod process;

@@ -77,7 +77,10 @@ impl Sessions {
         let now = self.clock.now();
         let known = {
             let cache = self.cache.lock().unwrap_or_else(PoisonError::into_inner);
-            cache.get(&id).filter(|(_, until)| *until > Instant::now()).map(|(record, _)| Arc::clone(record))
+            // Another's session is looked up like one that does not exist, so that neither the reply nor its cost tells.
+            let own = |record: &SessionRecord| record.user == caller.user && record.project == caller.project;
+            let known = cache.get(&id).filter(|(record, until)| *until > Instant::now() && own(record));
+            known.map(|(record, _)| Arc::clone(record))
         };
         let record = match known {
             Some(record) => record,

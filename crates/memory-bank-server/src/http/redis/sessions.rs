@@ -67,10 +67,10 @@ impl SessionStore for RedisSessions {
         id: SessionId,
         now: Timestamp,
     ) -> Result<Option<SessionRecord>, StoreError> {
-        if let Some(record) = self.cached(id).await {
-            let lives =
-                record.user == caller.user && record.project == caller.project && record.expires_at > now;
-            return Ok(lives.then_some(record));
+        // Another's session costs what one costs that does not exist.
+        let own = |record: &SessionRecord| record.user == caller.user && record.project == caller.project;
+        if let Some(record) = self.cached(id).await.filter(own) {
+            return Ok((record.expires_at > now).then_some(record));
         }
         let found = self.store.find(caller, id, now).await?;
         if let Some(record) = &found {
