@@ -7,14 +7,20 @@
 BEGIN;
 SET LOCAL client_min_messages = warning;
 
--- What the policies ask. They take no arguments, so that nobody can ask on behalf of another.
+-- What the policies ask. They take no arguments, so that nobody can ask on behalf of another. Their bodies are parsed
+-- here and now (RETURN), so that no search_path of a session can put another operator under them.
 CREATE OR REPLACE FUNCTION app.current_user_id() RETURNS uuid
 LANGUAGE sql STABLE PARALLEL SAFE
-AS $$ SELECT NULLIF(pg_catalog.current_setting('app.current_user_id', true), '')::pg_catalog.uuid $$;
+RETURN NULLIF(pg_catalog.current_setting('app.current_user_id', true), '')::pg_catalog.uuid;
 
 CREATE OR REPLACE FUNCTION app.current_project_id() RETURNS uuid
 LANGUAGE sql STABLE PARALLEL SAFE
-AS $$ SELECT NULLIF(pg_catalog.current_setting('app.current_project_id', true), '')::pg_catalog.uuid $$;
+RETURN NULLIF(pg_catalog.current_setting('app.current_project_id', true), '')::pg_catalog.uuid;
+
+-- The key that the call came with; none for an operator's command.
+CREATE OR REPLACE FUNCTION app.current_key_id() RETURNS uuid
+LANGUAGE sql STABLE PARALLEL SAFE
+RETURN NULLIF(pg_catalog.current_setting('app.current_key_id', true), '')::pg_catalog.uuid;
 
 GRANT USAGE, CREATE ON SCHEMA app TO app_definer;
 GRANT USAGE ON SCHEMA app TO app_user, app_server;
@@ -59,16 +65,39 @@ GRANT SELECT, INSERT, UPDATE, DELETE
   TO app_definer;
 
 -- The role of the user in the project, or none. It looks past the policies of memberships, since these ask it.
+-- A call that came with a key gets no more than the key's highest scope allows, nothing with a key of another user or
+-- project, and an error with a key that is void: so a revocation counts at once, whatever a server still believes.
 SET LOCAL ROLE app_definer;
 
 CREATE OR REPLACE FUNCTION app.current_project_role() RETURNS public.project_role
 LANGUAGE plpgsql STABLE PARALLEL SAFE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
+DECLARE
+  key constant uuid := app.current_key_id();
+  held public.project_role;
+  good boolean;
 BEGIN
-  RETURN (
-    SELECT m.role FROM public.memberships m
-    WHERE m.user_id = app.current_user_id() AND m.project_id = app.current_project_id()
-  );
+  IF key IS NULL THEN
+    RETURN (
+      SELECT m.role FROM public.memberships m
+      WHERE m.user_id = app.current_user_id() AND m.project_id = app.current_project_id()
+    );
+  END IF;
+  -- The enum counts downwards: the greater of two roles is the one that may less.
+  SELECT
+    greatest(m.role, CASE
+      WHEN k.scopes = '{}' OR 'admin' = ANY (k.scopes) THEN 'owner'
+      WHEN 'write' = ANY (k.scopes) THEN 'editor'
+      ELSE 'viewer'
+    END::public.project_role),
+    k.revoked_at IS NULL AND (k.expires_at > now()) IS NOT FALSE
+  INTO held, good
+  FROM public.api_keys k JOIN public.memberships m ON m.user_id = k.user_id AND m.project_id = k.project_id
+  WHERE k.id = key AND k.user_id = app.current_user_id() AND k.project_id = app.current_project_id();
+  IF NOT good THEN
+    RAISE EXCEPTION 'the key was revoked or has expired' USING ERRCODE = 'MB401';
+  END IF;
+  RETURN held;
 END
 $$;
 
@@ -80,22 +109,22 @@ RESET ROLE;
 -- The same answers as one word each. They run once a statement, since the policies wrap them in (SELECT …).
 CREATE OR REPLACE FUNCTION app.readable_project() RETURNS uuid
 LANGUAGE sql STABLE PARALLEL SAFE
-AS $$ SELECT CASE WHEN app.current_project_role() IS NOT NULL THEN app.current_project_id() END $$;
+RETURN CASE WHEN app.current_project_role() IS NOT NULL THEN app.current_project_id() END;
 
 CREATE OR REPLACE FUNCTION app.writable_project() RETURNS uuid
 LANGUAGE sql STABLE PARALLEL SAFE
-AS $$ SELECT CASE WHEN app.current_project_role() IN ('owner', 'editor') THEN app.current_project_id() END $$;
+RETURN CASE WHEN app.current_project_role() IN ('owner', 'editor') THEN app.current_project_id() END;
 
 CREATE OR REPLACE FUNCTION app.owned_project() RETURNS uuid
 LANGUAGE sql STABLE PARALLEL SAFE
-AS $$ SELECT CASE WHEN app.current_project_role() = 'owner' THEN app.current_project_id() END $$;
+RETURN CASE WHEN app.current_project_role() = 'owner' THEN app.current_project_id() END;
 
 DO $$
 DECLARE
   name text;
 BEGIN
   FOREACH name IN ARRAY ARRAY[
-    'current_user_id', 'current_project_id', 'readable_project', 'writable_project', 'owned_project'
+    'current_user_id', 'current_project_id', 'current_key_id', 'readable_project', 'writable_project', 'owned_project'
   ] LOOP
     EXECUTE format('REVOKE ALL ON FUNCTION app.%I() FROM PUBLIC', name);
     EXECUTE format('GRANT EXECUTE ON FUNCTION app.%I() TO app_user, app_definer', name);

@@ -245,30 +245,6 @@ EXCEPTION
 END
 $$;
 
--- Makes what is missing of user, project and ownership. created_at and ids are those of what is there then.
-CREATE OR REPLACE FUNCTION app.bootstrap(p_user_id uuid, p_user text, p_email text, p_project_id uuid, p_slug text, p_name text)
-RETURNS TABLE (
-  user_id uuid, user_name text, user_email text, user_created_at timestamptz,
-  project_id uuid, project_slug text, project_name text, project_created_at timestamptz
-)
-LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
-AS $$
-BEGIN
-  -- Two at once would both find nothing there.
-  PERFORM pg_advisory_xact_lock(hashtextextended('memory-bank-mcp bootstrap', 0));
-  IF NOT EXISTS (SELECT FROM public.users u WHERE u.name = p_user) THEN
-    PERFORM app.create_user(p_user_id, p_user, p_email);
-  END IF;
-  IF NOT EXISTS (SELECT FROM public.projects p WHERE p.slug = p_slug) THEN
-    PERFORM app.create_project(p_project_id, p_slug, p_name, p_user);
-  END IF;
-  PERFORM app.put_member(p_slug, p_user, 'owner');
-  RETURN QUERY
-  SELECT u.id, u.name, u.email, u.created_at, p.id, p.slug, p.name, p.created_at
-  FROM public.users u, public.projects p WHERE u.name = p_user AND p.slug = p_slug;
-END
-$$;
-
 CREATE OR REPLACE FUNCTION app.list_projects()
 RETURNS TABLE (id uuid, slug text, name text, created_at timestamptz)
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
@@ -364,6 +340,47 @@ BEGIN
 END
 $$;
 
+-- The first user, project and owner's key, as far as they are missing; the key is always a new one. All or nothing.
+CREATE OR REPLACE FUNCTION app.bootstrap(
+  p_user_id uuid, p_user text, p_email text, p_project_id uuid, p_slug text, p_name text,
+  p_key_id uuid, p_key_hash bytea, p_key_prefix text, p_label text, p_scopes text[], p_rate_limit integer,
+  p_expires_at timestamptz, p_created_at timestamptz
+) RETURNS TABLE (
+  user_id uuid, user_name text, user_email text, user_created_at timestamptz,
+  project_id uuid, project_slug text, project_name text, project_created_at timestamptz
+)
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+  -- Two at once would both find nothing there.
+  PERFORM pg_advisory_xact_lock(hashtextextended('memory-bank-mcp bootstrap', 0));
+  IF NOT EXISTS (SELECT FROM public.users u WHERE u.name = p_user) THEN
+    PERFORM app.create_user(p_user_id, p_user, p_email);
+  END IF;
+  IF NOT EXISTS (SELECT FROM public.projects p WHERE p.slug = p_slug) THEN
+    PERFORM app.create_project(p_project_id, p_slug, p_name, p_user);
+  END IF;
+  PERFORM app.put_member(p_slug, p_user, 'owner');
+  PERFORM app.create_key(
+    p_slug, p_user, p_key_id, p_key_hash, p_key_prefix, p_label, p_scopes, p_rate_limit, p_expires_at, p_created_at);
+  RETURN QUERY
+  SELECT u.id, u.name, u.email, u.created_at, p.id, p.slug, p.name, p.created_at
+  FROM public.users u, public.projects p WHERE u.name = p_user AND p.slug = p_slug;
+END
+$$;
+
+-- A key by its id.
+CREATE OR REPLACE FUNCTION app.find_key(p_id uuid) RETURNS SETOF public.api_keys
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+  RETURN QUERY SELECT k.* FROM public.api_keys k WHERE k.id = p_id;
+  IF NOT FOUND THEN
+    RAISE EXCEPTION '%', p_id USING ERRCODE = 'MB404', DETAIL = 'key';
+  END IF;
+END
+$$;
+
 CREATE OR REPLACE FUNCTION app.list_keys(p_slug text, p_all boolean, p_now timestamptz)
 RETURNS TABLE (
   user_name text, id uuid, key_hash bytea, key_prefix text, label text, scopes text[], rate_limit integer,
@@ -425,7 +442,7 @@ BEGIN
     WHERE p.pronamespace = 'app'::regnamespace AND p.prosecdef AND p.proname IN (
       'authenticate', 'touch_keys', 'open_session', 'subscribe_session', 'touch_sessions', 'bootstrap', 'close_session', 'append_events', 'purge',
       'user_named', 'project_called', 'create_user', 'list_users', 'create_project', 'list_projects', 'keeps_an_owner',
-      'put_member', 'remove_member', 'list_members', 'create_key', 'list_keys', 'revoke_key', 'rotate_key')
+      'put_member', 'remove_member', 'list_members', 'create_key', 'find_key', 'list_keys', 'revoke_key', 'rotate_key')
   LOOP
     EXECUTE format('REVOKE ALL ON FUNCTION %s FROM PUBLIC', one.signature);
     EXECUTE format('GRANT EXECUTE ON FUNCTION %s TO app_server', one.signature);

@@ -12,6 +12,9 @@ pub enum StoreError {
     /// The caller lacks the right, or the store's own policies refused.
     #[error("this key may not do that")]
     Denied,
+    /// The key that the call came with was revoked, or has expired, since it was let in.
+    #[error("this API key has been revoked or has expired")]
+    KeyVoid,
     /// Stored data cannot be used; says what and where.
     #[error("{what} is damaged: {detail}")]
     Damaged {

@@ -12,7 +12,7 @@ use tokio_postgres::Row;
 
 use crate::column::column;
 use crate::connect::Database;
-use crate::keys::{clean, key, limit, role, words};
+use crate::keys::{NewRow, key, record_of, role};
 use crate::tenant::{CallError, Query, Value};
 
 #[async_trait]
@@ -24,14 +24,27 @@ impl Administration for Database {
         key: &NewKey,
     ) -> Result<Bootstrapped, AdminError> {
         const SQL: &str = "SELECT user_id, user_name, user_email, user_created_at, project_id, project_slug, project_name, \
-            project_created_at FROM app.bootstrap($1, $2, $3, $4, $5, $6)";
-        let values: [Value<'_>; 6] =
-            [&user.id.0, &user.name, &user.email, &project.id.0, &project.slug, &project.name];
+            project_created_at FROM app.bootstrap($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)";
+        let row = NewRow::of(key)?;
+        let values: [Value<'_>; 14] = [
+            &user.id.0,
+            &user.name,
+            &user.email,
+            &project.id.0,
+            &project.slug,
+            &project.name,
+            &key.id.0,
+            &row.hash,
+            &key.prefix,
+            &row.label,
+            &row.scopes,
+            &row.limit,
+            &key.expires_at,
+            &key.created_at,
+        ];
         let rows = self.call(Query::new(SQL, &values)).await.map_err(admin_error)?;
         let row = only(&rows)?;
-        let (made, project) = (user_record(row, 0)?, project_record(row, 4)?);
-        let key = self.create_key(&project.slug, &made.name, key).await?;
-        Ok(Bootstrapped { user: made, project, key })
+        Ok(Bootstrapped { user: user_record(row, 0)?, project: project_record(row, 4)?, key: record_of(key) })
     }
 
     async fn create_user(&self, user: &NewUser) -> Result<UserRecord, AdminError> {
@@ -87,18 +100,16 @@ impl Administration for Database {
     async fn create_key(&self, project: &str, user: &str, new: &NewKey) -> Result<KeyRecord, AdminError> {
         const SQL: &str = "SELECT id, key_hash, key_prefix, label, scopes, rate_limit, last_used_at, expires_at, created_at, \
             revoked_at FROM app.create_key($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)";
-        let hash: &[u8] = new.hash.as_bytes();
-        let (scopes, limit, label) =
-            (words(&new.scopes), limit(new.rate_limit)?, clean(new.label.as_deref()));
+        let row = NewRow::of(new)?;
         let values: [Value<'_>; 10] = [
             &project,
             &user,
             &new.id.0,
-            &hash,
+            &row.hash,
             &new.prefix,
-            &label,
-            &scopes,
-            &limit,
+            &row.label,
+            &row.scopes,
+            &row.limit,
             &new.expires_at,
             &new.created_at,
         ];
@@ -115,6 +126,13 @@ impl Administration for Database {
             .iter()
             .map(|row| Ok::<_, StoreError>((column(row, 0)?, key(row, 1)?.record)))
             .collect::<Result<_, _>>()?)
+    }
+
+    async fn key(&self, id: KeyId) -> Result<KeyRecord, AdminError> {
+        const SQL: &str = "SELECT id, key_hash, key_prefix, label, scopes, rate_limit, last_used_at, expires_at, created_at, \
+            revoked_at FROM app.find_key($1)";
+        let rows = self.call(Query::new(SQL, &[&id.0])).await.map_err(admin_error)?;
+        Ok(key(only(&rows)?, 0)?.record)
     }
 
     async fn revoke_key(&self, id: KeyId, now: Timestamp) -> Result<Revoked, AdminError> {

@@ -3,10 +3,14 @@
 use memory_bank_core::error::StoreError;
 use tokio_postgres::error::SqlState;
 
+/// What `app.current_project_role` says of a key that was revoked or has expired.
+const KEY_VOID: &str = "MB401";
+
 /// What a failed statement means.
 pub(crate) fn store_error(error: &tokio_postgres::Error) -> StoreError {
     match error.code() {
         Some(code) if *code == SqlState::INSUFFICIENT_PRIVILEGE => StoreError::Denied,
+        Some(code) if code.code() == KEY_VOID => StoreError::KeyVoid,
         Some(code) if *code == SqlState::LOCK_NOT_AVAILABLE || *code == SqlState::QUERY_CANCELED => {
             StoreError::Busy
         }

@@ -166,8 +166,9 @@ impl KeyStore for Database {
         let row = NewRow::of(&new)?;
         let (revoke, insert): ([Value<'_>; 3], _) =
             ([&caller.project.0, &id.0, &new.created_at], row.values(caller));
+        // The revocation last: the key that is replaced may be the one that asks, and a void key changes nothing more.
         transaction
-            .commit(&[Query::new(REVOKE, &revoke), Query::new(INSERT, &insert)])
+            .commit(&[Query::new(INSERT, &insert), Query::new(REVOKE, &revoke)])
             .await
             .map_err(StoreError::from)?;
         Ok(Some((record_of(&new), old)))
@@ -175,16 +176,16 @@ impl KeyStore for Database {
 }
 
 /// A new key as its row has it.
-struct NewRow<'a> {
+pub(crate) struct NewRow<'a> {
     key: &'a NewKey,
-    hash: &'a [u8],
-    scopes: Vec<&'static str>,
-    limit: i32,
-    label: Option<String>,
+    pub(crate) hash: &'a [u8],
+    pub(crate) scopes: Vec<&'static str>,
+    pub(crate) limit: i32,
+    pub(crate) label: Option<String>,
 }
 
 impl<'a> NewRow<'a> {
-    fn of(key: &'a NewKey) -> Result<Self, StoreError> {
+    pub(crate) fn of(key: &'a NewKey) -> Result<Self, StoreError> {
         Ok(Self {
             key,
             hash: key.hash.as_bytes(),
@@ -211,7 +212,7 @@ impl<'a> NewRow<'a> {
     }
 }
 
-fn record_of(key: &NewKey) -> KeyRecord {
+pub(crate) fn record_of(key: &NewKey) -> KeyRecord {
     KeyRecord {
         id: key.id,
         prefix: key.prefix.clone(),
@@ -249,7 +250,7 @@ pub(crate) fn key(row: &Row, from: usize) -> Result<Revoked, StoreError> {
     })
 }
 
-pub(crate) fn words(scopes: &[Right]) -> Vec<&'static str> {
+fn words(scopes: &[Right]) -> Vec<&'static str> {
     scopes
         .iter()
         .map(|right| match right {
@@ -284,7 +285,7 @@ pub(crate) fn role(word: &str) -> Result<Role, StoreError> {
     }
 }
 
-pub(crate) fn limit(rate_limit: u32) -> Result<i32, StoreError> {
+fn limit(rate_limit: u32) -> Result<i32, StoreError> {
     i32::try_from(rate_limit).map_err(|_| StoreError::TooLarge {
         what: "the rate limit".to_owned(),
         limit: u64::from(i32::MAX.unsigned_abs()),
@@ -292,7 +293,7 @@ pub(crate) fn limit(rate_limit: u32) -> Result<i32, StoreError> {
     })
 }
 
-pub(crate) fn clean(label: Option<&str>) -> Option<String> {
+fn clean(label: Option<&str>) -> Option<String> {
     label.map(|label| label.replace('\0', "\u{fffd}"))
 }
 

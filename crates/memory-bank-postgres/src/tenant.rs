@@ -24,7 +24,8 @@ const ANSWER: Duration = Duration::from_secs(25);
 
 /// `set_config` with `true` is SET LOCAL with parameters: it ends with the transaction.
 const CONTEXT: &str = "SELECT set_config('app.current_user_id', $1, true), \
-    set_config('app.current_project_id', $2, true), set_config('role', 'app_user', true)";
+    set_config('app.current_project_id', $2, true), set_config('app.current_key_id', $3, true), \
+    set_config('role', 'app_user', true)";
 
 /// A value of a statement.
 pub(crate) type Value<'a> = &'a (dyn ToSql + Sync);
@@ -85,8 +86,8 @@ impl Database {
     ) -> Result<Vec<Vec<Row>>, StoreError> {
         let line = Line::open(self).await?;
         let (context, statements) = line.prepare(queries).await?;
-        let (user, project) = (caller.user.0.to_string(), caller.project.0.to_string());
-        let values: [Value<'_>; 2] = [&user, &project];
+        let [user, project, key] = named(caller);
+        let values: [Value<'_>; 3] = [&user, &project, &key];
         let client = line.client()?;
         let all = join4(
             client.batch_execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"),
@@ -113,8 +114,8 @@ impl Database {
     ) -> Result<(Transaction, Vec<Vec<Row>>), Failure> {
         let line = Line::open(self).await?;
         let (context, statements) = line.prepare(queries).await?;
-        let (user, project) = (caller.user.0.to_string(), caller.project.0.to_string());
-        let values: [Value<'_>; 2] = [&user, &project];
+        let [user, project, key] = named(caller);
+        let values: [Value<'_>; 3] = [&user, &project, &key];
         let client = line.client()?;
         let all = join(
             join(client.batch_execute("BEGIN"), client.query(&context, &values)),
@@ -199,6 +200,12 @@ impl Transaction {
             self.line.give_back();
         }
     }
+}
+
+/// Who asks, as the context takes it. The database itself looks whether the key is still good.
+fn named(caller: &Caller) -> [String; 3] {
+    let key = caller.key.map(|key| key.0.to_string()).unwrap_or_default();
+    [caller.user.0.to_string(), caller.project.0.to_string(), key]
 }
 
 /// Sends all statements before the first is answered.

@@ -107,7 +107,8 @@ pub struct Bootstrapped {
 /// The operator's commands, each one transaction.
 #[async_trait]
 pub trait Administration: Send + Sync {
-    /// Makes what is missing of user (by name), project (by slug) and ownership, and always stores the key.
+    /// Makes what is missing of user (by name), project (by slug) and ownership, and always stores the key. All or
+    /// nothing.
     async fn bootstrap(
         &self,
         user: &NewUser,
@@ -141,6 +142,9 @@ pub trait Administration: Send + Sync {
 
     /// The keys of a project with the names of their users, newest first; with `all`, revoked and expired ones too.
     async fn keys(&self, project: &str, all: bool) -> Result<Vec<(String, KeyRecord)>, AdminError>;
+
+    /// A key of whatever project.
+    async fn key(&self, id: KeyId) -> Result<KeyRecord, AdminError>;
 
     /// Revokes a key.
     async fn revoke_key(&self, id: KeyId, now: Timestamp) -> Result<Revoked, AdminError>;

@@ -5,7 +5,7 @@ use jiff::Timestamp;
 
 use crate::caller::{Caller, KeyId, Right};
 use crate::error::StoreError;
-use crate::identity::KeyHash;
+use crate::identity::{Environment, KeyHash};
 
 /// What the look-up of a key's hash gives: everything that a request needs, in one row.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -65,6 +65,19 @@ pub struct KeyRecord {
 }
 
 impl KeyRecord {
+    /// What the key is meant for, as its beginning says.
+    #[must_use]
+    pub fn environment(&self) -> Environment {
+        Environment::of_prefix(&self.prefix)
+    }
+
+    /// Until when a key that replaces this one at `now` works: a key with a term gets the same term again.
+    #[must_use]
+    pub fn renewed_until(&self, now: Timestamp) -> Option<Timestamp> {
+        let term = self.expires_at?.duration_since(self.created_at);
+        now.checked_add(term).ok()
+    }
+
     /// Whether the key works at `now`.
     #[must_use]
     pub fn status(&self, now: Timestamp) -> KeyStatus {

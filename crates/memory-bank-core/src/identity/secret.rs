@@ -28,6 +28,12 @@ pub enum Environment {
 }
 
 impl Environment {
+    /// What a key that begins so is meant for.
+    #[must_use]
+    pub fn of_prefix(prefix: &str) -> Self {
+        if prefix.starts_with(Self::Test.prefix()) { Self::Test } else { Self::Live }
+    }
+
     fn prefix(self) -> &'static str {
         match self {
             Self::Live => "mbmcp_live_",

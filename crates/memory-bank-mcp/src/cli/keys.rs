@@ -43,11 +43,11 @@ pub(crate) enum KeysCommand {
         /// The key's id.
         id: Uuid,
     },
-    /// Replace a key by a new one with the same label, scopes and limit.
+    /// Replace a key by a new one of the same kind, with the same label, scopes, limit and term.
     Rotate {
         /// The key's id.
         id: Uuid,
-        /// After how many days the new key expires; never when absent.
+        /// After how many days the new key expires; after the old one's term when absent.
         #[arg(long, value_parser = clap::value_parser!(u32).range(1..=3650))]
         expires_days: Option<u32>,
     },
@@ -124,7 +124,14 @@ pub(crate) async fn run(
             output.show(&json!({"message": "API key revoked", "id": id}), &format!("API key {id} revoked."))
         }
         KeysCommand::Rotate { id, expires_days } => {
-            let (plain, key) = new_key(&KeyWishes { expires_days: *expires_days, ..KeyWishes::default() });
+            let old = database.key(KeyId(*id)).await?;
+            let env = match old.environment() {
+                Environment::Live => KeyEnvironment::Live,
+                Environment::Test => KeyEnvironment::Test,
+            };
+            let wishes = KeyWishes { env, expires_days: *expires_days, ..KeyWishes::default() };
+            let (plain, mut key) = new_key(&wishes);
+            key.expires_at = key.expires_at.or_else(|| old.renewed_until(key.created_at));
             let (record, revoked) = database.rotate_key(KeyId(*id), &key).await?;
             forget(settings, &[revoked]).await;
             show_created(&plain, &record, output)

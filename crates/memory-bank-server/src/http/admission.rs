@@ -8,7 +8,7 @@ use axum::middleware::Next;
 use axum::response::Response;
 use http::header::{AUTHORIZATION, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
-use memory_bank_core::caller::KeyId;
+use memory_bank_core::caller::{Caller, KeyId};
 use memory_bank_core::limiter::{Admission, Verdict};
 use serde_json::json;
 
@@ -87,6 +87,14 @@ fn limit(limit: u32) -> Option<u32> {
 
 fn key_limit(authenticated: &Authenticated) -> Option<(KeyId, u32)> {
     authenticated.caller.key.zip(limit(authenticated.rate_limit))
+}
+
+/// The reply to a request whose key was let in, and which the store then found void.
+pub(crate) async fn void(shared: &Shared, caller: &Caller) -> Response {
+    if let Some(key) = caller.key {
+        shared.auth.forget_void(key).await;
+    }
+    unauthorized(&AuthError::Revoked)
 }
 
 fn unauthorized(error: &AuthError) -> Response {

@@ -171,6 +171,20 @@ impl Authenticator {
         self.forget(hash);
     }
 
+    /// Forgets a key that the directory's own store found void, here and in the shared cache.
+    pub(crate) async fn forget_void(&self, key: KeyId) {
+        let known: Vec<KeyHash> = {
+            let cache = self.cache.lock().unwrap_or_else(PoisonError::into_inner);
+            let is_it = |remembered: &Remembered| {
+                remembered.identity.as_ref().is_some_and(|(caller, _)| caller.key == Some(key))
+            };
+            cache.iter().filter(|(_, remembered)| is_it(remembered)).map(|(hash, _)| *hash).collect()
+        };
+        for hash in known {
+            self.forget_everywhere(&hash).await;
+        }
+    }
+
     /// Forgets all keys in this process, after news may have been missed.
     pub(crate) fn forget_all(&self) {
         self.cache.lock().unwrap_or_else(PoisonError::into_inner).clear();

@@ -21,6 +21,7 @@ use serde_json::json;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
+use crate::http::admission;
 use crate::http::auth::Authenticated;
 use crate::http::edge::RequestId;
 use crate::http::mcp::read;
@@ -206,7 +207,7 @@ pub(crate) async fn list(
             let keys: Vec<KeyView> = keys.into_iter().map(|key| view(key, now)).collect();
             answer(StatusCode::OK, &KeyList { total: keys.len(), keys })
         }
-        Err(error) => fault(request, &error),
+        Err(error) => fault(&shared, &who, request, &error).await,
     }
 }
 
@@ -253,7 +254,7 @@ pub(crate) async fn create(
     key.expires_at = life.and_then(|life| key.created_at.checked_add(life).ok());
     match shared.keys.create(&who.caller, &key).await {
         Ok(record) => created(&plain, record),
-        Err(error) => refused_key(request, &error),
+        Err(error) => refused_key(&shared, &who, request, &error).await,
     }
 }
 
@@ -293,7 +294,7 @@ pub(crate) async fn update(
             answer(StatusCode::OK, &view(record, shared.services.clock.now()))
         }
         Ok(None) => no_such_key(),
-        Err(error) => fault(request, &error),
+        Err(error) => fault(&shared, &who, request, &error).await,
     }
 }
 
@@ -317,7 +318,7 @@ pub(crate) async fn revoke(
             answer(StatusCode::OK, &RevokedKey { message: "API key revoked".to_owned(), id: id.0 })
         }
         Ok(None) => no_such_key(),
-        Err(error) => fault(request, &error),
+        Err(error) => fault(&shared, &who, request, &error).await,
     }
 }
 
@@ -338,22 +339,23 @@ pub(crate) async fn rotate(
     let Some(id) = key_id(&id) else { return no_such_key() };
     let found = match shared.keys.list(&who.caller, false).await {
         Ok(keys) => keys.into_iter().find(|key| key.id == id),
-        Err(error) => return fault(request, &error),
+        Err(error) => return fault(&shared, &who, request, &error).await,
     };
     let Some(old) = found else { return no_such_key() };
-    let environment =
-        if old.prefix.starts_with("mbmcp_test") { Environment::Test } else { Environment::Live };
-    let (plain, mut key) = new_key(&shared, environment);
-    // A key with a term gets the same term again, from now on.
-    let term = old.expires_at.map(|expires| expires.duration_since(old.created_at));
-    key.expires_at = term.and_then(|term| key.created_at.checked_add(term).ok());
+    // Whoever rotates a key gets it, with all that it may do.
+    let scopes: Vec<Scope> = old.scopes.iter().copied().map(Scope::from).collect();
+    if let Some(response) = refused(&who.caller, None, Some(&scopes), None) {
+        return response;
+    }
+    let (plain, mut key) = new_key(&shared, old.environment());
+    key.expires_at = old.renewed_until(key.created_at);
     match shared.keys.rotate(&who.caller, id, &key).await {
         Ok(Some((record, revoked))) => {
             void(&shared, &revoked).await;
             created(&plain, record)
         }
         Ok(None) => no_such_key(),
-        Err(error) => refused_key(request, &error),
+        Err(error) => refused_key(&shared, &who, request, &error).await,
     }
 }
 
@@ -479,15 +481,22 @@ fn no_such_key() -> Response {
     reply::error(StatusCode::NOT_FOUND, "API key not found")
 }
 
-fn refused_key(request: RequestId, error: &KeyError) -> Response {
+async fn refused_key(shared: &Shared, who: &Authenticated, request: RequestId, error: &KeyError) -> Response {
     match error {
-        KeyError::TooMany(_) => reply::error(StatusCode::CONFLICT, &error.to_string()),
-        KeyError::Store(error) => fault(request, error),
+        KeyError::Store(error) => fault(shared, who, request, error).await,
         _ => reply::error(StatusCode::CONFLICT, &error.to_string()),
     }
 }
 
-fn fault(RequestId(request): RequestId, error: &StoreError) -> Response {
+async fn fault(
+    shared: &Shared,
+    who: &Authenticated,
+    RequestId(request): RequestId,
+    error: &StoreError,
+) -> Response {
+    if matches!(error, StoreError::KeyVoid) {
+        return admission::void(shared, &who.caller).await;
+    }
     tracing::error!(request.id = %request, %error, "keys could not be read or changed");
     let text = format!("the server failed; its log tells more under the request id {request}");
     reply::json(StatusCode::INTERNAL_SERVER_ERROR, &json!({"error": text}))

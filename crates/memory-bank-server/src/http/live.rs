@@ -8,6 +8,7 @@ use axum::body::Body;
 use axum::response::Response;
 use futures::StreamExt;
 use memory_bank_core::caller::{KeyId, ProjectId};
+use memory_bank_core::error::StoreError;
 use memory_bank_core::store::{Change, EventId, SessionRecord};
 use serde_json::json;
 use tokio::sync::broadcast::Receiver;
@@ -180,7 +181,7 @@ impl Live {
     async fn subscriptions(&self) -> Result<BTreeSet<String>, Over> {
         match self.asked.shared.sessions.find(&self.asked.who.caller, self.session.id).await {
             Ok(Some(session)) => Ok(session.subscriptions.clone()),
-            Ok(None) => Err(Over),
+            Ok(None) | Err(StoreError::KeyVoid) => Err(Over),
             Err(error) => {
                 tracing::warn!(request.id = %self.asked.request, %error, "a session could not be read");
                 Ok(self.session.subscriptions.clone())

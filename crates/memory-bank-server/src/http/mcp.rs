@@ -16,12 +16,14 @@ use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use memory_bank_core::caller::Caller;
+use memory_bank_core::error::StoreError;
 use memory_bank_core::store::{SessionError, SessionId, SessionRecord};
 use rmcp::transport::streamable_http_server::session::never::NeverSessionManager;
 use rmcp::transport::streamable_http_server::{StreamableHttpServerConfig, StreamableHttpService};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
+use crate::http::admission;
 use crate::http::auth::Authenticated;
 use crate::http::config::{BODY_BYTES, BODY_WAIT, CALL_WAIT};
 use crate::http::edge::RequestId;
@@ -158,6 +160,7 @@ impl Asked {
         match self.shared.sessions.find(&self.who.caller, id).await {
             Ok(Some(session)) => Ok(session),
             Ok(None) => Err(no_such_session(None)),
+            Err(StoreError::KeyVoid) => Err(admission::void(&self.shared, &self.who.caller).await),
             Err(error) => Err(self.fault(None, &error.to_string())),
         }
     }
