@@ -6,7 +6,9 @@ use std::time::Duration;
 use anyhow::{Context, bail};
 use memory_bank_core::clock::{SystemClock, SystemEntropy};
 use memory_bank_core::store::ChangeSink;
-use memory_bank_postgres::{ConnectError, Database, DatabaseOptions, Surroundings, TrustOptions};
+use memory_bank_postgres::{
+    ConnectError, Database, DatabaseOptions, MigrateError, Surroundings, TrustOptions,
+};
 use tokio::time::Instant;
 
 use crate::config::{DatabaseSettings, Provider};
@@ -66,11 +68,29 @@ pub(crate) async fn make_ready(database: &Database, provider: Provider) -> anyho
         );
     }
     if !missing.is_empty() {
-        let applied = database.migrate().await?;
-        tracing::info!(applied = applied.join(", "), "the schema was brought up to date");
+        bring_up_to_date(database).await?;
     }
     database
         .prove_isolation()
         .await
         .context("the database does not keep tenants apart; the server does not start")
+}
+
+/// Applies what is missing. A login role that may only serve waits a while for whoever may: a container beside it, or
+/// a job of the cluster.
+async fn bring_up_to_date(database: &Database) -> anyhow::Result<()> {
+    let began = Instant::now();
+    loop {
+        match database.migrate().await {
+            Ok(applied) => {
+                tracing::info!(applied = applied.join(", "), "the schema is up to date");
+                return Ok(());
+            }
+            Err(error @ MigrateError::Denied { .. }) if began.elapsed() + PAUSE < PATIENCE => {
+                tracing::warn!(%error, "waiting for the schema");
+                tokio::time::sleep(PAUSE).await;
+            }
+            Err(error) => return Err(error.into()),
+        }
+    }
 }

@@ -2,6 +2,7 @@
 //! notes itself in `schema_migrations`, so that it does not matter who ran it.
 
 use memory_bank_core::error::StoreError;
+use tokio_postgres::error::SqlState;
 
 use crate::connect::Database;
 use crate::error::describe;
@@ -34,6 +35,16 @@ pub enum MigrateError {
     /// A file failed; the database is as it was before that file.
     #[error("migration `{version}` failed: {reason}")]
     Failed {
+        /// Which.
+        version: &'static str,
+        /// What the database says.
+        reason: String,
+    },
+    /// The login role may not change the schema; the database is as it was.
+    #[error(
+        "migration `{version}` is missing and this login role may not apply it ({reason}); run `memory-bank-mcp migrate` as the database's owner"
+    )]
+    Denied {
         /// Which.
         version: &'static str,
         /// What the database says.
@@ -73,10 +84,15 @@ impl Database {
             else {
                 continue;
             };
-            client
-                .batch_execute(sql)
-                .await
-                .map_err(|error| MigrateError::Failed { version, reason: describe(&error) })?;
+            client.batch_execute(sql).await.map_err(|error| {
+                let reason = describe(&error);
+                match error.code() {
+                    Some(code) if *code == SqlState::INSUFFICIENT_PRIVILEGE => {
+                        MigrateError::Denied { version, reason }
+                    }
+                    _ => MigrateError::Failed { version, reason },
+                }
+            })?;
             applied.push(*version);
         }
         Ok(applied)

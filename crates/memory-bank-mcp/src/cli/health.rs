@@ -13,7 +13,7 @@ use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 
 use crate::cli::output::say;
-use crate::config::Settings;
+use crate::config::{self, Settings};
 
 /// How long the server may take. Its own probes have less; a container's health check should have more.
 const WAIT: Duration = Duration::from_secs(4);
@@ -25,7 +25,7 @@ const ANSWER: usize = 16 * 1024;
 /// # Errors
 /// It does not answer in time, or says that it cannot serve.
 pub(crate) async fn run(live: bool) -> anyhow::Result<()> {
-    let settings = Settings::read(&|name| std::env::var(name).ok())?;
+    let settings = Settings::read(&config::environment)?;
     let address = reachable(settings.http.listen)?;
     let path = if live { "/health/live" } else { "/health" };
     let (status, body) = tokio::time::timeout(WAIT, asked(address, path))

@@ -145,10 +145,18 @@ variables! {
     Compose TRAEFIK_HTTPS_PORT "TRAEFIK_HTTPS_PORT" = Is("443"), "a port", "Traefik's port for HTTPS.";
     Compose TRAEFIK_DASHBOARD_PORT "TRAEFIK_DASHBOARD_PORT" = Is("8080"), "a port",
         "Traefik's port for its dashboard, in development.";
+    Compose DOMAIN "DOMAIN" = Nothing, "a host name",
+        "The name under which clients reach the server; needed for TLS in production, where `ALLOWED_HOSTS` defaults to it.";
     Compose ACME_EMAIL "ACME_EMAIL" = Nothing, "an email address",
         "Where Let's Encrypt sends its notices; needed for TLS in production.";
     Compose DOCKER_IMAGE "DOCKER_IMAGE" = Is("diaz3618/memory-bank-mcp"), "a name", "The image.";
     Compose DOCKER_TAG "DOCKER_TAG" = Is("1.8.0-http-pg-redis"), "a tag", "The image's tag.";
+    Compose DOCKER_PULL_POLICY "DOCKER_PULL_POLICY" = Is("build"), "`build`, `missing`, `always` or `never`",
+        "Whether Compose builds the image from the sources, or takes a published one.";
+    Compose SERVER_CONTAINER_NAME "SERVER_CONTAINER_NAME" = Is("mbmcp-server"), "a name; empty = Compose chooses",
+        "The name of the server's container. Several servers need it empty.";
+    Compose SECRETS_DIR "SECRETS_DIR" = Is("../secrets"), "a folder, seen from deploy/",
+        "Where the files of compose.secrets.yml are.";
 }
 
 /// The rows of the reference, as markdown.

@@ -1,5 +1,6 @@
 //! The schema comes to the same end each way, and running it again changes nothing.
 
+use memory_bank_postgres::MigrateError;
 use memory_bank_test_postgres::{MIGRATOR, TestDatabase};
 
 use crate::support::Bench;
@@ -50,6 +51,15 @@ async fn the_serving_role_sees_what_is_applied() {
     let empty = TestDatabase::empty();
     let none = bench.open(&empty.url_of(MIGRATOR), 1).migrations().await.unwrap();
     assert!(none.iter().all(|one| one.applied_at.is_none()));
+}
+
+#[tokio::test]
+async fn a_role_that_may_only_serve_is_told_who_must_migrate() {
+    let bench = Bench::new().await;
+    let empty = TestDatabase::empty();
+    let refused = bench.open(&empty.url(), 1).migrate().await.unwrap_err();
+    assert!(matches!(refused, MigrateError::Denied { version: "001_schema", .. }), "{refused}");
+    assert!(refused.to_string().contains("memory-bank-mcp migrate"));
 }
 
 /// What is in the database that a new one does not have.
