@@ -8,6 +8,26 @@
 BEGIN;
 SET LOCAL client_min_messages = warning;
 
+-- A table of the same name that belongs to another program is neither used nor changed.
+DO $$
+DECLARE
+  ours boolean := false;
+  others text;
+BEGIN
+  IF to_regclass('public.schema_migrations') IS NOT NULL THEN
+    EXECUTE 'SELECT EXISTS (SELECT FROM public.schema_migrations WHERE version::text = ''001_schema'')' INTO ours;
+  END IF;
+  SELECT string_agg(name, ', ') INTO others
+  FROM unnest(ARRAY['schema_migrations', 'users', 'projects', 'memberships', 'api_keys', 'documents', 'graph_entities',
+    'graph_observations', 'graph_relations', 'mcp_events', 'sessions']) AS name
+  WHERE to_regclass('public.' || name) IS NOT NULL;
+  IF others IS NOT NULL AND NOT ours THEN
+    RAISE EXCEPTION 'schema public holds tables of another program: %', others
+      USING HINT = 'give memory-bank-mcp a database (on Supabase: a project) of its own';
+  END IF;
+END
+$$;
+
 -- Three group roles, none of which can log in:
 --   app_user     what every statement on a project's data runs as; sees what the policies of 002 let it see
 --   app_server   what the server's login role is a member of: may become app_user and call the functions of 003
@@ -222,6 +242,18 @@ CREATE TABLE IF NOT EXISTS public.mcp_events (
 );
 CREATE INDEX IF NOT EXISTS mcp_events_session_idx ON public.mcp_events (session_id);
 CREATE INDEX IF NOT EXISTS mcp_events_created_idx ON public.mcp_events (created_at);
+
+-- Until 002 says who sees what, nobody but the owner does.
+DO $$
+DECLARE
+  name text;
+BEGIN
+  FOREACH name IN ARRAY ARRAY['schema_migrations', 'users', 'projects', 'memberships', 'api_keys', 'documents',
+    'graph_entities', 'graph_observations', 'graph_relations', 'mcp_events', 'sessions'] LOOP
+    EXECUTE format('ALTER TABLE public.%I ENABLE ROW LEVEL SECURITY', name);
+  END LOOP;
+END
+$$;
 
 INSERT INTO public.schema_migrations (version) VALUES ('001_schema') ON CONFLICT DO NOTHING;
 

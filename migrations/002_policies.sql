@@ -26,7 +26,8 @@ GRANT USAGE, CREATE ON SCHEMA app TO app_definer;
 GRANT USAGE ON SCHEMA app TO app_user, app_server;
 GRANT USAGE ON SCHEMA public TO app_user, app_server, app_definer;
 
--- Nobody has rights on the tables but those named here. Supabase grants its API roles rights on all new tables.
+-- Nobody has rights on the tables and their sequences but those named here. Supabase grants its API roles rights on all
+-- that is new in schema public.
 DO $$
 DECLARE
   one record;
@@ -41,7 +42,7 @@ BEGIN
   LOOP
     EXECUTE format('ALTER TABLE %s ENABLE ROW LEVEL SECURITY', one.name);
     EXECUTE format('REVOKE ALL ON %s FROM PUBLIC', one.name);
-    FOREACH stranger IN ARRAY ARRAY['anon', 'authenticated'] LOOP
+    FOREACH stranger IN ARRAY ARRAY['anon', 'authenticated', 'service_role'] LOOP
       IF EXISTS (SELECT FROM pg_catalog.pg_roles WHERE rolname = stranger) THEN
         EXECUTE format('REVOKE ALL ON %s FROM %I', one.name, stranger);
       END IF;
@@ -50,6 +51,26 @@ BEGIN
     IF one.name <> 'public.schema_migrations' THEN
       EXECUTE format('ALTER TABLE %s FORCE ROW LEVEL SECURITY', one.name);
     END IF;
+  END LOOP;
+END
+$$;
+
+DO $$
+DECLARE
+  one record;
+BEGIN
+  FOR one IN
+    SELECT DISTINCT s.oid::regclass AS name, coalesce(quote_ident(r.rolname), 'PUBLIC') AS stranger
+    FROM pg_catalog.pg_class s
+    JOIN pg_catalog.pg_depend d ON d.classid = 'pg_class'::regclass AND d.objid = s.oid AND d.deptype = 'i'
+    JOIN pg_catalog.pg_class c ON c.oid = d.refobjid
+    CROSS JOIN LATERAL aclexplode(s.relacl) x
+    LEFT JOIN pg_catalog.pg_roles r ON r.oid = x.grantee
+    WHERE s.relkind = 'S' AND c.relnamespace = 'public'::regnamespace
+      AND c.relname IN ('graph_entities', 'graph_observations', 'graph_relations', 'mcp_events')
+      AND (x.grantee = 0 OR r.rolname IN ('anon', 'authenticated', 'service_role'))
+  LOOP
+    EXECUTE format('REVOKE ALL ON SEQUENCE %s FROM %s', one.name, one.stranger);
   END LOOP;
 END
 $$;

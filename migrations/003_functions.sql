@@ -170,6 +170,19 @@ BEGIN
 END
 $$;
 
+-- How much is kept for clients that come back, and since when: what an operator asks when they do not get it.
+CREATE OR REPLACE FUNCTION app.kept_for_replay()
+RETURNS TABLE (events bigint, oldest timestamptz, newest timestamptz, sessions bigint, expired_sessions bigint)
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+  SELECT
+    (SELECT count(*) FROM (SELECT FROM public.mcp_events LIMIT 1000000) AS e),
+    (SELECT min(e.created_at) FROM public.mcp_events e),
+    (SELECT max(e.created_at) FROM public.mcp_events e),
+    (SELECT count(*) FROM (SELECT FROM public.sessions LIMIT 1000000) AS s),
+    (SELECT count(*) FROM (SELECT FROM public.sessions s WHERE s.expires_at <= now() LIMIT 1000000) AS s)
+$$;
+
 -- Administration ----------------------------------------------------------------------------------------------------
 
 CREATE OR REPLACE FUNCTION app.user_named(p_name text) RETURNS uuid
@@ -440,7 +453,7 @@ BEGIN
     SELECT p.oid::regprocedure AS signature
     FROM pg_catalog.pg_proc p
     WHERE p.pronamespace = 'app'::regnamespace AND p.prosecdef AND p.proname IN (
-      'authenticate', 'touch_keys', 'open_session', 'subscribe_session', 'touch_sessions', 'bootstrap', 'close_session', 'append_events', 'purge',
+      'authenticate', 'touch_keys', 'open_session', 'subscribe_session', 'touch_sessions', 'bootstrap', 'close_session', 'append_events', 'purge', 'kept_for_replay',
       'user_named', 'project_called', 'create_user', 'list_users', 'create_project', 'list_projects', 'keeps_an_owner',
       'put_member', 'remove_member', 'list_members', 'create_key', 'find_key', 'list_keys', 'revoke_key', 'rotate_key')
   LOOP

@@ -7,7 +7,7 @@ use anyhow::{Context, bail};
 use memory_bank_core::clock::{SystemClock, SystemEntropy};
 use memory_bank_core::store::ChangeSink;
 use memory_bank_postgres::{
-    ConnectError, Database, DatabaseOptions, MigrateError, Surroundings, TrustOptions,
+    Cause, ConnectError, Database, DatabaseOptions, MigrateError, Pooling, Surroundings, TrustOptions,
 };
 use tokio::time::Instant;
 
@@ -40,16 +40,69 @@ pub(crate) async fn reach(
     let database = open(settings, sink)?;
     let began = Instant::now();
     for attempt in 1u32.. {
-        match database.ping().await {
+        match answers(&database).await {
             Ok(()) => return Ok(database),
             Err(error @ ConnectError::Unreachable(_)) if began.elapsed() + PAUSE < PATIENCE => {
                 tracing::warn!(attempt, %error, "waiting for the database");
                 tokio::time::sleep(PAUSE).await;
             }
-            Err(error) => return Err(error).context("the database could not be reached in time"),
+            Err(ConnectError::Unreachable(why)) => {
+                let advice = advice(why.cause);
+                let waited = began.elapsed().as_secs();
+                bail!(
+                    "the database of `{}` could not be reached in {waited} s: {why}; {advice}",
+                    settings.variable
+                );
+            }
+            Err(error) => {
+                return Err(error).with_context(|| format!("`{}` cannot be used", settings.variable));
+            }
         }
     }
     bail!("the database could not be reached")
+}
+
+/// The pooler is asked first: it must not get what the pool tells its connections if others use them next.
+async fn answers(database: &Database) -> Result<(), ConnectError> {
+    if let Pooling::Unknown(why) = database.pooling().await? {
+        tracing::warn!(why, "whether a pooler keeps sessions could not be found out");
+    }
+    database.ping().await
+}
+
+/// What to do about a database that cannot be reached.
+pub(crate) fn advice(cause: Cause) -> &'static str {
+    match cause {
+        Cause::UnknownHost => "correct the host in the connection string, or the DNS",
+        Cause::Refused => {
+            "nothing listens there: correct host and port, or start PostgreSQL (`docker compose ps` shows whether it runs)"
+        }
+        Cause::Silent => {
+            "nothing answers there: correct host and port, and see what a firewall in between lets through"
+        }
+        Cause::Authentication => {
+            "correct user and password; in a connection string, characters such as @, :, / and % are written %40, %3A, %2F and %25"
+        }
+        Cause::NotAdmitted => {
+            "let this user in from this address, in pg_hba.conf or with GRANT CONNECT ON DATABASE"
+        }
+        Cause::TlsNeeded => "the server takes encrypted connections alone: remove `sslmode=disable`",
+        Cause::TlsMissing => {
+            "the server offers no encryption: in a network that you trust, add `?sslmode=disable`"
+        }
+        Cause::Tls => {
+            "set `DB_SSL_ROOT_CERT` to the file of the authority that signed the server's certificate (Supabase: Project Settings, Database, SSL Configuration), and use the host's name as the certificate has it"
+        }
+        Cause::NoDatabase => {
+            "make the database with `createdb`, or correct the name at the end of the connection string"
+        }
+        Cause::TooManyConnections => "lower `DB_MAX_CONNECTIONS`, or raise `max_connections` of the server",
+        Cause::Starting => "it starts or stops: wait, and look at its log",
+        Cause::UnknownTenant => {
+            "the user is `postgres.` and the project's reference, and the host has the project's region"
+        }
+        _ => "look at the database's log",
+    }
 }
 
 /// Makes sure that the schema is there and keeps tenants apart. Supabase's is never changed unasked.
@@ -62,10 +115,7 @@ pub(crate) async fn make_ready(database: &Database, provider: Provider) -> anyho
         .map(|migration| migration.version)
         .collect();
     if !missing.is_empty() && provider == Provider::Supabase {
-        bail!(
-            "the database lacks {}; run `memory-bank-mcp migrate`, or the files in supabase/setup",
-            missing.join(", ")
-        );
+        bail!("the database lacks {}; {}", missing.join(", "), how_to_set_up(&missing));
     }
     if !missing.is_empty() {
         bring_up_to_date(database).await?;
@@ -93,4 +143,13 @@ async fn bring_up_to_date(database: &Database) -> anyhow::Result<()> {
             Err(error) => return Err(error.into()),
         }
     }
+}
+
+/// How to bring the schema of a Supabase project up to date.
+pub(crate) fn how_to_set_up(missing: &[&str]) -> String {
+    let files: Vec<String> = missing.iter().map(|version| format!("supabase/setup/{version}.sql")).collect();
+    format!(
+        "run {} in this order, in the SQL editor or with `psql -f`; or run `memory-bank-mcp migrate`",
+        files.join(", ")
+    )
 }

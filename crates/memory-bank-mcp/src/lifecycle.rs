@@ -50,6 +50,10 @@ async fn perform(cli: &Cli) -> anyhow::Result<()> {
             done = cli::admin::run(command, output) => done,
             () = shutdown.cancelled() => Err(anyhow::anyhow!("ended by a signal")),
         },
+        Command::Doctor(wanted) => tokio::select! {
+            done = cli::doctor::run(cli, wanted, output) => done,
+            () = shutdown.cancelled() => Err(anyhow::anyhow!("ended by a signal")),
+        },
         Command::Config => cli::variables::run(output),
         Command::Health { live } => cli::health::run(*live).await,
         Command::ClientConfig(wanted) => cli::client_config::run(wanted, cli, output),

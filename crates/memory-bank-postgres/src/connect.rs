@@ -6,7 +6,9 @@ use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use deadpool_postgres::{Hook, HookError, Manager, ManagerConfig, Pool, PoolError, RecyclingMethod, Runtime};
+use deadpool_postgres::{
+    BuildError, ClientWrapper, Hook, HookError, Manager, ManagerConfig, Pool, RecyclingMethod, Runtime,
+};
 use memory_bank_core::clock::{Clock, Entropy};
 use memory_bank_core::error::StoreError;
 use memory_bank_core::store::ChangeSink;
@@ -20,12 +22,17 @@ use tokio_postgres::config::SslMode;
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 use crate::error::describe;
+use crate::pooler::refuse_by_name;
 use crate::served::ServedContents;
+use crate::unreachable::Unreachable;
 
 /// How long one attempt to connect may take.
 const CONNECT: Duration = Duration::from_secs(5);
 /// How long a request waits for a free connection.
 const WAIT: Duration = Duration::from_secs(5);
+
+/// The most connections beside the pool.
+const BARE: usize = 2;
 
 /// What every new connection is told. A statement that hangs, and a transaction that nobody ends, are ended by the
 /// database itself; a lock is not waited for longer than the folder store waits for its own.
@@ -85,13 +92,25 @@ pub enum ConnectError {
     Certificates(String),
     /// The database did not answer, or refused; may pass.
     #[error("the database cannot be reached: {0}")]
-    Unreachable(String),
+    Unreachable(Unreachable),
+    /// A pooler that gives each transaction another session.
+    #[error(
+        "{evidence}, so this is a transaction pooler: between two transactions it forgets what a connection was told; \
+        take the session pooler (Supabase: port 5432 of the pooler, without `pgbouncer=true`; PgBouncer: \
+        `pool_mode = session`), or connect to the database itself"
+    )]
+    TransactionPooler {
+        /// What shows it.
+        evidence: String,
+    },
 }
 
 /// A database with its pool. Cheap to clone; all stores are implemented on it.
 #[derive(Clone)]
 pub struct Database {
     pool: Pool,
+    /// Connections that are told nothing and closed after use.
+    bare: Pool,
     pub(crate) around: Surroundings,
     pub(crate) served: Arc<ServedContents>,
     pub(crate) indexes: Arc<crate::search::Indexes>,
@@ -110,29 +129,42 @@ impl Database {
     /// # Errors
     /// The connection string or a certificate file cannot be read.
     pub fn new(options: &DatabaseOptions, around: Surroundings) -> Result<Self, ConnectError> {
+        refuse_by_name(&options.url)?;
         let (mut config, trust) = read_url(&options.url, &options.trust)?;
         config.connect_timeout(CONNECT);
         config.application_name("memory-bank-mcp");
         let recycling = ManagerConfig { recycling_method: RecyclingMethod::Fast };
-        let manager = match trust {
-            Trust::Plain => Manager::from_config(config, NoTls, recycling),
-            Trust::Tls(roots) => {
-                Manager::from_config(config, MakeRustlsConnect::new(tls_config(roots)?), recycling)
-            }
+        let tls = match trust {
+            Trust::Plain => None,
+            Trust::Tls(roots) => Some(MakeRustlsConnect::new(tls_config(roots)?)),
         };
+        let pool = |most: usize| {
+            let (config, recycling) = (config.clone(), recycling.clone());
+            let manager = match &tls {
+                None => Manager::from_config(config, NoTls, recycling),
+                Some(tls) => Manager::from_config(config, tls.clone(), recycling),
+            };
+            Pool::builder(manager)
+                .max_size(most)
+                .runtime(Runtime::Tokio1)
+                .wait_timeout(Some(WAIT))
+                .create_timeout(Some(CONNECT))
+                .recycle_timeout(Some(CONNECT))
+        };
+        let malformed = |error: BuildError| ConnectError::Malformed(error.to_string());
         let greet = Hook::async_fn(|client, _| {
             Box::pin(async move { client.batch_execute(GREETING).await.map_err(HookError::Backend) })
         });
-        let pool = Pool::builder(manager)
-            .max_size(options.max_connections.max(1))
-            .runtime(Runtime::Tokio1)
-            .wait_timeout(Some(WAIT))
-            .create_timeout(Some(CONNECT))
-            .recycle_timeout(Some(CONNECT))
-            .post_create(greet)
-            .build()
-            .map_err(|error| ConnectError::Malformed(error.to_string()))?;
-        Ok(Self { pool, around, served: Arc::default(), indexes: Arc::default(), slugs: Arc::default() })
+        let bare = pool(BARE).build().map_err(malformed)?;
+        let pool = pool(options.max_connections.max(1)).post_create(greet).build().map_err(malformed)?;
+        Ok(Self {
+            pool,
+            bare,
+            around,
+            served: Arc::default(),
+            indexes: Arc::default(),
+            slugs: Arc::default(),
+        })
     }
 
     /// Asks the database whether it is there.
@@ -140,21 +172,21 @@ impl Database {
     /// # Errors
     /// It is not, or it refuses; [`ConnectError::Unreachable`] says why.
     pub async fn ping(&self) -> Result<(), ConnectError> {
-        let client = self.pool.get().await.map_err(|error| ConnectError::Unreachable(pool_error(&error)))?;
-        client.batch_execute("").await.map_err(|error| ConnectError::Unreachable(describe(&error)))
+        let client = self.pool.get().await.map_err(|error| Unreachable::from(&error))?;
+        client.batch_execute("").await.map_err(|error| Unreachable::from(&error))?;
+        Ok(())
+    }
+
+    /// A connection beside the pool that was told nothing. Dropped, it is closed.
+    pub(crate) async fn bare_connection(&self) -> Result<ClientWrapper, ConnectError> {
+        let client = self.bare.get().await.map_err(|error| Unreachable::from(&error))?;
+        Ok(deadpool_postgres::Object::take(client))
     }
 
     /// A connection in the login role's name. Tenants' tables are out of its reach, or must be: [`crate::tenant`] is
     /// the way there.
     pub(crate) async fn connection(&self) -> Result<deadpool_postgres::Object, StoreError> {
-        self.pool.get().await.map_err(|error| StoreError::Unavailable(pool_error(&error)))
-    }
-}
-
-fn pool_error(error: &PoolError) -> String {
-    match error {
-        PoolError::Backend(error) | PoolError::PostCreateHook(HookError::Backend(error)) => describe(error),
-        other => other.to_string(),
+        self.pool.get().await.map_err(|error| StoreError::Unavailable(Unreachable::from(&error).to_string()))
     }
 }
 
@@ -184,6 +216,8 @@ fn read_url(url: &str, options: &TrustOptions) -> Result<(tokio_postgres::Config
     let mut rest = Vec::new();
     for pair in query.split('&').filter(|pair| !pair.is_empty()) {
         match pair.split_once('=') {
+            // A transaction pooler was refused already.
+            Some(("pgbouncer", _)) => {}
             Some(("sslmode", value)) => mode = Some(value.to_owned()),
             Some(("sslrootcert", value)) => root = Some(value.replace("%2F", "/")),
             _ => rest.push(pair),

@@ -258,7 +258,7 @@ fn watch(programs: &Path, home: &Path, locks: &Path, user: Option<&str>) {
 }
 
 /// Whom to run the server as, when tests run as root.
-fn server_user() -> Option<String> {
+pub(crate) fn server_user() -> Option<String> {
     let id = Command::new("id").arg("-u").output().expect("id");
     (String::from_utf8_lossy(&id.stdout).trim() == "0").then(|| {
         let has =

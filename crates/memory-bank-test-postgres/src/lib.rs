@@ -7,6 +7,7 @@
 //! and stops by itself when no test has used it for a while. It must not know of any crate that it serves.
 
 mod cluster;
+mod pgbouncer;
 pub mod proxy;
 mod redis;
 
@@ -15,12 +16,16 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::cluster::Cluster;
+pub use crate::pgbouncer::PgBouncer;
 pub use crate::redis::TestRedis;
 
 /// The role that migrated the template: it may make roles, and owns the tables, but is no superuser.
 pub const MIGRATOR: &str = "mbmcp_migrator";
 /// The role that a server logs in as: neither superuser nor BYPASSRLS, owner of nothing, member of `app_server`.
 pub const SERVER: &str = "mbmcp_serve";
+
+/// A role as Supabase's `postgres` is: CREATEROLE, CREATEDB and BYPASSRLS, no superuser. It owns its database.
+pub const SUPABASE: &str = "mbmcp_supabase_postgres";
 
 /// A role like [`SERVER`] that may come in with TLS only.
 pub const TLS_ONLY: &str = "mbmcp_tls";
@@ -44,6 +49,22 @@ impl TestDatabase {
     #[must_use]
     pub fn empty() -> Self {
         Self::made(cluster(), "TEMPLATE template0")
+    }
+
+    /// A database without any table of ours, as Supabase sets one up: owned by [`SUPABASE`], with the API's roles `anon`,
+    /// `authenticated` and `service_role`, who get rights on all that is new in schema public.
+    #[must_use]
+    pub fn supabase() -> Self {
+        let database = Self::made(cluster(), "TEMPLATE template0");
+        // Roles belong to the whole cluster, and tests run side by side: a lock of one database, for all of them.
+        database.cluster.psql(
+            "postgres",
+            "postgres",
+            &format!("SELECT pg_advisory_lock(7); {SUPABASE_ROLES}"),
+        );
+        database.psql(&format!("ALTER DATABASE {} OWNER TO {SUPABASE}", database.name));
+        database.psql(SUPABASE_SCHEMAS);
+        database
     }
 
     fn made(cluster: &'static Cluster, from: &str) -> Self {
@@ -90,6 +111,11 @@ impl TestDatabase {
         self.cluster.psql("postgres", &self.name, sql)
     }
 
+    /// Runs SQL as this role, as one batch, the way an SQL editor sends it.
+    pub fn psql_as(&self, role: &str, sql: &str) -> String {
+        self.cluster.psql(role, &self.name, sql)
+    }
+
     /// Runs the files of `migrations/` through psql as this role, in their order.
     pub fn migrate_with_psql(&self, role: &str) {
         self.cluster.migrate(role, &self.name);
@@ -111,6 +137,43 @@ impl TestDatabase {
         self.psql(SCHEMA)
     }
 }
+
+const SUPABASE_ROLES: &str = "
+    DO $$
+    DECLARE
+      one record;
+    BEGIN
+      FOR one IN SELECT * FROM (VALUES
+        ('mbmcp_supabase_postgres', 'LOGIN CREATEROLE CREATEDB REPLICATION BYPASSRLS'),
+        ('anon', 'NOLOGIN NOINHERIT'),
+        ('authenticated', 'NOLOGIN NOINHERIT'),
+        ('service_role', 'NOLOGIN NOINHERIT BYPASSRLS')
+      ) AS wanted (name, options) LOOP
+        IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = one.name) THEN
+          EXECUTE format('CREATE ROLE %I %s', one.name, one.options);
+        END IF;
+      END LOOP;
+      GRANT anon, authenticated, service_role TO mbmcp_supabase_postgres;
+      -- Other tests' migrations made these three; from PostgreSQL 16 on it has this much of what it makes itself.
+      FOR one IN SELECT rolname FROM pg_roles WHERE rolname IN ('app_user', 'app_server', 'app_definer')
+        AND current_setting('server_version_num')::integer >= 160000 LOOP
+        EXECUTE format('GRANT %I TO mbmcp_supabase_postgres WITH ADMIN TRUE, INHERIT FALSE, SET FALSE', one.rolname);
+      END LOOP;
+    END
+    $$";
+
+const SUPABASE_SCHEMAS: &str = "
+    CREATE SCHEMA extensions;
+    GRANT USAGE ON SCHEMA extensions, public TO anon, authenticated, service_role, mbmcp_supabase_postgres;
+    CREATE EXTENSION pgcrypto SCHEMA extensions;
+    CREATE SCHEMA auth;
+    CREATE TABLE auth.users (id uuid PRIMARY KEY, email text);
+    CREATE FUNCTION auth.uid() RETURNS uuid LANGUAGE sql STABLE
+      AS $$ SELECT NULLIF(current_setting('request.jwt.claim.sub', true), '')::uuid $$;
+    GRANT USAGE ON SCHEMA auth TO anon, authenticated, service_role;
+    ALTER DEFAULT PRIVILEGES FOR ROLE mbmcp_supabase_postgres IN SCHEMA public GRANT ALL ON TABLES TO anon, authenticated, service_role;
+    ALTER DEFAULT PRIVILEGES FOR ROLE mbmcp_supabase_postgres IN SCHEMA public GRANT ALL ON SEQUENCES TO anon, authenticated, service_role;
+    ALTER DEFAULT PRIVILEGES FOR ROLE mbmcp_supabase_postgres IN SCHEMA public GRANT ALL ON FUNCTIONS TO anon, authenticated, service_role;";
 
 const SCHEMA: &str = "
     WITH ours AS (

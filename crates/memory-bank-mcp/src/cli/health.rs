@@ -39,6 +39,15 @@ pub(crate) async fn run(live: bool) -> anyhow::Result<()> {
     say(&body)
 }
 
+/// What a server at this address says of its health, as the body of `/health`, whether it is well or not.
+///
+/// # Errors
+/// Nobody answers in time.
+pub(crate) async fn of(listen: SocketAddr) -> anyhow::Result<String> {
+    let asked = tokio::time::timeout(WAIT, asked(reachable(listen)?, "/health")).await;
+    Ok(asked.map_err(|_| anyhow::anyhow!("no answer within {} s", WAIT.as_secs()))??.1)
+}
+
 /// A server that listens on every address is asked on this machine's own.
 fn reachable(listen: SocketAddr) -> anyhow::Result<SocketAddr> {
     if listen.port() == 0 {

@@ -2,6 +2,7 @@
 
 pub(crate) mod admin;
 pub(crate) mod client_config;
+pub(crate) mod doctor;
 pub(crate) mod health;
 mod keys;
 pub(crate) mod output;
@@ -74,6 +75,8 @@ pub(crate) enum Command {
     Completions(shell::Completions),
     /// Print the manual page, or write the pages of all commands.
     Man(shell::Manual),
+    /// Look at everything that the server needs, and say what to do; exits with 1 when something must be mended.
+    Doctor(doctor::DoctorArguments),
     #[command(flatten)]
     Admin(admin::AdminCommand),
 }

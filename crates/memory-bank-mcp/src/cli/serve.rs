@@ -150,7 +150,8 @@ async fn first_key(keys: &FolderKeys, services: &Services) -> anyhow::Result<()>
     say(&format!("API key (shown this once): {}", plain.expose()))
 }
 
-fn project(cli: &Cli) -> anyhow::Result<PathBuf> {
+/// The folder that is served.
+pub(crate) fn project(cli: &Cli) -> anyhow::Result<PathBuf> {
     let here = std::env::current_dir().context("the current folder cannot be used")?;
     let project = cli.path.as_ref().map_or_else(|| here.clone(), |path| here.join(path));
     // The folder itself may have been named; the bank's folder is always below the project.

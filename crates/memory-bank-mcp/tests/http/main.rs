@@ -5,6 +5,8 @@ mod client;
 #[cfg(test)]
 mod database;
 #[cfg(test)]
+mod doctor;
+#[cfg(test)]
 mod door;
 #[cfg(test)]
 mod isolation;

@@ -17,5 +17,6 @@ mod round_trips;
 mod scale;
 mod search;
 mod sessions;
+mod supabase;
 mod support;
 mod tls;

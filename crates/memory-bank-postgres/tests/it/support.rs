@@ -26,6 +26,17 @@ impl Bench {
         Self::told(Arc::new(NoSink)).await
     }
 
+    /// A migrated database, reached as another role.
+    pub(crate) fn on(test: TestDatabase, role: &str) -> Self {
+        let around = Surroundings {
+            clock: Arc::new(SystemClock),
+            entropy: Arc::new(SystemEntropy),
+            sink: Arc::new(NoSink),
+        };
+        let database = open(&test.url_of(role), 8, &around);
+        Self { database, test, around }
+    }
+
     pub(crate) async fn told(sink: Arc<dyn ChangeSink>) -> Self {
         let test = TestDatabase::migrated();
         let around = Surroundings { clock: Arc::new(SystemClock), entropy: Arc::new(SystemEntropy), sink };
@@ -41,6 +52,10 @@ impl Bench {
 
     pub(crate) fn open(&self, url: &str, connections: usize) -> Database {
         open(url, connections, &self.around)
+    }
+
+    pub(crate) fn open_with(&self, options: &DatabaseOptions) -> Database {
+        Database::new(options, self.around.clone()).unwrap()
     }
 
     /// A new project with an owner of this name, who may exist already.

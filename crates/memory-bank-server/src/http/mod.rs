@@ -32,6 +32,6 @@ pub use auth::KeyCache;
 pub use config::HttpConfig;
 pub use keys::DEFAULT_RATE_LIMIT;
 pub use pinned::PinnedWorkspace;
-pub use redis::{Redis, RedisError};
+pub use redis::{Redis, RedisError, RedisFacts, RedisFault};
 pub use server::{Parts, Server};
 pub use shared::{Absent, Health, Probe};

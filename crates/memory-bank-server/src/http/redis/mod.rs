@@ -2,6 +2,7 @@
 //! with Redis down or hanging, a request loses some milliseconds once, and then nothing.
 
 mod bus;
+mod inspect;
 mod keys;
 mod limiter;
 mod link;
@@ -15,6 +16,7 @@ use memory_bank_core::identity::KeyHash;
 use memory_bank_core::limiter::Limiter;
 use memory_bank_core::store::{ChangeSink, SessionStore};
 
+pub use inspect::{RedisFacts, RedisFault};
 pub use link::RedisError;
 
 use crate::http::auth::KeyCache;

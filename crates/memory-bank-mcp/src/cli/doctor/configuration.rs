@@ -1,0 +1,74 @@
+//! The configuration: what it leads to, and variables that look misspelt.
+
+use std::ffi::OsString;
+
+use crate::cli::doctor::findings::Findings;
+use crate::config::{Provider, Settings, VARIABLES};
+
+/// Says what will be served.
+pub(crate) fn served(settings: &Settings, findings: &mut Findings) {
+    let said = match settings.database.as_ref().map(|database| database.provider) {
+        None => "every variable can be used; a folder is served",
+        Some(Provider::Postgres) => "every variable can be used; a PostgreSQL database is served",
+        Some(Provider::Supabase) => "every variable can be used; a Supabase project is served",
+    };
+    findings.ok("configuration", said);
+}
+
+/// Warns of variables that differ in one or two letters from one of ours.
+pub(crate) fn misspelt(variables: impl Iterator<Item = (OsString, OsString)>, findings: &mut Findings) {
+    let ours: Vec<String> = VARIABLES
+        .iter()
+        .flat_map(|variable| [Some(variable.name.to_owned()), variable.file_variable()])
+        .flatten()
+        .collect();
+    let mut given: Vec<String> = variables.filter_map(|(name, _)| name.into_string().ok()).collect();
+    given.sort_unstable();
+    for name in given.iter().filter(|name| name.len() >= 6 && !ours.contains(name)) {
+        let near = ours.iter().map(|known| (distance(name, known), known)).min();
+        if let Some((1..=2, known)) = near {
+            findings.warning(
+                "configuration",
+                format!("`{name}` is no variable of this server"),
+                format!("did you mean `{known}`?"),
+            );
+        }
+    }
+}
+
+/// How many letters must be put in, left out or changed.
+fn distance(one: &str, other: &str) -> usize {
+    let other: Vec<char> = other.chars().collect();
+    let mut row: Vec<usize> = (0..=other.len()).collect();
+    for (at, letter) in one.chars().enumerate() {
+        let mut next = vec![at + 1];
+        for (place, (wanted, (above, above_left))) in
+            other.iter().zip(row.iter().skip(1).zip(&row)).enumerate()
+        {
+            let left = next.get(place).copied().unwrap_or(usize::MAX - 1);
+            next.push((left + 1).min(above + 1).min(above_left + usize::from(*wanted != letter)));
+        }
+        row = next;
+    }
+    row.last().copied().unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_variable_that_is_nearly_ours_is_named_and_others_are_not() {
+        let given = ["MCP_PROT", "DATABASE_URI", "ALLOWED_HOST", "MCP_PORT", "PATH", "HOME_PORT", "PG_PORT"];
+        let mut findings = Findings::default();
+        misspelt(given.iter().map(|name| (OsString::from(name), OsString::new())), &mut findings);
+        let said = findings.text();
+        for pair in
+            [("MCP_PROT", "MCP_PORT"), ("DATABASE_URI", "DATABASE_URL"), ("ALLOWED_HOST", "ALLOWED_HOSTS")]
+        {
+            assert!(said.contains(&format!("`{}` is no variable", pair.0)), "{said}");
+            assert!(said.contains(&format!("`{}`?", pair.1)), "{said}");
+        }
+        assert_eq!(findings.count(crate::cli::doctor::Level::Warning), 3, "{said}");
+    }
+}

@@ -1,0 +1,278 @@
+//! The database: reached, kept sessions, version, line, role, schema, isolation, clock, room, and what is kept for
+//! clients that come back.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::SignedDuration;
+use memory_bank_core::clock::{Clock, SystemClock, iso_millis};
+use memory_bank_core::store::NoSink;
+use memory_bank_postgres::{ConnectError, Database, Diagnosis, Pooling};
+
+use crate::cli::doctor::findings::Findings;
+use crate::cli::doctor::key;
+use crate::config::{DatabaseSettings, Provider, Settings};
+use crate::database::{advice, how_to_set_up, open};
+
+/// How long all questions together may take, once the database has answered.
+const WAIT: Duration = Duration::from_secs(15);
+/// The oldest and the newest version that is tested.
+const VERSIONS: std::ops::RangeInclusive<i32> = 15..=18;
+/// A round trip that users would notice, since each call has one or two.
+const SLOW: Duration = Duration::from_millis(50);
+
+/// Looks at the database, and at a key in it.
+pub(crate) async fn look(
+    wanted: &DatabaseSettings,
+    settings: &Settings,
+    key: Option<&str>,
+    findings: &mut Findings,
+) {
+    let database = match open(wanted, Arc::new(NoSink)) {
+        Ok(database) => database,
+        Err(error) => {
+            return findings.error(
+                "database",
+                format!("{error:#}"),
+                format!("correct `{}` (or `DB_SSL_ROOT_CERT`)", wanted.variable),
+            );
+        }
+    };
+    match database.pooling().await {
+        Err(ConnectError::Unreachable(why)) => {
+            return findings.error("database", format!("it cannot be reached: {why}"), advice(why.cause));
+        }
+        Err(error) => {
+            return findings.error(
+                "database.pooler",
+                error.to_string(),
+                format!("change `{}` to the session pooler's address", wanted.variable),
+            );
+        }
+        Ok(pooling) => findings_of_pooling(pooling, findings),
+    }
+    let mut asked = Findings::default();
+    let in_time = tokio::time::timeout(WAIT, ask(&database, wanted, settings, key, &mut asked)).await;
+    findings.extend(asked);
+    if in_time.is_err() {
+        findings.error(
+            "database",
+            format!("it did not answer everything within {} s", WAIT.as_secs()),
+            "see what it is busy with (`SELECT * FROM pg_stat_activity`), and whether locks are held",
+        );
+    }
+}
+
+fn findings_of_pooling(pooling: Pooling, findings: &mut Findings) {
+    match pooling {
+        Pooling::Kept => findings.ok("database.pooler", "connections keep their sessions"),
+        Pooling::Unknown(why) => findings.warning(
+            "database.pooler",
+            format!("whether connections keep their sessions could not be found out: {why}"),
+            "make sure that a pooler in between runs in session mode",
+        ),
+        _ => {}
+    }
+}
+
+async fn ask(
+    database: &Database,
+    wanted: &DatabaseSettings,
+    settings: &Settings,
+    key: Option<&str>,
+    findings: &mut Findings,
+) {
+    let diagnosis = match database.diagnose().await {
+        Ok(diagnosis) => diagnosis,
+        Err(error) => {
+            return findings.error("database", error.to_string(), "look at the database's log");
+        }
+    };
+    server(&diagnosis, wanted, findings);
+    role(&diagnosis, wanted.provider, findings);
+    if schema(database, wanted.provider, findings).await {
+        match database.prove_isolation().await {
+            Ok(()) => findings.ok("database.isolation", "projects are kept apart: proved"),
+            Err(error) => findings.error(
+                "database.isolation",
+                error.to_string(),
+                "the server does not start like this; do what the text says",
+            ),
+        }
+        kept(database, settings.http.event_retention, findings).await;
+        if let Some(key) = key {
+            key::judge(database, key, findings).await;
+        }
+    }
+    strangers(&diagnosis, findings);
+}
+
+fn server(diagnosis: &Diagnosis, wanted: &DatabaseSettings, findings: &mut Findings) {
+    let Diagnosis { version, round_trip, clock_ahead, connections_allowed, .. } = diagnosis;
+    let major = diagnosis.version_number / 10_000;
+    if VERSIONS.contains(&major) {
+        findings.ok("database", format!("PostgreSQL {version} answers"));
+    } else if major < *VERSIONS.start() {
+        findings.error("database", format!("PostgreSQL {version} is too old"), "take 15 or later");
+    } else {
+        findings.warning(
+            "database",
+            format!("PostgreSQL {version} is newer than what this server was tested with"),
+            "look for a newer memory-bank-mcp",
+        );
+    }
+    line(diagnosis, wanted, findings);
+    let round_trip_text = format!("{:.1} ms a round trip", round_trip.as_secs_f64() * 1000.0);
+    if *round_trip > SLOW {
+        findings.warning(
+            "database.latency",
+            round_trip_text,
+            "run the server near the database: a read takes one round trip, an edit two",
+        );
+    } else {
+        findings.ok("database.latency", round_trip_text);
+    }
+    let off = format!("{:.1} s apart", clock_ahead.unsigned_abs() as f64 / 1000.0);
+    match clock_ahead.unsigned_abs() {
+        0..=2000 => findings.ok("clock", "the clocks of this machine and the database agree"),
+        2001..=60_000 => findings.warning(
+            "clock",
+            format!("the clocks of this machine and the database are {off}"),
+            "keep both right with NTP: keys and sessions expire by them",
+        ),
+        _ => findings.error(
+            "clock",
+            format!("the clocks of this machine and the database are {off}"),
+            "keep both right with NTP: keys and sessions expire by them",
+        ),
+    }
+    let pool = i64::try_from(wanted.connections).unwrap_or(i64::MAX);
+    let said = format!(
+        "{pool} connections for this server, {connections_allowed} for all of the database's clients"
+    );
+    if pool.saturating_add(5) > *connections_allowed {
+        findings.warning(
+            "database.connections",
+            said,
+            "lower `DB_MAX_CONNECTIONS`, or raise `max_connections`",
+        );
+    } else {
+        findings.ok("database.connections", said);
+    }
+}
+
+fn line(diagnosis: &Diagnosis, wanted: &DatabaseSettings, findings: &mut Findings) {
+    let checked = wanted.provider == Provider::Supabase
+        || wanted.root_certificate.is_some()
+        || wanted.url.contains("sslmode=verify-");
+    match (diagnosis.encrypted, checked, diagnosis.private) {
+        (true, true, _) => {
+            findings.ok("database.tls", "the line is encrypted and the certificate is checked");
+        }
+        (true, false, true) => findings.ok("database.tls", "the line is encrypted, in a private network"),
+        (false, _, true) => findings.ok("database.tls", "the line is not encrypted, in a private network"),
+        (true, false, false) => findings.warning(
+            "database.tls",
+            "the line is encrypted, but whoever answers is believed",
+            "set `DB_SSL_ROOT_CERT`, or add `sslmode=verify-full` to the connection string",
+        ),
+        (false, _, false) => findings.warning(
+            "database.tls",
+            "the line is not encrypted, and leaves the private network",
+            "switch TLS on at the database, and remove `sslmode=disable` from the connection string",
+        ),
+    }
+}
+
+fn role(diagnosis: &Diagnosis, provider: Provider, findings: &mut Findings) {
+    let login = &diagnosis.login;
+    if diagnosis.superuser {
+        findings.warning(
+            "database.role",
+            format!("`{login}` is a superuser, which is more than the server needs"),
+            "log in as a role that is a member of app_server and nothing else (docs/configuration.md)",
+        );
+    } else if diagnosis.bypasses_rls && provider == Provider::Postgres {
+        findings.warning(
+            "database.role",
+            format!("`{login}` is exempt from row-level security; every statement on a project's data runs as app_user"),
+            "ALTER ROLE … NOBYPASSRLS, where nothing else needs it",
+        );
+    } else {
+        findings.ok("database.role", format!("`{login}` is no superuser"));
+    }
+}
+
+/// Whether the schema is whole.
+async fn schema(database: &Database, provider: Provider, findings: &mut Findings) -> bool {
+    let migrations = match database.migrations().await {
+        Ok(migrations) => migrations,
+        Err(error) => {
+            findings.error("database.migrations", error.to_string(), "GRANT app_server TO the login role");
+            return false;
+        }
+    };
+    let missing: Vec<&str> =
+        migrations.iter().filter(|one| one.applied_at.is_none()).map(|one| one.version).collect();
+    if missing.is_empty() {
+        findings.ok("database.migrations", format!("all {} are applied", migrations.len()));
+        return true;
+    }
+    let said = format!("not applied: {}", missing.join(", "));
+    match provider {
+        Provider::Supabase => findings.error("database.migrations", said, how_to_set_up(&missing)),
+        Provider::Postgres => findings.warning(
+            "database.migrations",
+            said,
+            "the server applies them when it starts, if its role may; or run `memory-bank-mcp migrate` as the owner of the database",
+        ),
+    }
+    false
+}
+
+async fn kept(database: &Database, retention: Duration, findings: &mut Findings) {
+    let kept = match database.kept_for_replay().await {
+        Ok(kept) => kept,
+        Err(error) => {
+            return findings.warning(
+                "database.events",
+                error.to_string(),
+                "run migrations/003_functions.sql again",
+            );
+        }
+    };
+    let when = |at: Option<jiff::Timestamp>| at.map_or_else(|| "-".to_owned(), iso_millis);
+    let said = format!(
+        "{} events for clients that come back, from {} to {}; {} sessions, {} of them expired",
+        kept.events,
+        when(kept.oldest),
+        when(kept.newest),
+        kept.sessions,
+        kept.expired_sessions
+    );
+    // Clean-up runs every few minutes, in small batches.
+    let grace = SignedDuration::from_hours(1);
+    let oldest_allowed = SignedDuration::try_from(retention)
+        .ok()
+        .and_then(|retention| SystemClock.now().checked_sub(retention + grace).ok());
+    let overdue = kept.oldest.zip(oldest_allowed).is_some_and(|(oldest, allowed)| oldest < allowed);
+    if overdue {
+        findings.warning(
+            "database.events",
+            format!("{said}; some are older than `EVENT_RETENTION_HOURS`"),
+            "no server has cleaned up lately: see whether one runs, and its log",
+        );
+    } else {
+        findings.ok("database.events", said);
+    }
+}
+
+fn strangers(diagnosis: &Diagnosis, findings: &mut Findings) {
+    if !diagnosis.foreign_rights.is_empty() {
+        findings.error(
+            "database.rights",
+            diagnosis.foreign_rights.join("; "),
+            "run migrations/002_policies.sql (on Supabase: supabase/setup/002_policies.sql) again, and all after it",
+        );
+    }
+}

@@ -1,0 +1,110 @@
+//! What was found, and how it is told: lines for people, JSON for programs.
+
+use serde_json::{Value, json};
+
+/// How bad it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Level {
+    /// It is well.
+    Ok,
+    /// It works, and should be looked at.
+    Warning,
+    /// It must be mended.
+    Error,
+}
+
+impl Level {
+    fn word(self) -> &'static str {
+        match self {
+            Self::Ok => "ok",
+            Self::Warning => "warning",
+            Self::Error => "error",
+        }
+    }
+}
+
+/// One thing that was looked at.
+#[derive(Debug)]
+struct Finding {
+    check: &'static str,
+    level: Level,
+    said: String,
+    advice: Option<String>,
+}
+
+/// All that was looked at, in order.
+#[derive(Debug, Default)]
+pub(crate) struct Findings(Vec<Finding>);
+
+impl Findings {
+    /// Something is well.
+    pub(crate) fn ok(&mut self, check: &'static str, said: impl Into<String>) {
+        self.0.push(Finding { check, level: Level::Ok, said: said.into(), advice: None });
+    }
+
+    /// Something works and should be looked at.
+    pub(crate) fn warning(
+        &mut self,
+        check: &'static str,
+        said: impl Into<String>,
+        advice: impl Into<String>,
+    ) {
+        self.0.push(Finding { check, level: Level::Warning, said: said.into(), advice: Some(advice.into()) });
+    }
+
+    /// Something must be mended.
+    pub(crate) fn error(&mut self, check: &'static str, said: impl Into<String>, advice: impl Into<String>) {
+        self.0.push(Finding { check, level: Level::Error, said: said.into(), advice: Some(advice.into()) });
+    }
+
+    pub(crate) fn extend(&mut self, other: Self) {
+        self.0.extend(other.0);
+    }
+
+    pub(crate) fn count(&self, level: Level) -> usize {
+        self.0.iter().filter(|finding| finding.level == level).count()
+    }
+
+    pub(crate) fn json(&self) -> Value {
+        let list: Vec<Value> = self
+            .0
+            .iter()
+            .map(|Finding { check, level, said, advice }| {
+                json!({"check": check, "level": level.word(), "message": said, "advice": advice})
+            })
+            .collect();
+        let worst = self.0.iter().map(|finding| finding.level).max().unwrap_or(Level::Ok);
+        json!({"status": worst.word(), "findings": list})
+    }
+
+    pub(crate) fn text(&self) -> String {
+        let width = self.0.iter().map(|finding| finding.check.len()).max().unwrap_or(0);
+        let mut text = String::new();
+        for Finding { check, level, said, advice } in &self.0 {
+            text += &format!("{:7}  {check:width$}  {said}\n", level.word());
+            if let Some(advice) = advice {
+                text += &format!("{:7}  {:width$}  -> {advice}\n", "", "");
+            }
+        }
+        let (warnings, errors) = (self.count(Level::Warning), self.count(Level::Error));
+        text + &format!("\n{} looked at, {warnings} warnings, {errors} errors", self.0.len())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_worst_finding_is_the_status_and_advice_stands_below_its_finding() {
+        let mut findings = Findings::default();
+        assert_eq!(findings.json()["status"], "ok");
+        findings.ok("a", "is well");
+        findings.error("long", "is broken", "mend it");
+        findings.warning("b", "is odd", "look at it");
+        assert_eq!(findings.json()["status"], "error");
+        assert_eq!(findings.json()["findings"][2]["advice"], "look at it");
+        let text = findings.text();
+        assert!(text.contains("error    long  is broken\n               -> mend it\n"), "{text}");
+    }
+}

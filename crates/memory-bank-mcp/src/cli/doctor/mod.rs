@@ -1,0 +1,69 @@
+//! `doctor`: looks at everything that a server needs, and says of each thing whether it is well and what to do. It
+//! changes nothing, and waits for nothing without end. Each file looks at one thing.
+
+mod configuration;
+mod database;
+mod findings;
+mod folder;
+mod key;
+mod network;
+mod redis;
+
+use anyhow::bail;
+use clap::Args;
+
+use crate::cli::Cli;
+use crate::cli::output::Output;
+use crate::config::{self, Settings};
+use findings::{Findings, Level};
+
+/// What to look at besides.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct DoctorArguments {
+    /// Also say why an API key is rejected; it is read from a file, or with `-` from standard input.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) key: Option<String>,
+}
+
+/// Looks at everything; an error when something must be mended.
+pub(crate) async fn run(cli: &Cli, arguments: &DoctorArguments, output: Output) -> anyhow::Result<()> {
+    let key = arguments.key.as_deref().map(key::read).transpose()?;
+    let mut findings = Findings::default();
+    configuration::misspelt(std::env::vars_os(), &mut findings);
+    match Settings::read(&config::environment) {
+        Ok(settings) => {
+            look(cli, &settings, key.as_deref(), &mut findings).await;
+        }
+        Err(error) => findings.error(
+            "configuration",
+            error.to_string(),
+            "correct the variable; `memory-bank-mcp config` lists all of them. Nothing else was looked at",
+        ),
+    }
+    output.show(&findings.json(), &findings.text())?;
+    match findings.count(Level::Error) {
+        0 => Ok(()),
+        1 => bail!("the doctor found one error"),
+        errors => bail!("the doctor found {errors} errors"),
+    }
+}
+
+async fn look(cli: &Cli, settings: &Settings, key: Option<&str>, findings: &mut Findings) {
+    configuration::served(settings, findings);
+    // The slow parts wait side by side; what they find is told in order.
+    let (mut of_database, mut of_redis, mut of_network) =
+        (Findings::default(), Findings::default(), Findings::default());
+    tokio::join!(
+        async {
+            match &settings.database {
+                Some(database) => database::look(database, settings, key, &mut of_database).await,
+                None => folder::look(cli, key, &mut of_database).await,
+            }
+        },
+        redis::look(settings, &mut of_redis),
+        network::look(&settings.http, &mut of_network),
+    );
+    findings.extend(of_database);
+    findings.extend(of_redis);
+    findings.extend(of_network);
+}

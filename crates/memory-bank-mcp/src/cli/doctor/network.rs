@@ -1,0 +1,106 @@
+//! Where the server listens, and whom it lets in: the port, hosts, origins, proxies.
+
+use std::net::SocketAddr;
+
+use memory_bank_server::http::HttpConfig;
+use tokio::net::TcpListener;
+
+use crate::cli::doctor::findings::Findings;
+use crate::cli::health;
+
+/// Looks at the address, the hosts and the origins.
+pub(crate) async fn look(config: &HttpConfig, findings: &mut Findings) {
+    port(config.listen, findings).await;
+    hosts(config, findings);
+    if config.allowed_origins.iter().any(|origin| origin == "*") {
+        findings.warning(
+            "origins",
+            "`ALLOWED_ORIGINS` is `*`: any web page that a user opens may send requests",
+            "list the origins of your own pages",
+        );
+    } else {
+        findings.ok(
+            "origins",
+            match config.allowed_origins.as_slice() {
+                [] => "no web page but the server's own may send requests".to_owned(),
+                some => format!("web pages of {} may send requests", some.join(", ")),
+            },
+        );
+    }
+}
+
+async fn port(listen: SocketAddr, findings: &mut Findings) {
+    let Err(said) = TcpListener::bind(listen).await else {
+        return findings.ok("address", format!("{listen} is free to listen on"));
+    };
+    match said.kind() {
+        std::io::ErrorKind::AddrInUse => match status(listen).await {
+            Some(status) => {
+                findings.ok(
+                    "address",
+                    format!("memory-bank-mcp listens on {listen} already; its health is `{status}`"),
+                );
+            }
+            _ => findings.error(
+                "address",
+                format!("another program listens on {listen}"),
+                "end it, or set `MCP_PORT` (behind the compose file: `TRAEFIK_HTTP_PORT`)",
+            ),
+        },
+        std::io::ErrorKind::PermissionDenied => findings.error(
+            "address",
+            format!("{listen} may not be listened on by this user"),
+            "set `MCP_PORT` to 1024 or more",
+        ),
+        std::io::ErrorKind::AddrNotAvailable => findings.error(
+            "address",
+            format!("this machine does not have the address of {listen}"),
+            "set `MCP_HOST` to 0.0.0.0, or to an address of this machine",
+        ),
+        _ => findings.error("address", format!("{listen}: {said}"), "correct `MCP_HOST` and `MCP_PORT`"),
+    }
+}
+
+/// Asks whoever listens there whether it is a server like this one.
+async fn status(listen: SocketAddr) -> Option<String> {
+    let body = health::of(listen).await.ok()?;
+    let health: serde_json::Value = serde_json::from_str(&body).ok()?;
+    health.get("uptime")?;
+    Some(health.get("status")?.as_str()?.to_owned())
+}
+
+fn hosts(config: &HttpConfig, findings: &mut Findings) {
+    let open = !config.listen.ip().is_loopback();
+    if config.allowed_hosts.iter().any(|host| host == "*") {
+        findings.warning(
+            "hosts",
+            "`ALLOWED_HOSTS` is `*`: requests for any host are let in, so that nothing guards against DNS rebinding",
+            "list the names under which clients reach the server",
+        );
+    } else if config.allowed_hosts.is_empty() && open {
+        findings.warning(
+            "hosts",
+            "only requests for localhost are let in, though others may reach the server; they get 403, \"Host not allowed\"",
+            "set `ALLOWED_HOSTS` to the names under which clients reach the server, such as mcp.example.org",
+        );
+    } else {
+        findings.ok(
+            "hosts",
+            match config.allowed_hosts.as_slice() {
+                [] => "requests for localhost are let in".to_owned(),
+                some => format!("requests for {} are let in", some.join(", ")),
+            },
+        );
+    }
+    let hops = config.trust_proxy_hops;
+    findings.ok(
+        "proxy",
+        match hops {
+            0 => "no proxy is trusted: the address of the connection counts".to_owned(),
+            _ if open => {
+                format!("{hops} proxies are trusted to name the client: let nobody but them reach the port")
+            }
+            _ => format!("{hops} proxies are trusted to name the client"),
+        },
+    );
+}

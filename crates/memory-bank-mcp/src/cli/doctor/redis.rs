@@ -1,0 +1,100 @@
+//! Redis: reached, version, memory and what goes when it is full, latency.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use memory_bank_core::clock::{SystemClock, SystemEntropy};
+use memory_bank_server::http::{Redis, RedisFacts, RedisFault};
+
+use crate::cli::doctor::findings::Findings;
+use crate::config::{RedisSettings, Settings};
+
+/// The server gives a question to Redis 50 ms.
+const SLOW: Duration = Duration::from_millis(20);
+
+/// Looks at Redis, if there is one.
+pub(crate) async fn look(settings: &Settings, findings: &mut Findings) {
+    let Some(RedisSettings { url, prefix }) = &settings.redis else {
+        if settings.database.is_some() {
+            findings.warning(
+                "redis",
+                "there is none: limits count on each server by itself, and other servers hear late of changes and revoked keys",
+                "set `REDIS_URL` when more than one server runs",
+            );
+        }
+        return;
+    };
+    let redis = match Redis::new(url, prefix, Arc::new(SystemClock), Arc::new(SystemEntropy)) {
+        Ok(redis) => redis,
+        Err(error) => return findings.error("redis", error.to_string(), "correct `REDIS_URL`"),
+    };
+    match redis.inspect().await {
+        Ok(facts) => tell(&facts, findings),
+        Err(fault) => {
+            let advice = match &fault {
+                RedisFault::Unreachable(_) => {
+                    "correct host and port in `REDIS_URL`, or start Redis (`docker compose ps` shows whether it runs); until then the server goes on with less"
+                }
+                RedisFault::Silent => {
+                    "see what it is busy with, and what a firewall in between lets through; is it rediss://, with TLS?"
+                }
+                RedisFault::Authentication => {
+                    "put the user and the password into `REDIS_URL`: redis://user:password@host:port"
+                }
+                RedisFault::NoRights(_) => {
+                    "give the user the commands of the server on its keys (ACL SETUSER)"
+                }
+                _ => "look at the log of Redis",
+            };
+            findings.error("redis", fault.to_string(), advice);
+        }
+    }
+}
+
+fn tell(facts: &RedisFacts, findings: &mut Findings) {
+    let version = if facts.version.is_empty() { "without a version" } else { &facts.version };
+    if facts.major != 0 && facts.major < 6 {
+        findings.warning("redis", format!("Redis {version} answers, and is old"), "take 7 or later");
+    } else {
+        findings.ok("redis", format!("Redis {version} answers"));
+    }
+    if facts.replica {
+        findings.error("redis", "it is a replica, which takes no writes", "set `REDIS_URL` to the primary");
+    }
+    let median = format!("{:.1} ms a round trip", facts.round_trip.as_secs_f64() * 1000.0);
+    if facts.round_trip > SLOW {
+        findings.warning("redis.latency", median, "run Redis near the server, which gives an answer 50 ms");
+    } else {
+        findings.ok("redis.latency", median);
+    }
+    memory(facts, findings);
+}
+
+fn memory(facts: &RedisFacts, findings: &mut Findings) {
+    let mib = |bytes: u64| bytes / (1024 * 1024);
+    let RedisFacts { policy, evicted_keys, .. } = facts;
+    if facts.max_memory == 0 {
+        return findings.ok(
+            "redis.memory",
+            format!("{} MiB used, no limit set; everything in it expires", mib(facts.used_memory)),
+        );
+    }
+    let said = format!("{} of {} MiB used, policy {policy}", mib(facts.used_memory), mib(facts.max_memory));
+    if policy == "noeviction" {
+        findings.warning(
+            "redis.memory",
+            format!("{said}: when it is full, it takes no writes and limits are not counted"),
+            "CONFIG SET maxmemory-policy allkeys-lru",
+        );
+    } else if *evicted_keys > 0 {
+        findings.warning(
+            "redis.memory",
+            format!(
+                "{said}; {evicted_keys} keys went for want of memory: limits and sessions are forgotten early"
+            ),
+            "raise maxmemory",
+        );
+    } else {
+        findings.ok("redis.memory", said);
+    }
+}

@@ -1,0 +1,417 @@
+//! `doctor` on real servers: every finding, and what it says to do. And the poolers, from `serve` to an edit.
+
+use std::io::Write;
+use std::net::TcpListener;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use memory_bank_test_postgres::{MIGRATOR, PgBouncer, SERVER, SUPABASE, TLS_ONLY, TestDatabase, TestRedis};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use crate::client::{Server, command};
+
+/// What the doctor found.
+struct Report {
+    code: Option<i32>,
+    json: Value,
+}
+
+impl Report {
+    /// The findings of one check, as `level: message -> advice`.
+    fn of(&self, check: &str) -> String {
+        let findings = self.json["findings"].as_array().unwrap().iter().filter(|one| one["check"] == check);
+        let lines = findings.map(|one| {
+            let text = |name: &str| one[name].as_str().unwrap_or_default();
+            format!("{}: {} -> {}", text("level"), text("message"), text("advice"))
+        });
+        lines.collect::<Vec<_>>().join("\n")
+    }
+
+    #[track_caller]
+    fn says(&self, check: &str, words: &[&str]) {
+        let said = self.of(check);
+        for word in words {
+            assert!(said.contains(word), "`{word}` is missing from {check}: {said:?}\n{}", self.json);
+        }
+    }
+}
+
+fn doctor_in(folder: &TempDir, variables: &[(&str, &str)], key: Option<&str>) -> Report {
+    let mut command = command(folder, variables);
+    command.args(["doctor", "--json"]);
+    if key.is_some() {
+        command.args(["--key", "-"]);
+    }
+    let mut child =
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    child.stdin.take().unwrap().write_all(key.unwrap_or_default().as_bytes()).unwrap();
+    let output = child.wait_with_output().unwrap();
+    let said = String::from_utf8(output.stdout).unwrap();
+    let told = format!("{said}{}", String::from_utf8_lossy(&output.stderr));
+    assert!(!told.contains("s3cret") && !told.contains("mbmcp_live_xxxx"), "a secret is shown: {told}");
+    let json = serde_json::from_str(&said).unwrap_or_else(|error| panic!("{error}: {told}"));
+    Report { code: output.status.code(), json }
+}
+
+fn doctor(variables: &[(&str, &str)]) -> Report {
+    doctor_in(&TempDir::new().unwrap(), variables, None)
+}
+
+fn of_database(url: &str, more: &[(&str, &str)]) -> Report {
+    let mut variables = vec![("DATABASE_URL", url), ("REDIS_URL", ""), ("MCP_HOST", "127.0.0.1")];
+    variables.extend(more);
+    doctor(&variables)
+}
+
+#[test]
+fn a_good_database_and_a_good_redis_are_found_well() {
+    let (database, redis) = (TestDatabase::migrated(), TestRedis::start());
+    let (url, redis_url) = (database.url(), redis.url());
+    let report = of_database(&url, &[("REDIS_URL", redis_url.as_str())]);
+    assert_eq!((report.code, &report.json["status"]), (Some(0), &json!("ok")), "{}", report.json);
+    report.says("database", &["ok: PostgreSQL 1"]);
+    report.says("database.pooler", &["ok"]);
+    report.says("database.role", &["ok", SERVER]);
+    report.says("database.tls", &["ok: the line is not encrypted, in a private network"]);
+    report.says("database.migrations", &["ok: all"]);
+    report.says("database.isolation", &["ok"]);
+    report.says("database.events", &["ok: 0 events"]);
+    report.says("database.connections", &["ok: 20 connections"]);
+    report.says("clock", &["ok"]);
+    report.says("redis", &["ok: Redis"]);
+    report.says("redis.memory", &["ok"]);
+    report.says("address", &["ok"]);
+}
+
+#[test]
+fn people_get_lines_with_what_to_do_below() {
+    let folder = TempDir::new().unwrap();
+    let output = command(&folder, &[("MCP_HOST", "0.0.0.0")]).arg("doctor").output().unwrap();
+    let said = String::from_utf8(output.stdout).unwrap();
+    assert!(output.status.success(), "{said}");
+    assert!(said.contains("warning  hosts") && said.contains("-> set `ALLOWED_HOSTS`"), "{said}");
+}
+
+#[test]
+fn a_variable_that_cannot_be_used_is_the_finding_and_a_misspelt_one_is_named() {
+    let report = doctor(&[("TRUST_PROXY_HOPS", "many"), ("MCP_HOTS", "0.0.0.0")]);
+    assert_eq!(report.code, Some(1));
+    report.says(
+        "configuration",
+        &["error: `TRUST_PROXY_HOPS` is `many`", "warning: `MCP_HOTS`", "`MCP_HOST`?"],
+    );
+}
+
+#[test]
+fn what_stands_in_the_way_of_the_database_is_told_with_what_to_do() {
+    let database = TestDatabase::migrated();
+    let good = database.url();
+    let port = format!(":{}/", database.port());
+    let cases = [
+        (good.replace(&port, ":1/"), "nothing listens there"),
+        (good.replace("127.0.0.1", "nowhere.invalid"), "correct the host"),
+        (good.replace(database.name(), "nothing"), "createdb"),
+        (good.replace(SERVER, "nobody_of_this_name:s3cret"), "correct user and password"),
+        (database.url_of(TLS_ONLY), "remove `sslmode=disable`"),
+        (good.replace("sslmode=disable", "sslmode=verify-full"), "DB_SSL_ROOT_CERT"),
+    ];
+    for (url, advice) in &cases {
+        let report = of_database(url, &[]);
+        assert_eq!(report.code, Some(1), "{}", report.json);
+        report.says("database", &["error: it cannot be reached", advice]);
+    }
+    let report = of_database(&good.replace("sslmode=disable", "sslmode=s3cretive"), &[]);
+    report.says("database", &["error: `DATABASE_URL` cannot be used"]);
+}
+
+#[test]
+fn a_server_that_accepts_and_never_answers_costs_seconds() {
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = silent.local_addr().unwrap().port();
+    let began = Instant::now();
+    let redis = format!("redis://127.0.0.1:{port}");
+    let report =
+        of_database(&format!("postgres://u:s3cret@127.0.0.1:{port}/d"), &[("REDIS_URL", redis.as_str())]);
+    assert_eq!(report.code, Some(1));
+    report.says("database", &["error", "nothing answers there"]);
+    report.says("redis", &["error: it does not answer"]);
+    assert!(began.elapsed() < Duration::from_secs(20), "{:?}", began.elapsed());
+}
+
+#[test]
+fn a_certificate_that_is_checked_is_found_well() {
+    let database = TestDatabase::migrated();
+    let url = database.url_of(TLS_ONLY).replace("?sslmode=disable", "");
+    let authority = database.authority().to_str().unwrap();
+    let report = of_database(&url, &[("DB_SSL_ROOT_CERT", authority)]);
+    report.says("database.tls", &["ok: the line is encrypted and the certificate is checked"]);
+}
+
+#[test]
+fn an_empty_database_lacks_its_schema() {
+    let database = TestDatabase::empty();
+    let url = database.url_of(MIGRATOR);
+    let report = of_database(&url, &[]);
+    assert_eq!(report.code, Some(0), "the server applies them: {}", report.json);
+    report.says("database.migrations", &["warning: not applied: 001_schema", "memory-bank-mcp migrate"]);
+    let supabase = [("DB_PROVIDER", "supabase"), ("SUPABASE_DB_URL", url.as_str()), ("REDIS_URL", "")];
+    let report = doctor(&supabase);
+    assert_eq!(report.code, Some(1));
+    report.says(
+        "database.migrations",
+        &["error", "supabase/setup/001_schema.sql, supabase/setup/002_policies.sql"],
+    );
+}
+
+#[test]
+fn a_database_that_does_not_keep_projects_apart_is_an_error() {
+    let database = TestDatabase::migrated();
+    database.psql("ALTER TABLE public.documents NO FORCE ROW LEVEL SECURITY");
+    let report = of_database(&database.url(), &[]);
+    assert_eq!(report.code, Some(1));
+    report.says("database.isolation", &["error", "public.documents", "002_policies.sql"]);
+}
+
+#[test]
+fn a_superuser_is_more_than_the_server_needs() {
+    let database = TestDatabase::migrated();
+    let report = of_database(&database.url_of("postgres"), &[]);
+    assert_eq!(report.code, Some(0), "{}", report.json);
+    report.says("database.role", &["warning: `postgres` is a superuser", "app_server"]);
+}
+
+#[test]
+fn rights_of_strangers_are_an_error() {
+    let database = TestDatabase::migrated();
+    database.psql("GRANT SELECT ON public.api_keys TO PUBLIC");
+    let report = of_database(&database.url(), &[]);
+    assert_eq!(report.code, Some(1));
+    report.says("database.rights", &["error: everybody may SELECT on api_keys", "002_policies.sql"]);
+}
+
+#[test]
+fn a_pool_larger_than_the_database_allows_is_a_warning() {
+    let database = TestDatabase::migrated();
+    let report = of_database(&database.url(), &[("DB_MAX_CONNECTIONS", "1000")]);
+    report.says("database.connections", &["warning: 1000 connections", "DB_MAX_CONNECTIONS"]);
+}
+
+#[test]
+fn events_that_nobody_cleaned_up_are_a_warning_with_their_number_and_age() {
+    let database = TestDatabase::migrated();
+    database.psql(
+        "INSERT INTO public.mcp_events (session_id, stream_id, place, user_id, project_id, message, created_at) \
+         SELECT gen_random_uuid(), gen_random_uuid(), 1, gen_random_uuid(), gen_random_uuid(), '{}', \
+           now() - make_interval(hours => h) FROM unnest(ARRAY[1, 30]) AS h",
+    );
+    let report = of_database(&database.url(), &[]);
+    report
+        .says("database.events", &["warning: 2 events", "EVENT_RETENTION_HOURS", "no server has cleaned up"]);
+    let report = of_database(&database.url(), &[("EVENT_RETENTION_HOURS", "48")]);
+    report.says("database.events", &["ok: 2 events"]);
+}
+
+#[test]
+fn redis_that_is_away_or_ill_suited_is_told_with_what_to_do() {
+    let away = doctor(&[("REDIS_URL", "redis://:s3cret@127.0.0.1:1")]);
+    assert_eq!(away.code, Some(1));
+    away.says("redis", &["error: it cannot be reached", "start Redis"]);
+
+    let redis = TestRedis::start();
+    let url = redis.url();
+    let ask = |words: &str| {
+        use std::io::Read;
+        let mut stream = std::net::TcpStream::connect(("127.0.0.1", redis.port())).unwrap();
+        stream.write_all(format!("{words}\r\nQUIT\r\n").as_bytes()).unwrap();
+        let mut reply = String::new();
+        stream.read_to_string(&mut reply).unwrap();
+        assert!(!reply.starts_with('-'), "{words}: {reply}");
+    };
+    ask("CONFIG SET maxmemory 100mb");
+    ask("CONFIG SET maxmemory-policy noeviction");
+    doctor(&[("REDIS_URL", &url)])
+        .says("redis.memory", &["warning", "of 100 MiB", "maxmemory-policy allkeys-lru"]);
+    ask("CONFIG SET maxmemory-policy allkeys-lru");
+    doctor(&[("REDIS_URL", &url)]).says("redis.memory", &["ok", "policy allkeys-lru"]);
+    ask("REPLICAOF 127.0.0.1 1");
+    doctor(&[("REDIS_URL", &url)]).says("redis", &["error: it is a replica", "primary"]);
+    ask("REPLICAOF NO ONE");
+    ask("CONFIG SET requirepass s3cret");
+    doctor(&[("REDIS_URL", &url)]).says("redis", &["error: it asks for another user or password"]);
+    let with_password = format!("redis://:s3cret@127.0.0.1:{}", redis.port());
+    doctor(&[("REDIS_URL", &with_password)]).says("redis", &["ok: Redis"]);
+    let stopped = Command::new("kill").args(["-STOP", &redis.process().to_string()]).status().unwrap();
+    assert!(stopped.success());
+    doctor(&[("REDIS_URL", &with_password)]).says("redis", &["error: it does not answer"]);
+}
+
+#[test]
+fn a_port_is_free_or_taken_by_a_server_like_this_or_by_another_program() {
+    let server = Server::start(&[]);
+    let (_, port) = server.address.rsplit_once(':').unwrap();
+    let report = doctor(&[("MCP_PORT", port)]);
+    report.says("address", &["ok: memory-bank-mcp listens", "`ok`"]);
+    let other = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = other.local_addr().unwrap().port().to_string();
+    let report = doctor(&[("MCP_PORT", &port)]);
+    assert_eq!(report.code, Some(1));
+    report.says("address", &["error: another program listens", "MCP_PORT"]);
+    let report = doctor(&[("MCP_HOST", "192.0.2.1")]);
+    report.says("address", &["error: this machine does not have the address"]);
+}
+
+#[test]
+fn hosts_and_origins_that_let_everybody_in_are_warnings() {
+    let report = doctor(&[("ALLOWED_HOSTS", "*"), ("ALLOWED_ORIGINS", "*")]);
+    report.says("hosts", &["warning: `ALLOWED_HOSTS` is `*`"]);
+    report.says("origins", &["warning: `ALLOWED_ORIGINS` is `*`"]);
+    let report =
+        doctor(&[("MCP_HOST", "0.0.0.0"), ("ALLOWED_HOSTS", "mcp.example"), ("TRUST_PROXY_HOPS", "0")]);
+    report.says("hosts", &["ok: requests for mcp.example"]);
+    report.says("proxy", &["ok: no proxy is trusted"]);
+}
+
+#[test]
+fn a_folder_is_looked_at_when_there_is_no_database() {
+    let folder = TempDir::new().unwrap();
+    let report = doctor_in(&folder, &[], None);
+    assert_eq!(report.code, Some(0), "{}", report.json);
+    report.says("folder", &["ok", "can be written"]);
+    report.says("folder.bank", &["ok: there is no bank yet"]);
+    report.says("folder.keys", &["ok: there is no key yet"]);
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0, "the doctor left something behind");
+    std::fs::write(folder.path().join("memory-bank"), "").unwrap();
+    doctor_in(&folder, &[], None).says("folder.bank", &["error", "is no folder"]);
+}
+
+#[test]
+fn why_a_key_is_rejected_is_told_and_the_key_is_not_shown() {
+    let database = TestDatabase::migrated();
+    let folder = TempDir::new().unwrap();
+    let operate = |arguments: &[&str]| -> Value {
+        let url = database.url_of(MIGRATOR);
+        let variables = [("DATABASE_URL", url.as_str()), ("REDIS_URL", "")];
+        let output = command(&folder, &variables).args(arguments).arg("--json").output().unwrap();
+        serde_json::from_slice(&output.stdout).unwrap()
+    };
+    let made = operate(&["bootstrap", "--user", "alice", "--project", "atlas"]);
+    let (id, key) = (made["key"]["id"].as_str().unwrap(), made["key"]["key"].as_str().unwrap());
+    let url = database.url();
+    let variables = [("DATABASE_URL", url.as_str()), ("REDIS_URL", ""), ("MCP_HOST", "127.0.0.1")];
+    let judged = |key: &str| doctor_in(&folder, &variables, Some(key));
+    let good = judged(&format!("{key}\n"));
+    good.says("key", &["ok: it is good: owner `alice`, 60 requests a minute, does not expire"]);
+    assert!(!good.json.to_string().contains(key));
+    judged("sk-12345").says("key", &["error: it is no key", "mbmcp_live_"]);
+    judged(&format!("mbmcp_live_{}", "x".repeat(32))).says("key", &["error: it is not known here"]);
+    operate(&["keys", "revoke", id]);
+    let revoked = judged(key);
+    assert_eq!(revoked.code, Some(1));
+    revoked.says("key", &["error: it was revoked at 2", "keys create"]);
+    let short = operate(&["keys", "create", "--user", "alice", "--project", "atlas", "--expires-days", "1"]);
+    database
+        .psql("UPDATE public.api_keys SET expires_at = now() - interval '1 minute' WHERE revoked_at IS NULL");
+    judged(short["key"].as_str().unwrap()).says("key", &["error: it expired at 2", "keys rotate"]);
+}
+
+/// Serves through a pooler, and what `serve` and the doctor say when they refuse.
+fn served_through(pooler: &PgBouncer, database: &TestDatabase, more: &str) -> (Option<i32>, String, Report) {
+    let url = format!("{}{more}", pooler.url_of(database, SERVER));
+    let folder = TempDir::new().unwrap();
+    let variables = [("DATABASE_URL", url.as_str()), ("REDIS_URL", ""), ("MCP_HOST", "127.0.0.1")];
+    let output = command(&folder, &variables).arg("serve").output().unwrap();
+    (output.status.code(), String::from_utf8(output.stderr).unwrap(), of_database(&url, &[]))
+}
+
+#[test]
+fn a_transaction_pooler_is_refused_at_once_with_the_advice_to_take_the_session_pooler() {
+    let database = TestDatabase::migrated();
+    let pooler = PgBouncer::start(&database, "transaction");
+    for more in ["", "&pgbouncer=true"] {
+        let began = Instant::now();
+        let (code, said, report) = served_through(&pooler, &database, more);
+        assert_eq!((code, report.code), (Some(1), Some(1)));
+        assert!(said.contains("session pooler") && said.contains("DATABASE_URL"), "{said}");
+        assert!(began.elapsed() < Duration::from_secs(25), "it was tried again: {:?}", began.elapsed());
+        assert!(report.json.to_string().contains("take the session pooler"), "{}", report.json);
+    }
+}
+
+#[test]
+fn through_a_session_pooler_a_project_is_served_and_edited() {
+    let database = TestDatabase::migrated();
+    let pooler = PgBouncer::start(&database, "session");
+    let folder = TempDir::new().unwrap();
+    let owner = pooler.url_of(&database, MIGRATOR);
+    let output = command(&folder, &[("DATABASE_URL", owner.as_str()), ("REDIS_URL", "")])
+        .args(["bootstrap", "--user", "alice", "--project", "atlas", "--json"])
+        .output()
+        .unwrap();
+    let made: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let url = pooler.url_of(&database, SERVER);
+    let mut server = Server::start(&[("DATABASE_URL", &url), ("REDIS_URL", ""), ("MCP_HOST", "127.0.0.1")]);
+    made["key"]["key"].as_str().unwrap().clone_into(&mut server.key);
+    served_and_edited(&server);
+    of_database(&url, &[]).says("database.pooler", &["ok"]);
+}
+
+#[test]
+fn a_supabase_project_is_set_up_with_its_scripts_served_and_edited() {
+    let database = TestDatabase::supabase();
+    let folder = TempDir::new().unwrap();
+    let url = database.url_of(SUPABASE);
+    let variables = [
+        ("DB_PROVIDER", "supabase"),
+        ("SUPABASE_DB_URL", url.as_str()),
+        ("REDIS_URL", ""),
+        ("MCP_HOST", "127.0.0.1"),
+    ];
+    // Nothing is set up unasked.
+    let refused = command(&folder, &variables).arg("serve").output().unwrap();
+    let said = String::from_utf8(refused.stderr).unwrap();
+    assert_eq!(refused.status.code(), Some(1));
+    assert!(said.contains("supabase/setup/001_schema.sql, supabase/setup/002_policies.sql"), "{said}");
+    assert_eq!(database.psql("SELECT to_regclass('public.documents') IS NULL"), "t");
+
+    let scripts = concat!(env!("CARGO_MANIFEST_DIR"), "/../../supabase/setup");
+    let mut files: Vec<_> = std::fs::read_dir(scripts).unwrap().map(|file| file.unwrap().path()).collect();
+    files.sort();
+    for file in files {
+        database.psql_as(SUPABASE, &std::fs::read_to_string(file).unwrap());
+    }
+    let output = command(&folder, &variables)
+        .args(["bootstrap", "--user", "alice", "--project", "atlas", "--json"])
+        .output()
+        .unwrap();
+    let made: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let mut server = Server::start(&variables);
+    made["key"]["key"].as_str().unwrap().clone_into(&mut server.key);
+    served_and_edited(&server);
+    let report = doctor(&variables);
+    assert_eq!(report.code, Some(0), "{}", report.json);
+    report.says("database.connections", &["10 connections"]);
+    report.says("database.role", &["ok", SUPABASE]);
+}
+
+#[test]
+fn supabase_is_reached_with_a_checked_certificate_unless_tls_is_off() {
+    let database = TestDatabase::migrated();
+    let url = database.url_of(TLS_ONLY).replace("?sslmode=disable", "");
+    let mut variables =
+        vec![("DB_PROVIDER", "supabase"), ("SUPABASE_DB_URL", url.as_str()), ("REDIS_URL", "")];
+    doctor(&variables).says("database", &["error: it cannot be reached", "DB_SSL_ROOT_CERT"]);
+    variables.push(("DB_SSL_ROOT_CERT", database.authority().to_str().unwrap()));
+    doctor(&variables).says("database.tls", &["ok: the line is encrypted and the certificate is checked"]);
+}
+
+fn served_and_edited(server: &Server) {
+    let session = server.initialize();
+    server.call(&session, "initialize_memory_bank", &json!({"path": "."}));
+    let name = json!({"filename": "plan.md", "content": "# Plan\n\nfirst\n"});
+    server.call(&session, "write_memory_bank_file", &name);
+    let edit = json!({"filename": "plan.md", "edits": [{"op": "replace", "old": "first", "new": "second"}]});
+    server.call(&session, "edit_memory_bank_file", &edit);
+    let read = server.call(&session, "read_memory_bank_file", &json!({"filename": "plan.md"}));
+    assert!(read.contains("second"), "{read}");
+}

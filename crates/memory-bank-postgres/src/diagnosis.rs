@@ -1,0 +1,126 @@
+//! What an operator wants to know of a database that does not do as it should. Reads the catalogue and the clock, and
+//! of tenants only numbers and ages.
+
+use std::time::{Duration, Instant};
+
+use jiff::Timestamp;
+use memory_bank_core::error::StoreError;
+
+use crate::column::column;
+use crate::connect::Database;
+use crate::error::describe;
+
+/// What was found.
+#[derive(Debug, Clone)]
+pub struct Diagnosis {
+    /// The server's version, such as `17.2`.
+    pub version: String,
+    /// The same as a number, such as 170002.
+    pub version_number: i32,
+    /// Whether the line is encrypted (behind a pooler: the pooler's line).
+    pub encrypted: bool,
+    /// Whether the server stands in a private network, or on this machine.
+    pub private: bool,
+    /// The login role.
+    pub login: String,
+    /// Whether it is a superuser.
+    pub superuser: bool,
+    /// Whether it is exempt from row-level security.
+    pub bypasses_rls: bool,
+    /// Connections that the server allows to all its clients.
+    pub connections_allowed: i64,
+    /// How far the database's clock is ahead of this process', in milliseconds.
+    pub clock_ahead: i64,
+    /// One round trip.
+    pub round_trip: Duration,
+    /// Rights that nobody should have: `anon may SELECT on documents`.
+    pub foreign_rights: Vec<String>,
+}
+
+/// What is stored for clients that come back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Kept {
+    /// Events, up to a million.
+    pub events: i64,
+    /// When the oldest was stored.
+    pub oldest: Option<Timestamp>,
+    /// When the newest was stored.
+    pub newest: Option<Timestamp>,
+    /// Sessions, up to a million.
+    pub sessions: i64,
+    /// Those that have expired and were not removed yet.
+    pub expired_sessions: i64,
+}
+
+const SERVER: &str = "SELECT current_setting('server_version'), current_setting('server_version_num')::integer, \
+    coalesce((SELECT s.ssl FROM pg_catalog.pg_stat_ssl s WHERE s.pid = pg_backend_pid()), false), \
+    coalesce(inet_server_addr() <<= ANY (ARRAY['127.0.0.0/8', '10.0.0.0/8', '172.16.0.0/12', '192.168.0.0/16', \
+      '::1/128', 'fc00::/7']::inet[]), true), \
+    r.rolname::text, r.rolsuper, r.rolbypassrls, current_setting('max_connections')::bigint \
+    FROM pg_catalog.pg_roles r WHERE r.rolname = current_user";
+
+/// Supabase's API roles, and everybody, must have no right on what is ours.
+const FOREIGN: &str = "SELECT format('%s may %s on %s', coalesce(r.rolname, 'everybody'), \
+      string_agg(x.privilege_type, ', ' ORDER BY x.privilege_type), c.oid::regclass) \
+    FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace, \
+      aclexplode(c.relacl) x LEFT JOIN pg_catalog.pg_roles r ON r.oid = x.grantee \
+    WHERE (x.grantee = 0 OR r.rolname IN ('anon', 'authenticated', 'service_role')) AND (n.nspname = 'app' OR ( \
+      n.nspname = 'public' AND c.relname IN ('users', 'projects', 'memberships', 'api_keys', 'documents', \
+      'graph_entities', 'graph_observations', 'graph_relations', 'mcp_events', 'sessions', 'schema_migrations', \
+      'graph_entities_seq_seq', 'graph_observations_seq_seq', 'graph_relations_seq_seq', 'mcp_events_id_seq'))) \
+    GROUP BY r.rolname, c.oid ORDER BY 1 LIMIT 50";
+
+const KEPT: &str = "SELECT events, oldest, newest, sessions, expired_sessions FROM app.kept_for_replay()";
+
+impl Database {
+    /// Looks at the server, at the login role and at the clock.
+    ///
+    /// # Errors
+    /// The database cannot be asked.
+    pub async fn diagnose(&self) -> Result<Diagnosis, StoreError> {
+        let client = self.connection().await?;
+        let ask = |error: tokio_postgres::Error| StoreError::Unavailable(describe(&error));
+        let server = client.query_one(SERVER, &[]).await.map_err(ask)?;
+        let foreign = client.query(FOREIGN, &[]).await.map_err(ask)?;
+        let began = Instant::now();
+        let clock = client.query_typed("SELECT clock_timestamp()", &[]).await.map_err(ask)?;
+        let round_trip = began.elapsed();
+        let here = self.around.clock.now();
+        let there: Timestamp = match clock.first() {
+            Some(row) => column(row, 0)?,
+            None => here,
+        };
+        // The database looked at its clock half a round trip ago.
+        let half = i64::try_from(round_trip.as_millis() / 2).unwrap_or(0);
+        Ok(Diagnosis {
+            version: column(&server, 0)?,
+            version_number: column(&server, 1)?,
+            encrypted: column(&server, 2)?,
+            private: column(&server, 3)?,
+            login: column(&server, 4)?,
+            superuser: column(&server, 5)?,
+            bypasses_rls: column(&server, 6)?,
+            connections_allowed: column(&server, 7)?,
+            clock_ahead: there.as_millisecond() - here.as_millisecond() + half,
+            round_trip,
+            foreign_rights: foreign.iter().map(|row| column(row, 0)).collect::<Result<_, _>>()?,
+        })
+    }
+
+    /// What is stored for clients that come back: numbers and ages.
+    ///
+    /// # Errors
+    /// The database cannot be asked, or its schema is older.
+    pub async fn kept_for_replay(&self) -> Result<Kept, StoreError> {
+        let client = self.connection().await?;
+        let ask = |error: tokio_postgres::Error| StoreError::Unavailable(describe(&error));
+        let row = client.query_one(KEPT, &[]).await.map_err(ask)?;
+        Ok(Kept {
+            events: column(&row, 0)?,
+            oldest: column(&row, 1)?,
+            newest: column(&row, 2)?,
+            sessions: column(&row, 3)?,
+            expired_sessions: column(&row, 4)?,
+        })
+    }
+}

@@ -1,0 +1,133 @@
+//! What an operator wants to know of a Redis that does not do as it should.
+
+use std::time::{Duration, Instant};
+
+use redis::{AsyncConnectionConfig, ErrorKind, RedisError as Failure, ServerErrorKind};
+
+use crate::http::redis::Redis;
+
+/// How long a connection may take to come about.
+const CONNECT: Duration = Duration::from_secs(3);
+/// How long an answer may take.
+const ANSWER: Duration = Duration::from_secs(2);
+/// How often the round trip is measured.
+const ROUNDS: usize = 5;
+
+/// What was found.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct RedisFacts {
+    /// The server's version, such as `7.2.4`.
+    pub version: String,
+    /// Its first number; 0 when it does not say.
+    pub major: u32,
+    /// Whether it is a replica, which takes no writes.
+    pub replica: bool,
+    /// The memory it may use, in bytes; 0 = all.
+    pub max_memory: u64,
+    /// The memory it uses, in bytes.
+    pub used_memory: u64,
+    /// What goes when the memory is full, such as `allkeys-lru`.
+    pub policy: String,
+    /// How many keys went for want of memory since it started.
+    pub evicted_keys: u64,
+    /// The median of some round trips.
+    pub round_trip: Duration,
+}
+
+/// Why Redis cannot be used.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum RedisFault {
+    /// Nothing listens there, or the host is unknown.
+    #[error("it cannot be reached: {0}")]
+    Unreachable(String),
+    /// It does not answer.
+    #[error("it does not answer within {} s", ANSWER.as_secs())]
+    Silent,
+    /// The password is wrong or missing.
+    #[error("it asks for another user or password")]
+    Authentication,
+    /// The user may not do this.
+    #[error("its user lacks rights: {0}")]
+    NoRights(String),
+    /// Something else.
+    #[error("{0}")]
+    Other(String),
+}
+
+impl Redis {
+    /// Looks at the server through a connection of its own. Takes some seconds at most.
+    ///
+    /// # Errors
+    /// Redis cannot be used.
+    pub async fn inspect(&self) -> Result<RedisFacts, RedisFault> {
+        let whole = CONNECT + ANSWER + ANSWER;
+        tokio::time::timeout(whole, self.look()).await.unwrap_or(Err(RedisFault::Silent))
+    }
+
+    async fn look(&self) -> Result<RedisFacts, RedisFault> {
+        let config = AsyncConnectionConfig::new()
+            .set_connection_timeout(Some(CONNECT))
+            .set_response_timeout(Some(ANSWER));
+        let mut connection =
+            self.link.client.get_multiplexed_async_connection_with_config(&config).await.map_err(fault)?;
+        let mut rounds = Vec::with_capacity(ROUNDS);
+        for _ in 0..ROUNDS {
+            let began = Instant::now();
+            redis::cmd("PING").query_async::<String>(&mut connection).await.map_err(fault)?;
+            rounds.push(began.elapsed());
+        }
+        rounds.sort_unstable();
+        let info = redis::cmd("INFO").query_async::<String>(&mut connection).await.map_err(fault)?;
+        let round_trip = rounds.get(ROUNDS / 2).copied().unwrap_or_default();
+        Ok(RedisFacts { round_trip, ..facts(&info) })
+    }
+}
+
+/// Reads what INFO says.
+fn facts(info: &str) -> RedisFacts {
+    let value = |name: &str| {
+        let found = info.lines().find_map(|line| line.split_once(':').filter(|(known, _)| *known == name));
+        found.map(|(_, value)| value.trim()).unwrap_or_default()
+    };
+    let number = |name: &str| value(name).parse().unwrap_or_default();
+    let version = value("redis_version");
+    RedisFacts {
+        version: version.to_owned(),
+        major: version.split('.').next().and_then(|first| first.parse().ok()).unwrap_or_default(),
+        replica: value("role") == "slave",
+        max_memory: number("maxmemory"),
+        used_memory: number("used_memory"),
+        policy: value("maxmemory_policy").to_owned(),
+        evicted_keys: number("evicted_keys"),
+        round_trip: Duration::ZERO,
+    }
+}
+
+/// What a failure means. The texts hold addresses, but no password.
+#[expect(clippy::needless_pass_by_value, reason = "it is handed to map_err")]
+fn fault(error: Failure) -> RedisFault {
+    match error.kind() {
+        ErrorKind::AuthenticationFailed => RedisFault::Authentication,
+        ErrorKind::Server(ServerErrorKind::NoPerm) => RedisFault::NoRights(error.to_string()),
+        _ if matches!(error.code(), Some("NOAUTH" | "WRONGPASS")) => RedisFault::Authentication,
+        _ if error.is_timeout() => RedisFault::Silent,
+        ErrorKind::Io => RedisFault::Unreachable(error.to_string()),
+        _ => RedisFault::Other(error.to_string()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_info_says_is_read_and_what_it_leaves_out_is_zero() {
+        let info = "# Server\r\nredis_version:7.0.15\r\nrole:master\r\nmaxmemory:134217728\r\n\
+            maxmemory_policy:allkeys-lru\r\nevicted_keys:12\r\n";
+        let facts = facts(info);
+        assert_eq!((facts.version.as_str(), facts.major, facts.replica), ("7.0.15", 7, false));
+        assert_eq!((facts.max_memory, facts.evicted_keys, facts.used_memory), (134_217_728, 12, 0));
+        assert_eq!(facts.policy, "allkeys-lru");
+    }
+}
