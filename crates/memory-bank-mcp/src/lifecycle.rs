@@ -72,7 +72,7 @@ async fn serve_stdio(cli: &Cli, shutdown: CancellationToken) -> anyhow::Result<(
 fn wants_http(cli: &Cli) -> anyhow::Result<bool> {
     match cli.transport {
         Some(transport) => Ok(transport == Transport::Http),
-        None => Ok(config::wants_http(&|name| std::env::var(name).ok())?),
+        None => Ok(config::wants_http(&config::environment)?),
     }
 }
 

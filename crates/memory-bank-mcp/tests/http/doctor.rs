@@ -121,7 +121,7 @@ fn what_stands_in_the_way_of_the_database_is_told_with_what_to_do() {
         assert_eq!(report.code, Some(1), "{}", report.json);
         report.says("database", &["error: it cannot be reached", advice]);
     }
-    let report = of_database(&good.replace("sslmode=disable", "sslmode=s3cretive"), &[]);
+    let report = of_database(&good.replace("sslmode=disable", "sslmode=sometimes"), &[]);
     report.says("database", &["error: `DATABASE_URL` cannot be used"]);
 }
 
