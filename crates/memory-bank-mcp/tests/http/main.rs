@@ -17,4 +17,6 @@ mod process;
 #[cfg(test)]
 mod redis;
 #[cfg(test)]
+mod round_trips;
+#[cfg(test)]
 mod sessions;

@@ -12,10 +12,10 @@ use tempfile::TempDir;
 use crate::client::{JSON, PATIENCE, Server, call};
 
 /// A Redis that a test asks and signals.
-struct Redis(TestRedis);
+pub(crate) struct Redis(pub(crate) TestRedis);
 
 impl Redis {
-    fn start() -> Self {
+    pub(crate) fn start() -> Self {
         Self(TestRedis::start())
     }
 
@@ -23,12 +23,12 @@ impl Redis {
         Self(TestRedis::start_on(port))
     }
 
-    fn url(&self) -> String {
+    pub(crate) fn url(&self) -> String {
         self.0.url()
     }
 
     /// Sends a command and returns the raw reply.
-    fn ask(&self, command: &str) -> String {
+    pub(crate) fn ask(&self, command: &str) -> String {
         let mut stream = TcpStream::connect(("127.0.0.1", self.0.port())).unwrap();
         stream.write_all(format!("{command}\r\nQUIT\r\n").as_bytes()).unwrap();
         let mut reply = String::new();

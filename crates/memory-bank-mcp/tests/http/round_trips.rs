@@ -1,0 +1,178 @@
+//! What a request costs behind the server, once it is warm: round trips to PostgreSQL, counted by a proxy, and commands
+//! to Redis, as Redis itself tells them. So that none creeps in.
+
+use std::io::{BufRead, BufReader, Write};
+use std::net::TcpStream;
+
+use memory_bank_test_postgres::proxy::CountingProxy;
+use memory_bank_test_postgres::{SERVER, TestDatabase};
+use serde_json::{Value, json};
+
+use crate::client::{JSON, MCP_ACCEPT, PATIENCE, Server, call};
+use crate::database::{key_of, operate};
+use crate::redis::Redis;
+
+/// How often each thing is counted. What counts is what most of the times cost: now and then the server notes when keys
+/// were used, and that may fall into one of them.
+const TIMES: usize = 7;
+
+/// A server between a database and a Redis that both tell what they are asked.
+struct Watched {
+    server: Server,
+    proxy: CountingProxy,
+    monitor: Monitor,
+    redis: Redis,
+    _database: TestDatabase,
+}
+
+/// What Redis is asked by its clients, from `MONITOR`. What a script does inside is not among it.
+struct Monitor(BufReader<TcpStream>);
+
+impl Monitor {
+    fn of(redis: &Redis) -> Self {
+        let mut stream = TcpStream::connect(("127.0.0.1", redis.0.port())).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        stream.write_all(b"MONITOR\r\n").unwrap();
+        let mut lines = BufReader::new(stream);
+        let mut ok = String::new();
+        lines.read_line(&mut ok).unwrap();
+        assert_eq!(ok.trim(), "+OK");
+        Self(lines)
+    }
+
+    /// The commands up to the one that holds this word, without that one.
+    fn until(&mut self, word: &str) -> Vec<String> {
+        let mut commands = Vec::new();
+        loop {
+            let mut line = String::new();
+            self.0.read_line(&mut line).expect("Redis tells no more");
+            // +1700000000.000000 [0 127.0.0.1:50000] "GET" "key"
+            let Some((from, command)) = line.split_once("] ") else { continue };
+            if command.contains(word) {
+                return commands;
+            }
+            if !from.ends_with("lua") {
+                let name = command.split('"').nth(1).unwrap_or_default();
+                commands.push(name.to_ascii_uppercase());
+            }
+        }
+    }
+}
+
+impl Watched {
+    fn start(json: bool) -> Self {
+        let database = TestDatabase::migrated();
+        let made = operate(&database, &["bootstrap", "--user", "alice", "--project", "atlas"]).unwrap();
+        let arguments = ["keys", "create", "--user", "alice", "--project", "atlas", "--rate-limit", "100000"];
+        let key = key_of(&operate(&database, &arguments).unwrap());
+        assert!(made["key"]["key"].is_string());
+        let (proxy, redis) = (CountingProxy::to(database.port()), Redis::start());
+        let url =
+            format!("postgres://{SERVER}@127.0.0.1:{}/{}?sslmode=disable", proxy.port(), database.name());
+        let mut server = Server::start(&[
+            ("DATABASE_URL", &url),
+            ("MCP_HOST", "127.0.0.1"),
+            // Statements are prepared once a connection, so with one connection a second call is warm.
+            ("DB_MAX_CONNECTIONS", "1"),
+            ("REDIS_URL", &redis.url()),
+            ("RATE_LIMIT_IP_PER_MINUTE", "100000"),
+            ("MCP_JSON_RESPONSE", if json { "true" } else { "false" }),
+        ]);
+        key.clone_into(&mut server.key);
+        let monitor = Monitor::of(&redis);
+        Self { server, proxy, monitor, redis, _database: database }
+    }
+
+    /// Calls a tool without a session.
+    fn stateless(&self, tool: &str, arguments: &Value) -> Value {
+        let meta = json!({"io.modelcontextprotocol/protocolVersion": "2026-07-28",
+            "io.modelcontextprotocol/clientInfo": {"name": "test", "version": "1"},
+            "io.modelcontextprotocol/clientCapabilities": {}});
+        let message = json!({"jsonrpc": "2.0", "id": 1, "method": "tools/call",
+            "params": {"name": tool, "arguments": arguments, "_meta": meta}});
+        let headers = [
+            JSON,
+            MCP_ACCEPT,
+            ("MCP-Protocol-Version", "2026-07-28"),
+            ("Mcp-Method", "tools/call"),
+            ("Mcp-Name", tool),
+        ];
+        let reply = self.server.send("POST", "/mcp", &headers, &message.to_string());
+        assert_eq!((reply.status, reply.header("content-type")), (200, Some("application/json")));
+        reply.json()
+    }
+
+    /// What one call costs most of the times. With `last`, its last command comes after the reply.
+    fn cost(&mut self, last: Option<&str>, mut work: impl FnMut(&Self, usize)) -> (usize, Vec<String>) {
+        let mut costs = Vec::new();
+        for round in 0..=TIMES {
+            let begin = format!("begin-{round}");
+            self.redis.ask(&format!("ECHO {begin}"));
+            self.monitor.until(&begin);
+            self.proxy.take();
+            work(self, round);
+            let trips = self.proxy.take();
+            let mut commands = Vec::new();
+            if let Some(last) = last {
+                commands = self.monitor.until(last);
+                commands.push(last.to_owned());
+            }
+            let end = format!("end-{round}");
+            self.redis.ask(&format!("ECHO {end}"));
+            commands.extend(self.monitor.until(&end));
+            // What watches is no part of it.
+            commands.retain(|command| command != "QUIT");
+            costs.push((trips, commands));
+        }
+        // The first one warms up.
+        let mut costs = costs.split_off(1);
+        costs.sort();
+        costs.swap_remove(TIMES / 2)
+    }
+}
+
+fn commands(names: &[&str]) -> Vec<String> {
+    names.iter().map(ToString::to_string).collect()
+}
+
+fn succeeded(reply: &Value) {
+    assert_eq!(reply["result"]["isError"], json!(false), "{reply}");
+}
+
+#[test]
+fn a_read_is_one_round_trip_to_each_and_an_edit_two_to_postgresql() {
+    let mut watched = Watched::start(false);
+    watched.stateless("initialize_memory_bank", &json!({"path": "."}));
+    let read = |watched: &Watched, tool: &str, arguments: &Value| {
+        succeeded(&watched.stateless(tool, arguments));
+    };
+    let reads = [
+        ("read_memory_bank_file", json!({"filename": "progress.md"})),
+        ("list_memory_bank_files", json!({})),
+        ("search_memory_bank", json!({"query": "progress"})),
+        ("graph_search", json!({"query": "nothing"})),
+    ];
+    for (tool, arguments) in reads {
+        let cost = watched.cost(None, |watched, _| read(watched, tool, &arguments));
+        assert_eq!(cost, (1, commands(&["EVALSHA"])), "{tool}");
+    }
+    let written = watched.cost(Some("PUBLISH"), |watched, round| {
+        let arguments = json!({"filename": "progress.md", "content": format!("# Progress\n\n{round}\n")});
+        succeeded(&watched.stateless("write_memory_bank_file", &arguments));
+    });
+    assert_eq!(written, (2, commands(&["EVALSHA", "PUBLISH"])));
+}
+
+#[test]
+fn a_call_in_a_session_costs_one_more_when_its_answer_is_kept() {
+    for (json, trips) in [(true, 1), (false, 2)] {
+        let mut watched = Watched::start(json);
+        watched.stateless("initialize_memory_bank", &json!({"path": "."}));
+        let session = watched.server.initialize();
+        let cost = watched.cost(None, |watched, _| {
+            let message = call(7, "read_memory_bank_file", &json!({"filename": "progress.md"}));
+            succeeded(&watched.server.post(Some(&session), &message).message());
+        });
+        assert_eq!(cost, (trips, commands(&["EVALSHA"])), "JSON replies: {json}");
+    }
+}
