@@ -1,5 +1,5 @@
 //! Stands between the transport and the handler: a panic in a handler becomes an error, instead of a request that
-//! hangs for ever.
+//! hangs for ever, and a handler whose call is cancelled, too long under way or wanted by nobody any more stops.
 
 use std::borrow::Cow;
 use std::panic::AssertUnwindSafe;
@@ -7,15 +7,18 @@ use std::panic::AssertUnwindSafe;
 use futures::FutureExt;
 use rmcp::model::{
     CallToolRequestParams, CallToolResponse, CompleteRequestParams, CompleteResult, CustomRequest,
-    CustomResult, ErrorData, GetPromptRequestParams, GetPromptResponse, ListPromptsResult,
+    CustomResult, ErrorCode, ErrorData, GetPromptRequestParams, GetPromptResponse, ListPromptsResult,
     ListResourceTemplatesResult, ListResourcesResult, ListToolsResult, PaginatedRequestParams,
     ProtocolVersion, ReadResourceRequestParams, ReadResourceResponse, ServerConfig, SubscriptionFilter, Tool,
 };
 use rmcp::service::{RequestContext, SubscriptionContext};
 use rmcp::{RoleServer, ServerHandler};
+use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-/// A handler that does not panic.
+use crate::http::reply::TRANSPORT_ERROR;
+
+/// A handler that does not panic, and stops when nobody waits for it.
 pub(crate) struct Guarded<H> {
     handler: H,
     request: Uuid,
@@ -27,11 +30,21 @@ impl<H> Guarded<H> {
         Self { handler, request }
     }
 
+    /// The SDK runs handlers in tasks of their own and cancels `unwanted` when it drops a request; that alone stops
+    /// nothing.
     async fn caught<T>(
         &self,
+        unwanted: CancellationToken,
         call: impl Future<Output = Result<T, ErrorData>> + Send,
     ) -> Result<T, ErrorData> {
-        AssertUnwindSafe(call).catch_unwind().await.unwrap_or_else(|_| {
+        let outcome = tokio::select! {
+            biased;
+            () = unwanted.cancelled() => {
+                return Err(ErrorData::new(ErrorCode(TRANSPORT_ERROR), "the call was cancelled", None));
+            }
+            outcome = AssertUnwindSafe(call).catch_unwind() => outcome,
+        };
+        outcome.unwrap_or_else(|_| {
             tracing::error!(request.id = %self.request, "a handler panicked");
             let message =
                 format!("the server failed; its log tells more under the request id {}", self.request);
@@ -60,7 +73,7 @@ impl<H: ServerHandler> ServerHandler for Guarded<H> {
         request: Option<PaginatedRequestParams>,
         context: Context,
     ) -> Result<ListToolsResult, ErrorData> {
-        self.caught(self.handler.list_tools(request, context)).await
+        self.caught(context.ct.clone(), self.handler.list_tools(request, context)).await
     }
 
     async fn call_tool(
@@ -68,7 +81,7 @@ impl<H: ServerHandler> ServerHandler for Guarded<H> {
         request: CallToolRequestParams,
         context: Context,
     ) -> Result<CallToolResponse, ErrorData> {
-        self.caught(self.handler.call_tool(request, context)).await
+        self.caught(context.ct.clone(), self.handler.call_tool(request, context)).await
     }
 
     async fn list_resources(
@@ -76,7 +89,7 @@ impl<H: ServerHandler> ServerHandler for Guarded<H> {
         request: Option<PaginatedRequestParams>,
         context: Context,
     ) -> Result<ListResourcesResult, ErrorData> {
-        self.caught(self.handler.list_resources(request, context)).await
+        self.caught(context.ct.clone(), self.handler.list_resources(request, context)).await
     }
 
     async fn list_resource_templates(
@@ -84,7 +97,7 @@ impl<H: ServerHandler> ServerHandler for Guarded<H> {
         request: Option<PaginatedRequestParams>,
         context: Context,
     ) -> Result<ListResourceTemplatesResult, ErrorData> {
-        self.caught(self.handler.list_resource_templates(request, context)).await
+        self.caught(context.ct.clone(), self.handler.list_resource_templates(request, context)).await
     }
 
     async fn read_resource(
@@ -92,7 +105,7 @@ impl<H: ServerHandler> ServerHandler for Guarded<H> {
         request: ReadResourceRequestParams,
         context: Context,
     ) -> Result<ReadResourceResponse, ErrorData> {
-        self.caught(self.handler.read_resource(request, context)).await
+        self.caught(context.ct.clone(), self.handler.read_resource(request, context)).await
     }
 
     async fn list_prompts(
@@ -100,7 +113,7 @@ impl<H: ServerHandler> ServerHandler for Guarded<H> {
         request: Option<PaginatedRequestParams>,
         context: Context,
     ) -> Result<ListPromptsResult, ErrorData> {
-        self.caught(self.handler.list_prompts(request, context)).await
+        self.caught(context.ct.clone(), self.handler.list_prompts(request, context)).await
     }
 
     async fn get_prompt(
@@ -108,7 +121,7 @@ impl<H: ServerHandler> ServerHandler for Guarded<H> {
         request: GetPromptRequestParams,
         context: Context,
     ) -> Result<GetPromptResponse, ErrorData> {
-        self.caught(self.handler.get_prompt(request, context)).await
+        self.caught(context.ct.clone(), self.handler.get_prompt(request, context)).await
     }
 
     async fn complete(
@@ -116,7 +129,7 @@ impl<H: ServerHandler> ServerHandler for Guarded<H> {
         request: CompleteRequestParams,
         context: Context,
     ) -> Result<CompleteResult, ErrorData> {
-        self.caught(self.handler.complete(request, context)).await
+        self.caught(context.ct.clone(), self.handler.complete(request, context)).await
     }
 
     fn accepted_subscription_filter(&self, requested: &SubscriptionFilter) -> Option<SubscriptionFilter> {
@@ -124,7 +137,8 @@ impl<H: ServerHandler> ServerHandler for Guarded<H> {
     }
 
     async fn listen(&self, context: SubscriptionContext) -> Result<(), ErrorData> {
-        self.caught(self.handler.listen(context)).await
+        // A subscription ends by itself when its stream does.
+        self.caught(CancellationToken::new(), self.handler.listen(context)).await
     }
 
     async fn on_custom_request(
@@ -132,6 +146,28 @@ impl<H: ServerHandler> ServerHandler for Guarded<H> {
         request: CustomRequest,
         context: Context,
     ) -> Result<CustomResult, ErrorData> {
-        self.caught(self.handler.on_custom_request(request, context)).await
+        self.caught(context.ct.clone(), self.handler.on_custom_request(request, context)).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_call_that_nobody_wants_any_more_is_stopped() {
+        let unwanted = CancellationToken::new();
+        let guarded = Guarded::new((), Uuid::nil());
+        let call = guarded.caught(unwanted.clone(), std::future::pending::<Result<(), ErrorData>>());
+        unwanted.cancel();
+        assert_eq!(call.await.unwrap_err().message, "the call was cancelled");
+    }
+
+    #[tokio::test]
+    async fn a_panic_becomes_an_error_that_names_the_request() {
+        let guarded = Guarded::new((), Uuid::nil());
+        let panics = async { panic!("secret") };
+        let error = guarded.caught::<()>(CancellationToken::new(), panics).await.unwrap_err();
+        assert!(error.message.contains(&Uuid::nil().to_string()) && !error.message.contains("secret"));
     }
 }
