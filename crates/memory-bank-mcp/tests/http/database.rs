@@ -194,3 +194,20 @@ fn keys_are_managed_over_http_and_revoked_at_once() {
     let refused = server.send_bare("GET", "/api/keys", &named, "");
     assert_eq!((refused.status, refused.json()), (401, json!({"error": "API key has been revoked"})));
 }
+
+#[test]
+fn an_expired_key_is_told_so() {
+    let database = TestDatabase::migrated();
+    let made = operate(&database, &["bootstrap", "--user", "alice", "--project", "atlas"]).unwrap();
+    let expiring = operate(
+        &database,
+        &["keys", "create", "--user", "alice", "--project", "atlas", "--expires-days", "1"],
+    )
+    .unwrap();
+    let id = expiring["id"].as_str().unwrap();
+    database.psql(&format!("UPDATE api_keys SET expires_at = now() - interval '1 second' WHERE id = '{id}'"));
+    let server = serve(&database, &key_of(&made["key"]));
+    let refused = server.send_bare("GET", "/api/keys", &[("X-API-Key", &key_of(&expiring))], "");
+    assert_eq!((refused.status, refused.header("www-authenticate")), (401, Some("Bearer")));
+    assert_eq!(refused.json(), json!({"error": "API key has expired"}));
+}

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::client::{JSON, MCP_ACCEPT, Server, handshake};
+use crate::client::{JSON, MCP_ACCEPT, Server, call, handshake};
 
 const FIVE: [(&str, &str); 5] = [
     ("x-content-type-options", "nosniff"),
@@ -124,4 +124,17 @@ fn broken_json_batches_and_other_types_are_answered_as_json_rpc() {
     assert_eq!((batch.status, &batch.json()["error"]["code"]), (400, &json!(-32600)));
     let text = server.send("POST", "/mcp", &[("Content-Type", "text/plain"), MCP_ACCEPT], "{}");
     assert_eq!(text.status, 415);
+}
+
+#[test]
+fn half_a_pair_of_surrogates_becomes_the_replacement_character_as_over_stdio() {
+    let server = Server::start(&[]);
+    let session = server.initialize();
+    server.call(&session, "initialize_memory_bank", &json!({"path": "."}));
+    let arguments = json!({"filename": "half.md", "content": "HALF"});
+    let write = call(2, "write_memory_bank_file", &arguments).to_string().replace("HALF", "a\\ud800b");
+    let named = ("Mcp-Session-Id", session.as_str());
+    assert_eq!(server.send("POST", "/mcp", &[JSON, MCP_ACCEPT, named], &write).status, 200);
+    let read = server.call(&session, "read_memory_bank_file", &json!({"filename": "half.md"}));
+    assert!(read.contains("a\u{fffd}b"), "{read}");
 }

@@ -169,6 +169,11 @@ fn clients_of_the_protocol_without_sessions_are_served_without() {
     assert_eq!(made.header("content-type"), Some("application/json"));
     assert_eq!(made.header("mcp-session-id"), None);
     assert_eq!(server.send("GET", "/mcp", &[("MCP-Protocol-Version", "2026-07-28")], "").status, 405);
+    for removed in ["initialize", "ping", "logging/setLevel", "resources/subscribe", "resources/unsubscribe"]
+    {
+        let gone = ask(removed, None, json!({}));
+        assert_eq!((gone.status, &gone.json()["error"]["code"]), (404, &json!(-32601)), "{removed}");
+    }
 }
 
 #[test]

@@ -29,17 +29,21 @@ use crate::http::config::{BODY_BYTES, BODY_WAIT, CALL_WAIT};
 use crate::http::edge::RequestId;
 use crate::http::guard::Guarded;
 use crate::http::reply::{
-    self, INTERNAL_ERROR, INVALID_REQUEST, PARSE_ERROR, SESSION_NOT_FOUND, TRANSPORT_ERROR,
+    self, INTERNAL_ERROR, INVALID_REQUEST, METHOD_NOT_FOUND, PARSE_ERROR, SESSION_NOT_FOUND, TRANSPORT_ERROR,
 };
 use crate::http::shared::Shared;
 use crate::http::signals::Signal;
 use crate::http::{answers, live};
+use crate::mcp::surrogates::replace_lone_surrogates;
 use crate::mcp::{MemoryBankHandler, resources};
 
 pub(crate) const SESSION: HeaderName = HeaderName::from_static("mcp-session-id");
 pub(crate) const VERSION: HeaderName = HeaderName::from_static("mcp-protocol-version");
 /// The first version without sessions.
 const SESSIONLESS: &str = "2026-07-28";
+/// Methods that this version has no more.
+const REMOVED: [&str; 5] =
+    ["initialize", "ping", "logging/setLevel", "resources/subscribe", "resources/unsubscribe"];
 
 /// A request that was let in, with what is known of it.
 #[derive(Clone)]
@@ -66,7 +70,7 @@ pub(crate) async fn post(
         Ok(body) => body,
         Err(response) => return response,
     };
-    let message: Value = match serde_json::from_slice(&body) {
+    let (message, body) = match message_of(body) {
         Ok(message) => message,
         Err(error) => {
             let text = format!("the body is not JSON: {error}");
@@ -86,6 +90,10 @@ pub(crate) async fn post(
         return reply::rpc_error(StatusCode::BAD_REQUEST, message.get("id"), INVALID_REQUEST, text);
     }
     if is_sessionless(&parts.headers, &message) {
+        if let Some(removed) = method(&message).filter(|method| REMOVED.contains(method)) {
+            let text = format!("`{removed}` is no method of {SESSIONLESS}");
+            return reply::rpc_error(StatusCode::NOT_FOUND, message.get("id"), METHOD_NOT_FOUND, &text);
+        }
         return asked.without_session(parts, body, &message).await;
     }
     if method(&message) == Some("initialize") {
@@ -375,6 +383,19 @@ pub(crate) async fn read(body: Body) -> Result<Bytes, Response> {
     }
 }
 
+/// The message of a body, and the body as the SDK can read it: as over stdio, half a pair of surrogates, which JSON can
+/// write and Unicode text cannot hold, becomes U+FFFD.
+fn message_of(body: Bytes) -> Result<(Value, Bytes), serde_json::Error> {
+    let error = match serde_json::from_slice(&body) {
+        Ok(message) => return Ok((message, body)),
+        Err(error) => error,
+    };
+    let Ok(text) = std::str::from_utf8(&body) else { return Err(error) };
+    let repaired = replace_lone_surrogates(text);
+    let message = serde_json::from_str(&repaired)?;
+    Ok((message, Bytes::from(repaired)))
+}
+
 fn method(message: &Value) -> Option<&str> {
     message.get("method").and_then(Value::as_str)
 }
@@ -383,15 +404,15 @@ fn version(headers: &HeaderMap) -> Option<&str> {
     headers.get(VERSION).and_then(|value| value.to_str().ok())
 }
 
-/// Whether a message belongs to the protocol without sessions: its header or its own metadata says so.
+/// Whether a message belongs to the protocol without sessions: its header or its own metadata says so. A client that
+/// shakes hands may name the newest version that it knows in the header; what it means stands in the message.
 fn is_sessionless(headers: &HeaderMap, message: &Value) -> bool {
-    if method(message) == Some("initialize") {
-        return false;
-    }
     let own = message.pointer("/params/_meta/io.modelcontextprotocol~1protocolVersion");
-    own.is_some()
-        || method(message) == Some("server/discover")
-        || version(headers).is_some_and(|version| version >= SESSIONLESS)
+    match method(message) {
+        Some("initialize") => own.and_then(Value::as_str).is_some_and(|version| version >= SESSIONLESS),
+        Some("server/discover") => true,
+        _ => own.is_some() || version(headers).is_some_and(|version| version >= SESSIONLESS),
+    }
 }
 
 fn is_json(headers: &HeaderMap) -> bool {

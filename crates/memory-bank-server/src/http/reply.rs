@@ -10,6 +10,8 @@ use serde_json::{Value, json};
 pub(crate) const PARSE_ERROR: i32 = -32700;
 /// JSON-RPC: the JSON is no request.
 pub(crate) const INVALID_REQUEST: i32 = -32600;
+/// JSON-RPC: there is no such method.
+pub(crate) const METHOD_NOT_FOUND: i32 = -32601;
 /// JSON-RPC: a fault of the server.
 pub(crate) const INTERNAL_ERROR: i32 = -32603;
 /// What the SDKs use for refusals of the transport.

@@ -7,6 +7,7 @@ mod prompts;
 pub(crate) mod resources;
 pub mod stdio;
 pub(crate) mod subscriptions;
+pub(crate) mod surrogates;
 mod tools;
 
 pub use handler::MemoryBankHandler;
