@@ -93,3 +93,15 @@ fn the_routes_are_described() {
         assert!(described["paths"][path].is_object(), "{path}");
     }
 }
+
+#[test]
+fn a_whole_number_counts_however_it_is_written_and_a_key_needs_no_body() {
+    let server = Server::start(&[]);
+    let reply = server.send("POST", "/api/keys", &[JSON], "{\"rateLimit\": 3.0, \"expiresInDays\": 1e1}");
+    assert_eq!((reply.status, &reply.json()["rateLimit"]), (201, &json!(3)), "{}", reply.body);
+    assert_eq!(server.send("POST", "/api/keys", &[JSON], "{\"rateLimit\": 3.5}").status, 400);
+    let bare = server.send("POST", "/api/keys", &[], "");
+    assert_eq!(bare.status, 201);
+    let path = format!("/api/keys/{}", bare.json()["id"].as_str().unwrap());
+    assert_eq!(server.send("PATCH", &path, &[], "").status, 400);
+}

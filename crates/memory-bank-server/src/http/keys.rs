@@ -15,9 +15,9 @@ use memory_bank_core::error::StoreError;
 use memory_bank_core::identity::{
     Environment, KeyChange, KeyError, KeyRecord, KeyStatus, NewKey, PlainKey, Revoked,
 };
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, Error};
 use serde::{Deserialize, Deserializer, Serialize};
-use serde_json::json;
+use serde_json::{Number, json};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
@@ -84,11 +84,13 @@ pub(crate) struct CreateKey {
     /// What it is meant for; `live` when absent.
     environment: Option<KeyEnvironment>,
     /// After how many days it expires; never when absent.
+    #[serde(deserialize_with = "whole")]
     #[schema(minimum = 1, maximum = 3650)]
     expires_in_days: Option<u32>,
     /// What it may do; everything that the role grants when absent or empty.
     scopes: Option<Vec<Scope>>,
     /// Requests a minute; 60 when absent, 0 = unlimited.
+    #[serde(deserialize_with = "whole")]
     #[schema(minimum = 0, maximum = 1_000_000)]
     rate_limit: Option<u32>,
 }
@@ -104,12 +106,22 @@ pub(crate) struct UpdateKey {
     /// What it may do.
     scopes: Option<Vec<Scope>>,
     /// Requests a minute; 0 = unlimited.
+    #[serde(deserialize_with = "whole")]
     #[schema(minimum = 0, maximum = 1_000_000)]
     rate_limit: Option<u32>,
 }
 
 fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Option<String>>, D::Error> {
     Option::deserialize(deserializer).map(Some)
+}
+
+/// A whole number, however it is written: to JSON and its schemas `3.0` is the integer 3.
+fn whole<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u32>, D::Error> {
+    let Some(number) = Option::<Number>::deserialize(deserializer)? else { return Ok(None) };
+    let written = number.as_f64().map_or_else(|| number.to_string(), |number| number.to_string());
+    let parsed =
+        written.parse().map_err(|_| D::Error::custom(format!("`{number}` is no whole number in bounds")));
+    parsed.map(Some)
 }
 
 /// Which keys to list.
@@ -228,7 +240,7 @@ pub(crate) async fn create(
         return forbidden();
     }
     let wanted: CreateKey = match parsed(&headers, body).await {
-        Ok(wanted) => wanted,
+        Ok(wanted) => wanted.unwrap_or_default(),
         Err(response) => return response,
     };
     if let Some(response) = refused(
@@ -277,7 +289,8 @@ pub(crate) async fn update(
         return forbidden();
     }
     let wanted: UpdateKey = match parsed(&headers, body).await {
-        Ok(wanted) => wanted,
+        Ok(Some(wanted)) => wanted,
+        Ok(None) => return reply::error(StatusCode::BAD_REQUEST, "the body must be a JSON object"),
         Err(response) => return response,
     };
     let label = wanted.label.as_ref().and_then(Option::as_deref);
@@ -402,11 +415,12 @@ fn refused(
     None
 }
 
-async fn parsed<T: DeserializeOwned + Default>(headers: &HeaderMap, body: Body) -> Result<T, Response> {
+/// The body, if there is one.
+async fn parsed<T: DeserializeOwned>(headers: &HeaderMap, body: Body) -> Result<Option<T>, Response> {
     let body = read(body).await?;
     let named = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     if body.is_empty() {
-        return Ok(T::default());
+        return Ok(None);
     }
     if !named.split(';').next().is_some_and(|named| named.trim().eq_ignore_ascii_case("application/json")) {
         return Err(reply::error(
@@ -419,6 +433,7 @@ async fn parsed<T: DeserializeOwned + Default>(headers: &HeaderMap, body: Body) 
         return Err(reply::error(StatusCode::BAD_REQUEST, "the body must be a JSON object"));
     }
     serde_json::from_slice(&body)
+        .map(Some)
         .map_err(|error| reply::error(StatusCode::BAD_REQUEST, &format!("the body cannot be used: {error}")))
 }
 

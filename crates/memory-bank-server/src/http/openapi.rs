@@ -2,6 +2,7 @@
 
 use axum::response::Response;
 use http::StatusCode;
+use utoipa::openapi::Required;
 use utoipa::openapi::security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::{Modify, OpenApi};
 
@@ -12,7 +13,7 @@ use crate::http::{keys, reply};
     info(title = "Memory Bank MCP", description = "Management of API keys. MCP itself is at `/mcp`."),
     paths(keys::list, keys::create, keys::update, keys::revoke, keys::rotate),
     security(("bearer" = []), ("apiKey" = [])),
-    modifiers(&Security)
+    modifiers(&Security, &OptionalBody)
 )]
 struct Description;
 
@@ -27,6 +28,18 @@ impl Modify for Security {
             "apiKey",
             SecurityScheme::ApiKey(ApiKey::Header(ApiKeyValue::new("X-API-Key"))),
         );
+    }
+}
+
+/// A key can be made without a word about it; the macro takes every body for required.
+struct OptionalBody;
+
+impl Modify for OptionalBody {
+    fn modify(&self, openapi: &mut utoipa::openapi::OpenApi) {
+        let create = openapi.paths.paths.get_mut("/api/keys").and_then(|path| path.post.as_mut());
+        if let Some(body) = create.and_then(|create| create.request_body.as_mut()) {
+            body.required = Some(Required::False);
+        }
     }
 }
 
