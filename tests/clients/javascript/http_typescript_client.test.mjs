@@ -119,6 +119,8 @@ for (const stage of stages.filter(({ database }) => database)) {
     await stage.database.waitingForDocuments();
     cancel.abort("no longer wanted");
     await refused;
+    // An answer to a later request shows that the server has seen the connection of the earlier one close.
+    await client.listTools();
     await release();
     const { resources } = await client.listResources();
     assert.ok(!resources.some(({ uri }) => uri === "memory-bank://cancelled"));
