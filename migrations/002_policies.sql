@@ -123,7 +123,7 @@ END
 $$;
 
 REVOKE ALL ON FUNCTION app.current_project_role() FROM PUBLIC;
-GRANT EXECUTE ON FUNCTION app.current_project_role() TO app_user;
+GRANT EXECUTE ON FUNCTION app.current_project_role() TO app_user, app_server;
 
 RESET ROLE;
 

@@ -22,10 +22,11 @@ use crate::error::{describe, is_conflict, store_error};
 /// nothing answers at all.
 const ANSWER: Duration = Duration::from_secs(25);
 
-/// `set_config` with `true` is SET LOCAL with parameters: it ends with the transaction.
+/// `set_config` with `true` is SET LOCAL with parameters: it ends with the transaction. The role in the project is asked
+/// for its error: a void key is refused here, also where the queries would meet no row and so ask no policy.
 const CONTEXT: &str = "SELECT set_config('app.current_user_id', $1, true), \
     set_config('app.current_project_id', $2, true), set_config('app.current_key_id', $3, true), \
-    set_config('role', 'app_user', true)";
+    set_config('role', 'app_user', true), app.current_project_role() IS NULL";
 
 /// A value of a statement.
 pub(crate) type Value<'a> = &'a (dyn ToSql + Sync);
@@ -266,5 +267,100 @@ impl Drop for Line {
         if let Some(connection) = self.0.take() {
             drop(Object::take(connection));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use memory_bank_core::caller::{KeyId, ProjectId, Role, UserId};
+    use memory_bank_core::clock::{Entropy, SystemClock, SystemEntropy};
+    use memory_bank_core::store::NoSink;
+    use memory_bank_test_postgres::TestDatabase;
+
+    use super::*;
+    use crate::connect::{DatabaseOptions, Surroundings, TrustOptions};
+
+    /// A pool of one connection, so that whoever comes next gets what the one before left.
+    fn bench() -> (TestDatabase, Database, Caller) {
+        let test = TestDatabase::migrated();
+        let around = Surroundings {
+            clock: Arc::new(SystemClock),
+            entropy: Arc::new(SystemEntropy),
+            sink: Arc::new(NoSink),
+        };
+        let options = DatabaseOptions { url: test.url(), max_connections: 1, trust: TrustOptions::default() };
+        let database = Database::new(&options, around).unwrap();
+        let id = || SystemEntropy.id();
+        let caller = Caller {
+            user: UserId(id()),
+            project: ProjectId(id()),
+            role: Role::Owner,
+            scopes: Vec::new(),
+            key: Some(KeyId(id())),
+            user_name: "alice".to_owned(),
+        };
+        (test, database, caller)
+    }
+
+    /// What a connection that somebody gets now has left of anybody: nothing.
+    async fn is_clean(database: &Database) {
+        let connection = database.connection().await.unwrap();
+        let left = "SELECT (current_user = session_user)::text || coalesce(current_setting('app.current_user_id', true), '') \
+            || coalesce(current_setting('app.current_project_id', true), '') \
+            || coalesce(current_setting('app.current_key_id', true), '')";
+        let row = connection.query_one(left, &[]).await.unwrap();
+        assert_eq!(row.get::<_, String>(0), "true");
+    }
+
+    async fn answers(database: &Database, caller: &Caller) -> bool {
+        let rows = database.read(caller, &[Query::new("SELECT current_user = 'app_user'", &[])]).await;
+        rows.is_ok_and(|rows| rows[0][0].get::<_, bool>(0))
+    }
+
+    #[tokio::test]
+    async fn after_a_failure_or_a_cancellation_no_connection_keeps_a_role_or_a_tenant() {
+        let (_test, database, caller) = bench();
+        assert!(answers(&database, &caller).await);
+        is_clean(&database).await;
+        assert!(database.read(&caller, &[Query::new("SELECT 1 / 0", &[])]).await.is_err());
+        is_clean(&database).await;
+        assert!(database.begin(&caller, &[Query::new("SELECT 1 / 0", &[])]).await.is_err());
+        is_clean(&database).await;
+        let (transaction, _) = database.begin(&caller, &[Query::new("SELECT 1", &[])]).await.unwrap();
+        assert!(transaction.commit(&[Query::new("SELECT 1 / 0", &[])]).await.is_err());
+        is_clean(&database).await;
+        drop(database.begin(&caller, &[Query::new("SELECT 1", &[])]).await.unwrap());
+        is_clean(&database).await;
+        let sleep = [Query::new("SELECT pg_sleep(15)", &[])];
+        let gone = tokio::time::timeout(Duration::from_millis(50), database.read(&caller, &sleep)).await;
+        assert!(gone.is_err());
+        is_clean(&database).await;
+        let gone = tokio::time::timeout(Duration::from_millis(50), database.begin(&caller, &sleep)).await;
+        assert!(gone.is_err());
+        is_clean(&database).await;
+        assert!(answers(&database, &caller).await);
+    }
+
+    #[tokio::test]
+    async fn when_begin_fails_the_read_is_thrown_away_and_the_write_never_sent() {
+        let (test, database, caller) = bench();
+        for left_open in ["BEGIN; SELECT 1", "BEGIN; SELECT 1 / 0"] {
+            let query = [Query::new("SELECT 42", &[])];
+            let spoil = async || {
+                // Whether this fails is not the point: it leaves the connection inside a transaction.
+                let _ = database.connection().await.unwrap().batch_execute(left_open).await;
+            };
+            spoil().await;
+            assert!(database.read(&caller, &query).await.is_err(), "{left_open}");
+            assert!(answers(&database, &caller).await, "the connection was used again");
+            if left_open.contains('/') {
+                spoil().await;
+                assert!(database.begin(&caller, &query).await.is_err(), "{left_open}");
+                assert!(answers(&database, &caller).await, "the connection was used again");
+            }
+        }
+        assert_eq!(test.psql("SELECT count(*) FROM documents"), "0");
     }
 }

@@ -731,6 +731,79 @@ fn an_answer_is_replayed_to_the_session_and_the_key_that_it_was_for() {
     }
 }
 
+#[test]
+fn a_key_that_is_revoked_elsewhere_opens_nothing_from_then_on_without_redis_too() {
+    let world = world();
+    let eddi = Person::new(&world.server, "eddi", world.key("eddi"), false, "common");
+    eddi.data("write_memory_bank_file", &json!({"filename": "notes.md", "content": "common"}));
+    let listed = [("X-API-Key", eddi.key.as_str())];
+    assert_eq!(world.server.send_bare("GET", "/api/keys", &listed, "").status, 200);
+    // By another process, which cannot tell this server.
+    operate(&world.database, &["keys", "revoke", &world.id("eddi")]).unwrap();
+    for (tool, arguments) in [
+        ("read_memory_bank_file", json!({"filename": "notes.md"})),
+        ("search_memory_bank", json!({"query": "common"})),
+        ("write_memory_bank_file", json!({"filename": "notes.md", "content": "mine"})),
+    ] {
+        let reply = eddi.call(tool, &arguments);
+        assert_eq!(reply["result"]["isError"], json!(true), "{reply}");
+        assert!(reply.to_string().contains("revoked"), "{reply}");
+    }
+    for _ in 0..2 {
+        let refused = world.server.send_bare("GET", "/api/keys", &listed, "");
+        assert_eq!((refused.status, refused.json()), (401, json!({"error": "API key has been revoked"})));
+        assert_eq!(refused.header("www-authenticate"), Some("Bearer"));
+    }
+    assert_eq!(eddi.post(&json!({"jsonrpc": "2.0", "id": 1, "method": "tools/list"})).status, 401);
+}
+
+#[test]
+fn an_expired_key_is_told_so() {
+    let world = world();
+    let expire =
+        format!("UPDATE api_keys SET expires_at = now() - interval '1 s' WHERE id = '{}'", world.id("vera"));
+    world.database.psql(&expire);
+    let vera = world.key("vera");
+    for (method, path) in [("POST", "/mcp"), ("GET", "/api/keys")] {
+        let refused = world.server.send_bare(method, path, &[("X-API-Key", &vera)], "");
+        assert_eq!((refused.status, refused.json()), (401, json!({"error": "API key has expired"})));
+        assert_eq!(refused.header("www-authenticate"), Some("Bearer"));
+    }
+}
+
+#[test]
+fn over_http_no_reply_shows_a_path_of_the_host() {
+    let server = Server::start(&[("RATE_LIMIT_IP_PER_MINUTE", "0")]);
+    let made = server.send("POST", "/api/keys", &[JSON], "{\"rateLimit\":0}").json();
+    let alice = Person::new(&server, "alice", key_of(&made), false, "common");
+    let folder = server.folder.path().to_str().unwrap().to_owned();
+    let mut ids = Ids { slug: folder.clone(), ..Ids::default() };
+    let show = |what: &str, reply: &Value| {
+        assert!(
+            !reply.to_string().contains(&folder),
+            "{what} shows where the server keeps its files: {reply}"
+        );
+    };
+    ids.slug = "elsewhere".to_owned();
+    for tool in alice.tools() {
+        for own in [true, false] {
+            for arguments in cases(&tool, "common", &ids, own) {
+                let reply = alice.call(&tool, &arguments);
+                if tool == "create_backup" && arguments == json!({}) {
+                    let id = &reply["result"]["structuredContent"]["backupId"];
+                    id.as_str().unwrap().clone_into(&mut ids.backup);
+                }
+                show(&format!("{tool} {arguments}"), &reply);
+            }
+        }
+    }
+    for (method, params) in reads(&alice, "Shared Thing") {
+        show(&format!("{method} {params}"), &alice.ask(method, &params));
+    }
+    // Nor does a client choose where a backup goes.
+    assert!(!server.folder.path().join("common").exists());
+}
+
 /// What stands in for a value that differs from one moment to the next.
 fn timeless(text: &str) -> String {
     static MOMENT: OnceLock<regex::Regex> = OnceLock::new();

@@ -9,6 +9,7 @@
 
 mod contract;
 mod faults;
+mod intruder;
 mod isolation;
 mod keys;
 mod migrations;
