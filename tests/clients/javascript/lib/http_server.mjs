@@ -15,6 +15,11 @@ const LENDER =
 const BASE = { PATH: process.env.PATH, HOME: "/nonexistent", RUST_LOG: "warn" };
 const PATIENCE = 60_000;
 
+// A test file that is ended before its time leaves nothing running.
+const running = new Set();
+process.on("exit", () => running.forEach((child) => child.kill("SIGKILL")));
+process.once("SIGTERM", () => process.exit(143));
+
 /** The first line of a process's output that `wanted` makes something of. */
 async function said(child, wanted) {
   let stderr = "";
@@ -47,6 +52,8 @@ export class HttpServer {
     const server = new HttpServer();
     const env = { ...BASE, MCP_HOST: "127.0.0.1", MCP_PORT: "0", RATE_LIMIT_IP_PER_MINUTE: "0", ...variables };
     server.child = spawn(BINARY, ["serve"], { cwd, env, stdio: ["ignore", "pipe", "pipe"] });
+    running.add(server.child);
+    server.child.once("close", () => running.delete(server.child));
     server.exited = new Promise((resolve) => server.child.once("close", (code, signal) => resolve({ code, signal })));
     server.url = await said(server.child, (line) => {
       server.key = line.match(/^API key \(shown this once\): (\S+)/)?.[1] ?? server.key;
