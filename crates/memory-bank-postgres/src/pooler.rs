@@ -13,6 +13,9 @@ use crate::unreachable::Unreachable;
 /// How long the comparison may take.
 const WAIT: Duration = Duration::from_secs(8);
 
+/// How often it is compared.
+const ROUNDS: usize = 8;
+
 /// Tells sessions of the database apart: process ids come back, and two servers may have the same.
 const SESSION: &str =
     "SELECT pid, backend_start FROM pg_catalog.pg_stat_activity WHERE pid = pg_catalog.pg_backend_pid()";
@@ -46,28 +49,43 @@ impl Database {
             Ok(second) => second,
             Err(error) => return Ok(Pooling::Unknown(format!("a second connection was refused: {error}"))),
         };
-        // The open transaction holds its session, whichever that is.
-        if let Err(error) = second.batch_execute("BEGIN READ ONLY").await {
-            let said = describe(&error);
-            return if said.contains("statement pooling") {
-                Err(shared("a transaction is refused"))
-            } else {
-                Ok(Pooling::Unknown(said))
-            };
+        // Others that use the same pooler may take a session away and give it back in between, which looks like one that
+        // is kept; not every time.
+        for _ in 0..ROUNDS {
+            let outcome = round(first, session_before, &second).await;
+            if !matches!(outcome, Ok(Pooling::Kept)) {
+                return outcome;
+            }
         }
-        let outcome = match (session(&second).await, session(first).await) {
-            (Ok(other), _) if other == session_before => {
-                Err(shared("two connections got the same session of the database"))
-            }
-            (Ok(_), Ok(after)) if after != session_before => {
-                Err(shared("a connection got another session of the database between two statements"))
-            }
-            (Ok(_), Ok(_)) => Ok(Pooling::Kept),
-            (Err(error), _) | (_, Err(error)) => Ok(Pooling::Unknown(describe(&error))),
+        Ok(Pooling::Kept)
+    }
+}
+
+async fn round(first: &Client, session_before: &str, second: &Client) -> Result<Pooling, ConnectError> {
+    // The open transaction holds its session, whichever that is.
+    if let Err(error) = second.batch_execute("BEGIN READ ONLY").await {
+        let said = describe(&error);
+        return if said.contains("statement pooling") {
+            Err(shared("a transaction is refused"))
+        } else {
+            Ok(Pooling::Unknown(said))
         };
-        // Both connections are closed now, so that a failure changes nothing.
-        let _ended = second.batch_execute("ROLLBACK").await;
-        outcome
+    }
+    let outcome = match session(second).await {
+        // Where the pooler has but one session, asking again would wait for the transaction to end.
+        Ok(other) if other == session_before => {
+            Err(shared("two connections got the same session of the database"))
+        }
+        Ok(_) => match session(first).await {
+            Ok(after) if after == session_before => Ok(Pooling::Kept),
+            Ok(_) => Err(shared("a connection got another session of the database between two statements")),
+            Err(error) => Ok(Pooling::Unknown(describe(&error))),
+        },
+        Err(error) => Ok(Pooling::Unknown(describe(&error))),
+    };
+    match second.batch_execute("ROLLBACK").await {
+        Ok(()) => outcome,
+        Err(error) => outcome.map(|_| Pooling::Unknown(describe(&error))),
     }
 }
 

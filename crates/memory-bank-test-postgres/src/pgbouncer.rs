@@ -25,6 +25,12 @@ impl PgBouncer {
     /// A pooler in front of this database's server, with this `pool_mode`: `session`, `transaction` or `statement`.
     #[must_use]
     pub fn start(database: &TestDatabase, mode: &str) -> Self {
+        Self::start_with(database, mode, 20)
+    }
+
+    /// The same with a limit of sessions of the database.
+    #[must_use]
+    pub fn start_with(database: &TestDatabase, mode: &str, sessions: usize) -> Self {
         static MADE: AtomicUsize = AtomicUsize::new(0);
         let made = MADE.fetch_add(1, Ordering::Relaxed);
         let folder =
@@ -36,7 +42,7 @@ impl PgBouncer {
         fs::write(&users, format!("\"{SERVER}\" \"\"\n\"{MIGRATOR}\" \"\"\n")).expect("a file of users");
         let settings = format!(
             "[databases]\n* = host=127.0.0.1 port={}\n[pgbouncer]\nlisten_addr = 127.0.0.1\nlisten_port = {port}\n\
-             unix_socket_dir =\nauth_type = trust\nauth_file = {}\npool_mode = {mode}\n",
+             unix_socket_dir =\nauth_type = trust\nauth_file = {}\npool_mode = {mode}\ndefault_pool_size = {sessions}\n",
             database.port(),
             users.display()
         );

@@ -150,8 +150,8 @@ async fn a_direct_connection_keeps_its_session() {
 #[tokio::test]
 async fn a_transaction_pooler_is_recognised_by_what_it_does() {
     let bench = Bench::new().await;
-    for mode in ["transaction", "statement"] {
-        let pooler = PgBouncer::start(&bench.test, mode);
+    for (mode, sessions) in [("transaction", 20), ("transaction", 1), ("statement", 20)] {
+        let pooler = PgBouncer::start_with(&bench.test, mode, sessions);
         let database = bench.open(&pooler.url_of(&bench.test, SERVER), 4);
         for _ in 0..3 {
             let refused = database.pooling().await.unwrap_err();

@@ -190,7 +190,7 @@ fn role(diagnosis: &Diagnosis, provider: Provider, findings: &mut Findings) {
         findings.warning(
             "database.role",
             format!("`{login}` is a superuser, which is more than the server needs"),
-            "log in as a role that is a member of app_server and nothing else (docs/configuration.md)",
+            "log in as a role that is a member of app_server and nothing else: CREATE ROLE … LOGIN PASSWORD …; GRANT app_server TO …",
         );
     } else if diagnosis.bypasses_rls && provider == Provider::Postgres {
         findings.warning(
@@ -274,5 +274,84 @@ fn strangers(diagnosis: &Diagnosis, findings: &mut Findings) {
             diagnosis.foreign_rights.join("; "),
             "run migrations/002_policies.sql (on Supabase: supabase/setup/002_policies.sql) again, and all after it",
         );
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::PathBuf;
+
+    use super::*;
+    use crate::cli::doctor::findings::Level;
+
+    fn wanted() -> DatabaseSettings {
+        DatabaseSettings {
+            provider: Provider::Postgres,
+            url: "postgres://h/d".to_owned(),
+            connections: 20,
+            root_certificate: None,
+            variable: "DATABASE_URL",
+        }
+    }
+
+    fn well() -> Diagnosis {
+        Diagnosis {
+            version: "17.2".to_owned(),
+            version_number: 170_002,
+            encrypted: true,
+            private: true,
+            login: "mbmcp".to_owned(),
+            superuser: false,
+            bypasses_rls: false,
+            connections_allowed: 100,
+            clock_ahead: -1500,
+            round_trip: Duration::from_millis(1),
+            foreign_rights: Vec::new(),
+        }
+    }
+
+    fn found(diagnosis: &Diagnosis, wanted: &DatabaseSettings) -> Findings {
+        let mut findings = Findings::default();
+        server(diagnosis, wanted, &mut findings);
+        role(diagnosis, wanted.provider, &mut findings);
+        findings
+    }
+
+    #[track_caller]
+    fn one(level: Level, words: &str, diagnosis: &Diagnosis) {
+        let findings = found(diagnosis, &wanted());
+        assert!(findings.count(level) == 1 && findings.text().contains(words), "{}", findings.text());
+    }
+
+    #[test]
+    fn a_clock_that_is_off_is_a_warning_and_one_that_is_far_off_an_error() {
+        assert_eq!(found(&well(), &wanted()).count(Level::Ok), 6);
+        one(Level::Warning, "30.0 s apart", &Diagnosis { clock_ahead: -30_000, ..well() });
+        one(Level::Error, "90.5 s apart", &Diagnosis { clock_ahead: 90_500, ..well() });
+    }
+
+    #[test]
+    fn versions_that_are_not_tested_and_long_ways_are_told() {
+        let old = Diagnosis { version: "14.9".to_owned(), version_number: 140_009, ..well() };
+        one(Level::Error, "PostgreSQL 14.9 is too old", &old);
+        let new = Diagnosis { version: "19beta1".to_owned(), version_number: 190_000, ..well() };
+        one(Level::Warning, "newer than what", &new);
+        one(Level::Warning, "80.0 ms", &Diagnosis { round_trip: Duration::from_millis(80), ..well() });
+    }
+
+    #[test]
+    fn outside_a_private_network_the_line_is_to_be_encrypted_and_the_certificate_checked() {
+        one(Level::Warning, "whoever answers is believed", &Diagnosis { private: false, ..well() });
+        one(Level::Warning, "not encrypted", &Diagnosis { private: false, encrypted: false, ..well() });
+        let checked = DatabaseSettings { root_certificate: Some(PathBuf::from("/ca.pem")), ..wanted() };
+        assert_eq!(found(&Diagnosis { private: false, ..well() }, &checked).count(Level::Warning), 0);
+    }
+
+    #[test]
+    fn a_role_that_bypasses_row_level_security_is_usual_on_supabase_alone() {
+        let bypassing = Diagnosis { bypasses_rls: true, ..well() };
+        one(Level::Warning, "exempt from row-level security", &bypassing);
+        let supabase = DatabaseSettings { provider: Provider::Supabase, ..wanted() };
+        assert_eq!(found(&bypassing, &supabase).count(Level::Warning), 0);
     }
 }
