@@ -232,3 +232,101 @@ fn judge(caller: &Arc<Caller>, identity: &KeyIdentity, now: Timestamp) -> Result
     }
     Ok(Authenticated { caller: Arc::clone(caller), rate_limit: identity.rate_limit })
 }
+
+#[cfg(test)]
+mod tests {
+    use jiff::ToSpan;
+    use memory_bank_core::caller::{ProjectId, Role, UserId};
+    use memory_bank_core::clock::{FixedClock, SystemEntropy};
+    use memory_bank_core::identity::Environment;
+    use uuid::Uuid;
+
+    use super::*;
+
+    /// A directory that knows one key, and counts what it is asked.
+    #[derive(Default)]
+    struct Counting {
+        known: Mutex<Option<(KeyHash, KeyIdentity)>>,
+        asked: Mutex<usize>,
+        noted: Mutex<Vec<Vec<KeyUse>>>,
+    }
+
+    #[async_trait]
+    impl KeyDirectory for Counting {
+        async fn find(&self, hash: &KeyHash) -> Result<Option<KeyIdentity>, StoreError> {
+            *self.asked.lock().unwrap() += 1;
+            let known = self.known.lock().unwrap();
+            Ok(known.as_ref().filter(|(key, _)| key == hash).map(|(_, identity)| identity.clone()))
+        }
+
+        async fn note_uses(&self, uses: &[KeyUse]) -> Result<(), StoreError> {
+            self.noted.lock().unwrap().push(uses.to_vec());
+            Ok(())
+        }
+    }
+
+    const NOW: &str = "2026-11-22T09:30:07Z";
+
+    fn now() -> Timestamp {
+        NOW.parse().unwrap()
+    }
+
+    fn bench(expires_at: Option<Timestamp>) -> (Authenticator, Arc<Counting>, KeyHash, Arc<FixedClock>) {
+        let hash = PlainKey::generate(Environment::Live, &SystemEntropy).hash();
+        let caller = Caller {
+            user: UserId(Uuid::from_u128(1)),
+            project: ProjectId(Uuid::from_u128(2)),
+            role: Role::Owner,
+            scopes: Vec::new(),
+            key: Some(KeyId(Uuid::from_u128(3))),
+            user_name: "alice".to_owned(),
+        };
+        let identity = KeyIdentity { caller, rate_limit: 60, expires_at, revoked_at: None };
+        let directory =
+            Arc::new(Counting { known: Mutex::new(Some((hash, identity))), ..Counting::default() });
+        let clock = Arc::new(FixedClock::new(now()));
+        let authenticator = Authenticator::new(directory.clone(), None, clock.clone());
+        (authenticator, directory, hash, clock)
+    }
+
+    #[tokio::test]
+    async fn a_guess_that_is_repeated_does_not_reach_the_directory_again() {
+        let (authenticator, directory, _, _) = bench(None);
+        let guess = KeyHash::of(b"a guess");
+        assert!(authenticator.known(&guess).is_none());
+        assert!(matches!(authenticator.look_up(&guess).await, Err(AuthError::Unknown)));
+        assert!(matches!(authenticator.known(&guess), Some(Err(AuthError::Unknown))));
+        assert_eq!(*directory.asked.lock().unwrap(), 1);
+    }
+
+    #[tokio::test]
+    async fn the_uses_of_a_key_are_noted_once_for_many_requests() {
+        let (authenticator, directory, hash, _) = bench(None);
+        authenticator.look_up(&hash).await.unwrap();
+        for _ in 0..50 {
+            authenticator.known(&hash).unwrap().unwrap();
+        }
+        assert!(directory.noted.lock().unwrap().is_empty(), "a request wrote");
+        authenticator.write_uses().await;
+        authenticator.write_uses().await;
+        let noted = directory.noted.lock().unwrap();
+        assert_eq!((noted.len(), noted[0].len(), noted[0][0].at), (1, 1, now()));
+    }
+
+    #[tokio::test]
+    async fn a_key_that_expires_while_it_is_believed_is_refused_as_expired() {
+        let (authenticator, _, hash, clock) = bench(Some(now() + 1.second()));
+        authenticator.look_up(&hash).await.unwrap();
+        clock.set(now() + 1.second());
+        let verdict = authenticator.known(&hash).unwrap().unwrap_err();
+        assert_eq!(verdict.text(), "API key has expired");
+    }
+
+    #[tokio::test]
+    async fn a_key_that_the_store_found_void_is_looked_up_again() {
+        let (authenticator, _, hash, _) = bench(None);
+        let caller = authenticator.look_up(&hash).await.unwrap().caller;
+        authenticator.forget_void(caller.key.unwrap()).await;
+        assert!(authenticator.known(&hash).is_none());
+    }
+}
