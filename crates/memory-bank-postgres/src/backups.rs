@@ -194,10 +194,14 @@ impl PostgresBank {
         let put: [Value<'_>; 2] = [&project, &stored];
         let put_documents: [Value<'_>; 3] = [&project, &stored, &now];
         let clear: [Value<'_>; 1] = [&project];
+        let told = serde_json::json!({"safety": safety.as_ref().map(|backup| &backup.id)});
+        let note: [Value<'_>; 3] = [&"backup.restored", &stored, &told];
         let mut writes = Vec::new();
         if let (Some(create), Some(copy)) = (&create, &copy) {
             writes.extend([Query::new(CREATE, create), Query::new(COPY, copy)]);
         }
+        // Told before the graph is taken away to be put back.
+        writes.push(Query::new(crate::audit::NOTE, &note));
         writes.push(Query::new(PUT_DOCUMENTS, &put_documents));
         writes.push(Query::new(CLEAR_GRAPH, &clear));
         writes.extend([PUT_ENTITIES, PUT_OBSERVATIONS, PUT_RELATIONS].map(|sql| Query::new(sql, &put)));

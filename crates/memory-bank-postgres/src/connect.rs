@@ -105,6 +105,19 @@ pub enum ConnectError {
     },
 }
 
+/// How the pool is used at a moment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PoolUse {
+    /// The most connections.
+    pub max: usize,
+    /// Connections that serve a request.
+    pub in_use: usize,
+    /// Connections that are free.
+    pub idle: usize,
+    /// Requests that wait for a connection.
+    pub waiting: usize,
+}
+
 /// A database with its pool. Cheap to clone; all stores are implemented on it.
 #[derive(Clone)]
 pub struct Database {
@@ -181,6 +194,24 @@ impl Database {
     pub(crate) async fn bare_connection(&self) -> Result<ClientWrapper, ConnectError> {
         let client = self.bare.get().await.map_err(|error| Unreachable::from(&error))?;
         Ok(deadpool_postgres::Object::take(client))
+    }
+
+    /// How many connections there may be, are in use, are free, and are waited for.
+    #[must_use]
+    pub fn pool_use(&self) -> PoolUse {
+        let status = self.pool.status();
+        PoolUse {
+            max: status.max_size,
+            in_use: status.size.saturating_sub(status.available),
+            idle: status.available,
+            waiting: status.waiting,
+        }
+    }
+
+    /// How many projects the search index holds in memory, and how many bytes of text.
+    #[must_use]
+    pub fn index_use(&self) -> (usize, u64) {
+        self.indexes.held()
     }
 
     /// A connection in the login role's name. Tenants' tables are out of its reach, or must be: [`crate::tenant`] is

@@ -5,6 +5,7 @@
 //! `app` that does one thing. Nothing here knows HTTP or MCP, and no rule of documents or graph is decided here.
 
 mod administration;
+mod audit;
 mod backups;
 mod bank;
 mod column;
@@ -26,8 +27,9 @@ mod tenant;
 mod unreachable;
 mod workspace;
 
+pub use audit::{AuditEntry, OperatorAction};
 pub use bank::PostgresBank;
-pub use connect::{ConnectError, Database, DatabaseOptions, Surroundings, TrustOptions};
+pub use connect::{ConnectError, Database, DatabaseOptions, PoolUse, Surroundings, TrustOptions};
 pub use diagnosis::{Diagnosis, Kept};
 pub use isolation::IsolationError;
 pub use migrate::{MigrateError, Migration};

@@ -366,6 +366,12 @@ impl Indexes {
         Arc::clone(&entry.followed)
     }
 
+    /// How many projects are kept, and how many bytes of text.
+    pub(crate) fn held(&self) -> (usize, u64) {
+        let kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        (kept.projects.len(), kept.projects.values().map(|entry| entry.bytes).sum())
+    }
+
     /// Notes how large a project is, and lets go of others until all fit in.
     fn weigh(&self, project: ProjectId, bytes: u64) {
         let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);

@@ -80,6 +80,9 @@ pub(crate) const TRIES: usize = 10;
 
 impl Database {
     /// Reads in the caller's name, one round trip. All queries see the same moment.
+    #[tracing::instrument(level = "debug", name = "postgresql read", skip_all, fields(
+        otel.kind = "client", db.system.name = "postgresql", db.operation.batch.size = queries.len()
+    ))]
     pub(crate) async fn read(
         &self,
         caller: &Caller,
@@ -108,6 +111,9 @@ impl Database {
     }
 
     /// Begins a transaction that writes in the caller's name: reads and locks, one round trip.
+    #[tracing::instrument(level = "debug", name = "postgresql begin", skip_all, fields(
+        otel.kind = "client", db.system.name = "postgresql", db.operation.batch.size = queries.len()
+    ))]
     pub(crate) async fn begin(
         &self,
         caller: &Caller,
@@ -136,6 +142,9 @@ impl Database {
     }
 
     /// Calls a function of schema `app` as the login role: one statement, its own transaction, one round trip.
+    #[tracing::instrument(level = "debug", name = "postgresql call", skip_all, fields(
+        otel.kind = "client", db.system.name = "postgresql"
+    ))]
     pub(crate) async fn call(&self, query: Query<'_>) -> Result<Vec<Row>, CallError> {
         let line = Line::open(self).await?;
         let statement = line.statement(query.sql).await?;
@@ -179,6 +188,9 @@ pub(crate) struct Transaction {
 
 impl Transaction {
     /// Writes and commits, one round trip: all or nothing.
+    #[tracing::instrument(level = "debug", name = "postgresql commit", skip_all, fields(
+        otel.kind = "client", db.system.name = "postgresql", db.operation.batch.size = queries.len()
+    ))]
     pub(crate) async fn commit(self, queries: &[Query<'_>]) -> Result<Vec<Vec<Row>>, Failure> {
         let line = self.line;
         let statements = line.statements(queries).await?;

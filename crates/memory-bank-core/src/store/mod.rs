@@ -2,6 +2,7 @@
 //!
 //! Two stores implement these traits: a local folder, and PostgreSQL. One contract suite runs on both.
 
+mod audit;
 mod backup;
 mod changes;
 mod documents;
@@ -12,6 +13,7 @@ mod sessions;
 mod state;
 mod workspace;
 
+pub use audit::{AddressUse, AuditLog};
 pub use backup::{Backup, BackupError, BackupStore, Restored};
 pub use changes::{Change, ChangeSink, NoSink};
 pub use documents::{ChangeKind, DocumentChange, DocumentStore, Drafts, Editor, ReadOutcome};

@@ -49,7 +49,7 @@ fn forged(alice: &Caller, bob: &Caller) -> Caller {
     Caller { project: bob.project, role: Role::Owner, ..alice.clone() }
 }
 
-pub(crate) const TENANT_TABLES: [&str; 15] = [
+pub(crate) const TENANT_TABLES: [&str; 16] = [
     "public.users",
     "public.projects",
     "public.memberships",
@@ -65,6 +65,7 @@ pub(crate) const TENANT_TABLES: [&str; 15] = [
     "app.backup_items",
     "app.graph_versions",
     "app.graph_changes",
+    "app.audit_log",
 ];
 
 #[tokio::test]

@@ -7,6 +7,7 @@
     reason = "helpers of tests may, as tests do"
 )]
 
+mod audit;
 mod contract;
 mod faults;
 mod intruder;

@@ -1,0 +1,1 @@
+../../migrations/006_audit.sql
