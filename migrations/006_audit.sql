@@ -55,7 +55,7 @@ BEGIN
   INSERT INTO app.audit_log (project_id, action, user_id, key_id, login, subject, detail)
   VALUES (
     p_project, p_action, app.current_user_id(),
-    NULLIF(current_setting('app.current_key_id', true), '')::uuid,
+    app.current_key_id(),
     CASE WHEN app.current_user_id() IS NULL THEN session_user::text END,
     left(p_subject, 255), jsonb_strip_nulls(p_detail)
   );

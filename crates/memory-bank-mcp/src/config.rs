@@ -12,9 +12,9 @@ use std::time::Duration;
 use memory_bank_server::http::HttpConfig;
 
 use variables::{
-    ADDRESS_LIMIT, ALLOWED_HOSTS, ALLOWED_ORIGINS, CONNECTIONS, DATABASE_URL, HOST, JSON_RESPONSE, PORT,
-    PROVIDER, PROXY_HOPS, REDIS_PREFIX, REDIS_URL, RETENTION, ROOT_CERTIFICATE, SESSIONS, STREAMS,
-    SUPABASE_URL, TRANSPORT,
+    ADDRESS_LIMIT, ALLOWED_HOSTS, ALLOWED_ORIGINS, AUDIT_RETENTION, CONNECTIONS, DATABASE_URL, HOST,
+    JSON_RESPONSE, METRICS, OTLP_ENDPOINT, PORT, PROVIDER, PROXY_HOPS, REDIS_PREFIX, REDIS_URL, RETENTION,
+    ROOT_CERTIFICATE, SESSIONS, STREAMS, SUPABASE_URL, TRANSPORT,
 };
 pub(crate) use variables::{VARIABLES, Variable};
 
@@ -160,6 +160,20 @@ pub(crate) fn wants_http(read: Read<'_>) -> Result<bool, ConfigError> {
     }
 }
 
+/// Where traces are sent, if anywhere.
+///
+/// # Errors
+/// The variable holds no URL.
+pub(crate) fn traces(read: Read<'_>) -> Result<Option<String>, ConfigError> {
+    let Some(url) = set(&OTLP_ENDPOINT, read) else { return Ok(None) };
+    let host = url.strip_prefix("http://").or_else(|| url.strip_prefix("https://"));
+    if host.is_some_and(|host| !host.is_empty() && url.parse::<http::Uri>().is_ok()) {
+        Ok(Some(url))
+    } else {
+        Err(wrong(&OTLP_ENDPOINT, read))
+    }
+}
+
 impl Settings {
     /// Reads and checks all variables.
     ///
@@ -167,6 +181,7 @@ impl Settings {
     /// The first one that cannot be used.
     pub(crate) fn read(read: Read<'_>) -> Result<Self, ConfigError> {
         wants_http(read)?;
+        traces(read)?;
         let database = database(read)?;
         let redis = redis(read, database.is_some())?;
         let host: IpAddr = match (set(&HOST, read).as_deref(), &database) {
@@ -185,6 +200,10 @@ impl Settings {
             address_limit: number(&ADDRESS_LIMIT, read, 0, 1_000_000)?,
             streams_per_key: number(&STREAMS, read, 1, 10_000)?,
             sessions_per_project: number(&SESSIONS, read, 1, 1_000_000)?,
+            audit_retention: Duration::from_secs(86_400 * number::<u64>(&AUDIT_RETENTION, read, 30, 3650)?),
+            metrics: set(&METRICS, read)
+                .map(|address| address.parse().map_err(|_| wrong(&METRICS, read)))
+                .transpose()?,
             event_retention: Duration::from_secs(3600 * number::<u64>(&RETENTION, read, 1, 720)?),
         };
         Ok(Self { http, database, redis })

@@ -18,18 +18,23 @@ use tokio_util::sync::CancellationToken;
 use crate::cli::output::Output;
 use crate::cli::{self, Cli, Command, Transport};
 use crate::config;
+use crate::telemetry::Traces;
 
-/// How long threads that are still busy may hold up the end of the process.
+/// How long threads that are still busy, and traces that are not delivered yet, may hold up the end of the process.
 const LAST_WAIT: Duration = Duration::from_secs(1);
 
 /// Does what the command line says: serves until the client is gone or the process is told to end, or runs a command.
-pub(crate) fn run(cli: &Cli) -> anyhow::Result<()> {
+pub(crate) fn run(cli: &Cli, traces: Option<Traces>) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
         .context("the process cannot start its threads")?;
     let outcome = runtime.block_on(perform(cli));
+    let delivery = traces.map(|traces| std::thread::spawn(move || traces.end(LAST_WAIT)));
     runtime.shutdown_timeout(LAST_WAIT);
+    if delivery.is_some_and(|delivery| delivery.join().is_err()) {
+        tracing::warn!("the last traces were lost");
+    }
     outcome
 }
 

@@ -3,18 +3,20 @@
 use std::io::{self, IsTerminal};
 
 use tracing::Level;
-use tracing_subscriber::filter::{EnvFilter, FilterFn};
+use tracing_subscriber::filter::{EnvFilter, FilterExt, FilterFn};
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{Layer, fmt};
+
+use crate::telemetry::Traces;
 
 /// What is logged when neither `RUST_LOG` nor `--debug` says otherwise.
 const USUALLY: &str = "warn,memory_bank_mcp=info,memory_bank_server=info,memory_bank_folder=info";
 /// What is logged with `--debug`.
 const DEBUGGING: &str = "info,memory_bank_mcp=debug,memory_bank_server=debug,memory_bank_folder=debug";
 
-/// Starts logging. `RUST_LOG` wins over `debug`.
-pub(crate) fn start(debug: bool) {
+/// Starts logging, and tracing if there are traces. `RUST_LOG` wins over `debug`, and does not concern traces.
+pub(crate) fn start(debug: bool, traces: Option<&Traces>) {
     let usual = if debug { DEBUGGING } else { USUALLY };
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(usual));
     // The SDK logs whole requests at its finer levels, and as a warning each answer that is an error, which repeats what
@@ -25,7 +27,8 @@ pub(crate) fn start(debug: bool) {
     } else {
         fmt::layer().json().with_writer(io::stderr).boxed()
     };
-    tracing_subscriber::registry().with(lines.with_filter(no_contents)).with(filter).init();
+    let lines = lines.with_filter(no_contents.and(filter));
+    tracing_subscriber::registry().with(lines).with(traces.map(Traces::layer)).init();
 }
 
 fn is_free_of_contents(target: &str, level: Level) -> bool {

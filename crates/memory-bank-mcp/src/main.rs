@@ -5,6 +5,7 @@ mod config;
 mod database;
 mod lifecycle;
 mod logging;
+mod telemetry;
 
 use std::process::ExitCode;
 
@@ -15,8 +16,9 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
     let cli = cli::Cli::parse();
-    logging::start(cli.debug);
-    match lifecycle::run(&cli) {
+    let traces = traces(&cli);
+    logging::start(cli.debug, traces.as_ref().ok().and_then(Option::as_ref));
+    match traces.and_then(|traces| lifecycle::run(&cli, traces)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             report(&cli, &error);
@@ -31,4 +33,12 @@ fn report(cli: &cli::Cli, error: &anyhow::Error) {
     if serves || cli::output::note(&format!("error: {error:#}")).is_err() {
         tracing::error!("{error:#}");
     }
+}
+
+/// Traces of what is served, if they are wanted.
+fn traces(cli: &cli::Cli) -> anyhow::Result<Option<telemetry::Traces>> {
+    if !matches!(cli.command, None | Some(cli::Command::Serve)) {
+        return Ok(None);
+    }
+    config::traces(&config::environment)?.map(|_| telemetry::Traces::start()).transpose()
 }

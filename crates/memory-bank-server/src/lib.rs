@@ -6,4 +6,6 @@
 pub mod http;
 pub mod hub;
 pub mod mcp;
+mod outcome;
 pub mod services;
+pub mod telemetry;

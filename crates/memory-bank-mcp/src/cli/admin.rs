@@ -14,7 +14,7 @@ use memory_bank_postgres::Database;
 use serde_json::{Value, json};
 
 use crate::cli::output::{Output, Table};
-use crate::cli::{keys, output};
+use crate::cli::{audit, keys, output};
 use crate::config::{self, Settings};
 use crate::database;
 
@@ -48,6 +48,9 @@ pub(crate) enum AdminCommand {
     /// API keys.
     #[command(subcommand)]
     Keys(keys::KeysCommand),
+    /// The log of who did what.
+    #[command(subcommand)]
+    Audit(audit::AuditCommand),
 }
 
 /// What to do with users.
@@ -151,6 +154,7 @@ pub(crate) async fn run(command: &AdminCommand, output: Output) -> anyhow::Resul
         AdminCommand::Projects(command) => projects(&database, command, output).await,
         AdminCommand::Members(command) => members(&database, &settings, command, output).await,
         AdminCommand::Keys(command) => keys::run(&database, &settings, command, output).await,
+        AdminCommand::Audit(command) => audit::run(&database, command, output).await,
     }
 }
 

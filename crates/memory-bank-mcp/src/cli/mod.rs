@@ -1,6 +1,7 @@
 //! The command line: every flag, and the environment variable that stands for it.
 
 pub(crate) mod admin;
+mod audit;
 pub(crate) mod client_config;
 pub(crate) mod doctor;
 pub(crate) mod health;

@@ -12,9 +12,10 @@ use memory_bank_core::identity::{Environment, KeyHash, KeyStore, NewKey, PlainKe
 use memory_bank_core::limiter::{Limiter, MemoryLimiter};
 use memory_bank_core::store::{ChangeSink, MemoryEventStore, MemorySessionStore, SessionStore};
 use memory_bank_folder::FolderKeys;
-use memory_bank_postgres::{Database, PostgresWorkspace};
+use memory_bank_postgres::{Database, PoolUse, PostgresWorkspace};
 use memory_bank_server::http::{
-    Absent, DEFAULT_RATE_LIMIT, Health, Parts, PinnedWorkspace, Probe, Redis, Server,
+    Absent, DEFAULT_RATE_LIMIT, Health, IndexState, Parts, PinnedWorkspace, PoolState, Probe, ReadStorage,
+    Redis, Server, StorageState,
 };
 use memory_bank_server::hub::Hub;
 use memory_bank_server::services::Services;
@@ -32,9 +33,13 @@ pub(crate) async fn run(cli: &Cli, shutdown: CancellationToken) -> anyhow::Resul
         Some(database) => database_parts(settings, &database).await?,
         None => folder_parts(cli, settings).await?,
     };
-    let server =
-        Server::bind(parts, shutdown).await.context("the server cannot listen (`MCP_HOST`, `MCP_PORT`)")?;
+    let server = Server::bind(parts, shutdown)
+        .await
+        .context("the server cannot listen (`MCP_HOST`, `MCP_PORT`, `METRICS_ADDR`)")?;
     let address = server.address().context("the server does not know where it listens")?;
+    if let Some(address) = server.metrics_address().context("the server does not know where it listens")? {
+        say(&format!("Metrics on http://{address}/metrics"))?;
+    }
     tracing::info!(http.address = %address, "listening");
     say(&format!("Listening on http://{address}/mcp"))?;
     server.serve().await;
@@ -72,13 +77,27 @@ async fn database_parts(settings: Settings, wanted: &DatabaseSettings) -> anyhow
         sessions: redis
             .as_ref()
             .map_or_else(|| Arc::clone(&sessions), |redis| redis.sessions(Arc::clone(&sessions))),
+        audit: Some(store.clone()),
         events: store,
         limiter: redis.as_ref().map_or_else(
             || Arc::new(MemoryLimiter::new(move || began.elapsed())) as Arc<dyn Limiter>,
             Redis::limiter,
         ),
+        storage: Some(storage(database.clone())),
         database: Arc::new(DatabaseProbe(database)),
         redis,
+    })
+}
+
+/// Reads the figures of a database's pool and index.
+fn storage(database: Database) -> ReadStorage {
+    Box::new(move || {
+        let PoolUse { max, in_use, idle, waiting } = database.pool_use();
+        let (projects, bytes) = database.index_use();
+        StorageState {
+            pool: Some(PoolState { max, in_use, idle, waiting }),
+            index: Some(IndexState { projects, bytes }),
+        }
     })
 }
 
@@ -123,12 +142,14 @@ async fn folder_parts(cli: &Cli, settings: Settings) -> anyhow::Result<Parts> {
         sessions: redis
             .as_ref()
             .map_or_else(|| Arc::clone(&sessions), |redis| redis.sessions(Arc::clone(&sessions))),
+        audit: None,
         events: Arc::new(MemoryEventStore::default()),
         limiter: redis.as_ref().map_or_else(
             || Arc::new(MemoryLimiter::new(move || began.elapsed())) as Arc<dyn Limiter>,
             Redis::limiter,
         ),
         database: Arc::new(Absent),
+        storage: None,
         redis,
     })
 }

@@ -49,6 +49,9 @@ fn with_a_database_the_guide_s_defaults_hold() {
 #[case("ALLOWED_HOSTS", "::1")]
 #[case("ALLOWED_ORIGINS", "app.example")]
 #[case("EVENT_RETENTION_HOURS", "0")]
+#[case("AUDIT_RETENTION_DAYS", "29")]
+#[case("METRICS_ADDR", "9464")]
+#[case("OTEL_EXPORTER_OTLP_ENDPOINT", "collector:4318")]
 #[case("MAX_STREAMS_PER_KEY", "0")]
 #[case("MAX_SESSIONS_PER_PROJECT", "none")]
 fn a_wrong_value_is_named_with_what_it_takes(#[case] name: &'static str, #[case] value: &str) {

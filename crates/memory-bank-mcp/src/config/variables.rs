@@ -131,6 +131,13 @@ variables! {
         "How many streams one key may have open on a server.";
     Plain SESSIONS "MAX_SESSIONS_PER_PROJECT" = Is("1000"), "a number from 1 to 1000000",
         "How many sessions a project may have open.";
+    Plain AUDIT_RETENTION "AUDIT_RETENTION_DAYS" = Is("365"), "a number from 30 to 3650",
+        "How many days the audit log is kept.";
+    Plain METRICS "METRICS_ADDR" = Nothing, "an IP address with a port, such as 127.0.0.1:9464; empty = no metrics",
+        "Where Prometheus reads `/metrics`. No key is asked for there: keep clients away from it.";
+    Plain OTLP_ENDPOINT "OTEL_EXPORTER_OTLP_ENDPOINT" = Nothing,
+        "a URL, http://host:4318 or https://host; empty = no traces",
+        "Where traces are sent, as OTLP over HTTP. The other variables of OpenTelemetry for its exporter, its sampler and the name of the service count, too.";
     Plain LOG "RUST_LOG" = Nothing, "directives such as `info` or `memory_bank_server=debug`",
         "What is logged on standard error; it wins over `--debug`.";
     Compose POSTGRES_DB "POSTGRES_DB" = Is("memory_bank_mcp"), "a name",

@@ -16,6 +16,8 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 pub(crate) struct Server {
     pub(crate) process: Child,
     pub(crate) address: String,
+    /// Where metrics are read, if they are.
+    pub(crate) metrics: Option<String>,
     pub(crate) key: String,
     pub(crate) folder: TempDir,
 }
@@ -29,15 +31,18 @@ impl Server {
     pub(crate) fn start_in(folder: TempDir, variables: &[(&str, &str)]) -> Self {
         let mut command = command(&folder, variables);
         let mut process = command.arg("serve").stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
-        let mut key = String::new();
+        let (mut key, mut metrics) = (String::new(), None);
         for line in BufReader::new(process.stdout.take().unwrap()).lines() {
             let line = line.unwrap();
             if let Some(said) = line.strip_prefix("API key (shown this once): ") {
                 key = said.to_owned();
             }
+            if let Some(url) = line.strip_prefix("Metrics on http://") {
+                metrics = Some(url.trim_end_matches("/metrics").to_owned());
+            }
             if let Some(url) = line.strip_prefix("Listening on http://") {
                 let address = url.trim_end_matches("/mcp").to_owned();
-                return Self { process, address, key, folder };
+                return Self { process, address, metrics, key, folder };
             }
         }
         panic!("the server ended: {:?}", process.wait());
@@ -133,6 +138,20 @@ pub(crate) fn command(folder: &TempDir, variables: &[(&str, &str)]) -> Command {
 
 pub(crate) const JSON: (&str, &str) = ("Content-Type", "application/json");
 pub(crate) const MCP_ACCEPT: (&str, &str) = ("Accept", "application/json, text/event-stream");
+
+/// Sends a request to any address.
+pub(crate) fn request(
+    address: &str,
+    method: &str,
+    path: &str,
+    headers: &[(&str, &str)],
+    body: &str,
+) -> Reply {
+    let mut stream = TcpStream::connect(address).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    write_request(&mut stream, address, method, path, headers, body);
+    read_reply(stream)
+}
 
 /// The first message of a client.
 pub(crate) fn handshake(version: &str) -> Value {

@@ -13,6 +13,8 @@ mod isolation;
 #[cfg(test)]
 mod keys;
 #[cfg(test)]
+mod metrics;
+#[cfg(test)]
 mod process;
 #[cfg(test)]
 mod redis;
@@ -20,3 +22,5 @@ mod redis;
 mod round_trips;
 #[cfg(test)]
 mod sessions;
+#[cfg(test)]
+mod traces;

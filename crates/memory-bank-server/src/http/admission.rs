@@ -28,17 +28,22 @@ pub(crate) async fn layer(State(shared): State<Arc<Shared>>, mut request: Reques
     let address = client_address(&request, shared.config.trust_proxy_hops);
     let (verdict, outcome) = admit(&shared, request.headers(), address).await;
     let mut response = if !verdict.admitted {
+        shared.metrics.too_many(&verdict);
         too_many(&verdict)
     } else {
         match outcome {
             Ok(authenticated) => {
+                shared.addresses.used(authenticated.caller.key, address);
                 // Nothing behind this layer needs the key.
                 request.headers_mut().remove("x-api-key");
                 request.headers_mut().remove(AUTHORIZATION);
                 request.extensions_mut().insert(authenticated);
                 next.run(request).await
             }
-            Err(error) => unauthorized(&error),
+            Err(error) => {
+                shared.metrics.not_let_in(&error);
+                unauthorized(&error)
+            }
         }
     };
     tell(&shared, response.headers_mut(), &verdict);

@@ -15,6 +15,7 @@ use http_body_util::BodyExt;
 use memory_bank_core::store::{Event, EventId, SessionId, SessionRecord};
 use serde_json::Value;
 use tokio::sync::mpsc;
+use tracing::Instrument;
 use uuid::Uuid;
 
 use crate::http::calls::Call;
@@ -81,7 +82,7 @@ pub(crate) async fn as_events(
     let (sender, mut receiver) = mpsc::channel(4);
     let answer = Answer::new(asked, session.id);
     let start = start(&answer, &session.protocol_version);
-    tokio::spawn(run(answer, parts, body, message, call, sender));
+    tokio::spawn(run(answer, parts, body, message, call, sender).in_current_span());
     let mut ready = start;
     match tokio::time::timeout(AT_ONCE, receiver.recv()).await {
         Ok(Some(Part::Refused(response))) => return *response,

@@ -36,6 +36,22 @@ pub(crate) enum AuthError {
 }
 
 impl AuthError {
+    /// All that [`Self::kind`] gives.
+    pub(crate) const KINDS: [&'static str; 6] =
+        ["missing", "malformed", "unknown", "revoked", "expired", "unavailable"];
+
+    /// A word for each, for those who count.
+    pub(crate) fn kind(&self) -> &'static str {
+        match self {
+            Self::Missing => "missing",
+            Self::Malformed => "malformed",
+            Self::Unknown => "unknown",
+            Self::Revoked => "revoked",
+            Self::Expired => "expired",
+            Self::Unavailable(_) => "unavailable",
+        }
+    }
+
     /// The words that clients match on.
     pub(crate) fn text(&self) -> &'static str {
         match self {

@@ -23,6 +23,10 @@ pub struct HttpConfig {
     pub streams_per_key: usize,
     /// How many sessions a project may have open.
     pub sessions_per_project: usize,
+    /// How long the audit log is kept.
+    pub audit_retention: Duration,
+    /// Where Prometheus reads the figures; nowhere when absent.
+    pub metrics: Option<SocketAddr>,
     /// How long events are kept for clients that come back.
     pub event_retention: Duration,
 }

@@ -3,16 +3,19 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use axum::extract::{Request, State};
+use axum::extract::{MatchedPath, Request, State};
 use axum::middleware::Next;
 use axum::response::Response;
 use http::header::{CACHE_CONTROL, HeaderName, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS};
 use http::{HeaderValue, StatusCode};
 use tracing::Instrument;
+use tracing::field::Empty;
 use uuid::Uuid;
 
+use crate::http::metrics::{method_name, route_name};
 use crate::http::reply;
 use crate::http::shared::Shared;
+use crate::telemetry;
 
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const X_XSS_PROTECTION: HeaderName = HeaderName::from_static("x-xss-protection");
@@ -27,14 +30,23 @@ pub(crate) async fn layer(State(shared): State<Arc<Shared>>, mut request: Reques
     request.extensions_mut().insert(RequestId(id));
     let method = request.method().clone();
     let path = request.uri().path().to_owned();
+    let route = route_name(request.extensions().get::<MatchedPath>().map(MatchedPath::as_str));
     let refused = if path.starts_with("/health") { None } else { shared.origins.check(&request).err() };
-    let span = tracing::info_span!("request", request.id = %id);
+    let span = tracing::info_span!("request", request.id = %id, otel.name = Empty, otel.kind = Empty);
+    let verb = method_name(&method);
+    telemetry::begin_request(&span, request.headers(), verb, route);
     let mut response = match refused {
-        Some(refused) => reply::error(StatusCode::FORBIDDEN, refused.text()),
+        Some(refused) => {
+            shared.metrics.refused(refused);
+            reply::error(StatusCode::FORBIDDEN, refused.text())
+        }
         None => next.run(request).instrument(span.clone()).await,
     };
     let status = response.status().as_u16();
-    let milliseconds = began.elapsed().as_secs_f64() * 1000.0;
+    let took = began.elapsed();
+    shared.metrics.answered(route, verb, status, took);
+    telemetry::end_request(&span, status);
+    let milliseconds = took.as_secs_f64() * 1000.0;
     span.in_scope(|| {
         if status >= 500 {
             tracing::warn!(http.method = %method, http.path = path, http.status = status, milliseconds, "answered");

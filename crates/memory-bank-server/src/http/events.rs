@@ -8,6 +8,8 @@ use memory_bank_core::error::StoreError;
 use memory_bank_core::store::{Event, EventId, EventStore, SessionId};
 use tokio::sync::{mpsc, oneshot};
 
+use crate::http::metrics::Metrics;
+
 /// How many events may wait to be written.
 const WAITING: usize = 4096;
 /// How many are written in one go.
@@ -24,10 +26,15 @@ pub(crate) struct EventLog {
 
 impl EventLog {
     /// A log over a store; starts the task that writes.
-    pub(crate) fn start(store: Arc<dyn EventStore>) -> Self {
+    pub(crate) fn start(store: Arc<dyn EventStore>, metrics: Arc<Metrics>) -> Self {
         let (queue, waiting) = mpsc::channel(WAITING);
-        tokio::spawn(write(Arc::clone(&store), waiting));
+        tokio::spawn(write(Arc::clone(&store), waiting, metrics));
         Self { store, queue }
+    }
+
+    /// How many events wait to be written.
+    pub(crate) fn waiting(&self) -> usize {
+        WAITING.saturating_sub(self.queue.capacity())
     }
 
     /// Keeps an event; false if that failed, and the client cannot come back to it.
@@ -47,7 +54,11 @@ impl EventLog {
     }
 }
 
-async fn write(store: Arc<dyn EventStore>, mut waiting: mpsc::Receiver<(Event, oneshot::Sender<bool>)>) {
+async fn write(
+    store: Arc<dyn EventStore>,
+    mut waiting: mpsc::Receiver<(Event, oneshot::Sender<bool>)>,
+    metrics: Arc<Metrics>,
+) {
     let mut group = Vec::with_capacity(GROUP);
     while waiting.recv_many(&mut group, GROUP).await > 0 {
         let (events, askers): (Vec<Event>, Vec<oneshot::Sender<bool>>) = group.drain(..).unzip();
@@ -58,6 +69,7 @@ async fn write(store: Arc<dyn EventStore>, mut waiting: mpsc::Receiver<(Event, o
                 false
             }
         };
+        metrics.events_kept(events.len(), kept);
         for asker in askers {
             // Whoever does not wait any more does not need to know.
             let _ = asker.send(kept);

@@ -3,6 +3,8 @@
 
 use std::borrow::Cow;
 use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::time::Instant;
 
 use futures::FutureExt;
 use rmcp::model::{
@@ -14,20 +16,39 @@ use rmcp::model::{
 use rmcp::service::{RequestContext, SubscriptionContext};
 use rmcp::{RoleServer, ServerHandler};
 use tokio_util::sync::CancellationToken;
+use tracing::{Instrument, Span};
 use uuid::Uuid;
 
+use crate::http::metrics::Metrics;
 use crate::http::reply::TRANSPORT_ERROR;
+use crate::mcp::tools;
+use crate::outcome::Outcome;
 
 /// A handler that does not panic, and stops when nobody waits for it.
 pub(crate) struct Guarded<H> {
     handler: H,
     request: Uuid,
+    metrics: Arc<Metrics>,
+    /// The SDK runs handlers in tasks of their own, which do not know whose they are.
+    span: Span,
 }
 
 impl<H> Guarded<H> {
     /// Guards a handler for one request.
-    pub(crate) fn new(handler: H, request: Uuid) -> Self {
-        Self { handler, request }
+    pub(crate) fn new(handler: H, request: Uuid, metrics: Arc<Metrics>, span: Span) -> Self {
+        Self { handler, request, metrics, span }
+    }
+
+    /// Carries out a method other than a tool's call, and counts it.
+    async fn counted<T>(
+        &self,
+        method: &'static str,
+        unwanted: CancellationToken,
+        call: impl Future<Output = Result<T, ErrorData>> + Send,
+    ) -> Result<T, ErrorData> {
+        let result = self.caught(unwanted, call).await;
+        self.metrics.asked(method, Outcome::of(&result));
+        result
     }
 
     /// The SDK runs handlers in tasks of their own and cancels `unwanted` when it drops a request; that alone stops
@@ -42,7 +63,7 @@ impl<H> Guarded<H> {
             () = unwanted.cancelled() => {
                 return Err(ErrorData::new(ErrorCode(TRANSPORT_ERROR), "the call was cancelled", None));
             }
-            outcome = AssertUnwindSafe(call).catch_unwind() => outcome,
+            outcome = AssertUnwindSafe(call).catch_unwind().instrument(self.span.clone()) => outcome,
         };
         outcome.unwrap_or_else(|_| {
             tracing::error!(request.id = %self.request, "a handler panicked");
@@ -73,7 +94,7 @@ impl<H: ServerHandler> ServerHandler for Guarded<H> {
         request: Option<PaginatedRequestParams>,
         context: Context,
     ) -> Result<ListToolsResult, ErrorData> {
-        self.caught(context.ct.clone(), self.handler.list_tools(request, context)).await
+        self.counted("tools/list", context.ct.clone(), self.handler.list_tools(request, context)).await
     }
 
     async fn call_tool(
@@ -81,7 +102,13 @@ impl<H: ServerHandler> ServerHandler for Guarded<H> {
         request: CallToolRequestParams,
         context: Context,
     ) -> Result<CallToolResponse, ErrorData> {
-        self.caught(context.ct.clone(), self.handler.call_tool(request, context)).await
+        let tool = tools::known_name(&request.name).unwrap_or("other");
+        let began = Instant::now();
+        let result = self.caught(context.ct.clone(), self.handler.call_tool(request, context)).await;
+        let outcome = Outcome::of_call(&result);
+        self.metrics.asked("tools/call", outcome);
+        self.metrics.called(tool, outcome, began.elapsed());
+        result
     }
 
     async fn list_resources(
@@ -89,7 +116,8 @@ impl<H: ServerHandler> ServerHandler for Guarded<H> {
         request: Option<PaginatedRequestParams>,
         context: Context,
     ) -> Result<ListResourcesResult, ErrorData> {
-        self.caught(context.ct.clone(), self.handler.list_resources(request, context)).await
+        self.counted("resources/list", context.ct.clone(), self.handler.list_resources(request, context))
+            .await
     }
 
     async fn list_resource_templates(
@@ -97,7 +125,12 @@ impl<H: ServerHandler> ServerHandler for Guarded<H> {
         request: Option<PaginatedRequestParams>,
         context: Context,
     ) -> Result<ListResourceTemplatesResult, ErrorData> {
-        self.caught(context.ct.clone(), self.handler.list_resource_templates(request, context)).await
+        self.counted(
+            "resources/templates/list",
+            context.ct.clone(),
+            self.handler.list_resource_templates(request, context),
+        )
+        .await
     }
 
     async fn read_resource(
@@ -105,7 +138,7 @@ impl<H: ServerHandler> ServerHandler for Guarded<H> {
         request: ReadResourceRequestParams,
         context: Context,
     ) -> Result<ReadResourceResponse, ErrorData> {
-        self.caught(context.ct.clone(), self.handler.read_resource(request, context)).await
+        self.counted("resources/read", context.ct.clone(), self.handler.read_resource(request, context)).await
     }
 
     async fn list_prompts(
@@ -113,7 +146,7 @@ impl<H: ServerHandler> ServerHandler for Guarded<H> {
         request: Option<PaginatedRequestParams>,
         context: Context,
     ) -> Result<ListPromptsResult, ErrorData> {
-        self.caught(context.ct.clone(), self.handler.list_prompts(request, context)).await
+        self.counted("prompts/list", context.ct.clone(), self.handler.list_prompts(request, context)).await
     }
 
     async fn get_prompt(
@@ -121,7 +154,7 @@ impl<H: ServerHandler> ServerHandler for Guarded<H> {
         request: GetPromptRequestParams,
         context: Context,
     ) -> Result<GetPromptResponse, ErrorData> {
-        self.caught(context.ct.clone(), self.handler.get_prompt(request, context)).await
+        self.counted("prompts/get", context.ct.clone(), self.handler.get_prompt(request, context)).await
     }
 
     async fn complete(
@@ -129,7 +162,7 @@ impl<H: ServerHandler> ServerHandler for Guarded<H> {
         request: CompleteRequestParams,
         context: Context,
     ) -> Result<CompleteResult, ErrorData> {
-        self.caught(context.ct.clone(), self.handler.complete(request, context)).await
+        self.counted("completion/complete", context.ct.clone(), self.handler.complete(request, context)).await
     }
 
     fn accepted_subscription_filter(&self, requested: &SubscriptionFilter) -> Option<SubscriptionFilter> {
@@ -138,7 +171,7 @@ impl<H: ServerHandler> ServerHandler for Guarded<H> {
 
     async fn listen(&self, context: SubscriptionContext) -> Result<(), ErrorData> {
         // A subscription ends by itself when its stream does.
-        self.caught(CancellationToken::new(), self.handler.listen(context)).await
+        self.counted("subscriptions/listen", CancellationToken::new(), self.handler.listen(context)).await
     }
 
     async fn on_custom_request(
@@ -146,7 +179,7 @@ impl<H: ServerHandler> ServerHandler for Guarded<H> {
         request: CustomRequest,
         context: Context,
     ) -> Result<CustomResult, ErrorData> {
-        self.caught(context.ct.clone(), self.handler.on_custom_request(request, context)).await
+        self.counted("other", context.ct.clone(), self.handler.on_custom_request(request, context)).await
     }
 }
 
@@ -154,10 +187,14 @@ impl<H: ServerHandler> ServerHandler for Guarded<H> {
 mod tests {
     use super::*;
 
+    fn guarded() -> Guarded<()> {
+        Guarded::new((), Uuid::nil(), Arc::new(Metrics::new()), Span::none())
+    }
+
     #[tokio::test]
     async fn a_call_that_nobody_wants_any_more_is_stopped() {
         let unwanted = CancellationToken::new();
-        let guarded = Guarded::new((), Uuid::nil());
+        let guarded = guarded();
         let call = guarded.caught(unwanted.clone(), std::future::pending::<Result<(), ErrorData>>());
         unwanted.cancel();
         assert_eq!(call.await.unwrap_err().message, "the call was cancelled");
@@ -165,7 +202,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_panic_becomes_an_error_that_names_the_request() {
-        let guarded = Guarded::new((), Uuid::nil());
+        let guarded = guarded();
         let panics = async { panic!("secret") };
         let error = guarded.caught::<()>(CancellationToken::new(), panics).await.unwrap_err();
         assert!(error.message.contains(&Uuid::nil().to_string()) && !error.message.contains("secret"));

@@ -42,7 +42,7 @@ pub(crate) async fn ready(State(shared): State<Arc<Shared>>) -> Response {
     }
 }
 
-async fn asked(probe: &dyn Probe) -> Health {
+pub(crate) async fn asked(probe: &dyn Probe) -> Health {
     tokio::time::timeout(PROBE_WAIT, probe.health()).await.unwrap_or(Health::Error)
 }
 

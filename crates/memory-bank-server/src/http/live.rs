@@ -28,7 +28,9 @@ const LOOK_AGAIN: Duration = Duration::from_millis(250);
 
 /// Opens a stream for a session; `last` is the last event that the client has.
 pub(crate) fn open(asked: Asked, session: Arc<SessionRecord>, last: Option<EventId>) -> Response {
-    let Some(slot) = asked.shared.slots.take(asked.who.caller.key) else { return too_many_streams(None) };
+    let Some(slot) = asked.shared.slots.take(asked.who.caller.key) else {
+        return too_many_streams(&asked.shared, None);
+    };
     let (out, receiver) = mpsc::channel(16);
     let own = EventId { stream: own_stream(session.id), place: 0 };
     let place = last.filter(|last| last.stream == own.stream).map_or(0, |last| last.place);
@@ -136,6 +138,7 @@ impl Live {
         for event in events {
             reached = event.id;
             self.send(frame(Some(event.id), &event.message)).await?;
+            self.asked.shared.metrics.event_replayed();
             if event.last {
                 return Ok(None);
             }

@@ -28,6 +28,7 @@ use crate::http::auth::Authenticated;
 use crate::http::config::{BODY_BYTES, BODY_WAIT, CALL_WAIT};
 use crate::http::edge::RequestId;
 use crate::http::guard::Guarded;
+use crate::http::metrics::Limit;
 use crate::http::reply::{
     self, INTERNAL_ERROR, INVALID_REQUEST, METHOD_NOT_FOUND, PARSE_ERROR, SESSION_NOT_FOUND, TRANSPORT_ERROR,
 };
@@ -149,7 +150,10 @@ pub(crate) async fn delete(
         Err(response) => return response,
     };
     match asked.shared.sessions.end(&asked.who.caller, session.id).await {
-        Ok(true) => StatusCode::NO_CONTENT.into_response(),
+        Ok(true) => {
+            asked.shared.metrics.session_ended();
+            StatusCode::NO_CONTENT.into_response()
+        }
         Ok(false) => no_such_session(None),
         Err(error) => asked.fault(None, &error.to_string()),
     }
@@ -190,6 +194,7 @@ impl Asked {
         let session = match opened {
             Ok(session) => session,
             Err(error @ SessionError::TooMany(_)) => {
+                self.shared.metrics.hit(Limit::Sessions);
                 let text = error.to_string();
                 return reply::rpc_error(
                     StatusCode::SERVICE_UNAVAILABLE,
@@ -200,6 +205,7 @@ impl Asked {
             }
             Err(error) => return self.fault(message.get("id"), &error.to_string()),
         };
+        self.shared.metrics.session_opened();
         let mut response = if self.shared.config.json_response {
             reply::json(StatusCode::OK, &answer)
         } else {
@@ -299,7 +305,7 @@ impl Asked {
         }
         // A standing stream: it counts as one of the key's, and ends with the key.
         let Some(slot) = self.shared.slots.take(self.who.caller.key) else {
-            return too_many_streams(message.get("id"));
+            return too_many_streams(&self.shared, message.get("id"));
         };
         let end = live::key_revoked(self.shared.signals.subscribe(), self.who.caller.key);
         response.map(|body| {
@@ -317,8 +323,10 @@ impl Asked {
         let services = self.shared.services.clone();
         let caller = Arc::clone(&self.who.caller);
         let request = self.request;
+        let (metrics, span) = (Arc::clone(&self.shared.metrics), tracing::Span::current());
         let handler = move || {
-            Ok(Guarded::new(MemoryBankHandler::new(services.clone(), Caller::clone(&caller)), request))
+            let handler = MemoryBankHandler::new(services.clone(), Caller::clone(&caller));
+            Ok(Guarded::new(handler, request, Arc::clone(&metrics), span.clone()))
         };
         let config = StreamableHttpServerConfig::default()
             .disable_allowed_hosts()
@@ -361,7 +369,8 @@ impl Asked {
     }
 }
 
-pub(crate) fn too_many_streams(id: Option<&Value>) -> Response {
+pub(crate) fn too_many_streams(shared: &Shared, id: Option<&Value>) -> Response {
+    shared.metrics.hit(Limit::Streams);
     let text = "this key has as many open streams as it may have; close one first";
     reply::rpc_error(StatusCode::TOO_MANY_REQUESTS, id, TRANSPORT_ERROR, text)
 }

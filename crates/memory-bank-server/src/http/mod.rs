@@ -3,6 +3,7 @@
 //! A request passes, from outside in: `edge` (id, host and origin, headers), `admission` (key, limits), then `mcp` or
 //! `keys`. Architecture invariant: nothing here knows a tool, and nothing here keeps what another replica would need.
 
+mod addresses;
 mod admission;
 mod answers;
 mod auth;
@@ -15,6 +16,7 @@ mod health;
 mod keys;
 mod live;
 mod mcp;
+mod metrics;
 mod openapi;
 mod origin;
 mod panics;
@@ -31,7 +33,8 @@ mod streams;
 pub use auth::KeyCache;
 pub use config::HttpConfig;
 pub use keys::DEFAULT_RATE_LIMIT;
+pub use metrics::{IndexState, PoolState, StorageState};
 pub use pinned::PinnedWorkspace;
 pub use redis::{Redis, RedisError, RedisFacts, RedisFault};
 pub use server::{Parts, Server};
-pub use shared::{Absent, Health, Probe};
+pub use shared::{Absent, Health, Probe, ReadStorage};

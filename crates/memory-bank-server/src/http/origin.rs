@@ -113,6 +113,8 @@ mod tests {
             address_limit: 0,
             streams_per_key: 1,
             sessions_per_project: 1,
+            audit_retention: Duration::from_secs(0),
+            metrics: None,
             event_retention: Duration::from_secs(1),
         })
     }

@@ -13,23 +13,25 @@ use hyper_util::server::conn::auto::Builder;
 use hyper_util::server::graceful::GracefulShutdown;
 use memory_bank_core::identity::{KeyDirectory, KeyHash, KeyStore};
 use memory_bank_core::limiter::Limiter;
-use memory_bank_core::store::{EventStore, SessionStore};
+use memory_bank_core::store::{AuditLog, EventStore, SessionStore};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio::sync::broadcast::error::RecvError;
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
 
+use crate::http::addresses::Addresses;
 use crate::http::admission::PeerAddress;
 use crate::http::auth::{Authenticator, KeyCache};
 use crate::http::calls::Calls;
 use crate::http::config::{CONNECTIONS, DRAIN, HEADER_WAIT, HttpConfig};
 use crate::http::events::EventLog;
+use crate::http::metrics::{self, Limit, Metrics};
 use crate::http::origin::OriginPolicy;
 use crate::http::redis::Redis;
 use crate::http::router::router;
 use crate::http::sessions::Sessions;
-use crate::http::shared::{Absent, Probe, Shared};
+use crate::http::shared::{Absent, Probe, ReadRedis, ReadStorage, Shared};
 use crate::http::signals::{Signal, Signals};
 use crate::http::streams::StreamSlots;
 use crate::services::Services;
@@ -55,10 +57,14 @@ pub struct Parts {
     pub sessions: Arc<dyn SessionStore>,
     /// Keeps events.
     pub events: Arc<dyn EventStore>,
+    /// Keeps who did what, if anything does.
+    pub audit: Option<Arc<dyn AuditLog>>,
     /// Counts requests.
     pub limiter: Arc<dyn Limiter>,
     /// Asks the database how it is doing.
     pub database: Arc<dyn Probe>,
+    /// Reads how the stores are doing, if they say.
+    pub storage: Option<ReadStorage>,
     /// Joins this server with others.
     pub redis: Option<Redis>,
 }
@@ -67,6 +73,7 @@ pub struct Parts {
 pub struct Server {
     listener: TcpListener,
     router: Router,
+    watched: Option<TcpListener>,
     shared: Arc<Shared>,
 }
 
@@ -77,10 +84,16 @@ impl Server {
     /// The address cannot be listened on.
     pub async fn bind(parts: Parts, shutdown: CancellationToken) -> io::Result<Self> {
         let listener = TcpListener::bind(parts.config.listen).await?;
+        let watched = match parts.config.metrics {
+            Some(address) => Some(TcpListener::bind(address).await?),
+            None => None,
+        };
+        let counted = Arc::new(Metrics::new());
         let signals = Arc::new(Signals::new());
         let (clock, entropy) = (Arc::clone(&parts.services.clock), Arc::clone(&parts.services.entropy));
         let shared = Arc::new(Shared {
             auth: Authenticator::new(parts.directory, parts.key_cache, Arc::clone(&clock)),
+            addresses: Addresses::new(parts.audit, Arc::clone(&clock)),
             keys: parts.keys,
             limiter: parts.limiter,
             sessions: Sessions::new(
@@ -90,13 +103,17 @@ impl Server {
                 entropy,
                 parts.config.sessions_per_project,
             ),
-            events: EventLog::start(parts.events),
+            events: EventLog::start(parts.events, Arc::clone(&counted)),
             signals,
             calls: Calls::default(),
             slots: StreamSlots::new(parts.config.streams_per_key),
             origins: OriginPolicy::new(&parts.config),
             database: parts.database,
             redis: parts.redis.as_ref().map_or_else(|| Arc::new(Absent) as Arc<dyn Probe>, Redis::probe),
+            metrics: counted,
+            storage: parts.storage,
+            redis_state: parts.redis.clone().map(|redis| Box::new(move || redis.state()) as ReadRedis),
+            room: Arc::new(Semaphore::new(CONNECTIONS)),
             started: Instant::now(),
             services: parts.services,
             config: parts.config,
@@ -113,7 +130,7 @@ impl Server {
                 }
             });
         }
-        Ok(Self { listener, router: router(Arc::clone(&shared)), shared })
+        Ok(Self { listener, router: router(Arc::clone(&shared)), watched, shared })
     }
 
     /// Where the server listens.
@@ -124,15 +141,26 @@ impl Server {
         self.listener.local_addr()
     }
 
+    /// Where the figures are read, if anywhere.
+    ///
+    /// # Errors
+    /// The operating system does not say.
+    pub fn metrics_address(&self) -> io::Result<Option<SocketAddr>> {
+        self.watched.as_ref().map(TcpListener::local_addr).transpose()
+    }
+
     /// Serves until the shutdown token is cancelled, then lets requests under way finish, for a while.
     pub async fn serve(self) {
         let chores = tokio::spawn(chores(Arc::clone(&self.shared)));
         let listener = tokio::spawn(heed(Arc::clone(&self.shared)));
         let connections = GracefulShutdown::new();
-        let room = Arc::new(Semaphore::new(CONNECTIONS));
+        let watched =
+            self.watched.map(|watched| tokio::spawn(metrics::serve(watched, Arc::clone(&self.shared))));
+        let room = Arc::clone(&self.shared.room);
         let shutdown = self.shared.shutdown.clone();
         while let Some((stream, address)) = accept(&self.listener, &shutdown).await {
             let Ok(room) = Arc::clone(&room).try_acquire_owned() else {
+                self.shared.metrics.hit(Limit::Connections);
                 tracing::warn!(connections = CONNECTIONS, "a connection was refused, there are too many");
                 continue;
             };
@@ -164,8 +192,12 @@ impl Server {
         }
         chores.abort();
         listener.abort();
+        if let Some(watched) = watched {
+            watched.abort();
+        }
         self.shared.auth.write_uses().await;
         self.shared.sessions.write_uses().await;
+        self.shared.addresses.tell().await;
     }
 }
 
@@ -195,8 +227,12 @@ async fn chores(shared: Arc<Shared>) {
             _ = uses.tick() => {
                 shared.auth.write_uses().await;
                 shared.sessions.write_uses().await;
+                shared.addresses.tell().await;
             }
-            _ = clean.tick() => shared.sessions.clean_up(shared.config.event_retention).await,
+            _ = clean.tick() => {
+                shared.sessions.clean_up(shared.config.event_retention).await;
+                shared.addresses.clean_up(shared.config.audit_retention).await;
+            }
         }
     }
 }

@@ -134,6 +134,11 @@ impl Sessions {
         self.cache.lock().unwrap_or_else(PoisonError::into_inner).clear();
     }
 
+    /// How many sessions this process remembers.
+    pub(crate) fn remembered(&self) -> usize {
+        self.cache.lock().unwrap_or_else(PoisonError::into_inner).len()
+    }
+
     /// Writes down which sessions were used since the last time; called now and then.
     pub(crate) async fn write_uses(&self) {
         let uses: Vec<SessionUse> =

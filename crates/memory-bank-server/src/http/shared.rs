@@ -6,13 +6,17 @@ use std::time::Instant;
 use async_trait::async_trait;
 use memory_bank_core::identity::KeyStore;
 use memory_bank_core::limiter::Limiter;
+use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
+use crate::http::addresses::Addresses;
 use crate::http::auth::Authenticator;
 use crate::http::calls::Calls;
 use crate::http::config::HttpConfig;
 use crate::http::events::EventLog;
+use crate::http::metrics::{Metrics, StorageState};
 use crate::http::origin::OriginPolicy;
+use crate::http::redis::RedisState;
 use crate::http::sessions::Sessions;
 use crate::http::signals::Signals;
 use crate::http::streams::StreamSlots;
@@ -47,10 +51,17 @@ impl Probe for Absent {
     }
 }
 
+/// Reads how the stores are doing; costs no more than a look at what is in memory.
+pub type ReadStorage = Box<dyn Fn() -> StorageState + Send + Sync>;
+
+/// Reads how Redis was used.
+pub(crate) type ReadRedis = Box<dyn Fn() -> RedisState + Send + Sync>;
+
 pub(crate) struct Shared {
     pub(crate) services: Services,
     pub(crate) config: HttpConfig,
     pub(crate) auth: Authenticator,
+    pub(crate) addresses: Addresses,
     pub(crate) keys: Arc<dyn KeyStore>,
     pub(crate) limiter: Arc<dyn Limiter>,
     pub(crate) sessions: Sessions,
@@ -61,6 +72,11 @@ pub(crate) struct Shared {
     pub(crate) origins: OriginPolicy,
     pub(crate) database: Arc<dyn Probe>,
     pub(crate) redis: Arc<dyn Probe>,
+    pub(crate) metrics: Arc<Metrics>,
+    pub(crate) storage: Option<ReadStorage>,
+    pub(crate) redis_state: Option<ReadRedis>,
+    /// What is left of the connections that clients may have.
+    pub(crate) room: Arc<Semaphore>,
     pub(crate) started: Instant,
     pub(crate) shutdown: CancellationToken,
 }

@@ -25,6 +25,11 @@ impl StreamSlots {
         Self { most, open: Arc::default() }
     }
 
+    /// How many streams are open.
+    pub(crate) fn open(&self) -> usize {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner).values().sum()
+    }
+
     /// Opens a stream, unless the key has as many as it may have.
     pub(crate) fn take(&self, key: Option<KeyId>) -> Option<Slot> {
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);

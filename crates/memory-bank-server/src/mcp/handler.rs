@@ -13,10 +13,13 @@ use rmcp::model::{
 use rmcp::service::{RequestContext, SubscriptionContext};
 use rmcp::{RoleServer, ServerHandler};
 use tokio_util::sync::CancellationToken;
+use tracing::Instrument;
 
 use crate::mcp::subscriptions::{self, Subscriptions};
 use crate::mcp::{completions, instructions, prompts, resources, tools};
+use crate::outcome::Outcome;
 use crate::services::Services;
+use crate::telemetry;
 
 /// How long a client may take a list of tools or prompts for fresh, in milliseconds. They change with the binary only.
 const LISTS_FRESH_MS: u64 = 3_600_000;
@@ -78,10 +81,13 @@ impl ServerHandler for MemoryBankHandler {
     async fn call_tool(
         &self,
         request: CallToolRequestParams,
-        _context: RequestContext<RoleServer>,
+        context: RequestContext<RoleServer>,
     ) -> Result<CallToolResponse, ErrorData> {
-        let result = tools::call(&self.services, &self.caller, &request.name, request.arguments).await?;
-        Ok(result.into())
+        let span = telemetry::tool_span(&request.name, &context.meta);
+        let called = tools::call(&self.services, &self.caller, &request.name, request.arguments);
+        let result = called.instrument(span.clone()).await.map(CallToolResponse::from);
+        telemetry::end_tool(&span, Outcome::of_call(&result).name());
+        result
     }
 
     async fn list_resources(

@@ -8,6 +8,6 @@ pub(crate) mod resources;
 pub mod stdio;
 pub(crate) mod subscriptions;
 pub(crate) mod surrogates;
-mod tools;
+pub(crate) mod tools;
 
 pub use handler::MemoryBankHandler;

@@ -8,6 +8,8 @@ use async_trait::async_trait;
 use redis::aio::{ConnectionManager, ConnectionManagerConfig};
 use redis::{Client, Cmd, FromRedisValue, RedisResult};
 
+use tracing::Instrument;
+
 use crate::http::shared::{Health, Probe};
 
 /// How long one call may take.
@@ -26,11 +28,27 @@ const CONNECT: Duration = Duration::from_secs(2);
 )]
 pub struct RedisError;
 
+/// How Redis was used since the start, and whether it is.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct RedisState {
+    /// Whether it is given a rest after failures.
+    pub(crate) resting: bool,
+    /// Calls that were answered.
+    pub(crate) ok: u64,
+    /// Calls that were not, or with an error.
+    pub(crate) failed: u64,
+    /// Calls that were not tried.
+    pub(crate) skipped: u64,
+}
+
 pub(crate) struct Link {
     pub(super) client: Client,
     manager: ConnectionManager,
     prefix: String,
     failures: AtomicU32,
+    answered: AtomicU64,
+    failed: AtomicU64,
+    skipped: AtomicU64,
     began: Instant,
     /// Milliseconds after `began` until which nothing is tried.
     rests_until: AtomicU64,
@@ -52,9 +70,23 @@ impl Link {
             manager,
             prefix: prefix.to_owned(),
             failures: AtomicU32::new(0),
+            answered: AtomicU64::new(0),
+            failed: AtomicU64::new(0),
+            skipped: AtomicU64::new(0),
             began: Instant::now(),
             rests_until: AtomicU64::new(0),
         })
+    }
+
+    /// How Redis was used, and whether it is.
+    pub(super) fn state(&self) -> RedisState {
+        let now = u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX);
+        RedisState {
+            resting: now < self.rests_until.load(Ordering::Relaxed),
+            ok: self.answered.load(Ordering::Relaxed),
+            failed: self.failed.load(Ordering::Relaxed),
+            skipped: self.skipped.load(Ordering::Relaxed),
+        }
     }
 
     /// The key `{prefix}:{namespace}:{id}`.
@@ -75,6 +107,7 @@ impl Link {
         let now = u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX);
         let until = self.rests_until.load(Ordering::Relaxed);
         if now < until {
+            self.skipped.fetch_add(1, Ordering::Relaxed);
             return None;
         }
         if until > 0 {
@@ -83,13 +116,16 @@ impl Link {
             let first =
                 self.rests_until.compare_exchange(until, next, Ordering::Relaxed, Ordering::Relaxed).is_ok();
             if !first {
+                self.skipped.fetch_add(1, Ordering::Relaxed);
                 return None;
             }
         }
         let mut manager = self.manager.clone();
-        let outcome = tokio::time::timeout(DEADLINE, work(&mut manager)).await;
+        let span = tracing::debug_span!("redis", otel.kind = "client", db.system.name = "redis");
+        let outcome = tokio::time::timeout(DEADLINE, work(&mut manager)).instrument(span).await;
         match outcome {
             Ok(Ok(value)) => {
+                self.answered.fetch_add(1, Ordering::Relaxed);
                 if self.failures.swap(0, Ordering::Relaxed) >= FAILURES {
                     tracing::info!("Redis answers again");
                 }
@@ -109,6 +145,7 @@ impl Link {
     }
 
     fn failed(&self, why: &str) {
+        self.failed.fetch_add(1, Ordering::Relaxed);
         let failures = self.failures.fetch_add(1, Ordering::Relaxed).saturating_add(1);
         if failures < FAILURES {
             return;

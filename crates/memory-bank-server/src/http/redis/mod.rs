@@ -18,6 +18,7 @@ use memory_bank_core::store::{ChangeSink, SessionStore};
 
 pub use inspect::{RedisFacts, RedisFault};
 pub use link::RedisError;
+pub(crate) use link::RedisState;
 
 use crate::http::auth::KeyCache;
 use crate::http::shared::Probe;
@@ -75,6 +76,11 @@ impl Redis {
     #[must_use]
     pub fn probe(&self) -> Arc<dyn Probe> {
         Arc::clone(&self.link) as Arc<dyn Probe>
+    }
+
+    /// How Redis was used, and whether it is.
+    pub(crate) fn state(&self) -> RedisState {
+        self.link.state()
     }
 
     /// Tells a hub of changes, and the other servers too.

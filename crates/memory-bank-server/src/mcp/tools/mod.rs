@@ -114,6 +114,12 @@ pub(crate) fn list(caller: &Caller) -> Vec<Tool> {
     TOOLS.iter().filter(|tool| caller.may(tool.right)).map(describe).collect()
 }
 
+/// The name of the tool that a client means by this one, which may be one of the older names.
+pub(crate) fn known_name(name: &str) -> Option<&'static str> {
+    let name = aliases::find(name).map_or(name, |alias| alias.tool);
+    TOOLS.iter().map(|tool| tool.name).find(|known| *known == name)
+}
+
 fn describe(spec: &ToolSpec) -> Tool {
     let schema: JsonObject = object_schema(spec.arguments);
     let hints = ToolAnnotations::new()

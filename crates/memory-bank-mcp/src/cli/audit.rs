@@ -1,0 +1,118 @@
+//! `audit`: who did what in a project.
+
+use anyhow::{Context, bail};
+use clap::Subcommand;
+use jiff::{SignedDuration, Timestamp};
+use memory_bank_core::clock::{Clock, SystemClock, iso_millis};
+use memory_bank_postgres::{AuditEntry, Database};
+use serde_json::{Value, json};
+
+use crate::cli::output::{Output, Table};
+
+/// What to do with the audit log.
+#[derive(Debug, Clone, Subcommand)]
+pub(crate) enum AuditCommand {
+    /// Show the newest rows of a project's log, newest first.
+    List {
+        /// The project's short name; all projects, and what belongs to none, when absent.
+        #[arg(long)]
+        project: Option<String>,
+        /// Only what is not older: a time (2026-11-22T09:30:00Z), or a span up to now (90m, 24h, 7d).
+        #[arg(long, value_parser = moment)]
+        since: Option<Timestamp>,
+        /// At most this many.
+        #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+        limit: u32,
+    },
+}
+
+/// Runs one command.
+pub(crate) async fn run(database: &Database, command: &AuditCommand, output: Output) -> anyhow::Result<()> {
+    let AuditCommand::List { project, since, limit } = command;
+    let entries = database.audit(project.as_deref(), *since, *limit).await?;
+    let mut table = Table::new(&["WHEN", "ACTION", "PROJECT", "BY", "SUBJECT", "DETAIL"]);
+    for entry in &entries {
+        let or_none = |text: Option<&String>| text.map_or_else(|| "-".to_owned(), |text| one_line(text));
+        let detail = match (&entry.address, &entry.detail) {
+            (Some(address), _) => address.clone(),
+            (None, detail) => detail.to_string(),
+        };
+        table.row(vec![
+            iso_millis(entry.at),
+            entry.action.clone(),
+            or_none(entry.project.as_ref()),
+            by(entry),
+            or_none(entry.subject.as_ref()),
+            detail,
+        ]);
+    }
+    let list: Vec<Value> = entries.iter().map(shown).collect();
+    output.show(&json!({"total": list.len(), "entries": list}), &table.to_string())
+}
+
+fn shown(entry: &AuditEntry) -> Value {
+    json!({
+        "id": entry.id,
+        "at": iso_millis(entry.at),
+        "action": entry.action,
+        "project": entry.project,
+        "user": entry.user.map(|user| json!({"id": user.0, "name": entry.user_name})),
+        "keyId": entry.key.map(|key| key.0),
+        "login": entry.login,
+        "subject": entry.subject,
+        "address": entry.address,
+        "detail": entry.detail,
+    })
+}
+
+/// Whose name it was done in, or which login role did it.
+fn by(entry: &AuditEntry) -> String {
+    match (&entry.user_name, entry.user, &entry.login) {
+        (Some(name), ..) => one_line(name),
+        (None, Some(user), _) => user.0.to_string(),
+        (None, None, Some(login)) => format!("{} (login role)", one_line(login)),
+        (None, None, None) => "-".to_owned(),
+    }
+}
+
+/// A name that somebody chose, without what would disturb a terminal.
+fn one_line(text: &str) -> String {
+    text.chars().map(|one| if one.is_control() { '\u{fffd}' } else { one }).collect()
+}
+
+fn moment(text: &str) -> anyhow::Result<Timestamp> {
+    if let Ok(at) = text.parse::<Timestamp>() {
+        return Ok(at);
+    }
+    let advice = "give a time such as 2026-11-22T09:30:00Z, or a span such as 90m, 24h or 7d";
+    let number = text.trim_end_matches(|unit: char| unit.is_ascii_alphabetic());
+    let count: u32 = number.parse().context(advice)?;
+    let seconds = match text.trim_start_matches(number) {
+        "m" => 60,
+        "h" => 3600,
+        "d" => 86_400,
+        _ => bail!(advice),
+    };
+    let span = SignedDuration::from_secs(i64::from(count) * seconds);
+    SystemClock.now().checked_sub(span).context(advice)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_moment_is_a_time_or_a_span_up_to_now() {
+        assert_eq!(moment("2026-11-22T09:30:00Z").unwrap().to_string(), "2026-11-22T09:30:00Z");
+        let day = SystemClock.now().duration_since(moment("1d").unwrap());
+        assert!((86_390..86_410).contains(&day.as_secs()), "{day:?}");
+        for text in ["", "d", "yesterday", "-1d", "7w", "4294967295d"] {
+            assert!(moment(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn control_characters_of_names_do_not_reach_the_terminal() {
+        assert_eq!(one_line("a\u{1b}[2J\nb"), "a\u{fffd}[2J\u{fffd}b");
+    }
+}

@@ -1,0 +1,179 @@
+//! From which addresses keys are used. An address that this process has not seen a key at is told to the audit log, in
+//! groups; the log knows whether it is new. Bounded, and beside the hot path a look into a set.
+
+use std::collections::{HashMap, HashSet};
+use std::net::{IpAddr, Ipv6Addr};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use jiff::{SignedDuration, Timestamp};
+use memory_bank_core::caller::KeyId;
+use memory_bank_core::clock::Clock;
+use memory_bank_core::store::{AddressUse, AuditLog};
+
+/// How many pairs of key and address this process remembers; past this it starts anew, and the log sorts out what it
+/// has.
+const SEEN: usize = 20_000;
+/// How many new ones may wait to be told. More are seen again at their next request.
+const WAITING: usize = 1000;
+
+type Pair = (KeyId, IpAddr);
+
+pub(crate) struct Addresses {
+    log: Option<Arc<dyn AuditLog>>,
+    clock: Arc<dyn Clock>,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    seen: HashSet<Pair>,
+    waiting: HashMap<Pair, Timestamp>,
+}
+
+impl Addresses {
+    pub(crate) fn new(log: Option<Arc<dyn AuditLog>>, clock: Arc<dyn Clock>) -> Self {
+        Self { log, clock, state: Mutex::default() }
+    }
+
+    /// Notes that a key was used.
+    pub(crate) fn used(&self, key: Option<KeyId>, address: Option<IpAddr>) {
+        let (Some(key), Some(address), true) = (key, address, self.log.is_some()) else { return };
+        let pair = (key, network(address));
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        if state.seen.contains(&pair) || state.waiting.len() >= WAITING {
+            return;
+        }
+        if state.seen.len() >= SEEN {
+            state.seen.clear();
+        }
+        state.seen.insert(pair);
+        state.waiting.insert(pair, self.clock.now());
+    }
+
+    /// Tells the log; called now and then.
+    pub(crate) async fn tell(&self) {
+        let Some(log) = &self.log else { return };
+        let uses: Vec<AddressUse> = {
+            let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+            state.waiting.drain().map(|((key, address), at)| AddressUse { key, address, at }).collect()
+        };
+        if uses.is_empty() {
+            return;
+        }
+        if let Err(error) = log.note_addresses(&uses).await {
+            tracing::warn!(%error, "addresses of keys could not be noted; they are when they are used again");
+            let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+            for used in &uses {
+                state.seen.remove(&(used.key, used.address));
+            }
+        }
+    }
+
+    /// Removes what is older than the log shall be, in small batches.
+    pub(crate) async fn clean_up(&self, keep: Duration) {
+        /// How many rows go at a time.
+        const BATCH: usize = 500;
+        /// How many batches a round may have.
+        const BATCHES: usize = 20;
+        let (Some(log), Ok(keep)) = (&self.log, SignedDuration::try_from(keep)) else { return };
+        let Ok(before) = self.clock.now().checked_sub(keep) else { return };
+        for _ in 0..BATCHES {
+            match log.forget_before(before, BATCH).await {
+                Ok(gone) if gone >= BATCH => {}
+                Ok(_) => return,
+                Err(error) => {
+                    tracing::warn!(%error, "old rows of the audit log could not be removed");
+                    return;
+                }
+            }
+        }
+    }
+}
+
+/// The address that counts: of IPv6 the network of 64 bits, since a host may change the rest at will.
+fn network(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V6(address) => {
+            let [a, b, c, d, ..] = address.segments();
+            IpAddr::V6(Ipv6Addr::new(a, b, c, d, 0, 0, 0, 0))
+        }
+        v4 => v4,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use async_trait::async_trait;
+    use memory_bank_core::clock::SystemClock;
+    use memory_bank_core::error::StoreError;
+    use uuid::Uuid;
+
+    use super::*;
+
+    #[derive(Default)]
+    struct Told {
+        uses: Mutex<Vec<AddressUse>>,
+        down: std::sync::atomic::AtomicBool,
+    }
+
+    #[async_trait]
+    impl AuditLog for Told {
+        async fn note_addresses(&self, uses: &[AddressUse]) -> Result<(), StoreError> {
+            if self.down.load(std::sync::atomic::Ordering::Relaxed) {
+                return Err(StoreError::Busy);
+            }
+            self.uses.lock().unwrap().extend_from_slice(uses);
+            Ok(())
+        }
+
+        async fn forget_before(&self, _before: Timestamp, _limit: usize) -> Result<usize, StoreError> {
+            Ok(0)
+        }
+    }
+
+    fn key(number: u128) -> Option<KeyId> {
+        Some(KeyId(Uuid::from_u128(number)))
+    }
+
+    fn address(text: &str) -> Option<IpAddr> {
+        text.parse().ok()
+    }
+
+    #[tokio::test]
+    async fn a_key_is_told_once_at_each_address_and_an_ipv6_network_is_one() {
+        let log = Arc::new(Told::default());
+        let addresses = Addresses::new(Some(log.clone()), Arc::new(SystemClock));
+        for text in ["192.0.2.1", "::ffff:192.0.2.1", "2001:db8::1", "2001:db8::2", "2001:db8:0:1::1"] {
+            addresses.used(key(1), address(text));
+            addresses.tell().await;
+        }
+        addresses.used(key(2), address("192.0.2.1"));
+        addresses.tell().await;
+        assert_eq!(log.uses.lock().unwrap().len(), 4);
+    }
+
+    #[tokio::test]
+    async fn what_could_not_be_told_is_told_when_it_is_used_again() {
+        let log = Arc::new(Told::default());
+        let addresses = Addresses::new(Some(log.clone()), Arc::new(SystemClock));
+        log.down.store(true, std::sync::atomic::Ordering::Relaxed);
+        addresses.used(key(1), address("192.0.2.1"));
+        addresses.tell().await;
+        log.down.store(false, std::sync::atomic::Ordering::Relaxed);
+        addresses.used(key(1), address("192.0.2.1"));
+        addresses.tell().await;
+        assert_eq!(log.uses.lock().unwrap().len(), 1);
+    }
+
+    #[tokio::test]
+    async fn no_more_than_a_bounded_number_waits() {
+        let log = Arc::new(Told::default());
+        let addresses = Addresses::new(Some(log.clone()), Arc::new(SystemClock));
+        for number in 0..2 * WAITING as u128 {
+            addresses.used(key(number), address("192.0.2.1"));
+        }
+        addresses.tell().await;
+        assert_eq!(log.uses.lock().unwrap().len(), WAITING);
+    }
+}

@@ -1,0 +1,199 @@
+//! What is read when somebody asks for it, instead of being counted: the pool, Redis, the index, the process.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use prometheus_client::encoding::{EncodeLabelSet, EncodeMetric, MetricEncoder};
+use prometheus_client::metrics::MetricType;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::registry::{Registry, Unit};
+
+use crate::http::metrics::Reading;
+
+/// The connections to the database.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct PoolState {
+    /// The most there may be.
+    pub max: usize,
+    /// Those that serve a request.
+    pub in_use: usize,
+    /// Those that are free.
+    pub idle: usize,
+    /// Requests that wait for one.
+    pub waiting: usize,
+}
+
+/// What a search index holds in memory.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct IndexState {
+    /// Projects that are ready to be searched.
+    pub projects: usize,
+    /// Bytes of their texts.
+    pub bytes: u64,
+}
+
+/// What the stores say of themselves; empty where there is no such part.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct StorageState {
+    /// The connections.
+    pub pool: Option<PoolState>,
+    /// The search index.
+    pub index: Option<IndexState>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct State {
+    state: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Result_ {
+    result: &'static str,
+}
+
+/// A gauge that is shown once it was set: what a server does not have is not shown.
+#[derive(Debug, Clone, Default)]
+struct Sometimes {
+    gauge: Gauge,
+    shown: Arc<AtomicBool>,
+}
+
+impl Sometimes {
+    fn set(&self, value: i64) {
+        self.gauge.set(value);
+        self.shown.store(true, Ordering::Relaxed);
+    }
+}
+
+impl EncodeMetric for Sometimes {
+    fn encode(&self, encoder: MetricEncoder<'_>) -> Result<(), std::fmt::Error> {
+        self.gauge.encode(encoder)
+    }
+
+    fn metric_type(&self) -> MetricType {
+        MetricType::Gauge
+    }
+
+    fn is_empty(&self) -> bool {
+        !self.shown.load(Ordering::Relaxed)
+    }
+}
+
+pub(super) struct Gauges {
+    uptime: Gauge<f64, AtomicU64>,
+    resident: Gauge,
+    connections: Gauge,
+    streams: Gauge,
+    sessions: Gauge,
+    events_waiting: Gauge,
+    database_up: Sometimes,
+    pool: Family<State, Gauge>,
+    pool_max: Sometimes,
+    pool_waiting: Sometimes,
+    redis_up: Sometimes,
+    redis_breaker: Sometimes,
+    redis_calls: Family<Result_, Counter>,
+    index_bytes: Sometimes,
+    index_projects: Sometimes,
+}
+
+impl Gauges {
+    pub(super) fn new(registry: &mut Registry) -> Self {
+        let uptime = Gauge::default();
+        registry.register_with_unit("uptime", "Time since the start", Unit::Seconds, uptime.clone());
+        let resident = Gauge::default();
+        registry.register_with_unit(
+            "resident_memory",
+            "Memory of the process that is in use",
+            Unit::Bytes,
+            resident.clone(),
+        );
+        let pool = Family::default();
+        registry.register("db_connections", "Connections to the database, by state", pool.clone());
+        let redis_calls = Family::default();
+        registry.register("redis_calls", "Calls of Redis, by result", redis_calls.clone());
+        let index_bytes = Sometimes::default();
+        registry.register_with_unit(
+            "search_index",
+            "Texts that the search index holds in memory",
+            Unit::Bytes,
+            index_bytes.clone(),
+        );
+        let mut always = |name: &str, help: &str| {
+            let gauge = Gauge::default();
+            registry.register(name, help, gauge.clone());
+            gauge
+        };
+        let connections = always("http_connections", "Connections of clients");
+        let streams = always("streams_open", "Streams that stand open");
+        let sessions = always("sessions_cached", "Sessions that this replica remembers");
+        let events_waiting = always("events_waiting", "Events that wait to be kept");
+        let mut sometimes = |name: &str, help: &str| {
+            let gauge = Sometimes::default();
+            registry.register(name, help, gauge.clone());
+            gauge
+        };
+        Self {
+            uptime,
+            resident,
+            connections,
+            streams,
+            sessions,
+            events_waiting,
+            database_up: sometimes("db_up", "Whether the database answers"),
+            pool,
+            pool_max: sometimes("db_connections_max", "The most connections to the database"),
+            pool_waiting: sometimes("db_waiting", "Requests that wait for a connection to the database"),
+            redis_up: sometimes("redis_up", "Whether Redis answers"),
+            redis_breaker: sometimes("redis_breaker_open", "Whether Redis is given a rest after failures"),
+            redis_calls,
+            index_bytes,
+            index_projects: sometimes("search_index_projects", "Projects that the search index holds"),
+        }
+    }
+
+    pub(super) fn set(&self, reading: &Reading) {
+        self.uptime.set(reading.uptime.as_secs_f64());
+        self.resident.set(i64::try_from(resident_bytes().unwrap_or_default()).unwrap_or(i64::MAX));
+        self.connections.set(number(reading.connections));
+        self.streams.set(number(reading.streams));
+        self.sessions.set(number(reading.sessions));
+        self.events_waiting.set(number(reading.events_waiting));
+        if let Some(up) = reading.database {
+            self.database_up.set(i64::from(up));
+        }
+        if let Some(pool) = reading.storage.pool {
+            self.pool.get_or_create(&State { state: "in_use" }).set(number(pool.in_use));
+            self.pool.get_or_create(&State { state: "idle" }).set(number(pool.idle));
+            self.pool_max.set(number(pool.max));
+            self.pool_waiting.set(number(pool.waiting));
+        }
+        if let Some(index) = reading.storage.index {
+            self.index_bytes.set(i64::try_from(index.bytes).unwrap_or(i64::MAX));
+            self.index_projects.set(number(index.projects));
+        }
+        if let Some((up, state)) = reading.redis {
+            self.redis_up.set(i64::from(up));
+            self.redis_breaker.set(i64::from(state.resting));
+            for (result, count) in [("ok", state.ok), ("failed", state.failed), ("skipped", state.skipped)] {
+                let counter = self.redis_calls.get_or_create(&Result_ { result });
+                counter.inner().fetch_max(count, Ordering::Relaxed);
+            }
+        }
+    }
+}
+
+fn number(count: usize) -> i64 {
+    i64::try_from(count).unwrap_or(i64::MAX)
+}
+
+/// The second number of `/proc/self/statm` are the resident pages; elsewhere there is none.
+fn resident_bytes() -> Option<u64> {
+    /// Linux's pages, where nobody asked for larger ones.
+    const PAGE: u64 = 4096;
+    let text = std::fs::read_to_string("/proc/self/statm").ok()?;
+    let pages: u64 = text.split_ascii_whitespace().nth(1)?.parse().ok()?;
+    Some(pages * PAGE)
+}

@@ -1,0 +1,307 @@
+//! What the server counts, for whoever watches it.
+//!
+//! Counting is a few atomic operations, whether anybody reads the figures or not. Architecture invariant: every label is
+//! text of the program itself (`&'static str`) or a number of ours, so that nothing of a user, a key or a document can
+//! become one, and the number of series has a bound.
+
+mod gauges;
+mod names;
+mod scrape;
+
+use std::time::Duration;
+
+use memory_bank_core::limiter::Verdict;
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::metrics::info::Info;
+use prometheus_client::registry::{Registry, Unit};
+
+use crate::http::auth::AuthError;
+use crate::http::origin::Refused;
+use crate::http::redis::RedisState;
+use crate::outcome::Outcome;
+use gauges::Gauges;
+pub use gauges::{IndexState, PoolState, StorageState};
+pub(crate) use names::{method_name, route_name};
+pub(crate) use scrape::serve;
+
+/// Upper bounds of the buckets of durations, in seconds.
+const BUCKETS: [f64; 14] =
+    [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0, 60.0];
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Request {
+    route: &'static str,
+    method: &'static str,
+    status: u16,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Route {
+    route: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Call {
+    tool: &'static str,
+    outcome: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Tool {
+    tool: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Message {
+    method: &'static str,
+    outcome: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Kind {
+    kind: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Hit {
+    limit: &'static str,
+}
+
+/// Histograms are made where they are first observed.
+fn durations() -> Histogram {
+    Histogram::new(BUCKETS)
+}
+
+type Durations<L> = Family<L, Histogram, fn() -> Histogram>;
+
+/// A bound that stopped something.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Limit {
+    /// Requests a minute of a key.
+    Key,
+    /// Requests a minute of an address.
+    Address,
+    /// Open streams of a key.
+    Streams,
+    /// Open sessions of a project.
+    Sessions,
+    /// Bytes of a body.
+    Body,
+    /// Connections of the server.
+    Connections,
+}
+
+impl Limit {
+    const ALL: [Self; 6] =
+        [Self::Key, Self::Address, Self::Streams, Self::Sessions, Self::Body, Self::Connections];
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Key => "key",
+            Self::Address => "address",
+            Self::Streams => "streams",
+            Self::Sessions => "sessions",
+            Self::Body => "body",
+            Self::Connections => "connections",
+        }
+    }
+}
+
+/// Everything that is counted. Shared by all requests of a server.
+pub(crate) struct Metrics {
+    registry: Registry,
+    requests: Family<Request, Counter>,
+    request_durations: Durations<Route>,
+    messages: Family<Message, Counter>,
+    calls: Family<Call, Counter>,
+    call_durations: Durations<Tool>,
+    refused: Family<Kind, Counter>,
+    failures: Family<Kind, Counter>,
+    limits: Family<Hit, Counter>,
+    sessions_opened: Counter,
+    sessions_ended: Counter,
+    events_stored: Counter,
+    events_lost: Counter,
+    events_replayed: Counter,
+    gauges: Gauges,
+}
+
+impl Metrics {
+    /// Counts from zero.
+    pub(crate) fn new() -> Self {
+        let mut registry = Registry::with_prefix("memory_bank");
+        let build = Info::new([("version", env!("CARGO_PKG_VERSION"))]);
+        registry.register("build", "The version that runs", build);
+        let requests = Family::default();
+        registry.register(
+            "http_requests",
+            "Requests answered, by route, method and status",
+            requests.clone(),
+        );
+        let request_durations: Durations<Route> = Family::new_with_constructor(durations);
+        registry.register_with_unit(
+            "http_request_duration",
+            "Time from a request's headers to those of its reply",
+            Unit::Seconds,
+            request_durations.clone(),
+        );
+        let messages = Family::default();
+        registry.register("mcp_requests", "Requests of MCP, by method and outcome", messages.clone());
+        let calls = Family::default();
+        registry.register("tool_calls", "Calls of tools, by tool and outcome", calls.clone());
+        let call_durations: Durations<Tool> = Family::new_with_constructor(durations);
+        registry.register_with_unit(
+            "tool_call_duration",
+            "Time that calls of tools took",
+            Unit::Seconds,
+            call_durations.clone(),
+        );
+        let refused = Family::default();
+        registry.register("origin_refusals", "Requests refused for their host or origin", refused.clone());
+        let failures = Family::default();
+        registry.register("auth_failures", "Requests without a key that counts, by kind", failures.clone());
+        let limits = Family::default();
+        registry.register("limits_hit", "Times that a limit stopped something, by limit", limits.clone());
+        let mut counter = |name: &str, help: &str| {
+            let counter = Counter::default();
+            registry.register(name, help, counter.clone());
+            counter
+        };
+        let sessions_opened = counter("sessions_opened", "Sessions opened on this replica");
+        let sessions_ended = counter("sessions_ended", "Sessions that clients ended on this replica");
+        let events_stored = counter("events_stored", "Events kept for replay");
+        let events_lost = counter("events_lost", "Events that could not be kept for replay");
+        let events_replayed = counter("events_replayed", "Events sent again to clients that came back");
+        let gauges = Gauges::new(&mut registry);
+        let metrics = Self {
+            registry,
+            requests,
+            request_durations,
+            messages,
+            calls,
+            call_durations,
+            refused,
+            failures,
+            limits,
+            sessions_opened,
+            sessions_ended,
+            events_stored,
+            events_lost,
+            events_replayed,
+            gauges,
+        };
+        metrics.begin();
+        metrics
+    }
+
+    /// What has not happened yet stands at zero, so that the first time shows as a change.
+    fn begin(&self) {
+        for kind in AuthError::KINDS {
+            drop(self.failures.get_or_create(&Kind { kind }));
+        }
+        for kind in [Refused::Host, Refused::Origin] {
+            drop(self.refused.get_or_create(&Kind { kind: refused_name(kind) }));
+        }
+        for limit in Limit::ALL {
+            drop(self.limits.get_or_create(&Hit { limit: limit.name() }));
+        }
+    }
+
+    /// A request was answered. `route` and `method` are names of this program.
+    pub(crate) fn answered(&self, route: &'static str, method: &'static str, status: u16, took: Duration) {
+        self.requests.get_or_create(&Request { route, method, status }).inc();
+        self.request_durations.get_or_create(&Route { route }).observe(took.as_secs_f64());
+        if status == 413 {
+            self.hit(Limit::Body);
+        }
+    }
+
+    /// A method of MCP was carried out.
+    pub(crate) fn asked(&self, method: &'static str, outcome: Outcome) {
+        self.messages.get_or_create(&Message { method, outcome: outcome.name() }).inc();
+    }
+
+    /// A tool was called.
+    pub(crate) fn called(&self, tool: &'static str, outcome: Outcome, took: Duration) {
+        self.calls.get_or_create(&Call { tool, outcome: outcome.name() }).inc();
+        self.call_durations.get_or_create(&Tool { tool }).observe(took.as_secs_f64());
+    }
+
+    /// A request was refused for where it came from.
+    pub(crate) fn refused(&self, why: Refused) {
+        self.refused.get_or_create(&Kind { kind: refused_name(why) }).inc();
+    }
+
+    /// A request had no key that counts.
+    pub(crate) fn not_let_in(&self, error: &AuthError) {
+        self.failures.get_or_create(&Kind { kind: error.kind() }).inc();
+    }
+
+    /// A request came too soon after others.
+    pub(crate) fn too_many(&self, verdict: &Verdict) {
+        let full = |window: Option<memory_bank_core::limiter::WindowState>| {
+            window.is_some_and(|window| window.remaining == 0)
+        };
+        if full(verdict.key) {
+            self.hit(Limit::Key);
+        }
+        if full(verdict.address) {
+            self.hit(Limit::Address);
+        }
+    }
+
+    /// A bound stopped something.
+    pub(crate) fn hit(&self, limit: Limit) {
+        self.limits.get_or_create(&Hit { limit: limit.name() }).inc();
+    }
+
+    pub(crate) fn session_opened(&self) {
+        self.sessions_opened.inc();
+    }
+
+    pub(crate) fn session_ended(&self) {
+        self.sessions_ended.inc();
+    }
+
+    /// A group of events was kept, or was not.
+    pub(crate) fn events_kept(&self, count: usize, kept: bool) {
+        let counter = if kept { &self.events_stored } else { &self.events_lost };
+        counter.inc_by(u64::try_from(count).unwrap_or(u64::MAX));
+    }
+
+    pub(crate) fn event_replayed(&self) {
+        self.events_replayed.inc();
+    }
+}
+
+fn refused_name(why: Refused) -> &'static str {
+    match why {
+        Refused::Host => "host",
+        Refused::Origin => "origin",
+    }
+}
+
+/// What is read at the moment of a scrape.
+pub(crate) struct Reading {
+    pub(crate) uptime: Duration,
+    pub(crate) database: Option<bool>,
+    pub(crate) redis: Option<(bool, RedisState)>,
+    pub(crate) storage: StorageState,
+    pub(crate) connections: usize,
+    pub(crate) streams: usize,
+    pub(crate) sessions: usize,
+    pub(crate) events_waiting: usize,
+}
+
+impl Metrics {
+    /// Everything as text, in the format of OpenMetrics 1.0.
+    pub(crate) fn text(&self, reading: &Reading) -> Result<String, std::fmt::Error> {
+        self.gauges.set(reading);
+        let mut text = String::with_capacity(16 * 1024);
+        prometheus_client::encoding::text::encode(&mut text, &self.registry)?;
+        Ok(text)
+    }
+}
