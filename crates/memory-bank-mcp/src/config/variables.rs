@@ -160,8 +160,6 @@ variables! {
     Compose DOCKER_TAG "DOCKER_TAG" = Is("1.8.0-http-pg-redis"), "a tag", "The image's tag.";
     Compose DOCKER_PULL_POLICY "DOCKER_PULL_POLICY" = Is("build"), "`build`, `missing`, `always` or `never`",
         "Whether Compose builds the image from the sources, or takes a published one.";
-    Compose SERVER_CONTAINER_NAME "SERVER_CONTAINER_NAME" = Is("mbmcp-server"), "a name; empty = Compose chooses",
-        "The name of the server's container. Several servers need it empty.";
     Compose SECRETS_DIR "SECRETS_DIR" = Is("../secrets"), "a folder, seen from deploy/",
         "Where the files of compose.secrets.yml are.";
 }

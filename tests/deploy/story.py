@@ -1,0 +1,48 @@
+"""Runs the documentation: the commands of its `bash` blocks, in one shell, as a reader would type them. (`sh` marks what is
+only shown: getting the sources, other machines, other programs.)"""
+
+import re
+import subprocess
+import threading
+import uuid
+
+
+def blocks(page):
+    """The `bash` blocks of a page."""
+    return re.findall(r"^```bash\n(.*?)^```$", page.read_text(), re.MULTILINE | re.DOTALL)
+
+
+class Shell:
+    """One bash that keeps its folder and variables from block to block."""
+
+    def __init__(self, folder, environment, explain):
+        """`explain` gives what else to show when a block fails."""
+        self.explain = explain
+        self.process = subprocess.Popen(["bash", "--noprofile", "--norc"], cwd=folder, env=environment, text=True,
+                                        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+
+    def run(self, block, seconds=240):
+        """Runs a block line by line, as if typed; the first line that fails ends it."""
+        mark = f"=={uuid.uuid4().hex}=="
+        # Commands must not eat what is typed after them.
+        body = f"set -e -o pipefail\n{{ {block.rstrip()}\n}} </dev/null"
+        script = f"trap 'code=$?; echo; echo {mark} $code' EXIT\n{body}\ntrap - EXIT\nset +e\necho; echo {mark} 0\n"
+        timer = threading.Timer(seconds, self.process.kill)
+        timer.start()
+        lines = []
+        try:
+            self.process.stdin.write(script)
+            self.process.stdin.flush()
+            for line in self.process.stdout:
+                if line.startswith(mark):
+                    output = "".join(lines).rstrip()
+                    assert line.split()[1] == "0", f"failed:\n{block}\n{output}\n{self.explain()}"
+                    return output
+                lines.append(line)
+        finally:
+            timer.cancel()
+        raise AssertionError(f"the shell ended or took more than {seconds} s:\n{block}\n{''.join(lines)}\n{self.explain()}")
+
+    def close(self):
+        self.process.kill()
+        self.process.communicate()

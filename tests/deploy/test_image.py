@@ -1,0 +1,87 @@
+"""The image on its own: small, without a shell, without rights, and told how it is by the binary itself."""
+
+import json
+import re
+import time
+
+import pytest
+from conftest import wait_for
+from mcp import ask, call, initialize
+
+CONFINED = ["--cap-drop", "ALL", "--security-opt", "no-new-privileges", "--user", "65532:65532"]
+MEGABYTE = 1_000_000
+
+
+@pytest.fixture
+def container(engine, image):
+    """Runs containers that serve a folder in a volume, and takes them away again."""
+    made = []
+
+    def run(*options):
+        name = engine("run", "--detach", *CONFINED, "--volume", "/data", "--health-interval", "1s", *options, image)
+        made.append(name)
+        wait_for("the container is healthy", lambda: engine.health(name) == "healthy")
+        address = (engine.inspect(name)["NetworkSettings"]["IPAddress"], 3100)
+        key = re.search(r"mbmcp_live_\w+", engine("logs", name)).group()
+        return name, address, key
+
+    yield run
+    for name in made:
+        engine("rm", "--force", "--volumes", name)
+
+
+def test_image_and_binary_are_small(engine, image, binary):
+    assert binary.stat().st_size < 20 * MEGABYTE
+    assert engine.inspect(image)["Size"] < 60 * MEGABYTE
+
+
+def test_there_is_no_shell(engine, image):
+    for shell in ["sh", "/bin/sh", "bash", "busybox"]:
+        done = engine.try_("run", "--rm", "--entrypoint", shell, image, "-c", "true")
+        assert done.returncode == 127, done
+
+
+def test_it_says_by_whom_it_runs_and_how_its_health_is_asked(engine, image):
+    config = engine.inspect(image)["Config"]
+    assert config["User"] == "65532:65532"
+    assert config["Healthcheck"]["Test"] == ["CMD", "memory-bank-mcp", "health", "--live"]
+    assert config["ExposedPorts"] == {"3100/tcp": {}}
+
+
+def test_it_serves_from_a_read_only_root_without_rights_and_ends_well_on_sigterm(engine, container):
+    name, address, key = container("--read-only")
+    status, _, body = ask(address, "GET", "/health")
+    assert (status, json.loads(body)["status"]) == (200, "ok")
+    assert ask(address, "POST", "/mcp", body={})[0] == 401
+    session = initialize(address, key)
+    call(address, key, session, "initialize_memory_bank", path=".")
+    assert "product-context.md" in call(address, key, session, "list_memory_bank_files")
+    began = time.monotonic()
+    engine("stop", "--time", "20", name)
+    assert time.monotonic() - began < 12
+    assert engine.inspect(name)["State"]["ExitCode"] == 0
+
+
+def test_nothing_is_written_outside_the_volume(engine, container):
+    name, address, key = container()
+    session = initialize(address, key)
+    call(address, key, session, "initialize_memory_bank", path=".")
+    call(address, key, session, "track_progress", action="Deployed", description="In a container")
+    assert engine("diff", name) == ""
+
+
+def test_the_health_check_fails_when_nothing_answers(engine, container):
+    name, _, _ = container()
+    asked = engine.try_("exec", "--env", "MCP_PORT=3999", name, "memory-bank-mcp", "health", "--live")
+    assert asked.returncode == 1
+    assert "3999" in asked.stderr
+    assert '"db"' in engine("exec", name, "memory-bank-mcp", "health")
+
+
+def test_over_standard_input_it_serves_one_client(engine, image):
+    message = {"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": {
+        "protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": {"name": "test", "version": "1"}}}
+    done = engine.try_("run", "--rm", "--interactive", "--read-only", *CONFINED, "--env", "MCP_TRANSPORT=stdio", image,
+                       input=json.dumps(message) + "\n")
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["result"]["serverInfo"]["name"].endswith("memory-bank-mcp")

@@ -1,0 +1,78 @@
+"""The manifests: valid by Kubernetes' own schemas, and at one with each other and with the configuration."""
+
+import re
+
+import kubernetes_validate
+import pytest
+import yaml
+from conftest import ROOT
+
+FOLDER = ROOT / "deploy" / "kubernetes"
+MANIFESTS = [(file.name, one) for file in sorted(FOLDER.glob("*.yaml")) for one in yaml.safe_load_all(file.read_text())]
+# 1.30 is the first in which a pause before the end needs no shell.
+VERSIONS = ["1.30", "1.34", kubernetes_validate.latest_version()]
+
+
+def the(kind, name="memory-bank-mcp"):
+    return next(one for _, one in MANIFESTS if one["kind"] == kind and one["metadata"]["name"] == name)
+
+
+def pods():
+    return [one["spec"]["template"] for _, one in MANIFESTS if one["kind"] in ("Deployment", "Job")]
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_every_manifest_fits_the_schema(version):
+    for name, manifest in MANIFESTS:
+        if manifest["kind"] != "Kustomization":
+            assert kubernetes_validate.validate(manifest, version, strict=True), name
+
+
+def test_the_kustomization_lists_every_manifest_but_the_example_of_the_secret():
+    listed = next(one for _, one in MANIFESTS if one["kind"] == "Kustomization")["resources"]
+    there = {name for name, one in MANIFESTS if one["kind"] != "Kustomization"}
+    assert set(listed) == there - {"secret.example.yaml"}
+
+
+def test_every_setting_is_one_of_the_server():
+    known = set(re.findall(r"^\| `([A-Z_]+)`", (ROOT / "docs" / "configuration.md").read_text(), re.MULTILINE))
+    used = set(the("ConfigMap")["data"])
+    for pod in pods():
+        for container in pod["spec"]["containers"]:
+            used |= {one["name"] for one in container.get("env", [])}
+    assert used and used <= known
+
+
+def test_no_pod_has_rights_that_it_does_not_need():
+    for pod in pods():
+        assert pod["spec"]["securityContext"]["runAsNonRoot"] is True
+        assert pod["spec"]["automountServiceAccountToken"] is False
+        for container in pod["spec"]["containers"]:
+            assert container["securityContext"] == {
+                "allowPrivilegeEscalation": False, "readOnlyRootFilesystem": True, "capabilities": {"drop": ["ALL"]}}
+            assert container["resources"]["limits"]["memory"]
+
+
+def test_service_budget_and_ingress_lead_to_the_servers():
+    labels = the("Deployment")["spec"]["template"]["metadata"]["labels"]
+    assert the("Service")["spec"]["selector"] == labels
+    assert the("PodDisruptionBudget")["spec"]["selector"]["matchLabels"] == labels
+    rule = the("Ingress")["spec"]["rules"][0]
+    assert {path["path"] for path in rule["http"]["paths"]} == {"/mcp", "/api", "/health"}
+    assert rule["host"] == the("ConfigMap")["data"]["ALLOWED_HOSTS"]
+
+
+def test_three_servers_are_probed_and_end_without_haste():
+    deployment = the("Deployment")["spec"]
+    server = deployment["template"]["spec"]["containers"][0]
+    assert deployment["replicas"] == 3 > the("PodDisruptionBudget")["spec"]["minAvailable"]
+    assert server["livenessProbe"]["httpGet"]["path"] == "/health/live"
+    assert server["readinessProbe"]["httpGet"]["path"] == "/health/ready"
+    assert server["lifecycle"]["preStop"]["sleep"]["seconds"] + 10 < deployment["template"]["spec"]["terminationGracePeriodSeconds"]
+
+
+def test_the_tag_is_that_of_the_compose_settings():
+    image = next(one for _, one in MANIFESTS if one["kind"] == "Kustomization")["images"][0]
+    example = (ROOT / "deploy" / ".env.example").read_text()
+    assert f"DOCKER_IMAGE={image['name']}\n" in example
+    assert f"DOCKER_TAG={image['newTag']}\n" in example

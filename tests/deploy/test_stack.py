@@ -1,0 +1,188 @@
+"""The stack really run, by the commands of the documentation as they are written there."""
+
+import json
+import re
+import time
+
+import pytest
+from conftest import wait_for
+from mcp import ask, call, initialize
+from story import Shell, blocks
+
+EDGE = ("127.0.0.1", 80)
+NAMED = ["mbmcp-traefik", "mbmcp-server", "mbmcp-postgres", "mbmcp-redis"]
+
+
+@pytest.fixture(scope="module")
+def shell(engine, stand_ins, checkout):
+    def logs():
+        done = engine.try_("compose", "--profile", "local-db", "logs", "--tail", "15", cwd=checkout)
+        return done.stdout + done.stderr
+
+    # What cannot be built here is there already.
+    shell = Shell(checkout, engine.environment | {"DOCKER_PULL_POLICY": "never"}, logs)
+    yield shell
+    engine.try_("compose", "--profile", "local-db", "down", "--volumes", cwd=checkout)
+    shell.close()
+
+
+@pytest.fixture(scope="module")
+def quick_start(engine, shell, checkout):
+    """The quick start, all but its end: what each block printed, and the key that it made."""
+    began = time.monotonic()
+    said = {}
+    for block in blocks(checkout / "docs" / "quick-start.md"):
+        if " down" in block:
+            break
+        said[block.splitlines()[-1] if "curl" not in block else block] = shell.run(block)
+        if " up " in block:
+            said["seconds"] = time.monotonic() - began
+    said["key"] = shell.run("echo $KEY")
+    print(f"the stack was up after {said['seconds']:.0f} s")
+    return said
+
+
+def psql(engine, query):
+    return engine("exec", "mbmcp-postgres", "psql", "-U", "mbmcp", "-d", "memory_bank_mcp", "-Atc", query)
+
+
+def test_the_quick_start_brings_up_the_four_containers(engine, quick_start):
+    shown = quick_start["docker compose ps"]
+    assert all(name in shown for name in NAMED), shown
+    for name in NAMED:
+        wait_for(f"{name} is healthy", lambda name=name: engine.health(name) == "healthy", 30)
+
+
+def test_the_quick_start_s_health_check_says_that_all_is_well(quick_start):
+    said = next(output for block, output in quick_start.items() if "/health" in block)
+    health = json.loads(said[said.index("{"):])
+    assert (health["status"], health["db"], health["redis"]) == ("ok", "ok", "ok")
+
+
+def test_the_quick_start_s_key_opens_a_session_through_the_proxy(quick_start):
+    assert re.fullmatch(r"mbmcp_live_[0-9A-Za-z]{32}", quick_start["key"])
+    said = next(output for block, output in quick_start.items() if "initialize" in block)
+    assert '"serverInfo"' in said and "memory-bank-mcp" in said
+
+
+def test_traefik_passes_on_what_belongs_to_the_server_and_nothing_else(quick_start):
+    assert ask(EDGE, "GET", "/health/live")[0] == 200
+    assert ask(EDGE, "GET", "/api/keys")[0] == 401
+    assert ask(EDGE, "GET", "/api/keys", quick_start["key"])[0] == 200
+    status, _, text = ask(EDGE, "GET", "/metrics")
+    assert (status, text.strip()) == (404, "404 page not found")
+
+
+def test_the_server_logs_in_as_a_role_that_can_only_serve(engine, quick_start):
+    assert psql(engine, "SELECT DISTINCT usename FROM pg_stat_activity WHERE application_name = 'memory-bank-mcp'") == "mbmcp_server"
+    assert psql(engine, "SELECT rolsuper, rolbypassrls, rolcreaterole, rolcreatedb FROM pg_roles WHERE rolname = 'mbmcp_server'") == "f|f|f|f"
+
+
+def test_the_init_folder_leaves_nothing_for_migrate_to_do(engine, quick_start):
+    assert "up to date" in engine("logs", "mbmcp-migrate-1")
+    assert engine.inspect("mbmcp-migrate-1")["State"]["ExitCode"] == 0
+
+
+def test_every_migration_is_in_the_init_folder_in_order(engine, checkout, quick_start):
+    folder = engine("exec", "mbmcp-postgres", "ls", "/docker-entrypoint-initdb.d").split()
+    assert folder == sorted(file.name for file in (checkout / "migrations").glob("[0-9]*.sql")) + ["900_login_role.sh"]
+
+
+def test_redis_is_a_bounded_cache(engine, quick_start):
+    for setting, value in [("maxmemory", str(128 * 1024 * 1024)), ("maxmemory-policy", "allkeys-lru"), ("save", "")]:
+        assert engine("exec", "mbmcp-redis", "redis-cli", "config", "get", setting).split() == [setting, value][:1 + bool(value)]
+
+
+@pytest.mark.parametrize("name", NAMED)
+def test_a_container_is_confined(engine, quick_start, name):
+    one = engine.inspect(name)
+    host = one["HostConfig"]
+    assert host["ReadonlyRootfs"] and host["CapDrop"] == ["ALL"] and "no-new-privileges:true" in host["SecurityOpt"]
+    assert host["Memory"] and host["NanoCpus"] and host["PidsLimit"]
+    assert name == "mbmcp-traefik" or one["Config"]["User"] not in ("", "root", "0")
+    published = {port for port, at in one["NetworkSettings"]["Ports"].items() if at}
+    assert published == ({"80/tcp", "443/tcp"} if name == "mbmcp-traefik" else set())
+
+
+def test_the_server_writes_nothing_outside_the_database(engine, quick_start):
+    session = initialize(EDGE, quick_start["key"])
+    call(EDGE, quick_start["key"], session, "initialize_memory_bank", path=".")
+    call(EDGE, quick_start["key"], session, "track_progress", action="Deployed", description="With Compose")
+    assert psql(engine, "SELECT count(*) > 0 FROM documents") == "t"
+    assert engine("diff", "mbmcp-server") == ""
+
+
+def test_without_redis_the_server_is_degraded_and_serves(engine, quick_start):
+    engine("stop", "mbmcp-redis")
+    try:
+        status, _, text = ask(EDGE, "GET", "/health")
+        assert (status, json.loads(text)["status"]) == (200, "degraded")
+        initialize(EDGE, quick_start["key"])
+    finally:
+        engine("start", "mbmcp-redis")
+
+
+def test_the_quick_start_ends_what_it_began_and_keeps_the_data(engine, shell, checkout, quick_start):
+    shell.run(blocks(checkout / "docs" / "quick-start.md")[-1])
+    assert engine("ps", "--all", "--quiet") == ""
+    assert "mbmcp_postgres-data" in engine("volume", "ls", "--quiet")
+
+
+def test_the_compose_guide_works_as_written(engine, shell, checkout):
+    key = None
+    for block in blocks(checkout / "docs" / "deployment-compose.md"):
+        said = shell.run(block)
+        if "schema_migrations" in block:
+            assert "001_schema" in said
+        if "bootstrap" in block:
+            key = re.search(r"mbmcp_live_[0-9A-Za-z]{32}", said).group()
+        if "--scale" in block:
+            three_servers_share_the_sessions(engine, key)
+        if "pg_dump" in block:
+            assert (checkout / "memory-bank.dump").stat().st_size > 1000
+        if "compose.secrets.yml" in block and "up -d" in block:
+            wait_for("the server with its secrets in files", lambda: ask(EDGE, "GET", "/health")[0] == 200)
+            environment = " ".join(engine.inspect(servers(engine)[0])["Config"]["Env"])
+            assert (checkout / "secrets" / "database_url").read_text().strip() not in environment
+    assert engine("ps", "--all", "--quiet") == ""
+    assert engine("volume", "ls", "--quiet", "--filter", "name=mbmcp_") == ""
+
+
+def servers(engine):
+    return engine("ps", "--quiet", "--filter", "label=com.docker.compose.service=memory-bank-mcp").split()
+
+
+def three_servers_share_the_sessions(engine, key):
+    three = servers(engine)
+    assert len(three) == 3
+    wait_for("all are healthy", lambda: all(engine.health(one) == "healthy" for one in three))
+    session = initialize(EDGE, key)
+    for server in three:
+        address = (engine.inspect(server)["NetworkSettings"]["Networks"]["mbmcp_edge"]["IPAddress"], 3100)
+        assert "demo" in call(address, key, session, "list_stores")
+    assert "demo" in call(EDGE, key, session, "list_stores")
+
+
+def test_the_development_files_add_the_dashboard_and_ports_of_this_machine_only(engine, shell, checkout):
+    shell.run("COMPOSE_FILE=deploy/compose.yml:deploy/compose.development.yml docker compose --profile local-db up -d")
+    try:
+        wait_for("the dashboard", lambda: ask(("127.0.0.1", 8080), "GET", "/api/version")[0] == 200)
+        for name, port in [("mbmcp-postgres", "5432/tcp"), ("mbmcp-redis", "6379/tcp"), ("mbmcp-traefik", "8080/tcp")]:
+            assert [at["HostIp"] for at in engine.inspect(name)["NetworkSettings"]["Ports"][port]] == ["127.0.0.1"]
+    finally:
+        shell.run("docker compose --profile local-db down -v")
+
+
+def test_in_production_one_name_is_served_over_tls_and_http_leads_there(engine, shell, checkout):
+    shell.run("export COMPOSE_FILE=deploy/compose.yml:deploy/compose.production.yml DOMAIN=memory.test ACME_EMAIL=a@memory.test")
+    shell.run("docker compose --profile local-db up -d")
+    try:
+        curl = "curl --silent --insecure --resolve memory.test:443:127.0.0.1 --resolve memory.test:80:127.0.0.1 --resolve other.test:443:127.0.0.1"
+        shell.run(f"{curl} --fail --retry 10 --retry-delay 1 --retry-all-errors https://memory.test/health")
+        code = f"{curl} --output /dev/null --write-out '%{{http_code}} %{{redirect_url}}'"
+        assert shell.run(f"{code} http://memory.test/mcp").split() == ["308", "https://memory.test/mcp"]
+        assert shell.run(f"{code} https://memory.test/api/keys").split() == ["401"]
+        assert shell.run(f"{code} https://other.test/health").split() == ["404"]
+        assert shell.run("curl --silent --max-time 2 http://127.0.0.1:8080/ || echo closed") == "closed"
+    finally:
+        shell.run("docker compose --profile local-db down -v; unset COMPOSE_FILE DOMAIN ACME_EMAIL")
