@@ -18,11 +18,14 @@ class Shell:
     def __init__(self, folder, environment, explain):
         """`explain` gives what else to show when a block fails."""
         self.explain = explain
-        self.process = subprocess.Popen(["bash", "--noprofile", "--norc"], cwd=folder, env=environment, text=True,
-                                        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        self.start = lambda: subprocess.Popen(["bash", "--noprofile", "--norc"], cwd=folder, env=environment, text=True,
+                                              stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        self.process = self.start()
 
     def run(self, block, seconds=240):
         """Runs a block line by line, as if typed; the first line that fails ends it."""
+        if self.process.poll() is not None:
+            self.process = self.start()
         mark = f"=={uuid.uuid4().hex}=="
         # Commands must not eat what is typed after them.
         body = f"set -e -o pipefail\n{{ {block.rstrip()}\n}} </dev/null"
@@ -36,6 +39,8 @@ class Shell:
             for line in self.process.stdout:
                 if line.startswith(mark):
                     output = "".join(lines).rstrip()
+                    if line.split()[1] != "0":
+                        self.process.wait(30)
                     assert line.split()[1] == "0", f"failed:\n{block}\n{output}\n{self.explain()}"
                     return output
                 lines.append(line)
