@@ -199,3 +199,22 @@ fn bm25_in_context_finds_what_should_win() {
     assert!(context.at5 >= 0.86, "{context:?}");
     assert!(context.at10 >= 0.90, "{context:?}");
 }
+
+#[test]
+fn a_misspelt_name_finds_the_entity_that_was_meant() {
+    let backend = InContext::new();
+    for question in suite::typos() {
+        let found = backend.graph(&question.ask, 4);
+        let wanted = question.win[0].trim_start_matches('@');
+        assert!(found.contains(&Found::Entity(wanted.to_owned())), "{}: {found:?}", question.ask);
+    }
+}
+
+#[test]
+fn what_a_name_is_spelt_like_is_not_looked_for_where_the_word_itself_stands() {
+    let backend = InContext::new();
+    for (asked, other) in [("console", "Joris"), ("zzzzzz", "Redis")] {
+        assert!(!backend.graph(asked, 10).contains(&Found::Entity(other.to_owned())), "{asked}");
+    }
+    assert!(backend.graph("zzzzzz", 10).is_empty());
+}

@@ -29,7 +29,7 @@ use crate::column::{answer, column};
 use crate::graph::{entity_of, graph_of, observation_of, relation_of};
 use crate::tenant::{Query, Value};
 
-/// How many projects are kept ready to be searched, and how many bytes of text in all of them.
+/// How many projects are kept ready to be searched, and how many bytes of memory all of them may take.
 const PROJECTS: usize = 256;
 const BYTES: u64 = 512 * 1024 * 1024;
 /// The most documents whose texts are fetched at a time.
@@ -115,10 +115,18 @@ impl PostgresBank {
                 if followed.version != Some(version) {
                     self.follow_graph(caller, &mut followed).await?;
                 }
-                self.database.indexes.weigh(caller.project, followed.bytes);
+                self.database.indexes.weigh(caller.project, followed.bytes());
             }
         }
         Ok(Some(followed))
+    }
+
+    /// The names of entities that come closest to what was asked for, as a folder's graph gives them.
+    pub(crate) async fn suggestions(&self, caller: &Caller, asked: &str) -> Result<Vec<String>, StoreError> {
+        match self.followed(caller).await? {
+            Some(followed) => Ok(followed.read().await.graph.suggestions(asked)),
+            None => Ok(Vec::new()),
+        }
     }
 
     async fn follow_documents(
@@ -150,7 +158,6 @@ impl PostgresBank {
                 wanted.push(name);
             }
         }
-        followed.bytes = bytes.min(limits::SEARCHED_BYTES);
         for names in wanted.chunks(FETCH) {
             let values: [Value<'_>; 2] = [&caller.project.0, &names];
             let rows = self.database.read(caller, &[Query::new(TEXTS, &values)]).await?;
@@ -224,6 +231,7 @@ impl PostgresBank {
             .await?;
         let graph = graph_of(answer(&rows, 0), answer(&rows, 1), answer(&rows, 2))?;
         followed.index.follow_graph(&graph, None);
+        followed.row_bytes = graph.bytes() / rows_of(&graph).max(1);
         followed.graph = graph;
         followed.version = Some(answer(&rows, 3).first().map_or(Ok(0), |row| column(row, 0))?);
         Ok(())
@@ -240,10 +248,25 @@ pub(crate) struct Followed {
     /// The etags of the documents that were taken in, by name.
     documents: HashMap<String, String>,
     skipped: Vec<SkippedDocument>,
-    bytes: u64,
+    /// What a row of the graph took when all of it was read.
+    row_bytes: u64,
+}
+
+/// What a row of a graph takes that was empty when it was read.
+const ROW_BYTES: u64 = 700;
+
+fn rows_of(graph: &GraphState) -> u64 {
+    let stats = graph.stats();
+    (stats.entity_count + stats.observation_count + stats.relation_count) as u64
 }
 
 impl Followed {
+    /// About how many bytes of memory this takes: postings, tables and texts of the index, and the graph.
+    fn bytes(&self) -> u64 {
+        let row = if self.row_bytes == 0 { ROW_BYTES } else { self.row_bytes };
+        self.index.bytes() + rows_of(&self.graph) * row
+    }
+
     fn is_current(&self, named: &HashMap<String, Named>, version: i64) -> bool {
         // A version ahead of the one asked for was read after it.
         self.version.is_some_and(|known| known >= version)

@@ -93,21 +93,26 @@ impl GraphState {
         }
         lookup.choose(&candidates).map_err(|error| match error {
             GraphError::EntityNotFound { asked, .. } => {
-                let names = self.normalised_names();
-                let suggestions = suggest(&lookup.name, names)
-                    .into_iter()
-                    .filter_map(|name| self.named(name).next().map(|entity| entity.name.clone()))
-                    .collect();
+                let suggestions = self.suggestions(&asked);
                 GraphError::EntityNotFound { asked, suggestions }
             }
             other => other,
         })
     }
+
+    /// The names of entities that come closest to what was asked for, best first, at most five.
+    #[must_use]
+    pub fn suggestions(&self, asked: &str) -> Vec<String> {
+        suggest(&normalise(asked), self.normalised_names())
+            .into_iter()
+            .filter_map(|name| self.named(name).next().map(|entity| entity.name.clone()))
+            .collect()
+    }
 }
 
 /// The names that come closest to `asked`, best first, at most five: those that begin with it, contain it or are
 /// contained in it, then those that differ by few letters. All in normal form.
-pub fn suggest<'a>(asked: &str, names: impl Iterator<Item = &'a str>) -> Vec<&'a str> {
+fn suggest<'a>(asked: &str, names: impl Iterator<Item = &'a str>) -> Vec<&'a str> {
     let length = asked.chars().count();
     if length == 0 || asked.len() > crate::limits::LABEL_BYTES {
         return Vec::new();

@@ -43,6 +43,12 @@ impl Lines {
         self.text.line(line)
     }
 
+    /// How many bytes of memory this takes.
+    pub(super) fn bytes(&self) -> usize {
+        let of = |text: &Text| text.text.capacity() + text.starts.capacity() * size_of::<usize>();
+        of(&self.text) + of(&self.folded)
+    }
+
     /// The number of lines.
     #[must_use]
     pub fn count(&self) -> usize {

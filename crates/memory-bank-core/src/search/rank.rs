@@ -13,6 +13,8 @@ const PREVIOUS: f64 = 0.5;
 const NEXT: f64 = 0.3;
 /// The share of the score of what the unit belongs to: a heading, a document, an entity.
 const PARENT: f64 = 0.4;
+/// The share of the weight of a word that was not asked for but may have been meant.
+const MEANT: f64 = 0.5;
 /// The share of a dense score, when a store has one.
 const DENSE: f64 = 0.3;
 
@@ -97,6 +99,20 @@ impl Ranker {
             |word: &QueryWord| std::iter::once(&word.form).chain(&word.stem).map(|form| term(form)).collect();
         let words = query.words().iter().map(|word| RankedWord { forms: forms(word) }).collect();
         Self { words, mean_length }
+    }
+
+    /// Lets the word at this place of the query count where one of these stands, too: what it may have been meant to be.
+    pub fn take_for<'a>(
+        &mut self,
+        place: usize,
+        meant: impl IntoIterator<Item = &'a str>,
+        stats: &impl CorpusStats,
+    ) {
+        let Some(word) = self.words.get_mut(place) else { return };
+        word.forms.extend(meant.into_iter().map(|term| RankedTerm {
+            term: term.to_owned(),
+            weight: MEANT * rarity(stats.units(), stats.frequency(term)),
+        }));
     }
 
     /// The words with their weights.

@@ -72,6 +72,11 @@ pub fn questions() -> Vec<Question> {
     serde_json::from_str(include_str!("queries.json")).unwrap()
 }
 
+/// Questions with a misspelt name, each with the entity that was meant.
+pub fn typos() -> Vec<Question> {
+    serde_json::from_str(include_str!("typos.json")).unwrap()
+}
+
 /// Asks every question, and says which of them did not find what they should among the first ten.
 pub fn run(backend: &dyn Backend) -> (Recall, Vec<String>) {
     let questions = questions();

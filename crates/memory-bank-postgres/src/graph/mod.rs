@@ -9,7 +9,7 @@ use memory_bank_core::caller::Caller;
 use memory_bank_core::error::{GraphError, StoreError};
 use memory_bank_core::graph::event::Event;
 use memory_bank_core::graph::ids::normalise;
-use memory_bank_core::graph::naming::{Lookup, suggest};
+use memory_bank_core::graph::naming::Lookup;
 use memory_bank_core::graph::pointers::plan_pointer;
 use memory_bank_core::graph::rules::{EntityPlan, check_owner, plan_observation, plan_relation};
 use memory_bank_core::graph::state::GraphState;
@@ -25,10 +25,6 @@ use crate::column::{answer, column};
 use crate::tenant::{Query, Value};
 
 pub(crate) use self::rows::{entity_of, graph_of, observation_of, relation_of};
-
-/// How many names are looked through for suggestions.
-const NAMES: &str =
-    "SELECT name_key, name FROM public.graph_entities WHERE project_id = $1 ORDER BY seq LIMIT 20000";
 
 /// What can be reached from the entities that a name may mean, over relations in both directions.
 macro_rules! reach {
@@ -296,18 +292,7 @@ impl PostgresBank {
         result: Result<T, GraphError>,
     ) -> Result<T, GraphError> {
         let Err(GraphError::EntityNotFound { asked, .. }) = result else { return result };
-        let rows = self.database.read(caller, &[Query::new(NAMES, &[&caller.project.0])]).await?;
-        let mut names: Vec<(String, String)> = Vec::new();
-        for row in answer(&rows, 0) {
-            names.push((column(row, 0)?, column(row, 1)?));
-        }
-        let mut keys: Vec<&str> = names.iter().map(|(key, _)| key.as_str()).collect();
-        keys.sort_unstable();
-        keys.dedup();
-        let suggestions = suggest(&normalise(&asked), keys.into_iter())
-            .into_iter()
-            .filter_map(|key| names.iter().find(|(known, _)| known == key).map(|(_, name)| name.clone()))
-            .collect();
+        let suggestions = self.suggestions(caller, &asked).await?;
         Err(GraphError::EntityNotFound { asked, suggestions })
     }
 }

@@ -50,7 +50,7 @@ async fn both_engines_answer_every_question_alike() {
         index.put_document(&DocumentPath::parse(name).unwrap(), text, at.parse().unwrap());
     }
     index.follow_graph(&graph, None);
-    let questions = suite::questions();
+    let questions: Vec<_> = suite::questions().into_iter().chain(suite::typos()).collect();
     let (asked, mut answered) = (questions.len(), 0);
     for question in questions {
         let query = Query::parse(&question.ask).unwrap();

@@ -109,10 +109,12 @@ impl Index {
         let ordinal = u32::try_from(source.units.len()).unwrap_or(u32::MAX);
         let previous = source.units.last().copied().filter(|last| *last != entity);
         source.units.push(added);
+        let before = source.body.bytes();
         if let Body::Entity { texts, observations } = &mut source.body {
             texts.push(&observation.text);
             observations.push(observation.id.clone());
         }
+        self.held = (self.held + source.body.bytes()).saturating_sub(before);
         self.owners.insert(observation.id.clone(), observation.entity_id.clone());
         if let Some(slot) = self.slots.get_mut(added as usize).and_then(Option::as_mut) {
             slot.ordinal = ordinal;

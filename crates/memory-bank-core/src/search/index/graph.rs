@@ -115,7 +115,11 @@ impl Index {
     /// Searches the graph; at most `limit` entities and `limit` observations.
     #[must_use]
     pub fn search_graph(&self, query: &Query, limit: usize) -> GraphHits {
-        let ranker = Ranker::new(query, self);
+        let mut ranker = Ranker::new(query, self);
+        let meant = self.meant(query);
+        for (place, words) in &meant {
+            ranker.take_for(*place, words.iter().copied(), self);
+        }
         let candidates = self.candidates(query, &ranker, |slot| slot.kind.is_in_graph());
         let top = candidates.iter().map(|candidate| candidate.score).fold(0.0, f64::max);
         let single = query.is_single();
@@ -167,7 +171,7 @@ impl Index {
         self.keep_best(&mut observations, limit);
         let entities = found.iter().filter_map(|found| {
             let gathered = entities.get(&found.slot).copied().unwrap_or_default();
-            self.entity_hit(found, gathered, query)
+            self.entity_hit(found, gathered, query, &meant)
         });
         GraphHits {
             entities: entities.collect(),
@@ -234,7 +238,25 @@ impl Index {
         found.sort_unstable_by(order);
     }
 
-    fn entity_hit(&self, found: &Scored, gathered: Gathered, query: &Query) -> Option<EntityHit> {
+    /// What the words of the query that stand nowhere may have been meant to be: words of names, by the place of the
+    /// word in the query.
+    fn meant(&self, query: &Query) -> Vec<(usize, Vec<&str>)> {
+        let is_unknown = |word: &QueryWord| {
+            let terms = std::iter::once(&word.form).chain(&word.stem);
+            terms.into_iter().all(|term| self.postings(term).is_empty())
+        };
+        let unknown = query.words().iter().enumerate().filter(|(_, word)| is_unknown(word));
+        let meant = unknown.map(|(place, word)| (place, self.names.similar(&word.form)));
+        meant.filter(|(_, words)| !words.is_empty()).collect()
+    }
+
+    fn entity_hit(
+        &self,
+        found: &Scored,
+        gathered: Gathered,
+        query: &Query,
+        meant: &[(usize, Vec<&str>)],
+    ) -> Option<EntityHit> {
         let source = self.slot(found.slot)?.source.as_ref();
         let (SourceId::Entity(id), Body::Entity { texts, .. }) = (source, &self.sources.get(source)?.body)
         else {
@@ -245,7 +267,9 @@ impl Index {
             let has = |word: &QueryWord| {
                 text.contains(&word.form) || word.stem.as_ref().is_some_and(|stem| text.contains(stem))
             };
-            text.contains(phrase) || query.words().iter().any(has)
+            text.contains(phrase)
+                || query.words().iter().any(has)
+                || meant.iter().flat_map(|(_, words)| words).any(|word| text.contains(word))
         };
         let parts = [MatchedIn::Name, MatchedIn::Type, MatchedIn::Attrs];
         let own =

@@ -4,6 +4,7 @@
 mod documents;
 mod follow;
 mod graph;
+mod names;
 mod rank;
 
 use std::collections::{HashMap, VecDeque};
@@ -11,6 +12,7 @@ use std::sync::{Arc, Mutex};
 
 use jiff::Timestamp;
 
+use self::names::NameWords;
 use self::rank::Scratch;
 use super::entity::{entity_units, recency};
 use super::json::json_units;
@@ -29,6 +31,17 @@ pub use graph::{EntityHit, GraphHits, MatchedIn, ObservationHit};
 /// Stems that are remembered; past this the memory starts anew.
 const STEMS: usize = 50_000;
 
+/// What a posting takes, in its unit and in its term, with the slack of both lists.
+const POSTING_BYTES: usize = 26;
+/// What a term takes beside its letters and postings.
+const TERM_BYTES: usize = 112;
+/// What it takes to know the entity of an observation.
+const OWNER_BYTES: usize = 128;
+/// What a source takes beside its texts and units.
+const SOURCE_BYTES: usize = 256;
+/// What it takes to name an observation.
+const NAMED_BYTES: usize = 48;
+
 /// The units of one project, ready to be searched.
 #[derive(Debug, Default)]
 pub struct Index {
@@ -41,8 +54,11 @@ pub struct Index {
     stems: HashMap<String, Option<String>>,
     /// The entity of each observation, to know it when the observation is gone.
     owners: HashMap<String, String>,
+    names: NameWords,
     units: u64,
     total_length: u64,
+    /// About how many bytes units, postings, terms and texts take.
+    held: usize,
     scratch: Mutex<Vec<Scratch>>,
 }
 
@@ -98,6 +114,27 @@ struct Slot {
     line: usize,
     lines: usize,
     path: Arc<[String]>,
+}
+
+impl Slot {
+    /// What it takes, with its postings and its place among the units of its source.
+    fn bytes(&self) -> usize {
+        size_of::<Option<Self>>() + self.terms.len() * POSTING_BYTES + 2 * size_of::<u32>()
+    }
+}
+
+impl Body {
+    fn bytes(&self) -> usize {
+        let own = match self {
+            Self::Document(lines) => lines.bytes(),
+            Self::Entity { texts, observations } => {
+                texts.all.capacity()
+                    + texts.starts.capacity() * size_of::<usize>()
+                    + observations.len() * NAMED_BYTES
+            }
+        };
+        SOURCE_BYTES + own
+    }
 }
 
 /// What an entity and its observations say, in lower case and one behind the other, so that one pass over it tells
@@ -196,6 +233,7 @@ impl Index {
         let observations: Vec<&Observation> = observations.into_iter().collect();
         let id = SourceId::Entity(entity.id.clone());
         self.disown(&id);
+        self.names.add(&fold(&entity.name));
         self.owners.extend(observations.iter().map(|one| (one.id.clone(), entity.id.clone())));
         let units = entity_units(entity, observations.iter().copied());
         let times: Vec<i64> = std::iter::once(recency(&entity.updated_at))
@@ -219,6 +257,14 @@ impl Index {
         self.remove(&SourceId::Entity(id.to_owned()));
     }
 
+    /// About how many bytes of memory this takes: units, postings, terms, texts and tables, with the slack of lists that
+    /// grow. What a search needs for a moment is not among it.
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
+        let owners = self.owners.len() * OWNER_BYTES;
+        (self.held + owners + self.names.bytes()) as u64
+    }
+
     /// The names of the documents, in no order.
     pub fn documents(&self) -> impl Iterator<Item = &str> {
         self.sources.keys().filter_map(|id| match id {
@@ -237,7 +283,10 @@ impl Index {
 
     /// Replaces the units of a source by difference: a unit whose content was there before keeps its slot.
     fn put(&mut self, id: SourceId, units: &[Unit], times: &[i64], body: Body) {
-        let old = self.sources.remove(&id).map(|source| source.units).unwrap_or_default();
+        let old = self.sources.remove(&id);
+        self.held =
+            self.held.saturating_sub(old.as_ref().map_or(0, |source| source.body.bytes())) + body.bytes();
+        let old = old.map(|source| source.units).unwrap_or_default();
         let mut known: HashMap<u64, VecDeque<u32>> = HashMap::new();
         for slot in old {
             let fingerprint = self.slot(slot).map_or(0, |slot| slot.fingerprint);
@@ -274,17 +323,20 @@ impl Index {
 
     fn remove(&mut self, id: &SourceId) {
         self.disown(id);
-        for slot in self.sources.remove(id).map(|source| source.units).unwrap_or_default() {
+        let Some(source) = self.sources.remove(id) else { return };
+        self.held = self.held.saturating_sub(source.body.bytes());
+        for slot in source.units {
             self.free(slot);
         }
     }
 
-    /// Forgets whose the observations of this source are.
+    /// Forgets the name of this source, and whose its observations are.
     fn disown(&mut self, id: &SourceId) {
-        if let Some(Source { body: Body::Entity { observations, .. }, .. }) = self.sources.get(id) {
+        if let Some(Source { body: Body::Entity { observations, texts }, .. }) = self.sources.get(id) {
             for observation in observations {
                 self.owners.remove(observation);
             }
+            self.names.remove(texts.get(0));
         }
     }
 
@@ -318,6 +370,7 @@ impl Index {
         };
         self.units += 1;
         self.total_length += u64::from(length);
+        self.held += slot.bytes();
         let at = self.free_slots.pop().unwrap_or_else(|| {
             self.slots.push(None);
             u32::try_from(self.slots.len() - 1).unwrap_or(u32::MAX)
@@ -337,6 +390,7 @@ impl Index {
     fn free(&mut self, at: u32) {
         let Some(slot) = self.slots.get_mut(at as usize).and_then(Option::take) else { return };
         self.free_slots.push(at);
+        self.held = self.held.saturating_sub(slot.bytes());
         self.units = self.units.saturating_sub(1);
         self.total_length = self.total_length.saturating_sub(u64::from(slot.length));
         for (term, _) in slot.terms {
@@ -346,6 +400,7 @@ impl Index {
             }
             if entry.postings.is_empty() {
                 self.terms.remove(&entry.term);
+                self.held = self.held.saturating_sub(TERM_BYTES + entry.term.len());
                 self.free_terms.push(term);
             }
         }
@@ -356,6 +411,7 @@ impl Index {
             return *id;
         }
         let term: Arc<str> = Arc::from(term);
+        self.held += TERM_BYTES + term.len();
         let entry = TermEntry { term: Arc::clone(&term), postings: Vec::new() };
         let id = match self.free_terms.pop() {
             Some(id) => {
