@@ -1,0 +1,457 @@
+//! Measures the server over HTTP beside pgbench, in one run and on one machine: what the network, MCP, authentication
+//! and limits leave of what PostgreSQL gives. PostgreSQL, Redis and the binary are started for it and ended with it.
+
+mod load;
+mod servers;
+
+#[path = "../src/machine.rs"]
+mod machine;
+
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context, ensure};
+use clap::Parser;
+use serde_json::{Value, json};
+
+use crate::load::{Connection, Outcome, Script};
+use crate::servers::{Postgres, Redis, Served, operate};
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// Measures the server over HTTP beside pgbench; prints a table in Markdown.
+#[derive(Parser)]
+struct Arguments {
+    /// A first look: one short round.
+    #[arg(long)]
+    quick: bool,
+    /// How often everything is measured.
+    #[arg(long)]
+    rounds: Option<usize>,
+    /// For how many seconds at a time.
+    #[arg(long)]
+    seconds: Option<u64>,
+    /// How many connections.
+    #[arg(long, default_value_t = 16)]
+    connections: usize,
+    /// Only what has this in its name.
+    #[arg(long)]
+    only: Option<String>,
+    /// The binary; the one beside this program when absent.
+    #[arg(long)]
+    server: Option<PathBuf>,
+    /// Where PostgreSQL keeps its data. The folder for temporary files when absent.
+    #[arg(long)]
+    place: Option<PathBuf>,
+}
+
+/// The document that is read, and how its text begins.
+const DOCUMENT: &str = "notes.md";
+const TELLING: &str = "What everybody should know";
+/// The role that serves: neither superuser nor BYPASSRLS, owner of nothing.
+const ROLE: &str = "bench_server";
+
+fn main() -> anyhow::Result<()> {
+    let arguments = Arguments::parse();
+    // One thread: the load must not take the processors from what it measures.
+    tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(measure(&arguments))
+}
+
+async fn measure(arguments: &Arguments) -> anyhow::Result<()> {
+    let binary = match &arguments.server {
+        Some(server) => server.clone(),
+        None => std::env::current_exe()?.with_file_name("memory-bank-mcp"),
+    };
+    let place = arguments.place.clone().unwrap_or_else(std::env::temp_dir);
+    let home = tempfile::Builder::new().prefix("memory-bank-bench").tempdir_in(place)?;
+    let (rounds, seconds) = if arguments.quick { (1, 2) } else { (7, 4) };
+    let rounds = arguments.rounds.unwrap_or(rounds).max(1);
+    let length = Duration::from_secs(arguments.seconds.unwrap_or(seconds).max(1));
+    let bench = Bench::start(&binary, home.path(), arguments.connections.max(1)).await?;
+    println!("{}- PostgreSQL {}\n", machine::described(), bench.postgres.version()?);
+    println!(
+        "{rounds} rounds, each kind for {} s in each, {} connections; medians of the rounds.\n",
+        length.as_secs(),
+        bench.connections
+    );
+    let idle = bench.streaming.resident()?;
+    let only = arguments.only.as_deref().unwrap_or_default();
+    let kinds: Vec<Kind> = Kind::ALL.into_iter().filter(|kind| kind.name().contains(only)).collect();
+    let mut results: Vec<Vec<Figures>> = kinds.iter().map(|_| Vec::new()).collect();
+    for round in 1..=rounds {
+        for (kind, results) in kinds.iter().zip(&mut results) {
+            let figures = bench.weighed(*kind, length).await;
+            let figures = figures.with_context(|| format!("{} could not be measured", kind.name()))?;
+            eprintln!("round {round}: {}: {:.0} a second", kind.name(), figures.rate);
+            results.push(figures);
+        }
+    }
+    let found: Vec<(Kind, Figures)> =
+        kinds.iter().zip(&results).map(|(kind, results)| (*kind, Figures::median(results))).collect();
+    println!("{}", table(&found));
+    println!(
+        "The last three columns are processor time a request, which hardly depends on what else the machine does.\n"
+    );
+    println!("{}", ratios(&kinds, &results));
+    println!(
+        "### Resident memory of the server\n\n| | of its own, MiB | with the pages of the program, MiB |\n|---|---:|---:|"
+    );
+    for (when, (own, all)) in
+        [("before the first request", idle), ("after the last", bench.streaming.resident()?)]
+    {
+        println!("| {when} | {:.1} | {:.1} |", mebibytes(own), mebibytes(all));
+    }
+    Ok(())
+}
+
+/// A document of two kilobytes.
+fn document(first: &str) -> String {
+    let line = "- a line of some words, as notes have them, of which there are a few\n";
+    format!("# Notes\n\n{first}\n\n{}\n", line.repeat(28))
+}
+
+fn mebibytes(kibibytes: u64) -> f64 {
+    f64::from(u32::try_from(kibibytes).unwrap_or(u32::MAX)) / 1024.0
+}
+
+/// What is measured.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    PgbenchRead,
+    Stateless,
+    SessionEvents,
+    SessionJson,
+    PgbenchEdit,
+    Edit,
+}
+
+impl Kind {
+    const ALL: [Self; 6] = [
+        Self::PgbenchRead,
+        Self::Stateless,
+        Self::SessionEvents,
+        Self::SessionJson,
+        Self::PgbenchEdit,
+        Self::Edit,
+    ];
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::PgbenchRead => "pgbench, the same read",
+            Self::Stateless => "read, 2026-07-28 without a session",
+            Self::SessionEvents => "read, session, SSE with stored events",
+            Self::SessionJson => "read, session, JSON",
+            Self::PgbenchEdit => "pgbench, the same edit",
+            Self::Edit => "edit, 2026-07-28 without a session",
+        }
+    }
+}
+
+/// What one measurement gave.
+#[derive(Clone, Copy)]
+struct Figures {
+    rate: f64,
+    half: Duration,
+    most: Duration,
+    /// Processor time a request: of PostgreSQL, of Redis and of the server.
+    work: [Duration; 3],
+}
+
+impl Figures {
+    fn of(outcome: &Outcome) -> Self {
+        let at = |percent: usize| {
+            outcome.times.get((outcome.times.len() - 1) * percent / 100).copied().unwrap_or_default()
+        };
+        Self { rate: outcome.rate, half: at(50), most: at(99), work: [Duration::ZERO; 3] }
+    }
+
+    /// The median of each figure over the rounds.
+    fn median(rounds: &[Self]) -> Self {
+        let middle = |mut values: Vec<f64>| {
+            values.sort_unstable_by(f64::total_cmp);
+            values.get((values.len() - 1) / 2).copied().unwrap_or_default()
+        };
+        let time = |of: fn(&Self) -> Duration| {
+            Duration::from_secs_f64(middle(rounds.iter().map(|one| of(one).as_secs_f64()).collect()))
+        };
+        Self {
+            rate: middle(rounds.iter().map(|one| one.rate).collect()),
+            half: time(|one| one.half),
+            most: time(|one| one.most),
+            work: [time(|one| one.work[0]), time(|one| one.work[1]), time(|one| one.work[2])],
+        }
+    }
+}
+
+fn table(found: &[(Kind, Figures)]) -> String {
+    let mut out = String::from(
+        "| | a second | p50 | p99 | PostgreSQL | Redis | server |\n|---|---:|---:|---:|---:|---:|---:|\n",
+    );
+    for (kind, figures) in found {
+        let milliseconds = |time: Duration| time.as_secs_f64() * 1000.0;
+        let (half, most) = (milliseconds(figures.half), milliseconds(figures.most));
+        let [postgres, redis, server] = figures.work.map(|work| work.as_secs_f64() * 1e6);
+        let _ = writeln!(
+            out,
+            "| {} | {:.0} | {half:.2} ms | {most:.2} ms | {postgres:.0} µs | {redis:.0} µs | {server:.0} µs |",
+            kind.name(),
+            figures.rate
+        );
+    }
+    out
+}
+
+/// The ratios that are expected, each the median of the ratios within a round.
+fn ratios(kinds: &[Kind], results: &[Vec<Figures>]) -> String {
+    let of = |wanted: Kind| kinds.iter().position(|kind| *kind == wanted).and_then(|at| results.get(at));
+    let mut out =
+        String::from("| ratio | expected | measured (lowest to highest round) | |\n|---|---:|---:|---|\n");
+    let wanted = [
+        (Kind::Stateless, Kind::PgbenchRead, Some(0.5)),
+        (Kind::SessionEvents, Kind::Stateless, Some(0.6)),
+        (Kind::SessionJson, Kind::Stateless, None),
+        (Kind::Edit, Kind::PgbenchEdit, None),
+    ];
+    for (kind, base, least) in wanted {
+        let (Some(ours), Some(theirs)) = (of(kind), of(base)) else { continue };
+        let mut ratios: Vec<f64> =
+            ours.iter().zip(theirs).map(|(ours, theirs)| ours.rate / theirs.rate).collect();
+        ratios.sort_unstable_by(f64::total_cmp);
+        let at = |place: usize| ratios.get(place).copied().unwrap_or_default();
+        let (low, middle, high) = (at(0), at((ratios.len() - 1) / 2), at(ratios.len() - 1));
+        let verdict = least.map_or("", |least| if middle >= least { "holds" } else { "**does not hold**" });
+        let least = least.map_or_else(|| "–".to_owned(), |least| format!("{least:.1}"));
+        let _ = writeln!(
+            out,
+            "| {} to {} | {least} | {middle:.2} ({low:.2} to {high:.2}) | {verdict} |",
+            kind.name(),
+            base.name()
+        );
+    }
+    out
+}
+
+/// Everything that runs.
+struct Bench {
+    connections: usize,
+    key: String,
+    user: String,
+    project: String,
+    home: PathBuf,
+    streaming: Served,
+    json: Served,
+    redis: Redis,
+    postgres: Postgres,
+}
+
+impl Bench {
+    async fn start(binary: &Path, home: &Path, connections: usize) -> anyhow::Result<Self> {
+        let postgres = Postgres::start(home)?;
+        let redis = Redis::start(home)?;
+        let owner = postgres.url("postgres");
+        operate(binary, &owner, &["migrate"])?;
+        postgres.psql(&format!("CREATE ROLE {ROLE} LOGIN; GRANT app_server TO {ROLE}"))?;
+        let made = operate(binary, &owner, &["bootstrap", "--user", "alice", "--project", "atlas"])?;
+        // The limits are on, and wide enough.
+        let wide = ["keys", "create", "--user", "alice", "--project", "atlas", "--rate-limit", "1000000"];
+        let key = text(&operate(binary, &owner, &wide)?, "/key")?;
+        let (user, project) = (text(&made, "/user/id")?, text(&made, "/project/id")?);
+        let (url, redis_url) = (postgres.url(ROLE), redis.url());
+        let serve = |json: &str| {
+            let variables = [
+                ("DATABASE_URL", url.as_str()),
+                ("REDIS_URL", &redis_url),
+                ("RATE_LIMIT_IP_PER_MINUTE", "1000000"),
+                ("MCP_JSON_RESPONSE", json),
+            ];
+            Served::start(binary, &variables)
+        };
+        let (streaming, json) = (serve("false")?, serve("true")?);
+        let home = home.to_owned();
+        let bench = Self { connections, key, user, project, home, streaming, json, redis, postgres };
+        bench.write_documents().await?;
+        bench.write_scripts()?;
+        Ok(bench)
+    }
+
+    /// The document that is read, and one for each connection that edits, so that no edit waits for another.
+    async fn write_documents(&self) -> anyhow::Result<()> {
+        let mut connection = Connection::open(self.streaming.address).await?;
+        let body = document(TELLING);
+        let names = (0..self.connections).map(|number| format!("notes-{number}.md"));
+        for name in std::iter::once(DOCUMENT.to_owned()).chain(names) {
+            let arguments = json!({"filename": name, "content": body});
+            let request = self.stateless(self.streaming.address, "write_memory_bank_file", &arguments);
+            connection.ask(&request).await?;
+        }
+        self.postgres.psql("VACUUM ANALYZE")?;
+        Ok(())
+    }
+
+    /// What pgbench runs: the statements that the server sends, in as many round trips.
+    fn write_scripts(&self) -> anyhow::Result<()> {
+        let (user, project) = (&self.user, &self.project);
+        let context = format!(
+            "SELECT set_config('app.current_user_id', '{user}', true), \
+             set_config('app.current_project_id', '{project}', true), set_config('role', 'app_user', true);"
+        );
+        let columns = "SELECT path, content, etag, version, updated_at FROM public.documents";
+        let read = format!(
+            "\\startpipeline\nBEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY;\n{context}\n{columns} \
+             WHERE project_id = '{project}' AND path = ANY (ARRAY['{DOCUMENT}']);\nCOMMIT;\n\\endpipeline\n"
+        );
+        let edit = format!(
+            "\\startpipeline\nBEGIN;\n{context}\n{columns} WHERE project_id = '{project}' \
+             AND path = ANY (ARRAY['notes-' || :client_id || '.md']) ORDER BY path FOR UPDATE;\n\
+             SELECT count(*) FROM public.documents WHERE project_id = '{project}';\n\\endpipeline\n\
+             \\startpipeline\nUPDATE public.documents SET content = reverse(content), etag = substr(md5(content), 1, 16), \
+             version = version + 1, updated_at = now() WHERE project_id = '{project}' \
+             AND path = 'notes-' || :client_id || '.md';\nCOMMIT;\n\\endpipeline\n"
+        );
+        std::fs::write(self.home.join("read.sql"), read)?;
+        std::fs::write(self.home.join("edit.sql"), edit)?;
+        Ok(())
+    }
+
+    /// Measures, and tells what processor time a request took: that hardly depends on what else the machine does.
+    async fn weighed(&self, kind: Kind, length: Duration) -> anyhow::Result<Figures> {
+        let worked = || {
+            let server = self.streaming.worked()? + self.json.worked()?;
+            anyhow::Ok([self.postgres.worked()?, self.redis.worked()?, server])
+        };
+        let before = worked()?;
+        let mut figures = self.measure(kind, length).await?;
+        // The moment before the measurement counts here, too; pgbench has none.
+        let warm = if matches!(kind, Kind::PgbenchRead | Kind::PgbenchEdit) { 1.0 } else { 1.1 };
+        let requests = figures.rate * length.as_secs_f64() * warm;
+        for (work, (before, after)) in figures.work.iter_mut().zip(before.into_iter().zip(worked()?)) {
+            *work = after.saturating_sub(before).div_f64(requests.max(1.0));
+        }
+        Ok(figures)
+    }
+
+    async fn measure(&self, kind: Kind, length: Duration) -> anyhow::Result<Figures> {
+        let read = json!({"filename": DOCUMENT});
+        let (streaming, json) = (self.streaming.address, self.json.address);
+        let (address, scripts) = match kind {
+            Kind::PgbenchRead => return self.pgbench("read.sql", length),
+            Kind::PgbenchEdit => return self.pgbench("edit.sql", length),
+            Kind::Stateless => {
+                let requests = vec![self.stateless(streaming, "read_memory_bank_file", &read)];
+                (streaming, self.each(|_| Script { requests: requests.clone(), expects: TELLING }))
+            }
+            Kind::SessionEvents => (streaming, self.sessions(streaming, &read).await?),
+            Kind::SessionJson => (json, self.sessions(json, &read).await?),
+            Kind::Edit => {
+                let scripts = self.each(|number| {
+                    let write = |first: &str| {
+                        let name = format!("notes-{number}.md");
+                        let arguments = json!({"filename": name, "content": document(first)});
+                        self.stateless(streaming, "write_memory_bank_file", &arguments)
+                    };
+                    Script { requests: vec![write("one"), write("another")], expects: "\"isError\":false" }
+                });
+                (streaming, scripts)
+            }
+        };
+        Ok(Figures::of(&load::run(address, scripts, length).await?))
+    }
+
+    fn each(&self, script: impl Fn(usize) -> Script) -> Vec<Script> {
+        (0..self.connections).map(script).collect()
+    }
+
+    /// A session for each connection, and the same read in it.
+    async fn sessions(&self, address: std::net::SocketAddr, read: &Value) -> anyhow::Result<Vec<Script>> {
+        let mut scripts = Vec::new();
+        for _ in 0..self.connections {
+            let handshake = json!({"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": {
+                "protocolVersion": "2025-11-25", "capabilities": {},
+                "clientInfo": {"name": "bench", "version": "1"}}});
+            let request = self.request(address, &[], &handshake);
+            let mut connection = Connection::open(address).await?;
+            let answer = String::from_utf8_lossy(connection.ask(&request).await?).into_owned();
+            let session = answer.lines().find_map(|line| line.strip_prefix("mcp-session-id: "));
+            let session = session.context("the handshake brings no session")?.trim().to_owned();
+            let call = json!({"jsonrpc": "2.0", "id": 2, "method": "tools/call",
+                "params": {"name": "read_memory_bank_file", "arguments": read}});
+            let headers = [("MCP-Protocol-Version", "2025-11-25"), ("Mcp-Session-Id", &session)];
+            scripts.push(Script { requests: vec![self.request(address, &headers, &call)], expects: TELLING });
+        }
+        Ok(scripts)
+    }
+
+    /// A call as clients of the protocol without sessions send it.
+    fn stateless(&self, address: std::net::SocketAddr, tool: &str, arguments: &Value) -> Vec<u8> {
+        let message = json!({"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": {
+            "name": tool, "arguments": arguments, "_meta": {
+                "io.modelcontextprotocol/protocolVersion": "2026-07-28",
+                "io.modelcontextprotocol/clientInfo": {"name": "bench", "version": "1"},
+                "io.modelcontextprotocol/clientCapabilities": {}}}});
+        let headers =
+            [("MCP-Protocol-Version", "2026-07-28"), ("Mcp-Method", "tools/call"), ("Mcp-Name", tool)];
+        self.request(address, &headers, &message)
+    }
+
+    fn request(&self, address: std::net::SocketAddr, headers: &[(&str, &str)], message: &Value) -> Vec<u8> {
+        let body = message.to_string();
+        let mut head = format!(
+            "POST /mcp HTTP/1.1\r\nHost: {address}\r\nX-API-Key: {}\r\nContent-Type: application/json\r\n\
+             Accept: application/json, text/event-stream\r\nContent-Length: {}\r\n",
+            self.key,
+            body.len()
+        );
+        for (name, value) in headers {
+            let _ = write!(head, "{name}: {value}\r\n");
+        }
+        format!("{head}\r\n{body}").into_bytes()
+    }
+
+    fn pgbench(&self, script: &str, length: Duration) -> anyhow::Result<Figures> {
+        let clients = self.connections.to_string();
+        let log = self.home.join("transactions");
+        let mut pgbench = self.postgres.pgbench(ROLE);
+        pgbench.args([
+            "-n",
+            "-M",
+            "prepared",
+            "-c",
+            &clients,
+            "-j",
+            "1",
+            "-T",
+            &length.as_secs().to_string(),
+        ]);
+        pgbench
+            .arg("-f")
+            .arg(self.home.join(script))
+            .args(["-l", "--sampling-rate=0.1", "--log-prefix"])
+            .arg(&log);
+        let said = servers::output(&mut pgbench)?;
+        let rate = said.lines().find_map(|line| line.strip_prefix("tps = ")?.split(' ').next()?.parse().ok());
+        ensure!(!said.contains("number of failed transactions: 1"), "{said}");
+        let mut times = Vec::new();
+        for file in std::fs::read_dir(&self.home)? {
+            let file = file?.path();
+            if file.file_name().is_some_and(|name| name.to_string_lossy().starts_with("transactions")) {
+                let lines = std::fs::read_to_string(&file)?;
+                times.extend(
+                    lines.lines().filter_map(|line| {
+                        Some(Duration::from_micros(line.split(' ').nth(2)?.parse().ok()?))
+                    }),
+                );
+                std::fs::remove_file(file)?;
+            }
+        }
+        times.sort_unstable();
+        ensure!(!times.is_empty(), "pgbench logged nothing");
+        Ok(Figures::of(&Outcome { rate: rate.context("pgbench tells no rate")?, times }))
+    }
+}
+
+fn text(value: &Value, place: &str) -> anyhow::Result<String> {
+    let text = value.pointer(place).and_then(Value::as_str);
+    Ok(text.with_context(|| format!("{place} is missing: {value}"))?.to_owned())
+}
