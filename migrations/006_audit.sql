@@ -96,21 +96,25 @@ BEGIN
 END
 $$;
 
--- A key that is made in the transaction that revoked another one of the same user in the same project takes its place.
+-- A key that is made in the transaction that revoked another one of the same user in the same project takes its place;
+-- where the old one is revoked afterwards, app.audit_replaces names it before.
 CREATE OR REPLACE FUNCTION app.audit_key() RETURNS trigger
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
   mark constant text := concat_ws('/', NEW.user_id, NEW.project_id) || '/';
   revoked constant text := current_setting('app.audit_revoked', true);
+  replaced constant text := coalesce(
+    NULLIF(current_setting('app.audit_replaces', true), ''),
+    CASE WHEN starts_with(revoked, mark) THEN substr(revoked, length(mark) + 1) END);
 BEGIN
   IF TG_OP = 'INSERT' THEN
     PERFORM app.audit(
-      CASE WHEN starts_with(revoked, mark) THEN 'key.rotated' ELSE 'key.created' END, NEW.project_id, NEW.id::text,
+      CASE WHEN replaced IS NOT NULL THEN 'key.rotated' ELSE 'key.created' END, NEW.project_id, NEW.id::text,
       jsonb_build_object('user', NEW.user_id, 'prefix', NEW.key_prefix, 'scopes', to_jsonb(NEW.scopes),
         'rateLimit', NEW.rate_limit, 'expiresAt', NEW.expires_at,
-        'replaces', CASE WHEN starts_with(revoked, mark) THEN substr(revoked, length(mark) + 1) END));
-    PERFORM set_config('app.audit_revoked', '', true);
+        'replaces', replaced));
+    PERFORM set_config('app.audit_revoked', '', true), set_config('app.audit_replaces', '', true);
   ELSIF OLD.revoked_at IS NULL AND NEW.revoked_at IS NOT NULL THEN
     PERFORM app.audit('key.revoked', NEW.project_id, NEW.id::text,
       jsonb_build_object('user', NEW.user_id, 'prefix', NEW.key_prefix));

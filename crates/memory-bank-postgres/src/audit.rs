@@ -29,6 +29,9 @@ const PURGE: &str = "SELECT app.purge_audit($1, $2)";
 /// `app.note_audit` knows), the subject and details as JSON.
 pub(crate) const NOTE: &str = "SELECT app.note_audit($1, $2, $3)";
 
+/// Says, before a key is made, which one it takes the place of.
+pub(crate) const REPLACES: &str = "SELECT set_config('app.audit_replaces', $1, true)";
+
 /// What an operator did to a whole project.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum OperatorAction {

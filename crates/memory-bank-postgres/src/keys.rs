@@ -168,7 +168,11 @@ impl KeyStore for Database {
             ([&caller.project.0, &id.0, &new.created_at], row.values(caller));
         // The revocation last: the key that is replaced may be the one that asks, and a void key changes nothing more.
         transaction
-            .commit(&[Query::new(INSERT, &insert), Query::new(REVOKE, &revoke)])
+            .commit(&[
+                Query::new(crate::audit::REPLACES, &[&id.0.to_string()]),
+                Query::new(INSERT, &insert),
+                Query::new(REVOKE, &revoke),
+            ])
             .await
             .map_err(StoreError::from)?;
         Ok(Some((record_of(&new), old)))
