@@ -42,8 +42,8 @@ pub(crate) async fn reach(
     for attempt in 1u32.. {
         match answers(&database).await {
             Ok(()) => return Ok(database),
-            Err(error @ ConnectError::Unreachable(_)) if began.elapsed() + PAUSE < PATIENCE => {
-                tracing::warn!(attempt, %error, "waiting for the database");
+            Err(ConnectError::Unreachable(why)) if why.may_pass() && began.elapsed() + PAUSE < PATIENCE => {
+                tracing::warn!(attempt, error = %why, "waiting for the database");
                 tokio::time::sleep(PAUSE).await;
             }
             Err(ConnectError::Unreachable(why)) => {

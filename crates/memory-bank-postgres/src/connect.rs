@@ -28,6 +28,10 @@ use crate::unreachable::Unreachable;
 
 /// How long one attempt to connect may take.
 const CONNECT: Duration = Duration::from_secs(5);
+/// When a silent connection is asked whether the other end is still there, how often, and how many times.
+const ALIVE: (Duration, Duration, u32) = (Duration::from_secs(30), Duration::from_secs(10), 3);
+/// How long the other end may take to acknowledge what was sent, before the connection counts as lost.
+const ACKNOWLEDGED: Duration = Duration::from_secs(20);
 /// How long a request waits for a free connection.
 const WAIT: Duration = Duration::from_secs(5);
 
@@ -145,6 +149,9 @@ impl Database {
         refuse_by_name(&options.url)?;
         let (mut config, trust) = read_url(&options.url, &options.trust)?;
         config.connect_timeout(CONNECT);
+        let (idle, interval, retries) = ALIVE;
+        config.keepalives_idle(idle).keepalives_interval(interval).keepalives_retries(retries);
+        config.tcp_user_timeout(ACKNOWLEDGED);
         config.application_name("memory-bank-mcp");
         let recycling = ManagerConfig { recycling_method: RecyclingMethod::Fast };
         let tls = match trust {
@@ -186,7 +193,8 @@ impl Database {
     /// It is not, or it refuses; [`ConnectError::Unreachable`] says why.
     pub async fn ping(&self) -> Result<(), ConnectError> {
         let client = self.pool.get().await.map_err(|error| Unreachable::from(&error))?;
-        client.batch_execute("").await.map_err(|error| Unreachable::from(&error))?;
+        let asked = tokio::time::timeout(WAIT, client.batch_execute("")).await;
+        asked.map_err(|_| Unreachable::silent())?.map_err(|error| Unreachable::from(&error))?;
         Ok(())
     }
 

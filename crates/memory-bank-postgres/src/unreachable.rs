@@ -49,6 +49,19 @@ pub struct Unreachable {
     text: String,
 }
 
+impl Unreachable {
+    /// What connected, and then says nothing.
+    pub(crate) fn silent() -> Self {
+        Self { cause: Cause::Silent, text: "it does not answer".to_owned() }
+    }
+
+    /// Whether waiting may help. It does not make a certificate good that is not trusted.
+    #[must_use]
+    pub fn may_pass(&self) -> bool {
+        !(self.cause == Cause::Tls && self.text.contains("invalid peer certificate"))
+    }
+}
+
 impl fmt::Display for Unreachable {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.text)

@@ -29,9 +29,16 @@ use crate::{database, lifecycle};
 /// Serves until the process is told to end.
 pub(crate) async fn run(cli: &Cli, shutdown: CancellationToken) -> anyhow::Result<()> {
     let settings = Settings::read(&config::environment)?;
-    let parts = match settings.database.clone() {
-        Some(database) => database_parts(settings, &database).await?,
-        None => folder_parts(cli, settings).await?,
+    let parts = async {
+        match settings.database.clone() {
+            Some(database) => database_parts(settings, &database).await,
+            None => folder_parts(cli, settings).await,
+        }
+    };
+    // A start that waits for its database must not outlast the signal to end.
+    let parts = tokio::select! {
+        parts = parts => parts?,
+        () = shutdown.cancelled() => return Ok(()),
     };
     let server = Server::bind(parts, shutdown)
         .await
