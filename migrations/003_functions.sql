@@ -57,6 +57,8 @@ CREATE OR REPLACE FUNCTION app.open_session(
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
+  -- One at a time in a project, so that those who come together do not pass the bound together.
+  PERFORM pg_advisory_xact_lock(hashtextextended('memory-bank-mcp sessions of ' || p_project, 0));
   IF NOT EXISTS (SELECT FROM public.memberships m WHERE m.user_id = p_user AND m.project_id = p_project) OR p_most <= (
     SELECT count(*) FROM (
       SELECT FROM public.sessions s WHERE s.project_id = p_project AND s.expires_at > p_created_at LIMIT p_most
@@ -85,7 +87,8 @@ AS $$
   RETURNING s.*
 $$;
 
--- Notes when sessions were last seen and until when they live, many at once.
+-- Notes when sessions were last seen and until when they live, many at once. However many replicas say so, a session's
+-- row is written at most once a minute.
 CREATE OR REPLACE FUNCTION app.touch_sessions(p_sessions uuid[], p_at timestamptz[], p_expires_at timestamptz[])
 RETURNS void
 LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
@@ -95,7 +98,7 @@ AS $$
     SELECT u.id, max(u.at) AS at, max(u.until) AS until
     FROM unnest(p_sessions, p_at, p_expires_at) AS u (id, at, until) GROUP BY u.id
   ) AS seen
-  WHERE s.id = seen.id AND s.last_seen < seen.at
+  WHERE s.id = seen.id AND s.last_seen <= seen.at - interval '1 minute'
 $$;
 
 -- Ends a session of this user in this project, with its events; says whether there was one.
