@@ -82,10 +82,11 @@ pub(crate) async fn as_events(
     let (sender, mut receiver) = mpsc::channel(4);
     let answer = Answer::new(asked, session.id);
     let start = start(&answer, &session.protocol_version);
-    tokio::spawn(run(answer, parts, body, message, call, sender).in_current_span());
+    let running = answer.asked.shared.running.clone();
+    running.spawn(run(answer, parts, body, message, call, sender).in_current_span());
     let mut ready = start;
     match tokio::time::timeout(AT_ONCE, receiver.recv()).await {
-        Ok(Some(Part::Refused(response))) => return *response,
+        Ok(Some(Part::Refused { status, text })) => return refusal(status, text),
         Ok(Some(Part::Last(text))) => return event_stream(Body::from(ready + &text)),
         Ok(Some(Part::More(text))) => ready += &text,
         Ok(None) => return event_stream(Body::from(ready)),
@@ -96,8 +97,9 @@ pub(crate) async fn as_events(
         match tokio::time::timeout(KEEP_ALIVE, receiver.recv()).await {
             Ok(Some(Part::More(text))) => Some((text, Some(receiver))),
             Ok(Some(Part::Last(text))) => Some((text, None)),
-            // The headers are out; what refuses after them has nothing to add.
-            Ok(Some(Part::Refused(_)) | None) => None,
+            // The headers are out, so that the status has no place any more; the words have.
+            Ok(Some(Part::Refused { text, .. })) => Some((frame(None, &text), None)),
+            Ok(None) => None,
             Err(_) => Some((ALIVE.to_owned(), Some(receiver))),
         }
     });
@@ -106,8 +108,11 @@ pub(crate) async fn as_events(
 }
 
 enum Part {
-    /// The request was refused before it became a call.
-    Refused(Box<Response>),
+    /// The request was refused before it became a call, or failed inside the server: a JSON-RPC error.
+    Refused {
+        status: StatusCode,
+        text: String,
+    },
     More(String),
     Last(String),
 }
@@ -135,16 +140,26 @@ async fn run(
         }
         return;
     }
-    if response.status() != StatusCode::OK {
-        let _ = out.send(Part::Refused(Box::new(response))).await;
-        return;
-    }
+    let status = response.status();
     let text = match response.into_body().collect().await {
         Ok(body) => String::from_utf8_lossy(&body.to_bytes()).into_owned(),
         Err(_) => return,
     };
+    if status != StatusCode::OK {
+        let _ = out.send(Part::Refused { status, text: text.clone() }).await;
+        answer.kept(text, true).await;
+        return;
+    }
     let text = answer.kept(text, true).await;
     let _ = out.send(Part::Last(text)).await;
+}
+
+/// A refusal while the status can still be told.
+fn refusal(status: StatusCode, text: String) -> Response {
+    let mut response = Response::new(Body::from(text));
+    *response.status_mut() = status;
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response
 }
 
 /// The message of a reply in JSON.

@@ -69,6 +69,7 @@ impl AuthError {
 #[derive(Debug, Clone)]
 pub(crate) struct Authenticated {
     pub(crate) caller: Arc<Caller>,
+    pub(crate) hash: KeyHash,
     pub(crate) rate_limit: u32,
 }
 
@@ -135,7 +136,7 @@ impl Authenticator {
         let cache = self.cache.lock().unwrap_or_else(PoisonError::into_inner);
         let remembered = cache.get(hash).filter(|remembered| remembered.until > Instant::now())?;
         let verdict = match &remembered.identity {
-            Some((caller, identity)) => judge(caller, identity, self.clock.now()),
+            Some((caller, identity)) => judge(*hash, caller, identity, self.clock.now()),
             None => Err(AuthError::Unknown),
         };
         drop(cache);
@@ -164,7 +165,7 @@ impl Authenticator {
         };
         let remembered = identity.map(|identity| (Arc::new(identity.caller.clone()), identity));
         let verdict = match &remembered {
-            Some((caller, identity)) => judge(caller, identity, now),
+            Some((caller, identity)) => judge(*hash, caller, identity, now),
             None => Err(AuthError::Unknown),
         };
         self.remember(*hash, remembered);
@@ -172,6 +173,15 @@ impl Authenticator {
             self.note_use(caller);
         }
         verdict
+    }
+
+    /// Whether a key that was let in is still good, as far as can be known. A stream asks now and then.
+    pub(crate) async fn still_good(&self, hash: &KeyHash) -> bool {
+        let verdict = match self.known(hash) {
+            Some(verdict) => verdict,
+            None => self.look_up(hash).await,
+        };
+        matches!(verdict, Ok(_) | Err(AuthError::Unavailable(_)))
     }
 
     /// Forgets a key in this process.
@@ -239,14 +249,19 @@ impl Authenticator {
     }
 }
 
-fn judge(caller: &Arc<Caller>, identity: &KeyIdentity, now: Timestamp) -> Result<Authenticated, AuthError> {
+fn judge(
+    hash: KeyHash,
+    caller: &Arc<Caller>,
+    identity: &KeyIdentity,
+    now: Timestamp,
+) -> Result<Authenticated, AuthError> {
     if identity.revoked_at.is_some() {
         return Err(AuthError::Revoked);
     }
     if identity.expires_at.is_some_and(|at| at <= now) {
         return Err(AuthError::Expired);
     }
-    Ok(Authenticated { caller: Arc::clone(caller), rate_limit: identity.rate_limit })
+    Ok(Authenticated { caller: Arc::clone(caller), hash, rate_limit: identity.rate_limit })
 }
 
 #[cfg(test)]

@@ -44,6 +44,8 @@ pub(crate) const KEEP_ALIVE: Duration = Duration::from_secs(15);
 /// How long a session lives after its last use.
 pub(crate) const SESSION_LIFE: Duration = Duration::from_secs(24 * 3600);
 /// How long requests under way may take to finish at the end.
-pub(crate) const DRAIN: Duration = Duration::from_secs(8);
+pub(crate) const DRAIN: Duration = Duration::from_secs(6);
+/// How long it may take at the end to write down what was used.
+pub(crate) const LAST_NOTES: Duration = Duration::from_secs(1);
 /// The most connections at a time.
 pub(crate) const CONNECTIONS: usize = 10_000;

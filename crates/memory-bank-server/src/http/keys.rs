@@ -303,7 +303,7 @@ pub(crate) async fn update(
     match shared.keys.update(&who.caller, id, &change).await {
         Ok(Some(Revoked { record, hash })) => {
             shared.auth.forget_everywhere(&hash).await;
-            shared.signals.send(Signal::key_changed(&hash, None));
+            shared.signals.send(Signal::key_changed(&hash, None)).await;
             answer(StatusCode::OK, &view(record, shared.services.clock.now()))
         }
         Ok(None) => no_such_key(),
@@ -375,7 +375,7 @@ pub(crate) async fn rotate(
 /// Makes a revocation count at once, here and elsewhere.
 async fn void(shared: &Shared, revoked: &Revoked) {
     shared.auth.forget_everywhere(&revoked.hash).await;
-    shared.signals.send(Signal::key_changed(&revoked.hash, Some(revoked.record.id.0)));
+    shared.signals.send(Signal::key_changed(&revoked.hash, Some(revoked.record.id.0))).await;
 }
 
 fn new_key(shared: &Shared, environment: Environment) -> (PlainKey, NewKey) {

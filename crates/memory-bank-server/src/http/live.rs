@@ -7,7 +7,7 @@ use std::time::Duration;
 use axum::body::Body;
 use axum::response::Response;
 use futures::StreamExt;
-use memory_bank_core::caller::{KeyId, ProjectId};
+use memory_bank_core::caller::ProjectId;
 use memory_bank_core::error::StoreError;
 use memory_bank_core::store::{Change, EventId, SessionRecord};
 use serde_json::json;
@@ -17,14 +17,20 @@ use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 use crate::http::answers::{event_stream, own_stream, understands_opening};
+use crate::http::auth::Authenticated;
 use crate::http::config::{CALL_WAIT, KEEP_ALIVE};
 use crate::http::mcp::{Asked, too_many_streams};
+use crate::http::shared::Shared;
 use crate::http::signals::Signal;
 use crate::http::streams::{ALIVE, Slot, frame, opening};
 use crate::mcp::subscriptions;
 
-/// How often a resumed stream looks for the rest of an answer that is still being made.
+/// How soon a resumed stream looks again for the rest of an answer that is still being made; then ever more seldom.
 const LOOK_AGAIN: Duration = Duration::from_millis(250);
+/// How seldom at most.
+const LOOK_AT_LEAST: Duration = Duration::from_secs(2);
+/// How often a stream asks whether its session and its key are still good, whatever it was told.
+const ASK_AGAIN: Duration = Duration::from_secs(60);
 
 /// Opens a stream for a session; `last` is the last event that the client has.
 pub(crate) fn open(asked: Asked, session: Arc<SessionRecord>, last: Option<EventId>) -> Response {
@@ -55,6 +61,15 @@ struct Live {
 /// The client, the session or the key is gone.
 struct Over;
 
+/// An answer that is fetched again and was not complete when it was looked for last.
+struct Replay {
+    from: EventId,
+    /// From then on it is given up.
+    until: Instant,
+    next: Instant,
+    pause: Duration,
+}
+
 impl Live {
     async fn run(
         mut self,
@@ -77,11 +92,15 @@ impl Live {
         mut news: Receiver<(ProjectId, Change)>,
         mut signals: Receiver<Signal>,
     ) -> Over {
-        let mut replay = match last {
-            Some(last) if last.stream != self.own.stream => Some((last, Instant::now() + CALL_WAIT)),
-            _ => None,
-        };
-        let begun = if understands_opening(&self.session.protocol_version) && replay.is_none() {
+        let understands = understands_opening(&self.session.protocol_version);
+        let now = Instant::now();
+        let mut replay = last.filter(|last| last.stream != self.own.stream).map(|from| Replay {
+            from,
+            until: now + CALL_WAIT,
+            next: now,
+            pause: LOOK_AGAIN,
+        });
+        let begun = if understands && replay.is_none() {
             self.send(opening(self.own)).await
         } else {
             self.send(ALIVE.to_owned()).await
@@ -89,39 +108,47 @@ impl Live {
         if begun.is_err() {
             return Over;
         }
-        // Whoever comes back to the session's own stream may have missed news.
-        if last.is_some_and(|last| last.stream == self.own.stream)
-            && self.all_may_have_changed().await.is_err()
-        {
+        // News is not kept. Whoever comes back to the session's own stream may have missed some, and so may a client
+        // that was given no place to come back to.
+        let comes_back = match last {
+            Some(last) => last.stream == self.own.stream,
+            None => !understands && !self.session.subscriptions.is_empty(),
+        };
+        if comes_back && self.all_may_have_changed().await.is_err() {
             return Over;
-        }
-        if let Some((from, until)) = replay {
-            match self.replay(from).await {
-                Ok(rest) => replay = rest.map(|rest| (rest, until)),
-                Err(over) => return over,
-            }
         }
         let mut alive = tokio::time::interval(KEEP_ALIVE);
         alive.reset();
+        let mut ask = tokio::time::interval(ASK_AGAIN);
+        ask.reset();
         loop {
+            let look = replay.as_ref().map_or(now, |replay| replay.next);
+            // What was said first counts first: a subscription is known before the news that it is for.
             let happened = tokio::select! {
+                biased;
+                signal = signals.recv() => self.signalled(&signal).await,
+                () = tokio::time::sleep_until(look), if replay.is_some() => self.look_again(&mut replay).await,
                 item = news.recv() => self.heard(item).await,
-                signal = signals.recv() => self.signalled(&signal),
                 _ = alive.tick() => self.send(ALIVE.to_owned()).await,
-                () = tokio::time::sleep(LOOK_AGAIN), if replay.is_some() => {
-                    match replay {
-                        Some((from, until)) if Instant::now() < until => match self.replay(from).await {
-                            Ok(rest) => { replay = rest.map(|rest| (rest, until)); Ok(()) }
-                            Err(over) => Err(over),
-                        },
-                        _ => { replay = None; Ok(()) }
-                    }
-                }
+                _ = ask.tick() => self.still_welcome().await,
             };
             if let Err(over) = happened {
                 return over;
             }
         }
+    }
+
+    /// Sends what has come of an answer since, and notes when to look again.
+    async fn look_again(&mut self, replay: &mut Option<Replay>) -> Result<(), Over> {
+        let Some(Replay { from, until, pause, .. }) = *replay else { return Ok(()) };
+        *replay = match self.replay(from).await? {
+            Some(from) if Instant::now() < until => {
+                let next = Instant::now() + pause;
+                Some(Replay { from, until, next, pause: (pause * 2).min(LOOK_AT_LEAST) })
+            }
+            _ => None,
+        };
+        Ok(())
     }
 
     /// Sends what followed an event, and returns from where to go on if the answer is not complete.
@@ -148,7 +175,7 @@ impl Live {
 
     async fn heard(&mut self, item: Result<(ProjectId, Change), RecvError>) -> Result<(), Over> {
         match item {
-            Ok((_, Change::Missed)) => self.all_may_have_changed().await,
+            Ok((_, Change::Missed)) | Err(RecvError::Lagged(_)) => self.all_may_have_changed().await,
             Ok((project, _)) if project != self.session.project => Ok(()),
             Ok((_, Change::Updated(path))) => {
                 let subscriptions = self.subscriptions().await?;
@@ -158,22 +185,36 @@ impl Live {
                 Ok(())
             }
             Ok((_, Change::List)) => self.list_changed().await,
-            Ok(_) | Err(RecvError::Lagged(_)) => self.all_may_have_changed().await,
+            Ok(_) => self.all_may_have_changed().await,
             Err(RecvError::Closed) => Err(Over),
         }
     }
 
-    fn signalled(&self, signal: &Result<Signal, RecvError>) -> Result<(), Over> {
-        let own_key = self.asked.who.caller.key.map(|key| key.0);
+    async fn signalled(&self, signal: &Result<Signal, RecvError>) -> Result<(), Over> {
         match signal {
-            Ok(Signal::SessionChanged { session, ended: true }) if *session == self.session.id => Err(Over),
-            Ok(Signal::KeyChanged { revoked: Some(key), .. }) if Some(*key) == own_key => Err(Over),
+            Ok(Signal::SessionChanged { session, ended }) if *session == self.session.id => {
+                self.asked.shared.sessions.forget(*session);
+                if *ended { Err(Over) } else { Ok(()) }
+            }
+            Ok(signal) if revokes(signal, &self.asked.who) => Err(Over),
+            Ok(Signal::NewsMissed) | Err(RecvError::Lagged(_)) => {
+                self.asked.shared.sessions.forget(self.session.id);
+                self.asked.shared.auth.forget(&self.asked.who.hash);
+                self.still_welcome().await
+            }
             Err(RecvError::Closed) => Err(Over),
-            _ => Ok(()),
+            Ok(_) => Ok(()),
         }
+    }
+
+    /// Whether session and key are still good. Asking keeps the session alive, too.
+    async fn still_welcome(&self) -> Result<(), Over> {
+        self.subscriptions().await?;
+        if self.asked.shared.auth.still_good(&self.asked.who.hash).await { Ok(()) } else { Err(Over) }
     }
 
     async fn all_may_have_changed(&mut self) -> Result<(), Over> {
+        self.asked.shared.sessions.forget(self.session.id);
         for uri in self.subscriptions().await? {
             self.updated(&uri).await?;
         }
@@ -213,13 +254,32 @@ impl Live {
     }
 }
 
-/// Waits until a key is revoked.
-pub(crate) async fn key_revoked(mut signals: Receiver<Signal>, key: Option<KeyId>) {
+/// Waits until a key is revoked or no good any more or, if `with_server`, the server ends.
+pub(crate) async fn unwelcome(shared: Arc<Shared>, who: Authenticated, with_server: bool) {
+    let mut signals = shared.signals.subscribe();
+    let mut ask = tokio::time::interval(ASK_AGAIN);
+    ask.reset();
     loop {
-        match signals.recv().await {
-            Ok(Signal::KeyChanged { revoked: Some(revoked), .. }) if Some(KeyId(revoked)) == key => return,
+        let signal = tokio::select! {
+            signal = signals.recv() => signal,
+            _ = ask.tick() => Ok(Signal::NewsMissed),
+            () = shared.shutdown.cancelled(), if with_server => return,
+        };
+        match signal {
+            Ok(signal) if revokes(&signal, &who) => return,
+            Ok(Signal::NewsMissed) | Err(RecvError::Lagged(_)) => {
+                shared.auth.forget(&who.hash);
+                if !shared.auth.still_good(&who.hash).await {
+                    return;
+                }
+            }
             Err(RecvError::Closed) => return,
-            _ => {}
+            Ok(_) => {}
         }
     }
+}
+
+fn revokes(signal: &Signal, who: &Authenticated) -> bool {
+    let own = who.caller.key.map(|key| key.0);
+    matches!(signal, Signal::KeyChanged { revoked: Some(key), .. } if Some(*key) == own)
 }

@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use axum::Extension;
-use axum::body::Body;
+use axum::body::{Body, HttpBody};
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
@@ -230,7 +230,7 @@ impl Asked {
             parts.headers.insert(VERSION, version);
         }
         let Some(id) = message.get("id").filter(|_| method(&message).is_some()) else {
-            return self.notified(&message, &session);
+            return self.notified(&message, &session).await;
         };
         let subscribed = match method(&message) {
             Some("resources/subscribe") => Some(true),
@@ -261,13 +261,14 @@ impl Asked {
     }
 
     /// A notification, or an answer to a question that was never asked.
-    fn notified(&self, message: &Value, session: &SessionRecord) -> Response {
+    async fn notified(&self, message: &Value, session: &SessionRecord) -> Response {
         if method(message) == Some("notifications/cancelled")
             && let Some(request) = message.pointer("/params/requestId")
         {
             self.shared
                 .signals
-                .send(Signal::CallCancelled { session: session.id, request: request.to_string() });
+                .send(Signal::CallCancelled { session: session.id, request: request.to_string() })
+                .await;
         }
         StatusCode::ACCEPTED.into_response()
     }
@@ -303,11 +304,12 @@ impl Asked {
         if !is_stream(&response) {
             return response;
         }
-        // A standing stream: it counts as one of the key's, and ends with the key.
+        // It counts as one of the key's streams, and ends with the key; one that stands ends with the server, too.
         let Some(slot) = self.shared.slots.take(self.who.caller.key) else {
             return too_many_streams(&self.shared, message.get("id"));
         };
-        let end = live::key_revoked(self.shared.signals.subscribe(), self.who.caller.key);
+        let stands = method(message) == Some("subscriptions/listen");
+        let end = live::unwelcome(Arc::clone(&self.shared), self.who.clone(), stands);
         response.map(|body| {
             let stream = body.into_data_stream().take_until(Box::pin(end)).map(move |chunk| {
                 let _open = &slot;
@@ -332,8 +334,7 @@ impl Asked {
             .disable_allowed_hosts()
             .with_legacy_session_mode(false)
             .with_json_response(true)
-            .with_max_request_body_bytes(BODY_BYTES)
-            .with_cancellation_token(self.shared.shutdown.child_token());
+            .with_max_request_body_bytes(BODY_BYTES);
         let service = StreamableHttpService::new(handler, Arc::new(NeverSessionManager::default()), config);
         let request = Request::from_parts(parts, Full::new(body));
         let answered = tokio::time::timeout(CALL_WAIT, service.handle(request)).await;
@@ -349,6 +350,9 @@ impl Asked {
     /// The SDK refuses some requests in plain text; clients get JSON, and nothing of the inside.
     async fn in_json(&self, response: Response, id: Option<&Value>) -> Response {
         let status = response.status();
+        if status == StatusCode::OK && has_type(response.headers(), "application/json") {
+            return tell_faults(response).await;
+        }
         if status.is_success() || has_type(response.headers(), "application/json") {
             return response;
         }
@@ -367,6 +371,26 @@ impl Asked {
         let text = format!("the server failed; its log tells more under the request id {}", self.request);
         reply::rpc_error(StatusCode::INTERNAL_SERVER_ERROR, id, INTERNAL_ERROR, &text)
     }
+}
+
+/// A fault inside the server is a 500, for whoever watches statuses; the SDK answers it with 200. Other errors of
+/// JSON-RPC are the client's.
+async fn tell_faults(response: Response) -> Response {
+    /// Faults are short; longer replies are not read here.
+    const SHORT: u64 = 2048;
+    if response.body().size_hint().upper().is_none_or(|length| length > SHORT) {
+        return response;
+    }
+    let (mut parts, body) = response.into_parts();
+    let Ok(body) = body.collect().await.map(http_body_util::Collected::to_bytes) else {
+        return reply::error(StatusCode::INTERNAL_SERVER_ERROR, "the server failed");
+    };
+    let code = serde_json::from_slice::<Value>(&body).ok();
+    let code = code.as_ref().and_then(|message| message.pointer("/error/code")).and_then(Value::as_i64);
+    if code == Some(i64::from(INTERNAL_ERROR)) {
+        parts.status = StatusCode::INTERNAL_SERVER_ERROR;
+    }
+    Response::from_parts(parts, Body::from(body))
 }
 
 pub(crate) fn too_many_streams(shared: &Shared, id: Option<&Value>) -> Response {

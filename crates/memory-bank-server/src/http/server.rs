@@ -15,16 +15,17 @@ use memory_bank_core::identity::{KeyDirectory, KeyHash, KeyStore};
 use memory_bank_core::limiter::Limiter;
 use memory_bank_core::store::{AuditLog, EventStore, SessionStore};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
 use tokio::sync::broadcast::error::RecvError;
+use tokio::sync::{Semaphore, oneshot};
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 use tower::ServiceExt;
 
 use crate::http::addresses::Addresses;
 use crate::http::admission::PeerAddress;
 use crate::http::auth::{Authenticator, KeyCache};
 use crate::http::calls::Calls;
-use crate::http::config::{CONNECTIONS, DRAIN, HEADER_WAIT, HttpConfig};
+use crate::http::config::{CONNECTIONS, DRAIN, HEADER_WAIT, HttpConfig, LAST_NOTES};
 use crate::http::events::EventLog;
 use crate::http::metrics::{self, Limit, Metrics};
 use crate::http::origin::OriginPolicy;
@@ -78,7 +79,7 @@ pub struct Server {
 }
 
 impl Server {
-    /// Puts the parts together and listens.
+    /// Puts the parts together and listens. Joins the other servers first, if that can be done at once.
     ///
     /// # Errors
     /// The address cannot be listened on.
@@ -89,7 +90,7 @@ impl Server {
             None => None,
         };
         let counted = Arc::new(Metrics::new());
-        let signals = Arc::new(Signals::new());
+        let signals = Arc::new(Signals::new(parts.redis.as_ref().map(Redis::others)));
         let (clock, entropy) = (Arc::clone(&parts.services.clock), Arc::clone(&parts.services.entropy));
         let shared = Arc::new(Shared {
             auth: Authenticator::new(parts.directory, parts.key_cache, Arc::clone(&clock)),
@@ -106,6 +107,7 @@ impl Server {
             events: EventLog::start(parts.events, Arc::clone(&counted)),
             signals,
             calls: Calls::default(),
+            running: TaskTracker::new(),
             slots: StreamSlots::new(parts.config.streams_per_key),
             origins: OriginPolicy::new(&parts.config),
             database: parts.database,
@@ -123,12 +125,15 @@ impl Server {
             let (hub, signals) = (Arc::clone(&shared.services.hub), Arc::clone(&shared.signals));
             let shutdown = shared.shutdown.clone();
             let bus = redis.bus();
+            let (tried, joined) = oneshot::channel();
             tokio::spawn(async move {
                 tokio::select! {
-                    () = bus.run(hub, signals) => {}
+                    () = bus.run(hub, signals, tried) => {}
                     () = shutdown.cancelled() => {}
                 }
             });
+            // Otherwise the server is alone for now: news may be missed, and whoever subscribed will be told.
+            let _ = joined.await;
         }
         Ok(Self { listener, router: router(Arc::clone(&shared)), watched, shared })
     }
@@ -187,7 +192,10 @@ impl Server {
             });
         }
         drop(self.listener);
-        if tokio::time::timeout(DRAIN, connections.shutdown()).await.is_err() {
+        let running = &self.shared.running;
+        running.close();
+        let finished = async { tokio::join!(connections.shutdown(), running.wait()) };
+        if tokio::time::timeout(DRAIN, finished).await.is_err() {
             tracing::warn!("requests under way did not finish in {} s", DRAIN.as_secs());
         }
         chores.abort();
@@ -195,9 +203,16 @@ impl Server {
         if let Some(watched) = watched {
             watched.abort();
         }
-        self.shared.auth.write_uses().await;
-        self.shared.sessions.write_uses().await;
-        self.shared.addresses.tell().await;
+        let notes = async {
+            tokio::join!(
+                self.shared.auth.write_uses(),
+                self.shared.sessions.write_uses(),
+                self.shared.addresses.tell()
+            )
+        };
+        if tokio::time::timeout(LAST_NOTES, notes).await.is_err() {
+            tracing::warn!("when keys and sessions were used last could not be noted in time");
+        }
     }
 }
 

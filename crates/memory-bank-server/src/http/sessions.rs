@@ -110,7 +110,7 @@ impl Sessions {
     ) -> Result<Option<Arc<SessionRecord>>, StoreError> {
         let Some(record) = self.store.subscribe(caller, id, uri, subscribed).await? else { return Ok(None) };
         let record = self.remember(record);
-        self.signals.send(Signal::SessionChanged { session: id, ended: false });
+        self.signals.send(Signal::SessionChanged { session: id, ended: false }).await;
         Ok(Some(record))
     }
 
@@ -119,7 +119,7 @@ impl Sessions {
         let ended = self.store.end(caller, id).await?;
         if ended {
             self.forget(id);
-            self.signals.send(Signal::SessionChanged { session: id, ended: true });
+            self.signals.send(Signal::SessionChanged { session: id, ended: true }).await;
         }
         Ok(ended)
     }
@@ -159,8 +159,8 @@ impl Sessions {
     pub(crate) async fn clean_up(&self, keep_events: Duration) {
         /// How many rows go at a time.
         const BATCH: usize = 500;
-        /// How many batches a round may have.
-        const BATCHES: usize = 100;
+        /// How many batches a round may have; more than a busy server fills between two rounds.
+        const BATCHES: usize = 4000;
         let now = self.clock.now();
         let Ok(keep) = SignedDuration::try_from(keep_events) else { return };
         for _ in 0..BATCHES {

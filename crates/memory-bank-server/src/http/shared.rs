@@ -8,6 +8,7 @@ use memory_bank_core::identity::KeyStore;
 use memory_bank_core::limiter::Limiter;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
 use crate::http::addresses::Addresses;
 use crate::http::auth::Authenticator;
@@ -68,6 +69,8 @@ pub(crate) struct Shared {
     pub(crate) events: EventLog,
     pub(crate) signals: Arc<Signals>,
     pub(crate) calls: Calls,
+    /// The calls that go on though their client may be gone.
+    pub(crate) running: TaskTracker,
     pub(crate) slots: StreamSlots,
     pub(crate) origins: OriginPolicy,
     pub(crate) database: Arc<dyn Probe>,

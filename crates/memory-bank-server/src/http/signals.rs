@@ -1,6 +1,9 @@
 //! News between the requests of a server, and between servers: a key was revoked, a session ended or changed, a call
 //! was cancelled. Like all news here it is a hint; what counts is in the stores.
 
+use std::sync::Arc;
+
+use async_trait::async_trait;
 use memory_bank_core::identity::KeyHash;
 use memory_bank_core::store::SessionId;
 use serde::{Deserialize, Serialize};
@@ -28,7 +31,7 @@ pub(crate) enum Signal {
         /// Whether it ended: its streams end.
         ended: bool,
     },
-    /// News was missed; caches forget everything. Never sent to others.
+    /// News was missed; caches forget everything, and streams ask whether they may go on.
     NewsMissed,
     /// A client takes a call back.
     CallCancelled {
@@ -46,43 +49,47 @@ impl Signal {
     }
 }
 
-/// Carries signals. What is sent here reaches all receivers of this process; whoever joins processes subscribes to
-/// `outgoing` and feeds what comes from elsewhere into [`Self::arrived`].
-#[derive(Debug)]
+/// The other servers.
+#[async_trait]
+pub(crate) trait Others: Send + Sync {
+    /// Tells them, within a bounded time. Should that fail, they are told later that they missed something.
+    async fn tell(&self, signal: Signal);
+}
+
+/// Carries signals. What is sent here reaches all receivers of this process, and the other servers; what comes from
+/// those is fed into [`Self::arrived`].
 pub(crate) struct Signals {
     all: broadcast::Sender<Signal>,
-    outgoing: broadcast::Sender<Signal>,
+    others: Option<Arc<dyn Others>>,
 }
 
 impl Signals {
-    pub(crate) fn new() -> Self {
-        Self { all: broadcast::channel(BACKLOG).0, outgoing: broadcast::channel(BACKLOG).0 }
+    pub(crate) fn new(others: Option<Arc<dyn Others>>) -> Self {
+        Self { all: broadcast::channel(BACKLOG).0, others }
     }
 
-    /// Tells this process and the others.
-    pub(crate) fn send(&self, signal: Signal) {
-        // Both fail only when nobody listens.
-        let _ = self.outgoing.send(signal.clone());
-        let _ = self.all.send(signal);
+    /// Tells this process, then the others; they have been told when this returns, so that whoever is answered next
+    /// may turn to any of them.
+    pub(crate) async fn send(&self, signal: Signal) {
+        self.arrived(signal.clone());
+        if let Some(others) = &self.others {
+            others.tell(signal).await;
+        }
     }
 
     /// Tells this process what another one said.
     pub(crate) fn arrived(&self, signal: Signal) {
+        // Fails only when nobody listens.
         let _ = self.all.send(signal);
     }
 
     /// Tells this process that it may have missed what others said.
     pub(crate) fn missed(&self) {
-        let _ = self.all.send(Signal::NewsMissed);
+        self.arrived(Signal::NewsMissed);
     }
 
     /// Everything, from here and elsewhere.
     pub(crate) fn subscribe(&self) -> broadcast::Receiver<Signal> {
         self.all.subscribe()
-    }
-
-    /// What was said here.
-    pub(crate) fn outgoing(&self) -> broadcast::Receiver<Signal> {
-        self.outgoing.subscribe()
     }
 }

@@ -1,30 +1,37 @@
 //! Joins the hubs of all servers: a channel a project for changes of documents, and one for signals.
 //!
 //! What goes over it are hints. A server that lost its connection tells its subscribers to read again, and forgets
-//! what it believed of keys and sessions.
+//! what it believed of keys and sessions. A server that could not say something makes all others do the same, as soon
+//! as Redis answers.
 
 use std::sync::Arc;
 use std::time::Duration;
 
+use async_trait::async_trait;
 use futures::StreamExt;
 use memory_bank_core::caller::ProjectId;
 use memory_bank_core::document::DocumentPath;
 use memory_bank_core::store::{Change, ChangeSink};
+use redis::aio::{PubSub, PubSubSink, PubSubStream};
+use redis::{Msg, RedisError, Value};
 use serde::{Deserialize, Serialize};
-use tokio::sync::broadcast::error::RecvError;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 use uuid::Uuid;
 
 use crate::http::redis::link::Link;
-use crate::http::signals::{Signal, Signals};
+use crate::http::signals::{Others, Signal, Signals};
 use crate::hub::Hub;
 
 /// How many messages may wait to be published.
 const WAITING: usize = 1024;
-/// How long to wait before a lost connection is tried again.
+/// How long to wait before a lost connection, or a message that could not be published, is tried again.
 const AGAIN: Duration = Duration::from_millis(300);
 /// How long a connection may take to come about.
 const CONNECT: Duration = Duration::from_secs(2);
+/// How often a connection that is silent is asked whether it is alive.
+const ASK_ALIVE: Duration = Duration::from_secs(1);
+/// How long it may take to say so. A connection that does not is lost, though nobody closed it.
+const ALIVE_WAIT: Duration = Duration::from_secs(2);
 /// How often a message is tried.
 const ATTEMPTS: u32 = 3;
 
@@ -42,6 +49,8 @@ enum News {
     Updated(String),
     List,
     Signal(Signal),
+    /// The sender could not say something.
+    Missed,
 }
 
 /// Publishes what happens here.
@@ -53,43 +62,78 @@ pub(super) struct Publisher {
 }
 
 impl Publisher {
+    /// Starts the tasks that publish; they end with the runtime.
     pub(super) fn start(link: Arc<Link>, own: Uuid) -> Self {
         let (queue, waiting) = mpsc::channel(WAITING);
-        tokio::spawn(publish(Arc::clone(&link), own, waiting));
-        Self { own, queue, link }
+        let publisher = Self { own, queue, link };
+        tokio::spawn(publisher.clone().publish(waiting));
+        tokio::spawn(publisher.clone().make_good());
+        publisher
     }
 
     pub(super) fn sink(&self, hub: Arc<Hub>) -> PublishingSink {
         PublishingSink { hub, publisher: self.clone() }
     }
 
-    pub(super) fn bus(&self, link: Arc<Link>) -> Bus {
-        Bus { link, publisher: self.clone() }
+    pub(super) fn bus(&self) -> Bus {
+        Bus { link: Arc::clone(&self.link), own: self.own }
     }
 
     /// Publishes a signal and waits for that; false if Redis does not answer.
     pub(super) async fn say_now(&self, signal: Signal) -> bool {
-        let message = Message { from: self.own, news: News::Signal(signal) };
-        let Ok(text) = serde_json::to_string(&message) else { return false };
-        let channel = self.link.key("signals", "all");
-        self.link.ask::<i64>(redis::cmd("PUBLISH").arg(&channel).arg(&text)).await.is_some()
+        self.published(&self.link.key("signals", "all"), News::Signal(signal)).await
     }
 
     fn say(&self, channel: String, news: News) {
         if self.queue.try_send((channel, news)).is_err() {
-            tracing::warn!("too much news waits to be published; other servers miss some");
+            tracing::warn!("too much news waits to be published; the other servers will read all again");
+            self.link.owe_news();
+        }
+    }
+
+    async fn published(&self, channel: &str, news: News) -> bool {
+        let Ok(text) = serde_json::to_string(&Message { from: self.own, news }) else { return false };
+        self.link.ask::<i64>(redis::cmd("PUBLISH").arg(channel).arg(&text)).await.is_some()
+    }
+
+    async fn publish(self, mut waiting: mpsc::Receiver<(String, News)>) {
+        while let Some((channel, news)) = waiting.recv().await {
+            let Ok(text) = serde_json::to_string(&Message { from: self.own, news }) else { continue };
+            let mut said = false;
+            for attempt in 0..ATTEMPTS {
+                if attempt > 0 {
+                    tokio::time::sleep(Duration::from_millis(20)).await;
+                }
+                said = self.link.ask::<i64>(redis::cmd("PUBLISH").arg(&channel).arg(&text)).await.is_some();
+                if said {
+                    break;
+                }
+            }
+            if !said {
+                self.link.owe_news();
+            }
+        }
+    }
+
+    /// Does what could not be done while Redis did not answer: deletes what others must not believe any more, then
+    /// tells them that they missed something.
+    async fn make_good(self) {
+        let channel = self.link.key("signals", "all");
+        loop {
+            self.link.owes().await;
+            while !(self.link.pay().await && self.published(&channel, News::Missed).await) {
+                tokio::time::sleep(AGAIN).await;
+            }
+            tracing::info!("the other servers were told that they missed news");
         }
     }
 }
 
-async fn publish(link: Arc<Link>, own: Uuid, mut waiting: mpsc::Receiver<(String, News)>) {
-    while let Some((channel, news)) = waiting.recv().await {
-        let Ok(text) = serde_json::to_string(&Message { from: own, news }) else { continue };
-        for _ in 0..ATTEMPTS {
-            if link.ask::<i64>(redis::cmd("PUBLISH").arg(&channel).arg(&text)).await.is_some() {
-                break;
-            }
-            tokio::time::sleep(Duration::from_millis(20)).await;
+#[async_trait]
+impl Others for Publisher {
+    async fn tell(&self, signal: Signal) {
+        if !self.say_now(signal).await {
+            self.link.owe_news();
         }
     }
 }
@@ -111,79 +155,99 @@ impl ChangeSink for PublishingSink {
     }
 }
 
-/// Listens to the other servers, and passes the signals of this one on.
+/// Listens to the other servers.
 pub(crate) struct Bus {
     link: Arc<Link>,
-    publisher: Publisher,
+    own: Uuid,
 }
 
 impl Bus {
-    /// Runs until it is dropped.
-    pub(crate) async fn run(self, hub: Arc<Hub>, signals: Arc<Signals>) {
-        tokio::join!(self.pass_on(&signals), self.listen(&hub, &signals));
-    }
-
-    async fn pass_on(&self, signals: &Signals) {
-        let mut outgoing = signals.outgoing();
-        loop {
-            match outgoing.recv().await {
-                Ok(signal) => self.publisher.say(self.link.key("signals", "all"), News::Signal(signal)),
-                Err(RecvError::Lagged(_)) => tracing::warn!("other servers miss some signals"),
-                Err(RecvError::Closed) => return,
-            }
-        }
-    }
-
-    async fn listen(&self, hub: &Hub, signals: &Signals) {
+    /// Runs until it is dropped. `tried` is told when the first connection has come about, or failed to.
+    pub(crate) async fn run(self, hub: Arc<Hub>, signals: Arc<Signals>, tried: oneshot::Sender<()>) {
+        let mut tried = Some(tried);
         let mut missed = false;
         loop {
-            if self.connected(hub, signals, missed).await {
-                missed = true;
-                tracing::warn!("the connection to the other servers broke");
+            match self.connect().await {
+                Ok((sink, messages)) => {
+                    if missed {
+                        tracing::info!("connected to the other servers again");
+                        signals.missed();
+                        hub.missed();
+                    }
+                    // Whoever waited may be gone.
+                    let _ = tried.take().map(|tried| tried.send(()));
+                    tokio::select! {
+                        () = self.listen(messages, &hub, &signals) => {}
+                        () = silent(sink) => {}
+                    }
+                    tracing::warn!("the connection to the other servers broke");
+                }
+                Err(why) if !missed => tracing::warn!(why, "the other servers cannot be heard"),
+                Err(_) => {}
             }
+            let _ = tried.take().map(|tried| tried.send(()));
+            missed = true;
             tokio::time::sleep(AGAIN).await;
         }
     }
 
-    /// Listens for as long as the connection holds; false if there was none.
-    async fn connected(&self, hub: &Hub, signals: &Signals, missed: bool) -> bool {
-        let Ok(Ok(mut listener)) = tokio::time::timeout(CONNECT, self.link.client.get_async_pubsub()).await
-        else {
-            return false;
-        };
-        let subscribing = async {
+    async fn connect(&self) -> Result<(PubSubSink, PubSubStream), String> {
+        let connecting = async {
+            let mut listener: PubSub = self.link.client.get_async_pubsub().await?;
             listener.psubscribe(self.link.key("news", "*")).await?;
-            listener.subscribe(self.link.key("signals", "all")).await
+            listener.subscribe(self.link.key("signals", "all")).await?;
+            Ok::<_, RedisError>(listener.split())
         };
-        if !matches!(tokio::time::timeout(CONNECT, subscribing).await, Ok(Ok(()))) {
-            return false;
+        match tokio::time::timeout(CONNECT, connecting).await {
+            Ok(Ok(connected)) => Ok(connected),
+            // The kind alone: the text may hold an address.
+            Ok(Err(error)) => Err(format!("{:?}", error.kind())),
+            Err(_) => Err("no answer in time".to_owned()),
         }
-        if missed {
-            hub.missed();
-            signals.missed();
-            tracing::info!("connected to the other servers again");
-        }
+    }
+
+    /// Passes on what others say, until the connection ends.
+    async fn listen(&self, mut messages: PubSubStream, hub: &Hub, signals: &Signals) {
         let prefix = self.link.key("news", "");
-        let mut messages = listener.into_on_message();
         while let Some(message) = messages.next().await {
-            let Ok(Message { from, news }) = serde_json::from_slice(message.get_payload_bytes()) else {
-                tracing::warn!("a message of another server could not be read");
-                continue;
-            };
-            if from == self.publisher.own {
-                continue;
-            }
-            let project = message.get_channel_name().strip_prefix(&prefix).and_then(|id| id.parse().ok());
-            match (news, project.map(ProjectId)) {
-                (News::Signal(signal), _) => signals.arrived(signal),
-                (News::List, Some(project)) => hub.changed(project, Change::List),
-                (News::Updated(path), Some(project)) => match DocumentPath::parse(&path) {
-                    Ok(path) => hub.changed(project, Change::Updated(path)),
-                    Err(_) => hub.changed(project, Change::List),
-                },
-                (_, None) => tracing::warn!("a message of another server names no project"),
-            }
+            self.heard(&message, &prefix, hub, signals);
         }
-        true
+    }
+
+    fn heard(&self, message: &Msg, prefix: &str, hub: &Hub, signals: &Signals) {
+        let Ok(Message { from, news }) = serde_json::from_slice(message.get_payload_bytes()) else {
+            tracing::warn!("a message of another server could not be read");
+            // It may have been news of a later version.
+            signals.missed();
+            hub.missed();
+            return;
+        };
+        if from == self.own {
+            return;
+        }
+        let project = message.get_channel_name().strip_prefix(prefix).and_then(|id| id.parse().ok());
+        match (news, project.map(ProjectId)) {
+            (News::Signal(signal), _) => signals.arrived(signal),
+            (News::Missed, _) => {
+                signals.missed();
+                hub.missed();
+            }
+            (News::List, Some(project)) => hub.changed(project, Change::List),
+            (News::Updated(path), Some(project)) => match DocumentPath::parse(&path) {
+                Ok(path) => hub.changed(project, Change::Updated(path)),
+                Err(_) => hub.changed(project, Change::List),
+            },
+            (_, None) => tracing::warn!("a message of another server names no project"),
+        }
+    }
+}
+
+/// Returns when the connection does not say any more that it is alive.
+async fn silent(mut sink: PubSubSink) {
+    loop {
+        tokio::time::sleep(ASK_ALIVE).await;
+        if !matches!(tokio::time::timeout(ALIVE_WAIT, sink.ping::<Value>()).await, Ok(Ok(_))) {
+            return;
+        }
     }
 }

@@ -80,8 +80,7 @@ impl KeyCache for RedisKeys {
     }
 
     async fn forget(&self, hash: &KeyHash) {
-        let key = self.link.key("apikey", hash.to_hex());
-        self.link.ask::<()>(redis::cmd("DEL").arg(&key)).await;
+        self.link.delete(self.link.key("apikey", hash.to_hex())).await;
     }
 }
 

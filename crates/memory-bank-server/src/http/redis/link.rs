@@ -1,12 +1,15 @@
 //! The connection to Redis: every call has a short deadline, and after some that failed in a row none is tried for a
 //! while.
 
+use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use redis::aio::{ConnectionManager, ConnectionManagerConfig};
 use redis::{Client, Cmd, FromRedisValue, RedisResult};
+use tokio::sync::Notify;
 
 use tracing::Instrument;
 
@@ -20,6 +23,11 @@ const FAILURES: u32 = 3;
 const REST: Duration = Duration::from_secs(1);
 /// How long a connection may take to come about. It is made in the background of calls, which do not wait so long.
 const CONNECT: Duration = Duration::from_secs(2);
+
+/// How many keys may wait to be deleted. Past that they are left to expire.
+const OWED: usize = 10_000;
+/// How many of them are deleted with one command.
+const PAID_AT_ONCE: usize = 500;
 
 /// Redis cannot be used as configured.
 #[derive(Debug, thiserror::Error)]
@@ -52,6 +60,9 @@ pub(crate) struct Link {
     began: Instant,
     /// Milliseconds after `began` until which nothing is tried.
     rests_until: AtomicU64,
+    /// Keys that other servers must not believe any more, and that could not be deleted.
+    owed: Mutex<BTreeSet<String>>,
+    owes: Notify,
 }
 
 impl Link {
@@ -75,6 +86,8 @@ impl Link {
             skipped: AtomicU64::new(0),
             began: Instant::now(),
             rests_until: AtomicU64::new(0),
+            owed: Mutex::default(),
+            owes: Notify::new(),
         })
     }
 
@@ -97,6 +110,61 @@ impl Link {
     /// Sends one command.
     pub(super) async fn ask<T: FromRedisValue>(&self, command: &Cmd) -> Option<T> {
         self.with(async |manager| command.query_async(manager).await).await
+    }
+
+    /// Deletes a key: now, or as soon as Redis answers.
+    pub(super) async fn delete(&self, key: String) {
+        if self.ask::<()>(redis::cmd("DEL").arg(&key)).await.is_none() {
+            self.owe(key);
+        }
+    }
+
+    /// Keeps a value for some seconds. If that fails, what is there is deleted as soon as Redis answers.
+    pub(super) async fn replace(&self, key: String, value: Vec<u8>, seconds: i64) {
+        if self.ask::<()>(redis::cmd("SET").arg(&key).arg(value).arg("EX").arg(seconds)).await.is_none() {
+            self.owe(key);
+        }
+    }
+
+    fn owe(&self, key: String) {
+        let mut owed = self.owed.lock().unwrap_or_else(PoisonError::into_inner);
+        if owed.len() < OWED {
+            owed.insert(key);
+        } else {
+            tracing::warn!("too many keys wait to be deleted from Redis; this one will expire there");
+        }
+        drop(owed);
+        self.owe_news();
+    }
+
+    /// Notes that something could not be said to the other servers.
+    pub(super) fn owe_news(&self) {
+        self.owes.notify_one();
+    }
+
+    /// Returns when something could not be deleted or said.
+    pub(super) async fn owes(&self) {
+        self.owes.notified().await;
+    }
+
+    /// Deletes what could not be deleted; false if it still cannot.
+    pub(super) async fn pay(&self) -> bool {
+        loop {
+            let some: Vec<String> = {
+                let owed = self.owed.lock().unwrap_or_else(PoisonError::into_inner);
+                owed.iter().take(PAID_AT_ONCE).cloned().collect()
+            };
+            if some.is_empty() {
+                return true;
+            }
+            if self.ask::<i64>(redis::cmd("DEL").arg(&some)).await.is_none() {
+                return false;
+            }
+            let mut owed = self.owed.lock().unwrap_or_else(PoisonError::into_inner);
+            for key in &some {
+                owed.remove(key);
+            }
+        }
     }
 
     /// Does something with the connection, unless Redis is given a rest; `None` when that is so, or it failed.

@@ -22,7 +22,7 @@ pub(crate) use link::RedisState;
 
 use crate::http::auth::KeyCache;
 use crate::http::shared::Probe;
-use crate::http::signals::Signal;
+use crate::http::signals::{Others, Signal};
 use crate::hub::Hub;
 pub(crate) use bus::Bus;
 use bus::Publisher;
@@ -97,6 +97,11 @@ impl Redis {
 
     /// The connection to the other servers.
     pub(crate) fn bus(&self) -> Bus {
-        self.publisher.bus(Arc::clone(&self.link))
+        self.publisher.bus()
+    }
+
+    /// The other servers, to be told of signals.
+    pub(crate) fn others(&self) -> Arc<dyn Others> {
+        Arc::new(self.publisher.clone())
     }
 }

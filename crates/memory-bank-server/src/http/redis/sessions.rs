@@ -38,18 +38,28 @@ impl RedisSessions {
         }
     }
 
+    /// Keeps a record that was read. One that is there already is newer, or the same.
     async fn keep(&self, record: &SessionRecord) {
+        let Some((left, text)) = self.worth_keeping(record) else { return };
+        let key = self.link.key("session", record.id);
+        self.link.ask::<()>(redis::cmd("SET").arg(&key).arg(text).arg("EX").arg(left).arg("NX")).await;
+    }
+
+    /// Keeps a record that was changed.
+    async fn replace(&self, record: &SessionRecord) {
+        let Some((left, text)) = self.worth_keeping(record) else { return };
+        self.link.replace(self.link.key("session", record.id), text, left).await;
+    }
+
+    /// For how many seconds to keep a record, and its text.
+    fn worth_keeping(&self, record: &SessionRecord) -> Option<(i64, Vec<u8>)> {
         let left = record.expires_at.duration_since(self.clock.now()).as_secs().min(KEPT);
-        let Ok(text) = serde_json::to_vec(record) else { return };
-        if left >= 1 {
-            let key = self.link.key("session", record.id);
-            self.link.ask::<()>(redis::cmd("SET").arg(&key).arg(text).arg("EX").arg(left)).await;
-        }
+        let text = serde_json::to_vec(record).ok()?;
+        (left >= 1).then_some((left, text))
     }
 
     async fn forget(&self, id: SessionId) {
-        let key = self.link.key("session", id);
-        self.link.ask::<()>(redis::cmd("DEL").arg(&key)).await;
+        self.link.delete(self.link.key("session", id)).await;
     }
 }
 
@@ -88,7 +98,7 @@ impl SessionStore for RedisSessions {
     ) -> Result<Option<SessionRecord>, StoreError> {
         let changed = self.store.subscribe(caller, id, uri, subscribed).await?;
         match &changed {
-            Some(record) => self.keep(record).await,
+            Some(record) => self.replace(record).await,
             None => self.forget(id).await,
         }
         Ok(changed)
