@@ -113,7 +113,7 @@ impl Cluster {
 }
 
 /// Where `initdb` and `pg_ctl` are.
-fn programs() -> PathBuf {
+pub(crate) fn programs() -> PathBuf {
     if let Some(chosen) = std::env::var_os("MEMORY_BANK_TEST_POSTGRES_BIN") {
         return PathBuf::from(chosen);
     }
@@ -145,53 +145,90 @@ fn running(home: &Path) -> Option<u16> {
 }
 
 fn start_server(programs: &Path, home: &Path, locks: &Path) -> u16 {
-    let user = server_user();
-    let _nothing_there = fs::remove_dir_all(home);
-    fs::create_dir_all(home).expect("a folder for the test server");
-    fs::set_permissions(home, fs::Permissions::from_mode(0o755)).expect("its permissions");
-    if let Some(user) = &user {
-        succeeded("chown", Command::new("chown").arg(user).arg(home).output().expect("chown"));
+    let place = Place { programs, home, user: server_user() };
+    place.make();
+    encrypt(home, &place.data(), place.user.as_deref());
+    let port = free_port();
+    place.launch(port, SETTINGS);
+    fs::write(home.join("port"), port.to_string()).expect("a note of the port");
+    watch(programs, home, locks, place.user.as_deref());
+    port
+}
+
+/// A port that is free now; that nobody takes it before the server does is what tests of the same user can rely on.
+pub(crate) fn free_port() -> u16 {
+    TcpListener::bind(("127.0.0.1", 0)).and_then(|free| free.local_addr()).expect("a free port").port()
+}
+
+/// A folder with a server's data, and the programs that run it.
+pub(crate) struct Place<'a> {
+    pub(crate) programs: &'a Path,
+    pub(crate) home: &'a Path,
+    /// Whom to run as, when tests run as root.
+    pub(crate) user: Option<String>,
+}
+
+impl Place<'_> {
+    fn data(&self) -> PathBuf {
+        self.home.join("data")
     }
-    let data = home.join("data");
-    let as_user = |program: &str| {
-        let mut command = match &user {
+
+    /// Makes the folder and the files of an empty server.
+    pub(crate) fn make(&self) {
+        let _nothing_there = fs::remove_dir_all(self.home);
+        fs::create_dir_all(self.home).expect("a folder for the test server");
+        fs::set_permissions(self.home, fs::Permissions::from_mode(0o755)).expect("its permissions");
+        if let Some(user) = &self.user {
+            succeeded("chown", Command::new("chown").arg(user).arg(self.home).output().expect("chown"));
+        }
+        let initdb = self
+            .command("initdb")
+            .args(["-U", "postgres", "-A", "trust", "-E", "UTF8", "--no-sync", "-D"])
+            .arg(self.data())
+            .output()
+            .expect("initdb");
+        succeeded("initdb", initdb);
+    }
+
+    /// Starts the server and waits until it lets in.
+    pub(crate) fn launch(&self, port: u16, settings: &str) {
+        let options = format!("-p {port} -k {} {settings}", self.home.display());
+        let started = self
+            .command("pg_ctl")
+            .args(["start", "-w", "-t", "60", "-D"])
+            .arg(self.data())
+            .arg("-l")
+            .arg(self.home.join("server.log"))
+            .args(["-o", &options])
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .status()
+            .expect("pg_ctl");
+        let log = || fs::read_to_string(self.home.join("server.log")).unwrap_or_default();
+        assert!(started.success(), "{}", log());
+    }
+
+    /// Ends the server as a crash would: nothing is finished, nothing is written.
+    pub(crate) fn crash(&self) {
+        let mut command = self.command("pg_ctl");
+        command.args(["stop", "-m", "immediate", "-D"]).arg(self.data());
+        let _ended = command.stdout(Stdio::null()).stderr(Stdio::null()).status();
+    }
+
+    fn command(&self, program: &str) -> Command {
+        let mut command = match &self.user {
             // The server refuses to run as root.
             Some(user) => {
                 let mut command = Command::new("setpriv");
                 command.args([&format!("--reuid={user}"), "--regid=nogroup", "--clear-groups", "--"]);
-                command.arg(programs.join(program));
+                command.arg(self.programs.join(program));
                 command
             }
-            None => Command::new(programs.join(program)),
+            None => Command::new(self.programs.join(program)),
         };
-        command.env("LC_ALL", "C.UTF-8").env("HOME", home).current_dir(home).stdin(Stdio::null());
+        command.env("LC_ALL", "C.UTF-8").env("HOME", self.home).current_dir(self.home).stdin(Stdio::null());
         command
-    };
-    let initdb = as_user("initdb")
-        .args(["-U", "postgres", "-A", "trust", "-E", "UTF8", "--no-sync", "-D"])
-        .arg(&data)
-        .output()
-        .expect("initdb");
-    succeeded("initdb", initdb);
-    encrypt(home, &data, user.as_deref());
-    // The port is free now; that nobody takes it before the server does is what tests of the same user can rely on.
-    let port =
-        TcpListener::bind(("127.0.0.1", 0)).and_then(|free| free.local_addr()).expect("a free port").port();
-    let options = format!("-p {port} -k {} {SETTINGS}", home.display());
-    let started = as_user("pg_ctl")
-        .args(["start", "-w", "-t", "60", "-D"])
-        .arg(&data)
-        .arg("-l")
-        .arg(home.join("server.log"))
-        .args(["-o", &options])
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .status()
-        .expect("pg_ctl");
-    assert!(started.success(), "{}", fs::read_to_string(home.join("server.log")).unwrap_or_default());
-    fs::write(home.join("port"), port.to_string()).expect("a note of the port");
-    watch(programs, home, locks, user.as_deref());
-    port
+    }
 }
 
 /// Gives the server a certificate of an authority made for it, and a role that may not come without TLS.
@@ -289,7 +326,7 @@ fn fingerprint() -> u64 {
     hasher.finish()
 }
 
-fn succeeded(what: &str, output: Output) -> String {
+pub(crate) fn succeeded(what: &str, output: Output) -> String {
     assert!(output.status.success(), "{what}: {}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8_lossy(&output.stdout).trim().to_owned()
 }

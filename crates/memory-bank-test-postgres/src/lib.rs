@@ -7,6 +7,7 @@
 //! and stops by itself when no test has used it for a while. It must not know of any crate that it serves.
 
 mod cluster;
+mod own;
 mod pgbouncer;
 pub mod proxy;
 mod redis;
@@ -16,6 +17,7 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::cluster::Cluster;
+pub use crate::own::OwnServer;
 pub use crate::pgbouncer::PgBouncer;
 pub use crate::redis::TestRedis;
 

@@ -103,8 +103,36 @@ impl Server {
         if let Some(last) = last_event {
             headers.push(("Last-Event-ID", last));
         }
+        self.stand("GET", &headers, "")
+    }
+
+    /// Subscribes a session to a resource.
+    pub(crate) fn subscribe(&self, session: &str, uri: &str) {
+        let message =
+            json!({"jsonrpc": "2.0", "id": 3, "method": "resources/subscribe", "params": {"uri": uri}});
+        assert_eq!(self.post(Some(session), &message).message()["result"], json!({}));
+    }
+
+    /// Asks in the protocol without sessions.
+    pub(crate) fn ask(&self, method: &str, name: Option<&str>, params: &Value) -> Reply {
+        ask_at(&self.address, &self.key, method, name, params)
+    }
+
+    /// Opens the stream of the protocol without sessions, and waits until it stands.
+    pub(crate) fn listen_without_session(&self, uris: &[&str]) -> Listener {
+        let wanted = json!({"notifications": {"resourcesListChanged": true, "resourceSubscriptions": uris}});
+        let (mut headers, body) = sessionless("subscriptions/listen", None, &wanted);
+        headers.push(("X-API-Key", self.key.as_str()));
+        let mut listener = self.stand("POST", &headers, &body);
+        let first = listener.next().expect("an acknowledgement");
+        assert_eq!(first["method"], json!("notifications/subscriptions/acknowledged"), "{first}");
+        listener
+    }
+
+    /// Opens a stream.
+    pub(crate) fn stand(&self, method: &str, headers: &[(&str, &str)], body: &str) -> Listener {
         let mut stream = self.connect();
-        write_request(&mut stream, &self.address, "GET", "/mcp", &headers, "");
+        write_request(&mut stream, &self.address, method, "/mcp", headers, body);
         let mut lines = BufReader::new(stream);
         let mut status = String::new();
         lines.read_line(&mut status).unwrap();
@@ -164,6 +192,46 @@ pub(crate) fn call(id: u32, tool: &str, arguments: &Value) -> Value {
     json!({"jsonrpc": "2.0", "id": id, "method": "tools/call", "params": {"name": tool, "arguments": arguments}})
 }
 
+/// A request in the protocol without sessions: its headers and its body.
+fn sessionless<'a>(
+    method: &'a str,
+    name: Option<&'a str>,
+    params: &Value,
+) -> (Vec<(&'a str, &'a str)>, String) {
+    let mut params = params.clone();
+    params["_meta"] = json!({"io.modelcontextprotocol/protocolVersion": "2026-07-28",
+        "io.modelcontextprotocol/clientInfo": {"name": "test", "version": "1"},
+        "io.modelcontextprotocol/clientCapabilities": {}});
+    let message = json!({"jsonrpc": "2.0", "id": 1, "method": method, "params": params});
+    let mut headers = vec![JSON, MCP_ACCEPT, ("MCP-Protocol-Version", "2026-07-28"), ("Mcp-Method", method)];
+    headers.extend(name.map(|name| ("Mcp-Name", name)));
+    (headers, message.to_string())
+}
+
+/// Asks in the protocol without sessions.
+pub(crate) fn ask_at(address: &str, key: &str, method: &str, name: Option<&str>, params: &Value) -> Reply {
+    let (mut headers, body) = sessionless(method, name, params);
+    headers.push(("X-API-Key", key));
+    let mut stream = TcpStream::connect(address).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    write_request(&mut stream, address, "POST", "/mcp", &headers, &body);
+    read_reply(stream)
+}
+
+/// Waits until something is so.
+pub(crate) fn until(what: &str, mut so: impl FnMut() -> bool) {
+    let began = Instant::now();
+    while !so() {
+        assert!(began.elapsed() < PATIENCE, "{what} did not come");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
+
+/// Sends a signal, such as `-STOP`, to a process.
+pub(crate) fn signal(process: u32, signal: &str) {
+    assert!(Command::new("kill").args([signal, &process.to_string()]).status().unwrap().success());
+}
+
 /// A whole reply.
 #[derive(Debug)]
 pub(crate) struct Reply {
@@ -212,6 +280,33 @@ pub(crate) struct Listener {
 }
 
 impl Listener {
+    /// Waits for a notification of this method, about this resource if one is named; others are passed over.
+    pub(crate) fn await_news(&mut self, method: &str, uri: Option<&str>) {
+        loop {
+            let message = self.next().unwrap_or_else(|| panic!("the stream ended before {method}"));
+            let about = message["params"]["uri"].as_str();
+            if message["method"] == json!(method) && (uri.is_none() || uri == about) {
+                return;
+            }
+        }
+    }
+
+    /// The id of the next event.
+    pub(crate) fn event_id(&mut self) -> String {
+        loop {
+            let mut line = String::new();
+            assert!(self.lines.read_line(&mut line).expect("nothing came in time") > 0, "the stream ended");
+            if let Some(id) = line.strip_prefix("id: ") {
+                return id.trim().to_owned();
+            }
+        }
+    }
+
+    /// Waits for the end, whatever comes before.
+    pub(crate) fn await_end(&mut self) {
+        while self.next().is_some() {}
+    }
+
     /// The next message, or `None` at the end of the stream.
     pub(crate) fn next(&mut self) -> Option<Value> {
         loop {
@@ -227,7 +322,14 @@ impl Listener {
     }
 }
 
-fn write_request(
+/// The status of a reply whose body may never end.
+pub(crate) fn read_status(stream: TcpStream) -> u16 {
+    let mut line = String::new();
+    BufReader::new(stream).read_line(&mut line).unwrap();
+    line.split(' ').nth(1).and_then(|code| code.parse().ok()).unwrap_or_else(|| panic!("{line:?}"))
+}
+
+pub(crate) fn write_request(
     stream: &mut TcpStream,
     address: &str,
     method: &str,

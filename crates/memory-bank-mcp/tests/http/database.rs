@@ -8,11 +8,13 @@ use crate::client::{JSON, Server, call, command};
 
 /// Runs one of the operator's commands and returns what it says.
 pub(crate) fn operate(database: &TestDatabase, arguments: &[&str]) -> Result<Value, String> {
-    let folder = TempDir::new().unwrap();
     // Operators own the database; the server's own role may not make users.
-    let variables = [("DATABASE_URL", database.url_of(MIGRATOR)), ("REDIS_URL", String::new())];
-    let variables: Vec<(&str, &str)> =
-        variables.iter().map(|(name, value)| (*name, value.as_str())).collect();
+    operate_at(&database.url_of(MIGRATOR), arguments)
+}
+
+pub(crate) fn operate_at(url: &str, arguments: &[&str]) -> Result<Value, String> {
+    let folder = TempDir::new().unwrap();
+    let variables = [("DATABASE_URL", url), ("REDIS_URL", "")];
     let output = command(&folder, &variables).args(arguments).arg("--json").output().unwrap();
     if !output.status.success() {
         return Err(String::from_utf8(output.stderr).unwrap());

@@ -9,9 +9,15 @@ mod doctor;
 #[cfg(test)]
 mod door;
 #[cfg(test)]
+mod faults;
+#[cfg(test)]
 mod isolation;
 #[cfg(test)]
+mod kept;
+#[cfg(test)]
 mod keys;
+#[cfg(test)]
+mod load;
 #[cfg(test)]
 mod metrics;
 #[cfg(test)]
@@ -19,8 +25,14 @@ mod process;
 #[cfg(test)]
 mod redis;
 #[cfg(test)]
+mod replicas;
+#[cfg(test)]
 mod round_trips;
 #[cfg(test)]
 mod sessions;
+#[cfg(test)]
+mod start;
+#[cfg(test)]
+mod team;
 #[cfg(test)]
 mod traces;

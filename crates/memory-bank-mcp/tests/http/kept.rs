@@ -1,0 +1,183 @@
+//! What is kept of sessions, for how long, and how much of it.
+
+use std::thread;
+
+use serde_json::json;
+
+use crate::client::{Server, call, handshake, until};
+use crate::team::{Held, Team};
+
+fn status(server: &Server, session: &str) -> u16 {
+    server.post(Some(session), &call(2, "get_instructions", &json!({}))).status
+}
+
+#[test]
+fn a_session_s_last_use_is_written_at_most_once_a_minute_and_keeps_it_for_a_day() {
+    let team = Team::new();
+    let mut server = team.replica();
+    let (fresh, aged) = (server.initialize(), server.initialize());
+    drop(server);
+    team.database.psql(&format!(
+        "UPDATE public.sessions SET last_seen = now() - interval '2 minutes', expires_at = now() + interval '1 hour'
+         WHERE id = '{aged}'"
+    ));
+    let before = team.database.psql(&format!("SELECT xmin FROM public.sessions WHERE id = '{fresh}'"));
+    // What Redis holds of the sessions is from before.
+    server = team.replica_with(&[("REDIS_KEY_PREFIX", "other")]);
+    for _ in 0..5 {
+        assert_eq!((status(&server, &fresh), status(&server, &aged)), (200, 200));
+    }
+    // The end of the server writes down what was not written yet.
+    assert_eq!(server.terminate().0, Some(0));
+    let seen = "SELECT last_seen > now() - interval '1 minute', expires_at > last_seen + interval '23 hours 59 minutes'";
+    assert_eq!(team.database.psql(&format!("{seen} FROM public.sessions WHERE id = '{aged}'")), "t|t");
+    let after = team.database.psql(&format!("SELECT xmin FROM public.sessions WHERE id = '{fresh}'"));
+    assert_eq!(before, after, "a use within the minute was written");
+}
+
+#[test]
+fn two_replicas_write_a_session_s_last_use_once() {
+    let team = Team::new();
+    let opener = team.replica();
+    let session = opener.initialize();
+    drop(opener);
+    team.database.psql(&format!(
+        "UPDATE public.sessions SET last_seen = now() - interval '2 minutes' WHERE id = '{session}'"
+    ));
+    let (mut first, mut second) = (
+        team.replica_with(&[("REDIS_KEY_PREFIX", "one")]),
+        team.replica_with(&[("REDIS_KEY_PREFIX", "two")]),
+    );
+    let version = format!("SELECT xmin FROM public.sessions WHERE id = '{session}'");
+    assert_eq!((status(&first, &session), status(&second, &session)), (200, 200));
+    assert_eq!(first.terminate().0, Some(0));
+    let once = team.database.psql(&version);
+    assert_eq!(second.terminate().0, Some(0));
+    assert_eq!(team.database.psql(&version), once, "written twice within a minute");
+}
+
+#[test]
+fn a_session_that_expired_does_not_exist() {
+    let team = Team::new();
+    let opener = team.replica();
+    let session = opener.initialize();
+    let lives = "SELECT expires_at = created_at + interval '24 hours' FROM public.sessions";
+    assert_eq!(team.database.psql(lives), "t");
+    drop(opener);
+    team.database.psql("UPDATE public.sessions SET expires_at = now() - interval '1 second'");
+    let server = team.replica_with(&[("REDIS_KEY_PREFIX", "other")]);
+    assert_eq!(status(&server, &session), 404);
+    assert_eq!(server.send("DELETE", "/mcp", &[("Mcp-Session-Id", &session)], "").status, 404);
+}
+
+#[test]
+fn a_project_has_no_more_sessions_than_it_may_have_on_all_replicas_together() {
+    let team = Team::new();
+    let limit = [("MAX_SESSIONS_PER_PROJECT", "3")];
+    let replicas = [team.replica_with(&limit), team.replica_with(&limit)];
+    let replies: Vec<_> = thread::scope(|scope| {
+        let asked: Vec<_> = (0..8)
+            .map(|number| {
+                let server = &replicas[number % 2];
+                scope.spawn(move || server.post(None, &handshake("2025-11-25")))
+            })
+            .collect();
+        asked.into_iter().map(|asked| asked.join().unwrap()).collect()
+    });
+    let (opened, refused): (Vec<_>, Vec<_>) = replies.iter().partition(|reply| reply.status == 200);
+    assert_eq!((opened.len(), refused.len()), (3, 5));
+    for reply in &refused {
+        assert_eq!(reply.status, 503);
+        let said = reply.json()["error"]["message"].as_str().unwrap().to_owned();
+        assert!(said.contains("3 open sessions"), "{said}");
+    }
+    let session = opened[0].header("mcp-session-id").unwrap();
+    assert_eq!(replicas[1].send("DELETE", "/mcp", &[("Mcp-Session-Id", session)], "").status, 204);
+    replicas[0].initialize();
+}
+
+#[test]
+fn a_key_has_no_more_streams_than_it_may_have_in_both_protocols() {
+    let team = Team::new();
+    let server = team.replica_with(&[("MAX_STREAMS_PER_KEY", "2")]);
+    let session = server.initialize();
+    let held = (server.listen(&session, None), server.listen_without_session(&[]));
+    let headers = [("Accept", "text/event-stream"), ("Mcp-Session-Id", session.as_str())];
+    let wanted = json!({"notifications": {"resourcesListChanged": true}});
+    let refused =
+        [server.send("GET", "/mcp", &headers, ""), server.ask("subscriptions/listen", None, &wanted)];
+    for reply in refused {
+        assert_eq!(reply.status, 429, "{}", reply.body);
+        assert!(reply.json()["error"]["message"].as_str().unwrap().contains("open streams"));
+    }
+    drop(held);
+    until("room for a stream", || {
+        let mut stream = server.connect();
+        crate::client::write_request(
+            &mut stream,
+            &server.address,
+            "GET",
+            "/mcp",
+            &{
+                let mut all = vec![("X-API-Key", server.key.as_str())];
+                all.extend(headers);
+                all
+            },
+            "",
+        );
+        crate::client::read_status(stream) == 200
+    });
+}
+
+/// Ages what two sessions left behind, beside a session and an event that stay.
+fn leave_behind(team: &Team) -> String {
+    let server = team.replica();
+    let (gone, stays) = (server.initialize(), server.initialize());
+    drop(server);
+    team.database.psql(&format!(
+        "DELETE FROM public.mcp_events;
+         INSERT INTO public.mcp_events (session_id, stream_id, place, user_id, project_id, message, created_at)
+         SELECT s.id, s.id, n, s.user_id, s.project_id, '{{}}', now() - interval '25 hours'
+         FROM public.sessions s, generate_series(1, 1200) AS n;
+         INSERT INTO public.mcp_events (session_id, stream_id, place, user_id, project_id, message)
+         SELECT s.id, s.id, 5000, s.user_id, s.project_id, '{{}}' FROM public.sessions s;
+         UPDATE public.sessions SET expires_at = now() - interval '1 minute' WHERE id = '{gone}'"
+    ));
+    stays
+}
+
+#[test]
+fn old_events_and_expired_sessions_are_removed_in_small_batches_and_nothing_else() {
+    let team = Team::new();
+    let stays = leave_behind(&team);
+    // Notes how much each transaction removes.
+    team.database.psql(
+        "CREATE TABLE public.removed (number bigint);
+         CREATE FUNCTION public.note_removed() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS
+           $$ BEGIN INSERT INTO public.removed SELECT count(*) FROM gone; RETURN NULL; END $$;
+         CREATE TRIGGER note_removed AFTER DELETE ON public.mcp_events REFERENCING OLD TABLE AS gone
+           FOR EACH STATEMENT EXECUTE FUNCTION public.note_removed()",
+    );
+    let replicas = [team.replica(), team.replica()];
+    let left = "SELECT (SELECT count(*) FROM public.mcp_events), (SELECT count(*) FROM public.sessions)";
+    until("the clean-up", || team.database.psql(left) == "1|1");
+    drop(replicas);
+    let kept = "SELECT session_id, place FROM public.mcp_events";
+    assert_eq!(team.database.psql(kept), format!("{stays}|5000"));
+    let removed = "SELECT max(number) <= 500, sum(number) FROM public.removed";
+    assert_eq!(team.database.psql(removed), "t|2401");
+}
+
+#[test]
+fn one_replica_at_a_time_cleans_up() {
+    let team = Team::new();
+    leave_behind(&team);
+    let purge = "SELECT app.purge(now(), now() - interval '24 hours', 10)";
+    let busy = Held::take(
+        &team.database,
+        "SELECT FROM (SELECT pg_advisory_xact_lock(hashtextextended('memory-bank-mcp purge', 0))) AS held",
+    );
+    assert_eq!(team.database.psql(purge), "0");
+    drop(busy);
+    assert_ne!(team.database.psql(purge), "0");
+}

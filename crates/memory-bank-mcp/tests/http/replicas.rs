@@ -1,0 +1,265 @@
+//! Several replicas serve one project: what one knows, the others do.
+
+use std::thread;
+
+use memory_bank_test_postgres::TestDatabase;
+use serde_json::{Value, json};
+
+use crate::client::{JSON, Server, call, until};
+use crate::team::{Team, await_waiting, is_well};
+
+const PROGRESS: &str = "memory-bank://progress";
+const UPDATED: &str = "notifications/resources/updated";
+const LIST_CHANGED: &str = "notifications/resources/list_changed";
+
+fn make_bank(server: &Server) -> String {
+    let session = server.initialize();
+    server.call(&session, "initialize_memory_bank", &json!({"path": "."}));
+    session
+}
+
+fn track(server: &Server, session: &str, what: &str) {
+    server.call(session, "track_progress", &json!({"action": "did", "description": what}));
+}
+
+fn status(server: &Server, session: &str) -> u16 {
+    server.post(Some(session), &call(2, "list_memory_bank_files", &json!({}))).status
+}
+
+#[test]
+fn any_replica_takes_over_any_session_also_after_the_death_of_the_one_that_made_it() {
+    let team = Team::new();
+    let (mut first, second, third) = (team.replica(), team.replica(), team.replica());
+    let session = make_bank(&first);
+    track(&second, &session, "from the second");
+    track(&third, &session, "from the third");
+    let unknown = make_bank(&first);
+    first.process.kill().unwrap();
+    first.process.wait().unwrap();
+    for server in [&second, &third] {
+        let progress = server.call(&session, "read_memory_bank_file", &json!({"filename": "progress.md"}));
+        assert!(progress.contains("from the second") && progress.contains("from the third"), "{progress}");
+        assert_eq!(status(server, &unknown), 200);
+    }
+}
+
+#[test]
+fn a_session_that_is_ended_on_one_replica_is_gone_on_the_others() {
+    let team = Team::new();
+    let (first, second) = (team.replica(), team.replica());
+    let session = make_bank(&first);
+    assert_eq!(status(&second, &session), 200);
+    let mut stream = second.listen(&session, None);
+    assert_eq!(first.send("DELETE", "/mcp", &[("Mcp-Session-Id", &session)], "").status, 204);
+    stream.await_end();
+    assert_eq!(status(&second, &session), 404);
+    assert_eq!(second.send("DELETE", "/mcp", &[("Mcp-Session-Id", &session)], "").status, 404);
+}
+
+#[test]
+fn a_session_that_is_ended_while_redis_hangs_is_gone_on_the_others_when_it_answers_again() {
+    let team = Team::new();
+    let (first, second) = (team.replica(), team.replica());
+    let session = make_bank(&first);
+    assert_eq!(status(&second, &session), 200);
+    team.signal_redis("-STOP");
+    // The first calls that Redis does not answer make the replica stop asking it, so that nothing waits in a socket.
+    until("the news that Redis hangs", || !is_well(&first));
+    until("the news that Redis hangs", || !is_well(&first));
+    let ended = first.send("DELETE", "/mcp", &[("Mcp-Session-Id", &session)], "").status;
+    team.signal_redis("-CONT");
+    assert_eq!(ended, 204);
+    until("the end of the session", || status(&second, &session) == 404);
+}
+
+#[test]
+fn what_was_missed_is_replayed_in_order_on_another_replica_and_then_comes_live() {
+    let team = Team::new();
+    let (first, second) = (team.replica(), team.replica());
+    let session = make_bank(&first);
+    let stream = store_answer(&team.database, &session);
+    first.subscribe(&session, PROGRESS);
+    for from in [0, 2] {
+        let mut resumed = second.listen(&session, Some(&format!("{stream}-{from}")));
+        let places: Vec<Value> =
+            (from..5).map(|_| resumed.next().unwrap()["params"]["data"].clone()).collect();
+        assert_eq!(places, (from + 1..=5).map(|place| json!(place)).collect::<Vec<_>>());
+        track(&first, &session, "something new");
+        let news = resumed.next().unwrap();
+        assert_eq!((&news["method"], &news["params"]["uri"]), (&json!(UPDATED), &json!(PROGRESS)));
+    }
+}
+
+/// Stores an answer of five messages, out of order, as several replicas' groups may.
+fn store_answer(database: &TestDatabase, session: &str) -> String {
+    let stream = "11111111222233334444555555555555";
+    database.psql(&format!(
+        "INSERT INTO public.mcp_events (session_id, stream_id, place, last, user_id, project_id, message)
+         SELECT s.id, '{stream}', p, p = 5, s.user_id, s.project_id,
+           jsonb_build_object('jsonrpc', '2.0', 'method', 'notifications/message', 'params', jsonb_build_object('data', p))
+         FROM public.sessions s, unnest(ARRAY[3, 1, 5, 2, 4]) AS p WHERE s.id = '{session}'"
+    ));
+    stream.to_owned()
+}
+
+#[test]
+fn an_answer_that_one_replica_still_makes_reaches_its_client_through_another() {
+    let team = Team::new();
+    let (first, second) = (team.replica(), team.replica());
+    let session = make_bank(&first);
+    let held = team.hold_documents();
+    let body = call(9, "track_progress", &json!({"action": "did", "description": "slow"})).to_string();
+    let headers = [
+        ("X-API-Key", team.key.as_str()),
+        JSON,
+        crate::client::MCP_ACCEPT,
+        ("Mcp-Session-Id", session.as_str()),
+    ];
+    let mut asked = first.stand("POST", &headers, &body);
+    let place = asked.event_id();
+    await_waiting(&team.database, 1);
+    drop(asked);
+    let mut resumed = second.listen(&session, Some(&place));
+    drop(held);
+    let answer = resumed.next().unwrap();
+    assert_eq!(answer["id"], json!(9), "{answer}");
+    assert!(answer["result"]["isError"] != json!(true), "{answer}");
+}
+
+#[test]
+fn a_write_on_one_replica_reaches_the_subscribers_of_a_session_on_another() {
+    let team = Team::new();
+    let (first, second, third) = (team.replica(), team.replica(), team.replica());
+    let (writer, reader) = (make_bank(&first), second.initialize());
+    let mut stream = second.listen(&reader, None);
+    third.subscribe(&reader, PROGRESS);
+    track(&first, &writer, "something");
+    stream.await_news(UPDATED, Some(PROGRESS));
+    first.call(&writer, "write_memory_bank_file", &json!({"filename": "new.md", "content": "x"}));
+    stream.await_news(LIST_CHANGED, None);
+}
+
+#[test]
+fn a_write_on_one_replica_reaches_a_listener_without_session_on_another() {
+    let team = Team::new();
+    let (first, second) = (team.replica(), team.replica());
+    let writer = make_bank(&first);
+    let mut stream = second.listen_without_session(&[PROGRESS]);
+    track(&first, &writer, "something");
+    stream.await_news(UPDATED, Some(PROGRESS));
+    let made = json!({"name": "write_memory_bank_file", "arguments": {"filename": "new.md", "content": "x"}});
+    assert_eq!(first.ask("tools/call", Some("write_memory_bank_file"), &made).status, 200);
+    stream.await_news(LIST_CHANGED, None);
+}
+
+#[test]
+fn a_call_is_cancelled_through_another_replica_and_not_answered() {
+    let team = Team::new();
+    let (first, second) = (team.replica(), team.replica());
+    let session = make_bank(&first);
+    let held = team.hold_documents();
+    let message = call(42, "track_progress", &json!({"action": "did", "description": "too slow"}));
+    let reply = thread::scope(|scope| {
+        let asked = scope.spawn(|| first.post(Some(&session), &message));
+        await_waiting(&team.database, 1);
+        let cancel =
+            json!({"jsonrpc": "2.0", "method": "notifications/cancelled", "params": {"requestId": 42}});
+        assert_eq!(second.post(Some(&session), &cancel).status, 202);
+        asked.join().unwrap()
+    });
+    assert_eq!(reply.status, 200);
+    assert_eq!(reply.events(), [], "a cancelled call was answered");
+    drop(held);
+    track(&first, &session, "the next call");
+}
+
+#[test]
+fn a_key_that_is_revoked_on_one_replica_ends_its_streams_on_the_others() {
+    let team = Team::new();
+    let (first, mut second) = (team.replica(), team.replica());
+    let made = first.send("POST", "/api/keys", &[JSON], "{\"rateLimit\": 100000}").json();
+    made["key"].as_str().unwrap().clone_into(&mut second.key);
+    let session = make_bank(&second);
+    let mut streams = [second.listen(&session, None), second.listen_without_session(&[PROGRESS])];
+    let path = format!("/api/keys/{}", made["id"].as_str().unwrap());
+    assert_eq!(first.send("DELETE", &path, &[], "").status, 200);
+    for stream in &mut streams {
+        stream.await_end();
+    }
+    until("the news of the revocation", || status(&second, &session) == 401);
+}
+
+#[test]
+fn a_key_that_is_revoked_while_redis_hangs_is_refused_everywhere_when_it_answers_again() {
+    let team = Team::new();
+    let (first, mut second) = (team.replica(), team.replica());
+    let made = first.send("POST", "/api/keys", &[JSON], "{\"rateLimit\": 100000}").json();
+    made["key"].as_str().unwrap().clone_into(&mut second.key);
+    let session = make_bank(&second);
+    let mut streams = [second.listen(&session, None), second.listen_without_session(&[PROGRESS])];
+    team.signal_redis("-STOP");
+    until("the news that Redis hangs", || !is_well(&first));
+    until("the news that Redis hangs", || !is_well(&first));
+    let path = format!("/api/keys/{}", made["id"].as_str().unwrap());
+    let revoked = first.send("DELETE", &path, &[], "").status;
+    team.signal_redis("-CONT");
+    assert_eq!(revoked, 200);
+    until("the news of the revocation", || status(&second, &session) == 401);
+    for stream in &mut streams {
+        stream.await_end();
+    }
+}
+
+#[test]
+fn subscribers_are_told_to_read_again_after_redis_was_gone() {
+    let mut team = Team::new();
+    let (first, second) = (team.replica(), team.replica());
+    let (writer, reader) = (make_bank(&first), second.initialize());
+    second.subscribe(&reader, PROGRESS);
+    let mut streams = [second.listen(&reader, None), second.listen_without_session(&[PROGRESS])];
+    team.stop_redis();
+    track(&first, &writer, "unheard of");
+    team.start_redis();
+    for stream in &mut streams {
+        stream.await_news(UPDATED, Some(PROGRESS));
+        stream.await_news(LIST_CHANGED, None);
+    }
+    // And from then on news comes as before.
+    until("Redis", || is_well(&first) && is_well(&second));
+    for stream in &mut streams {
+        track(&first, &writer, "heard of");
+        stream.await_news(UPDATED, Some(PROGRESS));
+    }
+}
+
+#[test]
+fn subscribers_are_told_to_read_again_after_redis_hung() {
+    let team = Team::new();
+    let (first, second) = (team.replica(), team.replica());
+    let (writer, reader) = (make_bank(&first), second.initialize());
+    second.subscribe(&reader, PROGRESS);
+    let mut stream = second.listen(&reader, None);
+    team.signal_redis("-STOP");
+    until("the news that Redis hangs", || !is_well(&first));
+    until("the news that Redis hangs", || !is_well(&first));
+    track(&first, &writer, "unheard of");
+    team.signal_redis("-CONT");
+    stream.await_news(UPDATED, Some(PROGRESS));
+}
+
+#[test]
+fn replicas_that_start_without_redis_join_when_it_comes() {
+    let mut team = Team::new();
+    team.stop_redis();
+    let (first, second) = (team.replica(), team.replica());
+    assert_eq!(crate::team::health(&first)["status"], json!("degraded"));
+    let (writer, reader) = (make_bank(&first), second.initialize());
+    second.subscribe(&reader, PROGRESS);
+    let mut stream = second.listen(&reader, None);
+    team.start_redis();
+    // Being told to read again shows that the second has joined.
+    stream.await_news(UPDATED, Some(PROGRESS));
+    until("Redis", || is_well(&first) && is_well(&second));
+    first.call(&writer, "write_memory_bank_file", &json!({"filename": "new.md", "content": "x"}));
+    stream.await_news(LIST_CHANGED, None);
+}

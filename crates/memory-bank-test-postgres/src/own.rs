@@ -1,0 +1,81 @@
+//! A PostgreSQL of one test alone, which may crash it and start it again.
+
+use std::path::PathBuf;
+use std::process::Command;
+
+use crate::cluster::{Place, free_port, programs, server_user, succeeded};
+use crate::{MIGRATOR, SERVER};
+
+/// The one database that is in it.
+const BANK: &str = "bank";
+/// Unlike the shared server's, these settings let what was committed survive a crash of the server's processes.
+const SETTINGS: &str = "-c shared_buffers=32MB -c max_connections=100 -c listen_addresses=127.0.0.1 \
+    -c log_min_messages=fatal";
+
+/// A server with an empty database that belongs to [`MIGRATOR`]. Dropped, it is gone.
+#[derive(Debug)]
+pub struct OwnServer {
+    programs: PathBuf,
+    home: PathBuf,
+    port: u16,
+}
+
+impl OwnServer {
+    /// Starts one.
+    #[must_use]
+    pub fn start() -> Self {
+        let port = free_port();
+        let home = std::env::temp_dir().join(format!("memory-bank-own-{}-{port}", std::process::id()));
+        let server = Self { programs: programs(), home, port };
+        server.place().make();
+        server.start_again();
+        server.psql("postgres", &format!("CREATE ROLE {MIGRATOR} LOGIN CREATEROLE"));
+        server.psql("postgres", &format!("CREATE ROLE {SERVER} LOGIN"));
+        server.psql("postgres", &format!("CREATE DATABASE {BANK} OWNER {MIGRATOR}"));
+        server
+    }
+
+    /// Lets the role that serves in, once the schema is there.
+    pub fn admit_server(&self) {
+        self.psql(BANK, &format!("GRANT app_server TO {SERVER}"));
+    }
+
+    /// Ends the server as a crash would.
+    pub fn crash(&self) {
+        self.place().crash();
+    }
+
+    /// Starts it after a crash, on the same port.
+    pub fn start_again(&self) {
+        self.place().launch(self.port, SETTINGS);
+    }
+
+    /// The connection string of a role.
+    #[must_use]
+    pub fn url_of(&self, role: &str) -> String {
+        format!("postgres://{role}@127.0.0.1:{}/{BANK}?sslmode=disable", self.port)
+    }
+
+    fn psql(&self, database: &str, sql: &str) {
+        let beside = self.programs.join("psql");
+        let program = if beside.exists() { beside } else { PathBuf::from("psql") };
+        let port = self.port.to_string();
+        let output = Command::new(program)
+            .args(["-h", "127.0.0.1", "-p", &port, "-U", "postgres", "-d", database, "-X", "-q"])
+            .args(["-v", "ON_ERROR_STOP=1", "-c", sql])
+            .output()
+            .expect("psql");
+        succeeded(sql, output);
+    }
+
+    fn place(&self) -> Place<'_> {
+        Place { programs: &self.programs, home: &self.home, user: server_user() }
+    }
+}
+
+impl Drop for OwnServer {
+    fn drop(&mut self) {
+        self.crash();
+        let _gone = std::fs::remove_dir_all(&self.home);
+    }
+}
