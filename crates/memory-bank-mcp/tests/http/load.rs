@@ -54,7 +54,7 @@ impl Load {
             if self.over.load(Ordering::SeqCst) {
                 return;
             }
-            let what = format!("entry-{writer}-{number}.");
+            let what = format!("{writer}-{number}");
             let (address, key) = &places[(writer + number) % places.len()];
             match attempt(address, key, session, &what) {
                 Ok((200, answer))
@@ -93,9 +93,9 @@ impl Load {
     pub(crate) fn check(&self, server: &Server, session: &str) {
         let progress = server.call(session, "read_memory_bank_file", &json!({"filename": "progress.md"}));
         let mut found: BTreeMap<&str, usize> = BTreeMap::new();
-        for (at, _) in progress.match_indices("entry-") {
-            let end = progress[at..].find('.').map_or(progress.len(), |length| at + length + 1);
-            *found.entry(&progress[at..end]).or_default() += 1;
+        for rest in progress.split("entry-").skip(1) {
+            let (name, _) = rest.split_once('.').unwrap_or_else(|| panic!("{rest}"));
+            *found.entry(name).or_default() += 1;
         }
         let acknowledged = self.acknowledged.lock().unwrap();
         for what in acknowledged.iter() {
@@ -118,7 +118,9 @@ impl Load {
 fn attempt(address: &str, key: &str, session: &str, what: &str) -> io::Result<(u16, Value)> {
     let mut stream = TcpStream::connect(address)?;
     stream.set_read_timeout(Some(PATIENCE + PATIENCE))?;
-    let message = call(7, "track_progress", &json!({"action": "did", "description": what})).to_string();
+    let message =
+        call(7, "track_progress", &json!({"action": "did", "description": format!("entry-{what}.")}))
+            .to_string();
     let headers = [("X-API-Key", key), JSON, MCP_ACCEPT, ("Mcp-Session-Id", session)];
     write_request(&mut stream, address, "POST", "/mcp", &headers, &message);
     let mut reply = String::new();
