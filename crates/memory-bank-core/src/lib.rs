@@ -15,3 +15,4 @@ pub mod mode;
 pub mod search;
 pub mod store;
 pub mod thinking;
+pub mod transfer;

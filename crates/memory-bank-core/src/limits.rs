@@ -55,3 +55,14 @@ pub const LOCK_WAIT_MS: u64 = 10_000;
 pub const DIFF_CHARS: usize = 4000;
 /// The most resources that one session, or one client over stdio, may subscribe to.
 pub const SUBSCRIPTIONS: usize = 1000;
+/// The most bytes of one bank, or one backup of it, that is moved between a folder, a database and a backup file. It is
+/// held in memory, and written in one transaction.
+pub const MOVED_BYTES: u64 = 256 * 1024 * 1024;
+/// The longest path of a file, id or name of an entity that a database keeps, in bytes: they stand in indexes.
+pub const MOVED_PATH_BYTES: usize = 1024;
+/// The most bytes that a backup file may hold unpacked, all its backups together.
+pub const ARCHIVE_BYTES: u64 = 4 * 1024 * 1024 * 1024;
+/// The most files in a backup file.
+pub const ARCHIVE_FILES: usize = 250_000;
+/// The most backups of one project that a database keeps.
+pub const BACKUPS: usize = 50;

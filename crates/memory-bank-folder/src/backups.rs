@@ -23,12 +23,12 @@ use crate::documents;
 use crate::journal::{self, Step};
 use crate::lock::blocking;
 
-const PREFIX: &str = "memory-bank-backup-";
+pub(crate) const PREFIX: &str = "memory-bank-backup-";
 /// Remembers, in the server's own folder of the bank, where else backups were made: one path in the project a line.
 const PLACES: &str = ".mbmcp/backup-folders";
 const PLACES_BYTES: u64 = 64 * 1024;
 /// Folders in a bank may be this deep; deeper ones are no part of a bank.
-const DEPTH: usize = 8;
+pub(crate) const DEPTH: usize = 8;
 /// A staging folder this old was left behind by a process that died.
 const STALE: Duration = Duration::from_secs(3600);
 /// Rebuilt from the log, so a restore drops them: they would tell of another log.
@@ -262,7 +262,16 @@ fn restore(bank: &BankDir, backup: &BankDir) -> Result<Restored, BackupError> {
 /// All files of a bank or a backup, sorted, as paths with `/`. What cannot belong to a bank (a pipe, a link that
 /// leads out, a name that is not Unicode, what version control keeps) is left out.
 fn files_of(dir: &BankDir, depth: usize) -> io::Result<Vec<String>> {
-    let mut files = Vec::new();
+    let (files, left_out) = survey(dir, depth)?;
+    for name in left_out {
+        tracing::warn!(name, "this is not a file of the memory bank and is left out of the backup");
+    }
+    Ok(files)
+}
+
+/// The same, and the names of what cannot belong to a bank, except for what version control keeps.
+pub(crate) fn survey(dir: &BankDir, depth: usize) -> io::Result<(Vec<String>, Vec<String>)> {
+    let (mut files, mut left_out) = (Vec::new(), Vec::new());
     let mut folders = vec![(String::new(), depth)];
     while let Some((folder, depth)) = folders.pop() {
         for entry in dir.entries(&folder)? {
@@ -275,12 +284,12 @@ fn files_of(dir: &BankDir, depth: usize) -> io::Result<Vec<String>> {
             } else if entry.is_folder && depth > 0 {
                 folders.push((name, depth - 1));
             } else {
-                tracing::warn!(name, "this is not a file of the memory bank and is left out of the backup");
+                left_out.push(name);
             }
         }
     }
     files.sort();
-    Ok(files)
+    Ok((files, left_out))
 }
 
 fn check_bounds(dir: &BankDir, names: &[String]) -> Result<(), BackupError> {
@@ -371,7 +380,7 @@ fn remember(bank: &BankDir, place: &str) -> Result<(), StoreError> {
 }
 
 /// Whether this can be the name of a backup: then it is one path component, too.
-fn check_id(id: &str) -> Result<(), BackupError> {
+pub(crate) fn check_id(id: &str) -> Result<(), BackupError> {
     if id.is_empty() {
         return Err(BackupError::Refused(
             "Backup ID is required. create_backup with listOnly shows them".to_owned(),
@@ -393,7 +402,7 @@ fn same_id(a: &str, b: &str) -> bool {
 }
 
 /// The time in an id: `memory-bank-backup-2026-11-22T09-30-07-045Z`, perhaps with a number behind.
-fn time_of(id: &str) -> Option<Timestamp> {
+pub(crate) fn time_of(id: &str) -> Option<Timestamp> {
     let (date, time) = id.strip_prefix(PREFIX)?.split_once('T')?;
     let time = time.split_once('Z').map_or(time, |(time, _)| time);
     let mut parts = time.split('-');

@@ -394,6 +394,17 @@ impl BankDir {
         file.sync_all()
     }
 
+    /// The same, with the time at which it is to have been written.
+    ///
+    /// # Errors
+    /// As [`Self::write_new`].
+    pub fn write_new_at(&self, name: &str, content: &[u8], modified: Timestamp) -> io::Result<()> {
+        self.write_new(name, &mut io::Cursor::new(content))?;
+        let file = self.dir.open_with(name, OpenOptions::new().write(true))?.into_std();
+        file.set_modified(SystemTime::from(modified))?;
+        file.sync_all()
+    }
+
     /// Makes the names in this directory durable.
     ///
     /// # Errors

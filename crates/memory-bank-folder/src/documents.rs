@@ -6,14 +6,14 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use memory_bank_core::caller::Caller;
-use memory_bank_core::document::{Document, DocumentEntry, DocumentPath, Etag};
+use memory_bank_core::document::{Document, DocumentEntry, DocumentPath, Etag, keep_bytes};
 use memory_bank_core::error::{EditError, StoreError};
 use memory_bank_core::limits;
 use memory_bank_core::store::{ChangeKind, DocumentChange, DocumentStore, Drafts, Editor, ReadOutcome};
 
 use crate::bank::FolderBank;
 use crate::dir::{BankDir, FileRead, text_of};
-use crate::faithful::keep_bytes;
+
 use crate::journal::{self, Step};
 use crate::lock::{WriteGuard, blocking};
 

@@ -7,11 +7,11 @@ mod backups;
 mod bank;
 pub mod dir;
 mod documents;
-mod faithful;
 mod graph;
 pub mod journal;
 mod keys;
 pub mod lock;
+mod moving;
 mod news;
 mod place;
 mod registry;
@@ -23,4 +23,5 @@ mod workspace;
 
 pub use bank::{FolderBank, Surroundings};
 pub use keys::FolderKeys;
+pub use moving::{FolderSource, FolderTarget, MoveError, Published, Staged};
 pub use workspace::{FolderOptions, FolderWorkspace};

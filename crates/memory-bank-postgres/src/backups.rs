@@ -27,13 +27,14 @@ const CONTENTS: &str = "SELECT key FROM app.backup_items WHERE project_id = $1 A
 const ANYTHING: &str =
     "SELECT EXISTS (SELECT FROM app.backup_items WHERE project_id = $1 AND backup_id = ANY ($2))";
 const LOCK: &str = "SELECT path, etag FROM public.documents WHERE project_id = $1 ORDER BY path FOR UPDATE";
-const CREATE: &str =
+pub(crate) const CREATE: &str =
     "INSERT INTO app.backups (project_id, id, created_by, created_at) VALUES ($1, $2, $3, $4)";
-const COPY: &str = "INSERT INTO app.backup_items (project_id, backup_id, kind, key, item) \
+pub(crate) const COPY: &str = "INSERT INTO app.backup_items (project_id, backup_id, kind, key, item) \
     SELECT $1, $2, 'document', d.path, row_to_json(d) FROM public.documents d WHERE d.project_id = $1 \
     UNION ALL SELECT $1, $2, 'entity', e.id, row_to_json(e) FROM public.graph_entities e WHERE e.project_id = $1 \
     UNION ALL SELECT $1, $2, 'observation', o.id, row_to_json(o) FROM public.graph_observations o WHERE o.project_id = $1 \
-    UNION ALL SELECT $1, $2, 'relation', r.id, row_to_json(r) FROM public.graph_relations r WHERE r.project_id = $1";
+    UNION ALL SELECT $1, $2, 'relation', r.id, row_to_json(r) FROM public.graph_relations r WHERE r.project_id = $1 \
+    UNION ALL SELECT $1, $2, 'file', f.kind || '/' || f.path, row_to_json(f) FROM app.files f WHERE f.project_id = $1";
 const PRUNE: &str = "SELECT app.prune_backups($1)";
 
 const PUT_DOCUMENTS: &str = "INSERT INTO public.documents AS d (project_id, path, content, etag, created_at, updated_at) \
@@ -42,7 +43,7 @@ const PUT_DOCUMENTS: &str = "INSERT INTO public.documents AS d (project_id, path
     WHERE i.project_id = $1 AND i.backup_id = $2 AND i.kind = 'document' \
     ON CONFLICT (project_id, path) DO UPDATE SET content = excluded.content, etag = excluded.etag, \
     version = d.version + 1, updated_at = excluded.updated_at WHERE d.etag <> excluded.etag";
-const CLEAR_GRAPH: &str = "WITH present AS (SELECT count(*) AS n FROM public.graph_entities WHERE project_id = $1), \
+pub(crate) const CLEAR_GRAPH: &str = "WITH present AS (SELECT count(*) AS n FROM public.graph_entities WHERE project_id = $1), \
     gone AS (DELETE FROM public.graph_entities WHERE project_id = $1 RETURNING 1) \
     SELECT app.must_be((SELECT count(*) FROM gone), (SELECT n FROM present))";
 const PUT_ENTITIES: &str = "INSERT INTO public.graph_entities \
@@ -60,6 +61,12 @@ const PUT_RELATIONS: &str = "INSERT INTO public.graph_relations \
     SELECT $1, r.id, r.from_entity_id, r.to_entity_id, r.seq, r.relation_type, r.created_at \
     FROM app.backup_items i, LATERAL json_populate_record(NULL::public.graph_relations, i.item) r \
     WHERE i.project_id = $1 AND i.backup_id = $2 AND i.kind = 'relation'";
+const CLEAR_FILES: &str = "DELETE FROM app.files WHERE project_id = $1 AND kind = 'graph'";
+const PUT_FILES: &str = "INSERT INTO app.files (project_id, kind, path, content, modified_at) \
+    SELECT $1, r.kind, r.path, r.content, r.modified_at \
+    FROM app.backup_items i, LATERAL json_populate_record(NULL::app.files, i.item) r \
+    WHERE i.project_id = $1 AND i.backup_id = $2 AND i.kind = 'file' \
+    ON CONFLICT (project_id, kind, path) DO UPDATE SET content = excluded.content, modified_at = excluded.modified_at";
 
 #[async_trait]
 impl BackupStore for PostgresBank {
@@ -139,7 +146,7 @@ struct Changed {
 }
 
 impl PostgresBank {
-    fn fresh(&self, number: usize) -> Backup {
+    pub(crate) fn fresh(&self, number: usize) -> Backup {
         // To the millisecond, as the id says it.
         let now = self.database.around.clock.now();
         let now = Timestamp::from_millisecond(now.as_millisecond()).unwrap_or(now);
@@ -204,7 +211,10 @@ impl PostgresBank {
         writes.push(Query::new(crate::audit::NOTE, &note));
         writes.push(Query::new(PUT_DOCUMENTS, &put_documents));
         writes.push(Query::new(CLEAR_GRAPH, &clear));
-        writes.extend([PUT_ENTITIES, PUT_OBSERVATIONS, PUT_RELATIONS].map(|sql| Query::new(sql, &put)));
+        writes.push(Query::new(CLEAR_FILES, &clear));
+        writes.extend(
+            [PUT_ENTITIES, PUT_OBSERVATIONS, PUT_RELATIONS, PUT_FILES].map(|sql| Query::new(sql, &put)),
+        );
         transaction.commit(&writes).await?;
         let names: BTreeSet<&String> = contents.iter().collect();
         let list = contents.iter().any(|name| !present.contains(name));
@@ -224,11 +234,11 @@ impl PostgresBank {
     }
 }
 
-fn creating<'a>(caller: &'a Caller, backup: &'a Backup) -> [Value<'a>; 4] {
+pub(crate) fn creating<'a>(caller: &'a Caller, backup: &'a Backup) -> [Value<'a>; 4] {
     [&caller.project.0, &backup.id, &caller.user.0, &backup.timestamp]
 }
 
-fn copying<'a>(caller: &'a Caller, backup: &'a Backup) -> [Value<'a>; 2] {
+pub(crate) fn copying<'a>(caller: &'a Caller, backup: &'a Backup) -> [Value<'a>; 2] {
     [&caller.project.0, &backup.id]
 }
 

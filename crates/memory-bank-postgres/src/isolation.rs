@@ -29,7 +29,7 @@ const TABLES: &str = "SELECT t.name, c.oid IS NOT NULL AS there, coalesce(c.relr
     FROM unnest($1::text[]) AS t (name) LEFT JOIN pg_catalog.pg_class c ON c.oid = to_regclass(t.name)";
 
 /// Every table that holds something of a tenant.
-const TENANT_TABLES: [&str; 16] = [
+const TENANT_TABLES: [&str; 17] = [
     "public.users",
     "public.projects",
     "public.memberships",
@@ -46,6 +46,7 @@ const TENANT_TABLES: [&str; 16] = [
     "app.graph_versions",
     "app.graph_changes",
     "app.audit_log",
+    "app.files",
 ];
 
 /// Whether anything can be seen without a context.
@@ -56,7 +57,8 @@ const NOTHING: &str = "SELECT EXISTS (SELECT FROM public.users) OR EXISTS (SELEC
     OR EXISTS (SELECT FROM public.mcp_events) OR EXISTS (SELECT FROM public.sessions) \
     OR EXISTS (SELECT FROM app.project_state) OR EXISTS (SELECT FROM app.backups) \
     OR EXISTS (SELECT FROM app.backup_items) OR EXISTS (SELECT FROM app.graph_versions) \
-    OR EXISTS (SELECT FROM app.graph_changes) OR EXISTS (SELECT FROM app.audit_log)";
+    OR EXISTS (SELECT FROM app.graph_changes) OR EXISTS (SELECT FROM app.audit_log) \
+    OR EXISTS (SELECT FROM app.files)";
 
 impl Database {
     /// Proves that tenants are kept apart.

@@ -24,6 +24,7 @@ mod served;
 mod sessions;
 mod state;
 mod tenant;
+mod transfer;
 mod unreachable;
 mod workspace;
 
@@ -34,5 +35,6 @@ pub use diagnosis::{Diagnosis, Kept};
 pub use isolation::IsolationError;
 pub use migrate::{MigrateError, Migration};
 pub use pooler::Pooling;
+pub use transfer::{Export, Import, Imported, TransferError};
 pub use unreachable::{Cause, Unreachable};
 pub use workspace::PostgresWorkspace;

@@ -8,13 +8,14 @@ use crate::connect::Database;
 use crate::error::describe;
 
 /// The files in the order of their numbers.
-const MIGRATIONS: [(&str, &str); 6] = [
+const MIGRATIONS: [(&str, &str); 7] = [
     ("001_schema", include_str!("../../../migrations/001_schema.sql")),
     ("002_policies", include_str!("../../../migrations/002_policies.sql")),
     ("003_functions", include_str!("../../../migrations/003_functions.sql")),
     ("004_state_and_backups", include_str!("../../../migrations/004_state_and_backups.sql")),
     ("005_graph_changes", include_str!("../../../migrations/005_graph_changes.sql")),
     ("006_audit", include_str!("../../../migrations/006_audit.sql")),
+    ("007_files", include_str!("../../../migrations/007_files.sql")),
 ];
 
 /// Replicas that start together migrate one after the other. A number that nothing else uses.

@@ -22,6 +22,9 @@ use crate::error::{describe, is_conflict, store_error};
 /// nothing answers at all.
 const ANSWER: Duration = Duration::from_secs(25);
 
+/// How long one step of a move of a whole project may take.
+const MOVE: Duration = Duration::from_secs(330);
+
 /// `set_config` with `true` is SET LOCAL with parameters: it ends with the transaction. The role in the project is asked
 /// for its error: a void key is refused here, also where the queries would meet no row and so ask no policy.
 const CONTEXT: &str = "SELECT set_config('app.current_user_id', $1, true), \
@@ -119,13 +122,31 @@ impl Database {
         caller: &Caller,
         queries: &[Query<'_>],
     ) -> Result<(Transaction, Vec<Vec<Row>>), Failure> {
+        self.begin_with("BEGIN", caller, queries).await
+    }
+
+    /// Begins a transaction that reads in the caller's name, in which everything is as at one moment.
+    pub(crate) async fn begin_reading(
+        &self,
+        caller: &Caller,
+        queries: &[Query<'_>],
+    ) -> Result<(Transaction, Vec<Vec<Row>>), Failure> {
+        self.begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY", caller, queries).await
+    }
+
+    async fn begin_with(
+        &self,
+        begin: &str,
+        caller: &Caller,
+        queries: &[Query<'_>],
+    ) -> Result<(Transaction, Vec<Vec<Row>>), Failure> {
         let line = Line::open(self).await?;
         let (context, statements) = line.prepare(queries).await?;
         let [user, project, key] = named(caller);
         let values: [Value<'_>; 3] = [&user, &project, &key];
         let client = line.client()?;
         let all = join(
-            join(client.batch_execute("BEGIN"), client.query(&context, &values)),
+            join(client.batch_execute(begin), client.query(&context, &values)),
             run(client, &statements, queries),
         );
         let ((begun, named), rows) = line.answered(all).await?;
@@ -187,6 +208,16 @@ pub(crate) struct Transaction {
 }
 
 impl Transaction {
+    /// Runs statements and goes on: for the few transactions that move more than two round trips carry. A failure ends
+    /// the transaction.
+    pub(crate) async fn run(&self, queries: &[Query<'_>]) -> Result<Vec<Vec<Row>>, Failure> {
+        let statements = self.line.statements(queries).await?;
+        let rows = tokio::time::timeout(MOVE, run(self.line.client()?, &statements, queries))
+            .await
+            .map_err(|_| StoreError::Unavailable("the database does not answer".to_owned()))?;
+        rows.into_iter().collect::<Result<Vec<_>, _>>().map_err(|error| Failure::from(&error))
+    }
+
     /// Writes and commits, one round trip: all or nothing.
     #[tracing::instrument(level = "debug", name = "postgresql commit", skip_all, fields(
         otel.kind = "client", db.system.name = "postgresql", db.operation.batch.size = queries.len()

@@ -20,6 +20,9 @@ use crate::column::{answer, column};
 use crate::connect::Database;
 use crate::tenant::Query;
 
+/// `.mcprules-…` counts before `.clinerules-…`.
+const RULES: &str = "SELECT path, content FROM app.files WHERE project_id = $1 AND kind = 'rules' AND path = ANY ($2) \
+    ORDER BY path DESC LIMIT 1";
 const SLUG: &str = "SELECT slug FROM public.projects WHERE id = $1";
 
 /// The workspace of every caller: the project of its key.
@@ -153,9 +156,21 @@ impl Workspace for PostgresWorkspace {
         Err(fixed())
     }
 
-    /// The rules that a new folder bank starts with: there are no rules files here.
-    async fn mode_rules(&self, _caller: &Caller, mode: Mode) -> Result<ModeRules, WorkspaceError> {
-        Ok(parse_rules(mode, &rules_template(mode)))
+    /// The rules file that came with the project when it was imported; without one, the rules that a new folder bank
+    /// starts with.
+    async fn mode_rules(&self, caller: &Caller, mode: Mode) -> Result<ModeRules, WorkspaceError> {
+        let names = [format!(".mcprules-{mode}"), format!(".clinerules-{mode}")];
+        let names = names.as_slice();
+        let values: [crate::tenant::Value<'_>; 2] = [&caller.project.0, &names];
+        let rows = self.database.read(caller, &[Query::new(RULES, &values)]).await?;
+        let Some(row) = answer(&rows, 0).first() else {
+            return Ok(parse_rules(mode, &rules_template(mode)));
+        };
+        let (name, content): (String, &[u8]) = (column(row, 0)?, column(row, 1)?);
+        Ok(match parse_rules(mode, &String::from_utf8_lossy(content)) {
+            ModeRules::Invalid(why) => ModeRules::Invalid(format!("{name}: {why}")),
+            rules => rules,
+        })
     }
 
     fn configuration(&self, caller: &Caller, _verbose: bool) -> Value {

@@ -7,6 +7,7 @@ mod diff;
 mod digest;
 mod edits;
 mod etag;
+mod faithful;
 mod finalize;
 mod path;
 mod progress;
@@ -31,6 +32,7 @@ pub use digest::{
 };
 pub use edits::{DocumentEdited, Edit, apply_edits, edit_document};
 pub use etag::Etag;
+pub use faithful::keep_bytes;
 pub use finalize::{FinalizeThinkingSession, SessionFinalized, finalize_thinking_session};
 pub use path::{CORE_DOCUMENTS, DocumentPath, NameError};
 pub use progress::{

@@ -6,7 +6,7 @@ use std::collections::{HashMap, VecDeque};
 /// The bytes for `after`, the edited text of a file that held `raw`: what both begin and end with, and every line in
 /// between that is there as it was, keeps its bytes. The text of the result is `after`.
 #[must_use]
-pub(crate) fn keep_bytes(raw: &[u8], after: &str) -> Vec<u8> {
+pub fn keep_bytes(raw: &[u8], after: &str) -> Vec<u8> {
     let before = String::from_utf8_lossy(raw);
     let head = shared(before.chars(), after.chars());
     let (rest_before, rest_after) = (from(&before, head), from(after, head));

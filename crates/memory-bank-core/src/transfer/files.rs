@@ -1,0 +1,125 @@
+//! A bank as the files of its folder, both ways.
+
+use jiff::Timestamp;
+
+use super::log::{LOG, read_log};
+use super::{BankCopy, DocumentCopy, FileCopy, NotMovable};
+use crate::clock::iso_millis;
+use crate::document::DocumentPath;
+use crate::graph::compact::write_compacted;
+use crate::limits;
+use crate::mode::Mode;
+
+/// Rebuilt from the log; they are no part of a copy.
+const DERIVED: [&str; 3] = ["graph/graph.snapshot.json", "graph/graph.index.json", "graph/graph.md"];
+
+/// Folders in a bank may be this deep.
+const DEPTH: usize = 8;
+
+impl BankCopy {
+    /// The bank that these files are.
+    ///
+    /// # Errors
+    /// A path is not one of a bank, or is there twice; the graph's log is damaged.
+    pub fn from_files(files: impl IntoIterator<Item = FileCopy>) -> Result<Self, NotMovable> {
+        let mut copy = Self::default();
+        for file in files {
+            safe_path(&file.path)?;
+            if DERIVED.contains(&file.path.as_str()) {
+                continue;
+            }
+            if file.path == LOG {
+                (copy.graph, copy.lines) = read_log(&file.bytes)?;
+                continue;
+            }
+            match DocumentPath::parse(&file.path) {
+                Ok(path) => copy.documents.push(document(path, file)),
+                Err(_) => copy.files.push(file),
+            }
+        }
+        copy.documents.sort_by(|a, b| a.path.cmp(&b.path));
+        copy.files.sort_by(|a, b| a.path.cmp(&b.path));
+        let twice = copy.documents.windows(2).find_map(|pair| match pair {
+            [a, b] if a.path == b.path => Some(a.path.as_str()),
+            _ => None,
+        });
+        let twice = twice.or_else(|| {
+            copy.files.windows(2).find_map(|pair| match pair {
+                [a, b] if a.path == b.path => Some(a.path.as_str()),
+                _ => None,
+            })
+        });
+        match twice {
+            Some(path) => Err(NotMovable(format!("`{path}` is there twice"))),
+            None => Ok(copy),
+        }
+    }
+
+    /// The files that this bank is, without those that are derived from the graph's log. The log's events carry `now`.
+    ///
+    /// # Errors
+    /// The graph cannot be written as JSON, or a path cannot be one of a bank.
+    pub fn to_files(&self, now: Timestamp) -> Result<Vec<FileCopy>, NotMovable> {
+        let documents = self.documents.iter().map(|document| FileCopy {
+            path: document.path.as_str().to_owned(),
+            bytes: document.content(),
+            modified: document.updated_at,
+        });
+        let mut files: Vec<FileCopy> = documents.chain(self.files.iter().cloned()).collect();
+        if self.graph.stats() != crate::store::GraphStats::default() || !self.lines.is_empty() {
+            let mut bytes = Vec::new();
+            write_compacted(&self.graph, self.lines.iter().map(Vec::as_slice), &iso_millis(now), &mut bytes)
+                .map_err(|error| NotMovable(format!("the graph cannot be written as JSON: {error}")))?;
+            files.push(FileCopy { path: LOG.to_owned(), bytes, modified: now });
+        }
+        files.iter().try_for_each(|file| safe_path(&file.path))?;
+        files.sort_by(|a, b| a.path.cmp(&b.path));
+        Ok(files)
+    }
+}
+
+fn document(path: DocumentPath, file: FileCopy) -> DocumentCopy {
+    let (text, bytes) = match String::from_utf8(file.bytes) {
+        Ok(text) => (text, None),
+        Err(error) => {
+            let bytes = error.into_bytes();
+            (String::from_utf8_lossy(&bytes).into_owned(), Some(bytes))
+        }
+    };
+    DocumentCopy { path, text, bytes, updated_at: file.modified }
+}
+
+/// Checks that a path stays in the bank and means a file of it: it may come from a file that somebody else made.
+///
+/// # Errors
+/// It does not; names the path.
+pub fn safe_path(path: &str) -> Result<(), NotMovable> {
+    let refused = |why: &str| Err(NotMovable(format!("`{}` cannot be moved: {why}", path.escape_debug())));
+    if path.is_empty() || path.len() > limits::MOVED_PATH_BYTES {
+        return refused(&format!("a path takes 1 to {} bytes", limits::MOVED_PATH_BYTES));
+    }
+    let parts: Vec<&str> = path.split('/').collect();
+    if parts.len() > DEPTH + 1 {
+        return refused("its folders are too deep");
+    }
+    if path.contains(['\\', '\0']) || parts.iter().any(|part| matches!(*part, "" | "." | "..")) {
+        return refused("it is no plain path below the bank");
+    }
+    let reserved = |part: &str| {
+        [".mbmcp", ".git", ".hg", ".svn"].iter().any(|reserved| part.eq_ignore_ascii_case(reserved))
+    };
+    if parts.iter().any(|part| reserved(part)) {
+        return refused("the name belongs to the server or to version control");
+    }
+    if parts.iter().any(|part| part.len() > limits::NAME_BYTES) {
+        return refused(&format!("a name takes at most {} bytes", limits::NAME_BYTES));
+    }
+    Ok(())
+}
+
+/// Whether this is the name of a mode's rules file.
+#[must_use]
+pub fn is_rules_file(name: &str) -> bool {
+    let mode = name.strip_prefix(".mcprules-").or_else(|| name.strip_prefix(".clinerules-"));
+    mode.is_some_and(|mode| mode.parse::<Mode>().is_ok())
+}

@@ -1,0 +1,51 @@
+//! The graph's log as a state and the lines that are not understood, and times as a database keeps them.
+
+use jiff::Timestamp;
+
+use super::NotMovable;
+use crate::clock::iso_millis;
+use crate::graph::event::{Line, MARKER, read_line};
+use crate::graph::state::GraphState;
+use crate::graph::timestamp::instant;
+
+/// Where the log is in a bank.
+pub(super) const LOG: &str = "graph/graph.jsonl";
+
+/// Folds a log. A last line without an end counts like any other.
+pub(super) fn read_log(bytes: &[u8]) -> Result<(GraphState, Vec<Vec<u8>>), NotMovable> {
+    let (mut state, mut unknown, mut marked) = (GraphState::default(), Vec::new(), false);
+    let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
+    let last = bytes.split(|byte| *byte == b'\n').count();
+    for (at, line) in bytes.split(|byte| *byte == b'\n').enumerate() {
+        match read_line(line) {
+            Line::Blank => {}
+            Line::Marker => marked = true,
+            // The log's first line was being written when the process died.
+            _ if !marked && at + 1 == last && MARKER.as_bytes().starts_with(line) => {}
+            _ if !marked => {
+                return Err(NotMovable(format!(
+                    "`{LOG}`: line {} should be the marker `{MARKER}`; correct it or move the file away",
+                    at + 1
+                )));
+            }
+            Line::Event(event) => state.apply(event),
+            Line::SnapshotWritten => {}
+            Line::Unknown(_) => unknown.push(line.to_vec()),
+        }
+    }
+    Ok((state, unknown))
+}
+
+/// The moment of a time in the graph as a database keeps it: to the millisecond, between the years 1 and 9999.
+#[must_use]
+pub fn moment(text: &str) -> Timestamp {
+    const FIRST: i64 = -62_135_596_800_000;
+    const LAST: i64 = 253_402_207_200_000;
+    let millis = instant(text).unwrap_or_default().clamp(FIRST, LAST);
+    Timestamp::from_millisecond(millis).unwrap_or(Timestamp::UNIX_EPOCH)
+}
+
+/// The time as a database gives it back.
+pub(super) fn as_kept(text: &str) -> String {
+    iso_millis(moment(text))
+}

@@ -1,0 +1,134 @@
+//! A whole bank as one value, on its way from one store to another: from a folder's files into a database and back.
+//!
+//! What a database cannot say in rows (bytes that are no text, files that are no documents, lines of the graph's log
+//! that nobody understands, times in odd spellings) travels as [`SideFile`]s, so that nothing is lost on the way.
+//! Nothing here opens a file or knows SQL.
+
+mod files;
+mod log;
+mod side;
+#[cfg(test)]
+mod tests;
+
+use jiff::Timestamp;
+
+use crate::document::{DocumentPath, keep_bytes};
+use crate::graph::state::GraphState;
+use crate::store::SessionState;
+
+pub use files::{is_rules_file, safe_path};
+pub use log::moment;
+pub use side::{SideFile, SideKind};
+
+/// Everything that one bank holds.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct BankCopy {
+    /// The documents, by name.
+    pub documents: Vec<DocumentCopy>,
+    /// The graph, in storage order.
+    pub graph: GraphState,
+    /// Lines of the graph's log that were not understood, in their order.
+    pub lines: Vec<Vec<u8>>,
+    /// The other files, by path.
+    pub files: Vec<FileCopy>,
+}
+
+/// One document.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DocumentCopy {
+    /// The name under which it is stored.
+    pub path: DocumentPath,
+    /// The text.
+    pub text: String,
+    /// The bytes that the text was read from, if they are not UTF-8.
+    pub bytes: Option<Vec<u8>>,
+    /// When it was last written.
+    pub updated_at: Timestamp,
+}
+
+impl DocumentCopy {
+    /// What a file of this document holds. The text may have changed since the bytes were read.
+    #[must_use]
+    pub fn content(&self) -> Vec<u8> {
+        match &self.bytes {
+            Some(bytes) => keep_bytes(bytes, &self.text),
+            None => self.text.as_bytes().to_vec(),
+        }
+    }
+}
+
+/// One file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FileCopy {
+    /// Path in the bank, with `/`.
+    pub path: String,
+    /// Its content.
+    pub bytes: Vec<u8>,
+    /// When it was last written.
+    pub modified: Timestamp,
+}
+
+/// A bank with what belongs to it beside its folder.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct ProjectCopy {
+    /// The bank.
+    pub bank: BankCopy,
+    /// The rules files of the modes; the path is the file's name.
+    pub rules: Vec<FileCopy>,
+    /// What is remembered for the user who moves the project: mode and thinking sessions.
+    pub state: Option<SessionState>,
+}
+
+/// What happens to a project that holds something already. A snapshot of it is made first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Onto {
+    /// It must be empty.
+    Empty,
+    /// What comes is added; documents and entities of the same name are replaced by what comes.
+    Merge,
+    /// The project becomes what comes.
+    Replace,
+}
+
+/// How much there is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Size {
+    /// Documents.
+    pub documents: usize,
+    /// Entities of the graph.
+    pub entities: usize,
+    /// Observations of the graph.
+    pub observations: usize,
+    /// Relations of the graph.
+    pub relations: usize,
+    /// Files that are no documents.
+    pub files: usize,
+}
+
+impl Size {
+    /// All of it, for a progress bar.
+    #[must_use]
+    pub fn items(self) -> usize {
+        self.documents + self.entities + self.observations + self.relations + self.files
+    }
+}
+
+impl BankCopy {
+    /// How much there is.
+    #[must_use]
+    pub fn size(&self) -> Size {
+        let graph = self.graph.stats();
+        Size {
+            documents: self.documents.len(),
+            entities: graph.entity_count,
+            observations: graph.observation_count,
+            relations: graph.relation_count,
+            files: self.files.len(),
+        }
+    }
+}
+
+/// Why something is not moved. Nothing was changed.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct NotMovable(pub String);

@@ -1,0 +1,334 @@
+//! What a database keeps beside its rows so that a bank goes back as it came, and what it cannot keep at all.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::log::as_kept;
+use super::{BankCopy, FileCopy, NotMovable};
+use crate::document::Etag;
+use crate::graph::event::{Event, Line, read_line};
+use crate::graph::ids::normalise;
+use crate::graph::state::GraphState;
+use crate::graph::{Entity, Relation};
+use crate::limits;
+
+/// The names of the two graph files.
+const LINES: &str = "lines";
+const TIMES: &str = "times";
+
+/// The most problems that one refusal names.
+const NAMED: usize = 20;
+
+/// What a side file is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum SideKind {
+    /// A file that is no document.
+    File,
+    /// The bytes of a document that is not UTF-8.
+    Bytes,
+    /// Something of the graph that rows cannot say.
+    Graph,
+    /// The rules file of a mode.
+    Rules,
+}
+
+impl SideKind {
+    /// The word by which a database knows it.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::File => "file",
+            Self::Bytes => "bytes",
+            Self::Graph => "graph",
+            Self::Rules => "rules",
+        }
+    }
+
+    /// The kind of this word.
+    #[must_use]
+    pub fn parse(word: &str) -> Option<Self> {
+        [Self::File, Self::Bytes, Self::Graph, Self::Rules].into_iter().find(|kind| kind.as_str() == word)
+    }
+}
+
+/// One file beside the rows.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SideFile {
+    /// What it is.
+    pub kind: SideKind,
+    /// Its path, or the name of what it belongs to.
+    pub path: String,
+    /// Its content.
+    pub bytes: Vec<u8>,
+    /// When it was last written.
+    pub modified: Timestamp,
+}
+
+/// Times as they were spelled, where a database gives them back in another spelling: by id.
+#[derive(Debug, Default, Serialize, Deserialize)]
+struct Times {
+    entities: BTreeMap<String, [String; 2]>,
+    relations: BTreeMap<String, String>,
+}
+
+impl BankCopy {
+    /// What a database keeps beside the rows of this bank. `present` is what it keeps already, of a bank that this one
+    /// is merged into.
+    ///
+    /// # Errors
+    /// What is kept already cannot be read.
+    pub fn side_files(&self, present: &[SideFile], now: Timestamp) -> Result<Vec<SideFile>, NotMovable> {
+        let mut side: Vec<SideFile> = Vec::new();
+        for FileCopy { path, bytes, modified } in &self.files {
+            side.push(SideFile {
+                kind: SideKind::File,
+                path: path.clone(),
+                bytes: bytes.clone(),
+                modified: *modified,
+            });
+        }
+        for document in &self.documents {
+            if let Some(bytes) = &document.bytes {
+                side.push(SideFile {
+                    kind: SideKind::Bytes,
+                    path: document.path.as_str().to_owned(),
+                    bytes: bytes.clone(),
+                    modified: document.updated_at,
+                });
+            }
+        }
+        let graph = |path: &str, bytes| SideFile {
+            kind: SideKind::Graph,
+            path: path.to_owned(),
+            bytes,
+            modified: now,
+        };
+        let mut lines: Vec<Vec<u8>> = Vec::new();
+        if let Some(known) = graph_file(present, LINES) {
+            lines.extend(
+                known.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()).map(<[u8]>::to_vec),
+            );
+        }
+        for line in self.strays()?.into_iter().chain(self.lines.iter().cloned()) {
+            if !lines.contains(&line) {
+                lines.push(line);
+            }
+        }
+        if !lines.is_empty() {
+            side.push(graph(LINES, lines.join(&b'\n')));
+        }
+        let mut times = match graph_file(present, TIMES) {
+            Some(known) => read_times(known)?,
+            None => Times::default(),
+        };
+        times.note(&self.graph);
+        if !times.entities.is_empty() || !times.relations.is_empty() {
+            let text = serde_json::to_vec(&times).map_err(|error| NotMovable(error.to_string()))?;
+            side.push(graph(TIMES, text));
+        }
+        Ok(side)
+    }
+
+    /// Takes in what a database kept beside the rows that this bank was read from.
+    ///
+    /// # Errors
+    /// It cannot be read.
+    pub fn take_side_files(&mut self, side: Vec<SideFile>) -> Result<(), NotMovable> {
+        let mut bytes: BTreeMap<String, Vec<u8>> = BTreeMap::new();
+        for file in side {
+            match (file.kind, file.path.as_str()) {
+                (SideKind::File, _) => {
+                    self.files.push(FileCopy { path: file.path, bytes: file.bytes, modified: file.modified });
+                }
+                (SideKind::Bytes, _) => {
+                    bytes.insert(file.path, file.bytes);
+                }
+                (SideKind::Graph, LINES) => self.take_lines(&file.bytes),
+                (SideKind::Graph, TIMES) => read_times(&file.bytes)?.give_back(&mut self.graph),
+                (SideKind::Graph, _) | (SideKind::Rules, _) => {}
+            }
+        }
+        // A document may have been renamed since: then its text says which bytes are its own.
+        let by_text: BTreeMap<Etag, &Vec<u8>> =
+            bytes.values().map(|bytes| (Etag::of(&String::from_utf8_lossy(bytes)), bytes)).collect();
+        for document in &mut self.documents {
+            if !document.text.contains(char::REPLACEMENT_CHARACTER) {
+                continue;
+            }
+            let own = bytes.get(document.path.as_str());
+            document.bytes = own.or_else(|| by_text.get(&Etag::of(&document.text)).copied()).cloned();
+        }
+        self.files.sort_by(|a, b| a.path.cmp(&b.path));
+        Ok(())
+    }
+
+    /// What a database cannot keep of this bank, each with the file's name.
+    ///
+    /// # Errors
+    /// Lists it.
+    pub fn check_for_rows(&self) -> Result<(), NotMovable> {
+        let mut problems: Vec<String> = Vec::new();
+        for document in &self.documents {
+            if document.text.contains('\0') {
+                problems.push(format!("`{}` contains a null byte", document.path));
+            }
+            if document.text.len() as u64 > limits::READABLE_BYTES {
+                let most = limits::READABLE_BYTES;
+                problems.push(format!(
+                    "`{}` has {} bytes of text, at most {most} are kept",
+                    document.path,
+                    document.text.len()
+                ));
+            }
+        }
+        for file in &self.files {
+            if file.bytes.len() as u64 > limits::READABLE_BYTES {
+                let most = limits::READABLE_BYTES;
+                problems.push(format!(
+                    "`{}` has {} bytes, at most {most} are kept",
+                    file.path,
+                    file.bytes.len()
+                ));
+            }
+        }
+        let mut graph = |what: &str, id: &str, why: Option<&str>| {
+            if let Some(why) = why {
+                problems.push(format!("graph/graph.jsonl: the {what} `{}` {why}", id.escape_debug()));
+            }
+        };
+        for entity in self.graph.entities() {
+            graph("entity", &entity.id, entity_problem(entity));
+        }
+        for one in self.graph.observations() {
+            let reference =
+                one.source.as_ref().and_then(|source| source.reference.as_deref()).unwrap_or_default();
+            graph(
+                "observation",
+                &one.id,
+                labels([&one.id, &one.entity_id, &one.timestamp], [&one.text, reference]),
+            );
+        }
+        for one in self.graph.relations() {
+            graph(
+                "relation",
+                &one.id,
+                labels([&one.id, &one.from_id, &one.to_id], [&one.relation_type, &one.created_at]),
+            );
+        }
+        if problems.is_empty() {
+            return Ok(());
+        }
+        let more = problems.len().saturating_sub(NAMED);
+        problems.truncate(NAMED);
+        let rest = if more > 0 { format!("; and {more} more") } else { String::new() };
+        Err(NotMovable(format!(
+            "a database cannot keep this, and nothing was moved: {}{rest}",
+            problems.join("; ")
+        )))
+    }
+
+    /// The facts and edges whose entities are not there, as lines of a log.
+    fn strays(&self) -> Result<Vec<Vec<u8>>, NotMovable> {
+        let is_there = |id: &str| self.graph.entity(id).is_some();
+        let facts = self.graph.observations().filter(|one| !is_there(&one.entity_id));
+        let facts =
+            facts.map(|one| Event::ObservationAdd { observation: one.clone(), ts: one.timestamp.clone() });
+        let edges = self.graph.relations().filter(|one| !is_there(&one.from_id) || !is_there(&one.to_id));
+        let edges = edges.map(|one| Event::RelationAdd { relation: one.clone(), ts: one.created_at.clone() });
+        let mut lines = Vec::new();
+        for event in facts.chain(edges) {
+            let mut line = Vec::new();
+            event.write_line(&mut line).map_err(|error| NotMovable(error.to_string()))?;
+            line.pop();
+            lines.push(line);
+        }
+        Ok(lines)
+    }
+
+    fn take_lines(&mut self, bytes: &[u8]) {
+        for line in bytes.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
+            match read_line(line) {
+                Line::Event(event @ (Event::ObservationAdd { .. } | Event::RelationAdd { .. })) => {
+                    self.graph.apply(event);
+                }
+                _ => self.lines.push(line.to_vec()),
+            }
+        }
+    }
+}
+
+impl Times {
+    /// Notes the spellings that a database would change.
+    fn note(&mut self, graph: &GraphState) {
+        for Entity { id, created_at, updated_at, .. } in graph.entities() {
+            if as_kept(created_at) != *created_at || as_kept(updated_at) != *updated_at {
+                self.entities.insert(id.clone(), [created_at.clone(), updated_at.clone()]);
+            }
+        }
+        for Relation { id, created_at, .. } in graph.relations() {
+            if as_kept(created_at) != *created_at {
+                self.relations.insert(id.clone(), created_at.clone());
+            }
+        }
+    }
+
+    /// Gives the times their spellings back, unless they changed since.
+    fn give_back(&self, graph: &mut GraphState) {
+        let spelled = |stored: &str, spelling: &str| {
+            if as_kept(spelling) == stored { spelling.to_owned() } else { stored.to_owned() }
+        };
+        for (id, [created, updated]) in &self.entities {
+            if let Some(mut entity) = graph.entity(id).cloned() {
+                entity.created_at = spelled(&entity.created_at, created);
+                entity.updated_at = spelled(&entity.updated_at, updated);
+                graph.apply(Event::EntityUpsert { entity, ts: String::new() });
+            }
+        }
+        for (id, created) in &self.relations {
+            if let Some(mut relation) = graph.relation(id).cloned() {
+                relation.created_at = spelled(&relation.created_at, created);
+                graph.apply(Event::RelationAdd { relation, ts: String::new() });
+            }
+        }
+    }
+}
+
+fn graph_file<'a>(side: &'a [SideFile], name: &str) -> Option<&'a [u8]> {
+    let found = side.iter().find(|file| file.kind == SideKind::Graph && file.path == name)?;
+    Some(&found.bytes)
+}
+
+fn read_times(bytes: &[u8]) -> Result<Times, NotMovable> {
+    serde_json::from_slice(bytes)
+        .map_err(|error| NotMovable(format!("the times kept of the graph are damaged: {error}")))
+}
+
+/// Why an entity cannot be a row. Names and ids stand in indexes, which take short texts only.
+fn entity_problem(entity: &Entity) -> Option<&'static str> {
+    let attrs = entity.attrs.as_ref();
+    if attrs.is_some_and(|attrs| attrs.iter().any(|(key, value)| key.contains('\0') || has_null(value))) {
+        return Some("has an attribute with a null character");
+    }
+    labels([&entity.id, &normalise(&entity.name), &entity.entity_type], [&entity.name, &entity.created_at])
+}
+
+/// Looks at texts that stand in an index or may, and at others.
+fn labels(short: [&str; 3], long: [&str; 2]) -> Option<&'static str> {
+    if short.iter().chain(&long).any(|text| text.contains('\0')) {
+        return Some("contains a null character");
+    }
+    let most = limits::MOVED_PATH_BYTES;
+    short.iter().any(|text| text.len() > most).then_some("has an id, name or type of more than 1024 bytes")
+}
+
+fn has_null(value: &Value) -> bool {
+    match value {
+        Value::String(text) => text.contains('\0'),
+        Value::Array(values) => values.iter().any(has_null),
+        Value::Object(members) => members.iter().any(|(key, value)| key.contains('\0') || has_null(value)),
+        _ => false,
+    }
+}

@@ -1,0 +1,472 @@
+//! A project's folder as the beginning or the end of a move: read as a whole, or written as a whole and put in place.
+//!
+//! The rules of what a bank's files mean are the core's ([`memory_bank_core::transfer`]); here is only how they are
+//! read under the bank's lock, staged beside their place, and published by renaming.
+
+use std::path::{Path, PathBuf};
+
+use jiff::Timestamp;
+use memory_bank_core::caller::Caller;
+use memory_bank_core::clock::iso_millis;
+use memory_bank_core::error::{GraphError, StoreError};
+use memory_bank_core::limits;
+use memory_bank_core::mode::Mode;
+use memory_bank_core::store::{GraphStore, SessionState};
+use memory_bank_core::transfer::{BankCopy, FileCopy, NotMovable, ProjectCopy, is_rules_file};
+
+use crate::backups::{DEPTH, PREFIX, check_id, survey, time_of};
+use crate::bank::{FolderBank, Surroundings};
+use crate::dir::{BankDir, FileRead, reason};
+use crate::lock::{BankLock, blocking};
+use crate::place::{Origin, Place, is_bank};
+
+/// A rules file may have this many bytes, as the server reads it.
+const RULES_BYTES: u64 = 64 * 1024;
+/// Where an export notes mode and thinking sessions, in the server's own folder of the bank.
+const STATE: &str = ".mbmcp/state.json";
+const STATE_BYTES: u64 = 16 * 1024 * 1024;
+
+/// Why a folder is not moved. What was there is as before.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum MoveError {
+    /// It cannot be carried out as asked; the text says why and what to do.
+    #[error("{0}")]
+    Refused(String),
+    /// The bank holds what cannot be moved.
+    #[error(transparent)]
+    NotMovable(#[from] NotMovable),
+    /// The disk failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// A project's folder that is read. Nothing in it is changed.
+#[derive(Debug, Clone)]
+pub struct FolderSource {
+    place: Place,
+}
+
+impl FolderSource {
+    /// The project that `path` means: its folder, or the bank's folder itself, which is called `folder`.
+    ///
+    /// # Errors
+    /// There is no bank.
+    pub fn open(path: &Path, folder: &str) -> Result<Self, MoveError> {
+        let place = place_of(path, folder);
+        if is_bank(&place.bank) || place.bank.join("graph/graph.jsonl").is_file() {
+            return Ok(Self { place });
+        }
+        Err(MoveError::Refused(format!(
+            "there is no memory bank in `{}`; name the bank's folder or the project's folder that holds it",
+            path.display()
+        )))
+    }
+
+    /// The bank's folder.
+    #[must_use]
+    pub fn bank(&self) -> &Path {
+        &self.place.bank
+    }
+
+    /// Reads the bank under its lock, the rules files, and what an export noted of the mode.
+    ///
+    /// # Errors
+    /// Something cannot be read or moved, with its name; nothing is left out silently.
+    pub async fn project(&self) -> Result<ProjectCopy, MoveError> {
+        let lock = BankLock::new(self.place.bank.clone());
+        let project = self.place.project.clone();
+        for last in [false, true] {
+            let guard = lock.shared().await?;
+            let project = project.clone();
+            let (copy, is_whole) = blocking(move || {
+                let bank = read_bank(guard.dir())?;
+                let copy =
+                    ProjectCopy { bank, rules: read_rules(&project)?, state: read_state(guard.dir())? };
+                Ok::<_, MoveError>((copy, guard.excluded_processes()))
+            })
+            .await?;
+            // Otherwise the first writer ever came meanwhile, and now there is a lock file to hold.
+            if is_whole || last {
+                return Ok(copy);
+            }
+        }
+        Err(StoreError::Busy.into())
+    }
+
+    /// The backups beside the bank, newest first.
+    ///
+    /// # Errors
+    /// The project's folder cannot be read.
+    pub async fn backups(&self) -> Result<Vec<(String, Timestamp)>, MoveError> {
+        let beside = self.place.bank.parent().unwrap_or(&self.place.bank).to_owned();
+        blocking(move || {
+            let cannot = || StoreError::io("cannot list the backups");
+            let entries = BankDir::open(&beside).and_then(|dir| dir.entries("")).map_err(cannot())?;
+            let mut backups: Vec<(String, Timestamp)> = entries
+                .into_iter()
+                .filter(|entry| entry.is_folder && check_id(&entry.name).is_ok())
+                .map(|entry| {
+                    let at = time_of(&entry.name).unwrap_or_else(|| entry.stamp.updated_at());
+                    (entry.name, at)
+                })
+                .collect();
+            backups.sort_by(|a, b| (b.1, &b.0).cmp(&(a.1, &a.0)));
+            Ok(backups)
+        })
+        .await
+    }
+
+    /// Reads one of them.
+    ///
+    /// # Errors
+    /// As [`Self::project`].
+    pub async fn backup(&self, id: &str) -> Result<BankCopy, MoveError> {
+        let path = self.place.bank.parent().unwrap_or(&self.place.bank).join(id);
+        let id = id.to_owned();
+        blocking(move || {
+            let dir = BankDir::open(&path).map_err(StoreError::io(format!("cannot open `{id}`")))?;
+            read_bank(&dir).map_err(|error| match error {
+                MoveError::NotMovable(why) => MoveError::Refused(format!("in `{id}`: {why}")),
+                other => other,
+            })
+        })
+        .await
+    }
+}
+
+/// A folder that a project is written to.
+#[derive(Debug, Clone)]
+pub struct FolderTarget {
+    place: Place,
+    replace: bool,
+}
+
+/// What an export put in place.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Published {
+    /// The bank's folder.
+    pub bank: PathBuf,
+    /// Where the bank went that was there before.
+    pub moved_aside: Option<PathBuf>,
+    /// Names beside the bank that were there already and stayed as they were.
+    pub kept: Vec<String>,
+}
+
+impl FolderTarget {
+    /// The place that `path` means: the bank's folder if it is called `folder`, else the project's folder.
+    ///
+    /// # Errors
+    /// There is something already, and `replace` does not allow it; or it is no folder.
+    pub fn choose(path: &Path, folder: &str, replace: bool) -> Result<Self, MoveError> {
+        let is_bank_folder = path.file_name().is_some_and(|name| name == folder);
+        let place = if is_bank_folder {
+            let project = path.parent().map_or_else(|| path.to_owned(), Path::to_owned);
+            Place { project, bank: path.to_owned() }
+        } else {
+            Place { project: path.to_owned(), bank: path.join(folder) }
+        };
+        if path.symlink_metadata().is_ok() {
+            let mut entries = fs_err::read_dir(path).map_err(|error| {
+                MoveError::Refused(format!(
+                    "`{}` is no folder that can be used: {}",
+                    path.display(),
+                    reason(&error)
+                ))
+            })?;
+            if entries.next().is_some() && !replace {
+                return Err(MoveError::Refused(format!(
+                    "`{}` is not empty, and nothing was written; name another folder, or give --replace: the bank that is \
+                     there is then kept as a backup beside the new one",
+                    path.display()
+                )));
+            }
+        }
+        Ok(Self { place, replace })
+    }
+
+    /// The bank's folder.
+    #[must_use]
+    pub fn bank(&self) -> &Path {
+        &self.place.bank
+    }
+
+    /// A hidden folder beside the bank's place, to be filled. Dropped unpublished, it is gone.
+    ///
+    /// # Errors
+    /// It cannot be made.
+    pub async fn stage(&self) -> Result<Staged, MoveError> {
+        let target = self.clone();
+        blocking(move || {
+            let cannot = || StoreError::io(format!("cannot write to `{}`", target.place.project.display()));
+            let made = !target.place.project.exists();
+            fs_err::create_dir_all(&target.place.project).map_err(cannot())?;
+            let folder = tempfile::Builder::new()
+                .prefix(".memory-bank-export-")
+                .tempdir_in(&target.place.project)
+                .map_err(cannot())?;
+            Ok(Staged {
+                made: made.then(|| target.place.project.clone()),
+                target,
+                folder,
+                beside: Vec::new(),
+                published: false,
+            })
+        })
+        .await
+    }
+}
+
+/// A project that is written but not yet in its place.
+#[derive(Debug)]
+pub struct Staged {
+    target: FolderTarget,
+    folder: tempfile::TempDir,
+    /// Names to put beside the bank.
+    beside: Vec<String>,
+    /// The project's folder, if it was made for this.
+    made: Option<PathBuf>,
+    published: bool,
+}
+
+impl Staged {
+    /// Writes the bank with its rules files, and what is derived from the graph.
+    ///
+    /// # Errors
+    /// A file cannot be written; the text names it.
+    pub async fn write(&mut self, copy: &ProjectCopy, around: Surroundings) -> Result<(), MoveError> {
+        let now = around.clock.now();
+        let files = copy.bank.to_files(now)?;
+        let bank = self.folder.path().join(self.bank_name());
+        let state = match &copy.state {
+            Some(state) => {
+                Some(serde_json::to_vec(state).map_err(|error| StoreError::Unavailable(error.to_string()))?)
+            }
+            None => None,
+        };
+        let (folder, rules) = (self.folder.path().to_owned(), copy.rules.clone());
+        self.beside.extend(rules.iter().map(|file| file.path.clone()));
+        let has_graph = files.iter().any(|file| file.path == "graph/graph.jsonl");
+        let path = bank.clone();
+        blocking(move || {
+            let dir = BankDir::create(&path).map_err(StoreError::io("cannot make the bank's folder"))?;
+            write_files(&dir, &files)?;
+            if let Some(state) = state {
+                dir.prepare_internal()
+                    .and_then(|()| dir.replace_own(STATE, &state))
+                    .map_err(StoreError::io("cannot note the mode"))?;
+            }
+            let beside = BankDir::open(&folder).map_err(StoreError::io("cannot open the staging folder"))?;
+            if let Some(file) = rules.iter().find(|file| !is_rules_file(&file.path)) {
+                return Err(MoveError::Refused(format!("`{}` is not the name of a rules file", file.path)));
+            }
+            write_files(&beside, &rules)
+        })
+        .await?;
+        if has_graph {
+            let staged = FolderBank::new(bank, self.folder.path().to_owned(), around);
+            staged.rebuild(&Caller::local("")).await.map_err(|error| match error {
+                GraphError::Store(error) => MoveError::Store(error),
+                other => MoveError::Refused(other.to_string()),
+            })?;
+        }
+        Ok(())
+    }
+
+    /// Writes a backup, to stand beside the bank.
+    ///
+    /// # Errors
+    /// As [`Self::write`].
+    pub async fn write_backup(&mut self, id: &str, copy: &BankCopy, now: Timestamp) -> Result<(), MoveError> {
+        check_id(id).map_err(|error| MoveError::Refused(error.to_string()))?;
+        let files = copy.to_files(now)?;
+        let path = self.folder.path().join(id);
+        self.beside.push(id.to_owned());
+        blocking(move || {
+            let dir = BankDir::create(&path).map_err(StoreError::io("cannot make a backup's folder"))?;
+            write_files(&dir, &files)
+        })
+        .await
+    }
+
+    /// Puts everything in its place by renaming, the bank last: when it is there, the rest is. What has a name beside
+    /// the bank already stays.
+    ///
+    /// # Errors
+    /// A rename failed. The bank that was there is still there, or back.
+    pub async fn publish(self, now: Timestamp) -> Result<Published, MoveError> {
+        blocking(move || {
+            let mut this = self;
+            let place = &this.target.place;
+            let cannot = || StoreError::io(format!("cannot write to `{}`", place.project.display()));
+            let project = BankDir::open(&place.project).map_err(cannot())?;
+            let mut kept = Vec::new();
+            for name in &this.beside {
+                if project.exists(name) {
+                    let (there, here) = (place.project.join(name), this.folder.path().join(name));
+                    if there.is_dir()
+                        || fs_err::read(&there).map_err(cannot())? != fs_err::read(&here).map_err(cannot())?
+                    {
+                        kept.push(name.clone());
+                    }
+                    continue;
+                }
+                fs_err::rename(this.folder.path().join(name), place.project.join(name)).map_err(cannot())?;
+            }
+            let staged = this.folder.path().join(this.bank_name());
+            let mut moved_aside = None;
+            if place.bank.symlink_metadata().is_ok() {
+                let is_empty = fs_err::read_dir(&place.bank).map_err(cannot())?.next().is_none();
+                if is_empty {
+                    fs_err::remove_dir(&place.bank).map_err(cannot())?;
+                } else if this.target.replace {
+                    let aside = free_backup(&place.project, now)?;
+                    fs_err::rename(&place.bank, &aside).map_err(cannot())?;
+                    moved_aside = Some(aside);
+                } else {
+                    return Err(MoveError::Refused(format!(
+                        "`{}` came into being meanwhile; nothing was replaced",
+                        place.bank.display()
+                    )));
+                }
+            }
+            if let Err(error) = fs_err::rename(&staged, &place.bank) {
+                if let Some(aside) = &moved_aside {
+                    fs_err::rename(aside, &place.bank).map_err(cannot())?;
+                }
+                return Err(cannot()(error).into());
+            }
+            project.sync_names().map_err(cannot())?;
+            let bank = place.bank.clone();
+            this.published = true;
+            Ok(Published { bank, moved_aside, kept })
+        })
+        .await
+    }
+
+    fn bank_name(&self) -> PathBuf {
+        self.target.place.bank.file_name().map_or_else(|| PathBuf::from("memory-bank"), PathBuf::from)
+    }
+}
+
+impl Drop for Staged {
+    fn drop(&mut self) {
+        if self.published {
+            return;
+        }
+        if let Some(made) = &self.made {
+            // It goes only if it is empty, so the staging folder goes first.
+            let _gone = std::fs::remove_dir_all(self.folder.path());
+            let _gone = std::fs::remove_dir(made);
+        }
+    }
+}
+
+/// The project and the bank that a path means.
+fn place_of(path: &Path, folder: &str) -> Place {
+    let origin = Origin { working_directory: path.to_owned(), home: None, folder: folder.to_owned() };
+    origin.place(path)
+}
+
+fn free_backup(project: &Path, now: Timestamp) -> Result<PathBuf, MoveError> {
+    let stamp = iso_millis(now).replace([':', '.'], "-");
+    (1..1000)
+        .map(|number| match number {
+            1 => project.join(format!("{PREFIX}{stamp}")),
+            more => project.join(format!("{PREFIX}{stamp}-{more}")),
+        })
+        .find(|path| path.symlink_metadata().is_err())
+        .ok_or_else(|| MoveError::Refused("too many backups within one millisecond".to_owned()))
+}
+
+fn write_files(dir: &BankDir, files: &[FileCopy]) -> Result<(), MoveError> {
+    for file in files {
+        let parent =
+            Path::new(&file.path).parent().and_then(Path::to_str).filter(|parent| !parent.is_empty());
+        parent
+            .map_or(Ok(()), |parent| dir.create_folder(parent))
+            .and_then(|()| dir.write_new_at(&file.path, &file.bytes, file.modified))
+            .map_err(|error| {
+                MoveError::Refused(format!(
+                    "`{}` cannot be written: {}",
+                    file.path.escape_debug(),
+                    reason(&error)
+                ))
+            })?;
+    }
+    dir.sync_names().map_err(StoreError::io("cannot write the bank"))?;
+    Ok(())
+}
+
+/// Reads every file of a bank or a backup.
+fn read_bank(dir: &BankDir) -> Result<BankCopy, MoveError> {
+    let (names, left_out) = survey(dir, DEPTH).map_err(StoreError::io("cannot list the memory bank"))?;
+    if let Some(first) = left_out.first() {
+        return Err(MoveError::Refused(format!(
+            "{} names in the bank cannot be moved, such as `{}` (a link that leads out, a pipe, a name that is not Unicode, \
+             a folder that is too deep); remove or rename them, and try again",
+            left_out.len(),
+            first.escape_debug()
+        )));
+    }
+    if names.len() > limits::BACKUP_FILES {
+        return Err(MoveError::Refused(format!(
+            "the bank has {} files, at most {} are moved",
+            names.len(),
+            limits::BACKUP_FILES
+        )));
+    }
+    let total =
+        names.iter().filter_map(|name| dir.stamp(name)).map(|stamp| stamp.bytes).fold(0, u64::saturating_add);
+    if total > limits::MOVED_BYTES {
+        return Err(MoveError::Refused(format!(
+            "the bank has {total} bytes, at most {} are moved",
+            limits::MOVED_BYTES
+        )));
+    }
+    let mut files = Vec::with_capacity(names.len());
+    let mut room = limits::MOVED_BYTES;
+    for path in names {
+        match dir.read_up_to(&path, room)? {
+            FileRead::Found(bytes, stamp) => {
+                room = room.saturating_sub(bytes.len() as u64);
+                files.push(FileCopy { path, bytes, modified: stamp.updated_at() });
+            }
+            FileRead::Missing => {}
+            FileRead::Unreadable(why) => {
+                return Err(MoveError::Refused(format!("`{}` cannot be read: {why}", path.escape_debug())));
+            }
+        }
+    }
+    Ok(BankCopy::from_files(files)?)
+}
+
+fn read_rules(project: &Path) -> Result<Vec<FileCopy>, MoveError> {
+    let Ok(dir) = BankDir::open(project) else { return Ok(Vec::new()) };
+    let mut rules = Vec::new();
+    for mode in Mode::ALL {
+        for prefix in [".mcprules-", ".clinerules-"] {
+            let path = format!("{prefix}{mode}");
+            match dir.read_up_to(&path, RULES_BYTES)? {
+                FileRead::Found(bytes, stamp) => {
+                    rules.push(FileCopy { path, bytes, modified: stamp.updated_at() })
+                }
+                FileRead::Missing => {}
+                FileRead::Unreadable(why) => {
+                    return Err(MoveError::Refused(format!("`{path}` cannot be read: {why}")));
+                }
+            }
+        }
+    }
+    Ok(rules)
+}
+
+fn read_state(dir: &BankDir) -> Result<Option<SessionState>, MoveError> {
+    match dir.read_up_to(STATE, STATE_BYTES)? {
+        // It only says in which mode somebody was: one that cannot be read is no reason to move nothing.
+        FileRead::Found(bytes, _) => Ok(serde_json::from_slice(&bytes)
+            .inspect_err(|error| tracing::warn!(%error, "the noted mode cannot be read and is left out"))
+            .ok()),
+        FileRead::Missing | FileRead::Unreadable(_) => Ok(None),
+    }
+}

@@ -1,0 +1,262 @@
+//! A project that comes in: what is there already is looked at, kept in a snapshot, and then added to or replaced.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use jiff::Timestamp;
+use memory_bank_core::caller::{Caller, Right};
+use memory_bank_core::document::Etag;
+use memory_bank_core::error::StoreError;
+use memory_bank_core::limits;
+use memory_bank_core::store::Backup;
+use memory_bank_core::transfer::{
+    BankCopy, NotMovable, Onto, ProjectCopy, SideFile, SideKind, is_rules_file,
+};
+
+use super::read::{FILES, side_files};
+use super::write::{put_bank, put_files, put_items};
+use super::{PATIENT, TransferError};
+use crate::backups::{CLEAR_GRAPH, COPY, CREATE, copying, creating};
+use crate::bank::PostgresBank;
+use crate::column::{answer, column};
+use crate::tenant::{Query, Transaction, Value};
+
+/// One move into a project at a time: the second waits for the first.
+const ALONE: &str =
+    "SELECT pg_advisory_xact_lock(hashtextextended('memory-bank-mcp move ' || $1::uuid::text, 0))";
+const PRESENT: &str =
+    "SELECT path, etag FROM public.documents WHERE project_id = $1 ORDER BY path FOR UPDATE";
+const GRAPH: &str = "SELECT count(*) FROM public.graph_entities WHERE project_id = $1";
+const BACKUPS: &str = "SELECT id FROM app.backups WHERE project_id = $1";
+const REMOVE_DOCUMENTS: &str = "WITH gone AS (DELETE FROM public.documents WHERE project_id = $1 AND path = ANY ($2) RETURNING 1) \
+    SELECT app.must_be((SELECT count(*) FROM gone), cardinality($2::text[]))";
+const REMOVE_FILES: &str = "WITH gone AS (DELETE FROM app.files WHERE project_id = $1 RETURNING 1) \
+    SELECT app.must_be((SELECT count(*) FROM gone), $2)";
+const PUT_STATE: &str = "INSERT INTO app.project_state (project_id, user_id, state, updated_at) \
+    VALUES ($1, $2, $3::text::json, $4) ON CONFLICT (project_id, user_id) DO NOTHING";
+const PUT_BACKUP: &str =
+    "INSERT INTO app.backups (project_id, id, created_by, created_at) VALUES ($1, $2, $3, $4)";
+
+/// What an import did.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Imported {
+    /// Documents that are new.
+    pub added: usize,
+    /// Documents that have another text now.
+    pub changed: usize,
+    /// Documents that were there with this text already.
+    pub unchanged: usize,
+    /// Documents that were removed, since what came does not have them.
+    pub removed: usize,
+    /// The snapshot of what was there before.
+    pub snapshot: Option<String>,
+    /// Backups that came along.
+    pub backups: usize,
+    /// Ids of backups that were there already, or for which there is no more room.
+    pub backups_left_out: Vec<String>,
+}
+
+/// A move into a project, in one transaction. Dropped, nothing has happened.
+pub struct Import {
+    transaction: Transaction,
+    caller: Caller,
+    now: Timestamp,
+    onto: Onto,
+    present: BTreeMap<String, String>,
+    side: Vec<SideFile>,
+    backups: BTreeSet<String>,
+    done: Imported,
+}
+
+impl std::fmt::Debug for Import {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Import").field("onto", &self.onto).field("done", &self.done).finish_non_exhaustive()
+    }
+}
+
+impl PostgresBank {
+    /// Begins to move something into the caller's project. A project that holds something is kept in a snapshot first.
+    ///
+    /// # Errors
+    /// It holds something and `onto` wants it empty; the caller lacks the right; the database fails.
+    pub async fn begin_import(&self, caller: &Caller, onto: Onto) -> Result<Import, TransferError> {
+        let right = if onto == Onto::Replace { Right::Admin } else { Right::Write };
+        if !caller.may(right) {
+            return Err(StoreError::Denied.into());
+        }
+        let project: [Value<'_>; 1] = [&caller.project.0];
+        let first = [
+            Query::new(PATIENT, &[]),
+            Query::new(ALONE, &project),
+            Query::new(PRESENT, &project),
+            Query::new(GRAPH, &project),
+            Query::new(FILES, &project),
+            Query::new(BACKUPS, &project),
+        ];
+        let (transaction, rows) = self.database.begin(caller, &first).await?;
+        let present: BTreeMap<String, String> = answer(&rows, 2)
+            .iter()
+            .map(|row| Ok((column(row, 0)?, column(row, 1)?)))
+            .collect::<Result<_, StoreError>>()?;
+        let entities: i64 = match answer(&rows, 3).first() {
+            Some(row) => column(row, 0)?,
+            None => 0,
+        };
+        let side = side_files(answer(&rows, 4))?;
+        let backups = answer(&rows, 5).iter().map(|row| column(row, 0)).collect::<Result<_, _>>()?;
+        let is_empty = present.is_empty() && entities == 0 && side.is_empty();
+        if !is_empty && onto == Onto::Empty {
+            transaction.roll_back().await;
+            return Err(TransferError::Refused(format!(
+                "the project holds {} documents and {entities} entities already, and nothing was changed; give --merge to add to \
+                 them, or --replace to put what comes in their place: what is there is kept in a snapshot",
+                present.len()
+            )));
+        }
+        let mut import = Import {
+            transaction,
+            caller: caller.clone(),
+            now: self.database.around.clock.now(),
+            onto,
+            present,
+            side,
+            backups,
+            done: Imported::default(),
+        };
+        if !is_empty {
+            import.snapshot(self).await?;
+        }
+        Ok(import)
+    }
+}
+
+impl Import {
+    async fn snapshot(&mut self, bank: &PostgresBank) -> Result<(), TransferError> {
+        let backup: Backup = (1..=limits::BACKUPS + 1)
+            .map(|number| bank.fresh(number))
+            .find(|backup| !self.backups.contains(&backup.id))
+            .ok_or_else(|| {
+                TransferError::Refused("too many backups within one millisecond; try again".to_owned())
+            })?;
+        let (create, copy) = (creating(&self.caller, &backup), copying(&self.caller, &backup));
+        self.transaction.run(&[Query::new(CREATE, &create), Query::new(COPY, &copy)]).await?;
+        self.backups.insert(backup.id.clone());
+        self.done.snapshot = Some(backup.id);
+        Ok(())
+    }
+
+    /// Writes the bank, its rules files and, where there is none, the caller's state. `wrote` hears how many items were
+    /// written.
+    ///
+    /// # Errors
+    /// A database cannot keep it, or it is too much; the database fails.
+    pub async fn put(
+        &mut self,
+        copy: &ProjectCopy,
+        wrote: &(dyn Fn(usize) + Send + Sync),
+    ) -> Result<(), TransferError> {
+        copy.bank.check_for_rows()?;
+        let project = self.caller.project.0;
+        let coming: BTreeMap<&str, &str> =
+            copy.bank.documents.iter().map(|one| (one.path.as_str(), one.text.as_str())).collect();
+        for (path, text) in &coming {
+            match self.present.get(*path) {
+                None => self.done.added += 1,
+                Some(etag) if *etag == Etag::of(text).as_str() => self.done.unchanged += 1,
+                Some(_) => self.done.changed += 1,
+            }
+        }
+        if self.onto == Onto::Replace {
+            let gone: Vec<&str> =
+                self.present.keys().map(String::as_str).filter(|path| !coming.contains_key(path)).collect();
+            self.done.removed = gone.len();
+            let files = i64::try_from(self.side.len()).unwrap_or(i64::MAX);
+            let (one, remove, clear): ([Value<'_>; 1], [Value<'_>; 2], [Value<'_>; 2]) =
+                ([&project], [&project, &gone], [&project, &files]);
+            let clearing = [
+                Query::new(CLEAR_GRAPH, &one),
+                Query::new(REMOVE_DOCUMENTS, &remove),
+                Query::new(REMOVE_FILES, &clear),
+            ];
+            self.transaction.run(&clearing).await?;
+            self.side.clear();
+        }
+        let stay = if self.onto == Onto::Replace { 0 } else { self.present.len() };
+        let after =
+            stay + coming.keys().filter(|path| stay == 0 || !self.present.contains_key(**path)).count();
+        if after > limits::DOCUMENTS {
+            return Err(TransferError::Refused(format!(
+                "the project would have {after} documents, at most {} are kept; nothing was changed",
+                limits::DOCUMENTS
+            )));
+        }
+        put_bank(&self.transaction, &self.caller, &copy.bank, wrote).await?;
+        let mut side = copy.bank.side_files(&self.side, self.now)?;
+        for rule in &copy.rules {
+            if !is_rules_file(&rule.path) {
+                return Err(NotMovable(format!("`{}` is not the name of a rules file", rule.path)).into());
+            }
+            side.push(SideFile {
+                kind: SideKind::Rules,
+                path: rule.path.clone(),
+                bytes: rule.bytes.clone(),
+                modified: rule.modified,
+            });
+        }
+        put_files(&self.transaction, &self.caller, &side).await?;
+        wrote(copy.bank.files.len());
+        if let Some(state) = &copy.state {
+            let text =
+                serde_json::to_string(state).map_err(|error| StoreError::Unavailable(error.to_string()))?;
+            // No text column holds it, and no statement either.
+            if !text.contains("\\u0000") {
+                let values: [Value<'_>; 4] = [&project, &self.caller.user.0, &text, &self.now];
+                self.transaction.run(&[Query::new(PUT_STATE, &values)]).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether a backup of this id can come along: it is not there yet, and there is room.
+    pub fn takes_backup(&mut self, id: &str) -> bool {
+        let takes = !self.backups.contains(id) && self.backups.len() < limits::BACKUPS;
+        if !takes {
+            self.done.backups_left_out.push(id.to_owned());
+        }
+        takes
+    }
+
+    /// Writes a backup.
+    ///
+    /// # Errors
+    /// As [`Self::put`].
+    pub async fn put_backup(
+        &mut self,
+        id: &str,
+        made_at: Timestamp,
+        bank: &BankCopy,
+    ) -> Result<(), TransferError> {
+        bank.check_for_rows().map_err(|why| TransferError::Refused(format!("in `{id}`: {why}")))?;
+        let side = bank.side_files(&[], self.now)?;
+        let values: [Value<'_>; 4] = [&self.caller.project.0, &id, &self.caller.user.0, &made_at];
+        self.transaction.run(&[Query::new(PUT_BACKUP, &values)]).await?;
+        put_items(&self.transaction, &self.caller, id, bank, &side).await?;
+        self.backups.insert(id.to_owned());
+        self.done.backups += 1;
+        Ok(())
+    }
+
+    /// Makes it so.
+    ///
+    /// # Errors
+    /// The database fails; nothing has happened.
+    pub async fn commit(self) -> Result<Imported, TransferError> {
+        self.transaction.commit(&[]).await?;
+        Ok(self.done)
+    }
+
+    /// Says what it would do, and does nothing.
+    pub async fn forget(self) -> Imported {
+        self.transaction.roll_back().await;
+        self.done
+    }
+}

@@ -1,0 +1,257 @@
+//! Into the database: a copy of a bank as rows, many with each statement; and as the items of a backup.
+
+use jiff::Timestamp;
+use memory_bank_core::caller::Caller;
+use memory_bank_core::clock::iso_millis;
+use memory_bank_core::document::Etag;
+use memory_bank_core::error::StoreError;
+use memory_bank_core::graph::ids::normalise;
+use memory_bank_core::graph::timestamp::instant;
+use memory_bank_core::graph::{Entity, Observation, Relation};
+use memory_bank_core::transfer::{BankCopy, DocumentCopy, SideFile, moment};
+use serde_json::{Value as Json, json};
+
+use super::TransferError;
+use crate::tenant::{Query, Transaction, Value};
+
+/// How much one statement carries: so many rows, or so many bytes and one row.
+const ROWS: usize = 1000;
+const BYTES: usize = 4 * 1024 * 1024;
+
+const PUT_DOCUMENTS: &str = "INSERT INTO public.documents AS d (project_id, path, content, etag, created_at, updated_at) \
+    SELECT $1, u.path, u.content, u.etag, u.at, u.at \
+    FROM unnest($2::text[], $3::text[], $4::text[], $5::timestamptz[]) AS u (path, content, etag, at) \
+    ON CONFLICT (project_id, path) DO UPDATE SET content = excluded.content, etag = excluded.etag, \
+    version = d.version + 1, updated_at = excluded.updated_at WHERE d.etag <> excluded.etag";
+const PUT_ENTITIES: &str = "INSERT INTO public.graph_entities \
+    (project_id, id, name, name_key, entity_type, attrs, created_at, updated_at) \
+    SELECT $1, u.id, u.name, u.name_key, u.entity_type, u.attrs::json, u.created_at, u.updated_at \
+    FROM unnest($2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::timestamptz[], $8::timestamptz[]) \
+    WITH ORDINALITY AS u (id, name, name_key, entity_type, attrs, created_at, updated_at, n) ORDER BY u.n \
+    ON CONFLICT (project_id, id) DO UPDATE SET name = excluded.name, name_key = excluded.name_key, \
+    entity_type = excluded.entity_type, attrs = excluded.attrs, created_at = excluded.created_at, updated_at = excluded.updated_at";
+const PUT_OBSERVATIONS: &str = "INSERT INTO public.graph_observations \
+    (project_id, id, entity_id, content, source, \"timestamp\", at) \
+    SELECT $1, u.id, u.entity_id, u.content, u.source::json, u.stamp, u.at \
+    FROM unnest($2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::bigint[]) \
+    WITH ORDINALITY AS u (id, entity_id, content, source, stamp, at, n) ORDER BY u.n \
+    ON CONFLICT (project_id, id) DO UPDATE SET entity_id = excluded.entity_id, content = excluded.content, \
+    source = excluded.source, \"timestamp\" = excluded.\"timestamp\", at = excluded.at";
+const PUT_RELATIONS: &str = "INSERT INTO public.graph_relations \
+    (project_id, id, from_entity_id, to_entity_id, relation_type, created_at) \
+    SELECT $1, u.id, u.from_id, u.to_id, u.relation_type, u.created_at \
+    FROM unnest($2::text[], $3::text[], $4::text[], $5::text[], $6::timestamptz[]) \
+    WITH ORDINALITY AS u (id, from_id, to_id, relation_type, created_at, n) ORDER BY u.n \
+    ON CONFLICT (project_id, id) DO UPDATE SET from_entity_id = excluded.from_entity_id, \
+    to_entity_id = excluded.to_entity_id, relation_type = excluded.relation_type, created_at = excluded.created_at";
+const PUT_FILES: &str = "INSERT INTO app.files (project_id, kind, path, content, modified_at) \
+    SELECT $1, u.kind, u.path, u.content, u.at \
+    FROM unnest($2::text[], $3::text[], $4::bytea[], $5::timestamptz[]) AS u (kind, path, content, at) \
+    ON CONFLICT (project_id, kind, path) DO UPDATE SET content = excluded.content, modified_at = excluded.modified_at";
+const PUT_ITEMS: &str = "INSERT INTO app.backup_items (project_id, backup_id, kind, key, item) \
+    SELECT $1, $2, u.kind, u.key, u.item::json FROM unnest($3::text[], $4::text[], $5::text[]) AS u (kind, key, item)";
+
+/// Writes all rows of a bank. `wrote` hears how many items were written.
+pub(super) async fn put_bank(
+    transaction: &Transaction,
+    caller: &Caller,
+    bank: &BankCopy,
+    wrote: &(dyn Fn(usize) + Send + Sync),
+) -> Result<(), TransferError> {
+    let project = caller.project.0;
+    for chunk in chunks(&bank.documents, |document| document.text.len()) {
+        let etags: Vec<String> = chunk.iter().map(|one| Etag::of(&one.text).as_str().to_owned()).collect();
+        let values: [Value<'_>; 5] = [
+            &project,
+            &column(chunk, |one: &DocumentCopy| one.path.as_str()),
+            &column(chunk, |one: &DocumentCopy| one.text.as_str()),
+            &etags,
+            &column(chunk, |one: &DocumentCopy| one.updated_at),
+        ];
+        transaction.run(&[Query::new(PUT_DOCUMENTS, &values)]).await?;
+        wrote(chunk.len());
+    }
+    let entities: Vec<&Entity> = bank.graph.entities().collect();
+    for chunk in chunks(&entities, |one| one.name.len() + 512) {
+        let attrs = chunk.iter().map(|one| text_of(one.attrs.as_ref())).collect::<Result<Vec<_>, _>>()?;
+        let values: [Value<'_>; 8] = [
+            &project,
+            &column(chunk, |one: &&Entity| one.id.as_str()),
+            &column(chunk, |one: &&Entity| one.name.as_str()),
+            &column(chunk, |one: &&Entity| normalise(&one.name)),
+            &column(chunk, |one: &&Entity| one.entity_type.as_str()),
+            &attrs,
+            &column(chunk, |one: &&Entity| moment(&one.created_at)),
+            &column(chunk, |one: &&Entity| moment(&one.updated_at)),
+        ];
+        transaction.run(&[Query::new(PUT_ENTITIES, &values)]).await?;
+        wrote(chunk.len());
+    }
+    for chunk in chunks(&facts(bank), |one| one.text.len()) {
+        let sources = chunk.iter().map(|one| text_of(one.source.as_ref())).collect::<Result<Vec<_>, _>>()?;
+        let values: [Value<'_>; 7] = [
+            &project,
+            &column(chunk, |one: &&Observation| one.id.as_str()),
+            &column(chunk, |one: &&Observation| one.entity_id.as_str()),
+            &column(chunk, |one: &&Observation| one.text.as_str()),
+            &sources,
+            &column(chunk, |one: &&Observation| one.timestamp.as_str()),
+            &column(chunk, |one: &&Observation| milliseconds(one)),
+        ];
+        transaction.run(&[Query::new(PUT_OBSERVATIONS, &values)]).await?;
+        wrote(chunk.len());
+    }
+    for chunk in chunks(&edges(bank), |_| 256) {
+        let values: [Value<'_>; 6] = [
+            &project,
+            &column(chunk, |one: &&Relation| one.id.as_str()),
+            &column(chunk, |one: &&Relation| one.from_id.as_str()),
+            &column(chunk, |one: &&Relation| one.to_id.as_str()),
+            &column(chunk, |one: &&Relation| one.relation_type.as_str()),
+            &column(chunk, |one: &&Relation| moment(&one.created_at)),
+        ];
+        transaction.run(&[Query::new(PUT_RELATIONS, &values)]).await?;
+        wrote(chunk.len());
+    }
+    Ok(())
+}
+
+/// Writes files beside the rows.
+pub(super) async fn put_files(
+    transaction: &Transaction,
+    caller: &Caller,
+    files: &[SideFile],
+) -> Result<(), TransferError> {
+    for chunk in chunks(files, |file| file.bytes.len()) {
+        let values: [Value<'_>; 5] = [
+            &caller.project.0,
+            &column(chunk, |one: &SideFile| one.kind.as_str()),
+            &column(chunk, |one: &SideFile| one.path.as_str()),
+            &column(chunk, |one: &SideFile| one.bytes.as_slice()),
+            &column(chunk, |one: &SideFile| one.modified),
+        ];
+        transaction.run(&[Query::new(PUT_FILES, &values)]).await?;
+    }
+    Ok(())
+}
+
+/// Writes a bank as the items of a backup, as a copy of its rows would have them.
+pub(super) async fn put_items(
+    transaction: &Transaction,
+    caller: &Caller,
+    backup: &str,
+    bank: &BankCopy,
+    side: &[SideFile],
+) -> Result<(), TransferError> {
+    for chunk in chunks(&items(bank, side)?, |(_, _, item)| item.len()) {
+        let values: [Value<'_>; 5] = [
+            &caller.project.0,
+            &backup,
+            &column(chunk, |one: &Item| one.0),
+            &column(chunk, |one: &Item| one.1.as_str()),
+            &column(chunk, |one: &Item| one.2.as_str()),
+        ];
+        transaction.run(&[Query::new(PUT_ITEMS, &values)]).await?;
+    }
+    Ok(())
+}
+
+/// Kind, key and row.
+type Item = (&'static str, String, String);
+
+fn items(bank: &BankCopy, side: &[SideFile]) -> Result<Vec<Item>, StoreError> {
+    let time = |at: Timestamp| Json::String(at.to_string());
+    let at = |text: &str| Json::String(iso_millis(moment(text)));
+    let mut items: Vec<Item> = Vec::new();
+    for one in &bank.documents {
+        let row = json!({
+            "path": one.path.as_str(), "content": one.text, "etag": Etag::of(&one.text).as_str(), "version": 1,
+            "created_at": time(one.updated_at), "updated_at": time(one.updated_at),
+        });
+        items.push(("document", one.path.as_str().to_owned(), row.to_string()));
+    }
+    for (seq, one) in bank.graph.entities().enumerate() {
+        let row = json!({
+            "id": one.id, "seq": seq, "name": one.name, "name_key": normalise(&one.name),
+            "entity_type": one.entity_type, "attrs": one.attrs,
+            "created_at": at(&one.created_at), "updated_at": at(&one.updated_at),
+        });
+        items.push(("entity", one.id.clone(), row.to_string()));
+    }
+    for (seq, one) in facts(bank).into_iter().enumerate() {
+        let row = json!({
+            "id": one.id, "entity_id": one.entity_id, "seq": seq, "content": one.text, "source": one.source,
+            "timestamp": one.timestamp, "at": milliseconds(one), "created_at": at(&one.timestamp),
+        });
+        items.push(("observation", one.id.clone(), row.to_string()));
+    }
+    for (seq, one) in edges(bank).into_iter().enumerate() {
+        let row = json!({
+            "id": one.id, "from_entity_id": one.from_id, "to_entity_id": one.to_id, "seq": seq,
+            "relation_type": one.relation_type, "created_at": at(&one.created_at),
+        });
+        items.push(("relation", one.id.clone(), row.to_string()));
+    }
+    for one in side {
+        let row = json!({
+            "kind": one.kind.as_str(), "path": one.path, "content": hex(&one.bytes), "modified_at": time(one.modified),
+        });
+        items.push(("file", format!("{}/{}", one.kind.as_str(), one.path), row.to_string()));
+    }
+    Ok(items)
+}
+
+/// Bytes as the database spells them in JSON.
+fn hex(bytes: &[u8]) -> String {
+    use std::fmt::Write as _;
+    let mut text = String::with_capacity(bytes.len() * 2 + 2);
+    text.push_str("\\x");
+    for byte in bytes {
+        // Writing into a string cannot fail.
+        let _ = write!(text, "{byte:02x}");
+    }
+    text
+}
+
+/// The facts whose entity is there; others cannot be rows and travel beside them.
+fn facts(bank: &BankCopy) -> Vec<&Observation> {
+    bank.graph.observations().filter(|one| bank.graph.entity(&one.entity_id).is_some()).collect()
+}
+
+fn edges(bank: &BankCopy) -> Vec<&Relation> {
+    let is_there = |id: &str| bank.graph.entity(id).is_some();
+    bank.graph.relations().filter(|one| is_there(&one.from_id) && is_there(&one.to_id)).collect()
+}
+
+fn milliseconds(observation: &Observation) -> i64 {
+    instant(&observation.timestamp).unwrap_or(i64::MIN)
+}
+
+fn text_of<T: serde::Serialize>(value: Option<&T>) -> Result<Option<String>, StoreError> {
+    value.map(serde_json::to_string).transpose().map_err(|error| StoreError::Unavailable(error.to_string()))
+}
+
+fn column<'a, T, C>(rows: &'a [T], of: impl Fn(&'a T) -> C) -> Vec<C> {
+    rows.iter().map(of).collect()
+}
+
+/// Cuts rows into what one statement carries.
+fn chunks<T>(rows: &[T], weight: impl Fn(&T) -> usize) -> Vec<&[T]> {
+    let mut chunks = Vec::new();
+    let mut rest = rows;
+    while !rest.is_empty() {
+        let mut bytes = 0;
+        let fitting = rest
+            .iter()
+            .take(ROWS)
+            .take_while(|row| {
+                bytes += weight(row);
+                bytes <= BYTES
+            })
+            .count();
+        let (chunk, left) = rest.split_at(fitting.clamp(1, rest.len()));
+        chunks.push(chunk);
+        rest = left;
+    }
+    chunks
+}

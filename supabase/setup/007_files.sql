@@ -1,0 +1,1 @@
+../../migrations/007_files.sql
