@@ -23,5 +23,5 @@ mod workspace;
 
 pub use bank::{FolderBank, Surroundings};
 pub use keys::FolderKeys;
-pub use moving::{FolderSource, FolderTarget, MoveError, Published, Staged};
+pub use moving::{FolderSource, FolderTarget, MoveError, Published, Staged, backup_time, is_backup_id};
 pub use workspace::{FolderOptions, FolderWorkspace};

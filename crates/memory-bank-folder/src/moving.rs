@@ -362,6 +362,18 @@ impl Drop for Staged {
     }
 }
 
+/// Whether this is the id of a backup, `memory-bank-backup-2026-11-22T09-30-07-045Z`: then it is one path component, too.
+#[must_use]
+pub fn is_backup_id(id: &str) -> bool {
+    check_id(id).is_ok()
+}
+
+/// The time in the id of a backup; none if it has none.
+#[must_use]
+pub fn backup_time(id: &str) -> Option<Timestamp> {
+    time_of(id)
+}
+
 /// The project and the bank that a path means.
 fn place_of(path: &Path, folder: &str) -> Place {
     let origin = Origin { working_directory: path.to_owned(), home: None, folder: folder.to_owned() };
@@ -449,7 +461,7 @@ fn read_rules(project: &Path) -> Result<Vec<FileCopy>, MoveError> {
             let path = format!("{prefix}{mode}");
             match dir.read_up_to(&path, RULES_BYTES)? {
                 FileRead::Found(bytes, stamp) => {
-                    rules.push(FileCopy { path, bytes, modified: stamp.updated_at() })
+                    rules.push(FileCopy { path, bytes, modified: stamp.updated_at() });
                 }
                 FileRead::Missing => {}
                 FileRead::Unreadable(why) => {

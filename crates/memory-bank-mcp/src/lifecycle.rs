@@ -55,6 +55,10 @@ async fn perform(cli: &Cli) -> anyhow::Result<()> {
             done = cli::admin::run(command, output) => done,
             () = shutdown.cancelled() => Err(anyhow::anyhow!("ended by a signal")),
         },
+        Command::Moving(command) => tokio::select! {
+            done = Box::pin(cli::moving::run(command, &cli.folder, output)) => done,
+            () = shutdown.cancelled() => Err(anyhow::anyhow!("ended by a signal; nothing was changed")),
+        },
         Command::Doctor(wanted) => tokio::select! {
             done = cli::doctor::run(cli, wanted, output) => done,
             () = shutdown.cancelled() => Err(anyhow::anyhow!("ended by a signal")),

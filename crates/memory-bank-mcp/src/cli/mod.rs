@@ -6,6 +6,7 @@ pub(crate) mod client_config;
 pub(crate) mod doctor;
 pub(crate) mod health;
 mod keys;
+pub(crate) mod moving;
 pub(crate) mod output;
 pub(crate) mod serve;
 pub(crate) mod shell;
@@ -80,6 +81,8 @@ pub(crate) enum Command {
     Doctor(doctor::DoctorArguments),
     #[command(flatten)]
     Admin(admin::AdminCommand),
+    #[command(flatten)]
+    Moving(moving::MovingCommand),
 }
 
 /// How clients connect.

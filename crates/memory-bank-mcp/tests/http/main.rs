@@ -21,6 +21,8 @@ mod load;
 #[cfg(test)]
 mod metrics;
 #[cfg(test)]
+mod moving;
+#[cfg(test)]
 mod process;
 #[cfg(test)]
 mod redis;

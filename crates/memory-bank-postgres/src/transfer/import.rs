@@ -15,6 +15,7 @@ use memory_bank_core::transfer::{
 use super::read::{FILES, side_files};
 use super::write::{put_bank, put_files, put_items};
 use super::{PATIENT, TransferError};
+use crate::audit::NOTE;
 use crate::backups::{CLEAR_GRAPH, COPY, CREATE, copying, creating};
 use crate::bank::PostgresBank;
 use crate::column::{answer, column};
@@ -84,8 +85,13 @@ impl PostgresBank {
             return Err(StoreError::Denied.into());
         }
         let project: [Value<'_>; 1] = [&caller.project.0];
+        let detail = serde_json::json!({ "onto": format!("{onto:?}").to_lowercase() });
+        let none: Option<String> = None;
+        let told: [Value<'_>; 3] = [&"bank.imported", &none, &detail];
         let first = [
             Query::new(PATIENT, &[]),
+            // Told in the same transaction, and before: what an import removes is then not told of one by one.
+            Query::new(NOTE, &told),
             Query::new(ALONE, &project),
             Query::new(PRESENT, &project),
             Query::new(GRAPH, &project),
@@ -93,16 +99,16 @@ impl PostgresBank {
             Query::new(BACKUPS, &project),
         ];
         let (transaction, rows) = self.database.begin(caller, &first).await?;
-        let present: BTreeMap<String, String> = answer(&rows, 2)
+        let present: BTreeMap<String, String> = answer(&rows, 3)
             .iter()
             .map(|row| Ok((column(row, 0)?, column(row, 1)?)))
             .collect::<Result<_, StoreError>>()?;
-        let entities: i64 = match answer(&rows, 3).first() {
+        let entities: i64 = match answer(&rows, 4).first() {
             Some(row) => column(row, 0)?,
             None => 0,
         };
-        let side = side_files(answer(&rows, 4))?;
-        let backups = answer(&rows, 5).iter().map(|row| column(row, 0)).collect::<Result<_, _>>()?;
+        let side = side_files(answer(&rows, 5))?;
+        let backups = answer(&rows, 6).iter().map(|row| column(row, 0)).collect::<Result<_, _>>()?;
         let is_empty = present.is_empty() && entities == 0 && side.is_empty();
         if !is_empty && onto == Onto::Empty {
             transaction.roll_back().await;

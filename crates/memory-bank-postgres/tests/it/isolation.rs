@@ -41,6 +41,9 @@ pub(crate) async fn two_tenants() -> (Bench, Caller, Caller) {
             caller.user.0, caller.project.0
         ));
     }
+    bench.test.psql(
+        "INSERT INTO app.files (project_id, kind, path, content) SELECT id, 'file', 'sub/x.png', '\\x00ff' FROM projects",
+    );
     (bench, alice, bob)
 }
 
@@ -49,7 +52,7 @@ fn forged(alice: &Caller, bob: &Caller) -> Caller {
     Caller { project: bob.project, role: Role::Owner, ..alice.clone() }
 }
 
-pub(crate) const TENANT_TABLES: [&str; 16] = [
+pub(crate) const TENANT_TABLES: [&str; 17] = [
     "public.users",
     "public.projects",
     "public.memberships",
@@ -66,6 +69,7 @@ pub(crate) const TENANT_TABLES: [&str; 16] = [
     "app.graph_versions",
     "app.graph_changes",
     "app.audit_log",
+    "app.files",
 ];
 
 #[tokio::test]

@@ -1,0 +1,310 @@
+//! The one file that a project is backed up to, as docs/backup-and-restore.md describes it: a ZIP of the project's folder
+//! with a manifest that has the length and SHA-256 of everything in it.
+//!
+//! A file may come from anybody: nothing is unpacked to disk, names are checked, and no entry is read past what the
+//! manifest says and the limits allow. This module must not know databases.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::{BufReader, BufWriter, Read, Write};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, bail};
+use jiff::Timestamp;
+use memory_bank_core::limits;
+use memory_bank_core::transfer::{BankCopy, FileCopy, ProjectCopy, is_rules_file, safe_path};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+use tempfile::NamedTempFile;
+use zip::write::SimpleFileOptions;
+use zip::{CompressionMethod, ZipArchive, ZipWriter};
+
+const FORMAT: &str = "memory-bank-mcp backup";
+const VERSION: u32 = 1;
+const MANIFEST: &str = "manifest.json";
+const MANIFEST_BYTES: u64 = 128 * 1024 * 1024;
+const BANK: &str = "memory-bank";
+const BACKUP: &str = "memory-bank-backup-";
+const STATE: &str = "state.json";
+
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Manifest {
+    format: String,
+    version: u32,
+    project: String,
+    created_at: Timestamp,
+    server: String,
+    files: Vec<Listed>,
+}
+
+/// What every manifest has, of whatever version.
+#[derive(Deserialize)]
+struct Heading {
+    format: String,
+    version: u32,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct Listed {
+    path: String,
+    bytes: u64,
+    sha256: String,
+    modified: Timestamp,
+}
+
+/// A file in the making. Dropped unfinished, nothing is left of it.
+pub(super) struct Writer {
+    zip: ZipWriter<BufWriter<NamedTempFile>>,
+    to: PathBuf,
+    files: Vec<Listed>,
+}
+
+impl Writer {
+    /// Begins a file that must not exist; only its owner may read it.
+    pub(super) fn create(to: &Path) -> anyhow::Result<Self> {
+        if to.symlink_metadata().is_ok() {
+            bail!("`{}` exists already; name another file", to.display());
+        }
+        let parent = to.parent().unwrap_or(Path::new("."));
+        let draft = tempfile::Builder::new()
+            .prefix(".memory-bank-backup-")
+            .tempfile_in(parent)
+            .with_context(|| format!("cannot write to `{}`", parent.display()))?;
+        Ok(Self { zip: ZipWriter::new(BufWriter::new(draft)), to: to.to_owned(), files: Vec::new() })
+    }
+
+    /// Adds the bank, its rules files and the state.
+    pub(super) fn project(&mut self, copy: &ProjectCopy, now: Timestamp) -> anyhow::Result<()> {
+        self.bank(BANK, &copy.bank, now)?;
+        for rule in &copy.rules {
+            self.add(rule.path.clone(), &rule.bytes, rule.modified)?;
+        }
+        if let Some(state) = &copy.state {
+            self.add(STATE.to_owned(), &serde_json::to_vec(state)?, now)?;
+        }
+        Ok(())
+    }
+
+    /// Adds a backup of the bank.
+    pub(super) fn backup(&mut self, id: &str, copy: &BankCopy, now: Timestamp) -> anyhow::Result<()> {
+        self.bank(id, copy, now)
+    }
+
+    /// Writes the manifest, and gives the file its name. Returns its length in bytes.
+    pub(super) fn finish(mut self, project: &str, now: Timestamp) -> anyhow::Result<u64> {
+        let manifest = Manifest {
+            format: FORMAT.to_owned(),
+            version: VERSION,
+            project: project.to_owned(),
+            created_at: now,
+            server: env!("CARGO_PKG_VERSION").to_owned(),
+            files: std::mem::take(&mut self.files),
+        };
+        self.zip.start_file(MANIFEST, options())?;
+        self.zip.write_all(&serde_json::to_vec_pretty(&manifest)?)?;
+        let draft = self.zip.finish()?.into_inner().map_err(|error| error.into_error())?;
+        draft.as_file().sync_all()?;
+        let bytes = draft.as_file().metadata()?.len();
+        draft
+            .persist_noclobber(&self.to)
+            .with_context(|| format!("`{}` cannot be made", self.to.display()))?;
+        if let Some(parent) = self.to.parent() {
+            fs_err::File::open(parent)?.sync_all()?;
+        }
+        Ok(bytes)
+    }
+
+    fn bank(&mut self, folder: &str, copy: &BankCopy, now: Timestamp) -> anyhow::Result<()> {
+        for file in copy.to_files(now)? {
+            self.add(format!("{folder}/{}", file.path), &file.bytes, file.modified)?;
+        }
+        Ok(())
+    }
+
+    fn add(&mut self, path: String, bytes: &[u8], modified: Timestamp) -> anyhow::Result<()> {
+        self.zip.start_file(path.as_str(), options())?;
+        self.zip.write_all(bytes)?;
+        self.files.push(Listed { path, bytes: bytes.len() as u64, sha256: digest(bytes), modified });
+        Ok(())
+    }
+}
+
+fn options() -> SimpleFileOptions {
+    SimpleFileOptions::default().compression_method(CompressionMethod::Deflated).unix_permissions(0o600)
+}
+
+fn digest(bytes: &[u8]) -> String {
+    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// A file that is read.
+pub(super) struct Reader {
+    zip: ZipArchive<BufReader<fs_err::File>>,
+    project: String,
+    created_at: Timestamp,
+    files: BTreeMap<String, Listed>,
+}
+
+impl Reader {
+    /// Reads the manifest.
+    pub(super) fn open(from: &Path) -> anyhow::Result<Self> {
+        let file = fs_err::File::open(from)?;
+        let metadata = file.metadata()?;
+        if !metadata.is_file() || metadata.len() > limits::ARCHIVE_BYTES {
+            bail!("`{}` is no file of at most {} bytes", from.display(), limits::ARCHIVE_BYTES);
+        }
+        let damaged =
+            || format!("`{}` is no backup file, or it is damaged; nothing was changed", from.display());
+        let mut zip = ZipArchive::new(BufReader::new(file)).with_context(damaged)?;
+        if zip.len() > limits::ARCHIVE_FILES + 1 {
+            bail!("`{}` has {} files, at most {} are read", from.display(), zip.len(), limits::ARCHIVE_FILES);
+        }
+        let text = read_entry(&mut zip, MANIFEST, MANIFEST_BYTES).with_context(damaged)?;
+        let heading: Heading = serde_json::from_slice(&text).with_context(damaged)?;
+        if heading.format != FORMAT {
+            bail!("`{}` is another program's file (`{}`)", from.display(), heading.format.escape_debug());
+        }
+        if heading.version > VERSION {
+            bail!(
+                "`{}` was made by a newer version of this program (format {}, this one reads up to {VERSION}); update \
+                 this program and try again; nothing was changed",
+                from.display(),
+                heading.version
+            );
+        }
+        let manifest: Manifest = serde_json::from_slice(&text).with_context(damaged)?;
+        let mut files = BTreeMap::new();
+        for listed in manifest.files {
+            check_name(&listed.path).with_context(damaged)?;
+            if let Some(twice) = files.insert(listed.path.clone(), listed) {
+                bail!("{}: `{}` is listed twice", damaged(), twice.path.escape_debug());
+            }
+        }
+        let reader = Self { zip, project: manifest.project, created_at: manifest.created_at, files };
+        reader.check_sizes().with_context(damaged)?;
+        Ok(reader)
+    }
+
+    /// The project that was backed up.
+    pub(super) fn of_project(&self) -> &str {
+        &self.project
+    }
+
+    /// Reads everything once and compares it with the manifest; gives the backups in the file, newest first.
+    pub(super) fn check(&mut self) -> anyhow::Result<Vec<(String, Timestamp)>> {
+        let held: BTreeSet<String> =
+            self.zip.file_names().map(|name| name.map(|name| name.into_owned())).collect::<Result<_, _>>()?;
+        let strange = held.iter().find(|name| *name != MANIFEST && !self.files.contains_key(*name));
+        if let Some(name) = strange {
+            bail!(
+                "the backup file holds `{}`, which its manifest does not list; nothing was changed",
+                name.escape_debug()
+            );
+        }
+        let paths: Vec<String> = self.files.keys().cloned().collect();
+        for path in &paths {
+            self.file(path)?;
+        }
+        let mut backups: Vec<(String, Timestamp)> = Vec::new();
+        for id in paths.iter().filter_map(|path| path.split('/').next()).filter(|top| top.starts_with(BACKUP))
+        {
+            if backups.last().is_none_or(|(last, _)| last != id) {
+                backups.push((id.to_owned(), memory_bank_folder::backup_time(id).unwrap_or(self.created_at)));
+            }
+        }
+        backups.sort_by(|a, b| (b.1, &b.0).cmp(&(a.1, &a.0)));
+        Ok(backups)
+    }
+
+    /// The bank with its rules files and the state.
+    pub(super) fn project(&mut self) -> anyhow::Result<ProjectCopy> {
+        let bank = self.bank(BANK)?;
+        let names: Vec<String> = self.files.keys().filter(|path| is_rules_file(path)).cloned().collect();
+        let rules = names.iter().map(|name| self.file(name)).collect::<Result<_, _>>()?;
+        let state = if self.files.contains_key(STATE) {
+            Some(
+                serde_json::from_slice(&self.file(STATE)?.bytes)
+                    .context("`state.json` in the backup file is damaged")?,
+            )
+        } else {
+            None
+        };
+        Ok(ProjectCopy { bank, rules, state })
+    }
+
+    /// A backup of the bank.
+    pub(super) fn backup(&mut self, id: &str) -> anyhow::Result<BankCopy> {
+        self.bank(id)
+    }
+
+    fn bank(&mut self, folder: &str) -> anyhow::Result<BankCopy> {
+        let prefix = format!("{folder}/");
+        let paths: Vec<String> =
+            self.files.keys().filter(|path| path.starts_with(&prefix)).cloned().collect();
+        let mut files = Vec::with_capacity(paths.len());
+        for path in paths {
+            let file = self.file(&path)?;
+            let path = path.strip_prefix(&prefix).unwrap_or(&path).to_owned();
+            files.push(FileCopy { path, ..file });
+        }
+        Ok(BankCopy::from_files(files)?)
+    }
+
+    /// One file, whole and as the manifest says.
+    fn file(&mut self, path: &str) -> anyhow::Result<FileCopy> {
+        let damaged =
+            || format!("`{}` in the backup file is damaged; nothing was changed", path.escape_debug());
+        let listed = self.files.get(path).with_context(damaged)?.clone();
+        let bytes = read_entry(&mut self.zip, path, listed.bytes).with_context(damaged)?;
+        if bytes.len() as u64 != listed.bytes || digest(&bytes) != listed.sha256 {
+            bail!("{}: it is not what the manifest says", damaged());
+        }
+        Ok(FileCopy { path: listed.path, bytes, modified: listed.modified })
+    }
+
+    /// What the manifest promises is no more than is moved.
+    fn check_sizes(&self) -> anyhow::Result<()> {
+        let mut folders: BTreeMap<&str, u64> = BTreeMap::new();
+        for listed in self.files.values() {
+            let top = listed.path.split('/').next().unwrap_or_default();
+            let sum = folders.entry(top).or_default();
+            *sum = sum.saturating_add(listed.bytes);
+        }
+        for (folder, bytes) in &folders {
+            if *bytes > limits::MOVED_BYTES {
+                bail!("`{folder}` has {bytes} bytes unpacked, at most {} are read", limits::MOVED_BYTES);
+            }
+        }
+        let all = folders.values().copied().fold(0, u64::saturating_add);
+        if all > limits::ARCHIVE_BYTES {
+            bail!("it has {all} bytes unpacked, at most {} are read", limits::ARCHIVE_BYTES);
+        }
+        Ok(())
+    }
+}
+
+/// A file is the bank's, a backup's, a rules file or the state; and its name leads nowhere else.
+fn check_name(path: &str) -> anyhow::Result<()> {
+    match path.split_once('/') {
+        None if is_rules_file(path) || path == STATE => Ok(()),
+        Some((top, rest)) if top == BANK || memory_bank_folder::is_backup_id(top) => Ok(safe_path(rest)?),
+        _ => bail!("`{}` does not belong into a backup file", path.escape_debug()),
+    }
+}
+
+fn read_entry(
+    zip: &mut ZipArchive<BufReader<fs_err::File>>,
+    name: &str,
+    most: u64,
+) -> anyhow::Result<Vec<u8>> {
+    let entry = zip.by_name(name)?;
+    if !entry.is_file() {
+        bail!("`{}` is not a plain file", name.escape_debug());
+    }
+    let mut bytes = Vec::new();
+    entry.take(most.saturating_add(1)).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > most {
+        bail!("`{}` is longer than {most} bytes", name.escape_debug());
+    }
+    Ok(bytes)
+}

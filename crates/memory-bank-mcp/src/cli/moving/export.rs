@@ -1,0 +1,88 @@
+//! From the database into a folder: staged beside its place, then renamed.
+
+use std::path::Path;
+
+use memory_bank_core::caller::Right;
+use memory_bank_core::clock::{Clock, SystemClock};
+use memory_bank_folder::{FolderTarget, Published};
+use serde_json::json;
+
+use super::progress::Progress;
+use super::{Project, Whose, lines, note, open, size_json, size_text, surroundings};
+use crate::cli::output::Output;
+use memory_bank_postgres::OperatorAction;
+
+/// How to do it.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Wishes {
+    pub(super) replace: bool,
+    pub(super) backups: bool,
+    pub(super) dry_run: bool,
+}
+
+/// Writes the project into the folder.
+pub(super) async fn run(
+    to: &Path,
+    folder: &str,
+    whose: &Whose,
+    wishes: Wishes,
+    output: Output,
+) -> anyhow::Result<()> {
+    let to = std::path::absolute(to)?;
+    let target = FolderTarget::choose(&to, folder, wishes.replace)?;
+    let opened = open(whose, Right::Read).await?;
+    let Project { bank, caller, .. } = &opened;
+    let mut export = bank.begin_export(caller).await?;
+    let size = export.size();
+    let backups = if wishes.backups { export.backups().await? } else { Vec::new() };
+    let progress = Progress::of(size.items() + backups.len(), "exporting");
+    let copy = export.project(&|items| progress.add(items)).await?;
+    let now = SystemClock.now();
+    let published = if wishes.dry_run {
+        copy.bank.to_files(now)?;
+        None
+    } else {
+        let mut staged = target.stage().await?;
+        staged.write(&copy, surroundings()).await?;
+        for (id, _) in &backups {
+            staged.write_backup(id, &export.backup(id).await?, now).await?;
+            progress.add(1);
+        }
+        note(&opened, whose, OperatorAction::Exported, &to).await?;
+        Some(staged.publish(now).await?)
+    };
+    export.end().await;
+    progress.end();
+    let Published { moved_aside, kept, bank } = published.unwrap_or_else(|| Published {
+        bank: target.bank().to_owned(),
+        moved_aside: None,
+        kept: Vec::new(),
+    });
+    let mode = copy.state.as_ref().map(|state| state.mode);
+    let shown = json!({
+        "project": whose.project, "user": caller.user_name, "dryRun": wishes.dry_run, "moved": size_json(copy.bank.size()),
+        "bank": bank.display().to_string(), "backups": backups.len(),
+        "movedAside": moved_aside.as_ref().map(|path| path.display().to_string()),
+        "kept": kept, "mode": mode,
+    });
+    let text = lines([
+        Some(format!(
+            "{} → {}: {}; {} backups.",
+            whose.project,
+            bank.display(),
+            size_text(copy.bank.size()),
+            backups.len()
+        )),
+        moved_aside.map(|path| format!("The bank that was there is now {}.", path.display())),
+        (!kept.is_empty())
+            .then(|| format!("There already beside the bank, and left as they were: {}.", kept.join(", "))),
+        mode.map(|mode| {
+            format!(
+                "{} was in mode `{mode}`: start the server with `--mode {mode}` to go on in it.",
+                caller.user_name
+            )
+        }),
+        wishes.dry_run.then(|| "This was a dry run: nothing was written.".to_owned()),
+    ]);
+    output.show(&shown, &text)
+}

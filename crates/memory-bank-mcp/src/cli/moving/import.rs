@@ -1,0 +1,106 @@
+//! From a folder into the database: one transaction, all or nothing.
+
+use std::path::Path;
+
+use memory_bank_core::caller::Right;
+use memory_bank_core::transfer::{Onto, Size};
+use memory_bank_folder::FolderSource;
+use memory_bank_postgres::Imported;
+use serde_json::json;
+
+use super::progress::Progress;
+use super::{Project, Whose, lines, open, size_json, size_text};
+use crate::cli::output::Output;
+
+/// How to do it.
+#[derive(Debug, Clone, Copy)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
+pub(super) struct Wishes {
+    pub(super) merge: bool,
+    pub(super) replace: bool,
+    pub(super) backups: bool,
+    pub(super) dry_run: bool,
+}
+
+/// Brings the folder's bank into the project.
+pub(super) async fn run(
+    from: &Path,
+    folder: &str,
+    whose: &Whose,
+    wishes: Wishes,
+    output: Output,
+) -> anyhow::Result<()> {
+    let from = std::path::absolute(from)?;
+    let source = FolderSource::open(&from, folder)?;
+    // Everything is read and checked before the database is touched.
+    let copy = source.project().await?;
+    copy.bank.check_for_rows()?;
+    let onto = match wishes {
+        Wishes { replace: true, .. } => Onto::Replace,
+        Wishes { merge: true, .. } => Onto::Merge,
+        _ => Onto::Empty,
+    };
+    let backups = if wishes.backups { source.backups().await? } else { Vec::new() };
+    let right = if onto == Onto::Replace { Right::Admin } else { Right::Write };
+    let Project { bank, caller, .. } = open(whose, right).await?;
+    let mut import = bank.begin_import(&caller, onto).await?;
+    let size = copy.bank.size();
+    let progress = Progress::of(size.items() + backups.len(), "importing");
+    import.put(&copy, &|items| progress.add(items)).await?;
+    drop(copy);
+    for (id, made_at) in &backups {
+        if import.takes_backup(id) {
+            import.put_backup(id, *made_at, &source.backup(id).await?).await?;
+        }
+        progress.add(1);
+    }
+    let done = if wishes.dry_run { import.forget().await } else { import.commit().await? };
+    progress.end();
+    let source = source.bank().display().to_string();
+    report(
+        &done,
+        size,
+        wishes.dry_run,
+        whose,
+        &format!("{source} → {}", whose.project),
+        &caller.user_name,
+        output,
+    )
+}
+
+/// Says what came in.
+pub(super) fn report(
+    done: &Imported,
+    size: Size,
+    dry_run: bool,
+    whose: &Whose,
+    way: &str,
+    user: &str,
+    output: Output,
+) -> anyhow::Result<()> {
+    let shown = json!({
+        "project": whose.project, "user": user, "dryRun": dry_run, "moved": size_json(size),
+        "documents": {"added": done.added, "changed": done.changed, "unchanged": done.unchanged, "removed": done.removed},
+        "backups": done.backups, "backupsLeftOut": done.backups_left_out,
+        "snapshot": if dry_run { None } else { done.snapshot.clone() },
+    });
+    let text = lines([
+        Some(format!("{way}, in the name of {user}: {}.", size_text(size))),
+        Some(format!(
+            "Documents: {} added, {} changed, {} unchanged, {} removed. Backups: {}.",
+            done.added, done.changed, done.unchanged, done.removed, done.backups
+        )),
+        (!done.backups_left_out.is_empty()).then(|| {
+            format!(
+                "Backups left out (there already, or no more room): {}.",
+                done.backups_left_out.join(", ")
+            )
+        }),
+        done.snapshot
+            .as_ref()
+            .filter(|_| !dry_run)
+            .map(|id| format!("What was there before is kept as {id}.")),
+        dry_run.then(|| "This was a dry run: nothing was changed.".to_owned()),
+    ]);
+    output.show(&shown, &text)
+}

@@ -1,0 +1,203 @@
+//! Moving a whole project: from a folder into the database and back, and into one file and back.
+//!
+//! The commands come with the operator's connection, but act in the name of a member of the project, under row-level
+//! security like everybody else.
+
+mod archive;
+mod backup;
+mod export;
+mod import;
+mod progress;
+mod restore;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use anyhow::{Context, bail};
+use clap::Subcommand;
+use memory_bank_core::caller::{Caller, Right, Role};
+use memory_bank_core::clock::{SystemClock, SystemEntropy};
+use memory_bank_core::identity::Administration;
+use memory_bank_core::store::NoSink;
+use memory_bank_core::transfer::Size;
+use memory_bank_postgres::{Database, OperatorAction, PostgresBank};
+use serde_json::{Value, json};
+
+use crate::cli::output::Output;
+use crate::config::{self, Settings};
+use crate::database;
+
+/// A command that moves a project.
+#[derive(Debug, Clone, Subcommand)]
+pub(crate) enum MovingCommand {
+    /// Bring a folder's memory bank into a project of the database: documents, graph, rules files, backups.
+    Import {
+        /// The bank's folder, or the project folder that holds it. It is only read.
+        #[arg(long, value_name = "DIR")]
+        from: PathBuf,
+        #[command(flatten)]
+        whose: Whose,
+        /// Add to what the project holds; documents and entities of the same name are replaced.
+        #[arg(long, conflicts_with = "replace")]
+        merge: bool,
+        /// Make the project what the folder is; what it held is kept in a snapshot.
+        #[arg(long)]
+        replace: bool,
+        /// Leave the folder's backups where they are.
+        #[arg(long)]
+        no_backups: bool,
+        /// Try everything and say what would be done, but do nothing.
+        #[arg(long)]
+        dry_run: bool,
+    },
+    /// Write a project of the database into a folder, which the server then serves over standard input and output.
+    Export {
+        #[command(flatten)]
+        whose: Whose,
+        /// The bank's folder (called `memory-bank`), or a project folder to hold it: missing or empty.
+        #[arg(long, value_name = "DIR")]
+        to: PathBuf,
+        /// Write although the folder is not empty; the bank that is there becomes a backup beside the new one.
+        #[arg(long)]
+        replace: bool,
+        /// Leave the backups in the database.
+        #[arg(long)]
+        no_backups: bool,
+        /// Say what would be written, but write nothing.
+        #[arg(long)]
+        dry_run: bool,
+    },
+    /// Write a project of the database into one file.
+    Backup {
+        #[command(flatten)]
+        whose: Whose,
+        /// The file to make, such as `atlas.zip`; it must not exist.
+        #[arg(long, value_name = "FILE")]
+        to: PathBuf,
+    },
+    /// Make a project of the database what a file of `backup` says; what it held is kept in a snapshot.
+    Restore {
+        #[command(flatten)]
+        whose: Whose,
+        /// The file.
+        #[arg(long, value_name = "FILE")]
+        from: PathBuf,
+        /// Check the file, try everything and say what would be done, but do nothing.
+        #[arg(long)]
+        dry_run: bool,
+    },
+}
+
+/// Which project, and in whose name.
+#[derive(Debug, Clone, clap::Args)]
+pub(crate) struct Whose {
+    /// The project's short name.
+    #[arg(long)]
+    project: String,
+    /// The member in whose name this is done; an owner of the project when absent.
+    #[arg(long)]
+    user: Option<String>,
+}
+
+/// Runs one command.
+pub(crate) async fn run(command: &MovingCommand, folder: &str, output: Output) -> anyhow::Result<()> {
+    match command {
+        MovingCommand::Import { from, whose, merge, replace, no_backups, dry_run } => {
+            let wishes =
+                import::Wishes { merge: *merge, replace: *replace, backups: !no_backups, dry_run: *dry_run };
+            import::run(from, folder, whose, wishes, output).await
+        }
+        MovingCommand::Export { whose, to, replace, no_backups, dry_run } => {
+            let wishes = export::Wishes { replace: *replace, backups: !no_backups, dry_run: *dry_run };
+            export::run(to, folder, whose, wishes, output).await
+        }
+        MovingCommand::Backup { whose, to } => backup::run(to, whose, output).await,
+        MovingCommand::Restore { whose, from, dry_run } => restore::run(from, whose, *dry_run, output).await,
+    }
+}
+
+/// A project of the database, opened in a member's name.
+struct Project {
+    database: Database,
+    bank: PostgresBank,
+    caller: Caller,
+}
+
+/// Opens the project.
+async fn open(whose: &Whose, right: Right) -> anyhow::Result<Project> {
+    let settings = Settings::read(&config::environment)?;
+    let Some(wanted) = &settings.database else {
+        bail!("`DATABASE_URL` is not set; this command works on a database");
+    };
+    let database = database::reach(wanted, Arc::new(NoSink)).await?;
+    let caller = member(&database, whose, right).await?;
+    Ok(Project { bank: PostgresBank::new(database.clone(), whose.project.clone()), database, caller })
+}
+
+async fn member(database: &Database, whose: &Whose, right: Right) -> anyhow::Result<Caller> {
+    let projects = database.projects().await?;
+    let project = projects.iter().find(|project| project.slug == whose.project).with_context(|| {
+        format!("there is no project `{0}`; `projects create {0} --owner USER` makes it", whose.project)
+    })?;
+    let members = database.members(&whose.project).await?;
+    let member = match &whose.user {
+        Some(name) => members
+            .into_iter()
+            .find(|member| member.user.name == *name)
+            .with_context(|| format!("`{name}` is no member of `{}`", whose.project))?,
+        None => members
+            .into_iter()
+            .find(|member| member.role == Role::Owner)
+            .with_context(|| format!("`{}` has no owner", whose.project))?,
+    };
+    let caller = Caller {
+        user: member.user.id,
+        project: project.id,
+        role: member.role,
+        scopes: Vec::new(),
+        key: None,
+        user_name: member.user.name,
+    };
+    if !caller.may(right) {
+        bail!(
+            "`{}` may not do this in `{}`; it takes a member of a higher role",
+            caller.user_name,
+            whose.project
+        );
+    }
+    Ok(caller)
+}
+
+/// Tells the audit log what was done with which folder or file.
+async fn note(project: &Project, whose: &Whose, action: OperatorAction, with: &Path) -> anyhow::Result<()> {
+    let subject = with.file_name().map(|name| name.to_string_lossy().into_owned());
+    let detail = json!({ "inTheNameOf": project.caller.user_name });
+    Ok(project.database.note_audit(&whose.project, action, subject.as_deref(), &detail).await?)
+}
+
+fn surroundings() -> memory_bank_folder::Surroundings {
+    memory_bank_folder::Surroundings {
+        clock: Arc::new(SystemClock),
+        entropy: Arc::new(SystemEntropy),
+        sink: Arc::new(NoSink),
+    }
+}
+
+fn size_json(size: Size) -> Value {
+    json!({
+        "documents": size.documents, "entities": size.entities, "observations": size.observations,
+        "relations": size.relations, "otherFiles": size.files,
+    })
+}
+
+fn size_text(size: Size) -> String {
+    format!(
+        "{} documents, {} other files, {} entities, {} observations, {} relations",
+        size.documents, size.files, size.entities, size.observations, size.relations
+    )
+}
+
+/// Lines of a report, those that say something.
+fn lines(lines: impl IntoIterator<Item = Option<String>>) -> String {
+    lines.into_iter().flatten().collect::<Vec<_>>().join("\n")
+}

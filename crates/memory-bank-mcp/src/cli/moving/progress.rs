@@ -1,0 +1,35 @@
+//! A progress bar on standard error, on a terminal alone; and what a long command says there.
+
+use std::io::IsTerminal;
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+/// Shows how far a move is.
+#[derive(Debug)]
+pub(super) struct Progress(ProgressBar);
+
+impl Progress {
+    /// A bar for so many items.
+    pub(super) fn of(items: usize, what: &'static str) -> Self {
+        let target = if std::io::stderr().is_terminal() {
+            ProgressDrawTarget::stderr()
+        } else {
+            ProgressDrawTarget::hidden()
+        };
+        let bar = ProgressBar::with_draw_target(Some(items as u64), target).with_message(what);
+        if let Ok(style) = ProgressStyle::with_template("{msg} {bar:40} {pos}/{len} {eta}") {
+            bar.set_style(style);
+        }
+        Self(bar)
+    }
+
+    /// So many more are done.
+    pub(super) fn add(&self, items: usize) {
+        self.0.inc(items as u64);
+    }
+
+    /// Takes the bar away.
+    pub(super) fn end(self) {
+        self.0.finish_and_clear();
+    }
+}

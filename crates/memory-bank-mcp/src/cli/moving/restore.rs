@@ -1,0 +1,42 @@
+//! From one file into the database: all or nothing, with a snapshot of what was there.
+
+use std::path::Path;
+
+use memory_bank_core::caller::Right;
+use memory_bank_core::transfer::Onto;
+
+use super::archive::Reader;
+use super::import::report;
+use super::progress::Progress;
+use super::{Project, Whose, note, open};
+use crate::cli::output::Output;
+use memory_bank_postgres::OperatorAction;
+
+/// Makes the project what the file says.
+pub(super) async fn run(from: &Path, whose: &Whose, dry_run: bool, output: Output) -> anyhow::Result<()> {
+    // Every byte is checked before the database is touched.
+    let mut reader = Reader::open(from)?;
+    let backups = reader.check()?;
+    let copy = reader.project()?;
+    copy.bank.check_for_rows()?;
+    let opened = open(whose, Right::Admin).await?;
+    let Project { bank, caller, .. } = &opened;
+    let mut import = bank.begin_import(caller, Onto::Replace).await?;
+    let size = copy.bank.size();
+    let progress = Progress::of(size.items() + backups.len(), "restoring");
+    import.put(&copy, &|items| progress.add(items)).await?;
+    drop(copy);
+    for (id, made_at) in &backups {
+        if import.takes_backup(id) {
+            import.put_backup(id, *made_at, &reader.backup(id)?).await?;
+        }
+        progress.add(1);
+    }
+    let done = if dry_run { import.forget().await } else { import.commit().await? };
+    if !dry_run {
+        note(&opened, whose, OperatorAction::Restored, from).await?;
+    }
+    progress.end();
+    let way = format!("{} (of project {}) → {}", from.display(), reader.of_project(), whose.project);
+    report(&done, size, dry_run, whose, &way, &caller.user_name, output)
+}
