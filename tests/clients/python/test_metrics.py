@@ -57,5 +57,7 @@ def test_a_reader_of_the_older_format_reads_the_same_figures(addresses):
     _, metrics = addresses
     kind, text = read(f"{metrics}/metrics", "text/plain")
     assert kind.startswith("text/plain")
+    types = set(re.findall(r"^# TYPE \S+ (\S+)$", text, re.MULTILINE))
+    assert types <= {"counter", "gauge", "histogram"}, "the older format knows no other types"
     names = {sample.name for family in plain(text) for sample in family.samples}
     assert {"memory_bank_uptime_seconds", "memory_bank_auth_failures_total"} <= names

@@ -53,7 +53,6 @@ impl Scrape {
                     let fits = match scrape.types[&family].as_str() {
                         "counter" => suffix == Some("_total"),
                         "gauge" => suffix == Some(""),
-                        "info" => suffix == Some("_info"),
                         "histogram" => matches!(suffix, Some("_bucket" | "_sum" | "_count")),
                         other => panic!("{other}"),
                     };
@@ -350,7 +349,6 @@ fn every_metric_of_the_dashboard_the_alerts_and_the_documentation_exists() {
         let suffixes: &[&str] = match kind.as_str() {
             "counter" => &["_total"],
             "histogram" => &["_bucket", "_sum", "_count", ""],
-            "info" => &["_info"],
             _ => &[""],
         };
         exists.extend(suffixes.iter().map(|suffix| format!("{family}{suffix}")));
