@@ -162,13 +162,13 @@ async fn a_member_reaches_its_own_rows_so_that_the_refusals_above_mean_something
 }
 
 #[tokio::test]
-async fn app_user_may_call_no_function_that_looks_past_the_policies_but_two() {
+async fn app_user_may_call_no_function_that_looks_past_the_policies_but_three() {
     let (bench, alice, bob) = two_tenants().await;
     let callable = bench.test.psql(
         "SELECT string_agg(proname, ' ' ORDER BY proname) FROM pg_proc WHERE pronamespace = 'app'::regnamespace \
          AND prosecdef AND has_function_privilege('app_user', oid, 'EXECUTE')",
     );
-    assert_eq!(callable, "current_project_role prune_backups");
+    assert_eq!(callable, "current_project_role note_audit prune_backups");
     let loose = bench.test.psql(
         "SELECT coalesce(string_agg(proname, ' '), 'none') FROM pg_proc WHERE pronamespace = 'app'::regnamespace \
          AND prosecdef AND (proowner <> 'app_definer'::regrole OR proconfig IS DISTINCT FROM ARRAY['search_path=pg_catalog, pg_temp'])",
