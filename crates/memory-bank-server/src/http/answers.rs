@@ -126,6 +126,7 @@ async fn run(
     out: mpsc::Sender<Part>,
 ) {
     let asked = answer.asked.clone();
+    let _coming = asked.shared.events.expect();
     let response = tokio::select! {
         response = asked.call(parts, body, &message) => response,
         () = call.cancelled.cancelled() => return,

@@ -1,7 +1,10 @@
-//! Keeps what is sent to sessions, before it is sent. All events that wait at a moment are written in one go, so that
-//! keeping them costs little however many requests there are.
+//! Keeps what is sent to sessions, before it is sent. Events are written in groups, so that keeping them costs little
+//! however many requests there are: all that wait at a moment go together, and where many calls are under way, the first
+//! of their answers wait for the next ones, as a database's commits do that are flushed together.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use memory_bank_core::caller::Caller;
 use memory_bank_core::error::StoreError;
@@ -14,6 +17,8 @@ use crate::http::metrics::Metrics;
 const WAITING: usize = 4096;
 /// How many are written in one go.
 const GROUP: usize = 256;
+/// How long the first of a group waits for others that are on their way. The clock of the runtime has no finer step.
+const PATIENCE: Duration = Duration::from_millis(1);
 /// The most events that one replay brings.
 const REPLAYED: usize = 1000;
 
@@ -21,15 +26,36 @@ const REPLAYED: usize = 1000;
 #[derive(Clone)]
 pub(crate) struct EventLog {
     store: Arc<dyn EventStore>,
-    queue: mpsc::Sender<(Event, oneshot::Sender<bool>)>,
+    queue: mpsc::Sender<Waiting>,
+    coming: Arc<AtomicUsize>,
+}
+
+/// An event, and who waits for it to be kept.
+type Waiting = (Event, oneshot::Sender<bool>);
+
+/// Says that an event is coming, until it is dropped.
+#[derive(Debug)]
+pub(crate) struct Coming(Arc<AtomicUsize>);
+
+impl Drop for Coming {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 impl EventLog {
     /// A log over a store; starts the task that writes.
     pub(crate) fn start(store: Arc<dyn EventStore>, metrics: Arc<Metrics>) -> Self {
         let (queue, waiting) = mpsc::channel(WAITING);
-        tokio::spawn(write(Arc::clone(&store), waiting, metrics));
-        Self { store, queue }
+        let coming = Arc::new(AtomicUsize::new(0));
+        tokio::spawn(write(Arc::clone(&store), waiting, Arc::clone(&coming), metrics));
+        Self { store, queue, coming }
+    }
+
+    /// Announces an event, to be held until it is kept.
+    pub(crate) fn expect(&self) -> Coming {
+        self.coming.fetch_add(1, Ordering::Relaxed);
+        Coming(Arc::clone(&self.coming))
     }
 
     /// How many events wait to be written.
@@ -56,11 +82,13 @@ impl EventLog {
 
 async fn write(
     store: Arc<dyn EventStore>,
-    mut waiting: mpsc::Receiver<(Event, oneshot::Sender<bool>)>,
+    mut waiting: mpsc::Receiver<Waiting>,
+    coming: Arc<AtomicUsize>,
     metrics: Arc<Metrics>,
 ) {
     let mut group = Vec::with_capacity(GROUP);
     while waiting.recv_many(&mut group, GROUP).await > 0 {
+        gather(&mut group, &mut waiting, &coming).await;
         let (events, askers): (Vec<Event>, Vec<oneshot::Sender<bool>>) = group.drain(..).unzip();
         let kept = match store.append(&events).await {
             Ok(()) => true,
@@ -74,5 +102,113 @@ async fn write(
             // Whoever does not wait any more does not need to know.
             let _ = asker.send(kept);
         }
+    }
+}
+
+/// Waits a moment for others, until half of those that are under way are here: while they are written, the other half
+/// comes. Whoever is alone does not wait.
+async fn gather(group: &mut Vec<Waiting>, waiting: &mut mpsc::Receiver<Waiting>, coming: &AtomicUsize) {
+    let enough = |here: usize| here.saturating_mul(2) >= coming.load(Ordering::Relaxed) || here >= GROUP;
+    if enough(group.len()) {
+        return;
+    }
+    let end = tokio::time::Instant::now() + PATIENCE;
+    while !enough(group.len()) {
+        let room = GROUP.saturating_sub(group.len());
+        match tokio::time::timeout_at(end, waiting.recv_many(group, room)).await {
+            Ok(1..) => {}
+            // Nobody is left who could send one, or those under way take their time.
+            Ok(0) | Err(_) => return,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use async_trait::async_trait;
+    use jiff::Timestamp;
+    use memory_bank_core::caller::{ProjectId, UserId};
+    use uuid::Uuid;
+
+    use super::*;
+
+    /// Notes how many events came in each go.
+    #[derive(Default)]
+    struct Groups(Mutex<Vec<usize>>);
+
+    #[async_trait]
+    impl EventStore for Groups {
+        async fn append(&self, events: &[Event]) -> Result<(), StoreError> {
+            self.0.lock().unwrap().push(events.len());
+            Ok(())
+        }
+
+        async fn after(
+            &self,
+            _caller: &Caller,
+            _session: SessionId,
+            _after: EventId,
+            _limit: usize,
+        ) -> Result<Vec<Event>, StoreError> {
+            Ok(Vec::new())
+        }
+    }
+
+    fn event() -> Event {
+        Event {
+            id: EventId { stream: Uuid::nil(), place: 1 },
+            session: SessionId(Uuid::nil()),
+            user: UserId(Uuid::nil()),
+            project: ProjectId(Uuid::nil()),
+            message: "{}".to_owned(),
+            last: true,
+            at: Timestamp::UNIX_EPOCH,
+        }
+    }
+
+    fn log() -> (EventLog, Arc<Groups>) {
+        let groups = Arc::new(Groups::default());
+        (EventLog::start(groups.clone(), Arc::new(Metrics::new())), groups)
+    }
+
+    fn written(groups: &Groups) -> Vec<usize> {
+        groups.0.lock().unwrap().clone()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_event_that_is_alone_does_not_wait() {
+        let (log, groups) = log();
+        let began = tokio::time::Instant::now();
+        let _coming = log.expect();
+        assert!(log.keep(event()).await);
+        assert_eq!((began.elapsed(), written(&groups)), (Duration::ZERO, vec![1]));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_first_of_many_waits_until_half_of_them_are_there() {
+        let (log, groups) = log();
+        let coming: Vec<Coming> = (0..8).map(|_| log.expect()).collect();
+        let others = async {
+            tokio::time::sleep(PATIENCE / 2).await;
+            futures::future::join_all((0..3).map(|_| log.keep(event()))).await
+        };
+        let (first, others) = tokio::join!(log.keep(event()), others);
+        assert!(first && others.iter().all(|kept| *kept));
+        assert_eq!(written(&groups), [4]);
+        drop(coming);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn nobody_waits_long_for_calls_that_take_their_time() {
+        let (log, groups) = log();
+        let coming: Vec<Coming> = (0..8).map(|_| log.expect()).collect();
+        let began = tokio::time::Instant::now();
+        assert!(log.keep(event()).await);
+        assert!(began.elapsed() <= PATIENCE * 2, "{:?}", began.elapsed());
+        assert_eq!(written(&groups), [1]);
+        drop(coming);
+        assert!(log.keep(event()).await);
     }
 }
