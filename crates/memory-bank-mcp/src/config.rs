@@ -13,8 +13,8 @@ use memory_bank_server::http::HttpConfig;
 
 use variables::{
     ADDRESS_LIMIT, ALLOWED_HOSTS, ALLOWED_ORIGINS, AUDIT_RETENTION, CONNECTIONS, DATABASE_URL, HOST,
-    JSON_RESPONSE, METRICS, OTLP_ENDPOINT, PORT, PROVIDER, PROXY_HOPS, REDIS_PREFIX, REDIS_URL, RETENTION,
-    ROOT_CERTIFICATE, SESSIONS, STREAMS, SUPABASE_URL, TRANSPORT,
+    JSON_RESPONSE, LAME_DUCK, METRICS, OTLP_ENDPOINT, PORT, PROVIDER, PROXY_HOPS, REDIS_PREFIX, REDIS_URL,
+    RETENTION, ROOT_CERTIFICATE, SESSIONS, STREAMS, SUPABASE_URL, TRANSPORT,
 };
 pub(crate) use variables::{VARIABLES, Variable};
 
@@ -200,6 +200,7 @@ impl Settings {
             address_limit: number(&ADDRESS_LIMIT, read, 0, 1_000_000)?,
             streams_per_key: number(&STREAMS, read, 1, 10_000)?,
             sessions_per_project: number(&SESSIONS, read, 1, 1_000_000)?,
+            lame_duck: Duration::from_secs(number(&LAME_DUCK, read, 0, 4)?),
             audit_retention: Duration::from_secs(86_400 * number::<u64>(&AUDIT_RETENTION, read, 30, 3650)?),
             metrics: set(&METRICS, read)
                 .map(|address| address.parse().map_err(|_| wrong(&METRICS, read)))

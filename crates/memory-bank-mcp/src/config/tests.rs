@@ -54,6 +54,7 @@ fn with_a_database_the_guide_s_defaults_hold() {
 #[case("OTEL_EXPORTER_OTLP_ENDPOINT", "collector:4318")]
 #[case("MAX_STREAMS_PER_KEY", "0")]
 #[case("MAX_SESSIONS_PER_PROJECT", "none")]
+#[case("SHUTDOWN_DRAIN_SECONDS", "5")]
 fn a_wrong_value_is_named_with_what_it_takes(#[case] name: &'static str, #[case] value: &str) {
     let variable = VARIABLES.iter().find(|variable| variable.name == name).unwrap();
     let error = read(&[(name, value)]).unwrap_err();

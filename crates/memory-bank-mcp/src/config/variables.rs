@@ -131,6 +131,8 @@ variables! {
         "How many streams one key may have open on a server.";
     Plain SESSIONS "MAX_SESSIONS_PER_PROJECT" = Is("1000"), "a number from 1 to 1000000",
         "How many sessions a project may have open.";
+    Plain LAME_DUCK "SHUTDOWN_DRAIN_SECONDS" = Is("0"), "a number from 0 to 4",
+        "How many seconds a server that is told to end still takes requests while `/health/ready` says 503, so that a proxy that asks there turns away from it in time.";
     Plain AUDIT_RETENTION "AUDIT_RETENTION_DAYS" = Is("365"), "a number from 30 to 3650",
         "How many days the audit log is kept.";
     Plain METRICS "METRICS_ADDR" = Nothing, "an IP address with a port, such as 127.0.0.1:9464; empty = no metrics",

@@ -27,6 +27,9 @@ pub struct HttpConfig {
     pub audit_retention: Duration,
     /// Where Prometheus reads the figures; nowhere when absent.
     pub metrics: Option<SocketAddr>,
+    /// How long a server that is told to end still takes requests, while it says that it is not ready; at most
+    /// four seconds, so that requests under way have some of the time for the end left.
+    pub lame_duck: Duration,
     /// How long events are kept for clients that come back.
     pub event_retention: Duration,
 }
@@ -43,7 +46,9 @@ pub(crate) const CALL_WAIT: Duration = Duration::from_secs(120);
 pub(crate) const KEEP_ALIVE: Duration = Duration::from_secs(15);
 /// How long a session lives after its last use.
 pub(crate) const SESSION_LIFE: Duration = Duration::from_secs(24 * 3600);
-/// How long requests under way may take to finish at the end.
+/// How long a connection that is there when the server stops listening may take to bring its first request.
+pub(crate) const FIRST_REQUEST: Duration = Duration::from_secs(2);
+/// How long it may take, from the signal to end, until the last request under way is given up.
 pub(crate) const DRAIN: Duration = Duration::from_secs(6);
 /// How long it may take at the end to write down what was used.
 pub(crate) const LAST_NOTES: Duration = Duration::from_secs(1);

@@ -6,8 +6,10 @@ use std::time::Instant;
 use axum::extract::{MatchedPath, Request, State};
 use axum::middleware::Next;
 use axum::response::Response;
-use http::header::{CACHE_CONTROL, HeaderName, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS};
-use http::{HeaderValue, StatusCode};
+use http::header::{
+    CACHE_CONTROL, CONNECTION, HeaderName, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS,
+};
+use http::{HeaderValue, StatusCode, Version};
 use tracing::Instrument;
 use tracing::field::Empty;
 use uuid::Uuid;
@@ -28,6 +30,7 @@ pub(crate) async fn layer(State(shared): State<Arc<Shared>>, mut request: Reques
     let began = Instant::now();
     let id = shared.services.entropy.id();
     request.extensions_mut().insert(RequestId(id));
+    let has_connections = request.version() <= Version::HTTP_11;
     let method = request.method().clone();
     let path = request.uri().path().to_owned();
     let route = route_name(request.extensions().get::<MatchedPath>().map(MatchedPath::as_str));
@@ -54,6 +57,8 @@ pub(crate) async fn layer(State(shared): State<Arc<Shared>>, mut request: Reques
             tracing::debug!(http.method = %method, http.path = path, http.status = status, milliseconds, "answered");
         }
     });
+    // Proxies and clients keep connections for later; one to a server that ends is of no use.
+    let last = has_connections && shared.shutdown.is_cancelled();
     let headers = response.headers_mut();
     if let Ok(id) = HeaderValue::from_str(&id.to_string()) {
         headers.insert(X_REQUEST_ID, id);
@@ -63,5 +68,8 @@ pub(crate) async fn layer(State(shared): State<Arc<Shared>>, mut request: Reques
     headers.insert(X_XSS_PROTECTION, HeaderValue::from_static("0"));
     headers.insert(REFERRER_POLICY, HeaderValue::from_static("strict-origin-when-cross-origin"));
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    if last {
+        headers.insert(CONNECTION, HeaderValue::from_static("close"));
+    }
     response
 }

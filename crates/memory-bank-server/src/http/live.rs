@@ -77,12 +77,12 @@ impl Live {
         news: Receiver<(ProjectId, Change)>,
         signals: Receiver<Signal>,
     ) {
-        let shutdown = self.asked.shared.shutdown.clone();
+        let closing = self.asked.shared.closing.clone();
         let out = self.out.clone();
         tokio::select! {
             Over = self.tell(last, news, signals) => {}
             () = out.closed() => {}
-            () = shutdown.cancelled() => {}
+            () = closing.cancelled() => {}
         }
     }
 
@@ -263,7 +263,7 @@ pub(crate) async fn unwelcome(shared: Arc<Shared>, who: Authenticated, with_serv
         let signal = tokio::select! {
             signal = signals.recv() => signal,
             _ = ask.tick() => Ok(Signal::NewsMissed),
-            () = shared.shutdown.cancelled(), if with_server => return,
+            () = shared.closing.cancelled(), if with_server => return,
         };
         match signal {
             Ok(signal) if revokes(&signal, &who) => return,

@@ -9,6 +9,7 @@ mod answers;
 mod auth;
 mod calls;
 mod config;
+mod connection;
 mod edge;
 mod events;
 mod guard;

@@ -115,6 +115,7 @@ mod tests {
             sessions_per_project: 1,
             audit_retention: Duration::from_secs(0),
             metrics: None,
+            lame_duck: Duration::ZERO,
             event_retention: Duration::from_secs(1),
         })
     }

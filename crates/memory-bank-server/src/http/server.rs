@@ -2,30 +2,26 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use axum::Router;
-use axum::extract::Request;
-use hyper::body::Incoming;
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use hyper_util::server::conn::auto::Builder;
-use hyper_util::server::graceful::GracefulShutdown;
 use memory_bank_core::identity::{KeyDirectory, KeyHash, KeyStore};
 use memory_bank_core::limiter::Limiter;
 use memory_bank_core::store::{AuditLog, EventStore, SessionStore};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::{Semaphore, oneshot};
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use tower::ServiceExt;
 
 use crate::http::addresses::Addresses;
-use crate::http::admission::PeerAddress;
 use crate::http::auth::{Authenticator, KeyCache};
 use crate::http::calls::Calls;
-use crate::http::config::{CONNECTIONS, DRAIN, HEADER_WAIT, HttpConfig, LAST_NOTES};
+use crate::http::config::{CONNECTIONS, DRAIN, HttpConfig, LAST_NOTES};
+use crate::http::connection::Connections;
 use crate::http::events::EventLog;
 use crate::http::metrics::{self, Limit, Metrics};
 use crate::http::origin::OriginPolicy;
@@ -75,6 +71,7 @@ pub struct Server {
     listener: TcpListener,
     router: Router,
     watched: Option<TcpListener>,
+    bus: Option<JoinHandle<()>>,
     shared: Arc<Shared>,
 }
 
@@ -120,22 +117,18 @@ impl Server {
             services: parts.services,
             config: parts.config,
             shutdown,
+            closing: CancellationToken::new(),
         });
+        let mut bus = None;
         if let Some(redis) = parts.redis {
             let (hub, signals) = (Arc::clone(&shared.services.hub), Arc::clone(&shared.signals));
-            let shutdown = shared.shutdown.clone();
-            let bus = redis.bus();
             let (tried, joined) = oneshot::channel();
-            tokio::spawn(async move {
-                tokio::select! {
-                    () = bus.run(hub, signals, tried) => {}
-                    () = shutdown.cancelled() => {}
-                }
-            });
+            // To the last: the streams of a server that still serves are told what happens elsewhere.
+            bus = Some(tokio::spawn(redis.bus().run(hub, signals, tried)));
             // Otherwise the server is alone for now: news may be missed, and whoever subscribed will be told.
             let _ = joined.await;
         }
-        Ok(Self { listener, router: router(Arc::clone(&shared)), watched, shared })
+        Ok(Self { listener, router: router(Arc::clone(&shared)), watched, bus, shared })
     }
 
     /// Where the server listens.
@@ -154,54 +147,43 @@ impl Server {
         self.watched.as_ref().map(TcpListener::local_addr).transpose()
     }
 
-    /// Serves until the shutdown token is cancelled, then lets requests under way finish, for a while.
+    /// Serves until the shutdown token is cancelled and the time for proxies to notice is over; then stops listening and
+    /// lets requests under way finish, for a while.
     pub async fn serve(self) {
         let chores = tokio::spawn(chores(Arc::clone(&self.shared)));
         let listener = tokio::spawn(heed(Arc::clone(&self.shared)));
-        let connections = GracefulShutdown::new();
         let watched =
             self.watched.map(|watched| tokio::spawn(metrics::serve(watched, Arc::clone(&self.shared))));
-        let room = Arc::clone(&self.shared.room);
-        let shutdown = self.shared.shutdown.clone();
-        while let Some((stream, address)) = accept(&self.listener, &shutdown).await {
-            let Ok(room) = Arc::clone(&room).try_acquire_owned() else {
+        let connections = Connections::new(self.router, self.shared.closing.clone());
+        let admit = |stream, address| {
+            if let Ok(room) = Arc::clone(&self.shared.room).try_acquire_owned() {
+                connections.take(stream, address, room);
+            } else {
                 self.shared.metrics.hit(Limit::Connections);
                 tracing::warn!(connections = CONNECTIONS, "a connection was refused, there are too many");
-                continue;
-            };
-            if let Err(error) = stream.set_nodelay(true) {
-                tracing::debug!(%error, "a connection broke at once");
-                continue;
             }
-            let router = self.router.clone();
-            let service = hyper::service::service_fn(move |request: hyper::Request<Incoming>| {
-                let mut request: Request = request.map(axum::body::Body::new);
-                request.extensions_mut().insert(PeerAddress(address));
-                router.clone().oneshot(request)
-            });
-            let mut builder = Builder::new(TokioExecutor::new());
-            builder.http1().timer(TokioTimer::new()).header_read_timeout(HEADER_WAIT);
-            builder.http2().timer(TokioTimer::new()).keep_alive_interval(Duration::from_secs(60));
-            let connection = builder.serve_connection(TokioIo::new(stream), service).into_owned();
-            let connection = connections.watch(connection);
-            tokio::spawn(async move {
-                if let Err(error) = connection.await {
-                    tracing::debug!(error, "a connection ended in an error");
-                }
-                drop(room);
-            });
+        };
+        let lame_duck = self.shared.config.lame_duck;
+        let mut over = pin!(async {
+            self.shared.shutdown.cancelled().await;
+            tokio::time::sleep(lame_duck).await;
+        });
+        loop {
+            tokio::select! {
+                () = &mut over => break,
+                (stream, address) = accept(&self.listener) => admit(stream, address),
+            }
         }
-        drop(self.listener);
+        stop_listening(self.listener, admit);
+        self.shared.closing.cancel();
         let running = &self.shared.running;
         running.close();
-        let finished = async { tokio::join!(connections.shutdown(), running.wait()) };
-        if tokio::time::timeout(DRAIN, finished).await.is_err() {
+        let finished = async { tokio::join!(connections.ended(), running.wait()) };
+        if tokio::time::timeout(DRAIN.saturating_sub(lame_duck), finished).await.is_err() {
             tracing::warn!("requests under way did not finish in {} s", DRAIN.as_secs());
         }
-        chores.abort();
-        listener.abort();
-        if let Some(watched) = watched {
-            watched.abort();
+        for task in [Some(chores), Some(listener), watched, self.bus].into_iter().flatten() {
+            task.abort();
         }
         let notes = async {
             tokio::join!(
@@ -216,20 +198,35 @@ impl Server {
     }
 }
 
-async fn accept(listener: &TcpListener, shutdown: &CancellationToken) -> Option<(TcpStream, SocketAddr)> {
+async fn accept(listener: &TcpListener) -> (TcpStream, SocketAddr) {
     loop {
-        let accepted = tokio::select! {
-            () = shutdown.cancelled() => return None,
-            accepted = listener.accept() => accepted,
-        };
-        match accepted {
-            Ok(accepted) => return Some(accepted),
+        match listener.accept().await {
+            Ok(accepted) => return accepted,
             Err(error) => {
                 // Out of file descriptors, most likely: others will close theirs.
                 tracing::warn!(%error, "a connection could not be accepted");
                 tokio::time::sleep(Duration::from_millis(100)).await;
             }
         }
+    }
+}
+
+/// Stops listening, but takes the connections that wait to be accepted: for their clients they are made, and a request
+/// may be on its way over them.
+fn stop_listening(listener: TcpListener, admit: impl Fn(TcpStream, SocketAddr)) {
+    let taken = listener.into_std().and_then(|listener| {
+        loop {
+            let (stream, address) = match listener.accept() {
+                Ok(accepted) => accepted,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
+                Err(error) => return Err(error),
+            };
+            stream.set_nonblocking(true)?;
+            admit(TcpStream::from_std(stream)?, address);
+        }
+    });
+    if let Err(error) = taken {
+        tracing::warn!(%error, "connections that waited to be accepted were lost");
     }
 }
 

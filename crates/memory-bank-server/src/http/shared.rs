@@ -81,5 +81,8 @@ pub(crate) struct Shared {
     /// What is left of the connections that clients may have.
     pub(crate) room: Arc<Semaphore>,
     pub(crate) started: Instant,
+    /// Cancelled when the server is told to end.
     pub(crate) shutdown: CancellationToken,
+    /// Cancelled when the server does not listen any more: standing streams end, and connections after their request.
+    pub(crate) closing: CancellationToken,
 }

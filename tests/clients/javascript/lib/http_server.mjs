@@ -130,9 +130,10 @@ export class Database {
     const psql = spawn("psql", [this.operator, "-XqAt", "-v", "ON_ERROR_STOP=1"], { stdio: ["pipe", "pipe", "pipe"] });
     psql.stdin.write("BEGIN; LOCK TABLE documents; SELECT 'held';\n");
     await said(psql, (line) => (line === "held" ? true : undefined));
+    const closed = new Promise((resolve) => psql.once("close", resolve));
     return async () => {
-      psql.stdin.end("COMMIT;\n");
-      await new Promise((resolve) => psql.once("close", resolve));
+      if (!psql.stdin.writableEnded) psql.stdin.end("COMMIT;\n");
+      await closed;
     };
   }
 

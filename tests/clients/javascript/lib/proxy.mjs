@@ -1,0 +1,112 @@
+// nginx and HAProxy in front of two servers, each a process of its own in a folder of its own, with the very files of
+// deploy/proxy/; only addresses are changed in them, and the time-out where a test cannot wait for it. Knows nothing of MCP.
+
+import assert from "node:assert/strict";
+import { spawn } from "node:child_process";
+import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { connect, createServer } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { until } from "./http_server.mjs";
+
+/** Where proxies listen. Connections begin elsewhere, so a port that is free here stays free. */
+export const PROXY_HOST = "127.0.0.6";
+
+const PROXIES = {
+  nginx: {
+    file: "nginx.conf",
+    listen: "listen 80;",
+    at: (address) => `listen ${address};`,
+    idle: "proxy_read_timeout 150s;",
+    async command(folder, config) {
+      const temporary = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"].map(
+        (name) => `${name}_temp_path ${folder}/${name};`,
+      );
+      await writeFile(join(folder, "site.conf"), config);
+      const main = [
+        process.getuid() === 0 ? "user root;" : "",
+        `worker_processes 1; daemon off; pid ${folder}/pid; error_log stderr warn;`,
+        `events {} http { access_log off; ${temporary.join(" ")} include ${folder}/site.conf; }`,
+      ];
+      await writeFile(join(folder, "main.conf"), main.join("\n"));
+      return ["nginx", "-e", "stderr", "-p", folder, "-c", join(folder, "main.conf")];
+    },
+  },
+  haproxy: {
+    file: "haproxy.cfg",
+    listen: "bind :80",
+    at: (address) => `bind ${address}`,
+    idle: /timeout (client|server) 150s/g,
+    async command(folder, config) {
+      await writeFile(join(folder, "haproxy.cfg"), config);
+      return ["haproxy", "-db", "-f", join(folder, "haproxy.cfg")];
+    },
+  },
+};
+
+export const KINDS = Object.keys(PROXIES);
+
+const running = new Set();
+// nginx takes its workers along only when it may.
+process.on("exit", () => running.forEach((child) => child.kill("SIGTERM")));
+
+/** A port that nobody listens on at `host`. */
+export async function freePort(host) {
+  const server = createServer();
+  await new Promise((resolve) => server.listen(0, host, resolve));
+  const { port } = server.address();
+  await new Promise((resolve) => server.close(resolve));
+  return port;
+}
+
+/** Whether somebody takes connections there. */
+export function listens(host, port) {
+  return new Promise((resolve) => {
+    const socket = connect(port, host);
+    socket.once("connect", () => resolve(true) ?? socket.destroy());
+    socket.once("error", () => resolve(false));
+  });
+}
+
+/** The file of deploy/proxy/ with these addresses; whatever is to be changed must be there. */
+async function configured({ file, listen, at, idle }, address, servers, idleSeconds) {
+  let text = await readFile(new URL(`../../../../deploy/proxy/${file}`, import.meta.url), "utf8");
+  const change = (from, to) => {
+    const changed = text.replaceAll(from, to);
+    assert.notEqual(changed, text, `${from} is not in ${file}`);
+    text = changed;
+  };
+  change(listen, at(address));
+  servers.forEach((server, n) => change(`10.0.0.1${n + 1}:3100`, new URL(server.origin).host));
+  if (idleSeconds !== undefined) change(idle, (found) => found.replace("150s", `${idleSeconds}s`));
+  return text;
+}
+
+/** A proxy in front of two servers, until the test ends; gives its origin. */
+export async function startProxy(t, kind, servers, idleSeconds) {
+  const folder = await mkdtemp(join(tmpdir(), "memory-bank-proxy-"));
+  const port = await freePort(PROXY_HOST);
+  const config = await configured(PROXIES[kind], `${PROXY_HOST}:${port}`, servers, idleSeconds);
+  const [program, ...args] = await PROXIES[kind].command(folder, config);
+  // Debian keeps both where only the administrator's PATH leads.
+  const env = { PATH: `${process.env.PATH}:/usr/sbin:/sbin` };
+  const child = spawn(program, args, { env, stdio: ["ignore", "ignore", "pipe"] });
+  running.add(child);
+  let said = "";
+  child.stderr.setEncoding("utf8").on("data", (text) => (said += text));
+  const ended = new Promise((resolve, reject) => {
+    child.once("error", reject);
+    child.once("close", resolve);
+  });
+  t.after(async () => {
+    child.kill("SIGTERM");
+    await ended;
+    running.delete(child);
+    await rm(folder, { recursive: true });
+  });
+  await until(async () => {
+    assert.equal(child.exitCode, null, `${program} ended: ${said}`);
+    return listens(PROXY_HOST, port);
+  }, program);
+  return `http://${PROXY_HOST}:${port}`;
+}

@@ -1,0 +1,313 @@
+// Two servers of one database behind nginx and HAProxy, as deploy/proxy/ sets them up: streams arrive as they are sent,
+// servers are restarted one after the other without a failed request, and clients keep their addresses and hosts.
+
+import assert from "node:assert/strict";
+import { request as send } from "node:http";
+import { connect } from "node:net";
+import test, { after, describe } from "node:test";
+import { setTimeout as pause } from "node:timers/promises";
+import { Client, StreamableHTTPClientTransport } from "@modelcontextprotocol/client";
+import { Database, until } from "./lib/http_server.mjs";
+import { KINDS, PROXY_HOST, freePort, listens, startProxy } from "./lib/proxy.mjs";
+
+// Nobody's connections begin here, so a server that restarts finds its port free.
+const SERVER_HOST = "127.0.0.5";
+const HOSTS = `127.0.0.1,${SERVER_HOST},${PROXY_HOST}`;
+const VERSION = "2025-11-25";
+
+const database = await Database.lent();
+after(() => database.giveBack());
+
+/** A server on a port that stays its own, so that it can be started again there. */
+async function replica(variables = {}) {
+  const MCP_PORT = variables.MCP_PORT ?? String(await freePort(SERVER_HOST));
+  return database.serve({ MCP_HOST: SERVER_HOST, ALLOWED_HOSTS: HOSTS, ...variables, MCP_PORT });
+}
+
+const replicas = [await replica(), await replica()];
+
+async function connected(t, origin, key, mode = "legacy") {
+  const client = new Client({ name: "test", version: "2.0.0" }, { versionNegotiation: { mode } });
+  const transport = new StreamableHTTPClientTransport(new URL("/mcp", origin), {
+    requestInit: { headers: { "X-API-Key": key } },
+  });
+  await client.connect(transport);
+  t.after(() => client.close());
+  const call = async (name, args = {}) => {
+    const reply = await client.callTool({ name, arguments: args });
+    assert.ok(!reply.isError, reply.content[0]?.text);
+    return reply.content[0].text;
+  };
+  return { client, transport, call };
+}
+
+/** A project with a bank, behind a proxy. */
+async function bankBehind(t, origin) {
+  const { key } = await database.project();
+  const own = await connected(t, origin, key);
+  await own.call("initialize_memory_bank", { path: "." });
+  return { key, ...own };
+}
+
+/** One request over a connection of its own; what comes of the body is in `text` as it comes. */
+function ask(url, { method = "GET", headers = {}, localAddress, body } = {}) {
+  return new Promise((resolve, reject) => {
+    headers = { Connection: "keep-alive", ...headers };
+    const request = send(url, { method, headers, localAddress, agent: false });
+    request.once("error", reject);
+    request.once("response", (response) => {
+      const reply = { status: response.statusCode, headers: response.headers, text: "", over: false };
+      reply.cut = () => request.destroy();
+      response.setEncoding("utf8").on("data", (text) => (reply.text += text));
+      response.once("error", () => {});
+      response.once("close", () => (reply.over = true));
+      resolve(reply);
+    });
+    request.end(body);
+  });
+}
+
+const rpc = (id, method, params) => JSON.stringify({ jsonrpc: "2.0", id, method, params });
+
+function mcpHeaders(key, session) {
+  const headers = {
+    "X-API-Key": key,
+    "Content-Type": "application/json",
+    Accept: "application/json, text/event-stream",
+  };
+  return session ? { ...headers, "Mcp-Session-Id": session, "MCP-Protocol-Version": VERSION } : headers;
+}
+
+function callTool(origin, key, session, name, args) {
+  const body = rpc(1, "tools/call", { name, arguments: args });
+  return ask(`${origin}/mcp`, { method: "POST", headers: mcpHeaders(key, session), body });
+}
+
+/** The stream of a session that hears of one document. */
+async function listening(t, origin, { client, transport, key }, uri) {
+  await client.subscribeResource({ uri });
+  const headers = mcpHeaders(key, transport.sessionId);
+  const stream = await ask(`${origin}/mcp`, { headers: { ...headers, Accept: "text/event-stream" } });
+  t.after(stream.cut);
+  assert.equal(stream.status, 200);
+  return stream;
+}
+
+const UPDATED = /"method":"notifications\/resources\/updated"/g;
+const count = (text, pattern) => text.match(pattern)?.length ?? 0;
+const PROGRESS = "memory-bank://progress";
+
+// What holds up the whole database comes first, one at a time.
+
+for (const kind of KINDS) {
+  test(`${kind}: a long reply begins before its call is done, and ends with it`, async (t) => {
+    const origin = await startProxy(t, kind, replicas);
+    const { key, transport } = await bankBehind(t, origin);
+    const release = await database.holdDocuments();
+    t.after(release);
+    const args = { action: "waited", description: "for the documents" };
+    const reply = await callTool(origin, key, transport.sessionId, "track_progress", args);
+    await database.waitingForDocuments(1);
+    assert.equal(reply.status, 200);
+    assert.match(reply.headers["content-type"], /^text\/event-stream/);
+    await until(() => reply.text.startsWith("id: "), "the event that opens the stream");
+    assert.equal(count(reply.text, /"result"/g), 0);
+    await release();
+    await until(() => reply.over, "the end of the reply");
+    assert.equal(count(reply.text, /"result"/g), 1);
+  });
+}
+
+test("calls under way when their servers are told to end are answered", async (t) => {
+  const pair = [await replica(), await replica({ MCP_JSON_RESPONSE: "true" })];
+  const { key, transport } = await bankBehind(t, pair[0].origin);
+  const release = await database.holdDocuments();
+  t.after(release);
+  const held = pair.map(({ origin }, n) =>
+    callTool(origin, key, transport.sessionId, "track_progress", { action: "held", description: `call ${n}` }),
+  );
+  await database.waitingForDocuments(2);
+  const ended = pair.map((server) => server.stop());
+  await until(async () => !(await listens(SERVER_HOST, new URL(pair[1].origin).port)), "the end of the listening");
+  await release();
+  for (const reply of await Promise.all(held)) {
+    await until(() => reply.over, "the end of the reply");
+    assert.equal(reply.status, 200, reply.text);
+    assert.equal(count(reply.text, /"result"/g), 1, reply.text);
+  }
+  for (const end of ended) assert.deepEqual(await end, { code: 0, signal: null });
+});
+
+test("a server that ends says so at /health/ready while it still serves, and keeps no connection", async (t) => {
+  const server = await replica({ SHUTDOWN_DRAIN_SECONDS: "4" });
+  const { key, transport } = await bankBehind(t, server.origin);
+  const before = await ask(`${server.origin}/health/ready`);
+  assert.equal(before.status, 200);
+  assert.notEqual(before.headers.connection, "close");
+  const began = Date.now();
+  const ended = server.stop();
+  await until(async () => (await ask(`${server.origin}/health/ready`)).status === 503, "503");
+  const args = { action: "added", description: "while the server ends" };
+  const reply = await callTool(server.origin, key, transport.sessionId, "track_progress", args);
+  await until(() => reply.over, "the end of the reply");
+  assert.equal(reply.status, 200);
+  assert.equal(reply.headers.connection, "close");
+  assert.equal(count(reply.text, /"result"/g), 1);
+  assert.deepEqual(await ended, { code: 0, signal: null });
+  assert.ok(Date.now() - began < 10_000, "the end took ten seconds");
+});
+
+test("a request that comes over a connection made before its server stopped listening is answered", async () => {
+  const server = await replica();
+  const port = Number(new URL(server.origin).port);
+  const socket = connect(port, SERVER_HOST);
+  await new Promise((resolve) => socket.once("connect", resolve));
+  const ended = server.stop();
+  await until(async () => !(await listens(SERVER_HOST, port)), "the end of the listening");
+  let text = "";
+  socket.setEncoding("utf8").on("data", (more) => (text += more));
+  const closed = new Promise((resolve) => socket.once("close", resolve));
+  socket.write(`GET /health/live HTTP/1.1\r\nHost: ${SERVER_HOST}\r\n\r\n`);
+  await closed;
+  assert.match(text, /^HTTP\/1\.1 200 /);
+  assert.match(text, /\r\nconnection: close\r\n/i);
+  assert.deepEqual(await ended, { code: 0, signal: null });
+});
+
+describe("behind a proxy", { concurrency: true }, () => {
+  for (const kind of KINDS) {
+    test(`${kind}: changes made on either server arrive on an open stream`, async (t) => {
+      const origin = await startProxy(t, kind, replicas);
+      const own = await bankBehind(t, origin);
+      const stream = await listening(t, origin, own, PROGRESS);
+      for (const [n, server] of replicas.entries()) {
+        const other = await connected(t, server.origin, own.key);
+        const heard = count(stream.text, UPDATED);
+        await other.call("track_progress", { action: "told", description: `by another client on server ${n}` });
+        await until(() => count(stream.text, UPDATED) > heard, `news of server ${n}`);
+        assert.ok(!stream.over);
+      }
+    });
+
+    test(`${kind}: changes arrive on a stream without a session`, async (t) => {
+      const origin = await startProxy(t, kind, replicas);
+      const { key, call } = await bankBehind(t, origin);
+      const { client } = await connected(t, origin, key, { pin: "2026-07-28" });
+      const heard = [];
+      client.setNotificationHandler("notifications/resources/updated", ({ params }) => heard.push(params.uri));
+      await client.listen({ resourceSubscriptions: [PROGRESS] });
+      await call("track_progress", { action: "told", description: "without a session" });
+      await until(() => heard.includes(PROGRESS), "the news");
+    });
+
+    test(`${kind}: a silent stream stays open for longer than the proxy lets a connection be idle`, async (t) => {
+      const origin = await startProxy(t, kind, replicas, 25);
+      const own = await bankBehind(t, origin);
+      const stream = await listening(t, origin, own, PROGRESS);
+      const spoken = () => count(stream.text, /^: alive$/gm);
+      await until(() => spoken() >= 1, "the first sign of life");
+      await until(() => spoken() >= 2, "the second sign of life");
+      assert.ok(!stream.over);
+      assert.equal(count(stream.text, UPDATED), 0);
+      await own.call("track_progress", { action: "told", description: "after a long silence" });
+      await until(() => count(stream.text, UPDATED) > 0, "the news");
+    });
+
+    test(`${kind}: servers restart one after the other, and no request fails`, async (t) => {
+      const variables = kind === "haproxy" ? { SHUTDOWN_DRAIN_SECONDS: "4" } : {};
+      const pair = [await replica(variables), await replica(variables)];
+      const origin = await startProxy(t, kind, pair);
+      const own = await bankBehind(t, origin);
+      const listener = await connected(t, origin, own.key);
+      const heard = [];
+      listener.client.setNotificationHandler("notifications/resources/updated", ({ params }) => heard.push(params.uri));
+      await listener.client.subscribeResource({ uri: PROGRESS });
+
+      const acknowledged = [];
+      const failed = [];
+      let going = true;
+      const workers = Array.from({ length: 4 }, async (_, worker) => {
+        const { client, call } = await connected(t, origin, own.key);
+        for (let n = 0; going; n += 1) {
+          const entry = `entry <${worker}-${n}>`;
+          try {
+            await call("track_progress", { action: "did", description: entry });
+            acknowledged.push(entry);
+            await client.readResource({ uri: "memory-bank://product-context" });
+          } catch (error) {
+            failed.push(`${entry}: ${error.stack} ${error.cause}`);
+          }
+          await pause(20);
+        }
+      });
+      const more = async (what) => {
+        const goal = acknowledged.length + 12;
+        await until(() => acknowledged.length >= goal || failed.length > 0, what);
+      };
+      for (const [n, server] of pair.entries()) {
+        await more(`edits before server ${n} restarts`);
+        const { port } = new URL(server.origin);
+        assert.deepEqual(await server.stop(), { code: 0, signal: null });
+        await more(`edits while server ${n} is away`);
+        const began = Date.now();
+        pair[n] = await replica({ ...variables, MCP_PORT: port });
+        // Until the proxy knows: the other server is next. What is younger than this moment is the new one.
+        await until(async () => {
+          const health = await fetch(`${origin}/health`);
+          return health.ok && (await health.json()).uptime * 1000 <= Date.now() - began;
+        }, `requests to server ${n}`);
+      }
+      await more("edits after both restarted");
+      going = false;
+      await Promise.all(workers);
+      assert.deepEqual(failed, []);
+
+      const text = await own.call("read_memory_bank_file", { filename: "progress.md" });
+      for (const entry of acknowledged) assert.equal(text.split(entry).length - 1, 1, entry);
+      const before = heard.length;
+      await until(async () => {
+        await own.call("track_progress", { action: "told", description: "after the restarts" });
+        return heard.length > before;
+      }, "news in the session from before the restarts");
+    });
+
+    test(`${kind}: requests are counted by the client's address, whatever the client says of it`, async (t) => {
+      const variables = { RATE_LIMIT_IP_PER_MINUTE: "3", REDIS_KEY_PREFIX: `hop-${kind}`, TRUST_PROXY_HOPS: "1" };
+      const origin = await startProxy(t, kind, [await replica(variables), await replica(variables)]);
+      const from = async (localAddress, forged) => {
+        const headers = forged ? { "X-Forwarded-For": forged } : {};
+        return (await ask(`${origin}/api/keys`, { localAddress, headers })).status;
+      };
+      for (let n = 0; n < 3; n += 1) assert.equal(await from("127.0.0.2"), 401);
+      assert.equal(await from("127.0.0.2"), 429);
+      assert.equal(await from("127.0.0.2", "203.0.113.9"), 429);
+      assert.equal(await from("127.0.0.2", "127.0.0.3"), 429);
+      assert.equal(await from("127.0.0.3"), 401);
+      assert.equal(await from("127.0.0.3", "127.0.0.2"), 401);
+    });
+
+    test(`${kind}: without a trusted proxy all clients behind it have its address`, async (t) => {
+      const variables = { RATE_LIMIT_IP_PER_MINUTE: "3", REDIS_KEY_PREFIX: `none-${kind}`, TRUST_PROXY_HOPS: "0" };
+      const origin = await startProxy(t, kind, [await replica(variables), await replica(variables)]);
+      const from = async (localAddress) => (await ask(`${origin}/api/keys`, { localAddress })).status;
+      for (const address of ["127.0.0.2", "127.0.0.3", "127.0.0.4"]) assert.equal(await from(address), 401);
+      assert.equal(await from("127.0.0.7"), 429);
+    });
+
+    test(`${kind}: the client's host and origin reach the server, which lets in those of the list`, async (t) => {
+      const variables = { ALLOWED_HOSTS: "memory.example.com", ALLOWED_ORIGINS: "https://app.example" };
+      const origin = await startProxy(t, kind, [await replica(variables), await replica(variables)]);
+      const status = async (Host, Origin) => {
+        const headers = Origin ? { Host, Origin } : { Host };
+        return (await ask(`${origin}/api/keys`, { headers })).status;
+      };
+      assert.equal(await status("memory.example.com"), 401);
+      assert.equal(await status("memory.example.com", "https://memory.example.com"), 401);
+      assert.equal(await status("memory.example.com:8443", "https://memory.example.com:8443"), 401);
+      assert.equal(await status("memory.example.com", "https://app.example"), 401);
+      assert.equal(await status("memory.example.com", "https://evil.example"), 403);
+      assert.equal(await status("evil.example"), 403);
+      assert.equal(await status(new URL(origin).host), 403);
+    });
+  }
+});
