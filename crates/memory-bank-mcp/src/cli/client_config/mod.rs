@@ -29,7 +29,7 @@ pub(crate) struct ClientConfig {
     #[arg(long, value_enum)]
     client: Client,
 
-    /// The address of a server, such as https://memory.example.com/mcp; without it, the client starts this program by itself.
+    /// The address of a server, such as `https://memory.example.com/mcp`; without it, the client starts this program by itself.
     #[arg(long, value_name = "URL", value_parser = parse_url)]
     http: Option<String>,
 
