@@ -174,6 +174,16 @@ test("a request that comes over a connection made before its server stopped list
   assert.deepEqual(await ended, { code: 0, signal: null });
 });
 
+/** Sends until a request is refused by a limit of three. A moment without Redis may let one pass uncounted. */
+async function refused(request) {
+  for (let n = 1; n <= 20; n += 1) {
+    const status = await request(n);
+    if (status === 429) return;
+    assert.equal(status, 401);
+  }
+  assert.fail("no limit was reached");
+}
+
 describe("behind a proxy", { concurrency: true }, () => {
   for (const kind of KINDS) {
     test(`${kind}: changes made on either server arrive on an open stream`, async (t) => {
@@ -278,10 +288,10 @@ describe("behind a proxy", { concurrency: true }, () => {
         const headers = forged ? { "X-Forwarded-For": forged } : {};
         return (await ask(`${origin}/api/keys`, { localAddress, headers })).status;
       };
-      for (let n = 0; n < 3; n += 1) assert.equal(await from("127.0.0.2"), 401);
-      assert.equal(await from("127.0.0.2"), 429);
-      assert.equal(await from("127.0.0.2", "203.0.113.9"), 429);
-      assert.equal(await from("127.0.0.2", "127.0.0.3"), 429);
+      // Another forged address each time: if one of them counted, none would be refused.
+      await refused((n) => from("127.0.0.2", `203.0.113.${n}`));
+      await refused(() => from("127.0.0.2"));
+      await refused(() => from("127.0.0.2", "127.0.0.3"));
       assert.equal(await from("127.0.0.3"), 401);
       assert.equal(await from("127.0.0.3", "127.0.0.2"), 401);
     });
@@ -290,8 +300,8 @@ describe("behind a proxy", { concurrency: true }, () => {
       const variables = { RATE_LIMIT_IP_PER_MINUTE: "3", REDIS_KEY_PREFIX: `none-${kind}`, TRUST_PROXY_HOPS: "0" };
       const origin = await startProxy(t, kind, [await replica(variables), await replica(variables)]);
       const from = async (localAddress) => (await ask(`${origin}/api/keys`, { localAddress })).status;
-      for (const address of ["127.0.0.2", "127.0.0.3", "127.0.0.4"]) assert.equal(await from(address), 401);
-      assert.equal(await from("127.0.0.7"), 429);
+      // From each address once: if these counted, none would be refused.
+      await refused((n) => from(`127.0.1.${n}`));
     });
 
     test(`${kind}: the client's host and origin reach the server, which lets in those of the list`, async (t) => {
