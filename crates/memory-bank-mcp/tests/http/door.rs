@@ -1,8 +1,10 @@
 //! Who is let in, and what every reply has.
 
+use std::io::{ErrorKind, Read, Write};
+
 use serde_json::json;
 
-use crate::client::{JSON, MCP_ACCEPT, Server, call, handshake};
+use crate::client::{JSON, MCP_ACCEPT, PATIENCE, Server, call, handshake};
 
 const FIVE: [(&str, &str); 5] = [
     ("x-content-type-options", "nosniff"),
@@ -105,6 +107,36 @@ fn guessing_counts_against_the_address() {
     let statuses: Vec<u16> = (0..4).map(|_| guess("203.0.113.7")).collect();
     assert_eq!(statuses, [401, 401, 401, 429]);
     assert_eq!(guess("203.0.113.8"), 401);
+}
+
+#[test]
+fn a_host_with_many_ipv6_addresses_counts_as_one() {
+    let server = Server::start(&[("RATE_LIMIT_IP_PER_MINUTE", "3")]);
+    let guess =
+        |address: &str| server.send_bare("GET", "/api/keys", &[("X-Forwarded-For", address)], "").status;
+    let same = ["2001:db8::1", "2001:db8::2", "2001:db8::ffff:1", "2001:db8::4"].map(guess);
+    assert_eq!(same, [401, 401, 401, 429]);
+    assert_eq!(guess("2001:db8:0:1::1"), 401);
+    let v4 = ["203.0.113.7", "::ffff:203.0.113.7", "203.0.113.7", "::ffff:203.0.113.7"].map(guess);
+    assert_eq!(v4, [401, 401, 401, 429]);
+}
+
+#[test]
+fn a_connection_on_which_nothing_is_asked_is_closed() {
+    let server = Server::start(&[]);
+    let said: [&[u8]; 4] =
+        [b"", b"P", b"PRI * HTTP/2.0\r\n\r", b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0"];
+    let connections = said.map(|said| {
+        let mut connection = server.connect();
+        connection.set_read_timeout(Some(2 * PATIENCE)).unwrap();
+        connection.write_all(said).unwrap();
+        connection
+    });
+    for mut connection in connections {
+        let ended = connection.read_to_end(&mut Vec::new());
+        let reset = |error: &std::io::Error| error.kind() == ErrorKind::ConnectionReset;
+        assert!(ended.is_ok() || ended.as_ref().is_err_and(reset), "{ended:?}");
+    }
 }
 
 #[test]

@@ -92,7 +92,7 @@ impl Addresses {
 }
 
 /// The address that counts: of IPv6 the network of 64 bits, since a host may change the rest at will.
-fn network(address: IpAddr) -> IpAddr {
+pub(crate) fn network(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(address) => {
             let [a, b, c, d, ..] = address.segments();

@@ -12,6 +12,7 @@ use memory_bank_core::caller::{Caller, KeyId};
 use memory_bank_core::limiter::{Admission, Verdict};
 use serde_json::json;
 
+use crate::http::addresses::network;
 use crate::http::auth::{AuthError, Authenticated, Presented, presented};
 use crate::http::reply;
 use crate::http::shared::Shared;
@@ -57,7 +58,7 @@ async fn admit(
     headers: &HeaderMap,
     address: Option<IpAddr>,
 ) -> (Verdict, Result<Authenticated, AuthError>) {
-    let by_address = address.zip(limit(shared.config.address_limit));
+    let by_address = address.map(network).zip(limit(shared.config.address_limit));
     let hash = match presented(headers) {
         Presented::Key(hash) => hash,
         Presented::Nothing => return (count(shared, None, by_address).await, Err(AuthError::Missing)),

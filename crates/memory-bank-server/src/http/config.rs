@@ -38,6 +38,16 @@ pub struct HttpConfig {
 pub(crate) const BODY_BYTES: usize = 1024 * 1024;
 /// How long the headers of a request may take to arrive.
 pub(crate) const HEADER_WAIT: Duration = Duration::from_secs(15);
+/// How long a connection may be without a request after the last one.
+pub(crate) const IDLE: Duration = Duration::from_secs(75);
+/// How long a client may leave a piece of a reply untaken.
+pub(crate) const TAKE_WAIT: Duration = Duration::from_secs(60);
+/// The most requests that one connection of HTTP/2 may have under way.
+pub(crate) const REQUESTS_AT_ONCE: u32 = 100;
+/// The most bytes of what a client says of itself in a handshake.
+pub(crate) const HANDSHAKE_BYTES: usize = 16 * 1024;
+/// The longest id of a request that can be taken back, in bytes of JSON.
+pub(crate) const REQUEST_ID_BYTES: usize = 256;
 /// How long the body of a request may take to arrive.
 pub(crate) const BODY_WAIT: Duration = Duration::from_secs(30);
 /// How long a call may take.

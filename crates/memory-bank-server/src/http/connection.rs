@@ -1,8 +1,10 @@
 //! Connections: each hands its requests to the router, and ends in good order when the server does. Knows nothing of
 //! what the requests ask for.
 
+use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::pin::pin;
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
@@ -17,7 +19,8 @@ use tokio_util::task::TaskTracker;
 use tower::ServiceExt;
 
 use crate::http::admission::PeerAddress;
-use crate::http::config::{FIRST_REQUEST, HEADER_WAIT};
+use crate::http::config::{FIRST_REQUEST, HEADER_WAIT, REQUESTS_AT_ONCE};
+use crate::http::patience::{GivenUp, Watch, Watched};
 
 /// All connections of a server.
 pub(crate) struct Connections {
@@ -63,15 +66,23 @@ async fn serve(
 ) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
     let first = CancellationToken::new();
     let begun = first.clone();
+    let watch = Watch::new();
+    let watched = Arc::clone(&watch);
     let service = hyper::service::service_fn(move |request: hyper::Request<Incoming>| {
         begun.cancel();
         let mut request: Request = request.map(axum::body::Body::new);
         request.extensions_mut().insert(PeerAddress(address));
-        router.clone().oneshot(request)
+        let under_way = watched.begin();
+        let answering = router.clone().oneshot(request);
+        async move {
+            let response = answering.await?;
+            Ok::<_, Infallible>(response.map(|body| Watched::new(body, under_way)))
+        }
     });
     let mut builder = Builder::new(TokioExecutor::new());
     builder.http1().timer(TokioTimer::new()).header_read_timeout(HEADER_WAIT);
     builder.http2().timer(TokioTimer::new()).keep_alive_interval(Duration::from_secs(60));
+    builder.http2().max_concurrent_streams(REQUESTS_AT_ONCE);
     let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), service));
     // A connection that was just made has its first request on the way, and whoever sent that cannot know whether it
     // was heeded: closing now would fail it.
@@ -82,17 +93,19 @@ async fn serve(
             () = tokio::time::sleep(FIRST_REQUEST) => {}
         }
     };
-    // The time for headers runs from the first byte that is read.
-    let silent = async {
-        tokio::time::sleep(HEADER_WAIT).await;
-        if first.is_cancelled() {
-            std::future::pending::<()>().await;
-        }
-    };
+    let mut impatient = pin!(watch.given_up());
     tokio::select! {
         ended = connection.as_mut() => return ended,
-        () = silent => return Ok(()),
+        why = impatient.as_mut() => return given_up(why),
         () = told => connection.as_mut().graceful_shutdown(),
     }
-    connection.await
+    tokio::select! {
+        ended = connection => ended,
+        why = impatient => given_up(why),
+    }
+}
+
+fn given_up(why: GivenUp) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+    tracing::debug!(?why, "a connection was given up");
+    Ok(())
 }

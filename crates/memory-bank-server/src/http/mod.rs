@@ -21,6 +21,7 @@ mod metrics;
 mod openapi;
 mod origin;
 mod panics;
+mod patience;
 mod pinned;
 mod redis;
 mod reply;
