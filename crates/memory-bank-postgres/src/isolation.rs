@@ -60,6 +60,16 @@ const NOTHING: &str = "SELECT EXISTS (SELECT FROM public.users) OR EXISTS (SELEC
     OR EXISTS (SELECT FROM app.graph_changes) OR EXISTS (SELECT FROM app.audit_log) \
     OR EXISTS (SELECT FROM app.files)";
 
+/// Policies that let app_user, or a role that it is a member of, at rows of whatever project: permissive ones that do not
+/// ask for the caller's role in its project. An empty table shows nothing of them.
+const OPEN: &str = "SELECT p.polname::text, p.polrelid::regclass::text FROM pg_catalog.pg_policy p \
+    JOIN unnest($1::text[]) AS t (name) ON p.polrelid = to_regclass(t.name) \
+    WHERE p.polpermissive AND EXISTS (SELECT FROM unnest(p.polroles) AS r (id) \
+        WHERE CASE WHEN r.id = 0 THEN true ELSE pg_has_role('app_user', r.id, 'MEMBER') END) \
+    AND EXISTS (SELECT FROM (VALUES (p.polqual), (p.polwithcheck)) AS e (tree) WHERE e.tree IS NOT NULL \
+        AND pg_get_expr(e.tree, p.polrelid) !~ 'app\\.(readable|writable|owned)_project\\(\\)') \
+    ORDER BY 2, 1 LIMIT 1";
+
 impl Database {
     /// Proves that tenants are kept apart.
     ///
@@ -106,6 +116,14 @@ impl Database {
             return Err(refused(
                 "rows can be seen without a context; run migrations/002_policies.sql again".to_owned(),
             ));
+        }
+        let open = self.call(Query::new(OPEN, &[&names])).await.map_err(StoreError::from)?;
+        if let Some(row) = open.first() {
+            let (policy, table): (String, String) = (column(row, 0)?, column(row, 1)?);
+            return Err(refused(format!(
+                "the policy `{policy}` of `{table}` does not ask for the role in the project; drop it, or take from app_user \
+                 the role that it is for"
+            )));
         }
         Ok(())
     }

@@ -277,6 +277,29 @@ async fn the_proof_says_what_is_wrong() {
 }
 
 #[tokio::test]
+async fn the_proof_finds_an_open_policy_though_there_is_no_row_yet_and_though_it_is_not_for_reading() {
+    let bench = Bench::new().await;
+    let refusal = async || match bench.database.prove_isolation().await {
+        Err(IsolationError::NotIsolated(reason)) => reason,
+        other => panic!("{other:?}"),
+    };
+    for (table, policy) in [
+        ("documents", "FOR SELECT TO app_user USING (true)"),
+        ("documents", "FOR DELETE TO app_user USING (project_id IS NOT NULL)"),
+        ("graph_entities", "FOR INSERT TO PUBLIC WITH CHECK (true)"),
+        (
+            "app.project_state",
+            "FOR UPDATE TO app_user USING (project_id = (SELECT app.readable_project())) WITH CHECK (true)",
+        ),
+    ] {
+        bench.test.psql(&format!("CREATE POLICY open ON {table} {policy}"));
+        assert!(refusal().await.contains("the policy `open`"), "{table} {policy}");
+        bench.test.psql(&format!("DROP POLICY open ON {table}"));
+    }
+    bench.database.prove_isolation().await.unwrap();
+}
+
+#[tokio::test]
 async fn the_login_role_by_itself_reads_no_tenant_s_table() {
     let (bench, ..) = two_tenants().await;
     for table in TENANT_TABLES {
