@@ -46,8 +46,10 @@ impl Table {
         Self { rows: vec![headings.iter().map(ToString::to_string).collect()] }
     }
 
+    /// Adds a row. Labels and names come from whoever may make them, so nothing in them reaches the terminal that moves
+    /// the cursor, begins a line or turns the direction of the text.
     pub(crate) fn row(&mut self, cells: Vec<String>) {
-        self.rows.push(cells);
+        self.rows.push(cells.into_iter().map(|cell| harmless(&cell)).collect());
     }
 }
 
@@ -66,9 +68,30 @@ impl fmt::Display for Table {
     }
 }
 
+fn harmless(cell: &str) -> String {
+    let turns = |letter: char| matches!(letter, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    let mut shown = String::with_capacity(cell.len());
+    for letter in cell.chars() {
+        if letter.is_control() || turns(letter) {
+            shown.extend(letter.escape_unicode());
+        } else {
+            shown.push(letter);
+        }
+    }
+    shown
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_name_cannot_add_a_row_or_move_the_cursor() {
+        let mut table = Table::new(&["LABEL"]);
+        table.row(vec!["\u{1b}[2Ja\nroot \u{202e}b".to_owned()]);
+        let shown = table.to_string();
+        assert_eq!(shown, "LABEL\n\\u{1b}[2Ja\\u{a}root \\u{202e}b\n");
+    }
 
     #[test]
     fn columns_are_as_wide_as_their_widest_cell() {
