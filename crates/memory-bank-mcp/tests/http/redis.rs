@@ -106,6 +106,28 @@ fn a_cached_value_that_cannot_be_read_is_a_miss() {
 }
 
 #[test]
+fn a_cached_value_without_a_key_makes_nobody_an_operator() {
+    let redis = Redis::start();
+    let url = redis.url();
+    let mut server = Server::start(&[("REDIS_URL", &url)]);
+    let made = server.send("POST", "/api/keys", &[JSON], &json!({"scopes": ["read"]}).to_string()).json();
+    let reader = [("X-API-Key", made["key"].as_str().unwrap()), JSON];
+    redis.ask("FLUSHALL");
+    assert_eq!(server.send_bare("POST", "/api/keys", &reader, "{}").status, 403);
+    let name = redis.keys("apikey").pop().unwrap();
+    let reply = redis.ask(&format!("GET {name}"));
+    let cached = reply.lines().find(|line| line.starts_with('{')).unwrap();
+    let mut cached: serde_json::Value = serde_json::from_str(cached).unwrap();
+    cached["identity"]["key"] = json!(null);
+    cached["identity"]["scopes"] = json!([]);
+    assert!(redis.ask(&format!("SET {name} '{cached}'")).starts_with("+OK"));
+    let folder = std::mem::replace(&mut server.folder, TempDir::new().unwrap());
+    drop(server);
+    let again = Server::start_in(folder, &[("REDIS_URL", &url)]);
+    assert_eq!(again.send_bare("POST", "/api/keys", &reader, "{}").status, 403);
+}
+
+#[test]
 fn a_session_outlives_the_server_that_opened_it() {
     let redis = Redis::start();
     let url = redis.url();

@@ -34,7 +34,8 @@ struct CachedIdentity {
     project: ProjectId,
     role: Role,
     scopes: Vec<Right>,
-    key: Option<KeyId>,
+    /// A caller without a key is an operator, whom nobody becomes by way of a cache.
+    key: KeyId,
     user_name: String,
     rate_limit: u32,
     expires_at: Option<Timestamp>,
@@ -73,7 +74,11 @@ impl KeyCache for RedisKeys {
         if seconds < 1 {
             return;
         }
-        let cached = Cached { identity: identity.cloned().map(CachedIdentity::from) };
+        let cached = match identity.cloned().map(CachedIdentity::try_from) {
+            Some(Err(NoKey)) => return,
+            Some(Ok(identity)) => Cached { identity: Some(identity) },
+            None => Cached { identity: None },
+        };
         let Ok(text) = serde_json::to_vec(&cached) else { return };
         let key = self.link.key("apikey", hash.to_hex());
         self.link.ask::<()>(redis::cmd("SET").arg(&key).arg(text).arg("EX").arg(seconds)).await;
@@ -84,11 +89,17 @@ impl KeyCache for RedisKeys {
     }
 }
 
-impl From<KeyIdentity> for CachedIdentity {
-    fn from(identity: KeyIdentity) -> Self {
+/// An identity that did not come from a key.
+struct NoKey;
+
+impl TryFrom<KeyIdentity> for CachedIdentity {
+    type Error = NoKey;
+
+    fn try_from(identity: KeyIdentity) -> Result<Self, NoKey> {
         let KeyIdentity { caller, rate_limit, expires_at, revoked_at } = identity;
         let Caller { user, project, role, scopes, key, user_name } = caller;
-        Self { user, project, role, scopes, key, user_name, rate_limit, expires_at, revoked_at }
+        let key = key.ok_or(NoKey)?;
+        Ok(Self { user, project, role, scopes, key, user_name, rate_limit, expires_at, revoked_at })
     }
 }
 
@@ -106,7 +117,7 @@ impl From<CachedIdentity> for KeyIdentity {
             revoked_at,
         } = cached;
         Self {
-            caller: Caller { user, project, role, scopes, key, user_name },
+            caller: Caller { user, project, role, scopes, key: Some(key), user_name },
             rate_limit,
             expires_at,
             revoked_at,
