@@ -63,6 +63,30 @@ fn only_an_owner_s_key_with_the_scope_admin_changes_keys() {
 }
 
 #[test]
+fn a_key_with_the_scope_admin_alone_gets_no_other_scope_by_making_changing_or_rotating_keys() {
+    let server = Server::start(&[("RATE_LIMIT_IP_PER_MINUTE", "0")]);
+    let admin = create(&server, &json!({"scopes": ["admin"], "rateLimit": 0}));
+    let all = create(&server, &json!({}));
+    let named = [("X-API-Key", admin["key"].as_str().unwrap()), JSON];
+    let paths = [&admin, &all].map(|key| format!("/api/keys/{}", key["id"].as_str().unwrap()));
+    for scopes in [json!([]), json!(["read"]), json!(["write"]), json!(["admin", "read"])] {
+        let body = json!({"scopes": scopes}).to_string();
+        assert_eq!(server.send_bare("POST", "/api/keys", &named, &body).status, 403, "made {body}");
+        for path in &paths {
+            assert_eq!(server.send_bare("PATCH", path, &named, &body).status, 403, "changed {path} {body}");
+        }
+    }
+    assert_eq!(server.send_bare("POST", "/api/keys", &named, "{}").status, 403, "made one with all");
+    let [own, other] = paths.map(|path| format!("{path}/rotate"));
+    assert_eq!(server.send_bare("POST", &other, &named, "").status, 403, "rotated one with all");
+    assert_eq!(server.send_bare("GET", "/api/keys", &named, "").status, 403);
+    let kept = server.send_bare("POST", &own, &named, "");
+    assert_eq!((kept.status, &kept.json()["scopes"]), (201, &json!(["admin"])));
+    let still = [("X-API-Key", all["key"].as_str().unwrap())];
+    assert_eq!(server.send_bare("GET", "/api/keys", &still, "").status, 200, "a refused rotation revoked");
+}
+
+#[test]
 fn what_cannot_be_used_is_a_400_and_what_is_not_there_a_404() {
     let server = Server::start(&[]);
     for body in [
