@@ -133,6 +133,29 @@ fn a_stream_ends_with_its_session_and_with_its_key() {
 }
 
 #[test]
+fn what_a_client_says_of_itself_is_bounded_since_it_is_kept() {
+    let server = Server::start(&[]);
+    let mut hello = handshake("2025-11-25");
+    hello["params"]["capabilities"]["experimental"]["x"] = json!({"y": vec![0; 10_000]});
+    let refused = server.post(None, &hello);
+    assert_eq!((refused.status, refused.header("mcp-session-id")), (400, None), "{}", refused.body);
+    assert_eq!(refused.json()["error"]["code"], json!(-32600));
+}
+
+#[test]
+fn a_stream_resumed_from_the_last_place_there_can_be_goes_on() {
+    let server = Server::start(ROOMY);
+    let session = server.initialize();
+    server.call(&session, "initialize_memory_bank", &json!({"path": "."}));
+    let last = format!("{}-{}", session.replace('-', ""), u32::MAX);
+    let mut stream = server.listen(&session, Some(&last));
+    for name in ["one.md", "two.md"] {
+        server.call(&session, "write_memory_bank_file", &json!({"filename": name, "content": "x"}));
+        assert_eq!(stream.next().unwrap()["method"], json!("notifications/resources/list_changed"));
+    }
+}
+
+#[test]
 fn the_number_of_streams_and_sessions_is_bounded() {
     let server = Server::start(&[("MAX_STREAMS_PER_KEY", "1"), ("MAX_SESSIONS_PER_PROJECT", "2")]);
     let session = server.initialize();

@@ -11,7 +11,7 @@ use async_trait::async_trait;
 use http::HeaderMap;
 use http::header::AUTHORIZATION;
 use jiff::Timestamp;
-use memory_bank_core::caller::{Caller, KeyId};
+use memory_bank_core::caller::{Caller, KeyId, Right};
 use memory_bank_core::clock::Clock;
 use memory_bank_core::error::StoreError;
 use memory_bank_core::identity::{KeyDirectory, KeyHash, KeyIdentity, KeyUse, PlainKey};
@@ -175,13 +175,26 @@ impl Authenticator {
         verdict
     }
 
-    /// Whether a key that was let in is still good, as far as can be known. A stream asks now and then.
-    pub(crate) async fn still_good(&self, hash: &KeyHash) -> bool {
-        let verdict = match self.known(hash) {
-            Some(verdict) => verdict,
-            None => self.look_up(hash).await,
+    /// Whether the key that opened a stream may still read: asks the directory, past every cache. What cannot be asked
+    /// stays as it is.
+    pub(crate) async fn still_good(&self, opened: &Authenticated) -> bool {
+        let found = match self.directory.find(&opened.hash).await {
+            Ok(found) => found,
+            Err(error) => {
+                tracing::debug!(%error, "a stream's key could not be looked up");
+                return true;
+            }
         };
-        matches!(verdict, Ok(_) | Err(AuthError::Unavailable(_)))
+        let good = found.is_some_and(|identity| {
+            let caller = Arc::new(identity.caller.clone());
+            let same = caller.key == opened.caller.key && caller.project == opened.caller.project;
+            let may_read = caller.may(Right::Read);
+            same && may_read && judge(opened.hash, &caller, &identity, self.clock.now()).is_ok()
+        });
+        if !good {
+            self.forget_everywhere(&opened.hash).await;
+        }
+        good
     }
 
     /// Forgets a key in this process.
@@ -359,5 +372,20 @@ mod tests {
         let caller = authenticator.look_up(&hash).await.unwrap().caller;
         authenticator.forget_void(caller.key.unwrap()).await;
         assert!(authenticator.known(&hash).is_none());
+    }
+
+    #[tokio::test]
+    async fn the_key_of_a_stream_is_good_as_long_as_the_directory_says_that_it_may_read() {
+        let (authenticator, directory, hash, clock) = bench(Some(now() + 1.hour()));
+        let opened = authenticator.look_up(&hash).await.unwrap();
+        assert!(authenticator.still_good(&opened).await);
+        clock.set(now() + 1.hour());
+        assert!(!authenticator.still_good(&opened).await, "an expired key was believed");
+        clock.set(now());
+        directory.known.lock().unwrap().as_mut().unwrap().1.caller.scopes = vec![Right::Admin];
+        assert!(!authenticator.still_good(&opened).await, "a key that may not read any more was believed");
+        *directory.known.lock().unwrap() = None;
+        assert!(!authenticator.still_good(&opened).await, "a key of nobody was believed");
+        assert!(authenticator.known(&hash).is_none(), "a void key was remembered");
     }
 }

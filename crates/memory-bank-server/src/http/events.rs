@@ -19,6 +19,8 @@ const WAITING: usize = 4096;
 const GROUP: usize = 256;
 /// How long the first of a group waits for others that are on their way. The clock of the runtime has no finer step.
 const PATIENCE: Duration = Duration::from_millis(1);
+/// The longest message that is kept, in bytes. What is longer was read from the bank, and can be read again.
+const MOST_BYTES: usize = 1024 * 1024;
 /// The most events that one replay brings.
 const REPLAYED: usize = 1000;
 
@@ -63,8 +65,11 @@ impl EventLog {
         WAITING.saturating_sub(self.queue.capacity())
     }
 
-    /// Keeps an event; false if that failed, and the client cannot come back to it.
+    /// Keeps an event; false if that failed or it is too long, and the client cannot come back to it.
     pub(crate) async fn keep(&self, event: Event) -> bool {
+        if event.message.len() > MOST_BYTES {
+            return false;
+        }
         let (kept, outcome) = oneshot::channel();
         self.queue.send((event, kept)).await.is_ok() && outcome.await.unwrap_or(false)
     }
@@ -210,5 +215,13 @@ mod tests {
         assert_eq!(written(&groups), [1]);
         drop(coming);
         assert!(log.keep(event()).await);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_message_that_is_too_long_to_keep_is_not_kept() {
+        let (log, _) = log();
+        let long = |bytes| Event { message: "x".repeat(bytes), ..event() };
+        assert!(log.keep(long(MOST_BYTES)).await);
+        assert!(!log.keep(long(MOST_BYTES + 1)).await);
     }
 }

@@ -210,7 +210,7 @@ impl Live {
     /// Whether session and key are still good. Asking keeps the session alive, too.
     async fn still_welcome(&self) -> Result<(), Over> {
         self.subscriptions().await?;
-        if self.asked.shared.auth.still_good(&self.asked.who.hash).await { Ok(()) } else { Err(Over) }
+        if self.asked.shared.auth.still_good(&self.asked.who).await { Ok(()) } else { Err(Over) }
     }
 
     async fn all_may_have_changed(&mut self) -> Result<(), Over> {
@@ -245,7 +245,8 @@ impl Live {
     }
 
     async fn notify(&mut self, message: &serde_json::Value) -> Result<(), Over> {
-        self.own.place += 1;
+        // A client may have named any place; nothing of this stream is kept, so that it may begin anew.
+        self.own.place = self.own.place.wrapping_add(1);
         self.send(frame(Some(self.own), &message.to_string())).await
     }
 
@@ -269,7 +270,7 @@ pub(crate) async fn unwelcome(shared: Arc<Shared>, who: Authenticated, with_serv
             Ok(signal) if revokes(&signal, &who) => return,
             Ok(Signal::NewsMissed) | Err(RecvError::Lagged(_)) => {
                 shared.auth.forget(&who.hash);
-                if !shared.auth.still_good(&who.hash).await {
+                if !shared.auth.still_good(&who).await {
                     return;
                 }
             }

@@ -25,7 +25,7 @@ use uuid::Uuid;
 
 use crate::http::admission;
 use crate::http::auth::Authenticated;
-use crate::http::config::{BODY_BYTES, BODY_WAIT, CALL_WAIT};
+use crate::http::config::{BODY_BYTES, BODY_WAIT, CALL_WAIT, HANDSHAKE_BYTES, REQUEST_ID_BYTES};
 use crate::http::edge::RequestId;
 use crate::http::guard::Guarded;
 use crate::http::metrics::Limit;
@@ -178,6 +178,12 @@ impl Asked {
     }
 
     async fn initialize(&self, parts: Parts, body: Bytes, message: &Value) -> Response {
+        // What the client says of itself is kept with the session, here and in the stores.
+        let said = ["/params/clientInfo", "/params/capabilities"].map(|part| message.pointer(part));
+        if said.iter().flatten().map(|part| part.to_string().len()).sum::<usize>() > HANDSHAKE_BYTES {
+            let text = format!("`clientInfo` and `capabilities` are longer than {HANDSHAKE_BYTES} bytes");
+            return reply::rpc_error(StatusCode::BAD_REQUEST, message.get("id"), INVALID_REQUEST, &text);
+        }
         let response = self.call(parts, body, message).await;
         if response.status() != StatusCode::OK {
             return response;
@@ -263,12 +269,14 @@ impl Asked {
     /// A notification, or an answer to a question that was never asked.
     async fn notified(&self, message: &Value, session: &SessionRecord) -> Response {
         if method(message) == Some("notifications/cancelled")
-            && let Some(request) = message.pointer("/params/requestId")
+            && let Some(request @ (Value::String(_) | Value::Number(_))) =
+                message.pointer("/params/requestId")
         {
-            self.shared
-                .signals
-                .send(Signal::CallCancelled { session: session.id, request: request.to_string() })
-                .await;
+            // All replicas hear of it, and keep it for those that are slow to listen.
+            let request = request.to_string();
+            if request.len() <= REQUEST_ID_BYTES {
+                self.shared.signals.send(Signal::CallCancelled { session: session.id, request }).await;
+            }
         }
         StatusCode::ACCEPTED.into_response()
     }
