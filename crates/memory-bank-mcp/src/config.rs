@@ -10,11 +10,12 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use memory_bank_server::http::HttpConfig;
+use tracing_subscriber::filter::EnvFilter;
 
 use variables::{
     ADDRESS_LIMIT, ALLOWED_HOSTS, ALLOWED_ORIGINS, AUDIT_RETENTION, CONNECTIONS, DATABASE_URL, HOST,
-    JSON_RESPONSE, LAME_DUCK, METRICS, OTLP_ENDPOINT, PORT, PROVIDER, PROXY_HOPS, REDIS_PREFIX, REDIS_URL,
-    RETENTION, ROOT_CERTIFICATE, SESSIONS, STREAMS, SUPABASE_URL, TRANSPORT,
+    JSON_RESPONSE, LAME_DUCK, LOG, METRICS, OTLP_ENDPOINT, PORT, PROVIDER, PROXY_HOPS, REDIS_PREFIX,
+    REDIS_URL, RETENTION, ROOT_CERTIFICATE, SESSIONS, STREAMS, SUPABASE_URL, TRANSPORT,
 };
 pub(crate) use variables::{VARIABLES, Variable};
 
@@ -172,6 +173,15 @@ pub(crate) fn traces(read: Read<'_>) -> Result<Option<String>, ConfigError> {
     } else {
         Err(wrong(&OTLP_ENDPOINT, read))
     }
+}
+
+/// What is to be logged, if the environment says so.
+///
+/// # Errors
+/// `RUST_LOG` cannot be used.
+pub(crate) fn log_filter(read: Read<'_>) -> Result<Option<EnvFilter>, ConfigError> {
+    let Some(text) = set(&LOG, read) else { return Ok(None) };
+    EnvFilter::try_new(text).map(Some).map_err(|_| wrong(&LOG, read))
 }
 
 impl Settings {

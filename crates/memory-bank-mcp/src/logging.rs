@@ -8,6 +8,7 @@ use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{Layer, fmt};
 
+use crate::config::{self, ConfigError};
 use crate::telemetry::Traces;
 
 /// What is logged when neither `RUST_LOG` nor `--debug` says otherwise.
@@ -16,9 +17,15 @@ const USUALLY: &str = "warn,memory_bank_mcp=info,memory_bank_server=info,memory_
 const DEBUGGING: &str = "info,memory_bank_mcp=debug,memory_bank_server=debug,memory_bank_folder=debug";
 
 /// Starts logging, and tracing if there are traces. `RUST_LOG` wins over `debug`, and does not concern traces.
-pub(crate) fn start(debug: bool, traces: Option<&Traces>) {
-    let usual = if debug { DEBUGGING } else { USUALLY };
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(usual));
+///
+/// # Errors
+/// `RUST_LOG` cannot be used; the usual is logged then.
+pub(crate) fn start(debug: bool, traces: Option<&Traces>) -> Result<(), ConfigError> {
+    let usual = || EnvFilter::new(if debug { DEBUGGING } else { USUALLY });
+    let (filter, outcome) = match config::log_filter(&config::environment) {
+        Ok(filter) => (filter.unwrap_or_else(usual), Ok(())),
+        Err(error) => (usual(), Err(error)),
+    };
     // The SDK logs whole requests at its finer levels, and as a warning each answer that is an error, which repeats what
     // was asked; documents of users do not belong into logs, whatever was asked.
     let no_contents = FilterFn::new(|metadata| is_free_of_contents(metadata.target(), *metadata.level()));
@@ -29,6 +36,7 @@ pub(crate) fn start(debug: bool, traces: Option<&Traces>) {
     };
     let lines = lines.with_filter(no_contents.and(filter));
     tracing_subscriber::registry().with(lines).with(traces.map(Traces::layer)).init();
+    outcome
 }
 
 fn is_free_of_contents(target: &str, level: Level) -> bool {

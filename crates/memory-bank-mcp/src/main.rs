@@ -17,8 +17,9 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 fn main() -> ExitCode {
     let cli = cli::Cli::parse();
     let traces = traces(&cli);
-    logging::start(cli.debug, traces.as_ref().ok().and_then(Option::as_ref));
-    match traces.and_then(|traces| lifecycle::run(&cli, traces)) {
+    let logged = logging::start(cli.debug, traces.as_ref().ok().and_then(Option::as_ref));
+    let logged = if serves(&cli) { logged } else { Ok(()) };
+    match logged.map_err(Into::into).and(traces).and_then(|traces| lifecycle::run(&cli, traces)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             report(&cli, &error);
@@ -29,16 +30,19 @@ fn main() -> ExitCode {
 
 /// A server's failure is a line of its log; a command's is for whoever typed it.
 fn report(cli: &cli::Cli, error: &anyhow::Error) {
-    let serves = matches!(cli.command, None | Some(cli::Command::Serve));
-    if serves || cli::output::note(&format!("error: {error:#}")).is_err() {
+    if serves(cli) || cli::output::note(&format!("error: {error:#}")).is_err() {
         tracing::error!("{error:#}");
     }
 }
 
 /// Traces of what is served, if they are wanted.
 fn traces(cli: &cli::Cli) -> anyhow::Result<Option<telemetry::Traces>> {
-    if !matches!(cli.command, None | Some(cli::Command::Serve)) {
+    if !serves(cli) {
         return Ok(None);
     }
     config::traces(&config::environment)?.map(|_| telemetry::Traces::start()).transpose()
+}
+
+fn serves(cli: &cli::Cli) -> bool {
+    matches!(cli.command, None | Some(cli::Command::Serve))
 }

@@ -29,8 +29,13 @@ impl Server {
     }
 
     pub(crate) fn start_in(folder: TempDir, variables: &[(&str, &str)]) -> Self {
+        Self::start_with(folder, Stdio::null(), variables)
+    }
+
+    /// A server whose log goes to `log`.
+    pub(crate) fn start_with(folder: TempDir, log: Stdio, variables: &[(&str, &str)]) -> Self {
         let mut command = command(&folder, variables);
-        let mut process = command.arg("serve").stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+        let mut process = command.arg("serve").stdout(Stdio::piped()).stderr(log).spawn().unwrap();
         let (mut key, mut metrics) = (String::new(), None);
         for line in BufReader::new(process.stdout.take().unwrap()).lines() {
             let line = line.unwrap();

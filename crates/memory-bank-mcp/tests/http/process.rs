@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tempfile::TempDir;
 
-use crate::client::{Server, command};
+use crate::client::{Server, command, handshake};
 
 #[test]
 fn the_first_start_shows_a_key_and_keeps_only_its_hash() {
@@ -32,8 +32,28 @@ fn sigterm_ends_the_server_in_good_order_with_streams_open() {
 }
 
 #[test]
+fn a_log_that_is_told_to_be_brief_has_the_request_s_id_too() {
+    let log = tempfile::NamedTempFile::new().unwrap();
+    let variables = [("RUST_LOG", "warn"), ("MAX_SESSIONS_PER_PROJECT", "1")];
+    let mut server = Server::start_with(TempDir::new().unwrap(), log.reopen().unwrap().into(), &variables);
+    server.initialize();
+    let refused = server.post(None, &handshake("2025-11-25"));
+    assert_eq!(refused.status, 503, "{}", refused.body);
+    server.terminate();
+    let said = std::fs::read_to_string(log.path()).unwrap();
+    let id = refused.header("x-request-id").unwrap();
+    assert!(said.lines().any(|line| line.contains("503") && line.contains(id)), "{id} is not in {said}");
+}
+
+#[test]
 fn a_wrong_variable_ends_the_start_with_its_name_value_and_choices() {
-    for (name, value) in [("MCP_PORT", "99999"), ("DB_PROVIDER", "mysql"), ("TRUST_PROXY_HOPS", "many")] {
+    let wrong = [
+        ("MCP_PORT", "99999"),
+        ("DB_PROVIDER", "mysql"),
+        ("TRUST_PROXY_HOPS", "many"),
+        ("RUST_LOG", "memory_bank_server=loud"),
+    ];
+    for (name, value) in wrong {
         let folder = TempDir::new().unwrap();
         let output = command(&folder, &[(name, value)]).arg("serve").output().unwrap();
         let said = String::from_utf8(output.stderr).unwrap();

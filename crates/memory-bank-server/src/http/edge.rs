@@ -35,7 +35,8 @@ pub(crate) async fn layer(State(shared): State<Arc<Shared>>, mut request: Reques
     let path = request.uri().path().to_owned();
     let route = route_name(request.extensions().get::<MatchedPath>().map(MatchedPath::as_str));
     let refused = if path.starts_with("/health") { None } else { shared.origins.check(&request).err() };
-    let span = tracing::info_span!("request", request.id = %id, otel.name = Empty, otel.kind = Empty);
+    // Of the highest level, so that a log which is told to be brief has the id, too.
+    let span = tracing::error_span!("request", request.id = %id, otel.name = Empty, otel.kind = Empty);
     let verb = method_name(&method);
     telemetry::begin_request(&span, request.headers(), verb, route);
     let mut response = match refused {
