@@ -92,31 +92,7 @@ impl Database {
                 )));
             }
         }
-        // Not in anyone's name: a connection of its own, the role alone.
-        let client = deadpool_postgres::Object::take(self.connection().await?);
-        let ask = |error: tokio_postgres::Error| StoreError::Unavailable(describe(&error));
-        client.batch_execute("BEGIN READ ONLY").await.map_err(ask)?;
-        if let Err(error) = client.batch_execute("SET LOCAL ROLE app_user").await {
-            return Err(refused(format!(
-                "the login role cannot become app_user ({}); make it a member: GRANT app_server TO <login role>",
-                describe(&error)
-            )));
-        }
-        let role = client.query_one(ROLE, &[]).await.map_err(ask)?;
-        let (name, superuser, bypass): (String, bool, bool) =
-            (column(&role, 0)?, column(&role, 1)?, column(&role, 2)?);
-        if name != "app_user" || superuser || bypass {
-            return Err(refused(format!(
-                "statements would run as `{name}`, which {}; make it an ordinary role: ALTER ROLE app_user NOSUPERUSER NOBYPASSRLS",
-                if superuser { "is a superuser" } else { "is exempt from row-level security" }
-            )));
-        }
-        let seen = client.query_one(NOTHING, &[]).await.map_err(ask)?;
-        if column::<bool>(&seen, 0)? {
-            return Err(refused(
-                "rows can be seen without a context; run migrations/002_policies.sql again".to_owned(),
-            ));
-        }
+        self.prove_role().await?;
         let open = self.call(Query::new(OPEN, &[&names])).await.map_err(StoreError::from)?;
         if let Some(row) = open.first() {
             let (policy, table): (String, String) = (column(row, 0)?, column(row, 1)?);
@@ -127,6 +103,46 @@ impl Database {
         }
         Ok(())
     }
+
+    /// Proves that statements run as an ordinary role, which sees nothing without a context.
+    async fn prove_role(&self) -> Result<(), IsolationError> {
+        // Not in anyone's name: a connection of its own, the role alone.
+        let client = deadpool_postgres::Object::take(self.connection().await?);
+        client.batch_execute("BEGIN READ ONLY").await.map_err(unavailable)?;
+        let proof = role_holds(&client).await;
+        // The connection is thrown away in any case; its transaction shall hold no locks until that is noticed.
+        client.batch_execute("ROLLBACK").await.map_err(unavailable)?;
+        proof
+    }
+}
+
+async fn role_holds(client: &tokio_postgres::Client) -> Result<(), IsolationError> {
+    if let Err(error) = client.batch_execute("SET LOCAL ROLE app_user").await {
+        return Err(refused(format!(
+            "the login role cannot become app_user ({}); make it a member: GRANT app_server TO <login role>",
+            describe(&error)
+        )));
+    }
+    let role = client.query_one(ROLE, &[]).await.map_err(unavailable)?;
+    let (name, superuser, bypass): (String, bool, bool) =
+        (column(&role, 0)?, column(&role, 1)?, column(&role, 2)?);
+    if name != "app_user" || superuser || bypass {
+        return Err(refused(format!(
+            "statements would run as `{name}`, which {}; make it an ordinary role: ALTER ROLE app_user NOSUPERUSER NOBYPASSRLS",
+            if superuser { "is a superuser" } else { "is exempt from row-level security" }
+        )));
+    }
+    let seen = client.query_one(NOTHING, &[]).await.map_err(unavailable)?;
+    if column::<bool>(&seen, 0)? {
+        return Err(refused(
+            "rows can be seen without a context; run migrations/002_policies.sql again".to_owned(),
+        ));
+    }
+    Ok(())
+}
+
+fn unavailable(error: tokio_postgres::Error) -> StoreError {
+    StoreError::Unavailable(describe(&error))
 }
 
 fn refused(reason: String) -> IsolationError {

@@ -139,7 +139,12 @@ fn over_stdio(project: &Path, calls: &[(&str, Value)]) -> Vec<String> {
     for (tool, arguments) in calls {
         let call = json!({"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": {"name": tool, "arguments": arguments}});
         writeln!(input, "{call}").unwrap();
-        let reply: Value = serde_json::from_str(&lines.next().unwrap().unwrap()).unwrap();
+        // The server may tell news in between.
+        let reply = lines
+            .by_ref()
+            .map(|line| serde_json::from_str::<Value>(&line.unwrap()).unwrap())
+            .find(|message| message["id"] == 1)
+            .unwrap();
         texts.push(reply["result"]["content"][0]["text"].as_str().unwrap_or_default().to_owned());
     }
     drop(input);
