@@ -108,10 +108,10 @@ impl Database {
     async fn prove_role(&self) -> Result<(), IsolationError> {
         // Not in anyone's name: a connection of its own, the role alone.
         let client = deadpool_postgres::Object::take(self.connection().await?);
-        client.batch_execute("BEGIN READ ONLY").await.map_err(unavailable)?;
+        client.batch_execute("BEGIN READ ONLY").await.map_err(|error| unavailable(&error))?;
         let proof = role_holds(&client).await;
         // The connection is thrown away in any case; its transaction shall hold no locks until that is noticed.
-        client.batch_execute("ROLLBACK").await.map_err(unavailable)?;
+        client.batch_execute("ROLLBACK").await.map_err(|error| unavailable(&error))?;
         proof
     }
 }
@@ -123,7 +123,7 @@ async fn role_holds(client: &tokio_postgres::Client) -> Result<(), IsolationErro
             describe(&error)
         )));
     }
-    let role = client.query_one(ROLE, &[]).await.map_err(unavailable)?;
+    let role = client.query_one(ROLE, &[]).await.map_err(|error| unavailable(&error))?;
     let (name, superuser, bypass): (String, bool, bool) =
         (column(&role, 0)?, column(&role, 1)?, column(&role, 2)?);
     if name != "app_user" || superuser || bypass {
@@ -132,7 +132,7 @@ async fn role_holds(client: &tokio_postgres::Client) -> Result<(), IsolationErro
             if superuser { "is a superuser" } else { "is exempt from row-level security" }
         )));
     }
-    let seen = client.query_one(NOTHING, &[]).await.map_err(unavailable)?;
+    let seen = client.query_one(NOTHING, &[]).await.map_err(|error| unavailable(&error))?;
     if column::<bool>(&seen, 0)? {
         return Err(refused(
             "rows can be seen without a context; run migrations/002_policies.sql again".to_owned(),
@@ -141,8 +141,8 @@ async fn role_holds(client: &tokio_postgres::Client) -> Result<(), IsolationErro
     Ok(())
 }
 
-fn unavailable(error: tokio_postgres::Error) -> StoreError {
-    StoreError::Unavailable(describe(&error))
+fn unavailable(error: &tokio_postgres::Error) -> StoreError {
+    StoreError::Unavailable(describe(error))
 }
 
 fn refused(reason: String) -> IsolationError {
