@@ -120,6 +120,7 @@ fn mebibytes(kibibytes: u64) -> f64 {
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Kind {
     PgbenchRead,
+    PgbenchFunction,
     Stateless,
     SessionEvents,
     SessionJson,
@@ -128,8 +129,9 @@ enum Kind {
 }
 
 impl Kind {
-    const ALL: [Self; 6] = [
+    const ALL: [Self; 7] = [
         Self::PgbenchRead,
+        Self::PgbenchFunction,
         Self::Stateless,
         Self::SessionEvents,
         Self::SessionJson,
@@ -139,11 +141,12 @@ impl Kind {
 
     fn name(self) -> &'static str {
         match self {
-            Self::PgbenchRead => "pgbench, the same read",
+            Self::PgbenchRead => "pgbench, the read as a pipelined transaction",
+            Self::PgbenchFunction => "pgbench, the read as one statement",
             Self::Stateless => "read, 2026-07-28 without a session",
             Self::SessionEvents => "read, session, SSE with stored events",
             Self::SessionJson => "read, session, JSON",
-            Self::PgbenchEdit => "pgbench, the same edit",
+            Self::PgbenchEdit => "pgbench, the edit in two pipelines",
             Self::Edit => "edit, 2026-07-28 without a session",
         }
     }
@@ -210,6 +213,7 @@ fn ratios(kinds: &[Kind], results: &[Vec<Figures>]) -> String {
         String::from("| ratio | expected | measured (lowest to highest round) | |\n|---|---:|---:|---|\n");
     let wanted = [
         (Kind::Stateless, Kind::PgbenchRead, Some(0.5)),
+        (Kind::Stateless, Kind::PgbenchFunction, None),
         (Kind::SessionEvents, Kind::Stateless, Some(0.6)),
         (Kind::SessionJson, Kind::Stateless, None),
         (Kind::Edit, Kind::PgbenchEdit, None),
@@ -237,6 +241,7 @@ fn ratios(kinds: &[Kind], results: &[Vec<Figures>]) -> String {
 struct Bench {
     connections: usize,
     key: String,
+    key_id: String,
     user: String,
     project: String,
     home: PathBuf,
@@ -256,7 +261,8 @@ impl Bench {
         let made = operate(binary, &owner, &["bootstrap", "--user", "alice", "--project", "atlas"])?;
         // The limits are on, and wide enough.
         let wide = ["keys", "create", "--user", "alice", "--project", "atlas", "--rate-limit", "1000000"];
-        let key = text(&operate(binary, &owner, &wide)?, "/key")?;
+        let key = operate(binary, &owner, &wide)?;
+        let (key, key_id) = (text(&key, "/key")?, text(&key, "/id")?);
         let (user, project) = (text(&made, "/user/id")?, text(&made, "/project/id")?);
         let (url, redis_url) = (postgres.url(ROLE), redis.url());
         let serve = |json: &str| {
@@ -270,7 +276,7 @@ impl Bench {
         };
         let (streaming, json) = (serve("false")?, serve("true")?);
         let home = home.to_owned();
-        let bench = Self { connections, key, user, project, home, streaming, json, redis, postgres };
+        let bench = Self { connections, key, key_id, user, project, home, streaming, json, redis, postgres };
         bench.write_documents().await?;
         bench.write_scripts()?;
         Ok(bench)
@@ -290,12 +296,13 @@ impl Bench {
         Ok(())
     }
 
-    /// What pgbench runs: the statements that the server sends, in as many round trips.
+    /// What pgbench runs: what the server asks, in as many round trips.
     fn write_scripts(&self) -> anyhow::Result<()> {
-        let (user, project) = (&self.user, &self.project);
+        let (user, project, key) = (&self.user, &self.project, &self.key_id);
         let context = format!(
             "SELECT set_config('app.current_user_id', '{user}', true), \
-             set_config('app.current_project_id', '{project}', true), set_config('role', 'app_user', true);"
+             set_config('app.current_project_id', '{project}', true), set_config('app.current_key_id', '{key}', true), \
+             set_config('role', 'app_user', true), app.current_project_role() IS NULL;"
         );
         let columns = "SELECT path, content, etag, version, updated_at FROM public.documents";
         let read = format!(
@@ -310,7 +317,12 @@ impl Bench {
              version = version + 1, updated_at = now() WHERE project_id = '{project}' \
              AND path = 'notes-' || :client_id || '.md';\nCOMMIT;\n\\endpipeline\n"
         );
+        let function = format!(
+            "SELECT path, content, etag, version, updated_at \
+             FROM app.read_documents('{user}', '{project}', '{key}', ARRAY['{DOCUMENT}']);\n"
+        );
         std::fs::write(self.home.join("read.sql"), read)?;
+        std::fs::write(self.home.join("function.sql"), function)?;
         std::fs::write(self.home.join("edit.sql"), edit)?;
         Ok(())
     }
@@ -324,7 +336,11 @@ impl Bench {
         let before = worked()?;
         let mut figures = self.measure(kind, length).await?;
         // The moment before the measurement counts here, too; pgbench has none.
-        let warm = if matches!(kind, Kind::PgbenchRead | Kind::PgbenchEdit) { 1.0 } else { 1.1 };
+        let warm = if matches!(kind, Kind::PgbenchRead | Kind::PgbenchFunction | Kind::PgbenchEdit) {
+            1.0
+        } else {
+            1.1
+        };
         let requests = figures.rate * length.as_secs_f64() * warm;
         for (work, (before, after)) in figures.work.iter_mut().zip(before.into_iter().zip(worked()?)) {
             *work = after.saturating_sub(before).div_f64(requests.max(1.0));
@@ -337,6 +353,7 @@ impl Bench {
         let (streaming, json) = (self.streaming.address, self.json.address);
         let (address, scripts) = match kind {
             Kind::PgbenchRead => return self.pgbench("read.sql", length),
+            Kind::PgbenchFunction => return self.pgbench("function.sql", length),
             Kind::PgbenchEdit => return self.pgbench("edit.sql", length),
             Kind::Stateless => {
                 let requests = vec![self.stateless(streaming, "read_memory_bank_file", &read)];

@@ -19,8 +19,7 @@ use crate::tenant::{Failure, Query, TRIES};
 
 const LIST: &str = "SELECT path, octet_length(content)::bigint, updated_at FROM public.documents \
     WHERE project_id = $1 ORDER BY path";
-const READ: &str = "SELECT path, content, etag, version, updated_at FROM public.documents \
-    WHERE project_id = $1 AND path = ANY ($2)";
+const READ: &str = "SELECT path, content, etag, version, updated_at FROM app.read_documents($1, $2, $3, $4)";
 const LOCK: &str = "SELECT path, content, etag, version, updated_at FROM public.documents \
     WHERE project_id = $1 AND path = ANY ($2) ORDER BY path FOR UPDATE";
 const COUNT: &str = "SELECT count(*) FROM public.documents WHERE project_id = $1";
@@ -59,8 +58,8 @@ impl DocumentStore for PostgresBank {
             return Ok(Vec::new());
         }
         let names = names_of(paths);
-        let rows = self.database.read(caller, &[Query::new(READ, &[&caller.project.0, &names])]).await?;
-        let stored = by_name(answer(&rows, 0))?;
+        let rows = self.database.read_by_function(caller, Query::new(READ, &[&names])).await?;
+        let stored = by_name(&rows)?;
         for document in stored.values() {
             self.database.served.keep(caller.project, &document.etag, &document.content);
         }

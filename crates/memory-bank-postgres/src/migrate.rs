@@ -8,7 +8,7 @@ use crate::connect::Database;
 use crate::error::describe;
 
 /// The files in the order of their numbers.
-const MIGRATIONS: [(&str, &str); 7] = [
+const MIGRATIONS: [(&str, &str); 8] = [
     ("001_schema", include_str!("../../../migrations/001_schema.sql")),
     ("002_policies", include_str!("../../../migrations/002_policies.sql")),
     ("003_functions", include_str!("../../../migrations/003_functions.sql")),
@@ -16,6 +16,7 @@ const MIGRATIONS: [(&str, &str); 7] = [
     ("005_graph_changes", include_str!("../../../migrations/005_graph_changes.sql")),
     ("006_audit", include_str!("../../../migrations/006_audit.sql")),
     ("007_files", include_str!("../../../migrations/007_files.sql")),
+    ("008_document_reads", include_str!("../../../migrations/008_document_reads.sql")),
 ];
 
 /// Replicas that start together migrate one after the other. A number that nothing else uses.

@@ -1,0 +1,1 @@
+../../migrations/008_document_reads.sql
