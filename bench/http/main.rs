@@ -53,6 +53,18 @@ const TELLING: &str = "What everybody should know";
 /// The role that serves: neither superuser nor BYPASSRLS, owner of nothing.
 const ROLE: &str = "bench_server";
 
+/// Others who use the same database, so that it plans as it does for many: a hundred projects of twenty documents.
+const OTHERS: &str = "\
+    INSERT INTO users (name) SELECT 'user-' || i FROM generate_series(1, 100) i; \
+    INSERT INTO projects (owner_id, name, slug) SELECT id, name, name FROM users WHERE name LIKE 'user-%'; \
+    INSERT INTO memberships (user_id, project_id, role) \
+        SELECT owner_id, id, 'owner' FROM projects WHERE slug LIKE 'user-%' ON CONFLICT DO NOTHING; \
+    INSERT INTO api_keys (user_id, project_id, key_hash, key_prefix) \
+        SELECT owner_id, id, sha256(slug::bytea), 'mbmcp_live_x' FROM projects WHERE slug LIKE 'user-%'; \
+    INSERT INTO documents (project_id, path, content, etag) SELECT p.id, 'notes-' || i || '.md', \
+        repeat('- a line of some words, as notes have them' || E'\\n', 48), '0123456789abcdef' \
+        FROM projects p, generate_series(1, 20) i WHERE p.slug LIKE 'user-%'";
+
 fn main() -> anyhow::Result<()> {
     let arguments = Arguments::parse();
     // One thread: the load must not take the processors from what it measures.
@@ -292,6 +304,7 @@ impl Bench {
             let request = self.stateless(self.streaming.address, "write_memory_bank_file", &arguments);
             connection.ask(&request).await?;
         }
+        self.postgres.psql(OTHERS)?;
         self.postgres.psql("VACUUM ANALYZE")?;
         Ok(())
     }
