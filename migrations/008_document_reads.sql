@@ -9,7 +9,7 @@ BEGIN;
 SET LOCAL client_min_messages = warning;
 
 CREATE OR REPLACE FUNCTION app.read_documents(p_user text, p_project text, p_key text, p_paths text[])
-RETURNS TABLE (path text, content text, etag text, version bigint, updated_at timestamptz)
+RETURNS TABLE (path text, content text, etag text, version bigint, updated_at timestamptz, project_id uuid)
 LANGUAGE plpgsql VOLATILE SECURITY INVOKER
 AS $$
 BEGIN
@@ -20,7 +20,7 @@ BEGIN
     pg_catalog.set_config('role', 'app_user', true),
     app.current_project_role() IS NULL;
   RETURN QUERY
-    SELECT d.path, d.content, d.etag, d.version, d.updated_at FROM public.documents d
+    SELECT d.path, d.content, d.etag, d.version, d.updated_at, d.project_id FROM public.documents d
     WHERE d.project_id = p_project::pg_catalog.uuid AND d.path = ANY (p_paths);
 END
 $$;

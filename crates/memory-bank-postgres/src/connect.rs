@@ -7,7 +7,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use deadpool_postgres::{
-    BuildError, ClientWrapper, Hook, HookError, Manager, ManagerConfig, Pool, RecyclingMethod, Runtime,
+    BuildError, ClientWrapper, Hook, HookError, Manager, ManagerConfig, Pool, QueueMode, RecyclingMethod,
+    Runtime,
 };
 use memory_bank_core::clock::{Clock, Entropy};
 use memory_bank_core::error::StoreError;
@@ -134,6 +135,7 @@ pub struct Database {
     pub(crate) served: Arc<ServedContents>,
     pub(crate) indexes: Arc<crate::search::Indexes>,
     pub(crate) slugs: Arc<crate::workspace::Slugs>,
+    pub(crate) readers: Arc<crate::readers::Readers>,
 }
 
 impl fmt::Debug for Database {
@@ -172,6 +174,8 @@ impl Database {
                 .wait_timeout(Some(WAIT))
                 .create_timeout(Some(CONNECT))
                 .recycle_timeout(Some(CONNECT))
+                // The connection that was used last is the one whose process is warm.
+                .queue_mode(QueueMode::Lifo)
         };
         let malformed = |error: BuildError| ConnectError::Malformed(error.to_string());
         let greet = Hook::async_fn(|client, _| {
@@ -186,6 +190,7 @@ impl Database {
             served: Arc::default(),
             indexes: Arc::default(),
             slugs: Arc::default(),
+            readers: Arc::default(),
         })
     }
 

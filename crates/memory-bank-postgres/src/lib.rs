@@ -19,6 +19,7 @@ mod isolation;
 mod keys;
 mod migrate;
 mod pooler;
+mod readers;
 mod search;
 mod served;
 mod sessions;

@@ -114,7 +114,8 @@ impl Database {
     }
 
     /// Reads in the caller's name with a function that enters the context by itself: one statement, which is its own
-    /// transaction, for the call whose speed counts most. The function takes user, project and key before these values.
+    /// transaction and shares a connection with others of its kind, for the call whose speed counts most. The function
+    /// takes user, project and key before these values.
     #[tracing::instrument(level = "debug", name = "postgresql read", skip_all, fields(
         otel.kind = "client", db.system.name = "postgresql"
     ))]
@@ -126,7 +127,18 @@ impl Database {
         let [user, project, key] = named(caller);
         let context: [Value<'_>; 3] = [&user, &project, &key];
         let values: Vec<Value<'_>> = context.iter().chain(query.values).copied().collect();
-        self.answer(query.sql, &values).await.map_err(StoreError::from)
+        let seat = self.readers.seat(self).await?;
+        let asked = async {
+            let statement = seat.client()?.prepare_cached(query.sql).await;
+            let statement =
+                statement.inspect_err(|error| seat.note(error)).map_err(|error| store_error(&error))?;
+            let rows = seat.client()?.query(&statement, &values).await;
+            rows.inspect_err(|error| seat.note(error)).map_err(|error| store_error(&error))
+        };
+        tokio::time::timeout(ANSWER, asked).await.unwrap_or_else(|_| {
+            seat.give_up();
+            Err(StoreError::Unavailable("the database does not answer".to_owned()))
+        })
     }
 
     /// Begins a transaction that writes in the caller's name: reads and locks, one round trip.
@@ -183,14 +195,9 @@ impl Database {
         otel.kind = "client", db.system.name = "postgresql"
     ))]
     pub(crate) async fn call(&self, query: Query<'_>) -> Result<Vec<Row>, CallError> {
-        self.answer(query.sql, query.values).await
-    }
-
-    /// One statement, its own transaction: nothing of it is left when it has ended, however it ended.
-    async fn answer(&self, sql: &'static str, values: &[Value<'_>]) -> Result<Vec<Row>, CallError> {
         let line = Line::open(self).await?;
-        let statement = line.statement(sql).await?;
-        let rows = line.answered(line.client()?.query(&statement, values)).await?;
+        let statement = line.statement(query.sql).await?;
+        let rows = line.answered(line.client()?.query(&statement, query.values)).await?;
         let broken = rows.as_ref().is_err_and(tokio_postgres::Error::is_closed);
         if !broken {
             line.give_back();
