@@ -61,6 +61,8 @@ impl Postgres {
     /// pgbench on this server, as a role.
     pub fn pgbench(&self, role: &str) -> Command {
         let mut command = Command::new(self.programs.join("pgbench"));
+        // As the server has it.
+        command.env("PGOPTIONS", "-c plan_cache_mode=force_generic_plan");
         command.args(["-h", "127.0.0.1", "-p", &self.port.to_string(), "-U", role, "-d", "postgres"]);
         command
     }
