@@ -3,7 +3,7 @@
 --
 -- It runs with the rights of whoever calls it (SECURITY INVOKER), and so may do no more than the statements that it
 -- replaces. Context and role are local to the transaction, which is the statement itself. When the context is refused,
--- nothing is read.
+-- nothing is read. No name in it is looked for on the session's search_path, operators included.
 
 BEGIN;
 SET LOCAL client_min_messages = warning;
@@ -21,7 +21,7 @@ BEGIN
     app.current_project_role() IS NULL;
   RETURN QUERY
     SELECT d.path, d.content, d.etag, d.version, d.updated_at, d.project_id FROM public.documents d
-    WHERE d.project_id = p_project::pg_catalog.uuid AND d.path = ANY (p_paths);
+    WHERE d.project_id OPERATOR(pg_catalog.=) p_project::pg_catalog.uuid AND d.path OPERATOR(pg_catalog.=) ANY (p_paths);
 END
 $$;
 

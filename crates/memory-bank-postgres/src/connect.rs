@@ -34,7 +34,7 @@ const ALIVE: (Duration, Duration, u32) = (Duration::from_secs(30), Duration::fro
 /// How long the other end may take to acknowledge what was sent, before the connection counts as lost.
 const ACKNOWLEDGED: Duration = Duration::from_secs(20);
 /// How long a request waits for a free connection.
-const WAIT: Duration = Duration::from_secs(5);
+pub(crate) const WAIT: Duration = Duration::from_secs(5);
 
 /// The most connections beside the pool.
 const BARE: usize = 2;
@@ -190,7 +190,7 @@ impl Database {
             served: Arc::default(),
             indexes: Arc::default(),
             slugs: Arc::default(),
-            readers: Arc::default(),
+            readers: Arc::new(crate::readers::Readers::beside(options.max_connections)),
         })
     }
 

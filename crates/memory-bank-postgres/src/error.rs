@@ -31,6 +31,22 @@ pub(crate) fn is_conflict(error: &tokio_postgres::Error) -> bool {
     })
 }
 
+/// Whether an error is about what was asked, and says nothing of the connection: a void key, or a wait that was ended.
+pub(crate) fn is_the_caller_s(error: &tokio_postgres::Error) -> bool {
+    error.code().is_some_and(|code| {
+        code.code() == KEY_VOID || [SqlState::LOCK_NOT_AVAILABLE, SqlState::QUERY_CANCELED].contains(code)
+    })
+}
+
+/// Whether the connection is of no use after this error: it has ended, or its prepared statements are not what the driver
+/// takes them for (`DISCARD ALL`, or a table that was altered under them).
+pub(crate) fn spoils_the_connection(error: &tokio_postgres::Error) -> bool {
+    error.is_closed()
+        || error.code().is_some_and(|code| {
+            [SqlState::INVALID_SQL_STATEMENT_NAME, SqlState::FEATURE_NOT_SUPPORTED].contains(code)
+        })
+}
+
 /// The server's message with its code, or the transport's. Without the detail line, which may repeat stored values.
 pub(crate) fn describe(error: &tokio_postgres::Error) -> String {
     match error.as_db_error() {

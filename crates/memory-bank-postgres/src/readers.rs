@@ -6,51 +6,66 @@
 //! statements has a connection to itself ([`crate::tenant`]).
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Weak};
+use std::time::Duration;
 
 use deadpool_postgres::Object;
 use memory_bank_core::error::StoreError;
+use tokio::sync::Mutex;
+use tokio::time::Instant;
 
-use crate::connect::Database;
+use crate::connect::{Database, WAIT};
+use crate::error::is_the_caller_s;
 
-/// How many connections are shared.
+/// The most connections that are shared.
 const SHARED: usize = 4;
-/// How many reads may be under way on one of them. Who comes then has a connection to itself.
+/// How many reads may be under way on one of them. Who comes then waits for the next one.
 const TOGETHER: usize = 32;
-/// After how many reads a connection goes back to the pool, so that whoever waits there for one has a turn.
-const TURN: usize = 1024;
+/// After how many reads, and after how long, a connection takes no more of them and goes back to the pool, so that whoever
+/// waits there for one has a turn. Both are far below what a request waits for a connection.
+const TURN: (usize, Duration) = (1024, Duration::from_millis(500));
 
 /// The connections that are shared at a moment. They come from the pool, and go back when nobody reads.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Readers {
-    shared: [Mutex<Weak<Reader>>; SHARED],
+    shared: Vec<Mutex<Weak<Reader>>>,
     next: AtomicUsize,
 }
 
 impl Readers {
+    /// Readers beside a pool of so many connections: they leave half of them to everything else.
+    pub(crate) fn beside(connections: usize) -> Self {
+        let places = (connections / 2).clamp(1, SHARED);
+        Self { shared: (0..places).map(|_| Mutex::default()).collect(), next: AtomicUsize::new(0) }
+    }
+
     /// A seat on a shared connection.
     pub(crate) async fn seat(&self, database: &Database) -> Result<Seat, StoreError> {
-        let place = self.next.fetch_add(1, Ordering::Relaxed) % SHARED;
-        if let Some(seat) = self.shared.get(place).and_then(|shared| lock(shared).upgrade()?.seat()) {
-            return Ok(seat);
-        }
-        let reader = Arc::new(Reader::of(database.connection().await?));
-        let seat = Arc::clone(&reader).seat();
-        if let Some(shared) = self.shared.get(place) {
-            // Whoever came here at the same moment opened one, too, and loses nothing by that.
-            *lock(shared) = Arc::downgrade(&reader);
-        }
-        seat.ok_or_else(|| StoreError::Unavailable("the connection is gone".to_owned()))
+        let place = self.next.fetch_add(1, Ordering::Relaxed) % self.shared.len().max(1);
+        let found = async {
+            let place = self.shared.get(place).ok_or_else(gone)?;
+            // Held until there is a connection: whoever comes meanwhile shares it, and opens none.
+            let mut shared = place.lock().await;
+            if let Some(seat) = shared.upgrade().and_then(Reader::seat) {
+                return Ok(seat);
+            }
+            let reader = Arc::new(Reader::of(database.connection().await?));
+            *shared = Arc::downgrade(&reader);
+            reader.seat().ok_or_else(gone)
+        };
+        let busy = || StoreError::Unavailable("no connection came free for a read".to_owned());
+        tokio::time::timeout(WAIT, found).await.map_err(|_| busy())?
     }
 }
 
-fn lock(shared: &Mutex<Weak<Reader>>) -> std::sync::MutexGuard<'_, Weak<Reader>> {
-    shared.lock().unwrap_or_else(PoisonError::into_inner)
+fn gone() -> StoreError {
+    StoreError::Unavailable("the connection is gone".to_owned())
 }
 
 /// A borrowed connection and those who read on it.
 struct Reader {
     connection: Option<Object>,
+    since: Instant,
     together: AtomicUsize,
     turn: AtomicUsize,
     broken: AtomicBool,
@@ -66,6 +81,7 @@ impl Reader {
     fn of(connection: Object) -> Self {
         Self {
             connection: Some(connection),
+            since: Instant::now(),
             together: AtomicUsize::new(0),
             turn: AtomicUsize::new(0),
             broken: AtomicBool::new(false),
@@ -73,19 +89,28 @@ impl Reader {
     }
 
     fn seat(self: Arc<Self>) -> Option<Seat> {
-        if self.broken.load(Ordering::Relaxed) || self.turn.fetch_add(1, Ordering::Relaxed) >= TURN {
+        let closed = self.connection.as_ref().is_none_or(|connection| connection.is_closed());
+        if closed || self.broken.load(Ordering::Relaxed) {
             return None;
         }
-        let before = self.together.fetch_add(1, Ordering::Relaxed);
-        let seat = Seat(self);
-        (before < TOGETHER).then_some(seat)
+        let (reads, time) = TURN;
+        let before = self.turn.fetch_add(1, Ordering::Relaxed);
+        // The first one is always seated, however long it was on its way here.
+        if before >= reads || (before > 0 && self.since.elapsed() >= time) {
+            return None;
+        }
+        let together = self.together.fetch_add(1, Ordering::Relaxed);
+        let seat = Seat { reader: self, asked: AtomicBool::new(false) };
+        (together < TOGETHER).then_some(seat)
     }
 }
 
 impl Drop for Reader {
     fn drop(&mut self) {
-        // Otherwise it goes back to the pool. An answer that nobody waits for any more is read and thrown away.
-        if self.broken.load(Ordering::Relaxed)
+        // Who went away without an answer may have left a statement that still runs, and whoever got the connection from
+        // the pool would wait for it.
+        let left = *self.together.get_mut() > 0;
+        if (left || *self.broken.get_mut())
             && let Some(connection) = self.connection.take()
         {
             drop(Object::take(connection));
@@ -95,29 +120,38 @@ impl Drop for Reader {
 
 /// One read's part of a shared connection.
 #[derive(Debug)]
-pub(crate) struct Seat(Arc<Reader>);
+pub(crate) struct Seat {
+    reader: Arc<Reader>,
+    asked: AtomicBool,
+}
 
 impl Seat {
-    /// The connection.
-    pub(crate) fn client(&self) -> Result<&Object, StoreError> {
-        self.0.connection.as_ref().ok_or_else(|| StoreError::Unavailable("the connection is gone".to_owned()))
+    /// The connection, to ask something.
+    pub(crate) fn ask(&self) -> Result<&Object, StoreError> {
+        self.asked.store(true, Ordering::Relaxed);
+        self.reader.connection.as_ref().ok_or_else(gone)
     }
 
-    /// Takes note of an error: it may be the connection's.
-    pub(crate) fn note(&self, error: &tokio_postgres::Error) {
-        if error.is_closed() {
-            self.give_up();
+    /// Takes note of an answer. After an error that is not the caller's own, nobody else is to read there: the connection
+    /// may have ended, or have lost its statements or its transaction.
+    pub(crate) fn answered<T>(&self, answer: &Result<T, tokio_postgres::Error>) {
+        self.asked.store(false, Ordering::Relaxed);
+        if answer.as_ref().is_err_and(|error| !is_the_caller_s(error)) {
+            self.reader.broken.store(true, Ordering::Relaxed);
         }
     }
 
     /// Nobody is to read on it any more: it answers no longer. It is closed when the last one has left.
     pub(crate) fn give_up(&self) {
-        self.0.broken.store(true, Ordering::Relaxed);
+        self.reader.broken.store(true, Ordering::Relaxed);
     }
 }
 
 impl Drop for Seat {
     fn drop(&mut self) {
-        self.0.together.fetch_sub(1, Ordering::Relaxed);
+        // What was asked and not answered keeps its place, so that those who come and go cannot pile up statements.
+        if !*self.asked.get_mut() {
+            self.reader.together.fetch_sub(1, Ordering::Relaxed);
+        }
     }
 }

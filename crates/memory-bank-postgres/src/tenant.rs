@@ -16,7 +16,7 @@ use tokio_postgres::types::ToSql;
 use tokio_postgres::{Row, Statement};
 
 use crate::connect::Database;
-use crate::error::{describe, is_conflict, store_error};
+use crate::error::{describe, is_conflict, spoils_the_connection, store_error};
 
 /// How long one round trip may take. The database's own time-outs end a statement sooner, so that this is met only when
 /// nothing answers at all.
@@ -107,7 +107,7 @@ impl Database {
         begun.map_err(|error| store_error(&error))?;
         named.map_err(|error| store_error(&error))?;
         let rows = rows.into_iter().collect::<Result<Vec<_>, _>>();
-        if committed.is_ok() {
+        if committed.is_ok() && !spoilt(&rows) {
             line.give_back();
         }
         rows.map_err(|error| store_error(&error))
@@ -129,11 +129,12 @@ impl Database {
         let values: Vec<Value<'_>> = context.iter().chain(query.values).copied().collect();
         let seat = self.readers.seat(self).await?;
         let asked = async {
-            let statement = seat.client()?.prepare_cached(query.sql).await;
-            let statement =
-                statement.inspect_err(|error| seat.note(error)).map_err(|error| store_error(&error))?;
-            let rows = seat.client()?.query(&statement, &values).await;
-            rows.inspect_err(|error| seat.note(error)).map_err(|error| store_error(&error))
+            let statement = seat.ask()?.prepare_cached(query.sql).await;
+            seat.answered(&statement);
+            let statement = statement.map_err(|error| store_error(&error))?;
+            let rows = seat.ask()?.query(&statement, &values).await;
+            seat.answered(&rows);
+            rows.map_err(|error| store_error(&error))
         };
         tokio::time::timeout(ANSWER, asked).await.unwrap_or_else(|_| {
             seat.give_up();
@@ -184,7 +185,9 @@ impl Database {
         match rows.into_iter().collect::<Result<Vec<_>, _>>() {
             Ok(rows) => Ok((transaction, rows)),
             Err(error) => {
-                transaction.roll_back().await;
+                if !spoils_the_connection(&error) {
+                    transaction.roll_back().await;
+                }
                 Err(Failure::from(&error))
             }
         }
@@ -198,8 +201,7 @@ impl Database {
         let line = Line::open(self).await?;
         let statement = line.statement(query.sql).await?;
         let rows = line.answered(line.client()?.query(&statement, query.values)).await?;
-        let broken = rows.as_ref().is_err_and(tokio_postgres::Error::is_closed);
-        if !broken {
+        if !spoilt(&rows) {
             line.give_back();
         }
         rows.map_err(CallError::Database)
@@ -256,11 +258,12 @@ impl Transaction {
         let client = line.client()?;
         let all = join(run(client, &statements, queries), client.batch_execute("COMMIT"));
         let (rows, committed) = line.answered(all).await?;
-        if committed.is_ok() {
+        let rows = rows.into_iter().collect::<Result<Vec<_>, _>>();
+        if committed.is_ok() && !spoilt(&rows) {
             line.give_back();
         }
         // COMMIT after a failed statement rolls back and succeeds, so the statements are asked first.
-        let rows = rows.into_iter().collect::<Result<Vec<_>, _>>().map_err(|error| Failure::from(&error))?;
+        let rows = rows.map_err(|error| Failure::from(&error))?;
         committed.map_err(|error| Failure::from(&error))?;
         Ok(rows)
     }
@@ -278,6 +281,10 @@ impl Transaction {
 fn named(caller: &Caller) -> [String; 3] {
     let key = caller.key.map(|key| key.0.to_string()).unwrap_or_default();
     [caller.user.0.to_string(), caller.project.0.to_string(), key]
+}
+
+fn spoilt<T>(rows: &Result<T, tokio_postgres::Error>) -> bool {
+    rows.as_ref().is_err_and(spoils_the_connection)
 }
 
 /// Sends all statements before the first is answered.
@@ -355,13 +362,17 @@ mod tests {
 
     /// A pool of one connection, so that whoever comes next gets what the one before left.
     fn bench() -> (TestDatabase, Database, Caller) {
+        bench_of(1)
+    }
+
+    fn bench_of(max_connections: usize) -> (TestDatabase, Database, Caller) {
         let test = TestDatabase::migrated();
         let around = Surroundings {
             clock: Arc::new(SystemClock),
             entropy: Arc::new(SystemEntropy),
             sink: Arc::new(NoSink),
         };
-        let options = DatabaseOptions { url: test.url(), max_connections: 1, trust: TrustOptions::default() };
+        let options = DatabaseOptions { url: test.url(), max_connections, trust: TrustOptions::default() };
         let database = Database::new(&options, around).unwrap();
         let id = || SystemEntropy.id();
         let caller = Caller {
@@ -432,8 +443,72 @@ mod tests {
         let slow = database.read_by_function(&caller, Query::new(sleeps, &values));
         let gone = tokio::time::timeout(Duration::from_millis(50), slow).await;
         assert!(gone.is_err());
-        is_clean(&database).await;
+        // Nor a statement that still runs, for whoever comes next to wait for.
+        tokio::time::timeout(Duration::from_secs(10), is_clean(&database)).await.unwrap();
         assert!(answers(&database, &caller).await);
+    }
+
+    #[tokio::test]
+    async fn who_comes_and_goes_keeps_a_place_so_that_the_next_one_finds_another_connection() {
+        let (_test, database, caller) = bench_of(2);
+        let paths = vec!["notes.md"];
+        let read = "SELECT path FROM app.read_documents($1, $2, $3, $4)";
+        let sleeps =
+            "SELECT path FROM app.read_documents($1, $2, $3, $4) UNION ALL SELECT pg_sleep(15)::text";
+        let values: [Value<'_>; 1] = [&paths];
+        let sleeper = database.read_by_function(&caller, Query::new(sleeps, &values));
+        let sleeper = tokio::time::timeout(Duration::from_secs(12), sleeper);
+        let others = async {
+            for _ in 0..40 {
+                let hasty = database.read_by_function(&caller, Query::new(read, &values));
+                let _left = tokio::time::timeout(Duration::from_millis(10), hasty).await;
+            }
+            let patient = database.read_by_function(&caller, Query::new(read, &values));
+            tokio::time::timeout(Duration::from_secs(8), patient).await.unwrap().unwrap();
+        };
+        tokio::select! {
+            biased;
+            slept = sleeper => panic!("{slept:?}"),
+            () = others => {}
+        }
+    }
+
+    #[tokio::test]
+    async fn a_connection_that_lost_its_statements_or_its_transaction_is_used_once_more_at_most() {
+        let (_test, database, caller) = bench();
+        let paths = vec!["notes.md"];
+        let values: [Value<'_>; 1] = [&paths];
+        let read = Query::new("SELECT path FROM app.read_documents($1, $2, $3, $4)", &values);
+        let call = Query::new("SELECT 1", &[]);
+        for spoil in
+            ["DEALLOCATE ALL", "DISCARD ALL", "BEGIN; SET LOCAL ROLE app_user", "BEGIN; SELECT 1 / 0"]
+        {
+            database.read_by_function(&caller, read).await.unwrap();
+            database.call(call).await.unwrap();
+            let _fails = database.connection().await.unwrap().batch_execute(spoil).await;
+            let _may_fail = database.read_by_function(&caller, read).await;
+            database.read_by_function(&caller, read).await.unwrap();
+            is_clean(&database).await;
+        }
+        database.call(call).await.unwrap();
+        database.connection().await.unwrap().batch_execute("DEALLOCATE ALL").await.unwrap();
+        assert!(database.call(call).await.is_err());
+        database.call(call).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_table_that_was_altered_under_planned_statements_spoils_no_connection_for_good() {
+        let (test, database, caller) = bench();
+        let read = [Query::new("SELECT * FROM public.documents", &[])];
+        database.read(&caller, &read).await.unwrap();
+        let (transaction, _) = database.begin(&caller, &read).await.unwrap();
+        transaction.roll_back().await;
+        test.psql("ALTER TABLE documents ADD COLUMN one int");
+        assert!(database.read(&caller, &read).await.is_err());
+        database.read(&caller, &read).await.unwrap();
+        test.psql("ALTER TABLE documents ADD COLUMN two int");
+        assert!(database.begin(&caller, &read).await.is_err());
+        database.read(&caller, &read).await.unwrap();
     }
 
     #[tokio::test]

@@ -15,6 +15,7 @@ mod isolation;
 mod keys;
 mod migrations;
 mod ranking;
+mod readers;
 mod round_trips;
 mod scale;
 mod search;
