@@ -136,14 +136,14 @@ fn over_stdio(project: &Path, calls: &[(&str, Value)]) -> Vec<String> {
     lines.next().unwrap().unwrap();
     writeln!(input, "{}", json!({"jsonrpc": "2.0", "method": "notifications/initialized"})).unwrap();
     let mut texts = Vec::new();
-    for (tool, arguments) in calls {
-        let call = json!({"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": {"name": tool, "arguments": arguments}});
+    for (id, (tool, arguments)) in calls.iter().enumerate().map(|(at, call)| (at + 1, call)) {
+        let call = json!({"jsonrpc": "2.0", "id": id, "method": "tools/call", "params": {"name": tool, "arguments": arguments}});
         writeln!(input, "{call}").unwrap();
         // The server may tell news in between.
         let reply = lines
             .by_ref()
             .map(|line| serde_json::from_str::<Value>(&line.unwrap()).unwrap())
-            .find(|message| message["id"] == 1)
+            .find(|message| message["id"] == id)
             .unwrap();
         texts.push(reply["result"]["content"][0]["text"].as_str().unwrap_or_default().to_owned());
     }

@@ -5,7 +5,7 @@
 
 use std::collections::HashMap;
 use std::io;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use memory_bank_core::caller::Caller;
@@ -158,17 +158,14 @@ where
         let output = Arc::clone(&self.output);
         let in_flight = Arc::clone(&self.in_flight);
         async move {
-            let written = write(&output, &message).await;
-            match &message {
-                JsonRpcMessage::Response(response) => in_flight.finish(&response.id),
-                JsonRpcMessage::Error(error) => {
-                    if let Some(id) = &error.id {
-                        in_flight.finish(id);
-                    }
-                }
-                _ => {}
-            }
-            written
+            let answered = match &message {
+                JsonRpcMessage::Response(response) => Some(&response.id),
+                JsonRpcMessage::Error(error) => error.id.as_ref(),
+                _ => None,
+            };
+            // Before the client can see it: whoever counts calls with the same id again and again may send the next at once.
+            let _writing = answered.map(|id| in_flight.answer(id));
+            write(&output, &message).await
         }
     }
 
@@ -298,15 +295,35 @@ fn parse(line: &[u8]) -> Result<Option<ClientJsonRpcMessage>, Rejection> {
 /// The calls that have not been answered yet. Standing subscriptions are not waited for.
 #[derive(Default)]
 struct InFlight {
-    calls: Mutex<HashMap<RequestId, bool>>,
+    calls: Mutex<Calls>,
     changed: Notify,
+}
+
+#[derive(Default)]
+struct Calls {
+    /// By id, whether the end waits for it.
+    asked: HashMap<RequestId, bool>,
+    /// Answers that are on their way out.
+    writing: usize,
+}
+
+/// An answer on its way out; dropped when it has been written, or cannot be.
+struct Writing<'a>(&'a InFlight);
+
+impl Drop for Writing<'_> {
+    fn drop(&mut self) {
+        let mut calls = self.0.lock();
+        calls.writing = calls.writing.saturating_sub(1);
+        drop(calls);
+        self.0.changed.notify_waiters();
+    }
 }
 
 impl InFlight {
     /// Notes a message that begins or cancels a call. An id that is in use already is refused, since two calls of
     /// one id could not be told apart.
     fn start(&self, message: ClientJsonRpcMessage) -> Result<ClientJsonRpcMessage, Rejection> {
-        let mut calls = self.calls.lock().unwrap_or_else(PoisonError::into_inner);
+        let calls = &mut self.lock().asked;
         match &message {
             JsonRpcMessage::Request(request) => {
                 let waited_for = !matches!(request.request, ClientRequest::SubscriptionsListenRequest(_));
@@ -342,9 +359,16 @@ impl InFlight {
         Ok(message)
     }
 
-    fn finish(&self, id: &RequestId) {
-        self.calls.lock().unwrap_or_else(PoisonError::into_inner).remove(id);
-        self.changed.notify_waiters();
+    /// A call has its answer: its id may be used again, and the answer counts until it is out.
+    fn answer(&self, id: &RequestId) -> Writing<'_> {
+        let mut calls = self.lock();
+        calls.asked.remove(id);
+        calls.writing += 1;
+        Writing(self)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Calls> {
+        self.calls.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     async fn none_left(&self) {
@@ -353,19 +377,20 @@ impl InFlight {
 
     /// Waits until no more than so many calls are under way.
     async fn at_most(&self, count: usize) {
-        self.until(|calls| calls.values().filter(|waited| **waited).count() <= count).await;
+        self.until(|calls| calls.asked.values().filter(|waited| **waited).count() + calls.writing <= count)
+            .await;
     }
 
     /// Waits until the standing subscriptions have ended too.
     async fn nothing_stands(&self) {
-        self.until(HashMap::is_empty).await;
+        self.until(|calls| calls.asked.is_empty() && calls.writing == 0).await;
     }
 
-    async fn until(&self, reached: impl Fn(&HashMap<RequestId, bool>) -> bool) {
+    async fn until(&self, reached: impl Fn(&Calls) -> bool) {
         loop {
             let mut changed = std::pin::pin!(self.changed.notified());
             changed.as_mut().enable();
-            let is_reached = reached(&self.calls.lock().unwrap_or_else(PoisonError::into_inner));
+            let is_reached = reached(&self.lock());
             if is_reached {
                 return;
             }
@@ -376,6 +401,7 @@ impl InFlight {
 
 #[cfg(test)]
 mod tests {
+    use rmcp::model::ServerResult;
     use rstest::rstest;
 
     use tokio::io::{AsyncReadExt, DuplexStream, duplex};
@@ -409,8 +435,24 @@ mod tests {
         }
         let next = tokio::time::timeout(Duration::from_secs(5), transport.receive()).await;
         assert!(next.is_err(), "one call too many was taken");
-        transport.in_flight.finish(&RequestId::Number(0));
+        drop(transport.in_flight.answer(&RequestId::Number(0)));
         assert!(transport.receive().await.is_some());
+    }
+
+    #[tokio::test]
+    async fn an_id_may_be_used_again_as_soon_as_its_answer_can_be_read() {
+        let ping = "{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"ping\"}\n";
+        // Whoever reads takes a byte at a time, so that the answer is still being written when the next call comes.
+        let (ours, _theirs) = duplex(1);
+        let input = io::Cursor::new(ping.repeat(2).into_bytes());
+        let mut transport = LineTransport::new(input, ours, CancellationToken::new());
+        assert!(transport.receive().await.is_some());
+        let answer = ServerJsonRpcMessage::response(ServerResult::empty(()), RequestId::Number(1));
+        let mut sent = std::pin::pin!(transport.send(answer));
+        assert!(futures::poll!(&mut sent).is_pending());
+        assert!(transport.receive().await.is_some(), "the second call was refused");
+        let left = tokio::time::timeout(Duration::from_millis(50), transport.in_flight.at_most(1)).await;
+        assert!(left.is_err(), "an answer that is not out yet, and the call, are both under way");
     }
 
     #[tokio::test]
@@ -467,10 +509,7 @@ mod tests {
         assert!(transport.receive().await.is_some());
         let pending = tokio::time::timeout(Duration::from_millis(50), transport.receive()).await;
         assert!(pending.is_err(), "the end was reported before the call was answered");
-        let answer = ServerJsonRpcMessage::response(
-            rmcp::model::ServerResult::empty(()),
-            RequestId::String("a".into()),
-        );
+        let answer = ServerJsonRpcMessage::response(ServerResult::empty(()), RequestId::String("a".into()));
         transport.send(answer).await.unwrap();
         assert!(transport.receive().await.is_none());
     }
