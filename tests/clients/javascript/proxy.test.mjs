@@ -2,7 +2,7 @@
 // servers are restarted one after the other without a failed request, and clients keep their addresses and hosts.
 
 import assert from "node:assert/strict";
-import { request as send } from "node:http";
+import { Agent, createServer, request as send } from "node:http";
 import { connect } from "node:net";
 import test, { after, describe } from "node:test";
 import { setTimeout as pause } from "node:timers/promises";
@@ -186,6 +186,31 @@ async function refused(request) {
 
 describe("behind a proxy", { concurrency: true }, () => {
   for (const kind of KINDS) {
+    test(`${kind}: no connection to a server is kept for later, where it could end as a request is sent`, async (t) => {
+      // In the servers' place: what a proxy wants of a connection is seen at its other end.
+      const asked = [];
+      const stand = createServer(({ url, headers }, response) => {
+        if (url !== "/health/ready") asked.push(headers.connection);
+        response.end();
+      });
+      stand.keepAliveTimeout = 0;
+      await new Promise((resolve) => stand.listen(0, SERVER_HOST, resolve));
+      t.after(() => stand.close() && stand.closeAllConnections());
+      const there = { origin: `http://${SERVER_HOST}:${stand.address().port}` };
+      const origin = await startProxy(t, kind, [there, there]);
+      const agent = new Agent({ keepAlive: true, maxSockets: 1 });
+      t.after(() => agent.destroy());
+      for (let n = 0; n < 4; n += 1) {
+        await new Promise((resolve, reject) => {
+          const answered = (response) => response.resume().once("end", resolve);
+          send(origin, { agent }, answered).once("error", reject).end();
+        });
+      }
+      assert.deepEqual(asked, Array(4).fill("close"));
+      const kept = () => new Promise((resolve) => stand.getConnections((_, number) => resolve(number)));
+      await until(async () => (await kept()) === 0, "the end of the connections");
+    });
+
     test(`${kind}: changes made on either server arrive on an open stream`, async (t) => {
       const origin = await startProxy(t, kind, replicas);
       const own = await bankBehind(t, origin);
