@@ -62,6 +62,15 @@ def test_service_budget_and_ingress_lead_to_the_servers():
     assert rule["host"] == the("ConfigMap")["data"]["ALLOWED_HOSTS"]
 
 
+def test_the_ingress_is_told_what_the_server_wants_of_a_proxy():
+    told = {name.partition("/")[2]: value for name, value in the("Ingress")["metadata"]["annotations"].items()}
+    assert told["proxy-buffering"] == "off"
+    # A call takes up to 120 s, a body up to 1 MiB, and an idle connection is closed after 15 s.
+    assert int(told["proxy-read-timeout"]) > 120
+    assert told["proxy-body-size"] == "2m"
+    assert told["connection-proxy-header"] == "close"
+
+
 def test_three_servers_are_probed_and_end_without_haste():
     deployment = the("Deployment")["spec"]
     server = deployment["template"]["spec"]["containers"][0]
