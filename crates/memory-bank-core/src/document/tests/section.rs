@@ -230,12 +230,20 @@ proptest! {
 #[case("1. - * ")]
 #[case("<!-- ")]
 #[case("  - a\n- ")]
-fn a_large_document_of_one_thing_is_read_in_time(#[case] unit: &str) {
-    let text = unit.repeat(crate::limits::DOCUMENT_BYTES / unit.len());
-    let started = std::time::Instant::now();
-    let outline = Outline::of(&text);
-    let all: Vec<_> = outline.items_below(&["L"]);
-    let removed = remove_items(&text, &outline, &all);
-    assert!(removed.len() <= text.len());
-    assert!(started.elapsed().as_secs() < 10, "{unit:?} took {:?}", started.elapsed());
+fn reading_a_document_of_one_thing_grows_with_its_size_and_not_with_the_square(#[case] unit: &str) {
+    let best = |bytes: usize| {
+        let text = unit.repeat(bytes / unit.len());
+        let once = || {
+            let started = std::time::Instant::now();
+            let outline = Outline::of(&text);
+            let all: Vec<_> = outline.items_below(&["L"]);
+            let removed = remove_items(&text, &outline, &all);
+            assert!(removed.len() <= text.len());
+            started.elapsed()
+        };
+        (0..3).map(|_| once()).min().unwrap()
+    };
+    // Eight times the size takes eight times as long, or 64 times; what disturbs the machine lies well between.
+    let (small, large) = (best(crate::limits::DOCUMENT_BYTES / 8), best(crate::limits::DOCUMENT_BYTES));
+    assert!(large < small * 24, "{unit:?}: {small:?}, then {large:?}");
 }
