@@ -109,7 +109,8 @@ pub(crate) fn advice(cause: Cause) -> &'static str {
 pub(crate) async fn make_ready(database: &Database, provider: Provider) -> anyhow::Result<()> {
     let missing: Vec<&str> = database
         .migrations()
-        .await?
+        .await
+        .context("the schema cannot be looked at; `memory-bank-mcp doctor` says what to mend")?
         .into_iter()
         .filter(|migration| migration.applied_at.is_none())
         .map(|migration| migration.version)

@@ -45,7 +45,7 @@ pub enum MigrateError {
     },
     /// The login role may not change the schema; the database is as it was.
     #[error(
-        "migration `{version}` is missing and this login role may not apply it ({reason}); run `memory-bank-mcp migrate` as the database's owner"
+        "migration `{version}` is missing and this login role may not apply it ({reason}); run `memory-bank-mcp migrate` as the database's owner, who must be allowed to make roles (CREATEROLE)"
     )]
     Denied {
         /// Which.

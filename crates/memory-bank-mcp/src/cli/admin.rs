@@ -6,11 +6,12 @@ use anyhow::{Context, bail};
 use clap::{Subcommand, ValueEnum};
 use memory_bank_core::caller::{ProjectId, Role, UserId};
 use memory_bank_core::clock::{Entropy, SystemEntropy, iso_millis};
+use memory_bank_core::error::StoreError;
 use memory_bank_core::identity::{
-    Administration, MemberRecord, NewProject, NewUser, ProjectRecord, UserRecord,
+    AdminError, Administration, MemberRecord, NewProject, NewUser, ProjectRecord, UserRecord,
 };
 use memory_bank_core::store::NoSink;
-use memory_bank_postgres::Database;
+use memory_bank_postgres::{Database, MigrateError};
 use serde_json::{Value, json};
 
 use crate::cli::output::{Output, Table};
@@ -147,7 +148,7 @@ pub(crate) async fn run(command: &AdminCommand, output: Output) -> anyhow::Resul
         bail!("`DATABASE_URL` is not set; this command works on a database");
     };
     let database = database::reach(wanted, Arc::new(NoSink)).await?;
-    match command {
+    let done = match command {
         AdminCommand::Migrate { status } => migrate(&database, *status, output).await,
         AdminCommand::Bootstrap { user, project } => bootstrap(&database, user, project, output).await,
         AdminCommand::Users(command) => users(&database, command, output).await,
@@ -155,6 +156,20 @@ pub(crate) async fn run(command: &AdminCommand, output: Output) -> anyhow::Resul
         AdminCommand::Members(command) => members(&database, &settings, command, output).await,
         AdminCommand::Keys(command) => keys::run(&database, &settings, command, output).await,
         AdminCommand::Audit(command) => audit::run(&database, command, output).await,
+    };
+    done.map_err(advised)
+}
+
+/// What the database itself refused says little by itself (a schema that is missing, a right that was not granted), so
+/// it comes with who knows more.
+pub(crate) fn advised(error: anyhow::Error) -> anyhow::Error {
+    let of_the_database = error.is::<StoreError>()
+        || matches!(error.downcast_ref::<AdminError>(), Some(AdminError::Store(_)))
+        || matches!(error.downcast_ref::<MigrateError>(), Some(MigrateError::Store(_)));
+    if of_the_database {
+        error.context("the database could not do it; `memory-bank-mcp doctor` says what to mend")
+    } else {
+        error
     }
 }
 
@@ -305,4 +320,26 @@ fn slug(text: &str) -> Result<String, String> {
     let fits = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
     let ok = !text.is_empty() && text.len() <= 100 && text.bytes().all(fits) && !text.starts_with('-');
     ok.then(|| text.to_owned()).ok_or_else(|| "give lower-case letters, digits and hyphens".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_database_refuses_names_the_doctor() {
+        let refused = || StoreError::Unavailable("schema \"app\" does not exist (3F000)".to_owned());
+        let failures: [anyhow::Error; 3] =
+            [refused().into(), AdminError::Store(refused()).into(), MigrateError::Store(refused()).into()];
+        for failure in failures {
+            let told = format!("{:#}", advised(failure));
+            assert!(told.contains("memory-bank-mcp doctor") && told.contains("3F000"), "{told}");
+        }
+    }
+
+    #[test]
+    fn what_the_operator_got_wrong_is_told_as_it_is() {
+        let unknown = AdminError::NotFound { kind: "user", name: "zoe".to_owned() };
+        assert_eq!(format!("{:#}", advised(unknown.into())), "there is no user `zoe`");
+    }
 }

@@ -19,42 +19,49 @@ use memory_bank_core::mode::Mode;
 /// The bank's folder inside the project folder, unless another is named.
 pub(crate) const DEFAULT_FOLDER: &str = "memory-bank";
 
+/// What stands above the options that every command takes, so that its own come first.
+const FOR_ALL: &str = "Options of every command";
+
+/// Where all other settings are.
+const SETTINGS: &str =
+    "A server and its database are set by environment variables: `memory-bank-mcp config` shows them.";
+
 /// An MCP server that gives AI coding assistants a lasting memory of their projects.
 ///
 /// Without arguments it serves the memory bank of the current folder over standard input and output.
 #[derive(Debug, Parser)]
-#[command(name = "memory-bank-mcp", version, about, long_about)]
+#[command(name = "memory-bank-mcp", version, about, long_about, after_help = SETTINGS)]
 pub(crate) struct Cli {
     /// What to do; without a command, a client is served as `--transport` says.
     #[command(subcommand)]
     pub(crate) command: Option<Command>,
 
     /// How clients connect; `MCP_TRANSPORT` decides when this is absent, `stdio` when both are.
-    #[arg(short, long, value_enum, global = true)]
+    #[arg(short, long, value_enum, global = true, help_heading = FOR_ALL)]
     pub(crate) transport: Option<Transport>,
 
     /// The mode to start in.
-    #[arg(short, long, value_parser = parse_mode, default_value_t, global = true)]
+    #[arg(short, long, value_parser = parse_mode, default_value_t, global = true, help_heading = FOR_ALL)]
     pub(crate) mode: Mode,
 
     /// The project folder, which holds the bank's folder; the current folder when absent.
-    #[arg(short, long, global = true)]
+    #[arg(short, long, global = true, help_heading = FOR_ALL)]
     pub(crate) path: Option<String>,
 
     /// The name of the bank's folder inside the project folder.
-    #[arg(short, long, default_value = DEFAULT_FOLDER, value_parser = parse_folder, global = true)]
+    #[arg(short, long, default_value = DEFAULT_FOLDER, value_parser = parse_folder, global = true, help_heading = FOR_ALL)]
     pub(crate) folder: String,
 
     /// Your name, written into entries; an address below github.com/ becomes a link to the profile.
-    #[arg(short, long, default_value = UNKNOWN_USER, global = true)]
+    #[arg(short, long, default_value = UNKNOWN_USER, global = true, help_heading = FOR_ALL)]
     pub(crate) username: String,
 
     /// Print what commands say as JSON, for programs.
-    #[arg(long, global = true)]
+    #[arg(long, global = true, help_heading = FOR_ALL)]
     pub(crate) json: bool,
 
     /// Log more. `RUST_LOG` decides in detail.
-    #[arg(short, long, global = true)]
+    #[arg(short, long, global = true, help_heading = FOR_ALL)]
     pub(crate) debug: bool,
 }
 

@@ -33,7 +33,7 @@ pub(crate) async fn look(settings: &Settings, findings: &mut Findings) {
         Err(fault) => {
             let advice = match &fault {
                 RedisFault::Unreachable(_) => {
-                    "correct host and port in `REDIS_URL`, or start Redis (`docker compose ps` shows whether it runs); until then the server goes on with less"
+                    "correct host and port in `REDIS_URL`, or start Redis (`docker compose ps` shows whether it runs); until then the server goes on with less. One server does without Redis: set `REDIS_URL` to nothing"
                 }
                 RedisFault::Silent => {
                     "see what it is busy with, and what a firewall in between lets through; is it rediss://, with TLS?"

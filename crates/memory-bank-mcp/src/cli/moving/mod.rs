@@ -23,6 +23,7 @@ use memory_bank_core::transfer::Size;
 use memory_bank_postgres::{Database, OperatorAction, PostgresBank};
 use serde_json::{Value, json};
 
+use crate::cli::admin;
 use crate::cli::output::Output;
 use crate::config::{self, Settings};
 use crate::database;
@@ -130,7 +131,7 @@ async fn open(whose: &Whose, right: Right) -> anyhow::Result<Project> {
         bail!("`DATABASE_URL` is not set; this command works on a database");
     };
     let database = database::reach(wanted, Arc::new(NoSink)).await?;
-    let caller = member(&database, whose, right).await?;
+    let caller = member(&database, whose, right).await.map_err(admin::advised)?;
     Ok(Project { bank: PostgresBank::new(database.clone(), whose.project.clone()), database, caller })
 }
 
