@@ -83,6 +83,44 @@ fn a_page_of_another_origin_and_a_foreign_host_are_kept_out() {
 }
 
 #[test]
+fn a_page_that_is_listed_is_told_what_it_may_send_and_read() {
+    let server = Server::start(&[("ALLOWED_ORIGINS", "https://app.example")]);
+    let asks = |origin| {
+        let wanted = ("Access-Control-Request-Headers", "x-api-key,mcp-session-id");
+        let method = ("Access-Control-Request-Method", "DELETE");
+        server.send_bare("OPTIONS", "/mcp", &[("Origin", origin), method, wanted], "")
+    };
+    let told = asks("https://app.example");
+    assert_eq!((told.status, told.header("access-control-allow-origin")), (200, Some("https://app.example")));
+    assert!(told.header("access-control-allow-methods").unwrap().contains("DELETE"));
+    assert_eq!(told.header("access-control-allow-headers"), Some("x-api-key,mcp-session-id"));
+    assert_eq!(told.header("access-control-allow-credentials"), None);
+    assert_eq!(told.header("x-content-type-options"), Some("nosniff"));
+    assert_eq!(asks("https://evil.example").status, 403);
+
+    let message = handshake("2025-11-25").to_string();
+    let page = [JSON, MCP_ACCEPT, ("Origin", "https://app.example")];
+    let reply = server.send("POST", "/mcp", &page, &message);
+    assert_eq!((reply.status, reply.header("access-control-allow-origin")), (200, Some(page[2].1)));
+    assert!(reply.header("access-control-expose-headers").unwrap().contains("mcp-session-id"));
+    let refused = server.send_bare("POST", "/mcp", &page, &message);
+    assert_eq!((refused.status, refused.header("access-control-allow-origin")), (401, Some(page[2].1)));
+    // Whoever is no browser's page is answered as ever.
+    assert_eq!(
+        server.send("POST", "/mcp", &[JSON, MCP_ACCEPT], &message).header("access-control-allow-origin"),
+        None
+    );
+}
+
+#[test]
+fn where_no_page_is_listed_nobody_is_told_anything_of_pages() {
+    let server = Server::start(&[]);
+    let own = format!("http://{}", server.address);
+    let asked = server.send_bare("OPTIONS", "/mcp", &[("Origin", &own)], "");
+    assert_eq!((asked.status, asked.header("access-control-allow-origin")), (405, None));
+}
+
+#[test]
 fn a_key_may_ask_as_often_as_its_limit_and_is_told() {
     let server = Server::start(&[]);
     let made = server.send("POST", "/api/keys", &[JSON], &json!({"rateLimit": 3}).to_string()).json();

@@ -1,11 +1,30 @@
-//! Which host a request may be addressed to, and which web page may send it: the guard against DNS rebinding.
+//! Which host a request may be addressed to, and which web page may send it: the guard against DNS rebinding. A browser is
+//! told the same (CORS), so that the pages that may send requests can.
+
+use std::time::Duration;
 
 use axum::extract::Request;
-use http::header::{HOST, ORIGIN};
+use http::header::{HOST, HeaderName, ORIGIN};
+use http::request::Parts;
 use http::uri::Authority;
-use http::{HeaderMap, Uri};
+use http::{HeaderMap, HeaderValue, Method, Uri};
+use tower_http::cors::{AllowHeaders, AllowOrigin, CorsLayer};
 
 use crate::http::config::HttpConfig;
+
+/// The headers of replies that a page may read.
+const READABLE: [&str; 8] = [
+    "mcp-session-id",
+    "mcp-protocol-version",
+    "x-ratelimit-limit",
+    "x-ratelimit-remaining",
+    "x-ratelimit-reset",
+    "retry-after",
+    "www-authenticate",
+    "x-request-id",
+];
+/// How long a browser may remember what it was told.
+const REMEMBERED: Duration = Duration::from_secs(600);
 
 /// The hosts and origins that are let in.
 #[derive(Debug, Clone)]
@@ -79,8 +98,30 @@ impl OriginPolicy {
             .split_once("://")
             .and_then(|(_, rest)| Entry::parse(rest))
             .is_some_and(|page| page == host);
-        let listed = self.origins.contains(&origin);
-        if own && !self.any_host || listed || self.any_origin { Ok(()) } else { Err(Refused::Origin) }
+        if own && !self.any_host || self.lists(&origin) { Ok(()) } else { Err(Refused::Origin) }
+    }
+
+    fn lists(&self, origin: &str) -> bool {
+        self.any_origin || self.origins.iter().any(|listed| listed == origin)
+    }
+
+    /// What browsers ask before, and want to read after, a request of a page that is listed (CORS). Nothing when none is.
+    /// Pages send no cookies here, and a key that they send is theirs.
+    pub(crate) fn sharing(&self) -> Option<CorsLayer> {
+        if self.origins.is_empty() {
+            return None;
+        }
+        let policy = self.clone();
+        let listed = AllowOrigin::predicate(move |origin: &HeaderValue, _: &Parts| {
+            origin.to_str().is_ok_and(|origin| policy.lists(&normal(origin)))
+        });
+        let layer = CorsLayer::new()
+            .allow_origin(listed)
+            .allow_methods([Method::GET, Method::POST, Method::PATCH, Method::DELETE])
+            .allow_headers(AllowHeaders::mirror_request())
+            .expose_headers(READABLE.map(HeaderName::from_static))
+            .max_age(REMEMBERED);
+        Some(layer)
     }
 }
 
@@ -97,8 +138,6 @@ fn named_host(uri: &Uri, headers: &HeaderMap) -> Option<Entry> {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use axum::body::Body;
 
     use super::*;

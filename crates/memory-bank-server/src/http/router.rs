@@ -5,6 +5,7 @@ use std::sync::Arc;
 use axum::Router;
 use axum::middleware::{from_fn, from_fn_with_state};
 use axum::routing::{get, patch, post};
+use tower::util::option_layer;
 use tower_http::CompressionLevel;
 use tower_http::compression::CompressionLayer;
 use tower_http::compression::predicate::{DefaultPredicate, Predicate, SizeAbove};
@@ -35,6 +36,7 @@ pub(crate) fn router(shared: Arc<Shared>) -> Router {
         .fallback(reply::not_found)
         .layer(compression)
         .layer(from_fn(panics::layer))
+        .layer(option_layer(shared.origins.sharing()))
         .layer(from_fn_with_state(Arc::clone(&shared), edge::layer))
         .with_state(shared)
 }
