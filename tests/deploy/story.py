@@ -9,7 +9,17 @@ import uuid
 
 def blocks(page):
     """The `bash` blocks of a page."""
-    return re.findall(r"^```bash\n(.*?)^```$", page.read_text(), re.MULTILINE | re.DOTALL)
+    return marked("bash", page)
+
+
+def shown(page, text):
+    """The only `sh` block of a page that holds the text."""
+    (block,) = [block for block in marked("sh", page) if text in block]
+    return block
+
+
+def marked(kind, page):
+    return re.findall(rf"^```{kind}\n(.*?)^```$", page.read_text(), re.MULTILINE | re.DOTALL)
 
 
 class Shell:

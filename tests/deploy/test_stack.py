@@ -2,12 +2,13 @@
 
 import json
 import re
+import subprocess
 import time
 
 import pytest
 from conftest import wait_for
 from mcp import ask, call, initialize
-from story import Shell, blocks
+from story import Shell, blocks, shown
 
 EDGE = ("127.0.0.1", 80)
 NAMED = ["mbmcp-traefik", "mbmcp-server", "mbmcp-postgres", "mbmcp-redis"]
@@ -200,3 +201,61 @@ def test_in_production_one_name_is_served_over_tls_and_http_leads_there(shell, f
         assert shell.run("curl --silent --max-time 2 http://127.0.0.1:8080/ || echo closed") == "closed"
     finally:
         shell.run("unset COMPOSE_FILE DOMAIN ACME_EMAIL")
+
+
+@pytest.fixture
+def supabase(engine, stand_ins, tmp_path):
+    """A database elsewhere that is reached over TLS, as a role like Supabase's `postgres`: its address, and the authority
+    that vouches for it."""
+    port, name = 6543, "elsewhere"
+    engine("run", "--detach", "--name", name, "--user", "postgres", "--env", "POSTGRES_PASSWORD=secret",
+           "--publish", f"{port}:5432", "postgres:17-alpine")
+    # This machine, as containers of every network see it.
+    host = engine.inspect(name)["NetworkSettings"]["Gateway"]
+    key, certificate = tmp_path / "server.key", tmp_path / "server.crt"
+
+    def sql(text):
+        return engine("exec", name, "psql", "-v", "ON_ERROR_STOP=1", "-Atc", text,
+                      "postgresql://postgres:secret@127.0.0.1/postgres")
+
+    try:
+        subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2",
+                        "-subj", "/CN=elsewhere", "-addext", f"subjectAltName=IP:{host}",
+                        "-addext", "basicConstraints=critical,CA:FALSE", "-keyout", key, "-out", certificate],
+                       check=True, capture_output=True)
+        wait_for("the database elsewhere", lambda: engine.try_(
+            "exec", name, "pg_isready", "-q", "-h", "127.0.0.1").returncode == 0)
+        for file in [key, certificate]:
+            engine("exec", "--interactive", name, "bash", "-c", f"umask 077; cat > $PGDATA/{file.name}", input=file.read_text())
+        sql("ALTER SYSTEM SET ssl = on")
+        sql("SELECT pg_reload_conf()")
+        sql("CREATE ROLE manager LOGIN CREATEROLE BYPASSRLS PASSWORD 'managing'")
+        sql("ALTER DATABASE postgres OWNER TO manager")
+        yield f"postgresql://manager:managing@{host}:{port}/postgres", certificate, sql
+    finally:
+        engine("rm", "--force", "--volumes", name)
+
+
+def test_with_supabase_the_stack_has_no_database_of_its_own_and_changes_nothing_unasked(
+        engine, shell, checkout, from_nothing, supabase):
+    address, certificate, sql = supabase
+    guide = checkout / "docs" / "deployment-compose.md"
+    set_up = shown(guide, "secrets/supabase_db_url")
+    for place, ours in [(r"postgresql://postgres\.REF\S*?(?=')", address), (r"prod-ca\.crt", str(certificate))]:
+        set_up, changed = re.subn(place, ours, set_up)
+        assert changed == 1, place
+    shell.run("rm -rf secrets\n" + set_up)
+    refused = shell.run("docker compose run --rm --no-deps memory-bank-mcp || echo ended with $?")
+    assert "supabase/setup/001_schema.sql, supabase/setup/002_policies.sql" in refused and "ended with 1" in refused, refused
+    assert sql("SELECT to_regclass('public.documents') IS NULL") == "t"
+
+    shell.run(shown(guide, "--no-deps"))
+    wait_for("the server with a database elsewhere", lambda: answers(EDGE, "/health"))
+    assert json.loads(ask(EDGE, "GET", "/health")[2])["db"] == "ok"
+    services = engine("ps", "--format", '{{.Label "com.docker.compose.service"}}').split()
+    assert sorted(services) == ["memory-bank-mcp", "redis", "traefik"]
+    assert "managing" not in " ".join(engine.inspect("mbmcp-server")["Config"]["Env"])
+    said = shell.run("docker compose exec memory-bank-mcp memory-bank-mcp bootstrap --user alice --project demo")
+    key = re.search(r"mbmcp_live_[0-9A-Za-z]{32}", said).group()
+    assert "demo" in call(EDGE, key, initialize(EDGE, key), "list_stores")
+    assert sql("SELECT bool_and(s.ssl) FROM pg_stat_ssl s JOIN pg_stat_activity a USING (pid) WHERE a.usename = 'manager'") == "t"

@@ -229,7 +229,8 @@ fn the_example_of_the_compose_settings_holds_every_variable_with_its_default() {
 #[test]
 fn the_compose_files_use_every_variable_and_pass_on_all_that_the_server_reads() {
     let stack = deployed("compose.yml");
-    let files = ["development", "production", "secrets"].map(|one| deployed(&format!("compose.{one}.yml")));
+    let files = ["development", "production", "secrets", "supabase"]
+        .map(|one| deployed(&format!("compose.{one}.yml")));
     let all = format!("{stack}{}", files.concat());
     let used: BTreeSet<String> = all
         .split("${")

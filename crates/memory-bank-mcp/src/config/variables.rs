@@ -163,7 +163,7 @@ variables! {
     Compose DOCKER_PULL_POLICY "DOCKER_PULL_POLICY" = Is("build"), "`build`, `missing`, `always` or `never`",
         "Whether Compose builds the image from the sources, or takes a published one.";
     Compose SECRETS_DIR "SECRETS_DIR" = Is("../secrets"), "a folder, seen from deploy/",
-        "Where the files of compose.secrets.yml are.";
+        "Where the files of compose.secrets.yml and compose.supabase.yml are.";
 }
 
 /// The rows of the reference, as markdown.
