@@ -42,9 +42,9 @@ pub(crate) async fn reach(
     for attempt in 1u32.. {
         match answers(&database).await {
             Ok(()) => return Ok(database),
-            Err(ConnectError::Unreachable(why)) if why.may_pass() && began.elapsed() + PAUSE < PATIENCE => {
+            Err(ConnectError::Unreachable(why)) if why.may_pass() && began.elapsed() < PATIENCE => {
                 tracing::warn!(attempt, error = %why, "waiting for the database");
-                tokio::time::sleep(PAUSE).await;
+                tokio::time::sleep(PAUSE.min(PATIENCE.saturating_sub(began.elapsed()))).await;
             }
             Err(ConnectError::Unreachable(why)) => {
                 let advice = advice(why.cause);
