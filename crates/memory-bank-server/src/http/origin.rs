@@ -130,9 +130,12 @@ fn normal(origin: &str) -> String {
 }
 
 fn named_host(uri: &Uri, headers: &HeaderMap) -> Option<Entry> {
-    match headers.get(HOST) {
-        Some(host) => Entry::parse(host.to_str().ok()?),
-        None => uri.authority().and_then(|authority| Entry::parse(authority.as_str())),
+    let mut hosts = headers.get_all(HOST).iter();
+    match (hosts.next(), hosts.next()) {
+        (Some(host), None) => Entry::parse(host.to_str().ok()?),
+        (None, _) => uri.authority().and_then(|authority| Entry::parse(authority.as_str())),
+        // Which of them a proxy in front went by, nobody can tell.
+        (Some(_), Some(_)) => None,
     }
 }
 
@@ -177,6 +180,12 @@ mod tests {
         assert_eq!(asked(&policy, "localhost:3100", Some("http://localhost:5173")), Err(Refused::Origin));
         assert_eq!(asked(&policy, "localhost:3100", Some("https://evil.example")), Err(Refused::Origin));
         assert_eq!(asked(&policy, "localhost:3100", Some("null")), Err(Refused::Origin));
+    }
+
+    #[test]
+    fn whoever_names_two_hosts_names_none() {
+        let request = Request::builder().uri("/mcp").header(HOST, "localhost").header(HOST, "evil.example");
+        assert_eq!(policy(&[], &[]).check(&request.body(Body::empty()).unwrap()), Err(Refused::Host));
     }
 
     #[test]
