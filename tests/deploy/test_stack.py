@@ -100,6 +100,14 @@ def test_the_init_folder_leaves_nothing_for_migrate_to_do(engine, quick_start):
     assert engine.inspect("mbmcp-migrate-1")["State"]["ExitCode"] == 0
 
 
+def test_starting_again_as_for_an_upgrade_applies_what_is_missing(engine, shell, quick_start):
+    last = psql(engine, "SELECT max(version) FROM schema_migrations")
+    psql(engine, f"DELETE FROM schema_migrations WHERE version = '{last}'")
+    shell.run("docker compose --profile local-db up -d")
+    assert psql(engine, "SELECT max(version) FROM schema_migrations") == last
+    assert last in engine("logs", "mbmcp-migrate-1")
+
+
 def test_every_migration_is_in_the_init_folder_in_order(engine, checkout, quick_start):
     folder = engine("exec", "mbmcp-postgres", "ls", "/docker-entrypoint-initdb.d").split()
     assert folder == sorted(file.name for file in (checkout / "migrations").glob("[0-9]*.sql")) + ["900_login_role.sh"]
