@@ -7,7 +7,7 @@ use std::time::Instant;
 use memory_bank_test_postgres::{TestDatabase, TestRedis};
 use serde_json::{Value, json};
 
-use crate::client::{JSON, PATIENCE, Server, call, request};
+use crate::client::{JSON, PATIENCE, Server, call, request, signal, until};
 use crate::database::{key_of, operate};
 
 const ON: (&str, &str) = ("METRICS_ADDR", "127.0.0.1:0");
@@ -292,6 +292,64 @@ fn the_database_redis_the_index_and_the_process_are_shown() {
 }
 
 #[test]
+fn a_key_that_cannot_be_looked_up_is_counted_as_unavailable() {
+    let (database, redis) = (TestDatabase::migrated(), TestRedis::start());
+    let server = whole(&database, &redis);
+    let before = Scrape::of(&server);
+    database.psql("REVOKE EXECUTE ON FUNCTION app.authenticate(bytea) FROM app_server");
+    let key = format!("mbmcp_live_{}", "u".repeat(32));
+    assert_eq!(server.send_bare("GET", "/api/keys", &[("X-API-Key", &key)], "").status, 503);
+    rises(&server, &before, "auth_failures_total{kind=\"unavailable\"}", 1.0);
+    rises(&server, &before, "auth_failures_total{kind=\"unknown\"}", 0.0);
+}
+
+#[test]
+fn events_that_cannot_be_kept_are_counted_as_lost() {
+    let (database, redis) = (TestDatabase::migrated(), TestRedis::start());
+    let server = whole(&database, &redis);
+    let session = server.initialize();
+    let before = Scrape::of(&server);
+    database.psql(
+        "CREATE FUNCTION public.refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'full'; END $$; \
+         CREATE TRIGGER refuse BEFORE INSERT ON public.mcp_events FOR EACH ROW EXECUTE FUNCTION public.refuse()",
+    );
+    let answered = server.post(Some(&session), &call(5, "get_instructions", &json!({})));
+    assert_eq!(answered.message()["id"], json!(5), "the client is answered all the same");
+    let began = Instant::now();
+    loop {
+        let now = Scrape::of(&server);
+        let risen = |series: &str| now.value(series) - before.value(series);
+        if risen("events_lost_total") > 0.0 {
+            assert_eq!(risen("events_stored_total"), 0.0);
+            break;
+        }
+        assert!(began.elapsed() < PATIENCE, "no event was counted as lost");
+    }
+}
+
+#[test]
+fn the_breaker_shows_while_redis_hangs_and_what_was_not_asked_is_counted() {
+    let (database, redis) = (TestDatabase::migrated(), TestRedis::start());
+    let server = whole(&database, &redis);
+    server.send("GET", "/api/keys", &[], "");
+    assert_eq!(Scrape::of(&server).value("redis_breaker_open"), 0.0);
+    signal(redis.process(), "-STOP");
+    until("an open breaker", || {
+        server.send("GET", "/api/keys", &[], "");
+        let now = Scrape::of(&server);
+        now.value("redis_breaker_open") == 1.0
+            && now.value("redis_calls_total{result=\"skipped\"}") > 0.0
+            && now.value("redis_calls_total{result=\"failed\"}") > 0.0
+    });
+    signal(redis.process(), "-CONT");
+    until("a closed breaker", || {
+        server.send("GET", "/api/keys", &[], "");
+        let now = Scrape::of(&server);
+        now.value("redis_breaker_open") == 0.0 && now.value("redis_up") == 1.0
+    });
+}
+
+#[test]
 fn no_label_holds_anything_that_came_from_outside() {
     let server = Server::start(&[ON, ("RATE_LIMIT_IP_PER_MINUTE", "0")]);
     let session = server.initialize();
@@ -375,6 +433,78 @@ fn every_metric_of_the_dashboard_the_alerts_and_the_documentation_exists() {
         .filter(|name| !documented.contains(&format!("`{name}`")))
         .collect();
     assert!(missing.is_empty(), "the documentation lacks {missing:?}");
+}
+
+/// The labels that a query asks of each metric that it names: those of its selector with their values, and those by
+/// which it is summed.
+fn labels_of(query: &str) -> Vec<(String, String, Option<String>)> {
+    let mut found = Vec::new();
+    let pieces: Vec<&str> = query.split("memory_bank_").collect();
+    for (place, rest) in pieces.iter().enumerate().skip(1) {
+        let is_name = |one: &char| one.is_ascii_lowercase() || *one == '_';
+        let bare: String = rest.chars().take_while(is_name).collect();
+        let name = format!("memory_bank_{bare}");
+        let selector = rest.strip_prefix(bare.as_str()).and_then(|rest| rest.strip_prefix('{'));
+        for pair in selector.and_then(|rest| rest.split('}').next()).unwrap_or_default().split(',') {
+            let Some((label, value)) = pair.split_once(['=', '!']) else { continue };
+            let value = value.trim_start_matches(['=', '~']).trim_matches('"');
+            found.push((name.clone(), label.trim().to_owned(), Some(value.to_owned())));
+        }
+        let before = pieces.iter().take(place).copied().collect::<String>();
+        let grouped = before.rsplit_once(" by (").and_then(|(_, rest)| rest.split(')').next());
+        for label in grouped.unwrap_or_default().split(',').map(str::trim).filter(|label| !label.is_empty()) {
+            found.push((name.clone(), label.to_owned(), None));
+        }
+    }
+    found
+}
+
+#[test]
+fn every_label_in_a_query_of_the_dashboard_and_the_alerts_exists_with_the_value_that_is_asked_for() {
+    let (database, redis) = (TestDatabase::migrated(), TestRedis::start());
+    let server = whole(&database, &redis);
+    let session = server.initialize();
+    server.call(&session, "initialize_memory_bank", &json!({"path": "."}));
+    let scrape = Scrape::of(&server);
+    let root = concat!(env!("CARGO_MANIFEST_DIR"), "/../../");
+    let read = |path: &str| std::fs::read_to_string(format!("{root}{path}")).unwrap();
+    let documented = read("docs/observability.md");
+    let dashboard: Value =
+        serde_json::from_str(&read("deploy/observability/grafana-dashboard.json")).unwrap();
+    let alerts: Value = serde_norway::from_str(&read("deploy/observability/alerts.yml")).unwrap();
+    let mut queries: Vec<String> = Vec::new();
+    for panel in dashboard["panels"].as_array().unwrap() {
+        for target in panel["targets"].as_array().into_iter().flatten() {
+            queries.push(target["expr"].as_str().unwrap().to_owned());
+        }
+    }
+    for rule in alerts["groups"][0]["rules"].as_array().unwrap() {
+        queries.push(rule["expr"].as_str().unwrap().to_owned());
+    }
+    let mut looked_at = 0;
+    for query in &queries {
+        for (name, label, value) in labels_of(query) {
+            // Prometheus itself adds these.
+            if label == "instance" || label == "job" {
+                continue;
+            }
+            looked_at += 1;
+            let of_metric =
+                |series: &&String| series.strip_prefix(&name).is_some_and(|rest| rest.starts_with('{'));
+            let series: Vec<&String> = scrape.series.keys().filter(of_metric).collect();
+            assert!(
+                series.iter().any(|series| series.contains(&format!("{label}=\""))),
+                "`{label}` in {query}: {series:?}"
+            );
+            let Some(value) = value.filter(|value| !value.contains(['.', '*'])) else { continue };
+            let row = documented.lines().find(|line| line.contains(&format!("`{name}`"))).unwrap_or_default();
+            for value in value.split('|') {
+                let shown = series.iter().any(|series| series.contains(&format!("{label}=\"{value}\"")));
+                assert!(shown || row.contains(&format!("`{value}`")), "`{label}={value}` in {query}");
+            }
+        }
+    }
+    assert!(looked_at >= 20, "{looked_at}");
 }
 
 #[test]

@@ -12,7 +12,7 @@ use memory_bank_core::limiter::Limiter;
 use memory_bank_core::store::{AuditLog, EventStore, SessionStore};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::broadcast::error::RecvError;
-use tokio::sync::{Semaphore, oneshot};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -156,11 +156,8 @@ impl Server {
             self.watched.map(|watched| tokio::spawn(metrics::serve(watched, Arc::clone(&self.shared))));
         let connections = Connections::new(self.router, self.shared.closing.clone());
         let admit = |stream, address| {
-            if let Ok(room) = Arc::clone(&self.shared.room).try_acquire_owned() {
+            if let Some(room) = room(&self.shared.room, &self.shared.metrics) {
                 connections.take(stream, address, room);
-            } else {
-                self.shared.metrics.hit(Limit::Connections);
-                tracing::warn!(connections = CONNECTIONS, "a connection was refused, there are too many");
             }
         };
         let lame_duck = self.shared.config.lame_duck;
@@ -196,6 +193,16 @@ impl Server {
             tracing::warn!("when keys and sessions were used last could not be noted in time");
         }
     }
+}
+
+/// Room for one more connection, if there is any.
+fn room(room: &Arc<Semaphore>, metrics: &Metrics) -> Option<OwnedSemaphorePermit> {
+    let found = Arc::clone(room).try_acquire_owned().ok();
+    if found.is_none() {
+        metrics.hit(Limit::Connections);
+        tracing::warn!(connections = CONNECTIONS, "a connection was refused, there are too many");
+    }
+    found
 }
 
 async fn accept(listener: &TcpListener) -> (TcpStream, SocketAddr) {
@@ -267,5 +274,23 @@ async fn heed(shared: Arc<Shared>) {
             }
             Err(RecvError::Closed) => return,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::http::metrics::Reading;
+
+    #[test]
+    fn a_connection_without_room_is_refused_and_counted() {
+        let (places, metrics) = (Arc::new(Semaphore::new(1)), Metrics::new());
+        let held = room(&places, &metrics);
+        assert!(held.is_some());
+        assert!(room(&places, &metrics).is_none());
+        let text = metrics.text(&Reading::default()).unwrap();
+        assert!(text.contains("memory_bank_limits_hit_total{limit=\"connections\"} 1"), "{text}");
+        drop(held);
+        assert!(room(&places, &metrics).is_some());
     }
 }

@@ -292,6 +292,7 @@ fn refused_name(why: Refused) -> &'static str {
 }
 
 /// What is read at the moment of a scrape.
+#[derive(Default)]
 pub(crate) struct Reading {
     pub(crate) uptime: Duration,
     pub(crate) database: Option<bool>,
