@@ -242,14 +242,15 @@ async fn kept(database: &Database, retention: Duration, findings: &mut Findings)
         }
     };
     let when = |at: Option<jiff::Timestamp>| at.map_or_else(|| "-".to_owned(), iso_millis);
-    let said = format!(
-        "{} events for clients that come back, from {} to {}; {} sessions, {} of them expired",
-        kept.events,
-        when(kept.oldest),
-        when(kept.newest),
-        kept.sessions,
-        kept.expired_sessions
-    );
+    let events = match kept.events {
+        0 => "0 events for clients that come back".to_owned(),
+        events => format!(
+            "{events} events for clients that come back, from {} to {}",
+            when(kept.oldest),
+            when(kept.newest)
+        ),
+    };
+    let said = format!("{events}; {} sessions, {} of them expired", kept.sessions, kept.expired_sessions);
     // Clean-up runs every few minutes, in small batches.
     let grace = SignedDuration::from_hours(1);
     let oldest_allowed = SignedDuration::try_from(retention)

@@ -92,15 +92,29 @@ fn hosts(config: &HttpConfig, findings: &mut Findings) {
             },
         );
     }
-    let hops = config.trust_proxy_hops;
-    findings.ok(
-        "proxy",
-        match hops {
-            0 => "no proxy is trusted: the address of the connection counts".to_owned(),
-            _ if open => {
-                format!("{hops} proxies are trusted to name the client: let nobody but them reach the port")
-            }
-            _ => format!("{hops} proxies are trusted to name the client"),
-        },
-    );
+    findings.ok("proxy", proxies(config.trust_proxy_hops, open));
+}
+
+fn proxies(hops: usize, open: bool) -> String {
+    let (trusted, them) = match hops {
+        0 => return "no proxy is trusted: the address of the connection counts".to_owned(),
+        1 => ("one proxy is trusted to name the client".to_owned(), "it"),
+        _ => (format!("{hops} proxies are trusted to name the client"), "them"),
+    };
+    if open { format!("{trusted}: let nobody but {them} reach the port") } else { trusted }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_proxy_is_told_of_as_one() {
+        assert!(proxies(0, true).starts_with("no proxy is trusted"));
+        assert_eq!(
+            proxies(1, true),
+            "one proxy is trusted to name the client: let nobody but it reach the port"
+        );
+        assert_eq!(proxies(2, false), "2 proxies are trusted to name the client");
+    }
 }
