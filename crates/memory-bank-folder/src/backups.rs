@@ -262,34 +262,49 @@ fn restore(bank: &BankDir, backup: &BankDir) -> Result<Restored, BackupError> {
 /// All files of a bank or a backup, sorted, as paths with `/`. What cannot belong to a bank (a pipe, a link that
 /// leads out, a name that is not Unicode, what version control keeps) is left out.
 fn files_of(dir: &BankDir, depth: usize) -> io::Result<Vec<String>> {
-    let (files, left_out) = survey(dir, depth)?;
+    let Survey { files, left_out, .. } = survey(dir, depth)?;
     for name in left_out {
         tracing::warn!(name, "this is not a file of the memory bank and is left out of the backup");
     }
     Ok(files)
 }
 
-/// The same, and the names of what cannot belong to a bank, except for what version control keeps.
-pub(crate) fn survey(dir: &BankDir, depth: usize) -> io::Result<(Vec<String>, Vec<String>)> {
-    let (mut files, mut left_out) = (Vec::new(), Vec::new());
+/// What is in a bank.
+#[derive(Debug, Default)]
+pub(crate) struct Survey {
+    /// Its files.
+    pub(crate) files: Vec<String>,
+    /// What cannot belong to a bank.
+    pub(crate) left_out: Vec<String>,
+    /// What is none of the bank's: the server's own folder, what version control keeps, and temporary files.
+    pub(crate) reserved: Vec<String>,
+}
+
+/// The same, and the names of what is no file of the bank.
+pub(crate) fn survey(dir: &BankDir, depth: usize) -> io::Result<Survey> {
+    let mut found = Survey::default();
     let mut folders = vec![(String::new(), depth)];
     while let Some((folder, depth)) = folders.pop() {
+        let below = |name: String| if folder.is_empty() { name } else { format!("{folder}/{name}") };
+        found.reserved.extend(dir.passed_over(&folder)?.into_iter().map(below));
         for entry in dir.entries(&folder)? {
-            let name = if folder.is_empty() { entry.name } else { format!("{folder}/{}", entry.name) };
+            let name = below(entry.name);
             if name.split('/').any(is_reserved) {
+                found.reserved.push(name);
                 continue;
             }
             if entry.is_file && dir.target(&name).is_ok() && dir.stamp(&name).is_some() {
-                files.push(name);
+                found.files.push(name);
             } else if entry.is_folder && depth > 0 {
                 folders.push((name, depth - 1));
             } else {
-                left_out.push(name);
+                found.left_out.push(name);
             }
         }
     }
-    files.sort();
-    Ok((files, left_out))
+    found.files.sort();
+    found.reserved.sort();
+    Ok(found)
 }
 
 fn check_bounds(dir: &BankDir, names: &[String]) -> Result<(), BackupError> {

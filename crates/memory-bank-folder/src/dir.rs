@@ -134,7 +134,7 @@ impl BankDir {
             let entry = entry?;
             let raw = entry.file_name();
             let name = raw.to_string_lossy().into_owned();
-            if (folder.is_empty() && name == INTERNAL) || is_foreign_leftover(&name) {
+            if is_passed_over(folder, &name) {
                 continue;
             }
             // A link is described by what it leads to; one that leads out or nowhere, by itself.
@@ -150,6 +150,23 @@ impl BankDir {
         }
         entries.sort_by(|a, b| a.name.cmp(&b.name));
         Ok(entries)
+    }
+
+    /// The names in a folder that [`Self::entries`] passes over.
+    ///
+    /// # Errors
+    /// The folder cannot be read.
+    pub fn passed_over(&self, folder: &str) -> io::Result<Vec<String>> {
+        let base = if folder.is_empty() { Path::new(".") } else { Path::new(folder) };
+        let mut names = Vec::new();
+        for entry in self.dir.read_dir(base)? {
+            let name = entry?.file_name().to_string_lossy().into_owned();
+            if is_passed_over(folder, &name) {
+                names.push(name);
+            }
+        }
+        names.sort();
+        Ok(names)
     }
 
     /// The names in the bank itself, in no order, without a look at what they name.
@@ -565,6 +582,11 @@ fn not_a_file(metadata: &Metadata) -> String {
 
 fn too_large(got: u64, limit: u64) -> String {
     format!("it is {got} bytes long, at most {limit} can be read")
+}
+
+/// Whether a name in this folder is neither a file nor a folder of the bank.
+fn is_passed_over(folder: &str, name: &str) -> bool {
+    (folder.is_empty() && name == INTERNAL) || is_foreign_leftover(name)
 }
 
 /// The original's temporary files, `.<name>.<epoch milliseconds>.tmp`, which it leaves behind when it fails.

@@ -14,7 +14,7 @@ use memory_bank_core::mode::Mode;
 use memory_bank_core::store::{GraphStore, SessionState};
 use memory_bank_core::transfer::{BankCopy, FileCopy, NotMovable, ProjectCopy, is_rules_file};
 
-use crate::backups::{DEPTH, PREFIX, check_id, survey, time_of};
+use crate::backups::{DEPTH, PREFIX, Survey, check_id, survey, time_of};
 use crate::bank::{FolderBank, Surroundings};
 use crate::dir::{BankDir, FileRead, reason};
 use crate::lock::{BankLock, blocking};
@@ -25,6 +25,9 @@ const RULES_BYTES: u64 = 64 * 1024;
 /// Where an export notes mode and thinking sessions, in the server's own folder of the bank.
 const STATE: &str = ".mbmcp/state.json";
 const STATE_BYTES: u64 = 16 * 1024 * 1024;
+
+/// How the hidden folder begins in which an export is staged. One that was killed leaves it behind.
+const STAGING: &str = ".memory-bank-export-";
 
 /// Why a folder is not moved. What was there is as before.
 #[derive(Debug, thiserror::Error)]
@@ -92,6 +95,20 @@ impl FolderSource {
             }
         }
         Err(StoreError::Busy.into())
+    }
+
+    /// What is in the bank's folder and is none of the bank's, so that it is not read: the server's own folder, what
+    /// version control keeps, and temporary files.
+    ///
+    /// # Errors
+    /// The folder cannot be read.
+    pub async fn left_out(&self) -> Result<Vec<String>, MoveError> {
+        let bank = self.place.bank.clone();
+        blocking(move || {
+            let found = BankDir::open(&bank).and_then(|dir| survey(&dir, DEPTH));
+            Ok(found.map_err(StoreError::io("cannot list the memory bank"))?.reserved)
+        })
+        .await
     }
 
     /// The backups beside the bank, newest first.
@@ -167,14 +184,18 @@ impl FolderTarget {
             Place { project: path.to_owned(), bank: path.join(folder) }
         };
         if path.symlink_metadata().is_ok() {
-            let mut entries = fs_err::read_dir(path).map_err(|error| {
+            let entries = fs_err::read_dir(path).map_err(|error| {
                 MoveError::Refused(format!(
                     "`{}` is no folder that can be used: {}",
                     path.display(),
                     reason(&error)
                 ))
             })?;
-            if entries.next().is_some() && !replace {
+            let is_staging = |name: &std::ffi::OsStr| name.to_string_lossy().starts_with(STAGING);
+            let mut others = entries.filter(|entry| {
+                entry.as_ref().map_or(true, |entry| place.bank == path || !is_staging(&entry.file_name()))
+            });
+            if others.next().is_some() && !replace {
                 return Err(MoveError::Refused(format!(
                     "`{}` is not empty, and nothing was written; name another folder, or give --replace: the bank that is \
                      there is then kept as a backup beside the new one",
@@ -201,11 +222,15 @@ impl FolderTarget {
             let cannot = || StoreError::io(format!("cannot write to `{}`", target.place.project.display()));
             let made = !target.place.project.exists();
             fs_err::create_dir_all(&target.place.project).map_err(cannot())?;
+            sweep(&target.place.project).map_err(cannot())?;
             let folder = tempfile::Builder::new()
-                .prefix(".memory-bank-export-")
+                .prefix(STAGING)
                 .tempdir_in(&target.place.project)
                 .map_err(cannot())?;
+            let alive = std::fs::File::open(folder.path()).map_err(cannot())?;
+            alive.lock().map_err(cannot())?;
             Ok(Staged {
+                alive,
                 made: made.then(|| target.place.project.clone()),
                 target,
                 folder,
@@ -222,6 +247,9 @@ impl FolderTarget {
 pub struct Staged {
     target: FolderTarget,
     folder: tempfile::TempDir,
+    /// The staging folder, locked as long as the export lives.
+    #[expect(dead_code, reason = "the lock ends with it")]
+    alive: std::fs::File,
     /// Names to put beside the bank.
     beside: Vec<String>,
     /// The project's folder, if it was made for this.
@@ -374,6 +402,23 @@ pub fn backup_time(id: &str) -> Option<Timestamp> {
     time_of(id)
 }
 
+/// Removes what exports that were killed left in a project's folder. One that still runs holds a lock on its own.
+fn sweep(project: &Path) -> std::io::Result<()> {
+    for entry in fs_err::read_dir(project)? {
+        let entry = entry?;
+        let is_staging = entry.file_name().to_string_lossy().starts_with(STAGING);
+        if !is_staging || !entry.file_type()?.is_dir() {
+            continue;
+        }
+        match std::fs::File::open(entry.path())?.try_lock() {
+            Ok(()) => fs_err::remove_dir_all(entry.path())?,
+            Err(std::fs::TryLockError::WouldBlock) => {}
+            Err(std::fs::TryLockError::Error(error)) => return Err(error),
+        }
+    }
+    Ok(())
+}
+
 /// The project and the bank that a path means.
 fn place_of(path: &Path, folder: &str) -> Place {
     let origin = Origin { working_directory: path.to_owned(), home: None, folder: folder.to_owned() };
@@ -412,7 +457,8 @@ fn write_files(dir: &BankDir, files: &[FileCopy]) -> Result<(), MoveError> {
 
 /// Reads every file of a bank or a backup.
 fn read_bank(dir: &BankDir) -> Result<BankCopy, MoveError> {
-    let (names, left_out) = survey(dir, DEPTH).map_err(StoreError::io("cannot list the memory bank"))?;
+    let Survey { files: names, left_out, .. } =
+        survey(dir, DEPTH).map_err(StoreError::io("cannot list the memory bank"))?;
     if let Some(first) = left_out.first() {
         return Err(MoveError::Refused(format!(
             "{} names in the bank cannot be moved, such as `{}` (a link that leads out, a pipe, a name that is not Unicode, \

@@ -57,7 +57,7 @@ async fn perform(cli: &Cli) -> anyhow::Result<()> {
         },
         Command::Moving(command) => tokio::select! {
             done = Box::pin(cli::moving::run(command, &cli.folder, output)) => done,
-            () = shutdown.cancelled() => Err(anyhow::anyhow!("ended by a signal; nothing was changed")),
+            () = shutdown.cancelled() => Err(anyhow::anyhow!("ended by a signal; nothing was changed, unless it says above that it is done")),
         },
         Command::Doctor(wanted) => tokio::select! {
             done = cli::doctor::run(cli, wanted, output) => done,

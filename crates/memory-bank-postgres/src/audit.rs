@@ -46,7 +46,7 @@ pub enum OperatorAction {
 }
 
 impl OperatorAction {
-    fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Imported => "bank.imported",
             Self::Exported => "bank.exported",

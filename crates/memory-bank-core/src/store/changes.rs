@@ -11,6 +11,8 @@ pub enum Change {
     Updated(DocumentPath),
     /// Documents came into being, went away, or another bank was chosen.
     List,
+    /// The project became another as a whole: any document may have other content than before.
+    Whole,
     /// Changes of any project may have been missed: everything may be other than it was.
     Missed,
 }

@@ -1,6 +1,8 @@
 //! The binary as a server of HTTP, driven over real sockets.
 
 #[cfg(test)]
+mod audit;
+#[cfg(test)]
 mod client;
 #[cfg(test)]
 mod database;
@@ -20,6 +22,8 @@ mod keys;
 mod load;
 #[cfg(test)]
 mod metrics;
+#[cfg(test)]
+mod moved;
 #[cfg(test)]
 mod moving;
 #[cfg(test)]

@@ -16,7 +16,7 @@ use crate::database::operate;
 const MARKER: &str = r#"{"type":"memory_bank_graph","source":"memory-bank-mcp","version":"1"}"#;
 
 /// A project with everything that is odd.
-fn odd_project(facts: usize) -> TempDir {
+pub(crate) fn odd_project(facts: usize) -> TempDir {
     let project = TempDir::new().unwrap();
     let put = |name: &str, bytes: &[u8]| {
         let path = project.path().join(name);
@@ -100,7 +100,7 @@ fn fold(log: &Path) -> (BTreeMap<String, String>, Vec<String>) {
     (rows, odd)
 }
 
-fn atlas() -> TestDatabase {
+pub(crate) fn atlas() -> TestDatabase {
     let database = TestDatabase::migrated();
     operate(&database, &["bootstrap", "--user", "alice", "--project", "atlas"]).unwrap();
     database

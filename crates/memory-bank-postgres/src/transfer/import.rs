@@ -15,7 +15,7 @@ use memory_bank_core::transfer::{
 use super::read::{FILES, side_files};
 use super::write::{put_bank, put_files, put_items};
 use super::{PATIENT, TransferError};
-use crate::audit::NOTE;
+use crate::audit::{NOTE, OperatorAction};
 use crate::backups::{CLEAR_GRAPH, COPY, CREATE, copying, creating};
 use crate::bank::PostgresBank;
 use crate::column::{answer, column};
@@ -76,18 +76,24 @@ impl std::fmt::Debug for Import {
 
 impl PostgresBank {
     /// Begins to move something into the caller's project. A project that holds something is kept in a snapshot first.
+    /// The audit log is told of `action`, with the name of the folder or file that it is done with.
     ///
     /// # Errors
     /// It holds something and `onto` wants it empty; the caller lacks the right; the database fails.
-    pub async fn begin_import(&self, caller: &Caller, onto: Onto) -> Result<Import, TransferError> {
+    pub async fn begin_import(
+        &self,
+        caller: &Caller,
+        onto: Onto,
+        action: OperatorAction,
+        subject: Option<&str>,
+    ) -> Result<Import, TransferError> {
         let right = if onto == Onto::Replace { Right::Admin } else { Right::Write };
         if !caller.may(right) {
             return Err(StoreError::Denied.into());
         }
         let project: [Value<'_>; 1] = [&caller.project.0];
         let detail = serde_json::json!({ "onto": format!("{onto:?}").to_lowercase() });
-        let none: Option<String> = None;
-        let told: [Value<'_>; 3] = [&"bank.imported", &none, &detail];
+        let told: [Value<'_>; 3] = [&action.name(), &subject, &detail];
         let first = [
             Query::new(PATIENT, &[]),
             // Told in the same transaction, and before: what an import removes is then not told of one by one.

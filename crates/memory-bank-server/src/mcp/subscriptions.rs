@@ -132,13 +132,13 @@ impl News {
     fn concerns(&self, uri: &str) -> bool {
         match self {
             Self::Change(Change::Updated(path)) => names(uri, path),
-            Self::Missed => true,
+            Self::Missed | Self::Change(Change::Whole) => true,
             Self::Change(_) => false,
         }
     }
 
     fn changes_the_list(&self) -> bool {
-        matches!(self, Self::Missed | Self::Change(Change::List))
+        matches!(self, Self::Missed | Self::Change(Change::List | Change::Whole))
     }
 }
 

@@ -5,12 +5,15 @@ use std::path::Path;
 use memory_bank_core::caller::Right;
 use memory_bank_core::transfer::{Onto, Size};
 use memory_bank_folder::FolderSource;
-use memory_bank_postgres::Imported;
+use memory_bank_postgres::{Imported, OperatorAction};
 use serde_json::json;
 
 use super::progress::Progress;
-use super::{Project, Whose, lines, open, size_json, size_text};
+use super::{Project, Whose, lines, open, size_json, size_text, subject, tell_servers};
 use crate::cli::output::Output;
+
+/// How many names of what was left out are told; JSON has all of them.
+const NAMED: usize = 20;
 
 /// How to do it.
 #[derive(Debug, Clone, Copy)]
@@ -35,6 +38,7 @@ pub(super) async fn run(
     // Everything is read and checked before the database is touched.
     let copy = source.project().await?;
     copy.bank.check_for_rows()?;
+    let left_out = source.left_out().await?;
     let onto = match wishes {
         Wishes { replace: true, .. } => Onto::Replace,
         Wishes { merge: true, .. } => Onto::Merge,
@@ -42,8 +46,10 @@ pub(super) async fn run(
     };
     let backups = if wishes.backups { source.backups().await? } else { Vec::new() };
     let right = if onto == Onto::Replace { Right::Admin } else { Right::Write };
-    let Project { bank, caller, .. } = open(whose, right).await?;
-    let mut import = bank.begin_import(&caller, onto).await?;
+    let opened = open(whose, right).await?;
+    let Project { bank, caller, .. } = &opened;
+    let mut import =
+        bank.begin_import(caller, onto, OperatorAction::Imported, subject(&from).as_deref()).await?;
     let size = copy.bank.size();
     let progress = Progress::of(size.items() + backups.len(), "importing");
     import.put(&copy, &|items| progress.add(items)).await?;
@@ -56,22 +62,20 @@ pub(super) async fn run(
     }
     let done = if wishes.dry_run { import.forget().await } else { import.commit().await? };
     progress.end();
-    let source = source.bank().display().to_string();
-    report(
-        &done,
-        size,
-        wishes.dry_run,
-        whose,
-        &format!("{source} → {}", whose.project),
-        &caller.user_name,
-        output,
-    )
+    let way = format!("{} → {}", source.bank().display(), whose.project);
+    report(&done, size, &left_out, wishes.dry_run, whose, &way, &caller.user_name, output)?;
+    if !wishes.dry_run {
+        tell_servers(&opened).await;
+    }
+    Ok(())
 }
 
 /// Says what came in.
+#[expect(clippy::too_many_arguments, reason = "each is a part of the report")]
 pub(super) fn report(
     done: &Imported,
     size: Size,
+    left_out: &[String],
     dry_run: bool,
     whose: &Whose,
     way: &str,
@@ -81,7 +85,7 @@ pub(super) fn report(
     let shown = json!({
         "project": whose.project, "user": user, "dryRun": dry_run, "moved": size_json(size),
         "documents": {"added": done.added, "changed": done.changed, "unchanged": done.unchanged, "removed": done.removed},
-        "backups": done.backups, "backupsLeftOut": done.backups_left_out,
+        "backups": done.backups, "backupsLeftOut": done.backups_left_out, "leftOut": left_out,
         "snapshot": if dry_run { None } else { done.snapshot.clone() },
     });
     let text = lines([
@@ -90,6 +94,16 @@ pub(super) fn report(
             "Documents: {} added, {} changed, {} unchanged, {} removed. Backups: {}.",
             done.added, done.changed, done.unchanged, done.removed, done.backups
         )),
+        (!left_out.is_empty()).then(|| {
+            let some: Vec<String> =
+                left_out.iter().take(NAMED).map(|name| name.escape_debug().to_string()).collect();
+            let more = left_out.len().saturating_sub(NAMED);
+            let rest = if more > 0 { format!(", and {more} more") } else { String::new() };
+            format!(
+                "Left out, since it is the server's own, version control's or temporary: {}{rest}.",
+                some.join(", ")
+            )
+        }),
         (!done.backups_left_out.is_empty()).then(|| {
             format!(
                 "Backups left out (there already, or no more room): {}.",

@@ -21,11 +21,12 @@ use memory_bank_core::identity::Administration;
 use memory_bank_core::store::NoSink;
 use memory_bank_core::transfer::Size;
 use memory_bank_postgres::{Database, OperatorAction, PostgresBank};
+use memory_bank_server::http::Redis;
 use serde_json::{Value, json};
 
 use crate::cli::admin;
 use crate::cli::output::Output;
-use crate::config::{self, Settings};
+use crate::config::{self, RedisSettings, Settings};
 use crate::database;
 
 /// A command that moves a project.
@@ -119,6 +120,7 @@ pub(crate) async fn run(command: &MovingCommand, folder: &str, output: Output) -
 
 /// A project of the database, opened in a member's name.
 struct Project {
+    redis: Option<RedisSettings>,
     database: Database,
     bank: PostgresBank,
     caller: Caller,
@@ -132,7 +134,8 @@ async fn open(whose: &Whose, right: Right) -> anyhow::Result<Project> {
     };
     let database = database::reach(wanted, Arc::new(NoSink)).await?;
     let caller = member(&database, whose, right).await.map_err(admin::advised)?;
-    Ok(Project { bank: PostgresBank::new(database.clone(), whose.project.clone()), database, caller })
+    let bank = PostgresBank::new(database.clone(), whose.project.clone());
+    Ok(Project { redis: settings.redis, database, bank, caller })
 }
 
 async fn member(database: &Database, whose: &Whose, right: Right) -> anyhow::Result<Caller> {
@@ -169,11 +172,30 @@ async fn member(database: &Database, whose: &Whose, right: Right) -> anyhow::Res
     Ok(caller)
 }
 
+/// Tells the subscribers of running servers, which hear of each other through Redis, to read the project again.
+async fn tell_servers(project: &Project) {
+    let Some(RedisSettings { url, prefix }) = &project.redis else { return };
+    let said = match Redis::new(url, prefix, Arc::new(SystemClock), Arc::new(SystemEntropy)) {
+        Ok(redis) => redis.project_changed(project.caller.project).await,
+        Err(_) => false,
+    };
+    if !said {
+        tracing::warn!(
+            "Redis (`REDIS_URL`) does not answer; subscribers of running servers are not told to read the project again"
+        );
+    }
+}
+
 /// Tells the audit log what was done with which folder or file.
 async fn note(project: &Project, whose: &Whose, action: OperatorAction, with: &Path) -> anyhow::Result<()> {
-    let subject = with.file_name().map(|name| name.to_string_lossy().into_owned());
+    let subject = subject(with);
     let detail = json!({ "inTheNameOf": project.caller.user_name });
     Ok(project.database.note_audit(&whose.project, action, subject.as_deref(), &detail).await?)
+}
+
+/// What the audit log calls a folder or file: its name, without where it stands.
+fn subject(path: &Path) -> Option<String> {
+    path.file_name().map(|name| name.to_string_lossy().into_owned())
 }
 
 fn surroundings() -> memory_bank_folder::Surroundings {

@@ -8,7 +8,7 @@ use memory_bank_core::transfer::Onto;
 use super::archive::Reader;
 use super::import::report;
 use super::progress::Progress;
-use super::{Project, Whose, note, open};
+use super::{Project, Whose, open, subject, tell_servers};
 use crate::cli::output::Output;
 use memory_bank_postgres::OperatorAction;
 
@@ -21,7 +21,9 @@ pub(super) async fn run(from: &Path, whose: &Whose, dry_run: bool, output: Outpu
     copy.bank.check_for_rows()?;
     let opened = open(whose, Right::Admin).await?;
     let Project { bank, caller, .. } = &opened;
-    let mut import = bank.begin_import(caller, Onto::Replace).await?;
+    let file = subject(from);
+    let mut import =
+        bank.begin_import(caller, Onto::Replace, OperatorAction::Restored, file.as_deref()).await?;
     let size = copy.bank.size();
     let progress = Progress::of(size.items() + backups.len(), "restoring");
     import.put(&copy, &|items| progress.add(items)).await?;
@@ -33,10 +35,11 @@ pub(super) async fn run(from: &Path, whose: &Whose, dry_run: bool, output: Outpu
         progress.add(1);
     }
     let done = if dry_run { import.forget().await } else { import.commit().await? };
-    if !dry_run {
-        note(&opened, whose, OperatorAction::Restored, from).await?;
-    }
     progress.end();
     let way = format!("{} (of project {}) → {}", from.display(), reader.of_project(), whose.project);
-    report(&done, size, dry_run, whose, &way, &caller.user_name, output)
+    report(&done, size, &[], dry_run, whose, &way, &caller.user_name, output)?;
+    if !dry_run {
+        tell_servers(&opened).await;
+    }
+    Ok(())
 }

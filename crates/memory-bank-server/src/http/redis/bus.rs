@@ -32,6 +32,8 @@ const CONNECT: Duration = Duration::from_secs(2);
 const ASK_ALIVE: Duration = Duration::from_secs(1);
 /// How long it may take to say so. A connection that does not is lost, though nobody closed it.
 const ALIVE_WAIT: Duration = Duration::from_secs(2);
+/// How long a process that is about to end tries to say something.
+const LAST_WORD: Duration = Duration::from_secs(3);
 /// How often a message is tried.
 const ATTEMPTS: u32 = 3;
 
@@ -48,6 +50,7 @@ struct Message {
 enum News {
     Updated(String),
     List,
+    Whole,
     Signal(Signal),
     /// The sender could not say something.
     Missed,
@@ -82,6 +85,18 @@ impl Publisher {
     /// Publishes a signal and waits for that; false if Redis does not answer.
     pub(super) async fn say_now(&self, signal: Signal) -> bool {
         self.published(&self.link.key("signals", "all"), News::Signal(signal)).await
+    }
+
+    /// Publishes that a project became another as a whole, for a process that ends after it: it tries for a while,
+    /// since a connection that comes about has to be waited for.
+    pub(super) async fn say_whole(&self, project: ProjectId) -> bool {
+        let channel = self.link.key("news", project.0);
+        let said = async {
+            while !self.published(&channel, News::Whole).await {
+                tokio::time::sleep(AGAIN).await;
+            }
+        };
+        tokio::time::timeout(LAST_WORD, said).await.is_ok()
     }
 
     fn say(&self, channel: String, news: News) {
@@ -148,6 +163,7 @@ impl ChangeSink for PublishingSink {
     fn changed(&self, project: ProjectId, change: Change) {
         let news = match &change {
             Change::Updated(path) => News::Updated(path.to_string()),
+            Change::Whole => News::Whole,
             _ => News::List,
         };
         self.hub.changed(project, change);
@@ -232,6 +248,7 @@ impl Bus {
                 signals.missed();
                 hub.missed();
             }
+            (News::Whole, Some(project)) => hub.changed(project, Change::Whole),
             (News::List, Some(project)) => hub.changed(project, Change::List),
             (News::Updated(path), Some(project)) => match DocumentPath::parse(&path) {
                 Ok(path) => hub.changed(project, Change::Updated(path)),

@@ -10,7 +10,7 @@ mod sessions;
 
 use std::sync::Arc;
 
-use memory_bank_core::caller::KeyId;
+use memory_bank_core::caller::{KeyId, ProjectId};
 use memory_bank_core::clock::{Clock, Entropy};
 use memory_bank_core::identity::KeyHash;
 use memory_bank_core::limiter::Limiter;
@@ -93,6 +93,12 @@ impl Redis {
     pub async fn key_revoked(&self, hash: &KeyHash, key: KeyId) -> bool {
         self.keys().forget(hash).await;
         self.publisher.say_now(Signal::key_changed(hash, Some(key.0))).await
+    }
+
+    /// Tells the subscribers of running servers to read a project again, which became another as a whole elsewhere;
+    /// false if Redis does not answer within three seconds.
+    pub async fn project_changed(&self, project: ProjectId) -> bool {
+        self.publisher.say_whole(project).await
     }
 
     /// The connection to the other servers.

@@ -1,0 +1,211 @@
+//! What becomes of a move that is watched, killed or heard of: the bar on a terminal, what is left behind, what is told.
+
+use std::fs;
+use std::path::Path;
+use std::process::{Child, Command, Output, Stdio};
+
+use memory_bank_test_postgres::{MIGRATOR, TestDatabase};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use crate::client::{command, until};
+use crate::database::operate;
+use crate::moving::{atlas, odd_project};
+use crate::team::{Held, Team, await_waiting};
+
+const PROGRESS: &str = "memory-bank://progress";
+const UPDATED: &str = "notifications/resources/updated";
+const LIST_CHANGED: &str = "notifications/resources/list_changed";
+
+fn text_of(path: &Path) -> &str {
+    path.to_str().unwrap()
+}
+
+/// A command of the operator, which may be watched, killed, or told of Redis.
+fn operator(database: &TestDatabase, redis: &str, arguments: &[&str]) -> (TempDir, Command) {
+    let folder = TempDir::new().unwrap();
+    let url = database.url_of(MIGRATOR);
+    let mut command = command(&folder, &[("DATABASE_URL", url.as_str()), ("REDIS_URL", redis)]);
+    command.args(arguments);
+    (folder, command)
+}
+
+fn done(mut command: Command) -> Output {
+    let output = command.output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    output
+}
+
+/// Starts a command, waits until the lock that is held stops it, and kills it.
+fn killed_half_way(database: &TestDatabase, lock: &str, arguments: &[&str]) {
+    let held = Held::take(database, lock);
+    let (_folder, mut command) = operator(database, "", arguments);
+    let mut child: Child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    await_waiting(database, 1);
+    child.kill().unwrap();
+    child.wait().unwrap();
+    drop(held);
+}
+
+#[test]
+fn an_import_and_a_restore_reach_the_subscribers_of_running_servers() {
+    let team = Team::new();
+    let (first, second) = (team.replica(), team.replica());
+    let session = first.initialize();
+    let mut stream = first.listen(&session, None);
+    first.subscribe(&session, PROGRESS);
+    let mut without_session = second.listen_without_session(&[PROGRESS]);
+    let (project, place) = (odd_project(3), TempDir::new().unwrap());
+    let (redis, file) = (team.redis.as_ref().unwrap().url(), place.path().join("atlas.zip"));
+    let moves: [&[&str]; 2] = [
+        &["import", "--project", "atlas", "--from", text_of(project.path())],
+        &["restore", "--project", "atlas", "--from", text_of(&file)],
+    ];
+    for arguments in moves {
+        done(operator(&team.database, &redis, arguments).1);
+        for stream in [&mut stream, &mut without_session] {
+            stream.await_news(UPDATED, Some(PROGRESS));
+            stream.await_news(LIST_CHANGED, None);
+        }
+        if !file.exists() {
+            let backup = ["backup", "--project", "atlas", "--to", text_of(&file)];
+            operate(&team.database, &backup).unwrap();
+        }
+    }
+}
+
+#[test]
+fn a_dry_run_tells_subscribers_and_the_audit_log_nothing() {
+    let team = Team::new();
+    let server = team.replica();
+    let session = server.initialize();
+    server.call(&session, "initialize_memory_bank", &json!({"path": "."}));
+    let mut stream = server.listen(&session, None);
+    server.subscribe(&session, PROGRESS);
+    let told = || team.database.psql("SELECT count(*) FROM app.audit_log");
+    let (before, project) = (told(), odd_project(1));
+    let redis = team.redis.as_ref().unwrap().url();
+    let arguments =
+        ["import", "--project", "atlas", "--from", text_of(project.path()), "--merge", "--dry-run"];
+    done(operator(&team.database, &redis, &arguments).1);
+    assert_eq!(told(), before);
+    // The first news is that of the next write.
+    server.call(&session, "write_memory_bank_file", &json!({"filename": "new.md", "content": "x"}));
+    assert_eq!(stream.next().unwrap()["method"], json!(LIST_CHANGED));
+}
+
+#[test]
+fn without_redis_an_import_is_done_and_says_that_servers_were_not_told() {
+    let (database, project) = (atlas(), odd_project(1));
+    let arguments = ["import", "--project", "atlas", "--from", text_of(project.path())];
+    let output = done(operator(&database, "redis://127.0.0.1:1", &arguments).1);
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(said.contains("REDIS_URL") && said.contains("not told"), "{said}");
+}
+
+#[test]
+fn what_is_none_of_the_bank_s_is_not_imported_and_named() {
+    let (database, project) = (atlas(), odd_project(1));
+    let bank = project.path().join("memory-bank");
+    for name in [".git/config", ".mbmcp/lock", "sub/.hg/store", ".progress.md.1700000000000.tmp"] {
+        fs::create_dir_all(bank.join(name).parent().unwrap()).unwrap();
+        fs::write(bank.join(name), "x").unwrap();
+    }
+    let names = [".git", ".mbmcp", ".progress.md.1700000000000.tmp", "sub/.hg"];
+    let arguments = ["import", "--project", "atlas", "--from", text_of(project.path()), "--dry-run"];
+    assert_eq!(operate(&database, &arguments).unwrap()["leftOut"], json!(names));
+    let said = String::from_utf8(done(operator(&database, "", &arguments).1).stdout).unwrap();
+    assert!(said.contains(&format!("temporary: {}.", names.join(", "))), "{said}");
+    operate(&database, &arguments[..5]).unwrap();
+    let kept =
+        "SELECT count(*) FROM app.files WHERE path LIKE '%.git%' OR path LIKE '%.hg%' OR path LIKE '%.tmp'";
+    assert_eq!(database.psql(kept), "0");
+}
+
+#[test]
+fn an_import_that_is_killed_half_way_leaves_nothing_and_can_be_given_again() {
+    let (database, project) = (atlas(), odd_project(50));
+    let arguments = ["import", "--project", "atlas", "--from", text_of(project.path())];
+    killed_half_way(&database, "LOCK TABLE public.graph_observations IN ACCESS EXCLUSIVE MODE", &arguments);
+    let rows = "SELECT (SELECT count(*) FROM documents) + (SELECT count(*) FROM graph_entities) \
+        + (SELECT count(*) FROM app.files) + (SELECT count(*) FROM app.backups) \
+        + (SELECT count(*) FROM app.audit_log WHERE action = 'bank.imported')";
+    assert_eq!(database.psql(rows), "0");
+    assert_eq!(operate(&database, &arguments).unwrap()["documents"]["added"], json!(8));
+}
+
+#[test]
+fn an_export_that_is_killed_half_way_puts_nothing_in_place_and_can_be_given_again() {
+    let (database, project) = (atlas(), odd_project(5));
+    operate(&database, &["import", "--project", "atlas", "--from", text_of(project.path())]).unwrap();
+    let place = TempDir::new().unwrap();
+    let to = place.path().join("back");
+    let arguments = ["export", "--project", "atlas", "--to", text_of(&to)];
+    killed_half_way(&database, "LOCK TABLE app.backup_items IN ACCESS EXCLUSIVE MODE", &arguments);
+    let names = || -> Vec<String> {
+        let entries = fs::read_dir(&to).unwrap();
+        entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
+    };
+    assert!(!to.join("memory-bank").exists());
+    assert_eq!(names().len(), 1, "nothing stands there but what the export was staged in: {:?}", names());
+    // The same command, without `--replace`, does it, and what the first one left is gone.
+    operate(&database, &arguments).unwrap();
+    assert!(to.join("memory-bank/progress.md").exists());
+    assert!(names().iter().all(|name| !name.starts_with(".memory-bank-export-")), "{:?}", names());
+}
+
+#[test]
+fn a_bar_shows_how_far_a_move_is_on_a_terminal_and_nowhere_else() {
+    let (database, project) = (atlas(), odd_project(3000));
+    let place = TempDir::new().unwrap();
+    let program = env!("CARGO_BIN_EXE_memory-bank-mcp");
+    let (from, to) = (text_of(project.path()), place.path().join("back"));
+    let commands = [
+        ("importing", format!("import --project atlas --from {from}")),
+        ("exporting", format!("export --project atlas --to {}", text_of(&to))),
+    ];
+    for (what, arguments) in &commands {
+        let (folder, plain) = operator(&database, "", &[]);
+        let mut on_terminal = Command::new("script");
+        on_terminal.current_dir(folder.path()).env_clear().env("PATH", "/usr/bin:/bin").env("TERM", "xterm");
+        let set = plain.get_envs().filter_map(|(name, value)| Some((name, value?)));
+        on_terminal.envs(set).args(["-qec", &format!("stty cols 120; {program} {arguments}"), "/dev/null"]);
+        let shown = String::from_utf8(done(on_terminal).stdout).unwrap();
+        assert!(shown.contains(what) && shown.contains("/301"), "{shown}");
+        assert!(shown.contains("3001 observations"), "{shown}");
+    }
+    // Elsewhere nothing is said but the report.
+    let arguments: Vec<&str> = vec!["import", "--project", "atlas", "--from", from, "--replace"];
+    let output = done(operator(&database, "", &arguments).1);
+    assert_eq!(String::from_utf8(output.stderr).unwrap(), "");
+    assert!(String::from_utf8(output.stdout).unwrap().lines().count() <= 4);
+}
+
+#[test]
+fn a_restore_is_told_in_its_own_transaction_and_once() {
+    let (database, project) = (atlas(), odd_project(1));
+    operate(&database, &["import", "--project", "atlas", "--from", text_of(project.path())]).unwrap();
+    let place = TempDir::new().unwrap();
+    let file = place.path().join("atlas.zip");
+    operate(&database, &["backup", "--project", "atlas", "--to", text_of(&file)]).unwrap();
+    operate(&database, &["restore", "--project", "atlas", "--from", text_of(&file)]).unwrap();
+    let log = operate(&database, &["audit", "list", "--project", "atlas", "--limit", "3"]).unwrap();
+    let told: Vec<(&Value, &Value)> = log["entries"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|entry| (&entry["action"], &entry["subject"]))
+        .collect();
+    let (imported, from) = (json!("bank.imported"), json!(project.path().file_name().unwrap().to_str()));
+    let (restored, backed_up, zip) =
+        (json!("project.restored"), json!("project.backed_up"), json!("atlas.zip"));
+    assert_eq!(told, [(&restored, &zip), (&backed_up, &zip), (&imported, &from)]);
+    // Where the log cannot be written, nothing is restored.
+    database.psql("ALTER TABLE app.audit_log ADD CHECK (action <> 'project.restored') NOT VALID");
+    database.psql("DELETE FROM documents");
+    operate(&database, &["restore", "--project", "atlas", "--from", text_of(&file)]).unwrap_err();
+    assert_eq!(database.psql("SELECT count(*) FROM documents"), "0");
+    until("the end of the restore", || {
+        database.psql("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'") == "0"
+    });
+}
