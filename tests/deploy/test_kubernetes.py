@@ -71,6 +71,15 @@ def test_the_ingress_is_told_what_the_server_wants_of_a_proxy():
     assert told["connection-proxy-header"] == "close"
 
 
+def test_only_the_servers_reach_redis():
+    policy = the("NetworkPolicy", "redis")["spec"]
+    assert policy["podSelector"]["matchLabels"] == the("Deployment", "redis")["spec"]["template"]["metadata"]["labels"]
+    (rule,) = policy["ingress"]
+    (peer,) = rule["from"]
+    assert peer["podSelector"]["matchLabels"] == the("Deployment")["spec"]["template"]["metadata"]["labels"]
+    assert [port["port"] for port in rule["ports"]] == [the("Service", "redis")["spec"]["ports"][0]["port"]]
+
+
 def test_three_servers_are_probed_and_end_without_haste():
     deployment = the("Deployment")["spec"]
     server = deployment["template"]["spec"]["containers"][0]

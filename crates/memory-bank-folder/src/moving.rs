@@ -328,13 +328,11 @@ impl Staged {
             let place = &this.target.place;
             let cannot = || StoreError::io(format!("cannot write to `{}`", place.project.display()));
             let project = BankDir::open(&place.project).map_err(cannot())?;
+            let staging = BankDir::open(this.folder.path()).map_err(cannot())?;
             let mut kept = Vec::new();
             for name in &this.beside {
                 if project.exists(name) {
-                    let (there, here) = (place.project.join(name), this.folder.path().join(name));
-                    if there.is_dir()
-                        || fs_err::read(&there).map_err(cannot())? != fs_err::read(&here).map_err(cannot())?
-                    {
+                    if !is_same_file(&project, &staging, name)? {
                         kept.push(name.clone());
                     }
                     continue;
@@ -453,6 +451,16 @@ fn write_files(dir: &BankDir, files: &[FileCopy]) -> Result<(), MoveError> {
     }
     dir.sync_names().map_err(StoreError::io("cannot write the bank"))?;
     Ok(())
+}
+
+/// Whether both folders have the same small file of this name. What is there may be anybody's, so a pipe, a device and a
+/// link that leads out are looked at, and not read.
+fn is_same_file(one: &BankDir, other: &BankDir, name: &str) -> Result<bool, StoreError> {
+    let read = |dir: &BankDir| dir.read_up_to(name, RULES_BYTES);
+    Ok(match (read(one)?, read(other)?) {
+        (FileRead::Found(one, _), FileRead::Found(other, _)) => one == other,
+        _ => false,
+    })
 }
 
 /// Reads every file of a bank or a backup.

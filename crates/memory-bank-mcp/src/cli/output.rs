@@ -19,7 +19,7 @@ pub(crate) struct Output {
 impl Output {
     /// Shows the data, or the text for people.
     pub(crate) fn show(self, data: &Value, text: &str) -> anyhow::Result<()> {
-        if self.json { say(&data.to_string()) } else { say(text) }
+        if self.json { say(&data.to_string()) } else { say(&lines(text)) }
     }
 }
 
@@ -32,7 +32,7 @@ pub(crate) fn say(text: &str) -> anyhow::Result<()> {
 /// Says something beside the output, on standard error.
 pub(crate) fn note(text: &str) -> anyhow::Result<()> {
     let mut out = std::io::stderr().lock();
-    writeln!(out, "{text}").context("standard error is closed")
+    writeln!(out, "{}", lines(text)).context("standard error is closed")
 }
 
 /// Rows in columns.
@@ -68,6 +68,12 @@ impl fmt::Display for Table {
     }
 }
 
+/// Text of several lines in which nothing else moves the cursor: files that commands read, and errors about them, may
+/// have been made by anybody.
+fn lines(text: &str) -> String {
+    text.split('\n').map(harmless).collect::<Vec<_>>().join("\n")
+}
+
 fn harmless(cell: &str) -> String {
     let turns = |letter: char| matches!(letter, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
     let mut shown = String::with_capacity(cell.len());
@@ -91,6 +97,11 @@ mod tests {
         table.row(vec!["\u{1b}[2Ja\nroot \u{202e}b".to_owned()]);
         let shown = table.to_string();
         assert_eq!(shown, "LABEL\n\\u{1b}[2Ja\\u{a}root \\u{202e}b\n");
+    }
+
+    #[test]
+    fn a_text_keeps_its_lines_and_nothing_else_that_moves_the_cursor() {
+        assert_eq!(lines("one\ntwo \u{1b}]0;x\u{7}\n"), "one\ntwo \\u{1b}]0;x\\u{7}\n");
     }
 
     #[test]

@@ -261,6 +261,19 @@ fn an_export_never_overwrites_unasked_and_keeps_what_it_replaces() {
 }
 
 #[test]
+fn what_stands_beside_the_bank_already_is_neither_waited_for_nor_read_to_its_end() {
+    let (database, project) = (atlas(), odd_project(1));
+    import(&database, project.path(), &["--no-backups"]).unwrap();
+    for there in ["mkfifo .mcprules-debug", "ln -s /dev/zero .mcprules-debug"] {
+        let place = TempDir::new().unwrap();
+        let made = std::process::Command::new("sh").args(["-c", there]).current_dir(place.path()).status();
+        assert!(made.unwrap().success());
+        let done = export(&database, place.path(), &["--replace"]).unwrap();
+        assert_eq!(done["kept"], json!([".mcprules-debug"]), "{there}");
+    }
+}
+
+#[test]
 fn a_backup_file_brings_a_project_back_and_a_damaged_or_newer_one_changes_nothing() {
     use std::os::unix::fs::PermissionsExt;
     let (database, project) = (atlas(), odd_project(20));

@@ -138,16 +138,16 @@ fn client_address(request: &Request, hops: usize) -> Option<IpAddr> {
     if hops == 0 {
         return socket;
     }
-    let forwarded: Vec<&str> = request
+    // Bytes, since what the client sent before need not be text, and must not take along what the proxy wrote behind it.
+    let forwarded: Vec<&[u8]> = request
         .headers()
         .get_all("x-forwarded-for")
         .iter()
-        .filter_map(|value| value.to_str().ok())
-        .flat_map(|value| value.split(','))
-        .map(str::trim)
+        .flat_map(|value| value.as_bytes().split(|byte| *byte == b','))
+        .map(<[u8]>::trim_ascii)
         .collect();
-    let named =
-        forwarded.len().checked_sub(hops).and_then(|at| forwarded.get(at)).and_then(|text| text.parse().ok());
+    let named = forwarded.len().checked_sub(hops).and_then(|at| forwarded.get(at));
+    let named = named.and_then(|text| std::str::from_utf8(text).ok()?.parse().ok());
     named.or(socket)
 }
 
@@ -160,7 +160,8 @@ mod tests {
     fn address(forwarded: &[&str], hops: usize) -> Option<String> {
         let mut request = Request::new(Body::empty());
         for value in forwarded {
-            request.headers_mut().append("x-forwarded-for", value.parse().unwrap());
+            let value = HeaderValue::from_bytes(value.as_bytes()).unwrap();
+            request.headers_mut().append("x-forwarded-for", value);
         }
         request.extensions_mut().insert(PeerAddress(SocketAddr::from(([10, 0, 0, 9], 1))));
         client_address(&request, hops).map(|address| address.to_string())
@@ -173,6 +174,8 @@ mod tests {
         assert_eq!(address(&["1.1.1.1"], 0).as_deref(), Some("10.0.0.9"));
         assert_eq!(address(&["1.1.1.1"], 2).as_deref(), Some("10.0.0.9"));
         assert_eq!(address(&["nonsense"], 1).as_deref(), Some("10.0.0.9"));
+        assert_eq!(address(&["\u{e4}\u{fffd}, 2.2.2.2"], 1).as_deref(), Some("2.2.2.2"));
+        assert_eq!(address(&["\u{e4}, 1.1.1.1", "2.2.2.2"], 2).as_deref(), Some("1.1.1.1"));
         assert_eq!(address(&[], 1).as_deref(), Some("10.0.0.9"));
     }
 }

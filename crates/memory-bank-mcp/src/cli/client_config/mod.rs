@@ -93,7 +93,9 @@ pub(crate) fn run(wanted: &ClientConfig, cli: &Cli, output: Output) -> anyhow::R
         None => Server::Stdio { command: client.command()?, arguments: client.arguments(cli, &project)? },
     };
     if wanted.write {
-        return write(wanted, &server, &file, output);
+        // A project may come from anybody, and its links with it.
+        let within = (wanted.file.is_none() && file.starts_with(&project)).then_some(project.as_path());
+        return write(wanted, &server, &file, within, output);
     }
     let snippet = snippet(client, &wanted.name, &server);
     let text = serde_json::to_string_pretty(&snippet)?;
@@ -120,7 +122,14 @@ fn snippet(client: Client, name: &str, server: &Server) -> Value {
     Value::Object(members)
 }
 
-fn write(wanted: &ClientConfig, server: &Server, file: &Path, output: Output) -> anyhow::Result<()> {
+/// Merges it into the file, which must be `within` that folder if one is given.
+fn write(
+    wanted: &ClientConfig,
+    server: &Server,
+    file: &Path,
+    within: Option<&Path>,
+    output: Output,
+) -> anyhow::Result<()> {
     let client = wanted.client;
     if let Server::Http { key: None, .. } = server
         && !client.finds_the_key()
@@ -130,8 +139,15 @@ fn write(wanted: &ClientConfig, server: &Server, file: &Path, output: Output) ->
             client.name()
         );
     }
-    // A link is followed: the file that it leads to is replaced, not the link.
-    let target = file.canonicalize().unwrap_or_else(|_| file.to_owned());
+    let target = target(file)?;
+    if let Some(project) = within {
+        ensure!(
+            target.starts_with(project),
+            "`{}` is a link that leads out of the project, to `{}`; if that is meant, name it with `--file`",
+            file.display(),
+            target.display()
+        );
+    }
     let before = read(&target)?;
     let merged = merge::merge(
         before.as_deref().unwrap_or_default(),
@@ -148,7 +164,7 @@ fn write(wanted: &ClientConfig, server: &Server, file: &Path, output: Output) ->
         Merged::Replaced(text) => (Some(text), "replaced"),
     };
     if let Some(text) = text {
-        replace(&target, &text, before.is_some(), server.holds_a_key())
+        replace(&target, &text, before.as_deref(), server.holds_a_key())
             .with_context(|| format!("`{}` cannot be written", target.display()))?;
     }
     output.show(
@@ -163,8 +179,28 @@ fn write(wanted: &ClientConfig, server: &Server, file: &Path, output: Output) ->
     Ok(())
 }
 
+/// The file to replace: a link is followed, also where the file or its folders are still to be made.
+fn target(file: &Path) -> anyhow::Result<PathBuf> {
+    let file = std::path::absolute(file)?;
+    for (above, folder) in file.ancestors().enumerate() {
+        if folder.symlink_metadata().is_err() {
+            continue;
+        }
+        let found = folder
+            .canonicalize()
+            .with_context(|| format!("`{}` is a link that leads nowhere", folder.display()))?;
+        let rest = file.components().count().saturating_sub(above);
+        return Ok(file.components().skip(rest).fold(found, |path, part| path.join(part)));
+    }
+    Ok(file)
+}
+
 /// The text of the file, if there is one.
 fn read(file: &Path) -> anyhow::Result<Option<String>> {
+    // Opening a pipe would wait for somebody who writes.
+    if let Ok(metadata) = std::fs::metadata(file) {
+        ensure!(metadata.is_file(), "`{}` is no regular file; name another with `--file`", file.display());
+    }
     let opened = match std::fs::File::open(file) {
         Ok(opened) => opened,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
@@ -183,8 +219,9 @@ fn read(file: &Path) -> anyhow::Result<Option<String>> {
     Ok(Some(text))
 }
 
-/// Puts the text into the file at once: whoever reads it sees the old one or the new one.
-fn replace(file: &Path, text: &str, exists: bool, secret: bool) -> anyhow::Result<()> {
+/// Puts the text into the file at once: whoever reads it sees the old one or the new one. A key in it is for its owner's
+/// eyes alone, whoever could read the file before.
+fn replace(file: &Path, text: &str, before: Option<&str>, secret: bool) -> anyhow::Result<()> {
     let folder = match file.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
         _ => Path::new("."),
@@ -199,12 +236,35 @@ fn replace(file: &Path, text: &str, exists: bool, secret: bool) -> anyhow::Resul
     }
     let mut draft = builder.tempfile_in(folder)?;
     draft.write_all(text.as_bytes())?;
-    if exists {
-        draft.as_file().set_permissions(std::fs::metadata(file)?.permissions())?;
+    if before.is_some() {
+        draft.as_file().set_permissions(permissions(&std::fs::metadata(file)?, secret))?;
     }
     draft.as_file().sync_all()?;
-    draft.persist(file)?;
+    // A client that runs may write its file, too.
+    ensure!(
+        read(file)?.as_deref() == before,
+        "somebody else changed it at the same moment, and nothing was lost; try again"
+    );
+    if before.is_some() {
+        draft.persist(file)?;
+    } else {
+        draft.persist_noclobber(file)?;
+    }
     Ok(())
+}
+
+/// The file's permissions, without those of others where it gets a secret.
+fn permissions(metadata: &std::fs::Metadata, secret: bool) -> std::fs::Permissions {
+    #[cfg_attr(not(unix), expect(unused_mut, reason = "only Unix has bits to take away"))]
+    let mut permissions = metadata.permissions();
+    #[cfg(unix)]
+    if secret {
+        use std::os::unix::fs::PermissionsExt;
+        permissions.set_mode(permissions.mode() & 0o7700);
+    }
+    #[cfg(not(unix))]
+    let _all_the_same = secret;
+    permissions
 }
 
 fn key_from(input: impl Read) -> anyhow::Result<PlainKey> {
@@ -288,6 +348,88 @@ mod tests {
             assert!(parse_url(url).is_err(), "{url}");
         }
         assert!(parse_url("http://127.0.0.1:3100/mcp").is_ok());
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_pipe_is_refused_and_not_waited_for() {
+        let folder = tempfile::TempDir::new().unwrap();
+        let pipe = folder.path().join("mcp.json");
+        assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+        assert!(read(&pipe).unwrap_err().to_string().contains("no regular file"));
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_file_that_gets_a_key_is_closed_to_others_and_keeps_its_bits_otherwise() {
+        use std::os::unix::fs::PermissionsExt;
+        let folder = tempfile::TempDir::new().unwrap();
+        let file = folder.path().join("mcp.json");
+        let mode = || std::fs::metadata(&file).unwrap().permissions().mode() & 0o777;
+        replace(&file, "{}", None, false).unwrap();
+        std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o664)).unwrap();
+        replace(&file, "{ }", Some("{}"), false).unwrap();
+        assert_eq!(mode(), 0o664);
+        replace(&file, "{  }", Some("{ }"), true).unwrap();
+        assert_eq!(mode(), 0o600);
+    }
+
+    #[test]
+    fn what_somebody_else_wrote_meanwhile_is_not_lost() {
+        let folder = tempfile::TempDir::new().unwrap();
+        let file = folder.path().join("mcp.json");
+        std::fs::write(&file, "theirs").unwrap();
+        for before in [None, Some("before")] {
+            assert!(replace(&file, "ours", before, false).is_err());
+            assert_eq!(std::fs::read_to_string(&file).unwrap(), "theirs");
+        }
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1, "no draft is left");
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn links_are_followed_to_the_file_that_is_meant_also_where_it_is_still_to_be_made() {
+        use std::os::unix::fs::symlink;
+        let folder = tempfile::TempDir::new().unwrap();
+        let root = folder.path().canonicalize().unwrap();
+        for name in ["project", "outside"] {
+            std::fs::create_dir(root.join(name)).unwrap();
+        }
+        let (project, outside) = (root.join("project"), root.join("outside"));
+        symlink("../outside", project.join(".cursor")).unwrap();
+        std::fs::write(outside.join("there.json"), "{}").unwrap();
+        symlink("../outside/there.json", project.join(".mcp.json")).unwrap();
+        symlink("../outside/nowhere", project.join(".vscode")).unwrap();
+        assert_eq!(target(&project.join(".cursor/mcp.json")).unwrap(), outside.join("mcp.json"));
+        assert_eq!(target(&project.join(".cursor/a/mcp.json")).unwrap(), outside.join("a/mcp.json"));
+        assert_eq!(target(&project.join(".mcp.json")).unwrap(), outside.join("there.json"));
+        assert_eq!(target(&project.join("new/mcp.json")).unwrap(), project.join("new/mcp.json"));
+        assert!(target(&project.join(".vscode/mcp.json")).is_err());
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_link_that_a_project_brings_along_changes_no_file_outside_of_it() {
+        let folder = tempfile::TempDir::new().unwrap();
+        let root = folder.path().canonicalize().unwrap();
+        let project = root.join("project");
+        std::fs::create_dir(&project).unwrap();
+        std::fs::write(root.join("mine.json"), "{}").unwrap();
+        std::os::unix::fs::symlink("../mine.json", project.join(".mcp.json")).unwrap();
+        let wanted = ClientConfig {
+            client: Client::ClaudeCode,
+            http: None,
+            key_stdin: false,
+            name: "memory-bank".to_owned(),
+            write: true,
+            file: None,
+            force: true,
+        };
+        let file = project.join(".mcp.json");
+        let output = Output { json: false };
+        let error = write(&wanted, &remote(None), &file, Some(&project), output).unwrap_err().to_string();
+        assert!(error.contains("leads out of the project") && error.contains("--file"), "{error}");
+        assert_eq!(std::fs::read_to_string(root.join("mine.json")).unwrap(), "{}");
     }
 
     #[test]
