@@ -10,6 +10,9 @@ use clap_complete::Shell;
 use crate::cli::Cli;
 use crate::cli::output::say;
 
+/// The name under which the program is called.
+const PROGRAM: &str = env!("CARGO_PKG_NAME");
+
 /// Completions for a shell.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct Completions {
@@ -28,8 +31,17 @@ pub(crate) struct Manual {
 /// Prints a shell's completions.
 pub(crate) fn completions(wanted: &Completions) -> anyhow::Result<()> {
     let mut script = Vec::new();
-    clap_complete::generate(wanted.shell, &mut Cli::command(), env!("CARGO_PKG_NAME"), &mut script);
+    clap_complete::generate(wanted.shell, &mut Cli::command(), PROGRAM, &mut script);
+    if wanted.shell == Shell::Bash {
+        script = as_looked_up(&String::from_utf8(script)?).into_bytes();
+    }
     print(&script)
+}
+
+/// In the script for bash, `clap_complete` 4.6 names the cases of a hyphenated program's commands with `__subcmd__` for
+/// each hyphen, but looks them up with `__`: the options of no command would be completed.
+fn as_looked_up(script: &str) -> String {
+    script.replace(&PROGRAM.replace('-', "__subcmd__"), &PROGRAM.replace('-', "__"))
 }
 
 /// Prints the main page, or writes all.

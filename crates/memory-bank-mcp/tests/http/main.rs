@@ -37,6 +37,8 @@ mod round_trips;
 #[cfg(test)]
 mod sessions;
 #[cfg(test)]
+mod shells;
+#[cfg(test)]
 mod start;
 #[cfg(test)]
 mod team;
