@@ -10,7 +10,7 @@ use tempfile::TempDir;
 
 use crate::client::{command, until};
 use crate::database::operate;
-use crate::moving::{atlas, odd_project};
+use crate::moving::{atlas, files, odd_project};
 use crate::team::{Held, Team, await_waiting};
 
 const PROGRESS: &str = "memory-bank://progress";
@@ -208,4 +208,29 @@ fn a_restore_is_told_in_its_own_transaction_and_once() {
     until("the end of the restore", || {
         database.psql("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'") == "0"
     });
+}
+
+#[test]
+fn a_project_outlives_its_schema_in_a_folder_and_in_a_file() {
+    let (database, project) = (atlas(), odd_project(5));
+    operate(&database, &["import", "--project", "atlas", "--from", text_of(project.path())]).unwrap();
+    let place = TempDir::new().unwrap();
+    let (folder, file) = (place.path().join("atlas"), place.path().join("atlas.zip"));
+    operate(&database, &["export", "--project", "atlas", "--to", text_of(&folder)]).unwrap();
+    operate(&database, &["backup", "--project", "atlas", "--to", text_of(&file)]).unwrap();
+    let moves: [&[&str]; 2] = [
+        &["import", "--project", "atlas", "--from", text_of(&folder)],
+        &["restore", "--project", "atlas", "--from", text_of(&file)],
+    ];
+    for (number, arguments) in moves.iter().enumerate() {
+        let confirm = format!("SET memory_bank.confirm_rollback = '{}'", database.name());
+        database.roll_back_with_psql(MIGRATOR, &confirm).unwrap();
+        assert!(operate(&database, arguments).is_err(), "there is no schema");
+        operate(&database, &["migrate"]).unwrap();
+        operate(&database, &["bootstrap", "--user", "alice", "--project", "atlas"]).unwrap();
+        operate(&database, arguments).unwrap();
+        let back = place.path().join(format!("back-{number}"));
+        operate(&database, &["export", "--project", "atlas", "--to", text_of(&back)]).unwrap();
+        assert_eq!(files(&back), files(project.path()));
+    }
 }

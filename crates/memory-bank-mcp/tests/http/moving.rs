@@ -64,7 +64,7 @@ pub(crate) fn odd_project(facts: usize) -> TempDir {
 }
 
 /// All files below a folder, but for what the server derives or keeps for itself.
-fn files(root: &Path) -> BTreeMap<String, Vec<u8>> {
+pub(crate) fn files(root: &Path) -> BTreeMap<String, Vec<u8>> {
     let mut found = BTreeMap::new();
     let mut folders = vec![root.to_owned()];
     while let Some(folder) = folders.pop() {
