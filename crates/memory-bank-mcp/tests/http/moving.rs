@@ -324,6 +324,16 @@ fn a_backup_file_brings_a_project_back_and_a_damaged_or_newer_one_changes_nothin
 }
 
 #[test]
+fn a_pipe_is_no_backup_file_and_is_not_waited_for() {
+    let (database, place) = (atlas(), TempDir::new().unwrap());
+    let pipe = place.path().join("atlas.zip");
+    assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    let refused =
+        operate(&database, &["restore", "--project", "atlas", "--from", pipe.to_str().unwrap()]).unwrap_err();
+    assert!(refused.contains("is no file of at most"), "{refused}");
+}
+
+#[test]
 fn a_move_needs_a_member_of_the_right_role() {
     let (database, project) = (atlas(), odd_project(1));
     operate(&database, &["users", "create", "bob"]).unwrap();

@@ -148,11 +148,12 @@ pub(super) struct Reader {
 impl Reader {
     /// Reads the manifest.
     pub(super) fn open(from: &Path) -> anyhow::Result<Self> {
-        let file = fs_err::File::open(from)?;
-        let metadata = file.metadata()?;
+        // Before it is opened, since opening a pipe waits for somebody who writes.
+        let metadata = fs_err::metadata(from)?;
         if !metadata.is_file() || metadata.len() > limits::ARCHIVE_BYTES {
             bail!("`{}` is no file of at most {} bytes", from.display(), limits::ARCHIVE_BYTES);
         }
+        let file = fs_err::File::open(from)?;
         let damaged =
             || format!("`{}` is no backup file, or it is damaged; nothing was changed", from.display());
         let mut zip = ZipArchive::new(BufReader::new(file)).with_context(damaged)?;
