@@ -294,6 +294,12 @@ fn parse_url(text: &str) -> Result<String, String> {
     if !url.username().is_empty() || url.password().is_some() {
         return Err("leave user and password out of the address; the key goes into a header".to_owned());
     }
+    if matches!(url.path(), "" | "/") {
+        return Err(format!(
+            "MCP is not served at the root; give the whole address, such as {}/mcp",
+            text.trim_end_matches('/')
+        ));
+    }
     Ok(text.to_owned())
 }
 
@@ -348,6 +354,14 @@ mod tests {
             assert!(parse_url(url).is_err(), "{url}");
         }
         assert!(parse_url("http://127.0.0.1:3100/mcp").is_ok());
+    }
+
+    #[test]
+    fn an_address_without_a_path_is_refused_with_the_one_that_is_meant() {
+        for url in ["https://memory.example.com", "https://memory.example.com/"] {
+            assert!(parse_url(url).unwrap_err().ends_with("such as https://memory.example.com/mcp"), "{url}");
+        }
+        assert!(parse_url("https://example.com/memory").is_ok(), "a proxy may put it anywhere");
     }
 
     #[cfg(unix)]
