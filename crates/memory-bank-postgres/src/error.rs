@@ -47,6 +47,15 @@ pub(crate) fn spoils_the_connection(error: &tokio_postgres::Error) -> bool {
         })
 }
 
+/// Whether the connection ended, or was ended, under the statement.
+pub(crate) fn has_ended(error: &tokio_postgres::Error) -> bool {
+    error.is_closed()
+        || error.code().is_some_and(|code| {
+            [SqlState::ADMIN_SHUTDOWN, SqlState::CRASH_SHUTDOWN, SqlState::IDLE_SESSION_TIMEOUT]
+                .contains(code)
+        })
+}
+
 /// The server's message with its code, or the transport's. Without the detail line, which may repeat stored values.
 pub(crate) fn describe(error: &tokio_postgres::Error) -> String {
     match error.as_db_error() {

@@ -16,7 +16,7 @@ use tokio_postgres::types::ToSql;
 use tokio_postgres::{Row, Statement};
 
 use crate::connect::Database;
-use crate::error::{describe, is_conflict, spoils_the_connection, store_error};
+use crate::error::{describe, has_ended, is_conflict, spoils_the_connection, store_error};
 
 /// How long one round trip may take. The database's own time-outs end a statement sooner, so that this is met only when
 /// nothing answers at all.
@@ -127,18 +127,33 @@ impl Database {
         let [user, project, key] = named(caller);
         let context: [Value<'_>; 3] = [&user, &project, &key];
         let values: Vec<Value<'_>> = context.iter().chain(query.values).copied().collect();
+        let answer = match self.read_on_a_shared_connection(query.sql, &values).await {
+            // That a connection ended which many read on says nothing of this read: it has one more try, on another.
+            Err(CallError::Database(error)) if has_ended(&error) => {
+                self.read_on_a_shared_connection(query.sql, &values).await
+            }
+            answer => answer,
+        };
+        answer.map_err(StoreError::from)
+    }
+
+    async fn read_on_a_shared_connection(
+        &self,
+        sql: &'static str,
+        values: &[Value<'_>],
+    ) -> Result<Vec<Row>, CallError> {
         let seat = self.readers.seat(self).await?;
         let asked = async {
-            let statement = seat.ask()?.prepare_cached(query.sql).await;
+            let statement = seat.ask()?.prepare_cached(sql).await;
             seat.answered(&statement);
-            let statement = statement.map_err(|error| store_error(&error))?;
-            let rows = seat.ask()?.query(&statement, &values).await;
+            let statement = statement.map_err(CallError::Database)?;
+            let rows = seat.ask()?.query(&statement, values).await;
             seat.answered(&rows);
-            rows.map_err(|error| store_error(&error))
+            rows.map_err(CallError::Database)
         };
         tokio::time::timeout(ANSWER, asked).await.unwrap_or_else(|_| {
             seat.give_up();
-            Err(StoreError::Unavailable("the database does not answer".to_owned()))
+            Err(StoreError::Unavailable("the database does not answer".to_owned()).into())
         })
     }
 

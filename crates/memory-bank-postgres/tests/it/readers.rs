@@ -11,6 +11,7 @@ use memory_bank_core::error::StoreError;
 use memory_bank_core::identity::Administration;
 use memory_bank_core::store::{DocumentStore, Drafts, ReadOutcome};
 use memory_bank_postgres::PostgresBank;
+use tokio_postgres::NoTls;
 
 use crate::support::{Bench, path, read, write};
 
@@ -102,6 +103,30 @@ async fn each_tenant_reads_only_its_own_while_connections_die_and_requests_are_c
     }
     for caller in &callers {
         assert_eq!(try_read(&bank, caller).await.unwrap(), Some(own(caller)));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn reads_whose_shared_connection_is_ended_are_answered_on_another() {
+    let (bench, bank, callers) = bench_with(4, 10).await;
+    // While somebody holds the table, the reads are all under way.
+    let (holder, connection) = tokio_postgres::connect(&bench.test.url_of("postgres"), NoTls).await.unwrap();
+    tokio::spawn(connection);
+    holder.batch_execute("BEGIN; LOCK TABLE public.documents IN ACCESS EXCLUSIVE MODE").await.unwrap();
+    let reading = tokio::spawn({
+        let (bank, callers) = (bank.clone(), callers.clone());
+        async move { join_all(callers.iter().map(|caller| try_read(&bank, caller))).await }
+    });
+    let waiting = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'";
+    let deadline = tokio::time::Instant::now() + SOON;
+    while holder.query_one(waiting, &[]).await.unwrap().get::<_, i64>(0) < 2 {
+        assert!(tokio::time::Instant::now() < deadline, "the reads wait for the table");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    holder.batch_execute(&format!("{END_ALL}; COMMIT")).await.unwrap();
+    let answers = tokio::time::timeout(SOON, reading).await.unwrap().unwrap();
+    for (answer, caller) in answers.into_iter().zip(&callers) {
+        assert_eq!(answer.unwrap(), Some(own(caller)));
     }
 }
 
