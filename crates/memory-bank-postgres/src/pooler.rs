@@ -16,6 +16,9 @@ const WAIT: Duration = Duration::from_secs(8);
 /// How often it is compared.
 const ROUNDS: usize = 8;
 
+/// Between two of these it waits for less than so long.
+const PAUSE_MILLISECONDS: u64 = 8;
+
 /// Tells sessions of the database apart: process ids come back, and two servers may have the same.
 const SESSION: &str =
     "SELECT pid, backend_start FROM pg_catalog.pg_stat_activity WHERE pid = pg_catalog.pg_backend_pid()";
@@ -37,33 +40,57 @@ impl Database {
     /// # Errors
     /// The database cannot be reached, or this is a transaction pooler.
     pub async fn pooling(&self) -> Result<Pooling, ConnectError> {
-        let first = self.bare_connection().await?;
-        let session = session(&first).await.map_err(|error| Unreachable::from(&error))?;
-        tokio::time::timeout(WAIT, self.compare(&first, &session))
+        let client = self.bare_connection().await?;
+        let session = session(&client).await.map_err(|error| Unreachable::from(&error))?;
+        let first = Side { client: &client, session: Some(session) };
+        tokio::time::timeout(WAIT, self.compare(first))
             .await
             .unwrap_or_else(|_| Ok(Pooling::Unknown(format!("no answer within {} s", WAIT.as_secs()))))
     }
 
-    async fn compare(&self, first: &Client, session_before: &str) -> Result<Pooling, ConnectError> {
-        let second = match self.bare_connection().await {
+    async fn compare(&self, mut first: Side<'_>) -> Result<Pooling, ConnectError> {
+        let client = match self.bare_connection().await {
             Ok(second) => second,
             Err(error) => return Ok(Pooling::Unknown(format!("a second connection was refused: {error}"))),
         };
+        let mut second = Side { client: &client, session: None };
         // Others that use the same pooler may take a session away and give it back in between, which looks like one that
-        // is kept; not every time.
+        // is kept; not every time, when the two take turns and nobody can keep step with them.
+        let (mut holder, mut asked) = (&mut second, &mut first);
         for _ in 0..ROUNDS {
-            let outcome = round(first, session_before, &second).await;
+            let outcome = round(holder, asked).await;
             if !matches!(outcome, Ok(Pooling::Kept)) {
                 return outcome;
             }
+            std::mem::swap(&mut holder, &mut asked);
+            tokio::time::sleep(self.pause()).await;
         }
         Ok(Pooling::Kept)
     }
+
+    /// Some moment or none, by chance.
+    fn pause(&self) -> Duration {
+        let chance = self.around.entropy.id().as_u128() % u128::from(PAUSE_MILLISECONDS);
+        Duration::from_millis(u64::try_from(chance).unwrap_or_default())
+    }
 }
 
-async fn round(first: &Client, session_before: &str, second: &Client) -> Result<Pooling, ConnectError> {
-    // The open transaction holds its session, whichever that is.
-    if let Err(error) = second.batch_execute("BEGIN READ ONLY").await {
+/// A connection, and the session that it had when it was last asked.
+struct Side<'a> {
+    client: &'a Client,
+    session: Option<String>,
+}
+
+impl Side<'_> {
+    /// Notes the session that the connection has now; false if it had another one before.
+    fn keeps(&mut self, session: &str) -> bool {
+        self.session.replace(session.to_owned()).is_none_or(|before| before == session)
+    }
+}
+
+/// One of them holds a session in an open transaction, whichever that is; then the other is asked for its own.
+async fn round(holder: &mut Side<'_>, asked: &mut Side<'_>) -> Result<Pooling, ConnectError> {
+    if let Err(error) = holder.client.batch_execute("BEGIN READ ONLY").await {
         let said = describe(&error);
         return if said.contains("statement pooling") {
             Err(shared("a transaction is refused"))
@@ -71,21 +98,30 @@ async fn round(first: &Client, session_before: &str, second: &Client) -> Result<
             Ok(Pooling::Unknown(said))
         };
     }
-    let outcome = match session(second).await {
-        // Where the pooler has but one session, asking again would wait for the transaction to end.
-        Ok(other) if other == session_before => {
-            Err(shared("two connections got the same session of the database"))
-        }
-        Ok(_) => match session(first).await {
-            Ok(after) if after == session_before => Ok(Pooling::Kept),
-            Ok(_) => Err(shared("a connection got another session of the database between two statements")),
-            Err(error) => Ok(Pooling::Unknown(describe(&error))),
-        },
-        Err(error) => Ok(Pooling::Unknown(describe(&error))),
-    };
-    match second.batch_execute("ROLLBACK").await {
+    let outcome = compare_within(holder, asked).await;
+    match holder.client.batch_execute("ROLLBACK").await {
         Ok(()) => outcome,
         Err(error) => outcome.map(|_| Pooling::Unknown(describe(&error))),
+    }
+}
+
+async fn compare_within(holder: &mut Side<'_>, asked: &mut Side<'_>) -> Result<Pooling, ConnectError> {
+    let another = || Err(shared("a connection got another session of the database between two statements"));
+    let held = match session(holder.client).await {
+        Ok(held) => held,
+        Err(error) => return Ok(Pooling::Unknown(describe(&error))),
+    };
+    // Where the pooler has but one session, asking the other would wait for the transaction to end.
+    if asked.session.as_ref() == Some(&held) {
+        return Err(shared("two connections got the same session of the database"));
+    }
+    if !holder.keeps(&held) {
+        return another();
+    }
+    match session(asked.client).await {
+        Ok(now) if asked.keeps(&now) => Ok(Pooling::Kept),
+        Ok(_) => another(),
+        Err(error) => Ok(Pooling::Unknown(describe(&error))),
     }
 }
 

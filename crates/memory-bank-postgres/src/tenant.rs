@@ -78,6 +78,9 @@ impl From<Failure> for StoreError {
     }
 }
 
+/// How often a read is tried whose connection ends under it: where several were ended at once, the next may be one of them.
+const READ_TRIES: usize = 4;
+
 /// How often a transaction that met another one is tried.
 pub(crate) const TRIES: usize = 10;
 
@@ -127,14 +130,14 @@ impl Database {
         let [user, project, key] = named(caller);
         let context: [Value<'_>; 3] = [&user, &project, &key];
         let values: Vec<Value<'_>> = context.iter().chain(query.values).copied().collect();
-        let answer = match self.read_on_a_shared_connection(query.sql, &values).await {
-            // That a connection ended which many read on says nothing of this read: it has one more try, on another.
-            Err(CallError::Database(error)) if has_ended(&error) => {
-                self.read_on_a_shared_connection(query.sql, &values).await
+        let mut tries = 1;
+        loop {
+            match self.read_on_a_shared_connection(query.sql, &values).await {
+                // That a connection ended which many read on says nothing of this read, which may go to another.
+                Err(CallError::Database(error)) if has_ended(&error) && tries < READ_TRIES => tries += 1,
+                answer => return answer.map_err(StoreError::from),
             }
-            answer => answer,
-        };
-        answer.map_err(StoreError::from)
+        }
     }
 
     async fn read_on_a_shared_connection(
