@@ -1,11 +1,14 @@
 //! Several replicas serve one project: what one knows, the others do.
 
+use std::net::{TcpListener, TcpStream};
 use std::thread;
+use std::time::Duration;
 
-use memory_bank_test_postgres::TestDatabase;
+use memory_bank_test_postgres::{MIGRATOR, TestDatabase};
 use serde_json::{Value, json};
+use tempfile::TempDir;
 
-use crate::client::{JSON, Server, call, until};
+use crate::client::{JSON, Server, call, command, until};
 use crate::team::{Team, await_waiting, is_well};
 
 const PROGRESS: &str = "memory-bank://progress";
@@ -186,6 +189,41 @@ fn a_key_that_is_revoked_on_one_replica_ends_its_streams_on_the_others() {
     for stream in &mut streams {
         stream.await_end();
     }
+    until("the news of the revocation", || status(&second, &session) == 401);
+}
+
+#[test]
+fn a_command_that_revokes_a_key_waits_for_a_redis_that_is_slow_to_take_connections() {
+    let team = Team::new();
+    let (first, mut second) = (team.replica(), team.replica());
+    let made = first.send("POST", "/api/keys", &[JSON], "{\"rateLimit\": 100000}").json();
+    made["key"].as_str().unwrap().clone_into(&mut second.key);
+    let session = make_bank(&second);
+    let mut stream = second.listen(&session, None);
+
+    let door = TcpListener::bind("127.0.0.1:0").unwrap();
+    let slow = format!("redis://{}", door.local_addr().unwrap());
+    let redis = ("127.0.0.1", team.redis.as_ref().unwrap().port());
+    thread::spawn(move || {
+        for client in door.incoming().map_while(Result::ok) {
+            thread::spawn(move || {
+                thread::sleep(Duration::from_millis(200));
+                let server = TcpStream::connect(redis).unwrap();
+                let (mut from, mut to) = (client.try_clone().unwrap(), server.try_clone().unwrap());
+                thread::spawn(move || std::io::copy(&mut from, &mut to));
+                std::io::copy(&mut &server, &mut &client)
+            });
+        }
+    });
+    let folder = TempDir::new().unwrap();
+    let url = team.database.url_of(MIGRATOR);
+    let revoked = command(&folder, &[("DATABASE_URL", &url), ("REDIS_URL", &slow)])
+        .args(["keys", "revoke", made["id"].as_str().unwrap()])
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&revoked.stderr);
+    assert!(revoked.status.success() && !said.contains("Redis does not answer"), "{said}");
+    stream.await_end();
     until("the news of the revocation", || status(&second, &session) == 401);
 }
 

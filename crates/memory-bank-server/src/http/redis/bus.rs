@@ -87,12 +87,25 @@ impl Publisher {
         self.published(&self.link.key("signals", "all"), News::Signal(signal)).await
     }
 
-    /// Publishes that a project became another as a whole, for a process that ends after it: it tries for a while,
-    /// since a connection that comes about has to be waited for.
+    /// Publishes that a project became another as a whole, for a process that ends after it.
     pub(super) async fn say_whole(&self, project: ProjectId) -> bool {
         let channel = self.link.key("news", project.0);
+        self.at_last(async || self.published(&channel, News::Whole).await).await
+    }
+
+    /// Deletes a cached key and says why, for a process that ends after it.
+    pub(super) async fn say_revoked(&self, cached: &str, signal: &Signal) -> bool {
+        let once = async || {
+            let deleted = self.link.ask::<i64>(redis::cmd("DEL").arg(cached)).await.is_some();
+            deleted && self.say_now(signal.clone()).await
+        };
+        self.at_last(once).await
+    }
+
+    /// Tries for a while, since a connection that comes about has to be waited for.
+    async fn at_last(&self, once: impl AsyncFn() -> bool) -> bool {
         let said = async {
-            while !self.published(&channel, News::Whole).await {
+            while !once().await {
                 tokio::time::sleep(AGAIN).await;
             }
         };

@@ -51,7 +51,7 @@ impl RedisKeys {
 #[async_trait]
 impl KeyCache for RedisKeys {
     async fn get(&self, hash: &KeyHash) -> Option<Option<KeyIdentity>> {
-        let key = self.link.key("apikey", hash.to_hex());
+        let key = cached_as(&self.link, hash);
         let text: Vec<u8> = self.link.ask::<Option<Vec<u8>>>(redis::cmd("GET").arg(&key)).await.flatten()?;
         match serde_json::from_slice::<Cached>(&text) {
             Ok(cached) => Some(cached.identity.map(KeyIdentity::from)),
@@ -80,13 +80,18 @@ impl KeyCache for RedisKeys {
             None => Cached { identity: None },
         };
         let Ok(text) = serde_json::to_vec(&cached) else { return };
-        let key = self.link.key("apikey", hash.to_hex());
+        let key = cached_as(&self.link, hash);
         self.link.ask::<()>(redis::cmd("SET").arg(&key).arg(text).arg("EX").arg(seconds)).await;
     }
 
     async fn forget(&self, hash: &KeyHash) {
-        self.link.delete(self.link.key("apikey", hash.to_hex())).await;
+        self.link.delete(cached_as(&self.link, hash)).await;
     }
+}
+
+/// The name under which an identity is cached.
+pub(super) fn cached_as(link: &Link, hash: &KeyHash) -> String {
+    link.key("apikey", hash.to_hex())
 }
 
 /// An identity that did not come from a key.

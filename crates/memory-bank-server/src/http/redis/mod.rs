@@ -89,10 +89,10 @@ impl Redis {
         Arc::new(self.publisher.sink(hub))
     }
 
-    /// Makes running servers forget a key that was revoked elsewhere; false if Redis does not answer.
+    /// Makes running servers forget a key that was revoked elsewhere; false if Redis does not answer within three seconds.
     pub async fn key_revoked(&self, hash: &KeyHash, key: KeyId) -> bool {
-        self.keys().forget(hash).await;
-        self.publisher.say_now(Signal::key_changed(hash, Some(key.0))).await
+        let cached = keys::cached_as(&self.link, hash);
+        self.publisher.say_revoked(&cached, &Signal::key_changed(hash, Some(key.0))).await
     }
 
     /// Tells the subscribers of running servers to read a project again, which became another as a whole elsewhere;
