@@ -171,12 +171,12 @@ BEGIN
   IF NOT coalesce(CASE
       WHEN p_action = 'bank.exported' THEN true
       WHEN p_action = 'bank.imported' THEN held IN ('owner', 'editor')
-      WHEN p_action IN ('backup.restored', 'project.restored') THEN held = 'owner'
+      WHEN p_action = 'backup.restored' THEN held = 'owner'
     END AND held IS NOT NULL, false) THEN
     RAISE EXCEPTION 'the role may not tell of `%`', p_action USING ERRCODE = 'insufficient_privilege';
   END IF;
   PERFORM app.audit(p_action, app.current_project_id(), p_subject, p_detail);
-  IF p_action IN ('backup.restored', 'bank.imported', 'project.restored') THEN
+  IF p_action IN ('backup.restored', 'bank.imported') THEN
     PERFORM set_config('app.audit_restores', 'true', true);
   END IF;
 END

@@ -8,7 +8,7 @@ use crate::connect::Database;
 use crate::error::describe;
 
 /// The files in the order of their numbers.
-const MIGRATIONS: [(&str, &str); 8] = [
+const MIGRATIONS: [(&str, &str); 9] = [
     ("001_schema", include_str!("../../../migrations/001_schema.sql")),
     ("002_policies", include_str!("../../../migrations/002_policies.sql")),
     ("003_functions", include_str!("../../../migrations/003_functions.sql")),
@@ -17,6 +17,7 @@ const MIGRATIONS: [(&str, &str); 8] = [
     ("006_audit", include_str!("../../../migrations/006_audit.sql")),
     ("007_files", include_str!("../../../migrations/007_files.sql")),
     ("008_document_reads", include_str!("../../../migrations/008_document_reads.sql")),
+    ("009_audit_of_restores", include_str!("../../../migrations/009_audit_of_restores.sql")),
 ];
 
 /// Replicas that start together migrate one after the other. A number that nothing else uses.

@@ -1,0 +1,1 @@
+../../migrations/009_audit_of_restores.sql
