@@ -4,9 +4,10 @@
 //! resolution, not in a check that could be raced. Links that stay inside are followed, on reading and on writing.
 //! This module knows files and bytes; it must not know documents, graphs or locks.
 
+mod staged;
+
 use std::io::{self, Read};
 use std::path::{Component, Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::SystemTime;
 
 use cap_fs_ext::{FollowSymlinks, MetadataExt, OpenOptionsFollowExt, OpenOptionsSyncExt};
@@ -15,6 +16,8 @@ use cap_std::fs::{Dir, File, Metadata, OpenOptions};
 use jiff::Timestamp;
 use memory_bank_core::error::StoreError;
 use memory_bank_core::limits;
+
+pub use crate::dir::staged::Staged;
 
 /// The hidden folder in which the server keeps its lock, its journal and what it stages. Not part of the bank.
 pub const INTERNAL: &str = ".mbmcp";
@@ -77,31 +80,6 @@ pub struct FolderEntry {
     pub is_folder: bool,
     /// Size and time.
     pub stamp: FileStamp,
-}
-
-/// New content that is on disk but not yet under its name.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Staged {
-    path: PathBuf,
-}
-
-impl Staged {
-    /// A staged file known by its name in the staging folder, as the journal writes it down.
-    #[must_use]
-    pub fn named(name: &str) -> Self {
-        Self { path: Path::new(STAGE).join(name) }
-    }
-
-    /// A file of the server's own folder, to be given another name.
-    pub(crate) fn at(path: &str) -> Self {
-        Self { path: PathBuf::from(path) }
-    }
-
-    /// Its name in the staging folder.
-    #[must_use]
-    pub fn name(&self) -> String {
-        self.path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default()
-    }
 }
 
 impl BankDir {
@@ -268,31 +246,6 @@ impl BankDir {
         self.sync(Path::new(name).parent().unwrap_or(Path::new("")))
     }
 
-    /// Replaces a file atomically and durably: whoever reads it, before or after a crash, sees the old content or
-    /// the new one. Mode bits are kept; a link inside the bank is written through. The caller holds the bank's lock.
-    ///
-    /// # Errors
-    /// The new content could not be written; the old one is untouched and nothing is left lying about.
-    pub fn replace(&self, name: &str, content: &[u8]) -> io::Result<()> {
-        let target = self.target(name)?;
-        let staged = self.stage(&target, content)?;
-        self.publish(&staged, &target).inspect_err(|_| self.discard(&staged))
-    }
-
-    /// The same for a file that only the server writes: a link in its place is replaced and never written through. A
-    /// repository may bring links along, and one of them could lead to a document.
-    ///
-    /// # Errors
-    /// As [`Self::replace`], or its folder is no folder of the bank's own.
-    pub fn replace_own(&self, name: &str, content: &[u8]) -> io::Result<()> {
-        let target = Path::new(name);
-        if let Some(parent) = target.parent().filter(|parent| !parent.as_os_str().is_empty()) {
-            self.check_own_folder(parent)?;
-        }
-        let staged = self.stage(target, content)?;
-        self.publish(&staged, target).inspect_err(|_| self.discard(&staged))
-    }
-
     /// Where a write to `name` goes: the name itself, or what a link of that name leads to.
     ///
     /// # Errors
@@ -301,70 +254,6 @@ impl BankDir {
         let Some(target) = self.resolve(name)? else { return Ok(PathBuf::from(name)) };
         let metadata = self.dir.metadata(&target)?;
         if metadata.is_file() { Ok(target) } else { Err(io::Error::other(not_a_file(&metadata))) }
-    }
-
-    /// Writes content durably into the staging folder, with the mode bits of the file it is meant to replace.
-    ///
-    /// # Errors
-    /// The disk is full, or the folder is read-only.
-    pub fn stage(&self, target: &Path, content: &[u8]) -> io::Result<Staged> {
-        self.stage_from(target, &mut io::Cursor::new(content))
-    }
-
-    /// The same with content that need not be in memory.
-    ///
-    /// # Errors
-    /// The source cannot be read, the disk is full, or the folder is read-only.
-    pub fn stage_from(&self, target: &Path, content: &mut dyn Read) -> io::Result<Staged> {
-        let (mut file, staged) = self.new_staged()?;
-        let written = (|| {
-            io::copy(content, &mut file)?;
-            if let Ok(metadata) = self.dir.symlink_metadata(target)
-                && metadata.is_file()
-            {
-                file.set_permissions(metadata.permissions())?;
-            }
-            file.sync_all()
-        })();
-        written.inspect_err(|_| self.discard(&staged))?;
-        Ok(staged)
-    }
-
-    /// Gives staged content its name, durably.
-    ///
-    /// # Errors
-    /// The rename failed; the target is as before.
-    pub fn publish(&self, staged: &Staged, target: &Path) -> io::Result<()> {
-        self.dir.rename(&staged.path, &self.dir, target)?;
-        self.sync(target.parent().unwrap_or(Path::new("")))
-    }
-
-    /// Whether this staged content still waits to be published.
-    #[must_use]
-    pub fn is_staged(&self, staged: &Staged) -> bool {
-        self.dir.symlink_metadata(&staged.path).is_ok_and(|metadata| metadata.is_file())
-    }
-
-    /// Removes staged content. A leftover does no harm, so a failure is only logged.
-    pub fn discard(&self, staged: &Staged) {
-        if let Err(error) = self.dir.remove_file(&staged.path)
-            && error.kind() != io::ErrorKind::NotFound
-        {
-            tracing::warn!(%error, "a staged file could not be removed");
-        }
-    }
-
-    /// Removes everything in the staging folder. The caller holds the bank's lock.
-    pub fn discard_all_staged(&self) {
-        // Through a link this would remove documents.
-        if let Err(error) = self.check_internal() {
-            tracing::warn!(%error, "the staging folder was not swept");
-            return;
-        }
-        let Ok(entries) = self.dir.read_dir(STAGE) else { return };
-        for entry in entries.flatten() {
-            self.discard(&Staged { path: Path::new(STAGE).join(entry.file_name()) });
-        }
     }
 
     /// Opens a folder in this one, as a directory of its own.
@@ -513,20 +402,6 @@ impl BankDir {
         self.dir.open(folder)?.sync_all()
     }
 
-    fn new_staged(&self) -> io::Result<(File, Staged)> {
-        static COUNTER: AtomicU64 = AtomicU64::new(0);
-        self.prepare_internal()?;
-        for _ in 0..1000 {
-            let number = COUNTER.fetch_add(1, Ordering::Relaxed);
-            let staged = Staged::named(&format!("{}-{number}.tmp", std::process::id()));
-            match self.dir.open_with(&staged.path, OpenOptions::new().write(true).create_new(true)) {
-                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-                result => return result.map(|file| (file, staged)),
-            }
-        }
-        Err(io::Error::other("no free name for a temporary file"))
-    }
-
     /// What a name leads to: the name, or the target of a link; none if there is nothing.
     fn resolve(&self, name: &str) -> io::Result<Option<PathBuf>> {
         match self.dir.symlink_metadata(name) {
@@ -600,154 +475,4 @@ fn is_foreign_leftover(name: &str) -> bool {
 
 #[cfg(unix)]
 #[cfg(test)]
-mod tests {
-    use std::os::unix::fs::{PermissionsExt, symlink};
-
-    use tempfile::TempDir;
-
-    use super::*;
-
-    fn bank() -> (TempDir, BankDir) {
-        let temp = TempDir::new().unwrap();
-        let bank = BankDir::create(&temp.path().join("memory-bank")).unwrap();
-        (temp, bank)
-    }
-
-    fn unreadable(dir: &BankDir, name: &str) -> String {
-        match dir.read(name).unwrap() {
-            FileRead::Unreadable(why) => why,
-            other => panic!("{other:?}"),
-        }
-    }
-
-    #[test]
-    fn d53_a_link_out_of_the_bank_is_neither_read_nor_written() {
-        let (temp, dir) = bank();
-        std::fs::write(temp.path().join("secret.md"), "secret").unwrap();
-        let path = temp.path().join("memory-bank");
-        symlink(temp.path().join("secret.md"), path.join("absolute.md")).unwrap();
-        symlink("../secret.md", path.join("relative.md")).unwrap();
-        for name in ["absolute.md", "relative.md"] {
-            let why = unreadable(&dir, name);
-            assert!(!why.contains("secret") && why.contains("link"), "{why}");
-            dir.replace(name, b"gone").unwrap_err();
-        }
-        assert_eq!(std::fs::read_to_string(temp.path().join("secret.md")).unwrap(), "secret");
-    }
-
-    #[test]
-    fn a_link_inside_the_bank_is_written_through() {
-        let (temp, dir) = bank();
-        let path = temp.path().join("memory-bank");
-        dir.replace("notes.md", b"old").unwrap();
-        symlink("notes.md", path.join("link.md")).unwrap();
-        dir.replace("link.md", b"new").unwrap();
-        assert!(path.join("link.md").is_symlink());
-        assert_eq!(std::fs::read_to_string(path.join("notes.md")).unwrap(), "new");
-    }
-
-    #[test]
-    fn a_planted_link_for_the_staging_folder_does_not_get_documents_swept() {
-        for (link, target) in [(".mbmcp/stage", ".."), (".mbmcp", "graph")] {
-            let (temp, dir) = bank();
-            let path = temp.path().join("memory-bank");
-            for folder in [".mbmcp", "graph/stage"] {
-                std::fs::create_dir_all(path.join(folder)).unwrap();
-            }
-            std::fs::write(path.join("notes.md"), "precious").unwrap();
-            std::fs::write(path.join("graph/stage/log"), "precious").unwrap();
-            if link == ".mbmcp" {
-                std::fs::remove_dir(path.join(link)).unwrap();
-            }
-            symlink(target, path.join(link)).unwrap();
-            dir.discard_all_staged();
-            assert!(path.join("notes.md").exists() && path.join("graph/stage/log").exists(), "{link}");
-            let error = dir.replace("notes.md", b"x").unwrap_err();
-            assert!(error.to_string().contains("not a folder"), "{error}");
-        }
-    }
-
-    #[test]
-    fn planted_links_for_the_server_s_own_files_are_not_written_through() {
-        let (temp, dir) = bank();
-        let path = temp.path().join("memory-bank");
-        for folder in [".mbmcp", "graph"] {
-            std::fs::create_dir(path.join(folder)).unwrap();
-        }
-        std::fs::write(path.join("notes.md"), "precious").unwrap();
-        for link in [".mbmcp/.gitignore", ".mbmcp/lock", ".mbmcp/backup-folders", "graph/graph.md"] {
-            symlink("../notes.md", path.join(link)).unwrap();
-        }
-        dir.prepare_internal().unwrap();
-        dir.open_internal("lock", true).unwrap_err();
-        dir.replace_own(".mbmcp/backup-folders", b"x").unwrap();
-        dir.replace_own("graph/graph.md", b"x").unwrap();
-        assert_eq!(std::fs::read_to_string(path.join("notes.md")).unwrap(), "precious");
-        std::fs::remove_dir_all(path.join("graph")).unwrap();
-        symlink(".", path.join("graph")).unwrap();
-        dir.replace_own("graph/notes.md", b"x").unwrap_err();
-        assert_eq!(std::fs::read_to_string(path.join("notes.md")).unwrap(), "precious");
-    }
-
-    #[test]
-    fn a_pipe_is_refused_without_blocking() {
-        let (temp, dir) = bank();
-        let made = std::process::Command::new("mkfifo")
-            .arg(temp.path().join("memory-bank/pipe.md"))
-            .status()
-            .unwrap();
-        assert!(made.success());
-        assert_eq!(unreadable(&dir, "pipe.md"), "it is not a regular file");
-        dir.replace("pipe.md", b"x").unwrap_err();
-    }
-
-    #[test]
-    fn a_file_that_is_too_large_is_refused_by_its_size() {
-        let (_temp, dir) = bank();
-        dir.replace("big.md", b"12345").unwrap();
-        assert!(
-            matches!(dir.read_up_to("big.md", 4).unwrap(), FileRead::Unreadable(why) if why.contains("5 bytes"))
-        );
-        assert!(
-            matches!(dir.read_up_to("big.md", 5).unwrap(), FileRead::Found(bytes, _) if bytes == b"12345")
-        );
-    }
-
-    #[test]
-    fn a_replacement_keeps_the_mode_and_leaves_nothing_behind() {
-        let (temp, dir) = bank();
-        let path = temp.path().join("memory-bank");
-        dir.replace("a.md", b"one").unwrap();
-        std::fs::set_permissions(path.join("a.md"), std::fs::Permissions::from_mode(0o640)).unwrap();
-        dir.replace("a.md", b"two").unwrap();
-        assert_eq!(std::fs::metadata(path.join("a.md")).unwrap().permissions().mode() & 0o777, 0o640);
-        assert_eq!(std::fs::read_dir(path.join(STAGE)).unwrap().count(), 0);
-        assert_eq!(std::fs::read_to_string(path.join(INTERNAL).join(".gitignore")).unwrap(), "*\n");
-    }
-
-    #[test]
-    fn d6_a_failed_replacement_leaves_no_temporary_file() {
-        let (temp, dir) = bank();
-        let path = temp.path().join("memory-bank");
-        std::fs::create_dir(path.join("folder.md")).unwrap();
-        dir.replace("folder.md", b"x").unwrap_err();
-        assert!(std::fs::read_dir(path.join(STAGE)).map_or(0, Iterator::count) == 0);
-    }
-
-    #[test]
-    fn the_list_hides_the_server_s_folder_and_leftovers_of_the_original() {
-        let (temp, dir) = bank();
-        dir.replace("b.md", b"").unwrap();
-        dir.replace("a.md", b"").unwrap();
-        dir.create_folder("graph").unwrap();
-        std::fs::write(temp.path().join("memory-bank/.a.md.1763800000000.tmp"), "").unwrap();
-        std::fs::write(temp.path().join("memory-bank/.hidden.md"), "").unwrap();
-        let names: Vec<_> = dir.entries("").unwrap().into_iter().map(|entry| entry.name).collect();
-        assert_eq!(names, [".hidden.md", "a.md", "b.md", "graph"]);
-    }
-
-    #[test]
-    fn invalid_utf_8_is_replaced_and_a_byte_order_mark_kept() {
-        assert_eq!(text_of(vec![0xEF, 0xBB, 0xBF, b'a', 0xFF]), "\u{feff}a\u{fffd}");
-    }
-}
+mod tests;

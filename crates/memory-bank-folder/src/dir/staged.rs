@@ -1,0 +1,139 @@
+//! How a file is replaced whole or not at all: its new content is on the disk before it has the file's name.
+
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use cap_std::fs::{File, OpenOptions};
+
+use crate::dir::{BankDir, STAGE};
+
+/// New content that is on disk but not yet under its name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Staged {
+    path: PathBuf,
+}
+
+impl Staged {
+    /// A staged file known by its name in the staging folder, as the journal writes it down.
+    #[must_use]
+    pub fn named(name: &str) -> Self {
+        Self { path: Path::new(STAGE).join(name) }
+    }
+
+    /// A file of the server's own folder, to be given another name.
+    pub(crate) fn at(path: &str) -> Self {
+        Self { path: PathBuf::from(path) }
+    }
+
+    /// Its name in the staging folder.
+    #[must_use]
+    pub fn name(&self) -> String {
+        self.path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default()
+    }
+}
+
+impl BankDir {
+    /// Replaces a file atomically and durably: whoever reads it, before or after a crash, sees the old content or
+    /// the new one. Mode bits are kept; a link inside the bank is written through. The caller holds the bank's lock.
+    ///
+    /// # Errors
+    /// The new content could not be written; the old one is untouched and nothing is left lying about.
+    pub fn replace(&self, name: &str, content: &[u8]) -> io::Result<()> {
+        let target = self.target(name)?;
+        let staged = self.stage(&target, content)?;
+        self.publish(&staged, &target).inspect_err(|_| self.discard(&staged))
+    }
+
+    /// The same for a file that only the server writes: a link in its place is replaced and never written through. A
+    /// repository may bring links along, and one of them could lead to a document.
+    ///
+    /// # Errors
+    /// As [`Self::replace`], or its folder is no folder of the bank's own.
+    pub fn replace_own(&self, name: &str, content: &[u8]) -> io::Result<()> {
+        let target = Path::new(name);
+        if let Some(parent) = target.parent().filter(|parent| !parent.as_os_str().is_empty()) {
+            self.check_own_folder(parent)?;
+        }
+        let staged = self.stage(target, content)?;
+        self.publish(&staged, target).inspect_err(|_| self.discard(&staged))
+    }
+
+    /// Writes content durably into the staging folder, with the mode bits of the file it is meant to replace.
+    ///
+    /// # Errors
+    /// The disk is full, or the folder is read-only.
+    pub fn stage(&self, target: &Path, content: &[u8]) -> io::Result<Staged> {
+        self.stage_from(target, &mut io::Cursor::new(content))
+    }
+
+    /// The same with content that need not be in memory.
+    ///
+    /// # Errors
+    /// The source cannot be read, the disk is full, or the folder is read-only.
+    pub fn stage_from(&self, target: &Path, content: &mut dyn Read) -> io::Result<Staged> {
+        let (mut file, staged) = self.new_staged()?;
+        let written = (|| {
+            io::copy(content, &mut file)?;
+            if let Ok(metadata) = self.dir.symlink_metadata(target)
+                && metadata.is_file()
+            {
+                file.set_permissions(metadata.permissions())?;
+            }
+            file.sync_all()
+        })();
+        written.inspect_err(|_| self.discard(&staged))?;
+        Ok(staged)
+    }
+
+    /// Gives staged content its name, durably.
+    ///
+    /// # Errors
+    /// The rename failed; the target is as before.
+    pub fn publish(&self, staged: &Staged, target: &Path) -> io::Result<()> {
+        self.dir.rename(&staged.path, &self.dir, target)?;
+        self.sync(target.parent().unwrap_or(Path::new("")))
+    }
+
+    /// Whether this staged content still waits to be published.
+    #[must_use]
+    pub fn is_staged(&self, staged: &Staged) -> bool {
+        self.dir.symlink_metadata(&staged.path).is_ok_and(|metadata| metadata.is_file())
+    }
+
+    /// Removes staged content. A leftover does no harm, so a failure is only logged.
+    pub fn discard(&self, staged: &Staged) {
+        if let Err(error) = self.dir.remove_file(&staged.path)
+            && error.kind() != io::ErrorKind::NotFound
+        {
+            tracing::warn!(%error, "a staged file could not be removed");
+        }
+    }
+
+    /// Removes everything in the staging folder. The caller holds the bank's lock.
+    pub fn discard_all_staged(&self) {
+        // Through a link this would remove documents.
+        if let Err(error) = self.check_internal() {
+            tracing::warn!(%error, "the staging folder was not swept");
+            return;
+        }
+        let Ok(entries) = self.dir.read_dir(STAGE) else { return };
+        for entry in entries.flatten() {
+            self.discard(&Staged { path: Path::new(STAGE).join(entry.file_name()) });
+        }
+    }
+
+    fn new_staged(&self) -> io::Result<(File, Staged)> {
+        static COUNTER: AtomicU64 = AtomicU64::new(0);
+        self.prepare_internal()?;
+        for _ in 0..1000 {
+            let number = COUNTER.fetch_add(1, Ordering::Relaxed);
+            let staged = Staged::named(&format!("{}-{number}.tmp", std::process::id()));
+            match self.dir.open_with(&staged.path, OpenOptions::new().write(true).create_new(true)) {
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+                result => return result.map(|file| (file, staged)),
+            }
+        }
+        Err(io::Error::other("no free name for a temporary file"))
+    }
+}
