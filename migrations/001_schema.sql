@@ -1,4 +1,4 @@
--- 001: roles, types and the ten tables.
+-- 001: roles, types and all tables. What goes past the guide's ten is in schema app, so that dropping it takes them along.
 --
 -- Works on PostgreSQL 15 to 18 and on Supabase; run by psql -f, by a container's init folder, by an SQL editor or by
 -- the server. Run it again as often as you like: what is there stays as it is.
@@ -12,6 +12,7 @@ SET LOCAL client_min_messages = warning;
 DO $$
 DECLARE
   ours boolean := false;
+  ancient boolean := false;
   others text;
 BEGIN
   IF to_regclass('public.schema_migrations') IS NOT NULL THEN
@@ -24,6 +25,18 @@ BEGIN
   IF others IS NOT NULL AND NOT ours THEN
     RAISE EXCEPTION 'schema public holds tables of another program: %', others
       USING HINT = 'give memory-bank-mcp a database (on Supabase: a project) of its own';
+  END IF;
+  -- Nothing of a database that a version before 2.0 made is changed. Its scripts were nine, and the first three
+  -- had the names of today's.
+  IF ours THEN
+    EXECUTE 'SELECT EXISTS (SELECT FROM public.schema_migrations WHERE version::text ~ ''^00[4-9]_'')' INTO ancient;
+  END IF;
+  IF ours AND (ancient OR NOT EXISTS (
+    SELECT FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+    WHERE n.nspname = 'app' AND c.relname = 'files'
+  )) THEN
+    RAISE EXCEPTION 'this database was made before memory-bank-mcp 2.0'
+      USING HINT = 'export each project with the version that made it, then import it into a new database';
   END IF;
 END
 $$;
@@ -243,14 +256,106 @@ CREATE TABLE IF NOT EXISTS public.mcp_events (
 CREATE INDEX IF NOT EXISTS mcp_events_session_idx ON public.mcp_events (session_id);
 CREATE INDEX IF NOT EXISTS mcp_events_created_idx ON public.mcp_events (created_at);
 
+-- Mode, "Update Memory Bank" and thinking sessions of one user in one project. json, since jsonb cannot hold every
+-- string that JSON can.
+CREATE TABLE IF NOT EXISTS app.project_state (
+  user_id    uuid NOT NULL,
+  project_id uuid NOT NULL,
+  state      json NOT NULL,
+  version    bigint NOT NULL DEFAULT 1,
+  updated_at timestamptz NOT NULL DEFAULT now(),
+  PRIMARY KEY (project_id, user_id),
+  FOREIGN KEY (user_id, project_id) REFERENCES public.memberships (user_id, project_id) ON DELETE CASCADE
+);
+CREATE INDEX IF NOT EXISTS project_state_user_idx ON app.project_state (user_id);
+
+CREATE TABLE IF NOT EXISTS app.backups (
+  project_id uuid NOT NULL REFERENCES public.projects (id) ON DELETE CASCADE,
+  id         text COLLATE "C" NOT NULL CHECK (octet_length(id) <= 255),
+  created_by uuid,
+  created_at timestamptz NOT NULL,
+  PRIMARY KEY (project_id, id)
+);
+
+-- The rows of a backup as they were, one object each.
+CREATE TABLE IF NOT EXISTS app.backup_items (
+  project_id uuid NOT NULL,
+  backup_id  text COLLATE "C" NOT NULL,
+  kind       text COLLATE "C" NOT NULL CHECK (kind IN ('document', 'entity', 'observation', 'relation', 'file')),
+  key        text COLLATE "C" NOT NULL,
+  item       json NOT NULL,
+  PRIMARY KEY (project_id, backup_id, kind, key),
+  FOREIGN KEY (project_id, backup_id) REFERENCES app.backups (project_id, id) ON DELETE CASCADE
+);
+
+-- What a folder's bank holds beside documents and a graph of rows, so that it can go back as it came: files that are no
+-- documents, the bytes of documents that are not UTF-8, lines of the graph's log that rows cannot say, and the rules files
+-- of the modes.
+-- kind: `file` (path in the bank), `bytes` (of the document with this name), `graph` (`lines` and `times`), `rules`
+-- (name of the rules file).
+CREATE TABLE IF NOT EXISTS app.files (
+  project_id  uuid NOT NULL REFERENCES public.projects (id) ON DELETE CASCADE,
+  kind        text COLLATE "C" NOT NULL CHECK (kind IN ('file', 'bytes', 'graph', 'rules')),
+  path        text COLLATE "C" NOT NULL CHECK (octet_length(path) BETWEEN 1 AND 1024),
+  content     bytea NOT NULL CHECK (octet_length(content) <= 67108864),
+  modified_at timestamptz NOT NULL DEFAULT now(),
+  PRIMARY KEY (project_id, kind, path)
+);
+
+-- What changed in a project's graph, in the order of the commits, so that a search index can follow it by difference.
+-- Whoever changes the graph of a project holds its row until the commit: that is what makes the order one of commits.
+CREATE TABLE IF NOT EXISTS app.graph_versions (
+  project_id uuid PRIMARY KEY REFERENCES public.projects (id) ON DELETE CASCADE,
+  version    bigint NOT NULL
+);
+
+-- The last changes of each project: which row, not what it held.
+CREATE TABLE IF NOT EXISTS app.graph_changes (
+  project_id uuid NOT NULL REFERENCES public.projects (id) ON DELETE CASCADE,
+  version    bigint NOT NULL,
+  kind       text COLLATE "C" NOT NULL CHECK (kind IN ('entity', 'observation', 'relation')),
+  id         text COLLATE "C" NOT NULL,
+  PRIMARY KEY (project_id, version, kind, id)
+);
+
+-- The audit log: who made, changed, deleted or used what. Triggers add its rows in the transaction that does it; nobody
+-- changes them, and they go when they are old.
+--
+-- user_id and key_id say who acted in a project's name; login says who acted on the database itself. What is told of
+-- outlives what it tells of: there are no foreign keys. subject is an id or a name, detail a few words more; never a
+-- document's content, a key or a hash.
+CREATE TABLE IF NOT EXISTS app.audit_log (
+  id         bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+  at         timestamptz NOT NULL DEFAULT now(),
+  project_id uuid,
+  action     text COLLATE "C" NOT NULL CHECK (action IN (
+    'user.created', 'project.created', 'member.added', 'member.role_changed', 'member.removed',
+    'key.created', 'key.changed', 'key.revoked', 'key.rotated', 'key.used_from_new_address',
+    'documents.deleted', 'entities.deleted', 'backup.restored', 'bank.imported', 'bank.exported',
+    'project.backed_up', 'project.restored')),
+  user_id    uuid,
+  key_id     uuid,
+  login      text,
+  subject    text CHECK (octet_length(subject) <= 1024),
+  address    inet,
+  detail     jsonb NOT NULL DEFAULT '{}' CHECK (octet_length(detail::text) <= 32768)
+);
+CREATE INDEX IF NOT EXISTS audit_log_project_idx ON app.audit_log (project_id, at, id);
+CREATE INDEX IF NOT EXISTS audit_log_at_idx ON app.audit_log (at);
+-- One row for each address that a key was used from.
+CREATE UNIQUE INDEX IF NOT EXISTS audit_log_address_idx ON app.audit_log (key_id, address)
+  WHERE action = 'key.used_from_new_address';
+
 -- Until 002 says who sees what, nobody but the owner does.
 DO $$
 DECLARE
   name text;
 BEGIN
-  FOREACH name IN ARRAY ARRAY['schema_migrations', 'users', 'projects', 'memberships', 'api_keys', 'documents',
-    'graph_entities', 'graph_observations', 'graph_relations', 'mcp_events', 'sessions'] LOOP
-    EXECUTE format('ALTER TABLE public.%I ENABLE ROW LEVEL SECURITY', name);
+  FOREACH name IN ARRAY ARRAY['public.schema_migrations', 'public.users', 'public.projects', 'public.memberships',
+    'public.api_keys', 'public.documents', 'public.graph_entities', 'public.graph_observations',
+    'public.graph_relations', 'public.mcp_events', 'public.sessions', 'app.project_state', 'app.backups',
+    'app.backup_items', 'app.files', 'app.graph_versions', 'app.graph_changes', 'app.audit_log'] LOOP
+    EXECUTE format('ALTER TABLE %s ENABLE ROW LEVEL SECURITY', name);
   END LOOP;
 END
 $$;

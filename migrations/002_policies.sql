@@ -7,6 +7,20 @@
 BEGIN;
 SET LOCAL client_min_messages = warning;
 
+-- Nothing of a database that a version before 2.0 made is changed.
+DO $$
+BEGIN
+  IF NOT EXISTS (
+    SELECT FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+    WHERE n.nspname = 'app' AND c.relname = 'files'
+  ) OR EXISTS (SELECT FROM public.schema_migrations WHERE version ~ '^00[4-9]_') THEN
+    RAISE EXCEPTION '001_schema.sql of this version was not applied, or the database was made before memory-bank-mcp 2.0'
+      USING HINT = 'apply 001_schema.sql first; a database from before 2.0 stays as it is: export each project with the '
+        'version that made it, then import it into a new database';
+  END IF;
+END
+$$;
+
 -- What the policies ask. They take no arguments, so that nobody can ask on behalf of another. Their bodies are parsed
 -- here and now (RETURN), so that no search_path of a session can put another operator under them.
 CREATE OR REPLACE FUNCTION app.current_user_id() RETURNS uuid
@@ -36,9 +50,9 @@ BEGIN
   FOR one IN
     SELECT format('%I.%I', n.nspname, c.relname) AS name
     FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
-    WHERE c.relkind = 'r' AND n.nspname = 'public' AND c.relname IN (
+    WHERE c.relkind = 'r' AND (n.nspname = 'app' OR n.nspname = 'public' AND c.relname IN (
       'users', 'projects', 'memberships', 'api_keys', 'documents', 'graph_entities', 'graph_observations',
-      'graph_relations', 'mcp_events', 'sessions', 'schema_migrations')
+      'graph_relations', 'mcp_events', 'sessions', 'schema_migrations'))
   LOOP
     EXECUTE format('ALTER TABLE %s ENABLE ROW LEVEL SECURITY', one.name);
     EXECUTE format('REVOKE ALL ON %s FROM PUBLIC', one.name);
@@ -66,8 +80,8 @@ BEGIN
     JOIN pg_catalog.pg_class c ON c.oid = d.refobjid
     CROSS JOIN LATERAL aclexplode(s.relacl) x
     LEFT JOIN pg_catalog.pg_roles r ON r.oid = x.grantee
-    WHERE s.relkind = 'S' AND c.relnamespace = 'public'::regnamespace
-      AND c.relname IN ('graph_entities', 'graph_observations', 'graph_relations', 'mcp_events')
+    WHERE s.relkind = 'S' AND (c.relnamespace = 'app'::regnamespace OR c.relnamespace = 'public'::regnamespace
+      AND c.relname IN ('graph_entities', 'graph_observations', 'graph_relations', 'mcp_events'))
       AND (x.grantee = 0 OR r.rolname IN ('anon', 'authenticated', 'service_role'))
   LOOP
     EXECUTE format('REVOKE ALL ON SEQUENCE %s FROM %s', one.name, one.stranger);
@@ -84,6 +98,14 @@ GRANT SELECT, INSERT, UPDATE, DELETE
 GRANT SELECT, INSERT, UPDATE, DELETE
   ON public.users, public.projects, public.memberships, public.api_keys, public.sessions, public.mcp_events
   TO app_definer;
+GRANT SELECT, INSERT, UPDATE ON app.project_state TO app_user;
+GRANT SELECT, INSERT ON app.backups, app.backup_items TO app_user;
+GRANT SELECT, DELETE ON app.backups TO app_definer;
+GRANT SELECT, INSERT, UPDATE, DELETE ON app.files TO app_user;
+GRANT SELECT ON app.graph_versions, app.graph_changes TO app_user;
+GRANT SELECT, INSERT, UPDATE, DELETE ON app.graph_versions, app.graph_changes TO app_definer;
+GRANT SELECT ON app.audit_log TO app_user;
+GRANT SELECT, INSERT, DELETE ON app.audit_log TO app_definer;
 
 -- The role of the user in the project, or none. It looks past the policies of memberships, since these ask it.
 -- A call that came with a key gets no more than the key's highest scope allows, nothing with a key of another user or
@@ -161,49 +183,77 @@ DECLARE
 BEGIN
   FOR one IN
     SELECT * FROM (VALUES
-      ('users', 'own_select', 'SELECT', 'id = (SELECT app.current_user_id()) AND (SELECT app.readable_project()) IS NOT NULL', NULL),
-      ('users', 'owner_select', 'SELECT',
+      ('public.users', 'own_select', 'SELECT', 'id = (SELECT app.current_user_id()) AND (SELECT app.readable_project()) IS NOT NULL', NULL),
+      ('public.users', 'owner_select', 'SELECT',
         'id IN (SELECT m.user_id FROM public.memberships m WHERE m.project_id = (SELECT app.owned_project()))', NULL),
-      ('projects', 'member_select', 'SELECT', 'id = (SELECT app.readable_project())', NULL),
-      ('memberships', 'own_select', 'SELECT',
+      ('public.projects', 'member_select', 'SELECT', 'id = (SELECT app.readable_project())', NULL),
+      ('public.memberships', 'own_select', 'SELECT',
         'project_id = (SELECT app.readable_project()) AND user_id = (SELECT app.current_user_id())', NULL),
-      ('memberships', 'owner_select', 'SELECT', 'project_id = (SELECT app.owned_project())', NULL),
-      ('api_keys', 'own_select', 'SELECT',
+      ('public.memberships', 'owner_select', 'SELECT', 'project_id = (SELECT app.owned_project())', NULL),
+      ('public.api_keys', 'own_select', 'SELECT',
         'project_id = (SELECT app.readable_project()) AND user_id = (SELECT app.current_user_id())', NULL),
-      ('api_keys', 'owner_select', 'SELECT', 'project_id = (SELECT app.owned_project())', NULL),
-      ('api_keys', 'owner_insert', 'INSERT', NULL,
+      ('public.api_keys', 'owner_select', 'SELECT', 'project_id = (SELECT app.owned_project())', NULL),
+      ('public.api_keys', 'owner_insert', 'INSERT', NULL,
         'project_id = (SELECT app.owned_project()) AND user_id = (SELECT app.current_user_id())'),
-      ('api_keys', 'owner_update', 'UPDATE', 'project_id = (SELECT app.owned_project())',
+      ('public.api_keys', 'owner_update', 'UPDATE', 'project_id = (SELECT app.owned_project())',
         'project_id = (SELECT app.owned_project())'),
-      ('sessions', 'own_select', 'SELECT',
+      ('public.sessions', 'own_select', 'SELECT',
         'project_id = (SELECT app.readable_project()) AND user_id = (SELECT app.current_user_id())', NULL),
-      ('mcp_events', 'own_select', 'SELECT',
-        'project_id = (SELECT app.readable_project()) AND user_id = (SELECT app.current_user_id())', NULL)
+      ('public.mcp_events', 'own_select', 'SELECT',
+        'project_id = (SELECT app.readable_project()) AND user_id = (SELECT app.current_user_id())', NULL),
+      ('app.project_state', 'own_select', 'SELECT',
+        'project_id = (SELECT app.readable_project()) AND user_id = (SELECT app.current_user_id())', NULL),
+      ('app.project_state', 'own_insert', 'INSERT', NULL,
+        'project_id = (SELECT app.readable_project()) AND user_id = (SELECT app.current_user_id())'),
+      ('app.project_state', 'own_update', 'UPDATE',
+        'project_id = (SELECT app.readable_project()) AND user_id = (SELECT app.current_user_id())',
+        'project_id = (SELECT app.readable_project()) AND user_id = (SELECT app.current_user_id())'),
+      -- Only app.prune_backups deletes a backup, and only the oldest.
+      ('app.backups', 'member_select', 'SELECT', 'project_id = (SELECT app.readable_project())', NULL),
+      ('app.backups', 'editor_insert', 'INSERT', NULL, 'project_id = (SELECT app.writable_project())'),
+      ('app.backup_items', 'member_select', 'SELECT', 'project_id = (SELECT app.readable_project())', NULL),
+      ('app.backup_items', 'editor_insert', 'INSERT', NULL, 'project_id = (SELECT app.writable_project())'),
+      ('app.graph_versions', 'member_select', 'SELECT', 'project_id = (SELECT app.readable_project())', NULL),
+      ('app.graph_changes', 'member_select', 'SELECT', 'project_id = (SELECT app.readable_project())', NULL),
+      ('app.audit_log', 'owner_select', 'SELECT', 'project_id = (SELECT app.owned_project())', NULL)
     ) AS fixed (tab, policy, cmd, using_expr, check_expr)
     UNION ALL
     SELECT tab, policy, cmd, using_expr, check_expr
-    FROM unnest(ARRAY['documents', 'graph_entities', 'graph_observations', 'graph_relations']) AS tab,
+    FROM unnest(ARRAY[
+      'public.documents', 'public.graph_entities', 'public.graph_observations', 'public.graph_relations', 'app.files'
+    ]) AS tab,
     LATERAL (VALUES
       ('member_select', 'SELECT', 'project_id = (SELECT app.readable_project())', NULL),
       ('editor_insert', 'INSERT', NULL, 'project_id = (SELECT app.writable_project())'),
       ('editor_update', 'UPDATE', 'project_id = (SELECT app.writable_project())',
         'project_id = (SELECT app.writable_project())'),
       -- To undo a link is to write; to lose a document, an entity or an observation is the owner's to decide.
-      ('delete', 'DELETE', CASE WHEN tab = 'graph_relations' THEN 'project_id = (SELECT app.writable_project())'
+      ('delete', 'DELETE', CASE WHEN tab = 'public.graph_relations' THEN 'project_id = (SELECT app.writable_project())'
         ELSE 'project_id = (SELECT app.owned_project())' END, NULL)
     ) AS rights (policy, cmd, using_expr, check_expr)
   LOOP
-    EXECUTE format('DROP POLICY IF EXISTS %I ON public.%I', one.policy, one.tab);
-    EXECUTE format('CREATE POLICY %I ON public.%I FOR %s TO app_user', one.policy, one.tab, one.cmd)
+    EXECUTE format('DROP POLICY IF EXISTS %I ON %s', one.policy, one.tab);
+    EXECUTE format('CREATE POLICY %I ON %s FOR %s TO app_user', one.policy, one.tab, one.cmd)
       || coalesce(' USING (' || one.using_expr || ')', '')
       || coalesce(' WITH CHECK (' || one.check_expr || ')', '');
   END LOOP;
 
   -- The functions of 003 serve many tenants at once; only they act as app_definer.
-  FOREACH served IN ARRAY ARRAY['users', 'projects', 'memberships', 'api_keys', 'sessions', 'mcp_events'] LOOP
-    EXECUTE format('DROP POLICY IF EXISTS functions ON public.%I', served);
-    EXECUTE format('CREATE POLICY functions ON public.%I TO app_definer USING (true) WITH CHECK (true)', served);
+  FOREACH served IN ARRAY ARRAY[
+    'public.users', 'public.projects', 'public.memberships', 'public.api_keys', 'public.sessions', 'public.mcp_events',
+    'app.backups', 'app.graph_versions', 'app.graph_changes'
+  ] LOOP
+    EXECUTE format('DROP POLICY IF EXISTS functions ON %s', served);
+    EXECUTE format('CREATE POLICY functions ON %s TO app_definer USING (true) WITH CHECK (true)', served);
   END LOOP;
+  -- Of the audit log they read and add; no one has a policy to change a row. What is younger than thirty days cannot be
+  -- removed by any function, either.
+  DROP POLICY IF EXISTS functions_select ON app.audit_log;
+  CREATE POLICY functions_select ON app.audit_log FOR SELECT TO app_definer USING (true);
+  DROP POLICY IF EXISTS functions_insert ON app.audit_log;
+  CREATE POLICY functions_insert ON app.audit_log FOR INSERT TO app_definer WITH CHECK (true);
+  DROP POLICY IF EXISTS functions_delete ON app.audit_log;
+  CREATE POLICY functions_delete ON app.audit_log FOR DELETE TO app_definer USING (at < now() - interval '30 days');
   DROP POLICY IF EXISTS server_select ON public.schema_migrations;
   CREATE POLICY server_select ON public.schema_migrations FOR SELECT TO app_server USING (true);
 END

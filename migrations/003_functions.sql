@@ -1,5 +1,5 @@
 -- 003: the few functions that serve many tenants at once, or that an administrator calls. Each does one thing, takes
--- typed arguments, gives back no more than its caller needs, and may be called by the server's role alone.
+-- typed arguments, gives back no more than its caller needs, and may be called by the server's role alone. And the triggers.
 --
 -- They belong to app_definer and look past row-level security by its policies, so that nobody needs to be a superuser.
 -- Their errors carry one of three codes: MB400 refused, with a text; MB404 not there and MB409 there already, with the
@@ -7,6 +7,20 @@
 
 BEGIN;
 SET LOCAL client_min_messages = warning;
+
+-- Nothing of a database that a version before 2.0 made is changed.
+DO $$
+BEGIN
+  IF NOT EXISTS (
+    SELECT FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+    WHERE n.nspname = 'app' AND c.relname = 'files'
+  ) OR EXISTS (SELECT FROM public.schema_migrations WHERE version ~ '^00[4-9]_') THEN
+    RAISE EXCEPTION '001_schema.sql of this version was not applied, or the database was made before memory-bank-mcp 2.0'
+      USING HINT = 'apply 001_schema.sql first; a database from before 2.0 stays as it is: export each project with the '
+        'version that made it, then import it into a new database';
+  END IF;
+END
+$$;
 
 -- A write that the policies let nothing of through fails as a whole, instead of changing less than it was to change.
 CREATE OR REPLACE FUNCTION app.must_be(got bigint, wanted bigint) RETURNS void
@@ -448,20 +462,290 @@ BEGIN
 END
 $$;
 
+-- Backups and the graph ----------------------------------------------------------------------------------------------
+
+-- Keeps the newest p_most backups of the current project. An editor may make room so, but not delete a backup.
+CREATE OR REPLACE FUNCTION app.prune_backups(p_most integer) RETURNS void
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+  project constant uuid := CASE WHEN app.current_project_role() IN ('owner', 'editor') THEN app.current_project_id() END;
+BEGIN
+  DELETE FROM app.backups b WHERE b.project_id = project AND b.id IN (
+    SELECT o.id FROM app.backups o WHERE o.project_id = project ORDER BY o.created_at DESC, o.id DESC
+    OFFSET greatest(p_most, 10)
+  );
+END
+$$;
+-- The rows of one statement get one version.
+CREATE OR REPLACE FUNCTION app.note_graph_change() RETURNS trigger
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+  one record;
+  now_at bigint;
+BEGIN
+  FOR one IN SELECT c.project_id, array_agg(c.id) AS ids FROM changed c GROUP BY c.project_id LOOP
+    INSERT INTO app.graph_versions AS v (project_id, version)
+    SELECT one.project_id, 1 WHERE EXISTS (SELECT FROM public.projects p WHERE p.id = one.project_id)
+    ON CONFLICT (project_id) DO UPDATE SET version = v.version + 1
+    RETURNING v.version INTO now_at;
+    -- The project itself is going.
+    CONTINUE WHEN now_at IS NULL;
+    INSERT INTO app.graph_changes (project_id, version, kind, id)
+    SELECT one.project_id, now_at, TG_ARGV[0], i.id FROM unnest(one.ids) AS i (id) ON CONFLICT DO NOTHING;
+    IF now_at % 500 = 0 THEN
+      DELETE FROM app.graph_changes c WHERE c.project_id = one.project_id AND c.version <= now_at - 2000;
+    END IF;
+  END LOOP;
+  RETURN NULL;
+END
+$$;
+-- The audit log --------------------------------------------------------------------------------------------------------
+
+-- Adds a row: in whose name, the transaction's settings say; who acts without them acts as the login role.
+CREATE OR REPLACE FUNCTION app.audit(p_action text, p_project uuid, p_subject text, p_detail jsonb) RETURNS void
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+  INSERT INTO app.audit_log (project_id, action, user_id, key_id, login, subject, detail)
+  VALUES (
+    p_project, p_action, app.current_user_id(),
+    app.current_key_id(),
+    CASE WHEN app.current_user_id() IS NULL THEN session_user::text END,
+    left(p_subject, 255), jsonb_strip_nulls(p_detail)
+  );
+END
+$$;
+
+CREATE OR REPLACE FUNCTION app.audit_user() RETURNS trigger
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+  PERFORM app.audit('user.created', NULL, NEW.id::text, jsonb_build_object('name', NEW.name));
+  RETURN NULL;
+END
+$$;
+
+CREATE OR REPLACE FUNCTION app.audit_project() RETURNS trigger
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+  PERFORM app.audit('project.created', NEW.id, NEW.id::text, jsonb_build_object('slug', NEW.slug));
+  RETURN NULL;
+END
+$$;
+
+CREATE OR REPLACE FUNCTION app.audit_membership() RETURNS trigger
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+  IF TG_OP = 'INSERT' THEN
+    PERFORM app.audit('member.added', NEW.project_id, NEW.user_id::text, jsonb_build_object('role', NEW.role));
+  ELSIF TG_OP = 'DELETE' THEN
+    PERFORM app.audit('member.removed', OLD.project_id, OLD.user_id::text, jsonb_build_object('role', OLD.role));
+  ELSE
+    PERFORM app.audit('member.role_changed', NEW.project_id, NEW.user_id::text,
+      jsonb_build_object('role', NEW.role, 'before', OLD.role));
+  END IF;
+  RETURN NULL;
+END
+$$;
+
+-- A key that is made in the transaction that revoked another one of the same user in the same project takes its place;
+-- where the old one is revoked afterwards, app.audit_replaces names it before.
+CREATE OR REPLACE FUNCTION app.audit_key() RETURNS trigger
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+  mark constant text := concat_ws('/', NEW.user_id, NEW.project_id) || '/';
+  revoked constant text := current_setting('app.audit_revoked', true);
+  replaced constant text := coalesce(
+    NULLIF(current_setting('app.audit_replaces', true), ''),
+    CASE WHEN starts_with(revoked, mark) THEN substr(revoked, length(mark) + 1) END);
+BEGIN
+  IF TG_OP = 'INSERT' THEN
+    PERFORM app.audit(
+      CASE WHEN replaced IS NOT NULL THEN 'key.rotated' ELSE 'key.created' END, NEW.project_id, NEW.id::text,
+      jsonb_build_object('user', NEW.user_id, 'prefix', NEW.key_prefix, 'scopes', to_jsonb(NEW.scopes),
+        'rateLimit', NEW.rate_limit, 'expiresAt', NEW.expires_at,
+        'replaces', replaced));
+    PERFORM set_config('app.audit_revoked', '', true), set_config('app.audit_replaces', '', true);
+  ELSIF OLD.revoked_at IS NULL AND NEW.revoked_at IS NOT NULL THEN
+    PERFORM app.audit('key.revoked', NEW.project_id, NEW.id::text,
+      jsonb_build_object('user', NEW.user_id, 'prefix', NEW.key_prefix));
+    PERFORM set_config('app.audit_revoked', mark || NEW.id, true);
+  ELSE
+    PERFORM app.audit('key.changed', NEW.project_id, NEW.id::text,
+      jsonb_build_object('user', NEW.user_id, 'prefix', NEW.key_prefix, 'scopes', to_jsonb(NEW.scopes),
+        'rateLimit', NEW.rate_limit));
+  END IF;
+  RETURN NULL;
+END
+$$;
+
+-- The rows of one statement are one row of the log, with the first of their names. A restore takes the graph away to put
+-- it back; it tells of itself.
+CREATE OR REPLACE FUNCTION app.audit_deletion() RETURNS trigger
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+  one record;
+BEGIN
+  IF current_setting('app.audit_restores', true) = 'true' THEN
+    RETURN NULL;
+  END IF;
+  IF TG_ARGV[0] = 'documents.deleted' THEN
+    FOR one IN
+      SELECT g.project_id, count(*) AS n, (array_agg(left(g.path, 255) ORDER BY g.path))[1:10] AS names
+      FROM gone g GROUP BY g.project_id
+    LOOP
+      PERFORM app.audit(TG_ARGV[0], one.project_id, one.names[1],
+        jsonb_build_object('count', one.n, 'names', to_jsonb(one.names)));
+    END LOOP;
+  ELSE
+    FOR one IN
+      SELECT g.project_id, count(*) AS n, (array_agg(left(g.id, 64) ORDER BY g.id))[1:10] AS names
+      FROM gone g GROUP BY g.project_id
+    LOOP
+      PERFORM app.audit(TG_ARGV[0], one.project_id, one.names[1],
+        jsonb_build_object('count', one.n, 'ids', to_jsonb(one.names)));
+    END LOOP;
+  END IF;
+  RETURN NULL;
+END
+$$;
+
+-- What no trigger sees: told by whoever does it, in the transaction that does it and in the tenant's name. Only what the
+-- role may do can be told.
+CREATE OR REPLACE FUNCTION app.note_audit(p_action text, p_subject text, p_detail jsonb) RETURNS void
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+  held constant public.project_role := app.current_project_role();
+BEGIN
+  IF NOT coalesce(CASE
+      WHEN p_action = 'bank.exported' THEN true
+      WHEN p_action = 'bank.imported' THEN held IN ('owner', 'editor')
+      WHEN p_action IN ('backup.restored', 'project.restored') THEN held = 'owner'
+    END AND held IS NOT NULL, false) THEN
+    RAISE EXCEPTION 'the role may not tell of `%`', p_action USING ERRCODE = 'insufficient_privilege';
+  END IF;
+  PERFORM app.audit(p_action, app.current_project_id(), p_subject, p_detail);
+  IF p_action IN ('backup.restored', 'bank.imported', 'project.restored') THEN
+    PERFORM set_config('app.audit_restores', 'true', true);
+  END IF;
+END
+$$;
+
+-- The same for the operator's commands.
+CREATE OR REPLACE FUNCTION app.note_operator_audit(p_slug text, p_action text, p_subject text, p_detail jsonb)
+RETURNS void
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+  IF p_action NOT IN ('bank.imported', 'bank.exported', 'project.backed_up', 'project.restored') THEN
+    RAISE EXCEPTION '`%` is told of where it happens', p_action USING ERRCODE = 'MB400';
+  END IF;
+  PERFORM app.audit(p_action, app.project_called(p_slug), p_subject, p_detail);
+END
+$$;
+
+-- Notes that keys were used from addresses, many at once: each pair once, at most p_most addresses a key.
+CREATE OR REPLACE FUNCTION app.note_key_addresses(p_keys uuid[], p_addresses text[], p_at timestamptz[], p_most integer)
+RETURNS void
+LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+  INSERT INTO app.audit_log (at, project_id, action, user_id, key_id, subject, address)
+  SELECT used.at, k.project_id, 'key.used_from_new_address', k.user_id, k.id, k.id::text, used.address
+  FROM (
+    SELECT u.key, u.address::inet AS address, min(u.at) AS at,
+      row_number() OVER (PARTITION BY u.key ORDER BY min(u.at)) AS place
+    FROM unnest(p_keys, p_addresses, p_at) AS u (key, address, at)
+    WHERE NOT EXISTS (
+      SELECT FROM app.audit_log l
+      WHERE l.key_id = u.key AND l.address = u.address::inet AND l.action = 'key.used_from_new_address'
+    )
+    GROUP BY u.key, u.address::inet
+  ) AS used
+  JOIN public.api_keys k ON k.id = used.key
+  WHERE used.place + (
+    SELECT count(*) FROM app.audit_log l WHERE l.key_id = used.key AND l.action = 'key.used_from_new_address'
+  ) <= p_most
+  ON CONFLICT DO NOTHING
+$$;
+
+-- The log of one project, or of all with what belongs to none, newest first.
+CREATE OR REPLACE FUNCTION app.list_audit(p_slug text, p_since timestamptz, p_most bigint)
+RETURNS TABLE (
+  id bigint, at timestamptz, action text, project text, user_name text, user_id uuid, key_id uuid, login text,
+  subject text, address text, detail jsonb
+)
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_column
+DECLARE
+  project constant uuid := CASE WHEN p_slug IS NOT NULL THEN app.project_called(p_slug) END;
+BEGIN
+  RETURN QUERY
+  SELECT l.id, l.at, l.action, p.slug, u.name, l.user_id, l.key_id, l.login, l.subject, host(l.address), l.detail
+  FROM app.audit_log l
+  LEFT JOIN public.users u ON u.id = l.user_id
+  LEFT JOIN public.projects p ON p.id = l.project_id
+  WHERE (project IS NULL OR l.project_id = project) AND (p_since IS NULL OR l.at >= p_since)
+  ORDER BY l.at DESC, l.id DESC LIMIT p_most;
+END
+$$;
+
+-- Removes at most p_most rows from before p_before, and none that is younger than the policy lets go. One replica at a
+-- time; gives the number of rows.
+CREATE OR REPLACE FUNCTION app.purge_audit(p_before timestamptz, p_most bigint) RETURNS bigint
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+  removed bigint;
+BEGIN
+  IF NOT pg_try_advisory_xact_lock(hashtextextended('memory-bank-mcp audit', 0)) THEN
+    RETURN 0;
+  END IF;
+  DELETE FROM app.audit_log l WHERE l.id IN (
+    SELECT o.id FROM app.audit_log o WHERE o.at < p_before AND o.at < now() - interval '30 days'
+    ORDER BY o.at LIMIT p_most
+  );
+  GET DIAGNOSTICS removed = ROW_COUNT;
+  RETURN removed;
+END
+$$;
+
+-- The server has its statements planned once, whatever their values. How much these two remove is worth a plan of its own.
+ALTER FUNCTION app.purge(timestamptz, timestamptz, bigint) SET plan_cache_mode = force_custom_plan;
+ALTER FUNCTION app.purge_audit(timestamptz, bigint) SET plan_cache_mode = force_custom_plan;
+
+-- Who may call what; nobody calls what has no grantee but a function of app_definer or a trigger. Who makes the triggers
+-- must be allowed to call their functions.
 DO $$
 DECLARE
   one record;
 BEGIN
   FOR one IN
-    SELECT p.oid::regprocedure AS signature
-    FROM pg_catalog.pg_proc p
-    WHERE p.pronamespace = 'app'::regnamespace AND p.prosecdef AND p.proname IN (
-      'authenticate', 'touch_keys', 'open_session', 'subscribe_session', 'touch_sessions', 'bootstrap', 'close_session', 'append_events', 'purge', 'kept_for_replay',
-      'user_named', 'project_called', 'create_user', 'list_users', 'create_project', 'list_projects', 'keeps_an_owner',
-      'put_member', 'remove_member', 'list_members', 'create_key', 'find_key', 'list_keys', 'revoke_key', 'rotate_key')
+    SELECT p.oid::regprocedure AS signature, w.grantee
+    FROM (
+      SELECT unnest(ARRAY[
+        'authenticate', 'touch_keys', 'open_session', 'subscribe_session', 'touch_sessions', 'close_session',
+        'append_events', 'purge', 'kept_for_replay', 'bootstrap', 'user_named', 'project_called', 'create_user',
+        'list_users', 'create_project', 'list_projects', 'keeps_an_owner', 'put_member', 'remove_member',
+        'list_members', 'create_key', 'find_key', 'list_keys', 'revoke_key', 'rotate_key', 'note_operator_audit',
+        'note_key_addresses', 'list_audit', 'purge_audit', 'note_graph_change', 'audit_user', 'audit_project',
+        'audit_membership', 'audit_key', 'audit_deletion']), 'app_server'
+      UNION ALL SELECT unnest(ARRAY['prune_backups', 'note_audit']), 'app_user'
+      UNION ALL VALUES ('audit', NULL)
+    ) AS w (name, grantee)
+    JOIN pg_catalog.pg_proc p ON p.proname = w.name AND p.pronamespace = 'app'::regnamespace
   LOOP
     EXECUTE format('REVOKE ALL ON FUNCTION %s FROM PUBLIC', one.signature);
-    EXECUTE format('GRANT EXECUTE ON FUNCTION %s TO app_server', one.signature);
+    IF one.grantee IS NOT NULL THEN
+      EXECUTE format('GRANT EXECUTE ON FUNCTION %s TO %I', one.signature, one.grantee);
+    END IF;
   END LOOP;
 END
 $$;
@@ -479,6 +763,69 @@ END
 $$;
 CREATE OR REPLACE TRIGGER note_update BEFORE UPDATE ON public.users FOR EACH ROW EXECUTE FUNCTION app.note_update();
 CREATE OR REPLACE TRIGGER note_update BEFORE UPDATE ON public.projects FOR EACH ROW EXECUTE FUNCTION app.note_update();
+
+DO $$
+DECLARE
+  one record;
+BEGIN
+  FOR one IN
+    SELECT tab, kind, event FROM (VALUES
+      ('graph_entities', 'entity'), ('graph_observations', 'observation'), ('graph_relations', 'relation')
+    ) AS t (tab, kind), unnest(ARRAY['INSERT', 'UPDATE', 'DELETE']) AS event
+  LOOP
+    EXECUTE format(
+      'CREATE OR REPLACE TRIGGER %I AFTER %s ON public.%I REFERENCING %s TABLE AS changed '
+      'FOR EACH STATEMENT EXECUTE FUNCTION app.note_graph_change(%L)',
+      'note_' || lower(one.event), one.event, one.tab, CASE WHEN one.event = 'DELETE' THEN 'OLD' ELSE 'NEW' END, one.kind);
+  END LOOP;
+END
+$$;
+
+CREATE OR REPLACE TRIGGER audit AFTER INSERT ON public.users FOR EACH ROW EXECUTE FUNCTION app.audit_user();
+CREATE OR REPLACE TRIGGER audit AFTER INSERT ON public.projects FOR EACH ROW EXECUTE FUNCTION app.audit_project();
+CREATE OR REPLACE TRIGGER audit_insert AFTER INSERT ON public.memberships
+  FOR EACH ROW EXECUTE FUNCTION app.audit_membership();
+CREATE OR REPLACE TRIGGER audit_update AFTER UPDATE ON public.memberships
+  FOR EACH ROW WHEN (OLD.role IS DISTINCT FROM NEW.role) EXECUTE FUNCTION app.audit_membership();
+CREATE OR REPLACE TRIGGER audit_delete AFTER DELETE ON public.memberships
+  FOR EACH ROW EXECUTE FUNCTION app.audit_membership();
+CREATE OR REPLACE TRIGGER audit_insert AFTER INSERT ON public.api_keys FOR EACH ROW EXECUTE FUNCTION app.audit_key();
+-- Not for last_used_at, which is written all the time.
+CREATE OR REPLACE TRIGGER audit_update AFTER UPDATE ON public.api_keys
+  FOR EACH ROW WHEN (
+    (OLD.revoked_at, OLD.label, OLD.scopes, OLD.rate_limit, OLD.expires_at)
+      IS DISTINCT FROM (NEW.revoked_at, NEW.label, NEW.scopes, NEW.rate_limit, NEW.expires_at)
+  ) EXECUTE FUNCTION app.audit_key();
+CREATE OR REPLACE TRIGGER audit_delete AFTER DELETE ON public.documents REFERENCING OLD TABLE AS gone
+  FOR EACH STATEMENT EXECUTE FUNCTION app.audit_deletion('documents.deleted');
+CREATE OR REPLACE TRIGGER audit_delete AFTER DELETE ON public.graph_entities REFERENCING OLD TABLE AS gone
+  FOR EACH STATEMENT EXECUTE FUNCTION app.audit_deletion('entities.deleted');
+
+-- The commonest call of all, reading documents, as one statement and so one message of the protocol: it enters the
+-- caller's context, as 002 describes it, and reads what the policies let the caller see.
+--
+-- It runs with the rights of whoever calls it (SECURITY INVOKER), and so may do no more than the statements that it
+-- replaces. Context and role are local to the transaction, which is the statement itself. When the context is refused,
+-- nothing is read. No name in it is looked for on the session's search_path, operators included.
+CREATE OR REPLACE FUNCTION app.read_documents(p_user text, p_project text, p_key text, p_paths text[])
+RETURNS TABLE (path text, content text, etag text, version bigint, updated_at timestamptz, project_id uuid)
+LANGUAGE plpgsql VOLATILE SECURITY INVOKER
+AS $$
+BEGIN
+  -- The role in the project is asked for its error: a void key is refused, also where no row would ask a policy.
+  PERFORM pg_catalog.set_config('app.current_user_id', p_user, true),
+    pg_catalog.set_config('app.current_project_id', p_project, true),
+    pg_catalog.set_config('app.current_key_id', p_key, true),
+    pg_catalog.set_config('role', 'app_user', true),
+    app.current_project_role() IS NULL;
+  RETURN QUERY
+    SELECT d.path, d.content, d.etag, d.version, d.updated_at, d.project_id FROM public.documents d
+    WHERE d.project_id OPERATOR(pg_catalog.=) p_project::pg_catalog.uuid AND d.path OPERATOR(pg_catalog.=) ANY (p_paths);
+END
+$$;
+
+REVOKE ALL ON FUNCTION app.read_documents(text, text, text, text[]) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION app.read_documents(text, text, text, text[]) TO app_server;
 
 INSERT INTO public.schema_migrations (version) VALUES ('003_functions') ON CONFLICT DO NOTHING;
 

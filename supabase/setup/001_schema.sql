@@ -1,1 +1,365 @@
-../../migrations/001_schema.sql
+-- 001: roles, types and all tables. What goes past the guide's ten is in schema app, so that dropping it takes them along.
+--
+-- Works on PostgreSQL 15 to 18 and on Supabase; run by psql -f, by a container's init folder, by an SQL editor or by
+-- the server. Run it again as often as you like: what is there stays as it is.
+-- Whoever runs it must be allowed to create roles (CREATEROLE is enough) or find the three roles made already, and must
+-- be allowed to create schemas in this database.
+
+BEGIN;
+SET LOCAL client_min_messages = warning;
+
+-- A table of the same name that belongs to another program is neither used nor changed.
+DO $$
+DECLARE
+  ours boolean := false;
+  ancient boolean := false;
+  others text;
+BEGIN
+  IF to_regclass('public.schema_migrations') IS NOT NULL THEN
+    EXECUTE 'SELECT EXISTS (SELECT FROM public.schema_migrations WHERE version::text = ''001_schema'')' INTO ours;
+  END IF;
+  SELECT string_agg(name, ', ') INTO others
+  FROM unnest(ARRAY['schema_migrations', 'users', 'projects', 'memberships', 'api_keys', 'documents', 'graph_entities',
+    'graph_observations', 'graph_relations', 'mcp_events', 'sessions']) AS name
+  WHERE to_regclass('public.' || name) IS NOT NULL;
+  IF others IS NOT NULL AND NOT ours THEN
+    RAISE EXCEPTION 'schema public holds tables of another program: %', others
+      USING HINT = 'give memory-bank-mcp a database (on Supabase: a project) of its own';
+  END IF;
+  -- Nothing of a database that a version before 2.0 made is changed. Its scripts were nine, and the first three
+  -- had the names of today's.
+  IF ours THEN
+    EXECUTE 'SELECT EXISTS (SELECT FROM public.schema_migrations WHERE version::text ~ ''^00[4-9]_'')' INTO ancient;
+  END IF;
+  IF ours AND (ancient OR NOT EXISTS (
+    SELECT FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+    WHERE n.nspname = 'app' AND c.relname = 'files'
+  )) THEN
+    RAISE EXCEPTION 'this database was made before memory-bank-mcp 2.0'
+      USING HINT = 'export each project with the version that made it, then import it into a new database';
+  END IF;
+END
+$$;
+
+-- Three group roles, none of which can log in:
+--   app_user     what every statement on a project's data runs as; sees what the policies of 002 let it see
+--   app_server   what the server's login role is a member of: may become app_user and call the functions of 003
+--   app_definer  owns those functions; nobody but they act as it
+DO $$
+DECLARE
+  wanted text;
+BEGIN
+  FOREACH wanted IN ARRAY ARRAY['app_user', 'app_server', 'app_definer'] LOOP
+    IF NOT EXISTS (SELECT FROM pg_catalog.pg_roles WHERE rolname = wanted) THEN
+      BEGIN
+        -- NOINHERIT: on PostgreSQL 15 this is what keeps members of app_server from having app_user's rights
+        -- without SET ROLE.
+        EXECUTE format('CREATE ROLE %I NOLOGIN NOINHERIT', wanted);
+      EXCEPTION WHEN duplicate_object OR unique_violation THEN
+        NULL; -- Roles belong to the whole cluster: another database's migration was faster.
+      END;
+    END IF;
+  END LOOP;
+END
+$$;
+
+-- Whoever runs this serves, too, unless another login role is made a member of app_server; and it must be able to
+-- make functions that belong to app_definer. A superuser needs no grant. From 16 on a role that may create roles is
+-- not a member of what it creates, so it is granted what SET LOCAL ROLE needs, and no more.
+DO $$
+DECLARE
+  modern constant boolean := current_setting('server_version_num')::integer >= 160000;
+  set_only constant text := CASE WHEN modern THEN ' WITH INHERIT FALSE, SET TRUE' ELSE '' END;
+  superuser constant boolean := (SELECT rolsuper FROM pg_catalog.pg_roles WHERE rolname = current_user);
+  wanted text;
+BEGIN
+  IF modern THEN
+    IF NOT EXISTS (
+      SELECT FROM pg_catalog.pg_auth_members
+      WHERE roleid = 'app_user'::regrole AND member = 'app_server'::regrole
+    ) THEN
+      EXECUTE 'GRANT app_user TO app_server' || set_only;
+    END IF;
+  ELSIF NOT pg_has_role('app_server', 'app_user', 'MEMBER') THEN
+    GRANT app_user TO app_server;
+  END IF;
+  IF NOT superuser THEN
+    FOREACH wanted IN ARRAY ARRAY['app_user', 'app_server', 'app_definer'] LOOP
+      IF NOT pg_has_role(current_user, wanted, CASE WHEN modern THEN 'SET' ELSE 'MEMBER' END)
+        OR (wanted = 'app_server' AND NOT pg_has_role(current_user, wanted, 'USAGE')) THEN
+        EXECUTE format('GRANT %I TO %I', wanted, current_user)
+          || CASE WHEN wanted = 'app_server' AND modern THEN ' WITH INHERIT TRUE, SET TRUE' ELSE set_only END;
+      END IF;
+    END LOOP;
+  END IF;
+EXCEPTION WHEN unique_violation OR serialization_failure THEN
+  RAISE EXCEPTION 'another migration grants the same roles at this moment; run this again'
+    USING ERRCODE = 'serialization_failure';
+END
+$$;
+
+CREATE SCHEMA IF NOT EXISTS app;
+
+DO $$
+BEGIN
+  IF NOT EXISTS (
+    SELECT FROM pg_catalog.pg_type WHERE typname = 'project_role' AND typnamespace = 'public'::regnamespace
+  ) THEN
+    CREATE TYPE public.project_role AS ENUM ('owner', 'editor', 'viewer');
+  END IF;
+END
+$$;
+
+CREATE TABLE IF NOT EXISTS public.schema_migrations (
+  version    text PRIMARY KEY,
+  applied_at timestamptz NOT NULL DEFAULT now()
+);
+
+CREATE TABLE IF NOT EXISTS public.users (
+  id         uuid PRIMARY KEY DEFAULT gen_random_uuid(),
+  name       text NOT NULL UNIQUE CHECK (name <> '' AND octet_length(name) <= 255),
+  email      text UNIQUE CHECK (octet_length(email) <= 320),
+  created_at timestamptz NOT NULL DEFAULT now(),
+  updated_at timestamptz NOT NULL DEFAULT now()
+);
+
+CREATE TABLE IF NOT EXISTS public.projects (
+  id         uuid PRIMARY KEY DEFAULT gen_random_uuid(),
+  owner_id   uuid NOT NULL REFERENCES public.users (id),
+  name       text NOT NULL CHECK (name <> '' AND octet_length(name) <= 255),
+  slug       text NOT NULL UNIQUE CHECK (slug ~ '^[a-z0-9]([a-z0-9._-]{0,98}[a-z0-9])?$'),
+  settings   jsonb NOT NULL DEFAULT '{}',
+  created_at timestamptz NOT NULL DEFAULT now(),
+  updated_at timestamptz NOT NULL DEFAULT now()
+);
+CREATE INDEX IF NOT EXISTS projects_owner_idx ON public.projects (owner_id);
+
+CREATE TABLE IF NOT EXISTS public.memberships (
+  user_id    uuid NOT NULL REFERENCES public.users (id) ON DELETE CASCADE,
+  project_id uuid NOT NULL REFERENCES public.projects (id) ON DELETE CASCADE,
+  role       public.project_role NOT NULL DEFAULT 'viewer',
+  created_at timestamptz NOT NULL DEFAULT now(),
+  PRIMARY KEY (user_id, project_id)
+);
+CREATE INDEX IF NOT EXISTS memberships_project_idx ON public.memberships (project_id);
+
+-- Of a key only its SHA-256 and its beginning are kept. No scopes = everything that the user's role grants.
+CREATE TABLE IF NOT EXISTS public.api_keys (
+  id           uuid PRIMARY KEY DEFAULT gen_random_uuid(),
+  user_id      uuid NOT NULL REFERENCES public.users (id) ON DELETE CASCADE,
+  project_id   uuid NOT NULL REFERENCES public.projects (id) ON DELETE CASCADE,
+  key_hash     bytea NOT NULL UNIQUE CHECK (octet_length(key_hash) = 32),
+  key_prefix   varchar(16) NOT NULL,
+  label        text CHECK (octet_length(label) <= 1024),
+  scopes       text[] NOT NULL DEFAULT '{}' CHECK (scopes <@ ARRAY['read', 'write', 'admin']),
+  rate_limit   integer NOT NULL DEFAULT 60 CHECK (rate_limit >= 0),
+  last_used_at timestamptz,
+  expires_at   timestamptz,
+  created_at   timestamptz NOT NULL DEFAULT now(),
+  revoked_at   timestamptz
+);
+CREATE INDEX IF NOT EXISTS api_keys_user_idx ON public.api_keys (user_id);
+CREATE INDEX IF NOT EXISTS api_keys_project_idx ON public.api_keys (project_id, created_at);
+
+-- The words of the documents are indexed unit by unit (004), never as one tsvector: that has a limit of 1 MiB, at which
+-- a write of a large document would fail.
+CREATE TABLE IF NOT EXISTS public.documents (
+  id         uuid PRIMARY KEY DEFAULT gen_random_uuid(),
+  project_id uuid NOT NULL REFERENCES public.projects (id) ON DELETE CASCADE,
+  path       text COLLATE "C" NOT NULL CHECK (octet_length(path) BETWEEN 1 AND 255),
+  content    text NOT NULL DEFAULT '' CHECK (octet_length(content) <= 16777216),
+  etag       text COLLATE "C" NOT NULL,
+  version    bigint NOT NULL DEFAULT 1,
+  created_at timestamptz NOT NULL DEFAULT now(),
+  updated_at timestamptz NOT NULL DEFAULT now(),
+  UNIQUE (project_id, path)
+);
+
+-- Ids are derived from names (`ent_…`), so that two projects may have the same; seq is the order of storage. attrs is
+-- json, not jsonb: an export gives back the members in the order in which they came.
+CREATE TABLE IF NOT EXISTS public.graph_entities (
+  project_id  uuid NOT NULL REFERENCES public.projects (id) ON DELETE CASCADE,
+  id          text COLLATE "C" NOT NULL,
+  seq         bigint GENERATED BY DEFAULT AS IDENTITY,
+  name        text NOT NULL,
+  name_key    text COLLATE "C" NOT NULL,
+  entity_type text NOT NULL,
+  attrs       json,
+  created_at  timestamptz NOT NULL DEFAULT now(),
+  updated_at  timestamptz NOT NULL DEFAULT now(),
+  PRIMARY KEY (project_id, id)
+);
+CREATE INDEX IF NOT EXISTS graph_entities_name_idx ON public.graph_entities (project_id, name_key);
+CREATE INDEX IF NOT EXISTS graph_entities_seq_idx ON public.graph_entities (project_id, seq);
+
+-- timestamp is the text that came in, since ids are derived from it; at is the same moment in milliseconds since 1970.
+CREATE TABLE IF NOT EXISTS public.graph_observations (
+  project_id  uuid NOT NULL REFERENCES public.projects (id) ON DELETE CASCADE,
+  id          text COLLATE "C" NOT NULL,
+  entity_id   text COLLATE "C" NOT NULL,
+  seq         bigint GENERATED BY DEFAULT AS IDENTITY,
+  content     text NOT NULL,
+  source      json,
+  "timestamp" text NOT NULL,
+  at          bigint NOT NULL,
+  created_at  timestamptz NOT NULL DEFAULT now(),
+  PRIMARY KEY (project_id, id),
+  FOREIGN KEY (project_id, entity_id) REFERENCES public.graph_entities (project_id, id) ON DELETE CASCADE
+);
+CREATE INDEX IF NOT EXISTS graph_observations_entity_idx
+  ON public.graph_observations (project_id, entity_id, at DESC, seq DESC);
+
+CREATE TABLE IF NOT EXISTS public.graph_relations (
+  project_id     uuid NOT NULL REFERENCES public.projects (id) ON DELETE CASCADE,
+  id             text COLLATE "C" NOT NULL,
+  from_entity_id text COLLATE "C" NOT NULL,
+  to_entity_id   text COLLATE "C" NOT NULL,
+  seq            bigint GENERATED BY DEFAULT AS IDENTITY,
+  relation_type  text NOT NULL,
+  created_at     timestamptz NOT NULL DEFAULT now(),
+  PRIMARY KEY (project_id, id),
+  FOREIGN KEY (project_id, from_entity_id) REFERENCES public.graph_entities (project_id, id) ON DELETE CASCADE,
+  FOREIGN KEY (project_id, to_entity_id) REFERENCES public.graph_entities (project_id, id) ON DELETE CASCADE
+);
+CREATE INDEX IF NOT EXISTS graph_relations_from_idx ON public.graph_relations (project_id, from_entity_id);
+CREATE INDEX IF NOT EXISTS graph_relations_to_idx ON public.graph_relations (project_id, to_entity_id);
+
+-- metadata: what the handshake said.
+CREATE TABLE IF NOT EXISTS public.sessions (
+  id            uuid PRIMARY KEY,
+  user_id       uuid NOT NULL REFERENCES public.users (id) ON DELETE CASCADE,
+  project_id    uuid NOT NULL REFERENCES public.projects (id) ON DELETE CASCADE,
+  metadata      jsonb NOT NULL DEFAULT '{}',
+  subscriptions text[] NOT NULL DEFAULT '{}',
+  created_at    timestamptz NOT NULL DEFAULT now(),
+  last_seen     timestamptz NOT NULL DEFAULT now(),
+  expires_at    timestamptz NOT NULL DEFAULT now() + interval '24 hours'
+);
+CREATE INDEX IF NOT EXISTS sessions_project_idx ON public.sessions (project_id, expires_at);
+CREATE INDEX IF NOT EXISTS sessions_expires_idx ON public.sessions (expires_at);
+CREATE INDEX IF NOT EXISTS sessions_user_idx ON public.sessions (user_id);
+
+-- An event belongs to the session that it was sent in, and so to that session's user and project. A stream is the
+-- answer to one request; place counts its events from 1.
+CREATE TABLE IF NOT EXISTS public.mcp_events (
+  id         bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+  session_id uuid NOT NULL,
+  stream_id  uuid NOT NULL,
+  place      bigint NOT NULL,
+  last       boolean NOT NULL DEFAULT false,
+  user_id    uuid NOT NULL,
+  project_id uuid NOT NULL,
+  message    jsonb NOT NULL,
+  created_at timestamptz NOT NULL DEFAULT now(),
+  UNIQUE (stream_id, place)
+);
+CREATE INDEX IF NOT EXISTS mcp_events_session_idx ON public.mcp_events (session_id);
+CREATE INDEX IF NOT EXISTS mcp_events_created_idx ON public.mcp_events (created_at);
+
+-- Mode, "Update Memory Bank" and thinking sessions of one user in one project. json, since jsonb cannot hold every
+-- string that JSON can.
+CREATE TABLE IF NOT EXISTS app.project_state (
+  user_id    uuid NOT NULL,
+  project_id uuid NOT NULL,
+  state      json NOT NULL,
+  version    bigint NOT NULL DEFAULT 1,
+  updated_at timestamptz NOT NULL DEFAULT now(),
+  PRIMARY KEY (project_id, user_id),
+  FOREIGN KEY (user_id, project_id) REFERENCES public.memberships (user_id, project_id) ON DELETE CASCADE
+);
+CREATE INDEX IF NOT EXISTS project_state_user_idx ON app.project_state (user_id);
+
+CREATE TABLE IF NOT EXISTS app.backups (
+  project_id uuid NOT NULL REFERENCES public.projects (id) ON DELETE CASCADE,
+  id         text COLLATE "C" NOT NULL CHECK (octet_length(id) <= 255),
+  created_by uuid,
+  created_at timestamptz NOT NULL,
+  PRIMARY KEY (project_id, id)
+);
+
+-- The rows of a backup as they were, one object each.
+CREATE TABLE IF NOT EXISTS app.backup_items (
+  project_id uuid NOT NULL,
+  backup_id  text COLLATE "C" NOT NULL,
+  kind       text COLLATE "C" NOT NULL CHECK (kind IN ('document', 'entity', 'observation', 'relation', 'file')),
+  key        text COLLATE "C" NOT NULL,
+  item       json NOT NULL,
+  PRIMARY KEY (project_id, backup_id, kind, key),
+  FOREIGN KEY (project_id, backup_id) REFERENCES app.backups (project_id, id) ON DELETE CASCADE
+);
+
+-- What a folder's bank holds beside documents and a graph of rows, so that it can go back as it came: files that are no
+-- documents, the bytes of documents that are not UTF-8, lines of the graph's log that rows cannot say, and the rules files
+-- of the modes.
+-- kind: `file` (path in the bank), `bytes` (of the document with this name), `graph` (`lines` and `times`), `rules`
+-- (name of the rules file).
+CREATE TABLE IF NOT EXISTS app.files (
+  project_id  uuid NOT NULL REFERENCES public.projects (id) ON DELETE CASCADE,
+  kind        text COLLATE "C" NOT NULL CHECK (kind IN ('file', 'bytes', 'graph', 'rules')),
+  path        text COLLATE "C" NOT NULL CHECK (octet_length(path) BETWEEN 1 AND 1024),
+  content     bytea NOT NULL CHECK (octet_length(content) <= 67108864),
+  modified_at timestamptz NOT NULL DEFAULT now(),
+  PRIMARY KEY (project_id, kind, path)
+);
+
+-- What changed in a project's graph, in the order of the commits, so that a search index can follow it by difference.
+-- Whoever changes the graph of a project holds its row until the commit: that is what makes the order one of commits.
+CREATE TABLE IF NOT EXISTS app.graph_versions (
+  project_id uuid PRIMARY KEY REFERENCES public.projects (id) ON DELETE CASCADE,
+  version    bigint NOT NULL
+);
+
+-- The last changes of each project: which row, not what it held.
+CREATE TABLE IF NOT EXISTS app.graph_changes (
+  project_id uuid NOT NULL REFERENCES public.projects (id) ON DELETE CASCADE,
+  version    bigint NOT NULL,
+  kind       text COLLATE "C" NOT NULL CHECK (kind IN ('entity', 'observation', 'relation')),
+  id         text COLLATE "C" NOT NULL,
+  PRIMARY KEY (project_id, version, kind, id)
+);
+
+-- The audit log: who made, changed, deleted or used what. Triggers add its rows in the transaction that does it; nobody
+-- changes them, and they go when they are old.
+--
+-- user_id and key_id say who acted in a project's name; login says who acted on the database itself. What is told of
+-- outlives what it tells of: there are no foreign keys. subject is an id or a name, detail a few words more; never a
+-- document's content, a key or a hash.
+CREATE TABLE IF NOT EXISTS app.audit_log (
+  id         bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+  at         timestamptz NOT NULL DEFAULT now(),
+  project_id uuid,
+  action     text COLLATE "C" NOT NULL CHECK (action IN (
+    'user.created', 'project.created', 'member.added', 'member.role_changed', 'member.removed',
+    'key.created', 'key.changed', 'key.revoked', 'key.rotated', 'key.used_from_new_address',
+    'documents.deleted', 'entities.deleted', 'backup.restored', 'bank.imported', 'bank.exported',
+    'project.backed_up', 'project.restored')),
+  user_id    uuid,
+  key_id     uuid,
+  login      text,
+  subject    text CHECK (octet_length(subject) <= 1024),
+  address    inet,
+  detail     jsonb NOT NULL DEFAULT '{}' CHECK (octet_length(detail::text) <= 32768)
+);
+CREATE INDEX IF NOT EXISTS audit_log_project_idx ON app.audit_log (project_id, at, id);
+CREATE INDEX IF NOT EXISTS audit_log_at_idx ON app.audit_log (at);
+-- One row for each address that a key was used from.
+CREATE UNIQUE INDEX IF NOT EXISTS audit_log_address_idx ON app.audit_log (key_id, address)
+  WHERE action = 'key.used_from_new_address';
+
+-- Until 002 says who sees what, nobody but the owner does.
+DO $$
+DECLARE
+  name text;
+BEGIN
+  FOREACH name IN ARRAY ARRAY['public.schema_migrations', 'public.users', 'public.projects', 'public.memberships',
+    'public.api_keys', 'public.documents', 'public.graph_entities', 'public.graph_observations',
+    'public.graph_relations', 'public.mcp_events', 'public.sessions', 'app.project_state', 'app.backups',
+    'app.backup_items', 'app.files', 'app.graph_versions', 'app.graph_changes', 'app.audit_log'] LOOP
+    EXECUTE format('ALTER TABLE %s ENABLE ROW LEVEL SECURITY', name);
+  END LOOP;
+END
+$$;
+
+INSERT INTO public.schema_migrations (version) VALUES ('001_schema') ON CONFLICT DO NOTHING;
+
+COMMIT;

@@ -1,1 +1,832 @@
-../../migrations/003_functions.sql
+-- 003: the few functions that serve many tenants at once, or that an administrator calls. Each does one thing, takes
+-- typed arguments, gives back no more than its caller needs, and may be called by the server's role alone. And the triggers.
+--
+-- They belong to app_definer and look past row-level security by its policies, so that nobody needs to be a superuser.
+-- Their errors carry one of three codes: MB400 refused, with a text; MB404 not there and MB409 there already, with the
+-- name as text and its kind (user, project, member, key) as detail.
+
+BEGIN;
+SET LOCAL client_min_messages = warning;
+
+-- Nothing of a database that a version before 2.0 made is changed.
+DO $$
+BEGIN
+  IF NOT EXISTS (
+    SELECT FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+    WHERE n.nspname = 'app' AND c.relname = 'files'
+  ) OR EXISTS (SELECT FROM public.schema_migrations WHERE version ~ '^00[4-9]_') THEN
+    RAISE EXCEPTION '001_schema.sql of this version was not applied, or the database was made before memory-bank-mcp 2.0'
+      USING HINT = 'apply 001_schema.sql first; a database from before 2.0 stays as it is: export each project with the '
+        'version that made it, then import it into a new database';
+  END IF;
+END
+$$;
+
+-- A write that the policies let nothing of through fails as a whole, instead of changing less than it was to change.
+CREATE OR REPLACE FUNCTION app.must_be(got bigint, wanted bigint) RETURNS void
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+  IF got <> wanted THEN
+    RAISE EXCEPTION 'row-level security let % of % rows be changed', got, wanted USING ERRCODE = 'insufficient_privilege';
+  END IF;
+END
+$$;
+REVOKE ALL ON FUNCTION app.must_be(bigint, bigint) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION app.must_be(bigint, bigint) TO app_user;
+
+SET LOCAL ROLE app_definer;
+
+-- Who a key stands for. A key whose user is no member of its project (any more) stands for nobody. Revoked and expired
+-- keys are told apart from unknown ones by the caller.
+CREATE OR REPLACE FUNCTION app.authenticate(p_key_hash bytea)
+RETURNS TABLE (
+  key_id uuid, user_id uuid, user_name text, project_id uuid, project_slug text, role text, scopes text[],
+  rate_limit integer, expires_at timestamptz, revoked_at timestamptz
+)
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+  SELECT k.id, k.user_id, u.name, k.project_id, p.slug, m.role::text, k.scopes, k.rate_limit, k.expires_at, k.revoked_at
+  FROM public.api_keys k
+  JOIN public.users u ON u.id = k.user_id
+  JOIN public.projects p ON p.id = k.project_id
+  JOIN public.memberships m ON m.user_id = k.user_id AND m.project_id = k.project_id
+  WHERE k.key_hash = p_key_hash
+$$;
+
+-- Notes when keys were last used, many at once.
+CREATE OR REPLACE FUNCTION app.touch_keys(p_keys uuid[], p_at timestamptz[]) RETURNS void
+LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+  UPDATE public.api_keys k SET last_used_at = greatest(k.last_used_at, used.at)
+  FROM (SELECT u.key, max(u.at) AS at FROM unnest(p_keys, p_at) AS u (key, at) GROUP BY u.key) AS used
+  WHERE k.id = used.key
+$$;
+
+-- Opens a session, unless the project has p_most live ones already. False: it has, or the user is no member.
+CREATE OR REPLACE FUNCTION app.open_session(
+  p_id uuid, p_user uuid, p_project uuid, p_metadata jsonb, p_subscriptions text[], p_created_at timestamptz,
+  p_expires_at timestamptz, p_most bigint
+) RETURNS boolean
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+  -- One at a time in a project, so that those who come together do not pass the bound together.
+  PERFORM pg_advisory_xact_lock(hashtextextended('memory-bank-mcp sessions of ' || p_project, 0));
+  IF NOT EXISTS (SELECT FROM public.memberships m WHERE m.user_id = p_user AND m.project_id = p_project) OR p_most <= (
+    SELECT count(*) FROM (
+      SELECT FROM public.sessions s WHERE s.project_id = p_project AND s.expires_at > p_created_at LIMIT p_most
+    ) AS live
+  ) THEN
+    RETURN false;
+  END IF;
+  INSERT INTO public.sessions (id, user_id, project_id, metadata, subscriptions, created_at, last_seen, expires_at)
+  VALUES (p_id, p_user, p_project, p_metadata, p_subscriptions, p_created_at, p_created_at, p_expires_at);
+  RETURN true;
+END
+$$;
+
+-- Adds a subscription to a session of this user in this project, or takes one away. Past p_most nothing is added.
+CREATE OR REPLACE FUNCTION app.subscribe_session(
+  p_id uuid, p_user uuid, p_project uuid, p_uri text, p_subscribed boolean, p_most integer
+) RETURNS SETOF public.sessions
+LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+  UPDATE public.sessions s SET subscriptions = CASE
+      WHEN NOT p_subscribed THEN array_remove(s.subscriptions, p_uri)
+      WHEN p_uri = ANY (s.subscriptions) OR cardinality(s.subscriptions) >= p_most THEN s.subscriptions
+      ELSE s.subscriptions || p_uri
+    END
+  WHERE s.id = p_id AND s.user_id = p_user AND s.project_id = p_project
+  RETURNING s.*
+$$;
+
+-- Notes when sessions were last seen and until when they live, many at once. However many replicas say so, a session's
+-- row is written at most once a minute.
+CREATE OR REPLACE FUNCTION app.touch_sessions(p_sessions uuid[], p_at timestamptz[], p_expires_at timestamptz[])
+RETURNS void
+LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+  UPDATE public.sessions s SET last_seen = seen.at, expires_at = seen.until
+  FROM (
+    SELECT u.id, max(u.at) AS at, max(u.until) AS until
+    FROM unnest(p_sessions, p_at, p_expires_at) AS u (id, at, until) GROUP BY u.id
+  ) AS seen
+  WHERE s.id = seen.id AND s.last_seen <= seen.at - interval '1 minute'
+$$;
+
+-- Ends a session of this user in this project, with its events; says whether there was one.
+CREATE OR REPLACE FUNCTION app.close_session(p_id uuid, p_user uuid, p_project uuid) RETURNS boolean
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+  DELETE FROM public.sessions s WHERE s.id = p_id AND s.user_id = p_user AND s.project_id = p_project;
+  IF NOT FOUND THEN
+    RETURN false;
+  END IF;
+  DELETE FROM public.mcp_events e WHERE e.session_id = p_id;
+  RETURN true;
+END
+$$;
+
+-- Stores events of many sessions with one statement. They are for replay only: losing the last of them in a crash of
+-- the database's machine is no loss of data, so the commit does not wait for the disk. An event whose session is gone,
+-- or is another user's or project's, is passed over; so is one that is stored already.
+-- A message that jsonb cannot hold (it has an escaped null character) is stored as a JSON string.
+CREATE OR REPLACE FUNCTION app.append_events(
+  p_sessions uuid[], p_streams uuid[], p_places bigint[], p_last boolean[], p_users uuid[], p_projects uuid[],
+  p_messages text[], p_at timestamptz[]
+) RETURNS void
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+  PERFORM set_config('synchronous_commit', 'off', true);
+  INSERT INTO public.mcp_events (session_id, stream_id, place, last, user_id, project_id, message, created_at)
+  SELECT e.session, e.stream, e.place, e.last, e.usr, e.project,
+    CASE WHEN e.message LIKE '%\\u0000%' THEN to_jsonb(e.message) ELSE e.message::jsonb END, e.at
+  FROM unnest(p_sessions, p_streams, p_places, p_last, p_users, p_projects, p_messages, p_at)
+    AS e (session, stream, place, last, usr, project, message, at)
+  WHERE EXISTS (
+    SELECT FROM public.sessions s WHERE s.id = e.session AND s.user_id = e.usr AND s.project_id = e.project
+  )
+  ON CONFLICT (stream_id, place) DO NOTHING;
+END
+$$;
+
+-- Removes sessions that expired before p_now with their events, and events stored before p_events_before: at most
+-- p_most rows of each, and one replica at a time. Gives the number of rows; 0 when another replica is at it.
+CREATE OR REPLACE FUNCTION app.purge(p_now timestamptz, p_events_before timestamptz, p_most bigint) RETURNS bigint
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+  expired uuid[];
+  removed bigint;
+  more bigint;
+BEGIN
+  IF NOT pg_try_advisory_xact_lock(hashtextextended('memory-bank-mcp purge', 0)) THEN
+    RETURN 0;
+  END IF;
+  DELETE FROM public.mcp_events e WHERE e.id IN (
+    SELECT o.id FROM public.mcp_events o WHERE o.created_at < p_events_before ORDER BY o.created_at LIMIT p_most
+  );
+  GET DIAGNOSTICS removed = ROW_COUNT;
+  SELECT array_agg(o.id) INTO expired FROM (
+    SELECT s.id FROM public.sessions s WHERE s.expires_at <= p_now ORDER BY s.expires_at LIMIT p_most
+    FOR UPDATE SKIP LOCKED
+  ) AS o;
+  DELETE FROM public.mcp_events e WHERE e.id IN (
+    SELECT o.id FROM public.mcp_events o WHERE o.session_id = ANY (expired) LIMIT p_most
+  );
+  GET DIAGNOSTICS more = ROW_COUNT;
+  removed := removed + more;
+  -- A session goes once its events have gone, so that no call deletes more than a bounded number.
+  DELETE FROM public.sessions s WHERE s.id = ANY (expired)
+    AND NOT EXISTS (SELECT FROM public.mcp_events e WHERE e.session_id = s.id);
+  GET DIAGNOSTICS more = ROW_COUNT;
+  RETURN removed + more;
+END
+$$;
+
+-- How much is kept for clients that come back, and since when: what an operator asks when they do not get it.
+CREATE OR REPLACE FUNCTION app.kept_for_replay()
+RETURNS TABLE (events bigint, oldest timestamptz, newest timestamptz, sessions bigint, expired_sessions bigint)
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+  SELECT
+    (SELECT count(*) FROM (SELECT FROM public.mcp_events LIMIT 1000000) AS e),
+    (SELECT min(e.created_at) FROM public.mcp_events e),
+    (SELECT max(e.created_at) FROM public.mcp_events e),
+    (SELECT count(*) FROM (SELECT FROM public.sessions LIMIT 1000000) AS s),
+    (SELECT count(*) FROM (SELECT FROM public.sessions s WHERE s.expires_at <= now() LIMIT 1000000) AS s)
+$$;
+
+-- Administration ----------------------------------------------------------------------------------------------------
+
+CREATE OR REPLACE FUNCTION app.user_named(p_name text) RETURNS uuid
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+  found uuid := (SELECT u.id FROM public.users u WHERE u.name = p_name);
+BEGIN
+  IF found IS NULL THEN
+    RAISE EXCEPTION '%', p_name USING ERRCODE = 'MB404', DETAIL = 'user';
+  END IF;
+  RETURN found;
+END
+$$;
+
+CREATE OR REPLACE FUNCTION app.project_called(p_slug text) RETURNS uuid
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+  found uuid := (SELECT p.id FROM public.projects p WHERE p.slug = p_slug);
+BEGIN
+  IF found IS NULL THEN
+    RAISE EXCEPTION '%', p_slug USING ERRCODE = 'MB404', DETAIL = 'project';
+  END IF;
+  RETURN found;
+END
+$$;
+
+CREATE OR REPLACE FUNCTION app.create_user(p_id uuid, p_name text, p_email text)
+RETURNS TABLE (id uuid, name text, email text, created_at timestamptz)
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+  broken text;
+BEGIN
+  RETURN QUERY
+  INSERT INTO public.users AS u (id, name, email) VALUES (p_id, p_name, p_email)
+  RETURNING u.id, u.name, u.email, u.created_at;
+EXCEPTION
+  WHEN unique_violation THEN
+    GET STACKED DIAGNOSTICS broken = CONSTRAINT_NAME;
+    IF broken = 'users_email_key' THEN
+      RAISE EXCEPTION 'another user has the address `%`; give another one', p_email USING ERRCODE = 'MB400';
+    END IF;
+    RAISE EXCEPTION '%', p_name USING ERRCODE = 'MB409', DETAIL = 'user';
+  WHEN check_violation THEN
+    RAISE EXCEPTION 'a user''s name has 1 to 255 bytes, an address at most 320' USING ERRCODE = 'MB400';
+END
+$$;
+
+CREATE OR REPLACE FUNCTION app.list_users()
+RETURNS TABLE (id uuid, name text, email text, created_at timestamptz)
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$ SELECT u.id, u.name, u.email, u.created_at FROM public.users u ORDER BY u.name $$;
+
+CREATE OR REPLACE FUNCTION app.create_project(p_id uuid, p_slug text, p_name text, p_owner text)
+RETURNS TABLE (id uuid, slug text, name text, created_at timestamptz)
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+  owner constant uuid := app.user_named(p_owner);
+BEGIN
+  RETURN QUERY
+  INSERT INTO public.projects AS p (id, owner_id, name, slug) VALUES (p_id, owner, p_name, p_slug)
+  RETURNING p.id, p.slug, p.name, p.created_at;
+  INSERT INTO public.memberships (user_id, project_id, role) VALUES (owner, p_id, 'owner');
+EXCEPTION
+  WHEN unique_violation THEN
+    RAISE EXCEPTION '%', p_slug USING ERRCODE = 'MB409', DETAIL = 'project';
+  WHEN check_violation THEN
+    RAISE EXCEPTION '`%` is no slug: use up to 100 lower-case letters, digits, `.`, `_` and `-`, a letter or digit first and last',
+      p_slug USING ERRCODE = 'MB400';
+END
+$$;
+
+CREATE OR REPLACE FUNCTION app.list_projects()
+RETURNS TABLE (id uuid, slug text, name text, created_at timestamptz)
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$ SELECT p.id, p.slug, p.name, p.created_at FROM public.projects p ORDER BY p.slug $$;
+
+-- A project keeps an owner: the last one can be neither removed nor made less.
+CREATE OR REPLACE FUNCTION app.keeps_an_owner(p_project uuid, p_leaving uuid) RETURNS void
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+  PERFORM FROM public.projects p WHERE p.id = p_project FOR UPDATE;
+  IF NOT EXISTS (
+    SELECT FROM public.memberships m WHERE m.project_id = p_project AND m.user_id <> p_leaving AND m.role = 'owner'
+  ) THEN
+    RAISE EXCEPTION 'this is the project''s last owner; make another member owner first' USING ERRCODE = 'MB400';
+  END IF;
+END
+$$;
+
+CREATE OR REPLACE FUNCTION app.list_members(p_slug text)
+RETURNS TABLE (id uuid, name text, email text, created_at timestamptz, role text)
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+  project constant uuid := app.project_called(p_slug);
+BEGIN
+  RETURN QUERY
+  SELECT u.id, u.name, u.email, u.created_at, m.role::text
+  FROM public.memberships m JOIN public.users u ON u.id = m.user_id
+  WHERE m.project_id = project ORDER BY u.name;
+END
+$$;
+
+CREATE OR REPLACE FUNCTION app.put_member(p_slug text, p_user text, p_role text)
+RETURNS TABLE (id uuid, name text, email text, created_at timestamptz, role text)
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_column
+DECLARE
+  project constant uuid := app.project_called(p_slug);
+  usr constant uuid := app.user_named(p_user);
+BEGIN
+  IF p_role <> 'owner' AND EXISTS (
+    SELECT FROM public.memberships m WHERE m.project_id = project AND m.user_id = usr AND m.role = 'owner'
+  ) THEN
+    PERFORM app.keeps_an_owner(project, usr);
+  END IF;
+  INSERT INTO public.memberships (user_id, project_id, role) VALUES (usr, project, p_role::public.project_role)
+  ON CONFLICT (user_id, project_id) DO UPDATE SET role = excluded.role;
+  RETURN QUERY SELECT u.id, u.name, u.email, u.created_at, p_role FROM public.users u WHERE u.id = usr;
+END
+$$;
+
+-- Removes a member and revokes the keys that it has in the project; gives those that were not void before.
+CREATE OR REPLACE FUNCTION app.remove_member(p_slug text, p_user text) RETURNS SETOF public.api_keys
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+  project constant uuid := app.project_called(p_slug);
+  usr constant uuid := app.user_named(p_user);
+  held constant public.project_role :=
+    (SELECT m.role FROM public.memberships m WHERE m.project_id = project AND m.user_id = usr);
+BEGIN
+  IF held IS NULL THEN
+    RAISE EXCEPTION '%', p_user USING ERRCODE = 'MB404', DETAIL = 'member';
+  ELSIF held = 'owner' THEN
+    PERFORM app.keeps_an_owner(project, usr);
+  END IF;
+  DELETE FROM public.memberships m WHERE m.project_id = project AND m.user_id = usr;
+  RETURN QUERY
+  UPDATE public.api_keys k SET revoked_at = now()
+  WHERE k.project_id = project AND k.user_id = usr AND k.revoked_at IS NULL RETURNING k.*;
+END
+$$;
+
+CREATE OR REPLACE FUNCTION app.create_key(
+  p_slug text, p_user text, p_id uuid, p_key_hash bytea, p_key_prefix text, p_label text, p_scopes text[],
+  p_rate_limit integer, p_expires_at timestamptz, p_created_at timestamptz
+) RETURNS SETOF public.api_keys
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+  project constant uuid := app.project_called(p_slug);
+  usr constant uuid := app.user_named(p_user);
+BEGIN
+  IF NOT EXISTS (SELECT FROM public.memberships m WHERE m.user_id = usr AND m.project_id = project) THEN
+    RAISE EXCEPTION '%', p_user USING ERRCODE = 'MB404', DETAIL = 'member';
+  END IF;
+  RETURN QUERY
+  INSERT INTO public.api_keys (id, user_id, project_id, key_hash, key_prefix, label, scopes, rate_limit, expires_at, created_at)
+  VALUES (p_id, usr, project, p_key_hash, p_key_prefix, p_label, p_scopes, p_rate_limit, p_expires_at, p_created_at)
+  RETURNING *;
+END
+$$;
+
+-- The first user, project and owner's key, as far as they are missing; the key is always a new one. All or nothing.
+CREATE OR REPLACE FUNCTION app.bootstrap(
+  p_user_id uuid, p_user text, p_email text, p_project_id uuid, p_slug text, p_name text,
+  p_key_id uuid, p_key_hash bytea, p_key_prefix text, p_label text, p_scopes text[], p_rate_limit integer,
+  p_expires_at timestamptz, p_created_at timestamptz
+) RETURNS TABLE (
+  user_id uuid, user_name text, user_email text, user_created_at timestamptz,
+  project_id uuid, project_slug text, project_name text, project_created_at timestamptz
+)
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+  -- Two at once would both find nothing there.
+  PERFORM pg_advisory_xact_lock(hashtextextended('memory-bank-mcp bootstrap', 0));
+  IF NOT EXISTS (SELECT FROM public.users u WHERE u.name = p_user) THEN
+    PERFORM app.create_user(p_user_id, p_user, p_email);
+  END IF;
+  IF NOT EXISTS (SELECT FROM public.projects p WHERE p.slug = p_slug) THEN
+    PERFORM app.create_project(p_project_id, p_slug, p_name, p_user);
+  END IF;
+  PERFORM app.put_member(p_slug, p_user, 'owner');
+  PERFORM app.create_key(
+    p_slug, p_user, p_key_id, p_key_hash, p_key_prefix, p_label, p_scopes, p_rate_limit, p_expires_at, p_created_at);
+  RETURN QUERY
+  SELECT u.id, u.name, u.email, u.created_at, p.id, p.slug, p.name, p.created_at
+  FROM public.users u, public.projects p WHERE u.name = p_user AND p.slug = p_slug;
+END
+$$;
+
+-- A key by its id.
+CREATE OR REPLACE FUNCTION app.find_key(p_id uuid) RETURNS SETOF public.api_keys
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+  RETURN QUERY SELECT k.* FROM public.api_keys k WHERE k.id = p_id;
+  IF NOT FOUND THEN
+    RAISE EXCEPTION '%', p_id USING ERRCODE = 'MB404', DETAIL = 'key';
+  END IF;
+END
+$$;
+
+CREATE OR REPLACE FUNCTION app.list_keys(p_slug text, p_all boolean, p_now timestamptz)
+RETURNS TABLE (
+  user_name text, id uuid, key_hash bytea, key_prefix text, label text, scopes text[], rate_limit integer,
+  last_used_at timestamptz, expires_at timestamptz, created_at timestamptz, revoked_at timestamptz
+)
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_column
+DECLARE
+  project constant uuid := app.project_called(p_slug);
+BEGIN
+  RETURN QUERY
+  SELECT u.name, k.id, k.key_hash, k.key_prefix::text, k.label, k.scopes, k.rate_limit, k.last_used_at, k.expires_at,
+    k.created_at, k.revoked_at
+  FROM public.api_keys k JOIN public.users u ON u.id = k.user_id
+  WHERE k.project_id = project AND (p_all OR (k.revoked_at IS NULL AND (k.expires_at > p_now) IS NOT FALSE))
+  ORDER BY k.created_at DESC, k.id;
+END
+$$;
+
+CREATE OR REPLACE FUNCTION app.revoke_key(p_id uuid, p_now timestamptz) RETURNS SETOF public.api_keys
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+  RETURN QUERY
+  UPDATE public.api_keys k SET revoked_at = p_now WHERE k.id = p_id AND k.revoked_at IS NULL RETURNING k.*;
+  IF NOT FOUND THEN
+    RAISE EXCEPTION '%', p_id USING ERRCODE = 'MB404', DETAIL = 'key';
+  END IF;
+END
+$$;
+
+-- Revokes a key and makes one like it. The first row is the new key, the second the old one.
+CREATE OR REPLACE FUNCTION app.rotate_key(
+  p_id uuid, p_new_id uuid, p_key_hash bytea, p_key_prefix text, p_expires_at timestamptz, p_now timestamptz
+) RETURNS SETOF public.api_keys
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+  old public.api_keys;
+BEGIN
+  SELECT * INTO old FROM app.revoke_key(p_id, p_now);
+  RETURN QUERY
+  INSERT INTO public.api_keys (id, user_id, project_id, key_hash, key_prefix, label, scopes, rate_limit, expires_at, created_at)
+  VALUES (p_new_id, old.user_id, old.project_id, p_key_hash, p_key_prefix, old.label, old.scopes, old.rate_limit,
+    p_expires_at, p_now)
+  RETURNING *;
+  RETURN NEXT old;
+END
+$$;
+
+-- Backups and the graph ----------------------------------------------------------------------------------------------
+
+-- Keeps the newest p_most backups of the current project. An editor may make room so, but not delete a backup.
+CREATE OR REPLACE FUNCTION app.prune_backups(p_most integer) RETURNS void
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+  project constant uuid := CASE WHEN app.current_project_role() IN ('owner', 'editor') THEN app.current_project_id() END;
+BEGIN
+  DELETE FROM app.backups b WHERE b.project_id = project AND b.id IN (
+    SELECT o.id FROM app.backups o WHERE o.project_id = project ORDER BY o.created_at DESC, o.id DESC
+    OFFSET greatest(p_most, 10)
+  );
+END
+$$;
+-- The rows of one statement get one version.
+CREATE OR REPLACE FUNCTION app.note_graph_change() RETURNS trigger
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+  one record;
+  now_at bigint;
+BEGIN
+  FOR one IN SELECT c.project_id, array_agg(c.id) AS ids FROM changed c GROUP BY c.project_id LOOP
+    INSERT INTO app.graph_versions AS v (project_id, version)
+    SELECT one.project_id, 1 WHERE EXISTS (SELECT FROM public.projects p WHERE p.id = one.project_id)
+    ON CONFLICT (project_id) DO UPDATE SET version = v.version + 1
+    RETURNING v.version INTO now_at;
+    -- The project itself is going.
+    CONTINUE WHEN now_at IS NULL;
+    INSERT INTO app.graph_changes (project_id, version, kind, id)
+    SELECT one.project_id, now_at, TG_ARGV[0], i.id FROM unnest(one.ids) AS i (id) ON CONFLICT DO NOTHING;
+    IF now_at % 500 = 0 THEN
+      DELETE FROM app.graph_changes c WHERE c.project_id = one.project_id AND c.version <= now_at - 2000;
+    END IF;
+  END LOOP;
+  RETURN NULL;
+END
+$$;
+-- The audit log --------------------------------------------------------------------------------------------------------
+
+-- Adds a row: in whose name, the transaction's settings say; who acts without them acts as the login role.
+CREATE OR REPLACE FUNCTION app.audit(p_action text, p_project uuid, p_subject text, p_detail jsonb) RETURNS void
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+  INSERT INTO app.audit_log (project_id, action, user_id, key_id, login, subject, detail)
+  VALUES (
+    p_project, p_action, app.current_user_id(),
+    app.current_key_id(),
+    CASE WHEN app.current_user_id() IS NULL THEN session_user::text END,
+    left(p_subject, 255), jsonb_strip_nulls(p_detail)
+  );
+END
+$$;
+
+CREATE OR REPLACE FUNCTION app.audit_user() RETURNS trigger
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+  PERFORM app.audit('user.created', NULL, NEW.id::text, jsonb_build_object('name', NEW.name));
+  RETURN NULL;
+END
+$$;
+
+CREATE OR REPLACE FUNCTION app.audit_project() RETURNS trigger
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+  PERFORM app.audit('project.created', NEW.id, NEW.id::text, jsonb_build_object('slug', NEW.slug));
+  RETURN NULL;
+END
+$$;
+
+CREATE OR REPLACE FUNCTION app.audit_membership() RETURNS trigger
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+  IF TG_OP = 'INSERT' THEN
+    PERFORM app.audit('member.added', NEW.project_id, NEW.user_id::text, jsonb_build_object('role', NEW.role));
+  ELSIF TG_OP = 'DELETE' THEN
+    PERFORM app.audit('member.removed', OLD.project_id, OLD.user_id::text, jsonb_build_object('role', OLD.role));
+  ELSE
+    PERFORM app.audit('member.role_changed', NEW.project_id, NEW.user_id::text,
+      jsonb_build_object('role', NEW.role, 'before', OLD.role));
+  END IF;
+  RETURN NULL;
+END
+$$;
+
+-- A key that is made in the transaction that revoked another one of the same user in the same project takes its place;
+-- where the old one is revoked afterwards, app.audit_replaces names it before.
+CREATE OR REPLACE FUNCTION app.audit_key() RETURNS trigger
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+  mark constant text := concat_ws('/', NEW.user_id, NEW.project_id) || '/';
+  revoked constant text := current_setting('app.audit_revoked', true);
+  replaced constant text := coalesce(
+    NULLIF(current_setting('app.audit_replaces', true), ''),
+    CASE WHEN starts_with(revoked, mark) THEN substr(revoked, length(mark) + 1) END);
+BEGIN
+  IF TG_OP = 'INSERT' THEN
+    PERFORM app.audit(
+      CASE WHEN replaced IS NOT NULL THEN 'key.rotated' ELSE 'key.created' END, NEW.project_id, NEW.id::text,
+      jsonb_build_object('user', NEW.user_id, 'prefix', NEW.key_prefix, 'scopes', to_jsonb(NEW.scopes),
+        'rateLimit', NEW.rate_limit, 'expiresAt', NEW.expires_at,
+        'replaces', replaced));
+    PERFORM set_config('app.audit_revoked', '', true), set_config('app.audit_replaces', '', true);
+  ELSIF OLD.revoked_at IS NULL AND NEW.revoked_at IS NOT NULL THEN
+    PERFORM app.audit('key.revoked', NEW.project_id, NEW.id::text,
+      jsonb_build_object('user', NEW.user_id, 'prefix', NEW.key_prefix));
+    PERFORM set_config('app.audit_revoked', mark || NEW.id, true);
+  ELSE
+    PERFORM app.audit('key.changed', NEW.project_id, NEW.id::text,
+      jsonb_build_object('user', NEW.user_id, 'prefix', NEW.key_prefix, 'scopes', to_jsonb(NEW.scopes),
+        'rateLimit', NEW.rate_limit));
+  END IF;
+  RETURN NULL;
+END
+$$;
+
+-- The rows of one statement are one row of the log, with the first of their names. A restore takes the graph away to put
+-- it back; it tells of itself.
+CREATE OR REPLACE FUNCTION app.audit_deletion() RETURNS trigger
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+  one record;
+BEGIN
+  IF current_setting('app.audit_restores', true) = 'true' THEN
+    RETURN NULL;
+  END IF;
+  IF TG_ARGV[0] = 'documents.deleted' THEN
+    FOR one IN
+      SELECT g.project_id, count(*) AS n, (array_agg(left(g.path, 255) ORDER BY g.path))[1:10] AS names
+      FROM gone g GROUP BY g.project_id
+    LOOP
+      PERFORM app.audit(TG_ARGV[0], one.project_id, one.names[1],
+        jsonb_build_object('count', one.n, 'names', to_jsonb(one.names)));
+    END LOOP;
+  ELSE
+    FOR one IN
+      SELECT g.project_id, count(*) AS n, (array_agg(left(g.id, 64) ORDER BY g.id))[1:10] AS names
+      FROM gone g GROUP BY g.project_id
+    LOOP
+      PERFORM app.audit(TG_ARGV[0], one.project_id, one.names[1],
+        jsonb_build_object('count', one.n, 'ids', to_jsonb(one.names)));
+    END LOOP;
+  END IF;
+  RETURN NULL;
+END
+$$;
+
+-- What no trigger sees: told by whoever does it, in the transaction that does it and in the tenant's name. Only what the
+-- role may do can be told.
+CREATE OR REPLACE FUNCTION app.note_audit(p_action text, p_subject text, p_detail jsonb) RETURNS void
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+  held constant public.project_role := app.current_project_role();
+BEGIN
+  IF NOT coalesce(CASE
+      WHEN p_action = 'bank.exported' THEN true
+      WHEN p_action = 'bank.imported' THEN held IN ('owner', 'editor')
+      WHEN p_action IN ('backup.restored', 'project.restored') THEN held = 'owner'
+    END AND held IS NOT NULL, false) THEN
+    RAISE EXCEPTION 'the role may not tell of `%`', p_action USING ERRCODE = 'insufficient_privilege';
+  END IF;
+  PERFORM app.audit(p_action, app.current_project_id(), p_subject, p_detail);
+  IF p_action IN ('backup.restored', 'bank.imported', 'project.restored') THEN
+    PERFORM set_config('app.audit_restores', 'true', true);
+  END IF;
+END
+$$;
+
+-- The same for the operator's commands.
+CREATE OR REPLACE FUNCTION app.note_operator_audit(p_slug text, p_action text, p_subject text, p_detail jsonb)
+RETURNS void
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+  IF p_action NOT IN ('bank.imported', 'bank.exported', 'project.backed_up', 'project.restored') THEN
+    RAISE EXCEPTION '`%` is told of where it happens', p_action USING ERRCODE = 'MB400';
+  END IF;
+  PERFORM app.audit(p_action, app.project_called(p_slug), p_subject, p_detail);
+END
+$$;
+
+-- Notes that keys were used from addresses, many at once: each pair once, at most p_most addresses a key.
+CREATE OR REPLACE FUNCTION app.note_key_addresses(p_keys uuid[], p_addresses text[], p_at timestamptz[], p_most integer)
+RETURNS void
+LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+  INSERT INTO app.audit_log (at, project_id, action, user_id, key_id, subject, address)
+  SELECT used.at, k.project_id, 'key.used_from_new_address', k.user_id, k.id, k.id::text, used.address
+  FROM (
+    SELECT u.key, u.address::inet AS address, min(u.at) AS at,
+      row_number() OVER (PARTITION BY u.key ORDER BY min(u.at)) AS place
+    FROM unnest(p_keys, p_addresses, p_at) AS u (key, address, at)
+    WHERE NOT EXISTS (
+      SELECT FROM app.audit_log l
+      WHERE l.key_id = u.key AND l.address = u.address::inet AND l.action = 'key.used_from_new_address'
+    )
+    GROUP BY u.key, u.address::inet
+  ) AS used
+  JOIN public.api_keys k ON k.id = used.key
+  WHERE used.place + (
+    SELECT count(*) FROM app.audit_log l WHERE l.key_id = used.key AND l.action = 'key.used_from_new_address'
+  ) <= p_most
+  ON CONFLICT DO NOTHING
+$$;
+
+-- The log of one project, or of all with what belongs to none, newest first.
+CREATE OR REPLACE FUNCTION app.list_audit(p_slug text, p_since timestamptz, p_most bigint)
+RETURNS TABLE (
+  id bigint, at timestamptz, action text, project text, user_name text, user_id uuid, key_id uuid, login text,
+  subject text, address text, detail jsonb
+)
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_column
+DECLARE
+  project constant uuid := CASE WHEN p_slug IS NOT NULL THEN app.project_called(p_slug) END;
+BEGIN
+  RETURN QUERY
+  SELECT l.id, l.at, l.action, p.slug, u.name, l.user_id, l.key_id, l.login, l.subject, host(l.address), l.detail
+  FROM app.audit_log l
+  LEFT JOIN public.users u ON u.id = l.user_id
+  LEFT JOIN public.projects p ON p.id = l.project_id
+  WHERE (project IS NULL OR l.project_id = project) AND (p_since IS NULL OR l.at >= p_since)
+  ORDER BY l.at DESC, l.id DESC LIMIT p_most;
+END
+$$;
+
+-- Removes at most p_most rows from before p_before, and none that is younger than the policy lets go. One replica at a
+-- time; gives the number of rows.
+CREATE OR REPLACE FUNCTION app.purge_audit(p_before timestamptz, p_most bigint) RETURNS bigint
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+  removed bigint;
+BEGIN
+  IF NOT pg_try_advisory_xact_lock(hashtextextended('memory-bank-mcp audit', 0)) THEN
+    RETURN 0;
+  END IF;
+  DELETE FROM app.audit_log l WHERE l.id IN (
+    SELECT o.id FROM app.audit_log o WHERE o.at < p_before AND o.at < now() - interval '30 days'
+    ORDER BY o.at LIMIT p_most
+  );
+  GET DIAGNOSTICS removed = ROW_COUNT;
+  RETURN removed;
+END
+$$;
+
+-- The server has its statements planned once, whatever their values. How much these two remove is worth a plan of its own.
+ALTER FUNCTION app.purge(timestamptz, timestamptz, bigint) SET plan_cache_mode = force_custom_plan;
+ALTER FUNCTION app.purge_audit(timestamptz, bigint) SET plan_cache_mode = force_custom_plan;
+
+-- Who may call what; nobody calls what has no grantee but a function of app_definer or a trigger. Who makes the triggers
+-- must be allowed to call their functions.
+DO $$
+DECLARE
+  one record;
+BEGIN
+  FOR one IN
+    SELECT p.oid::regprocedure AS signature, w.grantee
+    FROM (
+      SELECT unnest(ARRAY[
+        'authenticate', 'touch_keys', 'open_session', 'subscribe_session', 'touch_sessions', 'close_session',
+        'append_events', 'purge', 'kept_for_replay', 'bootstrap', 'user_named', 'project_called', 'create_user',
+        'list_users', 'create_project', 'list_projects', 'keeps_an_owner', 'put_member', 'remove_member',
+        'list_members', 'create_key', 'find_key', 'list_keys', 'revoke_key', 'rotate_key', 'note_operator_audit',
+        'note_key_addresses', 'list_audit', 'purge_audit', 'note_graph_change', 'audit_user', 'audit_project',
+        'audit_membership', 'audit_key', 'audit_deletion']), 'app_server'
+      UNION ALL SELECT unnest(ARRAY['prune_backups', 'note_audit']), 'app_user'
+      UNION ALL VALUES ('audit', NULL)
+    ) AS w (name, grantee)
+    JOIN pg_catalog.pg_proc p ON p.proname = w.name AND p.pronamespace = 'app'::regnamespace
+  LOOP
+    EXECUTE format('REVOKE ALL ON FUNCTION %s FROM PUBLIC', one.signature);
+    IF one.grantee IS NOT NULL THEN
+      EXECUTE format('GRANT EXECUTE ON FUNCTION %s TO %I', one.signature, one.grantee);
+    END IF;
+  END LOOP;
+END
+$$;
+
+RESET ROLE;
+
+-- updated_at follows every change of an account or a project.
+CREATE OR REPLACE FUNCTION app.note_update() RETURNS trigger
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+  NEW.updated_at := now();
+  RETURN NEW;
+END
+$$;
+CREATE OR REPLACE TRIGGER note_update BEFORE UPDATE ON public.users FOR EACH ROW EXECUTE FUNCTION app.note_update();
+CREATE OR REPLACE TRIGGER note_update BEFORE UPDATE ON public.projects FOR EACH ROW EXECUTE FUNCTION app.note_update();
+
+DO $$
+DECLARE
+  one record;
+BEGIN
+  FOR one IN
+    SELECT tab, kind, event FROM (VALUES
+      ('graph_entities', 'entity'), ('graph_observations', 'observation'), ('graph_relations', 'relation')
+    ) AS t (tab, kind), unnest(ARRAY['INSERT', 'UPDATE', 'DELETE']) AS event
+  LOOP
+    EXECUTE format(
+      'CREATE OR REPLACE TRIGGER %I AFTER %s ON public.%I REFERENCING %s TABLE AS changed '
+      'FOR EACH STATEMENT EXECUTE FUNCTION app.note_graph_change(%L)',
+      'note_' || lower(one.event), one.event, one.tab, CASE WHEN one.event = 'DELETE' THEN 'OLD' ELSE 'NEW' END, one.kind);
+  END LOOP;
+END
+$$;
+
+CREATE OR REPLACE TRIGGER audit AFTER INSERT ON public.users FOR EACH ROW EXECUTE FUNCTION app.audit_user();
+CREATE OR REPLACE TRIGGER audit AFTER INSERT ON public.projects FOR EACH ROW EXECUTE FUNCTION app.audit_project();
+CREATE OR REPLACE TRIGGER audit_insert AFTER INSERT ON public.memberships
+  FOR EACH ROW EXECUTE FUNCTION app.audit_membership();
+CREATE OR REPLACE TRIGGER audit_update AFTER UPDATE ON public.memberships
+  FOR EACH ROW WHEN (OLD.role IS DISTINCT FROM NEW.role) EXECUTE FUNCTION app.audit_membership();
+CREATE OR REPLACE TRIGGER audit_delete AFTER DELETE ON public.memberships
+  FOR EACH ROW EXECUTE FUNCTION app.audit_membership();
+CREATE OR REPLACE TRIGGER audit_insert AFTER INSERT ON public.api_keys FOR EACH ROW EXECUTE FUNCTION app.audit_key();
+-- Not for last_used_at, which is written all the time.
+CREATE OR REPLACE TRIGGER audit_update AFTER UPDATE ON public.api_keys
+  FOR EACH ROW WHEN (
+    (OLD.revoked_at, OLD.label, OLD.scopes, OLD.rate_limit, OLD.expires_at)
+      IS DISTINCT FROM (NEW.revoked_at, NEW.label, NEW.scopes, NEW.rate_limit, NEW.expires_at)
+  ) EXECUTE FUNCTION app.audit_key();
+CREATE OR REPLACE TRIGGER audit_delete AFTER DELETE ON public.documents REFERENCING OLD TABLE AS gone
+  FOR EACH STATEMENT EXECUTE FUNCTION app.audit_deletion('documents.deleted');
+CREATE OR REPLACE TRIGGER audit_delete AFTER DELETE ON public.graph_entities REFERENCING OLD TABLE AS gone
+  FOR EACH STATEMENT EXECUTE FUNCTION app.audit_deletion('entities.deleted');
+
+-- The commonest call of all, reading documents, as one statement and so one message of the protocol: it enters the
+-- caller's context, as 002 describes it, and reads what the policies let the caller see.
+--
+-- It runs with the rights of whoever calls it (SECURITY INVOKER), and so may do no more than the statements that it
+-- replaces. Context and role are local to the transaction, which is the statement itself. When the context is refused,
+-- nothing is read. No name in it is looked for on the session's search_path, operators included.
+CREATE OR REPLACE FUNCTION app.read_documents(p_user text, p_project text, p_key text, p_paths text[])
+RETURNS TABLE (path text, content text, etag text, version bigint, updated_at timestamptz, project_id uuid)
+LANGUAGE plpgsql VOLATILE SECURITY INVOKER
+AS $$
+BEGIN
+  -- The role in the project is asked for its error: a void key is refused, also where no row would ask a policy.
+  PERFORM pg_catalog.set_config('app.current_user_id', p_user, true),
+    pg_catalog.set_config('app.current_project_id', p_project, true),
+    pg_catalog.set_config('app.current_key_id', p_key, true),
+    pg_catalog.set_config('role', 'app_user', true),
+    app.current_project_role() IS NULL;
+  RETURN QUERY
+    SELECT d.path, d.content, d.etag, d.version, d.updated_at, d.project_id FROM public.documents d
+    WHERE d.project_id OPERATOR(pg_catalog.=) p_project::pg_catalog.uuid AND d.path OPERATOR(pg_catalog.=) ANY (p_paths);
+END
+$$;
+
+REVOKE ALL ON FUNCTION app.read_documents(text, text, text, text[]) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION app.read_documents(text, text, text, text[]) TO app_server;
+
+INSERT INTO public.schema_migrations (version) VALUES ('003_functions') ON CONFLICT DO NOTHING;
+
+COMMIT;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context, bail};
+use anyhow::{Context, anyhow, bail};
 use memory_bank_core::clock::{SystemClock, SystemEntropy};
 use memory_bank_core::store::ChangeSink;
 use memory_bank_postgres::{
@@ -107,16 +107,9 @@ pub(crate) fn advice(cause: Cause) -> &'static str {
 
 /// Makes sure that the schema is there and keeps tenants apart. Supabase's is never changed unasked.
 pub(crate) async fn make_ready(database: &Database, provider: Provider) -> anyhow::Result<()> {
-    let missing: Vec<&str> = database
-        .migrations()
-        .await
-        .context("the schema cannot be looked at; `memory-bank-mcp doctor` says what to mend")?
-        .into_iter()
-        .filter(|migration| migration.applied_at.is_none())
-        .map(|migration| migration.version)
-        .collect();
+    let missing = missing(database).await?;
     if !missing.is_empty() && provider == Provider::Supabase {
-        bail!("the database lacks {}; {}", missing.join(", "), how_to_set_up(&missing));
+        return Err(lacks(&missing));
     }
     if !missing.is_empty() {
         bring_up_to_date(database).await?;
@@ -125,6 +118,27 @@ pub(crate) async fn make_ready(database: &Database, provider: Provider) -> anyho
         .prove_isolation()
         .await
         .context("the database does not keep tenants apart; the server does not start")
+}
+
+/// Makes sure that a command finds a schema that it knows. What is missing is not applied: that is what `migrate` is for.
+pub(crate) async fn expect_schema(database: &Database) -> anyhow::Result<()> {
+    let missing = missing(database).await?;
+    if missing.is_empty() { Ok(()) } else { Err(lacks(&missing)) }
+}
+
+async fn missing(database: &Database) -> anyhow::Result<Vec<&'static str>> {
+    match database.migrations().await {
+        Ok(migrations) => {
+            Ok(migrations.iter().filter(|one| one.applied_at.is_none()).map(|one| one.version).collect())
+        }
+        Err(error @ MigrateError::BeforeTwo) => Err(error.into()),
+        Err(error) => Err(anyhow::Error::from(error)
+            .context("the schema cannot be looked at; `memory-bank-mcp doctor` says what to mend")),
+    }
+}
+
+fn lacks(missing: &[&str]) -> anyhow::Error {
+    anyhow!("the database lacks {}; {}", missing.join(", "), how_to_set_up(missing))
 }
 
 /// Applies what is missing. A login role that may only serve waits a while for whoever may: a container beside it, or
@@ -146,7 +160,7 @@ async fn bring_up_to_date(database: &Database) -> anyhow::Result<()> {
     }
 }
 
-/// How to bring the schema of a Supabase project up to date.
+/// How to bring a schema up to date.
 pub(crate) fn how_to_set_up(missing: &[&str]) -> String {
     let files: Vec<String> = missing.iter().map(|version| format!("supabase/setup/{version}.sql")).collect();
     format!(

@@ -1,4 +1,4 @@
-//! The audit log. What changes rows is told by triggers (`migrations/006_audit.sql`); here is the rest: what no trigger
+//! The audit log. What changes rows is told by triggers (`migrations/003_functions.sql`); here is the rest: what no trigger
 //! sees, what operators read, and how the log ages.
 
 use async_trait::async_trait;

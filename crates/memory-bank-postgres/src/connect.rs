@@ -42,7 +42,7 @@ const BARE: usize = 2;
 /// What every new connection is told. A statement that hangs, and a transaction that nobody ends, are ended by the
 /// database itself; a lock is not waited for longer than the folder store waits for its own. Statements are planned once a
 /// connection: they find rows by keys, whatever the values, and planning one anew each time, with its policies, costs more
-/// than running it. Where the values do matter, a function says so for itself (`migrations/008_document_reads.sql`).
+/// than running it. Where the values do matter, a function says so for itself (`migrations/003_functions.sql`).
 const GREETING: &str = "SET statement_timeout = '20s'; SET lock_timeout = '10s'; \
     SET idle_in_transaction_session_timeout = '30s'; SET search_path = pg_catalog, public; \
     SET client_min_messages = warning; SET plan_cache_mode = force_generic_plan";

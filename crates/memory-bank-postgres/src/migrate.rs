@@ -8,17 +8,18 @@ use crate::connect::Database;
 use crate::error::describe;
 
 /// The files in the order of their numbers.
-const MIGRATIONS: [(&str, &str); 9] = [
+const MIGRATIONS: [(&str, &str); 3] = [
     ("001_schema", include_str!("../../../migrations/001_schema.sql")),
     ("002_policies", include_str!("../../../migrations/002_policies.sql")),
     ("003_functions", include_str!("../../../migrations/003_functions.sql")),
-    ("004_state_and_backups", include_str!("../../../migrations/004_state_and_backups.sql")),
-    ("005_graph_changes", include_str!("../../../migrations/005_graph_changes.sql")),
-    ("006_audit", include_str!("../../../migrations/006_audit.sql")),
-    ("007_files", include_str!("../../../migrations/007_files.sql")),
-    ("008_document_reads", include_str!("../../../migrations/008_document_reads.sql")),
-    ("009_audit_of_restores", include_str!("../../../migrations/009_audit_of_restores.sql")),
 ];
+
+/// Whether a version before 2.0 made this schema. Its scripts were nine, and the first three had the names of today's;
+/// a schema of today has this table from its first script on.
+const BEFORE_TWO: &str = "SELECT EXISTS (SELECT FROM public.schema_migrations WHERE version ~ '^00[4-9]_') \
+    OR EXISTS (SELECT FROM public.schema_migrations WHERE version = '001_schema') AND NOT EXISTS ( \
+      SELECT FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
+      WHERE n.nspname = 'app' AND c.relname = 'files')";
 
 /// Replicas that start together migrate one after the other. A number that nothing else uses.
 const LOCK: i64 = 0x6d62_6d63_705f_6d31;
@@ -54,6 +55,11 @@ pub enum MigrateError {
         /// What the database says.
         reason: String,
     },
+    /// A version before 2.0 made the schema; the database is as it was.
+    #[error(
+        "this database was made before memory-bank-mcp 2.0, and nothing in it was changed; write each project into a folder with `memory-bank-mcp export` of the version that made it, make a new database, run `memory-bank-mcp migrate` there and bring the folders in with `memory-bank-mcp import`"
+    )]
+    BeforeTwo,
     /// The database could not be asked.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -63,7 +69,7 @@ impl Database {
     /// All migrations, with the time at which each was applied.
     ///
     /// # Errors
-    /// The database cannot be asked.
+    /// The database cannot be asked, or a version before 2.0 made its schema.
     pub async fn migrations(&self) -> Result<Vec<Migration>, MigrateError> {
         let client = self.connection().await?;
         status(&client).await
@@ -72,7 +78,7 @@ impl Database {
     /// Applies what is missing, in order, and returns the versions that were.
     ///
     /// # Errors
-    /// A file failed, or the database cannot be asked.
+    /// A file failed, the database cannot be asked, or a version before 2.0 made its schema.
     pub async fn migrate(&self) -> Result<Vec<&'static str>, MigrateError> {
         // The connection is closed afterwards: that also releases the lock, whatever happens.
         let client = deadpool_postgres::Object::take(self.connection().await?);
@@ -110,6 +116,10 @@ async fn status(client: &tokio_postgres::Client) -> Result<Vec<Migration>, Migra
         .await
         .map_err(ask)?;
     let rows = if table.try_get::<_, bool>(0).map_err(ask)? {
+        let before_two = client.query_one(BEFORE_TWO, &[]).await.map_err(ask)?;
+        if before_two.try_get::<_, bool>(0).map_err(ask)? {
+            return Err(MigrateError::BeforeTwo);
+        }
         client.query("SELECT version, applied_at FROM public.schema_migrations", &[]).await.map_err(ask)?
     } else {
         Vec::new()

@@ -128,7 +128,19 @@ impl TestDatabase {
     /// # Errors
     /// What psql says.
     pub fn roll_back_with_psql(&self, role: &str, before: &str) -> Result<(), String> {
-        let output = self.cluster.psql_file(role, &self.name, before, "rollback.sql");
+        self.file_with_psql(role, before, "rollback.sql")
+    }
+
+    /// Runs one file of `migrations/` through psql as this role.
+    ///
+    /// # Errors
+    /// What psql says.
+    pub fn run_with_psql(&self, role: &str, file: &str) -> Result<(), String> {
+        self.file_with_psql(role, "SELECT", file)
+    }
+
+    fn file_with_psql(&self, role: &str, before: &str, file: &str) -> Result<(), String> {
+        let output = self.cluster.psql_file(role, &self.name, before, file);
         let said = String::from_utf8_lossy(&output.stderr).into_owned();
         if output.status.success() { Ok(()) } else { Err(said) }
     }

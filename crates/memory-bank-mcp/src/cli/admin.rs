@@ -148,6 +148,9 @@ pub(crate) async fn run(command: &AdminCommand, output: Output) -> anyhow::Resul
         bail!("`DATABASE_URL` is not set; this command works on a database");
     };
     let database = database::reach(wanted, Arc::new(NoSink)).await?;
+    if !matches!(command, AdminCommand::Migrate { .. }) {
+        database::expect_schema(&database).await?;
+    }
     let done = match command {
         AdminCommand::Migrate { status } => migrate(&database, *status, output).await,
         AdminCommand::Bootstrap { user, project } => bootstrap(&database, user, project, output).await,

@@ -61,6 +61,44 @@ fn an_empty_database_is_migrated_and_bootstrapped_in_the_shapes_that_programs_re
 }
 
 #[test]
+fn every_command_recognises_a_database_from_before_two_and_changes_nothing() {
+    let database = TestDatabase::migrated();
+    database.psql("INSERT INTO schema_migrations VALUES ('009_audit_of_restores')");
+    let before = database.schema();
+    let folder = TempDir::new().unwrap();
+    let to = folder.path().join("out").display().to_string();
+    for arguments in [
+        vec!["migrate"],
+        vec!["migrate", "--status"],
+        vec!["bootstrap", "--user", "alice", "--project", "atlas"],
+        vec!["keys", "list", "--project", "atlas"],
+        vec!["export", "--project", "atlas", "--to", &to],
+        vec!["serve", "--transport", "http"],
+        vec!["doctor"],
+    ] {
+        let url = database.url_of(MIGRATOR);
+        let variables = [("DATABASE_URL", url.as_str()), ("REDIS_URL", "")];
+        let ended = command(&folder, &variables).args(&arguments).output().unwrap();
+        let said = String::from_utf8([ended.stdout, ended.stderr].concat()).unwrap();
+        assert!(!ended.status.success(), "{arguments:?}: {said}");
+        for words in ["made before memory-bank-mcp 2.0", "export", "a new database", "import"] {
+            assert!(said.contains(words), "{arguments:?}: {said}");
+        }
+    }
+    assert_eq!(database.schema(), before);
+    assert_eq!(database.psql("SELECT count(*) FROM users"), "0");
+}
+
+#[test]
+fn no_key_is_printed_for_a_schema_that_is_not_whole() {
+    let database = TestDatabase::migrated();
+    database.psql("DELETE FROM schema_migrations WHERE version = '003_functions'");
+    let refused = operate(&database, &["bootstrap", "--user", "alice", "--project", "atlas"]).unwrap_err();
+    assert!(refused.contains("003_functions") && refused.contains("memory-bank-mcp migrate"), "{refused}");
+    assert_eq!(database.psql("SELECT count(*) FROM api_keys"), "0");
+}
+
+#[test]
 fn the_operator_manages_users_projects_members_and_keys() {
     let database = TestDatabase::migrated();
     operate(&database, &["bootstrap", "--user", "alice", "--project", "atlas"]).unwrap();

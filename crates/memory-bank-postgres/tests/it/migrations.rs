@@ -1,7 +1,10 @@
 //! The schema comes to the same end each way, and running it again changes nothing.
 
+use std::collections::BTreeMap;
+use std::path::Path;
+
 use memory_bank_postgres::MigrateError;
-use memory_bank_test_postgres::{MIGRATOR, TestDatabase};
+use memory_bank_test_postgres::{MIGRATOR, SERVER, TestDatabase};
 
 use crate::support::Bench;
 
@@ -101,4 +104,73 @@ async fn the_rollback_script_changes_nothing_unless_the_session_names_the_databa
         database.roll_back_with_psql(MIGRATOR, "SET memory_bank.confirm_rollback = 'another'").unwrap_err();
     assert!(refused.contains("nothing was changed"), "{refused}");
     assert_eq!(database.schema(), before);
+}
+
+/// What a version before 2.0 left: its nine rows, or its first three without the tables of today.
+const BEFORE_TWO: [&str; 2] = [
+    "INSERT INTO schema_migrations SELECT unnest(ARRAY['004_state_and_backups', '005_graph_changes', '006_audit', \
+     '007_files', '008_document_reads', '009_audit_of_restores'])",
+    "DROP TABLE app.files",
+];
+
+#[tokio::test]
+async fn a_database_from_before_two_is_recognised_and_nothing_in_it_is_changed() {
+    let bench = Bench::new().await;
+    for made_before in BEFORE_TWO {
+        let old = TestDatabase::migrated();
+        old.psql(made_before);
+        let before = old.schema();
+        for role in [MIGRATOR, SERVER] {
+            let database = bench.open(&old.url_of(role), 1);
+            let refused = database.migrate().await.unwrap_err();
+            assert!(matches!(refused, MigrateError::BeforeTwo), "{refused}");
+            for words in ["before memory-bank-mcp 2.0", "export", "new database", "import"] {
+                assert!(refused.to_string().contains(words), "{refused}");
+            }
+            assert!(matches!(database.migrations().await.unwrap_err(), MigrateError::BeforeTwo));
+        }
+        for script in ["001_schema.sql", "002_policies.sql", "003_functions.sql"] {
+            let refused = old.run_with_psql(MIGRATOR, script).unwrap_err();
+            assert!(refused.contains("before memory-bank-mcp 2.0"), "{refused}");
+        }
+        assert_eq!(old.schema(), before);
+    }
+}
+
+/// The names and contents of the scripts in a folder.
+fn scripts(folder: &str) -> BTreeMap<String, Vec<u8>> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").join(folder);
+    let entries = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap());
+    entries
+        .map(|entry| {
+            let name = entry.file_name().into_string().unwrap();
+            assert!(entry.file_type().unwrap().is_file(), "{name} is no file of its own");
+            (name, std::fs::read(entry.path()).unwrap())
+        })
+        .collect()
+}
+
+#[test]
+fn the_two_folders_hold_the_same_three_scripts_as_files() {
+    let supabase = scripts("supabase/setup");
+    assert_eq!(
+        supabase.keys().map(String::as_str).collect::<Vec<_>>(),
+        ["001_schema.sql", "002_policies.sql", "003_functions.sql"]
+    );
+    let mut migrations = scripts("migrations");
+    assert!(migrations.remove("rollback.sql").is_some());
+    for (name, content) in &supabase {
+        assert!(migrations.get(name) == Some(content), "{name} differs: copy migrations/ to supabase/setup/");
+    }
+    assert_eq!(migrations.len(), supabase.len());
+}
+
+#[tokio::test]
+async fn each_script_can_be_run_again_by_itself() {
+    let database = TestDatabase::migrated();
+    let before = database.schema();
+    for script in ["003_functions.sql", "001_schema.sql", "002_policies.sql"] {
+        database.run_with_psql(MIGRATOR, script).unwrap();
+        assert_eq!(database.schema(), before, "{script} changed something");
+    }
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use jiff::SignedDuration;
 use memory_bank_core::clock::{Clock, SystemClock, iso_millis};
 use memory_bank_core::store::NoSink;
-use memory_bank_postgres::{ConnectError, Database, Diagnosis, Pooling};
+use memory_bank_postgres::{ConnectError, Database, Diagnosis, MigrateError, Pooling};
 
 use crate::cli::doctor::findings::Findings;
 use crate::cli::doctor::key;
@@ -207,6 +207,14 @@ fn role(diagnosis: &Diagnosis, provider: Provider, findings: &mut Findings) {
 async fn schema(database: &Database, provider: Provider, findings: &mut Findings) -> bool {
     let migrations = match database.migrations().await {
         Ok(migrations) => migrations,
+        Err(error @ MigrateError::BeforeTwo) => {
+            findings.error(
+                "database.migrations",
+                error.to_string(),
+                "docs/operations.md, \"A database from before 2.0\", has the commands",
+            );
+            return false;
+        }
         Err(error) => {
             findings.error("database.migrations", error.to_string(), "GRANT app_server TO the login role");
             return false;

@@ -133,6 +133,7 @@ async fn open(whose: &Whose, right: Right) -> anyhow::Result<Project> {
         bail!("`DATABASE_URL` is not set; this command works on a database");
     };
     let database = database::reach(wanted, Arc::new(NoSink)).await?;
+    database::expect_schema(&database).await?;
     let caller = member(&database, whose, right).await.map_err(admin::advised)?;
     let bank = PostgresBank::new(database.clone(), whose.project.clone());
     Ok(Project { redis: settings.redis, database, bank, caller })

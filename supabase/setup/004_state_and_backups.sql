@@ -1,1 +1,0 @@
-../../migrations/004_state_and_backups.sql

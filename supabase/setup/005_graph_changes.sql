@@ -1,1 +1,0 @@
-../../migrations/005_graph_changes.sql

@@ -1,1 +1,0 @@
-../../migrations/006_audit.sql

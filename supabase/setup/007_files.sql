@@ -1,1 +1,0 @@
-../../migrations/007_files.sql

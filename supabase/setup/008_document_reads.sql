@@ -1,1 +1,0 @@
-../../migrations/008_document_reads.sql

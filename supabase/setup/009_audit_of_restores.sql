@@ -1,1 +1,0 @@
-../../migrations/009_audit_of_restores.sql
