@@ -13,12 +13,13 @@ use cap_std::fs::OpenOptions;
 use jiff::Timestamp;
 use memory_bank_core::caller::Caller;
 use memory_bank_core::clock::iso_millis;
+use memory_bank_core::document::DocumentPath;
 use memory_bank_core::error::StoreError;
 use memory_bank_core::limits;
 use memory_bank_core::store::{Backup, BackupError, BackupStore, Change, ReadOutcome, Restored};
 
 use crate::bank::FolderBank;
-use crate::dir::{BankDir, FileRead, is_reserved, reason};
+use crate::dir::{BankDir, FileRead, Root, is_reserved, reason};
 use crate::documents;
 use crate::journal::{self, Step};
 use crate::lock::blocking;
@@ -67,14 +68,14 @@ impl BackupStore for FolderBank {
             let dir = guard.dir();
             let found = places.list(None)?.into_iter().find(|backup| same_id(&backup.id, &id));
             let found = found.ok_or_else(|| BackupError::NotFound(id.clone()))?;
-            let backup = BankDir::open(Path::new(&found.location)).map_err(|error| {
+            let backup = places.open(&found).map_err(|error| {
                 BackupError::Refused(format!("{id} cannot be opened: {}", reason(&error)))
             })?;
             let safety = if safety { Some(places.create(dir, None, now)?) } else { None };
             let mut restored = restore(dir, &backup)?;
             restored.safety = safety;
             for name in &restored.files {
-                let Ok(path) = memory_bank_core::document::DocumentPath::parse(name) else { continue };
+                let Ok(path) = DocumentPath::parse(name) else { continue };
                 if let Ok(ReadOutcome::Found(document)) = documents::read(dir, &path) {
                     news.name(&document.path, true);
                     news.document(project, &document.path, Some(&document.etag));
@@ -93,7 +94,7 @@ impl BackupStore for FolderBank {
 impl FolderBank {
     fn places(&self) -> Places {
         let beside = self.path().parent().unwrap_or(self.path()).to_owned();
-        Places { bank: self.path().to_owned(), project: self.project().to_owned(), beside }
+        Places { bank: self.root().clone(), project: self.project().to_owned(), beside }
     }
 
     /// The place that a user chose. One that is not on this machine chooses none: a path from there means nothing here.
@@ -110,7 +111,7 @@ impl FolderBank {
 /// Where backups of one bank may be.
 #[derive(Debug)]
 struct Places {
-    bank: PathBuf,
+    bank: Root,
     project: PathBuf,
     /// The usual place: the folder that holds the bank.
     beside: PathBuf,
@@ -138,7 +139,7 @@ impl Places {
         if words.contains('\0') || words.contains(['\n', '\r']) || chosen.to_str().is_none() {
             return Err(refused("it is not a usable path"));
         }
-        if self.project.join(&chosen).starts_with(&self.bank) {
+        if self.project.join(&chosen).starts_with(self.bank.path()) {
             return Err(refused("it is in the memory bank itself; choose a folder beside it"));
         }
         Ok(chosen)
@@ -160,7 +161,9 @@ impl Places {
         if holder.is_at(&self.bank) {
             return Err(BackupError::Refused("a backup cannot be made in the memory bank itself".to_owned()));
         }
-        let names = files_of(bank, DEPTH).map_err(fault())?;
+        let mut names = files_of(bank, DEPTH).map_err(fault())?;
+        // What is hidden and no document may be anything, a key for instance; a restore leaves it as it is.
+        names.retain(|name| !is_hidden(name) || DocumentPath::parse(name).is_ok());
         check_bounds(bank, &names)?;
         remove_stale(&holder, now);
         let (id, staging) = reserve(&holder, now).map_err(fault())?;
@@ -186,10 +189,19 @@ impl Places {
         Ok(Backup { timestamp: time_of(&id).unwrap_or(now), id, location })
     }
 
+    /// Opens a backup that was listed. Below the project nothing leads out of it.
+    fn open(&self, backup: &Backup) -> io::Result<BankDir> {
+        let path = Path::new(&backup.location);
+        match path.strip_prefix(&self.project).ok().and_then(Path::to_str) {
+            Some(inner) => BankDir::open(&self.project)?.open_folder(inner),
+            None => BankDir::open(&self.beside)?.open_folder(&backup.id),
+        }
+    }
+
     /// All backups: the usual place, those where backups were made before, and the chosen one.
     fn list(&self, chosen: Option<&Path>) -> Result<Vec<Backup>, BackupError> {
         let mut folders: BTreeSet<PathBuf> = BTreeSet::from([self.beside.clone()]);
-        let bank = BankDir::open(&self.bank).map_err(StoreError::io("cannot open the memory bank"))?;
+        let bank = self.bank.open().map_err(StoreError::io("cannot open the memory bank"))?;
         for line in remembered(&bank)? {
             if let Ok(inner) = self.chosen(&line) {
                 folders.insert(self.project.join(inner));
@@ -267,6 +279,10 @@ fn files_of(dir: &BankDir, depth: usize) -> io::Result<Vec<String>> {
         tracing::warn!(name, "this is not a file of the memory bank and is left out of the backup");
     }
     Ok(files)
+}
+
+fn is_hidden(name: &str) -> bool {
+    name.split('/').any(|part| part.starts_with('.'))
 }
 
 /// What is in a bank.
@@ -443,7 +459,8 @@ mod tests {
 
     #[test]
     fn d44_a_backup_folder_stays_below_the_project() {
-        let places = Places { bank: "/p/memory-bank".into(), project: "/p".into(), beside: "/p".into() };
+        let bank = Root::anywhere("/p/memory-bank".into());
+        let places = Places { bank, project: "/p".into(), beside: "/p".into() };
         for words in ["../esc", "/proc/nope", "/etc", "a/../../b", "memory-bank", "./memory-bank/x", "a\0b"] {
             places.chosen(words).unwrap_err();
         }

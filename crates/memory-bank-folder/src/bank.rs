@@ -10,6 +10,7 @@ use std::sync::Arc;
 use memory_bank_core::clock::{Clock, Entropy};
 use memory_bank_core::store::{Bank, ChangeSink};
 
+use crate::dir::Root;
 use crate::graph::FolderGraph;
 use crate::lock::BankLock;
 use crate::news::News;
@@ -53,12 +54,13 @@ pub struct FolderBank {
 }
 
 impl FolderBank {
-    /// The bank in the directory `path`, which belongs to the project at `project`. Touches nothing on disk.
+    /// The bank in the directory `path`, which belongs to the project at `project` and is not reached through a link
+    /// out of it. Touches nothing on disk.
     #[must_use]
     pub fn new(path: PathBuf, project: PathBuf, around: Surroundings) -> Self {
         let news = Arc::new(News::new(Arc::clone(&around.sink)));
         Self {
-            lock: BankLock::new(path),
+            lock: BankLock::new(Root::within(&project, path)),
             around,
             news,
             served: ServedContents::default(),
@@ -67,6 +69,13 @@ impl FolderBank {
             project,
             tells_paths: true,
         }
+    }
+
+    /// Follows a link to the bank's folder wherever it leads: whoever starts the server wants that.
+    #[must_use]
+    pub fn following_links(self) -> Self {
+        let lock = BankLock::new(Root::anywhere(self.path().to_owned()));
+        Self { lock, ..self }
     }
 
     /// Tells no path of the host and takes none: for clients that are not on this machine.
@@ -84,6 +93,12 @@ impl FolderBank {
     #[must_use]
     pub fn path(&self) -> &Path {
         self.lock.path()
+    }
+
+    /// The way to that directory.
+    #[must_use]
+    pub fn root(&self) -> &Root {
+        self.lock.root()
     }
 
     /// Clock, random source and sink.

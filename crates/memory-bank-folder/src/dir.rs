@@ -4,6 +4,7 @@
 //! resolution, not in a check that could be raced. Links that stay inside are followed, on reading and on writing.
 //! This module knows files and bytes; it must not know documents, graphs or locks.
 
+mod root;
 mod staged;
 
 use std::io::{self, Read};
@@ -17,6 +18,7 @@ use jiff::Timestamp;
 use memory_bank_core::error::StoreError;
 use memory_bank_core::limits;
 
+pub use crate::dir::root::{LeadsOut, Root};
 pub use crate::dir::staged::Staged;
 
 /// The hidden folder in which the server keeps its lock, its journal and what it stages. Not part of the bank.
@@ -193,15 +195,12 @@ impl BankDir {
             Ok(None) => return Ok(FileRead::Missing),
             Err(error) => return Ok(FileRead::Unreadable(reason(&error))),
         };
-        let file = match self.dir.open_with(&target, OpenOptions::new().read(true).nonblock(true)) {
+        let file = match self.open_found(&target, OpenOptions::new().read(true)) {
             Ok(file) => file,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(FileRead::Missing),
             Err(error) => return Ok(FileRead::Unreadable(reason(&error))),
         };
         let metadata = file.metadata().map_err(StoreError::io(format!("cannot examine `{name}`")))?;
-        if !metadata.is_file() {
-            return Ok(FileRead::Unreadable(not_a_file(&metadata)));
-        }
         if metadata.len() > limit {
             return Ok(FileRead::Unreadable(too_large(metadata.len(), limit)));
         }
@@ -229,9 +228,50 @@ impl BankDir {
     /// It does not exist (and `options` do not create it), leads out of the bank, or is not a regular file.
     pub fn open_file(&self, name: &str, options: &mut OpenOptions) -> io::Result<File> {
         let target = self.resolve(name)?.unwrap_or_else(|| PathBuf::from(name));
-        let file = self.dir.open_with(target, options.nonblock(true))?;
+        self.open_found(&target, options)
+    }
+
+    /// Opens a regular file that is no link. Looks before it opens, since opening a device may do something, and
+    /// again afterwards, since another file may have the name by then.
+    fn open_found(&self, target: &Path, options: &mut OpenOptions) -> io::Result<File> {
+        match self.dir.symlink_metadata(target) {
+            Ok(metadata) if !metadata.is_file() => return Err(io::Error::other(not_a_file(&metadata))),
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+        let file = self.dir.open_with(target, options.nonblock(true).follow(FollowSymlinks::No))?;
         let metadata = file.metadata()?;
         if metadata.is_file() { Ok(file) } else { Err(io::Error::other(not_a_file(&metadata))) }
+    }
+
+    /// Opens a regular file for its lock, making it if need be, for its owner alone. Follows no link and never blocks.
+    ///
+    /// # Errors
+    /// It cannot be opened, or is something else.
+    pub(crate) fn open_lock(&self, name: &str) -> io::Result<std::fs::File> {
+        let mut options = OpenOptions::new();
+        options.read(true).write(true).create(true);
+        private(&mut options);
+        self.open_found(Path::new(name), &mut options).map(File::into_std)
+    }
+
+    /// Takes from others the right to enter the directory.
+    pub(crate) fn close_to_others(&self) -> io::Result<()> {
+        #[cfg(unix)]
+        {
+            use cap_std::fs::PermissionsExt;
+            let mut permissions = self.dir.dir_metadata()?.permissions();
+            if permissions.mode() & 0o077 != 0 {
+                permissions.set_mode(0o700);
+                self.dir.set_permissions(".", permissions)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Metadata of the directory itself.
+    pub(crate) fn metadata(&self) -> io::Result<std::fs::Metadata> {
+        self.dir.try_clone()?.into_std_file().metadata()
     }
 
     /// Makes a folder of the bank, and those above it, if need be.
@@ -368,27 +408,21 @@ impl BankDir {
     pub fn open_internal(&self, name: &str, create: bool) -> io::Result<std::fs::File> {
         let path = Path::new(INTERNAL).join(name);
         let mut options = OpenOptions::new();
-        options.read(true).nonblock(true).follow(FollowSymlinks::No);
+        options.read(true);
         if create {
             options.write(true).create(true);
         }
-        match self.dir.symlink_metadata(&path) {
-            Ok(metadata) if !metadata.is_file() => {
-                return Err(io::Error::other(format!("`{name}` in it is not a regular file; remove it")));
-            }
-            Err(error) if !create || error.kind() != io::ErrorKind::NotFound => return Err(error),
-            _ => {}
+        if self.dir.symlink_metadata(&path).is_ok_and(|metadata| !metadata.is_file()) {
+            return Err(io::Error::other(format!("`{name}` in it is not a regular file; remove it")));
         }
-        let file = self.dir.open_with(path, &options)?;
-        let metadata = file.metadata()?;
-        if metadata.is_file() { Ok(file.into_std()) } else { Err(io::Error::other(not_a_file(&metadata))) }
+        self.open_found(&path, &mut options).map(File::into_std)
     }
 
-    /// Whether this is the very directory that `path` names now.
+    /// Whether this is the very directory that `root` leads to now.
     #[must_use]
-    pub fn is_at(&self, path: &Path) -> bool {
+    pub fn is_at(&self, root: &Root) -> bool {
         let here = self.dir.dir_metadata();
-        let there = Dir::open_ambient_dir(path, ambient_authority()).and_then(|dir| dir.dir_metadata());
+        let there = root.open().and_then(|there| there.dir.dir_metadata());
         matches!((here, there), (Ok(a), Ok(b)) if a.ino() == b.ino() && a.dev() == b.dev())
     }
 
@@ -448,6 +482,17 @@ pub fn reason(error: &io::Error) -> String {
         io::ErrorKind::InvalidFilename => "the file system does not take such a name".to_owned(),
         _ => error.to_string(),
     }
+}
+
+/// What is made anew is for its owner alone.
+fn private(options: &mut OpenOptions) {
+    #[cfg(unix)]
+    {
+        use cap_std::fs::OpenOptionsExt;
+        options.mode(0o600);
+    }
+    #[cfg(not(unix))]
+    let _nothing_to_set = options;
 }
 
 fn not_a_file(metadata: &Metadata) -> String {

@@ -20,9 +20,9 @@ use crate::lock::{WriteGuard, blocking};
 #[async_trait]
 impl DocumentStore for FolderBank {
     async fn list(&self, _caller: &Caller) -> Result<Vec<DocumentEntry>, StoreError> {
-        let path = self.path().to_owned();
+        let root = self.root().clone();
         blocking(move || {
-            let dir = BankDir::open(&path).map_err(StoreError::io("cannot open the memory bank"))?;
+            let dir = root.open().map_err(StoreError::io("cannot open the memory bank"))?;
             entries(&dir)
         })
         .await
@@ -89,9 +89,9 @@ impl DocumentStore for FolderBank {
 impl FolderBank {
     /// One file is replaced atomically, so reading it needs no lock.
     async fn read_one(&self, path: &DocumentPath) -> Result<Vec<ReadOutcome>, StoreError> {
-        let (host, asked) = (self.path().to_owned(), path.clone());
+        let (root, asked) = (self.root().clone(), path.clone());
         let outcome = blocking(move || {
-            let dir = BankDir::open(&host).map_err(StoreError::io("cannot open the memory bank"))?;
+            let dir = root.open().map_err(StoreError::io("cannot open the memory bank"))?;
             if journal::is_pending(&dir) { Ok(None) } else { read(&dir, &asked).map(Some) }
         })
         .await?;

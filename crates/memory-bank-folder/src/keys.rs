@@ -1,9 +1,13 @@
-//! The API keys of a folder that is served over HTTP: their hashes, in one file beside the bank.
+//! The API keys of a folder that is served over HTTP: their hashes, in one file in the user's state folder.
 //!
-//! There is one user and one project here, so every key acts as the folder's owner, within its scopes.
+//! There is one user and one project here, so every key acts as the folder's owner, within its scopes. The file is bound
+//! to the bank's path and lies outside of the project: a project may come from somebody else, and keys with it. Several
+//! servers of one folder share the file, under a lock, and each sees what another changed.
+
+mod file;
+mod legacy;
 
 use std::collections::HashMap;
-use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -17,21 +21,42 @@ use memory_bank_core::identity::{
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use crate::dir::FileStamp;
+use crate::keys::file::KeyFile;
+use crate::lock::blocking;
+use crate::state::StateFolder;
+
 /// How many active keys a folder may have.
 const ACTIVE_KEYS: usize = 100;
 /// How many keys are kept in all; the revoked ones that are oldest go first.
 const KEPT_KEYS: usize = 1000;
 /// How much newer a use must be to be written down.
 const USED_EVERY: SignedDuration = SignedDuration::from_secs(60);
-/// The largest file that is read, in bytes.
-const FILE_BYTES: u64 = 4 * 1024 * 1024;
 
 /// The keys of one folder.
 #[derive(Debug)]
 pub struct FolderKeys {
-    file: PathBuf,
+    file: KeyFile,
     user_name: String,
-    keys: Arc<Mutex<Vec<StoredKey>>>,
+    kept: Arc<Mutex<Kept>>,
+}
+
+/// The keys as they were read.
+#[derive(Debug, Default)]
+struct Kept {
+    stamp: Option<FileStamp>,
+    keys: Vec<StoredKey>,
+}
+
+/// What is there of keys, for those who only look.
+#[derive(Debug)]
+pub struct KeysFound {
+    /// The file of the keys, which may not be there yet.
+    pub file: PathBuf,
+    /// The keys in it; none if there is no file yet.
+    pub keys: Option<FolderKeys>,
+    /// What the next start does with a file of keys in the project itself; none if there is none.
+    pub in_project: Option<String>,
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -49,51 +74,102 @@ struct StoredKey {
     revoked_at: Option<Timestamp>,
 }
 
-#[derive(Debug, Serialize, Deserialize)]
-struct KeyFile {
-    version: u32,
-    keys: Vec<StoredKey>,
-}
-
 impl FolderKeys {
     /// The keys of the bank in the folder `folder` of `project`; none when there is no file yet. `user_name` is written
-    /// into entries that are made with them.
+    /// into entries that are made with them. Keys that an older version kept in the project are moved, if they are ours.
+    ///
+    /// # Errors
+    /// The file is there and cannot be used, or the state folder cannot.
+    pub fn open(
+        project: &Path,
+        folder: &str,
+        user_name: &str,
+        state: &StateFolder,
+    ) -> Result<Self, StoreError> {
+        let file = KeyFile::of(project, folder, state)?;
+        let kept = {
+            let held = file.lock()?;
+            match held.read()? {
+                Some(kept) => {
+                    legacy::clear(project, folder, &kept.keys);
+                    kept
+                }
+                None => match legacy::take(project, folder)? {
+                    Some(taken) => {
+                        held.write(&taken.keys)?;
+                        taken.remove(file.path());
+                        held.read()?.unwrap_or_default()
+                    }
+                    None => Kept::default(),
+                },
+            }
+        };
+        Ok(Self { file, user_name: user_name.to_owned(), kept: Arc::new(Mutex::new(kept)) })
+    }
+
+    /// What is there, without changing anything.
     ///
     /// # Errors
     /// The file is there and cannot be used.
-    pub fn open(project: &Path, folder: &str, user_name: &str) -> Result<Self, StoreError> {
-        let file = project.join(format!(".{folder}-keys.json"));
-        let what = "the file of the API keys";
-        let keys = match fs_err::metadata(&file) {
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Vec::new(),
-            Err(error) => return Err(StoreError::io(what)(error)),
-            Ok(metadata) if metadata.len() > FILE_BYTES => {
-                return Err(StoreError::TooLarge {
-                    what: what.to_owned(),
-                    limit: FILE_BYTES,
-                    got: metadata.len(),
-                });
-            }
-            Ok(_) => {
-                let text = fs_err::read(&file).map_err(StoreError::io(what))?;
-                let damaged = |error: serde_json::Error| StoreError::Damaged {
-                    what: what.to_owned(),
-                    detail: format!("{error}; mend it, or remove it to begin with a new key"),
-                };
-                serde_json::from_slice::<KeyFile>(&text).map_err(damaged)?.keys
-            }
-        };
-        Ok(Self { file, user_name: user_name.to_owned(), keys: Arc::new(Mutex::new(keys)) })
+    pub fn look(
+        project: &Path,
+        folder: &str,
+        user_name: &str,
+        state: &StateFolder,
+    ) -> Result<KeysFound, StoreError> {
+        let file = KeyFile::of(project, folder, state)?;
+        let kept = file.read()?;
+        let in_project = legacy::describe(project, folder, kept.is_some());
+        let path = file.path().to_owned();
+        let keys =
+            kept.map(|kept| Self { file, user_name: user_name.to_owned(), kept: Arc::new(Mutex::new(kept)) });
+        Ok(KeysFound { file: path, keys, in_project })
+    }
+
+    /// Where the keys are kept.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        self.file.path()
     }
 
     /// Whether there is no key at all, not even a void one.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.keys.lock().unwrap_or_else(PoisonError::into_inner).is_empty()
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner).keys.is_empty()
     }
 
-    fn read<T>(&self, work: impl FnOnce(&[StoredKey]) -> T) -> T {
-        work(&self.keys.lock().unwrap_or_else(PoisonError::into_inner))
+    /// Keeps the first key; says no when another server has made one meanwhile.
+    ///
+    /// # Errors
+    /// The key cannot be kept.
+    pub async fn create_first(&self, key: &NewKey) -> Result<bool, StoreError> {
+        let key = StoredKey::new(key);
+        let made = self
+            .change(move |keys| {
+                if !keys.is_empty() {
+                    return Ok(None);
+                }
+                keys.push(key);
+                Ok::<_, StoreError>(Some(()))
+            })
+            .await?;
+        Ok(made.is_some())
+    }
+
+    /// Looks at the keys as they are now, also when another process has changed them.
+    async fn read<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&[StoredKey]) -> T + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let (file, kept) = (self.file.clone(), Arc::clone(&self.kept));
+        blocking(move || {
+            let mut kept = kept.lock().unwrap_or_else(PoisonError::into_inner);
+            if file.stamp()? != kept.stamp {
+                *kept = file.read()?.unwrap_or_default();
+            }
+            Ok(work(&kept.keys))
+        })
+        .await
     }
 
     /// Changes the keys and writes the file; a failed write leaves both as they were.
@@ -101,49 +177,23 @@ impl FolderKeys {
         &self,
         work: impl FnOnce(&mut Vec<StoredKey>) -> Result<Option<T>, E> + Send + 'static,
     ) -> Result<Option<T>, E> {
-        let (file, keys) = (self.file.clone(), Arc::clone(&self.keys));
-        let done = tokio::task::spawn_blocking(move || {
-            let mut keys = keys.lock().unwrap_or_else(PoisonError::into_inner);
-            let mut changed = keys.clone();
+        let (file, kept) = (self.file.clone(), Arc::clone(&self.kept));
+        blocking(move || {
+            let held = file.lock()?;
+            let mut kept = kept.lock().unwrap_or_else(PoisonError::into_inner);
+            *kept = held.read()?.unwrap_or_default();
+            let mut changed = kept.keys.clone();
             let Some(outcome) = work(&mut changed)? else { return Ok(None) };
             while changed.len() > KEPT_KEYS {
                 let Some(at) = changed.iter().position(|key| key.revoked_at.is_some()) else { break };
                 changed.remove(at);
             }
-            write(&file, &changed)?;
-            *keys = changed;
+            held.write(&changed)?;
+            *kept = Kept { stamp: file.stamp()?, keys: changed };
             Ok(Some(outcome))
-        });
-        done.await.unwrap_or_else(|error| Err(StoreError::Unavailable(error.to_string()).into()))
+        })
+        .await
     }
-}
-
-fn write(file: &Path, keys: &[StoredKey]) -> Result<(), StoreError> {
-    let what = "writing the file of the API keys";
-    let failed = || StoreError::io(what);
-    let contents = serde_json::to_vec_pretty(&KeyFile { version: 1, keys: keys.to_vec() })
-        .map_err(|error| StoreError::Unavailable(error.to_string()))?;
-    let folder = file.parent().unwrap_or(Path::new("."));
-    fs_err::create_dir_all(folder).map_err(failed())?;
-    let temporary = file.with_extension(format!("{}.tmp", std::process::id()));
-    let written = (|| {
-        let mut options = fs_err::OpenOptions::new();
-        options.write(true).create(true).truncate(true);
-        #[cfg(unix)]
-        {
-            use fs_err::os::unix::fs::OpenOptionsExt;
-            options.mode(0o600);
-        }
-        let mut open = options.open(&temporary)?;
-        open.write_all(&contents)?;
-        open.sync_all()?;
-        fs_err::rename(&temporary, file)
-    })();
-    written.map_err(|error| {
-        // The error that counts is the first one.
-        let _ = fs_err::remove_file(&temporary);
-        failed()(error)
-    })
 }
 
 impl StoredKey {
@@ -193,16 +243,15 @@ fn active(keys: &mut [StoredKey], id: KeyId) -> Option<&mut StoredKey> {
 impl KeyDirectory for FolderKeys {
     async fn find(&self, hash: &KeyHash) -> Result<Option<KeyIdentity>, StoreError> {
         let hex = hash.to_hex();
-        Ok(self.read(|keys| {
+        let user_name = self.user_name.clone();
+        self.read(move |keys| {
             let key = keys.iter().find(|key| key.hash == hex)?;
-            let caller = Caller {
-                scopes: key.scopes.clone(),
-                key: Some(KeyId(key.id)),
-                ..Caller::local(self.user_name.clone())
-            };
+            let caller =
+                Caller { scopes: key.scopes.clone(), key: Some(KeyId(key.id)), ..Caller::local(user_name) };
             let (rate_limit, expires_at, revoked_at) = (key.rate_limit, key.expires_at, key.revoked_at);
             Some(KeyIdentity { caller, rate_limit, expires_at, revoked_at })
-        }))
+        })
+        .await
     }
 
     async fn note_uses(&self, uses: &[KeyUse]) -> Result<(), StoreError> {
@@ -226,10 +275,11 @@ impl KeyDirectory for FolderKeys {
 #[async_trait]
 impl KeyStore for FolderKeys {
     async fn list(&self, _caller: &Caller, include_revoked: bool) -> Result<Vec<KeyRecord>, StoreError> {
-        Ok(self.read(|keys| {
+        self.read(move |keys| {
             let listed = keys.iter().rev().filter(|key| include_revoked || key.revoked_at.is_none());
             listed.map(StoredKey::record).collect()
-        }))
+        })
+        .await
     }
 
     async fn create(&self, _caller: &Caller, key: &NewKey) -> Result<KeyRecord, KeyError> {
@@ -306,74 +356,4 @@ impl KeyStore for FolderKeys {
 }
 
 #[cfg(test)]
-mod tests {
-    use memory_bank_core::clock::{Entropy, SystemEntropy};
-    use memory_bank_core::identity::{Environment, PlainKey};
-    use tempfile::TempDir;
-
-    use super::*;
-
-    fn made() -> (PlainKey, NewKey) {
-        let plain = PlainKey::generate(Environment::Live, &SystemEntropy);
-        let key = NewKey {
-            id: KeyId(SystemEntropy.id()),
-            hash: plain.hash(),
-            prefix: plain.prefix(),
-            label: Some("first".to_owned()),
-            scopes: vec![Right::Read],
-            rate_limit: 7,
-            expires_at: None,
-            created_at: "2026-11-22T09:30:00Z".parse().unwrap(),
-        };
-        (plain, key)
-    }
-
-    #[tokio::test]
-    async fn a_key_is_found_again_after_a_restart_and_stands_nowhere_in_plain_text() {
-        let temp = TempDir::new().unwrap();
-        let caller = Caller::local("alice");
-        let (plain, key) = made();
-        let keys = FolderKeys::open(temp.path(), "memory-bank", "alice").unwrap();
-        assert!(keys.is_empty());
-        keys.create(&caller, &key).await.unwrap();
-
-        let again = FolderKeys::open(temp.path(), "memory-bank", "alice").unwrap();
-        let found = again.find(&plain.hash()).await.unwrap().unwrap();
-        assert_eq!((found.rate_limit, found.caller.key), (7, Some(key.id)));
-        assert_eq!(found.caller.scopes, [Right::Read]);
-        let file = temp.path().join(".memory-bank-keys.json");
-        assert!(!std::fs::read_to_string(&file).unwrap().contains(plain.expose()));
-        #[cfg(unix)]
-        {
-            use std::os::unix::fs::PermissionsExt;
-            assert_eq!(std::fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
-        }
-    }
-
-    #[tokio::test]
-    async fn rotation_voids_the_old_key_and_keeps_what_it_was() {
-        let temp = TempDir::new().unwrap();
-        let caller = Caller::local("alice");
-        let (old, key) = made();
-        let keys = FolderKeys::open(temp.path(), "memory-bank", "alice").unwrap();
-        keys.create(&caller, &key).await.unwrap();
-        let (new, fresh) = made();
-        let (record, _) = keys.rotate(&caller, key.id, &fresh).await.unwrap().unwrap();
-        assert_eq!((record.label.as_deref(), record.rate_limit), (Some("first"), 7));
-        assert!(keys.find(&old.hash()).await.unwrap().unwrap().revoked_at.is_some());
-        assert!(keys.find(&new.hash()).await.unwrap().unwrap().revoked_at.is_none());
-        assert!(keys.rotate(&caller, key.id, &made().1).await.unwrap().is_none());
-    }
-
-    #[test]
-    fn a_damaged_file_is_an_error_and_stays() {
-        let temp = TempDir::new().unwrap();
-        let file = temp.path().join(".memory-bank-keys.json");
-        std::fs::write(&file, "{").unwrap();
-        assert!(matches!(
-            FolderKeys::open(temp.path(), "memory-bank", "alice"),
-            Err(StoreError::Damaged { .. })
-        ));
-        assert_eq!(std::fs::read_to_string(&file).unwrap(), "{");
-    }
-}
+mod tests;

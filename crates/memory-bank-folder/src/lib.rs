@@ -3,10 +3,13 @@
 //! Architecture invariant: every change of a bank's files happens under its one [`lock::BankLock`], through a
 //! [`dir::BankDir`], which cannot reach outside the bank. Rules on documents and graph live in the core.
 
+mod approved;
 mod backups;
 mod bank;
 pub mod dir;
 mod documents;
+mod forms;
+mod git;
 mod graph;
 pub mod journal;
 mod keys;
@@ -18,10 +21,12 @@ mod registry;
 mod rules;
 mod search;
 mod served;
+mod state;
 mod watch;
 mod workspace;
 
 pub use bank::{FolderBank, Surroundings};
-pub use keys::FolderKeys;
+pub use keys::{FolderKeys, KeysFound};
 pub use moving::{FolderSource, FolderTarget, MoveError, Published, Staged, backup_time, is_backup_id};
-pub use workspace::{FolderOptions, FolderWorkspace};
+pub use state::StateFolder;
+pub use workspace::{FolderOptions, FolderWorkspace, project_of};

@@ -6,7 +6,7 @@
 
 use std::fs::{File, TryLockError};
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -15,7 +15,7 @@ use memory_bank_core::error::StoreError;
 use memory_bank_core::limits;
 use tokio::sync::{OwnedRwLockReadGuard, OwnedRwLockWriteGuard, RwLock};
 
-use crate::dir::{BankDir, INTERNAL};
+use crate::dir::{BankDir, INTERNAL, Root};
 use crate::journal;
 
 const LOCK_FILE: &str = "lock";
@@ -23,7 +23,7 @@ const LOCK_FILE: &str = "lock";
 /// The lock of the bank in one directory. Clones are the same lock.
 #[derive(Debug, Clone)]
 pub struct BankLock {
-    path: PathBuf,
+    root: Root,
     gate: Arc<RwLock<()>>,
     wait: Duration,
     swept: Arc<AtomicBool>,
@@ -71,22 +71,28 @@ impl ReadGuard {
 }
 
 impl BankLock {
-    /// The lock of the bank at `path`. All who use the bank in this process share one.
+    /// The lock of the bank there. All who use the bank in this process share one.
     #[must_use]
-    pub fn new(path: PathBuf) -> Self {
-        Self::waiting(path, Duration::from_millis(limits::LOCK_WAIT_MS))
+    pub fn new(root: Root) -> Self {
+        Self::waiting(root, Duration::from_millis(limits::LOCK_WAIT_MS))
     }
 
     /// The same with another bound on waiting.
     #[must_use]
-    pub fn waiting(path: PathBuf, wait: Duration) -> Self {
-        Self { path, gate: Arc::default(), wait, swept: Arc::default() }
+    pub fn waiting(root: Root, wait: Duration) -> Self {
+        Self { root, gate: Arc::default(), wait, swept: Arc::default() }
     }
 
     /// The bank's directory on the host.
     #[must_use]
     pub fn path(&self) -> &Path {
-        &self.path
+        self.root.path()
+    }
+
+    /// The way to the bank's directory.
+    #[must_use]
+    pub fn root(&self) -> &Root {
+        &self.root
     }
 
     /// Waits for the right to change the bank. A bank folder that vanished is made anew.
@@ -98,9 +104,9 @@ impl BankLock {
         let gate = tokio::time::timeout(self.wait, Arc::clone(&self.gate).write_owned())
             .await
             .map_err(|_| StoreError::Busy)?;
-        let (path, swept) = (self.path.clone(), Arc::clone(&self.swept));
+        let (root, swept) = (self.root.clone(), Arc::clone(&self.swept));
         blocking(move || {
-            let (dir, file) = lock_exclusive(&path, deadline)?;
+            let (dir, file) = lock_exclusive(&root, deadline)?;
             if journal::is_pending(&dir) {
                 journal::recover(&dir)?;
             } else if !swept.swap(true, Ordering::Relaxed) {
@@ -135,9 +141,9 @@ impl BankLock {
         let gate = tokio::time::timeout(self.wait, Arc::clone(&self.gate).read_owned())
             .await
             .map_err(|_| StoreError::Busy)?;
-        let path = self.path.clone();
+        let root = self.root.clone();
         blocking(move || {
-            let dir = BankDir::open(&path).map_err(StoreError::io("cannot open the memory bank"))?;
+            let dir = root.open().map_err(StoreError::io("cannot open the memory bank"))?;
             let (file, cannot_lock) = match dir.open_internal(LOCK_FILE, false) {
                 Ok(file) => {
                     wait_for(deadline, || file.try_lock_shared())?;
@@ -170,16 +176,16 @@ where
     }
 }
 
-fn lock_exclusive(path: &Path, deadline: Instant) -> Result<(BankDir, File), StoreError> {
+fn lock_exclusive(root: &Root, deadline: Instant) -> Result<(BankDir, File), StoreError> {
     loop {
-        let dir = BankDir::create(path).map_err(StoreError::io("cannot open the memory bank"))?;
+        let dir = root.create().map_err(StoreError::io("cannot open the memory bank"))?;
         let file = dir
             .prepare_internal()
             .and_then(|()| dir.open_internal(LOCK_FILE, true))
             .map_err(StoreError::io(format!("cannot write to the memory bank (its folder `{INTERNAL}`)")))?;
         wait_for(deadline, || file.try_lock())?;
         // Somebody may have removed the folder, or the lock file with it, while we waited.
-        if dir.is_at(path) && is_current(&dir, &file) {
+        if dir.is_at(root) && is_current(&dir, &file) {
             return Ok((dir, file));
         }
         if Instant::now() >= deadline {
@@ -189,7 +195,7 @@ fn lock_exclusive(path: &Path, deadline: Instant) -> Result<(BankDir, File), Sto
 }
 
 /// Asks for the lock again and again, a little less often each time, until the deadline.
-fn wait_for(
+pub(crate) fn wait_for(
     deadline: Instant,
     mut attempt: impl FnMut() -> Result<(), TryLockError>,
 ) -> Result<(), StoreError> {
@@ -240,7 +246,7 @@ mod tests {
     #[tokio::test(flavor = "multi_thread")]
     async fn d6_two_instances_on_one_folder_exclude_each_other() {
         let temp = TempDir::new().unwrap();
-        let locks = [0, 1].map(|_| Arc::new(BankLock::new(temp.path().join("bank"))));
+        let locks = [0, 1].map(|_| Arc::new(BankLock::new(Root::anywhere(temp.path().join("bank")))));
         let inside = Arc::new(AtomicU32::new(0));
         let mut tasks = Vec::new();
         for lock in locks.iter().cycle().take(20) {
@@ -261,9 +267,9 @@ mod tests {
     #[tokio::test]
     async fn waiting_for_another_holder_has_a_bound() {
         let temp = TempDir::new().unwrap();
-        let holder = BankLock::new(temp.path().to_owned());
+        let holder = BankLock::new(Root::anywhere(temp.path().to_owned()));
         let _held = holder.exclusive().await.unwrap();
-        let other = BankLock::waiting(temp.path().to_owned(), Duration::from_millis(50));
+        let other = BankLock::waiting(Root::anywhere(temp.path().to_owned()), Duration::from_millis(50));
         assert!(matches!(other.exclusive().await, Err(StoreError::Busy)));
         assert!(matches!(other.shared().await, Err(StoreError::Busy)));
     }
@@ -271,7 +277,7 @@ mod tests {
     #[tokio::test]
     async fn readers_share_and_need_no_lock_file() {
         let temp = TempDir::new().unwrap();
-        let lock = BankLock::new(temp.path().to_owned());
+        let lock = BankLock::new(Root::anywhere(temp.path().to_owned()));
         let first = lock.shared().await.unwrap();
         assert!(first.excluded_processes());
         assert!(!temp.path().join(INTERNAL).exists(), "reading makes nothing");
@@ -285,7 +291,7 @@ mod tests {
     async fn a_folder_that_vanished_is_made_anew() {
         let temp = TempDir::new().unwrap();
         let path = temp.path().join("bank");
-        let lock = BankLock::new(path.clone());
+        let lock = BankLock::new(Root::anywhere(path.clone()));
         drop(lock.exclusive().await.unwrap());
         std::fs::remove_dir_all(&path).unwrap();
         let guard = lock.exclusive().await.unwrap();

@@ -16,9 +16,9 @@ use memory_bank_core::transfer::{BankCopy, FileCopy, NotMovable, ProjectCopy, is
 
 use crate::backups::{DEPTH, PREFIX, Survey, check_id, survey, time_of};
 use crate::bank::{FolderBank, Surroundings};
-use crate::dir::{BankDir, FileRead, reason};
+use crate::dir::{BankDir, FileRead, Root, reason};
 use crate::lock::{BankLock, blocking};
-use crate::place::{Origin, Place, is_bank};
+use crate::place::{Origin, Place, is_bank, leads_out};
 
 /// A rules file may have this many bytes, as the server reads it.
 const RULES_BYTES: u64 = 64 * 1024;
@@ -48,17 +48,29 @@ pub enum MoveError {
 #[derive(Debug, Clone)]
 pub struct FolderSource {
     place: Place,
+    root: Root,
 }
 
 impl FolderSource {
     /// The project that `path` means: its folder, or the bank's folder itself, which is called `folder`.
     ///
     /// # Errors
-    /// There is no bank.
-    pub fn open(path: &Path, folder: &str) -> Result<Self, MoveError> {
-        let place = place_of(path, folder);
-        if is_bank(&place.bank) || place.bank.join("graph/graph.jsonl").is_file() {
-            return Ok(Self { place });
+    /// There is no bank, or only through a link out of the project, and `follow_links` does not allow it.
+    pub fn open(path: &Path, folder: &str, follow_links: bool) -> Result<Self, MoveError> {
+        let origin = Origin {
+            working_directory: path.to_owned(),
+            home: None,
+            folder: folder.to_owned(),
+            follow_links,
+        };
+        let place = origin.place(path);
+        let root = origin.root(&place);
+        if let Some(to) = root.leads_out() {
+            return Err(MoveError::Refused(leads_out(&place.bank, &to, true)));
+        }
+        let has_graph = || root.open().is_ok_and(|dir| dir.stamp("graph/graph.jsonl").is_some());
+        if is_bank(&root) || has_graph() {
+            return Ok(Self { place, root });
         }
         Err(MoveError::Refused(format!(
             "there is no memory bank in `{}`; name the bank's folder or the project's folder that holds it",
@@ -77,7 +89,7 @@ impl FolderSource {
     /// # Errors
     /// Something cannot be read or moved, with its name; nothing is left out silently.
     pub async fn project(&self) -> Result<ProjectCopy, MoveError> {
-        let lock = BankLock::new(self.place.bank.clone());
+        let lock = BankLock::new(self.root.clone());
         let project = self.place.project.clone();
         for last in [false, true] {
             let guard = lock.shared().await?;
@@ -103,9 +115,9 @@ impl FolderSource {
     /// # Errors
     /// The folder cannot be read.
     pub async fn left_out(&self) -> Result<Vec<String>, MoveError> {
-        let bank = self.place.bank.clone();
+        let root = self.root.clone();
         blocking(move || {
-            let found = BankDir::open(&bank).and_then(|dir| survey(&dir, DEPTH));
+            let found = root.open().and_then(|dir| survey(&dir, DEPTH));
             Ok(found.map_err(StoreError::io("cannot list the memory bank"))?.reserved)
         })
         .await
@@ -139,10 +151,12 @@ impl FolderSource {
     /// # Errors
     /// As [`Self::project`].
     pub async fn backup(&self, id: &str) -> Result<BankCopy, MoveError> {
-        let path = self.place.bank.parent().unwrap_or(&self.place.bank).join(id);
+        let beside = self.place.bank.parent().unwrap_or(&self.place.bank).to_owned();
         let id = id.to_owned();
         blocking(move || {
-            let dir = BankDir::open(&path).map_err(StoreError::io(format!("cannot open `{id}`")))?;
+            let dir = BankDir::open(&beside)
+                .and_then(|beside| beside.open_folder(&id))
+                .map_err(StoreError::io(format!("cannot open `{id}`")))?;
             read_bank(&dir).map_err(|error| match error {
                 MoveError::NotMovable(why) => MoveError::Refused(format!("in `{id}`: {why}")),
                 other => other,
@@ -415,12 +429,6 @@ fn sweep(project: &Path) -> std::io::Result<()> {
         }
     }
     Ok(())
-}
-
-/// The project and the bank that a path means.
-fn place_of(path: &Path, folder: &str) -> Place {
-    let origin = Origin { working_directory: path.to_owned(), home: None, folder: folder.to_owned() };
-    origin.place(path)
 }
 
 fn free_backup(project: &Path, now: Timestamp) -> Result<PathBuf, MoveError> {

@@ -5,7 +5,8 @@ use std::path::{Component, Path, PathBuf};
 use memory_bank_core::document::CORE_DOCUMENTS;
 use memory_bank_core::error::WorkspaceError;
 
-use crate::dir::BankDir;
+use crate::dir::{BankDir, Root, reason};
+use crate::forms;
 
 /// The four core documents under the names that the original once gave them.
 pub(crate) const OLD_CORE_NAMES: [&str; 4] =
@@ -29,17 +30,17 @@ pub(crate) struct Origin {
     pub(crate) home: Option<PathBuf>,
     /// The name of a bank's folder in its project.
     pub(crate) folder: String,
+    /// Whether a bank may be reached through a link out of its project. Whoever starts the server decides.
+    pub(crate) follow_links: bool,
 }
 
 impl Origin {
     /// The absolute path that a user's words mean.
     ///
     /// # Errors
-    /// It is empty, has a null byte, or starts with a `~` that stands for nothing.
+    /// It has a form that cannot be meant ([`forms`]), or starts with a `~` that stands for nothing.
     pub(crate) fn absolute(&self, words: &str) -> Result<PathBuf, WorkspaceError> {
-        if words.trim().is_empty() || words.contains('\0') {
-            return Err(WorkspaceError::Refused(format!("`{}` is not a path", words.escape_debug())));
-        }
+        forms::check(words).map_err(WorkspaceError::Refused)?;
         let path = match words.strip_prefix('~') {
             None => self.working_directory.join(words),
             Some(rest) if rest.is_empty() || rest.starts_with(['/', '\\']) => {
@@ -59,27 +60,98 @@ impl Origin {
         Ok(tidied(&path))
     }
 
+    /// The project that `--path` means; the working directory when absent.
+    ///
+    /// # Errors
+    /// As [`Self::absolute`].
+    pub(crate) fn project(&self, path: Option<&str>) -> Result<PathBuf, WorkspaceError> {
+        let path = match path {
+            None => self.working_directory.clone(),
+            Some(words) => self.absolute(words)?,
+        };
+        Ok(self.place(&path).project)
+    }
+
     /// The place that a project path, or the path of the bank folder itself, means. Looks at the disk.
     #[must_use]
     pub(crate) fn place(&self, path: &Path) -> Place {
         let inside = Place { project: path.to_owned(), bank: path.join(&self.folder) };
-        if is_bank(&inside.bank) {
+        if is_bank(&self.root(&inside)) {
             return inside;
         }
         let is_named_so = path.file_name().is_some_and(|name| name == self.folder.as_str());
         match path.parent() {
-            Some(parent) if is_named_so || has_core_document(path) => {
-                Place { project: parent.to_owned(), bank: path.to_owned() }
+            Some(parent) if is_named_so => Place { project: parent.to_owned(), bank: path.to_owned() },
+            Some(_) if has_core_document(path) => {
+                // The bank itself was named, so a link of that name is the user's.
+                let real = fs_err::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+                let bank = if path.is_symlink() { real } else { path.to_owned() };
+                let project = bank.parent().map_or_else(|| bank.clone(), Path::to_owned);
+                Place { project, bank }
             }
             _ => inside,
         }
     }
+
+    /// The way to the bank of a place.
+    #[must_use]
+    pub(crate) fn root(&self, place: &Place) -> Root {
+        if self.follow_links {
+            return Root::anywhere(place.bank.clone());
+        }
+        Root::within(&place.project, place.bank.clone())
+    }
+}
+
+/// What is said of a link that is not followed. Clients that are elsewhere hear of no path.
+pub(crate) fn leads_out(link: &Path, to: &Path, tells_paths: bool) -> String {
+    const ADVICE: &str =
+        "it is not followed; if you made it yourself, start the server with `--follow-links`, else remove it";
+    if tells_paths {
+        return format!("`{}` leads out of the project, to `{}`; {ADVICE}", link.display(), to.display());
+    }
+    tracing::warn!(link = %link.display(), to = %to.display(), "a link leads out of the project and is not followed");
+    format!("the memory bank's folder is a link that leads out of the project; {ADVICE}")
+}
+
+/// Where a path below `project` really leads, if that is elsewhere: a part of it may be a link.
+pub(crate) fn strays(project: &Path, path: &Path) -> Option<PathBuf> {
+    if !path.starts_with(project) {
+        return None;
+    }
+    let project_itself = fs_err::canonicalize(project).ok()?;
+    let there = path.ancestors().find(|part| part.symlink_metadata().is_ok())?;
+    let real = fs_err::canonicalize(there).unwrap_or_else(|_| {
+        let link = std::fs::read_link(there).unwrap_or_default();
+        there.parent().unwrap_or(there).join(link)
+    });
+    (!real.starts_with(&project_itself) && !real.starts_with(project)).then_some(real)
+}
+
+/// Makes a project's folder, if need be, where there is one to make it in.
+///
+/// # Errors
+/// It cannot be made; the text names the first folder that is missing.
+pub(crate) fn make_project(project: &Path) -> Result<(), String> {
+    if project.is_dir() {
+        return Ok(());
+    }
+    let shown = project.display();
+    let missing = project.ancestors().skip(1).take_while(|above| above.symlink_metadata().is_err()).last();
+    if let Some(missing) = missing {
+        return Err(format!(
+            "`{shown}` cannot be made: there is no folder `{}`; give the path of a project that exists, or make that folder \
+             first",
+            missing.display()
+        ));
+    }
+    fs_err::create_dir(project).map_err(|error| format!("`{shown}` cannot be made: {}", reason(&error)))
 }
 
 /// Whether this is a bank: a folder with at least one `*.md`.
 #[must_use]
-pub(crate) fn is_bank(path: &Path) -> bool {
-    let Ok(entries) = BankDir::open(path).and_then(|dir| dir.entries("")) else { return false };
+pub(crate) fn is_bank(root: &Root) -> bool {
+    let Ok(entries) = root.open().and_then(|dir| dir.entries("")) else { return false };
     entries.iter().any(|entry| entry.is_file && entry.name.to_ascii_lowercase().ends_with(".md"))
 }
 
@@ -114,6 +186,7 @@ mod tests {
             working_directory: PathBuf::from("/srv/dir"),
             home: Some(PathBuf::from("/home/alice")),
             folder: "memory-bank".to_owned(),
+            follow_links: false,
         }
     }
 

@@ -4,17 +4,19 @@
 //! does not understand (other members, entries of another shape) stays in the file; a file that is no registry, or is
 //! one of a newer version, is never replaced.
 
-use std::fs::{File, OpenOptions, TryLockError};
-use std::io::{self, Read, Write};
+use std::fs::File;
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use cap_std::fs::OpenOptions;
 use memory_bank_core::error::{StoreError, WorkspaceError};
 use memory_bank_core::limits;
 use memory_bank_core::store::RegisteredStore;
 use serde_json::{Map, Value, json};
 
-use crate::dir::{BankDir, FileRead, reason};
+use crate::dir::{BankDir, FileRead, FileStamp, reason};
+use crate::lock::wait_for;
 
 /// The registry's file name.
 pub(crate) const REGISTRY_FILE: &str = "stores.json";
@@ -114,14 +116,14 @@ impl Registered {
 /// The registry file of one server.
 #[derive(Debug, Clone)]
 pub(crate) struct Registry {
-    path: PathBuf,
+    folder: PathBuf,
 }
 
 impl Registry {
     /// The registry in this directory.
     #[must_use]
     pub(crate) fn new(project: &Path) -> Self {
-        Self { path: project.join(REGISTRY_FILE) }
+        Self { folder: project.to_owned() }
     }
 
     /// Reads the registry; empty when there is none. Blocks.
@@ -129,8 +131,7 @@ impl Registry {
     /// # Errors
     /// The file is not a registry of this version; it is left alone.
     pub(crate) fn read(&self) -> Result<Registered, StoreError> {
-        let Some(folder) = self.path.parent() else { return Ok(Registered::default()) };
-        let dir = match BankDir::open(folder) {
+        let dir = match BankDir::open(&self.folder) {
             Ok(dir) => dir,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Registered::default()),
             Err(error) => return Err(StoreError::io("cannot read the registry")(error)),
@@ -145,7 +146,7 @@ impl Registry {
     /// Whether there is a file.
     #[must_use]
     pub(crate) fn exists(&self) -> bool {
-        self.path.exists()
+        self.folder.join(REGISTRY_FILE).exists()
     }
 
     /// Reads, changes and writes the registry as one step, also towards other processes. Blocks.
@@ -156,7 +157,7 @@ impl Registry {
         &self,
         change: impl FnOnce(&mut Registered) -> Result<T, WorkspaceError>,
     ) -> Result<T, WorkspaceError> {
-        let mut file = self.lock()?;
+        let (dir, mut file) = self.lock()?;
         let mut bytes = Vec::new();
         (&mut file)
             .take(REGISTRY_BYTES + 1)
@@ -170,63 +171,36 @@ impl Registry {
         let result = change(&mut registered)?;
         let after = registered.to_text()?;
         if after != before || bytes.is_empty() {
-            self.write(&after, &file).map_err(StoreError::io("cannot write the registry"))?;
+            dir.replace_beside(REGISTRY_FILE, after.as_bytes())
+                .map_err(StoreError::io("cannot write the registry"))?;
         }
         Ok(result)
     }
 
     /// Locks the file itself, and makes sure that it still is the file of that name: whoever writes replaces it.
-    fn lock(&self) -> Result<File, StoreError> {
+    /// A repository may bring a link of this name; as on reading, it leads nowhere out of the project.
+    fn lock(&self) -> Result<(BankDir, File), StoreError> {
         let deadline = Instant::now() + Duration::from_millis(limits::LOCK_WAIT_MS);
-        // A repository may bring a link of this name; as on reading, it leads nowhere out of the project.
-        if let Some(folder) = self.path.parent() {
-            BankDir::open(folder)
-                .and_then(|dir| dir.target(REGISTRY_FILE))
-                .map_err(|error| damaged(&reason(&error)))?;
-        }
+        let cannot = || StoreError::io("cannot write the registry");
+        let dir = BankDir::open(&self.folder).map_err(cannot())?;
         loop {
-            if let Ok(metadata) = std::fs::metadata(&self.path)
-                && !metadata.is_file()
-            {
-                return Err(damaged("it is not a regular file"));
-            }
-            let file = OpenOptions::new()
-                .read(true)
-                .write(true)
-                .create(true)
-                .truncate(false)
-                .open(&self.path)
-                .map_err(|error| {
-                    StoreError::io("cannot write the registry")(io::Error::other(reason(&error)))
-                })?;
-            match file.try_lock() {
-                Ok(()) if is_same_file(&file, &self.path) => return Ok(file),
-                Ok(()) | Err(TryLockError::WouldBlock) => {}
-                Err(TryLockError::Error(error)) if error.kind() == io::ErrorKind::Unsupported => {
-                    return Ok(file);
-                }
-                Err(TryLockError::Error(error)) => {
-                    return Err(StoreError::io("cannot lock the registry")(error));
-                }
+            dir.target(REGISTRY_FILE).map_err(|error| damaged(&reason(&error)))?;
+            let mut options = OpenOptions::new();
+            options.read(true).write(true).create(true);
+            let file = dir
+                .open_file(REGISTRY_FILE, &mut options)
+                .map_err(|error| cannot()(io::Error::other(reason(&error))))?;
+            let stamp = FileStamp::of(&file.metadata().map_err(cannot())?);
+            let file = file.into_std();
+            wait_for(deadline, || file.try_lock())?;
+            // Somebody may have replaced it while we waited.
+            if cfg!(not(unix)) || dir.stamp(REGISTRY_FILE).is_some_and(|named| named.inode == stamp.inode) {
+                return Ok((dir, file));
             }
             if Instant::now() >= deadline {
                 return Err(StoreError::Busy);
             }
-            std::thread::sleep(Duration::from_millis(2));
         }
-    }
-
-    fn write(&self, text: &str, present: &File) -> io::Result<()> {
-        // The registry may be a link to another place in the project; that link stays.
-        let target = fs_err::canonicalize(&self.path)?;
-        let folder = target.parent().unwrap_or(Path::new("."));
-        let mut staged =
-            tempfile::Builder::new().prefix(".stores.json.").suffix(".tmp").tempfile_in(folder)?;
-        staged.write_all(text.as_bytes())?;
-        staged.as_file().set_permissions(present.metadata()?.permissions())?;
-        staged.as_file().sync_all()?;
-        staged.persist(&target).map_err(|error| error.error)?;
-        Ok(())
     }
 }
 
@@ -239,21 +213,6 @@ fn damaged(why: &str) -> StoreError {
         what: REGISTRY_FILE.to_owned(),
         detail: format!("{why}; it was left as it is: repair it, or move it away to start a new registry"),
     }
-}
-
-#[cfg(unix)]
-fn is_same_file(file: &File, path: &Path) -> bool {
-    use std::os::unix::fs::MetadataExt;
-    match (file.metadata(), std::fs::metadata(path)) {
-        (Ok(held), Ok(named)) => held.ino() == named.ino() && held.dev() == named.dev(),
-        _ => false,
-    }
-}
-
-#[cfg(not(unix))]
-fn is_same_file(_file: &File, _path: &Path) -> bool {
-    // An open file cannot be replaced there.
-    true
 }
 
 #[cfg(test)]

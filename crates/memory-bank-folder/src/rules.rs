@@ -38,20 +38,17 @@ const RULES_PREFIXES: [&str; 2] = [".mcprules-", ".clinerules-"];
 
 /// Gives the server's project the rules files that it lacks. A failure is a warning: the bank works without.
 pub(crate) fn write_missing_rules(project: &Path) -> Vec<String> {
+    let dir = match BankDir::open(project) {
+        Ok(dir) => dir,
+        Err(error) => return vec![format!("the rules files could not be written: {}", reason(&error))],
+    };
     let mut warnings = Vec::new();
     for mode in Mode::ALL {
-        if RULES_PREFIXES.iter().any(|prefix| project.join(format!("{prefix}{mode}")).is_symlink())
-            || RULES_PREFIXES.iter().any(|prefix| project.join(format!("{prefix}{mode}")).exists())
-        {
+        if RULES_PREFIXES.iter().any(|prefix| dir.exists(&format!("{prefix}{mode}"))) {
             continue;
         }
         let name = format!(".mcprules-{mode}");
-        let written = std::fs::OpenOptions::new()
-            .write(true)
-            .create_new(true)
-            .open(project.join(&name))
-            .and_then(|mut file| std::io::Write::write_all(&mut file, rules_template(mode).as_bytes()));
-        if let Err(error) = written {
+        if let Err(error) = dir.write_new(&name, &mut rules_template(mode).as_bytes()) {
             warnings.push(format!("{name} could not be written: {}", reason(&error)));
         }
     }

@@ -64,9 +64,9 @@ impl SearchStore for FolderBank {
     ) -> Result<DocumentsFound, StoreError> {
         self.finish_changes().await?;
         let (search, graph, wanted) = (self.search.clone(), self.graph.clone(), wanted.clone());
-        let (path, clock) = (self.path().to_owned(), Arc::clone(&self.surroundings().clock));
+        let (root, clock) = (self.root().clone(), Arc::clone(&self.surroundings().clock));
         blocking(move || {
-            let dir = BankDir::open(&path).map_err(StoreError::io("cannot open the memory bank"))?;
+            let dir = root.open().map_err(StoreError::io("cannot open the memory bank"))?;
             // How rare a word is depends on the graph too. A graph that cannot be read must not hide the documents.
             let followed: Result<(), StoreError> = graph.look(&dir, |view| {
                 search.follow_graph(view.state());
@@ -84,9 +84,9 @@ impl SearchStore for FolderBank {
     async fn search_graph(&self, _caller: &Caller, wanted: &GraphSearch) -> Result<GraphFound, GraphError> {
         self.finish_changes().await?;
         let (search, graph, wanted) = (self.search.clone(), self.graph.clone(), wanted.clone());
-        let (path, clock) = (self.path().to_owned(), Arc::clone(&self.surroundings().clock));
+        let (root, clock) = (self.root().clone(), Arc::clone(&self.surroundings().clock));
         blocking(move || {
-            let dir = BankDir::open(&path).map_err(StoreError::io("cannot open the memory bank"))?;
+            let dir = root.open().map_err(StoreError::io("cannot open the memory bank"))?;
             if wanted.query.is_some() {
                 search.follow_documents(&dir, clock.as_ref())?;
             }
@@ -105,9 +105,9 @@ impl SearchStore for FolderBank {
 impl FolderBank {
     /// A change of several files that was interrupted is carried out before anything is searched.
     async fn finish_changes(&self) -> Result<(), StoreError> {
-        let path = self.path().to_owned();
+        let root = self.root().clone();
         let is_pending = blocking(move || {
-            let dir = BankDir::open(&path).map_err(StoreError::io("cannot open the memory bank"))?;
+            let dir = root.open().map_err(StoreError::io("cannot open the memory bank"))?;
             Ok::<_, StoreError>(journal::is_pending(&dir))
         })
         .await?;

@@ -50,7 +50,9 @@ impl Watch {
     pub(crate) fn start(bank: Arc<FolderBank>, project: ProjectId) -> Self {
         // Not in the task: whoever is served from now on counts on hearing of a change made right after.
         let attempt = Attempt::new(bank.path());
-        match BankDir::open(bank.path())
+        match bank
+            .root()
+            .open()
             .map_err(StoreError::io("cannot open the memory bank"))
             .and_then(|dir| present(&dir))
         {

@@ -25,14 +25,16 @@ use memory_bank_core::store::{
 use serde_json::{Value, json};
 use uuid::Uuid;
 
+use crate::approved::Approved;
 use crate::bank::{FolderBank, Surroundings};
-use crate::dir::{BankDir, reason};
+use crate::dir::{BankDir, Root, reason};
 use crate::documents;
 use crate::journal::{self, Step};
 use crate::lock::blocking;
-use crate::place::{OLD_CORE_NAMES, Origin, Place, is_bank};
+use crate::place::{OLD_CORE_NAMES, Origin, Place, is_bank, leads_out, make_project, strays};
 use crate::registry::{REGISTRY_FILE, Registered, Registry};
 use crate::rules::{read_rules, write_missing_rules};
+use crate::state::StateFolder;
 use crate::watch::Watch;
 
 /// How a server was started.
@@ -50,6 +52,29 @@ pub struct FolderOptions {
     pub watch: bool,
     /// Whether clients are on this machine, and so may be told paths and give them.
     pub tells_paths: bool,
+    /// Whether a bank may be reached through a link out of its project. Nothing that a repository holds decides this.
+    pub follow_links: bool,
+    /// Where it is kept which folders outside of the project the user has registered; without, for this process alone.
+    pub state: Option<StateFolder>,
+}
+
+/// The project that `path` means, as [`FolderWorkspace::start`] finds it: the bank's folder itself may have been named.
+///
+/// # Errors
+/// `path` is not usable.
+pub fn project_of(
+    path: Option<&str>,
+    folder: &str,
+    working_directory: &Path,
+    home: Option<PathBuf>,
+) -> Result<PathBuf, WorkspaceError> {
+    let origin = Origin {
+        working_directory: working_directory.to_owned(),
+        home,
+        folder: folder.to_owned(),
+        follow_links: false,
+    };
+    origin.project(path)
 }
 
 /// The folder banks of one process.
@@ -58,6 +83,7 @@ pub struct FolderWorkspace {
     origin: Origin,
     project: PathBuf,
     registry: Registry,
+    approved: Approved,
     around: Surroundings,
     tells_paths: bool,
     /// By canonical directory.
@@ -79,14 +105,16 @@ impl FolderWorkspace {
         if folder.trim().is_empty() || folder.contains('\0') {
             return Err(WorkspaceError::Refused("--folder needs the name of a folder".to_owned()));
         }
-        let origin = Origin { working_directory: options.working_directory, home: options.home, folder };
-        let project = match &options.path {
-            None => origin.working_directory.clone(),
-            Some(path) => origin.absolute(path)?,
+        let origin = Origin {
+            working_directory: options.working_directory,
+            home: options.home,
+            folder,
+            follow_links: options.follow_links,
         };
-        let project = origin.place(&project).project;
+        let project = origin.project(options.path.as_deref())?;
         let workspace = Self {
             registry: Registry::new(&project),
+            approved: Approved::new(&project, options.state),
             origin,
             project,
             around,
@@ -144,15 +172,50 @@ impl FolderWorkspace {
         let mut banks = self.banks.lock().unwrap_or_else(PoisonError::into_inner);
         let bank = banks.entry(key).or_insert_with(|| {
             let bank = FolderBank::new(place.bank, place.project, self.around.clone());
+            let bank = if self.origin.follow_links { bank.following_links() } else { bank };
             Arc::new(if self.tells_paths { bank } else { bank.for_strangers() })
         });
         Arc::clone(bank)
     }
 
     /// The place that `path` means, if there is a bank.
-    async fn locate(&self, path: PathBuf) -> Result<Option<Place>, StoreError> {
-        let origin = self.origin.clone();
-        blocking(move || Ok(Some(origin.place(&path)).filter(|place| is_bank(&place.bank)))).await
+    ///
+    /// # Errors
+    /// It is reached through a link out of the project.
+    async fn locate(&self, path: PathBuf) -> Result<Option<Place>, WorkspaceError> {
+        let (origin, project, tells_paths) = (self.origin.clone(), self.project.clone(), self.tells_paths);
+        blocking(move || {
+            let place = confined(&origin, &project, &path, tells_paths)?;
+            Ok(Some(place).filter(|place| is_bank(&origin.root(place))))
+        })
+        .await
+    }
+
+    /// The path that a client's words mean. The server's own project may be called anything.
+    fn given(&self, words: &str) -> Result<PathBuf, WorkspaceError> {
+        if Path::new(words) == self.project { Ok(self.project.clone()) } else { self.origin.absolute(words) }
+    }
+
+    /// Whether an entry of the registry may be used: the registry may have come with the project, and must not lead out of
+    /// it by itself.
+    async fn check_entry(&self, store: &RegisteredStore) -> Result<(), WorkspaceError> {
+        let gate = self.gate();
+        let (id, path) = (store.store_id.clone(), store.project_path.clone());
+        blocking(move || {
+            if gate.lets_in(&path) {
+                return Ok(());
+            }
+            Err(WorkspaceError::Refused(format!(
+                "store \"{id}\" leads out of the project, to {path}, and was not registered on this machine: the file \
+                 {REGISTRY_FILE} may be somebody else's. If it is yours, register it again (select_store with action \
+                 register), or start the server with `--follow-links`"
+            )))
+        })
+        .await
+    }
+
+    fn gate(&self) -> Gate {
+        Gate { origin: self.origin.clone(), project: self.project.clone(), approved: self.approved.clone() }
     }
 
     async fn registered(&self) -> Result<Registered, StoreError> {
@@ -169,7 +232,10 @@ impl FolderWorkspace {
                     "store \"{id}\" is remote; only local stores can be opened"
                 )));
             }
-            Some(store) => PathBuf::from(store.project_path),
+            Some(store) => {
+                self.check_entry(&store).await?;
+                PathBuf::from(store.project_path)
+            }
             None => match self.active().filter(|bank| base_name(bank.project()) == id) {
                 Some(bank) => return Ok(bank),
                 None if base_name(&self.project) == id => self.project.clone(),
@@ -201,11 +267,15 @@ impl Workspace for FolderWorkspace {
 
     async fn initialize(&self, caller: &Caller, path: &str) -> Result<Initialized, WorkspaceError> {
         let _switching = self.switching.lock().await;
-        let path = self.origin.absolute(path)?;
-        let (origin, tells_paths) = (self.origin.clone(), self.tells_paths);
+        let path = self.given(path)?;
+        let (origin, project, tells_paths) = (self.origin.clone(), self.project.clone(), self.tells_paths);
         let place = blocking(move || {
-            let place = origin.place(&path);
-            BankDir::create(&place.bank).map_err(|error| {
+            let place = confined(&origin, &project, &path, tells_paths)?;
+            make_project(&place.project).map_err(|why| {
+                let why = if tells_paths { why } else { "the project's folder cannot be made".to_owned() };
+                WorkspaceError::Refused(why)
+            })?;
+            origin.root(&place).create().map_err(|error| {
                 let bank =
                     if tells_paths { place.bank.display().to_string() } else { base_name(&place.bank) };
                 WorkspaceError::Refused(format!("{bank} cannot be made: {}", reason(&error)))
@@ -240,7 +310,7 @@ impl Workspace for FolderWorkspace {
         let _switching = self.switching.lock().await;
         let path = match path {
             None => self.project.clone(),
-            Some(path) => self.origin.absolute(path)?,
+            Some(path) => self.given(path)?,
         };
         let place = self.locate(path).await?.ok_or(WorkspaceError::NotABank)?;
         let bank = self.open(place);
@@ -263,8 +333,8 @@ impl Workspace for FolderWorkspace {
             }
             Err(error) => return Err(error.into()),
         };
-        let (origin, now) = (self.origin.clone(), self.now());
-        blocking(move || Ok(list_stores(&origin, active.as_deref(), &registered, &now))).await
+        let (gate, now) = (self.gate(), self.now());
+        blocking(move || Ok(list_stores(&gate, active.as_deref(), &registered, &now))).await
     }
 
     async fn select(&self, caller: &Caller, target: SelectTarget) -> Result<SelectedStore, WorkspaceError> {
@@ -272,7 +342,7 @@ impl Workspace for FolderWorkspace {
         let bank = match &target {
             SelectTarget::Store(id) => self.named(id).await?,
             SelectTarget::Path(words) => {
-                let path = self.origin.absolute(words)?;
+                let path = self.given(words)?;
                 if !path.is_dir() {
                     return Err(WorkspaceError::NoSuchPath(words.clone()));
                 }
@@ -317,10 +387,20 @@ impl Workspace for FolderWorkspace {
         }
         let project_path = match kind {
             StoreKind::Remote => path.to_owned(),
-            StoreKind::Local => self.origin.place(&self.origin.absolute(path)?).project.display().to_string(),
+            StoreKind::Local => {
+                let path = self.given(path)?;
+                let (origin, project, tells_paths) =
+                    (self.origin.clone(), self.project.clone(), self.tells_paths);
+                let place = blocking(move || confined(&origin, &project, &path, tells_paths)).await?;
+                place.project.display().to_string()
+            }
         };
         let (now, registry, store_id) = (self.now(), self.registry.clone(), id.to_owned());
+        let gate = self.gate();
         blocking(move || {
+            if kind == StoreKind::Local && !gate.lets_in(&project_path) {
+                gate.approved.add(&project_path);
+            }
             registry.change(|all| {
                 let registered_at =
                     all.find(&store_id).map_or_else(|| now.clone(), |store| store.registered_at);
@@ -374,8 +454,8 @@ impl FolderWorkspace {
         let id = match wanted {
             Some(id) => id.to_owned(),
             None => {
-                let (origin, bank) = (self.origin.clone(), Arc::clone(bank));
-                blocking(move || Ok::<_, StoreError>(id_of(&origin, &bank, &registered))).await?
+                let (gate, bank) = (self.gate(), Arc::clone(bank));
+                blocking(move || Ok::<_, StoreError>(id_of(&gate, &bank, &registered))).await?
             }
         };
         if !self.registry.exists() {
@@ -397,6 +477,58 @@ impl FolderWorkspace {
         })
         .await?;
         Ok(id)
+    }
+}
+
+/// The place that `path` means.
+///
+/// # Errors
+/// Links lead out of the server's project on the way there, or out of the bank's own. Looks at the disk.
+fn confined(
+    origin: &Origin,
+    project: &Path,
+    path: &Path,
+    tells_paths: bool,
+) -> Result<Place, WorkspaceError> {
+    let refused = |link: &Path, to: &Path| WorkspaceError::Refused(leads_out(link, to, tells_paths));
+    if !origin.follow_links
+        && let Some(to) = strays(project, path)
+    {
+        return Err(refused(path, &to));
+    }
+    let place = origin.place(path);
+    match origin.root(&place).leads_out() {
+        Some(to) => Err(refused(&place.bank, &to)),
+        None => Ok(place),
+    }
+}
+
+/// Which entries of the registry are used.
+struct Gate {
+    origin: Origin,
+    project: PathBuf,
+    approved: Approved,
+}
+
+impl Gate {
+    /// Whether a path is in the server's project, or was registered by the user. Blocks.
+    fn lets_in(&self, path: &str) -> bool {
+        let there = Path::new(path);
+        let is_inside = || {
+            let project = fs_err::canonicalize(&self.project).unwrap_or_else(|_| self.project.clone());
+            let real = fs_err::canonicalize(there);
+            match real {
+                Ok(real) => real.starts_with(project),
+                Err(_) => there.starts_with(&self.project) && strays(&self.project, there).is_none(),
+            }
+        };
+        self.origin.follow_links || self.approved.holds(path) || is_inside()
+    }
+
+    /// The place of an entry; none if it is not on this machine, or not to be used. Blocks.
+    fn place(&self, store: &RegisteredStore) -> Option<Place> {
+        let is_used = store.kind == StoreKind::Local && self.lets_in(&store.project_path);
+        is_used.then(|| self.origin.place(Path::new(&store.project_path)))
     }
 }
 
@@ -424,16 +556,11 @@ fn kebab(old: &str) -> String {
 }
 
 /// The active bank first, then the other entries of the registry. Looks at the disk.
-fn list_stores(
-    origin: &Origin,
-    active: Option<&FolderBank>,
-    registered: &Registered,
-    now: &str,
-) -> StoreList {
-    let selected = active.map(|bank| id_of(origin, bank, registered));
+fn list_stores(gate: &Gate, active: Option<&FolderBank>, registered: &Registered, now: &str) -> StoreList {
+    let selected = active.map(|bank| id_of(gate, bank, registered));
     let mut stores = Vec::new();
     if let (Some(bank), Some(id)) = (active, &selected) {
-        let (file_count, has_graph) = describe(bank.path());
+        let (file_count, has_graph) = describe(bank.root());
         stores.push(StoreInfo {
             id: id.clone(),
             path: bank.project().display().to_string(),
@@ -445,11 +572,12 @@ fn list_stores(
         });
     }
     for store in registered.stores().filter(|store| Some(&store.store_id) != selected.as_ref()) {
-        let place = origin.place(Path::new(&store.project_path));
-        let is_local = store.kind == StoreKind::Local;
-        let (file_count, has_graph) = if is_local { describe(&place.bank) } else { (0, false) };
+        let (file_count, has_graph) = match gate.place(&store) {
+            Some(place) => describe(&gate.origin.root(&place)),
+            None => (0, false),
+        };
         stores.push(StoreInfo {
-            is_active: active.is_some_and(|bank| is_at(origin, bank, &store)),
+            is_active: active.is_some_and(|bank| is_at(gate, bank, &store)),
             id: store.store_id,
             path: store.project_path,
             kind: store.kind,
@@ -462,27 +590,24 @@ fn list_stores(
 }
 
 /// Number of documents, and whether there is a graph.
-fn describe(bank: &Path) -> (usize, bool) {
-    let Ok(dir) = BankDir::open(bank) else { return (0, false) };
+fn describe(root: &Root) -> (usize, bool) {
+    let Ok(dir) = root.open() else { return (0, false) };
     let count =
         documents::entries(&dir).map_or(0, |all| all.iter().filter(|entry| entry.path.is_some()).count());
     (count, dir.stamp("graph/graph.jsonl").is_some())
 }
 
 /// The id under which a bank is listed. Looks at the disk.
-fn id_of(origin: &Origin, bank: &FolderBank, registered: &Registered) -> String {
-    let here = registered.stores().filter(|store| is_at(origin, bank, store));
+fn id_of(gate: &Gate, bank: &FolderBank, registered: &Registered) -> String {
+    let here = registered.stores().filter(|store| is_at(gate, bank, store));
     let ids: Vec<_> = here.map(|store| store.store_id).collect();
     let selected = registered.selected().filter(|selected| ids.iter().any(|id| id == selected));
     selected.map(str::to_owned).or_else(|| ids.first().cloned()).unwrap_or_else(|| base_name(bank.project()))
 }
 
 /// Whether an entry means this bank. Looks at the disk.
-fn is_at(origin: &Origin, bank: &FolderBank, store: &RegisteredStore) -> bool {
-    if store.kind != StoreKind::Local {
-        return false;
-    }
-    let place = origin.place(Path::new(&store.project_path));
+fn is_at(gate: &Gate, bank: &FolderBank, store: &RegisteredStore) -> bool {
+    let Some(place) = gate.place(store) else { return false };
     let real = (fs_err::canonicalize(&place.bank), fs_err::canonicalize(bank.path()));
     place.bank == bank.path() || matches!(real, (Ok(a), Ok(b)) if a == b)
 }

@@ -23,6 +23,8 @@ async fn fresh() -> Project {
         home: None,
         watch: false,
         tells_paths: true,
+        follow_links: false,
+        state: None,
     };
     let around = Surroundings {
         clock: Arc::new(SystemClock),

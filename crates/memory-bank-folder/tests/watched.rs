@@ -36,6 +36,8 @@ async fn watched() -> Watched {
         home: None,
         watch: true,
         tells_paths: true,
+        follow_links: false,
+        state: None,
     };
     let workspace = FolderWorkspace::start(options, around).await.unwrap();
     let bank = workspace.bank(&Caller::local("alice"), None).await.unwrap();

@@ -27,6 +27,8 @@ fn options(working_directory: &Path) -> FolderOptions {
         home: Some(working_directory.join("home")),
         watch: false,
         tells_paths: true,
+        follow_links: false,
+        state: None,
     }
 }
 
@@ -186,6 +188,7 @@ async fn d18_the_bank_folder_itself_can_be_named() {
 #[tokio::test]
 async fn d51_a_tilde_is_expanded() {
     let root = TempDir::new().unwrap();
+    std::fs::create_dir(root.path().join("home")).unwrap();
     let workspace = start(options(root.path())).await;
     let made = workspace.initialize(&caller(), "~/mb").await.unwrap();
     assert_eq!(made.location, words(&root.path().join("home/mb/memory-bank")));
@@ -313,4 +316,222 @@ async fn d51_a_damaged_registry_is_reported_and_does_not_hide_the_bank() {
     workspace.select(&caller(), SelectTarget::Path(words(&b).into())).await.unwrap();
     assert_eq!(active(&workspace).await, words(&b.join("memory-bank")));
     assert_eq!(std::fs::read_to_string(a.join("stores.json")).unwrap(), "{");
+}
+
+/// What a server says that refuses a path.
+async fn refused(workspace: &FolderWorkspace, path: &str) -> String {
+    match workspace.initialize(&caller(), path).await {
+        Err(WorkspaceError::Refused(why)) => why,
+        other => panic!("{path}: {other:?}"),
+    }
+}
+
+/// Every name below a folder; links are not followed.
+fn names_below(folder: &Path) -> Vec<PathBuf> {
+    let mut names = Vec::new();
+    for entry in std::fs::read_dir(folder).unwrap().flatten() {
+        names.push(entry.path());
+        if entry.file_type().unwrap().is_dir() {
+            names.extend(names_below(&entry.path()));
+        }
+    }
+    names.sort();
+    names
+}
+
+#[tokio::test]
+async fn a_path_that_cannot_be_meant_is_refused_and_makes_nothing() {
+    let root = TempDir::new().unwrap();
+    std::fs::create_dir(root.path().join("home")).unwrap();
+    let workspace = start(options(root.path())).await;
+    let address = format!("file://{}/proj", root.path().display());
+    let before = names_below(root.path());
+    for (path, says) in [
+        ("${workspaceFolder}", "${workspaceFolder}"),
+        ("${workspaceFolder}/x", "${workspaceFolder}"),
+        ("$HOME/x", "$HOME"),
+        ("%USERPROFILE%\\x", "%USERPROFILE%"),
+        ("C:\\Users\\me\\proj", "path for Windows"),
+        ("\\\\server\\share", "path for Windows"),
+        (&address, &format!("plain path, `{}/proj`", root.path().display())),
+        ("a/b", "no folder"),
+        ("/nonexistent/x", "no folder `/nonexistent`"),
+        ("/nonexistent-either/a/b/c", "no folder `/nonexistent-either`"),
+        ("a\nb", "control character"),
+        ("~other/x", "another user's home"),
+    ] {
+        let why = refused(&workspace, path).await;
+        assert!(why.contains(says), "{path}: {why}");
+        assert!(workspace.set_path(&caller(), Some(path)).await.is_err(), "{path}");
+        assert!(workspace.select(&caller(), SelectTarget::Path(path.to_owned())).await.is_err(), "{path}");
+        let by_path = FolderOptions { path: Some(path.to_owned()), ..options(root.path()) };
+        let around = Surroundings {
+            clock: Arc::new(SystemClock),
+            entropy: Arc::new(SystemEntropy),
+            sink: Arc::new(NoSink),
+        };
+        let started = FolderWorkspace::start(by_path, around).await;
+        assert!(started.is_err() || says.starts_with("no folder"), "{path} by --path");
+    }
+    assert_eq!(names_below(root.path()), before);
+    for path in ["~/proj", "proj", "./other/", words(&root.path().join("full"))] {
+        workspace.initialize(&caller(), path).await.unwrap();
+    }
+    for path in ["home/proj", "proj", "other", "full"] {
+        assert!(root.path().join(path).join("memory-bank/progress.md").exists(), "{path}");
+    }
+}
+
+#[cfg(unix)]
+mod links {
+    use std::os::unix::fs::symlink;
+
+    use memory_bank_folder::{FolderSource, StateFolder};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_bank_behind_a_link_out_of_the_project_is_refused_with_where_it_leads() {
+        let root = TempDir::new().unwrap();
+        let home = root.path().canonicalize().unwrap();
+        std::fs::write(home.join("settings.json"), "{}").unwrap();
+        std::fs::write(home.join("notes.md"), "private").unwrap();
+        std::fs::create_dir_all(home.join("src/project")).unwrap();
+        let project = home.join("src/project");
+        let targets = [PathBuf::from("../.."), home.clone(), home.join("nowhere")];
+        for target in targets {
+            let link = project.join("memory-bank");
+            symlink(&target, &link).unwrap();
+            let before = names_below(&home);
+            let workspace = start(options(&project)).await;
+            let leads_to = if target.is_relative() { &home } else { &target };
+            let to = format!("to `{}`", leads_to.display());
+            for outcome in [
+                workspace.bank(&caller(), None).await.map(|_| ()),
+                workspace.initialize(&caller(), ".").await.map(|_| ()),
+                workspace.initialize(&caller(), words(&project)).await.map(|_| ()),
+                workspace.initialize(&caller(), words(&link)).await.map(|_| ()),
+                workspace.set_path(&caller(), None).await.map(|_| ()),
+                workspace.select(&caller(), SelectTarget::Path(".".into())).await.map(|_| ()),
+                workspace.register(&caller(), "x", "memory-bank", StoreKind::Local).await.map(|_| ()),
+            ] {
+                let why = outcome.unwrap_err().to_string();
+                assert!(why.contains(&to) && why.contains("--follow-links"), "{why}");
+            }
+            assert!(FolderSource::open(&project, "memory-bank", false).is_err());
+            assert_eq!(names_below(&home), before);
+            std::fs::remove_file(&link).unwrap();
+        }
+    }
+
+    #[tokio::test]
+    async fn clients_that_are_elsewhere_are_not_told_where_a_link_leads() {
+        let root = TempDir::new().unwrap();
+        let project = root.path().join("project");
+        std::fs::create_dir(&project).unwrap();
+        std::fs::write(root.path().join("a.md"), "private").unwrap();
+        symlink("..", project.join("memory-bank")).unwrap();
+        let workspace = start(FolderOptions { tells_paths: false, ..options(&project) }).await;
+        let why = workspace.bank(&caller(), None).await.map(|_| ()).unwrap_err().to_string();
+        assert!(why.contains("leads out") && !why.contains(words(root.path())), "{why}");
+    }
+
+    #[tokio::test]
+    async fn whoever_starts_the_server_may_follow_such_a_link() {
+        let root = TempDir::new().unwrap();
+        let shared = root.path().join("shared");
+        std::fs::create_dir(&shared).unwrap();
+        std::fs::create_dir(root.path().join("project")).unwrap();
+        symlink("../shared", root.path().join("project/memory-bank")).unwrap();
+        let started = FolderOptions { follow_links: true, ..options(&root.path().join("project")) };
+        let workspace = start(started).await;
+        workspace.initialize(&caller(), ".").await.unwrap();
+        assert!(shared.join("progress.md").exists());
+        let bank = workspace.bank(&caller(), None).await.unwrap();
+        write(&bank, "x.md").await;
+        upsert(&bank, "E").await;
+        assert!(shared.join("x.md").exists() && shared.join("graph/graph.jsonl").exists());
+    }
+
+    #[tokio::test]
+    async fn a_link_that_stays_in_the_project_is_followed() {
+        let root = TempDir::new().unwrap();
+        let absolute = root.path().join("p/docs/bank");
+        for (name, target) in [("relative", Path::new("docs/bank")), ("absolute", &absolute)] {
+            let project = root.path().join("p");
+            std::fs::create_dir_all(project.join("docs/bank")).unwrap();
+            symlink(target, project.join("memory-bank")).unwrap();
+            let workspace = start(options(&project)).await;
+            workspace.initialize(&caller(), ".").await.unwrap();
+            write(&workspace.bank(&caller(), None).await.unwrap(), "x.md").await;
+            assert!(project.join("docs/bank/x.md").exists(), "{name}");
+            std::fs::remove_dir_all(&project).unwrap();
+        }
+    }
+
+    #[tokio::test]
+    async fn a_project_that_is_itself_reached_through_a_link_is_the_starter_s_choice() {
+        let root = TempDir::new().unwrap();
+        let real = project(&root, "real");
+        symlink(&real, root.path().join("link")).unwrap();
+        let path = Some(words(&root.path().join("link")).to_owned());
+        let workspace = start(FolderOptions { path, ..options(root.path()) }).await;
+        write(&workspace.bank(&caller(), None).await.unwrap(), "x.md").await;
+        assert!(real.join("memory-bank/x.md").exists());
+    }
+
+    #[tokio::test]
+    async fn a_link_on_the_way_from_the_project_to_a_path_in_it_is_refused() {
+        let root = TempDir::new().unwrap();
+        let (here, elsewhere) = (root.path().join("here"), project(&root, "elsewhere"));
+        std::fs::create_dir(&here).unwrap();
+        symlink("../elsewhere", here.join("sub")).unwrap();
+        let workspace = start(options(&here)).await;
+        let before = names_below(root.path());
+        for path in ["sub", "sub/memory-bank", "sub/new", words(&here.join("sub"))] {
+            assert!(refused(&workspace, path).await.contains("leads out"), "{path}");
+            assert!(workspace.set_path(&caller(), Some(path)).await.is_err(), "{path}");
+        }
+        assert_eq!(names_below(root.path()), before);
+        // The same folder by its own path is meant as it is.
+        workspace.set_path(&caller(), Some(words(&elsewhere))).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_registry_that_came_with_the_project_opens_nothing_outside() {
+        let root = TempDir::new().unwrap();
+        let (here, elsewhere) = (project(&root, "here"), project(&root, "elsewhere"));
+        let inside = here.join("packages/one");
+        std::fs::create_dir_all(inside.join("memory-bank")).unwrap();
+        std::fs::write(inside.join("memory-bank/progress.md"), "").unwrap();
+        symlink(&elsewhere, here.join("sly")).unwrap();
+        let entry = |id: &str, path: &Path| serde_json::json!({"storeId": id, "projectPath": path, "kind": "local", "registeredAt": "2026", "lastUsedAt": "2026"});
+        let stores = [entry("out", &elsewhere), entry("in", &inside), entry("sly", &here.join("sly"))];
+        let planted =
+            serde_json::json!({"version": 1, "selectedStoreId": "out", "stores": stores}).to_string();
+        std::fs::write(here.join("stores.json"), &planted).unwrap();
+        let state = StateFolder::new(root.path().join("state"));
+        let with_state = || FolderOptions { state: Some(state.clone()), ..options(&here) };
+        let workspace = start(with_state()).await;
+        for id in ["out", "sly"] {
+            let why = workspace.bank(&caller(), Some(id)).await.map(|_| ()).unwrap_err().to_string();
+            assert!(why.contains("register"), "{why}");
+            assert!(workspace.select(&caller(), SelectTarget::Store(id.into())).await.is_err());
+        }
+        workspace.bank(&caller(), Some("in")).await.unwrap();
+        let list = workspace.stores(&caller()).await.unwrap();
+        let counts: Vec<_> = list.stores.iter().map(|store| (store.id.as_str(), store.file_count)).collect();
+        assert_eq!(counts, [("here", 1), ("out", 0), ("in", 1), ("sly", 0)]);
+        // What the user registers on this machine is used, also after a restart.
+        workspace.register(&caller(), "out", words(&elsewhere), StoreKind::Local).await.unwrap();
+        for workspace in [workspace, start(with_state()).await] {
+            workspace.bank(&caller(), Some("out")).await.unwrap();
+            assert!(workspace.bank(&caller(), Some("sly")).await.is_err(), "it was not registered");
+        }
+        std::fs::write(here.join("stores.json"), planted.replace("elsewhere", "else")).unwrap();
+        assert!(start(with_state()).await.bank(&caller(), Some("out")).await.is_err());
+        let following = FolderOptions { follow_links: true, ..options(&here) };
+        std::fs::write(here.join("stores.json"), &planted).unwrap();
+        start(following).await.bank(&caller(), Some("out")).await.unwrap();
+    }
 }

@@ -9,13 +9,15 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use etcetera::BaseStrategy as _;
+use memory_bank_folder::StateFolder;
 use memory_bank_server::http::HttpConfig;
 use tracing_subscriber::filter::EnvFilter;
 
 use variables::{
     ADDRESS_LIMIT, ALLOWED_HOSTS, ALLOWED_ORIGINS, AUDIT_RETENTION, CONNECTIONS, DATABASE_URL, HOST,
     JSON_RESPONSE, LAME_DUCK, LOG, METRICS, OTLP_ENDPOINT, PORT, PROVIDER, PROXY_HOPS, REDIS_PREFIX,
-    REDIS_URL, RETENTION, ROOT_CERTIFICATE, SESSIONS, STREAMS, SUPABASE_URL, TRANSPORT,
+    REDIS_URL, RETENTION, ROOT_CERTIFICATE, SESSIONS, STATE_DIR, STREAMS, SUPABASE_URL, TRANSPORT,
 };
 pub(crate) use variables::{VARIABLES, Variable};
 
@@ -161,6 +163,28 @@ pub(crate) fn wants_http(read: Read<'_>) -> Result<bool, ConfigError> {
     }
 }
 
+/// The folder for what is kept outside of projects, as the command line or the environment says, or the usual one; none
+/// where this user has no home.
+///
+/// # Errors
+/// It is not a path from the root on: another start would look elsewhere.
+pub(crate) fn state_folder(flag: Option<&Path>, read: Read<'_>) -> Result<Option<StateFolder>, ConfigError> {
+    if let Some(path) = flag {
+        // It was typed in the folder that it is relative to.
+        return Ok(std::path::absolute(path).ok().map(StateFolder::new));
+    }
+    if let Some(path) = set(&STATE_DIR, read).map(PathBuf::from) {
+        return if path.is_absolute() {
+            Ok(Some(StateFolder::new(path)))
+        } else {
+            Err(wrong(&STATE_DIR, read))
+        };
+    }
+    let Ok(places) = etcetera::base_strategy::choose_native_strategy() else { return Ok(None) };
+    let base = places.state_dir().unwrap_or_else(|| places.data_dir());
+    Ok(base.is_absolute().then(|| StateFolder::new(base.join("memory-bank-mcp"))))
+}
+
 /// Where traces are sent, if anywhere.
 ///
 /// # Errors
@@ -192,6 +216,7 @@ impl Settings {
     pub(crate) fn read(read: Read<'_>) -> Result<Self, ConfigError> {
         wants_http(read)?;
         traces(read)?;
+        state_folder(None, read)?;
         let database = database(read)?;
         let redis = redis(read, database.is_some())?;
         let host: IpAddr = match (set(&HOST, read).as_deref(), &database) {

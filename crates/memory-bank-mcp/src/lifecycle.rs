@@ -56,7 +56,7 @@ async fn perform(cli: &Cli) -> anyhow::Result<()> {
             () = shutdown.cancelled() => Err(anyhow::anyhow!("ended by a signal")),
         },
         Command::Moving(command) => tokio::select! {
-            done = Box::pin(cli::moving::run(command, &cli.folder, output)) => done,
+            done = Box::pin(cli::moving::run(command, cli, output)) => done,
             () = shutdown.cancelled() => Err(anyhow::anyhow!("ended by a signal; nothing was changed, unless it says above that it is done")),
         },
         Command::Doctor(wanted) => tokio::select! {
@@ -105,6 +105,8 @@ pub(crate) async fn folder_services(
         watch: true,
         // Over HTTP a client may be anywhere.
         tells_paths: !over_http,
+        follow_links: cli.follow_links,
+        state: config::state_folder(cli.state_dir.as_deref(), &config::environment)?,
     };
     let around = Surroundings { clock: clock.clone(), entropy: entropy.clone(), sink };
     let workspace =

@@ -4,6 +4,7 @@ import json
 import os
 import re
 import subprocess
+import tempfile
 import urllib.request
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -12,7 +13,9 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[3]
 BINARY = os.environ.get("MEMORY_BANK_MCP", str(ROOT / "target/debug/memory-bank-mcp"))
 LENDER = os.environ.get("MEMORY_BANK_TEST_POSTGRES", str(ROOT / "target/debug/memory-bank-test-postgres"))
-BASE = {"PATH": os.environ["PATH"], "HOME": "/nonexistent", "RUST_LOG": "warn"}
+# Where servers of this run keep keys: never in a home, and never in the project.
+STATE = tempfile.TemporaryDirectory(prefix="memory-bank-state-")
+BASE = {"PATH": os.environ["PATH"], "HOME": "/nonexistent", "RUST_LOG": "warn", "MEMORY_BANK_STATE_DIR": STATE.name}
 
 
 @dataclass

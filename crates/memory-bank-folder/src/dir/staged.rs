@@ -1,12 +1,12 @@
 //! How a file is replaced whole or not at all: its new content is on the disk before it has the file's name.
 
-use std::io::{self, Read};
+use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use cap_std::fs::{File, OpenOptions};
 
-use crate::dir::{BankDir, STAGE};
+use crate::dir::{BankDir, STAGE, private};
 
 /// New content that is on disk but not yet under its name.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -57,6 +57,32 @@ impl BankDir {
         }
         let staged = self.stage(target, content)?;
         self.publish(&staged, target).inspect_err(|_| self.discard(&staged))
+    }
+
+    /// Replaces a file where the server has no folder of its own, atomically and durably: the new content is made beside
+    /// it, under a name that is not taken, for its owner alone, or with the mode bits of the file that it replaces. A link
+    /// to another place in this directory is written through.
+    ///
+    /// # Errors
+    /// As [`Self::replace`].
+    pub fn replace_beside(&self, name: &str, content: &[u8]) -> io::Result<()> {
+        let target = self.target(name)?;
+        let folder = target.parent().unwrap_or(Path::new(""));
+        let plain = target.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+        let plain = plain.trim_start_matches('.');
+        let (mut file, draft) = self
+            .new_draft(true, |number| folder.join(format!(".{plain}.{}-{number}.tmp", std::process::id())))?;
+        let written = (|| {
+            file.write_all(content)?;
+            if let Ok(metadata) = self.dir.symlink_metadata(&target)
+                && metadata.is_file()
+            {
+                file.set_permissions(metadata.permissions())?;
+            }
+            file.sync_all()?;
+            self.publish(&draft, &target)
+        })();
+        written.inspect_err(|_| self.discard(&draft))
     }
 
     /// Writes content durably into the staging folder, with the mode bits of the file it is meant to replace.
@@ -124,14 +150,23 @@ impl BankDir {
     }
 
     fn new_staged(&self) -> io::Result<(File, Staged)> {
-        static COUNTER: AtomicU64 = AtomicU64::new(0);
         self.prepare_internal()?;
+        self.new_draft(false, |number| Path::new(STAGE).join(format!("{}-{number}.tmp", std::process::id())))
+    }
+
+    /// A new file under the first of these names that is free.
+    fn new_draft(&self, is_private: bool, name: impl Fn(u64) -> PathBuf) -> io::Result<(File, Staged)> {
+        static COUNTER: AtomicU64 = AtomicU64::new(0);
+        let mut options = OpenOptions::new();
+        options.write(true).create_new(true);
+        if is_private {
+            private(&mut options);
+        }
         for _ in 0..1000 {
-            let number = COUNTER.fetch_add(1, Ordering::Relaxed);
-            let staged = Staged::named(&format!("{}-{number}.tmp", std::process::id()));
-            match self.dir.open_with(&staged.path, OpenOptions::new().write(true).create_new(true)) {
+            let path = name(COUNTER.fetch_add(1, Ordering::Relaxed));
+            match self.dir.open_with(&path, &options) {
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-                result => return result.map(|file| (file, staged)),
+                result => return result.map(|file| (file, Staged { path })),
             }
         }
         Err(io::Error::other("no free name for a temporary file"))

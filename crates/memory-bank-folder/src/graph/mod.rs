@@ -249,7 +249,7 @@ impl FolderBank {
     /// # Errors
     /// The log cannot be read or is damaged.
     pub fn with_graph<T>(&self, look: impl FnOnce(&GraphState) -> T) -> Result<T, StoreError> {
-        let dir = BankDir::open(self.path()).map_err(StoreError::io("cannot open the memory bank"))?;
+        let dir = self.root().open().map_err(StoreError::io("cannot open the memory bank"))?;
         self.graph.look(&dir, |view| Ok(look(view.state())))
     }
 
@@ -263,9 +263,9 @@ impl FolderBank {
         look: impl FnOnce(&View) -> Result<T, GraphError> + Send + 'static,
     ) -> Result<T, GraphError> {
         // A change of several files that was interrupted (a restored backup) is carried out first.
-        let (graph, path) = (self.graph.clone(), self.path().to_owned());
+        let (graph, root) = (self.graph.clone(), self.root().clone());
         let is_whole = blocking(move || {
-            let dir = BankDir::open(&path).map_err(StoreError::io("cannot open the memory bank"))?;
+            let dir = root.open().map_err(StoreError::io("cannot open the memory bank"))?;
             if journal::is_pending(&dir) {
                 return Ok(Err(look));
             }

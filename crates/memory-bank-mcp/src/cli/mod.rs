@@ -12,6 +12,8 @@ pub(crate) mod serve;
 pub(crate) mod shell;
 pub(crate) mod variables;
 
+use std::path::PathBuf;
+
 use clap::{Parser, Subcommand, ValueEnum};
 use memory_bank_core::caller::UNKNOWN_USER;
 use memory_bank_core::mode::Mode;
@@ -51,6 +53,15 @@ pub(crate) struct Cli {
     /// The name of the bank's folder inside the project folder.
     #[arg(short, long, default_value = DEFAULT_FOLDER, value_parser = parse_folder, global = true, help_heading = FOR_ALL)]
     pub(crate) folder: String,
+
+    /// Serve a bank also where a link leads out of the project folder. Without, such a link is refused: a project may come
+    /// from somebody else.
+    #[arg(long, global = true, help_heading = FOR_ALL)]
+    pub(crate) follow_links: bool,
+
+    /// The folder for what is kept outside of the project, such as API keys; `MEMORY_BANK_STATE_DIR` when absent.
+    #[arg(long, value_name = "DIR", global = true, help_heading = FOR_ALL)]
+    pub(crate) state_dir: Option<PathBuf>,
 
     /// Your name, written into entries; an address below github.com/ becomes a link to the profile.
     #[arg(short, long, default_value = UNKNOWN_USER, global = true, help_heading = FOR_ALL)]

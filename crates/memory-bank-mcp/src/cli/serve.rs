@@ -4,14 +4,14 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
 
-use anyhow::Context;
+use anyhow::{Context, ensure};
 use async_trait::async_trait;
-use memory_bank_core::caller::{Caller, KeyId};
+use memory_bank_core::caller::KeyId;
 use memory_bank_core::clock::{SystemClock, SystemEntropy};
-use memory_bank_core::identity::{Environment, KeyHash, KeyStore, NewKey, PlainKey};
+use memory_bank_core::identity::{Environment, KeyHash, NewKey, PlainKey};
 use memory_bank_core::limiter::{Limiter, MemoryLimiter};
 use memory_bank_core::store::{ChangeSink, MemoryEventStore, MemorySessionStore, SessionStore};
-use memory_bank_folder::FolderKeys;
+use memory_bank_folder::{FolderKeys, StateFolder, project_of};
 use memory_bank_postgres::{Database, PoolUse, PostgresWorkspace};
 use memory_bank_server::http::{
     Absent, DEFAULT_RATE_LIMIT, Health, IndexState, Parts, PinnedWorkspace, PoolState, Probe, ReadStorage,
@@ -120,6 +120,12 @@ impl Probe for DatabaseProbe {
 /// A folder, with everything else in memory. Redis is used when it is named, under keys of this folder's own.
 async fn folder_parts(cli: &Cli, settings: Settings) -> anyhow::Result<Parts> {
     let project = project(cli)?;
+    ensure!(
+        project.is_dir(),
+        "there is no folder `{}`; make it, or name another with `--path`",
+        project.display()
+    );
+    let state = state_folder(cli)?;
     let redis = match &settings.redis {
         Some(RedisSettings { url, prefix }) => {
             let folder: String =
@@ -130,8 +136,9 @@ async fn folder_parts(cli: &Cli, settings: Settings) -> anyhow::Result<Parts> {
         None => None,
     };
     let services = lifecycle::folder_services(cli, redis.as_ref(), true).await?;
-    let keys =
-        FolderKeys::open(&project, &cli.folder, &cli.username).context("the API keys cannot be used")?;
+    let keys = FolderKeys::open(&project, &cli.folder, &cli.username, &state)
+        .context("the API keys cannot be used")?;
+    tracing::info!("the API keys are kept in `{}`", keys.path().display());
     let keys = Arc::new(keys);
     if keys.is_empty() {
         first_key(&keys, &services).await?;
@@ -161,7 +168,8 @@ async fn folder_parts(cli: &Cli, settings: Settings) -> anyhow::Result<Parts> {
     })
 }
 
-/// Makes the key with which a folder is served for the first time, and shows it this once.
+/// Makes the key with which a folder is served for the first time, and shows it this once, unless another server was
+/// faster.
 async fn first_key(keys: &FolderKeys, services: &Services) -> anyhow::Result<()> {
     let plain = PlainKey::generate(Environment::Live, &*services.entropy);
     let key = NewKey {
@@ -174,15 +182,23 @@ async fn first_key(keys: &FolderKeys, services: &Services) -> anyhow::Result<()>
         expires_at: None,
         created_at: services.clock.now(),
     };
-    keys.create(&Caller::local(""), &key).await.context("the first API key cannot be kept")?;
+    if !keys.create_first(&key).await.context("the first API key cannot be kept")? {
+        return Ok(());
+    }
     say(&format!("API key (shown this once): {}", plain.expose()))
 }
 
 /// The folder that is served.
 pub(crate) fn project(cli: &Cli) -> anyhow::Result<PathBuf> {
     let here = std::env::current_dir().context("the current folder cannot be used")?;
-    let project = cli.path.as_ref().map_or_else(|| here.clone(), |path| here.join(path));
-    // The folder itself may have been named; the bank's folder is always below the project.
-    let is_bank = project.file_name().is_some_and(|name| name.to_string_lossy() == cli.folder);
-    Ok(if is_bank { project.parent().map_or(project.clone(), PathBuf::from) } else { project })
+    project_of(cli.path.as_deref(), &cli.folder, &here, std::env::home_dir())
+        .context("the project folder cannot be used")
+}
+
+/// The folder for what is kept outside of it.
+pub(crate) fn state_folder(cli: &Cli) -> anyhow::Result<StateFolder> {
+    config::state_folder(cli.state_dir.as_deref(), &config::environment)?.context(
+        "there is no home folder to keep the API keys in; set `HOME`, or name a folder with `--state-dir` or \
+         `MEMORY_BANK_STATE_DIR`",
+    )
 }

@@ -56,9 +56,21 @@ pub(crate) fn manual(wanted: &Manual) -> anyhow::Result<()> {
 
 fn pages(folder: &Path) -> anyhow::Result<()> {
     std::fs::create_dir_all(folder)
-        .and_then(|()| clap_mangen::generate_to(Cli::command(), folder))
+        .and_then(|()| place_pages(folder))
         .with_context(|| format!("the pages cannot be written to `{}`", folder.display()))?;
     say(&format!("Manual pages are in {}; read one with `man -l`.", folder.display()))
+}
+
+/// Makes the pages in a folder of their own, and gives each its place by renaming: what has its name there already, such
+/// as a link, is replaced, and not written through.
+fn place_pages(folder: &Path) -> std::io::Result<()> {
+    let drafts = tempfile::Builder::new().prefix(".memory-bank-mcp-").tempdir_in(folder)?;
+    clap_mangen::generate_to(Cli::command(), drafts.path())?;
+    for page in std::fs::read_dir(drafts.path())? {
+        let page = page?;
+        std::fs::rename(page.path(), folder.join(page.file_name()))?;
+    }
+    Ok(())
 }
 
 /// Prints bytes as they are. A reader that has seen enough, such as `head`, is no failure.

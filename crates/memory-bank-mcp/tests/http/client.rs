@@ -20,6 +20,8 @@ pub(crate) struct Server {
     pub(crate) metrics: Option<String>,
     pub(crate) key: String,
     pub(crate) folder: TempDir,
+    /// Where its keys are kept.
+    pub(crate) state: TempDir,
 }
 
 impl Server {
@@ -32,9 +34,19 @@ impl Server {
         Self::start_with(folder, Stdio::null(), variables)
     }
 
+    /// The same folder again, with the keys that were kept.
+    pub(crate) fn start_again(folder: TempDir, state: TempDir, variables: &[(&str, &str)]) -> Self {
+        Self::start_at(folder, state, Stdio::null(), variables)
+    }
+
     /// A server whose log goes to `log`.
     pub(crate) fn start_with(folder: TempDir, log: Stdio, variables: &[(&str, &str)]) -> Self {
+        Self::start_at(folder, TempDir::new().unwrap(), log, variables)
+    }
+
+    fn start_at(folder: TempDir, state: TempDir, log: Stdio, variables: &[(&str, &str)]) -> Self {
         let mut command = command(&folder, variables);
+        command.env("MEMORY_BANK_STATE_DIR", state.path());
         let mut process = command.arg("serve").stdout(Stdio::piped()).stderr(log).spawn().unwrap();
         let (mut key, mut metrics) = (String::new(), None);
         for line in BufReader::new(process.stdout.take().unwrap()).lines() {
@@ -47,7 +59,7 @@ impl Server {
             }
             if let Some(url) = line.strip_prefix("Listening on http://") {
                 let address = url.trim_end_matches("/mcp").to_owned();
-                return Self { process, address, metrics, key, folder };
+                return Self { process, address, metrics, key, folder, state };
             }
         }
         panic!("the server ended: {:?}", process.wait());

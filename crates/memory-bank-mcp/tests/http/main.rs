@@ -27,6 +27,8 @@ mod moved;
 #[cfg(test)]
 mod moving;
 #[cfg(test)]
+mod planted;
+#[cfg(test)]
 mod process;
 #[cfg(test)]
 mod redis;

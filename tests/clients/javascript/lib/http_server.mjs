@@ -7,12 +7,12 @@ import { createInterface } from "node:readline";
 import { setTimeout as pause } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
-import { BINARY } from "./server.mjs";
+import { BINARY, STATE } from "./server.mjs";
 
 const LENDER =
   process.env.MEMORY_BANK_TEST_POSTGRES ??
   fileURLToPath(new URL("../../../../target/debug/memory-bank-test-postgres", import.meta.url));
-const BASE = { PATH: process.env.PATH, HOME: "/nonexistent", RUST_LOG: "warn" };
+const BASE = { PATH: process.env.PATH, HOME: "/nonexistent", RUST_LOG: "warn", MEMORY_BANK_STATE_DIR: STATE };
 const PATIENCE = 60_000;
 
 // A test file that is ended before its time leaves nothing running.

@@ -3,14 +3,27 @@
 
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 
 export const BINARY =
   process.env.MEMORY_BANK_MCP ??
   fileURLToPath(new URL("../../../../target/debug/memory-bank-mcp", import.meta.url));
 
+/** Where the servers of this process keep what must not lie in a project; never the host's home. */
+export const STATE = mkdtempSync(join(tmpdir(), "memory-bank-state-"));
+process.on("exit", () => rmSync(STATE, { recursive: true, force: true }));
+
 /** The environment of a test's server: nothing of the host's configuration, and quiet logs. */
-export const ENVIRONMENT = { PATH: process.env.PATH, HOME: "/nonexistent", RUST_LOG: "warn", TZ: "Asia/Tokyo" };
+export const ENVIRONMENT = {
+  PATH: process.env.PATH,
+  HOME: "/nonexistent",
+  RUST_LOG: "warn",
+  TZ: "Asia/Tokyo",
+  MEMORY_BANK_STATE_DIR: STATE,
+};
 
 const REPLY_TIMEOUT = 20_000;
 

@@ -170,6 +170,9 @@ impl Client {
         if cli.folder != crate::cli::DEFAULT_FOLDER {
             arguments.extend(["--folder".to_owned(), cli.folder.clone()]);
         }
+        if cli.follow_links {
+            arguments.push("--follow-links".to_owned());
+        }
         Ok(arguments)
     }
 

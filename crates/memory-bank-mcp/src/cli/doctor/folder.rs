@@ -4,11 +4,12 @@ use std::io::ErrorKind;
 use std::path::Path;
 
 use memory_bank_folder::FolderKeys;
+use memory_bank_folder::dir::Root;
 
 use crate::cli::Cli;
 use crate::cli::doctor::findings::Findings;
 use crate::cli::doctor::key;
-use crate::cli::serve::project;
+use crate::cli::serve::{project, state_folder};
 
 /// Looks at the folder, and at a key of it.
 pub(crate) async fn look(cli: &Cli, key: Option<&str>, findings: &mut Findings) {
@@ -20,7 +21,17 @@ pub(crate) async fn look(cli: &Cli, key: Option<&str>, findings: &mut Findings) 
         return;
     }
     let bank = project.join(&cli.folder);
+    let root =
+        if cli.follow_links { Root::anywhere(bank.clone()) } else { Root::within(&project, bank.clone()) };
     match std::fs::metadata(&bank) {
+        _ if root.leads_out().is_some() => {
+            let to = root.leads_out().unwrap_or_default();
+            findings.error(
+                "folder.bank",
+                format!("`{}` leads out of the project, to `{}`", bank.display(), to.display()),
+                "remove the link; if you made it yourself, start the server with `--follow-links`",
+            );
+        }
         Ok(metadata) if metadata.is_dir() => {
             writable("folder.bank", &bank, findings);
         }
@@ -36,14 +47,37 @@ pub(crate) async fn look(cli: &Cli, key: Option<&str>, findings: &mut Findings) 
             findings.error("folder.bank", format!("`{}`: {error}", bank.display()), "correct its rights");
         }
     }
-    match FolderKeys::open(&project, &cli.folder, &cli.username) {
-        Ok(keys) => {
-            private(&project.join(format!(".{}-keys.json", cli.folder)), findings);
+    look_at_keys(cli, &project, key, findings).await;
+}
+
+/// The keys, which are the owner's alone. Nothing is made and nothing moved.
+async fn look_at_keys(cli: &Cli, project: &Path, key: Option<&str>, findings: &mut Findings) {
+    let state = match state_folder(cli) {
+        Ok(state) => state,
+        Err(error) => return findings.error("folder.keys", format!("{error:#}"), "name a folder for them"),
+    };
+    let found = match FolderKeys::look(project, &cli.folder, &cli.username, &state) {
+        Ok(found) => found,
+        Err(error) => {
+            return findings.error("folder.keys", error.to_string(), "mend or remove the file of the keys");
+        }
+    };
+    if let Some(what) = found.in_project {
+        findings.warning(
+            "folder.keys",
+            what,
+            "see whose keys they are: a project may come from somebody else",
+        );
+    }
+    match &found.keys {
+        Some(keys) => {
+            findings
+                .ok("folder.keys", format!("the keys are the owner's alone, in `{}`", found.file.display()));
             if let Some(key) = key {
-                key::judge(&keys, key, findings).await;
+                key::judge(keys, key, findings).await;
             }
         }
-        Err(error) => findings.error("folder.keys", error.to_string(), "mend or remove the file of the keys"),
+        None => findings.ok("folder.keys", "there is no key yet; the first start makes one and shows it"),
     }
 }
 
@@ -70,19 +104,5 @@ fn writable(check: &'static str, folder: &Path, findings: &mut Findings) -> bool
             findings.error(check, format!("`{shown}` cannot be written: {error}"), advice);
             false
         }
-    }
-}
-
-/// The keys' hashes are nobody else's business.
-fn private(file: &Path, findings: &mut Findings) {
-    use std::os::unix::fs::PermissionsExt;
-    match std::fs::metadata(file) {
-        Ok(metadata) if metadata.permissions().mode() & 0o077 != 0 => findings.warning(
-            "folder.keys",
-            format!("others may read or change `{}`", file.display()),
-            format!("chmod 600 {}", file.display()),
-        ),
-        Ok(_) => findings.ok("folder.keys", "the file of the keys is the owner's alone"),
-        Err(_) => findings.ok("folder.keys", "there is no key yet; the first start makes one and shows it"),
     }
 }

@@ -10,6 +10,7 @@ use serde_json::json;
 
 use super::progress::Progress;
 use super::{Project, Whose, lines, open, size_json, size_text, subject, tell_servers};
+use crate::cli::Cli;
 use crate::cli::output::Output;
 
 /// How many names of what was left out are told; JSON has all of them.
@@ -28,13 +29,13 @@ pub(super) struct Wishes {
 /// Brings the folder's bank into the project.
 pub(super) async fn run(
     from: &Path,
-    folder: &str,
+    cli: &Cli,
     whose: &Whose,
     wishes: Wishes,
     output: Output,
 ) -> anyhow::Result<()> {
     let from = std::path::absolute(from)?;
-    let source = FolderSource::open(&from, folder)?;
+    let source = FolderSource::open(&from, &cli.folder, cli.follow_links)?;
     // Everything is read and checked before the database is touched.
     let copy = source.project().await?;
     copy.bank.check_for_rows()?;

@@ -24,8 +24,8 @@ use memory_bank_postgres::{Database, OperatorAction, PostgresBank};
 use memory_bank_server::http::Redis;
 use serde_json::{Value, json};
 
-use crate::cli::admin;
 use crate::cli::output::Output;
+use crate::cli::{Cli, admin};
 use crate::config::{self, RedisSettings, Settings};
 use crate::database;
 
@@ -102,16 +102,16 @@ pub(crate) struct Whose {
 }
 
 /// Runs one command.
-pub(crate) async fn run(command: &MovingCommand, folder: &str, output: Output) -> anyhow::Result<()> {
+pub(crate) async fn run(command: &MovingCommand, cli: &Cli, output: Output) -> anyhow::Result<()> {
     match command {
         MovingCommand::Import { from, whose, merge, replace, no_backups, dry_run } => {
             let wishes =
                 import::Wishes { merge: *merge, replace: *replace, backups: !no_backups, dry_run: *dry_run };
-            import::run(from, folder, whose, wishes, output).await
+            import::run(from, cli, whose, wishes, output).await
         }
         MovingCommand::Export { whose, to, replace, no_backups, dry_run } => {
             let wishes = export::Wishes { replace: *replace, backups: !no_backups, dry_run: *dry_run };
-            export::run(to, folder, whose, wishes, output).await
+            export::run(to, &cli.folder, whose, wishes, output).await
         }
         MovingCommand::Backup { whose, to } => backup::run(to, whose, output).await,
         MovingCommand::Restore { whose, from, dry_run } => restore::run(from, whose, *dry_run, output).await,

@@ -1,0 +1,113 @@
+//! Which folders outside of a project the user has registered on this machine. The registry itself, `stores.json`, lies
+//! in the project and may have come with it: alone, it opens nothing outside.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use memory_bank_core::error::StoreError;
+use memory_bank_core::limits;
+use serde::{Deserialize, Serialize};
+
+use crate::dir::{BankDir, FileRead};
+use crate::lock::wait_for;
+use crate::state::{self, StateFolder};
+
+const FOLDER: &str = "stores";
+const FILE_BYTES: u64 = 4 * 1024 * 1024;
+const VERSION: u32 = 1;
+/// How many are kept; the registry takes no more either.
+const KEPT: usize = 1000;
+
+/// What was registered from one project.
+#[derive(Debug, Clone)]
+pub(crate) struct Approved {
+    state: Option<StateFolder>,
+    project: PathBuf,
+    /// What this process has registered, also when it could not be kept.
+    here: Arc<Mutex<BTreeSet<String>>>,
+}
+
+#[derive(Default, Serialize, Deserialize)]
+struct Contents {
+    version: u32,
+    project: String,
+    paths: BTreeSet<String>,
+}
+
+impl Approved {
+    pub(crate) fn new(project: &Path, state: Option<StateFolder>) -> Self {
+        let project = fs_err::canonicalize(project).unwrap_or_else(|_| project.to_owned());
+        Self { state, project, here: Arc::default() }
+    }
+
+    /// Whether the user has registered this path. Blocks.
+    pub(crate) fn holds(&self, path: &str) -> bool {
+        if self.here.lock().unwrap_or_else(PoisonError::into_inner).contains(path) {
+            return true;
+        }
+        let kept = self.state.as_ref().map(|state| match state.look(FOLDER) {
+            Ok(Some(dir)) => self.read(&dir),
+            Ok(None) => Ok(BTreeSet::new()),
+            Err(error) => Err(StoreError::io("cannot read what was registered")(error)),
+        });
+        match kept {
+            Some(Ok(paths)) => paths.contains(path),
+            Some(Err(error)) => {
+                tracing::warn!(%error, "what was registered on this machine cannot be read");
+                false
+            }
+            None => false,
+        }
+    }
+
+    /// Notes that the user has registered this path. Blocks. Where it cannot be kept, it holds for this process.
+    pub(crate) fn add(&self, path: &str) {
+        self.here.lock().unwrap_or_else(PoisonError::into_inner).insert(path.to_owned());
+        let Some(state) = &self.state else { return };
+        if let Err(error) = self.keep(state, path) {
+            tracing::warn!(%error, "the registration of a folder outside of the project holds for this process alone");
+        }
+    }
+
+    fn keep(&self, state: &StateFolder, path: &str) -> Result<(), StoreError> {
+        let cannot = || StoreError::io("cannot keep what was registered");
+        let deadline = Instant::now() + Duration::from_millis(limits::LOCK_WAIT_MS);
+        let dir = state.open(FOLDER).map_err(cannot())?;
+        let name = state::name_for(&self.project);
+        let lock = dir.open_lock(&format!("{name}.lock")).map_err(cannot())?;
+        wait_for(deadline, || lock.try_lock())?;
+        let mut paths = self.read(&dir)?;
+        if !paths.insert(path.to_owned()) {
+            return Ok(());
+        }
+        if paths.len() > KEPT {
+            return Err(StoreError::Unavailable(format!("{KEPT} folders are registered already")));
+        }
+        let contents = Contents { version: VERSION, project: self.project.display().to_string(), paths };
+        let bytes = serde_json::to_vec_pretty(&contents)
+            .map_err(|error| StoreError::Unavailable(error.to_string()))?;
+        dir.replace_beside(&format!("{name}.json"), &bytes).map_err(cannot())
+    }
+
+    fn read(&self, dir: &BankDir) -> Result<BTreeSet<String>, StoreError> {
+        let name = format!("{}.json", state::name_for(&self.project));
+        let damaged = |detail: String| StoreError::Damaged { what: format!("`{FOLDER}/{name}`"), detail };
+        match dir.read_up_to(&name, FILE_BYTES)? {
+            FileRead::Missing => Ok(BTreeSet::new()),
+            FileRead::Unreadable(why) => Err(damaged(why)),
+            FileRead::Found(bytes, _) => {
+                let contents: Contents =
+                    serde_json::from_slice(&bytes).map_err(|error| damaged(error.to_string()))?;
+                let is_ours =
+                    contents.version == VERSION && contents.project == self.project.display().to_string();
+                if is_ours {
+                    Ok(contents.paths)
+                } else {
+                    Err(damaged("it is for another project".to_owned()))
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,123 @@
+//! Where a bank's directory is, and from where on links are not trusted: a repository may bring a bank's folder that is
+//! a link, and its name was chosen by nobody who started the server.
+
+use std::fmt;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use cap_std::ambient_authority;
+use cap_std::fs::Dir;
+
+use crate::dir::BankDir;
+
+/// The way to a bank's directory.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Root {
+    path: PathBuf,
+    /// The project, and the bank's path in it; none where links are followed.
+    within: Option<(PathBuf, PathBuf)>,
+}
+
+/// A link that is not followed, since it leads out of the project.
+#[derive(Debug)]
+pub struct LeadsOut {
+    /// Where it leads.
+    pub to: PathBuf,
+}
+
+impl fmt::Display for LeadsOut {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("its folder is a link that leads out of the project")
+    }
+}
+
+impl std::error::Error for LeadsOut {}
+
+impl Root {
+    /// The directory `path`, wherever links lead: whoever started the server vouches for it.
+    #[must_use]
+    pub fn anywhere(path: PathBuf) -> Self {
+        Self { path, within: None }
+    }
+
+    /// The directory `path`, which is below `project` and must really be there. How `project` itself is reached was
+    /// chosen by the user.
+    #[must_use]
+    pub fn within(project: &Path, path: PathBuf) -> Self {
+        let inner = path.strip_prefix(project).ok().map(Path::to_owned);
+        let within = inner.map(|inner| (project.to_owned(), inner));
+        Self { path, within }
+    }
+
+    /// The directory's path on the host.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Opens the directory.
+    ///
+    /// # Errors
+    /// There is none, or it leads out of the project ([`LeadsOut`]).
+    pub fn open(&self) -> io::Result<BankDir> {
+        let Some((project, inner)) = &self.within else { return BankDir::open(&self.path) };
+        let project = Dir::open_ambient_dir(project, ambient_authority())?;
+        let inner = if inner.as_os_str().is_empty() { Path::new(".") } else { inner };
+        let dir = match project.open_dir(inner) {
+            Err(error) if project.symlink_metadata(inner).is_ok_and(|metadata| metadata.is_symlink()) => {
+                // An absolute link may lead to another place in the project.
+                match self.leads_out() {
+                    Some(to) => return Err(io::Error::other(LeadsOut { to })),
+                    None => project.open_dir(self.real_inner().ok_or(error)?)?,
+                }
+            }
+            opened => opened?,
+        };
+        Ok(BankDir { dir })
+    }
+
+    /// Opens the directory, making it first if need be. What it is in must be there.
+    ///
+    /// # Errors
+    /// It cannot be made, or as [`Self::open`].
+    pub fn create(&self) -> io::Result<BankDir> {
+        let (above, name) = match &self.within {
+            Some((project, inner)) => (project.as_path(), inner.as_path()),
+            None => (
+                self.path.parent().unwrap_or(&self.path),
+                self.path.file_name().map_or(Path::new(""), Path::new),
+            ),
+        };
+        if !name.as_os_str().is_empty() {
+            match Dir::open_ambient_dir(above, ambient_authority())?.create_dir(name) {
+                Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
+                    return self.open().map_err(|_| error);
+                }
+                _ => {}
+            }
+        }
+        self.open()
+    }
+
+    /// Where the path leads, if that is not in the project.
+    #[must_use]
+    pub fn leads_out(&self) -> Option<PathBuf> {
+        let (project, _) = self.within.as_ref()?;
+        if !self.path.is_symlink() || self.real_inner().is_some() {
+            return None;
+        }
+        let named = || {
+            let link = std::fs::read_link(&self.path).unwrap_or_else(|_| self.path.clone());
+            project.join(link)
+        };
+        Some(fs_err::canonicalize(&self.path).unwrap_or_else(|_| named()))
+    }
+
+    /// The path in the project that a link leads to.
+    fn real_inner(&self) -> Option<PathBuf> {
+        let (project, _) = self.within.as_ref()?;
+        let (project, real) = (fs_err::canonicalize(project).ok()?, fs_err::canonicalize(&self.path).ok()?);
+        let inner = real.strip_prefix(project).ok()?;
+        Some(if inner.as_os_str().is_empty() { PathBuf::from(".") } else { inner.to_owned() })
+    }
+}

@@ -1,0 +1,170 @@
+//! Forms of a path that cannot be meant as they are: clients hand on variables that nobody has expanded, addresses, and
+//! paths of another system. Taken for a path, each would make a folder of that name. Looks at the words alone, never at
+//! the disk.
+
+/// The longest path that is looked at, in bytes.
+const PATH_BYTES: usize = 4096;
+
+/// Whether these words can be a path on this system.
+///
+/// # Errors
+/// They cannot; the text says what is meant and what to give.
+pub(crate) fn check(words: &str) -> Result<(), String> {
+    let shown = || words.chars().take(200).collect::<String>().escape_debug().to_string();
+    let refused = |why: String| Err(format!("`{}` {why}", shown()));
+    if words.trim().is_empty() || words.contains('\0') {
+        return refused("is not a path".to_owned());
+    }
+    if words.len() > PATH_BYTES {
+        return refused(format!(
+            "… is no path: it has {} bytes, at most {PATH_BYTES} are taken",
+            words.len()
+        ));
+    }
+    if words.chars().any(char::is_control) {
+        return refused("is not a path: it has a line break or another control character".to_owned());
+    }
+    if words.trim() != words || is_quoted(words) {
+        let plain = words.trim_matches(|letter: char| letter.is_whitespace() || "'\"`".contains(letter));
+        return refused(format!("has blanks or quotes around the path; give the path alone, `{plain}`"));
+    }
+    if let Some(variable) = variable(words) {
+        return refused(format!(
+            "holds `{variable}`, which nobody has replaced by its value; give the path itself, such as /home/me/project"
+        ));
+    }
+    if let Some(scheme) = scheme(words) {
+        return refused(match plain_path(words, scheme) {
+            Some(path) => format!("is an address; give the plain path, `{}`", path.escape_debug()),
+            None => "is an address; give the path of a folder on this machine".to_owned(),
+        });
+    }
+    if cfg!(not(windows)) && (has_drive(words) || words.contains('\\')) {
+        return refused(format!(
+            "is a path for Windows, and this server runs on {}; give the path as it is called there, with `/`",
+            std::env::consts::OS
+        ));
+    }
+    Ok(())
+}
+
+fn is_quoted(words: &str) -> bool {
+    ['"', '\'', '`']
+        .iter()
+        .any(|quote| words.len() > 1 && words.starts_with(*quote) && words.ends_with(*quote))
+}
+
+/// What stands for something else: `${x}`, `$x`, `$env:x`, `$(x)`, `%x%`, `{{x}}`, `<x>`.
+fn variable(words: &str) -> Option<String> {
+    for (opening, closing) in [("${", "}"), ("$(", ")"), ("{{", "}}")] {
+        if let Some((_, rest)) = words.split_once(opening) {
+            let name = rest.split_once(closing).map_or(rest, |(name, _)| name);
+            return Some(format!("{opening}{name}{closing}"));
+        }
+    }
+    for part in words.split(['/', '\\']) {
+        let is_name = part.strip_prefix('$').is_some_and(|name| name.starts_with(is_name_start));
+        let is_blank_to_fill = part.len() > 2 && part.starts_with('<') && part.ends_with('>');
+        if is_name || is_blank_to_fill {
+            return Some(part.to_owned());
+        }
+        let mut pieces = part.split('%').skip(1);
+        if let (Some(name), Some(_)) = (pieces.next(), pieces.next())
+            && name.starts_with(is_name_start)
+            && name.chars().all(|letter| letter.is_ascii_alphanumeric() || "_()".contains(letter))
+            // `%20` is the blank of an address; an address is named as such.
+            && scheme(words).is_none()
+        {
+            return Some(format!("%{name}%"));
+        }
+    }
+    None
+}
+
+fn is_name_start(letter: char) -> bool {
+    letter.is_ascii_alphabetic() || letter == '_'
+}
+
+/// The scheme of an address: `file:` in any form, others before `//`.
+fn scheme(words: &str) -> Option<&str> {
+    let (scheme, rest) = words.split_once(':')?;
+    let is_one = scheme.len() > 1
+        && scheme.starts_with(|letter: char| letter.is_ascii_alphabetic())
+        && scheme.chars().all(|letter| letter.is_ascii_alphanumeric() || "+-.".contains(letter));
+    (is_one && (scheme.eq_ignore_ascii_case("file") || rest.starts_with("//"))).then_some(scheme)
+}
+
+/// The path that a `file:` address of this machine means.
+fn plain_path(words: &str, scheme: &str) -> Option<String> {
+    if !scheme.eq_ignore_ascii_case("file") {
+        return None;
+    }
+    let rest = words.get(scheme.len() + 1..)?;
+    let path = match rest.strip_prefix("//") {
+        Some(rest) => rest.strip_prefix("localhost").unwrap_or(rest),
+        None => rest,
+    };
+    let path = percent_encoding::percent_decode_str(path).decode_utf8().ok()?;
+    path.starts_with('/').then(|| path.into_owned())
+}
+
+fn has_drive(words: &str) -> bool {
+    let mut letters = words.chars();
+    letters.next().is_some_and(|letter| letter.is_ascii_alphabetic()) && letters.next() == Some(':')
+}
+
+#[cfg(test)]
+mod tests {
+    use rstest::rstest;
+
+    use super::*;
+
+    #[rstest]
+    #[case("${workspaceFolder}/x", "`${workspaceFolder}`")]
+    #[case("/a/${env:HOME}", "`${env:HOME}`")]
+    #[case("$HOME/x", "`$HOME`")]
+    #[case("$env:USERPROFILE/x", "`$env:USERPROFILE`")]
+    #[case("$(pwd)", "`$(pwd)`")]
+    #[case("%USERPROFILE%\\x", "`%USERPROFILE%`")]
+    #[case("{{projectRoot}}", "`{{projectRoot}}`")]
+    #[case("/home/<you>/project", "`<you>`")]
+    #[case("file:///home/me/my%20project", "give the plain path, `/home/me/my project`")]
+    #[case("FILE://localhost/home/me", "give the plain path, `/home/me`")]
+    #[case("file:/home/me", "give the plain path, `/home/me`")]
+    #[case("file:x", "is an address")]
+    #[case("vscode-remote://wsl+ubuntu/home/me", "is an address")]
+    #[case("https://example.com/x", "is an address")]
+    #[case("\"/home/me\"", "give the path alone, `/home/me`")]
+    #[case(" /home/me", "give the path alone, `/home/me`")]
+    #[case("/home/me\n", "control character")]
+    #[case("a\0b", "is not a path")]
+    #[case("  ", "is not a path")]
+    fn what_cannot_be_meant_is_refused_with_what_is_meant(#[case] words: &str, #[case] says: &str) {
+        let why = check(words).unwrap_err();
+        assert!(why.contains(says), "{why}");
+    }
+
+    #[cfg(not(windows))]
+    #[rstest]
+    #[case("C:\\Users\\me\\proj")]
+    #[case("c:/Users/me")]
+    #[case("D:")]
+    #[case("\\\\server\\share")]
+    #[case("src\\app")]
+    fn a_path_for_windows_is_refused_elsewhere(#[case] words: &str) {
+        assert!(check(words).unwrap_err().contains("path for Windows"));
+    }
+
+    #[rstest]
+    #[case("/srv/a$b")]
+    #[case("/srv/100%/done%")]
+    #[case("/srv/a:b")]
+    #[case("./~bob")]
+    #[case("~")]
+    #[case("~/x y")]
+    #[case("../[id]/#1/{a}")]
+    #[case("/srv/été/日本")]
+    fn an_ordinary_path_is_taken(#[case] words: &str) {
+        check(words).unwrap();
+    }
+}

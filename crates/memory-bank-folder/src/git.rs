@@ -1,0 +1,287 @@
+//! Whether git tracks a file. The index is read here, and git is never run: a repository's own configuration can name
+//! programs for git to start. What cannot be read or understood counts as tracked.
+//!
+//! The format is gitformat-index(5), versions 2 to 4.
+
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+/// The largest index that is read, in bytes.
+const INDEX_BYTES: u64 = 512 * 1024 * 1024;
+/// What a `.git` file may have.
+const POINTER_BYTES: u64 = 64 * 1024;
+/// Type bits of an entry's mode.
+const TYPE_BITS: u32 = 0o170_000;
+/// A folder that a sparse index does not list in detail.
+const FOLDER: u32 = 0o040_000;
+
+/// What git knows of a file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Tracked {
+    /// No repository around it lists it.
+    No,
+    /// This repository lists it.
+    By(PathBuf),
+    /// This repository could not be asked; the text says why.
+    Unknown(PathBuf, String),
+}
+
+/// Asks every repository that the file lies in. The path is canonical.
+pub(crate) fn tracked(file: &Path) -> Tracked {
+    for above in file.ancestors().skip(1) {
+        let dot_git = above.join(".git");
+        if dot_git.symlink_metadata().is_err() {
+            continue;
+        }
+        let Ok(inner) = file.strip_prefix(above) else { continue };
+        match lists(&dot_git, inner) {
+            Ok(false) => {}
+            Ok(true) => return Tracked::By(above.to_owned()),
+            Err(why) => return Tracked::Unknown(above.to_owned(), why),
+        }
+    }
+    Tracked::No
+}
+
+fn lists(dot_git: &Path, inner: &Path) -> Result<bool, String> {
+    let folder = git_folder(dot_git)?;
+    // Two names that differ in case are one file on some systems.
+    let wanted = inner.components().map(|part| part.as_os_str().to_string_lossy().to_lowercase());
+    let wanted = wanted.collect::<Vec<_>>().join("/");
+    let Some(bytes) = read(&folder.join("index"), INDEX_BYTES)? else { return Ok(false) };
+    // Whether hashes are SHA-1 or SHA-256 is not in the index; only one of them makes sense of it to the end.
+    let entries = entries(&bytes, 20).or_else(|| entries(&bytes, 32));
+    let entries =
+        entries.ok_or("its index cannot be understood (a split or damaged one, or of a newer git)")?;
+    Ok(entries.iter().any(|entry| {
+        let path = String::from_utf8_lossy(&entry.path).to_lowercase();
+        if entry.mode & TYPE_BITS == FOLDER { wanted.starts_with(&path) } else { path == wanted }
+    }))
+}
+
+/// The folder with the index: `.git` itself, or where a file of that name points, as in worktrees and submodules.
+fn git_folder(dot_git: &Path) -> Result<PathBuf, String> {
+    if dot_git.is_dir() {
+        return Ok(dot_git.to_owned());
+    }
+    let text = read(dot_git, POINTER_BYTES)?.ok_or("its `.git` leads nowhere")?;
+    let text = String::from_utf8(text).map_err(|_| "its `.git` is no text")?;
+    let to = text.strip_prefix("gitdir:").ok_or("its `.git` names no folder")?.trim();
+    let folder = dot_git.parent().unwrap_or(dot_git).join(to);
+    if folder.is_dir() { Ok(folder) } else { Err("its `.git` names a folder that is not there".to_owned()) }
+}
+
+/// The bytes of a regular file; none if there is none. Never waits for a pipe.
+fn read(path: &Path, limit: u64) -> Result<Option<Vec<u8>>, String> {
+    let fault = |error: std::io::Error| format!("`{}` cannot be read: {error}", path.display());
+    match std::fs::metadata(path) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound && !path.is_symlink() => return Ok(None),
+        Err(error) => return Err(fault(error)),
+        Ok(metadata) if !metadata.is_file() || metadata.len() > limit => {
+            return Err(format!("`{}` is no file of at most {limit} bytes", path.display()));
+        }
+        Ok(_) => {}
+    }
+    let mut options = std::fs::OpenOptions::new();
+    options.read(true);
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::OpenOptionsExt;
+        options.custom_flags(i32::try_from(rustix::fs::OFlags::NONBLOCK.bits()).unwrap_or(0));
+    }
+    let file = options.open(path).map_err(fault)?;
+    if !file.metadata().map_err(fault)?.is_file() {
+        return Err(format!("`{}` is no regular file", path.display()));
+    }
+    let mut bytes = Vec::new();
+    file.take(limit + 1).read_to_end(&mut bytes).map_err(fault)?;
+    if bytes.len() as u64 > limit {
+        return Err(format!("`{}` has more than {limit} bytes", path.display()));
+    }
+    Ok(Some(bytes))
+}
+
+struct Entry {
+    mode: u32,
+    path: Vec<u8>,
+}
+
+/// All entries, if the bytes are an index to their very end.
+fn entries(bytes: &[u8], hash: usize) -> Option<Vec<Entry>> {
+    let version = number(bytes, 4)?;
+    if !bytes.starts_with(b"DIRC") || !(2..=4).contains(&version) {
+        return None;
+    }
+    let count = usize::try_from(number(bytes, 8)?).ok()?;
+    let end = bytes.len().checked_sub(hash)?;
+    let mut entries: Vec<Entry> = Vec::new();
+    let mut at = 12;
+    for _ in 0..count {
+        let start = at;
+        let mode = number(bytes, at + 24)?;
+        at += 40 + hash;
+        let flags = bytes.get(at..at + 2)?;
+        let is_extended = version >= 3 && flags.first()? & 0x40 != 0;
+        at += if is_extended { 4 } else { 2 };
+        let mut path = Vec::new();
+        if version == 4 {
+            let before = entries.last().map_or(&[][..], |entry| &entry.path);
+            let dropped = offset(bytes, &mut at)?;
+            path.extend_from_slice(before.get(..before.len().checked_sub(dropped)?)?);
+        }
+        let length = bytes.get(at..end)?.iter().position(|byte| *byte == 0)?;
+        path.extend_from_slice(bytes.get(at..at + length)?);
+        at += length + 1;
+        if version < 4 {
+            // One to eight zeros, so that the entry's length is a multiple of eight.
+            let padded = start + (at - start).div_ceil(8) * 8;
+            if bytes.get(at..padded)?.iter().any(|byte| *byte != 0) {
+                return None;
+            }
+            at = padded;
+        }
+        entries.push(Entry { mode, path });
+    }
+    while at < end {
+        let signature = bytes.get(at..at + 4)?;
+        // `link` names another index that has the rest. One in small letters must be understood.
+        if signature.first()?.is_ascii_lowercase() && signature != b"sdir" {
+            return None;
+        }
+        at = at.checked_add(8)?.checked_add(usize::try_from(number(bytes, at + 4)?).ok()?)?;
+    }
+    (at == end).then_some(entries)
+}
+
+fn number(bytes: &[u8], at: usize) -> Option<u32> {
+    let four: [u8; 4] = bytes.get(at..at.checked_add(4)?)?.try_into().ok()?;
+    Some(u32::from_be_bytes(four))
+}
+
+/// A number as in the offsets of a pack: seven bits a byte, each further byte counting from one more.
+fn offset(bytes: &[u8], at: &mut usize) -> Option<usize> {
+    let mut value = 0_usize;
+    loop {
+        let byte = *bytes.get(*at)?;
+        *at += 1;
+        value = value.checked_add(usize::from(byte & 0x7f))?;
+        if byte & 0x80 == 0 {
+            return Some(value);
+        }
+        value = value.checked_add(1)?.checked_mul(128)?;
+    }
+}
+
+#[cfg(unix)]
+#[cfg(test)]
+mod tests {
+    use std::process::Command;
+
+    use tempfile::TempDir;
+
+    use super::*;
+
+    fn git(folder: &Path, arguments: &[&str]) {
+        let output = Command::new("git")
+            .args(["-c", "user.name=a", "-c", "user.email=a@example.com", "-c", "protocol.file.allow=always"])
+            .args(arguments)
+            .current_dir(folder)
+            .env("GIT_CONFIG_GLOBAL", "/dev/null")
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+    }
+
+    fn repository(options: &[&str]) -> (TempDir, PathBuf) {
+        let temp = TempDir::new().unwrap();
+        let root = temp.path().canonicalize().unwrap().join("r");
+        std::fs::create_dir_all(root.join("a/b")).unwrap();
+        git(temp.path(), &[&["init", "-q"], options, &["r"]].concat());
+        for name in ["a/b/tracked", "a/b/tracked-too", "a/untracked", "zz"] {
+            std::fs::write(root.join(name), "x").unwrap();
+        }
+        git(&root, &["add", "a/b", "zz"]);
+        (temp, root)
+    }
+
+    #[test]
+    fn each_version_of_the_index_and_both_hashes_are_read() {
+        for (options, version) in [
+            (&[][..], "2"),
+            (&[], "3"),
+            (&[], "4"),
+            (&["--object-format=sha256"], "2"),
+            (&["--object-format=sha256"], "4"),
+        ] {
+            let (_temp, root) = repository(options);
+            if version == "3" {
+                std::fs::write(root.join("later"), "x").unwrap();
+                git(&root, &["add", "--intent-to-add", "later"]);
+            }
+            git(&root, &["update-index", "--index-version", version]);
+            for name in ["a/b/tracked", "a/b/tracked-too", "zz", "A/b/TRACKED"] {
+                assert_eq!(
+                    tracked(&root.join(name)),
+                    Tracked::By(root.clone()),
+                    "{name} in version {version}"
+                );
+            }
+            for name in ["a/untracked", "tracked", "a/b", "z"] {
+                assert_eq!(tracked(&root.join(name)), Tracked::No, "{name} in version {version}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_worktree_and_a_submodule_have_an_index_elsewhere() {
+        let (temp, root) = repository(&[]);
+        git(&root, &["commit", "-qm", "x"]);
+        git(&root, &["worktree", "add", "-q", "../w"]);
+        let worktree = root.with_file_name("w");
+        std::fs::write(worktree.join("new"), "x").unwrap();
+        assert_eq!(tracked(&worktree.join("zz")), Tracked::By(worktree.clone()));
+        assert_eq!(tracked(&worktree.join("new")), Tracked::No);
+        git(temp.path(), &["init", "-q", "outer"]);
+        let outer = root.with_file_name("outer");
+        git(&outer, &["submodule", "--quiet", "add", root.to_str().unwrap(), "sub"]);
+        assert_eq!(tracked(&outer.join("sub/zz")), Tracked::By(outer.join("sub")));
+        assert_eq!(tracked(&outer.join("sub/new")), Tracked::No);
+    }
+
+    #[test]
+    fn the_repository_around_is_asked_too() {
+        let (_temp, root) = repository(&[]);
+        std::fs::create_dir(root.join("a/b/.git")).unwrap();
+        assert_eq!(tracked(&root.join("a/b/tracked")), Tracked::By(root));
+    }
+
+    #[test]
+    fn what_cannot_be_understood_is_unknown() {
+        let (_temp, root) = repository(&[]);
+        git(&root, &["update-index", "--split-index"]);
+        assert!(matches!(tracked(&root.join("zz")), Tracked::Unknown(..)));
+        let index = root.join(".git/index");
+        for bytes in
+            [&b""[..], b"DIRC", b"DIRC\0\0\0\x02\xff\xff\xff\xff", b"nonsense nonsense nonsense nonsense"]
+        {
+            std::fs::write(&index, bytes).unwrap();
+            assert!(matches!(tracked(&root.join("new")), Tracked::Unknown(..)), "{bytes:?}");
+        }
+        std::fs::remove_file(&index).unwrap();
+        assert!(Command::new("mkfifo").arg(&index).status().unwrap().success());
+        assert!(matches!(tracked(&root.join("new")), Tracked::Unknown(..)));
+        std::fs::remove_file(&index).unwrap();
+        assert_eq!(tracked(&root.join("new")), Tracked::No);
+    }
+
+    #[test]
+    fn a_cut_or_changed_index_never_panics() {
+        let (_temp, root) = repository(&[]);
+        let bytes = std::fs::read(root.join(".git/index")).unwrap();
+        for at in 0..bytes.len() {
+            let mut changed = bytes.clone();
+            changed[at] ^= 0xff;
+            let _ = (entries(&bytes[..at], 20), entries(&changed, 20), entries(&changed, 32));
+        }
+    }
+}

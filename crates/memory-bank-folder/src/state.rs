@@ -1,0 +1,100 @@
+//! The user's own folder for what must not lie in a project, since a project may come from somebody else: API keys, and
+//! which folders outside of a project the user has registered. This module must not know what is kept.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use memory_bank_core::identity::KeyHash;
+
+use crate::dir::BankDir;
+
+/// The user's state folder of this program. It is made when something is to be kept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StateFolder {
+    path: PathBuf,
+}
+
+impl StateFolder {
+    /// The folder at `path`.
+    #[must_use]
+    pub fn new(path: PathBuf) -> Self {
+        Self { path }
+    }
+
+    /// Where it is.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Opens a folder in it that only its owner may enter, making it if need be.
+    ///
+    /// # Errors
+    /// It cannot be made, or belongs to somebody else.
+    pub(crate) fn open(&self, name: &str) -> io::Result<BankDir> {
+        let path = self.path.join(name);
+        let mut builder = std::fs::DirBuilder::new();
+        builder.recursive(true);
+        #[cfg(unix)]
+        {
+            use std::os::unix::fs::DirBuilderExt;
+            builder.mode(0o700);
+        }
+        builder.create(&path)?;
+        let dir = BankDir::open(&path)?;
+        check_owner(&dir.metadata()?)?;
+        dir.close_to_others()?;
+        Ok(dir)
+    }
+
+    /// The same, but none if there is none, and nothing is changed.
+    ///
+    /// # Errors
+    /// It cannot be opened, or belongs to somebody else.
+    pub(crate) fn look(&self, name: &str) -> io::Result<Option<BankDir>> {
+        let dir = match BankDir::open(&self.path.join(name)) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            dir => dir?,
+        };
+        check_owner(&dir.metadata()?)?;
+        Ok(Some(dir))
+    }
+}
+
+/// A file name for what belongs to the folder at this canonical path.
+pub(crate) fn name_for(path: &Path) -> String {
+    KeyHash::of(path.as_os_str().as_encoded_bytes()).to_hex().chars().take(32).collect()
+}
+
+/// Whether the user that this process runs as owns it.
+pub(crate) fn check_owner(metadata: &std::fs::Metadata) -> io::Result<()> {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::MetadataExt;
+        let user = rustix::process::geteuid().as_raw();
+        if metadata.uid() != user {
+            return Err(io::Error::other(format!(
+                "it belongs to user {}, and this is user {user}; run as that user, or give another folder with \
+                 `--state-dir`",
+                metadata.uid()
+            )));
+        }
+    }
+    #[cfg(not(unix))]
+    let _everybody_has_a_folder_of_their_own = metadata;
+    Ok(())
+}
+
+/// Whether others than the owner may read or change a file.
+pub(crate) fn is_open_to_others(metadata: &std::fs::Metadata) -> bool {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        metadata.permissions().mode() & 0o077 != 0
+    }
+    #[cfg(not(unix))]
+    {
+        let _there_are_no_such_bits = metadata;
+        false
+    }
+}
