@@ -94,6 +94,12 @@ impl Approved {
     fn read(&self, dir: &BankDir) -> Result<BTreeSet<String>, StoreError> {
         let name = format!("{}.json", state::name_for(&self.project));
         let damaged = |detail: String| StoreError::Damaged { what: format!("`{FOLDER}/{name}`"), detail };
+        if dir.exists(&name)
+            && let Some(state) = &self.state
+        {
+            let path = state.path().join(FOLDER).join(&name);
+            state::check_file(dir, &name, &path, &self.project).map_err(damaged)?;
+        }
         match dir.read_up_to(&name, FILE_BYTES)? {
             FileRead::Missing => Ok(BTreeSet::new()),
             FileRead::Unreadable(why) => Err(damaged(why)),

@@ -4,6 +4,7 @@
 //! resolution, not in a check that could be raced. Links that stay inside are followed, on reading and on writing.
 //! This module knows files and bytes; it must not know documents, graphs or locks.
 
+mod names;
 mod root;
 mod staged;
 
@@ -18,6 +19,8 @@ use jiff::Timestamp;
 use memory_bank_core::error::StoreError;
 use memory_bank_core::limits;
 
+use crate::dir::names::{is_foreign_leftover, is_passed_over, not_a_file, private, too_large};
+pub use crate::dir::names::{is_reserved, reason, text_of};
 pub use crate::dir::root::{LeadsOut, Root};
 pub use crate::dir::staged::Staged;
 
@@ -457,65 +460,6 @@ impl BankDir {
         }
         Ok(Some(target))
     }
-}
-
-/// The text of a file: what is not UTF-8 becomes U+FFFD, a byte order mark is kept.
-#[must_use]
-pub fn text_of(bytes: Vec<u8>) -> String {
-    String::from_utf8(bytes).unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned())
-}
-
-/// Whether a file or folder of this name is none of the bank's: the server's own folder, and what version control keeps,
-/// where a file put in place could be a program that is run.
-#[must_use]
-pub fn is_reserved(name: &str) -> bool {
-    [INTERNAL, ".git", ".hg", ".svn"].iter().any(|reserved| name.eq_ignore_ascii_case(reserved))
-}
-
-/// What went wrong, in words that show no path of the host.
-#[must_use]
-pub fn reason(error: &io::Error) -> String {
-    match error.kind() {
-        io::ErrorKind::NotFound => "there is no such file".to_owned(),
-        io::ErrorKind::PermissionDenied => "permission denied".to_owned(),
-        io::ErrorKind::IsADirectory => "it is a folder".to_owned(),
-        io::ErrorKind::InvalidFilename => "the file system does not take such a name".to_owned(),
-        _ => error.to_string(),
-    }
-}
-
-/// What is made anew is for its owner alone.
-fn private(options: &mut OpenOptions) {
-    #[cfg(unix)]
-    {
-        use cap_std::fs::OpenOptionsExt;
-        options.mode(0o600);
-    }
-    #[cfg(not(unix))]
-    let _nothing_to_set = options;
-}
-
-fn not_a_file(metadata: &Metadata) -> String {
-    let what = if metadata.is_dir() { "a folder" } else { "not a regular file" };
-    format!("it is {what}")
-}
-
-fn too_large(got: u64, limit: u64) -> String {
-    format!("it is {got} bytes long, at most {limit} can be read")
-}
-
-/// Whether a name in this folder is neither a file nor a folder of the bank.
-fn is_passed_over(folder: &str, name: &str) -> bool {
-    (folder.is_empty() && name == INTERNAL) || is_foreign_leftover(name)
-}
-
-/// The original's temporary files, `.<name>.<epoch milliseconds>.tmp`, which it leaves behind when it fails.
-fn is_foreign_leftover(name: &str) -> bool {
-    let stamp = name
-        .strip_prefix('.')
-        .and_then(|rest| rest.strip_suffix(".tmp"))
-        .and_then(|rest| rest.rsplit_once('.'));
-    stamp.is_some_and(|(_, digits)| digits.len() >= 13 && digits.bytes().all(|byte| byte.is_ascii_digit()))
 }
 
 #[cfg(unix)]

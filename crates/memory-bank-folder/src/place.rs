@@ -125,7 +125,7 @@ pub(crate) fn strays(project: &Path, path: &Path) -> Option<PathBuf> {
         let link = std::fs::read_link(there).unwrap_or_default();
         there.parent().unwrap_or(there).join(link)
     });
-    (!real.starts_with(&project_itself) && !real.starts_with(project)).then_some(real)
+    (!real.starts_with(&project_itself)).then_some(real)
 }
 
 /// Makes a project's folder, if need be, where there is one to make it in.

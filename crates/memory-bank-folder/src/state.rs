@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 
 use memory_bank_core::identity::KeyHash;
 
-use crate::dir::BankDir;
+use crate::dir::{BankDir, reason};
+use crate::git::{Tracked, tracked};
 
 /// The user's state folder of this program. It is made when something is to be kept.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -85,8 +86,32 @@ pub(crate) fn check_owner(metadata: &std::fs::Metadata) -> io::Result<()> {
     Ok(())
 }
 
+/// Whether a file in the state folder can be trusted: this user's, closed to others, and, where the state folder lies in
+/// the project, not in its repository.
+///
+/// # Errors
+/// It cannot; the text says why and what to do.
+pub(crate) fn check_file(dir: &BankDir, name: &str, path: &Path, project: &Path) -> Result<(), String> {
+    let mut options = cap_std::fs::OpenOptions::new();
+    let file = dir.open_file(name, options.read(true)).map_err(|error| reason(&error))?;
+    let metadata = file.into_std().metadata().map_err(|error| reason(&error))?;
+    check_owner(&metadata).map_err(|error| error.to_string())?;
+    if is_open_to_others(&metadata) {
+        return Err("others may read or change it; see what is in it, then `chmod 600` it".to_owned());
+    }
+    let real = fs_err::canonicalize(path).map_err(|error| reason(&error))?;
+    if real.starts_with(project) && tracked(&real) != Tracked::No {
+        return Err(
+            "it lies in the project's repository, and may be somebody else's; name a folder elsewhere with \
+                    `--state-dir`"
+                .to_owned(),
+        );
+    }
+    Ok(())
+}
+
 /// Whether others than the owner may read or change a file.
-pub(crate) fn is_open_to_others(metadata: &std::fs::Metadata) -> bool {
+fn is_open_to_others(metadata: &std::fs::Metadata) -> bool {
     #[cfg(unix)]
     {
         use std::os::unix::fs::PermissionsExt;

@@ -19,19 +19,20 @@ use memory_bank_core::error::{StoreError, WorkspaceError};
 use memory_bank_core::limits;
 use memory_bank_core::mode::Mode;
 use memory_bank_core::store::{
-    Bank, Change, Initialized, ModeRules, RegisteredStore, SelectTarget, SelectedStore, StoreInfo, StoreKind,
-    StoreList, Workspace,
+    Bank, Change, Initialized, ModeRules, RegisteredStore, SelectTarget, SelectedStore, StoreKind, StoreList,
+    Workspace,
 };
 use serde_json::{Value, json};
 use uuid::Uuid;
 
 use crate::approved::Approved;
 use crate::bank::{FolderBank, Surroundings};
-use crate::dir::{BankDir, Root, reason};
-use crate::documents;
+use crate::dir::{BankDir, reason};
+use crate::gate::{Gate, confined};
 use crate::journal::{self, Step};
+use crate::listing::{id_of, list_stores};
 use crate::lock::blocking;
-use crate::place::{OLD_CORE_NAMES, Origin, Place, is_bank, leads_out, make_project, strays};
+use crate::place::{OLD_CORE_NAMES, Origin, Place, is_bank, make_project};
 use crate::registry::{REGISTRY_FILE, Registered, Registry};
 use crate::rules::{read_rules, write_missing_rules};
 use crate::state::StateFolder;
@@ -480,58 +481,6 @@ impl FolderWorkspace {
     }
 }
 
-/// The place that `path` means.
-///
-/// # Errors
-/// Links lead out of the server's project on the way there, or out of the bank's own. Looks at the disk.
-fn confined(
-    origin: &Origin,
-    project: &Path,
-    path: &Path,
-    tells_paths: bool,
-) -> Result<Place, WorkspaceError> {
-    let refused = |link: &Path, to: &Path| WorkspaceError::Refused(leads_out(link, to, tells_paths));
-    if !origin.follow_links
-        && let Some(to) = strays(project, path)
-    {
-        return Err(refused(path, &to));
-    }
-    let place = origin.place(path);
-    match origin.root(&place).leads_out() {
-        Some(to) => Err(refused(&place.bank, &to)),
-        None => Ok(place),
-    }
-}
-
-/// Which entries of the registry are used.
-struct Gate {
-    origin: Origin,
-    project: PathBuf,
-    approved: Approved,
-}
-
-impl Gate {
-    /// Whether a path is in the server's project, or was registered by the user. Blocks.
-    fn lets_in(&self, path: &str) -> bool {
-        let there = Path::new(path);
-        let is_inside = || {
-            let project = fs_err::canonicalize(&self.project).unwrap_or_else(|_| self.project.clone());
-            let real = fs_err::canonicalize(there);
-            match real {
-                Ok(real) => real.starts_with(project),
-                Err(_) => there.starts_with(&self.project) && strays(&self.project, there).is_none(),
-            }
-        };
-        self.origin.follow_links || self.approved.holds(path) || is_inside()
-    }
-
-    /// The place of an entry; none if it is not on this machine, or not to be used. Blocks.
-    fn place(&self, store: &RegisteredStore) -> Option<Place> {
-        let is_used = store.kind == StoreKind::Local && self.lets_in(&store.project_path);
-        is_used.then(|| self.origin.place(Path::new(&store.project_path)))
-    }
-}
-
 /// Writes the core documents that are missing, all or none, and returns them. A document that still has its
 /// older name is not missing: `migrate_file_naming` gives it the new one.
 fn complete(dir: &BankDir) -> Result<Vec<CoreDocument>, WorkspaceError> {
@@ -555,63 +504,7 @@ fn kebab(old: &str) -> String {
     DocumentPath::parse(old).map_or_else(|_| old.to_owned(), |path| path.canonical().as_str().to_owned())
 }
 
-/// The active bank first, then the other entries of the registry. Looks at the disk.
-fn list_stores(gate: &Gate, active: Option<&FolderBank>, registered: &Registered, now: &str) -> StoreList {
-    let selected = active.map(|bank| id_of(gate, bank, registered));
-    let mut stores = Vec::new();
-    if let (Some(bank), Some(id)) = (active, &selected) {
-        let (file_count, has_graph) = describe(bank.root());
-        stores.push(StoreInfo {
-            id: id.clone(),
-            path: bank.project().display().to_string(),
-            kind: StoreKind::Local,
-            is_active: true,
-            has_graph,
-            file_count,
-            last_used_at: now.to_owned(),
-        });
-    }
-    for store in registered.stores().filter(|store| Some(&store.store_id) != selected.as_ref()) {
-        let (file_count, has_graph) = match gate.place(&store) {
-            Some(place) => describe(&gate.origin.root(&place)),
-            None => (0, false),
-        };
-        stores.push(StoreInfo {
-            is_active: active.is_some_and(|bank| is_at(gate, bank, &store)),
-            id: store.store_id,
-            path: store.project_path,
-            kind: store.kind,
-            has_graph,
-            file_count,
-            last_used_at: store.last_used_at,
-        });
-    }
-    StoreList { stores, selected_store_id: selected }
-}
-
-/// Number of documents, and whether there is a graph.
-fn describe(root: &Root) -> (usize, bool) {
-    let Ok(dir) = root.open() else { return (0, false) };
-    let count =
-        documents::entries(&dir).map_or(0, |all| all.iter().filter(|entry| entry.path.is_some()).count());
-    (count, dir.stamp("graph/graph.jsonl").is_some())
-}
-
-/// The id under which a bank is listed. Looks at the disk.
-fn id_of(gate: &Gate, bank: &FolderBank, registered: &Registered) -> String {
-    let here = registered.stores().filter(|store| is_at(gate, bank, store));
-    let ids: Vec<_> = here.map(|store| store.store_id).collect();
-    let selected = registered.selected().filter(|selected| ids.iter().any(|id| id == selected));
-    selected.map(str::to_owned).or_else(|| ids.first().cloned()).unwrap_or_else(|| base_name(bank.project()))
-}
-
-/// Whether an entry means this bank. Looks at the disk.
-fn is_at(gate: &Gate, bank: &FolderBank, store: &RegisteredStore) -> bool {
-    let Some(place) = gate.place(store) else { return false };
-    let real = (fs_err::canonicalize(&place.bank), fs_err::canonicalize(bank.path()));
-    place.bank == bank.path() || matches!(real, (Ok(a), Ok(b)) if a == b)
-}
-
-fn base_name(path: &Path) -> String {
+/// What a project is called when nothing else is known of it.
+pub(crate) fn base_name(path: &Path) -> String {
     path.file_name().map_or_else(|| path.display().to_string(), |name| name.to_string_lossy().into_owned())
 }

@@ -334,3 +334,17 @@ async fn a_file_with_a_hole_does_not_fill_the_disk_with_backups() {
     copy.unwrap().set_len(memory_bank_core::limits::BACKUP_BYTES + 1).unwrap();
     f.bank.restore_backup(&caller(), &backup.id, false).await.unwrap_err();
 }
+
+#[tokio::test]
+async fn what_is_hidden_and_no_document_is_not_copied_aside() {
+    let f = fixture();
+    f.write("a.md", "x").await.unwrap();
+    for name in [".ssh/id_rsa", ".env", "notes/.netrc", "notes/kept.txt", ".hidden.md"] {
+        std::fs::create_dir_all(f.file(name).parent().unwrap()).unwrap();
+        std::fs::write(f.file(name), "x").unwrap();
+    }
+    let backup = PathBuf::from(f.bank.create_backup(&caller(), None).await.unwrap().location);
+    let copied = |name: &str| backup.join(name).exists();
+    assert!(copied("a.md") && copied("notes/kept.txt") && copied(".hidden.md"));
+    assert!(!copied(".ssh") && !copied(".env") && !copied("notes/.netrc"));
+}

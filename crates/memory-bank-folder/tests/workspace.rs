@@ -470,6 +470,22 @@ mod links {
     }
 
     #[tokio::test]
+    async fn a_link_to_what_version_control_keeps_is_refused() {
+        let root = TempDir::new().unwrap();
+        let project = root.path().join("p");
+        std::fs::create_dir_all(project.join(".git/hooks")).unwrap();
+        std::fs::write(project.join(".git/notes.md"), "").unwrap();
+        for target in [".git", ".git/hooks", "./.git/../.git"] {
+            symlink(target, project.join("memory-bank")).unwrap();
+            let workspace = start(options(&project)).await;
+            assert!(workspace.bank(&caller(), None).await.is_err(), "{target}");
+            assert!(refused(&workspace, ".").await.contains("leads out"), "{target}");
+            std::fs::remove_file(project.join("memory-bank")).unwrap();
+        }
+        assert_eq!(names_below(&project.join(".git")).len(), 2);
+    }
+
+    #[tokio::test]
     async fn a_project_that_is_itself_reached_through_a_link_is_the_starter_s_choice() {
         let root = TempDir::new().unwrap();
         let real = project(&root, "real");

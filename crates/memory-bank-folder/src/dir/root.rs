@@ -5,10 +5,11 @@ use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use cap_fs_ext::DirExt;
 use cap_std::ambient_authority;
 use cap_std::fs::Dir;
 
-use crate::dir::BankDir;
+use crate::dir::{BankDir, is_reserved};
 
 /// The way to a bank's directory.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -63,17 +64,16 @@ impl Root {
         let Some((project, inner)) = &self.within else { return BankDir::open(&self.path) };
         let project = Dir::open_ambient_dir(project, ambient_authority())?;
         let inner = if inner.as_os_str().is_empty() { Path::new(".") } else { inner };
-        let dir = match project.open_dir(inner) {
-            Err(error) if project.symlink_metadata(inner).is_ok_and(|metadata| metadata.is_symlink()) => {
-                // An absolute link may lead to another place in the project.
-                match self.leads_out() {
-                    Some(to) => return Err(io::Error::other(LeadsOut { to })),
-                    None => project.open_dir(self.real_inner().ok_or(error)?)?,
-                }
-            }
-            opened => opened?,
-        };
-        Ok(BankDir { dir })
+        // A link, also an absolute one, may lead to another place in the project; there it is opened without links.
+        let is_link = project.symlink_metadata(inner).is_ok_and(|metadata| metadata.is_symlink());
+        if !is_link {
+            return Ok(BankDir { dir: project.open_dir_nofollow(inner)? });
+        }
+        match (self.leads_out(), self.real_inner()) {
+            (Some(to), _) => Err(io::Error::other(LeadsOut { to })),
+            (None, Some(real)) => Ok(BankDir { dir: project.open_dir_nofollow(real)? }),
+            (None, None) => Err(io::Error::from(io::ErrorKind::NotFound)),
+        }
     }
 
     /// Opens the directory, making it first if need be. What it is in must be there.
@@ -118,6 +118,10 @@ impl Root {
         let (project, _) = self.within.as_ref()?;
         let (project, real) = (fs_err::canonicalize(project).ok()?, fs_err::canonicalize(&self.path).ok()?);
         let inner = real.strip_prefix(project).ok()?;
+        // What version control keeps is not the project's: a file put there could be a program that is run.
+        if inner.components().any(|part| is_reserved(&part.as_os_str().to_string_lossy())) {
+            return None;
+        }
         Some(if inner.as_os_str().is_empty() { PathBuf::from(".") } else { inner.to_owned() })
     }
 }

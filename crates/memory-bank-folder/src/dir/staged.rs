@@ -6,7 +6,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use cap_std::fs::{File, OpenOptions};
 
-use crate::dir::{BankDir, STAGE, private};
+use crate::dir::names::private;
+use crate::dir::{BankDir, STAGE};
 
 /// New content that is on disk but not yet under its name.
 #[derive(Debug, Clone, PartialEq, Eq)]

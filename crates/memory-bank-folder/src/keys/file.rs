@@ -27,7 +27,9 @@ pub(super) struct KeyFile {
     state: StateFolder,
     /// The file's name without its ending.
     name: String,
-    /// The bank's canonical path.
+    /// The project's canonical path.
+    project: PathBuf,
+    /// The bank's.
     bank: String,
     path: PathBuf,
 }
@@ -53,7 +55,7 @@ impl KeyFile {
         let bank = project.join(folder);
         let name = state::name_for(&bank);
         let path = state.path().join(FOLDER).join(format!("{name}.json"));
-        Ok(Self { state: state.clone(), name, bank: bank.display().to_string(), path })
+        Ok(Self { state: state.clone(), name, bank: bank.display().to_string(), project, path })
     }
 
     pub(super) fn path(&self) -> &Path {
@@ -93,7 +95,8 @@ impl KeyFile {
         if dir.stamp_own(&name).is_none() {
             return Err(damaged(format!("`{shown}` is not a regular file; remove it")));
         }
-        check_is_private(dir, &name).map_err(|why| damaged(format!("`{shown}`: {why}")))?;
+        state::check_file(dir, &name, &self.path, &self.project)
+            .map_err(|why| damaged(format!("`{shown}`: {why}")))?;
         match dir.read_up_to(&name, FILE_BYTES)? {
             FileRead::Missing => Ok(None),
             FileRead::Unreadable(why) => Err(damaged(format!("`{shown}`: {why}"))),
@@ -146,16 +149,4 @@ impl Held<'_> {
             .map_err(|error| StoreError::Unavailable(error.to_string()))?;
         self.dir.replace_beside(&self.file.file_name(), &bytes).map_err(self.file.cannot("keep"))
     }
-}
-
-/// Whether the file is this user's, and nobody else may read or change it.
-fn check_is_private(dir: &BankDir, name: &str) -> Result<(), String> {
-    let mut options = cap_std::fs::OpenOptions::new();
-    let file = dir.open_file(name, options.read(true)).map_err(|error| error.to_string())?;
-    let metadata = file.into_std().metadata().map_err(|error| error.to_string())?;
-    state::check_owner(&metadata).map_err(|error| error.to_string())?;
-    if state::is_open_to_others(&metadata) {
-        return Err("others may read or change it; see whose keys are in it, then `chmod 600` it".to_owned());
-    }
-    Ok(())
 }

@@ -251,3 +251,21 @@ async fn an_untracked_file_in_a_repository_is_ours() {
     assert!(done.unwrap().success());
     assert!(scene.open().unwrap().find(&plain.hash()).await.unwrap().is_some());
 }
+
+#[cfg(unix)]
+#[tokio::test]
+async fn a_state_folder_that_came_with_the_project_opens_nothing() {
+    let temp = TempDir::new().unwrap();
+    let state = StateFolder::new(temp.path().join(".local/state/memory-bank-mcp"));
+    let open = || FolderKeys::open(temp.path(), "memory-bank", "alice", &state);
+    let keys = open().unwrap();
+    assert!(keys.create_first(&made().1).await.unwrap());
+    // One's own home may be the project.
+    assert!(!open().unwrap().is_empty());
+    for arguments in [&["init", "-q"][..], &["add", "-f", ".local"]] {
+        let done = std::process::Command::new("git").args(arguments).current_dir(temp.path()).status();
+        assert!(done.unwrap().success());
+    }
+    let refused = open().unwrap_err().to_string();
+    assert!(refused.contains("project's repository"), "{refused}");
+}

@@ -68,3 +68,24 @@ fn a_wrong_variable_ends_the_start_with_its_name_value_and_choices() {
     let output = command(&folder, &[("MCP_TRANSPORT", "sse")]).output().unwrap();
     assert!(String::from_utf8(output.stderr).unwrap().contains("MCP_TRANSPORT"));
 }
+
+#[test]
+fn keys_that_cannot_be_kept_end_the_start_with_where_to_keep_them() {
+    let folder = TempDir::new().unwrap();
+    let elsewhere =
+        [("HOME", "/dev/null"), ("XDG_STATE_HOME", "/dev/null"), ("MEMORY_BANK_STATE_DIR", "/dev/null/x")];
+    for variable in elsewhere {
+        let output = command(&folder, &[variable]).arg("serve").output().unwrap();
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(1), "{said}");
+        assert!(said.contains("--state-dir") && said.contains("MEMORY_BANK_STATE_DIR"), "{said}");
+    }
+    let output = command(&folder, &[("MEMORY_BANK_STATE_DIR", "relative")]).arg("serve").output().unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(said.contains("`MEMORY_BANK_STATE_DIR` is `relative`"), "{said}");
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
+    let mut flagged = command(&folder, &[("HOME", "/dev/null")]);
+    let state = TempDir::new().unwrap();
+    flagged.args(["doctor", "--json", "--state-dir"]).arg(state.path());
+    assert_eq!(flagged.output().unwrap().status.code(), Some(0));
+}

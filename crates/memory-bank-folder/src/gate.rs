@@ -1,0 +1,64 @@
+//! What may be opened: a path that a client gave, and an entry of the registry. Both may lead where the user never meant
+//! to go, through links and files that came with the project. This module must not know what is in a bank.
+
+use std::path::{Path, PathBuf};
+
+use memory_bank_core::error::WorkspaceError;
+use memory_bank_core::store::{RegisteredStore, StoreKind};
+
+use crate::approved::Approved;
+use crate::place::{Origin, Place, leads_out, strays};
+
+/// The place that `path` means.
+///
+/// # Errors
+/// Links lead out of the server's project on the way there, or out of the bank's own. Looks at the disk.
+pub(crate) fn confined(
+    origin: &Origin,
+    project: &Path,
+    path: &Path,
+    tells_paths: bool,
+) -> Result<Place, WorkspaceError> {
+    let refused = |link: &Path, to: &Path| WorkspaceError::Refused(leads_out(link, to, tells_paths));
+    if !origin.follow_links
+        && let Some(to) = strays(project, path)
+    {
+        return Err(refused(path, &to));
+    }
+    let place = origin.place(path);
+    match origin.root(&place).leads_out() {
+        Some(to) => Err(refused(&place.bank, &to)),
+        None => Ok(place),
+    }
+}
+
+/// Which entries of the registry are used.
+#[derive(Clone)]
+pub(crate) struct Gate {
+    pub(crate) origin: Origin,
+    /// The server's own.
+    pub(crate) project: PathBuf,
+    pub(crate) approved: Approved,
+}
+
+impl Gate {
+    /// Whether a path is in the server's project, or was registered by the user. Blocks.
+    pub(crate) fn lets_in(&self, path: &str) -> bool {
+        let there = Path::new(path);
+        let is_inside = || {
+            let project = fs_err::canonicalize(&self.project).unwrap_or_else(|_| self.project.clone());
+            let real = fs_err::canonicalize(there);
+            match real {
+                Ok(real) => real.starts_with(project),
+                Err(_) => there.starts_with(&self.project) && strays(&self.project, there).is_none(),
+            }
+        };
+        self.origin.follow_links || self.approved.holds(path) || is_inside()
+    }
+
+    /// The place of an entry; none if it is not on this machine, or not to be used. Blocks.
+    pub(crate) fn place(&self, store: &RegisteredStore) -> Option<Place> {
+        let is_used = store.kind == StoreKind::Local && self.lets_in(&store.project_path);
+        is_used.then(|| self.origin.place(Path::new(&store.project_path)))
+    }
+}
