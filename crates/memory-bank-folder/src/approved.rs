@@ -65,13 +65,23 @@ impl Approved {
     /// Notes that the user has registered this path. Blocks. Where it cannot be kept, it holds for this process.
     pub(crate) fn add(&self, path: &str) {
         self.here.lock().unwrap_or_else(PoisonError::into_inner).insert(path.to_owned());
-        let Some(state) = &self.state else { return };
-        if let Err(error) = self.keep(state, path) {
+        if let Err(error) = self.change(|paths| paths.insert(path.to_owned())) {
             tracing::warn!(%error, "the registration of a folder outside of the project holds for this process alone");
         }
     }
 
-    fn keep(&self, state: &StateFolder, path: &str) -> Result<(), StoreError> {
+    /// Forgets a path. Blocks.
+    ///
+    /// # Errors
+    /// It is still kept.
+    pub(crate) fn remove(&self, path: &str) -> Result<(), StoreError> {
+        self.here.lock().unwrap_or_else(PoisonError::into_inner).remove(path);
+        if self.holds(path) { self.change(|paths| paths.remove(path)) } else { Ok(()) }
+    }
+
+    /// Changes what is kept, if the change says that it is one.
+    fn change(&self, change: impl FnOnce(&mut BTreeSet<String>) -> bool) -> Result<(), StoreError> {
+        let Some(state) = &self.state else { return Ok(()) };
         let cannot = || StoreError::io("cannot keep what was registered");
         let deadline = Instant::now() + Duration::from_millis(limits::LOCK_WAIT_MS);
         let dir = state.open(FOLDER).map_err(cannot())?;
@@ -79,7 +89,7 @@ impl Approved {
         let lock = dir.open_lock(&format!("{name}.lock")).map_err(cannot())?;
         wait_for(deadline, || lock.try_lock())?;
         let mut paths = self.read(&dir)?;
-        if !paths.insert(path.to_owned()) {
+        if !change(&mut paths) {
             return Ok(());
         }
         if paths.len() > KEPT {

@@ -1,4 +1,4 @@
-//! Whether git tracks a file. The index is read here, and git is never run: a repository's own configuration can name
+//! Whether version control tracks a file. The index is read here, and git is never run: a repository's own configuration can name
 //! programs for git to start. What cannot be read or understood counts as tracked.
 //!
 //! The format is gitformat-index(5), versions 2 to 4.
@@ -10,6 +10,8 @@ use std::path::{Path, PathBuf};
 const INDEX_BYTES: u64 = 512 * 1024 * 1024;
 /// What a `.git` file may have.
 const POINTER_BYTES: u64 = 64 * 1024;
+/// What other version control keeps at the top of a working copy. Such a one may hold the file, too.
+const OTHERS: [&str; 8] = [".hg", ".svn", ".jj", ".bzr", ".sl", ".pijul", ".fslckout", "_FOSSIL_"];
 /// Type bits of an entry's mode.
 const TYPE_BITS: u32 = 0o170_000;
 /// A folder that a sparse index does not list in detail.
@@ -29,6 +31,12 @@ pub(crate) enum Tracked {
 /// Asks every repository that the file lies in. The path is canonical.
 pub(crate) fn tracked(file: &Path) -> Tracked {
     for above in file.ancestors().skip(1) {
+        if let Some(other) = OTHERS.iter().find(|name| above.join(name).symlink_metadata().is_ok()) {
+            return Tracked::Unknown(
+                above.to_owned(),
+                format!("`{other}` is not git's, and is not understood here"),
+            );
+        }
         let dot_git = above.join(".git");
         if dot_git.symlink_metadata().is_err() {
             continue;
@@ -272,6 +280,17 @@ mod tests {
         assert!(matches!(tracked(&root.join("new")), Tracked::Unknown(..)));
         std::fs::remove_file(&index).unwrap();
         assert_eq!(tracked(&root.join("new")), Tracked::No);
+    }
+
+    #[test]
+    fn other_version_control_is_not_asked_and_not_trusted() {
+        for name in OTHERS {
+            let temp = TempDir::new().unwrap();
+            std::fs::create_dir_all(temp.path().join("a")).unwrap();
+            assert_eq!(tracked(&temp.path().join("a/new")), Tracked::No);
+            std::fs::create_dir(temp.path().join(name)).unwrap();
+            assert!(matches!(tracked(&temp.path().join("a/new")), Tracked::Unknown(..)), "{name}");
+        }
     }
 
     #[test]

@@ -415,12 +415,21 @@ impl Workspace for FolderWorkspace {
     }
 
     async fn unregister(&self, _caller: &Caller, id: &str) -> Result<bool, WorkspaceError> {
-        let (registry, id) = (self.registry.clone(), id.to_owned());
-        blocking(
-            move || {
-                if registry.exists() { registry.change(|all| Ok(all.remove(&id))) } else { Ok(false) }
-            },
-        )
+        let (registry, approved, id) = (self.registry.clone(), self.approved.clone(), id.to_owned());
+        blocking(move || {
+            if !registry.exists() {
+                return Ok(false);
+            }
+            let (removed, path) = registry.change(|all| {
+                let path = all.find(&id).map(|store| store.project_path);
+                let removed = all.remove(&id);
+                Ok((removed, path.filter(|path| !all.stores().any(|store| store.project_path == *path))))
+            })?;
+            if let Some(path) = path {
+                approved.remove(&path)?;
+            }
+            Ok(removed)
+        })
         .await
     }
 

@@ -143,7 +143,7 @@ fn read_ours(dir: &BankDir, name: &str, path: &Path) -> Result<Vec<u8>, String> 
         }
         Tracked::Unknown(repository, why) => {
             return Err(format!(
-                "whether the git repository `{}` holds it cannot be seen: {why}",
+                "whether the repository `{}` holds it cannot be seen: {why}",
                 repository.display()
             ));
         }

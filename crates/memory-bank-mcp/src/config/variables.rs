@@ -125,7 +125,7 @@ variables! {
         "What every key in Redis begins with. Servers of one database share it.";
     Plain STATE_DIR "MEMORY_BANK_STATE_DIR" = Depends("`memory-bank-mcp` in `XDG_STATE_HOME`, else in `~/.local/state`"),
         "the path of a folder, from `/` on",
-        "Where the API keys of a folder that is served are kept, unless `--state-dir` says so. It is never in the project.";
+        "Where API keys of a folder that is served, and folders that were registered outside of their project, are kept, unless `--state-dir` says so. It is never in the project.";
     Plain ADDRESS_LIMIT "RATE_LIMIT_IP_PER_MINUTE" = Is("120"), "a number from 0 to 1000000; 0 = unlimited",
         "Requests a minute from one address. A key's own limit is kept with the key.";
     Plain RETENTION "EVENT_RETENTION_HOURS" = Is("24"), "a number from 1 to 720",
