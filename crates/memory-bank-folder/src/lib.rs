@@ -12,6 +12,7 @@ mod forms;
 mod gate;
 mod git;
 mod graph;
+mod initial;
 pub mod journal;
 mod keys;
 mod listing;

@@ -14,7 +14,7 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use async_trait::async_trait;
 use memory_bank_core::caller::{Caller, ProjectId};
 use memory_bank_core::clock::iso_millis;
-use memory_bank_core::document::{CoreDocument, DocumentPath, Etag};
+use memory_bank_core::document::Etag;
 use memory_bank_core::error::{StoreError, WorkspaceError};
 use memory_bank_core::limits;
 use memory_bank_core::mode::Mode;
@@ -27,12 +27,12 @@ use uuid::Uuid;
 
 use crate::approved::Approved;
 use crate::bank::{FolderBank, Surroundings};
-use crate::dir::{BankDir, reason};
+use crate::dir::reason;
 use crate::gate::{Gate, confined};
-use crate::journal::{self, Step};
+use crate::initial::complete;
 use crate::listing::{id_of, list_stores};
 use crate::lock::blocking;
-use crate::place::{OLD_CORE_NAMES, Origin, Place, is_bank, make_project};
+use crate::place::{Origin, Place, is_bank, make_project};
 use crate::registry::{REGISTRY_FILE, Registered, Registry};
 use crate::rules::{read_rules, write_missing_rules};
 use crate::state::StateFolder;
@@ -488,29 +488,6 @@ impl FolderWorkspace {
         .await?;
         Ok(id)
     }
-}
-
-/// Writes the core documents that are missing, all or none, and returns them. A document that still has its
-/// older name is not missing: `migrate_file_naming` gives it the new one.
-fn complete(dir: &BankDir) -> Result<Vec<CoreDocument>, WorkspaceError> {
-    let mut created = Vec::new();
-    let mut steps = Vec::new();
-    for core in CoreDocument::ALL {
-        let has_old_name = OLD_CORE_NAMES.iter().any(|old| kebab(old) == core.name() && dir.exists(old));
-        if !dir.exists(core.name()) && !has_old_name {
-            created.push(core);
-            steps.push(Step::Write {
-                name: core.name().to_owned(),
-                content: core.template().as_bytes().to_vec(),
-            });
-        }
-    }
-    journal::commit(dir, &steps)?;
-    Ok(created)
-}
-
-fn kebab(old: &str) -> String {
-    DocumentPath::parse(old).map_or_else(|_| old.to_owned(), |path| path.canonical().as_str().to_owned())
 }
 
 /// What a project is called when nothing else is known of it.

@@ -1,0 +1,31 @@
+//! What a bank holds from its beginning: the core documents.
+
+use memory_bank_core::document::{CoreDocument, DocumentPath};
+use memory_bank_core::error::WorkspaceError;
+
+use crate::dir::BankDir;
+use crate::journal::{self, Step};
+use crate::place::OLD_CORE_NAMES;
+
+/// Writes the core documents that are missing, all or none, and returns them. A document that still has its
+/// older name is not missing: `migrate_file_naming` gives it the new one.
+pub(crate) fn complete(dir: &BankDir) -> Result<Vec<CoreDocument>, WorkspaceError> {
+    let mut created = Vec::new();
+    let mut steps = Vec::new();
+    for core in CoreDocument::ALL {
+        let has_old_name = OLD_CORE_NAMES.iter().any(|old| kebab(old) == core.name() && dir.exists(old));
+        if !dir.exists(core.name()) && !has_old_name {
+            created.push(core);
+            steps.push(Step::Write {
+                name: core.name().to_owned(),
+                content: core.template().as_bytes().to_vec(),
+            });
+        }
+    }
+    journal::commit(dir, &steps)?;
+    Ok(created)
+}
+
+fn kebab(old: &str) -> String {
+    DocumentPath::parse(old).map_or_else(|_| old.to_owned(), |path| path.canonical().as_str().to_owned())
+}
