@@ -3,6 +3,8 @@
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use crate::identity::KeyHash;
+
 /// Identifies a user account.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(transparent)]
@@ -67,6 +69,9 @@ pub struct Caller {
     pub scopes: Vec<Right>,
     /// The key, when there is one.
     pub key: Option<KeyId>,
+    /// The hash of the key that the request presented, computed from the request itself and from nowhere else: by it a
+    /// store can prove the rest, which may come from a cache.
+    pub proof: Option<KeyHash>,
     /// The name that is written into entries (`[alice]`), as [`author_label`] renders it.
     pub user_name: String,
 }
@@ -81,6 +86,7 @@ impl Caller {
             role: Role::Owner,
             scopes: Vec::new(),
             key: None,
+            proof: None,
             user_name: user_name.into(),
         }
     }

@@ -242,12 +242,16 @@ fn active(keys: &mut [StoredKey], id: KeyId) -> Option<&mut StoredKey> {
 #[async_trait]
 impl KeyDirectory for FolderKeys {
     async fn find(&self, hash: &KeyHash) -> Result<Option<KeyIdentity>, StoreError> {
-        let hex = hash.to_hex();
+        let (hex, presented) = (hash.to_hex(), *hash);
         let user_name = self.user_name.clone();
         self.read(move |keys| {
             let key = keys.iter().find(|key| key.hash == hex)?;
-            let caller =
-                Caller { scopes: key.scopes.clone(), key: Some(KeyId(key.id)), ..Caller::local(user_name) };
+            let caller = Caller {
+                scopes: key.scopes.clone(),
+                key: Some(KeyId(key.id)),
+                proof: Some(presented),
+                ..Caller::local(user_name)
+            };
             let (rate_limit, expires_at, revoked_at) = (key.rate_limit, key.expires_at, key.revoked_at);
             Some(KeyIdentity { caller, rate_limit, expires_at, revoked_at })
         })

@@ -21,7 +21,7 @@ use crate::tenant::{Failure, Query, TRIES};
 const LIST: &str = "SELECT path, octet_length(content)::bigint, updated_at FROM public.documents \
     WHERE project_id = $1 ORDER BY path";
 const READ: &str =
-    "SELECT path, content, etag, version, updated_at, project_id FROM app.read_documents($1, $2, $3, $4)";
+    "SELECT path, content, etag, version, updated_at, project_id FROM app.read_documents($1, $2, $3, $4, $5)";
 const LOCK: &str = "SELECT path, content, etag, version, updated_at FROM public.documents \
     WHERE project_id = $1 AND path = ANY ($2) ORDER BY path FOR UPDATE";
 const COUNT: &str = "SELECT count(*) FROM public.documents WHERE project_id = $1";
@@ -85,7 +85,8 @@ impl DocumentStore for PostgresBank {
         paths: &[DocumentPath],
         editor: &mut Editor<'_>,
     ) -> Result<Vec<DocumentChange>, EditError> {
-        if !caller.may(Right::Write) {
+        // Which of the two it takes, the changes decide; the policies ask for it.
+        if !caller.may(Right::Write) && !caller.may(Right::Admin) {
             return Err(StoreError::Denied.into());
         }
         for _ in 0..TRIES {

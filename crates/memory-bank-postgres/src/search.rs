@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
 use jiff::Timestamp;
-use memory_bank_core::caller::{Caller, ProjectId};
+use memory_bank_core::caller::{Caller, ProjectId, Right};
 use memory_bank_core::document::{CORE_DOCUMENTS, DocumentPath};
 use memory_bank_core::error::{GraphError, StoreError};
 use memory_bank_core::graph::event::Event;
@@ -123,6 +123,10 @@ impl PostgresBank {
 
     /// The names of entities that come closest to what was asked for, as a folder's graph gives them.
     pub(crate) async fn suggestions(&self, caller: &Caller, asked: &str) -> Result<Vec<String>, StoreError> {
+        // Whoever may only write is told that there is no such entity, and not which ones there are.
+        if !caller.may(Right::Read) {
+            return Ok(Vec::new());
+        }
         match self.followed(caller).await? {
             Some(followed) => Ok(followed.read().await.graph.suggestions(asked)),
             None => Ok(Vec::new()),

@@ -25,6 +25,8 @@ pub struct KeyIdentity {
 pub struct KeyUse {
     /// The key.
     pub key: KeyId,
+    /// The hash of what was presented.
+    pub proof: KeyHash,
     /// When it was used last.
     pub at: Timestamp,
 }

@@ -11,6 +11,7 @@ use uuid::Uuid;
 
 use crate::caller::{Caller, ProjectId, UserId};
 use crate::error::StoreError;
+use crate::identity::KeyHash;
 use crate::store::SessionId;
 
 /// Names an event: the stream it belongs to, and its place there, from 1. Place 0 is the start of the stream, before
@@ -55,6 +56,8 @@ pub struct Event {
     pub user: UserId,
     /// In which project.
     pub project: ProjectId,
+    /// The hash of the key that the request came with; none in what was read back.
+    pub proof: Option<KeyHash>,
     /// The JSON-RPC message, on one line.
     pub message: String,
     /// Whether it is the last of its stream.
@@ -166,6 +169,7 @@ mod tests {
             session: SessionId(Uuid::nil()),
             user: UserId(Uuid::nil()),
             project: ProjectId(Uuid::nil()),
+            proof: None,
             message: "x".repeat(KEPT_BYTES / 4),
             last: true,
             at: Timestamp::UNIX_EPOCH,

@@ -8,7 +8,7 @@ use axum::middleware::Next;
 use axum::response::Response;
 use http::header::{AUTHORIZATION, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
-use memory_bank_core::caller::{Caller, KeyId};
+use memory_bank_core::caller::KeyId;
 use memory_bank_core::limiter::{Admission, Verdict};
 use serde_json::json;
 
@@ -34,7 +34,7 @@ pub(crate) async fn layer(State(shared): State<Arc<Shared>>, mut request: Reques
     } else {
         match outcome {
             Ok(authenticated) => {
-                shared.addresses.used(authenticated.caller.key, address);
+                shared.addresses.used(authenticated.caller.key, &authenticated.hash, address);
                 // Nothing behind this layer needs the key.
                 request.headers_mut().remove("x-api-key");
                 request.headers_mut().remove(AUTHORIZATION);
@@ -96,11 +96,22 @@ fn key_limit(authenticated: &Authenticated) -> Option<(KeyId, u32)> {
 }
 
 /// The reply to a request whose key was let in, and which the store then found void.
-pub(crate) async fn void(shared: &Shared, caller: &Caller) -> Response {
-    if let Some(key) = caller.key {
+pub(crate) async fn void(shared: &Shared, who: &Authenticated) -> Response {
+    shared.auth.forget_everywhere(&who.hash).await;
+    // Under its own hash the key may be known, too, should a cache have given it to another.
+    if let Some(key) = who.caller.key {
         shared.auth.forget_void(key).await;
     }
     unauthorized(&AuthError::Revoked)
+}
+
+/// Has the directory prove the key, past every cache: before something begins that asks no store.
+pub(crate) async fn proven(shared: &Shared, who: &Authenticated) -> Result<(), Response> {
+    match shared.auth.proven(who).await {
+        Ok(true) => Ok(()),
+        Ok(false) => Err(void(shared, who).await),
+        Err(error) => Err(unauthorized(&AuthError::Unavailable(error))),
+    }
 }
 
 fn unauthorized(error: &AuthError) -> Response {

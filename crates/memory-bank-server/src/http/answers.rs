@@ -51,6 +51,7 @@ impl Answer {
             session: self.session,
             user: caller.user,
             project: caller.project,
+            proof: caller.proof,
             message,
             last,
             at: self.asked.shared.services.clock.now(),

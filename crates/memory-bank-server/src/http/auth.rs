@@ -114,7 +114,7 @@ pub(crate) struct Authenticator {
     shared: Option<Arc<dyn KeyCache>>,
     clock: Arc<dyn Clock>,
     cache: Mutex<HashMap<KeyHash, Remembered>>,
-    uses: Mutex<HashMap<KeyId, Timestamp>>,
+    uses: Mutex<HashMap<KeyId, (KeyHash, Timestamp)>>,
 }
 
 struct Remembered {
@@ -163,7 +163,11 @@ impl Authenticator {
                 found
             }
         };
-        let remembered = identity.map(|identity| (Arc::new(identity.caller.clone()), identity));
+        // What a cache says of a hash is not believed by the database unless this is the hash of a key that says the same.
+        let remembered = identity.map(|mut identity| {
+            identity.caller.proof = Some(*hash);
+            (Arc::new(identity.caller.clone()), identity)
+        });
         let verdict = match &remembered {
             Some((caller, identity)) => judge(*hash, caller, identity, now),
             None => Err(AuthError::Unknown),
@@ -195,6 +199,15 @@ impl Authenticator {
             self.forget_everywhere(&opened.hash).await;
         }
         good
+    }
+
+    /// Whether the directory itself knows the key as it was let in: asks it, past every cache.
+    pub(crate) async fn proven(&self, who: &Authenticated) -> Result<bool, StoreError> {
+        let Some(identity) = self.directory.find(&who.hash).await? else { return Ok(false) };
+        let (found, known) = (&identity.caller, &who.caller);
+        let same = found.key == known.key && found.user == known.user && found.project == known.project;
+        let caller = Arc::new(found.clone());
+        Ok(same && judge(who.hash, &caller, &identity, self.clock.now()).is_ok())
     }
 
     /// Forgets a key in this process.
@@ -233,7 +246,7 @@ impl Authenticator {
     pub(crate) async fn write_uses(&self) {
         let uses: Vec<KeyUse> = {
             let mut uses = self.uses.lock().unwrap_or_else(PoisonError::into_inner);
-            uses.drain().map(|(key, at)| KeyUse { key, at }).collect()
+            uses.drain().map(|(key, (proof, at))| KeyUse { key, proof, at }).collect()
         };
         if !uses.is_empty()
             && let Err(error) = self.directory.note_uses(&uses).await
@@ -243,8 +256,9 @@ impl Authenticator {
     }
 
     fn note_use(&self, caller: &Caller) {
-        if let Some(key) = caller.key {
-            self.uses.lock().unwrap_or_else(PoisonError::into_inner).insert(key, self.clock.now());
+        if let Some((key, proof)) = caller.key.zip(caller.proof) {
+            let used = (proof, self.clock.now());
+            self.uses.lock().unwrap_or_else(PoisonError::into_inner).insert(key, used);
         }
     }
 
@@ -323,6 +337,7 @@ mod tests {
             role: Role::Owner,
             scopes: Vec::new(),
             key: Some(KeyId(Uuid::from_u128(3))),
+            proof: Some(hash),
             user_name: "alice".to_owned(),
         };
         let identity = KeyIdentity { caller, rate_limit: 60, expires_at, revoked_at: None };

@@ -167,6 +167,7 @@ mod tests {
             session: SessionId(Uuid::nil()),
             user: UserId(Uuid::nil()),
             project: ProjectId(Uuid::nil()),
+            proof: None,
             message: "{}".to_owned(),
             last: true,
             at: Timestamp::UNIX_EPOCH,

@@ -129,6 +129,10 @@ pub(crate) async fn get(
         Ok(session) => session,
         Err(response) => return response,
     };
+    // What a stream tells asks no store, so the key is proved first.
+    if let Err(response) = admission::proven(&asked.shared, &asked.who).await {
+        return response;
+    }
     let last =
         headers.get("last-event-id").and_then(|value| value.to_str().ok()).and_then(|id| id.parse().ok());
     live::open(asked, session, last)
@@ -155,7 +159,7 @@ pub(crate) async fn delete(
             StatusCode::NO_CONTENT.into_response()
         }
         Ok(false) => no_such_session(None),
-        Err(error) => asked.fault(None, &error.to_string()),
+        Err(error) => asked.failed(None, &error).await,
     }
 }
 
@@ -172,8 +176,7 @@ impl Asked {
         match self.shared.sessions.find(&self.who.caller, id).await {
             Ok(Some(session)) => Ok(session),
             Ok(None) => Err(no_such_session(None)),
-            Err(StoreError::KeyVoid) => Err(admission::void(&self.shared, &self.who.caller).await),
-            Err(error) => Err(self.fault(None, &error.to_string())),
+            Err(error) => Err(self.failed(None, &error).await),
         }
     }
 
@@ -209,6 +212,7 @@ impl Asked {
                     &text,
                 );
             }
+            Err(SessionError::Store(error)) => return self.failed(message.get("id"), &error).await,
             Err(error) => return self.fault(message.get("id"), &error.to_string()),
         };
         self.shared.metrics.session_opened();
@@ -303,13 +307,16 @@ impl Asked {
             )),
             Ok(Some(_)) => Ok(json!({"jsonrpc": "2.0", "id": id, "result": {}})),
             Ok(None) => Err(no_such_session(Some(id))),
-            Err(error) => Err(self.fault(Some(id), &error.to_string())),
+            Err(error) => Err(self.failed(Some(id), &error).await),
         }
     }
 
     async fn without_session(&self, parts: Parts, body: Bytes, message: &Value) -> Response {
         let response = self.call(parts, body, message).await;
         if !is_stream(&response) {
+            return response;
+        }
+        if let Err(response) = admission::proven(&self.shared, &self.who).await {
             return response;
         }
         // It counts as one of the key's streams, and ends with the key; one that stands ends with the server, too.
@@ -359,7 +366,11 @@ impl Asked {
     async fn in_json(&self, response: Response, id: Option<&Value>) -> Response {
         let status = response.status();
         if status == StatusCode::OK && has_type(response.headers(), "application/json") {
-            return tell_faults(response).await;
+            let (response, refused) = tell_faults(response).await;
+            if refused {
+                self.shared.auth.forget_everywhere(&self.who.hash).await;
+            }
+            return response;
         }
         if status.is_success() || has_type(response.headers(), "application/json") {
             return response;
@@ -373,6 +384,19 @@ impl Asked {
         reply::rpc_error(status, id, TRANSPORT_ERROR, &text)
     }
 
+    /// What a store says of a key that a cache let in is the key's fault; the cached identity is forgotten. All else is the
+    /// server's.
+    async fn failed(&self, id: Option<&Value>, error: &StoreError) -> Response {
+        match error {
+            StoreError::KeyVoid => admission::void(&self.shared, &self.who).await,
+            StoreError::Denied => {
+                self.shared.auth.forget_everywhere(&self.who.hash).await;
+                reply::rpc_error(StatusCode::FORBIDDEN, id, INVALID_REQUEST, &error.to_string())
+            }
+            error => self.fault(id, &error.to_string()),
+        }
+    }
+
     /// A fault of the server: the log has the detail, the client the id under which it stands there.
     pub(crate) fn fault(&self, id: Option<&Value>, detail: &str) -> Response {
         tracing::error!(request.id = %self.request, detail, "a request failed inside the server");
@@ -382,23 +406,29 @@ impl Asked {
 }
 
 /// A fault inside the server is a 500, for whoever watches statuses; the SDK answers it with 200. Other errors of
-/// JSON-RPC are the client's.
-async fn tell_faults(response: Response) -> Response {
+/// JSON-RPC are the client's. Says, too, whether a store refused the caller: then what is cached of it is not true any more.
+async fn tell_faults(response: Response) -> (Response, bool) {
     /// Faults are short; longer replies are not read here.
     const SHORT: u64 = 2048;
     if response.body().size_hint().upper().is_none_or(|length| length > SHORT) {
-        return response;
+        return (response, false);
     }
     let (mut parts, body) = response.into_parts();
     let Ok(body) = body.collect().await.map(http_body_util::Collected::to_bytes) else {
-        return reply::error(StatusCode::INTERNAL_SERVER_ERROR, "the server failed");
+        return (reply::error(StatusCode::INTERNAL_SERVER_ERROR, "the server failed"), false);
     };
-    let code = serde_json::from_slice::<Value>(&body).ok();
-    let code = code.as_ref().and_then(|message| message.pointer("/error/code")).and_then(Value::as_i64);
+    let message = serde_json::from_slice::<Value>(&body).unwrap_or_default();
+    let code = message.pointer("/error/code").and_then(Value::as_i64);
     if code == Some(i64::from(INTERNAL_ERROR)) {
         parts.status = StatusCode::INTERNAL_SERVER_ERROR;
     }
-    Response::from_parts(parts, Body::from(body))
+    let is_error = message.pointer("/result/isError").and_then(Value::as_bool) == Some(true);
+    let text = message.pointer("/error/message").or_else(|| message.pointer("/result/content/0/text"));
+    let refused = (code.is_some() || is_error)
+        && text.and_then(Value::as_str).is_some_and(|text| {
+            [StoreError::Denied, StoreError::KeyVoid].iter().any(|error| text.ends_with(&error.to_string()))
+        });
+    (Response::from_parts(parts, Body::from(body)), refused)
 }
 
 pub(crate) fn too_many_streams(shared: &Shared, id: Option<&Value>) -> Response {

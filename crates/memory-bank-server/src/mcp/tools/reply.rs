@@ -156,6 +156,7 @@ pub(crate) fn internal(detail: &str, fault: Uuid) -> ErrorData {
 pub(crate) fn store_fault(error: &StoreError, fault: Uuid) -> ErrorData {
     match error {
         StoreError::Unavailable(detail) => internal(detail, fault),
+        StoreError::Denied | StoreError::KeyVoid => ErrorData::invalid_request(error.to_string(), None),
         other => ErrorData::internal_error(other.to_string(), None),
     }
 }
