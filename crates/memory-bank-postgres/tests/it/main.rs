@@ -14,6 +14,7 @@ mod intruder;
 mod isolation;
 mod keys;
 mod migrations;
+mod proof;
 mod ranking;
 mod readers;
 mod round_trips;
