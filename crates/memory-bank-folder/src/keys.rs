@@ -258,6 +258,11 @@ impl KeyDirectory for FolderKeys {
         .await
     }
 
+    /// Nothing behind this one would find out what a cache made up.
+    fn is_local(&self) -> bool {
+        true
+    }
+
     async fn note_uses(&self, uses: &[KeyUse]) -> Result<(), StoreError> {
         let uses: HashMap<Uuid, Timestamp> = uses.iter().map(|used| (used.key.0, used.at)).collect();
         self.change(move |keys| {

@@ -38,6 +38,11 @@ pub trait KeyDirectory: Send + Sync {
     /// longer a member of its project.
     async fn find(&self, hash: &KeyHash) -> Result<Option<KeyIdentity>, StoreError>;
 
+    /// Whether a look-up costs no more than one in a cache, so that no cache has to be asked and believed before.
+    fn is_local(&self) -> bool {
+        false
+    }
+
     /// Notes when keys were used last. Called for many at once, now and then; a later time is never replaced by an
     /// earlier one.
     async fn note_uses(&self, uses: &[KeyUse]) -> Result<(), StoreError>;

@@ -13,6 +13,7 @@ mod door;
 #[cfg(test)]
 mod faults;
 #[cfg(test)]
+mod identity;
 mod isolation;
 #[cfg(test)]
 mod kept;

@@ -150,8 +150,8 @@ impl Authenticator {
     pub(crate) async fn look_up(&self, hash: &KeyHash) -> Result<Authenticated, AuthError> {
         let now = self.clock.now();
         let cached = match &self.shared {
-            Some(shared) => shared.get(hash).await,
-            None => None,
+            Some(shared) if !self.directory.is_local() => shared.get(hash).await,
+            _ => None,
         };
         let identity = match cached {
             Some(identity) => identity,
