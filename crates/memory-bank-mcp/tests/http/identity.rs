@@ -48,14 +48,19 @@ fn a_copied_entry_of_the_cache_opens_nothing_and_makes_no_key() {
     // A server that has not seen the made-up key asks Redis first.
     let poison = || assert!(redis.ask(&format!("COPY stolen {forged} REPLACE")).contains(":1"));
     server.key = MADE_UP.to_owned();
-    let in_session = [JSON, ("Mcp-Session-Id", session.as_str()), ("Accept", "application/json, text/event-stream")];
+    let in_session =
+        [JSON, ("Mcp-Session-Id", session.as_str()), ("Accept", "application/json, text/event-stream")];
     let tries: Vec<(&str, &str, String)> = vec![
         ("POST", "/api/keys", "{}".to_owned()),
         ("GET", "/api/keys", String::new()),
         ("POST", "/mcp", handshake("2025-11-25").to_string()),
         ("POST", "/mcp", call(2, "read_memory_bank_file", &json!({"filename": "progress.md"})).to_string()),
         ("POST", "/mcp", call(3, "search_memory_bank", &json!({"query": "progress"})).to_string()),
-        ("POST", "/mcp", call(4, "track_progress", &json!({"action": "stolen", "description": "x"})).to_string()),
+        (
+            "POST",
+            "/mcp",
+            call(4, "track_progress", &json!({"action": "stolen", "description": "x"})).to_string(),
+        ),
         ("POST", "/mcp", json!({"jsonrpc": "2.0", "id": 5, "method": "resources/list"}).to_string()),
         (
             "POST",
@@ -71,9 +76,20 @@ fn a_copied_entry_of_the_cache_opens_nothing_and_makes_no_key() {
         poison();
         let headers = if body.contains("\"initialize\"") { &in_session[..1] } else { &in_session[..] };
         let reply = server.send(method, path, headers, &body);
-        let refused = reply.status == 401 || reply.status == 403 || reply.body.contains("API key has been revoked");
-        assert!(refused && !reply.body.contains("# "), "{method} {path} {body}: {} {}", reply.status, reply.body);
-        assert!(!(500..600).contains(&reply.status), "{method} {path} {body}: {} {}", reply.status, reply.body);
+        let refused =
+            reply.status == 401 || reply.status == 403 || reply.body.contains("API key has been revoked");
+        assert!(
+            refused && !reply.body.contains("# "),
+            "{method} {path} {body}: {} {}",
+            reply.status,
+            reply.body
+        );
+        assert!(
+            !(500..600).contains(&reply.status),
+            "{method} {path} {body}: {} {}",
+            reply.status,
+            reply.body
+        );
         // What was made up is forgotten, so that the next request is looked up.
         assert_eq!(server.send("GET", "/api/keys", &[], "").status, 401, "after {method} {path} {body}");
         redis.ask(&format!("DEL {forged}"));
@@ -137,7 +153,12 @@ fn an_owner_who_is_made_viewer_is_one_at_once() {
             database.psql("UPDATE memberships SET role = 'viewer' WHERE user_id = (SELECT id FROM users WHERE name = 'bob')");
             let write = call(9, "write_memory_bank_file", &json!({"filename": "a.md", "content": "x"}));
             let refused = server.post(Some(&session), &write);
-            assert_eq!((refused.status, &refused.message()["result"]["isError"]), (200, &json!(true)), "{}", refused.body);
+            assert_eq!(
+                (refused.status, &refused.message()["result"]["isError"]),
+                (200, &json!(true)),
+                "{}",
+                refused.body
+            );
             assert!(!tools().contains("restore_backup"), "the role was believed on");
         }
     }
@@ -161,7 +182,8 @@ fn appends_blindly(server: &mut Server, owner: &str, writer: &str) {
         let said = track(server, &blind, action);
         assert!(!said.contains("first"), "{said}");
     }
-    let read = server.post(Some(&blind), &call(7, "read_memory_bank_file", &json!({"filename": "progress.md"})));
+    let read =
+        server.post(Some(&blind), &call(7, "read_memory_bank_file", &json!({"filename": "progress.md"})));
     assert!(!read.body.contains("first"), "{}", read.body);
     owner.clone_into(&mut server.key);
     let text = server.call(&session, "read_memory_bank_file", &json!({"filename": "progress.md"}));
@@ -177,11 +199,9 @@ fn appends_blindly(server: &mut Server, owner: &str, writer: &str) {
 fn a_key_that_may_only_write_appends_to_what_is_there_in_a_database() {
     let database = TestDatabase::migrated();
     let alice = operate(&database, &["bootstrap", "--user", "alice", "--project", "atlas"]).unwrap();
-    let writer = operate(
-        &database,
-        &["keys", "create", "--user", "alice", "--project", "atlas", "--scopes", "write"],
-    )
-    .unwrap();
+    let writer =
+        operate(&database, &["keys", "create", "--user", "alice", "--project", "atlas", "--scopes", "write"])
+            .unwrap();
     let mut server = serve(&database, "", &key_of(&alice["key"]));
     appends_blindly(&mut server, &key_of(&alice["key"]), &key_of(&writer));
     assert_eq!(database.psql("SELECT count(*) FROM documents WHERE path LIKE 'progress%'"), "1");

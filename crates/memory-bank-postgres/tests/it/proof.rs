@@ -107,8 +107,12 @@ async fn the_login_role_administers_nothing_and_serves_nobody_whose_key_it_was_n
     }
     for proof in ["", &stranger, &KeyHash::of(b"x").to_hex()] {
         for call in [
-            format!("app.open_session('\\x{proof}', gen_random_uuid(), '{a}', '{b}', '{{}}', '{{}}', now(), now(), 100)"),
-            format!("app.subscribe_session('\\x{proof}', '{session}', '{a}', '{b}', 'memory-bank://x', true, 100)"),
+            format!(
+                "app.open_session('\\x{proof}', gen_random_uuid(), '{a}', '{b}', '{{}}', '{{}}', now(), now(), 100)"
+            ),
+            format!(
+                "app.subscribe_session('\\x{proof}', '{session}', '{a}', '{b}', 'memory-bank://x', true, 100)"
+            ),
             format!("app.close_session('\\x{proof}', '{session}', '{a}', '{b}')"),
         ] {
             let outcome = as_login(&bench, &format!("SELECT {call}")).await;
@@ -124,7 +128,9 @@ async fn the_login_role_administers_nothing_and_serves_nobody_whose_key_it_was_n
                 "app.append_events(ARRAY['\\x{proof}'::bytea], ARRAY['{session}'::uuid], ARRAY[gen_random_uuid()], \
                  ARRAY[1], ARRAY[true], ARRAY['{a}'::uuid], ARRAY['{b}'::uuid], ARRAY['{{\"forged\":1}}'], ARRAY[now()])"
             ),
-            format!("app.note_key_addresses(ARRAY['\\x{proof}'::bytea], ARRAY['192.0.2.66'], ARRAY[now()], 10)"),
+            format!(
+                "app.note_key_addresses(ARRAY['\\x{proof}'::bytea], ARRAY['192.0.2.66'], ARRAY[now()], 10)"
+            ),
         ] {
             as_login(&bench, &format!("SELECT {call}")).await.unwrap();
         }
@@ -138,13 +144,18 @@ async fn the_login_role_administers_nothing_and_serves_nobody_whose_key_it_was_n
     assert_eq!(bench.test.psql(&touched), "0|0|0|0");
     // Nothing that lives goes, however far the clock is said to be.
     as_login(&bench, "SELECT app.purge('2999-01-01', '2999-01-01', 1000)").await.unwrap();
-    assert_eq!(bench.test.psql("SELECT (SELECT count(*) FROM sessions), (SELECT count(*) FROM mcp_events)"), "2|2");
+    assert_eq!(
+        bench.test.psql("SELECT (SELECT count(*) FROM sessions), (SELECT count(*) FROM mcp_events)"),
+        "2|2"
+    );
 }
 
 #[tokio::test]
 async fn no_trigger_function_runs_on_a_table_of_the_login_role_s_own() {
     let (bench, alice, _) = two_tenants().await;
-    let before = bench.test.psql("SELECT (SELECT count(*) FROM app.audit_log), (SELECT sum(version) FROM app.graph_versions)");
+    let before = bench
+        .test
+        .psql("SELECT (SELECT count(*) FROM app.audit_log), (SELECT sum(version) FROM app.graph_versions)");
     for function in [
         "audit_user()",
         "audit_project()",
@@ -164,7 +175,9 @@ async fn no_trigger_function_runs_on_a_table_of_the_login_role_s_own() {
         let outcome = as_login(&bench, &plain).await;
         assert!(outcome.as_ref().is_err_and(|why| why.starts_with("42501")), "{function}: {outcome:?}");
     }
-    let after = bench.test.psql("SELECT (SELECT count(*) FROM app.audit_log), (SELECT sum(version) FROM app.graph_versions)");
+    let after = bench
+        .test
+        .psql("SELECT (SELECT count(*) FROM app.audit_log), (SELECT sum(version) FROM app.graph_versions)");
     assert_eq!(before, after, "{}", alice.user_name);
 }
 
@@ -185,11 +198,13 @@ async fn what_a_key_is_stays_as_it_is_and_a_revocation_is_for_good() {
         "key_prefix = 'x'".to_owned(),
         "last_used_at = NULL".to_owned(),
     ] {
-        let sql = format!("{own} SET ROLE app_user; UPDATE public.api_keys SET {change} WHERE id = '{}'", id.0);
+        let sql =
+            format!("{own} SET ROLE app_user; UPDATE public.api_keys SET {change} WHERE id = '{}'", id.0);
         let outcome = as_login(&bench, &sql).await;
         assert!(outcome.as_ref().is_err_and(|why| why.starts_with("42501")), "{change}: {outcome:?}");
     }
-    let hash = as_login(&bench, &format!("{own} SET ROLE app_user; SELECT key_hash FROM public.api_keys")).await;
+    let hash =
+        as_login(&bench, &format!("{own} SET ROLE app_user; SELECT key_hash FROM public.api_keys")).await;
     assert!(hash.as_ref().is_err_and(|why| why.starts_with("42501")), "{hash:?}");
     // A key that administers alone gives itself no more, in no way.
     let admin = with_scopes(&bench, &alice, vec![Right::Admin]).await;
@@ -209,7 +224,8 @@ async fn what_a_key_is_stays_as_it_is_and_a_revocation_is_for_good() {
         let outcome = as_login(&bench, &format!("{own} SET ROLE app_user; {sql}")).await;
         assert!(outcome.as_ref().is_err_and(|why| why.starts_with("42501")), "{sql}: {outcome:?}");
     }
-    let narrow = format!("UPDATE public.api_keys SET revoked_at = now() WHERE id = '{}'", alice.key.unwrap().0);
+    let narrow =
+        format!("UPDATE public.api_keys SET revoked_at = now() WHERE id = '{}'", alice.key.unwrap().0);
     as_login(&bench, &format!("{own} SET ROLE app_user; {narrow}")).await.unwrap();
 }
 
@@ -217,8 +233,10 @@ async fn what_a_key_is_stays_as_it_is_and_a_revocation_is_for_good() {
 async fn no_setting_silences_the_audit_log_or_has_it_say_what_is_not_true() {
     let (bench, alice, bob) = two_tenants().await;
     let own = context(&alice, true, &shown(&alice));
-    let settings = "SET app.audit_restores = 'true'; SET app.audit_revoked = 'x'; SET app.audit_replaces = 'a lie'; ";
-    let sql = format!("{own} {settings} SET ROLE app_user; DELETE FROM documents; DELETE FROM graph_entities");
+    let settings =
+        "SET app.audit_restores = 'true'; SET app.audit_revoked = 'x'; SET app.audit_replaces = 'a lie'; ";
+    let sql =
+        format!("{own} {settings} SET ROLE app_user; DELETE FROM documents; DELETE FROM graph_entities");
     as_login(&bench, &sql).await.unwrap();
     let told = |action: &str| {
         bench.test.psql(&format!(
@@ -313,9 +331,9 @@ async fn the_proof_at_the_start_finds_what_would_open_without_a_key() {
     bench.test.psql("GRANT SELECT (key_hash) ON public.api_keys TO app_user");
     assert!(refusal().await.contains("hashes"));
     bench.test.psql("REVOKE SELECT (key_hash) ON public.api_keys FROM app_user");
-    bench.test.psql(
-        "CREATE OR REPLACE FUNCTION app.is_operator() RETURNS boolean LANGUAGE sql STABLE RETURN true",
-    );
+    bench
+        .test
+        .psql("CREATE OR REPLACE FUNCTION app.is_operator() RETURNS boolean LANGUAGE sql STABLE RETURN true");
     assert!(refusal().await.contains("without a key"));
     assert!(bench.test.run_with_psql(MIGRATOR, "002_policies.sql").is_ok());
     bench.database.prove_isolation().await.unwrap();
