@@ -14,6 +14,7 @@ mod door;
 mod faults;
 #[cfg(test)]
 mod identity;
+#[cfg(test)]
 mod isolation;
 #[cfg(test)]
 mod kept;

@@ -2,6 +2,7 @@
 //! the audit log says what is true.
 
 use memory_bank_core::caller::{Caller, Right, Role};
+use memory_bank_core::clock::{Clock, SystemClock};
 use memory_bank_core::error::{EditError, StoreError};
 use memory_bank_core::identity::{KeyHash, KeyStore, NewKey};
 use memory_bank_core::store::{BackupStore, DocumentStore, Drafts, EntityRef, GraphStore};
@@ -186,7 +187,7 @@ async fn what_a_key_is_stays_as_it_is_and_a_revocation_is_for_good() {
     let (bench, alice, bob) = two_tenants().await;
     let spare = with_scopes(&bench, &alice, vec![Right::Read]).await;
     let id = spare.key.unwrap();
-    KeyStore::revoke(&bench.database, &alice, id, jiff::Timestamp::now()).await.unwrap().unwrap();
+    KeyStore::revoke(&bench.database, &alice, id, SystemClock.now()).await.unwrap().unwrap();
     let own = context(&alice, true, &shown(&alice));
     for change in [
         "revoked_at = NULL".to_owned(),
