@@ -37,6 +37,8 @@ mod replicas;
 #[cfg(test)]
 mod round_trips;
 #[cfg(test)]
+mod scopes;
+#[cfg(test)]
 mod sessions;
 #[cfg(test)]
 mod shells;
