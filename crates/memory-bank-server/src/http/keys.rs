@@ -210,7 +210,7 @@ pub(crate) async fn list(
     let Ok(Query(wanted)) = query else {
         return reply::error(StatusCode::BAD_REQUEST, "`includeRevoked` takes `true` or `false`");
     };
-    if !who.caller.may(Right::Read) {
+    if !who.caller.may(Right::Admin) {
         return forbidden();
     }
     match shared.keys.list(&who.caller, wanted.include_revoked).await {

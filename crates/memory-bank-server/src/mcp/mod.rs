@@ -5,6 +5,7 @@ mod handler;
 mod instructions;
 mod prompts;
 pub(crate) mod resources;
+pub(crate) mod rights;
 pub mod stdio;
 pub(crate) mod subscriptions;
 pub(crate) mod surrogates;
