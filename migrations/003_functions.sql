@@ -135,17 +135,17 @@ $$;
 -- A message that jsonb cannot hold (it has an escaped null character) is stored as a JSON string.
 CREATE OR REPLACE FUNCTION app.append_events(
   p_sessions uuid[], p_streams uuid[], p_places bigint[], p_last boolean[], p_users uuid[], p_projects uuid[],
-  p_messages text[], p_at timestamptz[]
+  p_messages text[], p_at timestamptz[], p_needs smallint[]
 ) RETURNS void
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
   PERFORM set_config('synchronous_commit', 'off', true);
-  INSERT INTO public.mcp_events (session_id, stream_id, place, last, user_id, project_id, message, created_at)
+  INSERT INTO public.mcp_events (session_id, stream_id, place, last, user_id, project_id, message, created_at, needs)
   SELECT e.session, e.stream, e.place, e.last, e.usr, e.project,
-    CASE WHEN e.message LIKE '%\\u0000%' THEN to_jsonb(e.message) ELSE e.message::jsonb END, e.at
-  FROM unnest(p_sessions, p_streams, p_places, p_last, p_users, p_projects, p_messages, p_at)
-    AS e (session, stream, place, last, usr, project, message, at)
+    CASE WHEN e.message LIKE '%\\u0000%' THEN to_jsonb(e.message) ELSE e.message::jsonb END, e.at, e.needs
+  FROM unnest(p_sessions, p_streams, p_places, p_last, p_users, p_projects, p_messages, p_at, p_needs)
+    AS e (session, stream, place, last, usr, project, message, at, needs)
   WHERE EXISTS (
     SELECT FROM public.sessions s WHERE s.id = e.session AND s.user_id = e.usr AND s.project_id = e.project
   )

@@ -90,6 +90,18 @@ impl Rights {
         Right::ALL.into_iter().filter(move |right| self.contains(*right))
     }
 
+    /// The set as a number, for a store: the sum of 1 = read, 2 = write, 4 = admin.
+    #[must_use]
+    pub const fn bits(self) -> u8 {
+        self.0
+    }
+
+    /// The set that a store keeps as a number; whatever it has beyond the rights that there are is passed over.
+    #[must_use]
+    pub const fn from_bits(bits: u8) -> Self {
+        Self(bits & Self::ALL.0)
+    }
+
     const fn bit(right: Right) -> u8 {
         match right {
             Right::Read => 1,
@@ -212,6 +224,7 @@ mod tests {
         assert_eq!(some.iter().collect::<Vec<_>>(), [Right::Read, Right::Admin]);
         assert!(some.are_within(Rights::ALL) && Rights::NONE.are_within(some));
         assert!(!some.are_within(Rights::NONE.with(Right::Read)) && !Rights::ALL.are_within(some));
+        assert_eq!((some.bits(), Rights::from_bits(5)), (5, some));
         let mut caller = Caller::local("alice");
         assert_eq!(caller.rights(), Rights::ALL);
         caller.scopes = vec![Right::Write, Right::Admin];

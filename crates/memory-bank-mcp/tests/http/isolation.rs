@@ -667,7 +667,8 @@ fn what_is_another_project_s_is_answered_like_what_does_not_exist() {
     assert_eq!(anna.post(&json!({"jsonrpc": "2.0", "id": 1, "method": "tools/list"})).status, 200);
     assert!(anna.data("read_memory_bank_file", &json!({"filename": "alone.md"}))["content"].is_string());
     let eddi = world.key("eddi");
-    assert_eq!(world.server.send_bare("GET", "/api/keys", &[("X-API-Key", &eddi)], "").status, 200);
+    // Let in as before: an editor's key manages no keys, and one that is no good is a 401.
+    assert_eq!(world.server.send_bare("GET", "/api/keys", &[("X-API-Key", &eddi)], "").status, 403);
 }
 
 /// Wall time depends on the machine. What the server asks its database does not: an answer for another's thing takes
@@ -737,7 +738,7 @@ fn a_key_that_is_revoked_elsewhere_opens_nothing_from_then_on_without_redis_too(
     let eddi = Person::new(&world.server, "eddi", world.key("eddi"), false, "common");
     eddi.data("write_memory_bank_file", &json!({"filename": "notes.md", "content": "common"}));
     let listed = [("X-API-Key", eddi.key.as_str())];
-    assert_eq!(world.server.send_bare("GET", "/api/keys", &listed, "").status, 200);
+    assert_eq!(world.server.send_bare("GET", "/api/keys", &listed, "").status, 403);
     // By another process, which cannot tell this server.
     operate(&world.database, &["keys", "revoke", &world.id("eddi")]).unwrap();
     for (tool, arguments) in [

@@ -59,7 +59,12 @@ impl<'a> Client<'a> {
 
     /// The same key in another one's session.
     fn in_session_of(&self, other: &Client<'_>) -> Self {
-        Self { server: self.server, key: self.key.clone(), id: self.id.clone(), session: other.session.clone() }
+        Self {
+            server: self.server,
+            key: self.key.clone(),
+            id: self.id.clone(),
+            session: other.session.clone(),
+        }
     }
 
     fn send(&self, headers: &[(&str, &str)], body: &str) -> Reply {
@@ -119,7 +124,8 @@ fn assert_silent(what: &str, reply: &str) {
 fn plant(owner: &Client<'_>) -> Value {
     let word = CANARY;
     owner.data("initialize_memory_bank", &json!({"path": "."}));
-    let section = format!("# Notes {word}\n\n## Part {word}\n\n{word} first\n\n### Below {word}\n\n{word} second\n");
+    let section =
+        format!("# Notes {word}\n\n## Part {word}\n\n{word} first\n\n### Below {word}\n\n{word} second\n");
     for name in ["notes.md", "gone.md", "old.md", &format!("{word}.md")] {
         owner.data("write_memory_bank_file", &json!({"filename": name, "content": section}));
     }
@@ -132,12 +138,16 @@ fn plant(owner: &Client<'_>) -> Value {
     owner.data("track_progress", &json!({"action": word, "description": word}));
     owner.data("log_decision", &json!({"title": word, "context": word, "decision": word}));
     for name in ["Thing", "Passing", "Other", &format!("Thing {word}")] {
-        owner.data("graph_upsert_entity", &json!({"name": name, "entityType": "thing", "attrs": {"at": word}}));
+        owner.data(
+            "graph_upsert_entity",
+            &json!({"name": name, "entityType": "thing", "attrs": {"at": word}}),
+        );
     }
     owner.data("graph_upsert_entity", &json!({"name": "Twin", "entityType": word}));
     owner.data("graph_upsert_entity", &json!({"name": "Twin", "entityType": format!("{word}-two")}));
     owner.data("graph_link_entities", &json!({"from": "Thing", "relationType": word, "to": "Other"}));
-    let observed = owner.data("graph_add_observation", &json!({"entity": format!("Thing {word}"), "text": word}));
+    let observed =
+        owner.data("graph_add_observation", &json!({"entity": format!("Thing {word}"), "text": word}));
     let backup = owner.data("create_backup", &json!({}));
     json!({"observation": observed["observation"]["id"], "backup": backup["backupId"]})
 }
@@ -149,13 +159,14 @@ fn calls(tool: &str, ids: &Value) -> (Vec<Value>, Vec<Value>) {
     match tool {
         "initialize_memory_bank" => (vec![json!({"path": "."})], vec![]),
         "write_memory_bank_file" => (
-            vec![json!({"filename": "own.md", "content": "own"}), json!({"filename": "gone.md", "content": "own"})],
+            vec![
+                json!({"filename": "own.md", "content": "own"}),
+                json!({"filename": "gone.md", "content": "own"}),
+            ],
             vec![json!({"filename": "notes.md", "content": "own", "ifMatchEtag": wrong})],
         ),
         "edit_memory_bank_file" => (
-            vec![
-                json!({"filename": "own.md", "edits": [{"op": "append", "heading": "Own", "text": "own"}]}),
-            ],
+            vec![json!({"filename": "own.md", "edits": [{"op": "append", "heading": "Own", "text": "own"}]})],
             vec![
                 json!({"filename": "notes.md", "edits": [{"op": "replace", "old": "nowhere", "new": "own"}]}),
                 json!({"filename": "notes.md", "edits": [{"op": "replace", "old": "first", "new": "own"}]}),
@@ -185,12 +196,13 @@ fn calls(tool: &str, ids: &Value) -> (Vec<Value>, Vec<Value>) {
             vec![json!({"backupId": ids["backup"], "createPreRestoreBackup": true})],
             vec![json!({"backupId": "nowhere"})],
         ),
-        "add_progress_entry" => (vec![json!({"type": "fix", "summary": "own"})], vec![json!({"type": "fix", "summary": " "})]),
+        "add_progress_entry" => {
+            (vec![json!({"type": "fix", "summary": "own"})], vec![json!({"type": "fix", "summary": " "})])
+        }
         "add_session_note" => (vec![json!({"note": "own"})], vec![json!({"note": " "})]),
-        "update_tasks" => (
-            vec![json!({"add": ["own"], "remove": [CANARY]})],
-            vec![json!({"remove": [CANARY.get(..4)]})],
-        ),
+        "update_tasks" => {
+            (vec![json!({"add": ["own"], "remove": [CANARY]})], vec![json!({"remove": [CANARY.get(..4)]})])
+        }
         "batch_write_files" => (
             vec![json!({"files": [{"filename": "batch.md", "content": "own"},
                 {"filename": "notes.md", "content": "own", "ifMatchEtag": wrong}]})],
@@ -202,7 +214,9 @@ fn calls(tool: &str, ids: &Value) -> (Vec<Value>, Vec<Value>) {
         "log_decision" => (vec![json!({"title": "own", "context": "own", "decision": "own"})], vec![]),
         "graph_upsert_entity" => (
             vec![json!({"name": "Thing", "entityType": "thing", "attrs": {"own": 1}})],
-            vec![json!({"name": "Thing", "entityType": "thing", "attrs": {"own": {"a": "x".repeat(70_000)}}})],
+            vec![
+                json!({"name": "Thing", "entityType": "thing", "attrs": {"own": {"a": "x".repeat(70_000)}}}),
+            ],
         ),
         "graph_add_observation" => (
             vec![json!({"entity": "Thing", "text": "own"})],
@@ -232,7 +246,9 @@ fn calls(tool: &str, ids: &Value) -> (Vec<Value>, Vec<Value>) {
             vec![json!({"operation": "stats"})],
         ),
         "finalize_thinking_session" => (
-            vec![json!({"summary": "own", "tasks": {"add": ["own"], "remove": [CANARY]}, "nextSteps": ["own"]})],
+            vec![
+                json!({"summary": "own", "tasks": {"add": ["own"], "remove": [CANARY]}, "nextSteps": ["own"]}),
+            ],
             vec![json!({"summary": "own", "tasks": {"remove": [CANARY.get(..4)]}})],
         ),
         "graph_add_doc_pointer" => (
@@ -255,7 +271,10 @@ fn no_reply_of_a_tool_shows_the_bank_to_a_key_that_may_not_read() {
         for scopes in [&["write"][..], &["admin"], &["write", "admin"]] {
             owner.data("write_memory_bank_file", &json!({"filename": "old.md", "content": CANARY}));
             owner.call("delete_memory_bank_file", &json!({"filename": "new.md"}));
-            owner.data("write_memory_bank_file", &json!({"filename": "own.md", "content": format!("# Own\n\n{CANARY}\n")}));
+            owner.data(
+                "write_memory_bank_file",
+                &json!({"filename": "own.md", "content": format!("# Own\n\n{CANARY}\n")}),
+            );
             owner.data("graph_upsert_entity", &json!({"name": "Passing", "entityType": "thing"}));
             let blind = Client::with(&world.server, scopes);
             let tools = blind.tools();
@@ -263,7 +282,8 @@ fn no_reply_of_a_tool_shows_the_bank_to_a_key_that_may_not_read() {
             assert!(tools.iter().all(|tool| !tool.contains("search") && !tool.contains("read")), "{tools:?}");
             // What is replaced whole or deleted comes last, so that the canary stands where the others look.
             let last = ["write_memory_bank_file", "delete_memory_bank_file", "restore_backup"];
-            let (late, early): (Vec<_>, Vec<_>) = tools.iter().partition(|tool| last.contains(&tool.as_str()));
+            let (late, early): (Vec<_>, Vec<_>) =
+                tools.iter().partition(|tool| last.contains(&tool.as_str()));
             for tool in early.into_iter().chain(late) {
                 let (fine, refused) = calls(tool, &ids);
                 for (arguments, is_error) in
@@ -274,7 +294,10 @@ fn no_reply_of_a_tool_shows_the_bank_to_a_key_that_may_not_read() {
                     let failed = reply["result"]["isError"] == json!(true) || reply.get("error").is_some();
                     assert_eq!(failed, is_error, "{scopes:?} {tool} {arguments}: {reply}");
                     let etag = reply.to_string().to_lowercase().contains("etag\"");
-                    assert!(!etag || tool.contains("write") && !failed, "{tool} tells what stands there: {reply}");
+                    assert!(
+                        !etag || tool.contains("write") && !failed,
+                        "{tool} tells what stands there: {reply}"
+                    );
                 }
             }
             // The older names lead to the same.
@@ -306,7 +329,9 @@ fn a_key_that_may_not_read_reads_by_no_other_way() {
             ] {
                 let listed = owner.ask(method, &json!({}))["result"][list].clone();
                 assert!(!listed.as_array().unwrap().is_empty(), "{method}");
-                for reply in [blind.ask(method, &json!({})), blind.ask_without_session(method, &json!({})).message()] {
+                for reply in
+                    [blind.ask(method, &json!({})), blind.ask_without_session(method, &json!({})).message()]
+                {
                     assert_eq!(reply["result"][list], json!([]), "{scopes:?} {method}: {reply}");
                 }
             }
@@ -314,12 +339,21 @@ fn a_key_that_may_not_read_reads_by_no_other_way() {
                 ("resources/read", json!({"uri": "memory-bank://notes"})),
                 ("resources/read", json!({"uri": "memory-bank://nowhere"})),
                 ("resources/list", json!({"cursor": "after:a.md"})),
-                ("prompts/get", json!({"name": "start_session", "arguments": {"document": "notes", "entity": "Thing"}})),
+                (
+                    "prompts/get",
+                    json!({"name": "start_session", "arguments": {"document": "notes", "entity": "Thing"}}),
+                ),
                 ("prompts/get", json!({"name": "hand_over"})),
-                ("completion/complete", json!({"ref": {"type": "ref/resource", "uri": "memory-bank://{name}"},
-                    "argument": {"name": "name", "value": "z"}})),
-                ("completion/complete", json!({"ref": {"type": "ref/prompt", "name": "start_session"},
-                    "argument": {"name": "entity", "value": "T"}})),
+                (
+                    "completion/complete",
+                    json!({"ref": {"type": "ref/resource", "uri": "memory-bank://{name}"},
+                    "argument": {"name": "name", "value": "z"}}),
+                ),
+                (
+                    "completion/complete",
+                    json!({"ref": {"type": "ref/prompt", "name": "start_session"},
+                    "argument": {"name": "entity", "value": "T"}}),
+                ),
                 ("resources/subscribe", json!({"uri": "memory-bank://notes"})),
             ];
             for (method, params) in &refused {
@@ -345,7 +379,9 @@ fn a_key_that_may_not_read_reads_by_no_other_way() {
 #[test]
 fn keys_are_listed_to_keys_that_may_manage_them() {
     for world in worlds() {
-        for (scopes, status) in [(&["read"][..], 403), (&["write"], 403), (&["read", "write"], 403), (&["admin"], 200)] {
+        for (scopes, status) in
+            [(&["read"][..], 403), (&["write"], 403), (&["read", "write"], 403), (&["admin"], 200)]
+        {
             let key = Client::with(&world.server, scopes).key;
             let reply = world.server.send_bare("GET", "/api/keys", &[("X-API-Key", &key)], "");
             assert_eq!(reply.status, status, "{scopes:?}: {}", reply.body);
@@ -367,8 +403,10 @@ fn a_key_that_may_only_write_adds_to_a_document_and_nothing_is_lost() {
         assert_eq!(reply["success"], json!(true), "{reply}");
         writer.data("track_progress", &json!({"action": "did", "description": "the second"}));
         let observed = json!({"entity": "Thing", "text": "a fact"});
-        owner.data("graph_upsert_entity", &json!({"name": "Thing", "entityType": "thing", "attrs": {"a": 1}}));
-        writer.data("graph_upsert_entity", &json!({"name": "Thing", "entityType": "thing", "attrs": {"b": 2}}));
+        owner
+            .data("graph_upsert_entity", &json!({"name": "Thing", "entityType": "thing", "attrs": {"a": 1}}));
+        writer
+            .data("graph_upsert_entity", &json!({"name": "Thing", "entityType": "thing", "attrs": {"b": 2}}));
         writer.data("graph_add_observation", &observed);
         let read = |name: &str| {
             let read = owner.data("read_memory_bank_file", &json!({"filename": name}));
@@ -409,7 +447,8 @@ fn a_stored_reply_is_replayed_to_keys_alone_that_may_see_what_it_holds() {
         let read = call(11, "read_memory_bank_file", &json!({"filename": "notes.md"}));
         let write = call(12, "update_tasks", &json!({"add": ["one more"]}));
         let delete = call(13, "delete_memory_bank_file", &json!({"filename": "gone.md"}));
-        let prompt = json!({"jsonrpc": "2.0", "id": 14, "method": "prompts/get", "params": {"name": "hand_over"}});
+        let prompt =
+            json!({"jsonrpc": "2.0", "id": 14, "method": "prompts/get", "params": {"name": "hand_over"}});
         let places = [read, write, delete, prompt].map(|message| before_first(&owner.post(&message)));
         let made = std::cell::Cell::new(0);
         // Another session of the same key hears nothing of replays, so a new document makes the news that ends the wait.
@@ -446,7 +485,10 @@ fn a_stored_reply_is_replayed_to_keys_alone_that_may_see_what_it_holds() {
         let lowered = Client::with(&world.server, &["read", "write", "admin"]).in_session_of(&owner);
         assert!(resumed(&lowered, &places[1], || {}).is_some());
         lowered.change_scopes(&["read"]);
-        assert!(resumed(&lowered, &places[1], news).is_none(), "a reply of a time with more rights was replayed");
+        assert!(
+            resumed(&lowered, &places[1], news).is_none(),
+            "a reply of a time with more rights was replayed"
+        );
     }
 }
 
@@ -469,7 +511,10 @@ fn a_stream_ends_when_its_key_s_scopes_change_and_before_anything_more_is_sent()
         let owner = Client::with(&world.server, &["read", "write", "admin"]);
         plant(&owner);
         let reader = Client::with(&world.server, &["read"]);
-        assert_eq!(reader.ask("resources/subscribe", &json!({"uri": "memory-bank://notes"}))["result"], json!({}));
+        assert_eq!(
+            reader.ask("resources/subscribe", &json!({"uri": "memory-bank://notes"}))["result"],
+            json!({})
+        );
         let mut stream = reader.listen(None);
         let mut other = world.server.listen_without_session_as(&reader.key, &["memory-bank://notes"]);
         reader.change_scopes(&["write"]);
@@ -477,7 +522,10 @@ fn a_stream_ends_when_its_key_s_scopes_change_and_before_anything_more_is_sent()
         owner.data("write_memory_bank_file", &json!({"filename": "newest.md", "content": "x"}));
         assert_eq!(stream.next(), None, "news went to a key that may not read any more");
         while let Some(message) = other.next() {
-            assert!(message.get("result").is_some(), "news went to a key that may not read any more: {message}");
+            assert!(
+                message.get("result").is_some(),
+                "news went to a key that may not read any more: {message}"
+            );
         }
     }
 }
@@ -493,7 +541,8 @@ fn a_key_cancels_its_own_calls_alone_also_when_ids_are_the_same() {
         let reader = Client { server: canceller, ..made };
         let held = team.hold_documents();
         let message = call(42, "track_progress", &json!({"action": "did", "description": "slow"}));
-        let cancel = json!({"jsonrpc": "2.0", "method": "notifications/cancelled", "params": {"requestId": 42}});
+        let cancel =
+            json!({"jsonrpc": "2.0", "method": "notifications/cancelled", "params": {"requestId": 42}});
         let reply = thread::scope(|scope| {
             let asked = scope.spawn(|| owner.post(&message));
             await_waiting(&team.database, 1);
@@ -520,4 +569,28 @@ fn a_key_cancels_its_own_calls_alone_also_when_ids_are_the_same() {
     drop(held);
     assert_eq!(reply.events(), [], "a key could not cancel its own call");
     until("the server", || owner.post(&call(1, "get_instructions", &json!({}))).status == 200);
+}
+
+#[test]
+fn a_reply_is_not_shown_to_a_key_that_lost_the_right_while_the_call_ran() {
+    let team = Team::new();
+    let server = team.replica();
+    let owner = Client::with(&server, &["read", "write", "admin"]);
+    plant(&owner);
+    let lowered = Client::with(&server, &["read", "write"]);
+    let held = team.hold_documents();
+    let read = call(51, "read_memory_bank_file", &json!({"filename": "notes.md"}));
+    let reply = thread::scope(|scope| {
+        let asked = scope.spawn(|| lowered.post(&read));
+        await_waiting(&team.database, 1);
+        lowered.change_scopes(&["write"]);
+        drop(held);
+        asked.join().unwrap()
+    });
+    assert_silent("a call of a key that was lowered", &reply.body);
+    assert!(
+        reply.body.contains("rights of this key changed") || reply.body.contains("isError"),
+        "{}",
+        reply.body
+    );
 }

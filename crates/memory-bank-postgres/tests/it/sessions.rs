@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use jiff::{Timestamp, ToSpan};
-use memory_bank_core::caller::{Caller, Role};
+use memory_bank_core::caller::{Caller, Right, Rights, Role};
 use memory_bank_core::clock::{Clock, Entropy, SystemClock, SystemEntropy};
 use memory_bank_core::store::{
     Event, EventId, EventStore, SessionError, SessionId, SessionRecord, SessionStore, SessionUse,
@@ -37,6 +37,7 @@ fn event(session: &SessionRecord, place: u32, message: &str) -> Event {
         session: session.id,
         user: session.user,
         project: session.project,
+        needs: Rights::NONE,
         message: message.to_owned(),
         last: place == 3,
         at: now(),
@@ -136,6 +137,30 @@ async fn events_are_replayed_in_order_to_their_owner_alone() {
     assert_eq!(bench.database.after(&alice, hers.id, second, 1).await.unwrap().len(), 1);
     for stranger in [&bob, &Caller { project: alice.project, ..bob.clone() }] {
         assert!(bench.database.after(stranger, hers.id, start, 10).await.unwrap().is_empty());
+    }
+}
+
+#[tokio::test]
+async fn an_event_does_not_exist_for_a_caller_who_lacks_a_right_that_it_takes() {
+    let bench = Bench::new().await;
+    let mut alice = bench.tenant("alice", "one").await;
+    let hers = session(&alice);
+    bench.database.open(&alice, &hers, 10).await.unwrap();
+    let read = Rights::NONE.with(Right::Read);
+    let events = [(1, Rights::NONE), (2, read), (3, read.with(Right::Write)), (4, Rights::ALL)]
+        .map(|(place, needs)| Event { needs, ..event(&hers, place, "{}") });
+    bench.database.append(&events).await.unwrap();
+    let start = EventId { stream: hers.id.0, place: 0 };
+    for (scopes, seen) in [
+        (vec![], vec![1, 2, 3, 4]),
+        (vec![Right::Read], vec![1, 2]),
+        (vec![Right::Read, Right::Write], vec![1, 2, 3]),
+    ] {
+        alice.scopes = scopes;
+        let found = bench.database.after(&alice, hers.id, start, 10).await.unwrap();
+        let places: Vec<u32> = found.iter().map(|event| event.id.place).collect();
+        assert_eq!(places, seen, "{:?}", alice.scopes);
+        assert!(found.iter().zip(&events).all(|(found, kept)| found.needs == kept.needs));
     }
 }
 

@@ -11,7 +11,7 @@ use async_trait::async_trait;
 use http::HeaderMap;
 use http::header::AUTHORIZATION;
 use jiff::Timestamp;
-use memory_bank_core::caller::{Caller, KeyId};
+use memory_bank_core::caller::{Caller, KeyId, Rights};
 use memory_bank_core::clock::Clock;
 use memory_bank_core::error::StoreError;
 use memory_bank_core::identity::{KeyDirectory, KeyHash, KeyIdentity, KeyUse, PlainKey};
@@ -195,6 +195,20 @@ impl Authenticator {
             self.forget_everywhere(&opened.hash).await;
         }
         Some(unchanged)
+    }
+
+    /// Whether the key that a call came with has these rights now, when the call is over: they may have been taken away
+    /// meanwhile. What cannot be asked stays as it was.
+    pub(crate) async fn still_has(&self, called: &Authenticated, needs: Rights) -> bool {
+        let now = match self.known(&called.hash) {
+            Some(known) => known,
+            None => self.look_up(&called.hash).await,
+        };
+        match now {
+            Ok(Authenticated { caller, .. }) => needs.are_within(caller.rights()),
+            Err(AuthError::Unavailable(_)) => true,
+            Err(_) => false,
+        }
     }
 
     /// Forgets a key in this process.
@@ -383,7 +397,11 @@ mod tests {
         assert_eq!(authenticator.unchanged(&opened).await, Some(false), "an expired key was believed");
         clock.set(now());
         directory.known.lock().unwrap().as_mut().unwrap().1.caller.scopes = vec![Right::Admin];
-        assert_eq!(authenticator.unchanged(&opened).await, Some(false), "a key that may not read any more was believed");
+        assert_eq!(
+            authenticator.unchanged(&opened).await,
+            Some(false),
+            "a key that may not read any more was believed"
+        );
         *directory.known.lock().unwrap() = None;
         assert_eq!(authenticator.unchanged(&opened).await, Some(false), "a key of nobody was believed");
         assert!(authenticator.known(&hash).is_none(), "a void key was remembered");

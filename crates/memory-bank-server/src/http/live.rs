@@ -212,7 +212,11 @@ impl Live {
     /// Whether session and key are still good. Asking keeps the session alive, too.
     async fn still_welcome(&self) -> Result<(), Over> {
         self.subscriptions().await?;
-        if self.asked.shared.auth.unchanged(&self.asked.who).await == Some(false) { Err(Over) } else { Ok(()) }
+        if self.asked.shared.auth.unchanged(&self.asked.who).await == Some(false) {
+            Err(Over)
+        } else {
+            Ok(())
+        }
     }
 
     async fn all_may_have_changed(&mut self) -> Result<(), Over> {
@@ -272,23 +276,26 @@ pub(crate) fn while_welcome(
     let signals = shared.signals.subscribe();
     let mut ask = tokio::time::interval(ASK_AGAIN);
     ask.reset();
-    futures::stream::unfold((signals, ask, body.into_data_stream()), move |(mut signals, mut ask, mut body)| {
-        let (shared, who) = (Arc::clone(&shared), who.clone());
-        async move {
-            loop {
-                let signal = tokio::select! {
-                    biased;
-                    signal = signals.recv() => signal,
-                    _ = ask.tick() => Ok(Signal::NewsMissed),
-                    () = shared.closing.cancelled(), if with_server => return None,
-                    chunk = body.next() => return Some((chunk?, (signals, ask, body))),
-                };
-                if !still_welcome(&shared, &who, &signal).await {
-                    return None;
+    futures::stream::unfold(
+        (signals, ask, body.into_data_stream()),
+        move |(mut signals, mut ask, mut body)| {
+            let (shared, who) = (Arc::clone(&shared), who.clone());
+            async move {
+                loop {
+                    let signal = tokio::select! {
+                        biased;
+                        signal = signals.recv() => signal,
+                        _ = ask.tick() => Ok(Signal::NewsMissed),
+                        () = shared.closing.cancelled(), if with_server => return None,
+                        chunk = body.next() => return Some((chunk?, (signals, ask, body))),
+                    };
+                    if !still_welcome(&shared, &who, &signal).await {
+                        return None;
+                    }
                 }
             }
-        }
-    })
+        },
+    )
 }
 
 /// Whether a stream of this key goes on after a signal. One that was told that its key changed goes on only if that can be

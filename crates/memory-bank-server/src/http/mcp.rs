@@ -348,9 +348,17 @@ impl Asked {
             .with_max_request_body_bytes(BODY_BYTES);
         let service = StreamableHttpService::new(handler, Arc::new(NeverSessionManager::default()), config);
         let request = Request::from_parts(parts, Full::new(body));
+        let needs = rights::of_reply(&self.who.caller, message);
         let answered = tokio::time::timeout(CALL_WAIT, service.handle(request)).await;
         match answered {
-            Ok(response) => self.in_json(response.map(Body::new), id).await,
+            Ok(response) if self.shared.auth.still_has(&self.who, needs).await => {
+                self.in_json(response.map(Body::new), id).await
+            }
+            Ok(_) => {
+                let text = "the rights of this key changed during the call, so its reply is not shown; what the call \
+                            wrote is written";
+                reply::rpc_error(StatusCode::FORBIDDEN, id, INVALID_REQUEST, text)
+            }
             Err(_) => {
                 let text = format!("the call took longer than {} s and was stopped", CALL_WAIT.as_secs());
                 reply::rpc_error(StatusCode::OK, id, INTERNAL_ERROR, &text)

@@ -7,9 +7,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use axum::Router;
+use memory_bank_core::caller::KeyId;
 use memory_bank_core::identity::{KeyDirectory, KeyHash, KeyStore};
 use memory_bank_core::limiter::Limiter;
-use memory_bank_core::caller::KeyId;
 use memory_bank_core::store::{AuditLog, EventStore, SessionStore};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::broadcast::error::RecvError;

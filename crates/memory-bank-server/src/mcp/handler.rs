@@ -185,7 +185,11 @@ impl ServerHandler for MemoryBankHandler {
 
     fn accepted_subscription_filter(&self, requested: &SubscriptionFilter) -> Option<SubscriptionFilter> {
         // What a caller who may not read asked for is refused in `listen`, where the reply can say why.
-        if self.may_read() { Some(subscriptions::accepted(requested)) } else { Some(SubscriptionFilter::default()) }
+        if self.may_read() {
+            Some(subscriptions::accepted(requested))
+        } else {
+            Some(SubscriptionFilter::default())
+        }
     }
 
     async fn listen(&self, context: SubscriptionContext) -> Result<(), ErrorData> {

@@ -1,6 +1,7 @@
 //! The Model Context Protocol: one handler for every transport.
 
 mod completions;
+mod frame;
 mod handler;
 mod instructions;
 mod prompts;

@@ -125,7 +125,8 @@ mod tests {
         let reply = Ok(Reply::json(&data).unwrap());
         let seen = seen_by(&blind(), "x", named, &Map::new(), reply).unwrap();
         assert!(!seen.text.contains("secret"), "{}", seen.text);
-        let members = json!({"success": true, "id": 1, "made": {"id": 2}, "each": {"a": {"ok": true}}, "note": NOTE});
+        let members =
+            json!({"success": true, "id": 1, "made": {"id": 2}, "each": {"a": {"ok": true}}, "note": NOTE});
         assert_eq!(seen.structured, members);
         let reply = Ok(Reply::json(&data).unwrap());
         let all = seen_by(&Caller::local("alice"), "x", named, &Map::new(), reply).unwrap();

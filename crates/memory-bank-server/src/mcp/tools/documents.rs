@@ -68,7 +68,10 @@ pub(crate) async fn list_memory_bank_files(call: Call) -> Result<Reply, Failure>
         .await
         .map_err(|error| Failure::from(error).while_doing("Error listing Memory Bank files"))?;
     let names: Vec<String> = entries.into_iter().map(|entry| entry.name).collect();
-    Ok(Reply::text(format!("Files in Memory Bank:\n{}", names.join("\n")), json!({"files": names})))
+    // A file may have any name; each stays on its line.
+    let on_lines = |name: &String| name.replace(char::is_control, "\u{fffd}");
+    let lines: Vec<String> = names.iter().map(on_lines).collect();
+    Ok(Reply::text(format!("Files in Memory Bank:\n{}", lines.join("\n")), json!({"files": names})))
 }
 
 /// What `get_memory_bank_status` says.

@@ -230,9 +230,7 @@ async fn find_bank(
 ) -> Result<Arc<dyn Bank>, Failure> {
     services.workspace.bank(caller, store).await.map_err(|error| match error {
         WorkspaceError::NoBank => Failure::own(no_bank),
-        WorkspaceError::UnknownStore(_) => {
-            Failure::own(format!("{error}; list_stores shows the known ones"))
-        }
+        WorkspaceError::UnknownStore(_) => Failure::own(format!("{error}; list_stores shows the known ones")),
         WorkspaceError::NotABank => {
             Failure::own(format!("the store has no memory bank any more. {NO_BANK_C}"))
         }

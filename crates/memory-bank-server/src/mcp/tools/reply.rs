@@ -116,7 +116,10 @@ impl From<GraphError> for Failure {
             | GraphError::EntitiesNotFound { ref suggestions, .. }
                 if !suggestions.is_empty() =>
             {
-                Self::Hinted { text: error.to_string(), hint: format!(". Did you mean: {}?", suggestions.join(", ")) }
+                Self::Hinted {
+                    text: error.to_string(),
+                    hint: format!(". Did you mean: {}?", suggestions.join(", ")),
+                }
             }
             GraphError::EntityNotFound { .. }
             | GraphError::EntitiesNotFound { .. }

@@ -7,9 +7,9 @@
 use memory_bank_core::caller::Right::{Admin, Read, Write};
 use serde_json::{Map, Value};
 
+use super::WithoutRead::{Members, Refused, Sentence};
 use super::reply::{NO_BANK_A, NO_BANK_B, NO_BANK_C};
 use super::schema::{Argument, Kind, optional, required};
-use super::WithoutRead::{Members, Refused, Sentence};
 use super::{BankNeed, Call, Family, Handler, Hints, ToolSpec};
 use super::{backups, context, documents, graph, modes, progress, search, thinking, workspace};
 
