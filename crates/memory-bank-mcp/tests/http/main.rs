@@ -31,6 +31,8 @@ mod planted;
 #[cfg(test)]
 mod process;
 #[cfg(test)]
+mod prompts;
+#[cfg(test)]
 mod redis;
 #[cfg(test)]
 mod replicas;

@@ -247,7 +247,7 @@ fn calls(tool: &str, ids: &Value) -> (Vec<Value>, Vec<Value>) {
         ),
         "finalize_thinking_session" => (
             vec![
-                json!({"summary": "own", "tasks": {"add": ["own"], "remove": [CANARY]}, "nextSteps": ["own"]}),
+                json!({"summary": "own", "tasks": {"add": ["own"], "remove": [format!("{CANARY} again")]}, "nextSteps": ["own"]}),
             ],
             vec![json!({"summary": "own", "tasks": {"remove": [CANARY.get(..4)]}})],
         ),
@@ -271,6 +271,8 @@ fn no_reply_of_a_tool_shows_the_bank_to_a_key_that_may_not_read() {
         for scopes in [&["write"][..], &["admin"], &["write", "admin"]] {
             owner.data("write_memory_bank_file", &json!({"filename": "old.md", "content": CANARY}));
             owner.call("delete_memory_bank_file", &json!({"filename": "new.md"}));
+            let tasks = ["", " again", " more"].map(|more| format!("{CANARY}{more}"));
+            owner.data("update_tasks", &json!({"add": tasks}));
             owner.data(
                 "write_memory_bank_file",
                 &json!({"filename": "own.md", "content": format!("# Own\n\n{CANARY}\n")}),

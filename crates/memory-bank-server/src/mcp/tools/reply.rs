@@ -90,9 +90,7 @@ impl From<StoreError> for Failure {
     fn from(error: StoreError) -> Self {
         match error {
             StoreError::Unavailable(detail) => Self::Internal(detail),
-            StoreError::Busy | StoreError::Denied | StoreError::KeyVoid | StoreError::Io { .. } => {
-                Self::Own(error.to_string())
-            }
+            StoreError::Busy | StoreError::Denied | StoreError::KeyVoid => Self::Own(error.to_string()),
             other => Self::Said(other.to_string()),
         }
     }
