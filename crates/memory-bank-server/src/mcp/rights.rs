@@ -33,8 +33,9 @@ pub(crate) fn of_reply(caller: &Caller, message: &Value) -> Rights {
         Some("tools/call") => message.pointer("/params/name").and_then(Value::as_str),
         _ => None,
     };
+    // Without the right of the call it is refused, which everybody may see.
     let call = tool.and_then(tools::right_of);
-    call.into_iter().chain(caller.may(Right::Read).then_some(Right::Read)).collect()
+    call.into_iter().chain([Right::Read]).filter(|right| caller.may(*right)).collect()
 }
 
 #[cfg(test)]
@@ -58,6 +59,7 @@ mod tests {
         }
         caller.scopes = vec![Right::Write];
         assert_eq!(of_reply(&caller, &call("update_tasks")), Rights::NONE.with(Right::Write));
+        assert_eq!(of_reply(&caller, &call("restore_backup")), Rights::NONE);
         assert_eq!(of_reply(&caller, &json!({"method": "ping"})), Rights::NONE);
     }
 
