@@ -254,8 +254,8 @@ CREATE INDEX IF NOT EXISTS sessions_expires_idx ON public.sessions (expires_at);
 CREATE INDEX IF NOT EXISTS sessions_user_idx ON public.sessions (user_id);
 
 -- An event belongs to the session that it was sent in, and so to that session's user and project. A stream is the
--- answer to one request; place counts its events from 1. What a key with the right to read was answered may hold
--- content: only keys with that right get it again.
+-- answer to one request; place counts its events from 1. It takes the rights in needs to see one, as the sum of 1 = read,
+-- 2 = write, 4 = admin: the keys of a session's user need not have the same.
 CREATE TABLE IF NOT EXISTS public.mcp_events (
   id         bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
   session_id uuid NOT NULL,
@@ -264,8 +264,8 @@ CREATE TABLE IF NOT EXISTS public.mcp_events (
   last       boolean NOT NULL DEFAULT false,
   user_id    uuid NOT NULL,
   project_id uuid NOT NULL,
+  needs      smallint NOT NULL DEFAULT 7 CHECK (needs BETWEEN 0 AND 7),
   message    jsonb NOT NULL,
-  needs_read boolean NOT NULL DEFAULT true,
   created_at timestamptz NOT NULL DEFAULT now(),
   UNIQUE (stream_id, place)
 );

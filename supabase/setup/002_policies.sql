@@ -299,7 +299,8 @@ BEGIN
         'project_id = (SELECT app.joined_project()) AND user_id = (SELECT app.current_user_id())', NULL),
       ('public.mcp_events', 'own_select', 'SELECT',
         'project_id = (SELECT app.joined_project()) AND user_id = (SELECT app.current_user_id()) '
-        'AND (NOT needs_read OR (SELECT (app.current_access()).reads))', NULL),
+        'AND needs & (SELECT 7 - a.reads::int - a.writes::int * 2 - a.administers::int * 4 FROM app.current_access() a) = 0',
+        NULL),
       ('app.project_state', 'own_select', 'SELECT',
         'project_id = (SELECT app.joined_project()) AND user_id = (SELECT app.current_user_id())', NULL),
       ('app.project_state', 'own_insert', 'INSERT', NULL,

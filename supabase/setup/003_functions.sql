@@ -169,19 +169,19 @@ $$;
 -- A message that jsonb cannot hold (it has an escaped null character) is stored as a JSON string.
 CREATE OR REPLACE FUNCTION app.append_events(
   p_key_hashes bytea[], p_sessions uuid[], p_streams uuid[], p_places bigint[], p_last boolean[], p_users uuid[],
-  p_projects uuid[], p_messages text[], p_at timestamptz[]
+  p_projects uuid[], p_messages text[], p_at timestamptz[], p_needs smallint[]
 ) RETURNS void
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
   PERFORM set_config('synchronous_commit', 'off', true);
   INSERT INTO public.mcp_events
-    (session_id, stream_id, place, last, user_id, project_id, message, needs_read, created_at)
+    (session_id, stream_id, place, last, user_id, project_id, message, needs, created_at)
   SELECT e.session, e.stream, e.place, e.last, e.usr, e.project,
     CASE WHEN e.message LIKE '%\\u0000%' THEN to_jsonb(e.message) ELSE e.message::jsonb END,
-    k.scopes = '{}' OR 'read' = ANY (k.scopes), e.at
-  FROM unnest(p_key_hashes, p_sessions, p_streams, p_places, p_last, p_users, p_projects, p_messages, p_at)
-    AS e (hash, session, stream, place, last, usr, project, message, at)
+    e.needs, e.at
+  FROM unnest(p_key_hashes, p_sessions, p_streams, p_places, p_last, p_users, p_projects, p_messages, p_at, p_needs)
+    AS e (hash, session, stream, place, last, usr, project, message, at, needs)
   JOIN public.api_keys k ON k.key_hash = e.hash AND k.user_id = e.usr AND k.project_id = e.project
   WHERE EXISTS (
     SELECT FROM public.sessions s WHERE s.id = e.session AND s.user_id = e.usr AND s.project_id = e.project

@@ -38,7 +38,7 @@ fn a_key_is_made_listed_changed_rotated_and_revoked() {
     let old = server.send_bare("GET", "/api/keys", &[("X-API-Key", key)], "");
     assert_eq!((old.status, old.json()), (401, json!({"error": "API key has been revoked"})));
     let new = server.send_bare("GET", "/api/keys", &[("X-API-Key", fresh["key"].as_str().unwrap())], "");
-    assert_eq!(new.status, 403, "the new key has the scope read alone");
+    assert_eq!(new.status, 403, "a key with the scope `read` manages keys");
 
     let revoked = server.send("DELETE", &format!("/api/keys/{}", fresh["id"].as_str().unwrap()), &[], "");
     assert_eq!(revoked.json(), json!({"message": "API key revoked", "id": fresh["id"]}));
@@ -50,7 +50,7 @@ fn a_key_is_made_listed_changed_rotated_and_revoked() {
 }
 
 #[test]
-fn only_an_owner_s_key_with_the_scope_admin_changes_keys() {
+fn only_an_owner_s_key_with_the_scope_admin_lists_and_changes_keys() {
     let server = Server::start(&[]);
     let reader = create(&server, &json!({"scopes": ["read"]}))["key"].as_str().unwrap().to_owned();
     let named = [("X-API-Key", reader.as_str()), JSON];

@@ -33,11 +33,15 @@ mod planted;
 #[cfg(test)]
 mod process;
 #[cfg(test)]
+mod prompts;
+#[cfg(test)]
 mod redis;
 #[cfg(test)]
 mod replicas;
 #[cfg(test)]
 mod round_trips;
+#[cfg(test)]
+mod scopes;
 #[cfg(test)]
 mod sessions;
 #[cfg(test)]

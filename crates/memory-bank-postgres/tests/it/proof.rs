@@ -4,13 +4,13 @@
 use memory_bank_core::caller::{Caller, Right, Role};
 use memory_bank_core::clock::{Clock, SystemClock};
 use memory_bank_core::error::{EditError, StoreError};
-use memory_bank_core::identity::{KeyHash, KeyStore, NewKey};
+use memory_bank_core::identity::{KeyHash, KeyStore};
 use memory_bank_core::store::{BackupStore, DocumentStore, Drafts, EntityRef, GraphStore};
 use memory_bank_postgres::IsolationError;
 use memory_bank_test_postgres::{MIGRATOR, SERVER};
 
 use crate::isolation::{TENANT_TABLES, two_tenants};
-use crate::support::{Bench, new_key, path, read, write};
+use crate::support::{Bench, path, read, write};
 
 /// Runs SQL as the server's login; the error's text if it fails.
 async fn as_login(bench: &Bench, sql: &str) -> Result<String, String> {
@@ -40,12 +40,6 @@ fn context(caller: &Caller, key: bool, proof: &str) -> String {
 
 fn shown(caller: &Caller) -> String {
     caller.proof.unwrap().to_hex()
-}
-
-async fn with_scopes(bench: &Bench, owner: &Caller, scopes: Vec<Right>) -> Caller {
-    let (plain, key) = new_key();
-    KeyStore::create(&bench.database, owner, &NewKey { scopes, ..key }).await.unwrap();
-    bench.authenticated(&plain).await
 }
 
 #[tokio::test]
@@ -127,7 +121,8 @@ async fn the_login_role_administers_nothing_and_serves_nobody_whose_key_it_was_n
             ),
             format!(
                 "app.append_events(ARRAY['\\x{proof}'::bytea], ARRAY['{session}'::uuid], ARRAY[gen_random_uuid()], \
-                 ARRAY[1], ARRAY[true], ARRAY['{a}'::uuid], ARRAY['{b}'::uuid], ARRAY['{{\"forged\":1}}'], ARRAY[now()])"
+                 ARRAY[1], ARRAY[true], ARRAY['{a}'::uuid], ARRAY['{b}'::uuid], ARRAY['{{\"forged\":1}}'], ARRAY[now()], \
+                 ARRAY[0::smallint])"
             ),
             format!(
                 "app.note_key_addresses(ARRAY['\\x{proof}'::bytea], ARRAY['192.0.2.66'], ARRAY[now()], 10)"
@@ -185,7 +180,7 @@ async fn no_trigger_function_runs_on_a_table_of_the_login_role_s_own() {
 #[tokio::test]
 async fn what_a_key_is_stays_as_it_is_and_a_revocation_is_for_good() {
     let (bench, alice, bob) = two_tenants().await;
-    let spare = with_scopes(&bench, &alice, vec![Right::Read]).await;
+    let spare = bench.with_scopes(&alice, vec![Right::Read]).await;
     let id = spare.key.unwrap();
     KeyStore::revoke(&bench.database, &alice, id, SystemClock.now()).await.unwrap().unwrap();
     let own = context(&alice, true, &shown(&alice));
@@ -208,7 +203,7 @@ async fn what_a_key_is_stays_as_it_is_and_a_revocation_is_for_good() {
         as_login(&bench, &format!("{own} SET ROLE app_user; SELECT key_hash FROM public.api_keys")).await;
     assert!(hash.as_ref().is_err_and(|why| why.starts_with("42501")), "{hash:?}");
     // A key that administers alone gives itself no more, in no way.
-    let admin = with_scopes(&bench, &alice, vec![Right::Admin]).await;
+    let admin = bench.with_scopes(&alice, vec![Right::Admin]).await;
     let own = context(&admin, true, &shown(&admin));
     for sql in [
         format!("UPDATE public.api_keys SET scopes = '{{}}' WHERE id = '{}'", admin.key.unwrap().0),
@@ -282,8 +277,8 @@ async fn each_right_is_its_own_and_none_includes_another() {
     let (bench, alice, _) = two_tenants().await;
     let bank = bench.bank();
     let name = path("secret.md");
-    let writer = with_scopes(&bench, &alice, vec![Right::Write]).await;
-    let admin = with_scopes(&bench, &alice, vec![Right::Admin]).await;
+    let writer = bench.with_scopes(&alice, vec![Right::Write]).await;
+    let admin = bench.with_scopes(&alice, vec![Right::Admin]).await;
     for blind in [&writer, &admin] {
         assert!(matches!(bank.read(blind, std::slice::from_ref(&name)).await, Err(StoreError::Denied)));
         assert!(matches!(bank.list(blind).await, Err(StoreError::Denied)));

@@ -3,9 +3,10 @@
 use std::collections::BTreeSet;
 
 use jiff::{Timestamp, ToSpan};
-use memory_bank_core::caller::{Caller, Role};
+use memory_bank_core::caller::{Caller, Right, Rights, Role};
 use memory_bank_core::clock::{Clock, Entropy, SystemClock, SystemEntropy};
 use memory_bank_core::error::StoreError;
+use memory_bank_core::identity::Administration;
 use memory_bank_core::store::{
     Event, EventId, EventStore, SessionError, SessionId, SessionRecord, SessionStore, SessionUse,
 };
@@ -39,6 +40,7 @@ fn event(caller: &Caller, session: &SessionRecord, place: u32, message: &str) ->
         user: session.user,
         project: session.project,
         proof: caller.proof,
+        needs: Rights::NONE,
         message: message.to_owned(),
         last: place == 3,
         at: now(),
@@ -156,6 +158,42 @@ async fn events_are_replayed_in_order_to_their_owner_alone() {
     assert!(bench.database.after(&bob, hers.id, start, 10).await.unwrap().is_empty());
     let forged = Caller { project: alice.project, ..bob.clone() };
     assert!(matches!(bench.database.after(&forged, hers.id, start, 10).await, Err(StoreError::KeyVoid)));
+}
+
+#[tokio::test]
+async fn an_event_does_not_exist_for_a_key_that_lacks_a_right_which_it_takes() {
+    let bench = Bench::new().await;
+    let alice = bench.tenant("alice", "one").await;
+    let hers = session(&alice);
+    bench.database.open(&alice, &hers, 10).await.unwrap();
+    let read = Rights::NONE.with(Right::Read);
+    let events = [(1, Rights::NONE), (2, read), (3, read.with(Right::Write)), (4, Rights::ALL)]
+        .map(|(place, needs)| Event { needs, ..event(&alice, &hers, place, "{}") });
+    bench.database.append(&events).await.unwrap();
+    let start = EventId { stream: hers.id.0, place: 0 };
+    for (scopes, seen) in [
+        (vec![], vec![1, 2, 3, 4]),
+        (vec![Right::Read], vec![1, 2]),
+        (vec![Right::Write], vec![1]),
+        (vec![Right::Admin], vec![1]),
+        (vec![Right::Write, Right::Admin], vec![1]),
+        (vec![Right::Read, Right::Write], vec![1, 2, 3]),
+    ] {
+        let key = bench.with_scopes(&alice, scopes.clone()).await;
+        // The database asks the key, whatever a server believes that it may.
+        for believed in [scopes.clone(), vec![]] {
+            let caller = Caller { scopes: believed, ..key.clone() };
+            let found = bench.database.after(&caller, hers.id, start, 10).await.unwrap();
+            let places: Vec<u32> = found.iter().map(|event| event.id.place).collect();
+            assert_eq!(places, seen, "{scopes:?}");
+            assert!(found.iter().zip(&events).all(|(found, kept)| found.needs == kept.needs));
+        }
+    }
+    // Neither does it after the role was taken away which gave the right.
+    bench.member("carol", "one", Role::Owner).await;
+    bench.owner.set_member("one", "alice", Role::Viewer).await.unwrap();
+    let found = bench.database.after(&alice, hers.id, start, 10).await.unwrap();
+    assert_eq!(found.iter().map(|event| event.id.place).collect::<Vec<_>>(), [1, 2]);
 }
 
 #[tokio::test]

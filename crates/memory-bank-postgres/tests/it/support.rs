@@ -3,12 +3,12 @@
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use memory_bank_core::caller::{Caller, KeyId, ProjectId, Role, UserId};
+use memory_bank_core::caller::{Caller, KeyId, ProjectId, Right, Role, UserId};
 use memory_bank_core::clock::{Entropy, SystemClock, SystemEntropy};
 use memory_bank_core::document::DocumentPath;
 use memory_bank_core::error::EditError;
 use memory_bank_core::identity::{
-    AdminError, Administration, Environment, KeyDirectory, NewKey, NewProject, NewUser, PlainKey,
+    AdminError, Administration, Environment, KeyDirectory, KeyStore, NewKey, NewProject, NewUser, PlainKey,
 };
 use memory_bank_core::store::{ChangeSink, DocumentStore, Drafts, NoSink, ReadOutcome};
 use memory_bank_postgres::{Database, DatabaseOptions, PostgresBank, Surroundings, TrustOptions};
@@ -82,6 +82,13 @@ impl Bench {
         self.owner.set_member(project, user, role).await.unwrap();
         let (plain, key) = new_key();
         self.owner.create_key(project, user, &key).await.unwrap();
+        self.authenticated(&plain).await
+    }
+
+    /// The owner with another key, which has these scopes.
+    pub(crate) async fn with_scopes(&self, owner: &Caller, scopes: Vec<Right>) -> Caller {
+        let (plain, key) = new_key();
+        KeyStore::create(&self.database, owner, &NewKey { scopes, ..key }).await.unwrap();
         self.authenticated(&plain).await
     }
 

@@ -14,8 +14,8 @@ use serde_json::json;
 
 use crate::http::addresses::network;
 use crate::http::auth::{AuthError, Authenticated, Presented, presented};
-use crate::http::reply;
 use crate::http::shared::Shared;
+use crate::http::{forwarded, reply};
 
 const LIMIT: HeaderName = HeaderName::from_static("x-ratelimit-limit");
 const REMAINING: HeaderName = HeaderName::from_static("x-ratelimit-remaining");
@@ -146,20 +146,7 @@ fn tell(shared: &Shared, headers: &mut HeaderMap, verdict: &Verdict) {
 /// The client's address: what the outermost trusted proxy says, or the other end of the socket.
 fn client_address(request: &Request, hops: usize) -> Option<IpAddr> {
     let socket = request.extensions().get::<PeerAddress>().map(|info| info.0.ip());
-    if hops == 0 {
-        return socket;
-    }
-    // Bytes, since what the client sent before need not be text, and must not take along what the proxy wrote behind it.
-    let forwarded: Vec<&[u8]> = request
-        .headers()
-        .get_all("x-forwarded-for")
-        .iter()
-        .flat_map(|value| value.as_bytes().split(|byte| *byte == b','))
-        .map(<[u8]>::trim_ascii)
-        .collect();
-    let named = forwarded.len().checked_sub(hops).and_then(|at| forwarded.get(at));
-    let named = named.and_then(|text| std::str::from_utf8(text).ok()?.parse().ok());
-    named.or(socket)
+    forwarded::address(request.headers(), hops).or(socket)
 }
 
 #[cfg(test)]
@@ -184,6 +171,8 @@ mod tests {
         assert_eq!(address(&["1.1.1.1", "2.2.2.2"], 2).as_deref(), Some("1.1.1.1"));
         assert_eq!(address(&["1.1.1.1"], 0).as_deref(), Some("10.0.0.9"));
         assert_eq!(address(&["1.1.1.1"], 2).as_deref(), Some("10.0.0.9"));
+        assert_eq!(address(&["1.1.1.1, 2.2.2.2:5678"], 1).as_deref(), Some("2.2.2.2"));
+        assert_eq!(address(&["1.1.1.1, [2001:db8::1]:443"], 1).as_deref(), Some("2001:db8::1"));
         assert_eq!(address(&["nonsense"], 1).as_deref(), Some("10.0.0.9"));
         assert_eq!(address(&["\u{e4}\u{fffd}, 2.2.2.2"], 1).as_deref(), Some("2.2.2.2"));
         assert_eq!(address(&["\u{e4}, 1.1.1.1", "2.2.2.2"], 2).as_deref(), Some("1.1.1.1"));

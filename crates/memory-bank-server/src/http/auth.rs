@@ -11,7 +11,7 @@ use async_trait::async_trait;
 use http::HeaderMap;
 use http::header::AUTHORIZATION;
 use jiff::Timestamp;
-use memory_bank_core::caller::{Caller, KeyId, Right};
+use memory_bank_core::caller::{Caller, KeyId, Rights};
 use memory_bank_core::clock::Clock;
 use memory_bank_core::error::StoreError;
 use memory_bank_core::identity::{KeyDirectory, KeyHash, KeyIdentity, KeyUse, PlainKey};
@@ -179,26 +179,40 @@ impl Authenticator {
         verdict
     }
 
-    /// Whether the key that opened a stream may still read: asks the directory, past every cache. What cannot be asked
-    /// stays as it is.
-    pub(crate) async fn still_good(&self, opened: &Authenticated) -> bool {
+    /// Whether the key that opened a stream is as good as it was then, with the same rights: asks the directory, past every
+    /// cache. `None` = it cannot be asked.
+    pub(crate) async fn unchanged(&self, opened: &Authenticated) -> Option<bool> {
         let found = match self.directory.find(&opened.hash).await {
             Ok(found) => found,
             Err(error) => {
                 tracing::debug!(%error, "a stream's key could not be looked up");
-                return true;
+                return None;
             }
         };
-        let good = found.is_some_and(|identity| {
+        let unchanged = found.is_some_and(|identity| {
             let caller = Arc::new(identity.caller.clone());
             let same = caller.key == opened.caller.key && caller.project == opened.caller.project;
-            let may_read = caller.may(Right::Read);
-            same && may_read && judge(opened.hash, &caller, &identity, self.clock.now()).is_ok()
+            let rights = caller.rights() == opened.caller.rights();
+            same && rights && judge(opened.hash, &caller, &identity, self.clock.now()).is_ok()
         });
-        if !good {
+        if !unchanged {
             self.forget_everywhere(&opened.hash).await;
         }
-        good
+        Some(unchanged)
+    }
+
+    /// Whether the key that a call came with has these rights now, when the call is over: they may have been taken away
+    /// meanwhile. What cannot be asked stays as it was.
+    pub(crate) async fn still_has(&self, called: &Authenticated, needs: Rights) -> bool {
+        let now = match self.known(&called.hash) {
+            Some(known) => known,
+            None => self.look_up(&called.hash).await,
+        };
+        match now {
+            Ok(Authenticated { caller, .. }) => needs.are_within(caller.rights()),
+            Err(AuthError::Unavailable(_)) => true,
+            Err(_) => false,
+        }
     }
 
     /// Whether the directory itself knows the key as it was let in: asks it, past every cache.
@@ -294,7 +308,7 @@ fn judge(
 #[cfg(test)]
 mod tests {
     use jiff::ToSpan;
-    use memory_bank_core::caller::{ProjectId, Role, UserId};
+    use memory_bank_core::caller::{ProjectId, Right, Role, UserId};
     use memory_bank_core::clock::{FixedClock, SystemEntropy};
     use memory_bank_core::identity::Environment;
     use uuid::Uuid;
@@ -390,17 +404,21 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_key_of_a_stream_is_good_as_long_as_the_directory_says_that_it_may_read() {
+    async fn the_key_of_a_stream_is_good_as_long_as_the_directory_gives_it_the_same_rights() {
         let (authenticator, directory, hash, clock) = bench(Some(now() + 1.hour()));
         let opened = authenticator.look_up(&hash).await.unwrap();
-        assert!(authenticator.still_good(&opened).await);
+        assert_eq!(authenticator.unchanged(&opened).await, Some(true));
         clock.set(now() + 1.hour());
-        assert!(!authenticator.still_good(&opened).await, "an expired key was believed");
+        assert_eq!(authenticator.unchanged(&opened).await, Some(false), "an expired key was believed");
         clock.set(now());
         directory.known.lock().unwrap().as_mut().unwrap().1.caller.scopes = vec![Right::Admin];
-        assert!(!authenticator.still_good(&opened).await, "a key that may not read any more was believed");
+        assert_eq!(
+            authenticator.unchanged(&opened).await,
+            Some(false),
+            "a key that may not read any more was believed"
+        );
         *directory.known.lock().unwrap() = None;
-        assert!(!authenticator.still_good(&opened).await, "a key of nobody was believed");
+        assert_eq!(authenticator.unchanged(&opened).await, Some(false), "a key of nobody was believed");
         assert!(authenticator.known(&hash).is_none(), "a void key was remembered");
     }
 }

@@ -15,7 +15,7 @@ use http::header::CONTENT_TYPE;
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
-use memory_bank_core::caller::Caller;
+use memory_bank_core::caller::{Caller, Right, Rights};
 use memory_bank_core::error::StoreError;
 use memory_bank_core::store::{SessionError, SessionId, SessionRecord};
 use rmcp::transport::streamable_http_server::session::never::NeverSessionManager;
@@ -36,7 +36,7 @@ use crate::http::shared::Shared;
 use crate::http::signals::Signal;
 use crate::http::{answers, live};
 use crate::mcp::surrogates::replace_lone_surrogates;
-use crate::mcp::{MemoryBankHandler, resources};
+use crate::mcp::{MemoryBankHandler, resources, rights};
 
 pub(crate) const SESSION: HeaderName = HeaderName::from_static("mcp-session-id");
 pub(crate) const VERSION: HeaderName = HeaderName::from_static("mcp-protocol-version");
@@ -219,7 +219,7 @@ impl Asked {
         let mut response = if self.shared.config.json_response {
             reply::json(StatusCode::OK, &answer)
         } else {
-            answers::one_event(self, session, version, &answer).await
+            answers::one_event(self, session, version, Rights::NONE, &answer).await
         };
         if let Ok(id) = HeaderValue::from_str(&session.to_string()) {
             response.headers_mut().insert(SESSION, id);
@@ -255,10 +255,11 @@ impl Asked {
             return if self.shared.config.json_response {
                 reply::json(StatusCode::OK, &answer)
             } else {
-                answers::one_event(self, session.id, &session.protocol_version, &answer).await
+                let needs = rights::of_reply(&self.who.caller, &message);
+                answers::one_event(self, session.id, &session.protocol_version, needs, &answer).await
             };
         }
-        let call = self.shared.calls.begin(session.id, id.to_string());
+        let call = self.shared.calls.begin(session.id, self.who.caller.key, id.to_string());
         if self.shared.config.json_response {
             return tokio::select! {
                 response = self.call(parts, body, &message) => response,
@@ -278,8 +279,10 @@ impl Asked {
         {
             // All replicas hear of it, and keep it for those that are slow to listen.
             let request = request.to_string();
+            // A session is its user's, who may have keys with fewer rights: each cancels what it called itself.
+            let key = self.who.caller.key.map(|key| key.0);
             if request.len() <= REQUEST_ID_BYTES {
-                self.shared.signals.send(Signal::CallCancelled { session: session.id, request }).await;
+                self.shared.signals.send(Signal::CallCancelled { session: session.id, key, request }).await;
             }
         }
         StatusCode::ACCEPTED.into_response()
@@ -296,7 +299,8 @@ impl Asked {
         let Some(uri) = message.pointer("/params/uri").and_then(Value::as_str) else {
             return Ok(refused(-32602, "`params.uri` is missing"));
         };
-        if subscribed && let Err(error) = resources::parse(uri) {
+        let allowed = rights::require(&self.who.caller, Right::Read, "resources/subscribe");
+        if subscribed && let Err(error) = allowed.and_then(|()| resources::parse(uri)) {
             return Ok(refused(error.code.0, &error.message));
         }
         let changed = self.shared.sessions.subscribe(&self.who.caller, session.id, uri, subscribed).await;
@@ -324,13 +328,12 @@ impl Asked {
             return too_many_streams(&self.shared, message.get("id"));
         };
         let stands = method(message) == Some("subscriptions/listen");
-        let end = live::unwelcome(Arc::clone(&self.shared), self.who.clone(), stands);
         response.map(|body| {
-            let stream = body.into_data_stream().take_until(Box::pin(end)).map(move |chunk| {
+            let stream = live::while_welcome(Arc::clone(&self.shared), self.who.clone(), stands, body);
+            Body::from_stream(stream.map(move |chunk| {
                 let _open = &slot;
                 chunk
-            });
-            Body::from_stream(stream)
+            }))
         })
     }
 
@@ -352,9 +355,17 @@ impl Asked {
             .with_max_request_body_bytes(BODY_BYTES);
         let service = StreamableHttpService::new(handler, Arc::new(NeverSessionManager::default()), config);
         let request = Request::from_parts(parts, Full::new(body));
+        let needs = rights::of_reply(&self.who.caller, message);
         let answered = tokio::time::timeout(CALL_WAIT, service.handle(request)).await;
         match answered {
-            Ok(response) => self.in_json(response.map(Body::new), id).await,
+            Ok(response) if self.shared.auth.still_has(&self.who, needs).await => {
+                self.in_json(response.map(Body::new), id).await
+            }
+            Ok(_) => {
+                let text = "the rights of this key changed during the call, so its reply is not shown; what the call \
+                            wrote is written";
+                reply::rpc_error(StatusCode::FORBIDDEN, id, INVALID_REQUEST, text)
+            }
             Err(_) => {
                 let text = format!("the call took longer than {} s and was stopped", CALL_WAIT.as_secs());
                 reply::rpc_error(StatusCode::OK, id, INTERNAL_ERROR, &text)

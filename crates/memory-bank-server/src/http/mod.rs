@@ -12,6 +12,7 @@ mod config;
 mod connection;
 mod edge;
 mod events;
+mod forwarded;
 mod guard;
 mod health;
 mod keys;
