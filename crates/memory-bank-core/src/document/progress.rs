@@ -14,7 +14,8 @@ use crate::document::{CoreDocument, DocumentPath};
 use crate::error::EditError;
 use crate::store::Drafts;
 
-const HISTORY: [&str; 1] = ["Update History"];
+/// The title of the history.
+pub(super) const HISTORY: [&str; 1] = ["Update History"];
 
 /// One line of progress: arguments of `track_progress`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -9,6 +9,7 @@ mod documents;
 mod events;
 mod graph;
 mod search;
+mod series;
 mod sessions;
 mod state;
 mod workspace;
@@ -17,6 +18,7 @@ pub use audit::{AddressUse, AuditLog};
 pub use backup::{Backup, BackupError, BackupStore, Restored};
 pub use changes::{Change, ChangeSink, NoSink};
 pub use documents::{ChangeKind, DocumentChange, DocumentStore, Drafts, Editor, ReadOutcome};
+pub use series::Series;
 pub use events::{Event, EventId, EventStore, MemoryEventStore, NotAnEvent};
 pub use graph::{
     Compacted, EntityDraft, EntityRef, GraphStats, GraphStore, GraphSummary, ObservationDraft, Pointed,
