@@ -21,7 +21,7 @@ pub use documents::{ChangeKind, DocumentChange, DocumentStore, Drafts, Editor, R
 pub use series::Series;
 pub use events::{Event, EventId, EventStore, MemoryEventStore, NotAnEvent};
 pub use graph::{
-    Compacted, EntityDraft, EntityRef, GraphStats, GraphStore, GraphSummary, ObservationDraft, Pointed,
+    Compacted, EntityDraft, EntityRef, GraphStats, GraphStore, GraphSummary, ObservationDraft, Observed, Pointed,
     PointerDraft, Subgraph, Unlinked,
 };
 pub use search::{
