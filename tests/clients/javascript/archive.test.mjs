@@ -11,7 +11,7 @@ const MONTH = new Date().toISOString().slice(0, 7);
 /** Calls until a reply names an archive; gives that reply, and every mark that went in. */
 async function fill(server, name, argumentsOf) {
   const marks = [];
-  for (let turn = 0; turn < 400; turn += 1) {
+  for (let turn = 0; turn < 200; turn += 1) {
     const mark = `mark-${String(turn).padStart(4, "0")}`;
     const reply = await server.ok(name, argumentsOf(mark));
     marks.push(mark);
@@ -87,9 +87,42 @@ test("a document with CRLF keeps it, and so does its archive", async (t) => {
   assert.ok(old.includes(`\r\n${lines.slice(-entries).join("\r\n")}\r\n`), "bytes and order stay");
 });
 
-test("subscribers hear of the document and the archive, and the list of resources changes", async (t) => {
-  const { server } = await freshBank(t);
-  await server.request("resources/subscribe", { uri: "memory-bank://progress.md" }).catch(() => {});
-  await fill(server, ...LOGS[0].slice(1));
-  assert.ok(server.received.some(({ method }) => method === "notifications/resources/list_changed"));
+test("subscribers hear of the document, and the archive comes to the list of resources", async (t) => {
+  const { server, bank } = await freshBank(t);
+  const line = `- [2026-01-01 10:00:00] [a] - Did: it ${"y".repeat(8000)}\n`;
+  await write(join(bank, "progress.md"), `# Progress\n\n## Update History\n${line.repeat(130)}`);
+  await server.request("resources/subscribe", { uri: "memory-bank://progress" });
+  const updated = server.next(
+    ({ method, params }) => method === "notifications/resources/updated" && params.uri === "memory-bank://progress",
+  );
+  const listed = server.next(({ method }) => method === "notifications/resources/list_changed");
+  const reply = await server.ok("track_progress", { action: "a", description: "x".repeat(8000) });
+  assert.ok(reply.structured.archived, reply.text);
+  await Promise.all([updated, listed]);
+  const uri = `memory-bank://progress-archive-${MONTH}`;
+  const { contents } = await server.request("resources/read", { uri });
+  assert.ok(contents[0].text.includes(line));
+});
+
+test("a fact that is given again is one observation, and the reply says so", async (t) => {
+  const { server, bank } = await freshBank(t);
+  await server.ok("graph_upsert_entity", { name: "Auth", entityType: "svc" });
+  const add = (more) => server.ok("graph_add_observation", { entity: "Auth", text: "uses JWT", ...more });
+  const first = (await add()).json;
+  assert.equal(first.existed, undefined);
+  const log = await read(bank, "graph", "graph.jsonl");
+  for (const more of [{}, { text: "  uses JWT " }, { source: "" }, { timestamp: "" }]) {
+    const again = (await add(more)).json;
+    assert.deepEqual(again, { ...first, existed: true }, JSON.stringify(more));
+  }
+  assert.equal(await read(bank, "graph", "graph.jsonl"), log);
+  for (const more of [{ source: "tool" }, { source: "docs" }, { timestamp: "2026-01-01" }]) {
+    assert.equal((await add(more)).json.existed, undefined, JSON.stringify(more));
+    assert.equal((await add(more)).json.existed, true, JSON.stringify(more));
+  }
+  const { observations } = (await server.ok("graph_open_nodes", { nodes: ["Auth"] })).json;
+  assert.equal(observations.length, 4);
+  await server.ok("graph_delete_entity", { observationId: first.observation.id });
+  await server.ok("graph_delete_entity", { observationId: observations.find((o) => o.timestamp === "2026-01-01").id });
+  assert.equal((await add()).json.existed, undefined, "given again after it was deleted, it is a new one");
 });

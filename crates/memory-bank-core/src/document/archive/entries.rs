@@ -125,7 +125,8 @@ fn blocks(log: Log, outline: &Outline<'_>, unclear: &mut Vec<Range<usize>>) -> V
             let next = below.iter().find(|next| next.level <= heading.level);
             let section = heading.range.end..next.map_or(length, |next| next.range.start);
             end_of_last = section.end;
-            match end_of_block(log, outline, &section) {
+            let inner = below.iter().take_while(|next| next.range.start < section.end).last();
+            match end_of_block(log, outline, &section, inner.map(|inner| inner.range.end)) {
                 Some(end) => found.push(Entry { range: heading.range.start..end, date, is_item: false }),
                 None => unclear.push(heading.range.start..section.end),
             }
@@ -160,15 +161,21 @@ fn date_of_block(log: Log, heading: &Heading, above: &[&Heading], own: &str) -> 
 }
 
 /// The offset at which a block ends: at the rule that closes it, if there is one, else with its section. `None` if there
-/// is a rule, then entries of one line, then another rule: either of both may be the one that closes it.
-fn end_of_block(log: Log, outline: &Outline<'_>, section: &Range<usize>) -> Option<usize> {
+/// is a rule, then entries of one line, then another rule: either of both may be the one that closes it. Of a block with
+/// headings of its own (`inner` is where the last of them ends), only entries of one line behind a rule are no part.
+fn end_of_block(
+    log: Log,
+    outline: &Outline<'_>,
+    section: &Range<usize>,
+    inner: Option<usize>,
+) -> Option<usize> {
     let text = outline.text();
     let whole = written_end(text, section);
     if log == Log::Decisions {
         return Some(whole);
     }
     let rules = outline.rules();
-    let from = rules.partition_point(|rule| rule.start < section.start);
+    let from = rules.partition_point(|rule| rule.start < inner.unwrap_or(section.start));
     let to = rules.partition_point(|rule| rule.start < section.end);
     let rules = rules.get(from..to).unwrap_or_default();
     let items = outline.items_in(section);
@@ -181,7 +188,7 @@ fn end_of_block(log: Log, outline: &Outline<'_>, section: &Range<usize>) -> Opti
             return (index + 1 == rules.len()).then_some(rule.end);
         }
     }
-    Some(rules.last().map_or(whole, |rule| rule.end))
+    Some(rules.last().filter(|_| inner.is_none()).map_or(whole, |rule| rule.end))
 }
 
 /// The entries of one line (with what is nested in it) that stand in no block.

@@ -106,13 +106,19 @@ impl Plan {
     /// None if the document would still be too large, or would not be what it was but for the entries.
     fn of(log: Log, text: &str) -> Option<Self> {
         let all = entries(log, text);
+        // In a document that people have written into, one kind of entries may be what holds another one in its place.
+        let kinds: [fn(&Entry) -> bool; 3] = [|_| true, |entry| entry.is_item, |entry| !entry.is_item];
+        kinds.into_iter().find_map(|kind| Self::of_kind(log, text, &all, kind))
+    }
+
+    fn of_kind(log: Log, text: &str, all: &[Entry], kind: fn(&Entry) -> bool) -> Option<Self> {
         let ending = LineEnding::of(text);
-        let newest_first = is_newest_first(&all).unwrap_or(log.is_newest_first());
+        let newest_first = is_newest_first(all).unwrap_or(log.is_newest_first());
         let movable = limits::DOCUMENT_BYTES.saturating_sub(preamble(log, "YYYY-MM", ending).len() + 64);
-        let mut order = by_age(&all, newest_first);
+        let mut order = by_age(all, newest_first);
         // Whatever happens, the newest entry stays where it is looked for.
         order.pop();
-        order.retain(|index| all.get(*index).is_some_and(|entry| entry.range.len() <= movable));
+        order.retain(|index| all.get(*index).is_some_and(|entry| kind(entry) && entry.range.len() <= movable));
         let size = |index: &usize| all.get(*index).map_or(0, |entry| entry.range.len());
         let sum: usize = order.iter().map(size).sum();
         // Down to half of the bound, so that the next call finds room; of little that can go, half stays.
@@ -137,8 +143,8 @@ impl Plan {
                 Some(Moved { text: held, date: entry.date, is_item: entry.is_item, position: *index })
             })
             .collect();
-        let rest = without(text, &all, &going);
-        is_the_rest(log, text, &all, &going, &rest)
+        let rest = without(text, all, &going);
+        is_the_rest(log, text, all, &going, &rest)
             .then_some(Self { log, rest, moved, newest_first, ending })
     }
 
