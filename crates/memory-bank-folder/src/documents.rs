@@ -9,7 +9,9 @@ use memory_bank_core::caller::Caller;
 use memory_bank_core::document::{Document, DocumentEntry, DocumentPath, Etag, keep_bytes};
 use memory_bank_core::error::{EditError, StoreError};
 use memory_bank_core::limits;
-use memory_bank_core::store::{ChangeKind, DocumentChange, DocumentStore, Drafts, Editor, ReadOutcome, Series};
+use memory_bank_core::store::{
+    ChangeKind, DocumentChange, DocumentStore, Drafts, Editor, ReadOutcome, Series,
+};
 
 use crate::bank::FolderBank;
 use crate::dir::{BankDir, FileRead, text_of};

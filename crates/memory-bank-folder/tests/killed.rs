@@ -145,7 +145,7 @@ async fn a_killed_archiving_has_moved_every_entry_or_none() {
         written.push(mark);
     }
     let (mut all, mut none) = (0, 0);
-    for round in 0..16_u64 {
+    for round in 0..8_u64 {
         let temp = TempDir::new().unwrap();
         let path = temp.path().join("memory-bank");
         std::fs::create_dir(&path).unwrap();
@@ -159,7 +159,8 @@ async fn a_killed_archiving_has_moved_every_entry_or_none() {
             .unwrap();
         // Killed at another moment of its commit each time.
         let started = Instant::now();
-        while !path.join(".mbmcp/stage").exists() || std::fs::read_dir(path.join(".mbmcp/stage")).unwrap().next().is_none()
+        while !path.join(".mbmcp/stage").exists()
+            || std::fs::read_dir(path.join(".mbmcp/stage")).unwrap().next().is_none()
         {
             if child.try_wait().unwrap().is_some() {
                 break;
@@ -167,7 +168,7 @@ async fn a_killed_archiving_has_moved_every_entry_or_none() {
             assert!(started.elapsed() < Duration::from_secs(30), "the child never began to write");
             std::thread::sleep(Duration::from_micros(100));
         }
-        std::thread::sleep(Duration::from_micros(round * 911 % 12_000));
+        std::thread::sleep(Duration::from_micros(round * 1511 % 12_000));
         child.kill().unwrap();
         child.wait().unwrap();
         let bank = bank(&path);
@@ -175,8 +176,17 @@ async fn a_killed_archiving_has_moved_every_entry_or_none() {
         let doubled: Vec<_> = found.iter().filter(|(_, times)| **times != 1).collect();
         assert!(doubled.is_empty(), "round {round}: {doubled:?}");
         assert!(written.iter().all(|mark| found.contains_key(mark)), "round {round}: an entry is lost");
-        let is_moved = bank.list(&Caller::local("parent")).await.unwrap().iter().any(|entry| entry.name.contains("archive"));
-        assert_eq!(found.contains_key("new"), is_moved, "round {round}: the entry and the archive come together");
+        let is_moved = bank
+            .list(&Caller::local("parent"))
+            .await
+            .unwrap()
+            .iter()
+            .any(|entry| entry.name.contains("archive"));
+        assert_eq!(
+            found.contains_key("new"),
+            is_moved,
+            "round {round}: the entry and the archive come together"
+        );
         if is_moved {
             all += 1;
         } else {

@@ -143,8 +143,9 @@ impl PostgresBank {
             .database
             .begin(caller, &[Query::new(LOCK, &[&project, &names]), Query::new(COUNT, &[&project])])
             .await?;
-        let mut planned =
-            Opened::of(paths, &rows).map_err(EditError::from).and_then(|opened| self.plan(caller, opened, editor));
+        let mut planned = Opened::of(paths, &rows)
+            .map_err(EditError::from)
+            .and_then(|opened| self.plan(caller, opened, editor));
         if let Err(EditError::Incomplete { needed }) = &planned {
             planned = match self.lock_last(&transaction, &project, needed).await {
                 Ok(ends) => Opened::of(paths, &rows)

@@ -216,7 +216,8 @@ fn free_id(text: &str, at: Timestamp) -> String {
         text.split("<!-- ID: ").skip(1).filter_map(|rest| rest.split(" -->").next()).collect();
     let date = at.strftime("%Y-%m-%d").to_string();
     let now = u64::try_from(at.as_millisecond()).unwrap_or(0);
-    let moments = used.iter().filter_map(|id| u64::from_str_radix(id.strip_prefix("p_")?.rsplit('_').next()?, 36).ok());
+    let moments =
+        used.iter().filter_map(|id| u64::from_str_radix(id.strip_prefix("p_")?.rsplit('_').next()?, 36).ok());
     let last = moments.filter(|millis| (now..now.saturating_add(AHEAD)).contains(millis)).max();
     let first = last.map_or(now, |last| last + 1);
     // One more candidate than there are ids in use, so one of them is free.

@@ -49,9 +49,11 @@ impl PointerPlan {
             heading: remark("heading", draft.heading.as_deref())?,
             note: remark("note", draft.note.as_deref())?,
         };
-        let source = ObservationSource { kind: SourceKind::Tool, reference: Some(SOURCE_REFERENCE.to_owned()) };
+        let source =
+            ObservationSource { kind: SourceKind::Tool, reference: Some(SOURCE_REFERENCE.to_owned()) };
         let text = pointer.tell();
-        let observation = ObservationPlan::new(ObservationDraft { text, source: Some(source), timestamp: None })?;
+        let observation =
+            ObservationPlan::new(ObservationDraft { text, source: Some(source), timestamp: None })?;
         Ok(Self { pointer, observation })
     }
 

@@ -18,16 +18,16 @@ pub use audit::{AddressUse, AuditLog};
 pub use backup::{Backup, BackupError, BackupStore, Restored};
 pub use changes::{Change, ChangeSink, NoSink};
 pub use documents::{ChangeKind, DocumentChange, DocumentStore, Drafts, Editor, ReadOutcome};
-pub use series::Series;
 pub use events::{Event, EventId, EventStore, MemoryEventStore, NotAnEvent};
 pub use graph::{
-    Compacted, EntityDraft, EntityRef, GraphStats, GraphStore, GraphSummary, ObservationDraft, Observed, Pointed,
-    PointerDraft, Subgraph, Unlinked,
+    Compacted, EntityDraft, EntityRef, GraphStats, GraphStore, GraphSummary, ObservationDraft, Observed,
+    Pointed, PointerDraft, Subgraph, Unlinked,
 };
 pub use search::{
     DocumentSearch, DocumentsFound, EntityFound, GraphFound, GraphSearch, ObservationFound, RelationFound,
     SearchStore, SkippedDocument,
 };
+pub use series::Series;
 pub use sessions::{MemorySessionStore, SessionError, SessionId, SessionRecord, SessionStore, SessionUse};
 pub use state::{MemoryStateStore, SessionState, StateChange, StateStore};
 pub use workspace::{

@@ -288,7 +288,13 @@ async fn a_replayed_session_adds_no_line_to_the_log_and_a_log_with_doubles_keeps
     // By this process, and by one that has read the log.
     for replica in [&bank, &open(bank.path())] {
         for n in 0..50 {
-            assert!(replica.add_observation(&me(), &named("A"), fact(&format!("fact {n}"))).await.unwrap().existed);
+            assert!(
+                replica
+                    .add_observation(&me(), &named("A"), fact(&format!("fact {n}")))
+                    .await
+                    .unwrap()
+                    .existed
+            );
         }
         assert!(replica.add_pointer(&me(), &named("A"), pointer.clone()).await.unwrap().existed);
     }

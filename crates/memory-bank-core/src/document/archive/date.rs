@@ -9,9 +9,10 @@ const HEAD_CHARS: usize = 160;
 /// The date that a text begins with, marks before it left out. Without a time of day it is midnight.
 pub(super) fn date_at_start(text: &str) -> Option<DateTime> {
     let bare = text.trim_start_matches(|sign: char| sign.is_whitespace() || "[(*_`#~".contains(sign));
-    let bare = ["x] ", "X] ", "] "].iter().find_map(|ticked| bare.strip_prefix(ticked)).map_or(bare, |rest| {
-        rest.trim_start_matches(|sign: char| sign.is_whitespace() || "[(*_`~".contains(sign))
-    });
+    let bare =
+        ["x] ", "X] ", "] "].iter().find_map(|ticked| bare.strip_prefix(ticked)).map_or(bare, |rest| {
+            rest.trim_start_matches(|sign: char| sign.is_whitespace() || "[(*_`~".contains(sign))
+        });
     date_in(&words_of(bare))
 }
 
@@ -93,9 +94,9 @@ fn date(year: i16, month: i16, day: i16) -> Option<Date> {
 /// The date at the time of day that these words begin with; midnight if they begin with none.
 fn at_time(date: Date, words: &[Word<'_>]) -> DateTime {
     time_in(words)
-        .and_then(|(hour, minute, second)| DateTime::new(
-            date.year(), date.month(), date.day(), hour, minute, second, 0,
-        ).ok())
+        .and_then(|(hour, minute, second)| {
+            DateTime::new(date.year(), date.month(), date.day(), hour, minute, second, 0).ok()
+        })
         .unwrap_or_else(|| date.to_datetime(jiff::civil::Time::midnight()))
 }
 
@@ -119,14 +120,27 @@ fn time_in(words: &[Word<'_>]) -> Option<(i8, i8, i8)> {
 
 fn month_of(word: &str) -> Option<i16> {
     const MONTHS: [&str; 12] = [
-        "january", "february", "march", "april", "may", "june", "july", "august", "september", "october",
-        "november", "december",
+        "january",
+        "february",
+        "march",
+        "april",
+        "may",
+        "june",
+        "july",
+        "august",
+        "september",
+        "october",
+        "november",
+        "december",
     ];
     let word = word.to_lowercase();
     if word.len() < 3 {
         return None;
     }
-    let found = MONTHS.iter().zip(1..).find(|(name, _)| name.starts_with(&word) || (word == "sept" && **name == "september"));
+    let found = MONTHS
+        .iter()
+        .zip(1..)
+        .find(|(name, _)| name.starts_with(&word) || (word == "sept" && **name == "september"));
     found.map(|(_, number)| number)
 }
 

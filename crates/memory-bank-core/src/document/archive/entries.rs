@@ -140,9 +140,7 @@ fn blocks(log: Log, outline: &Outline<'_>, unclear: &mut Vec<Range<usize>>) -> V
 #[expect(clippy::option_option, reason = "an entry may have no date")]
 fn date_of_block(log: Log, heading: &Heading, above: &[&Heading], own: &str) -> Option<Option<DateTime>> {
     match log {
-        Log::Progress if heading.level >= 2 && !is_ahead(above) => {
-            date_at_start(&heading.source).map(Some)
-        }
+        Log::Progress if heading.level >= 2 && !is_ahead(above) => date_at_start(&heading.source).map(Some),
         Log::Notes if above.iter().any(|section| has_title(section, &NOTES)) => {
             date_at_start(&heading.source).map(Some)
         }
@@ -200,7 +198,9 @@ fn items(log: Log, outline: &Outline<'_>, blocks: &[Entry]) -> Vec<Entry> {
     let mut above: Vec<&Heading> = Vec::new();
     let (mut next_heading, mut next_block) = (0, 0);
     for item in outline.items().iter().filter(|item| item.depth == 0) {
-        while let Some(heading) = headings.get(next_heading).filter(|next| next.range.start < item.range.start) {
+        while let Some(heading) =
+            headings.get(next_heading).filter(|next| next.range.start < item.range.start)
+        {
             above.retain(|other| other.level < heading.level);
             // What follows a block that has ended stands in the section that the block stands in.
             if blocks.binary_search_by_key(&heading.range.start, |block| block.range.start).is_err() {
@@ -241,12 +241,26 @@ fn headings<'o>(outline: &'o Outline<'_>) -> Vec<&'o Heading> {
 /// Whether a section is about what is still to come, or stands: its dates are not those of entries.
 fn is_ahead(above: &[&Heading]) -> bool {
     const WORDS: [&str; 14] = [
-        "task", "todo", "to do", "next", "pending", "issue", "plan", "left", "milestone", "upcoming", "backlog",
-        "open", "deadline", "roadmap",
+        "task",
+        "todo",
+        "to do",
+        "next",
+        "pending",
+        "issue",
+        "plan",
+        "left",
+        "milestone",
+        "upcoming",
+        "backlog",
+        "open",
+        "deadline",
+        "roadmap",
     ];
     above.iter().filter(|section| section.level >= 2).any(|section| {
         let title = section.title.to_lowercase();
-        WORDS.iter().any(|word| title.contains(word)) && !title.contains("completed") && !title.contains("done")
+        WORDS.iter().any(|word| title.contains(word))
+            && !title.contains("completed")
+            && !title.contains("done")
     })
 }
 

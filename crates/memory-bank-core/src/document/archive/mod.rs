@@ -118,7 +118,8 @@ impl Plan {
         let mut order = by_age(all, newest_first);
         // Whatever happens, the newest entry stays where it is looked for.
         order.pop();
-        order.retain(|index| all.get(*index).is_some_and(|entry| kind(entry) && entry.range.len() <= movable));
+        order
+            .retain(|index| all.get(*index).is_some_and(|entry| kind(entry) && entry.range.len() <= movable));
         let size = |index: &usize| all.get(*index).map_or(0, |entry| entry.range.len());
         let sum: usize = order.iter().map(size).sum();
         // Down to half of the bound, so that the next call finds room; of little that can go, half stays.
@@ -144,8 +145,7 @@ impl Plan {
             })
             .collect();
         let rest = without(text, all, &going);
-        is_the_rest(log, text, all, &going, &rest)
-            .then_some(Self { log, rest, moved, newest_first, ending })
+        is_the_rest(log, text, all, &going, &rest).then_some(Self { log, rest, moved, newest_first, ending })
     }
 
     fn carry_out(
@@ -290,9 +290,9 @@ fn is_the_rest(log: Log, text: &str, all: &[Entry], going: &[usize], rest: &str)
         behind.checked_sub(1).and_then(|index| taken.get(index)).is_none_or(|entry| entry.range.end <= at)
     };
     let headings = before.headings().iter().filter(|heading| stays(heading.range.start));
-    headings.map(|heading| (heading.level, &heading.title)).eq(
-        after.headings().iter().map(|heading| (heading.level, &heading.title)),
-    )
+    headings
+        .map(|heading| (heading.level, &heading.title))
+        .eq(after.headings().iter().map(|heading| (heading.level, &heading.title)))
 }
 
 /// What a new archive begins with.
@@ -316,7 +316,8 @@ fn top(log: Log, archive: &str) -> Option<usize> {
     let outline = Outline::of(archive);
     let at = outline.find(&[title])?.heading.range.end;
     let below = archive.get(at..)?;
-    let blank: usize = below.split_inclusive('\n').take_while(|line| line.trim().is_empty()).map(str::len).sum();
+    let blank: usize =
+        below.split_inclusive('\n').take_while(|line| line.trim().is_empty()).map(str::len).sum();
     // An indented text would become a part of the entry above it.
     (!below.get(blank..)?.starts_with([' ', '\t'])).then_some(at + blank)
 }

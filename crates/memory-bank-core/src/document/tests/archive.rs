@@ -63,10 +63,17 @@ fn full(head: &str, entry: impl Fn(usize, &str) -> String, tail: &str) -> (Strin
 
 #[test]
 fn without_the_archive_the_rule_asks_for_it_and_below_the_bound_it_does_not() {
-    let (content, _) = full("# P\n\n## Update History\n", |n, day| format!("- [{day}] - entry {n} {}\n", "x".repeat(200)), "");
+    let (content, _) = full(
+        "# P\n\n## Update History\n",
+        |n, day| format!("- [{day}] - entry {n} {}\n", "x".repeat(200)),
+        "",
+    );
     let mut unloaded = bank(&[(CoreDocument::Progress, &content)]);
     let asks = grow(&mut unloaded, CoreDocument::Progress);
-    assert!(matches!(&asks, Err(EditError::Incomplete { needed }) if needed == &[Series::new(ARCHIVES[0])]), "{asks:?}");
+    assert!(
+        matches!(&asks, Err(EditError::Incomplete { needed }) if needed == &[Series::new(ARCHIVES[0])]),
+        "{asks:?}"
+    );
     let mut small = bank(&[(CoreDocument::Progress, "# P\n")]);
     assert_eq!(grow(&mut small, CoreDocument::Progress).unwrap(), []);
 }
@@ -87,7 +94,9 @@ fn blocks_go_with_their_details_and_line_entries_below_them_are_their_own() {
     let mut drafts = drafts(CoreDocument::Progress, &content);
     let archived = grow(&mut drafts, CoreDocument::Progress).unwrap();
     let (rest, old) = (text(&drafts, CoreDocument::Progress), archive(&drafts, &archived));
-    assert!(rest.starts_with(head) && rest.contains("| [2020-01-01] | c |") && rest.contains("Prose that stays."));
+    assert!(
+        rest.starts_with(head) && rest.contains("| [2020-01-01] | c |") && rest.contains("Prose that stays.")
+    );
     for line in ["- [2020-02-02 10:00:00] [a] - Did: <line-1>\n  with more\n", "- undated <line-2>\n"] {
         assert!(old.contains(line) && !rest.contains(line), "{line}");
     }
@@ -113,12 +122,17 @@ fn decisions_move_oldest_first_and_free_text_and_the_template_stay() {
         n += 1;
     }
     log.push_str("## About the log\n\nNo decision.\n\n### Decision\n[2020-01-01 10:00:00] - <roo-1>\n\n**Rationale:**\nLess code.\n---\n");
-    log.push_str(&format!("### Decision\n[2020-01-02 10:00:00] - <roo-2>\n\n* list\n---\n\n## Glossary\n\n{}\n", "g".repeat(3000)));
+    log.push_str(&format!(
+        "### Decision\n[2020-01-02 10:00:00] - <roo-2>\n\n* list\n---\n\n## Glossary\n\n{}\n",
+        "g".repeat(3000)
+    ));
     let mut drafts = drafts(CoreDocument::DecisionLog, &log);
     let archived = grow(&mut drafts, CoreDocument::DecisionLog).unwrap();
     let (rest, old) = (text(&drafts, CoreDocument::DecisionLog), archive(&drafts, &archived));
     assert_eq!(archived[0].from.as_deref(), Some("2020-01-01"));
-    assert!(old.contains("### Decision\n[2020-01-01 10:00:00] - <roo-1>\n\n**Rationale:**\nLess code.\n---\n"));
+    assert!(
+        old.contains("### Decision\n[2020-01-01 10:00:00] - <roo-1>\n\n**Rationale:**\nLess code.\n---\n")
+    );
     for stays in ["How we decide.", "[Date]", "## About the log\n\nNo decision.", "## Glossary"] {
         assert!(rest.contains(stays) && !old.contains(stays), "{stays}");
     }
@@ -128,7 +142,10 @@ fn decisions_move_oldest_first_and_free_text_and_the_template_stay() {
         assert_eq!(found.get(format!("decision-{n}").as_str()), Some(&1), "{n}");
     }
     assert!(old.contains("## <decision-0>\n") && rest.contains(&format!("## <decision-{}>", n - 1)));
-    assert_eq!(rest.matches("### Notes\nn").count() + old.matches("### Notes\nn").count(), usize::try_from(n).unwrap());
+    assert_eq!(
+        rest.matches("### Notes\nn").count() + old.matches("### Notes\nn").count(),
+        usize::try_from(n).unwrap()
+    );
 }
 
 #[test]
@@ -137,7 +154,11 @@ fn the_oldest_by_date_go_whatever_their_order_and_undated_ones_by_their_place() 
     let mut n = 0;
     while content.len() < limits::DOCUMENT_BYTES {
         let day = at() + jiff::SignedDuration::from_mins(n);
-        content.push_str(&format!("- [{}] - <dated-{n}> {}\n", day.strftime("%Y-%m-%d %H:%M"), "x".repeat(2000)));
+        content.push_str(&format!(
+            "- [{}] - <dated-{n}> {}\n",
+            day.strftime("%Y-%m-%d %H:%M"),
+            "x".repeat(2000)
+        ));
         content.push_str(&format!("- <undated-{n}>\n"));
         n += 1;
     }
@@ -192,7 +213,11 @@ fn what_cannot_be_told_apart_is_not_touched(#[case] tail: &str, #[case] stays: &
 
 #[test]
 fn an_archive_that_is_full_or_broken_is_left_and_the_next_one_is_made() {
-    let (content, _) = full("# P\n\n## Update History\n", |n, day| format!("- [{day}] - entry {n} {}\n", "x".repeat(200)), "");
+    let (content, _) = full(
+        "# P\n\n## Update History\n",
+        |n, day| format!("- [{day}] - entry {n} {}\n", "x".repeat(200)),
+        "",
+    );
     for last in ["f".repeat(limits::DOCUMENT_BYTES - 10), "# A\n\n```\nopen\n".to_owned()] {
         let mut drafts = drafts(CoreDocument::Progress, &content);
         let member = "progress-archive-2026-11-3.md";
@@ -207,7 +232,10 @@ fn an_archive_that_is_full_or_broken_is_left_and_the_next_one_is_made() {
     drafts.load_series(Series::new(ARCHIVES[0]), 1, Some(stored("progress-archive-2026-11.md", last)));
     let archived = grow(&mut drafts, CoreDocument::Progress).unwrap();
     let old = archive(&drafts, &archived);
-    assert!(old.starts_with("# Mine\n\n## Update History\n\n- [2026-11-") && old.ends_with("\n- [2020-01-01 10:00:00] - older\n"));
+    assert!(
+        old.starts_with("# Mine\n\n## Update History\n\n- [2026-11-")
+            && old.ends_with("\n- [2020-01-01 10:00:00] - older\n")
+    );
 }
 
 #[test]

@@ -58,7 +58,10 @@ pub(super) fn with_archived(reply: Reply, archived: &[Archived]) -> Result<Reply
                 _ => String::new(),
             };
             let entries = if one.entries == 1 { "entry" } else { "entries" };
-            format!("{} was full: the oldest {} {entries}{dates} moved to {}", one.document, one.entries, one.archive)
+            format!(
+                "{} was full: the oldest {} {entries}{dates} moved to {}",
+                one.document, one.entries, one.archive
+            )
         })
         .collect();
     Ok(Reply::text(format!("{text}\n{}", moved.join("\n")), structured))
