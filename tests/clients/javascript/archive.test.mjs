@@ -28,10 +28,24 @@ const LOGS = [
   ["active-context", "finalize_thinking_session", (mark) => ({ summary: `${mark} ${"x".repeat(7000)}` })],
 ];
 
+/** Writes a log of most of the bound; gives its marks. A parse of it all, each time, would take a debug build minutes. */
+async function begin(bank, stem) {
+  const section = { progress: "Update History", "active-context": "Current Session Notes" }[stem];
+  const marks = Array.from({ length: 120 }, (_, n) => `seed-${String(n).padStart(4, "0")}`);
+  const entry = section
+    ? (mark) => `- [2026-01-01 10:00:00] [a] - Did: ${mark} ${"y".repeat(8000)}\n`
+    : (mark) => `## ${mark}\n- **Date:** 2026-01-01 10:00:00\n- **Context:** ${"y".repeat(8000)}\n- **Decision:** d\n\n`;
+  const ordered = section ? marks.toReversed() : marks;
+  await write(join(bank, `${stem}.md`), `# Log\n\n${section ? `## ${section}\n` : ""}${ordered.map(entry).join("")}`);
+  return marks;
+}
+
 for (const [stem, tool, argumentsOf] of LOGS) {
   test(`${tool} goes on where ${stem}.md is full, loses nothing and says what moved`, async (t) => {
     const { server, bank } = await freshBank(t);
-    const { reply, marks } = await fill(server, tool, argumentsOf);
+    const seed = await begin(bank, stem);
+    const filled = await fill(server, tool, argumentsOf);
+    const { reply, marks } = { ...filled, marks: [...seed, ...filled.marks] };
     const name = `${stem}-archive-${MONTH}.md`;
     const [archived, ...others] = reply.structured.archived;
     assert.deepEqual(others, []);
