@@ -88,9 +88,9 @@ test("a document without entries to move is refused, and nothing is changed", as
 
 test("a document with CRLF keeps it, and so does its archive", async (t) => {
   const { server, bank } = await freshBank(t);
-  const lines = Array.from({ length: 9000 }, (_, n) => {
-    const day = new Date(Date.UTC(2026, 0, 1) + (9000 - n) * 3_600_000).toISOString();
-    return `- [${day.slice(0, 19).replace("T", " ")}] [a] - Did: step ${n} ${"y".repeat(90)}`;
+  const lines = Array.from({ length: 1200 }, (_, n) => {
+    const day = new Date(Date.UTC(2026, 0, 1) + (1200 - n) * 3_600_000).toISOString();
+    return `- [${day.slice(0, 19).replace("T", " ")}] [a] - Did: step ${n} ${"y".repeat(900)}`;
   });
   await write(join(bank, "progress.md"), `# Progress\r\n\r\n## Update History\r\n${lines.join("\r\n")}\r\n`);
   const reply = await server.ok("track_progress", { action: "a", description: "b" });
