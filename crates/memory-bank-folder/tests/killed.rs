@@ -122,8 +122,11 @@ async fn marks(bank: &FolderBank) -> BTreeMap<String, usize> {
         bank.list(&caller).await.unwrap().into_iter().filter_map(|entry| entry.path).collect();
     let mut found = BTreeMap::new();
     for outcome in bank.read(&caller, &names).await.unwrap() {
-        let ReadOutcome::Found(document) = outcome else { panic!("{outcome:?}") };
-        for rest in document.content.split('<').skip(1) {
+        let content = match outcome {
+            ReadOutcome::Found(document) => document.content,
+            other => format!("<{other:?}>"),
+        };
+        for rest in content.split('<').skip(1) {
             *found.entry(rest.split('>').next().unwrap_or_default().to_owned()).or_default() += 1;
         }
     }
