@@ -302,7 +302,7 @@ async fn a_replayed_session_adds_no_line_to_the_log_and_a_log_with_doubles_keeps
     // An earlier version has written the same fact twice; both stay, and it comes no third time.
     let line = log.lines().find(|line| line.contains("fact 7\"")).unwrap();
     let double = line.replacen("\"id\":\"obs_", "\"id\":\"obs_double", 1);
-    write_log(&bank, &format!("{log}{double}\n"));
+    write_log(&bank, format!("{log}{double}\n"));
     assert!(bank.add_observation(&me(), &named("A"), fact("fact 7")).await.unwrap().existed);
     assert_eq!(texts(&bank).await.iter().filter(|text| *text == "fact 7").count(), 2);
     bank.compact(&me()).await.unwrap();
