@@ -1,0 +1,231 @@
+//! The run: workers that call, each answer judged, what can be asked for remembered.
+
+use std::collections::BTreeMap;
+use std::fmt::Write;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+
+use super::calls::{Call, Calls, Session};
+use super::judge::{Rules, canaries, judge};
+use super::learn::learn;
+use super::tally::Tally;
+use super::tenant::{Access, Kind, Persona, Tenant, locked};
+use crate::harness::random::Random;
+use crate::harness::wire::{Answer, Connection};
+
+/// How many call at a time.
+pub(crate) const WORKERS: u64 = 6;
+/// How many leaks of different kinds are told; the run goes on meanwhile, so that all kinds are seen at once.
+const TOLD: usize = 40;
+/// What a call may take on average on a slow machine, before the run is given up as stuck.
+const PATIENCE: Duration = Duration::from_millis(100);
+
+/// Two projects, those who ask, and what came of it.
+pub(crate) struct Campaign {
+    pub(crate) seed: u64,
+    pub(crate) calls: usize,
+    done: AtomicUsize,
+    ended: AtomicBool,
+    began: Instant,
+    pub(crate) tenants: [Tenant; 2],
+    pub(crate) personas: RwLock<Vec<Arc<Persona>>>,
+    pub(crate) addresses: Vec<String>,
+    pub(crate) tools: Vec<Value>,
+    pub(crate) tally: Mutex<Tally>,
+    leaks: Mutex<BTreeMap<String, String>>,
+}
+
+impl Campaign {
+    pub(crate) fn new(seed: u64, calls: usize, tenants: [Tenant; 2], addresses: Vec<String>) -> Self {
+        Self {
+            seed,
+            calls,
+            done: AtomicUsize::new(0),
+            ended: AtomicBool::new(false),
+            began: Instant::now(),
+            tenants,
+            personas: RwLock::default(),
+            addresses,
+            tools: Vec::new(),
+            tally: Mutex::default(),
+            leaks: Mutex::default(),
+        }
+    }
+
+    /// Calls until enough was called, while `meanwhile` goes on.
+    pub(crate) fn run(&self, meanwhile: impl FnOnce()) {
+        std::thread::scope(|scope| {
+            for worker in 0..WORKERS {
+                scope.spawn(move || self.work(worker));
+            }
+            let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(meanwhile));
+            if let Err(panic) = outcome {
+                self.ended.store(true, Ordering::SeqCst);
+                std::panic::resume_unwind(panic);
+            }
+        });
+    }
+
+    /// How many calls were begun.
+    pub(crate) fn begun(&self) -> usize {
+        self.done.load(Ordering::SeqCst)
+    }
+
+    /// Whether there is no more to do.
+    pub(crate) fn is_over(&self) -> bool {
+        let late = self.began.elapsed() > Duration::from_secs(120) + PATIENCE * u32::try_from(self.calls).unwrap();
+        if late {
+            self.report("stuck", format!("{} of {} calls were made in time", self.begun(), self.calls));
+        }
+        late || self.begun() >= self.calls || self.ended.load(Ordering::SeqCst)
+    }
+
+    fn work(&self, worker: u64) {
+        let mut random = Random::new(self.seed ^ (worker + 1).wrapping_mul(0x5851_f42d_4c95_7f2d));
+        let mut connections: Vec<Connection> = self.addresses.iter().map(|_| Connection::default()).collect();
+        // Each worker goes through all tools, in an order of its own.
+        let mut tools = self.tools.clone();
+        random.shuffle(&mut tools);
+        for turn in 0.. {
+            if self.is_over() {
+                return;
+            }
+            self.done.fetch_add(1, Ordering::SeqCst);
+            let persona = {
+                let personas = self.personas.read().unwrap_or_else(PoisonError::into_inner);
+                Arc::clone(random.pick(&personas))
+            };
+            let replica = random.below(self.addresses.len());
+            let (own, others) = self.sides(&persona);
+            let mut calls = Calls { persona: &persona, own, others, tools: &tools, random: &mut random };
+            // Without a session most calls would be of one kind.
+            let call = if turn % 7 == 0 { calls.open() } else { calls.next(turn) };
+            self.perform(&persona, &call, replica, &mut connections[replica]);
+        }
+    }
+
+    /// A persona's own project, and the other.
+    pub(crate) fn sides(&self, persona: &Persona) -> (&Tenant, &Tenant) {
+        (&self.tenants[persona.tenant], &self.tenants[1 - persona.tenant])
+    }
+
+    /// Makes a call, judges the answer, and remembers what it shows.
+    pub(crate) fn perform(
+        &self,
+        persona: &Persona,
+        call: &Call,
+        replica: usize,
+        connection: &mut Connection,
+    ) -> Answer {
+        let (own, others) = self.sides(persona);
+        let request = &call.request;
+        let sent = request.text().to_ascii_lowercase();
+        persona.note_sent(canaries(sent.as_bytes(), &own.mark).into_iter().map(|(_, canary)| canary));
+        let before = persona.access();
+        let answer = connection.exchange(&self.addresses[replica], &persona.key, request);
+        let access = (persona.access() == before).then_some(before);
+        let rules = Rules { own, others, persona, access };
+        let verdict = judge(request, &answer, &rules).and_then(|()| self.untouched(call, &answer, persona));
+        if let Err(why) = verdict {
+            self.leaked(persona, call, replica, access, &why);
+        }
+        self.remember(persona, call, &answer, access);
+        answer
+    }
+
+    /// Says what a call changed that it may not change.
+    fn untouched(&self, call: &Call, answer: &Answer, persona: &Persona) -> Result<(), String> {
+        let (_, others) = self.sides(persona);
+        let done = (200..300).contains(&answer.status);
+        match &call.session {
+            Session::Ends(session) if done && others.knows(Kind::Session, session) => {
+                return Err("it ended a session of the other project".to_owned());
+            }
+            _ => {}
+        }
+        let id = call.request.path.strip_prefix("/api/keys/").unwrap_or_default();
+        let id = id.trim_end_matches("/rotate");
+        if done && !id.is_empty() && (others.knows(Kind::KeyId, id) || !persona.administers) {
+            return Err(format!("it changed the key {id}"));
+        }
+        Ok(())
+    }
+
+    fn remember(&self, persona: &Persona, call: &Call, answer: &Answer, access: Option<Access>) {
+        let (own, _) = self.sides(persona);
+        let mut tally = locked(&self.tally);
+        tally.count(&call.what, answer);
+        if access.is_some_and(|access| access.reads && !access.void) {
+            let seen = answer.text().to_ascii_lowercase();
+            for (_, canary) in canaries(seen.as_bytes(), &own.mark).into_iter().take(50) {
+                tally.seen.extend(canary.chars().nth(own.mark.len()).map(|place| (persona.tenant, place)));
+            }
+        }
+        drop(tally);
+        learn(own, &call.request, answer);
+        match &call.session {
+            Session::Opens => self.opened(persona, answer),
+            Session::Ends(session) if answer.status == 204 => {
+                persona.closed(session);
+                own.forget(Kind::Session, session);
+            }
+            _ => {}
+        }
+    }
+
+    fn opened(&self, persona: &Persona, answer: &Answer) {
+        let (own, _) = self.sides(persona);
+        let Some(session) = answer.header("mcp-session-id") else { return };
+        own.learn(Kind::Session, session);
+        persona.opened(session.to_owned());
+    }
+
+    /// Notes a leak, one of each kind.
+    fn leaked(&self, persona: &Persona, call: &Call, replica: usize, access: Option<Access>, why: &str) {
+        let kind = format!("{}: {} by {}", call.what, why.split(':').next().unwrap_or_default(), persona.name);
+        let told = format!(
+            "seed {}, around call {}, server {replica}, key of {} ({access:?}): {why}\nthe call:\n{}",
+            self.seed,
+            self.begun(),
+            persona.name,
+            shortened(&call.request.text()),
+        );
+        self.report(&kind, told);
+    }
+
+    /// Notes something that must not be.
+    pub(crate) fn report(&self, kind: &str, told: String) {
+        let mut leaks = locked(&self.leaks);
+        if leaks.len() < TOLD || leaks.contains_key(kind) {
+            leaks.entry(kind.to_owned()).or_insert(told);
+        }
+    }
+
+    /// All that must not be, in words; `None` = nothing.
+    pub(crate) fn leaks(&self) -> Option<String> {
+        let leaks = locked(&self.leaks);
+        let mut text = String::new();
+        for (kind, told) in leaks.iter() {
+            writeln!(text, "== {kind}\n{told}\n").unwrap();
+        }
+        (!leaks.is_empty()).then(|| format!("{} kinds of leaks\n{text}", leaks.len()))
+    }
+
+    /// The tools that there are, as somebody who may call them all sees them.
+    pub(crate) fn list_tools(&mut self, persona: &Persona) {
+        let mut random = Random::new(0);
+        let (own, others) = self.sides(persona);
+        let mut calls = Calls { persona, own, others, tools: &[], random: &mut random };
+        let call = calls.plain("tools/list", json!({}));
+        let answer = self.perform(persona, &call, 0, &mut Connection::default());
+        let message = answer.message().unwrap_or_else(|| panic!("{}", answer.text()));
+        message["result"]["tools"].as_array().expect("tools").clone_into(&mut self.tools);
+    }
+}
+
+fn shortened(text: &str) -> String {
+    text.chars().take(3000).collect()
+}

@@ -1,0 +1,54 @@
+//! What an answer shows that can be asked for: ids, events, cursors, names.
+
+use std::sync::LazyLock;
+
+use regex::Regex;
+use serde_json::Value;
+
+use super::tenant::{Kind, Tenant};
+use crate::harness::wire::{Answer, Request};
+
+/// How much of an answer is looked at.
+const LOOKED_AT: usize = 64 * 1024;
+
+/// The ids, by how they look.
+static SHAPES: LazyLock<Vec<(Kind, Regex)>> = LazyLock::new(|| {
+    [
+        (Kind::EntityId, r"\b(ent_[0-9a-z]{8,})"),
+        (Kind::Observation, r"\b(obs_[0-9a-z]{8,})"),
+        (Kind::Relation, r"\b(rel_[0-9a-z]{8,})"),
+        (Kind::Backup, r"(memory-bank-backup-[0-9TZ-]+)"),
+        (Kind::Event, r"(?m)^id: (\S+)"),
+        (Kind::Cursor, r#""nextCursor":"([^"\\]+)"#),
+        (Kind::Etag, r#"etag\\?": ?\\?"([0-9a-f]{16})"#),
+        (Kind::RequestId, r#""id":(\d+)"#),
+    ]
+    .map(|(kind, shape)| (kind, Regex::new(shape).unwrap()))
+    .into()
+});
+
+/// Remembers what a project's member sent and got.
+pub(crate) fn learn(own: &Tenant, request: &Request, answer: &Answer) {
+    if !(200..300).contains(&answer.status) {
+        return;
+    }
+    let body = &answer.body[..answer.body.len().min(LOOKED_AT)];
+    let text = String::from_utf8_lossy(body);
+    for (kind, shape) in SHAPES.iter() {
+        for found in shape.captures_iter(&text).take(4) {
+            own.learn(*kind, &found[1]);
+        }
+    }
+    let Ok(sent) = serde_json::from_str::<Value>(&request.body) else { return };
+    let arguments = &sent["params"]["arguments"];
+    for (kind, member) in [
+        (Kind::File, "filename"),
+        (Kind::File, "newFilename"),
+        (Kind::EntityName, "name"),
+        (Kind::Thinking, "sessionId"),
+    ] {
+        if let Some(name) = arguments[member].as_str().filter(|name| !name.is_empty()) {
+            own.learn(kind, name);
+        }
+    }
+}

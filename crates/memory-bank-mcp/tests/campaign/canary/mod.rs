@@ -1,0 +1,54 @@
+//! Two projects on several servers under faults: nobody gets a byte of the other, a key without `read` reads nothing of
+//! its own, and a revoked one nothing at all.
+
+mod arguments;
+mod calls;
+mod campaign;
+mod faults;
+mod judge;
+mod learn;
+mod poison;
+mod tally;
+mod tenant;
+mod world;
+
+use std::time::Instant;
+
+use self::faults::Faults;
+use self::tenant::{Place, locked};
+use self::world::World;
+use crate::harness::number;
+use crate::harness::random::Random;
+
+/// How many calls are made when all tests run.
+const SHORT: u64 = 3000;
+/// The seed when none is given.
+const SEED: u64 = 20_261_126;
+
+#[test]
+fn nobody_gets_a_byte_of_another_project_or_more_than_its_key_may_read() {
+    let calls = usize::try_from(number("MEMORY_BANK_CAMPAIGN_CALLS", SHORT)).unwrap();
+    let seed = number("MEMORY_BANK_CAMPAIGN_SEED", SEED);
+    let began = Instant::now();
+    let mut world = World::new(seed, calls);
+    let (campaign, stage) = (&world.campaign, &mut world.stage);
+    campaign.run(|| Faults { campaign, stage, random: Random::new(!seed) }.run());
+    let tally = locked(&campaign.tally);
+    println!("{calls} calls, seed {seed}, {} s\n{tally}", began.elapsed().as_secs());
+    if let Some(leaks) = campaign.leaks() {
+        panic!("{leaks}");
+    }
+    // A run in which nothing happened shows nothing.
+    for tool in &campaign.tools {
+        let counts = tally.calls.get(tool["name"].as_str().unwrap()).copied().unwrap_or_default();
+        assert!(counts.succeeded > 0, "`{}` never succeeded: {counts:?}, seed {seed}", tool["name"]);
+    }
+    let total = tally.total();
+    assert!(total.succeeded * 4 > calls, "too little succeeded: {total:?}, seed {seed}");
+    assert_eq!(tally.faults.len(), faults::KINDS.len(), "{:?}, seed {seed}", tally.faults);
+    for tenant in 0..2 {
+        for place in Place::ALL.into_iter().filter(|place| *place != Place::Client) {
+            assert!(tally.seen.contains(&(tenant, place.letter())), "no canary of {place:?} was ever seen");
+        }
+    }
+}

@@ -1,0 +1,199 @@
+//! A project with its secret, and the people and keys that ask.
+
+use std::collections::{BTreeMap, HashSet, VecDeque};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use crate::harness::random::Random;
+
+/// How many letters of a canary are the same for a whole project.
+pub(crate) const MARK: usize = 12;
+/// How many things of a kind are remembered: the first ones, and the newest.
+const FIRST: usize = 12;
+const REMEMBERED: usize = 64;
+
+/// Where a canary was planted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Place {
+    Text,
+    FileName,
+    Entity,
+    Attribute,
+    Client,
+    Label,
+}
+
+impl Place {
+    pub(crate) const ALL: [Self; 6] =
+        [Self::Text, Self::FileName, Self::Entity, Self::Attribute, Self::Client, Self::Label];
+
+    pub(crate) fn letter(self) -> char {
+        match self {
+            Self::Text => 't',
+            Self::FileName => 'f',
+            Self::Entity => 'e',
+            Self::Attribute => 'a',
+            Self::Client => 'c',
+            Self::Label => 'l',
+        }
+    }
+}
+
+/// What somebody can name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Kind {
+    File,
+    EntityName,
+    EntityId,
+    Observation,
+    Relation,
+    Backup,
+    Session,
+    Thinking,
+    Event,
+    Cursor,
+    Etag,
+    KeyId,
+    RequestId,
+}
+
+/// A project.
+pub(crate) struct Tenant {
+    pub(crate) slug: &'static str,
+    /// What every canary of the project begins with.
+    pub(crate) mark: String,
+    planted: AtomicU64,
+    things: Mutex<BTreeMap<Kind, VecDeque<String>>>,
+}
+
+impl Tenant {
+    pub(crate) fn new(slug: &'static str, random: &mut Random) -> Self {
+        let mark = random.letters(MARK);
+        Self { slug, mark, planted: AtomicU64::new(0), things: Mutex::default() }
+    }
+
+    /// A canary that was never used.
+    pub(crate) fn canary(&self, place: Place) -> String {
+        let number = self.planted.fetch_add(1, Ordering::Relaxed);
+        format!("{}{}{number:07}", self.mark, place.letter())
+    }
+
+    /// Remembers a thing by which it can be asked for.
+    pub(crate) fn learn(&self, kind: Kind, thing: &str) {
+        let mut things = locked(&self.things);
+        let known = things.entry(kind).or_default();
+        if known.iter().any(|other| other == thing) {
+            return;
+        }
+        if known.len() == REMEMBERED {
+            known.remove(FIRST);
+        }
+        known.push_back(thing.to_owned());
+    }
+
+    /// One of the things of a kind. Who is of another project gets no name with a canary in it: a canary that somebody
+    /// sends must not be mistaken for one that leaked.
+    pub(crate) fn thing(&self, kind: Kind, outside: bool, random: &mut Random) -> Option<String> {
+        let things = locked(&self.things);
+        let known: Vec<&String> =
+            things.get(&kind)?.iter().filter(|thing| !outside || !thing.contains(&self.mark)).collect();
+        if known.is_empty() {
+            return None;
+        }
+        Some((*random.pick(&known)).clone())
+    }
+
+    /// Whether the project has, or had, this thing.
+    pub(crate) fn knows(&self, kind: Kind, thing: &str) -> bool {
+        locked(&self.things).get(&kind).is_some_and(|known| known.iter().any(|other| other == thing))
+    }
+
+    pub(crate) fn forget(&self, kind: Kind, thing: &str) {
+        if let Some(known) = locked(&self.things).get_mut(&kind) {
+            known.retain(|other| other != thing);
+        }
+    }
+}
+
+/// What a key is good for at a moment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Access {
+    pub(crate) reads: bool,
+    /// Revoked, and the revocation was acknowledged.
+    pub(crate) void: bool,
+    /// Counts the changes.
+    generation: u64,
+}
+
+/// A key in somebody's hand.
+pub(crate) struct Persona {
+    pub(crate) name: String,
+    /// The index of the project.
+    pub(crate) tenant: usize,
+    pub(crate) key: String,
+    pub(crate) key_id: String,
+    /// Whether the key may see keys and their labels, as long as its owner is one.
+    pub(crate) administers: bool,
+    access: Mutex<Access>,
+    /// The canaries that this key sent by itself.
+    sent: Mutex<HashSet<String>>,
+    sessions: Mutex<VecDeque<String>>,
+}
+
+/// How many sessions a key keeps.
+const SESSIONS: usize = 3;
+
+impl Persona {
+    pub(crate) fn new(name: String, tenant: usize, key: String, key_id: String, scopes: &str) -> Self {
+        let all = scopes.is_empty();
+        let access = Access { reads: all || scopes.contains("read"), void: false, generation: 0 };
+        Self {
+            administers: all || scopes.contains("admin"),
+            name,
+            tenant,
+            key,
+            key_id,
+            access: Mutex::new(access),
+            sent: Mutex::default(),
+            sessions: Mutex::default(),
+        }
+    }
+
+    pub(crate) fn access(&self) -> Access {
+        *locked(&self.access)
+    }
+
+    /// To be called when the change was acknowledged, if it takes rights; before it is asked for, if it gives some.
+    pub(crate) fn change(&self, reads: bool, void: bool) {
+        let mut access = locked(&self.access);
+        *access = Access { reads, void, generation: access.generation + 1 };
+    }
+
+    pub(crate) fn note_sent(&self, canaries: impl Iterator<Item = String>) {
+        locked(&self.sent).extend(canaries);
+    }
+
+    pub(crate) fn has_sent(&self, canary: &str) -> bool {
+        locked(&self.sent).contains(canary)
+    }
+
+    pub(crate) fn session(&self, random: &mut Random) -> Option<String> {
+        let sessions = locked(&self.sessions);
+        (!sessions.is_empty()).then(|| sessions[random.below(sessions.len())].clone())
+    }
+
+    /// Adds a session; gives the one that is to be ended for it.
+    pub(crate) fn opened(&self, session: String) -> Option<String> {
+        let mut sessions = locked(&self.sessions);
+        sessions.push_back(session);
+        if sessions.len() > SESSIONS { sessions.pop_front() } else { None }
+    }
+
+    pub(crate) fn closed(&self, session: &str) {
+        locked(&self.sessions).retain(|other| other != session);
+    }
+}
+
+pub(crate) fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
