@@ -30,8 +30,20 @@ impl Maker<'_> {
             made.insert("totalThoughts".to_owned(), json!(2));
             made.insert("thought".to_owned(), json!(self.sentence()));
         }
-        if tool == "graph_delete_entity" && made.is_empty() {
-            made.insert("entity".to_owned(), json!(self.thing(Kind::EntityName)));
+        // What excludes the other, or is wanted though the schema cannot say so.
+        match tool {
+            "graph_delete_entity" if self.random.chance(50) => {
+                made.retain(|name, _| name != "entity");
+                made.insert("observationId".to_owned(), json!(self.thing(Kind::Observation)));
+            }
+            "graph_delete_entity" => {
+                made.retain(|name, _| name != "observationId");
+                made.insert("entity".to_owned(), json!(self.thing(Kind::EntityName)));
+            }
+            "select_store" if self.random.chance(50) => {
+                made = Map::from_iter([("storeId".to_owned(), json!(self.named.slug))]);
+            }
+            _ => {}
         }
         Value::Object(made)
     }
@@ -64,7 +76,7 @@ impl Maker<'_> {
             Some("integer") => self.whole(schema),
             Some("array") if name == "edits" => self.edits(),
             Some("array") => {
-                let number = 1 + self.random.below(3);
+                let number = if self.random.chance(60) { 1 } else { 2 + self.random.below(3) };
                 Value::Array((0..number).map(|_| self.value(name, &schema["items"])).collect())
             }
             Some("object") if schema["properties"].is_object() => Value::Object(self.object(schema)),
@@ -99,7 +111,11 @@ impl Maker<'_> {
             "filename" | "docPath" | "files" => self.thing(Kind::File),
             "newFilename" => self.file(),
             "entity" | "from" | "to" | "nodes" | "entityNameOrId" => {
-                let kind = *self.random.pick(&[Kind::EntityName, Kind::EntityName, Kind::EntityId, Kind::Relation]);
+                let kind = match self.random.below(10) {
+                    0..5 => Kind::EntityName,
+                    5..9 => Kind::EntityId,
+                    _ => Kind::Relation,
+                };
                 self.thing(kind)
             }
             "observationId" => self.thing(Kind::Observation),

@@ -57,7 +57,7 @@ impl Calls<'_> {
             80..83 => self.stream(),
             83..84 => self.listener(),
             84..87 => self.cancellation(),
-            87..89 => self.end(),
+            87..89 => self.end(None),
             89..95 => self.keys(),
             95..98 => self.open(),
             _ => self.raw(),
@@ -95,14 +95,14 @@ impl Calls<'_> {
     fn subscription(&mut self) -> Call {
         let method = *self.random.pick(&["resources/subscribe", "resources/subscribe", "resources/unsubscribe"]);
         let uri = uri(&mut self.maker());
-        let (session, _) = self.session();
+        let session = self.session();
         let request = self.in_session("POST", &session, &self.message(method, &json!({"uri": uri})));
         Call { what: method.to_owned(), request, session: Session::Untouched }
     }
 
     /// The stream of a session, from an event of anybody.
     fn stream(&mut self) -> Call {
-        let (session, _) = self.session();
+        let session = self.session();
         let mut request = self.in_session("GET", &session, "");
         request.headers.retain(|(name, _)| *name != "Accept");
         request.headers.push(("Accept", "text/event-stream".to_owned()));
@@ -126,13 +126,14 @@ impl Calls<'_> {
         let id = self.maker().thing(Kind::RequestId);
         let id: Value = id.parse::<u64>().map_or(json!(id), |id| json!(id));
         let message = json!({"jsonrpc": "2.0", "method": "notifications/cancelled", "params": {"requestId": id}});
-        let (session, _) = self.session();
+        let session = self.session();
         let request = self.in_session("POST", &session, &message.to_string());
         Call { what: "notifications/cancelled".to_owned(), request, session: Session::Untouched }
     }
 
-    fn end(&mut self) -> Call {
-        let (session, _) = self.session();
+    /// The end of this session, or of anybody's.
+    pub(crate) fn end(&mut self, session: Option<String>) -> Call {
+        let session = session.unwrap_or_else(|| self.session());
         let request = self.in_session("DELETE", &session, "");
         Call { what: "DELETE /mcp".to_owned(), request, session: Session::Ends(session) }
     }
@@ -151,7 +152,8 @@ impl Calls<'_> {
     fn keys(&mut self) -> Call {
         let label = json!({"label": self.own.canary(Place::Label)}).to_string();
         let others = self.others.thing(Kind::KeyId, true, self.random).unwrap_or_default();
-        let own = self.own.thing(Kind::KeyId, false, self.random).unwrap_or_default();
+        let own = self.own.thing(Kind::KeyId, false, self.random).filter(|_| self.random.chance(50));
+        let own = own.unwrap_or_else(|| self.persona.key_id.clone());
         let (method, path, body) = match self.random.below(8) {
             0..3 => ("GET", "/api/keys?includeRevoked=true".to_owned(), String::new()),
             3 => ("PATCH", format!("/api/keys/{own}"), label),
@@ -173,7 +175,7 @@ impl Calls<'_> {
 
     /// What is no proper message, or for somebody else's session.
     fn raw(&mut self) -> Call {
-        let (session, _) = self.session();
+        let session = self.session();
         let mark = self.own.canary(Place::Text);
         let list = self.message("tools/list", &json!({}));
         let body = match self.random.below(4) {
@@ -205,15 +207,15 @@ impl Calls<'_> {
         Call { what: what.to_owned(), request, session: Session::Untouched }
     }
 
-    /// One's own session, mostly; whether it is one's own.
-    fn session(&mut self) -> (String, bool) {
+    /// One's own session, mostly.
+    fn session(&mut self) -> String {
         let own = self.persona.session(self.random).filter(|_| self.random.chance(75));
         match own {
-            Some(session) => (session, true),
+            Some(session) => session,
             None => {
                 let other = if self.random.chance(70) { self.others } else { self.own };
                 let other = other.thing(Kind::Session, true, self.random);
-                (other.unwrap_or_else(|| "00000000-0000-4000-8000-000000000000".to_owned()), false)
+                other.unwrap_or_else(|| "00000000-0000-4000-8000-000000000000".to_owned())
             }
         }
     }

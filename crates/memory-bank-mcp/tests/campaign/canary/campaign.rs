@@ -11,13 +11,13 @@ use serde_json::{Value, json};
 use super::calls::{Call, Calls, Session};
 use super::judge::{Rules, canaries, judge};
 use super::learn::learn;
-use super::tally::Tally;
+use super::tally::{Tally, has_succeeded};
 use super::tenant::{Access, Kind, Persona, Tenant, locked};
 use crate::harness::random::Random;
 use crate::harness::wire::{Answer, Connection};
 
 /// How many call at a time.
-pub(crate) const WORKERS: u64 = 6;
+pub(crate) const WORKERS: u64 = 10;
 /// How many leaks of different kinds are told; the run goes on meanwhile, so that all kinds are seen at once.
 const TOLD: usize = 40;
 /// What a call may take on average on a slow machine, before the run is given up as stuck.
@@ -94,17 +94,29 @@ impl Campaign {
                 return;
             }
             self.done.fetch_add(1, Ordering::SeqCst);
-            let persona = {
-                let personas = self.personas.read().unwrap_or_else(PoisonError::into_inner);
-                Arc::clone(random.pick(&personas))
-            };
+            let persona = self.somebody(&mut random);
             let replica = random.below(self.addresses.len());
             let (own, others) = self.sides(&persona);
             let mut calls = Calls { persona: &persona, own, others, tools: &tools, random: &mut random };
-            // Without a session most calls would be of one kind.
-            let call = if turn % 7 == 0 { calls.open() } else { calls.next(turn) };
+            let call = if persona.has_session() { calls.next(turn) } else { calls.open() };
             self.perform(&persona, &call, replica, &mut connections[replica]);
+            if let Some(session) = persona.session_too_many() {
+                let mut calls = Calls { persona: &persona, own, others, tools: &tools, random: &mut random };
+                let call = calls.end(Some(session));
+                self.perform(&persona, &call, replica, &mut connections[replica]);
+            }
         }
+    }
+
+    /// Anybody, and an owner rather often, or little of what owners may do would be done.
+    fn somebody(&self, random: &mut Random) -> Arc<Persona> {
+        let personas = self.personas.read().unwrap_or_else(PoisonError::into_inner);
+        let owners: Vec<_> = personas.iter().filter(|persona| persona.is_owner).collect();
+        Arc::clone(if !owners.is_empty() && random.chance(40) {
+            *random.pick(&owners)
+        } else {
+            random.pick(&personas)
+        })
     }
 
     /// A persona's own project, and the other.
@@ -165,7 +177,9 @@ impl Campaign {
             }
         }
         drop(tally);
-        learn(own, &call.request, answer);
+        if has_succeeded(answer) {
+            learn(own, &call.request, answer);
+        }
         match &call.session {
             Session::Opens => self.opened(persona, answer),
             Session::Ends(session) if answer.status == 204 => {

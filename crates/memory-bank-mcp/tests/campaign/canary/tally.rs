@@ -22,6 +22,8 @@ pub(crate) struct Tally {
     /// In which places canaries were seen by members of their own project.
     pub(crate) seen: BTreeSet<(usize, char)>,
     pub(crate) bytes: usize,
+    /// The last refusal of each kind of call, for those who wonder why nothing succeeds.
+    pub(crate) refusals: BTreeMap<String, String>,
 }
 
 impl Tally {
@@ -36,6 +38,8 @@ impl Tally {
             counts.succeeded += 1;
         } else {
             counts.refused += 1;
+            let text = answer.text().chars().take(400).collect();
+            self.refusals.insert(what.to_owned(), text);
         }
     }
 

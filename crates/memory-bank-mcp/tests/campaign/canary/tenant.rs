@@ -132,6 +132,8 @@ pub(crate) struct Persona {
     pub(crate) tenant: usize,
     pub(crate) key: String,
     pub(crate) key_id: String,
+    /// Whether it is the key of an owner that may do everything.
+    pub(crate) is_owner: bool,
     /// Whether the key may see keys and their labels, as long as its owner is one.
     pub(crate) administers: bool,
     access: Mutex<Access>,
@@ -148,6 +150,7 @@ impl Persona {
         let all = scopes.is_empty();
         let access = Access { reads: all || scopes.contains("read"), void: false, generation: 0 };
         Self {
+            is_owner: false,
             administers: all || scopes.contains("admin"),
             name,
             tenant,
@@ -182,10 +185,17 @@ impl Persona {
         (!sessions.is_empty()).then(|| sessions[random.below(sessions.len())].clone())
     }
 
-    /// Adds a session; gives the one that is to be ended for it.
-    pub(crate) fn opened(&self, session: String) -> Option<String> {
+    pub(crate) fn has_session(&self) -> bool {
+        !locked(&self.sessions).is_empty()
+    }
+
+    pub(crate) fn opened(&self, session: String) {
+        locked(&self.sessions).push_back(session);
+    }
+
+    /// A session that is to be ended, so that a project's quota is not used up.
+    pub(crate) fn session_too_many(&self) -> Option<String> {
         let mut sessions = locked(&self.sessions);
-        sessions.push_back(session);
         if sessions.len() > SESSIONS { sessions.pop_front() } else { None }
     }
 

@@ -16,6 +16,8 @@ use crate::harness::wire::{Answer, Connection};
 
 /// The projects; nothing in their short names is secret, so that each can ask for the other's.
 const PROJECTS: [&str; 2] = ["alpha", "beta"];
+/// The owners with the keys that may do everything.
+const OWNERS: [&str; 2] = ["ana, all", "ben, all"];
 /// Who is in which project as what, and the scopes of the keys; none = all that the role has.
 const MEMBERS: [(&str, usize, &str, &[&str]); 8] = [
     ("ana", 0, "owner", &["", "read", "write", "admin", "read,write"]),
@@ -84,8 +86,7 @@ impl World {
 /// The owner of a project with the key that may do everything.
 pub(crate) fn owner(campaign: &Campaign, tenant: usize) -> Arc<Persona> {
     let personas = campaign.personas.read().unwrap();
-    let name = ["ana, all", "ben, all"][tenant];
-    Arc::clone(personas.iter().find(|persona| persona.name == name).expect("an owner"))
+    Arc::clone(personas.iter().find(|persona| persona.name == OWNERS[tenant]).expect("an owner"))
 }
 
 fn people(campaign: &Campaign, stage: &Stage) {
@@ -119,7 +120,9 @@ pub(crate) fn add(campaign: &Campaign, user: &str, tenant: usize, made: &Value, 
     let text = |member: &str| made[member].as_str().unwrap_or_else(|| panic!("{made}")).to_owned();
     campaign.tenants[tenant].learn(Kind::KeyId, &text("id"));
     let name = format!("{user}, {}", if scopes.is_empty() { "all" } else { scopes });
-    let persona = Arc::new(Persona::new(name, tenant, text("key"), text("id"), scopes));
+    let mut persona = Persona::new(name, tenant, text("key"), text("id"), scopes);
+    persona.is_owner = OWNERS[tenant] == persona.name;
+    let persona = Arc::new(persona);
     campaign.personas.write().unwrap().push(Arc::clone(&persona));
     persona
 }
