@@ -14,9 +14,9 @@ const LOOKED_AT: usize = 64 * 1024;
 /// The ids, by how they look.
 static SHAPES: LazyLock<Vec<(Kind, Regex)>> = LazyLock::new(|| {
     [
-        (Kind::EntityId, r"\b(ent_[0-9a-z]{8,})"),
-        (Kind::Observation, r"\b(obs_[0-9a-z]{8,})"),
-        (Kind::Relation, r"\b(rel_[0-9a-z]{8,})"),
+        (Kind::EntityId, r"\b(ent_[0-9A-Za-z_-]{8,})"),
+        (Kind::Observation, r"\b(obs_[0-9A-Za-z_-]{8,})"),
+        (Kind::Relation, r"\b(rel_[0-9A-Za-z_-]{8,})"),
         (Kind::Backup, r"(memory-bank-backup-[0-9TZ-]+)"),
         (Kind::Event, r"(?m)^id: (\S+)"),
         (Kind::Cursor, r#""nextCursor":"([^"\\]+)"#),

@@ -83,6 +83,11 @@ impl Connection {
         answer
     }
 
+    /// The same over a new connection, and once only: for what must not be done twice.
+    pub(crate) fn exchange_once(address: &str, key: &str, request: &Request) -> Answer {
+        Self::default().exchange_over(None, address, key, request)
+    }
+
     fn exchange_over(
         &mut self,
         kept: Option<BufReader<TcpStream>>,

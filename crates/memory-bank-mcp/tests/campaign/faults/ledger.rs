@@ -1,0 +1,224 @@
+//! What was written, what was acknowledged, and whether what is kept agrees.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use serde_json::{Value, json};
+
+use crate::harness::random::Random;
+
+/// Every writer has a place of its own kind to leave its marker in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// One line in two documents.
+    Progress,
+    /// A fact in the graph.
+    Observation,
+    /// The end of a document that all share.
+    Append,
+    /// The same, against an etag.
+    Edit,
+    /// Three new documents, all or none.
+    Batch,
+}
+
+const KINDS: [Kind; 5] = [Kind::Progress, Kind::Observation, Kind::Append, Kind::Edit, Kind::Batch];
+
+/// What a server said.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Outcome {
+    Done(Value),
+    /// With an error of the tool.
+    Refused(String),
+    /// Nothing, or that it does not know.
+    Unknown,
+}
+
+/// What became of a write.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Fate {
+    Acknowledged,
+    /// Refused as it met another text than it was meant for: it must not be there.
+    Conflict,
+    /// It may be there.
+    Unknown,
+}
+
+/// Makes one write with a marker by a server; `None` if it did not come to writing.
+pub(crate) fn write(kind: Kind, marker: &str, server: &mut dyn FnMut(&str, Value) -> Outcome) -> Option<Fate> {
+    let outcome = match kind {
+        Kind::Progress => server("track_progress", json!({"action": "did", "description": marker})),
+        Kind::Observation => server("graph_add_observation", json!({"entity": "Hub", "text": marker})),
+        Kind::Append => server("edit_memory_bank_file", append("log.md", marker)),
+        Kind::Edit => {
+            let read = server("read_memory_bank_file", json!({"filename": "shared.md"}));
+            let Outcome::Done(found) = read else { return None };
+            let text = found["content"][0]["text"].as_str()?;
+            let mut edit = append("shared.md", marker);
+            edit["ifMatchEtag"] = serde_json::from_str::<Value>(text).ok()?["etag"].clone();
+            server("edit_memory_bank_file", edit)
+        }
+        Kind::Batch => {
+            let file = |part| json!({"filename": format!("batch-{marker}-{part}.md"), "content": marker});
+            let files: Vec<Value> = (0..3).map(file).collect();
+            server("batch_write_files", json!({"files": files, "allOrNothing": true}))
+        }
+    };
+    Some(match outcome {
+        Outcome::Done(_) => Fate::Acknowledged,
+        Outcome::Refused(text) if kind == Kind::Edit && text.contains("ETag mismatch") => Fate::Conflict,
+        Outcome::Refused(_) | Outcome::Unknown => Fate::Unknown,
+    })
+}
+
+fn append(filename: &str, marker: &str) -> Value {
+    json!({"filename": filename, "edits": [{"op": "append", "text": format!("- {marker}\n")}]})
+}
+
+/// What a bank needs before it is written to.
+pub(crate) fn opening() -> [(&'static str, Value); 4] {
+    [
+        ("initialize_memory_bank", json!({"path": "."})),
+        ("graph_upsert_entity", json!({"name": "Hub", "entityType": "thing"})),
+        ("write_memory_bank_file", json!({"filename": "log.md", "content": "# Log\n"})),
+        ("write_memory_bank_file", json!({"filename": "shared.md", "content": "# Shared\n"})),
+    ]
+}
+
+/// All writes to one bank.
+#[derive(Debug, Default)]
+pub(crate) struct Ledger {
+    writes: BTreeMap<String, (Kind, Fate)>,
+}
+
+/// How many writes there were.
+#[derive(Debug, Default, Clone, Copy)]
+pub(crate) struct Counts {
+    pub(crate) acknowledged: usize,
+    pub(crate) conflicts: usize,
+    pub(crate) unknown: usize,
+    /// Unknown ones that are there.
+    pub(crate) kept: usize,
+}
+
+impl std::ops::AddAssign for Counts {
+    fn add_assign(&mut self, other: Self) {
+        self.acknowledged += other.acknowledged;
+        self.conflicts += other.conflicts;
+        self.unknown += other.unknown;
+        self.kept += other.kept;
+    }
+}
+
+impl fmt::Display for Counts {
+    fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { acknowledged, conflicts, unknown, kept } = self;
+        write!(to, "{acknowledged} writes acknowledged, {conflicts} refused by their etag, {unknown} not answered ")?;
+        write!(to, "({kept} of them there); 0 lost, 0 doubled, 0 halved")
+    }
+}
+
+/// The kinds of writes, and their markers, in an order by chance.
+pub(crate) fn next(random: &mut Random, number: u64) -> (Kind, String) {
+    (*random.pick(&KINDS), format!("mk{number:07}z"))
+}
+
+/// What a bank holds: texts by where they stand. The facts of the graph stand at `graph`.
+pub(crate) type Held = BTreeMap<String, String>;
+
+impl Ledger {
+    pub(crate) fn note(&mut self, marker: String, kind: Kind, fate: Fate) {
+        self.writes.insert(marker, (kind, fate));
+    }
+
+    /// Compares with what the bank holds.
+    ///
+    /// # Errors
+    /// What was lost, doubled, halved, or written though it was refused.
+    pub(crate) fn check(&self, held: &Held) -> Result<Counts, String> {
+        let found = markers(held);
+        if let Some(stranger) = found.keys().find(|marker| !self.writes.contains_key(*marker)) {
+            return Err(format!("{stranger} was never written"));
+        }
+        let mut counts = Counts::default();
+        for (marker, (kind, fate)) in &self.writes {
+            let times = times(*kind, marker, found.get(marker).unwrap_or(&Vec::new()))?;
+            match (fate, times) {
+                (Fate::Acknowledged, 1) => counts.acknowledged += 1,
+                (Fate::Conflict, 0) => counts.conflicts += 1,
+                (Fate::Unknown, 0 | 1) => {
+                    counts.unknown += 1;
+                    counts.kept += times;
+                }
+                _ => return Err(format!("{marker} ({kind:?}, {fate:?}) is there {times} times")),
+            }
+        }
+        Ok(counts)
+    }
+}
+
+/// Where each marker stands; one place for each time.
+fn markers(held: &Held) -> BTreeMap<String, Vec<&str>> {
+    let mut found: BTreeMap<String, Vec<&str>> = BTreeMap::new();
+    for (place, text) in held {
+        for (at, _) in text.match_indices("mk0") {
+            let marker = text.get(at..at + 10).filter(|marker| marker.ends_with('z'));
+            found.entry(marker.unwrap_or("mk, cut short").to_owned()).or_default().push(place);
+        }
+    }
+    found
+}
+
+/// How often a write is there as a whole.
+fn times(kind: Kind, marker: &str, places: &[&str]) -> Result<usize, String> {
+    let at = |begins: &str| places.iter().filter(|place| place.starts_with(begins)).count();
+    let parts = match kind {
+        Kind::Progress => vec![at("progress"), at("active-context.md")],
+        Kind::Observation => vec![at("graph")],
+        Kind::Append => vec![at("log.md")],
+        Kind::Edit => vec![at("shared.md")],
+        Kind::Batch => (0..3).map(|part| at(&format!("batch-{marker}-{part}.md"))).collect(),
+    };
+    if parts.iter().sum::<usize>() != places.len() {
+        return Err(format!("{marker} ({kind:?}) is where it does not belong: {places:?}"));
+    }
+    if parts.iter().any(|part| *part != parts[0]) {
+        return Err(format!("{marker} ({kind:?}) is there in part: {places:?}"));
+    }
+    Ok(parts[0])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MARKER: &str = "mk0000001z";
+
+    fn checked(kind: Kind, fate: Fate, held: &[(&str, &str)]) -> Result<Counts, String> {
+        let mut ledger = Ledger::default();
+        ledger.note(MARKER.to_owned(), kind, fate);
+        ledger.check(&held.iter().map(|(place, text)| ((*place).to_owned(), (*text).to_owned())).collect())
+    }
+
+    #[test]
+    fn what_is_lost_doubled_halved_or_written_against_its_etag_is_found() {
+        let twice = format!("{MARKER} {MARKER}");
+        let parts = [0, 1, 2].map(|part| format!("batch-{MARKER}-{part}.md"));
+        checked(Kind::Append, Fate::Acknowledged, &[]).unwrap_err();
+        checked(Kind::Append, Fate::Unknown, &[("log.md", &twice)]).unwrap_err();
+        checked(Kind::Append, Fate::Unknown, &[("shared.md", MARKER)]).unwrap_err();
+        checked(Kind::Append, Fate::Acknowledged, &[("log.md", "mk00000"), ("shared.md", MARKER)]).unwrap_err();
+        checked(Kind::Edit, Fate::Conflict, &[("shared.md", MARKER)]).unwrap_err();
+        checked(Kind::Progress, Fate::Unknown, &[("progress.md", MARKER)]).unwrap_err();
+        checked(Kind::Batch, Fate::Unknown, &[(&parts[0], MARKER), (&parts[2], MARKER)]).unwrap_err();
+        checked(Kind::Observation, Fate::Acknowledged, &[("graph", "mk0000002z")]).unwrap_err();
+    }
+
+    #[test]
+    fn what_is_there_once_or_not_answered_is_well() {
+        let whole = [("progress.md", MARKER), ("active-context.md", MARKER)];
+        assert_eq!(checked(Kind::Progress, Fate::Acknowledged, &whole).unwrap().acknowledged, 1);
+        assert_eq!(checked(Kind::Progress, Fate::Unknown, &whole).unwrap().kept, 1);
+        assert_eq!(checked(Kind::Progress, Fate::Unknown, &[]).unwrap().kept, 0);
+    }
+}
