@@ -98,9 +98,9 @@ impl Maker<'_> {
         let edit = match self.random.below(5) {
             0 => json!({"op": "replace", "old": word, "new": format!("{word} {}", self.own.canary(Place::Text))}),
             1 => json!({"op": "insert_after", "match": word, "text": text}),
-            2 => json!({"op": "prepend", "text": text}),
+            2 => json!({"op": "prepend", "heading": "Common", "text": text}),
             3 => json!({"op": "replace_section", "heading": "Common", "text": text}),
-            _ => json!({"op": "append", "text": text}),
+            _ => json!({"op": "append", "heading": "Common", "text": text}),
         };
         json!([edit])
     }

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use crate::harness::random::Random;
 
 /// Every writer has a place of its own kind to leave its marker in.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Kind {
     /// One line in two documents.
     Progress,
@@ -22,7 +22,7 @@ pub(crate) enum Kind {
     Batch,
 }
 
-const KINDS: [Kind; 5] = [Kind::Progress, Kind::Observation, Kind::Append, Kind::Edit, Kind::Batch];
+pub(crate) const KINDS: [Kind; 5] = [Kind::Progress, Kind::Observation, Kind::Append, Kind::Edit, Kind::Batch];
 
 /// What a server said.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -49,12 +49,12 @@ pub(crate) fn write(kind: Kind, marker: &str, server: &mut dyn FnMut(&str, Value
     let outcome = match kind {
         Kind::Progress => server("track_progress", json!({"action": "did", "description": marker})),
         Kind::Observation => server("graph_add_observation", json!({"entity": "Hub", "text": marker})),
-        Kind::Append => server("edit_memory_bank_file", append("log.md", marker)),
+        Kind::Append => server("edit_memory_bank_file", append("log.md", "Log", marker)),
         Kind::Edit => {
             let read = server("read_memory_bank_file", json!({"filename": "shared.md"}));
             let Outcome::Done(found) = read else { return None };
             let text = found["content"][0]["text"].as_str()?;
-            let mut edit = append("shared.md", marker);
+            let mut edit = append("shared.md", "Shared", marker);
             edit["ifMatchEtag"] = serde_json::from_str::<Value>(text).ok()?["etag"].clone();
             server("edit_memory_bank_file", edit)
         }
@@ -71,8 +71,9 @@ pub(crate) fn write(kind: Kind, marker: &str, server: &mut dyn FnMut(&str, Value
     })
 }
 
-fn append(filename: &str, marker: &str) -> Value {
-    json!({"filename": filename, "edits": [{"op": "append", "text": format!("- {marker}\n")}]})
+fn append(filename: &str, heading: &str, marker: &str) -> Value {
+    let edit = json!({"op": "append", "heading": heading, "text": format!("- {marker}\n")});
+    json!({"filename": filename, "edits": [edit]})
 }
 
 /// What a bank needs before it is written to.
@@ -92,9 +93,9 @@ pub(crate) struct Ledger {
 }
 
 /// How many writes there were.
-#[derive(Debug, Default, Clone, Copy)]
+#[derive(Debug, Default, Clone)]
 pub(crate) struct Counts {
-    pub(crate) acknowledged: usize,
+    pub(crate) acknowledged: BTreeMap<Kind, usize>,
     pub(crate) conflicts: usize,
     pub(crate) unknown: usize,
     /// Unknown ones that are there.
@@ -103,7 +104,9 @@ pub(crate) struct Counts {
 
 impl std::ops::AddAssign for Counts {
     fn add_assign(&mut self, other: Self) {
-        self.acknowledged += other.acknowledged;
+        for (kind, count) in other.acknowledged {
+            *self.acknowledged.entry(kind).or_default() += count;
+        }
         self.conflicts += other.conflicts;
         self.unknown += other.unknown;
         self.kept += other.kept;
@@ -113,7 +116,8 @@ impl std::ops::AddAssign for Counts {
 impl fmt::Display for Counts {
     fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { acknowledged, conflicts, unknown, kept } = self;
-        write!(to, "{acknowledged} writes acknowledged, {conflicts} refused by their etag, {unknown} not answered ")?;
+        let all: usize = acknowledged.values().sum();
+        write!(to, "{all} writes acknowledged {acknowledged:?}, {conflicts} refused by their etag, {unknown} not answered ")?;
         write!(to, "({kept} of them there); 0 lost, 0 doubled, 0 halved")
     }
 }
@@ -144,7 +148,7 @@ impl Ledger {
         for (marker, (kind, fate)) in &self.writes {
             let times = times(*kind, marker, found.get(marker).unwrap_or(&Vec::new()))?;
             match (fate, times) {
-                (Fate::Acknowledged, 1) => counts.acknowledged += 1,
+                (Fate::Acknowledged, 1) => *counts.acknowledged.entry(*kind).or_default() += 1,
                 (Fate::Conflict, 0) => counts.conflicts += 1,
                 (Fate::Unknown, 0 | 1) => {
                     counts.unknown += 1;
@@ -217,7 +221,7 @@ mod tests {
     #[test]
     fn what_is_there_once_or_not_answered_is_well() {
         let whole = [("progress.md", MARKER), ("active-context.md", MARKER)];
-        assert_eq!(checked(Kind::Progress, Fate::Acknowledged, &whole).unwrap().acknowledged, 1);
+        assert_eq!(checked(Kind::Progress, Fate::Acknowledged, &whole).unwrap().acknowledged[&Kind::Progress], 1);
         assert_eq!(checked(Kind::Progress, Fate::Unknown, &whole).unwrap().kept, 1);
         assert_eq!(checked(Kind::Progress, Fate::Unknown, &[]).unwrap().kept, 0);
     }
