@@ -77,10 +77,14 @@ impl Stage {
             assert!(matches!(done, Outcome::Done(_)), "{tool}: {done:?}");
         }
         let writers = Writers::default();
-        let mut counts = Counts::default();
+        let (mut counts, mut kinds) = (Counts::default(), Vec::new());
         for kill in 0..kills {
             let (writes, moment) = (random.below(20), Duration::from_micros(random.next() % 20_000));
-            let what = ["a server", "PostgreSQL", "a backend of PostgreSQL", "Redis"][random.below(4)];
+            if kinds.is_empty() {
+                kinds.extend(["a server", "PostgreSQL", "a backend of PostgreSQL", "Redis"]);
+                random.shuffle(&mut kinds);
+            }
+            let what = kinds.pop().unwrap();
             let victim = random.below(REPLICAS);
             writers.begin();
             std::thread::scope(|scope| {

@@ -66,7 +66,7 @@ pub(crate) fn write(kind: Kind, marker: &str, server: &mut dyn FnMut(&str, Value
     };
     Some(match outcome {
         Outcome::Done(_) => Fate::Acknowledged,
-        Outcome::Refused(text) if kind == Kind::Edit && text.contains("ETag mismatch") => Fate::Conflict,
+        Outcome::Refused(text) if kind == Kind::Edit && text.contains("ETAG_MISMATCH") => Fate::Conflict,
         Outcome::Refused(_) | Outcome::Unknown => Fate::Unknown,
     })
 }

@@ -12,7 +12,7 @@ use crate::harness::number;
 use crate::harness::random::Random;
 
 /// How many kills there are on each store when all tests run.
-const SHORT: u64 = 7;
+const SHORT: u64 = 5;
 /// The seed when none is given.
 const SEED: u64 = 20_261_126;
 
