@@ -1,8 +1,8 @@
-//! Campaigns: long random runs against real servers that look for what no single test thought of.
+//! Campaigns: random runs against real servers that find what single tests do not.
 //!
-//! `canary` plants unguessable words in two projects and looks for them in every byte that anybody else gets; `faults`
-//! kills servers, PostgreSQL and Redis under load and counts the writes. Both are short when all tests run, and long by
-//! `scripts/campaign`. A failure names the seed and the call.
+//! `canary` plants unguessable words in two projects and searches every byte of every answer for them. `faults` kills
+//! servers, PostgreSQL and Redis under load and checks all writes. A normal test run includes short ones;
+//! `scripts/campaign` runs long ones. A failure names the seed and the call.
 
 #[cfg(test)]
 mod canary;

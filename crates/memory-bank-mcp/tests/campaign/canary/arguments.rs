@@ -1,21 +1,21 @@
-//! Arguments of tools, made from their schemas: mostly sensible ones, some of another project, some mad.
+//! Arguments of tools, made from their schemas: mostly valid, some of the other project, some malformed.
 
 use serde_json::{Map, Value, json};
 
 use super::tenant::{Kind, Place, Tenant};
 use crate::harness::random::Random;
 
-/// Words that stand in the documents of both projects.
+/// Words that the documents of both projects contain.
 pub(crate) const COMMON: [&str; 6] = ["common", "harvest", "bridge", "lantern", "compass", "granite"];
 
-/// Whose things are named, and by whom.
+/// Makes arguments for a member of one project.
 pub(crate) struct Maker<'a> {
     pub(crate) own: &'a Tenant,
-    /// Whose names are used.
+    /// The project whose names and ids are used.
     pub(crate) named: &'a Tenant,
     pub(crate) random: &'a mut Random,
-    /// Whether values of any kind are put anywhere.
-    pub(crate) mad: bool,
+    /// Whether some values have a wrong type or make no sense.
+    pub(crate) malformed: bool,
 }
 
 impl Maker<'_> {
@@ -30,7 +30,7 @@ impl Maker<'_> {
             made.insert("totalThoughts".to_owned(), json!(2));
             made.insert("thought".to_owned(), json!(self.sentence()));
         }
-        // What excludes the other, or is wanted though the schema cannot say so.
+        // Arguments that exclude each other, or are needed although the schema cannot express it.
         match tool {
             "graph_delete_entity" if self.random.chance(50) => {
                 made.retain(|name, _| name != "entity");
@@ -53,8 +53,9 @@ impl Maker<'_> {
         let required = schema["required"].as_array().cloned().unwrap_or_default();
         for (name, described) in schema["properties"].as_object().into_iter().flatten() {
             let wanted = required.contains(&json!(name));
-            // An etag that does not fit, a store that is another's and a chosen time refuse most calls.
-            let likely = if matches!(name.as_str(), "ifMatchEtag" | "storeId" | "timestamp") { 8 } else { 45 };
+            // A stale etag or a wrong store would make most calls fail.
+            let likely =
+                if matches!(name.as_str(), "ifMatchEtag" | "storeId" | "timestamp") { 8 } else { 45 };
             if wanted || self.random.chance(likely) {
                 made.insert(name.clone(), self.value(name, described));
             }
@@ -63,10 +64,11 @@ impl Maker<'_> {
     }
 
     fn value(&mut self, name: &str, schema: &Value) -> Value {
-        if self.mad && self.random.chance(15) {
+        if self.malformed && self.random.chance(15) {
             let own = self.own.canary(Place::Text);
-            let mad = [json!(null), json!(""), json!([]), json!({}), json!(-1), json!("../x.md"), json!([own])];
-            return self.random.pick(&mad).clone();
+            let malformed =
+                [json!(null), json!(""), json!([]), json!({}), json!(-1), json!("../x.md"), json!([own])];
+            return self.random.pick(&malformed).clone();
         }
         if let Some(words) = schema["enum"].as_array() {
             return self.random.pick(words).clone();
@@ -96,7 +98,9 @@ impl Maker<'_> {
         let text = self.sentence();
         let word = *self.random.pick(&COMMON);
         let edit = match self.random.below(5) {
-            0 => json!({"op": "replace", "old": word, "new": format!("{word} {}", self.own.canary(Place::Text))}),
+            0 => {
+                json!({"op": "replace", "old": word, "new": format!("{word} {}", self.own.canary(Place::Text))})
+            }
             1 => json!({"op": "insert_after", "match": word, "text": text}),
             2 => json!({"op": "prepend", "heading": "Common", "text": text}),
             3 => json!({"op": "replace_section", "heading": "Common", "text": text}),
@@ -105,7 +109,7 @@ impl Maker<'_> {
         json!([edit])
     }
 
-    /// A text for a member of this name.
+    /// A text for an argument of this name.
     fn text(&mut self, name: &str) -> String {
         match name {
             "filename" | "docPath" | "files" => self.thing(Kind::File),
@@ -140,13 +144,13 @@ impl Maker<'_> {
         match self.random.below(4) {
             0 => "*".to_owned(),
             1 => self.thing(Kind::EntityName),
-            // The first letters of a secret, as somebody who guesses would try.
-            2 => self.named.mark[..3].to_owned(),
+            // The first letters of a canary, as an attacker who guesses would send.
+            2 => self.named.mark.chars().take(3).collect(),
             _ => (*self.random.pick(&COMMON)).to_owned(),
         }
     }
 
-    /// The name of a document that may be new.
+    /// The name of a document, which may be new.
     fn file(&mut self) -> String {
         if self.random.chance(50) {
             format!("{}.md", self.own.canary(Place::FileName))

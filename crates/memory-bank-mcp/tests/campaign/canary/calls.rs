@@ -1,4 +1,4 @@
-//! One random call: every tool, every method, every route, with one's own names and those of others.
+//! Makes one random call: any tool, method or route, with names and ids of both projects.
 
 use serde_json::{Value, json};
 
@@ -7,7 +7,7 @@ use super::tenant::{Kind, Persona, Place, Tenant};
 use crate::harness::random::Random;
 use crate::harness::wire::Request;
 
-/// The protocol that knows no sessions.
+/// The protocol version without sessions.
 const SESSIONLESS: &str = "2026-07-28";
 const METHODS: [&str; 10] = [
     "resources/list",
@@ -22,11 +22,11 @@ const METHODS: [&str; 10] = [
     "tools/list",
 ];
 
-/// A call, and what it is counted as.
+/// A call, and the name under which it is counted.
 pub(crate) struct Call {
     pub(crate) what: String,
     pub(crate) request: Request,
-    /// The session that it opens or ends, so that the caller can keep count.
+    /// The session that it opens or ends.
     pub(crate) session: Session,
 }
 
@@ -38,12 +38,12 @@ pub(crate) enum Session {
     Ends(String),
 }
 
-/// What calls are made of.
+/// Everything that a random call depends on.
 pub(crate) struct Calls<'a> {
     pub(crate) persona: &'a Persona,
     pub(crate) own: &'a Tenant,
     pub(crate) others: &'a Tenant,
-    /// The tools as `tools/list` shows them, in the order in which they come next.
+    /// The tools as `tools/list` shows them, in the order in which they are called.
     pub(crate) tools: &'a [Value],
     pub(crate) random: &'a mut Random,
 }
@@ -64,12 +64,12 @@ impl Calls<'_> {
         }
     }
 
-    /// Whose things are named: mostly one's own.
+    /// Uses the names of the own project in most cases.
     fn maker(&mut self) -> Maker<'_> {
         let outside = self.random.chance(30);
-        let mad = self.random.chance(8);
+        let malformed = self.random.chance(8);
         let named = if outside { self.others } else { self.own };
-        Maker { own: self.own, named, random: self.random, mad }
+        Maker { own: self.own, named, random: self.random, malformed }
     }
 
     fn tool(&mut self, turn: usize) -> Call {
@@ -93,21 +93,22 @@ impl Calls<'_> {
     }
 
     fn subscription(&mut self) -> Call {
-        let method = *self.random.pick(&["resources/subscribe", "resources/subscribe", "resources/unsubscribe"]);
+        let method =
+            *self.random.pick(&["resources/subscribe", "resources/subscribe", "resources/unsubscribe"]);
         let uri = uri(&mut self.maker());
         let session = self.session();
         let request = self.in_session("POST", &session, &self.message(method, &json!({"uri": uri})));
         Call { what: method.to_owned(), request, session: Session::Untouched }
     }
 
-    /// The stream of a session, from an event of anybody.
+    /// Opens the stream of a session and resumes it from an event of either project.
     fn stream(&mut self) -> Call {
         let session = self.session();
         let mut request = self.in_session("GET", &session, "");
         request.headers.retain(|(name, _)| *name != "Accept");
         request.headers.push(("Accept", "text/event-stream".to_owned()));
         let event = self.maker().thing(Kind::Event);
-        // From the beginning of the stream that the event belongs to.
+        // Replay from the beginning of the event's stream.
         let event = event.rsplit_once('-').map_or("0".to_owned(), |(stream, _)| format!("{stream}-0"));
         request.headers.push(("Last-Event-ID", event));
         request.stream = true;
@@ -125,20 +126,21 @@ impl Calls<'_> {
     fn cancellation(&mut self) -> Call {
         let id = self.maker().thing(Kind::RequestId);
         let id: Value = id.parse::<u64>().map_or(json!(id), |id| json!(id));
-        let message = json!({"jsonrpc": "2.0", "method": "notifications/cancelled", "params": {"requestId": id}});
+        let message =
+            json!({"jsonrpc": "2.0", "method": "notifications/cancelled", "params": {"requestId": id}});
         let session = self.session();
         let request = self.in_session("POST", &session, &message.to_string());
         Call { what: "notifications/cancelled".to_owned(), request, session: Session::Untouched }
     }
 
-    /// The end of this session, or of anybody's.
+    /// Ends this session, or one by chance.
     pub(crate) fn end(&mut self, session: Option<String>) -> Call {
         let session = session.unwrap_or_else(|| self.session());
         let request = self.in_session("DELETE", &session, "");
         Call { what: "DELETE /mcp".to_owned(), request, session: Session::Ends(session) }
     }
 
-    /// The handshake, in which a client says who it is.
+    /// The handshake; the client info holds a canary.
     pub(crate) fn open(&mut self) -> Call {
         let name = self.own.canary(Place::Client);
         let params = json!({"protocolVersion": "2025-11-25", "capabilities": {},
@@ -148,7 +150,7 @@ impl Calls<'_> {
         Call { what: "initialize".to_owned(), request, session: Session::Opens }
     }
 
-    /// The REST routes. Nobody takes a key of his own away here: that is the faults' part, who keep count of it.
+    /// The REST routes. Keys of the own project are revoked by the faults alone, which record it.
     fn keys(&mut self) -> Call {
         let label = json!({"label": self.own.canary(Place::Label)}).to_string();
         let others = self.others.thing(Kind::KeyId, true, self.random).unwrap_or_default();
@@ -173,7 +175,7 @@ impl Calls<'_> {
         Call { what, request, session: Session::Untouched }
     }
 
-    /// What is no proper message, or for somebody else's session.
+    /// A malformed message, or one for a foreign session.
     fn raw(&mut self) -> Call {
         let session = self.session();
         let mark = self.own.canary(Place::Text);
@@ -184,17 +186,21 @@ impl Calls<'_> {
             2 => self.message(&mark, &json!({"cursor": mark})),
             _ => list,
         };
-        Call { what: "raw".to_owned(), request: self.in_session("POST", &session, &body), session: Session::Untouched }
+        Call {
+            what: "raw".to_owned(),
+            request: self.in_session("POST", &session, &body),
+            session: Session::Untouched,
+        }
     }
 
-    /// A call of a method with these parameters, without a session and without chance.
+    /// A call of a method with exactly these parameters, without a session.
     pub(crate) fn plain(&mut self, method: &str, params: Value) -> Call {
         let name = params["name"].as_str().or(params["uri"].as_str()).map(str::to_owned);
         let request = self.without_session(method, name, params);
         Call { what: method.to_owned(), request, session: Session::Untouched }
     }
 
-    /// A method that has a name in a header when there is no session.
+    /// A call with or without a session; without one a header repeats the name.
     fn named_call(&mut self, method: &str, what: &str, params: Value) -> Call {
         let request = match self.persona.session(self.random).filter(|_| self.random.chance(60)) {
             Some(session) => self.in_session("POST", &session, &self.message(method, &params)),
@@ -207,7 +213,7 @@ impl Calls<'_> {
         Call { what: what.to_owned(), request, session: Session::Untouched }
     }
 
-    /// One's own session, mostly.
+    /// An own session in most cases.
     fn session(&mut self) -> String {
         let own = self.persona.session(self.random).filter(|_| self.random.chance(75));
         match own {
@@ -221,7 +227,7 @@ impl Calls<'_> {
     }
 
     fn message(&self, method: &str, params: &Value) -> String {
-        // Ids from a small range, so that others can guess them.
+        // Ids come from a small range, so that others can guess them.
         let id = self.persona.name.len() + params.to_string().len() % 50;
         json!({"jsonrpc": "2.0", "id": id, "method": method, "params": params}).to_string()
     }
@@ -253,7 +259,7 @@ impl Calls<'_> {
         request
     }
 
-    /// Asks for compression, or does not.
+    /// Accepts gzip, Brotli or no compression.
     fn pack(&mut self, request: &mut Request) {
         if let Some(way) = [None, Some("gzip"), Some("br")][self.random.below(3)] {
             request.headers.push(("Accept-Encoding", way.to_owned()));
@@ -285,7 +291,7 @@ fn prompt_arguments(maker: &mut Maker<'_>) -> Value {
 }
 
 fn completion(maker: &mut Maker<'_>) -> Value {
-    let begun = maker.named.mark[..2].to_owned();
+    let begun: String = maker.named.mark.chars().take(2).collect();
     let value = *maker.random.pick(&["", "p", "c", COMMON[1], &begun]);
     let (asked, argument) = match maker.random.below(3) {
         0 => (json!({"type": "ref/resource", "uri": "memory-bank://{name}"}), "name"),

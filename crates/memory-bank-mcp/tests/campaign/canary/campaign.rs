@@ -1,4 +1,4 @@
-//! The run: workers that call, each answer judged, what can be asked for remembered.
+//! Runs the workers: each makes calls and checks every answer.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -16,14 +16,14 @@ use super::tenant::{Access, Kind, Persona, Tenant, locked};
 use crate::harness::random::Random;
 use crate::harness::wire::{Answer, Connection};
 
-/// How many call at a time.
+/// How many workers call at the same time.
 pub(crate) const WORKERS: u64 = 10;
-/// How many leaks of different kinds are told; the run goes on meanwhile, so that all kinds are seen at once.
-const TOLD: usize = 40;
-/// What a call may take on average on a slow machine, before the run is given up as stuck.
-const PATIENCE: Duration = Duration::from_millis(100);
+/// How many kinds of leaks are reported. The run continues after a leak, so that one run shows all kinds.
+const REPORTED: usize = 40;
+/// The average time of a call beyond which the run is given up as stuck.
+const TIMEOUT: Duration = Duration::from_millis(100);
 
-/// Two projects, those who ask, and what came of it.
+/// Two projects, their personas, and the results so far.
 pub(crate) struct Campaign {
     pub(crate) seed: u64,
     pub(crate) calls: usize,
@@ -55,7 +55,7 @@ impl Campaign {
         }
     }
 
-    /// Calls until enough was called, while `meanwhile` goes on.
+    /// Makes all calls while `meanwhile` runs.
     pub(crate) fn run(&self, meanwhile: impl FnOnce()) {
         std::thread::scope(|scope| {
             for worker in 0..WORKERS {
@@ -69,14 +69,15 @@ impl Campaign {
         });
     }
 
-    /// How many calls were begun.
+    /// How many calls have begun.
     pub(crate) fn begun(&self) -> usize {
         self.done.load(Ordering::SeqCst)
     }
 
-    /// Whether there is no more to do.
+    /// Whether the run ends.
     pub(crate) fn is_over(&self) -> bool {
-        let late = self.began.elapsed() > Duration::from_secs(120) + PATIENCE * u32::try_from(self.calls).unwrap();
+        let late =
+            self.began.elapsed() > Duration::from_secs(120) + TIMEOUT * u32::try_from(self.calls).unwrap();
         if late {
             self.report("stuck", format!("{} of {} calls were made in time", self.begun(), self.calls));
         }
@@ -86,7 +87,7 @@ impl Campaign {
     fn work(&self, worker: u64) {
         let mut random = Random::new(self.seed ^ (worker + 1).wrapping_mul(0x5851_f42d_4c95_7f2d));
         let mut connections: Vec<Connection> = self.addresses.iter().map(|_| Connection::default()).collect();
-        // Each worker goes through all tools, in an order of its own.
+        // Each worker calls all tools in turn, in an order of its own.
         let mut tools = self.tools.clone();
         random.shuffle(&mut tools);
         for turn in 0.. {
@@ -94,7 +95,7 @@ impl Campaign {
                 return;
             }
             self.done.fetch_add(1, Ordering::SeqCst);
-            let persona = self.somebody(&mut random);
+            let persona = self.pick_persona(&mut random);
             let replica = random.below(self.addresses.len());
             let (own, others) = self.sides(&persona);
             let mut calls = Calls { persona: &persona, own, others, tools: &tools, random: &mut random };
@@ -108,8 +109,8 @@ impl Campaign {
         }
     }
 
-    /// Anybody, and an owner rather often, or little of what owners may do would be done.
-    fn somebody(&self, random: &mut Random) -> Arc<Persona> {
+    /// A persona by chance. Owners are picked more often, since they alone may do everything.
+    fn pick_persona(&self, random: &mut Random) -> Arc<Persona> {
         let personas = self.personas.read().unwrap_or_else(PoisonError::into_inner);
         let owners: Vec<_> = personas.iter().filter(|persona| persona.is_owner).collect();
         Arc::clone(if !owners.is_empty() && random.chance(40) {
@@ -124,7 +125,7 @@ impl Campaign {
         (&self.tenants[persona.tenant], &self.tenants[1 - persona.tenant])
     }
 
-    /// Makes a call, judges the answer, and remembers what it shows.
+    /// Makes a call, checks the answer, and remembers the ids in it.
     pub(crate) fn perform(
         &self,
         persona: &Persona,
@@ -140,7 +141,8 @@ impl Campaign {
         let answer = connection.exchange(&self.addresses[replica], &persona.key, request);
         let access = (persona.access() == before).then_some(before);
         let rules = Rules { own, others, persona, access };
-        let verdict = judge(request, &answer, &rules).and_then(|()| self.untouched(call, &answer, persona));
+        let verdict =
+            judge(request, &answer, &rules).and_then(|()| self.check_side_effects(call, &answer, persona));
         if let Err(why) = verdict {
             self.leaked(persona, call, replica, access, &why);
         }
@@ -148,8 +150,8 @@ impl Campaign {
         answer
     }
 
-    /// Says what a call changed that it may not change.
-    fn untouched(&self, call: &Call, answer: &Answer, persona: &Persona) -> Result<(), String> {
+    /// Checks that a call changed nothing of the other project and no key without `admin`.
+    fn check_side_effects(&self, call: &Call, answer: &Answer, persona: &Persona) -> Result<(), String> {
         let (_, others) = self.sides(persona);
         let done = (200..300).contains(&answer.status);
         match &call.session {
@@ -197,38 +199,39 @@ impl Campaign {
         persona.opened(session.to_owned());
     }
 
-    /// Notes a leak, one of each kind.
+    /// Records a leak, one of each kind.
     fn leaked(&self, persona: &Persona, call: &Call, replica: usize, access: Option<Access>, why: &str) {
-        let kind = format!("{}: {} by {}", call.what, why.split(':').next().unwrap_or_default(), persona.name);
-        let told = format!(
+        let kind =
+            format!("{}: {} by {}", call.what, why.split(':').next().unwrap_or_default(), persona.name);
+        let report = format!(
             "seed {}, around call {}, server {replica}, key of {} ({access:?}): {why}\nthe call:\n{}",
             self.seed,
             self.begun(),
             persona.name,
             shortened(&call.request.text()),
         );
-        self.report(&kind, told);
+        self.report(&kind, report);
     }
 
-    /// Notes something that must not be.
-    pub(crate) fn report(&self, kind: &str, told: String) {
+    /// Records a violation.
+    pub(crate) fn report(&self, kind: &str, report: String) {
         let mut leaks = locked(&self.leaks);
-        if leaks.len() < TOLD || leaks.contains_key(kind) {
-            leaks.entry(kind.to_owned()).or_insert(told);
+        if leaks.len() < REPORTED || leaks.contains_key(kind) {
+            leaks.entry(kind.to_owned()).or_insert(report);
         }
     }
 
-    /// All that must not be, in words; `None` = nothing.
+    /// All violations as text; `None` = none.
     pub(crate) fn leaks(&self) -> Option<String> {
         let leaks = locked(&self.leaks);
         let mut text = String::new();
-        for (kind, told) in leaks.iter() {
-            writeln!(text, "== {kind}\n{told}\n").unwrap();
+        for (kind, report) in leaks.iter() {
+            writeln!(text, "== {kind}\n{report}\n").unwrap();
         }
         (!leaks.is_empty()).then(|| format!("{} kinds of leaks\n{text}", leaks.len()))
     }
 
-    /// The tools that there are, as somebody who may call them all sees them.
+    /// Lists the tools in the name of a persona that may call all of them.
     pub(crate) fn list_tools(&mut self, persona: &Persona) {
         let mut random = Random::new(0);
         let (own, others) = self.sides(persona);

@@ -1,40 +1,43 @@
-//! Whether an answer may be: what is looked for in every byte that came back.
+//! Checks every byte of an answer for canaries.
 //!
-//! No canary of another project, plain or in base64. With a key that may not read, none of its own project but those
-//! that this very request sent, the labels of keys if it may administer them, and, where answers are replayed, what this
-//! key sent before. With a void key none at all, and no success.
+//! No answer holds a canary of the other project, plain or in base64. A key without `read` gets no canary of its own
+//! project either, except those that the request itself sent, labels of keys if it may administer keys, and, in replayed
+//! answers, canaries that the key sent before. A revoked key gets no canary and no success.
 
 use super::tenant::{Access, Persona, Place, Tenant};
 use crate::harness::wire::{Answer, Request};
 
-/// What a request that was answered may know.
+/// What decides which canaries an answer may hold.
 pub(crate) struct Rules<'a> {
     pub(crate) own: &'a Tenant,
     pub(crate) others: &'a Tenant,
     pub(crate) persona: &'a Persona,
-    /// What the key was good for all the while; `None` = it changed.
+    /// The rights of the key during the call; `None` = they changed meanwhile.
     pub(crate) access: Option<Access>,
 }
 
-/// Says what is wrong with an answer.
+/// Checks an answer.
+///
+/// # Errors
+/// What the answer must not hold.
 pub(crate) fn judge(request: &Request, answer: &Answer, rules: &Rules<'_>) -> Result<(), String> {
     let seen = everything(answer);
-    for form in forms(&rules.others.mark) {
+    for form in encodings(&rules.others.mark) {
         if let Some(at) = memchr::memmem::find(&seen, form.as_bytes()) {
-            return Err(format!("a canary of `{}`: {}", rules.others.slug, around(&seen, at)));
+            return Err(format!("a canary of `{}`: {}", rules.others.slug, excerpt(&seen, at)));
         }
     }
     let Some(access) = rules.access else { return Ok(()) };
     if access.void {
-        return void(request, answer, &seen, rules);
+        return check_void(request, answer, &seen, rules);
     }
     if !access.reads {
-        return unread(request, &seen, rules);
+        return check_without_read(request, &seen, rules);
     }
     Ok(())
 }
 
-/// Everything that came back, in lower case. Base64 loses nothing by it: its forms are looked for in lower case, too.
+/// Head and body in lower case. The encodings are compared in lower case, too.
 fn everything(answer: &Answer) -> Vec<u8> {
     let mut all = answer.head.clone().into_bytes();
     all.extend_from_slice(&answer.body);
@@ -42,21 +45,20 @@ fn everything(answer: &Answer) -> Vec<u8> {
     all
 }
 
-/// A mark as it may stand in an answer: plain, and in base64 at each of the three ways it can fall.
-fn forms(mark: &str) -> [String; 4] {
+/// A mark plain, and in base64 at each of the three possible offsets.
+fn encodings(mark: &str) -> [String; 4] {
     use base64::Engine;
     use base64::engine::general_purpose::STANDARD_NO_PAD;
     let shifted = |shift: usize| {
         let text = STANDARD_NO_PAD.encode(format!("{}{mark}", "_".repeat(shift)));
-        // The first and the last letters depend on the neighbours.
-        let whole = text[if shift == 0 { 0 } else { 4 }..text.len() - 4].to_ascii_lowercase();
-        debug_assert!(whole.len() >= 8);
-        whole
+        // The first and the last characters depend on the neighbouring bytes.
+        let first = if shift == 0 { 0 } else { 4 };
+        text.chars().take(text.len() - 4).skip(first).collect::<String>().to_ascii_lowercase()
     };
     [mark.to_owned(), shifted(0), shifted(1), shifted(2)]
 }
 
-fn unread(request: &Request, seen: &[u8], rules: &Rules<'_>) -> Result<(), String> {
+fn check_without_read(request: &Request, seen: &[u8], rules: &Rules<'_>) -> Result<(), String> {
     let sent = request.text().to_ascii_lowercase();
     for (at, canary) in canaries(seen, &rules.own.mark) {
         let is_label = canary.as_bytes().get(rules.own.mark.len()) == Some(&(Place::Label.letter() as u8));
@@ -64,33 +66,33 @@ fn unread(request: &Request, seen: &[u8], rules: &Rules<'_>) -> Result<(), Strin
             || (is_label && rules.persona.administers && request.path.starts_with("/api/keys"))
             || (request.stream && rules.persona.has_sent(&canary));
         if !allowed {
-            return Err(format!("a canary of its own project, without `read`: {}", around(seen, at)));
+            return Err(format!("a canary of its own project, without `read`: {}", excerpt(seen, at)));
         }
     }
     Ok(())
 }
 
-/// What needs no data is answered for some seconds more where news of a revocation was lost; nothing else is.
-fn void(request: &Request, answer: &Answer, seen: &[u8], rules: &Rules<'_>) -> Result<(), String> {
+/// Calls that need no data may still succeed for some seconds where the notice of a revocation was lost; others may not.
+fn check_void(request: &Request, answer: &Answer, seen: &[u8], rules: &Rules<'_>) -> Result<(), String> {
     let sent = request.text().to_ascii_lowercase();
     if let Some((at, _)) =
         canaries(seen, &rules.own.mark).into_iter().find(|(_, canary)| !sent.contains(canary.as_str()))
     {
-        return Err(format!("a canary, after the key was revoked: {}", around(seen, at)));
+        return Err(format!("a canary, after the key was revoked: {}", excerpt(seen, at)));
     }
-    let told = ["\"filename\"", "\"entity\"", "\"note\"", "\"backupid\""];
-    let wants_data = sent.contains("tools/call") && told.iter().any(|word| sent.contains(word));
+    let names = ["\"filename\"", "\"entity\"", "\"note\"", "\"backupid\""];
+    let wants_data = sent.contains("tools/call") && names.iter().any(|word| sent.contains(word));
     let made_key = request.path.starts_with("/api/keys") && (200..300).contains(&answer.status);
     let done = answer
         .message()
         .is_some_and(|message| message["result"].is_object() && message["result"]["isError"] != true);
     if made_key || (wants_data && done) {
-        return Err(format!("a success, after the key was revoked: {}", around(seen, 0)));
+        return Err(format!("a success, after the key was revoked: {}", excerpt(seen, 0)));
     }
     Ok(())
 }
 
-/// The canaries of a project in a text, and where they stand; one that was cut short is what is left of it.
+/// The canaries of a project in a text, with their offsets; of a truncated one, what is left.
 pub(crate) fn canaries(seen: &[u8], mark: &str) -> Vec<(usize, String)> {
     memchr::memmem::find_iter(seen, mark.as_bytes())
         .map(|at| {
@@ -102,8 +104,8 @@ pub(crate) fn canaries(seen: &[u8], mark: &str) -> Vec<(usize, String)> {
         .collect()
 }
 
-/// What stands around a place.
-fn around(seen: &[u8], at: usize) -> String {
+/// The text around an offset.
+fn excerpt(seen: &[u8], at: usize) -> String {
     let from = at.saturating_sub(200);
     let to = (at + 200).min(seen.len());
     format!("…{}…", String::from_utf8_lossy(&seen[from..to]))
@@ -116,6 +118,7 @@ mod tests {
     use base64::Engine;
     use base64::engine::general_purpose::STANDARD;
 
+    use super::super::tenant::MARK;
     use super::*;
     use crate::harness::random::Random;
 
@@ -129,11 +132,7 @@ mod tests {
         fn new(scopes: &str) -> Self {
             let mut random = Random::new(1);
             let persona = Persona::new("p".to_owned(), 0, "k".to_owned(), "i".to_owned(), scopes);
-            Self {
-                own: Tenant::new("own", &mut random),
-                others: Tenant::new("others", &mut random),
-                persona,
-            }
+            Self { own: Tenant::new("own", &mut random), others: Tenant::new("others", &mut random), persona }
         }
 
         fn judge(&self, sent: &str, answer: &Answer) -> Result<(), String> {
@@ -156,7 +155,7 @@ mod tests {
         let mut found = vec![
             answer(&format!("data: {{\"x\": \"{canary}\"}}")),
             answer(&canary.to_uppercase()),
-            answer(&canary[..MARK_LENGTH]),
+            answer(&canary.chars().take(MARK).collect::<String>()),
             Answer { head: format!("HTTP/1.1 200 OK\r\nX-Who: {canary}\r\n"), ..Answer::default() },
         ];
         found.extend(["", "a", "ab"].map(|before| answer(&STANDARD.encode(format!("{before}{canary}")))));
@@ -166,8 +165,6 @@ mod tests {
         // Sending it excuses nothing.
         bench.judge(&canary, &answer(&canary)).expect_err("a leak");
     }
-
-    const MARK_LENGTH: usize = super::super::tenant::MARK;
 
     #[test]
     fn a_key_without_read_gets_back_what_it_sent_and_nothing_else() {

@@ -1,4 +1,4 @@
-//! What an answer shows that can be asked for: ids, events, cursors, names.
+//! Collects ids, events, cursors and names from answers, so that later calls can use them.
 
 use std::sync::LazyLock;
 
@@ -8,10 +8,10 @@ use serde_json::Value;
 use super::tenant::{Kind, Tenant};
 use crate::harness::wire::{Answer, Request};
 
-/// How much of an answer is looked at.
-const LOOKED_AT: usize = 64 * 1024;
+/// How many bytes of an answer are searched.
+const SEARCHED: usize = 64 * 1024;
 
-/// The ids, by how they look.
+/// The pattern of each kind of id.
 static SHAPES: LazyLock<Vec<(Kind, Regex)>> = LazyLock::new(|| {
     [
         (Kind::EntityId, r"\b(ent_[0-9A-Za-z_-]{8,})"),
@@ -27,9 +27,9 @@ static SHAPES: LazyLock<Vec<(Kind, Regex)>> = LazyLock::new(|| {
     .into()
 });
 
-/// Remembers what a project's member sent and got, in a call that succeeded.
+/// Remembers the ids and names in a call that succeeded.
 pub(crate) fn learn(own: &Tenant, request: &Request, answer: &Answer) {
-    let body = &answer.body[..answer.body.len().min(LOOKED_AT)];
+    let body = &answer.body[..answer.body.len().min(SEARCHED)];
     let text = String::from_utf8_lossy(body);
     for (kind, shape) in SHAPES.iter() {
         for found in shape.captures_iter(&text).take(4) {

@@ -22,9 +22,9 @@ use self::world::World;
 use crate::harness::number;
 use crate::harness::random::Random;
 
-/// How many calls are made when all tests run.
+/// The number of calls in a normal test run.
 const SHORT: u64 = 3000;
-/// The seed when none is given.
+/// The default seed.
 const SEED: u64 = 20_261_126;
 
 #[test]
@@ -33,14 +33,14 @@ fn nobody_gets_a_byte_of_another_project_or_more_than_its_key_may_read() {
     let seed = number("MEMORY_BANK_CAMPAIGN_SEED", SEED);
     let began = Instant::now();
     let mut world = World::new(seed, calls);
-    let (campaign, stage) = (&world.campaign, &mut world.stage);
-    campaign.run(|| Faults { campaign, stage, random: Random::new(!seed) }.run());
+    let (campaign, environment) = (&world.campaign, &mut world.environment);
+    campaign.run(|| Faults { campaign, environment, random: Random::new(!seed) }.run());
     let tally = locked(&campaign.tally);
     println!("{calls} calls, seed {seed}, {} s\n{tally}", began.elapsed().as_secs());
     if let Some(leaks) = campaign.leaks() {
         panic!("{leaks}");
     }
-    // A run in which nothing happened shows nothing.
+    // A run in which calls and faults do not succeed proves nothing.
     for tool in &campaign.tools {
         let name = tool["name"].as_str().unwrap();
         let counts = tally.calls.get(name).copied().unwrap_or_default();
@@ -52,7 +52,10 @@ fn nobody_gets_a_byte_of_another_project_or_more_than_its_key_may_read() {
     assert_eq!(tally.faults.len(), faults::KINDS.len(), "{:?}, seed {seed}", tally.faults);
     for tenant in 0..2 {
         for place in Place::ALL.into_iter().filter(|place| *place != Place::Client) {
-            assert!(tally.seen.contains(&(tenant, place.letter())), "no canary of {place:?} was ever seen");
+            assert!(
+                tally.seen.contains(&(tenant, place.letter())),
+                "no canary of {place:?} was ever seen by its own project"
+            );
         }
     }
 }

@@ -1,4 +1,4 @@
-//! What somebody can do who writes in Redis: entries of keys and sessions that are copied, widened, made up.
+//! Forges entries in Redis, as an attacker who can write there would: keys and sessions copied, widened or made up.
 
 use serde_json::{Value, json};
 
@@ -20,24 +20,23 @@ fn entry(key: &str) -> String {
     format!("mbmcp:apikey:{}", hash(key))
 }
 
-/// The entry of another project's owner under the hash of one's own key, which no server has seen: whole, and with one's
-/// own key's id in it.
+/// Puts the entry of the other project's owner under the hash of a new key, unchanged and with the new key's id.
 pub(crate) fn copy_key(faults: &mut Faults<'_>) {
-    let port = faults.stage.redis_port;
+    let port = faults.environment.redis_port;
     let tenant = faults.random.below(2);
     let victim = owner(faults.campaign, 1 - tenant);
     for own_id in [false, true] {
-        let Some(bait) = faults.make(tenant, "") else { return };
+        let Some(bait) = faults.create_key(tenant, "") else { return };
         faults.campaign.personas.write().unwrap().retain(|persona| persona.key_id != bait.key_id);
         let Some(mut copied) = cached(faults, &victim.key) else { return };
         if own_id {
             copied["identity"]["key"] = json!(bait.key_id);
         }
-        for replica in 0..faults.stage.replicas.len() {
+        for replica in 0..faults.environment.replicas.len() {
             let put = ["SET", &entry(&bait.key), &copied.to_string(), "EX", LIVES];
             if redis::command(port, &put).is_ok() {
                 read_all(faults.campaign, &bait, replica);
-                tool_call(faults.campaign, &bait, replica, "create_backup", json!({"listOnly": true}));
+                tool_call(faults.campaign, &bait, replica, "create_backup", &json!({"listOnly": true}));
             }
         }
         let gone = format!("/api/keys/{}", bait.key_id);
@@ -47,38 +46,38 @@ pub(crate) fn copy_key(faults: &mut Faults<'_>) {
     }
 }
 
-/// One's own entry, with more rights than one has.
+/// Gives a key more rights in its own entry.
 pub(crate) fn widen_key(faults: &mut Faults<'_>) {
-    let port = faults.stage.redis_port;
+    let port = faults.environment.redis_port;
     let tenant = faults.random.below(2);
     let scopes = *faults.random.pick(&["write", "admin", "read"]);
-    let Some(bait) = faults.make(tenant, scopes) else { return };
-    let warm = faults.random.below(faults.stage.replicas.len());
-    // One server puts the entry there; the others believe Redis first.
+    let Some(bait) = faults.create_key(tenant, scopes) else { return };
+    let warm = faults.random.below(faults.environment.replicas.len());
+    // One server creates the entry; the others read it from Redis.
     rest(faults.campaign, &bait, warm, "GET", "/api/keys", String::new());
     let Some(mut widened) = cached(faults, &bait.key) else { return };
     widened["identity"]["scopes"] = json!([]);
     widened["identity"]["role"] = json!("owner");
-    for replica in (0..faults.stage.replicas.len()).filter(|replica| *replica != warm) {
+    for replica in (0..faults.environment.replicas.len()).filter(|replica| *replica != warm) {
         let put = ["SET", &entry(&bait.key), &widened.to_string(), "EX", LIVES];
         if redis::command(port, &put).is_err() {
             continue;
         }
         read_all(faults.campaign, &bait, replica);
         let write = json!({"filename": "widened.md", "content": "x"});
-        let wrote = tool_call(faults.campaign, &bait, replica, "write_memory_bank_file", write);
+        let wrote = tool_call(faults.campaign, &bait, replica, "write_memory_bank_file", &write);
         let keys = rest(faults.campaign, &bait, replica, "POST", "/api/keys", "{}".to_owned());
         if (has_succeeded(&wrote) && scopes != "write") || (has_succeeded(&keys) && scopes != "admin") {
-            let told = format!("scopes {scopes}, server {replica}: {} {}", wrote.text(), keys.text());
-            faults.campaign.report("a key that was widened in Redis did what it may not", told);
+            let report = format!("scopes {scopes}, server {replica}: {} {}", wrote.text(), keys.text());
+            faults.campaign.report("a key that was widened in Redis did what it may not", report);
         }
     }
     let _emptied = redis::command(port, &["DEL", &entry(&bait.key)]);
 }
 
-/// Sessions that say they are somebody else's, and values that are none.
+/// Swaps entries of sessions between the projects, and breaks entries of keys.
 pub(crate) fn forge_sessions(faults: &mut Faults<'_>) {
-    let port = faults.stage.redis_port;
+    let port = faults.environment.redis_port;
     let sides = &faults.campaign.tenants;
     for (own, others) in [(&sides[0], &sides[1]), (&sides[1], &sides[0])] {
         let mut take = |tenant: &super::tenant::Tenant| {
@@ -87,7 +86,7 @@ pub(crate) fn forge_sessions(faults: &mut Faults<'_>) {
             Some((id, serde_json::from_str::<Value>(&text).ok()?))
         };
         let (Some((id, record)), Some((other_id, other))) = (take(own), take(others)) else { continue };
-        // Theirs under the id of ours, and theirs with our names in it.
+        // The other's record under the own id, and with the own user and project in it.
         let mut renamed = other.clone();
         renamed["id"] = json!(id);
         let mut claimed = other;
@@ -106,9 +105,9 @@ pub(crate) fn forge_sessions(faults: &mut Faults<'_>) {
     }
 }
 
-/// What Redis has of a key, after it was used.
+/// The entry of a key that was used.
 fn cached(faults: &mut Faults<'_>, key: &str) -> Option<Value> {
-    let port = faults.stage.redis_port;
+    let port = faults.environment.redis_port;
     let text = redis::command(port, &["GET", &entry(key)]).ok()?.pop()?;
     let value: Value = serde_json::from_str(&text).ok()?;
     value["identity"].is_object().then_some(value)

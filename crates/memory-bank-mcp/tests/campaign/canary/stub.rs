@@ -1,4 +1,4 @@
-//! Whether a run would see a leak: servers made for it, of which one leaks.
+//! Proves that a campaign detects leaks: it runs against stub servers, one of which leaks.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -44,7 +44,8 @@ fn answer(stream: &TcpStream, text: &str) -> Option<()> {
         }
         lines.read_exact(&mut vec![0; length]).ok()?;
         let body = json!({"jsonrpc": "2.0", "id": 1, "result": {"text": text}}).to_string();
-        let head = format!("HTTP/1.1 {status}\r\nMcp-Session-Id: stub\r\nContent-Length: {}\r\n\r\n", body.len());
+        let head =
+            format!("HTTP/1.1 {status}\r\nMcp-Session-Id: stub\r\nContent-Length: {}\r\n\r\n", body.len());
         (&*stream).write_all(format!("{head}{body}").as_bytes()).ok()?;
     }
 }
@@ -67,10 +68,13 @@ fn run(text: impl Fn(&[Tenant; 2]) -> String) -> Campaign {
 
 #[test]
 fn a_server_that_leaks_is_found_out_with_the_seed_and_the_call() {
-    let told = run(|[_, beta]| beta.canary(Place::Text)).leaks().expect("a leak");
-    assert!(told.contains("a canary of `beta`") && told.contains("seed 7") && told.contains("POST /mcp"), "{told}");
-    let told = run(|[alpha, _]| alpha.canary(Place::Text)).leaks().expect("a leak");
-    assert!(told.contains("without `read` by p, write") && !told.contains("by p, \n"), "{told}");
+    let report = run(|[_, beta]| beta.canary(Place::Text)).leaks().expect("a leak");
+    assert!(
+        report.contains("a canary of `beta`") && report.contains("seed 7") && report.contains("POST /mcp"),
+        "{report}"
+    );
+    let report = run(|[alpha, _]| alpha.canary(Place::Text)).leaks().expect("a leak");
+    assert!(report.contains("without `read` by p, write") && !report.contains("by p, \n"), "{report}");
 }
 
 #[test]

@@ -1,11 +1,11 @@
-//! What became of the calls: a campaign in which nothing succeeds finds nothing.
+//! Counts the outcomes of calls: a campaign in which nothing succeeds finds nothing.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use crate::harness::wire::Answer;
 
-/// How one kind of call went.
+/// The outcomes of one kind of call.
 #[derive(Debug, Default, Clone, Copy)]
 pub(crate) struct Counts {
     pub(crate) succeeded: usize,
@@ -14,15 +14,15 @@ pub(crate) struct Counts {
     pub(crate) broken: usize,
 }
 
-/// How all of them went.
+/// The outcomes of all calls.
 #[derive(Debug, Default)]
 pub(crate) struct Tally {
     pub(crate) calls: BTreeMap<String, Counts>,
     pub(crate) faults: BTreeMap<&'static str, usize>,
-    /// In which places canaries were seen by members of their own project.
+    /// The places whose canaries a member of the same project has seen.
     pub(crate) seen: BTreeSet<(usize, char)>,
     pub(crate) bytes: usize,
-    /// The last refusal of each kind of call, for those who wonder why nothing succeeds.
+    /// The last refusal of each kind of call, to explain why none succeeds.
     pub(crate) refusals: BTreeMap<String, String>,
 }
 
@@ -53,7 +53,7 @@ impl Tally {
     }
 }
 
-/// Whether a call did what it was meant to do.
+/// Whether a call succeeded.
 pub(crate) fn has_succeeded(answer: &Answer) -> bool {
     if !(200..300).contains(&answer.status) {
         return false;

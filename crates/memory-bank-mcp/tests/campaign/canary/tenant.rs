@@ -1,4 +1,4 @@
-//! A project with its secret, and the people and keys that ask.
+//! A project with its canaries, and the personas that call: keys of its members.
 
 use std::collections::{BTreeMap, HashSet, VecDeque};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -6,13 +6,13 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::harness::random::Random;
 
-/// How many letters of a canary are the same for a whole project.
+/// How many letters all canaries of a project share.
 pub(crate) const MARK: usize = 12;
-/// How many things of a kind are remembered: the first ones, and the newest.
+/// How many ids of a kind are remembered: the first ones, and the newest up to the second number.
 const FIRST: usize = 12;
 const REMEMBERED: usize = 64;
 
-/// Where a canary was planted.
+/// The kind of place that a canary is planted in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Place {
     Text,
@@ -39,7 +39,7 @@ impl Place {
     }
 }
 
-/// What somebody can name.
+/// A kind of id or name that a call can use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Kind {
     File,
@@ -60,7 +60,7 @@ pub(crate) enum Kind {
 /// A project.
 pub(crate) struct Tenant {
     pub(crate) slug: &'static str,
-    /// What every canary of the project begins with.
+    /// The prefix of every canary of the project.
     pub(crate) mark: String,
     planted: AtomicU64,
     things: Mutex<BTreeMap<Kind, VecDeque<String>>>,
@@ -72,13 +72,13 @@ impl Tenant {
         Self { slug, mark, planted: AtomicU64::new(0), things: Mutex::default() }
     }
 
-    /// A canary that was never used.
+    /// A new canary.
     pub(crate) fn canary(&self, place: Place) -> String {
         let number = self.planted.fetch_add(1, Ordering::Relaxed);
         format!("{}{}{number:07}", self.mark, place.letter())
     }
 
-    /// Remembers a thing by which it can be asked for.
+    /// Remembers an id or a name.
     pub(crate) fn learn(&self, kind: Kind, thing: &str) {
         let mut things = locked(&self.things);
         let known = things.entry(kind).or_default();
@@ -91,8 +91,8 @@ impl Tenant {
         known.push_back(thing.to_owned());
     }
 
-    /// One of the things of a kind. Who is of another project gets no name with a canary in it: a canary that somebody
-    /// sends must not be mistaken for one that leaked.
+    /// An id or a name by chance. The other project gets none with a canary in it: a canary that it sends itself would
+    /// be mistaken for a leak.
     pub(crate) fn thing(&self, kind: Kind, outside: bool, random: &mut Random) -> Option<String> {
         let things = locked(&self.things);
         let known: Vec<&String> =
@@ -103,7 +103,7 @@ impl Tenant {
         Some((*random.pick(&known)).clone())
     }
 
-    /// Whether the project has, or had, this thing.
+    /// Whether the project has, or had, this id or name.
     pub(crate) fn knows(&self, kind: Kind, thing: &str) -> bool {
         locked(&self.things).get(&kind).is_some_and(|known| known.iter().any(|other| other == thing))
     }
@@ -115,29 +115,29 @@ impl Tenant {
     }
 }
 
-/// What a key is good for at a moment.
+/// The rights of a key at one moment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Access {
     pub(crate) reads: bool,
-    /// Revoked, and the revocation was acknowledged.
+    /// Whether a revocation was acknowledged.
     pub(crate) void: bool,
-    /// Counts the changes.
+    /// Counts changes, so that calls during a change are recognised.
     generation: u64,
 }
 
-/// A key in somebody's hand.
+/// A key of a member.
 pub(crate) struct Persona {
     pub(crate) name: String,
     /// The index of the project.
     pub(crate) tenant: usize,
     pub(crate) key: String,
     pub(crate) key_id: String,
-    /// Whether it is the key of an owner that may do everything.
+    /// Whether it may do everything in the project.
     pub(crate) is_owner: bool,
-    /// Whether the key may see keys and their labels, as long as its owner is one.
+    /// Whether the scopes allow `admin`, with which labels of keys may be seen.
     pub(crate) administers: bool,
     access: Mutex<Access>,
-    /// The canaries that this key sent by itself.
+    /// The canaries that this key has sent.
     sent: Mutex<HashSet<String>>,
     sessions: Mutex<VecDeque<String>>,
 }
@@ -166,7 +166,7 @@ impl Persona {
         *locked(&self.access)
     }
 
-    /// To be called when the change was acknowledged, if it takes rights; before it is asked for, if it gives some.
+    /// Records new rights. Call it after the acknowledgement if rights are taken, before the request if rights are given.
     pub(crate) fn change(&self, reads: bool, void: bool) {
         let mut access = locked(&self.access);
         *access = Access { reads, void, generation: access.generation + 1 };
@@ -193,7 +193,7 @@ impl Persona {
         locked(&self.sessions).push_back(session);
     }
 
-    /// A session that is to be ended, so that a project's quota is not used up.
+    /// A session to end, so that the project's quota is not used up.
     pub(crate) fn session_too_many(&self) -> Option<String> {
         let mut sessions = locked(&self.sessions);
         if sessions.len() > SESSIONS { sessions.pop_front() } else { None }

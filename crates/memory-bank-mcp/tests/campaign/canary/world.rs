@@ -1,4 +1,4 @@
-//! Two projects in one database, their members and keys, several servers, and what is planted.
+//! Sets up two projects in one database, their members and keys, several servers, and plants the canaries.
 
 use std::sync::Arc;
 
@@ -14,11 +14,11 @@ use crate::harness::random::Random;
 use crate::harness::replica::Replica;
 use crate::harness::wire::{Answer, Connection};
 
-/// The projects; nothing in their short names is secret, so that each can ask for the other's.
+/// The projects. Their slugs hold no canary, so that each can ask for the other.
 const PROJECTS: [&str; 2] = ["alpha", "beta"];
-/// The owners with the keys that may do everything.
+/// The personas that may do everything: owners with keys without scopes.
 const OWNERS: [&str; 2] = ["ana, all", "ben, all"];
-/// Who is in which project as what, and the scopes of the keys; none = all that the role has.
+/// User, project, role, and the scopes of each key; none = all rights of the role.
 const MEMBERS: [(&str, usize, &str, &[&str]); 8] = [
     ("ana", 0, "owner", &["", "read", "write", "admin", "read,write"]),
     ("eve", 0, "editor", &["", "read", "write"]),
@@ -26,26 +26,26 @@ const MEMBERS: [(&str, usize, &str, &[&str]); 8] = [
     ("ben", 1, "owner", &["", "read", "write", "admin", "write,admin"]),
     ("edo", 1, "editor", &["", "read", "write"]),
     ("vito", 1, "viewer", &["", "read"]),
-    // One user in both.
+    // One user is a member of both.
     ("mara", 0, "editor", &["", "read", "write"]),
     ("mara", 1, "viewer", &["", "read"]),
 ];
 
-/// Everything that runs.
+/// A campaign and its environment.
 pub(crate) struct World {
     pub(crate) campaign: Campaign,
-    pub(crate) stage: Stage,
+    pub(crate) environment: Environment,
 }
 
-/// What the faults happen to.
-pub(crate) struct Stage {
+/// The processes that faults hit.
+pub(crate) struct Environment {
     pub(crate) database: TestDatabase,
     pub(crate) redis: Option<TestRedis>,
     pub(crate) redis_port: u16,
     pub(crate) replicas: Vec<Replica>,
 }
 
-impl Stage {
+impl Environment {
     pub(crate) fn operate(&self, arguments: &[&str]) -> Value {
         let redis = format!("redis://127.0.0.1:{}", self.redis_port);
         operate(&self.database.url_of(MIGRATOR), &redis, arguments)
@@ -71,35 +71,35 @@ impl World {
         let mut random = Random::new(seed);
         let tenants = PROJECTS.map(|slug| Tenant::new(slug, &mut random));
         let addresses = replicas.iter().map(|replica| replica.address.clone()).collect();
-        let stage = Stage { database, redis_port: redis.port(), redis: Some(redis), replicas };
+        let environment = Environment { database, redis_port: redis.port(), redis: Some(redis), replicas };
         let mut campaign = Campaign::new(seed, calls, tenants, addresses);
-        people(&campaign, &stage);
+        people(&campaign, &environment);
         let owners = [owner(&campaign, 0), owner(&campaign, 1)];
         campaign.list_tools(&owners[0]);
         for owner in &owners {
             plant(&campaign, owner);
         }
-        Self { campaign, stage }
+        Self { campaign, environment }
     }
 }
 
-/// The owner of a project with the key that may do everything.
+/// The owner of a project, with the key that may do everything.
 pub(crate) fn owner(campaign: &Campaign, tenant: usize) -> Arc<Persona> {
     let personas = campaign.personas.read().unwrap();
     Arc::clone(personas.iter().find(|persona| persona.name == OWNERS[tenant]).expect("an owner"))
 }
 
-fn people(campaign: &Campaign, stage: &Stage) {
+fn people(campaign: &Campaign, environment: &Environment) {
     let mut made = Vec::new();
     for (user, tenant, role, scopes) in MEMBERS {
         let project = PROJECTS[tenant];
         if role == "owner" {
-            stage.operate(&["bootstrap", "--user", user, "--project", project]);
+            environment.operate(&["bootstrap", "--user", user, "--project", project]);
         } else {
             if !made.contains(&user) {
-                stage.operate(&["users", "create", user]);
+                environment.operate(&["users", "create", user]);
             }
-            stage.operate(&["members", "add", "--project", project, "--user", user, "--role", role]);
+            environment.operate(&["members", "add", "--project", project, "--user", user, "--role", role]);
         }
         made.push(user);
         for scopes in scopes {
@@ -109,14 +109,20 @@ fn people(campaign: &Campaign, stage: &Stage) {
             if !scopes.is_empty() {
                 words.extend(["--scopes", *scopes]);
             }
-            let key = stage.operate(&words);
+            let key = environment.operate(&words);
             add(campaign, user, tenant, &key, scopes);
         }
     }
 }
 
-/// Hands a key to somebody.
-pub(crate) fn add(campaign: &Campaign, user: &str, tenant: usize, made: &Value, scopes: &str) -> Arc<Persona> {
+/// Adds a persona for a new key.
+pub(crate) fn add(
+    campaign: &Campaign,
+    user: &str,
+    tenant: usize,
+    made: &Value,
+    scopes: &str,
+) -> Arc<Persona> {
     let text = |member: &str| made[member].as_str().unwrap_or_else(|| panic!("{made}")).to_owned();
     campaign.tenants[tenant].learn(Kind::KeyId, &text("id"));
     let name = format!("{user}, {}", if scopes.is_empty() { "all" } else { scopes });
@@ -127,14 +133,14 @@ pub(crate) fn add(campaign: &Campaign, user: &str, tenant: usize, made: &Value, 
     persona
 }
 
-/// A call that is not made by chance.
-pub(crate) fn deliberate(campaign: &Campaign, persona: &Persona, method: &str, params: Value) -> Call {
+/// A call with exactly these parameters.
+pub(crate) fn fixed_call(campaign: &Campaign, persona: &Persona, method: &str, params: Value) -> Call {
     let (own, others) = campaign.sides(persona);
     let mut random = Random::new(1);
     Calls { persona, own, others, tools: &[], random: &mut random }.plain(method, params)
 }
 
-/// Puts canaries everywhere, under names that have some, and under names that the other project knows.
+/// Plants canaries in every place, under names with canaries and under names that the other project knows.
 fn plant(campaign: &Campaign, owner: &Persona) {
     let own = campaign.sides(owner).0;
     let text = || own.canary(Place::Text);
@@ -154,14 +160,21 @@ fn plant(campaign: &Campaign, owner: &Persona) {
     ];
     for name in ["Common Thing".to_owned(), format!("Plain {}", own.slug), own.canary(Place::Entity)] {
         let attributes = json!({ own.canary(Place::Attribute): own.canary(Place::Attribute) });
-        calls.push(("graph_upsert_entity", json!({"name": name, "entityType": "thing", "attrs": attributes})));
+        calls
+            .push(("graph_upsert_entity", json!({"name": name, "entityType": "thing", "attrs": attributes})));
         calls.push(("graph_add_observation", json!({"entity": name, "text": text(), "source": text()})));
-        calls.push(("graph_link_entities", json!({"from": name, "relationType": "near", "to": "Common Thing"})));
-        calls.push(("graph_add_doc_pointer", json!({"entityNameOrId": name, "docPath": "notes.md", "note": text()})));
+        calls.push((
+            "graph_link_entities",
+            json!({"from": name, "relationType": "near", "to": "Common Thing"}),
+        ));
+        calls.push((
+            "graph_add_doc_pointer",
+            json!({"entityNameOrId": name, "docPath": "notes.md", "note": text()}),
+        ));
     }
     calls.push(("create_backup", json!({})));
     for (tool, arguments) in calls {
-        let made = tool_call(campaign, owner, 0, tool, arguments);
+        let made = tool_call(campaign, owner, 0, tool, &arguments);
         assert!(has_succeeded(&made), "{tool}: {}", made.text());
     }
     for name in ["progress.md", "active-context.md", "decision-log.md"] {
@@ -169,15 +182,15 @@ fn plant(campaign: &Campaign, owner: &Persona) {
     }
 }
 
-/// Calls a tool, not by chance.
+/// Calls a tool with exactly these arguments.
 pub(crate) fn tool_call(
     campaign: &Campaign,
     persona: &Persona,
     replica: usize,
     tool: &str,
-    arguments: Value,
+    arguments: &Value,
 ) -> Answer {
-    let mut call = deliberate(campaign, persona, "tools/call", json!({"name": tool, "arguments": arguments}));
+    let mut call = fixed_call(campaign, persona, "tools/call", json!({"name": tool, "arguments": arguments}));
     tool.clone_into(&mut call.what);
     campaign.perform(persona, &call, replica, &mut Connection::default())
 }

@@ -1,4 +1,4 @@
-//! Several servers of HTTP on one PostgreSQL and one Redis, of which something is killed each round.
+//! Several HTTP servers on one PostgreSQL and one Redis; each round one of these processes is killed.
 
 use std::collections::BTreeMap;
 use std::process::Command;
@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use memory_bank_test_postgres::{MIGRATOR, OwnServer, SERVER, TestRedis};
 use serde_json::{Value, json};
 
-use super::ledger::{Counts, Held, Outcome, opening};
+use super::ledger::{Contents, Counts, Outcome, setup_calls};
 use super::stdio::outcome;
 use super::writers::Writers;
 use crate::harness::operator::operate;
@@ -16,36 +16,36 @@ use crate::harness::replica::Replica;
 use crate::harness::wire::{Connection, Request};
 
 const REPLICAS: usize = 3;
-/// How many write by each of them.
+/// How many writers use each server.
 const WRITERS: usize = 2;
-/// After how many kills another project is begun.
+/// After how many kills a new project is used, so that none becomes slow.
 const KILLS_A_BANK: usize = 20;
-/// How long it may take until all is well again.
-const PATIENCE: Duration = Duration::from_secs(60);
+/// How long recovery may take.
+const TIMEOUT: Duration = Duration::from_secs(60);
 
-/// What was killed, and how often.
+/// The number of kills of each kind.
 pub(crate) type ByKind = BTreeMap<&'static str, usize>;
 
-struct Stage {
+struct Environment {
     database: OwnServer,
     redis: Option<TestRedis>,
     redis_port: u16,
     replicas: Vec<Replica>,
 }
 
-/// Kills so often.
+/// Kills this often.
 pub(crate) fn run(kills: usize, random: &mut Random) -> (Counts, ByKind) {
-    let mut stage = Stage::new();
+    let mut environment = Environment::new();
     let (mut counts, mut by_kind, mut left) = (Counts::default(), ByKind::new(), kills);
     while left > 0 {
         let these = left.min(KILLS_A_BANK);
-        counts += stage.bank(&format!("bank-{left}"), these, random, &mut by_kind);
+        counts += environment.bank(&format!("bank-{left}"), these, random, &mut by_kind);
         left -= these;
     }
     (counts, by_kind)
 }
 
-impl Stage {
+impl Environment {
     fn new() -> Self {
         let database = OwnServer::start();
         operate(&database.url_of(MIGRATOR), "", &["migrate"]);
@@ -72,7 +72,7 @@ impl Stage {
         let made = ["keys", "create", "--user", "alice", "--project", slug, "--rate-limit", "0"];
         let key = operate(&operator, "", &made)["key"].as_str().unwrap().to_owned();
         let addresses: Vec<String> = self.replicas.iter().map(|replica| replica.address.clone()).collect();
-        for (tool, arguments) in opening() {
+        for (tool, arguments) in setup_calls() {
             let done = call(&addresses[0], &key, None, tool, &arguments);
             assert!(matches!(done, Outcome::Done(_)), "{tool}: {done:?}");
         }
@@ -92,7 +92,7 @@ impl Stage {
                     let (writers, mut random) = (&writers, Random::new(random.next()));
                     let (address, key) = (&addresses[writer % REPLICAS], &key);
                     scope.spawn(move || {
-                        // Those of a server write in its sessions by turns, and without.
+                        // One writer of each server uses a session, the other none.
                         let session = (writer < REPLICAS).then(|| open(address, key)).flatten();
                         writers.write(&mut random, |tool, arguments| {
                             call(address, key, session.as_deref(), tool, &arguments)
@@ -112,13 +112,13 @@ impl Stage {
                 .ledger
                 .lock()
                 .unwrap()
-                .check(&self.held(slug))
+                .check(&self.contents(slug))
                 .unwrap_or_else(|wrong| panic!("after kill {kill} in {slug}, of {what}: {wrong}"));
         }
         counts
     }
 
-    /// Kills as `kill -9` does, and starts again what does not do so by itself.
+    /// Kills a process and starts it again, unless it restarts by itself.
     fn kill(&mut self, what: &str, victim: usize) {
         match what {
             "a server" => {
@@ -130,7 +130,7 @@ impl Stage {
                 self.database.start_again();
             }
             "a backend of PostgreSQL" => {
-                // The database ends all others, too, and recovers from its log.
+                // PostgreSQL then ends all other backends and recovers from its log.
                 let busy = format!(
                     "SELECT pid FROM pg_stat_activity WHERE usename = '{SERVER}' ORDER BY state, random() LIMIT 1"
                 );
@@ -146,20 +146,23 @@ impl Stage {
         }
     }
 
-    /// Waits until every server says that all is well.
+    /// Waits until every server reports that it is healthy.
     fn await_well(&self, addresses: &[String]) {
         let health = Request { method: "GET", path: "/health".to_owned(), ..Request::default() };
         for address in addresses {
             let began = Instant::now();
-            while Connection::exchange_once(address, "", &health).message().is_none_or(|said| said["status"] != "ok") {
-                assert!(began.elapsed() < PATIENCE, "{address} did not become well");
+            while Connection::exchange_once(address, "", &health)
+                .message()
+                .is_none_or(|health| health["status"] != "ok")
+            {
+                assert!(began.elapsed() < TIMEOUT, "{address} did not become well");
                 std::thread::sleep(Duration::from_millis(20));
             }
         }
     }
 
-    /// What the project holds, as the database has it.
-    fn held(&self, slug: &str) -> Held {
+    /// The contents of the project in the database.
+    fn contents(&self, slug: &str) -> Contents {
         let rows = self.database.query(&format!(
             "SELECT jsonb_object_agg(place, text) FROM (
                SELECT d.path AS place, d.content AS text FROM documents d JOIN projects p ON p.id = d.project_id
@@ -167,13 +170,13 @@ impl Stage {
                UNION ALL
                SELECT 'graph', string_agg(o.content, ' ') FROM graph_observations o JOIN projects p ON p.id = o.project_id
                WHERE p.slug = '{slug}'
-             ) AS held WHERE text IS NOT NULL"
+             ) AS contents WHERE text IS NOT NULL"
         ));
         serde_json::from_str(&rows).unwrap_or_else(|error| panic!("{error}: {rows}"))
     }
 }
 
-/// Opens a session; `None` while its server is away.
+/// Opens a session; `None` if the server is down.
 fn open(address: &str, key: &str) -> Option<String> {
     let message = json!({"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": {
         "protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": {"name": "writer", "version": "1"}}});

@@ -1,4 +1,4 @@
-//! What was written, what was acknowledged, and whether what is kept agrees.
+//! Records all writes and compares them with the contents of the bank.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -7,14 +7,14 @@ use serde_json::{Value, json};
 
 use crate::harness::random::Random;
 
-/// Every writer has a place of its own kind to leave its marker in.
+/// A kind of write; each leaves its marker in another place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Kind {
     /// One line in two documents.
     Progress,
     /// A fact in the graph.
     Observation,
-    /// The end of a document that all share.
+    /// The end of a document that all writers share.
     Append,
     /// The same, against an etag.
     Edit,
@@ -22,30 +22,35 @@ pub(crate) enum Kind {
     Batch,
 }
 
-pub(crate) const KINDS: [Kind; 5] = [Kind::Progress, Kind::Observation, Kind::Append, Kind::Edit, Kind::Batch];
+pub(crate) const KINDS: [Kind; 5] =
+    [Kind::Progress, Kind::Observation, Kind::Append, Kind::Edit, Kind::Batch];
 
-/// What a server said.
+/// The outcome of a call.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Outcome {
     Done(Value),
-    /// With an error of the tool.
+    /// A tool error.
     Refused(String),
-    /// Nothing, or that it does not know.
+    /// No answer, or one that leaves open whether the call took effect.
     Unknown,
 }
 
-/// What became of a write.
+/// What is known of a write.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Fate {
+pub(crate) enum Status {
     Acknowledged,
-    /// Refused as it met another text than it was meant for: it must not be there.
+    /// Refused because of its etag: it must not be there.
     Conflict,
     /// It may be there.
     Unknown,
 }
 
-/// Makes one write with a marker by a server; `None` if it did not come to writing.
-pub(crate) fn write(kind: Kind, marker: &str, server: &mut dyn FnMut(&str, Value) -> Outcome) -> Option<Fate> {
+/// Makes one write with a marker; `None` if the read before it failed.
+pub(crate) fn perform(
+    kind: Kind,
+    marker: &str,
+    server: &mut dyn FnMut(&str, Value) -> Outcome,
+) -> Option<Status> {
     let outcome = match kind {
         Kind::Progress => server("track_progress", json!({"action": "did", "description": marker})),
         Kind::Observation => server("graph_add_observation", json!({"entity": "Hub", "text": marker})),
@@ -65,9 +70,9 @@ pub(crate) fn write(kind: Kind, marker: &str, server: &mut dyn FnMut(&str, Value
         }
     };
     Some(match outcome {
-        Outcome::Done(_) => Fate::Acknowledged,
-        Outcome::Refused(text) if kind == Kind::Edit && text.contains("ETAG_MISMATCH") => Fate::Conflict,
-        Outcome::Refused(_) | Outcome::Unknown => Fate::Unknown,
+        Outcome::Done(_) => Status::Acknowledged,
+        Outcome::Refused(text) if kind == Kind::Edit && text.contains("ETAG_MISMATCH") => Status::Conflict,
+        Outcome::Refused(_) | Outcome::Unknown => Status::Unknown,
     })
 }
 
@@ -76,8 +81,8 @@ fn append(filename: &str, heading: &str, marker: &str) -> Value {
     json!({"filename": filename, "edits": [edit]})
 }
 
-/// What a bank needs before it is written to.
-pub(crate) fn opening() -> [(&'static str, Value); 4] {
+/// The calls that prepare a bank.
+pub(crate) fn setup_calls() -> [(&'static str, Value); 4] {
     [
         ("initialize_memory_bank", json!({"path": "."})),
         ("graph_upsert_entity", json!({"name": "Hub", "entityType": "thing"})),
@@ -89,7 +94,7 @@ pub(crate) fn opening() -> [(&'static str, Value); 4] {
 /// All writes to one bank.
 #[derive(Debug, Default)]
 pub(crate) struct Ledger {
-    writes: BTreeMap<String, (Kind, Fate)>,
+    writes: BTreeMap<String, (Kind, Status)>,
 }
 
 /// How many writes there were.
@@ -98,7 +103,7 @@ pub(crate) struct Counts {
     pub(crate) acknowledged: BTreeMap<Kind, usize>,
     pub(crate) conflicts: usize,
     pub(crate) unknown: usize,
-    /// Unknown ones that are there.
+    /// Unknown writes that are there.
     pub(crate) kept: usize,
 }
 
@@ -117,64 +122,67 @@ impl fmt::Display for Counts {
     fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { acknowledged, conflicts, unknown, kept } = self;
         let all: usize = acknowledged.values().sum();
-        write!(to, "{all} writes acknowledged {acknowledged:?}, {conflicts} refused by their etag, {unknown} not answered ")?;
+        write!(
+            to,
+            "{all} writes acknowledged {acknowledged:?}, {conflicts} refused by their etag, {unknown} not answered "
+        )?;
         write!(to, "({kept} of them there); 0 lost, 0 doubled, 0 halved")
     }
 }
 
-/// The kinds of writes, and their markers, in an order by chance.
+/// A random kind of write, and its marker.
 pub(crate) fn next(random: &mut Random, number: u64) -> (Kind, String) {
-    (*random.pick(&KINDS), format!("mk{number:07}z"))
+    (*random.pick(&KINDS), format!("marker{number:07}z"))
 }
 
-/// What a bank holds: texts by where they stand. The facts of the graph stand at `graph`.
-pub(crate) type Held = BTreeMap<String, String>;
+/// The contents of a bank by path; `graph` has the observations.
+pub(crate) type Contents = BTreeMap<String, String>;
 
 impl Ledger {
-    pub(crate) fn note(&mut self, marker: String, kind: Kind, fate: Fate) {
-        self.writes.insert(marker, (kind, fate));
+    pub(crate) fn note(&mut self, marker: String, kind: Kind, status: Status) {
+        self.writes.insert(marker, (kind, status));
     }
 
-    /// Compares with what the bank holds.
+    /// Compares the writes with the contents of the bank.
     ///
     /// # Errors
-    /// What was lost, doubled, halved, or written though it was refused.
-    pub(crate) fn check(&self, held: &Held) -> Result<Counts, String> {
-        let found = markers(held);
+    /// A write that is lost, doubled, partial, or there although it was refused.
+    pub(crate) fn check(&self, contents: &Contents) -> Result<Counts, String> {
+        let found = markers(contents);
         if let Some(stranger) = found.keys().find(|marker| !self.writes.contains_key(*marker)) {
             return Err(format!("{stranger} was never written"));
         }
         let mut counts = Counts::default();
-        for (marker, (kind, fate)) in &self.writes {
-            let times = times(*kind, marker, found.get(marker).unwrap_or(&Vec::new()))?;
-            match (fate, times) {
-                (Fate::Acknowledged, 1) => *counts.acknowledged.entry(*kind).or_default() += 1,
-                (Fate::Conflict, 0) => counts.conflicts += 1,
-                (Fate::Unknown, 0 | 1) => {
+        for (marker, (kind, status)) in &self.writes {
+            let times = occurrences(*kind, marker, found.get(marker).unwrap_or(&Vec::new()))?;
+            match (status, times) {
+                (Status::Acknowledged, 1) => *counts.acknowledged.entry(*kind).or_default() += 1,
+                (Status::Conflict, 0) => counts.conflicts += 1,
+                (Status::Unknown, 0 | 1) => {
                     counts.unknown += 1;
                     counts.kept += times;
                 }
-                _ => return Err(format!("{marker} ({kind:?}, {fate:?}) is there {times} times")),
+                _ => return Err(format!("{marker} ({kind:?}, {status:?}) is there {times} times")),
             }
         }
         Ok(counts)
     }
 }
 
-/// Where each marker stands; one place for each time.
-fn markers(held: &Held) -> BTreeMap<String, Vec<&str>> {
+/// The places of each marker, one for each occurrence.
+fn markers(contents: &Contents) -> BTreeMap<String, Vec<&str>> {
     let mut found: BTreeMap<String, Vec<&str>> = BTreeMap::new();
-    for (place, text) in held {
-        for (at, _) in text.match_indices("mk0") {
-            let marker = text.get(at..at + 10).filter(|marker| marker.ends_with('z'));
-            found.entry(marker.unwrap_or("mk, cut short").to_owned()).or_default().push(place);
+    for (place, text) in contents {
+        for (at, _) in text.match_indices("marker0") {
+            let marker = text.get(at..at + 14).filter(|marker| marker.ends_with('z'));
+            found.entry(marker.unwrap_or("a truncated marker").to_owned()).or_default().push(place);
         }
     }
     found
 }
 
-/// How often a write is there as a whole.
-fn times(kind: Kind, marker: &str, places: &[&str]) -> Result<usize, String> {
+/// How often a whole write is there.
+fn occurrences(kind: Kind, marker: &str, places: &[&str]) -> Result<usize, String> {
     let at = |begins: &str| places.iter().filter(|place| place.starts_with(begins)).count();
     let parts = match kind {
         Kind::Progress => vec![at("progress"), at("active-context.md")],
@@ -196,33 +204,38 @@ fn times(kind: Kind, marker: &str, places: &[&str]) -> Result<usize, String> {
 mod tests {
     use super::*;
 
-    const MARKER: &str = "mk0000001z";
+    const MARKER: &str = "marker0000001z";
 
-    fn checked(kind: Kind, fate: Fate, held: &[(&str, &str)]) -> Result<Counts, String> {
+    fn checked(kind: Kind, status: Status, contents: &[(&str, &str)]) -> Result<Counts, String> {
         let mut ledger = Ledger::default();
-        ledger.note(MARKER.to_owned(), kind, fate);
-        ledger.check(&held.iter().map(|(place, text)| ((*place).to_owned(), (*text).to_owned())).collect())
+        ledger.note(MARKER.to_owned(), kind, status);
+        ledger
+            .check(&contents.iter().map(|(place, text)| ((*place).to_owned(), (*text).to_owned())).collect())
     }
 
     #[test]
     fn what_is_lost_doubled_halved_or_written_against_its_etag_is_found() {
         let twice = format!("{MARKER} {MARKER}");
         let parts = [0, 1, 2].map(|part| format!("batch-{MARKER}-{part}.md"));
-        checked(Kind::Append, Fate::Acknowledged, &[]).unwrap_err();
-        checked(Kind::Append, Fate::Unknown, &[("log.md", &twice)]).unwrap_err();
-        checked(Kind::Append, Fate::Unknown, &[("shared.md", MARKER)]).unwrap_err();
-        checked(Kind::Append, Fate::Acknowledged, &[("log.md", "mk00000"), ("shared.md", MARKER)]).unwrap_err();
-        checked(Kind::Edit, Fate::Conflict, &[("shared.md", MARKER)]).unwrap_err();
-        checked(Kind::Progress, Fate::Unknown, &[("progress.md", MARKER)]).unwrap_err();
-        checked(Kind::Batch, Fate::Unknown, &[(&parts[0], MARKER), (&parts[2], MARKER)]).unwrap_err();
-        checked(Kind::Observation, Fate::Acknowledged, &[("graph", "mk0000002z")]).unwrap_err();
+        checked(Kind::Append, Status::Acknowledged, &[]).unwrap_err();
+        checked(Kind::Append, Status::Unknown, &[("log.md", &twice)]).unwrap_err();
+        checked(Kind::Append, Status::Unknown, &[("shared.md", MARKER)]).unwrap_err();
+        checked(Kind::Append, Status::Acknowledged, &[("log.md", "marker00000"), ("shared.md", MARKER)])
+            .unwrap_err();
+        checked(Kind::Edit, Status::Conflict, &[("shared.md", MARKER)]).unwrap_err();
+        checked(Kind::Progress, Status::Unknown, &[("progress.md", MARKER)]).unwrap_err();
+        checked(Kind::Batch, Status::Unknown, &[(&parts[0], MARKER), (&parts[2], MARKER)]).unwrap_err();
+        checked(Kind::Observation, Status::Acknowledged, &[("graph", "marker0000002z")]).unwrap_err();
     }
 
     #[test]
     fn what_is_there_once_or_not_answered_is_well() {
         let whole = [("progress.md", MARKER), ("active-context.md", MARKER)];
-        assert_eq!(checked(Kind::Progress, Fate::Acknowledged, &whole).unwrap().acknowledged[&Kind::Progress], 1);
-        assert_eq!(checked(Kind::Progress, Fate::Unknown, &whole).unwrap().kept, 1);
-        assert_eq!(checked(Kind::Progress, Fate::Unknown, &[]).unwrap().kept, 0);
+        assert_eq!(
+            checked(Kind::Progress, Status::Acknowledged, &whole).unwrap().acknowledged[&Kind::Progress],
+            1
+        );
+        assert_eq!(checked(Kind::Progress, Status::Unknown, &whole).unwrap().kept, 1);
+        assert_eq!(checked(Kind::Progress, Status::Unknown, &[]).unwrap().kept, 0);
     }
 }

@@ -1,5 +1,5 @@
-//! Writers on both stores, and kill -9 at moments by chance: of servers, of PostgreSQL, of Redis. After each kill every
-//! acknowledged write is there once, and every other once or not at all, as a whole.
+//! Kills servers, PostgreSQL and Redis at random moments while writers write to both stores. After each kill every
+//! acknowledged write is there exactly once, and every other one once or not at all, never in part.
 
 mod database;
 mod folder;
@@ -11,18 +11,18 @@ use self::ledger::{Counts, KINDS};
 use crate::harness::number;
 use crate::harness::random::Random;
 
-/// How many kills there are on each store when all tests run.
+/// The number of kills on each store in a normal test run.
 const SHORT: u64 = 5;
-/// The seed when none is given.
+/// The default seed.
 const SEED: u64 = 20_261_126;
 
-/// Half of the kills that were asked for, and the seed.
+/// Half of the requested kills, and the seed.
 fn half() -> (usize, u64) {
     let kills = number("MEMORY_BANK_CAMPAIGN_KILLS", SHORT * 2).div_ceil(2);
     (usize::try_from(kills).unwrap(), number("MEMORY_BANK_CAMPAIGN_SEED", SEED))
 }
 
-/// A run in which a kind of writes never succeeded shows nothing of it.
+/// A run in which a kind of write never succeeded proves nothing about it.
 fn enough(counts: &Counts) {
     for kind in KINDS {
         assert!(counts.acknowledged.contains_key(&kind), "no {kind:?} was acknowledged: {counts}");

@@ -1,4 +1,4 @@
-//! A server over stdio that may be killed at any moment.
+//! A server over stdio that can be killed at any moment.
 
 use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
@@ -13,7 +13,7 @@ use super::ledger::Outcome;
 use crate::harness::replica::BINARY;
 
 /// How long an answer may take.
-const PATIENCE: Duration = Duration::from_secs(60);
+const TIMEOUT: Duration = Duration::from_secs(60);
 
 /// A process and its pipes.
 pub(crate) struct Process {
@@ -23,11 +23,11 @@ pub(crate) struct Process {
     id: u64,
 }
 
-/// What kills a process while somebody else talks to it.
+/// Kills a process from another thread.
 #[derive(Clone)]
-pub(crate) struct Victim(Arc<Mutex<Child>>);
+pub(crate) struct KillHandle(Arc<Mutex<Child>>);
 
-impl Victim {
+impl KillHandle {
     /// Kills it as `kill -9` does.
     pub(crate) fn kill(&self) {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).kill().unwrap();
@@ -58,8 +58,8 @@ impl Process {
         Self { child: Arc::new(Mutex::new(child)), input, lines, id: 0 }
     }
 
-    pub(crate) fn victim(&self) -> Victim {
-        Victim(Arc::clone(&self.child))
+    pub(crate) fn kill_handle(&self) -> KillHandle {
+        KillHandle(Arc::clone(&self.child))
     }
 
     /// Whether it has ended.
@@ -76,14 +76,14 @@ impl Process {
             return Outcome::Unknown;
         }
         let began = Instant::now();
-        // At the end of the output there is no more line; a torn one is no answer.
-        while let Ok(line) = self.lines.recv_timeout(PATIENCE) {
+        // The channel closes at the end of the output; a torn line is no answer.
+        while let Ok(line) = self.lines.recv_timeout(TIMEOUT) {
             let Ok(answer) = serde_json::from_str::<Value>(&line) else { return Outcome::Unknown };
             if answer["id"] == json!(self.id) {
                 return outcome(&answer);
             }
         }
-        assert!(began.elapsed() < PATIENCE, "no answer to {message}");
+        assert!(began.elapsed() < TIMEOUT, "no answer to {message}");
         Outcome::Unknown
     }
 }
@@ -96,7 +96,7 @@ impl Drop for Process {
     }
 }
 
-/// What an answer to a call says.
+/// The outcome that an answer reports.
 pub(crate) fn outcome(answer: &Value) -> Outcome {
     let result = &answer["result"];
     let text = || result["content"][0]["text"].as_str().unwrap_or_default().to_owned();

@@ -1,4 +1,4 @@
-//! Several who write at once until they are stopped.
+//! Writers that run until they are stopped.
 
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
@@ -6,13 +6,13 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use super::ledger::{Fate, Ledger, Outcome, next, write};
+use super::ledger::{Ledger, Outcome, Status, next, perform};
 use crate::harness::random::Random;
 
-/// How long writes may fail to be acknowledged.
-const PATIENCE: Duration = Duration::from_secs(60);
+/// How long to wait for an acknowledged write.
+const TIMEOUT: Duration = Duration::from_secs(60);
 
-/// What writers of one bank share.
+/// State that the writers of one bank share.
 #[derive(Default)]
 pub(crate) struct Writers {
     pub(crate) ledger: Mutex<Ledger>,
@@ -22,7 +22,7 @@ pub(crate) struct Writers {
 }
 
 impl Writers {
-    /// To be called before the writers of a round begin.
+    /// Call it before the writers of a round start.
     pub(crate) fn begin(&self) {
         self.stopped.store(false, Ordering::SeqCst);
     }
@@ -31,29 +31,29 @@ impl Writers {
     pub(crate) fn write(&self, random: &mut Random, mut server: impl FnMut(&str, Value) -> Outcome) {
         while !self.stopped.load(Ordering::SeqCst) {
             let (kind, marker) = next(random, self.numbers.fetch_add(1, Ordering::SeqCst));
-            let Some(fate) = write(kind, &marker, &mut server) else { continue };
-            self.ledger.lock().unwrap().note(marker, kind, fate);
-            match fate {
-                Fate::Acknowledged => {
+            let Some(status) = perform(kind, &marker, &mut server) else { continue };
+            self.ledger.lock().unwrap().note(marker, kind, status);
+            match status {
+                Status::Acknowledged => {
                     self.acknowledged.fetch_add(1, Ordering::SeqCst);
                 }
-                Fate::Conflict => {}
-                // Whoever is away is not asked all the time.
-                Fate::Unknown => std::thread::sleep(Duration::from_millis(5)),
+                Status::Conflict => {}
+                // A server that is down is not called all the time.
+                Status::Unknown => std::thread::sleep(Duration::from_millis(5)),
             }
         }
     }
 
-    /// Waits until some more writes were acknowledged.
+    /// Waits until this many more writes were acknowledged.
     pub(crate) fn await_more(&self, more: usize) {
         let (began, before) = (Instant::now(), self.acknowledged.load(Ordering::SeqCst));
         while self.acknowledged.load(Ordering::SeqCst) < before + more {
-            assert!(began.elapsed() < PATIENCE, "no write was acknowledged any more");
+            assert!(began.elapsed() < TIMEOUT, "no write was acknowledged any more");
             std::thread::sleep(Duration::from_millis(1));
         }
     }
 
-    /// Lets writers go on while something happens, and stops them afterwards, however that ended.
+    /// Runs `happens` while the writers write, and stops them afterwards, also after a panic.
     pub(crate) fn while_they_write(&self, happens: impl FnOnce()) {
         let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(happens));
         self.stopped.store(true, Ordering::SeqCst);

@@ -1,4 +1,4 @@
-//! What both campaigns stand on: chance from a seed, HTTP by the byte, servers that may be killed.
+//! Shared by both campaigns: seeded random numbers, an HTTP client, servers that can be killed.
 
 pub(crate) mod operator;
 pub(crate) mod random;

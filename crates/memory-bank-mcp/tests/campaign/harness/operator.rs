@@ -7,7 +7,7 @@ use tempfile::TempDir;
 
 use super::replica::BINARY;
 
-/// Runs a command and gives what it says.
+/// Runs a command and returns its output.
 pub(crate) fn operate(database: &str, redis: &str, arguments: &[&str]) -> Value {
     let folder = TempDir::new().unwrap();
     let output = Command::new(BINARY)
@@ -18,7 +18,7 @@ pub(crate) fn operate(database: &str, redis: &str, arguments: &[&str]) -> Value 
         .arg("--json")
         .output()
         .unwrap();
-    let said = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{arguments:?}: {said}");
+    let message = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{arguments:?}: {message}");
     serde_json::from_slice(&output.stdout).unwrap()
 }

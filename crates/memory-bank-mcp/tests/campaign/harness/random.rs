@@ -1,4 +1,4 @@
-//! Chance from a seed: the same seed makes the same choices.
+//! Random numbers from a seed: the same seed makes the same choices.
 
 /// SplitMix64.
 pub(crate) struct Random(u64);
@@ -29,7 +29,7 @@ impl Random {
         &from[self.below(from.len())]
     }
 
-    /// Consonants only, so that no word of any language, and no stem, is hit by accident.
+    /// Consonants only, so that the result is no word and no stem.
     pub(crate) fn letters(&mut self, number: usize) -> String {
         (0..number).map(|_| char::from(*self.pick(b"bcdfghjkmnpqrtvwxz"))).collect()
     }

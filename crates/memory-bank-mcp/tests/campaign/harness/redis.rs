@@ -1,10 +1,10 @@
-//! Redis by hand, as somebody would use it who must not be there.
+//! A bare Redis client, as an attacker would use it.
 
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::time::Duration;
 
-/// Sends one command and gives the strings of its reply.
+/// Sends one command and returns the strings of its reply.
 pub(crate) fn command(port: u16, words: &[&str]) -> io::Result<Vec<String>> {
     let mut stream = TcpStream::connect(("127.0.0.1", port))?;
     stream.set_read_timeout(Some(Duration::from_secs(5)))?;
@@ -21,7 +21,8 @@ pub(crate) fn command(port: u16, words: &[&str]) -> io::Result<Vec<String>> {
 fn value(reader: &mut BufReader<TcpStream>, found: &mut Vec<String>) -> io::Result<()> {
     let mut line = String::new();
     reader.read_line(&mut line)?;
-    let number = || line[1..].trim().parse::<i64>().map_err(io::Error::other);
+    let rest = line.get(1..).unwrap_or_default().trim();
+    let number = || rest.parse::<i64>().map_err(io::Error::other);
     match line.chars().next() {
         Some('*') => {
             for _ in 0..number()? {
@@ -35,7 +36,7 @@ fn value(reader: &mut BufReader<TcpStream>, found: &mut Vec<String>) -> io::Resu
             reader.read_exact(&mut text)?;
             found.push(String::from_utf8_lossy(&text[..length]).into_owned());
         }
-        Some('+' | ':') => found.push(line[1..].trim().to_owned()),
+        Some('+' | ':') => found.push(rest.to_owned()),
         _ => return Err(io::Error::other(line)),
     }
     Ok(())

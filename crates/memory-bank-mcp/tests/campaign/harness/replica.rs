@@ -1,4 +1,4 @@
-//! A server of HTTP that may be killed and started again on its port.
+//! An HTTP server that can be killed and started again on the same port.
 
 use std::io::{BufRead, BufReader};
 use std::net::TcpListener;
@@ -8,7 +8,7 @@ use tempfile::TempDir;
 
 /// The program under test.
 pub(crate) const BINARY: &str = env!("CARGO_BIN_EXE_memory-bank-mcp");
-/// How often a port that somebody else took meanwhile is tried.
+/// How often a start is tried, since another process may take the port meanwhile.
 const TRIES: usize = 50;
 
 /// One of several servers on one database.
@@ -34,13 +34,13 @@ impl Replica {
         panic!("the server did not start");
     }
 
-    /// Ends it as `kill -9` does.
+    /// Kills it, as `kill -9` does.
     pub(crate) fn kill(&mut self) {
         self.process.kill().unwrap();
         self.process.wait().unwrap();
     }
 
-    /// Starts it after it was killed, at the same address.
+    /// Starts it at the same address after a kill.
     pub(crate) fn start_again(&mut self) {
         for _ in 0..TRIES {
             if let Some((process, _)) = launch(&self.folder, self.port, &self.variables) {

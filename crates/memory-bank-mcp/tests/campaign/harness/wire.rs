@@ -1,48 +1,47 @@
-//! HTTP/1.1 by the byte, over connections that are kept: what came back is kept as it came, decompressed, also when
-//! it was broken off.
+//! An HTTP/1.1 client that keeps every byte of an answer, decompressed, also if the connection breaks.
 
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
-/// How long a whole answer may take.
-const PATIENCE: Duration = Duration::from_secs(30);
-/// How long to listen to a stream that does not end by itself, and how long it may be silent.
+/// How long a read may take.
+const TIMEOUT: Duration = Duration::from_secs(30);
+/// How long to listen to an endless stream, and how long it may be silent.
 const LISTEN: Duration = Duration::from_millis(900);
 const SILENCE: Duration = Duration::from_millis(250);
-/// The most that is read of one answer, and the most that it may be when decompressed.
+/// The most bytes that are read of one answer, and that it may have when decompressed.
 const MOST: u64 = 32 * 1024 * 1024;
 const MOST_UNPACKED: u64 = 128 * 1024 * 1024;
 
-/// What is sent.
+/// A request.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Request {
     pub(crate) method: &'static str,
     pub(crate) path: String,
     pub(crate) headers: Vec<(&'static str, String)>,
     pub(crate) body: String,
-    /// Whether the answer may be a stream that goes on: it is listened to for a moment.
+    /// Whether the answer may be an endless stream, which is read for a moment.
     pub(crate) stream: bool,
 }
 
 impl Request {
-    /// Everything that is sent but the key, as text.
+    /// Everything that is sent, except the key.
     pub(crate) fn text(&self) -> String {
         let headers = self.headers.iter().map(|(name, value)| format!("{name}: {value}\n"));
         format!("{} {}\n{}\n{}", self.method, self.path, headers.collect::<String>(), self.body)
     }
 }
 
-/// What came back.
+/// An answer, or as much of it as arrived.
 #[derive(Debug, Default)]
 pub(crate) struct Answer {
-    /// 0 if not even a status line came.
+    /// 0 if no status line arrived.
     pub(crate) status: u16,
-    /// The status line and the headers, as they came.
+    /// The status line and the headers.
     pub(crate) head: String,
-    /// The body, without chunks and compression.
+    /// The body, dechunked and decompressed.
     pub(crate) body: Vec<u8>,
-    /// Whether all of it came.
+    /// Whether all of it arrived.
     pub(crate) complete: bool,
 }
 
@@ -66,24 +65,24 @@ impl Answer {
     }
 }
 
-/// A connection to one server, made anew when it was broken.
+/// A kept connection to one server; it reconnects when it is broken.
 #[derive(Default)]
 pub(crate) struct Connection(Option<BufReader<TcpStream>>);
 
 impl Connection {
-    /// Sends a request with a key. What cannot be sent or received leaves the answer incomplete.
+    /// Sends a request with a key. Failures leave the answer incomplete.
     pub(crate) fn exchange(&mut self, address: &str, key: &str, request: &Request) -> Answer {
         let kept = self.0.take();
         let was_kept = kept.is_some();
         let mut answer = self.exchange_over(kept, address, key, request);
-        // A server may close a kept connection at any time: nothing was received then, and a new one is tried once.
+        // A server may close a kept connection at any time: if nothing arrived, try a new one once.
         if was_kept && answer.head.is_empty() {
             answer = self.exchange_over(None, address, key, request);
         }
         answer
     }
 
-    /// The same over a new connection, and once only: for what must not be done twice.
+    /// Sends a request over a new connection, once only: for calls that must not be repeated.
     pub(crate) fn exchange_once(address: &str, key: &str, request: &Request) -> Answer {
         Self::default().exchange_over(None, address, key, request)
     }
@@ -122,9 +121,9 @@ fn send(stream: &mut TcpStream, address: &str, key: &str, request: &Request) -> 
     stream.write_all(format!("{head}\r\n{}", request.body).as_bytes())
 }
 
-/// Reads an answer; whether all of it came.
+/// Reads an answer; returns whether all of it arrived.
 fn receive(stream: &mut BufReader<TcpStream>, answer: &mut Answer, endless: bool) -> io::Result<bool> {
-    stream.get_ref().set_read_timeout(Some(PATIENCE))?;
+    stream.get_ref().set_read_timeout(Some(TIMEOUT))?;
     loop {
         let mut line = String::new();
         if stream.read_line(&mut line)? == 0 {
@@ -157,13 +156,13 @@ fn receive(stream: &mut BufReader<TcpStream>, answer: &mut Answer, endless: bool
     Ok(true)
 }
 
-/// Listens for a moment.
+/// Reads an endless stream for a moment.
 fn listen(stream: &mut BufReader<TcpStream>, answer: &mut Answer) {
     let began = Instant::now();
     while began.elapsed() < LISTEN && matches!(chunk(stream, &mut answer.body), Ok(true)) {}
 }
 
-/// Reads one chunk; whether there may be more. What came of a chunk that is broken off is kept.
+/// Reads one chunk; returns whether more may follow. A partial chunk is kept.
 fn chunk(stream: &mut BufReader<TcpStream>, into: &mut Vec<u8>) -> io::Result<bool> {
     let mut line = String::new();
     stream.read_line(&mut line)?;
@@ -179,13 +178,11 @@ fn chunk(stream: &mut BufReader<TcpStream>, into: &mut Vec<u8>) -> io::Result<bo
     Ok(length > 0)
 }
 
-/// The body without compression; of a broken one, as much as there is.
+/// The decompressed body; of a truncated one, as much as there is.
 fn unpacked(answer: &Answer) -> Vec<u8> {
     let mut all = Vec::new();
     let _broken_off = match answer.header("content-encoding") {
-        Some("gzip") => {
-            flate2::read::GzDecoder::new(&*answer.body).take(MOST_UNPACKED).read_to_end(&mut all)
-        }
+        Some("gzip") => flate2::read::GzDecoder::new(&*answer.body).take(MOST_UNPACKED).read_to_end(&mut all),
         Some("br") => {
             brotli::Decompressor::new(&*answer.body, 4096).take(MOST_UNPACKED).read_to_end(&mut all)
         }
