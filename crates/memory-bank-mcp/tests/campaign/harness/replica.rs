@@ -1,5 +1,6 @@
 //! An HTTP server that can be killed and started again on the same port.
 
+use std::fs::{self, File};
 use std::io::{BufRead, BufReader};
 use std::net::TcpListener;
 use std::process::{Child, Command, Stdio};
@@ -10,6 +11,9 @@ use tempfile::TempDir;
 pub(crate) const BINARY: &str = env!("CARGO_BIN_EXE_memory-bank-mcp");
 /// How often a start is tried, since another process may take the port meanwhile.
 const TRIES: usize = 50;
+
+/// Where a server's log goes.
+const LOG: &str = "server.log";
 
 /// One of several servers on one database.
 pub(crate) struct Replica {
@@ -31,7 +35,7 @@ impl Replica {
                 return Self { process, address, port, folder, variables };
             }
         }
-        panic!("the server did not start");
+        panic!("the server did not start: {}", log(&folder));
     }
 
     /// Kills it, as `kill -9` does.
@@ -49,7 +53,12 @@ impl Replica {
             }
             std::thread::sleep(std::time::Duration::from_millis(100));
         }
-        panic!("the server did not start again on port {}", self.port);
+        panic!("the server did not start again on port {}: {}", self.port, log(&self.folder));
+    }
+
+    /// What it has logged, in all its lives.
+    pub(crate) fn log(&self) -> String {
+        log(&self.folder)
     }
 }
 
@@ -69,7 +78,7 @@ fn launch(folder: &TempDir, port: u16, variables: &[(String, String)]) -> Option
         .envs(variables.iter().map(|(name, value)| (name, value)))
         .env("MCP_PORT", port.to_string())
         .stdout(Stdio::piped())
-        .stderr(Stdio::null())
+        .stderr(File::options().create(true).append(true).open(folder.path().join(LOG)).unwrap())
         .spawn()
         .unwrap();
     for line in BufReader::new(process.stdout.take().unwrap()).lines().map_while(Result::ok) {
@@ -79,6 +88,12 @@ fn launch(folder: &TempDir, port: u16, variables: &[(String, String)]) -> Option
     }
     process.wait().unwrap();
     None
+}
+
+fn log(folder: &TempDir) -> String {
+    fs::read(folder.path().join(LOG))
+        .map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
+        .unwrap_or_default()
 }
 
 fn free_port() -> u16 {
