@@ -23,7 +23,7 @@ impl Maker<'_> {
     pub(crate) fn arguments(&mut self, tool: &str, schema: &Value) -> Value {
         let mut made = self.object(schema);
         if tool == "sequential_thinking" && self.random.chance(80) {
-            made.remove("reset");
+            made.retain(|name, _| name == "sessionId");
             for (name, value) in [("nextThoughtNeeded", json!(true)), ("thoughtNumber", json!(1))] {
                 made.insert(name.to_owned(), value);
             }

@@ -64,6 +64,15 @@ impl Calls<'_> {
         }
     }
 
+    /// A valid call of the tool at this place, as far as chance makes one.
+    pub(crate) fn valid_tool(&mut self, place: usize) -> Call {
+        let tool = &self.tools[place];
+        let name = tool["name"].as_str().unwrap().to_owned();
+        let mut maker = Maker { own: self.own, named: self.own, random: self.random, malformed: false };
+        let arguments = maker.arguments(&name, &tool["inputSchema"]);
+        self.named_call("tools/call", &name, json!({"name": name, "arguments": arguments}))
+    }
+
     /// Uses the names of the own project in most cases.
     fn maker(&mut self) -> Maker<'_> {
         let outside = self.random.chance(30);

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use super::calls::{Call, Calls, Session};
 use super::judge::{Rules, canaries, judge};
-use super::learn::learn;
+use super::learn::{learn, unlearn};
 use super::tally::{Tally, has_succeeded};
 use super::tenant::{Access, Kind, Persona, Tenant, locked};
 use crate::harness::random::Random;
@@ -95,11 +95,17 @@ impl Campaign {
                 return;
             }
             self.done.fetch_add(1, Ordering::SeqCst);
-            let persona = self.pick_persona(&mut random);
+            // Part of the calls go to the tool that succeeded least, so that none is left out.
+            let rare = random.chance(15).then(|| self.rarest(&tools));
+            let persona = self.pick_persona(&mut random, rare.is_some());
             let replica = random.below(self.addresses.len());
             let (own, others) = self.sides(&persona);
             let mut calls = Calls { persona: &persona, own, others, tools: &tools, random: &mut random };
-            let call = if persona.has_session() { calls.next(turn) } else { calls.open() };
+            let call = match rare {
+                Some(tool) => calls.valid_tool(tool),
+                None if persona.has_session() => calls.next(turn),
+                None => calls.open(),
+            };
             self.perform(&persona, &call, replica, &mut connections[replica]);
             if let Some(session) = persona.session_too_many() {
                 let mut calls = Calls { persona: &persona, own, others, tools: &tools, random: &mut random };
@@ -109,11 +115,20 @@ impl Campaign {
         }
     }
 
+    /// The place of the tool that succeeded least.
+    fn rarest(&self, tools: &[Value]) -> usize {
+        let tally = locked(&self.tally);
+        let succeeded = |tool: &Value| {
+            tally.calls.get(tool["name"].as_str().unwrap_or_default()).map_or(0, |counts| counts.succeeded)
+        };
+        (0..tools.len()).min_by_key(|at| succeeded(&tools[*at])).unwrap_or_default()
+    }
+
     /// A persona by chance. Owners are picked more often, since they alone may do everything.
-    fn pick_persona(&self, random: &mut Random) -> Arc<Persona> {
+    fn pick_persona(&self, random: &mut Random, owner: bool) -> Arc<Persona> {
         let personas = self.personas.read().unwrap_or_else(PoisonError::into_inner);
         let owners: Vec<_> = personas.iter().filter(|persona| persona.is_owner).collect();
-        Arc::clone(if !owners.is_empty() && random.chance(40) {
+        Arc::clone(if !owners.is_empty() && (owner || random.chance(35)) {
             *random.pick(&owners)
         } else {
             random.pick(&personas)
@@ -181,6 +196,8 @@ impl Campaign {
         drop(tally);
         if has_succeeded(answer) {
             learn(own, &call.request, answer);
+        } else {
+            unlearn(own, &call.request, answer);
         }
         match &call.session {
             Session::Opens => self.opened(persona, answer),

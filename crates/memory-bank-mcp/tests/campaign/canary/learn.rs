@@ -49,3 +49,26 @@ pub(crate) fn learn(own: &Tenant, request: &Request, answer: &Answer) {
         }
     }
 }
+
+/// Forgets names that the server does not know any more, so that later calls use others.
+pub(crate) fn unlearn(own: &Tenant, request: &Request, answer: &Answer) {
+    let text = answer.text();
+    if !["not found", "no such document", "does not exist"].iter().any(|words| text.contains(words)) {
+        return;
+    }
+    let Ok(sent) = serde_json::from_str::<Value>(&request.body) else { return };
+    let arguments = sent["params"]["arguments"].as_object().into_iter().flatten();
+    for name in arguments.flat_map(|(_, value)| texts(value)) {
+        for kind in [Kind::File, Kind::EntityName, Kind::EntityId, Kind::Observation] {
+            own.forget(kind, name);
+        }
+    }
+}
+
+/// A text, or the texts of a list.
+fn texts(value: &Value) -> Vec<&str> {
+    value.as_array().map_or_else(
+        || value.as_str().into_iter().collect(),
+        |list| list.iter().filter_map(Value::as_str).collect(),
+    )
+}
