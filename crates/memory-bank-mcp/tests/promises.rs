@@ -1,4 +1,9 @@
 //! `docs/security.md` names a test for each promise. Each of them is there, and is a test, so that the page cannot rot.
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a test may fail loudly; the lints know test functions only"
+)]
 
 use std::collections::BTreeSet;
 use std::fs;
