@@ -19,7 +19,7 @@ use crate::harness::wire::{Answer, Connection};
 /// How many workers call at the same time.
 pub(crate) const WORKERS: u64 = 10;
 /// How many kinds of leaks are reported. The run continues after a leak, so that one run shows all kinds.
-const REPORTED: usize = 40;
+const REPORTED: usize = 200;
 /// The average time of a call beyond which the run is given up as stuck.
 const TIMEOUT: Duration = Duration::from_millis(100);
 

@@ -74,7 +74,7 @@ fn a_server_that_leaks_is_found_out_with_the_seed_and_the_call() {
         "{report}"
     );
     let report = run(|[alpha, _]| alpha.canary(Place::Text)).leaks().expect("a leak");
-    assert!(report.contains("without `read` by p, write") && !report.contains("by p, \n"), "{report}");
+    assert!(report.contains("key of p, write") && !report.contains("key of p,  ("), "{report}");
 }
 
 #[test]
