@@ -1,6 +1,7 @@
 //! Markdown documents: their names, their content addresses, and the pure rules that edit them.
 
 mod active_context;
+mod archive;
 mod argument;
 mod decisions;
 mod diff;
@@ -25,6 +26,7 @@ pub use active_context::{
     AddSessionNote, NoteCategory, UpdateActiveContext, active_context_paths, add_session_note,
     update_active_context,
 };
+pub use archive::{Archived, with_archiving};
 pub use decisions::{DecisionLogged, LogDecision, log_decision};
 pub use diff::unified_diff;
 pub use digest::{

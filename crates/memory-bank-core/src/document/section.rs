@@ -100,6 +100,7 @@ pub struct Outline<'t> {
     text: &'t str,
     headings: Vec<Heading>,
     items: Vec<Item>,
+    rules: Vec<Range<usize>>,
 }
 
 impl<'t> Outline<'t> {
@@ -112,7 +113,7 @@ impl<'t> Outline<'t> {
         for (event, range) in Parser::new_ext(rest, dialect()).into_offset_iter() {
             reader.take(&event, range.start + skipped..range.end + skipped);
         }
-        Self { text, headings: reader.headings, items: reader.items }
+        Self { text, headings: reader.headings, items: reader.items, rules: reader.rules }
     }
 
     /// The whole text.
@@ -131,6 +132,12 @@ impl<'t> Outline<'t> {
     #[must_use]
     pub fn items(&self) -> &[Item] {
         &self.items
+    }
+
+    /// The lines that are a rule across the page and stand in no list or quote, with their line endings.
+    #[must_use]
+    pub fn rules(&self) -> &[Range<usize>] {
+        &self.rules
     }
 
     /// The list items that begin within these bytes.
@@ -247,6 +254,7 @@ struct Reader<'t> {
     text: &'t str,
     headings: Vec<Heading>,
     items: Vec<Item>,
+    rules: Vec<Range<usize>>,
     /// How many blocks and spans are open.
     depth: usize,
     /// Items inside a quote are none of the document's own.
@@ -288,7 +296,12 @@ impl Reader<'_> {
                 self.depth = self.depth.saturating_sub(1);
                 self.end(*tag);
             }
-            Event::Rule => self.cut_own_words(range.start),
+            Event::Rule => {
+                if self.depth == 0 {
+                    self.rules.push(line_start(self.text, range.start)..line_end(self.text, range.end));
+                }
+                self.cut_own_words(range.start);
+            }
             Event::Text(words) | Event::Code(words) => self.heading_words(words, &range),
             Event::InlineHtml(_) | Event::SoftBreak | Event::HardBreak => self.heading_words(" ", &range),
             _ => {}

@@ -190,6 +190,7 @@ mod tests {
             session: SessionId(Uuid::nil()),
             user: caller.user,
             project: caller.project,
+            proof: None,
             needs,
             message: "{}".to_owned(),
             last: false,

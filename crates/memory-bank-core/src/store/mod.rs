@@ -9,6 +9,7 @@ mod documents;
 mod events;
 mod graph;
 mod search;
+mod series;
 mod sessions;
 mod state;
 mod workspace;
@@ -19,13 +20,14 @@ pub use changes::{Change, ChangeSink, NoSink};
 pub use documents::{ChangeKind, DocumentChange, DocumentStore, Drafts, Editor, ReadOutcome};
 pub use events::{Event, EventId, EventStore, MemoryEventStore, NotAnEvent};
 pub use graph::{
-    Compacted, EntityDraft, EntityRef, GraphStats, GraphStore, GraphSummary, ObservationDraft, Pointed,
-    PointerDraft, Subgraph, Unlinked,
+    Compacted, EntityDraft, EntityRef, GraphStats, GraphStore, GraphSummary, ObservationDraft, Observed,
+    Pointed, PointerDraft, Subgraph, Unlinked,
 };
 pub use search::{
     DocumentSearch, DocumentsFound, EntityFound, GraphFound, GraphSearch, ObservationFound, RelationFound,
     SearchStore, SkippedDocument,
 };
+pub use series::Series;
 pub use sessions::{MemorySessionStore, SessionError, SessionId, SessionRecord, SessionStore, SessionUse};
 pub use state::{MemoryStateStore, SessionState, StateChange, StateStore};
 pub use workspace::{

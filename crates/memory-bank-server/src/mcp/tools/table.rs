@@ -439,7 +439,7 @@ pub(crate) const TOOLS: &[ToolSpec] = &[
         description: "When a lasting fact about a node turns up: attach it.",
         family: Family::Graph,
         right: Write,
-        without_read: Members(&["observation/id", "observation/entityId"]),
+        without_read: Members(&[]),
         hints: ADDS,
         bank: GRAPH,
         arguments: &[
@@ -457,7 +457,7 @@ pub(crate) const TOOLS: &[ToolSpec] = &[
         description: "Relate two nodes, or unlink them.",
         family: Family::Graph,
         right: Write,
-        without_read: Members(&["relation/id"]),
+        without_read: Members(&[]),
         hints: REPLACES,
         bank: GRAPH,
         arguments: &[

@@ -8,7 +8,7 @@ use serde::Deserialize;
 use serde_json::json;
 
 use super::Call;
-use super::progress::edit;
+use super::progress::{edit_log, with_archived};
 use super::reply::{Failure, Reply};
 use super::schema::{Argument, Kind, optional, required};
 use super::table::ENTRY_TYPE;
@@ -122,15 +122,16 @@ async fn reset(call: &Call, session: Option<&str>) -> Result<Reply, Failure> {
 pub(crate) async fn finalize_thinking_session(mut call: Call) -> Result<Reply, Failure> {
     let asked: FinalizeThinkingSession = call.parse()?;
     let (now, author) = (call.services.clock.now(), call.caller.author());
-    let done = edit(&call, &asked.paths(), |drafts| {
+    let (done, archived) = edit_log(&call, &asked.paths(), |drafts| {
         document::finalize_thinking_session(drafts, &asked, now, &author)
     })
     .await
     .map_err(|failure| failure.while_doing("Error finalizing thinking session"))?;
-    Reply::json(&json!({
+    let reply = Reply::json(&json!({
         "success": true,
         "actions": done.actions,
         "timestamp": iso_millis(now),
         "sessionId": asked.session_id,
-    }))
+    }))?;
+    with_archived(reply, &archived)
 }
