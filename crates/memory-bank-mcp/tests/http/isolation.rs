@@ -746,8 +746,9 @@ fn a_key_that_is_revoked_elsewhere_opens_nothing_from_then_on_without_redis_too(
         ("search_memory_bank", json!({"query": "common"})),
         ("write_memory_bank_file", json!({"filename": "notes.md", "content": "mine"})),
     ] {
+        // The first call is let in and refused by the database; what was believed is forgotten, so that none is after it.
         let reply = boris.call(tool, &arguments);
-        assert_eq!(reply["result"]["isError"], json!(true), "{reply}");
+        assert!(reply["result"]["isError"] == json!(true) || reply["error"].is_string(), "{reply}");
         assert!(reply.to_string().contains("revoked"), "{reply}");
     }
     for _ in 0..2 {

@@ -317,6 +317,86 @@ fn no_reply_of_a_tool_shows_the_bank_to_a_key_that_may_not_read() {
     }
 }
 
+/// A log so full that one more entry moves the oldest to an archive.
+fn full_log(document: &str) -> String {
+    let filler = "y".repeat(7_960);
+    let entries: String = (0..130)
+        .map(|number| match document {
+            "decision-log.md" => format!(
+                "## {CANARY} {number}\n- **Date:** 2026-01-01 10:00:00\n- **Context:** {filler}\n- **Decision:** d\n\n"
+            ),
+            _ => format!("- [2026-01-01 10:00:00] [a] - Did: {CANARY} {number} {filler}\n"),
+        })
+        .collect();
+    match document {
+        "progress.md" => format!("# Log\n\n## Update History\n{entries}"),
+        "active-context.md" => format!("# Log\n\n## Current Session Notes\n{entries}"),
+        _ => format!("# Log\n\n{entries}"),
+    }
+}
+
+#[test]
+fn what_went_to_an_archive_is_not_shown_to_a_key_that_may_not_read() {
+    let long = "x".repeat(7_900);
+    for world in worlds() {
+        let owner = Client::with(&world.server, &["read", "write", "admin"]);
+        owner.data("initialize_memory_bank", &json!({"path": "."}));
+        let blind = Client::with(&world.server, &["write"]);
+        for (document, tool, arguments) in [
+            ("progress.md", "track_progress", json!({"action": "did", "description": long})),
+            ("progress.md", "add_progress_entry", json!({"type": "fix", "summary": "own", "details": long})),
+            ("active-context.md", "add_session_note", json!({"note": long})),
+            ("active-context.md", "update_tasks", json!({"add": [long]})),
+            ("active-context.md", "update_active_context", json!({"issues": [long]})),
+            ("active-context.md", "finalize_thinking_session", json!({"summary": long})),
+            ("decision-log.md", "log_decision", json!({"title": "own", "context": long, "decision": "own"})),
+        ] {
+            let fill = || {
+                let content = full_log(document);
+                owner.data("write_memory_bank_file", &json!({"filename": document, "content": content}));
+            };
+            fill();
+            let shown = owner.data(tool, &arguments);
+            assert!(shown["archived"][0]["archive"].is_string(), "{tool} moved nothing: {shown}");
+            fill();
+            let reply = blind.call(tool, &arguments);
+            assert_eq!(reply["result"]["isError"], json!(false), "{tool}: {reply}");
+            let reply = reply.to_string();
+            for shows in ["archive", "2026-01-01", "moved", document] {
+                assert!(!reply.contains(shows), "{tool} shows `{shows}`: {reply}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_key_that_may_not_read_cannot_ask_by_adding_it_whether_a_fact_is_there() {
+    for world in worlds() {
+        let owner = Client::with(&world.server, &["read", "write", "admin"]);
+        owner.data("initialize_memory_bank", &json!({"path": "."}));
+        for name in ["Thing", "Other"] {
+            owner.data("graph_upsert_entity", &json!({"name": name, "entityType": "thing"}));
+        }
+        let fact = |text: &str| json!({"entity": "Thing", "text": text});
+        owner.data("graph_add_observation", &fact("stored"));
+        let shown = owner.data("graph_add_observation", &fact("stored"));
+        assert_eq!(shown["existed"], json!(true), "{shown}");
+        let link = |kind: &str| json!({"from": "Thing", "relationType": kind, "to": "Other"});
+        owner.data("graph_link_entities", &link("stored"));
+        for scopes in [&["write"][..], &["write", "admin"]] {
+            let blind = Client::with(&world.server, scopes);
+            let new = scopes.len().to_string();
+            for (tool, there, not_there) in [
+                ("graph_add_observation", fact("stored"), fact(&new)),
+                ("graph_link_entities", link("stored"), link(&new)),
+            ] {
+                let replies = [there, not_there].map(|arguments| blind.data(tool, &arguments));
+                assert_eq!(replies[0], replies[1], "{tool} tells what was there");
+            }
+        }
+    }
+}
+
 #[test]
 fn a_key_that_may_not_read_reads_by_no_other_way() {
     for world in worlds() {
