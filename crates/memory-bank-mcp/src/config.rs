@@ -15,7 +15,7 @@ use memory_bank_server::http::HttpConfig;
 use tracing_subscriber::filter::EnvFilter;
 
 use variables::{
-    ADDRESS_LIMIT, ALLOWED_HOSTS, ALLOWED_ORIGINS, AUDIT_RETENTION, CONNECTIONS, DATABASE_URL, HOST,
+    ADDRESS_LIMIT, ALLOWED_HOSTS, ALLOWED_ORIGINS, AUDIT_RETENTION, CONNECTIONS, DATABASE_URL, HOST, KEEP_ALIVE,
     JSON_RESPONSE, LAME_DUCK, LOG, METRICS, OTLP_ENDPOINT, PORT, PROVIDER, PROXY_HOPS, REDIS_PREFIX,
     REDIS_URL, RETENTION, ROOT_CERTIFICATE, SESSIONS, STATE_DIR, STREAMS, SUPABASE_URL, TRANSPORT,
 };
@@ -233,6 +233,7 @@ impl Settings {
             allowed_origins: origins(read)?,
             trust_proxy_hops: number(&PROXY_HOPS, read, 0, 16)?,
             address_limit: number(&ADDRESS_LIMIT, read, 0, 1_000_000)?,
+            keep_alive: Duration::from_secs(number(&KEEP_ALIVE, read, 5, 3600)?),
             streams_per_key: number(&STREAMS, read, 1, 10_000)?,
             sessions_per_project: number(&SESSIONS, read, 1, 1_000_000)?,
             lame_duck: Duration::from_secs(number(&LAME_DUCK, read, 0, 4)?),

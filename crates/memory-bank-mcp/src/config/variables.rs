@@ -128,6 +128,8 @@ variables! {
         "Where API keys of a folder that is served, and folders that were registered outside of their project, are kept, unless `--state-dir` says so. It is never in the project.";
     Plain ADDRESS_LIMIT "RATE_LIMIT_IP_PER_MINUTE" = Is("120"), "a number from 0 to 1000000; 0 = unlimited",
         "Requests a minute from one address. A key's own limit is kept with the key.";
+    Plain KEEP_ALIVE "HTTP_KEEPALIVE_SECONDS" = Is("180"), "a number from 5 to 3600",
+        "How many seconds a connection is kept without a request. It must be longer than the time for which a proxy in front keeps connections for later.";
     Plain RETENTION "EVENT_RETENTION_HOURS" = Is("24"), "a number from 1 to 720",
         "How many hours events are kept for clients that come back.";
     Plain STREAMS "MAX_STREAMS_PER_KEY" = Is("32"), "a number from 1 to 10000",

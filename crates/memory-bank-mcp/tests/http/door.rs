@@ -1,6 +1,8 @@
 //! Who is let in, and what every reply has.
 
 use std::io::{ErrorKind, Read, Write};
+use std::net::TcpStream;
+use std::time::Duration;
 
 use serde_json::json;
 
@@ -159,22 +161,79 @@ fn a_host_with_many_ipv6_addresses_counts_as_one() {
     assert_eq!(v4, [401, 401, 401, 429]);
 }
 
-#[test]
-fn a_connection_on_which_nothing_is_asked_is_closed() {
-    let server = Server::start(&[]);
-    let said: [&[u8]; 4] =
-        [b"", b"P", b"PRI * HTTP/2.0\r\n\r", b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0"];
-    let connections = said.map(|said| {
-        let mut connection = server.connect();
+const PREFACE_AND_SETTINGS: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
+
+const LIVE: &[u8] = b"GET /health/live HTTP/1.1\r\nHost: localhost\r\n\r\n";
+
+/// Reads the reply to [`LIVE`], and leaves the connection as it is.
+fn read_live(connection: &mut TcpStream) {
+    let mut reply = Vec::new();
+    while !reply.ends_with(b"{\"status\":\"ok\"}") {
+        let mut bytes = [0; 4096];
+        let length = connection.read(&mut bytes).unwrap();
+        assert!(length > 0, "{}", String::from_utf8_lossy(&reply));
+        reply.extend_from_slice(&bytes[..length]);
+    }
+    assert!(reply.starts_with(b"HTTP/1.1 200"), "{}", String::from_utf8_lossy(&reply));
+}
+
+/// Waits until the server has closed each of these connections.
+fn await_closed(connections: impl IntoIterator<Item = TcpStream>) {
+    for (number, mut connection) in connections.into_iter().enumerate() {
         connection.set_read_timeout(Some(2 * PATIENCE)).unwrap();
-        connection.write_all(said).unwrap();
-        connection
-    });
-    for mut connection in connections {
         let ended = connection.read_to_end(&mut Vec::new());
         let reset = |error: &std::io::Error| error.kind() == ErrorKind::ConnectionReset;
-        assert!(ended.is_ok() || ended.as_ref().is_err_and(reset), "{ended:?}");
+        assert!(ended.is_ok() || ended.as_ref().is_err_and(reset), "{number}: {ended:?}");
     }
+}
+
+#[test]
+fn a_connection_on_which_headers_do_not_come_whole_is_closed() {
+    let server = Server::start(&[]);
+    let connect = |sent: &[&[u8]]| {
+        let mut connection = server.connect();
+        for sent in sent {
+            connection.write_all(sent).unwrap();
+            if *sent == LIVE {
+                read_live(&mut connection);
+            }
+        }
+        connection
+    };
+    let beginnings: [&[&[u8]]; 5] = [
+        &[b"P"],
+        &[b"PRI * HTTP/2.0\r\n\r"],
+        &[b"GET / HTTP/1.1\r\nHost: x\r\n"],
+        &[LIVE, b"G"],
+        &[LIVE, LIVE, b"POST /mcp HTTP/1.1\r\n"],
+    ];
+    await_closed(beginnings.map(connect));
+}
+
+#[test]
+fn a_connection_on_which_nothing_is_asked_is_closed_after_its_time() {
+    let server = Server::start(&[("HTTP_KEEPALIVE_SECONDS", "5")]);
+    let sent: [&[u8]; 3] = [b"", PREFACE_AND_SETTINGS, LIVE];
+    await_closed(sent.map(|sent| {
+        let mut connection = server.connect();
+        connection.write_all(sent).unwrap();
+        connection
+    }));
+}
+
+#[test]
+fn a_connection_that_was_idle_for_longer_than_headers_may_take_is_still_good() {
+    let server = Server::start(&[]);
+    let ask = |connection: &mut TcpStream| {
+        connection.write_all(LIVE).unwrap();
+        read_live(connection);
+    };
+    // One over which a request came, and one that a proxy opened and did not need yet.
+    let (mut used, mut fresh) = (server.connect(), server.connect());
+    ask(&mut used);
+    std::thread::sleep(Duration::from_secs(22));
+    ask(&mut used);
+    ask(&mut fresh);
 }
 
 #[test]

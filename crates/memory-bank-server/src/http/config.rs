@@ -19,6 +19,8 @@ pub struct HttpConfig {
     pub trust_proxy_hops: usize,
     /// Requests a minute from one address; 0 = unlimited.
     pub address_limit: u32,
+    /// How long a connection without a request under way is kept.
+    pub keep_alive: Duration,
     /// How many streams a key may have open.
     pub streams_per_key: usize,
     /// How many sessions a project may have open.
@@ -36,10 +38,10 @@ pub struct HttpConfig {
 
 /// The largest body of a request, in bytes.
 pub(crate) const BODY_BYTES: usize = 1024 * 1024;
-/// How long the headers of a request may take to arrive.
+/// How long the headers of a request may take to arrive, from their first byte.
 pub(crate) const HEADER_WAIT: Duration = Duration::from_secs(15);
-/// How long a connection may be without a request after the last one.
-pub(crate) const IDLE: Duration = Duration::from_secs(75);
+/// How long a connection that is closed for being idle may take to end, or to show that a request was on its way.
+pub(crate) const CLOSE_GRACE: Duration = Duration::from_secs(2);
 /// How long a client may leave a piece of a reply untaken.
 pub(crate) const TAKE_WAIT: Duration = Duration::from_secs(60);
 /// The most requests that one connection of HTTP/2 may have under way.

@@ -10,6 +10,7 @@ mod auth;
 mod calls;
 mod config;
 mod connection;
+mod connection_registry;
 mod edge;
 mod events;
 mod guard;

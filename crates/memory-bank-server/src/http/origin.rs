@@ -153,6 +153,7 @@ mod tests {
             allowed_origins: origins.iter().map(ToString::to_string).collect(),
             trust_proxy_hops: 1,
             address_limit: 0,
+            keep_alive: Duration::from_secs(180),
             streams_per_key: 1,
             sessions_per_project: 1,
             audit_retention: Duration::from_secs(0),

@@ -12,7 +12,7 @@ use memory_bank_core::limiter::Limiter;
 use memory_bank_core::store::{AuditLog, EventStore, SessionStore};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::broadcast::error::RecvError;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
+use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -22,6 +22,7 @@ use crate::http::auth::{Authenticator, KeyCache};
 use crate::http::calls::Calls;
 use crate::http::config::{CONNECTIONS, DRAIN, HttpConfig, LAST_NOTES};
 use crate::http::connection::Connections;
+use crate::http::connection_registry::{ConnectionRegistry, ConnectionSlot};
 use crate::http::events::EventLog;
 use crate::http::metrics::{self, Limit, Metrics};
 use crate::http::origin::OriginPolicy;
@@ -112,7 +113,7 @@ impl Server {
             metrics: counted,
             storage: parts.storage,
             redis_state: parts.redis.clone().map(|redis| Box::new(move || redis.state()) as ReadRedis),
-            room: Arc::new(Semaphore::new(CONNECTIONS)),
+            connections: ConnectionRegistry::new(CONNECTIONS),
             started: Instant::now(),
             services: parts.services,
             config: parts.config,
@@ -156,8 +157,9 @@ impl Server {
             self.watched.map(|watched| tokio::spawn(metrics::serve(watched, Arc::clone(&self.shared))));
         let connections = Connections::new(self.router, self.shared.closing.clone());
         let admit = |stream, address| {
-            if let Some(room) = room(&self.shared.room, &self.shared.metrics) {
-                connections.take(stream, address, room);
+            let Shared { connections: registry, metrics, config, .. } = &*self.shared;
+            if let Some(slot) = slot(registry, config.keep_alive, metrics) {
+                connections.take(stream, address, slot);
             }
         };
         let lame_duck = self.shared.config.lame_duck;
@@ -196,13 +198,17 @@ impl Server {
 }
 
 /// Room for one more connection, if there is any.
-fn room(room: &Arc<Semaphore>, metrics: &Metrics) -> Option<OwnedSemaphorePermit> {
-    let found = Arc::clone(room).try_acquire_owned().ok();
-    if found.is_none() {
+fn slot(
+    registry: &Arc<ConnectionRegistry>,
+    keep_alive: Duration,
+    metrics: &Metrics,
+) -> Option<ConnectionSlot> {
+    let slot = registry.take(keep_alive);
+    if slot.is_none() {
         metrics.hit(Limit::Connections);
         tracing::warn!(connections = CONNECTIONS, "a connection was refused, there are too many");
     }
-    found
+    slot
 }
 
 async fn accept(listener: &TcpListener) -> (TcpStream, SocketAddr) {
@@ -282,15 +288,16 @@ mod tests {
     use super::*;
     use crate::http::metrics::Reading;
 
-    #[test]
-    fn a_connection_without_room_is_refused_and_counted() {
-        let (places, metrics) = (Arc::new(Semaphore::new(1)), Metrics::new());
-        let held = room(&places, &metrics);
+    #[tokio::test]
+    async fn a_connection_without_room_is_refused_and_counted() {
+        let (registry, metrics) = (ConnectionRegistry::new(1), Metrics::new());
+        let kept = Duration::from_secs(180);
+        let held = slot(&registry, kept, &metrics);
         assert!(held.is_some());
-        assert!(room(&places, &metrics).is_none());
+        assert!(slot(&registry, kept, &metrics).is_none());
         let text = metrics.text(&Reading::default()).unwrap();
         assert!(text.contains("memory_bank_limits_hit_total{limit=\"connections\"} 1"), "{text}");
         drop(held);
-        assert!(room(&places, &metrics).is_some());
+        assert!(slot(&registry, kept, &metrics).is_some());
     }
 }

@@ -6,7 +6,6 @@ use std::time::Instant;
 use async_trait::async_trait;
 use memory_bank_core::identity::KeyStore;
 use memory_bank_core::limiter::Limiter;
-use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -14,6 +13,7 @@ use crate::http::addresses::Addresses;
 use crate::http::auth::Authenticator;
 use crate::http::calls::Calls;
 use crate::http::config::HttpConfig;
+use crate::http::connection_registry::ConnectionRegistry;
 use crate::http::events::EventLog;
 use crate::http::metrics::{Metrics, StorageState};
 use crate::http::origin::OriginPolicy;
@@ -78,8 +78,7 @@ pub(crate) struct Shared {
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) storage: Option<ReadStorage>,
     pub(crate) redis_state: Option<ReadRedis>,
-    /// What is left of the connections that clients may have.
-    pub(crate) room: Arc<Semaphore>,
+    pub(crate) connections: Arc<ConnectionRegistry>,
     pub(crate) started: Instant,
     /// Cancelled when the server is told to end.
     pub(crate) shutdown: CancellationToken,
