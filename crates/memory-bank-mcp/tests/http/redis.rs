@@ -167,6 +167,9 @@ fn without_redis_requests_pass_and_it_is_said() {
     for _ in 0..5 {
         assert_eq!(server.send("GET", "/api/keys", &[], "").status, 200);
     }
+    // Requests without a good key have a limit in the process, too.
+    let guess = || server.send_bare("GET", "/api/keys", &[], "").status;
+    assert_eq!([guess(), guess()], [401, 429]);
     let said = health(&server);
     assert_eq!((&said["status"], &said["redis"]), (&json!("degraded"), &json!("error")));
     let redis = Redis::start_on(free);

@@ -17,8 +17,12 @@ pub struct HttpConfig {
     pub allowed_origins: Vec<String>,
     /// How many proxies in front are trusted to name the client's address; 0 = none.
     pub trust_proxy_hops: usize,
-    /// Requests a minute from one address; 0 = unlimited.
+    /// Requests without a good key a minute from one address; 0 = unlimited.
     pub address_limit: u32,
+    /// Requests with a good key a minute from one address, all its keys together; 0 = unlimited.
+    pub keyed_address_limit: u32,
+    /// How many connections one address may have open.
+    pub connections_per_address: usize,
     /// How long a connection without a request under way is kept.
     pub keep_alive: Duration,
     /// How many streams a key may have open.

@@ -153,6 +153,8 @@ mod tests {
             allowed_origins: origins.iter().map(ToString::to_string).collect(),
             trust_proxy_hops: 1,
             address_limit: 0,
+            keyed_address_limit: 0,
+            connections_per_address: 1,
             keep_alive: Duration::from_secs(180),
             streams_per_key: 1,
             sessions_per_project: 1,

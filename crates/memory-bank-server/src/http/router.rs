@@ -5,6 +5,7 @@ use std::sync::Arc;
 use axum::Router;
 use axum::middleware::{from_fn, from_fn_with_state};
 use axum::routing::{get, patch, post};
+use http::Method;
 use tower::util::option_layer;
 use tower_http::CompressionLevel;
 use tower_http::compression::CompressionLayer;
@@ -15,6 +16,18 @@ use crate::http::{admission, edge, health, keys, mcp, openapi, panics, reply};
 
 /// Replies below this many bytes are not worth compressing.
 const WORTH_COMPRESSING: u64 = 2048;
+
+/// Whether a request to this route goes through [`admission`], which counts it.
+pub(crate) fn wants_key(route: &str, method: &Method) -> bool {
+    let routed: &[Method] = match route {
+        "/mcp" => &[Method::POST, Method::GET, Method::HEAD, Method::DELETE],
+        "/api/keys" => &[Method::GET, Method::HEAD, Method::POST],
+        "/api/keys/{id}" => &[Method::PATCH, Method::DELETE],
+        "/api/keys/{id}/rotate" => &[Method::POST],
+        _ => &[],
+    };
+    routed.contains(method)
+}
 
 pub(crate) fn router(shared: Arc<Shared>) -> Router {
     let admitted = Router::new()

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use axum::Router;
 use memory_bank_core::identity::{KeyDirectory, KeyHash, KeyStore};
-use memory_bank_core::limiter::Limiter;
+use memory_bank_core::limiter::{Limiter, MemoryLimiter};
 use memory_bank_core::store::{AuditLog, EventStore, SessionStore};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::broadcast::error::RecvError;
@@ -17,12 +17,12 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::http::addresses::Addresses;
+use crate::http::addresses::{Addresses, network};
 use crate::http::auth::{Authenticator, KeyCache};
 use crate::http::calls::Calls;
 use crate::http::config::{CONNECTIONS, DRAIN, HttpConfig, LAST_NOTES};
 use crate::http::connection::Connections;
-use crate::http::connection_registry::{ConnectionRegistry, ConnectionSlot};
+use crate::http::connection_registry::{ConnectionRegistry, ConnectionSlot, Full};
 use crate::http::events::EventLog;
 use crate::http::metrics::{self, Limit, Metrics};
 use crate::http::origin::OriginPolicy;
@@ -90,11 +90,13 @@ impl Server {
         let counted = Arc::new(Metrics::new());
         let signals = Arc::new(Signals::new(parts.redis.as_ref().map(Redis::others)));
         let (clock, entropy) = (Arc::clone(&parts.services.clock), Arc::clone(&parts.services.entropy));
+        let started = Instant::now();
         let shared = Arc::new(Shared {
             auth: Authenticator::new(parts.directory, parts.key_cache, Arc::clone(&clock)),
             addresses: Addresses::new(parts.audit, Arc::clone(&clock)),
             keys: parts.keys,
             limiter: parts.limiter,
+            guests: MemoryLimiter::new(move || started.elapsed()),
             sessions: Sessions::new(
                 parts.sessions,
                 Arc::clone(&signals),
@@ -113,8 +115,8 @@ impl Server {
             metrics: counted,
             storage: parts.storage,
             redis_state: parts.redis.clone().map(|redis| Box::new(move || redis.state()) as ReadRedis),
-            connections: ConnectionRegistry::new(CONNECTIONS),
-            started: Instant::now(),
+            connections: ConnectionRegistry::new(CONNECTIONS, parts.config.connections_per_address),
+            started,
             services: parts.services,
             config: parts.config,
             shutdown,
@@ -158,7 +160,7 @@ impl Server {
         let connections = Connections::new(self.router, self.shared.closing.clone());
         let admit = |stream, address| {
             let Shared { connections: registry, metrics, config, .. } = &*self.shared;
-            if let Some(slot) = slot(registry, config.keep_alive, metrics) {
+            if let Some(slot) = slot(registry, address, config.keep_alive, metrics) {
                 connections.take(stream, address, slot);
             }
         };
@@ -200,15 +202,20 @@ impl Server {
 /// Room for one more connection, if there is any.
 fn slot(
     registry: &Arc<ConnectionRegistry>,
+    address: SocketAddr,
     keep_alive: Duration,
     metrics: &Metrics,
 ) -> Option<ConnectionSlot> {
-    let slot = registry.take(keep_alive);
-    if slot.is_none() {
-        metrics.hit(Limit::Connections);
-        tracing::warn!(connections = CONNECTIONS, "a connection was refused, there are too many");
+    match registry.take(network(address.ip()), keep_alive) {
+        Ok(slot) => return Some(slot),
+        Err(Full::Server) => {
+            tracing::warn!(connections = CONNECTIONS, "a connection was refused, there are too many");
+        }
+        // Not a warning: a client could fill the log.
+        Err(Full::Address) => tracing::debug!("a connection was refused, its address has too many"),
     }
-    slot
+    metrics.hit(Limit::Connections);
+    None
 }
 
 async fn accept(listener: &TcpListener) -> (TcpStream, SocketAddr) {
@@ -290,14 +297,14 @@ mod tests {
 
     #[tokio::test]
     async fn a_connection_without_room_is_refused_and_counted() {
-        let (registry, metrics) = (ConnectionRegistry::new(1), Metrics::new());
-        let kept = Duration::from_secs(180);
-        let held = slot(&registry, kept, &metrics);
+        let (registry, metrics) = (ConnectionRegistry::new(1, 1), Metrics::new());
+        let (kept, address) = (Duration::from_secs(180), SocketAddr::from(([127, 0, 0, 1], 1)));
+        let held = slot(&registry, address, kept, &metrics);
         assert!(held.is_some());
-        assert!(slot(&registry, kept, &metrics).is_none());
+        assert!(slot(&registry, address, kept, &metrics).is_none());
         let text = metrics.text(&Reading::default()).unwrap();
         assert!(text.contains("memory_bank_limits_hit_total{limit=\"connections\"} 1"), "{text}");
         drop(held);
-        assert!(slot(&registry, kept, &metrics).is_some());
+        assert!(slot(&registry, address, kept, &metrics).is_some());
     }
 }

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use async_trait::async_trait;
 use memory_bank_core::identity::KeyStore;
-use memory_bank_core::limiter::Limiter;
+use memory_bank_core::limiter::{Limiter, MemoryLimiter};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -65,6 +65,8 @@ pub(crate) struct Shared {
     pub(crate) addresses: Addresses,
     pub(crate) keys: Arc<dyn KeyStore>,
     pub(crate) limiter: Arc<dyn Limiter>,
+    /// Counts requests without a good key, and look-ups of keys, in this process, whatever becomes of Redis.
+    pub(crate) guests: MemoryLimiter,
     pub(crate) sessions: Sessions,
     pub(crate) events: EventLog,
     pub(crate) signals: Arc<Signals>,
