@@ -15,7 +15,7 @@ use memory_bank_server::http::HttpConfig;
 use tracing_subscriber::filter::EnvFilter;
 
 use variables::{
-    ADDRESS_CONNECTIONS, ADDRESS_LIMIT, ALLOWED_HOSTS, ALLOWED_ORIGINS, AUDIT_RETENTION, CONNECTIONS, DATABASE_URL, HOST, KEEP_ALIVE, KEYED_ADDRESS_LIMIT,
+    ADDRESS_CONNECTIONS, ALL_REPLY_BYTES, KEY_REPLY_BYTES, REPLY_BYTES, ADDRESS_LIMIT, ALLOWED_HOSTS, ALLOWED_ORIGINS, AUDIT_RETENTION, CONNECTIONS, DATABASE_URL, HOST, KEEP_ALIVE, KEYED_ADDRESS_LIMIT,
     JSON_RESPONSE, LAME_DUCK, LOG, METRICS, OTLP_ENDPOINT, PORT, PROVIDER, PROXY_HOPS, REDIS_PREFIX,
     REDIS_URL, RETENTION, ROOT_CERTIFICATE, SESSIONS, STATE_DIR, STREAMS, SUPABASE_URL, TRANSPORT,
 };
@@ -247,6 +247,9 @@ impl Settings {
             address_limit,
             keyed_address_limit,
             connections_per_address,
+            reply_bytes: number(&REPLY_BYTES, read, 16_384, 1_048_576)?,
+            reply_bytes_per_key: number(&KEY_REPLY_BYTES, read, 1_048_576, 1_073_741_824)?,
+            reply_bytes_total: number(&ALL_REPLY_BYTES, read, 1_048_576, 17_179_869_184)?,
             keep_alive: Duration::from_secs(number(&KEEP_ALIVE, read, 5, 3600)?),
             streams_per_key: number(&STREAMS, read, 1, 10_000)?,
             sessions_per_project: number(&SESSIONS, read, 1, 1_000_000)?,

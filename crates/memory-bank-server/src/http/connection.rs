@@ -18,7 +18,7 @@ use tokio_util::task::TaskTracker;
 use tower::ServiceExt;
 
 use crate::http::admission::PeerAddress;
-use crate::http::config::{CLOSE_GRACE, FIRST_REQUEST, REQUESTS_AT_ONCE};
+use crate::http::config::{BUFFER_BYTES, CLOSE_GRACE, FIRST_REQUEST, REQUESTS_AT_ONCE};
 use crate::http::connection_registry::ConnectionSlot;
 use crate::http::patience::{GivenUp, Watch, Watched, WatchedStream};
 
@@ -83,9 +83,9 @@ async fn serve(
     });
     let mut builder = Builder::new(TokioExecutor::new());
     // The library's own time-out would also close idle connections.
-    builder.http1().timer(TokioTimer::new()).header_read_timeout(None);
+    builder.http1().timer(TokioTimer::new()).header_read_timeout(None).max_buf_size(BUFFER_BYTES);
     builder.http2().timer(TokioTimer::new()).keep_alive_interval(Duration::from_secs(60));
-    builder.http2().max_concurrent_streams(REQUESTS_AT_ONCE);
+    builder.http2().max_concurrent_streams(REQUESTS_AT_ONCE).max_send_buf_size(BUFFER_BYTES);
     let stream = TokioIo::new(WatchedStream::new(stream, Arc::clone(watch)));
     let mut connection = pin!(builder.serve_connection(stream, service));
     // A connection that was just made has its first request on the way, and whoever sent that cannot know whether it

@@ -26,6 +26,7 @@ mod patience;
 mod pinned;
 mod redis;
 mod reply;
+mod reply_budget;
 mod router;
 mod server;
 mod sessions;

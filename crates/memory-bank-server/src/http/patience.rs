@@ -16,11 +16,11 @@ use hyper::body::{Body as HttpBody, Frame, SizeHint};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Instant;
 
-use crate::http::config::{HEADER_WAIT, TAKE_WAIT};
+use crate::http::config::{BEHIND_WAIT, HEADER_WAIT, TAKE_WAIT};
 
 /// How much of a body is handed out at a time. HTTP/2 keeps what it is handed until the client makes room for it, so a
 /// client that does not may hold no more than this for each request, until it is given up.
-const PIECE: usize = 64 * 1024;
+const PIECE: usize = 16 * 1024;
 /// How often a connection is checked.
 const CHECK: Duration = Duration::from_secs(5);
 /// What a connection of HTTP/2 begins with.
@@ -41,9 +41,18 @@ struct State {
     last: Instant,
     /// When the first byte of a request came whose headers are not complete yet.
     headers_since: Option<Instant>,
-    /// The requests under way, each with the moment since which its client is to take the next piece.
-    under_way: Vec<(u64, Option<Instant>)>,
+    /// The requests under way, each with what its client is to take, if anything.
+    under_way: Vec<(u64, Option<Debt>)>,
     next: u64,
+}
+
+/// What a client is to take of a reply.
+#[derive(Debug, Clone, Copy)]
+struct Debt {
+    /// When it was handed the last piece.
+    piece: Instant,
+    /// Since when there was always more.
+    all: Instant,
 }
 
 /// A request under way; dropping it ends the account.
@@ -114,8 +123,10 @@ impl Watch {
             }
             return (now.duration_since(state.last) >= self.keep_alive).then_some(GivenUp::Idle);
         }
-        let late = |handed: &Option<Instant>| handed.is_some_and(|at| now.duration_since(at) >= TAKE_WAIT);
-        state.under_way.iter().any(|(_, handed)| late(handed)).then_some(GivenUp::NotTaken)
+        let late = |debt: &Debt| {
+            now.duration_since(debt.piece) >= TAKE_WAIT || now.duration_since(debt.all) >= BEHIND_WAIT
+        };
+        state.under_way.iter().filter_map(|(_, debt)| debt.as_ref()).any(late).then_some(GivenUp::NotTaken)
     }
 
     /// Notes that bytes have come. While a request is under way they belong to it, or to the next one, whose headers
@@ -137,8 +148,9 @@ impl UnderWay {
     /// The client has been handed a piece and is to take the next; or the server is to make one.
     fn handed(&self, handed: bool) {
         let mut state = self.watch.state.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((_, since)) = state.under_way.iter_mut().find(|(number, _)| *number == self.number) {
-            *since = handed.then(Instant::now);
+        if let Some((_, debt)) = state.under_way.iter_mut().find(|(number, _)| *number == self.number) {
+            let now = Instant::now();
+            *debt = handed.then(|| Debt { piece: now, all: debt.map_or(now, |debt| debt.all) });
         }
     }
 }
@@ -246,7 +258,9 @@ pub(crate) struct Watched {
 }
 
 impl Watched {
+    /// The client is to take a reply from the moment it begins: one that does not even let it begin is given up, too.
     pub(crate) fn new(inner: Body, under_way: UnderWay) -> Self {
+        under_way.handed(true);
         Self { inner, rest: Bytes::new(), under_way }
     }
 
@@ -391,7 +405,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_client_that_waits_for_the_server_may_wait_and_one_that_does_not_take_its_reply_may_not() {
         let watch = Watch::new(2 * Duration::from_secs(3600));
-        let silent = Body::from_stream(futures::stream::pending::<Result<Bytes, std::io::Error>>());
+        let silent = Body::from_stream(futures::stream::pending::<io::Result<Bytes>>());
         let mut silent = Watched::new(silent, watch.begin());
         let hour = Duration::from_secs(3600);
         let taking = tokio::time::timeout(hour, silent.frame());
@@ -402,6 +416,27 @@ mod tests {
         assert_eq!(outcome(&watch, TAKE_WAIT + CHECK).await, Some(GivenUp::NotTaken));
         drop(large);
         assert_eq!(outcome(&watch, hour).await, None);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_reply_that_is_never_begun_or_taken_drop_by_drop_is_given_up() {
+        let watch = Watch::new(KEPT);
+        let untouched = Watched::new(Body::from("a"), watch.begin());
+        assert_eq!(outcome(&watch, TAKE_WAIT + CHECK).await, Some(GivenUp::NotTaken));
+        drop(untouched);
+
+        let mut large = Watched::new(Body::from(vec![0; 100 * PIECE]), watch.begin());
+        let began = Instant::now();
+        let slowly = async {
+            while large.frame().await.is_some() {
+                tokio::time::sleep(TAKE_WAIT / 2).await;
+            }
+        };
+        tokio::select! {
+            why = watch.given_up() => assert_eq!(why, GivenUp::NotTaken),
+            () = slowly => panic!("all was taken"),
+        }
+        assert!(began.elapsed() <= BEHIND_WAIT + CHECK, "{:?}", began.elapsed());
     }
 
     #[tokio::test]

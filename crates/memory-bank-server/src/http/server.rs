@@ -10,9 +10,9 @@ use axum::Router;
 use memory_bank_core::identity::{KeyDirectory, KeyHash, KeyStore};
 use memory_bank_core::limiter::{Limiter, MemoryLimiter};
 use memory_bank_core::store::{AuditLog, EventStore, SessionStore};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::broadcast::error::RecvError;
-use tokio::sync::oneshot;
+use tokio::sync::{Semaphore, oneshot};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -20,13 +20,14 @@ use tokio_util::task::TaskTracker;
 use crate::http::addresses::{Addresses, network};
 use crate::http::auth::{Authenticator, KeyCache};
 use crate::http::calls::Calls;
-use crate::http::config::{CONNECTIONS, DRAIN, HttpConfig, LAST_NOTES};
+use crate::http::config::{CONNECTIONS, DRAIN, ENCODERS, HttpConfig, LAST_NOTES, SOCKET_BYTES};
 use crate::http::connection::Connections;
 use crate::http::connection_registry::{ConnectionRegistry, ConnectionSlot, Full};
 use crate::http::events::EventLog;
 use crate::http::metrics::{self, Limit, Metrics};
 use crate::http::origin::OriginPolicy;
 use crate::http::redis::Redis;
+use crate::http::reply_budget::ReplyBudget;
 use crate::http::router::router;
 use crate::http::sessions::Sessions;
 use crate::http::shared::{Absent, Probe, ReadRedis, ReadStorage, Shared};
@@ -82,14 +83,16 @@ impl Server {
     /// # Errors
     /// The address cannot be listened on.
     pub async fn bind(parts: Parts, shutdown: CancellationToken) -> io::Result<Self> {
-        let listener = TcpListener::bind(parts.config.listen).await?;
+        let listener = listen(parts.config.listen)?;
+        let mut services = parts.services;
+        services.replies.bytes = parts.config.reply_bytes;
         let watched = match parts.config.metrics {
             Some(address) => Some(TcpListener::bind(address).await?),
             None => None,
         };
         let counted = Arc::new(Metrics::new());
         let signals = Arc::new(Signals::new(parts.redis.as_ref().map(Redis::others)));
-        let (clock, entropy) = (Arc::clone(&parts.services.clock), Arc::clone(&parts.services.entropy));
+        let (clock, entropy) = (Arc::clone(&services.clock), Arc::clone(&services.entropy));
         let started = Instant::now();
         let shared = Arc::new(Shared {
             auth: Authenticator::new(parts.directory, parts.key_cache, Arc::clone(&clock)),
@@ -115,9 +118,11 @@ impl Server {
             metrics: counted,
             storage: parts.storage,
             redis_state: parts.redis.clone().map(|redis| Box::new(move || redis.state()) as ReadRedis),
+            replies: ReplyBudget::new(parts.config.reply_bytes_total, parts.config.reply_bytes_per_key),
+            encoders: Arc::new(Semaphore::new(ENCODERS)),
             connections: ConnectionRegistry::new(CONNECTIONS, parts.config.connections_per_address),
             started,
-            services: parts.services,
+            services,
             config: parts.config,
             shutdown,
             closing: CancellationToken::new(),
@@ -197,6 +202,18 @@ impl Server {
             tracing::warn!("when keys and sessions were used last could not be noted in time");
         }
     }
+}
+
+/// Listens. What clients do not take is kept by the operating system, too, in memory that counts as the server's; accepted
+/// connections have the listener's bound.
+fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+    /// How many connections may wait to be accepted.
+    const WAITING: u32 = 1024;
+    let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+    socket.set_reuseaddr(true)?;
+    socket.set_send_buffer_size(SOCKET_BYTES)?;
+    socket.bind(address)?;
+    socket.listen(WAITING)
 }
 
 /// Room for one more connection, if there is any.

@@ -6,6 +6,7 @@ use std::time::Instant;
 use async_trait::async_trait;
 use memory_bank_core::identity::KeyStore;
 use memory_bank_core::limiter::{Limiter, MemoryLimiter};
+use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -18,6 +19,7 @@ use crate::http::events::EventLog;
 use crate::http::metrics::{Metrics, StorageState};
 use crate::http::origin::OriginPolicy;
 use crate::http::redis::RedisState;
+use crate::http::reply_budget::ReplyBudget;
 use crate::http::sessions::Sessions;
 use crate::http::signals::Signals;
 use crate::http::streams::StreamSlots;
@@ -80,6 +82,9 @@ pub(crate) struct Shared {
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) storage: Option<ReadStorage>,
     pub(crate) redis_state: Option<ReadRedis>,
+    pub(crate) replies: Arc<ReplyBudget>,
+    /// How many replies may be compressed at a time.
+    pub(crate) encoders: Arc<Semaphore>,
     pub(crate) connections: Arc<ConnectionRegistry>,
     pub(crate) started: Instant,
     /// Cancelled when the server is told to end.
