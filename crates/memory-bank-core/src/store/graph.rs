@@ -85,6 +85,9 @@ pub struct Subgraph {
     pub observations: Vec<Observation>,
     /// In storage order.
     pub relations: Vec<Relation>,
+    /// How many observations a store left out, since together they are longer than it reads.
+    #[serde(skip)]
+    pub observations_left: usize,
 }
 
 /// Counts.

@@ -32,6 +32,7 @@ mod planted;
 mod process;
 #[cfg(test)]
 mod redis;
+mod replies;
 #[cfg(test)]
 mod replicas;
 #[cfg(test)]

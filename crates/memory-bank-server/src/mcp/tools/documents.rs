@@ -1,6 +1,6 @@
 //! Tools on whole documents.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use memory_bank_core::caller::Caller;
 use memory_bank_core::clock::iso_millis;
@@ -17,6 +17,7 @@ use serde_json::{Map, Value, json};
 use super::Call;
 use super::progress::edit;
 use super::reply::{Failure, Reply};
+use super::room::{Bounded, Room, read_within};
 use super::schema::{Argument, Kind, optional, required};
 
 #[derive(Deserialize)]
@@ -36,7 +37,12 @@ pub(crate) async fn read_memory_bank_file(mut call: Call) -> Result<Reply, Failu
     let Read { filename, include_etag } = call.parse()?;
     let failed = |reason: String| Failure::said(format!("Error reading file {filename}: {reason}"));
     let path = DocumentPath::parse(&filename).map_err(|error| failed(error.to_string()))?;
-    match call.bank()?.read(&call.caller, &[path]).await?.pop() {
+    let outcome = call.bank()?.read(&call.caller, &[path]).await?.pop();
+    if let Some(ReadOutcome::Found(document)) = &outcome {
+        // It comes whole, however long it is: what is shown in part could be written back as the whole.
+        call.services.replies.need(document.content.len().saturating_mul(6)).await?;
+    }
+    match outcome {
         Some(ReadOutcome::Found(document)) if include_etag => {
             let mut data = json!({"content": document.content, "etag": document.etag, "filename": filename});
             note_stored_name(&mut data, &filename, &document.path);
@@ -131,9 +137,14 @@ pub(crate) async fn batch_read_files(mut call: Call) -> Result<Reply, Failure> {
     }
     let parsed: Vec<_> = files.iter().map(|name| DocumentPath::parse(name)).collect();
     let paths: Vec<DocumentPath> = parsed.iter().filter_map(|path| path.clone().ok()).collect();
-    let outcomes = call.bank()?.read(&call.caller, &paths).await?;
-    let mut by_path: HashMap<DocumentPath, ReadOutcome> = paths.into_iter().zip(outcomes).collect();
+    let mut paths = paths;
+    let mut seen = HashSet::new();
+    paths.retain(|path| seen.insert(path.clone()));
+    let mut room = Room::new(call.services.replies.bytes);
+    let outcomes = read_within(call.bank()?.as_ref(), &call.caller, &paths, &mut room).await?;
+    let mut by_path: HashMap<DocumentPath, Bounded> = paths.into_iter().zip(outcomes).collect();
     let mut results = Map::new();
+    let mut remaining = Remaining::default();
     let mut successful = 0;
     for (name, path) in files.iter().zip(&parsed) {
         if results.contains_key(name) {
@@ -141,8 +152,13 @@ pub(crate) async fn batch_read_files(mut call: Call) -> Result<Reply, Failure> {
         }
         let outcome = match path {
             Ok(path) => match by_path.remove(path) {
-                Some(ReadOutcome::Found(document)) => Ok(document),
-                Some(ReadOutcome::Unreadable(reason)) => Err(reason),
+                Some(Bounded::LeftOut(bytes)) => {
+                    remaining.add(name, bytes);
+                    continue;
+                }
+                Some(Bounded::Read(ReadOutcome::Found(document))) => Ok(document),
+                Some(Bounded::Read(ReadOutcome::Unreadable(reason))) => Err(reason),
+                _ if remaining.has(name) => continue,
                 _ => Err("there is no such document".to_owned()),
             },
             Err(error) => Err(error.to_string()),
@@ -161,16 +177,47 @@ pub(crate) async fn batch_read_files(mut call: Call) -> Result<Reply, Failure> {
         };
         results.insert(name.clone(), result);
     }
-    let requested = results.len();
-    Reply::json(&json!({
-        "results": results,
-        "metadata": {
-            "requested": requested,
-            "successful": successful,
-            "failed": requested - successful,
-            "timestamp": iso_millis(call.services.clock.now()),
-        },
-    }))
+    let read = results.len();
+    let mut metadata = json!({
+        "requested": read.saturating_add(remaining.len()),
+        "successful": successful,
+        "failed": read - successful,
+        "timestamp": iso_millis(call.services.clock.now()),
+    });
+    remaining.note(&mut metadata, "batch_read_files");
+    Reply::json(&json!({"results": results, "metadata": metadata}))
+}
+
+/// The documents that did not fit into a reply.
+#[derive(Default)]
+pub(super) struct Remaining(Vec<(String, u64)>);
+
+impl Remaining {
+    pub(super) fn add(&mut self, name: &str, bytes: u64) {
+        self.0.push((name.to_owned(), bytes));
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    fn has(&self, name: &str) -> bool {
+        self.0.iter().any(|(known, _)| known == name)
+    }
+
+    /// Says which are left and how to get them.
+    pub(super) fn note(&self, metadata: &mut Value, several: &str) {
+        let Some(object) = metadata.as_object_mut().filter(|_| !self.0.is_empty()) else { return };
+        let left: Vec<Value> =
+            self.0.iter().map(|(name, bytes)| json!({"filename": name, "bytes": bytes})).collect();
+        object.insert("truncated".into(), json!(true));
+        object.insert("remaining".into(), json!(left));
+        let next = format!(
+            "the reply is full: ask {several} for the documents in `remaining`, and read_memory_bank_file for one that \
+             still does not fit"
+        );
+        object.insert("next".into(), json!(next));
+    }
 }
 
 #[derive(Deserialize)]
