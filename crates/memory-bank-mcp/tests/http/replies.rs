@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::io::{Read, Write};
 use std::net::TcpStream;
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
@@ -248,4 +249,97 @@ fn a_client_that_takes_nothing_is_given_up() {
     while matches!(client.0.read(&mut bytes), Ok(1..)) {}
     assert!(began.elapsed() < Duration::from_secs(85), "{:?}", began.elapsed());
     assert!(began.elapsed() > PATIENCE, "{:?}", began.elapsed());
+}
+
+/// A group of processes that has so much memory and is removed when dropped; none where such groups cannot be made.
+struct MemoryGroup {
+    folder: PathBuf,
+    used: &'static str,
+}
+
+impl MemoryGroup {
+    const LIMIT: usize = 1 << 30;
+
+    fn of(process: u32) -> Option<Self> {
+        let name = format!("memory-bank-test-{process}");
+        let kinds = [
+            ("/sys/fs/cgroup/memory", "memory.limit_in_bytes", "memory.max_usage_in_bytes"),
+            ("/sys/fs/cgroup", "memory.max", "memory.peak"),
+        ];
+        kinds.into_iter().find_map(|(root, limit, used)| {
+            let group = Self { folder: PathBuf::from(root).join(&name), used };
+            fs::create_dir(&group.folder).ok()?;
+            fs::write(group.folder.join(limit), Self::LIMIT.to_string()).ok()?;
+            fs::write(group.folder.join("cgroup.procs"), process.to_string()).ok()?;
+            Some(group)
+        })
+    }
+
+    fn most_used(&self) -> usize {
+        fs::read_to_string(self.folder.join(self.used)).unwrap().trim().parse().unwrap()
+    }
+}
+
+impl Drop for MemoryGroup {
+    fn drop(&mut self) {
+        // It can be removed once its process has ended.
+        let _ = fs::remove_dir(&self.folder);
+    }
+}
+
+/// The container of the compose files has 1 GiB. A key at the default limit makes its heaviest calls, all at once, and
+/// takes no reply.
+#[test]
+fn the_heaviest_calls_of_one_key_leave_a_server_of_one_gibibyte_alive() {
+    let (server, session) = with_bank(&[]);
+    let group = MemoryGroup::of(server.process.id());
+    let names: Vec<String> = (0..100).map(|n| format!("long-{n:03}.md")).collect();
+    for name in &names {
+        put(&server, name, 1000 * 1024);
+    }
+    server.call(&session, "graph_upsert_entity", &json!({"name": "hub", "entityType": "thing"}));
+    let fact = "x".repeat(60_000);
+    for number in 0..200 {
+        let text = format!("{number} {fact}");
+        server.call(&session, "graph_add_observation", &json!({"entity": "hub", "text": text}));
+    }
+    let greedy = {
+        let made = server.send("POST", "/api/keys", &[JSON], "{}").json();
+        made["key"].as_str().unwrap().to_owned()
+    };
+    let hello = crate::client::handshake("2025-11-25").to_string();
+    let headers = [("X-API-Key", greedy.as_str()), JSON, MCP_ACCEPT];
+    let opened = server.send_bare("POST", "/mcp", &headers, &hello);
+    let own = opened.header("mcp-session-id").unwrap().to_owned();
+    let heavy = [
+        ("batch_read_files", json!({"files": names})),
+        ("graph_open_nodes", json!({"nodes": ["hub"]})),
+        ("read_memory_bank_file", json!({"filename": "long-000.md"})),
+        ("get_context_bundle", json!({})),
+    ];
+    let mut client = ClosedWindow::connect(&server);
+    for number in 0..59_u32 {
+        let (tool, arguments) = &heavy[number as usize % heavy.len()];
+        client.post(2 * number + 1, &server, &greedy, &own, &call(number, tool, arguments));
+    }
+    // Meanwhile others are answered, until the last of these calls has had its time.
+    let began = Instant::now();
+    let (mut answered, mut slowest) = (0, Duration::ZERO);
+    while began.elapsed() < PATIENCE {
+        let asked = Instant::now();
+        let text = server.call(&session, "list_memory_bank_files", &json!({}));
+        assert!(text.contains("long-099.md"));
+        slowest = slowest.max(asked.elapsed());
+        answered += 1;
+    }
+    let resident = memory(&server, "VmHWM");
+    let used = group.as_ref().map(MemoryGroup::most_used);
+    println!(
+        "resident at most {} MiB, of 1 GiB used at most {:?} MiB (with cached files); another key had {answered} \
+         answers, the slowest after {slowest:?}",
+        resident >> 20,
+        used.map(|used| used >> 20),
+    );
+    assert!(resident < 512 << 20, "{} MiB", resident >> 20);
+    drop(server);
 }
