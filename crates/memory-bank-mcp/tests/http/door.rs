@@ -177,7 +177,8 @@ fn a_good_key_that_is_new_to_the_server_does_not_count_as_a_guess() {
 
 #[test]
 fn what_is_answered_without_a_key_has_a_limit_of_an_address() {
-    let server = Server::start(&[("RATE_LIMIT_IP_PER_MINUTE", "2"), ("ALLOWED_ORIGINS", "https://app.example")]);
+    let server =
+        Server::start(&[("RATE_LIMIT_IP_PER_MINUTE", "2"), ("ALLOWED_ORIGINS", "https://app.example")]);
     let evil = ("Host", "evil.example");
     let page = ("Origin", "https://app.example");
     let wanted = ("Access-Control-Request-Method", "POST");

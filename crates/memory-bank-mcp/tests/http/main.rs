@@ -32,9 +32,9 @@ mod planted;
 mod process;
 #[cfg(test)]
 mod redis;
-mod replies;
 #[cfg(test)]
 mod replicas;
+mod replies;
 #[cfg(test)]
 mod round_trips;
 #[cfg(test)]

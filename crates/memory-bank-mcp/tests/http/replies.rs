@@ -98,7 +98,11 @@ fn a_hub_of_the_graph_is_shown_as_far_as_it_fits_and_the_rest_is_counted() {
     let entity = |name: &str| json!({"name": name, "entityType": "thing"});
     server.call(&session, "graph_upsert_entity", &entity("aside"));
     server.call(&session, "graph_upsert_entity", &entity("hub"));
-    server.call(&session, "graph_link_entities", &json!({"from": "hub", "relationType": "uses", "to": "aside"}));
+    server.call(
+        &session,
+        "graph_link_entities",
+        &json!({"from": "hub", "relationType": "uses", "to": "aside"}),
+    );
     let fact = "x".repeat(50_000);
     for number in 0..20 {
         let text = format!("{number} word {fact}");
@@ -291,7 +295,9 @@ impl Drop for MemoryGroup {
 /// takes no reply.
 #[test]
 fn the_heaviest_calls_of_one_key_leave_a_server_of_one_gibibyte_alive() {
-    let (server, session) = with_bank(&[]);
+    let (mut server, _) = with_bank(&[]);
+    server.key = new_key(&server);
+    let session = server.initialize();
     let group = MemoryGroup::of(server.process.id());
     let names: Vec<String> = (0..100).map(|n| format!("long-{n:03}.md")).collect();
     for name in &names {

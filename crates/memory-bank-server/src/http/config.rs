@@ -59,7 +59,7 @@ pub(crate) const BEHIND_WAIT: Duration = Duration::from_secs(300);
 /// How much memory a call has at first, beside that for its body.
 pub(crate) const CALL_BYTES: usize = 64 * 1024;
 /// How much memory a call has at least that reads from the bank.
-pub(crate) const READING_CALL_BYTES: usize = 256 * 1024;
+pub(crate) const READING_CALL_BYTES: usize = 512 * 1024;
 /// The most bytes that are buffered for a connection of HTTP/1, each way, or for a stream of HTTP/2.
 pub(crate) const BUFFER_BYTES: usize = 64 * 1024;
 /// The most bytes that the operating system is to keep of what a client does not take; it doubles the figure.

@@ -71,7 +71,8 @@ pub(crate) async fn post(
     let (parts, body) = incoming.into_parts();
     let body_bytes = body.size_hint().exact().and_then(|length| usize::try_from(length).ok());
     // The body, and the message that is made of it.
-    let needed = CALL_BYTES.saturating_add(body_bytes.unwrap_or(BODY_BYTES).min(BODY_BYTES).saturating_mul(2));
+    let needed =
+        CALL_BYTES.saturating_add(body_bytes.unwrap_or(BODY_BYTES).min(BODY_BYTES).saturating_mul(2));
     let memory = match shared.replies.reserve(who.caller.key, needed).await {
         Ok(memory) => memory,
         Err(full) => {
@@ -441,8 +442,7 @@ async fn tell_faults(response: Response) -> Response {
     let busy = code == Some(i64::from(SERVER_BUSY));
     if busy {
         let of_key = error.and_then(|error| error.pointer("/data/of")) == Some(&json!("key"));
-        parts.status =
-            if of_key { StatusCode::TOO_MANY_REQUESTS } else { StatusCode::SERVICE_UNAVAILABLE };
+        parts.status = if of_key { StatusCode::TOO_MANY_REQUESTS } else { StatusCode::SERVICE_UNAVAILABLE };
     }
     let response = Response::from_parts(parts, Body::from(body));
     if busy { reply_budget::with_retry(response) } else { response }

@@ -62,9 +62,10 @@ pub(crate) async fn describe(headers: HeaderMap) -> Response {
         return reply::error(StatusCode::INTERNAL_SERVER_ERROR, "the server failed");
     };
     let known = headers.get_all(IF_NONE_MATCH).iter().filter_map(|value| value.to_str().ok());
-    let known = known.flat_map(|value| value.split(',')).map(str::trim).any(|known| {
-        known == "*" || known.strip_prefix("W/").unwrap_or(known).as_bytes() == etag.as_bytes()
-    });
+    let known = known
+        .flat_map(|value| value.split(','))
+        .map(str::trim)
+        .any(|known| known == "*" || known.strip_prefix("W/").unwrap_or(known).as_bytes() == etag.as_bytes());
     let mut response = if known {
         StatusCode::NOT_MODIFIED.into_response()
     } else {
@@ -84,7 +85,8 @@ mod tests {
     async fn the_description_is_the_same_bytes_for_all_and_not_sent_to_who_has_it() {
         let first = describe(HeaderMap::new()).await;
         let etag = first.headers()[ETAG].clone();
-        let body = |response: Response| async { axum::body::to_bytes(response.into_body(), 1 << 20).await.unwrap() };
+        let body =
+            |response: Response| async { axum::body::to_bytes(response.into_body(), 1 << 20).await.unwrap() };
         let first = body(first).await;
         assert_eq!(first.as_ptr(), body(describe(HeaderMap::new()).await).await.as_ptr());
         let known = HeaderMap::from_iter([(IF_NONE_MATCH, etag)]);

@@ -76,13 +76,8 @@ pub(crate) enum GivenUp {
 impl Watch {
     /// Watches a new connection, which is kept for as long without a request.
     pub(crate) fn new(keep_alive: Duration) -> Arc<Self> {
-        let state = State {
-            used: false,
-            last: Instant::now(),
-            headers_since: None,
-            under_way: Vec::new(),
-            next: 0,
-        };
+        let state =
+            State { used: false, last: Instant::now(), headers_since: None, under_way: Vec::new(), next: 0 };
         Arc::new(Self { keep_alive, state: Mutex::new(state) })
     }
 

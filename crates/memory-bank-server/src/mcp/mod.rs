@@ -18,7 +18,9 @@ use serde_json::Value;
 pub(crate) fn reads_from_bank(message: &Value) -> bool {
     match message.get("method").and_then(Value::as_str) {
         Some("resources/read" | "prompts/get") => true,
-        Some("tools/call") => message.pointer("/params/name").and_then(Value::as_str).is_some_and(tools::reads_only),
+        Some("tools/call") => {
+            message.pointer("/params/name").and_then(Value::as_str).is_some_and(tools::reads_only)
+        }
         _ => false,
     }
 }

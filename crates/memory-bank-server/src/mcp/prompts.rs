@@ -234,7 +234,10 @@ async fn present_state(
                 part.relations.truncate(PARTS);
                 let part: Value = serde_json::to_value(&part)
                     .map_err(|error| internal(&error.to_string(), services.entropy.id()))?;
-                text.push_str(&format!("<graph>\n{}\n</graph>\n", clip(&format!("{part:#}"), DOCUMENT_CHARS)));
+                text.push_str(&format!(
+                    "<graph>\n{}\n</graph>\n",
+                    clip(&format!("{part:#}"), DOCUMENT_CHARS)
+                ));
             }
             Err(GraphError::Store(error)) => return Err(store_fault(&error, services.entropy.id())),
             Err(error) => text.push_str(&format!("The graph cannot show it: {error}.\n")),

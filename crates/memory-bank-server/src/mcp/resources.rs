@@ -114,11 +114,7 @@ pub(crate) async fn read(
     for outcome in outcomes {
         match outcome {
             ReadOutcome::Found(document) => {
-                services
-                    .replies
-                    .need(document.content.len().saturating_mul(4))
-                    .await
-                    .map_err(no_memory)?;
+                services.replies.need(document.content.len().saturating_mul(4)).await.map_err(no_memory)?;
                 let contents = ResourceContents::text(document.content, uri)
                     .with_mime_type(mime_type(document.path.as_str()));
                 return Ok(ReadResourceResult::new(vec![contents]));

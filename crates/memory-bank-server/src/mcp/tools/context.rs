@@ -9,7 +9,7 @@ use serde_json::{Map, json};
 use super::Call;
 use super::documents::{Remaining, yes};
 use super::reply::{Failure, Reply};
-use super::room::{Bounded, Room, read_within};
+use super::room::{Bounded, Room, read_within, reading_bytes};
 use crate::mcp::instructions;
 
 /// The guide to this server.
@@ -31,6 +31,7 @@ pub(crate) async fn get_context_bundle(mut call: Call) -> Result<Reply, Failure>
     let Bundle { include_etags } = call.parse()?;
     let bank = call.bank()?;
     let paths = CoreDocument::ALL.map(CoreDocument::path);
+    call.services.replies.need(reading_bytes(paths.len())).await?;
     let mut room = Room::new(call.services.replies.bytes);
     let outcomes = read_within(bank.as_ref(), &call.caller, &paths, &mut room).await?;
     let mut bundle = Map::new();

@@ -17,7 +17,7 @@ use serde_json::{Map, Value, json};
 use super::Call;
 use super::progress::edit;
 use super::reply::{Failure, Reply};
-use super::room::{Bounded, Room, read_within};
+use super::room::{Bounded, Room, read_within, reading_bytes};
 use super::schema::{Argument, Kind, optional, required};
 
 #[derive(Deserialize)]
@@ -140,6 +140,7 @@ pub(crate) async fn batch_read_files(mut call: Call) -> Result<Reply, Failure> {
     let mut paths = paths;
     let mut seen = HashSet::new();
     paths.retain(|path| seen.insert(path.clone()));
+    call.services.replies.need(reading_bytes(paths.len())).await?;
     let mut room = Room::new(call.services.replies.bytes);
     let outcomes = read_within(call.bank()?.as_ref(), &call.caller, &paths, &mut room).await?;
     let mut by_path: HashMap<DocumentPath, Bounded> = paths.into_iter().zip(outcomes).collect();

@@ -156,15 +156,15 @@ pub(crate) async fn graph_open_nodes(mut call: Call) -> Result<Reply, Failure> {
         part.entities.iter().map(|entity| (entity.id.clone(), entity.name.clone())).collect();
     let name_of = |id: &str| names.get(id).cloned().unwrap_or_else(|| id.to_owned());
     let relations = part.relations.iter().map(|relation| {
-            json!({
-                "id": relation.id,
-                "fromId": relation.from_id,
-                "toId": relation.to_id,
-                "from": name_of(&relation.from_id),
-                "to": name_of(&relation.to_id),
-                "relationType": relation.relation_type,
-                "createdAt": relation.created_at,
-            })
+        json!({
+            "id": relation.id,
+            "fromId": relation.from_id,
+            "toId": relation.to_id,
+            "from": name_of(&relation.from_id),
+            "to": name_of(&relation.to_id),
+            "relationType": relation.relation_type,
+            "createdAt": relation.created_at,
+        })
     });
     let mut room = Room::new(call.services.replies.bytes);
     // What was asked for is shown before what is around it.
@@ -173,7 +173,8 @@ pub(crate) async fn graph_open_nodes(mut call: Call) -> Result<Reply, Failure> {
         .iter()
         .filter(|entity| {
             nodes.iter().any(|node| {
-                node.0.trim() == entity.id || node.0.trim().to_lowercase() == entity.name.trim().to_lowercase()
+                node.0.trim() == entity.id
+                    || node.0.trim().to_lowercase() == entity.name.trim().to_lowercase()
             })
         })
         .map(|entity| entity.id.clone())
@@ -192,7 +193,11 @@ pub(crate) async fn graph_open_nodes(mut call: Call) -> Result<Reply, Failure> {
     let mut data = json!({"entities": entities, "observations": observations, "relations": relations});
     note_left(
         &mut data,
-        &[("entities", entities_left), ("observations", cut + observations_left), ("relations", relations_left)],
+        &[
+            ("entities", entities_left),
+            ("observations", cut + observations_left),
+            ("relations", relations_left),
+        ],
         "open fewer nodes, or with depth 0; graph_search finds the others by their words",
     );
     Reply::json(&data)

@@ -3,6 +3,7 @@
 
 use memory_bank_core::caller::Caller;
 use memory_bank_core::document::DocumentPath;
+use memory_bank_core::limits;
 use memory_bank_core::store::{Bank, ReadOutcome};
 use serde::Serialize;
 use serde_json::Value;
@@ -77,6 +78,11 @@ pub(super) enum Bounded {
     LeftOut(u64),
 }
 
+/// What it may take to read these documents, in bytes, before their lengths are known.
+pub(super) fn reading_bytes(paths: usize) -> usize {
+    paths.min(UNASKED).saturating_mul(limits::DOCUMENT_BYTES / 2)
+}
+
 /// Reads documents in order, as many as fit. Of a long list the lengths are asked for first, so that no more is read than
 /// is shown.
 pub(super) async fn read_within(
@@ -90,7 +96,10 @@ pub(super) async fn read_within(
     } else {
         let entries = bank.list(caller).await?;
         let length = |name: &str| {
-            entries.binary_search_by(|entry| entry.name.as_str().cmp(name)).ok().and_then(|at| entries.get(at))
+            entries
+                .binary_search_by(|entry| entry.name.as_str().cmp(name))
+                .ok()
+                .and_then(|at| entries.get(at))
         };
         let of = |path: &DocumentPath| length(path.as_str()).or_else(|| length(path.canonical().as_str()));
         paths.iter().map(|path| of(path).map(|entry| entry.bytes)).collect()

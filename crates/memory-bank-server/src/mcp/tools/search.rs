@@ -143,22 +143,22 @@ pub(crate) async fn graph_search(mut call: Call) -> Result<Reply, Failure> {
         .map_err(|error| Failure::from(error).while_doing("Failed to search the graph"))?;
     let entities = found.entities.into_iter().chain(found.neighbours).map(shown);
     let observations = found.observations.iter().map(|found| {
-            json!({
-                "id": found.observation.id,
-                "text": found.observation.text,
-                "entityId": found.observation.entity_id,
-                "entityName": found.entity_name,
-                "timestamp": found.observation.timestamp,
-            })
+        json!({
+            "id": found.observation.id,
+            "text": found.observation.text,
+            "entityId": found.observation.entity_id,
+            "entityName": found.entity_name,
+            "timestamp": found.observation.timestamp,
+        })
     });
     let relations = found.relations.iter().map(|found| {
-            json!({
-                "from": found.from_name,
-                "to": found.to_name,
-                "relationType": found.relation.relation_type,
-                "fromId": found.relation.from_id,
-                "toId": found.relation.to_id,
-            })
+        json!({
+            "from": found.from_name,
+            "to": found.to_name,
+            "relationType": found.relation.relation_type,
+            "fromId": found.relation.from_id,
+            "toId": found.relation.to_id,
+        })
     });
     let mut room = Room::new(call.services.replies.bytes);
     let (entities, entities_left) = room.cut(entities, 2)?;
@@ -173,11 +173,7 @@ pub(crate) async fn graph_search(mut call: Call) -> Result<Reply, Failure> {
     });
     note_left(
         &mut data,
-        &[
-            ("entities", entities_left),
-            ("observations", observations_left),
-            ("relations", relations_left),
-        ],
+        &[("entities", entities_left), ("observations", observations_left), ("relations", relations_left)],
         "search for more words, or for a part with a smaller limit",
     );
     Reply::json(&data)
