@@ -175,6 +175,8 @@ fn a_good_key_that_is_new_to_the_server_does_not_count_as_a_guess() {
     }
 }
 
+type Headers<'a> = &'a [(&'a str, &'a str)];
+
 #[test]
 fn what_is_answered_without_a_key_has_a_limit_of_an_address() {
     let server =
@@ -182,7 +184,7 @@ fn what_is_answered_without_a_key_has_a_limit_of_an_address() {
     let evil = ("Host", "evil.example");
     let page = ("Origin", "https://app.example");
     let wanted = ("Access-Control-Request-Method", "POST");
-    let cases: [(&str, &str, &[(&str, &str)], u16); 5] = [
+    let cases: [(&str, &str, Headers<'_>, u16); 5] = [
         ("GET", "/api/openapi.json", &[], 200),
         ("GET", "/nowhere", &[], 404),
         ("PUT", "/mcp", &[], 405),

@@ -34,6 +34,7 @@ mod process;
 mod redis;
 #[cfg(test)]
 mod replicas;
+#[cfg(test)]
 mod replies;
 #[cfg(test)]
 mod round_trips;
