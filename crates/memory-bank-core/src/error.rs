@@ -80,6 +80,9 @@ pub enum EditError {
     /// A rule refused the edit; the text says what to do.
     #[error("{0}")]
     Refused(String),
+    /// The place of the edit cannot be edited as it is: the text says which lines are in the way, and what to do.
+    #[error("{0}")]
+    InTheWay(String),
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),

@@ -3,6 +3,7 @@
 mod decisions;
 mod digest;
 mod edits;
+mod kept;
 mod laws;
 mod lists;
 mod progress;
