@@ -30,8 +30,8 @@ use memory_bank_core::graph::rules::{EntityPlan, check_owner, plan_observation, 
 use memory_bank_core::graph::state::GraphState;
 use memory_bank_core::graph::{Entity, Observation, Relation, pointers};
 use memory_bank_core::store::{
-    Compacted, EntityDraft, EntityRef, GraphStats, GraphStore, GraphSummary, ObservationDraft, Pointed,
-    PointerDraft, Subgraph, Unlinked,
+    Compacted, EntityDeleted, EntityDraft, EntityRef, GraphStats, GraphStore, GraphSummary, ObservationDraft,
+    Pointed, PointerDraft, Subgraph, Unlinked,
 };
 
 use crate::bank::FolderBank;
@@ -386,12 +386,14 @@ impl GraphStore for FolderBank {
         .await
     }
 
-    async fn delete_entity(&self, _caller: &Caller, entity: &EntityRef) -> Result<Entity, GraphError> {
+    async fn delete_entity(&self, _caller: &Caller, entity: &EntityRef) -> Result<EntityDeleted, GraphError> {
         let entity = entity.clone();
         self.write_graph(move |state, now| {
             let entity = state.resolve(&entity)?.clone();
             let event = Event::EntityDelete { entity_id: entity.id.clone(), ts: now.to_owned() };
-            Ok((vec![event], entity))
+            let observations = state.observation_count_of(&entity.id);
+            let relations = state.relation_count_of(&entity.id);
+            Ok((vec![event], EntityDeleted { entity, observations, relations }))
         })
         .await
     }

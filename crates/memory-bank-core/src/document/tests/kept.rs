@@ -155,10 +155,7 @@ fn a_second_list_under_an_older_title_loses_items_and_no_text() {
 #[test]
 fn a_task_that_is_named_in_part_takes_no_line_with_it_that_only_follows_it() {
     let before = "## Tasks\n- write docs\nSee the wiki.\n- b\n";
-    assert_eq!(
-        after_tasks(before, json!({"remove": ["write docs"]})).0,
-        "## Tasks\nSee the wiki.\n\n- b\n"
-    );
+    assert_eq!(after_tasks(before, json!({"remove": ["write docs"]})).0, "## Tasks\nSee the wiki.\n\n- b\n");
     let whole = json!({"remove": ["write docs See the wiki."]});
     assert_eq!(after_tasks(before, whole).0, "## Tasks\n- b\n");
 }

@@ -2,12 +2,12 @@
 
 use memory_bank_core::clock::iso_millis;
 use memory_bank_core::document::{
-    self, AddProgressEntry, AddSessionNote, DocumentPath, LogDecision, NoteCategory, TrackProgress,
+    self, AddProgressEntry, AddSessionNote, DocumentPath, LogDecision, NoteCategory, Removed, TrackProgress,
     UpdateActiveContext, UpdateTasks, active_context_paths,
 };
 use memory_bank_core::error::EditError;
 use memory_bank_core::store::Drafts;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::Call;
 use super::reply::{Failure, Reply};
@@ -77,21 +77,41 @@ pub(crate) async fn update_tasks(mut call: Call) -> Result<Reply, Failure> {
     let updated = edit(&call, &active_context_paths(), |drafts| document::update_tasks(drafts, &asked))
         .await
         .map_err(|failure| failure.while_doing("Error updating tasks"))?;
-    Reply::json(&json!({
+    let mut data = json!({
         "success": true,
         "message": "Tasks updated",
         "tasks": updated.tasks,
         "changes": updated.changes,
-    }))
+    });
+    note_removed(&mut data, &updated.removed);
+    Reply::json(&data)
 }
 
 /// Replaces the lists of tasks, issues and next steps.
 pub(crate) async fn update_active_context(mut call: Call) -> Result<Reply, Failure> {
     let asked: UpdateActiveContext = call.parse()?;
-    edit(&call, &active_context_paths(), |drafts| document::update_active_context(drafts, &asked))
-        .await
-        .map_err(|failure| failure.while_doing("Error updating active context"))?;
-    Ok(Reply::sentence("Active context updated successfully"))
+    let removed =
+        edit(&call, &active_context_paths(), |drafts| document::update_active_context(drafts, &asked))
+            .await
+            .map_err(|failure| failure.while_doing("Error updating active context"))?;
+    let mut reply = Reply::sentence("Active context updated successfully");
+    if !removed.is_empty() {
+        reply.text.push_str(&format!("\n\nRemoved ({}):\n{}", removed.count(), removed.items.join("\n")));
+        if removed.more > 0 {
+            reply.text.push_str(&format!("\n… and {} more", removed.more));
+        }
+        note_removed(&mut reply.structured, &removed);
+    }
+    Ok(reply)
+}
+
+/// Shows what was taken out, in a member of its own, so that a reply can go without it.
+pub(super) fn note_removed(data: &mut Value, removed: &Removed) {
+    if !removed.is_empty()
+        && let Some(object) = data.as_object_mut()
+    {
+        object.insert("removed".into(), json!(removed));
+    }
 }
 
 /// Appends a decision to the log, and a line of progress.
