@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::clock;
 use crate::document::progress::{TrackProgress, track_progress};
-use crate::document::section::LineEnding;
+use crate::document::section::{LineEnding, Outline};
 use crate::document::splice::append_block;
 use crate::document::{CoreDocument, DocumentPath, argument};
 use crate::error::EditError;
@@ -74,7 +74,7 @@ pub fn log_decision(
         list("Consequences", &consequences),
     ]
     .join("\n");
-    CoreDocument::DecisionLog.rewrite(drafts, |text| append_block(text, &record))?;
+    CoreDocument::DecisionLog.rewrite(drafts, |text| append_block(&Outline::of(text), &record))?;
     let progress = TrackProgress {
         action: "Decision Made".to_owned(),
         description: title.clone(),

@@ -281,7 +281,7 @@ fn replace(text: &str, old: &str, new: &str, count: usize) -> Result<String, Str
 /// A text that holds a whole merge conflict may be replaced, which is how one is resolved; beside one, nothing is.
 fn check_occurrences(text: &str, old: &str) -> Result<(), String> {
     let outline = Outline::of(text);
-    if outline.conflicts().is_empty() {
+    if outline.conflict_in(&(0..text.len())).is_none() {
         return Ok(());
     }
     for (at, _) in text.match_indices(old) {

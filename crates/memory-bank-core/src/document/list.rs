@@ -38,7 +38,7 @@ pub(super) fn replace_items(text: &str, titles: &[&str], wanted: &[String]) -> R
         let text = if wanted.is_empty() {
             text.to_owned()
         } else {
-            append_section(text, titles, &bullets(&wanted))?
+            append_section(&outline, titles, &bullets(&wanted))?
         };
         return Ok(ListEdited { text, added: wanted.len(), removed: Removed::default() });
     };

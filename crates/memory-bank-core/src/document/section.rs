@@ -141,12 +141,6 @@ impl<'t> Outline<'t> {
         conflict::all_in(&self.conflicts, range)
     }
 
-    /// The merge conflicts, top to bottom.
-    #[must_use]
-    pub fn conflicts(&self) -> &[Conflict] {
-        &self.conflicts
-    }
-
     /// The bytes from the heading above this offset to the next heading.
     #[must_use]
     pub fn own_section_at(&self, at: usize) -> Range<usize> {

@@ -59,12 +59,12 @@ pub(super) fn insert_newest_item(text: &str, titles: &[&str], item: &str) -> Res
     let outline = Outline::of(text);
     let line = bullet(item);
     let Some(section) = outline.find(titles) else {
-        return append_section(text, titles, &line);
+        return append_section(&outline, titles, &line);
     };
     check_editable(&outline, &section)?;
     match first_item_at_top(&outline, &section) {
-        Some(first) => insert_seen(text, first.range.start, &line, Gap::None, Gap::None),
-        None => insert_seen(text, section.heading.range.end, &line, Gap::None, Gap::Blank),
+        Some(first) => insert_seen(&outline, first.range.start, &line, Gap::None, Gap::None),
+        None => insert_seen(&outline, section.heading.range.end, &line, Gap::None, Gap::Blank),
     }
 }
 
@@ -78,9 +78,9 @@ pub(super) fn insert_newest_block(text: &str, titles: &[&str], block: &str) -> R
     match outline.find(titles) {
         Some(section) => {
             check_editable(&outline, &section)?;
-            insert_seen(text, section.heading.range.end, &format!("\n{block}"), Gap::None, Gap::Blank)
+            insert_seen(&outline, section.heading.range.end, &format!("\n{block}"), Gap::None, Gap::Blank)
         }
-        None => append_section(text, titles, &format!("\n{block}")),
+        None => append_section(&outline, titles, &format!("\n{block}")),
     }
 }
 
@@ -95,19 +95,19 @@ pub(super) fn append_items(text: &str, titles: &[&str], items: &[String]) -> Res
     }
     let outline = Outline::of(text);
     let Some(section) = outline.find(titles) else {
-        return append_section(text, titles, &bullets(items));
+        return append_section(&outline, titles, &bullets(items));
     };
     check_editable(&outline, &section)?;
     let last = outline.items_in(&section.own).iter().rfind(|item| item.depth == 0);
     match last {
         Some(last) => {
             let lines = like(&outline, last, 1, items);
-            insert_seen(text, last.range.end, &lines, Gap::None, gap_after(&outline, last.range.end))
+            insert_seen(&outline, last.range.end, &lines, Gap::None, gap_after(&outline, last.range.end))
         }
         None => {
             let at = written_end(text, &section.own);
             let before = if at == section.heading.range.end { Gap::None } else { Gap::Blank };
-            insert_seen(text, at, &bullets(items), before, gap_after(&outline, at))
+            insert_seen(&outline, at, &bullets(items), before, gap_after(&outline, at))
         }
     }
 }
@@ -116,17 +116,21 @@ pub(super) fn append_items(text: &str, titles: &[&str], items: &[String]) -> Res
 ///
 /// # Errors
 /// It would not be seen.
-pub(super) fn append_section(text: &str, titles: &[&str], body: &str) -> Result<String, EditError> {
+pub(super) fn append_section(
+    outline: &Outline<'_>,
+    titles: &[&str],
+    body: &str,
+) -> Result<String, EditError> {
     let title = titles.first().copied().unwrap_or_default();
-    append_block(text, &format!("## {title}\n{body}"))
+    append_block(outline, &format!("## {title}\n{body}"))
 }
 
 /// Puts lines at the end of the text, one blank line after what is there.
 ///
 /// # Errors
 /// They would not be seen.
-pub(super) fn append_block(text: &str, lines: &str) -> Result<String, EditError> {
-    insert_seen(text, text.len(), lines, Gap::Blank, Gap::None)
+pub(super) fn append_block(outline: &Outline<'_>, lines: &str) -> Result<String, EditError> {
+    insert_seen(outline, outline.text().len(), lines, Gap::Blank, Gap::None)
 }
 
 /// [`insert_lines`] for lines that must be seen as what they are. A block that stays open up to the end of the text is
@@ -134,15 +138,19 @@ pub(super) fn append_block(text: &str, lines: &str) -> Result<String, EditError>
 ///
 /// # Errors
 /// They would not be seen.
-pub(super) fn insert_seen(
-    text: &str,
+fn insert_seen(
+    outline: &Outline<'_>,
     at: usize,
     lines: &str,
     before: Gap,
     after: Gap,
 ) -> Result<String, EditError> {
-    let new = insert_closing(text, at, lines, before, after);
-    check_seen(text, &new, at, lines)?;
+    let new = insert_lines(outline.text(), at, lines, before, after);
+    if check_seen(outline, &new, at, lines).is_ok() {
+        return Ok(new);
+    }
+    let new = insert_closing(outline.text(), at, lines, before, after);
+    check_seen(outline, &new, at, lines)?;
     Ok(new)
 }
 
@@ -186,14 +194,14 @@ fn hidden(what: &str) -> Result<(), EditError> {
 }
 
 /// Whether the headings and items of the lines stand in the new text, and every heading of the old one.
-fn check_seen(old: &str, new: &str, at: usize, lines: &str) -> Result<(), EditError> {
-    let (before, after) = (Outline::of(old), Outline::of(new));
-    if let Some(lost) = first_lost_heading(before.headings().iter(), &after) {
+fn check_seen(old: &Outline<'_>, new: &str, at: usize, lines: &str) -> Result<(), EditError> {
+    let after = Outline::of(new);
+    if let Some(lost) = first_lost_heading(old.headings().iter(), &after) {
         return hidden(&format!("the heading `{lost}`"));
     }
     let alone = Outline::of(lines);
     // What was put in stands before the old text's rest.
-    let range = at..new.len().saturating_sub(old.len().saturating_sub(at));
+    let range = at..new.len().saturating_sub(old.text().len().saturating_sub(at));
     let headings = after.headings().iter().filter(|heading| range.contains(&heading.range.start)).count();
     let items = after.items_in(&range).len();
     if headings < alone.headings().len() || items < alone.items().len() {

@@ -94,21 +94,24 @@ pub fn update_tasks(drafts: &mut Drafts, asked: &UpdateTasks) -> Result<TasksUpd
     let mut tasks = Vec::new();
     let mut removed = Removed::default();
     CoreDocument::ActiveContext.rewrite(drafts, |text| {
-        let mut new = text.to_owned();
-        if replaced {
-            let edited = replace_items(&new, &TASKS, &replace)?;
+        let new = if replaced {
+            let wanted: Vec<String> = replace.iter().chain(&add).cloned().collect();
+            let edited = replace_items(text, &TASKS, &wanted)?;
             changes.added = edited.added;
-            changes.removed = edited.removed.count();
-            removed.extend(&edited.removed);
-            new = edited.text;
-        } else if !remove.is_empty() {
-            let (rest, taken) = remove_tasks(&new, &remove)?;
-            changes.removed = taken.count();
-            removed.extend(&taken);
-            new = rest;
-        }
-        let (new, added) = add_tasks(&new, &TASKS, &add)?;
-        changes.added += added;
+            removed = edited.removed;
+            edited.text
+        } else {
+            let (rest, taken) = if remove.is_empty() {
+                (text.to_owned(), Removed::default())
+            } else {
+                remove_tasks(text, &remove)?
+            };
+            let (new, added) = add_tasks(&rest, &TASKS, &add)?;
+            changes.added = added;
+            removed = taken;
+            new
+        };
+        changes.removed = removed.count();
         tasks = list(&new, &TASKS);
         Ok(new)
     })?;

@@ -72,6 +72,9 @@ fn clear_is_the_word_that_empties_and_names_what_it_empties() {
     assert_eq!(removed.items, ["- a", "- b"]);
     let (new, _) = after_tasks(LISTS, json!({"clear": true, "add": ["x"], "replace": [], "remove": []}));
     assert_eq!(new, LISTS.replace("- a\n- b\n", "- x\n"));
+    let prose = "## Tasks\n\nP.\n\n- a\n\n### S\n";
+    let (new_prose, _) = after_tasks(prose, json!({"clear": true, "add": ["x"]}));
+    assert_eq!(new_prose, prose.replace("- a", "- x"), "what comes stands where the list stood");
     let (new, _) = after_tasks(LISTS, json!({"replace": ["r"], "add": ["x"]}));
     assert_eq!(new, LISTS.replace("- a\n- b\n", "- r\n- x\n"), "an added task is never dropped");
 
@@ -366,7 +369,7 @@ fn other_sections_of_such_a_document_work_and_a_conflict_can_be_resolved() {
     add_session_note(&mut drafts, &AddSessionNote { note: "n".into(), category: None }, at()).unwrap();
     let new = text(&drafts, ActiveContext);
     assert!(new.starts_with(&CONFLICT.replace("- i\n", "- j\n")), "{new}");
-    let whole = &CONFLICT[CONFLICT.find("<<<").unwrap()..CONFLICT.find("\n\n## Known").unwrap()];
+    let whole = CONFLICT.get(CONFLICT.find("<<<").unwrap()..CONFLICT.find("\n\n## Known").unwrap()).unwrap();
     let resolve = edits(json!([
         {"op": "replace", "old": "- i", "new": "- j"},
         {"op": "append", "heading": "Known Issues", "text": "- k"},
@@ -385,7 +388,7 @@ fn other_sections_of_such_a_document_work_and_a_conflict_can_be_resolved() {
 #[case("# A\n\n## Ongoing Tasks\n- a\n\n <<<<<<< HEAD\n =======\n >>>>>>> x\n")]
 #[case("# A\n\n## Ongoing Tasks\n- a\n\n>>>>>>> x\n\n<<<<<<< HEAD\n")]
 fn what_only_looks_like_a_conflict_is_text(#[case] content: &str) {
-    assert!(Outline::of(content).conflicts().is_empty());
+    assert!(Outline::of(content).conflict_in(&(0..content.len())).is_none());
     assert_eq!(after_tasks(content, json!({"add": ["b"]})).0, content.replace("- a\n", "- a\n- b\n"));
 }
 
@@ -395,7 +398,8 @@ fn a_document_of_conflicts_is_read_in_a_time_that_grows_with_its_size() {
     let text = unit.repeat(crate::limits::DOCUMENT_BYTES / unit.len());
     let sources = DigestSources { decision_log: Some(&text), ..DigestSources::default() };
     assert_eq!(digest(&sources, DigestBounds::default()).recent_decisions.len(), 5);
-    assert_eq!(Outline::of(&text).conflicts().len(), text.len() / unit.len());
+    let all = 0..text.len();
+    assert_eq!(Outline::of(&text).conflicts_in(&all).count(), text.len() / unit.len());
 }
 
 fn documents() -> impl Strategy<Value = String> {
