@@ -203,11 +203,16 @@ CREATE TABLE IF NOT EXISTS public.graph_observations (
   "timestamp" text NOT NULL,
   at          bigint NOT NULL,
   created_at  timestamptz NOT NULL DEFAULT now(),
+  -- By which a fact that is given again is found: a text may be too long for an index, and under row-level security an
+  -- index on an expression would not be used.
+  content_hash bigint GENERATED ALWAYS AS (hashtextextended(content, 0)) STORED,
   PRIMARY KEY (project_id, id),
   FOREIGN KEY (project_id, entity_id) REFERENCES public.graph_entities (project_id, id) ON DELETE CASCADE
 );
 CREATE INDEX IF NOT EXISTS graph_observations_entity_idx
   ON public.graph_observations (project_id, entity_id, at DESC, seq DESC);
+CREATE INDEX IF NOT EXISTS graph_observations_fact_idx
+  ON public.graph_observations (project_id, entity_id, content_hash, seq);
 
 CREATE TABLE IF NOT EXISTS public.graph_relations (
   project_id     uuid NOT NULL REFERENCES public.projects (id) ON DELETE CASCADE,

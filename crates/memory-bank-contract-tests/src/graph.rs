@@ -4,7 +4,8 @@
 use futures::future::join_all;
 use memory_bank_core::error::GraphError;
 use memory_bank_core::graph::Entity;
-use memory_bank_core::store::{EntityDraft, EntityRef, ObservationDraft};
+use memory_bank_core::graph::{ObservationSource, SourceKind};
+use memory_bank_core::store::{EntityDraft, EntityRef, ObservationDraft, Observed, PointerDraft};
 use serde_json::{Map, Value, json};
 
 use crate::Project;
@@ -110,7 +111,9 @@ pub async fn one_fact_is_stored_once(p: Project) {
     let at = Some("2020-01-01T00:00:00Z");
     let first = p.bank.add_observation(&p.caller, &named("A"), fact(" fact ", at)).await.unwrap();
     let again = p.other.add_observation(&p.caller, &named("A"), fact("fact", at)).await.unwrap();
-    assert_eq!(first.id, again.id);
+    assert_eq!((first.existed, again.existed), (false, true));
+    let (first, again) = (first.observation, again.observation);
+    assert_eq!(first, again);
     assert_eq!(p.bank.stats(&p.caller).await.unwrap().observation_count, 1);
     assert!(p.bank.add_observation(&p.caller, &named("A"), fact("  ", None)).await.is_err());
     p.bank.delete_observation(&p.caller, &first.id, None).await.unwrap();
@@ -136,4 +139,114 @@ pub async fn an_empty_graph_has_no_summary(p: Project) {
     assert_eq!(p.bank.summary(&p.caller).await.unwrap(), None);
     entity(&p, "A", "t").await;
     assert_eq!(p.bank.summary(&p.caller).await.unwrap().unwrap().stats.entity_count, 1);
+}
+
+fn sourced(text: &str, kind: SourceKind, reference: Option<&str>) -> ObservationDraft {
+    let source = ObservationSource { kind, reference: reference.map(str::to_owned) };
+    ObservationDraft { text: text.into(), source: Some(source), timestamp: None }
+}
+
+pub async fn a_fact_given_again_is_the_one_that_was_there(p: Project) {
+    entity(&p, "A", "t").await;
+    entity(&p, "B", "t").await;
+    let add = async |bank: &std::sync::Arc<dyn memory_bank_core::store::Bank>, to: &str, draft| {
+        bank.add_observation(&p.caller, &named(to), draft).await.unwrap()
+    };
+    let first = add(&p.bank, "A", fact("uses JWT", None)).await;
+    assert!(!first.existed);
+    for bank in [&p.bank, &p.other] {
+        let again = add(bank, "a", fact("  uses JWT\n", None)).await;
+        assert_eq!(again, Observed { observation: first.observation.clone(), existed: true });
+    }
+    // Another letter case, another entity, another source, another reference: other facts.
+    let mut others = vec![
+        add(&p.bank, "A", fact("uses jwt", None)).await,
+        add(&p.bank, "B", fact("uses JWT", None)).await,
+    ];
+    let sources = [
+        sourced("uses JWT", SourceKind::Manual, None),
+        sourced("uses JWT", SourceKind::Tool, None),
+        sourced("uses JWT", SourceKind::Manual, Some("docs")),
+        sourced("uses JWT", SourceKind::Manual, Some("")),
+    ];
+    for draft in &sources {
+        others.push(add(&p.other, "A", draft.clone()).await);
+    }
+    assert!(others.iter().all(|one| !one.existed), "{others:?}");
+    for (draft, known) in sources.iter().zip(&others[2..]) {
+        let again = add(&p.bank, "A", draft.clone()).await;
+        assert_eq!((again.existed, &again.observation), (true, &known.observation));
+    }
+    assert_eq!(p.bank.stats(&p.caller).await.unwrap().observation_count, 7);
+    assert_eq!(p.bank.export(&p.caller).await.unwrap(), p.other.export(&p.caller).await.unwrap());
+}
+
+pub async fn a_given_time_keeps_both_and_a_deleted_fact_comes_anew(p: Project) {
+    entity(&p, "A", "t").await;
+    let add = |text: &'static str, at: Option<&'static str>| {
+        let (bank, caller) = (p.bank.clone(), p.caller.clone());
+        async move { bank.add_observation(&caller, &named("A"), fact(text, at)).await.unwrap() }
+    };
+    let now = add("deployed", None).await;
+    let earlier = add("deployed", Some("2020-01-01")).await;
+    let later = add("deployed", Some("2021-01-01T00:00:00Z")).await;
+    assert!(!earlier.existed && !later.existed);
+    assert!(add("deployed", Some("2020-01-01")).await.existed);
+    // Without a time it is the fact that was there first.
+    assert_eq!(add("deployed", None).await.observation, now.observation);
+    p.bank.delete_observation(&p.caller, &now.observation.id, None).await.unwrap();
+    assert_eq!(add("deployed", None).await.observation, earlier.observation);
+    for id in [&earlier.observation.id, &later.observation.id] {
+        p.bank.delete_observation(&p.caller, id, None).await.unwrap();
+    }
+    let anew = add("deployed", None).await;
+    assert!(!anew.existed);
+    assert_eq!(p.bank.stats(&p.caller).await.unwrap().observation_count, 1);
+    p.bank.delete_entity(&p.caller, &named("A")).await.unwrap();
+    entity(&p, "A", "t").await;
+    assert!(!add("deployed", None).await.existed);
+}
+
+pub async fn of_many_that_add_one_fact_at_once_one_adds_it(p: Project) {
+    entity(&p, "A", "t").await;
+    let adds = (0..24).map(|number| {
+        let bank = if number % 2 == 0 { &p.bank } else { &p.other };
+        // Three sources say it, in the same millisecond perhaps.
+        let draft = match number % 3 {
+            0 => fact("same", None),
+            1 => sourced("same", SourceKind::Agent, None),
+            _ => sourced("same", SourceKind::Tool, Some("x")),
+        };
+        let caller = &p.caller;
+        async move { bank.add_observation(caller, &named("A"), draft).await.unwrap() }
+    });
+    let added = join_all(adds).await;
+    assert_eq!(added.iter().filter(|one| !one.existed).count(), 3);
+    let ids: std::collections::BTreeSet<_> = added.iter().map(|one| one.observation.id.clone()).collect();
+    assert_eq!(ids.len(), 3);
+    for bank in [&p.bank, &p.other] {
+        let stored = bank.export(&p.caller).await.unwrap().observations;
+        assert_eq!(stored.len(), 3);
+        assert_eq!(stored.iter().filter(|one| one.source.is_none()).count(), 1);
+    }
+}
+
+pub async fn a_pointer_given_again_changes_nothing(p: Project) {
+    entity(&p, "A", "t").await;
+    let pointer = |note: &str| PointerDraft {
+        path: "notes.md".into(),
+        heading: Some("H".into()),
+        note: Some(note.to_owned()),
+    };
+    let first = p.bank.add_pointer(&p.caller, &named("A"), pointer("why")).await.unwrap();
+    assert!(!first.existed);
+    let before = p.bank.export(&p.caller).await.unwrap();
+    let again = p.other.add_pointer(&p.caller, &named("A"), pointer("why")).await.unwrap();
+    assert!(again.existed);
+    assert_eq!((&again.observation, &again.entity), (&first.observation, &first.entity));
+    assert_eq!(p.bank.export(&p.caller).await.unwrap(), before);
+    let other = p.bank.add_pointer(&p.caller, &named("A"), pointer("because")).await.unwrap();
+    assert!(!other.existed);
+    let back = p.bank.add_pointer(&p.caller, &named("A"), pointer("why")).await.unwrap();
+    assert!(back.existed && back.entity.attrs == first.entity.attrs);
 }

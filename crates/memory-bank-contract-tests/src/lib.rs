@@ -3,6 +3,7 @@
 //!
 //! It must not know of any store: no path, no file, no table.
 
+pub mod archives;
 pub mod backups;
 pub mod documents;
 pub mod graph;
@@ -100,7 +101,14 @@ macro_rules! contract_tests {
             d8_attributes_are_merged, d7_a_part_of_a_name_is_no_name, both_instances_see_one_graph,
             d6_thirty_first_upserts_all_succeed, links_are_made_once_and_taken_away,
             deleting_an_entity_takes_its_facts_and_links, one_fact_is_stored_once,
+            a_fact_given_again_is_the_one_that_was_there, a_given_time_keeps_both_and_a_deleted_fact_comes_anew,
+            of_many_that_add_one_fact_at_once_one_adds_it, a_pointer_given_again_changes_nothing,
             compaction_keeps_the_state, an_empty_graph_has_no_summary, ids_follow_the_vectors);
+        $crate::contract_tests!(@module $fresh, archives:
+            a_full_log_goes_on_and_loses_nothing, a_full_log_without_entries_is_refused_and_nothing_changes,
+            archives_of_many_months_hold_each_entry_once, the_last_archive_is_found_whatever_its_number,
+            many_writers_at_the_bound_lose_nothing, a_full_bank_says_so,
+            an_editor_that_goes_on_asking_is_ended);
         $crate::contract_tests!(@module $fresh, backups:
             d14_a_backup_brings_documents_and_graph_back, d15_the_id_that_was_given_is_listed_and_restores,
             newer_documents_stay_and_are_reported, a_safety_copy_is_made_first,

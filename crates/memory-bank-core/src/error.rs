@@ -1,6 +1,7 @@
 //! What a store can fail with. One enum a boundary; the text says what to do and never shows a path of the host.
 
 use crate::document::{DocumentPath, Etag};
+use crate::store::Series;
 
 /// A fault below the rules: the store could not do its work.
 #[derive(Debug, thiserror::Error)]
@@ -83,6 +84,13 @@ pub enum EditError {
     /// The place of the edit cannot be edited as it is: the text says which lines are in the way, and what to do.
     #[error("{0}")]
     InTheWay(String),
+    /// The edit cannot be made without the last documents of these series. A store loads them under the same lock and
+    /// runs the editor again; a caller never meets it.
+    #[error("the edit needs {}, which was not loaded", needed.iter().map(Series::stem).collect::<Vec<_>>().join(", "))]
+    Incomplete {
+        /// The series.
+        needed: Vec<Series>,
+    },
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),

@@ -51,6 +51,8 @@ pub const BACKUP_BYTES: u64 = 1024 * 1024 * 1024;
 pub const BACKUP_FILES: usize = 50_000;
 /// How long a writer waits for another process that holds the bank's lock, in milliseconds.
 pub const LOCK_WAIT_MS: u64 = 10_000;
+/// The highest number in the name of an archive of one month.
+pub const SERIES: u32 = 9999;
 /// The longest diff that a reply shows, in characters; what is left out is said.
 pub const DIFF_CHARS: usize = 4000;
 /// The most characters of removed texts that a reply shows; how many are left out is said.

@@ -9,7 +9,9 @@ use memory_bank_core::caller::Caller;
 use memory_bank_core::document::{Document, DocumentEntry, DocumentPath, Etag, keep_bytes};
 use memory_bank_core::error::{EditError, StoreError};
 use memory_bank_core::limits;
-use memory_bank_core::store::{ChangeKind, DocumentChange, DocumentStore, Drafts, Editor, ReadOutcome};
+use memory_bank_core::store::{
+    ChangeKind, DocumentChange, DocumentStore, Drafts, Editor, ReadOutcome, Series,
+};
 
 use crate::bank::FolderBank;
 use crate::dir::{BankDir, FileRead, text_of};
@@ -51,26 +53,42 @@ impl DocumentStore for FolderBank {
     ) -> Result<Vec<DocumentChange>, EditError> {
         let guard = self.lock.exclusive().await?;
         let asked: BTreeSet<DocumentPath> = paths.iter().cloned().collect();
-        let (guard, found) = blocking(move || {
+        let (mut guard, found) = blocking(move || {
             let found = load(guard.dir(), asked)?;
             Ok::<_, EditError>((guard, found))
         })
         .await?;
-        let mut drafts = Drafts::default();
-        let mut stored_names = BTreeMap::new();
-        let mut raw = RawBytes::new();
-        for Loaded { asked, stored_as, document, broken } in found {
-            if let Some(document) = &document {
+        let mut opened = Opened::default();
+        for loaded in found {
+            if let Some(document) = &loaded.document {
                 self.served.keep(&document.etag, &document.content);
             }
-            if let Some(broken) = broken {
-                raw.insert(asked.clone(), broken);
-            }
-            stored_names.insert(asked.clone(), stored_as);
-            drafts.load(asked, document);
+            opened.take(loaded);
         }
-        editor(&mut drafts)?;
-        let plan = Plan::of(&drafts, &stored_names, &raw)?;
+        let mut drafts = opened.drafts.clone();
+        match editor(&mut drafts) {
+            Err(EditError::Incomplete { needed }) => {
+                let (held, ends) = blocking(move || {
+                    let ends = needed.into_iter().map(|series| last_of(guard.dir(), series));
+                    let ends = ends.collect::<Result<Vec<_>, StoreError>>()?;
+                    Ok::<_, EditError>((guard, ends))
+                })
+                .await?;
+                guard = held;
+                for (series, last, loaded) in ends {
+                    if let Some(broken) = loaded.as_ref().and_then(|loaded| loaded.broken.clone())
+                        && let Some(path) = series.member(last)
+                    {
+                        opened.raw.insert(path, broken);
+                    }
+                    opened.drafts.load_series(series, last, loaded.and_then(|loaded| loaded.document));
+                }
+                drafts = opened.drafts.clone();
+                editor(&mut drafts)?;
+            }
+            other => other?,
+        }
+        let plan = Plan::of(&drafts, &opened.stored_names, &opened.raw)?;
         let changes = plan.changes.clone();
         self.carry_out(caller, guard, plan).await?;
         Ok(paths.iter().filter_map(|path| changes.get(path).cloned()).collect())
@@ -212,6 +230,25 @@ impl Plan {
     }
 }
 
+/// The documents of an edit as they were read.
+#[derive(Default)]
+struct Opened {
+    drafts: Drafts,
+    stored_names: BTreeMap<DocumentPath, DocumentPath>,
+    raw: RawBytes,
+}
+
+impl Opened {
+    fn take(&mut self, loaded: Loaded) {
+        let Loaded { asked, stored_as, document, broken } = loaded;
+        if let Some(broken) = broken {
+            self.raw.insert(asked.clone(), broken);
+        }
+        self.stored_names.insert(asked.clone(), stored_as);
+        self.drafts.load(asked, document);
+    }
+}
+
 /// The bytes of those files of an edit that are not UTF-8 throughout.
 type RawBytes = BTreeMap<DocumentPath, Vec<u8>>;
 
@@ -300,6 +337,23 @@ fn load(dir: &BankDir, asked: BTreeSet<DocumentPath>) -> Result<Vec<Loaded>, Edi
         }
     }
     Ok(loaded)
+}
+
+/// The number of the last member of a series, and that member if it can be read. Whatever has the name of a member takes
+/// its number.
+fn last_of(dir: &BankDir, series: Series) -> Result<(Series, u32, Option<Loaded>), StoreError> {
+    let names = dir.names().map_err(StoreError::io("cannot list the memory bank"))?;
+    let numbers = names.filter_map(|name| series.number_of(&DocumentPath::parse(&name).ok()?));
+    let last = numbers.max().unwrap_or(0);
+    let Some(path) = series.member(last) else { return Ok((series, last, None)) };
+    let (outcome, broken) = read_with_bytes(dir, &path)?;
+    let loaded = match outcome {
+        ReadOutcome::Found(document) => {
+            Some(Loaded { asked: path.clone(), stored_as: path, document: Some(document), broken })
+        }
+        _ => None,
+    };
+    Ok((series, last, loaded))
 }
 
 fn check_room(dir: &BankDir, creates: usize) -> Result<(), EditError> {

@@ -407,7 +407,7 @@ mod tests {
         assert_eq!(entities(&bank, "gateway").await, ["Gateway"]);
         let fact = ObservationDraft { text: "routes are cached".to_owned(), source: None, timestamp: None };
         let gateway = EntityRef("Gateway".to_owned());
-        let fact = bank.add_observation(&me(), &gateway, fact).await.unwrap();
+        let fact = bank.add_observation(&me(), &gateway, fact).await.unwrap().observation;
         assert_eq!(entities(&bank, "are routes cached").await, ["Gateway"]);
         bank.delete_observation(&me(), &fact.id, None).await.unwrap();
         assert!(entities(&bank, "are routes cached").await.is_empty());

@@ -2,6 +2,7 @@
 //! at all. The child is this very test program, told so by an environment variable.
 #![expect(clippy::unwrap_used, reason = "a test may fail loudly; the lint knows test functions only")]
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::Arc;
@@ -9,12 +10,14 @@ use std::time::{Duration, Instant};
 
 use memory_bank_core::caller::Caller;
 use memory_bank_core::clock::{SystemClock, SystemEntropy};
-use memory_bank_core::document::DocumentPath;
+use memory_bank_core::document::{DocumentPath, TrackProgress, track_progress, with_archiving};
+use memory_bank_core::limits;
 use memory_bank_core::store::{DocumentStore, Drafts, NoSink, ReadOutcome};
 use memory_bank_folder::{FolderBank, Surroundings};
 use tempfile::TempDir;
 
 const BANK: &str = "MEMORY_BANK_KILLED_CHILD";
+const ARCHIVING: &str = "MEMORY_BANK_KILLED_WHILE_ARCHIVING";
 const NAMES: [&str; 3] = ["a.md", "b.md", "c.md"];
 
 fn bank(path: &Path) -> FolderBank {
@@ -91,4 +94,110 @@ async fn a_killed_edit_of_several_files_is_there_as_a_whole_or_not_at_all() {
         assert_eq!(std::fs::read_dir(path.join(".mbmcp/stage")).unwrap().count(), 0, "leftovers are swept");
     }
     eprintln!("{interrupted} of 25 kills fell between the commit and its end");
+}
+
+/// Adds an entry as the tool does; gives the number of entries that moved.
+async fn track(bank: &FolderBank, mark: &str) -> usize {
+    let now = memory_bank_core::clock::Clock::now(&SystemClock);
+    let entry = TrackProgress {
+        action: mark.to_owned(),
+        description: "x".repeat(8000),
+        update_active_context: false,
+    };
+    let mut moved = 0;
+    let mut editor = |drafts: &mut Drafts| {
+        let (_, archived) =
+            with_archiving(drafts, now, |drafts| track_progress(drafts, &entry, now, "child"))?;
+        moved = archived.iter().map(|one| one.entries).sum();
+        Ok(())
+    };
+    bank.edit(&Caller::local("child"), &entry.paths(), &mut editor).await.unwrap();
+    moved
+}
+
+/// How often each `<mark>` stands in the documents of progress.
+async fn marks(bank: &FolderBank) -> BTreeMap<String, usize> {
+    let caller = Caller::local("parent");
+    let names: Vec<DocumentPath> =
+        bank.list(&caller).await.unwrap().into_iter().filter_map(|entry| entry.path).collect();
+    let mut found = BTreeMap::new();
+    for outcome in bank.read(&caller, &names).await.unwrap() {
+        let content = match outcome {
+            ReadOutcome::Found(document) => document.content,
+            other => format!("<{other:?}>"),
+        };
+        for rest in content.split('<').skip(1) {
+            *found.entry(rest.split('>').next().unwrap_or_default().to_owned()).or_default() += 1;
+        }
+    }
+    found
+}
+
+#[tokio::test]
+async fn a_killed_archiving_has_moved_every_entry_or_none() {
+    if let Some(path) = std::env::var_os(ARCHIVING) {
+        let bank = bank(&PathBuf::from(path));
+        assert!(track(&bank, "<new>").await > 0, "the child archives");
+        return;
+    }
+    let mut text = "# P\n\n## Update History\n".to_owned();
+    let mut written = Vec::new();
+    while text.len() < limits::DOCUMENT_BYTES - 8000 {
+        let mark = format!("old-{}", written.len());
+        text.push_str(&format!("- [2026-01-01 10:00:00] [a] - Did: <{mark}> {}\n", "y".repeat(4000)));
+        written.push(mark);
+    }
+    let (mut all, mut none) = (0, 0);
+    for round in 0..8_u64 {
+        let temp = TempDir::new().unwrap();
+        let path = temp.path().join("memory-bank");
+        std::fs::create_dir(&path).unwrap();
+        std::fs::write(path.join("progress.md"), &text).unwrap();
+        let mut child = Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", "a_killed_archiving_has_moved_every_entry_or_none"])
+            .env(ARCHIVING, &path)
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        // Killed at another moment of its commit each time.
+        let started = Instant::now();
+        while !path.join(".mbmcp/stage").exists()
+            || std::fs::read_dir(path.join(".mbmcp/stage")).unwrap().next().is_none()
+        {
+            if child.try_wait().unwrap().is_some() {
+                break;
+            }
+            assert!(started.elapsed() < Duration::from_secs(30), "the child never began to write");
+            std::thread::sleep(Duration::from_micros(100));
+        }
+        std::thread::sleep(Duration::from_micros(round * 1511 % 12_000));
+        child.kill().unwrap();
+        child.wait().unwrap();
+        let bank = bank(&path);
+        let found = marks(&bank).await;
+        let doubled: Vec<_> = found.iter().filter(|(_, times)| **times != 1).collect();
+        assert!(doubled.is_empty(), "round {round}: {doubled:?}");
+        assert!(written.iter().all(|mark| found.contains_key(mark)), "round {round}: an entry is lost");
+        let is_moved = bank
+            .list(&Caller::local("parent"))
+            .await
+            .unwrap()
+            .iter()
+            .any(|entry| entry.name.contains("archive"));
+        assert_eq!(
+            found.contains_key("new"),
+            is_moved,
+            "round {round}: the entry and the archive come together"
+        );
+        if is_moved {
+            all += 1;
+        } else {
+            none += 1;
+        }
+        // The next writer is not held up.
+        track(&bank, "<later>").await;
+        assert_eq!(marks(&bank).await.len(), written.len() + usize::from(is_moved) + 1);
+    }
+    eprintln!("{all} archivings were whole, {none} had not begun");
 }

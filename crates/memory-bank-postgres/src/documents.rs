@@ -9,14 +9,14 @@ use memory_bank_core::document::{Document, DocumentEntry, DocumentPath, Etag};
 use memory_bank_core::error::{EditError, StoreError};
 use memory_bank_core::limits;
 use memory_bank_core::store::{
-    Change, ChangeKind, DocumentChange, DocumentStore, Drafts, Editor, ReadOutcome,
+    Change, ChangeKind, DocumentChange, DocumentStore, Drafts, Editor, ReadOutcome, Series,
 };
 use tokio_postgres::Row;
 use uuid::Uuid;
 
 use crate::bank::PostgresBank;
 use crate::column::{answer, column};
-use crate::tenant::{Failure, Query, TRIES};
+use crate::tenant::{Failure, Query, TRIES, Transaction, Value};
 
 const LIST: &str = "SELECT path, octet_length(content)::bigint, updated_at FROM public.documents \
     WHERE project_id = $1 ORDER BY path";
@@ -24,6 +24,10 @@ const READ: &str =
     "SELECT path, content, etag, version, updated_at, project_id FROM app.read_documents($1, $2, $3, $4)";
 const LOCK: &str = "SELECT path, content, etag, version, updated_at FROM public.documents \
     WHERE project_id = $1 AND path = ANY ($2) ORDER BY path FOR UPDATE";
+/// The last member of a series of documents: of two names, the longer one has the larger number.
+const LOCK_LAST: &str = "SELECT path, content, etag, version, updated_at FROM public.documents \
+    WHERE project_id = $1 AND path = (SELECT path FROM public.documents WHERE project_id = $1 AND path ~ $2 \
+    ORDER BY length(path) DESC, path DESC LIMIT 1) FOR UPDATE";
 const COUNT: &str = "SELECT count(*) FROM public.documents WHERE project_id = $1";
 const RENAME: &str = "WITH changed AS (UPDATE public.documents d SET path = u.after, version = d.version + 1, updated_at = $4 \
     FROM unnest($2::text[], $3::text[]) AS u (before, after) WHERE d.project_id = $1 AND d.path = u.before RETURNING 1) \
@@ -139,7 +143,24 @@ impl PostgresBank {
             .database
             .begin(caller, &[Query::new(LOCK, &[&project, &names]), Query::new(COUNT, &[&project])])
             .await?;
-        let planned = self.plan(caller, paths, editor, &rows);
+        let mut planned = Opened::of(paths, &rows)
+            .map_err(EditError::from)
+            .and_then(|opened| self.plan(caller, opened, editor));
+        if let Err(EditError::Incomplete { needed }) = &planned {
+            planned = match self.lock_last(&transaction, &project, needed).await {
+                Ok(ends) => Opened::of(paths, &rows)
+                    .and_then(|opened| opened.with(needed, &ends))
+                    .map_err(EditError::from)
+                    .and_then(|opened| self.plan(caller, opened, editor)),
+                Err(failure) => {
+                    // One that does not answer is dropped, and its connection closed.
+                    if matches!(failure, Failure::Conflict(_)) {
+                        transaction.roll_back().await;
+                    }
+                    return Err(failure.into());
+                }
+            };
+        }
         let plan = match planned {
             Ok(plan) if !plan.is_empty() => plan,
             other => {
@@ -148,12 +169,12 @@ impl PostgresBank {
             }
         };
         let now = self.database.around.clock.now();
-        let renames: [crate::tenant::Value<'_>; 4] = [&project, &plan.renamed_from, &plan.renamed_to, &now];
+        let renames: [Value<'_>; 4] = [&project, &plan.renamed_from, &plan.renamed_to, &now];
         let [updated, updates, update_etags] = plan.updates.columns();
-        let update: [crate::tenant::Value<'_>; 5] = [&project, &updated, &updates, &update_etags, &now];
+        let update: [Value<'_>; 5] = [&project, &updated, &updates, &update_etags, &now];
         let [inserted, inserts, insert_etags] = plan.inserts.columns();
-        let insert: [crate::tenant::Value<'_>; 5] = [&project, &inserted, &inserts, &insert_etags, &now];
-        let delete: [crate::tenant::Value<'_>; 2] = [&project, &plan.deletes];
+        let insert: [Value<'_>; 5] = [&project, &inserted, &inserts, &insert_etags, &now];
+        let delete: [Value<'_>; 2] = [&project, &plan.deletes];
         let mut writes = Vec::new();
         // What makes room for a name comes before what takes it.
         if !plan.deletes.is_empty() {
@@ -172,29 +193,27 @@ impl PostgresBank {
         Ok(plan)
     }
 
-    /// Runs the editor on what was read.
-    fn plan(
+    /// Reads and locks the last document of each series: a third round trip, for the few edits that need it.
+    async fn lock_last(
         &self,
-        caller: &Caller,
-        paths: &[DocumentPath],
-        editor: &mut Editor<'_>,
-        rows: &[Vec<Row>],
-    ) -> Result<Plan, EditError> {
-        let stored = by_name(answer(rows, 0))?;
-        let present: i64 = match answer(rows, 1).first() {
-            Some(row) => column(row, 0)?,
-            None => 0,
-        };
-        let mut drafts = Drafts::default();
-        let mut stored_names = BTreeMap::new();
-        for asked in paths.iter().collect::<BTreeSet<_>>() {
-            let document = find(&stored, asked).cloned();
-            if let Some(document) = &document {
+        transaction: &Transaction,
+        project: &Uuid,
+        needed: &[Series],
+    ) -> Result<Vec<Vec<Row>>, Failure> {
+        let patterns: Vec<String> = needed.iter().map(pattern).collect();
+        let values: Vec<[Value<'_>; 2]> =
+            patterns.iter().map(|pattern| [project as Value<'_>, pattern as Value<'_>]).collect();
+        let queries: Vec<Query<'_>> = values.iter().map(|values| Query::new(LOCK_LAST, values)).collect();
+        transaction.read(&queries).await
+    }
+
+    /// Runs the editor on what was read.
+    fn plan(&self, caller: &Caller, opened: Opened, editor: &mut Editor<'_>) -> Result<Plan, EditError> {
+        let Opened { mut drafts, stored_names, present } = opened;
+        for (_, document, _) in drafts.changes() {
+            if let Some(document) = document {
                 self.database.served.keep(caller.project, &document.etag, &document.content);
             }
-            let name = document.as_ref().map_or_else(|| asked.canonical(), |document| document.path.clone());
-            stored_names.insert(asked.clone(), name);
-            drafts.load(asked.clone(), document);
         }
         editor(&mut drafts)?;
         let plan = Plan::of(&drafts, &stored_names)?;
@@ -226,6 +245,48 @@ impl PostgresBank {
             sink.changed(caller.project, Change::List);
         }
     }
+}
+
+/// The documents of an edit as they were read.
+struct Opened {
+    drafts: Drafts,
+    stored_names: BTreeMap<DocumentPath, DocumentPath>,
+    /// How many documents the project has.
+    present: i64,
+}
+
+impl Opened {
+    fn of(paths: &[DocumentPath], rows: &[Vec<Row>]) -> Result<Self, StoreError> {
+        let stored = by_name(answer(rows, 0))?;
+        let present: i64 = match answer(rows, 1).first() {
+            Some(row) => column(row, 0)?,
+            None => 0,
+        };
+        let mut opened = Self { drafts: Drafts::default(), stored_names: BTreeMap::new(), present };
+        for asked in paths.iter().collect::<BTreeSet<_>>() {
+            let document = find(&stored, asked).cloned();
+            let name = document.as_ref().map_or_else(|| asked.canonical(), |document| document.path.clone());
+            opened.stored_names.insert(asked.clone(), name);
+            opened.drafts.load(asked.clone(), document);
+        }
+        Ok(opened)
+    }
+
+    /// Adds the last documents of these series.
+    fn with(mut self, needed: &[Series], ends: &[Vec<Row>]) -> Result<Self, StoreError> {
+        for (series, rows) in needed.iter().zip(ends) {
+            let document = rows.first().map(document).transpose()?;
+            let last = document.as_ref().and_then(|document| series.number_of(&document.path)).unwrap_or(0);
+            self.drafts.load_series(series.clone(), last, document);
+        }
+        Ok(self)
+    }
+}
+
+/// The names of the members of a series, as a regular expression.
+fn pattern(series: &Series) -> String {
+    // A stem has letters, digits and hyphens only.
+    format!("^{}(-([2-9]|[1-9][0-9]{{1,3}}))?\\.md$", series.stem())
 }
 
 /// What an edit comes to.

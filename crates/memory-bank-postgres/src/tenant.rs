@@ -259,8 +259,17 @@ impl Transaction {
     /// Runs statements and goes on: for the few transactions that move more than two round trips carry. A failure ends
     /// the transaction.
     pub(crate) async fn run(&self, queries: &[Query<'_>]) -> Result<Vec<Vec<Row>>, Failure> {
+        self.run_within(MOVE, queries).await
+    }
+
+    /// Reads and locks more, one round trip, and goes on. A failure ends the transaction.
+    pub(crate) async fn read(&self, queries: &[Query<'_>]) -> Result<Vec<Vec<Row>>, Failure> {
+        self.run_within(ANSWER, queries).await
+    }
+
+    async fn run_within(&self, most: Duration, queries: &[Query<'_>]) -> Result<Vec<Vec<Row>>, Failure> {
         let statements = self.line.statements(queries).await?;
-        let rows = tokio::time::timeout(MOVE, run(self.line.client()?, &statements, queries))
+        let rows = tokio::time::timeout(most, run(self.line.client()?, &statements, queries))
             .await
             .map_err(|_| StoreError::Unavailable("the database does not answer".to_owned()))?;
         rows.into_iter().collect::<Result<Vec<_>, _>>().map_err(|error| Failure::from(&error))

@@ -1,6 +1,7 @@
 //! Markdown documents: their names, their content addresses, and the pure rules that edit them.
 
 mod active_context;
+mod archive;
 mod argument;
 mod conflict;
 mod decisions;
@@ -30,6 +31,7 @@ pub use active_context::{
     AddSessionNote, Clear, NoteCategory, UpdateActiveContext, active_context_paths, add_session_note,
     update_active_context,
 };
+pub use archive::{Archived, with_archiving};
 pub use conflict::Conflict;
 pub use decisions::{DecisionLogged, LogDecision, log_decision};
 pub use diff::unified_diff;

@@ -15,7 +15,8 @@ use crate::document::{CoreDocument, DocumentPath};
 use crate::error::EditError;
 use crate::store::Drafts;
 
-const HISTORY: [&str; 1] = ["Update History"];
+/// The title of the history.
+pub(super) const HISTORY: [&str; 1] = ["Update History"];
 
 /// One line of progress: arguments of `track_progress`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -214,12 +215,19 @@ pub fn heading_time(at: Timestamp) -> String {
     at.strftime("%b %-d, %Y, %-I:%M %p").to_string()
 }
 
-/// The id of this moment, or of the next millisecond that the document does not use yet.
+/// The id of this moment. Where entries of this moment have taken it, the one behind the last of them: of many, the oldest
+/// may have moved to an archive, and their ids stay theirs.
 fn free_id(text: &str, at: Timestamp) -> String {
+    /// How many milliseconds ahead ids of one moment may run.
+    const AHEAD: u64 = 1_000_000;
     let used: BTreeSet<&str> =
         text.split("<!-- ID: ").skip(1).filter_map(|rest| rest.split(" -->").next()).collect();
     let date = at.strftime("%Y-%m-%d").to_string();
-    let first = u64::try_from(at.as_millisecond()).unwrap_or(0);
+    let now = u64::try_from(at.as_millisecond()).unwrap_or(0);
+    let moments =
+        used.iter().filter_map(|id| u64::from_str_radix(id.strip_prefix("p_")?.rsplit('_').next()?, 36).ok());
+    let last = moments.filter(|millis| (now..now.saturating_add(AHEAD)).contains(millis)).max();
+    let first = last.map_or(now, |last| last + 1);
     // One more candidate than there are ids in use, so one of them is free.
     let candidates = (first..).take(used.len() + 1).map(|millis| format!("p_{date}_{}", base36(millis)));
     let mut last = String::new();

@@ -112,6 +112,7 @@ pub struct Outline<'t> {
     headings: Vec<Heading>,
     items: Vec<Item>,
     conflicts: Vec<Conflict>,
+    rules: Vec<Range<usize>>,
 }
 
 impl<'t> Outline<'t> {
@@ -126,8 +127,8 @@ impl<'t> Outline<'t> {
         for (event, range) in Parser::new_ext(rest, dialect()).into_offset_iter() {
             reader.take(&event, range.start + skipped..range.end + skipped);
         }
-        let Reader { headings, items, .. } = reader;
-        Self { text, headings, items, conflicts }
+        let Reader { headings, items, rules, .. } = reader;
+        Self { text, headings, items, conflicts, rules }
     }
 
     /// The first merge conflict that these bytes touch.
@@ -168,6 +169,12 @@ impl<'t> Outline<'t> {
     #[must_use]
     pub fn items(&self) -> &[Item] {
         &self.items
+    }
+
+    /// The lines that are a rule across the page and stand in no list or quote, with their line endings.
+    #[must_use]
+    pub fn rules(&self) -> &[Range<usize>] {
+        &self.rules
     }
 
     /// The list items that begin within these bytes.
@@ -290,6 +297,7 @@ struct Reader<'t> {
     text: &'t str,
     headings: Vec<Heading>,
     items: Vec<Item>,
+    rules: Vec<Range<usize>>,
     /// How many blocks and spans are open.
     depth: usize,
     /// Items inside a quote are none of the document's own.
@@ -331,7 +339,12 @@ impl Reader<'_> {
                 self.depth = self.depth.saturating_sub(1);
                 self.end(*tag);
             }
-            Event::Rule => self.cut_own_words(range.start),
+            Event::Rule => {
+                if self.depth == 0 {
+                    self.rules.push(line_start(self.text, range.start)..line_end(self.text, range.end));
+                }
+                self.cut_own_words(range.start);
+            }
             Event::Text(words) | Event::Code(words) => self.heading_words(words, &range),
             Event::InlineHtml(_) | Event::SoftBreak | Event::HardBreak => self.heading_words(" ", &range),
             _ => {}

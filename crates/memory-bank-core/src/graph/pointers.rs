@@ -6,9 +6,10 @@ use serde_json::{Map, Value};
 
 use crate::error::GraphError;
 use crate::graph::ids::trim;
-use crate::graph::rules::{check_size, label, plan_observation, remark};
+use crate::graph::rules::{ObservationPlan, check_size, label, remark};
+use crate::graph::state::GraphState;
 use crate::graph::{Entity, Observation, ObservationSource, SourceKind};
-use crate::store::{ObservationDraft, PointerDraft};
+use crate::store::{ObservationDraft, Observed, Pointed, PointerDraft};
 
 /// The attribute that holds the list of pointers, oldest first.
 pub const POINTERS_ATTRIBUTE: &str = "docPointers";
@@ -29,21 +30,51 @@ pub struct Pointer {
     pub note: Option<String>,
 }
 
-/// What adding a pointer stores: the entity with its new attributes, and the observation that tells of it. Both or
-/// none are to be stored.
-///
-/// # Errors
-/// An argument or the merged attributes pass a bound.
-pub fn plan_pointer(
-    entity: &Entity,
-    draft: &PointerDraft,
-    now: &str,
-) -> Result<(Entity, Observation), GraphError> {
-    let pointer = Pointer {
-        path: label("docPath", &draft.path)?,
-        heading: remark("heading", draft.heading.as_deref())?,
-        note: remark("note", draft.note.as_deref())?,
-    };
+/// A pointer that may be written.
+#[derive(Debug, Clone, PartialEq)]
+pub struct PointerPlan {
+    pointer: Pointer,
+    /// The observation that tells of it.
+    pub observation: ObservationPlan,
+}
+
+impl PointerPlan {
+    /// Checks a draft.
+    ///
+    /// # Errors
+    /// Says which argument breaks which rule.
+    pub fn new(draft: &PointerDraft) -> Result<Self, GraphError> {
+        let pointer = Pointer {
+            path: label("docPath", &draft.path)?,
+            heading: remark("heading", draft.heading.as_deref())?,
+            note: remark("note", draft.note.as_deref())?,
+        };
+        let source =
+            ObservationSource { kind: SourceKind::Tool, reference: Some(SOURCE_REFERENCE.to_owned()) };
+        let text = pointer.tell();
+        let observation =
+            ObservationPlan::new(ObservationDraft { text, source: Some(source), timestamp: None })?;
+        Ok(Self { pointer, observation })
+    }
+
+    /// What is to be stored, both or none: the entity with its new attributes, and the observation that tells of it. An
+    /// entity that has the pointer already stays as it is, its time of change included.
+    ///
+    /// # Errors
+    /// The merged attributes pass a bound.
+    pub fn apply(&self, entity: &Entity, known: &GraphState, now: &str) -> Result<Pointed, GraphError> {
+        let attrs = with_pointer(entity, &self.pointer)?;
+        let Observed { observation, existed } = self.observation.apply(&entity.id, known, now);
+        let entity = if entity.attrs.as_ref() == Some(&attrs) {
+            entity.clone()
+        } else {
+            Entity { attrs: Some(attrs), updated_at: now.to_owned(), ..entity.clone() }
+        };
+        Ok(Pointed { entity, observation, existed })
+    }
+}
+
+fn with_pointer(entity: &Entity, pointer: &Pointer) -> Result<Map<String, Value>, GraphError> {
     let old = entity.attrs.clone().unwrap_or_default();
     let mut pointers = in_attributes(&old);
     pointers.retain(|known| (&known.path, &known.heading) != (&pointer.path, &pointer.heading));
@@ -62,11 +93,7 @@ pub fn plan_pointer(
     }
     attrs.insert(POINTERS_ATTRIBUTE.to_owned(), pointers.iter().map(Pointer::to_json).collect());
     check_size(&attrs, Some(&old))?;
-
-    let source = ObservationSource { kind: SourceKind::Tool, reference: Some(SOURCE_REFERENCE.to_owned()) };
-    let telling = ObservationDraft { text: pointer.tell(), source: Some(source), timestamp: None };
-    let observation = plan_observation(&entity.id, telling, now)?;
-    Ok((Entity { attrs: Some(attrs), updated_at: now.to_owned(), ..entity.clone() }, observation))
+    Ok(attrs)
 }
 
 /// The pointers of an entity, the newest in `attrs` first, then those that only its observations tell of, in the order
@@ -202,6 +229,15 @@ mod tests {
 
     const NOW: &str = "2026-01-01T00:00:00.000Z";
 
+    fn plan_pointer(
+        entity: &Entity,
+        draft: &PointerDraft,
+        now: &str,
+    ) -> Result<(Entity, Observation), GraphError> {
+        let pointed = PointerPlan::new(draft)?.apply(entity, &GraphState::default(), now)?;
+        Ok((pointed.entity, pointed.observation))
+    }
+
     fn entity(attrs: &Value) -> Entity {
         Entity {
             id: "ent_uJwUBCqjVyWo".into(),
@@ -270,12 +306,8 @@ mod tests {
     fn pointers_come_from_attributes_first_and_each_once() {
         let subject = entity(&json!({"path": "a.md", "section": "S"}));
         let observe = |text: &str| {
-            plan_observation(
-                "ent_x",
-                ObservationDraft { text: text.into(), source: None, timestamp: None },
-                NOW,
-            )
-            .unwrap()
+            let draft = ObservationDraft { text: text.into(), source: None, timestamp: None };
+            ObservationPlan::new(draft).unwrap().apply("ent_x", &GraphState::default(), NOW).observation
         };
         let told = [observe("DOC: a.md # s"), observe("DOC: a.md"), observe("DOC: b.md"), observe("no")];
         assert_eq!(

@@ -5,9 +5,10 @@ use serde_json::{Map, Value};
 
 use crate::error::GraphError;
 use crate::graph::ids::{entity_id, observation_id, relation_id, trim};
+use crate::graph::state::GraphState;
 use crate::graph::{Entity, Observation, ObservationSource, Relation, SourceKind, timestamp};
 use crate::limits;
-use crate::store::{EntityDraft, ObservationDraft};
+use crate::store::{EntityDraft, ObservationDraft, Observed};
 
 /// An entity that may be written: its labels are trimmed and within bounds, its id is known.
 #[derive(Debug, Clone, PartialEq)]
@@ -62,36 +63,77 @@ impl EntityPlan {
     }
 }
 
-/// The observation that a draft makes of an entity. If one with its id exists, that one stays as it is.
-///
-/// # Errors
-/// Says which argument breaks which rule.
-pub fn plan_observation(
-    entity_id: &str,
-    draft: ObservationDraft,
-    now: &str,
-) -> Result<Observation, GraphError> {
-    let text = trim(&draft.text).to_owned();
-    if text.is_empty() {
-        return Err(GraphError::Invalid("text is blank; say the fact".to_owned()));
+/// A fact that may be written: its text is trimmed and within bounds, its time is known if one was given.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ObservationPlan {
+    /// The text as it is stored.
+    pub text: String,
+    /// Where it comes from.
+    pub source: Option<ObservationSource>,
+    timestamp: Option<String>,
+}
+
+impl ObservationPlan {
+    /// Checks a draft.
+    ///
+    /// # Errors
+    /// Says which argument breaks which rule.
+    pub fn new(draft: ObservationDraft) -> Result<Self, GraphError> {
+        let text = trim(&draft.text).to_owned();
+        if text.is_empty() {
+            return Err(GraphError::Invalid("text is blank; say the fact".to_owned()));
+        }
+        within("text", text.len(), limits::OBSERVATION_BYTES)?;
+        no_null("text", &text)?;
+        if let Some(reference) = draft.source.as_ref().and_then(|source| source.reference.as_ref()) {
+            within("source", reference.len(), limits::LINE_BYTES)?;
+            no_null("source", reference)?;
+        }
+        let timestamp = match draft.timestamp.as_deref().map(trim) {
+            None | Some("") => None,
+            Some(given) => Some(timestamp::parse_new(given)?),
+        };
+        Ok(Self { text, source: draft.source, timestamp })
     }
-    within("text", text.len(), limits::OBSERVATION_BYTES)?;
-    no_null("text", &text)?;
-    if let Some(reference) = draft.source.as_ref().and_then(|source| source.reference.as_ref()) {
-        within("source", reference.len(), limits::LINE_BYTES)?;
-        no_null("source", reference)?;
+
+    /// The time that was given with it, as it is stored.
+    #[must_use]
+    pub fn timestamp(&self) -> Option<&str> {
+        self.timestamp.as_deref()
     }
-    let timestamp = match draft.timestamp.as_deref().map(trim) {
-        None | Some("") => now.to_owned(),
-        Some(given) => timestamp::parse_new(given)?,
-    };
-    Ok(Observation {
-        id: observation_id(entity_id, &text, &timestamp),
-        entity_id: entity_id.to_owned(),
-        text,
-        source: draft.source,
-        timestamp,
-    })
+
+    /// The fact about this entity: the one that is there, or the one to add. Of facts without a given time, those with the
+    /// same text and source (or none) are one, and the first that was stored is it. With a given time, only the same
+    /// text at the same time is the same fact.
+    #[must_use]
+    pub fn apply(&self, entity_id: &str, known: &GraphState, now: &str) -> Observed {
+        if self.timestamp.is_none()
+            && let Some(observation) = known.same_fact(entity_id, &self.text, self.source.as_ref())
+        {
+            return Observed { observation: observation.clone(), existed: true };
+        }
+        let mut at = self.timestamp.clone().unwrap_or_else(|| now.to_owned());
+        loop {
+            let id = observation_id(entity_id, &self.text, &at);
+            let taken = known.observation(&id);
+            if let (Some(observation), Some(_)) = (taken, &self.timestamp) {
+                return Observed { observation: observation.clone(), existed: true };
+            }
+            // The same text from another source in the same millisecond is another fact, so it gets the next one.
+            if let (Some(_), Some(later)) = (taken, timestamp::next_millisecond(&at)) {
+                at = later;
+                continue;
+            }
+            let observation = Observation {
+                id,
+                entity_id: entity_id.to_owned(),
+                text: self.text.clone(),
+                source: self.source.clone(),
+                timestamp: at,
+            };
+            return Observed { existed: taken.is_some(), observation };
+        }
+    }
 }
 
 /// The relation between two entities. If one with its id exists, that one stays as it is, in its spelling.
@@ -176,6 +218,17 @@ impl ObservationSource {
 }
 
 impl SourceKind {
+    /// The word in arguments and in storage.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Manual => "manual",
+            Self::Tool => "tool",
+            Self::Import => "import",
+            Self::Agent => "agent",
+        }
+    }
+
     fn from_word(word: &str) -> Option<Self> {
         match word {
             "manual" => Some(Self::Manual),
@@ -307,7 +360,8 @@ mod tests {
     }
 
     fn observe(draft: ObservationDraft) -> Result<Observation, GraphError> {
-        plan_observation("ent_uJwUBCqjVyWo", draft, T1)
+        let plan = ObservationPlan::new(draft)?;
+        Ok(plan.apply("ent_uJwUBCqjVyWo", &GraphState::default(), T1).observation)
     }
 
     fn text(text: &str) -> ObservationDraft {

@@ -3,13 +3,16 @@
 //! Applying an event costs no more than the number of facts and edges that it touches, however large the graph is.
 //! The state knows nothing of files; a store feeds it the events in their order.
 
+use std::borrow::Borrow;
+use std::collections::hash_map::RandomState;
 use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::hash::{BuildHasher, Hash};
 use std::ops::Bound;
 
 use crate::graph::event::{Event, TypeStats, removed_relation_id};
 use crate::graph::ids::normalise;
 use crate::graph::timestamp::instant;
-use crate::graph::{Entity, Observation, Relation};
+use crate::graph::{Entity, Observation, ObservationSource, Relation};
 use crate::store::GraphStats;
 
 /// The most changes that [`GraphState::changes_since`] remembers.
@@ -25,6 +28,9 @@ pub struct GraphState {
     names: BTreeMap<String, Vec<u64>>,
     /// Observations by the entity that they are about, whether it exists or not.
     facts: HashMap<String, Vec<u64>>,
+    /// Observations by a hash of what makes a fact the same: entity, text and source.
+    same: HashMap<u64, Vec<u64>>,
+    hasher: RandomState,
     /// Relations by either end, whether it exists or not; a self-link stands once.
     edges: HashMap<String, Vec<u64>>,
     next: u64,
@@ -79,7 +85,7 @@ impl GraphState {
     pub fn bytes(&self) -> u64 {
         /// What a row takes beside its texts: its record, its ids, and its places in the tables by id, name and end.
         const ENTITY: usize = 600;
-        const OBSERVATION: usize = 340;
+        const OBSERVATION: usize = 440;
         const RELATION: usize = 600;
         let entities = self.entities().map(|one| ENTITY + 2 * one.name.len());
         let observations = self.observations().map(|one| OBSERVATION + one.text.len());
@@ -147,6 +153,25 @@ impl GraphState {
     #[must_use]
     pub fn newest_observations_of(&self, entity_id: &str) -> Vec<&Observation> {
         newest_first(self.observations_of(entity_id).collect())
+    }
+
+    /// The first stored observation of an entity with this text and source (or none).
+    #[must_use]
+    pub fn same_fact(
+        &self,
+        entity_id: &str,
+        text: &str,
+        source: Option<&ObservationSource>,
+    ) -> Option<&Observation> {
+        let seqs = self.same.get(&self.sameness(entity_id, text, source))?;
+        seqs.iter().filter_map(|at| self.observations.rows.get(at)).find(|known| {
+            known.entity_id == entity_id && known.text == text && known.source.as_ref() == source
+        })
+    }
+
+    fn sameness(&self, entity_id: &str, text: &str, source: Option<&ObservationSource>) -> u64 {
+        let source = source.map(|source| (source.kind, source.reference.as_deref()));
+        self.hasher.hash_one((entity_id, text, source))
     }
 
     /// How many observations an entity has.
@@ -245,10 +270,14 @@ impl GraphState {
         let id = observation.id.clone();
         let at = self.observations.seq(&id).unwrap_or_else(|| self.fresh());
         let owner = observation.entity_id.clone();
+        let same = self.sameness(&owner, &observation.text, observation.source.as_ref());
         if let Some(old) = self.observations.put(at, &id, observation) {
             index_remove(&mut self.facts, &old.entity_id, at);
+            let old = self.sameness(&old.entity_id, &old.text, old.source.as_ref());
+            index_remove(&mut self.same, &old, at);
         }
         index_add(&mut self.facts, &owner, at);
+        index_add(&mut self.same, &same, at);
         self.touch(Touched::Observation(id));
     }
 
@@ -281,6 +310,8 @@ impl GraphState {
     fn remove_observation(&mut self, at: u64) {
         if let Some(observation) = self.observations.remove(at) {
             index_remove(&mut self.facts, &observation.entity_id, at);
+            let same = self.sameness(&observation.entity_id, &observation.text, observation.source.as_ref());
+            index_remove(&mut self.same, &same, at);
             self.touch(Touched::Observation(observation.id));
         }
     }
@@ -396,7 +427,11 @@ impl<T: Row> Table<T> {
     }
 }
 
-fn index_add(index: &mut HashMap<String, Vec<u64>>, key: &str, at: u64) {
+fn index_add<K, Q>(index: &mut HashMap<K, Vec<u64>>, key: &Q, at: u64)
+where
+    K: Borrow<Q> + Hash + Eq,
+    Q: ToOwned<Owned = K> + Hash + Eq + ?Sized,
+{
     if let Some(seqs) = index.get_mut(key) {
         if let Err(position) = seqs.binary_search(&at) {
             seqs.insert(position, at);
@@ -406,7 +441,11 @@ fn index_add(index: &mut HashMap<String, Vec<u64>>, key: &str, at: u64) {
     }
 }
 
-fn index_remove(index: &mut HashMap<String, Vec<u64>>, key: &str, at: u64) {
+fn index_remove<K, Q>(index: &mut HashMap<K, Vec<u64>>, key: &Q, at: u64)
+where
+    K: Borrow<Q> + Hash + Eq,
+    Q: Hash + Eq + ?Sized,
+{
     let Some(seqs) = index.get_mut(key) else { return };
     if let Ok(position) = seqs.binary_search(&at) {
         seqs.remove(position);

@@ -35,6 +35,12 @@ pub fn instant(text: &str) -> Option<i64> {
     text.parse::<Timestamp>().ok().map(Timestamp::as_millisecond).or_else(|| Legacy::default().parse(text))
 }
 
+/// The timestamp one millisecond after one that [`iso_millis`] wrote; none after the end of time.
+pub(super) fn next_millisecond(stamp: &str) -> Option<String> {
+    let at: Timestamp = stamp.parse().ok()?;
+    at.checked_add(jiff::SignedDuration::from_millis(1)).ok().map(iso_millis)
+}
+
 fn is_plain_date(text: &str) -> bool {
     text.len() == 10
         && text.char_indices().all(|(at, letter)| match at {

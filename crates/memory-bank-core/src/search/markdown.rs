@@ -11,14 +11,14 @@ const PART_LINES: usize = 12;
 /// Longer sections of the decision log are cut like any other section.
 const DECISION_LINES: usize = 60;
 
-/// The units of a markdown document. `stem` is its name without the extension; each section of the `decision-log` is
-/// one unit.
+/// The units of a markdown document. `stem` is its name without the extension; each section of the `decision-log` and of
+/// its archives is one unit.
 #[must_use]
 pub fn markdown_units(stem: &str, text: &str) -> Vec<Unit> {
     let lines = Lines::of(text);
     let blocks = blocks(text, &lines);
     let mut pieces = pieces(&blocks, &lines);
-    if stem == "decision-log" {
+    if stem == "decision-log" || stem.starts_with("decision-log-archive-") {
         pieces = join_decisions(pieces);
     }
     units(stem, &pieces, &lines)

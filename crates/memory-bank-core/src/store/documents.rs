@@ -8,6 +8,7 @@ use crate::caller::Caller;
 use crate::document::{Document, DocumentEntry, DocumentPath, Etag};
 use crate::error::{EditError, StoreError};
 use crate::limits;
+use crate::store::Series;
 
 /// What reading one name gave.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -36,6 +37,8 @@ pub trait DocumentStore: Send + Sync {
 
     /// Reads the named documents under lock, runs the editor on them, and writes what it changed: all or nothing,
     /// also after a crash. Returns one entry for each path, in order.
+    ///
+    /// An editor that answers [`EditError::Incomplete`] is run once more, on fresh drafts that hold what it needs, too.
     ///
     /// # Errors
     /// What the editor returned, or a bound passed, or a fault of the store. Nothing was written then.
@@ -84,6 +87,10 @@ pub enum ChangeKind {
 #[derive(Debug, Clone, Default)]
 pub struct Drafts {
     drafts: BTreeMap<DocumentPath, Draft>,
+    /// The number of the last member of each series that was loaded; 0 if it has none.
+    series: BTreeMap<Series, u32>,
+    /// Whether texts may be too large for now: what the edit comes to is checked in the end.
+    unbounded: bool,
 }
 
 #[derive(Debug, Clone)]
@@ -97,6 +104,39 @@ impl Drafts {
     pub fn load(&mut self, asked: DocumentPath, stored: Option<Document>) {
         let after = stored.as_ref().map(|document| document.content.clone());
         self.drafts.insert(asked, Draft { before: stored, after });
+    }
+
+    /// Adds the last member of a series: its number (0 if the series has no member yet), and the document, unless it
+    /// cannot be read. For stores.
+    pub fn load_series(&mut self, series: Series, last: u32, stored: Option<Document>) {
+        if let (Some(path), Some(document)) = (series.member(last), stored) {
+            self.load(path, Some(document));
+        }
+        self.series.insert(series, last);
+    }
+
+    /// The number of the last member of a series, 0 if it has none; `None` if the series was not loaded.
+    #[must_use]
+    pub fn last_of(&self, series: &Series) -> Option<u32> {
+        self.series.get(series).copied()
+    }
+
+    /// Makes the next member of a series part of the edit and gives its name.
+    ///
+    /// # Errors
+    /// The series was not loaded, or has [`limits::SERIES`] members.
+    pub fn extend(&mut self, series: &Series) -> Result<DocumentPath, EditError> {
+        let Some(last) = self.series.get_mut(series) else {
+            return Err(EditError::Incomplete { needed: vec![series.clone()] });
+        };
+        let Some(path) = series.member(last.saturating_add(1)) else {
+            return Err(EditError::Refused(format!(
+                "`{series}-{last}.md` is the last archive that a month can have; rename some of them"
+            )));
+        };
+        *last += 1;
+        self.load(path.clone(), None);
+        Ok(path)
     }
 
     /// The document as stored before this edit.
@@ -117,14 +157,10 @@ impl Drafts {
     /// The text is larger than [`limits::DOCUMENT_BYTES`] (shrinking a larger one is allowed), brings in a null byte, or
     /// the path was not named in the call of [`DocumentStore::edit`].
     pub fn set(&mut self, path: &DocumentPath, text: String) -> Result<(), EditError> {
+        let unbounded = self.unbounded;
         let draft = self.draft(path)?;
-        let before = draft.before.as_ref().map_or(0, |document| document.content.len());
-        if text.len() > limits::DOCUMENT_BYTES && text.len() >= before {
-            return Err(EditError::Refused(format!(
-                "`{path}` would be {} bytes long, at most {} are allowed; split the document",
-                text.len(),
-                limits::DOCUMENT_BYTES
-            )));
+        if !unbounded {
+            draft.check_bound(path, &text)?;
         }
         // Text databases cannot hold it, and a bank must be able to move between stores.
         if text.contains('\0')
@@ -152,10 +188,43 @@ impl Drafts {
         self.drafts.iter().map(|(path, draft)| (path, draft.before.as_ref(), draft.after.as_deref()))
     }
 
+    /// Lets texts pass the bound until [`Self::check_bounds`] is called: what is too much may be taken out again.
+    pub(crate) fn lift_bounds(&mut self) {
+        self.unbounded = true;
+    }
+
+    /// Refuses a text that is too large, and every later one.
+    ///
+    /// # Errors
+    /// As [`Self::set`].
+    pub(crate) fn check_bounds(&mut self) -> Result<(), EditError> {
+        self.unbounded = false;
+        self.drafts.iter().try_for_each(|(path, draft)| match (&draft.before, &draft.after) {
+            (Some(before), Some(after)) if before.content == *after => Ok(()),
+            (_, Some(after)) => draft.check_bound(path, after),
+            (_, None) => Ok(()),
+        })
+    }
+
     fn draft(&mut self, path: &DocumentPath) -> Result<&mut Draft, EditError> {
         self.drafts
             .get_mut(path)
             .ok_or_else(|| EditError::Refused(format!("`{path}` is not part of this edit")))
+    }
+}
+
+impl Draft {
+    /// A document that is too large already may shrink.
+    fn check_bound(&self, path: &DocumentPath, text: &str) -> Result<(), EditError> {
+        let before = self.before.as_ref().map_or(0, |document| document.content.len());
+        if text.len() > limits::DOCUMENT_BYTES && text.len() >= before {
+            return Err(EditError::Refused(format!(
+                "`{path}` would be {} bytes long, at most {} are allowed; split the document",
+                text.len(),
+                limits::DOCUMENT_BYTES
+            )));
+        }
+        Ok(())
     }
 }
 

@@ -45,6 +45,15 @@ pub struct PointerDraft {
     pub note: Option<String>,
 }
 
+/// What adding a fact did.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Observed {
+    /// The observation as it is stored.
+    pub observation: Observation,
+    /// Whether it was there already.
+    pub existed: bool,
+}
+
 /// What adding a pointer did.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Pointed {
@@ -52,6 +61,8 @@ pub struct Pointed {
     pub entity: Entity,
     /// The observation that tells of the pointer.
     pub observation: Observation,
+    /// Whether that observation was there already.
+    pub existed: bool,
 }
 
 /// The answer to an unlink.
@@ -125,13 +136,14 @@ pub trait GraphStore: Send + Sync {
     /// Creates or updates an entity; its identity is the normalised name with the type.
     async fn upsert_entity(&self, caller: &Caller, draft: EntityDraft) -> Result<Entity, GraphError>;
 
-    /// Adds a fact. The same entity, text and timestamp is stored once.
+    /// Adds a fact. Without a timestamp, a text that the entity has from the same source is not added again; with one,
+    /// the same entity, text and timestamp is stored once. Two that add one fact at once add one observation.
     async fn add_observation(
         &self,
         caller: &Caller,
         entity: &EntityRef,
         draft: ObservationDraft,
-    ) -> Result<Observation, GraphError>;
+    ) -> Result<Observed, GraphError>;
 
     /// Links two entities; an existing relation is returned unchanged.
     async fn link(

@@ -9,6 +9,7 @@ mod documents;
 mod events;
 mod graph;
 mod search;
+mod series;
 mod sessions;
 mod state;
 mod workspace;
@@ -20,12 +21,13 @@ pub use documents::{ChangeKind, DocumentChange, DocumentStore, Drafts, Editor, R
 pub use events::{Event, EventId, EventStore, MemoryEventStore, NotAnEvent};
 pub use graph::{
     Compacted, EntityDeleted, EntityDraft, EntityRef, GraphStats, GraphStore, GraphSummary, ObservationDraft,
-    Pointed, PointerDraft, Subgraph, Unlinked,
+    Observed, Pointed, PointerDraft, Subgraph, Unlinked,
 };
 pub use search::{
     DocumentSearch, DocumentsFound, EntityFound, GraphFound, GraphSearch, ObservationFound, RelationFound,
     SearchStore, SkippedDocument,
 };
+pub use series::Series;
 pub use sessions::{MemorySessionStore, SessionError, SessionId, SessionRecord, SessionStore, SessionUse};
 pub use state::{MemoryStateStore, SessionState, StateChange, StateStore};
 pub use workspace::{

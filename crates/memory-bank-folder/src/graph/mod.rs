@@ -26,12 +26,13 @@ use memory_bank_core::clock::{Clock, iso_millis};
 use memory_bank_core::error::{GraphError, StoreError};
 use memory_bank_core::graph::compact::write_compacted;
 use memory_bank_core::graph::event::{Event, Line, read_line};
-use memory_bank_core::graph::rules::{EntityPlan, check_owner, plan_observation, plan_relation};
+use memory_bank_core::graph::pointers::PointerPlan;
+use memory_bank_core::graph::rules::{EntityPlan, ObservationPlan, check_owner, plan_relation};
 use memory_bank_core::graph::state::GraphState;
-use memory_bank_core::graph::{Entity, Observation, Relation, pointers};
+use memory_bank_core::graph::{Entity, Observation, Relation};
 use memory_bank_core::store::{
     Compacted, EntityDeleted, EntityDraft, EntityRef, GraphStats, GraphStore, GraphSummary, ObservationDraft,
-    Pointed, PointerDraft, Subgraph, Unlinked,
+    Observed, Pointed, PointerDraft, Subgraph, Unlinked,
 };
 
 use crate::bank::FolderBank;
@@ -332,15 +333,13 @@ impl GraphStore for FolderBank {
         _caller: &Caller,
         entity: &EntityRef,
         draft: ObservationDraft,
-    ) -> Result<Observation, GraphError> {
+    ) -> Result<Observed, GraphError> {
         let entity = entity.clone();
         self.write_graph(move |state, now| {
             let owner = state.resolve(&entity)?;
-            let observation = plan_observation(&owner.id, draft, now)?;
-            Ok(match state.observation(&observation.id) {
-                Some(known) => (Vec::new(), known.clone()),
-                None => (vec![add(&observation)], observation),
-            })
+            let observed = ObservationPlan::new(draft)?.apply(&owner.id, state, now);
+            let events = if observed.existed { Vec::new() } else { vec![add(&observed.observation)] };
+            Ok((events, observed))
         })
         .await
     }
@@ -432,9 +431,15 @@ impl GraphStore for FolderBank {
         let entity = entity.clone();
         self.write_graph(move |state, now| {
             let entity = state.resolve(&entity)?;
-            let (entity, observation) = pointers::plan_pointer(entity, &pointer, now)?;
-            let events = vec![upsert(&entity, now), add(&observation)];
-            Ok((events, Pointed { entity, observation }))
+            let pointed = PointerPlan::new(&pointer)?.apply(entity, state, now)?;
+            let mut events = Vec::new();
+            if pointed.entity != *entity {
+                events.push(upsert(&pointed.entity, now));
+            }
+            if !pointed.existed {
+                events.push(add(&pointed.observation));
+            }
+            Ok((events, pointed))
         })
         .await
     }

@@ -264,9 +264,10 @@ async fn d32_an_observation_is_stored_once_with_its_source_and_normalised_timest
         source: ObservationSource::from_text("docs page"),
         timestamp: Some("2026-11-22T10:00:00+01:00".to_owned()),
     };
-    let first = bank.add_observation(&me(), &named("A"), draft()).await.unwrap();
+    let first = bank.add_observation(&me(), &named("A"), draft()).await.unwrap().observation;
     let lines = text(&bank).lines().count();
-    assert_eq!(bank.add_observation(&me(), &named("A"), draft()).await.unwrap(), first);
+    let again = bank.add_observation(&me(), &named("A"), draft()).await.unwrap();
+    assert_eq!((again.existed, &again.observation), (true, &first));
     assert_eq!(text(&bank).lines().count(), lines);
     assert_eq!((first.text.as_str(), first.timestamp.as_str()), ("fact", "2026-11-22T09:00:00.000Z"));
     assert!(text(&bank).contains(r#""source":{"kind":"manual","ref":"docs page"}"#));
@@ -275,11 +276,46 @@ async fn d32_an_observation_is_stored_once_with_its_source_and_normalised_timest
 }
 
 #[tokio::test]
+async fn a_replayed_session_adds_no_line_to_the_log_and_a_log_with_doubles_keeps_them() {
+    let (_temp, bank) = bank();
+    upsert(&bank, "A").await;
+    let pointer = PointerDraft { path: "a.md".into(), heading: None, note: None };
+    for n in 0..50 {
+        bank.add_observation(&me(), &named("A"), fact(&format!("fact {n}"))).await.unwrap();
+    }
+    bank.add_pointer(&me(), &named("A"), pointer.clone()).await.unwrap();
+    let log = text(&bank);
+    // By this process, and by one that has read the log.
+    for replica in [&bank, &open(bank.path())] {
+        for n in 0..50 {
+            assert!(
+                replica
+                    .add_observation(&me(), &named("A"), fact(&format!("fact {n}")))
+                    .await
+                    .unwrap()
+                    .existed
+            );
+        }
+        assert!(replica.add_pointer(&me(), &named("A"), pointer.clone()).await.unwrap().existed);
+    }
+    assert_eq!(text(&bank), log);
+    // An earlier version has written the same fact twice; both stay, and it comes no third time.
+    let line = log.lines().find(|line| line.contains("fact 7\"")).unwrap();
+    let double = line.replacen("\"id\":\"obs_", "\"id\":\"obs_double", 1);
+    write_log(&bank, format!("{log}{double}\n"));
+    assert!(bank.add_observation(&me(), &named("A"), fact("fact 7")).await.unwrap().existed);
+    assert_eq!(texts(&bank).await.iter().filter(|text| *text == "fact 7").count(), 2);
+    bank.compact(&me()).await.unwrap();
+    assert_eq!(texts(&bank).await.iter().filter(|text| *text == "fact 7").count(), 2);
+    assert!(bank.add_observation(&me(), &named("A"), fact("fact 7")).await.unwrap().existed);
+}
+
+#[tokio::test]
 async fn d33_an_observation_is_deleted_only_for_its_owner() {
     let (_temp, bank) = bank();
     upsert(&bank, "Alpha").await;
     upsert(&bank, "Beta").await;
-    let id = bank.add_observation(&me(), &named("Alpha"), fact("one")).await.unwrap().id;
+    let id = bank.add_observation(&me(), &named("Alpha"), fact("one")).await.unwrap().observation.id;
     let beta = named("Beta");
     assert!(matches!(bank.delete_observation(&me(), &id, Some(&beta)).await, Err(GraphError::Invalid(_))));
     assert_eq!(texts(&bank).await, ["one"]);

@@ -10,13 +10,13 @@ use memory_bank_core::error::{GraphError, StoreError};
 use memory_bank_core::graph::event::Event;
 use memory_bank_core::graph::ids::normalise;
 use memory_bank_core::graph::naming::Lookup;
-use memory_bank_core::graph::pointers::plan_pointer;
-use memory_bank_core::graph::rules::{EntityPlan, check_owner, plan_observation, plan_relation};
+use memory_bank_core::graph::pointers::PointerPlan;
+use memory_bank_core::graph::rules::{EntityPlan, ObservationPlan, check_owner, plan_relation};
 use memory_bank_core::graph::state::GraphState;
 use memory_bank_core::graph::{Entity, Observation, Relation};
 use memory_bank_core::store::{
     Compacted, EntityDeleted, EntityDraft, EntityRef, GraphStats, GraphStore, GraphSummary, ObservationDraft,
-    Pointed, PointerDraft, Subgraph, Unlinked,
+    Observed, Pointed, PointerDraft, Subgraph, Unlinked,
 };
 
 use self::write::{Keys, add, upsert};
@@ -98,13 +98,19 @@ impl GraphStore for PostgresBank {
         caller: &Caller,
         entity: &EntityRef,
         draft: ObservationDraft,
-    ) -> Result<Observation, GraphError> {
-        let lookup = Lookup::of(entity);
+    ) -> Result<Observed, GraphError> {
+        let plan = ObservationPlan::new(draft);
+        let mut keys = Keys::default().lookup(&Lookup::of(entity));
+        if let Ok(plan) = &plan {
+            keys = keys.fact(plan);
+        }
         let added = self
-            .write_graph(caller, &Keys::default().lookup(&lookup), |found, now| {
+            .write_graph(caller, &keys, |found, now| {
                 let owner = found.state.resolve(entity)?;
-                let observation = plan_observation(&owner.id, draft.clone(), now)?;
-                Ok((vec![add(&observation)], observation))
+                let plan = plan.as_ref().map_err(invalid)?;
+                let observed = plan.apply(&owner.id, &found.state, now);
+                let events = if observed.existed { Vec::new() } else { vec![add(&observed.observation)] };
+                Ok((events, observed))
             })
             .await;
         self.with_suggestions(caller, added).await
@@ -200,12 +206,23 @@ impl GraphStore for PostgresBank {
         entity: &EntityRef,
         pointer: PointerDraft,
     ) -> Result<Pointed, GraphError> {
-        let keys = Keys::default().lookup(&Lookup::of(entity));
+        let plan = PointerPlan::new(&pointer);
+        let mut keys = Keys::default().lookup(&Lookup::of(entity));
+        if let Ok(plan) = &plan {
+            keys = keys.fact(&plan.observation);
+        }
         let pointed = self
             .write_graph(caller, &keys, |found, now| {
                 let entity = found.state.resolve(entity)?;
-                let (entity, observation) = plan_pointer(entity, &pointer, now)?;
-                Ok((vec![upsert(&entity, now), add(&observation)], Pointed { entity, observation }))
+                let pointed = plan.as_ref().map_err(invalid)?.apply(entity, &found.state, now)?;
+                let mut events = Vec::new();
+                if pointed.entity != *entity {
+                    events.push(upsert(&pointed.entity, now));
+                }
+                if !pointed.existed {
+                    events.push(add(&pointed.observation));
+                }
+                Ok((events, pointed))
             })
             .await;
         self.with_suggestions(caller, pointed).await
@@ -296,6 +313,11 @@ impl PostgresBank {
         let suggestions = self.suggestions(caller, &asked).await?;
         Err(GraphError::EntityNotFound { asked, suggestions })
     }
+}
+
+/// What is wrong with the arguments; said once more where the work may be tried again.
+fn invalid(error: &GraphError) -> GraphError {
+    GraphError::Invalid(error.to_string())
 }
 
 fn counts(rows: &[Vec<tokio_postgres::Row>]) -> Result<GraphStats, StoreError> {

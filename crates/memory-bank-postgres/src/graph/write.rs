@@ -8,9 +8,10 @@ use memory_bank_core::error::{GraphError, StoreError};
 use memory_bank_core::graph::event::{Event, removed_relation_id};
 use memory_bank_core::graph::ids::normalise;
 use memory_bank_core::graph::naming::Lookup;
+use memory_bank_core::graph::rules::ObservationPlan;
 use memory_bank_core::graph::timestamp::instant;
 use memory_bank_core::graph::{Entity, Observation};
-use memory_bank_core::store::EntityDeleted;
+use memory_bank_core::store::{EntityDeleted, Observed};
 
 use super::rows::{Found, graph_of};
 use crate::bank::PostgresBank;
@@ -28,6 +29,19 @@ const LOCK_RELATIONS: &str = "SELECT r.id, r.from_entity_id, r.to_entity_id, r.r
     AND r.from_entity_id IN (SELECT id FROM public.graph_entities WHERE project_id = $1 AND (id = ANY ($2) OR name_key = ANY ($3))) \
     AND r.to_entity_id IN (SELECT id FROM public.graph_entities WHERE project_id = $1 AND (id = ANY ($2) OR name_key = ANY ($3))) \
     ORDER BY r.seq FOR UPDATE";
+
+/// What the entities have of a fact: the first with this text and source, and those whose time it may need, so that two
+/// sources that say the same in one millisecond both stay. The entities are locked, so nobody adds to them meanwhile.
+const SAME_FACTS: &str = "SELECT f.id, f.entity_id, f.content, f.source, f.\"timestamp\" FROM public.graph_entities e \
+    CROSS JOIN LATERAL ( \
+    (SELECT o.id, o.entity_id, o.content, o.source::text AS source, o.\"timestamp\", o.seq FROM public.graph_observations o \
+    WHERE o.project_id = $1 AND o.entity_id = e.id AND o.content_hash = hashtextextended($4, 0) AND o.content = $4 \
+    AND o.source->>'kind' IS NOT DISTINCT FROM $5 AND o.source->>'ref' IS NOT DISTINCT FROM $6 ORDER BY o.seq LIMIT 1) \
+    UNION \
+    (SELECT o.id, o.entity_id, o.content, o.source::text, o.\"timestamp\", o.seq FROM public.graph_observations o \
+    WHERE o.project_id = $1 AND o.entity_id = e.id AND o.content_hash = hashtextextended($4, 0) AND o.content = $4 \
+    AND (o.at >= $7 OR o.\"timestamp\" = $8) ORDER BY (o.\"timestamp\" = $8) DESC NULLS LAST, o.at, o.seq LIMIT 64) \
+    ) AS f WHERE e.project_id = $1 AND (e.id = ANY ($2) OR e.name_key = ANY ($3)) ORDER BY f.seq";
 
 const INSERT_ENTITY: &str = "INSERT INTO public.graph_entities \
     (project_id, id, name, name_key, entity_type, attrs, created_at, updated_at) \
@@ -55,6 +69,16 @@ pub(super) struct Keys {
     pub(super) names: Vec<String>,
     observations: Vec<String>,
     relations: bool,
+    fact: Option<Fact>,
+}
+
+/// A fact that may be there already.
+#[derive(Debug, Clone)]
+struct Fact {
+    text: String,
+    kind: Option<&'static str>,
+    reference: Option<String>,
+    timestamp: Option<String>,
 }
 
 impl Keys {
@@ -78,6 +102,18 @@ impl Keys {
         if !id.contains('\0') {
             self.observations.push(id.to_owned());
         }
+        self
+    }
+
+    /// What the entities have of this fact.
+    pub(super) fn fact(mut self, plan: &ObservationPlan) -> Self {
+        let source = plan.source.as_ref();
+        self.fact = Some(Fact {
+            text: plan.text.clone(),
+            kind: source.map(|source| source.kind.word()),
+            reference: source.and_then(|source| source.reference.clone()),
+            timestamp: plan.timestamp().map(str::to_owned),
+        });
         self
     }
 
@@ -127,15 +163,23 @@ impl PostgresBank {
         let observations: [Value<'_>; 2] = [&project, &keys.observations];
         let relations: [Value<'_>; 3] = [&project, &keys.ids, &keys.names];
         let mut reads = vec![Query::new(LOCK_ENTITIES, &entities)];
+        let since = self.database.around.clock.now().as_millisecond();
+        let fact: [Value<'_>; 8] = match &keys.fact {
+            Some(Fact { text, kind, reference, timestamp }) => {
+                [&project, &keys.ids, &keys.names, text, kind, reference, &since, timestamp]
+            }
+            None => [&project; 8],
+        };
         if !keys.observations.is_empty() {
             reads.push(Query::new(LOCK_OBSERVATIONS, &observations));
         } else if keys.relations {
             reads.push(Query::new(LOCK_RELATIONS, &relations));
+        } else if keys.fact.is_some() {
+            reads.push(Query::new(SAME_FACTS, &fact));
         }
         let (transaction, rows) = self.database.begin(caller, &reads).await?;
         let second = answer(&rows, 1);
-        let (observations, relations) =
-            if keys.observations.is_empty() { (&[][..], second) } else { (second, &[][..]) };
+        let (observations, relations) = if keys.relations { (&[][..], second) } else { (second, &[][..]) };
         let now = iso_millis(self.database.around.clock.now());
         let decided =
             graph_of(answer(&rows, 0), observations, relations).map_err(GraphError::from).and_then(|state| {
@@ -229,21 +273,22 @@ impl Stored for EntityDeleted {
     }
 }
 
+impl Stored for Observation {}
 impl Stored for memory_bank_core::store::Unlinked {}
 impl Stored for memory_bank_core::store::Pointed {}
 
-impl Stored for Observation {
+impl Stored for Observed {
     const STORED: Option<&'static str> = Some(
         "SELECT id, entity_id, content, source::text, \"timestamp\" FROM public.graph_observations \
          WHERE project_id = $1 AND id = $2",
     );
 
     fn id(&self) -> Option<&str> {
-        Some(&self.id)
+        Some(&self.observation.id)
     }
 
-    fn of(row: &tokio_postgres::Row, _planned: Self) -> Result<Self, StoreError> {
-        super::rows::observation_of(row)
+    fn of(row: &tokio_postgres::Row, planned: Self) -> Result<Self, StoreError> {
+        Ok(Self { observation: super::rows::observation_of(row)?, ..planned })
     }
 }
 

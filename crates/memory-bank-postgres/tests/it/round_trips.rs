@@ -1,9 +1,12 @@
 //! How many round trips a use case costs, counted by a proxy between the store and the database.
 
+use memory_bank_core::clock::{Clock, SystemClock};
+use memory_bank_core::document::{TrackProgress, track_progress, with_archiving};
 use memory_bank_core::identity::KeyDirectory;
+use memory_bank_core::limits;
 use memory_bank_core::search::Query;
 use memory_bank_core::store::{
-    BackupStore, DocumentSearch, DocumentStore, EntityDraft, EntityRef, EventStore, GraphStore,
+    BackupStore, DocumentSearch, DocumentStore, Drafts, EntityDraft, EntityRef, EventStore, GraphStore,
     ObservationDraft, SearchStore, StateStore,
 };
 use memory_bank_postgres::PostgresBank;
@@ -65,4 +68,77 @@ async fn a_read_costs_one_round_trip_and_an_edit_two() {
         bank.search_documents(&caller, &wanted).await.unwrap();
         count("a search of what is known", 1);
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_edit_that_archives_costs_three_round_trips_whatever_archives_there_are() {
+    let bench = Bench::new().await;
+    let caller = bench.tenant("alice", "demo").await;
+    let proxy = CountingProxy::to(bench.test.port());
+    let url = format!("postgres://{SERVER}@127.0.0.1:{}/{}?sslmode=disable", proxy.port(), bench.test.name());
+    let database = bench.open(&url, 1);
+    let bank = PostgresBank::new(database.clone(), "demo".to_owned());
+    let now = SystemClock.now();
+    let entry = |mark: &str| TrackProgress {
+        action: mark.to_owned(),
+        description: "x".repeat(8000),
+        update_active_context: false,
+    };
+    let line = format!("- [2026-01-01 10:00:00] [a] - Did: it {}\n", "y".repeat(4000));
+    let full = format!("# P\n\n## Update History\n{}", line.repeat(limits::DOCUMENT_BYTES / line.len()));
+    for round in 0..5 {
+        write(&bank, &caller, "progress.md", &full).await.unwrap();
+        for archives in [true, false] {
+            let entry = entry(&format!("turn {round}"));
+            let mut archived = Vec::new();
+            let mut editor = |drafts: &mut Drafts| {
+                archived = with_archiving(drafts, now, |drafts| track_progress(drafts, &entry, now, "a"))?.1;
+                Ok(())
+            };
+            proxy.take();
+            bank.edit(&caller, &entry.paths(), &mut editor).await.unwrap();
+            let (trips, most) = (proxy.take(), if archives { 3 } else { 2 });
+            assert_eq!(!archived.is_empty(), archives);
+            assert!(round < 2 || trips == most, "{trips} round trips, not {most}");
+        }
+    }
+    let names: Vec<String> = bank.list(&caller).await.unwrap().into_iter().map(|entry| entry.name).collect();
+    assert!(names.iter().any(|name| name.ends_with("-2.md")), "{names:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_fact_given_again_costs_no_further_round_trip_and_is_found_by_an_index() {
+    let bench = Bench::new().await;
+    let caller = bench.tenant("alice", "demo").await;
+    let proxy = CountingProxy::to(bench.test.port());
+    let url = format!("postgres://{SERVER}@127.0.0.1:{}/{}?sslmode=disable", proxy.port(), bench.test.name());
+    let database = bench.open(&url, 1);
+    let bank = PostgresBank::new(database.clone(), "demo".to_owned());
+    let draft = EntityDraft { name: "a".into(), entity_type: "t".into(), attrs: None };
+    bank.upsert_entity(&caller, draft).await.unwrap();
+    for round in 0..4 {
+        for text in ["one".to_owned(), format!("new {round}")] {
+            let fact = ObservationDraft { text, source: None, timestamp: None };
+            proxy.take();
+            bank.add_observation(&caller, &EntityRef("a".into()), fact).await.unwrap();
+            let trips = proxy.take();
+            assert!(round < 2 || trips == 2, "{trips} round trips, not 2");
+        }
+    }
+    // Under row-level security an index serves only what leaks nothing: the plan is looked at as the role that asks.
+    let project = caller.project.0;
+    bench.test.psql(&format!(
+        "INSERT INTO public.graph_observations (project_id, id, entity_id, content, \"timestamp\", at) \
+         SELECT '{project}', 'obs_' || n, (SELECT id FROM public.graph_entities WHERE project_id = '{project}'), 'fact ' || n, \
+         '2026-01-01', 0 FROM generate_series(1, 20000) AS n; ANALYZE public.graph_observations"
+    ));
+    let plan = bench.test.psql(&format!(
+        "BEGIN; SELECT set_config('app.current_user_id', '{}', true), set_config('app.current_project_id', '{project}', true), \
+         set_config('app.current_key_id', '{}', true); SET LOCAL ROLE app_user; \
+         EXPLAIN SELECT id FROM public.graph_observations WHERE project_id = '{project}' AND entity_id = 'ent_x' \
+         AND content_hash = hashtextextended('fact 7', 0) AND content = 'fact 7' ORDER BY seq LIMIT 1; COMMIT",
+        caller.user.0,
+        caller.key.map(|key| key.0.to_string()).unwrap_or_default(),
+    ));
+    assert!(plan.contains("graph_observations_fact_idx"), "{plan}");
 }

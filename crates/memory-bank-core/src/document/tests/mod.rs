@@ -1,5 +1,6 @@
 //! Tests of the rules on documents, each on drafts as a store would hand them over.
 
+mod archive;
 mod decisions;
 mod digest;
 mod edits;

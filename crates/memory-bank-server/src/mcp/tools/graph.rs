@@ -4,7 +4,9 @@ use memory_bank_core::document::DocumentPath;
 use memory_bank_core::document::section::Outline;
 use memory_bank_core::error::GraphError;
 use memory_bank_core::graph::{ObservationSource, SourceKind};
-use memory_bank_core::store::{EntityDraft, EntityRef, ObservationDraft, PointerDraft, ReadOutcome};
+use memory_bank_core::store::{
+    EntityDraft, EntityRef, ObservationDraft, Observed, PointerDraft, ReadOutcome,
+};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
@@ -42,7 +44,7 @@ struct AddObservation {
 pub(crate) async fn graph_add_observation(mut call: Call) -> Result<Reply, Failure> {
     let AddObservation { entity, text, source, timestamp } = call.parse()?;
     let draft = ObservationDraft { text, source: source.map(parse_source).transpose()?.flatten(), timestamp };
-    let observation =
+    let Observed { observation, existed } =
         call.bank()?.add_observation(&call.caller, &EntityRef(entity), draft).await.map_err(|error| {
             match error {
                 GraphError::EntityNotFound { asked, suggestions } => {
@@ -54,7 +56,11 @@ pub(crate) async fn graph_add_observation(mut call: Call) -> Result<Reply, Failu
                 other => Failure::from(other).while_doing("Failed to add observation"),
             }
         })?;
-    Reply::json(&json!({"success": true, "observation": observation}))
+    let mut data = json!({"success": true, "observation": observation});
+    if existed && let Some(object) = data.as_object_mut() {
+        object.insert("existed".into(), json!(true));
+    }
+    Reply::json(&data)
 }
 
 /// The four words name the kind, any other text is a reference, an object is taken as it is stored; "" means none.
@@ -337,7 +343,12 @@ pub(crate) async fn graph_add_doc_pointer(mut call: Call) -> Result<Reply, Failu
         "entity": pointed.entity.name,
         "actions": [
             format!("Pointer to {} stored in the attributes of {}", document.path, pointed.entity.id),
-            format!("Observation {} added: {}", pointed.observation.id, pointed.observation.text),
+            format!(
+                "Observation {} {}: {}",
+                pointed.observation.id,
+                if pointed.existed { "was there already" } else { "added" },
+                pointed.observation.text
+            ),
         ],
     }))
 }

@@ -2,8 +2,8 @@
 
 use memory_bank_core::clock::iso_millis;
 use memory_bank_core::document::{
-    self, AddProgressEntry, AddSessionNote, DocumentPath, LogDecision, NoteCategory, Removed, TrackProgress,
-    UpdateActiveContext, UpdateTasks, active_context_paths,
+    self, AddProgressEntry, AddSessionNote, Archived, DocumentPath, LogDecision, NoteCategory, Removed,
+    TrackProgress, UpdateActiveContext, UpdateTasks, active_context_paths, with_archiving,
 };
 use memory_bank_core::error::EditError;
 use memory_bank_core::store::Drafts;
@@ -28,55 +28,100 @@ pub(super) async fn edit<T: Send>(
     outcome.ok_or_else(|| Failure::Internal("the store did not run the edit".into()))
 }
 
+/// The same for a rule on the logs: where one is full, its oldest entries move to an archive in the same edit.
+pub(super) async fn edit_log<T: Send>(
+    call: &Call,
+    paths: &[DocumentPath],
+    mut rule: impl FnMut(&mut Drafts) -> Result<T, EditError> + Send,
+) -> Result<(T, Vec<Archived>), Failure> {
+    let now = call.services.clock.now();
+    edit(call, paths, |drafts| with_archiving(drafts, now, &mut rule)).await
+}
+
+/// Adds to a reply what was moved to archives, if anything was.
+pub(super) fn with_archived(reply: Reply, archived: &[Archived]) -> Result<Reply, Failure> {
+    if archived.is_empty() {
+        return Ok(reply);
+    }
+    let Reply { text, mut structured } = reply;
+    if let Some(object) = structured.as_object_mut() {
+        object.insert("archived".into(), json!(archived));
+    }
+    if text.starts_with('{') {
+        return Reply::json(&structured);
+    }
+    let moved: Vec<String> = archived
+        .iter()
+        .map(|one| {
+            let dates = match (&one.from, &one.to) {
+                (Some(from), Some(to)) => format!(" ({from} to {to})"),
+                _ => String::new(),
+            };
+            let entries = if one.entries == 1 { "entry" } else { "entries" };
+            format!(
+                "{} was full: the oldest {} {entries}{dates} moved to {}",
+                one.document, one.entries, one.archive
+            )
+        })
+        .collect();
+    Ok(Reply::text(format!("{text}\n{}", moved.join("\n")), structured))
+}
+
 /// Adds a line to the history and, unless told not to, to the session notes.
 pub(crate) async fn track_progress(mut call: Call) -> Result<Reply, Failure> {
     let asked: TrackProgress = call.parse()?;
     let (now, author) = (call.services.clock.now(), call.caller.author());
-    let tracked =
-        edit(&call, &asked.paths(), |drafts| document::track_progress(drafts, &asked, now, &author))
+    let (tracked, archived) =
+        edit_log(&call, &asked.paths(), |drafts| document::track_progress(drafts, &asked, now, &author))
             .await
             .map_err(|failure| failure.while_doing("Failed to track progress"))?;
-    Ok(Reply::sentence(format!("Progress tracked: {} - {}", tracked.action, tracked.description)))
+    let reply = Reply::sentence(format!("Progress tracked: {} - {}", tracked.action, tracked.description));
+    with_archived(reply, &archived)
 }
 
 /// Adds a structured entry to the history.
 pub(crate) async fn add_progress_entry(mut call: Call) -> Result<Reply, Failure> {
     let asked: AddProgressEntry = call.parse()?;
     let now = call.services.clock.now();
-    let added =
-        edit(&call, &AddProgressEntry::paths(), |drafts| document::add_progress_entry(drafts, &asked, now))
-            .await
-            .map_err(|failure| failure.while_doing("Error adding progress entry"))?;
-    Reply::json(&json!({
+    let (added, archived) = edit_log(&call, &AddProgressEntry::paths(), |drafts| {
+        document::add_progress_entry(drafts, &asked, now)
+    })
+    .await
+    .map_err(|failure| failure.while_doing("Error adding progress entry"))?;
+    let reply = Reply::json(&json!({
         "success": true,
         "entryId": added.entry_id,
         "type": added.kind,
         "summary": added.summary,
         "timestamp": iso_millis(now),
-    }))
+    }))?;
+    with_archived(reply, &archived)
 }
 
 /// Adds a note to the session notes.
 pub(crate) async fn add_session_note(mut call: Call) -> Result<Reply, Failure> {
     let asked: AddSessionNote = call.parse()?;
     let now = call.services.clock.now();
-    edit(&call, &active_context_paths(), |drafts| document::add_session_note(drafts, &asked, now))
-        .await
-        .map_err(|failure| failure.while_doing("Error adding session note"))?;
-    Reply::json(&json!({
+    let ((), archived) =
+        edit_log(&call, &active_context_paths(), |drafts| document::add_session_note(drafts, &asked, now))
+            .await
+            .map_err(|failure| failure.while_doing("Error adding session note"))?;
+    let reply = Reply::json(&json!({
         "success": true,
         "message": "Session note added",
         "timestamp": iso_millis(now),
         "category": asked.category.map_or("none", NoteCategory::as_str),
-    }))
+    }))?;
+    with_archived(reply, &archived)
 }
 
 /// Edits the task list.
 pub(crate) async fn update_tasks(mut call: Call) -> Result<Reply, Failure> {
     let asked: UpdateTasks = call.parse()?;
-    let updated = edit(&call, &active_context_paths(), |drafts| document::update_tasks(drafts, &asked))
-        .await
-        .map_err(|failure| failure.while_doing("Error updating tasks"))?;
+    let (updated, archived) =
+        edit_log(&call, &active_context_paths(), |drafts| document::update_tasks(drafts, &asked))
+            .await
+            .map_err(|failure| failure.while_doing("Error updating tasks"))?;
     let mut data = json!({
         "success": true,
         "message": "Tasks updated",
@@ -84,14 +129,14 @@ pub(crate) async fn update_tasks(mut call: Call) -> Result<Reply, Failure> {
         "changes": updated.changes,
     });
     note_removed(&mut data, &updated.removed);
-    Reply::json(&data)
+    with_archived(Reply::json(&data)?, &archived)
 }
 
 /// Replaces the lists of tasks, issues and next steps.
 pub(crate) async fn update_active_context(mut call: Call) -> Result<Reply, Failure> {
     let asked: UpdateActiveContext = call.parse()?;
-    let removed =
-        edit(&call, &active_context_paths(), |drafts| document::update_active_context(drafts, &asked))
+    let (removed, archived) =
+        edit_log(&call, &active_context_paths(), |drafts| document::update_active_context(drafts, &asked))
             .await
             .map_err(|failure| failure.while_doing("Error updating active context"))?;
     let mut reply = Reply::sentence("Active context updated successfully");
@@ -102,7 +147,7 @@ pub(crate) async fn update_active_context(mut call: Call) -> Result<Reply, Failu
         }
         note_removed(&mut reply.structured, &removed);
     }
-    Ok(reply)
+    with_archived(reply, &archived)
 }
 
 /// Shows what was taken out, in a member of its own, so that a reply can go without it.
@@ -118,9 +163,9 @@ pub(super) fn note_removed(data: &mut Value, removed: &Removed) {
 pub(crate) async fn log_decision(mut call: Call) -> Result<Reply, Failure> {
     let asked: LogDecision = call.parse()?;
     let (now, author) = (call.services.clock.now(), call.caller.author());
-    let logged =
-        edit(&call, &LogDecision::paths(), |drafts| document::log_decision(drafts, &asked, now, &author))
+    let (logged, archived) =
+        edit_log(&call, &LogDecision::paths(), |drafts| document::log_decision(drafts, &asked, now, &author))
             .await
             .map_err(|failure| failure.while_doing("Error logging decision"))?;
-    Ok(Reply::sentence(format!("Decision logged: {}", logged.title)))
+    with_archived(Reply::sentence(format!("Decision logged: {}", logged.title)), &archived)
 }

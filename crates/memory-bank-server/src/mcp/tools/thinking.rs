@@ -8,7 +8,7 @@ use serde::Deserialize;
 use serde_json::json;
 
 use super::Call;
-use super::progress::{edit, note_removed};
+use super::progress::{edit_log, note_removed, with_archived};
 use super::reply::{Failure, Reply};
 use super::schema::{Argument, Kind, optional, required};
 use super::table::ENTRY_TYPE;
@@ -131,7 +131,7 @@ async fn reset(call: &Call, session: Option<&str>) -> Result<Reply, Failure> {
 pub(crate) async fn finalize_thinking_session(mut call: Call) -> Result<Reply, Failure> {
     let asked: FinalizeThinkingSession = call.parse()?;
     let (now, author) = (call.services.clock.now(), call.caller.author());
-    let done = edit(&call, &asked.paths(), |drafts| {
+    let (done, archived) = edit_log(&call, &asked.paths(), |drafts| {
         document::finalize_thinking_session(drafts, &asked, now, &author)
     })
     .await
@@ -143,5 +143,5 @@ pub(crate) async fn finalize_thinking_session(mut call: Call) -> Result<Reply, F
         "sessionId": asked.session_id,
     });
     note_removed(&mut data, &done.removed);
-    Reply::json(&data)
+    with_archived(Reply::json(&data)?, &archived)
 }

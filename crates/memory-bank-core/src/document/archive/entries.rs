@@ -1,0 +1,283 @@
+//! Where the entries of a log begin and end: lines with a date, blocks below a dated heading, decisions. What is none of
+//! these (headings, prose, tables, lists of tasks), and what has no end that can be told, is no entry.
+
+use std::collections::BTreeSet;
+use std::ops::Range;
+
+use jiff::civil::DateTime;
+
+use super::date::{date_anywhere, date_at_start};
+use crate::document::CoreDocument;
+use crate::document::active_context::NOTES;
+use crate::document::progress::HISTORY;
+use crate::document::section::{Heading, Item, Outline, same_title};
+use crate::document::splice::written_end;
+
+/// A document that grows by entries.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Log {
+    Progress,
+    Decisions,
+    Notes,
+}
+
+impl Log {
+    pub(super) const ALL: [Self; 3] = [Self::Progress, Self::Decisions, Self::Notes];
+
+    pub(super) fn document(self) -> CoreDocument {
+        match self {
+            Self::Progress => CoreDocument::Progress,
+            Self::Decisions => CoreDocument::DecisionLog,
+            Self::Notes => CoreDocument::ActiveContext,
+        }
+    }
+
+    /// Whether the server puts the newest entry first.
+    pub(super) fn is_newest_first(self) -> bool {
+        self != Self::Decisions
+    }
+
+    /// The sections whose items are entries, with or without a date.
+    fn sections(self) -> &'static [&'static str] {
+        match self {
+            Self::Progress => &HISTORY,
+            Self::Decisions => &[],
+            Self::Notes => &NOTES,
+        }
+    }
+}
+
+/// One entry.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Entry {
+    /// The bytes of its lines, blank lines after it not.
+    pub(super) range: Range<usize>,
+    pub(super) date: Option<DateTime>,
+    pub(super) is_item: bool,
+}
+
+/// The entries that may be moved, top to bottom; no two overlap.
+pub(super) fn entries(log: Log, text: &str) -> Vec<Entry> {
+    let outline = Outline::of(text);
+    let mut unclear = conflicts(text);
+    let mut found = blocks(log, &outline, &mut unclear);
+    if log != Log::Decisions {
+        let items = items(log, &outline, &found);
+        found.extend(items);
+        found.sort_by_key(|entry| entry.range.start);
+    }
+    unclear.sort_by_key(|part| part.start);
+    let open_end = if is_open(text) { written_end(text, &(0..text.len())) } else { usize::MAX };
+    let mut reached = 0;
+    let mut parts = unclear.into_iter().peekable();
+    found.retain(|entry| {
+        while let Some(part) = parts.next_if(|part| part.start < entry.range.end) {
+            reached = reached.max(part.end);
+        }
+        let held = outline.slice(&entry.range);
+        // What is not text as it is stored would change on its way.
+        entry.range.start >= reached && entry.range.end < open_end && !held.contains(['\0', '\u{fffd}'])
+    });
+    found
+}
+
+/// Whether an open fence or comment swallows what is put behind this text.
+pub(super) fn is_open(text: &str) -> bool {
+    let with_end = [text, "\n\n# .\n"].concat();
+    Outline::of(&with_end).headings().last().is_none_or(|last| last.range.start < text.len())
+}
+
+/// The parts between the marks of a merge that git left: `<<<<<<< `, `=======`, `>>>>>>> ` in this order.
+pub(super) fn conflicts(text: &str) -> Vec<Range<usize>> {
+    let mut found = Vec::new();
+    let (mut at, mut begun, mut halved) = (0, None, false);
+    for line in text.split_inclusive('\n') {
+        let end = at + line.len();
+        if line.starts_with("<<<<<<< ") {
+            (begun, halved) = (Some(at), false);
+        } else if line.trim_end() == "=======" {
+            halved = begun.is_some();
+        } else if let (Some(start), true, true) = (begun, halved, line.starts_with(">>>>>>> ")) {
+            found.push(start..end);
+            (begun, halved) = (None, false);
+        }
+        at = end;
+    }
+    found
+}
+
+/// The entries that have a heading. Parts in which it cannot be told where one ends are added to `unclear`.
+fn blocks(log: Log, outline: &Outline<'_>, unclear: &mut Vec<Range<usize>>) -> Vec<Entry> {
+    let headings = headings(outline);
+    let length = outline.text().len();
+    let mut found: Vec<Entry> = Vec::new();
+    let mut above: Vec<&Heading> = Vec::new();
+    let mut end_of_last = 0;
+    for (index, heading) in headings.iter().enumerate() {
+        above.retain(|other| other.level < heading.level);
+        let below = headings.get(index + 1..).unwrap_or_default();
+        let own_end = below.first().map_or(length, |next| next.range.start);
+        let own = outline.slice(&(heading.range.end..own_end));
+        // A block within a block goes with it.
+        if heading.range.start >= end_of_last
+            && let Some(date) = date_of_block(log, heading, &above, own)
+        {
+            let next = below.iter().find(|next| next.level <= heading.level);
+            let section = heading.range.end..next.map_or(length, |next| next.range.start);
+            end_of_last = section.end;
+            let inner = below.iter().take_while(|next| next.range.start < section.end).last();
+            match end_of_block(log, outline, &section, inner.map(|inner| inner.range.end)) {
+                Some(end) => found.push(Entry { range: heading.range.start..end, date, is_item: false }),
+                None => unclear.push(heading.range.start..section.end),
+            }
+        }
+        above.push(heading);
+    }
+    found
+}
+
+/// Whether the heading begins an entry, and of what date.
+#[expect(clippy::option_option, reason = "an entry may have no date")]
+fn date_of_block(log: Log, heading: &Heading, above: &[&Heading], own: &str) -> Option<Option<DateTime>> {
+    match log {
+        Log::Progress if heading.level >= 2 && !is_ahead(above) => date_at_start(&heading.source).map(Some),
+        Log::Notes if above.iter().any(|section| has_title(section, &NOTES)) => {
+            date_at_start(&heading.source).map(Some)
+        }
+        Log::Decisions if matches!(heading.level, 2 | 3) => {
+            let written = || own.lines().find(|line| !line.trim().is_empty()).and_then(date_at_start);
+            let date = labelled(own, "Date").and_then(date_at_start).or_else(written);
+            match date.or_else(|| date_anywhere(&heading.source)) {
+                Some(date) => Some(Some(date)),
+                // The rows of the template are no decisions.
+                None if labelled(own, "Date").is_some_and(|date| date.trim() == "[Date]") => None,
+                None => labelled(own, "Decision").map(|_| None),
+            }
+        }
+        _ => None,
+    }
+}
+
+/// The offset at which a block ends: at the rule that closes it, if there is one, else with its section. `None` if there
+/// is a rule, then entries of one line, then another rule: either of both may be the one that closes it. Of a block with
+/// headings of its own (`inner` is where the last of them ends), only entries of one line behind a rule are no part.
+fn end_of_block(
+    log: Log,
+    outline: &Outline<'_>,
+    section: &Range<usize>,
+    inner: Option<usize>,
+) -> Option<usize> {
+    let text = outline.text();
+    let whole = written_end(text, section);
+    if log == Log::Decisions {
+        return Some(whole);
+    }
+    let rules = outline.rules();
+    let from = rules.partition_point(|rule| rule.start < inner.unwrap_or(section.start));
+    let to = rules.partition_point(|rule| rule.start < section.end);
+    let rules = rules.get(from..to).unwrap_or_default();
+    let items = outline.items_in(section);
+    for (index, rule) in rules.iter().enumerate() {
+        let next = items.get(items.partition_point(|item| item.range.start < rule.end)..)?.first();
+        let is_entry = next.is_some_and(|item| {
+            outline.slice(&(rule.end..item.range.start)).trim().is_empty() && is_dated(item)
+        });
+        if is_entry {
+            return (index + 1 == rules.len()).then_some(rule.end);
+        }
+    }
+    Some(rules.last().filter(|_| inner.is_none()).map_or(whole, |rule| rule.end))
+}
+
+/// The entries of one line (with what is nested in it) that stand in no block.
+fn items(log: Log, outline: &Outline<'_>, blocks: &[Entry]) -> Vec<Entry> {
+    let template = Outline::of(log.document().template());
+    let rows: BTreeSet<&str> = template.items().iter().map(|item| item.text.as_str()).collect();
+    let headings = headings(outline);
+    let mut found = Vec::new();
+    let mut above: Vec<&Heading> = Vec::new();
+    let (mut next_heading, mut next_block) = (0, 0);
+    for item in outline.items().iter().filter(|item| item.depth == 0) {
+        while let Some(heading) =
+            headings.get(next_heading).filter(|next| next.range.start < item.range.start)
+        {
+            above.retain(|other| other.level < heading.level);
+            // What follows a block that has ended stands in the section that the block stands in.
+            if blocks.binary_search_by_key(&heading.range.start, |block| block.range.start).is_err() {
+                above.push(heading);
+            }
+            next_heading += 1;
+        }
+        while blocks.get(next_block).is_some_and(|block| block.range.end <= item.range.start) {
+            next_block += 1;
+        }
+        let in_block = blocks.get(next_block).is_some_and(|block| block.range.start < item.range.end);
+        let in_log = above.iter().any(|section| has_title(section, log.sections()));
+        let directly = above.last().is_some_and(|section| has_title(section, log.sections()));
+        let date = date_at_start(&item.text);
+        let is_entry = match (log, date) {
+            (_, None) => directly && !rows.contains(item.text.as_str()),
+            (Log::Progress, Some(_)) => !is_ahead(&above),
+            (_, Some(_)) => in_log,
+        };
+        if is_entry && !in_block {
+            found.push(Entry { range: item.range.clone(), date, is_item: true });
+        }
+    }
+    found
+}
+
+/// The headings, but for the last line of a text with a rule right below it, which underlines it by the letter of
+/// Markdown only.
+fn headings<'o>(outline: &'o Outline<'_>) -> Vec<&'o Heading> {
+    let is_prose = |heading: &Heading| {
+        let lines: Vec<&str> = outline.slice(&heading.range).lines().collect();
+        lines.last().is_some_and(|underline| underline.trim() == "---")
+            && (lines.len() > 2 || lines.first().is_some_and(|line| line.trim_start().starts_with("**")))
+    };
+    outline.headings().iter().filter(|heading| !is_prose(heading)).collect()
+}
+
+/// Whether a section is about what is still to come, or stands: its dates are not those of entries.
+fn is_ahead(above: &[&Heading]) -> bool {
+    const WORDS: [&str; 14] = [
+        "task",
+        "todo",
+        "to do",
+        "next",
+        "pending",
+        "issue",
+        "plan",
+        "left",
+        "milestone",
+        "upcoming",
+        "backlog",
+        "open",
+        "deadline",
+        "roadmap",
+    ];
+    above.iter().filter(|section| section.level >= 2).any(|section| {
+        let title = section.title.to_lowercase();
+        WORDS.iter().any(|word| title.contains(word))
+            && !title.contains("completed")
+            && !title.contains("done")
+    })
+}
+
+fn has_title(section: &Heading, titles: &[&str]) -> bool {
+    section.level >= 2 && titles.iter().any(|title| same_title(&section.title, title))
+}
+
+fn is_dated(item: &Item) -> bool {
+    item.depth == 0 && date_at_start(&item.text).is_some()
+}
+
+/// What stands behind `Label:` at the head of a line, stars and bullets left out.
+fn labelled<'t>(text: &'t str, label: &str) -> Option<&'t str> {
+    text.lines().find_map(|line| {
+        let bare = line.trim_start_matches(|sign: char| sign.is_whitespace() || "-*+_".contains(sign));
+        let rest = bare.strip_prefix(label)?;
+        let value = rest.trim_start_matches(['*', '_', ':', ' ']);
+        rest.get(..rest.len() - value.len())?.contains(':').then_some(value)
+    })
+}

@@ -1,0 +1,387 @@
+//! Makes room in a log that is full: before progress.md, decision-log.md or active-context.md passes the bound of a
+//! document, its oldest entries move to an archive, in the same edit. They keep their bytes and their order.
+//!
+//! Archives are documents like all others: `progress-archive-2026-11.md` by the month of the archiving, then
+//! `progress-archive-2026-11-2.md` when that is full; `decision-log-archive-…` and `active-context-archive-…` alike.
+
+mod date;
+mod entries;
+
+use std::cmp::Reverse;
+
+use jiff::Timestamp;
+use jiff::civil::DateTime;
+use serde::Serialize;
+
+use self::entries::{Entry, Log, conflicts, entries, is_open};
+use crate::document::DocumentPath;
+use crate::document::section::{LineEnding, Outline};
+use crate::error::EditError;
+use crate::limits;
+use crate::store::{Drafts, Series};
+
+/// What was moved from a document to an archive.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Archived {
+    /// The name of the document that was full.
+    pub document: String,
+    /// The name of the archive.
+    pub archive: String,
+    /// How many entries were moved.
+    pub entries: usize,
+    /// The date of the oldest one that has a date, `YYYY-MM-DD`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub from: Option<String>,
+    /// The date of the newest one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub to: Option<String>,
+}
+
+/// Runs a rule, and makes room where it filled a log. `at` names the month of the archives.
+///
+/// # Errors
+/// What the rule returned. [`EditError::Incomplete`] when archives are needed that the store did not load yet. A document
+/// is too large even without all entries that may be moved.
+pub fn with_archiving<T>(
+    drafts: &mut Drafts,
+    at: Timestamp,
+    rule: impl FnOnce(&mut Drafts) -> Result<T, EditError>,
+) -> Result<(T, Vec<Archived>), EditError> {
+    drafts.lift_bounds();
+    let outcome = rule(drafts);
+    let archived = outcome.and_then(|outcome| Ok((outcome, make_room(drafts, at)?)));
+    let checked = drafts.check_bounds();
+    let archived = archived?;
+    checked?;
+    Ok(archived)
+}
+
+fn make_room(drafts: &mut Drafts, at: Timestamp) -> Result<Vec<Archived>, EditError> {
+    let mut plans = Vec::new();
+    for log in Log::ALL {
+        let text = drafts.text(&log.document().path()).unwrap_or_default();
+        if text.len() > limits::DOCUMENT_BYTES
+            && let Some(plan) = Plan::of(log, text)
+        {
+            plans.push(plan);
+        }
+    }
+    let month = at.strftime("%Y-%m").to_string();
+    let series_of = |plan: &Plan| {
+        let name = plan.log.document().name();
+        Series::new(&format!("{}-archive-{month}", name.strip_suffix(".md").unwrap_or(name)))
+    };
+    let needed: Vec<Series> =
+        plans.iter().map(series_of).filter(|series| drafts.last_of(series).is_none()).collect();
+    if !needed.is_empty() {
+        return Err(EditError::Incomplete { needed });
+    }
+    let mut archived = Vec::new();
+    for plan in plans {
+        plan.carry_out(drafts, &series_of(&plan), &month, &mut archived)?;
+    }
+    Ok(archived)
+}
+
+/// Which entries of a full log move.
+struct Plan {
+    log: Log,
+    rest: String,
+    /// The oldest first.
+    moved: Vec<Moved>,
+    newest_first: bool,
+    ending: LineEnding,
+}
+
+/// An entry on its way.
+struct Moved {
+    text: String,
+    date: Option<DateTime>,
+    is_item: bool,
+    /// Where it stood.
+    position: usize,
+}
+
+impl Plan {
+    /// None if the document would still be too large, or would not be what it was but for the entries.
+    fn of(log: Log, text: &str) -> Option<Self> {
+        let all = entries(log, text);
+        // In a document that people have written into, one kind of entries may be what holds another one in its place.
+        let kinds: [fn(&Entry) -> bool; 3] = [|_| true, |entry| entry.is_item, |entry| !entry.is_item];
+        kinds.into_iter().find_map(|kind| Self::of_kind(log, text, &all, kind))
+    }
+
+    fn of_kind(log: Log, text: &str, all: &[Entry], kind: fn(&Entry) -> bool) -> Option<Self> {
+        let ending = LineEnding::of(text);
+        let newest_first = is_newest_first(all).unwrap_or(log.is_newest_first());
+        let movable = limits::DOCUMENT_BYTES.saturating_sub(preamble(log, "YYYY-MM", ending).len() + 64);
+        let mut order = by_age(all, newest_first);
+        // Whatever happens, the newest entry stays where it is looked for.
+        order.pop();
+        order
+            .retain(|index| all.get(*index).is_some_and(|entry| kind(entry) && entry.range.len() <= movable));
+        let size = |index: &usize| all.get(*index).map_or(0, |entry| entry.range.len());
+        let sum: usize = order.iter().map(size).sum();
+        // Down to half of the bound, so that the next call finds room; of little that can go, half stays.
+        let target = (limits::DOCUMENT_BYTES / 2).max(text.len() - sum / 2).min(limits::DOCUMENT_BYTES);
+        let mut left = text.len();
+        let going: Vec<usize> = order
+            .into_iter()
+            .take_while(|index| {
+                let goes = left > target;
+                left -= if goes { size(index) } else { 0 };
+                goes
+            })
+            .collect();
+        if left > limits::DOCUMENT_BYTES {
+            return None;
+        }
+        let moved = going
+            .iter()
+            .filter_map(|index| {
+                let entry = all.get(*index)?;
+                let held = text.get(entry.range.clone())?.to_owned();
+                Some(Moved { text: held, date: entry.date, is_item: entry.is_item, position: *index })
+            })
+            .collect();
+        let rest = without(text, all, &going);
+        is_the_rest(log, text, all, &going, &rest).then_some(Self { log, rest, moved, newest_first, ending })
+    }
+
+    fn carry_out(
+        &self,
+        drafts: &mut Drafts,
+        series: &Series,
+        month: &str,
+        archived: &mut Vec<Archived>,
+    ) -> Result<(), EditError> {
+        let last = series.member(drafts.last_of(series).unwrap_or(0));
+        let mut moved: &[Moved] = &self.moved;
+        if let Some(path) = last
+            && let Some(old) = drafts.text(&path).filter(|old| !is_open(old) && conflicts(old).is_empty())
+        {
+            let new = self.put(old, moved);
+            if new.len() <= limits::DOCUMENT_BYTES {
+                drafts.set(&path, new)?;
+                archived.push(self.report(&path, moved));
+                moved = &[];
+            }
+        }
+        while !moved.is_empty() {
+            let empty = preamble(self.log, month, self.ending);
+            let mut size = empty.len();
+            let fits = moved
+                .iter()
+                .take_while(|entry| {
+                    // With what may stand between two entries.
+                    size += entry.text.len() + 16;
+                    size <= limits::DOCUMENT_BYTES
+                })
+                .count();
+            let (these, later) = moved.split_at_checked(fits.max(1)).unwrap_or((moved, &[]));
+            let path = drafts.extend(series)?;
+            drafts.set(&path, self.put(&empty, these))?;
+            archived.push(self.report(&path, these));
+            moved = later;
+        }
+        drafts.set(&self.log.document().path(), self.rest.clone())
+    }
+
+    /// The archive with these entries: before what is there when new entries come first, else behind it.
+    fn put(&self, archive: &str, moved: &[Moved]) -> String {
+        let mut moved: Vec<&Moved> = moved.iter().collect();
+        moved.sort_by_key(|entry| entry.position);
+        let mut text = Joined { text: String::new(), last: Last::Nothing, ending: self.ending };
+        let (above, below) = match self.newest_first.then(|| top(self.log, archive)).flatten() {
+            Some(at) => archive.split_at_checked(at).unwrap_or((archive, "")),
+            None => (archive, ""),
+        };
+        text.text.push_str(above);
+        text.close_line();
+        text.last = if self.newest_first && !below.is_empty() { Last::Blank } else { last_of(above) };
+        for entry in moved {
+            text.push(&entry.text, entry.is_item);
+        }
+        if !below.is_empty() {
+            text.push(below, begins_with_item(below));
+        }
+        text.text
+    }
+
+    fn report(&self, archive: &DocumentPath, moved: &[Moved]) -> Archived {
+        let dates = || moved.iter().filter_map(|entry| entry.date);
+        let day = |date: DateTime| date.date().to_string();
+        Archived {
+            document: self.log.document().name().to_owned(),
+            archive: archive.to_string(),
+            entries: moved.len(),
+            from: dates().min().map(day),
+            to: dates().max().map(day),
+        }
+    }
+}
+
+/// The order of the dates in the document; none if it cannot be seen.
+fn is_newest_first(entries: &[Entry]) -> Option<bool> {
+    let dates: Vec<DateTime> = entries.iter().filter_map(|entry| entry.date).collect();
+    let (mut falls, mut rises) = (0_usize, 0_usize);
+    for (one, next) in dates.iter().zip(dates.iter().skip(1)) {
+        falls += usize::from(next < one);
+        rises += usize::from(next > one);
+    }
+    (falls != rises).then_some(falls > rises)
+}
+
+/// The entries by age, the oldest first. One without a date is as old as its neighbour; of equally old ones the order of
+/// the document decides.
+fn by_age(entries: &[Entry], newest_first: bool) -> Vec<usize> {
+    let mut dates: Vec<Option<DateTime>> = entries.iter().map(|entry| entry.date).collect();
+    let mut known = dates.iter().flatten().next().copied();
+    for date in &mut dates {
+        known = date.or(known);
+        *date = known;
+    }
+    let mut order: Vec<usize> = (0..entries.len()).collect();
+    order.sort_by_key(|index| {
+        let date = dates.get(*index).copied().flatten();
+        let (down, up) = if newest_first { (Reverse(*index), 0) } else { (Reverse(0), *index) };
+        (date, down, up)
+    });
+    order
+}
+
+/// The text without these entries. Blank lines behind an entry go with it where one stands before it.
+fn without(text: &str, all: &[Entry], going: &[usize]) -> String {
+    let mut going: Vec<&Entry> = going.iter().filter_map(|index| all.get(*index)).collect();
+    going.sort_by_key(|entry| entry.range.start);
+    let mut rest = String::with_capacity(text.len());
+    let mut at = 0;
+    for entry in going {
+        rest.push_str(text.get(at..entry.range.start).unwrap_or_default());
+        at = entry.range.end;
+        let behind = text.get(at..).unwrap_or_default();
+        let blank: usize =
+            behind.split_inclusive('\n').take_while(|line| line.trim().is_empty()).map(str::len).sum();
+        if ends_blank(&rest) || begins_with_item(behind.get(blank..).unwrap_or_default()) && entry.is_item {
+            at += blank;
+        }
+    }
+    rest.push_str(text.get(at..).unwrap_or_default());
+    rest
+}
+
+/// Whether the rest still holds every other entry and heading, in their order, and nothing that it did not hold.
+fn is_the_rest(log: Log, text: &str, all: &[Entry], going: &[usize], rest: &str) -> bool {
+    let gone: std::collections::BTreeSet<usize> = going.iter().copied().collect();
+    let kept = all.iter().enumerate().filter(|(index, _)| !gone.contains(index)).map(|(_, entry)| entry);
+    let now = entries(log, rest);
+    let same = |before: &Entry, after: &Entry| {
+        before.is_item == after.is_item && text.get(before.range.clone()) == rest.get(after.range.clone())
+    };
+    let mut pairs = kept.clone().zip(&now);
+    if kept.count() != now.len() || !pairs.all(|(before, after)| same(before, after)) {
+        return false;
+    }
+    let mut taken: Vec<&Entry> = going.iter().filter_map(|index| all.get(*index)).collect();
+    taken.sort_by_key(|entry| entry.range.start);
+    let (before, after) = (Outline::of(text), Outline::of(rest));
+    let stays = |at: usize| {
+        let behind = taken.partition_point(|entry| entry.range.start <= at);
+        behind.checked_sub(1).and_then(|index| taken.get(index)).is_none_or(|entry| entry.range.end <= at)
+    };
+    let headings = before.headings().iter().filter(|heading| stays(heading.range.start));
+    headings
+        .map(|heading| (heading.level, &heading.title))
+        .eq(after.headings().iter().map(|heading| (heading.level, &heading.title)))
+}
+
+/// What a new archive begins with.
+fn preamble(log: Log, month: &str, ending: LineEnding) -> String {
+    let (title, section) = match log {
+        Log::Progress => ("Progress Archive", "\n## Update History\n\n"),
+        Log::Decisions => ("Decision Log Archive", "\n"),
+        Log::Notes => ("Session Notes Archive", "\n## Session Notes\n\n"),
+    };
+    let from = log.document().name();
+    ending.apply(&format!("# {title} {month}\n\nEntries moved from {from} when it was full.\n{section}"))
+}
+
+/// Where the newest entry of an archive stands; none if that is not to be seen.
+fn top(log: Log, archive: &str) -> Option<usize> {
+    let title = match log {
+        Log::Progress => "Update History",
+        Log::Notes => "Session Notes",
+        Log::Decisions => return None,
+    };
+    let outline = Outline::of(archive);
+    let at = outline.find(&[title])?.heading.range.end;
+    let below = archive.get(at..)?;
+    let blank: usize =
+        below.split_inclusive('\n').take_while(|line| line.trim().is_empty()).map(str::len).sum();
+    // An indented text would become a part of the entry above it.
+    (!below.get(blank..)?.starts_with([' ', '\t'])).then_some(at + blank)
+}
+
+/// Entries one below the other.
+struct Joined {
+    text: String,
+    last: Last,
+    ending: LineEnding,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Last {
+    Nothing,
+    Blank,
+    Item,
+    /// A block that a rule closes.
+    Closed,
+    /// A block that goes on until the next heading.
+    Open,
+}
+
+impl Joined {
+    fn push(&mut self, entry: &str, is_item: bool) {
+        match (self.last, is_item) {
+            (Last::Nothing | Last::Blank, _) | (Last::Item, true) => {}
+            // Or else the line would be taken for a part of the block.
+            (Last::Open, true) => self.lines("\n---\n\n"),
+            _ => self.lines("\n"),
+        }
+        self.text.push_str(entry);
+        self.close_line();
+        self.last = if is_item { Last::Item } else { last_of(entry) };
+    }
+
+    fn lines(&mut self, lines: &str) {
+        self.text.push_str(&self.ending.apply(lines));
+    }
+
+    fn close_line(&mut self) {
+        if !self.text.is_empty() && !self.text.ends_with('\n') {
+            self.lines("\n");
+        }
+    }
+}
+
+/// What a text ends with.
+fn last_of(text: &str) -> Last {
+    if text.trim().is_empty() {
+        return Last::Nothing;
+    }
+    if ends_blank(text) {
+        return Last::Blank;
+    }
+    let last = text.lines().next_back().unwrap_or_default();
+    if last.trim() == "---" { Last::Closed } else { Last::Open }
+}
+
+fn ends_blank(text: &str) -> bool {
+    let line = text.strip_suffix('\n').map(|text| text.rsplit('\n').next().unwrap_or_default());
+    text.is_empty() || line.is_some_and(|line| line.trim().is_empty())
+}
+
+fn begins_with_item(text: &str) -> bool {
+    let line = text.lines().next().unwrap_or_default();
+    Outline::of(line).items().first().is_some_and(|item| item.range.start == 0)
+}
