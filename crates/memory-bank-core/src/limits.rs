@@ -59,6 +59,8 @@ pub const LOCK_WAIT_MS: u64 = 10_000;
 pub const SERIES: u32 = 9999;
 /// The longest diff that a reply shows, in characters; what is left out is said.
 pub const DIFF_CHARS: usize = 4000;
+/// The most characters of removed texts that a reply shows; how many are left out is said.
+pub const REMOVED_CHARS: usize = 4000;
 /// The most resources that one session, or one client over stdio, may subscribe to.
 pub const SUBSCRIPTIONS: usize = 1000;
 /// The most bytes of one bank, or one backup of it, that is moved between a folder, a database and a backup file. It is

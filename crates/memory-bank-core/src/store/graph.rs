@@ -76,6 +76,17 @@ pub struct Unlinked {
     pub removed: bool,
 }
 
+/// What deleting an entity took away.
+#[derive(Debug, Clone, PartialEq)]
+pub struct EntityDeleted {
+    /// The entity.
+    pub entity: Entity,
+    /// How many observations it had.
+    pub observations: usize,
+    /// How many relations it had.
+    pub relations: usize,
+}
+
 /// A part of the graph, or all of it.
 #[derive(Debug, Clone, PartialEq, Default, Serialize)]
 pub struct Subgraph {
@@ -155,8 +166,8 @@ pub trait GraphStore: Send + Sync {
         to: &EntityRef,
     ) -> Result<Unlinked, GraphError>;
 
-    /// Deletes an entity with its observations and relations, and returns it.
-    async fn delete_entity(&self, caller: &Caller, entity: &EntityRef) -> Result<Entity, GraphError>;
+    /// Deletes an entity with its observations and relations, and says what that was.
+    async fn delete_entity(&self, caller: &Caller, entity: &EntityRef) -> Result<EntityDeleted, GraphError>;
 
     /// Deletes one observation and returns it; with `owner` given, only if it belongs to that entity.
     async fn delete_observation(

@@ -16,8 +16,8 @@ use memory_bank_core::graph::state::GraphState;
 use memory_bank_core::graph::{Entity, Observation, Relation};
 use memory_bank_core::limits;
 use memory_bank_core::store::{
-    Compacted, EntityDraft, EntityRef, GraphStats, GraphStore, GraphSummary, ObservationDraft, Observed,
-    Pointed, PointerDraft, Subgraph, Unlinked,
+    Compacted, EntityDeleted, EntityDraft, EntityRef, GraphStats, GraphStore, GraphSummary, ObservationDraft,
+    Observed, Pointed, PointerDraft, Subgraph, Unlinked,
 };
 
 use self::write::{Keys, add, upsert};
@@ -163,13 +163,14 @@ impl GraphStore for PostgresBank {
         self.with_suggestions(caller, unlinked).await
     }
 
-    async fn delete_entity(&self, caller: &Caller, entity: &EntityRef) -> Result<Entity, GraphError> {
+    async fn delete_entity(&self, caller: &Caller, entity: &EntityRef) -> Result<EntityDeleted, GraphError> {
         let keys = Keys::default().lookup(&Lookup::of(entity));
         let deleted = self
             .write_graph(caller, &keys, |found, now| {
                 let entity = found.state.resolve(entity)?.clone();
                 let event = Event::EntityDelete { entity_id: entity.id.clone(), ts: now.to_owned() };
-                Ok((vec![event], entity))
+                // The statement that goes before the deletion counts them.
+                Ok((vec![event], EntityDeleted { entity, observations: 0, relations: 0 }))
             })
             .await;
         self.with_suggestions(caller, deleted).await

@@ -57,6 +57,13 @@ pub(crate) async fn read_memory_bank_file(mut call: Call) -> Result<Reply, Failu
     }
 }
 
+/// Adds a member to an object. What an edit took away stands in members of its own, so that a reply can go without.
+fn put(data: &mut Value, name: &str, value: Value) {
+    if let Some(object) = data.as_object_mut() {
+        object.insert(name.to_owned(), value);
+    }
+}
+
 /// Says under which name a document is stored, when it is not the one asked for.
 pub(super) fn note_stored_name(data: &mut Value, asked: &str, stored: &DocumentPath) {
     if stored.as_str() != asked
@@ -234,19 +241,23 @@ pub(crate) async fn write_memory_bank_file(mut call: Call) -> Result<Reply, Fail
     let Write { filename, content, if_match_etag } = call.parse()?;
     let path = DocumentPath::parse(&filename)
         .map_err(|error| Failure::said(format!("Error writing file {filename}: {error}")))?;
-    let mut etag = None;
+    let mut written = None;
     let changed =
         change(&call, "Error writing file", &filename, std::slice::from_ref(&path), &mut |drafts| {
-            etag = Some(write_document(drafts, &path, &content, if_match_etag.as_deref())?);
+            written = Some(write_document(drafts, &path, &content, if_match_etag.as_deref())?);
             Ok(())
         })
         .await?;
+    let written = written.ok_or_else(|| Failure::Internal("the store did not run the edit".into()))?;
     let mut data = json!({
         "success": true,
         "message": format!("File {filename} successfully written to Memory Bank"),
         "filename": filename,
-        "etag": etag,
+        "etag": written.etag,
     });
+    if let Some(replaced) = written.replaced {
+        put(&mut data, "replaced", json!(replaced));
+    }
     if let Some(change) = changed.first() {
         note_stored_name(&mut data, &filename, &change.path);
     }
@@ -299,12 +310,28 @@ pub(crate) const EDIT: &[Argument] = &[
         "",
     ),
     optional("old", Kind::Text),
-    optional("new", Kind::Text),
+    optional("new", Kind::Text).keeping_empty(),
     optional("count", Kind::Whole(1, u32::MAX)),
     optional("match", Kind::Text),
     optional("heading", Kind::Text),
-    optional("text", Kind::Text),
+    optional("text", Kind::Text).keeping_empty(),
 ];
+
+/// Drops the empty text that an edit of another kind takes: some clients send every member.
+fn without_strangers(mut edit: Value) -> Value {
+    let stranger = if edit.get("op") == Some(&json!("replace")) { "text" } else { "new" };
+    if edit.get(stranger) == Some(&json!(""))
+        && let Some(members) = edit.as_object_mut()
+    {
+        members.shift_remove(stranger);
+    }
+    edit
+}
+
+/// An empty etag counts as none where the call itself says what it takes away.
+fn given_etag(etag: Option<String>) -> Option<String> {
+    etag.filter(|etag| !etag.is_empty())
+}
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -317,9 +344,10 @@ struct EditFile {
 /// Changes parts of a document, all edits or none.
 pub(crate) async fn edit_memory_bank_file(mut call: Call) -> Result<Reply, Failure> {
     let EditFile { filename, edits, if_match_etag } = call.parse()?;
+    let if_match_etag = given_etag(if_match_etag);
     let mut parsed: Vec<Edit> = Vec::with_capacity(edits.len());
     for (index, edit) in edits.into_iter().enumerate() {
-        let edit = serde_json::from_value(edit)
+        let edit = serde_json::from_value(without_strangers(edit))
             .map_err(|error| Failure::Malformed(format!("`edits[{index}]`: {error}")))?;
         parsed.push(edit);
     }
@@ -339,6 +367,13 @@ pub(crate) async fn edit_memory_bank_file(mut call: Call) -> Result<Reply, Failu
         "etag": edited.etag,
         "diff": edited.diff,
     });
+    if edited.removed_lines > 0 {
+        let mut removed = json!({"lines": edited.removed_lines});
+        if !edited.removed_sections.is_empty() {
+            put(&mut removed, "sections", json!(edited.removed_sections));
+        }
+        put(&mut data, "removed", removed);
+    }
     if let Some(change) = changed.first() {
         note_stored_name(&mut data, &filename, &change.path);
     }
@@ -356,6 +391,7 @@ struct Rename {
 /// Gives a document another name.
 pub(crate) async fn rename_memory_bank_file(mut call: Call) -> Result<Reply, Failure> {
     let Rename { filename, new_filename, if_match_etag } = call.parse()?;
+    let if_match_etag = given_etag(if_match_etag);
     let failed = |error: NameError| Failure::said(format!("Error renaming file {filename}: {error}"));
     let from = DocumentPath::parse(&filename).map_err(failed)?;
     let to = DocumentPath::parse(&new_filename).map_err(failed)?;
@@ -385,13 +421,22 @@ pub(crate) async fn delete_memory_bank_file(mut call: Call) -> Result<Reply, Fai
     let Delete { filename, if_match_etag } = call.parse()?;
     let path = DocumentPath::parse(&filename)
         .map_err(|error| Failure::said(format!("Error deleting file {filename}: {error}")))?;
+    let mut deleted = None;
     let changed =
         change(&call, "Error deleting file", &filename, std::slice::from_ref(&path), &mut |drafts| {
-            delete_document(drafts, &path, if_match_etag.as_deref())
+            deleted = Some(delete_document(drafts, &path, if_match_etag.as_deref())?);
+            Ok(())
         })
         .await?;
+    let deleted = deleted.ok_or_else(|| Failure::Internal("the store did not run the edit".into()))?;
     let stored = changed.first().map_or(filename.as_str(), |change| change.path.as_str());
-    Reply::json(&json!({"success": true, "message": format!("File {stored} deleted"), "filename": stored}))
+    Reply::json(&json!({
+        "success": true,
+        "message": format!("File {stored} deleted"),
+        "filename": stored,
+        "replaced": deleted.former,
+        "removed": deleted.removed,
+    }))
 }
 
 /// Brings the names of old core documents up to date.
@@ -413,7 +458,7 @@ pub(crate) async fn migrate_file_naming(call: Call) -> Result<Reply, Failure> {
 pub(crate) const BATCH_FILE: &[Argument] = &[
     required("filename", Kind::Text, ""),
     required("content", Kind::Text, "").or_empty(),
-    optional("ifMatchEtag", Kind::Text),
+    optional("ifMatchEtag", Kind::Text).keeping_empty(),
 ];
 
 /// Writes several documents in order.
@@ -427,9 +472,13 @@ pub(crate) async fn batch_write_files(mut call: Call) -> Result<Reply, Failure> 
     let mut successful = 0;
     for file in &written {
         let result = match &file.result {
-            Ok(etag) => {
+            Ok(done) => {
                 successful += 1;
-                json!({"success": true, "etag": etag})
+                let mut result = json!({"success": true, "etag": done.etag});
+                if let Some(replaced) = &done.replaced {
+                    put(&mut result, "replaced", json!(replaced));
+                }
+                result
             }
             Err(reason) => json!({"success": false, "error": reason}),
         };

@@ -231,6 +231,13 @@ struct Delete {
 pub(crate) async fn graph_delete_entity(mut call: Call) -> Result<Reply, Failure> {
     let Delete { entity, observation_id } = call.parse()?;
     let entity = entity.filter(|entity| !entity.is_empty());
+    // Whoever sends an empty id may mean a fact whose id was lost on the way; the whole node is not what goes then.
+    if entity.is_some() && observation_id.as_deref().is_some_and(|id| id.trim().is_empty()) {
+        return Err(Failure::said(
+            "`observationId` is empty; give the id of the fact to delete, or leave it out to delete the whole node; \
+             nothing was deleted",
+        ));
+    }
     let bank = call.bank()?;
     match (entity, observation_id.filter(|id| !id.is_empty())) {
         (entity, Some(id)) => {
@@ -243,6 +250,7 @@ pub(crate) async fn graph_delete_entity(mut call: Call) -> Result<Reply, Failure
                 "success": true,
                 "message": format!("Observation \"{id}\" deleted."),
                 "deleted": {"id": observation.id, "entityId": observation.entity_id},
+                "removed": {"items": [observation.text]},
             }))
         }
         (Some(asked), None) => {
@@ -250,10 +258,17 @@ pub(crate) async fn graph_delete_entity(mut call: Call) -> Result<Reply, Failure
                 .delete_entity(&call.caller, &EntityRef(asked.clone()))
                 .await
                 .map_err(|error| Failure::from(error).while_doing("Failed to delete entity"))?;
+            let gone = &deleted.entity;
             Reply::json(&json!({
                 "success": true,
                 "message": format!("Entity \"{asked}\" deleted."),
-                "deleted": {"id": deleted.id, "name": deleted.name, "entityType": deleted.entity_type},
+                "deleted": {
+                    "id": gone.id,
+                    "name": gone.name,
+                    "entityType": gone.entity_type,
+                    "observationCount": deleted.observations,
+                    "relationCount": deleted.relations,
+                },
             }))
         }
         (None, None) => Err(Failure::Malformed("Either entity or observationId is required".into())),
