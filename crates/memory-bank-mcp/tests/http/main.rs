@@ -39,6 +39,8 @@ mod redis;
 #[cfg(test)]
 mod replicas;
 #[cfg(test)]
+mod replies;
+#[cfg(test)]
 mod round_trips;
 #[cfg(test)]
 mod scopes;

@@ -16,6 +16,9 @@ use crate::services::Services;
 /// How much of one document goes into a prompt, in characters; whoever needs more reads it.
 const DOCUMENT_CHARS: usize = 20_000;
 
+/// How many entities, observations and relations of the graph go into a prompt.
+const PARTS: usize = 200;
+
 /// What an argument is completed with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Completes {
@@ -208,8 +211,11 @@ async fn present_state(
     for (path, outcome) in paths.iter().zip(outcomes) {
         let (name, etag, content) = match outcome {
             ReadOutcome::Found(document) => {
-                let content = clip(document.content.trim_end(), DOCUMENT_CHARS);
-                (document.path.to_string(), Some(document.etag.to_string()), content)
+                let whole = document.content.trim_end();
+                let content = clip(whole, DOCUMENT_CHARS);
+                // A part has no etag, with which it could be written back as the whole.
+                let etag = (content == whole).then(|| document.etag.to_string());
+                (document.path.to_string(), etag, content)
             }
             ReadOutcome::Unreadable(reason) => {
                 (path.to_string(), None, format!("(it cannot be read: {reason})"))
@@ -222,10 +228,13 @@ async fn present_state(
     }
     if let Some(name) = entity {
         let content = match bank.open(caller, &[EntityRef(name.clone())], 1).await {
-            Ok(part) => {
+            Ok(mut part) => {
+                part.entities.truncate(PARTS);
+                part.observations.truncate(PARTS);
+                part.relations.truncate(PARTS);
                 let part: Value = serde_json::to_value(&part)
                     .map_err(|error| internal(&error.to_string(), services.entropy.id()))?;
-                format!("{part:#}")
+                clip(&format!("{part:#}"), DOCUMENT_CHARS)
             }
             Err(GraphError::Store(error)) => return Err(store_fault(&error, services.entropy.id())),
             Err(error) => format!("(the graph cannot show it: {error})"),
