@@ -318,21 +318,12 @@ fn no_reply_of_a_tool_shows_the_bank_to_a_key_that_may_not_read() {
 }
 
 /// A log so full that one more entry moves the oldest to an archive.
-fn full_log(document: &str) -> String {
+fn full_log(section: &str) -> String {
     let filler = "y".repeat(7_960);
     let entries: String = (0..130)
-        .map(|number| match document {
-            "decision-log.md" => format!(
-                "## {CANARY} {number}\n- **Date:** 2026-01-01 10:00:00\n- **Context:** {filler}\n- **Decision:** d\n\n"
-            ),
-            _ => format!("- [2026-01-01 10:00:00] [a] - Did: {CANARY} {number} {filler}\n"),
-        })
+        .map(|number| format!("- [2026-01-01 10:00:00] [a] - Did: {CANARY} {number} {filler}\n"))
         .collect();
-    match document {
-        "progress.md" => format!("# Log\n\n## Update History\n{entries}"),
-        "active-context.md" => format!("# Log\n\n## Current Session Notes\n{entries}"),
-        _ => format!("# Log\n\n{entries}"),
-    }
+    format!("# Log\n\n## {section}\n{entries}")
 }
 
 #[test]
@@ -342,18 +333,24 @@ fn what_went_to_an_archive_is_not_shown_to_a_key_that_may_not_read() {
         let owner = Client::with(&world.server, &["read", "write", "admin"]);
         owner.data("initialize_memory_bank", &json!({"path": "."}));
         let blind = Client::with(&world.server, &["write"]);
-        for (document, tool, arguments) in [
-            ("progress.md", "track_progress", json!({"action": "did", "description": long})),
-            ("progress.md", "add_progress_entry", json!({"type": "fix", "summary": "own", "details": long})),
-            ("active-context.md", "add_session_note", json!({"note": long})),
-            ("active-context.md", "update_tasks", json!({"add": [long]})),
-            ("active-context.md", "update_active_context", json!({"issues": [long]})),
-            ("active-context.md", "finalize_thinking_session", json!({"summary": long})),
-            ("decision-log.md", "log_decision", json!({"title": "own", "context": long, "decision": "own"})),
+        // One that answers with a sentence, and one that answers with members.
+        for (document, section, tool, arguments) in [
+            (
+                "progress.md",
+                "Update History",
+                "track_progress",
+                json!({"action": "did", "description": long}),
+            ),
+            (
+                "active-context.md",
+                "Current Session Notes",
+                "finalize_thinking_session",
+                json!({"summary": long}),
+            ),
         ] {
             let fill = || {
-                let content = full_log(document);
-                owner.data("write_memory_bank_file", &json!({"filename": document, "content": content}));
+                let full = json!({"filename": document, "content": full_log(section)});
+                owner.data("write_memory_bank_file", &full);
             };
             fill();
             let shown = owner.data(tool, &arguments);
@@ -365,6 +362,110 @@ fn what_went_to_an_archive_is_not_shown_to_a_key_that_may_not_read() {
             for shows in ["archive", "2026-01-01", "moved", document] {
                 assert!(!reply.contains(shows), "{tool} shows `{shows}`: {reply}");
             }
+        }
+    }
+}
+
+/// What the next call of a tool may take away, or find in its way, with the canary in all of it.
+fn plant_what_goes(owner: &Client<'_>) -> Value {
+    let word = CANARY;
+    owner.data("initialize_memory_bank", &json!({"path": "."}));
+    let own = format!("# Own\n\n{word}\n\n## Under {word}\n\n- {word}\n");
+    let conflict = format!("# Own\n\n<<<<<<< {word}\n{word}\n=======\n{word} two\n>>>>>>> {word}\n");
+    let tasks: String = (0..3).map(|number| format!("- [ ] {word} {number}\n")).collect();
+    let active = format!(
+        "# Context\n\n## Ongoing Tasks\n{tasks}\n## Known Issues\n- {word}\n\n## Next Steps\n- {word}\n"
+    );
+    let former = owner.data("write_memory_bank_file", &json!({"filename": "own.md", "content": "# Own\n"}));
+    for (name, content) in [("own.md", own), ("conflict.md", conflict), ("active-context.md", active)] {
+        owner.data("write_memory_bank_file", &json!({"filename": name, "content": content}));
+    }
+    owner.data("graph_upsert_entity", &json!({"name": "Passing", "entityType": "thing"}));
+    owner.data("graph_upsert_entity", &json!({"name": "Other", "entityType": "thing"}));
+    owner.data("graph_link_entities", &json!({"from": "Passing", "relationType": word, "to": "Other"}));
+    let observed = owner.data("graph_add_observation", &json!({"entity": "Passing", "text": word}));
+    json!({"observationId": observed["observation"]["id"], "ifMatchEtag": former["etag"]})
+}
+
+/// Arguments with the members that are null taken from what was planted.
+fn filled(arguments: &Value, planted: &Value) -> Value {
+    match arguments {
+        Value::Object(members) => {
+            let members = members.iter().map(|(name, value)| {
+                (name.clone(), if value.is_null() { planted[name].clone() } else { filled(value, planted) })
+            });
+            Value::Object(members.collect())
+        }
+        Value::Array(items) => items.iter().map(|item| filled(item, planted)).collect(),
+        other => other.clone(),
+    }
+}
+
+#[test]
+fn what_an_edit_took_away_or_found_in_its_way_is_not_shown_to_a_key_that_may_not_read() {
+    // What planting gives, where a call names it.
+    let (former, fact) = (json!(null), json!(null));
+    let section = json!([{"op": "replace_section", "heading": "Own", "text": "own"}]);
+    let append = json!([{"op": "append", "heading": "Own", "text": "own"}]);
+    for world in worlds() {
+        let owner = Client::with(&world.server, &["read", "write", "admin"]);
+        let blind = Client::with(&world.server, &["write", "admin"]);
+        // With what the reply to a key that may read shows.
+        for (tool, arguments, shown) in [
+            ("write_memory_bank_file", json!({"filename": "own.md", "content": "own"}), &["replaced"][..]),
+            (
+                "write_memory_bank_file",
+                json!({"filename": "own.md", "content": "own", "ifMatchEtag": former}),
+                &[CANARY],
+            ),
+            (
+                "batch_write_files",
+                json!({"files": [{"filename": "own.md", "content": "own"}]}),
+                &["replaced"],
+            ),
+            (
+                "batch_write_files",
+                json!({"files": [{"filename": "own.md", "content": "own", "ifMatchEtag": former}]}),
+                &["ETag mismatch", "expected"],
+            ),
+            (
+                "edit_memory_bank_file",
+                json!({"filename": "own.md", "edits": section}),
+                &[CANARY, "removed", "sections", "diff"],
+            ),
+            ("edit_memory_bank_file", json!({"filename": "conflict.md", "edits": append}), &["line"]),
+            ("delete_memory_bank_file", json!({"filename": "own.md"}), &["replaced", "removed"]),
+            ("delete_memory_bank_file", json!({"filename": "own.md", "ifMatchEtag": former}), &[CANARY]),
+            (
+                "rename_memory_bank_file",
+                json!({"filename": "own.md", "newFilename": "new.md", "ifMatchEtag": former}),
+                &[CANARY],
+            ),
+            ("update_tasks", json!({"replace": ["own"]}), &[CANARY, "removed"]),
+            ("update_tasks", json!({"clear": true}), &[CANARY, "removed"]),
+            ("update_tasks", json!({"add": ["own"]}), &[CANARY, "tasks"]),
+            ("update_active_context", json!({"nextSteps": ["own"]}), &[CANARY, "removed"]),
+            ("update_active_context", json!({"issues": [], "clear": true}), &[CANARY, "removed"]),
+            (
+                "finalize_thinking_session",
+                json!({"summary": "own", "tasks": {"replace": ["own"]}}),
+                &[CANARY, "removed"],
+            ),
+            ("graph_delete_entity", json!({"entity": "Passing"}), &["observationCount", "relationCount"]),
+            ("graph_delete_entity", json!({"observationId": fact}), &[CANARY, "removed"]),
+        ] {
+            let again = |as_whom: &Client<'_>| {
+                let arguments = filled(&arguments, &plant_what_goes(&owner));
+                as_whom.call(tool, &arguments).to_string()
+            };
+            let (open, hidden) = (again(&owner), again(&blind));
+            for what in shown {
+                assert!(open.contains(what), "{tool} {arguments} does not show `{what}` to anybody: {open}");
+                assert!(!hidden.contains(what), "{tool} {arguments} shows `{what}`: {hidden}");
+            }
+            assert_silent(tool, &hidden);
+            let failed = |reply: &str| reply.contains("\"isError\":true");
+            assert_eq!(failed(&open), failed(&hidden), "{tool} {arguments}: {open} {hidden}");
         }
     }
 }
