@@ -136,6 +136,7 @@ pub struct Database {
     pub(crate) indexes: Arc<crate::search::Indexes>,
     pub(crate) slugs: Arc<crate::workspace::Slugs>,
     pub(crate) readers: Arc<crate::readers::Readers>,
+    pub(crate) edit_groups: Arc<crate::edit_groups::EditGroups>,
 }
 
 impl fmt::Debug for Database {
@@ -190,6 +191,7 @@ impl Database {
             served: Arc::default(),
             indexes: Arc::default(),
             slugs: Arc::default(),
+            edit_groups: Arc::default(),
             readers: Arc::new(crate::readers::Readers::beside(options.max_connections)),
         })
     }

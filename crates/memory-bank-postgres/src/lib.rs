@@ -12,6 +12,7 @@ mod column;
 mod connect;
 mod diagnosis;
 mod documents;
+mod edit_groups;
 mod error;
 mod events;
 mod graph;

@@ -9,6 +9,7 @@
 
 mod audit;
 mod contract;
+mod edit_groups;
 mod faults;
 mod intruder;
 mod isolation;
