@@ -62,7 +62,7 @@ enum Turn {
     /// Run the editor on these documents.
     Apply(Drafts, oneshot::Sender<Result<Drafts, EditError>>),
     /// Carry the whole edit out.
-    Alone(Permit),
+    Alone(Box<Permit>),
     /// It is done.
     Done(Result<Vec<DocumentChange>, EditError>),
 }
@@ -70,7 +70,7 @@ enum Turn {
 /// How an edit begins.
 pub(crate) enum Entry {
     /// Nothing of this caller is in the way.
-    Now(Permit),
+    Now(Box<Permit>),
     /// Another edit is: this one waits.
     Wait(Waiting),
 }
@@ -83,7 +83,7 @@ pub(crate) struct Waiting {
 /// What became of an edit that waited.
 pub(crate) enum Awaited {
     /// It is to be carried out alone.
-    Alone(Permit),
+    Alone(Box<Permit>),
     /// It was carried out with others, or refused.
     Done(Result<Vec<DocumentChange>, EditError>),
 }
@@ -108,7 +108,8 @@ impl EditGroups {
             .all(|other| other.is_disjoint(&names));
         if is_free {
             let id = lane.start(names);
-            return Ok(Entry::Now(Permit { database: database.clone(), caller: caller.clone(), id }));
+            let permit = Permit { database: database.clone(), caller: caller.clone(), id };
+            return Ok(Entry::Now(Box::new(permit)));
         }
         if lane.waiting.len() >= MAX_WAITING {
             return Err(StoreError::Busy);
@@ -252,7 +253,7 @@ impl Permit {
             && let Some(only) = members.pop()
         {
             // Its own task has what a group does without: renamings, deletions, and tries.
-            drop(only.turns.try_send(Turn::Alone(self)));
+            drop(only.turns.try_send(Turn::Alone(Box::new(self))));
             return;
         }
         // A task of its own: the others do not depend on one of their clients.
