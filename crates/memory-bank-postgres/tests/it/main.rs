@@ -12,6 +12,7 @@ mod contract;
 mod faults;
 mod intruder;
 mod isolation;
+mod large_restore;
 mod keys;
 mod migrations;
 mod ranking;
