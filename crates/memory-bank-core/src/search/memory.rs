@@ -62,12 +62,15 @@ impl Default for IndexBudget {
 }
 
 impl IndexBudget {
+    /// What is set aside while an index is built, beside the index: texts that were read and are not taken in yet.
+    pub const ASIDE: u64 = 16 * 1024 * 1024;
+
     /// Refuses an index of this size if no eviction could make room for it.
     ///
     /// # Errors
     /// [`StoreError::IndexTooLarge`] with the figures.
     pub fn check(&self, needed: u64, texts: u64) -> Result<(), StoreError> {
-        let allowed = self.per_project.min(self.total);
+        let allowed = self.per_project.min(self.total.saturating_sub(Self::ASIDE));
         if needed <= allowed {
             return Ok(());
         }
@@ -138,6 +141,12 @@ impl MemoryShare {
     #[must_use]
     pub fn none(memory: &Arc<IndexMemory>) -> Self {
         Self { memory: Arc::clone(memory), bytes: 0 }
+    }
+
+    /// The account that it is a share of.
+    #[must_use]
+    pub fn memory(&self) -> &Arc<IndexMemory> {
+        &self.memory
     }
 
     /// How much it is.

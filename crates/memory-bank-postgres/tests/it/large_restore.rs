@@ -1,6 +1,9 @@
 //! Search after a restore that changed tens of thousands of rows with a few statements.
 
+use std::time::{Duration, Instant};
+
 use memory_bank_core::caller::Caller;
+use memory_bank_core::error::{GraphError, StoreError};
 use memory_bank_core::search::Query;
 use memory_bank_core::store::{BackupStore, DocumentSearch, GraphSearch, SearchStore};
 use memory_bank_postgres::PostgresBank;
@@ -23,16 +26,35 @@ fn fill(bench: &Bench, caller: &Caller) {
     ));
 }
 
+/// Searches again while the index is being built, as clients are told to.
+async fn again<T, E: std::fmt::Debug>(
+    mut search: impl AsyncFnMut() -> Result<T, E>,
+    is_building: impl Fn(&E) -> bool,
+) -> T {
+    let deadline = Instant::now() + Duration::from_secs(120);
+    loop {
+        match search().await {
+            Ok(found) => return found,
+            Err(error) if is_building(&error) && Instant::now() < deadline => {
+                tokio::time::sleep(Duration::from_millis(200)).await;
+            }
+            Err(error) => panic!("{error:?}"),
+        }
+    }
+}
+
 async fn entities(bank: &PostgresBank, caller: &Caller, text: &str) -> Vec<String> {
     let wanted = GraphSearch { query: Some(Query::parse(text).unwrap()), limit: 3, depth: 0 };
-    let found = bank.search_graph(caller, &wanted).await.unwrap();
+    let is_building = |error: &GraphError| matches!(error, GraphError::Store(StoreError::IndexBuilding { .. }));
+    let found = again(async || bank.search_graph(caller, &wanted).await, is_building).await;
     found.entities.into_iter().map(|found| found.entity.name).collect()
 }
 
 async fn lines(bank: &PostgresBank, caller: &Caller, text: &str) -> Vec<String> {
     let query = Query::parse(text).unwrap();
     let wanted = DocumentSearch { query, files: Vec::new(), limit: 3, case_sensitive: false };
-    let found = bank.search_documents(caller, &wanted).await.unwrap();
+    let is_building = |error: &StoreError| matches!(error, StoreError::IndexBuilding { .. });
+    let found = again(async || bank.search_documents(caller, &wanted).await, is_building).await;
     found.hits.into_iter().map(|hit| hit.content).collect()
 }
 

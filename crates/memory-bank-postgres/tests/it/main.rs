@@ -10,6 +10,7 @@
 mod audit;
 mod contract;
 mod faults;
+mod index_builds;
 mod intruder;
 mod isolation;
 mod large_restore;
