@@ -42,8 +42,6 @@ pub const THINKING_SESSIONS: usize = 100;
 pub const RESOURCE_PAGE: usize = 100;
 /// The most documents that one bank may hold.
 pub const DOCUMENTS: usize = 10_000;
-/// The most bytes of documents that are held in memory to be searched; what is beyond is reported as skipped.
-pub const SEARCHED_BYTES: u64 = 256 * 1024 * 1024;
 /// The memory that all search indexes of a process may take, in bytes, unless a setting says otherwise.
 pub const SEARCH_INDEX_BYTES: u64 = 512 * 1024 * 1024;
 /// The memory that the search index of one project may take, in bytes, unless a setting says otherwise.
