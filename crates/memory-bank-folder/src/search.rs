@@ -41,6 +41,8 @@ pub(crate) struct FolderSearch {
     /// How many searches may use a thread at a time.
     threads: Arc<Semaphore>,
     progress: Arc<Progress>,
+    /// How long a search waits for the index.
+    wait: Duration,
 }
 
 impl Default for FolderSearch {
@@ -51,6 +53,7 @@ impl Default for FolderSearch {
             turn: Arc::default(),
             threads: Arc::new(Semaphore::new(threads)),
             progress: Arc::default(),
+            wait: follow::WAIT,
         }
     }
 }
@@ -375,6 +378,66 @@ mod tests {
         assert!(entities(&bank, "are routes cached").await.is_empty());
         bank.delete_entity(&me(), &gateway).await.unwrap();
         assert!(entities(&bank, "gateway").await.is_empty());
+    }
+
+    #[tokio::test]
+    async fn others_are_answered_while_the_index_is_built_on_a_runtime_of_one_thread() {
+        let (_temp, bank) = bank();
+        let log = "- the albatross met the parser of a region far away\n".repeat(8 * 1024);
+        for number in 0..4 {
+            std::fs::write(bank.path().join(format!("log-{number}.md")), &log).unwrap();
+        }
+        std::fs::write(bank.path().join("notes.md"), "a pelican\n").unwrap();
+        let bank = Arc::new(bank);
+        let searching = tokio::spawn({
+            let bank = Arc::clone(&bank);
+            async move { lines(&bank, "albatross").await.len() }
+        });
+        let notes = DocumentPath::parse("notes.md").unwrap();
+        let mut answered = 0;
+        while !searching.is_finished() {
+            bank.read(&me(), std::slice::from_ref(&notes)).await.unwrap();
+            answered += 1;
+        }
+        assert_eq!(searching.await.unwrap(), 20);
+        assert!(answered >= 20, "{answered} reads were answered while the index was built");
+    }
+
+    #[tokio::test]
+    async fn a_search_that_waits_too_long_says_that_the_index_is_being_built() {
+        let (_temp, mut bank) = bank();
+        bank.search.wait = Duration::from_millis(50);
+        std::fs::write(bank.path().join("notes.md"), "alpha\n").unwrap();
+        let building = Arc::clone(&bank.search.turn).lock_owned().await;
+        let refused = bank.search_documents(&me(), &wanted("alpha")).await;
+        let Err(error @ StoreError::IndexBuilding { seconds: 1 }) = refused else { panic!("{refused:?}") };
+        assert!(error.to_string().ends_with("try again in 1 s"), "{error}");
+        drop(building);
+        bank.search.wait = follow::WAIT;
+        assert_eq!(lines(&bank, "alpha").await.len(), 1);
+    }
+
+    #[tokio::test]
+    async fn a_graph_of_many_entities_is_taken_in_by_parts_and_followed_after_that() {
+        let (_temp, bank) = bank();
+        std::fs::create_dir(bank.path().join("graph")).unwrap();
+        let time = "2026-01-01T00:00:00.000Z";
+        let first = "{\"type\":\"memory_bank_graph\",\"source\":\"memory-bank-mcp\",\"version\":\"1\"}\n".to_owned();
+        let log = (0..1200).fold(first, |log, number| {
+            let entity = format!(
+                "{{\"id\":\"ent_{number}\",\"name\":\"Service {number}\",\"entityType\":\"service\",\
+                 \"createdAt\":\"{time}\",\"updatedAt\":\"{time}\"}}"
+            );
+            log + &format!("{{\"type\":\"entity_upsert\",\"entity\":{entity},\"ts\":\"{time}\"}}\n")
+        });
+        std::fs::write(bank.path().join("graph/graph.jsonl"), log).unwrap();
+        for number in [0, 499, 500, 1199] {
+            let name = format!("Service {number}");
+            assert_eq!(entities(&bank, &name).await.first(), Some(&name));
+        }
+        let draft = EntityDraft { name: "Station 7".to_owned(), entity_type: "place".to_owned(), attrs: None };
+        bank.upsert_entity(&me(), draft).await.unwrap();
+        assert_eq!(entities(&bank, "station").await, ["Station 7"]);
     }
 
     #[tokio::test]

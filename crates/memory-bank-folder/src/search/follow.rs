@@ -21,7 +21,7 @@ use crate::graph::FolderGraph;
 use crate::lock::blocking;
 
 /// How long a search waits for the index. One person's own folder is worth more of a wait than a server's project.
-const WAIT: Duration = Duration::from_secs(10);
+pub(super) const WAIT: Duration = Duration::from_secs(10);
 /// The most files and bytes that are read and taken in at a time; a larger file comes alone.
 const SLICE_FILES: usize = 200;
 const SLICE_BYTES: u64 = 1024 * 1024;
@@ -71,7 +71,7 @@ impl FolderBank {
     /// # Errors
     /// [`StoreError::IndexBuilding`] when it takes longer than a search waits; it goes on then.
     pub(super) async fn bring_search_up_to_date(&self, with_graph: bool) -> Result<(), StoreError> {
-        let deadline = tokio::time::Instant::now() + WAIT;
+        let deadline = tokio::time::Instant::now() + self.search.wait;
         let building = || StoreError::IndexBuilding { seconds: self.search.progress.seconds_left() };
         let turn = timeout_at(deadline, Arc::clone(&self.search.turn).lock_owned());
         let turn = turn.await.map_err(|_| building())?;
