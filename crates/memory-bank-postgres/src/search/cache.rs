@@ -20,7 +20,7 @@ use super::workers::{Lane, Workers};
 /// How many projects are kept ready to be searched.
 const PROJECTS: usize = 256;
 /// How many refreshes may be under way or queued.
-const REFRESHES: usize = 32;
+const REFRESHES: usize = 128;
 /// How many refreshes with much text to read are under way at a time; the others wait in a queue.
 const LARGE_REFRESHES: usize = 4;
 /// For how many times the time that it took to build an index stays, and at most for how long.
@@ -312,7 +312,7 @@ impl Indexes {
         }
         entry.refused = None;
         if under_way >= REFRESHES {
-            return Err(StoreError::SearchBusy { seconds: 5 });
+            return Err(StoreError::SearchBusy { seconds: 1 });
         }
         let progress = Arc::new(Progress::new(document_bytes));
         let (done, over) = watch::channel(false);

@@ -10,8 +10,8 @@ use tokio::sync::Semaphore;
 use tokio::task::spawn_blocking;
 
 /// How many searches may wait for a thread, of all projects and of one.
-const WAITING: usize = 128;
-const WAITING_OF_PROJECT: usize = 32;
+const WAITING: usize = 256;
+const WAITING_OF_PROJECT: usize = 64;
 
 /// Work of a project that is queued, so that one project's searches do not wait in front of all others.
 #[derive(Debug)]
