@@ -84,7 +84,8 @@ async fn measure(arguments: &Arguments) -> anyhow::Result<()> {
         "INSERT INTO documents (project_id, path, content, etag) \
          SELECT id, 'notes.md', 'a pelican', '0123456789abcdef' FROM projects WHERE slug = 'small'",
     )?;
-    let (first, second) = (arguments.sizes.first().copied().unwrap_or(60), arguments.sizes.last().copied().unwrap_or(120));
+    let (first, second) =
+        (arguments.sizes.first().copied().unwrap_or(60), arguments.sizes.last().copied().unwrap_or(120));
     let mut keys = Vec::new();
     for (name, size) in [("first", first), ("second", second), ("third", second)] {
         keys.push(tenant(name)?);
@@ -126,8 +127,10 @@ fn fill(postgres: &Postgres, home: &Path, project: &str, mebibytes: usize) -> an
     let mut prose = Prose::new(project.len() as u64 + 7);
     let file = home.join("documents.sql");
     for part in 0..mebibytes.div_ceil(20) {
-        let mut sql = String::from("INSERT INTO documents (project_id, path, content, etag) SELECT id, path, content, \
-            substr(md5(content), 1, 16) FROM projects, (VALUES ");
+        let mut sql = String::from(
+            "INSERT INTO documents (project_id, path, content, etag) SELECT id, path, content, \
+            substr(md5(content), 1, 16) FROM projects, (VALUES ",
+        );
         for number in 0..(mebibytes - part * 20).min(20) * 2 {
             let mut content = String::from("# Log\n\n");
             while content.len() < 512 * 1024 {
@@ -151,7 +154,8 @@ async fn report(title: &str, served: &Served, small: &str, keys: &[String]) -> a
     let address = served.address;
     let over = Arc::new(AtomicBool::new(false));
     let read = call(address, small, "read_memory_bank_file", &json!({"filename": "notes.md"}));
-    let reads: Vec<_> = (0..4).map(|_| tokio::spawn(repeat(address, read.clone(), Arc::clone(&over)))).collect();
+    let reads: Vec<_> =
+        (0..4).map(|_| tokio::spawn(repeat(address, read.clone(), Arc::clone(&over)))).collect();
     let alive = format!("GET /health/live HTTP/1.1\r\nHost: {address}\r\n\r\n").into_bytes();
     let alive = tokio::spawn(repeat(address, alive, Arc::clone(&over)));
     let most = Arc::new(AtomicU64::new(0));
@@ -194,7 +198,11 @@ async fn report(title: &str, served: &Served, small: &str, keys: &[String]) -> a
 }
 
 /// Sends a request again and again until it is over; how long each took.
-async fn repeat(address: SocketAddr, request: Vec<u8>, over: Arc<AtomicBool>) -> anyhow::Result<Vec<Duration>> {
+async fn repeat(
+    address: SocketAddr,
+    request: Vec<u8>,
+    over: Arc<AtomicBool>,
+) -> anyhow::Result<Vec<Duration>> {
     let mut connection = Connection::open(address).await?;
     let mut times = Vec::new();
     while !over.load(Ordering::Relaxed) {

@@ -45,7 +45,7 @@ pub const DOCUMENTS: usize = 10_000;
 /// The memory that all search indexes of a process may take, in bytes, unless a setting says otherwise.
 pub const SEARCH_INDEX_BYTES: u64 = 512 * 1024 * 1024;
 /// The memory that the search index of one project may take, in bytes, unless a setting says otherwise.
-pub const SEARCH_INDEX_PROJECT_BYTES: u64 = 384 * 1024 * 1024;
+pub const SEARCH_INDEX_PROJECT_BYTES: u64 = 448 * 1024 * 1024;
 /// How long a search waits for its index before it is answered that the index is being built, in milliseconds.
 pub const SEARCH_INDEX_WAIT_MS: u64 = 1000;
 /// The same for an index that is expected within a second, but whose turn has not come yet.

@@ -47,7 +47,8 @@ fn line() -> impl Strategy<Value = String> {
 
 fn text() -> impl Strategy<Value = String> {
     // Long ones are added and removed together.
-    let lines = prop_oneof![6 => prop::collection::vec(line(), 0..12), 1 => prop::collection::vec(line(), 40..80)];
+    let lines =
+        prop_oneof![6 => prop::collection::vec(line(), 0..12), 1 => prop::collection::vec(line(), 40..80)];
     lines.prop_map(|lines| lines.join("\n"))
 }
 

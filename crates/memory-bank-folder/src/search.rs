@@ -422,7 +422,8 @@ mod tests {
         let (_temp, bank) = bank();
         std::fs::create_dir(bank.path().join("graph")).unwrap();
         let time = "2026-01-01T00:00:00.000Z";
-        let first = "{\"type\":\"memory_bank_graph\",\"source\":\"memory-bank-mcp\",\"version\":\"1\"}\n".to_owned();
+        let first =
+            "{\"type\":\"memory_bank_graph\",\"source\":\"memory-bank-mcp\",\"version\":\"1\"}\n".to_owned();
         let log = (0..1200).fold(first, |log, number| {
             let entity = format!(
                 "{{\"id\":\"ent_{number}\",\"name\":\"Service {number}\",\"entityType\":\"service\",\
@@ -435,7 +436,8 @@ mod tests {
             let name = format!("Service {number}");
             assert_eq!(entities(&bank, &name).await.first(), Some(&name));
         }
-        let draft = EntityDraft { name: "Station 7".to_owned(), entity_type: "place".to_owned(), attrs: None };
+        let draft =
+            EntityDraft { name: "Station 7".to_owned(), entity_type: "place".to_owned(), attrs: None };
         bank.upsert_entity(&me(), draft).await.unwrap();
         assert_eq!(entities(&bank, "station").await, ["Station 7"]);
     }

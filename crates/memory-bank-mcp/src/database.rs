@@ -30,8 +30,8 @@ pub(crate) fn open(settings: &DatabaseSettings, sink: Arc<dyn ChangeSink>) -> an
         },
     };
     let around = Surroundings { clock: Arc::new(SystemClock), entropy: Arc::new(SystemEntropy), sink };
-    let database = Database::new(&options, around)
-        .with_context(|| format!("`{}` cannot be used", settings.variable))?;
+    let database =
+        Database::new(&options, around).with_context(|| format!("`{}` cannot be used", settings.variable))?;
     Ok(database.with_search(&SearchOptions { memory: settings.index_memory }))
 }
 

@@ -89,7 +89,9 @@ impl FolderBank {
         });
         match timeout_at(deadline, reported).await {
             Ok(Ok(outcome)) => outcome,
-            Ok(Err(_)) => Err(StoreError::Unavailable("the search index was lost while it was built".to_owned())),
+            Ok(Err(_)) => {
+                Err(StoreError::Unavailable("the search index was lost while it was built".to_owned()))
+            }
             Err(_) => Err(building()),
         }
     }

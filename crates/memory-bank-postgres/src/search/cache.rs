@@ -30,7 +30,7 @@ const STAYS_AT_MOST: Duration = Duration::from_secs(120);
 const ROOM_WAIT: Duration = Duration::from_secs(5);
 /// A refresh that nobody asked for during this time, beside what it is expected to take, is given up.
 const ABANDONED: Duration = Duration::from_secs(60);
-/// For how long a project that turned out to be too large is refused without being read again, unless it changes.
+/// For how long a project that turned out to be too large is refused without being read again, unless its documents become smaller.
 const REFUSED: Duration = Duration::from_secs(60);
 /// Text that is read, cut and indexed in a second, in bytes, before any was.
 const FIRST_SPEED: u64 = 4 * 1024 * 1024;
@@ -94,12 +94,11 @@ struct Entry {
     refused: Option<Refusal>,
 }
 
-/// A project that was found to be too large, at these bytes of documents and this version of its graph.
+/// A project that was found to be too large, with these bytes of documents.
 #[derive(Debug, Clone, Copy)]
 struct Refusal {
     until: Instant,
     document_bytes: u64,
-    version: i64,
     needed: u64,
     texts: u64,
 }
@@ -229,10 +228,10 @@ impl Turn {
     }
 
     /// Notes that the project is too large as it is now.
-    pub(super) fn refuse(&self, document_bytes: u64, version: i64, needed: u64, texts: u64) {
+    pub(super) fn refuse(&self, document_bytes: u64, needed: u64, texts: u64) {
         let until = Instant::now() + REFUSED;
         if let Some(entry) = self.indexes.locked().entries.get_mut(&self.id) {
-            entry.refused = Some(Refusal { until, document_bytes, version, needed, texts });
+            entry.refused = Some(Refusal { until, document_bytes, needed, texts });
         }
     }
 }
@@ -288,12 +287,7 @@ impl Indexes {
     ///
     /// # Errors
     /// The project was found to be too large, or too many refreshes are queued.
-    pub(super) fn join(
-        self: &Arc<Self>,
-        id: ProjectId,
-        document_bytes: u64,
-        version: i64,
-    ) -> Result<Joined, StoreError> {
+    pub(super) fn join(self: &Arc<Self>, id: ProjectId, document_bytes: u64) -> Result<Joined, StoreError> {
         let project = self.project(id);
         let mut projects = self.locked();
         let under_way = projects.entries.values().filter(|entry| entry.refresh.is_some()).count();
@@ -304,10 +298,9 @@ impl Indexes {
             progress.note_interest();
             return Ok(Joined::UnderWay(progress, done));
         }
-        if let Some(refused) = entry.refused.filter(|refused| {
-            refused.until > Instant::now()
-                && (refused.document_bytes, refused.version) == (document_bytes, version)
-        }) {
+        let stands =
+            |refused: &Refusal| refused.until > Instant::now() && document_bytes >= refused.document_bytes;
+        if let Some(refused) = entry.refused.filter(stands) {
             self.budget().check(refused.needed, refused.texts)?;
         }
         entry.refused = None;
@@ -387,7 +380,8 @@ impl Indexes {
     fn room_in(&self) -> u64 {
         let now = Instant::now();
         let projects = self.locked();
-        let next = projects.entries.values().map(|entry| entry.stays_until.saturating_duration_since(now)).min();
+        let next =
+            projects.entries.values().map(|entry| entry.stays_until.saturating_duration_since(now)).min();
         next.map_or(1, |next| next.as_secs() + 1)
     }
 

@@ -99,9 +99,10 @@ impl Contents {
         !self.is_torn
             && self.version.is_some_and(|known| known >= inventory.version)
             && self.documents.len() == inventory.documents.len()
-            && self.documents.iter().all(|(name, known)| {
-                inventory.documents.get(name).is_some_and(|now| now.etag == known.etag)
-            })
+            && self
+                .documents
+                .iter()
+                .all(|(name, known)| inventory.documents.get(name).is_some_and(|now| now.etag == known.etag))
     }
 
     /// Whether everything that was committed before this moment is in here.
@@ -214,7 +215,8 @@ impl Contents {
     fn stored_name(&self, asked: &str) -> Result<String, String> {
         let path = DocumentPath::parse(asked).map_err(|error| error.to_string())?;
         let canonical = path.canonical();
-        let known = [path.as_str(), canonical.as_str()].into_iter().find(|name| self.documents.contains_key(*name));
+        let known =
+            [path.as_str(), canonical.as_str()].into_iter().find(|name| self.documents.contains_key(*name));
         known.map(str::to_owned).ok_or_else(|| "there is no such document".to_owned())
     }
 }

@@ -41,7 +41,8 @@ const TURN_WAIT: Duration = Duration::from_millis(limits::SEARCH_TURN_WAIT_MS);
 
 const READABLE: &str = "SELECT app.readable_project() IS NOT NULL, \
     coalesce((SELECT version FROM app.graph_versions WHERE project_id = $1), 0)";
-const ETAGS: &str = "SELECT path, etag, octet_length(content)::bigint FROM public.documents WHERE project_id = $1";
+const ETAGS: &str =
+    "SELECT path, etag, octet_length(content)::bigint FROM public.documents WHERE project_id = $1";
 
 #[async_trait]
 impl SearchStore for PostgresBank {
@@ -98,7 +99,7 @@ impl PostgresBank {
             // Asked again after every wait: a key may be revoked meanwhile.
             let Some(inventory) = self.inventory(caller).await? else { return Ok(None) };
             let project = indexes.project(caller.project);
-            let (document_bytes, version) = (inventory.document_bytes(), inventory.version);
+            let document_bytes = inventory.document_bytes();
             let inventory = match Arc::clone(&project.contents).try_read_owned() {
                 Ok(contents) => {
                     let search = Arc::clone(&search);
@@ -114,7 +115,7 @@ impl PostgresBank {
                 // It is being refreshed; what this search named may be old by the end of that.
                 Err(_) => None,
             };
-            match (indexes.join(caller.project, document_bytes, version)?, inventory) {
+            match (indexes.join(caller.project, document_bytes)?, inventory) {
                 (Joined::UnderWay(progress, over), _) => self.wait(came, &progress, over).await?,
                 (Joined::Ours(turn), Some(inventory)) => self.refresh(caller, came, turn, inventory).await?,
                 // It was refreshed just now.
@@ -192,7 +193,9 @@ impl PostgresBank {
             () = sleep_until((came + WAIT).into()) => {}
         }
         let expected = indexes.expected(progress);
-        if expected < WAIT && let Ok(done) = timeout_at((came + TURN_WAIT).into(), over).await {
+        if expected < WAIT
+            && let Ok(done) = timeout_at((came + TURN_WAIT).into(), over).await
+        {
             return Ok(done);
         }
         Err(StoreError::IndexBuilding { seconds: indexes.expected(progress).as_secs() + 1 })

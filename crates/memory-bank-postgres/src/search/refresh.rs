@@ -42,8 +42,7 @@ const LARGE: u64 = 256 * 1024;
 
 const TEXTS: &str =
     "SELECT path, content, etag, updated_at FROM public.documents WHERE project_id = $1 AND path = ANY ($2)";
-const VERSION: &str =
-    "SELECT coalesce((SELECT version FROM app.graph_versions WHERE project_id = $1), 0)";
+const VERSION: &str = "SELECT coalesce((SELECT version FROM app.graph_versions WHERE project_id = $1), 0)";
 /// Rows and bytes of the whole graph.
 const SIZE: &str = "SELECT \
     (SELECT count(*) FROM public.graph_entities WHERE project_id = $1), \
@@ -55,7 +54,8 @@ const SIZE: &str = "SELECT \
 /// How many rows were changed, as far as they are worth counting; and which.
 const CHANGED_ROWS: &str = "SELECT count(*) FROM (SELECT FROM app.graph_changes \
     WHERE project_id = $1 AND version > $2 LIMIT $3) AS changed";
-const CHANGED: &str = "SELECT DISTINCT kind, id FROM app.graph_changes WHERE project_id = $1 AND version > $2";
+const CHANGED: &str =
+    "SELECT DISTINCT kind, id FROM app.graph_changes WHERE project_id = $1 AND version > $2";
 const ENTITIES: &str = "SELECT id, name, entity_type, attrs::text, created_at, updated_at FROM public.graph_entities \
     WHERE project_id = $1 AND id = ANY ($2) ORDER BY seq";
 const OBSERVATIONS: &str = "SELECT id, entity_id, content, source::text, \"timestamp\" FROM public.graph_observations \
@@ -68,8 +68,12 @@ const RELATIONS: &str = "SELECT id, from_entity_id, to_entity_id, relation_type,
 macro_rules! page {
     ($columns:literal, $bytes:literal, $table:literal) => {
         concat!(
-            "SELECT ", $columns, ", seq, size FROM (SELECT page.*, sum(size) OVER (ORDER BY id) AS run FROM (SELECT *, ",
-            $bytes, " AS size FROM public.", $table,
+            "SELECT ",
+            $columns,
+            ", seq, size FROM (SELECT page.*, sum(size) OVER (ORDER BY id) AS run FROM (SELECT *, ",
+            $bytes,
+            " AS size FROM public.",
+            $table,
             " WHERE project_id = $1 AND id > $2 ORDER BY id LIMIT 1000) AS page) AS page \
              WHERE run - size <= 1048576 ORDER BY id"
         )
@@ -159,7 +163,7 @@ impl Refresher {
         self.turn.progress.set_total(size.bytes());
         let needed = size.index_bytes();
         if let Err(error) = self.turn.indexes().budget().check(needed, size.bytes()) {
-            self.turn.refuse(inventory.document_bytes(), inventory.version, needed, size.bytes());
+            self.turn.refuse(inventory.document_bytes(), needed, size.bytes());
             return Err(error);
         }
         let _turn = self.turn_of(size.bytes()).await?;
@@ -359,7 +363,7 @@ impl Refresher {
         let bytes = contents.bytes();
         let texts = inventory.document_bytes();
         if let Err(error) = self.turn.indexes().budget().check(bytes, texts) {
-            self.turn.refuse(texts, inventory.version, bytes, texts);
+            self.turn.refuse(texts, bytes, texts);
             return Err(error);
         }
         let needed = bytes.max(contents.share.bytes());
@@ -406,8 +410,7 @@ impl Changed {
     /// The same in parts of at most so many ids, entities first.
     fn slices(self, most: usize) -> Vec<Self> {
         let part = |ids: &[String]| ids.to_vec();
-        let entities =
-            self.entities.chunks(most).map(|ids| Self { entities: part(ids), ..Self::default() });
+        let entities = self.entities.chunks(most).map(|ids| Self { entities: part(ids), ..Self::default() });
         let observations =
             self.observations.chunks(most).map(|ids| Self { observations: part(ids), ..Self::default() });
         let relations =
@@ -463,8 +466,7 @@ fn version_of(rows: &[Vec<Row>]) -> Result<i64, StoreError> {
 
 fn size_of(rows: &[Row], inventory: &Inventory) -> Result<TextSize, StoreError> {
     let row = rows.first().ok_or(StoreError::Denied)?;
-    let number =
-        |at: usize| column::<i64>(row, at).map(|number| u64::try_from(number).unwrap_or_default());
+    let number = |at: usize| column::<i64>(row, at).map(|number| u64::try_from(number).unwrap_or_default());
     let (entities, entity_bytes) = (number(0)?, number(1)?);
     let (observations, observation_bytes) = (number(2)?, number(3)?);
     let relations = number(4)?;
@@ -482,8 +484,10 @@ mod tests {
 
     #[test]
     fn slices_are_bounded_in_number_and_bytes_and_hold_everything() {
-        let names = |sizes: &[u64]| sizes.iter().map(|size| (format!("d{size}.md"), *size)).collect::<Vec<_>>();
-        let lengths = |names: &[(String, u64)]| slices(names).iter().map(|part| part.len()).collect::<Vec<_>>();
+        let names =
+            |sizes: &[u64]| sizes.iter().map(|size| (format!("d{size}.md"), *size)).collect::<Vec<_>>();
+        let lengths =
+            |names: &[(String, u64)]| slices(names).iter().map(|part| part.len()).collect::<Vec<_>>();
         assert_eq!(lengths(&names(&[SLICE_BYTES + 1, 1, SLICE_BYTES - 1, 1])), [1, 2, 1]);
         assert_eq!(lengths(&names(&vec![1; SLICE_DOCUMENTS + 1])), [SLICE_DOCUMENTS, 1]);
         assert_eq!(lengths(&[]), [0; 0]);

@@ -120,7 +120,8 @@ mod tests {
             let held = Arc::clone(&held);
             move || drop(held.lock().unwrap().recv())
         };
-        let mut blocked: Vec<_> = (0..WAITING_OF_PROJECT).map(|_| Box::pin(workers.search(&busy, block()))).collect();
+        let mut blocked: Vec<_> =
+            (0..WAITING_OF_PROJECT).map(|_| Box::pin(workers.search(&busy, block()))).collect();
         for one in &mut blocked {
             assert!(futures::poll!(one).is_pending());
         }

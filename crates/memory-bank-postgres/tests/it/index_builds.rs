@@ -68,9 +68,13 @@ struct Gate(Client);
 
 impl Gate {
     async fn close(bench: &Bench) -> Self {
-        let (client, connection) = tokio_postgres::connect(&bench.test.url_of("postgres"), NoTls).await.unwrap();
+        let (client, connection) =
+            tokio_postgres::connect(&bench.test.url_of("postgres"), NoTls).await.unwrap();
         tokio::spawn(connection);
-        client.batch_execute("BEGIN; LOCK TABLE public.graph_relations IN ACCESS EXCLUSIVE MODE").await.unwrap();
+        client
+            .batch_execute("BEGIN; LOCK TABLE public.graph_relations IN ACCESS EXCLUSIVE MODE")
+            .await
+            .unwrap();
         Self(client)
     }
 
@@ -115,7 +119,8 @@ async fn a_search_that_waits_too_long_is_told_so_and_the_build_goes_on_without_i
     let (database, bank) = (bench.database.clone(), bench.bank());
     write(&bank, &alice, "a.md", "an albatross").await.unwrap();
     let gate = Gate::close(&bench).await;
-    let (first, second) = tokio::join!(search(&bank, &alice, "albatross"), search(&bank, &alice, "albatross"));
+    let (first, second) =
+        tokio::join!(search(&bank, &alice, "albatross"), search(&bank, &alice, "albatross"));
     for answer in [first, second] {
         let Err(error @ StoreError::IndexBuilding { seconds: 1.. }) = answer else { panic!("{answer:?}") };
         assert!(error.to_string().contains("is being built; try again in"), "{error}");
@@ -239,7 +244,9 @@ async fn two_projects_that_do_not_fit_together_take_turns_and_do_not_evict_each_
     let (database, bank) = with_memory(&bench, 46 * MIB, 30 * MIB);
     for caller in [&alice, &bob] {
         for number in 0..2 {
-            write(&bank, caller, &format!("{number}.md"), &prose(MIB as usize - 100, "albatross")).await.unwrap();
+            write(&bank, caller, &format!("{number}.md"), &prose(MIB as usize - 100, "albatross"))
+                .await
+                .unwrap();
         }
     }
     assert_eq!(found(&bank, &alice, "albatross").await, 10);

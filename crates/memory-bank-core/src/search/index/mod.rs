@@ -32,7 +32,7 @@ pub use graph::{EntityHit, GraphHits, MatchedIn, ObservationHit};
 const STEMS: usize = 50_000;
 
 /// What a posting takes, in its unit and in its term, with the slack of the list of its term.
-const POSTING_BYTES: usize = 16;
+const POSTING_BYTES: usize = 20;
 /// What a term takes beside its letters and postings.
 const TERM_BYTES: usize = 112;
 /// What it takes to know the entity of an observation.
@@ -313,7 +313,8 @@ impl Index {
             .map(|unit| known.get_mut(&unit.fingerprint()).and_then(VecDeque::pop_front))
             .collect();
         self.free_all(known.into_values().flatten().collect());
-        let mut unordered = (kept.iter().filter(|kept| kept.is_none()).count() >= TOGETHER).then(HashSet::new);
+        let mut unordered =
+            (kept.iter().filter(|kept| kept.is_none()).count() >= TOGETHER).then(HashSet::new);
         let slots: Vec<u32> = units
             .iter()
             .zip(&kept)
@@ -456,7 +457,8 @@ impl Index {
     }
 
     fn forget_if_unused(&mut self, term: u32) {
-        let Some(entry) = self.entries.get_mut(term as usize).filter(|entry| entry.postings.is_empty()) else {
+        let Some(entry) = self.entries.get_mut(term as usize).filter(|entry| entry.postings.is_empty())
+        else {
             return;
         };
         entry.postings = Vec::new();
