@@ -118,7 +118,9 @@ mod tests {
         let held = Arc::new(held);
         let block = || {
             let held = Arc::clone(&held);
-            move || drop(held.lock().unwrap().recv())
+            move || {
+                let _until_the_other_end_is_gone = held.lock().unwrap().recv();
+            }
         };
         let mut blocked: Vec<_> =
             (0..WAITING_OF_PROJECT).map(|_| Box::pin(workers.search(&busy, block()))).collect();

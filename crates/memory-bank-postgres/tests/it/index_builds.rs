@@ -241,12 +241,10 @@ async fn a_text_that_takes_more_than_texts_do_is_stopped_at_the_bound() {
 async fn two_projects_that_do_not_fit_together_take_turns_and_do_not_evict_each_other_at_every_search() {
     let bench = Bench::new().await;
     let (alice, bob) = (bench.tenant("alice", "demo").await, bench.tenant("bob", "other").await);
-    let (database, bank) = with_memory(&bench, 46 * MIB, 30 * MIB);
+    let (database, bank) = with_memory(&bench, 50 * MIB, 34 * MIB);
     for caller in [&alice, &bob] {
         for number in 0..2 {
-            write(&bank, caller, &format!("{number}.md"), &prose(MIB as usize - 100, "albatross"))
-                .await
-                .unwrap();
+            write(&bank, caller, &format!("{number}.md"), &prose(1_048_476, "albatross")).await.unwrap();
         }
     }
     assert_eq!(found(&bank, &alice, "albatross").await, 10);
