@@ -116,6 +116,6 @@ mod tests {
             assert!(said.contains(&format!("`{}` is no variable", pair.0)), "{said}");
             assert!(said.contains(&format!("`{}`?", pair.1)), "{said}");
         }
-        assert_eq!(findings.count(crate::cli::doctor::Level::Warning), 3, "{said}");
+        assert_eq!(findings.count(Level::Warning), 3, "{said}");
     }
 }
