@@ -115,6 +115,9 @@ pub enum EditError {
     /// A rule refused the edit; the text says what to do.
     #[error("{0}")]
     Refused(String),
+    /// The place of the edit cannot be edited as it is: the text says which lines are in the way, and what to do.
+    #[error("{0}")]
+    InTheWay(String),
     /// The edit cannot be made without the last documents of these series. A store loads them under the same lock and
     /// runs the editor again; a caller never meets it.
     #[error("the edit needs {}, which was not loaded", needed.iter().map(Series::stem).collect::<Vec<_>>().join(", "))]

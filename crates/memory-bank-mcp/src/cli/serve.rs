@@ -18,7 +18,7 @@ use memory_bank_server::http::{
     Redis, Server, StorageState,
 };
 use memory_bank_server::hub::Hub;
-use memory_bank_server::services::Services;
+use memory_bank_server::services::{Replies, Services};
 use tokio_util::sync::CancellationToken;
 
 use crate::cli::Cli;
@@ -72,6 +72,7 @@ async fn database_parts(settings: Settings, wanted: &DatabaseSettings) -> anyhow
         hub,
         clock,
         entropy,
+        replies: Replies::default(),
     };
     let began = Instant::now();
     let sessions: Arc<dyn SessionStore> = store.clone();

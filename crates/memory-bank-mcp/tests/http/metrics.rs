@@ -206,7 +206,7 @@ fn limits_are_counted_when_they_are_hit() {
     }
     rises(&server, &before, "limits_hit_total{limit=\"key\"}", 1.0);
     for _ in 0..4 {
-        server.send("GET", "/api/keys", &[("X-Forwarded-For", "192.0.2.9")], "");
+        server.send_bare("GET", "/api/keys", &[("X-Forwarded-For", "192.0.2.9")], "");
     }
     rises(&server, &before, "limits_hit_total{limit=\"address\"}", 1.0);
 }
