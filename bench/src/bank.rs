@@ -5,9 +5,10 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, ensure};
 use memory_bank_core::document::CoreDocument;
 use memory_bank_core::graph::event::{Event, MARKER};
-use memory_bank_core::graph::rules::{EntityPlan, plan_observation, plan_relation};
+use memory_bank_core::graph::rules::{EntityPlan, ObservationPlan, plan_relation};
+use memory_bank_core::graph::state::GraphState;
 use memory_bank_core::limits;
-use memory_bank_core::store::{EntityDraft, ObservationDraft};
+use memory_bank_core::store::{EntityDraft, ObservationDraft, Observed};
 use tempfile::TempDir;
 
 use crate::text::Prose;
@@ -123,10 +124,11 @@ fn write_graph(bank: &Path, sentences: &[String]) -> anyhow::Result<()> {
         Event::EntityUpsert { entity: entity.clone(), ts: ts() }.write_line(&mut log)?;
         entities.push(entity);
     }
+    let none = GraphState::default();
     for (number, text) in sentences.iter().enumerate() {
         let owner = if number % 4 == 0 { &entities[0] } else { &entities[number % count] };
         let draft = ObservationDraft { text: text.clone(), source: None, timestamp: Some(ts()) };
-        let observation = plan_observation(&owner.id, draft, NOW)?;
+        let Observed { observation, .. } = ObservationPlan::new(draft)?.apply(&owner.id, &none, NOW);
         Event::ObservationAdd { observation, ts: ts() }.write_line(&mut log)?;
     }
     for (number, entity) in entities.iter().enumerate() {

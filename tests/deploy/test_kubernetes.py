@@ -65,7 +65,7 @@ def test_service_budget_and_ingress_lead_to_the_servers():
 def test_the_ingress_is_told_what_the_server_wants_of_a_proxy():
     told = {name.partition("/")[2]: value for name, value in the("Ingress")["metadata"]["annotations"].items()}
     assert told["proxy-buffering"] == "off"
-    # A call takes up to 120 s, a body up to 1 MiB, and an idle connection is closed after 15 s.
+    # A call takes up to 120 s, a body up to 1 MiB, and an idle connection is closed after 180 s.
     assert int(told["proxy-read-timeout"]) > 120
     assert told["proxy-body-size"] == "2m"
     assert told["connection-proxy-header"] == "close"

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use futures::future::join_all;
 use memory_bank_core::caller::Caller;
-use memory_bank_core::document::Etag;
+use memory_bank_core::document::{Etag, UpdateActiveContext, active_context_paths, update_active_context};
 use memory_bank_core::error::EditError;
 use memory_bank_core::limits;
 use memory_bank_core::store::{Bank, Change, ChangeKind, Drafts, ReadOutcome};
@@ -257,4 +257,31 @@ pub async fn an_edit_touches_only_the_documents_it_names(p: Project) {
     let mut editor = |drafts: &mut Drafts| drafts.set(&unnamed, "x".into());
     assert!(p.bank.edit(&p.caller, &[named], &mut editor).await.is_err());
     assert_eq!(p.text("b.md").await, None);
+}
+
+/// The rules on lists hold on what the store hands them, line endings included.
+pub async fn an_edit_of_a_list_keeps_all_that_is_no_item(p: Project) {
+    let before =
+        "# A\r\n\r\n## Next Steps\r\nProse.\r\n\r\n- one\r\n\r\n### Sub\r\n- s\r\n\r\n```\r\nopen\r\n";
+    p.write("active-context.md", before).await;
+    let update = async |arguments: UpdateActiveContext| {
+        let mut removed = Vec::new();
+        let mut editor = |drafts: &mut Drafts| {
+            removed = update_active_context(drafts, &arguments)?.items;
+            Ok(())
+        };
+        p.bank.edit(&p.caller, &active_context_paths(), &mut editor).await.unwrap();
+        removed
+    };
+    let empty = UpdateActiveContext { next_steps: Some(Vec::new()), ..UpdateActiveContext::default() };
+    assert!(update(empty).await.is_empty());
+    assert_eq!(p.text("active-context.md").await.as_deref(), Some(before));
+    let steps = UpdateActiveContext {
+        next_steps: Some(vec!["two".into()]),
+        issues: Some(vec!["i".into()]),
+        ..UpdateActiveContext::default()
+    };
+    assert_eq!(update(steps).await, ["- one"]);
+    let after = before.replace("- one", "- two") + "```\r\n\r\n## Known Issues\r\n- i\r\n";
+    assert_eq!(p.text("active-context.md").await.as_deref(), Some(after.as_str()));
 }

@@ -99,7 +99,9 @@ pub async fn deleting_an_entity_takes_its_facts_and_links(p: Project) {
     entity(&p, "B", "t").await;
     p.bank.add_observation(&p.caller, &named("A"), fact("one", None)).await.unwrap();
     p.bank.link(&p.caller, &named("A"), "knows", &named("B")).await.unwrap();
-    p.bank.delete_entity(&p.caller, &named("A")).await.unwrap();
+    p.bank.link(&p.caller, &named("B"), "sees", &named("A")).await.unwrap();
+    let deleted = p.bank.delete_entity(&p.caller, &named("A")).await.unwrap();
+    assert_eq!((deleted.entity.name.as_str(), deleted.observations, deleted.relations), ("A", 1, 2));
     let rest = p.bank.export(&p.caller).await.unwrap();
     assert_eq!((rest.entities.len(), rest.observations.len(), rest.relations.len()), (1, 0, 0));
 }

@@ -95,7 +95,8 @@ macro_rules! contract_tests {
             d6_ten_appends_at_once_all_stay, d6_of_ten_writes_with_one_etag_exactly_one_wins,
             d6_two_instances_lose_no_entry, a_document_over_the_bound_is_refused,
             the_text_of_an_earlier_etag_is_still_known, each_change_is_told_once,
-            hostile_but_valid_names_are_kept, an_edit_touches_only_the_documents_it_names);
+            hostile_but_valid_names_are_kept, an_edit_touches_only_the_documents_it_names,
+            an_edit_of_a_list_keeps_all_that_is_no_item);
         $crate::contract_tests!(@module $fresh, graph:
             d8_attributes_are_merged, d7_a_part_of_a_name_is_no_name, both_instances_see_one_graph,
             d6_thirty_first_upserts_all_succeed, links_are_made_once_and_taken_away,

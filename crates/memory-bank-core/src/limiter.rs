@@ -22,6 +22,18 @@ pub struct Admission {
     pub key: Option<(KeyId, u32)>,
     /// The address and its limit a minute, when it has one.
     pub address: Option<(IpAddr, u32)>,
+    /// In which of the address's windows it counts.
+    pub origin: Origin,
+}
+
+/// What is known of a request's key. An address has a window for requests with a good key and one for all others, so that
+/// those who guess keys do not keep out those who have one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Origin {
+    /// It is good.
+    Keyed,
+    /// There is none, or it is not good.
+    Unkeyed,
 }
 
 /// How a window stands after a request.
@@ -112,7 +124,8 @@ pub struct MemoryLimiter {
 #[derive(Default)]
 struct Windows {
     keys: HashMap<KeyId, SlidingWindow>,
-    addresses: HashMap<IpAddr, SlidingWindow>,
+    keyed: HashMap<IpAddr, SlidingWindow>,
+    unkeyed: HashMap<IpAddr, SlidingWindow>,
 }
 
 impl MemoryLimiter {
@@ -127,7 +140,8 @@ impl Limiter for MemoryLimiter {
     async fn admit(&self, request: Admission) -> Verdict {
         let now = (self.elapsed)();
         let mut windows = self.windows.lock().unwrap_or_else(PoisonError::into_inner);
-        let Windows { keys, addresses } = &mut *windows;
+        let Windows { keys, keyed, unkeyed } = &mut *windows;
+        let addresses = if request.origin == Origin::Keyed { keyed } else { unkeyed };
         let key = request.key.map(|(key, limit)| look(keys, key, now, limit));
         let address = request.address.map(|(address, limit)| look(addresses, address, now, limit));
         let admitted = [key, address].iter().flatten().all(|state| state.remaining > 0);
@@ -209,11 +223,23 @@ mod tests {
         let request = Admission {
             key: Some((KeyId(Uuid::nil()), 5)),
             address: Some((IpAddr::V4(Ipv4Addr::LOCALHOST), 2)),
+            origin: Origin::Keyed,
         };
         let verdicts: Vec<Verdict> = (0..4).map(|_| now(limiter.admit(request))).collect();
         assert_eq!(verdicts.iter().filter(|verdict| verdict.admitted).count(), 2);
         assert_eq!(verdicts[3].key.map(|state| state.remaining), Some(3));
         assert_eq!(verdicts[3].tightest().map(|state| state.limit), Some(2));
+    }
+
+    #[test]
+    fn requests_without_a_good_key_do_not_keep_out_those_with_one() {
+        let limiter = MemoryLimiter::new(|| Duration::from_secs(1));
+        let address = IpAddr::V4(Ipv4Addr::LOCALHOST);
+        let admit = |origin, limit| {
+            now(limiter.admit(Admission { key: None, address: Some((address, limit)), origin })).admitted
+        };
+        assert_eq!([(); 3].map(|()| admit(Origin::Unkeyed, 2)), [true, true, false]);
+        assert_eq!([(); 3].map(|()| admit(Origin::Keyed, 2)), [true, true, false]);
     }
 
     fn now<T>(future: impl Future<Output = T>) -> T {

@@ -22,6 +22,10 @@ pub const SEARCH_RESULTS: usize = 1000;
 pub const NEIGHBOURS: usize = 200;
 /// The most relations that one search of the graph returns.
 pub const RELATIONS_FOUND: usize = 2000;
+/// The most bytes of text in one reply, but for a single document that is asked for by name.
+pub const REPLY_BYTES: usize = 256 * 1024;
+/// The most bytes of observations that are read to show a part of the graph.
+pub const SUBGRAPH_BYTES: i64 = 2 * 1024 * 1024;
 /// The most documents in one batch call.
 pub const BATCH_DOCUMENTS: usize = 100;
 /// The most edits in one call of `edit_memory_bank_file`.
@@ -42,8 +46,14 @@ pub const THINKING_SESSIONS: usize = 100;
 pub const RESOURCE_PAGE: usize = 100;
 /// The most documents that one bank may hold.
 pub const DOCUMENTS: usize = 10_000;
-/// The most bytes of documents that are held in memory to be searched; what is beyond is reported as skipped.
-pub const SEARCHED_BYTES: u64 = 256 * 1024 * 1024;
+/// The memory that all search indexes of a process may take, in bytes, unless a setting says otherwise.
+pub const SEARCH_INDEX_BYTES: u64 = 512 * 1024 * 1024;
+/// The memory that the search index of one project may take, in bytes, unless a setting says otherwise.
+pub const SEARCH_INDEX_PROJECT_BYTES: u64 = 448 * 1024 * 1024;
+/// How long a search waits for its index before it is answered that the index is being built, in milliseconds.
+pub const SEARCH_INDEX_WAIT_MS: u64 = 1000;
+/// The same for an index that is expected within a second, but whose turn has not come yet.
+pub const SEARCH_TURN_WAIT_MS: u64 = 5000;
 /// The most bytes and files of one backup. More is not what a bank holds: one file with a hole, which takes no room itself,
 /// would fill the disk.
 pub const BACKUP_BYTES: u64 = 1024 * 1024 * 1024;
@@ -55,6 +65,8 @@ pub const LOCK_WAIT_MS: u64 = 10_000;
 pub const SERIES: u32 = 9999;
 /// The longest diff that a reply shows, in characters; what is left out is said.
 pub const DIFF_CHARS: usize = 4000;
+/// The most characters of removed texts that a reply shows; how many are left out is said.
+pub const REMOVED_CHARS: usize = 4000;
 /// The most resources that one session, or one client over stdio, may subscribe to.
 pub const SUBSCRIPTIONS: usize = 1000;
 /// The most bytes of one bank, or one backup of it, that is moved between a folder, a database and a backup file. It is

@@ -10,19 +10,23 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use etcetera::BaseStrategy as _;
+use memory_bank_core::search::IndexBudget;
 use memory_bank_folder::StateFolder;
 use memory_bank_server::http::HttpConfig;
 use tracing_subscriber::filter::EnvFilter;
 
 use variables::{
-    ADDRESS_LIMIT, ALLOWED_HOSTS, ALLOWED_ORIGINS, AUDIT_RETENTION, CONNECTIONS, DATABASE_URL, HOST,
-    JSON_RESPONSE, LAME_DUCK, LOG, METRICS, OTLP_ENDPOINT, PORT, PROVIDER, PROXY_HOPS, REDIS_PREFIX,
-    REDIS_URL, RETENTION, ROOT_CERTIFICATE, SESSIONS, STATE_DIR, STREAMS, SUPABASE_URL, TRANSPORT,
+    ADDRESS_CONNECTIONS, ADDRESS_LIMIT, ALL_REPLY_BYTES, ALLOWED_HOSTS, ALLOWED_ORIGINS, AUDIT_RETENTION,
+    CONNECTIONS, DATABASE_URL, HOST, INDEX_MEMORY, INDEX_MEMORY_PER_PROJECT, JSON_RESPONSE, KEEP_ALIVE,
+    KEY_REPLY_BYTES, KEYED_ADDRESS_LIMIT, LAME_DUCK, LOG, METRICS, OTLP_ENDPOINT, PORT, PROVIDER, PROXY_HOPS,
+    REDIS_PREFIX, REDIS_URL, REPLY_BYTES, RETENTION, ROOT_CERTIFICATE, SESSIONS, STATE_DIR, STREAMS,
+    SUPABASE_URL, TRANSPORT,
 };
 pub(crate) use variables::{VARIABLES, Variable};
 
 /// The largest file with a secret, in bytes.
 const SECRET_BYTES: u64 = 64 * 1024;
+const MIB: u64 = 1024 * 1024;
 /// What counts for Redis beside a database.
 const REDIS_BESIDE_DATABASE: &str = "redis://redis:6379";
 /// Where a database is offered to clients, and where a folder is.
@@ -49,6 +53,8 @@ pub(crate) struct DatabaseSettings {
     pub(crate) url: String,
     /// The most connections.
     pub(crate) connections: usize,
+    /// The memory that search indexes may take.
+    pub(crate) index_memory: IndexBudget,
     /// Authorities to trust beside the system's.
     pub(crate) root_certificate: Option<PathBuf>,
     /// The variable that holds the connection string.
@@ -225,14 +231,32 @@ impl Settings {
             (None, Some(_)) => EVERYWHERE,
             (Some(text), _) => text.parse().map_err(|_| wrong(&HOST, read))?,
         };
+        let hops = number(&PROXY_HOPS, read, 0, 16)?;
+        let address_limit: u32 = number(&ADDRESS_LIMIT, read, 0, 1_000_000)?;
+        let keyed_address_limit = match set(&KEYED_ADDRESS_LIMIT, read) {
+            Some(_) => number(&KEYED_ADDRESS_LIMIT, read, 0, 1_000_000)?,
+            None if address_limit == 0 => 0,
+            None => address_limit.max(1200),
+        };
+        let connections_per_address = match set(&ADDRESS_CONNECTIONS, read) {
+            Some(_) => number(&ADDRESS_CONNECTIONS, read, 1, 10_000)?,
+            None if hops == 0 => 256,
+            None => 5000,
+        };
         let port: u16 = value(&PORT, read).parse().map_err(|_| wrong(&PORT, read))?;
         let http = HttpConfig {
             listen: SocketAddr::new(host, port),
             json_response: truth(&JSON_RESPONSE, read)?,
             allowed_hosts: hosts(read)?,
             allowed_origins: origins(read)?,
-            trust_proxy_hops: number(&PROXY_HOPS, read, 0, 16)?,
-            address_limit: number(&ADDRESS_LIMIT, read, 0, 1_000_000)?,
+            trust_proxy_hops: hops,
+            address_limit,
+            keyed_address_limit,
+            connections_per_address,
+            reply_bytes: number(&REPLY_BYTES, read, 16_384, 1_048_576)?,
+            reply_bytes_per_key: number(&KEY_REPLY_BYTES, read, 1_048_576, 1_073_741_824)?,
+            reply_bytes_total: number(&ALL_REPLY_BYTES, read, 1_048_576, 17_179_869_184)?,
+            keep_alive: Duration::from_secs(number(&KEEP_ALIVE, read, 5, 3600)?),
             streams_per_key: number(&STREAMS, read, 1, 10_000)?,
             sessions_per_project: number(&SESSIONS, read, 1, 1_000_000)?,
             lame_duck: Duration::from_secs(number(&LAME_DUCK, read, 0, 4)?),
@@ -261,6 +285,10 @@ fn database(read: Read<'_>) -> Result<Option<DatabaseSettings>, ConfigError> {
         None if provider == Provider::Supabase => 10,
         None => 20,
     };
+    let index_memory = IndexBudget {
+        total: MIB * number::<u64>(&INDEX_MEMORY, read, 64, 1_048_576)?,
+        per_project: MIB * number::<u64>(&INDEX_MEMORY_PER_PROJECT, read, 16, 1_048_576)?,
+    };
     let Some((name, url)) = secret(variable, read)? else {
         let reason = "`DB_PROVIDER` asks for a database";
         if set(&PROVIDER, read).is_some() {
@@ -279,7 +307,8 @@ fn database(read: Read<'_>) -> Result<Option<DatabaseSettings>, ConfigError> {
     if let Some(path) = &root_certificate {
         text_file(ROOT_CERTIFICATE.name, path, ROOT_CERTIFICATE.takes, u64::MAX)?;
     }
-    Ok(Some(DatabaseSettings { provider, url, connections, root_certificate, variable: variable.name }))
+    let variable = variable.name;
+    Ok(Some(DatabaseSettings { provider, url, connections, index_memory, root_certificate, variable }))
 }
 
 /// Beside a database there is Redis unless the variable is empty; beside a folder only when it is set.

@@ -11,7 +11,7 @@ use memory_bank_folder::{FolderOptions, FolderWorkspace, Surroundings};
 use memory_bank_server::http::Redis;
 use memory_bank_server::hub::Hub;
 use memory_bank_server::mcp::stdio;
-use memory_bank_server::services::Services;
+use memory_bank_server::services::{Replies, Services};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
@@ -112,7 +112,8 @@ pub(crate) async fn folder_services(
     let workspace =
         FolderWorkspace::start(options, around).await.context("the project folder cannot be used")?;
     let state = MemoryStateStore::starting_from(SessionState { mode: cli.mode, ..SessionState::default() });
-    Ok(Services { workspace: Arc::new(workspace), state: Arc::new(state), hub, clock, entropy })
+    let replies = Replies::default();
+    Ok(Services { workspace: Arc::new(workspace), state: Arc::new(state), hub, clock, entropy, replies })
 }
 
 /// Cancels the token on SIGTERM and SIGINT.

@@ -189,7 +189,7 @@ impl Database {
             bare,
             around,
             served: Arc::default(),
-            indexes: Arc::default(),
+            indexes: Arc::new(crate::search::Indexes::new(&crate::search::SearchOptions::default())),
             slugs: Arc::default(),
             edit_groups: Arc::default(),
             readers: Arc::new(crate::readers::Readers::beside(options.max_connections)),
@@ -223,12 +223,6 @@ impl Database {
             idle: status.available,
             waiting: status.waiting,
         }
-    }
-
-    /// How many projects the search index holds in memory, and how many bytes of text.
-    #[must_use]
-    pub fn index_use(&self) -> (usize, u64) {
-        self.indexes.held()
     }
 
     /// A connection in the login role's name. Tenants' tables are out of its reach, or must be: [`crate::tenant`] is

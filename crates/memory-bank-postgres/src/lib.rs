@@ -37,6 +37,7 @@ pub use diagnosis::{Diagnosis, Kept};
 pub use isolation::IsolationError;
 pub use migrate::{MigrateError, Migration};
 pub use pooler::Pooling;
+pub use search::{IndexUse, SearchOptions};
 pub use transfer::{Export, Import, Imported, TransferError};
 pub use unreachable::{Cause, Unreachable};
 pub use workspace::PostgresWorkspace;

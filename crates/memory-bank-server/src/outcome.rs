@@ -32,6 +32,8 @@ impl Outcome {
             Ok(_) => Self::Ok,
             Err(error) if error.code == ErrorCode::INTERNAL_ERROR => Self::Failed,
             Err(error) if error.code == ErrorCode::RESOURCE_NOT_FOUND => Self::Refused,
+            // There was no memory for the reply.
+            Err(error) if error.code == ErrorCode(-32050) => Self::Refused,
             // What the guard answers to those who took a call back.
             Err(error) if error.code == ErrorCode(-32000) => Self::Cancelled,
             Err(_) => Self::Malformed,

@@ -238,9 +238,9 @@ test("d53: a link to a file outside is not read", async (t) => {
   await server.fails("read_memory_bank_file", { filename: "link.md" });
 });
 
-test("d54: an empty list clears", async (t) => {
+test("d54: a list can be emptied", async (t) => {
   const { server } = await freshBank(t);
-  await server.ok("update_active_context", { tasks: [] });
+  await server.ok("update_active_context", { tasks: [], clear: true });
   assert.deepEqual((await server.ok("get_context_digest")).json.digest.currentContext.tasks, []);
 });
 

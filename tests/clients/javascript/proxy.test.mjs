@@ -3,7 +3,7 @@
 
 import assert from "node:assert/strict";
 import { Agent, createServer, request as send } from "node:http";
-import { connect } from "node:net";
+import { connect, createServer as createRelay } from "node:net";
 import test, { after, describe } from "node:test";
 import { setTimeout as pause } from "node:timers/promises";
 import { Client, StreamableHTTPClientTransport } from "@modelcontextprotocol/client";
@@ -184,7 +184,52 @@ async function refused(request) {
   assert.fail("no limit was reached");
 }
 
+/** A way to a server on which the connections that bring calls are counted. */
+async function relay(t, server) {
+  const { hostname, port } = new URL(server.origin);
+  const seen = { calls: 0, origin: "" };
+  const stand = createRelay((near) => {
+    const far = connect(port, hostname);
+    near.once("data", (first) => (seen.calls += first.includes("/mcp") ? 1 : 0));
+    for (const [from, to] of [[near, far], [far, near]]) from.pipe(to).on("error", () => {}) && from.on("error", () => {});
+  });
+  await new Promise((resolve) => stand.listen(0, SERVER_HOST, resolve));
+  t.after(() => stand.close());
+  seen.origin = `http://${SERVER_HOST}:${stand.address().port}`;
+  return seen;
+}
+
 describe("behind a proxy", { concurrency: true }, () => {
+  for (const kind of [...KINDS, "a proxy such as Traefik"]) {
+    test(`${kind}: a call goes over a connection that was kept idle for longer than headers may take`, async (t) => {
+      const seen = await relay(t, replicas[0]);
+      // What Traefik has in common with every proxy that keeps connections: an agent that does.
+      const agent = new Agent({ keepAlive: true, maxSockets: 1 });
+      t.after(() => agent.destroy());
+      const origin = KINDS.includes(kind) ? await startProxy(t, kind, [seen, seen], { keeps: true }) : seen.origin;
+      const { key } = await database.project();
+      const body = rpc(1, "initialize", {
+        protocolVersion: VERSION,
+        capabilities: {},
+        clientInfo: { name: "test", version: "1" },
+      });
+      const post = () =>
+        new Promise((resolve, reject) => {
+          const request = send(`${origin}/mcp`, { method: "POST", headers: mcpHeaders(key), agent });
+          request.once("error", reject);
+          request.once("response", (response) => response.resume().once("end", () => resolve(response.statusCode)));
+          request.end(body);
+        });
+      const twice = async () => assert.deepEqual([await post(), await post()], [200, 200]);
+      await twice();
+      const before = seen.calls;
+      assert.ok(before >= 1 && before <= 2, `${before}`);
+      await pause(22_000);
+      await twice();
+      assert.equal(seen.calls, before, "a connection was closed meanwhile");
+    });
+  }
+
   for (const kind of KINDS) {
     test(`${kind}: no connection to a server is kept for later, where it could end as a request is sent`, async (t) => {
       // In the servers' place: what a proxy wants of a connection is seen at its other end.
@@ -236,7 +281,7 @@ describe("behind a proxy", { concurrency: true }, () => {
     });
 
     test(`${kind}: a silent stream stays open for longer than the proxy lets a connection be idle`, async (t) => {
-      const origin = await startProxy(t, kind, replicas, 25);
+      const origin = await startProxy(t, kind, replicas, { idleSeconds: 25 });
       const own = await bankBehind(t, origin);
       const stream = await listening(t, origin, own, PROGRESS);
       const spoken = () => count(stream.text, /^: alive$/gm);

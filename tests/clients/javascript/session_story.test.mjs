@@ -157,10 +157,10 @@ test("a session with every tool on the original's folder", async (t) => {
       assert.deepEqual(bullets(text, heading), bullets(old, heading), heading);
     }
     assert.ok(text.includes("- Ship it\n"));
-    await call("update_active_context", { issues: ["Only this"], nextSteps: [] });
+    await call("update_active_context", { issues: ["Only this"], nextSteps: [], clear: true });
     const changed = await read(bank, "active-context.md");
     assert.deepEqual(bullets(changed, "Known Issues"), ["Only this"]);
-    assert.deepEqual(bullets(changed, "Next Steps"), [], "an empty list empties (d54)");
+    assert.deepEqual(bullets(changed, "Next Steps"), [], "a list is emptied by an explicit word (d54)");
   });
 
   await step("it decides and thinks", async () => {

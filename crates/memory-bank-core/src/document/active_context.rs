@@ -4,10 +4,10 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::document::argument;
+use crate::document::list::replace_items;
 use crate::document::progress::heading_time;
-use crate::document::section::Outline;
-use crate::document::splice::{append_section, bullets, insert_newest_item, remove_items, replace_body};
-use crate::document::{CoreDocument, DocumentPath};
+use crate::document::splice::insert_newest_item;
+use crate::document::{CoreDocument, DocumentPath, Removed};
 use crate::error::EditError;
 use crate::store::Drafts;
 
@@ -20,7 +20,8 @@ pub(super) const NEXT_STEPS: [&str; 1] = ["Next Steps"];
 /// Titles of the session notes: the one that is written, then the older one.
 pub(super) const NOTES: [&str; 2] = ["Current Session Notes", "Session Notes"];
 
-/// New lists: arguments of `update_active_context`. A list that is absent stays; an empty one clears.
+/// New lists: arguments of `update_active_context`. A list that is absent or empty stays as it is, unless `clear` says
+/// otherwise.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct UpdateActiveContext {
@@ -33,6 +34,26 @@ pub struct UpdateActiveContext {
     /// The next steps.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next_steps: Option<Vec<String>>,
+    /// Which lists are emptied: with `true` those that are given as `[]`, otherwise those that it names.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub clear: Option<Clear>,
+}
+
+/// The explicit word that empties a list.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Clear {
+    /// Whether to empty what the call leaves no doubt about.
+    Flag(bool),
+    /// The names of the lists, as the arguments are called.
+    Lists(Vec<String>),
+}
+
+impl Clear {
+    /// Whether it names this list.
+    fn names(&self, list: &str) -> bool {
+        matches!(self, Self::Lists(lists) if lists.iter().any(|name| name == list))
+    }
 }
 
 /// The documents that the edits of this module need.
@@ -41,44 +62,55 @@ pub fn active_context_paths() -> Vec<DocumentPath> {
     vec![CoreDocument::ActiveContext.path()]
 }
 
-/// Replaces the lists that are given, each as a whole section. Sections of an older title that hold a second list of
-/// the same kind lose their items, so that there is one list.
+/// Makes the lists that are given the items of their sections; all else in the sections stays. Sections of an older
+/// title that hold a second list of the same kind lose their items, so that there is one list. Gives what was taken out.
 ///
 /// # Errors
-/// An item or a list is too long, or the document would become too large.
-pub fn update_active_context(drafts: &mut Drafts, asked: &UpdateActiveContext) -> Result<(), EditError> {
+/// An item or a list is too long, `clear` leaves open what it empties, a section holds a merge conflict, or the document
+/// would become too large.
+pub fn update_active_context(drafts: &mut Drafts, asked: &UpdateActiveContext) -> Result<Removed, EditError> {
     let lists = [
         ("tasks", &asked.tasks, TASKS.as_slice()),
         ("issues", &asked.issues, ISSUES.as_slice()),
         ("nextSteps", &asked.next_steps, NEXT_STEPS.as_slice()),
     ];
-    if lists.iter().all(|(_, items, _)| items.is_none()) {
-        return Ok(());
+    if let Some(Clear::Lists(named)) = &asked.clear
+        && let Some(unknown) = named.iter().find(|name| lists.iter().all(|(list, _, _)| list != name))
+    {
+        return Err(EditError::Refused(format!(
+            "`clear`: there is no list `{unknown}`; name `tasks`, `issues` or `nextSteps`"
+        )));
+    }
+    let clears = asked.clear == Some(Clear::Flag(true));
+    if clears && lists.iter().all(|(_, items, _)| items.is_none()) {
+        return Err(EditError::Refused(
+            "`clear` leaves open which list it empties; give that list as []".to_owned(),
+        ));
+    }
+    let mut changes = Vec::new();
+    for (name, items, titles) in lists {
+        let given = argument::lines(name, items.as_deref().unwrap_or_default())?;
+        // A list of blank texts is a slip, not a wish to empty.
+        let empties = clears && items.as_ref().is_some_and(Vec::is_empty)
+            || asked.clear.as_ref().is_some_and(|clear| clear.names(name));
+        if !given.is_empty() || empties {
+            changes.push((titles, given));
+        }
+    }
+    let mut removed = Removed::default();
+    if changes.is_empty() {
+        return Ok(removed);
     }
     CoreDocument::ActiveContext.rewrite(drafts, |text| {
         let mut text = text.to_owned();
-        for (name, items, titles) in lists {
-            if let Some(items) = items {
-                text = replace_list(&text, titles, &argument::lines(name, items)?);
-            }
+        for (titles, items) in &changes {
+            let edited = replace_items(&text, titles, items)?;
+            removed.extend(&edited.removed);
+            text = edited.text;
         }
         Ok(text)
-    })
-}
-
-fn replace_list(text: &str, titles: &[&str], items: &[String]) -> String {
-    let outline = Outline::of(text);
-    let sections = outline.find_all(titles);
-    let doubled: Vec<_> =
-        sections.iter().skip(1).flat_map(|section| outline.items_in(&section.body)).collect();
-    let single = remove_items(text, &outline, &doubled);
-    let outline = Outline::of(&single);
-    let lines = if items.is_empty() { String::new() } else { format!("\n{}", bullets(items)) };
-    match outline.find(titles) {
-        Some(section) => replace_body(&single, &section, &lines),
-        None if items.is_empty() => single,
-        None => append_section(&single, titles, &lines),
-    }
+    })?;
+    Ok(removed)
 }
 
 /// The kind of a session note.
@@ -162,5 +194,5 @@ pub(super) fn add_timed_note(
 
 /// Puts a line at the top of the session notes.
 pub(super) fn add_note_line(drafts: &mut Drafts, line: &str) -> Result<(), EditError> {
-    CoreDocument::ActiveContext.rewrite(drafts, |text| Ok(insert_newest_item(text, &NOTES, line)))
+    CoreDocument::ActiveContext.rewrite(drafts, |text| insert_newest_item(text, &NOTES, line))
 }

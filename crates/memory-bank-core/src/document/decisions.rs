@@ -5,8 +5,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::clock;
 use crate::document::progress::{TrackProgress, track_progress};
-use crate::document::section::LineEnding;
-use crate::document::splice::{Gap, insert_lines};
+use crate::document::section::{LineEnding, Outline};
+use crate::document::splice::append_block;
 use crate::document::{CoreDocument, DocumentPath, argument};
 use crate::error::EditError;
 use crate::store::Drafts;
@@ -74,8 +74,7 @@ pub fn log_decision(
         list("Consequences", &consequences),
     ]
     .join("\n");
-    CoreDocument::DecisionLog
-        .rewrite(drafts, |text| Ok(insert_lines(text, text.len(), &record, Gap::Blank, Gap::None)))?;
+    CoreDocument::DecisionLog.rewrite(drafts, |text| append_block(&Outline::of(text), &record))?;
     let progress = TrackProgress {
         action: "Decision Made".to_owned(),
         description: title.clone(),

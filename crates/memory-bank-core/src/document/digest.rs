@@ -152,7 +152,7 @@ pub fn clip(text: &str, max_chars: usize) -> String {
 fn project_state(text: &str) -> Option<String> {
     let outline = Outline::of(text);
     let section = outline.find(&["Current Project State"])?;
-    outline.slice(&section.own).lines().map(str::trim).find(|line| !line.is_empty()).map(str::to_owned)
+    outline.readable(&section.own).lines().map(str::trim).find(|line| !line.is_empty()).map(str::to_owned)
 }
 
 /// Dated items and dated headings, in the order of the document.
@@ -180,11 +180,11 @@ fn decisions(text: &str) -> Vec<DecisionSummary> {
         .sections()
         .filter(|section| section.heading.level == 2)
         .map(|section| {
-            let body = outline.slice(&section.body);
+            let body = outline.readable(&section.body);
             DecisionSummary {
                 title: section.heading.source.clone(),
-                date: labelled(body, "**Date:**").unwrap_or_default(),
-                summary: labelled(body, "**Decision:**").unwrap_or_else(|| UNSTATED.to_owned()),
+                date: labelled(&body, "**Date:**").unwrap_or_default(),
+                summary: labelled(&body, "**Decision:**").unwrap_or_else(|| UNSTATED.to_owned()),
             }
         })
         .collect();

@@ -1,11 +1,16 @@
 //! Changes of one document without rewriting it: a list of edits, made in order, all or none.
 
+use std::collections::{HashMap, HashSet};
+use std::ops::Range;
+
 use serde::{Deserialize, Serialize};
 
+use crate::document::conflict::Conflict;
 use crate::document::diff::unified_diff;
 use crate::document::section::{LineEnding, Outline, Section, line_end, line_start, same_title};
 use crate::document::splice::{
-    Gap, blank_lines_at_top, insert_lines, replace_body, replace_lines, written_end,
+    Gap, blank_lines_at_top, first_lost_heading, insert_closing, insert_lines, replace_body, replace_lines,
+    written_end,
 };
 use crate::document::write::check_etag;
 use crate::document::{DocumentPath, Etag};
@@ -79,6 +84,10 @@ pub struct DocumentEdited {
     pub etag: Etag,
     /// What changed, as a unified diff of at most [`limits::DIFF_CHARS`]; empty if nothing did.
     pub diff: String,
+    /// How many lines went, or were changed.
+    pub removed_lines: usize,
+    /// The headings of sub-sections that `replace_section` took away.
+    pub removed_sections: Vec<String>,
 }
 
 /// Makes all edits, each on what the ones before it left.
@@ -96,8 +105,13 @@ pub fn edit_document(
     let Some(old) = drafts.text(path).map(str::to_owned) else {
         return Err(EditError::NotFound(path.clone()));
     };
-    let new = apply_edits(&old, edits)?;
-    let edited = DocumentEdited { etag: Etag::of(&new), diff: unified_diff(path.as_str(), &old, &new) };
+    let Applied { text: new, removed_sections } = apply_all(&old, edits)?;
+    let edited = DocumentEdited {
+        etag: Etag::of(&new),
+        diff: unified_diff(path.as_str(), &old, &new),
+        removed_lines: lines_gone(&old, &new),
+        removed_sections,
+    };
     drafts.set(path, new)?;
     Ok(edited)
 }
@@ -107,6 +121,15 @@ pub fn edit_document(
 /// # Errors
 /// As [`edit_document`].
 pub fn apply_edits(text: &str, edits: &[Edit]) -> Result<String, EditError> {
+    apply_all(text, edits).map(|applied| applied.text)
+}
+
+struct Applied {
+    text: String,
+    removed_sections: Vec<String>,
+}
+
+fn apply_all(text: &str, edits: &[Edit]) -> Result<Applied, EditError> {
     if edits.is_empty() {
         return Err(EditError::Refused("`edits` is empty; give at least one".to_owned()));
     }
@@ -118,43 +141,111 @@ pub fn apply_edits(text: &str, edits: &[Edit]) -> Result<String, EditError> {
         )));
     }
     let mut text = text.to_owned();
+    let mut removed_sections = Vec::new();
     for (index, edit) in edits.iter().enumerate() {
         let refused =
             |reason: String| EditError::Refused(format!("`edits[{index}]`: {reason}; nothing was changed"));
-        text = apply(&text, edit).map_err(refused)?;
+        text = apply(&text, edit, &mut removed_sections).map_err(refused)?;
         // A text that grows with every edit must not outgrow memory before the store looks at it.
         if text.len() > limits::DOCUMENT_BYTES.saturating_mul(2) {
             return Err(refused(format!("the document would be {} bytes long", text.len())));
         }
     }
-    Ok(text)
+    removed_sections.sort();
+    removed_sections.dedup();
+    Ok(Applied { text, removed_sections })
 }
 
-fn apply(text: &str, edit: &Edit) -> Result<String, String> {
+/// How many lines of the old text are not in the new one.
+fn lines_gone(old: &str, new: &str) -> usize {
+    let mut left: HashMap<&str, usize> = HashMap::new();
+    for line in new.lines() {
+        *left.entry(line).or_default() += 1;
+    }
+    old.lines()
+        .filter(|line| match left.get_mut(line) {
+            Some(count) if *count > 0 => {
+                *count -= 1;
+                false
+            }
+            _ => true,
+        })
+        .count()
+}
+
+fn apply(text: &str, edit: &Edit, removed_sections: &mut Vec<String>) -> Result<String, String> {
     match edit {
         Edit::Replace { old, new, count } => replace(text, old, new, *count),
         Edit::InsertBefore { matching, heading, text: lines } => match Place::of(matching, heading)? {
             Place::Match(found) => {
-                let at = line_start(text, only_match(text, found)?.0);
+                let found = only_match(text, found)?;
+                check_place(text, found.0)?;
+                let at = line_start(text, found.0);
                 Ok(insert_lines(text, at, trimmed(lines)?, Gap::None, Gap::None))
             }
             Place::Heading(words) => {
                 let outline = Outline::of(text);
                 let at = section_of(&outline, words)?.heading.range.start;
-                Ok(insert_lines(text, at, trimmed(lines)?, Gap::Blank, Gap::Blank))
+                seen(&outline, insert_lines(text, at, trimmed(lines)?, Gap::Blank, Gap::Blank), at..at, lines)
             }
         },
         Edit::InsertAfter { matching, heading, text: lines } => match Place::of(matching, heading)? {
             Place::Match(found) => {
-                let at = line_end(text, only_match(text, found)?.1);
+                let found = only_match(text, found)?;
+                check_place(text, found.0)?;
+                let at = line_end(text, found.1);
                 Ok(insert_lines(text, at, trimmed(lines)?, Gap::None, Gap::None))
             }
             Place::Heading(words) => prepend(text, words, trimmed(lines)?),
         },
         Edit::Append { heading, text: lines } => append(text, heading, trimmed(lines)?),
         Edit::Prepend { heading, text: lines } => prepend(text, heading, trimmed(lines)?),
-        Edit::ReplaceSection { heading, text: lines } => replace_section(text, heading, lines),
+        Edit::ReplaceSection { heading, text: lines } => {
+            let (new, mut gone) = replace_section(text, heading, lines)?;
+            removed_sections.append(&mut gone);
+            Ok(new)
+        }
     }
+}
+
+/// Refuses a place in a section that holds a merge conflict.
+fn check_place(text: &str, at: usize) -> Result<(), String> {
+    let outline = Outline::of(text);
+    match outline.conflict_in(&outline.own_section_at(at)) {
+        Some(conflict) => Err(conflict.refusal()),
+        None => Ok(()),
+    }
+}
+
+/// The new text, unless it hides a heading that was not in these bytes, or one of the lines that were put in.
+fn seen(old: &Outline<'_>, new: String, gone: Range<usize>, lines: &str) -> Result<String, String> {
+    let after = Outline::of(&new);
+    let kept = old
+        .headings()
+        .iter()
+        .filter(|heading| heading.range.start < gone.start || heading.range.start >= gone.end);
+    let lost = first_lost_heading(kept, &after).or_else(|| {
+        let there = titles(&after);
+        let put = Outline::of(lines);
+        let hidden = put.headings().iter().any(|one| !there.contains(&(one.level, one.source.as_str())));
+        hidden.then_some("")
+    });
+    match lost {
+        None => Ok(new),
+        Some("") => Err(
+            "the headings of `text` would not be seen there; close the block of code, the comment or the \
+                         front matter above, or use `replace`"
+                .to_owned(),
+        ),
+        Some(heading) => Err(format!(
+            "the heading `{heading}` would not be seen any more, since `text` leaves a block of code, a comment or front \
+             matter open; close it, or use `replace`"
+        )),
+    }
+}
+
+fn titles<'o>(outline: &'o Outline<'_>) -> HashSet<(u8, &'o str)> {
+    outline.headings().iter().map(|one| (one.level, one.source.as_str())).collect()
 }
 
 enum Place<'a> {
@@ -178,12 +269,48 @@ fn replace(text: &str, old: &str, new: &str, count: usize) -> Result<String, Str
     if found != count || count == 0 {
         return Err(miscounted(text, &old, found, count));
     }
+    check_occurrences(text, &old)?;
     let new = LineEnding::of(text).apply(new);
     let length = text.len().saturating_add(found.saturating_mul(new.len()));
     if new.len() > old.len() && length > limits::DOCUMENT_BYTES.saturating_mul(2) {
         return Err(format!("the document would be about {length} bytes long"));
     }
     Ok(text.replace(&old, &new))
+}
+
+/// A text that holds a whole merge conflict may be replaced, which is how one is resolved; beside one, nothing is.
+fn check_occurrences(text: &str, old: &str) -> Result<(), String> {
+    let outline = Outline::of(text);
+    if outline.conflict_in(&(0..text.len())).is_none() {
+        return Ok(());
+    }
+    for (at, _) in text.match_indices(old) {
+        let range = at..at + old.len();
+        let whole = |conflict: &Conflict| {
+            range.start <= conflict.range.start && written_end_of(text, conflict) <= range.end
+        };
+        let mut resolves = false;
+        for conflict in outline.conflicts_in(&range) {
+            if !whole(conflict) {
+                return Err(conflict.refusal());
+            }
+            resolves = true;
+        }
+        if !resolves {
+            let last = range.end.saturating_sub(1).max(at);
+            let touched = outline.own_section_at(at).start..outline.own_section_at(last).end;
+            if let Some(conflict) = outline.conflict_in(&touched) {
+                return Err(conflict.refusal());
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The end of a conflict without its last line ending.
+fn written_end_of(text: &str, conflict: &Conflict) -> usize {
+    let slice = text.get(conflict.range.clone()).unwrap_or_default();
+    conflict.range.start + slice.trim_end_matches(['\r', '\n']).len()
 }
 
 /// Where the text that must occur once begins and ends.
@@ -242,7 +369,10 @@ fn section_of<'o>(outline: &'o Outline<'_>, words: &str) -> Result<Section<'o>, 
     };
     let more: Vec<String> = found.map(|section| section.heading.line.to_string()).collect();
     if more.is_empty() {
-        return Ok(first);
+        return match outline.conflict_in(&first.whole()) {
+            Some(conflict) => Err(conflict.refusal()),
+            None => Ok(first),
+        };
     }
     Err(format!(
         "the heading `{words}` stands on lines {} and {}; use `match` or `replace` with a text that occurs once",
@@ -275,7 +405,7 @@ fn append(text: &str, heading: &str, lines: &str) -> Result<String, String> {
     let list_goes_on =
         begins_with_item(lines) && outline.items_in(&section.body).iter().any(|item| item.range.end == at);
     let before = if list_goes_on || at == section.heading.range.end { Gap::None } else { Gap::Blank };
-    Ok(insert_lines(text, at, lines, before, Gap::Blank))
+    seen(&outline, insert_closing(text, at, lines, before, Gap::Blank), at..at, lines)
 }
 
 fn prepend(text: &str, heading: &str, lines: &str) -> Result<String, String> {
@@ -287,11 +417,13 @@ fn prepend(text: &str, heading: &str, lines: &str) -> Result<String, String> {
     // Blank lines below the heading stay above the new lines, if anything follows them.
     let at = if blank == own.len() { top } else { top + blank };
     let list_goes_on = ends_with_item(lines) && outline.items().iter().any(|item| item.range.start == at);
-    Ok(insert_lines(text, at, lines, Gap::None, if list_goes_on { Gap::None } else { Gap::Blank }))
+    let after = if list_goes_on { Gap::None } else { Gap::Blank };
+    seen(&outline, insert_lines(text, at, lines, Gap::None, after), at..at, lines)
 }
 
-/// Callers often repeat the heading at the head of the new text; it is not doubled. Blank lines below it stay.
-fn replace_section(text: &str, heading: &str, lines: &str) -> Result<String, String> {
+/// Callers often repeat the heading at the head of the new text; it is not doubled. Blank lines below it stay. Gives the
+/// headings of sub-sections that are gone, too.
+fn replace_section(text: &str, heading: &str, lines: &str) -> Result<(String, Vec<String>), String> {
     let outline = Outline::of(text);
     let section = section_of(&outline, heading)?;
     let new = Outline::of(lines);
@@ -307,12 +439,23 @@ fn replace_section(text: &str, heading: &str, lines: &str) -> Result<String, Str
     let body = body.trim_end();
     let top = section.heading.range.end;
     let end = written_end(text, &section.body);
+    let there = titles(&new);
+    let gone: Vec<String> = outline
+        .headings()
+        .iter()
+        .filter(|one| {
+            section.body.contains(&one.range.start) && !there.contains(&(one.level, one.source.as_str()))
+        })
+        .map(|one| format!("{} {}", "#".repeat(usize::from(one.level)), one.source))
+        .collect();
     let blank = blank_lines_at_top(text.get(top..end).unwrap_or_default());
-    if blank == 0 || body.is_empty() {
-        return Ok(replace_body(text, &section, body));
-    }
-    let body = body.get(blank_lines_at_top(body)..).unwrap_or_default();
-    Ok(replace_lines(text, &(top + blank..end), body))
+    let replaced = if blank == 0 || body.is_empty() {
+        replace_body(text, &section, body)
+    } else {
+        let lines = body.get(blank_lines_at_top(body)..).unwrap_or_default();
+        replace_lines(text, &(top + blank..end), lines)
+    };
+    Ok((seen(&outline, replaced, section.body.clone(), body)?, gone))
 }
 
 fn trimmed(lines: &str) -> Result<&str, String> {

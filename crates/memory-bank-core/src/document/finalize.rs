@@ -7,7 +7,7 @@ use crate::document::active_context::{NEXT_STEPS, add_timed_note};
 use crate::document::decisions::{LogDecision, log_decision};
 use crate::document::progress::{AddProgressEntry, add_progress_entry};
 use crate::document::tasks::{UpdateTasks, add_tasks, update_tasks};
-use crate::document::{CoreDocument, DocumentPath, argument};
+use crate::document::{CoreDocument, DocumentPath, Removed, argument};
 use crate::error::EditError;
 use crate::store::Drafts;
 
@@ -54,6 +54,8 @@ impl FinalizeThinkingSession {
 pub struct SessionFinalized {
     /// One line for each part, in the order that clients know.
     pub actions: Vec<String>,
+    /// The tasks that were taken out.
+    pub removed: Removed,
 }
 
 /// Writes all parts of the outcome, or nothing.
@@ -69,20 +71,21 @@ pub fn finalize_thinking_session(
     let summary = argument::written_line("summary", &asked.summary)?;
     let session = argument::line("sessionId", asked.session_id.as_deref().unwrap_or_default())?;
     let mut actions = Vec::new();
+    let mut removed = Removed::default();
     if let Some(steps) = &asked.next_steps {
         let steps = argument::lines("nextSteps", steps)?;
         if !steps.is_empty() {
             let mut added = 0;
             CoreDocument::ActiveContext.rewrite(drafts, |text| {
-                let (new, count) = add_tasks(text, &NEXT_STEPS, &steps);
+                let (new, count) = add_tasks(text, &NEXT_STEPS, &steps)?;
                 added = count;
                 Ok(new)
             })?;
             actions.push(format!("Next steps updated ({added} items)"));
         }
     }
-    if let Some(tasks) = asked.tasks.as_ref().filter(|tasks| **tasks != UpdateTasks::default()) {
-        update_tasks(drafts, tasks)?;
+    if let Some(tasks) = asked.tasks.as_ref().filter(|tasks| !tasks.is_empty()) {
+        removed = update_tasks(drafts, tasks)?.removed;
         actions.push("Tasks updated".to_owned());
     }
     let note = if session.is_empty() { summary } else { format!("{summary} [session:{session}]") };
@@ -96,5 +99,5 @@ pub fn finalize_thinking_session(
         let added = add_progress_entry(drafts, entry, at)?;
         actions.push(format!("Progress entry added: {}", added.summary));
     }
-    Ok(SessionFinalized { actions })
+    Ok(SessionFinalized { actions, removed })
 }

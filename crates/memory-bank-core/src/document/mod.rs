@@ -3,6 +3,7 @@
 mod active_context;
 mod archive;
 mod argument;
+mod conflict;
 mod decisions;
 mod diff;
 mod digest;
@@ -10,23 +11,28 @@ mod edits;
 mod etag;
 mod faithful;
 mod finalize;
+mod list;
+mod open_block;
 mod path;
 mod progress;
+mod removed;
 pub mod section;
 mod splice;
 mod tasks;
 mod templates;
 #[cfg(test)]
 mod tests;
+mod weave;
 mod write;
 
 use jiff::Timestamp;
 
 pub use active_context::{
-    AddSessionNote, NoteCategory, UpdateActiveContext, active_context_paths, add_session_note,
+    AddSessionNote, Clear, NoteCategory, UpdateActiveContext, active_context_paths, add_session_note,
     update_active_context,
 };
 pub use archive::{Archived, with_archiving};
+pub use conflict::Conflict;
 pub use decisions::{DecisionLogged, LogDecision, log_decision};
 pub use diff::unified_diff;
 pub use digest::{
@@ -41,11 +47,13 @@ pub use progress::{
     AddProgressEntry, EntryType, ProgressEntryAdded, ProgressTracked, TrackProgress, add_progress_entry,
     heading_time, track_progress,
 };
+pub use removed::{Former, Removed};
 pub use tasks::{TaskChanges, TasksUpdated, UpdateTasks, update_tasks};
 pub use templates::CoreDocument;
 pub use write::{
-    BatchPlan, BatchWrite, FileWrite, FileWritten, NamesMigrated, OLD_NAMES, check_etag, delete_document,
-    migrate_file_naming, migration_paths, rename_document, write_document,
+    BatchPlan, BatchWrite, DocumentDeleted, DocumentWritten, FileWrite, FileWritten, NamesMigrated,
+    OLD_NAMES, check_etag, delete_document, migrate_file_naming, migration_paths, rename_document,
+    write_document,
 };
 
 /// One document as a store holds it.

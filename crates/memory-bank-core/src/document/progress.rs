@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::clock;
 use crate::document::active_context::add_note_line;
 use crate::document::argument;
+use crate::document::open_block::front_matter_is_open;
 use crate::document::section::Outline;
 use crate::document::splice::{insert_newest_block, insert_newest_item};
 use crate::document::{CoreDocument, DocumentPath};
@@ -65,7 +66,7 @@ pub fn track_progress(
     let description = argument::written_line("description", &asked.description)?;
     let stamp = clock::date_time(at);
     let line = format!("[{stamp}] [{author}] - {action}: {description}");
-    CoreDocument::Progress.rewrite(drafts, |text| Ok(insert_newest_item(text, &HISTORY, &line)))?;
+    CoreDocument::Progress.rewrite(drafts, |text| insert_newest_item(text, &HISTORY, &line))?;
     if asked.update_active_context {
         add_note_line(drafts, &format!("[{stamp}] [{author}] {action}: {description}"))?;
     }
@@ -179,13 +180,20 @@ pub fn add_progress_entry(
     let mut entry_id = String::new();
     CoreDocument::Progress.rewrite(drafts, |text| {
         entry_id = free_id(text, at);
+        let open = front_matter_is_open(text);
         let mut block = format!(
             "### [{}] {}: {summary}\n<!-- ID: {entry_id} -->\n",
             heading_time(at),
             asked.kind.label()
         );
         if !details.is_empty() {
-            block.push_str(&format!("\n{}\n", contained(&details)));
+            // A line of three dashes would end front matter that is open, and hide all above.
+            let details = if open && details.lines().any(|line| matches!(line.trim_end(), "---" | "...")) {
+                quoted(&details)
+            } else {
+                contained(&details)
+            };
+            block.push_str(&format!("\n{details}\n"));
         }
         if !files.is_empty() {
             let list: Vec<String> = files.iter().map(|file| format!("- {}", code(file))).collect();
@@ -195,8 +203,8 @@ pub fn add_progress_entry(
             let list: Vec<String> = tags.iter().map(|tag| code(tag)).collect();
             block.push_str(&format!("\n**Tags:** {}\n", list.join(", ")));
         }
-        block.push_str("\n---");
-        Ok(insert_newest_block(text, &HISTORY, &block))
+        block.push_str(if open { "\n***" } else { "\n---" });
+        insert_newest_block(text, &HISTORY, &block)
     })?;
     Ok(ProgressEntryAdded { entry_id, kind: asked.kind, summary })
 }
@@ -257,6 +265,10 @@ pub(super) fn contained(text: &str) -> String {
     if Outline::of(&tried).headings().iter().map(|heading| heading.title.as_str()).eq(["."]) {
         return text.to_owned();
     }
+    quoted(text)
+}
+
+fn quoted(text: &str) -> String {
     text.lines().map(|line| format!("> {line}").trim_end().to_owned()).collect::<Vec<_>>().join("\n")
 }
 

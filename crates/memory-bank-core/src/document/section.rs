@@ -3,9 +3,12 @@
 //! It goes by a parser's offsets, so that a `##` in a code fence, in a list item or in running text is no heading. It
 //! only looks; how a text is changed is the business of [`super::splice`].
 
+use std::borrow::Cow;
 use std::ops::Range;
 
 use pulldown_cmark::{Event, HeadingLevel, Options, Parser, Tag, TagEnd};
+
+use crate::document::conflict::{self, Conflict};
 
 /// How the lines of a text end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -72,6 +75,14 @@ pub struct Section<'o> {
     pub own: Range<usize>,
 }
 
+impl Section<'_> {
+    /// The heading and everything below it.
+    #[must_use]
+    pub fn whole(&self) -> Range<usize> {
+        self.heading.range.start..self.body.end
+    }
+}
+
 /// One item of a list.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Item {
@@ -100,20 +111,46 @@ pub struct Outline<'t> {
     text: &'t str,
     headings: Vec<Heading>,
     items: Vec<Item>,
+    conflicts: Vec<Conflict>,
     rules: Vec<Range<usize>>,
 }
 
 impl<'t> Outline<'t> {
-    /// Parses the text. Takes time in proportion to its length.
+    /// Parses the text. Takes time in proportion to its length. Markers of a merge conflict count as blank lines.
     #[must_use]
     pub fn of(text: &'t str) -> Self {
-        let skipped = front_matter(text);
-        let mut reader = Reader { text, line: 1, counted: 0, ..Reader::default() };
-        let rest = text.get(skipped..).unwrap_or_default();
+        let conflicts = conflict::find(text);
+        let readable = conflict::blanked(text, &(0..text.len()), &conflicts);
+        let skipped = front_matter(&readable);
+        let mut reader = Reader { text: &readable, line: 1, counted: 0, ..Reader::default() };
+        let rest = readable.get(skipped..).unwrap_or_default();
         for (event, range) in Parser::new_ext(rest, dialect()).into_offset_iter() {
             reader.take(&event, range.start + skipped..range.end + skipped);
         }
-        Self { text, headings: reader.headings, items: reader.items, rules: reader.rules }
+        let Reader { headings, items, rules, .. } = reader;
+        Self { text, headings, items, conflicts, rules }
+    }
+
+    /// The first merge conflict that these bytes touch.
+    #[must_use]
+    pub fn conflict_in(&self, range: &Range<usize>) -> Option<&Conflict> {
+        self.conflicts_in(range).next()
+    }
+
+    /// The merge conflicts that these bytes touch, top to bottom.
+    pub fn conflicts_in(&self, range: &Range<usize>) -> impl Iterator<Item = &Conflict> {
+        conflict::all_in(&self.conflicts, range)
+    }
+
+    /// The bytes from the heading above this offset to the next heading.
+    #[must_use]
+    pub fn own_section_at(&self, at: usize) -> Range<usize> {
+        let next = self.headings.partition_point(|heading| heading.range.start <= at);
+        let start = next
+            .checked_sub(1)
+            .and_then(|above| self.headings.get(above))
+            .map_or(0, |above| above.range.start);
+        start..self.headings.get(next).map_or(self.text.len(), |below| below.range.start)
     }
 
     /// The whole text.
@@ -194,6 +231,12 @@ impl<'t> Outline<'t> {
         self.text.get(range.clone()).unwrap_or_default()
     }
 
+    /// The text of these bytes, with blanks in the place of the markers of merge conflicts.
+    #[must_use]
+    pub fn readable(&self, range: &Range<usize>) -> Cow<'t, str> {
+        conflict::blanked(self.text, range, &self.conflicts)
+    }
+
     /// The section below the heading of this index.
     #[must_use]
     pub fn section(&self, index: usize) -> Option<Section<'_>> {
@@ -229,12 +272,12 @@ pub(super) fn line_end(text: &str, at: usize) -> usize {
 }
 
 /// The dialect that clients show: tables, so that a row of dashes below a table's head underlines no heading.
-fn dialect() -> Options {
+pub(super) fn dialect() -> Options {
     Options::ENABLE_TABLES
 }
 
 /// The length of a byte order mark and of a YAML block at the head, whose closing `---` would underline a heading.
-fn front_matter(text: &str) -> usize {
+pub(super) fn front_matter(text: &str) -> usize {
     let mark = if text.starts_with('\u{feff}') { '\u{feff}'.len_utf8() } else { 0 };
     let mut at = mark;
     for (number, line) in text.get(mark..).unwrap_or_default().split_inclusive('\n').enumerate() {

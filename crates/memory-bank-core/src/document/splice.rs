@@ -1,10 +1,13 @@
 //! Changes a text in one place and leaves every other byte as it is.
 //!
-//! All that is put in is taken literally, gets the line ending of the text, and stands on lines of its own.
+//! All that is put in is taken literally, gets the line ending of the text, and stands on lines of its own. What would
+//! not be seen there again is refused, as is every change of a section that holds a merge conflict.
 
 use std::ops::Range;
 
-use crate::document::section::{Item, LineEnding, Marker, Outline, Section};
+use crate::document::open_block::closing_line;
+use crate::document::section::{Heading, Item, LineEnding, Marker, Outline, Section};
+use crate::error::EditError;
 
 /// Whether new lines need a blank line between them and what stands there already.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,68 +52,173 @@ pub(super) fn replace_range(text: &str, range: &Range<usize>, replacement: &str)
 
 /// Adds a list item at the top of the section with the first of these titles; makes the section at the end of the
 /// text if there is none.
-pub(super) fn insert_newest_item(text: &str, titles: &[&str], item: &str) -> String {
+///
+/// # Errors
+/// The section holds a merge conflict, or the item would not be seen.
+pub(super) fn insert_newest_item(text: &str, titles: &[&str], item: &str) -> Result<String, EditError> {
     let outline = Outline::of(text);
     let line = bullet(item);
     let Some(section) = outline.find(titles) else {
-        return append_section(text, titles, &line);
+        return append_section(&outline, titles, &line);
     };
+    check_editable(&outline, &section)?;
     match first_item_at_top(&outline, &section) {
-        Some(first) => insert_lines(text, first.range.start, &line, Gap::None, Gap::None),
-        None => insert_lines(text, section.heading.range.end, &line, Gap::None, Gap::Blank),
+        Some(first) => insert_seen(&outline, first.range.start, &line, Gap::None, Gap::None),
+        None => insert_seen(&outline, section.heading.range.end, &line, Gap::None, Gap::Blank),
     }
 }
 
 /// Adds a block of several lines right below the heading of the section with the first of these titles; makes the
 /// section at the end of the text if there is none.
-pub(super) fn insert_newest_block(text: &str, titles: &[&str], block: &str) -> String {
+///
+/// # Errors
+/// As [`insert_newest_item`].
+pub(super) fn insert_newest_block(text: &str, titles: &[&str], block: &str) -> Result<String, EditError> {
     let outline = Outline::of(text);
     match outline.find(titles) {
         Some(section) => {
-            insert_lines(text, section.heading.range.end, &format!("\n{block}"), Gap::None, Gap::Blank)
+            check_editable(&outline, &section)?;
+            insert_seen(&outline, section.heading.range.end, &format!("\n{block}"), Gap::None, Gap::Blank)
         }
-        None => append_section(text, titles, &format!("\n{block}")),
+        None => append_section(&outline, titles, &format!("\n{block}")),
     }
 }
 
 /// Adds list items after the last one that stands directly in the section with the first of these titles; makes the
 /// section at the end of the text if there is none. They get the marker of the item they follow.
-pub(super) fn append_items(text: &str, titles: &[&str], items: &[String]) -> String {
+///
+/// # Errors
+/// As [`insert_newest_item`].
+pub(super) fn append_items(text: &str, titles: &[&str], items: &[String]) -> Result<String, EditError> {
     if items.is_empty() {
-        return text.to_owned();
+        return Ok(text.to_owned());
     }
     let outline = Outline::of(text);
     let Some(section) = outline.find(titles) else {
-        return append_section(text, titles, &bullets(items));
+        return append_section(&outline, titles, &bullets(items));
     };
+    check_editable(&outline, &section)?;
     let last = outline.items_in(&section.own).iter().rfind(|item| item.depth == 0);
     match last {
         Some(last) => {
-            let indent = indent_of(outline.slice(&last.range));
-            let lines: Vec<String> = (1_u64..)
-                .zip(items)
-                .map(|(step, item)| format!("{indent}{}", marked(last.marker, step, item)))
-                .collect();
-            insert_lines(
-                text,
-                last.range.end,
-                &lines.join("\n"),
-                Gap::None,
-                gap_after(&outline, last.range.end),
-            )
+            let lines = like(&outline, last, 1, items);
+            insert_seen(&outline, last.range.end, &lines, Gap::None, gap_after(&outline, last.range.end))
         }
         None => {
             let at = written_end(text, &section.own);
             let before = if at == section.heading.range.end { Gap::None } else { Gap::Blank };
-            insert_lines(text, at, &bullets(items), before, gap_after(&outline, at))
+            insert_seen(&outline, at, &bullets(items), before, gap_after(&outline, at))
         }
     }
 }
 
 /// Puts a section at the end of the text, one blank line after what is there.
-pub(super) fn append_section(text: &str, titles: &[&str], body: &str) -> String {
+///
+/// # Errors
+/// It would not be seen.
+pub(super) fn append_section(
+    outline: &Outline<'_>,
+    titles: &[&str],
+    body: &str,
+) -> Result<String, EditError> {
     let title = titles.first().copied().unwrap_or_default();
-    insert_lines(text, text.len(), &format!("## {title}\n{body}"), Gap::Blank, Gap::None)
+    append_block(outline, &format!("## {title}\n{body}"))
+}
+
+/// Puts lines at the end of the text, one blank line after what is there.
+///
+/// # Errors
+/// They would not be seen.
+pub(super) fn append_block(outline: &Outline<'_>, lines: &str) -> Result<String, EditError> {
+    insert_seen(outline, outline.text().len(), lines, Gap::Blank, Gap::None)
+}
+
+/// [`insert_lines`] for lines that must be seen as what they are. A block that stays open up to the end of the text is
+/// closed before them: that changes no byte, and the block looks as it did.
+///
+/// # Errors
+/// They would not be seen.
+fn insert_seen(
+    outline: &Outline<'_>,
+    at: usize,
+    lines: &str,
+    before: Gap,
+    after: Gap,
+) -> Result<String, EditError> {
+    let new = insert_lines(outline.text(), at, lines, before, after);
+    if check_seen(outline, &new, at, lines).is_ok() {
+        return Ok(new);
+    }
+    let new = insert_closing(outline.text(), at, lines, before, after);
+    check_seen(outline, &new, at, lines)?;
+    Ok(new)
+}
+
+/// [`insert_lines`], with the line before that closes an open block.
+pub(super) fn insert_closing(text: &str, at: usize, lines: &str, before: Gap, after: Gap) -> String {
+    let rest = text.get(at..).unwrap_or_default();
+    let closing = if rest.trim().is_empty() { text.get(..at).and_then(closing_line) } else { None };
+    match closing {
+        Some(closing) => insert_lines(text, at, &format!("{closing}\n\n{lines}"), Gap::None, after),
+        None => insert_lines(text, at, lines, before, after),
+    }
+}
+
+/// Refuses a section that holds a merge conflict.
+///
+/// # Errors
+/// It does.
+pub(super) fn check_editable(outline: &Outline<'_>, section: &Section<'_>) -> Result<(), EditError> {
+    match outline.conflict_in(&section.whole()) {
+        Some(conflict) => Err(EditError::InTheWay(conflict.refusal())),
+        None => Ok(()),
+    }
+}
+
+/// Refuses a new text in which a heading of the old one is none any more.
+///
+/// # Errors
+/// One is not.
+pub(super) fn check_headings(old: &Outline<'_>, new: &str) -> Result<(), EditError> {
+    match first_lost_heading(old.headings().iter(), &Outline::of(new)) {
+        Some(lost) => hidden(&format!("the heading `{lost}`")),
+        None => Ok(()),
+    }
+}
+
+fn hidden(what: &str) -> Result<(), EditError> {
+    Err(EditError::InTheWay(format!(
+        "{what} would not be seen, since a block of code, a comment or front matter is not closed; close it with \
+         edit_memory_bank_file or write_memory_bank_file first"
+    )))
+}
+
+/// Whether the headings and items of the lines stand in the new text, and every heading of the old one.
+fn check_seen(old: &Outline<'_>, new: &str, at: usize, lines: &str) -> Result<(), EditError> {
+    let after = Outline::of(new);
+    if let Some(lost) = first_lost_heading(old.headings().iter(), &after) {
+        return hidden(&format!("the heading `{lost}`"));
+    }
+    let alone = Outline::of(lines);
+    // What was put in stands before the old text's rest.
+    let range = at..new.len().saturating_sub(old.text().len().saturating_sub(at));
+    let headings = after.headings().iter().filter(|heading| range.contains(&heading.range.start)).count();
+    let items = after.items_in(&range).len();
+    if headings < alone.headings().len() || items < alone.items().len() {
+        return hidden("what is written");
+    }
+    Ok(())
+}
+
+/// The first of these headings that does not stand in the new text any more, in their order.
+pub(super) fn first_lost_heading<'h>(
+    old: impl Iterator<Item = &'h Heading>,
+    new: &Outline<'_>,
+) -> Option<&'h str> {
+    let mut rest = new.headings().iter();
+    old.into_iter()
+        .find(|heading| !rest.any(|other| other.level == heading.level && other.source == heading.source))
+        .map(|heading| heading.source.as_str())
 }
 
 /// Makes these lines all that stands below the heading of the section. Blank lines before the next heading stay.
@@ -134,34 +242,6 @@ pub(super) fn blank_lines_at_top(text: &str) -> usize {
     text.split_inclusive('\n').take_while(|line| line.trim().is_empty()).map(str::len).sum()
 }
 
-/// Takes items out of a text, each with the blank lines between it and the next item of the list.
-pub(super) fn remove_items(text: &str, outline: &Outline<'_>, doomed: &[&Item]) -> String {
-    let mut ranges: Vec<Range<usize>> = doomed
-        .iter()
-        .map(|item| {
-            let after = outline.items().partition_point(|other| other.range.start < item.range.end);
-            let next = outline.items().get(after);
-            let gap =
-                next.filter(|next| next.depth == item.depth).map(|next| item.range.end..next.range.start);
-            match gap {
-                Some(gap) if outline.slice(&gap).trim().is_empty() => item.range.start..gap.end,
-                _ => item.range.clone(),
-            }
-        })
-        .collect();
-    ranges.sort_by_key(|range| range.start);
-    let mut kept = String::with_capacity(text.len());
-    let mut at = 0;
-    for range in ranges {
-        if range.start >= at {
-            kept.push_str(text.get(at..range.start).unwrap_or_default());
-        }
-        at = at.max(range.end);
-    }
-    kept.push_str(text.get(at..).unwrap_or_default());
-    kept
-}
-
 /// One list item in the way that the server writes them. A text of dashes alone would make a rule of the line.
 pub(super) fn bullet(item: &str) -> String {
     marked(Marker::Bullet('-'), 0, item)
@@ -170,6 +250,16 @@ pub(super) fn bullet(item: &str) -> String {
 /// Several of them, a line each.
 pub(super) fn bullets(items: &[String]) -> String {
     items.iter().map(|item| bullet(item)).collect::<Vec<_>>().join("\n")
+}
+
+/// Lines for these items with the indentation and the marker of another one; a number goes on from it by so much.
+pub(super) fn like(outline: &Outline<'_>, model: &Item, first_step: u64, items: &[String]) -> String {
+    let indent = indent_of(outline.slice(&model.range));
+    let lines: Vec<String> = (first_step..)
+        .zip(items)
+        .map(|(step, item)| format!("{indent}{}", marked(model.marker, step, item)))
+        .collect();
+    lines.join("\n")
 }
 
 /// The offset after the last line between these offsets that is not blank; the start if there is none.

@@ -1,17 +1,19 @@
 //! The task list of active-context.md: single tasks come and go, all else in the document stays byte for byte.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
-use crate::document::active_context::TASKS;
+use crate::document::active_context::{Clear, TASKS};
+use crate::document::list::{key, own_words, replace_items, take_items};
 use crate::document::section::{Item, Outline};
-use crate::document::splice::{Gap, append_items, bullet, insert_lines, remove_items};
-use crate::document::{CoreDocument, argument};
+use crate::document::splice::{append_items, check_editable};
+use crate::document::{CoreDocument, Removed, argument};
 use crate::error::EditError;
 use crate::store::Drafts;
 
-/// Changes of the task list: arguments of `update_tasks`. `replace` wins over the others; otherwise `remove` comes first.
+/// Changes of the task list: arguments of `update_tasks`. An empty list means nothing of its kind. What `clear` or
+/// `replace` say comes first, then `remove`, then `add`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct UpdateTasks {
@@ -24,6 +26,28 @@ pub struct UpdateTasks {
     /// The whole list, in this order.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub replace: Option<Vec<String>>,
+    /// Whether the list is emptied first.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub clear: Option<Clear>,
+}
+
+impl UpdateTasks {
+    /// Whether it changes anything.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        let none = |list: &Option<Vec<String>>| {
+            list.as_ref().is_none_or(|items| items.iter().all(|item| item.trim().is_empty()))
+        };
+        none(&self.add) && none(&self.remove) && none(&self.replace) && !self.clears()
+    }
+
+    fn clears(&self) -> bool {
+        match &self.clear {
+            Some(Clear::Flag(clear)) => *clear,
+            Some(Clear::Lists(lists)) => !lists.is_empty(),
+            None => false,
+        }
+    }
 }
 
 /// The task list after [`update_tasks`], and what changed.
@@ -34,6 +58,9 @@ pub struct TasksUpdated {
     pub tasks: Vec<String>,
     /// What changed.
     pub changes: TaskChanges,
+    /// The tasks that were taken out.
+    #[serde(skip_serializing_if = "Removed::is_empty")]
+    pub removed: Removed,
 }
 
 /// How many tasks came and went.
@@ -51,28 +78,44 @@ pub struct TaskChanges {
 /// Edits the task list. It is one list, whatever its section is called; a new section is made only when there is none.
 ///
 /// # Errors
-/// A text to remove fits several tasks, an argument is too long, or the document would become too large.
+/// A text to remove fits several tasks, an argument is too long, a section of tasks holds a merge conflict, or the
+/// document would become too large.
 pub fn update_tasks(drafts: &mut Drafts, asked: &UpdateTasks) -> Result<TasksUpdated, EditError> {
     let add = argument::lines("add", asked.add.as_deref().unwrap_or_default())?;
     let remove = argument::lines("remove", asked.remove.as_deref().unwrap_or_default())?;
-    let replace = asked.replace.as_deref().map(|tasks| argument::lines("replace", tasks)).transpose()?;
-    let mut changes = TaskChanges { replaced: replace.is_some(), ..TaskChanges::default() };
+    let replace = argument::lines("replace", asked.replace.as_deref().unwrap_or_default())?;
+    if let Some(Clear::Lists(lists)) = &asked.clear
+        && let Some(unknown) = lists.iter().find(|list| *list != "tasks")
+    {
+        return Err(EditError::Refused(format!("`clear`: there is no list `{unknown}`; give true")));
+    }
+    let replaced = !replace.is_empty() || asked.clears();
+    let mut changes = TaskChanges { replaced, ..TaskChanges::default() };
     let mut tasks = Vec::new();
+    let mut removed = Removed::default();
     CoreDocument::ActiveContext.rewrite(drafts, |text| {
-        let new = match &replace {
-            Some(wanted) => replace_tasks(text, wanted, &mut changes),
-            None => {
-                let (rest, removed) = remove_tasks(text, &remove)?;
-                let (new, added) = add_tasks(&rest, &TASKS, &add);
-                changes.removed = removed;
-                changes.added = added;
-                new
-            }
+        let new = if replaced {
+            let wanted: Vec<String> = replace.iter().chain(&add).cloned().collect();
+            let edited = replace_items(text, &TASKS, &wanted)?;
+            changes.added = edited.added;
+            removed = edited.removed;
+            edited.text
+        } else {
+            let (rest, taken) = if remove.is_empty() {
+                (text.to_owned(), Removed::default())
+            } else {
+                remove_tasks(text, &remove)?
+            };
+            let (new, added) = add_tasks(&rest, &TASKS, &add)?;
+            changes.added = added;
+            removed = taken;
+            new
         };
+        changes.removed = removed.count();
         tasks = list(&new, &TASKS);
         Ok(new)
     })?;
-    Ok(TasksUpdated { tasks, changes })
+    Ok(TasksUpdated { tasks, changes, removed })
 }
 
 /// The items of the sections with these titles, in the order of the document. One that two lists have is given once.
@@ -88,29 +131,44 @@ pub(super) fn list(text: &str, titles: &[&str]) -> Vec<String> {
 }
 
 /// Appends the items that the sections with these titles do not have yet; says how many those were.
-pub(super) fn add_tasks(text: &str, titles: &[&str], add: &[String]) -> (String, usize) {
+///
+/// # Errors
+/// The section holds a merge conflict, or an item would not be seen.
+pub(super) fn add_tasks(text: &str, titles: &[&str], add: &[String]) -> Result<(String, usize), EditError> {
     let mut known: BTreeSet<String> = list(text, titles).iter().map(|task| key(task)).collect();
     let new: Vec<String> = add.iter().filter(|task| known.insert(key(task))).cloned().collect();
-    (append_items(text, titles, &new), new.len())
+    Ok((append_items(text, titles, &new)?, new.len()))
 }
 
-fn remove_tasks(text: &str, remove: &[String]) -> Result<(String, usize), EditError> {
+fn remove_tasks(text: &str, remove: &[String]) -> Result<(String, Removed), EditError> {
     let outline = Outline::of(text);
+    for section in outline.find_all(&TASKS) {
+        check_editable(&outline, &section)?;
+    }
     let tasks = outline.items_below(&TASKS);
-    let keys = Keys::of(&tasks);
-    let mut doomed: BTreeSet<usize> = BTreeSet::new();
+    let whole = Keys::of(tasks.iter().map(|task| key(&task.text)));
+    let own = Keys::of(tasks.iter().map(|task| key(&own_words(&outline, task))));
+    // Whether the lines below a task that are not indented were named, too.
+    let mut doomed: BTreeMap<usize, bool> = BTreeMap::new();
     for wanted in remove.iter().filter(|wanted| !key(wanted).is_empty()) {
-        let mut found = keys.equal(wanted);
+        let mut found = whole.equal(wanted);
+        let named = !found.is_empty();
         if found.is_empty() {
-            found = keys.containing(wanted);
+            found = own.equal(wanted);
+        }
+        if found.is_empty() {
+            found = whole.containing(wanted);
             if found.len() > 1 {
                 return Err(ambiguous(wanted, &tasks, &found));
             }
         }
-        doomed.extend(found);
+        for index in found {
+            *doomed.entry(index).or_default() |= named;
+        }
     }
-    let removed: Vec<&Item> = doomed.iter().filter_map(|index| tasks.get(*index).copied()).collect();
-    Ok((remove_items(text, &outline, &removed), removed.len()))
+    let doomed: Vec<(&Item, bool)> =
+        doomed.iter().filter_map(|(index, whole)| Some((*tasks.get(*index)?, *whole))).collect();
+    take_items(&outline, &doomed)
 }
 
 /// The keys of all tasks in one text, a line each, so that one pass over it answers a question about all of them.
@@ -121,11 +179,11 @@ struct Keys {
 }
 
 impl Keys {
-    fn of(tasks: &[&Item]) -> Self {
-        let mut keys = Self { lines: "\n".to_owned(), starts: Vec::with_capacity(tasks.len()) };
+    fn of(tasks: impl Iterator<Item = String>) -> Self {
+        let mut keys = Self { lines: "\n".to_owned(), starts: Vec::new() };
         for task in tasks {
             keys.starts.push(keys.lines.len());
-            keys.lines.push_str(&key(&task.text));
+            keys.lines.push_str(&task);
             keys.lines.push('\n');
         }
         keys
@@ -148,42 +206,6 @@ impl Keys {
     }
 }
 
-/// Tasks that stay keep their bytes, nested lines included; prose between the tasks stays where it is.
-fn replace_tasks(text: &str, wanted: &[String], changes: &mut TaskChanges) -> String {
-    let outline = Outline::of(text);
-    let present: Vec<&Item> =
-        outline.items_below(&TASKS).into_iter().filter(|item| item.depth == 0).collect();
-    let keys = Keys::of(&present);
-    let mut kept: Vec<&Item> = Vec::new();
-    let mut lines: Vec<String> = Vec::new();
-    let mut seen: BTreeSet<String> = BTreeSet::new();
-    for task in wanted.iter().filter(|task| seen.insert(key(task))) {
-        match keys.equal(task).first().and_then(|index| present.get(*index)) {
-            Some(item) => {
-                kept.push(item);
-                lines.push(outline.slice(&item.range).trim_end_matches(['\r', '\n']).to_owned());
-            }
-            None => {
-                changes.added += 1;
-                lines.push(bullet(task));
-            }
-        }
-    }
-    changes.removed = present.len() - kept.len();
-    if changes.added == 0 && changes.removed == 0 && kept == present {
-        return text.to_owned();
-    }
-    let emptied = remove_items(text, &outline, &present);
-    if lines.is_empty() {
-        return emptied;
-    }
-    match present.first() {
-        // What is taken out lies at or behind this offset, so it still names the same place.
-        Some(first) => insert_lines(&emptied, first.range.start, &lines.join("\n"), Gap::None, Gap::Blank),
-        None => append_items(&emptied, &TASKS, wanted),
-    }
-}
-
 fn ambiguous(wanted: &str, tasks: &[&Item], found: &BTreeSet<usize>) -> EditError {
     let mut names: Vec<String> = found
         .iter()
@@ -199,11 +221,4 @@ fn ambiguous(wanted: &str, tasks: &[&Item], found: &BTreeSet<usize>) -> EditErro
         found.len(),
         names.join(", ")
     ))
-}
-
-/// By what two tasks are the same: case and a check box do not count.
-fn key(task: &str) -> String {
-    let task = task.trim();
-    let unboxed = ["[ ]", "[x]", "[X]"].iter().find_map(|mark| task.strip_prefix(mark)).unwrap_or(task);
-    unboxed.trim().to_lowercase()
 }

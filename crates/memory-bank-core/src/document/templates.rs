@@ -47,14 +47,18 @@ impl CoreDocument {
     /// Changes the text in the drafts by a rule. A missing document starts from its template.
     ///
     /// # Errors
-    /// What the rule returned, or the new text is too large.
+    /// What the rule returned, with the name of the document where its text is in the way, or the new text is too
+    /// large.
     pub(super) fn rewrite(
         self,
         drafts: &mut Drafts,
         rule: impl FnOnce(&str) -> Result<String, EditError>,
     ) -> Result<(), EditError> {
         let path = self.path();
-        let new = rule(drafts.text(&path).unwrap_or(self.template()))?;
+        let new = rule(drafts.text(&path).unwrap_or(self.template())).map_err(|error| match error {
+            EditError::InTheWay(reason) => EditError::InTheWay(format!("`{path}`: {reason}")),
+            other => other,
+        })?;
         drafts.set(&path, new)
     }
 

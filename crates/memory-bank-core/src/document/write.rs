@@ -2,24 +2,56 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::document::{DocumentPath, Etag};
+use crate::document::{DocumentPath, Etag, Former, Removed};
 use crate::error::EditError;
 use crate::limits;
 use crate::store::Drafts;
 
-/// Writes a document; with an etag only if the stored one still has it. Gives the new etag.
+/// What writing a document did.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DocumentWritten {
+    /// The etag of the new text.
+    pub etag: Etag,
+    /// The text that it replaced, if that was another one.
+    pub replaced: Option<Former>,
+}
+
+/// What deleting a document took away.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DocumentDeleted {
+    /// What it was.
+    pub former: Former,
+    /// Its text, as far as a reply shows it.
+    pub removed: Removed,
+}
+
+/// Writes a document; with an etag only if the stored one still has it. An empty etag counts as none where nothing is
+/// lost by it.
 ///
 /// # Errors
-/// The etag is empty or another one, there is no such document though an etag was given, or the text is too large.
+/// The etag is another one, or empty though another text is stored, there is no such document though an etag was given, or the text is too large.
 pub fn write_document(
     drafts: &mut Drafts,
     path: &DocumentPath,
     content: &str,
     if_match: Option<&str>,
-) -> Result<Etag, EditError> {
-    check_etag(drafts, path, if_match)?;
+) -> Result<DocumentWritten, EditError> {
+    let replaced = drafts.stored(path).filter(|stored| stored.content != content).map(Former::of);
+    match if_match {
+        Some("") if replaced.is_some() => return Err(unclear_etag()),
+        Some("") => {}
+        other => check_etag(drafts, path, other)?,
+    }
     drafts.set(path, content.to_owned())?;
-    Ok(Etag::of(content))
+    Ok(DocumentWritten { etag: Etag::of(content), replaced })
+}
+
+/// An empty etag may mean "whatever is there" or "nothing is there yet".
+fn unclear_etag() -> EditError {
+    EditError::Refused(
+        "`ifMatchEtag` is empty; give the etag that reading the document returned, or leave it out"
+            .to_owned(),
+    )
 }
 
 /// Lets pass when no etag was given, or the stored document has this one.
@@ -29,10 +61,7 @@ pub fn write_document(
 pub fn check_etag(drafts: &Drafts, path: &DocumentPath, if_match: Option<&str>) -> Result<(), EditError> {
     let Some(expected) = if_match else { return Ok(()) };
     if expected.is_empty() {
-        return Err(EditError::Refused(
-            "`ifMatchEtag` is empty; give the etag that reading the document returned, or leave it out"
-                .to_owned(),
-        ));
+        return Err(unclear_etag());
     }
     let Some(stored) = drafts.stored(path) else {
         return Err(EditError::NotFound(path.clone()));
@@ -56,13 +85,17 @@ pub fn delete_document(
     drafts: &mut Drafts,
     path: &DocumentPath,
     if_match: Option<&str>,
-) -> Result<(), EditError> {
+) -> Result<DocumentDeleted, EditError> {
     refuse_core(path, "deleted", "empty it with write_memory_bank_file instead")?;
     check_etag(drafts, path, if_match)?;
-    if drafts.stored(path).is_none() {
+    let Some(stored) = drafts.stored(path) else {
         return Err(EditError::NotFound(path.clone()));
-    }
-    drafts.delete(path)
+    };
+    let mut removed = Removed::default();
+    removed.push_whole(&stored.content);
+    let deleted = DocumentDeleted { former: Former::of(stored), removed };
+    drafts.delete(path)?;
+    Ok(deleted)
 }
 
 /// Gives a document that is not one of the five another name, which must be free.
@@ -181,8 +214,8 @@ pub struct FileWrite {
 pub struct FileWritten {
     /// The name, as asked.
     pub filename: String,
-    /// The new etag, or what went wrong.
-    pub result: Result<Etag, String>,
+    /// The new etag and what was replaced, or what went wrong.
+    pub result: Result<DocumentWritten, String>,
 }
 
 /// A batch whose names were checked.

@@ -72,6 +72,7 @@ impl GraphState {
             entities: self.entities().cloned().collect(),
             observations: self.observations().cloned().collect(),
             relations: self.relations().cloned().collect(),
+            observations_left: 0,
         }
     }
 
@@ -142,6 +143,7 @@ impl GraphState {
             entities: entities.into_iter().cloned().collect(),
             observations,
             relations: relations.into_iter().map(|(_, relation)| relation.clone()).collect(),
+            observations_left: 0,
         }
     }
 }

@@ -76,6 +76,17 @@ pub struct Unlinked {
     pub removed: bool,
 }
 
+/// What deleting an entity took away.
+#[derive(Debug, Clone, PartialEq)]
+pub struct EntityDeleted {
+    /// The entity.
+    pub entity: Entity,
+    /// How many observations it had.
+    pub observations: usize,
+    /// How many relations it had.
+    pub relations: usize,
+}
+
 /// A part of the graph, or all of it.
 #[derive(Debug, Clone, PartialEq, Default, Serialize)]
 pub struct Subgraph {
@@ -85,6 +96,9 @@ pub struct Subgraph {
     pub observations: Vec<Observation>,
     /// In storage order.
     pub relations: Vec<Relation>,
+    /// How many observations a store left out, since together they are longer than it reads.
+    #[serde(skip)]
+    pub observations_left: usize,
 }
 
 /// Counts.
@@ -152,8 +166,8 @@ pub trait GraphStore: Send + Sync {
         to: &EntityRef,
     ) -> Result<Unlinked, GraphError>;
 
-    /// Deletes an entity with its observations and relations, and returns it.
-    async fn delete_entity(&self, caller: &Caller, entity: &EntityRef) -> Result<Entity, GraphError>;
+    /// Deletes an entity with its observations and relations, and says what that was.
+    async fn delete_entity(&self, caller: &Caller, entity: &EntityRef) -> Result<EntityDeleted, GraphError>;
 
     /// Deletes one observation and returns it; with `owner` given, only if it belongs to that entity.
     async fn delete_observation(

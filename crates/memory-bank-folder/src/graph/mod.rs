@@ -31,8 +31,8 @@ use memory_bank_core::graph::rules::{EntityPlan, ObservationPlan, check_owner, p
 use memory_bank_core::graph::state::GraphState;
 use memory_bank_core::graph::{Entity, Observation, Relation};
 use memory_bank_core::store::{
-    Compacted, EntityDraft, EntityRef, GraphStats, GraphStore, GraphSummary, ObservationDraft, Observed,
-    Pointed, PointerDraft, Subgraph, Unlinked,
+    Compacted, EntityDeleted, EntityDraft, EntityRef, GraphStats, GraphStore, GraphSummary, ObservationDraft,
+    Observed, Pointed, PointerDraft, Subgraph, Unlinked,
 };
 
 use crate::bank::FolderBank;
@@ -385,12 +385,14 @@ impl GraphStore for FolderBank {
         .await
     }
 
-    async fn delete_entity(&self, _caller: &Caller, entity: &EntityRef) -> Result<Entity, GraphError> {
+    async fn delete_entity(&self, _caller: &Caller, entity: &EntityRef) -> Result<EntityDeleted, GraphError> {
         let entity = entity.clone();
         self.write_graph(move |state, now| {
             let entity = state.resolve(&entity)?.clone();
             let event = Event::EntityDelete { entity_id: entity.id.clone(), ts: now.to_owned() };
-            Ok((vec![event], entity))
+            let observations = state.observation_count_of(&entity.id);
+            let relations = state.relation_count_of(&entity.id);
+            Ok((vec![event], EntityDeleted { entity, observations, relations }))
         })
         .await
     }

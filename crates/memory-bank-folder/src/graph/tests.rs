@@ -133,7 +133,7 @@ async fn d7_deleting_by_a_part_of_a_name_or_a_blank_deletes_nothing() {
         ));
     }
     assert_eq!(names(&bank).await, ["Alpha"]);
-    assert_eq!(bank.delete_entity(&me(), &named(" ALPHA ")).await.unwrap().id, id);
+    assert_eq!(bank.delete_entity(&me(), &named(" ALPHA ")).await.unwrap().entity.id, id);
     assert!(names(&bank).await.is_empty());
 }
 

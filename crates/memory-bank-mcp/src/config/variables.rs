@@ -127,13 +127,30 @@ variables! {
         "the path of a folder, from `/` on",
         "Where API keys of a folder that is served, and folders that were registered outside of their project, are kept, unless `--state-dir` says so. It is never in the project.";
     Plain ADDRESS_LIMIT "RATE_LIMIT_IP_PER_MINUTE" = Is("120"), "a number from 0 to 1000000; 0 = unlimited",
-        "Requests a minute from one address. A key's own limit is kept with the key.";
+        "Requests without a good key a minute from one address.";
+    Plain KEYED_ADDRESS_LIMIT "RATE_LIMIT_IP_WITH_KEY_PER_MINUTE" = Depends("`1200`; `RATE_LIMIT_IP_PER_MINUTE` when that is higher or 0"),
+        "a number from 0 to 1000000; 0 = unlimited",
+        "Requests with a good key a minute from one address, all its keys together. A key's own limit is kept with the key.";
+    Plain ADDRESS_CONNECTIONS "MAX_CONNECTIONS_PER_ADDRESS" = Depends("`5000`; `256` with `TRUST_PROXY_HOPS=0`"), "a number from 1 to 10000",
+        "How many connections one address may have open, which is the proxy's where there is one.";
+    Plain REPLY_BYTES "MAX_REPLY_BYTES" = Is("262144"), "a number from 16384 to 1048576",
+        "How many bytes of text a reply has at most. What is left out is named. A single document that is asked for by name comes whole.";
+    Plain KEY_REPLY_BYTES "MAX_REPLY_BYTES_PER_KEY" = Is("8388608"), "a number from 1048576 to 1073741824",
+        "How many bytes of replies one key may have under way on a server: being made, or not yet read by the client.";
+    Plain ALL_REPLY_BYTES "MAX_REPLY_BYTES_TOTAL" = Is("67108864"), "a number from 1048576 to 17179869184",
+        "The same for all keys of a server together.";
+    Plain KEEP_ALIVE "HTTP_KEEPALIVE_SECONDS" = Is("180"), "a number from 5 to 3600",
+        "How many seconds a connection is kept without a request. It must be longer than the time for which a proxy in front keeps connections for later.";
     Plain RETENTION "EVENT_RETENTION_HOURS" = Is("24"), "a number from 1 to 720",
         "How many hours events are kept for clients that come back.";
     Plain STREAMS "MAX_STREAMS_PER_KEY" = Is("32"), "a number from 1 to 10000",
         "How many streams one key may have open on a server.";
     Plain SESSIONS "MAX_SESSIONS_PER_PROJECT" = Is("1000"), "a number from 1 to 1000000",
         "How many sessions a project may have open.";
+    Plain INDEX_MEMORY "SEARCH_INDEX_MEMORY" = Is("512"), "a number of MiB from 64 to 1048576",
+        "The memory that the search indexes of all projects may take on a server. It must fit into the memory of the container, with 256 MiB to spare.";
+    Plain INDEX_MEMORY_PER_PROJECT "SEARCH_INDEX_MEMORY_PER_PROJECT" = Is("448"), "a number of MiB from 16 to 1048576",
+        "The memory that the search index of one project may take, 16 MiB less than that of all at most. Searches of a larger project are refused with the figures.";
     Plain LAME_DUCK "SHUTDOWN_DRAIN_SECONDS" = Is("0"), "a number from 0 to 4",
         "How many seconds a server that is told to end still takes requests while `/health/ready` says 503, so that a proxy that asks there turns away from it in time.";
     Plain AUDIT_RETENTION "AUDIT_RETENTION_DAYS" = Is("365"), "a number from 30 to 3650",

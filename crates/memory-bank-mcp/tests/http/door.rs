@@ -1,6 +1,8 @@
 //! Who is let in, and what every reply has.
 
 use std::io::{ErrorKind, Read, Write};
+use std::net::TcpStream;
+use std::time::Duration;
 
 use serde_json::json;
 
@@ -148,6 +150,85 @@ fn guessing_counts_against_the_address() {
 }
 
 #[test]
+fn keys_of_one_address_have_a_limit_of_their_own_together() {
+    let limits = [("RATE_LIMIT_IP_PER_MINUTE", "3"), ("RATE_LIMIT_IP_WITH_KEY_PER_MINUTE", "6")];
+    let server = Server::start(&limits);
+    let from = |address: &str| {
+        (
+            server.send("GET", "/api/keys", &[("X-Forwarded-For", address)], "").status,
+            server.send_bare("GET", "/api/keys", &[("X-Forwarded-For", address)], "").status,
+        )
+    };
+    let (good, bad): (Vec<u16>, Vec<u16>) = (0..7).map(|_| from("203.0.113.7")).unzip();
+    assert_eq!(bad, [401, 401, 401, 429, 429, 429, 429], "guessing is slowed down as ever");
+    assert_eq!(good, [200, 200, 200, 200, 200, 200, 429], "and keeps nobody out who has a key");
+    assert_eq!(from("203.0.113.8"), (200, 401));
+}
+
+#[test]
+fn a_good_key_that_is_new_to_the_server_does_not_count_as_a_guess() {
+    let server = Server::start(&[("RATE_LIMIT_IP_PER_MINUTE", "3")]);
+    let made = || server.send("POST", "/api/keys", &[JSON], "{}").json()["key"].as_str().unwrap().to_owned();
+    for key in (0..6).map(|_| made()) {
+        let headers = [("X-API-Key", key.as_str()), ("X-Forwarded-For", "203.0.113.7")];
+        assert_eq!(server.send_bare("GET", "/api/keys", &headers, "").status, 200);
+    }
+}
+
+type Headers<'a> = &'a [(&'a str, &'a str)];
+
+#[test]
+fn what_is_answered_without_a_key_has_a_limit_of_an_address() {
+    let server =
+        Server::start(&[("RATE_LIMIT_IP_PER_MINUTE", "2"), ("ALLOWED_ORIGINS", "https://app.example")]);
+    let evil = ("Host", "evil.example");
+    let page = ("Origin", "https://app.example");
+    let wanted = ("Access-Control-Request-Method", "POST");
+    let cases: [(&str, &str, Headers<'_>, u16); 5] = [
+        ("GET", "/api/openapi.json", &[], 200),
+        ("GET", "/nowhere", &[], 404),
+        ("PUT", "/mcp", &[], 405),
+        ("OPTIONS", "/mcp", &[page, wanted], 200),
+        ("GET", "/api/keys", &[evil], 403),
+    ];
+    for (number, (method, path, headers, status)) in cases.into_iter().enumerate() {
+        let address = format!("203.0.113.{number}");
+        let ask = || {
+            let mut headers = headers.to_vec();
+            headers.push(("X-Forwarded-For", &address));
+            server.send_bare(method, path, &headers, "")
+        };
+        assert_eq!([ask().status, ask().status], [status; 2], "{method} {path}");
+        let refused = ask();
+        assert_eq!(refused.status, 429, "{method} {path}");
+        assert!(refused.header("retry-after").is_some());
+        for _ in 0..5 {
+            let headers = [("X-Forwarded-For", address.as_str())];
+            assert_eq!(server.send_bare("GET", "/health/ready", &headers, "").status, 200);
+        }
+        let keyed = [("X-Forwarded-For", address.as_str())];
+        assert_eq!(server.send("GET", "/api/keys", &keyed, "").status, 200);
+    }
+}
+
+#[test]
+fn an_address_may_have_so_many_connections_that_are_in_use() {
+    let server = Server::start(&[("MAX_CONNECTIONS_PER_ADDRESS", "3")]);
+    let session = server.initialize();
+    let streams: Vec<_> = (0..3).map(|_| server.listen(&session, None)).collect();
+    // One more is closed at once, and there is room again when one of the others ends.
+    let mut refused = server.connect();
+    let _ = refused.write_all(LIVE);
+    assert!(!matches!(refused.read(&mut [0; 16]), Ok(1..)), "a fourth connection was served");
+    drop(streams);
+    crate::client::until("room", || {
+        let mut connection = server.connect();
+        let _ = connection.write_all(LIVE);
+        matches!(connection.read(&mut [0; 16]), Ok(1..))
+    });
+}
+
+#[test]
 fn a_host_with_many_ipv6_addresses_counts_as_one() {
     let server = Server::start(&[("RATE_LIMIT_IP_PER_MINUTE", "3")]);
     let guess =
@@ -159,22 +240,79 @@ fn a_host_with_many_ipv6_addresses_counts_as_one() {
     assert_eq!(v4, [401, 401, 401, 429]);
 }
 
-#[test]
-fn a_connection_on_which_nothing_is_asked_is_closed() {
-    let server = Server::start(&[]);
-    let said: [&[u8]; 4] =
-        [b"", b"P", b"PRI * HTTP/2.0\r\n\r", b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0"];
-    let connections = said.map(|said| {
-        let mut connection = server.connect();
+const PREFACE_AND_SETTINGS: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
+
+const LIVE: &[u8] = b"GET /health/live HTTP/1.1\r\nHost: localhost\r\n\r\n";
+
+/// Reads the reply to [`LIVE`], and leaves the connection as it is.
+fn read_live(connection: &mut TcpStream) {
+    let mut reply = Vec::new();
+    while !reply.ends_with(b"{\"status\":\"ok\"}") {
+        let mut bytes = [0; 4096];
+        let length = connection.read(&mut bytes).unwrap();
+        assert!(length > 0, "{}", String::from_utf8_lossy(&reply));
+        reply.extend_from_slice(&bytes[..length]);
+    }
+    assert!(reply.starts_with(b"HTTP/1.1 200"), "{}", String::from_utf8_lossy(&reply));
+}
+
+/// Waits until the server has closed each of these connections.
+fn await_closed(connections: impl IntoIterator<Item = TcpStream>) {
+    for (number, mut connection) in connections.into_iter().enumerate() {
         connection.set_read_timeout(Some(2 * PATIENCE)).unwrap();
-        connection.write_all(said).unwrap();
-        connection
-    });
-    for mut connection in connections {
         let ended = connection.read_to_end(&mut Vec::new());
         let reset = |error: &std::io::Error| error.kind() == ErrorKind::ConnectionReset;
-        assert!(ended.is_ok() || ended.as_ref().is_err_and(reset), "{ended:?}");
+        assert!(ended.is_ok() || ended.as_ref().is_err_and(reset), "{number}: {ended:?}");
     }
+}
+
+#[test]
+fn a_connection_on_which_headers_do_not_come_whole_is_closed() {
+    let server = Server::start(&[]);
+    let connect = |sent: &[&[u8]]| {
+        let mut connection = server.connect();
+        for sent in sent {
+            connection.write_all(sent).unwrap();
+            if *sent == LIVE {
+                read_live(&mut connection);
+            }
+        }
+        connection
+    };
+    let beginnings: [&[&[u8]]; 5] = [
+        &[b"P"],
+        &[b"PRI * HTTP/2.0\r\n\r"],
+        &[b"GET / HTTP/1.1\r\nHost: x\r\n"],
+        &[LIVE, b"G"],
+        &[LIVE, LIVE, b"POST /mcp HTTP/1.1\r\n"],
+    ];
+    await_closed(beginnings.map(connect));
+}
+
+#[test]
+fn a_connection_on_which_nothing_is_asked_is_closed_after_its_time() {
+    let server = Server::start(&[("HTTP_KEEPALIVE_SECONDS", "5")]);
+    let sent: [&[u8]; 3] = [b"", PREFACE_AND_SETTINGS, LIVE];
+    await_closed(sent.map(|sent| {
+        let mut connection = server.connect();
+        connection.write_all(sent).unwrap();
+        connection
+    }));
+}
+
+#[test]
+fn a_connection_that_was_idle_for_longer_than_headers_may_take_is_still_good() {
+    let server = Server::start(&[]);
+    let ask = |connection: &mut TcpStream| {
+        connection.write_all(LIVE).unwrap();
+        read_live(connection);
+    };
+    // One over which a request came, and one that a proxy opened and did not need yet.
+    let (mut used, mut fresh) = (server.connect(), server.connect());
+    ask(&mut used);
+    std::thread::sleep(Duration::from_secs(22));
+    ask(&mut used);
+    ask(&mut fresh);
 }
 
 #[test]

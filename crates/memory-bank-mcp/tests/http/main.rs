@@ -35,6 +35,8 @@ mod redis;
 #[cfg(test)]
 mod replicas;
 #[cfg(test)]
+mod replies;
+#[cfg(test)]
 mod round_trips;
 #[cfg(test)]
 mod sessions;

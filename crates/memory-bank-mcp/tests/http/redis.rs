@@ -97,9 +97,10 @@ fn a_cached_value_that_cannot_be_read_is_a_miss() {
     assert_eq!(server.send("GET", "/api/keys", &[], "").status, 200);
     let name = redis.keys("apikey").pop().unwrap();
     redis.ask(&format!("SET {name} nonsense"));
-    let (key, folder) = (server.key.clone(), std::mem::replace(&mut server.folder, TempDir::new().unwrap()));
+    let take = |place: &mut TempDir| std::mem::replace(place, TempDir::new().unwrap());
+    let (key, folder, state) = (server.key.clone(), take(&mut server.folder), take(&mut server.state));
     drop(server);
-    let mut again = Server::start_in(folder, &[("REDIS_URL", &url)]);
+    let mut again = Server::start_again(folder, state, &[("REDIS_URL", &url)]);
     again.key = key;
     assert_eq!(again.send("GET", "/api/keys", &[], "").status, 200);
     assert!(!redis.ask(&format!("GET {name}")).contains("nonsense"));
@@ -121,9 +122,10 @@ fn a_cached_value_without_a_key_makes_nobody_an_operator() {
     cached["identity"]["key"] = json!(null);
     cached["identity"]["scopes"] = json!([]);
     assert!(redis.ask(&format!("SET {name} '{cached}'")).starts_with("+OK"));
-    let folder = std::mem::replace(&mut server.folder, TempDir::new().unwrap());
+    let take = |place: &mut TempDir| std::mem::replace(place, TempDir::new().unwrap());
+    let (folder, state) = (take(&mut server.folder), take(&mut server.state));
     drop(server);
-    let again = Server::start_in(folder, &[("REDIS_URL", &url)]);
+    let again = Server::start_again(folder, state, &[("REDIS_URL", &url)]);
     assert_eq!(again.send_bare("POST", "/api/keys", &reader, "{}").status, 403);
 }
 
@@ -133,9 +135,10 @@ fn a_session_outlives_the_server_that_opened_it() {
     let url = redis.url();
     let mut server = Server::start(&[("REDIS_URL", &url)]);
     let session = server.initialize();
-    let (key, folder) = (server.key.clone(), std::mem::replace(&mut server.folder, TempDir::new().unwrap()));
+    let take = |place: &mut TempDir| std::mem::replace(place, TempDir::new().unwrap());
+    let (key, folder, state) = (server.key.clone(), take(&mut server.folder), take(&mut server.state));
     drop(server);
-    let mut again = Server::start_in(folder, &[("REDIS_URL", &url)]);
+    let mut again = Server::start_again(folder, state, &[("REDIS_URL", &url)]);
     again.key = key;
     let reply = again.post(Some(&session), &call(2, "get_instructions", &json!({})));
     assert_eq!(reply.status, 200, "{}", reply.body);
@@ -167,6 +170,9 @@ fn without_redis_requests_pass_and_it_is_said() {
     for _ in 0..5 {
         assert_eq!(server.send("GET", "/api/keys", &[], "").status, 200);
     }
+    // Requests without a good key have a limit in the process, too.
+    let guess = || server.send_bare("GET", "/api/keys", &[], "").status;
+    assert_eq!([guess(), guess()], [401, 429]);
     let said = health(&server);
     assert_eq!((&said["status"], &said["redis"]), (&json!("degraded"), &json!("error")));
     let redis = Redis::start_on(free);

@@ -14,9 +14,10 @@ use memory_bank_core::graph::pointers::PointerPlan;
 use memory_bank_core::graph::rules::{EntityPlan, ObservationPlan, check_owner, plan_relation};
 use memory_bank_core::graph::state::GraphState;
 use memory_bank_core::graph::{Entity, Observation, Relation};
+use memory_bank_core::limits;
 use memory_bank_core::store::{
-    Compacted, EntityDraft, EntityRef, GraphStats, GraphStore, GraphSummary, ObservationDraft, Observed,
-    Pointed, PointerDraft, Subgraph, Unlinked,
+    Compacted, EntityDeleted, EntityDraft, EntityRef, GraphStats, GraphStore, GraphSummary, ObservationDraft,
+    Observed, Pointed, PointerDraft, Subgraph, Unlinked,
 };
 
 use self::write::{Keys, add, upsert};
@@ -53,8 +54,13 @@ const REACHED_ENTITIES: &str = reach!(
      JOIN reached USING (id) WHERE e.project_id = $1 ORDER BY e.seq"
 );
 const REACHED_OBSERVATIONS: &str = reach!(
-    "SELECT o.id, o.entity_id, o.content, o.source::text, o.\"timestamp\" FROM public.graph_observations o \
-     JOIN reached ON reached.id = o.entity_id WHERE o.project_id = $1 ORDER BY o.seq"
+    "SELECT id, entity_id, content, source::text, \"timestamp\", found FROM (
+       SELECT o.*, count(*) OVER () AS found,
+         sum(octet_length(o.content) + 256) OVER (ORDER BY nearest.depth, o.seq DESC) AS length
+       FROM public.graph_observations o
+       JOIN (SELECT reach.id, min(reach.depth) AS depth FROM reach GROUP BY reach.id) AS nearest
+         ON nearest.id = o.entity_id WHERE o.project_id = $1
+     ) AS o WHERE length <= $5 ORDER BY seq"
 );
 const REACHED_RELATIONS: &str = reach!(
     "SELECT r.id, r.from_entity_id, r.to_entity_id, r.relation_type, r.created_at FROM public.graph_relations r \
@@ -157,13 +163,14 @@ impl GraphStore for PostgresBank {
         self.with_suggestions(caller, unlinked).await
     }
 
-    async fn delete_entity(&self, caller: &Caller, entity: &EntityRef) -> Result<Entity, GraphError> {
+    async fn delete_entity(&self, caller: &Caller, entity: &EntityRef) -> Result<EntityDeleted, GraphError> {
         let keys = Keys::default().lookup(&Lookup::of(entity));
         let deleted = self
             .write_graph(caller, &keys, |found, now| {
                 let entity = found.state.resolve(entity)?.clone();
                 let event = Event::EntityDelete { entity_id: entity.id.clone(), ts: now.to_owned() };
-                Ok((vec![event], entity))
+                // The statement that goes before the deletion counts them.
+                Ok((vec![event], EntityDeleted { entity, observations: 0, relations: 0 }))
             })
             .await;
         self.with_suggestions(caller, deleted).await
@@ -233,11 +240,20 @@ impl GraphStore for PostgresBank {
             keys = keys.lookup(&Lookup::of(node));
         }
         let depth_limit = i32::try_from(depth.min(100)).unwrap_or(100);
-        let values: [Value<'_>; 4] = [&caller.project.0, &keys.ids, &keys.names, &depth_limit];
-        let queries =
-            [REACHED_ENTITIES, REACHED_OBSERVATIONS, REACHED_RELATIONS].map(|sql| Query::new(sql, &values));
+        let values: [Value<'_>; 5] =
+            [&caller.project.0, &keys.ids, &keys.names, &depth_limit, &limits::SUBGRAPH_BYTES];
+        let [reach, within] = [values.get(..4).unwrap_or_default(), &values];
+        let queries = [
+            Query::new(REACHED_ENTITIES, reach),
+            Query::new(REACHED_OBSERVATIONS, within),
+            Query::new(REACHED_RELATIONS, reach),
+        ];
         let rows = self.database.read(caller, &queries).await?;
-        graph_of(answer(&rows, 0), answer(&rows, 1), answer(&rows, 2))?.open(nodes, depth)
+        let observations = answer(&rows, 1);
+        let found: i64 = observations.first().map_or(Ok(0), |row| column(row, 5))?;
+        let mut part = graph_of(answer(&rows, 0), observations, answer(&rows, 2))?.open(nodes, depth)?;
+        part.observations_left = whole(found).saturating_sub(observations.len());
+        Ok(part)
     }
 
     async fn export(&self, caller: &Caller) -> Result<Subgraph, GraphError> {

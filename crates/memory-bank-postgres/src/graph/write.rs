@@ -11,11 +11,11 @@ use memory_bank_core::graph::naming::Lookup;
 use memory_bank_core::graph::rules::ObservationPlan;
 use memory_bank_core::graph::timestamp::instant;
 use memory_bank_core::graph::{Entity, Observation};
-use memory_bank_core::store::Observed;
+use memory_bank_core::store::{EntityDeleted, Observed};
 
 use super::rows::{Found, graph_of};
 use crate::bank::PostgresBank;
-use crate::column::answer;
+use crate::column::{answer, column};
 use crate::tenant::{Failure, Query, TRIES, Value};
 
 const LOCK_ENTITIES: &str = "SELECT id, name, entity_type, attrs::text, created_at, updated_at \
@@ -204,12 +204,13 @@ impl PostgresBank {
             writes.iter().zip(&values).map(|(write, values)| Query::new(write.sql(), values)).collect();
         let id = answer_.id().map(str::to_owned);
         let stored: [Value<'_>; 2] = [&project, &id];
+        let place = if T::BEFORE { 0 } else { queries.len() };
         if let Some(sql) = T::STORED {
-            queries.push(Query::new(sql, &stored));
+            queries.insert(place, Query::new(sql, &stored));
         }
         let rows = transaction.commit(&queries).await?;
         if T::STORED.is_some()
-            && let Some(row) = rows.last().and_then(|rows| rows.first())
+            && let Some(row) = rows.get(place).and_then(|rows| rows.first())
         {
             answer_ = T::of(row, answer_)?;
         }
@@ -239,6 +240,8 @@ impl From<StoreError> for Refusal {
 pub(super) trait Stored: Sized {
     /// Reads what is stored, by project and id.
     const STORED: Option<&'static str> = None;
+    /// Whether that is read before the change, in the same transaction.
+    const BEFORE: bool = false;
 
     /// The id to read.
     fn id(&self) -> Option<&str> {
@@ -252,6 +255,24 @@ pub(super) trait Stored: Sized {
 }
 
 impl Stored for Entity {}
+
+impl Stored for EntityDeleted {
+    const STORED: Option<&'static str> = Some(
+        "SELECT (SELECT count(*) FROM public.graph_observations WHERE project_id = $1 AND entity_id = $2), \
+         (SELECT count(*) FROM public.graph_relations WHERE project_id = $1 AND (from_entity_id = $2 OR to_entity_id = $2))",
+    );
+    const BEFORE: bool = true;
+
+    fn id(&self) -> Option<&str> {
+        Some(&self.entity.id)
+    }
+
+    fn of(row: &tokio_postgres::Row, planned: Self) -> Result<Self, StoreError> {
+        let count = |at| column::<i64>(row, at).map(|count| usize::try_from(count).unwrap_or(0));
+        Ok(Self { observations: count(0)?, relations: count(1)?, ..planned })
+    }
+}
+
 impl Stored for Observation {}
 impl Stored for memory_bank_core::store::Unlinked {}
 impl Stored for memory_bank_core::store::Pointed {}

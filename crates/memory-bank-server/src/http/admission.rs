@@ -9,7 +9,7 @@ use axum::response::Response;
 use http::header::{AUTHORIZATION, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use memory_bank_core::caller::{Caller, KeyId};
-use memory_bank_core::limiter::{Admission, Verdict};
+use memory_bank_core::limiter::{Admission, Limiter, Origin, Verdict};
 use serde_json::json;
 
 use crate::http::addresses::network;
@@ -51,40 +51,102 @@ pub(crate) async fn layer(State(shared): State<Arc<Shared>>, mut request: Reques
     response
 }
 
-/// Authenticates and counts. A key that this process knows is counted together with the address; anything else counts
-/// against the address first, so that guessing is slowed down before it costs a look-up.
+/// Authenticates and counts. A good key counts against itself and, at a high bound, against its address; anything else
+/// counts against the address at a low one. Whether a key is good must be looked up when this process does not know it;
+/// such look-ups have the high bound, so that those who guess do not keep out those who have a key.
 async fn admit(
     shared: &Shared,
     headers: &HeaderMap,
     address: Option<IpAddr>,
 ) -> (Verdict, Result<Authenticated, AuthError>) {
-    let by_address = address.map(network).zip(limit(shared.config.address_limit));
+    let network = address.map(network);
     let hash = match presented(headers) {
         Presented::Key(hash) => hash,
-        Presented::Nothing => return (count(shared, None, by_address).await, Err(AuthError::Missing)),
-        Presented::Malformed => return (count(shared, None, by_address).await, Err(AuthError::Malformed)),
+        Presented::Nothing => return (unkeyed(shared, network).await, Err(AuthError::Missing)),
+        Presented::Malformed => return (unkeyed(shared, network).await, Err(AuthError::Malformed)),
     };
-    if let Some(known) = shared.auth.known(&hash) {
-        let by_key = known.as_ref().ok().and_then(key_limit);
-        return (count(shared, by_key, by_address).await, known);
-    }
-    let first = count(shared, None, by_address).await;
-    if !first.admitted {
-        return (first, Err(AuthError::Unknown));
-    }
-    let found = shared.auth.look_up(&hash).await;
-    let verdict = match found.as_ref().ok().and_then(key_limit) {
-        Some(by_key) => Verdict { address: first.address, ..count(shared, Some(by_key), None).await },
-        None => first,
+    let found = match shared.auth.known(&hash) {
+        Some(known) => known,
+        None => {
+            let look_up = look_up(shared, network).await;
+            if !look_up.admitted {
+                return (look_up, Err(AuthError::Unknown));
+            }
+            shared.auth.look_up(&hash).await
+        }
+    };
+    let verdict = match &found {
+        Ok(known) => keyed(shared, known, network).await,
+        // Nobody can know whether the key is good.
+        Err(AuthError::Unavailable(_)) => Verdict::PASS,
+        Err(_) => unkeyed(shared, network).await,
     };
     (verdict, found)
 }
 
-async fn count(shared: &Shared, key: Option<(KeyId, u32)>, address: Option<(IpAddr, u32)>) -> Verdict {
+/// Counts a look-up of a key, in this process alone.
+async fn look_up(shared: &Shared, network: Option<IpAddr>) -> Verdict {
+    /// The bound where requests with a good key have none and others do.
+    const LOOK_UPS: u32 = 1200;
+    let config = &shared.config;
+    let unbounded = config.keyed_address_limit == 0 && config.address_limit > 0;
+    let most = if unbounded { LOOK_UPS } else { config.keyed_address_limit };
+    let Some(address) = network.zip(limit(most)) else { return Verdict::PASS };
+    shared.guests.admit(Admission { key: None, address: Some(address), origin: Origin::Keyed }).await
+}
+
+async fn keyed(shared: &Shared, known: &Authenticated, network: Option<IpAddr>) -> Verdict {
+    let window = network.zip(limit(shared.config.keyed_address_limit));
+    count(shared, key_limit(known), window, Origin::Keyed).await
+}
+
+/// Counts a request without a good key, in this process and for all servers together. The first count holds while Redis
+/// is away, too.
+async fn unkeyed(shared: &Shared, network: Option<IpAddr>) -> Verdict {
+    let inside = guest(shared, network).await;
+    if !inside.admitted {
+        return inside;
+    }
+    together(inside, count(shared, None, unkeyed_window(shared, network), Origin::Unkeyed).await)
+}
+
+/// Counts a request without a good key in this process alone.
+async fn guest(shared: &Shared, network: Option<IpAddr>) -> Verdict {
+    let Some(address) = unkeyed_window(shared, network) else { return Verdict::PASS };
+    shared.guests.admit(Admission { key: None, address: Some(address), origin: Origin::Unkeyed }).await
+}
+
+/// Counts a request to a route that wants no key; the reply when there were too many.
+pub(crate) async fn guest_refusal(shared: &Shared, address: Option<IpAddr>) -> Option<Response> {
+    let verdict = guest(shared, address.map(network)).await;
+    if verdict.admitted {
+        return None;
+    }
+    shared.metrics.too_many(&verdict);
+    let mut response = too_many(&verdict);
+    tell(shared, response.headers_mut(), &verdict);
+    Some(response)
+}
+
+fn unkeyed_window(shared: &Shared, network: Option<IpAddr>) -> Option<(IpAddr, u32)> {
+    network.zip(limit(shared.config.address_limit))
+}
+
+/// What all servers know, or what this one does while nothing is known of the others.
+fn together(inside: Verdict, all: Verdict) -> Verdict {
+    if all.address.is_some() { all } else { inside }
+}
+
+async fn count(
+    shared: &Shared,
+    key: Option<(KeyId, u32)>,
+    address: Option<(IpAddr, u32)>,
+    origin: Origin,
+) -> Verdict {
     if key.is_none() && address.is_none() {
         return Verdict::PASS;
     }
-    shared.limiter.admit(Admission { key, address }).await
+    shared.limiter.admit(Admission { key, address, origin }).await
 }
 
 fn limit(limit: u32) -> Option<u32> {
@@ -133,7 +195,7 @@ fn tell(shared: &Shared, headers: &mut HeaderMap, verdict: &Verdict) {
 }
 
 /// The client's address: what the outermost trusted proxy says, or the other end of the socket.
-fn client_address(request: &Request, hops: usize) -> Option<IpAddr> {
+pub(crate) fn client_address(request: &Request, hops: usize) -> Option<IpAddr> {
     let socket = request.extensions().get::<PeerAddress>().map(|info| info.0.ip());
     if hops == 0 {
         return socket;

@@ -22,6 +22,7 @@ use crate::http::calls::Call;
 use crate::http::config::KEEP_ALIVE;
 use crate::http::mcp::{Asked, is_stream};
 use crate::http::reply;
+use crate::http::reply_budget::{accounted, kept_bytes, with_retry};
 use crate::http::streams::{ALIVE, frame, opening};
 
 /// How long an answer is waited for before the stream begins without it. Most come at once and go out in one piece.
@@ -56,9 +57,18 @@ impl Answer {
             at: self.asked.shared.services.clock.now(),
         };
         let id = event.id;
+        // The message, its copy for the store and its frame, until the event is kept.
+        let copies = event.message.len().saturating_mul(4);
+        if let Some(memory) = &self.asked.memory {
+            memory.settle(kept_bytes(copies));
+        }
         let text = event.message.clone();
         let kept = self.asked.shared.events.keep(event).await;
-        frame(kept.then_some(id), &text)
+        let frame = frame(kept.then_some(id), &text);
+        if let Some(memory) = &self.asked.memory {
+            memory.settle(kept_bytes(frame.len()));
+        }
+        frame
     }
 }
 
@@ -80,14 +90,19 @@ pub(crate) async fn as_events(
     call: Call,
 ) -> Response {
     let (sender, mut receiver) = mpsc::channel(4);
+    let memory = asked.memory.clone();
+    let bytes = move |text: String| match &memory {
+        Some(memory) => accounted(text, memory),
+        None => Bytes::from(text),
+    };
     let answer = Answer::new(asked, session.id);
     let start = start(&answer, &session.protocol_version);
     let running = answer.asked.shared.running.clone();
     running.spawn(run(answer, parts, body, message, call, sender).in_current_span());
     let mut ready = start;
     match tokio::time::timeout(AT_ONCE, receiver.recv()).await {
-        Ok(Some(Part::Refused { status, text })) => return refusal(status, text),
-        Ok(Some(Part::Last(text))) => return event_stream(Body::from(ready + &text)),
+        Ok(Some(Part::Refused { status, text })) => return refusal(status, bytes(text)),
+        Ok(Some(Part::Last(text))) => return event_stream(Body::from(bytes(ready + &text))),
         Ok(Some(Part::More(text))) => ready += &text,
         Ok(None) => return event_stream(Body::from(ready)),
         Err(_) => {}
@@ -104,7 +119,7 @@ pub(crate) async fn as_events(
         }
     });
     let texts = futures::stream::once(async move { ready }).chain(rest);
-    event_stream(Body::from_stream(texts.map(Ok::<_, std::convert::Infallible>)))
+    event_stream(Body::from_stream(texts.map(move |text| Ok::<_, std::convert::Infallible>(bytes(text)))))
 }
 
 enum Part {
@@ -156,11 +171,12 @@ async fn run(
 }
 
 /// A refusal while the status can still be told.
-fn refusal(status: StatusCode, text: String) -> Response {
+fn refusal(status: StatusCode, text: Bytes) -> Response {
+    let busy = status == StatusCode::SERVICE_UNAVAILABLE || status == StatusCode::TOO_MANY_REQUESTS;
     let mut response = Response::new(Body::from(text));
     *response.status_mut() = status;
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    response
+    if busy { with_retry(response) } else { response }
 }
 
 /// The message of a reply in JSON.

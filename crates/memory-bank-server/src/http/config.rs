@@ -17,8 +17,20 @@ pub struct HttpConfig {
     pub allowed_origins: Vec<String>,
     /// How many proxies in front are trusted to name the client's address; 0 = none.
     pub trust_proxy_hops: usize,
-    /// Requests a minute from one address; 0 = unlimited.
+    /// Requests without a good key a minute from one address; 0 = unlimited.
     pub address_limit: u32,
+    /// Requests with a good key a minute from one address, all its keys together; 0 = unlimited.
+    pub keyed_address_limit: u32,
+    /// The most bytes of text in one reply that can be had in parts.
+    pub reply_bytes: usize,
+    /// How many bytes of replies one key may have under way.
+    pub reply_bytes_per_key: usize,
+    /// How many bytes of replies may be under way in the process.
+    pub reply_bytes_total: usize,
+    /// How many connections one address may have open.
+    pub connections_per_address: usize,
+    /// How long a connection without a request under way is kept.
+    pub keep_alive: Duration,
     /// How many streams a key may have open.
     pub streams_per_key: usize,
     /// How many sessions a project may have open.
@@ -36,12 +48,24 @@ pub struct HttpConfig {
 
 /// The largest body of a request, in bytes.
 pub(crate) const BODY_BYTES: usize = 1024 * 1024;
-/// How long the headers of a request may take to arrive.
+/// How long the headers of a request may take to arrive, from their first byte.
 pub(crate) const HEADER_WAIT: Duration = Duration::from_secs(15);
-/// How long a connection may be without a request after the last one.
-pub(crate) const IDLE: Duration = Duration::from_secs(75);
+/// How long a connection that is closed for being idle may take to end, or to show that a request was on its way.
+pub(crate) const CLOSE_GRACE: Duration = Duration::from_secs(2);
 /// How long a client may leave a piece of a reply untaken.
 pub(crate) const TAKE_WAIT: Duration = Duration::from_secs(60);
+/// How long a client may be behind with what there is of a reply, however it takes it.
+pub(crate) const BEHIND_WAIT: Duration = Duration::from_secs(300);
+/// How much memory a call has at first, beside that for its body.
+pub(crate) const CALL_BYTES: usize = 64 * 1024;
+/// How much memory a call has at least that reads from the bank.
+pub(crate) const READING_CALL_BYTES: usize = 512 * 1024;
+/// The most bytes that are buffered for a connection of HTTP/1, each way, or for a stream of HTTP/2.
+pub(crate) const BUFFER_BYTES: usize = 64 * 1024;
+/// The most bytes that the operating system is to keep of what a client does not take; it doubles the figure.
+pub(crate) const SOCKET_BYTES: u32 = 128 * 1024;
+/// How many replies are compressed at a time; others go out as they are. A compressor takes up to a megabyte.
+pub(crate) const ENCODERS: usize = 64;
 /// The most requests that one connection of HTTP/2 may have under way.
 pub(crate) const REQUESTS_AT_ONCE: u32 = 100;
 /// The most bytes of what a client says of itself in a handshake.

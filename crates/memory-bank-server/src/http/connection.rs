@@ -13,14 +13,14 @@ use hyper::body::Incoming;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use tokio::net::TcpStream;
-use tokio::sync::OwnedSemaphorePermit;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tower::ServiceExt;
 
 use crate::http::admission::PeerAddress;
-use crate::http::config::{FIRST_REQUEST, HEADER_WAIT, REQUESTS_AT_ONCE};
-use crate::http::patience::{GivenUp, Watch, Watched};
+use crate::http::config::{BUFFER_BYTES, CLOSE_GRACE, FIRST_REQUEST, REQUESTS_AT_ONCE};
+use crate::http::connection_registry::ConnectionSlot;
+use crate::http::patience::{GivenUp, Watch, Watched, WatchedStream};
 
 /// All connections of a server.
 pub(crate) struct Connections {
@@ -35,18 +35,18 @@ impl Connections {
         Self { router, closing, open: TaskTracker::new() }
     }
 
-    /// Serves a connection in a task of its own; `room` is given back with its end.
-    pub(crate) fn take(&self, stream: TcpStream, address: SocketAddr, room: OwnedSemaphorePermit) {
+    /// Serves a connection in a task of its own; its slot is given back with its end.
+    pub(crate) fn take(&self, stream: TcpStream, address: SocketAddr, slot: ConnectionSlot) {
         if let Err(error) = stream.set_nodelay(true) {
             tracing::debug!(%error, "a connection broke at once");
             return;
         }
         let (router, closing) = (self.router.clone(), self.closing.clone());
         self.open.spawn(async move {
-            if let Err(error) = serve(stream, address, router, closing).await {
+            if let Err(error) = serve(stream, address, router, &slot, closing).await {
                 tracing::debug!(error, "a connection ended in an error");
             }
-            drop(room);
+            drop(slot);
         });
     }
 
@@ -57,17 +57,19 @@ impl Connections {
     }
 }
 
-/// Serves one connection. When the server ends, the request under way is answered, and the connection closed after it.
+/// Serves one connection. When the server ends, or others need the room, the request under way is answered, and the
+/// connection closed after it.
 async fn serve(
     stream: TcpStream,
     address: SocketAddr,
     router: Router,
+    slot: &ConnectionSlot,
     closing: CancellationToken,
 ) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
     let first = CancellationToken::new();
     let begun = first.clone();
-    let watch = Watch::new();
-    let watched = Arc::clone(&watch);
+    let watch = &slot.watch;
+    let watched = Arc::clone(watch);
     let service = hyper::service::service_fn(move |request: hyper::Request<Incoming>| {
         begun.cancel();
         let mut request: Request = request.map(axum::body::Body::new);
@@ -80,10 +82,12 @@ async fn serve(
         }
     });
     let mut builder = Builder::new(TokioExecutor::new());
-    builder.http1().timer(TokioTimer::new()).header_read_timeout(HEADER_WAIT);
+    // The library's own time-out would also close idle connections.
+    builder.http1().timer(TokioTimer::new()).header_read_timeout(None).max_buf_size(BUFFER_BYTES);
     builder.http2().timer(TokioTimer::new()).keep_alive_interval(Duration::from_secs(60));
-    builder.http2().max_concurrent_streams(REQUESTS_AT_ONCE);
-    let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), service));
+    builder.http2().max_concurrent_streams(REQUESTS_AT_ONCE).max_send_buf_size(BUFFER_BYTES);
+    let stream = TokioIo::new(WatchedStream::new(stream, Arc::clone(watch)));
+    let mut connection = pin!(builder.serve_connection(stream, service));
     // A connection that was just made has its first request on the way, and whoever sent that cannot know whether it
     // was heeded: closing now would fail it.
     let told = async {
@@ -94,14 +98,42 @@ async fn serve(
         }
     };
     let mut impatient = pin!(watch.given_up());
+    // An idle connection may have a request on its way just now: it is closed in good order, so that this is answered.
     tokio::select! {
         ended = connection.as_mut() => return ended,
-        why = impatient.as_mut() => return given_up(why),
-        () = told => connection.as_mut().graceful_shutdown(),
+        why = impatient.as_mut() => match why {
+            GivenUp::Idle => tracing::debug!("an idle connection is closed"),
+            GivenUp::SlowHeaders | GivenUp::NotTaken => return given_up(why),
+        },
+        () = slot.gives_way.cancelled() => tracing::debug!("a connection is closed to make room"),
+        () = told => {}
     }
+    connection.as_mut().graceful_shutdown();
     tokio::select! {
         ended = connection => ended,
-        why = impatient => given_up(why),
+        why = not_taken(watch) => given_up(why),
+        () = unused(watch) => Ok(()),
+    }
+}
+
+/// Waits until a reply was not taken, or headers do not come.
+async fn not_taken(watch: &Watch) -> GivenUp {
+    loop {
+        match watch.given_up().await {
+            // It is closed already.
+            GivenUp::Idle => tokio::time::sleep(CLOSE_GRACE).await,
+            why => return why,
+        }
+    }
+}
+
+/// Waits until nothing has been under way for a moment.
+async fn unused(watch: &Watch) {
+    loop {
+        tokio::time::sleep(CLOSE_GRACE).await;
+        if watch.idle().is_some_and(|(_, since)| since.elapsed() >= CLOSE_GRACE) {
+            return;
+        }
     }
 }
 

@@ -15,8 +15,9 @@ use tracing::field::Empty;
 use uuid::Uuid;
 
 use crate::http::metrics::{method_name, route_name};
-use crate::http::reply;
+use crate::http::router::wants_key;
 use crate::http::shared::Shared;
+use crate::http::{admission, reply};
 use crate::telemetry;
 
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -33,6 +34,7 @@ pub(crate) async fn layer(State(shared): State<Arc<Shared>>, mut request: Reques
     let has_connections = request.version() <= Version::HTTP_11;
     let method = request.method().clone();
     let path = request.uri().path().to_owned();
+    let address = admission::client_address(&request, shared.config.trust_proxy_hops);
     let route = route_name(request.extensions().get::<MatchedPath>().map(MatchedPath::as_str));
     let refused = if path.starts_with("/health") { None } else { shared.origins.check(&request).err() };
     // Of the highest level, so that a log which is told to be brief has the id, too.
@@ -42,9 +44,19 @@ pub(crate) async fn layer(State(shared): State<Arc<Shared>>, mut request: Reques
     let mut response = match refused {
         Some(refused) => {
             shared.metrics.refused(refused);
-            reply::error(StatusCode::FORBIDDEN, refused.text())
+            match admission::guest_refusal(&shared, address).await {
+                Some(refusal) => refusal,
+                None => reply::error(StatusCode::FORBIDDEN, refused.text()),
+            }
         }
-        None => next.run(request).instrument(span.clone()).await,
+        // Routes that want a key count by themselves, and who watches the server is always answered.
+        None if path.starts_with("/health") || wants_key(route, &method) => {
+            next.run(request).instrument(span.clone()).await
+        }
+        None => match admission::guest_refusal(&shared, address).await {
+            Some(refusal) => refusal,
+            None => next.run(request).instrument(span.clone()).await,
+        },
     };
     let status = response.status().as_u16();
     let took = began.elapsed();

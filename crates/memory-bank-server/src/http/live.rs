@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use axum::body::Body;
 use axum::response::Response;
+use bytes::Bytes;
 use futures::StreamExt;
 use memory_bank_core::caller::ProjectId;
 use memory_bank_core::error::StoreError;
@@ -20,11 +21,15 @@ use crate::http::answers::{event_stream, own_stream, understands_opening};
 use crate::http::auth::Authenticated;
 use crate::http::config::{CALL_WAIT, KEEP_ALIVE};
 use crate::http::mcp::{Asked, too_many_streams};
+use crate::http::metrics::Limit;
+use crate::http::reply_budget::accounted;
 use crate::http::shared::Shared;
 use crate::http::signals::Signal;
 use crate::http::streams::{ALIVE, Slot, frame, opening};
 use crate::mcp::subscriptions;
 
+/// What is accounted for while an answer is fetched again and sent: the event and its frame.
+const REPLAYED_BYTES: usize = 2 * 1024 * 1024;
 /// How soon a resumed stream looks again for the rest of an answer that is still being made; then ever more seldom.
 const LOOK_AGAIN: Duration = Duration::from_millis(250);
 /// How seldom at most.
@@ -54,7 +59,7 @@ struct Live {
     asked: Asked,
     session: Arc<SessionRecord>,
     own: EventId,
-    out: mpsc::Sender<String>,
+    out: mpsc::Sender<Bytes>,
     _slot: Slot,
 }
 
@@ -153,6 +158,12 @@ impl Live {
 
     /// Sends what followed an event, and returns from where to go on if the answer is not complete.
     async fn replay(&mut self, from: EventId) -> Result<Option<EventId>, Over> {
+        let key = self.asked.who.caller.key;
+        // There may be an answer as long as any.
+        let Ok(memory) = self.asked.shared.replies.reserve(key, REPLAYED_BYTES).await else {
+            self.asked.shared.metrics.hit(Limit::Replies);
+            return Ok(Some(from));
+        };
         let found = self.asked.shared.events.after(&self.asked.who.caller, self.session.id, from).await;
         let events = match found {
             Ok(events) => events,
@@ -164,7 +175,8 @@ impl Live {
         let mut reached = from;
         for event in events {
             reached = event.id;
-            self.send(frame(Some(event.id), &event.message)).await?;
+            let text = accounted(frame(Some(event.id), &event.message), &memory);
+            self.out.send(text).await.map_err(|_| Over)?;
             self.asked.shared.metrics.event_replayed();
             if event.last {
                 return Ok(None);
@@ -251,7 +263,7 @@ impl Live {
     }
 
     async fn send(&self, text: String) -> Result<(), Over> {
-        self.out.send(text).await.map_err(|_| Over)
+        self.out.send(Bytes::from(text)).await.map_err(|_| Over)
     }
 }
 

@@ -25,18 +25,23 @@ use uuid::Uuid;
 
 use crate::http::admission;
 use crate::http::auth::Authenticated;
-use crate::http::config::{BODY_BYTES, BODY_WAIT, CALL_WAIT, HANDSHAKE_BYTES, REQUEST_ID_BYTES};
+use crate::http::config::{
+    BODY_BYTES, BODY_WAIT, CALL_BYTES, CALL_WAIT, HANDSHAKE_BYTES, READING_CALL_BYTES, REQUEST_ID_BYTES,
+};
 use crate::http::edge::RequestId;
 use crate::http::guard::Guarded;
 use crate::http::metrics::Limit;
 use crate::http::reply::{
-    self, INTERNAL_ERROR, INVALID_REQUEST, METHOD_NOT_FOUND, PARSE_ERROR, SESSION_NOT_FOUND, TRANSPORT_ERROR,
+    self, INTERNAL_ERROR, INVALID_REQUEST, METHOD_NOT_FOUND, PARSE_ERROR, SERVER_BUSY, SESSION_NOT_FOUND,
+    TRANSPORT_ERROR,
 };
+use crate::http::reply_budget::{self, Reservation, accounted};
 use crate::http::shared::Shared;
 use crate::http::signals::Signal;
 use crate::http::{answers, live};
 use crate::mcp::surrogates::replace_lone_surrogates;
-use crate::mcp::{MemoryBankHandler, resources};
+use crate::mcp::{MemoryBankHandler, reads_from_bank, resources};
+use crate::services::ReplyMemory;
 
 pub(crate) const SESSION: HeaderName = HeaderName::from_static("mcp-session-id");
 pub(crate) const VERSION: HeaderName = HeaderName::from_static("mcp-protocol-version");
@@ -52,6 +57,8 @@ pub(crate) struct Asked {
     pub(crate) shared: Arc<Shared>,
     pub(crate) who: Authenticated,
     pub(crate) request: Uuid,
+    /// The memory for the reply; none where that is a stream of news or has no body.
+    pub(crate) memory: Option<Arc<Reservation>>,
 }
 
 /// `POST /mcp`
@@ -61,8 +68,19 @@ pub(crate) async fn post(
     Extension(RequestId(request)): Extension<RequestId>,
     incoming: Request,
 ) -> Response {
-    let asked = Asked { shared, who, request };
     let (parts, body) = incoming.into_parts();
+    let body_bytes = body.size_hint().exact().and_then(|length| usize::try_from(length).ok());
+    // The body, and the message that is made of it.
+    let needed =
+        CALL_BYTES.saturating_add(body_bytes.unwrap_or(BODY_BYTES).min(BODY_BYTES).saturating_mul(2));
+    let memory = match shared.replies.reserve(who.caller.key, needed).await {
+        Ok(memory) => memory,
+        Err(full) => {
+            shared.metrics.hit(Limit::Replies);
+            return reply_budget::refusal(full, None);
+        }
+    };
+    let asked = Asked { shared, who, request, memory: Some(Arc::clone(&memory)) };
     if !is_json(&parts.headers) {
         let text = "send `Content-Type: application/json`";
         return reply::rpc_error(StatusCode::UNSUPPORTED_MEDIA_TYPE, None, TRANSPORT_ERROR, text);
@@ -90,6 +108,13 @@ pub(crate) async fn post(
         let text = "the body is no JSON-RPC 2.0 message: it needs `jsonrpc`: \"2.0\" and a `method`";
         return reply::rpc_error(StatusCode::BAD_REQUEST, message.get("id"), INVALID_REQUEST, text);
     }
+    if reads_from_bank(&message)
+        && let Err(full) = memory.need(needed.saturating_add(READING_CALL_BYTES)).await
+    {
+        asked.shared.metrics.hit(Limit::Replies);
+        return reply_budget::refusal(full, message.get("id"));
+    }
+    drop(memory);
     if is_sessionless(&parts.headers, &message) {
         if let Some(removed) = method(&message).filter(|method| REMOVED.contains(method)) {
             let text = format!("`{removed}` is no method of {SESSIONLESS}");
@@ -114,7 +139,7 @@ pub(crate) async fn get(
     Extension(RequestId(request)): Extension<RequestId>,
     headers: HeaderMap,
 ) -> Response {
-    let asked = Asked { shared, who, request };
+    let asked = Asked { shared, who, request, memory: None };
     if version(&headers).is_some_and(|version| version >= SESSIONLESS) {
         return reply::method_not_allowed("POST");
     }
@@ -141,7 +166,7 @@ pub(crate) async fn delete(
     Extension(RequestId(request)): Extension<RequestId>,
     headers: HeaderMap,
 ) -> Response {
-    let asked = Asked { shared, who, request };
+    let asked = Asked { shared, who, request, memory: None };
     if version(&headers).is_some_and(|version| version >= SESSIONLESS) {
         return reply::method_not_allowed("POST");
     }
@@ -330,7 +355,8 @@ impl Asked {
     /// Has the SDK's stateless service answer one request.
     pub(crate) async fn call(&self, parts: Parts, body: Bytes, message: &Value) -> Response {
         let id = message.get("id");
-        let services = self.shared.services.clone();
+        let mut services = self.shared.services.clone();
+        services.replies.memory = self.memory.clone().map(|memory| memory as Arc<dyn ReplyMemory>);
         let caller = Arc::clone(&self.who.caller);
         let request = self.request;
         let (metrics, span) = (Arc::clone(&self.shared.metrics), tracing::Span::current());
@@ -347,12 +373,26 @@ impl Asked {
         let request = Request::from_parts(parts, Full::new(body));
         let answered = tokio::time::timeout(CALL_WAIT, service.handle(request)).await;
         match answered {
-            Ok(response) => self.in_json(response.map(Body::new), id).await,
+            Ok(response) => self.accounted(self.in_json(response.map(Body::new), id).await).await,
             Err(_) => {
                 let text = format!("the call took longer than {} s and was stopped", CALL_WAIT.as_secs());
                 reply::rpc_error(StatusCode::OK, id, INTERNAL_ERROR, &text)
             }
         }
+    }
+
+    /// Ties the memory for the reply to its bytes, so that it is given back when the client has taken them.
+    async fn accounted(&self, response: Response) -> Response {
+        let Some(memory) = self.memory.as_ref().filter(|_| !is_stream(&response)) else { return response };
+        let (parts, body) = response.into_parts();
+        let Ok(body) = body.collect().await.map(http_body_util::Collected::to_bytes) else {
+            return reply::error(StatusCode::INTERNAL_SERVER_ERROR, "the server failed");
+        };
+        if parts.status == StatusCode::SERVICE_UNAVAILABLE || parts.status == StatusCode::TOO_MANY_REQUESTS {
+            self.shared.metrics.hit(Limit::Replies);
+        }
+        memory.settle(reply_budget::kept_bytes(body.len()));
+        Response::from_parts(parts, Body::from(accounted(body, memory)))
     }
 
     /// The SDK refuses some requests in plain text; clients get JSON, and nothing of the inside.
@@ -394,11 +434,18 @@ async fn tell_faults(response: Response) -> Response {
         return reply::error(StatusCode::INTERNAL_SERVER_ERROR, "the server failed");
     };
     let code = serde_json::from_slice::<Value>(&body).ok();
-    let code = code.as_ref().and_then(|message| message.pointer("/error/code")).and_then(Value::as_i64);
+    let error = code.as_ref().and_then(|message| message.get("error"));
+    let code = error.and_then(|error| error.get("code")).and_then(Value::as_i64);
     if code == Some(i64::from(INTERNAL_ERROR)) {
         parts.status = StatusCode::INTERNAL_SERVER_ERROR;
     }
-    Response::from_parts(parts, Body::from(body))
+    let busy = code == Some(i64::from(SERVER_BUSY));
+    if busy {
+        let of_key = error.and_then(|error| error.pointer("/data/of")) == Some(&json!("key"));
+        parts.status = if of_key { StatusCode::TOO_MANY_REQUESTS } else { StatusCode::SERVICE_UNAVAILABLE };
+    }
+    let response = Response::from_parts(parts, Body::from(body));
+    if busy { reply_budget::with_retry(response) } else { response }
 }
 
 pub(crate) fn too_many_streams(shared: &Shared, id: Option<&Value>) -> Response {

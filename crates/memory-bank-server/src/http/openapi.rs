@@ -1,7 +1,13 @@
 //! The description of the REST routes, for people and for tools.
 
-use axum::response::Response;
-use http::StatusCode;
+use std::sync::LazyLock;
+
+use axum::body::Body;
+use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
+use http::header::{CONTENT_TYPE, ETAG, IF_NONE_MATCH};
+use http::{HeaderMap, HeaderValue, StatusCode};
+use memory_bank_core::document::Etag;
 use utoipa::openapi::Required;
 use utoipa::openapi::security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::{Modify, OpenApi};
@@ -43,10 +49,51 @@ impl Modify for OptionalBody {
     }
 }
 
+/// The description as it is sent, and its etag. It is the same for everybody, so it is made once.
+static DESCRIPTION: LazyLock<Option<(Bytes, HeaderValue)>> = LazyLock::new(|| {
+    let text = serde_json::to_string(&Description::openapi()).ok()?;
+    let etag = HeaderValue::from_str(&format!("\"{}\"", Etag::of(&text))).ok()?;
+    Some((Bytes::from(text), etag))
+});
+
 /// `GET /api/openapi.json`
-pub(crate) async fn describe() -> Response {
-    match serde_json::to_value(Description::openapi()) {
-        Ok(description) => reply::json(StatusCode::OK, &description),
-        Err(_) => reply::error(StatusCode::INTERNAL_SERVER_ERROR, "the server failed"),
+pub(crate) async fn describe(headers: HeaderMap) -> Response {
+    let Some((text, etag)) = &*DESCRIPTION else {
+        return reply::error(StatusCode::INTERNAL_SERVER_ERROR, "the server failed");
+    };
+    let known = headers.get_all(IF_NONE_MATCH).iter().filter_map(|value| value.to_str().ok());
+    let known = known
+        .flat_map(|value| value.split(','))
+        .map(str::trim)
+        .any(|known| known == "*" || known.strip_prefix("W/").unwrap_or(known).as_bytes() == etag.as_bytes());
+    let mut response = if known {
+        StatusCode::NOT_MODIFIED.into_response()
+    } else {
+        let mut response = Response::new(Body::from(text.clone()));
+        response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        response
+    };
+    response.headers_mut().insert(ETAG, etag.clone());
+    response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn the_description_is_the_same_bytes_for_all_and_not_sent_to_who_has_it() {
+        let first = describe(HeaderMap::new()).await;
+        let etag = first.headers()[ETAG].clone();
+        let body =
+            |response: Response| async { axum::body::to_bytes(response.into_body(), 1 << 20).await.unwrap() };
+        let first = body(first).await;
+        assert_eq!(first.as_ptr(), body(describe(HeaderMap::new()).await).await.as_ptr());
+        let known = HeaderMap::from_iter([(IF_NONE_MATCH, etag)]);
+        let again = describe(known).await;
+        assert_eq!(again.status(), StatusCode::NOT_MODIFIED);
+        assert!(body(again).await.is_empty());
+        let other = HeaderMap::from_iter([(IF_NONE_MATCH, HeaderValue::from_static("\"other\""))]);
+        assert_eq!(describe(other).await.status(), StatusCode::OK);
     }
 }

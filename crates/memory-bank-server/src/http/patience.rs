@@ -1,8 +1,10 @@
-//! How long a client may hold a connection without using it: saying nothing, or not taking what it asked for.
+//! How long a client may hold a connection without using it: idle, slow to send the headers of a request, or not taking
+//! what it asked for.
 //!
-//! HTTP/1 has a time-out for headers in the library, which begins when the version is known; what a client does before
-//! that, and with HTTP/2, is bounded here.
+//! HTTP/1 has a time-out for headers in the library, but it runs while a connection is idle, too, and would close one that
+//! a proxy keeps for later. So the first byte of a request is noted here.
 
+use std::io;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
@@ -11,29 +13,46 @@ use std::time::Duration;
 use axum::body::Body;
 use bytes::Bytes;
 use hyper::body::{Body as HttpBody, Frame, SizeHint};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Instant;
 
-use crate::http::config::{HEADER_WAIT, IDLE, TAKE_WAIT};
+use crate::http::config::{BEHIND_WAIT, HEADER_WAIT, TAKE_WAIT};
 
 /// How much of a body is handed out at a time. HTTP/2 keeps what it is handed until the client makes room for it, so a
 /// client that does not may hold no more than this for each request, until it is given up.
-const PIECE: usize = 64 * 1024;
-/// How often a connection is looked at.
-const LOOK: Duration = Duration::from_secs(5);
+const PIECE: usize = 16 * 1024;
+/// How often a connection is checked.
+const CHECK: Duration = Duration::from_secs(5);
+/// What a connection of HTTP/2 begins with.
+const HTTP2_PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 /// What a client does with one connection.
 #[derive(Debug)]
-pub(crate) struct Watch(Mutex<State>);
+pub(crate) struct Watch {
+    keep_alive: Duration,
+    state: Mutex<State>,
+}
 
 #[derive(Debug)]
 struct State {
     /// Whether there was a request ever.
-    asked: bool,
+    used: bool,
     /// When the last request began or ended.
     last: Instant,
-    /// The requests under way, each with the moment since which its client is to take the next piece.
-    under_way: Vec<(u64, Option<Instant>)>,
+    /// When the first byte of a request came whose headers are not complete yet.
+    headers_since: Option<Instant>,
+    /// The requests under way, each with what its client is to take, if anything.
+    under_way: Vec<(u64, Option<Debt>)>,
     next: u64,
+}
+
+/// What a client is to take of a reply.
+#[derive(Debug, Clone, Copy)]
+struct Debt {
+    /// When it was handed the last piece.
+    piece: Instant,
+    /// Since when there was always more.
+    all: Instant,
 }
 
 /// A request under way; dropping it ends the account.
@@ -46,34 +65,45 @@ pub(crate) struct UnderWay {
 /// Why a connection is given up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum GivenUp {
-    /// No request came in time.
-    Silent,
+    /// No request came for as long as a connection is kept.
+    Idle,
+    /// The headers of a request did not arrive in time.
+    SlowHeaders,
     /// A reply was not taken in time.
     NotTaken,
 }
 
 impl Watch {
-    pub(crate) fn new() -> Arc<Self> {
-        let state = State { asked: false, last: Instant::now(), under_way: Vec::new(), next: 0 };
-        Arc::new(Self(Mutex::new(state)))
+    /// Watches a new connection, which is kept for as long without a request.
+    pub(crate) fn new(keep_alive: Duration) -> Arc<Self> {
+        let state =
+            State { used: false, last: Instant::now(), headers_since: None, under_way: Vec::new(), next: 0 };
+        Arc::new(Self { keep_alive, state: Mutex::new(state) })
     }
 
     /// Notes that a request has come.
     pub(crate) fn begin(self: &Arc<Self>) -> UnderWay {
-        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        state.asked = true;
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        state.used = true;
         state.last = Instant::now();
+        state.headers_since = None;
         state.next += 1;
         let number = state.next;
         state.under_way.push((number, None));
         UnderWay { watch: Arc::clone(self), number }
     }
 
+    /// Whether there ever was a request, and since when there is none; nothing while one is under way.
+    pub(crate) fn idle(&self) -> Option<(bool, Instant)> {
+        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        state.under_way.is_empty().then_some((state.used, state.last))
+    }
+
     /// Waits until the client has used the connection badly for long enough.
     pub(crate) async fn given_up(&self) -> GivenUp {
-        let mut looks = tokio::time::interval(LOOK);
+        let mut checks = tokio::time::interval(CHECK);
         loop {
-            let now = looks.tick().await;
+            let now = checks.tick().await;
             if let Some(why) = self.judge(now) {
                 return why;
             }
@@ -81,31 +111,136 @@ impl Watch {
     }
 
     fn judge(&self, now: Instant) -> Option<GivenUp> {
-        let state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let idle = if state.asked { IDLE } else { HEADER_WAIT };
+        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         if state.under_way.is_empty() {
-            return (now.duration_since(state.last) >= idle).then_some(GivenUp::Silent);
+            if state.headers_since.is_some_and(|since| now.duration_since(since) >= HEADER_WAIT) {
+                return Some(GivenUp::SlowHeaders);
+            }
+            return (now.duration_since(state.last) >= self.keep_alive).then_some(GivenUp::Idle);
         }
-        let late = |handed: &Option<Instant>| handed.is_some_and(|at| now.duration_since(at) >= TAKE_WAIT);
-        state.under_way.iter().any(|(_, handed)| late(handed)).then_some(GivenUp::NotTaken)
+        let late = |debt: &Debt| {
+            now.duration_since(debt.piece) >= TAKE_WAIT || now.duration_since(debt.all) >= BEHIND_WAIT
+        };
+        state.under_way.iter().filter_map(|(_, debt)| debt.as_ref()).any(late).then_some(GivenUp::NotTaken)
+    }
+
+    /// Notes that bytes have come. While a request is under way they belong to it, or to the next one, whose headers
+    /// are complete or late by the time that matters.
+    fn received(&self) {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        if state.under_way.is_empty() && state.headers_since.is_none() {
+            state.headers_since = Some(Instant::now());
+        }
+    }
+
+    /// Notes that no request has begun after all.
+    fn none_begun(&self) {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner).headers_since = None;
     }
 }
 
 impl UnderWay {
     /// The client has been handed a piece and is to take the next; or the server is to make one.
     fn handed(&self, handed: bool) {
-        let mut state = self.watch.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((_, since)) = state.under_way.iter_mut().find(|(number, _)| *number == self.number) {
-            *since = handed.then(Instant::now);
+        let mut state = self.watch.state.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, debt)) = state.under_way.iter_mut().find(|(number, _)| *number == self.number) {
+            let now = Instant::now();
+            *debt = handed.then(|| Debt { piece: now, all: debt.map_or(now, |debt| debt.all) });
         }
     }
 }
 
 impl Drop for UnderWay {
     fn drop(&mut self) {
-        let mut state = self.watch.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = self.watch.state.lock().unwrap_or_else(PoisonError::into_inner);
         state.under_way.retain(|(number, _)| *number != self.number);
         state.last = Instant::now();
+    }
+}
+
+/// A connection that notes when the first byte of a request comes.
+pub(crate) struct WatchedStream<S> {
+    stream: S,
+    watch: Arc<Watch>,
+    protocol: Protocol,
+}
+
+/// What a connection speaks, as far as its first bytes show.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Protocol {
+    /// So many bytes of HTTP/2's preface have come and nothing else.
+    Open(usize),
+    Http1,
+    /// Its frames also come without a request; the idle time bounds headers that never end.
+    Http2,
+}
+
+impl<S> WatchedStream<S> {
+    pub(crate) fn new(stream: S, watch: Arc<Watch>) -> Self {
+        Self { stream, watch, protocol: Protocol::Open(0) }
+    }
+
+    fn received(&mut self, bytes: &[u8]) {
+        if let Protocol::Open(known) = self.protocol {
+            let rest = HTTP2_PREFACE.get(known..).unwrap_or_default();
+            self.protocol = if bytes.starts_with(rest) {
+                self.watch.none_begun();
+                Protocol::Http2
+            } else if rest.starts_with(bytes) {
+                Protocol::Open(known.saturating_add(bytes.len()))
+            } else {
+                Protocol::Http1
+            };
+        }
+        // Some clients send an empty line after a body. It begins nothing.
+        if self.protocol != Protocol::Http2 && bytes.iter().any(|byte| !b"\r\n".contains(byte)) {
+            self.watch.received();
+        }
+    }
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for WatchedStream<S> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let before = buffer.filled().len();
+        let read = Pin::new(&mut self.stream).poll_read(context, buffer);
+        if read.is_ready() {
+            self.received(buffer.filled().get(before..).unwrap_or_default());
+        }
+        read
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for WatchedStream<S> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(context, bytes)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write_vectored(context, bytes)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(context)
     }
 }
 
@@ -118,7 +253,9 @@ pub(crate) struct Watched {
 }
 
 impl Watched {
+    /// The client is to take a reply from the moment it begins: one that does not even let it begin is given up, too.
     pub(crate) fn new(inner: Body, under_way: UnderWay) -> Self {
+        under_way.handed(true);
         Self { inner, rest: Bytes::new(), under_way }
     }
 
@@ -178,23 +315,92 @@ mod tests {
 
     use super::*;
 
+    const KEPT: Duration = Duration::from_secs(180);
+
     async fn outcome(watch: &Watch, wait: Duration) -> Option<GivenUp> {
         tokio::time::timeout(wait, watch.given_up()).await.ok()
     }
 
+    /// A connection over which these bytes come, one after the other as they stand.
+    async fn received(watch: &Arc<Watch>, parts: &[&[u8]]) -> WatchedStream<tokio_test_stream::Parts> {
+        use tokio::io::AsyncReadExt;
+        let mut stream = WatchedStream::new(tokio_test_stream::Parts::new(parts), Arc::clone(watch));
+        for part in parts {
+            let mut buffer = vec![0; part.len()];
+            stream.read_exact(&mut buffer).await.unwrap();
+        }
+        stream
+    }
+
+    mod tokio_test_stream {
+        use super::*;
+
+        pub(super) struct Parts(std::collections::VecDeque<Vec<u8>>);
+
+        impl Parts {
+            pub(super) fn new(parts: &[&[u8]]) -> Self {
+                Self(parts.iter().map(|part| part.to_vec()).collect())
+            }
+        }
+
+        impl AsyncRead for Parts {
+            fn poll_read(
+                mut self: Pin<&mut Self>,
+                _: &mut Context<'_>,
+                buffer: &mut ReadBuf<'_>,
+            ) -> Poll<io::Result<()>> {
+                if let Some(part) = self.0.pop_front() {
+                    buffer.put_slice(&part);
+                }
+                Poll::Ready(Ok(()))
+            }
+        }
+    }
+
     #[tokio::test(start_paused = true)]
-    async fn a_client_that_asks_nothing_is_given_up_soon_and_one_that_asked_later() {
-        let watch = Watch::new();
-        assert_eq!(outcome(&watch, HEADER_WAIT + LOOK).await, Some(GivenUp::Silent));
+    async fn a_connection_without_a_request_is_kept_for_its_time_and_no_longer() {
+        let watch = Watch::new(KEPT);
+        assert_eq!(outcome(&watch, KEPT.checked_sub(CHECK).unwrap()).await, None);
+        assert_eq!(outcome(&watch, 2 * CHECK).await, Some(GivenUp::Idle));
         drop(watch.begin());
-        assert_eq!(outcome(&watch, IDLE.checked_sub(LOOK).unwrap()).await, None);
-        assert_eq!(outcome(&watch, 2 * LOOK).await, Some(GivenUp::Silent));
+        assert_eq!(outcome(&watch, KEPT.checked_sub(CHECK).unwrap()).await, None);
+        assert_eq!(outcome(&watch, 2 * CHECK).await, Some(GivenUp::Idle));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn headers_have_their_time_from_their_first_byte() {
+        let watch = Watch::new(KEPT);
+        drop(watch.begin());
+        assert_eq!(outcome(&watch, 3 * HEADER_WAIT).await, None);
+        let _stream = received(&watch, &[b"\r\n", b"G"]).await;
+        assert_eq!(outcome(&watch, HEADER_WAIT.checked_sub(CHECK).unwrap()).await, None);
+        assert_eq!(outcome(&watch, 2 * CHECK).await, Some(GivenUp::SlowHeaders));
+        drop(watch.begin());
+        assert_eq!(outcome(&watch, 3 * HEADER_WAIT).await, None);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_empty_line_begins_no_request() {
+        let watch = Watch::new(KEPT);
+        let _stream = received(&watch, &[b"\r\n"]).await;
+        assert_eq!(outcome(&watch, 3 * HEADER_WAIT).await, None);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn half_a_preface_has_the_time_of_headers_and_a_whole_one_that_of_an_idle_connection() {
+        let half = Watch::new(KEPT);
+        let _stream = received(&half, &[b"PRI * HT", b"TP/2.0\r\n\r"]).await;
+        assert_eq!(outcome(&half, HEADER_WAIT + CHECK).await, Some(GivenUp::SlowHeaders));
+        let whole = Watch::new(KEPT);
+        let _stream = received(&whole, &[b"PRI * HT", b"TP/2.0\r\n\r\nSM\r\n\r\n\0\0", b"\0\x04"]).await;
+        assert_eq!(outcome(&whole, KEPT.checked_sub(CHECK).unwrap()).await, None);
+        assert_eq!(outcome(&whole, 2 * CHECK).await, Some(GivenUp::Idle));
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_client_that_waits_for_the_server_may_wait_and_one_that_does_not_take_its_reply_may_not() {
-        let watch = Watch::new();
-        let silent = Body::from_stream(futures::stream::pending::<Result<Bytes, std::io::Error>>());
+        let watch = Watch::new(2 * Duration::from_secs(3600));
+        let silent = Body::from_stream(futures::stream::pending::<io::Result<Bytes>>());
         let mut silent = Watched::new(silent, watch.begin());
         let hour = Duration::from_secs(3600);
         let taking = tokio::time::timeout(hour, silent.frame());
@@ -202,15 +408,36 @@ mod tests {
 
         let mut large = Watched::new(Body::from(vec![0; 10 * PIECE]), watch.begin());
         assert!(large.frame().await.is_some());
-        assert_eq!(outcome(&watch, TAKE_WAIT + LOOK).await, Some(GivenUp::NotTaken));
+        assert_eq!(outcome(&watch, TAKE_WAIT + CHECK).await, Some(GivenUp::NotTaken));
         drop(large);
         assert_eq!(outcome(&watch, hour).await, None);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_reply_that_is_never_begun_or_taken_drop_by_drop_is_given_up() {
+        let watch = Watch::new(KEPT);
+        let untouched = Watched::new(Body::from("a"), watch.begin());
+        assert_eq!(outcome(&watch, TAKE_WAIT + CHECK).await, Some(GivenUp::NotTaken));
+        drop(untouched);
+
+        let mut large = Watched::new(Body::from(vec![0; 100 * PIECE]), watch.begin());
+        let began = Instant::now();
+        let slowly = async {
+            while large.frame().await.is_some() {
+                tokio::time::sleep(TAKE_WAIT / 2).await;
+            }
+        };
+        tokio::select! {
+            why = watch.given_up() => assert_eq!(why, GivenUp::NotTaken),
+            () = slowly => panic!("all was taken"),
+        }
+        assert!(began.elapsed() <= BEHIND_WAIT + CHECK, "{:?}", began.elapsed());
     }
 
     #[tokio::test]
     async fn a_body_comes_whole_in_pieces_and_says_its_length() {
         let text: Vec<u8> = (0..=255).cycle().take(3 * PIECE + 7).collect();
-        let body = Watched::new(Body::from(text.clone()), Watch::new().begin());
+        let body = Watched::new(Body::from(text.clone()), Watch::new(KEPT).begin());
         assert_eq!(body.size_hint().exact(), Some(text.len() as u64));
         let pieces: Vec<Bytes> = Body::new(body).into_data_stream().map(Result::unwrap).collect().await;
         assert!(pieces.len() == 4 && pieces.iter().all(|piece| piece.len() <= PIECE));

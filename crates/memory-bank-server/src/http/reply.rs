@@ -19,6 +19,9 @@ pub(crate) const TRANSPORT_ERROR: i32 = -32000;
 /// What the SDKs use for a session that does not exist.
 pub(crate) const SESSION_NOT_FOUND: i32 = -32001;
 
+/// What is busy now and may be tried again.
+pub(crate) const SERVER_BUSY: i32 = -32050;
+
 /// A reply whose body is this value.
 pub(crate) fn json(status: StatusCode, body: &Value) -> Response {
     let mut response = Response::new(Body::from(body.to_string()));

@@ -3,8 +3,14 @@
 use std::sync::Arc;
 
 use axum::Router;
-use axum::middleware::{from_fn, from_fn_with_state};
+use axum::body::{Body, HttpBody};
+use axum::extract::{Request, State};
+use axum::middleware::{Next, from_fn, from_fn_with_state};
+use axum::response::Response;
 use axum::routing::{get, patch, post};
+use http::header::ACCEPT_ENCODING;
+use http::{Extensions, HeaderMap, Method, StatusCode, Version};
+use http_body_util::BodyExt;
 use tower::util::option_layer;
 use tower_http::CompressionLevel;
 use tower_http::compression::CompressionLayer;
@@ -16,6 +22,49 @@ use crate::http::{admission, edge, health, keys, mcp, openapi, panics, reply};
 /// Replies below this many bytes are not worth compressing.
 const WORTH_COMPRESSING: u64 = 2048;
 
+/// Marks a reply for which there is no compressor.
+#[derive(Clone, Copy)]
+struct NoEncoder;
+
+fn may_be_compressed(_: StatusCode, _: Version, _: &HeaderMap, extensions: &Extensions) -> bool {
+    extensions.get::<NoEncoder>().is_none()
+}
+
+/// A compressor takes more memory than most replies, and as long as the client takes to read. There are so many; without
+/// one a reply goes out as it is.
+async fn one_encoder(State(shared): State<Arc<Shared>>, request: Request, next: Next) -> Response {
+    let wanted = request.headers().contains_key(ACCEPT_ENCODING);
+    let mut response = next.run(request).await;
+    let small = response.body().size_hint().exact().is_some_and(|length| length <= WORTH_COMPRESSING);
+    if !wanted || small || mcp::is_stream(&response) {
+        return response;
+    }
+    match Arc::clone(&shared.encoders).try_acquire_owned() {
+        Ok(encoder) => response.map(|body| {
+            Body::new(body.map_frame(move |frame| {
+                let _held = &encoder;
+                frame
+            }))
+        }),
+        Err(_) => {
+            response.extensions_mut().insert(NoEncoder);
+            response
+        }
+    }
+}
+
+/// Whether a request to this route goes through [`admission`], which counts it.
+pub(crate) fn wants_key(route: &str, method: &Method) -> bool {
+    let routed: &[Method] = match route {
+        "/mcp" => &[Method::POST, Method::GET, Method::HEAD, Method::DELETE],
+        "/api/keys" => &[Method::GET, Method::HEAD, Method::POST],
+        "/api/keys/{id}" => &[Method::PATCH, Method::DELETE],
+        "/api/keys/{id}/rotate" => &[Method::POST],
+        _ => &[],
+    };
+    routed.contains(method)
+}
+
 pub(crate) fn router(shared: Arc<Shared>) -> Router {
     let admitted = Router::new()
         .route("/mcp", post(mcp::post).get(mcp::get).delete(mcp::delete))
@@ -25,7 +74,7 @@ pub(crate) fn router(shared: Arc<Shared>) -> Router {
         .route_layer(from_fn_with_state(Arc::clone(&shared), admission::layer));
     let compression = CompressionLayer::new()
         .quality(CompressionLevel::Fastest)
-        .compress_when(DefaultPredicate::new().and(SizeAbove::new(WORTH_COMPRESSING)));
+        .compress_when(DefaultPredicate::new().and(SizeAbove::new(WORTH_COMPRESSING)).and(may_be_compressed));
     Router::new()
         .merge(admitted)
         .route("/health", get(health::health))
@@ -34,6 +83,7 @@ pub(crate) fn router(shared: Arc<Shared>) -> Router {
         .route("/api/openapi.json", get(openapi::describe))
         .method_not_allowed_fallback(reply::wrong_method)
         .fallback(reply::not_found)
+        .layer(from_fn_with_state(Arc::clone(&shared), one_encoder))
         .layer(compression)
         .layer(from_fn(panics::layer))
         .layer(option_layer(shared.origins.sharing()))

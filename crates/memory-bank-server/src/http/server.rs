@@ -8,24 +8,26 @@ use std::time::{Duration, Instant};
 
 use axum::Router;
 use memory_bank_core::identity::{KeyDirectory, KeyHash, KeyStore};
-use memory_bank_core::limiter::Limiter;
+use memory_bank_core::limiter::{Limiter, MemoryLimiter};
 use memory_bank_core::store::{AuditLog, EventStore, SessionStore};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::broadcast::error::RecvError;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
+use tokio::sync::{Semaphore, oneshot};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::http::addresses::Addresses;
+use crate::http::addresses::{Addresses, network};
 use crate::http::auth::{Authenticator, KeyCache};
 use crate::http::calls::Calls;
-use crate::http::config::{CONNECTIONS, DRAIN, HttpConfig, LAST_NOTES};
+use crate::http::config::{CONNECTIONS, DRAIN, ENCODERS, HttpConfig, LAST_NOTES, SOCKET_BYTES};
 use crate::http::connection::Connections;
+use crate::http::connection_registry::{ConnectionRegistry, ConnectionSlot, Full};
 use crate::http::events::EventLog;
 use crate::http::metrics::{self, Limit, Metrics};
 use crate::http::origin::OriginPolicy;
 use crate::http::redis::Redis;
+use crate::http::reply_budget::ReplyBudget;
 use crate::http::router::router;
 use crate::http::sessions::Sessions;
 use crate::http::shared::{Absent, Probe, ReadRedis, ReadStorage, Shared};
@@ -81,19 +83,23 @@ impl Server {
     /// # Errors
     /// The address cannot be listened on.
     pub async fn bind(parts: Parts, shutdown: CancellationToken) -> io::Result<Self> {
-        let listener = TcpListener::bind(parts.config.listen).await?;
+        let listener = listen(parts.config.listen)?;
+        let mut services = parts.services;
+        services.replies.bytes = parts.config.reply_bytes;
         let watched = match parts.config.metrics {
             Some(address) => Some(TcpListener::bind(address).await?),
             None => None,
         };
         let counted = Arc::new(Metrics::new());
         let signals = Arc::new(Signals::new(parts.redis.as_ref().map(Redis::others)));
-        let (clock, entropy) = (Arc::clone(&parts.services.clock), Arc::clone(&parts.services.entropy));
+        let (clock, entropy) = (Arc::clone(&services.clock), Arc::clone(&services.entropy));
+        let started = Instant::now();
         let shared = Arc::new(Shared {
             auth: Authenticator::new(parts.directory, parts.key_cache, Arc::clone(&clock)),
             addresses: Addresses::new(parts.audit, Arc::clone(&clock)),
             keys: parts.keys,
             limiter: parts.limiter,
+            guests: MemoryLimiter::new(move || started.elapsed()),
             sessions: Sessions::new(
                 parts.sessions,
                 Arc::clone(&signals),
@@ -112,9 +118,11 @@ impl Server {
             metrics: counted,
             storage: parts.storage,
             redis_state: parts.redis.clone().map(|redis| Box::new(move || redis.state()) as ReadRedis),
-            room: Arc::new(Semaphore::new(CONNECTIONS)),
-            started: Instant::now(),
-            services: parts.services,
+            replies: ReplyBudget::new(parts.config.reply_bytes_total, parts.config.reply_bytes_per_key),
+            encoders: Arc::new(Semaphore::new(ENCODERS)),
+            connections: ConnectionRegistry::new(CONNECTIONS, parts.config.connections_per_address),
+            started,
+            services,
             config: parts.config,
             shutdown,
             closing: CancellationToken::new(),
@@ -156,8 +164,9 @@ impl Server {
             self.watched.map(|watched| tokio::spawn(metrics::serve(watched, Arc::clone(&self.shared))));
         let connections = Connections::new(self.router, self.shared.closing.clone());
         let admit = |stream, address| {
-            if let Some(room) = room(&self.shared.room, &self.shared.metrics) {
-                connections.take(stream, address, room);
+            let Shared { connections: registry, metrics, config, .. } = &*self.shared;
+            if let Some(slot) = slot(registry, address, config.keep_alive, metrics) {
+                connections.take(stream, address, slot);
             }
         };
         let lame_duck = self.shared.config.lame_duck;
@@ -195,14 +204,35 @@ impl Server {
     }
 }
 
+/// Listens. What clients do not take is kept by the operating system, too, in memory that counts as the server's; accepted
+/// connections have the listener's bound.
+fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+    /// How many connections may wait to be accepted.
+    const WAITING: u32 = 1024;
+    let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+    socket.set_reuseaddr(true)?;
+    socket.set_send_buffer_size(SOCKET_BYTES)?;
+    socket.bind(address)?;
+    socket.listen(WAITING)
+}
+
 /// Room for one more connection, if there is any.
-fn room(room: &Arc<Semaphore>, metrics: &Metrics) -> Option<OwnedSemaphorePermit> {
-    let found = Arc::clone(room).try_acquire_owned().ok();
-    if found.is_none() {
-        metrics.hit(Limit::Connections);
-        tracing::warn!(connections = CONNECTIONS, "a connection was refused, there are too many");
+fn slot(
+    registry: &Arc<ConnectionRegistry>,
+    address: SocketAddr,
+    keep_alive: Duration,
+    metrics: &Metrics,
+) -> Option<ConnectionSlot> {
+    match registry.take(network(address.ip()), keep_alive) {
+        Ok(slot) => return Some(slot),
+        Err(Full::Server) => {
+            tracing::warn!(connections = CONNECTIONS, "a connection was refused, there are too many");
+        }
+        // Not a warning: a client could fill the log.
+        Err(Full::Address) => tracing::debug!("a connection was refused, its address has too many"),
     }
-    found
+    metrics.hit(Limit::Connections);
+    None
 }
 
 async fn accept(listener: &TcpListener) -> (TcpStream, SocketAddr) {
@@ -282,15 +312,16 @@ mod tests {
     use super::*;
     use crate::http::metrics::Reading;
 
-    #[test]
-    fn a_connection_without_room_is_refused_and_counted() {
-        let (places, metrics) = (Arc::new(Semaphore::new(1)), Metrics::new());
-        let held = room(&places, &metrics);
+    #[tokio::test]
+    async fn a_connection_without_room_is_refused_and_counted() {
+        let (registry, metrics) = (ConnectionRegistry::new(1, 1), Metrics::new());
+        let (kept, address) = (Duration::from_secs(180), SocketAddr::from(([127, 0, 0, 1], 1)));
+        let held = slot(&registry, address, kept, &metrics);
         assert!(held.is_some());
-        assert!(room(&places, &metrics).is_none());
+        assert!(slot(&registry, address, kept, &metrics).is_none());
         let text = metrics.text(&Reading::default()).unwrap();
         assert!(text.contains("memory_bank_limits_hit_total{limit=\"connections\"} 1"), "{text}");
         drop(held);
-        assert!(room(&places, &metrics).is_some());
+        assert!(slot(&registry, address, kept, &metrics).is_some());
     }
 }

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use async_trait::async_trait;
 use memory_bank_core::identity::KeyStore;
-use memory_bank_core::limiter::Limiter;
+use memory_bank_core::limiter::{Limiter, MemoryLimiter};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -14,10 +14,12 @@ use crate::http::addresses::Addresses;
 use crate::http::auth::Authenticator;
 use crate::http::calls::Calls;
 use crate::http::config::HttpConfig;
+use crate::http::connection_registry::ConnectionRegistry;
 use crate::http::events::EventLog;
 use crate::http::metrics::{Metrics, StorageState};
 use crate::http::origin::OriginPolicy;
 use crate::http::redis::RedisState;
+use crate::http::reply_budget::ReplyBudget;
 use crate::http::sessions::Sessions;
 use crate::http::signals::Signals;
 use crate::http::streams::StreamSlots;
@@ -65,6 +67,8 @@ pub(crate) struct Shared {
     pub(crate) addresses: Addresses,
     pub(crate) keys: Arc<dyn KeyStore>,
     pub(crate) limiter: Arc<dyn Limiter>,
+    /// Counts requests without a good key, and look-ups of keys, in this process, whatever becomes of Redis.
+    pub(crate) guests: MemoryLimiter,
     pub(crate) sessions: Sessions,
     pub(crate) events: EventLog,
     pub(crate) signals: Arc<Signals>,
@@ -78,8 +82,10 @@ pub(crate) struct Shared {
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) storage: Option<ReadStorage>,
     pub(crate) redis_state: Option<ReadRedis>,
-    /// What is left of the connections that clients may have.
-    pub(crate) room: Arc<Semaphore>,
+    pub(crate) replies: Arc<ReplyBudget>,
+    /// How many replies may be compressed at a time.
+    pub(crate) encoders: Arc<Semaphore>,
+    pub(crate) connections: Arc<ConnectionRegistry>,
     pub(crate) started: Instant,
     /// Cancelled when the server is told to end.
     pub(crate) shutdown: CancellationToken,

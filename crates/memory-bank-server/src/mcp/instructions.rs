@@ -71,7 +71,8 @@ and a graph of named things with facts about them.
 
 - A decision was made: `log_decision`, with why and what else was considered.
 - Something is done: `track_progress` for a line, `add_progress_entry` for details, files and tags.
-- Open work changed: `update_tasks`. An issue or next step changed: `update_active_context` replaces those lists whole.
+- Open work changed: `update_tasks`. An issue or next step changed: `update_active_context` replaces the \
+items of those lists. An empty list changes nothing; `clear` empties.
 - Something worth remembering came up: `add_session_note`.
 - A fact about a component, person, service or concept: `graph_upsert_entity` once, then `graph_add_observation`; \
 `graph_link_entities` ties things together, `graph_add_doc_pointer` ties a thing to the document that explains it.

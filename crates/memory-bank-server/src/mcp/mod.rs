@@ -11,3 +11,16 @@ pub(crate) mod surrogates;
 pub(crate) mod tools;
 
 pub use handler::MemoryBankHandler;
+
+use serde_json::Value;
+
+/// Whether a message asks for what is in a bank, and changes nothing: its reply may be large.
+pub(crate) fn reads_from_bank(message: &Value) -> bool {
+    match message.get("method").and_then(Value::as_str) {
+        Some("resources/read" | "prompts/get") => true,
+        Some("tools/call") => {
+            message.pointer("/params/name").and_then(Value::as_str).is_some_and(tools::reads_only)
+        }
+        _ => false,
+    }
+}

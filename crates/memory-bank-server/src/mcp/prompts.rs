@@ -15,6 +15,9 @@ use crate::services::Services;
 /// How much of one document goes into a prompt, in characters; whoever needs more reads it.
 const DOCUMENT_CHARS: usize = 20_000;
 
+/// How many entities, observations and relations of the graph go into a prompt.
+const PARTS: usize = 200;
+
 /// What an argument is completed with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Completes {
@@ -207,9 +210,13 @@ async fn present_state(
     for (path, outcome) in paths.iter().zip(outcomes) {
         match outcome {
             ReadOutcome::Found(document) => {
-                let (etag, content) = (&document.etag, clip(document.content.trim_end(), DOCUMENT_CHARS));
+                let whole = document.content.trim_end();
+                let content = clip(whole, DOCUMENT_CHARS);
+                // A part has no etag, with which it could be written back as the whole.
+                let etag =
+                    if content == whole { format!(" etag=\"{}\"", document.etag) } else { String::new() };
                 text.push_str(&format!(
-                    "<document name=\"{}\" etag=\"{etag}\">\n{content}\n</document>\n\n",
+                    "<document name=\"{}\"{etag}>\n{content}\n</document>\n\n",
                     document.path
                 ));
             }
@@ -221,10 +228,16 @@ async fn present_state(
     }
     if let Some(name) = entity {
         match bank.open(caller, &[EntityRef(name)], 1).await {
-            Ok(part) => {
+            Ok(mut part) => {
+                part.entities.truncate(PARTS);
+                part.observations.truncate(PARTS);
+                part.relations.truncate(PARTS);
                 let part: Value = serde_json::to_value(&part)
                     .map_err(|error| internal(&error.to_string(), services.entropy.id()))?;
-                text.push_str(&format!("<graph>\n{part:#}\n</graph>\n"));
+                text.push_str(&format!(
+                    "<graph>\n{}\n</graph>\n",
+                    clip(&format!("{part:#}"), DOCUMENT_CHARS)
+                ));
             }
             Err(GraphError::Store(error)) => return Err(store_fault(&error, services.entropy.id())),
             Err(error) => text.push_str(&format!("The graph cannot show it: {error}.\n")),

@@ -15,7 +15,7 @@ use rmcp::model::{
 };
 use serde_json::{Value, json};
 
-use crate::mcp::tools::{store_fault, workspace_fault};
+use crate::mcp::tools::{no_memory, store_fault, workspace_fault};
 use crate::services::Services;
 
 /// The scheme of every resource.
@@ -114,6 +114,7 @@ pub(crate) async fn read(
     for outcome in outcomes {
         match outcome {
             ReadOutcome::Found(document) => {
+                services.replies.need(document.content.len().saturating_mul(4)).await.map_err(no_memory)?;
                 let contents = ResourceContents::text(document.content, uri)
                     .with_mime_type(mime_type(document.path.as_str()));
                 return Ok(ReadResourceResult::new(vec![contents]));

@@ -1,5 +1,5 @@
 // nginx and HAProxy in front of two servers, each a process of its own in a folder of its own, with the very files of
-// deploy/proxy/; only addresses are changed in them, and the time-out where a test cannot wait for it. Knows nothing of MCP.
+// deploy/proxy/; only addresses are changed in them, and the time-out where a test cannot wait for it or what keeps connections. Knows nothing of MCP.
 
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
@@ -18,6 +18,10 @@ const PROXIES = {
     listen: "listen 80;",
     at: (address) => `listen ${address};`,
     idle: "proxy_read_timeout 150s;",
+    kept: {
+      "upstream memory_bank_mcp {": "upstream memory_bank_mcp {\n    keepalive 4;\n    keepalive_timeout 90s;",
+      "proxy_set_header Connection close;": 'proxy_set_header Connection "";',
+    },
     async command(folder, config) {
       const temporary = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"].map(
         (name) => `${name}_temp_path ${folder}/${name};`,
@@ -37,6 +41,10 @@ const PROXIES = {
     listen: "bind :80",
     at: (address) => `bind ${address}`,
     idle: /timeout (client|server) 150s/g,
+    kept: {
+      "option http-server-close": "http-reuse always",
+      "default-server check": "default-server pool-purge-delay 90s check",
+    },
     async command(folder, config) {
       await writeFile(join(folder, "haproxy.cfg"), config);
       return ["haproxy", "-db", "-f", join(folder, "haproxy.cfg")];
@@ -69,7 +77,7 @@ export function listens(host, port) {
 }
 
 /** The file of deploy/proxy/ with these addresses; whatever is to be changed must be there. */
-async function configured({ file, listen, at, idle }, address, servers, idleSeconds) {
+async function configured({ file, listen, at, idle, kept }, address, servers, { idleSeconds, keeps }) {
   let text = await readFile(new URL(`../../../../deploy/proxy/${file}`, import.meta.url), "utf8");
   const change = (from, to) => {
     const changed = text.replaceAll(from, to);
@@ -79,14 +87,18 @@ async function configured({ file, listen, at, idle }, address, servers, idleSeco
   change(listen, at(address));
   servers.forEach((server, n) => change(`10.0.0.1${n + 1}:3100`, new URL(server.origin).host));
   if (idleSeconds !== undefined) change(idle, (found) => found.replace("150s", `${idleSeconds}s`));
+  if (keeps) for (const [from, to] of Object.entries(kept)) change(from, to);
   return text;
 }
 
-/** A proxy in front of two servers, until the test ends; gives its origin. */
-export async function startProxy(t, kind, servers, idleSeconds) {
+/**
+ * A proxy in front of two servers, until the test ends; gives its origin. `idleSeconds` is its time-out, and with `keeps`
+ * it keeps connections to the servers for 90 s.
+ */
+export async function startProxy(t, kind, servers, options = {}) {
   const folder = await mkdtemp(join(tmpdir(), "memory-bank-proxy-"));
   const port = await freePort(PROXY_HOST);
-  const config = await configured(PROXIES[kind], `${PROXY_HOST}:${port}`, servers, idleSeconds);
+  const config = await configured(PROXIES[kind], `${PROXY_HOST}:${port}`, servers, options);
   const [program, ...args] = await PROXIES[kind].command(folder, config);
   // Debian keeps both where only the administrator's PATH leads.
   const env = { PATH: `${process.env.PATH}:/usr/sbin:/sbin` };

@@ -20,6 +20,9 @@ use crate::error::EditError;
 use crate::limits;
 use crate::store::{Drafts, Series};
 
+/// How often a subset of the entries is tried, where not all of them can go. Each parses the document.
+const MAX_TRIES: usize = 24;
+
 /// What was moved from a document to an archive.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Archived {
@@ -124,16 +127,29 @@ impl Plan {
         let sum: usize = order.iter().map(size).sum();
         // Down to half of the bound, so that the next call finds room; of little that can go, half stays.
         let target = (limits::DOCUMENT_BYTES / 2).max(text.len() - sum / 2).min(limits::DOCUMENT_BYTES);
-        let mut left = text.len();
-        let going: Vec<usize> = order
-            .into_iter()
-            .take_while(|index| {
+        let down_to_target = |order: &[usize]| -> Vec<usize> {
+            let mut left = text.len();
+            let goes = |index: &&usize| {
                 let goes = left > target;
                 left -= if goes { size(index) } else { 0 };
                 goes
-            })
-            .collect();
-        if left > limits::DOCUMENT_BYTES {
+            };
+            order.iter().take_while(goes).copied().collect()
+        };
+        let mut going = down_to_target(&order);
+        if !is_the_rest(log, text, all, &going) {
+            // Something here holds its neighbour in place. What can go without it goes.
+            let mut in_place = order.clone();
+            in_place.sort_unstable();
+            let sound = sound_part(log, text, all, &in_place, &mut { MAX_TRIES });
+            order.retain(|index| sound.binary_search(index).is_ok());
+            going = down_to_target(&order);
+            if !is_the_rest(log, text, all, &going) {
+                going = order;
+            }
+        }
+        let left = text.len() - going.iter().map(size).sum::<usize>();
+        if left > limits::DOCUMENT_BYTES || going.is_empty() {
             return None;
         }
         let moved = going
@@ -145,7 +161,7 @@ impl Plan {
             })
             .collect();
         let rest = without(text, all, &going);
-        is_the_rest(log, text, all, &going, &rest).then_some(Self { log, rest, moved, newest_first, ending })
+        Some(Self { log, rest, moved, newest_first, ending })
     }
 
     fn carry_out(
@@ -270,8 +286,37 @@ fn without(text: &str, all: &[Entry], going: &[usize]) -> String {
     rest
 }
 
-/// Whether the rest still holds every other entry and heading, in their order, and nothing that it did not hold.
-fn is_the_rest(log: Log, text: &str, all: &[Entry], going: &[usize], rest: &str) -> bool {
+/// Of these entries, in their order, some that can go: all of them, or those of each half that can, as far as the tries
+/// last.
+fn sound_part(log: Log, text: &str, all: &[Entry], going: &[usize], tries: &mut usize) -> Vec<usize> {
+    if going.is_empty() || *tries == 0 {
+        return Vec::new();
+    }
+    *tries -= 1;
+    if is_the_rest(log, text, all, going) {
+        return going.to_vec();
+    }
+    let Some((first, second)) =
+        going.split_at_checked(going.len() / 2).filter(|(first, _)| !first.is_empty())
+    else {
+        return Vec::new();
+    };
+    let first = sound_part(log, text, all, first, tries);
+    let second = sound_part(log, text, all, second, tries);
+    let both = [first.as_slice(), second.as_slice()].concat();
+    if is_the_rest(log, text, all, &both) {
+        return both;
+    }
+    let bytes = |part: &[usize]| -> usize {
+        part.iter().filter_map(|index| all.get(*index)).map(|entry| entry.range.len()).sum()
+    };
+    if bytes(&first) >= bytes(&second) { first } else { second }
+}
+
+/// Whether the text without these entries still holds every other entry and heading, in their order, and nothing that
+/// it did not hold.
+fn is_the_rest(log: Log, text: &str, all: &[Entry], going: &[usize]) -> bool {
+    let rest = &without(text, all, going);
     let gone: std::collections::BTreeSet<usize> = going.iter().copied().collect();
     let kept = all.iter().enumerate().filter(|(index, _)| !gone.contains(index)).map(|(_, entry)| entry);
     let now = entries(log, rest);

@@ -306,7 +306,8 @@ proptest! {
                 3 => format!("- {mark} {filler}\n\n  more\n\n"),
                 4 => format!("* [{people}] {mark}\n    - nested {filler}\n"),
                 5 => format!("### Notes {mark}\n\n{filler}\n\n| a |\n|---|\n| 1 |\n\n"),
-                6 => format!("{mark} {filler}\n\n"),
+                // Without the blank line it would go on with the list item above.
+                6 => format!("\n{mark} {filler}\n\n"),
                 7 => format!("```\n- [{line}] {mark} {filler}\n```\n\n"),
                 _ => format!("## {line} {mark}\n\n> {filler}\n\n1. one\n\n"),
             });

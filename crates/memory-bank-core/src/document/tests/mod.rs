@@ -4,6 +4,7 @@ mod archive;
 mod decisions;
 mod digest;
 mod edits;
+mod kept;
 mod laws;
 mod lists;
 mod progress;

@@ -25,7 +25,7 @@ fn batch(json: &serde_json::Value) -> BatchWrite {
 
 fn outcome(written: &FileWritten) -> &str {
     match &written.result {
-        Ok(etag) => etag.as_str(),
+        Ok(written) => written.etag.as_str(),
         Err(reason) => reason,
     }
 }
@@ -42,7 +42,7 @@ fn d27_an_empty_etag_is_refused_and_writes_nothing() {
 fn an_etag_lets_a_write_pass_only_while_it_is_the_stored_one() {
     let mut drafts = drafts(&[("x.md", Some("c")), ("y.md", None)]);
     assert_eq!(
-        write_document(&mut drafts, &path("x.md"), "a", Some("2e7d2c03a9507ae2")).unwrap().as_str(),
+        write_document(&mut drafts, &path("x.md"), "a", Some("2e7d2c03a9507ae2")).unwrap().etag.as_str(),
         "ca978112ca1bbdca"
     );
     assert!(matches!(

@@ -95,13 +95,22 @@ pub(crate) enum Limit {
     Sessions,
     /// Bytes of a body.
     Body,
-    /// Connections of the server.
+    /// Connections of the server, or of an address.
     Connections,
+    /// Memory for replies, of the server or of a key.
+    Replies,
 }
 
 impl Limit {
-    const ALL: [Self; 6] =
-        [Self::Key, Self::Address, Self::Streams, Self::Sessions, Self::Body, Self::Connections];
+    const ALL: [Self; 7] = [
+        Self::Key,
+        Self::Address,
+        Self::Streams,
+        Self::Sessions,
+        Self::Body,
+        Self::Connections,
+        Self::Replies,
+    ];
 
     fn name(self) -> &'static str {
         match self {
@@ -111,6 +120,7 @@ impl Limit {
             Self::Sessions => "sessions",
             Self::Body => "body",
             Self::Connections => "connections",
+            Self::Replies => "replies",
         }
     }
 }

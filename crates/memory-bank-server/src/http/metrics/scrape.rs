@@ -90,7 +90,7 @@ async fn read(shared: &Shared) -> Reading {
         database: up(database),
         redis: up(redis).zip(shared.redis_state.as_ref().map(|state| state())),
         storage: shared.storage.as_ref().map(|storage| storage()).unwrap_or_default(),
-        connections: crate::http::config::CONNECTIONS.saturating_sub(shared.room.available_permits()),
+        connections: shared.connections.open(),
         streams: shared.slots.open(),
         sessions: shared.sessions.remembered(),
         events_waiting: shared.events.waiting(),

@@ -1,11 +1,11 @@
-//! Sliding windows in Redis: one script decides on key and address together, on Redis' own clock.
+//! Sliding windows in Redis: one script decides on key and address together, on Redis' own clock and in one round trip.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use memory_bank_core::clock::Entropy;
-use memory_bank_core::limiter::{Admission, Limiter, Verdict, WINDOW, WindowState};
+use memory_bank_core::limiter::{Admission, Limiter, Origin, Verdict, WINDOW, WindowState};
 use redis::Script;
 
 use crate::http::redis::link::Link;
@@ -61,7 +61,8 @@ impl Limiter for RedisLimiter {
             call.key(self.link.key("ratelimit", format_args!("key:{}", key.0))).arg(limit);
         }
         if let Some((address, limit)) = request.address {
-            call.key(self.link.key("ratelimit", format_args!("ip:{address}"))).arg(limit);
+            let of = if request.origin == Origin::Keyed { "ip-with-key" } else { "ip" };
+            call.key(self.link.key("ratelimit", format_args!("{of}:{address}"))).arg(limit);
         }
         let reply: Option<Vec<u64>> = self.link.with(async |manager| call.invoke_async(manager).await).await;
         reply.and_then(|reply| verdict(request, &reply)).unwrap_or(Verdict::PASS)

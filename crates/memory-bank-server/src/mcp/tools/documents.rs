@@ -1,6 +1,6 @@
 //! Tools on whole documents.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use memory_bank_core::caller::Caller;
 use memory_bank_core::clock::iso_millis;
@@ -17,6 +17,7 @@ use serde_json::{Map, Value, json};
 use super::Call;
 use super::progress::edit;
 use super::reply::{Failure, Reply};
+use super::room::{Bounded, Room, read_within, reading_bytes};
 use super::schema::{Argument, Kind, optional, required};
 
 #[derive(Deserialize)]
@@ -36,7 +37,12 @@ pub(crate) async fn read_memory_bank_file(mut call: Call) -> Result<Reply, Failu
     let Read { filename, include_etag } = call.parse()?;
     let failed = |reason: String| Failure::said(format!("Error reading file {filename}: {reason}"));
     let path = DocumentPath::parse(&filename).map_err(|error| failed(error.to_string()))?;
-    match call.bank()?.read(&call.caller, &[path]).await?.pop() {
+    let outcome = call.bank()?.read(&call.caller, &[path]).await?.pop();
+    if let Some(ReadOutcome::Found(document)) = &outcome {
+        // It comes whole, however long it is: what is shown in part could be written back as the whole.
+        call.services.replies.need(document.content.len().saturating_mul(6)).await?;
+    }
+    match outcome {
         Some(ReadOutcome::Found(document)) if include_etag => {
             let mut data = json!({"content": document.content, "etag": document.etag, "filename": filename});
             note_stored_name(&mut data, &filename, &document.path);
@@ -48,6 +54,13 @@ pub(crate) async fn read_memory_bank_file(mut call: Call) -> Result<Reply, Failu
         }
         Some(ReadOutcome::Unreadable(reason)) => Err(failed(reason)),
         _ => Err(failed("there is no such document; list_memory_bank_files shows what there is".into())),
+    }
+}
+
+/// Adds a member to an object. What an edit took away stands in members of its own, so that a reply can go without.
+fn put(data: &mut Value, name: &str, value: Value) {
+    if let Some(object) = data.as_object_mut() {
+        object.insert(name.to_owned(), value);
     }
 }
 
@@ -131,9 +144,15 @@ pub(crate) async fn batch_read_files(mut call: Call) -> Result<Reply, Failure> {
     }
     let parsed: Vec<_> = files.iter().map(|name| DocumentPath::parse(name)).collect();
     let paths: Vec<DocumentPath> = parsed.iter().filter_map(|path| path.clone().ok()).collect();
-    let outcomes = call.bank()?.read(&call.caller, &paths).await?;
-    let mut by_path: HashMap<DocumentPath, ReadOutcome> = paths.into_iter().zip(outcomes).collect();
+    let mut paths = paths;
+    let mut seen = HashSet::new();
+    paths.retain(|path| seen.insert(path.clone()));
+    call.services.replies.need(reading_bytes(paths.len())).await?;
+    let mut room = Room::new(call.services.replies.bytes);
+    let outcomes = read_within(call.bank()?.as_ref(), &call.caller, &paths, &mut room).await?;
+    let mut by_path: HashMap<DocumentPath, Bounded> = paths.into_iter().zip(outcomes).collect();
     let mut results = Map::new();
+    let mut remaining = Remaining::default();
     let mut successful = 0;
     for (name, path) in files.iter().zip(&parsed) {
         if results.contains_key(name) {
@@ -141,8 +160,13 @@ pub(crate) async fn batch_read_files(mut call: Call) -> Result<Reply, Failure> {
         }
         let outcome = match path {
             Ok(path) => match by_path.remove(path) {
-                Some(ReadOutcome::Found(document)) => Ok(document),
-                Some(ReadOutcome::Unreadable(reason)) => Err(reason),
+                Some(Bounded::LeftOut(bytes)) => {
+                    remaining.add(name, bytes);
+                    continue;
+                }
+                Some(Bounded::Read(ReadOutcome::Found(document))) => Ok(document),
+                Some(Bounded::Read(ReadOutcome::Unreadable(reason))) => Err(reason),
+                _ if remaining.has(name) => continue,
                 _ => Err("there is no such document".to_owned()),
             },
             Err(error) => Err(error.to_string()),
@@ -161,16 +185,47 @@ pub(crate) async fn batch_read_files(mut call: Call) -> Result<Reply, Failure> {
         };
         results.insert(name.clone(), result);
     }
-    let requested = results.len();
-    Reply::json(&json!({
-        "results": results,
-        "metadata": {
-            "requested": requested,
-            "successful": successful,
-            "failed": requested - successful,
-            "timestamp": iso_millis(call.services.clock.now()),
-        },
-    }))
+    let read = results.len();
+    let mut metadata = json!({
+        "requested": read.saturating_add(remaining.len()),
+        "successful": successful,
+        "failed": read - successful,
+        "timestamp": iso_millis(call.services.clock.now()),
+    });
+    remaining.note(&mut metadata, "batch_read_files");
+    Reply::json(&json!({"results": results, "metadata": metadata}))
+}
+
+/// The documents that did not fit into a reply.
+#[derive(Default)]
+pub(super) struct Remaining(Vec<(String, u64)>);
+
+impl Remaining {
+    pub(super) fn add(&mut self, name: &str, bytes: u64) {
+        self.0.push((name.to_owned(), bytes));
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    fn has(&self, name: &str) -> bool {
+        self.0.iter().any(|(known, _)| known == name)
+    }
+
+    /// Says which are left and how to get them.
+    pub(super) fn note(&self, metadata: &mut Value, several: &str) {
+        let Some(object) = metadata.as_object_mut().filter(|_| !self.0.is_empty()) else { return };
+        let left: Vec<Value> =
+            self.0.iter().map(|(name, bytes)| json!({"filename": name, "bytes": bytes})).collect();
+        object.insert("truncated".into(), json!(true));
+        object.insert("remaining".into(), json!(left));
+        let next = format!(
+            "the reply is full: ask {several} for the documents in `remaining`, and read_memory_bank_file for one that \
+             still does not fit"
+        );
+        object.insert("next".into(), json!(next));
+    }
 }
 
 #[derive(Deserialize)]
@@ -186,19 +241,23 @@ pub(crate) async fn write_memory_bank_file(mut call: Call) -> Result<Reply, Fail
     let Write { filename, content, if_match_etag } = call.parse()?;
     let path = DocumentPath::parse(&filename)
         .map_err(|error| Failure::said(format!("Error writing file {filename}: {error}")))?;
-    let mut etag = None;
+    let mut written = None;
     let changed =
         change(&call, "Error writing file", &filename, std::slice::from_ref(&path), &mut |drafts| {
-            etag = Some(write_document(drafts, &path, &content, if_match_etag.as_deref())?);
+            written = Some(write_document(drafts, &path, &content, if_match_etag.as_deref())?);
             Ok(())
         })
         .await?;
+    let written = written.ok_or_else(|| Failure::Internal("the store did not run the edit".into()))?;
     let mut data = json!({
         "success": true,
         "message": format!("File {filename} successfully written to Memory Bank"),
         "filename": filename,
-        "etag": etag,
+        "etag": written.etag,
     });
+    if let Some(replaced) = written.replaced {
+        put(&mut data, "replaced", json!(replaced));
+    }
     if let Some(change) = changed.first() {
         note_stored_name(&mut data, &filename, &change.path);
     }
@@ -251,12 +310,28 @@ pub(crate) const EDIT: &[Argument] = &[
         "",
     ),
     optional("old", Kind::Text),
-    optional("new", Kind::Text),
+    optional("new", Kind::Text).keeping_empty(),
     optional("count", Kind::Whole(1, u32::MAX)),
     optional("match", Kind::Text),
     optional("heading", Kind::Text),
-    optional("text", Kind::Text),
+    optional("text", Kind::Text).keeping_empty(),
 ];
+
+/// Drops the empty text that an edit of another kind takes: some clients send every member.
+fn without_strangers(mut edit: Value) -> Value {
+    let stranger = if edit.get("op") == Some(&json!("replace")) { "text" } else { "new" };
+    if edit.get(stranger) == Some(&json!(""))
+        && let Some(members) = edit.as_object_mut()
+    {
+        members.shift_remove(stranger);
+    }
+    edit
+}
+
+/// An empty etag counts as none where the call itself says what it takes away.
+fn given_etag(etag: Option<String>) -> Option<String> {
+    etag.filter(|etag| !etag.is_empty())
+}
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -269,9 +344,10 @@ struct EditFile {
 /// Changes parts of a document, all edits or none.
 pub(crate) async fn edit_memory_bank_file(mut call: Call) -> Result<Reply, Failure> {
     let EditFile { filename, edits, if_match_etag } = call.parse()?;
+    let if_match_etag = given_etag(if_match_etag);
     let mut parsed: Vec<Edit> = Vec::with_capacity(edits.len());
     for (index, edit) in edits.into_iter().enumerate() {
-        let edit = serde_json::from_value(edit)
+        let edit = serde_json::from_value(without_strangers(edit))
             .map_err(|error| Failure::Malformed(format!("`edits[{index}]`: {error}")))?;
         parsed.push(edit);
     }
@@ -291,6 +367,13 @@ pub(crate) async fn edit_memory_bank_file(mut call: Call) -> Result<Reply, Failu
         "etag": edited.etag,
         "diff": edited.diff,
     });
+    if edited.removed_lines > 0 {
+        let mut removed = json!({"lines": edited.removed_lines});
+        if !edited.removed_sections.is_empty() {
+            put(&mut removed, "sections", json!(edited.removed_sections));
+        }
+        put(&mut data, "removed", removed);
+    }
     if let Some(change) = changed.first() {
         note_stored_name(&mut data, &filename, &change.path);
     }
@@ -308,6 +391,7 @@ struct Rename {
 /// Gives a document another name.
 pub(crate) async fn rename_memory_bank_file(mut call: Call) -> Result<Reply, Failure> {
     let Rename { filename, new_filename, if_match_etag } = call.parse()?;
+    let if_match_etag = given_etag(if_match_etag);
     let failed = |error: NameError| Failure::said(format!("Error renaming file {filename}: {error}"));
     let from = DocumentPath::parse(&filename).map_err(failed)?;
     let to = DocumentPath::parse(&new_filename).map_err(failed)?;
@@ -337,13 +421,22 @@ pub(crate) async fn delete_memory_bank_file(mut call: Call) -> Result<Reply, Fai
     let Delete { filename, if_match_etag } = call.parse()?;
     let path = DocumentPath::parse(&filename)
         .map_err(|error| Failure::said(format!("Error deleting file {filename}: {error}")))?;
+    let mut deleted = None;
     let changed =
         change(&call, "Error deleting file", &filename, std::slice::from_ref(&path), &mut |drafts| {
-            delete_document(drafts, &path, if_match_etag.as_deref())
+            deleted = Some(delete_document(drafts, &path, if_match_etag.as_deref())?);
+            Ok(())
         })
         .await?;
+    let deleted = deleted.ok_or_else(|| Failure::Internal("the store did not run the edit".into()))?;
     let stored = changed.first().map_or(filename.as_str(), |change| change.path.as_str());
-    Reply::json(&json!({"success": true, "message": format!("File {stored} deleted"), "filename": stored}))
+    Reply::json(&json!({
+        "success": true,
+        "message": format!("File {stored} deleted"),
+        "filename": stored,
+        "replaced": deleted.former,
+        "removed": deleted.removed,
+    }))
 }
 
 /// Brings the names of old core documents up to date.
@@ -365,7 +458,7 @@ pub(crate) async fn migrate_file_naming(call: Call) -> Result<Reply, Failure> {
 pub(crate) const BATCH_FILE: &[Argument] = &[
     required("filename", Kind::Text, ""),
     required("content", Kind::Text, "").or_empty(),
-    optional("ifMatchEtag", Kind::Text),
+    optional("ifMatchEtag", Kind::Text).keeping_empty(),
 ];
 
 /// Writes several documents in order.
@@ -379,9 +472,13 @@ pub(crate) async fn batch_write_files(mut call: Call) -> Result<Reply, Failure> 
     let mut successful = 0;
     for file in &written {
         let result = match &file.result {
-            Ok(etag) => {
+            Ok(done) => {
                 successful += 1;
-                json!({"success": true, "etag": etag})
+                let mut result = json!({"success": true, "etag": done.etag});
+                if let Some(replaced) = &done.replaced {
+                    put(&mut result, "replaced", json!(replaced));
+                }
+                result
             }
             Err(reason) => json!({"success": false, "error": reason}),
         };

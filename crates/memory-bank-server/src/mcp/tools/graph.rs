@@ -1,5 +1,7 @@
 //! Tools on the knowledge graph, but for search.
 
+use std::collections::{HashMap, HashSet};
+
 use memory_bank_core::document::DocumentPath;
 use memory_bank_core::document::section::Outline;
 use memory_bank_core::error::GraphError;
@@ -12,6 +14,7 @@ use serde_json::{Map, Value, json};
 
 use super::Call;
 use super::reply::{Failure, Reply};
+use super::room::Room;
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -148,31 +151,69 @@ fn one() -> u32 {
 pub(crate) async fn graph_open_nodes(mut call: Call) -> Result<Reply, Failure> {
     let OpenNodes { nodes, depth } = call.parse()?;
     let nodes: Vec<EntityRef> = nodes.into_iter().map(EntityRef).collect();
-    let part = call.bank()?.open(&call.caller, &nodes, depth).await?;
-    let name_of = |id: &str| {
-        part.entities
-            .iter()
-            .find(|entity| entity.id == id)
-            .map_or_else(|| id.to_owned(), |entity| entity.name.clone())
-    };
-    let relations: Vec<Value> = part
-        .relations
+    let mut part = call.bank()?.open(&call.caller, &nodes, depth).await?;
+    let names: HashMap<String, String> =
+        part.entities.iter().map(|entity| (entity.id.clone(), entity.name.clone())).collect();
+    let name_of = |id: &str| names.get(id).cloned().unwrap_or_else(|| id.to_owned());
+    let relations = part.relations.iter().map(|relation| {
+        json!({
+            "id": relation.id,
+            "fromId": relation.from_id,
+            "toId": relation.to_id,
+            "from": name_of(&relation.from_id),
+            "to": name_of(&relation.to_id),
+            "relationType": relation.relation_type,
+            "createdAt": relation.created_at,
+        })
+    });
+    let mut room = Room::new(call.services.replies.bytes);
+    // What was asked for is shown before what is around it.
+    let asked: HashSet<String> = part
+        .entities
         .iter()
-        .map(|relation| {
-            json!({
-                "id": relation.id,
-                "fromId": relation.from_id,
-                "toId": relation.to_id,
-                "from": name_of(&relation.from_id),
-                "to": name_of(&relation.to_id),
-                "relationType": relation.relation_type,
-                "createdAt": relation.created_at,
+        .filter(|entity| {
+            nodes.iter().any(|node| {
+                node.0.trim() == entity.id
+                    || node.0.trim().to_lowercase() == entity.name.trim().to_lowercase()
             })
         })
+        .map(|entity| entity.id.clone())
         .collect();
-    Reply::json(
-        &json!({"entities": part.entities, "observations": part.observations, "relations": relations}),
-    )
+    let observations_left = part.observations_left;
+    let whole = room.cut(&part.entities, 2)?;
+    let (entities, entities_left) = if whole.1 == 0 {
+        whole
+    } else {
+        part.entities.sort_by_key(|entity| !asked.contains(&entity.id));
+        part.observations.sort_by_key(|observation| !asked.contains(&observation.entity_id));
+        Room::new(call.services.replies.bytes).cut(&part.entities, 2)?
+    };
+    let (relations, relations_left) = room.cut(relations, 2)?;
+    let (observations, cut) = room.cut(&part.observations, 1)?;
+    let mut data = json!({"entities": entities, "observations": observations, "relations": relations});
+    note_left(
+        &mut data,
+        &[
+            ("entities", entities_left),
+            ("observations", cut + observations_left),
+            ("relations", relations_left),
+        ],
+        "open fewer nodes, or with depth 0; graph_search finds the others by their words",
+    );
+    Reply::json(&data)
+}
+
+/// Says how much of each list did not fit into a reply, and how to get it.
+pub(super) fn note_left(data: &mut Value, left: &[(&str, usize)], next: &str) {
+    let left: Map<String, Value> = left
+        .iter()
+        .filter(|(_, count)| *count > 0)
+        .map(|(name, count)| ((*name).to_owned(), json!(count)))
+        .collect();
+    let Some(object) = data.as_object_mut().filter(|_| !left.is_empty()) else { return };
+    object.insert("truncated".into(), json!(true));
+    object.insert("remaining".into(), Value::Object(left));
+    object.insert("next".into(), json!(next));
 }
 
 fn did_you_mean(suggestions: &[String]) -> String {
@@ -190,6 +231,13 @@ struct Delete {
 pub(crate) async fn graph_delete_entity(mut call: Call) -> Result<Reply, Failure> {
     let Delete { entity, observation_id } = call.parse()?;
     let entity = entity.filter(|entity| !entity.is_empty());
+    // Whoever sends an empty id may mean a fact whose id was lost on the way; the whole node is not what goes then.
+    if entity.is_some() && observation_id.as_deref().is_some_and(|id| id.trim().is_empty()) {
+        return Err(Failure::said(
+            "`observationId` is empty; give the id of the fact to delete, or leave it out to delete the whole node; \
+             nothing was deleted",
+        ));
+    }
     let bank = call.bank()?;
     match (entity, observation_id.filter(|id| !id.is_empty())) {
         (entity, Some(id)) => {
@@ -202,6 +250,7 @@ pub(crate) async fn graph_delete_entity(mut call: Call) -> Result<Reply, Failure
                 "success": true,
                 "message": format!("Observation \"{id}\" deleted."),
                 "deleted": {"id": observation.id, "entityId": observation.entity_id},
+                "removed": {"items": [observation.text]},
             }))
         }
         (Some(asked), None) => {
@@ -209,10 +258,17 @@ pub(crate) async fn graph_delete_entity(mut call: Call) -> Result<Reply, Failure
                 .delete_entity(&call.caller, &EntityRef(asked.clone()))
                 .await
                 .map_err(|error| Failure::from(error).while_doing("Failed to delete entity"))?;
+            let gone = &deleted.entity;
             Reply::json(&json!({
                 "success": true,
                 "message": format!("Entity \"{asked}\" deleted."),
-                "deleted": {"id": deleted.id, "name": deleted.name, "entityType": deleted.entity_type},
+                "deleted": {
+                    "id": gone.id,
+                    "name": gone.name,
+                    "entityType": gone.entity_type,
+                    "observationCount": deleted.observations,
+                    "relationCount": deleted.relations,
+                },
             }))
         }
         (None, None) => Err(Failure::Malformed("Either entity or observationId is required".into())),

@@ -9,6 +9,7 @@ mod graph;
 mod modes;
 mod progress;
 mod reply;
+mod room;
 mod schema;
 mod search;
 mod table;
@@ -28,7 +29,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
 use self::reply::{Failure, NO_BANK_C, Reply, into_result};
-pub(crate) use self::reply::{internal, store_fault, workspace_fault};
+pub(crate) use self::reply::{internal, no_memory, store_fault, workspace_fault};
 use self::schema::{Argument, object_schema};
 pub(crate) use self::table::TOOLS;
 use crate::services::Services;
@@ -120,6 +121,12 @@ pub(crate) fn known_name(name: &str) -> Option<&'static str> {
     TOOLS.iter().map(|tool| tool.name).find(|known| *known == name)
 }
 
+/// Whether a tool does nothing but read.
+pub(crate) fn reads_only(name: &str) -> bool {
+    let name = aliases::find(name).map_or(name, |alias| alias.tool);
+    TOOLS.iter().any(|tool| tool.name == name && tool.hints.reads_only)
+}
+
 fn describe(spec: &ToolSpec) -> Tool {
     let schema: JsonObject = object_schema(spec.arguments);
     let hints = ToolAnnotations::new()
@@ -163,6 +170,14 @@ pub(crate) async fn call(
     let outcome = match (alias, given) {
         (Some(alias), Some(given)) => outcome.and_then(|reply| (alias.reply)(&given, reply)),
         _ => outcome,
+    };
+    let outcome = match outcome {
+        // The text, the data beside it, and both as they go over the wire.
+        Ok(reply) => match services.replies.need(reply.text.len().saturating_mul(4)).await {
+            Ok(()) => Ok(reply),
+            Err(full) => Err(full.into()),
+        },
+        failed => failed,
     };
     into_result(outcome, fault)
 }

@@ -2,12 +2,12 @@
 
 use memory_bank_core::clock::iso_millis;
 use memory_bank_core::document::{
-    self, AddProgressEntry, AddSessionNote, Archived, DocumentPath, LogDecision, NoteCategory, TrackProgress,
-    UpdateActiveContext, UpdateTasks, active_context_paths, with_archiving,
+    self, AddProgressEntry, AddSessionNote, Archived, DocumentPath, LogDecision, NoteCategory, Removed,
+    TrackProgress, UpdateActiveContext, UpdateTasks, active_context_paths, with_archiving,
 };
 use memory_bank_core::error::EditError;
 use memory_bank_core::store::Drafts;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::Call;
 use super::reply::{Failure, Reply};
@@ -122,23 +122,41 @@ pub(crate) async fn update_tasks(mut call: Call) -> Result<Reply, Failure> {
         edit_log(&call, &active_context_paths(), |drafts| document::update_tasks(drafts, &asked))
             .await
             .map_err(|failure| failure.while_doing("Error updating tasks"))?;
-    let reply = Reply::json(&json!({
+    let mut data = json!({
         "success": true,
         "message": "Tasks updated",
         "tasks": updated.tasks,
         "changes": updated.changes,
-    }))?;
-    with_archived(reply, &archived)
+    });
+    note_removed(&mut data, &updated.removed);
+    with_archived(Reply::json(&data)?, &archived)
 }
 
 /// Replaces the lists of tasks, issues and next steps.
 pub(crate) async fn update_active_context(mut call: Call) -> Result<Reply, Failure> {
     let asked: UpdateActiveContext = call.parse()?;
-    let ((), archived) =
+    let (removed, archived) =
         edit_log(&call, &active_context_paths(), |drafts| document::update_active_context(drafts, &asked))
             .await
             .map_err(|failure| failure.while_doing("Error updating active context"))?;
-    with_archived(Reply::sentence("Active context updated successfully"), &archived)
+    let mut reply = Reply::sentence("Active context updated successfully");
+    if !removed.is_empty() {
+        reply.text.push_str(&format!("\n\nRemoved ({}):\n{}", removed.count(), removed.items.join("\n")));
+        if removed.more > 0 {
+            reply.text.push_str(&format!("\n… and {} more", removed.more));
+        }
+        note_removed(&mut reply.structured, &removed);
+    }
+    with_archived(reply, &archived)
+}
+
+/// Shows what was taken out, in a member of its own, so that a reply can go without it.
+pub(super) fn note_removed(data: &mut Value, removed: &Removed) {
+    if !removed.is_empty()
+        && let Some(object) = data.as_object_mut()
+    {
+        object.insert("removed".into(), json!(removed));
+    }
 }
 
 /// Appends a decision to the log, and a line of progress.

@@ -1,11 +1,14 @@
 //! What a tool answers, and how it fails.
 
 use memory_bank_core::error::{EditError, GraphError, StoreError, WorkspaceError};
+use memory_bank_core::limits;
 use memory_bank_core::store::BackupError;
-use rmcp::model::{CallToolResult, ContentBlock, ErrorData};
+use rmcp::model::{CallToolResult, ContentBlock, ErrorCode, ErrorData};
 use serde::Serialize;
 use serde_json::{Value, json};
 use uuid::Uuid;
+
+use crate::services::NoMemory;
 
 /// The text when a document tool finds no bank.
 pub(crate) const NO_BANK_A: &str = "Memory Bank not found. Use initialize_memory_bank to create one.";
@@ -58,6 +61,8 @@ pub(crate) enum Failure {
     Malformed(String),
     /// A fault of ours. The log has the text, the client a request id.
     Internal(String),
+    /// There is no memory for the reply now.
+    NoMemory(NoMemory),
 }
 
 impl Failure {
@@ -72,6 +77,12 @@ impl Failure {
             Self::Said(reason) => Self::Said(format!("{what}: {reason}")),
             other => other,
         }
+    }
+}
+
+impl From<NoMemory> for Failure {
+    fn from(full: NoMemory) -> Self {
+        Self::NoMemory(full)
     }
 }
 
@@ -130,7 +141,12 @@ impl From<WorkspaceError> for Failure {
 pub(crate) fn into_result(outcome: Result<Reply, Failure>, fault: Uuid) -> Result<CallToolResult, ErrorData> {
     match outcome {
         Ok(reply) => {
+            let large = reply.text.len() > limits::REPLY_BYTES + limits::REPLY_BYTES / 2;
             let mut result = CallToolResult::success(vec![ContentBlock::text(reply.text)]);
+            // A long document goes over the wire once.
+            if large {
+                return Ok(result);
+            }
             result.structured_content = Some(reply.structured);
             Ok(result)
         }
@@ -143,7 +159,19 @@ pub(crate) fn into_result(outcome: Result<Reply, Failure>, fault: Uuid) -> Resul
         }
         Err(Failure::Malformed(text)) => Err(ErrorData::invalid_params(text, None)),
         Err(Failure::Internal(detail)) => Err(internal(&detail, fault)),
+        Err(Failure::NoMemory(full)) => Err(no_memory(full)),
     }
+}
+
+/// There is no memory for a reply; over HTTP the status says so, too.
+pub(crate) fn no_memory(full: NoMemory) -> ErrorData {
+    /// What is busy now and may be tried again.
+    const SERVER_BUSY: ErrorCode = ErrorCode(-32050);
+    let of = match full {
+        NoMemory::Key => "key",
+        NoMemory::Server => "server",
+    };
+    ErrorData::new(SERVER_BUSY, full.text(), Some(json!({"retryAfter": 2, "of": of})))
 }
 
 /// A fault of ours: the log gets the detail, the client an id to ask for it.

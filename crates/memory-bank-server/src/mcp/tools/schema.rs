@@ -28,6 +28,8 @@ pub(crate) enum Kind {
     Objects(&'static [Argument]),
     /// A text, or an object with free keys.
     TextOrFree,
+    /// `true` or `false`, as shown; the names of lists are taken, too.
+    Clear,
 }
 
 /// One argument.
@@ -38,24 +40,38 @@ pub(crate) struct Argument {
     /// Required, and with which error when it is missing or (unless `may_be_empty`) an empty text.
     pub(crate) required: Option<&'static str>,
     pub(crate) may_be_empty: bool,
+    /// Whether an empty text says something; otherwise an optional argument that is one counts as left out.
+    pub(crate) keeps_empty: bool,
     /// Said to the model only where the name does not say it; every word costs tokens.
     pub(crate) description: &'static str,
 }
 
 /// A required argument; `missing` is the error that clients of the original know.
 pub(crate) const fn required(name: &'static str, kind: Kind, missing: &'static str) -> Argument {
-    Argument { name, kind, required: Some(missing), may_be_empty: false, description: "" }
+    Argument { name, kind, required: Some(missing), may_be_empty: false, keeps_empty: true, description: "" }
 }
 
 /// An argument that may be left out.
 pub(crate) const fn optional(name: &'static str, kind: Kind) -> Argument {
-    Argument { name, kind, required: None, may_be_empty: true, description: "" }
+    Argument { name, kind, required: None, may_be_empty: true, keeps_empty: false, description: "" }
 }
 
 impl Argument {
     /// Lets an empty text pass.
     pub(crate) const fn or_empty(self) -> Self {
         Self { may_be_empty: true, ..self }
+    }
+
+    /// Hands an empty text on: as content, or because the handler must tell it from a value that was left out.
+    pub(crate) const fn keeping_empty(self) -> Self {
+        Self { keeps_empty: true, ..self }
+    }
+
+    /// Whether this value stands for none. Clients that must send every argument send an empty text.
+    fn is_left_out(&self, value: &Value) -> bool {
+        let Value::String(text) = value else { return false };
+        let free = matches!(self.kind, Kind::Text | Kind::TextOrFree | Kind::KnownWord(_));
+        !self.keeps_empty && (text.is_empty() || !free && text.trim().is_empty())
     }
 
     /// Adds a description.
@@ -87,7 +103,7 @@ fn property_schema(argument: &Argument) -> Value {
     let mut schema = match argument.kind {
         Kind::Text => json!({"type": "string"}),
         Kind::Word(words) | Kind::KnownWord(words) => json!({"enum": words}),
-        Kind::Flag => json!({"type": "boolean"}),
+        Kind::Flag | Kind::Clear => json!({"type": "boolean"}),
         Kind::Whole(least, u32::MAX) => json!({"type": "integer", "minimum": least}),
         Kind::Whole(least, most) | Kind::Clamped(least, most) => {
             json!({"type": "integer", "minimum": least, "maximum": most})
@@ -106,7 +122,8 @@ fn property_schema(argument: &Argument) -> Value {
     schema
 }
 
-/// Checks arguments against their description and drops members that are `null`, which means "left out".
+/// Checks arguments against their description and drops members that are `null`, which means "left out", and optional
+/// ones that are an empty text.
 ///
 /// # Errors
 /// Names the argument, what it takes and what came.
@@ -123,6 +140,9 @@ fn check_object(arguments: &[Argument], given: &mut Map<String, Value>, at: &str
         let takes = if known.is_empty() { "no arguments".to_owned() } else { known.join(", ") };
         return Err(format!("unknown argument `{at}{unknown}`; known are: {takes}"));
     }
+    given.retain(|name, value| {
+        !arguments.iter().any(|argument| argument.name == name.as_str() && argument.is_left_out(value))
+    });
     for argument in arguments {
         match given.get_mut(argument.name) {
             None => {
@@ -162,7 +182,9 @@ fn check_value(kind: Kind, value: &mut Value, at: &str) -> Result<(), String> {
             return bounded(text, at);
         }
         (Kind::Word(words), Value::String(word)) if words.contains(&word.as_str()) => return Ok(()),
-        (Kind::Flag, Value::Bool(_)) | (Kind::Free | Kind::TextOrFree, Value::Object(_)) => return Ok(()),
+        (Kind::Flag | Kind::Clear, Value::Bool(_)) | (Kind::Free | Kind::TextOrFree, Value::Object(_)) => {
+            return Ok(());
+        }
         (Kind::Whole(least, most), Value::Number(number)) => match whole(number) {
             Some(number) if (i64::from(least)..=i64::from(most)).contains(&number) => {
                 *value = json!(number);
@@ -177,7 +199,7 @@ fn check_value(kind: Kind, value: &mut Value, at: &str) -> Result<(), String> {
             }
             None => range(least, most),
         },
-        (Kind::Texts, Value::Array(items)) => {
+        (Kind::Texts | Kind::Clear, Value::Array(items)) => {
             count(items.len(), at)?;
             for (index, item) in items.iter().enumerate() {
                 match item {
@@ -202,7 +224,7 @@ fn check_value(kind: Kind, value: &mut Value, at: &str) -> Result<(), String> {
         }
         (Kind::Text, _) => "a string".to_owned(),
         (Kind::Word(words) | Kind::KnownWord(words), _) => format!("one of {}", words.join(", ")),
-        (Kind::Flag, _) => "true or false".to_owned(),
+        (Kind::Flag | Kind::Clear, _) => "true or false".to_owned(),
         (Kind::Whole(least, most) | Kind::Clamped(least, most), _) => range(least, most),
         (Kind::Texts, _) => "an array of strings".to_owned(),
         (Kind::Free | Kind::Object(_), _) => "an object".to_owned(),
@@ -307,6 +329,22 @@ mod tests {
             checked(json!({"name": "x", "context": "", "tags": null, "limit": 3.0})).unwrap(),
             json!({"name": "x", "context": "", "limit": 3})
         );
+    }
+
+    #[test]
+    fn an_empty_text_for_an_optional_argument_means_left_out() {
+        for empty in ["limit", "kind", "tags", "items", "depth"] {
+            let mut given = json!({"name": "x", "context": ""});
+            given[empty] = json!("");
+            assert_eq!(checked(given), Ok(json!({"name": "x", "context": ""})), "{empty}");
+        }
+        let arguments = [optional("a", Kind::Text), optional("b", Kind::Text).keeping_empty()];
+        let mut given = json!({"a": "", "b": ""});
+        check(&arguments, given.as_object_mut().unwrap()).unwrap();
+        assert_eq!(given, json!({"b": ""}));
+        let mut blank = json!({"a": " "});
+        check(&arguments, blank.as_object_mut().unwrap()).unwrap();
+        assert_eq!(blank, json!({"a": " "}), "a text of blanks is a text");
     }
 
     #[test]

@@ -14,7 +14,9 @@ use serde_json::{Map, Value, json};
 
 use super::Call;
 use super::documents::yes;
+use super::graph::note_left;
 use super::reply::{Failure, Reply};
+use super::room::Room;
 
 /// How many places in documents are looked at for a pack of context.
 const PLACES: usize = 40;
@@ -72,11 +74,12 @@ pub(crate) async fn search_memory_bank(mut call: Call) -> Result<Reply, Failure>
             heading_path: hit.heading_path,
         })
         .collect();
+    let (results, left) = Room::new(call.services.replies.bytes).cut(results, 1)?;
     let mut metadata = json!({
         "timestamp": iso_millis(call.services.clock.now()),
         "totalResults": results.len(),
         "filesSearched": found.searched,
-        "truncated": found.more,
+        "truncated": found.more || left > 0,
     });
     if !found.skipped.is_empty()
         && let Some(object) = metadata.as_object_mut()
@@ -138,40 +141,42 @@ pub(crate) async fn graph_search(mut call: Call) -> Result<Reply, Failure> {
         .search_graph(&call.caller, &GraphSearch { query, limit: asked.limit, depth })
         .await
         .map_err(|error| Failure::from(error).while_doing("Failed to search the graph"))?;
-    let entities: Vec<FoundEntity> = found.entities.into_iter().chain(found.neighbours).map(shown).collect();
-    let observations: Vec<Value> = found
-        .observations
-        .iter()
-        .map(|found| {
-            json!({
-                "id": found.observation.id,
-                "text": found.observation.text,
-                "entityId": found.observation.entity_id,
-                "entityName": found.entity_name,
-                "timestamp": found.observation.timestamp,
-            })
+    let entities = found.entities.into_iter().chain(found.neighbours).map(shown);
+    let observations = found.observations.iter().map(|found| {
+        json!({
+            "id": found.observation.id,
+            "text": found.observation.text,
+            "entityId": found.observation.entity_id,
+            "entityName": found.entity_name,
+            "timestamp": found.observation.timestamp,
         })
-        .collect();
-    let relations: Vec<Value> = found
-        .relations
-        .iter()
-        .map(|found| {
-            json!({
-                "from": found.from_name,
-                "to": found.to_name,
-                "relationType": found.relation.relation_type,
-                "fromId": found.relation.from_id,
-                "toId": found.relation.to_id,
-            })
+    });
+    let relations = found.relations.iter().map(|found| {
+        json!({
+            "from": found.from_name,
+            "to": found.to_name,
+            "relationType": found.relation.relation_type,
+            "fromId": found.relation.from_id,
+            "toId": found.relation.to_id,
         })
-        .collect();
-    Reply::json(&json!({
+    });
+    let mut room = Room::new(call.services.replies.bytes);
+    let (entities, entities_left) = room.cut(entities, 2)?;
+    let (relations, relations_left) = room.cut(relations, 2)?;
+    let (observations, observations_left) = room.cut(observations, 1)?;
+    let mut data = json!({
         "query": asked.query,
         "entities": entities,
         "observations": observations,
         "relations": relations,
         "truncated": found.more,
-    }))
+    });
+    note_left(
+        &mut data,
+        &[("entities", entities_left), ("observations", observations_left), ("relations", relations_left)],
+        "search for more words, or for a part with a smaller limit",
+    );
+    Reply::json(&data)
 }
 
 fn shown(found: EntityFound) -> FoundEntity {
@@ -226,7 +231,7 @@ pub(crate) async fn get_targeted_context(mut call: Call) -> Result<Reply, Failur
     let asked: Targeted = call.parse()?;
     let query = parse(&asked.query)?;
     let bounds = TargetedBounds {
-        max_chars: asked.max_chars,
+        max_chars: asked.max_chars.min(call.services.replies.bytes),
         max_files: asked.max_files,
         prefer_core: asked.prefer_active_context,
     };
@@ -236,8 +241,8 @@ pub(crate) async fn get_targeted_context(mut call: Call) -> Result<Reply, Failur
         GraphSearch { query: Some(query.clone()), limit: asked.graph_limit, depth: asked.graph_depth };
     let graph = match bank.search_graph(&call.caller, &wanted).await {
         Ok(found) => found,
-        // A pack without the graph is better than none.
-        Err(GraphError::Store(error)) => {
+        // A pack without the graph is better than none. Without an index there is no pack.
+        Err(GraphError::Store(error)) if !error.is_about_the_index() => {
             tracing::warn!(%error, "a pack of context goes without the graph");
             GraphFound::default()
         }

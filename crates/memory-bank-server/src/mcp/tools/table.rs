@@ -27,7 +27,8 @@ const BANK: BankNeed = BankNeed::Then(NO_BANK_B);
 const GRAPH: BankNeed = BankNeed::Then(NO_BANK_C);
 
 const FILENAME: Argument = required("filename", Kind::Text, "Filename not specified");
-const IF_MATCH: Argument = optional("ifMatchEtag", Kind::Text);
+/// Empty, it may mean any text or none, which a rule judges by what would be lost.
+const IF_MATCH: Argument = optional("ifMatchEtag", Kind::Text).keeping_empty();
 const STORE_ID: Argument = optional("storeId", Kind::Text);
 pub(super) const ENTRY_TYPE: Kind =
     Kind::Word(&["feature", "fix", "refactor", "docs", "test", "chore", "other"]);
@@ -292,6 +293,7 @@ pub(crate) const TOOLS: &[ToolSpec] = &[
             optional("add", Kind::Texts),
             optional("remove", Kind::Texts),
             optional("replace", Kind::Texts),
+            optional("clear", Kind::Clear).about("empty the list first"),
         ],
         handler: run!(progress::update_tasks),
     },
@@ -351,6 +353,7 @@ pub(crate) const TOOLS: &[ToolSpec] = &[
             optional("tasks", Kind::Texts),
             optional("issues", Kind::Texts),
             optional("nextSteps", Kind::Texts),
+            optional("clear", Kind::Clear).about("empty the lists given as []"),
         ],
         handler: run!(progress::update_active_context),
     },
@@ -476,7 +479,11 @@ pub(crate) const TOOLS: &[ToolSpec] = &[
         right: Admin,
         hints: REPLACES,
         bank: GRAPH,
-        arguments: &[optional("entity", Kind::Text), optional("observationId", Kind::Text), STORE_ID],
+        arguments: &[
+            optional("entity", Kind::Text),
+            optional("observationId", Kind::Text).keeping_empty(),
+            STORE_ID,
+        ],
         handler: run!(graph::graph_delete_entity),
     },
     ToolSpec {
@@ -538,7 +545,7 @@ pub(crate) const TOOLS: &[ToolSpec] = &[
             optional("branchFromThought", Kind::Whole(1, u32::MAX)),
             optional("branchId", Kind::Text),
             optional("needsMoreThoughts", Kind::Flag),
-            optional("sessionId", Kind::Text),
+            optional("sessionId", Kind::Text).keeping_empty(),
             optional("reset", Kind::Flag),
         ],
         handler: run!(thinking::sequential_thinking),

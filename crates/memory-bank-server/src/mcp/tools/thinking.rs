@@ -8,7 +8,7 @@ use serde::Deserialize;
 use serde_json::json;
 
 use super::Call;
-use super::progress::{edit_log, with_archived};
+use super::progress::{edit_log, note_removed, with_archived};
 use super::reply::{Failure, Reply};
 use super::schema::{Argument, Kind, optional, required};
 use super::table::ENTRY_TYPE;
@@ -23,8 +23,12 @@ pub(crate) const DECISION: &[Argument] = &[
 ];
 
 /// Members of `tasks`.
-pub(crate) const TASKS: &[Argument] =
-    &[optional("add", Kind::Texts), optional("remove", Kind::Texts), optional("replace", Kind::Texts)];
+pub(crate) const TASKS: &[Argument] = &[
+    optional("add", Kind::Texts),
+    optional("remove", Kind::Texts),
+    optional("replace", Kind::Texts),
+    optional("clear", Kind::Clear),
+];
 
 /// Members of `progressEntry`.
 pub(crate) const PROGRESS_ENTRY: &[Argument] = &[
@@ -53,6 +57,11 @@ struct Think {
 /// Counts a thought, or forgets sessions. The text of a thought is not kept.
 pub(crate) async fn sequential_thinking(mut call: Call) -> Result<Reply, Failure> {
     let asked: Think = call.parse()?;
+    if asked.reset && asked.session_id.as_deref().is_some_and(|id| id.trim().is_empty()) {
+        return Err(Failure::said(
+            "`sessionId` is empty; name the session to reset, or leave it out to reset all of them",
+        ));
+    }
     let session = asked.session_id.filter(|id| !id.is_empty());
     if asked.reset {
         return reset(&call, session.as_deref()).await;
@@ -127,11 +136,12 @@ pub(crate) async fn finalize_thinking_session(mut call: Call) -> Result<Reply, F
     })
     .await
     .map_err(|failure| failure.while_doing("Error finalizing thinking session"))?;
-    let reply = Reply::json(&json!({
+    let mut data = json!({
         "success": true,
         "actions": done.actions,
         "timestamp": iso_millis(now),
         "sessionId": asked.session_id,
-    }))?;
-    with_archived(reply, &archived)
+    });
+    note_removed(&mut data, &done.removed);
+    with_archived(Reply::json(&data)?, &archived)
 }

@@ -1,0 +1,335 @@
+//! A list in a section: items come and go, all else in the section stays byte for byte.
+//!
+//! An item is its line with what is indented below it: wrapped words, nested items, nested blocks. A line below it that
+//! is not indented is text of the section, even where Markdown would draw it into the item, and stays.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
+
+use crate::document::removed::Removed;
+use crate::document::section::{Item, Outline};
+use crate::document::splice::{append_items, append_section, bullets, check_editable, check_headings, like};
+use crate::document::weave::Weave;
+use crate::error::EditError;
+
+/// A text after its list was edited.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct ListEdited {
+    pub(super) text: String,
+    /// Items that were not there before.
+    pub(super) added: usize,
+    /// Items that are gone.
+    pub(super) removed: Removed,
+}
+
+/// Makes these the items of the sections with these titles, in this order; makes the section if there is none. Items
+/// that stay keep their bytes, and their place if the order allows it. Items of sub-sections are none of the list.
+///
+/// # Errors
+/// A section holds a merge conflict, or an item would not be seen.
+pub(super) fn replace_items(text: &str, titles: &[&str], wanted: &[String]) -> Result<ListEdited, EditError> {
+    let outline = Outline::of(text);
+    let sections = outline.find_all(titles);
+    for section in &sections {
+        check_editable(&outline, section)?;
+    }
+    let wanted = distinct(wanted);
+    let Some(home) = sections.first() else {
+        let text = if wanted.is_empty() {
+            text.to_owned()
+        } else {
+            append_section(&outline, titles, &bullets(&wanted))?
+        };
+        return Ok(ListEdited { text, added: wanted.len(), removed: Removed::default() });
+    };
+    let mut present: Vec<&Item> = sections
+        .iter()
+        .flat_map(|section| outline.items_in(&section.own))
+        .filter(|item| item.depth == 0)
+        .collect();
+    present.sort_by_key(|item| item.range.start);
+    let mut plan = Plan::of(&outline, &present, &wanted);
+    // Where the list begins, if none of its items stays: with the first one of the section that is written.
+    let top = outline.items_in(&home.own).iter().find(|item| item.depth == 0);
+    let below = if top.is_none() && plan.first_fixed.is_none() { plan.runs.remove(&None) } else { None };
+    let mut weave = Weave::of(&outline);
+    let mut removed = Removed::default();
+    for (index, item) in present.iter().enumerate() {
+        let first = plan.first_fixed.map_or(top == Some(*item), |fixed| fixed == index);
+        if first && let Some(run) = plan.runs.remove(&None) {
+            weave.put(item.range.start, &written(&outline, item, 0, &run));
+        }
+        match plan.fates.get(index) {
+            Some(Fate::Stays(None)) | None => {}
+            Some(Fate::Stays(Some(mark))) => {
+                if let Some(range) = mark_range(&outline, item) {
+                    weave.swap(&range, mark);
+                }
+            }
+            Some(Fate::Moves) => weave.take(item, &strays(&outline, item)),
+            Some(Fate::Goes) => {
+                removed.push(&own_lines(&outline, item));
+                weave.take(item, &strays(&outline, item));
+            }
+        }
+        if let Some(run) = plan.runs.remove(&Some(index)) {
+            weave.put(item.range.end, &written(&outline, item, 1, &run));
+        }
+    }
+    let mut new = weave.finish();
+    if let Some(run) = below {
+        let lines: Vec<String> = run.into_iter().map(Entry::into_text).collect();
+        new = append_items(&new, titles, &lines)?;
+    }
+    check_headings(&outline, &new)?;
+    Ok(ListEdited { text: new, added: plan.added, removed })
+}
+
+/// Takes these items out; one that is `whole` goes with the lines below it that are not indented.
+///
+/// # Errors
+/// A heading would not be seen any more.
+pub(super) fn take_items(
+    outline: &Outline<'_>,
+    doomed: &[(&Item, bool)],
+) -> Result<(String, Removed), EditError> {
+    let mut doomed = doomed.to_vec();
+    doomed.sort_by_key(|(item, _)| (item.range.start, std::cmp::Reverse(item.range.end)));
+    let mut weave = Weave::of(outline);
+    let mut removed = Removed::default();
+    let mut end = 0;
+    for (item, whole) in doomed {
+        // What is nested in an item that goes, goes with it.
+        if item.range.start < end {
+            continue;
+        }
+        end = item.range.end;
+        let strays = if whole { Vec::new() } else { strays(outline, item) };
+        removed.push(&without(outline, item, &strays));
+        weave.take(item, &strays);
+    }
+    let new = weave.finish();
+    check_headings(outline, &new)?;
+    Ok((new, removed))
+}
+
+/// By what two items are the same: case and a check box do not count.
+pub(super) fn key(item: &str) -> String {
+    unboxed(item).1.trim().to_lowercase()
+}
+
+/// The words of an item without the lines below it that are not indented.
+pub(super) fn own_words(outline: &Outline<'_>, item: &Item) -> String {
+    let slice = outline.slice(&item.range);
+    let depth = indent(slice);
+    let mut at = item.range.start;
+    let mut stray: Option<Range<usize>> = None;
+    // Only the first lines are looked at, so that deep nesting stays cheap.
+    for (number, line) in slice.split_inclusive('\n').enumerate() {
+        let range = at..at + line.len();
+        at = range.end;
+        if number > 0 && (line.trim().is_empty() || begins_item(outline, &range)) {
+            break;
+        }
+        match &mut stray {
+            Some(stray) => stray.end = at,
+            None if number > 0 && indent(line) <= depth => stray = Some(range),
+            None => {}
+        }
+    }
+    let Some(stray) = stray else { return item.text.clone() };
+    let stray = outline.slice(&stray).split_whitespace().collect::<Vec<_>>().join(" ");
+    item.text.strip_suffix(&stray).unwrap_or(&item.text).trim_end().to_owned()
+}
+
+fn begins_item(outline: &Outline<'_>, line: &Range<usize>) -> bool {
+    outline.items_in(line).first().is_some_and(|item| item.range.start == line.start)
+}
+
+/// The check box at the head of an item, and the rest.
+fn unboxed(item: &str) -> (Option<&str>, &str) {
+    let item = item.trim();
+    let mark = ["[ ]", "[x]", "[X]"].into_iter().find(|mark| item.starts_with(mark));
+    (mark, mark.and_then(|mark| item.strip_prefix(mark)).unwrap_or(item))
+}
+
+fn distinct(items: &[String]) -> Vec<String> {
+    let mut seen = BTreeSet::new();
+    items.iter().filter(|item| seen.insert(key(item))).cloned().collect()
+}
+
+/// What becomes of an item that is there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Fate<'w> {
+    /// It stays in its place, perhaps with another check box.
+    Stays(Option<&'w str>),
+    /// It stays, but in another place.
+    Moves,
+    Goes,
+}
+
+/// An item to put in.
+enum Entry {
+    New(String),
+    /// With its marker, as it stood elsewhere.
+    Moved(String),
+}
+
+impl Entry {
+    fn into_text(self) -> String {
+        match self {
+            Self::New(text) | Self::Moved(text) => text,
+        }
+    }
+}
+
+struct Plan<'w> {
+    /// One for each item that is there.
+    fates: Vec<Fate<'w>>,
+    /// Items to put in, by the item that they follow; none: where the list begins.
+    runs: BTreeMap<Option<usize>, Vec<Entry>>,
+    /// The first item that stays in its place.
+    first_fixed: Option<usize>,
+    /// How many items are new.
+    added: usize,
+}
+
+impl<'w> Plan<'w> {
+    fn of(outline: &Outline<'_>, present: &[&Item], wanted: &'w [String]) -> Self {
+        let positions: BTreeMap<String, usize> =
+            wanted.iter().enumerate().map(|(position, item)| (key(item), position)).collect();
+        let mut first: BTreeMap<usize, usize> = BTreeMap::new();
+        let mut fates = vec![Fate::Goes; present.len()];
+        let mut met = Vec::new();
+        for (index, (item, fate)) in present.iter().zip(&mut fates).enumerate() {
+            let own = || positions.get(&key(&own_words(outline, item)));
+            let Some(position) = positions.get(&key(&item.text)).or_else(own) else { continue };
+            *fate = Fate::Stays(new_mark(&item.text, wanted.get(*position)));
+            if !first.contains_key(position) {
+                first.insert(*position, index);
+                met.push(*position);
+            }
+        }
+        let fixed = longest_rise(&met);
+        let mut plan = Self { fates, runs: BTreeMap::new(), first_fixed: None, added: 0 };
+        let mut after = None;
+        for (position, item) in wanted.iter().enumerate() {
+            let there = first.get(&position).and_then(|index| Some((*index, *present.get(*index)?)));
+            let entry = match there {
+                Some((index, _)) if fixed.contains(&position) => {
+                    after = Some(index);
+                    plan.first_fixed = plan.first_fixed.or(after);
+                    continue;
+                }
+                Some((index, moved)) => {
+                    let lines = own_lines(outline, moved);
+                    let fate = plan.fates.get_mut(index).map(|fate| std::mem::replace(fate, Fate::Moves));
+                    Entry::Moved(match (fate, unboxed(&moved.text).0) {
+                        (Some(Fate::Stays(Some(new))), Some(old)) => lines.replacen(old, new, 1),
+                        _ => lines,
+                    })
+                }
+                None => {
+                    plan.added += 1;
+                    Entry::New(item.clone())
+                }
+            };
+            plan.runs.entry(after).or_default().push(entry);
+        }
+        plan
+    }
+}
+
+/// The lines of items that are put beside another one.
+fn written(outline: &Outline<'_>, model: &Item, first_step: u64, run: &[Entry]) -> String {
+    let lines: Vec<String> = (first_step..)
+        .zip(run)
+        .map(|(step, entry)| match entry {
+            Entry::New(text) => like(outline, model, step, std::slice::from_ref(text)),
+            Entry::Moved(lines) => lines.trim_end_matches(['\r', '\n']).to_owned(),
+        })
+        .collect();
+    lines.join("\n")
+}
+
+/// The check box that an item shall have, if it has another one.
+fn new_mark<'w>(present: &str, wanted: Option<&'w String>) -> Option<&'w str> {
+    let (old, _) = unboxed(present);
+    let (new, _) = unboxed(wanted?);
+    let ticked = |mark: &str| mark != "[ ]";
+    new.filter(|new| old.is_some_and(|old| ticked(old) != ticked(new)))
+}
+
+/// Where the check box of an item stands.
+fn mark_range(outline: &Outline<'_>, item: &Item) -> Option<Range<usize>> {
+    let old = unboxed(&item.text).0?;
+    let at = item.range.start + outline.slice(&item.range).find(old)?;
+    Some(at..at + old.len())
+}
+
+/// The numbers of the longest sequence that rises.
+fn longest_rise(numbers: &[usize]) -> BTreeSet<usize> {
+    // For every length, the least last number of a sequence of that length, with the one before it.
+    let mut tails: Vec<usize> = Vec::new();
+    let mut before: BTreeMap<usize, Option<usize>> = BTreeMap::new();
+    for number in numbers {
+        let length = tails.partition_point(|tail| tail < number);
+        before.insert(*number, length.checked_sub(1).and_then(|length| tails.get(length).copied()));
+        match tails.get_mut(length) {
+            Some(tail) => *tail = *number,
+            None => tails.push(*number),
+        }
+    }
+    let mut rise = BTreeSet::new();
+    let mut next = tails.last().copied();
+    while let Some(number) = next {
+        rise.insert(number);
+        next = before.get(&number).copied().flatten();
+    }
+    rise
+}
+
+/// The lines of an item that go when it goes.
+fn own_lines(outline: &Outline<'_>, item: &Item) -> String {
+    without(outline, item, &strays(outline, item))
+}
+
+fn without(outline: &Outline<'_>, item: &Item, strays: &[Range<usize>]) -> String {
+    let mut kept = String::new();
+    let mut at = item.range.start;
+    for stray in strays {
+        kept.push_str(outline.slice(&(at..stray.start)));
+        at = stray.end;
+    }
+    kept.push_str(outline.slice(&(at..item.range.end)));
+    kept
+}
+
+/// The lines within an item that are indented no deeper than its marker, each with what goes on with it.
+fn strays(outline: &Outline<'_>, item: &Item) -> Vec<Range<usize>> {
+    let slice = outline.slice(&item.range);
+    let depth = indent(slice);
+    let mut strays: Vec<Range<usize>> = Vec::new();
+    let mut at = item.range.start;
+    let mut open = false;
+    for (number, line) in slice.split_inclusive('\n').enumerate() {
+        let range = at..at + line.len();
+        at = range.end;
+        if number == 0 || line.trim().is_empty() || begins_item(outline, &range) {
+            open = false;
+        } else if indent(line) <= depth {
+            open = true;
+        }
+        if open {
+            match strays.last_mut().filter(|last| last.end == range.start) {
+                Some(last) => last.end = range.end,
+                None => strays.push(range),
+            }
+        }
+    }
+    strays
+}
+
+fn indent(line: &str) -> usize {
+    line.len() - line.trim_start_matches([' ', '\t']).len()
+}

@@ -1,0 +1,169 @@
+//! A text written anew with some of its list items taken out and other lines put in, in one pass from top to bottom.
+//! Where two blocks come together that would become one, a blank line is put between them.
+
+use std::ops::Range;
+
+use crate::document::section::{Item, LineEnding, Outline};
+
+pub(super) struct Weave<'o> {
+    outline: &'o Outline<'o>,
+    /// How far the items up to each one reach.
+    reach: Vec<usize>,
+    ending: LineEnding,
+    new: String,
+    /// Up to where the old text is done.
+    at: usize,
+    /// What the new text ends with, where it is not the old text's own neighbourhood.
+    joint: Option<Edge>,
+}
+
+/// What stands at one side of a joint.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Edge {
+    /// Nothing, a blank line, or a heading: nothing runs into it.
+    Open,
+    Item,
+    Text,
+}
+
+impl<'o> Weave<'o> {
+    pub(super) fn of(outline: &'o Outline<'o>) -> Self {
+        let reach = outline.items().iter().scan(0, |end, item| {
+            *end = item.range.end.max(*end);
+            Some(*end)
+        });
+        Self {
+            outline,
+            reach: reach.collect(),
+            ending: LineEnding::of(outline.text()),
+            new: String::with_capacity(outline.text().len()),
+            at: 0,
+            joint: None,
+        }
+    }
+
+    /// Takes an item out, but for these lines of it, and with the blank lines up to the next item of the list.
+    pub(super) fn take(&mut self, item: &Item, strays: &[Range<usize>]) {
+        self.go_to(item.range.start);
+        if self.joint.is_none() {
+            self.joint = Some(self.edge_above(item.range.start));
+        }
+        self.at = item.range.end.max(self.at);
+        if strays.is_empty() {
+            self.at = self.gap_end(item).max(self.at);
+            return;
+        }
+        for stray in strays {
+            if self.joint != Some(Edge::Open) {
+                self.new.push_str(self.ending.as_str());
+            }
+            self.new.push_str(self.outline.slice(stray));
+            if !self.new.ends_with('\n') {
+                self.new.push_str(self.ending.as_str());
+            }
+            self.joint = Some(Edge::Text);
+        }
+    }
+
+    /// Puts lines of items before the line that begins at `at`.
+    pub(super) fn put(&mut self, at: usize, lines: &str) {
+        self.go_to(at);
+        let above = self.joint.unwrap_or_else(|| self.edge_above(at));
+        if !self.new.is_empty() && !self.new.ends_with('\n') {
+            self.new.push_str(self.ending.as_str());
+        }
+        // A number does not end a paragraph.
+        let numbered = lines.trim_start().starts_with(|sign: char| sign.is_ascii_digit());
+        if above == Edge::Text && (numbered || self.joint.is_some()) {
+            self.new.push_str(self.ending.as_str());
+        }
+        self.new.push_str(&self.ending.apply(lines));
+        self.new.push_str(self.ending.as_str());
+        self.joint = Some(Edge::Item);
+    }
+
+    /// Puts words in the place of others within a line.
+    pub(super) fn swap(&mut self, range: &Range<usize>, words: &str) {
+        self.go_to(range.start);
+        self.new.push_str(words);
+        self.at = range.end.max(self.at);
+    }
+
+    pub(super) fn finish(mut self) -> String {
+        self.go_to(self.outline.text().len());
+        self.new
+    }
+
+    /// Copies the old text up to there.
+    fn go_to(&mut self, to: usize) {
+        if to <= self.at {
+            return;
+        }
+        if let Some(above) = self.joint.take() {
+            self.join(above);
+        }
+        self.new.push_str(self.outline.slice(&(self.at..to)));
+        self.at = to;
+    }
+
+    /// Keeps what stands above and what comes now from running into each other.
+    fn join(&mut self, above: Edge) {
+        let rest = self.outline.text().get(self.at..).unwrap_or_default();
+        let first = rest.lines().next().unwrap_or_default();
+        let is_item = self.is_item(self.at);
+        if above == Edge::Item && !is_item {
+            let next = rest.lines().find(|line| !line.trim().is_empty()).unwrap_or_default();
+            let indented = next.starts_with("  ") || next.starts_with('\t') || next.starts_with(" \t");
+            // An indented text behind an item would become a part of it, and go when the item goes.
+            if indented && !self.next_is_item() {
+                self.new.push_str(&self.ending.apply("\n<!-- -->\n"));
+            }
+        }
+        let runs_on = match above {
+            Edge::Open => false,
+            Edge::Item => !is_item,
+            Edge::Text => true,
+        };
+        if runs_on && !first.trim().is_empty() {
+            self.new.push_str(self.ending.as_str());
+        }
+    }
+
+    fn is_item(&self, at: usize) -> bool {
+        self.outline.items().binary_search_by_key(&at, |item| item.range.start).is_ok()
+    }
+
+    /// Whether nothing but blank lines stands before the next item.
+    fn next_is_item(&self) -> bool {
+        let next = self.outline.items().partition_point(|item| item.range.start < self.at);
+        self.outline
+            .items()
+            .get(next)
+            .is_some_and(|next| self.outline.slice(&(self.at..next.range.start)).trim().is_empty())
+    }
+
+    /// What the line above this place is.
+    fn edge_above(&self, at: usize) -> Edge {
+        let above = self.outline.text().get(..at).unwrap_or_default();
+        let blank =
+            above.lines().next_back().is_none_or(|line| line.trim_matches(['\u{feff}']).trim().is_empty());
+        let headings = self.outline.headings();
+        if blank || headings.binary_search_by_key(&at, |heading| heading.range.end).is_ok() {
+            return Edge::Open;
+        }
+        let before = self.outline.items().partition_point(|item| item.range.start < at);
+        let reached =
+            before.checked_sub(1).and_then(|last| self.reach.get(last)).is_some_and(|end| *end >= at);
+        if reached { Edge::Item } else { Edge::Text }
+    }
+
+    /// Where the next item of the list begins, if only blank lines stand before it.
+    fn gap_end(&self, item: &Item) -> usize {
+        let after = self.outline.items().partition_point(|other| other.range.start < item.range.end);
+        let next = self.outline.items().get(after).filter(|next| next.depth == item.depth);
+        match next.map(|next| item.range.end..next.range.start) {
+            Some(gap) if self.outline.slice(&gap).trim().is_empty() => gap.end,
+            _ => item.range.end,
+        }
+    }
+}

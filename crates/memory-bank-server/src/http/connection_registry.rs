@@ -1,0 +1,232 @@
+//! Which connections are open. When there is hardly room for more, those that have been idle for longest give way. Knows
+//! nothing of what goes over a connection.
+
+use std::collections::{BTreeSet, HashMap};
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use crate::http::patience::Watch;
+
+/// A connection younger than this is no candidate to give way: its first request may be on its way.
+const SETTLED: Duration = Duration::from_secs(2);
+/// How long a search for idle connections that found none counts, so that a flood does not make each arrival search.
+const SEARCH_PAUSE: Duration = Duration::from_millis(100);
+
+/// All open connections of a server.
+#[derive(Debug)]
+pub(crate) struct ConnectionRegistry {
+    capacity: usize,
+    per_address: usize,
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    next: u64,
+    open: HashMap<u64, Entry>,
+    of_address: HashMap<IpAddr, BTreeSet<u64>>,
+    found_none: Option<Instant>,
+}
+
+#[derive(Debug)]
+struct Entry {
+    address: IpAddr,
+    watch: Arc<Watch>,
+    gives_way: CancellationToken,
+}
+
+/// The place of one connection; dropping it makes room.
+#[derive(Debug)]
+pub(crate) struct ConnectionSlot {
+    registry: Arc<ConnectionRegistry>,
+    number: u64,
+    /// What the client does with the connection.
+    pub(crate) watch: Arc<Watch>,
+    /// Cancelled when the connection is to make room for others.
+    pub(crate) gives_way: CancellationToken,
+}
+
+/// Why there is no room for a connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Full {
+    /// The server has as many as it takes, and none of them is idle.
+    Server,
+    /// The address has as many as it may have, and none of them is idle.
+    Address,
+}
+
+impl ConnectionRegistry {
+    /// Room for `capacity` connections, and for so many of one address.
+    pub(crate) fn new(capacity: usize, per_address: usize) -> Arc<Self> {
+        Arc::new(Self { capacity, per_address, state: Mutex::default() })
+    }
+
+    /// How many connections are open.
+    pub(crate) fn open(&self) -> usize {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner).open.len()
+    }
+
+    /// Room for one more connection of an address, of IPv6 of a network.
+    pub(crate) fn take(
+        self: &Arc<Self>,
+        address: IpAddr,
+        keep_alive: Duration,
+    ) -> Result<ConnectionSlot, Full> {
+        let now = Instant::now();
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        if state.open.len() >= self.capacity.saturating_sub(self.capacity / 10).max(1) {
+            state.make_room(self.capacity.div_ceil(100), now);
+        }
+        if state.open.len() >= self.capacity {
+            return Err(Full::Server);
+        }
+        let of_address = |state: &State| state.of_address.get(&address).map_or(0, BTreeSet::len);
+        if of_address(&state) >= self.per_address {
+            state.make_room_of(address, now);
+            if of_address(&state) >= self.per_address {
+                return Err(Full::Address);
+            }
+        }
+        state.next += 1;
+        let number = state.next;
+        let (watch, gives_way) = (Watch::new(keep_alive), CancellationToken::new());
+        let entry = Entry { address, watch: Arc::clone(&watch), gives_way: gives_way.clone() };
+        state.open.insert(number, entry);
+        state.of_address.entry(address).or_default().insert(number);
+        Ok(ConnectionSlot { registry: Arc::clone(self), number, watch, gives_way })
+    }
+}
+
+impl State {
+    /// Lets as many idle connections go, first those over which no request ever came, then the longest idle ones. They
+    /// end in a moment, so they count no more.
+    fn make_room(&mut self, wanted: usize, now: Instant) {
+        if self.found_none.is_some_and(|at| now.duration_since(at) < SEARCH_PAUSE) {
+            return;
+        }
+        let mut idle: Vec<(bool, Instant, u64)> =
+            self.open.iter().filter_map(|(number, entry)| entry.idle(*number, now)).collect();
+        self.found_none = idle.is_empty().then_some(now);
+        idle.sort_unstable();
+        for (_, _, number) in idle.into_iter().take(wanted) {
+            self.let_go(number);
+        }
+    }
+
+    /// The same for one connection of an address.
+    fn make_room_of(&mut self, address: IpAddr, now: Instant) {
+        let of_address = self.of_address.get(&address).into_iter().flatten();
+        let longest = of_address.filter_map(|number| self.open.get(number)?.idle(*number, now)).min();
+        if let Some((_, _, number)) = longest {
+            self.let_go(number);
+        }
+    }
+
+    fn let_go(&mut self, number: u64) {
+        if let Some(entry) = self.remove(number) {
+            entry.gives_way.cancel();
+        }
+    }
+
+    fn remove(&mut self, number: u64) -> Option<Entry> {
+        let entry = self.open.remove(&number)?;
+        if let Some(numbers) = self.of_address.get_mut(&entry.address) {
+            numbers.remove(&number);
+            if numbers.is_empty() {
+                self.of_address.remove(&entry.address);
+            }
+        }
+        Some(entry)
+    }
+}
+
+impl Entry {
+    /// In which order the connection gives way: whether it was used ever, and since when it is idle; nothing when it is in
+    /// use or just came.
+    fn idle(&self, number: u64, now: Instant) -> Option<(bool, Instant, u64)> {
+        let (used, since) = self.watch.idle()?;
+        (now.duration_since(since) >= SETTLED).then_some((used, since, number))
+    }
+}
+
+impl Drop for ConnectionSlot {
+    fn drop(&mut self) {
+        let mut state = self.registry.state.lock().unwrap_or_else(PoisonError::into_inner);
+        state.remove(self.number);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LONG: Duration = Duration::from_secs(180);
+    const A: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 1));
+    const B: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 2));
+
+    #[tokio::test(start_paused = true)]
+    async fn an_address_has_so_many_connections_and_its_own_idle_ones_give_way() {
+        let registry = ConnectionRegistry::new(100, 2);
+        let other = registry.take(B, LONG).unwrap();
+        tokio::time::advance(Duration::from_secs(60)).await;
+        let (first, second) = (registry.take(A, LONG).unwrap(), registry.take(A, LONG).unwrap());
+        assert_eq!(registry.take(A, LONG).unwrap_err(), Full::Address);
+        assert!(registry.take(B, LONG).is_ok());
+        let busy = first.watch.begin();
+        tokio::time::advance(Duration::from_secs(3)).await;
+        let third = registry.take(A, LONG).unwrap();
+        assert!(second.gives_way.is_cancelled());
+        assert!(!first.gives_way.is_cancelled() && !other.gives_way.is_cancelled());
+        drop((busy, first, second, third));
+        assert!([registry.take(A, LONG), registry.take(A, LONG)].iter().all(Result::is_ok));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_longest_idle_connection_gives_way_and_one_in_use_never() {
+        let registry = ConnectionRegistry::new(4, 4);
+        let slots: Vec<ConnectionSlot> = (0..4).filter_map(|_| registry.take(A, LONG).ok()).collect();
+        assert_eq!(slots.len(), 4);
+        let busy = slots[0].watch.begin();
+        drop(slots[1].watch.begin());
+        tokio::time::advance(Duration::from_secs(3)).await;
+        drop(slots[2].watch.begin());
+        drop(slots[3].watch.begin());
+        tokio::time::advance(Duration::from_secs(3)).await;
+
+        let fifth = registry.take(A, LONG);
+        assert!(fifth.is_ok());
+        let gone = slots.iter().map(|slot| slot.gives_way.is_cancelled()).collect::<Vec<_>>();
+        assert_eq!(gone, [false, true, false, false]);
+        assert_eq!(registry.open(), 4);
+        drop(busy);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_connection_that_never_asked_gives_way_before_one_that_did() {
+        let registry = ConnectionRegistry::new(2, 2);
+        let asked = registry.take(A, LONG).unwrap();
+        drop(asked.watch.begin());
+        tokio::time::advance(Duration::from_secs(60)).await;
+        let silent = registry.take(A, LONG).unwrap();
+        tokio::time::advance(Duration::from_secs(3)).await;
+        assert!(registry.take(A, LONG).is_ok());
+        assert!(silent.gives_way.is_cancelled() && !asked.gives_way.is_cancelled());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn where_all_are_in_use_or_just_came_there_is_no_room() {
+        let registry = ConnectionRegistry::new(2, 2);
+        let slots: Vec<ConnectionSlot> = (0..2).filter_map(|_| registry.take(A, LONG).ok()).collect();
+        assert!(registry.take(A, LONG).is_err());
+        let busy: Vec<_> = slots.iter().map(|slot| slot.watch.begin()).collect();
+        tokio::time::advance(LONG).await;
+        assert!(registry.take(A, LONG).is_err());
+        drop((busy, slots));
+        assert_eq!(registry.open(), 0);
+        assert!(registry.take(A, LONG).is_ok());
+    }
+}

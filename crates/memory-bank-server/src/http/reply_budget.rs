@@ -1,0 +1,240 @@
+//! Memory for replies: how much all of them may take that are being made or wait for their clients, and how much of it
+//! one key may have. What a reply needs is accounted for before it is made, and until the client has taken the last byte.
+//! Knows nothing of what is in a reply.
+
+use std::collections::HashMap;
+use std::pin::pin;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use axum::response::Response;
+use bytes::Bytes;
+use http::header::RETRY_AFTER;
+use http::{HeaderValue, StatusCode};
+use memory_bank_core::caller::KeyId;
+use serde_json::Value;
+use tokio::sync::Notify;
+use tokio::time::Instant;
+
+use crate::http::reply::{self, SERVER_BUSY};
+use crate::services::{NoMemory, ReplyMemory};
+
+/// How long a request waits for memory before it is refused.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// The memory of all replies.
+#[derive(Debug)]
+pub(crate) struct ReplyBudget {
+    total: usize,
+    per_key: usize,
+    state: Mutex<State>,
+    freed: Notify,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    used: usize,
+    keys: HashMap<Option<KeyId>, usize>,
+}
+
+/// What one reply needs; dropping it gives it back.
+#[derive(Debug)]
+pub(crate) struct Reservation {
+    budget: Arc<ReplyBudget>,
+    key: Option<KeyId>,
+    bytes: Mutex<usize>,
+}
+
+impl ReplyBudget {
+    /// So many bytes for all replies, and for those of one key.
+    pub(crate) fn new(total: usize, per_key: usize) -> Arc<Self> {
+        Arc::new(Self { total, per_key, state: Mutex::default(), freed: Notify::new() })
+    }
+
+    /// How many bytes are accounted for.
+    #[cfg(test)]
+    fn used(&self) -> usize {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner).used
+    }
+
+    /// Accounts for a reply of a key; waits for a moment when there is no room.
+    pub(crate) async fn reserve(
+        self: &Arc<Self>,
+        key: Option<KeyId>,
+        bytes: usize,
+    ) -> Result<Arc<Reservation>, NoMemory> {
+        let reservation = Reservation { budget: Arc::clone(self), key, bytes: Mutex::new(0) };
+        reservation.need(bytes).await?;
+        Ok(Arc::new(reservation))
+    }
+}
+
+impl State {
+    fn of(&self, key: Option<KeyId>) -> usize {
+        self.keys.get(&key).copied().unwrap_or_default()
+    }
+
+    fn change(&mut self, key: Option<KeyId>, from: usize, to: usize) {
+        self.used = self.used.saturating_sub(from).saturating_add(to);
+        let of_key = self.keys.entry(key).or_default();
+        *of_key = of_key.saturating_sub(from).saturating_add(to);
+        if *of_key == 0 {
+            self.keys.remove(&key);
+        }
+    }
+}
+
+impl Reservation {
+    /// Accounts for `wanted` bytes in all, if there is room. A reply that is larger than the whole budget passes when it
+    /// is the only one.
+    fn try_grow(&self, wanted: usize) -> Result<(), NoMemory> {
+        let mut own = self.bytes.lock().unwrap_or_else(PoisonError::into_inner);
+        if wanted <= *own {
+            return Ok(());
+        }
+        let mut state = self.budget.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let fits = |others: usize, most: usize| others == 0 || others.saturating_add(wanted) <= most;
+        if !fits(state.of(self.key).saturating_sub(*own), self.budget.per_key) {
+            return Err(NoMemory::Key);
+        }
+        if !fits(state.used.saturating_sub(*own), self.budget.total) {
+            return Err(NoMemory::Server);
+        }
+        state.change(self.key, *own, wanted);
+        *own = wanted;
+        Ok(())
+    }
+
+    /// Accounts for what the reply takes now that it is made.
+    pub(crate) fn settle(&self, bytes: usize) {
+        let mut own = self.bytes.lock().unwrap_or_else(PoisonError::into_inner);
+        self.budget.state.lock().unwrap_or_else(PoisonError::into_inner).change(self.key, *own, bytes);
+        *own = bytes;
+        self.budget.freed.notify_waiters();
+    }
+}
+
+#[async_trait]
+impl ReplyMemory for Reservation {
+    async fn need(&self, bytes: usize) -> Result<(), NoMemory> {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let mut freed = pin!(self.budget.freed.notified());
+            freed.as_mut().enable();
+            let Err(full) = self.try_grow(bytes) else { return Ok(()) };
+            if tokio::time::timeout_at(deadline, freed).await.is_err() {
+                return Err(full);
+            }
+        }
+    }
+}
+
+impl Drop for Reservation {
+    fn drop(&mut self) {
+        self.settle(0);
+    }
+}
+
+/// Bytes of a reply that are accounted for as long as any part of them is kept.
+struct Accounted {
+    bytes: Bytes,
+    _reservation: Arc<Reservation>,
+}
+
+impl AsRef<[u8]> for Accounted {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
+/// Ties a reservation to the bytes of a reply: whatever holds a piece of them, a buffer of HTTP/2 for example, holds it.
+pub(crate) fn accounted(bytes: impl Into<Bytes>, reservation: &Arc<Reservation>) -> Bytes {
+    let bytes = bytes.into();
+    if bytes.is_empty() {
+        return bytes;
+    }
+    Bytes::from_owner(Accounted { bytes, _reservation: Arc::clone(reservation) })
+}
+
+/// What a reply of so many bytes takes while it waits for its client.
+pub(crate) fn kept_bytes(bytes: usize) -> usize {
+    /// Headers, buffers and tasks.
+    const BESIDE: usize = 8 * 1024;
+    bytes.saturating_add(BESIDE)
+}
+
+/// The reply to a request for which there is no memory.
+pub(crate) fn refusal(full: NoMemory, id: Option<&Value>) -> Response {
+    let status = match full {
+        NoMemory::Key => StatusCode::TOO_MANY_REQUESTS,
+        NoMemory::Server => StatusCode::SERVICE_UNAVAILABLE,
+    };
+    with_retry(reply::rpc_error(status, id, SERVER_BUSY, full.text()))
+}
+
+/// Says when to try again.
+pub(crate) fn with_retry(mut response: Response) -> Response {
+    response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("2"));
+    response
+}
+
+#[cfg(test)]
+mod tests {
+    use uuid::Uuid;
+
+    use super::*;
+
+    fn key(number: u128) -> Option<KeyId> {
+        Some(KeyId(Uuid::from_u128(number)))
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_key_has_its_share_and_all_have_the_whole() {
+        let budget = ReplyBudget::new(100, 60);
+        let first = budget.reserve(key(1), 50).await.unwrap();
+        assert_eq!(budget.reserve(key(1), 20).await.unwrap_err(), NoMemory::Key);
+        let second = budget.reserve(key(2), 50).await.unwrap();
+        assert_eq!(budget.reserve(key(3), 10).await.unwrap_err(), NoMemory::Server);
+        assert_eq!(first.need(60).await.unwrap_err(), NoMemory::Server);
+        drop(second);
+        first.need(60).await.unwrap();
+        drop(first);
+        assert_eq!(budget.used(), 0);
+        assert!(budget.state.lock().unwrap().keys.is_empty());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_request_waits_a_moment_for_one_before_it() {
+        let budget = ReplyBudget::new(100, 100);
+        let first = budget.reserve(key(1), 100).await.unwrap();
+        let end = async {
+            tokio::time::sleep(PATIENCE / 2).await;
+            first.settle(10);
+        };
+        let (second, ()) = tokio::join!(budget.reserve(key(1), 90), end);
+        assert_eq!((second.is_ok(), budget.used()), (true, 100));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_reply_above_the_whole_budget_passes_alone() {
+        let budget = ReplyBudget::new(100, 50);
+        let large = budget.reserve(key(1), 500).await.unwrap();
+        assert!(budget.reserve(key(2), 1).await.is_err());
+        drop(large);
+        assert!(budget.reserve(key(2), 1).await.is_ok());
+    }
+
+    #[tokio::test]
+    async fn bytes_are_accounted_for_until_their_last_piece_is_gone() {
+        let budget = ReplyBudget::new(100, 100);
+        let reservation = budget.reserve(key(1), 40).await.unwrap();
+        let mut bytes = accounted(vec![7; 40], &reservation);
+        drop(reservation);
+        let piece = bytes.split_to(1);
+        drop(bytes);
+        assert_eq!(budget.used(), 40);
+        drop(piece);
+        assert_eq!(budget.used(), 0);
+    }
+}
