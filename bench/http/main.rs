@@ -139,10 +139,12 @@ enum Kind {
     SessionJson,
     PgbenchEdit,
     Edit,
+    AppendTogether,
+    AppendSpread,
 }
 
 impl Kind {
-    const ALL: [Self; 7] = [
+    const ALL: [Self; 9] = [
         Self::PgbenchRead,
         Self::PgbenchFunction,
         Self::Stateless,
@@ -150,6 +152,8 @@ impl Kind {
         Self::SessionJson,
         Self::PgbenchEdit,
         Self::Edit,
+        Self::AppendTogether,
+        Self::AppendSpread,
     ];
 
     fn name(self) -> &'static str {
@@ -161,6 +165,8 @@ impl Kind {
             Self::SessionJson => "read, session, JSON",
             Self::PgbenchEdit => "pgbench, the edit in two pipelines",
             Self::Edit => "edit, 2026-07-28 without a session",
+            Self::AppendTogether => "track_progress, all on one project",
+            Self::AppendSpread => "track_progress, each on a project of its own",
         }
     }
 }
@@ -230,6 +236,7 @@ fn ratios(kinds: &[Kind], results: &[Vec<Figures>]) -> String {
         (Kind::SessionEvents, Kind::Stateless, Some(0.6)),
         (Kind::SessionJson, Kind::Stateless, None),
         (Kind::Edit, Kind::PgbenchEdit, None),
+        (Kind::AppendTogether, Kind::AppendSpread, None),
     ];
     for (kind, base, least) in wanted {
         let (Some(ours), Some(theirs)) = (of(kind), of(base)) else { continue };
@@ -254,6 +261,8 @@ fn ratios(kinds: &[Kind], results: &[Vec<Figures>]) -> String {
 struct Bench {
     connections: usize,
     key: String,
+    /// A key for each connection, of a project of its own.
+    keys: Vec<String>,
     key_id: String,
     user: String,
     project: String,
@@ -276,6 +285,14 @@ impl Bench {
         let wide = ["keys", "create", "--user", "alice", "--project", "atlas", "--rate-limit", "1000000"];
         let key = operate(binary, &owner, &wide)?;
         let (key, key_id) = (text(&key, "/key")?, text(&key, "/id")?);
+        let mut keys = Vec::new();
+        for number in 0..connections {
+            let project = format!("atlas-{number}");
+            operate(binary, &owner, &["bootstrap", "--user", "alice", "--project", &project])?;
+            let wide =
+                ["keys", "create", "--user", "alice", "--project", &project, "--rate-limit", "1000000"];
+            keys.push(text(&operate(binary, &owner, &wide)?, "/key")?);
+        }
         let (user, project) = (text(&made, "/user/id")?, text(&made, "/project/id")?);
         let (url, redis_url) = (postgres.url(ROLE), redis.url());
         let serve = |json: &str| {
@@ -289,7 +306,8 @@ impl Bench {
         };
         let (streaming, json) = (serve("false")?, serve("true")?);
         let home = home.to_owned();
-        let bench = Self { connections, key, key_id, user, project, home, streaming, json, redis, postgres };
+        let bench =
+            Self { connections, key, keys, key_id, user, project, home, streaming, json, redis, postgres };
         bench.write_documents().await?;
         bench.write_scripts()?;
         Ok(bench)
@@ -392,6 +410,21 @@ impl Bench {
                 });
                 (streaming, scripts)
             }
+            Kind::AppendTogether | Kind::AppendSpread => {
+                // Each round begins with the same, short documents.
+                self.postgres
+                    .psql("DELETE FROM documents WHERE path IN ('progress.md', 'active-context.md')")?;
+                let mut scripts = Vec::new();
+                for number in 0..self.connections {
+                    let arguments =
+                        json!({"action": "Measured", "description": format!("connection {number}")});
+                    let key = if kind == Kind::AppendSpread { self.keys.get(number) } else { None };
+                    let key = key.unwrap_or(&self.key);
+                    let request = self.stateless_with(key, streaming, "track_progress", &arguments);
+                    scripts.push(Script { requests: vec![request], expects: "\"isError\":false" });
+                }
+                (streaming, scripts)
+            }
         };
         Ok(Figures::of(&load::run(address, scripts, length).await?))
     }
@@ -422,6 +455,16 @@ impl Bench {
 
     /// A call as clients of the protocol without sessions send it.
     fn stateless(&self, address: std::net::SocketAddr, tool: &str, arguments: &Value) -> Vec<u8> {
+        self.stateless_with(&self.key, address, tool, arguments)
+    }
+
+    fn stateless_with(
+        &self,
+        key: &str,
+        address: std::net::SocketAddr,
+        tool: &str,
+        arguments: &Value,
+    ) -> Vec<u8> {
         let message = json!({"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": {
             "name": tool, "arguments": arguments, "_meta": {
                 "io.modelcontextprotocol/protocolVersion": "2026-07-28",
@@ -429,15 +472,24 @@ impl Bench {
                 "io.modelcontextprotocol/clientCapabilities": {}}}});
         let headers =
             [("MCP-Protocol-Version", "2026-07-28"), ("Mcp-Method", "tools/call"), ("Mcp-Name", tool)];
-        self.request(address, &headers, &message)
+        Self::request_with(key, address, &headers, &message)
     }
 
     fn request(&self, address: std::net::SocketAddr, headers: &[(&str, &str)], message: &Value) -> Vec<u8> {
+        Self::request_with(&self.key, address, headers, message)
+    }
+
+    fn request_with(
+        key: &str,
+        address: std::net::SocketAddr,
+        headers: &[(&str, &str)],
+        message: &Value,
+    ) -> Vec<u8> {
         let body = message.to_string();
         let mut head = format!(
             "POST /mcp HTTP/1.1\r\nHost: {address}\r\nX-API-Key: {}\r\nContent-Type: application/json\r\n\
              Accept: application/json, text/event-stream\r\nContent-Length: {}\r\n",
-            self.key,
+            key,
             body.len()
         );
         for (name, value) in headers {

@@ -58,6 +58,14 @@ impl Postgres {
         output(&mut psql)
     }
 
+    /// Runs a file of SQL as the superuser.
+    #[allow(dead_code, reason = "shared with programs that do not call it")]
+    pub fn psql_file(&self, file: &Path) -> anyhow::Result<String> {
+        let mut psql = Command::new(self.programs.join("psql"));
+        psql.args(["-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", &self.url("postgres"), "-f"]).arg(file);
+        output(&mut psql)
+    }
+
     /// pgbench on this server, as a role.
     pub fn pgbench(&self, role: &str) -> Command {
         let mut command = Command::new(self.programs.join("pgbench"));
@@ -179,16 +187,27 @@ impl Served {
         worked(self.process.id())
     }
 
+    /// Its process.
+    #[allow(dead_code, reason = "shared with programs that do not call it")]
+    pub fn id(&self) -> u32 {
+        self.process.id()
+    }
+
     /// Resident memory, in KiB: what belongs to the process alone, and all of it with the pages of the program's file.
     pub fn resident(&self) -> anyhow::Result<(u64, u64)> {
-        let status = fs::read_to_string(format!("/proc/{}/status", self.process.id()))?;
-        let field = |name: &str| {
-            let line = status.lines().find_map(|line| line.strip_prefix(name));
-            line.and_then(|line| line.split_whitespace().next()?.parse().ok())
-                .with_context(|| format!("the system does not tell {name}"))
-        };
-        Ok((field("RssAnon:")?, field("VmRSS:")?))
+        resident(self.process.id())
     }
+}
+
+/// Resident memory of a process, in KiB: its own, and with the pages of the program's file.
+pub fn resident(process: u32) -> anyhow::Result<(u64, u64)> {
+    let status = fs::read_to_string(format!("/proc/{process}/status"))?;
+    let field = |name: &str| {
+        let line = status.lines().find_map(|line| line.strip_prefix(name));
+        line.and_then(|line| line.split_whitespace().next()?.parse().ok())
+            .with_context(|| format!("the system does not tell {name}"))
+    };
+    Ok((field("RssAnon:")?, field("VmRSS:")?))
 }
 
 impl Drop for Served {

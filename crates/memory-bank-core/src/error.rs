@@ -34,6 +34,34 @@ pub enum StoreError {
         /// What came.
         got: u64,
     },
+    /// The search index is being built, which takes longer than a search waits.
+    #[error("the search index of this project is being built; try again in {seconds} s")]
+    IndexBuilding {
+        /// When it is expected to be there.
+        seconds: u64,
+    },
+    /// The search index would take more memory than an index may.
+    #[error(
+        "the project is too large to be searched: an index of its {texts_mib} MiB of text takes about {needed_mib} MiB \
+        of memory, a project may have {allowed_mib} MiB, all projects of this server together {total_mib} MiB; \
+        remove what is not needed any more, or ask the operator to raise `SEARCH_INDEX_MEMORY_PER_PROJECT`"
+    )]
+    IndexTooLarge {
+        /// The texts of the project.
+        texts_mib: u64,
+        /// What an index of them would take.
+        needed_mib: u64,
+        /// What an index may take.
+        allowed_mib: u64,
+        /// What all indexes may take.
+        total_mib: u64,
+    },
+    /// Other indexes, which are in use, take the memory for search indexes; or too many searches wait.
+    #[error("the server is busy with other searches and has no room for this one; try again in {seconds} s")]
+    SearchBusy {
+        /// When it is worth while to try again.
+        seconds: u64,
+    },
     /// The storage below failed. `detail` is for the log and, over stdio, for the user.
     #[error("{what}: {source}")]
     Io {
@@ -49,6 +77,12 @@ pub enum StoreError {
 }
 
 impl StoreError {
+    /// Whether there is no search index yet, or none to be had, while everything else works.
+    #[must_use]
+    pub fn is_about_the_index(&self) -> bool {
+        matches!(self, Self::IndexBuilding { .. } | Self::IndexTooLarge { .. } | Self::SearchBusy { .. })
+    }
+
     /// Wraps an I/O error with what was being done.
     pub fn io(what: impl Into<String>) -> impl FnOnce(std::io::Error) -> Self {
         let what = what.into();

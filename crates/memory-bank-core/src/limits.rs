@@ -46,8 +46,14 @@ pub const THINKING_SESSIONS: usize = 100;
 pub const RESOURCE_PAGE: usize = 100;
 /// The most documents that one bank may hold.
 pub const DOCUMENTS: usize = 10_000;
-/// The most bytes of documents that are held in memory to be searched; what is beyond is reported as skipped.
-pub const SEARCHED_BYTES: u64 = 256 * 1024 * 1024;
+/// The memory that all search indexes of a process may take, in bytes, unless a setting says otherwise.
+pub const SEARCH_INDEX_BYTES: u64 = 512 * 1024 * 1024;
+/// The memory that the search index of one project may take, in bytes, unless a setting says otherwise.
+pub const SEARCH_INDEX_PROJECT_BYTES: u64 = 448 * 1024 * 1024;
+/// How long a search waits for its index before it is answered that the index is being built, in milliseconds.
+pub const SEARCH_INDEX_WAIT_MS: u64 = 1000;
+/// The same for an index that is expected within a second, but whose turn has not come yet.
+pub const SEARCH_TURN_WAIT_MS: u64 = 5000;
 /// The most bytes and files of one backup. More is not what a bank holds: one file with a hole, which takes no room itself,
 /// would fill the disk.
 pub const BACKUP_BYTES: u64 = 1024 * 1024 * 1024;

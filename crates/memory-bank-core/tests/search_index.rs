@@ -46,7 +46,10 @@ fn line() -> impl Strategy<Value = String> {
 }
 
 fn text() -> impl Strategy<Value = String> {
-    prop::collection::vec(line(), 0..12).prop_map(|lines| lines.join("\n"))
+    // Long ones are added and removed together.
+    let lines =
+        prop_oneof![6 => prop::collection::vec(line(), 0..12), 1 => prop::collection::vec(line(), 40..80)];
+    lines.prop_map(|lines| lines.join("\n"))
 }
 
 #[derive(Debug, Clone)]
@@ -59,6 +62,7 @@ enum Step {
     ForgetObservation(usize),
     ForgetEntity(usize),
     Follow,
+    Compact,
 }
 
 const NAMES: [&str; 4] = ["notes.md", "progress.md", "decision-log.md", "auth-cache.md"];
@@ -74,6 +78,7 @@ fn step() -> impl Strategy<Value = Step> {
         (0..9_usize).prop_map(Step::ForgetObservation),
         (0..ENTITIES.len()).prop_map(Step::ForgetEntity),
         Just(Step::Follow),
+        Just(Step::Compact),
     ]
 }
 
@@ -134,6 +139,7 @@ impl World {
                 self.graph.apply(Event::EntityDelete { entity_id, ts: TS.to_owned() });
             }
             Step::Follow => self.follow(),
+            Step::Compact => self.index.compact(),
         }
     }
 

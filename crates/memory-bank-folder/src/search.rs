@@ -1,38 +1,61 @@
 //! Search in a folder: an index in memory that follows the files and the graph, whoever changes them.
 //!
 //! Nothing is read until the first search. Each search compares names, sizes and times of the files with what the index
-//! knows and reads what differs; the graph is followed by its changes. How things are ranked is the core's.
+//! knows and reads what differs; the graph is followed by its changes. One search at a time does that, in slices, on a thread
+//! for blocking work; the others wait without one. How things are ranked is the core's.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+mod follow;
+
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, PoisonError, RwLock};
+use std::thread::available_parallelism;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use jiff::Timestamp;
 use memory_bank_core::caller::Caller;
-use memory_bank_core::clock::Clock;
 use memory_bank_core::document::{CORE_DOCUMENTS, DocumentPath, Etag};
 use memory_bank_core::error::{GraphError, StoreError};
-use memory_bank_core::graph::state::GraphState;
-use memory_bank_core::limits;
 use memory_bank_core::search::{DocumentQuery, Index, search_graph};
 use memory_bank_core::store::{
     DocumentSearch, DocumentsFound, GraphFound, GraphSearch, SearchStore, SkippedDocument,
 };
+use tokio::sync::{Mutex, Semaphore};
 
 use crate::bank::FolderBank;
 use crate::dir::{BankDir, FileRead, FileStamp, FolderEntry, text_of};
 use crate::journal;
 use crate::lock::blocking;
+use follow::Progress;
 
 /// A file that was written this shortly before it was read may be written again within the same tick of the file
 /// system's clock, so its time does not prove yet that it stayed the same.
 const TICK: Duration = Duration::from_secs(2);
 
 /// The search's part of a [`FolderBank`].
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub(crate) struct FolderSearch {
     followed: Arc<RwLock<Followed>>,
+    /// Whoever holds this brings the index up to date.
+    turn: Arc<Mutex<()>>,
+    /// How many searches may use a thread at a time.
+    threads: Arc<Semaphore>,
+    progress: Arc<Progress>,
+    /// How long a search waits for the index.
+    wait: Duration,
+}
+
+impl Default for FolderSearch {
+    fn default() -> Self {
+        let threads = available_parallelism().map_or(1, usize::from).max(2);
+        Self {
+            followed: Arc::default(),
+            turn: Arc::default(),
+            threads: Arc::new(Semaphore::new(threads)),
+            progress: Arc::default(),
+            wait: follow::WAIT,
+        }
+    }
 }
 
 /// The index, and what it has taken in.
@@ -63,40 +86,44 @@ impl SearchStore for FolderBank {
         wanted: &DocumentSearch,
     ) -> Result<DocumentsFound, StoreError> {
         self.finish_changes().await?;
-        let (search, graph, wanted) = (self.search.clone(), self.graph.clone(), wanted.clone());
-        let (root, clock) = (self.root().clone(), Arc::clone(&self.surroundings().clock));
-        blocking(move || {
-            let dir = root.open().map_err(StoreError::io("cannot open the memory bank"))?;
-            // How rare a word is depends on the graph too. A graph that cannot be read must not hide the documents.
-            let followed: Result<(), StoreError> = graph.look(&dir, |view| {
-                search.follow_graph(view.state());
-                Ok(())
-            });
-            if let Err(error) = followed {
+        // How rare a word is depends on the graph too. A graph that cannot be read must not hide the documents.
+        match self.bring_search_up_to_date(true).await {
+            Ok(()) => {}
+            Err(error) if matches!(error, StoreError::IndexBuilding { .. }) => return Err(error),
+            Err(error) => {
                 tracing::warn!(%error, "documents are searched without the graph");
+                self.bring_search_up_to_date(false).await?;
             }
-            search.follow_documents(&dir, clock.as_ref())?;
-            Ok(search.documents(&wanted))
+        }
+        let (search, wanted) = (self.search.clone(), wanted.clone());
+        let thread = Arc::clone(&self.search.threads).acquire_owned().await;
+        blocking(move || {
+            let found = search.documents(&wanted);
+            drop(thread);
+            Ok(found)
         })
         .await
     }
 
     async fn search_graph(&self, _caller: &Caller, wanted: &GraphSearch) -> Result<GraphFound, GraphError> {
         self.finish_changes().await?;
+        if wanted.query.is_some() {
+            self.bring_search_up_to_date(true).await?;
+        }
         let (search, graph, wanted) = (self.search.clone(), self.graph.clone(), wanted.clone());
-        let (root, clock) = (self.root().clone(), Arc::clone(&self.surroundings().clock));
+        let root = self.root().clone();
+        let thread = Arc::clone(&self.search.threads).acquire_owned().await;
         blocking(move || {
             let dir = root.open().map_err(StoreError::io("cannot open the memory bank"))?;
-            if wanted.query.is_some() {
-                search.follow_documents(&dir, clock.as_ref())?;
-            }
-            graph.look(&dir, |view| {
+            let found = graph.look(&dir, |view| {
                 if wanted.query.is_some() {
                     search.follow_graph(view.state());
                 }
                 let followed = search.followed.read().unwrap_or_else(PoisonError::into_inner);
                 Ok(search_graph(view.state(), &followed.index, &wanted))
-            })
+            });
+            drop(thread);
+            found
         })
         .await
     }
@@ -119,76 +146,14 @@ impl FolderBank {
 }
 
 impl FolderSearch {
-    /// Takes in what changed in the graph.
-    fn follow_graph(&self, graph: &GraphState) {
-        let generation = graph.generation();
-        let known = self.followed.read().unwrap_or_else(PoisonError::into_inner).graph;
-        if known == Some(generation) {
-            return;
-        }
-        let mut followed = self.followed.write().unwrap_or_else(PoisonError::into_inner);
-        // Another search may have been here meanwhile, with a later state even.
-        if followed.graph.is_none_or(|known| known < generation) {
-            let since = followed.graph;
-            followed.index.follow_graph(graph, since);
-            followed.graph = Some(generation);
-        }
-    }
-
-    /// Takes in what changed in the files.
-    fn follow_documents(&self, dir: &BankDir, clock: &dyn Clock) -> Result<(), StoreError> {
-        let now = clock.now();
-        let entries = dir.entries("").map_err(StoreError::io("cannot list the memory bank"))?;
-        let entries: Vec<FolderEntry> =
-            entries.into_iter().filter(|entry| is_document(&entry.name)).collect();
-        let is_current = self.followed.read().unwrap_or_else(PoisonError::into_inner).is_current(&entries);
-        if is_current {
-            return Ok(());
-        }
-        self.followed.write().unwrap_or_else(PoisonError::into_inner).follow(dir, entries, now)
-    }
-
     fn documents(&self, wanted: &DocumentSearch) -> DocumentsFound {
         self.followed.read().unwrap_or_else(PoisonError::into_inner).search(wanted)
     }
 }
 
 impl Followed {
-    fn is_current(&self, entries: &[FolderEntry]) -> bool {
-        self.files.len() + self.skipped.len() == entries.len()
-            && entries.iter().all(|entry| self.knows(entry))
-            && self.skipped.is_empty()
-    }
-
     fn knows(&self, entry: &FolderEntry) -> bool {
         self.files.get(&entry.name).is_some_and(|known| known.settled && known.stamp == entry.stamp)
-    }
-
-    fn follow(
-        &mut self,
-        dir: &BankDir,
-        mut entries: Vec<FolderEntry>,
-        now: Timestamp,
-    ) -> Result<(), StoreError> {
-        let present: HashSet<&str> = entries.iter().map(|entry| entry.name.as_str()).collect();
-        let gone: Vec<String> =
-            self.files.keys().filter(|name| !present.contains(name.as_str())).cloned().collect();
-        for name in gone {
-            self.forget(&name);
-        }
-        self.skipped.clear();
-        // What does not fit in is left out from the end, and the core documents come first.
-        entries.sort_by_cached_key(|entry| (core_rank(&entry.name), entry.name.clone()));
-        let mut bytes = 0_u64;
-        for entry in entries {
-            bytes = bytes.saturating_add(entry.stamp.bytes);
-            if bytes > limits::SEARCHED_BYTES {
-                self.skip(entry.name, "the memory bank is too large to be searched as a whole".to_owned());
-            } else if !self.knows(&entry) {
-                self.take(dir, &entry, now)?;
-            }
-        }
-        Ok(())
     }
 
     fn take(&mut self, dir: &BankDir, entry: &FolderEntry, now: Timestamp) -> Result<(), StoreError> {
@@ -413,6 +378,68 @@ mod tests {
         assert!(entities(&bank, "are routes cached").await.is_empty());
         bank.delete_entity(&me(), &gateway).await.unwrap();
         assert!(entities(&bank, "gateway").await.is_empty());
+    }
+
+    #[tokio::test]
+    async fn others_are_answered_while_the_index_is_built_on_a_runtime_of_one_thread() {
+        let (_temp, bank) = bank();
+        let log = "- the albatross met the parser of a region far away\n".repeat(8 * 1024);
+        for number in 0..4 {
+            std::fs::write(bank.path().join(format!("log-{number}.md")), &log).unwrap();
+        }
+        std::fs::write(bank.path().join("notes.md"), "a pelican\n").unwrap();
+        let bank = Arc::new(bank);
+        let searching = tokio::spawn({
+            let bank = Arc::clone(&bank);
+            async move { lines(&bank, "albatross").await.len() }
+        });
+        let notes = DocumentPath::parse("notes.md").unwrap();
+        let mut answered = 0;
+        while !searching.is_finished() {
+            bank.read(&me(), std::slice::from_ref(&notes)).await.unwrap();
+            answered += 1;
+        }
+        assert_eq!(searching.await.unwrap(), 20);
+        assert!(answered >= 20, "{answered} reads were answered while the index was built");
+    }
+
+    #[tokio::test]
+    async fn a_search_that_waits_too_long_says_that_the_index_is_being_built() {
+        let (_temp, mut bank) = bank();
+        bank.search.wait = Duration::from_millis(50);
+        std::fs::write(bank.path().join("notes.md"), "alpha\n").unwrap();
+        let building = Arc::clone(&bank.search.turn).lock_owned().await;
+        let refused = bank.search_documents(&me(), &wanted("alpha")).await;
+        let Err(error @ StoreError::IndexBuilding { seconds: 1 }) = refused else { panic!("{refused:?}") };
+        assert!(error.to_string().ends_with("try again in 1 s"), "{error}");
+        drop(building);
+        bank.search.wait = follow::WAIT;
+        assert_eq!(lines(&bank, "alpha").await.len(), 1);
+    }
+
+    #[tokio::test]
+    async fn a_graph_of_many_entities_is_taken_in_by_parts_and_followed_after_that() {
+        let (_temp, bank) = bank();
+        std::fs::create_dir(bank.path().join("graph")).unwrap();
+        let time = "2026-01-01T00:00:00.000Z";
+        let first =
+            "{\"type\":\"memory_bank_graph\",\"source\":\"memory-bank-mcp\",\"version\":\"1\"}\n".to_owned();
+        let log = (0..1200).fold(first, |log, number| {
+            let entity = format!(
+                "{{\"id\":\"ent_{number}\",\"name\":\"Service {number}\",\"entityType\":\"service\",\
+                 \"createdAt\":\"{time}\",\"updatedAt\":\"{time}\"}}"
+            );
+            log + &format!("{{\"type\":\"entity_upsert\",\"entity\":{entity},\"ts\":\"{time}\"}}\n")
+        });
+        std::fs::write(bank.path().join("graph/graph.jsonl"), log).unwrap();
+        for number in [0, 499, 500, 1199] {
+            let name = format!("Service {number}");
+            assert_eq!(entities(&bank, &name).await.first(), Some(&name));
+        }
+        let draft =
+            EntityDraft { name: "Station 7".to_owned(), entity_type: "place".to_owned(), attrs: None };
+        bank.upsert_entity(&me(), draft).await.unwrap();
+        assert_eq!(entities(&bank, "station").await, ["Station 7"]);
     }
 
     #[tokio::test]

@@ -10,20 +10,23 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use etcetera::BaseStrategy as _;
+use memory_bank_core::search::IndexBudget;
 use memory_bank_folder::StateFolder;
 use memory_bank_server::http::HttpConfig;
 use tracing_subscriber::filter::EnvFilter;
 
 use variables::{
     ADDRESS_CONNECTIONS, ADDRESS_LIMIT, ALL_REPLY_BYTES, ALLOWED_HOSTS, ALLOWED_ORIGINS, AUDIT_RETENTION,
-    CONNECTIONS, DATABASE_URL, HOST, JSON_RESPONSE, KEEP_ALIVE, KEY_REPLY_BYTES, KEYED_ADDRESS_LIMIT,
-    LAME_DUCK, LOG, METRICS, OTLP_ENDPOINT, PORT, PROVIDER, PROXY_HOPS, REDIS_PREFIX, REDIS_URL, REPLY_BYTES,
-    RETENTION, ROOT_CERTIFICATE, SESSIONS, STATE_DIR, STREAMS, SUPABASE_URL, TRANSPORT,
+    CONNECTIONS, DATABASE_URL, HOST, INDEX_MEMORY, INDEX_MEMORY_PER_PROJECT, JSON_RESPONSE, KEEP_ALIVE,
+    KEY_REPLY_BYTES, KEYED_ADDRESS_LIMIT, LAME_DUCK, LOG, METRICS, OTLP_ENDPOINT, PORT, PROVIDER, PROXY_HOPS,
+    REDIS_PREFIX, REDIS_URL, REPLY_BYTES, RETENTION, ROOT_CERTIFICATE, SESSIONS, STATE_DIR, STREAMS,
+    SUPABASE_URL, TRANSPORT,
 };
 pub(crate) use variables::{VARIABLES, Variable};
 
 /// The largest file with a secret, in bytes.
 const SECRET_BYTES: u64 = 64 * 1024;
+const MIB: u64 = 1024 * 1024;
 /// What counts for Redis beside a database.
 const REDIS_BESIDE_DATABASE: &str = "redis://redis:6379";
 /// Where a database is offered to clients, and where a folder is.
@@ -50,6 +53,8 @@ pub(crate) struct DatabaseSettings {
     pub(crate) url: String,
     /// The most connections.
     pub(crate) connections: usize,
+    /// The memory that search indexes may take.
+    pub(crate) index_memory: IndexBudget,
     /// Authorities to trust beside the system's.
     pub(crate) root_certificate: Option<PathBuf>,
     /// The variable that holds the connection string.
@@ -280,6 +285,10 @@ fn database(read: Read<'_>) -> Result<Option<DatabaseSettings>, ConfigError> {
         None if provider == Provider::Supabase => 10,
         None => 20,
     };
+    let index_memory = IndexBudget {
+        total: MIB * number::<u64>(&INDEX_MEMORY, read, 64, 1_048_576)?,
+        per_project: MIB * number::<u64>(&INDEX_MEMORY_PER_PROJECT, read, 16, 1_048_576)?,
+    };
     let Some((name, url)) = secret(variable, read)? else {
         let reason = "`DB_PROVIDER` asks for a database";
         if set(&PROVIDER, read).is_some() {
@@ -298,7 +307,8 @@ fn database(read: Read<'_>) -> Result<Option<DatabaseSettings>, ConfigError> {
     if let Some(path) = &root_certificate {
         text_file(ROOT_CERTIFICATE.name, path, ROOT_CERTIFICATE.takes, u64::MAX)?;
     }
-    Ok(Some(DatabaseSettings { provider, url, connections, root_certificate, variable: variable.name }))
+    let variable = variable.name;
+    Ok(Some(DatabaseSettings { provider, url, connections, index_memory, root_certificate, variable }))
 }
 
 /// Beside a database there is Redis unless the variable is empty; beside a folder only when it is set.

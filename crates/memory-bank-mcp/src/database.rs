@@ -7,7 +7,8 @@ use anyhow::{Context, anyhow, bail};
 use memory_bank_core::clock::{SystemClock, SystemEntropy};
 use memory_bank_core::store::ChangeSink;
 use memory_bank_postgres::{
-    Cause, ConnectError, Database, DatabaseOptions, MigrateError, Pooling, Surroundings, TrustOptions,
+    Cause, ConnectError, Database, DatabaseOptions, MigrateError, Pooling, SearchOptions, Surroundings,
+    TrustOptions,
 };
 use tokio::time::Instant;
 
@@ -29,7 +30,9 @@ pub(crate) fn open(settings: &DatabaseSettings, sink: Arc<dyn ChangeSink>) -> an
         },
     };
     let around = Surroundings { clock: Arc::new(SystemClock), entropy: Arc::new(SystemEntropy), sink };
-    Database::new(&options, around).with_context(|| format!("`{}` cannot be used", settings.variable))
+    let database =
+        Database::new(&options, around).with_context(|| format!("`{}` cannot be used", settings.variable))?;
+    Ok(database.with_search(&SearchOptions { memory: settings.index_memory }))
 }
 
 /// Opens a database, and waits for it to answer.

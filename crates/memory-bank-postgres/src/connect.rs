@@ -136,6 +136,7 @@ pub struct Database {
     pub(crate) indexes: Arc<crate::search::Indexes>,
     pub(crate) slugs: Arc<crate::workspace::Slugs>,
     pub(crate) readers: Arc<crate::readers::Readers>,
+    pub(crate) edit_groups: Arc<crate::edit_groups::EditGroups>,
 }
 
 impl fmt::Debug for Database {
@@ -188,8 +189,9 @@ impl Database {
             bare,
             around,
             served: Arc::default(),
-            indexes: Arc::default(),
+            indexes: Arc::new(crate::search::Indexes::new(&crate::search::SearchOptions::default())),
             slugs: Arc::default(),
+            edit_groups: Arc::default(),
             readers: Arc::new(crate::readers::Readers::beside(options.max_connections)),
         })
     }
@@ -221,12 +223,6 @@ impl Database {
             idle: status.available,
             waiting: status.waiting,
         }
-    }
-
-    /// How many projects the search index holds in memory, and how many bytes of text.
-    #[must_use]
-    pub fn index_use(&self) -> (usize, u64) {
-        self.indexes.held()
     }
 
     /// A connection in the login role's name. Tenants' tables are out of its reach, or must be: [`crate::tenant`] is

@@ -9,6 +9,8 @@ use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::hash::{BuildHasher, Hash};
 use std::ops::Bound;
 
+use serde_json::Value;
+
 use crate::graph::event::{Event, TypeStats, removed_relation_id};
 use crate::graph::ids::normalise;
 use crate::graph::timestamp::instant;
@@ -87,7 +89,10 @@ impl GraphState {
         const ENTITY: usize = 600;
         const OBSERVATION: usize = 440;
         const RELATION: usize = 600;
-        let entities = self.entities().map(|one| ENTITY + 2 * one.name.len());
+        let entities = self.entities().map(|one| {
+            let attributes = one.attrs.iter().flatten().map(|(key, value)| member_bytes(key, value));
+            ENTITY + 2 * one.name.len() + attributes.sum::<usize>()
+        });
         let observations = self.observations().map(|one| OBSERVATION + one.text.len());
         (entities.sum::<usize>() + observations.sum::<usize>() + self.relations().count() * RELATION) as u64
     }
@@ -362,6 +367,21 @@ pub fn newest_first(mut observations: Vec<&Observation>) -> Vec<&Observation> {
     observations.reverse();
     observations.sort_by_cached_key(|observation| std::cmp::Reverse(instant(&observation.timestamp)));
     observations
+}
+
+/// About what a member of an object takes: its place in the table, its key and its value.
+fn member_bytes(key: &str, value: &Value) -> usize {
+    size_of::<(u64, String, Value)>() + 2 * size_of::<usize>() + key.len() + value_bytes(value)
+}
+
+/// What a value holds beside itself. Attributes have a bound on their depth.
+fn value_bytes(value: &Value) -> usize {
+    match value {
+        Value::String(text) => text.len(),
+        Value::Array(items) => items.iter().map(|item| size_of::<Value>() + value_bytes(item)).sum(),
+        Value::Object(members) => members.iter().map(|(key, value)| member_bytes(key, value)).sum(),
+        Value::Null | Value::Bool(_) | Value::Number(_) => 0,
+    }
 }
 
 /// Rows in insertion order, which an update does not change, found by id.

@@ -11,6 +11,7 @@ mod index;
 mod json;
 mod lines;
 mod markdown;
+mod memory;
 mod query;
 mod rank;
 mod targeted;
@@ -25,6 +26,7 @@ pub use index::{
 pub use json::json_units;
 pub use lines::{Lines, clip};
 pub use markdown::markdown_units;
+pub use memory::{IndexBudget, IndexMemory, MemoryShare, TextSize};
 pub use query::{Query, QueryError, QueryWord, fold};
 pub use rank::{Around, CorpusStats, RankedTerm, RankedWord, Ranker, UnitTerms, mix};
 pub use targeted::{

@@ -101,10 +101,20 @@ async fn database_parts(settings: Settings, wanted: &DatabaseSettings) -> anyhow
 fn storage(database: Database) -> ReadStorage {
     Box::new(move || {
         let PoolUse { max, in_use, idle, waiting } = database.pool_use();
-        let (projects, bytes) = database.index_use();
+        let index = database.index_use();
         StorageState {
             pool: Some(PoolState { max, in_use, idle, waiting }),
-            index: Some(IndexState { projects, bytes }),
+            index: Some(IndexState {
+                projects: index.projects,
+                bytes: index.bytes,
+                max_bytes: index.max_bytes,
+                building: index.building,
+                built: index.built,
+                evicted: index.evicted,
+                answered_building: index.answered_building,
+                refused_too_large: index.refused_too_large,
+                refused_busy: index.refused_busy,
+            }),
         }
     })
 }

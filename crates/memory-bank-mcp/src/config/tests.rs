@@ -52,6 +52,8 @@ fn with_a_database_the_guide_s_defaults_hold() {
 #[case("AUDIT_RETENTION_DAYS", "29")]
 #[case("METRICS_ADDR", "9464")]
 #[case("OTEL_EXPORTER_OTLP_ENDPOINT", "collector:4318")]
+#[case("SEARCH_INDEX_MEMORY", "63")]
+#[case("SEARCH_INDEX_MEMORY_PER_PROJECT", "1G")]
 #[case("MAX_STREAMS_PER_KEY", "0")]
 #[case("MAX_SESSIONS_PER_PROJECT", "none")]
 #[case("SHUTDOWN_DRAIN_SECONDS", "5")]
@@ -60,6 +62,18 @@ fn a_wrong_value_is_named_with_what_it_takes(#[case] name: &'static str, #[case]
     let error = read(&[(name, value)]).unwrap_err();
     assert_eq!(error, ConfigError::Wrong { name, got: value.to_owned(), takes: variable.takes });
     assert!(error.to_string().contains(name) && error.to_string().contains(value));
+}
+
+#[test]
+fn the_memory_of_search_indexes_is_given_in_mebibytes() {
+    let memory = |pairs: &[(&str, &str)]| {
+        let url = ("DATABASE_URL", "postgresql://a:b@c/d");
+        let pairs: Vec<(&str, &str)> = pairs.iter().copied().chain([url]).collect();
+        read(&pairs).unwrap().database.map(|database| database.index_memory).unwrap()
+    };
+    assert_eq!(memory(&[]), IndexBudget::default());
+    let given = memory(&[("SEARCH_INDEX_MEMORY", "64"), ("SEARCH_INDEX_MEMORY_PER_PROJECT", "32")]);
+    assert_eq!((given.total, given.per_project), (64 * MIB, 32 * MIB));
 }
 
 #[test]

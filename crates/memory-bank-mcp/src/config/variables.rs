@@ -147,6 +147,10 @@ variables! {
         "How many streams one key may have open on a server.";
     Plain SESSIONS "MAX_SESSIONS_PER_PROJECT" = Is("1000"), "a number from 1 to 1000000",
         "How many sessions a project may have open.";
+    Plain INDEX_MEMORY "SEARCH_INDEX_MEMORY" = Is("512"), "a number of MiB from 64 to 1048576",
+        "The memory that the search indexes of all projects may take on a server. It must fit into the memory of the container, with 256 MiB to spare.";
+    Plain INDEX_MEMORY_PER_PROJECT "SEARCH_INDEX_MEMORY_PER_PROJECT" = Is("448"), "a number of MiB from 16 to 1048576",
+        "The memory that the search index of one project may take, 16 MiB less than that of all at most. Searches of a larger project are refused with the figures.";
     Plain LAME_DUCK "SHUTDOWN_DRAIN_SECONDS" = Is("0"), "a number from 0 to 4",
         "How many seconds a server that is told to end still takes requests while `/health/ready` says 503, so that a proxy that asks there turns away from it in time.";
     Plain AUDIT_RETENTION "AUDIT_RETENTION_DAYS" = Is("365"), "a number from 30 to 3650",

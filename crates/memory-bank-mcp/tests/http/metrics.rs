@@ -264,6 +264,8 @@ fn the_database_redis_the_index_and_the_process_are_shown() {
         "db_connections_max",
         "redis_calls_total{result=\"ok\"}",
         "search_index_bytes",
+        "search_index_max_bytes",
+        "search_index_events_total{event=\"built\"}",
         "uptime_seconds",
         "resident_memory_bytes",
         "http_connections",
@@ -274,6 +276,10 @@ fn the_database_redis_the_index_and_the_process_are_shown() {
         assert!(scrape.series.contains_key(&format!("memory_bank_{series}")), "{series}");
     }
     assert_eq!(scrape.value("redis_breaker_open"), 0.0);
+    assert_eq!(scrape.value("search_index_building"), 0.0);
+    for reason in ["building", "too_large", "busy"] {
+        assert_eq!(scrape.value(&format!("search_index_refusals_total{{reason=\"{reason}\"}}")), 0.0);
+    }
     let version = format!("build_info{{version=\"{}\"}}", env!("CARGO_PKG_VERSION"));
     assert_eq!(scrape.value(&version), 1.0);
 

@@ -9,10 +9,13 @@
 
 mod audit;
 mod contract;
+mod edit_groups;
 mod faults;
+mod index_builds;
 mod intruder;
 mod isolation;
 mod keys;
+mod large_restore;
 mod migrations;
 mod proof;
 mod ranking;

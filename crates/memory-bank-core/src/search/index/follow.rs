@@ -23,6 +23,14 @@ impl Index {
         }
     }
 
+    /// Takes these entities over as the graph has them now, those that are gone too: a part of a graph that is too large to
+    /// be taken over at once.
+    pub fn follow_entities<'a>(&mut self, graph: &GraphState, ids: impl IntoIterator<Item = &'a str>) {
+        for id in ids {
+            self.take_entity(graph, id);
+        }
+    }
+
     fn follow_all(&mut self, graph: &GraphState) {
         let mut owners: HashSet<&str> = graph.entities().map(|entity| entity.id.as_str()).collect();
         owners.extend(graph.observations().map(|observation| observation.entity_id.as_str()));
@@ -104,7 +112,7 @@ impl Index {
             previous: None,
             next: None,
         };
-        let added = self.add(&unit, &Arc::new(id.clone()));
+        let added = self.add(&unit, &Arc::new(id.clone()), None);
         let Some(source) = self.sources.get_mut(&id) else { return false };
         let ordinal = u32::try_from(source.units.len()).unwrap_or(u32::MAX);
         let previous = source.units.last().copied().filter(|last| *last != entity);

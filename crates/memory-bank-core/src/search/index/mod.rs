@@ -7,7 +7,7 @@ mod graph;
 mod names;
 mod rank;
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::{Arc, Mutex};
 
 use jiff::Timestamp;
@@ -31,8 +31,8 @@ pub use graph::{EntityHit, GraphHits, MatchedIn, ObservationHit};
 /// Stems that are remembered; past this the memory starts anew.
 const STEMS: usize = 50_000;
 
-/// What a posting takes, in its unit and in its term, with the slack of both lists.
-const POSTING_BYTES: usize = 26;
+/// What a posting takes, in its unit and in its term, with the slack of the list of its term.
+const POSTING_BYTES: usize = 20;
 /// What a term takes beside its letters and postings.
 const TERM_BYTES: usize = 112;
 /// What it takes to know the entity of an observation.
@@ -41,6 +41,11 @@ const OWNER_BYTES: usize = 128;
 const SOURCE_BYTES: usize = 256;
 /// What it takes to name an observation.
 const NAMED_BYTES: usize = 48;
+/// What a remembered stem takes.
+const STEM_BYTES: usize = 128;
+/// From this many units on, units are added and removed together: each list of postings is then put in order once,
+/// instead of once for each unit.
+const TOGETHER: usize = 32;
 
 /// The units of one project, ready to be searched.
 #[derive(Debug, Default)]
@@ -107,7 +112,7 @@ struct Slot {
     /// When it was last changed, in milliseconds since 1970.
     at: i64,
     length: u32,
-    terms: Vec<(u32, u32)>,
+    terms: Box<[u32]>,
     parent: Option<u32>,
     previous: Option<u32>,
     next: Option<u32>,
@@ -262,7 +267,17 @@ impl Index {
     #[must_use]
     pub fn bytes(&self) -> u64 {
         let owners = self.owners.len() * OWNER_BYTES;
-        (self.held + owners + self.names.bytes()) as u64
+        let scratch = self.scratch_bytes();
+        (self.held + owners + self.names.bytes() + self.stems.len() * STEM_BYTES + scratch) as u64
+    }
+
+    /// Gives back what only building needed: the stems that were remembered, and the slack of the lists.
+    pub fn compact(&mut self) {
+        self.stems = HashMap::new();
+        for entry in &mut self.entries {
+            entry.postings.shrink_to_fit();
+        }
+        self.slots.shrink_to_fit();
     }
 
     /// The names of the documents, in no order.
@@ -297,14 +312,20 @@ impl Index {
             .iter()
             .map(|unit| known.get_mut(&unit.fingerprint()).and_then(VecDeque::pop_front))
             .collect();
-        for slot in known.into_values().flatten() {
-            self.free(slot);
-        }
+        self.free_all(known.into_values().flatten().collect());
+        let mut unordered =
+            (kept.iter().filter(|kept| kept.is_none()).count() >= TOGETHER).then(HashSet::new);
         let slots: Vec<u32> = units
             .iter()
             .zip(&kept)
-            .map(|(unit, kept)| kept.unwrap_or_else(|| self.add(unit, &source)))
+            .map(|(unit, kept)| kept.unwrap_or_else(|| self.add(unit, &source, unordered.as_mut())))
             .collect();
+        for term in unordered.into_iter().flatten() {
+            if let Some(entry) = self.entries.get_mut(term as usize) {
+                // Two runs that are in order each: this merges them.
+                entry.postings.sort_by_key(|posting| posting.slot);
+            }
+        }
         let at = |position: Option<usize>| position.and_then(|at| slots.get(at)).copied();
         for (ordinal, ((unit, time), slot)) in units.iter().zip(times).zip(&slots).enumerate() {
             let Some(slot) = self.slots.get_mut(*slot as usize).and_then(Option::as_mut) else { continue };
@@ -325,9 +346,7 @@ impl Index {
         self.disown(id);
         let Some(source) = self.sources.remove(id) else { return };
         self.held = self.held.saturating_sub(source.body.bytes());
-        for slot in source.units {
-            self.free(slot);
-        }
+        self.free_all(source.units);
     }
 
     /// Forgets the name of this source, and whose its observations are.
@@ -340,18 +359,22 @@ impl Index {
         }
     }
 
-    fn add(&mut self, unit: &Unit, source: &SourceRef) -> u32 {
-        let mut counts: HashMap<u32, u32> = HashMap::new();
+    /// Adds a unit. Lists that are out of order afterwards are noted in `unordered`; without it none is.
+    fn add(&mut self, unit: &Unit, source: &SourceRef, unordered: Option<&mut HashSet<u32>>) -> u32 {
+        let mut words: Vec<u32> = Vec::new();
         let mut length = 0_u32;
         each_word(&unit.text, |word| {
             length = length.saturating_add(1);
-            let term = self.term(word);
-            *counts.entry(term).or_default() += 1;
+            words.push(self.term(word));
             if let Some(stem) = self.stem(word) {
-                let term = self.term(&stem);
-                *counts.entry(term).or_default() += 1;
+                words.push(self.term(&stem));
             }
         });
+        words.sort_unstable();
+        let counts: Vec<(u32, u32)> = words
+            .chunk_by(|a, b| a == b)
+            .filter_map(|same| Some((*same.first()?, u32::try_from(same.len()).unwrap_or(u32::MAX))))
+            .collect();
         let slot = Slot {
             source: Arc::clone(source),
             ordinal: 0,
@@ -360,7 +383,7 @@ impl Index {
             fingerprint: unit.fingerprint(),
             at: 0,
             length,
-            terms: counts.iter().map(|(term, count)| (*term, *count)).collect(),
+            terms: counts.iter().map(|(term, _)| *term).collect(),
             parent: None,
             previous: None,
             next: None,
@@ -378,32 +401,70 @@ impl Index {
         if let Some(place) = self.slots.get_mut(at as usize) {
             *place = Some(slot);
         }
-        for (term, count) in counts {
-            if let Some(entry) = self.entries.get_mut(term as usize) {
-                let place = entry.postings.partition_point(|posting| posting.slot < at);
-                entry.postings.insert(place, Posting { slot: at, count });
-            }
-        }
+        self.post(at, counts, unordered);
         at
     }
 
-    fn free(&mut self, at: u32) {
-        let Some(slot) = self.slots.get_mut(at as usize).and_then(Option::take) else { return };
-        self.free_slots.push(at);
-        self.held = self.held.saturating_sub(slot.bytes());
-        self.units = self.units.saturating_sub(1);
-        self.total_length = self.total_length.saturating_sub(u64::from(slot.length));
-        for (term, _) in slot.terms {
+    fn post(&mut self, at: u32, counts: Vec<(u32, u32)>, mut unordered: Option<&mut HashSet<u32>>) {
+        for (term, count) in counts {
             let Some(entry) = self.entries.get_mut(term as usize) else { continue };
-            if let Ok(place) = entry.postings.binary_search_by_key(&at, |posting| posting.slot) {
-                entry.postings.remove(place);
-            }
-            if entry.postings.is_empty() {
-                self.terms.remove(&entry.term);
-                self.held = self.held.saturating_sub(TERM_BYTES + entry.term.len());
-                self.free_terms.push(term);
+            let posting = Posting { slot: at, count };
+            let is_last = entry.postings.last().is_none_or(|last| last.slot < at);
+            match &mut unordered {
+                _ if is_last => entry.postings.push(posting),
+                Some(unordered) => {
+                    entry.postings.push(posting);
+                    unordered.insert(term);
+                }
+                None => {
+                    let place = entry.postings.partition_point(|posting| posting.slot < at);
+                    entry.postings.insert(place, posting);
+                }
             }
         }
+    }
+
+    /// Takes units out. Many are taken out of a list of postings in one pass over it.
+    fn free_all(&mut self, mut slots: Vec<u32>) {
+        slots.sort_unstable();
+        let together = slots.len() >= TOGETHER;
+        let mut terms: HashSet<u32> = HashSet::new();
+        // From the last to the first, so that they are handed out again from the first to the last.
+        for at in slots.iter().rev() {
+            let Some(slot) = self.slots.get_mut(*at as usize).and_then(Option::take) else { continue };
+            self.free_slots.push(*at);
+            self.held = self.held.saturating_sub(slot.bytes());
+            self.units = self.units.saturating_sub(1);
+            self.total_length = self.total_length.saturating_sub(u64::from(slot.length));
+            if together {
+                terms.extend(slot.terms);
+            } else {
+                for term in slot.terms {
+                    let Some(entry) = self.entries.get_mut(term as usize) else { continue };
+                    if let Ok(place) = entry.postings.binary_search_by_key(at, |posting| posting.slot) {
+                        entry.postings.remove(place);
+                    }
+                    self.forget_if_unused(term);
+                }
+            }
+        }
+        for term in terms {
+            if let Some(entry) = self.entries.get_mut(term as usize) {
+                entry.postings.retain(|posting| slots.binary_search(&posting.slot).is_err());
+            }
+            self.forget_if_unused(term);
+        }
+    }
+
+    fn forget_if_unused(&mut self, term: u32) {
+        let Some(entry) = self.entries.get_mut(term as usize).filter(|entry| entry.postings.is_empty())
+        else {
+            return;
+        };
+        entry.postings = Vec::new();
+        self.terms.remove(&entry.term);
+        self.held = self.held.saturating_sub(TERM_BYTES + entry.term.len());
+        self.free_terms.push(term);
     }
 
     fn term(&mut self, term: &str) -> u32 {

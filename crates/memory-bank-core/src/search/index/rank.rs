@@ -21,6 +21,9 @@ pub(super) struct Candidate {
     pub(super) score: f64,
 }
 
+/// How many queries of an index keep their memory for the next.
+const SCRATCHES: usize = 1;
+
 /// Memory that queries use one after the other, so that none allocates for all units.
 #[derive(Debug, Default)]
 pub(super) struct Scratch {
@@ -110,7 +113,15 @@ impl Index {
                 *seen = false;
             }
         }
-        self.scratch.lock().unwrap_or_else(PoisonError::into_inner).push(scratch);
+        let mut kept = self.scratch.lock().unwrap_or_else(PoisonError::into_inner);
+        if kept.len() < SCRATCHES {
+            kept.push(scratch);
+        }
+    }
+
+    /// What the memory takes that queries use one after the other.
+    pub(super) fn scratch_bytes(&self) -> usize {
+        self.scratch.lock().unwrap_or_else(PoisonError::into_inner).iter().map(Scratch::bytes).sum()
     }
 }
 
@@ -143,6 +154,12 @@ impl Slot {
 }
 
 impl Scratch {
+    fn bytes(&self) -> usize {
+        (self.total.capacity() + self.word.capacity()) * size_of::<f64>()
+            + self.seen.capacity()
+            + (self.touched.capacity() + self.touched_by_word.capacity()) * size_of::<u32>()
+    }
+
     fn total(&self, at: u32) -> f64 {
         self.total.get(at as usize).copied().unwrap_or_default()
     }

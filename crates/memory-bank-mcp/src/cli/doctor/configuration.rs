@@ -5,6 +5,9 @@ use std::ffi::OsString;
 use crate::cli::doctor::findings::Findings;
 use crate::config::{Provider, Settings, VARIABLES};
 
+/// What a server takes beside its search indexes.
+const BESIDE_INDEXES: u64 = 256 * 1024 * 1024;
+
 /// Says what will be served.
 pub(crate) fn served(settings: &Settings, findings: &mut Findings) {
     let said = match settings.database.as_ref().map(|database| database.provider) {
@@ -13,6 +16,38 @@ pub(crate) fn served(settings: &Settings, findings: &mut Findings) {
         Some(Provider::Supabase) => "every variable can be used; a Supabase project is served",
     };
     findings.ok("configuration", said);
+}
+
+/// Compares the memory that search indexes may take with what the process may have.
+pub(crate) fn index_memory(settings: &Settings, allowed: Option<u64>, findings: &mut Findings) {
+    let Some(database) = &settings.database else { return };
+    let mib = |bytes: u64| bytes / (1024 * 1024);
+    let budget = database.index_memory;
+    let shown = format!(
+        "search indexes may take {} MiB, that of one project {} MiB",
+        mib(budget.total),
+        mib(budget.per_project)
+    );
+    match allowed {
+        Some(allowed) if budget.total.saturating_add(BESIDE_INDEXES) > allowed => findings.warning(
+            "search.memory",
+            format!("{shown}; the process may have {} MiB in all", mib(allowed)),
+            format!(
+                "lower `SEARCH_INDEX_MEMORY`, or give the process {} MiB",
+                mib(budget.total.saturating_add(BESIDE_INDEXES))
+            ),
+        ),
+        _ => findings.ok("search.memory", shown),
+    }
+}
+
+/// The memory that this process may have: that of its control group, if it has a bound.
+pub(crate) fn allowed_memory() -> Option<u64> {
+    let read = |path: &str| std::fs::read_to_string(path).ok()?.trim().parse::<u64>().ok();
+    // Without a bound, version 2 has a word there, and version 1 a number beyond all memory.
+    read("/sys/fs/cgroup/memory.max")
+        .or_else(|| read("/sys/fs/cgroup/memory/memory.limit_in_bytes"))
+        .filter(|bytes| *bytes < 1 << 50)
 }
 
 /// Warns of variables that differ in one or two letters from one of ours.
@@ -56,6 +91,18 @@ fn distance(one: &str, other: &str) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cli::doctor::findings::Level;
+
+    #[test]
+    fn indexes_that_may_take_more_than_the_process_has_are_warned_of() {
+        let url = |name: &str| (name == "DATABASE_URL").then(|| "postgresql://h/d".to_owned());
+        let settings = Settings::read(&url).unwrap();
+        for (allowed, warnings) in [(None, 0), (Some(1 << 30), 0), (Some(512 << 20), 1)] {
+            let mut findings = Findings::default();
+            index_memory(&settings, allowed, &mut findings);
+            assert_eq!(findings.count(Level::Warning), warnings, "{allowed:?}: {}", findings.text());
+        }
+    }
 
     #[test]
     fn a_variable_that_is_nearly_ours_is_named_and_others_are_not() {
@@ -69,6 +116,6 @@ mod tests {
             assert!(said.contains(&format!("`{}` is no variable", pair.0)), "{said}");
             assert!(said.contains(&format!("`{}`?", pair.1)), "{said}");
         }
-        assert_eq!(findings.count(crate::cli::doctor::Level::Warning), 3, "{said}");
+        assert_eq!(findings.count(Level::Warning), 3, "{said}");
     }
 }

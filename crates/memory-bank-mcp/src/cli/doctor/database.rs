@@ -298,6 +298,7 @@ mod tests {
             provider: Provider::Postgres,
             url: "postgres://h/d".to_owned(),
             connections: 20,
+            index_memory: memory_bank_core::search::IndexBudget::default(),
             root_certificate: None,
             variable: "DATABASE_URL",
         }

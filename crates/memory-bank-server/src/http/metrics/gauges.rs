@@ -30,8 +30,22 @@ pub struct PoolState {
 pub struct IndexState {
     /// Projects that are ready to be searched.
     pub projects: usize,
-    /// Bytes of their texts.
+    /// Bytes of memory that they take.
     pub bytes: u64,
+    /// Bytes of memory that they may take.
+    pub max_bytes: u64,
+    /// Indexes that are being built or brought up to date.
+    pub building: usize,
+    /// Indexes that were built from nothing.
+    pub built: u64,
+    /// Indexes that gave way to others.
+    pub evicted: u64,
+    /// Searches that were answered that the index is being built.
+    pub answered_building: u64,
+    /// Searches of projects that are too large.
+    pub refused_too_large: u64,
+    /// Searches for which there was no room.
+    pub refused_busy: u64,
 }
 
 /// What the stores say of themselves; empty where there is no such part.
@@ -46,6 +60,16 @@ pub struct StorageState {
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct State {
     state: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Event {
+    event: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Reason {
+    reason: &'static str,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -96,7 +120,11 @@ pub(super) struct Gauges {
     redis_breaker: Sometimes,
     redis_calls: Family<Result_, Counter>,
     index_bytes: Sometimes,
+    index_max_bytes: Sometimes,
     index_projects: Sometimes,
+    index_building: Sometimes,
+    index_events: Family<Event, Counter>,
+    index_refusals: Family<Reason, Counter>,
 }
 
 impl Gauges {
@@ -117,9 +145,24 @@ impl Gauges {
         let index_bytes = Sometimes::default();
         registry.register_with_unit(
             "search_index",
-            "Texts that the search index holds in memory",
+            "Memory that search indexes take",
             Unit::Bytes,
             index_bytes.clone(),
+        );
+        let index_max_bytes = Sometimes::default();
+        registry.register_with_unit(
+            "search_index_max",
+            "Memory that search indexes may take",
+            Unit::Bytes,
+            index_max_bytes.clone(),
+        );
+        let index_events = Family::default();
+        registry.register("search_index_events", "Search indexes built and evicted", index_events.clone());
+        let index_refusals = Family::default();
+        registry.register(
+            "search_index_refusals",
+            "Searches without an answer, by reason",
+            index_refusals.clone(),
         );
         let mut always = |name: &str, help: &str| {
             let gauge = Gauge::default();
@@ -150,7 +193,14 @@ impl Gauges {
             redis_breaker: sometimes("redis_breaker_open", "Whether Redis is given a rest after failures"),
             redis_calls,
             index_bytes,
+            index_max_bytes,
             index_projects: sometimes("search_index_projects", "Projects that the search index holds"),
+            index_building: sometimes(
+                "search_index_building",
+                "Search indexes being built or brought up to date",
+            ),
+            index_events,
+            index_refusals,
         }
     }
 
@@ -172,7 +222,21 @@ impl Gauges {
         }
         if let Some(index) = reading.storage.index {
             self.index_bytes.set(i64::try_from(index.bytes).unwrap_or(i64::MAX));
+            self.index_max_bytes.set(i64::try_from(index.max_bytes).unwrap_or(i64::MAX));
             self.index_projects.set(number(index.projects));
+            self.index_building.set(number(index.building));
+            for (event, count) in [("built", index.built), ("evicted", index.evicted)] {
+                let counter = self.index_events.get_or_create(&Event { event });
+                counter.inner().fetch_max(count, Ordering::Relaxed);
+            }
+            for (reason, count) in [
+                ("building", index.answered_building),
+                ("too_large", index.refused_too_large),
+                ("busy", index.refused_busy),
+            ] {
+                let counter = self.index_refusals.get_or_create(&Reason { reason });
+                counter.inner().fetch_max(count, Ordering::Relaxed);
+            }
         }
         if let Some((up, state)) = reading.redis {
             self.redis_up.set(i64::from(up));

@@ -241,8 +241,8 @@ pub(crate) async fn get_targeted_context(mut call: Call) -> Result<Reply, Failur
         GraphSearch { query: Some(query.clone()), limit: asked.graph_limit, depth: asked.graph_depth };
     let graph = match bank.search_graph(&call.caller, &wanted).await {
         Ok(found) => found,
-        // A pack without the graph is better than none.
-        Err(GraphError::Store(error)) => {
+        // A pack without the graph is better than none. Without an index there is no pack.
+        Err(GraphError::Store(error)) if !error.is_about_the_index() => {
             tracing::warn!(%error, "a pack of context goes without the graph");
             GraphFound::default()
         }

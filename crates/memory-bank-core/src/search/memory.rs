@@ -1,0 +1,201 @@
+//! The memory that search indexes may take: what an index will take before it is built, and the account of what all of
+//! them take. Nothing here builds or drops an index.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use crate::error::StoreError;
+use crate::limits;
+
+/// What an index takes for each byte of a document's text, measured on prose and lists (`bench/README.md`): the text, the same
+/// in lower case, its units and their postings.
+const PER_DOCUMENT_BYTE: u64 = 7;
+/// The same for each byte of the texts of a graph, which the graph keeps as well.
+const PER_GRAPH_BYTE: u64 = 7;
+/// What a row of a graph takes beside its text, in the graph and in the index.
+const PER_ROW: u64 = 700;
+/// What a document takes beside its text.
+const PER_DOCUMENT: u64 = 1024;
+
+/// How much text a project has.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct TextSize {
+    /// Its documents.
+    pub documents: u64,
+    /// The bytes of their texts.
+    pub document_bytes: u64,
+    /// The rows of its graph.
+    pub rows: u64,
+    /// The bytes of their texts.
+    pub row_bytes: u64,
+}
+
+impl TextSize {
+    /// All texts together.
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
+        self.document_bytes.saturating_add(self.row_bytes)
+    }
+
+    /// About what an index of these texts takes.
+    #[must_use]
+    pub fn index_bytes(&self) -> u64 {
+        let documents = self.documents * PER_DOCUMENT + self.document_bytes.saturating_mul(PER_DOCUMENT_BYTE);
+        let graph = self.rows * PER_ROW + self.row_bytes.saturating_mul(PER_GRAPH_BYTE);
+        documents.saturating_add(graph)
+    }
+}
+
+/// What the indexes of a process may take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct IndexBudget {
+    /// All of them together, in bytes.
+    pub total: u64,
+    /// One of them, in bytes.
+    pub per_project: u64,
+}
+
+impl Default for IndexBudget {
+    fn default() -> Self {
+        Self { total: limits::SEARCH_INDEX_BYTES, per_project: limits::SEARCH_INDEX_PROJECT_BYTES }
+    }
+}
+
+impl IndexBudget {
+    /// What is set aside while an index is built, beside the index: texts that were read and are not taken in yet.
+    pub const ASIDE: u64 = 16 * 1024 * 1024;
+
+    /// Refuses an index of this size if no eviction could make room for it.
+    ///
+    /// # Errors
+    /// [`StoreError::IndexTooLarge`] with the figures.
+    pub fn check(&self, needed: u64, texts: u64) -> Result<(), StoreError> {
+        let allowed = self.per_project.min(self.total.saturating_sub(Self::ASIDE));
+        if needed <= allowed {
+            return Ok(());
+        }
+        let mib = |bytes: u64| bytes.div_ceil(1024 * 1024);
+        Err(StoreError::IndexTooLarge {
+            texts_mib: mib(texts),
+            needed_mib: mib(needed),
+            allowed_mib: allowed / (1024 * 1024),
+            total_mib: self.total / (1024 * 1024),
+        })
+    }
+}
+
+/// The account of the memory that indexes take.
+#[derive(Debug, Default)]
+pub struct IndexMemory {
+    budget: IndexBudget,
+    taken: Mutex<u64>,
+    peak: AtomicU64,
+}
+
+impl IndexMemory {
+    /// An account with nothing in it.
+    #[must_use]
+    pub fn new(budget: IndexBudget) -> Arc<Self> {
+        Arc::new(Self { budget, taken: Mutex::default(), peak: AtomicU64::default() })
+    }
+
+    /// What may be taken.
+    #[must_use]
+    pub fn budget(&self) -> IndexBudget {
+        self.budget
+    }
+
+    /// What is taken now.
+    #[must_use]
+    pub fn taken(&self) -> u64 {
+        *self.taken.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The most that was ever taken.
+    #[must_use]
+    pub fn peak(&self) -> u64 {
+        self.peak.load(Ordering::Relaxed)
+    }
+
+    fn change(&self, before: u64, after: u64) -> bool {
+        let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
+        let changed = taken.saturating_sub(before).saturating_add(after);
+        if after > before && changed > self.budget.total {
+            return false;
+        }
+        *taken = changed;
+        self.peak.fetch_max(changed, Ordering::Relaxed);
+        true
+    }
+}
+
+/// A share of the memory; given back when dropped.
+#[derive(Debug)]
+pub struct MemoryShare {
+    memory: Arc<IndexMemory>,
+    bytes: u64,
+}
+
+impl MemoryShare {
+    /// A share of nothing.
+    #[must_use]
+    pub fn none(memory: &Arc<IndexMemory>) -> Self {
+        Self { memory: Arc::clone(memory), bytes: 0 }
+    }
+
+    /// The account that it is a share of.
+    #[must_use]
+    pub fn memory(&self) -> &Arc<IndexMemory> {
+        &self.memory
+    }
+
+    /// How much it is.
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    /// Makes it this large; false, and as before, if the memory does not suffice. Smaller it can always be.
+    #[must_use]
+    pub fn resize(&mut self, bytes: u64) -> bool {
+        let done = self.memory.change(self.bytes, bytes);
+        if done {
+            self.bytes = bytes;
+        }
+        done
+    }
+}
+
+impl Drop for MemoryShare {
+    fn drop(&mut self) {
+        self.memory.change(self.bytes, 0);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shares_never_exceed_the_total_and_come_back() {
+        let memory = IndexMemory::new(IndexBudget { total: 100, per_project: 80 });
+        let (mut first, mut second) = (MemoryShare::none(&memory), MemoryShare::none(&memory));
+        assert!(first.resize(70) && !second.resize(40) && second.resize(30));
+        assert!(!second.resize(31) && second.bytes() == 30);
+        assert!(first.resize(10) && second.resize(90));
+        assert_eq!((memory.taken(), memory.peak()), (100, 100));
+        drop(second);
+        assert_eq!(memory.taken(), 10);
+    }
+
+    #[test]
+    fn an_index_that_cannot_fit_is_refused_with_the_figures() {
+        const MIB: u64 = 1024 * 1024;
+        let budget = IndexBudget { total: 512 * MIB, per_project: 384 * MIB };
+        assert!(budget.check(384 * MIB, 1).is_ok());
+        let error = budget.check(720 * MIB, 120 * MIB).unwrap_err().to_string();
+        for figure in ["120 MiB", "720 MiB", "384 MiB", "512 MiB"] {
+            assert!(error.contains(figure), "{error}");
+        }
+    }
+}

@@ -1,0 +1,265 @@
+//! Brings the index of a folder up to date, in slices that are bounded in bytes and entities, so that whoever writes to the
+//! graph, and every other call, has its turn in between. It goes on when the search that asked for it was answered.
+
+use std::collections::HashSet;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, PoisonError};
+use std::time::{Duration, Instant};
+
+use jiff::Timestamp;
+use memory_bank_core::error::StoreError;
+use memory_bank_core::graph::state::GraphState;
+use memory_bank_core::limits;
+use memory_bank_core::search::{IndexBudget, TextSize};
+use tokio::sync::oneshot;
+use tokio::time::timeout_at;
+
+use super::{FolderSearch, Followed, core_rank, is_document};
+use crate::bank::FolderBank;
+use crate::dir::{BankDir, FolderEntry, Root};
+use crate::graph::FolderGraph;
+use crate::lock::blocking;
+
+/// How long a search waits for the index. One person's own folder is worth more of a wait than a server's project.
+pub(super) const WAIT: Duration = Duration::from_secs(10);
+/// The most files and bytes that are read and taken in at a time; a larger file comes alone.
+const SLICE_FILES: usize = 200;
+const SLICE_BYTES: u64 = 1024 * 1024;
+/// The most entities that are taken in at a time.
+const SLICE_ENTITIES: usize = 500;
+/// Text that is read, cut and indexed in a second, in bytes, before any was.
+const FIRST_SPEED: u64 = 4 * 1024 * 1024;
+
+/// How far the index is, in bytes.
+#[derive(Debug, Default)]
+pub(super) struct Progress {
+    total: AtomicU64,
+    done: AtomicU64,
+    millis: AtomicU64,
+}
+
+impl Progress {
+    fn begin(&self, bytes: u64) {
+        self.total.store(bytes, Ordering::Relaxed);
+        self.done.store(0, Ordering::Relaxed);
+        self.millis.store(0, Ordering::Relaxed);
+    }
+
+    fn advance(&self, bytes: u64, took: Duration) {
+        self.done.fetch_add(bytes, Ordering::Relaxed);
+        self.millis.fetch_add(u64::try_from(took.as_millis()).unwrap_or(u64::MAX), Ordering::Relaxed);
+    }
+
+    /// In how many seconds the whole is expected.
+    fn seconds_left(&self) -> u64 {
+        let done = self.done.load(Ordering::Relaxed);
+        let left = self.total.load(Ordering::Relaxed).saturating_sub(done);
+        let millis = match self.millis.load(Ordering::Relaxed) {
+            0 => left.saturating_mul(1000) / FIRST_SPEED,
+            millis => left.saturating_mul(millis) / done.max(1),
+        };
+        millis / 1000 + 1
+    }
+}
+
+/// What is done in one slice.
+type Slice = Vec<FolderEntry>;
+
+impl FolderBank {
+    /// Takes in what changed in the files and, if wanted, in the graph since the last search.
+    ///
+    /// # Errors
+    /// [`StoreError::IndexBuilding`] when it takes longer than a search waits; it goes on then.
+    pub(super) async fn bring_search_up_to_date(&self, with_graph: bool) -> Result<(), StoreError> {
+        let deadline = tokio::time::Instant::now() + self.search.wait;
+        let building = || StoreError::IndexBuilding { seconds: self.search.progress.seconds_left() };
+        let turn = timeout_at(deadline, Arc::clone(&self.search.turn).lock_owned());
+        let turn = turn.await.map_err(|_| building())?;
+        let follower = Follower {
+            search: self.search.clone(),
+            graph: self.graph.clone(),
+            root: self.root().clone(),
+            now: self.surroundings().clock.now(),
+        };
+        let (report, reported) = oneshot::channel();
+        tokio::spawn(async move {
+            let outcome = follower.run(with_graph).await;
+            drop(turn);
+            let _nobody_waits = report.send(outcome);
+        });
+        match timeout_at(deadline, reported).await {
+            Ok(Ok(outcome)) => outcome,
+            Ok(Err(_)) => {
+                Err(StoreError::Unavailable("the search index was lost while it was built".to_owned()))
+            }
+            Err(_) => Err(building()),
+        }
+    }
+}
+
+#[derive(Clone)]
+struct Follower {
+    search: FolderSearch,
+    graph: FolderGraph,
+    root: Root,
+    now: Timestamp,
+}
+
+impl Follower {
+    async fn run(&self, with_graph: bool) -> Result<(), StoreError> {
+        for slice in self.in_turn(Self::plan).await? {
+            let bytes = slice.iter().map(|entry| entry.stamp.bytes).sum();
+            let began = Instant::now();
+            self.in_turn(move |follower, dir| follower.take_files(dir, &slice)).await?;
+            self.search.progress.advance(bytes, began.elapsed());
+        }
+        if !with_graph {
+            return Ok(());
+        }
+        if let Some((generation, ids)) = self.in_turn(Self::plan_graph).await? {
+            for ids in ids.chunks(SLICE_ENTITIES) {
+                let ids = ids.to_vec();
+                self.in_turn(move |follower, dir| follower.take_entities(dir, &ids)).await?;
+            }
+            self.in_turn(move |follower, dir| {
+                follower.graph.look(dir, |view| {
+                    let mut followed =
+                        follower.search.followed.write().unwrap_or_else(PoisonError::into_inner);
+                    followed.index.follow_graph(view.state(), Some(generation));
+                    followed.graph = Some(view.state().generation());
+                    followed.index.compact();
+                    Ok(())
+                })
+            })
+            .await?;
+        }
+        Ok(())
+    }
+
+    async fn in_turn<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Self, &BankDir) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let follower = self.clone();
+        blocking(move || {
+            let dir = follower.root.open().map_err(StoreError::io("cannot open the memory bank"))?;
+            work(&follower, &dir)
+        })
+        .await
+    }
+
+    /// Forgets what is gone, and names the files to be read, the core documents first. What does not fit in is left out
+    /// from the end.
+    fn plan(&self, dir: &BankDir) -> Result<Vec<Slice>, StoreError> {
+        let entries = dir.entries("").map_err(StoreError::io("cannot list the memory bank"))?;
+        let mut entries: Vec<FolderEntry> =
+            entries.into_iter().filter(|entry| is_document(&entry.name)).collect();
+        if self.search.followed.read().unwrap_or_else(PoisonError::into_inner).is_current(&entries) {
+            return Ok(Vec::new());
+        }
+        let mut followed = self.search.followed.write().unwrap_or_else(PoisonError::into_inner);
+        let present: HashSet<&str> = entries.iter().map(|entry| entry.name.as_str()).collect();
+        let gone: Vec<String> =
+            followed.files.keys().filter(|name| !present.contains(name.as_str())).cloned().collect();
+        for name in gone {
+            followed.forget(&name);
+        }
+        followed.skipped.clear();
+        entries.sort_by_cached_key(|entry| (core_rank(&entry.name), entry.name.clone()));
+        let mut size = TextSize::default();
+        let (mut slices, mut slice, mut bytes): (Vec<Slice>, Slice, u64) = (Vec::new(), Slice::new(), 0);
+        for entry in entries {
+            size.documents += 1;
+            size.document_bytes = size.document_bytes.saturating_add(entry.stamp.bytes);
+            if size.index_bytes() > limits::SEARCH_INDEX_PROJECT_BYTES {
+                followed.skip(entry.name, too_large());
+            } else if !followed.knows(&entry) {
+                let is_full = slice.len() == SLICE_FILES || bytes + entry.stamp.bytes > SLICE_BYTES;
+                if is_full && !slice.is_empty() {
+                    slices.push(std::mem::take(&mut slice));
+                    bytes = 0;
+                }
+                bytes += entry.stamp.bytes;
+                slice.push(entry);
+            }
+        }
+        slices.extend((!slice.is_empty()).then_some(slice));
+        let of = |slice: &Slice| slice.iter().map(|entry| entry.stamp.bytes).sum::<u64>();
+        self.search.progress.begin(slices.iter().map(of).sum());
+        Ok(slices)
+    }
+
+    fn take_files(&self, dir: &BankDir, slice: &[FolderEntry]) -> Result<(), StoreError> {
+        let mut followed = self.search.followed.write().unwrap_or_else(PoisonError::into_inner);
+        for entry in slice {
+            if followed.index.bytes() > limits::SEARCH_INDEX_PROJECT_BYTES {
+                followed.skip(entry.name.clone(), too_large());
+            } else {
+                followed.take(dir, entry, self.now)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The entities to be taken in when the graph cannot be followed by its changes, and the generation that they have;
+    /// none when it can, which is done then.
+    fn plan_graph(&self, dir: &BankDir) -> Result<Option<(u64, Vec<String>)>, StoreError> {
+        self.graph.look(dir, |view| {
+            let graph = view.state();
+            let generation = graph.generation();
+            let known = self.search.followed.read().unwrap_or_else(PoisonError::into_inner).graph;
+            if known.is_some_and(|known| graph.changes_since(known).is_some()) {
+                self.search.follow_graph(graph);
+                return Ok(None);
+            }
+            let followed = self.search.followed.read().unwrap_or_else(PoisonError::into_inner);
+            let mut ids: HashSet<&str> = graph.entities().map(|entity| entity.id.as_str()).collect();
+            ids.extend(graph.observations().map(|observation| observation.entity_id.as_str()));
+            ids.extend(followed.index.entities());
+            Ok(Some((generation, ids.into_iter().map(str::to_owned).collect())))
+        })
+    }
+
+    fn take_entities(&self, dir: &BankDir, ids: &[String]) -> Result<(), StoreError> {
+        self.graph.look(dir, |view| {
+            let mut followed = self.search.followed.write().unwrap_or_else(PoisonError::into_inner);
+            let budget = IndexBudget::default();
+            budget.check(followed.index.bytes(), self.search.progress.total.load(Ordering::Relaxed))?;
+            followed.index.follow_entities(view.state(), ids.iter().map(String::as_str));
+            Ok(())
+        })
+    }
+}
+
+impl FolderSearch {
+    /// Takes in what changed in the graph, if that can be told.
+    pub(super) fn follow_graph(&self, graph: &GraphState) {
+        let generation = graph.generation();
+        let known = self.followed.read().unwrap_or_else(PoisonError::into_inner).graph;
+        if known == Some(generation) {
+            return;
+        }
+        let mut followed = self.followed.write().unwrap_or_else(PoisonError::into_inner);
+        // Another search may have been here meanwhile, with a later state even.
+        if followed.graph.is_none_or(|known| known < generation) {
+            let since = followed.graph;
+            followed.index.follow_graph(graph, since);
+            followed.graph = Some(generation);
+        }
+    }
+}
+
+impl Followed {
+    fn is_current(&self, entries: &[FolderEntry]) -> bool {
+        self.files.len() + self.skipped.len() == entries.len()
+            && entries.iter().all(|entry| self.knows(entry))
+            && self.skipped.is_empty()
+    }
+}
+
+fn too_large() -> String {
+    format!(
+        "the memory bank is too large to be searched as a whole: its index may take {} MiB of memory",
+        limits::SEARCH_INDEX_PROJECT_BYTES / (1024 * 1024)
+    )
+}

@@ -1,0 +1,185 @@
+//! Edits of one caller in one transaction: each runs on the text that the one before left.
+
+use std::collections::BTreeMap;
+
+use memory_bank_core::caller::Caller;
+use memory_bank_core::document::{Document, DocumentPath};
+use memory_bank_core::error::{EditError, StoreError};
+use memory_bank_core::store::{ChangeKind, DocumentChange};
+use tokio_postgres::Row;
+
+use crate::column::answer;
+use crate::connect::Database;
+use crate::documents::opened::{COUNT, LOCK, Opened, by_name, count_of, names_of};
+use crate::documents::plan::{Plan, Text, check_count, notify, write};
+use crate::edit_groups::Member;
+use crate::tenant::{Failure, Query};
+
+/// Carries out the edits of one caller in one transaction, one after the other, each on the text that the one before
+/// left. One that is refused leaves the text as it was. Gives back the edits that could not be carried out together, in
+/// their order: nothing of them was written.
+pub(crate) async fn edit_together(
+    database: &Database,
+    caller: &Caller,
+    mut members: Vec<Member>,
+) -> Vec<Member> {
+    let paths: Vec<DocumentPath> = members.iter().flat_map(|member| member.paths.clone()).collect();
+    let project = caller.project.0;
+    let names = names_of(&paths);
+    let begun = database
+        .begin(caller, &[Query::new(LOCK, &[&project, &names]), Query::new(COUNT, &[&project])])
+        .await;
+    let (transaction, mut group) = match begun {
+        Ok((transaction, rows)) => match Group::of(&rows) {
+            Ok(group) => (transaction, group),
+            Err(error) => {
+                transaction.roll_back().await;
+                return give_up(members, &error);
+            }
+        },
+        Err(failure) => return retry_alone(members, failure),
+    };
+    let mut done: Vec<(Member, Result<Plan, EditError>)> = Vec::new();
+    let mut rest = Vec::new();
+    while !members.is_empty() {
+        let member = members.remove(0);
+        match group.apply(database, &member).await {
+            Some(Applied::Done(result)) => done.push((member, result)),
+            Some(Applied::Alone) => {
+                rest.push(member);
+                rest.append(&mut members);
+            }
+            // Its client went away.
+            None => {}
+        }
+    }
+    if let Some(first) = rest.first_mut() {
+        first.set_alone();
+    }
+    let plan = group.plan();
+    let written = if plan.is_empty() {
+        transaction.roll_back().await;
+        Ok(())
+    } else {
+        write(database, caller, transaction, &plan).await
+    };
+    match written {
+        Ok(()) => {
+            notify(database, caller, &plan);
+            for (member, result) in done {
+                let result = result.map(|plan| plan.changes_of(&member.paths));
+                member.finish(result);
+            }
+            rest
+        }
+        Err(failure) => {
+            let members = done.into_iter().map(|(member, _)| member).chain(rest).collect();
+            retry_alone(members, failure)
+        }
+    }
+}
+
+/// What to do with the edits of a transaction that failed: each is carried out alone, unless nobody knows whether the
+/// transaction was committed.
+fn retry_alone(mut members: Vec<Member>, failure: Failure) -> Vec<Member> {
+    match failure {
+        Failure::Store(error @ StoreError::Unavailable(_)) => give_up(members, &error),
+        failure => {
+            tracing::debug!(?failure, edits = members.len(), "edits that were grouped are carried out alone");
+            members.iter_mut().for_each(Member::set_alone);
+            members
+        }
+    }
+}
+
+fn give_up(members: Vec<Member>, error: &StoreError) -> Vec<Member> {
+    for member in members {
+        member.finish(Err(StoreError::Unavailable(error.to_string()).into()));
+    }
+    Vec::new()
+}
+
+/// The documents of a group while its edits run.
+struct Group {
+    /// As stored, and as the edits so far leave them.
+    documents: BTreeMap<String, (Option<Document>, Document)>,
+    /// How many edits changed each.
+    edits: BTreeMap<String, i64>,
+    present: usize,
+}
+
+/// What became of one edit of a group.
+enum Applied {
+    /// It ran: what it changes, or why it was refused.
+    Done(Result<Plan, EditError>),
+    /// It deletes or renames, which goes by rights of its own, or needs more than a group has.
+    Alone,
+}
+
+impl Group {
+    fn of(rows: &[Vec<Row>]) -> Result<Self, StoreError> {
+        let stored = by_name(answer(rows, 0))?;
+        let documents =
+            stored.into_iter().map(|(name, document)| (name, (Some(document.clone()), document))).collect();
+        Ok(Self { documents, edits: BTreeMap::new(), present: count_of(rows)? })
+    }
+
+    async fn apply(&mut self, database: &Database, member: &Member) -> Option<Applied> {
+        let stored: BTreeMap<String, Document> = names_of(&member.paths)
+            .into_iter()
+            .filter_map(|name| Some((name.clone(), self.documents.get(&name)?.1.clone())))
+            .collect();
+        let opened = Opened::from_stored(&member.paths, &stored, self.present);
+        let result = match member.apply(opened.drafts).await? {
+            Ok(drafts) => Plan::of(&drafts, &opened.stored_names),
+            // It needs documents that are not part of the group.
+            Err(EditError::Incomplete { .. }) => return Some(Applied::Alone),
+            Err(error) => Err(error),
+        };
+        let result = result.and_then(|plan| {
+            check_count(self.present, &plan)?;
+            Ok(plan)
+        });
+        if let Ok(plan) = &result {
+            if !plan.deletes.is_empty() || !plan.renamed_from.is_empty() {
+                return Some(Applied::Alone);
+            }
+            self.take(database, plan);
+        }
+        Some(Applied::Done(result))
+    }
+
+    fn take(&mut self, database: &Database, plan: &Plan) {
+        let now = database.around.clock.now();
+        self.present += plan.inserts.0.len();
+        for text in plan.updates.0.iter().chain(&plan.inserts.0) {
+            let before = self.documents.remove(&text.name);
+            let version = before.as_ref().map_or(0, |(_, document)| document.version) + 1;
+            let document = Document {
+                path: text.path.clone(),
+                content: text.content.clone(),
+                etag: text.etag.clone(),
+                version,
+                updated_at: now,
+            };
+            *self.edits.entry(text.name.clone()).or_default() += 1;
+            self.documents.insert(text.name.clone(), (before.and_then(|(stored, _)| stored), document));
+        }
+    }
+
+    /// What all of them come to.
+    fn plan(self) -> Plan {
+        let mut plan = Plan::default();
+        for (name, edits) in self.edits {
+            let Some((stored, document)) = self.documents.get(&name) else { continue };
+            let kind = if stored.is_some() { ChangeKind::Modified } else { ChangeKind::Created };
+            let (path, etag) = (document.path.clone(), document.etag.clone());
+            let change = DocumentChange { path: path.clone(), kind, etag: Some(etag.clone()) };
+            plan.changes.insert(path.clone(), change);
+            let text = Text { path, name, content: document.content.clone(), etag, edits };
+            let texts = if stored.is_some() { &mut plan.updates } else { &mut plan.inserts };
+            texts.0.push(text);
+        }
+        plan
+    }
+}

@@ -1,0 +1,110 @@
+//! The documents of an edit as they are locked and read, and as its editor gets them.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use jiff::Timestamp;
+use memory_bank_core::document::{Document, DocumentPath, Etag};
+use memory_bank_core::error::StoreError;
+use memory_bank_core::store::{Drafts, Series};
+use tokio_postgres::Row;
+
+use crate::column::{answer, column};
+
+pub(super) const LOCK: &str = "SELECT path, content, etag, version, updated_at FROM public.documents \
+    WHERE project_id = $1 AND path = ANY ($2) ORDER BY path FOR UPDATE";
+pub(super) const COUNT: &str = "SELECT count(*) FROM public.documents WHERE project_id = $1";
+
+/// The documents of an edit as they were read.
+pub(super) struct Opened {
+    pub(super) drafts: Drafts,
+    pub(super) stored_names: BTreeMap<DocumentPath, DocumentPath>,
+    /// How many documents the project has.
+    pub(super) present: usize,
+}
+
+impl Opened {
+    /// From the answers to [`LOCK`] and [`COUNT`].
+    pub(super) fn of(paths: &[DocumentPath], rows: &[Vec<Row>]) -> Result<Self, StoreError> {
+        Ok(Self::from_stored(paths, &by_name(answer(rows, 0))?, count_of(rows)?))
+    }
+
+    /// `stored` holds what there is of these documents, and `present` counts all that the project has.
+    pub(super) fn from_stored(
+        paths: &[DocumentPath],
+        stored: &BTreeMap<String, Document>,
+        present: usize,
+    ) -> Self {
+        let mut opened = Self { drafts: Drafts::default(), stored_names: BTreeMap::new(), present };
+        for asked in paths.iter().collect::<BTreeSet<_>>() {
+            let document = find(stored, asked).cloned();
+            let name = document.as_ref().map_or_else(|| asked.canonical(), |document| document.path.clone());
+            opened.stored_names.insert(asked.clone(), name);
+            opened.drafts.load(asked.clone(), document);
+        }
+        opened
+    }
+
+    /// Adds the last documents of these series.
+    pub(super) fn with(mut self, needed: &[Series], ends: &[Vec<Row>]) -> Result<Self, StoreError> {
+        for (series, rows) in needed.iter().zip(ends) {
+            let document = rows.first().map(document).transpose()?;
+            let last = document.as_ref().and_then(|document| series.number_of(&document.path)).unwrap_or(0);
+            self.drafts.load_series(series.clone(), last, document);
+        }
+        Ok(self)
+    }
+}
+
+/// How many documents the project has.
+pub(super) fn count_of(rows: &[Vec<Row>]) -> Result<usize, StoreError> {
+    let present: i64 = match answer(rows, 1).first() {
+        Some(row) => column(row, 0)?,
+        None => 0,
+    };
+    Ok(usize::try_from(present).unwrap_or_default())
+}
+
+/// The names of the members of a series, as a regular expression.
+pub(super) fn pattern(series: &Series) -> String {
+    // A stem has letters, digits and hyphens only.
+    format!("^{}(-([2-9]|[1-9][0-9]{{1,3}}))?\\.md$", series.stem())
+}
+
+/// The names under which the documents may be stored: as asked for, and canonical.
+pub(super) fn names_of(paths: &[DocumentPath]) -> Vec<String> {
+    let names: BTreeSet<String> = paths
+        .iter()
+        .flat_map(|path| [path.as_str().to_owned(), path.canonical().as_str().to_owned()])
+        .collect();
+    names.into_iter().collect()
+}
+
+pub(super) fn find<'a>(stored: &'a BTreeMap<String, Document>, asked: &DocumentPath) -> Option<&'a Document> {
+    stored.get(asked.as_str()).or_else(|| stored.get(asked.canonical().as_str()))
+}
+
+pub(super) fn by_name(rows: &[Row]) -> Result<BTreeMap<String, Document>, StoreError> {
+    rows.iter()
+        .map(|row| {
+            let document = document(row)?;
+            Ok((document.path.as_str().to_owned(), document))
+        })
+        .collect()
+}
+
+/// A row of `path, content, etag, version, updated_at`.
+fn document(row: &Row) -> Result<Document, StoreError> {
+    let name: &str = column(row, 0)?;
+    let path = DocumentPath::parse(name).map_err(|error| StoreError::Damaged {
+        what: "the name of a document".to_owned(),
+        detail: error.to_string(),
+    })?;
+    let content: String = column(row, 1)?;
+    Ok(Document {
+        path,
+        etag: Etag::of(&content),
+        content,
+        version: column(row, 3)?,
+        updated_at: column::<Timestamp>(row, 4)?,
+    })
+}

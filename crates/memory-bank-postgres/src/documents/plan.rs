@@ -1,0 +1,209 @@
+//! What an edit comes to: which documents are made, changed, renamed and deleted, and the statements that do it.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use memory_bank_core::caller::Caller;
+use memory_bank_core::document::{Document, DocumentPath, Etag};
+use memory_bank_core::error::EditError;
+use memory_bank_core::limits;
+use memory_bank_core::store::{Change, ChangeKind, DocumentChange, Drafts};
+
+use crate::connect::Database;
+use crate::tenant::{Failure, Query, Transaction, Value};
+
+const RENAME: &str = "WITH changed AS (UPDATE public.documents d SET path = u.after, version = d.version + 1, updated_at = $4 \
+    FROM unnest($2::text[], $3::text[]) AS u (before, after) WHERE d.project_id = $1 AND d.path = u.before RETURNING 1) \
+    SELECT app.must_be((SELECT count(*) FROM changed), cardinality($2::text[]))";
+const UPDATE: &str = "WITH changed AS (UPDATE public.documents d SET content = u.content, etag = u.etag, \
+    version = d.version + u.edits, updated_at = $6 \
+    FROM unnest($2::text[], $3::text[], $4::text[], $5::bigint[]) AS u (path, content, etag, edits) \
+    WHERE d.project_id = $1 AND d.path = u.path RETURNING 1) \
+    SELECT app.must_be((SELECT count(*) FROM changed), cardinality($2::text[]))";
+const INSERT: &str = "INSERT INTO public.documents (project_id, path, content, etag, version, created_at, updated_at) \
+    SELECT $1, u.path, u.content, u.etag, u.edits, $6, $6 \
+    FROM unnest($2::text[], $3::text[], $4::text[], $5::bigint[]) AS u (path, content, etag, edits)";
+const DELETE: &str = "WITH changed AS (DELETE FROM public.documents WHERE project_id = $1 AND path = ANY ($2) RETURNING 1) \
+    SELECT app.must_be((SELECT count(*) FROM changed), cardinality($2::text[]))";
+
+/// What an edit comes to.
+#[derive(Debug, Default)]
+pub(super) struct Plan {
+    pub(super) changes: BTreeMap<DocumentPath, DocumentChange>,
+    pub(super) updates: Texts,
+    pub(super) inserts: Texts,
+    pub(super) deletes: Vec<String>,
+    pub(super) renamed_from: Vec<String>,
+    pub(super) renamed_to: Vec<String>,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Texts(pub(super) Vec<Text>);
+
+#[derive(Debug)]
+pub(super) struct Text {
+    pub(super) path: DocumentPath,
+    pub(super) name: String,
+    pub(super) content: String,
+    pub(super) etag: Etag,
+    /// How many edits led to it: each is a version.
+    pub(super) edits: i64,
+}
+
+impl Texts {
+    fn columns(&self) -> ([Vec<&str>; 3], Vec<i64>) {
+        let column = |of: fn(&Text) -> &str| self.0.iter().map(of).collect::<Vec<_>>();
+        let texts =
+            [column(|text| &text.name), column(|text| &text.content), column(|text| text.etag.as_str())];
+        (texts, self.0.iter().map(|text| text.edits).collect())
+    }
+}
+
+impl Plan {
+    pub(super) fn of(
+        drafts: &Drafts,
+        stored: &BTreeMap<DocumentPath, DocumentPath>,
+    ) -> Result<Self, EditError> {
+        let mut plan = Self::default();
+        let mut touched: BTreeMap<&DocumentPath, Option<&str>> = BTreeMap::new();
+        let mut deleted: Vec<&Document> = Vec::new();
+        for (asked, before, after) in drafts.changes() {
+            let path = stored.get(asked).unwrap_or(asked);
+            let kind = match (before, after) {
+                (None, None) => ChangeKind::Unchanged,
+                (None, Some(_)) => ChangeKind::Created,
+                (Some(_), None) => ChangeKind::Deleted,
+                (Some(before), Some(after)) if before.content == after => ChangeKind::Unchanged,
+                (Some(_), Some(_)) => ChangeKind::Modified,
+            };
+            let etag = after.map(Etag::of);
+            plan.changes
+                .insert(asked.clone(), DocumentChange { path: path.clone(), kind, etag: etag.clone() });
+            if kind == ChangeKind::Unchanged {
+                continue;
+            }
+            // `myNotes.md` and `my-notes.md` may be one document.
+            if let Some(other) = touched.insert(path, after) {
+                if other == after {
+                    continue;
+                }
+                return Err(EditError::Refused(format!(
+                    "two of the names mean the one document `{path}`; name it once"
+                )));
+            }
+            match (after, etag) {
+                (Some(content), Some(etag)) => {
+                    if content.contains('\0') {
+                        return Err(EditError::Refused(format!(
+                            "`{path}` would contain a null character, which cannot be kept; leave it out"
+                        )));
+                    }
+                    let text = Text {
+                        path: path.clone(),
+                        name: path.as_str().to_owned(),
+                        content: content.to_owned(),
+                        etag,
+                        edits: 1,
+                    };
+                    let texts =
+                        if kind == ChangeKind::Created { &mut plan.inserts } else { &mut plan.updates };
+                    texts.0.push(text);
+                }
+                _ => deleted.extend(before),
+            }
+        }
+        plan.find_renames(&deleted);
+        Ok(plan)
+    }
+
+    /// A document that goes while another with its text comes is renamed: that takes no right to delete, and keeps
+    /// the document's history of versions.
+    fn find_renames(&mut self, deleted: &[&Document]) {
+        for document in deleted {
+            let renamed = self.inserts.0.iter().position(|text| text.content == document.content);
+            let from = document.path.as_str().to_owned();
+            match renamed {
+                Some(at) => {
+                    let text = self.inserts.0.swap_remove(at);
+                    self.renamed_from.push(from);
+                    self.renamed_to.push(text.name);
+                }
+                None => self.deletes.push(from),
+            }
+        }
+    }
+
+    /// The changes in the order of these paths.
+    pub(super) fn changes_of(&self, paths: &[DocumentPath]) -> Vec<DocumentChange> {
+        paths.iter().filter_map(|path| self.changes.get(path).cloned()).collect()
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.updates.0.is_empty()
+            && self.inserts.0.is_empty()
+            && self.deletes.is_empty()
+            && self.renamed_from.is_empty()
+    }
+}
+
+pub(super) fn check_count(present: usize, plan: &Plan) -> Result<(), EditError> {
+    if !plan.inserts.0.is_empty() && present + plan.inserts.0.len() > limits::DOCUMENTS {
+        return Err(EditError::Refused(format!(
+            "the memory bank has {present} documents, at most {} are allowed; delete some first",
+            limits::DOCUMENTS
+        )));
+    }
+    Ok(())
+}
+
+/// Writes what is planned, and commits.
+pub(super) async fn write(
+    database: &Database,
+    caller: &Caller,
+    transaction: Transaction,
+    plan: &Plan,
+) -> Result<(), Failure> {
+    let project = caller.project.0;
+    let now = database.around.clock.now();
+    let renames: [Value<'_>; 4] = [&project, &plan.renamed_from, &plan.renamed_to, &now];
+    let ([updated, updates, update_etags], update_edits) = plan.updates.columns();
+    let update: [Value<'_>; 6] = [&project, &updated, &updates, &update_etags, &update_edits, &now];
+    let ([inserted, inserts, insert_etags], insert_edits) = plan.inserts.columns();
+    let insert: [Value<'_>; 6] = [&project, &inserted, &inserts, &insert_etags, &insert_edits, &now];
+    let delete: [Value<'_>; 2] = [&project, &plan.deletes];
+    let mut writes = Vec::new();
+    // What makes room for a name comes before what takes it.
+    if !plan.deletes.is_empty() {
+        writes.push(Query::new(DELETE, &delete));
+    }
+    if !plan.renamed_from.is_empty() {
+        writes.push(Query::new(RENAME, &renames));
+    }
+    if !updated.is_empty() {
+        writes.push(Query::new(UPDATE, &update));
+    }
+    if !inserted.is_empty() {
+        writes.push(Query::new(INSERT, &insert));
+    }
+    transaction.commit(&writes).await?;
+    Ok(())
+}
+
+/// Notifies subscribers of what was committed.
+pub(super) fn notify(database: &Database, caller: &Caller, plan: &Plan) {
+    let sink = &database.around.sink;
+    let mut list = false;
+    for text in plan.updates.0.iter().chain(&plan.inserts.0) {
+        database.served.keep(caller.project, &text.etag, &text.content);
+    }
+    let mut notified = BTreeSet::new();
+    for change in plan.changes.values() {
+        if change.kind == ChangeKind::Unchanged || !notified.insert(&change.path) {
+            continue;
+        }
+        list |= matches!(change.kind, ChangeKind::Created | ChangeKind::Deleted);
+        sink.changed(caller.project, Change::Updated(change.path.clone()));
+    }
+    if list {
+        sink.changed(caller.project, Change::List);
+    }
+}

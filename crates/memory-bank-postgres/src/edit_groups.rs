@@ -1,0 +1,342 @@
+//! Edits of one caller that meet on a document wait for each other here, and are then carried out together: one
+//! transaction, one commit, whatever their number. It is what keeps many agents that append to one log from queueing
+//! for its row, a commit each.
+//!
+//! A caller is a user in a project with one key, so that no statement ever runs in another caller's context: edits of
+//! different keys take turns at the row's lock. An editor is a pure function; it runs in the task that brought it, on the
+//! text that the edits before it left. A group knows nothing of what an edit means; how it is written is
+//! [`crate::documents`]' part.
+
+use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use memory_bank_core::caller::Caller;
+use memory_bank_core::document::DocumentPath;
+use memory_bank_core::error::{EditError, StoreError};
+use memory_bank_core::store::{DocumentChange, Drafts};
+use tokio::runtime::Handle;
+use tokio::sync::{mpsc, oneshot};
+
+use crate::connect::Database;
+
+/// The most edits in one transaction.
+const MAX_GROUP: usize = 64;
+/// The most document names in one transaction of a group: each may be a mebibyte.
+const MAX_NAMES: usize = 16;
+/// The most edits of one caller that wait.
+const MAX_WAITING: usize = 256;
+/// How long an edit waits for its next turn: longer than the statements before it may take.
+const MAX_WAIT: Duration = Duration::from_secs(60);
+/// How long a group waits for one of its editors. They are pure functions of a few milliseconds; only a request that is
+/// not polled any more takes longer.
+const EDITOR_WAIT: Duration = Duration::from_secs(2);
+
+/// The edits under way and those that wait, by caller.
+#[derive(Debug, Default)]
+pub(crate) struct EditGroups {
+    lanes: Mutex<HashMap<Caller, Lane>>,
+}
+
+/// The edits of one caller.
+#[derive(Debug, Default)]
+struct Lane {
+    running: Vec<(u64, BTreeSet<String>)>,
+    waiting: VecDeque<Member>,
+    last_id: u64,
+}
+
+/// An edit that waits, or is part of a group.
+#[derive(Debug)]
+pub(crate) struct Member {
+    pub(crate) paths: Vec<DocumentPath>,
+    names: BTreeSet<String>,
+    /// It cannot share a transaction.
+    alone: bool,
+    turns: mpsc::Sender<Turn>,
+}
+
+/// What a waiting edit is asked to do next.
+#[derive(Debug)]
+enum Turn {
+    /// Run the editor on these documents.
+    Apply(Drafts, oneshot::Sender<Result<Drafts, EditError>>),
+    /// Carry the whole edit out.
+    Alone(Box<Permit>),
+    /// It is done.
+    Done(Result<Vec<DocumentChange>, EditError>),
+}
+
+/// How an edit begins.
+pub(crate) enum Entry {
+    /// Nothing of this caller is in the way.
+    Now(Box<Permit>),
+    /// Another edit is: this one waits.
+    Wait(Waiting),
+}
+
+/// The waiting edit's side.
+pub(crate) struct Waiting {
+    turns: mpsc::Receiver<Turn>,
+}
+
+/// What became of an edit that waited.
+pub(crate) enum Awaited {
+    /// It is to be carried out alone.
+    Alone(Box<Permit>),
+    /// It was carried out with others, or refused.
+    Done(Result<Vec<DocumentChange>, EditError>),
+}
+
+impl EditGroups {
+    /// Lets an edit of these documents begin, or has it wait for the caller's edits that touch one of them.
+    ///
+    /// # Errors
+    /// Too many wait.
+    pub(crate) fn enter(
+        database: &Database,
+        caller: &Caller,
+        paths: &[DocumentPath],
+        names: &[String],
+    ) -> Result<Entry, StoreError> {
+        let names: BTreeSet<String> = names.iter().cloned().collect();
+        let mut lanes = database.edit_groups.lanes.lock().unwrap_or_else(PoisonError::into_inner);
+        let lane = lanes.entry(caller.clone()).or_default();
+        let busy = lane.running.iter().map(|(_, names)| names);
+        let is_free = busy
+            .chain(lane.waiting.iter().map(|member| &member.names))
+            .all(|other| other.is_disjoint(&names));
+        if is_free {
+            let id = lane.start(names);
+            let permit = Permit { database: database.clone(), caller: caller.clone(), id };
+            return Ok(Entry::Now(Box::new(permit)));
+        }
+        if lane.waiting.len() >= MAX_WAITING {
+            return Err(StoreError::Busy);
+        }
+        let (turns, received) = mpsc::channel(2);
+        lane.waiting.push_back(Member { paths: paths.to_vec(), names, alone: false, turns });
+        Ok(Entry::Wait(Waiting { turns: received }))
+    }
+}
+
+impl Waiting {
+    /// Waits, running the editor whenever a group asks for it.
+    pub(crate) async fn turn(
+        mut self,
+        editor: &mut (dyn FnMut(&mut Drafts) -> Result<(), EditError> + Send + '_),
+    ) -> Awaited {
+        let mut applied = false;
+        loop {
+            match tokio::time::timeout(MAX_WAIT, self.turns.recv()).await {
+                Err(_) if !applied => return Awaited::Done(Err(StoreError::Busy.into())),
+                Ok(Some(Turn::Apply(mut drafts, answer))) => {
+                    applied = true;
+                    // A group that gave this edit up puts it back into the queue.
+                    drop(answer.send(editor(&mut drafts).map(|()| drafts)));
+                }
+                Ok(Some(Turn::Alone(permit))) => return Awaited::Alone(permit),
+                Ok(Some(Turn::Done(result))) => return Awaited::Done(result),
+                Err(_) | Ok(None) => {
+                    let text = "the edit was interrupted; read the document to see whether it was made";
+                    return Awaited::Done(Err(StoreError::Unavailable(text.to_owned()).into()));
+                }
+            }
+        }
+    }
+}
+
+impl Member {
+    /// Has the edit's own task run its editor; none when it does not answer.
+    pub(crate) async fn apply(&self, drafts: Drafts) -> Option<Result<Drafts, EditError>> {
+        let (answer, answered) = oneshot::channel();
+        self.turns.try_send(Turn::Apply(drafts, answer)).ok()?;
+        tokio::time::timeout(EDITOR_WAIT, answered).await.ok()?.ok()
+    }
+
+    /// Ends the edit.
+    pub(crate) fn finish(self, result: Result<Vec<DocumentChange>, EditError>) {
+        // A client that went away gets no answer.
+        drop(self.turns.try_send(Turn::Done(result)));
+    }
+
+    /// The edit cannot share a transaction.
+    pub(crate) fn set_alone(&mut self) {
+        self.alone = true;
+    }
+}
+
+impl Lane {
+    fn start(&mut self, names: BTreeSet<String>) -> u64 {
+        self.last_id += 1;
+        self.running.push((self.last_id, names));
+        self.last_id
+    }
+
+    /// Takes the edits out of the queue that can begin now, in their order: none overtakes another one of the same
+    /// document.
+    fn next_groups(&mut self) -> Vec<(u64, Vec<Member>)> {
+        let mut groups: Vec<(BTreeSet<String>, Vec<Member>)> = Vec::new();
+        let mut blocked: BTreeSet<String> =
+            self.running.iter().flat_map(|(_, names)| names.iter().cloned()).collect();
+        let mut rest = VecDeque::new();
+        for member in std::mem::take(&mut self.waiting) {
+            if member.turns.is_closed() {
+                continue;
+            }
+            let mut met = groups.iter_mut().filter(|(names, _)| !names.is_disjoint(&member.names));
+            let (group, other) = (met.next(), met.next());
+            let fits = match &group {
+                None => true,
+                Some((names, members)) => {
+                    let alone = member.alone || members.iter().any(|one| one.alone);
+                    let together = names.union(&member.names).count();
+                    !alone && other.is_none() && members.len() < MAX_GROUP && together <= MAX_NAMES
+                }
+            };
+            if !fits || !member.names.is_disjoint(&blocked) {
+                blocked.extend(member.names.iter().cloned());
+                rest.push_back(member);
+            } else if let Some((names, members)) = group {
+                names.extend(member.names.iter().cloned());
+                members.push(member);
+            } else {
+                groups.push((member.names.clone(), vec![member]));
+            }
+        }
+        self.waiting = rest;
+        groups.into_iter().map(|(names, members)| (self.start(names), members)).collect()
+    }
+}
+
+/// The right to edit some documents in a caller's name; whoever waits for them begins when it is dropped.
+#[derive(Debug)]
+pub(crate) struct Permit {
+    database: Database,
+    caller: Caller,
+    id: u64,
+}
+
+impl Permit {
+    /// Puts edits back at the front of the queue, in this order.
+    pub(crate) fn put_back(&self, members: Vec<Member>) {
+        let mut lanes = self.database.edit_groups.lanes.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(lane) = lanes.get_mut(&self.caller) else { return };
+        for member in members.into_iter().rev() {
+            lane.waiting.push_front(member);
+        }
+    }
+}
+
+impl Drop for Permit {
+    fn drop(&mut self) {
+        let groups = {
+            let mut lanes = self.database.edit_groups.lanes.lock().unwrap_or_else(PoisonError::into_inner);
+            let Some(lane) = lanes.get_mut(&self.caller) else { return };
+            lane.running.retain(|(id, _)| *id != self.id);
+            let groups = lane.next_groups();
+            if lane.running.is_empty() && lane.waiting.is_empty() {
+                lanes.remove(&self.caller);
+            }
+            groups
+        };
+        for (id, members) in groups {
+            let permit = Self { database: self.database.clone(), caller: self.caller.clone(), id };
+            permit.begin(members);
+        }
+    }
+}
+
+impl Permit {
+    fn begin(self, mut members: Vec<Member>) {
+        if members.len() == 1
+            && let Some(only) = members.pop()
+        {
+            // Its own task has what a group does without: renamings, deletions, and tries.
+            drop(only.turns.try_send(Turn::Alone(Box::new(self))));
+            return;
+        }
+        // A task of its own: the others do not depend on one of their clients.
+        if let Ok(runtime) = Handle::try_current() {
+            runtime.spawn(async move {
+                let (database, caller) = (self.database.clone(), self.caller.clone());
+                let again = crate::documents::edit_together(&database, &caller, members).await;
+                self.put_back(again);
+            });
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn member(names: &[&str]) -> (Member, mpsc::Receiver<Turn>) {
+        let (turns, received) = mpsc::channel(2);
+        let names: BTreeSet<String> = names.iter().map(|name| (*name).to_owned()).collect();
+        let paths = names.iter().map(|name| DocumentPath::parse(name).unwrap()).collect();
+        (Member { paths, names, alone: false, turns }, received)
+    }
+
+    fn lane(waiting: &[&[&str]]) -> (Lane, Vec<mpsc::Receiver<Turn>>) {
+        let (members, receivers): (VecDeque<_>, Vec<_>) = waiting.iter().map(|names| member(names)).unzip();
+        (Lane { waiting: members, ..Lane::default() }, receivers)
+    }
+
+    fn sizes(groups: &[(u64, Vec<Member>)]) -> Vec<usize> {
+        groups.iter().map(|(_, members)| members.len()).collect()
+    }
+
+    #[test]
+    fn edits_that_share_a_document_go_together_and_others_beside_them() {
+        let (mut lane, _receivers) = lane(&[&["a.md"], &["b.md"], &["a.md", "c.md"], &["c.md"], &["d.md"]]);
+        assert_eq!(sizes(&lane.next_groups()), [3, 1, 1]);
+        assert!(lane.waiting.is_empty());
+    }
+
+    #[test]
+    fn no_edit_overtakes_another_of_the_same_document() {
+        let (mut lane, _receivers) = lane(&[&["a.md", "b.md"], &["b.md"], &["c.md"]]);
+        lane.start(["a.md".to_owned()].into());
+        assert_eq!(sizes(&lane.next_groups()), [1], "only the edit of c.md has nothing before it");
+        assert_eq!(lane.waiting.len(), 2);
+    }
+
+    #[test]
+    fn an_edit_that_joins_two_groups_waits_for_both() {
+        let (mut lane, _receivers) = lane(&[&["a.md"], &["b.md"], &["a.md", "b.md"], &["b.md"]]);
+        assert_eq!(sizes(&lane.next_groups()), [1, 1]);
+        assert_eq!(lane.waiting.len(), 2);
+    }
+
+    #[test]
+    fn an_edit_that_must_be_alone_is() {
+        let (mut lane, _receivers) = lane(&[&["a.md"], &["a.md"], &["a.md"]]);
+        lane.waiting[1].alone = true;
+        let first = lane.next_groups();
+        assert_eq!((sizes(&first), lane.waiting.len()), (vec![1], 2));
+        lane.running.clear();
+        assert_eq!(sizes(&lane.next_groups()), [1]);
+        lane.running.clear();
+        assert_eq!(sizes(&lane.next_groups()), [1]);
+    }
+
+    #[test]
+    fn a_group_has_bounds_in_edits_and_in_documents() {
+        let many: Vec<&[&str]> = vec![&["a.md"]; MAX_GROUP + 3];
+        let (mut crowd, _receivers) = lane(&many);
+        assert_eq!((sizes(&crowd.next_groups()), crowd.waiting.len()), (vec![MAX_GROUP], 3));
+        let names: Vec<[String; 2]> = (0..30).map(|n| ["a.md".to_owned(), format!("{n}.md")]).collect();
+        let names: Vec<Vec<&str>> =
+            names.iter().map(|two| two.iter().map(String::as_str).collect()).collect();
+        let (mut wide, _receivers) = lane(&names.iter().map(Vec::as_slice).collect::<Vec<_>>());
+        assert_eq!(sizes(&wide.next_groups()), [MAX_NAMES - 1]);
+    }
+
+    #[test]
+    fn the_edit_of_a_client_that_went_away_is_left_out() {
+        let (mut lane, mut receivers) = lane(&[&["a.md"], &["a.md"]]);
+        receivers.remove(0);
+        assert_eq!(sizes(&lane.next_groups()), [1]);
+    }
+}

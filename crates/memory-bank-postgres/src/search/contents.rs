@@ -1,0 +1,252 @@
+//! One project in memory, as far as it was taken in: the index, the graph, and what they were made from. It reads nothing
+//! itself and waits for nothing.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+use std::time::Instant;
+
+use jiff::Timestamp;
+use memory_bank_core::document::{CORE_DOCUMENTS, DocumentPath};
+use memory_bank_core::error::StoreError;
+use memory_bank_core::graph::event::Event;
+use memory_bank_core::graph::state::GraphState;
+use memory_bank_core::search::{CorpusStats, DocumentQuery, Index, IndexMemory, MemoryShare};
+use memory_bank_core::store::{DocumentSearch, DocumentsFound, SkippedDocument};
+use tokio::runtime::Handle;
+use tokio_postgres::Row;
+
+use crate::column::{answer, column};
+use crate::graph::{entity_of, observation_of, relation_of};
+
+/// From this size on an index is dropped on a thread of its own.
+const HEAVY: u64 = 1024 * 1024;
+/// What a row of a graph takes that was empty when it was read.
+const ROW_BYTES: u64 = 700;
+
+/// A document as the database names it.
+#[derive(Debug)]
+pub(super) struct Named {
+    pub(super) etag: String,
+    pub(super) bytes: u64,
+}
+
+/// What a project holds by now, as the database says in a caller's name.
+#[derive(Debug)]
+pub(super) struct Inventory {
+    /// When it was asked for: everything that was committed before is in it.
+    pub(super) at: Instant,
+    pub(super) documents: HashMap<String, Named>,
+    /// The version of the graph.
+    pub(super) version: i64,
+}
+
+/// One project as far as it was taken in.
+#[derive(Debug)]
+pub(super) struct Contents {
+    pub(super) index: Index,
+    pub(super) graph: GraphState,
+    /// The version of the graph that was taken in; none before all of it was.
+    pub(super) version: Option<i64>,
+    /// The etags and sizes of the documents that were taken in, by name.
+    pub(super) documents: HashMap<String, Named>,
+    /// What a row of the graph took when all of it was read.
+    row_bytes: u64,
+    /// The inventory that was taken in last.
+    pub(super) as_of: Option<Instant>,
+    /// Whether a slice was begun and did not end, so that nothing here can be relied on.
+    pub(super) is_torn: bool,
+    pub(super) share: MemoryShare,
+}
+
+impl Contents {
+    pub(super) fn empty(memory: &Arc<IndexMemory>) -> Self {
+        Self {
+            index: Index::default(),
+            graph: GraphState::default(),
+            version: None,
+            documents: HashMap::new(),
+            row_bytes: 0,
+            as_of: None,
+            is_torn: false,
+            share: MemoryShare::none(memory),
+        }
+    }
+
+    /// About how many bytes of memory this takes: postings, tables and texts of the index, and the graph.
+    pub(super) fn bytes(&self) -> u64 {
+        let row = if self.row_bytes == 0 { ROW_BYTES } else { self.row_bytes };
+        self.index.bytes() + self.rows() * row
+    }
+
+    /// How many units and rows there are.
+    pub(super) fn units(&self) -> u64 {
+        self.index.units()
+    }
+
+    fn rows(&self) -> u64 {
+        let stats = self.graph.stats();
+        (stats.entity_count + stats.observation_count + stats.relation_count) as u64
+    }
+
+    /// Weighs the graph anew, which goes through all of it.
+    pub(super) fn weigh_graph(&mut self) {
+        self.row_bytes = self.graph.bytes() / self.rows().max(1);
+    }
+
+    /// Whether this is what the inventory names, or something later.
+    pub(super) fn is_current(&self, inventory: &Inventory) -> bool {
+        // A version ahead of the one asked for was read after it.
+        !self.is_torn
+            && self.version.is_some_and(|known| known >= inventory.version)
+            && self.documents.len() == inventory.documents.len()
+            && self
+                .documents
+                .iter()
+                .all(|(name, known)| inventory.documents.get(name).is_some_and(|now| now.etag == known.etag))
+    }
+
+    /// Whether everything that was committed before this moment is in here.
+    pub(super) fn has_all_before(&self, moment: Instant) -> bool {
+        !self.is_torn && self.version.is_some() && self.as_of.is_some_and(|as_of| as_of >= moment)
+    }
+
+    /// Forgets documents that are gone and gives the names of those to be read, the core documents first.
+    pub(super) fn differing(&mut self, inventory: &Inventory) -> Vec<(String, u64)> {
+        let gone: Vec<String> =
+            self.documents.keys().filter(|name| !inventory.documents.contains_key(*name)).cloned().collect();
+        for name in gone {
+            self.index.remove_document(&name);
+            self.documents.remove(&name);
+        }
+        let known = |name: &String| self.documents.get(name).map(|known| known.etag.as_str());
+        let mut differing: Vec<(String, u64)> = inventory
+            .documents
+            .iter()
+            .filter(|(name, now)| known(name) != Some(now.etag.as_str()))
+            .map(|(name, now)| (name.clone(), now.bytes))
+            .collect();
+        differing.sort_by_cached_key(|(name, _)| (core_rank(name), name.clone()));
+        differing
+    }
+
+    /// Takes in rows of `path, content, etag, updated_at`.
+    pub(super) fn put_documents(&mut self, rows: &[Row]) -> Result<(), StoreError> {
+        for row in rows {
+            let name: String = column(row, 0)?;
+            let Ok(path) = DocumentPath::parse(&name) else { continue };
+            let (text, etag): (&str, String) = (column(row, 1)?, column(row, 2)?);
+            self.index.put_document(&path, text, column::<Timestamp>(row, 3)?);
+            self.documents.insert(name, Named { etag, bytes: text.len() as u64 });
+        }
+        Ok(())
+    }
+
+    /// Takes in what was changed in the graph: the ids that were, and the rows that are there of them.
+    pub(super) fn put_changes(&mut self, changed: &Changed, rows: &[Vec<Row>]) -> Result<(), StoreError> {
+        let generation = self.graph.generation();
+        self.forget_missing(changed, rows)?;
+        for row in answer(rows, 0) {
+            self.graph.apply(Event::EntityUpsert { entity: entity_of(row)?, ts: String::new() });
+        }
+        for row in answer(rows, 1) {
+            let observation = observation_of(row)?;
+            self.graph.apply(Event::ObservationAdd { observation, ts: String::new() });
+        }
+        for row in answer(rows, 2) {
+            self.graph.apply(Event::RelationAdd { relation: relation_of(row)?, ts: String::new() });
+        }
+        self.index.follow_graph(&self.graph, Some(generation));
+        Ok(())
+    }
+
+    /// Takes away what was changed and is not there any more.
+    fn forget_missing(&mut self, changed: &Changed, rows: &[Vec<Row>]) -> Result<(), StoreError> {
+        let present = |at: usize| {
+            answer(rows, at).iter().map(|row| column::<String>(row, 0)).collect::<Result<HashSet<_>, _>>()
+        };
+        let (entities, observations, relations) = (present(0)?, present(1)?, present(2)?);
+        let ts = String::new;
+        for id in changed.relations.iter().filter(|id| !relations.contains(*id)) {
+            if let Some(relation) = self.graph.relation(id).cloned() {
+                let (from_id, to_id) = (relation.from_id, relation.to_id);
+                let relation_type = relation.relation_type;
+                self.graph.apply(Event::RelationRemove { from_id, to_id, relation_type, ts: ts() });
+            }
+        }
+        for id in changed.observations.iter().filter(|id| !observations.contains(*id)) {
+            let (observation_id, entity_id) = (id.clone(), String::new());
+            self.graph.apply(Event::ObservationDelete { entity_id, observation_id, ts: ts() });
+        }
+        for id in changed.entities.iter().filter(|id| !entities.contains(*id)) {
+            self.graph.apply(Event::EntityDelete { entity_id: id.clone(), ts: ts() });
+        }
+        Ok(())
+    }
+
+    pub(super) fn search(&self, wanted: &DocumentSearch) -> DocumentsFound {
+        let mut skipped = Vec::new();
+        let (searched, files) = if wanted.files.is_empty() {
+            let mut names: Vec<String> = self.documents.keys().cloned().collect();
+            names.sort_by_cached_key(|name| (core_rank(name), name.clone()));
+            (names, None)
+        } else {
+            let (mut searched, mut files) = (Vec::new(), Vec::new());
+            for asked in &wanted.files {
+                match self.stored_name(asked) {
+                    Ok(stored) => {
+                        searched.push(asked.clone());
+                        files.push(stored);
+                    }
+                    Err(reason) => skipped.push(SkippedDocument { file: asked.clone(), reason }),
+                }
+            }
+            (searched, Some(files))
+        };
+        let found = self.index.search_documents(&DocumentQuery {
+            query: wanted.query.clone(),
+            files,
+            limit: wanted.limit,
+            case_sensitive: wanted.case_sensitive,
+        });
+        DocumentsFound { hits: found.hits, more: found.more, searched, skipped }
+    }
+
+    /// The name under which a document is stored: as asked for, or the canonical one.
+    fn stored_name(&self, asked: &str) -> Result<String, String> {
+        let path = DocumentPath::parse(asked).map_err(|error| error.to_string())?;
+        let canonical = path.canonical();
+        let known =
+            [path.as_str(), canonical.as_str()].into_iter().find(|name| self.documents.contains_key(*name));
+        known.map(str::to_owned).ok_or_else(|| "there is no such document".to_owned())
+    }
+}
+
+/// Freeing hundreds of megabytes takes long, so it is no task for a thread that others wait for.
+impl Drop for Contents {
+    fn drop(&mut self) {
+        let (index, graph) = (std::mem::take(&mut self.index), std::mem::take(&mut self.graph));
+        let nothing = MemoryShare::none(self.share.memory());
+        let share = std::mem::replace(&mut self.share, nothing);
+        if share.bytes() < HEAVY {
+            return;
+        }
+        if let Ok(runtime) = Handle::try_current() {
+            runtime.spawn_blocking(move || {
+                drop((index, graph));
+                drop(share);
+            });
+        }
+    }
+}
+
+/// The ids of rows that were changed.
+#[derive(Debug, Default)]
+pub(super) struct Changed {
+    pub(super) entities: Vec<String>,
+    pub(super) observations: Vec<String>,
+    pub(super) relations: Vec<String>,
+}
+
+fn core_rank(name: &str) -> usize {
+    CORE_DOCUMENTS.iter().position(|core| *core == name).unwrap_or(CORE_DOCUMENTS.len())
+}

@@ -1,0 +1,231 @@
+//! Search: the core's index, kept in memory for the projects that are searched, and proved anew at every search.
+//!
+//! Each search first asks the database, in the caller's name and under row-level security, which documents there are
+//! with which etags and at which version the graph stands. A caller who may not read gets nothing, whatever is in
+//! memory, not even that an index is being built; everyone else is answered from what was committed before, since what
+//! differs is read first, once for all who wait. So a search costs one round trip, and some more after a change. Who had
+//! to wait is asked about again. The ranking is the folder's to the last digit, because it is the same code.
+
+mod cache;
+mod contents;
+mod refresh;
+mod workers;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use async_trait::async_trait;
+use memory_bank_core::caller::{Caller, Right};
+use memory_bank_core::error::{GraphError, StoreError};
+use memory_bank_core::limits;
+use memory_bank_core::search::search_graph;
+use memory_bank_core::store::{DocumentSearch, DocumentsFound, GraphFound, GraphSearch, SearchStore};
+use tokio::sync::{oneshot, watch};
+use tokio::time::{sleep_until, timeout_at};
+use tokio_postgres::Row;
+
+use crate::bank::PostgresBank;
+use crate::column::{answer, column};
+use crate::connect::Database;
+use crate::tenant::{Query, Value};
+use cache::{Joined, Progress, Turn};
+use contents::{Contents, Inventory, Named};
+use refresh::Refresher;
+
+pub(crate) use cache::Indexes;
+pub use cache::{IndexUse, SearchOptions};
+
+const WAIT: Duration = Duration::from_millis(limits::SEARCH_INDEX_WAIT_MS);
+const TURN_WAIT: Duration = Duration::from_millis(limits::SEARCH_TURN_WAIT_MS);
+
+const READABLE: &str = "SELECT app.readable_project() IS NOT NULL, \
+    coalesce((SELECT version FROM app.graph_versions WHERE project_id = $1), 0)";
+const ETAGS: &str =
+    "SELECT path, etag, octet_length(content)::bigint FROM public.documents WHERE project_id = $1";
+
+#[async_trait]
+impl SearchStore for PostgresBank {
+    async fn search_documents(
+        &self,
+        caller: &Caller,
+        wanted: &DocumentSearch,
+    ) -> Result<DocumentsFound, StoreError> {
+        let wanted = wanted.clone();
+        let found = self.searched(caller, move |contents| contents.search(&wanted)).await?;
+        Ok(found.unwrap_or_default())
+    }
+
+    async fn search_graph(&self, caller: &Caller, wanted: &GraphSearch) -> Result<GraphFound, GraphError> {
+        let wanted = wanted.clone();
+        let search = move |contents: &Contents| search_graph(&contents.graph, &contents.index, &wanted);
+        Ok(self.searched(caller, search).await?.unwrap_or_default())
+    }
+}
+
+impl PostgresBank {
+    /// The names of entities that come closest to what was asked for, as a folder's graph gives them. None where there is no
+    /// index to be had: that the entity is missing is said all the same.
+    pub(crate) async fn suggestions(&self, caller: &Caller, asked: &str) -> Result<Vec<String>, StoreError> {
+        // Whoever may only write is told that there is no such entity, and not which ones there are.
+        if !caller.may(Right::Read) {
+            return Ok(Vec::new());
+        }
+        let asked = asked.to_owned();
+        match self.searched(caller, move |contents| contents.graph.suggestions(&asked)).await {
+            Ok(found) => Ok(found.unwrap_or_default()),
+            Err(error) if error.is_about_the_index() => Ok(Vec::new()),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Searches the caller's project as it is now; none if the caller may not read it.
+    async fn searched<T: Send + 'static>(
+        &self,
+        caller: &Caller,
+        search: impl Fn(&Contents) -> T + Send + Sync + 'static,
+    ) -> Result<Option<T>, StoreError> {
+        let found = self.try_searched(caller, Arc::new(search)).await;
+        if let Err(error) = &found {
+            self.database.indexes.count(error);
+        }
+        found
+    }
+
+    async fn try_searched<T: Send + 'static>(
+        &self,
+        caller: &Caller,
+        search: Arc<impl Fn(&Contents) -> T + Send + Sync + 'static>,
+    ) -> Result<Option<T>, StoreError> {
+        let indexes = &self.database.indexes;
+        let came = Instant::now();
+        while came.elapsed() < TURN_WAIT {
+            // Asked again after every wait: a key may be revoked meanwhile.
+            let Some(inventory) = self.inventory(caller).await? else { return Ok(None) };
+            let project = indexes.project(caller.project);
+            let document_bytes = inventory.document_bytes();
+            let inventory = match Arc::clone(&project.contents).try_read_owned() {
+                Ok(contents) => {
+                    let search = Arc::clone(&search);
+                    let found = indexes.workers.search(&project.lane, move || {
+                        let usable = contents.has_all_before(came) || contents.is_current(&inventory);
+                        if usable { Ok(search(&contents)) } else { Err(inventory) }
+                    });
+                    match found.await? {
+                        Ok(found) => return Ok(Some(found)),
+                        Err(inventory) => Some(inventory),
+                    }
+                }
+                // It is being refreshed; what this search named may be old by the end of that.
+                Err(_) => None,
+            };
+            match (indexes.join(caller.project, document_bytes)?, inventory) {
+                (Joined::UnderWay(progress, over), _) => self.wait(came, &progress, over).await?,
+                (Joined::Ours(turn), Some(inventory)) => self.refresh(caller, came, turn, inventory).await?,
+                // It was refreshed just now.
+                (Joined::Ours(turn), None) => drop(turn),
+            }
+        }
+        // It was brought up to date, and let go again before it was this search's turn.
+        Err(StoreError::SearchBusy { seconds: 1 })
+    }
+
+    /// What the caller's project holds by now; none if the caller may not read it.
+    async fn inventory(&self, caller: &Caller) -> Result<Option<Inventory>, StoreError> {
+        let at = Instant::now();
+        let project: [Value<'_>; 1] = [&caller.project.0];
+        let rows = self
+            .database
+            .read(caller, &[Query::new(READABLE, &project), Query::new(ETAGS, &project)])
+            .await?;
+        let Some(first) = answer(&rows, 0).first() else { return Ok(None) };
+        if !column::<bool>(first, 0)? {
+            return Ok(None);
+        }
+        Ok(Some(Inventory { at, documents: named(answer(&rows, 1))?, version: column(first, 1)? }))
+    }
+
+    /// Brings the project up to date in a task of its own, which goes on when this search is answered.
+    async fn refresh(
+        &self,
+        caller: &Caller,
+        came: Instant,
+        turn: Turn,
+        inventory: Inventory,
+    ) -> Result<(), StoreError> {
+        let progress = Arc::clone(&turn.progress);
+        let (report, reported) = oneshot::channel();
+        let refresher = Refresher { database: self.database.clone(), caller: caller.clone(), turn };
+        tokio::spawn(async move {
+            let outcome = refresher.run(inventory).await;
+            if let Err(error) = &outcome {
+                tracing::debug!(%error, "a search index was not brought up to date");
+            }
+            let _nobody_waits = report.send(outcome);
+            // The turn ends here, when the outcome is known.
+            drop(refresher);
+        });
+        match self.within(came, &progress, reported).await? {
+            Ok(outcome) => outcome,
+            Err(_) => Err(StoreError::Unavailable("a search index was lost while it was built".to_owned())),
+        }
+    }
+
+    /// Waits for a refresh that somebody else asked for.
+    async fn wait(
+        &self,
+        came: Instant,
+        progress: &Progress,
+        mut over: watch::Receiver<bool>,
+    ) -> Result<(), StoreError> {
+        self.within(came, progress, over.wait_for(|over| *over)).await.map(drop)
+    }
+
+    /// Waits for a refresh as long as a search does, from when it came: a second, or longer if it is expected sooner and
+    /// only its turn has not come.
+    async fn within<T>(
+        &self,
+        came: Instant,
+        progress: &Progress,
+        over: impl Future<Output = T>,
+    ) -> Result<T, StoreError> {
+        let indexes = &self.database.indexes;
+        let mut over = std::pin::pin!(over);
+        tokio::select! {
+            biased;
+            done = &mut over => return Ok(done),
+            () = sleep_until((came + WAIT).into()) => {}
+        }
+        let expected = indexes.expected(progress);
+        if expected < WAIT
+            && let Ok(done) = timeout_at((came + TURN_WAIT).into(), over).await
+        {
+            return Ok(done);
+        }
+        Err(StoreError::IndexBuilding { seconds: indexes.expected(progress).as_secs() + 1 })
+    }
+}
+
+fn named(rows: &[Row]) -> Result<HashMap<String, Named>, StoreError> {
+    rows.iter()
+        .map(|row| {
+            let bytes = u64::try_from(column::<i64>(row, 2)?).unwrap_or_default();
+            Ok((column(row, 0)?, Named { etag: column(row, 1)?, bytes }))
+        })
+        .collect()
+}
+
+impl Database {
+    /// The same database with other bounds on search. Indexes that were built before are given up.
+    #[must_use]
+    pub fn with_search(mut self, options: &SearchOptions) -> Self {
+        self.indexes = Arc::new(Indexes::new(options));
+        self
+    }
+
+    /// What search indexes take.
+    #[must_use]
+    pub fn index_use(&self) -> IndexUse {
+        self.indexes.usage()
+    }
+}

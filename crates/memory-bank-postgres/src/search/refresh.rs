@@ -1,0 +1,495 @@
+//! Brings a project in memory up to date, in slices that are bounded in bytes and rows: what differs is read in the name of
+//! the caller who asked first, and taken in on a thread for that. It goes on when that caller is answered already.
+//!
+//! The changes of the graph are followed row by row as long as they are few; when they are many, as after a restore, the
+//! project is read anew, which is cheaper then.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use memory_bank_core::caller::Caller;
+use memory_bank_core::error::StoreError;
+use memory_bank_core::graph::event::Event;
+use memory_bank_core::graph::{Entity, Observation, Relation};
+use memory_bank_core::search::{IndexBudget, TextSize};
+use tokio::sync::OwnedRwLockWriteGuard;
+use tokio_postgres::Row;
+
+use super::cache::Turn;
+use super::contents::{Changed, Contents, Inventory};
+use crate::column::{answer, column};
+use crate::connect::Database;
+use crate::graph::{entity_of, observation_of, relation_of};
+use crate::tenant::{Query, Value};
+
+/// The most documents and bytes of text that are read and taken in at a time. A document that has more comes alone.
+const SLICE_DOCUMENTS: usize = 200;
+const SLICE_BYTES: u64 = 1024 * 1024;
+/// The most changed rows of the graph that are followed at a time.
+const SLICE_CHANGES: usize = 500;
+/// The most entities that are indexed at a time.
+const SLICE_ENTITIES: usize = 500;
+/// The most changed rows that are followed; past them, and past a fourth of all units, the project is read anew.
+const FOLLOWED_ROWS: i64 = 20_000;
+const FOLLOWED_SHARE: u64 = 4;
+const FOLLOWED_ALWAYS: u64 = 1000;
+/// The most versions that are followed: changes before the last two thousand are not kept.
+const FOLLOWED_VERSIONS: i64 = 1500;
+/// What reading and cutting a slice takes beside the index, for each byte of text, at most [`IndexBudget::ASIDE`].
+const SLICE_MEMORY_PER_BYTE: u64 = 16;
+/// From this much text on a refresh waits for its turn among the large ones.
+const LARGE: u64 = 256 * 1024;
+
+const TEXTS: &str =
+    "SELECT path, content, etag, updated_at FROM public.documents WHERE project_id = $1 AND path = ANY ($2)";
+const VERSION: &str = "SELECT coalesce((SELECT version FROM app.graph_versions WHERE project_id = $1), 0)";
+/// Rows and bytes of the whole graph.
+const SIZE: &str = "SELECT \
+    (SELECT count(*) FROM public.graph_entities WHERE project_id = $1), \
+    (SELECT coalesce(sum(octet_length(name) + coalesce(octet_length(attrs::text), 0)), 0)::bigint \
+      FROM public.graph_entities WHERE project_id = $1), \
+    (SELECT count(*) FROM public.graph_observations WHERE project_id = $1), \
+    (SELECT coalesce(sum(octet_length(content)), 0)::bigint FROM public.graph_observations WHERE project_id = $1), \
+    (SELECT count(*) FROM public.graph_relations WHERE project_id = $1)";
+/// How many rows were changed, as far as they are worth counting; and which.
+const CHANGED_ROWS: &str = "SELECT count(*) FROM (SELECT FROM app.graph_changes \
+    WHERE project_id = $1 AND version > $2 LIMIT $3) AS changed";
+const CHANGED: &str =
+    "SELECT DISTINCT kind, id FROM app.graph_changes WHERE project_id = $1 AND version > $2";
+const ENTITIES: &str = "SELECT id, name, entity_type, attrs::text, created_at, updated_at FROM public.graph_entities \
+    WHERE project_id = $1 AND id = ANY ($2) ORDER BY seq";
+const OBSERVATIONS: &str = "SELECT id, entity_id, content, source::text, \"timestamp\" FROM public.graph_observations \
+    WHERE project_id = $1 AND id = ANY ($2) ORDER BY seq";
+const RELATIONS: &str = "SELECT id, from_entity_id, to_entity_id, relation_type, created_at FROM public.graph_relations \
+    WHERE project_id = $1 AND id = ANY ($2) ORDER BY seq";
+
+/// A page of a table in the order of its primary key, behind an id: at most a thousand rows, and a row more than a mebibyte
+/// of text at most.
+macro_rules! page {
+    ($columns:literal, $bytes:literal, $table:literal) => {
+        concat!(
+            "SELECT ",
+            $columns,
+            ", seq, size FROM (SELECT page.*, sum(size) OVER (ORDER BY id) AS run FROM (SELECT *, ",
+            $bytes,
+            " AS size FROM public.",
+            $table,
+            " WHERE project_id = $1 AND id > $2 ORDER BY id LIMIT 1000) AS page) AS page \
+             WHERE run - size <= 1048576 ORDER BY id"
+        )
+    };
+}
+
+const ENTITY_PAGE: &str = page!(
+    "id, name, entity_type, attrs::text, created_at, updated_at",
+    "(octet_length(name) + coalesce(octet_length(attrs::text), 0))::bigint",
+    "graph_entities"
+);
+const OBSERVATION_PAGE: &str = page!(
+    "id, entity_id, content, source::text, \"timestamp\"",
+    "(octet_length(content) + coalesce(octet_length(source::text), 0))::bigint",
+    "graph_observations"
+);
+const RELATION_PAGE: &str =
+    page!("id, from_entity_id, to_entity_id, relation_type, created_at", "100::bigint", "graph_relations");
+
+type Guard = OwnedRwLockWriteGuard<Contents>;
+
+/// One refresh of one project.
+pub(super) struct Refresher {
+    pub(super) database: Database,
+    pub(super) caller: Caller,
+    pub(super) turn: Turn,
+}
+
+impl Refresher {
+    /// Takes in what differs from the inventory.
+    pub(super) async fn run(&self, inventory: Inventory) -> Result<(), StoreError> {
+        let inventory = Arc::new(inventory);
+        let mut guard = Arc::clone(&self.turn.project.contents).write_owned().await;
+        if guard.is_torn {
+            self.turn.begin_anew(&mut guard);
+        }
+        let mut held = Some(guard);
+        let outcome = self.steps(&mut held, &inventory).await;
+        let mut guard = match held {
+            Some(guard) => guard,
+            // A slice panicked and took the guard along.
+            None => Arc::clone(&self.turn.project.contents).write_owned().await,
+        };
+        match &outcome {
+            Ok(()) => guard.as_of = Some(inventory.at),
+            Err(error) => {
+                let has_no_room =
+                    matches!(error, StoreError::IndexTooLarge { .. } | StoreError::SearchBusy { .. });
+                // What was followed so far can be followed further; what was built in part is of no use.
+                if has_no_room || guard.is_torn || guard.version.is_none() {
+                    self.turn.begin_anew(&mut guard);
+                }
+            }
+        }
+        outcome
+    }
+
+    async fn steps(&self, held: &mut Option<Guard>, inventory: &Arc<Inventory>) -> Result<(), StoreError> {
+        if let Some(since) = contents(held)?.version {
+            let changes = self.changes(since, inventory).await?;
+            let contents = contents(held)?;
+            let most = (contents.units() / FOLLOWED_SHARE).max(FOLLOWED_ALWAYS);
+            if let Some(changes) = changes.filter(|changes| changes.count <= most) {
+                let differing = self.differing(held, inventory).await?;
+                let bytes = differing.iter().map(|(_, bytes)| bytes).sum();
+                self.turn.progress.set_total(bytes);
+                let _turn = self.turn_of(bytes).await?;
+                let contents = self::contents(held)?;
+                let needed = contents.bytes().saturating_add(slice_memory(bytes));
+                self.turn.make_room(contents, needed.max(contents.share.bytes())).await?;
+                self.put_documents(held, &differing, inventory).await?;
+                self.follow(held, changes, inventory).await?;
+                return self.settle(held).await;
+            }
+            self.turn.begin_anew(contents);
+        }
+        self.build(held, inventory).await
+    }
+
+    /// Reads everything.
+    async fn build(&self, held: &mut Option<Guard>, inventory: &Arc<Inventory>) -> Result<(), StoreError> {
+        let began = Instant::now();
+        let values: [Value<'_>; 1] = [&self.caller.project.0];
+        let rows = self.read(&[Query::new(VERSION, &values), Query::new(SIZE, &values)]).await?;
+        let version = version_of(&rows)?;
+        let size = size_of(answer(&rows, 1), inventory)?;
+        self.turn.progress.set_total(size.bytes());
+        let needed = size.index_bytes();
+        if let Err(error) = self.turn.indexes().budget().check(needed, size.bytes()) {
+            self.turn.refuse(inventory.document_bytes(), needed, size.bytes());
+            return Err(error);
+        }
+        let _turn = self.turn_of(size.bytes()).await?;
+        let room = needed.saturating_add(slice_memory(size.bytes()));
+        self.turn.make_room(contents(held)?, room).await?;
+        let differing = self.differing(held, inventory).await?;
+        self.put_documents(held, &differing, inventory).await?;
+        self.put_graph(held, version, &size, inventory).await?;
+        // What was changed while all of it was read.
+        let Some(changes) = self.changes(version, inventory).await? else {
+            return Err(StoreError::Busy);
+        };
+        self.follow(held, changes, inventory).await?;
+        self.work(held, 0, |contents| {
+            contents.index.compact();
+            contents.weigh_graph();
+            Ok(())
+        })
+        .await?;
+        self.settle(held).await?;
+        self.turn.is_built(began.elapsed());
+        tracing::debug!(
+            texts = size.bytes(),
+            estimated = needed,
+            bytes = contents(held)?.share.bytes(),
+            took_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX),
+            "a search index was built"
+        );
+        Ok(())
+    }
+
+    /// A place among the large refreshes, for one that is large.
+    async fn turn_of(&self, bytes: u64) -> Result<Option<tokio::sync::SemaphorePermit<'_>>, StoreError> {
+        if bytes < LARGE {
+            return Ok(None);
+        }
+        let turn = self.turn.indexes().large.acquire().await;
+        turn.map(Some).map_err(|error| StoreError::Unavailable(error.to_string()))
+    }
+
+    /// Forgets documents that are gone, and names those to be read.
+    async fn differing(
+        &self,
+        held: &mut Option<Guard>,
+        inventory: &Arc<Inventory>,
+    ) -> Result<Vec<(String, u64)>, StoreError> {
+        let inventory = Arc::clone(inventory);
+        self.work(held, 0, move |contents| Ok(contents.differing(&inventory))).await
+    }
+
+    async fn put_documents(
+        &self,
+        held: &mut Option<Guard>,
+        differing: &[(String, u64)],
+        inventory: &Inventory,
+    ) -> Result<(), StoreError> {
+        for slice in slices(differing) {
+            let names: Vec<&String> = slice.iter().map(|(name, _)| name).collect();
+            let bytes = slice.iter().map(|(_, bytes)| bytes).sum();
+            let values: [Value<'_>; 2] = [&self.caller.project.0, &names];
+            let rows = self.read(&[Query::new(TEXTS, &values)]).await?;
+            self.work(held, bytes, move |contents| contents.put_documents(answer(&rows, 0))).await?;
+            self.weigh(held, inventory).await?;
+        }
+        Ok(())
+    }
+
+    /// Reads the whole graph and indexes it.
+    async fn put_graph(
+        &self,
+        held: &mut Option<Guard>,
+        version: i64,
+        size: &TextSize,
+        inventory: &Inventory,
+    ) -> Result<(), StoreError> {
+        let entities: Vec<(i64, Entity)> = self.pages(ENTITY_PAGE, 6, entity_of).await?;
+        let observations: Vec<(i64, Observation)> = self.pages(OBSERVATION_PAGE, 5, observation_of).await?;
+        let relations: Vec<(i64, Relation)> = self.pages(RELATION_PAGE, 5, relation_of).await?;
+        let ids: Vec<String> = self
+            .work(held, 0, move |contents| {
+                let ts = String::new;
+                for entity in in_order(entities) {
+                    contents.graph.apply(Event::EntityUpsert { entity, ts: ts() });
+                }
+                for observation in in_order(observations) {
+                    contents.graph.apply(Event::ObservationAdd { observation, ts: ts() });
+                }
+                for relation in in_order(relations) {
+                    contents.graph.apply(Event::RelationAdd { relation, ts: ts() });
+                }
+                contents.weigh_graph();
+                Ok(contents.graph.entities().map(|entity| entity.id.clone()).collect())
+            })
+            .await?;
+        self.weigh(held, inventory).await?;
+        let each = size.row_bytes / (ids.len() as u64).max(1);
+        for slice in ids.chunks(SLICE_ENTITIES) {
+            let slice = slice.to_vec();
+            let bytes = each * slice.len() as u64;
+            self.work(held, bytes, move |contents| {
+                contents.index.follow_entities(&contents.graph, slice.iter().map(String::as_str));
+                Ok(())
+            })
+            .await?;
+            self.weigh(held, inventory).await?;
+        }
+        contents(held)?.version = Some(version);
+        Ok(())
+    }
+
+    /// Reads a table page by page. Rows come with their place in the order of storage.
+    async fn pages<T>(
+        &self,
+        page: &'static str,
+        seq: usize,
+        row_of: impl Fn(&Row) -> Result<T, StoreError>,
+    ) -> Result<Vec<(i64, T)>, StoreError> {
+        let mut all = Vec::new();
+        let mut last = String::new();
+        loop {
+            let values: [Value<'_>; 2] = [&self.caller.project.0, &last];
+            let rows = self.read(&[Query::new(page, &values)]).await?;
+            let rows = answer(&rows, 0);
+            let Some(end) = rows.last() else { return Ok(all) };
+            last = column(end, 0)?;
+            for row in rows {
+                all.push((column(row, seq)?, row_of(row)?));
+            }
+            // A page is decoded here, so others get their turn in between.
+            tokio::task::yield_now().await;
+        }
+    }
+
+    /// The changes of the graph since a version; none when they are too many to be followed.
+    async fn changes(&self, since: i64, inventory: &Inventory) -> Result<Option<Changes>, StoreError> {
+        let project = self.caller.project.0;
+        let most = FOLLOWED_ROWS + 1;
+        let (count, of): ([Value<'_>; 3], [Value<'_>; 1]) = ([&project, &since, &most], [&project]);
+        let rows = self.read(&[Query::new(VERSION, &of), Query::new(CHANGED_ROWS, &count)]).await?;
+        let version = version_of(&rows)?;
+        let count: i64 = answer(&rows, 1).first().map_or(Ok(0), |row| column(row, 0))?;
+        let is_known = version >= since.max(inventory.version) && version - since <= FOLLOWED_VERSIONS;
+        if !is_known || count > FOLLOWED_ROWS {
+            return Ok(None);
+        }
+        let count = u64::try_from(count).unwrap_or_default();
+        Ok(Some(Changes { since, count }))
+    }
+
+    /// Follows changes of the graph, some rows at a time.
+    async fn follow(
+        &self,
+        held: &mut Option<Guard>,
+        changes: Changes,
+        inventory: &Inventory,
+    ) -> Result<(), StoreError> {
+        let project = self.caller.project.0;
+        let (of, since): ([Value<'_>; 1], [Value<'_>; 2]) = ([&project], [&project, &changes.since]);
+        let rows = self.read(&[Query::new(VERSION, &of), Query::new(CHANGED, &since)]).await?;
+        let version = version_of(&rows)?;
+        let mut changed = Changed::default();
+        for row in answer(&rows, 1) {
+            let of_kind = match column::<&str>(row, 0)? {
+                "entity" => &mut changed.entities,
+                "observation" => &mut changed.observations,
+                _ => &mut changed.relations,
+            };
+            of_kind.push(column(row, 1)?);
+        }
+        drop(rows);
+        for slice in changed.slices(SLICE_CHANGES) {
+            let (entities, observations, relations): ([Value<'_>; 2], [Value<'_>; 2], [Value<'_>; 2]) =
+                ([&project, &slice.entities], [&project, &slice.observations], [&project, &slice.relations]);
+            let queries = [
+                Query::new(ENTITIES, &entities),
+                Query::new(OBSERVATIONS, &observations),
+                Query::new(RELATIONS, &relations),
+            ];
+            let rows = self.read(&queries).await?;
+            self.work(held, 0, move |contents| contents.put_changes(&slice, &rows)).await?;
+            self.weigh(held, inventory).await?;
+        }
+        contents(held)?.version = Some(version);
+        Ok(())
+    }
+
+    /// Gives back what was set aside for the way here.
+    async fn settle(&self, held: &mut Option<Guard>) -> Result<(), StoreError> {
+        let contents = contents(held)?;
+        let bytes = contents.bytes();
+        self.turn.make_room(contents, bytes).await
+    }
+
+    /// Compares what is there with what was set aside for it.
+    async fn weigh(&self, held: &mut Option<Guard>, inventory: &Inventory) -> Result<(), StoreError> {
+        let contents = contents(held)?;
+        let bytes = contents.bytes();
+        let texts = inventory.document_bytes();
+        if let Err(error) = self.turn.indexes().budget().check(bytes, texts) {
+            self.turn.refuse(texts, bytes, texts);
+            return Err(error);
+        }
+        let needed = bytes.max(contents.share.bytes());
+        self.turn.make_room(contents, needed).await
+    }
+
+    /// Changes the contents on a thread for that. `bytes` is how much text this takes in.
+    async fn work<T: Send + 'static>(
+        &self,
+        held: &mut Option<Guard>,
+        bytes: u64,
+        work: impl FnOnce(&mut Contents) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let mut guard = held.take().ok_or_else(lost)?;
+        let (guard, done, began) = self
+            .turn
+            .indexes()
+            .workers
+            .build(move || {
+                let began = Instant::now();
+                guard.is_torn = true;
+                let done = work(&mut guard);
+                guard.is_torn = done.is_err();
+                (guard, done, began)
+            })
+            .await?;
+        *held = Some(guard);
+        self.turn.advance(bytes, began)?;
+        done
+    }
+
+    async fn read(&self, queries: &[Query<'_>]) -> Result<Vec<Vec<Row>>, StoreError> {
+        self.database.read(&self.caller, queries).await
+    }
+}
+
+/// Changes of the graph that are worth following.
+struct Changes {
+    since: i64,
+    count: u64,
+}
+
+impl Changed {
+    /// The same in parts of at most so many ids, entities first.
+    fn slices(self, most: usize) -> Vec<Self> {
+        let part = |ids: &[String]| ids.to_vec();
+        let entities = self.entities.chunks(most).map(|ids| Self { entities: part(ids), ..Self::default() });
+        let observations =
+            self.observations.chunks(most).map(|ids| Self { observations: part(ids), ..Self::default() });
+        let relations =
+            self.relations.chunks(most).map(|ids| Self { relations: part(ids), ..Self::default() });
+        entities.chain(observations).chain(relations).collect()
+    }
+}
+
+impl Inventory {
+    /// The bytes of all documents.
+    pub(super) fn document_bytes(&self) -> u64 {
+        self.documents.values().map(|one| one.bytes).sum()
+    }
+}
+
+fn contents(held: &mut Option<Guard>) -> Result<&mut Contents, StoreError> {
+    held.as_deref_mut().ok_or_else(lost)
+}
+
+fn lost() -> StoreError {
+    StoreError::Unavailable("a search index was lost while it was built".to_owned())
+}
+
+fn slice_memory(bytes: u64) -> u64 {
+    bytes.saturating_mul(SLICE_MEMORY_PER_BYTE).min(IndexBudget::ASIDE)
+}
+
+/// Names with their sizes, in parts that are bounded in number and bytes.
+fn slices(names: &[(String, u64)]) -> Vec<&[(String, u64)]> {
+    let mut parts = Vec::new();
+    let mut rest = names;
+    while !rest.is_empty() {
+        let mut bytes = 0_u64;
+        let fits = rest.iter().take(SLICE_DOCUMENTS).take_while(|(_, size)| {
+            bytes = bytes.saturating_add(*size);
+            bytes <= SLICE_BYTES
+        });
+        let (part, left) = rest.split_at_checked(fits.count().max(1)).unwrap_or((rest, &[]));
+        parts.push(part);
+        rest = left;
+    }
+    parts
+}
+
+fn in_order<T>(mut rows: Vec<(i64, T)>) -> impl Iterator<Item = T> {
+    rows.sort_unstable_by_key(|(seq, _)| *seq);
+    rows.into_iter().map(|(_, row)| row)
+}
+
+fn version_of(rows: &[Vec<Row>]) -> Result<i64, StoreError> {
+    answer(rows, 0).first().map_or(Ok(0), |row| column(row, 0))
+}
+
+fn size_of(rows: &[Row], inventory: &Inventory) -> Result<TextSize, StoreError> {
+    let row = rows.first().ok_or(StoreError::Denied)?;
+    let number = |at: usize| column::<i64>(row, at).map(|number| u64::try_from(number).unwrap_or_default());
+    let (entities, entity_bytes) = (number(0)?, number(1)?);
+    let (observations, observation_bytes) = (number(2)?, number(3)?);
+    let relations = number(4)?;
+    Ok(TextSize {
+        documents: inventory.documents.len() as u64,
+        document_bytes: inventory.document_bytes(),
+        rows: entities + observations + relations,
+        row_bytes: entity_bytes + observation_bytes,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn slices_are_bounded_in_number_and_bytes_and_hold_everything() {
+        let names =
+            |sizes: &[u64]| sizes.iter().map(|size| (format!("d{size}.md"), *size)).collect::<Vec<_>>();
+        let lengths =
+            |names: &[(String, u64)]| slices(names).iter().map(|part| part.len()).collect::<Vec<_>>();
+        assert_eq!(lengths(&names(&[SLICE_BYTES + 1, 1, SLICE_BYTES - 1, 1])), [1, 2, 1]);
+        assert_eq!(lengths(&names(&vec![1; SLICE_DOCUMENTS + 1])), [SLICE_DOCUMENTS, 1]);
+        assert_eq!(lengths(&[]), [0; 0]);
+    }
+}

@@ -1,0 +1,286 @@
+//! Building an index is nobody else's business: others are answered meanwhile, memory has a bound, and who may not read
+//! learns nothing of it. A lock on a table that only a build reads is the gate at which a build is held.
+
+use std::time::{Duration, Instant};
+
+use memory_bank_core::caller::{Caller, Role};
+use memory_bank_core::clock::{Clock, SystemClock};
+use memory_bank_core::error::{GraphError, StoreError};
+use memory_bank_core::identity::Administration;
+use memory_bank_core::search::{IndexBudget, Query};
+use memory_bank_core::store::{
+    DocumentSearch, DocumentsFound, EntityRef, GraphStore, ObservationDraft, SearchStore,
+};
+use memory_bank_postgres::{Database, PostgresBank, SearchOptions};
+use tokio_postgres::{Client, NoTls};
+
+use crate::support::{Bench, read, write};
+
+const MIB: u64 = 1024 * 1024;
+/// The most that a condition is waited for.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+fn wanted(text: &str) -> DocumentSearch {
+    DocumentSearch { query: Query::parse(text).unwrap(), files: Vec::new(), limit: 10, case_sensitive: false }
+}
+
+async fn search(bank: &PostgresBank, caller: &Caller, text: &str) -> Result<DocumentsFound, StoreError> {
+    bank.search_documents(caller, &wanted(text)).await
+}
+
+/// Searches until it is neither too early nor too busy.
+async fn found(bank: &PostgresBank, caller: &Caller, text: &str) -> usize {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        match search(bank, caller, text).await {
+            Ok(found) => return found.hits.len(),
+            Err(StoreError::IndexBuilding { .. } | StoreError::SearchBusy { .. } | StoreError::Busy)
+                if Instant::now() < deadline =>
+            {
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+            Err(error) => panic!("{error:?}"),
+        }
+    }
+}
+
+async fn until(what: &str, mut holds: impl FnMut() -> bool) {
+    let deadline = Instant::now() + PATIENCE;
+    while !holds() {
+        assert!(Instant::now() < deadline, "{what} never happened");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+fn prose(bytes: usize, word: &str) -> String {
+    let mut text = String::from("# Log\n\n");
+    for number in 0.. {
+        if text.len() >= bytes {
+            return text;
+        }
+        text.push_str(&format!(
+            "- the {word} number {} met the parser of region {}\n",
+            number % 1000,
+            number % 97
+        ));
+    }
+    text
+}
+
+/// A lock that every build of an index meets, and no other call.
+struct Gate(Client);
+
+impl Gate {
+    async fn close(bench: &Bench) -> Self {
+        let (client, connection) =
+            tokio_postgres::connect(&bench.test.url_of("postgres"), NoTls).await.unwrap();
+        tokio::spawn(connection);
+        client
+            .batch_execute("BEGIN; LOCK TABLE public.graph_relations IN ACCESS EXCLUSIVE MODE")
+            .await
+            .unwrap();
+        Self(client)
+    }
+
+    async fn open(self) {
+        self.0.batch_execute("ROLLBACK").await.unwrap();
+    }
+}
+
+fn with_memory(bench: &Bench, total: u64, per_project: u64) -> (Database, PostgresBank) {
+    let memory = IndexBudget { total, per_project };
+    let database = bench.another().with_search(&SearchOptions { memory });
+    (database.clone(), PostgresBank::new(database, "demo".into()))
+}
+
+#[tokio::test]
+async fn others_are_answered_while_an_index_is_built_on_a_runtime_of_one_thread() {
+    let bench = Bench::new().await;
+    let (alice, bob) = (bench.tenant("alice", "demo").await, bench.tenant("bob", "other").await);
+    let bank = bench.bank();
+    for number in 0..4 {
+        write(&bank, &alice, &format!("log-{number}.md"), &prose(256 * 1024, "albatross")).await.unwrap();
+    }
+    write(&bank, &bob, "a.md", "pelican").await.unwrap();
+    let building = tokio::spawn({
+        let (bank, alice) = (bank.clone(), alice.clone());
+        async move { found(&bank, &alice, "albatross").await }
+    });
+    let mut answered = 0;
+    while !building.is_finished() {
+        assert_eq!(read(&bank, &bob, "a.md").await.unwrap(), "pelican");
+        answered += 1;
+    }
+    assert_eq!(building.await.unwrap(), 10);
+    // A build that holds the thread lets a few through, between its own reads.
+    assert!(answered >= 20, "{answered} calls were answered while the index was built");
+}
+
+#[tokio::test]
+async fn a_search_that_waits_too_long_is_told_so_and_the_build_goes_on_without_it() {
+    let bench = Bench::new().await;
+    let alice = bench.tenant("alice", "demo").await;
+    let (database, bank) = (bench.database.clone(), bench.bank());
+    write(&bank, &alice, "a.md", "an albatross").await.unwrap();
+    let gate = Gate::close(&bench).await;
+    let (first, second) =
+        tokio::join!(search(&bank, &alice, "albatross"), search(&bank, &alice, "albatross"));
+    for answer in [first, second] {
+        let Err(error @ StoreError::IndexBuilding { seconds: 1.. }) = answer else { panic!("{answer:?}") };
+        assert!(error.to_string().contains("is being built; try again in"), "{error}");
+    }
+    assert_eq!((database.index_use().building, database.index_use().answered_building), (1, 2));
+    assert_eq!(read(&bank, &alice, "a.md").await.unwrap(), "an albatross");
+    gate.open().await;
+    until("the build", || database.index_use().built == 1).await;
+    assert_eq!(found(&bank, &alice, "albatross").await, 1);
+    assert_eq!(database.index_use().built, 1, "it was built once, for all");
+}
+
+#[tokio::test]
+async fn a_key_that_is_revoked_while_it_waits_gets_nothing_and_learns_nothing() {
+    let bench = Bench::new().await;
+    let alice = bench.tenant("alice", "demo").await;
+    let bob = bench.member("bob", "demo", Role::Viewer).await;
+    let eve = bench.tenant("eve", "other").await;
+    let bank = bench.bank();
+    write(&bank, &alice, "a.md", "an albatross").await.unwrap();
+    let gate = Gate::close(&bench).await;
+    let spawn = |caller: &Caller| {
+        let (bank, caller) = (bank.clone(), caller.clone());
+        tokio::spawn(async move { search(&bank, &caller, "albatross").await })
+    };
+    let first = spawn(&alice);
+    until("the build", || bench.database.index_use().building == 1).await;
+    let waiting = spawn(&bob);
+    bench.database.revoke_key(bob.key.unwrap(), SystemClock.now()).await.unwrap();
+    // Who is turned away is so at once, and not told that anything is being built.
+    let refused = search(&bank, &bob, "albatross").await;
+    assert!(matches!(refused, Err(StoreError::KeyVoid)), "{refused:?}");
+    // Her key, in a project that is not hers.
+    let posing = Caller { project: alice.project, ..eve.clone() };
+    assert_eq!(search(&bank, &posing, "albatross").await.unwrap().hits.len(), 0);
+    gate.open().await;
+    let waited = waiting.await.unwrap();
+    assert!(matches!(waited, Err(StoreError::KeyVoid | StoreError::IndexBuilding { .. })), "{waited:?}");
+    let _built_or_told_to_wait = first.await.unwrap();
+    assert_eq!(found(&bank, &alice, "albatross").await, 1);
+    let refused = search(&bank, &bob, "albatross").await;
+    assert!(matches!(refused, Err(StoreError::KeyVoid)), "{refused:?}");
+}
+
+#[tokio::test]
+async fn a_build_that_was_begun_with_a_key_that_is_revoked_is_begun_again_by_those_who_wait() {
+    let bench = Bench::new().await;
+    let alice = bench.tenant("alice", "demo").await;
+    let bob = bench.member("bob", "demo", Role::Viewer).await;
+    let bank = bench.bank();
+    write(&bank, &alice, "a.md", "an albatross").await.unwrap();
+    let gate = Gate::close(&bench).await;
+    let first = tokio::spawn({
+        let (bank, bob) = (bank.clone(), bob.clone());
+        async move { search(&bank, &bob, "albatross").await }
+    });
+    until("the build", || bench.database.index_use().building == 1).await;
+    bench.database.revoke_key(bob.key.unwrap(), SystemClock.now()).await.unwrap();
+    let waiting = tokio::spawn({
+        let (bank, alice) = (bank.clone(), alice.clone());
+        async move { found(&bank, &alice, "albatross").await }
+    });
+    gate.open().await;
+    assert_eq!(waiting.await.unwrap(), 1);
+    let first = first.await.unwrap();
+    assert!(matches!(first, Err(StoreError::KeyVoid | StoreError::IndexBuilding { .. })), "{first:?}");
+}
+
+#[tokio::test]
+async fn a_project_that_is_too_large_is_refused_with_the_figures_and_not_read() {
+    let bench = Bench::new().await;
+    let (alice, bob) = (bench.tenant("alice", "demo").await, bench.tenant("bob", "other").await);
+    let (database, bank) = with_memory(&bench, 64 * MIB, MIB);
+    write(&bank, &alice, "a.md", &prose(512 * 1024, "albatross")).await.unwrap();
+    write(&bank, &bob, "a.md", "a pelican").await.unwrap();
+    for _ in 0..2 {
+        let refused = search(&bank, &alice, "albatross").await;
+        let Err(error @ StoreError::IndexTooLarge { allowed_mib: 1, total_mib: 64, .. }) = refused else {
+            panic!("{refused:?}")
+        };
+        assert!(error.to_string().contains("a project may have 1 MiB"), "{error}");
+    }
+    assert_eq!(found(&bank, &bob, "pelican").await, 1);
+    let used = database.index_use();
+    assert_eq!((used.built, used.refused_too_large, used.building), (1, 2, 0));
+    // A name that is nearly right is still said to be missing.
+    let fact = ObservationDraft { text: "flies".into(), source: None, timestamp: None };
+    let missing = bank.add_observation(&alice, &EntityRef("Albatros".into()), fact).await;
+    assert!(matches!(missing, Err(GraphError::EntityNotFound { .. })), "{missing:?}");
+    // Once it is smaller, it is searched.
+    write(&bank, &alice, "a.md", "an albatross").await.unwrap();
+    assert_eq!(found(&bank, &alice, "albatross").await, 1);
+}
+
+#[tokio::test]
+async fn a_text_that_takes_more_than_texts_do_is_stopped_at_the_bound() {
+    let bench = Bench::new().await;
+    let alice = bench.tenant("alice", "demo").await;
+    let (database, bank) = with_memory(&bench, 64 * MIB, 4 * MIB);
+    // Four bytes a unit, which takes some two hundred.
+    for number in 0..4 {
+        write(&bank, &alice, &format!("{number}.md"), &"- a\n".repeat(32 * 1024)).await.unwrap();
+    }
+    for _ in 0..2 {
+        let deadline = Instant::now() + PATIENCE;
+        let refused = loop {
+            match search(&bank, &alice, "a").await {
+                Err(StoreError::IndexBuilding { .. }) if Instant::now() < deadline => {}
+                answer => break answer,
+            }
+        };
+        assert!(matches!(refused, Err(StoreError::IndexTooLarge { .. })), "{refused:?}");
+    }
+    until("the memory", || database.index_use().bytes == 0).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_projects_that_do_not_fit_together_take_turns_and_do_not_evict_each_other_at_every_search() {
+    let bench = Bench::new().await;
+    let (alice, bob) = (bench.tenant("alice", "demo").await, bench.tenant("bob", "other").await);
+    let (database, bank) = with_memory(&bench, 46 * MIB, 30 * MIB);
+    for caller in [&alice, &bob] {
+        for number in 0..2 {
+            write(&bank, caller, &format!("{number}.md"), &prose(1_048_476, "albatross")).await.unwrap();
+        }
+    }
+    assert_eq!(found(&bank, &alice, "albatross").await, 10);
+    let evicted = |database: &Database| database.index_use().evicted;
+    // Until the first has had its time, the second is answered at once, and the first is served.
+    let refused = search(&bank, &bob, "albatross").await;
+    let Err(error @ StoreError::SearchBusy { seconds: 1.. }) = refused else { panic!("{refused:?}") };
+    assert!(error.to_string().contains("try again in"), "{error}");
+    assert_eq!(evicted(&database), 0);
+    assert_eq!(search(&bank, &alice, "albatross").await.unwrap().hits.len(), 10);
+    // Its time comes, though the first is searched on.
+    let deadline = Instant::now() + PATIENCE;
+    while search(&bank, &bob, "albatross").await.is_err() {
+        assert!(Instant::now() < deadline, "the second project is never searched");
+        let used = database.index_use();
+        assert!(used.bytes <= used.max_bytes, "{used:?}");
+        let _refused_once_the_other_s_turn_has_come = search(&bank, &alice, "albatross").await;
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    let used = database.index_use();
+    assert!(used.evicted >= 1 && used.built <= used.evicted + 2, "{used:?}");
+}
+
+#[tokio::test]
+async fn searches_after_many_small_changes_share_what_is_read() {
+    let bench = Bench::new().await;
+    let alice = bench.tenant("alice", "demo").await;
+    let (writer, bank) = (bench.bank(), PostgresBank::new(bench.another(), "demo".into()));
+    for round in 0..10 {
+        let word = format!("word{round}x");
+        write(&writer, &alice, "a.md", &format!("- {word}\n")).await.unwrap();
+        let searches = futures::future::join_all((0..8).map(|_| found(&bank, &alice, &word))).await;
+        assert_eq!(searches, [1; 8]);
+    }
+}

@@ -1,0 +1,77 @@
+//! Search after a restore that changed tens of thousands of rows with a few statements. Following them with one statement
+//! took longer than a statement may.
+
+use std::time::{Duration, Instant};
+
+use memory_bank_core::caller::Caller;
+use memory_bank_core::error::{GraphError, StoreError};
+use memory_bank_core::search::Query;
+use memory_bank_core::store::{BackupStore, DocumentSearch, GraphSearch, SearchStore};
+use memory_bank_postgres::PostgresBank;
+
+use crate::support::{Bench, write};
+
+const ENTITIES: usize = 30_000;
+const OBSERVATIONS: usize = 60_000;
+
+fn fill(bench: &Bench, caller: &Caller) {
+    let project = caller.project.0;
+    bench.test.psql(&format!(
+        "INSERT INTO public.graph_entities (project_id, id, name, name_key, entity_type) \
+         SELECT '{project}', 'ent_' || md5(n::text), 'Service ' || n, 'service ' || n, 'service' \
+         FROM generate_series(1, {ENTITIES}) AS n; \
+         INSERT INTO public.graph_observations (project_id, id, entity_id, content, \"timestamp\", at) \
+         SELECT '{project}', 'obs_' || md5(n::text), 'ent_' || md5((1 + n % {ENTITIES})::text), \
+           'runs on machine ' || n || ' and answers within ' || n % 97 || ' ms', '2026-01-01T00:00:00.000Z', 1767225600000 \
+         FROM generate_series(1, {OBSERVATIONS}) AS n"
+    ));
+}
+
+/// Searches again while the index is being built, as clients are told to.
+async fn again<T, E: std::fmt::Debug>(
+    mut search: impl AsyncFnMut() -> Result<T, E>,
+    is_building: impl Fn(&E) -> bool,
+) -> T {
+    let deadline = Instant::now() + Duration::from_secs(120);
+    loop {
+        match search().await {
+            Ok(found) => return found,
+            Err(error) if is_building(&error) && Instant::now() < deadline => {
+                tokio::time::sleep(Duration::from_millis(200)).await;
+            }
+            Err(error) => panic!("{error:?}"),
+        }
+    }
+}
+
+async fn entities(bank: &PostgresBank, caller: &Caller, text: &str) -> Vec<String> {
+    let wanted = GraphSearch { query: Some(Query::parse(text).unwrap()), limit: 3, depth: 0 };
+    let is_building =
+        |error: &GraphError| matches!(error, GraphError::Store(StoreError::IndexBuilding { .. }));
+    let found = again(async || bank.search_graph(caller, &wanted).await, is_building).await;
+    found.entities.into_iter().map(|found| found.entity.name).collect()
+}
+
+async fn lines(bank: &PostgresBank, caller: &Caller, text: &str) -> Vec<String> {
+    let query = Query::parse(text).unwrap();
+    let wanted = DocumentSearch { query, files: Vec::new(), limit: 3, case_sensitive: false };
+    let is_building = |error: &StoreError| matches!(error, StoreError::IndexBuilding { .. });
+    let found = again(async || bank.search_documents(caller, &wanted).await, is_building).await;
+    found.hits.into_iter().map(|hit| hit.content).collect()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn both_searches_answer_after_a_large_restore() {
+    let bench = Bench::new().await;
+    let caller = bench.tenant("alice", "demo").await;
+    let bank = bench.bank();
+    write(&bank, &caller, "notes.md", "an albatross\n").await.unwrap();
+    fill(&bench, &caller);
+    let backup = bank.create_backup(&caller, None).await.unwrap();
+    bench.test.psql(&format!("DELETE FROM public.graph_entities WHERE project_id = '{}'", caller.project.0));
+    // From here on the index follows.
+    assert_eq!(entities(&bank, &caller, "Service 29999").await, [""; 0]);
+    bank.restore_backup(&caller, &backup.id, false).await.unwrap();
+    assert_eq!(entities(&bank, &caller, "Service 29999").await.first().unwrap(), "Service 29999");
+    assert_eq!(lines(&bank, &caller, "albatross").await, ["an albatross"]);
+}
