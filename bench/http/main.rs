@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use anyhow::{Context, ensure};
 use clap::Parser;
+use memory_bank_core::identity::PlainKey;
 use serde_json::{Value, json};
 
 use crate::load::{Connection, Outcome, Script};
@@ -330,18 +331,24 @@ impl Bench {
     /// What pgbench runs: what the server asks, in as many round trips.
     fn write_scripts(&self) -> anyhow::Result<()> {
         let (user, project, key) = (&self.user, &self.project, &self.key_id);
-        let context = format!(
-            "SELECT set_config('app.current_user_id', '{user}', true), \
+        let presented: PlainKey = self.key.parse()?;
+        let hash = presented.hash().to_hex();
+        let context = |purpose: &str| {
+            format!(
+                "SELECT set_config('app.current_user_id', '{user}', true), \
              set_config('app.current_project_id', '{project}', true), set_config('app.current_key_id', '{key}', true), \
-             set_config('role', 'app_user', true), app.current_project_role() IS NULL;"
-        );
+             set_config('app.current_key_hash', '{hash}', true), set_config('app.current_purpose', '{purpose}', true), \
+             set_config('role', 'app_user', true), app.expect_access()::text;"
+            )
+        };
+        let (reads, edits) = (context("read"), context("edit"));
         let columns = "SELECT path, content, etag, version, updated_at FROM public.documents";
         let read = format!(
-            "\\startpipeline\nBEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY;\n{context}\n{columns} \
+            "\\startpipeline\nBEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY;\n{reads}\n{columns} \
              WHERE project_id = '{project}' AND path = ANY (ARRAY['{DOCUMENT}']);\nCOMMIT;\n\\endpipeline\n"
         );
         let edit = format!(
-            "\\startpipeline\nBEGIN;\n{context}\n{columns} WHERE project_id = '{project}' \
+            "\\startpipeline\nBEGIN;\n{edits}\n{columns} WHERE project_id = '{project}' \
              AND path = ANY (ARRAY['notes-' || :client_id || '.md']) ORDER BY path FOR UPDATE;\n\
              SELECT count(*) FROM public.documents WHERE project_id = '{project}';\n\\endpipeline\n\
              \\startpipeline\nUPDATE public.documents SET content = reverse(content), etag = substr(md5(content), 1, 16), \
@@ -350,7 +357,7 @@ impl Bench {
         );
         let function = format!(
             "SELECT path, content, etag, version, updated_at \
-             FROM app.read_documents('{user}', '{project}', '{key}', ARRAY['{DOCUMENT}']);\n"
+             FROM app.read_documents('{user}', '{project}', '{key}', '{hash}', ARRAY['{DOCUMENT}']);\n"
         );
         std::fs::write(self.home.join("read.sql"), read)?;
         std::fs::write(self.home.join("function.sql"), function)?;

@@ -110,6 +110,20 @@ BEGIN
 END
 $$;
 
+-- What the caller of a transaction may do: the role in the project, what the purpose of the transaction lets it see, and
+-- the rights that role and scopes give, each by itself. Made by app.current_access (002).
+DO $$
+BEGIN
+  IF NOT EXISTS (
+    SELECT FROM pg_catalog.pg_type WHERE typname = 'access' AND typnamespace = 'app'::regnamespace
+  ) THEN
+    CREATE TYPE app.access AS (
+      role public.project_role, scopes text[], sees boolean, reads boolean, writes boolean, administers boolean
+    );
+  END IF;
+END
+$$;
+
 CREATE TABLE IF NOT EXISTS public.schema_migrations (
   version    text PRIMARY KEY,
   applied_at timestamptz NOT NULL DEFAULT now()
@@ -245,7 +259,8 @@ CREATE INDEX IF NOT EXISTS sessions_expires_idx ON public.sessions (expires_at);
 CREATE INDEX IF NOT EXISTS sessions_user_idx ON public.sessions (user_id);
 
 -- An event belongs to the session that it was sent in, and so to that session's user and project. A stream is the
--- answer to one request; place counts its events from 1.
+-- answer to one request; place counts its events from 1. It takes the rights in needs to see one, as the sum of 1 = read,
+-- 2 = write, 4 = admin: the keys of a session's user need not have the same.
 CREATE TABLE IF NOT EXISTS public.mcp_events (
   id         bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
   session_id uuid NOT NULL,
@@ -254,6 +269,7 @@ CREATE TABLE IF NOT EXISTS public.mcp_events (
   last       boolean NOT NULL DEFAULT false,
   user_id    uuid NOT NULL,
   project_id uuid NOT NULL,
+  needs      smallint NOT NULL DEFAULT 7 CHECK (needs BETWEEN 0 AND 7),
   message    jsonb NOT NULL,
   created_at timestamptz NOT NULL DEFAULT now(),
   UNIQUE (stream_id, place)
@@ -326,7 +342,8 @@ CREATE TABLE IF NOT EXISTS app.graph_changes (
 -- The audit log: who made, changed, deleted or used what. Triggers add its rows in the transaction that does it; nobody
 -- changes them, and they go when they are old.
 --
--- user_id and key_id say who acted in a project's name; login says who acted on the database itself. What is told of
+-- user_id and key_id say who acted in a project's name, as the key that was shown proves; login says who acted on the
+-- database itself. xact is the transaction that added the row: by it a restore is known in the transaction that does it. What is told of
 -- outlives what it tells of: there are no foreign keys. subject is an id or a name, detail a few words more; never a
 -- document's content, a key or a hash.
 CREATE TABLE IF NOT EXISTS app.audit_log (
@@ -343,6 +360,7 @@ CREATE TABLE IF NOT EXISTS app.audit_log (
   login      text,
   subject    text CHECK (octet_length(subject) <= 1024),
   address    inet,
+  xact       xid8 NOT NULL DEFAULT pg_current_xact_id(),
   detail     jsonb NOT NULL DEFAULT '{}' CHECK (octet_length(detail::text) <= 32768)
 );
 CREATE INDEX IF NOT EXISTS audit_log_project_idx ON app.audit_log (project_id, at, id);

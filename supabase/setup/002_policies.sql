@@ -1,8 +1,15 @@
 -- 002: who sees and changes what: forced row-level security on every table, by the role in the current project.
 --
--- A statement on a project's data runs as app_user in a transaction that says who asks and in which project:
---   SET LOCAL app.current_user_id, SET LOCAL app.current_project_id, SET LOCAL ROLE app_user.
--- Without these settings there is no row. A viewer reads; an editor also writes; an owner also deletes.
+-- A statement on a project's data runs as app_user in a transaction that says who asks, in which project, with which key
+-- and what for:
+--   SET LOCAL app.current_user_id, app.current_project_id, app.current_key_id, app.current_key_hash (SHA-256 in
+--   hexadecimal, of the key that the request presented), app.current_purpose (read, edit or own), SET LOCAL ROLE app_user.
+--
+-- Nothing of this is believed: the hash must be that of the key, and the key one of this user in this project. Without a
+-- key only a session of the schema's owner has a role in a project. A viewer reads; an editor also writes; an owner also
+-- deletes and administers; the scopes of a key cut this right by right. `read` shows documents and graph to keys that may
+-- read, `edit` also to those that may write or administer, since whoever changes a document must see it, and `own` to
+-- nobody: it is for what belongs to the user (sessions, state).
 
 BEGIN;
 SET LOCAL client_min_messages = warning;
@@ -35,6 +42,22 @@ RETURN NULLIF(pg_catalog.current_setting('app.current_project_id', true), '')::p
 CREATE OR REPLACE FUNCTION app.current_key_id() RETURNS uuid
 LANGUAGE sql STABLE PARALLEL SAFE
 RETURN NULLIF(pg_catalog.current_setting('app.current_key_id', true), '')::pg_catalog.uuid;
+
+-- The SHA-256 of the key that was presented.
+CREATE OR REPLACE FUNCTION app.current_key_hash() RETURNS bytea
+LANGUAGE sql STABLE PARALLEL SAFE
+RETURN pg_catalog.decode(NULLIF(pg_catalog.current_setting('app.current_key_hash', true), ''), 'hex');
+
+-- What the transaction is for; a read when nothing is said.
+CREATE OR REPLACE FUNCTION app.current_purpose() RETURNS text
+LANGUAGE sql STABLE PARALLEL SAFE
+RETURN coalesce(NULLIF(pg_catalog.current_setting('app.current_purpose', true), ''), 'read');
+
+-- Whether the session is one of the schema's owner, or of a superuser: of who could do everything anyway.
+CREATE OR REPLACE FUNCTION app.is_operator() RETURNS boolean
+LANGUAGE sql STABLE PARALLEL SAFE
+RETURN pg_catalog.pg_has_role(
+  session_user, (SELECT c.relowner FROM pg_catalog.pg_class c WHERE c.oid = 'public.projects'::pg_catalog.regclass), 'MEMBER');
 
 GRANT USAGE, CREATE ON SCHEMA app TO app_definer;
 GRANT USAGE ON SCHEMA app TO app_user, app_server;
@@ -91,7 +114,10 @@ $$;
 
 GRANT SELECT ON public.schema_migrations TO app_server;
 GRANT SELECT ON public.users, public.projects, public.memberships, public.sessions, public.mcp_events TO app_user;
-GRANT SELECT, INSERT ON public.api_keys TO app_user;
+-- Not the hashes: whoever knows the hash of a key can act as that key here.
+REVOKE ALL ON public.api_keys FROM app_user;
+GRANT SELECT (id, user_id, project_id, key_prefix, label, scopes, rate_limit, last_used_at, expires_at, created_at, revoked_at),
+  INSERT ON public.api_keys TO app_user;
 GRANT UPDATE (label, scopes, rate_limit, revoked_at) ON public.api_keys TO app_user;
 GRANT SELECT, INSERT, UPDATE, DELETE
   ON public.documents, public.graph_entities, public.graph_observations, public.graph_relations TO app_user;
@@ -107,70 +133,144 @@ GRANT SELECT, INSERT, UPDATE, DELETE ON app.graph_versions, app.graph_changes TO
 GRANT SELECT ON app.audit_log TO app_user;
 GRANT SELECT, INSERT, DELETE ON app.audit_log TO app_definer;
 
--- The role of the user in the project, or none. It looks past the policies of memberships, since these ask it.
--- A call that came with a key gets no more than the key's highest scope allows, nothing with a key of another user or
--- project, and an error with a key that is void: so a revocation counts at once, whatever a server still believes.
+-- What the caller may do, or NULL. It looks past the policies of keys and memberships, since these ask it.
+--
+-- A key that was presented but is void, unknown, or of another user or project than the context says, is an error: so a
+-- revocation counts at once whatever a server still believes, and an identity that a cache made up opens nothing.
 SET LOCAL ROLE app_definer;
 
-CREATE OR REPLACE FUNCTION app.current_project_role() RETURNS public.project_role
+CREATE OR REPLACE FUNCTION app.current_access() RETURNS app.access
 LANGUAGE plpgsql STABLE PARALLEL SAFE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
+  hash constant bytea := app.current_key_hash();
   key constant uuid := app.current_key_id();
-  held public.project_role;
+  may app.access;
   good boolean;
 BEGIN
-  IF key IS NULL THEN
-    RETURN (
-      SELECT m.role FROM public.memberships m
-      WHERE m.user_id = app.current_user_id() AND m.project_id = app.current_project_id()
-    );
+  IF hash IS NOT NULL THEN
+    SELECT m.role, k.scopes, k.revoked_at IS NULL AND (k.expires_at > now()) IS NOT FALSE
+    INTO may.role, may.scopes, good
+    FROM public.api_keys k JOIN public.memberships m ON m.user_id = k.user_id AND m.project_id = k.project_id
+    WHERE k.id = key AND k.key_hash = hash AND k.user_id = app.current_user_id() AND k.project_id = app.current_project_id();
+    IF good IS NULL THEN
+      RAISE EXCEPTION 'the key that was presented does not open this project' USING ERRCODE = 'MB401';
+    ELSIF NOT good THEN
+      RAISE EXCEPTION 'the key was revoked or has expired' USING ERRCODE = 'MB401';
+    END IF;
+  ELSIF key IS NULL AND app.is_operator() THEN
+    SELECT m.role, '{}'::text[] INTO may.role, may.scopes FROM public.memberships m
+    WHERE m.user_id = app.current_user_id() AND m.project_id = app.current_project_id();
   END IF;
-  -- The enum counts downwards: the greater of two roles is the one that may less.
-  SELECT
-    greatest(m.role, CASE
-      WHEN k.scopes = '{}' OR 'admin' = ANY (k.scopes) THEN 'owner'
-      WHEN 'write' = ANY (k.scopes) THEN 'editor'
-      ELSE 'viewer'
-    END::public.project_role),
-    k.revoked_at IS NULL AND (k.expires_at > now()) IS NOT FALSE
-  INTO held, good
-  FROM public.api_keys k JOIN public.memberships m ON m.user_id = k.user_id AND m.project_id = k.project_id
-  WHERE k.id = key AND k.user_id = app.current_user_id() AND k.project_id = app.current_project_id();
-  IF NOT good THEN
-    RAISE EXCEPTION 'the key was revoked or has expired' USING ERRCODE = 'MB401';
+  IF may.role IS NULL THEN
+    RETURN NULL;
   END IF;
-  RETURN held;
+  may.reads := may.scopes = '{}' OR 'read' = ANY (may.scopes);
+  may.writes := may.role IN ('owner', 'editor') AND (may.scopes = '{}' OR 'write' = ANY (may.scopes));
+  may.administers := may.role = 'owner' AND (may.scopes = '{}' OR 'admin' = ANY (may.scopes));
+  may.sees := CASE app.current_purpose()
+    WHEN 'read' THEN may.reads
+    WHEN 'edit' THEN may.reads OR may.writes OR may.administers
+    ELSE false
+  END;
+  RETURN may;
 END
 $$;
 
-REVOKE ALL ON FUNCTION app.current_project_role() FROM PUBLIC;
-GRANT EXECUTE ON FUNCTION app.current_project_role() TO app_user, app_server;
+-- Whether this very transaction restores or imports the project: the audit log says so, in a row that it added.
+CREATE OR REPLACE FUNCTION app.restores(p_project uuid) RETURNS boolean
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+  SELECT EXISTS (
+    SELECT FROM app.audit_log l
+    WHERE l.project_id = p_project AND l.at = now() AND l.xact = pg_current_xact_id_if_assigned()
+      AND l.action IN ('backup.restored', 'bank.imported', 'project.restored')
+  )
+$$;
+
+-- The project, where an owner whose key may administer but not write puts a backup back.
+CREATE OR REPLACE FUNCTION app.restored_project() RETURNS uuid
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+  project constant uuid := app.current_project_id();
+BEGIN
+  RETURN CASE WHEN (app.current_access()).administers AND app.restores(project) THEN project END;
+END
+$$;
 
 RESET ROLE;
 
--- The same answers as one word each. They run once a statement, since the policies wrap them in (SELECT …).
+-- The role of the user in the project, or none.
+CREATE OR REPLACE FUNCTION app.current_project_role() RETURNS public.project_role
+LANGUAGE sql STABLE PARALLEL SAFE
+RETURN (app.current_access()).role;
+
+-- The same as one project each. They run once a statement, since the policies wrap them in (SELECT …).
+CREATE OR REPLACE FUNCTION app.joined_project() RETURNS uuid
+LANGUAGE sql STABLE PARALLEL SAFE
+RETURN CASE WHEN (app.current_access()).role IS NOT NULL THEN app.current_project_id() END;
+
 CREATE OR REPLACE FUNCTION app.readable_project() RETURNS uuid
 LANGUAGE sql STABLE PARALLEL SAFE
-RETURN CASE WHEN app.current_project_role() IS NOT NULL THEN app.current_project_id() END;
-
-CREATE OR REPLACE FUNCTION app.writable_project() RETURNS uuid
-LANGUAGE sql STABLE PARALLEL SAFE
-RETURN CASE WHEN app.current_project_role() IN ('owner', 'editor') THEN app.current_project_id() END;
+RETURN CASE WHEN (app.current_access()).sees THEN app.current_project_id() END;
 
 CREATE OR REPLACE FUNCTION app.owned_project() RETURNS uuid
 LANGUAGE sql STABLE PARALLEL SAFE
-RETURN CASE WHEN app.current_project_role() = 'owner' THEN app.current_project_id() END;
+RETURN CASE WHEN (app.current_access()).administers THEN app.current_project_id() END;
+
+CREATE OR REPLACE FUNCTION app.writable_project() RETURNS uuid
+LANGUAGE sql STABLE
+RETURN CASE WHEN (app.current_access()).writes THEN app.current_project_id() ELSE app.restored_project() END;
+
+-- What may be locked, to be changed or deleted.
+CREATE OR REPLACE FUNCTION app.lockable_project() RETURNS uuid
+LANGUAGE sql STABLE PARALLEL SAFE
+RETURN CASE WHEN (app.current_access()).writes THEN app.current_project_id() ELSE app.owned_project() END;
+
+-- Whether the key may give these scopes to another key: no more than it has.
+CREATE OR REPLACE FUNCTION app.may_give(p_scopes text[]) RETURNS boolean
+LANGUAGE sql STABLE PARALLEL SAFE
+RETURN (app.current_access()).scopes OPERATOR(pg_catalog.=) '{}'::pg_catalog.text[]
+  OR (p_scopes OPERATOR(pg_catalog.<>) '{}'::pg_catalog.text[]
+    AND p_scopes OPERATOR(pg_catalog.<@) (app.current_access()).scopes);
+
+-- Refuses a context that opens nothing, for its error: otherwise what may not be seen would look as if it were not there.
+CREATE OR REPLACE FUNCTION app.expect_access() RETURNS void
+LANGUAGE plpgsql STABLE
+AS $$
+DECLARE
+  may constant app.access := app.current_access();
+BEGIN
+  -- No name in it is looked for on the session's search_path, operators included.
+  IF may.role IS NULL OR (app.current_purpose() OPERATOR(pg_catalog.=) 'read' AND NOT may.reads) THEN
+    RAISE EXCEPTION 'the caller may not read this project' USING ERRCODE = 'insufficient_privilege';
+  END IF;
+END
+$$;
 
 DO $$
 DECLARE
-  name text;
+  one record;
 BEGIN
-  FOREACH name IN ARRAY ARRAY[
-    'current_user_id', 'current_project_id', 'current_key_id', 'readable_project', 'writable_project', 'owned_project'
-  ] LOOP
-    EXECUTE format('REVOKE ALL ON FUNCTION app.%I() FROM PUBLIC', name);
-    EXECUTE format('GRANT EXECUTE ON FUNCTION app.%I() TO app_user, app_definer', name);
+  FOR one IN
+    SELECT p.oid::regprocedure AS signature, p.proowner::regrole::text AS owner,
+      p.proname IN ('restores', 'is_operator') AS inside
+    FROM pg_catalog.pg_proc p
+    WHERE p.pronamespace = 'app'::regnamespace AND p.proname IN (
+      'current_user_id', 'current_project_id', 'current_key_id', 'current_key_hash', 'current_purpose', 'is_operator',
+      'current_access', 'current_project_role', 'restores', 'restored_project', 'joined_project', 'readable_project',
+      'writable_project', 'owned_project', 'lockable_project', 'may_give', 'expect_access')
+  LOOP
+    IF one.owner = 'app_definer' THEN
+      SET LOCAL ROLE app_definer;
+    END IF;
+    EXECUTE format('REVOKE ALL ON FUNCTION %s FROM PUBLIC', one.signature);
+    EXECUTE format('GRANT EXECUTE ON FUNCTION %s TO app_definer', one.signature);
+    IF NOT one.inside THEN
+      EXECUTE format('GRANT EXECUTE ON FUNCTION %s TO app_user, app_server', one.signature);
+    END IF;
+    RESET ROLE;
   END LOOP;
 END
 $$;
@@ -183,31 +283,31 @@ DECLARE
 BEGIN
   FOR one IN
     SELECT * FROM (VALUES
-      ('public.users', 'own_select', 'SELECT', 'id = (SELECT app.current_user_id()) AND (SELECT app.readable_project()) IS NOT NULL', NULL),
+      ('public.users', 'own_select', 'SELECT', 'id = (SELECT app.current_user_id()) AND (SELECT app.joined_project()) IS NOT NULL', NULL),
       ('public.users', 'owner_select', 'SELECT',
         'id IN (SELECT m.user_id FROM public.memberships m WHERE m.project_id = (SELECT app.owned_project()))', NULL),
-      ('public.projects', 'member_select', 'SELECT', 'id = (SELECT app.readable_project())', NULL),
+      ('public.projects', 'member_select', 'SELECT', 'id = (SELECT app.joined_project())', NULL),
       ('public.memberships', 'own_select', 'SELECT',
-        'project_id = (SELECT app.readable_project()) AND user_id = (SELECT app.current_user_id())', NULL),
+        'project_id = (SELECT app.joined_project()) AND user_id = (SELECT app.current_user_id())', NULL),
       ('public.memberships', 'owner_select', 'SELECT', 'project_id = (SELECT app.owned_project())', NULL),
-      ('public.api_keys', 'own_select', 'SELECT',
-        'project_id = (SELECT app.readable_project()) AND user_id = (SELECT app.current_user_id())', NULL),
       ('public.api_keys', 'owner_select', 'SELECT', 'project_id = (SELECT app.owned_project())', NULL),
       ('public.api_keys', 'owner_insert', 'INSERT', NULL,
-        'project_id = (SELECT app.owned_project()) AND user_id = (SELECT app.current_user_id())'),
+        'project_id = (SELECT app.owned_project()) AND user_id = (SELECT app.current_user_id()) AND app.may_give(scopes)'),
       ('public.api_keys', 'owner_update', 'UPDATE', 'project_id = (SELECT app.owned_project())',
         'project_id = (SELECT app.owned_project())'),
       ('public.sessions', 'own_select', 'SELECT',
-        'project_id = (SELECT app.readable_project()) AND user_id = (SELECT app.current_user_id())', NULL),
+        'project_id = (SELECT app.joined_project()) AND user_id = (SELECT app.current_user_id())', NULL),
       ('public.mcp_events', 'own_select', 'SELECT',
-        'project_id = (SELECT app.readable_project()) AND user_id = (SELECT app.current_user_id())', NULL),
+        'project_id = (SELECT app.joined_project()) AND user_id = (SELECT app.current_user_id()) '
+        'AND needs & (SELECT 7 - a.reads::int - a.writes::int * 2 - a.administers::int * 4 FROM app.current_access() a) = 0',
+        NULL),
       ('app.project_state', 'own_select', 'SELECT',
-        'project_id = (SELECT app.readable_project()) AND user_id = (SELECT app.current_user_id())', NULL),
+        'project_id = (SELECT app.joined_project()) AND user_id = (SELECT app.current_user_id())', NULL),
       ('app.project_state', 'own_insert', 'INSERT', NULL,
-        'project_id = (SELECT app.readable_project()) AND user_id = (SELECT app.current_user_id())'),
+        'project_id = (SELECT app.joined_project()) AND user_id = (SELECT app.current_user_id())'),
       ('app.project_state', 'own_update', 'UPDATE',
-        'project_id = (SELECT app.readable_project()) AND user_id = (SELECT app.current_user_id())',
-        'project_id = (SELECT app.readable_project()) AND user_id = (SELECT app.current_user_id())'),
+        'project_id = (SELECT app.joined_project()) AND user_id = (SELECT app.current_user_id())',
+        'project_id = (SELECT app.joined_project()) AND user_id = (SELECT app.current_user_id())'),
       -- Only app.prune_backups deletes a backup, and only the oldest.
       ('app.backups', 'member_select', 'SELECT', 'project_id = (SELECT app.readable_project())', NULL),
       ('app.backups', 'editor_insert', 'INSERT', NULL, 'project_id = (SELECT app.writable_project())'),
@@ -225,7 +325,7 @@ BEGIN
     LATERAL (VALUES
       ('member_select', 'SELECT', 'project_id = (SELECT app.readable_project())', NULL),
       ('editor_insert', 'INSERT', NULL, 'project_id = (SELECT app.writable_project())'),
-      ('editor_update', 'UPDATE', 'project_id = (SELECT app.writable_project())',
+      ('editor_update', 'UPDATE', 'project_id = (SELECT app.lockable_project())',
         'project_id = (SELECT app.writable_project())'),
       -- To undo a link is to write; to lose a document, an entity or an observation is the owner's to decide.
       ('delete', 'DELETE', CASE WHEN tab = 'public.graph_relations' THEN 'project_id = (SELECT app.writable_project())'

@@ -1,5 +1,8 @@
--- 003: the few functions that serve many tenants at once, or that an administrator calls. Each does one thing, takes
--- typed arguments, gives back no more than its caller needs, and may be called by the server's role alone. And the triggers.
+-- 003: the few functions that serve many tenants at once, those that an administrator calls, and the triggers. Each does
+-- one thing, takes typed arguments and gives back no more than its caller needs.
+--
+-- The server's role may call those that serve. Where they show or change what belongs to a tenant, they take the hash of
+-- the key that was presented, and do nothing for a tenant whose key it is not. Administration is the schema owner's.
 --
 -- They belong to app_definer and look past row-level security by its policies, so that nobody needs to be a superuser.
 -- Their errors carry one of three codes: MB400 refused, with a text; MB404 not there and MB409 there already, with the
@@ -54,26 +57,45 @@ AS $$
   WHERE k.key_hash = p_key_hash
 $$;
 
+-- Refuses a key that is not this user's in this project, or is void. May the key read?
+CREATE OR REPLACE FUNCTION app.proven(p_key_hash bytea, p_user uuid, p_project uuid) RETURNS boolean
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+  reads boolean;
+BEGIN
+  SELECT k.scopes = '{}' OR 'read' = ANY (k.scopes) INTO reads
+  FROM public.api_keys k JOIN public.memberships m ON m.user_id = k.user_id AND m.project_id = k.project_id
+  WHERE k.key_hash = p_key_hash AND k.user_id = p_user AND k.project_id = p_project
+    AND k.revoked_at IS NULL AND (k.expires_at > now()) IS NOT FALSE;
+  IF reads IS NULL THEN
+    RAISE EXCEPTION 'the key that was presented does not open this project' USING ERRCODE = 'MB401';
+  END IF;
+  RETURN reads;
+END
+$$;
+
 -- Notes when keys were last used, many at once.
-CREATE OR REPLACE FUNCTION app.touch_keys(p_keys uuid[], p_at timestamptz[]) RETURNS void
+CREATE OR REPLACE FUNCTION app.touch_keys(p_key_hashes bytea[], p_at timestamptz[]) RETURNS void
 LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
   UPDATE public.api_keys k SET last_used_at = greatest(k.last_used_at, used.at)
-  FROM (SELECT u.key, max(u.at) AS at FROM unnest(p_keys, p_at) AS u (key, at) GROUP BY u.key) AS used
-  WHERE k.id = used.key
+  FROM (SELECT u.hash, max(u.at) AS at FROM unnest(p_key_hashes, p_at) AS u (hash, at) GROUP BY u.hash) AS used
+  WHERE k.key_hash = used.hash
 $$;
 
--- Opens a session, unless the project has p_most live ones already. False: it has, or the user is no member.
+-- Opens a session, unless the project has p_most live ones already: then false.
 CREATE OR REPLACE FUNCTION app.open_session(
-  p_id uuid, p_user uuid, p_project uuid, p_metadata jsonb, p_subscriptions text[], p_created_at timestamptz,
-  p_expires_at timestamptz, p_most bigint
+  p_key_hash bytea, p_id uuid, p_user uuid, p_project uuid, p_metadata jsonb, p_subscriptions text[],
+  p_created_at timestamptz, p_expires_at timestamptz, p_most bigint
 ) RETURNS boolean
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
+  PERFORM app.proven(p_key_hash, p_user, p_project);
   -- One at a time in a project, so that those who come together do not pass the bound together.
   PERFORM pg_advisory_xact_lock(hashtextextended('memory-bank-mcp sessions of ' || p_project, 0));
-  IF NOT EXISTS (SELECT FROM public.memberships m WHERE m.user_id = p_user AND m.project_id = p_project) OR p_most <= (
+  IF p_most <= (
     SELECT count(*) FROM (
       SELECT FROM public.sessions s WHERE s.project_id = p_project AND s.expires_at > p_created_at LIMIT p_most
     ) AS live
@@ -86,40 +108,52 @@ BEGIN
 END
 $$;
 
--- Adds a subscription to a session of this user in this project, or takes one away. Past p_most nothing is added.
+-- Adds a subscription to a session of this user in this project, or takes one away. Past p_most nothing is added. To
+-- hear of changes is to read.
 CREATE OR REPLACE FUNCTION app.subscribe_session(
-  p_id uuid, p_user uuid, p_project uuid, p_uri text, p_subscribed boolean, p_most integer
+  p_key_hash bytea, p_id uuid, p_user uuid, p_project uuid, p_uri text, p_subscribed boolean, p_most integer
 ) RETURNS SETOF public.sessions
-LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
+BEGIN
+  IF NOT app.proven(p_key_hash, p_user, p_project) AND p_subscribed THEN
+    RAISE EXCEPTION 'the key may not read' USING ERRCODE = 'insufficient_privilege';
+  END IF;
+  RETURN QUERY
   UPDATE public.sessions s SET subscriptions = CASE
       WHEN NOT p_subscribed THEN array_remove(s.subscriptions, p_uri)
       WHEN p_uri = ANY (s.subscriptions) OR cardinality(s.subscriptions) >= p_most THEN s.subscriptions
       ELSE s.subscriptions || p_uri
     END
   WHERE s.id = p_id AND s.user_id = p_user AND s.project_id = p_project
-  RETURNING s.*
+  RETURNING s.*;
+END
 $$;
 
--- Notes when sessions were last seen and until when they live, many at once. However many replicas say so, a session's
--- row is written at most once a minute.
-CREATE OR REPLACE FUNCTION app.touch_sessions(p_sessions uuid[], p_at timestamptz[], p_expires_at timestamptz[])
-RETURNS void
+-- Notes when sessions were last seen and until when they live, many at once, each with the key that used it. However many
+-- replicas say so, a session's row is written at most once a minute.
+CREATE OR REPLACE FUNCTION app.touch_sessions(
+  p_key_hashes bytea[], p_sessions uuid[], p_at timestamptz[], p_expires_at timestamptz[]
+) RETURNS void
 LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
   UPDATE public.sessions s SET last_seen = seen.at, expires_at = seen.until
   FROM (
-    SELECT u.id, max(u.at) AS at, max(u.until) AS until
-    FROM unnest(p_sessions, p_at, p_expires_at) AS u (id, at, until) GROUP BY u.id
+    SELECT u.id, k.user_id, k.project_id, max(u.at) AS at, max(u.until) AS until
+    FROM unnest(p_key_hashes, p_sessions, p_at, p_expires_at) AS u (hash, id, at, until)
+    JOIN public.api_keys k ON k.key_hash = u.hash AND k.revoked_at IS NULL
+    GROUP BY u.id, k.user_id, k.project_id
   ) AS seen
-  WHERE s.id = seen.id AND s.last_seen <= seen.at - interval '1 minute'
+  WHERE s.id = seen.id AND s.user_id = seen.user_id AND s.project_id = seen.project_id
+    AND s.last_seen <= seen.at - interval '1 minute'
 $$;
 
 -- Ends a session of this user in this project, with its events; says whether there was one.
-CREATE OR REPLACE FUNCTION app.close_session(p_id uuid, p_user uuid, p_project uuid) RETURNS boolean
+CREATE OR REPLACE FUNCTION app.close_session(p_key_hash bytea, p_id uuid, p_user uuid, p_project uuid) RETURNS boolean
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
+  PERFORM app.proven(p_key_hash, p_user, p_project);
   DELETE FROM public.sessions s WHERE s.id = p_id AND s.user_id = p_user AND s.project_id = p_project;
   IF NOT FOUND THEN
     RETURN false;
@@ -130,22 +164,25 @@ END
 $$;
 
 -- Stores events of many sessions with one statement. They are for replay only: losing the last of them in a crash of
--- the database's machine is no loss of data, so the commit does not wait for the disk. An event whose session is gone,
--- or is another user's or project's, is passed over; so is one that is stored already.
+-- the database's machine is no loss of data, so the commit does not wait for the disk. An event whose session is gone, or
+-- is another user's or project's than that of the key it comes with, is passed over; so is one that is stored already.
 -- A message that jsonb cannot hold (it has an escaped null character) is stored as a JSON string.
 CREATE OR REPLACE FUNCTION app.append_events(
-  p_sessions uuid[], p_streams uuid[], p_places bigint[], p_last boolean[], p_users uuid[], p_projects uuid[],
-  p_messages text[], p_at timestamptz[]
+  p_key_hashes bytea[], p_sessions uuid[], p_streams uuid[], p_places bigint[], p_last boolean[], p_users uuid[],
+  p_projects uuid[], p_messages text[], p_at timestamptz[], p_needs smallint[]
 ) RETURNS void
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
   PERFORM set_config('synchronous_commit', 'off', true);
-  INSERT INTO public.mcp_events (session_id, stream_id, place, last, user_id, project_id, message, created_at)
+  INSERT INTO public.mcp_events
+    (session_id, stream_id, place, last, user_id, project_id, message, needs, created_at)
   SELECT e.session, e.stream, e.place, e.last, e.usr, e.project,
-    CASE WHEN e.message LIKE '%\\u0000%' THEN to_jsonb(e.message) ELSE e.message::jsonb END, e.at
-  FROM unnest(p_sessions, p_streams, p_places, p_last, p_users, p_projects, p_messages, p_at)
-    AS e (session, stream, place, last, usr, project, message, at)
+    CASE WHEN e.message LIKE '%\\u0000%' THEN to_jsonb(e.message) ELSE e.message::jsonb END,
+    e.needs, e.at
+  FROM unnest(p_key_hashes, p_sessions, p_streams, p_places, p_last, p_users, p_projects, p_messages, p_at, p_needs)
+    AS e (hash, session, stream, place, last, usr, project, message, at, needs)
+  JOIN public.api_keys k ON k.key_hash = e.hash AND k.user_id = e.usr AND k.project_id = e.project
   WHERE EXISTS (
     SELECT FROM public.sessions s WHERE s.id = e.session AND s.user_id = e.usr AND s.project_id = e.project
   )
@@ -154,7 +191,8 @@ END
 $$;
 
 -- Removes sessions that expired before p_now with their events, and events stored before p_events_before: at most
--- p_most rows of each, and one replica at a time. Gives the number of rows; 0 when another replica is at it.
+-- p_most rows of each, and one replica at a time. Gives the number of rows; 0 when another replica is at it. By the
+-- database's clock: nothing goes that has not expired, and no event before its first hour is over, whatever is asked for.
 CREATE OR REPLACE FUNCTION app.purge(p_now timestamptz, p_events_before timestamptz, p_most bigint) RETURNS bigint
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
@@ -167,11 +205,11 @@ BEGIN
     RETURN 0;
   END IF;
   DELETE FROM public.mcp_events e WHERE e.id IN (
-    SELECT o.id FROM public.mcp_events o WHERE o.created_at < p_events_before ORDER BY o.created_at LIMIT p_most
+    SELECT o.id FROM public.mcp_events o WHERE o.created_at < least(p_events_before, now() - interval '1 hour') ORDER BY o.created_at LIMIT p_most
   );
   GET DIAGNOSTICS removed = ROW_COUNT;
   SELECT array_agg(o.id) INTO expired FROM (
-    SELECT s.id FROM public.sessions s WHERE s.expires_at <= p_now ORDER BY s.expires_at LIMIT p_most
+    SELECT s.id FROM public.sessions s WHERE s.expires_at <= least(p_now, now()) ORDER BY s.expires_at LIMIT p_most
     FOR UPDATE SKIP LOCKED
   ) AS o;
   DELETE FROM public.mcp_events e WHERE e.id IN (
@@ -198,6 +236,29 @@ AS $$
     (SELECT max(e.created_at) FROM public.mcp_events e),
     (SELECT count(*) FROM (SELECT FROM public.sessions LIMIT 1000000) AS s),
     (SELECT count(*) FROM (SELECT FROM public.sessions s WHERE s.expires_at <= now() LIMIT 1000000) AS s)
+$$;
+
+-- Whether this session has a role in a project by naming one of its members, without the key of any: what the server looks
+-- for before it listens. NULL when there is no member yet.
+CREATE OR REPLACE FUNCTION app.opens_without_key() RETURNS boolean
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+  usr uuid;
+  project uuid;
+  opens boolean;
+BEGIN
+  SELECT m.user_id, m.project_id INTO usr, project FROM public.memberships m LIMIT 1;
+  IF NOT FOUND THEN
+    RETURN NULL;
+  END IF;
+  PERFORM set_config('app.current_user_id', usr::text, true), set_config('app.current_project_id', project::text, true),
+    set_config('app.current_key_id', '', true), set_config('app.current_key_hash', '', true);
+  opens := app.current_project_role() IS NOT NULL;
+  -- Who they are is not for the session to know.
+  PERFORM set_config('app.current_user_id', '', true), set_config('app.current_project_id', '', true);
+  RETURN opens;
+END
 $$;
 
 -- Administration ----------------------------------------------------------------------------------------------------
@@ -462,6 +523,53 @@ BEGIN
 END
 $$;
 
+-- Keys of the caller: called as app_user, in its context -------------------------------------------------------------------
+
+-- The hash under which caches know a key of the caller, for whoever administers.
+CREATE OR REPLACE FUNCTION app.own_key_hash(p_id uuid) RETURNS bytea
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+  IF (app.current_access()).administers IS NOT TRUE THEN
+    RETURN NULL;
+  END IF;
+  RETURN (
+    SELECT k.key_hash FROM public.api_keys k
+    WHERE k.id = p_id AND k.project_id = app.current_project_id() AND k.user_id = app.current_user_id()
+  );
+END
+$$;
+
+-- Revokes a key of the caller and makes one like it, in one step: the key that is replaced may be the one that asks, and a
+-- void key can do nothing more. False when there is no such key that is not void.
+CREATE OR REPLACE FUNCTION app.replace_own_key(
+  p_id uuid, p_new_id uuid, p_key_hash bytea, p_key_prefix text, p_expires_at timestamptz, p_now timestamptz
+) RETURNS boolean
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+  old public.api_keys;
+BEGIN
+  IF (app.current_access()).administers IS NOT TRUE THEN
+    RAISE EXCEPTION 'the caller may not replace keys' USING ERRCODE = 'insufficient_privilege';
+  END IF;
+  SELECT * INTO old FROM public.api_keys k
+  WHERE k.id = p_id AND k.project_id = app.current_project_id() AND k.user_id = app.current_user_id()
+    AND k.revoked_at IS NULL
+  FOR UPDATE;
+  IF NOT FOUND THEN
+    RETURN false;
+  ELSIF NOT app.may_give(old.scopes) THEN
+    RAISE EXCEPTION 'a key cannot give more scopes than it has itself' USING ERRCODE = 'insufficient_privilege';
+  END IF;
+  UPDATE public.api_keys k SET revoked_at = p_now WHERE k.id = p_id;
+  INSERT INTO public.api_keys (id, user_id, project_id, key_hash, key_prefix, label, scopes, rate_limit, expires_at, created_at)
+  VALUES (p_new_id, old.user_id, old.project_id, p_key_hash, p_key_prefix, old.label, old.scopes, old.rate_limit,
+    p_expires_at, p_now);
+  RETURN true;
+END
+$$;
+
 -- Backups and the graph ----------------------------------------------------------------------------------------------
 
 -- Keeps the newest p_most backups of the current project. An editor may make room so, but not delete a backup.
@@ -469,7 +577,7 @@ CREATE OR REPLACE FUNCTION app.prune_backups(p_most integer) RETURNS void
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-  project constant uuid := CASE WHEN app.current_project_role() IN ('owner', 'editor') THEN app.current_project_id() END;
+  project constant uuid := app.writable_project();
 BEGIN
   DELETE FROM app.backups b WHERE b.project_id = project AND b.id IN (
     SELECT o.id FROM app.backups o WHERE o.project_id = project ORDER BY o.created_at DESC, o.id DESC
@@ -503,16 +611,23 @@ END
 $$;
 -- The audit log --------------------------------------------------------------------------------------------------------
 
--- Adds a row: in whose name, the transaction's settings say; who acts without them acts as the login role.
+-- Adds a row. In whose name, the key says that was presented, if it is one; an operator's command may name a member.
+-- Whoever acts without a key acts as the login role.
 CREATE OR REPLACE FUNCTION app.audit(p_action text, p_project uuid, p_subject text, p_detail jsonb) RETURNS void
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
+DECLARE
+  shown uuid;
+  usr uuid;
 BEGIN
+  SELECT k.id, k.user_id INTO shown, usr FROM public.api_keys k
+  WHERE k.id = app.current_key_id() AND k.key_hash = app.current_key_hash();
+  IF shown IS NULL AND app.is_operator() THEN
+    usr := app.current_user_id();
+  END IF;
   INSERT INTO app.audit_log (project_id, action, user_id, key_id, login, subject, detail)
   VALUES (
-    p_project, p_action, app.current_user_id(),
-    app.current_key_id(),
-    CASE WHEN app.current_user_id() IS NULL THEN session_user::text END,
+    p_project, p_action, usr, shown, CASE WHEN shown IS NULL THEN session_user::text END,
     left(p_subject, 255), jsonb_strip_nulls(p_detail)
   );
 END
@@ -552,29 +667,31 @@ BEGIN
 END
 $$;
 
--- A key that is made in the transaction that revoked another one of the same user in the same project takes its place;
--- where the old one is revoked afterwards, app.audit_replaces names it before.
+-- A key that is made in the transaction that revoked another one of the same user in the same project takes its place; the
+-- log itself says so, in the rows that this transaction added.
 CREATE OR REPLACE FUNCTION app.audit_key() RETURNS trigger
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-  mark constant text := concat_ws('/', NEW.user_id, NEW.project_id) || '/';
-  revoked constant text := current_setting('app.audit_revoked', true);
-  replaced constant text := coalesce(
-    NULLIF(current_setting('app.audit_replaces', true), ''),
-    CASE WHEN starts_with(revoked, mark) THEN substr(revoked, length(mark) + 1) END);
+  replaced text;
 BEGIN
   IF TG_OP = 'INSERT' THEN
+    SELECT l.subject INTO replaced FROM app.audit_log l
+    WHERE l.project_id = NEW.project_id AND l.at = now() AND l.xact = pg_current_xact_id_if_assigned()
+      AND l.action = 'key.revoked' AND l.detail ->> 'user' = NEW.user_id::text AND NOT EXISTS (
+        SELECT FROM app.audit_log r
+        WHERE r.project_id = NEW.project_id AND r.at = now() AND r.xact = l.xact AND r.action = 'key.rotated'
+          AND r.detail ->> 'replaces' = l.subject
+      )
+    ORDER BY l.id DESC LIMIT 1;
     PERFORM app.audit(
       CASE WHEN replaced IS NOT NULL THEN 'key.rotated' ELSE 'key.created' END, NEW.project_id, NEW.id::text,
       jsonb_build_object('user', NEW.user_id, 'prefix', NEW.key_prefix, 'scopes', to_jsonb(NEW.scopes),
         'rateLimit', NEW.rate_limit, 'expiresAt', NEW.expires_at,
         'replaces', replaced));
-    PERFORM set_config('app.audit_revoked', '', true), set_config('app.audit_replaces', '', true);
   ELSIF OLD.revoked_at IS NULL AND NEW.revoked_at IS NOT NULL THEN
     PERFORM app.audit('key.revoked', NEW.project_id, NEW.id::text,
       jsonb_build_object('user', NEW.user_id, 'prefix', NEW.key_prefix));
-    PERFORM set_config('app.audit_revoked', mark || NEW.id, true);
   ELSE
     PERFORM app.audit('key.changed', NEW.project_id, NEW.id::text,
       jsonb_build_object('user', NEW.user_id, 'prefix', NEW.key_prefix, 'scopes', to_jsonb(NEW.scopes),
@@ -592,14 +709,12 @@ AS $$
 DECLARE
   one record;
 BEGIN
-  IF current_setting('app.audit_restores', true) = 'true' THEN
-    RETURN NULL;
-  END IF;
   IF TG_ARGV[0] = 'documents.deleted' THEN
     FOR one IN
       SELECT g.project_id, count(*) AS n, (array_agg(left(g.path, 255) ORDER BY g.path))[1:10] AS names
       FROM gone g GROUP BY g.project_id
     LOOP
+      CONTINUE WHEN app.restores(one.project_id);
       PERFORM app.audit(TG_ARGV[0], one.project_id, one.names[1],
         jsonb_build_object('count', one.n, 'names', to_jsonb(one.names)));
     END LOOP;
@@ -608,6 +723,7 @@ BEGIN
       SELECT g.project_id, count(*) AS n, (array_agg(left(g.id, 64) ORDER BY g.id))[1:10] AS names
       FROM gone g GROUP BY g.project_id
     LOOP
+      CONTINUE WHEN app.restores(one.project_id);
       PERFORM app.audit(TG_ARGV[0], one.project_id, one.names[1],
         jsonb_build_object('count', one.n, 'ids', to_jsonb(one.names)));
     END LOOP;
@@ -622,19 +738,16 @@ CREATE OR REPLACE FUNCTION app.note_audit(p_action text, p_subject text, p_detai
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-  held constant public.project_role := app.current_project_role();
+  may constant app.access := app.current_access();
 BEGIN
   IF NOT coalesce(CASE
-      WHEN p_action = 'bank.exported' THEN true
-      WHEN p_action = 'bank.imported' THEN held IN ('owner', 'editor')
-      WHEN p_action IN ('backup.restored', 'project.restored') THEN held = 'owner'
-    END AND held IS NOT NULL, false) THEN
-    RAISE EXCEPTION 'the role may not tell of `%`', p_action USING ERRCODE = 'insufficient_privilege';
+      WHEN p_action = 'bank.exported' THEN may.reads
+      WHEN p_action = 'bank.imported' THEN may.writes
+      WHEN p_action IN ('backup.restored', 'project.restored') THEN may.administers
+    END, false) THEN
+    RAISE EXCEPTION 'the caller may not note `%`', p_action USING ERRCODE = 'insufficient_privilege';
   END IF;
   PERFORM app.audit(p_action, app.current_project_id(), p_subject, p_detail);
-  IF p_action IN ('backup.restored', 'bank.imported', 'project.restored') THEN
-    PERFORM set_config('app.audit_restores', 'true', true);
-  END IF;
 END
 $$;
 
@@ -652,23 +765,24 @@ END
 $$;
 
 -- Notes that keys were used from addresses, many at once: each pair once, at most p_most addresses a key.
-CREATE OR REPLACE FUNCTION app.note_key_addresses(p_keys uuid[], p_addresses text[], p_at timestamptz[], p_most integer)
-RETURNS void
+CREATE OR REPLACE FUNCTION app.note_key_addresses(
+  p_key_hashes bytea[], p_addresses text[], p_at timestamptz[], p_most integer
+) RETURNS void
 LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
   INSERT INTO app.audit_log (at, project_id, action, user_id, key_id, subject, address)
-  SELECT used.at, k.project_id, 'key.used_from_new_address', k.user_id, k.id, k.id::text, used.address
+  SELECT used.at, used.project_id, 'key.used_from_new_address', used.user_id, used.key, used.key::text, used.address
   FROM (
-    SELECT u.key, u.address::inet AS address, min(u.at) AS at,
-      row_number() OVER (PARTITION BY u.key ORDER BY min(u.at)) AS place
-    FROM unnest(p_keys, p_addresses, p_at) AS u (key, address, at)
+    SELECT k.id AS key, k.user_id, k.project_id, u.address::inet AS address, min(u.at) AS at,
+      row_number() OVER (PARTITION BY k.id ORDER BY min(u.at)) AS place
+    FROM unnest(p_key_hashes, p_addresses, p_at) AS u (hash, address, at)
+    JOIN public.api_keys k ON k.key_hash = u.hash
     WHERE NOT EXISTS (
       SELECT FROM app.audit_log l
-      WHERE l.key_id = u.key AND l.address = u.address::inet AND l.action = 'key.used_from_new_address'
+      WHERE l.key_id = k.id AND l.address = u.address::inet AND l.action = 'key.used_from_new_address'
     )
-    GROUP BY u.key, u.address::inet
+    GROUP BY k.id, k.user_id, k.project_id, u.address::inet
   ) AS used
-  JOIN public.api_keys k ON k.id = used.key
   WHERE used.place + (
     SELECT count(*) FROM app.audit_log l WHERE l.key_id = used.key AND l.action = 'key.used_from_new_address'
   ) <= p_most
@@ -721,10 +835,12 @@ $$;
 ALTER FUNCTION app.purge(timestamptz, timestamptz, bigint) SET plan_cache_mode = force_custom_plan;
 ALTER FUNCTION app.purge_audit(timestamptz, bigint) SET plan_cache_mode = force_custom_plan;
 
--- Who may call what; nobody calls what has no grantee but a function of app_definer or a trigger. Who makes the triggers
--- must be allowed to call their functions.
+-- Who may call what. Trigger functions are for whoever makes the triggers, and for nobody else: on a table of its own a
+-- role could have them write whatever it likes. What has no grantee is called by functions of app_definer alone.
 DO $$
 DECLARE
+  owner constant text := (
+    SELECT c.relowner::regrole::text FROM pg_catalog.pg_class c WHERE c.oid = 'public.projects'::regclass);
   one record;
 BEGIN
   FOR one IN
@@ -732,25 +848,48 @@ BEGIN
     FROM (
       SELECT unnest(ARRAY[
         'authenticate', 'touch_keys', 'open_session', 'subscribe_session', 'touch_sessions', 'close_session',
-        'append_events', 'purge', 'kept_for_replay', 'bootstrap', 'user_named', 'project_called', 'create_user',
-        'list_users', 'create_project', 'list_projects', 'keeps_an_owner', 'put_member', 'remove_member',
+        'append_events', 'purge', 'kept_for_replay', 'note_key_addresses', 'purge_audit', 'opens_without_key']), 'app_server'
+      UNION ALL SELECT unnest(ARRAY['prune_backups', 'note_audit', 'own_key_hash', 'replace_own_key']), 'app_user'
+      UNION ALL SELECT unnest(ARRAY[
+        'bootstrap', 'create_user', 'list_users', 'create_project', 'list_projects', 'put_member', 'remove_member',
         'list_members', 'create_key', 'find_key', 'list_keys', 'revoke_key', 'rotate_key', 'note_operator_audit',
-        'note_key_addresses', 'list_audit', 'purge_audit', 'note_graph_change', 'audit_user', 'audit_project',
-        'audit_membership', 'audit_key', 'audit_deletion']), 'app_server'
-      UNION ALL SELECT unnest(ARRAY['prune_backups', 'note_audit']), 'app_user'
-      UNION ALL VALUES ('audit', NULL)
+        'list_audit', 'note_graph_change', 'audit_user', 'audit_project', 'audit_membership', 'audit_key',
+        'audit_deletion']), owner
+      UNION ALL SELECT unnest(ARRAY['audit', 'proven', 'user_named', 'project_called', 'keeps_an_owner']), NULL
     ) AS w (name, grantee)
     JOIN pg_catalog.pg_proc p ON p.proname = w.name AND p.pronamespace = 'app'::regnamespace
   LOOP
-    EXECUTE format('REVOKE ALL ON FUNCTION %s FROM PUBLIC', one.signature);
+    EXECUTE format('REVOKE ALL ON FUNCTION %s FROM PUBLIC, app_server, app_user', one.signature);
     IF one.grantee IS NOT NULL THEN
-      EXECUTE format('GRANT EXECUTE ON FUNCTION %s TO %I', one.signature, one.grantee);
+      EXECUTE format('GRANT EXECUTE ON FUNCTION %s TO %s', one.signature, one.grantee);
     END IF;
   END LOOP;
 END
 $$;
 
 RESET ROLE;
+
+-- What a key is stays as it is: whose, in which project, its hash. A revocation is for good, and a term only gets shorter.
+-- Its scopes grow by no more than the key has that changes them. A superuser may mend by hand.
+CREATE OR REPLACE FUNCTION app.guard_key() RETURNS trigger
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+  IF (SELECT r.rolsuper OR r.rolbypassrls FROM pg_catalog.pg_roles r WHERE r.rolname = current_user) THEN
+    RETURN NEW;
+  END IF;
+  IF (NEW.id, NEW.user_id, NEW.project_id, NEW.key_hash, NEW.key_prefix, NEW.created_at)
+      IS DISTINCT FROM (OLD.id, OLD.user_id, OLD.project_id, OLD.key_hash, OLD.key_prefix, OLD.created_at)
+    OR (OLD.revoked_at IS NOT NULL AND NEW.revoked_at IS DISTINCT FROM OLD.revoked_at)
+    OR (OLD.expires_at IS NOT NULL AND (NEW.expires_at <= OLD.expires_at) IS NOT TRUE)
+    OR (current_user = 'app_user' AND NEW.scopes IS DISTINCT FROM OLD.scopes AND app.may_give(NEW.scopes) IS NOT TRUE) THEN
+    RAISE EXCEPTION 'this of a key cannot be changed' USING ERRCODE = 'insufficient_privilege';
+  END IF;
+  RETURN NEW;
+END
+$$;
+REVOKE ALL ON FUNCTION app.guard_key() FROM PUBLIC;
+CREATE OR REPLACE TRIGGER guard BEFORE UPDATE ON public.api_keys FOR EACH ROW EXECUTE FUNCTION app.guard_key();
 
 -- updated_at follows every change of an account or a project.
 CREATE OR REPLACE FUNCTION app.note_update() RETURNS trigger
@@ -761,6 +900,7 @@ BEGIN
   RETURN NEW;
 END
 $$;
+REVOKE ALL ON FUNCTION app.note_update() FROM PUBLIC;
 CREATE OR REPLACE TRIGGER note_update BEFORE UPDATE ON public.users FOR EACH ROW EXECUTE FUNCTION app.note_update();
 CREATE OR REPLACE TRIGGER note_update BEFORE UPDATE ON public.projects FOR EACH ROW EXECUTE FUNCTION app.note_update();
 
@@ -807,25 +947,27 @@ CREATE OR REPLACE TRIGGER audit_delete AFTER DELETE ON public.graph_entities REF
 -- It runs with the rights of whoever calls it (SECURITY INVOKER), and so may do no more than the statements that it
 -- replaces. Context and role are local to the transaction, which is the statement itself. When the context is refused,
 -- nothing is read. No name in it is looked for on the session's search_path, operators included.
-CREATE OR REPLACE FUNCTION app.read_documents(p_user text, p_project text, p_key text, p_paths text[])
+CREATE OR REPLACE FUNCTION app.read_documents(p_user text, p_project text, p_key text, p_key_hash text, p_paths text[])
 RETURNS TABLE (path text, content text, etag text, version bigint, updated_at timestamptz, project_id uuid)
 LANGUAGE plpgsql VOLATILE SECURITY INVOKER
 AS $$
 BEGIN
-  -- The role in the project is asked for its error: a void key is refused, also where no row would ask a policy.
+  -- What may not be seen is refused, also where no row would ask a policy.
   PERFORM pg_catalog.set_config('app.current_user_id', p_user, true),
     pg_catalog.set_config('app.current_project_id', p_project, true),
     pg_catalog.set_config('app.current_key_id', p_key, true),
+    pg_catalog.set_config('app.current_key_hash', p_key_hash, true),
+    pg_catalog.set_config('app.current_purpose', 'read', true),
     pg_catalog.set_config('role', 'app_user', true),
-    app.current_project_role() IS NULL;
+    app.expect_access();
   RETURN QUERY
     SELECT d.path, d.content, d.etag, d.version, d.updated_at, d.project_id FROM public.documents d
     WHERE d.project_id OPERATOR(pg_catalog.=) p_project::pg_catalog.uuid AND d.path OPERATOR(pg_catalog.=) ANY (p_paths);
 END
 $$;
 
-REVOKE ALL ON FUNCTION app.read_documents(text, text, text, text[]) FROM PUBLIC;
-GRANT EXECUTE ON FUNCTION app.read_documents(text, text, text, text[]) TO app_server;
+REVOKE ALL ON FUNCTION app.read_documents(text, text, text, text, text[]) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION app.read_documents(text, text, text, text, text[]) TO app_server;
 
 INSERT INTO public.schema_migrations (version) VALUES ('003_functions') ON CONFLICT DO NOTHING;
 

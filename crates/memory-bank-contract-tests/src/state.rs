@@ -3,6 +3,7 @@
 
 use futures::future::join_all;
 use memory_bank_core::caller::{ProjectId, UserId};
+use memory_bank_core::error::StoreError;
 use memory_bank_core::mode::Mode;
 use memory_bank_core::store::SessionState;
 use memory_bank_core::thinking::Thought;
@@ -17,10 +18,15 @@ pub async fn state_is_kept_for_each_user_and_project(p: Project) {
     assert_eq!(p.state.load(&p.caller).await.unwrap().mode, Mode::Debug);
     let mut stranger = p.caller.clone();
     stranger.user = UserId(Uuid::from_u128(7));
-    assert_eq!(p.state.load(&stranger).await.unwrap(), before);
+    let nothing_of_it = |loaded: Result<SessionState, StoreError>| match loaded {
+        Ok(loaded) => assert_eq!(loaded, before),
+        // A store that proves the key does not open another's state for it at all.
+        Err(error) => assert!(matches!(error, StoreError::KeyVoid), "{error}"),
+    };
+    nothing_of_it(p.state.load(&stranger).await);
     let mut elsewhere = p.caller.clone();
     elsewhere.project = ProjectId(Uuid::from_u128(7));
-    assert_eq!(p.state.load(&elsewhere).await.unwrap(), before);
+    nothing_of_it(p.state.load(&elsewhere).await);
 }
 
 pub async fn updates_at_once_all_count(p: Project) {

@@ -3,6 +3,8 @@
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use crate::identity::KeyHash;
+
 /// Identifies a user account.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(transparent)]
@@ -42,6 +44,81 @@ pub enum Right {
     Admin,
 }
 
+impl Right {
+    /// All rights.
+    pub const ALL: [Self; 3] = [Self::Read, Self::Write, Self::Admin];
+
+    /// The right as a scope is written.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Read => "read",
+            Self::Write => "write",
+            Self::Admin => "admin",
+        }
+    }
+}
+
+/// A set of rights, such as those that it takes to see a reply.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub struct Rights(u8);
+
+impl Rights {
+    /// No right.
+    pub const NONE: Self = Self(0);
+    /// Every right.
+    pub const ALL: Self = Self::NONE.with(Right::Read).with(Right::Write).with(Right::Admin);
+
+    /// These rights and one more.
+    #[must_use]
+    pub const fn with(self, right: Right) -> Self {
+        Self(self.0 | Self::bit(right))
+    }
+
+    /// Whether the right is one of these.
+    #[must_use]
+    pub const fn contains(self, right: Right) -> bool {
+        self.0 & Self::bit(right) != 0
+    }
+
+    /// Whether all of these are among the others.
+    #[must_use]
+    pub const fn are_within(self, others: Self) -> bool {
+        self.0 & !others.0 == 0
+    }
+
+    /// The rights, one by one.
+    pub fn iter(self) -> impl Iterator<Item = Right> {
+        Right::ALL.into_iter().filter(move |right| self.contains(*right))
+    }
+
+    /// The set as a number, for a store: the sum of 1 = read, 2 = write, 4 = admin.
+    #[must_use]
+    pub const fn bits(self) -> u8 {
+        self.0
+    }
+
+    /// The set that a store keeps as a number; whatever it has beyond the rights that there are is passed over.
+    #[must_use]
+    pub const fn from_bits(bits: u8) -> Self {
+        Self(bits & Self::ALL.0)
+    }
+
+    const fn bit(right: Right) -> u8 {
+        match right {
+            Right::Read => 1,
+            Right::Write => 2,
+            Right::Admin => 4,
+        }
+    }
+}
+
+impl FromIterator<Right> for Rights {
+    fn from_iter<T: IntoIterator<Item = Right>>(rights: T) -> Self {
+        rights.into_iter().fold(Self::NONE, Self::with)
+    }
+}
+
 impl Role {
     /// Whether the role alone grants the right.
     #[must_use]
@@ -67,6 +144,9 @@ pub struct Caller {
     pub scopes: Vec<Right>,
     /// The key, when there is one.
     pub key: Option<KeyId>,
+    /// The hash of the key that the request presented, computed from the request itself and from nowhere else: by it a
+    /// store can prove the rest, which may come from a cache.
+    pub proof: Option<KeyHash>,
     /// The name that is written into entries (`[alice]`), as [`author_label`] renders it.
     pub user_name: String,
 }
@@ -81,6 +161,7 @@ impl Caller {
             role: Role::Owner,
             scopes: Vec::new(),
             key: None,
+            proof: None,
             user_name: user_name.into(),
         }
     }
@@ -89,6 +170,12 @@ impl Caller {
     #[must_use]
     pub fn may(&self, right: Right) -> bool {
         self.role.grants(right) && (self.scopes.is_empty() || self.scopes.contains(&right))
+    }
+
+    /// All rights of this caller.
+    #[must_use]
+    pub fn rights(&self) -> Rights {
+        Right::ALL.into_iter().filter(|right| self.may(*right)).collect()
     }
 
     /// The author as it is written into documents.
@@ -135,6 +222,20 @@ mod tests {
         assert!(caller.may(Right::Read));
         assert!(!caller.may(Right::Write));
         assert!(!caller.may(Right::Admin));
+    }
+
+    #[test]
+    fn a_set_of_rights_holds_what_was_put_in_and_lies_within_larger_ones() {
+        let some: Rights = [Right::Admin, Right::Read].into_iter().collect();
+        assert_eq!(some.iter().collect::<Vec<_>>(), [Right::Read, Right::Admin]);
+        assert!(some.are_within(Rights::ALL) && Rights::NONE.are_within(some));
+        assert!(!some.are_within(Rights::NONE.with(Right::Read)) && !Rights::ALL.are_within(some));
+        assert_eq!((some.bits(), Rights::from_bits(5)), (5, some));
+        let mut caller = Caller::local("alice");
+        assert_eq!(caller.rights(), Rights::ALL);
+        caller.scopes = vec![Right::Write, Right::Admin];
+        caller.role = Role::Editor;
+        assert_eq!(caller.rights(), Rights::NONE.with(Right::Write));
     }
 
     #[test]

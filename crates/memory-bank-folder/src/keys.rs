@@ -242,16 +242,25 @@ fn active(keys: &mut [StoredKey], id: KeyId) -> Option<&mut StoredKey> {
 #[async_trait]
 impl KeyDirectory for FolderKeys {
     async fn find(&self, hash: &KeyHash) -> Result<Option<KeyIdentity>, StoreError> {
-        let hex = hash.to_hex();
+        let (hex, presented) = (hash.to_hex(), *hash);
         let user_name = self.user_name.clone();
         self.read(move |keys| {
             let key = keys.iter().find(|key| key.hash == hex)?;
-            let caller =
-                Caller { scopes: key.scopes.clone(), key: Some(KeyId(key.id)), ..Caller::local(user_name) };
+            let caller = Caller {
+                scopes: key.scopes.clone(),
+                key: Some(KeyId(key.id)),
+                proof: Some(presented),
+                ..Caller::local(user_name)
+            };
             let (rate_limit, expires_at, revoked_at) = (key.rate_limit, key.expires_at, key.revoked_at);
             Some(KeyIdentity { caller, rate_limit, expires_at, revoked_at })
         })
         .await
+    }
+
+    /// Nothing behind this one would find out what a cache made up.
+    fn is_local(&self) -> bool {
+        true
     }
 
     async fn note_uses(&self, uses: &[KeyUse]) -> Result<(), StoreError> {

@@ -123,10 +123,22 @@ pub(crate) async fn make_ready(database: &Database, provider: Provider) -> anyho
         .context("the database does not keep tenants apart; the server does not start")
 }
 
-/// Makes sure that a command finds a schema that it knows. What is missing is not applied: that is what `migrate` is for.
-pub(crate) async fn expect_schema(database: &Database) -> anyhow::Result<()> {
+/// Makes sure that an operator's command finds a schema that it knows, and comes with the owner's connection string. What
+/// is missing is not applied: that is what `migrate` is for.
+pub(crate) async fn expect_owner(database: &Database, settings: &DatabaseSettings) -> anyhow::Result<()> {
     let missing = missing(database).await?;
-    if missing.is_empty() { Ok(()) } else { Err(lacks(&missing)) }
+    if !missing.is_empty() {
+        return Err(lacks(&missing));
+    }
+    let (login, owner) = database.ownership().await?;
+    if !owner {
+        bail!(
+            "this takes the connection string of the schema's owner, the role that ran `memory-bank-mcp migrate`; the one in \
+             `{}` logs in as `{login}`, which may only serve",
+            settings.variable
+        );
+    }
+    Ok(())
 }
 
 async fn missing(database: &Database) -> anyhow::Result<Vec<&'static str>> {

@@ -128,6 +128,14 @@ impl Administration for Database {
             .collect::<Result<_, _>>()?)
     }
 
+    async fn member_keys(&self, project: &str, user: &str) -> Result<Vec<Revoked>, AdminError> {
+        const SQL: &str = "SELECT id, key_hash, key_prefix, label, scopes, rate_limit, last_used_at, expires_at, created_at, \
+            revoked_at FROM app.list_keys($1, false, $3) WHERE user_name = $2";
+        let now = self.around.clock.now();
+        let rows = self.call(Query::new(SQL, &[&project, &user, &now])).await.map_err(admin_error)?;
+        Ok(rows.iter().map(|row| key(row, 0)).collect::<Result<_, _>>()?)
+    }
+
     async fn key(&self, id: KeyId) -> Result<KeyRecord, AdminError> {
         const SQL: &str = "SELECT id, key_hash, key_prefix, label, scopes, rate_limit, last_used_at, expires_at, created_at, \
             revoked_at FROM app.find_key($1)";

@@ -29,9 +29,6 @@ const PURGE: &str = "SELECT app.purge_audit($1, $2)";
 /// `app.note_audit` knows), the subject and details as JSON.
 pub(crate) const NOTE: &str = "SELECT app.note_audit($1, $2, $3)";
 
-/// Says, before a key is made, which one it takes the place of.
-pub(crate) const REPLACES: &str = "SELECT set_config('app.audit_replaces', $1, true)";
-
 /// What an operator did to a whole project.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum OperatorAction {
@@ -123,7 +120,7 @@ impl AuditLog for Database {
         if uses.is_empty() {
             return Ok(());
         }
-        let keys: Vec<Uuid> = uses.iter().map(|used| used.key.0).collect();
+        let keys: Vec<&[u8]> = uses.iter().map(|used| used.proof.as_bytes().as_slice()).collect();
         let addresses: Vec<String> = uses.iter().map(|used| used.address.to_string()).collect();
         let at: Vec<Timestamp> = uses.iter().map(|used| used.at).collect();
         self.call(Query::new(NOTE_ADDRESSES, &[&keys, &addresses, &at, &ADDRESSES])).await?;

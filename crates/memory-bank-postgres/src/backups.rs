@@ -203,12 +203,12 @@ impl PostgresBank {
         let clear: [Value<'_>; 1] = [&project];
         let told = serde_json::json!({"safety": safety.as_ref().map(|backup| &backup.id)});
         let note: [Value<'_>; 3] = [&"backup.restored", &stored, &told];
-        let mut writes = Vec::new();
+        // First: by it the policies and the audit log know what this transaction is, which takes the right to administer
+        // alone, and takes the graph away to put it back.
+        let mut writes = vec![Query::new(crate::audit::NOTE, &note)];
         if let (Some(create), Some(copy)) = (&create, &copy) {
             writes.extend([Query::new(CREATE, create), Query::new(COPY, copy)]);
         }
-        // Told before the graph is taken away to be put back.
-        writes.push(Query::new(crate::audit::NOTE, &note));
         writes.push(Query::new(PUT_DOCUMENTS, &put_documents));
         writes.push(Query::new(CLEAR_GRAPH, &clear));
         writes.push(Query::new(CLEAR_FILES, &clear));

@@ -70,6 +70,9 @@ const FOREIGN: &str = "SELECT format('%s may %s on %s', coalesce(r.rolname, 'eve
       'graph_entities_seq_seq', 'graph_observations_seq_seq', 'graph_relations_seq_seq', 'mcp_events_id_seq'))) \
     GROUP BY r.rolname, c.oid ORDER BY 1 LIMIT 50";
 
+const OWNERSHIP: &str = "SELECT session_user::text, pg_has_role(session_user, c.relowner, 'MEMBER') \
+    FROM pg_catalog.pg_class c WHERE c.oid = 'public.projects'::regclass";
+
 const KEPT: &str = "SELECT events, oldest, newest, sessions, expired_sessions FROM app.kept_for_replay()";
 
 impl Database {
@@ -105,6 +108,17 @@ impl Database {
             round_trip,
             foreign_rights: foreign.iter().map(|row| column(row, 0)).collect::<Result<_, _>>()?,
         })
+    }
+
+    /// The login role, and whether it is the schema's owner, or a member of it: administration is for those alone.
+    ///
+    /// # Errors
+    /// The database cannot be asked, or there is no schema.
+    pub async fn ownership(&self) -> Result<(String, bool), StoreError> {
+        let client = self.connection().await?;
+        let ask = |error: tokio_postgres::Error| StoreError::Unavailable(describe(&error));
+        let row = client.query_one(OWNERSHIP, &[]).await.map_err(ask)?;
+        Ok((column(&row, 0)?, column(&row, 1)?))
     }
 
     /// What is stored for clients that come back: numbers and ages.

@@ -23,7 +23,7 @@ use crate::tenant::{Failure, Query, TRIES, Transaction, Value};
 const LIST: &str = "SELECT path, octet_length(content)::bigint, updated_at FROM public.documents \
     WHERE project_id = $1 ORDER BY path";
 const READ: &str =
-    "SELECT path, content, etag, version, updated_at, project_id FROM app.read_documents($1, $2, $3, $4)";
+    "SELECT path, content, etag, version, updated_at, project_id FROM app.read_documents($1, $2, $3, $4, $5)";
 /// The last member of a series of documents: of two names, the longer one has the larger number.
 const LOCK_LAST: &str = "SELECT path, content, etag, version, updated_at FROM public.documents \
     WHERE project_id = $1 AND path = (SELECT path FROM public.documents WHERE project_id = $1 AND path ~ $2 \
@@ -77,7 +77,8 @@ impl DocumentStore for PostgresBank {
         paths: &[DocumentPath],
         editor: &mut Editor<'_>,
     ) -> Result<Vec<DocumentChange>, EditError> {
-        if !caller.may(Right::Write) {
+        // Which of the two it takes, the changes decide; the policies ask for it.
+        if !caller.may(Right::Write) && !caller.may(Right::Admin) {
             return Err(StoreError::Denied.into());
         }
         // Others of this caller may be at the same documents. Held until this edit is done.

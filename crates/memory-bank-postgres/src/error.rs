@@ -3,7 +3,7 @@
 use memory_bank_core::error::StoreError;
 use tokio_postgres::error::SqlState;
 
-/// What `app.current_project_role` says of a key that was revoked or has expired.
+/// What `app.current_access` says of a key that was revoked, has expired, or does not open the project.
 const KEY_VOID: &str = "MB401";
 
 /// What a failed statement means.

@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 use jiff::Timestamp;
-use memory_bank_core::caller::{Caller, ProjectId, UserId};
+use memory_bank_core::caller::{Caller, ProjectId, Rights, UserId};
 use memory_bank_core::error::StoreError;
 use memory_bank_core::store::{Event, EventId, EventStore, SessionId};
 use tokio_postgres::Row;
@@ -10,11 +10,11 @@ use uuid::Uuid;
 
 use crate::column::{answer, column};
 use crate::connect::Database;
-use crate::tenant::Query;
+use crate::tenant::{Query, proof_of};
 
-const APPEND: &str = "SELECT app.append_events($1, $2, $3, $4, $5, $6, $7, $8)";
+const APPEND: &str = "SELECT app.append_events($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)";
 // A message that jsonb cannot hold is stored as a JSON string; a JSON-RPC message itself is never one.
-const AFTER: &str = "SELECT place, last, user_id, project_id, created_at, \
+const AFTER: &str = "SELECT place, last, user_id, project_id, created_at, needs, \
     CASE WHEN jsonb_typeof(message) = 'string' THEN message #>> '{}' ELSE message::text END \
     FROM public.mcp_events WHERE session_id = $1 AND stream_id = $2 AND place > $3 AND user_id = $4 AND project_id = $5 \
     ORDER BY place LIMIT $6";
@@ -25,6 +25,7 @@ impl EventStore for Database {
         if events.is_empty() {
             return Ok(());
         }
+        let proofs: Vec<&[u8]> = events.iter().map(|event| proof_of(event.proof.as_ref())).collect();
         let sessions: Vec<Uuid> = events.iter().map(|event| event.session.0).collect();
         let streams: Vec<Uuid> = events.iter().map(|event| event.id.stream).collect();
         let places: Vec<i64> = events.iter().map(|event| i64::from(event.id.place)).collect();
@@ -33,8 +34,9 @@ impl EventStore for Database {
         let projects: Vec<Uuid> = events.iter().map(|event| event.project.0).collect();
         let messages: Vec<&str> = events.iter().map(|event| event.message.as_str()).collect();
         let at: Vec<Timestamp> = events.iter().map(|event| event.at).collect();
-        let values: [crate::tenant::Value<'_>; 8] =
-            [&sessions, &streams, &places, &last, &users, &projects, &messages, &at];
+        let needs: Vec<i16> = events.iter().map(|event| i16::from(event.needs.bits())).collect();
+        let values: [crate::tenant::Value<'_>; 10] =
+            [&proofs, &sessions, &streams, &places, &last, &users, &projects, &messages, &at, &needs];
         self.call(Query::new(APPEND, &values)).await?;
         Ok(())
     }
@@ -49,20 +51,23 @@ impl EventStore for Database {
         let (place, most) = (i64::from(after.place), i64::try_from(limit).unwrap_or(i64::MAX));
         let values: [crate::tenant::Value<'_>; 6] =
             [&session.0, &after.stream, &place, &caller.user.0, &caller.project.0, &most];
-        let rows = self.read(caller, &[Query::new(AFTER, &values)]).await?;
+        let rows = self.read_own(caller, &[Query::new(AFTER, &values)]).await?;
         answer(&rows, 0).iter().map(|row| event(row, session, after.stream)).collect()
     }
 }
 
 fn event(row: &Row, session: SessionId, stream: Uuid) -> Result<Event, StoreError> {
     let place: i64 = column(row, 0)?;
+    let needs: i16 = column(row, 5)?;
     Ok(Event {
         id: EventId { stream, place: u32::try_from(place).unwrap_or(u32::MAX) },
         session,
         last: column(row, 1)?,
         user: UserId(column(row, 2)?),
         project: ProjectId(column(row, 3)?),
+        proof: None,
         at: column(row, 4)?,
-        message: column(row, 5)?,
+        needs: u8::try_from(needs).map_or(Rights::ALL, Rights::from_bits),
+        message: column(row, 6)?,
     })
 }

@@ -67,8 +67,44 @@ const OPEN: &str = "SELECT p.polname::text, p.polrelid::regclass::text FROM pg_c
     WHERE p.polpermissive AND EXISTS (SELECT FROM unnest(p.polroles) AS r (id) \
         WHERE CASE WHEN r.id = 0 THEN true ELSE pg_has_role('app_user', r.id, 'MEMBER') END) \
     AND EXISTS (SELECT FROM (VALUES (p.polqual), (p.polwithcheck)) AS e (tree) WHERE e.tree IS NOT NULL \
-        AND pg_get_expr(e.tree, p.polrelid) !~ 'app\\.(readable|writable|owned)_project\\(\\)') \
+        AND pg_get_expr(e.tree, p.polrelid) !~ 'app\\.(joined|readable|writable|lockable|owned)_project\\(\\)') \
     ORDER BY 2, 1 LIMIT 1";
+
+/// Whether the session is one of the schema's owner, who needs no key; and whether it has a role in a project without one.
+const KEYLESS: &str = "SELECT pg_has_role(session_user, c.relowner, 'MEMBER'), app.opens_without_key() \
+    FROM pg_catalog.pg_class c WHERE c.oid = 'public.projects'::regclass";
+
+/// Functions that look past row-level security and that the login role may call, beside those that it serves with.
+const BEYOND: &str = "SELECT p.oid::regprocedure::text FROM pg_catalog.pg_proc p \
+    WHERE p.pronamespace = 'app'::regnamespace AND p.prosecdef AND p.proname <> ALL ($1::text[]) \
+    AND (has_function_privilege(session_user, p.oid, 'EXECUTE') OR has_function_privilege('app_server', p.oid, 'EXECUTE') \
+      OR has_function_privilege('app_user', p.oid, 'EXECUTE')) ORDER BY 1 LIMIT 1";
+
+/// What the server needs: each takes the hash of a key that was presented, or shows and changes nothing of a tenant.
+const SERVING: [&str; 18] = [
+    "append_events",
+    "authenticate",
+    "close_session",
+    "current_access",
+    "kept_for_replay",
+    "note_audit",
+    "note_key_addresses",
+    "open_session",
+    "opens_without_key",
+    "own_key_hash",
+    "prune_backups",
+    "purge",
+    "purge_audit",
+    "replace_own_key",
+    "restored_project",
+    "subscribe_session",
+    "touch_keys",
+    "touch_sessions",
+];
+
+/// Whether a tenant's statements can read the hashes of keys, by which each of those keys could be proved.
+const HASHES: &str = "SELECT has_column_privilege('app_user', 'public.api_keys', 'key_hash', 'SELECT') \
+    OR has_column_privilege(session_user, 'public.api_keys', 'key_hash', 'SELECT')";
 
 impl Database {
     /// Proves that tenants are kept apart.
@@ -99,6 +135,39 @@ impl Database {
             return Err(refused(format!(
                 "the policy `{policy}` of `{table}` does not ask for the role in the project; drop it, or take from app_user \
                  the role that it is for"
+            )));
+        }
+        self.prove_keys().await
+    }
+
+    /// Proves that nothing opens without the key of a member, unless the login role owns the schema and could do anything.
+    async fn prove_keys(&self) -> Result<(), IsolationError> {
+        let rows = self.call(Query::new(KEYLESS, &[])).await.map_err(StoreError::from)?;
+        let Some(row) = rows.first() else { return Ok(()) };
+        let (owner, opens): (bool, Option<bool>) = (column(row, 0)?, column(row, 1)?);
+        if owner {
+            return Ok(());
+        }
+        if opens == Some(true) {
+            return Err(refused(
+                "a project opens without a key; run migrations/002_policies.sql again".to_owned(),
+            ));
+        }
+        let hashes = self.call(Query::new(HASHES, &[])).await.map_err(StoreError::from)?;
+        if hashes.first().map(|row| column(row, 0)).transpose()?.unwrap_or(true) {
+            return Err(refused(
+                "the login role or app_user may read the hashes of keys; take that right from them, or run \
+                 migrations/002_policies.sql again"
+                    .to_owned(),
+            ));
+        }
+        let serving: Vec<&str> = SERVING.to_vec();
+        let beyond = self.call(Query::new(BEYOND, &[&serving])).await.map_err(StoreError::from)?;
+        if let Some(row) = beyond.first() {
+            let function: String = column(row, 0)?;
+            return Err(refused(format!(
+                "the login role may call `{function}`, which is for the schema's owner alone; run \
+                 migrations/003_functions.sql again, as the owner"
             )));
         }
         Ok(())

@@ -8,7 +8,6 @@ use memory_bank_core::identity::{
     KeyChange, KeyDirectory, KeyError, KeyHash, KeyIdentity, KeyRecord, KeyStore, KeyUse, NewKey, Revoked,
 };
 use tokio_postgres::Row;
-use uuid::Uuid;
 
 use crate::column::{answer, column};
 use crate::connect::Database;
@@ -20,10 +19,10 @@ const ACTIVE_KEYS: usize = 1000;
 const AUTHENTICATE: &str = "SELECT key_id, user_id, user_name, project_id, project_slug, role, scopes, rate_limit, \
     expires_at, revoked_at FROM app.authenticate($1)";
 const TOUCH: &str = "SELECT app.touch_keys($1, $2)";
-const LIST: &str = "SELECT id, key_hash, key_prefix, label, scopes, rate_limit, last_used_at, expires_at, created_at, \
+const LIST: &str = "SELECT id, key_prefix, label, scopes, rate_limit, last_used_at, expires_at, created_at, \
     revoked_at FROM public.api_keys WHERE project_id = $1 AND user_id = $2 AND ($3 OR revoked_at IS NULL) \
     ORDER BY created_at DESC, id";
-const LOCK: &str = "SELECT id, key_hash, key_prefix, label, scopes, rate_limit, last_used_at, expires_at, created_at, \
+const LOCK: &str = "SELECT id, app.own_key_hash(id), key_prefix, label, scopes, rate_limit, last_used_at, expires_at, created_at, \
     revoked_at FROM public.api_keys WHERE project_id = $1 AND user_id = $2 AND id = $3 AND revoked_at IS NULL FOR UPDATE";
 const COUNT: &str = "SELECT count(*) FROM public.api_keys WHERE project_id = $1 AND revoked_at IS NULL \
     AND (expires_at > $2) IS NOT FALSE";
@@ -33,11 +32,12 @@ const CHANGE: &str = "WITH changed AS (UPDATE public.api_keys SET label = $3, sc
     WHERE project_id = $1 AND id = $2 RETURNING 1) SELECT app.must_be((SELECT count(*) FROM changed), 1)";
 const REVOKE: &str = "WITH changed AS (UPDATE public.api_keys SET revoked_at = $3 WHERE project_id = $1 AND id = $2 RETURNING 1) \
     SELECT app.must_be((SELECT count(*) FROM changed), 1)";
+const REPLACE: &str = "SELECT app.must_be(app.replace_own_key($1, $2, $3, $4, $5, $6)::integer, 1)";
 
 #[async_trait]
 impl KeyDirectory for Database {
-    async fn find(&self, hash: &KeyHash) -> Result<Option<KeyIdentity>, StoreError> {
-        let hash: &[u8] = hash.as_bytes();
+    async fn find(&self, presented: &KeyHash) -> Result<Option<KeyIdentity>, StoreError> {
+        let hash: &[u8] = presented.as_bytes();
         let rows = self.call(Query::new(AUTHENTICATE, &[&hash])).await?;
         let Some(row) = rows.first() else { return Ok(None) };
         let project = ProjectId(column(row, 3)?);
@@ -45,6 +45,7 @@ impl KeyDirectory for Database {
         Ok(Some(KeyIdentity {
             caller: Caller {
                 key: Some(KeyId(column(row, 0)?)),
+                proof: Some(*presented),
                 user: UserId(column(row, 1)?),
                 user_name: column(row, 2)?,
                 project,
@@ -61,7 +62,7 @@ impl KeyDirectory for Database {
         if uses.is_empty() {
             return Ok(());
         }
-        let keys: Vec<Uuid> = uses.iter().map(|used| used.key.0).collect();
+        let keys: Vec<&[u8]> = uses.iter().map(|used| used.proof.as_bytes().as_slice()).collect();
         let at: Vec<Timestamp> = uses.iter().map(|used| used.at).collect();
         self.call(Query::new(TOUCH, &[&keys, &at])).await?;
         Ok(())
@@ -73,8 +74,8 @@ impl KeyStore for Database {
     async fn list(&self, caller: &Caller, include_revoked: bool) -> Result<Vec<KeyRecord>, StoreError> {
         let values: [Value<'_>; 3] = [&caller.project.0, &caller.user.0, &include_revoked];
         let query = Query::new(LIST, &values);
-        let rows = self.read(caller, &[query]).await?;
-        answer(&rows, 0).iter().map(|row| Ok(key(row, 0)?.record)).collect()
+        let rows = self.read_own(caller, &[query]).await?;
+        answer(&rows, 0).iter().map(|row| record(row, 0, 1)).collect()
     }
 
     async fn create(&self, caller: &Caller, key: &NewKey) -> Result<KeyRecord, KeyError> {
@@ -163,18 +164,9 @@ impl KeyStore for Database {
             rate_limit: old.record.rate_limit,
             ..new.clone()
         };
-        let row = NewRow::of(&new)?;
-        let (revoke, insert): ([Value<'_>; 3], _) =
-            ([&caller.project.0, &id.0, &new.created_at], row.values(caller));
-        // The revocation last: the key that is replaced may be the one that asks, and a void key changes nothing more.
-        transaction
-            .commit(&[
-                Query::new(crate::audit::REPLACES, &[&id.0.to_string()]),
-                Query::new(INSERT, &insert),
-                Query::new(REVOKE, &revoke),
-            ])
-            .await
-            .map_err(StoreError::from)?;
+        let hash: &[u8] = new.hash.as_bytes();
+        let values: [Value<'_>; 6] = [&id.0, &new.id.0, &hash, &new.prefix, &new.expires_at, &new.created_at];
+        transaction.commit(&[Query::new(REPLACE, &values)]).await.map_err(StoreError::from)?;
         Ok(Some((record_of(&new), old)))
     }
 }
@@ -238,19 +230,22 @@ pub(crate) fn key(row: &Row, from: usize) -> Result<Revoked, StoreError> {
         what: "the hash of a key".to_owned(),
         detail: "it does not have 32 bytes".to_owned(),
     })?;
-    Ok(Revoked {
-        hash: KeyHash::from_bytes(hash),
-        record: KeyRecord {
-            id: KeyId(column(row, from)?),
-            prefix: column(row, from + 2)?,
-            label: column(row, from + 3)?,
-            scopes: scopes(&column::<Vec<String>>(row, from + 4)?)?,
-            rate_limit: u32::try_from(column::<i32>(row, from + 5)?).unwrap_or_default(),
-            last_used_at: column(row, from + 6)?,
-            expires_at: column(row, from + 7)?,
-            created_at: column(row, from + 8)?,
-            revoked_at: column(row, from + 9)?,
-        },
+    Ok(Revoked { hash: KeyHash::from_bytes(hash), record: record(row, from, from + 2)? })
+}
+
+/// A key from its id in the column `id` and `key_prefix, label, scopes, rate_limit, last_used_at, expires_at, created_at,
+/// revoked_at`, which begin at the column `rest`.
+fn record(row: &Row, id: usize, rest: usize) -> Result<KeyRecord, StoreError> {
+    Ok(KeyRecord {
+        id: KeyId(column(row, id)?),
+        prefix: column(row, rest)?,
+        label: column(row, rest + 1)?,
+        scopes: scopes(&column::<Vec<String>>(row, rest + 2)?)?,
+        rate_limit: u32::try_from(column::<i32>(row, rest + 3)?).unwrap_or_default(),
+        last_used_at: column(row, rest + 4)?,
+        expires_at: column(row, rest + 5)?,
+        created_at: column(row, rest + 6)?,
+        revoked_at: column(row, rest + 7)?,
     })
 }
 

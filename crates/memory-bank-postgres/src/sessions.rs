@@ -14,15 +14,15 @@ use uuid::Uuid;
 
 use crate::column::{answer, column};
 use crate::connect::Database;
-use crate::tenant::{Query, Value};
+use crate::tenant::{Query, Value, proof_of};
 
-const OPEN: &str = "SELECT app.open_session($1, $2, $3, $4, $5, $6, $7, $8)";
+const OPEN: &str = "SELECT app.open_session($1, $2, $3, $4, $5, $6, $7, $8, $9)";
 const FIND: &str = "SELECT id, user_id, project_id, metadata, subscriptions, created_at, last_seen, expires_at \
     FROM public.sessions WHERE id = $1 AND user_id = $2 AND project_id = $3 AND expires_at > $4";
 const SUBSCRIBE: &str = "SELECT id, user_id, project_id, metadata, subscriptions, created_at, last_seen, expires_at \
-    FROM app.subscribe_session($1, $2, $3, $4, $5, $6)";
-const CLOSE: &str = "SELECT app.close_session($1, $2, $3)";
-const TOUCH: &str = "SELECT app.touch_sessions($1, $2, $3)";
+    FROM app.subscribe_session($1, $2, $3, $4, $5, $6, $7)";
+const CLOSE: &str = "SELECT app.close_session($1, $2, $3, $4)";
+const TOUCH: &str = "SELECT app.touch_sessions($1, $2, $3, $4)";
 const PURGE: &str = "SELECT app.purge($1, $2, $3)";
 
 #[async_trait]
@@ -39,6 +39,7 @@ impl SessionStore for Database {
             .call(Query::new(
                 OPEN,
                 &[
+                    &proof_of(caller.proof.as_ref()),
                     &session.id.0,
                     &caller.user.0,
                     &caller.project.0,
@@ -62,7 +63,7 @@ impl SessionStore for Database {
     ) -> Result<Option<SessionRecord>, StoreError> {
         let values: [Value<'_>; 4] = [&id.0, &caller.user.0, &caller.project.0, &now];
         let query = Query::new(FIND, &values);
-        let rows = self.read(caller, &[query]).await?;
+        let rows = self.read_own(caller, &[query]).await?;
         answer(&rows, 0).first().map(session).transpose()
     }
 
@@ -75,13 +76,16 @@ impl SessionStore for Database {
     ) -> Result<Option<SessionRecord>, StoreError> {
         let most = i32::try_from(limits::SUBSCRIPTIONS).unwrap_or(i32::MAX);
         let uri = uri.replace('\0', "\u{fffd}");
-        let values: [Value<'_>; 6] = [&id.0, &caller.user.0, &caller.project.0, &uri, &subscribed, &most];
+        let proof = proof_of(caller.proof.as_ref());
+        let values: [Value<'_>; 7] =
+            [&proof, &id.0, &caller.user.0, &caller.project.0, &uri, &subscribed, &most];
         let rows = self.call(Query::new(SUBSCRIBE, &values)).await?;
         rows.first().map(session).transpose()
     }
 
     async fn end(&self, caller: &Caller, id: SessionId) -> Result<bool, StoreError> {
-        let rows = self.call(Query::new(CLOSE, &[&id.0, &caller.user.0, &caller.project.0])).await?;
+        let proof = proof_of(caller.proof.as_ref());
+        let rows = self.call(Query::new(CLOSE, &[&proof, &id.0, &caller.user.0, &caller.project.0])).await?;
         Ok(first(&rows)?.unwrap_or_default())
     }
 
@@ -89,10 +93,11 @@ impl SessionStore for Database {
         if uses.is_empty() {
             return Ok(());
         }
+        let proofs: Vec<&[u8]> = uses.iter().map(|used| proof_of(used.proof.as_ref())).collect();
         let ids: Vec<Uuid> = uses.iter().map(|used| used.session.0).collect();
         let at: Vec<Timestamp> = uses.iter().map(|used| used.at).collect();
         let until: Vec<Timestamp> = uses.iter().map(|used| used.expires_at).collect();
-        self.call(Query::new(TOUCH, &[&ids, &at, &until])).await?;
+        self.call(Query::new(TOUCH, &[&proofs, &ids, &at, &until])).await?;
         Ok(())
     }
 

@@ -22,7 +22,7 @@ impl StateStore for Database {
     async fn load(&self, caller: &Caller) -> Result<SessionState, StoreError> {
         let values: [Value<'_>; 2] = [&caller.project.0, &caller.user.0];
         let query = Query::new(LOAD, &values);
-        let rows = self.read(caller, &[query]).await?;
+        let rows = self.read_own(caller, &[query]).await?;
         Ok(state(answer(&rows, 0))?.unwrap_or_default())
     }
 

@@ -12,6 +12,7 @@ use deadpool_postgres::Object;
 use futures::future::{join, join_all, join4};
 use memory_bank_core::caller::Caller;
 use memory_bank_core::error::StoreError;
+use memory_bank_core::identity::KeyHash;
 use tokio_postgres::types::ToSql;
 use tokio_postgres::{Row, Statement};
 
@@ -25,11 +26,33 @@ const ANSWER: Duration = Duration::from_secs(25);
 /// How long one step of a move of a whole project may take.
 const MOVE: Duration = Duration::from_secs(330);
 
-/// `set_config` with `true` is SET LOCAL with parameters: it ends with the transaction. The role in the project is asked
-/// for its error: a void key is refused here, also where the queries would meet no row and so ask no policy.
+/// `set_config` with `true` is SET LOCAL with parameters: it ends with the transaction. A context that opens nothing is
+/// refused here, also where the queries would meet no row and so ask no policy.
 const CONTEXT: &str = "SELECT set_config('app.current_user_id', $1, true), \
     set_config('app.current_project_id', $2, true), set_config('app.current_key_id', $3, true), \
-    set_config('role', 'app_user', true), app.current_project_role() IS NULL";
+    set_config('app.current_key_hash', $4, true), set_config('app.current_purpose', $5, true), \
+    set_config('role', 'app_user', true), app.expect_access()::text";
+
+/// What a transaction is for: the policies show no more than that takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Purpose {
+    /// Documents, graph and backups are read, which takes the right to read.
+    Read,
+    /// They are changed, so that whoever may do that must see them.
+    Edit,
+    /// Only what belongs to the user, or what every key of the project may know, is read.
+    Own,
+}
+
+impl Purpose {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Read => "read",
+            Self::Edit => "edit",
+            Self::Own => "own",
+        }
+    }
+}
 
 /// A value of a statement.
 pub(crate) type Value<'a> = &'a (dyn ToSql + Sync);
@@ -85,19 +108,38 @@ const READ_TRIES: usize = 4;
 pub(crate) const TRIES: usize = 10;
 
 impl Database {
-    /// Reads in the caller's name, one round trip. All queries see the same moment.
-    #[tracing::instrument(level = "debug", name = "postgresql read", skip_all, fields(
-        otel.kind = "client", db.system.name = "postgresql", db.operation.batch.size = queries.len()
-    ))]
+    /// Reads documents, graph or backups in the caller's name, one round trip. All queries see the same moment.
     pub(crate) async fn read(
         &self,
         caller: &Caller,
         queries: &[Query<'_>],
     ) -> Result<Vec<Vec<Row>>, StoreError> {
+        self.read_for(Purpose::Read, caller, queries).await
+    }
+
+    /// Reads what belongs to the caller itself, whatever rights it has; documents and graph are not seen.
+    pub(crate) async fn read_own(
+        &self,
+        caller: &Caller,
+        queries: &[Query<'_>],
+    ) -> Result<Vec<Vec<Row>>, StoreError> {
+        self.read_for(Purpose::Own, caller, queries).await
+    }
+
+    #[tracing::instrument(level = "debug", name = "postgresql read", skip_all, fields(
+        otel.kind = "client", db.system.name = "postgresql", db.operation.batch.size = queries.len()
+    ))]
+    async fn read_for(
+        &self,
+        purpose: Purpose,
+        caller: &Caller,
+        queries: &[Query<'_>],
+    ) -> Result<Vec<Vec<Row>>, StoreError> {
         let line = Line::open(self).await?;
         let (context, statements) = line.prepare(queries).await?;
-        let [user, project, key] = named(caller);
-        let values: [Value<'_>; 3] = [&user, &project, &key];
+        let [user, project, key, proof] = context_of(caller);
+        let purpose = purpose.name();
+        let values: [Value<'_>; 5] = [&user, &project, &key, &proof, &purpose];
         let client = line.client()?;
         let all = join4(
             client.batch_execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"),
@@ -118,7 +160,7 @@ impl Database {
 
     /// Reads in the caller's name with a function that enters the context by itself: one statement, which is its own
     /// transaction and shares a connection with others of its kind, for the call whose speed counts most. The function
-    /// takes user, project and key before these values.
+    /// takes user, project, key and the key's hash before these values.
     #[tracing::instrument(level = "debug", name = "postgresql read", skip_all, fields(
         otel.kind = "client", db.system.name = "postgresql"
     ))]
@@ -127,8 +169,8 @@ impl Database {
         caller: &Caller,
         query: Query<'_>,
     ) -> Result<Vec<Row>, StoreError> {
-        let [user, project, key] = named(caller);
-        let context: [Value<'_>; 3] = [&user, &project, &key];
+        let [user, project, key, proof] = context_of(caller);
+        let context: [Value<'_>; 4] = [&user, &project, &key, &proof];
         let values: Vec<Value<'_>> = context.iter().chain(query.values).copied().collect();
         let mut tries = 1;
         loop {
@@ -169,7 +211,7 @@ impl Database {
         caller: &Caller,
         queries: &[Query<'_>],
     ) -> Result<(Transaction, Vec<Vec<Row>>), Failure> {
-        self.begin_with("BEGIN", caller, queries).await
+        self.begin_with("BEGIN", Purpose::Edit, caller, queries).await
     }
 
     /// Begins a transaction that reads in the caller's name, in which everything is as at one moment.
@@ -178,19 +220,22 @@ impl Database {
         caller: &Caller,
         queries: &[Query<'_>],
     ) -> Result<(Transaction, Vec<Vec<Row>>), Failure> {
-        self.begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY", caller, queries).await
+        self.begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY", Purpose::Read, caller, queries)
+            .await
     }
 
     async fn begin_with(
         &self,
         begin: &str,
+        purpose: Purpose,
         caller: &Caller,
         queries: &[Query<'_>],
     ) -> Result<(Transaction, Vec<Vec<Row>>), Failure> {
         let line = Line::open(self).await?;
         let (context, statements) = line.prepare(queries).await?;
-        let [user, project, key] = named(caller);
-        let values: [Value<'_>; 3] = [&user, &project, &key];
+        let [user, project, key, proof] = context_of(caller);
+        let purpose = purpose.name();
+        let values: [Value<'_>; 5] = [&user, &project, &key, &proof, &purpose];
         let client = line.client()?;
         let all = join(
             join(client.batch_execute(begin), client.query(&context, &values)),
@@ -304,10 +349,16 @@ impl Transaction {
     }
 }
 
-/// Who asks, as the context takes it. The database itself looks whether the key is still good.
-fn named(caller: &Caller) -> [String; 3] {
+/// Who asks, as the context takes it. The database believes nothing of it but what the hash of the presented key proves.
+fn context_of(caller: &Caller) -> [String; 4] {
     let key = caller.key.map(|key| key.0.to_string()).unwrap_or_default();
-    [caller.user.0.to_string(), caller.project.0.to_string(), key]
+    let proof = caller.proof.map(|proof| proof.to_hex()).unwrap_or_default();
+    [caller.user.0.to_string(), caller.project.0.to_string(), key, proof]
+}
+
+/// The hash of the key that the caller presented, as functions of schema `app` take it. Nothing proves a caller without.
+pub(crate) fn proof_of(proof: Option<&KeyHash>) -> &[u8] {
+    proof.map(|proof| proof.as_bytes().as_slice()).unwrap_or_default()
 }
 
 fn spoilt<T>(rows: &Result<T, tokio_postgres::Error>) -> bool {

@@ -47,7 +47,7 @@ impl PostgresWorkspace {
         if let Some(slug) = self.database.slugs.find(caller.project) {
             return Ok(slug);
         }
-        let rows = self.database.read(caller, &[Query::new(SLUG, &[&caller.project.0])]).await?;
+        let rows = self.database.read_own(caller, &[Query::new(SLUG, &[&caller.project.0])]).await?;
         let row = answer(&rows, 0).first().ok_or(WorkspaceError::NoBank)?;
         let slug: String = column(row, 0)?;
         self.database.slugs.keep(caller.project, slug.clone());

@@ -56,16 +56,21 @@ impl OwnServer {
         format!("postgres://{role}@127.0.0.1:{}/{BANK}?sslmode=disable", self.port)
     }
 
-    fn psql(&self, database: &str, sql: &str) {
+    /// Runs SQL in the database as the superuser, past all policies; gives what psql prints, without headings.
+    pub fn query(&self, sql: &str) -> String {
+        self.psql(BANK, sql)
+    }
+
+    fn psql(&self, database: &str, sql: &str) -> String {
         let beside = self.programs.join("psql");
         let program = if beside.exists() { beside } else { PathBuf::from("psql") };
         let port = self.port.to_string();
         let output = Command::new(program)
-            .args(["-h", "127.0.0.1", "-p", &port, "-U", "postgres", "-d", database, "-X", "-q"])
+            .args(["-h", "127.0.0.1", "-p", &port, "-U", "postgres", "-d", database, "-X", "-q", "-A", "-t"])
             .args(["-v", "ON_ERROR_STOP=1", "-c", sql])
             .output()
             .expect("psql");
-        succeeded(sql, output);
+        succeeded(sql, output)
     }
 
     fn place(&self) -> Place<'_> {

@@ -77,6 +77,19 @@ pub enum Edit {
     },
 }
 
+impl Edit {
+    /// Whether the edit finds its place by a text of the document rather than by a heading, so that its success says what
+    /// stands there.
+    #[must_use]
+    pub fn asks_for_text(&self) -> bool {
+        match self {
+            Self::Replace { .. } => true,
+            Self::InsertBefore { matching, .. } | Self::InsertAfter { matching, .. } => matching.is_some(),
+            Self::Append { .. } | Self::Prepend { .. } | Self::ReplaceSection { .. } => false,
+        }
+    }
+}
+
 /// What an edit came to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DocumentEdited {

@@ -143,6 +143,9 @@ pub trait Administration: Send + Sync {
     /// The keys of a project with the names of their users, newest first; with `all`, revoked and expired ones too.
     async fn keys(&self, project: &str, all: bool) -> Result<Vec<(String, KeyRecord)>, AdminError>;
 
+    /// The keys of a member in a project that are not void, for caches.
+    async fn member_keys(&self, project: &str, user: &str) -> Result<Vec<Revoked>, AdminError>;
+
     /// A key of whatever project.
     async fn key(&self, id: KeyId) -> Result<KeyRecord, AdminError>;
 

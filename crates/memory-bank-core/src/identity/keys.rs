@@ -25,6 +25,8 @@ pub struct KeyIdentity {
 pub struct KeyUse {
     /// The key.
     pub key: KeyId,
+    /// The hash of what was presented.
+    pub proof: KeyHash,
     /// When it was used last.
     pub at: Timestamp,
 }
@@ -35,6 +37,11 @@ pub trait KeyDirectory: Send + Sync {
     /// The key of this hash, also if it is revoked or expired; none if there is no such key, or if its user is no
     /// longer a member of its project.
     async fn find(&self, hash: &KeyHash) -> Result<Option<KeyIdentity>, StoreError>;
+
+    /// Whether a look-up costs no more than one in a cache, so that no cache has to be asked and believed before.
+    fn is_local(&self) -> bool {
+        false
+    }
 
     /// Notes when keys were used last. Called for many at once, now and then; a later time is never replaced by an
     /// earlier one.

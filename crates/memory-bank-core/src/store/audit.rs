@@ -7,12 +7,15 @@ use jiff::Timestamp;
 
 use crate::caller::KeyId;
 use crate::error::StoreError;
+use crate::identity::KeyHash;
 
 /// A key was used from an address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct AddressUse {
     /// Which key.
     pub key: KeyId,
+    /// The hash of what was presented.
+    pub proof: KeyHash,
     /// Whence.
     pub address: IpAddr,
     /// When.

@@ -9,8 +9,9 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 use uuid::Uuid;
 
-use crate::caller::{Caller, ProjectId, UserId};
+use crate::caller::{Caller, ProjectId, Rights, UserId};
 use crate::error::StoreError;
+use crate::identity::KeyHash;
 use crate::store::SessionId;
 
 /// Names an event: the stream it belongs to, and its place there, from 1. Place 0 is the start of the stream, before
@@ -55,6 +56,11 @@ pub struct Event {
     pub user: UserId,
     /// In which project.
     pub project: ProjectId,
+    /// The hash of the key that the request came with; none in what was read back.
+    pub proof: Option<KeyHash>,
+    /// The rights that it takes to see the message: a session is its user's, whose keys may have fewer rights than the
+    /// one that was answered.
+    pub needs: Rights,
     /// The JSON-RPC message, on one line.
     pub message: String,
     /// Whether it is the last of its stream.
@@ -70,7 +76,8 @@ pub trait EventStore: Send + Sync {
     /// over. It need not survive a crash of the database.
     async fn append(&self, events: &[Event]) -> Result<(), StoreError>;
 
-    /// The events of the caller's session that follow `after` in its stream, in order, at most `limit`.
+    /// The events of the caller's session that follow `after` in its stream, in order, at most `limit`. Events that
+    /// take rights which the caller lacks do not exist for it.
     async fn after(
         &self,
         caller: &Caller,
@@ -134,11 +141,13 @@ impl EventStore for MemoryEventStore {
         limit: usize,
     ) -> Result<Vec<Event>, StoreError> {
         let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        let rights = caller.rights();
         let stream = kept.streams.get(&after.stream).map(Vec::as_slice).unwrap_or_default();
         let wanted = |event: &&Event| {
             event.session == session
                 && event.user == caller.user
                 && event.project == caller.project
+                && event.needs.are_within(rights)
                 && event.id.place > after.place
         };
         Ok(stream.iter().filter(wanted).take(limit).cloned().collect())
@@ -147,7 +156,11 @@ impl EventStore for MemoryEventStore {
 
 #[cfg(test)]
 mod tests {
+    use std::pin::pin;
+    use std::task::{Context, Poll, Waker};
+
     use super::*;
+    use crate::caller::Right;
 
     #[test]
     fn an_id_survives_its_text_and_foreign_text_is_none() {
@@ -155,6 +168,53 @@ mod tests {
         assert_eq!(id.to_string().parse(), Ok(id));
         for text in ["0", "", "x-1", "00000000000000000000000000000007-x"] {
             assert_eq!(text.parse::<EventId>(), Err(NotAnEvent), "{text}");
+        }
+    }
+
+    /// The memory never waits.
+    fn now<T>(future: impl Future<Output = T>) -> T {
+        let mut context = Context::from_waker(Waker::noop());
+        match pin!(future).poll(&mut context) {
+            Poll::Ready(value) => value,
+            Poll::Pending => panic!("the memory waits"),
+        }
+    }
+
+    #[test]
+    fn an_event_does_not_exist_for_a_caller_who_lacks_a_right_that_it_takes() {
+        let store = MemoryEventStore::default();
+        let mut caller = Caller::local("alice");
+        let stream = Uuid::from_u128(1);
+        let event = |place, needs| Event {
+            id: EventId { stream, place },
+            session: SessionId(Uuid::nil()),
+            user: caller.user,
+            project: caller.project,
+            proof: None,
+            needs,
+            message: "{}".to_owned(),
+            last: false,
+            at: Timestamp::UNIX_EPOCH,
+        };
+        let read = Rights::NONE.with(Right::Read);
+        let kept = [
+            event(1, Rights::NONE),
+            event(2, read),
+            event(3, read.with(Right::Write)),
+            event(4, Rights::ALL),
+        ];
+        now(store.append(&kept)).unwrap();
+        for (scopes, seen) in [
+            (vec![], vec![1, 2, 3, 4]),
+            (vec![Right::Read], vec![1, 2]),
+            (vec![Right::Write, Right::Admin], vec![1]),
+            (vec![Right::Read, Right::Write], vec![1, 2, 3]),
+        ] {
+            caller.scopes = scopes;
+            let start = EventId { stream, place: 0 };
+            let found = now(store.after(&caller, SessionId(Uuid::nil()), start, 10)).unwrap();
+            let places: Vec<u32> = found.iter().map(|event| event.id.place).collect();
+            assert_eq!(places, seen, "{:?}", caller.scopes);
         }
     }
 
@@ -166,6 +226,8 @@ mod tests {
             session: SessionId(Uuid::nil()),
             user: UserId(Uuid::nil()),
             project: ProjectId(Uuid::nil()),
+            proof: None,
+            needs: Rights::NONE,
             message: "x".repeat(KEPT_BYTES / 4),
             last: true,
             at: Timestamp::UNIX_EPOCH,

@@ -13,6 +13,7 @@ use uuid::Uuid;
 
 use crate::caller::{Caller, ProjectId, UserId};
 use crate::error::StoreError;
+use crate::identity::KeyHash;
 
 /// Identifies a session. Random (UUID version 4), since whoever knows it and holds a key of its user may use it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -78,6 +79,8 @@ pub enum SessionError {
 pub struct SessionUse {
     /// Which.
     pub session: SessionId,
+    /// The hash of the key that used it.
+    pub proof: Option<KeyHash>,
     /// When it was used last.
     pub at: Timestamp,
     /// Until when it lives now.

@@ -149,7 +149,7 @@ pub(crate) async fn run(command: &AdminCommand, output: Output) -> anyhow::Resul
     };
     let database = database::reach(wanted, Arc::new(NoSink)).await?;
     if !matches!(command, AdminCommand::Migrate { .. }) {
-        database::expect_schema(&database).await?;
+        database::expect_owner(&database, wanted).await?;
     }
     let done = match command {
         AdminCommand::Migrate { status } => migrate(&database, *status, output).await,
@@ -266,7 +266,10 @@ async fn members(
 ) -> anyhow::Result<()> {
     let (members, one) = match command {
         MembersCommand::Add { project, user, role } => {
-            (vec![database.set_member(project, user, (*role).into()).await?], true)
+            let member = database.set_member(project, user, (*role).into()).await?;
+            // Servers that run may know the member by another role.
+            keys::changed(settings, &database.member_keys(project, user).await?).await;
+            (vec![member], true)
         }
         MembersCommand::Remove { project, user } => {
             let void = database.remove_member(project, user).await?;

@@ -221,6 +221,20 @@ fn list(keys: &[(String, KeyRecord)], output: Output) -> anyhow::Result<()> {
     output.show(&json!({"total": shown.len(), "keys": shown}), &table.to_string())
 }
 
+/// Notifies running servers that what they know of keys is not true any more; without Redis they find out by themselves.
+pub(crate) async fn changed(settings: &Settings, keys: &[Revoked]) {
+    let Some(RedisSettings { url, prefix }) = &settings.redis else { return };
+    let Ok(redis) = Redis::new(url, prefix, Arc::new(SystemClock), Arc::new(SystemEntropy)) else { return };
+    for key in keys {
+        if !redis.key_changed(&key.hash).await {
+            tracing::warn!(
+                "Redis does not answer; running servers may show a member's former role for up to five minutes"
+            );
+            return;
+        }
+    }
+}
+
 /// Tells running servers that keys are void; without Redis they find out when they look again.
 pub(crate) async fn forget(settings: &Settings, void: &[Revoked]) {
     let Some(RedisSettings { url, prefix }) = &settings.redis else { return };

@@ -105,7 +105,7 @@ variables! {
         "origins such as https://app.example, separated by commas, or `*`; empty = none",
         "The web pages, beside the server's own, that may send requests.";
     Plain PROXY_HOPS "TRUST_PROXY_HOPS" = Is("1"), "a number from 0 to 16; 0 = the address of the connection counts",
-        "How many proxies in front are trusted to name the client's address in `X-Forwarded-For`.";
+        "How many proxies in front are trusted to name the client's address in `X-Forwarded-For`, and its scheme in `X-Forwarded-Proto`.";
     Plain PROVIDER "DB_PROVIDER" = Is("postgres"), "`postgres` or `supabase`",
         "Who runs the database. When it is set, a connection string must be, too.";
     Secret DATABASE_URL "DATABASE_URL" = Nothing,

@@ -137,9 +137,14 @@ impl Server {
 
     /// Opens the stream of the protocol without sessions, and waits until it stands.
     pub(crate) fn listen_without_session(&self, uris: &[&str]) -> Listener {
+        self.listen_without_session_as(&self.key, uris)
+    }
+
+    /// The same with this key.
+    pub(crate) fn listen_without_session_as(&self, key: &str, uris: &[&str]) -> Listener {
         let wanted = json!({"notifications": {"resourcesListChanged": true, "resourceSubscriptions": uris}});
         let (mut headers, body) = sessionless("subscriptions/listen", None, &wanted);
-        headers.push(("X-API-Key", self.key.as_str()));
+        headers.push(("X-API-Key", key));
         let mut listener = self.stand("POST", &headers, &body);
         let first = listener.next().expect("an acknowledgement");
         assert_eq!(first["method"], json!("notifications/subscriptions/acknowledged"), "{first}");

@@ -240,6 +240,35 @@ fn a_host_with_many_ipv6_addresses_counts_as_one() {
     assert_eq!(v4, [401, 401, 401, 429]);
 }
 
+#[test]
+fn a_client_counts_as_one_whatever_port_and_brackets_a_proxy_writes_beside_its_address() {
+    let server = Server::start(&[("RATE_LIMIT_IP_PER_MINUTE", "3")]);
+    let guess =
+        |address: &str| server.send_bare("GET", "/api/keys", &[("X-Forwarded-For", address)], "").status;
+    let v4 = ["203.0.113.7:1", "203.0.113.7:2", "[::ffff:203.0.113.7]:3", "203.0.113.7"].map(guess);
+    assert_eq!(v4, [401, 401, 401, 429]);
+    assert_eq!(guess("203.0.113.8:1"), 401);
+    let v6 = ["[2001:db8::1]:1", "[2001:db8::1]", "\"[2001:db8::1]:2\"", "2001:db8::1"].map(guess);
+    assert_eq!(v6, [401, 401, 401, 429]);
+    // What is no address counts as the one of the connection, however it is varied.
+    let garbage = ["x1", "x2", "1.2.3.4.5", "unknown"].map(guess);
+    assert_eq!(garbage, [401, 401, 401, 429]);
+}
+
+#[test]
+fn a_page_of_another_scheme_or_port_is_not_the_server_s_own() {
+    let server = Server::start(&[("RATE_LIMIT_IP_PER_MINUTE", "0")]);
+    let status = |origin: &str, proto: &str| {
+        let headers = [("Origin", origin), ("X-Forwarded-Proto", proto)];
+        server.send("GET", "/api/keys", &headers, "").status
+    };
+    let own = |scheme: &str| format!("{scheme}://{}", server.address);
+    assert_eq!((status(&own("http"), "http"), status(&own("https"), "https")), (200, 200));
+    assert_eq!((status(&own("https"), "http"), status(&own("http"), "https")), (403, 403));
+    assert_eq!(status("http://127.0.0.1", "http"), 403);
+    assert_eq!(status("null", "http"), 403);
+}
+
 const PREFACE_AND_SETTINGS: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
 
 const LIVE: &[u8] = b"GET /health/live HTTP/1.1\r\nHost: localhost\r\n\r\n";

@@ -13,6 +13,8 @@ mod door;
 #[cfg(test)]
 mod faults;
 #[cfg(test)]
+mod identity;
+#[cfg(test)]
 mod isolation;
 #[cfg(test)]
 mod kept;
@@ -31,6 +33,8 @@ mod planted;
 #[cfg(test)]
 mod process;
 #[cfg(test)]
+mod prompts;
+#[cfg(test)]
 mod redis;
 #[cfg(test)]
 mod replicas;
@@ -38,6 +42,8 @@ mod replicas;
 mod replies;
 #[cfg(test)]
 mod round_trips;
+#[cfg(test)]
+mod scopes;
 #[cfg(test)]
 mod sessions;
 #[cfg(test)]

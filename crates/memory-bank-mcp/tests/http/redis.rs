@@ -37,7 +37,7 @@ impl Redis {
     }
 
     /// The keys that hold this word.
-    fn keys(&self, word: &str) -> Vec<String> {
+    pub(crate) fn keys(&self, word: &str) -> Vec<String> {
         self.ask(&format!("KEYS *{word}*"))
             .lines()
             .filter(|line| line.contains(word))

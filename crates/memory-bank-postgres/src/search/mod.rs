@@ -16,7 +16,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
-use memory_bank_core::caller::Caller;
+use memory_bank_core::caller::{Caller, Right};
 use memory_bank_core::error::{GraphError, StoreError};
 use memory_bank_core::limits;
 use memory_bank_core::search::search_graph;
@@ -67,6 +67,10 @@ impl PostgresBank {
     /// The names of entities that come closest to what was asked for, as a folder's graph gives them. None where there is no
     /// index to be had: that the entity is missing is said all the same.
     pub(crate) async fn suggestions(&self, caller: &Caller, asked: &str) -> Result<Vec<String>, StoreError> {
+        // A key that may only write learns that there is no such entity, and not which ones there are.
+        if !caller.may(Right::Read) {
+            return Ok(Vec::new());
+        }
         let asked = asked.to_owned();
         match self.searched(caller, move |contents| contents.graph.suggestions(&asked)).await {
             Ok(found) => Ok(found.unwrap_or_default()),

@@ -23,14 +23,26 @@ fn bench_of(max_connections: usize) -> (TestDatabase, Database, Caller) {
     let options = DatabaseOptions { url: test.url(), max_connections, trust: TrustOptions::default() };
     let database = Database::new(&options, around).unwrap();
     let id = || SystemEntropy.id();
+    let hash = KeyHash::of(b"the key of alice");
     let caller = Caller {
         user: UserId(id()),
         project: ProjectId(id()),
         role: Role::Owner,
         scopes: Vec::new(),
         key: Some(KeyId(id())),
+        proof: Some(hash),
         user_name: "alice".to_owned(),
     };
+    test.psql(&format!(
+        "INSERT INTO users (id, name) VALUES ('{0}', 'alice'); \
+         INSERT INTO projects (id, owner_id, name, slug) VALUES ('{1}', '{0}', 'one', 'one'); \
+         INSERT INTO memberships VALUES ('{0}', '{1}', 'owner'); \
+         INSERT INTO api_keys (id, user_id, project_id, key_hash, key_prefix) VALUES ('{2}', '{0}', '{1}', '\\x{3}', 'mbmcp')",
+        caller.user.0,
+        caller.project.0,
+        caller.key.unwrap().0,
+        hash.to_hex()
+    ));
     (test, database, caller)
 }
 
@@ -39,7 +51,8 @@ async fn is_clean(database: &Database) {
     let connection = database.connection().await.unwrap();
     let left = "SELECT (current_user = session_user)::text || coalesce(current_setting('app.current_user_id', true), '') \
         || coalesce(current_setting('app.current_project_id', true), '') \
-        || coalesce(current_setting('app.current_key_id', true), '')";
+        || coalesce(current_setting('app.current_key_id', true), '') \
+        || coalesce(current_setting('app.current_key_hash', true), '')";
     let row = connection.query_one(left, &[]).await.unwrap();
     assert_eq!(row.get::<_, String>(0), "true");
 }
@@ -77,15 +90,15 @@ async fn after_a_failure_or_a_cancellation_no_connection_keeps_a_role_or_a_tenan
 async fn a_read_by_function_leaves_no_role_and_no_tenant_however_it_ends() {
     let (_test, database, caller) = bench();
     let paths = vec!["notes.md"];
-    let read = "SELECT path FROM app.read_documents($1, $2, $3, $4)";
-    // The key is nobody's, so the function meets no role in the project and no row.
+    let read = "SELECT path FROM app.read_documents($1, $2, $3, $4, $5)";
     assert!(database.read_by_function(&caller, Query::new(read, &[&paths])).await.unwrap().is_empty());
     is_clean(&database).await;
-    let fails = "SELECT path, (1 / length(path))::text FROM app.read_documents($1, $2, $3, $4) \
+    let fails = "SELECT path, (1 / length(path))::text FROM app.read_documents($1, $2, $3, $4, $5) \
         UNION ALL SELECT '', (1 / length(''))::text";
     assert!(database.read_by_function(&caller, Query::new(fails, &[&paths])).await.is_err());
     is_clean(&database).await;
-    let sleeps = "SELECT path FROM app.read_documents($1, $2, $3, $4) UNION ALL SELECT pg_sleep(15)::text";
+    let sleeps =
+        "SELECT path FROM app.read_documents($1, $2, $3, $4, $5) UNION ALL SELECT pg_sleep(15)::text";
     let values: [Value<'_>; 1] = [&paths];
     let slow = database.read_by_function(&caller, Query::new(sleeps, &values));
     let gone = tokio::time::timeout(Duration::from_millis(50), slow).await;
@@ -99,8 +112,9 @@ async fn a_read_by_function_leaves_no_role_and_no_tenant_however_it_ends() {
 async fn who_comes_and_goes_keeps_a_place_so_that_the_next_one_finds_another_connection() {
     let (_test, database, caller) = bench_of(2);
     let paths = vec!["notes.md"];
-    let read = "SELECT path FROM app.read_documents($1, $2, $3, $4)";
-    let sleeps = "SELECT path FROM app.read_documents($1, $2, $3, $4) UNION ALL SELECT pg_sleep(15)::text";
+    let read = "SELECT path FROM app.read_documents($1, $2, $3, $4, $5)";
+    let sleeps =
+        "SELECT path FROM app.read_documents($1, $2, $3, $4, $5) UNION ALL SELECT pg_sleep(15)::text";
     let values: [Value<'_>; 1] = [&paths];
     let sleeper = database.read_by_function(&caller, Query::new(sleeps, &values));
     let sleeper = tokio::time::timeout(Duration::from_secs(12), sleeper);
@@ -124,7 +138,7 @@ async fn a_connection_that_lost_its_statements_or_its_transaction_is_used_once_m
     let (_test, database, caller) = bench();
     let paths = vec!["notes.md"];
     let values: [Value<'_>; 1] = [&paths];
-    let read = Query::new("SELECT path FROM app.read_documents($1, $2, $3, $4)", &values);
+    let read = Query::new("SELECT path FROM app.read_documents($1, $2, $3, $4, $5)", &values);
     let call = Query::new("SELECT 1", &[]);
     for spoil in ["DEALLOCATE ALL", "DISCARD ALL", "BEGIN; SET LOCAL ROLE app_user", "BEGIN; SELECT 1 / 0"] {
         database.read_by_function(&caller, read).await.unwrap();

@@ -13,7 +13,7 @@ use serde_json::json;
 use crate::support::{Bench, new_key, path, write};
 
 async fn log(bench: &Bench, project: &str) -> Vec<AuditEntry> {
-    let mut entries = bench.database.audit(Some(project), None, 1000).await.unwrap();
+    let mut entries = bench.owner.audit(Some(project), None, 1000).await.unwrap();
     entries.reverse();
     entries
 }
@@ -39,9 +39,9 @@ async fn accounts_members_and_keys_are_told_with_the_login_role_that_made_them()
     let bench = Bench::new().await;
     bench.tenant("alice", "demo").await;
     bench.member("bob", "demo", Role::Viewer).await;
-    bench.database.set_member("demo", "bob", Role::Viewer).await.unwrap();
-    bench.database.set_member("demo", "bob", Role::Editor).await.unwrap();
-    bench.database.remove_member("demo", "bob").await.unwrap();
+    bench.owner.set_member("demo", "bob", Role::Viewer).await.unwrap();
+    bench.owner.set_member("demo", "bob", Role::Editor).await.unwrap();
+    bench.owner.remove_member("demo", "bob").await.unwrap();
     let told = actions(&bench, "demo").await;
     assert_eq!(
         told,
@@ -59,7 +59,7 @@ async fn accounts_members_and_keys_are_told_with_the_login_role_that_made_them()
     let entries = log(&bench, "demo").await;
     assert!(entries.iter().all(|entry| entry.login.is_some() && entry.user.is_none()));
     assert_eq!(entries[5].detail, json!({"role": "editor", "before": "viewer"}));
-    let users = bench.database.audit(None, None, 1000).await.unwrap();
+    let users = bench.owner.audit(None, None, 1000).await.unwrap();
     assert_eq!(users.iter().filter(|entry| entry.action == "user.created").count(), 2);
 }
 
@@ -80,10 +80,10 @@ async fn keys_that_an_owner_makes_changes_rotates_and_revokes_are_told_in_its_na
     let told: Vec<&str> = entries.iter().map(|entry| entry.action.as_str()).collect();
     assert_eq!(
         told,
-        ["key.created", "key.changed", "key.rotated", "key.revoked", "key.revoked", "key.created"]
+        ["key.created", "key.changed", "key.revoked", "key.rotated", "key.revoked", "key.created"]
     );
     assert!(entries.iter().all(|entry| entry.user == Some(alice.user) && entry.key == alice.key));
-    assert_eq!(entries[2].detail["replaces"], json!(key.id.0));
+    assert_eq!(entries[3].detail["replaces"], json!(key.id.0));
     let all = bench.test.psql("SELECT string_agg(l::text, '') FROM app.audit_log l");
     assert!(!all.contains(plain.expose()) && !all.contains(&plain.hash().to_hex()));
 }
@@ -93,7 +93,7 @@ async fn a_rotation_by_an_operator_tells_which_key_was_replaced() {
     let bench = Bench::new().await;
     let alice = bench.tenant("alice", "demo").await;
     let (_, next) = new_key();
-    bench.database.rotate_key(alice.key.unwrap(), &next).await.unwrap();
+    bench.owner.rotate_key(alice.key.unwrap(), &next).await.unwrap();
     let told = last(&bench, "demo").await;
     assert_eq!(told.action, "key.rotated");
     assert_eq!(
@@ -107,7 +107,7 @@ async fn noting_when_keys_were_used_is_no_change_of_a_key() {
     let bench = Bench::new().await;
     let alice = bench.tenant("alice", "demo").await;
     let before = actions(&bench, "demo").await;
-    let used = KeyUse { key: alice.key.unwrap(), at: SystemClock.now() };
+    let used = KeyUse { key: alice.key.unwrap(), proof: alice.proof.unwrap(), at: SystemClock.now() };
     KeyDirectory::note_uses(&bench.database, &[used]).await.unwrap();
     assert_eq!(actions(&bench, "demo").await, before);
 }
@@ -221,6 +221,7 @@ async fn a_key_is_told_once_at_each_address_and_at_a_bounded_number() {
     let alice = bench.tenant("alice", "demo").await;
     let used = |address: String| AddressUse {
         key: alice.key.unwrap(),
+        proof: alice.proof.unwrap(),
         address: address.parse().unwrap(),
         at: SystemClock.now(),
     };
@@ -267,12 +268,12 @@ async fn an_operator_s_command_tells_of_a_whole_project() {
     let bench = Bench::new().await;
     bench.tenant("alice", "demo").await;
     let detail = json!({"documents": 3});
-    bench.database.note_audit("demo", OperatorAction::Imported, Some("./bank"), &detail).await.unwrap();
+    bench.owner.note_audit("demo", OperatorAction::Imported, Some("./bank"), &detail).await.unwrap();
     let told = last(&bench, "demo").await;
     assert_eq!((told.action.as_str(), told.subject.as_deref()), ("bank.imported", Some("./bank")));
     assert_eq!(told.detail, detail);
-    assert!(bench.database.note_audit("nowhere", OperatorAction::Exported, None, &detail).await.is_err());
-    assert!(bench.database.audit(Some("nowhere"), None, 1).await.is_err());
+    assert!(bench.owner.note_audit("nowhere", OperatorAction::Exported, None, &detail).await.is_err());
+    assert!(bench.owner.audit(Some("nowhere"), None, 1).await.is_err());
     let since = SystemClock.now() + SignedDuration::from_secs(60);
-    assert!(bench.database.audit(Some("demo"), Some(since), 10).await.unwrap().is_empty());
+    assert!(bench.owner.audit(Some("demo"), Some(since), 10).await.unwrap().is_empty());
 }

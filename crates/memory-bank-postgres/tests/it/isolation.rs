@@ -76,20 +76,22 @@ pub(crate) const TENANT_TABLES: [&str; 17] = [
 async fn a_forged_project_shows_nothing_and_takes_nothing() {
     let (bench, alice, bob) = two_tenants().await;
     let (bank, thief) = (bench.bank(), forged(&alice, &bob));
-    assert_eq!(read(&bank, &thief, "secret.md").await, None);
-    assert!(bank.list(&thief).await.unwrap().is_empty());
-    assert!(bank.export(&thief).await.unwrap().entities.is_empty());
-    assert!(bank.list_backups(&thief, None).await.unwrap().is_empty());
-    assert!(!bench.database.load(&thief).await.unwrap().umb_active);
-    assert!(bank.names(&thief, "a", 10).await.unwrap().is_empty());
-    assert_eq!(bank.summary(&thief).await.unwrap(), None);
+    let refused = bank.read(&thief, &[path("secret.md")]).await;
+    assert!(matches!(refused, Err(StoreError::KeyVoid)), "{refused:?}");
+    let refused = bank.list(&thief).await;
+    assert!(matches!(refused, Err(StoreError::KeyVoid)), "{refused:?}");
+    assert!(bank.export(&thief).await.is_err());
+    assert!(bank.list_backups(&thief, None).await.is_err());
+    assert!(bench.database.load(&thief).await.is_err());
+    assert!(bank.names(&thief, "a", 10).await.is_err());
+    assert!(bank.summary(&thief).await.is_err());
     let refused = write(&bank, &thief, "mine.md", "x").await;
-    assert!(matches!(refused, Err(EditError::Store(StoreError::Denied))), "{refused:?}");
+    assert!(matches!(refused, Err(EditError::Store(StoreError::KeyVoid))), "{refused:?}");
     let draft = EntityDraft { name: "x".into(), entity_type: "t".into(), attrs: None };
     let refused = bank.upsert_entity(&thief, draft).await;
-    assert!(matches!(refused, Err(GraphError::Store(StoreError::Denied))), "{refused:?}");
+    assert!(matches!(refused, Err(GraphError::Store(StoreError::KeyVoid))), "{refused:?}");
     let refused = bench.database.update(&thief, &mut |state| state.umb_active = true).await;
-    assert!(matches!(refused, Err(StoreError::Denied)), "{refused:?}");
+    assert!(matches!(refused, Err(StoreError::KeyVoid)), "{refused:?}");
     assert!(bank.create_backup(&thief, None).await.is_err());
     let missing = PostgresWorkspace::new(bench.another()).bank(&thief, None).await;
     assert!(missing.is_err());
@@ -107,11 +109,11 @@ async fn a_search_in_a_forged_project_finds_nothing_also_when_its_owner_has_just
         case_sensitive: false,
     };
     assert_eq!(bank.search_documents(&bob, &wanted).await.unwrap().hits.len(), 1);
-    let found = bank.search_documents(&thief, &wanted).await.unwrap();
-    assert!(found.hits.is_empty() && found.searched.is_empty(), "{found:?}");
+    let found = bank.search_documents(&thief, &wanted).await;
+    assert!(matches!(found, Err(StoreError::KeyVoid)), "{found:?}");
     let everything = GraphSearch { query: None, limit: 10, depth: 1 };
     assert_eq!(bank.search_graph(&bob, &everything).await.unwrap().entities.len(), 2);
-    assert!(bank.search_graph(&thief, &everything).await.unwrap().entities.is_empty());
+    assert!(bank.search_graph(&thief, &everything).await.is_err());
     assert_eq!(bank.search_documents(&bob, &wanted).await.unwrap().hits.len(), 1);
 }
 

@@ -22,7 +22,7 @@ async fn a_key_makes_its_caller_and_is_not_stored() {
     let alice = bench.tenant("alice", "demo").await;
     let (plain, key) = new_key();
     let key = NewKey { scopes: vec![Right::Read], rate_limit: 7, label: Some("laptop".into()), ..key };
-    bench.database.create_key("demo", "alice", &key).await.unwrap();
+    bench.owner.create_key("demo", "alice", &key).await.unwrap();
     let identity = KeyDirectory::find(&bench.database, &plain.hash()).await.unwrap().unwrap();
     assert_eq!((identity.caller.user, identity.caller.project), (alice.user, alice.project));
     assert_eq!((identity.caller.role, identity.caller.scopes.as_slice()), (Role::Owner, &[Right::Read][..]));
@@ -38,8 +38,8 @@ async fn unknown_hashes_and_keys_of_former_members_find_nobody() {
     assert_eq!(KeyDirectory::find(&bench.database, &KeyHash::from_bytes([7; 32])).await.unwrap(), None);
     bench.member("eve", "demo", Role::Editor).await;
     let (plain, key) = new_key();
-    bench.database.create_key("demo", "eve", &key).await.unwrap();
-    let void = bench.database.remove_member("demo", "eve").await.unwrap();
+    bench.owner.create_key("demo", "eve", &key).await.unwrap();
+    let void = bench.owner.remove_member("demo", "eve").await.unwrap();
     assert_eq!(void.len(), 2);
     assert!(void.iter().any(|revoked| revoked.hash == plain.hash() && revoked.record.revoked_at.is_some()));
     assert_eq!(KeyDirectory::find(&bench.database, &plain.hash()).await.unwrap(), None);
@@ -96,7 +96,7 @@ async fn rotation_revokes_one_key_and_makes_another_like_it() {
         let (record, revoked) = if by_owner {
             KeyStore::rotate(&bench.database, &alice, id, &next).await.unwrap().unwrap()
         } else {
-            bench.database.rotate_key(id, &next).await.unwrap()
+            bench.owner.rotate_key(id, &next).await.unwrap()
         };
         assert_eq!(
             (record.label.as_deref(), record.rate_limit, record.scopes),
@@ -116,7 +116,8 @@ async fn a_later_use_is_never_replaced_by_an_earlier_one() {
     let alice = bench.tenant("alice", "demo").await;
     let key = alice.key.unwrap();
     let (late, early) = (at("2026-11-23T10:00:00Z"), at("2026-11-23T09:00:00Z"));
-    let uses = [KeyUse { key, at: late }, KeyUse { key, at: early }];
+    let proof = alice.proof.unwrap();
+    let uses = [KeyUse { key, proof, at: late }, KeyUse { key, proof, at: early }];
     KeyDirectory::note_uses(&bench.database, &uses).await.unwrap();
     KeyDirectory::note_uses(&bench.database, &uses[1..]).await.unwrap();
     let listed = KeyStore::list(&bench.database, &alice, false).await.unwrap();
@@ -130,8 +131,8 @@ async fn bootstrap_makes_what_is_missing_and_always_a_key() {
     let second = bench.tenant("alice", "demo").await;
     assert_eq!((first.user, first.project), (second.user, second.project));
     assert_ne!(first.key, second.key);
-    assert_eq!(bench.database.keys("demo", true).await.unwrap().len(), 2);
-    let members = bench.database.members("demo").await.unwrap();
+    assert_eq!(bench.owner.keys("demo", true).await.unwrap().len(), 2);
+    let members = bench.owner.members("demo").await.unwrap();
     assert_eq!((members.len(), members[0].role), (1, Role::Owner));
 }
 
@@ -140,33 +141,32 @@ async fn administration_says_what_is_missing_taken_or_refused() {
     let bench = Bench::new().await;
     bench.tenant("alice", "demo").await;
     let user = NewUser { id: UserId(SystemEntropy.id()), name: "alice".into(), email: None };
-    let exists = bench.database.create_user(&user).await.unwrap_err();
+    let exists = bench.owner.create_user(&user).await.unwrap_err();
     assert!(matches!(exists, AdminError::Exists { kind: "user", ref name } if name == "alice"), "{exists:?}");
     let project =
         |slug: &str| NewProject { id: ProjectId(SystemEntropy.id()), slug: slug.into(), name: slug.into() };
-    let missing = bench.database.create_project(&project("new"), "nobody").await.unwrap_err();
+    let missing = bench.owner.create_project(&project("new"), "nobody").await.unwrap_err();
     assert!(
         matches!(missing, AdminError::NotFound { kind: "user", ref name } if name == "nobody"),
         "{missing:?}"
     );
-    let taken = bench.database.create_project(&project("demo"), "alice").await.unwrap_err();
+    let taken = bench.owner.create_project(&project("demo"), "alice").await.unwrap_err();
     assert!(matches!(taken, AdminError::Exists { kind: "project", .. }), "{taken:?}");
-    let refused = bench.database.create_project(&project("No Slug"), "alice").await.unwrap_err();
+    let refused = bench.owner.create_project(&project("No Slug"), "alice").await.unwrap_err();
     assert!(matches!(refused, AdminError::Refused(_)), "{refused:?}");
     let (_, key) = new_key();
-    let stranger = bench.database.create_key("nowhere", "alice", &key).await.unwrap_err();
+    let stranger = bench.owner.create_key("nowhere", "alice", &key).await.unwrap_err();
     assert!(matches!(stranger, AdminError::NotFound { kind: "project", .. }), "{stranger:?}");
-    let unknown =
-        bench.database.revoke_key(KeyId(SystemEntropy.id()), Timestamp::UNIX_EPOCH).await.unwrap_err();
+    let unknown = bench.owner.revoke_key(KeyId(SystemEntropy.id()), Timestamp::UNIX_EPOCH).await.unwrap_err();
     assert!(matches!(unknown, AdminError::NotFound { kind: "key", .. }), "{unknown:?}");
-    let last = bench.database.remove_member("demo", "alice").await.unwrap_err();
+    let last = bench.owner.remove_member("demo", "alice").await.unwrap_err();
     assert!(matches!(last, AdminError::Refused(ref why) if why.contains("last owner")), "{last:?}");
-    let lowered = bench.database.set_member("demo", "alice", Role::Viewer).await.unwrap_err();
+    let lowered = bench.owner.set_member("demo", "alice", Role::Viewer).await.unwrap_err();
     assert!(matches!(lowered, AdminError::Refused(_)), "{lowered:?}");
     let names: HashSet<String> =
-        bench.database.users().await.unwrap().into_iter().map(|user| user.name).collect();
+        bench.owner.users().await.unwrap().into_iter().map(|user| user.name).collect();
     assert_eq!(names, HashSet::from(["alice".to_owned()]));
-    assert_eq!(bench.database.projects().await.unwrap().len(), 1);
+    assert_eq!(bench.owner.projects().await.unwrap().len(), 1);
 }
 
 #[tokio::test]
@@ -175,8 +175,8 @@ async fn revoked_and_expired_keys_are_listed_when_all_are_asked_for() {
     bench.tenant("alice", "demo").await;
     let (_, key) = new_key();
     let expired = NewKey { expires_at: Some(key.created_at + 1.hour()), ..key };
-    bench.database.create_key("demo", "alice", &expired).await.unwrap();
-    let count = async |all| bench.database.keys("demo", all).await.unwrap().len();
+    bench.owner.create_key("demo", "alice", &expired).await.unwrap();
+    let count = async |all| bench.owner.keys("demo", all).await.unwrap().len();
     // The system's clock stands later than the hour in which this key was good.
     let past = bench.test.psql(
         "UPDATE api_keys SET expires_at = now() - interval '1 hour' WHERE expires_at IS NOT NULL RETURNING 1",

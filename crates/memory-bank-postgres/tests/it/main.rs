@@ -17,6 +17,7 @@ mod isolation;
 mod keys;
 mod large_restore;
 mod migrations;
+mod proof;
 mod ranking;
 mod readers;
 mod round_trips;

@@ -199,7 +199,7 @@ async fn a_revoked_key_reads_nothing_at_once_on_a_connection_that_others_read_on
             assert_eq!(try_read(&bank, caller).await.unwrap(), Some(own(caller)));
         }
     }
-    bench.database.revoke_key(gone.key.unwrap(), SystemClock.now()).await.unwrap();
+    bench.owner.revoke_key(gone.key.unwrap(), SystemClock.now()).await.unwrap();
     let answers = join_all((0..9).map(|number| try_read(&bank, &callers[number % 3]))).await;
     for (number, answer) in answers.into_iter().enumerate() {
         match number % 3 {
@@ -216,7 +216,7 @@ async fn a_removed_member_and_a_dropped_policy_count_at_once_for_statements_that
     for _ in 0..10 {
         assert_eq!(try_read(&bank, &member).await.unwrap(), Some(own(&callers[0])));
     }
-    bench.database.remove_member("project0", "bob").await.unwrap();
+    bench.owner.remove_member("project0", "bob").await.unwrap();
     let removed = try_read(&bank, &member).await;
     assert!(matches!(removed, Ok(None) | Err(StoreError::KeyVoid)), "{removed:?}");
     bench.test.psql("DROP POLICY member_select ON documents");
@@ -244,10 +244,11 @@ async fn another_meaning_of_equal_on_the_search_path_brings_no_other_document() 
          CREATE OPERATOR planted.= (FUNCTION = planted.yes, LEFTARG = uuid, RIGHTARG = uuid)",
     );
     let read = format!(
-        "SET search_path = planted, pg_catalog; SELECT path FROM app.read_documents('{}', '{}', '{}', '{{same.md}}')",
+        "SET search_path = planted, pg_catalog; SELECT path FROM app.read_documents('{}', '{}', '{}', '{}', '{{same.md}}')",
         caller.user.0,
         caller.project.0,
-        caller.key.unwrap().0
+        caller.key.unwrap().0,
+        caller.proof.unwrap().to_hex()
     );
     assert_eq!(bench.test.psql_as(memory_bank_test_postgres::SERVER, &read), "same.md");
 }

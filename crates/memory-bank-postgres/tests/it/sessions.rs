@@ -3,8 +3,10 @@
 use std::collections::BTreeSet;
 
 use jiff::{Timestamp, ToSpan};
-use memory_bank_core::caller::{Caller, Role};
+use memory_bank_core::caller::{Caller, Right, Rights, Role};
 use memory_bank_core::clock::{Clock, Entropy, SystemClock, SystemEntropy};
+use memory_bank_core::error::StoreError;
+use memory_bank_core::identity::Administration;
 use memory_bank_core::store::{
     Event, EventId, EventStore, SessionError, SessionId, SessionRecord, SessionStore, SessionUse,
 };
@@ -31,12 +33,14 @@ fn session(caller: &Caller) -> SessionRecord {
     }
 }
 
-fn event(session: &SessionRecord, place: u32, message: &str) -> Event {
+fn event(caller: &Caller, session: &SessionRecord, place: u32, message: &str) -> Event {
     Event {
         id: EventId { stream: session.id.0, place },
         session: session.id,
         user: session.user,
         project: session.project,
+        proof: caller.proof,
+        needs: Rights::NONE,
         message: message.to_owned(),
         last: place == 3,
         at: now(),
@@ -53,7 +57,14 @@ async fn any_replica_finds_a_session_and_nobody_but_its_owner_does() {
     bench.database.open(&alice, &opened, 10).await.unwrap();
     let other = bench.another();
     assert_eq!(SessionStore::find(&other, &alice, opened.id, now()).await.unwrap(), Some(opened.clone()));
-    for stranger in [&colleague, &bob, &Caller { project: alice.project, ..bob.clone() }] {
+    let forged = Caller { project: alice.project, ..bob.clone() };
+    assert!(matches!(SessionStore::find(&other, &forged, opened.id, now()).await, Err(StoreError::KeyVoid)));
+    assert!(matches!(other.end(&forged, opened.id).await, Err(StoreError::KeyVoid)));
+    assert!(matches!(
+        other.subscribe(&forged, opened.id, "memory-bank://x", true).await,
+        Err(StoreError::KeyVoid)
+    ));
+    for stranger in [&colleague, &bob] {
         assert_eq!(SessionStore::find(&other, stranger, opened.id, now()).await.unwrap(), None);
         assert!(!other.end(stranger, opened.id).await.unwrap());
         assert_eq!(other.subscribe(stranger, opened.id, "memory-bank://x", true).await.unwrap(), None);
@@ -104,7 +115,12 @@ async fn uses_are_noted_and_an_earlier_one_changes_nothing() {
     let alice = bench.tenant("alice", "one").await;
     let opened = session(&alice);
     bench.database.open(&alice, &opened, 10).await.unwrap();
-    let used = |at: Timestamp| SessionUse { session: opened.id, at, expires_at: at + 24.hours() };
+    let used = |at: Timestamp| SessionUse {
+        session: opened.id,
+        proof: alice.proof,
+        at,
+        expires_at: at + 24.hours(),
+    };
     let later = opened.last_seen + 1.hour();
     SessionStore::note_uses(&bench.database, &[used(later)]).await.unwrap();
     SessionStore::note_uses(&bench.database, &[used(opened.last_seen - 1.hour())]).await.unwrap();
@@ -122,7 +138,12 @@ async fn events_are_replayed_in_order_to_their_owner_alone() {
     bench.database.open(&bob, &his, 10).await.unwrap();
     let nul = r#"{"jsonrpc":"2.0","id":1,"result":{"text":"a\u0000b"}}"#;
     let plain = r#"{"jsonrpc":"2.0","id":2,"result":{"text":"ä \\u0000"}}"#;
-    let events = [event(&hers, 2, plain), event(&hers, 1, nul), event(&his, 1, "{}"), event(&hers, 3, "{}")];
+    let events = [
+        event(&alice, &hers, 2, plain),
+        event(&alice, &hers, 1, nul),
+        event(&bob, &his, 1, "{}"),
+        event(&alice, &hers, 3, "{}"),
+    ];
     bench.database.append(&events).await.unwrap();
     let start = EventId { stream: hers.id.0, place: 0 };
     let replayed = bench.another().after(&alice, hers.id, start, 10).await.unwrap();
@@ -134,9 +155,45 @@ async fn events_are_replayed_in_order_to_their_owner_alone() {
     assert!(replayed[2].last && !replayed[0].last);
     let second = EventId { place: 1, ..start };
     assert_eq!(bench.database.after(&alice, hers.id, second, 1).await.unwrap().len(), 1);
-    for stranger in [&bob, &Caller { project: alice.project, ..bob.clone() }] {
-        assert!(bench.database.after(stranger, hers.id, start, 10).await.unwrap().is_empty());
+    assert!(bench.database.after(&bob, hers.id, start, 10).await.unwrap().is_empty());
+    let forged = Caller { project: alice.project, ..bob.clone() };
+    assert!(matches!(bench.database.after(&forged, hers.id, start, 10).await, Err(StoreError::KeyVoid)));
+}
+
+#[tokio::test]
+async fn an_event_does_not_exist_for_a_key_that_lacks_a_right_which_it_takes() {
+    let bench = Bench::new().await;
+    let alice = bench.tenant("alice", "one").await;
+    let hers = session(&alice);
+    bench.database.open(&alice, &hers, 10).await.unwrap();
+    let read = Rights::NONE.with(Right::Read);
+    let events = [(1, Rights::NONE), (2, read), (3, read.with(Right::Write)), (4, Rights::ALL)]
+        .map(|(place, needs)| Event { needs, ..event(&alice, &hers, place, "{}") });
+    bench.database.append(&events).await.unwrap();
+    let start = EventId { stream: hers.id.0, place: 0 };
+    for (scopes, seen) in [
+        (vec![], vec![1, 2, 3, 4]),
+        (vec![Right::Read], vec![1, 2]),
+        (vec![Right::Write], vec![1]),
+        (vec![Right::Admin], vec![1]),
+        (vec![Right::Write, Right::Admin], vec![1]),
+        (vec![Right::Read, Right::Write], vec![1, 2, 3]),
+    ] {
+        let key = bench.with_scopes(&alice, scopes.clone()).await;
+        // The database asks the key, whatever a server believes that it may.
+        for believed in [scopes.clone(), vec![]] {
+            let caller = Caller { scopes: believed, ..key.clone() };
+            let found = bench.database.after(&caller, hers.id, start, 10).await.unwrap();
+            let places: Vec<u32> = found.iter().map(|event| event.id.place).collect();
+            assert_eq!(places, seen, "{scopes:?}");
+            assert!(found.iter().zip(&events).all(|(found, kept)| found.needs == kept.needs));
+        }
     }
+    // Neither does it after the role was taken away which gave the right.
+    bench.member("carol", "one", Role::Owner).await;
+    bench.owner.set_member("one", "alice", Role::Viewer).await.unwrap();
+    let found = bench.database.after(&alice, hers.id, start, 10).await.unwrap();
+    assert_eq!(found.iter().map(|event| event.id.place).collect::<Vec<_>>(), [1, 2]);
 }
 
 #[tokio::test]
@@ -146,10 +203,10 @@ async fn events_of_a_session_that_is_gone_or_another_s_are_passed_over() {
     let bob = bench.tenant("bob", "two").await;
     let hers = session(&alice);
     bench.database.open(&alice, &hers, 10).await.unwrap();
-    let smuggled = Event { user: bob.user, project: bob.project, ..event(&hers, 1, "{}") };
-    bench.database.append(&[smuggled, event(&session(&alice), 1, "{}")]).await.unwrap();
+    let smuggled = Event { user: bob.user, project: bob.project, ..event(&alice, &hers, 1, "{}") };
+    bench.database.append(&[smuggled, event(&alice, &session(&alice), 1, "{}")]).await.unwrap();
     assert_eq!(bench.test.psql("SELECT count(*) FROM mcp_events"), "0");
-    bench.database.append(&[event(&hers, 1, "{}"), event(&hers, 1, "{}")]).await.unwrap();
+    bench.database.append(&[event(&alice, &hers, 1, "{}"), event(&alice, &hers, 1, "{}")]).await.unwrap();
     assert_eq!(bench.test.psql("SELECT count(*) FROM mcp_events"), "1");
     bench.database.end(&alice, hers.id).await.unwrap();
     assert_eq!(bench.test.psql("SELECT count(*) FROM mcp_events"), "0");
@@ -166,8 +223,8 @@ async fn what_is_old_goes_in_small_batches_and_by_one_replica_at_a_time() {
             SessionRecord { expires_at: now() - 1.hour(), created_at: now() - 25.hours(), ..session(&alice) };
         bench.database.open(&alice, &old, 100).await.unwrap();
     }
-    let aged = |place| Event { at: now() - 25.hours(), ..event(&live, place, "{}") };
-    bench.database.append(&[aged(1), aged(2), event(&live, 4, "{}")]).await.unwrap();
+    let aged = |place| Event { at: now() - 25.hours(), ..event(&alice, &live, place, "{}") };
+    bench.database.append(&[aged(1), aged(2), event(&alice, &live, 4, "{}")]).await.unwrap();
     let clean = async |database: &memory_bank_postgres::Database, limit| {
         database.clean_up(now(), now() - 24.hours(), limit).await.unwrap()
     };

@@ -3,20 +3,23 @@
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use memory_bank_core::caller::{Caller, KeyId, ProjectId, Role, UserId};
+use memory_bank_core::caller::{Caller, KeyId, ProjectId, Right, Role, UserId};
 use memory_bank_core::clock::{Entropy, SystemClock, SystemEntropy};
 use memory_bank_core::document::DocumentPath;
 use memory_bank_core::error::EditError;
 use memory_bank_core::identity::{
-    AdminError, Administration, Environment, KeyDirectory, NewKey, NewProject, NewUser, PlainKey,
+    AdminError, Administration, Environment, KeyDirectory, KeyStore, NewKey, NewProject, NewUser, PlainKey,
 };
 use memory_bank_core::store::{ChangeSink, DocumentStore, Drafts, NoSink, ReadOutcome};
 use memory_bank_postgres::{Database, DatabaseOptions, PostgresBank, Surroundings, TrustOptions};
-use memory_bank_test_postgres::TestDatabase;
+use memory_bank_test_postgres::{MIGRATOR, TestDatabase};
 
 /// A database with a pool on it.
 pub(crate) struct Bench {
+    /// As the role that serves.
     pub(crate) database: Database,
+    /// As the schema's owner, who administers.
+    pub(crate) owner: Database,
     pub(crate) test: TestDatabase,
     around: Surroundings,
 }
@@ -34,14 +37,15 @@ impl Bench {
             sink: Arc::new(NoSink),
         };
         let database = open(&test.url_of(role), 8, &around);
-        Self { database, test, around }
+        Self { owner: database.clone(), database, test, around }
     }
 
     pub(crate) async fn told(sink: Arc<dyn ChangeSink>) -> Self {
         let test = TestDatabase::migrated();
         let around = Surroundings { clock: Arc::new(SystemClock), entropy: Arc::new(SystemEntropy), sink };
         let database = open(&test.url(), 8, &around);
-        Self { database, test, around }
+        let owner = open(&test.url_of(MIGRATOR), 2, &around);
+        Self { database, owner, test, around }
     }
 
     /// Another pool on the same database, as another replica has it.
@@ -64,20 +68,27 @@ impl Bench {
         let user = NewUser { id: UserId(id()), name: user.to_owned(), email: None };
         let project = NewProject { id: ProjectId(id()), slug: project.to_owned(), name: project.to_owned() };
         let (plain, key) = new_key();
-        self.database.bootstrap(&user, &project, &key).await.unwrap();
+        self.owner.bootstrap(&user, &project, &key).await.unwrap();
         self.authenticated(&plain).await
     }
 
     /// Another member of a project.
     pub(crate) async fn member(&self, user: &str, project: &str, role: Role) -> Caller {
         let new = NewUser { id: UserId(SystemEntropy.id()), name: user.to_owned(), email: None };
-        match self.database.create_user(&new).await {
+        match self.owner.create_user(&new).await {
             Ok(_) | Err(AdminError::Exists { .. }) => {}
             Err(error) => panic!("{error}"),
         }
-        self.database.set_member(project, user, role).await.unwrap();
+        self.owner.set_member(project, user, role).await.unwrap();
         let (plain, key) = new_key();
-        self.database.create_key(project, user, &key).await.unwrap();
+        self.owner.create_key(project, user, &key).await.unwrap();
+        self.authenticated(&plain).await
+    }
+
+    /// The owner with another key, which has these scopes.
+    pub(crate) async fn with_scopes(&self, owner: &Caller, scopes: Vec<Right>) -> Caller {
+        let (plain, key) = new_key();
+        KeyStore::create(&self.database, owner, &NewKey { scopes, ..key }).await.unwrap();
         self.authenticated(&plain).await
     }
 

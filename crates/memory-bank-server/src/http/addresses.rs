@@ -9,6 +9,7 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 use memory_bank_core::caller::KeyId;
 use memory_bank_core::clock::Clock;
+use memory_bank_core::identity::KeyHash;
 use memory_bank_core::store::{AddressUse, AuditLog};
 
 /// How many pairs of key and address this process remembers; past this it starts anew, and the log sorts out what it
@@ -28,7 +29,7 @@ pub(crate) struct Addresses {
 #[derive(Default)]
 struct State {
     seen: HashSet<Pair>,
-    waiting: HashMap<Pair, Timestamp>,
+    waiting: HashMap<Pair, (KeyHash, Timestamp)>,
 }
 
 impl Addresses {
@@ -37,7 +38,7 @@ impl Addresses {
     }
 
     /// Notes that a key was used.
-    pub(crate) fn used(&self, key: Option<KeyId>, address: Option<IpAddr>) {
+    pub(crate) fn used(&self, key: Option<KeyId>, proof: &KeyHash, address: Option<IpAddr>) {
         let (Some(key), Some(address), true) = (key, address, self.log.is_some()) else { return };
         let pair = (key, network(address));
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
@@ -48,7 +49,7 @@ impl Addresses {
             state.seen.clear();
         }
         state.seen.insert(pair);
-        state.waiting.insert(pair, self.clock.now());
+        state.waiting.insert(pair, (*proof, self.clock.now()));
     }
 
     /// Tells the log; called now and then.
@@ -56,7 +57,8 @@ impl Addresses {
         let Some(log) = &self.log else { return };
         let uses: Vec<AddressUse> = {
             let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-            state.waiting.drain().map(|((key, address), at)| AddressUse { key, address, at }).collect()
+            let waiting = state.waiting.drain();
+            waiting.map(|((key, address), (proof, at))| AddressUse { key, proof, address, at }).collect()
         };
         if uses.is_empty() {
             return;
@@ -136,6 +138,10 @@ mod tests {
         Some(KeyId(Uuid::from_u128(number)))
     }
 
+    fn shown() -> KeyHash {
+        KeyHash::of(b"a key")
+    }
+
     fn address(text: &str) -> Option<IpAddr> {
         text.parse().ok()
     }
@@ -145,10 +151,10 @@ mod tests {
         let log = Arc::new(Told::default());
         let addresses = Addresses::new(Some(log.clone()), Arc::new(SystemClock));
         for text in ["192.0.2.1", "::ffff:192.0.2.1", "2001:db8::1", "2001:db8::2", "2001:db8:0:1::1"] {
-            addresses.used(key(1), address(text));
+            addresses.used(key(1), &shown(), address(text));
             addresses.tell().await;
         }
-        addresses.used(key(2), address("192.0.2.1"));
+        addresses.used(key(2), &shown(), address("192.0.2.1"));
         addresses.tell().await;
         assert_eq!(log.uses.lock().unwrap().len(), 4);
     }
@@ -158,10 +164,10 @@ mod tests {
         let log = Arc::new(Told::default());
         let addresses = Addresses::new(Some(log.clone()), Arc::new(SystemClock));
         log.down.store(true, std::sync::atomic::Ordering::Relaxed);
-        addresses.used(key(1), address("192.0.2.1"));
+        addresses.used(key(1), &shown(), address("192.0.2.1"));
         addresses.tell().await;
         log.down.store(false, std::sync::atomic::Ordering::Relaxed);
-        addresses.used(key(1), address("192.0.2.1"));
+        addresses.used(key(1), &shown(), address("192.0.2.1"));
         addresses.tell().await;
         assert_eq!(log.uses.lock().unwrap().len(), 1);
     }
@@ -171,7 +177,7 @@ mod tests {
         let log = Arc::new(Told::default());
         let addresses = Addresses::new(Some(log.clone()), Arc::new(SystemClock));
         for number in 0..2 * WAITING as u128 {
-            addresses.used(key(number), address("192.0.2.1"));
+            addresses.used(key(number), &shown(), address("192.0.2.1"));
         }
         addresses.tell().await;
         assert_eq!(log.uses.lock().unwrap().len(), WAITING);

@@ -8,14 +8,14 @@ use axum::middleware::Next;
 use axum::response::Response;
 use http::header::{AUTHORIZATION, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
-use memory_bank_core::caller::{Caller, KeyId};
+use memory_bank_core::caller::KeyId;
 use memory_bank_core::limiter::{Admission, Limiter, Origin, Verdict};
 use serde_json::json;
 
 use crate::http::addresses::network;
 use crate::http::auth::{AuthError, Authenticated, Presented, presented};
-use crate::http::reply;
 use crate::http::shared::Shared;
+use crate::http::{forwarded, reply};
 
 const LIMIT: HeaderName = HeaderName::from_static("x-ratelimit-limit");
 const REMAINING: HeaderName = HeaderName::from_static("x-ratelimit-remaining");
@@ -34,7 +34,7 @@ pub(crate) async fn layer(State(shared): State<Arc<Shared>>, mut request: Reques
     } else {
         match outcome {
             Ok(authenticated) => {
-                shared.addresses.used(authenticated.caller.key, address);
+                shared.addresses.used(authenticated.caller.key, &authenticated.hash, address);
                 // Nothing behind this layer needs the key.
                 request.headers_mut().remove("x-api-key");
                 request.headers_mut().remove(AUTHORIZATION);
@@ -158,11 +158,22 @@ fn key_limit(authenticated: &Authenticated) -> Option<(KeyId, u32)> {
 }
 
 /// The reply to a request whose key was let in, and which the store then found void.
-pub(crate) async fn void(shared: &Shared, caller: &Caller) -> Response {
-    if let Some(key) = caller.key {
+pub(crate) async fn void(shared: &Shared, who: &Authenticated) -> Response {
+    shared.auth.forget_everywhere(&who.hash).await;
+    // Under its own hash the key may be known, too, should a cache have given it to another.
+    if let Some(key) = who.caller.key {
         shared.auth.forget_void(key).await;
     }
     unauthorized(&AuthError::Revoked)
+}
+
+/// Has the directory prove the key, past every cache: before something begins that asks no store.
+pub(crate) async fn proven(shared: &Shared, who: &Authenticated) -> Result<(), Response> {
+    match shared.auth.proven(who).await {
+        Ok(true) => Ok(()),
+        Ok(false) => Err(void(shared, who).await),
+        Err(error) => Err(unauthorized(&AuthError::Unavailable(error))),
+    }
 }
 
 fn unauthorized(error: &AuthError) -> Response {
@@ -197,20 +208,7 @@ fn tell(shared: &Shared, headers: &mut HeaderMap, verdict: &Verdict) {
 /// The client's address: what the outermost trusted proxy says, or the other end of the socket.
 pub(crate) fn client_address(request: &Request, hops: usize) -> Option<IpAddr> {
     let socket = request.extensions().get::<PeerAddress>().map(|info| info.0.ip());
-    if hops == 0 {
-        return socket;
-    }
-    // Bytes, since what the client sent before need not be text, and must not take along what the proxy wrote behind it.
-    let forwarded: Vec<&[u8]> = request
-        .headers()
-        .get_all("x-forwarded-for")
-        .iter()
-        .flat_map(|value| value.as_bytes().split(|byte| *byte == b','))
-        .map(<[u8]>::trim_ascii)
-        .collect();
-    let named = forwarded.len().checked_sub(hops).and_then(|at| forwarded.get(at));
-    let named = named.and_then(|text| std::str::from_utf8(text).ok()?.parse().ok());
-    named.or(socket)
+    forwarded::address(request.headers(), hops).or(socket)
 }
 
 #[cfg(test)]
@@ -235,6 +233,8 @@ mod tests {
         assert_eq!(address(&["1.1.1.1", "2.2.2.2"], 2).as_deref(), Some("1.1.1.1"));
         assert_eq!(address(&["1.1.1.1"], 0).as_deref(), Some("10.0.0.9"));
         assert_eq!(address(&["1.1.1.1"], 2).as_deref(), Some("10.0.0.9"));
+        assert_eq!(address(&["1.1.1.1, 2.2.2.2:5678"], 1).as_deref(), Some("2.2.2.2"));
+        assert_eq!(address(&["1.1.1.1, [2001:db8::1]:443"], 1).as_deref(), Some("2001:db8::1"));
         assert_eq!(address(&["nonsense"], 1).as_deref(), Some("10.0.0.9"));
         assert_eq!(address(&["\u{e4}\u{fffd}, 2.2.2.2"], 1).as_deref(), Some("2.2.2.2"));
         assert_eq!(address(&["\u{e4}, 1.1.1.1", "2.2.2.2"], 2).as_deref(), Some("1.1.1.1"));

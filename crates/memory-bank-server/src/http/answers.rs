@@ -12,6 +12,7 @@ use http::header::CONTENT_TYPE;
 use http::request::Parts;
 use http::{HeaderName, HeaderValue, StatusCode};
 use http_body_util::BodyExt;
+use memory_bank_core::caller::Rights;
 use memory_bank_core::store::{Event, EventId, SessionId, SessionRecord};
 use serde_json::Value;
 use tokio::sync::mpsc;
@@ -24,6 +25,7 @@ use crate::http::mcp::{Asked, is_stream};
 use crate::http::reply;
 use crate::http::reply_budget::{accounted, kept_bytes, with_retry};
 use crate::http::streams::{ALIVE, frame, opening};
+use crate::mcp::rights;
 
 /// How long an answer is waited for before the stream begins without it. Most come at once and go out in one piece.
 const AT_ONCE: Duration = Duration::from_millis(100);
@@ -34,13 +36,15 @@ const UNDERSTANDS_OPENING: &str = "2025-11-25";
 struct Answer {
     asked: Asked,
     session: SessionId,
+    /// The rights that it takes to fetch the answer again.
+    needs: Rights,
     last: EventId,
 }
 
 impl Answer {
-    fn new(asked: Asked, session: SessionId) -> Self {
+    fn new(asked: Asked, session: SessionId, needs: Rights) -> Self {
         let stream = asked.shared.services.entropy.id();
-        Self { asked, session, last: EventId { stream, place: 0 } }
+        Self { asked, session, needs, last: EventId { stream, place: 0 } }
     }
 
     /// Keeps a message and returns its frame. One that cannot be kept is sent all the same, without an id.
@@ -52,6 +56,8 @@ impl Answer {
             session: self.session,
             user: caller.user,
             project: caller.project,
+            proof: caller.proof,
+            needs: self.needs,
             message,
             last,
             at: self.asked.shared.services.clock.now(),
@@ -73,8 +79,14 @@ impl Answer {
 }
 
 /// An answer that is known already.
-pub(crate) async fn one_event(asked: &Asked, session: SessionId, version: &str, answer: &Value) -> Response {
-    let mut stream = Answer::new(asked.clone(), session);
+pub(crate) async fn one_event(
+    asked: &Asked,
+    session: SessionId,
+    version: &str,
+    needs: Rights,
+    answer: &Value,
+) -> Response {
+    let mut stream = Answer::new(asked.clone(), session, needs);
     let start = start(&stream, version);
     let message = stream.kept(answer.to_string(), true).await;
     event_stream(Body::from(start + &message))
@@ -95,7 +107,8 @@ pub(crate) async fn as_events(
         Some(memory) => accounted(text, memory),
         None => Bytes::from(text),
     };
-    let answer = Answer::new(asked, session.id);
+    let needs = rights::of_reply(&asked.who.caller, &message);
+    let answer = Answer::new(asked, session.id, needs);
     let start = start(&answer, &session.protocol_version);
     let running = answer.asked.shared.running.clone();
     running.spawn(run(answer, parts, body, message, call, sender).in_current_span());

@@ -11,7 +11,7 @@ use async_trait::async_trait;
 use http::HeaderMap;
 use http::header::AUTHORIZATION;
 use jiff::Timestamp;
-use memory_bank_core::caller::{Caller, KeyId, Right};
+use memory_bank_core::caller::{Caller, KeyId, Rights};
 use memory_bank_core::clock::Clock;
 use memory_bank_core::error::StoreError;
 use memory_bank_core::identity::{KeyDirectory, KeyHash, KeyIdentity, KeyUse, PlainKey};
@@ -114,7 +114,7 @@ pub(crate) struct Authenticator {
     shared: Option<Arc<dyn KeyCache>>,
     clock: Arc<dyn Clock>,
     cache: Mutex<HashMap<KeyHash, Remembered>>,
-    uses: Mutex<HashMap<KeyId, Timestamp>>,
+    uses: Mutex<HashMap<KeyId, (KeyHash, Timestamp)>>,
 }
 
 struct Remembered {
@@ -150,8 +150,8 @@ impl Authenticator {
     pub(crate) async fn look_up(&self, hash: &KeyHash) -> Result<Authenticated, AuthError> {
         let now = self.clock.now();
         let cached = match &self.shared {
-            Some(shared) => shared.get(hash).await,
-            None => None,
+            Some(shared) if !self.directory.is_local() => shared.get(hash).await,
+            _ => None,
         };
         let identity = match cached {
             Some(identity) => identity,
@@ -163,7 +163,11 @@ impl Authenticator {
                 found
             }
         };
-        let remembered = identity.map(|identity| (Arc::new(identity.caller.clone()), identity));
+        // What a cache says of a hash is not believed by the database unless this is the hash of a key that says the same.
+        let remembered = identity.map(|mut identity| {
+            identity.caller.proof = Some(*hash);
+            (Arc::new(identity.caller.clone()), identity)
+        });
         let verdict = match &remembered {
             Some((caller, identity)) => judge(*hash, caller, identity, now),
             None => Err(AuthError::Unknown),
@@ -175,26 +179,49 @@ impl Authenticator {
         verdict
     }
 
-    /// Whether the key that opened a stream may still read: asks the directory, past every cache. What cannot be asked
-    /// stays as it is.
-    pub(crate) async fn still_good(&self, opened: &Authenticated) -> bool {
+    /// Whether the key that opened a stream is as good as it was then, with the same rights: asks the directory, past every
+    /// cache. `None` = it cannot be asked.
+    pub(crate) async fn unchanged(&self, opened: &Authenticated) -> Option<bool> {
         let found = match self.directory.find(&opened.hash).await {
             Ok(found) => found,
             Err(error) => {
                 tracing::debug!(%error, "a stream's key could not be looked up");
-                return true;
+                return None;
             }
         };
-        let good = found.is_some_and(|identity| {
+        let unchanged = found.is_some_and(|identity| {
             let caller = Arc::new(identity.caller.clone());
             let same = caller.key == opened.caller.key && caller.project == opened.caller.project;
-            let may_read = caller.may(Right::Read);
-            same && may_read && judge(opened.hash, &caller, &identity, self.clock.now()).is_ok()
+            let rights = caller.rights() == opened.caller.rights();
+            same && rights && judge(opened.hash, &caller, &identity, self.clock.now()).is_ok()
         });
-        if !good {
+        if !unchanged {
             self.forget_everywhere(&opened.hash).await;
         }
-        good
+        Some(unchanged)
+    }
+
+    /// Whether the key that a call came with has these rights now, when the call is over: they may have been taken away
+    /// meanwhile. What cannot be asked stays as it was.
+    pub(crate) async fn still_has(&self, called: &Authenticated, needs: Rights) -> bool {
+        let now = match self.known(&called.hash) {
+            Some(known) => known,
+            None => self.look_up(&called.hash).await,
+        };
+        match now {
+            Ok(Authenticated { caller, .. }) => needs.are_within(caller.rights()),
+            Err(AuthError::Unavailable(_)) => true,
+            Err(_) => false,
+        }
+    }
+
+    /// Whether the directory itself knows the key as it was let in: asks it, past every cache.
+    pub(crate) async fn proven(&self, who: &Authenticated) -> Result<bool, StoreError> {
+        let Some(identity) = self.directory.find(&who.hash).await? else { return Ok(false) };
+        let (found, known) = (&identity.caller, &who.caller);
+        let same = found.key == known.key && found.user == known.user && found.project == known.project;
+        let caller = Arc::new(found.clone());
+        Ok(same && judge(who.hash, &caller, &identity, self.clock.now()).is_ok())
     }
 
     /// Forgets a key in this process.
@@ -233,7 +260,7 @@ impl Authenticator {
     pub(crate) async fn write_uses(&self) {
         let uses: Vec<KeyUse> = {
             let mut uses = self.uses.lock().unwrap_or_else(PoisonError::into_inner);
-            uses.drain().map(|(key, at)| KeyUse { key, at }).collect()
+            uses.drain().map(|(key, (proof, at))| KeyUse { key, proof, at }).collect()
         };
         if !uses.is_empty()
             && let Err(error) = self.directory.note_uses(&uses).await
@@ -243,8 +270,9 @@ impl Authenticator {
     }
 
     fn note_use(&self, caller: &Caller) {
-        if let Some(key) = caller.key {
-            self.uses.lock().unwrap_or_else(PoisonError::into_inner).insert(key, self.clock.now());
+        if let Some((key, proof)) = caller.key.zip(caller.proof) {
+            let used = (proof, self.clock.now());
+            self.uses.lock().unwrap_or_else(PoisonError::into_inner).insert(key, used);
         }
     }
 
@@ -280,7 +308,7 @@ fn judge(
 #[cfg(test)]
 mod tests {
     use jiff::ToSpan;
-    use memory_bank_core::caller::{ProjectId, Role, UserId};
+    use memory_bank_core::caller::{ProjectId, Right, Role, UserId};
     use memory_bank_core::clock::{FixedClock, SystemEntropy};
     use memory_bank_core::identity::Environment;
     use uuid::Uuid;
@@ -323,6 +351,7 @@ mod tests {
             role: Role::Owner,
             scopes: Vec::new(),
             key: Some(KeyId(Uuid::from_u128(3))),
+            proof: Some(hash),
             user_name: "alice".to_owned(),
         };
         let identity = KeyIdentity { caller, rate_limit: 60, expires_at, revoked_at: None };
@@ -375,17 +404,21 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_key_of_a_stream_is_good_as_long_as_the_directory_says_that_it_may_read() {
+    async fn the_key_of_a_stream_is_good_as_long_as_the_directory_gives_it_the_same_rights() {
         let (authenticator, directory, hash, clock) = bench(Some(now() + 1.hour()));
         let opened = authenticator.look_up(&hash).await.unwrap();
-        assert!(authenticator.still_good(&opened).await);
+        assert_eq!(authenticator.unchanged(&opened).await, Some(true));
         clock.set(now() + 1.hour());
-        assert!(!authenticator.still_good(&opened).await, "an expired key was believed");
+        assert_eq!(authenticator.unchanged(&opened).await, Some(false), "an expired key was believed");
         clock.set(now());
         directory.known.lock().unwrap().as_mut().unwrap().1.caller.scopes = vec![Right::Admin];
-        assert!(!authenticator.still_good(&opened).await, "a key that may not read any more was believed");
+        assert_eq!(
+            authenticator.unchanged(&opened).await,
+            Some(false),
+            "a key that may not read any more was believed"
+        );
         *directory.known.lock().unwrap() = None;
-        assert!(!authenticator.still_good(&opened).await, "a key of nobody was believed");
+        assert_eq!(authenticator.unchanged(&opened).await, Some(false), "a key of nobody was believed");
         assert!(authenticator.known(&hash).is_none(), "a void key was remembered");
     }
 }

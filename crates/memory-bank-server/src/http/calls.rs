@@ -1,38 +1,48 @@
 //! The calls under way in sessions of this process, so that a client can take one back.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use memory_bank_core::caller::KeyId;
 use memory_bank_core::store::SessionId;
 use tokio_util::sync::CancellationToken;
 
-type UnderWay = HashMap<(SessionId, String), CancellationToken>;
+/// The id of a request counts in its session, and for the key that sent it: two keys of a user may choose the same.
+type Name = (SessionId, Option<KeyId>, String);
+type UnderWay = HashMap<Name, Vec<(u64, CancellationToken)>>;
 
 /// The calls under way.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Calls(Arc<Mutex<UnderWay>>);
+pub(crate) struct Calls {
+    under_way: Arc<Mutex<UnderWay>>,
+    begun: Arc<AtomicU64>,
+}
 
 /// A call under way; dropping it ends the account.
 #[derive(Debug)]
 pub(crate) struct Call {
-    name: (SessionId, String),
+    name: Name,
+    number: u64,
     pub(crate) cancelled: CancellationToken,
     calls: Calls,
 }
 
 impl Calls {
-    /// Notes a call. `request` is the id of the request as JSON.
-    pub(crate) fn begin(&self, session: SessionId, request: String) -> Call {
+    /// Notes a call of a key. `request` is the id of the request as JSON.
+    pub(crate) fn begin(&self, session: SessionId, key: Option<KeyId>, request: String) -> Call {
         let cancelled = CancellationToken::new();
-        let name = (session, request);
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(name.clone(), cancelled.clone());
-        Call { name, cancelled, calls: self.clone() }
+        let number = self.begun.fetch_add(1, Ordering::Relaxed);
+        let name = (session, key, request);
+        let mut under_way = self.under_way.lock().unwrap_or_else(PoisonError::into_inner);
+        under_way.entry(name.clone()).or_default().push((number, cancelled.clone()));
+        Call { name, number, cancelled, calls: self.clone() }
     }
 
-    /// Cancels a call, if it is under way here.
-    pub(crate) fn cancel(&self, session: SessionId, request: &str) {
-        let calls = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(cancelled) = calls.get(&(session, request.to_owned())) {
+    /// Cancels the calls of this key that have the id, if any are under way here.
+    pub(crate) fn cancel(&self, session: SessionId, key: Option<KeyId>, request: &str) {
+        let under_way = self.under_way.lock().unwrap_or_else(PoisonError::into_inner);
+        for (_, cancelled) in under_way.get(&(session, key, request.to_owned())).into_iter().flatten() {
             cancelled.cancel();
         }
     }
@@ -40,6 +50,37 @@ impl Calls {
 
 impl Drop for Call {
     fn drop(&mut self) {
-        self.calls.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.name);
+        let mut under_way = self.calls.under_way.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(calls) = under_way.get_mut(&self.name) {
+            calls.retain(|(number, _)| *number != self.number);
+            if calls.is_empty() {
+                under_way.remove(&self.name);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use uuid::Uuid;
+
+    use super::*;
+
+    #[test]
+    fn a_key_cancels_its_own_calls_and_no_others_of_the_same_id() {
+        let calls = Calls::default();
+        let session = SessionId(Uuid::nil());
+        let key = |number| Some(KeyId(Uuid::from_u128(number)));
+        let own = calls.begin(session, key(1), "1".to_owned());
+        let other = calls.begin(session, key(2), "1".to_owned());
+        let again = calls.begin(session, key(1), "1".to_owned());
+        drop(again);
+        calls.cancel(session, key(2), "2");
+        calls.cancel(session, None, "1");
+        assert!(!own.cancelled.is_cancelled() && !other.cancelled.is_cancelled());
+        calls.cancel(session, key(1), "1");
+        assert!(own.cancelled.is_cancelled() && !other.cancelled.is_cancelled());
+        drop((own, other));
+        assert!(calls.under_way.lock().unwrap().is_empty());
     }
 }

@@ -134,7 +134,7 @@ mod tests {
 
     use async_trait::async_trait;
     use jiff::Timestamp;
-    use memory_bank_core::caller::{ProjectId, UserId};
+    use memory_bank_core::caller::{ProjectId, Rights, UserId};
     use uuid::Uuid;
 
     use super::*;
@@ -167,6 +167,8 @@ mod tests {
             session: SessionId(Uuid::nil()),
             user: UserId(Uuid::nil()),
             project: ProjectId(Uuid::nil()),
+            proof: None,
+            needs: Rights::NONE,
             message: "{}".to_owned(),
             last: true,
             at: Timestamp::UNIX_EPOCH,

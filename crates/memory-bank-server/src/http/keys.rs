@@ -210,7 +210,7 @@ pub(crate) async fn list(
     let Ok(Query(wanted)) = query else {
         return reply::error(StatusCode::BAD_REQUEST, "`includeRevoked` takes `true` or `false`");
     };
-    if !who.caller.may(Right::Read) {
+    if !who.caller.may(Right::Admin) {
         return forbidden();
     }
     match shared.keys.list(&who.caller, wanted.include_revoked).await {
@@ -510,7 +510,12 @@ async fn fault(
     error: &StoreError,
 ) -> Response {
     if matches!(error, StoreError::KeyVoid) {
-        return admission::void(shared, &who.caller).await;
+        return admission::void(shared, who).await;
+    }
+    if matches!(error, StoreError::Denied) {
+        // A role or scopes that changed since they were cached.
+        shared.auth.forget_everywhere(&who.hash).await;
+        return forbidden();
     }
     tracing::error!(request.id = %request, %error, "keys could not be read or changed");
     let text = format!("the server failed; its log tells more under the request id {request}");

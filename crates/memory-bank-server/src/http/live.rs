@@ -7,8 +7,8 @@ use std::time::Duration;
 use axum::body::Body;
 use axum::response::Response;
 use bytes::Bytes;
-use futures::StreamExt;
-use memory_bank_core::caller::ProjectId;
+use futures::{Stream, StreamExt};
+use memory_bank_core::caller::{ProjectId, Right};
 use memory_bank_core::error::StoreError;
 use memory_bank_core::store::{Change, EventId, SessionRecord};
 use serde_json::json;
@@ -110,7 +110,8 @@ impl Live {
         } else {
             self.send(ALIVE.to_owned()).await
         };
-        if begun.is_err() {
+        // What was stored is for what the key may do now, whatever this process still believes of it.
+        if begun.is_err() || replay.is_some() && self.still_welcome().await.is_err() {
             return Over;
         }
         // News is not kept. Whoever comes back to the session's own stream may have missed some, and so may a client
@@ -208,21 +209,25 @@ impl Live {
                 self.asked.shared.sessions.forget(*session);
                 if *ended { Err(Over) } else { Ok(()) }
             }
-            Ok(signal) if revokes(signal, &self.asked.who) => Err(Over),
-            Ok(Signal::NewsMissed) | Err(RecvError::Lagged(_)) => {
-                self.asked.shared.sessions.forget(self.session.id);
-                self.asked.shared.auth.forget(&self.asked.who.hash);
-                self.still_welcome().await
+            signal => {
+                if matches!(signal, Ok(Signal::NewsMissed) | Err(RecvError::Lagged(_))) {
+                    self.asked.shared.sessions.forget(self.session.id);
+                    self.subscriptions().await?;
+                }
+                let stays = still_welcome(&self.asked.shared, &self.asked.who, signal).await;
+                if stays { Ok(()) } else { Err(Over) }
             }
-            Err(RecvError::Closed) => Err(Over),
-            Ok(_) => Ok(()),
         }
     }
 
     /// Whether session and key are still good. Asking keeps the session alive, too.
     async fn still_welcome(&self) -> Result<(), Over> {
         self.subscriptions().await?;
-        if self.asked.shared.auth.still_good(&self.asked.who).await { Ok(()) } else { Err(Over) }
+        if self.asked.shared.auth.unchanged(&self.asked.who).await == Some(false) {
+            Err(Over)
+        } else {
+            Ok(())
+        }
     }
 
     async fn all_may_have_changed(&mut self) -> Result<(), Over> {
@@ -257,6 +262,10 @@ impl Live {
     }
 
     async fn notify(&mut self, message: &serde_json::Value) -> Result<(), Over> {
+        // News name documents, so they are for keys that may read.
+        if !self.asked.who.caller.may(Right::Read) {
+            return Ok(());
+        }
         // A client may have named any place; nothing of this stream is kept, so that it may begin anew.
         self.own.place = self.own.place.wrapping_add(1);
         self.send(frame(Some(self.own), &message.to_string())).await
@@ -267,32 +276,55 @@ impl Live {
     }
 }
 
-/// Waits until a key is revoked or no good any more or, if `with_server`, the server ends.
-pub(crate) async fn unwelcome(shared: Arc<Shared>, who: Authenticated, with_server: bool) {
-    let mut signals = shared.signals.subscribe();
+/// The body of a reply that is a stream, for as long as its key is as good as it was and, if `with_server`, the server
+/// does not end. While the key is looked up, nothing is sent.
+pub(crate) fn while_welcome(
+    shared: Arc<Shared>,
+    who: Authenticated,
+    with_server: bool,
+    body: Body,
+) -> impl Stream<Item = Result<Bytes, axum::Error>> + Send {
+    let signals = shared.signals.subscribe();
     let mut ask = tokio::time::interval(ASK_AGAIN);
     ask.reset();
-    loop {
-        let signal = tokio::select! {
-            signal = signals.recv() => signal,
-            _ = ask.tick() => Ok(Signal::NewsMissed),
-            () = shared.closing.cancelled(), if with_server => return,
-        };
-        match signal {
-            Ok(signal) if revokes(&signal, &who) => return,
-            Ok(Signal::NewsMissed) | Err(RecvError::Lagged(_)) => {
-                shared.auth.forget(&who.hash);
-                if !shared.auth.still_good(&who).await {
-                    return;
+    futures::stream::unfold(
+        (signals, ask, body.into_data_stream()),
+        move |(mut signals, mut ask, mut body)| {
+            let (shared, who) = (Arc::clone(&shared), who.clone());
+            async move {
+                loop {
+                    let signal = tokio::select! {
+                        biased;
+                        signal = signals.recv() => signal,
+                        _ = ask.tick() => Ok(Signal::NewsMissed),
+                        () = shared.closing.cancelled(), if with_server => return None,
+                        chunk = body.next() => return Some((chunk?, (signals, ask, body))),
+                    };
+                    if !still_welcome(&shared, &who, &signal).await {
+                        return None;
+                    }
                 }
             }
-            Err(RecvError::Closed) => return,
-            Ok(_) => {}
-        }
-    }
+        },
+    )
 }
 
-fn revokes(signal: &Signal, who: &Authenticated) -> bool {
-    let own = who.caller.key.map(|key| key.0);
-    matches!(signal, Signal::KeyChanged { revoked: Some(key), .. } if Some(*key) == own)
+/// Whether a stream of this key goes on after a signal. One that was told that its key changed goes on only if that can be
+/// looked up and nothing changed that counts.
+async fn still_welcome(shared: &Shared, who: &Authenticated, signal: &Result<Signal, RecvError>) -> bool {
+    match signal {
+        Ok(Signal::KeyChanged { hash, revoked }) => {
+            let own = who.caller.key.map(|key| key.0);
+            if revoked.is_some() && *revoked == own {
+                return false;
+            }
+            *hash != who.hash.to_hex() || shared.auth.unchanged(who).await == Some(true)
+        }
+        Ok(Signal::NewsMissed) | Err(RecvError::Lagged(_)) => {
+            shared.auth.forget(&who.hash);
+            shared.auth.unchanged(who).await != Some(false)
+        }
+        Err(RecvError::Closed) => false,
+        Ok(_) => true,
+    }
 }

@@ -15,7 +15,7 @@ use http::header::CONTENT_TYPE;
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
-use memory_bank_core::caller::Caller;
+use memory_bank_core::caller::{Caller, Right, Rights};
 use memory_bank_core::error::StoreError;
 use memory_bank_core::store::{SessionError, SessionId, SessionRecord};
 use rmcp::transport::streamable_http_server::session::never::NeverSessionManager;
@@ -40,7 +40,7 @@ use crate::http::shared::Shared;
 use crate::http::signals::Signal;
 use crate::http::{answers, live};
 use crate::mcp::surrogates::replace_lone_surrogates;
-use crate::mcp::{MemoryBankHandler, reads_from_bank, resources};
+use crate::mcp::{MemoryBankHandler, reads_from_bank, resources, rights};
 use crate::services::ReplyMemory;
 
 pub(crate) const SESSION: HeaderName = HeaderName::from_static("mcp-session-id");
@@ -154,6 +154,10 @@ pub(crate) async fn get(
         Ok(session) => session,
         Err(response) => return response,
     };
+    // What a stream tells asks no store, so the key is proved first.
+    if let Err(response) = admission::proven(&asked.shared, &asked.who).await {
+        return response;
+    }
     let last =
         headers.get("last-event-id").and_then(|value| value.to_str().ok()).and_then(|id| id.parse().ok());
     live::open(asked, session, last)
@@ -180,7 +184,7 @@ pub(crate) async fn delete(
             StatusCode::NO_CONTENT.into_response()
         }
         Ok(false) => no_such_session(None),
-        Err(error) => asked.fault(None, &error.to_string()),
+        Err(error) => asked.failed(None, &error).await,
     }
 }
 
@@ -197,8 +201,7 @@ impl Asked {
         match self.shared.sessions.find(&self.who.caller, id).await {
             Ok(Some(session)) => Ok(session),
             Ok(None) => Err(no_such_session(None)),
-            Err(StoreError::KeyVoid) => Err(admission::void(&self.shared, &self.who.caller).await),
-            Err(error) => Err(self.fault(None, &error.to_string())),
+            Err(error) => Err(self.failed(None, &error).await),
         }
     }
 
@@ -234,13 +237,14 @@ impl Asked {
                     &text,
                 );
             }
+            Err(SessionError::Store(error)) => return self.failed(message.get("id"), &error).await,
             Err(error) => return self.fault(message.get("id"), &error.to_string()),
         };
         self.shared.metrics.session_opened();
         let mut response = if self.shared.config.json_response {
             reply::json(StatusCode::OK, &answer)
         } else {
-            answers::one_event(self, session, version, &answer).await
+            answers::one_event(self, session, version, Rights::NONE, &answer).await
         };
         if let Ok(id) = HeaderValue::from_str(&session.to_string()) {
             response.headers_mut().insert(SESSION, id);
@@ -276,10 +280,11 @@ impl Asked {
             return if self.shared.config.json_response {
                 reply::json(StatusCode::OK, &answer)
             } else {
-                answers::one_event(self, session.id, &session.protocol_version, &answer).await
+                let needs = rights::of_reply(&self.who.caller, &message);
+                answers::one_event(self, session.id, &session.protocol_version, needs, &answer).await
             };
         }
-        let call = self.shared.calls.begin(session.id, id.to_string());
+        let call = self.shared.calls.begin(session.id, self.who.caller.key, id.to_string());
         if self.shared.config.json_response {
             return tokio::select! {
                 response = self.call(parts, body, &message) => response,
@@ -299,8 +304,10 @@ impl Asked {
         {
             // All replicas hear of it, and keep it for those that are slow to listen.
             let request = request.to_string();
+            // A session is its user's, who may have keys with fewer rights: each cancels what it called itself.
+            let key = self.who.caller.key.map(|key| key.0);
             if request.len() <= REQUEST_ID_BYTES {
-                self.shared.signals.send(Signal::CallCancelled { session: session.id, request }).await;
+                self.shared.signals.send(Signal::CallCancelled { session: session.id, key, request }).await;
             }
         }
         StatusCode::ACCEPTED.into_response()
@@ -317,7 +324,8 @@ impl Asked {
         let Some(uri) = message.pointer("/params/uri").and_then(Value::as_str) else {
             return Ok(refused(-32602, "`params.uri` is missing"));
         };
-        if subscribed && let Err(error) = resources::parse(uri) {
+        let allowed = rights::require(&self.who.caller, Right::Read, "resources/subscribe");
+        if subscribed && let Err(error) = allowed.and_then(|()| resources::parse(uri)) {
             return Ok(refused(error.code.0, &error.message));
         }
         let changed = self.shared.sessions.subscribe(&self.who.caller, session.id, uri, subscribed).await;
@@ -328,7 +336,7 @@ impl Asked {
             )),
             Ok(Some(_)) => Ok(json!({"jsonrpc": "2.0", "id": id, "result": {}})),
             Ok(None) => Err(no_such_session(Some(id))),
-            Err(error) => Err(self.fault(Some(id), &error.to_string())),
+            Err(error) => Err(self.failed(Some(id), &error).await),
         }
     }
 
@@ -337,18 +345,20 @@ impl Asked {
         if !is_stream(&response) {
             return response;
         }
+        if let Err(response) = admission::proven(&self.shared, &self.who).await {
+            return response;
+        }
         // It counts as one of the key's streams, and ends with the key; one that stands ends with the server, too.
         let Some(slot) = self.shared.slots.take(self.who.caller.key) else {
             return too_many_streams(&self.shared, message.get("id"));
         };
         let stands = method(message) == Some("subscriptions/listen");
-        let end = live::unwelcome(Arc::clone(&self.shared), self.who.clone(), stands);
         response.map(|body| {
-            let stream = body.into_data_stream().take_until(Box::pin(end)).map(move |chunk| {
+            let stream = live::while_welcome(Arc::clone(&self.shared), self.who.clone(), stands, body);
+            Body::from_stream(stream.map(move |chunk| {
                 let _open = &slot;
                 chunk
-            });
-            Body::from_stream(stream)
+            }))
         })
     }
 
@@ -371,9 +381,17 @@ impl Asked {
             .with_max_request_body_bytes(BODY_BYTES);
         let service = StreamableHttpService::new(handler, Arc::new(NeverSessionManager::default()), config);
         let request = Request::from_parts(parts, Full::new(body));
+        let needs = rights::of_reply(&self.who.caller, message);
         let answered = tokio::time::timeout(CALL_WAIT, service.handle(request)).await;
         match answered {
-            Ok(response) => self.accounted(self.in_json(response.map(Body::new), id).await).await,
+            Ok(response) if self.shared.auth.still_has(&self.who, needs).await => {
+                self.accounted(self.in_json(response.map(Body::new), id).await).await
+            }
+            Ok(_) => {
+                let text = "the rights of this key changed during the call, so its reply is not shown; what the call \
+                            wrote is written";
+                reply::rpc_error(StatusCode::FORBIDDEN, id, INVALID_REQUEST, text)
+            }
             Err(_) => {
                 let text = format!("the call took longer than {} s and was stopped", CALL_WAIT.as_secs());
                 reply::rpc_error(StatusCode::OK, id, INTERNAL_ERROR, &text)
@@ -399,7 +417,11 @@ impl Asked {
     async fn in_json(&self, response: Response, id: Option<&Value>) -> Response {
         let status = response.status();
         if status == StatusCode::OK && has_type(response.headers(), "application/json") {
-            return tell_faults(response).await;
+            let (response, refused) = tell_faults(response).await;
+            if refused {
+                self.shared.auth.forget_everywhere(&self.who.hash).await;
+            }
+            return response;
         }
         if status.is_success() || has_type(response.headers(), "application/json") {
             return response;
@@ -413,6 +435,19 @@ impl Asked {
         reply::rpc_error(status, id, TRANSPORT_ERROR, &text)
     }
 
+    /// What a store says of a key that a cache let in is the key's fault; the cached identity is forgotten. All else is the
+    /// server's.
+    async fn failed(&self, id: Option<&Value>, error: &StoreError) -> Response {
+        match error {
+            StoreError::KeyVoid => admission::void(&self.shared, &self.who).await,
+            StoreError::Denied => {
+                self.shared.auth.forget_everywhere(&self.who.hash).await;
+                reply::rpc_error(StatusCode::FORBIDDEN, id, INVALID_REQUEST, &error.to_string())
+            }
+            error => self.fault(id, &error.to_string()),
+        }
+    }
+
     /// A fault of the server: the log has the detail, the client the id under which it stands there.
     pub(crate) fn fault(&self, id: Option<&Value>, detail: &str) -> Response {
         tracing::error!(request.id = %self.request, detail, "a request failed inside the server");
@@ -422,30 +457,35 @@ impl Asked {
 }
 
 /// A fault inside the server is a 500, for whoever watches statuses; the SDK answers it with 200. Other errors of
-/// JSON-RPC are the client's.
-async fn tell_faults(response: Response) -> Response {
+/// JSON-RPC are the client's. Says, too, whether a store refused the caller: then what is cached of it is not true any more.
+async fn tell_faults(response: Response) -> (Response, bool) {
     /// Faults are short; longer replies are not read here.
     const SHORT: u64 = 2048;
     if response.body().size_hint().upper().is_none_or(|length| length > SHORT) {
-        return response;
+        return (response, false);
     }
     let (mut parts, body) = response.into_parts();
     let Ok(body) = body.collect().await.map(http_body_util::Collected::to_bytes) else {
-        return reply::error(StatusCode::INTERNAL_SERVER_ERROR, "the server failed");
+        return (reply::error(StatusCode::INTERNAL_SERVER_ERROR, "the server failed"), false);
     };
-    let code = serde_json::from_slice::<Value>(&body).ok();
-    let error = code.as_ref().and_then(|message| message.get("error"));
-    let code = error.and_then(|error| error.get("code")).and_then(Value::as_i64);
+    let message = serde_json::from_slice::<Value>(&body).unwrap_or_default();
+    let code = message.pointer("/error/code").and_then(Value::as_i64);
     if code == Some(i64::from(INTERNAL_ERROR)) {
         parts.status = StatusCode::INTERNAL_SERVER_ERROR;
     }
     let busy = code == Some(i64::from(SERVER_BUSY));
     if busy {
-        let of_key = error.and_then(|error| error.pointer("/data/of")) == Some(&json!("key"));
+        let of_key = message.pointer("/error/data/of") == Some(&json!("key"));
         parts.status = if of_key { StatusCode::TOO_MANY_REQUESTS } else { StatusCode::SERVICE_UNAVAILABLE };
     }
+    let is_error = message.pointer("/result/isError").and_then(Value::as_bool) == Some(true);
+    let text = message.pointer("/error/message").or_else(|| message.pointer("/result/content/0/text"));
+    let refused = (code.is_some() || is_error)
+        && text.and_then(Value::as_str).is_some_and(|text| {
+            [StoreError::Denied, StoreError::KeyVoid].iter().any(|error| text.ends_with(&error.to_string()))
+        });
     let response = Response::from_parts(parts, Body::from(body));
-    if busy { reply_budget::with_retry(response) } else { response }
+    (if busy { reply_budget::with_retry(response) } else { response }, refused)
 }
 
 pub(crate) fn too_many_streams(shared: &Shared, id: Option<&Value>) -> Response {

@@ -13,6 +13,7 @@ mod connection;
 mod connection_registry;
 mod edge;
 mod events;
+mod forwarded;
 mod guard;
 mod health;
 mod keys;

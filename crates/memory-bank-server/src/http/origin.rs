@@ -1,16 +1,17 @@
 //! Which host a request may be addressed to, and which web page may send it: the guard against DNS rebinding. A browser is
 //! told the same (CORS), so that the pages that may send requests can.
 
+use std::net::Ipv6Addr;
 use std::time::Duration;
 
 use axum::extract::Request;
 use http::header::{HOST, HeaderName, ORIGIN};
 use http::request::Parts;
-use http::uri::Authority;
 use http::{HeaderMap, HeaderValue, Method, Uri};
 use tower_http::cors::{AllowHeaders, AllowOrigin, CorsLayer};
 
 use crate::http::config::HttpConfig;
+use crate::http::forwarded::{self, Scheme};
 
 /// The headers of replies that a page may read.
 const READABLE: [&str; 8] = [
@@ -31,8 +32,9 @@ const REMEMBERED: Duration = Duration::from_secs(600);
 pub(crate) struct OriginPolicy {
     hosts: Vec<Entry>,
     any_host: bool,
-    origins: Vec<String>,
+    origins: Vec<Listed>,
     any_origin: bool,
+    trusted_hops: usize,
 }
 
 /// Why a request is refused.
@@ -51,6 +53,7 @@ impl Refused {
     }
 }
 
+/// A host, and the port if one was named.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Entry {
     host: String,
@@ -58,14 +61,74 @@ struct Entry {
 }
 
 impl Entry {
+    /// Reads `host`, `host:port`, `[IPv6]` or `[IPv6]:port`, and nothing else: no user, no path.
     fn parse(text: &str) -> Option<Self> {
-        let authority = text.trim().parse::<Authority>().ok()?;
-        Some(Self { host: plain(authority.host()), port: authority.port_u16() })
+        let text = text.trim();
+        if let Ok(address) = text.parse::<Ipv6Addr>() {
+            return Some(Self { host: address.to_string(), port: None });
+        }
+        let (host, rest) = match text.strip_prefix('[') {
+            Some(bracketed) => {
+                let (inside, rest) = bracketed.split_once(']')?;
+                (inside.parse::<Ipv6Addr>().ok()?.to_string(), rest)
+            }
+            None => {
+                let (host, rest) = text.split_at(text.find(':').unwrap_or(text.len()));
+                let is_name = |byte: u8| byte.is_ascii_alphanumeric() || b".-_".contains(&byte);
+                if host.is_empty() || !host.bytes().all(is_name) {
+                    return None;
+                }
+                (host.to_ascii_lowercase(), rest)
+            }
+        };
+        let port = match rest.strip_prefix(':') {
+            Some(digits) if digits.bytes().all(|byte| byte.is_ascii_digit()) => {
+                Some(digits.parse().ok().filter(|port| *port != 0)?)
+            }
+            Some(_) => return None,
+            None if rest.is_empty() => None,
+            None => return None,
+        };
+        Some(Self { host, port })
     }
 }
 
-fn plain(host: &str) -> String {
-    host.trim_start_matches('[').trim_end_matches(']').to_ascii_lowercase()
+/// An origin of the web: scheme, host and port. All three count.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Place {
+    scheme: Scheme,
+    host: String,
+    port: u16,
+}
+
+impl Place {
+    fn new(scheme: Scheme, entry: &Entry) -> Self {
+        Self { scheme, host: entry.host.clone(), port: entry.port.unwrap_or(scheme.port()) }
+    }
+
+    fn parse(origin: &str) -> Option<Self> {
+        let (scheme, rest) = origin.split_once("://")?;
+        let scheme = match scheme.to_ascii_lowercase().as_str() {
+            "http" => Scheme::Http,
+            "https" => Scheme::Https,
+            _ => return None,
+        };
+        Entry::parse(rest).filter(|_| rest == rest.trim()).map(|entry| Self::new(scheme, &entry))
+    }
+}
+
+/// An origin that is let in. One of another scheme, such as that of a browser's extension, is compared as it is written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Listed {
+    Place(Place),
+    Text(String),
+}
+
+impl Listed {
+    fn parse(origin: &str) -> Self {
+        let text = origin.trim().trim_end_matches('/').to_ascii_lowercase();
+        Place::parse(&text).map_or(Self::Text(text), Self::Place)
+    }
 }
 
 impl OriginPolicy {
@@ -79,30 +142,32 @@ impl OriginPolicy {
         Self {
             hosts,
             any_host: config.allowed_hosts.iter().any(|host| host == "*"),
-            origins: config.allowed_origins.iter().map(|origin| normal(origin)).collect(),
+            origins: config.allowed_origins.iter().map(|origin| Listed::parse(origin)).collect(),
             any_origin: config.allowed_origins.iter().any(|origin| origin == "*"),
+            trusted_hops: config.trust_proxy_hops,
         }
     }
 
     /// Lets a request pass, or says why not. A page of an allowed host may talk to its own host.
     pub(crate) fn check(&self, request: &Request) -> Result<(), Refused> {
         let host = named_host(request.uri(), request.headers()).ok_or(Refused::Host)?;
-        let known =
-            |entry: &Entry| entry.host == host.host && (entry.port.is_none() || entry.port == host.port);
+        let own = Place::new(forwarded::scheme(request.headers(), self.trusted_hops), &host);
+        let known = |entry: &Entry| entry.host == own.host && entry.port.is_none_or(|port| port == own.port);
         if !self.any_host && !self.hosts.iter().any(known) {
             return Err(Refused::Host);
         }
-        let Some(origin) = request.headers().get(ORIGIN) else { return Ok(()) };
-        let origin = normal(origin.to_str().map_err(|_| Refused::Origin)?);
-        let own = origin
-            .split_once("://")
-            .and_then(|(_, rest)| Entry::parse(rest))
-            .is_some_and(|page| page == host);
-        if own && !self.any_host || self.lists(&origin) { Ok(()) } else { Err(Refused::Origin) }
+        let mut origins = request.headers().get_all(ORIGIN).iter();
+        let origin = match (origins.next(), origins.next()) {
+            (None, _) => return Ok(()),
+            (Some(origin), None) => origin.to_str().map_err(|_| Refused::Origin)?,
+            (Some(_), Some(_)) => return Err(Refused::Origin),
+        };
+        let is_own = !self.any_host && Place::parse(origin) == Some(own);
+        if is_own || self.lists(origin) { Ok(()) } else { Err(Refused::Origin) }
     }
 
     fn lists(&self, origin: &str) -> bool {
-        self.any_origin || self.origins.iter().any(|listed| listed == origin)
+        self.any_origin || self.origins.contains(&Listed::parse(origin))
     }
 
     /// What browsers ask before, and want to read after, a request of a page that is listed (CORS). Nothing when none is.
@@ -113,7 +178,7 @@ impl OriginPolicy {
         }
         let policy = self.clone();
         let listed = AllowOrigin::predicate(move |origin: &HeaderValue, _: &Parts| {
-            origin.to_str().is_ok_and(|origin| policy.lists(&normal(origin)))
+            origin.to_str().is_ok_and(|origin| policy.lists(origin))
         });
         let layer = CorsLayer::new()
             .allow_origin(listed)
@@ -123,10 +188,6 @@ impl OriginPolicy {
             .max_age(REMEMBERED);
         Some(layer)
     }
-}
-
-fn normal(origin: &str) -> String {
-    origin.trim().trim_end_matches('/').to_ascii_lowercase()
 }
 
 fn named_host(uri: &Uri, headers: &HeaderMap) -> Option<Entry> {
@@ -186,6 +247,78 @@ mod tests {
         assert_eq!(asked(&policy, "localhost:3100", Some("http://localhost:5173")), Err(Refused::Origin));
         assert_eq!(asked(&policy, "localhost:3100", Some("https://evil.example")), Err(Refused::Origin));
         assert_eq!(asked(&policy, "localhost:3100", Some("null")), Err(Refused::Origin));
+    }
+
+    #[test]
+    fn a_page_is_the_server_s_own_if_scheme_host_and_port_are() {
+        let policy = policy(&["localhost", "mcp.example", "[::1]", "mcp.example."], &[]);
+        for (host, proto, origin, own) in [
+            ("localhost:3100", "http", "http://localhost:3100", true),
+            ("localhost:3100", "http", "https://localhost:3100", false),
+            ("localhost:3100", "https", "https://localhost:3100", true),
+            ("localhost:3100", "https", "http://localhost:3100", false),
+            ("mcp.example", "https", "https://mcp.example", true),
+            ("mcp.example", "https", "https://mcp.example:443", true),
+            ("mcp.example:443", "https", "https://mcp.example", true),
+            ("mcp.example", "http", "http://mcp.example:80", true),
+            ("mcp.example", "https", "http://mcp.example", false),
+            ("mcp.example", "http", "https://mcp.example", false),
+            ("mcp.example", "http", "http://mcp.example:443", false),
+            ("mcp.example", "https", "https://mcp.example:80", false),
+            ("mcp.example", "https", "https://mcp.example:99999", false),
+            ("mcp.example", "https", "https://mcp.example:", false),
+            ("mcp.example", "https", "https://mcp.example:0", false),
+            ("mcp.example", "https", "HTTPS://MCP.Example", true),
+            ("MCP.example", "https", "https://mcp.example", true),
+            ("mcp.example", "https", "https://mcp.example.", false),
+            ("mcp.example.", "https", "https://mcp.example", false),
+            ("mcp.example", "https", "https://evil@mcp.example", false),
+            ("mcp.example", "https", "https://mcp.example@evil.example", false),
+            ("mcp.example", "https", "https://mcp.example/", false),
+            ("mcp.example", "https", "https://mcp.example/x", false),
+            ("mcp.example", "https", "https://mcp.example.evil.example", false),
+            ("mcp.example", "https", "ftp://mcp.example", false),
+            ("mcp.example", "https", "null", false),
+            ("mcp.example", "https", "", false),
+            ("[::1]:3100", "http", "http://[::1]:3100", true),
+            ("[0:0:0:0:0:0:0:1]:3100", "http", "http://[::1]:3100", true),
+            ("[::1]:3100", "http", "http://[::1]:3101", false),
+            ("[::1]:3100", "http", "http://::1:3100", false),
+        ] {
+            let request = Request::builder().header(HOST, host).header(ORIGIN, origin);
+            let request = request.header("x-forwarded-proto", proto).body(Body::empty()).unwrap();
+            let expected = if own { Ok(()) } else { Err(Refused::Origin) };
+            assert_eq!(policy.check(&request), expected, "{origin} at {proto}://{host}");
+        }
+    }
+
+    #[test]
+    fn a_host_with_a_user_or_a_port_that_there_is_not_is_none() {
+        let policy = policy(&[], &[]);
+        for host in
+            ["localhost@evil.example", "evil@localhost", "localhost:99999", "localhost:x", "localhost:", ""]
+        {
+            assert_eq!(asked(&policy, host, None), Err(Refused::Host), "{host}");
+        }
+    }
+
+    #[test]
+    fn an_origin_that_is_listed_is_let_in_however_its_port_is_written_and_not_under_another_scheme() {
+        let policy =
+            policy(&[], &["https://app.example:443", "http://local.example/", "vscode-webview://abc"]);
+        for origin in
+            ["https://app.example", "https://app.example:443", "http://local.example", "vscode-webview://abc"]
+        {
+            assert_eq!(asked(&policy, "localhost", Some(origin)), Ok(()), "{origin}");
+        }
+        for origin in
+            ["http://app.example", "https://local.example", "https://app.example:444", "vscode-webview://b"]
+        {
+            assert_eq!(asked(&policy, "localhost", Some(origin)), Err(Refused::Origin), "{origin}");
+        }
+        let twice = Request::builder().header(HOST, "localhost").header(ORIGIN, "http://local.example");
+        let twice = twice.header(ORIGIN, "http://evil.example").body(Body::empty()).unwrap();
+        assert_eq!(policy.check(&twice), Err(Refused::Origin));
     }
 
     #[test]

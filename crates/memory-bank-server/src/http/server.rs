@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use axum::Router;
+use memory_bank_core::caller::KeyId;
 use memory_bank_core::identity::{KeyDirectory, KeyHash, KeyStore};
 use memory_bank_core::limiter::{Limiter, MemoryLimiter};
 use memory_bank_core::store::{AuditLog, EventStore, SessionStore};
@@ -297,7 +298,9 @@ async fn heed(shared: Arc<Shared>) {
                 }
             }
             Ok(Signal::SessionChanged { session, .. }) => shared.sessions.forget(session),
-            Ok(Signal::CallCancelled { session, request }) => shared.calls.cancel(session, &request),
+            Ok(Signal::CallCancelled { session, key, request }) => {
+                shared.calls.cancel(session, key.map(KeyId), &request);
+            }
             Ok(Signal::NewsMissed) | Err(RecvError::Lagged(_)) => {
                 shared.auth.forget_all();
                 shared.sessions.forget_all();

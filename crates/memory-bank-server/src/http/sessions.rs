@@ -94,7 +94,7 @@ impl Sessions {
             return Ok(None);
         }
         if now.duration_since(record.last_seen) > SEEN_EVERY {
-            let used = SessionUse { session: id, at: now, expires_at: lives_until(now) };
+            let used = SessionUse { session: id, proof: caller.proof, at: now, expires_at: lives_until(now) };
             self.uses.lock().unwrap_or_else(PoisonError::into_inner).insert(id, used);
         }
         Ok(Some(record))

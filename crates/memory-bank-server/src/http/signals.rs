@@ -37,6 +37,9 @@ pub(crate) enum Signal {
     CallCancelled {
         /// The session.
         session: SessionId,
+        /// The key that takes it back. It must be the one that made the call.
+        #[serde(default)]
+        key: Option<Uuid>,
         /// The id of the request, as JSON.
         request: String,
     },

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use memory_bank_core::caller::Caller;
+use memory_bank_core::caller::{Caller, Right};
 use rmcp::model::{
     CallToolRequestParams, CallToolResponse, CompleteRequestParams, CompleteResult, CustomRequest,
     CustomResult, ErrorCode, ErrorData, GetPromptRequestParams, GetPromptResponse, Implementation,
@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
 use crate::mcp::subscriptions::{self, Subscriptions};
-use crate::mcp::{completions, instructions, prompts, resources, tools};
+use crate::mcp::{completions, instructions, prompts, resources, rights, tools};
 use crate::outcome::Outcome;
 use crate::services::Services;
 use crate::telemetry;
@@ -48,6 +48,17 @@ impl MemoryBankHandler {
     #[must_use]
     pub fn ending_with(self, ending: CancellationToken) -> Self {
         Self { ending, ..self }
+    }
+
+    /// Asks for the right to read, in front of all that shows what a bank holds. Tools have their own rights.
+    fn must_read(&self, method: &str) -> Result<(), ErrorData> {
+        rights::require(&self.caller, Right::Read, method)
+    }
+
+    /// Whether lists of what can be read are shown. To others they are empty, as the list of tools has only what may be
+    /// called.
+    fn may_read(&self) -> bool {
+        self.caller.may(Right::Read)
     }
 }
 
@@ -95,6 +106,9 @@ impl ServerHandler for MemoryBankHandler {
         request: Option<PaginatedRequestParams>,
         _context: RequestContext<RoleServer>,
     ) -> Result<ListResourcesResult, ErrorData> {
+        if !self.may_read() {
+            return Ok(ListResourcesResult::with_all_items(Vec::new()));
+        }
         let cursor = request.and_then(|request| request.cursor);
         resources::list(&self.services, &self.caller, cursor.as_deref()).await
     }
@@ -104,7 +118,8 @@ impl ServerHandler for MemoryBankHandler {
         _request: Option<PaginatedRequestParams>,
         context: RequestContext<RoleServer>,
     ) -> Result<ListResourceTemplatesResult, ErrorData> {
-        let mut result = ListResourceTemplatesResult::with_all_items(resources::templates());
+        let templates = if self.may_read() { resources::templates() } else { Vec::new() };
+        let mut result = ListResourceTemplatesResult::with_all_items(templates);
         result.ttl_ms = freshness(&context);
         Ok(result)
     }
@@ -114,6 +129,7 @@ impl ServerHandler for MemoryBankHandler {
         request: ReadResourceRequestParams,
         _context: RequestContext<RoleServer>,
     ) -> Result<ReadResourceResponse, ErrorData> {
+        self.must_read("resources/read")?;
         Ok(resources::read(&self.services, &self.caller, &request.uri).await?.into())
     }
 
@@ -122,7 +138,8 @@ impl ServerHandler for MemoryBankHandler {
         _request: Option<PaginatedRequestParams>,
         context: RequestContext<RoleServer>,
     ) -> Result<ListPromptsResult, ErrorData> {
-        let mut result = ListPromptsResult::with_all_items(prompts::list());
+        let prompts = if self.may_read() { prompts::list() } else { Vec::new() };
+        let mut result = ListPromptsResult::with_all_items(prompts);
         result.ttl_ms = freshness(&context);
         Ok(result)
     }
@@ -132,6 +149,7 @@ impl ServerHandler for MemoryBankHandler {
         request: GetPromptRequestParams,
         _context: RequestContext<RoleServer>,
     ) -> Result<GetPromptResponse, ErrorData> {
+        self.must_read("prompts/get")?;
         let arguments = request.arguments.unwrap_or_default();
         Ok(prompts::get(&self.services, &self.caller, &request.name, &arguments).await?.into())
     }
@@ -141,6 +159,7 @@ impl ServerHandler for MemoryBankHandler {
         request: CompleteRequestParams,
         _context: RequestContext<RoleServer>,
     ) -> Result<CompleteResult, ErrorData> {
+        self.must_read("completion/complete")?;
         completions::complete(&self.services, &self.caller, &request).await
     }
 
@@ -149,6 +168,7 @@ impl ServerHandler for MemoryBankHandler {
         request: SubscribeRequestParams,
         context: RequestContext<RoleServer>,
     ) -> Result<(), ErrorData> {
+        self.must_read("resources/subscribe")?;
         self.subscriptions.add(&request.uri)?;
         self.subscriptions.start(&self.services, &self.caller, &context.peer);
         Ok(())
@@ -164,10 +184,16 @@ impl ServerHandler for MemoryBankHandler {
     }
 
     fn accepted_subscription_filter(&self, requested: &SubscriptionFilter) -> Option<SubscriptionFilter> {
-        Some(subscriptions::accepted(requested))
+        // What a caller who may not read asked for is refused in `listen`, where the reply can say why.
+        if self.may_read() {
+            Some(subscriptions::accepted(requested))
+        } else {
+            Some(SubscriptionFilter::default())
+        }
     }
 
     async fn listen(&self, context: SubscriptionContext) -> Result<(), ErrorData> {
+        self.must_read("subscriptions/listen")?;
         tokio::select! {
             () = self.ending.cancelled() => {}
             () = subscriptions::listen(&self.services, &self.caller, &context) => {}

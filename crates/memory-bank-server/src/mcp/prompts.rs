@@ -9,6 +9,7 @@ use memory_bank_core::store::{Bank, EntityRef, ReadOutcome};
 use rmcp::model::{ErrorData, GetPromptResult, JsonObject, Prompt, PromptArgument, PromptMessage, Role};
 use serde_json::Value;
 
+use crate::mcp::frame::{Framed, framed};
 use crate::mcp::tools::{internal, store_fault, workspace_fault};
 use crate::services::Services;
 
@@ -206,42 +207,39 @@ async fn present_state(
     }
     let outcomes =
         bank.read(caller, &paths).await.map_err(|error| store_fault(&error, services.entropy.id()))?;
-    let mut text = String::new();
+    let mut texts = Vec::new();
     for (path, outcome) in paths.iter().zip(outcomes) {
-        match outcome {
+        let (name, etag, content) = match outcome {
             ReadOutcome::Found(document) => {
                 let whole = document.content.trim_end();
                 let content = clip(whole, DOCUMENT_CHARS);
                 // A part has no etag, with which it could be written back as the whole.
-                let etag =
-                    if content == whole { format!(" etag=\"{}\"", document.etag) } else { String::new() };
-                text.push_str(&format!(
-                    "<document name=\"{}\"{etag}>\n{content}\n</document>\n\n",
-                    document.path
-                ));
+                let etag = (content == whole).then(|| document.etag.to_string());
+                (document.path.to_string(), etag, content)
             }
             ReadOutcome::Unreadable(reason) => {
-                text.push_str(&format!("`{path}` cannot be read: {reason}\n\n"));
+                (path.to_string(), None, format!("(it cannot be read: {reason})"))
             }
-            _ => text.push_str(&format!("`{path}` does not exist.\n\n")),
-        }
+            _ => (path.to_string(), None, "(it does not exist)".to_owned()),
+        };
+        let mut attributes = vec![("document", name)];
+        attributes.extend(etag.map(|etag| ("etag", etag)));
+        texts.push(Framed { attributes, content });
     }
     if let Some(name) = entity {
-        match bank.open(caller, &[EntityRef(name)], 1).await {
+        let content = match bank.open(caller, &[EntityRef(name.clone())], 1).await {
             Ok(mut part) => {
                 part.entities.truncate(PARTS);
                 part.observations.truncate(PARTS);
                 part.relations.truncate(PARTS);
                 let part: Value = serde_json::to_value(&part)
                     .map_err(|error| internal(&error.to_string(), services.entropy.id()))?;
-                text.push_str(&format!(
-                    "<graph>\n{}\n</graph>\n",
-                    clip(&format!("{part:#}"), DOCUMENT_CHARS)
-                ));
+                clip(&format!("{part:#}"), DOCUMENT_CHARS)
             }
             Err(GraphError::Store(error)) => return Err(store_fault(&error, services.entropy.id())),
-            Err(error) => text.push_str(&format!("The graph cannot show it: {error}.\n")),
-        }
+            Err(error) => format!("(the graph cannot show it: {error})"),
+        };
+        texts.push(Framed { attributes: vec![("entity", name)], content });
     }
-    Ok(text)
+    Ok(framed(&texts))
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
-use memory_bank_core::caller::{Caller, ProjectId};
+use memory_bank_core::caller::{Caller, ProjectId, Right};
 use memory_bank_core::document::DocumentPath;
 use memory_bank_core::store::Change;
 use rmcp::RoleServer;
@@ -51,7 +51,8 @@ impl Subscriptions {
         caller: &Arc<Caller>,
         peer: &Peer<RoleServer>,
     ) {
-        if self.started.set(()).is_err() {
+        // News name documents, so they are for those who may read.
+        if !caller.may(Right::Read) || self.started.set(()).is_err() {
             return;
         }
         let subscriptions = Arc::clone(self);

@@ -133,7 +133,7 @@ async fn open(whose: &Whose, right: Right) -> anyhow::Result<Project> {
         bail!("`DATABASE_URL` is not set; this command works on a database");
     };
     let database = database::reach(wanted, Arc::new(NoSink)).await?;
-    database::expect_schema(&database).await?;
+    database::expect_owner(&database, wanted).await?;
     let caller = member(&database, whose, right).await.map_err(admin::advised)?;
     let bank = PostgresBank::new(database.clone(), whose.project.clone());
     Ok(Project { redis: settings.redis, database, bank, caller })
@@ -161,6 +161,7 @@ async fn member(database: &Database, whose: &Whose, right: Right) -> anyhow::Res
         role: member.role,
         scopes: Vec::new(),
         key: None,
+        proof: None,
         user_name: member.user.name,
     };
     if !caller.may(right) {

@@ -102,7 +102,8 @@ impl TryFrom<KeyIdentity> for CachedIdentity {
 
     fn try_from(identity: KeyIdentity) -> Result<Self, NoKey> {
         let KeyIdentity { caller, rate_limit, expires_at, revoked_at } = identity;
-        let Caller { user, project, role, scopes, key, user_name } = caller;
+        // What was presented is computed from each request, and never taken from here.
+        let Caller { user, project, role, scopes, key, user_name, proof: _ } = caller;
         let key = key.ok_or(NoKey)?;
         Ok(Self { user, project, role, scopes, key, user_name, rate_limit, expires_at, revoked_at })
     }
@@ -122,7 +123,7 @@ impl From<CachedIdentity> for KeyIdentity {
             revoked_at,
         } = cached;
         Self {
-            caller: Caller { user, project, role, scopes, key: Some(key), user_name },
+            caller: Caller { user, project, role, scopes, key: Some(key), user_name, proof: None },
             rate_limit,
             expires_at,
             revoked_at,

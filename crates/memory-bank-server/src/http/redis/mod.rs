@@ -95,6 +95,13 @@ impl Redis {
         self.publisher.say_revoked(&cached, &Signal::key_changed(hash, Some(key.0))).await
     }
 
+    /// Makes running servers look up a key again that was changed elsewhere, or whose member was; false if Redis does not
+    /// answer within three seconds.
+    pub async fn key_changed(&self, hash: &KeyHash) -> bool {
+        let cached = keys::cached_as(&self.link, hash);
+        self.publisher.say_revoked(&cached, &Signal::key_changed(hash, None)).await
+    }
+
     /// Tells the subscribers of running servers to read a project again, which became another as a whole elsewhere;
     /// false if Redis does not answer within three seconds.
     pub async fn project_changed(&self, project: ProjectId) -> bool {

@@ -23,6 +23,7 @@ pub(crate) async fn create_backup(mut call: Call) -> Result<Reply, Failure> {
     let bank = call.bank()?;
     let failed = |error| Failure::from(error).while_doing("Error creating backup");
     if list_only {
+        call.must_read("list backups")?;
         let backups = bank.list_backups(&call.caller, backup_dir.as_deref()).await.map_err(failed)?;
         let listed: Vec<Value> = backups.iter().map(listed).collect();
         return Reply::json(&json!({

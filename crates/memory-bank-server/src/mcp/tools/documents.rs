@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use memory_bank_core::caller::Caller;
+use memory_bank_core::caller::{Caller, Right};
 use memory_bank_core::clock::iso_millis;
 use memory_bank_core::document::{
     self, BatchWrite, CORE_DOCUMENTS, DocumentPath, Edit, Etag, NameError, delete_document, edit_document,
@@ -81,7 +81,10 @@ pub(crate) async fn list_memory_bank_files(call: Call) -> Result<Reply, Failure>
         .await
         .map_err(|error| Failure::from(error).while_doing("Error listing Memory Bank files"))?;
     let names: Vec<String> = entries.into_iter().map(|entry| entry.name).collect();
-    Ok(Reply::text(format!("Files in Memory Bank:\n{}", names.join("\n")), json!({"files": names})))
+    // A file may have any name; each stays on its line.
+    let on_lines = |name: &String| name.replace(char::is_control, "\u{fffd}");
+    let lines: Vec<String> = names.iter().map(on_lines).collect();
+    Ok(Reply::text(format!("Files in Memory Bank:\n{}", lines.join("\n")), json!({"files": names})))
 }
 
 /// What `get_memory_bank_status` says.
@@ -275,6 +278,10 @@ async fn change(
     let bank = call.bank()?;
     match bank.edit(&call.caller, paths, editor).await {
         Ok(changes) => Ok(changes),
+        // Whoever may not read learns that the document is another one, and not which.
+        Err(EditError::EtagMismatch { .. }) if !call.caller.may(Right::Read) => {
+            Err(Failure::Data(json!({"error": "ETAG_MISMATCH"})))
+        }
         Err(EditError::EtagMismatch { path, expected, current, content }) => {
             let meanwhile = match bank.content_at(&call.caller, &path, &Etag::claimed(&expected)).await? {
                 Some(before) => unified_diff(path.as_str(), &before, &content),
@@ -347,8 +354,12 @@ pub(crate) async fn edit_memory_bank_file(mut call: Call) -> Result<Reply, Failu
     let if_match_etag = given_etag(if_match_etag);
     let mut parsed: Vec<Edit> = Vec::with_capacity(edits.len());
     for (index, edit) in edits.into_iter().enumerate() {
-        let edit = serde_json::from_value(without_strangers(edit))
+        let edit: Edit = serde_json::from_value(without_strangers(edit))
             .map_err(|error| Failure::Malformed(format!("`edits[{index}]`: {error}")))?;
+        // Whether a text is there is a question about the document, and enough of them read all of it.
+        if edit.asks_for_text() {
+            call.must_read("edit by `old` or `match`, since that asks what a document holds")?;
+        }
         parsed.push(edit);
     }
     let path = DocumentPath::parse(&filename)

@@ -2,6 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 
+use memory_bank_core::caller::Right;
 use memory_bank_core::document::DocumentPath;
 use memory_bank_core::document::section::Outline;
 use memory_bank_core::error::GraphError;
@@ -13,6 +14,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use super::Call;
+use super::progress::edit;
 use super::reply::{Failure, Reply};
 use super::room::Room;
 
@@ -51,10 +53,9 @@ pub(crate) async fn graph_add_observation(mut call: Call) -> Result<Reply, Failu
         call.bank()?.add_observation(&call.caller, &EntityRef(entity), draft).await.map_err(|error| {
             match error {
                 GraphError::EntityNotFound { asked, suggestions } => {
-                    let hint = did_you_mean(&suggestions);
-                    Failure::said(format!(
-                        "Entity not found: \"{asked}\". Create it first with graph_upsert_entity.{hint}"
-                    ))
+                    let text =
+                        format!("Entity not found: \"{asked}\". Create it first with graph_upsert_entity.");
+                    Failure::Hinted { text, hint: did_you_mean(&suggestions) }
                 }
                 other => Failure::from(other).while_doing("Failed to add observation"),
             }
@@ -109,7 +110,8 @@ pub(crate) async fn graph_link_entities(mut call: Call) -> Result<Reply, Failure
     let failed = |error: GraphError| match error {
         GraphError::EntityNotFound { asked, suggestions } => {
             let end = if asked == from { "Source" } else { "Target" };
-            Failure::said(format!("{end} entity not found: \"{asked}\"{}", did_you_mean(&suggestions)))
+            let text = format!("{end} entity not found: \"{asked}\"");
+            Failure::Hinted { text, hint: did_you_mean(&suggestions) }
         }
         other => Failure::from(other).while_doing(match action {
             LinkAction::Link => "Failed to link entities",
@@ -319,6 +321,7 @@ pub(crate) async fn graph_maintain(mut call: Call) -> Result<Reply, Failure> {
             }))
         }
         Operation::Stats => {
+            call.must_read("count what the graph holds")?;
             let stats = bank
                 .stats(&call.caller)
                 .await
@@ -347,35 +350,41 @@ struct AddPointer {
 pub(crate) async fn graph_add_doc_pointer(mut call: Call) -> Result<Reply, Failure> {
     let AddPointer { entity_name_or_id, doc_path, heading, note } = call.parse()?;
     let bank = call.bank()?;
-    let invalid = |reason: String| Failure::said(format!("Invalid docPath \"{doc_path}\": {reason}"));
+    let invalid = |reason: String| Failure::own(format!("Invalid docPath \"{doc_path}\": {reason}"));
     let path = DocumentPath::parse(&doc_path).map_err(|error| invalid(error.to_string()))?;
-    let document = match bank.read(&call.caller, std::slice::from_ref(&path)).await?.pop() {
-        Some(ReadOutcome::Found(document)) => document,
-        Some(ReadOutcome::Unreadable(reason)) => return Err(invalid(reason)),
-        _ => {
-            return Err(invalid(
-                "there is no such document; list_memory_bank_files shows what there is".into(),
-            ));
-        }
-    };
     let heading = heading.map(|heading| heading.trim().trim_start_matches('#').trim().to_owned());
     let heading = heading.filter(|heading| !heading.is_empty());
+    let stored = if call.caller.may(Right::Read) {
+        match bank.read(&call.caller, std::slice::from_ref(&path)).await?.pop() {
+            Some(ReadOutcome::Found(document)) => Some((document.path, document.content)),
+            Some(ReadOutcome::Unreadable(reason)) => return Err(invalid(reason)),
+            _ => None,
+        }
+    } else {
+        // A part of a heading that is there or not would be a question about the text.
+        if heading.is_some() {
+            call.must_read("point to a heading, since that asks what a document holds")?;
+        }
+        stored_to_edit(&call, &path).await?
+    };
+    let Some((path, content)) = stored else {
+        return Err(invalid("there is no such document; list_memory_bank_files shows what there is".into()));
+    };
     if let Some(heading) = &heading
-        && !has_heading(&document.content, heading)
+        && !has_heading(&content, heading)
     {
         return Err(Failure::said(format!(
-            "\"{}\" has no heading that contains `{heading}`; leave `heading` out to point to the whole document",
-            document.path
+            "\"{path}\" has no heading that contains `{heading}`; leave `heading` out to point to the whole document"
         )));
     }
-    let pointer = PointerDraft { path: document.path.to_string(), heading, note };
+    let pointer = PointerDraft { path: path.to_string(), heading, note };
     let pointed =
         bank.add_pointer(&call.caller, &EntityRef(entity_name_or_id), pointer).await.map_err(|error| {
             match error {
-                GraphError::EntityNotFound { asked, suggestions } => Failure::said(format!(
-                    "Entity \"{asked}\" not found. Create it first with graph_upsert_entity.{}",
-                    did_you_mean(&suggestions)
-                )),
+                GraphError::EntityNotFound { asked, suggestions } => Failure::Hinted {
+                    text: format!("Entity \"{asked}\" not found. Create it first with graph_upsert_entity."),
+                    hint: did_you_mean(&suggestions),
+                },
                 other => other.into(),
             }
         })?;
@@ -383,7 +392,7 @@ pub(crate) async fn graph_add_doc_pointer(mut call: Call) -> Result<Reply, Failu
         "success": true,
         "entity": pointed.entity.name,
         "actions": [
-            format!("Pointer to {} stored in the attributes of {}", document.path, pointed.entity.id),
+            format!("Pointer to {path} stored in the attributes of {}", pointed.entity.id),
             format!(
                 "Observation {} {}: {}",
                 pointed.observation.id,
@@ -392,4 +401,12 @@ pub(crate) async fn graph_add_doc_pointer(mut call: Call) -> Result<Reply, Failu
             ),
         ],
     }))
+}
+
+/// The document of this name as an edit finds it, for a caller who may write and not read; nothing is changed.
+async fn stored_to_edit(call: &Call, path: &DocumentPath) -> Result<Option<(DocumentPath, String)>, Failure> {
+    edit(call, std::slice::from_ref(path), |drafts| {
+        Ok(drafts.stored(path).map(|document| (document.path.clone(), document.content.clone())))
+    })
+    .await
 }

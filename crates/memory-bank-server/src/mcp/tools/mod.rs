@@ -3,6 +3,7 @@
 
 mod aliases;
 mod backups;
+mod blind;
 mod context;
 mod documents;
 mod graph;
@@ -28,10 +29,12 @@ use rmcp::model::{CallToolResult, ErrorData, JsonObject, Tool, ToolAnnotations};
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
+pub(crate) use self::blind::WithoutRead;
 use self::reply::{Failure, NO_BANK_C, Reply, into_result};
 pub(crate) use self::reply::{internal, no_memory, store_fault, workspace_fault};
 use self::schema::{Argument, object_schema};
 pub(crate) use self::table::TOOLS;
+use crate::mcp::rights;
 use crate::services::Services;
 
 /// One row of the table.
@@ -44,6 +47,8 @@ pub(crate) struct ToolSpec {
     pub(crate) family: Family,
     /// What the caller must be allowed to do.
     pub(crate) right: Right,
+    /// What is answered to a caller who has that right and may not read.
+    pub(crate) without_read: WithoutRead,
     pub(crate) hints: Hints,
     pub(crate) bank: BankNeed,
     pub(crate) arguments: &'static [Argument],
@@ -103,6 +108,14 @@ impl Call {
             .ok_or_else(|| Failure::Internal("a tool uses a bank that its row does not ask for".into()))
     }
 
+    /// Asks for the right to read, for what a tool that takes another right shows or compares.
+    pub(crate) fn must_read(&self, what: &str) -> Result<(), Failure> {
+        if self.caller.may(Right::Read) {
+            return Ok(());
+        }
+        Err(Failure::Own(format!("this key may not {what}: {}", rights::lacking(&self.caller, Right::Read))))
+    }
+
     /// The arguments, typed. They have been checked against the row's description.
     pub(crate) fn parse<T: DeserializeOwned>(&mut self) -> Result<T, Failure> {
         let arguments = Value::Object(std::mem::take(&mut self.arguments));
@@ -119,6 +132,12 @@ pub(crate) fn list(caller: &Caller) -> Vec<Tool> {
 pub(crate) fn known_name(name: &str) -> Option<&'static str> {
     let name = aliases::find(name).map_or(name, |alias| alias.tool);
     TOOLS.iter().map(|tool| tool.name).find(|known| *known == name)
+}
+
+/// The right that the tool of this name takes.
+pub(crate) fn right_of(name: &str) -> Option<Right> {
+    let name = known_name(name)?;
+    TOOLS.iter().find(|tool| tool.name == name).map(|tool| tool.right)
 }
 
 /// Whether a tool does nothing but read.
@@ -151,25 +170,28 @@ pub(crate) async fn call(
     let mut arguments = arguments.unwrap_or_default();
     let alias = aliases::find(name);
     let spec = TOOLS.iter().find(|tool| tool.name == alias.map_or(name, |alias| alias.tool));
-    let Some(spec) = spec.filter(|tool| caller.may(tool.right)) else {
-        let known = spec.is_some();
-        return into_result(Err(refuse(name, known)), fault);
-    };
+    let Some(spec) = spec else { return into_result(Err(unknown(name)), fault) };
+    if !caller.may(spec.right) {
+        let text = format!("this key may not call {name}: {}", rights::lacking(caller, spec.right));
+        return into_result(Err(Failure::Own(text)), fault);
+    }
     if let Some(alias) = alias {
         match (alias.arguments)(arguments) {
             Ok(translated) => arguments = translated,
             Err(missing) => return into_result(Err(Failure::Malformed(missing)), fault),
         }
     }
-    let given = alias.map(|_| arguments.clone());
+    let needs_given = alias.is_some() || !caller.may(Right::Read);
+    let given = if needs_given { arguments.clone() } else { Map::new() };
     let run = AssertUnwindSafe(run(services, caller, spec, arguments)).catch_unwind();
     let outcome = match run.await {
         Ok(outcome) => outcome,
         Err(panic) => Err(Failure::Internal(format!("{name} panicked: {}", panic_text(panic.as_ref())))),
     };
-    let outcome = match (alias, given) {
-        (Some(alias), Some(given)) => outcome.and_then(|reply| (alias.reply)(&given, reply)),
-        _ => outcome,
+    let outcome = blind::seen_by(caller, spec.name, spec.without_read, &given, outcome);
+    let outcome = match alias {
+        Some(alias) => outcome.and_then(|reply| (alias.reply)(&given, reply)),
+        None => outcome,
     };
     let outcome = match outcome {
         // The text, the data beside it, and both as they go over the wire.
@@ -182,13 +204,9 @@ pub(crate) async fn call(
     into_result(outcome, fault)
 }
 
-fn refuse(name: &str, known: bool) -> Failure {
-    if known {
-        Failure::said(format!("this key may not call {name}; ask an owner of the project for a key that may"))
-    } else {
-        let short: String = name.chars().take(100).collect();
-        Failure::said(format!("Unknown tool: {short}. tools/list shows the tools there are."))
-    }
+fn unknown(name: &str) -> Failure {
+    let short: String = name.chars().take(100).collect();
+    Failure::own(format!("Unknown tool: {short}. tools/list shows the tools there are."))
 }
 
 async fn run(
@@ -226,12 +244,10 @@ async fn find_bank(
     no_bank: &'static str,
 ) -> Result<Arc<dyn Bank>, Failure> {
     services.workspace.bank(caller, store).await.map_err(|error| match error {
-        WorkspaceError::NoBank => Failure::said(no_bank),
-        WorkspaceError::UnknownStore(_) => {
-            Failure::said(format!("{error}; list_stores shows the known ones"))
-        }
+        WorkspaceError::NoBank => Failure::own(no_bank),
+        WorkspaceError::UnknownStore(_) => Failure::own(format!("{error}; list_stores shows the known ones")),
         WorkspaceError::NotABank => {
-            Failure::said(format!("the store has no memory bank any more. {NO_BANK_C}"))
+            Failure::own(format!("the store has no memory bank any more. {NO_BANK_C}"))
         }
         other => other.into(),
     })

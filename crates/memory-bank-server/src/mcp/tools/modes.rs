@@ -9,6 +9,9 @@ use serde_json::json;
 use super::Call;
 use super::reply::{Failure, NO_BANK_A, Reply};
 
+/// How much of the reason is shown why a rules file cannot be used.
+const REASON_CHARS: usize = 300;
+
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct SwitchMode {
@@ -40,8 +43,8 @@ pub(crate) async fn switch_mode(mut call: Call) -> Result<Reply, Failure> {
         && let ModeRules::Invalid(reason) = call.services.workspace.mode_rules(&call.caller, mode).await?
     {
         return Err(Failure::said(format!(
-            "Failed to switch to mode {mode}. Its rules file cannot be used: {reason}. It was left as it is; mend or \
-             delete it."
+            "Failed to switch to mode {mode}. Its rules file cannot be used: {}. It was left as it is; mend or delete it.",
+            on_one_line(&reason)
         )));
     }
     match umb {
@@ -89,11 +92,22 @@ pub(crate) async fn switch_mode(mut call: Call) -> Result<Reply, Failure> {
     Ok(Reply { text: lines.join("\n"), ..shown(&after, has_bank) })
 }
 
+/// Why a rules file cannot be used, which may quote the file. That comes with a repository, so its words stay on one line
+/// and few.
+fn on_one_line(reason: &str) -> String {
+    let mut line: String = reason.chars().take(REASON_CHARS).collect::<String>().escape_debug().to_string();
+    if reason.chars().nth(REASON_CHARS).is_some() {
+        line.push('…');
+    }
+    line.replace("\\\"", "\"").replace("\\'", "'")
+}
+
 async fn check_umb(call: &Call, mode: Mode, command: &str) -> Result<(), Failure> {
     let rules = call.services.workspace.mode_rules(&call.caller, mode).await?;
     if let ModeRules::Invalid(reason) = &rules {
         return Err(Failure::said(format!(
-            "Failed to activate UMB mode. The rules file of mode {mode} cannot be used: {reason}"
+            "Failed to activate UMB mode. The rules file of mode {mode} cannot be used: {}",
+            on_one_line(reason)
         )));
     }
     if starts_umb(&rules, command) {

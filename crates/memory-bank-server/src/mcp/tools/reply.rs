@@ -53,8 +53,12 @@ pub(crate) fn pretty(value: &Value) -> Result<String, Failure> {
 /// Why a tool call did not succeed.
 #[derive(Debug, Clone)]
 pub(crate) enum Failure {
-    /// The tool ran and says no: an `isError` reply in words.
+    /// The tool ran and says no: an `isError` reply in words, which may quote the bank.
     Said(String),
+    /// The same in words that quote nothing but the call itself: also for callers who may not read.
+    Own(String),
+    /// The same with a hint from the bank behind the words.
+    Hinted { text: String, hint: String },
     /// The tool ran and says no, as data: an `isError` reply in JSON.
     Data(Value),
     /// The call is malformed: a JSON-RPC error -32602.
@@ -66,15 +70,22 @@ pub(crate) enum Failure {
 }
 
 impl Failure {
-    /// An `isError` reply with a text put before the reason.
+    /// An `isError` reply in words, which may quote the bank.
     pub(crate) fn said(text: impl Into<String>) -> Self {
         Self::Said(text.into())
+    }
+
+    /// An `isError` reply in words that quote nothing but the call itself.
+    pub(crate) fn own(text: impl Into<String>) -> Self {
+        Self::Own(text.into())
     }
 
     /// Puts what was being done before the reason, as the original's texts do; malformed calls and faults stay.
     pub(crate) fn while_doing(self, what: &str) -> Self {
         match self {
             Self::Said(reason) => Self::Said(format!("{what}: {reason}")),
+            Self::Own(reason) => Self::Own(format!("{what}: {reason}")),
+            Self::Hinted { text, hint } => Self::Hinted { text: format!("{what}: {text}"), hint },
             other => other,
         }
     }
@@ -90,6 +101,7 @@ impl From<StoreError> for Failure {
     fn from(error: StoreError) -> Self {
         match error {
             StoreError::Unavailable(detail) => Self::Internal(detail),
+            StoreError::Busy | StoreError::Denied | StoreError::KeyVoid => Self::Own(error.to_string()),
             other => Self::Said(other.to_string()),
         }
     }
@@ -99,6 +111,7 @@ impl From<EditError> for Failure {
     fn from(error: EditError) -> Self {
         match error {
             EditError::Store(error) => error.into(),
+            EditError::NotFound(_) | EditError::Exists(_) => Self::Own(error.to_string()),
             other => Self::Said(other.to_string()),
         }
     }
@@ -112,8 +125,14 @@ impl From<GraphError> for Failure {
             | GraphError::EntitiesNotFound { ref suggestions, .. }
                 if !suggestions.is_empty() =>
             {
-                Self::Said(format!("{error}. Did you mean: {}?", suggestions.join(", ")))
+                Self::Hinted {
+                    text: error.to_string(),
+                    hint: format!(". Did you mean: {}?", suggestions.join(", ")),
+                }
             }
+            GraphError::EntityNotFound { .. }
+            | GraphError::EntitiesNotFound { .. }
+            | GraphError::ObservationNotFound(_) => Self::Own(error.to_string()),
             other => Self::Said(other.to_string()),
         }
     }
@@ -123,6 +142,7 @@ impl From<BackupError> for Failure {
     fn from(error: BackupError) -> Self {
         match error {
             BackupError::Store(error) => error.into(),
+            BackupError::NotFound(_) => Self::Own(error.to_string()),
             other => Self::Said(other.to_string()),
         }
     }
@@ -132,7 +152,8 @@ impl From<WorkspaceError> for Failure {
     fn from(error: WorkspaceError) -> Self {
         match error {
             WorkspaceError::Store(error) => error.into(),
-            other => Self::Said(other.to_string()),
+            // Where a bank is, not what it holds.
+            other => Self::Own(other.to_string()),
         }
     }
 }
@@ -150,7 +171,12 @@ pub(crate) fn into_result(outcome: Result<Reply, Failure>, fault: Uuid) -> Resul
             result.structured_content = Some(reply.structured);
             Ok(result)
         }
-        Err(Failure::Said(text)) => Ok(CallToolResult::error(vec![ContentBlock::text(text)])),
+        Err(Failure::Said(text) | Failure::Own(text)) => {
+            Ok(CallToolResult::error(vec![ContentBlock::text(text)]))
+        }
+        Err(Failure::Hinted { text, hint }) => {
+            Ok(CallToolResult::error(vec![ContentBlock::text(text + &hint)]))
+        }
         Err(Failure::Data(data)) => {
             let text = serde_json::to_string_pretty(&data).unwrap_or_else(|error| error.to_string());
             let mut result = CallToolResult::error(vec![ContentBlock::text(text)]);
@@ -184,6 +210,7 @@ pub(crate) fn internal(detail: &str, fault: Uuid) -> ErrorData {
 pub(crate) fn store_fault(error: &StoreError, fault: Uuid) -> ErrorData {
     match error {
         StoreError::Unavailable(detail) => internal(detail, fault),
+        StoreError::Denied | StoreError::KeyVoid => ErrorData::invalid_request(error.to_string(), None),
         other => ErrorData::internal_error(other.to_string(), None),
     }
 }

@@ -5,7 +5,9 @@
 //! because every client pays for them in every conversation.
 
 use memory_bank_core::caller::Right::{Admin, Read, Write};
+use serde_json::{Map, Value};
 
+use super::WithoutRead::{Members, Refused, Sentence};
 use super::reply::{NO_BANK_A, NO_BANK_B, NO_BANK_C};
 use super::schema::{Argument, Kind, optional, required};
 use super::{BankNeed, Call, Family, Handler, Hints, ToolSpec};
@@ -49,6 +51,7 @@ pub(crate) const TOOLS: &[ToolSpec] = &[
         description: "How to work with this server; read it when unsure.",
         family: Family::Workspace,
         right: Read,
+        without_read: Refused,
         hints: READS,
         bank: BankNeed::None,
         arguments: &[],
@@ -60,6 +63,7 @@ pub(crate) const TOOLS: &[ToolSpec] = &[
         description: "Create or complete a project's memory bank and use it.",
         family: Family::Workspace,
         right: Write,
+        without_read: Sentence(|given| format!("Memory Bank initialized at {}", text(given, "path"))),
         hints: SETS,
         bank: BankNeed::None,
         arguments: &[required("path", Kind::Text, "Path not specified").about("project folder")],
@@ -71,6 +75,7 @@ pub(crate) const TOOLS: &[ToolSpec] = &[
         description: "Switch to the existing memory bank of another project folder.",
         family: Family::Workspace,
         right: Read,
+        without_read: Refused,
         hints: SETS,
         bank: BankNeed::None,
         arguments: &[optional("path", Kind::Text)],
@@ -82,6 +87,7 @@ pub(crate) const TOOLS: &[ToolSpec] = &[
         description: "Show the configuration, when the bank is not found.",
         family: Family::Workspace,
         right: Read,
+        without_read: Refused,
         hints: READS,
         bank: BankNeed::None,
         arguments: &[optional("verbose", Kind::Flag)],
@@ -93,6 +99,7 @@ pub(crate) const TOOLS: &[ToolSpec] = &[
         description: "Read one document; keep its etag for writing.",
         family: Family::Documents,
         right: Read,
+        without_read: Refused,
         hints: READS,
         bank: FILES,
         arguments: &[FILENAME, optional("includeEtag", Kind::Flag)],
@@ -104,6 +111,7 @@ pub(crate) const TOOLS: &[ToolSpec] = &[
         description: "Create or replace a whole document. To change part of one, use edit_memory_bank_file.",
         family: Family::Documents,
         right: Write,
+        without_read: Members(&["filename", "etag"]),
         hints: REPLACES,
         bank: FILES,
         arguments: &[FILENAME, required("content", Kind::Text, "Content not specified").or_empty(), IF_MATCH],
@@ -116,6 +124,7 @@ pub(crate) const TOOLS: &[ToolSpec] = &[
                       (of old, 1); insert_*: match or heading, text; others: heading, text.",
         family: Family::Documents,
         right: Write,
+        without_read: Members(&["filename"]),
         hints: CHANGES,
         bank: FILES,
         arguments: &[
@@ -131,6 +140,7 @@ pub(crate) const TOOLS: &[ToolSpec] = &[
         description: "Rename a document; core files refuse.",
         family: Family::Documents,
         right: Write,
+        without_read: Members(&[]),
         hints: ADDS,
         bank: FILES,
         arguments: &[FILENAME, required("newFilename", Kind::Text, "New filename not specified"), IF_MATCH],
@@ -142,6 +152,7 @@ pub(crate) const TOOLS: &[ToolSpec] = &[
         description: "Delete a document; core files refuse.",
         family: Family::Documents,
         right: Admin,
+        without_read: Members(&[]),
         hints: REPLACES,
         bank: FILES,
         arguments: &[FILENAME, IF_MATCH],
@@ -153,6 +164,7 @@ pub(crate) const TOOLS: &[ToolSpec] = &[
         description: "List the documents when their names are not known.",
         family: Family::Documents,
         right: Read,
+        without_read: Refused,
         hints: READS,
         bank: FILES,
         arguments: &[],
@@ -164,6 +176,7 @@ pub(crate) const TOOLS: &[ToolSpec] = &[
         description: "Where the bank is and whether core files are missing.",
         family: Family::Workspace,
         right: Read,
+        without_read: Refused,
         hints: READS,
         bank: FILES,
         arguments: &[],
@@ -175,6 +188,7 @@ pub(crate) const TOOLS: &[ToolSpec] = &[
         description: "Rename core files of old banks from camelCase.",
         family: Family::Workspace,
         right: Write,
+        without_read: Sentence(|_| "Migration completed.".to_owned()),
         hints: SETS,
         bank: BankNeed::First("Memory Bank directory not found. Use initialize_memory_bank to create one."),
         arguments: &[],
@@ -186,6 +200,7 @@ pub(crate) const TOOLS: &[ToolSpec] = &[
         description: "Read all five core files at once, to start a session.",
         family: Family::Context,
         right: Read,
+        without_read: Refused,
         hints: READS,
         bank: BANK,
         arguments: &[optional("includeEtags", Kind::Flag)],
@@ -197,6 +212,7 @@ pub(crate) const TOOLS: &[ToolSpec] = &[
         description: "Short overview of tasks, progress and decisions; start a session with it.",
         family: Family::Context,
         right: Read,
+        without_read: Refused,
         hints: READS,
         bank: BANK,
         arguments: &[
@@ -212,6 +228,7 @@ pub(crate) const TOOLS: &[ToolSpec] = &[
         description: "Find lines in documents, best first. Words in any order; \"quotes\" for phrases.",
         family: Family::Context,
         right: Read,
+        without_read: Refused,
         hints: READS,
         bank: BANK,
         arguments: &[
@@ -228,6 +245,7 @@ pub(crate) const TOOLS: &[ToolSpec] = &[
         description: "Back up documents and graph before large changes, or list backups.",
         family: Family::Backups,
         right: Write,
+        without_read: Members(&["backupId", "backupPath", "timestamp"]),
         hints: ADDS,
         bank: BANK,
         arguments: &[optional("backupDir", Kind::Text), optional("listOnly", Kind::Flag)],
@@ -239,6 +257,7 @@ pub(crate) const TOOLS: &[ToolSpec] = &[
         description: "Put a backup back, when the user asks for it.",
         family: Family::Backups,
         right: Admin,
+        without_read: Members(&["preRestoreBackupPath", "timestamp"]),
         hints: CHANGES,
         bank: BANK,
         arguments: &[
@@ -253,6 +272,7 @@ pub(crate) const TOOLS: &[ToolSpec] = &[
         description: "When a piece of work is finished: record it with details.",
         family: Family::Progress,
         right: Write,
+        without_read: Members(&["entryId", "type", "timestamp"]),
         hints: ADDS,
         bank: BANK,
         arguments: &[
@@ -270,6 +290,7 @@ pub(crate) const TOOLS: &[ToolSpec] = &[
         description: "Note what comes up during the session.",
         family: Family::Progress,
         right: Write,
+        without_read: Members(&["timestamp", "category"]),
         hints: ADDS,
         bank: BANK,
         arguments: &[
@@ -287,6 +308,7 @@ pub(crate) const TOOLS: &[ToolSpec] = &[
         description: "When work is planned or done: add, remove or replace ongoing tasks.",
         family: Family::Progress,
         right: Write,
+        without_read: Members(&[]),
         hints: REPLACES,
         bank: BANK,
         arguments: &[
@@ -303,6 +325,7 @@ pub(crate) const TOOLS: &[ToolSpec] = &[
         description: "Read several documents at once.",
         family: Family::Documents,
         right: Read,
+        without_read: Refused,
         hints: READS,
         bank: BANK,
         arguments: &[
@@ -317,6 +340,7 @@ pub(crate) const TOOLS: &[ToolSpec] = &[
         description: "Write several documents in order.",
         family: Family::Documents,
         right: Write,
+        without_read: Members(&["results/*/success", "results/*/etag", "metadata"]),
         hints: REPLACES,
         bank: BANK,
         arguments: &[
@@ -332,6 +356,9 @@ pub(crate) const TOOLS: &[ToolSpec] = &[
         description: "After a step: log one line of progress.",
         family: Family::Progress,
         right: Write,
+        without_read: Sentence(|given| {
+            format!("Progress tracked: {} - {}", text(given, "action"), text(given, "description"))
+        }),
         hints: ADDS,
         bank: FILES,
         arguments: &[
@@ -347,6 +374,7 @@ pub(crate) const TOOLS: &[ToolSpec] = &[
         description: "Replace the whole lists of tasks, issues or next steps.",
         family: Family::Progress,
         right: Write,
+        without_read: Sentence(|_| "Active context updated successfully".to_owned()),
         hints: REPLACES,
         bank: FILES,
         arguments: &[
@@ -363,6 +391,7 @@ pub(crate) const TOOLS: &[ToolSpec] = &[
         description: "When something is decided: record it and why.",
         family: Family::Progress,
         right: Write,
+        without_read: Sentence(|given| format!("Decision logged: {}", text(given, "title"))),
         hints: ADDS,
         bank: FILES,
         arguments: &[
@@ -380,6 +409,7 @@ pub(crate) const TOOLS: &[ToolSpec] = &[
         description: "Show or switch the mode; umb starts or ends Update Memory Bank.",
         family: Family::Modes,
         right: Read,
+        without_read: Refused,
         hints: SETS,
         bank: BankNeed::None,
         arguments: &[
@@ -395,6 +425,7 @@ pub(crate) const TOOLS: &[ToolSpec] = &[
         description: "Put a named thing (component, person, concept) into the graph, or update it; attrs merge, null deletes a key.",
         family: Family::Graph,
         right: Write,
+        without_read: Members(&["entity/id"]),
         hints: SETS,
         bank: GRAPH,
         arguments: &[
@@ -411,6 +442,7 @@ pub(crate) const TOOLS: &[ToolSpec] = &[
         description: "When a lasting fact about a node turns up: attach it.",
         family: Family::Graph,
         right: Write,
+        without_read: Members(&[]),
         hints: ADDS,
         bank: GRAPH,
         arguments: &[
@@ -428,6 +460,7 @@ pub(crate) const TOOLS: &[ToolSpec] = &[
         description: "Relate two nodes, or unlink them.",
         family: Family::Graph,
         right: Write,
+        without_read: Members(&[]),
         hints: REPLACES,
         bank: GRAPH,
         arguments: &[
@@ -445,6 +478,7 @@ pub(crate) const TOOLS: &[ToolSpec] = &[
         description: "Find nodes and facts by words; `*` lists all.",
         family: Family::Graph,
         right: Read,
+        without_read: Refused,
         hints: READS,
         bank: GRAPH,
         arguments: &[
@@ -462,6 +496,7 @@ pub(crate) const TOOLS: &[ToolSpec] = &[
         description: "Show nodes with all facts and their neighbours.",
         family: Family::Graph,
         right: Read,
+        without_read: Refused,
         hints: READS,
         bank: GRAPH,
         arguments: &[
@@ -477,6 +512,7 @@ pub(crate) const TOOLS: &[ToolSpec] = &[
         description: "Delete a node with its facts, or one fact by observationId.",
         family: Family::Graph,
         right: Admin,
+        without_read: Members(&[]),
         hints: REPLACES,
         bank: GRAPH,
         arguments: &[
@@ -492,6 +528,7 @@ pub(crate) const TOOLS: &[ToolSpec] = &[
         description: "Rebuild derived files, compact the log, or count.",
         family: Family::Graph,
         right: Write,
+        without_read: Members(&["operation"]),
         hints: REPLACES,
         bank: GRAPH,
         arguments: &[
@@ -506,6 +543,7 @@ pub(crate) const TOOLS: &[ToolSpec] = &[
         description: "List the known memory banks.",
         family: Family::Workspace,
         right: Read,
+        without_read: Refused,
         hints: READS,
         bank: BankNeed::None,
         arguments: &[],
@@ -517,6 +555,7 @@ pub(crate) const TOOLS: &[ToolSpec] = &[
         description: "Switch to another bank, or register or unregister one.",
         family: Family::Workspace,
         right: Read,
+        without_read: Refused,
         hints: SETS,
         bank: BankNeed::None,
         arguments: &[
@@ -533,6 +572,7 @@ pub(crate) const TOOLS: &[ToolSpec] = &[
         description: "Number the thoughts of a long analysis; only counts are kept. All but reset need the first four.",
         family: Family::Thinking,
         right: Read,
+        without_read: Refused,
         hints: ADDS,
         bank: BankNeed::None,
         arguments: &[
@@ -556,6 +596,7 @@ pub(crate) const TOOLS: &[ToolSpec] = &[
         description: "At the end of a session, write its outcome to the documents in one step.",
         family: Family::Thinking,
         right: Write,
+        without_read: Members(&["timestamp", "sessionId"]),
         hints: CHANGES,
         bank: BANK,
         arguments: &[
@@ -574,6 +615,7 @@ pub(crate) const TOOLS: &[ToolSpec] = &[
         description: "Before a task: the facts and passages that matter for it, within maxChars.",
         family: Family::Context,
         right: Read,
+        without_read: Refused,
         hints: READS,
         bank: BANK,
         arguments: &[
@@ -592,6 +634,7 @@ pub(crate) const TOOLS: &[ToolSpec] = &[
         description: "Tie a node to a document, so that get_targeted_context finds it.",
         family: Family::Graph,
         right: Write,
+        without_read: Members(&[]),
         hints: ADDS,
         bank: GRAPH,
         arguments: &[
@@ -604,6 +647,11 @@ pub(crate) const TOOLS: &[ToolSpec] = &[
         handler: run!(graph::graph_add_doc_pointer),
     },
 ];
+
+/// An argument of a call, for a sentence about it.
+fn text<'a>(given: &'a Map<String, Value>, name: &str) -> &'a str {
+    given.get(name).and_then(Value::as_str).map(str::trim).unwrap_or_default()
+}
 
 const DECISION_MISSING: &str = "Title, context, and decision are required";
 const LINK_MISSING: &str = "from, relationType, and to are required";

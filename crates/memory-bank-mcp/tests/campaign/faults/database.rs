@@ -1,0 +1,218 @@
+//! Several HTTP servers on one PostgreSQL and one Redis; each round one of these processes is killed.
+
+use std::collections::BTreeMap;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use memory_bank_test_postgres::{MIGRATOR, OwnServer, SERVER, TestRedis};
+use serde_json::{Value, json};
+
+use super::ledger::{Contents, Counts, Outcome, setup_calls};
+use super::stdio::outcome;
+use super::writers::Writers;
+use crate::harness::operator::operate;
+use crate::harness::random::Random;
+use crate::harness::replica::Replica;
+use crate::harness::wire::{Connection, Request};
+
+const REPLICAS: usize = 3;
+/// How many writers use each server.
+const WRITERS: usize = 2;
+/// After how many kills a new project is used, so that none becomes slow.
+const KILLS_A_BANK: usize = 20;
+/// How long recovery may take.
+const TIMEOUT: Duration = Duration::from_secs(60);
+
+/// The number of kills of each kind.
+pub(crate) type ByKind = BTreeMap<&'static str, usize>;
+
+struct Environment {
+    database: OwnServer,
+    redis: Option<TestRedis>,
+    redis_port: u16,
+    replicas: Vec<Replica>,
+}
+
+/// Kills this often.
+pub(crate) fn run(kills: usize, random: &mut Random) -> (Counts, ByKind) {
+    let mut environment = Environment::new();
+    let (mut counts, mut by_kind, mut left) = (Counts::default(), ByKind::new(), kills);
+    while left > 0 {
+        let these = left.min(KILLS_A_BANK);
+        counts += environment.bank(&format!("bank-{left}"), these, random, &mut by_kind);
+        left -= these;
+    }
+    (counts, by_kind)
+}
+
+impl Environment {
+    fn new() -> Self {
+        let database = OwnServer::start();
+        operate(&database.url_of(MIGRATOR), "", &["migrate"]);
+        database.admit_server();
+        let redis = TestRedis::start();
+        let (url, redis_url) = (database.url_of(SERVER), redis.url());
+        let variables = |json| {
+            [
+                ("DATABASE_URL", url.as_str()),
+                ("REDIS_URL", redis_url.as_str()),
+                ("MCP_HOST", "127.0.0.1"),
+                ("MCP_JSON_RESPONSE", json),
+                ("RATE_LIMIT_IP_PER_MINUTE", "0"),
+            ]
+        };
+        let replicas = ["false", "true", "false"].map(|json| Replica::start(&variables(json)));
+        const { assert!(REPLICAS == 3, "one reply mode for each") };
+        Self { database, redis_port: redis.port(), redis: Some(redis), replicas: replicas.into() }
+    }
+
+    fn bank(&mut self, slug: &str, kills: usize, random: &mut Random, by_kind: &mut ByKind) -> Counts {
+        let operator = self.database.url_of(MIGRATOR);
+        operate(&operator, "", &["bootstrap", "--user", "alice", "--project", slug]);
+        let made = ["keys", "create", "--user", "alice", "--project", slug, "--rate-limit", "0"];
+        let key = operate(&operator, "", &made)["key"].as_str().unwrap().to_owned();
+        let addresses: Vec<String> = self.replicas.iter().map(|replica| replica.address.clone()).collect();
+        for (tool, arguments) in setup_calls() {
+            let done = call(&addresses[0], &key, None, tool, &arguments);
+            assert!(matches!(done, Outcome::Done(_)), "{tool}: {done:?}");
+        }
+        let writers = Writers::default();
+        let (mut counts, mut kinds) = (Counts::default(), Vec::new());
+        for kill in 0..kills {
+            let (writes, moment) = (random.below(20), Duration::from_micros(random.next() % 20_000));
+            if kinds.is_empty() {
+                kinds.extend(["a server", "PostgreSQL", "a backend of PostgreSQL", "Redis"]);
+                random.shuffle(&mut kinds);
+            }
+            let what = kinds.pop().unwrap();
+            let victim = random.below(REPLICAS);
+            writers.begin();
+            std::thread::scope(|scope| {
+                for writer in 0..REPLICAS * WRITERS {
+                    let (writers, mut random) = (&writers, Random::new(random.next()));
+                    let (address, key) = (&addresses[writer % REPLICAS], &key);
+                    scope.spawn(move || {
+                        // One writer of each server uses a session, the other none.
+                        let session = (writer < REPLICAS).then(|| open(address, key)).flatten();
+                        writers.write(&mut random, |tool, arguments| {
+                            call(address, key, session.as_deref(), tool, &arguments)
+                        });
+                    });
+                }
+                writers.while_they_write(|| {
+                    writers.await_more(writes);
+                    std::thread::sleep(moment);
+                    self.kill(what, victim);
+                    writers.await_more(6);
+                });
+            });
+            self.await_well(&addresses);
+            *by_kind.entry(what).or_default() += 1;
+            counts = writers
+                .ledger
+                .lock()
+                .unwrap()
+                .check(&self.contents(slug))
+                .unwrap_or_else(|wrong| panic!("after kill {kill} in {slug}, of {what}: {wrong}"));
+        }
+        counts
+    }
+
+    /// Kills a process and starts it again, unless it restarts by itself.
+    fn kill(&mut self, what: &str, victim: usize) {
+        match what {
+            "a server" => {
+                self.replicas[victim].kill();
+                self.replicas[victim].start_again();
+            }
+            "PostgreSQL" => {
+                self.database.crash();
+                self.database.start_again();
+            }
+            "a backend of PostgreSQL" => {
+                // PostgreSQL then ends all other backends and recovers from its log.
+                let busy = format!(
+                    "SELECT pid FROM pg_stat_activity WHERE usename = '{SERVER}' ORDER BY state, random() LIMIT 1"
+                );
+                let process = self.database.query(&busy);
+                if !process.is_empty() {
+                    let _sent = Command::new("kill").args(["-9", &process]).status().unwrap();
+                }
+            }
+            _ => {
+                self.redis = None;
+                self.redis = Some(TestRedis::start_on(self.redis_port));
+            }
+        }
+    }
+
+    /// Waits until every server reports that it is healthy.
+    fn await_well(&self, addresses: &[String]) {
+        let health = Request { method: "GET", path: "/health".to_owned(), ..Request::default() };
+        for address in addresses {
+            let began = Instant::now();
+            while Connection::exchange_once(address, "", &health)
+                .message()
+                .is_none_or(|health| health["status"] != "ok")
+            {
+                assert!(began.elapsed() < TIMEOUT, "{address} did not become well");
+                std::thread::sleep(Duration::from_millis(20));
+            }
+        }
+    }
+
+    /// The contents of the project in the database.
+    fn contents(&self, slug: &str) -> Contents {
+        let rows = self.database.query(&format!(
+            "SELECT jsonb_object_agg(place, text) FROM (
+               SELECT d.path AS place, d.content AS text FROM documents d JOIN projects p ON p.id = d.project_id
+               WHERE p.slug = '{slug}'
+               UNION ALL
+               SELECT 'graph', string_agg(o.content, ' ') FROM graph_observations o JOIN projects p ON p.id = o.project_id
+               WHERE p.slug = '{slug}'
+             ) AS contents WHERE text IS NOT NULL"
+        ));
+        serde_json::from_str(&rows).unwrap_or_else(|error| panic!("{error}: {rows}"))
+    }
+}
+
+/// Opens a session; `None` if the server is down.
+fn open(address: &str, key: &str) -> Option<String> {
+    let message = json!({"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": {
+        "protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": {"name": "writer", "version": "1"}}});
+    let answer = Connection::exchange_once(address, key, &post(&message));
+    answer.header("mcp-session-id").map(str::to_owned)
+}
+
+fn post(message: &Value) -> Request {
+    let headers = vec![
+        ("Content-Type", "application/json".to_owned()),
+        ("Accept", "application/json, text/event-stream".to_owned()),
+    ];
+    Request { method: "POST", path: "/mcp".to_owned(), headers, body: message.to_string(), stream: false }
+}
+
+/// Calls a tool in a session, or without one.
+fn call(address: &str, key: &str, session: Option<&str>, tool: &str, arguments: &Value) -> Outcome {
+    let mut params = json!({"name": tool, "arguments": arguments});
+    let mut headers = Vec::new();
+    match session {
+        Some(session) => headers.push(("Mcp-Session-Id", session.to_owned())),
+        None => {
+            params["_meta"] = json!({"io.modelcontextprotocol/protocolVersion": "2026-07-28",
+                "io.modelcontextprotocol/clientInfo": {"name": "writer", "version": "1"},
+                "io.modelcontextprotocol/clientCapabilities": {}});
+            headers.push(("MCP-Protocol-Version", "2026-07-28".to_owned()));
+            headers.push(("Mcp-Method", "tools/call".to_owned()));
+            headers.push(("Mcp-Name", tool.to_owned()));
+        }
+    }
+    let message = json!({"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": params});
+    let mut request = post(&message);
+    request.headers.extend(headers);
+    let answer = Connection::exchange_once(address, key, &request);
+    if !answer.complete || answer.status != 200 {
+        return Outcome::Unknown;
+    }
+    answer.message().map_or(Outcome::Unknown, |message| outcome(&message))
+}

@@ -1,0 +1,93 @@
+//! Several stdio servers on one folder; each round one is killed.
+
+use std::path::Path;
+use std::time::Duration;
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+use super::ledger::{Contents, Counts, Outcome, setup_calls};
+use super::stdio::Process;
+use super::writers::Writers;
+use crate::harness::random::Random;
+
+/// How many processes write to one folder.
+const PROCESSES: usize = 3;
+/// After how many kills a new bank is used, so that none becomes slow.
+const KILLS_A_BANK: usize = 20;
+
+/// Kills this often.
+pub(crate) fn run(kills: usize, random: &mut Random) -> Counts {
+    let mut counts = Counts::default();
+    let mut left = kills;
+    while left > 0 {
+        let these = left.min(KILLS_A_BANK);
+        counts += bank(these, random);
+        left -= these;
+    }
+    counts
+}
+
+fn bank(kills: usize, random: &mut Random) -> Counts {
+    let temp = TempDir::new().unwrap();
+    let mut processes: Vec<Process> = (0..PROCESSES).map(|_| Process::start(temp.path())).collect();
+    for (tool, arguments) in setup_calls() {
+        let done = processes[0].call(tool, &arguments);
+        assert!(matches!(done, Outcome::Done(_)), "{tool}: {done:?}");
+    }
+    let writers = Writers::default();
+    let mut counts = Counts::default();
+    for kill in 0..kills {
+        let victim = processes[random.below(PROCESSES)].kill_handle();
+        let (writes, moment) = (random.below(12), Duration::from_micros(random.next() % 8000));
+        writers.begin();
+        std::thread::scope(|scope| {
+            for process in &mut processes {
+                let (writers, mut random) = (&writers, Random::new(random.next()));
+                let path = temp.path();
+                scope.spawn(move || {
+                    writers.write(&mut random, |tool, arguments| {
+                        if process.is_dead() {
+                            *process = Process::start(path);
+                        }
+                        process.call(tool, &arguments)
+                    });
+                });
+            }
+            writers.while_they_write(|| {
+                writers.await_more(writes);
+                std::thread::sleep(moment);
+                victim.kill();
+                writers.await_more(6);
+            });
+        });
+        // The next process recovers the bank first.
+        let mut reader = Process::start(temp.path());
+        let read = reader.call("list_memory_bank_files", &serde_json::json!({}));
+        assert!(matches!(read, Outcome::Done(_)), "{read:?}");
+        counts = writers
+            .ledger
+            .lock()
+            .unwrap()
+            .check(&contents(&temp.path().join("memory-bank")))
+            .unwrap_or_else(|wrong| panic!("after kill {kill} of a bank on a folder: {wrong}"));
+    }
+    counts
+}
+
+/// The contents of the folder.
+fn contents(bank: &Path) -> Contents {
+    let mut contents = Contents::new();
+    for entry in std::fs::read_dir(bank).unwrap() {
+        let path = entry.unwrap().path();
+        if path.extension().is_some_and(|extension| extension == "md") {
+            let name = path.file_name().unwrap().to_string_lossy().into_owned();
+            contents.insert(name, std::fs::read_to_string(&path).unwrap());
+        }
+    }
+    let log = std::fs::read_to_string(bank.join("graph/graph.jsonl")).unwrap();
+    // A torn line is no event.
+    let lines = log.lines().filter(|line| serde_json::from_str::<Value>(line).is_ok());
+    contents.insert("graph".to_owned(), lines.collect::<Vec<_>>().join("\n"));
+    contents
+}

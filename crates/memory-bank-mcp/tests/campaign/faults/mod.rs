@@ -1,0 +1,46 @@
+//! Kills servers, PostgreSQL and Redis at random moments while writers write to both stores. After each kill every
+//! acknowledged write is there exactly once, and every other one once or not at all, never in part.
+
+mod database;
+mod folder;
+mod ledger;
+mod stdio;
+mod writers;
+
+use self::ledger::{Counts, KINDS};
+use crate::harness::number;
+use crate::harness::random::Random;
+
+/// The number of kills on each store in a normal test run.
+const SHORT: u64 = 5;
+/// The default seed.
+const SEED: u64 = 20_261_126;
+
+/// Half of the requested kills, and the seed.
+fn half() -> (usize, u64) {
+    let kills = number("MEMORY_BANK_CAMPAIGN_KILLS", SHORT * 2).div_ceil(2);
+    (usize::try_from(kills).unwrap(), number("MEMORY_BANK_CAMPAIGN_SEED", SEED))
+}
+
+/// A run in which a kind of write never succeeded proves nothing about it.
+fn enough(counts: &Counts) {
+    for kind in KINDS {
+        assert!(counts.acknowledged.contains_key(&kind), "no {kind:?} was acknowledged: {counts}");
+    }
+}
+
+#[test]
+fn no_write_to_a_folder_is_lost_or_doubled_by_kills() {
+    let (kills, seed) = half();
+    let counts = folder::run(kills, &mut Random::new(seed));
+    println!("a folder, {kills} kills, seed {seed}: {counts}");
+    enough(&counts);
+}
+
+#[test]
+fn no_write_to_postgresql_is_lost_or_doubled_by_kills() {
+    let (kills, seed) = half();
+    let (counts, by_kind) = database::run(kills, &mut Random::new(seed));
+    println!("PostgreSQL, {kills} kills {by_kind:?}, seed {seed}: {counts}");
+    enough(&counts);
+}

@@ -1,0 +1,108 @@
+//! A server over stdio that can be killed at any moment.
+
+use std::io::{BufRead, BufReader, Write};
+use std::path::Path;
+use std::process::{Child, ChildStdin, Command, Stdio};
+use std::sync::mpsc::{Receiver, channel};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+
+use super::ledger::Outcome;
+use crate::harness::replica::BINARY;
+
+/// How long an answer may take.
+const TIMEOUT: Duration = Duration::from_secs(60);
+
+/// A process and its pipes.
+pub(crate) struct Process {
+    child: Arc<Mutex<Child>>,
+    input: ChildStdin,
+    lines: Receiver<String>,
+    id: u64,
+}
+
+/// Kills a process from another thread.
+#[derive(Clone)]
+pub(crate) struct KillHandle(Arc<Mutex<Child>>);
+
+impl KillHandle {
+    /// Kills it as `kill -9` does.
+    pub(crate) fn kill(&self) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).kill().unwrap();
+    }
+}
+
+impl Process {
+    pub(crate) fn start(folder: &Path) -> Self {
+        let mut child = Command::new(BINARY)
+            .current_dir(folder)
+            .env_clear()
+            .env("HOME", folder.join("home"))
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let input = child.stdin.take().unwrap();
+        let output = BufReader::new(child.stdout.take().unwrap());
+        let (send, lines) = channel();
+        std::thread::spawn(move || {
+            for line in output.lines().map_while(Result::ok) {
+                if send.send(line).is_err() {
+                    return;
+                }
+            }
+        });
+        Self { child: Arc::new(Mutex::new(child)), input, lines, id: 0 }
+    }
+
+    pub(crate) fn kill_handle(&self) -> KillHandle {
+        KillHandle(Arc::clone(&self.child))
+    }
+
+    /// Whether it has ended.
+    pub(crate) fn is_dead(&self) -> bool {
+        self.child.lock().unwrap_or_else(PoisonError::into_inner).try_wait().unwrap().is_some()
+    }
+
+    /// Calls a tool and waits for the answer.
+    pub(crate) fn call(&mut self, tool: &str, arguments: &Value) -> Outcome {
+        self.id += 1;
+        let message = json!({"jsonrpc": "2.0", "id": self.id, "method": "tools/call",
+            "params": {"name": tool, "arguments": arguments}});
+        if writeln!(self.input, "{message}").is_err() {
+            return Outcome::Unknown;
+        }
+        let began = Instant::now();
+        // The channel closes at the end of the output; a torn line is no answer.
+        while let Ok(line) = self.lines.recv_timeout(TIMEOUT) {
+            let Ok(answer) = serde_json::from_str::<Value>(&line) else { return Outcome::Unknown };
+            if answer["id"] == json!(self.id) {
+                return outcome(&answer);
+            }
+        }
+        assert!(began.elapsed() < TIMEOUT, "no answer to {message}");
+        Outcome::Unknown
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        let mut child = self.child.lock().unwrap_or_else(PoisonError::into_inner);
+        let _ended = child.kill();
+        let _ended = child.wait();
+    }
+}
+
+/// The outcome that an answer reports.
+pub(crate) fn outcome(answer: &Value) -> Outcome {
+    let result = &answer["result"];
+    let text = || result["content"][0]["text"].as_str().unwrap_or_default().to_owned();
+    match result["isError"].as_bool() {
+        Some(true) => Outcome::Refused(text()),
+        _ if result.is_object() => Outcome::Done(result.clone()),
+        _ => Outcome::Unknown,
+    }
+}

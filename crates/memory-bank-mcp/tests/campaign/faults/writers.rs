@@ -1,0 +1,64 @@
+//! Writers that run until they are stopped.
+
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+use super::ledger::{Ledger, Outcome, Status, next, perform};
+use crate::harness::random::Random;
+
+/// How long to wait for an acknowledged write.
+const TIMEOUT: Duration = Duration::from_secs(60);
+
+/// State that the writers of one bank share.
+#[derive(Default)]
+pub(crate) struct Writers {
+    pub(crate) ledger: Mutex<Ledger>,
+    numbers: AtomicU64,
+    acknowledged: AtomicUsize,
+    stopped: AtomicBool,
+}
+
+impl Writers {
+    /// Call it before the writers of a round start.
+    pub(crate) fn begin(&self) {
+        self.stopped.store(false, Ordering::SeqCst);
+    }
+
+    /// Writes until stopped.
+    pub(crate) fn write(&self, random: &mut Random, mut server: impl FnMut(&str, Value) -> Outcome) {
+        while !self.stopped.load(Ordering::SeqCst) {
+            let (kind, marker) = next(random, self.numbers.fetch_add(1, Ordering::SeqCst));
+            let Some(status) = perform(kind, &marker, &mut server) else { continue };
+            self.ledger.lock().unwrap().note(marker, kind, status);
+            match status {
+                Status::Acknowledged => {
+                    self.acknowledged.fetch_add(1, Ordering::SeqCst);
+                }
+                Status::Conflict => {}
+                // A server that is down is not called all the time.
+                Status::Unknown => std::thread::sleep(Duration::from_millis(5)),
+            }
+        }
+    }
+
+    /// Waits until this many more writes were acknowledged.
+    pub(crate) fn await_more(&self, more: usize) {
+        let (began, before) = (Instant::now(), self.acknowledged.load(Ordering::SeqCst));
+        while self.acknowledged.load(Ordering::SeqCst) < before + more {
+            assert!(began.elapsed() < TIMEOUT, "no write was acknowledged any more");
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    }
+
+    /// Runs `happens` while the writers write, and stops them afterwards, also after a panic.
+    pub(crate) fn while_they_write(&self, happens: impl FnOnce()) {
+        let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(happens));
+        self.stopped.store(true, Ordering::SeqCst);
+        if let Err(panic) = outcome {
+            std::panic::resume_unwind(panic);
+        }
+    }
+}

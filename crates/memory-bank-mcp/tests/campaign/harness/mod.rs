@@ -1,0 +1,13 @@
+//! Shared by both campaigns: seeded random numbers, an HTTP client, servers that can be killed.
+
+pub(crate) mod operator;
+pub(crate) mod random;
+pub(crate) mod redis;
+pub(crate) mod replica;
+pub(crate) mod wire;
+
+/// A number from the environment, as `scripts/campaign` sets it.
+pub(crate) fn number(variable: &str, otherwise: u64) -> u64 {
+    let Ok(text) = std::env::var(variable) else { return otherwise };
+    text.parse().unwrap_or_else(|error| panic!("{variable}={text}: {error}"))
+}

@@ -1,0 +1,336 @@
+//! Who holds the server's own login, but was shown no key or another one: nothing of a tenant opens, nothing is changed, and
+//! the audit log says what is true.
+
+use memory_bank_core::caller::{Caller, Right, Role};
+use memory_bank_core::clock::{Clock, SystemClock};
+use memory_bank_core::error::{EditError, StoreError};
+use memory_bank_core::identity::{KeyHash, KeyStore};
+use memory_bank_core::store::{BackupStore, DocumentStore, Drafts, EntityRef, GraphStore};
+use memory_bank_postgres::IsolationError;
+use memory_bank_test_postgres::{MIGRATOR, SERVER};
+
+use crate::isolation::{TENANT_TABLES, two_tenants};
+use crate::support::{Bench, path, read, write};
+
+/// Runs SQL as the server's login; the error's text if it fails.
+async fn as_login(bench: &Bench, sql: &str) -> Result<String, String> {
+    let (client, connection) =
+        tokio_postgres::connect(&bench.test.url(), tokio_postgres::NoTls).await.unwrap();
+    tokio::spawn(connection);
+    let messages = client.simple_query(sql).await.map_err(|error| match error.as_db_error() {
+        Some(said) => format!("{} {}", said.code().code(), said.message()),
+        None => error.to_string(),
+    })?;
+    let rows = messages.iter().filter_map(|message| match message {
+        tokio_postgres::SimpleQueryMessage::Row(row) => row.get(0).map(str::to_owned),
+        _ => None,
+    });
+    Ok(rows.last().unwrap_or_default())
+}
+
+/// What a session says of itself to be this caller, with this proof.
+fn context(caller: &Caller, key: bool, proof: &str) -> String {
+    let key = caller.key.filter(|_| key).map(|key| key.0.to_string()).unwrap_or_default();
+    format!(
+        "SET app.current_user_id = '{}'; SET app.current_project_id = '{}'; SET app.current_key_id = '{key}'; \
+         SET app.current_key_hash = '{proof}'; SET app.current_purpose = 'edit'; ",
+        caller.user.0, caller.project.0
+    )
+}
+
+fn shown(caller: &Caller) -> String {
+    caller.proof.unwrap().to_hex()
+}
+
+#[tokio::test]
+async fn without_the_key_the_login_role_has_no_row_whatever_it_says_that_it_is() {
+    let (bench, alice, bob) = two_tenants().await;
+    let guess = KeyHash::of(b"a guess").to_hex();
+    for (what, context) in [
+        ("user and project", context(&alice, false, "")),
+        ("user, project and key", context(&alice, true, "")),
+        ("a guessed hash", context(&alice, true, &guess)),
+        ("another's hash", context(&alice, true, &shown(&bob))),
+        ("another's key and hash", context(&Caller { key: bob.key, ..alice.clone() }, true, &shown(&bob))),
+        ("a hash without a key", context(&alice, false, &shown(&alice))),
+    ] {
+        for table in TENANT_TABLES {
+            for role in ["SET ROLE app_user", "SET ROLE app_server", "RESET ROLE"] {
+                let count = format!("{context} {role}; SELECT count(*) FROM {table}");
+                let seen = as_login(&bench, &count).await;
+                let nothing = seen.as_ref().is_ok_and(|count| count == "0")
+                    || seen.as_ref().is_err_and(|why| why.starts_with("42501") || why.starts_with("MB401"));
+                assert!(nothing, "{table} with {what}, {role}: {seen:?}");
+            }
+        }
+    }
+    let own = context(&alice, true, &shown(&alice));
+    let seen = as_login(&bench, &format!("{own} SET ROLE app_user; SELECT count(*) FROM documents")).await;
+    assert_eq!(seen.as_deref(), Ok("1"), "the refusals above mean something");
+}
+
+#[tokio::test]
+async fn the_login_role_administers_nothing_and_serves_nobody_whose_key_it_was_not_shown() {
+    let (bench, alice, bob) = two_tenants().await;
+    let (a, b) = (alice.user.0, alice.project.0);
+    let session = bench.test.psql(&format!("SELECT id FROM sessions WHERE project_id = '{b}'"));
+    let stranger = bob.proof.unwrap().to_hex();
+    for call in [
+        "app.list_users()".to_owned(),
+        "app.list_projects()".to_owned(),
+        "app.list_members('one')".to_owned(),
+        "app.list_keys('one', true, now())".to_owned(),
+        format!("app.find_key('{}')", alice.key.unwrap().0),
+        "app.put_member('one', 'bob', 'owner')".to_owned(),
+        "app.remove_member('one', 'alice')".to_owned(),
+        "app.create_user(gen_random_uuid(), 'eve', NULL)".to_owned(),
+        "app.create_project(gen_random_uuid(), 'eve', 'eve', 'alice')".to_owned(),
+        "app.create_key('one', 'alice', gen_random_uuid(), sha256('x'), 'mbmcp', NULL, '{}', 60, NULL, now())".to_owned(),
+        "app.bootstrap(gen_random_uuid(), 'alice', NULL, gen_random_uuid(), 'one', 'one', gen_random_uuid(), \
+         sha256('x'), 'mbmcp', NULL, '{}', 60, NULL, now())"
+            .to_owned(),
+        format!("app.revoke_key('{}', now())", alice.key.unwrap().0),
+        format!("app.rotate_key('{}', gen_random_uuid(), sha256('x'), 'p', NULL, now())", alice.key.unwrap().0),
+        "app.list_audit(NULL, NULL, 100)".to_owned(),
+        "app.note_operator_audit('one', 'bank.exported', NULL, '{}')".to_owned(),
+        "app.audit('key.created', NULL, 'x', '{}')".to_owned(),
+        format!("app.proven('\\x{stranger}', '{a}', '{b}')"),
+        format!("app.restores('{b}')"),
+    ] {
+        let outcome = as_login(&bench, &format!("SELECT {call}")).await;
+        assert!(outcome.as_ref().is_err_and(|why| why.starts_with("42501")), "{call}: {outcome:?}");
+    }
+    for proof in ["", &stranger, &KeyHash::of(b"x").to_hex()] {
+        for call in [
+            format!(
+                "app.open_session('\\x{proof}', gen_random_uuid(), '{a}', '{b}', '{{}}', '{{}}', now(), now(), 100)"
+            ),
+            format!(
+                "app.subscribe_session('\\x{proof}', '{session}', '{a}', '{b}', 'memory-bank://x', true, 100)"
+            ),
+            format!("app.close_session('\\x{proof}', '{session}', '{a}', '{b}')"),
+        ] {
+            let outcome = as_login(&bench, &format!("SELECT {call}")).await;
+            assert!(outcome.as_ref().is_err_and(|why| why.starts_with("MB401")), "{call}: {outcome:?}");
+        }
+        for call in [
+            format!("app.touch_keys(ARRAY['\\x{proof}'::bytea], ARRAY['2099-01-01'::timestamptz])"),
+            format!(
+                "app.touch_sessions(ARRAY['\\x{proof}'::bytea], ARRAY['{session}'::uuid], \
+                 ARRAY['2099-01-01'::timestamptz], ARRAY['2099-01-01'::timestamptz])"
+            ),
+            format!(
+                "app.append_events(ARRAY['\\x{proof}'::bytea], ARRAY['{session}'::uuid], ARRAY[gen_random_uuid()], \
+                 ARRAY[1], ARRAY[true], ARRAY['{a}'::uuid], ARRAY['{b}'::uuid], ARRAY['{{\"forged\":1}}'], ARRAY[now()], \
+                 ARRAY[0::smallint])"
+            ),
+            format!(
+                "app.note_key_addresses(ARRAY['\\x{proof}'::bytea], ARRAY['192.0.2.66'], ARRAY[now()], 10)"
+            ),
+        ] {
+            as_login(&bench, &format!("SELECT {call}")).await.unwrap();
+        }
+    }
+    let touched = format!(
+        "SELECT (SELECT count(*) FROM api_keys WHERE project_id = '{b}' AND last_used_at IS NOT NULL), \
+         (SELECT count(*) FROM sessions WHERE project_id = '{b}' AND last_seen > now() + interval '1 day'), \
+         (SELECT count(*) FROM mcp_events WHERE message::text LIKE '%forged%'), \
+         (SELECT count(*) FROM app.audit_log WHERE user_id = '{a}' AND address IS NOT NULL)"
+    );
+    assert_eq!(bench.test.psql(&touched), "0|0|0|0");
+    // Nothing that lives goes, however far the clock is said to be.
+    as_login(&bench, "SELECT app.purge('2999-01-01', '2999-01-01', 1000)").await.unwrap();
+    assert_eq!(
+        bench.test.psql("SELECT (SELECT count(*) FROM sessions), (SELECT count(*) FROM mcp_events)"),
+        "2|2"
+    );
+}
+
+#[tokio::test]
+async fn no_trigger_function_runs_on_a_table_of_the_login_role_s_own() {
+    let (bench, alice, _) = two_tenants().await;
+    let before = bench
+        .test
+        .psql("SELECT (SELECT count(*) FROM app.audit_log), (SELECT sum(version) FROM app.graph_versions)");
+    for function in [
+        "audit_user()",
+        "audit_project()",
+        "audit_membership()",
+        "audit_key()",
+        "audit_deletion('documents.deleted')",
+        "note_graph_change('entity')",
+        "guard_key()",
+        "note_update()",
+    ] {
+        let sql = format!(
+            "CREATE TEMP TABLE mine (LIKE public.api_keys); \
+             CREATE TRIGGER mine AFTER INSERT ON mine FOR EACH ROW EXECUTE FUNCTION app.{function}"
+        );
+        // As the owner of the temporary table it needs no right on ours to copy its columns.
+        let plain = sql.replace("(LIKE public.api_keys)", "(id uuid, user_id uuid, project_id uuid)");
+        let outcome = as_login(&bench, &plain).await;
+        assert!(outcome.as_ref().is_err_and(|why| why.starts_with("42501")), "{function}: {outcome:?}");
+    }
+    let after = bench
+        .test
+        .psql("SELECT (SELECT count(*) FROM app.audit_log), (SELECT sum(version) FROM app.graph_versions)");
+    assert_eq!(before, after, "{}", alice.user_name);
+}
+
+#[tokio::test]
+async fn what_a_key_is_stays_as_it_is_and_a_revocation_is_for_good() {
+    let (bench, alice, bob) = two_tenants().await;
+    let spare = bench.with_scopes(&alice, vec![Right::Read]).await;
+    let id = spare.key.unwrap();
+    KeyStore::revoke(&bench.database, &alice, id, SystemClock.now()).await.unwrap().unwrap();
+    let own = context(&alice, true, &shown(&alice));
+    for change in [
+        "revoked_at = NULL".to_owned(),
+        "revoked_at = now() + interval '1 day'".to_owned(),
+        "expires_at = NULL".to_owned(),
+        "key_hash = sha256('x')".to_owned(),
+        format!("user_id = '{}'", bob.user.0),
+        format!("project_id = '{}'", bob.project.0),
+        "key_prefix = 'x'".to_owned(),
+        "last_used_at = NULL".to_owned(),
+    ] {
+        let sql =
+            format!("{own} SET ROLE app_user; UPDATE public.api_keys SET {change} WHERE id = '{}'", id.0);
+        let outcome = as_login(&bench, &sql).await;
+        assert!(outcome.as_ref().is_err_and(|why| why.starts_with("42501")), "{change}: {outcome:?}");
+    }
+    let hash =
+        as_login(&bench, &format!("{own} SET ROLE app_user; SELECT key_hash FROM public.api_keys")).await;
+    assert!(hash.as_ref().is_err_and(|why| why.starts_with("42501")), "{hash:?}");
+    // A key that administers alone gives itself no more, in no way.
+    let admin = bench.with_scopes(&alice, vec![Right::Admin]).await;
+    let own = context(&admin, true, &shown(&admin));
+    for sql in [
+        format!("UPDATE public.api_keys SET scopes = '{{}}' WHERE id = '{}'", admin.key.unwrap().0),
+        format!("UPDATE public.api_keys SET scopes = '{{admin,read}}' WHERE id = '{}'", admin.key.unwrap().0),
+        format!(
+            "INSERT INTO public.api_keys (user_id, project_id, key_hash, key_prefix) VALUES ('{}', '{}', sha256('y'), 'p')",
+            alice.user.0, alice.project.0
+        ),
+        format!(
+            "SELECT app.replace_own_key('{}', gen_random_uuid(), sha256('y'), 'p', NULL, now())",
+            alice.key.unwrap().0
+        ),
+    ] {
+        let outcome = as_login(&bench, &format!("{own} SET ROLE app_user; {sql}")).await;
+        assert!(outcome.as_ref().is_err_and(|why| why.starts_with("42501")), "{sql}: {outcome:?}");
+    }
+    let narrow =
+        format!("UPDATE public.api_keys SET revoked_at = now() WHERE id = '{}'", alice.key.unwrap().0);
+    as_login(&bench, &format!("{own} SET ROLE app_user; {narrow}")).await.unwrap();
+}
+
+#[tokio::test]
+async fn no_setting_silences_the_audit_log_or_has_it_say_what_is_not_true() {
+    let (bench, alice, bob) = two_tenants().await;
+    let own = context(&alice, true, &shown(&alice));
+    let settings =
+        "SET app.audit_restores = 'true'; SET app.audit_revoked = 'x'; SET app.audit_replaces = 'a lie'; ";
+    let sql =
+        format!("{own} {settings} SET ROLE app_user; DELETE FROM documents; DELETE FROM graph_entities");
+    as_login(&bench, &sql).await.unwrap();
+    let told = |action: &str| {
+        bench.test.psql(&format!(
+            "SELECT count(*) FROM app.audit_log WHERE action = '{action}' AND user_id = '{}' AND key_id = '{}'",
+            alice.user.0,
+            alice.key.unwrap().0
+        ))
+    };
+    assert_eq!((told("documents.deleted").as_str(), told("entities.deleted").as_str()), ("1", "1"));
+    let make = format!(
+        "{own} {settings} SET ROLE app_user; INSERT INTO api_keys (user_id, project_id, key_hash, key_prefix) \
+         VALUES ('{}', '{}', sha256('z'), 'p')",
+        alice.user.0, alice.project.0
+    );
+    as_login(&bench, &make).await.unwrap();
+    assert_eq!((told("key.created").as_str(), told("key.rotated").as_str()), ("1", "0"));
+    // The name of another, whose key was not shown.
+    let posing = context(&Caller { key: bob.key, ..alice.clone() }, true, &shown(&bob));
+    for note in ["bank.exported", "bank.imported", "backup.restored"] {
+        let sql = format!("{posing} SET ROLE app_user; SELECT app.note_audit('{note}', 'x', '{{}}')");
+        assert!(as_login(&bench, &sql).await.is_err(), "{note}");
+    }
+    let editor = bench.member("edgar", "one", Role::Editor).await;
+    let own = context(&editor, true, &shown(&editor));
+    let restores = format!("{own} SET ROLE app_user; SELECT app.note_audit('backup.restored', 'x', '{{}}')");
+    assert!(as_login(&bench, &restores).await.is_err());
+}
+
+#[tokio::test]
+async fn a_restore_is_known_by_its_row_in_the_log_and_only_in_its_own_transaction() {
+    let (bench, alice, _) = two_tenants().await;
+    let own = context(&alice, true, &shown(&alice));
+    let noted = format!("{own} SET ROLE app_user; SELECT app.note_audit('backup.restored', 'x', '{{}}')");
+    as_login(&bench, &noted).await.unwrap();
+    as_login(&bench, &format!("{own} SET ROLE app_user; DELETE FROM documents")).await.unwrap();
+    let told = "SELECT count(*) FROM app.audit_log WHERE action = 'documents.deleted'";
+    assert_eq!(bench.test.psql(told), "1");
+}
+
+#[tokio::test]
+async fn each_right_is_its_own_and_none_includes_another() {
+    let (bench, alice, _) = two_tenants().await;
+    let bank = bench.bank();
+    let name = path("secret.md");
+    let writer = bench.with_scopes(&alice, vec![Right::Write]).await;
+    let admin = bench.with_scopes(&alice, vec![Right::Admin]).await;
+    for blind in [&writer, &admin] {
+        assert!(matches!(bank.read(blind, std::slice::from_ref(&name)).await, Err(StoreError::Denied)));
+        assert!(matches!(bank.list(blind).await, Err(StoreError::Denied)));
+        assert!(bank.export(blind).await.is_err() && bank.stats(blind).await.is_err());
+        assert!(bank.list_backups(blind, None).await.is_err());
+    }
+    let mut append = |drafts: &mut Drafts| {
+        let text = format!("{}, and more", drafts.text(&name).expect("an edit sees the document"));
+        drafts.set(&name, text)
+    };
+    bank.edit(&writer, std::slice::from_ref(&name), &mut append).await.unwrap();
+    assert_eq!(read(&bank, &alice, "secret.md").await.as_deref(), Some("the secret of alice, and more"));
+    assert_eq!(bench.test.psql("SELECT count(*) FROM documents"), "2");
+    let backup = bank.create_backup(&writer, None).await.unwrap();
+    let mut delete = |drafts: &mut Drafts| drafts.delete(&name);
+    let refused = bank.edit(&writer, std::slice::from_ref(&name), &mut delete).await;
+    assert!(matches!(refused, Err(EditError::Store(StoreError::Denied))), "{refused:?}");
+    assert!(bank.delete_entity(&writer, &EntityRef("a of alice".into())).await.is_err());
+    assert!(bank.restore_backup(&writer, &backup.id, false).await.is_err());
+    assert!(KeyStore::list(&bench.database, &writer, true).await.unwrap().is_empty());
+    // Whoever administers deletes and restores, and does not write.
+    let refused = write(&bank, &admin, "secret.md", "x").await;
+    assert!(matches!(refused, Err(EditError::Store(StoreError::Denied))), "{refused:?}");
+    assert!(write(&bank, &admin, "new.md", "x").await.is_err());
+    assert!(bank.create_backup(&admin, None).await.is_err());
+    bank.edit(&admin, std::slice::from_ref(&name), &mut delete).await.unwrap();
+    bank.delete_entity(&admin, &EntityRef("a of alice".into())).await.unwrap();
+    bank.restore_backup(&admin, &backup.id, true).await.unwrap();
+    assert_eq!(read(&bank, &alice, "secret.md").await.as_deref(), Some("the secret of alice, and more"));
+    assert_eq!(bank.stats(&alice).await.unwrap().entity_count, 2);
+    assert!(KeyStore::list(&bench.database, &admin, true).await.unwrap().len() >= 3);
+}
+
+#[tokio::test]
+async fn the_proof_at_the_start_finds_what_would_open_without_a_key() {
+    let (bench, ..) = two_tenants().await;
+    bench.database.prove_isolation().await.unwrap();
+    bench.owner.prove_isolation().await.unwrap();
+    let refusal = async || match bench.database.prove_isolation().await {
+        Err(IsolationError::NotIsolated(reason)) => reason,
+        other => panic!("{other:?}"),
+    };
+    bench.test.psql(&format!("GRANT EXECUTE ON FUNCTION app.list_users() TO {SERVER}"));
+    assert!(refusal().await.contains("app.list_users()"));
+    bench.test.psql(&format!("REVOKE EXECUTE ON FUNCTION app.list_users() FROM {SERVER}"));
+    bench.test.psql("GRANT SELECT (key_hash) ON public.api_keys TO app_user");
+    assert!(refusal().await.contains("hashes"));
+    bench.test.psql("REVOKE SELECT (key_hash) ON public.api_keys FROM app_user");
+    bench
+        .test
+        .psql("CREATE OR REPLACE FUNCTION app.is_operator() RETURNS boolean LANGUAGE sql STABLE RETURN true");
+    assert!(refusal().await.contains("without a key"));
+    assert!(bench.test.run_with_psql(MIGRATOR, "002_policies.sql").is_ok());
+    bench.database.prove_isolation().await.unwrap();
+}

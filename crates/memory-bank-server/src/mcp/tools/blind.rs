@@ -1,0 +1,149 @@
+//! What a caller is told who may call a tool, and may not read: that it was done, and what the call itself made, such as
+//! an id. Nothing of the bank is in it, also when a tool shows more to others than it did before.
+
+use memory_bank_core::caller::{Caller, Right};
+use serde_json::{Map, Value, json};
+
+use super::reply::{Failure, Reply, pretty};
+use crate::mcp::rights;
+
+/// How a tool answers a caller who may not read.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum WithoutRead {
+    /// It does not: the tool takes the right to read.
+    Refused,
+    /// With these members of its reply, which must hold nothing but what the call gave or made. `a/*/b` names the member
+    /// `b` of every member of `a`.
+    Members(&'static [&'static str]),
+    /// With a sentence that is made of the call's arguments.
+    Sentence(fn(&Map<String, Value>) -> String),
+}
+
+/// The outcome of a call as this caller may see it.
+pub(super) fn seen_by(
+    caller: &Caller,
+    tool: &str,
+    without_read: WithoutRead,
+    arguments: &Map<String, Value>,
+    outcome: Result<Reply, Failure>,
+) -> Result<Reply, Failure> {
+    if caller.may(Right::Read) {
+        return outcome;
+    }
+    match (outcome, without_read) {
+        (Ok(reply), WithoutRead::Members(members)) => kept(&reply.structured, members),
+        (Ok(_), WithoutRead::Sentence(sentence)) => Ok(Reply::sentence(sentence(arguments))),
+        (Ok(_), WithoutRead::Refused) => {
+            Err(Failure::Own(format!("the reply of {tool} holds what this key may not read")))
+        }
+        (Err(failure), _) => Err(hidden(caller, tool, failure)),
+    }
+}
+
+fn kept(reply: &Value, members: &[&str]) -> Result<Reply, Failure> {
+    let mut seen = Map::from_iter([("success".to_owned(), json!(true))]);
+    for member in members {
+        let path: Vec<&str> = member.split('/').collect();
+        if let Value::Object(from) = reply {
+            copy(from, &mut seen, &path);
+        }
+    }
+    seen.insert("note".to_owned(), json!(NOTE));
+    let structured = Value::Object(seen);
+    Ok(Reply { text: pretty(&structured)?, structured })
+}
+
+const NOTE: &str = "this key lacks the scope `read`, so the reply leaves out what the memory bank holds";
+
+/// Copies the member at a path, if there is one.
+fn copy(from: &Map<String, Value>, to: &mut Map<String, Value>, path: &[&str]) {
+    let Some((name, rest)) = path.split_first() else { return };
+    for (key, value) in from.iter().filter(|(key, _)| *name == "*" || key == name) {
+        match value {
+            _ if rest.is_empty() => {
+                to.insert(key.clone(), value.clone());
+            }
+            Value::Object(inner) => {
+                let place = to.entry(key.clone()).or_insert_with(|| json!({}));
+                if let Value::Object(place) = place {
+                    copy(inner, place, rest);
+                }
+            }
+            _ => {}
+        }
+    }
+}
+
+/// A failure without what it may quote.
+fn hidden(caller: &Caller, tool: &str, failure: Failure) -> Failure {
+    match failure {
+        Failure::Said(_) => Failure::Own(format!(
+            "{tool} was refused; the reason may quote the memory bank, which this key may not read: {}",
+            rights::lacking(caller, Right::Read)
+        )),
+        Failure::Hinted { text, .. } => Failure::Own(text),
+        Failure::Data(data) => {
+            let known = [
+                ("ETAG_MISMATCH", "the document is not the one that `ifMatchEtag` names"),
+                ("FILE_NOT_FOUND", "the document does not exist"),
+            ];
+            let code = data.get("error").and_then(Value::as_str);
+            let (code, message) = known
+                .into_iter()
+                .find(|(known, _)| code == Some(known))
+                .unwrap_or(("REFUSED", "the call was refused"));
+            Failure::Data(json!({"error": code, "message": message, "note": NOTE}))
+        }
+        own @ (Failure::Own(_) | Failure::Malformed(_) | Failure::NoMemory(_) | Failure::Internal(_)) => own,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{TOOLS, ToolSpec};
+    use super::*;
+
+    fn blind() -> Caller {
+        let mut caller = Caller::local("alice");
+        caller.scopes = vec![Right::Write, Right::Admin];
+        caller
+    }
+
+    #[test]
+    fn a_tool_has_a_reply_for_those_who_may_not_read_unless_it_takes_that_right() {
+        for ToolSpec { name, right, without_read, .. } in TOOLS {
+            let refuses = matches!(without_read, WithoutRead::Refused);
+            assert_eq!(refuses, *right == Right::Read, "{name}");
+        }
+    }
+
+    #[test]
+    fn of_a_reply_nothing_is_seen_but_the_members_that_are_named() {
+        let data = json!({"id": 1, "text": "secret", "made": {"id": 2, "text": "secret"},
+            "each": {"a": {"ok": true, "text": "secret"}, "b": "secret"}});
+        let named = WithoutRead::Members(&["id", "made/id", "each/*/ok", "nowhere/x"]);
+        let reply = Ok(Reply::json(&data).unwrap());
+        let seen = seen_by(&blind(), "x", named, &Map::new(), reply).unwrap();
+        assert!(!seen.text.contains("secret"), "{}", seen.text);
+        let members =
+            json!({"success": true, "id": 1, "made": {"id": 2}, "each": {"a": {"ok": true}}, "note": NOTE});
+        assert_eq!(seen.structured, members);
+        let reply = Ok(Reply::json(&data).unwrap());
+        let all = seen_by(&Caller::local("alice"), "x", named, &Map::new(), reply).unwrap();
+        assert_eq!(all.structured, data);
+    }
+
+    #[test]
+    fn of_a_failure_nothing_is_seen_that_may_quote_the_bank() {
+        for failure in [
+            Failure::Said("secret".to_owned()),
+            Failure::Hinted { text: "no such entity".to_owned(), hint: " Did you mean: secret?".to_owned() },
+            Failure::Data(json!({"error": "ETAG_MISMATCH", "message": "secret", "currentEtag": "secret"})),
+            Failure::Data(json!({"error": "secret"})),
+        ] {
+            let seen = seen_by(&blind(), "x", WithoutRead::Members(&[]), &Map::new(), Err(failure));
+            let seen = format!("{:?}", seen.unwrap_err());
+            assert!(!seen.contains("secret"), "{seen}");
+        }
+    }
+}
