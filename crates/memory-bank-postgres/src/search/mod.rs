@@ -67,7 +67,7 @@ impl PostgresBank {
     /// The names of entities that come closest to what was asked for, as a folder's graph gives them. None where there is no
     /// index to be had: that the entity is missing is said all the same.
     pub(crate) async fn suggestions(&self, caller: &Caller, asked: &str) -> Result<Vec<String>, StoreError> {
-        // Whoever may only write is told that there is no such entity, and not which ones there are.
+        // A key that may only write learns that there is no such entity, and not which ones there are.
         if !caller.may(Right::Read) {
             return Ok(Vec::new());
         }
