@@ -106,8 +106,16 @@ pub(super) fn append_items(text: &str, titles: &[&str], items: &[String]) -> Res
         }
         None => {
             let at = written_end(text, &section.own);
-            let before = if at == section.heading.range.end { Gap::None } else { Gap::Blank };
-            insert_seen(&outline, at, &bullets(items), before, gap_after(&outline, at))
+            let top = section.heading.range.end;
+            let before = if at == top { Gap::None } else { Gap::Blank };
+            // Where the text of the section reaches into the next heading (a link's definition right above an underlined
+            // heading), the list goes to the top.
+            insert_seen(&outline, at, &bullets(items), before, gap_after(&outline, at)).or_else(|refusal| {
+                match at == top {
+                    true => Err(refusal),
+                    false => insert_seen(&outline, top, &bullets(items), Gap::None, Gap::Blank),
+                }
+            })
         }
     }
 }

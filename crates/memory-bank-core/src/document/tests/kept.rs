@@ -122,6 +122,7 @@ fn the_parts_of_a_finalisation_follow_the_same_rule() {
 #[case::what_stays_underlines_nothing("## Next Steps\nText\n- a\n---\nEnd\n", &["x"], "## Next Steps\nText\n- x\n\n---\nEnd\n")]
 #[case::a_number_does_not_end_a_paragraph("## Next Steps\nText\n1. a\n2. b\n", &["b"], "## Next Steps\nText\n\n2. b\n")]
 #[case::another_order_moves_as_few_as_can_be("## Next Steps\n- a\n- b\n  more\n- c\n", &["c", "a", "b more"], "## Next Steps\n- c\n- a\n- b\n  more\n")]
+#[case::a_links_definition_above_an_underlined_heading("## Next Steps\n[link]: x\n    code\n===\n", &["x"], "## Next Steps\n- x\n\n[link]: x\n    code\n===\n")]
 #[case::a_section_without_a_list("## Next Steps\nText.\n\n## B\n", &["x"], "## Next Steps\nText.\n\n- x\n\n## B\n")]
 fn only_the_items_of_the_section_itself_go(
     #[case] before: &str,
