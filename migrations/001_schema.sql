@@ -250,6 +250,8 @@ CREATE TABLE IF NOT EXISTS public.sessions (
   project_id    uuid NOT NULL REFERENCES public.projects (id) ON DELETE CASCADE,
   metadata      jsonb NOT NULL DEFAULT '{}',
   subscriptions text[] NOT NULL DEFAULT '{}',
+  -- The key that used it last, against whose number of sessions it counts. A key that is gone is only an id here.
+  key_id        uuid,
   created_at    timestamptz NOT NULL DEFAULT now(),
   last_seen     timestamptz NOT NULL DEFAULT now(),
   expires_at    timestamptz NOT NULL DEFAULT now() + interval '24 hours'
@@ -339,6 +341,17 @@ CREATE TABLE IF NOT EXISTS app.graph_changes (
   PRIMARY KEY (project_id, version, kind, id)
 );
 
+-- How many bytes a project holds, for its quota: documents, snapshots, its graph, and files beside them. Triggers keep it.
+-- Each connection adds to a row of its own (slot), so that edits of one project do not wait for each other; the sum counts.
+-- A quota of the project's own stands beside them, so that an edit reads both at once; 0 is unlimited.
+CREATE TABLE IF NOT EXISTS app.stored_bytes (
+  project_id uuid NOT NULL REFERENCES public.projects (id) ON DELETE CASCADE,
+  slot       smallint NOT NULL,
+  kind       text COLLATE "C" NOT NULL CHECK (kind IN ('documents', 'snapshots', 'graph', 'files', 'quota')),
+  bytes      bigint NOT NULL,
+  PRIMARY KEY (project_id, slot, kind)
+) WITH (fillfactor = 50);
+
 -- The audit log: who made, changed, deleted or used what. Triggers add its rows in the transaction that does it; nobody
 -- changes them, and they go when they are old.
 --
@@ -354,7 +367,7 @@ CREATE TABLE IF NOT EXISTS app.audit_log (
     'user.created', 'project.created', 'member.added', 'member.role_changed', 'member.removed',
     'key.created', 'key.changed', 'key.revoked', 'key.rotated', 'key.used_from_new_address',
     'documents.deleted', 'entities.deleted', 'backup.restored', 'bank.imported', 'bank.exported',
-    'project.backed_up', 'project.restored')),
+    'project.backed_up', 'project.restored', 'project.quota_set')),
   user_id    uuid,
   key_id     uuid,
   login      text,
@@ -377,7 +390,8 @@ BEGIN
   FOREACH name IN ARRAY ARRAY['public.schema_migrations', 'public.users', 'public.projects', 'public.memberships',
     'public.api_keys', 'public.documents', 'public.graph_entities', 'public.graph_observations',
     'public.graph_relations', 'public.mcp_events', 'public.sessions', 'app.project_state', 'app.backups',
-    'app.backup_items', 'app.files', 'app.graph_versions', 'app.graph_changes', 'app.audit_log'] LOOP
+    'app.backup_items', 'app.files', 'app.graph_versions', 'app.graph_changes', 'app.stored_bytes',
+    'app.audit_log'] LOOP
     EXECUTE format('ALTER TABLE %s ENABLE ROW LEVEL SECURITY', name);
   END LOOP;
 END

@@ -130,6 +130,8 @@ GRANT SELECT, DELETE ON app.backups TO app_definer;
 GRANT SELECT, INSERT, UPDATE, DELETE ON app.files TO app_user;
 GRANT SELECT ON app.graph_versions, app.graph_changes TO app_user;
 GRANT SELECT, INSERT, UPDATE, DELETE ON app.graph_versions, app.graph_changes TO app_definer;
+GRANT SELECT ON app.stored_bytes TO app_user;
+GRANT SELECT, INSERT, UPDATE, DELETE ON app.stored_bytes TO app_definer;
 GRANT SELECT ON app.audit_log TO app_user;
 GRANT SELECT, INSERT, DELETE ON app.audit_log TO app_definer;
 
@@ -315,6 +317,7 @@ BEGIN
       ('app.backup_items', 'editor_insert', 'INSERT', NULL, 'project_id = (SELECT app.writable_project())'),
       ('app.graph_versions', 'member_select', 'SELECT', 'project_id = (SELECT app.readable_project())', NULL),
       ('app.graph_changes', 'member_select', 'SELECT', 'project_id = (SELECT app.readable_project())', NULL),
+      ('app.stored_bytes', 'member_select', 'SELECT', 'project_id = (SELECT app.joined_project())', NULL),
       ('app.audit_log', 'owner_select', 'SELECT', 'project_id = (SELECT app.owned_project())', NULL)
     ) AS fixed (tab, policy, cmd, using_expr, check_expr)
     UNION ALL
@@ -341,7 +344,7 @@ BEGIN
   -- The functions of 003 serve many tenants at once; only they act as app_definer.
   FOREACH served IN ARRAY ARRAY[
     'public.users', 'public.projects', 'public.memberships', 'public.api_keys', 'public.sessions', 'public.mcp_events',
-    'app.backups', 'app.graph_versions', 'app.graph_changes'
+    'app.backups', 'app.graph_versions', 'app.graph_changes', 'app.stored_bytes'
   ] LOOP
     EXECUTE format('DROP POLICY IF EXISTS functions ON %s', served);
     EXECUTE format('CREATE POLICY functions ON %s TO app_definer USING (true) WITH CHECK (true)', served);

@@ -84,27 +84,50 @@ AS $$
   WHERE k.key_hash = used.hash
 $$;
 
--- Opens a session, unless the project has p_most live ones already: then false.
+-- Opens a session and says `opened`. A key has at most p_most_of_key, a project p_most: past either, the oldest session of the
+-- same key that was not used since p_idle_before gives way, with its events, and is named as `ended`; another key's never
+-- does. Without one: `key_full` or `project_full`, and nothing is opened.
 CREATE OR REPLACE FUNCTION app.open_session(
   p_key_hash bytea, p_id uuid, p_user uuid, p_project uuid, p_metadata jsonb, p_subscriptions text[],
-  p_created_at timestamptz, p_expires_at timestamptz, p_most bigint
-) RETURNS boolean
+  p_created_at timestamptz, p_expires_at timestamptz, p_most bigint, p_most_of_key bigint, p_idle_before timestamptz,
+  OUT outcome text, OUT ended uuid
+)
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
+DECLARE
+  key uuid;
+  of_project bigint;
+  of_key bigint;
 BEGIN
+  SELECT k.id INTO key FROM public.api_keys k
+  WHERE k.key_hash = p_key_hash AND k.user_id = p_user AND k.project_id = p_project
+    AND k.revoked_at IS NULL AND (k.expires_at > now()) IS NOT FALSE;
+  IF key IS NOT NULL AND NOT EXISTS (
+    SELECT FROM public.memberships m WHERE m.user_id = p_user AND m.project_id = p_project
+  ) THEN
+    RAISE EXCEPTION 'the user is no member of the project' USING ERRCODE = 'insufficient_privilege';
+  END IF;
   PERFORM app.proven(p_key_hash, p_user, p_project);
   -- One at a time in a project, so that those who come together do not pass the bound together.
   PERFORM pg_advisory_xact_lock(hashtextextended('memory-bank-mcp sessions of ' || p_project, 0));
-  IF p_most <= (
-    SELECT count(*) FROM (
-      SELECT FROM public.sessions s WHERE s.project_id = p_project AND s.expires_at > p_created_at LIMIT p_most
-    ) AS live
-  ) THEN
-    RETURN false;
+  SELECT count(*), count(*) FILTER (WHERE s.key_id = key) INTO of_project, of_key
+  FROM public.sessions s WHERE s.project_id = p_project AND s.expires_at > p_created_at;
+  IF of_key >= p_most_of_key OR of_project >= p_most THEN
+    SELECT s.id INTO ended FROM public.sessions s
+    WHERE s.project_id = p_project AND s.user_id = p_user AND s.key_id = key AND s.expires_at > p_created_at
+      AND s.last_seen < p_idle_before
+    ORDER BY s.last_seen LIMIT 1 FOR UPDATE;
+    IF ended IS NULL THEN
+      outcome := CASE WHEN of_key >= p_most_of_key THEN 'key_full' ELSE 'project_full' END;
+      RETURN;
+    END IF;
+    DELETE FROM public.sessions s WHERE s.id = ended;
+    DELETE FROM public.mcp_events e WHERE e.session_id = ended;
   END IF;
-  INSERT INTO public.sessions (id, user_id, project_id, metadata, subscriptions, created_at, last_seen, expires_at)
-  VALUES (p_id, p_user, p_project, p_metadata, p_subscriptions, p_created_at, p_created_at, p_expires_at);
-  RETURN true;
+  INSERT INTO public.sessions
+    (id, user_id, project_id, metadata, subscriptions, key_id, created_at, last_seen, expires_at)
+  VALUES (p_id, p_user, p_project, p_metadata, p_subscriptions, key, p_created_at, p_created_at, p_expires_at);
+  outcome := 'opened';
 END
 $$;
 
@@ -137,9 +160,10 @@ CREATE OR REPLACE FUNCTION app.touch_sessions(
 ) RETURNS void
 LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
-  UPDATE public.sessions s SET last_seen = seen.at, expires_at = seen.until
+  UPDATE public.sessions s SET last_seen = seen.at, expires_at = seen.until, key_id = seen.key_id
   FROM (
-    SELECT u.id, k.user_id, k.project_id, max(u.at) AS at, max(u.until) AS until
+    SELECT u.id, k.user_id, k.project_id, (array_agg(k.id ORDER BY u.at DESC))[1] AS key_id, max(u.at) AS at,
+      max(u.until) AS until
     FROM unnest(p_key_hashes, p_sessions, p_at, p_expires_at) AS u (hash, id, at, until)
     JOIN public.api_keys k ON k.key_hash = u.hash AND k.revoked_at IS NULL
     GROUP BY u.id, k.user_id, k.project_id
@@ -187,6 +211,36 @@ BEGIN
     SELECT FROM public.sessions s WHERE s.id = e.session AND s.user_id = e.usr AND s.project_id = e.project
   )
   ON CONFLICT (stream_id, place) DO NOTHING;
+END
+$$;
+
+-- Of the events of one session, or of all sessions of a project, the newest stay, p_most bytes of them; the others go. Counts
+-- what a message takes in the table. Gives the number of events that went, or none when another replica is at it. By the key
+-- of whoever stores them, and never less than half a megabyte stays.
+CREATE OR REPLACE FUNCTION app.trim_events(
+  p_key_hash bytea, p_user uuid, p_project uuid, p_session uuid, p_most bigint
+) RETURNS bigint
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+  removed bigint;
+BEGIN
+  PERFORM app.proven(p_key_hash, p_user, p_project);
+  IF NOT pg_try_advisory_xact_lock(hashtextextended('memory-bank-mcp events of ' || p_project, 0)) THEN
+    RETURN NULL;
+  END IF;
+  PERFORM set_config('synchronous_commit', 'off', true);
+  DELETE FROM public.mcp_events e WHERE e.id IN (
+    SELECT o.id FROM (
+      SELECT i.id, sum(pg_column_size(i.message) + 200) OVER (ORDER BY i.id DESC) AS bytes FROM public.mcp_events i
+      WHERE i.session_id IN (
+        SELECT s.id FROM public.sessions s
+        WHERE s.project_id = p_project AND (p_session IS NULL OR s.id = p_session AND s.user_id = p_user)
+      )
+    ) AS o WHERE o.bytes > greatest(p_most, 524288)
+  );
+  GET DIAGNOSTICS removed = ROW_COUNT;
+  RETURN removed;
 END
 $$;
 
@@ -340,6 +394,33 @@ CREATE OR REPLACE FUNCTION app.list_projects()
 RETURNS TABLE (id uuid, slug text, name text, created_at timestamptz)
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$ SELECT p.id, p.slug, p.name, p.created_at FROM public.projects p ORDER BY p.slug $$;
+
+-- How many bytes a project may hold; with NULL, what the server says.
+CREATE OR REPLACE FUNCTION app.set_project_quota(p_slug text, p_bytes bigint) RETURNS void
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+  project constant uuid := app.project_called(p_slug);
+BEGIN
+  DELETE FROM app.stored_bytes s WHERE s.project_id = project AND s.kind = 'quota';
+  INSERT INTO app.stored_bytes (project_id, slot, kind, bytes) SELECT project, -1, 'quota', p_bytes WHERE p_bytes IS NOT NULL
+  ON CONFLICT (project_id, slot, kind) DO UPDATE SET bytes = excluded.bytes;
+  PERFORM app.audit('project.quota_set', project, p_slug, jsonb_build_object('bytes', p_bytes));
+END
+$$;
+
+-- What each project holds, and its own quota, if it has one.
+CREATE OR REPLACE FUNCTION app.list_stored_bytes()
+RETURNS TABLE (slug text, documents bigint, snapshots bigint, others bigint, quota bigint)
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+  SELECT p.slug,
+    coalesce(sum(s.bytes) FILTER (WHERE s.kind = 'documents'), 0)::bigint,
+    coalesce(sum(s.bytes) FILTER (WHERE s.kind = 'snapshots'), 0)::bigint,
+    coalesce(sum(s.bytes) FILTER (WHERE s.kind IN ('graph', 'files')), 0)::bigint,
+    max(s.bytes) FILTER (WHERE s.kind = 'quota')
+  FROM public.projects p LEFT JOIN app.stored_bytes s ON s.project_id = p.id GROUP BY p.id ORDER BY p.slug
+$$;
 
 -- A project keeps an owner: the last one can be neither removed nor made less.
 CREATE OR REPLACE FUNCTION app.keeps_an_owner(p_project uuid, p_leaving uuid) RETURNS void
@@ -609,6 +690,52 @@ BEGIN
   RETURN NULL;
 END
 $$;
+
+-- What rows that come and go add to the bytes of their project, one function a table.
+DO $$
+DECLARE
+  one record;
+BEGIN
+  FOR one IN
+    SELECT t.kind, 'count_' || t.tab || '_' || op.name AS name, replace(op.source, '@', t.weight) AS rows FROM (VALUES
+      ('documents', 'documents', 'octet_length(r.content)'),
+      ('backup_items', 'snapshots', 'octet_length(r.item::text)'),
+      ('graph_entities', 'graph', '200 + 2 * octet_length(r.name) + coalesce(octet_length(r.attrs::text), 0)'),
+      ('graph_observations', 'graph', '200 + octet_length(r.content) + coalesce(octet_length(r.source::text), 0)'),
+      ('graph_relations', 'graph', '200 + octet_length(r.relation_type)'),
+      ('files', 'files', 'octet_length(r.content)')
+    ) AS t (tab, kind, weight), (VALUES
+      ('insert', 'SELECT r.project_id, @ AS n FROM added r'),
+      ('delete', 'SELECT r.project_id, -(@) AS n FROM gone r'),
+      ('update', 'SELECT r.project_id, @ AS n FROM added r UNION ALL SELECT r.project_id, -(@) FROM gone r')
+    ) AS op (name, source)
+  LOOP
+    EXECUTE format($body$
+      CREATE OR REPLACE FUNCTION app.%I() RETURNS trigger
+      LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+      AS $count$
+      DECLARE
+        one record;
+      BEGIN
+        FOR one IN
+          SELECT c.project_id, sum(c.n)::bigint AS n FROM (
+            %s
+          ) AS c GROUP BY c.project_id
+        LOOP
+          CONTINUE WHEN one.n = 0;
+          INSERT INTO app.stored_bytes AS s (project_id, slot, kind, bytes)
+          SELECT one.project_id, pg_backend_pid() %% 16, %L, one.n
+          WHERE EXISTS (SELECT FROM public.projects p WHERE p.id = one.project_id)
+          ON CONFLICT (project_id, slot, kind) DO UPDATE SET bytes = s.bytes + excluded.bytes;
+        END LOOP;
+        RETURN NULL;
+      END
+      $count$
+    $body$, one.name, one.rows, one.kind);
+  END LOOP;
+END
+$$;
+
 -- The audit log --------------------------------------------------------------------------------------------------------
 
 -- Adds a row. In whose name, the key says that was presented, if it is one; an operator's command may name a member.
@@ -848,13 +975,15 @@ BEGIN
     FROM (
       SELECT unnest(ARRAY[
         'authenticate', 'touch_keys', 'open_session', 'subscribe_session', 'touch_sessions', 'close_session',
-        'append_events', 'purge', 'kept_for_replay', 'note_key_addresses', 'purge_audit', 'opens_without_key']), 'app_server'
+        'append_events', 'trim_events', 'purge', 'kept_for_replay', 'note_key_addresses', 'purge_audit', 'opens_without_key']), 'app_server'
       UNION ALL SELECT unnest(ARRAY['prune_backups', 'note_audit', 'own_key_hash', 'replace_own_key']), 'app_user'
       UNION ALL SELECT unnest(ARRAY[
         'bootstrap', 'create_user', 'list_users', 'create_project', 'list_projects', 'put_member', 'remove_member',
         'list_members', 'create_key', 'find_key', 'list_keys', 'revoke_key', 'rotate_key', 'note_operator_audit',
-        'list_audit', 'note_graph_change', 'audit_user', 'audit_project', 'audit_membership', 'audit_key',
+        'list_audit', 'set_project_quota', 'list_stored_bytes', 'note_graph_change', 'audit_user', 'audit_project', 'audit_membership', 'audit_key',
         'audit_deletion']), owner
+      UNION ALL SELECT c.proname, owner FROM pg_catalog.pg_proc c
+      WHERE c.pronamespace = 'app'::regnamespace AND c.proname ~ '^count_.*_(insert|delete|update)$'
       UNION ALL SELECT unnest(ARRAY['audit', 'proven', 'user_named', 'project_called', 'keeps_an_owner']), NULL
     ) AS w (name, grantee)
     JOIN pg_catalog.pg_proc p ON p.proname = w.name AND p.pronamespace = 'app'::regnamespace
@@ -917,6 +1046,25 @@ BEGIN
       'CREATE OR REPLACE TRIGGER %I AFTER %s ON public.%I REFERENCING %s TABLE AS changed '
       'FOR EACH STATEMENT EXECUTE FUNCTION app.note_graph_change(%L)',
       'note_' || lower(one.event), one.event, one.tab, CASE WHEN one.event = 'DELETE' THEN 'OLD' ELSE 'NEW' END, one.kind);
+  END LOOP;
+END
+$$;
+
+DO $$
+DECLARE
+  one record;
+BEGIN
+  FOR one IN
+    SELECT t.tab, op.name, op.tables FROM (VALUES
+      ('public.documents'), ('app.backup_items'), ('public.graph_entities'), ('public.graph_observations'),
+      ('public.graph_relations'), ('app.files')
+    ) AS t (tab), (VALUES
+      ('insert', 'NEW TABLE AS added'), ('delete', 'OLD TABLE AS gone'),
+      ('update', 'NEW TABLE AS added OLD TABLE AS gone')
+    ) AS op (name, tables)
+  LOOP
+    EXECUTE format('CREATE OR REPLACE TRIGGER %I AFTER %s ON %s REFERENCING %s FOR EACH STATEMENT EXECUTE FUNCTION app.%I()',
+      'count_' || one.name, one.name, one.tab, one.tables, 'count_' || split_part(one.tab, '.', 2) || '_' || one.name);
   END LOOP;
 END
 $$;

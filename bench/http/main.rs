@@ -2,6 +2,7 @@
 //! and limits leave of what PostgreSQL gives. PostgreSQL, Redis and the binary are started for it and ended with it.
 
 mod load;
+mod mixed;
 mod servers;
 
 #[path = "../src/machine.rs"]
@@ -37,6 +38,9 @@ struct Arguments {
     /// How many connections.
     #[arg(long, default_value_t = 16)]
     connections: usize,
+    /// In place of the rounds: a mixed load for so many minutes, and what memory the server has meanwhile.
+    #[arg(long)]
+    mixed: Option<u64>,
     /// Only what has this in its name.
     #[arg(long)]
     only: Option<String>,
@@ -84,6 +88,9 @@ async fn measure(arguments: &Arguments) -> anyhow::Result<()> {
     let length = Duration::from_secs(arguments.seconds.unwrap_or(seconds).max(1));
     let bench = Bench::start(&binary, home.path(), arguments.connections.max(1)).await?;
     println!("{}- PostgreSQL {}\n", machine::described(), bench.postgres.version()?);
+    if let Some(minutes) = arguments.mixed {
+        return mixed::measure(&bench, Duration::from_secs(60 * minutes.max(1))).await;
+    }
     println!(
         "{rounds} rounds, each kind for {} s in each, {} connections; medians of the rounds.\n",
         length.as_secs(),
@@ -137,6 +144,7 @@ enum Kind {
     Stateless,
     SessionEvents,
     SessionJson,
+    SessionTools,
     PgbenchEdit,
     Edit,
     AppendTogether,
@@ -144,12 +152,13 @@ enum Kind {
 }
 
 impl Kind {
-    const ALL: [Self; 9] = [
+    const ALL: [Self; 10] = [
         Self::PgbenchRead,
         Self::PgbenchFunction,
         Self::Stateless,
         Self::SessionEvents,
         Self::SessionJson,
+        Self::SessionTools,
         Self::PgbenchEdit,
         Self::Edit,
         Self::AppendTogether,
@@ -163,6 +172,7 @@ impl Kind {
             Self::Stateless => "read, 2026-07-28 without a session",
             Self::SessionEvents => "read, session, SSE with stored events",
             Self::SessionJson => "read, session, JSON",
+            Self::SessionTools => "tools/list, session, SSE",
             Self::PgbenchEdit => "pgbench, the edit in two pipelines",
             Self::Edit => "edit, 2026-07-28 without a session",
             Self::AppendTogether => "track_progress, all on one project",
@@ -397,8 +407,9 @@ impl Bench {
                 let requests = vec![self.stateless(streaming, "read_memory_bank_file", &read)];
                 (streaming, self.each(|_| Script { requests: requests.clone(), expects: TELLING }))
             }
-            Kind::SessionEvents => (streaming, self.sessions(streaming, &read).await?),
-            Kind::SessionJson => (json, self.sessions(json, &read).await?),
+            Kind::SessionEvents => (streaming, self.sessions(streaming, &[reading(&read)], TELLING).await?),
+            Kind::SessionJson => (json, self.sessions(json, &[reading(&read)], TELLING).await?),
+            Kind::SessionTools => (streaming, self.sessions(streaming, &[tools()], "\"tools\":").await?),
             Kind::Edit => {
                 let scripts = self.each(|number| {
                     let write = |first: &str| {
@@ -433,8 +444,13 @@ impl Bench {
         (0..self.connections).map(script).collect()
     }
 
-    /// A session for each connection, and the same read in it.
-    async fn sessions(&self, address: std::net::SocketAddr, read: &Value) -> anyhow::Result<Vec<Script>> {
+    /// A session for each connection, and the same messages in it.
+    async fn sessions(
+        &self,
+        address: std::net::SocketAddr,
+        messages: &[Value],
+        expects: &'static str,
+    ) -> anyhow::Result<Vec<Script>> {
         let mut scripts = Vec::new();
         for _ in 0..self.connections {
             let handshake = json!({"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": {
@@ -445,10 +461,9 @@ impl Bench {
             let answer = String::from_utf8_lossy(connection.ask(&request).await?).into_owned();
             let session = answer.lines().find_map(|line| line.strip_prefix("mcp-session-id: "));
             let session = session.context("the handshake brings no session")?.trim().to_owned();
-            let call = json!({"jsonrpc": "2.0", "id": 2, "method": "tools/call",
-                "params": {"name": "read_memory_bank_file", "arguments": read}});
             let headers = [("MCP-Protocol-Version", "2025-11-25"), ("Mcp-Session-Id", &session)];
-            scripts.push(Script { requests: vec![self.request(address, &headers, &call)], expects: TELLING });
+            let requests = messages.iter().map(|message| self.request(address, &headers, message)).collect();
+            scripts.push(Script { requests, expects });
         }
         Ok(scripts)
     }
@@ -538,6 +553,19 @@ impl Bench {
         ensure!(!times.is_empty(), "pgbench logged nothing");
         Ok(Figures::of(&Outcome { rate: rate.context("pgbench tells no rate")?, times }))
     }
+}
+
+/// A call of a tool.
+fn calling(tool: &str, arguments: &Value) -> Value {
+    json!({"jsonrpc": "2.0", "id": 2, "method": "tools/call", "params": {"name": tool, "arguments": arguments}})
+}
+
+fn reading(read: &Value) -> Value {
+    calling("read_memory_bank_file", read)
+}
+
+fn tools() -> Value {
+    json!({"jsonrpc": "2.0", "id": 2, "method": "tools/list"})
 }
 
 fn text(value: &Value, place: &str) -> anyhow::Result<String> {

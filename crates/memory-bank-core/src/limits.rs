@@ -14,6 +14,10 @@ pub const OBSERVATION_BYTES: usize = 64 * 1024;
 pub const ATTRIBUTES_BYTES: usize = 64 * 1024;
 /// How deep objects and lists may be nested in `attrs`; deeper JSON could not be read back.
 pub const ATTRIBUTES_DEPTH: usize = 32;
+/// The longest id of a request, progress token, and name of a method, tool or prompt, in bytes of JSON.
+pub const REQUEST_ID_BYTES: usize = 256;
+/// The longest URI of a resource and the longest cursor, in bytes of JSON. A document's name may be escaped in it.
+pub const URI_BYTES: usize = 2048;
 /// The longest query of any search, in bytes.
 pub const QUERY_BYTES: usize = 4096;
 /// The most results that one search returns.

@@ -18,9 +18,9 @@ use tracing_subscriber::filter::EnvFilter;
 use variables::{
     ADDRESS_CONNECTIONS, ADDRESS_LIMIT, ALL_REPLY_BYTES, ALLOWED_HOSTS, ALLOWED_ORIGINS, AUDIT_RETENTION,
     CONNECTIONS, DATABASE_URL, HOST, INDEX_MEMORY, INDEX_MEMORY_PER_PROJECT, JSON_RESPONSE, KEEP_ALIVE,
-    KEY_REPLY_BYTES, KEYED_ADDRESS_LIMIT, LAME_DUCK, LOG, METRICS, OTLP_ENDPOINT, PORT, PROVIDER, PROXY_HOPS,
-    REDIS_PREFIX, REDIS_URL, REPLY_BYTES, RETENTION, ROOT_CERTIFICATE, SESSIONS, STATE_DIR, STREAMS,
-    SUPABASE_URL, TRANSPORT,
+    KEY_REPLY_BYTES, KEYED_ADDRESS_LIMIT, LAME_DUCK, LOG, METRICS, OTLP_ENDPOINT, PORT, PROJECT_EVENTS,
+    PROVIDER, PROXY_HOPS, QUOTA, REDIS_PREFIX, REDIS_URL, REPLY_BYTES, RETENTION, ROOT_CERTIFICATE,
+    SESSION_EVENTS, SESSIONS, SESSIONS_OF_KEY, STATE_DIR, STREAMS, SUPABASE_URL, TRANSPORT,
 };
 pub(crate) use variables::{VARIABLES, Variable};
 
@@ -55,6 +55,8 @@ pub(crate) struct DatabaseSettings {
     pub(crate) connections: usize,
     /// The memory that search indexes may take.
     pub(crate) index_memory: IndexBudget,
+    /// How many bytes a project may hold that has no quota of its own; 0 = unlimited.
+    pub(crate) default_quota: u64,
     /// Authorities to trust beside the system's.
     pub(crate) root_certificate: Option<PathBuf>,
     /// The variable that holds the connection string.
@@ -63,10 +65,11 @@ pub(crate) struct DatabaseSettings {
 
 impl fmt::Debug for DatabaseSettings {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { provider, connections, root_certificate, .. } = self;
+        let Self { provider, connections, default_quota, root_certificate, .. } = self;
         f.debug_struct("DatabaseSettings")
             .field("provider", provider)
             .field("connections", connections)
+            .field("default_quota", default_quota)
             .field("root_certificate", root_certificate)
             .finish_non_exhaustive()
     }
@@ -259,6 +262,9 @@ impl Settings {
             keep_alive: Duration::from_secs(number(&KEEP_ALIVE, read, 5, 3600)?),
             streams_per_key: number(&STREAMS, read, 1, 10_000)?,
             sessions_per_project: number(&SESSIONS, read, 1, 1_000_000)?,
+            sessions_per_key: number(&SESSIONS_OF_KEY, read, 1, 1_000_000)?,
+            event_bytes_per_session: number(&SESSION_EVENTS, read, 1_048_576, 1_073_741_824)?,
+            event_bytes_per_project: number(&PROJECT_EVENTS, read, 1_048_576, 17_179_869_184)?,
             lame_duck: Duration::from_secs(number(&LAME_DUCK, read, 0, 4)?),
             audit_retention: Duration::from_secs(86_400 * number::<u64>(&AUDIT_RETENTION, read, 30, 3650)?),
             metrics: set(&METRICS, read)
@@ -307,8 +313,17 @@ fn database(read: Read<'_>) -> Result<Option<DatabaseSettings>, ConfigError> {
     if let Some(path) = &root_certificate {
         text_file(ROOT_CERTIFICATE.name, path, ROOT_CERTIFICATE.takes, u64::MAX)?;
     }
+    let default_quota = number(&QUOTA, read, 0, 1_099_511_627_776)?;
     let variable = variable.name;
-    Ok(Some(DatabaseSettings { provider, url, connections, index_memory, root_certificate, variable }))
+    Ok(Some(DatabaseSettings {
+        provider,
+        url,
+        connections,
+        index_memory,
+        default_quota,
+        root_certificate,
+        variable,
+    }))
 }
 
 /// Beside a database there is Redis unless the variable is empty; beside a folder only when it is set.

@@ -32,7 +32,9 @@ pub(crate) fn open(settings: &DatabaseSettings, sink: Arc<dyn ChangeSink>) -> an
     let around = Surroundings { clock: Arc::new(SystemClock), entropy: Arc::new(SystemEntropy), sink };
     let database =
         Database::new(&options, around).with_context(|| format!("`{}` cannot be used", settings.variable))?;
-    Ok(database.with_search(&SearchOptions { memory: settings.index_memory }))
+    Ok(database
+        .with_search(&SearchOptions { memory: settings.index_memory })
+        .with_default_quota(settings.default_quota))
 }
 
 /// Opens a database, and waits for it to answer.

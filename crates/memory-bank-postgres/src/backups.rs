@@ -13,7 +13,8 @@ use tokio_postgres::Row;
 
 use crate::bank::PostgresBank;
 use crate::column::{answer, column};
-use crate::tenant::{Failure, Query, TRIES, Value};
+use crate::quota::{StoredBytes, USAGE};
+use crate::tenant::{Failure, Query, TRIES, Transaction, Value};
 
 const PREFIX: &str = "memory-bank-backup-";
 /// The most backups of one project; the oldest go.
@@ -76,11 +77,18 @@ impl BackupStore for PostgresBank {
         }
         for number in 1..=TRIES * 10 {
             let backup = self.fresh(number);
-            let (transaction, _) = self.database.begin(caller, &[]).await.map_err(StoreError::from)?;
+            let project: [Value<'_>; 1] = [&caller.project.0];
+            let (transaction, before) = self
+                .database
+                .begin(caller, &[Query::new(USAGE, &project)])
+                .await
+                .map_err(StoreError::from)?;
             let (create, copy) = (creating(caller, &backup), copying(caller, &backup));
             let writes = [Query::new(CREATE, &create), Query::new(COPY, &copy), Query::new(PRUNE, &[&KEPT])];
-            match transaction.commit(&writes).await {
-                Ok(_) => return Ok(backup),
+            let before = StoredBytes::of(answer(&before, 0))?;
+            match self.commit_within_quota(transaction, before, &project, writes.to_vec()).await {
+                Ok(None) => return Ok(backup),
+                Ok(Some(full)) => return Err(BackupError::Refused(full)),
                 // Another backup has this id: within one millisecond there may be several.
                 Err(Failure::Conflict(_)) => {}
                 Err(Failure::Store(error)) => return Err(error.into()),
@@ -179,6 +187,7 @@ impl PostgresBank {
                     Query::new(CONTENTS, &named),
                     Query::new(LOCK, &[&project]),
                     Query::new(ANYTHING, &named),
+                    Query::new(USAGE, &[&project]),
                 ],
             )
             .await?;
@@ -215,12 +224,36 @@ impl PostgresBank {
         writes.extend(
             [PUT_ENTITIES, PUT_OBSERVATIONS, PUT_RELATIONS, PUT_FILES].map(|sql| Query::new(sql, &put)),
         );
-        transaction.commit(&writes).await?;
+        let before = StoredBytes::of(answer(&rows, 4)).map_err(Failure::from)?;
+        if let Some(full) = self.commit_within_quota(transaction, before, &clear, writes).await? {
+            return Err(Refusal::Backup(BackupError::Refused(full)));
+        }
         let names: BTreeSet<&String> = contents.iter().collect();
         let list = contents.iter().any(|name| !present.contains(name));
         let kept = present.into_iter().filter(|name| !names.contains(name)).collect();
         let restored = Restored { files: contents.clone(), kept, safety };
         Ok((restored, Changed { names: contents, list }))
+    }
+
+    /// Writes, and commits unless that adds to what the project holds and is too much then: why it is.
+    async fn commit_within_quota(
+        &self,
+        transaction: Transaction,
+        before: StoredBytes,
+        project: &[Value<'_>],
+        mut writes: Vec<Query<'_>>,
+    ) -> Result<Option<String>, Failure> {
+        writes.push(Query::new(USAGE, project));
+        let rows = transaction.run(&writes).await?;
+        let after = StoredBytes::of(rows.last().map(Vec::as_slice).unwrap_or_default())?;
+        let added = after.total().saturating_sub(before.total());
+        match before.admit(added, self.database.default_quota) {
+            Ok(()) => transaction.commit(&[]).await.map(|_| None),
+            Err(full) => {
+                transaction.roll_back().await;
+                Ok(Some(full))
+            }
+        }
     }
 
     fn tell_restored(&self, caller: &Caller, changed: &Changed) {

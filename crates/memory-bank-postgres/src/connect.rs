@@ -132,6 +132,8 @@ pub struct Database {
     /// Connections that are told nothing and closed after use.
     bare: Pool,
     pub(crate) around: Surroundings,
+    /// How many bytes a project without a quota of its own may hold; 0 = unlimited.
+    pub(crate) default_quota: u64,
     pub(crate) served: Arc<ServedContents>,
     pub(crate) indexes: Arc<crate::search::Indexes>,
     pub(crate) slugs: Arc<crate::workspace::Slugs>,
@@ -188,12 +190,19 @@ impl Database {
             pool,
             bare,
             around,
+            default_quota: 0,
             served: Arc::default(),
             indexes: Arc::new(crate::search::Indexes::new(&crate::search::SearchOptions::default())),
             slugs: Arc::default(),
             edit_groups: Arc::default(),
             readers: Arc::new(crate::readers::Readers::beside(options.max_connections)),
         })
+    }
+
+    /// The same database, on which a project without a quota of its own may hold so many bytes; 0 = unlimited.
+    #[must_use]
+    pub fn with_default_quota(self, bytes: u64) -> Self {
+        Self { default_quota: bytes, ..self }
     }
 
     /// Asks the database whether it is there.

@@ -16,8 +16,9 @@ use crate::bank::PostgresBank;
 use crate::column::{answer, column};
 pub(crate) use crate::documents::group::edit_together;
 use crate::documents::opened::{COUNT, LOCK, Opened, by_name, find, names_of, pattern};
-use crate::documents::plan::{Plan, check_count, notify, write};
+use crate::documents::plan::{Plan, check_count, check_quota, notify, write};
 use crate::edit_groups::{Awaited, EditGroups, Entry};
+use crate::quota::USAGE;
 use crate::tenant::{Failure, Query, TRIES, Transaction, Value};
 
 const LIST: &str = "SELECT path, octet_length(content)::bigint, updated_at FROM public.documents \
@@ -138,7 +139,14 @@ impl PostgresBank {
         let names = names_of(paths);
         let (transaction, rows) = self
             .database
-            .begin(caller, &[Query::new(LOCK, &[&project, &names]), Query::new(COUNT, &[&project])])
+            .begin(
+                caller,
+                &[
+                    Query::new(LOCK, &[&project, &names]),
+                    Query::new(COUNT, &[&project]),
+                    Query::new(USAGE, &[&project]),
+                ],
+            )
             .await?;
         let mut planned = Opened::of(paths, &rows)
             .map_err(EditError::from)
@@ -185,7 +193,7 @@ impl PostgresBank {
 
     /// Runs the editor on what was read.
     fn plan(&self, caller: &Caller, opened: Opened, editor: &mut Editor<'_>) -> Result<Plan, EditError> {
-        let Opened { mut drafts, stored_names, present } = opened;
+        let Opened { mut drafts, stored_names, present, held } = opened;
         for (_, document, _) in drafts.changes() {
             if let Some(document) = document {
                 self.database.served.keep(caller.project, &document.etag, &document.content);
@@ -194,6 +202,7 @@ impl PostgresBank {
         editor(&mut drafts)?;
         let plan = Plan::of(&drafts, &stored_names)?;
         check_count(present, &plan)?;
+        check_quota(&held, &plan, self.database.default_quota)?;
         Ok(plan)
     }
 }

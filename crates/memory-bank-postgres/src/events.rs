@@ -4,7 +4,8 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 use memory_bank_core::caller::{Caller, ProjectId, Rights, UserId};
 use memory_bank_core::error::StoreError;
-use memory_bank_core::store::{Event, EventId, EventStore, SessionId};
+use memory_bank_core::identity::KeyHash;
+use memory_bank_core::store::{Event, EventId, EventOwner, EventStore, SessionId};
 use tokio_postgres::Row;
 use uuid::Uuid;
 
@@ -13,6 +14,7 @@ use crate::connect::Database;
 use crate::tenant::{Query, proof_of};
 
 const APPEND: &str = "SELECT app.append_events($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)";
+const TRIM: &str = "SELECT app.trim_events($1, $2, $3, $4, $5)";
 // A message that jsonb cannot hold is stored as a JSON string; a JSON-RPC message itself is never one.
 const AFTER: &str = "SELECT place, last, user_id, project_id, created_at, needs, \
     CASE WHEN jsonb_typeof(message) = 'string' THEN message #>> '{}' ELSE message::text END \
@@ -53,6 +55,16 @@ impl EventStore for Database {
             [&session.0, &after.stream, &place, &caller.user.0, &caller.project.0, &most];
         let rows = self.read_own(caller, &[Query::new(AFTER, &values)]).await?;
         answer(&rows, 0).iter().map(|row| event(row, session, after.stream)).collect()
+    }
+
+    async fn trim(&self, owner: EventOwner, proof: Option<KeyHash>, most: usize) -> Result<bool, StoreError> {
+        let (session, most) = (owner.session.map(|id| id.0), i64::try_from(most).unwrap_or(i64::MAX));
+        let proof = proof_of(proof.as_ref());
+        let values: [crate::tenant::Value<'_>; 5] =
+            [&proof, &owner.user.0, &owner.project.0, &session, &most];
+        let rows = self.call(Query::new(TRIM, &values)).await?;
+        let removed: Option<i64> = rows.first().map(|row| column(row, 0)).transpose()?.flatten();
+        Ok(removed.is_some())
     }
 }
 

@@ -29,7 +29,7 @@ const TABLES: &str = "SELECT t.name, c.oid IS NOT NULL AS there, coalesce(c.relr
     FROM unnest($1::text[]) AS t (name) LEFT JOIN pg_catalog.pg_class c ON c.oid = to_regclass(t.name)";
 
 /// Every table that holds something of a tenant.
-const TENANT_TABLES: [&str; 17] = [
+const TENANT_TABLES: [&str; 18] = [
     "public.users",
     "public.projects",
     "public.memberships",
@@ -45,6 +45,7 @@ const TENANT_TABLES: [&str; 17] = [
     "app.backup_items",
     "app.graph_versions",
     "app.graph_changes",
+    "app.stored_bytes",
     "app.audit_log",
     "app.files",
 ];
@@ -58,7 +59,7 @@ const NOTHING: &str = "SELECT EXISTS (SELECT FROM public.users) OR EXISTS (SELEC
     OR EXISTS (SELECT FROM app.project_state) OR EXISTS (SELECT FROM app.backups) \
     OR EXISTS (SELECT FROM app.backup_items) OR EXISTS (SELECT FROM app.graph_versions) \
     OR EXISTS (SELECT FROM app.graph_changes) OR EXISTS (SELECT FROM app.audit_log) \
-    OR EXISTS (SELECT FROM app.files)";
+    OR EXISTS (SELECT FROM app.files) OR EXISTS (SELECT FROM app.stored_bytes)";
 
 /// Policies that let app_user, or a role that it is a member of, at rows of whatever project: permissive ones that do not
 /// ask for the caller's role in its project. An empty table shows nothing of them.
@@ -81,7 +82,7 @@ const BEYOND: &str = "SELECT p.oid::regprocedure::text FROM pg_catalog.pg_proc p
       OR has_function_privilege('app_user', p.oid, 'EXECUTE')) ORDER BY 1 LIMIT 1";
 
 /// What the server needs: each takes the hash of a key that was presented, or shows and changes nothing of a tenant.
-const SERVING: [&str; 18] = [
+const SERVING: [&str; 19] = [
     "append_events",
     "authenticate",
     "close_session",
@@ -100,6 +101,7 @@ const SERVING: [&str; 18] = [
     "subscribe_session",
     "touch_keys",
     "touch_sessions",
+    "trim_events",
 ];
 
 /// Whether a tenant's statements can read the hashes of keys, by which each of those keys could be proved.

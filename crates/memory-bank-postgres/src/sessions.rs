@@ -7,7 +7,9 @@ use jiff::Timestamp;
 use memory_bank_core::caller::{Caller, ProjectId, UserId};
 use memory_bank_core::error::StoreError;
 use memory_bank_core::limits;
-use memory_bank_core::store::{SessionError, SessionId, SessionRecord, SessionStore, SessionUse};
+use memory_bank_core::store::{
+    SessionError, SessionId, SessionLimits, SessionRecord, SessionStore, SessionUse,
+};
 use serde_json::{Value as Json, json};
 use tokio_postgres::Row;
 use uuid::Uuid;
@@ -16,7 +18,8 @@ use crate::column::{answer, column};
 use crate::connect::Database;
 use crate::tenant::{Query, Value, proof_of};
 
-const OPEN: &str = "SELECT app.open_session($1, $2, $3, $4, $5, $6, $7, $8, $9)";
+const OPEN: &str =
+    "SELECT outcome, ended FROM app.open_session($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)";
 const FIND: &str = "SELECT id, user_id, project_id, metadata, subscriptions, created_at, last_seen, expires_at \
     FROM public.sessions WHERE id = $1 AND user_id = $2 AND project_id = $3 AND expires_at > $4";
 const SUBSCRIBE: &str = "SELECT id, user_id, project_id, metadata, subscriptions, created_at, last_seen, expires_at \
@@ -27,14 +30,20 @@ const PURGE: &str = "SELECT app.purge($1, $2, $3)";
 
 #[async_trait]
 impl SessionStore for Database {
-    async fn open(&self, caller: &Caller, session: &SessionRecord, most: usize) -> Result<(), SessionError> {
+    async fn open(
+        &self,
+        caller: &Caller,
+        session: &SessionRecord,
+        limits: SessionLimits,
+    ) -> Result<Option<SessionId>, SessionError> {
         let metadata = without_nulls(json!({
             "protocolVersion": session.protocol_version,
             "client": session.client,
             "metadata": session.metadata,
         }));
         let subscriptions: Vec<&String> = session.subscriptions.iter().collect();
-        let limit = i64::try_from(most).unwrap_or(i64::MAX);
+        let [most, most_of_key] =
+            [limits.per_project, limits.per_key].map(|most| i64::try_from(most).unwrap_or(i64::MAX));
         let rows = self
             .call(Query::new(
                 OPEN,
@@ -47,12 +56,21 @@ impl SessionStore for Database {
                     &subscriptions,
                     &session.created_at,
                     &session.expires_at,
-                    &limit,
+                    &most,
+                    &most_of_key,
+                    &limits.idle_before,
                 ],
             ))
             .await
             .map_err(StoreError::from)?;
-        if first::<bool>(&rows)?.unwrap_or_default() { Ok(()) } else { Err(SessionError::TooMany(most)) }
+        let outcome: String = first(&rows)?.unwrap_or_default();
+        let ended: Option<Uuid> = rows.first().map(|row| column(row, 1)).transpose()?.flatten();
+        match outcome.as_str() {
+            "opened" => Ok(ended.map(SessionId)),
+            "key_full" => Err(SessionError::TooManyOfKey(limits.per_key)),
+            "project_full" => Err(SessionError::TooMany(limits.per_project)),
+            other => Err(StoreError::Unavailable(format!("app.open_session gave `{other}`")).into()),
+        }
     }
 
     async fn find(

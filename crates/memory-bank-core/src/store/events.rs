@@ -1,6 +1,6 @@
 //! What was sent to a session, kept so that a client whose connection broke can fetch it again.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::fmt;
 use std::str::FromStr;
 use std::sync::{Mutex, PoisonError};
@@ -69,6 +69,17 @@ pub struct Event {
     pub at: Timestamp,
 }
 
+/// Whose events are counted together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct EventOwner {
+    /// The user of the session.
+    pub user: UserId,
+    /// The project.
+    pub project: ProjectId,
+    /// One session of the project, or all.
+    pub session: Option<SessionId>,
+}
+
 /// Keeps events.
 #[async_trait]
 pub trait EventStore: Send + Sync {
@@ -85,6 +96,10 @@ pub trait EventStore: Send + Sync {
         after: EventId,
         limit: usize,
     ) -> Result<Vec<Event>, StoreError>;
+
+    /// Drops the oldest events of a session or a project until they take at most `most` bytes. `proof` is the hash of a
+    /// key that added some of them. False when another replica is at it.
+    async fn trim(&self, owner: EventOwner, proof: Option<KeyHash>, most: usize) -> Result<bool, StoreError>;
 }
 
 /// How many bytes of messages the memory keeps in all; the oldest go first.
@@ -112,13 +127,39 @@ impl Kept {
         self.streams.entry(event.id.stream).or_default().push(event.clone());
         while self.bytes > KEPT_BYTES {
             let Some(oldest) = self.oldest_first.pop_front() else { return };
-            let Some(stream) = self.streams.get_mut(&oldest.stream) else { continue };
-            if let Some(at) = stream.iter().position(|event| event.id == oldest) {
-                self.bytes -= stream.remove(at).message.len() + OVERHEAD;
+            self.drop_event(oldest);
+        }
+    }
+
+    fn drop_event(&mut self, id: EventId) {
+        let Some(stream) = self.streams.get_mut(&id.stream) else { return };
+        if let Some(at) = stream.iter().position(|event| event.id == id) {
+            self.bytes -= stream.remove(at).message.len() + OVERHEAD;
+        }
+        if stream.is_empty() {
+            self.streams.remove(&id.stream);
+        }
+    }
+
+    fn trim(&mut self, owner: EventOwner, most: usize) {
+        let mut bytes = 0;
+        let mut gone = HashSet::new();
+        for id in self.oldest_first.iter().rev() {
+            let event =
+                self.streams.get(&id.stream).and_then(|stream| stream.iter().find(|event| event.id == *id));
+            let counts = |event: &&Event| {
+                event.project == owner.project && owner.session.is_none_or(|session| event.session == session)
+            };
+            if let Some(event) = event.filter(counts) {
+                bytes += event.message.len() + OVERHEAD;
+                if bytes > most {
+                    gone.insert(*id);
+                }
             }
-            if stream.is_empty() {
-                self.streams.remove(&oldest.stream);
-            }
+        }
+        self.oldest_first.retain(|id| !gone.contains(id));
+        for id in gone {
+            self.drop_event(id);
         }
     }
 }
@@ -151,6 +192,16 @@ impl EventStore for MemoryEventStore {
                 && event.id.place > after.place
         };
         Ok(stream.iter().filter(wanted).take(limit).cloned().collect())
+    }
+
+    async fn trim(
+        &self,
+        owner: EventOwner,
+        _proof: Option<KeyHash>,
+        most: usize,
+    ) -> Result<bool, StoreError> {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner).trim(owner, most);
+        Ok(true)
     }
 }
 
@@ -216,6 +267,43 @@ mod tests {
             let places: Vec<u32> = found.iter().map(|event| event.id.place).collect();
             assert_eq!(places, seen, "{:?}", caller.scopes);
         }
+    }
+
+    #[test]
+    fn the_oldest_events_of_one_session_go_and_no_others() {
+        let mut kept = Kept::default();
+        let event = |session: u128, place| Event {
+            id: EventId { stream: Uuid::from_u128(session * 100 + u128::from(place)), place },
+            session: SessionId(Uuid::from_u128(session)),
+            user: UserId(Uuid::nil()),
+            project: ProjectId(Uuid::nil()),
+            needs: Rights::NONE,
+            proof: None,
+            message: "x".repeat(1000),
+            last: true,
+            at: Timestamp::UNIX_EPOCH,
+        };
+        for place in 1..=10 {
+            kept.keep(&event(1, place));
+            kept.keep(&event(2, place));
+        }
+        let owner = EventOwner {
+            user: UserId(Uuid::nil()),
+            project: ProjectId(Uuid::nil()),
+            session: Some(SessionId(Uuid::from_u128(1))),
+        };
+        kept.trim(owner, 3 * (1000 + OVERHEAD));
+        let left = |session: u128| {
+            (1..=10u32)
+                .filter(|place| {
+                    kept.streams.contains_key(&Uuid::from_u128(session * 100 + u128::from(*place)))
+                })
+                .collect::<Vec<_>>()
+        };
+        assert_eq!((left(1), left(2).len()), (vec![8, 9, 10], 10));
+        assert_eq!(kept.bytes, 13 * (1000 + OVERHEAD));
+        kept.trim(EventOwner { session: None, ..owner }, 4 * (1000 + OVERHEAD));
+        assert_eq!((kept.streams.len(), kept.oldest_first.len(), kept.bytes), (4, 4, 4 * (1000 + OVERHEAD)));
     }
 
     #[test]

@@ -18,7 +18,7 @@ pub use audit::{AddressUse, AuditLog};
 pub use backup::{Backup, BackupError, BackupStore, Restored};
 pub use changes::{Change, ChangeSink, NoSink};
 pub use documents::{ChangeKind, DocumentChange, DocumentStore, Drafts, Editor, ReadOutcome};
-pub use events::{Event, EventId, EventStore, MemoryEventStore, NotAnEvent};
+pub use events::{Event, EventId, EventOwner, EventStore, MemoryEventStore, NotAnEvent};
 pub use graph::{
     Compacted, EntityDeleted, EntityDraft, EntityRef, GraphStats, GraphStore, GraphSummary, ObservationDraft,
     Observed, Pointed, PointerDraft, Subgraph, Unlinked,
@@ -28,7 +28,9 @@ pub use search::{
     SearchStore, SkippedDocument,
 };
 pub use series::Series;
-pub use sessions::{MemorySessionStore, SessionError, SessionId, SessionRecord, SessionStore, SessionUse};
+pub use sessions::{
+    MemorySessionStore, SessionError, SessionId, SessionLimits, SessionRecord, SessionStore, SessionUse,
+};
 pub use state::{MemoryStateStore, SessionState, StateChange, StateStore};
 pub use workspace::{
     Initialized, ModeRules, RegisteredStore, SelectTarget, SelectedStore, StoreInfo, StoreKind, StoreList,

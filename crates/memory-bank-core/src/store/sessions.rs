@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use uuid::Uuid;
 
-use crate::caller::{Caller, ProjectId, UserId};
+use crate::caller::{Caller, KeyId, ProjectId, UserId};
 use crate::error::StoreError;
 use crate::identity::KeyHash;
 
@@ -69,9 +69,26 @@ pub enum SessionError {
         "the project has {0} open sessions, which is as many as it may have; close one or wait until it expires"
     )]
     TooMany(usize),
+    /// There are as many as a key may have, and none of them is idle.
+    #[error(
+        "this key has {0} open sessions, which is as many as it may have, and used each of them lately; end one, or wait \
+         until one has been idle for a few minutes"
+    )]
+    TooManyOfKey(usize),
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
+}
+
+/// How many sessions there may be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SessionLimits {
+    /// In a project.
+    pub per_project: usize,
+    /// Of a key.
+    pub per_key: usize,
+    /// A session that was used last before this is idle: its own key's next one may take its place.
+    pub idle_before: Timestamp,
 }
 
 /// A session was used.
@@ -81,6 +98,8 @@ pub struct SessionUse {
     pub session: SessionId,
     /// The hash of the key that used it.
     pub proof: Option<KeyHash>,
+    /// The key itself: the session counts against it from now on.
+    pub key: Option<KeyId>,
     /// When it was used last.
     pub at: Timestamp,
     /// Until when it lives now.
@@ -90,8 +109,14 @@ pub struct SessionUse {
 /// Keeps sessions. For a caller, the sessions of another user or project do not exist, and neither do expired ones.
 #[async_trait]
 pub trait SessionStore: Send + Sync {
-    /// Opens a session of the caller; `most` is how many a project may have.
-    async fn open(&self, caller: &Caller, session: &SessionRecord, most: usize) -> Result<(), SessionError>;
+    /// Opens a session of the caller. Past a limit the oldest idle session of the caller's key gives way, never another
+    /// key's; returns which one ended.
+    async fn open(
+        &self,
+        caller: &Caller,
+        session: &SessionRecord,
+        limits: SessionLimits,
+    ) -> Result<Option<SessionId>, SessionError>;
 
     /// The caller's session of this id.
     async fn find(
@@ -130,11 +155,18 @@ pub trait SessionStore: Send + Sync {
 /// Keeps sessions in memory, for a server without a database.
 #[derive(Debug, Default)]
 pub struct MemorySessionStore {
-    sessions: Mutex<HashMap<SessionId, SessionRecord>>,
+    sessions: Mutex<HashMap<SessionId, Stored>>,
+}
+
+/// A session, and the key that used it last.
+#[derive(Debug)]
+struct Stored {
+    session: SessionRecord,
+    key: Option<KeyId>,
 }
 
 impl MemorySessionStore {
-    fn with<T>(&self, work: impl FnOnce(&mut HashMap<SessionId, SessionRecord>) -> T) -> T {
+    fn with<T>(&self, work: impl FnOnce(&mut HashMap<SessionId, Stored>) -> T) -> T {
         work(&mut self.sessions.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
@@ -145,15 +177,36 @@ fn belongs(session: &SessionRecord, caller: &Caller) -> bool {
 
 #[async_trait]
 impl SessionStore for MemorySessionStore {
-    async fn open(&self, caller: &Caller, session: &SessionRecord, most: usize) -> Result<(), SessionError> {
+    async fn open(
+        &self,
+        caller: &Caller,
+        session: &SessionRecord,
+        limits: SessionLimits,
+    ) -> Result<Option<SessionId>, SessionError> {
         self.with(|sessions| {
-            let now = session.created_at;
-            let open = |other: &&SessionRecord| other.project == caller.project && other.expires_at > now;
-            if sessions.values().filter(open).count() >= most {
-                return Err(SessionError::TooMany(most));
+            let open = |other: &&Stored| {
+                other.session.project == caller.project && other.session.expires_at > session.created_at
+            };
+            let of_project = sessions.values().filter(open).count();
+            let own: Vec<&SessionRecord> = sessions
+                .values()
+                .filter(open)
+                .filter(|other| other.key == caller.key && other.session.user == caller.user)
+                .map(|other| &other.session)
+                .collect();
+            let key_full = own.len() >= limits.per_key;
+            let mut ended = None;
+            if key_full || of_project >= limits.per_project {
+                let idle = own.iter().filter(|other| other.last_seen < limits.idle_before);
+                ended = idle.min_by_key(|other| other.last_seen).map(|other| other.id);
+                match ended {
+                    Some(id) => drop(sessions.remove(&id)),
+                    None if key_full => return Err(SessionError::TooManyOfKey(limits.per_key)),
+                    None => return Err(SessionError::TooMany(limits.per_project)),
+                }
             }
-            sessions.insert(session.id, session.clone());
-            Ok(())
+            sessions.insert(session.id, Stored { session: session.clone(), key: caller.key });
+            Ok(ended)
         })
     }
 
@@ -164,7 +217,7 @@ impl SessionStore for MemorySessionStore {
         now: Timestamp,
     ) -> Result<Option<SessionRecord>, StoreError> {
         Ok(self.with(|sessions| {
-            let session = sessions.get(&id)?;
+            let session = &sessions.get(&id)?.session;
             (belongs(session, caller) && session.expires_at > now).then(|| session.clone())
         }))
     }
@@ -177,7 +230,8 @@ impl SessionStore for MemorySessionStore {
         subscribed: bool,
     ) -> Result<Option<SessionRecord>, StoreError> {
         Ok(self.with(|sessions| {
-            let session = sessions.get_mut(&id).filter(|session| belongs(session, caller))?;
+            let session =
+                &mut sessions.get_mut(&id).filter(|stored| belongs(&stored.session, caller))?.session;
             if !subscribed {
                 session.subscriptions.remove(uri);
             } else if session.subscriptions.len() < crate::limits::SUBSCRIPTIONS {
@@ -189,7 +243,7 @@ impl SessionStore for MemorySessionStore {
 
     async fn end(&self, caller: &Caller, id: SessionId) -> Result<bool, StoreError> {
         Ok(self.with(|sessions| {
-            let ours = sessions.get(&id).is_some_and(|session| belongs(session, caller));
+            let ours = sessions.get(&id).is_some_and(|stored| belongs(&stored.session, caller));
             ours && sessions.remove(&id).is_some()
         }))
     }
@@ -197,11 +251,12 @@ impl SessionStore for MemorySessionStore {
     async fn note_uses(&self, uses: &[SessionUse]) -> Result<(), StoreError> {
         self.with(|sessions| {
             for used in uses {
-                if let Some(session) = sessions.get_mut(&used.session)
-                    && session.last_seen < used.at
+                if let Some(stored) = sessions.get_mut(&used.session)
+                    && stored.session.last_seen < used.at
                 {
-                    session.last_seen = used.at;
-                    session.expires_at = used.expires_at;
+                    stored.session.last_seen = used.at;
+                    stored.session.expires_at = used.expires_at;
+                    stored.key = used.key;
                 }
             }
         });
@@ -217,8 +272,8 @@ impl SessionStore for MemorySessionStore {
         Ok(self.with(|sessions| {
             let expired: Vec<SessionId> = sessions
                 .values()
-                .filter(|session| session.expires_at <= now)
-                .map(|s| s.id)
+                .filter(|stored| stored.session.expires_at <= now)
+                .map(|stored| stored.session.id)
                 .take(limit)
                 .collect();
             for id in &expired {
@@ -226,5 +281,79 @@ impl SessionStore for MemorySessionStore {
             }
             expired.len()
         }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use jiff::ToSpan as _;
+
+    use super::*;
+    use crate::caller::Role;
+
+    fn caller(key: u128) -> Caller {
+        let key = Some(KeyId(Uuid::from_u128(key)));
+        Caller { key, role: Role::Viewer, ..Caller::local("someone") }
+    }
+
+    fn session(id: u128, caller: &Caller, last_seen: Timestamp) -> SessionRecord {
+        SessionRecord {
+            id: SessionId(Uuid::from_u128(id)),
+            user: caller.user,
+            project: caller.project,
+            protocol_version: String::new(),
+            client: Value::Null,
+            metadata: Value::Null,
+            subscriptions: BTreeSet::new(),
+            created_at: last_seen,
+            last_seen,
+            expires_at: last_seen + 24.hours(),
+        }
+    }
+
+    /// Memory answers at once.
+    fn at_once<T>(answer: impl Future<Output = T>) -> T {
+        let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+        match std::pin::pin!(answer).poll(&mut context) {
+            std::task::Poll::Ready(answer) => answer,
+            std::task::Poll::Pending => panic!("memory does not wait"),
+        }
+    }
+
+    #[test]
+    fn the_oldest_idle_session_of_the_same_key_gives_way_and_no_other() {
+        let store = MemorySessionStore::default();
+        let (one, other) = (caller(1), caller(2));
+        let start = Timestamp::UNIX_EPOCH;
+        let limits =
+            |idle: i64| SessionLimits { per_project: 3, per_key: 2, idle_before: start + idle.minutes() };
+        let open = |caller: &Caller, id: u128, minute: i64, idle: i64| {
+            at_once(store.open(caller, &session(id, caller, start + minute.minutes()), limits(idle)))
+        };
+        assert_eq!(open(&other, 1, 0, 0).unwrap(), None);
+        assert_eq!(open(&one, 2, 2, 0).unwrap(), None);
+        assert_eq!(open(&one, 3, 1, 0).unwrap(), None);
+        assert!(matches!(open(&one, 4, 9, 0), Err(SessionError::TooManyOfKey(2))));
+        assert!(matches!(open(&other, 4, 9, 0), Err(SessionError::TooMany(3))));
+        assert_eq!(open(&one, 4, 9, 9).unwrap(), Some(SessionId(Uuid::from_u128(3))));
+        assert_eq!(open(&other, 5, 9, 9).unwrap(), Some(SessionId(Uuid::from_u128(1))));
+        assert!(matches!(open(&caller(3), 6, 9, 9), Err(SessionError::TooMany(3))));
+    }
+
+    #[test]
+    fn a_session_counts_against_the_key_that_used_it_last() {
+        let store = MemorySessionStore::default();
+        let (one, other) = (caller(1), caller(2));
+        let start = Timestamp::UNIX_EPOCH;
+        let limits = SessionLimits { per_project: 9, per_key: 1, idle_before: start };
+        let opened = session(1, &one, start);
+        at_once(store.open(&one, &opened, limits)).unwrap();
+        let at = start + 1.hour();
+        let used =
+            SessionUse { session: opened.id, proof: None, key: other.key, at, expires_at: at + 24.hours() };
+        at_once(store.note_uses(&[used])).unwrap();
+        let refused = at_once(store.open(&other, &session(2, &other, at), limits));
+        assert!(matches!(refused, Err(SessionError::TooManyOfKey(1))));
+        assert_eq!(at_once(store.open(&one, &session(3, &one, at), limits)).unwrap(), None);
     }
 }

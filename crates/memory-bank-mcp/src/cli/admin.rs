@@ -86,6 +86,18 @@ pub(crate) enum ProjectsCommand {
     },
     /// List all projects.
     List,
+    /// Set how many bytes of documents, backups and graph a project may hold.
+    SetQuota {
+        /// The project's short name.
+        #[arg(long)]
+        project: String,
+        /// So many bytes; 0 = unlimited.
+        #[arg(long, value_parser = clap::value_parser!(i64).range(0..), required_unless_present = "default")]
+        bytes: Option<i64>,
+        /// As many as the server's `MAX_PROJECT_BYTES` says.
+        #[arg(long, conflicts_with = "bytes")]
+        default: bool,
+    },
 }
 
 /// What to do with members.
@@ -248,6 +260,15 @@ async fn projects(database: &Database, command: &ProjectsCommand, output: Output
             (vec![database.create_project(&project, owner).await?], true)
         }
         ProjectsCommand::List => (database.projects().await?, false),
+        ProjectsCommand::SetQuota { project, bytes, .. } => {
+            database.set_quota(project, *bytes).await?;
+            let text = match bytes {
+                Some(0) => format!("{project} may hold any number of bytes."),
+                Some(bytes) => format!("{project} may hold {bytes} bytes."),
+                None => format!("{project} may hold as many bytes as `MAX_PROJECT_BYTES` says."),
+            };
+            return output.show(&json!({"project": project, "quotaBytes": bytes}), &text);
+        }
     };
     let mut table = Table::new(&["ID", "SLUG", "NAME", "CREATED"]);
     for project in &projects {

@@ -147,6 +147,14 @@ variables! {
         "How many streams one key may have open on a server.";
     Plain SESSIONS "MAX_SESSIONS_PER_PROJECT" = Is("1000"), "a number from 1 to 1000000",
         "How many sessions a project may have open.";
+    Plain SESSIONS_OF_KEY "MAX_SESSIONS_PER_KEY" = Is("100"), "a number from 1 to 1000000",
+        "How many sessions a key may have open. Its oldest one that is idle gives way to the next.";
+    Plain SESSION_EVENTS "MAX_EVENT_BYTES_PER_SESSION" = Is("8388608"), "a number from 1048576 to 1073741824",
+        "How many bytes of replies are kept for one session that comes back. The oldest go first.";
+    Plain PROJECT_EVENTS "MAX_EVENT_BYTES_PER_PROJECT" = Is("67108864"), "a number from 1048576 to 17179869184",
+        "The same for all sessions of a project together.";
+    Plain QUOTA "MAX_PROJECT_BYTES" = Is("2147483648"), "a number from 0 to 1099511627776; 0 = unlimited",
+        "How many bytes of documents, backups and graph a project in the database may hold, unless `memory-bank-mcp projects set-quota` says otherwise.";
     Plain INDEX_MEMORY "SEARCH_INDEX_MEMORY" = Is("512"), "a number of MiB from 64 to 1048576",
         "The memory that the search indexes of all projects may take on a server. It must fit into the memory of the container, with 256 MiB to spare.";
     Plain INDEX_MEMORY_PER_PROJECT "SEARCH_INDEX_MEMORY_PER_PROJECT" = Is("448"), "a number of MiB from 16 to 1048576",

@@ -159,7 +159,11 @@ impl Server {
         let mut status = String::new();
         lines.read_line(&mut status).unwrap();
         assert!(status.contains(" 200 "), "{status}");
-        Listener { lines }
+        let mut header = String::new();
+        while lines.read_line(&mut header).unwrap() > 2 {
+            header.clear();
+        }
+        Listener { lines: BufReader::new(Chunks { stream: lines, left: 0 }) }
     }
 
     /// Asks the process to end, and waits for that.
@@ -300,7 +304,35 @@ impl Reply {
 
 /// An open stream.
 pub(crate) struct Listener {
-    lines: BufReader<TcpStream>,
+    lines: BufReader<Chunks>,
+}
+
+/// The body of a reply that comes in chunks: an event may be spread over several.
+struct Chunks {
+    stream: BufReader<TcpStream>,
+    /// Of the chunk that is being read.
+    left: usize,
+}
+
+impl Read for Chunks {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        while self.left == 0 {
+            let mut line = String::new();
+            if self.stream.read_line(&mut line)? == 0 {
+                return Ok(0);
+            }
+            match usize::from_str_radix(line.trim(), 16) {
+                Ok(0) => return Ok(0),
+                Ok(length) => self.left = length,
+                // The line end behind a chunk.
+                Err(_) => {}
+            }
+        }
+        let most = buffer.len().min(self.left);
+        let read = self.stream.read(&mut buffer[..most])?;
+        self.left -= read;
+        Ok(read)
+    }
 }
 
 impl Listener {

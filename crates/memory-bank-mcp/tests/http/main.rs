@@ -51,6 +51,8 @@ mod shells;
 #[cfg(test)]
 mod start;
 #[cfg(test)]
+mod storage_bounds;
+#[cfg(test)]
 mod team;
 #[cfg(test)]
 mod traces;

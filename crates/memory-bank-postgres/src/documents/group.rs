@@ -11,8 +11,9 @@ use tokio_postgres::Row;
 use crate::column::answer;
 use crate::connect::Database;
 use crate::documents::opened::{COUNT, LOCK, Opened, by_name, count_of, names_of};
-use crate::documents::plan::{Plan, Text, check_count, notify, write};
+use crate::documents::plan::{Plan, Text, check_count, check_quota, notify, write};
 use crate::edit_groups::Member;
+use crate::quota::{StoredBytes, USAGE};
 use crate::tenant::{Failure, Query};
 
 /// Carries out the edits of one caller in one transaction, one after the other, each on the text that the one before
@@ -27,7 +28,14 @@ pub(crate) async fn edit_together(
     let project = caller.project.0;
     let names = names_of(&paths);
     let begun = database
-        .begin(caller, &[Query::new(LOCK, &[&project, &names]), Query::new(COUNT, &[&project])])
+        .begin(
+            caller,
+            &[
+                Query::new(LOCK, &[&project, &names]),
+                Query::new(COUNT, &[&project]),
+                Query::new(USAGE, &[&project]),
+            ],
+        )
         .await;
     let (transaction, mut group) = match begun {
         Ok((transaction, rows)) => match Group::of(&rows) {
@@ -106,6 +114,8 @@ struct Group {
     /// How many edits changed each.
     edits: BTreeMap<String, i64>,
     present: usize,
+    /// How many bytes the project has, with what the edits so far add.
+    held: StoredBytes,
 }
 
 /// What became of one edit of a group.
@@ -121,7 +131,8 @@ impl Group {
         let stored = by_name(answer(rows, 0))?;
         let documents =
             stored.into_iter().map(|(name, document)| (name, (Some(document.clone()), document))).collect();
-        Ok(Self { documents, edits: BTreeMap::new(), present: count_of(rows)? })
+        let held = StoredBytes::of(answer(rows, 2))?;
+        Ok(Self { documents, edits: BTreeMap::new(), present: count_of(rows)?, held })
     }
 
     async fn apply(&mut self, database: &Database, member: &Member) -> Option<Applied> {
@@ -129,7 +140,7 @@ impl Group {
             .into_iter()
             .filter_map(|name| Some((name.clone(), self.documents.get(&name)?.1.clone())))
             .collect();
-        let opened = Opened::from_stored(&member.paths, &stored, self.present);
+        let opened = Opened::from_stored(&member.paths, &stored, self.present, self.held);
         let result = match member.apply(opened.drafts).await? {
             Ok(drafts) => Plan::of(&drafts, &opened.stored_names),
             // It needs documents that are not part of the group.
@@ -138,6 +149,7 @@ impl Group {
         };
         let result = result.and_then(|plan| {
             check_count(self.present, &plan)?;
+            check_quota(&self.held, &plan, database.default_quota)?;
             Ok(plan)
         });
         if let Ok(plan) = &result {
@@ -152,6 +164,7 @@ impl Group {
     fn take(&mut self, database: &Database, plan: &Plan) {
         let now = database.around.clock.now();
         self.present += plan.inserts.0.len();
+        self.held.documents = self.held.documents.saturating_add(plan.added);
         for text in plan.updates.0.iter().chain(&plan.inserts.0) {
             let before = self.documents.remove(&text.name);
             let version = before.as_ref().map_or(0, |(_, document)| document.version) + 1;

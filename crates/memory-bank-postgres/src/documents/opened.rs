@@ -9,6 +9,7 @@ use memory_bank_core::store::{Drafts, Series};
 use tokio_postgres::Row;
 
 use crate::column::{answer, column};
+use crate::quota::StoredBytes;
 
 pub(super) const LOCK: &str = "SELECT path, content, etag, version, updated_at FROM public.documents \
     WHERE project_id = $1 AND path = ANY ($2) ORDER BY path FOR UPDATE";
@@ -20,21 +21,25 @@ pub(super) struct Opened {
     pub(super) stored_names: BTreeMap<DocumentPath, DocumentPath>,
     /// How many documents the project has.
     pub(super) present: usize,
+    /// How many bytes the project has.
+    pub(super) held: StoredBytes,
 }
 
 impl Opened {
-    /// From the answers to [`LOCK`] and [`COUNT`].
+    /// From the answers to [`LOCK`], [`COUNT`] and [`crate::quota::USAGE`].
     pub(super) fn of(paths: &[DocumentPath], rows: &[Vec<Row>]) -> Result<Self, StoreError> {
-        Ok(Self::from_stored(paths, &by_name(answer(rows, 0))?, count_of(rows)?))
+        let held = StoredBytes::of(answer(rows, 2))?;
+        Ok(Self::from_stored(paths, &by_name(answer(rows, 0))?, count_of(rows)?, held))
     }
 
-    /// `stored` holds what there is of these documents, and `present` counts all that the project has.
+    /// `stored` holds what there is of these documents; `present` and `held` count all that the project has.
     pub(super) fn from_stored(
         paths: &[DocumentPath],
         stored: &BTreeMap<String, Document>,
         present: usize,
+        held: StoredBytes,
     ) -> Self {
-        let mut opened = Self { drafts: Drafts::default(), stored_names: BTreeMap::new(), present };
+        let mut opened = Self { drafts: Drafts::default(), stored_names: BTreeMap::new(), present, held };
         for asked in paths.iter().collect::<BTreeSet<_>>() {
             let document = find(stored, asked).cloned();
             let name = document.as_ref().map_or_else(|| asked.canonical(), |document| document.path.clone());

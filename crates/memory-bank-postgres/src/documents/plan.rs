@@ -9,6 +9,7 @@ use memory_bank_core::limits;
 use memory_bank_core::store::{Change, ChangeKind, DocumentChange, Drafts};
 
 use crate::connect::Database;
+use crate::quota::StoredBytes;
 use crate::tenant::{Failure, Query, Transaction, Value};
 
 const RENAME: &str = "WITH changed AS (UPDATE public.documents d SET path = u.after, version = d.version + 1, updated_at = $4 \
@@ -34,6 +35,8 @@ pub(super) struct Plan {
     pub(super) deletes: Vec<String>,
     pub(super) renamed_from: Vec<String>,
     pub(super) renamed_to: Vec<String>,
+    /// How many bytes of text it adds; less than nothing when it takes away.
+    pub(super) added: i64,
 }
 
 #[derive(Debug, Default)]
@@ -90,6 +93,8 @@ impl Plan {
                     "two of the names mean the one document `{path}`; name it once"
                 )));
             }
+            let bytes = |text: Option<usize>| i64::try_from(text.unwrap_or_default()).unwrap_or(i64::MAX);
+            plan.added += bytes(after.map(str::len)) - bytes(before.map(|before| before.content.len()));
             match (after, etag) {
                 (Some(content), Some(etag)) => {
                     if content.contains('\0') {
@@ -153,6 +158,10 @@ pub(super) fn check_count(present: usize, plan: &Plan) -> Result<(), EditError> 
         )));
     }
     Ok(())
+}
+
+pub(super) fn check_quota(held: &StoredBytes, plan: &Plan, default: u64) -> Result<(), EditError> {
+    held.admit(plan.added, default).map_err(EditError::Refused)
 }
 
 /// Writes what is planned, and commits.

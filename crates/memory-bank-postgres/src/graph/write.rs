@@ -16,6 +16,7 @@ use memory_bank_core::store::{EntityDeleted, Observed};
 use super::rows::{Found, graph_of};
 use crate::bank::PostgresBank;
 use crate::column::{answer, column};
+use crate::quota::{StoredBytes, USAGE};
 use crate::tenant::{Failure, Query, TRIES, Value};
 
 const LOCK_ENTITIES: &str = "SELECT id, name, entity_type, attrs::text, created_at, updated_at \
@@ -178,8 +179,11 @@ impl PostgresBank {
         } else if keys.fact.is_some() {
             reads.push(Query::new(SAME_FACTS, &fact));
         }
+        let usage: [Value<'_>; 1] = [&project];
+        let usage_at = reads.len();
+        reads.push(Query::new(USAGE, &usage));
         let (transaction, rows) = self.database.begin(caller, &reads).await?;
-        let second = answer(&rows, 1);
+        let second = if usage_at > 1 { answer(&rows, 1) } else { &[] };
         let (observations, relations) = if keys.relations { (&[][..], second) } else { (second, &[][..]) };
         let now = iso_millis(self.database.around.clock.now());
         let decided =
@@ -197,6 +201,12 @@ impl PostgresBank {
         if events.is_empty() {
             transaction.roll_back().await;
             return Ok(answer_);
+        }
+        let added = events.iter().map(|event| bytes_added(event, &found)).sum();
+        let held = StoredBytes::of(answer(&rows, usage_at))?;
+        if let Err(full) = held.admit(added, self.database.default_quota) {
+            transaction.roll_back().await;
+            return Err(Refusal::Graph(GraphError::Invalid(full)));
         }
         let writes: Vec<Write> =
             events.iter().map(|event| Write::of(event, &found)).collect::<Result<_, _>>()?;
@@ -217,6 +227,32 @@ impl PostgresBank {
         }
         Ok(answer_)
     }
+}
+
+/// About how many bytes a change adds, as the triggers count them.
+fn bytes_added(event: &Event, found: &Found) -> i64 {
+    /// What a row takes beside its texts.
+    const ROW: usize = 200;
+    let json = |value: Option<usize>| value.unwrap_or_default();
+    let entity = |entity: &Entity| {
+        ROW + 2 * entity.name.len()
+            + json(
+                entity
+                    .attrs
+                    .as_ref()
+                    .and_then(|attrs| serde_json::to_string(attrs).ok())
+                    .map(|text| text.len()),
+            )
+    };
+    let (after, before) = match event {
+        Event::EntityUpsert { entity: new, .. } => {
+            (entity(new), found.state.entity(&new.id).map(entity).unwrap_or_default())
+        }
+        Event::ObservationAdd { observation, .. } => (ROW + observation.text.len(), 0),
+        Event::RelationAdd { relation, .. } => (ROW + relation.relation_type.len(), 0),
+        _ => (0, 0),
+    };
+    i64::try_from(after).unwrap_or(i64::MAX) - i64::try_from(before).unwrap_or(i64::MAX)
 }
 
 /// Why one attempt came to nothing.

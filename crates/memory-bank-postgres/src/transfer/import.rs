@@ -19,6 +19,7 @@ use crate::audit::{NOTE, OperatorAction};
 use crate::backups::{CLEAR_GRAPH, COPY, CREATE, copying, creating};
 use crate::bank::PostgresBank;
 use crate::column::{answer, column};
+use crate::quota::{StoredBytes, USAGE};
 use crate::tenant::{Query, Transaction, Value};
 
 /// One move into a project at a time: the second waits for the first.
@@ -65,6 +66,8 @@ pub struct Import {
     present: BTreeMap<String, String>,
     side: Vec<SideFile>,
     backups: BTreeSet<String>,
+    held_before: StoredBytes,
+    default_quota: u64,
     done: Imported,
 }
 
@@ -103,6 +106,7 @@ impl PostgresBank {
             Query::new(GRAPH, &project),
             Query::new(FILES, &project),
             Query::new(BACKUPS, &project),
+            Query::new(USAGE, &project),
         ];
         let (transaction, rows) = self.database.begin(caller, &first).await?;
         let present: BTreeMap<String, String> = answer(&rows, 3)
@@ -132,6 +136,8 @@ impl PostgresBank {
             present,
             side,
             backups,
+            held_before: StoredBytes::of(answer(&rows, 7))?,
+            default_quota: self.database.default_quota,
             done: Imported::default(),
         };
         if !is_empty {
@@ -260,8 +266,15 @@ impl Import {
     /// Makes it so.
     ///
     /// # Errors
-    /// The database fails; nothing has happened.
+    /// The project would hold more than its quota, or the database fails; nothing has happened.
     pub async fn commit(self) -> Result<Imported, TransferError> {
+        let project: [Value<'_>; 1] = [&self.caller.project.0];
+        let rows = self.transaction.run(&[Query::new(USAGE, &project)]).await?;
+        let added = StoredBytes::of(answer(&rows, 0))?.total().saturating_sub(self.held_before.total());
+        if let Err(full) = self.held_before.admit(added, self.default_quota) {
+            self.transaction.roll_back().await;
+            return Err(TransferError::Refused(full));
+        }
         self.transaction.commit(&[]).await?;
         Ok(self.done)
     }

@@ -52,7 +52,7 @@ fn forged(alice: &Caller, bob: &Caller) -> Caller {
     Caller { project: bob.project, role: Role::Owner, ..alice.clone() }
 }
 
-pub(crate) const TENANT_TABLES: [&str; 17] = [
+pub(crate) const TENANT_TABLES: [&str; 18] = [
     "public.users",
     "public.projects",
     "public.memberships",
@@ -68,6 +68,7 @@ pub(crate) const TENANT_TABLES: [&str; 17] = [
     "app.backup_items",
     "app.graph_versions",
     "app.graph_changes",
+    "app.stored_bytes",
     "app.audit_log",
     "app.files",
 ];

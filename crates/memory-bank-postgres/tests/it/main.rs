@@ -18,6 +18,7 @@ mod keys;
 mod large_restore;
 mod migrations;
 mod proof;
+mod quota;
 mod ranking;
 mod readers;
 mod round_trips;

@@ -92,6 +92,8 @@ async fn the_login_role_administers_nothing_and_serves_nobody_whose_key_it_was_n
         format!("app.revoke_key('{}', now())", alice.key.unwrap().0),
         format!("app.rotate_key('{}', gen_random_uuid(), sha256('x'), 'p', NULL, now())", alice.key.unwrap().0),
         "app.list_audit(NULL, NULL, 100)".to_owned(),
+        "app.set_project_quota('one', 0)".to_owned(),
+        "app.list_stored_bytes()".to_owned(),
         "app.note_operator_audit('one', 'bank.exported', NULL, '{}')".to_owned(),
         "app.audit('key.created', NULL, 'x', '{}')".to_owned(),
         format!("app.proven('\\x{stranger}', '{a}', '{b}')"),
@@ -103,11 +105,13 @@ async fn the_login_role_administers_nothing_and_serves_nobody_whose_key_it_was_n
     for proof in ["", &stranger, &KeyHash::of(b"x").to_hex()] {
         for call in [
             format!(
-                "app.open_session('\\x{proof}', gen_random_uuid(), '{a}', '{b}', '{{}}', '{{}}', now(), now(), 100)"
+                "app.open_session('\\x{proof}', gen_random_uuid(), '{a}', '{b}', '{{}}', '{{}}', now(), now(), \
+                 100, 100, now())"
             ),
             format!(
                 "app.subscribe_session('\\x{proof}', '{session}', '{a}', '{b}', 'memory-bank://x', true, 100)"
             ),
+            format!("app.trim_events('\\x{proof}', '{a}', '{b}', NULL, 0)"),
             format!("app.close_session('\\x{proof}', '{session}', '{a}', '{b}')"),
         ] {
             let outcome = as_login(&bench, &format!("SELECT {call}")).await;

@@ -8,7 +8,8 @@ use memory_bank_core::clock::{Clock, Entropy, SystemClock, SystemEntropy};
 use memory_bank_core::error::StoreError;
 use memory_bank_core::identity::Administration;
 use memory_bank_core::store::{
-    Event, EventId, EventStore, SessionError, SessionId, SessionRecord, SessionStore, SessionUse,
+    Event, EventId, EventStore, SessionError, SessionId, SessionLimits, SessionRecord, SessionStore,
+    SessionUse,
 };
 use serde_json::json;
 
@@ -33,6 +34,11 @@ fn session(caller: &Caller) -> SessionRecord {
     }
 }
 
+/// So many sessions in a project, whatever the key.
+fn limits(per_project: usize) -> SessionLimits {
+    SessionLimits { per_project, per_key: 1000, idle_before: now() - 1.hour() }
+}
+
 fn event(caller: &Caller, session: &SessionRecord, place: u32, message: &str) -> Event {
     Event {
         id: EventId { stream: session.id.0, place },
@@ -54,7 +60,7 @@ async fn any_replica_finds_a_session_and_nobody_but_its_owner_does() {
     let colleague = bench.member("carol", "one", Role::Owner).await;
     let bob = bench.tenant("bob", "two").await;
     let opened = session(&alice);
-    bench.database.open(&alice, &opened, 10).await.unwrap();
+    bench.database.open(&alice, &opened, limits(10)).await.unwrap();
     let other = bench.another();
     assert_eq!(SessionStore::find(&other, &alice, opened.id, now()).await.unwrap(), Some(opened.clone()));
     let forged = Caller { project: alice.project, ..bob.clone() };
@@ -79,7 +85,7 @@ async fn what_a_client_says_of_itself_is_kept_even_with_a_null_character() {
     let bench = Bench::new().await;
     let alice = bench.tenant("alice", "one").await;
     let odd = SessionRecord { client: json!({"na\0me": "a\0b"}), ..session(&alice) };
-    bench.database.open(&alice, &odd, 10).await.unwrap();
+    bench.database.open(&alice, &odd, limits(10)).await.unwrap();
     let found = SessionStore::find(&bench.database, &alice, odd.id, now()).await.unwrap().unwrap();
     assert_eq!(found.client, json!({"na\u{fffd}me": "a\u{fffd}b"}));
 }
@@ -89,9 +95,9 @@ async fn a_project_has_a_bounded_number_of_sessions() {
     let bench = Bench::new().await;
     let alice = bench.tenant("alice", "one").await;
     for _ in 0..2 {
-        bench.database.open(&alice, &session(&alice), 2).await.unwrap();
+        bench.database.open(&alice, &session(&alice), limits(2)).await.unwrap();
     }
-    let refused = bench.database.open(&alice, &session(&alice), 2).await;
+    let refused = bench.database.open(&alice, &session(&alice), limits(2)).await;
     assert!(matches!(refused, Err(SessionError::TooMany(2))), "{refused:?}");
 }
 
@@ -100,7 +106,7 @@ async fn subscriptions_come_once_and_go() {
     let bench = Bench::new().await;
     let alice = bench.tenant("alice", "one").await;
     let opened = session(&alice);
-    bench.database.open(&alice, &opened, 10).await.unwrap();
+    bench.database.open(&alice, &opened, limits(10)).await.unwrap();
     for _ in 0..2 {
         let kept = bench.database.subscribe(&alice, opened.id, "u", true).await.unwrap().unwrap();
         assert_eq!(kept.subscriptions, BTreeSet::from(["u".to_owned()]));
@@ -114,10 +120,11 @@ async fn uses_are_noted_and_an_earlier_one_changes_nothing() {
     let bench = Bench::new().await;
     let alice = bench.tenant("alice", "one").await;
     let opened = session(&alice);
-    bench.database.open(&alice, &opened, 10).await.unwrap();
+    bench.database.open(&alice, &opened, limits(10)).await.unwrap();
     let used = |at: Timestamp| SessionUse {
         session: opened.id,
         proof: alice.proof,
+        key: alice.key,
         at,
         expires_at: at + 24.hours(),
     };
@@ -134,8 +141,8 @@ async fn events_are_replayed_in_order_to_their_owner_alone() {
     let alice = bench.tenant("alice", "one").await;
     let bob = bench.tenant("bob", "two").await;
     let (hers, his) = (session(&alice), session(&bob));
-    bench.database.open(&alice, &hers, 10).await.unwrap();
-    bench.database.open(&bob, &his, 10).await.unwrap();
+    bench.database.open(&alice, &hers, limits(10)).await.unwrap();
+    bench.database.open(&bob, &his, limits(10)).await.unwrap();
     let nul = r#"{"jsonrpc":"2.0","id":1,"result":{"text":"a\u0000b"}}"#;
     let plain = r#"{"jsonrpc":"2.0","id":2,"result":{"text":"ä \\u0000"}}"#;
     let events = [
@@ -165,7 +172,7 @@ async fn an_event_does_not_exist_for_a_key_that_lacks_a_right_which_it_takes() {
     let bench = Bench::new().await;
     let alice = bench.tenant("alice", "one").await;
     let hers = session(&alice);
-    bench.database.open(&alice, &hers, 10).await.unwrap();
+    bench.database.open(&alice, &hers, limits(10)).await.unwrap();
     let read = Rights::NONE.with(Right::Read);
     let events = [(1, Rights::NONE), (2, read), (3, read.with(Right::Write)), (4, Rights::ALL)]
         .map(|(place, needs)| Event { needs, ..event(&alice, &hers, place, "{}") });
@@ -202,7 +209,7 @@ async fn events_of_a_session_that_is_gone_or_another_s_are_passed_over() {
     let alice = bench.tenant("alice", "one").await;
     let bob = bench.tenant("bob", "two").await;
     let hers = session(&alice);
-    bench.database.open(&alice, &hers, 10).await.unwrap();
+    bench.database.open(&alice, &hers, limits(10)).await.unwrap();
     let smuggled = Event { user: bob.user, project: bob.project, ..event(&alice, &hers, 1, "{}") };
     bench.database.append(&[smuggled, event(&alice, &session(&alice), 1, "{}")]).await.unwrap();
     assert_eq!(bench.test.psql("SELECT count(*) FROM mcp_events"), "0");
@@ -217,11 +224,11 @@ async fn what_is_old_goes_in_small_batches_and_by_one_replica_at_a_time() {
     let bench = Bench::new().await;
     let alice = bench.tenant("alice", "one").await;
     let live = session(&alice);
-    bench.database.open(&alice, &live, 100).await.unwrap();
+    bench.database.open(&alice, &live, limits(100)).await.unwrap();
     for _ in 0..3 {
         let old =
             SessionRecord { expires_at: now() - 1.hour(), created_at: now() - 25.hours(), ..session(&alice) };
-        bench.database.open(&alice, &old, 100).await.unwrap();
+        bench.database.open(&alice, &old, limits(100)).await.unwrap();
     }
     let aged = |place| Event { at: now() - 25.hours(), ..event(&alice, &live, place, "{}") };
     bench.database.append(&[aged(1), aged(2), event(&alice, &live, 4, "{}")]).await.unwrap();

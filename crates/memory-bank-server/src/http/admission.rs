@@ -7,7 +7,7 @@ use axum::extract::{Request, State};
 use axum::middleware::Next;
 use axum::response::Response;
 use http::header::{AUTHORIZATION, RETRY_AFTER, WWW_AUTHENTICATE};
-use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use memory_bank_core::caller::KeyId;
 use memory_bank_core::limiter::{Admission, Limiter, Origin, Verdict};
 use serde_json::json;
@@ -28,7 +28,12 @@ pub(crate) struct PeerAddress(pub(crate) SocketAddr);
 pub(crate) async fn layer(State(shared): State<Arc<Shared>>, mut request: Request, next: Next) -> Response {
     let address = client_address(&request, shared.config.trust_proxy_hops);
     let (verdict, outcome) = admit(&shared, request.headers(), address).await;
-    let mut response = if !verdict.admitted {
+    let ends_session = request.method() == Method::DELETE && request.uri().path() == "/mcp";
+    let spared = match &outcome {
+        Ok(known) if !verdict.admitted && ends_session => may_end_session(&shared, known).await,
+        _ => false,
+    };
+    let mut response = if !verdict.admitted && !spared {
         shared.metrics.too_many(&verdict);
         too_many(&verdict)
     } else {
@@ -49,6 +54,15 @@ pub(crate) async fn layer(State(shared): State<Arc<Shared>>, mut request: Reques
     };
     tell(&shared, response.headers_mut(), &verdict);
     response
+}
+
+/// Whether a request of a key over its limit goes on, since it ends a session: that takes less than the session does. No
+/// key has more sessions to end in a minute than it may have and may open.
+async fn may_end_session(shared: &Shared, known: &Authenticated) -> bool {
+    let sessions = u32::try_from(shared.config.sessions_per_key).unwrap_or(u32::MAX);
+    let Some((key, limit)) = key_limit(known) else { return true };
+    let key = Some((key, limit.saturating_add(sessions)));
+    shared.endings.admit(Admission { key, address: None, origin: Origin::Keyed }).await.admitted
 }
 
 /// Authenticates and counts. A good key counts against itself and, at a high bound, against its address; anything else

@@ -24,6 +24,7 @@ use crate::http::config::KEEP_ALIVE;
 use crate::http::mcp::{Asked, is_stream};
 use crate::http::reply;
 use crate::http::reply_budget::{accounted, kept_bytes, with_retry};
+use crate::http::shared_lists;
 use crate::http::streams::{ALIVE, frame, opening};
 use crate::mcp::rights;
 
@@ -49,6 +50,11 @@ impl Answer {
 
     /// Keeps a message and returns its frame. One that cannot be kept is sent all the same, without an id.
     async fn kept(&mut self, message: String, last: bool) -> String {
+        self.kept_as(None, message, last).await
+    }
+
+    /// The same, with what is kept in place of the message, if anything is.
+    async fn kept_as(&mut self, reference: Option<String>, text: String, last: bool) -> String {
         self.last.place += 1;
         let caller = &self.asked.who.caller;
         let event = Event {
@@ -58,17 +64,16 @@ impl Answer {
             project: caller.project,
             proof: caller.proof,
             needs: self.needs,
-            message,
+            message: reference.unwrap_or_else(|| text.clone()),
             last,
             at: self.asked.shared.services.clock.now(),
         };
         let id = event.id;
         // The message, its copy for the store and its frame, until the event is kept.
-        let copies = event.message.len().saturating_mul(4);
+        let copies = event.message.len().saturating_mul(2).saturating_add(text.len().saturating_mul(2));
         if let Some(memory) = &self.asked.memory {
             memory.settle(kept_bytes(copies));
         }
-        let text = event.message.clone();
         let kept = self.asked.shared.events.keep(event).await;
         let frame = frame(kept.then_some(id), &text);
         if let Some(memory) = &self.asked.memory {
@@ -179,7 +184,7 @@ async fn run(
         answer.kept(text, true).await;
         return;
     }
-    let text = answer.kept(text, true).await;
+    let text = answer.kept_as(shared_lists::reference(&message, &text), text, true).await;
     let _ = out.send(Part::Last(text)).await;
 }
 

@@ -35,6 +35,12 @@ pub struct HttpConfig {
     pub streams_per_key: usize,
     /// How many sessions a project may have open.
     pub sessions_per_project: usize,
+    /// How many sessions a key may have open.
+    pub sessions_per_key: usize,
+    /// How many bytes of replies are kept for one session.
+    pub event_bytes_per_session: usize,
+    /// How many bytes of replies are kept for all sessions of a project.
+    pub event_bytes_per_project: usize,
     /// How long the audit log is kept.
     pub audit_retention: Duration,
     /// Where Prometheus reads the figures; nowhere when absent.
@@ -70,8 +76,6 @@ pub(crate) const ENCODERS: usize = 64;
 pub(crate) const REQUESTS_AT_ONCE: u32 = 100;
 /// The most bytes of what a client says of itself in a handshake.
 pub(crate) const HANDSHAKE_BYTES: usize = 16 * 1024;
-/// The longest id of a request that can be taken back, in bytes of JSON.
-pub(crate) const REQUEST_ID_BYTES: usize = 256;
 /// How long the body of a request may take to arrive.
 pub(crate) const BODY_WAIT: Duration = Duration::from_secs(30);
 /// How long a call may take.

@@ -11,6 +11,7 @@ use memory_bank_core::error::StoreError;
 use memory_bank_core::store::{Event, EventId, EventStore, SessionId};
 use tokio::sync::{mpsc, oneshot};
 
+use crate::http::event_bounds::EventBounds;
 use crate::http::metrics::Metrics;
 
 /// How many events may wait to be written.
@@ -30,6 +31,7 @@ pub(crate) struct EventLog {
     store: Arc<dyn EventStore>,
     queue: mpsc::Sender<Waiting>,
     coming: Arc<AtomicUsize>,
+    bounds: Arc<EventBounds>,
 }
 
 /// An event, and who waits for it to be kept.
@@ -47,11 +49,13 @@ impl Drop for Coming {
 
 impl EventLog {
     /// A log over a store; starts the task that writes.
-    pub(crate) fn start(store: Arc<dyn EventStore>, metrics: Arc<Metrics>) -> Self {
+    pub(crate) fn start(store: Arc<dyn EventStore>, bounds: EventBounds, metrics: Arc<Metrics>) -> Self {
         let (queue, waiting) = mpsc::channel(WAITING);
         let coming = Arc::new(AtomicUsize::new(0));
+        let bounds = Arc::new(bounds);
         tokio::spawn(write(Arc::clone(&store), waiting, Arc::clone(&coming), metrics));
-        Self { store, queue, coming }
+        tokio::spawn(Arc::clone(&bounds).trim(Arc::clone(&store)));
+        Self { store, queue, coming, bounds }
     }
 
     /// Announces an event, to be held until it is kept.
@@ -65,9 +69,10 @@ impl EventLog {
         WAITING.saturating_sub(self.queue.capacity())
     }
 
-    /// Keeps an event; false if that failed or it is too long, and the client cannot come back to it.
+    /// Keeps an event; false if that failed, it is too long or too much is kept already, and the client cannot come back to
+    /// it.
     pub(crate) async fn keep(&self, event: Event) -> bool {
-        if event.message.len() > MOST_BYTES {
+        if event.message.len() > MOST_BYTES || !self.bounds.admit(&event) {
             return false;
         }
         let (kept, outcome) = oneshot::channel();
@@ -135,6 +140,8 @@ mod tests {
     use async_trait::async_trait;
     use jiff::Timestamp;
     use memory_bank_core::caller::{ProjectId, Rights, UserId};
+    use memory_bank_core::identity::KeyHash;
+    use memory_bank_core::store::EventOwner;
     use uuid::Uuid;
 
     use super::*;
@@ -159,6 +166,10 @@ mod tests {
         ) -> Result<Vec<Event>, StoreError> {
             Ok(Vec::new())
         }
+
+        async fn trim(&self, _: EventOwner, _: Option<KeyHash>, _: usize) -> Result<bool, StoreError> {
+            Ok(true)
+        }
     }
 
     fn event() -> Event {
@@ -177,7 +188,14 @@ mod tests {
 
     fn log() -> (EventLog, Arc<Groups>) {
         let groups = Arc::new(Groups::default());
-        (EventLog::start(groups.clone(), Arc::new(Metrics::new())), groups)
+        (
+            EventLog::start(
+                groups.clone(),
+                EventBounds::new(usize::MAX, usize::MAX),
+                Arc::new(Metrics::new()),
+            ),
+            groups,
+        )
     }
 
     fn written(groups: &Groups) -> Vec<usize> {

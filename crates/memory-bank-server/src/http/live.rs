@@ -24,6 +24,7 @@ use crate::http::mcp::{Asked, too_many_streams};
 use crate::http::metrics::Limit;
 use crate::http::reply_budget::accounted;
 use crate::http::shared::Shared;
+use crate::http::shared_lists;
 use crate::http::signals::Signal;
 use crate::http::streams::{ALIVE, Slot, frame, opening};
 use crate::mcp::subscriptions;
@@ -176,7 +177,11 @@ impl Live {
         let mut reached = from;
         for event in events {
             reached = event.id;
-            let text = accounted(frame(Some(event.id), &event.message), &memory);
+            let message = match shared_lists::parse(&event.message) {
+                Some(reference) => shared_lists::resolve(&self.asked, &self.session, &reference).await,
+                None => event.message,
+            };
+            let text = accounted(frame(Some(event.id), &message), &memory);
             self.out.send(text).await.map_err(|_| Over)?;
             self.asked.shared.metrics.event_replayed();
             if event.last {

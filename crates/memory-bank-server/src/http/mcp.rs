@@ -17,6 +17,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use memory_bank_core::caller::{Caller, Right, Rights};
 use memory_bank_core::error::StoreError;
+use memory_bank_core::limits;
 use memory_bank_core::store::{SessionError, SessionId, SessionRecord};
 use rmcp::transport::streamable_http_server::session::never::NeverSessionManager;
 use rmcp::transport::streamable_http_server::{StreamableHttpServerConfig, StreamableHttpService};
@@ -26,7 +27,7 @@ use uuid::Uuid;
 use crate::http::admission;
 use crate::http::auth::Authenticated;
 use crate::http::config::{
-    BODY_BYTES, BODY_WAIT, CALL_BYTES, CALL_WAIT, HANDSHAKE_BYTES, READING_CALL_BYTES, REQUEST_ID_BYTES,
+    BODY_BYTES, BODY_WAIT, CALL_BYTES, CALL_WAIT, HANDSHAKE_BYTES, READING_CALL_BYTES,
 };
 use crate::http::edge::RequestId;
 use crate::http::guard::Guarded;
@@ -39,6 +40,7 @@ use crate::http::reply_budget::{self, Reservation, accounted};
 use crate::http::shared::Shared;
 use crate::http::signals::Signal;
 use crate::http::{answers, live};
+use crate::mcp::request_bounds::{self, TooLong};
 use crate::mcp::surrogates::replace_lone_surrogates;
 use crate::mcp::{MemoryBankHandler, reads_from_bank, resources, rights};
 use crate::services::ReplyMemory;
@@ -106,7 +108,11 @@ pub(crate) async fn post(
         || !(is_response || method(&message).is_some())
     {
         let text = "the body is no JSON-RPC 2.0 message: it needs `jsonrpc`: \"2.0\" and a `method`";
-        return reply::rpc_error(StatusCode::BAD_REQUEST, message.get("id"), INVALID_REQUEST, text);
+        let id = request_bounds::check(&message).is_ok().then(|| message.get("id")).flatten();
+        return reply::rpc_error(StatusCode::BAD_REQUEST, id, INVALID_REQUEST, text);
+    }
+    if let Err(TooLong { text, id }) = request_bounds::check(&message) {
+        return reply::rpc_error(StatusCode::BAD_REQUEST, id, INVALID_REQUEST, &text);
     }
     if reads_from_bank(&message)
         && let Err(full) = memory.need(needed.saturating_add(READING_CALL_BYTES)).await
@@ -237,6 +243,16 @@ impl Asked {
                     &text,
                 );
             }
+            Err(error @ SessionError::TooManyOfKey(_)) => {
+                self.shared.metrics.hit(Limit::SessionsOfKey);
+                let text = error.to_string();
+                return reply::rpc_error(
+                    StatusCode::TOO_MANY_REQUESTS,
+                    message.get("id"),
+                    TRANSPORT_ERROR,
+                    &text,
+                );
+            }
             Err(SessionError::Store(error)) => return self.failed(message.get("id"), &error).await,
             Err(error) => return self.fault(message.get("id"), &error.to_string()),
         };
@@ -306,7 +322,7 @@ impl Asked {
             let request = request.to_string();
             // A session is its user's, who may have keys with fewer rights: each cancels what it called itself.
             let key = self.who.caller.key.map(|key| key.0);
-            if request.len() <= REQUEST_ID_BYTES {
+            if request.len() <= limits::REQUEST_ID_BYTES {
                 self.shared.signals.send(Signal::CallCancelled { session: session.id, key, request }).await;
             }
         }

@@ -12,6 +12,7 @@ mod config;
 mod connection;
 mod connection_registry;
 mod edge;
+mod event_bounds;
 mod events;
 mod forwarded;
 mod guard;
@@ -32,6 +33,7 @@ mod router;
 mod server;
 mod sessions;
 mod shared;
+mod shared_lists;
 mod signals;
 mod streams;
 

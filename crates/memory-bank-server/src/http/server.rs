@@ -24,6 +24,7 @@ use crate::http::calls::Calls;
 use crate::http::config::{CONNECTIONS, DRAIN, ENCODERS, HttpConfig, LAST_NOTES, SOCKET_BYTES};
 use crate::http::connection::Connections;
 use crate::http::connection_registry::{ConnectionRegistry, ConnectionSlot, Full};
+use crate::http::event_bounds::EventBounds;
 use crate::http::events::EventLog;
 use crate::http::metrics::{self, Limit, Metrics};
 use crate::http::origin::OriginPolicy;
@@ -95,20 +96,24 @@ impl Server {
         let signals = Arc::new(Signals::new(parts.redis.as_ref().map(Redis::others)));
         let (clock, entropy) = (Arc::clone(&services.clock), Arc::clone(&services.entropy));
         let started = Instant::now();
+        let event_bounds =
+            EventBounds::new(parts.config.event_bytes_per_session, parts.config.event_bytes_per_project);
         let shared = Arc::new(Shared {
             auth: Authenticator::new(parts.directory, parts.key_cache, Arc::clone(&clock)),
             addresses: Addresses::new(parts.audit, Arc::clone(&clock)),
             keys: parts.keys,
             limiter: parts.limiter,
             guests: MemoryLimiter::new(move || started.elapsed()),
+            endings: MemoryLimiter::new(move || started.elapsed()),
             sessions: Sessions::new(
                 parts.sessions,
                 Arc::clone(&signals),
                 clock,
                 entropy,
                 parts.config.sessions_per_project,
+                parts.config.sessions_per_key,
             ),
-            events: EventLog::start(parts.events, Arc::clone(&counted)),
+            events: EventLog::start(parts.events, event_bounds, Arc::clone(&counted)),
             signals,
             calls: Calls::default(),
             running: TaskTracker::new(),

@@ -8,7 +8,9 @@ use jiff::{SignedDuration, Timestamp};
 use memory_bank_core::caller::Caller;
 use memory_bank_core::clock::{Clock, Entropy};
 use memory_bank_core::error::StoreError;
-use memory_bank_core::store::{SessionError, SessionId, SessionRecord, SessionStore, SessionUse};
+use memory_bank_core::store::{
+    SessionError, SessionId, SessionLimits, SessionRecord, SessionStore, SessionUse,
+};
 use serde_json::Value;
 
 use crate::http::config::SESSION_LIFE;
@@ -18,6 +20,9 @@ use crate::http::signals::{Signal, Signals};
 const BELIEVED: Duration = Duration::from_secs(10);
 /// How many sessions this process remembers.
 const REMEMBERED: usize = 20_000;
+/// A session that was not used for so long is idle. Longer than a call takes, and than a stream and the writing of uses take
+/// to show that the session is in use, on any replica.
+const IDLE_AFTER: SignedDuration = SignedDuration::from_secs(240);
 /// How old `last_seen` may become before it is written again.
 const SEEN_EVERY: SignedDuration = SignedDuration::from_secs(60);
 
@@ -26,7 +31,8 @@ pub(crate) struct Sessions {
     signals: Arc<Signals>,
     clock: Arc<dyn Clock>,
     entropy: Arc<dyn Entropy>,
-    most: usize,
+    per_project: usize,
+    per_key: usize,
     cache: Mutex<HashMap<SessionId, (Arc<SessionRecord>, Instant)>>,
     uses: Mutex<HashMap<SessionId, SessionUse>>,
 }
@@ -37,9 +43,19 @@ impl Sessions {
         signals: Arc<Signals>,
         clock: Arc<dyn Clock>,
         entropy: Arc<dyn Entropy>,
-        most: usize,
+        per_project: usize,
+        per_key: usize,
     ) -> Self {
-        Self { store, signals, clock, entropy, most, cache: Mutex::default(), uses: Mutex::default() }
+        Self {
+            store,
+            signals,
+            clock,
+            entropy,
+            per_project,
+            per_key,
+            cache: Mutex::default(),
+            uses: Mutex::default(),
+        }
     }
 
     /// Opens a session after a handshake: `params` is what the client sent, `version` what was agreed upon.
@@ -62,7 +78,17 @@ impl Sessions {
             last_seen: now,
             expires_at: lives_until(now),
         };
-        self.store.open(caller, &record, self.most).await?;
+        let limits = SessionLimits {
+            per_project: self.per_project,
+            per_key: self.per_key,
+            idle_before: now - IDLE_AFTER,
+        };
+        let ended = self.store.open(caller, &record, limits).await?;
+        if let Some(ended) = ended {
+            tracing::info!(session = %ended, "an idle session gave way to a new one of the same key");
+            self.forget(ended);
+            self.signals.send(Signal::SessionChanged { session: ended, ended: true }).await;
+        }
         let id = record.id;
         self.remember(record);
         Ok(id)
@@ -94,7 +120,13 @@ impl Sessions {
             return Ok(None);
         }
         if now.duration_since(record.last_seen) > SEEN_EVERY {
-            let used = SessionUse { session: id, proof: caller.proof, at: now, expires_at: lives_until(now) };
+            let used = SessionUse {
+                session: id,
+                proof: caller.proof,
+                key: caller.key,
+                at: now,
+                expires_at: lives_until(now),
+            };
             self.uses.lock().unwrap_or_else(PoisonError::into_inner).insert(id, used);
         }
         Ok(Some(record))

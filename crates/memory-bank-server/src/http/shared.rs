@@ -69,6 +69,8 @@ pub(crate) struct Shared {
     pub(crate) limiter: Arc<dyn Limiter>,
     /// Counts requests without a good key, and look-ups of keys, in this process, whatever becomes of Redis.
     pub(crate) guests: MemoryLimiter,
+    /// Counts the requests to end a session of keys that are over their limit.
+    pub(crate) endings: MemoryLimiter,
     pub(crate) sessions: Sessions,
     pub(crate) events: EventLog,
     pub(crate) signals: Arc<Signals>,

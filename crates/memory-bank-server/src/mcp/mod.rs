@@ -5,6 +5,7 @@ mod frame;
 mod handler;
 mod instructions;
 mod prompts;
+pub(crate) mod request_bounds;
 pub(crate) mod resources;
 pub(crate) mod rights;
 pub mod stdio;

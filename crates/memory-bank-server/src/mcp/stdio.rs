@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use memory_bank_core::caller::Caller;
+use memory_bank_core::limits;
 use rmcp::RoleServer;
 use rmcp::model::{
     ClientJsonRpcMessage, ClientNotification, ClientRequest, ErrorCode, ErrorData, JsonRpcMessage, RequestId,
@@ -24,6 +25,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::mcp::MemoryBankHandler;
+use crate::mcp::request_bounds::{self, TooLong};
 use crate::mcp::surrogates::replace_lone_surrogates;
 use crate::services::Services;
 
@@ -264,6 +266,15 @@ fn parse(line: &[u8]) -> Result<Option<ClientJsonRpcMessage>, Rejection> {
     let text = text.trim_start_matches('\u{feff}').trim();
     if text.is_empty() {
         return Ok(None);
+    }
+    // A shorter line has nothing in it that is too long.
+    if text.len() > limits::REQUEST_ID_BYTES
+        && let Some(members) = request_bounds::bounded_members(text)
+            .or_else(|| request_bounds::bounded_members(&replace_lone_surrogates(text)))
+        && let Err(TooLong { text, id }) = request_bounds::check(&members)
+    {
+        let id = id.and_then(|id| serde_json::from_value::<RequestId>(id.clone()).ok());
+        return Err(Rejection { id, code: ErrorCode::INVALID_REQUEST, message: text });
     }
     if let Ok(message) = serde_json::from_str(text) {
         return Ok(Some(message));

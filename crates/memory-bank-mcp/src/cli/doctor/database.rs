@@ -7,7 +7,9 @@ use std::time::Duration;
 use jiff::SignedDuration;
 use memory_bank_core::clock::{Clock, SystemClock, iso_millis};
 use memory_bank_core::store::NoSink;
-use memory_bank_postgres::{ConnectError, Database, Diagnosis, MigrateError, Pooling};
+use memory_bank_postgres::{
+    ConnectError, Database, Diagnosis, MigrateError, Pooling, ProjectBytes, StoredBytes,
+};
 
 use crate::cli::doctor::findings::Findings;
 use crate::cli::doctor::key;
@@ -100,6 +102,7 @@ async fn ask(
             ),
         }
         kept(database, settings.http.event_retention, findings).await;
+        stored(database, wanted.default_quota, findings).await;
         if let Some(key) = key {
             key::judge(database, key, findings).await;
         }
@@ -276,6 +279,57 @@ async fn kept(database: &Database, retention: Duration, findings: &mut Findings)
     }
 }
 
+/// What projects hold, with their quotas.
+async fn stored(database: &Database, default_quota: u64, findings: &mut Findings) {
+    /// How many projects are named.
+    const NAMED: usize = 20;
+    let projects = match database.ownership().await {
+        Ok((_, true)) => match database.stored_bytes().await {
+            Ok(projects) => projects,
+            Err(error) => {
+                return findings.warning(
+                    "database.quota",
+                    error.to_string(),
+                    "run migrations/003_functions.sql again",
+                );
+            }
+        },
+        _ => return findings.ok("database.quota", "what projects hold is shown to the schema's owner"),
+    };
+    let mut fullest: Vec<(f64, String)> = projects
+        .iter()
+        .map(|ProjectBytes { slug, stored }| {
+            let StoredBytes { documents, snapshots, others, .. } = stored;
+            let total = stored.total();
+            let parts = format!("documents {documents}, backups {snapshots}, graph and files {others}");
+            match stored.limit(default_quota) {
+                Some(limit) => (
+                    total as f64 / limit as f64,
+                    format!("`{slug}` holds {total} of {limit} bytes ({parts})"),
+                ),
+                None => (0.0, format!("`{slug}` holds {total} bytes, without a quota ({parts})")),
+            }
+        })
+        .collect();
+    fullest.sort_by(|(one, _), (other, _)| other.total_cmp(one));
+    let is_full = fullest.first().is_some_and(|(full, _)| *full >= 0.9);
+    let mut said: Vec<String> = fullest.into_iter().take(NAMED).map(|(_, text)| text).collect();
+    if projects.len() > NAMED {
+        said.push(format!("{} more", projects.len() - NAMED));
+    }
+    if is_full {
+        findings.warning(
+            "database.quota",
+            said.join("; "),
+            "have documents deleted or shortened, or give a higher quota with `memory-bank-mcp projects set-quota`",
+        );
+    } else if said.is_empty() {
+        findings.ok("database.quota", "there are no projects yet");
+    } else {
+        findings.ok("database.quota", said.join("; "));
+    }
+}
+
 fn strangers(diagnosis: &Diagnosis, findings: &mut Findings) {
     if !diagnosis.foreign_rights.is_empty() {
         findings.error(
@@ -299,6 +353,7 @@ mod tests {
             url: "postgres://h/d".to_owned(),
             connections: 20,
             index_memory: memory_bank_core::search::IndexBudget::default(),
+            default_quota: 0,
             root_certificate: None,
             variable: "DATABASE_URL",
         }

@@ -93,6 +93,8 @@ pub(crate) enum Limit {
     Streams,
     /// Open sessions of a project.
     Sessions,
+    /// Open sessions of a key.
+    SessionsOfKey,
     /// Bytes of a body.
     Body,
     /// Connections of the server, or of an address.
@@ -102,11 +104,12 @@ pub(crate) enum Limit {
 }
 
 impl Limit {
-    const ALL: [Self; 7] = [
+    const ALL: [Self; 8] = [
         Self::Key,
         Self::Address,
         Self::Streams,
         Self::Sessions,
+        Self::SessionsOfKey,
         Self::Body,
         Self::Connections,
         Self::Replies,
@@ -118,6 +121,7 @@ impl Limit {
             Self::Address => "address",
             Self::Streams => "streams",
             Self::Sessions => "sessions",
+            Self::SessionsOfKey => "sessions_of_key",
             Self::Body => "body",
             Self::Connections => "connections",
             Self::Replies => "replies",

@@ -7,7 +7,9 @@ use jiff::Timestamp;
 use memory_bank_core::caller::Caller;
 use memory_bank_core::clock::Clock;
 use memory_bank_core::error::StoreError;
-use memory_bank_core::store::{SessionError, SessionId, SessionRecord, SessionStore, SessionUse};
+use memory_bank_core::store::{
+    SessionError, SessionId, SessionLimits, SessionRecord, SessionStore, SessionUse,
+};
 
 use crate::http::redis::link::Link;
 
@@ -65,10 +67,18 @@ impl RedisSessions {
 
 #[async_trait]
 impl SessionStore for RedisSessions {
-    async fn open(&self, caller: &Caller, session: &SessionRecord, most: usize) -> Result<(), SessionError> {
-        self.store.open(caller, session, most).await?;
+    async fn open(
+        &self,
+        caller: &Caller,
+        session: &SessionRecord,
+        limits: SessionLimits,
+    ) -> Result<Option<SessionId>, SessionError> {
+        let ended = self.store.open(caller, session, limits).await?;
+        if let Some(ended) = ended {
+            self.forget(ended).await;
+        }
         self.keep(session).await;
-        Ok(())
+        Ok(ended)
     }
 
     async fn find(

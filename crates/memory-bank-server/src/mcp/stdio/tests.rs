@@ -36,6 +36,29 @@ async fn a_client_that_does_not_read_answers_has_to_wait() {
 }
 
 #[tokio::test]
+async fn an_id_that_is_too_long_is_refused_and_not_repeated() {
+    let (long, fits) = ("x".repeat(255), "x".repeat(254));
+    let lines = format!(
+        "{{\"jsonrpc\":\"2.0\",\"id\":\"{long}\",\"method\":\"ping\"}}\n\
+         {{\"jsonrpc\":\"2.0\",\"id\":2,\"method\":\"ping\",\"params\":{{\"_meta\":{{\"progressToken\":\"{long}\"}}}}}}\n\
+         {{\"jsonrpc\":\"2.0\",\"id\":\"{fits}\",\"method\":\"ping\"}}\n"
+    );
+    let (mut transport, mut theirs) = transport(lines.as_bytes());
+    let message = transport.receive().await.unwrap();
+    assert!(
+        matches!(message, JsonRpcMessage::Request(request) if request.id == RequestId::String(fits.as_str().into()))
+    );
+    for id in [Value::Null, json!(2)] {
+        let refused = answer(&mut theirs).await;
+        assert_eq!((&refused["error"]["code"], &refused["id"]), (&json!(-32600), &id));
+        assert!(
+            refused["error"]["message"].as_str().unwrap().contains("257 bytes long, at most 256"),
+            "{refused}"
+        );
+    }
+}
+
+#[tokio::test]
 async fn an_id_may_be_used_again_as_soon_as_its_answer_can_be_read() {
     let ping = "{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"ping\"}\n";
     // Whoever reads takes a byte at a time, so that the answer is still being written when the next call comes.

@@ -1,0 +1,108 @@
+//! How many bytes a project holds, counted by triggers, and what is refused past its quota.
+
+use memory_bank_core::error::EditError;
+use memory_bank_core::store::{BackupError, BackupStore, DocumentStore, Drafts, EntityDraft, GraphStore};
+
+use crate::support::{Bench, path, read, write};
+
+/// What the counters say, and what there is.
+const COUNTED: &str = "SELECT \
+    (SELECT coalesce(sum(bytes), 0) FROM app.stored_bytes WHERE kind = 'documents') = \
+      (SELECT coalesce(sum(octet_length(content)), 0) FROM documents), \
+    (SELECT coalesce(sum(bytes), 0) FROM app.stored_bytes WHERE kind = 'snapshots') = \
+      (SELECT coalesce(sum(octet_length(item::text)), 0) FROM app.backup_items), \
+    (SELECT coalesce(sum(bytes), 0) > 0 FROM app.stored_bytes WHERE kind = 'graph') = EXISTS (SELECT FROM graph_entities)";
+
+#[track_caller]
+fn assert_counted(bench: &Bench) {
+    assert_eq!(bench.test.psql(COUNTED), "t|t|t");
+}
+
+#[tokio::test]
+async fn every_byte_that_comes_and_goes_is_counted() {
+    let bench = Bench::new().await;
+    let alice = bench.tenant("alice", "one").await;
+    let bank = bench.bank();
+    write(&bank, &alice, "a.md", "some text with \u{e4}").await.unwrap();
+    write(&bank, &alice, "b.md", &"long ".repeat(20_000)).await.unwrap();
+    assert_counted(&bench);
+    let entity = EntityDraft { name: "x".into(), entity_type: "t".into(), attrs: None };
+    bank.upsert_entity(&alice, entity).await.unwrap();
+    let backup = bank.create_backup(&alice, None).await.unwrap();
+    assert_counted(&bench);
+    write(&bank, &alice, "b.md", "short").await.unwrap();
+    bank.restore_backup(&alice, &backup.id, true).await.unwrap();
+    assert_counted(&bench);
+    let name = path("b.md");
+    let mut delete = |drafts: &mut Drafts| drafts.delete(&name);
+    bank.edit(&alice, std::slice::from_ref(&name), &mut delete).await.unwrap();
+    assert_counted(&bench);
+    bench.test.psql("DELETE FROM app.backups");
+    assert_counted(&bench);
+    let held = bench.owner.stored_bytes().await.unwrap();
+    assert_eq!((held.len(), held[0].stored.snapshots, held[0].stored.documents), (1, 0, 17));
+    bench.test.psql("DELETE FROM documents; DELETE FROM graph_entities; UPDATE projects SET name = name");
+    assert_counted(&bench);
+    bench.test.psql("DELETE FROM projects");
+    assert_eq!(bench.test.psql("SELECT count(*) FROM app.stored_bytes"), "0");
+}
+
+#[tokio::test]
+async fn past_the_quota_nothing_comes_and_all_may_go() {
+    let bench = Bench::new().await;
+    let alice = bench.tenant("alice", "one").await;
+    let bank = bench.bank();
+    write(&bank, &alice, "a.md", &"x".repeat(60_000)).await.unwrap();
+    let backup = bank.create_backup(&alice, None).await.unwrap();
+    write(&bank, &alice, "a.md", &"x".repeat(1000)).await.unwrap();
+    bench.owner.set_quota("one", Some(100_000)).await.unwrap();
+    let refused = write(&bank, &alice, "b.md", &"x".repeat(60_000)).await;
+    assert!(
+        matches!(&refused, Err(EditError::Refused(text)) if text.contains("quota is 100000 bytes")),
+        "{refused:?}"
+    );
+    assert_eq!(read(&bank, &alice, "b.md").await, None);
+    // What was read of the document and what the backup holds are more than the quota together.
+    let refused = bank.restore_backup(&alice, &backup.id, false).await;
+    assert!(matches!(&refused, Err(BackupError::Refused(text)) if text.contains("quota")), "{refused:?}");
+    assert_eq!(read(&bank, &alice, "a.md").await.map(|text| text.len()), Some(1000));
+    write(&bank, &alice, "b.md", &"x".repeat(30_000)).await.unwrap();
+    let refused = bank.create_backup(&alice, None).await;
+    assert!(matches!(&refused, Err(BackupError::Refused(text)) if text.contains("quota")), "{refused:?}");
+    bench.owner.set_quota("one", Some(10)).await.unwrap();
+    write(&bank, &alice, "b.md", "x").await.unwrap();
+    bench.owner.set_quota("one", None).await.unwrap();
+    bank.restore_backup(&alice, &backup.id, false).await.unwrap();
+    assert!(bench.database.set_quota("one", None).await.is_err(), "the server set a quota");
+    assert!(bench.owner.set_quota("two", None).await.is_err());
+    assert_counted(&bench);
+}
+
+#[tokio::test]
+async fn a_server_s_own_bound_counts_where_a_project_has_none() {
+    let bench = Bench::new().await;
+    let alice = bench.tenant("alice", "one").await;
+    let small = memory_bank_postgres::PostgresBank::new(
+        bench.database.clone().with_default_quota(1000),
+        "one".to_owned(),
+    );
+    assert!(write(&small, &alice, "a.md", &"x".repeat(1001)).await.is_err());
+    write(&small, &alice, "a.md", &"x".repeat(1000)).await.unwrap();
+    bench.owner.set_quota("one", Some(0)).await.unwrap();
+    write(&small, &alice, "b.md", &"x".repeat(5000)).await.unwrap();
+}
+
+#[tokio::test]
+async fn edits_of_one_project_count_in_rows_of_their_connections() {
+    let bench = Bench::new().await;
+    let alice = bench.tenant("alice", "one").await;
+    let bank = bench.bank();
+    let texts: Vec<String> = (0..32).map(|number| format!("doc-{number}.md")).collect();
+    let edits = texts.iter().map(|name| write(&bank, &alice, name, "0123456789"));
+    for edit in futures::future::join_all(edits).await {
+        edit.unwrap();
+    }
+    assert_counted(&bench);
+    let rows = bench.test.psql("SELECT count(*) > 1, sum(bytes) FROM app.stored_bytes");
+    assert_eq!(rows, "t|320");
+}

@@ -1,0 +1,181 @@
+//! How many bytes of replies are kept for a session and for a project. Adding them up in the store at each reply would cost
+//! more than the reply, so this process counts what it adds itself, and has the store drop the oldest when that is a quarter
+//! of what may be kept. What a process has added since then has the whole bound as its own bound: beyond, nothing is kept.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use memory_bank_core::caller::{ProjectId, UserId};
+use memory_bank_core::error::StoreError;
+use memory_bank_core::identity::KeyHash;
+use memory_bank_core::store::{Event, EventOwner, EventStore, SessionId};
+use tokio::sync::Notify;
+
+/// What an event takes beside its message, in bytes.
+const OVERHEAD: usize = 200;
+/// How many sessions and projects are counted at a time. When there are more, counting begins anew with those that come.
+const COUNTED: usize = 50_000;
+/// When the store is asked again, after it was busy or failed.
+const AGAIN: Duration = Duration::from_secs(1);
+
+pub(crate) struct EventBounds {
+    per_session: usize,
+    per_project: usize,
+    counts: Mutex<HashMap<Scope, Count>>,
+    due: Notify,
+}
+
+/// A session of a project, or all its sessions, whoever has them.
+type Scope = (ProjectId, Option<SessionId>);
+
+/// What was added since the events were last trimmed.
+#[derive(Debug, Clone, Copy)]
+struct Count {
+    bytes: usize,
+    /// Who added last, with the hash of the key.
+    user: UserId,
+    proof: Option<KeyHash>,
+}
+
+impl EventBounds {
+    pub(crate) fn new(per_session: usize, per_project: usize) -> Self {
+        Self { per_session, per_project, counts: Mutex::default(), due: Notify::new() }
+    }
+
+    /// Counts an event; false if it must not be kept, since too much was added that is not trimmed yet.
+    pub(crate) fn admit(&self, event: &Event) -> bool {
+        let bytes = event.message.len() + OVERHEAD;
+        let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
+        let scopes = [(event.project, Some(event.session)), (event.project, None)];
+        let full = |scope: &Scope| {
+            counts.get(scope).is_some_and(|count| count.bytes.saturating_add(bytes) > self.bound(scope))
+        };
+        if scopes.iter().any(full) {
+            self.due.notify_one();
+            return false;
+        }
+        if counts.len() >= COUNTED {
+            counts.clear();
+        }
+        let mut due = false;
+        for scope in scopes {
+            let before = counts.get(&scope).map_or(0, |count| count.bytes);
+            let count = Count { bytes: before.saturating_add(bytes), user: event.user, proof: event.proof };
+            counts.insert(scope, count);
+            due |= count.bytes >= self.bound(&scope) / 4;
+        }
+        if due {
+            self.due.notify_one();
+        }
+        true
+    }
+
+    /// Has the store drop what is too much, whenever enough was added. Runs until it is dropped.
+    pub(crate) async fn trim(self: Arc<Self>, store: Arc<dyn EventStore>) {
+        loop {
+            self.due.notified().await;
+            let mut left = false;
+            for (scope, count) in self.overdue() {
+                let bound = self.bound(&scope);
+                let owner = EventOwner { user: count.user, project: scope.0, session: scope.1 };
+                match store.trim(owner, count.proof, bound - bound / 4).await {
+                    Ok(true) => self.settle(scope, count.bytes),
+                    // With a key that is void nothing more comes, and others count anew.
+                    Err(StoreError::KeyVoid) => self.settle(scope, count.bytes),
+                    Ok(false) => left = true,
+                    Err(error) => {
+                        tracing::warn!(%error, "old events could not be removed");
+                        left = true;
+                    }
+                }
+            }
+            if left {
+                tokio::time::sleep(AGAIN).await;
+                self.due.notify_one();
+            }
+        }
+    }
+
+    fn overdue(&self) -> Vec<(Scope, Count)> {
+        let counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
+        let overdue = counts.iter().filter(|(scope, count)| count.bytes >= self.bound(scope) / 4);
+        overdue.map(|(scope, count)| (*scope, *count)).collect()
+    }
+
+    fn settle(&self, scope: Scope, trimmed: usize) {
+        let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(count) = counts.get_mut(&scope) {
+            count.bytes = count.bytes.saturating_sub(trimmed);
+            if count.bytes == 0 {
+                counts.remove(&scope);
+            }
+        }
+    }
+
+    fn bound(&self, (_, session): &Scope) -> usize {
+        if session.is_some() { self.per_session } else { self.per_project }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use jiff::Timestamp;
+    use memory_bank_core::caller::{ProjectId, Rights, UserId};
+    use memory_bank_core::store::{EventId, MemoryEventStore, SessionId};
+    use uuid::Uuid;
+
+    use super::*;
+
+    fn event(session: u128, place: u32, bytes: usize) -> Event {
+        Event {
+            id: EventId { stream: Uuid::from_u128(session), place },
+            session: SessionId(Uuid::from_u128(session)),
+            user: UserId(Uuid::nil()),
+            project: ProjectId(Uuid::nil()),
+            needs: Rights::NONE,
+            proof: None,
+            message: "x".repeat(bytes - OVERHEAD),
+            last: true,
+            at: Timestamp::UNIX_EPOCH,
+        }
+    }
+
+    #[test]
+    fn nothing_is_kept_past_a_bound_until_the_store_has_dropped_something() {
+        let bounds = EventBounds::new(4000, 6000);
+        let admitted =
+            |session, times: u32| (0..times).filter(|n| bounds.admit(&event(session, *n, 1000))).count();
+        assert_eq!((admitted(1, 9), admitted(2, 9), admitted(3, 9)), (4, 2, 0));
+        for (scope, count) in bounds.overdue() {
+            bounds.settle(scope, count.bytes);
+        }
+        assert_eq!(admitted(3, 9), 4);
+    }
+
+    #[tokio::test]
+    async fn the_store_drops_the_oldest_once_a_quarter_was_added() {
+        let bounds = Arc::new(EventBounds::new(8000, 80_000));
+        let store = Arc::new(MemoryEventStore::default());
+        let trimming = tokio::spawn(Arc::clone(&bounds).trim(store.clone()));
+        for place in 1..=100 {
+            let event = event(1, place, 1000);
+            while !bounds.admit(&event) {
+                tokio::task::yield_now().await;
+            }
+            store.append(&[event]).await.unwrap();
+        }
+        let caller = memory_bank_core::caller::Caller::local("someone");
+        let start = EventId { stream: Uuid::from_u128(1), place: 0 };
+        let kept = async || store.after(&caller, SessionId(Uuid::from_u128(1)), start, 1000).await.unwrap();
+        for _ in 0..10_000 {
+            if kept().await.len() <= 8 {
+                break;
+            }
+            tokio::task::yield_now().await;
+        }
+        let kept: Vec<u32> = kept().await.iter().map(|event| event.id.place).collect();
+        assert!(kept.len() <= 16 && kept.contains(&100), "{kept:?}");
+        trimming.abort();
+    }
+}

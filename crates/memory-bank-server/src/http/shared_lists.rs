@@ -1,0 +1,118 @@
+//! Lists that every client with the same rights gets alike (of tools, prompts, templates) are long and asked for often. They
+//! are kept for replay as a note of which list it was, and made anew for a client that comes back for it: by whatever replica
+//! and version it comes back to, with the rights that its key has then.
+
+use axum::extract::Request;
+use bytes::Bytes;
+use http::header::{ACCEPT, CONTENT_TYPE, HOST};
+use http::{HeaderValue, Method, StatusCode};
+use http_body_util::BodyExt;
+use memory_bank_core::store::SessionRecord;
+use serde_json::{Value, json};
+
+use crate::http::mcp::{Asked, VERSION};
+use crate::http::reply::INTERNAL_ERROR;
+
+/// The lists that do not depend on what a project holds.
+const LISTS: [&str; 3] = ["tools/list", "prompts/list", "resources/templates/list"];
+/// A shorter reply is kept as it is.
+const SHORT: usize = 512;
+/// A longer text is no reference.
+const REFERENCE_BYTES: usize = 1024;
+
+/// Which list a kept reply was, and the id of the request.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Reference {
+    list: String,
+    id: Value,
+}
+
+/// What is kept in place of this reply, if it is such a list.
+pub(crate) fn reference(request: &Value, reply: &str) -> Option<String> {
+    let list = request.get("method")?.as_str().filter(|method| LISTS.contains(method))?;
+    let id = request.get("id")?;
+    let pages = request.pointer("/params/cursor").is_some();
+    (!pages && reply.len() > SHORT).then(|| json!({"listOf": list, "id": id}).to_string())
+}
+
+/// The reference that was kept, if this is one: no message of JSON-RPC is.
+pub(crate) fn parse(kept: &str) -> Option<Reference> {
+    if kept.len() > REFERENCE_BYTES || !kept.contains("listOf") {
+        return None;
+    }
+    let kept: Value = serde_json::from_str(kept).ok()?;
+    let list = kept.get("listOf")?.as_str()?.to_owned();
+    let id = kept.get("id").cloned()?;
+    kept.get("jsonrpc").is_none().then_some(Reference { list, id })
+}
+
+/// Makes the reply anew.
+pub(crate) async fn resolve(asked: &Asked, session: &SessionRecord, reference: &Reference) -> String {
+    match make(asked, session, reference).await {
+        Some(reply) => reply,
+        None => {
+            let text = "this reply is not kept any more; send the request again";
+            json!({"jsonrpc": "2.0", "id": reference.id, "error": {"code": INTERNAL_ERROR, "message": text}})
+                .to_string()
+        }
+    }
+}
+
+async fn make(asked: &Asked, session: &SessionRecord, Reference { list, id }: &Reference) -> Option<String> {
+    // A newer version may keep more lists than this one knows.
+    if !LISTS.contains(&list.as_str()) {
+        return None;
+    }
+    let message = json!({"jsonrpc": "2.0", "id": id, "method": list});
+    let request = Request::builder()
+        .method(Method::POST)
+        .uri("/mcp")
+        .header(HOST, "localhost")
+        .header(ACCEPT, "application/json, text/event-stream")
+        .header(CONTENT_TYPE, "application/json")
+        .header(VERSION, HeaderValue::from_str(&session.protocol_version).ok()?)
+        .body(())
+        .ok()?;
+    let response = asked.call(request.into_parts().0, Bytes::from(message.to_string()), &message).await;
+    let status = response.status();
+    let body = response.into_body().collect().await.ok()?.to_bytes();
+    if status != StatusCode::OK {
+        let reply = String::from_utf8_lossy(&body);
+        tracing::warn!(%status, %reply, list, "a list could not be made anew for a client that came back");
+        return None;
+    }
+    String::from_utf8(body.to_vec()).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_long_list_becomes_a_reference_and_nothing_else_does() {
+        let long = "x".repeat(2000);
+        let request = |method: &str| json!({"jsonrpc": "2.0", "id": "a\"b", "method": method});
+        for list in LISTS {
+            let kept = reference(&request(list), &long).unwrap();
+            assert_eq!(parse(&kept), Some(Reference { list: list.to_owned(), id: json!("a\"b") }));
+        }
+        assert_eq!(reference(&request("tools/list"), "short"), None);
+        assert_eq!(reference(&request("tools/call"), &long), None);
+        assert_eq!(reference(&request("resources/list"), &long), None);
+        let page = json!({"id": 1, "method": "tools/list", "params": {"cursor": "x"}});
+        assert_eq!(reference(&page, &long), None);
+    }
+
+    #[test]
+    fn a_reply_is_no_reference_whatever_it_says() {
+        for reply in [
+            r#"{"jsonrpc":"2.0","id":1,"result":{"listOf":"tools/list","id":1}}"#,
+            r#"{"jsonrpc":"2.0","id":1,"listOf":"tools/list"}"#,
+            r#"{"listOf":"tools/list"}"#,
+            r#""listOf""#,
+            "listOf",
+        ] {
+            assert_eq!(parse(reply), None, "{reply}");
+        }
+    }
+}
