@@ -188,6 +188,12 @@ impl BankDir {
         self.dir.symlink_metadata(name).is_ok()
     }
 
+    /// Whether there is surely nothing of this name. What cannot be looked at may be there.
+    #[must_use]
+    pub(crate) fn is_missing(&self, name: &str) -> bool {
+        self.dir.symlink_metadata(name).is_err_and(|error| error.kind() == io::ErrorKind::NotFound)
+    }
+
     /// Reads one file. Never blocks on a pipe or a device, never takes more than `limit` bytes.
     ///
     /// # Errors

@@ -79,7 +79,7 @@ impl View {
     pub(crate) fn is_current(&self, dir: &BankDir) -> bool {
         self.reached.damage.is_none()
             && dir.stamp(LOG) == self.reached.stamp
-            && (self.reached.stamp.is_some() || !dir.exists(LOG))
+            && (self.reached.stamp.is_some() || dir.is_missing(LOG))
     }
 
     /// Reads what happened to the log since the last time.

@@ -730,3 +730,17 @@ fn a_log_with_a_hole_is_refused_and_not_read_for_hours() {
     super::log::append(&dir, b"\n".to_vec(), &[]).unwrap_err();
     assert_eq!(file.metadata().unwrap().len(), memory_bank_core::limits::GRAPH_LOG_BYTES);
 }
+
+#[cfg(unix)]
+#[tokio::test]
+async fn a_graph_that_cannot_be_reached_is_not_shown_as_an_empty_one() {
+    let (temp, bank) = bank();
+    std::fs::create_dir(temp.path().join("outside")).unwrap();
+    std::os::unix::fs::symlink("../outside", bank.path().join("graph")).unwrap();
+    bank.export(&me()).await.unwrap_err();
+    std::fs::remove_file(bank.path().join("graph")).unwrap();
+    std::fs::write(bank.path().join("graph"), "a file").unwrap();
+    bank.export(&me()).await.unwrap_err();
+    std::fs::remove_file(bank.path().join("graph")).unwrap();
+    bank.export(&me()).await.unwrap();
+}
