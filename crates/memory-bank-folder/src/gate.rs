@@ -20,10 +20,13 @@ pub(crate) fn confined(
     tells_paths: bool,
 ) -> Result<Place, WorkspaceError> {
     let refused = |link: &Path, to: &Path| WorkspaceError::Refused(leads_out(link, to, tells_paths));
-    if !origin.follow_links
-        && let Some(to) = strays(project, path)
-    {
-        return Err(refused(path, &to));
+    // A repository may be called like the folder; then it is the bank, and its links lead out of it.
+    for folder in [project, &project.join(&origin.folder)] {
+        if !origin.follow_links
+            && let Some(to) = strays(folder, path)
+        {
+            return Err(refused(path, &to));
+        }
     }
     let place = origin.place_for(project, path);
     match origin.root(&place).leads_out() {

@@ -532,6 +532,21 @@ mod links {
     }
 
     #[tokio::test]
+    async fn a_link_out_of_a_repository_that_is_called_like_the_folder_is_refused() {
+        let root = TempDir::new().unwrap();
+        project(&root, "other");
+        let repository = root.path().join("memory-bank");
+        std::fs::create_dir(&repository).unwrap();
+        std::fs::write(repository.join("README.md"), "# theirs\n").unwrap();
+        symlink("../other", repository.join("x")).unwrap();
+        let workspace = start(options(&repository)).await;
+        let path = repository.join("x");
+        workspace.set_path(&caller(), Some(words(&path))).await.unwrap_err();
+        workspace.initialize(&caller(), words(&path)).await.unwrap_err();
+        assert_eq!(active(&workspace).await, words(&repository));
+    }
+
+    #[tokio::test]
     async fn a_registry_that_came_with_the_project_opens_nothing_outside() {
         let root = TempDir::new().unwrap();
         let (here, elsewhere) = (project(&root, "here"), project(&root, "elsewhere"));
