@@ -4,6 +4,8 @@
 pub const DOCUMENT_BYTES: usize = 1024 * 1024;
 /// The largest file that is still read when a folder already holds it (written by another program), in bytes.
 pub const READABLE_BYTES: u64 = 16 * 1024 * 1024;
+/// The largest log of a folder's graph that is read or written, in bytes.
+pub const GRAPH_LOG_BYTES: u64 = 1024 * 1024 * 1024;
 /// The longest document name, in bytes.
 pub const NAME_BYTES: usize = 255;
 /// The longest entity name, entity type or relation type, in bytes.

@@ -12,7 +12,7 @@ use std::io::{self, Read};
 use std::path::{Component, Path, PathBuf};
 use std::time::SystemTime;
 
-use cap_fs_ext::{FollowSymlinks, MetadataExt, OpenOptionsFollowExt, OpenOptionsSyncExt};
+use cap_fs_ext::{DirExt, FollowSymlinks, MetadataExt, OpenOptionsFollowExt, OpenOptionsSyncExt};
 use cap_std::ambient_authority;
 use cap_std::fs::{Dir, File, Metadata, OpenOptions};
 use jiff::Timestamp;
@@ -188,6 +188,12 @@ impl BankDir {
         self.dir.symlink_metadata(name).is_ok()
     }
 
+    /// Whether there is surely nothing of this name. What cannot be looked at may be there.
+    #[must_use]
+    pub(crate) fn is_missing(&self, name: &str) -> bool {
+        self.dir.symlink_metadata(name).is_err_and(|error| error.kind() == io::ErrorKind::NotFound)
+    }
+
     /// Reads one file. Never blocks on a pipe or a device, never takes more than `limit` bytes.
     ///
     /// # Errors
@@ -305,6 +311,15 @@ impl BankDir {
     /// There is none, or it is a link that leads out.
     pub fn open_folder(&self, name: &str) -> io::Result<Self> {
         Ok(Self { dir: self.dir.open_dir(name)? })
+    }
+
+    /// The same for a folder that must not be a link, wherever it leads.
+    ///
+    /// # Errors
+    /// There is none, or it is something else.
+    pub(crate) fn open_own_folder(&self, name: &str) -> io::Result<Self> {
+        self.check_own_folder(Path::new(name))?;
+        Ok(Self { dir: self.dir.open_dir_nofollow(name)? })
     }
 
     /// Makes a folder that must not exist yet.

@@ -5,6 +5,9 @@
 /// The longest path that is looked at, in bytes.
 const PATH_BYTES: usize = 4096;
 
+/// What becomes of a value that is missing when it is made a text.
+const NO_VALUES: [&str; 5] = ["undefined", "null", "None", "nil", "[object Object]"];
+
 /// Whether these words can be a path on this system.
 ///
 /// # Errors
@@ -27,6 +30,11 @@ pub(crate) fn check(words: &str) -> Result<(), String> {
     if words.trim() != words || is_quoted(words) {
         let plain = words.trim_matches(|letter: char| letter.is_whitespace() || "'\"`".contains(letter));
         return refused(format!("has blanks or quotes around the path; give the path alone, `{plain}`"));
+    }
+    if NO_VALUES.contains(&words) {
+        return refused(format!(
+            "is what programs write where a value is missing; give the path itself, or `./{words}` for a folder of that name"
+        ));
     }
     if let Some(variable) = variable(words) {
         return refused(format!(
@@ -139,6 +147,9 @@ mod tests {
     #[case("/home/me\n", "control character")]
     #[case("a\0b", "is not a path")]
     #[case("  ", "is not a path")]
+    #[case("undefined", "`./undefined`")]
+    #[case("null", "`./null`")]
+    #[case("[object Object]", "a value is missing")]
     fn what_cannot_be_meant_is_refused_with_what_is_meant(#[case] words: &str, #[case] says: &str) {
         let why = check(words).unwrap_err();
         assert!(why.contains(says), "{why}");
@@ -162,6 +173,8 @@ mod tests {
     #[case("./~bob")]
     #[case("~")]
     #[case("~/x y")]
+    #[case("./undefined")]
+    #[case("/srv/null")]
     #[case("../[id]/#1/{a}")]
     #[case("/srv/été/日本")]
     fn an_ordinary_path_is_taken(#[case] words: &str) {

@@ -20,12 +20,15 @@ pub(crate) fn confined(
     tells_paths: bool,
 ) -> Result<Place, WorkspaceError> {
     let refused = |link: &Path, to: &Path| WorkspaceError::Refused(leads_out(link, to, tells_paths));
-    if !origin.follow_links
-        && let Some(to) = strays(project, path)
-    {
-        return Err(refused(path, &to));
+    // A repository may be called like the folder; then it is the bank, and its links lead out of it.
+    for folder in [project, &project.join(&origin.folder)] {
+        if !origin.follow_links
+            && let Some(to) = strays(folder, path)
+        {
+            return Err(refused(path, &to));
+        }
     }
-    let place = origin.place(path);
+    let place = origin.place_for(project, path);
     match origin.root(&place).leads_out() {
         Some(to) => Err(refused(&place.bank, &to)),
         None => Ok(place),
@@ -59,6 +62,6 @@ impl Gate {
     /// The place of an entry; none if it is not on this machine, or not to be used. Blocks.
     pub(crate) fn place(&self, store: &RegisteredStore) -> Option<Place> {
         let is_used = store.kind == StoreKind::Local && self.lets_in(&store.project_path);
-        is_used.then(|| self.origin.place(Path::new(&store.project_path)))
+        is_used.then(|| self.origin.place_for(&self.project, Path::new(&store.project_path)))
     }
 }

@@ -69,19 +69,40 @@ impl Origin {
             None => self.working_directory.clone(),
             Some(words) => self.absolute(words)?,
         };
-        Ok(self.place(&path).project)
+        // Documents beside the sources make no bank of them: then the project would be the folder above, with all in it.
+        Ok(self.named(&path).unwrap_or_else(|| self.inside(&path)).project)
+    }
+
+    /// The place that a path means to a server of this project. Looks at the disk.
+    #[must_use]
+    pub(crate) fn place_for(&self, project: &Path, path: &Path) -> Place {
+        let is_own = path == project
+            || matches!((fs_err::canonicalize(path), fs_err::canonicalize(project)), (Ok(a), Ok(b)) if a == b);
+        if is_own { self.inside(path) } else { self.place(path) }
+    }
+
+    fn inside(&self, path: &Path) -> Place {
+        Place { project: path.to_owned(), bank: path.join(&self.folder) }
+    }
+
+    /// The place where the path has the bank in it, or the bank's own name.
+    fn named(&self, path: &Path) -> Option<Place> {
+        let inside = self.inside(path);
+        if is_bank(&self.root(&inside)) {
+            return Some(inside);
+        }
+        let is_named_so = path.file_name().is_some_and(|name| name == self.folder.as_str());
+        let parent = path.parent().filter(|_| is_named_so)?;
+        Some(Place { project: parent.to_owned(), bank: path.to_owned() })
     }
 
     /// The place that a project path, or the path of the bank folder itself, means. Looks at the disk.
     #[must_use]
     pub(crate) fn place(&self, path: &Path) -> Place {
-        let inside = Place { project: path.to_owned(), bank: path.join(&self.folder) };
-        if is_bank(&self.root(&inside)) {
-            return inside;
+        if let Some(place) = self.named(path) {
+            return place;
         }
-        let is_named_so = path.file_name().is_some_and(|name| name == self.folder.as_str());
         match path.parent() {
-            Some(parent) if is_named_so => Place { project: parent.to_owned(), bank: path.to_owned() },
             Some(_) if has_core_document(path) => {
                 // The bank itself was named, so a link of that name is the user's.
                 let real = fs_err::canonicalize(path).unwrap_or_else(|_| path.to_owned());
@@ -89,7 +110,7 @@ impl Origin {
                 let project = bank.parent().map_or_else(|| bank.clone(), Path::to_owned);
                 Place { project, bank }
             }
-            _ => inside,
+            _ => self.inside(path),
         }
     }
 

@@ -42,7 +42,7 @@ impl StateFolder {
             builder.mode(0o700);
         }
         builder.create(&path)?;
-        let dir = BankDir::open(&path)?;
+        let dir = self.own_folder(name)?;
         check_owner(&dir.metadata()?)?;
         dir.close_to_others()?;
         Ok(dir)
@@ -53,12 +53,18 @@ impl StateFolder {
     /// # Errors
     /// It cannot be opened, or belongs to somebody else.
     pub(crate) fn look(&self, name: &str) -> io::Result<Option<BankDir>> {
-        let dir = match BankDir::open(&self.path.join(name)) {
+        let dir = match self.own_folder(name) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             dir => dir?,
         };
         check_owner(&dir.metadata()?)?;
         Ok(Some(dir))
+    }
+
+    /// A folder in it that is no link: where the state folder lies in a project, a link there would have files made, and
+    /// rights taken, wherever it leads.
+    fn own_folder(&self, name: &str) -> io::Result<BankDir> {
+        BankDir::open(&self.path)?.open_own_folder(name)
     }
 }
 

@@ -186,6 +186,27 @@ async fn d18_the_bank_folder_itself_can_be_named() {
 }
 
 #[tokio::test]
+async fn a_project_with_a_core_document_beside_its_sources_stays_the_project() {
+    for path in [None, Some("repo"), Some(".")] {
+        let root = TempDir::new().unwrap();
+        let above = root.path().join("above");
+        let repository = above.join("repo");
+        std::fs::create_dir_all(&repository).unwrap();
+        std::fs::write(repository.join("progress.md"), "# of the sources\n").unwrap();
+        // What lies beside the repository is another project's.
+        project(&root, "above");
+        let here = if path == Some("repo") { &above } else { &repository };
+        let workspace = start(FolderOptions { path: path.map(Into::into), ..options(here) }).await;
+        let found = workspace.bank(&caller(), None).await.map(|_| ());
+        assert!(matches!(found, Err(WorkspaceError::NoBank)), "{path:?}: {found:?}");
+        let made = workspace.initialize(&caller(), words(&repository)).await.unwrap();
+        assert_eq!(made.location, words(&repository.join("memory-bank")), "{path:?}");
+        assert_eq!(names_below(&above).into_iter().filter(|name| !name.starts_with(&repository)).count(), 2);
+        assert_eq!(std::fs::read_to_string(repository.join("progress.md")).unwrap(), "# of the sources\n");
+    }
+}
+
+#[tokio::test]
 async fn d51_a_tilde_is_expanded() {
     let root = TempDir::new().unwrap();
     std::fs::create_dir(root.path().join("home")).unwrap();
@@ -508,6 +529,21 @@ mod links {
         assert_eq!(names_below(root.path()), before);
         // The same folder by its own path is meant as it is.
         workspace.set_path(&caller(), Some(words(&elsewhere))).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_link_out_of_a_repository_that_is_called_like_the_folder_is_refused() {
+        let root = TempDir::new().unwrap();
+        project(&root, "other");
+        let repository = root.path().join("memory-bank");
+        std::fs::create_dir(&repository).unwrap();
+        std::fs::write(repository.join("README.md"), "# theirs\n").unwrap();
+        symlink("../other", repository.join("x")).unwrap();
+        let workspace = start(options(&repository)).await;
+        let path = repository.join("x");
+        workspace.set_path(&caller(), Some(words(&path))).await.unwrap_err();
+        workspace.initialize(&caller(), words(&path)).await.unwrap_err();
+        assert_eq!(active(&workspace).await, words(&repository));
     }
 
     #[tokio::test]

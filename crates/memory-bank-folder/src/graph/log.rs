@@ -15,6 +15,7 @@ use cap_std::fs::OpenOptions;
 use memory_bank_core::error::StoreError;
 use memory_bank_core::graph::event::{Event, Line, MARKER, read_line};
 use memory_bank_core::graph::state::GraphState;
+use memory_bank_core::limits;
 
 use crate::dir::{BankDir, FileStamp};
 
@@ -78,7 +79,7 @@ impl View {
     pub(crate) fn is_current(&self, dir: &BankDir) -> bool {
         self.reached.damage.is_none()
             && dir.stamp(LOG) == self.reached.stamp
-            && (self.reached.stamp.is_some() || !dir.exists(LOG))
+            && (self.reached.stamp.is_some() || dir.is_missing(LOG))
     }
 
     /// Reads what happened to the log since the last time.
@@ -119,6 +120,15 @@ impl View {
             Err(error) => return Err(error),
         };
         let stamp = FileStamp::of(&file.metadata()?);
+        if stamp.bytes > limits::GRAPH_LOG_BYTES {
+            // A hole takes no room in an archive that somebody else packed, and hours to read.
+            let damage = Some(too_large(stamp.bytes));
+            self.replace_by(
+                GraphState::default(),
+                Reached { stamp: Some(stamp), damage, ..Reached::default() },
+            );
+            return Ok(());
+        }
         let mut file = file.into_std();
         if self.may_have_grown(stamp) && self.read_on(&mut file, stamp)? {
             return Ok(());
@@ -305,7 +315,7 @@ pub(crate) fn unknown_lines(dir: &BankDir) -> Result<(Vec<Vec<u8>>, usize), Stor
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok((Vec::new(), 0)),
         Err(error) => return Err(cannot()(error)),
     };
-    let mut reader = BufReader::new(file);
+    let mut reader = BufReader::new(file.take(limits::GRAPH_LOG_BYTES));
     let (mut unknown, mut filled, mut number) = (Vec::new(), 0, 0);
     let mut line = Vec::new();
     while let Some(taken) = next_line(&mut reader, &mut line).map_err(cannot())? {
@@ -328,6 +338,12 @@ fn write_durably(dir: &BankDir, bytes: &[u8]) -> io::Result<()> {
     let is_new = dir.stamp(LOG).is_none();
     let mut file = dir.open_file(LOG, OpenOptions::new().append(true).create(true))?;
     let before = file.metadata()?.len();
+    if before.saturating_add(bytes.len() as u64) > limits::GRAPH_LOG_BYTES {
+        return Err(io::Error::other(format!(
+            "it would have more than {} bytes; graph_maintain with `compact` makes room",
+            limits::GRAPH_LOG_BYTES
+        )));
+    }
     let written = file.write_all(bytes).and_then(|()| file.sync_data());
     if let Err(error) = written {
         // Taken back, unless somebody who does not know the lock has written after us; then the line is healed later.
@@ -369,6 +385,13 @@ fn next_line(reader: &mut impl BufRead, line: &mut Vec<u8>) -> io::Result<Option
         }
     }
     Ok(Some(Taken { bytes, ended }))
+}
+
+fn too_large(bytes: u64) -> String {
+    format!(
+        "it has {bytes} bytes, at most {} are read; restore a backup, or move the file away to start a new graph",
+        limits::GRAPH_LOG_BYTES
+    )
 }
 
 fn too_long(line: usize) -> String {

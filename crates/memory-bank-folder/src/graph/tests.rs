@@ -706,3 +706,41 @@ async fn figures() {
         println!("{size}: compact {:?}", begun.elapsed());
     }
 }
+
+#[test]
+fn a_log_with_a_hole_is_refused_and_not_read_for_hours() {
+    let (_temp, bank) = bank();
+    write_log(&bank, format!("{MARKER}\n"));
+    let file = std::fs::OpenOptions::new().write(true).open(log_of(&bank)).unwrap();
+    file.set_len(1 << 40).unwrap();
+    let (done, answer) = std::sync::mpsc::channel();
+    let reader = Arc::clone(&bank);
+    std::thread::spawn(move || {
+        let dir = crate::dir::BankDir::open(reader.path()).unwrap();
+        let _ = done.send(reader.graph.look(&dir, |_| Ok::<_, StoreError>(())));
+    });
+    // A reader that waits for the whole file would need hours on any machine.
+    let read = answer.recv_timeout(Duration::from_secs(60)).expect("the log is being read");
+    assert!(matches!(read, Err(StoreError::Damaged { detail, .. }) if detail.contains("at most 1073741824")));
+    assert_eq!(std::fs::metadata(log_of(&bank)).unwrap().len(), 1 << 40, "it was left as it is");
+
+    // What is written stays below what can be read.
+    file.set_len(memory_bank_core::limits::GRAPH_LOG_BYTES).unwrap();
+    let dir = crate::dir::BankDir::open(bank.path()).unwrap();
+    super::log::append(&dir, b"\n".to_vec(), &[]).unwrap_err();
+    assert_eq!(file.metadata().unwrap().len(), memory_bank_core::limits::GRAPH_LOG_BYTES);
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn a_graph_that_cannot_be_reached_is_not_shown_as_an_empty_one() {
+    let (temp, bank) = bank();
+    std::fs::create_dir(temp.path().join("outside")).unwrap();
+    std::os::unix::fs::symlink("../outside", bank.path().join("graph")).unwrap();
+    bank.export(&me()).await.unwrap_err();
+    std::fs::remove_file(bank.path().join("graph")).unwrap();
+    std::fs::write(bank.path().join("graph"), "a file").unwrap();
+    bank.export(&me()).await.unwrap_err();
+    std::fs::remove_file(bank.path().join("graph")).unwrap();
+    bank.export(&me()).await.unwrap();
+}

@@ -269,3 +269,25 @@ async fn a_state_folder_that_came_with_the_project_opens_nothing() {
     let refused = open().unwrap_err().to_string();
     assert!(refused.contains("project's repository"), "{refused}");
 }
+
+#[cfg(unix)]
+#[test]
+fn a_link_in_a_state_folder_makes_nothing_where_it_leads() {
+    use std::os::unix::fs::{PermissionsExt, symlink};
+    let scene = Scene::new();
+    let outside = scene.temp.path().join("outside");
+    std::fs::create_dir(&outside).unwrap();
+    std::fs::set_permissions(&outside, std::fs::Permissions::from_mode(0o755)).unwrap();
+    std::fs::create_dir(scene.state.path()).unwrap();
+    symlink("../outside", scene.state.path().join("keys")).unwrap();
+    let tried = scene.open().and_then(|keys| {
+        let runtime = tokio::runtime::Runtime::new().unwrap();
+        runtime
+            .block_on(keys.create_first(&made().1))
+            .map_err(|error| StoreError::Unavailable(error.to_string()))
+    });
+    let refused = tried.unwrap_err().to_string();
+    assert!(refused.contains("is not a folder"), "{refused}");
+    assert_eq!(std::fs::read_dir(&outside).unwrap().count(), 0);
+    assert_eq!(std::fs::metadata(&outside).unwrap().permissions().mode() & 0o777, 0o755);
+}

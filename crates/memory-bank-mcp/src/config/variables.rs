@@ -125,7 +125,7 @@ variables! {
         "What every key in Redis begins with. Servers of one database share it.";
     Plain STATE_DIR "MEMORY_BANK_STATE_DIR" = Depends("`memory-bank-mcp` in `XDG_STATE_HOME`, else in `~/.local/state`"),
         "the path of a folder, from `/` on",
-        "Where API keys of a folder that is served, and folders that were registered outside of their project, are kept, unless `--state-dir` says so. It is never in the project.";
+        "Where API keys of a folder that is served, and folders that were registered outside of their project, are kept, unless `--state-dir` says so. Name no folder of a project.";
     Plain ADDRESS_LIMIT "RATE_LIMIT_IP_PER_MINUTE" = Is("120"), "a number from 0 to 1000000; 0 = unlimited",
         "Requests without a good key a minute from one address.";
     Plain KEYED_ADDRESS_LIMIT "RATE_LIMIT_IP_WITH_KEY_PER_MINUTE" = Depends("`1200`; `RATE_LIMIT_IP_PER_MINUTE` when that is higher or 0"),
