@@ -23,11 +23,17 @@ use crate::lock::{WriteGuard, blocking};
 impl DocumentStore for FolderBank {
     async fn list(&self, _caller: &Caller) -> Result<Vec<DocumentEntry>, StoreError> {
         let root = self.root().clone();
-        blocking(move || {
+        let listed = blocking(move || {
             let dir = root.open().map_err(StoreError::io("cannot open the memory bank"))?;
-            entries(&dir)
+            if journal::is_pending(&dir) { Ok(None) } else { entries(&dir).map(Some) }
         })
-        .await
+        .await?;
+        if let Some(listed) = listed {
+            return Ok(listed);
+        }
+        // A change is under way, or was interrupted: its documents come together.
+        let guard = self.lock.shared().await?;
+        blocking(move || entries(guard.dir())).await
     }
 
     async fn read(&self, _caller: &Caller, paths: &[DocumentPath]) -> Result<Vec<ReadOutcome>, StoreError> {

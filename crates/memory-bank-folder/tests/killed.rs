@@ -201,3 +201,21 @@ async fn a_killed_archiving_has_moved_every_entry_or_none() {
     }
     eprintln!("{all} archivings were whole, {none} had not begun");
 }
+
+#[tokio::test]
+async fn the_list_of_a_bank_has_what_an_interrupted_change_was_about_to_make() {
+    let temp = TempDir::new().unwrap();
+    let path = temp.path().join("memory-bank");
+    std::fs::create_dir_all(path.join(".mbmcp/stage")).unwrap();
+    // As a process leaves it that was killed between two files: `a.md` is written, `b.md` is only staged.
+    std::fs::write(path.join("a.md"), "the rest").unwrap();
+    std::fs::write(path.join(".mbmcp/stage/1-1.tmp"), "the oldest entries").unwrap();
+    std::fs::write(
+        path.join(".mbmcp/commit.json"),
+        r#"{"version":2,"steps":[{"target":"a.md","staged":"0-0.tmp","before":null},{"target":"b.md","staged":"1-1.tmp","before":null}]}"#,
+    )
+    .unwrap();
+    let listed = bank(&path).list(&Caller::local("parent")).await.unwrap();
+    let names: Vec<&str> = listed.iter().map(|entry| entry.name.as_str()).collect();
+    assert_eq!(names, ["a.md", "b.md"]);
+}
