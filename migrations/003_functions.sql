@@ -611,8 +611,8 @@ END
 $$;
 -- The audit log --------------------------------------------------------------------------------------------------------
 
--- Adds a row. In whose name, the key says that was presented, if it is one; an operator's command may name a member.
--- Whoever acts without a key acts as the login role.
+-- Adds a row. In whose name, the key says that was presented; an operator acts as its login role, and may name a member.
+-- Others act with a key of the project: what a statement does that takes its key back on the way does not happen.
 CREATE OR REPLACE FUNCTION app.audit(p_action text, p_project uuid, p_subject text, p_detail jsonb) RETURNS void
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
@@ -621,8 +621,11 @@ DECLARE
   usr uuid;
 BEGIN
   SELECT k.id, k.user_id INTO shown, usr FROM public.api_keys k
-  WHERE k.id = app.current_key_id() AND k.key_hash = app.current_key_hash();
-  IF shown IS NULL AND app.is_operator() THEN
+  WHERE k.id = app.current_key_id() AND k.key_hash = app.current_key_hash() AND k.project_id = p_project;
+  IF shown IS NULL THEN
+    IF NOT app.is_operator() THEN
+      RAISE EXCEPTION 'no key of this project was presented' USING ERRCODE = 'MB401';
+    END IF;
     usr := app.current_user_id();
   END IF;
   INSERT INTO app.audit_log (project_id, action, user_id, key_id, login, subject, detail)
