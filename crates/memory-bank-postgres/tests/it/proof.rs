@@ -397,7 +397,8 @@ async fn nothing_is_deleted_by_a_statement_that_takes_its_key_back_on_the_way() 
     );
     let outcome = as_login(&bench, &sql).await;
     assert!(outcome.as_ref().is_err_and(|why| why.starts_with("MB401")), "{outcome:?}");
-    let left = bench.test.psql(&format!("SELECT count(*) FROM documents WHERE project_id = '{}'", alice.project.0));
+    let left =
+        bench.test.psql(&format!("SELECT count(*) FROM documents WHERE project_id = '{}'", alice.project.0));
     assert_eq!(left, "1");
     assert_eq!(bench.test.psql("SELECT count(*) FROM app.audit_log WHERE action = 'documents.deleted'"), "0");
 }
