@@ -81,7 +81,8 @@ LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
   UPDATE public.api_keys k SET last_used_at = greatest(k.last_used_at, used.at)
   FROM (SELECT u.hash, max(u.at) AS at FROM unnest(p_key_hashes, p_at) AS u (hash, at) GROUP BY u.hash) AS used
-  WHERE k.key_hash = used.hash
+  -- A moment that no clock shows could not be read again.
+  WHERE k.key_hash = used.hash AND isfinite(used.at)
 $$;
 
 -- Opens a session, unless the project has p_most live ones already: then false.
@@ -884,6 +885,7 @@ BEGIN
   IF (NEW.id, NEW.user_id, NEW.project_id, NEW.key_hash, NEW.key_prefix, NEW.created_at)
       IS DISTINCT FROM (OLD.id, OLD.user_id, OLD.project_id, OLD.key_hash, OLD.key_prefix, OLD.created_at)
     OR (OLD.revoked_at IS NOT NULL AND NEW.revoked_at IS DISTINCT FROM OLD.revoked_at)
+    OR isfinite(NEW.revoked_at) IS FALSE
     OR (OLD.expires_at IS NOT NULL AND (NEW.expires_at <= OLD.expires_at) IS NOT TRUE)
     OR (current_user = 'app_user' AND NEW.scopes IS DISTINCT FROM OLD.scopes AND app.may_give(NEW.scopes) IS NOT TRUE) THEN
     RAISE EXCEPTION 'this of a key cannot be changed' USING ERRCODE = 'insufficient_privilege';

@@ -402,3 +402,22 @@ async fn nothing_is_deleted_by_a_statement_that_takes_its_key_back_on_the_way() 
     assert_eq!(left, "1");
     assert_eq!(bench.test.psql("SELECT count(*) FROM app.audit_log WHERE action = 'documents.deleted'"), "0");
 }
+
+#[tokio::test]
+async fn no_moment_that_no_clock_shows_makes_the_keys_of_a_project_unreadable() {
+    let (bench, alice, _) = two_tenants().await;
+    let hash = shown(&alice);
+    for moment in ["infinity", "-infinity"] {
+        as_login(
+            &bench,
+            &format!("SELECT app.touch_keys(ARRAY['\\x{hash}'::bytea], ARRAY['{moment}'::timestamptz])"),
+        )
+        .await
+        .unwrap();
+        let own = context(&alice, true, &hash);
+        let revoke = format!("{own} SET ROLE app_user; UPDATE api_keys SET revoked_at = '{moment}'");
+        let outcome = as_login(&bench, &revoke).await;
+        assert!(outcome.as_ref().is_err_and(|why| why.starts_with("42501")), "{moment}: {outcome:?}");
+    }
+    assert_eq!(KeyStore::list(&bench.database, &alice, true).await.unwrap().len(), 1);
+}
