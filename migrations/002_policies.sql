@@ -285,12 +285,14 @@ DECLARE
 BEGIN
   FOR one IN
     SELECT * FROM (VALUES
-      ('public.users', 'own_select', 'SELECT', 'id = (SELECT app.current_user_id()) AND (SELECT app.joined_project()) IS NOT NULL', NULL),
+      -- What says who asks is read and proved in one sub-query: between two of them a statement could change its context.
+      ('public.users', 'own_select', 'SELECT',
+        'id = (SELECT CASE WHEN app.joined_project() IS NOT NULL THEN app.current_user_id() END)', NULL),
       ('public.users', 'owner_select', 'SELECT',
         'id IN (SELECT m.user_id FROM public.memberships m WHERE m.project_id = (SELECT app.owned_project()))', NULL),
       ('public.projects', 'member_select', 'SELECT', 'id = (SELECT app.joined_project())', NULL),
       ('public.memberships', 'own_select', 'SELECT',
-        'project_id = (SELECT app.joined_project()) AND user_id = (SELECT app.current_user_id())', NULL),
+        '(project_id, user_id) = (SELECT app.joined_project(), app.current_user_id())', NULL),
       ('public.memberships', 'owner_select', 'SELECT', 'project_id = (SELECT app.owned_project())', NULL),
       ('public.api_keys', 'owner_select', 'SELECT', 'project_id = (SELECT app.owned_project())', NULL),
       ('public.api_keys', 'owner_insert', 'INSERT', NULL,
@@ -298,18 +300,19 @@ BEGIN
       ('public.api_keys', 'owner_update', 'UPDATE', 'project_id = (SELECT app.owned_project())',
         'project_id = (SELECT app.owned_project())'),
       ('public.sessions', 'own_select', 'SELECT',
-        'project_id = (SELECT app.joined_project()) AND user_id = (SELECT app.current_user_id())', NULL),
+        '(project_id, user_id) = (SELECT app.joined_project(), app.current_user_id())', NULL),
       ('public.mcp_events', 'own_select', 'SELECT',
-        'project_id = (SELECT app.joined_project()) AND user_id = (SELECT app.current_user_id()) '
-        'AND needs & (SELECT 7 - a.reads::int - a.writes::int * 2 - a.administers::int * 4 FROM app.current_access() a) = 0',
+        '(project_id, user_id, needs) IN (SELECT app.joined_project(), app.current_user_id(), n::smallint '
+        'FROM generate_series(0, 7) AS n, app.current_access() AS a '
+        'WHERE n & (7 - a.reads::int - a.writes::int * 2 - a.administers::int * 4) = 0)',
         NULL),
       ('app.project_state', 'own_select', 'SELECT',
-        'project_id = (SELECT app.joined_project()) AND user_id = (SELECT app.current_user_id())', NULL),
+        '(project_id, user_id) = (SELECT app.joined_project(), app.current_user_id())', NULL),
       ('app.project_state', 'own_insert', 'INSERT', NULL,
-        'project_id = (SELECT app.joined_project()) AND user_id = (SELECT app.current_user_id())'),
+        '(project_id, user_id) = (SELECT app.joined_project(), app.current_user_id())'),
       ('app.project_state', 'own_update', 'UPDATE',
-        'project_id = (SELECT app.joined_project()) AND user_id = (SELECT app.current_user_id())',
-        'project_id = (SELECT app.joined_project()) AND user_id = (SELECT app.current_user_id())'),
+        '(project_id, user_id) = (SELECT app.joined_project(), app.current_user_id())',
+        '(project_id, user_id) = (SELECT app.joined_project(), app.current_user_id())'),
       -- Only app.prune_backups deletes a backup, and only the oldest.
       ('app.backups', 'member_select', 'SELECT', 'project_id = (SELECT app.readable_project())', NULL),
       ('app.backups', 'editor_insert', 'INSERT', NULL, 'project_id = (SELECT app.writable_project())'),

@@ -81,7 +81,8 @@ LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
   UPDATE public.api_keys k SET last_used_at = greatest(k.last_used_at, used.at)
   FROM (SELECT u.hash, max(u.at) AS at FROM unnest(p_key_hashes, p_at) AS u (hash, at) GROUP BY u.hash) AS used
-  WHERE k.key_hash = used.hash
+  -- A moment that no clock shows could not be read again.
+  WHERE k.key_hash = used.hash AND isfinite(used.at)
 $$;
 
 -- Opens a session and says `opened`. A key has at most p_most_of_key, a project p_most: past either, the oldest session of the
@@ -738,8 +739,8 @@ $$;
 
 -- The audit log --------------------------------------------------------------------------------------------------------
 
--- Adds a row. In whose name, the key says that was presented, if it is one; an operator's command may name a member.
--- Whoever acts without a key acts as the login role.
+-- Adds a row. In whose name, the key says that was presented; an operator acts as its login role, and may name a member.
+-- Others act with a key of the project: what a statement does that takes its key back on the way does not happen.
 CREATE OR REPLACE FUNCTION app.audit(p_action text, p_project uuid, p_subject text, p_detail jsonb) RETURNS void
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
@@ -748,8 +749,11 @@ DECLARE
   usr uuid;
 BEGIN
   SELECT k.id, k.user_id INTO shown, usr FROM public.api_keys k
-  WHERE k.id = app.current_key_id() AND k.key_hash = app.current_key_hash();
-  IF shown IS NULL AND app.is_operator() THEN
+  WHERE k.id = app.current_key_id() AND k.key_hash = app.current_key_hash() AND k.project_id = p_project;
+  IF shown IS NULL THEN
+    IF NOT app.is_operator() THEN
+      RAISE EXCEPTION 'no key of this project was presented' USING ERRCODE = 'MB401';
+    END IF;
     usr := app.current_user_id();
   END IF;
   INSERT INTO app.audit_log (project_id, action, user_id, key_id, login, subject, detail)
@@ -1010,6 +1014,7 @@ BEGIN
   IF (NEW.id, NEW.user_id, NEW.project_id, NEW.key_hash, NEW.key_prefix, NEW.created_at)
       IS DISTINCT FROM (OLD.id, OLD.user_id, OLD.project_id, OLD.key_hash, OLD.key_prefix, OLD.created_at)
     OR (OLD.revoked_at IS NOT NULL AND NEW.revoked_at IS DISTINCT FROM OLD.revoked_at)
+    OR isfinite(NEW.revoked_at) IS FALSE
     OR (OLD.expires_at IS NOT NULL AND (NEW.expires_at <= OLD.expires_at) IS NOT TRUE)
     OR (current_user = 'app_user' AND NEW.scopes IS DISTINCT FROM OLD.scopes AND app.may_give(NEW.scopes) IS NOT TRUE) THEN
     RAISE EXCEPTION 'this of a key cannot be changed' USING ERRCODE = 'insufficient_privilege';

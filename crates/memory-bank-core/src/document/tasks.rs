@@ -29,6 +29,10 @@ pub struct UpdateTasks {
     /// Whether the list is emptied first.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub clear: Option<Clear>,
+    /// Whether `remove` takes whole texts only. A part of a text asks what the list holds: it fits one task, several or
+    /// none, and several are refused.
+    #[serde(skip)]
+    pub only_whole: bool,
 }
 
 impl UpdateTasks {
@@ -104,7 +108,7 @@ pub fn update_tasks(drafts: &mut Drafts, asked: &UpdateTasks) -> Result<TasksUpd
             let (rest, taken) = if remove.is_empty() {
                 (text.to_owned(), Removed::default())
             } else {
-                remove_tasks(text, &remove)?
+                remove_tasks(text, &remove, asked.only_whole)?
             };
             let (new, added) = add_tasks(&rest, &TASKS, &add)?;
             changes.added = added;
@@ -140,7 +144,7 @@ pub(super) fn add_tasks(text: &str, titles: &[&str], add: &[String]) -> Result<(
     Ok((append_items(text, titles, &new)?, new.len()))
 }
 
-fn remove_tasks(text: &str, remove: &[String]) -> Result<(String, Removed), EditError> {
+fn remove_tasks(text: &str, remove: &[String], only_whole: bool) -> Result<(String, Removed), EditError> {
     let outline = Outline::of(text);
     for section in outline.find_all(&TASKS) {
         check_editable(&outline, &section)?;
@@ -156,7 +160,7 @@ fn remove_tasks(text: &str, remove: &[String]) -> Result<(String, Removed), Edit
         if found.is_empty() {
             found = own.equal(wanted);
         }
-        if found.is_empty() {
+        if found.is_empty() && !only_whole {
             found = whole.containing(wanted);
             if found.len() > 1 {
                 return Err(ambiguous(wanted, &tasks, &found));

@@ -201,7 +201,7 @@ fn calls(tool: &str, ids: &Value) -> (Vec<Value>, Vec<Value>) {
         }
         "add_session_note" => (vec![json!({"note": "own"})], vec![json!({"note": " "})]),
         "update_tasks" => {
-            (vec![json!({"add": ["own"], "remove": [CANARY]})], vec![json!({"remove": [CANARY.get(..4)]})])
+            (vec![json!({"add": ["own"], "remove": [CANARY]}), json!({"remove": [CANARY.get(..4)]})], vec![])
         }
         "batch_write_files" => (
             vec![json!({"files": [{"filename": "batch.md", "content": "own"},
@@ -248,8 +248,9 @@ fn calls(tool: &str, ids: &Value) -> (Vec<Value>, Vec<Value>) {
         "finalize_thinking_session" => (
             vec![
                 json!({"summary": "own", "tasks": {"add": ["own"], "remove": [format!("{CANARY} again")]}, "nextSteps": ["own"]}),
+                json!({"summary": "own", "tasks": {"remove": [CANARY.get(..4)]}}),
             ],
-            vec![json!({"summary": "own", "tasks": {"remove": [CANARY.get(..4)]}})],
+            vec![],
         ),
         "graph_add_doc_pointer" => (
             vec![json!({"entityNameOrId": "Thing", "docPath": "notes.md"})],
@@ -495,6 +496,41 @@ fn a_key_that_may_not_read_cannot_ask_by_adding_it_whether_a_fact_is_there() {
                 assert_eq!(replies[0], replies[1], "{tool} tells what was there");
             }
         }
+    }
+}
+
+#[test]
+fn a_key_that_may_not_read_cannot_ask_by_parts_of_tasks_what_the_list_holds() {
+    for world in worlds() {
+        let owner = Client::with(&world.server, &["read", "write", "admin"]);
+        owner.data("initialize_memory_bank", &json!({"path": "."}));
+        owner.data("update_tasks", &json!({"add": ["secret plan alpha"]}));
+        for scopes in [&["write"][..], &["write", "admin"]] {
+            let blind = Client::with(&world.server, scopes);
+            for (tool, wrap) in [("update_tasks", false), ("finalize_thinking_session", true)] {
+                let remove = |guess: &str| {
+                    // With a task of its own that has the guess, a part that stands in another one fits two.
+                    blind.data("update_tasks", &json!({"add": [format!("own {guess}")]}));
+                    let tasks = json!({"remove": [guess]});
+                    let arguments = if wrap { json!({"summary": "own", "tasks": tasks}) } else { tasks };
+                    let mut reply = blind.call(tool, &arguments)["result"].clone();
+                    reply["content"].take();
+                    reply["structuredContent"]["timestamp"].take();
+                    reply
+                };
+                assert_eq!(remove("secret p"), remove("secret q"), "{scopes:?} {tool}");
+            }
+            // What it names whole goes.
+            blind.data("update_tasks", &json!({"add": ["its own"]}));
+            blind.data("update_tasks", &json!({"remove": ["its own"]}));
+        }
+        let tasks = owner.data("update_tasks", &json!({"remove": []}))["tasks"].to_string();
+        assert!(tasks.contains("secret plan alpha") && !tasks.contains("its own"), "{tasks}");
+        // Who may read is told that a part fits two.
+        assert_eq!(
+            owner.call("update_tasks", &json!({"remove": ["secret"]}))["result"]["isError"],
+            json!(true)
+        );
     }
 }
 

@@ -338,3 +338,90 @@ async fn the_proof_at_the_start_finds_what_would_open_without_a_key() {
     assert!(bench.test.run_with_psql(MIGRATOR, "002_policies.sql").is_ok());
     bench.database.prove_isolation().await.unwrap();
 }
+
+#[tokio::test]
+async fn a_statement_that_changes_its_context_on_the_way_sees_nothing_of_another_user() {
+    let (bench, alice, _) = two_tenants().await;
+    let edgar = bench.member("edgar", "one", Role::Editor).await;
+    let project = alice.project.0;
+    bench.test.psql(&format!(
+        "INSERT INTO sessions (id, user_id, project_id) VALUES (gen_random_uuid(), '{0}', '{project}'); \
+         INSERT INTO app.project_state (user_id, project_id, state) VALUES ('{0}', '{project}', '{{}}'); \
+         INSERT INTO mcp_events (session_id, stream_id, place, user_id, project_id, needs, message) \
+         VALUES (gen_random_uuid(), gen_random_uuid(), 1, '{0}', '{project}', 0, '{{}}')",
+        edgar.user.0
+    ));
+    let own = format!(
+        "{} SET enable_seqscan = off; SET enable_bitmapscan = off; SET enable_hashjoin = off; \
+         SET enable_mergejoin = off; SET enable_material = off; SET enable_memoize = off; SET ROLE app_user; ",
+        context(&alice, true, &shown(&alice))
+    );
+    let swap = format!("set_config('app.current_user_id', '{}', true)", edgar.user.0);
+    let on_the_way = |type_name: &str, value: &str| {
+        format!("(SELECT (CASE WHEN {swap} IS NOT NULL THEN '{value}' END)::{type_name})")
+    };
+    let hers = format!("user_id = '{}'", edgar.user.0);
+    let moment = on_the_way("timestamptz", "-infinity");
+    let nobody = "(VALUES ('nobody of this name', false), ('edgar', true)) AS v (name, swaps)";
+    for sql in [
+        format!("SELECT count(*) FILTER (WHERE {hers}) FROM sessions WHERE expires_at > {moment}"),
+        format!("SELECT count(*) FILTER (WHERE {hers}) FROM app.project_state WHERE updated_at > {moment}"),
+        format!("SELECT count(*) FILTER (WHERE {hers}) FROM mcp_events WHERE created_at > {moment}"),
+        format!(
+            "SELECT count(*) FROM (SELECT v.name, CASE WHEN v.swaps THEN {swap} END AS done FROM {nobody} OFFSET 0) AS o \
+             CROSS JOIN LATERAL (SELECT FROM users u WHERE u.name = o.name AND o.done IS NOT NULL) AS found"
+        ),
+    ] {
+        let seen = as_login(&bench, &format!("{own} {sql}")).await;
+        let nothing = seen.as_ref().is_ok_and(|count| count == "0")
+            || seen.as_ref().is_err_and(|why| why.starts_with("MB401"));
+        assert!(nothing, "{sql}: {seen:?}");
+    }
+}
+
+#[tokio::test]
+async fn nothing_is_deleted_by_a_statement_that_takes_its_key_back_on_the_way() {
+    let (bench, alice, bob) = two_tenants().await;
+    let own = context(&alice, true, &shown(&alice));
+    let others = shown(&bob);
+    for (name, value) in
+        [("app.current_key_hash", ""), ("app.current_key_id", ""), ("app.current_key_hash", others.as_str())]
+    {
+        let sql = format!(
+            "{own} SET ROLE app_user; DELETE FROM documents WHERE set_config('{name}', '{value}', true) IS NOT NULL"
+        );
+        let outcome = as_login(&bench, &sql).await;
+        assert!(outcome.as_ref().is_err_and(|why| why.starts_with("MB401")), "{name} = {value}: {outcome:?}");
+    }
+    // The whole context of another project, whose key is known.
+    let sql = format!(
+        "{own} SET ROLE app_user; DELETE FROM documents WHERE \
+         set_config('app.current_key_hash', '{others}', true) <> '' AND set_config('app.current_key_id', '{}', true) <> ''",
+        bob.key.unwrap().0
+    );
+    let outcome = as_login(&bench, &sql).await;
+    assert!(outcome.as_ref().is_err_and(|why| why.starts_with("MB401")), "{outcome:?}");
+    let left =
+        bench.test.psql(&format!("SELECT count(*) FROM documents WHERE project_id = '{}'", alice.project.0));
+    assert_eq!(left, "1");
+    assert_eq!(bench.test.psql("SELECT count(*) FROM app.audit_log WHERE action = 'documents.deleted'"), "0");
+}
+
+#[tokio::test]
+async fn no_moment_that_no_clock_shows_makes_the_keys_of_a_project_unreadable() {
+    let (bench, alice, _) = two_tenants().await;
+    let hash = shown(&alice);
+    for moment in ["infinity", "-infinity"] {
+        as_login(
+            &bench,
+            &format!("SELECT app.touch_keys(ARRAY['\\x{hash}'::bytea], ARRAY['{moment}'::timestamptz])"),
+        )
+        .await
+        .unwrap();
+        let own = context(&alice, true, &hash);
+        let revoke = format!("{own} SET ROLE app_user; UPDATE api_keys SET revoked_at = '{moment}'");
+        let outcome = as_login(&bench, &revoke).await;
+        assert!(outcome.as_ref().is_err_and(|why| why.starts_with("42501")), "{moment}: {outcome:?}");
+    }
+    assert_eq!(KeyStore::list(&bench.database, &alice, true).await.unwrap().len(), 1);
+}

@@ -1,5 +1,6 @@
 //! Tools that record work in the core documents: progress, tasks, notes, decisions.
 
+use memory_bank_core::caller::Right;
 use memory_bank_core::clock::iso_millis;
 use memory_bank_core::document::{
     self, AddProgressEntry, AddSessionNote, Archived, DocumentPath, LogDecision, NoteCategory, Removed,
@@ -117,7 +118,8 @@ pub(crate) async fn add_session_note(mut call: Call) -> Result<Reply, Failure> {
 
 /// Edits the task list.
 pub(crate) async fn update_tasks(mut call: Call) -> Result<Reply, Failure> {
-    let asked: UpdateTasks = call.parse()?;
+    let mut asked: UpdateTasks = call.parse()?;
+    asked.only_whole = !call.caller.may(Right::Read);
     let (updated, archived) =
         edit_log(&call, &active_context_paths(), |drafts| document::update_tasks(drafts, &asked))
             .await

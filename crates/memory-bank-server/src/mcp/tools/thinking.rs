@@ -1,5 +1,6 @@
 //! Tools that count thoughts and record what a session came to.
 
+use memory_bank_core::caller::Right;
 use memory_bank_core::clock::iso_millis;
 use memory_bank_core::document::{self, FinalizeThinkingSession};
 use memory_bank_core::store::SessionState;
@@ -129,7 +130,10 @@ async fn reset(call: &Call, session: Option<&str>) -> Result<Reply, Failure> {
 
 /// Writes what a session came to, as one edit.
 pub(crate) async fn finalize_thinking_session(mut call: Call) -> Result<Reply, Failure> {
-    let asked: FinalizeThinkingSession = call.parse()?;
+    let mut asked: FinalizeThinkingSession = call.parse()?;
+    if let Some(tasks) = &mut asked.tasks {
+        tasks.only_whole = !call.caller.may(Right::Read);
+    }
     let (now, author) = (call.services.clock.now(), call.caller.author());
     let (done, archived) = edit_log(&call, &asked.paths(), |drafts| {
         document::finalize_thinking_session(drafts, &asked, now, &author)
