@@ -21,6 +21,7 @@ use memory_bank_core::store::{Backup, BackupError, BackupStore, Change, ReadOutc
 use crate::bank::FolderBank;
 use crate::dir::{BankDir, FileRead, Root, is_reserved, reason};
 use crate::documents;
+use crate::forms;
 use crate::journal::{self, Step};
 use crate::lock::blocking;
 
@@ -121,6 +122,14 @@ impl Places {
     /// The place that a user chose, as a path in the project.
     fn chosen(&self, words: &str) -> Result<PathBuf, BackupError> {
         let refused = |why: &str| BackupError::Refused(format!("`{words}` cannot hold backups: {why}"));
+        if !words.is_empty() {
+            forms::check(words).map_err(BackupError::Refused)?;
+        }
+        if words == "~" || words.starts_with("~/") {
+            return Err(refused(
+                "`~` is not expanded here; give a folder below the project, such as `backups`",
+            ));
+        }
         let path = Path::new(words);
         let inner = if path.is_absolute() {
             path.strip_prefix(&self.project)
@@ -135,9 +144,6 @@ impl Places {
                 Component::Normal(part) => chosen.push(part),
                 _ => return Err(refused("it leads out of the project; give a folder below the project")),
             }
-        }
-        if words.contains('\0') || words.contains(['\n', '\r']) || chosen.to_str().is_none() {
-            return Err(refused("it is not a usable path"));
         }
         if self.project.join(&chosen).starts_with(self.bank.path()) {
             return Err(refused("it is in the memory bank itself; choose a folder beside it"));
@@ -465,7 +471,23 @@ mod tests {
             places.chosen(words).unwrap_err();
         }
         assert_eq!(places.chosen("./backups/old").unwrap(), Path::new("backups/old"));
+        assert_eq!(places.chosen("").unwrap(), Path::new(""));
         assert_eq!(places.chosen("/p/backups").unwrap(), Path::new("backups"));
+    }
+
+    #[cfg(not(windows))]
+    #[rstest::rstest]
+    #[case("${workspaceFolder}/backups", "`${workspaceFolder}`")]
+    #[case("$HOME", "`$HOME`")]
+    #[case("file:///p/backups", "give the plain path, `/p/backups`")]
+    #[case("C:\\backups", "path for Windows")]
+    #[case("~", "below the project")]
+    #[case("~/backups", "below the project")]
+    fn a_backup_folder_that_cannot_be_meant_makes_no_folder(#[case] words: &str, #[case] says: &str) {
+        let bank = Root::anywhere("/p/memory-bank".into());
+        let places = Places { bank, project: "/p".into(), beside: "/p".into() };
+        let why = places.chosen(words).unwrap_err().to_string();
+        assert!(why.contains(says), "{why}");
     }
 
     #[test]

@@ -163,7 +163,7 @@ test("an empty list of tasks means nothing of this kind; clear is the word that 
 test("an empty list of the active context changes nothing; clear empties those that are given as []", async (t) => {
   const { server, bank } = await filledBank(t);
   const same = await server.ok("update_active_context", { tasks: [], issues: [], nextSteps: [] });
-  assert.equal(same.text, "Active context updated successfully");
+  assert.match(same.text, /^Active context updated successfully\n\nNothing changed: .*`clear: true`/);
   assert.equal(await read(bank, "active-context.md"), ACTIVE);
   const reply = await server.ok("update_active_context", { tasks: ["second task"], issues: [], clear: true });
   assert.match(reply.text, /^Active context updated successfully\n\nRemoved \(2\):\n- \[ \] first task\n  with more words\n- an issue$/);
@@ -232,4 +232,48 @@ test("a merge conflict is no text: its section refuses edits and names the line,
   const edits = [{ op: "replace", old: conflict, new: "- mine\n- theirs\n" }];
   await server.ok("edit_memory_bank_file", { filename: "active-context.md", edits });
   await server.ok("update_tasks", { add: ["new"] });
+});
+
+test("a call that gives every member of an edit or of an outcome does what its filled members say", async (t) => {
+  const { server, bank } = await filledBank(t);
+  const rest = { old: "", new: "", match: "", count: 1 };
+  const edits = [
+    { ...rest, op: "append", heading: "Note", text: "- last" },
+    { ...rest, op: "insert_before", match: "kept line", heading: "", text: "- before" },
+    { ...rest, op: "replace", old: "- last", new: "- end", heading: "", text: "" },
+  ];
+  await server.ok("edit_memory_bank_file", { filename: "note.md", edits, ifMatchEtag: "" });
+  assert.equal(await read(bank, "note.md"), "# Note\n\n- before\nkept line\n\n- end\n");
+
+  for (const blank of ["", null]) {
+    const decision = { title: blank, context: blank, decision: blank, alternatives: [], consequences: [] };
+    const progressEntry = { type: "other", summary: blank, details: blank, files: [], tags: [] };
+    const tasks = { add: [], remove: [], replace: [], clear: false };
+    const { actions } = (
+      await server.ok("finalize_thinking_session", { summary: "s", decision, tasks, nextSteps: [], progressEntry, sessionId: "" })
+    ).json;
+    assert.deepEqual(actions, ["Session note added to active-context.md"]);
+  }
+  const half = { title: "", context: "c", decision: "d", alternatives: [], consequences: [] };
+  for (const args of [{ decision: half }, { progressEntry: { type: "fix", details: "d" } }, { progressEntry: { type: "fix" } }]) {
+    await assert.rejects(server.tool("finalize_thinking_session", { summary: "s", ...args }), /(title|summary)` is required/);
+  }
+
+  const switched = await server.ok("switch_mode", { mode: "ask", umb: false, umbCommand: "" });
+  assert.equal(switched.text, "Successfully switched to mode ask.");
+});
+
+test("a source given again with blanks around it, or with an empty reference, is the same source", async (t) => {
+  const { server } = await filledBank(t);
+  const observe = async (source) => (await server.ok("graph_add_observation", { entity: "Beta", text: "f", source })).json;
+  const first = await observe("review");
+  for (const same of [" review\n", { kind: "manual", ref: " review" }]) {
+    const again = await observe(same);
+    assert.equal(again.existed, true, JSON.stringify(same));
+    assert.equal(again.observation.id, first.observation.id);
+  }
+  await observe({ kind: "tool" });
+  for (const same of ["tool", " tool ", { kind: "tool", ref: "" }, { kind: "tool", ref: null }]) {
+    assert.equal((await observe(same)).existed, true, JSON.stringify(same));
+  }
 });

@@ -39,6 +39,18 @@ pub struct UpdateActiveContext {
     pub clear: Option<Clear>,
 }
 
+impl UpdateActiveContext {
+    /// Whether it leaves every list as it is.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        let none = |list: &Option<Vec<String>>| {
+            list.as_ref().is_none_or(|items| items.iter().all(|item| item.trim().is_empty()))
+        };
+        let lists = [&self.tasks, &self.issues, &self.next_steps];
+        lists.into_iter().all(none) && !self.clear.as_ref().is_some_and(Clear::empties)
+    }
+}
+
 /// The explicit word that empties a list.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(untagged)]
@@ -50,6 +62,14 @@ pub enum Clear {
 }
 
 impl Clear {
+    /// Whether it empties anything.
+    pub(super) fn empties(&self) -> bool {
+        match self {
+            Self::Flag(clear) => *clear,
+            Self::Lists(lists) => !lists.is_empty(),
+        }
+    }
+
     /// Whether it names this list.
     fn names(&self, list: &str) -> bool {
         matches!(self, Self::Lists(lists) if lists.iter().any(|name| name == list))

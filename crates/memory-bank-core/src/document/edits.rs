@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::document::conflict::Conflict;
 use crate::document::diff::unified_diff;
-use crate::document::section::{LineEnding, Outline, Section, line_end, line_start, same_title};
+use crate::document::section::{Heading, LineEnding, Outline, Section, line_end, line_start, same_title};
 use crate::document::splice::{
     Gap, blank_lines_at_top, first_lost_heading, insert_closing, insert_lines, replace_body, replace_lines,
     written_end,
@@ -452,13 +452,19 @@ fn replace_section(text: &str, heading: &str, lines: &str) -> Result<(String, Ve
     let body = body.trim_end();
     let top = section.heading.range.end;
     let end = written_end(text, &section.body);
-    let there = titles(&new);
+    // Of several with one heading, only as many stay as the new text has.
+    let mut there: HashMap<(u8, String), usize> = HashMap::new();
+    for one in new.headings() {
+        *there.entry((one.level, one.source.clone())).or_default() += 1;
+    }
+    let mut stays = |one: &Heading| {
+        let left = there.get_mut(&(one.level, one.source.clone())).filter(|left| **left > 0);
+        left.map(|left| *left -= 1).is_some()
+    };
     let gone: Vec<String> = outline
         .headings()
         .iter()
-        .filter(|one| {
-            section.body.contains(&one.range.start) && !there.contains(&(one.level, one.source.as_str()))
-        })
+        .filter(|one| section.body.contains(&one.range.start) && !stays(one))
         .map(|one| format!("{} {}", "#".repeat(usize::from(one.level)), one.source))
         .collect();
     let blank = blank_lines_at_top(text.get(top..end).unwrap_or_default());

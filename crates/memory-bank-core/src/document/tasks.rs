@@ -46,11 +46,7 @@ impl UpdateTasks {
     }
 
     fn clears(&self) -> bool {
-        match &self.clear {
-            Some(Clear::Flag(clear)) => *clear,
-            Some(Clear::Lists(lists)) => !lists.is_empty(),
-            None => false,
-        }
+        self.clear.as_ref().is_some_and(Clear::empties)
     }
 }
 

@@ -305,6 +305,17 @@ fn an_edit_of_a_section_hides_no_other(#[case] edit: serde_json::Value) {
 }
 
 #[test]
+fn a_sub_section_went_also_where_another_one_has_its_heading() {
+    let mut drafts = Drafts::default();
+    let path = super::path("n.md");
+    let content = "## A\n\n### S\none\n\n### S\ntwo\n";
+    drafts.load(path.clone(), Some(super::stored("n.md", content)));
+    let list = edits(json!([{"op": "replace_section", "heading": "A", "text": "### S\nother"}]));
+    let edited = crate::document::edit_document(&mut drafts, &path, &list, None).unwrap();
+    assert_eq!(edited.removed_sections, ["### S"]);
+}
+
+#[test]
 fn a_replaced_section_says_which_sub_sections_went() {
     let mut drafts = Drafts::default();
     let path = super::path("n.md");

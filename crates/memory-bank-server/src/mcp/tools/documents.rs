@@ -324,13 +324,17 @@ pub(crate) const EDIT: &[Argument] = &[
     optional("text", Kind::Text).keeping_empty(),
 ];
 
-/// Drops the empty text that an edit of another kind takes: some clients send every member.
+/// Drops the empty text, and the count of one, that an edit of another kind takes: some clients send every member.
 fn without_strangers(mut edit: Value) -> Value {
-    let stranger = if edit.get("op") == Some(&json!("replace")) { "text" } else { "new" };
-    if edit.get(stranger) == Some(&json!(""))
-        && let Some(members) = edit.as_object_mut()
-    {
-        members.shift_remove(stranger);
+    let replaces = edit.get("op") == Some(&json!("replace"));
+    let (stranger, counted) = if replaces { ("text", None) } else { ("new", Some("count")) };
+    if let Some(members) = edit.as_object_mut() {
+        if members.get(stranger) == Some(&json!("")) {
+            members.shift_remove(stranger);
+        }
+        if let Some(count) = counted.filter(|count| members.get(*count) == Some(&json!(1))) {
+            members.shift_remove(count);
+        }
     }
     edit
 }

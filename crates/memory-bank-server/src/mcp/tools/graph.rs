@@ -71,17 +71,27 @@ pub(crate) async fn graph_add_observation(mut call: Call) -> Result<Reply, Failu
 fn parse_source(source: Value) -> Result<Option<ObservationSource>, Failure> {
     match source {
         Value::String(text) if text.trim().is_empty() => Ok(None),
-        Value::String(text) => Ok(Some(match serde_json::from_value::<SourceKind>(json!(text)) {
+        Value::String(text) => Ok(Some(match serde_json::from_value::<SourceKind>(json!(text.trim())) {
             Ok(kind) => ObservationSource { kind, reference: None },
-            Err(_) => ObservationSource { kind: SourceKind::Manual, reference: Some(text) },
+            Err(_) => ObservationSource { kind: SourceKind::Manual, reference: written(&text) },
         })),
-        object => serde_json::from_value(object).map(Some).map_err(|_| {
+        object => serde_json::from_value(object).map(|source| Some(tidied(source))).map_err(|_| {
             Failure::Malformed(
                 "`source` must be a string, or an object with `kind` (manual, tool, import, agent) and optional `ref`"
                     .into(),
             )
         }),
     }
+}
+
+/// Blanks around a reference and an empty one mean nothing, or else a fact given again would be taken for a new one.
+fn tidied(source: ObservationSource) -> ObservationSource {
+    ObservationSource { reference: source.reference.as_deref().and_then(written), ..source }
+}
+
+fn written(text: &str) -> Option<String> {
+    let text = text.trim();
+    (!text.is_empty()).then(|| text.to_owned())
 }
 
 #[derive(Deserialize)]

@@ -34,6 +34,8 @@ pub(crate) async fn switch_mode(mut call: Call) -> Result<Reply, Failure> {
         .transpose()
         .map_err(|error: UnknownMode| Failure::said(error.to_string()))?;
     let before = current(&call).await?;
+    // A client that must send every argument says `false` beside a mode, and means nothing by it.
+    let umb = umb.filter(|umb| *umb || before.umb_active || mode.is_none());
     let has_bank = match call.services.workspace.bank(&call.caller, None).await {
         Ok(_) => true,
         Err(WorkspaceError::NoBank) => false,

@@ -142,6 +142,11 @@ pub(crate) async fn update_active_context(mut call: Call) -> Result<Reply, Failu
             .await
             .map_err(|failure| failure.while_doing("Error updating active context"))?;
     let mut reply = Reply::sentence("Active context updated successfully");
+    if asked.is_empty() {
+        reply.text.push_str(
+            "\n\nNothing changed: an empty list leaves a list as it is; `clear: true` empties those given as []",
+        );
+    }
     if !removed.is_empty() {
         reply.text.push_str(&format!("\n\nRemoved ({}):\n{}", removed.count(), removed.items.join("\n")));
         if removed.more > 0 {

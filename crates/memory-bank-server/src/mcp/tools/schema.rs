@@ -69,6 +69,9 @@ impl Argument {
 
     /// Whether this value stands for none. Clients that must send every argument send an empty text.
     fn is_left_out(&self, value: &Value) -> bool {
+        if let (Kind::Object(members), None, Value::Object(object)) = (self.kind, self.required, value) {
+            return is_blank(members, object);
+        }
         let Value::String(text) = value else { return false };
         let free = matches!(self.kind, Kind::Text | Kind::TextOrFree | Kind::KnownWord(_));
         !self.keeps_empty && (text.is_empty() || !free && text.trim().is_empty())
@@ -162,6 +165,23 @@ fn check_object(arguments: &[Argument], given: &mut Map<String, Value>, at: &str
         }
     }
     Ok(())
+}
+
+/// Whether an object has every member that it needs, and none of them says anything; a word from a list says nothing
+/// alone. One that lacks a member was meant, and is named as incomplete.
+fn is_blank(members: &[Argument], object: &Map<String, Value>) -> bool {
+    let complete = members.iter().all(|member| member.required.is_none() || object.contains_key(member.name));
+    let says_nothing = |(name, value): (&String, &Value)| {
+        let member = members.iter().find(|member| member.name == name.as_str());
+        value.is_null()
+            || is_empty(value)
+            || member.is_some_and(|member| match member.kind {
+                Kind::Word(words) => value.as_str().is_some_and(|word| words.contains(&word)),
+                Kind::Flag | Kind::Clear => value == &Value::Bool(false),
+                _ => false,
+            })
+    };
+    complete && object.iter().all(says_nothing)
 }
 
 fn is_empty(value: &Value) -> bool {
