@@ -404,8 +404,8 @@ impl Asked {
                 self.accounted(self.in_json(response.map(Body::new), id).await).await
             }
             Ok(_) => {
-                let text = "the rights of this key changed during the call, so its reply is not shown; what the call \
-                            wrote is written";
+                let text = "the rights of this key changed during the call, so its reply is not shown; it may have been \
+                            carried out";
                 reply::rpc_error(StatusCode::FORBIDDEN, id, INVALID_REQUEST, text)
             }
             Err(_) => {
