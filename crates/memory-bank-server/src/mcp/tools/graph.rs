@@ -86,7 +86,8 @@ fn parse_source(source: Value) -> Result<Option<ObservationSource>, Failure> {
 
 /// Blanks around a reference and an empty one mean nothing, or else a fact given again would be taken for a new one.
 fn tidied(source: ObservationSource) -> ObservationSource {
-    ObservationSource { reference: source.reference.as_deref().and_then(written), ..source }
+    let ObservationSource { kind, reference } = source;
+    ObservationSource { kind, reference: reference.as_deref().and_then(written) }
 }
 
 fn written(text: &str) -> Option<String> {
