@@ -382,8 +382,11 @@ describe("behind a proxy", { concurrency: true }, () => {
         return (await ask(`${origin}/api/keys`, { headers })).status;
       };
       assert.equal(await status("memory.example.com"), 401);
-      assert.equal(await status("memory.example.com", "https://memory.example.com"), 401);
-      assert.equal(await status("memory.example.com:8443", "https://memory.example.com:8443"), 401);
+      // The proxy is reached without TLS here, and says so: its own pages are those of this scheme, host and port.
+      assert.equal(await status("memory.example.com", "http://memory.example.com"), 401);
+      assert.equal(await status("memory.example.com:8080", "http://memory.example.com:8080"), 401);
+      assert.equal(await status("memory.example.com", "https://memory.example.com"), 403);
+      assert.equal(await status("memory.example.com:8080", "http://memory.example.com:8081"), 403);
       assert.equal(await status("memory.example.com", "https://app.example"), 401);
       assert.equal(await status("memory.example.com", "https://evil.example"), 403);
       assert.equal(await status("evil.example"), 403);

@@ -124,6 +124,10 @@ impl Live {
         if comes_back && self.all_may_have_changed().await.is_err() {
             return Over;
         }
+        // What was stored comes before all that happens from now on; a timer that is due may still let news pass.
+        if self.look_again(&mut replay).await.is_err() {
+            return Over;
+        }
         let mut alive = tokio::time::interval(KEEP_ALIVE);
         alive.reset();
         let mut ask = tokio::time::interval(ASK_AGAIN);
