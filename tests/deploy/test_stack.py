@@ -257,13 +257,12 @@ def test_with_supabase_the_stack_has_no_database_of_its_own_and_changes_nothing_
     assert "supabase/setup/001_schema.sql, supabase/setup/002_policies.sql" in refused and "ended with 1" in refused, refused
     assert sql("SELECT to_regclass('public.documents') IS NULL") == "t"
 
-    shell.run(shown(guide, "--no-deps"))
+    said = shell.run(shown(guide, "memory-bank-mcp bootstrap"))
     wait_for("the server with a database elsewhere", lambda: answers(EDGE, "/health"))
     assert json.loads(ask(EDGE, "GET", "/health")[2])["db"] == "ok"
     services = engine("ps", "--format", '{{.Label "com.docker.compose.service"}}').split()
     assert sorted(services) == ["memory-bank-mcp", "redis", "traefik"]
     assert "managing" not in " ".join(engine.inspect("mbmcp-server")["Config"]["Env"])
-    said = shell.run("docker compose exec memory-bank-mcp memory-bank-mcp bootstrap --user alice --project demo")
     key = re.search(r"mbmcp_live_[0-9A-Za-z]{32}", said).group()
     assert "demo" in call(EDGE, key, initialize(EDGE, key), "list_stores")
     assert sql("SELECT bool_and(s.ssl) FROM pg_stat_ssl s JOIN pg_stat_activity a USING (pid) WHERE a.usename = 'manager'") == "t"
