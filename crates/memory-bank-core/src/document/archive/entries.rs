@@ -9,6 +9,7 @@ use jiff::civil::DateTime;
 use super::date::{date_anywhere, date_at_start};
 use crate::document::CoreDocument;
 use crate::document::active_context::NOTES;
+use crate::document::conflict;
 use crate::document::progress::HISTORY;
 use crate::document::section::{Heading, Item, Outline, same_title};
 use crate::document::splice::written_end;
@@ -59,7 +60,7 @@ pub(super) struct Entry {
 /// The entries that may be moved, top to bottom; no two overlap.
 pub(super) fn entries(log: Log, text: &str) -> Vec<Entry> {
     let outline = Outline::of(text);
-    let mut unclear = conflicts(text);
+    let mut unclear: Vec<Range<usize>> = conflict::find(text).into_iter().map(|found| found.range).collect();
     let mut found = blocks(log, &outline, &mut unclear);
     if log != Log::Decisions {
         let items = items(log, &outline, &found);
@@ -85,25 +86,6 @@ pub(super) fn entries(log: Log, text: &str) -> Vec<Entry> {
 pub(super) fn is_open(text: &str) -> bool {
     let with_end = [text, "\n\n# .\n"].concat();
     Outline::of(&with_end).headings().last().is_none_or(|last| last.range.start < text.len())
-}
-
-/// The parts between the marks of a merge that git left: `<<<<<<< `, `=======`, `>>>>>>> ` in this order.
-pub(super) fn conflicts(text: &str) -> Vec<Range<usize>> {
-    let mut found = Vec::new();
-    let (mut at, mut begun, mut halved) = (0, None, false);
-    for line in text.split_inclusive('\n') {
-        let end = at + line.len();
-        if line.starts_with("<<<<<<< ") {
-            (begun, halved) = (Some(at), false);
-        } else if line.trim_end() == "=======" {
-            halved = begun.is_some();
-        } else if let (Some(start), true, true) = (begun, halved, line.starts_with(">>>>>>> ")) {
-            found.push(start..end);
-            (begun, halved) = (None, false);
-        }
-        at = end;
-    }
-    found
 }
 
 /// The entries that have a heading. Parts in which it cannot be told where one ends are added to `unclear`.

@@ -13,9 +13,9 @@ use jiff::Timestamp;
 use jiff::civil::DateTime;
 use serde::Serialize;
 
-use self::entries::{Entry, Log, conflicts, entries, is_open};
-use crate::document::DocumentPath;
+use self::entries::{Entry, Log, entries, is_open};
 use crate::document::section::{LineEnding, Outline};
+use crate::document::{DocumentPath, conflict};
 use crate::error::EditError;
 use crate::limits;
 use crate::store::{Drafts, Series};
@@ -174,7 +174,8 @@ impl Plan {
         let last = series.member(drafts.last_of(series).unwrap_or(0));
         let mut moved: &[Moved] = &self.moved;
         if let Some(path) = last
-            && let Some(old) = drafts.text(&path).filter(|old| !is_open(old) && conflicts(old).is_empty())
+            && let Some(old) =
+                drafts.text(&path).filter(|old| !is_open(old) && conflict::find(old).is_empty())
         {
             let new = self.put(old, moved);
             if new.len() <= limits::DOCUMENT_BYTES {
