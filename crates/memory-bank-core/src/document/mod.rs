@@ -13,6 +13,7 @@ mod faithful;
 mod finalize;
 mod list;
 mod open_block;
+mod outline_cache;
 mod path;
 mod progress;
 mod removed;

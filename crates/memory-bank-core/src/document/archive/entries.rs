@@ -174,7 +174,7 @@ fn end_of_block(
 /// The entries of one line (with what is nested in it) that stand in no block.
 fn items(log: Log, outline: &Outline<'_>, blocks: &[Entry]) -> Vec<Entry> {
     let template = Outline::of(log.document().template());
-    let rows: BTreeSet<&str> = template.items().iter().map(|item| item.text.as_str()).collect();
+    let rows: BTreeSet<&str> = template.items().iter().map(|item| &*item.text).collect();
     let headings = headings(outline);
     let mut found = Vec::new();
     let mut above: Vec<&Heading> = Vec::new();
@@ -198,7 +198,7 @@ fn items(log: Log, outline: &Outline<'_>, blocks: &[Entry]) -> Vec<Entry> {
         let directly = above.last().is_some_and(|section| has_title(section, log.sections()));
         let date = date_at_start(&item.text);
         let is_entry = match (log, date) {
-            (_, None) => directly && !rows.contains(item.text.as_str()),
+            (_, None) => directly && !rows.contains(&*item.text),
             (Log::Progress, Some(_)) => !is_ahead(&above),
             (_, Some(_)) => in_log,
         };
