@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 
 use super::documents::status;
 use super::reply::{Failure, Reply, pretty};
+use super::room::LISTING_BYTES;
 use super::{Call, modes};
 
 #[derive(Deserialize)]
@@ -97,6 +98,8 @@ pub(crate) async fn debug_mcp_config(mut call: Call) -> Result<Reply, Failure> {
 
 /// Lists the known banks.
 pub(crate) async fn list_stores(call: Call) -> Result<Reply, Failure> {
+    // It counts the documents of each by listing them.
+    call.services.replies.need(LISTING_BYTES).await?;
     Reply::json(&call.services.workspace.stores(&call.caller).await?)
 }
 
