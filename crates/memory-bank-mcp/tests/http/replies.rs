@@ -219,27 +219,33 @@ pub(crate) fn heavy_graph(spokes: usize, bytes: usize) -> String {
 fn pipelined_requests_whose_replies_are_not_read_cost_little_and_their_connection_ends() {
     let (server, session) = with_bank(&[]);
     put(&server, "huge.md", 1000 * 1024);
-    let greedy = new_key(&server);
-    let hello = crate::client::handshake("2025-11-25").to_string();
-    let opened = server.send_bare("POST", "/mcp", &[("X-API-Key", &greedy), JSON, MCP_ACCEPT], &hello);
-    let own = opened.header("mcp-session-id").unwrap();
     let body = call(1, "read_memory_bank_file", &json!({"filename": "huge.md"})).to_string();
-    let request = format!(
-        "POST /mcp HTTP/1.1\r\nHost: {}\r\nX-API-Key: {}\r\n{}: {}\r\n{}: {}\r\nMcp-Session-Id: {own}\r\n\
-         Content-Length: {}\r\n\r\n{body}",
-        server.address,
-        greedy,
-        JSON.0,
-        JSON.1,
-        MCP_ACCEPT.0,
-        MCP_ACCEPT.1,
-        body.len()
-    );
+    // Each with a key of its own: those of one key would wait for each other's memory.
+    let requests: Vec<String> = (0..4)
+        .map(|_| {
+            let key = new_key(&server);
+            let hello = crate::client::handshake("2025-11-25").to_string();
+            let opened = server.send_bare("POST", "/mcp", &[("X-API-Key", &key), JSON, MCP_ACCEPT], &hello);
+            let own = opened.header("mcp-session-id").unwrap();
+            let (kind, accept) = (JSON, MCP_ACCEPT);
+            format!(
+                "POST /mcp HTTP/1.1\r\nHost: {}\r\nX-API-Key: {key}\r\n{}: {}\r\n{}: {}\r\nMcp-Session-Id: {own}\r\n\
+                 Content-Length: {}\r\n\r\n{body}",
+                server.address,
+                kind.0,
+                kind.1,
+                accept.0,
+                accept.1,
+                body.len()
+            )
+        })
+        .collect();
     read_huge(&server, &server.key, &session);
     let before = memory(&server, "VmHWM");
-    let mut streams: Vec<TcpStream> = (0..4).map(|_| server.connect()).collect();
     let began = Instant::now();
-    for stream in &mut streams {
+    let mut streams: Vec<TcpStream> = Vec::new();
+    for request in &requests {
+        let mut stream = server.connect();
         stream.set_write_timeout(Some(Duration::from_millis(500))).unwrap();
         for _ in 0..60 {
             // Once the server reads no more, the socket is full; that is what is wanted.
@@ -247,14 +253,15 @@ fn pipelined_requests_whose_replies_are_not_read_cost_little_and_their_connectio
                 break;
             }
         }
+        streams.push(stream);
     }
     // Others are served meanwhile, and the connections end.
-    let is_open = |stream: &mut TcpStream| !matches!(stream.write(b"\r\n"), Err(error) if !is_full(&error));
-    while streams.iter_mut().any(is_open) {
+    while !streams.is_empty() {
         assert!(began.elapsed() < Duration::from_secs(100), "a client that reads nothing is kept");
         assert_eq!(read_huge(&server, &server.key, &session).status, 200);
         // Less often than the key may ask in a minute.
         std::thread::sleep(Duration::from_secs(2));
+        streams.retain_mut(|stream| !matches!(stream.write(b"\r\n"), Err(error) if !is_full(&error)));
     }
     let grown = memory(&server, "VmHWM").saturating_sub(before);
     println!("240 pipelined requests of 1 MiB took {} MiB, for {:?}", grown >> 20, began.elapsed());
