@@ -135,8 +135,17 @@ fn two_names_of_one_argument_may_not_have_two_values() {
         let error = checked(&given).unwrap_err();
         assert!(error.contains("mean the same and came with two values"), "{given}: {error}");
     }
-    let given = json!({"title": "x", "context": ""});
-    assert_eq!(accepted(&given, Unknown::Refused).unwrap().0, json!({"context": "", "name": "x"}));
+    for given in [
+        json!({"title": "x", "context": ""}),
+        json!({"title": "x", "name": "", "context": ""}),
+        json!({"title": "", "name": "x", "context": ""}),
+        json!({"title": "x", "name": null, "context": "", "Context": null}),
+    ] {
+        let taken = accepted(&given, Unknown::Refused).unwrap().0;
+        assert_eq!(taken, json!({"context": "", "name": "x"}), "{given}");
+    }
+    let given = json!({"name": "x", "context": "", "Context": "c"});
+    assert!(accepted(&given, Unknown::Refused).is_err());
 }
 
 #[test]
