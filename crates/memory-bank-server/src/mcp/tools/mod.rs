@@ -256,7 +256,8 @@ async fn run(
             None
         }
         BankNeed::First(no_bank) => {
-            let bank = find_bank(services, caller, None, no_bank).await?;
+            let store = arguments.get("storeId").and_then(Value::as_str).map(str::to_owned);
+            let bank = find_bank(services, caller, store.as_deref(), no_bank).await?;
             arguments::check(spec.arguments, &mut arguments).map_err(Failure::Malformed)?;
             Some(bank)
         }

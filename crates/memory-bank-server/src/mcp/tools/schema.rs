@@ -113,7 +113,8 @@ pub(crate) fn object_schema(arguments: &[Argument]) -> Map<String, Value> {
     if !required.is_empty() {
         schema.insert("required".into(), json!(required));
     }
-    // No `additionalProperties`: google-genai cannot convert one that is `false`, and those who need it add it.
+    // No `additionalProperties`: google-genai cannot convert one that is `false`, and those who need it add it where there
+    // are properties.
     schema
 }
 
@@ -188,9 +189,10 @@ mod tests {
         }
         match schema.get("type").and_then(Value::as_str) {
             Some("object") => {
-                // A tool without arguments is taken; an object within one, without members, is not.
+                // Neither a tool without arguments, nor an object without members within one: for some clients such an
+                // object takes anything, which they cannot express.
                 let properties = schema.get("properties").and_then(Value::as_object);
-                if depth > 1 && properties.is_none_or(Map::is_empty) {
+                if properties.is_none_or(Map::is_empty) {
                     faults.push(format!("{path} is an object without properties"));
                 }
                 for (name, property) in properties.into_iter().flatten() {

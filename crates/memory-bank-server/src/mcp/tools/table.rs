@@ -55,7 +55,7 @@ pub(crate) const TOOLS: &[ToolSpec] = &[
         without_read: Refused,
         hints: READS,
         bank: BankNeed::None,
-        arguments: &[],
+        arguments: &[optional("topic", Kind::Text)],
         handler: run!(context::get_instructions),
     },
     ToolSpec {
@@ -169,7 +169,7 @@ pub(crate) const TOOLS: &[ToolSpec] = &[
         without_read: Refused,
         hints: READS,
         bank: FILES,
-        arguments: &[],
+        arguments: &[STORE_ID],
         handler: run!(documents::list_memory_bank_files),
     },
     ToolSpec {
@@ -181,7 +181,7 @@ pub(crate) const TOOLS: &[ToolSpec] = &[
         without_read: Refused,
         hints: READS,
         bank: FILES,
-        arguments: &[],
+        arguments: &[STORE_ID],
         handler: run!(documents::get_memory_bank_status),
     },
     ToolSpec {
@@ -193,7 +193,7 @@ pub(crate) const TOOLS: &[ToolSpec] = &[
         without_read: Sentence(|_| "Migration completed.".to_owned()),
         hints: SETS,
         bank: BankNeed::First("Memory Bank directory not found. Use initialize_memory_bank to create one."),
-        arguments: &[],
+        arguments: &[STORE_ID],
         handler: run!(documents::migrate_file_naming),
     },
     ToolSpec {
@@ -548,7 +548,7 @@ pub(crate) const TOOLS: &[ToolSpec] = &[
         without_read: Refused,
         hints: READS,
         bank: BankNeed::None,
-        arguments: &[],
+        arguments: &[STORE_ID],
         handler: run!(workspace::list_stores),
     },
     ToolSpec {

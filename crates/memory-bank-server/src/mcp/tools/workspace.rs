@@ -95,9 +95,20 @@ pub(crate) async fn debug_mcp_config(mut call: Call) -> Result<Reply, Failure> {
     Ok(Reply::text(format!("MCP Configuration Debug Information:\n{}", pretty(&data)?), data))
 }
 
-/// Lists the known banks.
-pub(crate) async fn list_stores(call: Call) -> Result<Reply, Failure> {
-    Reply::json(&call.services.workspace.stores(&call.caller).await?)
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct ListStores {
+    store_id: Option<String>,
+}
+
+/// Lists the known banks, or one of them.
+pub(crate) async fn list_stores(mut call: Call) -> Result<Reply, Failure> {
+    let ListStores { store_id } = call.parse()?;
+    let mut known = call.services.workspace.stores(&call.caller).await?;
+    if let Some(id) = store_id {
+        known.stores.retain(|store| store.id == id);
+    }
+    Reply::json(&known)
 }
 
 #[derive(Deserialize)]
