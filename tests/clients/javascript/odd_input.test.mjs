@@ -177,6 +177,50 @@ test("arguments that are no object are refused by a result, unless they are one 
   assert.equal((await server.ok("track_progress", text)).text, "Progress tracked: Did - it");
 });
 
+test("an argument that is given twice stops what may destroy, and nothing else", async (t) => {
+  const { server, bank } = await freshBank(t);
+  await server.ok("graph_upsert_entity", { name: "Alpha", entityType: "t" });
+  let id = 0;
+  const call = async (params) => {
+    id += 1;
+    const reply = server.next((message) => message.id === `twice-${id}`);
+    server.sendLine(`{"jsonrpc":"2.0","id":"twice-${id}","method":"tools/call","params":{${params}}}`);
+    return reply;
+  };
+  const before = await read(bank, "progress.md");
+  for (const params of [
+    '"name":"graph_delete_entity","arguments":{"entity":"Alpha","observationId":"obs_x","observationId":null}',
+    '"name":"graph_delete_entity","arguments":{"entity":"Alpha","observationId":"obs_x","observation\\u0049d":null}',
+    '"name":"graph_delete_observation","arguments":{"entity":"Alpha","observationId":"","observationId":"x"}',
+    '"name":"write_memory_bank_file","arguments":{"filename":"progress.md","content":"x","ifMatchEtag":"aa","ifMatchEtag":null}',
+    '"name":"batch_write_files","arguments":{"files":[{"filename":"a.md","filename":"progress.md","content":"x"}]}',
+    '"name":"sequential_thinking","arguments":{"reset":true,"sessionId":"a","sessionId":null}',
+  ]) {
+    const { error } = await call(params);
+    assert.equal(error?.code, -32600, params);
+    assert.match(error.message, /given twice/);
+  }
+  const { result } = await call('"name":"write_memory_bank_file","arguments":"{\\"filename\\":\\"progress.md\\",\\"filename\\":\\"b.md\\",\\"content\\":\\"x\\"}"');
+  assert.equal(result.isError, true);
+  assert.equal(await read(bank, "progress.md"), before);
+  assert.equal((await server.ok("graph_search", { query: "*" })).json.entities.length, 1);
+  assert.equal((await call('"name":"list_memory_bank_files","arguments":{"a":1,"a":2}')).error, undefined);
+});
+
+for (const id of ["null", "{}", "[1]", "true", "1.5", "12345678901234567890"]) {
+  test(`an id that is ${id} gets -32600 with id null, and the next line is served`, async (t) => {
+    const server = await withServer(t);
+    for (const method of ["ping", "tools/list", "notifications/initialized"]) {
+      const reply = server.next((message) => message.error !== undefined);
+      server.sendLine(`{"jsonrpc":"2.0","id":${id},"method":"${method}"}`);
+      const { error, id: given } = await reply;
+      assert.deepEqual([error.code, given], [-32600, null]);
+      assert.match(error.message, /`id`/);
+    }
+    assert.deepEqual(await server.request("ping"), {});
+  });
+}
+
 test("a lone surrogate is stored as U+FFFD", async (t) => {
   const { server, bank } = await freshBank(t);
   const reply = server.next((message) => message.id === "lone");

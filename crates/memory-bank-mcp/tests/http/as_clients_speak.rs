@@ -233,3 +233,24 @@ fn arguments_are_taken_and_refused_as_over_stdio() {
     assert_eq!(unknown["error"]["code"], json!(-32602), "{unknown}");
     assert!(unknown["error"]["message"].as_str().unwrap().contains("Unknown tool"), "{unknown}");
 }
+
+#[test]
+fn an_argument_that_is_given_twice_stops_what_may_destroy() {
+    let server = Server::start(&[ROOMY]);
+    let session = server.initialize();
+    server.call(&session, "initialize_memory_bank", &json!({"path": "."}));
+    let write = |arguments: &str| {
+        let body = format!(
+            "{{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"tools/call\",\"params\":{{\"name\":\"write_memory_bank_file\",\"arguments\":{arguments}}}}}"
+        );
+        server.send("POST", "/mcp", &[JSON, ("Mcp-Session-Id", session.as_str())], &body)
+    };
+    let twice = write(r#"{"filename":"progress.md","content":"x","ifMatchEtag":"aa","ifMatchEtag":null}"#);
+    assert_eq!((twice.status, &twice.json()["error"]["code"]), (400, &json!(-32600)), "{}", twice.body);
+    let text = write(r#""{\"filename\":\"progress.md\",\"filename\":\"x.md\",\"content\":\"x\"}""#);
+    assert_eq!(text.json()["result"]["isError"], json!(true), "{}", text.body);
+    let read = server.call(&session, "read_memory_bank_file", &json!({"filename": "progress.md"}));
+    assert!(read.contains("Update History"), "{read}");
+    let once = write(r#"{"filename":"new.md","content":"{\"a\":1,\"a\":1}"}"#);
+    assert_eq!(once.json()["result"]["isError"], json!(false), "{}", once.body);
+}

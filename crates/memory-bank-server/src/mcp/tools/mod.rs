@@ -35,6 +35,7 @@ use serde_json::{Map, Value};
 
 use self::arguments::Unknown;
 pub(crate) use self::blind::WithoutRead;
+pub(crate) use self::lenient::unrepeated;
 use self::reply::{Failure, NO_BANK_C, Reply, into_result};
 pub(crate) use self::reply::{internal, no_memory, store_fault, workspace_fault};
 use self::schema::{Argument, object_schema};
@@ -160,6 +161,14 @@ pub(crate) fn right_of(name: &str) -> Option<Right> {
 pub(crate) fn reads_only(name: &str) -> bool {
     let name = aliases::find(name).map_or(name, |alias| alias.tool);
     TOOLS.iter().any(|tool| tool.name == name && tool.hints.reads_only)
+}
+
+/// Whether a tool does nothing when it is given an argument that is not plain.
+pub(crate) fn may_destroy(name: &str) -> bool {
+    let name = aliases::find(name).map_or(name, |alias| alias.tool);
+    // What is reset is forgotten.
+    let resets = name == "sequential_thinking";
+    TOOLS.iter().any(|tool| tool.name == name && (resets || tool.unknown() == Unknown::Refused))
 }
 
 fn describe(spec: &ToolSpec) -> Tool {
