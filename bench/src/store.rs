@@ -4,6 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use memory_bank_core::limits;
 use memory_bank_core::caller::Caller;
 use memory_bank_core::clock::{Clock, SystemClock, SystemEntropy};
 use memory_bank_core::document::{self, DocumentPath, Edit, TrackProgress};
@@ -40,7 +41,7 @@ impl Open {
     }
 
     async fn search_graph(&self, question: &str) -> anyhow::Result<Duration> {
-        let wanted = GraphSearch { query: Some(Query::parse(question)?), limit: 10, depth: 0 };
+        let wanted = GraphSearch { query: Some(Query::parse(question)?), limit: 10, depth: 0, bytes: limits::REPLY_BYTES };
         timed(self.bank.search_graph(&self.caller, &wanted)).await
     }
 
@@ -119,7 +120,7 @@ pub async fn graph(plan: &Plan, place: &Path) -> anyhow::Result<Vec<Row>> {
     rows.push(Row::new("search after an append", cells).expecting(Expected::Under(SEARCH)));
     let cells = interleaved(plan.rounds, &mut banks, async |open, round| {
         let node = [EntityRef(SizedBank::entity(round))];
-        timed(open.bank.open(&open.caller, &node, 1)).await
+        timed(open.bank.open(&open.caller, &node, 1, limits::REPLY_BYTES)).await
     })
     .await;
     rows.push(Row::new("open an entity with its neighbours", cells));
