@@ -30,8 +30,10 @@ pub const NEIGHBOURS: usize = 200;
 pub const RELATIONS_FOUND: usize = 2000;
 /// The most bytes of text in one reply, but for a single document that is asked for by name.
 pub const REPLY_BYTES: usize = 256 * 1024;
-/// The most bytes of observations that are read to show a part of the graph.
-pub const SUBGRAPH_BYTES: i64 = 2 * 1024 * 1024;
+/// The most bytes of lines that one search of documents loads: as many as a reply may have by any setting.
+pub const HITS_BYTES: usize = 1024 * 1024;
+/// The most bytes of names in a list that comes beside what was asked for.
+pub const NAMES_BYTES: usize = 16 * 1024;
 /// The most documents in one batch call.
 pub const BATCH_DOCUMENTS: usize = 100;
 /// The most edits in one call of `edit_memory_bank_file`.
