@@ -30,6 +30,12 @@ pub const NEIGHBOURS: usize = 200;
 pub const RELATIONS_FOUND: usize = 2000;
 /// The most bytes of text in one reply, but for a single document that is asked for by name.
 pub const REPLY_BYTES: usize = 256 * 1024;
+/// The most characters of text in one reply, unless the call asks for more by `limit` or `maxChars`.
+pub const REPLY_CHARS: usize = 25_000;
+/// The characters of text in a bundle, unless the call says otherwise.
+pub const BUNDLE_CHARS: usize = 24_000;
+/// A reply whose text is shorter than so many bytes also has its data beside it (`structuredContent`).
+pub const STRUCTURED_BYTES: usize = 2 * 1024;
 /// The most bytes of observations that are read to show a part of the graph.
 pub const SUBGRAPH_BYTES: i64 = 2 * 1024 * 1024;
 /// The most documents in one batch call.

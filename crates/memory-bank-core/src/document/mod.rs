@@ -3,6 +3,7 @@
 mod active_context;
 mod archive;
 mod argument;
+mod condense;
 mod conflict;
 mod decisions;
 mod diff;
@@ -13,6 +14,7 @@ mod faithful;
 mod finalize;
 mod list;
 mod open_block;
+mod parts;
 mod path;
 mod progress;
 mod removed;
@@ -32,6 +34,7 @@ pub use active_context::{
     update_active_context,
 };
 pub use archive::{Archived, with_archiving};
+pub use condense::{Condensed, Piece, condense};
 pub use conflict::Conflict;
 pub use decisions::{DecisionLogged, LogDecision, log_decision};
 pub use diff::unified_diff;
@@ -42,6 +45,7 @@ pub use edits::{DocumentEdited, Edit, apply_edits, edit_document};
 pub use etag::Etag;
 pub use faithful::keep_bytes;
 pub use finalize::{FinalizeThinkingSession, SessionFinalized, finalize_thinking_session};
+pub use parts::{Extent, LeftOut, Part, PartBounds, Selection, json_chars, part};
 pub use path::{CORE_DOCUMENTS, DocumentPath, NameError};
 pub use progress::{
     AddProgressEntry, EntryType, ProgressEntryAdded, ProgressTracked, TrackProgress, add_progress_entry,

@@ -7,7 +7,7 @@ use jiff::civil::{Date, DateTime};
 const HEAD_CHARS: usize = 160;
 
 /// The date that a text begins with, marks before it left out. Without a time of day it is midnight.
-pub(super) fn date_at_start(text: &str) -> Option<DateTime> {
+pub(in crate::document) fn date_at_start(text: &str) -> Option<DateTime> {
     let bare = text.trim_start_matches(|sign: char| sign.is_whitespace() || "[(*_`#~".contains(sign));
     let bare =
         ["x] ", "X] ", "] "].iter().find_map(|ticked| bare.strip_prefix(ticked)).map_or(bare, |rest| {
@@ -17,7 +17,7 @@ pub(super) fn date_at_start(text: &str) -> Option<DateTime> {
 }
 
 /// The first date in a text.
-pub(super) fn date_anywhere(text: &str) -> Option<DateTime> {
+pub(in crate::document) fn date_anywhere(text: &str) -> Option<DateTime> {
     let words = words_of(text);
     (0..words.len()).find_map(|first| date_in(words.get(first..)?))
 }
