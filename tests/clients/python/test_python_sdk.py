@@ -72,7 +72,9 @@ async def test_a_tools_text_and_structured_reply_say_the_same(project, mode):
             "get_targeted_context": {"query": "how often are webhooks retried"},
         }.items():
             result = await call(client, name, **arguments)
-            assert json.loads(result.content[0].text) == result.structured_content, name
+            text = result.content[0].text
+            expected = json.loads(text) if len(text.encode()) < 2048 else None
+            assert result.structured_content == expected, name
 
 
 @pytest.mark.parametrize("mode", ERAS)

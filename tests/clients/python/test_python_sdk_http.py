@@ -79,7 +79,9 @@ async def work(client):
         "graph_search": {"query": "*", "limit": 50},
     }.items():
         result = await call(client, name, **arguments)
-        assert json.loads(result.content[0].text) == result.structured_content, name
+        text = result.content[0].text
+        expected = json.loads(text) if len(text.encode()) < 2048 else None
+        assert result.structured_content == expected, name
     assert (await client.call_tool("read_memory_bank_file", {"filename": "missing.md"})).is_error
     with pytest.raises(MCPError) as refused:
         await client.call_tool("read_memory_bank_file", {})

@@ -8,7 +8,7 @@ use memory_bank_core::store::{Bank, ReadOutcome};
 use serde::Serialize;
 use serde_json::Value;
 
-use super::reply::{Failure, pretty};
+use super::reply::Failure;
 
 /// So many documents are read without asking for their lengths first, which costs a round trip.
 const UNASKED: usize = 5;
@@ -45,9 +45,8 @@ impl Room {
                 continue;
             }
             let value = serde_json::to_value(&item).map_err(|error| Failure::Internal(error.to_string()))?;
-            let text = pretty(&value)?;
-            // Each line stands four spaces further in than it does alone.
-            let bytes = text.len().saturating_add(text.lines().count().saturating_mul(5));
+            // A comma stands behind it.
+            let bytes = value.to_string().len().saturating_add(1);
             if own.take(bytes) {
                 self.take(bytes);
                 kept.push(value);

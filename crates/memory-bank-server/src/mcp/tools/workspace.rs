@@ -7,7 +7,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::documents::status;
-use super::reply::{Failure, Reply, pretty};
+use super::reply::{Failure, Reply};
 use super::{Call, modes};
 
 #[derive(Deserialize)]
@@ -92,7 +92,7 @@ pub(crate) async fn debug_mcp_config(mut call: Call) -> Result<Reply, Failure> {
     if verbose && let Some(object) = data.as_object_mut() {
         object.insert("configuration".into(), configuration.clone());
     }
-    Ok(Reply::text(format!("MCP Configuration Debug Information:\n{}", pretty(&data)?), data))
+    Ok(Reply::text(format!("MCP Configuration Debug Information:\n{}", data), data))
 }
 
 /// Lists the known banks.
@@ -144,6 +144,7 @@ pub(crate) async fn select_store(mut call: Call) -> Result<Reply, Failure> {
                     "Both path and storeId are required for register action".into(),
                 ));
             };
+            call.must_change("register a bank")?;
             let store = call.services.workspace.register(&call.caller, &id, &path, arguments.kind).await?;
             Reply::json(&json!({"success": true, "action": "register", "store": store}))
         }
@@ -151,6 +152,7 @@ pub(crate) async fn select_store(mut call: Call) -> Result<Reply, Failure> {
             let Some(id) = id else {
                 return Err(Failure::Malformed("storeId is required for unregister action".into()));
             };
+            call.must_change("unregister a bank")?;
             let removed = call.services.workspace.unregister(&call.caller, &id).await?;
             let what = if removed { "removed from registry" } else { "not found in registry" };
             Reply::json(&json!({
