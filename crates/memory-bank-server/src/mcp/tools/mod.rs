@@ -25,7 +25,7 @@ use futures::FutureExt;
 use memory_bank_core::caller::{Caller, Right};
 use memory_bank_core::error::WorkspaceError;
 use memory_bank_core::store::Bank;
-use rmcp::model::{CallToolResult, ErrorData, JsonObject, Tool, ToolAnnotations};
+use rmcp::model::{CallToolResult, ContentBlock, ErrorData, JsonObject, Tool, ToolAnnotations};
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
@@ -33,8 +33,9 @@ pub(crate) use self::blind::WithoutRead;
 use self::reply::{Failure, NO_BANK_C, Reply, into_result};
 pub(crate) use self::reply::{internal, no_memory, store_fault, workspace_fault};
 use self::schema::{Argument, object_schema};
-pub(crate) use self::table::TOOLS;
+pub(crate) use self::table::{CORE_TOOLS, TOOLS};
 use crate::mcp::rights;
+use crate::mcp::tool_options::Toolset;
 use crate::services::Services;
 
 /// One row of the table.
@@ -116,6 +117,17 @@ impl Call {
         Err(Failure::Own(format!("this key may not {what}: {}", rights::lacking(&self.caller, Right::Read))))
     }
 
+    /// Asks for the right to write, for what a tool that takes another right may change.
+    pub(crate) fn must_change(&self, what: &str) -> Result<(), Failure> {
+        if self.caller.may(Right::Write) {
+            return Ok(());
+        }
+        Err(Failure::Own(format!(
+            "you may not {what}: the memory bank is served read-only here, or {}",
+            rights::lacking(&self.caller, Right::Write)
+        )))
+    }
+
     /// The arguments, typed. They have been checked against the row's description.
     pub(crate) fn parse<T: DeserializeOwned>(&mut self) -> Result<T, Failure> {
         let arguments = Value::Object(std::mem::take(&mut self.arguments));
@@ -123,9 +135,20 @@ impl Call {
     }
 }
 
-/// The tools that this caller may call, as `tools/list` shows them.
-pub(crate) fn list(caller: &Caller) -> Vec<Tool> {
-    TOOLS.iter().filter(|tool| caller.may(tool.right)).map(describe).collect()
+/// The tools of the toolset that this caller may call, as `tools/list` shows them.
+pub(crate) fn list(caller: &Caller, toolset: &Toolset) -> Vec<Tool> {
+    let listed = |tool: &&ToolSpec| caller.may(tool.right) && toolset.shows(tool.name, tool.family);
+    TOOLS.iter().filter(listed).map(describe).collect()
+}
+
+/// The reply to a call of a tool that changes something, where nothing may be changed.
+pub(crate) fn refused_as_read_only(name: &str) -> CallToolResult {
+    let name = known_name(name).unwrap_or_default();
+    let text = format!(
+        "`{name}` changes the memory bank, which is served read-only here; nothing was changed. To change it, connect \
+         without `readonly` to a server without `--read-only`"
+    );
+    CallToolResult::error(vec![ContentBlock::text(text)])
 }
 
 /// The name of the tool that a client means by this one, which may be one of the older names.

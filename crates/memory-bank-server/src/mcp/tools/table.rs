@@ -648,6 +648,22 @@ pub(crate) const TOOLS: &[ToolSpec] = &[
     },
 ];
 
+/// The tools of the toolset `core`: enough to remember and to find, at the least cost in tokens.
+pub(crate) const CORE_TOOLS: &[&str] = &[
+    "get_context_digest",
+    "get_targeted_context",
+    "search_memory_bank",
+    "list_memory_bank_files",
+    "read_memory_bank_file",
+    "edit_memory_bank_file",
+    "write_memory_bank_file",
+    "track_progress",
+    "log_decision",
+    "update_tasks",
+    "graph_batch",
+    "graph_search",
+];
+
 /// An argument of a call, for a sentence about it.
 fn text<'a>(given: &'a Map<String, Value>, name: &str) -> &'a str {
     given.get(name).and_then(Value::as_str).map(str::trim).unwrap_or_default()
