@@ -18,6 +18,10 @@ pub const ATTRIBUTES_BYTES: usize = 64 * 1024;
 pub const ATTRIBUTES_DEPTH: usize = 32;
 /// The longest id of a request, progress token, and name of a method, tool or prompt, in bytes of JSON.
 pub const REQUEST_ID_BYTES: usize = 256;
+/// The longest text that the refusal of an argument repeats, in characters, and how many names of arguments it lists.
+pub const ECHO_CHARS: usize = 40;
+/// See [`ECHO_CHARS`].
+pub const ECHO_NAMES: usize = 10;
 /// The longest URI of a resource and the longest cursor, in bytes of JSON. A document's name may be escaped in it.
 pub const URI_BYTES: usize = 2048;
 /// The longest query of any search, in bytes.

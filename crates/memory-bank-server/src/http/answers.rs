@@ -213,6 +213,14 @@ pub(crate) fn event_stream(body: Body) -> Response {
     response
 }
 
+/// A reply in JSON as the only event of a stream that cannot be resumed.
+pub(crate) fn as_one_event(response: Response) -> Response {
+    let piece =
+        |text: &'static str| futures::stream::once(async move { Ok(Bytes::from_static(text.as_bytes())) });
+    let body = response.into_body().into_data_stream();
+    event_stream(Body::from_stream(piece("data: ").chain(body).chain(piece("\n\n"))))
+}
+
 /// What a stream begins with: the place from which it can be resumed, for clients that understand that.
 fn start(answer: &Answer, version: &str) -> String {
     if version >= UNDERSTANDS_OPENING { opening(answer.last) } else { String::new() }

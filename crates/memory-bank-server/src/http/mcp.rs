@@ -11,7 +11,7 @@ use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use futures::StreamExt;
-use http::header::CONTENT_TYPE;
+use http::header::{ACCEPT, CONTENT_TYPE};
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri};
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
@@ -24,6 +24,7 @@ use rmcp::transport::streamable_http_server::{StreamableHttpServerConfig, Stream
 use serde_json::{Value, json};
 use uuid::Uuid;
 
+use crate::http::accept::Accepted;
 use crate::http::admission;
 use crate::http::auth::Authenticated;
 use crate::http::config::{
@@ -72,7 +73,7 @@ pub(crate) async fn post(
     Extension(RequestId(request)): Extension<RequestId>,
     incoming: Request,
 ) -> Response {
-    let (parts, body) = incoming.into_parts();
+    let (mut parts, body) = incoming.into_parts();
     let body_bytes = body.size_hint().exact().and_then(|length| usize::try_from(length).ok());
     // The body, and the message that is made of it.
     let needed =
@@ -115,7 +116,11 @@ pub(crate) async fn post(
     {
         let text = "the body is no JSON-RPC 2.0 message: it needs `jsonrpc`: \"2.0\" and a `method`";
         let id = request_bounds::check(&message).is_ok().then(|| message.get("id")).flatten();
+        let id = id.filter(|id| request_bounds::is_id(id));
         return reply::rpc_error(StatusCode::BAD_REQUEST, id, INVALID_REQUEST, text);
+    }
+    if !is_response && message.get("id").is_some_and(|id| !request_bounds::is_id(id)) {
+        return reply::rpc_error(StatusCode::BAD_REQUEST, None, INVALID_REQUEST, request_bounds::NO_ID);
     }
     if let Err(TooLong { text, id }) = request_bounds::check(&message) {
         return reply::rpc_error(StatusCode::BAD_REQUEST, id, INVALID_REQUEST, &text);
@@ -127,21 +132,30 @@ pub(crate) async fn post(
         return reply_budget::refusal(full, message.get("id"));
     }
     drop(memory);
+    let accepted = Accepted::of(&parts.headers);
+    // Notifications and answers have no reply whose form could be wrong.
+    let Some(accepted) =
+        accepted.or_else(|| message.get("id").is_none_or(|_| is_response).then(Accepted::anything))
+    else {
+        return not_acceptable(message.get("id"), BOTH_FORMS);
+    };
+    parts.headers.insert(ACCEPT, HeaderValue::from_static(BOTH_FORMS));
     if is_sessionless(&parts.headers, &message) {
         if let Some(removed) = method(&message).filter(|method| REMOVED.contains(method)) {
             let text = format!("`{removed}` is no method of {SESSIONLESS}");
             return reply::rpc_error(StatusCode::NOT_FOUND, message.get("id"), METHOD_NOT_FOUND, &text);
         }
-        return asked.without_session(parts, body, &message).await;
+        return asked.without_session(parts, body, &message, accepted).await;
     }
+    let as_events = accepted.wants_events(asked.shared.config.json_response);
     if method(&message) == Some("initialize") {
-        return asked.initialize(parts, body, &message).await;
+        return asked.initialize(parts, body, &message, as_events).await;
     }
     let session = match asked.session(&parts.headers).await {
         Ok(session) => session,
         Err(response) => return response,
     };
-    asked.in_session(parts, body, message, session).await
+    asked.in_session(parts, body, message, session, as_events).await
 }
 
 /// `GET /mcp`: the stream on which a session hears of changes, or fetches what it missed.
@@ -160,12 +174,9 @@ pub(crate) async fn get(
     if version(&headers).is_some_and(|version| version >= SESSIONLESS) {
         return reply::method_not_allowed("POST");
     }
-    let accepts = |value: &HeaderValue| {
-        value.to_str().is_ok_and(|value| value.contains("text/event-stream") || value.contains("*/*"))
-    };
-    if !headers.get_all(http::header::ACCEPT).iter().any(accepts) {
-        let text = "send `Accept: text/event-stream`";
-        return reply::rpc_error(StatusCode::NOT_ACCEPTABLE, None, TRANSPORT_ERROR, text);
+    // A browser that only looks does not open a stream: it has to be wanted.
+    if !headers.contains_key(ACCEPT) || !Accepted::of(&headers).is_some_and(|accepted| accepted.events) {
+        return not_acceptable(None, EVENTS);
     }
     let session = match asked.session(&headers).await {
         Ok(session) => session,
@@ -222,7 +233,7 @@ impl Asked {
         }
     }
 
-    async fn initialize(&self, parts: Parts, body: Bytes, message: &Value) -> Response {
+    async fn initialize(&self, parts: Parts, body: Bytes, message: &Value, as_events: bool) -> Response {
         // What the client says of itself is kept with the session, here and in the stores.
         let said = ["/params/clientInfo", "/params/capabilities"].map(|part| message.pointer(part));
         if said.iter().flatten().map(|part| part.to_string().len()).sum::<usize>() > HANDSHAKE_BYTES {
@@ -268,10 +279,10 @@ impl Asked {
             Err(error) => return self.fault(message.get("id"), &error.to_string()),
         };
         self.shared.metrics.session_opened();
-        let mut response = if self.shared.config.json_response {
-            reply::json(StatusCode::OK, &answer)
-        } else {
+        let mut response = if as_events {
             answers::one_event(self, session, version, Rights::NONE, &answer).await
+        } else {
+            reply::json(StatusCode::OK, &answer)
         };
         if let Ok(id) = HeaderValue::from_str(&session.to_string()) {
             response.headers_mut().insert(SESSION, id);
@@ -285,6 +296,7 @@ impl Asked {
         body: Bytes,
         message: Value,
         session: Arc<SessionRecord>,
+        as_events: bool,
     ) -> Response {
         if !parts.headers.contains_key(VERSION)
             && let Ok(version) = HeaderValue::from_str(&session.protocol_version)
@@ -304,15 +316,15 @@ impl Asked {
                 Ok(answer) => answer,
                 Err(response) => return response,
             };
-            return if self.shared.config.json_response {
-                reply::json(StatusCode::OK, &answer)
-            } else {
+            return if as_events {
                 let needs = rights::of_reply(&self.who.caller, &message);
                 answers::one_event(self, session.id, &session.protocol_version, needs, &answer).await
+            } else {
+                reply::json(StatusCode::OK, &answer)
             };
         }
         let call = self.shared.calls.begin(session.id, self.who.caller.key, id.to_string());
-        if self.shared.config.json_response {
+        if !as_events {
             return tokio::select! {
                 response = self.call(parts, body, &message) => response,
                 () = call.cancelled.cancelled() => {
@@ -367,10 +379,20 @@ impl Asked {
         }
     }
 
-    async fn without_session(&self, parts: Parts, body: Bytes, message: &Value) -> Response {
+    async fn without_session(
+        &self,
+        parts: Parts,
+        body: Bytes,
+        message: &Value,
+        accepted: Accepted,
+    ) -> Response {
+        if method(message) == Some("subscriptions/listen") && !accepted.events {
+            return not_acceptable(message.get("id"), EVENTS);
+        }
         let response = self.call(parts, body, message).await;
         if !is_stream(&response) {
-            return response;
+            let as_event = !accepted.json && response.status() == StatusCode::OK;
+            return if as_event { answers::as_one_event(response) } else { response };
         }
         if let Err(response) = admission::proven(&self.shared, &self.who).await {
             return response;
@@ -522,6 +544,14 @@ pub(crate) fn too_many_streams(shared: &Shared, id: Option<&Value>) -> Response 
     reply::rpc_error(StatusCode::TOO_MANY_REQUESTS, id, TRANSPORT_ERROR, text)
 }
 
+const EVENTS: &str = "text/event-stream";
+const BOTH_FORMS: &str = "application/json, text/event-stream";
+
+fn not_acceptable(id: Option<&Value>, accept: &str) -> Response {
+    let text = format!("send `Accept: {accept}`");
+    reply::rpc_error(StatusCode::NOT_ACCEPTABLE, id, TRANSPORT_ERROR, &text)
+}
+
 fn no_such_session(id: Option<&Value>) -> Response {
     reply::rpc_error(StatusCode::NOT_FOUND, id, SESSION_NOT_FOUND, "Session not found; initialize a new one")
 }
@@ -542,6 +572,8 @@ pub(crate) async fn read(body: Body) -> Result<Bytes, Response> {
 /// The message of a body, and the body as the SDK can read it: as over stdio, half a pair of surrogates, which JSON can
 /// write and Unicode text cannot hold, becomes U+FFFD.
 fn message_of(body: Bytes) -> Result<(Value, Bytes), serde_json::Error> {
+    const BYTE_ORDER_MARK: &[u8] = "\u{feff}".as_bytes();
+    let body = if body.starts_with(BYTE_ORDER_MARK) { body.slice(BYTE_ORDER_MARK.len()..) } else { body };
     let error = match serde_json::from_slice(&body) {
         Ok(message) => return Ok((message, body)),
         Err(error) => error,

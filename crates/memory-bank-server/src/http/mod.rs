@@ -3,6 +3,7 @@
 //! A request passes, from outside in: `edge` (id, host and origin, headers), `admission` (key, limits), then `mcp` or
 //! `keys`. Architecture invariant: nothing here knows a tool, and nothing here keeps what another replica would need.
 
+mod accept;
 mod addresses;
 mod admission;
 mod answers;

@@ -8,7 +8,7 @@ use rmcp::model::{
     CustomResult, ErrorCode, ErrorData, GetPromptRequestParams, GetPromptResponse, Implementation,
     ListPromptsResult, ListResourceTemplatesResult, ListResourcesResult, ListToolsResult,
     PaginatedRequestParams, ReadResourceRequestParams, ReadResourceResponse, ServerCapabilities,
-    ServerConfig, SubscribeRequestParams, SubscriptionFilter, UnsubscribeRequestParams,
+    ServerConfig, ServerResult, SubscribeRequestParams, SubscriptionFilter, UnsubscribeRequestParams,
 };
 use rmcp::service::{RequestContext, SubscriptionContext};
 use rmcp::{RoleServer, ServerHandler};
@@ -17,7 +17,7 @@ use tracing::Instrument;
 
 use crate::mcp::subscriptions::{self, Subscriptions};
 use crate::mcp::tool_options::ToolOptions;
-use crate::mcp::{completions, instructions, prompts, resources, rights, tools};
+use crate::mcp::{call_params, completions, instructions, prompts, resources, rights, tools};
 use crate::outcome::Outcome;
 use crate::services::Services;
 use crate::telemetry;
@@ -226,8 +226,15 @@ impl ServerHandler for MemoryBankHandler {
     async fn on_custom_request(
         &self,
         request: CustomRequest,
-        _context: RequestContext<RoleServer>,
+        context: RequestContext<RoleServer>,
     ) -> Result<CustomResult, ErrorData> {
+        if let Some(call) = call_params::recovered(&request) {
+            let response = match call {
+                Ok(call) => self.call_tool(call, context).await?,
+                Err(refused) => refused.into(),
+            };
+            return as_custom(response);
+        }
         let method = request.method;
         if KNOWN_METHODS.contains(&method.as_str()) {
             let message = format!(
@@ -238,6 +245,13 @@ impl ServerHandler for MemoryBankHandler {
         let short: String = method.chars().take(100).collect();
         Err(ErrorData::new(ErrorCode::METHOD_NOT_FOUND, format!("unknown method `{short}`"), None))
     }
+}
+
+/// A tool's reply to a request that came as a custom one.
+pub(crate) fn as_custom(response: CallToolResponse) -> Result<CustomResult, ErrorData> {
+    let value = serde_json::to_value(ServerResult::from(response))
+        .map_err(|error| ErrorData::internal_error(format!("the reply cannot be written: {error}"), None))?;
+    Ok(CustomResult::new(value))
 }
 
 /// The cache hint of a list that changes with the binary only. It came with 2026-07-28; older peers get none.

@@ -1,8 +1,9 @@
 //! The Model Context Protocol: one handler for every transport.
 
+pub(crate) mod call_params;
 mod completions;
 mod frame;
-mod handler;
+pub(crate) mod handler;
 mod instructions;
 mod prompts;
 pub(crate) mod request_bounds;

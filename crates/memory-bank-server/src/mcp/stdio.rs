@@ -300,8 +300,12 @@ fn parse(line: &[u8]) -> Result<Option<ClientJsonRpcMessage>, Rejection> {
         tracing::debug!("a notification that cannot be understood was ignored");
         return Ok(None);
     }
+    let has_no_id =
+        id.is_none() && value.get("id").is_some() && value.get("method").is_some_and(Value::is_string);
     let message = if is_batch {
         "batches are not supported; send one message a line"
+    } else if has_no_id {
+        request_bounds::NO_ID
     } else {
         "the message is not a JSON-RPC 2.0 request: it needs `jsonrpc`: \"2.0\", an `id` and a `method`, and `params` \
          that is an object"

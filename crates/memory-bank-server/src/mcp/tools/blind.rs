@@ -94,7 +94,11 @@ fn hidden(caller: &Caller, tool: &str, failure: Failure) -> Failure {
                 .unwrap_or(("REFUSED", "the call was refused"));
             Failure::Data(json!({"error": code, "message": message, "note": NOTE}))
         }
-        own @ (Failure::Own(_) | Failure::Malformed(_) | Failure::NoMemory(_) | Failure::Internal(_)) => own,
+        own @ (Failure::Own(_)
+        | Failure::Malformed(_)
+        | Failure::UnknownTool(_)
+        | Failure::NoMemory(_)
+        | Failure::Internal(_)) => own,
     }
 }
 

@@ -19,6 +19,7 @@ use super::progress::edit;
 use super::reply::{Failure, Reply};
 use super::room::{Bounded, Room, read_within, reading_bytes};
 use super::schema::{Argument, Kind, optional, required};
+use super::table::FILE_NAMES;
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -315,7 +316,8 @@ pub(crate) const EDIT: &[Argument] = &[
         "op",
         Kind::Word(&["replace", "insert_before", "insert_after", "append", "prepend", "replace_section"]),
         "",
-    ),
+    )
+    .or_called(&["type", "operation", "action"]),
     optional("old", Kind::Text),
     optional("new", Kind::Text).keeping_empty(),
     optional("count", Kind::Whole(1, u32::MAX)),
@@ -339,11 +341,6 @@ fn without_strangers(mut edit: Value) -> Value {
     edit
 }
 
-/// An empty etag counts as none where the call itself says what it takes away.
-fn given_etag(etag: Option<String>) -> Option<String> {
-    etag.filter(|etag| !etag.is_empty())
-}
-
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct EditFile {
@@ -355,7 +352,6 @@ struct EditFile {
 /// Changes parts of a document, all edits or none.
 pub(crate) async fn edit_memory_bank_file(mut call: Call) -> Result<Reply, Failure> {
     let EditFile { filename, edits, if_match_etag } = call.parse()?;
-    let if_match_etag = given_etag(if_match_etag);
     let mut parsed: Vec<Edit> = Vec::with_capacity(edits.len());
     for (index, edit) in edits.into_iter().enumerate() {
         let edit: Edit = serde_json::from_value(without_strangers(edit))
@@ -406,7 +402,6 @@ struct Rename {
 /// Gives a document another name.
 pub(crate) async fn rename_memory_bank_file(mut call: Call) -> Result<Reply, Failure> {
     let Rename { filename, new_filename, if_match_etag } = call.parse()?;
-    let if_match_etag = given_etag(if_match_etag);
     let failed = |error: NameError| Failure::said(format!("Error renaming file {filename}: {error}"));
     let from = DocumentPath::parse(&filename).map_err(failed)?;
     let to = DocumentPath::parse(&new_filename).map_err(failed)?;
@@ -471,9 +466,9 @@ pub(crate) async fn migrate_file_naming(call: Call) -> Result<Reply, Failure> {
 
 /// Members of an item of `files`.
 pub(crate) const BATCH_FILE: &[Argument] = &[
-    required("filename", Kind::Text, ""),
+    required("filename", Kind::Text, "").or_called(FILE_NAMES),
     required("content", Kind::Text, "").or_empty(),
-    optional("ifMatchEtag", Kind::Text).keeping_empty(),
+    optional("ifMatchEtag", Kind::Text),
 ];
 
 /// Writes several documents in order.

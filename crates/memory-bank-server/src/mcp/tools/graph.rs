@@ -77,7 +77,8 @@ fn parse_source(source: Value) -> Result<Option<ObservationSource>, Failure> {
         })),
         object => serde_json::from_value(object).map(|source| Some(tidied(source))).map_err(|_| {
             Failure::Malformed(
-                "`source` must be a string, or an object with `kind` (manual, tool, import, agent) and optional `ref`"
+                "`source` must be a string, or an object with `kind` (manual, tool, import, agent) and optional `ref`; for \
+                 example {\"source\":\"the review\"}"
                     .into(),
             )
         }),
@@ -284,7 +285,9 @@ pub(crate) async fn graph_delete_entity(mut call: Call) -> Result<Reply, Failure
                 },
             }))
         }
-        (None, None) => Err(Failure::Malformed("Either entity or observationId is required".into())),
+        (None, None) => Err(Failure::Malformed(
+            "`entity` or `observationId` is required, for example {\"entity\":\"Order Service\"}".into(),
+        )),
     }
 }
 

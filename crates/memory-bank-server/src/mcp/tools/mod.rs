@@ -2,11 +2,15 @@
 //! reply out, no rules of their own.
 
 mod aliases;
+mod arguments;
 mod backups;
 mod blind;
 mod context;
 mod documents;
+mod examples;
 mod graph;
+mod ignored;
+mod lenient;
 mod modes;
 mod progress;
 mod reply;
@@ -29,6 +33,7 @@ use rmcp::model::{CallToolResult, ContentBlock, ErrorData, JsonObject, Tool, Too
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
+use self::arguments::Unknown;
 pub(crate) use self::blind::WithoutRead;
 use self::reply::{Failure, NO_BANK_C, Reply, into_result};
 pub(crate) use self::reply::{internal, no_memory, store_fault, workspace_fault};
@@ -88,11 +93,22 @@ pub(crate) enum BankNeed {
     Then(&'static str),
 }
 
+impl ToolSpec {
+    /// What happens to an argument that the tool does not know. A misspelt one must not make a call delete or overwrite
+    /// more than it says, so it is refused where something may be lost or an etag says what is meant.
+    fn unknown(&self) -> Unknown {
+        let guards = self.arguments.iter().any(|argument| argument.name == "ifMatchEtag");
+        if self.hints.may_destroy || guards { Unknown::Refused } else { Unknown::LeftAside }
+    }
+}
+
 /// A call on its way to a handler.
 pub(crate) struct Call {
     pub(crate) caller: Arc<Caller>,
     pub(crate) services: Services,
     pub(crate) arguments: Map<String, Value>,
+    /// The names of arguments that the tool does not know.
+    pub(crate) left_aside: Vec<String>,
     bank: Option<Arc<dyn Bank>>,
 }
 
@@ -182,7 +198,7 @@ fn describe(spec: &ToolSpec) -> Tool {
 /// Runs a tool by its name or by one of the older names.
 ///
 /// # Errors
-/// A malformed call, or a fault inside. A tool that says no is a result with `isError`.
+/// There is no such tool, or a fault inside. A tool that says no, also to its arguments, is a result with `isError`.
 pub(crate) async fn call(
     services: &Services,
     caller: &Arc<Caller>,
@@ -198,15 +214,13 @@ pub(crate) async fn call(
         let text = format!("this key may not call {name}: {}", rights::lacking(caller, spec.right));
         return into_result(Err(Failure::Own(text)), fault);
     }
-    if let Some(alias) = alias {
-        match (alias.arguments)(arguments) {
-            Ok(translated) => arguments = translated,
-            Err(missing) => return into_result(Err(Failure::Malformed(missing)), fault),
-        }
-    }
+    let left_aside = match prepared(spec, alias, &mut arguments) {
+        Ok(left_aside) => left_aside,
+        Err(text) => return into_result(Err(Failure::Malformed(text)), fault),
+    };
     let needs_given = alias.is_some() || !caller.may(Right::Read);
     let given = if needs_given { arguments.clone() } else { Map::new() };
-    let run = AssertUnwindSafe(run(services, caller, spec, arguments)).catch_unwind();
+    let run = AssertUnwindSafe(run(services, caller, spec, arguments, left_aside.clone())).catch_unwind();
     let outcome = match run.await {
         Ok(outcome) => outcome,
         Err(panic) => Err(Failure::Internal(format!("{name} panicked: {}", panic_text(panic.as_ref())))),
@@ -216,7 +230,8 @@ pub(crate) async fn call(
         Some(alias) => outcome.and_then(|reply| (alias.reply)(&given, reply)),
         None => outcome,
     };
-    let outcome = match outcome {
+    let beside = ignored::beside_a_document(&outcome, &left_aside);
+    let outcome = match ignored::noted(outcome, &left_aside) {
         // The text, the data beside it, and both as they go over the wire.
         Ok(reply) => match services.replies.need(reply.text.len().saturating_mul(4)).await {
             Ok(()) => Ok(reply),
@@ -224,12 +239,31 @@ pub(crate) async fn call(
         },
         failed => failed,
     };
-    into_result(outcome, fault)
+    let mut result = into_result(outcome, fault)?;
+    result.content.extend(beside.map(ContentBlock::text));
+    Ok(result)
+}
+
+/// Brings the arguments of a call into the shape that the tool's row describes. Returns the names of those that it does
+/// not know.
+fn prepared(
+    spec: &ToolSpec,
+    alias: Option<&aliases::Alias>,
+    arguments: &mut Map<String, Value>,
+) -> Result<Vec<String>, String> {
+    let mut left_aside = Vec::new();
+    if let Some(alias) = alias {
+        let known: Vec<Argument> = alias.own.iter().chain(spec.arguments).copied().collect();
+        left_aside = arguments::spell(&known, arguments, spec.unknown())?;
+        *arguments = (alias.arguments)(std::mem::take(arguments))?;
+    }
+    left_aside.extend(arguments::prepare(spec.arguments, arguments, spec.unknown())?);
+    Ok(left_aside)
 }
 
 fn unknown(name: &str) -> Failure {
     let short: String = name.chars().take(100).collect();
-    Failure::own(format!("Unknown tool: {short}. tools/list shows the tools there are."))
+    Failure::UnknownTool(format!("Unknown tool: {short}. tools/list shows the tools there are."))
 }
 
 async fn run(
@@ -237,19 +271,20 @@ async fn run(
     caller: &Arc<Caller>,
     spec: &ToolSpec,
     mut arguments: Map<String, Value>,
+    left_aside: Vec<String>,
 ) -> Result<Reply, Failure> {
     let bank = match spec.bank {
         BankNeed::None => {
-            schema::check(spec.arguments, &mut arguments).map_err(Failure::Malformed)?;
+            arguments::check(spec.arguments, &mut arguments).map_err(Failure::Malformed)?;
             None
         }
         BankNeed::First(no_bank) => {
             let bank = find_bank(services, caller, None, no_bank).await?;
-            schema::check(spec.arguments, &mut arguments).map_err(Failure::Malformed)?;
+            arguments::check(spec.arguments, &mut arguments).map_err(Failure::Malformed)?;
             Some(bank)
         }
         BankNeed::Then(no_bank) => {
-            schema::check(spec.arguments, &mut arguments).map_err(Failure::Malformed)?;
+            arguments::check(spec.arguments, &mut arguments).map_err(Failure::Malformed)?;
             let store = match arguments.shift_remove("storeId") {
                 Some(Value::String(store)) => Some(store),
                 _ => None,
@@ -257,7 +292,14 @@ async fn run(
             Some(find_bank(services, caller, store.as_deref(), no_bank).await?)
         }
     };
-    (spec.handler)(Call { caller: Arc::clone(caller), services: services.clone(), arguments, bank }).await
+    (spec.handler)(Call {
+        caller: Arc::clone(caller),
+        services: services.clone(),
+        arguments,
+        left_aside,
+        bank,
+    })
+    .await
 }
 
 async fn find_bank(

@@ -55,8 +55,10 @@ pub(crate) enum Failure {
     Hinted { text: String, hint: String },
     /// The tool ran and says no, as data: an `isError` reply in JSON.
     Data(Value),
-    /// The call is malformed: a JSON-RPC error -32602.
+    /// The arguments are not what the tool takes: an `isError` reply in words that quote nothing but the call itself.
     Malformed(String),
+    /// There is no such tool: a JSON-RPC error -32602.
+    UnknownTool(String),
     /// A fault of ours. The log has the text, the client a request id.
     Internal(String),
     /// There is no memory for the reply now.
@@ -160,7 +162,7 @@ pub(crate) fn into_result(outcome: Result<Reply, Failure>, fault: Uuid) -> Resul
             attach(&mut result, reply.structured);
             Ok(result)
         }
-        Err(Failure::Said(text) | Failure::Own(text)) => {
+        Err(Failure::Said(text) | Failure::Own(text) | Failure::Malformed(text)) => {
             Ok(CallToolResult::error(vec![ContentBlock::text(text)]))
         }
         Err(Failure::Hinted { text, hint }) => {
@@ -171,7 +173,7 @@ pub(crate) fn into_result(outcome: Result<Reply, Failure>, fault: Uuid) -> Resul
             attach(&mut result, data);
             Ok(result)
         }
-        Err(Failure::Malformed(text)) => Err(ErrorData::invalid_params(text, None)),
+        Err(Failure::UnknownTool(text)) => Err(ErrorData::invalid_params(text, None)),
         Err(Failure::Internal(detail)) => Err(internal(&detail, fault)),
         Err(Failure::NoMemory(full)) => Err(no_memory(full)),
     }

@@ -28,9 +28,10 @@ const FILES: BankNeed = BankNeed::First(NO_BANK_A);
 const BANK: BankNeed = BankNeed::Then(NO_BANK_B);
 const GRAPH: BankNeed = BankNeed::Then(NO_BANK_C);
 
-const FILENAME: Argument = required("filename", Kind::Text, "Filename not specified");
-/// Empty, it may mean any text or none, which a rule judges by what would be lost.
-const IF_MATCH: Argument = optional("ifMatchEtag", Kind::Text).keeping_empty();
+/// Other words for the name of a document.
+pub(super) const FILE_NAMES: &[&str] = &["path", "file", "filepath"];
+const FILENAME: Argument = required("filename", Kind::Text, "Filename not specified").or_called(FILE_NAMES);
+const IF_MATCH: Argument = optional("ifMatchEtag", Kind::Text);
 const STORE_ID: Argument = optional("storeId", Kind::Text);
 pub(super) const ENTRY_TYPE: Kind =
     Kind::Word(&["feature", "fix", "refactor", "docs", "test", "chore", "other"]);
@@ -155,7 +156,8 @@ pub(crate) const TOOLS: &[ToolSpec] = &[
         without_read: Members(&[]),
         hints: REPLACES,
         bank: FILES,
-        arguments: &[FILENAME, IF_MATCH],
+        // An etag that was lost on the way must not delete what it was to keep.
+        arguments: &[FILENAME, IF_MATCH.keeping_empty()],
         handler: run!(documents::delete_memory_bank_file),
     },
     ToolSpec {
@@ -276,8 +278,8 @@ pub(crate) const TOOLS: &[ToolSpec] = &[
         hints: ADDS,
         bank: BANK,
         arguments: &[
-            required("type", ENTRY_TYPE, "Type and summary are required"),
-            required("summary", Kind::Text, "Type and summary are required"),
+            required("type", ENTRY_TYPE, ""),
+            required("summary", Kind::Text, ""),
             optional("details", Kind::Text),
             optional("files", Kind::Texts),
             optional("tags", Kind::Texts),
@@ -395,9 +397,9 @@ pub(crate) const TOOLS: &[ToolSpec] = &[
         hints: ADDS,
         bank: FILES,
         arguments: &[
-            required("title", Kind::Text, DECISION_MISSING),
-            required("context", Kind::Text, DECISION_MISSING).or_empty(),
-            required("decision", Kind::Text, DECISION_MISSING),
+            required("title", Kind::Text, ""),
+            required("context", Kind::Text, "").or_empty(),
+            required("decision", Kind::Text, ""),
             optional("alternatives", Kind::Texts),
             optional("consequences", Kind::Texts),
         ],
@@ -429,9 +431,9 @@ pub(crate) const TOOLS: &[ToolSpec] = &[
         hints: SETS,
         bank: GRAPH,
         arguments: &[
-            required("name", Kind::Text, "name and entityType are required"),
-            required("entityType", Kind::Text, "name and entityType are required"),
-            optional("attrs", Kind::Free),
+            required("name", Kind::Text, ""),
+            required("entityType", Kind::Text, ""),
+            optional("attrs", Kind::Free).about("JSON object"),
             STORE_ID,
         ],
         handler: run!(graph::graph_upsert_entity),
@@ -446,8 +448,8 @@ pub(crate) const TOOLS: &[ToolSpec] = &[
         hints: ADDS,
         bank: GRAPH,
         arguments: &[
-            required("entity", Kind::Text, "entity and text are required").about("id, name or `name [type]`"),
-            required("text", Kind::Text, "entity and text are required"),
+            required("entity", Kind::Text, "").about("id, name or `name [type]`"),
+            required("text", Kind::Text, ""),
             optional("source", Kind::TextOrFree),
             optional("timestamp", Kind::Text),
             STORE_ID,
@@ -464,9 +466,9 @@ pub(crate) const TOOLS: &[ToolSpec] = &[
         hints: REPLACES,
         bank: GRAPH,
         arguments: &[
-            required("from", Kind::Text, LINK_MISSING),
-            required("relationType", Kind::Text, LINK_MISSING),
-            required("to", Kind::Text, LINK_MISSING),
+            required("from", Kind::Text, ""),
+            required("relationType", Kind::Text, ""),
+            required("to", Kind::Text, ""),
             optional("action", Kind::Word(&["link", "unlink"])),
             STORE_ID,
         ],
@@ -638,8 +640,8 @@ pub(crate) const TOOLS: &[ToolSpec] = &[
         hints: ADDS,
         bank: GRAPH,
         arguments: &[
-            required("entityNameOrId", Kind::Text, "entityNameOrId and docPath are required"),
-            required("docPath", Kind::Text, "entityNameOrId and docPath are required"),
+            required("entityNameOrId", Kind::Text, ""),
+            required("docPath", Kind::Text, "").or_called(&["path", "file", "filepath", "filename"]),
             optional("heading", Kind::Text),
             optional("note", Kind::Text),
             STORE_ID,
@@ -668,6 +670,3 @@ pub(crate) const CORE_TOOLS: &[&str] = &[
 fn text<'a>(given: &'a Map<String, Value>, name: &str) -> &'a str {
     given.get(name).and_then(Value::as_str).map(str::trim).unwrap_or_default()
 }
-
-const DECISION_MISSING: &str = "Title, context, and decision are required";
-const LINK_MISSING: &str = "from, relationType, and to are required";

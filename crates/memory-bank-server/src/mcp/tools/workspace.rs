@@ -132,17 +132,22 @@ pub(crate) async fn select_store(mut call: Call) -> Result<Reply, Failure> {
                 (None, Some(id)) => SelectTarget::Store(id),
                 (None, None) => {
                     return Err(Failure::Malformed(
-                        "Either path or storeId is required for select action".into(),
+                        "select needs `path` or `storeId`, for example {\"storeId\":\"shop\"}; list_stores shows the ids".into(),
                     ));
                 }
             };
             select(&call, target).await
         }
         Action::Register => {
-            let (Some(path), Some(id)) = (path, id) else {
-                return Err(Failure::Malformed(
-                    "Both path and storeId are required for register action".into(),
-                ));
+            let (path, id) = match (path, id) {
+                (Some(path), Some(id)) => (path, id),
+                (path, _) => {
+                    let missing = if path.is_some() { "storeId" } else { "path" };
+                    return Err(Failure::Malformed(format!(
+                        "register needs `{missing}`, for example {{\"action\":\"register\",\"storeId\":\"shop\",\
+                         \"path\":\"/home/me/shop\"}}"
+                    )));
+                }
             };
             call.must_change("register a bank")?;
             let store = call.services.workspace.register(&call.caller, &id, &path, arguments.kind).await?;
@@ -150,7 +155,9 @@ pub(crate) async fn select_store(mut call: Call) -> Result<Reply, Failure> {
         }
         Action::Unregister => {
             let Some(id) = id else {
-                return Err(Failure::Malformed("storeId is required for unregister action".into()));
+                return Err(Failure::Malformed(
+                    "unregister needs `storeId`, for example {\"action\":\"unregister\",\"storeId\":\"shop\"}".into(),
+                ));
             };
             call.must_change("unregister a bank")?;
             let removed = call.services.workspace.unregister(&call.caller, &id).await?;
