@@ -40,8 +40,10 @@ pub const REPLY_CHARS: usize = 25_000;
 pub const BUNDLE_CHARS: usize = 24_000;
 /// A reply whose text is shorter than so many bytes also has its data beside it (`structuredContent`).
 pub const STRUCTURED_BYTES: usize = 2 * 1024;
-/// The most bytes of observations that are read to show a part of the graph.
-pub const SUBGRAPH_BYTES: i64 = 2 * 1024 * 1024;
+/// The most bytes of lines that one search of documents loads: as many as a reply may have by any setting.
+pub const HITS_BYTES: usize = 1024 * 1024;
+/// The most bytes of names in a list that comes beside what was asked for.
+pub const NAMES_BYTES: usize = 16 * 1024;
 /// The most documents in one batch call.
 pub const BATCH_DOCUMENTS: usize = 100;
 /// The most edits in one call of `edit_memory_bank_file`.

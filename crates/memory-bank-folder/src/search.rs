@@ -5,6 +5,7 @@
 //! for blocking work; the others wait without one. How things are ranked is the core's.
 
 mod follow;
+mod memory;
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, PoisonError, RwLock};
@@ -16,10 +17,8 @@ use jiff::Timestamp;
 use memory_bank_core::caller::Caller;
 use memory_bank_core::document::{CORE_DOCUMENTS, DocumentPath, Etag};
 use memory_bank_core::error::{GraphError, StoreError};
-use memory_bank_core::search::{DocumentQuery, Index, search_graph};
-use memory_bank_core::store::{
-    DocumentSearch, DocumentsFound, GraphFound, GraphSearch, SearchStore, SkippedDocument,
-};
+use memory_bank_core::search::{DocumentQuery, Index, MemoryShare, search_graph};
+use memory_bank_core::store::{DocumentSearch, DocumentsFound, GraphFound, GraphSearch, SearchStore};
 use tokio::sync::{Mutex, Semaphore};
 
 use crate::bank::FolderBank;
@@ -27,6 +26,7 @@ use crate::dir::{BankDir, FileRead, FileStamp, FolderEntry, text_of};
 use crate::journal;
 use crate::lock::blocking;
 use follow::Progress;
+pub(crate) use memory::FolderIndexes;
 
 /// A file that was written this shortly before it was read may be written again within the same tick of the file
 /// system's clock, so its time does not prove yet that it stayed the same.
@@ -41,6 +41,8 @@ pub(crate) struct FolderSearch {
     /// How many searches may use a thread at a time.
     threads: Arc<Semaphore>,
     progress: Arc<Progress>,
+    /// The memory for this index and those of the other banks.
+    indexes: Arc<FolderIndexes>,
     /// How long a search waits for the index.
     wait: Duration,
 }
@@ -53,6 +55,7 @@ impl Default for FolderSearch {
             turn: Arc::default(),
             threads: Arc::new(Semaphore::new(threads)),
             progress: Arc::default(),
+            indexes: Arc::default(),
             wait: follow::WAIT,
         }
     }
@@ -67,6 +70,8 @@ struct Followed {
     skipped: BTreeMap<String, String>,
     /// The generation of the graph that was taken in.
     graph: Option<u64>,
+    /// What of the memory for indexes it takes.
+    share: Option<MemoryShare>,
 }
 
 /// A file as it was taken in.
@@ -146,6 +151,11 @@ impl FolderBank {
 }
 
 impl FolderSearch {
+    /// The same, with the memory for indexes that other banks have, too.
+    pub(crate) fn sharing(self, indexes: Arc<FolderIndexes>) -> Self {
+        Self { indexes, ..self }
+    }
+
     fn documents(&self, wanted: &DocumentSearch) -> DocumentsFound {
         self.followed.read().unwrap_or_else(PoisonError::into_inner).search(wanted)
     }
@@ -195,36 +205,32 @@ impl Followed {
     }
 
     fn search(&self, wanted: &DocumentSearch) -> DocumentsFound {
-        let mut skipped = Vec::new();
-        let (searched, files) = if wanted.files.is_empty() {
-            let mut names: Vec<String> = self.files.keys().cloned().collect();
-            names.sort_by_cached_key(|name| (core_rank(name), name.clone()));
-            skipped.extend(
-                self.skipped
-                    .iter()
-                    .map(|(file, why)| SkippedDocument { file: file.clone(), reason: why.clone() }),
-            );
-            (names, None)
+        let (mut searched, mut files, mut skipped): (Vec<&str>, Vec<String>, Vec<(&str, String)>) =
+            Default::default();
+        if wanted.files.is_empty() {
+            searched = self.files.keys().map(String::as_str).collect();
+            searched.sort_unstable_by_key(|name| (core_rank(name), *name));
         } else {
-            let (mut searched, mut files) = (Vec::new(), Vec::new());
             for asked in &wanted.files {
                 match self.stored_name(asked) {
                     Ok(stored) => {
-                        searched.push(asked.clone());
+                        searched.push(asked);
                         files.push(stored);
                     }
-                    Err(reason) => skipped.push(SkippedDocument { file: asked.clone(), reason }),
+                    Err(reason) => skipped.push((asked, reason)),
                 }
             }
-            (searched, Some(files))
-        };
+        }
         let found = self.index.search_documents(&DocumentQuery {
             query: wanted.query.clone(),
-            files,
+            files: (!wanted.files.is_empty()).then_some(files),
             limit: wanted.limit,
             case_sensitive: wanted.case_sensitive,
         });
-        DocumentsFound { hits: found.hits, more: found.more, searched, skipped }
+        let unreadable = self.skipped.iter().filter(|_| wanted.files.is_empty());
+        let skipped = skipped.iter().map(|(name, reason)| (*name, reason.as_str()));
+        let skipped = skipped.chain(unreadable.map(|(name, reason)| (name.as_str(), reason.as_str())));
+        DocumentsFound::new(found.hits, found.more, searched, skipped)
     }
 
     /// The name under which a document is stored: as asked for, or the canonical one.
@@ -256,6 +262,7 @@ fn core_rank(name: &str) -> usize {
 #[cfg(test)]
 mod tests {
     use memory_bank_core::clock::{SystemClock, SystemEntropy};
+    use memory_bank_core::limits;
     use memory_bank_core::search::Query;
     use memory_bank_core::store::{
         DocumentStore, EntityDraft, EntityRef, GraphStore, NoSink, ObservationDraft,
@@ -298,7 +305,10 @@ mod tests {
 
     async fn entities(bank: &FolderBank, query: &str) -> Vec<String> {
         let query = Some(Query::parse(query).unwrap());
-        let found = bank.search_graph(&me(), &GraphSearch { query, limit: 10, depth: 0 }).await.unwrap();
+        let found = bank
+            .search_graph(&me(), &GraphSearch { query, limit: 10, depth: 0, bytes: limits::REPLY_BYTES })
+            .await
+            .unwrap();
         found.entities.into_iter().map(|found| found.entity.name).collect()
     }
 

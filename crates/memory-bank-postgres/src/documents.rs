@@ -202,7 +202,7 @@ impl PostgresBank {
         editor(&mut drafts)?;
         let plan = Plan::of(&drafts, &stored_names)?;
         check_count(present, &plan)?;
-        check_quota(&held, &plan, self.database.default_quota)?;
+        check_quota(&self.database, &held, &plan)?;
         Ok(plan)
     }
 }

@@ -1,5 +1,7 @@
 //! The knowledge graph of one project.
 
+use std::collections::HashMap;
+
 use async_trait::async_trait;
 use serde::Serialize;
 use serde_json::{Map, Value};
@@ -96,9 +98,18 @@ pub struct Subgraph {
     pub observations: Vec<Observation>,
     /// In storage order.
     pub relations: Vec<Relation>,
-    /// How many observations a store left out, since together they are longer than it reads.
+    /// The names of the entities at the ends of the relations, which may be left out themselves. Empty in an export.
+    #[serde(skip)]
+    pub names: HashMap<String, String>,
+    /// How many entities a store left out, since together they are longer than what was to be loaded.
+    #[serde(skip)]
+    pub entities_left: usize,
+    /// How many observations.
     #[serde(skip)]
     pub observations_left: usize,
+    /// How many relations.
+    #[serde(skip)]
+    pub relations_left: usize,
 }
 
 /// Counts.
@@ -185,9 +196,17 @@ pub trait GraphStore: Send + Sync {
         pointer: PointerDraft,
     ) -> Result<Pointed, GraphError>;
 
-    /// The given entities with `depth` rounds of neighbours over relations in both directions (0 = none), with all
-    /// their observations and the relations among them. Unknown names and ids fail the call, all listed.
-    async fn open(&self, caller: &Caller, nodes: &[EntityRef], depth: u32) -> Result<Subgraph, GraphError>;
+    /// The given entities with `depth` rounds of neighbours over relations in both directions (0 = none), with
+    /// their observations and the relations among them. Unknown names and ids fail the call, all listed. Entities and
+    /// relations are loaded into half of `bytes` each, observations into as many, the nearest and newest first; what is
+    /// left is counted.
+    async fn open(
+        &self,
+        caller: &Caller,
+        nodes: &[EntityRef],
+        depth: u32,
+        bytes: usize,
+    ) -> Result<Subgraph, GraphError>;
 
     /// The whole graph in storage order, with observations and relations whose entities are not there.
     async fn export(&self, caller: &Caller) -> Result<Subgraph, GraphError>;

@@ -444,9 +444,15 @@ impl GraphStore for FolderBank {
         .await
     }
 
-    async fn open(&self, _caller: &Caller, nodes: &[EntityRef], depth: u32) -> Result<Subgraph, GraphError> {
+    async fn open(
+        &self,
+        _caller: &Caller,
+        nodes: &[EntityRef],
+        depth: u32,
+        bytes: usize,
+    ) -> Result<Subgraph, GraphError> {
         let nodes = nodes.to_vec();
-        self.read_graph(move |view| view.state().open(&nodes, depth)).await
+        self.read_graph(move |view| view.state().open(&nodes, depth, bytes)).await
     }
 
     async fn export(&self, _caller: &Caller) -> Result<Subgraph, GraphError> {

@@ -104,6 +104,7 @@ fn storage(database: Database) -> ReadStorage {
         let PoolUse { max, in_use, idle, waiting } = database.pool_use();
         let index = database.index_use();
         StorageState {
+            quota_refusals: Some(database.quota_refusals()),
             pool: Some(PoolState { max, in_use, idle, waiting }),
             index: Some(IndexState {
                 projects: index.projects,

@@ -23,6 +23,8 @@ mod keys;
 #[cfg(test)]
 mod load;
 #[cfg(test)]
+mod memory_limit;
+#[cfg(test)]
 mod metrics;
 #[cfg(test)]
 mod moved;

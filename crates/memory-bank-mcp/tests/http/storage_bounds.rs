@@ -259,6 +259,39 @@ fn a_key_over_its_limit_still_ends_its_session_and_strangers_stay_limited() {
     assert_eq!(strangers.last(), Some(&429), "{strangers:?}");
 }
 
+/// The file of a backup, large or small, to be imported.
+fn folder_with(bytes: usize) -> tempfile::TempDir {
+    let folder = tempfile::TempDir::new().unwrap();
+    std::fs::create_dir(folder.path().join("memory-bank")).unwrap();
+    std::fs::write(folder.path().join("memory-bank/progress.md"), noise(bytes, 5)).unwrap();
+    std::fs::write(folder.path().join("memory-bank/notes.md"), "small").unwrap();
+    folder
+}
+
+#[test]
+fn an_import_that_would_pass_the_quota_is_refused_whole_and_one_that_fits_is_not() {
+    let team = Team::new();
+    let set = ["projects", "set-quota", "--project", "atlas", "--bytes", "400000"];
+    operate(&team.database, &set).unwrap();
+    let import = |folder: &tempfile::TempDir| {
+        let from = folder.path().to_str().unwrap().to_owned();
+        operate(&team.database, &["import", "--from", &from, "--project", "atlas"])
+    };
+    let refused = import(&folder_with(500_000)).unwrap_err();
+    for words in ["quota is 400000 bytes", "nothing was written", "set-quota"] {
+        assert!(refused.contains(words), "{refused}");
+    }
+    assert_eq!(team.database.psql("SELECT count(*) FROM documents"), "0");
+    import(&folder_with(300_000)).unwrap();
+    assert_eq!(team.database.psql("SELECT count(*) FROM documents"), "2");
+    // A second one would have to keep the first as a backup, for which there is no room.
+    let from = folder_with(300_000);
+    let again = ["import", "--from", from.path().to_str().unwrap(), "--project", "atlas", "--replace"];
+    let refused = operate(&team.database, &again).unwrap_err();
+    assert!(refused.contains("quota"), "{refused}");
+    assert_eq!(team.database.psql("SELECT count(*) FROM app.backups"), "0");
+}
+
 #[test]
 fn a_project_s_documents_and_snapshots_have_a_quota_that_an_operator_sets() {
     let team = Team::new();

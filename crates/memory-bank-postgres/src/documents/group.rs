@@ -149,7 +149,7 @@ impl Group {
         };
         let result = result.and_then(|plan| {
             check_count(self.present, &plan)?;
-            check_quota(&self.held, &plan, database.default_quota)?;
+            check_quota(database, &self.held, &plan)?;
             Ok(plan)
         });
         if let Ok(plan) = &result {

@@ -160,8 +160,8 @@ pub(super) fn check_count(present: usize, plan: &Plan) -> Result<(), EditError> 
     Ok(())
 }
 
-pub(super) fn check_quota(held: &StoredBytes, plan: &Plan, default: u64) -> Result<(), EditError> {
-    held.admit(plan.added, default).map_err(EditError::Refused)
+pub(super) fn check_quota(database: &Database, held: &StoredBytes, plan: &Plan) -> Result<(), EditError> {
+    database.admit(held, plan.added).map_err(EditError::Refused)
 }
 
 /// Writes what is planned, and commits.

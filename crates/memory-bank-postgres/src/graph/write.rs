@@ -204,7 +204,7 @@ impl PostgresBank {
         }
         let added = events.iter().map(|event| bytes_added(event, &found)).sum();
         let held = StoredBytes::of(answer(&rows, usage_at))?;
-        if let Err(full) = held.admit(added, self.database.default_quota) {
+        if let Err(full) = self.database.admit(&held, added) {
             transaction.roll_back().await;
             return Err(Refusal::Graph(GraphError::Invalid(full)));
         }

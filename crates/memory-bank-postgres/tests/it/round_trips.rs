@@ -4,6 +4,7 @@ use memory_bank_core::clock::{Clock, SystemClock};
 use memory_bank_core::document::{TrackProgress, track_progress, with_archiving};
 use memory_bank_core::identity::KeyDirectory;
 use memory_bank_core::limits;
+use memory_bank_core::limits::REPLY_BYTES;
 use memory_bank_core::search::Query;
 use memory_bank_core::store::{
     BackupStore, DocumentSearch, DocumentStore, Drafts, EntityDraft, EntityRef, EventStore, GraphStore,
@@ -49,7 +50,7 @@ async fn a_read_costs_one_round_trip_and_an_edit_two() {
         count("an upsert", 2);
         bank.add_observation(&caller, &EntityRef("a".into()), fact(&round.to_string())).await.unwrap();
         count("an observation", 2);
-        bank.open(&caller, &[EntityRef("a".into())], 2).await.unwrap();
+        bank.open(&caller, &[EntityRef("a".into())], 2, REPLY_BYTES).await.unwrap();
         count("opening nodes", 1);
         bank.summary(&caller).await.unwrap();
         count("a summary", 1);

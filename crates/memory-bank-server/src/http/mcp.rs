@@ -37,7 +37,7 @@ use crate::http::reply::{
     self, INTERNAL_ERROR, INVALID_REQUEST, METHOD_NOT_FOUND, PARSE_ERROR, SERVER_BUSY, SESSION_NOT_FOUND,
     TRANSPORT_ERROR,
 };
-use crate::http::reply_budget::{self, Reservation, accounted};
+use crate::http::reply_budget::{self, ConnectionId, Holder, Reservation, accounted};
 use crate::http::shared::Shared;
 use crate::http::signals::Signal;
 use crate::http::{answers, live, requested_tools};
@@ -74,11 +74,12 @@ pub(crate) async fn post(
     incoming: Request,
 ) -> Response {
     let (mut parts, body) = incoming.into_parts();
+    let holder = Holder { key: who.caller.key, connection: parts.extensions.get().copied() };
     let body_bytes = body.size_hint().exact().and_then(|length| usize::try_from(length).ok());
     // The body, and the message that is made of it.
     let needed =
         CALL_BYTES.saturating_add(body_bytes.unwrap_or(BODY_BYTES).min(BODY_BYTES).saturating_mul(2));
-    let memory = match shared.replies.reserve(who.caller.key, needed).await {
+    let memory = match shared.replies.reserve(holder, needed).await {
         Ok(memory) => memory,
         Err(full) => {
             shared.metrics.hit(Limit::Replies);
@@ -164,6 +165,7 @@ pub(crate) async fn get(
     Extension(who): Extension<Authenticated>,
     Extension(RequestId(request)): Extension<RequestId>,
     uri: Uri,
+    connection: Option<Extension<ConnectionId>>,
     headers: HeaderMap,
 ) -> Response {
     let tools = match requested_tools::of(&shared.config.tools, &uri, &headers) {
@@ -188,7 +190,7 @@ pub(crate) async fn get(
     }
     let last =
         headers.get("last-event-id").and_then(|value| value.to_str().ok()).and_then(|id| id.parse().ok());
-    live::open(asked, session, last)
+    live::open(asked, session, last, connection.map(|Extension(id)| id))
 }
 
 /// `DELETE /mcp`: the end of a session.

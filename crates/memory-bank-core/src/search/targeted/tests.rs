@@ -70,7 +70,7 @@ fn graph(size: usize, fact: &str) -> GraphFound {
         observations: Vec::<ObservationFound>::new(),
         relations: (0..size).map(relation).collect(),
         entities,
-        more: false,
+        ..GraphFound::default()
     }
 }
 

@@ -102,6 +102,7 @@ pub(crate) async fn get_context_digest(mut call: Call) -> Result<Reply, Failure>
         CoreDocument::DecisionLog,
         CoreDocument::SystemPatterns,
     ];
+    call.services.replies.need(reading_bytes(cores.len())).await?;
     let outcomes = bank.read(&call.caller, &cores.map(CoreDocument::path)).await?;
     let mut texts: [Option<String>; 4] = Default::default();
     let mut warnings = Vec::new();

@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use memory_bank_core::caller::{Caller, Right};
+use memory_bank_core::caller::Right;
 use memory_bank_core::clock::iso_millis;
 use memory_bank_core::document::{
     self, BatchWrite, CORE_DOCUMENTS, DocumentPath, Edit, Etag, NameError, delete_document, edit_document,
@@ -15,9 +15,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
 use super::Call;
+use super::graph::note_left;
 use super::progress::edit;
 use super::reply::{Failure, Reply};
-use super::room::{Bounded, Room, read_within, reading_bytes};
+use super::room::{Bounded, LISTING_BYTES, Room, read_within, reading_bytes};
 use super::schema::{Argument, Kind, optional, required};
 use super::table::FILE_NAMES;
 
@@ -74,24 +75,38 @@ pub(super) fn note_stored_name(data: &mut Value, asked: &str, stored: &DocumentP
     }
 }
 
+/// How to find the names that a list has no room for.
+const MORE_NAMES: &str =
+    "resources/list pages through all names, and search_memory_bank finds documents by their words";
+
 /// Lists the names in the bank; clients read the lines after the first.
 pub(crate) async fn list_memory_bank_files(call: Call) -> Result<Reply, Failure> {
+    call.services.replies.need(LISTING_BYTES).await?;
     let entries = call
         .bank()?
         .list(&call.caller)
         .await
         .map_err(|error| Failure::from(error).while_doing("Error listing Memory Bank files"))?;
-    let names: Vec<String> = entries.into_iter().map(|entry| entry.name).collect();
+    // They stand in the text and in the data.
+    let mut room = Room::new(call.services.replies.bytes / 2);
+    let (names, left) = room.names(entries.into_iter().map(|entry| entry.name));
     // A file may have any name; each stays on its line.
     let on_lines = |name: &String| name.replace(char::is_control, "\u{fffd}");
     let lines: Vec<String> = names.iter().map(on_lines).collect();
-    Ok(Reply::text(format!("Files in Memory Bank:\n{}", lines.join("\n")), json!({"files": names})))
+    let only = if left == 0 {
+        String::new()
+    } else {
+        format!(" (the first {} of {}; {MORE_NAMES})", names.len(), names.len() + left)
+    };
+    let mut data = json!({"files": names});
+    note_left(&mut data, &[("files", left)], MORE_NAMES);
+    Ok(Reply::text(format!("Files in Memory Bank{only}:\n{}", lines.join("\n")), data))
 }
 
 /// What `get_memory_bank_status` says.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct Status {
+struct Status {
     path: String,
     files: Vec<String>,
     core_files_present: Vec<&'static str>,
@@ -103,16 +118,18 @@ pub(super) struct Status {
 }
 
 /// Where a bank is and whether it is complete.
-pub(super) async fn status(bank: &dyn Bank, caller: &Caller) -> Result<Status, Failure> {
+pub(super) async fn status(call: &Call, bank: &dyn Bank) -> Result<Value, Failure> {
+    call.services.replies.need(LISTING_BYTES).await?;
     let entries = bank
-        .list(caller)
+        .list(&call.caller)
         .await
         .map_err(|error| Failure::from(error).while_doing("Error checking Memory Bank status"))?;
     let last_updated = entries.iter().map(|entry| entry.updated_at).max().map(iso_millis);
-    let files: Vec<String> = entries.into_iter().map(|entry| entry.name).collect();
     let (present, missing): (Vec<_>, Vec<_>) =
-        CORE_DOCUMENTS.into_iter().partition(|core| files.iter().any(|file| file == core));
-    Ok(Status {
+        CORE_DOCUMENTS.into_iter().partition(|core| entries.iter().any(|entry| entry.name == *core));
+    let mut room = Room::new(call.services.replies.bytes / 2);
+    let (files, left) = room.names(entries.into_iter().map(|entry| entry.name));
+    let status = Status {
         path: bank.location(),
         files,
         is_complete: missing.is_empty(),
@@ -120,12 +137,15 @@ pub(super) async fn status(bank: &dyn Bank, caller: &Caller) -> Result<Status, F
         missing_core_files: missing,
         language: "en",
         last_updated,
-    })
+    };
+    let mut status = serde_json::to_value(status).map_err(|error| Failure::Internal(error.to_string()))?;
+    note_left(&mut status, &[("files", left)], MORE_NAMES);
+    Ok(status)
 }
 
 /// Says where the bank is and whether it is complete.
 pub(crate) async fn get_memory_bank_status(call: Call) -> Result<Reply, Failure> {
-    Reply::json(&status(call.bank()?.as_ref(), &call.caller).await?)
+    Reply::json(&status(&call, call.bank()?.as_ref()).await?)
 }
 
 #[derive(Deserialize)]

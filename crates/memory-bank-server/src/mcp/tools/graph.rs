@@ -1,6 +1,6 @@
 //! Tools on the knowledge graph, but for search.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 
 use memory_bank_core::caller::Right;
 use memory_bank_core::document::DocumentPath;
@@ -165,10 +165,11 @@ fn one() -> u32 {
 pub(crate) async fn graph_open_nodes(mut call: Call) -> Result<Reply, Failure> {
     let OpenNodes { nodes, depth } = call.parse()?;
     let nodes: Vec<EntityRef> = nodes.into_iter().map(EntityRef).collect();
-    let mut part = call.bank()?.open(&call.caller, &nodes, depth).await?;
-    let names: HashMap<String, String> =
-        part.entities.iter().map(|entity| (entity.id.clone(), entity.name.clone())).collect();
-    let name_of = |id: &str| names.get(id).cloned().unwrap_or_else(|| id.to_owned());
+    let bytes = call.services.replies.bytes;
+    // What is loaded, and what is made of it.
+    call.services.replies.need(bytes.saturating_mul(2)).await?;
+    let mut part = call.bank()?.open(&call.caller, &nodes, depth, bytes).await?;
+    let name_of = |id: &str| part.names.get(id).cloned().unwrap_or_else(|| id.to_owned());
     let relations = part.relations.iter().map(|relation| {
         json!({
             "id": relation.id,
@@ -180,7 +181,7 @@ pub(crate) async fn graph_open_nodes(mut call: Call) -> Result<Reply, Failure> {
             "createdAt": relation.created_at,
         })
     });
-    let mut room = Room::new(call.services.replies.bytes);
+    let mut room = Room::new(bytes);
     // What was asked for is shown before what is around it.
     let asked: HashSet<String> = part
         .entities
@@ -193,14 +194,14 @@ pub(crate) async fn graph_open_nodes(mut call: Call) -> Result<Reply, Failure> {
         })
         .map(|entity| entity.id.clone())
         .collect();
-    let observations_left = part.observations_left;
     let whole = room.cut(&part.entities, 2)?;
-    let (entities, entities_left) = if whole.1 == 0 {
-        whole
-    } else {
+    let is_cut = whole.1 + part.entities_left + part.observations_left > 0;
+    let (entities, entities_left) = if is_cut {
         part.entities.sort_by_key(|entity| !asked.contains(&entity.id));
         part.observations.sort_by_key(|observation| !asked.contains(&observation.entity_id));
-        Room::new(call.services.replies.bytes).cut(&part.entities, 2)?
+        Room::new(bytes).cut(&part.entities, 2)?
+    } else {
+        whole
     };
     let (relations, relations_left) = room.cut(relations, 2)?;
     let (observations, cut) = room.cut(&part.observations, 1)?;
@@ -208,9 +209,9 @@ pub(crate) async fn graph_open_nodes(mut call: Call) -> Result<Reply, Failure> {
     note_left(
         &mut data,
         &[
-            ("entities", entities_left),
-            ("observations", cut + observations_left),
-            ("relations", relations_left),
+            ("entities", entities_left + part.entities_left),
+            ("observations", cut + part.observations_left),
+            ("relations", relations_left + part.relations_left),
         ],
         "open fewer nodes, or with depth 0; graph_search finds the others by their words",
     );

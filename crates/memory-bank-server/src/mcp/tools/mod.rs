@@ -37,6 +37,7 @@ use self::arguments::Unknown;
 pub(crate) use self::blind::WithoutRead;
 use self::reply::{Failure, NO_BANK_C, Reply, into_result};
 pub(crate) use self::reply::{internal, no_memory, store_fault, workspace_fault};
+pub(crate) use self::room::{LISTING_BYTES, reading_bytes};
 use self::schema::{Argument, object_schema};
 pub(crate) use self::table::{CORE_TOOLS, TOOLS};
 use crate::mcp::rights;

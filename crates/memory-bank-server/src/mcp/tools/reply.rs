@@ -195,6 +195,7 @@ pub(crate) fn no_memory(full: NoMemory) -> ErrorData {
     const SERVER_BUSY: ErrorCode = ErrorCode(-32050);
     let of = match full {
         NoMemory::Key => "key",
+        NoMemory::Connection => "connection",
         NoMemory::Server => "server",
     };
     ErrorData::new(SERVER_BUSY, full.text(), Some(json!({"retryAfter": 2, "of": of})))

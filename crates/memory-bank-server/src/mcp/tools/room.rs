@@ -31,6 +31,21 @@ impl Room {
         fits
     }
 
+    /// Takes the first names that fit; the number of the others comes with them.
+    pub(super) fn names(&mut self, names: impl IntoIterator<Item = String>) -> (Vec<String>, usize) {
+        /// Quotes, comma, indent and the end of the line.
+        const BESIDE: usize = 9;
+        let (mut kept, mut left) = (Vec::new(), 0_usize);
+        for name in names {
+            if left == 0 && self.take(escaped(&name).saturating_add(BESIDE)) {
+                kept.push(name);
+            } else {
+                left = left.saturating_add(1);
+            }
+        }
+        (kept, left)
+    }
+
     /// Takes the first items that fit into this share of what is left; the number of the others comes with them.
     pub(super) fn cut<T: Serialize>(
         &mut self,
@@ -77,8 +92,11 @@ pub(super) enum Bounded {
     LeftOut(u64),
 }
 
+/// What it may take to list the documents of a bank, in bytes, before their number is known.
+pub(crate) const LISTING_BYTES: usize = 2 * 1024 * 1024;
+
 /// What it may take to read these documents, in bytes, before their lengths are known.
-pub(super) fn reading_bytes(paths: usize) -> usize {
+pub(crate) fn reading_bytes(paths: usize) -> usize {
     paths.min(UNASKED).saturating_mul(limits::DOCUMENT_BYTES / 2)
 }
 

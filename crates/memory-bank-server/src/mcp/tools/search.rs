@@ -16,7 +16,7 @@ use super::Call;
 use super::documents::yes;
 use super::graph::note_left;
 use super::reply::{Failure, Reply};
-use super::room::Room;
+use super::room::{Room, reading_bytes};
 
 /// How many places in documents are looked at for a pack of context.
 const PLACES: usize = 40;
@@ -81,6 +81,16 @@ pub(crate) async fn search_memory_bank(mut call: Call) -> Result<Reply, Failure>
         "filesSearched": found.searched,
         "truncated": found.more || left > 0,
     });
+    if found.searched_left > 0
+        && let Some(object) = metadata.as_object_mut()
+    {
+        object.insert("filesSearchedLeft".into(), json!(found.searched_left));
+    }
+    if found.skipped_left > 0
+        && let Some(object) = metadata.as_object_mut()
+    {
+        object.insert("skippedLeft".into(), json!(found.skipped_left));
+    }
     if !found.skipped.is_empty()
         && let Some(object) = metadata.as_object_mut()
     {
@@ -136,9 +146,12 @@ pub(crate) async fn graph_search(mut call: Call) -> Result<Reply, Failure> {
     let everything = matches!(asked.query.trim(), "" | "*");
     let query = if everything { None } else { Some(parse(&asked.query)?) };
     let depth = if asked.include_neighborhood { asked.neighborhood_depth } else { 0 };
+    let bytes = call.services.replies.bytes;
+    // What is loaded, and what is made of it.
+    call.services.replies.need(bytes.saturating_mul(2)).await?;
     let found = call
         .bank()?
-        .search_graph(&call.caller, &GraphSearch { query, limit: asked.limit, depth })
+        .search_graph(&call.caller, &GraphSearch { query, limit: asked.limit, depth, bytes })
         .await
         .map_err(|error| Failure::from(error).while_doing("Failed to search the graph"))?;
     let entities = found.entities.into_iter().chain(found.neighbours).map(shown);
@@ -160,7 +173,7 @@ pub(crate) async fn graph_search(mut call: Call) -> Result<Reply, Failure> {
             "toId": found.relation.to_id,
         })
     });
-    let mut room = Room::new(call.services.replies.bytes);
+    let mut room = Room::new(bytes);
     let (entities, entities_left) = room.cut(entities, 2)?;
     let (relations, relations_left) = room.cut(relations, 2)?;
     let (observations, observations_left) = room.cut(observations, 1)?;
@@ -173,7 +186,11 @@ pub(crate) async fn graph_search(mut call: Call) -> Result<Reply, Failure> {
     });
     note_left(
         &mut data,
-        &[("entities", entities_left), ("observations", observations_left), ("relations", relations_left)],
+        &[
+            ("entities", entities_left + found.entities_left),
+            ("observations", observations_left + found.observations_left),
+            ("relations", relations_left + found.relations_left),
+        ],
         "search for more words, or for a part with a smaller limit",
     );
     Reply::json(&data)
@@ -237,8 +254,12 @@ pub(crate) async fn get_targeted_context(mut call: Call) -> Result<Reply, Failur
     };
     let bank = call.bank()?;
     let failed = |failure: Failure| failure.while_doing("Error getting targeted context");
-    let wanted =
-        GraphSearch { query: Some(query.clone()), limit: asked.graph_limit, depth: asked.graph_depth };
+    let wanted = GraphSearch {
+        query: Some(query.clone()),
+        limit: asked.graph_limit,
+        depth: asked.graph_depth,
+        bytes: call.services.replies.bytes,
+    };
     let graph = match bank.search_graph(&call.caller, &wanted).await {
         Ok(found) => found,
         // A pack without the graph is better than none. Without an index there is no pack.
@@ -254,6 +275,7 @@ pub(crate) async fn get_targeted_context(mut call: Call) -> Result<Reply, Failur
     let planned = plan_pointers(&graph, &documents, &bounds);
     let paths: Vec<DocumentPath> =
         planned.iter().filter_map(|pointer| DocumentPath::parse(&pointer.path).ok()).collect();
+    call.services.replies.need(reading_bytes(paths.len())).await?;
     let outcomes = bank.read(&call.caller, &paths).await.map_err(|error| failed(error.into()))?;
     let texts: HashMap<String, String> = paths
         .iter()

@@ -58,7 +58,7 @@ struct Debug {
 pub(crate) async fn debug_mcp_config(mut call: Call) -> Result<Reply, Failure> {
     let Debug { verbose } = call.parse()?;
     let (directory, status) = match call.services.workspace.bank(&call.caller, None).await {
-        Ok(bank) => (json!(bank.location()), json!(status(bank.as_ref(), &call.caller).await?)),
+        Ok(bank) => (json!(bank.location()), status(&call, bank.as_ref()).await?),
         Err(WorkspaceError::NoBank) => (Value::Null, Value::Null),
         Err(error) => return Err(Failure::from(error).while_doing("Error debugging MCP configuration")),
     };
