@@ -6,7 +6,7 @@ use std::ops::Range;
 
 use jiff::civil::DateTime;
 
-use crate::document::archive::date::{date_anywhere, date_at_start};
+use crate::document::date::{date_anywhere, date_at_start};
 use crate::document::parts::{Lines, PartBounds, first_that_fit, json_chars};
 use crate::document::section::Outline;
 
