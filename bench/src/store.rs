@@ -40,7 +40,13 @@ impl Open {
     }
 
     async fn search_graph(&self, question: &str) -> anyhow::Result<Duration> {
-        let wanted = GraphSearch { query: Some(Query::parse(question)?), limit: 10, depth: 0 };
+        let wanted = GraphSearch {
+            query: Some(Query::parse(question)?),
+            limit: 10,
+            depth: 0,
+            bytes: 256 * 1024,
+            skip: memory_bank_core::store::Skip::default(),
+        };
         timed(self.bank.search_graph(&self.caller, &wanted)).await
     }
 

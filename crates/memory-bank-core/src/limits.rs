@@ -44,6 +44,10 @@ pub const STRUCTURED_BYTES: usize = 2 * 1024;
 pub const HITS_BYTES: usize = 1024 * 1024;
 /// The most bytes of names in a list that comes beside what was asked for.
 pub const NAMES_BYTES: usize = 16 * 1024;
+/// The most entities, observations and relations, all together, in one batch for the graph.
+pub const GRAPH_BATCH_ITEMS: usize = 500;
+/// The most bytes of text and attributes in one batch for the graph.
+pub const GRAPH_BATCH_BYTES: usize = 256 * 1024;
 /// The most documents in one batch call.
 pub const BATCH_DOCUMENTS: usize = 100;
 /// The most edits in one call of `edit_memory_bank_file`.

@@ -83,7 +83,7 @@ pub(crate) fn full(caller: &Caller) -> String {
                 .collect();
             let arguments =
                 if arguments.is_empty() { String::new() } else { format!(" ({})", arguments.join(", ")) };
-            text.push_str(&format!("- `{}`{arguments}: {}\n", tool.name, tool.description));
+            text.push_str(&format!("- `{}`{arguments}, {}: {}\n", tool.name, tool.title, tool.description));
         }
     }
     text.push_str(MODES);

@@ -5,13 +5,17 @@ mod aliases;
 mod arguments;
 mod backups;
 mod blind;
+mod bounded;
+mod bundle;
 mod context;
+mod cursor;
 mod documents;
 mod examples;
 mod graph;
 mod ignored;
 mod lenient;
 mod modes;
+mod part;
 mod progress;
 mod reply;
 mod room;
@@ -186,14 +190,43 @@ pub(crate) fn reads_only(name: &str) -> bool {
     TOOLS.iter().any(|tool| tool.name == name && tool.hints.reads_only)
 }
 
+/// A tool as clients are shown it. Every conversation pays for every word, so nothing is said that is so anyway: a hint
+/// that has its default, or means nothing beside another, a title that repeats the name, a least number of nought or one.
 fn describe(spec: &ToolSpec) -> Tool {
-    let schema: JsonObject = object_schema(spec.arguments);
-    let hints = ToolAnnotations::new()
-        .read_only(spec.hints.reads_only)
-        .destructive(spec.hints.may_destroy)
-        .idempotent(spec.hints.idempotent)
-        .open_world(false);
-    Tool::new(spec.name, spec.description, schema).with_title(spec.title).with_annotations(hints)
+    let shown: Vec<Argument> =
+        spec.arguments.iter().filter(|argument| !table::UNLISTED.contains(&argument.name)).copied().collect();
+    let mut schema = Value::Object(object_schema(&shown));
+    make_lean(&mut schema);
+    let Value::Object(schema): Value = schema else {
+        return Tool::new(spec.name, spec.description, JsonObject::new());
+    };
+    let hints = ToolAnnotations::new().open_world(false);
+    let hints = if spec.hints.reads_only {
+        hints.read_only(true)
+    } else {
+        let hints = hints.destructive(spec.hints.may_destroy);
+        if spec.hints.idempotent { hints.idempotent(true) } else { hints }
+    };
+    Tool::new(spec.name, spec.description, schema).with_annotations(hints)
+}
+
+/// Leaves out of a schema what says little. `additionalProperties` stays where it says that a tool takes no arguments.
+fn make_lean(schema: &mut Value) {
+    let Some(object) = schema.as_object_mut() else { return };
+    let has_members =
+        object.get("properties").and_then(Value::as_object).is_some_and(|members| !members.is_empty());
+    if has_members && object.get("additionalProperties") == Some(&Value::Bool(false)) {
+        object.shift_remove("additionalProperties");
+    }
+    if object.get("minimum").and_then(Value::as_u64).is_some_and(|least| least <= 1) {
+        object.shift_remove("minimum");
+    }
+    if let Some(members) = object.get_mut("properties").and_then(Value::as_object_mut) {
+        members.values_mut().for_each(make_lean);
+    }
+    if let Some(items) = object.get_mut("items") {
+        make_lean(items);
+    }
 }
 
 /// Runs a tool by its name or by one of the older names.
@@ -219,6 +252,7 @@ pub(crate) async fn call(
         Ok(left_aside) => left_aside,
         Err(text) => return into_result(Err(Failure::Malformed(text)), fault),
     };
+    let asks_for_more = bounded::asks_for_more(&arguments);
     let needs_given = alias.is_some() || !caller.may(Right::Read);
     let given = if needs_given { arguments.clone() } else { Map::new() };
     let run = AssertUnwindSafe(run(services, caller, spec, arguments, left_aside.clone())).catch_unwind();
@@ -231,6 +265,7 @@ pub(crate) async fn call(
         Some(alias) => outcome.and_then(|reply| (alias.reply)(&given, reply)),
         None => outcome,
     };
+    let outcome = if asks_for_more { outcome } else { bounded::bounded(outcome) };
     let beside = ignored::beside_a_document(&outcome, &left_aside);
     let outcome = match ignored::noted(outcome, &left_aside) {
         // The text, the data beside it, and both as they go over the wire.

@@ -126,6 +126,9 @@ impl From<GraphError> for Failure {
                     hint: format!(". Did you mean: {}?", suggestions.join(", ")),
                 }
             }
+            GraphError::InBatch { at, error } => {
+                Self::from(*error).while_doing(&format!("{at}, so nothing was changed"))
+            }
             GraphError::EntityNotFound { .. }
             | GraphError::EntitiesNotFound { .. }
             | GraphError::ObservationNotFound(_) => Self::Own(error.to_string()),
