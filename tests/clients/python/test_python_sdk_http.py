@@ -65,7 +65,7 @@ async def call(client, name, /, **arguments):
 
 async def work(client):
     """What every client does: it lists, writes, reads, asks and is refused."""
-    assert len((await client.list_tools()).tools) == 39
+    assert len((await client.list_tools()).tools) == 40
     await call(client, "initialize_memory_bank", path=".")
     await call(client, "track_progress", action="Did", description="größer & schöner $& 日本語")
     read = await client.read_resource("memory-bank://progress")

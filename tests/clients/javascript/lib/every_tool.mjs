@@ -52,6 +52,8 @@ export async function callEveryTool(call, listed) {
   await run("graph_upsert_entity", { name: "Order Service", entityType: "service", attrs: { port: 80 } }, /Order Service/);
   await run("graph_upsert_entity", { name: "Queue", entityType: "table" }, /Queue/);
   await run("graph_add_observation", { entity: "Order Service", text: "answers within 40 ms" }, /./);
+  const entities = [{ name: "Queue", entityType: "table" }];
+  await run("graph_batch", { entities, observations: [{ entity: "Queue", text: "one table" }] }, /"success":true/);
   await run("graph_link_entities", { from: "Order Service", relationType: "reads", to: "Queue" }, /./);
   await run("graph_add_doc_pointer", { entityNameOrId: "Order Service", docPath: "api.md", heading: "API" }, /./);
   const graph = await run("graph_search", { query: "*", limit: 10 }, /"entities"/);

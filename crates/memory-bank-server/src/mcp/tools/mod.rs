@@ -191,7 +191,8 @@ pub(crate) fn reads_only(name: &str) -> bool {
 }
 
 /// A tool as clients are shown it. Every conversation pays for every word, so nothing is said that is so anyway: a hint
-/// that has its default, or means nothing beside another, a title that repeats the name, a least number of nought or one.
+/// that has its default, or means nothing beside another, a title that repeats the name, a least number of nought or one, a
+/// most that nobody reaches.
 fn describe(spec: &ToolSpec) -> Tool {
     let shown: Vec<Argument> =
         spec.arguments.iter().filter(|argument| !table::UNLISTED.contains(&argument.name)).copied().collect();
@@ -200,11 +201,10 @@ fn describe(spec: &ToolSpec) -> Tool {
     let Value::Object(schema): Value = schema else {
         return Tool::new(spec.name, spec.description, JsonObject::new());
     };
-    let hints = ToolAnnotations::new().open_world(false);
     let hints = if spec.hints.reads_only {
-        hints.read_only(true)
+        ToolAnnotations::new().read_only(true)
     } else {
-        let hints = hints.destructive(spec.hints.may_destroy);
+        let hints = ToolAnnotations::new().destructive(spec.hints.may_destroy).open_world(false);
         if spec.hints.idempotent { hints.idempotent(true) } else { hints }
     };
     Tool::new(spec.name, spec.description, schema).with_annotations(hints)
@@ -220,6 +220,9 @@ fn make_lean(schema: &mut Value) {
     }
     if object.get("minimum").and_then(Value::as_u64).is_some_and(|least| least <= 1) {
         object.shift_remove("minimum");
+    }
+    if object.get("maximum").and_then(Value::as_u64).is_some_and(|most| most >= 1000) {
+        object.shift_remove("maximum");
     }
     if let Some(members) = object.get_mut("properties").and_then(Value::as_object_mut) {
         members.values_mut().for_each(make_lean);

@@ -38,8 +38,20 @@ const CURSOR: Argument = optional("cursor", Kind::Text);
 /// How long a reply may be; naming it is asking for more than what comes unasked.
 const MAX_CHARS: Argument = optional("maxChars", Kind::Whole(1000, u32::MAX));
 /// Arguments that are taken and not shown, since a model hardly ever needs them and pays for each.
-pub(super) const UNLISTED: &[&str] =
-    &["includeEtag", "includeEtags", "fromChar", "isRevision", "needsMoreThoughts"];
+pub(super) const UNLISTED: &[&str] = &[
+    "backupDir",
+    "caseSensitive",
+    "fromChar",
+    "graphDepth",
+    "graphLimit",
+    "includeEtag",
+    "includeEtags",
+    "isRevision",
+    "needsMoreThoughts",
+    "preferActiveContext",
+    "storeId",
+    "verbose",
+];
 pub(super) const ENTRY_TYPE: Kind =
     Kind::Word(&["feature", "fix", "refactor", "docs", "test", "chore", "other"]);
 
