@@ -57,4 +57,5 @@ mod storage_bounds;
 #[cfg(test)]
 mod team;
 #[cfg(test)]
+mod toolsets;
 mod traces;
