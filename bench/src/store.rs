@@ -4,11 +4,11 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use memory_bank_core::limits;
 use memory_bank_core::caller::Caller;
 use memory_bank_core::clock::{Clock, SystemClock, SystemEntropy};
 use memory_bank_core::document::{self, DocumentPath, Edit, TrackProgress};
 use memory_bank_core::error::EditError;
+use memory_bank_core::limits;
 use memory_bank_core::search::Query;
 use memory_bank_core::store::{
     DocumentSearch, DocumentStore, Drafts, EntityRef, GraphSearch, GraphStore, NoSink, ObservationDraft,
@@ -41,7 +41,13 @@ impl Open {
     }
 
     async fn search_graph(&self, question: &str) -> anyhow::Result<Duration> {
-        let wanted = GraphSearch { query: Some(Query::parse(question)?), limit: 10, depth: 0, bytes: limits::REPLY_BYTES };
+        let wanted = GraphSearch {
+            query: Some(Query::parse(question)?),
+            limit: 10,
+            depth: 0,
+            bytes: limits::REPLY_BYTES,
+            skip: memory_bank_core::store::Skip::default(),
+        };
         timed(self.bank.search_graph(&self.caller, &wanted)).await
     }
 

@@ -56,7 +56,13 @@ impl Backend for InContext {
         let found = search_graph(
             &self.graph,
             &self.index,
-            &GraphSearch { query, limit, depth: 0, bytes: REPLY_BYTES },
+            &GraphSearch {
+                query,
+                limit,
+                depth: 0,
+                bytes: REPLY_BYTES,
+                skip: memory_bank_core::store::Skip::default(),
+            },
         );
         // A reply has two lists; whoever reads it sees the first of either side by side.
         let mut entities = found.entities.into_iter().map(|found| Found::Entity(found.entity.name));

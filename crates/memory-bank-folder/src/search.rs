@@ -306,7 +306,16 @@ mod tests {
     async fn entities(bank: &FolderBank, query: &str) -> Vec<String> {
         let query = Some(Query::parse(query).unwrap());
         let found = bank
-            .search_graph(&me(), &GraphSearch { query, limit: 10, depth: 0, bytes: limits::REPLY_BYTES })
+            .search_graph(
+                &me(),
+                &GraphSearch {
+                    query,
+                    limit: 10,
+                    depth: 0,
+                    bytes: limits::REPLY_BYTES,
+                    skip: memory_bank_core::store::Skip::default(),
+                },
+            )
             .await
             .unwrap();
         found.entities.into_iter().map(|found| found.entity.name).collect()

@@ -91,7 +91,7 @@ test("a symbolic link out of the bank is neither read nor written nor searched (
   await refused(server, "read_memory_bank_file", { filename: "link.md" });
   await server.tool("write_memory_bank_file", { filename: "link.md", content: "overwritten" });
   assert.equal(await read(project, "outside.md"), "the secret\n");
-  assert.ok(!(await server.ok("search_memory_bank", { query: "the secret" })).text.includes('"file": "link.md"'));
+  assert.ok(!(await server.ok("search_memory_bank", { query: "the secret" })).text.includes('"file":"link.md"'));
 });
 
 test("a bank's graph folder that is a link elsewhere is refused", async (t) => {

@@ -49,7 +49,7 @@ async def call(client, name, **arguments):
 async def test_the_sdk_settles_on_the_newest_version_of_its_era(project, mode):
     async with connected(project, mode) as client:
         assert client.protocol_version == ERAS[mode]
-        assert len((await client.list_tools()).tools) == 39
+        assert len((await client.list_tools()).tools) == 40
 
 
 @pytest.mark.parametrize("mode", ["legacy", "auto"])
@@ -72,7 +72,9 @@ async def test_a_tools_text_and_structured_reply_say_the_same(project, mode):
             "get_targeted_context": {"query": "how often are webhooks retried"},
         }.items():
             result = await call(client, name, **arguments)
-            assert json.loads(result.content[0].text) == result.structured_content, name
+            text = result.content[0].text
+            expected = json.loads(text) if len(text.encode()) < 2048 else None
+            assert result.structured_content == expected, name
 
 
 @pytest.mark.parametrize("mode", ERAS)

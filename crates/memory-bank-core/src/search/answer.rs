@@ -22,19 +22,28 @@ const FULL: f64 = 100.0;
 /// into half of the bytes each, observations into as many; what is left is counted.
 #[must_use]
 pub fn search_graph(graph: &GraphState, index: &Index, wanted: &GraphSearch) -> GraphFound {
-    let limit = wanted.limit;
-    let hits = match &wanted.query {
+    let skip = wanted.skip;
+    // Both lists are ranked as far as the page goes that is further on.
+    let limit = wanted.limit.saturating_add(skip.entities.max(skip.observations));
+    let mut hits = match &wanted.query {
         Some(query) => index.search_graph(query, limit),
         None => everything(graph, limit),
     };
+    let more_hits = hits.more
+        || hits.entities.len() > wanted.limit.saturating_add(skip.entities)
+        || hits.observations.len() > wanted.limit.saturating_add(skip.observations);
+    hits.entities = hits.entities.into_iter().skip(skip.entities).take(wanted.limit).collect();
     let mut matching: HashMap<&str, Vec<&Observation>> = HashMap::new();
     let mut observations = Fitting::new(wanted.bytes);
-    for (order, hit) in (0..).zip(&hits.observations) {
+    for (order, (place, hit)) in (0..).zip(hits.observations.iter().enumerate()) {
         let Some(observation) = graph.observation(&hit.id) else { continue };
         if wanted.query.is_some() {
             matching.entry(observation.entity_id.as_str()).or_default().push(observation);
         }
-        observations.offer(order, (observation, hit.score), observation_bytes(observation));
+        let page = skip.observations..skip.observations.saturating_add(wanted.limit);
+        if page.contains(&place) {
+            observations.offer(order, (observation, hit.score), observation_bytes(observation));
+        }
     }
     let shown = Shown { graph, index, wanted, matching };
     let mut entities = Fitting::new(wanted.bytes / 2);
@@ -76,7 +85,8 @@ pub fn search_graph(graph: &GraphState, index: &Index, wanted: &GraphSearch) -> 
             })
             .collect(),
         relations,
-        more: hits.more || more_near || more_relations,
+        more: more_hits || more_near || more_relations,
+        more_hits,
         entities_left: entities_left + neighbours_left,
         observations_left,
         relations_left,
@@ -235,6 +245,7 @@ mod tests {
     use crate::graph::event::Event;
     use crate::graph::ids::{entity_id, observation_id, relation_id};
     use crate::search::Query;
+    use crate::store::Skip;
 
     const TS: &str = "2026-01-01T00:00:00.000Z";
 
@@ -277,7 +288,11 @@ mod tests {
         let mut index = Index::default();
         index.follow_graph(state, None);
         let query = query.map(|query| Query::parse(query).unwrap());
-        search_graph(state, &index, &GraphSearch { query, limit, depth, bytes: limits::REPLY_BYTES })
+        search_graph(
+            state,
+            &index,
+            &GraphSearch { query, limit, depth, bytes: limits::REPLY_BYTES, skip: Skip::default() },
+        )
     }
 
     fn names(found: &[EntityFound]) -> Vec<&str> {
@@ -294,6 +309,40 @@ mod tests {
         assert_eq!(names(&found.entities), ["zeta", "alpha"]);
         assert_eq!(found.observations.len(), 2);
         assert!(found.more);
+    }
+
+    #[test]
+    fn pages_one_after_the_other_are_the_whole_and_nothing_comes_twice() {
+        let mut state = GraphState::default();
+        for number in 0..25 {
+            add(&mut state, &format!("word {number}"), &["a fact about word", "another"]);
+        }
+        let mut index = Index::default();
+        index.follow_graph(&state, None);
+        for query in [None, Some("word")] {
+            let search = |limit, skip| {
+                let query = query.map(|query| Query::parse(query).unwrap());
+                let bytes = limits::REPLY_BYTES;
+                search_graph(&state, &index, &GraphSearch { query, limit, depth: 0, bytes, skip })
+            };
+            let whole = search(1000, Skip::default());
+            assert!(!whole.more_hits);
+            let (mut skip, mut entities, mut observations) = (Skip::default(), Vec::new(), Vec::new());
+            loop {
+                let page = search(7, skip);
+                assert!(page.entities.len() <= 7 && page.observations.len() <= 7);
+                skip.entities += page.entities.len();
+                skip.observations += page.observations.len();
+                let more = page.more_hits;
+                entities.extend(page.entities);
+                observations.extend(page.observations);
+                if !more {
+                    break;
+                }
+            }
+            assert_eq!(names(&entities), names(&whole.entities), "{query:?}");
+            assert_eq!(observations, whole.observations, "{query:?}");
+        }
     }
 
     #[test]
@@ -328,6 +377,7 @@ mod tests {
             limit: 1000,
             depth: 1,
             bytes: 16 * 1024,
+            skip: Skip::default(),
         };
         for query in [Some("word"), Some("hub"), None] {
             let found = search_graph(&state, &index, &wanted(query));

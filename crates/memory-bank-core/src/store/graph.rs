@@ -36,6 +36,81 @@ pub struct ObservationDraft {
     pub timestamp: Option<String>,
 }
 
+/// An observation to add in a batch.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ObservationOf {
+    /// The entity that it is about; one that the same batch makes may be meant.
+    pub entity: EntityRef,
+    /// The fact.
+    pub draft: ObservationDraft,
+}
+
+/// A relation to make in a batch. Its ends may be entities that the same batch makes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RelationDraft {
+    /// Where it starts.
+    pub from: EntityRef,
+    /// Its type; trimmed when stored.
+    pub relation_type: String,
+    /// Where it leads.
+    pub to: EntityRef,
+}
+
+/// Changes of the graph that happen together or not at all.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct GraphBatch {
+    /// Entities to create or update.
+    pub entities: Vec<EntityDraft>,
+    /// Facts to add.
+    pub observations: Vec<ObservationOf>,
+    /// Relations to make.
+    pub relations: Vec<RelationDraft>,
+}
+
+impl GraphBatch {
+    /// How many bytes of text and attributes it has.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        let attrs = |attrs: &Option<Map<String, Value>>| {
+            attrs
+                .as_ref()
+                .map_or(0, |attrs| serde_json::to_string(attrs).map_or(usize::MAX, |text| text.len()))
+        };
+        let entities = self.entities.iter().map(|one| {
+            one.name.len().saturating_add(one.entity_type.len()).saturating_add(attrs(&one.attrs))
+        });
+        let observations = self.observations.iter().map(|one| {
+            let source = one.draft.source.as_ref().and_then(|source| source.reference.as_ref());
+            one.entity.0.len() + one.draft.text.len() + source.map_or(0, String::len)
+        });
+        let relations = self.relations.iter();
+        let relations = relations.map(|one| one.from.0.len() + one.relation_type.len() + one.to.0.len());
+        entities.chain(observations).chain(relations).fold(0, usize::saturating_add)
+    }
+}
+
+/// What a batch did with an entity.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum EntityChange {
+    /// It was made.
+    Created,
+    /// Its attributes changed.
+    Updated,
+    /// It was there and stayed as it was.
+    Existed,
+}
+
+/// What a batch did, in the order of its items.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct BatchApplied {
+    /// The entities as they are now.
+    pub entities: Vec<(Entity, EntityChange)>,
+    /// The facts.
+    pub observations: Vec<Observed>,
+    /// The relations, and whether they were there already.
+    pub relations: Vec<(Relation, bool)>,
+}
+
 /// A pointer from an entity to a document, to add.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PointerDraft {
@@ -167,6 +242,10 @@ pub trait GraphStore: Send + Sync {
         relation_type: &str,
         to: &EntityRef,
     ) -> Result<Relation, GraphError>;
+
+    /// Carries out a batch, all of it or nothing. Facts and relations that are there stay as they are, and so does an entity
+    /// whose attributes would not change; a batch that is sent again changes nothing.
+    async fn apply_batch(&self, caller: &Caller, batch: GraphBatch) -> Result<BatchApplied, GraphError>;
 
     /// Removes a relation, if it exists.
     async fn unlink(

@@ -1,6 +1,7 @@
 //! Search within one project. The ranking is [`crate::search`]'s; a store keeps its index and brings what was found.
 
 use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
 
 use crate::caller::Caller;
 use crate::error::{GraphError, StoreError};
@@ -97,6 +98,17 @@ pub struct GraphSearch {
     pub depth: u32,
     /// How many bytes are loaded: entities and relations into half of them each, observations into as many.
     pub bytes: usize,
+    /// How many of what is found are passed over.
+    pub skip: Skip,
+}
+
+/// How many of what a search of the graph found came in replies before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Skip {
+    /// Entities; neighbours do not count.
+    pub entities: usize,
+    /// Observations.
+    pub observations: usize,
 }
 
 /// What was found in the graph.
@@ -113,6 +125,8 @@ pub struct GraphFound {
     pub relations: Vec<RelationFound>,
     /// Whether there are more entities, observations, neighbours or relations than the limits allowed.
     pub more: bool,
+    /// Whether there are more entities or observations than the limit allowed.
+    pub more_hits: bool,
     /// How many of the entities and neighbours did not fit into the bytes.
     pub entities_left: usize,
     /// How many of the observations.

@@ -24,6 +24,7 @@ use async_trait::async_trait;
 use memory_bank_core::caller::Caller;
 use memory_bank_core::clock::{Clock, iso_millis};
 use memory_bank_core::error::{GraphError, StoreError};
+use memory_bank_core::graph::batch::BatchPlan;
 use memory_bank_core::graph::compact::write_compacted;
 use memory_bank_core::graph::event::{Event, Line, read_line};
 use memory_bank_core::graph::pointers::PointerPlan;
@@ -31,8 +32,8 @@ use memory_bank_core::graph::rules::{EntityPlan, ObservationPlan, check_owner, p
 use memory_bank_core::graph::state::GraphState;
 use memory_bank_core::graph::{Entity, Observation, Relation};
 use memory_bank_core::store::{
-    Compacted, EntityDeleted, EntityDraft, EntityRef, GraphStats, GraphStore, GraphSummary, ObservationDraft,
-    Observed, Pointed, PointerDraft, Subgraph, Unlinked,
+    BatchApplied, Compacted, EntityDeleted, EntityDraft, EntityRef, GraphBatch, GraphStats, GraphStore,
+    GraphSummary, ObservationDraft, Observed, Pointed, PointerDraft, Subgraph, Unlinked,
 };
 
 use crate::bank::FolderBank;
@@ -363,6 +364,11 @@ impl GraphStore for FolderBank {
             })
         })
         .await
+    }
+
+    async fn apply_batch(&self, _caller: &Caller, batch: GraphBatch) -> Result<BatchApplied, GraphError> {
+        let plan = BatchPlan::new(batch)?;
+        self.write_graph(move |state, now| plan.apply(state, now)).await
     }
 
     async fn unlink(

@@ -28,7 +28,8 @@ use crate::{database, lifecycle};
 
 /// Serves until the process is told to end.
 pub(crate) async fn run(cli: &Cli, shutdown: CancellationToken) -> anyhow::Result<()> {
-    let settings = Settings::read(&config::environment)?;
+    let mut settings = Settings::read(&config::environment)?;
+    settings.http.tools = config::tool_options(cli.tools.as_ref(), cli.read_only, &config::environment)?;
     let parts = async {
         match settings.database.clone() {
             Some(database) => database_parts(settings, &database).await,

@@ -59,4 +59,5 @@ mod storage_bounds;
 #[cfg(test)]
 mod team;
 #[cfg(test)]
+mod toolsets;
 mod traces;

@@ -49,7 +49,7 @@ fn a_viewer_s_heaviest_calls_leave_a_server_of_one_gibibyte_alive_and_another_te
     let own = opened.header("mcp-session-id").unwrap().to_owned();
     let names: Vec<String> = (0..20).map(|number| format!("long-{number:03}.md")).collect();
     let heavy = [
-        ("batch_read_files", json!({"files": names})),
+        ("batch_read_files", json!({"files": names, "maxChars": 262_144})),
         ("graph_open_nodes", json!({"nodes": ["hub"], "depth": 2})),
         ("graph_search", json!({"query": "*", "limit": 1000, "includeNeighborhood": true})),
         ("search_memory_bank", json!({"query": "word", "maxResults": 1000})),

@@ -44,7 +44,7 @@ fn a_batch_has_the_documents_that_fit_and_names_the_others() {
     let mut left: Vec<String> = names.clone();
     let mut got = BTreeSet::new();
     while !left.is_empty() {
-        let text = server.call(&session, "batch_read_files", &json!({"files": left}));
+        let text = server.call(&session, "batch_read_files", &json!({"files": left, "maxChars": 262_144}));
         assert!(text.len() <= BUDGET, "{}", text.len());
         let reply = json_of(&text);
         for (name, result) in reply["results"].as_object().unwrap() {
@@ -65,7 +65,7 @@ fn a_batch_has_the_documents_that_fit_and_names_the_others() {
 }
 
 #[test]
-fn a_document_that_fits_into_no_batch_is_named_and_comes_whole_when_it_is_asked_for_alone() {
+fn a_document_that_fits_into_no_batch_is_named_and_comes_in_parts_when_it_is_asked_for_alone() {
     let (server, session) = with_bank(&[]);
     put(&server, "huge.md", 900 * 1024);
     put(&server, "small.md", 1000);
@@ -76,20 +76,42 @@ fn a_document_that_fits_into_no_batch_is_named_and_comes_whole_when_it_is_asked_
     assert_eq!(reply["metadata"]["remaining"][0]["filename"], json!("huge.md"));
     assert_eq!(reply["metadata"]["requested"], json!(3));
     assert!(reply["metadata"]["next"].as_str().unwrap().contains("read_memory_bank_file"));
-    let alone = json_of(&server.call(&session, "read_memory_bank_file", &json!({"filename": "huge.md"})));
     let whole = fs::read_to_string(server.folder.path().join("memory-bank/huge.md")).unwrap();
-    assert_eq!(alone["content"], json!(whole));
+    let (mut read, mut calls) = (String::new(), 0);
+    let mut next = json!({"filename": "huge.md", "maxChars": 262_144});
+    while next.is_object() {
+        let text = server.call(&session, "read_memory_bank_file", &next);
+        assert!(text.chars().count() <= 262_144, "{}", text.len());
+        let part = json_of(&text);
+        assert!(part.get("content").is_none() && part.get("etag").is_none(), "{part:.200}");
+        assert_eq!(part["totalChars"], json!(whole.chars().count()));
+        read.push_str(part["part"].as_str().unwrap());
+        next = part["next"]["arguments"].clone();
+        calls += 1;
+    }
+    assert_eq!(read, whole);
+    assert!(calls < 10, "{calls}");
 }
 
 #[test]
-fn a_bundle_leaves_out_what_does_not_fit() {
+fn a_bundle_shows_what_fits_and_names_the_calls_for_the_rest() {
     let (server, session) = with_bank(&[]);
     put(&server, "progress.md", 900 * 1024);
-    let text = server.call(&session, "get_context_bundle", &json!({}));
-    assert!(text.len() <= BUDGET, "{}", text.len());
-    let reply = json_of(&text);
-    assert!(reply["bundle"].get("progress.md").is_none() && reply["bundle"]["decision-log.md"].is_object());
-    assert_eq!(reply["metadata"]["remaining"][0]["filename"], json!("progress.md"));
+    let whole = fs::read_to_string(server.folder.path().join("memory-bank/progress.md")).unwrap();
+    for asked in [json!({}), json!({"maxChars": 100_000})] {
+        let most = asked["maxChars"].as_u64().unwrap_or(24_000);
+        let text = server.call(&session, "get_context_bundle", &asked);
+        assert!(text.chars().count() as u64 <= most, "{}", text.len());
+        let reply = json_of(&text);
+        assert!(reply["bundle"]["decision-log.md"]["content"].is_string());
+        let progress = &reply["bundle"]["progress.md"];
+        assert!(progress.get("content").is_none() && progress.get("etag").is_none());
+        assert!(whole.contains(progress["parts"][0]["text"].as_str().unwrap()));
+        let left = &reply["leftOut"]["calls"][0];
+        assert_eq!(reply["leftOut"]["tool"], json!("read_memory_bank_file"));
+        let rest = json_of(&server.call(&session, "read_memory_bank_file", left));
+        assert!(whole.contains(rest["part"].as_str().unwrap()), "{left}");
+    }
 }
 
 #[test]
@@ -219,7 +241,8 @@ pub(crate) fn heavy_graph(spokes: usize, bytes: usize) -> String {
 fn pipelined_requests_whose_replies_are_not_read_cost_little_and_their_connection_ends() {
     let (server, session) = with_bank(&[]);
     put(&server, "huge.md", 1000 * 1024);
-    let body = call(1, "read_memory_bank_file", &json!({"filename": "huge.md"})).to_string();
+    let body =
+        call(1, "read_memory_bank_file", &json!({"filename": "huge.md", "maxChars": 262_144})).to_string();
     // Each with a key of its own: those of one key would wait for each other's memory.
     let requests: Vec<String> = (0..4)
         .map(|_| {
@@ -337,7 +360,7 @@ fn new_key(server: &Server) -> String {
 
 fn read_huge(server: &Server, key: &str, session: &str) -> Reply {
     let headers = [("X-API-Key", key), JSON, MCP_ACCEPT, ("Mcp-Session-Id", session)];
-    let message = call(9, "read_memory_bank_file", &json!({"filename": "huge.md"}));
+    let message = call(9, "read_memory_bank_file", &json!({"filename": "huge.md", "maxChars": 262_144}));
     server.send_bare("POST", "/mcp", &headers, &message.to_string())
 }
 
@@ -357,7 +380,11 @@ fn replies_that_are_not_taken_cost_their_key_and_nobody_else() {
         let mut connections: Vec<ClosedWindow> = (0..3).map(|_| ClosedWindow::connect(&server)).collect();
         for connection in &mut connections {
             for number in 0..60 {
-                let message = call(number, "read_memory_bank_file", &json!({"filename": "huge.md"}));
+                let message = call(
+                    number,
+                    "read_memory_bank_file",
+                    &json!({"filename": "huge.md", "maxChars": 262_144}),
+                );
                 connection.post(2 * number + 1, &server, &greedy, &own, &message);
             }
         }
@@ -387,7 +414,7 @@ fn a_client_that_takes_nothing_is_given_up() {
     let (server, session) = with_bank(&[]);
     put(&server, "huge.md", 1000 * 1024);
     let mut client = ClosedWindow::connect(&server);
-    let message = call(1, "read_memory_bank_file", &json!({"filename": "huge.md"}));
+    let message = call(1, "read_memory_bank_file", &json!({"filename": "huge.md", "maxChars": 262_144}));
     client.post(1, &server, &server.key, &session, &message);
     client.0.set_read_timeout(Some(Duration::from_secs(90))).unwrap();
     let began = Instant::now();
@@ -460,10 +487,10 @@ fn the_heaviest_calls_of_one_key_leave_a_server_of_one_gibibyte_alive() {
     let opened = server.send_bare("POST", "/mcp", &headers, &hello);
     let own = opened.header("mcp-session-id").unwrap().to_owned();
     let heavy = [
-        ("batch_read_files", json!({"files": names})),
+        ("batch_read_files", json!({"files": names, "maxChars": 262_144})),
         ("graph_open_nodes", json!({"nodes": ["hub"]})),
-        ("read_memory_bank_file", json!({"filename": "long-000.md"})),
-        ("get_context_bundle", json!({})),
+        ("read_memory_bank_file", json!({"filename": "long-000.md", "maxChars": 262_144})),
+        ("get_context_bundle", json!({"maxChars": 262_144})),
     ];
     let mut client = ClosedWindow::connect(&server);
     for number in 0..59_u32 {

@@ -8,6 +8,7 @@ mod write;
 use async_trait::async_trait;
 use memory_bank_core::caller::Caller;
 use memory_bank_core::error::{GraphError, StoreError};
+use memory_bank_core::graph::batch::BatchPlan;
 use memory_bank_core::graph::event::Event;
 use memory_bank_core::graph::ids::normalise;
 use memory_bank_core::graph::naming::Lookup;
@@ -16,8 +17,8 @@ use memory_bank_core::graph::rules::{EntityPlan, ObservationPlan, check_owner, p
 use memory_bank_core::graph::state::GraphState;
 use memory_bank_core::graph::{Entity, Observation, Relation};
 use memory_bank_core::store::{
-    Compacted, EntityDeleted, EntityDraft, EntityRef, GraphStats, GraphStore, GraphSummary, ObservationDraft,
-    Observed, Pointed, PointerDraft, Subgraph, Unlinked,
+    BatchApplied, Compacted, EntityDeleted, EntityDraft, EntityRef, GraphBatch, GraphStats, GraphStore,
+    GraphSummary, ObservationDraft, Observed, Pointed, PointerDraft, Subgraph, Unlinked,
 };
 
 use self::write::{Keys, add, upsert};
@@ -98,6 +99,23 @@ impl GraphStore for PostgresBank {
             })
             .await;
         self.with_suggestions(caller, linked).await
+    }
+
+    async fn apply_batch(&self, caller: &Caller, batch: GraphBatch) -> Result<BatchApplied, GraphError> {
+        let plan = BatchPlan::new(batch)?;
+        let mut keys = Keys::default().relations();
+        for entity in &plan.entities {
+            keys = keys.id(&entity.id);
+        }
+        for (entity, observation) in &plan.observations {
+            let lookup = Lookup::of(entity);
+            keys = keys.fact_of(&lookup, observation).lookup(&lookup);
+        }
+        for relation in &plan.relations {
+            keys = keys.lookup(&Lookup::of(&relation.from)).lookup(&Lookup::of(&relation.to));
+        }
+        let applied = self.write_graph(caller, &keys, |found, now| plan.apply(&found.state, now)).await;
+        self.with_suggestions(caller, applied).await
     }
 
     async fn unlink(
@@ -280,9 +298,20 @@ impl PostgresBank {
         caller: &Caller,
         result: Result<T, GraphError>,
     ) -> Result<T, GraphError> {
-        let Err(GraphError::EntityNotFound { asked, .. }) = result else { return result };
+        let (at, asked) = match result {
+            Err(GraphError::EntityNotFound { asked, .. }) => (None, asked),
+            Err(GraphError::InBatch { at, error }) => match *error {
+                GraphError::EntityNotFound { asked, .. } => (Some(at), asked),
+                other => return Err(GraphError::InBatch { at, error: Box::new(other) }),
+            },
+            other => return other,
+        };
         let suggestions = self.suggestions(caller, &asked).await?;
-        Err(GraphError::EntityNotFound { asked, suggestions })
+        let error = GraphError::EntityNotFound { asked, suggestions };
+        Err(match at {
+            Some(at) => GraphError::InBatch { at, error: Box::new(error) },
+            None => error,
+        })
     }
 }
 

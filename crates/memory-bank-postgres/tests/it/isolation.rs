@@ -113,7 +113,13 @@ async fn a_search_in_a_forged_project_finds_nothing_also_when_its_owner_has_just
     assert_eq!(bank.search_documents(&bob, &wanted).await.unwrap().hits.len(), 1);
     let found = bank.search_documents(&thief, &wanted).await;
     assert!(matches!(found, Err(StoreError::KeyVoid)), "{found:?}");
-    let everything = GraphSearch { query: None, limit: 10, depth: 1, bytes: REPLY_BYTES };
+    let everything = GraphSearch {
+        query: None,
+        limit: 10,
+        depth: 1,
+        bytes: REPLY_BYTES,
+        skip: memory_bank_core::store::Skip::default(),
+    };
     assert_eq!(bank.search_graph(&bob, &everything).await.unwrap().entities.len(), 2);
     assert!(bank.search_graph(&thief, &everything).await.is_err());
     assert_eq!(bank.search_documents(&bob, &wanted).await.unwrap().hits.len(), 1);

@@ -216,7 +216,7 @@ async fn run(
         answer.kept(text, true).await;
         return;
     }
-    let text = answer.kept_as(shared_lists::reference(&message, &text), text, true).await;
+    let text = answer.kept_as(shared_lists::reference(&message, &text, &asked.tools), text, true).await;
     let _ = out.send(Part::Last(text)).await;
 }
 

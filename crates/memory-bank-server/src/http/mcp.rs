@@ -13,7 +13,7 @@ use bytes::Bytes;
 use futures::StreamExt;
 use http::header::{ACCEPT, CONTENT_TYPE};
 use http::request::Parts;
-use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri};
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use memory_bank_core::caller::{Caller, Right, Rights};
 use memory_bank_core::error::StoreError;
@@ -40,11 +40,13 @@ use crate::http::reply::{
 use crate::http::reply_budget::{self, ConnectionId, Holder, Reservation, accounted};
 use crate::http::shared::Shared;
 use crate::http::signals::Signal;
-use crate::http::{answers, live};
+use crate::http::{answers, live, requested_tools};
 use crate::mcp::repeated_members::{REPEATED, has_repeated_members};
 use crate::mcp::request_bounds::{self, TooLong};
 use crate::mcp::surrogates::replace_lone_surrogates;
-use crate::mcp::{MemoryBankHandler, calls_what_may_destroy, reads_from_bank, resources, rights};
+use crate::mcp::{
+    MemoryBankHandler, ToolOptions, calls_what_may_destroy, reads_from_bank, resources, rights,
+};
 use crate::services::ReplyMemory;
 
 pub(crate) const SESSION: HeaderName = HeaderName::from_static("mcp-session-id");
@@ -63,6 +65,8 @@ pub(crate) struct Asked {
     pub(crate) request: Uuid,
     /// The memory for the reply; none where that is a stream of news or has no body.
     pub(crate) memory: Option<Arc<Reservation>>,
+    /// What the server and the request say of tools.
+    pub(crate) tools: ToolOptions,
 }
 
 /// `POST /mcp`
@@ -85,7 +89,11 @@ pub(crate) async fn post(
             return reply_budget::refusal(full, None);
         }
     };
-    let asked = Asked { shared, who, request, memory: Some(Arc::clone(&memory)) };
+    let tools = match requested_tools::of(&shared.config.tools, &parts.uri, &parts.headers) {
+        Ok(tools) => tools,
+        Err(text) => return reply::rpc_error(StatusCode::BAD_REQUEST, None, INVALID_REQUEST, &text),
+    };
+    let asked = Asked { shared, who, request, memory: Some(Arc::clone(&memory)), tools };
     if !is_json(&parts.headers) {
         let text = "send `Content-Type: application/json`";
         return reply::rpc_error(StatusCode::UNSUPPORTED_MEDIA_TYPE, None, TRANSPORT_ERROR, text);
@@ -162,10 +170,15 @@ pub(crate) async fn get(
     State(shared): State<Arc<Shared>>,
     Extension(who): Extension<Authenticated>,
     Extension(RequestId(request)): Extension<RequestId>,
+    uri: Uri,
     connection: Option<Extension<ConnectionId>>,
     headers: HeaderMap,
 ) -> Response {
-    let asked = Asked { shared, who, request, memory: None };
+    let tools = match requested_tools::of(&shared.config.tools, &uri, &headers) {
+        Ok(tools) => tools,
+        Err(text) => return reply::rpc_error(StatusCode::BAD_REQUEST, None, INVALID_REQUEST, &text),
+    };
+    let asked = Asked { shared, who, request, memory: None, tools };
     if version(&headers).is_some_and(|version| version >= SESSIONLESS) {
         return reply::method_not_allowed("POST");
     }
@@ -193,7 +206,7 @@ pub(crate) async fn delete(
     Extension(RequestId(request)): Extension<RequestId>,
     headers: HeaderMap,
 ) -> Response {
-    let asked = Asked { shared, who, request, memory: None };
+    let asked = Asked { shared, who, request, memory: None, tools: ToolOptions::default() };
     if version(&headers).is_some_and(|version| version >= SESSIONLESS) {
         return reply::method_not_allowed("POST");
     }
@@ -412,10 +425,11 @@ impl Asked {
         let mut services = self.shared.services.clone();
         services.replies.memory = self.memory.clone().map(|memory| memory as Arc<dyn ReplyMemory>);
         let caller = Arc::clone(&self.who.caller);
-        let request = self.request;
+        let (request, tools) = (self.request, self.tools.clone());
         let (metrics, span) = (Arc::clone(&self.shared.metrics), tracing::Span::current());
         let handler = move || {
             let handler = MemoryBankHandler::new(services.clone(), Caller::clone(&caller));
+            let handler = handler.with_tools(tools.clone());
             Ok(Guarded::new(handler, request, Arc::clone(&metrics), span.clone()))
         };
         let config = StreamableHttpServerConfig::default()

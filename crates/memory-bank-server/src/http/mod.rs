@@ -30,6 +30,7 @@ mod pinned;
 mod redis;
 mod reply;
 mod reply_budget;
+mod requested_tools;
 mod router;
 mod server;
 mod sessions;

@@ -16,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
 use crate::mcp::subscriptions::{self, Subscriptions};
+use crate::mcp::tool_options::ToolOptions;
 use crate::mcp::{call_params, completions, instructions, prompts, resources, rights, tools};
 use crate::outcome::Outcome;
 use crate::services::Services;
@@ -30,6 +31,7 @@ pub struct MemoryBankHandler {
     caller: Arc<Caller>,
     subscriptions: Arc<Subscriptions>,
     ending: CancellationToken,
+    options: ToolOptions,
 }
 
 impl MemoryBankHandler {
@@ -41,7 +43,15 @@ impl MemoryBankHandler {
             caller: Arc::new(caller),
             subscriptions: Arc::default(),
             ending: CancellationToken::new(),
+            options: ToolOptions::default(),
         }
+    }
+
+    /// Shows the tools of a toolset, and refuses to change anything where the options say so.
+    #[must_use]
+    pub fn with_tools(self, options: ToolOptions) -> Self {
+        let caller = Arc::new(options.restrict(Caller::clone(&self.caller)));
+        Self { caller, options, ..self }
     }
 
     /// Ends standing subscriptions when the token is cancelled, so that they do not hold up the end of the connection.
@@ -75,7 +85,7 @@ impl ServerHandler for MemoryBankHandler {
         let mut info = ServerConfig::new(capabilities);
         info.server_info = Implementation::new("@diazstg/memory-bank-mcp", env!("CARGO_PKG_VERSION"));
         info.server_info.title = Some("Memory Bank".to_owned());
-        info.instructions = Some(instructions::short().to_owned());
+        info.instructions = Some(instructions::short(&self.caller, &self.options.toolset));
         info
     }
 
@@ -84,7 +94,7 @@ impl ServerHandler for MemoryBankHandler {
         _request: Option<PaginatedRequestParams>,
         context: RequestContext<RoleServer>,
     ) -> Result<ListToolsResult, ErrorData> {
-        let mut result = ListToolsResult::with_all_items(tools::list(&self.caller));
+        let mut result = ListToolsResult::with_all_items(tools::list(&self.caller, &self.options.toolset));
         result.ttl_ms = freshness(&context);
         Ok(result)
     }
@@ -95,8 +105,14 @@ impl ServerHandler for MemoryBankHandler {
         context: RequestContext<RoleServer>,
     ) -> Result<CallToolResponse, ErrorData> {
         let span = telemetry::tool_span(&request.name, &context.meta);
-        let called = tools::call(&self.services, &self.caller, &request.name, request.arguments);
-        let result = called.instrument(span.clone()).await.map(CallToolResponse::from);
+        let changes = tools::right_of(&request.name).is_some_and(|right| right != Right::Read);
+        let result = if self.options.read_only && changes {
+            Ok(tools::refused_as_read_only(&request.name))
+        } else {
+            let called = tools::call(&self.services, &self.caller, &request.name, request.arguments);
+            called.instrument(span.clone()).await
+        };
+        let result = result.map(CallToolResponse::from);
         telemetry::end_tool(&span, Outcome::of_call(&result).name());
         result
     }

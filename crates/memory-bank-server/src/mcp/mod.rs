@@ -13,9 +13,11 @@ pub(crate) mod rights;
 pub mod stdio;
 pub(crate) mod subscriptions;
 pub(crate) mod surrogates;
+mod tool_options;
 pub(crate) mod tools;
 
 pub use handler::MemoryBankHandler;
+pub use tool_options::{ToolOptions, Toolset, UnknownToolset};
 
 use serde_json::Value;
 

@@ -24,11 +24,11 @@ use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use crate::mcp::MemoryBankHandler;
 use crate::mcp::repeated_members::{REPEATED, has_repeated_members};
 use crate::mcp::request_bounds::{self, TooLong};
 use crate::mcp::surrogates::replace_lone_surrogates;
 use crate::mcp::tools;
+use crate::mcp::{MemoryBankHandler, ToolOptions};
 use crate::services::Services;
 
 /// The longest line that is read, in bytes; a longer one is answered with an error and skipped.
@@ -47,10 +47,16 @@ const LAST_WORDS: Duration = Duration::from_secs(1);
 ///
 /// # Errors
 /// The service task panicked.
-pub async fn serve(services: Services, caller: Caller, shutdown: CancellationToken) -> io::Result<()> {
+pub async fn serve(
+    services: Services,
+    caller: Caller,
+    options: ToolOptions,
+    shutdown: CancellationToken,
+) -> io::Result<()> {
     let (input, output) = stdio_pipes();
     let transport = LineTransport::new(input, output, shutdown);
-    let handler = MemoryBankHandler::new(services, caller).ending_with(transport.ending.clone());
+    let handler = MemoryBankHandler::new(services, caller).with_tools(options);
+    let handler = handler.ending_with(transport.ending.clone());
     let running = serve_directly_with_ct(handler, transport, None, CancellationToken::new());
     running.waiting().await.map_err(io::Error::other)?;
     Ok(())

@@ -5,7 +5,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::reply::{Failure, Reply, pretty};
+use super::reply::{Failure, Reply};
 use super::schema::{Argument, Kind, required};
 
 type Arguments = Map<String, Value>;
@@ -147,16 +147,16 @@ fn same(_: &Arguments, reply: Reply) -> Result<Reply, Failure> {
 }
 
 /// Adds members to the reply's object and writes its text anew.
-fn extended(mut reply: Reply, members: Value, one_line: bool) -> Result<Reply, Failure> {
+fn extended(mut reply: Reply, members: Value) -> Result<Reply, Failure> {
     if let (Some(object), Value::Object(members)) = (reply.structured.as_object_mut(), members) {
         object.extend(members);
     }
-    reply.text = if one_line { reply.structured.to_string() } else { pretty(&reply.structured)? };
+    reply.text = reply.structured.to_string();
     Ok(reply)
 }
 
 fn registered(_: &Arguments, reply: Reply) -> Result<Reply, Failure> {
-    extended(reply, json!({"registered": true}), false)
+    extended(reply, json!({"registered": true}))
 }
 
 fn unregistered(_: &Arguments, reply: Reply) -> Result<Reply, Failure> {
@@ -170,11 +170,11 @@ fn was_reset(_: &Arguments, reply: Reply) -> Result<Reply, Failure> {
         Some(count) => json!({"sessionsCleared": count, "message": message}),
         None => json!({"existed": reply.structured.get("hadSession"), "message": message}),
     };
-    extended(reply, members, true)
+    extended(reply, members)
 }
 
 fn unlinked(given: &Arguments, reply: Reply) -> Result<Reply, Failure> {
     let word = |name: &str| given.get(name).and_then(Value::as_str).unwrap_or_default();
     let message = format!("Unlinked {} --{}--> {}", word("from"), word("relationType"), word("to"));
-    extended(reply, json!({"message": message}), false)
+    extended(reply, json!({"message": message}))
 }

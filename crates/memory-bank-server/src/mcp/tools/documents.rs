@@ -15,44 +15,31 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
 use super::Call;
+use super::cursor::Listing;
 use super::graph::note_left;
+use super::part::ReadOne;
 use super::progress::edit;
 use super::reply::{Failure, Reply};
 use super::room::{Bounded, LISTING_BYTES, Room, read_within, reading_bytes};
 use super::schema::{Argument, Kind, optional, required};
 use super::table::FILE_NAMES;
 
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Read {
-    filename: String,
-    #[serde(default = "yes")]
-    include_etag: bool,
-}
-
 pub(super) fn yes() -> bool {
     true
 }
 
-/// Reads one document.
+/// Reads one document, or a part of it.
 pub(crate) async fn read_memory_bank_file(mut call: Call) -> Result<Reply, Failure> {
-    let Read { filename, include_etag } = call.parse()?;
+    let asked: ReadOne = call.parse()?;
+    let filename = &asked.filename;
     let failed = |reason: String| Failure::said(format!("Error reading file {filename}: {reason}"));
-    let path = DocumentPath::parse(&filename).map_err(|error| failed(error.to_string()))?;
-    let outcome = call.bank()?.read(&call.caller, &[path]).await?.pop();
-    if let Some(ReadOutcome::Found(document)) = &outcome {
-        // It comes whole, however long it is: what is shown in part could be written back as the whole.
-        call.services.replies.need(document.content.len().saturating_mul(6)).await?;
-    }
-    match outcome {
-        Some(ReadOutcome::Found(document)) if include_etag => {
-            let mut data = json!({"content": document.content, "etag": document.etag, "filename": filename});
-            note_stored_name(&mut data, &filename, &document.path);
-            Reply::json(&data)
-        }
+    let path = DocumentPath::parse(filename).map_err(|error| failed(error.to_string()))?;
+    match call.bank()?.read(&call.caller, &[path]).await?.pop() {
         Some(ReadOutcome::Found(document)) => {
-            let data = json!({"content": document.content, "filename": filename});
-            Ok(Reply::text(document.content, data))
+            // The document, and the reply that is made of it.
+            let reply = document.content.len().min(call.services.replies.bytes);
+            call.services.replies.need(document.content.len() + reply.saturating_mul(4)).await?;
+            asked.reply(document, &call.services.replies)
         }
         Some(ReadOutcome::Unreadable(reason)) => Err(failed(reason)),
         _ => Err(failed("there is no such document; list_memory_bank_files shows what there is".into())),
@@ -77,29 +64,46 @@ pub(super) fn note_stored_name(data: &mut Value, asked: &str, stored: &DocumentP
 
 /// How to find the names that a list has no room for.
 const MORE_NAMES: &str =
-    "resources/list pages through all names, and search_memory_bank finds documents by their words";
+    "list_memory_bank_files pages through all names, and search_memory_bank finds documents by their words";
 
-/// Lists the names in the bank; clients read the lines after the first.
-pub(crate) async fn list_memory_bank_files(call: Call) -> Result<Reply, Failure> {
+#[derive(Deserialize)]
+struct ListFiles {
+    cursor: Option<String>,
+    limit: Option<usize>,
+}
+
+/// Lists the names in the bank, page by page; clients read the lines after the first.
+pub(crate) async fn list_memory_bank_files(mut call: Call) -> Result<Reply, Failure> {
+    let asked: ListFiles = call.parse()?;
+    let bank = call.bank()?;
+    let listing = Listing::new("list_memory_bank_files", &bank.location(), &Value::Null);
+    let after: String = listing.place(asked.cursor.as_deref())?;
     call.services.replies.need(LISTING_BYTES).await?;
-    let entries = call
-        .bank()?
+    let entries = bank
         .list(&call.caller)
         .await
         .map_err(|error| Failure::from(error).while_doing("Error listing Memory Bank files"))?;
+    let all = entries.len();
+    let names = entries.into_iter().map(|entry| entry.name).filter(|name| after.is_empty() || *name > after);
+    let names: Vec<String> = names.collect();
+    let most = asked.limit.unwrap_or(usize::MAX);
+    let wanted = names.len().min(most);
     // They stand in the text and in the data.
-    let mut room = Room::new(call.services.replies.bytes / 2);
-    let (names, left) = room.names(entries.into_iter().map(|entry| entry.name));
+    let room = Room::of(&call.services.replies, asked.limit.map(|_| usize::MAX), &Value::Null);
+    let mut room = room.share(if asked.limit.is_some() { 2 } else { 1 });
+    let (shown, cut) = room.names(names.iter().take(wanted).cloned());
+    let left = cut + names.len() - wanted;
     // A file may have any name; each stays on its line.
     let on_lines = |name: &String| name.replace(char::is_control, "\u{fffd}");
-    let lines: Vec<String> = names.iter().map(on_lines).collect();
-    let only = if left == 0 {
-        String::new()
-    } else {
-        format!(" (the first {} of {}; {MORE_NAMES})", names.len(), names.len() + left)
-    };
-    let mut data = json!({"files": names});
-    note_left(&mut data, &[("files", left)], MORE_NAMES);
+    let lines: Vec<String> = shown.iter().map(on_lines).collect();
+    let mut data = json!({"files": shown});
+    let mut only = String::new();
+    if let Some(last) = shown.last().filter(|_| left > 0) {
+        let cursor = listing.cursor(last)?;
+        only = format!(" ({} of {all}, {left} follow; go on with cursor `{cursor}`)", shown.len());
+        put(&mut data, "remaining", json!({"files": left}));
+        put(&mut data, "nextCursor", json!(cursor));
+    }
     Ok(Reply::text(format!("Files in Memory Bank{only}:\n{}", lines.join("\n")), data))
 }
 
@@ -127,7 +131,7 @@ pub(super) async fn status(call: &Call, bank: &dyn Bank) -> Result<Value, Failur
     let last_updated = entries.iter().map(|entry| entry.updated_at).max().map(iso_millis);
     let (present, missing): (Vec<_>, Vec<_>) =
         CORE_DOCUMENTS.into_iter().partition(|core| entries.iter().any(|entry| entry.name == *core));
-    let mut room = Room::new(call.services.replies.bytes / 2);
+    let mut room = Room::of(&call.services.replies, None, &json!(bank.location()));
     let (files, left) = room.names(entries.into_iter().map(|entry| entry.name));
     let status = Status {
         path: bank.location(),
@@ -154,11 +158,12 @@ struct BatchRead {
     files: Vec<String>,
     #[serde(default = "yes")]
     include_etags: bool,
+    max_chars: Option<usize>,
 }
 
 /// Reads several documents; one that cannot be read does not fail the others.
 pub(crate) async fn batch_read_files(mut call: Call) -> Result<Reply, Failure> {
-    let BatchRead { files, include_etags } = call.parse()?;
+    let BatchRead { files, include_etags, max_chars } = call.parse()?;
     if files.len() > limits::BATCH_DOCUMENTS {
         return Err(Failure::Malformed(format!(
             "`files` has {} items, at most {} are allowed",
@@ -172,7 +177,8 @@ pub(crate) async fn batch_read_files(mut call: Call) -> Result<Reply, Failure> {
     let mut seen = HashSet::new();
     paths.retain(|path| seen.insert(path.clone()));
     call.services.replies.need(reading_bytes(paths.len())).await?;
-    let mut room = Room::new(call.services.replies.bytes);
+    // The names are said again, of those that are read and of those that are not.
+    let mut room = Room::of(&call.services.replies, max_chars, &json!(files));
     let outcomes = read_within(call.bank()?.as_ref(), &call.caller, &paths, &mut room).await?;
     let mut by_path: HashMap<DocumentPath, Bounded> = paths.into_iter().zip(outcomes).collect();
     let mut results = Map::new();

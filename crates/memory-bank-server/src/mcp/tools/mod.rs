@@ -5,13 +5,17 @@ mod aliases;
 mod arguments;
 mod backups;
 mod blind;
+mod bounded;
+mod bundle;
 mod context;
+mod cursor;
 mod documents;
 mod examples;
 mod graph;
 mod ignored;
 mod lenient;
 mod modes;
+mod part;
 mod progress;
 mod reply;
 mod room;
@@ -40,8 +44,9 @@ use self::reply::{Failure, NO_BANK_C, Reply, into_result};
 pub(crate) use self::reply::{internal, no_memory, store_fault, workspace_fault};
 pub(crate) use self::room::{LISTING_BYTES, reading_bytes};
 use self::schema::{Argument, object_schema};
-pub(crate) use self::table::TOOLS;
+pub(crate) use self::table::{CORE_TOOLS, TOOLS};
 use crate::mcp::rights;
+use crate::mcp::tool_options::Toolset;
 use crate::services::Services;
 
 /// One row of the table.
@@ -134,6 +139,17 @@ impl Call {
         Err(Failure::Own(format!("this key may not {what}: {}", rights::lacking(&self.caller, Right::Read))))
     }
 
+    /// Asks for the right to write, for what a tool that takes another right may change.
+    pub(crate) fn must_change(&self, what: &str) -> Result<(), Failure> {
+        if self.caller.may(Right::Write) {
+            return Ok(());
+        }
+        Err(Failure::Own(format!(
+            "you may not {what}: the memory bank is served read-only here, or {}",
+            rights::lacking(&self.caller, Right::Write)
+        )))
+    }
+
     /// The arguments, typed. They have been checked against the row's description.
     pub(crate) fn parse<T: DeserializeOwned>(&mut self) -> Result<T, Failure> {
         let arguments = Value::Object(std::mem::take(&mut self.arguments));
@@ -141,9 +157,20 @@ impl Call {
     }
 }
 
-/// The tools that this caller may call, as `tools/list` shows them.
-pub(crate) fn list(caller: &Caller) -> Vec<Tool> {
-    TOOLS.iter().filter(|tool| caller.may(tool.right)).map(describe).collect()
+/// The tools of the toolset that this caller may call, as `tools/list` shows them.
+pub(crate) fn list(caller: &Caller, toolset: &Toolset) -> Vec<Tool> {
+    let listed = |tool: &&ToolSpec| caller.may(tool.right) && toolset.shows(tool.name, tool.family);
+    TOOLS.iter().filter(listed).map(describe).collect()
+}
+
+/// The reply to a call of a tool that changes something, where nothing may be changed.
+pub(crate) fn refused_as_read_only(name: &str) -> CallToolResult {
+    let name = known_name(name).unwrap_or_default();
+    let text = format!(
+        "`{name}` changes the memory bank, which is served read-only here; nothing was changed. To change it, connect \
+         without `readonly` to a server without `--read-only`"
+    );
+    CallToolResult::error(vec![ContentBlock::text(text)])
 }
 
 /// The name of the tool that a client means by this one, which may be one of the older names.
@@ -172,14 +199,46 @@ pub(crate) fn may_destroy(name: &str) -> bool {
     TOOLS.iter().any(|tool| tool.name == name && (resets || tool.unknown() == Unknown::Refused))
 }
 
+/// A tool as clients are shown it. Every conversation pays for every word, so nothing is said that is so anyway: a hint
+/// that has its default, or means nothing beside another, a title that repeats the name, a least number of nought or one, a
+/// most that nobody reaches.
 fn describe(spec: &ToolSpec) -> Tool {
-    let schema: JsonObject = object_schema(spec.arguments);
-    let hints = ToolAnnotations::new()
-        .read_only(spec.hints.reads_only)
-        .destructive(spec.hints.may_destroy)
-        .idempotent(spec.hints.idempotent)
-        .open_world(false);
-    Tool::new(spec.name, spec.description, schema).with_title(spec.title).with_annotations(hints)
+    let shown: Vec<Argument> =
+        spec.arguments.iter().filter(|argument| !table::UNLISTED.contains(&argument.name)).copied().collect();
+    let mut schema = Value::Object(object_schema(&shown));
+    make_lean(&mut schema);
+    let Value::Object(schema): Value = schema else {
+        return Tool::new(spec.name, spec.description, JsonObject::new());
+    };
+    let hints = if spec.hints.reads_only {
+        ToolAnnotations::new().read_only(true)
+    } else {
+        let hints = ToolAnnotations::new().destructive(spec.hints.may_destroy).open_world(false);
+        if spec.hints.idempotent { hints.idempotent(true) } else { hints }
+    };
+    Tool::new(spec.name, spec.description, schema).with_annotations(hints)
+}
+
+/// Leaves out of a schema what says little. `additionalProperties` stays where it says that a tool takes no arguments.
+fn make_lean(schema: &mut Value) {
+    let Some(object) = schema.as_object_mut() else { return };
+    let has_members =
+        object.get("properties").and_then(Value::as_object).is_some_and(|members| !members.is_empty());
+    if has_members && object.get("additionalProperties") == Some(&Value::Bool(false)) {
+        object.shift_remove("additionalProperties");
+    }
+    if object.get("minimum").and_then(Value::as_u64).is_some_and(|least| least <= 1) {
+        object.shift_remove("minimum");
+    }
+    if object.get("maximum").and_then(Value::as_u64).is_some_and(|most| most >= 1000) {
+        object.shift_remove("maximum");
+    }
+    if let Some(members) = object.get_mut("properties").and_then(Value::as_object_mut) {
+        members.values_mut().for_each(make_lean);
+    }
+    if let Some(items) = object.get_mut("items") {
+        make_lean(items);
+    }
 }
 
 /// Runs a tool by its name or by one of the older names.
@@ -205,6 +264,7 @@ pub(crate) async fn call(
         Ok(left_aside) => left_aside,
         Err(text) => return into_result(Err(Failure::Malformed(text)), fault),
     };
+    let asks_for_more = bounded::asks_for_more(&arguments);
     let needs_given = alias.is_some() || !caller.may(Right::Read);
     let given = if needs_given { arguments.clone() } else { Map::new() };
     let run = AssertUnwindSafe(run(services, caller, spec, arguments, left_aside.clone())).catch_unwind();
@@ -217,6 +277,7 @@ pub(crate) async fn call(
         Some(alias) => outcome.and_then(|reply| (alias.reply)(&given, reply)),
         None => outcome,
     };
+    let outcome = if asks_for_more { outcome } else { bounded::bounded(outcome) };
     let beside = ignored::beside_a_document(&outcome, &left_aside);
     let outcome = match ignored::noted(outcome, &left_aside) {
         // The text, the data beside it, and both as they go over the wire.

@@ -11,7 +11,7 @@ use super::WithoutRead::{Members, Refused, Sentence};
 use super::reply::{NO_BANK_A, NO_BANK_B, NO_BANK_C};
 use super::schema::{Argument, Kind, optional, required};
 use super::{BankNeed, Call, Family, Handler, Hints, ToolSpec};
-use super::{backups, context, documents, graph, modes, progress, search, thinking, workspace};
+use super::{backups, bundle, context, documents, graph, modes, progress, search, thinking, workspace};
 
 /// Reads only.
 const READS: Hints = Hints { reads_only: true, may_destroy: false, idempotent: true };
@@ -33,6 +33,25 @@ pub(super) const FILE_NAMES: &[&str] = &["path", "file", "filepath"];
 const FILENAME: Argument = required("filename", Kind::Text, "Filename not specified").or_called(FILE_NAMES);
 const IF_MATCH: Argument = optional("ifMatchEtag", Kind::Text);
 const STORE_ID: Argument = optional("storeId", Kind::Text);
+/// Where a list goes on: the `nextCursor` of the reply before.
+const CURSOR: Argument = optional("cursor", Kind::Text);
+/// How long a reply may be; naming it is asking for more than what comes unasked.
+const MAX_CHARS: Argument = optional("maxChars", Kind::Whole(1000, u32::MAX));
+/// Arguments that are taken and not shown, since a model hardly ever needs them and pays for each.
+pub(super) const UNLISTED: &[&str] = &[
+    "backupDir",
+    "caseSensitive",
+    "fromChar",
+    "graphDepth",
+    "graphLimit",
+    "includeEtag",
+    "includeEtags",
+    "isRevision",
+    "needsMoreThoughts",
+    "preferActiveContext",
+    "storeId",
+    "verbose",
+];
 pub(super) const ENTRY_TYPE: Kind =
     Kind::Word(&["feature", "fix", "refactor", "docs", "test", "chore", "other"]);
 
@@ -97,13 +116,23 @@ pub(crate) const TOOLS: &[ToolSpec] = &[
     ToolSpec {
         name: "read_memory_bank_file",
         title: "Read document",
-        description: "Read one document; keep its etag for writing.",
+        description: "Read a document, or a part of it: a heading, lines, the tail.",
         family: Family::Documents,
         right: Read,
         without_read: Refused,
         hints: READS,
         bank: FILES,
-        arguments: &[FILENAME, optional("includeEtag", Kind::Flag)],
+        arguments: &[
+            FILENAME,
+            optional("heading", Kind::Text),
+            optional("fromLine", Kind::Whole(1, u32::MAX)),
+            optional("lines", Kind::Whole(1, u32::MAX)),
+            optional("tail", Kind::Whole(1, u32::MAX)),
+            MAX_CHARS,
+            optional("fromChar", Kind::Whole(1, u32::MAX)),
+            optional("includeEtag", Kind::Flag),
+        ],
+
         handler: run!(documents::read_memory_bank_file),
     },
     ToolSpec {
@@ -169,7 +198,7 @@ pub(crate) const TOOLS: &[ToolSpec] = &[
         without_read: Refused,
         hints: READS,
         bank: FILES,
-        arguments: &[STORE_ID],
+        arguments: &[CURSOR, optional("limit", Kind::Whole(1, 10_000))],
         handler: run!(documents::list_memory_bank_files),
     },
     ToolSpec {
@@ -199,14 +228,14 @@ pub(crate) const TOOLS: &[ToolSpec] = &[
     ToolSpec {
         name: "get_context_bundle",
         title: "Read all core documents",
-        description: "Read all five core files at once, to start a session.",
+        description: "Digest, then the newest and most telling parts of the core files.",
         family: Family::Context,
         right: Read,
         without_read: Refused,
         hints: READS,
         bank: BANK,
-        arguments: &[optional("includeEtags", Kind::Flag)],
-        handler: run!(context::get_context_bundle),
+        arguments: &[MAX_CHARS, optional("includeEtags", Kind::Flag)],
+        handler: run!(bundle::get_context_bundle),
     },
     ToolSpec {
         name: "get_context_digest",
@@ -238,6 +267,7 @@ pub(crate) const TOOLS: &[ToolSpec] = &[
             optional("files", Kind::Texts),
             optional("maxResults", Kind::Whole(1, 1000)),
             optional("caseSensitive", Kind::Flag),
+            CURSOR,
         ],
         handler: run!(search::search_memory_bank),
     },
@@ -332,6 +362,7 @@ pub(crate) const TOOLS: &[ToolSpec] = &[
         bank: BANK,
         arguments: &[
             required("files", Kind::Texts, "Files array is required"),
+            MAX_CHARS,
             optional("includeEtags", Kind::Flag),
         ],
         handler: run!(documents::batch_read_files),
@@ -457,6 +488,23 @@ pub(crate) const TOOLS: &[ToolSpec] = &[
         handler: run!(graph::graph_add_observation),
     },
     ToolSpec {
+        name: "graph_batch",
+        title: "Record in the graph",
+        description: "Record entities, facts and relations in one call, all or none.",
+        family: Family::Graph,
+        right: Write,
+        without_read: Members(&["entityIds"]),
+        hints: SETS,
+        bank: GRAPH,
+        arguments: &[
+            optional("entities", Kind::Objects(graph::BATCH_ENTITY)),
+            optional("observations", Kind::Objects(graph::BATCH_OBSERVATION)),
+            optional("relations", Kind::Objects(graph::BATCH_RELATION)),
+            STORE_ID,
+        ],
+        handler: run!(graph::graph_batch),
+    },
+    ToolSpec {
         name: "graph_link_entities",
         title: "Link entities",
         description: "Relate two nodes, or unlink them.",
@@ -488,6 +536,7 @@ pub(crate) const TOOLS: &[ToolSpec] = &[
             optional("limit", Kind::Clamped(1, 1000)),
             optional("includeNeighborhood", Kind::Flag),
             optional("neighborhoodDepth", Kind::Clamped(1, 2)),
+            CURSOR,
             STORE_ID,
         ],
         handler: run!(search::graph_search),
@@ -504,6 +553,8 @@ pub(crate) const TOOLS: &[ToolSpec] = &[
         arguments: &[
             required("nodes", Kind::Texts, "nodes array is required"),
             optional("depth", Kind::Clamped(1, 2)),
+            CURSOR,
+            MAX_CHARS,
             STORE_ID,
         ],
         handler: run!(graph::graph_open_nodes),
@@ -648,6 +699,22 @@ pub(crate) const TOOLS: &[ToolSpec] = &[
         ],
         handler: run!(graph::graph_add_doc_pointer),
     },
+];
+
+/// The tools of the toolset `core`: enough to remember and to find, at the least cost in tokens.
+pub(crate) const CORE_TOOLS: &[&str] = &[
+    "get_context_digest",
+    "get_targeted_context",
+    "search_memory_bank",
+    "list_memory_bank_files",
+    "read_memory_bank_file",
+    "edit_memory_bank_file",
+    "write_memory_bank_file",
+    "track_progress",
+    "log_decision",
+    "update_tasks",
+    "graph_batch",
+    "graph_search",
 ];
 
 /// An argument of a call, for a sentence about it.

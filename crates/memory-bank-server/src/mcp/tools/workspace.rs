@@ -7,7 +7,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::documents::status;
-use super::reply::{Failure, Reply, pretty};
+use super::reply::{Failure, Reply};
 use super::room::LISTING_BYTES;
 use super::{Call, modes};
 
@@ -93,7 +93,7 @@ pub(crate) async fn debug_mcp_config(mut call: Call) -> Result<Reply, Failure> {
     if verbose && let Some(object) = data.as_object_mut() {
         object.insert("configuration".into(), configuration.clone());
     }
-    Ok(Reply::text(format!("MCP Configuration Debug Information:\n{}", pretty(&data)?), data))
+    Ok(Reply::text(format!("MCP Configuration Debug Information:\n{}", data), data))
 }
 
 #[derive(Deserialize)]
@@ -163,6 +163,7 @@ pub(crate) async fn select_store(mut call: Call) -> Result<Reply, Failure> {
                     )));
                 }
             };
+            call.must_change("register a bank")?;
             let store = call.services.workspace.register(&call.caller, &id, &path, arguments.kind).await?;
             Reply::json(&json!({"success": true, "action": "register", "store": store}))
         }
@@ -172,6 +173,7 @@ pub(crate) async fn select_store(mut call: Call) -> Result<Reply, Failure> {
                     "unregister needs `storeId`, for example {\"action\":\"unregister\",\"storeId\":\"shop\"}".into(),
                 ));
             };
+            call.must_change("unregister a bank")?;
             let removed = call.services.workspace.unregister(&call.caller, &id).await?;
             let what = if removed { "removed from registry" } else { "not found in registry" };
             Reply::json(&json!({
