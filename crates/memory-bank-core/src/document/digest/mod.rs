@@ -13,6 +13,7 @@ mod order;
 mod tokens;
 mod walk;
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
@@ -208,7 +209,8 @@ pub fn digest(sources: &[DigestSource<'_>], extras: &DigestExtras, bounds: Diges
         .filter(|(kind, _)| *kind != Kind::Archive)
         .collect();
     read.sort_by_key(|(kind, _)| *kind);
-    let outlines: Vec<Outline<'_>> = read.iter().map(|(_, source)| Outline::of(source.text)).collect();
+    let texts: Vec<Cow<'_, str>> = read.iter().map(|(_, source)| without_underlines(source.text)).collect();
+    let outlines: Vec<Outline<'_>> = texts.iter().map(|text| Outline::of(text)).collect();
     let mut all: Vec<(Kind, usize, Vec<Entry>)> = Vec::new();
     let mut decided: Vec<(Kind, usize, Vec<Decided>)> = Vec::new();
     for (index, ((kind, _), outline)) in read.iter().zip(&outlines).enumerate() {
@@ -231,6 +233,30 @@ pub fn digest(sources: &[DigestSource<'_>], extras: &DigestExtras, bounds: Diges
         .filter(|(_, source)| bounds.system_patterns && !source.text.trim().is_empty())
         .map(|(_, source)| source.text.lines().take(PATTERN_LINES).collect::<Vec<_>>().join("\n"));
     fitted(found, excerpt, patterns, extras, bounds)
+}
+
+/// The text without rules right below prose, which underline it by the letter of Markdown only: logs set their entries
+/// apart by rules. A line of a few words that stands alone is a heading.
+fn without_underlines(text: &str) -> Cow<'_, str> {
+    let mut kept: Vec<&str> = Vec::new();
+    let mut changed = false;
+    for line in text.split_inclusive('\n') {
+        let bare = line.trim();
+        let is_rule = bare.len() >= 3 && bare.chars().all(|sign| sign == '-');
+        if is_rule && kept.last().is_some_and(|above| !above.trim().is_empty()) {
+            let paragraph = kept.iter().rev().take_while(|line| !line.trim().is_empty()).count();
+            let above = kept.last().copied().unwrap_or_default().trim();
+            let is_title = paragraph == 1
+                && !above.starts_with(['*', '-', '|', '[', '`', '>'])
+                && !above.ends_with(['.', ':', ';']);
+            if !is_title && !above.starts_with("---") && kept.len() > 1 && !above.starts_with('|') {
+                kept.push("\n");
+                changed = true;
+            }
+        }
+        kept.push(line);
+    }
+    if changed { Cow::Owned(kept.concat()) } else { Cow::Borrowed(text) }
 }
 
 /// The entries of all documents by what they are, most telling first.
@@ -274,8 +300,22 @@ fn found(
         issues: texts(of(Role::Issue)),
         next_steps: texts(next),
         questions: texts(of(Role::Question)),
-        progress: progress(all),
+        progress: Vec::new(),
         decisions: latest_decisions(decided, bounds.decisions),
+    }
+    .with_progress(progress(all))
+}
+
+impl Found {
+    /// Adds the lines of progress, but for those that only say that one of these decisions was made.
+    fn with_progress(mut self, mut lines: Vec<String>) -> Self {
+        let titles: std::collections::BTreeSet<&str> =
+            self.decisions.iter().map(|one| one.title.as_str()).collect();
+        lines.retain(|line| {
+            !line.split_once("Decision Made: ").is_some_and(|(_, title)| titles.contains(title.trim()))
+        });
+        self.progress = lines;
+        self
     }
 }
 
