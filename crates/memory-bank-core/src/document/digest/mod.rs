@@ -238,25 +238,28 @@ pub fn digest(sources: &[DigestSource<'_>], extras: &DigestExtras, bounds: Diges
 /// The text without rules right below prose, which underline it by the letter of Markdown only: logs set their entries
 /// apart by rules. A line of a few words that stands alone is a heading.
 fn without_underlines(text: &str) -> Cow<'_, str> {
-    let mut kept: Vec<&str> = Vec::new();
-    let mut changed = false;
-    for line in text.split_inclusive('\n') {
-        let bare = line.trim();
-        let is_rule = bare.len() >= 3 && bare.chars().all(|sign| sign == '-');
-        if is_rule && kept.last().is_some_and(|above| !above.trim().is_empty()) {
-            let paragraph = kept.iter().rev().take_while(|line| !line.trim().is_empty()).count();
-            let above = kept.last().copied().unwrap_or_default().trim();
-            let is_title = paragraph == 1
-                && !above.starts_with(['*', '-', '|', '[', '`', '>'])
-                && !above.ends_with(['.', ':', ';']);
-            if !is_title && !above.starts_with("---") && kept.len() > 1 && !above.starts_with('|') {
-                kept.push("\n");
-                changed = true;
-            }
+    let outline = Outline::of(text);
+    let mut kept = String::new();
+    let mut at = 0;
+    for heading in outline.headings() {
+        let lines = outline.slice(&heading.range);
+        let Some((above, underline)) = lines.trim_end().rsplit_once('\n') else { continue };
+        let first = above.trim();
+        let is_title = !above.contains('\n')
+            && !first.starts_with(['*', '-', '|', '[', '`', '>'])
+            && !first.ends_with(['.', ':', ';']);
+        if underline.trim().chars().all(|sign| sign == '-') && !is_title {
+            let end = heading.range.start + above.len();
+            kept.push_str(outline.slice(&(at..end)));
+            kept.push('\n');
+            at = end;
         }
-        kept.push(line);
     }
-    if changed { Cow::Owned(kept.concat()) } else { Cow::Borrowed(text) }
+    if at == 0 {
+        return Cow::Borrowed(text);
+    }
+    kept.push_str(outline.slice(&(at..text.len())));
+    Cow::Owned(kept)
 }
 
 /// The entries of all documents by what they are, most telling first.
