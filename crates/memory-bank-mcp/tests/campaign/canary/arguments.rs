@@ -77,8 +77,10 @@ impl Maker<'_> {
             Some("boolean") => json!(self.random.chance(50)),
             Some("integer") => self.whole(schema),
             // Shown as text, which would have to be JSON.
-            _ if name == "attrs" => json!({ self.own.canary(Place::Attribute): self.own.canary(Place::Attribute),
-                "kind": self.sentence() }),
+            _ if name == "attrs" => {
+                json!({ self.own.canary(Place::Attribute): self.own.canary(Place::Attribute),
+                "kind": self.sentence() })
+            }
             Some("array") if name == "edits" => self.edits(),
             Some("array") => {
                 let number = if self.random.chance(60) { 1 } else { 2 + self.random.below(3) };
