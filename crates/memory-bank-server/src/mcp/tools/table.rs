@@ -88,7 +88,9 @@ pub(crate) const TOOLS: &[ToolSpec] = &[
         without_read: Sentence(|given| format!("Memory Bank initialized at {}", text(given, "path"))),
         hints: SETS,
         bank: BankNeed::None,
-        arguments: &[required("path", Kind::Text, "Path not specified").about("project folder")],
+        arguments: &[required("path", Kind::Text, "Path not specified")
+            .about("project folder")
+            .or_called(&["projectpath"])],
         handler: run!(workspace::initialize_memory_bank),
     },
     ToolSpec {
@@ -364,7 +366,7 @@ pub(crate) const TOOLS: &[ToolSpec] = &[
         hints: READS,
         bank: BANK,
         arguments: &[
-            required("files", Kind::Texts, "Files array is required"),
+            required("files", Kind::Texts, "Files array is required").or_called(&["filenames", "paths"]),
             MAX_CHARS,
             optional("includeEtags", Kind::Flag),
         ],
