@@ -4,7 +4,7 @@
 
 use serde::Serialize;
 
-use crate::document::active_context::{ISSUES, NEXT_STEPS, TASKS};
+use crate::document::part::Part;
 use crate::document::section::{Item, Outline};
 use crate::document::tasks;
 
@@ -95,9 +95,9 @@ pub fn digest(sources: &DigestSources<'_>, bounds: DigestBounds) -> Digest {
     Digest {
         project_state: project_state(active),
         current_context: CurrentContext {
-            tasks: tasks::list(active, &TASKS),
-            issues: tasks::list(active, &ISSUES),
-            next_steps: tasks::list(active, &NEXT_STEPS),
+            tasks: tasks::items(active, Part::Tasks),
+            issues: tasks::items(active, Part::Issues),
+            next_steps: tasks::items(active, Part::NextSteps),
         },
         recent_progress: progress_lines(progress).into_iter().take(bounds.progress_entries).collect(),
         recent_decisions,

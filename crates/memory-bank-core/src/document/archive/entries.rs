@@ -1,7 +1,6 @@
 //! Where the entries of a log begin and end: lines with a date, blocks below a dated heading, decisions. What is none of
 //! these (headings, prose, tables, lists of tasks), and what has no end that can be told, is no entry.
 
-use std::collections::BTreeSet;
 use std::ops::Range;
 
 use jiff::civil::DateTime;
@@ -13,6 +12,7 @@ use crate::document::conflict;
 use crate::document::progress::HISTORY;
 use crate::document::section::{Heading, Item, Outline, same_title};
 use crate::document::splice::written_end;
+use crate::document::templates::is_template_row;
 
 /// A document that grows by entries.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -173,8 +173,6 @@ fn end_of_block(
 
 /// The entries of one line (with what is nested in it) that stand in no block.
 fn items(log: Log, outline: &Outline<'_>, blocks: &[Entry]) -> Vec<Entry> {
-    let template = Outline::of(log.document().template());
-    let rows: BTreeSet<&str> = template.items().iter().map(|item| item.text.as_str()).collect();
     let headings = headings(outline);
     let mut found = Vec::new();
     let mut above: Vec<&Heading> = Vec::new();
@@ -198,7 +196,7 @@ fn items(log: Log, outline: &Outline<'_>, blocks: &[Entry]) -> Vec<Entry> {
         let directly = above.last().is_some_and(|section| has_title(section, log.sections()));
         let date = date_at_start(&item.text);
         let is_entry = match (log, date) {
-            (_, None) => directly && !rows.contains(item.text.as_str()),
+            (_, None) => directly && !is_template_row(&item.text),
             (Log::Progress, Some(_)) => !is_ahead(&above),
             (_, Some(_)) => in_log,
         };

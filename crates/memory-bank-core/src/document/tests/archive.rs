@@ -275,7 +275,8 @@ fn ids_of_one_moment_stay_apart_when_the_first_of_them_were_moved() {
     let mut moved = 0;
     for _ in 0..40 {
         let (added, archived) =
-            with_archiving(&mut drafts, at(), |drafts| add_progress_entry(drafts, &entry(), at())).unwrap();
+            with_archiving(&mut drafts, at(), |drafts| add_progress_entry(drafts, &entry(), at(), "a"))
+                .unwrap();
         assert!(ids.insert(added.entry_id));
         moved += archived.iter().map(|one| one.entries).sum::<usize>();
     }
@@ -297,7 +298,7 @@ proptest! {
         for (kind, size) in kinds {
             let mark = format!("<mark-{}>", marks.len());
             let day = at() - jiff::SignedDuration::from_hours(7 * i64::try_from(marks.len()).unwrap());
-            let (line, people) = (day.strftime("%Y-%m-%d %H:%M:%S").to_string(), crate::document::heading_time(day));
+            let (line, people) = (day.strftime("%Y-%m-%d %H:%M:%S").to_string(), day.strftime("%b %-d, %Y, %-I:%M %p").to_string());
             let filler = "x".repeat(size);
             content.push_str(&match kind {
                 0 => format!("- [{line}] [a] - Did: {mark} {filler}\n"),
@@ -334,7 +335,7 @@ proptest! {
             };
             let rule = |drafts: &mut Drafts| {
                 track_progress(drafts, &entry, now, "a")?;
-                add_progress_entry(drafts, &large, now).map(drop)
+                add_progress_entry(drafts, &large, now, "a").map(drop)
             };
             let done = with_archiving(&mut drafts, at(), rule);
             let (_, archived) = done.unwrap();
