@@ -1,6 +1,6 @@
 //! Checks of texts that come from a caller, before they become part of a document.
 
-use crate::document::templates::is_placeholder;
+use crate::document::roles::is_placeholder;
 use crate::error::EditError;
 use crate::limits;
 
@@ -57,7 +57,7 @@ pub(super) fn items(name: &str, items: &[String]) -> Result<Vec<String>, EditErr
     let items = lines(name, items)?;
     match items.iter().find(|item| is_placeholder(item)) {
         Some(item) => Err(EditError::Refused(format!(
-            "`{name}`: `{item}` is a placeholder, which counts as nothing; give the real text"
+            "`{name}`: `{item}` is a placeholder, which counts as nothing; give the real text, or `clear` to empty a list"
         ))),
         None => Ok(items),
     }

@@ -1,12 +1,16 @@
 //! The parts of a bank that edits work on, and which section of which document each of them is.
 //!
-//! A document may call a section what it likes: it is found by one of the exact titles of its part, the first of them
-//! first, or else by its role. Of several with one role the first counts. The lists of tasks, issues and next steps are
-//! looked for in active-context.md, then in progress.md, and are made in the former where neither has one.
+//! A document may call a section what it likes. The one that an edit takes is, in this order: one with an exact title of
+//! the part (the first title first), one with such a title in other dress (numbered, bold, with an emoji or brackets), one
+//! with the part's role in any of the languages of [`roles`]; of several alike the higher heading, then the first. The
+//! lists of tasks, issues and next steps are looked for in active-context.md, then in progress.md, and are made in the
+//! former where neither has one. `docs/documents.md` says the same to users.
 
 use crate::document::CoreDocument;
 use crate::document::active_context::{ISSUES, NEXT_STEPS, NOTES, TASKS};
+use crate::document::date::date_at_start;
 use crate::document::progress::HISTORY;
+use crate::document::roles::{Role, same_heading};
 use crate::document::section::{Heading, Outline, Section, same_title};
 use crate::store::Drafts;
 
@@ -53,6 +57,16 @@ impl Part {
         }
     }
 
+    fn role(self) -> Role {
+        match self {
+            Self::Tasks => Role::Task,
+            Self::Issues => Role::Issue,
+            Self::NextSteps => Role::NextStep,
+            Self::Notes => Role::Note,
+            Self::Recent | Self::History => Role::RecentChange,
+        }
+    }
+
     /// The document in which an edit finds it, or makes it.
     pub(super) fn home(self, drafts: &Drafts) -> CoreDocument {
         let documents = self.documents();
@@ -65,44 +79,59 @@ impl Part {
 
     /// The index of the heading below which an edit finds it.
     pub(super) fn find(self, outline: &Outline<'_>) -> Option<usize> {
-        self.titled(outline).first().copied().or_else(|| {
-            let mut headings = outline.headings().iter();
-            headings.position(|heading| self.has_role(heading))
-        })
+        self.ranked(outline).first().map(|(_, index)| *index)
     }
 
-    /// The indexes of all headings with its title or its role, top to bottom.
+    /// The indexes of the headings of all its sections, top to bottom. One within another belongs to that one.
     pub(super) fn find_all(self, outline: &Outline<'_>) -> Vec<usize> {
-        let headings = outline.headings().iter().enumerate();
-        headings.filter(|(_, heading)| self.has_role(heading)).map(|(index, _)| index).collect()
+        let mut found: Vec<usize> = self.ranked(outline).into_iter().map(|(_, index)| index).collect();
+        found.sort_unstable();
+        found
     }
 
     /// The sections of the one list: the one that [`Self::find`] gives, then those that hold a second list under another
     /// exact title.
     pub(super) fn lists<'o>(self, outline: &'o Outline<'_>) -> Vec<Section<'o>> {
-        let mut indexes = self.titled(outline);
-        if indexes.is_empty() {
-            indexes.extend(self.find(outline));
-        }
-        indexes.into_iter().filter_map(|index| outline.section(index)).collect()
+        let ranked = self.ranked(outline);
+        let exact = self.titles().len();
+        let indexes = ranked.iter().enumerate().filter(|(place, (rank, _))| *place == 0 || *rank < exact);
+        indexes.filter_map(|(_, (_, index))| outline.section(*index)).collect()
     }
 
-    /// Whether a heading has one of the titles or the role.
-    pub(super) fn has_role(self, heading: &Heading) -> bool {
-        heading.level >= 2 && self.titles().iter().any(|title| same_title(&heading.title, title))
+    /// Whether a heading has one of its titles, in whatever dress.
+    pub(super) fn is_titled(self, heading: &Heading) -> bool {
+        heading.level >= 2
+            && self.titles().iter().any(|title| {
+                same_title(&heading.title, title)
+                    || same_heading(&heading.title, title) && self.role().is_of(&heading.title)
+            })
     }
 
-    /// The indexes of the headings with an exact title: by the order of the titles, then by rank, then by place.
-    fn titled(self, outline: &Outline<'_>) -> Vec<usize> {
+    /// The headings of its sections with their rank, the best first: the number of the exact title, then titles in another
+    /// dress, then the role.
+    fn ranked(self, outline: &Outline<'_>) -> Vec<(usize, usize)> {
+        let titles = self.titles();
         let mut found: Vec<(usize, u8, usize)> = Vec::new();
-        for (index, heading) in
-            outline.headings().iter().enumerate().filter(|(_, heading)| heading.level >= 2)
-        {
-            if let Some(rank) = self.titles().iter().position(|title| same_title(&heading.title, title)) {
-                found.push((rank, heading.level, index));
-            }
+        let mut end = 0;
+        for (index, section) in outline.sections().enumerate().filter(|(_, one)| one.heading.level >= 2) {
+            let title = &section.heading.title;
+            let exact = titles.iter().position(|known| same_title(title, known));
+            // A log may have thousands of entries with a heading of their own, which are no sections.
+            let is_entry = || title.starts_with('[') && date_at_start(title).is_some();
+            let has_role =
+                || section.heading.range.start >= end && !is_entry() && self.role().is_of(title);
+            let rank = match exact {
+                Some(rank) => rank,
+                None if !has_role() => continue,
+                None => match titles.iter().position(|known| same_heading(title, known)) {
+                    Some(rank) => titles.len() + rank,
+                    None => 2 * titles.len(),
+                },
+            };
+            end = end.max(section.body.end);
+            found.push((rank, section.heading.level, index));
         }
         found.sort_unstable();
-        found.into_iter().map(|(_, _, index)| index).collect()
+        found.into_iter().map(|(rank, _, index)| (rank, index)).collect()
     }
 }

@@ -159,12 +159,6 @@ pub(super) fn is_template_row(item: &str) -> bool {
         || item == "[Date] - [Update]"
 }
 
-/// Whether an item says nothing.
-#[must_use]
-pub(super) fn is_placeholder(item: &str) -> bool {
-    item.trim().is_empty() || is_template_row(item)
-}
-
 /// Whether a section of the decision log (heading and body) is one of an earlier version's template.
 #[must_use]
 pub(super) fn is_template_decision(title: &str, body: &str) -> bool {

@@ -6,11 +6,10 @@ use std::ops::Range;
 use jiff::civil::DateTime;
 
 use crate::document::CoreDocument;
-use crate::document::active_context::NOTES;
 use crate::document::conflict;
 use crate::document::date::{date_anywhere, date_at_start};
-use crate::document::progress::HISTORY;
-use crate::document::section::{Heading, Item, Outline, same_title};
+use crate::document::part::Part;
+use crate::document::section::{Heading, Item, Outline};
 use crate::document::splice::written_end;
 use crate::document::templates::is_template_row;
 
@@ -38,12 +37,12 @@ impl Log {
         self != Self::Decisions
     }
 
-    /// The sections whose items are entries, with or without a date.
-    fn sections(self) -> &'static [&'static str] {
+    /// Whether the items of a section are entries, with or without a date.
+    fn is_section(self, heading: &Heading) -> bool {
         match self {
-            Self::Progress => &HISTORY,
-            Self::Decisions => &[],
-            Self::Notes => &NOTES,
+            Self::Progress => Part::History.is_titled(heading),
+            Self::Decisions => false,
+            Self::Notes => Part::Notes.is_titled(heading),
         }
     }
 }
@@ -123,7 +122,7 @@ fn blocks(log: Log, outline: &Outline<'_>, unclear: &mut Vec<Range<usize>>) -> V
 fn date_of_block(log: Log, heading: &Heading, above: &[&Heading], own: &str) -> Option<Option<DateTime>> {
     match log {
         Log::Progress if heading.level >= 2 && !is_ahead(above) => date_at_start(&heading.source).map(Some),
-        Log::Notes if above.iter().any(|section| has_title(section, &NOTES)) => {
+        Log::Notes if above.iter().any(|section| log.is_section(section)) => {
             date_at_start(&heading.source).map(Some)
         }
         Log::Decisions if matches!(heading.level, 2 | 3) => {
@@ -192,8 +191,8 @@ fn items(log: Log, outline: &Outline<'_>, blocks: &[Entry]) -> Vec<Entry> {
             next_block += 1;
         }
         let in_block = blocks.get(next_block).is_some_and(|block| block.range.start < item.range.end);
-        let in_log = above.iter().any(|section| has_title(section, log.sections()));
-        let directly = above.last().is_some_and(|section| has_title(section, log.sections()));
+        let in_log = above.iter().any(|section| log.is_section(section));
+        let directly = above.last().is_some_and(|section| log.is_section(section));
         let date = date_at_start(&item.text);
         let is_entry = match (log, date) {
             (_, None) => directly && !is_template_row(&item.text),
@@ -242,10 +241,6 @@ fn is_ahead(above: &[&Heading]) -> bool {
             && !title.contains("completed")
             && !title.contains("done")
     })
-}
-
-fn has_title(section: &Heading, titles: &[&str]) -> bool {
-    section.level >= 2 && titles.iter().any(|title| same_title(&section.title, title))
 }
 
 fn is_dated(item: &Item) -> bool {

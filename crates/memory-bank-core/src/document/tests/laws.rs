@@ -53,8 +53,8 @@ fn own_items(content: &str) -> Vec<String> {
     let mut words = Vec::new();
     for section in outline.find_all(&["Ongoing Tasks", "Tasks", "Current Tasks"]) {
         for item in outline.items_in(&section.own).iter().filter(|item| item.depth == 0) {
-            let words = item.text.trim_start_matches("[ ] ");
-            let word = words.split(' ').next().unwrap_or_default().to_owned();
+            let bare = item.text.trim_start_matches("[ ] ");
+            let word = bare.split(' ').next().unwrap_or_default().to_owned();
             if !words.contains(&word) {
                 words.push(word);
             }
