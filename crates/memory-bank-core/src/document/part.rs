@@ -118,8 +118,7 @@ impl Part {
             let exact = titles.iter().position(|known| same_title(title, known));
             // A log may have thousands of entries with a heading of their own, which are no sections.
             let is_entry = || title.starts_with('[') && date_at_start(title).is_some();
-            let has_role =
-                || section.heading.range.start >= end && !is_entry() && self.role().is_of(title);
+            let has_role = || section.heading.range.start >= end && !is_entry() && self.role().is_of(title);
             let rank = match exact {
                 Some(rank) => rank,
                 None if !has_role() => continue,

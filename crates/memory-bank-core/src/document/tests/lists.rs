@@ -148,7 +148,7 @@ fn d48_the_time_is_utc_whatever_the_zone_of_the_caller() {
 }
 
 #[test]
-fn a_task_of_dashes_is_a_task_and_not_a_rule() {
-    let (new, _) = after("## Tasks\n- a\n", &add(&["--"]));
-    assert_eq!(crate::document::section::Outline::of(&new).items().len(), 2);
+fn a_task_of_signs_alone_is_refused_as_nobody_would_see_it() {
+    let refused = update_tasks(&mut bank(&[]), &add(&["--"]), at()).unwrap_err().to_string();
+    assert!(refused.contains("`--` is a placeholder"), "{refused}");
 }
