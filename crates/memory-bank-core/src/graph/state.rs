@@ -508,6 +508,7 @@ mod tests {
             },
             2 => Event::ObservationAdd {
                 observation: Observation {
+                    author: None,
                     // The owner is not part of this id, as a foreign log may have it.
                     id: observation_id("", &format!("o{b}"), TS),
                     entity_id: id(a),
@@ -654,6 +655,7 @@ mod tests {
                 text,
                 source: None,
                 timestamp: TS.into(),
+                author: None,
             };
             state.apply(Event::ObservationAdd { observation, ts: TS.into() });
         }

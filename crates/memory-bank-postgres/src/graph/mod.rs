@@ -25,7 +25,7 @@ use crate::bank::PostgresBank;
 use crate::column::{answer, column};
 use crate::tenant::{Query, Value};
 
-pub(crate) use self::rows::{entity_of, graph_of, observation_of, relation_of};
+pub(crate) use self::rows::{entity_of, graph_of, observation_of, relation_of, source_of};
 
 /// What can be reached from the entities that a name may mean, over relations in both directions.
 macro_rules! reach {
@@ -105,7 +105,7 @@ impl GraphStore for PostgresBank {
         entity: &EntityRef,
         draft: ObservationDraft,
     ) -> Result<Observed, GraphError> {
-        let plan = ObservationPlan::new(draft);
+        let plan = ObservationPlan::new(draft).map(|plan| plan.signed(&caller.author()));
         let mut keys = Keys::default().lookup(&Lookup::of(entity));
         if let Ok(plan) = &plan {
             keys = keys.fact(plan);
@@ -212,7 +212,7 @@ impl GraphStore for PostgresBank {
         entity: &EntityRef,
         pointer: PointerDraft,
     ) -> Result<Pointed, GraphError> {
-        let plan = PointerPlan::new(&pointer);
+        let plan = PointerPlan::new(&pointer).map(|plan| plan.signed(&caller.author()));
         let mut keys = Keys::default().lookup(&Lookup::of(entity));
         if let Ok(plan) = &plan {
             keys = keys.fact(&plan.observation);

@@ -4,8 +4,7 @@ use memory_bank_core::caller::Right;
 use memory_bank_core::clock::iso_millis;
 use memory_bank_core::document::{
     self, AddProgressEntry, AddSessionNote, Archived, DocumentPath, LogDecision, NotFound, NoteCategory,
-    Removed,
-    TrackProgress, UpdateActiveContext, UpdateTasks, with_archiving,
+    Removed, TrackProgress, UpdateActiveContext, UpdateTasks, with_archiving,
 };
 use memory_bank_core::error::EditError;
 use memory_bank_core::store::Drafts;
@@ -150,10 +149,11 @@ pub(crate) async fn update_tasks(mut call: Call) -> Result<Reply, Failure> {
 /// Replaces the lists of tasks, issues and next steps.
 pub(crate) async fn update_active_context(mut call: Call) -> Result<Reply, Failure> {
     let asked: UpdateActiveContext = call.parse()?;
-    let (removed, archived) =
-        edit_log(&call, &UpdateActiveContext::paths(), |drafts| document::update_active_context(drafts, &asked))
-            .await
-            .map_err(|failure| failure.while_doing("Error updating active context"))?;
+    let (removed, archived) = edit_log(&call, &UpdateActiveContext::paths(), |drafts| {
+        document::update_active_context(drafts, &asked)
+    })
+    .await
+    .map_err(|failure| failure.while_doing("Error updating active context"))?;
     let mut reply = Reply::sentence("Active context updated successfully");
     if asked.is_empty() {
         reply.text.push_str(
