@@ -43,7 +43,7 @@ fn is_time(stamp: &str) -> bool {
 }
 
 /// What stands in the brackets at the head of a text, which may hold a link in brackets of its own, and the rest.
-fn bracketed(text: &str) -> Option<(&str, &str)> {
+pub(super) fn bracketed(text: &str) -> Option<(&str, &str)> {
     let inner = text.strip_prefix('[')?;
     let mut depth = 1_usize;
     for (at, sign) in inner.char_indices() {

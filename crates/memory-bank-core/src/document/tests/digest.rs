@@ -3,9 +3,11 @@
 use super::{at, bank, text};
 use crate::document::CoreDocument::{ActiveContext, DecisionLog, Progress};
 use crate::document::{
-    AddProgressEntry, Digest, DigestBounds, DigestExtras, DigestSource, EntryType, LogDecision, UpdateTasks,
-    add_progress_entry, clip, log_decision, plain_digest, update_tasks,
+    AddProgressEntry, AddSessionNote, Digest, DigestBounds, DigestExtras, DigestSource, EntryType,
+    LogDecision, NoteCategory, UpdateTasks, add_progress_entry, add_session_note, clip, log_decision,
+    plain_digest, update_tasks,
 };
+use crate::store::Drafts;
 
 fn sources<'t>(active: &'t str, progress: &'t str, log: &'t str) -> Vec<DigestSource<'t>> {
     vec![
@@ -126,4 +128,45 @@ fn the_plain_digest_has_its_parts_and_keeps_to_its_bound() {
     let cut = plain_digest(&asked, 30);
     assert_eq!(cut, "Tasks: b; a\n\nNe\n...(truncated)");
     assert_eq!(clip("größe", 3), "grö");
+}
+
+#[test]
+fn blockers_and_issues_count_until_they_are_resolved_whoever_wrote_them() {
+    for author in
+        ["alice", "[@octocat](https://github.com/octocat)", "A very long name of a user, with a comma in it"]
+    {
+        let mut drafts = bank(&[]);
+        for category in NoteCategory::ALL {
+            let note =
+                AddSessionNote { note: format!("the {} x", category.as_str()), category: Some(category) };
+            add_session_note(&mut drafts, &note, at(), author).unwrap();
+        }
+        let shown = |drafts: &Drafts| {
+            let active = text(drafts, ActiveContext);
+            digest(&sources(&active, "", ""), DigestBounds::default()).current_context
+        };
+        let context = shown(&drafts);
+        let issues = context.issues.join("\n");
+        assert!(issues.contains("the blocker x") && issues.contains("the issue x"), "{context:?}");
+        assert_eq!(context.issues.len(), 2, "{context:?}");
+        assert!(!issues.contains("octocat") && !issues.contains("UTC"), "{context:?}");
+        assert!(context.tasks.iter().any(|task| task.contains("the todo x")), "{context:?}");
+        // As the digest shows them they are resolved.
+        let resolve = UpdateTasks { resolve: Some(context.issues), ..UpdateTasks::default() };
+        let updated = update_tasks(&mut drafts, &resolve, at()).unwrap();
+        assert_eq!(updated.resolved.len(), 2);
+        assert!(shown(&drafts).issues.is_empty(), "{:?}", shown(&drafts));
+    }
+    let known = "## Known Issues\n- Slow checkout\n- ~5 minutes of outage\n";
+    let mut drafts = bank(&[(Progress, known)]);
+    let issues = |drafts: &Drafts| {
+        digest(&sources("", &text(drafts, Progress), ""), DigestBounds::default()).current_context.issues
+    };
+    let resolve = UpdateTasks { resolve: Some(issues(&drafts)), ..UpdateTasks::default() };
+    assert_eq!(update_tasks(&mut drafts, &resolve, at()).unwrap().resolved.len(), 2);
+    assert_eq!(
+        text(&drafts, Progress),
+        "## Known Issues\n- ~~Slow checkout~~ [resolved 2026-11-22]\n- ~~ ~5 minutes of outage~~ [resolved 2026-11-22]\n"
+    );
+    assert!(issues(&drafts).is_empty());
 }
