@@ -7,8 +7,8 @@ use futures::future::join_all;
 use jiff::Timestamp;
 use memory_bank_core::caller::Caller;
 use memory_bank_core::document::{
-    AddSessionNote, Etag, NoteCategory, UpdateActiveContext, UpdateTasks, add_session_note,
-    update_active_context, update_tasks,
+    AddSessionNote, Etag, LogDecision, NoteCategory, UpdateActiveContext, UpdateTasks, add_session_note,
+    log_decision, update_active_context, update_tasks,
 };
 use memory_bank_core::error::EditError;
 use memory_bank_core::limits;
@@ -338,4 +338,28 @@ pub async fn a_note_is_resolved_where_it_stands(p: Project) {
     assert!(now.contains(line), "{now}");
     assert!(resolve("CI is down").await.unwrap().is_empty(), "what is settled stays as it is");
     assert_eq!(p.text("active-context.md").await.unwrap(), now);
+}
+
+/// Edits work on a core document under the name that other servers give it, and make no second one.
+pub async fn an_edit_finds_a_core_document_under_its_name_in_camel_case(p: Project) {
+    for name in ["activeContext.md", "decisionLog.md"] {
+        p.write(name, "# Mine\n").await;
+        // A store may only know the name of today; then there is one document, too.
+        let asked = UpdateTasks { add: Some(vec![format!("task of {name}")]), ..UpdateTasks::default() };
+        let mut editor = |drafts: &mut Drafts| update_tasks(drafts, &asked, Timestamp::UNIX_EPOCH).map(drop);
+        p.bank.edit(&p.caller, &UpdateTasks::paths(), &mut editor).await.unwrap();
+        let decision: LogDecision =
+            serde_json::from_value(serde_json::json!({"title": name, "context": "", "decision": "d"}))
+                .unwrap();
+        let mut editor =
+            |drafts: &mut Drafts| log_decision(drafts, &decision, Timestamp::UNIX_EPOCH, "a").map(drop);
+        p.other.edit(&p.caller, &LogDecision::paths(), &mut editor).await.unwrap();
+    }
+    let names: Vec<String> =
+        p.bank.list(&p.caller).await.unwrap().into_iter().map(|entry| entry.name).collect();
+    for stem in ["active", "decision"] {
+        assert_eq!(names.iter().filter(|name| name.starts_with(stem)).count(), 1, "{names:?}");
+    }
+    let active = text(p.bank.as_ref(), &p.caller, "activeContext.md").await.unwrap();
+    assert!(active.starts_with("# Mine\n\n## Ongoing Tasks\n- task of"), "{active}");
 }

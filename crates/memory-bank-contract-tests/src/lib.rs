@@ -97,7 +97,7 @@ macro_rules! contract_tests {
             the_text_of_an_earlier_etag_is_still_known, each_change_is_told_once,
             hostile_but_valid_names_are_kept, an_edit_touches_only_the_documents_it_names,
             an_edit_of_a_list_keeps_all_that_is_no_item, a_list_is_edited_where_the_bank_has_it,
-            a_note_is_resolved_where_it_stands);
+            a_note_is_resolved_where_it_stands, an_edit_finds_a_core_document_under_its_name_in_camel_case);
         $crate::contract_tests!(@module $fresh, graph:
             d8_attributes_are_merged, d7_a_part_of_a_name_is_no_name, both_instances_see_one_graph,
             d6_thirty_first_upserts_all_succeed, links_are_made_once_and_taken_away,

@@ -55,7 +55,10 @@ impl UpdateActiveContext {
     /// The documents that the edit needs: a list may stand in either.
     #[must_use]
     pub fn paths() -> Vec<DocumentPath> {
-        [CoreDocument::ActiveContext, CoreDocument::Progress].map(CoreDocument::path).to_vec()
+        [CoreDocument::ActiveContext, CoreDocument::Progress]
+            .into_iter()
+            .flat_map(CoreDocument::paths)
+            .collect()
     }
 }
 
@@ -209,7 +212,7 @@ impl AddSessionNote {
     /// The documents that the edit needs.
     #[must_use]
     pub fn paths() -> Vec<DocumentPath> {
-        vec![CoreDocument::ActiveContext.path()]
+        CoreDocument::ActiveContext.paths()
     }
 }
 

@@ -36,7 +36,10 @@ impl LogDecision {
     /// The documents that the edit needs.
     #[must_use]
     pub fn paths() -> Vec<DocumentPath> {
-        [CoreDocument::DecisionLog, CoreDocument::Progress].map(CoreDocument::path).to_vec()
+        [CoreDocument::DecisionLog, CoreDocument::Progress]
+            .into_iter()
+            .flat_map(CoreDocument::paths)
+            .collect()
     }
 }
 
@@ -94,16 +97,20 @@ fn insert_record(text: &str, record: &str) -> Result<String, EditError> {
     }
 }
 
-/// The log without the sections of an earlier version's template that nobody has filled in.
+/// The log without the sections of an earlier version's template, if it holds no others yet.
 fn without_template(text: &str) -> Cow<'_, str> {
     let outline = Outline::of(text);
     let is_unfilled = |section: &Section<'_>| {
         section.heading.level == 2
             && is_template_decision(&section.heading.title, outline.slice(&section.body))
     };
+    let sections = || outline.sections().filter(|section| section.heading.level >= 2);
+    if !sections().all(|section| is_unfilled(&section)) {
+        return Cow::Borrowed(text);
+    }
     let mut kept = String::new();
     let mut at = 0;
-    for section in outline.sections().filter(is_unfilled) {
+    for section in sections() {
         kept.push_str(text.get(at..section.heading.range.start).unwrap_or_default());
         at = section.body.end;
     }

@@ -40,13 +40,13 @@ impl FinalizeThinkingSession {
     /// The documents that the edit needs.
     #[must_use]
     pub fn paths(&self) -> Vec<DocumentPath> {
-        let mut paths = vec![CoreDocument::ActiveContext.path()];
+        let mut paths = CoreDocument::ActiveContext.paths();
         if self.decision.is_some() {
-            paths.push(CoreDocument::DecisionLog.path());
+            paths.extend(CoreDocument::DecisionLog.paths());
         }
         let lists = self.tasks.is_some() || self.next_steps.is_some();
         if lists || self.decision.is_some() || self.progress_entry.is_some() {
-            paths.push(CoreDocument::Progress.path());
+            paths.extend(CoreDocument::Progress.paths());
         }
         paths
     }

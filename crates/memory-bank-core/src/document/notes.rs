@@ -86,7 +86,7 @@ struct Candidate {
 fn candidates(drafts: &Drafts, kinds: &[&str]) -> Vec<Candidate> {
     let mut found: Vec<Candidate> = Vec::new();
     for (document, part) in PLACES {
-        let Some(text) = drafts.text(&document.path()) else { continue };
+        let Some(text) = document.text(drafts) else { continue };
         let outline = Outline::of(text);
         for item in items_of(&outline, part) {
             let settled = is_resolved(&item.text);

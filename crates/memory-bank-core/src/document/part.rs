@@ -71,7 +71,7 @@ impl Part {
     pub(super) fn home(self, drafts: &Drafts) -> CoreDocument {
         let documents = self.documents();
         let has = |document: &&CoreDocument| {
-            drafts.text(&document.path()).is_some_and(|text| self.find(&Outline::of(text)).is_some())
+            document.text(drafts).is_some_and(|text| self.find(&Outline::of(text)).is_some())
         };
         let found = documents.iter().find(has).or(documents.first());
         found.copied().unwrap_or(CoreDocument::ActiveContext)
@@ -79,7 +79,12 @@ impl Part {
 
     /// The index of the heading below which an edit finds it.
     pub(super) fn find(self, outline: &Outline<'_>) -> Option<usize> {
-        self.ranked(outline).first().map(|(_, index)| *index)
+        let is_list = |index: usize| {
+            let heading = outline.headings().get(index);
+            // Milestones are open work, but no list for tasks: every bank of ours has them in progress.md.
+            self != Self::Tasks || heading.is_some_and(|one| !one.title.to_lowercase().contains("milestone"))
+        };
+        self.ranked(outline).into_iter().map(|(_, index)| index).find(|index| is_list(*index))
     }
 
     /// The indexes of the headings of all its sections, top to bottom. One within another belongs to that one.
@@ -94,8 +99,10 @@ impl Part {
     pub(super) fn lists<'o>(self, outline: &'o Outline<'_>) -> Vec<Section<'o>> {
         let ranked = self.ranked(outline);
         let exact = self.titles().len();
-        let indexes = ranked.iter().enumerate().filter(|(place, (rank, _))| *place == 0 || *rank < exact);
-        indexes.filter_map(|(_, (_, index))| outline.section(*index)).collect()
+        let home = self.find(outline);
+        let others = ranked.into_iter().filter(|(rank, index)| *rank < exact && Some(*index) != home);
+        let indexes = home.into_iter().chain(others.map(|(_, index)| index));
+        indexes.filter_map(|index| outline.section(index)).collect()
     }
 
     /// Whether a heading has one of its titles, in whatever dress.

@@ -36,9 +36,9 @@ impl TrackProgress {
     /// The documents that the edit needs. Active-context.md is left alone when it was not asked for.
     #[must_use]
     pub fn paths(&self) -> Vec<DocumentPath> {
-        let mut paths = vec![CoreDocument::Progress.path()];
+        let mut paths = CoreDocument::Progress.paths();
         if self.update_active_context {
-            paths.push(CoreDocument::ActiveContext.path());
+            paths.extend(CoreDocument::ActiveContext.paths());
         }
         paths
     }
@@ -151,7 +151,7 @@ impl AddProgressEntry {
     /// The documents that the edit needs.
     #[must_use]
     pub fn paths() -> Vec<DocumentPath> {
-        vec![CoreDocument::Progress.path()]
+        CoreDocument::Progress.paths()
     }
 }
 

@@ -56,7 +56,7 @@ impl UpdateTasks {
     /// The documents that the edit needs.
     #[must_use]
     pub fn paths() -> Vec<DocumentPath> {
-        DOCUMENTS.map(CoreDocument::path).to_vec()
+        DOCUMENTS.into_iter().flat_map(CoreDocument::paths).collect()
     }
 
     fn clears(&self) -> bool {
@@ -162,7 +162,7 @@ fn tasks(drafts: &Drafts) -> Vec<String> {
     let mut seen = BTreeSet::new();
     DOCUMENTS
         .iter()
-        .filter_map(|document| drafts.text(&document.path()))
+        .filter_map(|document| document.text(drafts))
         .flat_map(|text| items(text, Part::Tasks))
         .filter(|task| seen.insert(key(task)))
         .collect()
@@ -198,7 +198,7 @@ pub(super) fn items_of<'o>(outline: &'o Outline<'_>, part: Part) -> Vec<&'o Item
 pub(super) fn add_tasks(drafts: &mut Drafts, part: Part, add: &[String]) -> Result<usize, EditError> {
     let mut known: BTreeSet<String> = DOCUMENTS
         .iter()
-        .filter_map(|document| drafts.text(&document.path()))
+        .filter_map(|document| document.text(drafts))
         .flat_map(|text| items(text, part))
         .map(|item| key(&item))
         .collect();
@@ -216,7 +216,7 @@ fn remove_tasks(
     let home = Part::Tasks.home(drafts);
     let outlines: Vec<(CoreDocument, Outline<'_>)> = DOCUMENTS
         .iter()
-        .filter_map(|document| Some((*document, Outline::of(drafts.text(&document.path())?))))
+        .filter_map(|document| Some((*document, Outline::of(document.text(drafts)?))))
         .collect();
     let mut held: Vec<(CoreDocument, &Outline<'_>, &Item)> = Vec::new();
     for (document, outline) in &outlines {

@@ -4,6 +4,7 @@
 //! content. Banks of earlier versions have rows in brackets instead (`- [Task 1]`), which [`is_template_row`] knows.
 
 use crate::document::DocumentPath;
+use crate::document::write::OLD_NAMES;
 use crate::error::EditError;
 use crate::store::Drafts;
 
@@ -45,6 +46,27 @@ impl CoreDocument {
         DocumentPath::from(self)
     }
 
+    /// The names under which a bank may hold it: today's, and the one in camel case that other servers give it.
+    #[must_use]
+    pub fn paths(self) -> Vec<DocumentPath> {
+        let old = OLD_NAMES.iter().find(|(_, new)| *new == self.name());
+        let old = old.and_then(|(old, _)| DocumentPath::parse(old).ok());
+        std::iter::once(self.path()).chain(old).collect()
+    }
+
+    /// The name by which an edit finds it: the first of [`Self::paths`] that the bank has, or else today's, so that no
+    /// second document is made beside one that is there.
+    pub(super) fn place(self, drafts: &Drafts) -> DocumentPath {
+        let paths = self.paths();
+        let has = |path: &&DocumentPath| drafts.stored(path).is_some() || drafts.text(path).is_some();
+        paths.iter().find(has).cloned().unwrap_or_else(|| self.path())
+    }
+
+    /// The text as it stands in the drafts.
+    pub(super) fn text(self, drafts: &Drafts) -> Option<&str> {
+        drafts.text(&self.place(drafts))
+    }
+
     /// Changes the text in the drafts by a rule. A missing document starts from its template.
     ///
     /// # Errors
@@ -55,7 +77,7 @@ impl CoreDocument {
         drafts: &mut Drafts,
         rule: impl FnOnce(&str) -> Result<String, EditError>,
     ) -> Result<(), EditError> {
-        let path = self.path();
+        let path = self.place(drafts);
         let new = rule(drafts.text(&path).unwrap_or(self.template())).map_err(|error| match error {
             EditError::InTheWay(reason) => EditError::InTheWay(format!("`{path}`: {reason}")),
             other => other,

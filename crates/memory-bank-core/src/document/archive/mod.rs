@@ -62,7 +62,7 @@ pub fn with_archiving<T>(
 fn make_room(drafts: &mut Drafts, at: Timestamp) -> Result<Vec<Archived>, EditError> {
     let mut plans = Vec::new();
     for log in Log::ALL {
-        let path = log.document().path();
+        let path = log.document().place(drafts);
         let text = drafts.text(&path).unwrap_or_default();
         // A log that this edit only read stays as it is, however large others have made it.
         let changed = drafts.stored(&path).is_none_or(|stored| stored.content != text);
@@ -205,7 +205,8 @@ impl Plan {
             archived.push(self.report(&path, these));
             moved = later;
         }
-        drafts.set(&self.log.document().path(), self.rest.clone())
+        let path = self.log.document().place(drafts);
+        drafts.set(&path, self.rest.clone())
     }
 
     /// The archive with these entries: before what is there when new entries come first, else behind it.

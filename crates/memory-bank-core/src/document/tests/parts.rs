@@ -312,7 +312,7 @@ fn a_decision_that_somebody_began_to_fill_in_stays() {
     let log = format!("# D\n\n{begun}\n{DECISION_ROWS}");
     let mut drafts = bank(&[(DecisionLog, &log)]);
     log_decision(&mut drafts, &decision("t"), at(), "a").unwrap();
-    assert!(text(&drafts, DecisionLog).starts_with(&format!("# D\n\n{begun}\n## t\n")));
+    assert!(text(&drafts, DecisionLog).starts_with(&format!("{log}\n## t\n")), "it is not the first one");
 }
 
 #[test]
@@ -469,5 +469,39 @@ proptest! {
         }
         let kept = text(&drafts, if in_progress { Progress } else { ActiveContext });
         prop_assert!(kept.contains("Prose."), "{}", kept);
+    }
+}
+
+#[test]
+fn a_document_under_its_name_in_camel_case_is_edited_and_gets_no_second_one_beside_it() {
+    let (old, new) = (super::path("activeContext.md"), ActiveContext.path());
+    assert!(UpdateTasks::paths().contains(&old) && AddSessionNote::paths().contains(&old));
+    let drafts_of = |old_text: Option<&str>, new_text: Option<&str>| {
+        let mut drafts = bank(&[(Progress, "# P\n")]);
+        let stored = |name: &str, text: Option<&str>| text.map(|text| super::stored(name, text));
+        // A store that has no document of the old name finds the new one by it.
+        drafts.load(
+            old.clone(),
+            stored("activeContext.md", old_text).or_else(|| stored("active-context.md", new_text)),
+        );
+        drafts.load(new.clone(), stored("active-context.md", new_text));
+        drafts
+    };
+    let changed = |drafts: &Drafts| -> Vec<String> {
+        let changes =
+            drafts.changes().filter(|(_, before, after)| before.map(|one| one.content.as_str()) != *after);
+        changes.map(|(path, _, _)| path.to_string()).collect()
+    };
+    for (old_text, new_text, place) in [
+        (Some("# A\n\n## Tasks\n- a\n"), None, "activeContext.md"),
+        (None, Some("# A\n\n## Tasks\n- a\n"), "active-context.md"),
+        (Some("# Old\n"), Some("# A\n\n## Tasks\n- a\n"), "active-context.md"),
+        (None, None, "active-context.md"),
+    ] {
+        let mut drafts = drafts_of(old_text, new_text);
+        let updated = update_tasks(&mut drafts, &tasks(json!({"add": ["x"]})), at()).unwrap();
+        assert_eq!(updated.tasks.last().map(String::as_str), Some("x"));
+        add_session_note(&mut drafts, &note("n"), at(), "a").unwrap();
+        assert_eq!(changed(&drafts), [place]);
     }
 }
