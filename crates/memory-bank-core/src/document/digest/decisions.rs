@@ -43,7 +43,7 @@ pub(super) fn decisions(kind: Kind, outline: &Outline<'_>) -> Vec<Decided> {
     let mut lists: Vec<(u8, bool, Option<DateTime>)> = Vec::new();
     let first = headings.first().map_or(outline.text().len(), |heading| heading.range.start);
     if is_log {
-        walk.list(&(0..first), None, true);
+        walk.list(&(0..first), None, Lines::Introduction);
     }
     for (index, heading) in headings.iter().enumerate() {
         let Some(section) = outline.section(index) else { continue };
@@ -61,7 +61,14 @@ pub(super) fn decisions(kind: Kind, outline: &Outline<'_>) -> Vec<Decided> {
             || (is_log && is_structural(&heading.title) && is_decision_word(&heading.title));
         if names_decisions {
             lists.push((heading.level, true, date.map(|(date, _)| date).or(inherited)));
-            walk.list(&section.own, inherited, false);
+            let lines = if is_decision_word(&heading.title) && heading.level > 1 {
+                Lines::Prose
+            } else if heading.level == 1 {
+                Lines::Introduction
+            } else {
+                Lines::Entries
+            };
+            walk.list(&section.own, inherited, lines);
         } else if !in_list && !(is_log && heading.level == 1) {
             lists.push((heading.level, false, None));
         } else if is_structural(&heading.title) {
@@ -74,16 +81,27 @@ pub(super) fn decisions(kind: Kind, outline: &Outline<'_>) -> Vec<Decided> {
         } else if date.is_some_and(|(_, rest)| content(rest).is_none()) {
             // A day with what was decided on it.
             lists.push((heading.level, true, date.map(|(date, _)| date)));
-            walk.list(&section.own, date.map(|(date, _)| date), false);
+            walk.list(&section.own, date.map(|(date, _)| date), Lines::Prose);
         } else if (index == 0 && heading.level == 1) || walk.holds_titles(index) {
             lists.push((heading.level, true, date.map(|(date, _)| date).or(inherited)));
-            walk.list(&section.own, inherited, true);
+            walk.list(&section.own, inherited, Lines::Introduction);
         } else {
             walk.record(heading, &section.body, inherited);
             title = Some(heading.level);
         }
     }
     walk.finish()
+}
+
+/// Which lines of a section are decisions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Lines {
+    /// Those with a date; items only if the document has no others, as they may introduce it.
+    Introduction,
+    /// Those with a date, and items.
+    Entries,
+    /// A line of prose, too.
+    Prose,
 }
 
 struct Walk<'o, 't> {
@@ -161,7 +179,8 @@ impl Walk<'_, '_> {
     }
 
     /// Entries in a list, a table, or a line each. Where they may be prose, only those with a date count.
-    fn list(&mut self, range: &Range<usize>, above: Option<DateTime>, only_dated: bool) {
+    fn list(&mut self, range: &Range<usize>, above: Option<DateTime>, lines: Lines) {
+        let only_dated = lines == Lines::Introduction;
         let mut date_above = above;
         // The part of an entry that the lines belong to; none while they are entries.
         let mut part: Option<String> = None;

@@ -11,13 +11,15 @@ use crate::document::section::{Outline, front_matter};
 const HEADINGS: usize = 8;
 const HEADING_TOKENS: usize = 10;
 const PART_TOKENS: usize = 60;
+/// Of how many sections the beginning is taken.
+const PARTS: usize = 6;
 
 /// The excerpt of a document; none if it has no content.
 pub(super) fn excerpt(name: &str, outline: &Outline<'_>) -> Option<Excerpt> {
     let text = outline.text();
     let parts: Vec<String> = parts(outline);
     let first = parts.iter().position(|part| !part.is_empty())?;
-    let beginning = joined(parts.get(first..)?, PART_TOKENS);
+    let beginning = cut(&joined(parts.iter().skip(first).take(PARTS).cloned()), PART_TOKENS);
     let headings: Vec<String> = outline
         .headings()
         .iter()
@@ -56,7 +58,19 @@ fn words(outline: &Outline<'_>, range: &std::ops::Range<usize>) -> String {
             (!cells.is_empty()).then(|| cells.join(" | "))
         }
     });
-    lines.collect::<Vec<_>>().join("; ")
+    joined(lines)
+}
+
+/// The lines as one; a semicolon parts those that do not end a sentence.
+fn joined(lines: impl Iterator<Item = String>) -> String {
+    let mut text = String::new();
+    for line in lines.filter(|line| !line.is_empty()) {
+        if !text.is_empty() {
+            text.push_str(if text.ends_with(['.', '!', '?', '。', ':']) { " " } else { "; " });
+        }
+        text.push_str(&line);
+    }
+    text
 }
 
 /// The section whose heading has the latest date.
@@ -74,9 +88,4 @@ fn latest_part(outline: &Outline<'_>) -> Option<String> {
     let title = section.heading.title.clone();
     let words = words(outline, &section.body);
     Some(if words.is_empty() { title } else { format!("{title}: {words}") })
-}
-
-fn joined(parts: &[String], tokens: usize) -> String {
-    let text: Vec<&str> = parts.iter().filter(|part| !part.is_empty()).map(String::as_str).take(6).collect();
-    cut(&text.join("; "), tokens)
 }

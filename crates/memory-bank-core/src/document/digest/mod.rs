@@ -13,6 +13,7 @@ mod order;
 mod tokens;
 mod walk;
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
@@ -208,7 +209,8 @@ pub fn digest(sources: &[DigestSource<'_>], extras: &DigestExtras, bounds: Diges
         .filter(|(kind, _)| *kind != Kind::Archive)
         .collect();
     read.sort_by_key(|(kind, _)| *kind);
-    let outlines: Vec<Outline<'_>> = read.iter().map(|(_, source)| Outline::of(source.text)).collect();
+    let texts: Vec<Cow<'_, str>> = read.iter().map(|(_, source)| without_underlines(source.text)).collect();
+    let outlines: Vec<Outline<'_>> = texts.iter().map(|text| Outline::of(text)).collect();
     let mut all: Vec<(Kind, usize, Vec<Entry>)> = Vec::new();
     let mut decided: Vec<(Kind, usize, Vec<Decided>)> = Vec::new();
     for (index, ((kind, _), outline)) in read.iter().zip(&outlines).enumerate() {
@@ -231,6 +233,33 @@ pub fn digest(sources: &[DigestSource<'_>], extras: &DigestExtras, bounds: Diges
         .filter(|(_, source)| bounds.system_patterns && !source.text.trim().is_empty())
         .map(|(_, source)| source.text.lines().take(PATTERN_LINES).collect::<Vec<_>>().join("\n"));
     fitted(found, excerpt, patterns, extras, bounds)
+}
+
+/// The text without rules right below prose, which underline it by the letter of Markdown only: logs set their entries
+/// apart by rules. A line of a few words that stands alone is a heading.
+fn without_underlines(text: &str) -> Cow<'_, str> {
+    let outline = Outline::of(text);
+    let mut kept = String::new();
+    let mut at = 0;
+    for heading in outline.headings() {
+        let lines = outline.slice(&heading.range);
+        let Some((above, underline)) = lines.trim_end().rsplit_once('\n') else { continue };
+        let first = above.trim();
+        let is_title = !above.contains('\n')
+            && !first.starts_with(['*', '-', '|', '[', '`', '>'])
+            && !first.ends_with(['.', ':', ';']);
+        if underline.trim().chars().all(|sign| sign == '-') && !is_title {
+            let end = heading.range.start + above.len();
+            kept.push_str(outline.slice(&(at..end)));
+            kept.push('\n');
+            at = end;
+        }
+    }
+    if at == 0 {
+        return Cow::Borrowed(text);
+    }
+    kept.push_str(outline.slice(&(at..text.len())));
+    Cow::Owned(kept)
 }
 
 /// The entries of all documents by what they are, most telling first.
@@ -274,8 +303,22 @@ fn found(
         issues: texts(of(Role::Issue)),
         next_steps: texts(next),
         questions: texts(of(Role::Question)),
-        progress: progress(all),
+        progress: Vec::new(),
         decisions: latest_decisions(decided, bounds.decisions),
+    }
+    .with_progress(progress(all))
+}
+
+impl Found {
+    /// Adds the lines of progress, but for those that only say that one of these decisions was made.
+    fn with_progress(mut self, mut lines: Vec<String>) -> Self {
+        let titles: std::collections::BTreeSet<&str> =
+            self.decisions.iter().map(|one| one.title.as_str()).collect();
+        lines.retain(|line| {
+            !line.split_once("Decision Made: ").is_some_and(|(_, title)| titles.contains(title.trim()))
+        });
+        self.progress = lines;
+        self
     }
 }
 

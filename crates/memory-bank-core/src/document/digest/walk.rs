@@ -66,7 +66,7 @@ pub(super) fn entries(kind: Kind, outline: &Outline<'_>) -> Vec<Entry> {
         open.retain(|place| place.level < section.heading.level);
         let place = walk.place(section.heading, index == 0, open.last());
         walk.section += 1;
-        if place.is_entry {
+        if place.is_entry || named(section.heading).is_some() && kind.is_of_now() {
             walk.heading_entry(section.heading, &place);
         }
         walk.section(outline, &section.own, &place);
@@ -114,6 +114,15 @@ impl Walk {
                 None
             };
         }
+        if is_session(&heading.title) && own.is_none() && date.is_none() && self.kind.is_of_now() {
+            place.role = place.role.or(Some(Role::RecentChange));
+            place.is_entry = labelled(&heading.title).is_some_and(|(_, rest)| !is_placeholder(rest));
+            return place;
+        }
+        if let Some((role, _)) = named(heading) {
+            place.is_entry = role == Role::Task;
+            return place;
+        }
         if let Some((_, rest)) = date {
             let is_log = matches!(place.role, None | Some(Role::RecentChange | Role::Done | Role::Note));
             if own.is_none() && is_log && !above.is_entry && self.kind.is_of_now() {
@@ -129,14 +138,14 @@ impl Walk {
 
     fn heading_entry(&mut self, heading: &Heading, place: &Place) {
         let Some(role) = place.role else { return };
-        let text = plain(&heading.source);
+        let text = named(heading).map_or_else(|| plain(&heading.source), |(_, name)| name);
         let words = dated(&text).map_or(text.as_str(), |(_, rest)| rest).to_owned();
         self.push(Entry {
-            role: if role == Role::Note { Role::Note } else { role },
+            role,
             text: words,
             source: text,
             date: place.date,
-            own_date: true,
+            own_date: named(heading).is_none(),
             section: self.section,
             order: 0,
             depth: 0,
@@ -221,11 +230,11 @@ impl Walk {
         let text =
             if role == Role::Note || place.role == Some(Role::Note) { without_author(&text) } else { text };
         self.push(Entry {
+            date: date.or_else(|| within(role, &words)).or(place.date),
+            own_date: date.is_some() || within(role, &words).is_some(),
             role,
             text,
             source: words,
-            date: date.or(place.date),
-            own_date: date.is_some(),
             section: self.section,
             order,
             depth: item.depth,
@@ -245,12 +254,13 @@ impl Walk {
         match (role, state) {
             (Some(Role::Note), _) => note_role(source, text),
             (Some(Role::Issue), _) if state == State::Finished || is_resolved(source) => Some(Role::Done),
-            (Some(role @ (Role::NextStep | Role::Issue | Role::Question)), State::Open) => Some(role),
-            (_, State::Open) => Some(Role::Task),
-            (Some(role @ (Role::Task | Role::NextStep)), State::Finished) => {
-                let _ = role;
-                Some(Role::Done)
+            (Some(role @ (Role::NextStep | Role::Issue | Role::Question)), State::Open)
+                if !place.by_title =>
+            {
+                Some(role)
             }
+            (_, State::Open) => Some(Role::Task),
+            (Some(Role::Task | Role::NextStep), State::Finished) => Some(Role::Done),
             // A list of all of the work, with sub-headings, under the title alone: only what has a check box is open.
             (Some(Role::Task), State::Unsaid) if place.by_title && place.level > 1 => None,
             (Some(role), _) => Some(role),
@@ -276,9 +286,14 @@ impl Walk {
         let role = place.role.filter(|role| self.kind.is_of_now() || is_lasting(*role));
         let finished = row.status.as_deref().is_some_and(is_finished);
         let role = match role {
-            Some(Role::Issue | Role::Task | Role::NextStep) | None if finished => Some(Role::Done),
+            Some(Role::Issue | Role::Task | Role::NextStep | Role::Status) | None
+                if finished && self.kind.is_of_now() =>
+            {
+                Some(Role::Done)
+            }
             Some(Role::Status) | None if row.status.is_some() && self.kind.is_of_now() => Some(Role::Task),
             Some(Role::Done) if row.status.is_some() && !finished => Some(Role::Task),
+            None if row.date.is_some() && self.kind == Kind::Progress => Some(Role::RecentChange),
             other => other,
         };
         let Some(role) = role else { return };
@@ -313,6 +328,9 @@ impl Walk {
             None => (None, words.clone()),
         };
         if is_placeholder(&rest) || place.is_entry {
+            return;
+        }
+        if place.role != Some(Role::Status) && place.role.is_some() && is_metadata(text) {
             return;
         }
         let label = self.by_label(text);
@@ -367,6 +385,47 @@ impl Walk {
     }
 }
 
+/// What a heading with a colon names: `Current Task: Offline mode`.
+fn named(heading: &Heading) -> Option<(Role, String)> {
+    let (label, rest) = labelled(&heading.title)?;
+    let role = Role::of_heading(label)?;
+    let counts =
+        matches!(role, Role::Focus | Role::Task | Role::NextStep) && heading.level > 1 || role == Role::Focus;
+    // "Phase 2: Next steps" and "To do: backlog" name no thing.
+    let is_name = !is_placeholder(rest) && Role::of_heading(rest).is_none() && dated(rest).is_none();
+    (counts && is_name).then(|| (role, plain(rest)))
+}
+
+/// The date that stands somewhere in a line on what was done.
+fn within(role: Role, words: &str) -> Option<DateTime> {
+    date_anywhere(words).filter(|_| matches!(role, Role::Done | Role::RecentChange))
+}
+
+/// Whether a heading counts sessions: "Session 3".
+fn is_session(title: &str) -> bool {
+    let lower = title.to_lowercase();
+    let bare = lower.trim_start_matches(|sign: char| !sign.is_alphanumeric());
+    let words = [
+        "session",
+        "sitzung",
+        "séance",
+        "sesión",
+        "sessão",
+        "sessione",
+        "сессия",
+        "sesja",
+        "会话",
+        "會話",
+        "セッション",
+        "세션",
+        "day ",
+        "tag ",
+        "jour ",
+        "день ",
+    ];
+    words.iter().any(|word| bare.starts_with(word)) && number_in(title).is_some()
+}
+
 /// Roles that count in documents on what the project is, too.
 fn is_lasting(role: Role) -> bool {
     matches!(role, Role::Task | Role::Issue | Role::NextStep | Role::Question | Role::Decision)
@@ -381,6 +440,56 @@ fn is_label(words: &str) -> bool {
     let bare = words.trim_end_matches(['*', '_', ' ']);
     bare.ends_with([':', '：'])
         || Role::of_heading(bare).is_some_and(|_| bare.split(' ').count() <= 3 && bare.chars().count() <= 24)
+}
+
+/// Whether a line says something about the section, not in it: `**Priority:** high`.
+fn is_metadata(text: &str) -> bool {
+    const LABELS: &[&str] = &[
+        "status",
+        "complexity",
+        "priority",
+        "level",
+        "owner",
+        "assignee",
+        "assigned",
+        "created",
+        "started",
+        "start date",
+        "due",
+        "due date",
+        "deadline",
+        "type",
+        "branch",
+        "estimate",
+        "effort",
+        "last updated",
+        "updated",
+        "date",
+        "version",
+        "phase",
+        "progress",
+        "stand",
+        "priorität",
+        "verantwortlich",
+        "statut",
+        "priorité",
+        "responsable",
+        "estado",
+        "prioridad",
+        "prioridade",
+        "stato",
+        "priorità",
+        "статус",
+        "приоритет",
+        "priorytet",
+        "状态",
+        "优先级",
+        "状態",
+        "優先度",
+        "상태",
+        "우선순위",
+    ];
+    labelled(text).is_some_and(|(label, _)| LABELS.contains(&plain(label).to_lowercase().as_str()))
 }
 
 /// Whether a heading is about the past.
