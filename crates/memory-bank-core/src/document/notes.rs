@@ -39,6 +39,18 @@ pub fn is_resolved(item: &str) -> bool {
     item.contains(MARK)
 }
 
+/// Whether a note is a blocker or an issue that is not settled.
+pub(super) fn is_open_problem(note: &str) -> bool {
+    if is_resolved(note) {
+        return false;
+    }
+    let text = text_of(note, &[]);
+    [NoteCategory::Blocker, NoteCategory::Issue].into_iter().map(NoteCategory::label).any(|label| {
+        let (sign, word) = label.split_once(' ').unwrap_or((label, label));
+        text.starts_with(sign) || text.strip_prefix(word).is_some_and(|rest| rest.starts_with(':'))
+    })
+}
+
 /// Marks notes and issues as settled. Each is named by its whole text, with or without its time, author and kind. One that
 /// is settled already stays as it is. Gives the texts of those that were marked.
 ///

@@ -8,6 +8,7 @@ use jiff::civil::DateTime;
 use crate::document::CoreDocument;
 use crate::document::conflict;
 use crate::document::date::{date_anywhere, date_at_start};
+use crate::document::notes::is_open_problem;
 use crate::document::part::Part;
 use crate::document::section::{Heading, Item, Outline};
 use crate::document::splice::written_end;
@@ -54,6 +55,8 @@ pub(super) struct Entry {
     pub(super) range: Range<usize>,
     pub(super) date: Option<DateTime>,
     pub(super) is_item: bool,
+    /// Whether it is a blocker or an issue that nobody has resolved: it goes last, since it still counts.
+    pub(super) is_open: bool,
 }
 
 /// The entries that may be moved, top to bottom; no two overlap.
@@ -108,7 +111,12 @@ fn blocks(log: Log, outline: &Outline<'_>, unclear: &mut Vec<Range<usize>>) -> V
             end_of_last = section.end;
             let inner = below.iter().take_while(|next| next.range.start < section.end).last();
             match end_of_block(log, outline, &section, inner.map(|inner| inner.range.end)) {
-                Some(end) => found.push(Entry { range: heading.range.start..end, date, is_item: false }),
+                Some(end) => found.push(Entry {
+                    range: heading.range.start..end,
+                    date,
+                    is_item: false,
+                    is_open: false,
+                }),
                 None => unclear.push(heading.range.start..section.end),
             }
         }
@@ -200,7 +208,8 @@ fn items(log: Log, outline: &Outline<'_>, blocks: &[Entry]) -> Vec<Entry> {
             (_, Some(_)) => in_log,
         };
         if is_entry && !in_block {
-            found.push(Entry { range: item.range.clone(), date, is_item: true });
+            let is_open = log == Log::Notes && is_open_problem(&item.text);
+            found.push(Entry { range: item.range.clone(), date, is_item: true, is_open });
         }
     }
     found

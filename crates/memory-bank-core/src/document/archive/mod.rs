@@ -125,6 +125,8 @@ impl Plan {
         let mut order = by_age(all, newest_first);
         // Whatever happens, the newest entry stays where it is looked for.
         order.pop();
+        // What is still in the way goes only when all else is gone.
+        order.sort_by_key(|index| all.get(*index).is_some_and(|entry| entry.is_open));
         order
             .retain(|index| all.get(*index).is_some_and(|entry| kind(entry) && entry.range.len() <= movable));
         let size = |index: &usize| all.get(*index).map_or(0, |entry| entry.range.len());

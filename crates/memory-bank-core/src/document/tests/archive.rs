@@ -360,3 +360,18 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_blocker_that_is_open_stays_when_older_and_newer_notes_go() {
+    let (content, _) = full(
+        "# A\n\n## Current Session Notes\n",
+        |n, day| format!("- [{day} UTC] [a] - 📝 Note: entry {n} {}\n", "x".repeat(200)),
+        "- [2020-01-01 10:00:00 UTC] [a] - 🚧 Blocker: <open>\n- [2020-01-01 09:00:00 UTC] [a] - ⚠️ Issue: ~~<settled>~~ [resolved 2020-01-02]\n- [Jan 1, 2020, 8:00 AM] 🚧 <old form>\n",
+    );
+    let mut drafts = drafts(CoreDocument::ActiveContext, &content);
+    let archived = grow(&mut drafts, CoreDocument::ActiveContext).unwrap();
+    let (rest, old) = (text(&drafts, CoreDocument::ActiveContext), archive(&drafts, &archived));
+    assert!(rest.contains("<open>") && rest.contains("<old form>"), "open blockers stay");
+    assert!(old.contains("<settled>") && !rest.contains("<settled>"), "settled ones go by their age");
+    assert!(rest.contains("entry 0 "), "the newest note stays");
+}
