@@ -2,6 +2,7 @@
 #![expect(missing_docs, reason = "each function is one rule, and its name says it")]
 
 use futures::future::join_all;
+use memory_bank_core::caller::Caller;
 use memory_bank_core::error::GraphError;
 use memory_bank_core::graph::Entity;
 use memory_bank_core::graph::{ObservationSource, SourceKind};
@@ -400,4 +401,35 @@ pub async fn a_pointer_given_again_changes_nothing(p: Project) {
     assert!(!other.existed);
     let back = p.bank.add_pointer(&p.caller, &named("A"), pointer("why")).await.unwrap();
     assert!(back.existed && back.entity.attrs == first.entity.attrs);
+}
+
+/// A fact is signed by its caller; the author is no part of what makes two facts the same, and goes through a backup.
+pub async fn a_fact_is_signed_by_the_first_who_gives_it(p: Project) {
+    entity(&p, "A", "t").await;
+    let as_user = |name: &str| Caller { user_name: name.to_owned(), ..p.caller.clone() };
+    let first = p.bank.add_observation(&as_user("alice"), &named("A"), fact("x", None)).await.unwrap();
+    assert_eq!(first.observation.author.as_deref(), Some("alice"));
+    let again = p.other.add_observation(&as_user("bob"), &named("A"), fact("x", None)).await.unwrap();
+    assert!(again.existed);
+    assert_eq!(again.observation, first.observation);
+    let sourced = ObservationDraft {
+        source: Some(ObservationSource { kind: SourceKind::Agent, reference: Some("r".into()) }),
+        ..fact("x", None)
+    };
+    let sourced = p.bank.add_observation(&as_user("bob"), &named("A"), sourced).await.unwrap();
+    assert!(!sourced.existed);
+    assert_eq!(sourced.observation.author.as_deref(), Some("bob"));
+    let pointer = PointerDraft { path: "notes.md".into(), heading: None, note: None };
+    let pointed = p.bank.add_pointer(&as_user("carol"), &named("A"), pointer).await.unwrap();
+    assert_eq!(pointed.observation.author.as_deref(), Some("carol"));
+    let all = p.other.export(&p.caller).await.unwrap().observations;
+    assert!(
+        [&first.observation, &sourced.observation, &pointed.observation].iter().all(|one| all.contains(one))
+    );
+    let backup = p.bank.create_backup(&p.caller, None).await.unwrap();
+    p.bank.delete_observation(&p.caller, &first.observation.id, None).await.unwrap();
+    p.bank.restore_backup(&p.caller, &backup.id, false).await.unwrap();
+    p.bank.compact(&p.caller).await.unwrap();
+    let restored = p.other.export(&p.caller).await.unwrap().observations;
+    assert!(all.iter().all(|one| restored.contains(one)), "{restored:?}");
 }

@@ -98,7 +98,8 @@ macro_rules! contract_tests {
             d6_two_instances_lose_no_entry, a_document_over_the_bound_is_refused,
             the_text_of_an_earlier_etag_is_still_known, each_change_is_told_once,
             hostile_but_valid_names_are_kept, an_edit_touches_only_the_documents_it_names,
-            an_edit_of_a_list_keeps_all_that_is_no_item);
+            an_edit_of_a_list_keeps_all_that_is_no_item, a_list_is_edited_where_the_bank_has_it,
+            a_note_is_resolved_where_it_stands, an_edit_finds_a_core_document_under_its_name_in_camel_case);
         $crate::contract_tests!(@module $fresh, graph:
             d8_attributes_are_merged, d7_a_part_of_a_name_is_no_name, both_instances_see_one_graph,
             d6_thirty_first_upserts_all_succeed, links_are_made_once_and_taken_away,
@@ -106,7 +107,7 @@ macro_rules! contract_tests {
             a_fact_given_again_is_the_one_that_was_there, a_given_time_keeps_both_and_a_deleted_fact_comes_anew,
             of_many_that_add_one_fact_at_once_one_adds_it, a_pointer_given_again_changes_nothing,
              a_batch_is_carried_out_whole_and_only_once, a_batch_that_cannot_be_carried_out_changes_nothing,
-             of_batches_at_once_each_thing_is_made_once,
+             of_batches_at_once_each_thing_is_made_once, a_fact_is_signed_by_the_first_who_gives_it,
              compaction_keeps_the_state, an_empty_graph_has_no_summary, ids_follow_the_vectors,
              what_is_opened_is_loaded_within_its_bytes_the_nearest_and_newest_first);
         $crate::contract_tests!(@module $fresh, archives:

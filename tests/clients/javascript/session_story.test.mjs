@@ -131,8 +131,8 @@ test("a session with every tool on the original's folder", async (t) => {
     });
     assert.match(entry.entryId, /^p_\d{4}-\d\d-\d\d_[0-9a-z]+$/);
     const after = await read(bank, "progress.md");
-    assert.match(after, /## Update History\n+### \[[^\]]+\] ✨ Feature: Vouchers\n<!-- ID: p_[^>]+ -->\n/);
-    assert.match(after, /- \[\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\] \[Alice\] - Did: the runbook\n/);
+    assert.match(after, /## Update History\n+### \[[^\]]+ UTC\] \[Alice\] - ✨ Feature: Vouchers\n<!-- ID: p_[^>]+ -->\n/);
+    assert.match(after, /- \[\d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC\] \[Alice\] - Did: the runbook\n/);
     assert.ok(after.includes("**Affected files:**\n- `a.ts`\n- `b.ts`\n"));
     assert.ok(after.includes("**Tags:** `x`, `y`"));
     for (const line of progress.split("\n")) assert.ok(after.includes(line), `kept: ${line}`);
@@ -143,7 +143,7 @@ test("a session with every tool on the original's folder", async (t) => {
     assert.equal(note.category, "blocker");
     const notes = await read(bank, "active-context.md");
     assert.equal(notes.split(/^## .*Session Notes$/m).length, 3, "no third section of notes");
-    assert.match(notes, /🚧 keys arrived\n/);
+    assert.match(notes, / UTC\] \[Alice\] - 🚧 Blocker: keys arrived\n/);
   });
 
   await step("it keeps the task list without losing a line of the others (d4)", async () => {

@@ -8,6 +8,7 @@ use super::kind::Kind;
 use super::line::{State, content, is_finished, is_resolved, labelled, plain, read};
 use crate::document::active_context::{NOTES, TASKS};
 use crate::document::date::{date_anywhere, dated};
+use crate::document::entry::bracketed;
 use crate::document::progress::HISTORY;
 use crate::document::roles::{Role, is_placeholder, is_structural, same_heading};
 use crate::document::section::{Heading, Outline};
@@ -558,11 +559,13 @@ fn note_role(source: &str, text: &str) -> Option<Role> {
                 || lower.contains(&format!("] {mark}:"))
         })
     };
-    let has = |signs: &[char]| text.chars().take(40).any(|sign| signs.contains(&sign));
+    // The kind stands behind the author, whose name may be long.
+    let kind = behind_brackets(text);
+    let has = |signs: &[char]| kind.chars().take(40).any(|sign| signs.contains(&sign));
     if is_resolved(source) {
         return None;
     }
-    if has(&['🚧', '⛔', '🛑', '🐛', '🐞']) || begins(&["blocker", "issue", "bug"]) {
+    if has(&['🚧', '⛔', '🛑', '🐛', '🐞', '⚠']) || begins(&["blocker", "issue", "bug"]) {
         Some(Role::Issue)
     } else if has(&['❓']) || begins(&["question"]) {
         Some(Role::Question)
@@ -575,13 +578,18 @@ fn note_role(source: &str, text: &str) -> Option<Role> {
 
 /// A note without its author's mark and the sign of its kind.
 fn without_author(text: &str) -> String {
+    let signs = ['🚧', '⚠', '❓', '📋', '👀', '✅', '📝', '🧠', '⛔', '🐛', '\u{fe0f}', ' '];
+    let rest = behind_brackets(text).trim_start_matches(signs);
+    if rest.is_empty() { text.to_owned() } else { rest.to_owned() }
+}
+
+/// What stands behind the brackets at the head of a text: an author's mark, a tag.
+fn behind_brackets(text: &str) -> &str {
     let mut rest = text.trim();
-    while let Some(inner) = rest.strip_prefix('[') {
-        let Some((_, behind)) = inner.split_once(']') else { break };
+    while let Some((_, behind)) = bracketed(rest) {
         rest = behind.trim_start_matches([' ', '-', ':']);
     }
-    let rest = rest.trim_start_matches(['🚧', '❓', '📋', '👀', '✅', '📝', '⛔', '🐛', '\u{fe0f}', ' ']);
-    if rest.is_empty() { text.to_owned() } else { rest.to_owned() }
+    rest
 }
 
 /// What a row of a table says.

@@ -3,9 +3,11 @@
 use super::{at, bank, text};
 use crate::document::CoreDocument::{ActiveContext, DecisionLog, Progress};
 use crate::document::{
-    AddProgressEntry, Digest, DigestBounds, DigestExtras, DigestSource, EntryType, LogDecision, UpdateTasks,
-    add_progress_entry, clip, log_decision, plain_digest, update_tasks,
+    AddProgressEntry, AddSessionNote, Digest, DigestBounds, DigestExtras, DigestSource, EntryType,
+    LogDecision, NoteCategory, UpdateTasks, add_progress_entry, add_session_note, clip, log_decision,
+    plain_digest, update_tasks,
 };
+use crate::store::Drafts;
 
 fn sources<'t>(active: &'t str, progress: &'t str, log: &'t str) -> Vec<DigestSource<'t>> {
     vec![
@@ -36,7 +38,7 @@ fn d19_decisions_come_newest_first_and_the_title_is_none() {
     let shown = digest(&sources("", "", &log), DigestBounds::default()).recent_decisions;
     let titles: Vec<_> = shown.iter().map(|one| one.title.as_str()).collect();
     assert_eq!(titles, ["Nr 7", "Nr 6", "Nr 5", "Nr 4", "Nr 3"]);
-    assert_eq!((shown[0].date.as_str(), shown[0].summary.as_str()), ("2026-11-22 09:30:07", "dec 7"));
+    assert_eq!((shown[0].date.as_str(), shown[0].summary.as_str()), ("2026-11-22 09:30:07 UTC", "dec 7"));
 }
 
 #[test]
@@ -50,10 +52,13 @@ fn d19_entries_and_lines_both_appear_and_zero_means_none() {
         files: Vec::new(),
         tags: Vec::new(),
     };
-    add_progress_entry(&mut drafts, &entry, at()).unwrap();
+    add_progress_entry(&mut drafts, &entry, at(), "a").unwrap();
     let progress = text(&drafts, Progress);
     let shown = digest(&sources("", &progress, ""), DigestBounds::default()).recent_progress;
-    assert_eq!(shown, ["- [Nov 22, 2026, 9:30 AM] 🐛 Fix: mended", "- [2026-11-21 08:00:00] [a] - x: y"]);
+    assert_eq!(
+        shown,
+        ["- [2026-11-22 09:30:07 UTC] [a] - 🐛 Fix: mended", "- [2026-11-21 08:00:00] [a] - x: y"]
+    );
     let none = DigestBounds { progress_entries: 0, decisions: 0, ..DigestBounds::default() };
     assert!(digest(&sources("", &progress, "## D\n"), none).recent_progress.is_empty());
     assert!(digest(&sources("", "", "## D\n"), none).recent_decisions.is_empty());
@@ -72,7 +77,7 @@ fn d19_a_sub_heading_or_a_hash_in_an_item_does_not_cut_a_list() {
 fn d20_the_digest_sees_what_update_tasks_wrote() {
     let mut drafts = bank(&[(ActiveContext, "# Mine\n")]);
     let asked = UpdateTasks { add: Some(vec!["t".into()]), ..UpdateTasks::default() };
-    update_tasks(&mut drafts, &asked).unwrap();
+    update_tasks(&mut drafts, &asked, at()).unwrap();
     let active = text(&drafts, ActiveContext);
     assert_eq!(digest(&sources(&active, "", ""), DigestBounds::default()).current_context.tasks, ["t"]);
 }
@@ -123,4 +128,45 @@ fn the_plain_digest_has_its_parts_and_keeps_to_its_bound() {
     let cut = plain_digest(&asked, 30);
     assert_eq!(cut, "Tasks: b; a\n\nNe\n...(truncated)");
     assert_eq!(clip("größe", 3), "grö");
+}
+
+#[test]
+fn blockers_and_issues_count_until_they_are_resolved_whoever_wrote_them() {
+    for author in
+        ["alice", "[@octocat](https://github.com/octocat)", "A very long name of a user, with a comma in it"]
+    {
+        let mut drafts = bank(&[]);
+        for category in NoteCategory::ALL {
+            let note =
+                AddSessionNote { note: format!("the {} x", category.as_str()), category: Some(category) };
+            add_session_note(&mut drafts, &note, at(), author).unwrap();
+        }
+        let shown = |drafts: &Drafts| {
+            let active = text(drafts, ActiveContext);
+            digest(&sources(&active, "", ""), DigestBounds::default()).current_context
+        };
+        let context = shown(&drafts);
+        let issues = context.issues.join("\n");
+        assert!(issues.contains("the blocker x") && issues.contains("the issue x"), "{context:?}");
+        assert_eq!(context.issues.len(), 2, "{context:?}");
+        assert!(!issues.contains("octocat") && !issues.contains("UTC"), "{context:?}");
+        assert!(context.tasks.iter().any(|task| task.contains("the todo x")), "{context:?}");
+        // As the digest shows them they are resolved.
+        let resolve = UpdateTasks { resolve: Some(context.issues), ..UpdateTasks::default() };
+        let updated = update_tasks(&mut drafts, &resolve, at()).unwrap();
+        assert_eq!(updated.resolved.len(), 2);
+        assert!(shown(&drafts).issues.is_empty(), "{:?}", shown(&drafts));
+    }
+    let known = "## Known Issues\n- Slow checkout\n- ~5 minutes of outage\n";
+    let mut drafts = bank(&[(Progress, known)]);
+    let issues = |drafts: &Drafts| {
+        digest(&sources("", &text(drafts, Progress), ""), DigestBounds::default()).current_context.issues
+    };
+    let resolve = UpdateTasks { resolve: Some(issues(&drafts)), ..UpdateTasks::default() };
+    assert_eq!(update_tasks(&mut drafts, &resolve, at()).unwrap().resolved.len(), 2);
+    assert_eq!(
+        text(&drafts, Progress),
+        "## Known Issues\n- ~~Slow checkout~~ [resolved 2026-11-22]\n- ~~ ~5 minutes of outage~~ [resolved 2026-11-22]\n"
+    );
+    assert!(issues(&drafts).is_empty());
 }

@@ -7,6 +7,7 @@ mod edits;
 mod kept;
 mod laws;
 mod lists;
+mod parts;
 mod progress;
 mod section;
 mod write;

@@ -4,9 +4,12 @@ use proptest::prelude::*;
 use rstest::rstest;
 
 use crate::document::list::take_items;
+use crate::document::placement::{insert_block, insert_item};
 use crate::document::progress::contained;
+use crate::document::section::Section;
 use crate::document::section::{LineEnding, Marker, Outline};
-use crate::document::splice::{append_items, insert_newest_block, insert_newest_item, replace_body};
+use crate::document::splice::{append_items, append_section, bullets, replace_body};
+use crate::error::EditError;
 
 const TEXT: &str = "\
 # Title
@@ -92,14 +95,26 @@ fn removing_an_item_leaves_the_list_around_it() {
     assert_eq!(take_items(&outline, &[(b, true)]).unwrap().0, "- a\n\n- c\n\ntext\n");
 }
 
+/// The index of the section `L`.
+fn section_l(outline: &Outline<'_>) -> Option<usize> {
+    let found: Option<Section<'_>> = outline.find(&["L"]);
+    found.and_then(|found| outline.headings().iter().position(|heading| heading == found.heading))
+}
+
+fn append(text: &str, items: &[&str]) -> Result<String, EditError> {
+    let outline = Outline::of(text);
+    let items: Vec<String> = items.iter().map(|&item| item.to_owned()).collect();
+    match outline.find(&["L"]) {
+        Some(section) => append_items(&outline, &section, &items),
+        None => append_section(&outline, "L", &bullets(&items)),
+    }
+}
+
 #[test]
 fn appended_items_take_the_marker_of_the_list() {
-    assert_eq!(append_items("## L\n* a\n", &["L"], &["b".to_owned()]).unwrap(), "## L\n* a\n* b\n");
-    assert_eq!(append_items("## L\n3. a\n", &["L"], &["b".to_owned()]).unwrap(), "## L\n3. a\n4. b\n");
-    assert_eq!(
-        append_items("## L\n### S\n- x", &["L"], &["b".to_owned()]).unwrap(),
-        "## L\n- b\n\n### S\n- x"
-    );
+    assert_eq!(append("## L\n* a\n", &["b"]).unwrap(), "## L\n* a\n* b\n");
+    assert_eq!(append("## L\n3. a\n", &["b"]).unwrap(), "## L\n3. a\n4. b\n");
+    assert_eq!(append("## L\n### S\n- x", &["b"]).unwrap(), "## L\n- b\n\n### S\n- x");
 }
 
 #[test]
@@ -166,9 +181,9 @@ proptest! {
     #[test]
     fn an_insertion_changes_nothing_else_and_keeps_the_line_ending(text in documents()) {
         for new in [
-            insert_newest_item(&text, &["L"], "new $& item").unwrap(),
-            insert_newest_block(&text, &["L"], "### new $1\n\ntext\n\n***").unwrap(),
-            append_items(&text, &["L"], &["new $$".to_owned()]).unwrap(),
+            insert_item(&text, section_l, "L", "new $& item").unwrap(),
+            insert_block(&text, section_l, "L", "### new $1\n\ntext\n\n***").unwrap(),
+            append(&text, &["new $$"]).unwrap(),
         ] {
             prop_assert!(only_inserts(&text, &new), "{new:?}");
             prop_assert!(one_kind_of_line_ending(&text, &new), "{new:?}");
@@ -178,7 +193,7 @@ proptest! {
     #[test]
     fn an_inserted_item_is_found_in_its_section(text in documents()) {
         if Outline::of(&text).find(&["L"]).is_some() {
-            let new = insert_newest_item(&text, &["L"], "the new one").unwrap();
+            let new = insert_item(&text, section_l, "L", "the new one").unwrap();
             let outline = Outline::of(&new);
             let section = outline.find(&["L"]).unwrap();
             let first = outline.items_in(&section.body).first().unwrap();

@@ -334,7 +334,7 @@ pub(crate) const TOOLS: &[ToolSpec] = &[
             required("note", Kind::Text, "Note text is required"),
             optional(
                 "category",
-                Kind::Word(&["observation", "blocker", "question", "decision", "todo", "other"]),
+                Kind::Word(&["observation", "blocker", "issue", "question", "decision", "todo", "other"]),
             ),
         ],
         handler: run!(progress::add_session_note),
@@ -352,6 +352,7 @@ pub(crate) const TOOLS: &[ToolSpec] = &[
             optional("add", Kind::Texts),
             optional("remove", Kind::Texts),
             optional("replace", Kind::Texts),
+            optional("resolve", Kind::Texts).about("settled blockers, issues"),
             optional("clear", Kind::Clear).about("empty the list first"),
         ],
         handler: run!(progress::update_tasks),
