@@ -1,6 +1,7 @@
 //! Backups: the whole bank copied aside, staged and renamed, and put back all or nothing.
 //!
-//! A backup is a folder `memory-bank-backup-<time>` beside the bank, or below the project where the user wants it.
+//! A backup is a folder `memory-bank-backup-<time>` in the bank's folder `backups`, which version control leaves alone, or
+//! below the project where the user wants it. Older ones are beside the bank; they are listed and restored, too.
 //! This module must not know what is in the files, but that some of the graph's are derived from its log.
 
 use std::collections::BTreeSet;
@@ -26,6 +27,8 @@ use crate::journal::{self, Step};
 use crate::lock::blocking;
 
 pub(crate) const PREFIX: &str = "memory-bank-backup-";
+/// The folder of the bank that holds its backups.
+pub(crate) const BELOW: &str = "backups";
 /// Remembers, in the server's own folder of the bank, where else backups were made: one path in the project a line.
 const PLACES: &str = ".mbmcp/backup-folders";
 const PLACES_BYTES: u64 = 64 * 1024;
@@ -114,7 +117,7 @@ impl FolderBank {
 struct Places {
     bank: Root,
     project: PathBuf,
-    /// The usual place: the folder that holds the bank.
+    /// The folder that holds the bank, where backups were made formerly.
     beside: PathBuf,
 }
 
@@ -145,17 +148,39 @@ impl Places {
                 _ => return Err(refused("it leads out of the project; give a folder below the project")),
             }
         }
-        if self.project.join(&chosen).starts_with(self.bank.path()) {
-            return Err(refused("it is in the memory bank itself; choose a folder beside it"));
+        let place = self.project.join(&chosen);
+        if place.starts_with(self.bank.path()) && place != self.below() {
+            return Err(refused(
+                "it is in the memory bank itself; leave it out, or choose a folder beside it",
+            ));
         }
         Ok(chosen)
+    }
+
+    /// The usual place.
+    fn below(&self) -> PathBuf {
+        self.bank.path().join(BELOW)
+    }
+
+    /// Opens the usual place, making it if need be.
+    fn make_below(bank: &BankDir) -> io::Result<BankDir> {
+        bank.create_folder(BELOW)?;
+        let folder = bank.open_own_folder(BELOW)?;
+        match folder.write_new(".gitignore", &mut "*\n".as_bytes()) {
+            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
+            _ => Ok(folder),
+        }
     }
 
     /// Copies the bank aside. The caller holds the bank's lock.
     fn create(&self, bank: &BankDir, chosen: Option<&Path>, now: Timestamp) -> Result<Backup, BackupError> {
         let fault = || StoreError::io("cannot make the backup");
-        let (holder, location) = match chosen.filter(|chosen| !chosen.as_os_str().is_empty()) {
-            None => (BankDir::open(&self.beside).map_err(fault())?, self.beside.clone()),
+        let is_elsewhere = |chosen: &&Path| self.project.join(chosen) != self.below();
+        let (holder, location) = match chosen.filter(is_elsewhere) {
+            None => (Self::make_below(bank).map_err(fault())?, self.below()),
+            Some(chosen) if chosen.as_os_str().is_empty() => {
+                (BankDir::open(&self.project).map_err(fault())?, self.project.clone())
+            }
             Some(chosen) => {
                 let name = chosen.to_str().unwrap_or_default();
                 let project = BankDir::open(&self.project).map_err(fault())?;
@@ -188,23 +213,34 @@ impl Places {
             }
             return Err(fault()(error).into());
         }
-        if let Some(chosen) = chosen.and_then(Path::to_str) {
+        if let Some(chosen) = chosen.filter(is_elsewhere).and_then(Path::to_str) {
             remember(bank, chosen)?;
         }
         let location = location.join(&id).display().to_string();
         Ok(Backup { timestamp: time_of(&id).unwrap_or(now), id, location })
     }
 
+    /// Opens a folder that may hold backups. Below the project nothing leads out of it.
+    fn open_place(&self, project: &BankDir, folder: &Path) -> io::Result<BankDir> {
+        match folder.strip_prefix(&self.project).ok().and_then(Path::to_str) {
+            Some(inner) if !inner.is_empty() => project.open_folder(inner),
+            _ => BankDir::open(folder),
+        }
+    }
+
     /// Opens a backup that was listed. Below the project nothing leads out of it.
     fn open(&self, backup: &Backup) -> io::Result<BankDir> {
         let path = Path::new(&backup.location);
+        if path.parent() == Some(self.below().as_path()) {
+            return self.bank.open()?.open_own_folder(BELOW)?.open_own_folder(&backup.id);
+        }
         match path.strip_prefix(&self.project).ok().and_then(Path::to_str) {
             Some(inner) => BankDir::open(&self.project)?.open_folder(inner),
             None => BankDir::open(&self.beside)?.open_folder(&backup.id),
         }
     }
 
-    /// All backups: the usual place, those where backups were made before, and the chosen one.
+    /// All backups: the usual place, the former one, those where backups were made before, and the chosen one.
     fn list(&self, chosen: Option<&Path>) -> Result<Vec<Backup>, BackupError> {
         let mut folders: BTreeSet<PathBuf> = BTreeSet::from([self.beside.clone()]);
         let bank = self.bank.open().map_err(StoreError::io("cannot open the memory bank"))?;
@@ -216,10 +252,12 @@ impl Places {
         folders.extend(chosen.map(|inner| self.project.join(inner)));
         let project = BankDir::open(&self.project).map_err(StoreError::io("cannot open the project"))?;
         let mut backups = Vec::new();
+        folders.insert(self.below());
         for folder in folders {
-            let opened = match folder.strip_prefix(&self.project).ok().and_then(Path::to_str) {
-                Some(inner) if !inner.is_empty() => project.open_folder(inner),
-                _ => BankDir::open(&folder),
+            let opened = if folder == self.below() {
+                bank.open_own_folder(BELOW)
+            } else {
+                self.open_place(&project, &folder)
             };
             let Ok(entries) = opened.and_then(|dir| dir.entries("")) else { continue };
             for entry in entries.into_iter().filter(|entry| entry.is_folder && check_id(&entry.name).is_ok())
@@ -249,7 +287,10 @@ fn restore(bank: &BankDir, backup: &BankDir) -> Result<Restored, BackupError> {
     let staged: Result<Vec<Step>, StoreError> = files
         .iter()
         .map(|name| {
-            let target = bank.target(name).map_err(StoreError::io(format!("cannot write `{name}`")))?;
+            let target = bank
+                .check_folders(name, false)
+                .and_then(|()| bank.target(name))
+                .map_err(StoreError::io(format!("cannot write `{name}`")))?;
             let mut file = backup.open_file(name, OpenOptions::new().read(true)).map_err(read())?;
             let staged = bank
                 .stage_from(&target, &mut file)
@@ -291,6 +332,15 @@ fn is_hidden(name: &str) -> bool {
     name.split('/').any(|part| part.starts_with('.'))
 }
 
+/// Whether this is a backup in the bank's own folder for them, or belongs to that folder.
+fn is_backup(name: &str) -> bool {
+    let Some((folder, name)) = name.split_once('/') else { return false };
+    let is_ours = name == ".gitignore"
+        || check_id(name).is_ok()
+        || (name.starts_with(&format!(".{PREFIX}")) && name.ends_with(".tmp"));
+    folder.eq_ignore_ascii_case(BELOW) && is_ours
+}
+
 /// What is in a bank.
 #[derive(Debug, Default)]
 pub(crate) struct Survey {
@@ -298,7 +348,7 @@ pub(crate) struct Survey {
     pub(crate) files: Vec<String>,
     /// What cannot belong to a bank.
     pub(crate) left_out: Vec<String>,
-    /// What is none of the bank's: the server's own folder, what version control keeps, and temporary files.
+    /// What is none of the bank's: the server's own folder, what version control keeps, backups and temporary files.
     pub(crate) reserved: Vec<String>,
 }
 
@@ -311,7 +361,7 @@ pub(crate) fn survey(dir: &BankDir, depth: usize) -> io::Result<Survey> {
         found.reserved.extend(dir.passed_over(&folder)?.into_iter().map(below));
         for entry in dir.entries(&folder)? {
             let name = below(entry.name);
-            if name.split('/').any(is_reserved) {
+            if name.split('/').any(is_reserved) || is_backup(&name) {
                 found.reserved.push(name);
                 continue;
             }

@@ -11,7 +11,9 @@ mod edits;
 mod etag;
 mod faithful;
 mod finalize;
+mod leftover;
 mod list;
+mod new_name;
 mod open_block;
 mod path;
 mod progress;
@@ -42,7 +44,8 @@ pub use edits::{DocumentEdited, Edit, apply_edits, edit_document};
 pub use etag::Etag;
 pub use faithful::keep_bytes;
 pub use finalize::{FinalizeThinkingSession, SessionFinalized, finalize_thinking_session};
-pub use path::{CORE_DOCUMENTS, DocumentPath, NameError};
+pub use leftover::is_leftover;
+pub use path::{CORE_DOCUMENTS, DocumentPath, NameError, holds_documents};
 pub use progress::{
     AddProgressEntry, EntryType, ProgressEntryAdded, ProgressTracked, TrackProgress, add_progress_entry,
     heading_time, track_progress,
@@ -74,9 +77,9 @@ pub struct Document {
 /// One name in the bank.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DocumentEntry {
-    /// The name as stored: a document, or a folder such as `graph`.
+    /// The name as stored, with its folders: a document, or a folder such as `graph`.
     pub name: String,
-    /// The parsed name, if this is a document that the tools can read.
+    /// The parsed name, if this is a document of the bank.
     pub path: Option<DocumentPath>,
     /// Size in bytes.
     pub bytes: u64,
