@@ -162,22 +162,12 @@ impl Places {
         self.bank.path().join(BELOW)
     }
 
-    /// Opens the usual place, making it if need be.
-    fn make_below(bank: &BankDir) -> io::Result<BankDir> {
-        bank.create_folder(BELOW)?;
-        let folder = bank.open_own_folder(BELOW)?;
-        match folder.write_new(".gitignore", &mut "*\n".as_bytes()) {
-            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
-            _ => Ok(folder),
-        }
-    }
-
     /// Copies the bank aside. The caller holds the bank's lock.
     fn create(&self, bank: &BankDir, chosen: Option<&Path>, now: Timestamp) -> Result<Backup, BackupError> {
         let fault = || StoreError::io("cannot make the backup");
         let is_elsewhere = |chosen: &&Path| self.project.join(chosen) != self.below();
         let (holder, location) = match chosen.filter(is_elsewhere) {
-            None => (Self::make_below(bank).map_err(fault())?, self.below()),
+            None => (make_below(bank).map_err(fault())?, self.below()),
             Some(chosen) if chosen.as_os_str().is_empty() => {
                 (BankDir::open(&self.project).map_err(fault())?, self.project.clone())
             }
@@ -271,6 +261,16 @@ impl Places {
         }
         backups.sort_by(|a, b| (b.timestamp, &b.id).cmp(&(a.timestamp, &a.id)));
         Ok(backups)
+    }
+}
+
+/// Opens the bank's own folder for backups, making it if need be, with a note to git to leave it alone.
+pub(crate) fn make_below(bank: &BankDir) -> io::Result<BankDir> {
+    bank.create_folder(BELOW)?;
+    let folder = bank.open_own_folder(BELOW)?;
+    match folder.write_new(".gitignore", &mut "*\n".as_bytes()) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
+        _ => Ok(folder),
     }
 }
 

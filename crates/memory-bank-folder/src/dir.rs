@@ -430,6 +430,14 @@ impl BankDir {
         self.sync(Path::new(""))
     }
 
+    /// Moves a folder into another directory, under the same name.
+    ///
+    /// # Errors
+    /// The rename failed.
+    pub(crate) fn move_folder(&self, name: &str, to: &Self) -> io::Result<()> {
+        self.dir.rename(name, &to.dir, name)
+    }
+
     /// Removes a folder with all that is in it.
     ///
     /// # Errors

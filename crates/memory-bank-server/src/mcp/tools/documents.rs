@@ -99,6 +99,8 @@ pub(super) struct Status {
     language: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     last_updated: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    notice: Option<String>,
 }
 
 /// Where a bank is and whether it is complete.
@@ -119,12 +121,14 @@ pub(super) async fn status(bank: &dyn Bank, caller: &Caller) -> Result<Status, F
         missing_core_files: missing,
         language: "en",
         last_updated,
+        notice: None,
     })
 }
 
 /// Says where the bank is and whether it is complete.
 pub(crate) async fn get_memory_bank_status(call: Call) -> Result<Reply, Failure> {
-    Reply::json(&status(call.bank()?.as_ref(), &call.caller).await?)
+    let status = status(call.bank()?.as_ref(), &call.caller).await?;
+    Reply::json(&Status { notice: call.services.workspace.notice(&call.caller), ..status })
 }
 
 #[derive(Deserialize)]
