@@ -421,7 +421,8 @@ fn keep_backups(from: &Path, to: &Path) -> std::io::Result<()> {
     let (from, to) = (BankDir::open(from)?, BankDir::open(to)?);
     let Ok(old) = from.open_own_folder(BELOW) else { return Ok(()) };
     let new = make_below(&to)?;
-    for entry in old.entries("")?.into_iter().filter(|entry| entry.is_folder && check_id(&entry.name).is_ok()) {
+    for entry in old.entries("")?.into_iter().filter(|entry| entry.is_folder && check_id(&entry.name).is_ok())
+    {
         if !new.exists(&entry.name) {
             old.move_folder(&entry.name, &new)?;
         }

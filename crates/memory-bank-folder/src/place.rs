@@ -188,9 +188,8 @@ pub(crate) fn make_project(project: &Path) -> Result<bool, String> {
 #[must_use]
 pub(crate) fn is_bank(root: &Root) -> bool {
     let Ok(dir) = root.open() else { return false };
-    let is_document = |entry: &FolderEntry| {
-        is_document(entry) && entry.name.to_ascii_lowercase().ends_with(".md")
-    };
+    let is_document =
+        |entry: &FolderEntry| is_document(entry) && entry.name.to_ascii_lowercase().ends_with(".md");
     // The bank itself is looked at first, since that is where most banks have documents.
     let holds_one = || {
         dir.entries("").is_ok_and(|entries| entries.iter().any(is_document))

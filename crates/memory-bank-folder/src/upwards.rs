@@ -88,8 +88,10 @@ impl Repository {
         let to = pointer(&dot_git)?;
         let own = fs_err::canonicalize(self.root.join(to.strip_prefix("gitdir:")?.trim_start())).ok()?;
         // `<main>/.git/worktrees/<name>`
-        let worktrees = own.parent().filter(|folder| folder.file_name().is_some_and(|name| name == "worktrees"))?;
-        let common = worktrees.parent().filter(|folder| folder.file_name().is_some_and(|name| name == ".git"))?;
+        let worktrees =
+            own.parent().filter(|folder| folder.file_name().is_some_and(|name| name == "worktrees"))?;
+        let common =
+            worktrees.parent().filter(|folder| folder.file_name().is_some_and(|name| name == ".git"))?;
         let main = common.parent()?;
         if ![&own, worktrees, common, main].into_iter().all(is_own_folder) || main == self.root {
             return None;
@@ -290,7 +292,9 @@ mod tests {
             std::fs::write(evil.join(".git"), format!("gitdir: {}\n", to.display())).unwrap();
             assert_eq!(scene.found("evil"), None, "{}", to.display());
         }
-        for text in ["", "gitdir:", "gitdir: \n", "gitdir: ../r/.git/worktrees/w\nmore", "gitdir: a\0b", "nonsense"] {
+        for text in
+            ["", "gitdir:", "gitdir: \n", "gitdir: ../r/.git/worktrees/w\nmore", "gitdir: a\0b", "nonsense"]
+        {
             std::fs::write(evil.join(".git"), text).unwrap();
             assert_eq!(scene.found("evil"), None, "{text:?}");
         }

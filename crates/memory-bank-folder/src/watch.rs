@@ -108,7 +108,10 @@ impl Folders {
         let mut present: BTreeSet<String> =
             walked.iter().filter(is_watched).map(|entry| entry.name.clone()).collect();
         if let Some(first_left) = present.iter().nth(FOLDERS).cloned() {
-            tracing::warn!(folders = FOLDERS, "not every folder of the memory bank is watched; changes by others in the rest are seen when they are read");
+            tracing::warn!(
+                folders = FOLDERS,
+                "not every folder of the memory bank is watched; changes by others in the rest are seen when they are read"
+            );
             drop(present.split_off(&first_left));
         }
         for gone in self.watched.difference(&present) {
@@ -319,7 +322,8 @@ fn reports_of(folder: &PathBuf, event: &Event) -> Vec<Report> {
             return Some(Report::Name(name));
         }
         // What is written to is no folder.
-        let is_written = matches!(event.kind, EventKind::Modify(ModifyKind::Data(_) | ModifyKind::Metadata(_)));
+        let is_written =
+            matches!(event.kind, EventKind::Modify(ModifyKind::Data(_) | ModifyKind::Metadata(_)));
         (!is_written && holds_documents(&name)).then_some(Report::Folder)
     };
     event.paths.iter().filter_map(of_path).collect()

@@ -87,7 +87,7 @@ pub fn project_of(
 /// It may not; the text says why.
 pub fn check_folder_name(name: &str) -> Result<(), String> {
     forms::check(name)?;
-    if name.contains(['/', '\\']) || matches!(name, "." | "..") {
+    if name.contains(['/', '\\']) || matches!(name, "." | ".." | "~") {
         return Err(format!("`{name}` is not one name; give the name of one folder, without `/`"));
     }
     if is_reserved(name) {
@@ -334,8 +334,7 @@ impl Workspace for FolderWorkspace {
         let mut warnings = Vec::new();
         if rules {
             let project = bank.project().to_owned();
-            let (made, failed) =
-                blocking(move || Ok::<_, StoreError>(write_missing_rules(&project))).await?;
+            let (made, failed) = blocking(move || Ok::<_, StoreError>(write_missing_rules(&project))).await?;
             let shown = |name: String| match self.tells_paths {
                 true => bank.project().join(name).display().to_string(),
                 false => name,
@@ -503,7 +502,10 @@ impl Workspace for FolderWorkspace {
             "the server was started in a folder below, and this is the nearest memory bank up to the repository's root"
         };
         Some(if self.tells_paths {
-            format!("{what} (started in {}; `--path` chooses another)", self.origin.working_directory.display())
+            format!(
+                "{what} (started in {}; `--path` chooses another)",
+                self.origin.working_directory.display()
+            )
         } else {
             what.to_owned()
         })

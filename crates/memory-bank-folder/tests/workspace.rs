@@ -338,7 +338,8 @@ async fn a_bank_of_folders_alone_is_a_bank() {
     let workspace = start(options(&root.path().join("p"))).await;
     assert!(workspace.bank(&caller(), None).await.is_err());
     // What is no document makes no bank.
-    for name in ["graph/graph.md", "backups/x.md", ".hidden/x.md", "adr/x.txt", "adr/a (conflicted copy).md"] {
+    for name in ["graph/graph.md", "backups/x.md", ".hidden/x.md", "adr/x.txt", "adr/a (conflicted copy).md"]
+    {
         let file = root.path().join("p/memory-bank").join(name);
         std::fs::create_dir_all(file.parent().unwrap()).unwrap();
         std::fs::write(file, "").unwrap();

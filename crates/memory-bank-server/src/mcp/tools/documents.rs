@@ -6,7 +6,7 @@ use memory_bank_core::caller::{Caller, Right};
 use memory_bank_core::clock::iso_millis;
 use memory_bank_core::document::{
     self, BatchWrite, CORE_DOCUMENTS, DocumentPath, Edit, Etag, NameError, delete_document, edit_document,
-    migration_paths, rename_document, unified_diff, write_document,
+    is_leftover, migration_paths, rename_document, unified_diff, write_document,
 };
 use memory_bank_core::error::EditError;
 use memory_bank_core::limits;
@@ -82,9 +82,21 @@ pub(crate) async fn list_memory_bank_files(call: Call) -> Result<Reply, Failure>
         .map_err(|error| Failure::from(error).while_doing("Error listing Memory Bank files"))?;
     let names: Vec<String> = entries.into_iter().map(|entry| entry.name).collect();
     // A file may have any name; each stays on its line.
-    let on_lines = |name: &String| name.replace(char::is_control, "\u{fffd}");
-    let lines: Vec<String> = names.iter().map(on_lines).collect();
-    Ok(Reply::text(format!("Files in Memory Bank:\n{}", lines.join("\n")), json!({"files": names})))
+    let on_line = |name: &String| {
+        let line = name.replace(char::is_control, "\u{fffd}");
+        if is_leftover(name) {
+            format!("{line} (left by an editor or sync tool, not searched)")
+        } else {
+            line
+        }
+    };
+    let lines: Vec<String> = names.iter().map(on_line).collect();
+    let leftovers: Vec<&String> = names.iter().filter(|name| is_leftover(name)).collect();
+    let mut data = json!({"files": names});
+    if !leftovers.is_empty() {
+        put(&mut data, "leftovers", json!(leftovers));
+    }
+    Ok(Reply::text(format!("Files in Memory Bank:\n{}", lines.join("\n")), data))
 }
 
 /// What `get_memory_bank_status` says.
