@@ -164,7 +164,19 @@ fn one() -> u32 {
 pub(crate) async fn graph_open_nodes(mut call: Call) -> Result<Reply, Failure> {
     let OpenNodes { nodes, depth } = call.parse()?;
     let nodes: Vec<EntityRef> = nodes.into_iter().map(EntityRef).collect();
-    let mut part = call.bank()?.open(&call.caller, &nodes, depth).await?;
+    let bank = call.bank()?;
+    let mut part = match bank.open(&call.caller, &nodes, depth).await {
+        Ok(part) => part,
+        Err(error) => {
+            let failure = Failure::from(error);
+            return Err(match (failure, bank.importable(&call.caller).await) {
+                (Failure::Own(text), Some(importable)) => {
+                    Failure::Hinted { text, hint: format!(". {importable}") }
+                }
+                (failure, _) => failure,
+            });
+        }
+    };
     let names: HashMap<String, String> =
         part.entities.iter().map(|entity| (entity.id.clone(), entity.name.clone())).collect();
     let name_of = |id: &str| names.get(id).cloned().unwrap_or_else(|| id.to_owned());

@@ -141,6 +141,10 @@ pub(crate) async fn graph_search(mut call: Call) -> Result<Reply, Failure> {
         .search_graph(&call.caller, &GraphSearch { query, limit: asked.limit, depth })
         .await
         .map_err(|error| Failure::from(error).while_doing("Failed to search the graph"))?;
+    let importable = match found.entities.is_empty() {
+        true => call.bank()?.importable(&call.caller).await,
+        false => None,
+    };
     let entities = found.entities.into_iter().chain(found.neighbours).map(shown);
     let observations = found.observations.iter().map(|found| {
         json!({
@@ -176,6 +180,9 @@ pub(crate) async fn graph_search(mut call: Call) -> Result<Reply, Failure> {
         &[("entities", entities_left), ("observations", observations_left), ("relations", relations_left)],
         "search for more words, or for a part with a smaller limit",
     );
+    if let (Some(importable), Some(object)) = (importable, data.as_object_mut()) {
+        object.insert("importable".into(), json!(importable));
+    }
     Reply::json(&data)
 }
 
