@@ -53,7 +53,7 @@ pub(crate) fn odd_project(facts: usize) -> TempDir {
         log.push('\n');
     }
     put("memory-bank/graph/graph.jsonl", log.as_bytes());
-    let backup = "memory-bank-backup-2026-11-20T10-00-00-000Z";
+    let backup = BACKUP;
     put(&format!("{backup}/progress.md"), b"older\r\n");
     put(&format!("{backup}/latin.md"), b"\xe9");
     put(
@@ -84,6 +84,22 @@ pub(crate) fn files(root: &Path) -> BTreeMap<String, Vec<u8>> {
         }
     }
     found
+}
+
+/// The backup of [`odd_project`].
+const BACKUP: &str = "memory-bank-backup-2026-11-20T10-00-00-000Z";
+
+/// Where an export puts what is called so in [`odd_project`]: backups go into the bank's own folder for them.
+fn below_bank(name: &str) -> String {
+    match name.strip_prefix(BACKUP) {
+        Some(inner) => format!("memory-bank/backups/{BACKUP}{inner}"),
+        None => name.to_owned(),
+    }
+}
+
+/// The files of [`odd_project`] as an export has them.
+pub(crate) fn exported(root: &Path) -> BTreeMap<String, Vec<u8>> {
+    files(root).into_iter().map(|(name, bytes)| (below_bank(&name), bytes)).collect()
 }
 
 /// What a graph's log says: rows by id, and the lines that nobody understands.
@@ -171,18 +187,10 @@ fn a_project_goes_from_a_folder_to_the_database_and_back_as_it_was() {
     assert!(!back.path().join("project").exists());
     export(&database, &back.path().join("project"), &[]).unwrap();
     let project_back = back.path().join("project");
-    // Backups go into the bank's own folder for them.
-    let backup = "memory-bank-backup-2026-11-20T10-00-00-000Z";
-    let below = |name: &str| match name.strip_prefix(backup) {
-        Some(inner) => format!("memory-bank/backups/{backup}{inner}"),
-        None => name.to_owned(),
-    };
-    let expected: BTreeMap<String, Vec<u8>> =
-        before.iter().map(|(name, bytes)| (below(name), bytes.clone())).collect();
-    assert_eq!(files(&project_back), expected);
-    for folder in ["memory-bank", backup] {
+    assert_eq!(files(&project_back), exported(project.path()));
+    for folder in ["memory-bank", BACKUP] {
         let log = |root: &Path, folder: &str| fold(&root.join(folder).join("graph/graph.jsonl"));
-        assert_eq!(log(&project_back, &below(folder)), log(project.path(), folder));
+        assert_eq!(log(&project_back, &below_bank(folder)), log(project.path(), folder));
     }
     let left: Vec<PathBuf> =
         fs::read_dir(&project_back).unwrap().map(|entry| entry.unwrap().path()).collect();
@@ -363,14 +371,14 @@ fn a_backup_file_brings_a_project_back_and_a_damaged_or_newer_one_changes_nothin
     }
     assert_eq!(database.psql("SELECT count(*) FROM documents"), "0");
     let done = restore(&file).unwrap();
-    assert_eq!(done["documents"]["added"], json!(8));
+    assert_eq!(done["documents"]["added"], json!(9));
     // Into another, empty database as well.
     let other = atlas();
     operate(&other, &["restore", "--project", "atlas", "--from", file.to_str().unwrap()]).unwrap();
     for database in [&database, &other] {
         let back = TempDir::new().unwrap();
         export(database, &back.path().join("p"), &[]).unwrap();
-        assert_eq!(files(&back.path().join("p")), files(project.path()));
+        assert_eq!(files(&back.path().join("p")), exported(project.path()));
         let log = |root: &Path| fold(&root.join("memory-bank/graph/graph.jsonl"));
         assert_eq!(log(&back.path().join("p")), log(project.path()));
     }
