@@ -15,7 +15,7 @@ test("a document in a folder is written, read, listed, edited, found, renamed an
   const listed = (await server.ok("list_memory_bank_files")).text.split("\n");
   assert.ok(listed.includes("adr/0001.md") && !listed.includes("adr"), listed.join(" "));
   assert.ok((await server.ok("get_memory_bank_status")).json.files.includes("adr/0001.md"));
-  const edits = [{ op: "append", text: "A pelican." }];
+  const edits = [{ op: "replace", old: "An albatross.", new: "A pelican." }];
   await server.ok("edit_memory_bank_file", { filename: "adr/0001.md", edits, ifMatchEtag: made.json.etag });
   assert.match((await server.ok("search_memory_bank", { query: "pelican" })).text, /adr\/0001\.md/);
   assert.match((await server.ok("get_targeted_context", { query: "where is the pelican?" })).text, /adr\/0001\.md/);
@@ -68,14 +68,14 @@ test("names that another system cannot hold are refused with what is wrong, and 
     ["memory-bank/progress.md", /leave `memory-bank\/` out/],
     ["Progress (conflicted copy).md", /sync tools/],
   ]) {
-    const reply = await server.fails("write_memory_bank_file", { filename, content: "x" });
-    assert.match(reply.text, says, filename);
+    const text = await server.fails("write_memory_bank_file", { filename, content: "x" });
+    assert.match(text, says, filename);
   }
   await write(join(bank, "con.md"), "exists");
   assert.equal((await server.ok("read_memory_bank_file", { filename: "con.md" })).json.content, "exists");
   await write(join(bank, "PATTERNS.md"), "exists");
-  const reply = await server.fails("write_memory_bank_file", { filename: "patterns.md", content: "x" });
-  assert.match(reply.text, /`PATTERNS\.md`/);
+  const text = await server.fails("write_memory_bank_file", { filename: "patterns.md", content: "x" });
+  assert.match(text, /`PATTERNS\.md`/);
   assert.deepEqual((await readdir(bank)).filter((name) => /patterns/i.test(name)).sort(), ["PATTERNS.md", "system-patterns.md"]);
 });
 

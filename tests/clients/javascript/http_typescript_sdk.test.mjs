@@ -79,7 +79,7 @@ for (const stage of stages) {
     const filename = "adr/caf\u00e9.md";
     assert.match(await text("read_memory_bank_file", { filename }), /albatross/);
     assert.ok((await text("list_memory_bank_files")).split("\n").includes(filename));
-    await text("edit_memory_bank_file", { filename, edits: [{ op: "append", text: "A pelican." }] });
+    await text("edit_memory_bank_file", { filename, edits: [{ op: "replace", old: "An albatross.", new: "A pelican." }] });
     assert.ok((await text("search_memory_bank", { query: "pelican" })).includes(filename));
     const { contents } = await client.readResource({ uri: "memory-bank://adr/caf%C3%A9" });
     assert.match(contents[0].text, /pelican/);
