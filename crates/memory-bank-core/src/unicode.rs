@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use icu_normalizer::ComposingNormalizerBorrowed;
+use icu_normalizer::{ComposingNormalizerBorrowed, DecomposingNormalizerBorrowed};
 
 /// The composed form (NFC), in which `é` is one character however it was put together.
 #[must_use]
@@ -11,6 +11,15 @@ pub fn nfc(text: &str) -> Cow<'_, str> {
         return Cow::Borrowed(text);
     }
     ComposingNormalizerBorrowed::new_nfc().normalize(text)
+}
+
+/// The decomposed form (NFD), in which some file systems and programs keep names.
+#[must_use]
+pub fn nfd(text: &str) -> Cow<'_, str> {
+    if text.is_ascii() {
+        return Cow::Borrowed(text);
+    }
+    DecomposingNormalizerBorrowed::new_nfd().normalize(text)
 }
 
 /// A form that two texts share when they differ in letter case or composition alone: a file system that does not tell
@@ -29,7 +38,8 @@ mod tests {
     #[test]
     fn spellings_of_one_text_are_one() {
         assert_eq!(nfc("cafe\u{301}"), "caf\u{e9}");
-        assert_eq!(nfc("plain"), "plain");
+        assert_eq!(nfd("caf\u{e9}"), "cafe\u{301}");
+        assert_eq!((nfc("plain"), nfd("plain")), ("plain".into(), "plain".into()));
         for (one, other) in
             [("README.md", "readme.md"), ("CAFE\u{301}", "caf\u{e9}"), ("backup\u{17f}", "Backups")]
         {

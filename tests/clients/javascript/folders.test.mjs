@@ -127,6 +127,7 @@ test("a server that is started below the root of a repository, or in a worktree,
     const status = (await server.ok("get_memory_bank_status")).json;
     assert.equal(status.path, join(main, "memory-bank"));
     assert.match(status.notice, says);
+    assert.match(server.handshake.instructions, says);
     await server.close();
   }
   // A worktree that the main checkout does not know is none.

@@ -4,7 +4,7 @@ use std::fmt;
 
 use crate::document::CoreDocument;
 use crate::limits;
-use crate::unicode::{folded, nfc};
+use crate::unicode::{folded, nfc, nfd};
 
 /// The five core documents, in the order that every list of them has.
 pub const CORE_DOCUMENTS: [&str; 5] =
@@ -169,11 +169,14 @@ impl DocumentPath {
         })
     }
 
-    /// The names under which a store looks for it, best first. What a database stores is composed.
+    /// The names under which a store looks for it, best first. What is made is composed; what came from elsewhere may be
+    /// decomposed.
     #[must_use]
     pub fn spellings(&self) -> Vec<String> {
         let mut names = vec![self.0.clone()];
-        for other in [nfc(&self.0).into_owned(), self.canonical().0] {
+        let canonical = self.canonical().0;
+        let decomposed = [nfd(&self.0).into_owned(), nfd(&canonical).into_owned()];
+        for other in [nfc(&self.0).into_owned(), canonical].into_iter().chain(decomposed) {
             if !names.contains(&other) {
                 names.push(other);
             }
