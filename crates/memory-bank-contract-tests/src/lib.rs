@@ -101,7 +101,8 @@ macro_rules! contract_tests {
             a_name_that_another_system_cannot_hold_is_not_made,
             names_that_differ_by_case_alone_are_not_made_side_by_side);
         $crate::contract_tests!(@module $fresh, graph:
-            d8_attributes_are_merged, d7_a_part_of_a_name_is_no_name, both_instances_see_one_graph,
+            d8_attributes_are_merged, d7_a_part_of_a_name_is_no_name,
+            a_name_is_one_entity_in_any_case_and_composition, both_instances_see_one_graph,
             d6_thirty_first_upserts_all_succeed, links_are_made_once_and_taken_away,
             deleting_an_entity_takes_its_facts_and_links, one_fact_is_stored_once,
             a_fact_given_again_is_the_one_that_was_there, a_given_time_keeps_both_and_a_deleted_fact_comes_anew,
