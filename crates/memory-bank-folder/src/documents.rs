@@ -282,10 +282,11 @@ pub(crate) fn entries(dir: &BankDir) -> Result<Vec<DocumentEntry>, StoreError> {
     let documents = walked.iter().filter(|entry| is_document(entry));
     let folders: BTreeSet<&str> = documents.filter_map(|entry| Some(entry.name.split_once('/')?.0)).collect();
     let is_listed = |entry: &&FolderEntry| {
-        let is_below = entry.name.contains('/');
-        is_document(entry)
-            || (is_below && entry.is_file && is_leftover(&entry.name))
-            || (!is_below && !(entry.is_folder && folders.contains(entry.name.as_str())))
+        if entry.name.contains('/') {
+            is_document(entry) || (entry.is_file && is_leftover(&entry.name))
+        } else {
+            !entry.is_folder || !folders.contains(entry.name.as_str())
+        }
     };
     let entries = walked.iter().filter(is_listed).map(|entry| DocumentEntry {
         path: DocumentPath::parse(&entry.name).ok().filter(|_| is_document(entry)),

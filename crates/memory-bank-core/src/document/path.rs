@@ -187,15 +187,16 @@ impl DocumentPath {
     /// Which of these names it means: the one with exactly its letters, else its canonical form, else one of the same
     /// letters composed otherwise.
     #[must_use]
-    pub fn find<'a>(&self, names: impl Iterator<Item = &'a str> + Clone) -> Option<&'a str> {
+    pub fn find<'a>(&self, names: impl Iterator<Item = &'a str>) -> Option<&'a str> {
         let spellings = self.spellings();
-        let exact = spellings.iter().find_map(|spelling| names.clone().find(|name| name == spelling));
-        exact.or_else(|| {
-            if self.0.is_ascii() {
-                return None;
-            }
-            names.clone().find(|name| spellings.iter().any(|spelling| nfc(name) == nfc(spelling)))
-        })
+        let rank = |name: &str| {
+            let exact = spellings.iter().position(|spelling| spelling == name);
+            let is_composed_otherwise =
+                || !self.0.is_ascii() && spellings.iter().any(|spelling| nfc(name) == nfc(spelling));
+            exact.or_else(|| is_composed_otherwise().then_some(spellings.len()))
+        };
+        let best = names.filter_map(|name| Some((rank(name)?, name))).min_by_key(|(rank, _)| *rank);
+        best.map(|(_, name)| name)
     }
 
     /// Whether another file system could not hold this name beside the other one: somewhere on the way they differ, but in
