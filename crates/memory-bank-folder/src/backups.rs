@@ -103,7 +103,8 @@ impl FolderBank {
 
     /// The place that a user chose. One that is not on this machine chooses none: a path from there means nothing here.
     fn chosen(&self, places: &Places, directory: Option<&str>) -> Result<Option<PathBuf>, BackupError> {
-        directory.filter(|_| self.tells_paths()).map(|words| places.chosen(words)).transpose()
+        let directory = directory.filter(|words| self.tells_paths() && !words.is_empty());
+        directory.map(|words| places.chosen(words)).transpose()
     }
 
     /// A backup as it is told.
@@ -348,7 +349,7 @@ pub(crate) struct Survey {
     pub(crate) files: Vec<String>,
     /// What cannot belong to a bank.
     pub(crate) left_out: Vec<String>,
-    /// What is none of the bank's: the server's own folder, what version control keeps, backups and temporary files.
+    /// What is none of the bank's: the server's own folder, what version control keeps, and temporary files.
     pub(crate) reserved: Vec<String>,
 }
 
@@ -361,7 +362,11 @@ pub(crate) fn survey(dir: &BankDir, depth: usize) -> io::Result<Survey> {
         found.reserved.extend(dir.passed_over(&folder)?.into_iter().map(below));
         for entry in dir.entries(&folder)? {
             let name = below(entry.name);
-            if name.split('/').any(is_reserved) || is_backup(&name) {
+            // Backups are moved and listed by themselves.
+            if is_backup(&name) {
+                continue;
+            }
+            if name.split('/').any(is_reserved) {
                 found.reserved.push(name);
                 continue;
             }
