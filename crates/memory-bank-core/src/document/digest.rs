@@ -182,7 +182,7 @@ fn decisions(text: &str) -> Vec<DecisionSummary> {
         .map(|section| {
             let body = outline.readable(&section.body);
             DecisionSummary {
-                title: section.heading.source.clone(),
+                title: section.heading.source.to_string(),
                 date: labelled(&body, "**Date:**").unwrap_or_default(),
                 summary: labelled(&body, "**Decision:**").unwrap_or_else(|| UNSTATED.to_owned()),
             }

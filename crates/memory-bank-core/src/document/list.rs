@@ -137,7 +137,7 @@ pub(super) fn own_words(outline: &Outline<'_>, item: &Item) -> String {
             None => {}
         }
     }
-    let Some(stray) = stray else { return item.text.clone() };
+    let Some(stray) = stray else { return item.text.to_string() };
     let stray = outline.slice(&stray).split_whitespace().collect::<Vec<_>>().join(" ");
     item.text.strip_suffix(&stray).unwrap_or(&item.text).trim_end().to_owned()
 }

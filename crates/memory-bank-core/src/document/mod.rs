@@ -3,7 +3,9 @@
 mod active_context;
 mod archive;
 mod argument;
+mod condense;
 mod conflict;
+mod date;
 mod decisions;
 mod diff;
 mod digest;
@@ -15,9 +17,12 @@ mod leftover;
 mod list;
 mod new_name;
 mod open_block;
+mod outline_cache;
+mod parts;
 mod path;
 mod progress;
 mod removed;
+pub mod roles;
 pub mod section;
 mod splice;
 mod tasks;
@@ -34,6 +39,7 @@ pub use active_context::{
     update_active_context,
 };
 pub use archive::{Archived, with_archiving};
+pub use condense::{Condensed, Piece, condense};
 pub use conflict::Conflict;
 pub use decisions::{DecisionLogged, LogDecision, log_decision};
 pub use diff::unified_diff;
@@ -45,6 +51,7 @@ pub use etag::Etag;
 pub use faithful::keep_bytes;
 pub use finalize::{FinalizeThinkingSession, SessionFinalized, finalize_thinking_session};
 pub use leftover::is_leftover;
+pub use parts::{Extent, LeftOut, Part, PartBounds, Selection, json_chars, part};
 pub use path::{CORE_DOCUMENTS, DocumentPath, NameError, holds_documents};
 pub use progress::{
     AddProgressEntry, EntryType, ProgressEntryAdded, ProgressTracked, TrackProgress, add_progress_entry,

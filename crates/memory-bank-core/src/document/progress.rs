@@ -262,7 +262,7 @@ fn code(text: &str) -> String {
 pub(super) fn contained(text: &str) -> String {
     const SENTINEL: &str = "\n\n# .\n";
     let tried = format!("{text}{SENTINEL}");
-    if Outline::of(&tried).headings().iter().map(|heading| heading.title.as_str()).eq(["."]) {
+    if Outline::of(&tried).headings().iter().map(|heading| &*heading.title).eq(["."]) {
         return text.to_owned();
     }
     quoted(text)

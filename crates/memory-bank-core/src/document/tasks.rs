@@ -125,7 +125,7 @@ pub(super) fn list(text: &str, titles: &[&str]) -> Vec<String> {
     outline
         .items_below(titles)
         .into_iter()
-        .map(|item| item.text.clone())
+        .map(|item| item.text.to_string())
         .filter(|text| !text.is_empty() && seen.insert(key(text)))
         .collect()
 }

@@ -10,7 +10,9 @@ use tokio_postgres::Row;
 
 use crate::column::answer;
 use crate::connect::Database;
-use crate::documents::opened::{COUNT, Comparison, LOCK, Opened, by_name, count_of, names_of};
+use crate::documents::opened::{
+    COUNT, Comparison, LOCK, Opened, SIMILAR, by_name, count_of, names_of, similar_of,
+};
 use crate::documents::plan::{Plan, Text, check_count, check_names, check_quota, notify, write};
 use crate::edit_groups::Member;
 use crate::quota::{StoredBytes, USAGE};
@@ -33,11 +35,9 @@ pub(crate) async fn edit_together(
             caller,
             &[
                 Query::new(LOCK, &[&project, &names]),
-                Query::new(
-                    COUNT,
-                    &[&project, &compared.low, &compared.names, &compared.low_folders, &compared.folders],
-                ),
+                Query::new(COUNT, &[&project, &names]),
                 Query::new(USAGE, &[&project]),
+                Query::new(SIMILAR, &compared.values(&project, &names)),
             ],
         )
         .await;
@@ -117,7 +117,8 @@ struct Group {
     documents: BTreeMap<String, (Option<Document>, Document)>,
     /// How many edits changed each.
     edits: BTreeMap<String, i64>,
-    present: usize,
+    /// How many documents the project has; unknown where all that are edited are there.
+    present: Option<usize>,
     /// Names beside which another file system may not hold new ones.
     similar: Vec<String>,
     /// How many bytes the project has, with what the edits so far add.
@@ -138,7 +139,7 @@ impl Group {
         let documents =
             stored.into_iter().map(|(name, document)| (name, (Some(document.clone()), document))).collect();
         let held = StoredBytes::of(answer(rows, 2))?;
-        let (present, similar) = count_of(rows)?;
+        let (present, similar) = (count_of(answer(rows, 1))?, similar_of(answer(rows, 3))?);
         Ok(Self { documents, edits: BTreeMap::new(), present, similar, held })
     }
 
@@ -158,7 +159,7 @@ impl Group {
         let result = result.and_then(|plan| {
             check_count(self.present, &plan)?;
             check_names(&opened.similar, &plan)?;
-            check_quota(&self.held, &plan, database.default_quota)?;
+            check_quota(database, &self.held, &plan)?;
             Ok(plan)
         });
         if let Ok(plan) = &result {
@@ -172,7 +173,7 @@ impl Group {
 
     fn take(&mut self, database: &Database, plan: &Plan) {
         let now = database.around.clock.now();
-        self.present += plan.inserts.0.len();
+        self.present = self.present.map(|present| present + plan.inserts.0.len());
         self.held.documents = self.held.documents.saturating_add(plan.added);
         for text in plan.updates.0.iter().chain(&plan.inserts.0) {
             let before = self.documents.remove(&text.name);

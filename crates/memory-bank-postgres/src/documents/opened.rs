@@ -7,26 +7,36 @@ use memory_bank_core::document::{Document, DocumentPath, Etag};
 use memory_bank_core::error::StoreError;
 use memory_bank_core::store::{Drafts, Series};
 use tokio_postgres::Row;
+use uuid::Uuid;
 
 use crate::column::{answer, column};
 use crate::quota::StoredBytes;
+use crate::tenant::Value;
 
 pub(super) const LOCK: &str = "SELECT path, content, etag, version, updated_at FROM public.documents \
     WHERE project_id = $1 AND path = ANY ($2) ORDER BY path FOR UPDATE";
-/// How many documents there are, and the names of some that another file system may not hold beside new ones: those of
-/// the letters of $2 that are not the names of $3, and those whose folders have the letters of $4 and are not spelled as
-/// in $5. Letters beyond ASCII are as they are: a new name has small ones.
-pub(super) const COUNT: &str = "SELECT count(*), (array_agg(path) FILTER (WHERE \
-    lower(path) = ANY ($2) AND path <> ALL ($3) OR EXISTS (SELECT 1 FROM unnest($4::text[], $5::text[]) AS f (low, plain) \
-    WHERE starts_with(lower(path), f.low) AND NOT starts_with(path, f.plain))))[1:100] \
-    FROM public.documents WHERE project_id = $1";
+/// How many documents the project has, unless all of these names are there, so that none is new: counting takes long where
+/// there are many.
+pub(super) const COUNT: &str = "SELECT CASE WHEN \
+    (SELECT count(*) FROM public.documents WHERE project_id = $1 AND path = ANY ($2)) < cardinality($2::text[]) \
+    THEN (SELECT count(*) FROM public.documents WHERE project_id = $1) END";
+/// The same where it is known that there may be new ones.
+pub(super) const COUNT_ALL: &str = "SELECT count(*) FROM public.documents WHERE project_id = $1";
+
+/// The names of some documents that another file system may not hold beside new ones, if one of $2 is new: those of the
+/// letters of $3 that are not the names of $4, and those whose folders have the letters of $5 and are not spelled as in
+/// $6. Letters beyond ASCII are as they are: a new name has small ones.
+pub(super) const SIMILAR: &str = "SELECT path FROM public.documents WHERE project_id = $1 AND \
+    (SELECT count(*) FROM public.documents WHERE project_id = $1 AND path = ANY ($2)) < cardinality($2::text[]) AND \
+    (lower(path) = ANY ($3) AND path <> ALL ($4) OR EXISTS (SELECT 1 FROM unnest($5::text[], $6::text[]) AS f (low, plain) \
+    WHERE starts_with(lower(path), f.low) AND NOT starts_with(path, f.plain))) LIMIT 100";
 
 /// The documents of an edit as they were read.
 pub(super) struct Opened {
     pub(super) drafts: Drafts,
     pub(super) stored_names: BTreeMap<DocumentPath, DocumentPath>,
-    /// How many documents the project has.
-    pub(super) present: usize,
+    /// How many documents the project has; unknown where all that are edited are there.
+    pub(super) present: Option<usize>,
     /// Names beside which another file system may not hold new ones.
     pub(super) similar: Vec<String>,
     /// How many bytes the project has.
@@ -34,18 +44,18 @@ pub(super) struct Opened {
 }
 
 impl Opened {
-    /// From the answers to [`LOCK`], [`COUNT`] and [`crate::quota::USAGE`].
+    /// From the answers to [`LOCK`], [`COUNT`], [`crate::quota::USAGE`] and [`SIMILAR`].
     pub(super) fn of(paths: &[DocumentPath], rows: &[Vec<Row>]) -> Result<Self, StoreError> {
         let held = StoredBytes::of(answer(rows, 2))?;
-        let (present, similar) = count_of(rows)?;
-        Ok(Self::from_stored(paths, &by_name(answer(rows, 0))?, present, similar, held))
+        let (stored, present) = (by_name(answer(rows, 0))?, count_of(answer(rows, 1))?);
+        Ok(Self::from_stored(paths, &stored, present, similar_of(answer(rows, 3))?, held))
     }
 
     /// `stored` holds what there is of these documents; `present` and `held` count all that the project has.
     pub(super) fn from_stored(
         paths: &[DocumentPath],
         stored: &BTreeMap<String, Document>,
-        present: usize,
+        present: Option<usize>,
         similar: Vec<String>,
         held: StoredBytes,
     ) -> Self {
@@ -61,7 +71,9 @@ impl Opened {
     }
 
     /// Adds the last documents of these series.
+    /// From the answers to a query for each and, after them, to [`COUNT_ALL`].
     pub(super) fn with(mut self, needed: &[Series], ends: &[Vec<Row>]) -> Result<Self, StoreError> {
+        self.present = count_of(answer(ends, needed.len()))?;
         for (series, rows) in needed.iter().zip(ends) {
             let document = rows.first().map(document).transpose()?;
             let last = document.as_ref().and_then(|document| series.number_of(&document.path)).unwrap_or(0);
@@ -71,20 +83,23 @@ impl Opened {
     }
 }
 
-/// What [`COUNT`] found.
-pub(super) fn count_of(rows: &[Vec<Row>]) -> Result<(usize, Vec<String>), StoreError> {
-    let Some(row) = answer(rows, 1).first() else { return Ok((0, Vec::new())) };
-    let present: i64 = column(row, 0)?;
-    let similar: Option<Vec<String>> = column(row, 1)?;
-    Ok((usize::try_from(present).unwrap_or_default(), similar.unwrap_or_default()))
+/// How many documents the project has, if that was counted.
+pub(super) fn count_of(rows: &[Row]) -> Result<Option<usize>, StoreError> {
+    let present: Option<i64> = rows.first().map(|row| column(row, 0)).transpose()?.flatten();
+    Ok(present.map(|present| usize::try_from(present).unwrap_or_default()))
 }
 
-/// What [`COUNT`] compares names with.
+/// The names that [`SIMILAR`] found.
+pub(super) fn similar_of(rows: &[Row]) -> Result<Vec<String>, StoreError> {
+    rows.iter().map(|row| column(row, 0)).collect()
+}
+
+/// What [`SIMILAR`] compares names with.
 pub(super) struct Comparison {
-    pub(super) low: Vec<String>,
-    pub(super) names: Vec<String>,
-    pub(super) low_folders: Vec<String>,
-    pub(super) folders: Vec<String>,
+    low: Vec<String>,
+    names: Vec<String>,
+    low_folders: Vec<String>,
+    folders: Vec<String>,
 }
 
 impl Comparison {
@@ -102,6 +117,11 @@ impl Comparison {
             folders: folders.into_iter().collect(),
         }
     }
+
+    /// The parameters of [`SIMILAR`].
+    pub(super) fn values<'a>(&'a self, project: &'a Uuid, names: &'a Vec<String>) -> [Value<'a>; 6] {
+        [project, names, &self.low, &self.names, &self.low_folders, &self.folders]
+    }
 }
 
 /// The names of the members of a series, as a regular expression.
@@ -110,7 +130,7 @@ pub(super) fn pattern(series: &Series) -> String {
     format!("^{}(-([2-9]|[1-9][0-9]{{1,3}}))?\\.md$", series.stem())
 }
 
-/// The names under which the documents may be stored: as asked for, composed, and canonical.
+/// The names under which the documents may be stored: as asked for, canonical, and composed in either way.
 pub(super) fn names_of(paths: &[DocumentPath]) -> Vec<String> {
     let names: BTreeSet<String> = paths.iter().flat_map(DocumentPath::spellings).collect();
     names.into_iter().collect()

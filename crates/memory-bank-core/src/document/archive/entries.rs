@@ -6,10 +6,10 @@ use std::ops::Range;
 
 use jiff::civil::DateTime;
 
-use super::date::{date_anywhere, date_at_start};
 use crate::document::CoreDocument;
 use crate::document::active_context::NOTES;
 use crate::document::conflict;
+use crate::document::date::{date_anywhere, date_at_start};
 use crate::document::progress::HISTORY;
 use crate::document::section::{Heading, Item, Outline, same_title};
 use crate::document::splice::written_end;
@@ -174,7 +174,7 @@ fn end_of_block(
 /// The entries of one line (with what is nested in it) that stand in no block.
 fn items(log: Log, outline: &Outline<'_>, blocks: &[Entry]) -> Vec<Entry> {
     let template = Outline::of(log.document().template());
-    let rows: BTreeSet<&str> = template.items().iter().map(|item| item.text.as_str()).collect();
+    let rows: BTreeSet<&str> = template.items().iter().map(|item| &*item.text).collect();
     let headings = headings(outline);
     let mut found = Vec::new();
     let mut above: Vec<&Heading> = Vec::new();
@@ -198,7 +198,7 @@ fn items(log: Log, outline: &Outline<'_>, blocks: &[Entry]) -> Vec<Entry> {
         let directly = above.last().is_some_and(|section| has_title(section, log.sections()));
         let date = date_at_start(&item.text);
         let is_entry = match (log, date) {
-            (_, None) => directly && !rows.contains(item.text.as_str()),
+            (_, None) => directly && !rows.contains(&*item.text),
             (Log::Progress, Some(_)) => !is_ahead(&above),
             (_, Some(_)) => in_log,
         };
