@@ -475,7 +475,7 @@ mod tests {
             let path = bank.path().join(name);
             std::fs::write(&path, text).unwrap();
             // Files of a moment ago would be read again.
-            let long_ago = std::time::SystemTime::now() - Duration::from_secs(3600);
+            let long_ago = std::time::UNIX_EPOCH + Duration::from_secs(1_700_000_000);
             std::fs::File::options().append(true).open(&path).unwrap().set_modified(long_ago).unwrap();
         }
         (temp, bank.sharing(indexes))

@@ -15,7 +15,9 @@ use uuid::Uuid;
 use crate::bank::PostgresBank;
 use crate::column::{answer, column};
 pub(crate) use crate::documents::group::edit_together;
-use crate::documents::opened::{COUNT, COUNT_ALL, Comparison, LOCK, Opened, SIMILAR, by_name, find, names_of, pattern};
+use crate::documents::opened::{
+    COUNT, COUNT_ALL, Comparison, LOCK, Opened, SIMILAR, by_name, find, names_of, pattern,
+};
 use crate::documents::plan::{Plan, check_count, check_names, check_quota, notify, write};
 use crate::edit_groups::{Awaited, EditGroups, Entry};
 use crate::quota::USAGE;

@@ -44,7 +44,8 @@ pub use conflict::Conflict;
 pub use decisions::{DecisionLogged, LogDecision, log_decision};
 pub use diff::unified_diff;
 pub use digest::{
-    CurrentContext, DecisionSummary, Digest, DigestBounds, DigestSources, clip, digest, plain_digest,
+    CurrentContext, DIGEST_TOKENS, DecisionSummary, Digest, DigestBounds, DigestExtras, DigestSource,
+    DocumentFacts, Excerpt, clip, digest, digest_documents, estimated_tokens, plain_digest,
 };
 pub use edits::{DocumentEdited, Edit, apply_edits, edit_document};
 pub use etag::Etag;

@@ -27,7 +27,7 @@ pub(crate) async fn create_backup(mut call: Call) -> Result<Reply, Failure> {
     if list_only {
         call.must_read("list backups")?;
         let backups = bank.list_backups(&call.caller, backup_dir.as_deref()).await.map_err(failed)?;
-        let mut room = Room::new(call.services.replies.bytes);
+        let mut room = Room::of(&call.services.replies, None, &Value::Null);
         let (shown, left) = room.cut(backups.iter().map(listed), 1)?;
         let mut data = json!({
             "backups": shown,
@@ -70,7 +70,7 @@ pub(crate) async fn restore_backup(mut call: Call) -> Result<Reply, Failure> {
         .restore_backup(&call.caller, id, create_pre_restore_backup)
         .await
         .map_err(|error| Failure::from(error).while_doing("Error restoring backup: Error"))?;
-    let half = || Room::new(call.services.replies.bytes / 2);
+    let half = || Room::of(&call.services.replies, None, &Value::Null).share(2);
     let (files, files_left) = half().names(restored.files);
     let (kept, kept_left) = half().names(restored.kept);
     let mut data = json!({

@@ -9,6 +9,7 @@ mod bounded;
 mod bundle;
 mod context;
 mod cursor;
+mod digest;
 mod documents;
 mod examples;
 mod graph;

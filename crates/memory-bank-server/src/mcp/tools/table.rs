@@ -11,7 +11,9 @@ use super::WithoutRead::{Members, Refused, Sentence};
 use super::reply::{NO_BANK_A, NO_BANK_B, NO_BANK_C};
 use super::schema::{Argument, Kind, optional, required};
 use super::{BankNeed, Call, Family, Handler, Hints, ToolSpec};
-use super::{backups, bundle, context, documents, graph, modes, progress, search, thinking, workspace};
+use super::{
+    backups, bundle, context, digest, documents, graph, modes, progress, search, thinking, workspace,
+};
 
 /// Reads only.
 const READS: Hints = Hints { reads_only: true, may_destroy: false, idempotent: true };
@@ -87,7 +89,9 @@ pub(crate) const TOOLS: &[ToolSpec] = &[
         hints: SETS,
         bank: BankNeed::None,
         arguments: &[
-            required("path", Kind::Text, "Path not specified").about("project folder"),
+            required("path", Kind::Text, "Path not specified")
+                .about("project folder")
+                .or_called(&["projectpath"]),
             optional("rules", Kind::Flag),
         ],
         handler: run!(workspace::initialize_memory_bank),
@@ -253,8 +257,9 @@ pub(crate) const TOOLS: &[ToolSpec] = &[
             optional("maxProgressEntries", Kind::Whole(0, 1000)),
             optional("maxDecisions", Kind::Whole(0, 1000)),
             optional("includeSystemPatterns", Kind::Flag),
+            optional("maxTokens", Kind::Whole(200, 20_000)),
         ],
-        handler: run!(context::get_context_digest),
+        handler: run!(digest::get_context_digest),
     },
     ToolSpec {
         name: "search_memory_bank",
@@ -364,7 +369,7 @@ pub(crate) const TOOLS: &[ToolSpec] = &[
         hints: READS,
         bank: BANK,
         arguments: &[
-            required("files", Kind::Texts, "Files array is required"),
+            required("files", Kind::Texts, "Files array is required").or_called(&["filenames", "paths"]),
             MAX_CHARS,
             optional("includeEtags", Kind::Flag),
         ],
