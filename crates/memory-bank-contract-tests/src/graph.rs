@@ -164,6 +164,22 @@ pub async fn d7_a_part_of_a_name_is_no_name(p: Project) {
     assert_eq!(p.bank.stats(&p.caller).await.unwrap().entity_count, 1);
 }
 
+pub async fn a_name_is_one_entity_in_any_case_and_composition(p: Project) {
+    let first = entity(&p, "Caf\u{e9}", "place").await.id;
+    for name in ["Cafe\u{301}", "CAFE\u{301}", " caf\u{c9} "] {
+        assert_eq!(entity(&p, name, "Place").await.id, first, "{name:?}");
+        let part =
+            p.other.open(&p.caller, &[named(name)], 0, memory_bank_core::limits::REPLY_BYTES).await.unwrap();
+        assert_eq!(part.entities.len(), 1);
+    }
+    assert_eq!(p.bank.stats(&p.caller).await.unwrap().entity_count, 1);
+    // Another type is another entity, and then the name alone is not clear.
+    entity(&p, "Cafe\u{301}", "project").await;
+    let unclear =
+        p.bank.open(&p.caller, &[named("caf\u{e9}")], 0, memory_bank_core::limits::REPLY_BYTES).await;
+    assert!(matches!(unclear, Err(GraphError::Ambiguous { .. })), "{unclear:?}");
+}
+
 pub async fn both_instances_see_one_graph(p: Project) {
     entity(&p, "A", "t").await;
     assert_eq!(p.other.stats(&p.caller).await.unwrap().entity_count, 1);

@@ -25,6 +25,7 @@ mod rules;
 mod search;
 mod served;
 mod state;
+mod upwards;
 mod watch;
 mod workspace;
 
@@ -32,4 +33,4 @@ pub use bank::{FolderBank, Surroundings};
 pub use keys::{FolderKeys, KeysFound};
 pub use moving::{FolderSource, FolderTarget, MoveError, Published, Staged, backup_time, is_backup_id};
 pub use state::StateFolder;
-pub use workspace::{FolderOptions, FolderWorkspace, project_of};
+pub use workspace::{FolderOptions, FolderWorkspace, check_folder_name, project_of};

@@ -15,7 +15,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use jiff::Timestamp;
 use memory_bank_core::caller::Caller;
-use memory_bank_core::document::{CORE_DOCUMENTS, DocumentPath, Etag};
+use memory_bank_core::document::{CORE_DOCUMENTS, DocumentPath, Etag, is_leftover};
 use memory_bank_core::error::{GraphError, StoreError};
 use memory_bank_core::search::{DocumentQuery, Index, MemoryShare, search_graph};
 use memory_bank_core::store::{DocumentSearch, DocumentsFound, GraphFound, GraphSearch, SearchStore};
@@ -236,23 +236,26 @@ impl Followed {
     /// The name under which a document is stored: as asked for, or the canonical one.
     fn stored_name(&self, asked: &str) -> Result<String, String> {
         let path = DocumentPath::parse(asked).map_err(|error| error.to_string())?;
-        let canonical = path.canonical();
-        for name in [path.as_str(), canonical.as_str()] {
-            if self.files.contains_key(name) {
-                return Ok(name.to_owned());
-            }
-            if let Some(why) = self.skipped.get(name) {
-                return Err(why.clone());
-            }
+        let spellings = path.spellings();
+        if let Some(name) = spellings.iter().find(|name| self.files.contains_key(*name)) {
+            return Ok(name.clone());
         }
-        Err("there is no such document".to_owned())
+        if let Some(name) = path.find(self.files.keys().map(String::as_str)) {
+            return Ok(name.to_owned());
+        }
+        if is_leftover(asked) {
+            return Err("what editors and sync tools leave behind is not searched".to_owned());
+        }
+        let why = spellings.iter().find_map(|name| self.skipped.get(name));
+        Err(why.cloned().unwrap_or_else(|| "there is no such document".to_owned()))
     }
 }
 
-/// Whether the name looks like a document, be it a readable one or not.
-fn is_document(name: &str) -> bool {
-    let name = name.to_ascii_lowercase();
-    [".md", ".json"].iter().any(|extension| name.ends_with(extension))
+/// Whether the name looks like a document, be it a readable one or not. What editors and sync tools left does not count.
+fn is_searched(entry: &FolderEntry) -> bool {
+    let name = entry.name.to_ascii_lowercase();
+    let is_named_so = [".md", ".json"].iter().any(|extension| name.ends_with(extension));
+    is_named_so && !is_leftover(&name) && (entry.is_file || !name.contains('/'))
 }
 
 fn core_rank(name: &str) -> usize {

@@ -293,6 +293,11 @@ pub trait GraphStore: Send + Sync {
     /// Counts.
     async fn stats(&self, caller: &Caller) -> Result<GraphStats, GraphError>;
 
+    /// While the graph is empty: how a graph that another program left beside it is brought in, if there is one.
+    async fn importable(&self, _caller: &Caller) -> Option<String> {
+        None
+    }
+
     /// What the digest shows; `None` when nothing was ever put into the graph.
     async fn summary(&self, caller: &Caller) -> Result<Option<GraphSummary>, GraphError>;
 

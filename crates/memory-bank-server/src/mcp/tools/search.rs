@@ -206,6 +206,10 @@ pub(crate) async fn graph_search(mut call: Call) -> Result<Reply, Failure> {
         .await
         .map_err(|error| Failure::from(error).while_doing("Failed to search the graph"))?;
     let (found_entities, found_observations) = (found.entities.len(), found.observations.len());
+    let importable = match found_entities {
+        0 => bank.importable(&call.caller).await,
+        _ => None,
+    };
     let entities = found.entities.into_iter().chain(found.neighbours).map(shown);
     let observations = found.observations.iter().map(|found| {
         json!({
@@ -252,6 +256,9 @@ pub(crate) async fn graph_search(mut call: Call) -> Result<Reply, Failure> {
         "search for more words, or for a part with a smaller limit"
     };
     note_left(&mut data, &left, next);
+    if let Some(importable) = importable {
+        put(&mut data, "importable", json!(importable));
+    }
     Reply::json(&data)
 }
 

@@ -88,9 +88,12 @@ pub(crate) const TOOLS: &[ToolSpec] = &[
         without_read: Sentence(|given| format!("Memory Bank initialized at {}", text(given, "path"))),
         hints: SETS,
         bank: BankNeed::None,
-        arguments: &[required("path", Kind::Text, "Path not specified")
-            .about("project folder")
-            .or_called(&["projectpath"])],
+        arguments: &[
+            required("path", Kind::Text, "Path not specified")
+                .about("project folder")
+                .or_called(&["projectpath"]),
+            optional("rules", Kind::Flag),
+        ],
         handler: run!(workspace::initialize_memory_bank),
     },
     ToolSpec {
