@@ -223,8 +223,16 @@ impl Followed {
             files,
             limit: wanted.limit,
             case_sensitive: wanted.case_sensitive,
+            days: wanted.days,
         });
-        DocumentsFound { hits: found.hits, more: found.more, searched, skipped }
+        DocumentsFound {
+            hits: found.hits,
+            more: found.more,
+            searched,
+            skipped,
+            missing_phrases: found.missing_phrases,
+            unknown_words: found.unknown_words,
+        }
     }
 
     /// The name under which a document is stored: as asked for, or the canonical one.
@@ -288,6 +296,7 @@ mod tests {
             files: Vec::new(),
             limit: 20,
             case_sensitive: false,
+            days: (None, None),
         }
     }
 

@@ -1,6 +1,7 @@
 //! Search within one project. The ranking is [`crate::search`]'s; a store keeps its index and brings what was found.
 
 use async_trait::async_trait;
+use jiff::civil::Date;
 
 use crate::caller::Caller;
 use crate::error::{GraphError, StoreError};
@@ -18,6 +19,9 @@ pub struct DocumentSearch {
     pub limit: usize,
     /// Whether a hit must hold a word of the query in the same letter case.
     pub case_sensitive: bool,
+    /// The first and the last day, in UTC, that a hit may be of: by the date of its entry or section, else by when its document
+    /// was last changed.
+    pub days: (Option<Date>, Option<Date>),
 }
 
 /// What was found in documents, best first.
@@ -31,6 +35,10 @@ pub struct DocumentsFound {
     pub searched: Vec<String>,
     /// The names that were not searched.
     pub skipped: Vec<SkippedDocument>,
+    /// Quoted phrases that stand nowhere, so that their words were looked for.
+    pub missing_phrases: Vec<String>,
+    /// Words that stand nowhere, so that what comes close to them was looked for.
+    pub unknown_words: Vec<String>,
 }
 
 /// A document that was not searched.

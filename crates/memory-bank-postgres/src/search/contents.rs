@@ -10,7 +10,7 @@ use memory_bank_core::document::{CORE_DOCUMENTS, DocumentPath};
 use memory_bank_core::error::StoreError;
 use memory_bank_core::graph::event::Event;
 use memory_bank_core::graph::state::GraphState;
-use memory_bank_core::search::{CorpusStats, DocumentQuery, Index, IndexMemory, MemoryShare};
+use memory_bank_core::search::{DocumentQuery, Index, IndexMemory, MemoryShare};
 use memory_bank_core::store::{DocumentSearch, DocumentsFound, SkippedDocument};
 use tokio::runtime::Handle;
 use tokio_postgres::Row;
@@ -207,8 +207,16 @@ impl Contents {
             files,
             limit: wanted.limit,
             case_sensitive: wanted.case_sensitive,
+            days: wanted.days,
         });
-        DocumentsFound { hits: found.hits, more: found.more, searched, skipped }
+        DocumentsFound {
+            hits: found.hits,
+            more: found.more,
+            searched,
+            skipped,
+            missing_phrases: found.missing_phrases,
+            unknown_words: found.unknown_words,
+        }
     }
 
     /// The name under which a document is stored: as asked for, or the canonical one.

@@ -248,7 +248,8 @@ pub(crate) async fn get_targeted_context(mut call: Call) -> Result<Reply, Failur
         }
         Err(error) => return Err(failed(error.into())),
     };
-    let wanted = DocumentSearch { query, files: Vec::new(), limit: PLACES, case_sensitive: false };
+    let wanted =
+        DocumentSearch { query, files: Vec::new(), limit: PLACES, case_sensitive: false, days: (None, None) };
     let documents =
         bank.search_documents(&call.caller, &wanted).await.map_err(|error| failed(error.into()))?;
     let planned = plan_pointers(&graph, &documents, &bounds);
