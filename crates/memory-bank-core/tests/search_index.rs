@@ -17,8 +17,8 @@ use memory_bank_core::graph::ids::{entity_id, observation_id};
 use memory_bank_core::graph::state::GraphState;
 use memory_bank_core::graph::{Entity, Observation};
 use memory_bank_core::search::{
-    Around, Corpus, DocumentQuery, Index, Language, Query, TermKind, Unit, UnitKind, above, each_term,
-    markdown_units, score,
+    Around, Corpus, DocumentQuery, Index, Language, Query, TermKind, Unit, UnitKind, above, asks, before,
+    behind, each_term, markdown_units, score,
 };
 use proptest::prelude::*;
 
@@ -291,6 +291,10 @@ impl Oracle {
             {
                 let around = |word: usize| {
                     let of = |at: Option<usize>| at.map_or(0.0, |at| worth(word, &units[at].1));
+                    let along = |step: fn(&Unit) -> Option<usize>| {
+                        let first = step(unit);
+                        std::iter::successors(first, |at| step(&units[*at].0)).take(3).collect::<Vec<usize>>()
+                    };
                     let mut headings = Vec::new();
                     let mut parent = unit.parent;
                     while let Some(at) = parent.filter(|at| units[*at].0.kind != UnitKind::Document) {
@@ -299,14 +303,17 @@ impl Oracle {
                     }
                     Around {
                         own: of(Some(at)),
-                        previous: of(unit.previous),
-                        next: of(unit.next),
+                        previous: before(
+                            along(|unit| unit.previous).into_iter().map(|at| of(Some(at))),
+                            false,
+                        ),
+                        next: behind(along(|unit| unit.next).into_iter().map(|at| of(Some(at)))),
                         above: above(headings),
                         name: of(Some(0)),
                     }
                 };
                 let words = rarity.iter().enumerate().map(|(word, rarity)| (*rarity, around(word)));
-                scores.insert((name.clone(), unit.line), score(words));
+                scores.insert((name.clone(), unit.line), score(words, asks(&unit.text)));
             }
         }
         scores

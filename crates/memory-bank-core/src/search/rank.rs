@@ -2,12 +2,21 @@
 
 /// BM25's saturation of repeated words.
 const K1: f64 = 1.2;
-/// BM25's correction for the length of a unit.
-const B: f64 = 0.75;
+/// BM25's correction for the length of a unit: less than the usual 0.75, since short units of small talk say little.
+const B: f64 = 0.5;
 /// The share of the previous unit's score.
 const PREVIOUS: f64 = 0.5;
+/// How much more it is if the previous unit asks something: what follows a question answers it.
+const ASKED: f64 = 1.5;
 /// The share of the next unit's score.
 const NEXT: f64 = 0.3;
+/// What of these shares is left for each unit farther away.
+const FARTHER_BEFORE: f64 = 0.6;
+const FARTHER_BEHIND: f64 = 0.5;
+/// The share of its score that a unit keeps which asks something: a question is seldom the answer.
+const ASKS: f64 = 0.85;
+/// How many units before and behind count.
+pub(super) const NEIGHBOURS: usize = 3;
 /// The share of the score of the heading or entity that the unit belongs to; of what that belongs to, half of it, and so on.
 const PARENT: f64 = 0.4;
 /// The share of the score of the name of the document.
@@ -57,9 +66,9 @@ impl Corpus {
 pub struct Around {
     /// In the unit itself.
     pub own: f64,
-    /// In the unit before it in the same section, or of the same entity.
+    /// In the units before it in the same section, or of the same entity, as [`before`] takes them.
     pub previous: f64,
-    /// In the unit after it.
+    /// In the units after it, as [`behind`] takes them.
     pub next: f64,
     /// In the headings above it or the entity that it belongs to, as [`above`] adds them up.
     pub above: f64,
@@ -78,9 +87,38 @@ pub fn above(headings: impl IntoIterator<Item = f64>) -> f64 {
         .sum()
 }
 
-/// The score of a unit: its words, each with its rarity and how it stands there.
+/// What a word is worth in the units before one, the nearest first: where it counts most. `asked` says whether the nearest asks.
 #[must_use]
-pub fn score(words: impl IntoIterator<Item = (f64, Around)>) -> f64 {
+pub fn before(units: impl IntoIterator<Item = f64>, asked: bool) -> f64 {
+    nearest(units, FARTHER_BEFORE) * if asked { ASKED } else { 1.0 }
+}
+
+/// What a word is worth in the units behind one, the nearest first.
+#[must_use]
+pub fn behind(units: impl IntoIterator<Item = f64>) -> f64 {
+    nearest(units, FARTHER_BEHIND)
+}
+
+fn nearest(units: impl IntoIterator<Item = f64>, farther: f64) -> f64 {
+    let mut share = 1.0;
+    let mut most = 0.0_f64;
+    for worth in units.into_iter().take(NEIGHBOURS) {
+        most = most.max(share * worth);
+        share *= farther;
+    }
+    most
+}
+
+/// Whether a text asks something.
+#[must_use]
+pub fn asks(text: &str) -> bool {
+    let end = text.trim_end().trim_end_matches(['*', '"', '”', ')', '_']);
+    end.ends_with(['?', '？', '؟'])
+}
+
+/// The score of a unit: its words, each with its rarity and how it stands there; and whether it asks something.
+#[must_use]
+pub fn score(words: impl IntoIterator<Item = (f64, Around)>, asks: bool) -> f64 {
     let (mut sum, mut held, mut wanted) = (0.0, 0.0, 0.0);
     for (rarity, around) in words {
         let context =
@@ -97,7 +135,8 @@ pub fn score(words: impl IntoIterator<Item = (f64, Around)>) -> f64 {
                 0.0
             };
     }
-    if wanted > 0.0 { sum * (1.0 - COVERAGE + COVERAGE * held / wanted) } else { 0.0 }
+    let kept = if asks { ASKS } else { 1.0 };
+    if wanted > 0.0 { kept * sum * (1.0 - COVERAGE + COVERAGE * held / wanted) } else { 0.0 }
 }
 
 /// Mixes a lexical score with a dense one. Both must lie between 0 and 1 (divide by the best score of the answer).
@@ -120,8 +159,8 @@ mod tests {
     const CORPUS: Corpus = Corpus { units: 100, words: 1000 };
 
     #[test]
-    fn a_word_scores_by_bm25_with_the_usual_constants() {
-        let expected = 2.0 * 2.2 / (2.0 + 1.2 * (0.25 + 0.75 * 20.0 / 10.0));
+    fn a_word_scores_by_bm25() {
+        let expected = 2.0 * 2.2 / (2.0 + 1.2 * (0.5 + 0.5 * 20.0 / 10.0));
         assert!((CORPUS.saturation(2.0, 20) - expected).abs() < 1e-12);
         assert!((CORPUS.rarity(1) - (1.0_f64 + 99.5 / 1.5).ln()).abs() < 1e-12);
         assert!(CORPUS.saturation(0.0, 20).abs() < 1e-12);
@@ -133,16 +172,20 @@ mod tests {
 
     #[test]
     fn more_of_the_query_scores_more_than_more_of_one_word() {
-        let both = score([(2.0, own(1.0)), (2.0, own(1.0))]);
-        let one = score([(2.0, own(2.0)), (2.0, own(0.0))]);
+        let both = score([(2.0, own(1.0)), (2.0, own(1.0))], false);
+        let one = score([(2.0, own(2.0)), (2.0, own(0.0))], false);
         assert!(both > 1.25 * one, "{both} {one}");
     }
 
     #[test]
     fn context_adds_to_a_unit_and_never_takes_from_it() {
-        let alone = score([(1.0, own(1.0)), (1.0, own(0.0))]);
+        let alone = score([(1.0, own(1.0)), (1.0, own(0.0))], false);
         let beside = Around { previous: 1.0, ..Around::default() };
-        assert!(score([(1.0, own(1.0)), (1.0, beside)]) > alone);
+        assert!(score([(1.0, own(1.0)), (1.0, beside)], false) > alone);
+        assert!(score([(1.0, own(1.0)), (1.0, own(0.0))], true) < alone);
+        assert!(before([0.0, 1.0], false) < before([1.0, 0.0], false));
+        assert!(before([1.0], true) > before([1.0], false) && behind([1.0, 1.0]) == behind([1.0]));
+        assert!(asks("Is it **cheap**?") && asks("速い？") && !asks("It is."));
         assert!(above([1.0, 1.0]) > above([1.0]));
         assert!((mix(0.5, None) - 0.5).abs() < 1e-12);
         assert!((mix(1.0, Some(0.0)) - 0.7).abs() < 1e-12);

@@ -24,6 +24,7 @@ use super::language::{Language, Votes};
 use super::lines::Lines;
 use super::markdown::markdown_units;
 use super::query::fold;
+use super::rank::asks;
 use super::unit::{Unit, UnitKind};
 use super::words::{TermKind, each_term};
 use crate::document::DocumentPath;
@@ -114,6 +115,8 @@ struct Slot {
     /// The same, taken over from what it belongs to.
     date: i64,
     length: u32,
+    /// Whether it asks something.
+    asks: bool,
     terms: Box<[u32]>,
     root: u32,
     parent: Option<u32>,
@@ -407,6 +410,7 @@ impl Index {
             own_date: own_date.unwrap_or(UNDATED),
             date: own_date.unwrap_or(UNDATED),
             length,
+            asks: asks(&unit.text),
             terms: counts.iter().map(|(term, _)| *term).collect(),
             root: 0,
             parent: None,

@@ -6,7 +6,7 @@ use std::sync::{Arc, PoisonError};
 use super::vocabulary::{Form, Scope};
 use super::{Index, Slot, SourceId};
 use crate::search::query::Query;
-use crate::search::rank::{Around, Corpus, HEADINGS, above, score};
+use crate::search::rank::{Around, Corpus, HEADINGS, NEIGHBOURS, above, before, behind, score};
 use crate::search::unit::UnitKind;
 
 /// A unit that a query found, before it is shown.
@@ -158,7 +158,7 @@ impl Scored<'_> {
             }
             let itself = self.gather(*at, slot, &mut around);
             let unwanted = !prepared.unwanted.is_empty() && self.index.holds(*at, slot, &prepared.unwanted);
-            let score = score(self.rarity.iter().copied().zip(around.iter().copied()));
+            let score = score(self.rarity.iter().copied().zip(around.iter().copied()), slot.asks);
             candidates.push(Candidate { slot: *at, exact, itself, unwanted, score });
         }
         candidates
@@ -190,7 +190,7 @@ impl Scored<'_> {
                     continue;
                 }
                 self.gather(at, slot, &mut around);
-                let score = score(self.rarity.iter().copied().zip(around.iter().copied()));
+                let score = score(self.rarity.iter().copied().zip(around.iter().copied()), slot.asks);
                 found.push(Candidate { slot: at, exact: false, itself: false, unwanted: false, score });
             }
         }
@@ -200,8 +200,8 @@ impl Scored<'_> {
     /// How each word stands in a unit and around it; whether one stands in the unit itself.
     fn gather(&self, at: u32, slot: &Slot, around: &mut [Around]) -> bool {
         let own = self.row(at);
-        let previous = slot.previous.and_then(|at| self.row(at));
-        let next = slot.next.and_then(|at| self.row(at));
+        let asked = slot.previous.and_then(|at| self.index.slot(at)).is_some_and(|before| before.asks);
+        let (previous, next) = (self.walk(slot, |slot| slot.previous), self.walk(slot, |slot| slot.next));
         let mut headings: [Option<&[f32]>; HEADINGS] = [None; HEADINGS];
         let mut name = None;
         let mut parent = slot.parent;
@@ -222,13 +222,25 @@ impl Scored<'_> {
         for (word, around) in around.iter_mut().enumerate() {
             *around = Around {
                 own: of(own, word),
-                previous: of(previous, word),
-                next: of(next, word),
+                previous: before(previous.iter().map(|row| of(*row, word)), asked),
+                next: behind(next.iter().map(|row| of(*row, word))),
                 above: above(headings.iter().map(|heading| of(*heading, word))),
                 name: of(name, word),
             };
         }
         own.is_some()
+    }
+
+    /// The rows of the nearest units in one direction.
+    fn walk(&self, slot: &Slot, step: impl Fn(&Slot) -> Option<u32>) -> [Option<&[f32]>; NEIGHBOURS] {
+        let mut rows = [None; NEIGHBOURS];
+        let mut at = step(slot);
+        for row in &mut rows {
+            let Some(here) = at else { break };
+            *row = self.row(here);
+            at = self.index.slot(here).and_then(&step);
+        }
+        rows
     }
 
     fn row(&self, at: u32) -> Option<&[f32]> {

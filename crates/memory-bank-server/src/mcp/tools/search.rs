@@ -2,11 +2,14 @@
 
 use std::collections::HashMap;
 
+use jiff::Timestamp;
+use jiff::civil::Date;
+use jiff::tz::TimeZone;
 use memory_bank_core::clock::iso_millis;
 use memory_bank_core::document::{CoreDocument, DigestSources, DocumentPath, plain_digest};
 use memory_bank_core::error::GraphError;
 use memory_bank_core::search::{
-    MatchedIn, Material, Query, QueryError, TargetedBounds, pack, plan_pointers, whole_if_possible,
+    MatchedIn, Material, Query, QueryError, TargetedBounds, clip, pack, plan_pointers, whole_if_possible,
 };
 use memory_bank_core::store::{Bank, DocumentSearch, EntityFound, GraphFound, GraphSearch, ReadOutcome};
 use serde::{Deserialize, Serialize};
@@ -34,6 +37,10 @@ struct SearchDocuments {
     max_results: usize,
     #[serde(default)]
     case_sensitive: bool,
+    #[serde(default)]
+    since: Option<String>,
+    #[serde(default)]
+    until: Option<String>,
 }
 
 fn twenty() -> usize {
@@ -50,13 +57,23 @@ struct FoundLine {
     #[serde(serialize_with = "whole_if_possible")]
     score: f64,
     heading_path: Vec<String>,
+    /// How many others say the same but for dates and ids.
+    #[serde(skip_serializing_if = "is_none")]
+    similar: usize,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks with a reference")]
+fn is_none(count: &usize) -> bool {
+    *count == 0
 }
 
 /// Finds lines in documents.
 pub(crate) async fn search_memory_bank(mut call: Call) -> Result<Reply, Failure> {
-    let SearchDocuments { query: text, files, max_results: limit, case_sensitive } = call.parse()?;
+    let SearchDocuments { query: text, files, max_results: limit, case_sensitive, since, until } =
+        call.parse()?;
     let query = parse(&text)?;
-    let wanted = DocumentSearch { query, files, limit, case_sensitive };
+    let days = days(since.as_deref(), until.as_deref())?;
+    let wanted = DocumentSearch { query, files, limit, case_sensitive, days };
     let found = call
         .bank()?
         .search_documents(&call.caller, &wanted)
@@ -72,6 +89,7 @@ pub(crate) async fn search_memory_bank(mut call: Call) -> Result<Reply, Failure>
             context: hit.context,
             score: (hit.score * 1000.0).round() / 1000.0,
             heading_path: hit.heading_path,
+            similar: hit.similar,
         })
         .collect();
     let (results, left) = Room::new(call.services.replies.bytes).cut(results, 1)?;
@@ -81,6 +99,16 @@ pub(crate) async fn search_memory_bank(mut call: Call) -> Result<Reply, Failure>
         "filesSearched": found.searched,
         "truncated": found.more || left > 0,
     });
+    if let Some(object) = metadata.as_object_mut() {
+        if !found.missing_phrases.is_empty() {
+            object.insert("phrasesNotFound".into(), json!(found.missing_phrases));
+            object
+                .insert("note".into(), json!("a quoted phrase is nowhere; its words were searched instead"));
+        }
+        if !found.unknown_words.is_empty() {
+            object.insert("wordsNotFound".into(), json!(found.unknown_words));
+        }
+    }
     if !found.skipped.is_empty()
         && let Some(object) = metadata.as_object_mut()
     {
@@ -293,9 +321,83 @@ async fn digest(call: &Call, bank: &dyn Bank, max_chars: usize) -> Result<String
     Ok(plain_digest(&sources, DIGEST_CHARS.min(max_chars / DIGEST_SHARE)))
 }
 
+/// The first and the last day of a search.
+fn days(since: Option<&str>, until: Option<&str>) -> Result<(Option<Date>, Option<Date>), Failure> {
+    let day = |name: &str, text: Option<&str>, is_last: bool| {
+        let text = text.map(str::trim).filter(|text| !text.is_empty());
+        let parsed = text.map(|text| {
+            day(text, is_last).ok_or_else(|| {
+                let text = clip(text, 0, 60);
+                Failure::Malformed(format!(
+                    "`{name}`: `{text}` is not a day; use a date such as `2026-08-30`, or a month such as `2026-08`"
+                ))
+            })
+        });
+        parsed.transpose()
+    };
+    let (first, last) = (day("since", since, false)?, day("until", until, true)?);
+    if let (Some(first), Some(last)) = (first, last)
+        && first > last
+    {
+        return Err(Failure::Malformed(format!(
+            "`since`: `{first}` is after `until`, `{last}`; exchange them, or leave one out"
+        )));
+    }
+    Ok((first, last))
+}
+
+/// A day, the first or last day of a month or a year, or the day of a moment, in UTC.
+fn day(text: &str, is_last: bool) -> Option<Date> {
+    let is_digits = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    if let Ok(day) = text.parse::<Date>() {
+        // A moment is a day of its own zone there; it counts by UTC.
+        return Some(text.parse::<Timestamp>().map_or(day, |moment| moment.to_zoned(TimeZone::UTC).date()));
+    }
+    let (year, month) = text.split_once('-').map_or((text, None), |(year, month)| (year, Some(month)));
+    if year.len() != 4 || !is_digits(year) || month.is_some_and(|month| !is_digits(month)) {
+        return None;
+    }
+    let year: i16 = year.parse().ok()?;
+    let first_month: i8 = if is_last { 12 } else { 1 };
+    let first = Date::new(year, month.map_or(Some(first_month), |month| month.parse().ok())?, 1).ok()?;
+    Some(if is_last { first.last_of_month() } else { first })
+}
+
 fn parse(text: &str) -> Result<Query, Failure> {
     Query::parse(text).map_err(|error| match error {
         QueryError::Blank => Failure::said(error.to_string()),
         other => Failure::Malformed(format!("`query`: {other}")),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shown(since: Option<&str>, until: Option<&str>) -> String {
+        match days(since, until) {
+            Ok((first, last)) => format!("{first:?} {last:?}"),
+            Err(Failure::Malformed(why)) => why,
+            Err(_) => "another failure".to_owned(),
+        }
+    }
+
+    #[test]
+    fn days_months_years_and_moments_are_taken() {
+        assert_eq!(shown(Some("2026-08-30"), None), "Some(2026-08-30) None");
+        assert_eq!(shown(Some("2026-02"), Some("2026-02")), "Some(2026-02-01) Some(2026-02-28)");
+        assert_eq!(shown(Some("2025"), Some("2025")), "Some(2025-01-01) Some(2025-12-31)");
+        assert_eq!(shown(Some("2026-08-30T23:30:00-02:00"), None), "Some(2026-08-31) None");
+        assert_eq!(shown(Some(" "), None), "None None");
+    }
+
+    #[test]
+    fn what_is_no_day_is_refused_with_an_example() {
+        for text in ["yesterday", "2026-13-01", "2026-99", "30.08.2026", "20260830x"] {
+            let why = shown(Some(text), None);
+            assert!(why.contains(&format!("`since`: `{text}`")) && why.contains("2026-08-30"), "{why}");
+        }
+        let why = shown(Some("2026-09-01"), Some("2026-08-01"));
+        assert!(why.starts_with("`since`: `2026-09-01` is after `until`"), "{why}");
+    }
 }

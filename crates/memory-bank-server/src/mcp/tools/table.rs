@@ -236,6 +236,8 @@ pub(crate) const TOOLS: &[ToolSpec] = &[
             optional("files", Kind::Texts),
             optional("maxResults", Kind::Whole(1, 1000)),
             optional("caseSensitive", Kind::Flag),
+            optional("since", Kind::Text),
+            optional("until", Kind::Text),
         ],
         handler: run!(search::search_memory_bank),
     },
