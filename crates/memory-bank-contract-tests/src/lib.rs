@@ -5,6 +5,7 @@
 
 pub mod archives;
 pub mod backups;
+pub mod digests;
 pub mod documents;
 pub mod graph;
 pub mod state;
@@ -87,6 +88,7 @@ pub async fn text(bank: &dyn Bank, caller: &Caller, name: &str) -> Option<String
 #[macro_export]
 macro_rules! contract_tests {
     ($fresh:path) => {
+        $crate::contract_tests!(@module $fresh, digests: a_bank_of_any_layout_has_its_digest_in_the_store);
         $crate::contract_tests!(@module $fresh, documents:
             names_are_listed_sorted, reading_keeps_the_order_asked_for,
             d26_one_name_serves_reading_and_writing, an_edit_that_fails_writes_nothing,

@@ -4,6 +4,7 @@ mod active_context;
 mod archive;
 mod argument;
 mod conflict;
+mod date;
 mod decisions;
 mod diff;
 mod digest;
@@ -16,6 +17,7 @@ mod open_block;
 mod path;
 mod progress;
 mod removed;
+pub mod roles;
 pub mod section;
 mod splice;
 mod tasks;
@@ -36,7 +38,8 @@ pub use conflict::Conflict;
 pub use decisions::{DecisionLogged, LogDecision, log_decision};
 pub use diff::unified_diff;
 pub use digest::{
-    CurrentContext, DecisionSummary, Digest, DigestBounds, DigestSources, clip, digest, plain_digest,
+    CurrentContext, DIGEST_TOKENS, DecisionSummary, Digest, DigestBounds, DigestExtras, DigestSource,
+    DocumentFacts, Excerpt, clip, digest, digest_documents, estimated_tokens, plain_digest,
 };
 pub use edits::{DocumentEdited, Edit, apply_edits, edit_document};
 pub use etag::Etag;

@@ -6,10 +6,10 @@ use std::ops::Range;
 
 use jiff::civil::DateTime;
 
-use super::date::{date_anywhere, date_at_start};
 use crate::document::CoreDocument;
 use crate::document::active_context::NOTES;
 use crate::document::conflict;
+use crate::document::date::{date_anywhere, date_at_start};
 use crate::document::progress::HISTORY;
 use crate::document::section::{Heading, Item, Outline, same_title};
 use crate::document::splice::written_end;

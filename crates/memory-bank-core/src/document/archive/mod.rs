@@ -4,7 +4,6 @@
 //! Archives are documents like all others: `progress-archive-2026-11.md` by the month of the archiving, then
 //! `progress-archive-2026-11-2.md` when that is full; `decision-log-archive-…` and `active-context-archive-…` alike.
 
-mod date;
 mod entries;
 
 use std::cmp::Reverse;

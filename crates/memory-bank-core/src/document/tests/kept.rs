@@ -4,14 +4,13 @@ use proptest::prelude::*;
 use rstest::rstest;
 use serde_json::json;
 
-use super::{at, bank, text};
+use super::{at, bank, digest_of, text};
 use crate::document::CoreDocument::{self, ActiveContext, DecisionLog, Progress};
 use crate::document::section::{LineEnding, Outline};
 use crate::document::{
-    AddProgressEntry, AddSessionNote, Clear, DigestBounds, DigestSources, Edit, FinalizeThinkingSession,
-    LogDecision, Removed, TrackProgress, UpdateActiveContext, UpdateTasks, add_progress_entry,
-    add_session_note, apply_edits, digest, finalize_thinking_session, log_decision, track_progress,
-    update_active_context, update_tasks,
+    AddProgressEntry, AddSessionNote, Clear, Edit, FinalizeThinkingSession, LogDecision, Removed,
+    TrackProgress, UpdateActiveContext, UpdateTasks, add_progress_entry, add_session_note, apply_edits,
+    finalize_thinking_session, log_decision, track_progress, update_active_context, update_tasks,
 };
 use crate::error::EditError;
 use crate::store::Drafts;
@@ -277,8 +276,8 @@ fn three_calls_behind_an_open_fence_make_one_section_and_the_digest_has_the_task
         new,
         "# A\n\n```js\nconst a = 1\n\n## Ongoing Tasks\n- one\n```\n\n## Ongoing Tasks\n- two\n- three\n- four\n"
     );
-    let sources = DigestSources { active_context: Some(&new), ..DigestSources::default() };
-    assert_eq!(digest(&sources, DigestBounds::default()).current_context.tasks, ["two", "three", "four"]);
+    let tasks = digest_of(ActiveContext, &new).current_context.tasks;
+    assert_eq!(tasks, ["four", "three", "two"]);
 }
 
 #[rstest]
@@ -354,8 +353,7 @@ fn a_conflict_is_never_taken_for_text(#[case] content: String) {
     let listed = update_tasks(&mut drafts, &tasks(json!({"add": []}))).unwrap();
     assert_eq!(text(&drafts, ActiveContext), content);
     assert!(listed.tasks.iter().all(|task| !task.contains(['<', '=', '|', '>'])), "{:?}", listed.tasks);
-    let sources = DigestSources { active_context: Some(&content), ..DigestSources::default() };
-    let context_ = digest(&sources, DigestBounds::default()).current_context;
+    let context_ = digest_of(ActiveContext, &content).current_context;
     assert!(context_.tasks.iter().all(|task| !task.contains(['<', '=', '|', '>'])), "{:?}", context_.tasks);
 }
 
@@ -408,8 +406,8 @@ fn what_only_looks_like_a_conflict_is_text(#[case] content: &str) {
 fn a_document_of_conflicts_is_read_in_a_time_that_grows_with_its_size() {
     let unit = "## S\n<<<<<<< a\nx\n=======\ny\n>>>>>>> b\n";
     let text = unit.repeat(crate::limits::DOCUMENT_BYTES / unit.len());
-    let sources = DigestSources { decision_log: Some(&text), ..DigestSources::default() };
-    assert_eq!(digest(&sources, DigestBounds::default()).recent_decisions.len(), 5);
+    // The same decision again is one.
+    assert_eq!(digest_of(DecisionLog, &text).recent_decisions.len(), 1);
     let all = 0..text.len();
     assert_eq!(Outline::of(&text).conflicts_in(&all).count(), text.len() / unit.len());
 }
@@ -527,12 +525,13 @@ proptest! {
         };
         let new = text(&drafts, ActiveContext);
         all_there(&content, &new, &removed)?;
-        let sources = DigestSources { active_context: Some(&new), ..DigestSources::default() };
-        let shown = digest(&sources, DigestBounds::default()).current_context;
+        let digest = digest_of(ActiveContext, &new);
+        let (shown, done) = (digest.current_context, digest.recent_progress);
         let shown = match title { "tasks" => shown.tasks, "next" => shown.next_steps, _ => shown.issues };
         for item in &wanted {
             let word = item.trim_start_matches("[ ] ").to_lowercase();
-            prop_assert!(shown.iter().any(|one| one.to_lowercase().contains(&word)), "{:?} is not seen in {:?}", item, new);
+            // One that is ticked is done.
+            prop_assert!(shown.iter().chain(&done).any(|one| one.to_lowercase().contains(&word)), "{:?} is not seen in {:?}", item, new);
         }
     }
 

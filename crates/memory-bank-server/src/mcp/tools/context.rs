@@ -1,8 +1,8 @@
-//! Tools that give an overview: the guide, the bundle, the digest.
+//! Tools that give an overview: the guide and the bundle.
 
 use memory_bank_core::clock::iso_millis;
-use memory_bank_core::document::{CoreDocument, DigestBounds, DigestSources, digest};
-use memory_bank_core::store::{GraphSummary, ReadOutcome};
+use memory_bank_core::document::CoreDocument;
+use memory_bank_core::store::ReadOutcome;
 use serde::Deserialize;
 use serde_json::{Map, json};
 
@@ -71,96 +71,4 @@ pub(crate) async fn get_context_bundle(mut call: Call) -> Result<Reply, Failure>
     }
     remaining.note(&mut metadata, "batch_read_files");
     Reply::json(&json!({"bundle": bundle, "metadata": metadata}))
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct DigestArguments {
-    #[serde(default = "ten")]
-    max_progress_entries: usize,
-    #[serde(default = "five")]
-    max_decisions: usize,
-    #[serde(default)]
-    include_system_patterns: bool,
-}
-
-fn ten() -> usize {
-    10
-}
-
-fn five() -> usize {
-    5
-}
-
-/// A short overview of documents and graph.
-pub(crate) async fn get_context_digest(mut call: Call) -> Result<Reply, Failure> {
-    let asked: DigestArguments = call.parse()?;
-    let bank = call.bank()?;
-    let cores = [
-        CoreDocument::ActiveContext,
-        CoreDocument::Progress,
-        CoreDocument::DecisionLog,
-        CoreDocument::SystemPatterns,
-    ];
-    let outcomes = bank.read(&call.caller, &cores.map(CoreDocument::path)).await?;
-    let mut texts: [Option<String>; 4] = Default::default();
-    let mut warnings = Vec::new();
-    for ((slot, core), outcome) in texts.iter_mut().zip(cores).zip(outcomes) {
-        match outcome {
-            ReadOutcome::Found(document) => *slot = Some(document.content),
-            ReadOutcome::Unreadable(reason) => {
-                warnings.push(format!("{} cannot be read: {reason}", core.name()));
-            }
-            _ => warnings.push(format!("{} does not exist", core.name())),
-        }
-    }
-    let [active_context, progress, decision_log, system_patterns] = &texts;
-    let sources = DigestSources {
-        active_context: active_context.as_deref(),
-        progress: progress.as_deref(),
-        decision_log: decision_log.as_deref(),
-        system_patterns: system_patterns.as_deref(),
-    };
-    let bounds = DigestBounds {
-        progress_entries: asked.max_progress_entries,
-        decisions: asked.max_decisions,
-        system_patterns: asked.include_system_patterns,
-    };
-    let mut digest = serde_json::to_value(digest(&sources, bounds))
-        .map_err(|error| Failure::Internal(error.to_string()))?;
-    match bank.summary(&call.caller).await {
-        Ok(Some(summary)) => {
-            if let Some(object) = digest.as_object_mut() {
-                object.insert("graphSummary".into(), json!(graph_text(&summary)));
-            }
-        }
-        Ok(None) => {}
-        Err(error) => warnings.push(format!("the graph cannot be read: {error}")),
-    }
-    let mut metadata =
-        json!({"timestamp": iso_millis(call.services.clock.now()), "memoryBankDir": bank.location()});
-    if !warnings.is_empty()
-        && let Some(object) = metadata.as_object_mut()
-    {
-        object.insert("warnings".into(), json!(warnings));
-    }
-    Reply::json(&json!({"digest": digest, "metadata": metadata}))
-}
-
-/// The graph in a few lines of Markdown.
-fn graph_text(summary: &GraphSummary) -> String {
-    let stats = summary.stats;
-    let mut text = format!(
-        "## Knowledge Graph\n{} entities, {} observations, {} relations",
-        stats.entity_count, stats.observation_count, stats.relation_count
-    );
-    if !summary.types.is_empty() {
-        let types: Vec<String> =
-            summary.types.iter().map(|(name, count)| format!("{name} ({count})")).collect();
-        text.push_str(&format!("\nTypes: {}", types.join(", ")));
-    }
-    for (name, kind, count) in &summary.busiest {
-        text.push_str(&format!("\n- {name} [{kind}] ({count} obs)"));
-    }
-    text
 }

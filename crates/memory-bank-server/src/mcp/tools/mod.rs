@@ -5,6 +5,7 @@ mod aliases;
 mod backups;
 mod blind;
 mod context;
+mod digest;
 mod documents;
 mod graph;
 mod modes;

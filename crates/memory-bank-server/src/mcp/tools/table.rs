@@ -11,7 +11,7 @@ use super::WithoutRead::{Members, Refused, Sentence};
 use super::reply::{NO_BANK_A, NO_BANK_B, NO_BANK_C};
 use super::schema::{Argument, Kind, optional, required};
 use super::{BankNeed, Call, Family, Handler, Hints, ToolSpec};
-use super::{backups, context, documents, graph, modes, progress, search, thinking, workspace};
+use super::{backups, context, digest, documents, graph, modes, progress, search, thinking, workspace};
 
 /// Reads only.
 const READS: Hints = Hints { reads_only: true, may_destroy: false, idempotent: true };
@@ -219,8 +219,9 @@ pub(crate) const TOOLS: &[ToolSpec] = &[
             optional("maxProgressEntries", Kind::Whole(0, 1000)),
             optional("maxDecisions", Kind::Whole(0, 1000)),
             optional("includeSystemPatterns", Kind::Flag),
+            optional("maxTokens", Kind::Whole(200, 20_000)),
         ],
-        handler: run!(context::get_context_digest),
+        handler: run!(digest::get_context_digest),
     },
     ToolSpec {
         name: "search_memory_bank",

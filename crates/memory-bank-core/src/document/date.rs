@@ -1,0 +1,474 @@
+//! Dates as people and assistants write them at the head of an entry: `2026-11-22 09:30:07`, `Nov 22, 2026, 9:30 AM`,
+//! `22 November 2026`, `26.11.2026`, `26 novembre 2026`, `2026年11月26日`. A date that may mean two days (`03/04/2026`) is
+//! none. Of a time with a zone the moment in UTC counts; others are taken as they are, as entries of one log have one zone.
+
+use jiff::ToSpan;
+use jiff::civil::{Date, DateTime};
+
+/// How much of a text is looked at.
+const HEAD_CHARS: usize = 160;
+
+/// The date that a text begins with, marks before it left out. Without a time of day it is midnight.
+pub(super) fn date_at_start(text: &str) -> Option<DateTime> {
+    head(text).map(|(date, _)| date)
+}
+
+/// The date that a text begins with, and what stands behind it, without the brackets, dashes and colons around it.
+pub(super) fn dated(text: &str) -> Option<(DateTime, &str)> {
+    let (date, end) = head(text)?;
+    let rest = text.get(end..).unwrap_or_default();
+    let rest =
+        rest.trim_start_matches(|sign: char| sign.is_whitespace() || "])}】）*_`:：-–—|,.~>".contains(sign));
+    Some((date, rest))
+}
+
+/// The date at the head of a text, and the offset behind it.
+fn head(text: &str) -> Option<(DateTime, usize)> {
+    let marks = |sign: char| {
+        sign.is_whitespace() || "[(*_`#~【（>".contains(sign) || !(sign.is_alphanumeric() || sign.is_ascii())
+    };
+    let bare = text.trim_start_matches(marks);
+    let bare = ["x] ", "X] ", "] "]
+        .iter()
+        .find_map(|ticked| bare.strip_prefix(ticked))
+        .map_or(bare, |rest| rest.trim_start_matches(marks));
+    // "Date: 2026-11-26", "Session of 2026-11-26": the word before the date is no part of it.
+    let words = words_of(bare);
+    let labels = [
+        "date",
+        "datum",
+        "data",
+        "fecha",
+        "дата",
+        "updated",
+        "session",
+        "日期",
+        "日付",
+        "날짜",
+        "sitzung",
+        "sesion",
+        "sessao",
+        "sessione",
+        "сессия",
+        "sesja",
+    ];
+    let skipped =
+        usize::from(words.first().is_some_and(|word| labels.contains(&word.text.to_lowercase().as_str())));
+    let skipped =
+        if words.get(skipped).is_some_and(|word| weekday(word.text)) { skipped + 1 } else { skipped };
+    let (date, used) = date_in(words.get(skipped..)?)?;
+    let last = words.get(skipped + used.checked_sub(1)?)?;
+    Some((date, text.len() - bare.len() + last.end))
+}
+
+/// The first date in a text.
+pub(super) fn date_anywhere(text: &str) -> Option<DateTime> {
+    let words = words_of(text);
+    (0..words.len()).find_map(|first| date_in(words.get(first..)?)).map(|(date, _)| date)
+}
+
+/// A run of digits or of letters, and what stands between the one before and it.
+struct Word<'t> {
+    gap: &'t str,
+    text: &'t str,
+    /// Where it ends.
+    end: usize,
+}
+
+impl Word<'_> {
+    fn number(&self) -> Option<i16> {
+        self.text.parse().ok()
+    }
+
+    fn follows(&self, gaps: &[&str]) -> bool {
+        gaps.contains(&self.gap)
+    }
+
+    /// White space, a comma, or both.
+    fn is_apart(&self) -> bool {
+        !self.gap.is_empty() && self.gap.chars().all(|sign| sign.is_whitespace() || matches!(sign, ',' | '.'))
+    }
+}
+
+fn words_of(text: &str) -> Vec<Word<'_>> {
+    let end = text.char_indices().nth(HEAD_CHARS).map_or(text.len(), |(at, _)| at);
+    let mut rest = text.get(..end).unwrap_or_default();
+    let mut words = Vec::new();
+    let mut at = 0;
+    loop {
+        let gap = rest.find(char::is_alphanumeric).unwrap_or(rest.len());
+        let (before, after) = rest.split_at(gap);
+        let Some(first) = after.chars().next() else { return words };
+        let digits = first.is_ascii_digit();
+        let same = |sign: char| sign.is_ascii_digit() == digits && sign.is_alphanumeric();
+        let length = after.find(|sign| !same(sign)).unwrap_or(after.len());
+        let (word, left) = after.split_at(length);
+        at += gap + length;
+        words.push(Word { gap: before, text: word, end: at });
+        rest = left;
+    }
+}
+
+/// The date that these words begin with, and how many of them it takes.
+fn date_in(words: &[Word<'_>]) -> Option<(DateTime, usize)> {
+    numbers(words).or_else(|| eastern(words)).or_else(|| with_month_name(words))
+}
+
+/// `2026-11-26`, `2026/11/26`, `26.11.2026`, and `26/11/2026` where it can be no other day.
+fn numbers(words: &[Word<'_>]) -> Option<(DateTime, usize)> {
+    let (first, second, third) = (words.first()?, words.get(1)?, words.get(2)?);
+    let sign =
+        ["-", "/", ".", ". "].into_iter().find(|sign| second.follows(&[sign]) && third.follows(&[sign]))?;
+    let rest = words.get(3..).unwrap_or_default();
+    let (a, b, c) = (first.number()?, second.number()?, third.number()?);
+    let day = if first.text.len() == 4 {
+        date(a, b, c)?
+    } else if third.text.len() == 4 && first.text.len() <= 2 && second.text.len() <= 2 {
+        match sign {
+            // A full stop stands behind the day, everywhere.
+            "." | ". " => date(c, b, a)?,
+            _ if a == b || a > 12 => date(c, b, a)?,
+            _ if b > 12 => date(c, a, b)?,
+            _ => return None,
+        }
+    } else {
+        return None;
+    };
+    Some(at_time(day, rest, 3))
+}
+
+/// `2026年11月26日`, `2026년 11월 26일`.
+fn eastern(words: &[Word<'_>]) -> Option<(DateTime, usize)> {
+    let (year, first) = (words.first()?, words.get(1)?);
+    let (month, second) = (words.get(2)?, words.get(3)?);
+    let (day, third) = (words.get(4)?, words.get(5)?);
+    let signs = [("年", "月", "日"), ("년", "월", "일")];
+    let third_sign =
+        |sign: &str| third.text.starts_with(sign) || (sign == "日" && third.text.starts_with('号'));
+    if year.text.len() != 4
+        || !signs.iter().any(|(y, m, d)| first.text == *y && second.text == *m && third_sign(d))
+    {
+        return None;
+    }
+    Some(at_time(
+        date(year.number()?, month.number()?, day.number()?)?,
+        words.get(6..).unwrap_or_default(),
+        6,
+    ))
+}
+
+/// `Nov 22nd, 2026`, `22 November 2026`, `22 de noviembre de 2026`.
+fn with_month_name(words: &[Word<'_>]) -> Option<(DateTime, usize)> {
+    let (first, second) = (words.first()?, words.get(1)?);
+    let ordinal =
+        |word: &Word<'_>| word.gap.is_empty() && ["st", "nd", "rd", "th", "er", "º"].contains(&word.text);
+    let of = |word: &Word<'_>| ["de", "di", "del"].contains(&word.text);
+    let (month, day, mut next) = match (month_of(first.text), first.number()) {
+        (Some(month), _) if second.is_apart() => (month, second.number()?, 2),
+        (None, Some(day)) => {
+            let mut at = if ordinal(second) { 2 } else { 1 };
+            if words.get(at).is_some_and(of) {
+                at += 1;
+            }
+            let month = words.get(at).filter(|word| word.is_apart() || word.follows(&["-"]))?;
+            (month_of(month.text)?, day, at + 1)
+        }
+        _ => return None,
+    };
+    if words.get(next).is_some_and(|word| ordinal(word) || of(word)) {
+        next += 1;
+    }
+    let year = words
+        .get(next)
+        .filter(|word| (word.is_apart() || word.follows(&["-"])) && word.text.len() == 4)?
+        .number()?;
+    let mut used = next + 1;
+    // `26 ноября 2026 г.`
+    if words.get(used).is_some_and(|word| matches!(word.text, "г" | "года" | "r" | "roku")) {
+        used += 1;
+    }
+    Some(at_time(date(year, month, day)?, words.get(used..).unwrap_or_default(), used))
+}
+
+fn date(year: i16, month: i16, day: i16) -> Option<Date> {
+    if !(1900..=2999).contains(&year) {
+        return None;
+    }
+    Date::new(year, i8::try_from(month).ok()?, i8::try_from(day).ok()?).ok()
+}
+
+/// The date at the time of day that these words begin with; midnight if they begin with none. With the number of words
+/// that both take; the date takes `used`.
+fn at_time(date: Date, words: &[Word<'_>], used: usize) -> (DateTime, usize) {
+    let timed = time_in(words).and_then(|((hour, minute, second), zone, more)| {
+        let time = DateTime::new(date.year(), date.month(), date.day(), hour, minute, second, 0).ok()?;
+        Some((time.checked_sub(zone.minutes()).ok()?, used + more))
+    });
+    timed.unwrap_or_else(|| (date.to_datetime(jiff::civil::Time::midnight()), used))
+}
+
+/// A time of day, how many minutes its zone is ahead of UTC, and how many words both take.
+fn time_in(all: &[Word<'_>]) -> Option<((i8, i8, i8), i64, usize)> {
+    let joined = all
+        .first()
+        .is_some_and(|word| ["T", "t", "at", "um", "à", "a", "alle", "о", "в"].contains(&word.text));
+    let mut used = usize::from(joined);
+    let words = all.get(used..)?;
+    let (hour, minute) = (words.first()?, words.get(1)?);
+    if !(joined || hour.is_apart() || hour.follows(&[" (", ", ", " - ", " | "])) || !minute.follows(&[":"]) {
+        return None;
+    }
+    let second = words.get(2).filter(|word| word.follows(&[":"]) && word.number().is_some());
+    let mut next = if second.is_some() { 3 } else { 2 };
+    let half = words.get(next).map(|word| word.text.to_ascii_lowercase());
+    let hour = match (hour.number()?, half.as_deref()) {
+        (12, Some("am")) => 0,
+        (hour @ 1..=11, Some("pm")) => hour + 12,
+        (hour, _) => hour,
+    };
+    if matches!(half.as_deref(), Some("am" | "pm")) {
+        next += 1;
+    }
+    // Fractions of a second are told apart by the full stop.
+    if words
+        .get(next)
+        .is_some_and(|word| word.follows(&["."]) && word.text.chars().all(|sign| sign.is_ascii_digit()))
+    {
+        next += 1;
+    }
+    let mut zone = 0;
+    if let Some(word) = words.get(next) {
+        if matches!(word.text, "Z" | "UTC" | "GMT") && word.gap.len() <= 1 {
+            next += 1;
+        } else if let Some(sign) =
+            [("+", 1), (" +", 1), ("-", -1), (" -", -1)].iter().find(|(gap, _)| word.gap == *gap)
+        {
+            let (hours, minutes) =
+                match (word.text.len(), words.get(next + 1).filter(|word| word.follows(&[":"]))) {
+                    (2, Some(minutes)) => (word.number(), minutes.number()),
+                    (4, _) => (word.number().map(|both| both / 100), word.number().map(|both| both % 100)),
+                    _ => (None, None),
+                };
+            if let (Some(hours @ 0..=14), Some(minutes @ 0..=59)) = (hours, minutes) {
+                zone = sign.1 * (i64::from(hours) * 60 + i64::from(minutes));
+                next += if word.text.len() == 2 { 2 } else { 1 };
+            }
+        }
+    }
+    used += next;
+    let narrow = |number: i16| i8::try_from(number).ok();
+    let time =
+        (narrow(hour)?, narrow(minute.number()?)?, narrow(second.and_then(Word::number).unwrap_or(0))?);
+    Some((time, zone, used))
+}
+
+fn weekday(word: &str) -> bool {
+    const DAYS: &[&str] = &[
+        "mon",
+        "monday",
+        "tue",
+        "tuesday",
+        "wed",
+        "wednesday",
+        "thu",
+        "thursday",
+        "fri",
+        "friday",
+        "sat",
+        "saturday",
+        "sun",
+        "sunday",
+        "montag",
+        "dienstag",
+        "mittwoch",
+        "donnerstag",
+        "freitag",
+        "samstag",
+        "sonntag",
+        "lundi",
+        "mardi",
+        "mercredi",
+        "jeudi",
+        "vendredi",
+        "samedi",
+        "dimanche",
+        "lunes",
+        "martes",
+        "miércoles",
+        "jueves",
+        "viernes",
+        "sábado",
+        "domingo",
+    ];
+    DAYS.contains(&word.to_lowercase().as_str())
+}
+
+/// The month that a name or the beginning of one means, in the languages whose dates have names.
+fn month_of(word: &str) -> Option<i16> {
+    const MONTHS: [&[&str]; 12] = [
+        &[
+            "january",
+            "januar",
+            "jänner",
+            "janvier",
+            "enero",
+            "janeiro",
+            "gennaio",
+            "января",
+            "январь",
+            "янв",
+            "stycznia",
+            "styczeń",
+        ],
+        &[
+            "february",
+            "februar",
+            "février",
+            "fevrier",
+            "febrero",
+            "fevereiro",
+            "febbraio",
+            "февраля",
+            "февраль",
+            "фев",
+            "lutego",
+            "luty",
+        ],
+        &["march", "märz", "maerz", "mars", "marzo", "março", "marco", "марта", "март", "marca", "marzec"],
+        &["april", "avril", "abril", "aprile", "апреля", "апрель", "апр", "kwietnia", "kwiecień"],
+        &["may", "mai", "mayo", "maio", "maggio", "мая", "май", "maja", "maj"],
+        &["june", "juni", "juin", "junio", "junho", "giugno", "июня", "июнь", "czerwca", "czerwiec"],
+        &["july", "juli", "juillet", "julio", "julho", "luglio", "июля", "июль", "lipca", "lipiec"],
+        &["august", "août", "aout", "agosto", "августа", "август", "авг", "sierpnia", "sierpień"],
+        &[
+            "september",
+            "sept",
+            "septembre",
+            "septiembre",
+            "setembro",
+            "settembre",
+            "сентября",
+            "сентябрь",
+            "сен",
+            "września",
+            "wrzesień",
+        ],
+        &[
+            "october",
+            "oktober",
+            "octobre",
+            "octubre",
+            "outubro",
+            "ottobre",
+            "октября",
+            "октябрь",
+            "окт",
+            "października",
+            "październik",
+        ],
+        &[
+            "november",
+            "novembre",
+            "noviembre",
+            "novembro",
+            "ноября",
+            "ноябрь",
+            "ноя",
+            "listopada",
+            "listopad",
+        ],
+        &[
+            "december",
+            "dezember",
+            "décembre",
+            "decembre",
+            "diciembre",
+            "dezembro",
+            "dicembre",
+            "декабря",
+            "декабрь",
+            "дек",
+            "grudnia",
+            "grudzień",
+        ],
+    ];
+    let word = word.to_lowercase();
+    if let Some((_, number)) = MONTHS.iter().zip(1..).find(|(names, _)| names.contains(&word.as_str())) {
+        return Some(number);
+    }
+    // Short forms of three letters or more, where one month only begins with them.
+    let mut short = MONTHS
+        .iter()
+        .zip(1..)
+        .filter(|(names, _)| word.chars().count() >= 3 && names.iter().any(|name| name.starts_with(&word)));
+    short.next().filter(|_| short.next().is_none()).map(|(_, number)| number)
+}
+
+#[cfg(test)]
+mod tests {
+    use rstest::rstest;
+
+    use super::*;
+
+    #[rstest]
+    #[case("[2026-11-22 09:30:07] [alice] - Did: thing", Some("2026-11-22T09:30:07"))]
+    #[case("2026-11-22T09:30:07.062Z done", Some("2026-11-22T09:30:07"))]
+    #[case("**2026-11-22** - done", Some("2026-11-22T00:00:00"))]
+    #[case("[x] [2026-11-22] done", Some("2026-11-22T00:00:00"))]
+    #[case("2026/1/2 9:05 done", Some("2026-01-02T09:05:00"))]
+    #[case("[Nov 22, 2026, 9:30 AM] ✨ Feature: x", Some("2026-11-22T09:30:00"))]
+    #[case("[Nov 22, 2026, 12:05\u{202f}AM] note", Some("2026-11-22T00:05:00"))]
+    #[case("November 2nd, 2026 at 5:01 pm: x", Some("2026-11-02T17:01:00"))]
+    #[case("22 Sept. 2026", Some("2026-09-22T00:00:00"))]
+    #[case("[2026-08-30 10:49] text", Some("2026-08-30T10:49:00"))]
+    #[case("2026-08-30: text", Some("2026-08-30T00:00:00"))]
+    #[case("✅ 2026-08-30 text", Some("2026-08-30T00:00:00"))]
+    #[case("26.11.2026", Some("2026-11-26T00:00:00"))]
+    #[case("3.4.2026 Umbau", Some("2026-04-03T00:00:00"))]
+    #[case("26. November 2026", Some("2026-11-26T00:00:00"))]
+    #[case("26 novembre 2026", Some("2026-11-26T00:00:00"))]
+    #[case("1er août 2026", Some("2026-08-01T00:00:00"))]
+    #[case("26 de noviembre de 2026", Some("2026-11-26T00:00:00"))]
+    #[case("26 de março de 2026", Some("2026-03-26T00:00:00"))]
+    #[case("26 ноября 2026 г. — сделано", Some("2026-11-26T00:00:00"))]
+    #[case("26 listopada 2026", Some("2026-11-26T00:00:00"))]
+    #[case("2026年11月26日 完成", Some("2026-11-26T00:00:00"))]
+    #[case("2026년 11월 26일 완료", Some("2026-11-26T00:00:00"))]
+    #[case("2026. 11. 26 완료", Some("2026-11-26T00:00:00"))]
+    #[case("26/11/2026 x", Some("2026-11-26T00:00:00"))]
+    #[case("11/26/2026 x", Some("2026-11-26T00:00:00"))]
+    #[case("04/04/2026 x", Some("2026-04-04T00:00:00"))]
+    #[case("Date: 2026-11-26", Some("2026-11-26T00:00:00"))]
+    #[case("Session 2026-11-26", Some("2026-11-26T00:00:00"))]
+    #[case("2026-11-26T01:30:00+02:00 x", Some("2026-11-25T23:30:00"))]
+    #[case("2026-11-26 01:30 UTC x", Some("2026-11-26T01:30:00"))]
+    #[case("2026-11-26 23:30 -0500 x", Some("2026-11-27T04:30:00"))]
+    #[case("03/04/2026 which day", None)]
+    #[case("1st of May 2026", None)]
+    #[case("2026-13-01 no month", None)]
+    #[case("2026-02-30 no day", None)]
+    #[case("[Date] - [Update]", None)]
+    #[case("12 things in May 2026", None)]
+    #[case("10.0.0.1 is down", None)]
+    #[case("", None)]
+    fn dates_at_the_head(#[case] text: &str, #[case] expected: Option<&str>) {
+        assert_eq!(date_at_start(text).map(|date| date.to_string()).as_deref(), expected);
+    }
+
+    #[test]
+    fn a_date_is_found_further_on() {
+        assert_eq!(date_anywhere("ADR-12: Use nom (2026-11-22)").unwrap().to_string(), "2026-11-22T00:00:00");
+        assert!(date_anywhere("Use nom 2.0.1 of 2026").is_none());
+    }
+
+    #[rstest]
+    #[case("[2026-08-30 10:49:40] - Use hooks.", "Use hooks.")]
+    #[case("**2026-08-30**: Use hooks.", "Use hooks.")]
+    #[case("Nov 26, 2026 – Use hooks.", "Use hooks.")]
+    #[case("2026年11月26日：完成", "完成")]
+    #[case("2026-08-30T10:49:40.062Z | Use hooks.", "Use hooks.")]
+    #[case("2026-08-30", "")]
+    fn the_words_behind_a_date(#[case] text: &str, #[case] rest: &str) {
+        assert_eq!(dated(text).map(|(_, rest)| rest), Some(rest));
+    }
+}

@@ -1,0 +1,200 @@
+//! Headings in one form: lower case, without accents, emphasis, numbers, emoji and punctuation.
+
+use super::{AND, Role};
+use crate::document::date::date_at_start;
+
+/// A heading, taken apart.
+pub(super) struct Title {
+    /// All its words outside of brackets; of languages without blanks between words, the signs alone.
+    pub(super) whole: String,
+    /// What slashes, colons, dashes, commas and "and" separate.
+    pub(super) parts: Vec<String>,
+    /// What stands in brackets.
+    pub(super) inner: Vec<String>,
+    /// What an emoji says.
+    pub(super) sign: Option<Role>,
+}
+
+impl Title {
+    pub(super) fn of(raw: &str) -> Self {
+        /// Longer headings are sentences.
+        const LONGEST: usize = 200;
+        let plain: String = raw.chars().take(LONGEST).map(half_width).collect();
+        let (mut outer, inner) = without_brackets(&plain);
+        if !outer.chars().any(char::is_alphanumeric) {
+            outer = inner.join(" ");
+        }
+        let outer = without_ordinal(&outer);
+        Self {
+            whole: words(outer),
+            parts: parts(outer),
+            inner: inner.iter().map(|text| words(text)).filter(|text| !text.is_empty()).collect(),
+            sign: plain.chars().find_map(sign_role).filter(|_| date_at_start(raw).is_none()),
+        }
+    }
+}
+
+/// The words of a text in lower case and without accents, one blank between them; none between those of a language that
+/// does without.
+pub(super) fn words(text: &str) -> String {
+    let mut spaced = String::with_capacity(text.len());
+    for sign in text.chars().map(half_width) {
+        match sign {
+            '&' | '+' => spaced.push_str(" and "),
+            '\'' => spaced.push('\''),
+            _ if is_mark(sign) => {}
+            _ if sign.is_alphanumeric() => sign.to_lowercase().for_each(|lower| fold(lower, &mut spaced)),
+            _ => spaced.push(' '),
+        }
+    }
+    let mut text =
+        spaced.split_whitespace().map(|word| word.trim_matches('\'')).collect::<Vec<_>>().join(" ");
+    // A number before the words is a number of the section.
+    let bare = text.trim_start_matches(|sign: char| sign.is_ascii_digit() || sign == ' ');
+    if !bare.is_empty() && text.starts_with(|sign: char| sign.is_ascii_digit()) && text.contains(' ') {
+        text = bare.to_owned();
+    }
+    if text.chars().any(is_cjk) { compact(&text) } else { text }
+}
+
+/// The text without blanks.
+pub(super) fn compact(text: &str) -> String {
+    text.chars().filter(|sign| !sign.is_whitespace()).collect()
+}
+
+/// Whether this is a sign of Chinese, Japanese or Korean.
+pub(super) fn is_cjk(sign: char) -> bool {
+    matches!(sign, '\u{3040}'..='\u{30ff}' | '\u{3400}'..='\u{4dbf}' | '\u{4e00}'..='\u{9fff}' | '\u{ac00}'..='\u{d7a3}' | '\u{f900}'..='\u{faff}')
+}
+
+fn parts(outer: &str) -> Vec<String> {
+    let mut found = Vec::new();
+    let spaced = outer.replace(" - ", " | ").replace(" -- ", " | ");
+    let separators = ['/', '|', ':', '–', '—', ',', ';', '&', '+', '・', '、', '·', '•', '→', '-'];
+    // A hyphen within a word is none of them.
+    let pieces = spaced.split(|sign: char| sign != '-' && separators.contains(&sign));
+    for piece in pieces {
+        let piece = words(piece);
+        let mut run: Vec<&str> = Vec::new();
+        for word in piece.split(' ') {
+            if AND.contains(&word) {
+                found.push(run.join(" "));
+                run.clear();
+            } else {
+                run.push(word);
+            }
+        }
+        found.push(run.join(" "));
+    }
+    found.retain(|part| !part.is_empty());
+    found
+}
+
+/// The text outside of brackets, and what stands in each pair of them. A link is its text.
+fn without_brackets(text: &str) -> (String, Vec<String>) {
+    let mut outer = String::new();
+    let mut inner = Vec::new();
+    let mut open: Option<(char, String)> = None;
+    for sign in text.chars() {
+        match (&mut open, sign) {
+            (None, '(') => open = Some((')', String::new())),
+            (None, '[') => open = Some((']', String::new())),
+            (None, '{') => open = Some(('}', String::new())),
+            (None, '【') => open = Some(('】', String::new())),
+            (None, '「') => open = Some(('」', String::new())),
+            (None, '《') => open = Some(('》', String::new())),
+            (None, '〔') => open = Some(('〕', String::new())),
+            (None, _) => outer.push(sign),
+            (Some((close, content)), _) if sign == *close => {
+                inner.push(std::mem::take(content));
+                outer.push(' ');
+                open = None;
+            }
+            (Some((_, content)), _) => content.push(sign),
+        }
+    }
+    if let Some((_, content)) = open {
+        inner.push(content);
+    }
+    (outer, inner)
+}
+
+/// The text without the number of a list or section before it: `1.`, `2.3`, `a)`, `IV.`, `一、`.
+fn without_ordinal(text: &str) -> &str {
+    let bare = text.trim_start_matches(|sign: char| !sign.is_alphanumeric());
+    let length = bare.find(|sign: char| !sign.is_alphanumeric()).unwrap_or(bare.len());
+    let (first, rest) = bare.split_at(length);
+    let is_number = |word: &str| {
+        word.chars().all(|sign| "ivxIVX".contains(sign))
+            || word.chars().all(|sign| "一二三四五六七八九十".contains(sign))
+            || (word.len() == 1 && word.chars().all(|sign| sign.is_ascii_alphabetic()))
+    };
+    let closed = rest.starts_with(['.', ')', '、']);
+    if closed && !first.is_empty() && is_number(first) {
+        rest.get(1..).unwrap_or(rest.trim_start_matches('、'))
+    } else {
+        bare
+    }
+}
+
+/// Full-width forms, dashes, quotes and blanks as ASCII has them.
+fn half_width(sign: char) -> char {
+    match sign {
+        '\u{ff01}'..='\u{ff5e}' => {
+            u32::from(sign).checked_sub(0xfee0).and_then(char::from_u32).unwrap_or(sign)
+        }
+        '\u{2018}' | '\u{2019}' | '\u{02bc}' | '\u{02b9}' | '\u{2032}' | '`' | '\u{00b4}' => '\'',
+        '\u{3000}' | '\u{00a0}' | '\u{202f}' | '\u{2009}' | '_' => ' ',
+        '\u{2010}' | '\u{2011}' => '-',
+        _ => sign,
+    }
+}
+
+/// Signs that change the letter or emoji before them, or cannot be seen.
+fn is_mark(sign: char) -> bool {
+    matches!(sign, '\u{0300}'..='\u{036f}' | '\u{200b}'..='\u{200f}' | '\u{fe00}'..='\u{fe0f}' | '\u{20e3}' | '\u{feff}' | '*' | '~')
+}
+
+/// A letter without its accent.
+fn fold(letter: char, into: &mut String) {
+    let base = match letter {
+        'à'..='å' | 'ā' | 'ă' | 'ą' => 'a',
+        'ç' | 'ć' | 'č' => 'c',
+        'è'..='ë' | 'ē' | 'ė' | 'ę' | 'ě' => 'e',
+        'ì'..='ï' | 'ī' => 'i',
+        'ñ' | 'ń' | 'ň' => 'n',
+        'ò'..='ö' | 'ø' | 'ō' | 'ő' => 'o',
+        'ù'..='ü' | 'ū' | 'ů' | 'ű' => 'u',
+        'ý' | 'ÿ' => 'y',
+        'ś' | 'š' => 's',
+        'ź' | 'ż' | 'ž' => 'z',
+        'ł' => 'l',
+        'ё' => 'е',
+        'й' => 'и',
+        'ß' => {
+            into.push_str("ss");
+            return;
+        }
+        'œ' => {
+            into.push_str("oe");
+            return;
+        }
+        'æ' => {
+            into.push_str("ae");
+            return;
+        }
+        other => other,
+    };
+    into.push(base);
+}
+
+/// What an emoji says of a section whose words say nothing.
+fn sign_role(sign: char) -> Option<Role> {
+    match sign {
+        '✅' | '✔' | '☑' => Some(Role::Done),
+        '🔄' | '🚧' | '⏳' => Some(Role::Task),
+        '⏭' => Some(Role::NextStep),
+        '❓' => Some(Role::Question),
+        _ => None,
+    }
+}
