@@ -1,7 +1,7 @@
 //! Short and long names of the same thing, as people who build software write them.
 
 /// Words that mean the same; each stands for the others of its line.
-const SAME: [&str; 24] = [
+const SAME: [&str; 34] = [
     "k8s kubernetes",
     "i18n internationalization internationalisation",
     "l10n localization localisation",
@@ -26,6 +26,16 @@ const SAME: [&str; 24] = [
     "infra infrastructure",
     "msg message",
     "ui interface",
+    "jan january",
+    "feb february",
+    "mar march",
+    "apr april",
+    "aug august",
+    "sep sept september",
+    "oct october",
+    "nov november",
+    "dec december",
+    "approx approximately",
 ];
 
 /// The other names of a word in lower case.

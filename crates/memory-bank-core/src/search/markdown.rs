@@ -5,6 +5,7 @@ use std::sync::Arc;
 use pulldown_cmark::{Event, HeadingLevel, Options, Parser, Tag, TagEnd};
 
 use super::unit::{Unit, UnitKind, link_neighbours};
+use crate::document::roles::is_placeholder;
 
 /// Longer code blocks, and longer paragraphs whose lines belong together, are cut into parts of this many lines.
 const PART_LINES: usize = 8;
@@ -14,6 +15,8 @@ const SHORT_LINES: usize = 40;
 const LABEL: usize = 80;
 /// Lines of more words are cut at the ends of sentences.
 const LONG_LINE: usize = 60;
+/// A longer line, in bytes, is no row of a template.
+const LONGEST_TEMPLATE_ROW: usize = 400;
 /// What is cut off of a long line has at least so many words.
 const LEAST_WORDS: usize = 24;
 /// What is cut off of a long line without an end of a sentence has so many words.
@@ -125,6 +128,19 @@ struct Piece {
     heading: Option<(HeadingLevel, String)>,
     first: usize,
     count: usize,
+}
+
+impl Piece {
+    /// Whether it holds nothing but rows of a template.
+    fn is_empty(&self, lines: &Lines<'_>) -> bool {
+        matches!(self.kind, UnitKind::Paragraph | UnitKind::Item | UnitKind::Row)
+            && (self.first..self.first + self.count).all(|line| is_template_row(lines.get(line)))
+    }
+}
+
+/// Whether a line of a document is a row of a template and no content. The id of an entry stands in a comment, and is content.
+pub(super) fn is_template_row(line: &str) -> bool {
+    line.len() <= LONGEST_TEMPLATE_ROW && is_placeholder(line) && !line.trim_start().starts_with("<!-- ID:")
 }
 
 fn pieces(found: &Blocks, lines: &Lines<'_>) -> Vec<Piece> {
@@ -274,6 +290,8 @@ fn units(stem: &str, pieces: &[Piece], lines: &Lines<'_>) -> Vec<Unit> {
                 above.push((*level, units.len(), Arc::clone(&path)));
                 units.push(unit(title.clone(), 0));
             }
+            // It keeps its place, so that every line has a unit, and has no words, so that nothing finds it.
+            None if piece.is_empty(lines) => units.push(unit(String::new(), 0)),
             None if piece.count == 1 => {
                 let line = lines.get(piece.first);
                 let starts = parts_of(line);
@@ -377,6 +395,16 @@ mod tests {
         assert_eq!(texts("Milk\nBread\nButter").len(), 3);
         assert_eq!(texts("**Anna** (9:30 am):\nI went there twice last week.").len(), 1);
         assert_eq!(texts("first line of it,  \nsecond").len(), 2);
+    }
+
+    #[test]
+    fn rows_of_a_template_hold_no_words() {
+        let units = markdown_units(
+            "active-context",
+            "## Tasks\n\n- [Task 1]\n- Mend the login\n<!-- ID: p_2026-01-01_x -->\n",
+        );
+        let texts: Vec<&str> = units.iter().skip(1).map(|unit| unit.text.as_str()).collect();
+        assert_eq!(texts, ["Tasks", "", "- Mend the login", "<!-- ID: p_2026-01-01_x -->"]);
     }
 
     #[test]

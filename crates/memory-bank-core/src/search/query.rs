@@ -154,6 +154,8 @@ fn without_unwanted(text: &str) -> (String, Vec<String>) {
             Some(word) => {
                 each_term(word, |term| unwanted.push(term.text.to_owned()));
             }
+            // Operators of other search engines.
+            None if !in_quotes && matches!(piece, "AND" | "OR" | "&&" | "||") => {}
             None => wanted.push(piece),
         }
         if piece.matches('"').count() % 2 == 1 {
@@ -193,8 +195,13 @@ fn words_of(text: &str, phrases: &[String]) -> Vec<QueryWord> {
         if let Some(first) = terms.next() {
             take(&mut all, &first, &first, TermKind::Date, terms.collect());
         }
+        // Who names the month writes it as others do.
+        each_name(text.get(date.start..date.end).unwrap_or_default(), |name| {
+            take(&mut all, name, name, TermKind::Word, Vec::new());
+        });
         from = date.end;
     }
+    measures(&mut all);
     let lists = languages_of(&votes);
     let is_function = |word: &QueryWord, spelt: &str| {
         !quoted.contains(&word.form)
@@ -205,6 +212,32 @@ fn words_of(text: &str, phrases: &[String]) -> Vec<QueryWord> {
         all.iter().filter(|(word, spelt)| !is_function(word, spelt)).map(|(word, _)| word.clone()).collect();
     let chosen = if chosen.is_empty() { all.into_iter().map(|(word, _)| word).collect() } else { chosen };
     chosen.into_iter().take(WORDS).collect()
+}
+
+/// Names of months in a date.
+fn each_name(date: &str, mut name: impl FnMut(&str)) {
+    let names = date.split(|c: char| !c.is_alphabetic()).filter(|name| name.chars().count() > 2);
+    names.for_each(|one| name(&one.to_lowercase()));
+}
+
+/// A number and a unit of measure behind it are also looked for as they are written without a blank: `30 s`, `30s`.
+fn measures(all: &mut Vec<(QueryWord, String)>) {
+    let is_number = |word: &str| !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_digit());
+    let is_measure = |word: &str| word.len() <= 3 && word.bytes().all(|byte| byte.is_ascii_lowercase());
+    let joined: Vec<String> = all
+        .windows(2)
+        .filter_map(|two| match two {
+            [(number, _), (measure, _)] if is_number(&number.form) && is_measure(&measure.form) => {
+                Some(format!("{}{}", number.form, measure.form))
+            }
+            _ => None,
+        })
+        .filter(|joined| all.iter().all(|(word, _)| word.form != *joined))
+        .collect();
+    all.extend(joined.into_iter().map(|form| {
+        let word = QueryWord { form: form.clone(), kind: TermKind::Whole, others: Vec::new() };
+        (word, form)
+    }));
 }
 
 /// The languages whose function words the query has. A single word of a language other than English proves nothing: `war` and
@@ -258,6 +291,8 @@ mod tests {
     #[case("what about the war", &["war"])]
     #[case("don't trust", &["trust"])]
     #[case("the \"to do\" list", &["to", "do", "list"])]
+    #[case("redis AND (cache OR queue)", &["redis", "cache", "queue"])]
+    #[case("timeout 30 s", &["timeout", "30", "30s"])]
     #[case("deployed on 2026-11-03", &["deployed", "@2026-11-03"])]
     fn function_words_count_only_when_there_are_no_others(#[case] text: &str, #[case] expected: &[&str]) {
         assert_eq!(forms(text), expected);

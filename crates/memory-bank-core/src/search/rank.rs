@@ -21,12 +21,12 @@ pub(super) const NEIGHBOURS: usize = 3;
 const PARENT: f64 = 0.4;
 /// The share of the score of the name of the document.
 const NAME: f64 = 0.1;
-/// How much less a word counts in the context of a unit that holds it itself.
-const REPEATED: f64 = 0.5;
 /// How much of the score depends on the share of the query that the unit holds.
 const COVERAGE: f64 = 0.5;
 /// What a word that stands in the context alone adds to that share.
 const IN_CONTEXT: f64 = 0.3;
+/// How much less a word counts in the context of a unit that holds it itself.
+const REPEATED: f64 = 0.5;
 /// The share of a dense score, when a store has one.
 const DENSE: f64 = 0.3;
 /// How many headings above a unit count.
@@ -118,13 +118,20 @@ pub fn asks(text: &str) -> bool {
 
 /// The score of a unit: its words, each with its rarity and how it stands there; and whether it asks something.
 #[must_use]
-pub fn score(words: impl IntoIterator<Item = (f64, Around)>, asks: bool) -> f64 {
+pub fn score<W>(words: W, asks: bool) -> f64
+where
+    W: IntoIterator<Item = (f64, Around)>,
+    W::IntoIter: Clone,
+{
     let (mut sum, mut held, mut wanted) = (0.0, 0.0, 0.0);
+    let words = words.into_iter().filter(|(rarity, _)| *rarity > 0.0);
+    // With one word there is nothing that the context could add: of two neighbours that both hold it none gains.
+    let only = words.clone().nth(1).is_none();
     for (rarity, around) in words {
         let context =
             PREVIOUS * around.previous + NEXT * around.next + PARENT * around.above + NAME * around.name;
-        let repeated = REPEATED * (around.own / (K1 + 1.0));
-        sum += rarity * (around.own + (1.0 - repeated) * context);
+        let repeated = if only { 1.0 } else { REPEATED * (around.own / (K1 + 1.0)) };
+        sum += rarity * (around.own + if around.own > 0.0 { (1.0 - repeated) * context } else { context });
         wanted += rarity;
         held += rarity
             * if around.own > 0.0 {

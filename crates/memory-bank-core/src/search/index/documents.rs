@@ -10,6 +10,7 @@ use super::rank::{Candidate, Prepared, Scored};
 use super::vocabulary::Scope;
 use super::{Body, Index, Slot, SourceId};
 use crate::search::lines::{Lines, clip};
+use crate::search::markdown::is_template_row;
 use crate::search::query::Query;
 use crate::search::unit::UnitKind;
 use crate::{document::CORE_DOCUMENTS, limits};
@@ -327,7 +328,8 @@ impl<'a> Answer<'a> {
                 }
                 let text = lines.get(line);
                 let slot = self.index.slot_at(name, line);
-                let admitted = self.query.admits(text)
+                let admitted = !is_template_row(text)
+                    && self.query.admits(text)
                     && (phrase.is_none() || !self.cased || self.matcher.is_cased(text))
                     && slot.is_none_or(|slot| days.hold(slot));
                 if admitted {

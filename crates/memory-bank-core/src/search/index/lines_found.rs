@@ -27,6 +27,8 @@ pub(super) struct LineMatcher {
     /// The query as it is written, without and with regard to letter case.
     literal: String,
     typed: String,
+    /// Words in capitals.
+    capitals: Vec<String>,
 }
 
 impl LineMatcher {
@@ -51,7 +53,9 @@ impl LineMatcher {
         });
         let words = query.words().len();
         let literal = phrase_text(query.text().trim().trim_matches('"'));
-        Self { weights, words, cased, needles, literal, typed: query.text().trim().to_owned() }
+        let is_capital = |word: &&str| word.len() > 1 && word.bytes().all(|byte| byte.is_ascii_uppercase());
+        let capitals = query.text().split_whitespace().filter(is_capital).map(str::to_owned).collect();
+        Self { weights, words, cased, needles, literal, typed: query.text().trim().to_owned(), capitals }
     }
 
     /// The line that holds the rarest words of the query; none if letter case counts and no line has it.
@@ -106,6 +110,9 @@ impl LineMatcher {
                 gain += LETTER_CASE;
             }
         }
+        if self.capitals.iter().any(|word| stands_alone(text, word)) {
+            gain += LETTER_CASE;
+        }
         if self.words > 1 {
             let pairs = f64::from(u32::try_from(self.words - 1).unwrap_or(u32::MAX));
             let side_by_side = f64::from(u32::try_from(self.side_by_side(text)).unwrap_or(0));
@@ -135,9 +142,10 @@ impl LineMatcher {
     }
 }
 
-/// Whether a text has this in it, and not as a part of a longer word.
+/// Whether a text has this in it, and not as a part of a longer word, name or path.
 fn stands_alone(text: &str, wanted: &str) -> bool {
-    let is_word = |c: Option<char>| c.is_some_and(char::is_alphanumeric);
+    let is_word =
+        |c: Option<char>| c.is_some_and(|c| c.is_alphanumeric() || matches!(c, '_' | '/' | '\\' | '-'));
     !wanted.is_empty()
         && text.match_indices(wanted).any(|(at, _)| {
             let before = text.get(..at).and_then(|before| before.chars().next_back());

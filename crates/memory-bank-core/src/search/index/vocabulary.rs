@@ -21,8 +21,12 @@ const KEY_BYTES: usize = 72;
 
 /// The weight of a form that differs in accents or letter case alone.
 const FOLDED: f64 = 0.95;
+/// What other forms keep of their weight beside one that differs in accents alone.
+const LESS: f64 = 0.8;
 /// The least weight of a form with the same stem; the more letters it shares, the more it weighs.
-const STEMMED: f64 = 0.6;
+const STEMMED: f64 = 0.5;
+/// The weight of one that shares all letters.
+const NEAREST: f64 = 0.8;
 /// The weight of another name of the same thing.
 const ALIAS: f64 = 0.8;
 /// The weight of a longer word that begins with what was asked for, of one that has it inside, of a part of what was asked for.
@@ -442,8 +446,13 @@ impl Forms<'_> {
         }
     }
 
-    /// Each form once, with its greatest weight.
-    fn finish(self) -> Vec<Form> {
+    /// Each form once, with its greatest weight. Where the same word stands with other accents, other forms of it count less.
+    fn finish(mut self) -> Vec<Form> {
+        let best = self.found.iter().map(|form| form.weight).fold(0.0, f64::max);
+        if (best - FOLDED).abs() < f64::EPSILON {
+            let others = self.found.iter_mut().filter(|form| form.weight < FOLDED);
+            others.for_each(|form| form.weight *= LESS);
+        }
         let most = self.found.len();
         self.vocabulary.best(self.found, most)
     }
@@ -451,10 +460,12 @@ impl Forms<'_> {
 
 /// The weight of a form with the same stem: the more letters it shares with the beginning of the word, the more.
 fn kinship(word: &str, term: &str) -> f64 {
-    let shared = word.chars().zip(term.chars()).take_while(|(a, b)| a == b).count();
+    // `y` becomes `i` before an ending.
+    let same = |(a, b): &(char, char)| a == b || matches!((a, b), ('y', 'i') | ('i', 'y'));
+    let shared = word.chars().zip(term.chars()).take_while(same).count();
     let all = word.chars().count().max(1);
     let share = f64::from(u32::try_from(shared).unwrap_or(0)) / f64::from(u32::try_from(all).unwrap_or(1));
-    STEMMED + (1.0 - STEMMED) * share.min(1.0)
+    STEMMED + (NEAREST - STEMMED) * share.min(1.0)
 }
 
 /// Marks keys of letters without accents; the others are marked with their language.
