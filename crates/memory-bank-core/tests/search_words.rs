@@ -76,7 +76,7 @@ fn the_line_of_an_entry_comes_before_the_name_of_a_document() {
         ("decision-log.md", log),
         ("product-context.md", "# Product Context\n\n## Overview\n\ntext\n"),
     ]);
-    assert_eq!(first(&index, "context provider").unwrap().line, 15);
+    assert_eq!(first(&index, "context provider").unwrap().line, 14);
     assert_eq!(first(&index, "hooks state").unwrap().line, 8);
 }
 

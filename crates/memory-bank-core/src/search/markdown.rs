@@ -78,25 +78,32 @@ struct Blocks {
 }
 
 fn blocks(text: &str, lines: &Lines<'_>) -> Blocks {
-    let options = Options::ENABLE_TABLES | Options::ENABLE_YAML_STYLE_METADATA_BLOCKS;
     let mut found = Blocks { blocks: Vec::new(), owners: vec![None; lines.lines.len()] };
+    // The parser takes any two rules for the ends of front matter, also those between the entries of a log.
+    let front = front_matter(text);
+    if front > 0 {
+        found.blocks.push(Block { kind: UnitKind::Paragraph, heading: None });
+        let last = lines.line_of(front.saturating_sub(1));
+        found.owners.iter_mut().take(last + 1).for_each(|line| *line = Some(0));
+    }
+    let body = text.get(front..).unwrap_or_default();
     let (mut depth, mut items) = (0_usize, 0_usize);
     let mut title: Option<String> = None;
-    for (event, range) in Parser::new_ext(text, options).into_offset_iter() {
-        let kind =
-            match &event {
-                Event::Start(Tag::Heading { .. }) if depth == 0 => {
-                    title = Some(String::new());
-                    Some(UnitKind::Heading)
-                }
-                Event::Start(Tag::Item) => Some(UnitKind::Item),
-                Event::Start(Tag::CodeBlock(_)) => Some(UnitKind::Code),
-                Event::Start(Tag::TableHead | Tag::TableRow) => Some(UnitKind::Row),
-                Event::Start(
-                    Tag::Paragraph | Tag::HtmlBlock | Tag::MetadataBlock(_) | Tag::Heading { .. },
-                ) if items == 0 => Some(UnitKind::Paragraph),
-                _ => None,
-            };
+    for (event, range) in Parser::new_ext(body, Options::ENABLE_TABLES).into_offset_iter() {
+        let range = range.start + front..range.end + front;
+        let kind = match &event {
+            Event::Start(Tag::Heading { .. }) if depth == 0 => {
+                title = Some(String::new());
+                Some(UnitKind::Heading)
+            }
+            Event::Start(Tag::Item) => Some(UnitKind::Item),
+            Event::Start(Tag::CodeBlock(_)) => Some(UnitKind::Code),
+            Event::Start(Tag::TableHead | Tag::TableRow) => Some(UnitKind::Row),
+            Event::Start(Tag::Paragraph | Tag::HtmlBlock | Tag::Heading { .. }) if items == 0 => {
+                Some(UnitKind::Paragraph)
+            }
+            _ => None,
+        };
         if let Some(kind) = kind {
             let first = lines.line_of(range.start);
             let held = text.get(range).map_or(0, |held| held.trim_end().matches('\n').count());
@@ -120,6 +127,22 @@ fn blocks(text: &str, lines: &Lines<'_>) -> Blocks {
         }
     }
     found
+}
+
+/// Where the front matter of a document ends, in bytes; 0 if it has none.
+fn front_matter(text: &str) -> usize {
+    let mut at = 0;
+    for (place, line) in text.split_inclusive('\n').enumerate() {
+        let bare = line.trim_end();
+        if place == 0 && bare != "---" {
+            return 0;
+        }
+        at += line.len();
+        if place > 0 && matches!(bare, "---" | "...") {
+            return at;
+        }
+    }
+    0
 }
 
 /// A run of lines that becomes one unit.
@@ -395,6 +418,16 @@ mod tests {
         assert_eq!(texts("Milk\nBread\nButter").len(), 3);
         assert_eq!(texts("**Anna** (9:30 am):\nI went there twice last week.").len(), 1);
         assert_eq!(texts("first line of it,  \nsecond").len(), 2);
+    }
+
+    #[test]
+    fn front_matter_stands_at_the_beginning_and_nowhere_else() {
+        let log = "# Log\n---\n### Decision\n[2026-08-30] - Use hooks.\n\n---\n### Decision\n[2026-09-02] - Drop it.\n";
+        let kinds: Vec<UnitKind> = markdown_units("log", log).iter().map(|unit| unit.kind).collect();
+        assert_eq!(kinds.iter().filter(|kind| **kind == UnitKind::Heading).count(), 3, "{kinds:?}");
+        let units = markdown_units("notes", "---\ntitle: x\n---\n# Notes\n\ntext\n");
+        assert_eq!((units[1].kind, units[1].line), (UnitKind::Paragraph, 1));
+        assert!(units.iter().any(|unit| unit.kind == UnitKind::Heading && unit.line == 4));
     }
 
     #[test]

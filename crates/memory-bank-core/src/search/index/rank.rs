@@ -186,7 +186,7 @@ impl Scored<'_> {
                     continue;
                 }
                 let Some(slot) = self.index.slot(at).filter(|slot| accepts(slot)) else { continue };
-                if slot.kind == UnitKind::Document {
+                if slot.kind == UnitKind::Document || slot.length == 0 {
                     continue;
                 }
                 self.gather(at, slot, &mut around);
