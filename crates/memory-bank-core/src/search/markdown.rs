@@ -17,6 +17,8 @@ const LABEL: usize = 80;
 const LONG_LINE: usize = 60;
 /// A longer line, in bytes, is no row of a template.
 const LONGEST_TEMPLATE_ROW: usize = 400;
+/// A line of so many words may be one without a sign of a form: `- none yet`.
+const SHORT_ROW: usize = 7;
 /// What is cut off of a long line has at least so many words.
 const LEAST_WORDS: usize = 24;
 /// What is cut off of a long line without an end of a sentence has so many words.
@@ -163,7 +165,14 @@ impl Piece {
 
 /// Whether a line of a document is a row of a template and no content. The id of an entry stands in a comment, and is content.
 pub(super) fn is_template_row(line: &str) -> bool {
-    line.len() <= LONGEST_TEMPLATE_ROW && is_placeholder(line) && !line.trim_start().starts_with("<!-- ID:")
+    // Nearly all lines are long and have no sign of a form, which is seen fast.
+    let has_sign = || {
+        line.contains(['[', '{', '<', '【', '［', '(', '（'])
+            || ["This file ", "This document ", " here", "footnotes"].iter().any(|sign| line.contains(sign))
+    };
+    let may_be = line.len() <= LONGEST_TEMPLATE_ROW
+        && (line.split(' ').filter(|word| !word.is_empty()).nth(SHORT_ROW).is_none() || has_sign());
+    may_be && is_placeholder(line) && !line.trim_start().starts_with("<!-- ID:")
 }
 
 fn pieces(found: &Blocks, lines: &Lines<'_>) -> Vec<Piece> {

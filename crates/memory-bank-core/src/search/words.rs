@@ -134,6 +134,13 @@ fn each_run(text: &str, term: &mut impl FnMut(Term<'_>)) {
         rest = rest.get(start..).unwrap_or_default();
         let end = end_of_run(rest);
         let (run, behind) = rest.split_at_checked(end).unwrap_or((rest, ""));
+        // Most words are as they are counted.
+        let is_plain = run.len() <= LONGEST_WORD && run.bytes().all(|byte| byte.is_ascii_lowercase());
+        if is_plain && !behind.starts_with(['+', '#']) {
+            term(Term { text: run, spelt: run, kind: TermKind::Word });
+            rest = behind;
+            continue;
+        }
         a_run(run.trim_end_matches(is_joint), behind, term);
         rest = behind;
     }
@@ -273,7 +280,10 @@ fn a_name(name: &str, in_path: bool, term: &mut impl FnMut(Term<'_>)) {
 
 /// A word: without its apostrophes, without a possessive `'s`, without the article or pronoun before an apostrophe.
 fn a_word(word: &str, kind: TermKind, term: &mut impl FnMut(Term<'_>)) {
-    let mut spelt = clipped(word).to_lowercase().replace('’', "'");
+    let mut spelt = clipped(word).to_lowercase();
+    if !spelt.is_ascii() {
+        spelt = spelt.replace('’', "'");
+    }
     if spelt.contains(',') {
         // Groups of digits.
         spelt = spelt.replace(',', "");
