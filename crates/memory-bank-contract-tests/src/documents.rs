@@ -405,6 +405,7 @@ pub async fn a_document_in_a_folder_is_found_by_search(p: Project) {
             files: files.iter().map(|name| (*name).to_owned()).collect(),
             limit: 20,
             case_sensitive: false,
+            days: (None, None),
         };
         let found = p.other.search_documents(&p.caller, &wanted).await.unwrap();
         let mut files: Vec<String> = found.hits.into_iter().map(|hit| hit.file).collect();

@@ -551,6 +551,7 @@ async fn what_editors_and_sync_tools_left_is_listed_and_read_but_no_document() {
         files: files.iter().map(|name| (*name).to_owned()).collect(),
         limit: 20,
         case_sensitive: false,
+        days: (None, None),
     };
     let found = f.bank.search_documents(&caller(), &wanted(&[])).await.unwrap();
     let mut files: Vec<&str> = found.hits.iter().map(|hit| hit.file.as_str()).collect();

@@ -63,6 +63,14 @@ async fn perform(cli: &Cli) -> anyhow::Result<()> {
             done = cli::doctor::run(cli, wanted, output) => done,
             () = shutdown.cancelled() => Err(anyhow::anyhow!("ended by a signal")),
         },
+        Command::Bench(cli::recall::BenchCommand::Recall(wanted)) => {
+            let wanted = wanted.clone();
+            let measured = tokio::task::spawn_blocking(move || cli::recall::run(&wanted, output));
+            tokio::select! {
+                done = measured => done.context("the measurement was lost")?,
+                () = shutdown.cancelled() => Err(anyhow::anyhow!("ended by a signal")),
+            }
+        }
         Command::Config => cli::variables::run(output),
         Command::Health { live } => cli::health::run(*live).await,
         Command::ClientConfig(wanted) => cli::client_config::run(wanted, cli, output),

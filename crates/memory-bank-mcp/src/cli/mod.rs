@@ -8,6 +8,7 @@ pub(crate) mod health;
 mod keys;
 pub(crate) mod moving;
 pub(crate) mod output;
+pub(crate) mod recall;
 pub(crate) mod serve;
 pub(crate) mod shell;
 pub(crate) mod variables;
@@ -107,6 +108,9 @@ pub(crate) enum Command {
     Man(shell::Manual),
     /// Look at everything that the server needs, and say what to do; exits with 1 when something must be mended.
     Doctor(doctor::DoctorArguments),
+    /// Measure this program on documents and questions of your own.
+    #[command(subcommand)]
+    Bench(recall::BenchCommand),
     #[command(flatten)]
     Admin(admin::AdminCommand),
     #[command(flatten)]

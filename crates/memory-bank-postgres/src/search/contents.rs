@@ -10,7 +10,7 @@ use memory_bank_core::document::{CORE_DOCUMENTS, DocumentPath, is_leftover};
 use memory_bank_core::error::StoreError;
 use memory_bank_core::graph::event::Event;
 use memory_bank_core::graph::state::GraphState;
-use memory_bank_core::search::{CorpusStats, DocumentQuery, Index, IndexMemory, MemoryShare};
+use memory_bank_core::search::{DocumentQuery, Index, IndexMemory, MemoryShare};
 use memory_bank_core::store::{DocumentSearch, DocumentsFound};
 use tokio::runtime::Handle;
 use tokio_postgres::Row;
@@ -205,9 +205,10 @@ impl Contents {
             files: (!wanted.files.is_empty()).then_some(files),
             limit: wanted.limit,
             case_sensitive: wanted.case_sensitive,
+            days: wanted.days,
         });
         let skipped = skipped.iter().map(|(name, reason)| (*name, reason.as_str()));
-        DocumentsFound::new(found.hits, found.more, searched, skipped)
+        DocumentsFound::new(found, searched, skipped)
     }
 
     /// The name under which a document is stored: as asked for, or the canonical one.

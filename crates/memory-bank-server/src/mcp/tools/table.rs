@@ -276,6 +276,8 @@ pub(crate) const TOOLS: &[ToolSpec] = &[
             optional("maxResults", Kind::Whole(1, 1000)),
             optional("caseSensitive", Kind::Flag),
             CURSOR,
+            optional("since", Kind::Text),
+            optional("until", Kind::Text),
         ],
         handler: run!(search::search_memory_bank),
     },
