@@ -105,7 +105,8 @@ macro_rules! contract_tests {
             deleting_an_entity_takes_its_facts_and_links, one_fact_is_stored_once,
             a_fact_given_again_is_the_one_that_was_there, a_given_time_keeps_both_and_a_deleted_fact_comes_anew,
             of_many_that_add_one_fact_at_once_one_adds_it, a_pointer_given_again_changes_nothing,
-            compaction_keeps_the_state, an_empty_graph_has_no_summary, ids_follow_the_vectors);
+            compaction_keeps_the_state, an_empty_graph_has_no_summary,
+            a_summary_names_what_is_connected_and_what_was_touched_last, ids_follow_the_vectors);
         $crate::contract_tests!(@module $fresh, archives:
             a_full_log_goes_on_and_loses_nothing, a_full_log_without_entries_is_refused_and_nothing_changes,
             archives_of_many_months_hold_each_entry_once, the_last_archive_is_found_whatever_its_number,
