@@ -206,8 +206,11 @@ pub struct GraphSummary {
     pub stats: GraphStats,
     /// Entity types, most frequent first, at most five, with their counts.
     pub types: Vec<(String, usize)>,
-    /// Name, type and number of observations of the entities with the most observations, at most five.
+    /// Name, type and number of observations of the entities with the most relations and observations, at most five; of
+    /// equal ones those that were touched last.
     pub busiest: Vec<(String, String, usize)>,
+    /// The same of the entities that were touched last: changed, observed or linked.
+    pub recent: Vec<(String, String, usize)>,
 }
 
 /// What compaction did, in non-blank log lines; a store without a log counts its rows.

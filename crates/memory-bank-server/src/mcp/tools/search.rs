@@ -6,6 +6,7 @@ use jiff::Timestamp;
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
 use memory_bank_core::clock::iso_millis;
+use memory_bank_core::document::roles::{has_content, without_template_rows};
 use memory_bank_core::document::{DocumentPath, plain_digest};
 use memory_bank_core::error::GraphError;
 use memory_bank_core::limits;
@@ -379,7 +380,11 @@ pub(crate) async fn get_targeted_context(mut call: Call) -> Result<Reply, Failur
         .iter()
         .zip(outcomes)
         .filter_map(|(path, outcome)| match outcome {
-            ReadOutcome::Found(document) => Some((path.as_str().to_owned(), document.content)),
+            // A document of nothing but a template's rows says nothing.
+            ReadOutcome::Found(document) if has_content(&document.content) => {
+                let text = without_template_rows(&document.content).into_owned();
+                Some((path.as_str().to_owned(), text))
+            }
             _ => None,
         })
         .collect();
