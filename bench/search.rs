@@ -140,6 +140,7 @@ fn observe(graph: &mut GraphState, owner: &str, text: String) {
         text,
         source: None,
         timestamp: Timestamp::from_second(graph.generation().cast_signed()).unwrap().to_string(),
+        author: None,
     };
     graph.apply(Event::ObservationAdd { observation, ts: TS.to_owned() });
 }

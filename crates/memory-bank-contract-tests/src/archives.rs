@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use memory_bank_core::caller::Caller;
 use memory_bank_core::document::{
     AddProgressEntry, AddSessionNote, Archived, DocumentPath, EntryType, LogDecision, TrackProgress,
-    active_context_paths, add_progress_entry, add_session_note, log_decision, track_progress, with_archiving,
+    add_progress_entry, add_session_note, log_decision, track_progress, with_archiving,
 };
 use memory_bank_core::error::{EditError, StoreError};
 use memory_bank_core::limits;
@@ -169,7 +169,7 @@ pub async fn archives_of_many_months_hold_each_entry_once(p: Project) {
             consequences: vec![],
         };
         let archived = edit(bank.as_ref(), &p.caller, &LogDecision::paths(), now, |drafts| {
-            *id.lock().unwrap() = add_progress_entry(drafts, &entry, now)?.entry_id;
+            *id.lock().unwrap() = add_progress_entry(drafts, &entry, now, "a")?.entry_id;
             log_decision(drafts, &decision, now, "alice").map(drop)
         })
         .await
@@ -237,8 +237,8 @@ pub async fn many_writers_at_the_bound_lose_nothing(p: Project) {
             if number % 3 == 0 {
                 let note = AddSessionNote { note: mark, category: None };
                 let now = at(number);
-                edit(bank.as_ref(), caller, &active_context_paths(), now, |drafts| {
-                    add_session_note(drafts, &note, now)
+                edit(bank.as_ref(), caller, &AddSessionNote::paths(), now, |drafts| {
+                    add_session_note(drafts, &note, now, "a")
                 })
                 .await
             } else if number % 3 == 1 {

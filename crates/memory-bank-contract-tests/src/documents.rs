@@ -4,8 +4,12 @@
 use std::sync::Arc;
 
 use futures::future::join_all;
+use jiff::Timestamp;
 use memory_bank_core::caller::Caller;
-use memory_bank_core::document::{Etag, UpdateActiveContext, active_context_paths, update_active_context};
+use memory_bank_core::document::{
+    AddSessionNote, Etag, LogDecision, NoteCategory, UpdateActiveContext, UpdateTasks, add_session_note,
+    log_decision, update_active_context, update_tasks,
+};
 use memory_bank_core::error::EditError;
 use memory_bank_core::limits;
 use memory_bank_core::store::{Bank, Change, ChangeKind, Drafts, ReadOutcome};
@@ -270,7 +274,7 @@ pub async fn an_edit_of_a_list_keeps_all_that_is_no_item(p: Project) {
             removed = update_active_context(drafts, &arguments)?.items;
             Ok(())
         };
-        p.bank.edit(&p.caller, &active_context_paths(), &mut editor).await.unwrap();
+        p.bank.edit(&p.caller, &UpdateActiveContext::paths(), &mut editor).await.unwrap();
         removed
     };
     let empty = UpdateActiveContext { next_steps: Some(Vec::new()), ..UpdateActiveContext::default() };
@@ -284,4 +288,78 @@ pub async fn an_edit_of_a_list_keeps_all_that_is_no_item(p: Project) {
     assert_eq!(update(steps).await, ["- one"]);
     let after = before.replace("- one", "- two") + "```\r\n\r\n## Known Issues\r\n- i\r\n";
     assert_eq!(p.text("active-context.md").await.as_deref(), Some(after.as_str()));
+}
+
+/// A bank whose tasks and issues stand in progress.md gets no second list, however often it is edited.
+pub async fn a_list_is_edited_where_the_bank_has_it(p: Project) {
+    let active = "# Active Context\n\n## Current Work Focus\nPayment.\n\n## Recent Changes\n- Stripe\n";
+    let progress =
+        "# Progress\n\n## What's Left to Build\n- [ ] Refunds\n\n## 3. **Known Issues**:\n- Slow\n";
+    p.write("active-context.md", active).await;
+    p.write("progress.md", progress).await;
+    for name in ["Invoices", "Invoices", "Webhooks"] {
+        let asked = UpdateTasks { add: Some(vec![name.to_owned()]), ..UpdateTasks::default() };
+        let mut editor = |drafts: &mut Drafts| update_tasks(drafts, &asked, Timestamp::UNIX_EPOCH).map(drop);
+        p.bank.edit(&p.caller, &UpdateTasks::paths(), &mut editor).await.unwrap();
+    }
+    let issues =
+        UpdateActiveContext { issues: Some(vec!["Slower".into()]), ..UpdateActiveContext::default() };
+    let mut editor = |drafts: &mut Drafts| update_active_context(drafts, &issues).map(drop);
+    p.bank.edit(&p.caller, &UpdateActiveContext::paths(), &mut editor).await.unwrap();
+    assert_eq!(p.text("active-context.md").await.as_deref(), Some(active));
+    let after = progress
+        .replace("- [ ] Refunds\n", "- [ ] Refunds\n- [ ] Invoices\n- [ ] Webhooks\n")
+        .replace("Slow\n", "Slower\n");
+    assert_eq!(text(p.other.as_ref(), &p.caller, "progress.md").await.as_deref(), Some(after.as_str()));
+}
+
+/// A resolved note stays, struck through; what is unclear is refused and changes nothing.
+pub async fn a_note_is_resolved_where_it_stands(p: Project) {
+    let note = AddSessionNote { note: "CI is down".into(), category: Some(NoteCategory::Blocker) };
+    let mut editor = |drafts: &mut Drafts| add_session_note(drafts, &note, Timestamp::UNIX_EPOCH, "alice");
+    p.bank.edit(&p.caller, &AddSessionNote::paths(), &mut editor).await.unwrap();
+    let resolve = async |text: &str| {
+        let asked = UpdateTasks { resolve: Some(vec![text.to_owned()]), ..UpdateTasks::default() };
+        let mut resolved = Vec::new();
+        let mut editor = |drafts: &mut Drafts| {
+            resolved = update_tasks(drafts, &asked, Timestamp::UNIX_EPOCH)?.resolved;
+            Ok(())
+        };
+        let outcome = p.other.edit(&p.caller, &UpdateTasks::paths(), &mut editor).await;
+        outcome.map(|_| resolved)
+    };
+    let before = p.text("active-context.md").await;
+    let refused = resolve("CI").await.unwrap_err().to_string();
+    assert!(refused.contains("`resolve`") && refused.contains("🚧 Blocker: CI is down"), "{refused}");
+    assert_eq!(p.text("active-context.md").await, before);
+    assert_eq!(resolve("ci is down").await.unwrap(), ["CI is down"]);
+    let now = p.text("active-context.md").await.unwrap();
+    let line = "- [1970-01-01 00:00:00 UTC] [alice] - 🚧 Blocker: ~~CI is down~~ [resolved 1970-01-01]\n";
+    assert!(now.contains(line), "{now}");
+    assert!(resolve("CI is down").await.unwrap().is_empty(), "what is settled stays as it is");
+    assert_eq!(p.text("active-context.md").await.unwrap(), now);
+}
+
+/// Edits work on a core document under the name that other servers give it, and make no second one.
+pub async fn an_edit_finds_a_core_document_under_its_name_in_camel_case(p: Project) {
+    for name in ["activeContext.md", "decisionLog.md"] {
+        p.write(name, "# Mine\n").await;
+        // A store may only know the name of today; then there is one document, too.
+        let asked = UpdateTasks { add: Some(vec![format!("task of {name}")]), ..UpdateTasks::default() };
+        let mut editor = |drafts: &mut Drafts| update_tasks(drafts, &asked, Timestamp::UNIX_EPOCH).map(drop);
+        p.bank.edit(&p.caller, &UpdateTasks::paths(), &mut editor).await.unwrap();
+        let decision: LogDecision =
+            serde_json::from_value(serde_json::json!({"title": name, "context": "", "decision": "d"}))
+                .unwrap();
+        let mut editor =
+            |drafts: &mut Drafts| log_decision(drafts, &decision, Timestamp::UNIX_EPOCH, "a").map(drop);
+        p.other.edit(&p.caller, &LogDecision::paths(), &mut editor).await.unwrap();
+    }
+    let names: Vec<String> =
+        p.bank.list(&p.caller).await.unwrap().into_iter().map(|entry| entry.name).collect();
+    for stem in ["active", "decision"] {
+        assert_eq!(names.iter().filter(|name| name.starts_with(stem)).count(), 1, "{names:?}");
+    }
+    let active = text(p.bank.as_ref(), &p.caller, "activeContext.md").await.unwrap();
+    assert!(active.starts_with("# Mine\n\n## Ongoing Tasks\n- task of"), "{active}");
 }

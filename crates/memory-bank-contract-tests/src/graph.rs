@@ -2,6 +2,7 @@
 #![expect(missing_docs, reason = "each function is one rule, and its name says it")]
 
 use futures::future::join_all;
+use memory_bank_core::caller::Caller;
 use memory_bank_core::error::GraphError;
 use memory_bank_core::graph::Entity;
 use memory_bank_core::graph::{ObservationSource, SourceKind};
@@ -238,6 +239,54 @@ pub async fn compaction_keeps_the_state(p: Project) {
     assert_eq!(p.other.export(&p.caller).await.unwrap(), before);
 }
 
+pub async fn what_is_opened_is_loaded_within_its_bytes_the_nearest_and_newest_first(p: Project) {
+    for number in 0..12 {
+        let attrs = Some(json!({"x": "x".repeat(1000)}));
+        p.bank.upsert_entity(&p.caller, draft(&format!("spoke {number}"), "t", attrs)).await.unwrap();
+    }
+    entity(&p, "hub", "t").await;
+    // Another of the name, which nobody means, with a neighbour of its own.
+    entity(&p, "hub", "other").await;
+    entity(&p, "far", "t").await;
+    p.bank.link(&p.caller, &named("hub [other]"), "knows", &named("far")).await.unwrap();
+    for number in 0..12 {
+        let spoke = named(&format!("spoke {number}"));
+        p.bank.link(&p.caller, &spoke, "knows", &named("hub [t]")).await.unwrap();
+        p.bank.add_observation(&p.caller, &spoke, fact("of a spoke", None)).await.unwrap();
+        let at = format!("2026-01-{:02}", 20 - number);
+        let text = format!("{number} {}", "y".repeat(1000));
+        p.bank.add_observation(&p.caller, &named("hub [t]"), fact(&text, Some(&at))).await.unwrap();
+    }
+    let hub = [named("hub [t]")];
+    for bank in [&p.bank, &p.other] {
+        let part = bank.open(&p.caller, &hub, 1, 8192).await.unwrap();
+        let names: Vec<&str> = part.entities.iter().map(|one| one.name.as_str()).collect();
+        assert!(
+            (2..6).contains(&names.len()) && names.contains(&"hub") && names[0] == "spoke 0",
+            "{names:?}"
+        );
+        assert_eq!(names.len() + part.entities_left, 13);
+        let texts: Vec<&str> = part.observations.iter().map(|one| one.text.as_str()).collect();
+        assert!((2..8).contains(&texts.len()), "{}", texts.len());
+        let newest: Vec<bool> =
+            texts.iter().enumerate().map(|(at, text)| text.starts_with(&format!("{at} "))).collect();
+        assert!(newest.iter().all(|newest| *newest), "{texts:?}");
+        assert_eq!(texts.len() + part.observations_left, 24);
+        assert_eq!(part.relations.len() + part.relations_left, 12);
+        for relation in &part.relations {
+            assert!(part.names[&relation.from_id].starts_with("spoke "));
+            assert_eq!(part.names[&relation.to_id], "hub");
+        }
+        let whole = bank.open(&p.caller, &hub, 2, 1024 * 1024).await.unwrap();
+        assert_eq!((whole.entities.len(), whole.observations.len(), whole.relations.len()), (13, 24, 12));
+        assert_eq!((whole.entities_left, whole.observations_left, whole.relations_left), (0, 0, 0));
+        let alone = bank.open(&p.caller, &hub, 0, 1024 * 1024).await.unwrap();
+        assert_eq!((alone.entities.len(), alone.observations.len(), alone.relations.len()), (1, 12, 0));
+        let unclear = bank.open(&p.caller, &[named("hub")], 1, 8192).await;
+        assert!(matches!(unclear, Err(GraphError::Ambiguous { .. })), "{unclear:?}");
+    }
+}
+
 pub async fn an_empty_graph_has_no_summary(p: Project) {
     assert_eq!(p.bank.summary(&p.caller).await.unwrap(), None);
     entity(&p, "A", "t").await;
@@ -352,4 +401,35 @@ pub async fn a_pointer_given_again_changes_nothing(p: Project) {
     assert!(!other.existed);
     let back = p.bank.add_pointer(&p.caller, &named("A"), pointer("why")).await.unwrap();
     assert!(back.existed && back.entity.attrs == first.entity.attrs);
+}
+
+/// A fact is signed by its caller; the author is no part of what makes two facts the same, and goes through a backup.
+pub async fn a_fact_is_signed_by_the_first_who_gives_it(p: Project) {
+    entity(&p, "A", "t").await;
+    let as_user = |name: &str| Caller { user_name: name.to_owned(), ..p.caller.clone() };
+    let first = p.bank.add_observation(&as_user("alice"), &named("A"), fact("x", None)).await.unwrap();
+    assert_eq!(first.observation.author.as_deref(), Some("alice"));
+    let again = p.other.add_observation(&as_user("bob"), &named("A"), fact("x", None)).await.unwrap();
+    assert!(again.existed);
+    assert_eq!(again.observation, first.observation);
+    let sourced = ObservationDraft {
+        source: Some(ObservationSource { kind: SourceKind::Agent, reference: Some("r".into()) }),
+        ..fact("x", None)
+    };
+    let sourced = p.bank.add_observation(&as_user("bob"), &named("A"), sourced).await.unwrap();
+    assert!(!sourced.existed);
+    assert_eq!(sourced.observation.author.as_deref(), Some("bob"));
+    let pointer = PointerDraft { path: "notes.md".into(), heading: None, note: None };
+    let pointed = p.bank.add_pointer(&as_user("carol"), &named("A"), pointer).await.unwrap();
+    assert_eq!(pointed.observation.author.as_deref(), Some("carol"));
+    let all = p.other.export(&p.caller).await.unwrap().observations;
+    assert!(
+        [&first.observation, &sourced.observation, &pointed.observation].iter().all(|one| all.contains(one))
+    );
+    let backup = p.bank.create_backup(&p.caller, None).await.unwrap();
+    p.bank.delete_observation(&p.caller, &first.observation.id, None).await.unwrap();
+    p.bank.restore_backup(&p.caller, &backup.id, false).await.unwrap();
+    p.bank.compact(&p.caller).await.unwrap();
+    let restored = p.other.export(&p.caller).await.unwrap().observations;
+    assert!(all.iter().all(|one| restored.contains(one)), "{restored:?}");
 }

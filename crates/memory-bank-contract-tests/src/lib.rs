@@ -5,6 +5,7 @@
 
 pub mod archives;
 pub mod backups;
+pub mod digests;
 pub mod documents;
 pub mod graph;
 pub mod state;
@@ -87,6 +88,7 @@ pub async fn text(bank: &dyn Bank, caller: &Caller, name: &str) -> Option<String
 #[macro_export]
 macro_rules! contract_tests {
     ($fresh:path) => {
+        $crate::contract_tests!(@module $fresh, digests: a_bank_of_any_layout_has_its_digest_in_the_store);
         $crate::contract_tests!(@module $fresh, documents:
             names_are_listed_sorted, reading_keeps_the_order_asked_for,
             d26_one_name_serves_reading_and_writing, an_edit_that_fails_writes_nothing,
@@ -96,16 +98,18 @@ macro_rules! contract_tests {
             d6_two_instances_lose_no_entry, a_document_over_the_bound_is_refused,
             the_text_of_an_earlier_etag_is_still_known, each_change_is_told_once,
             hostile_but_valid_names_are_kept, an_edit_touches_only_the_documents_it_names,
-            an_edit_of_a_list_keeps_all_that_is_no_item);
+            an_edit_of_a_list_keeps_all_that_is_no_item, a_list_is_edited_where_the_bank_has_it,
+            a_note_is_resolved_where_it_stands, an_edit_finds_a_core_document_under_its_name_in_camel_case);
         $crate::contract_tests!(@module $fresh, graph:
             d8_attributes_are_merged, d7_a_part_of_a_name_is_no_name, both_instances_see_one_graph,
             d6_thirty_first_upserts_all_succeed, links_are_made_once_and_taken_away,
             deleting_an_entity_takes_its_facts_and_links, one_fact_is_stored_once,
             a_fact_given_again_is_the_one_that_was_there, a_given_time_keeps_both_and_a_deleted_fact_comes_anew,
             of_many_that_add_one_fact_at_once_one_adds_it, a_pointer_given_again_changes_nothing,
-            a_batch_is_carried_out_whole_and_only_once, a_batch_that_cannot_be_carried_out_changes_nothing,
-            of_batches_at_once_each_thing_is_made_once,
-            compaction_keeps_the_state, an_empty_graph_has_no_summary, ids_follow_the_vectors);
+             a_batch_is_carried_out_whole_and_only_once, a_batch_that_cannot_be_carried_out_changes_nothing,
+             of_batches_at_once_each_thing_is_made_once, a_fact_is_signed_by_the_first_who_gives_it,
+             compaction_keeps_the_state, an_empty_graph_has_no_summary, ids_follow_the_vectors,
+             what_is_opened_is_loaded_within_its_bytes_the_nearest_and_newest_first);
         $crate::contract_tests!(@module $fresh, archives:
             a_full_log_goes_on_and_loses_nothing, a_full_log_without_entries_is_refused_and_nothing_changes,
             archives_of_many_months_hold_each_entry_once, the_last_archive_is_found_whatever_its_number,

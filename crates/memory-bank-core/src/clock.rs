@@ -68,10 +68,10 @@ pub fn iso_millis(at: Timestamp) -> String {
     at.strftime("%Y-%m-%dT%H:%M:%S%.3fZ").to_string()
 }
 
-/// `2026-11-22 09:30:07` in UTC, as progress lines and decisions have it.
+/// `2026-11-22 09:30:07 UTC`, as entries and decisions have it.
 #[must_use]
 pub fn date_time(at: Timestamp) -> String {
-    at.strftime("%Y-%m-%d %H:%M:%S").to_string()
+    at.strftime("%Y-%m-%d %H:%M:%S UTC").to_string()
 }
 
 #[cfg(test)]
@@ -83,6 +83,6 @@ mod tests {
         let at: Timestamp = "2026-11-22T09:30:07.062999Z".parse().unwrap();
         assert_eq!(iso_millis(at), "2026-11-22T09:30:07.062Z");
         assert_eq!(iso_millis("2026-11-22T09:30:07Z".parse().unwrap()), "2026-11-22T09:30:07.000Z");
-        assert_eq!(date_time(at), "2026-11-22 09:30:07");
+        assert_eq!(date_time(at), "2026-11-22 09:30:07 UTC");
     }
 }

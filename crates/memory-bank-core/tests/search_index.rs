@@ -121,6 +121,7 @@ impl World {
                     text,
                     source: None,
                     timestamp: TS.to_owned(),
+                    author: None,
                 };
                 self.graph.apply(Event::ObservationAdd { observation, ts: TS.to_owned() });
             }

@@ -79,7 +79,8 @@ fn what_the_index_says_it_takes_is_about_what_it_takes() {
             let text = sentence(number * 20 + fact);
             let id_of = observation_id(&id, &text, TS);
             let (entity_id, timestamp) = (id.clone(), TS.to_owned());
-            let observation = Observation { id: id_of, entity_id, text, source: None, timestamp };
+            let observation =
+                Observation { id: id_of, entity_id, text, source: None, timestamp, author: None };
             graph.apply(Event::ObservationAdd { observation, ts: TS.to_owned() });
         }
     }

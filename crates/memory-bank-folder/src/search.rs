@@ -263,7 +263,7 @@ fn core_rank(name: &str) -> usize {
 mod tests {
     use memory_bank_core::clock::{SystemClock, SystemEntropy};
     use memory_bank_core::limits;
-    use memory_bank_core::search::Query;
+    use memory_bank_core::search::{IndexBudget, Query};
     use memory_bank_core::store::{
         DocumentStore, EntityDraft, EntityRef, GraphStore, NoSink, ObservationDraft,
     };
@@ -459,6 +459,89 @@ mod tests {
             EntityDraft { name: "Station 7".to_owned(), entity_type: "place".to_owned(), attrs: None };
         bank.upsert_entity(&me(), draft).await.unwrap();
         assert_eq!(entities(&bank, "station").await, ["Station 7"]);
+    }
+
+    const MIB: u64 = 1024 * 1024;
+
+    /// A bank with so many documents of a quarter of a mebibyte, and a small one that counts for the core.
+    fn large_bank(documents: usize, indexes: &Arc<FolderIndexes>) -> (TempDir, FolderBank) {
+        let (temp, bank) = bank();
+        let log = "- the albatross met the parser of a region far away\n".repeat(5 * 1024);
+        let logs = (0..documents).map(|number| (format!("log-{number}.md"), log.as_str()));
+        for (name, text) in logs.chain([("progress.md".to_owned(), "- a pelican\n")]) {
+            let path = bank.path().join(name);
+            std::fs::write(&path, text).unwrap();
+            // Files of a moment ago would be read again.
+            let long_ago = std::time::UNIX_EPOCH + Duration::from_secs(1_700_000_000);
+            std::fs::File::options().append(true).open(&path).unwrap().set_modified(long_ago).unwrap();
+        }
+        (temp, bank.sharing(indexes))
+    }
+
+    #[tokio::test]
+    async fn a_bank_that_is_too_large_is_searched_as_far_as_it_fits_and_is_not_read_again() {
+        let budget = IndexBudget { total: 64 * MIB, per_project: 4 * MIB };
+        let indexes = Arc::new(FolderIndexes::new(budget, Duration::from_secs(3600)));
+        let (_temp, bank) = large_bank(8, &indexes);
+        for round in 0..2 {
+            let found = bank.search_documents(&me(), &wanted("albatross pelican")).await.unwrap();
+            assert!(found.searched.contains(&"progress.md".to_owned()), "{:?}", found.searched);
+            assert!((2..8).contains(&found.searched.len()), "{:?}", found.searched);
+            assert_eq!(found.searched.len() + found.skipped.len(), 9);
+            for skipped in &found.skipped {
+                assert!(skipped.reason.contains("may take 4 MiB"), "{skipped:?}");
+            }
+            assert!(indexes.taken() <= 4 * MIB + 3 * MIB, "{}", indexes.taken());
+            // What was left out is not read, and what was taken in is not read again.
+            let read = bank.search.progress.total();
+            assert_eq!(read == 0, round == 1, "{read} bytes were read in round {round}");
+        }
+        // Once it is smaller, all of it is searched.
+        for number in 1..8 {
+            std::fs::remove_file(bank.path().join(format!("log-{number}.md"))).unwrap();
+        }
+        let found = bank.search_documents(&me(), &wanted("albatross")).await.unwrap();
+        assert_eq!((found.searched.len(), found.skipped.len()), (2, 0));
+    }
+
+    #[tokio::test]
+    async fn a_core_document_that_changes_in_a_bank_at_the_bound_stays_in_the_index() {
+        let budget = IndexBudget { total: 64 * MIB, per_project: 4 * MIB };
+        let indexes = Arc::new(FolderIndexes::new(budget, Duration::from_secs(3600)));
+        let (_temp, bank) = large_bank(8, &indexes);
+        let found = bank.search_documents(&me(), &wanted("pelican")).await.unwrap();
+        assert_eq!((found.hits.len(), found.skipped.is_empty()), (1, false));
+        for word in ["heron", "crane"] {
+            std::fs::write(bank.path().join("progress.md"), format!("- a {word}\n")).unwrap();
+            assert_eq!(lines(&bank, word).await, [("progress.md".to_owned(), 1)]);
+        }
+    }
+
+    #[tokio::test]
+    async fn the_banks_of_a_process_share_the_memory_and_one_in_use_is_not_evicted() {
+        let budget = IndexBudget { total: 12 * MIB, per_project: 12 * MIB };
+        let in_use = Arc::new(FolderIndexes::new(budget, Duration::from_secs(3600)));
+        let ((_one, first), (_two, second)) = (large_bank(4, &in_use), large_bank(4, &in_use));
+        let searched = async |bank: &FolderBank| {
+            bank.search_documents(&me(), &wanted("albatross pelican")).await.unwrap()
+        };
+        assert_eq!(searched(&first).await.searched.len(), 5);
+        let refused = searched(&second).await;
+        assert!(
+            refused.skipped.iter().any(|one| one.reason.contains("together they may take 12 MiB")),
+            "{refused:?}"
+        );
+        assert!(in_use.taken() <= 12 * MIB, "{}", in_use.taken());
+        assert_eq!(searched(&first).await.searched.len(), 5);
+
+        // One that nobody has searched lately gives way.
+        let idle = Arc::new(FolderIndexes::new(budget, Duration::ZERO));
+        let ((_one, first), (_two, second)) = (large_bank(4, &idle), large_bank(4, &idle));
+        for bank in [&first, &second, &first] {
+            let found = searched(bank).await;
+            assert_eq!((found.searched.len(), found.skipped.len()), (5, 0));
+            assert!(idle.taken() <= 12 * MIB, "{}", idle.taken());
+        }
     }
 
     #[tokio::test]

@@ -62,10 +62,11 @@ for (const stage of stages) {
     await callEveryTool(call, tools.map(({ name }) => name));
   });
 
-  on("a failed tool is a result, and a malformed call throws with its code", async (t) => {
+  on("a failed tool and wrong arguments are results, an unknown tool throws with its code", async (t) => {
     const { call } = await withBank(t, stage);
     assert.equal((await call("read_memory_bank_file", { filename: "missing.md" })).isError, true);
-    await assert.rejects(call("read_memory_bank_file"), { code: -32602 });
+    assert.equal((await call("read_memory_bank_file")).isError, true);
+    await assert.rejects(call("no_such_tool"), { code: -32602, message: /Unknown tool/ });
   });
 
   on("resources are listed, found by the template, read, and refused", async (t) => {

@@ -170,18 +170,19 @@ test("every tool has a description and the hints of its behaviour", async (t) =>
   }
 });
 
-test("every input schema is an object whose properties have types, and names only what exists", async (t) => {
+test("every input schema is an object whose properties have one type each, and names only what exists", async (t) => {
   const { tools } = await listed(t);
-  for (const { name, inputSchema } of tools) {
-    assert.equal(inputSchema.type, "object", name);
-    for (const field of inputSchema.required ?? []) assert.ok(inputSchema.properties[field], `${name}.${field}`);
-    for (const [field, schema] of Object.entries(inputSchema.properties ?? {})) {
-      assert.ok(
-        ["type", "enum", "anyOf", "oneOf", "$ref", "const"].some((key) => key in schema),
-        `${name}.${field} has a type: ${JSON.stringify(schema)}`,
-      );
-    }
-  }
+  const check = (path, { type, properties, items, required = [], ...rest }, depth) => {
+    assert.ok(["object", "array", "string", "integer", "boolean"].includes(type), `${path}: ${JSON.stringify(type)}`);
+    assert.ok(depth <= 4, `${path} is deeper than 4`);
+    for (const word of Object.keys(rest)) assert.match(word, /^(enum|minimum|maximum|description)$/, path);
+    assert.equal(type === "object", properties !== undefined && Object.keys(properties).length > 0, path);
+    assert.equal(type === "array", items !== undefined, path);
+    for (const field of required) assert.ok(properties[field], `${path}.${field}`);
+    for (const [field, schema] of Object.entries(properties ?? {})) check(`${path}.${field}`, schema, depth + 1);
+    if (items) check(`${path}[]`, items, depth + 1);
+  };
+  for (const { name, inputSchema } of tools) check(name, inputSchema, 1);
 });
 
 test("closed sets of values are enums, and numbers have bounds", async (t) => {

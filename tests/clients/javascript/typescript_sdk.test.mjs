@@ -50,11 +50,14 @@ test("the SDK lists and calls tools, and accepts every structured reply", async 
   assert.match(await read(bank, "progress.md"), /- Did: it\n/);
 });
 
-test("a failed tool is a result, a malformed call throws with its code", async (t) => {
+test("a failed tool and wrong arguments are results, an unknown tool throws with its code", async (t) => {
   const { client } = await connected(t);
   const result = await client.callTool({ name: "read_memory_bank_file", arguments: { filename: "missing.md" } });
   assert.equal(result.isError, true);
-  await assert.rejects(client.callTool({ name: "read_memory_bank_file", arguments: {} }), { code: -32602 });
+  const missing = await client.callTool({ name: "read_memory_bank_file", arguments: {} });
+  assert.equal(missing.isError, true);
+  assert.match(missing.content[0].text, /`filename` is required/);
+  await assert.rejects(client.callTool({ name: "no_such_tool", arguments: {} }), { code: -32602, message: /Unknown tool/ });
 });
 
 test("the SDK lists and reads resources, and hears of an editor's change", async (t) => {

@@ -87,12 +87,14 @@ async def test_what_a_tool_writes_a_resource_reads(project, mode):
         assert read.contents[0].text == on_disk
 
 
-async def test_a_failed_tool_is_a_result_and_a_malformed_call_an_error(project):
+async def test_a_failed_tool_and_wrong_arguments_are_results_and_an_unknown_tool_an_error(project):
     async with connected(project) as client:
         failed = await client.call_tool("read_memory_bank_file", {"filename": "missing.md"})
         assert failed.is_error
-        with pytest.raises(MCPError) as refused:
-            await client.call_tool("read_memory_bank_file", {})
+        missing = await client.call_tool("read_memory_bank_file", {})
+        assert missing.is_error and "`filename` is required" in missing.content[0].text
+        with pytest.raises(MCPError, match="Unknown tool") as refused:
+            await client.call_tool("no_such_tool", {})
         assert refused.value.error.code == -32602
 
 

@@ -83,8 +83,9 @@ async def work(client):
         expected = json.loads(text) if len(text.encode()) < 2048 else None
         assert result.structured_content == expected, name
     assert (await client.call_tool("read_memory_bank_file", {"filename": "missing.md"})).is_error
-    with pytest.raises(MCPError) as refused:
-        await client.call_tool("read_memory_bank_file", {})
+    assert (await client.call_tool("read_memory_bank_file", {})).is_error
+    with pytest.raises(MCPError, match="Unknown tool") as refused:
+        await client.call_tool("no_such_tool", {})
     assert refused.value.error.code == -32602
     prompts = (await client.list_prompts()).prompts
     known = {"mode": "code", "entity": "Checkout Service"}

@@ -1,12 +1,14 @@
-//! The lists and the session notes of active-context.md.
+//! The lists of tasks, issues and next steps, and the session notes.
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::document::argument;
+use crate::document::entry::entry;
 use crate::document::list::replace_items;
-use crate::document::progress::heading_time;
-use crate::document::splice::insert_newest_item;
+use crate::document::part::Part;
+use crate::document::placement::insert_item;
+use crate::document::section::Outline;
 use crate::document::{CoreDocument, DocumentPath, Removed};
 use crate::error::EditError;
 use crate::store::Drafts;
@@ -49,6 +51,15 @@ impl UpdateActiveContext {
         let lists = [&self.tasks, &self.issues, &self.next_steps];
         lists.into_iter().all(none) && !self.clear.as_ref().is_some_and(Clear::empties)
     }
+
+    /// The documents that the edit needs: a list may stand in either.
+    #[must_use]
+    pub fn paths() -> Vec<DocumentPath> {
+        [CoreDocument::ActiveContext, CoreDocument::Progress]
+            .into_iter()
+            .flat_map(CoreDocument::paths)
+            .collect()
+    }
 }
 
 /// The explicit word that empties a list.
@@ -76,12 +87,6 @@ impl Clear {
     }
 }
 
-/// The documents that the edits of this module need.
-#[must_use]
-pub fn active_context_paths() -> Vec<DocumentPath> {
-    vec![CoreDocument::ActiveContext.path()]
-}
-
 /// Makes the lists that are given the items of their sections; all else in the sections stays. Sections of an older
 /// title that hold a second list of the same kind lose their items, so that there is one list. Gives what was taken out.
 ///
@@ -90,9 +95,9 @@ pub fn active_context_paths() -> Vec<DocumentPath> {
 /// would become too large.
 pub fn update_active_context(drafts: &mut Drafts, asked: &UpdateActiveContext) -> Result<Removed, EditError> {
     let lists = [
-        ("tasks", &asked.tasks, TASKS.as_slice()),
-        ("issues", &asked.issues, ISSUES.as_slice()),
-        ("nextSteps", &asked.next_steps, NEXT_STEPS.as_slice()),
+        ("tasks", &asked.tasks, Part::Tasks),
+        ("issues", &asked.issues, Part::Issues),
+        ("nextSteps", &asked.next_steps, Part::NextSteps),
     ];
     if let Some(Clear::Lists(named)) = &asked.clear
         && let Some(unknown) = named.iter().find(|name| lists.iter().all(|(list, _, _)| list != name))
@@ -108,28 +113,23 @@ pub fn update_active_context(drafts: &mut Drafts, asked: &UpdateActiveContext) -
         ));
     }
     let mut changes = Vec::new();
-    for (name, items, titles) in lists {
-        let given = argument::lines(name, items.as_deref().unwrap_or_default())?;
+    for (name, items, part) in lists {
+        let given = argument::items(name, items.as_deref().unwrap_or_default())?;
         // A list of blank texts is a slip, not a wish to empty.
         let empties = clears && items.as_ref().is_some_and(Vec::is_empty)
             || asked.clear.as_ref().is_some_and(|clear| clear.names(name));
         if !given.is_empty() || empties {
-            changes.push((titles, given));
+            changes.push((part, given));
         }
     }
     let mut removed = Removed::default();
-    if changes.is_empty() {
-        return Ok(removed);
-    }
-    CoreDocument::ActiveContext.rewrite(drafts, |text| {
-        let mut text = text.to_owned();
-        for (titles, items) in &changes {
-            let edited = replace_items(&text, titles, items)?;
+    for (part, items) in &changes {
+        part.home(drafts).rewrite(drafts, |text| {
+            let edited = replace_items(text, *part, items)?;
             removed.extend(&edited.removed);
-            text = edited.text;
-        }
-        Ok(text)
-    })?;
+            Ok(edited.text)
+        })?;
+    }
     Ok(removed)
 }
 
@@ -141,6 +141,8 @@ pub enum NoteCategory {
     Observation,
     /// Something in the way.
     Blocker,
+    /// Something that is wrong.
+    Issue,
     /// Something to find out.
     Question,
     /// Something settled.
@@ -153,8 +155,15 @@ pub enum NoteCategory {
 
 impl NoteCategory {
     /// All kinds, in the order of the schema.
-    pub const ALL: [Self; 6] =
-        [Self::Observation, Self::Blocker, Self::Question, Self::Decision, Self::Todo, Self::Other];
+    pub const ALL: [Self; 7] = [
+        Self::Observation,
+        Self::Blocker,
+        Self::Issue,
+        Self::Question,
+        Self::Decision,
+        Self::Todo,
+        Self::Other,
+    ];
 
     /// The word in arguments and replies.
     #[must_use]
@@ -162,6 +171,7 @@ impl NoteCategory {
         match self {
             Self::Observation => "observation",
             Self::Blocker => "blocker",
+            Self::Issue => "issue",
             Self::Question => "question",
             Self::Decision => "decision",
             Self::Todo => "todo",
@@ -169,17 +179,23 @@ impl NoteCategory {
         }
     }
 
-    fn sign(self) -> &'static str {
+    /// The kind as it stands in an entry.
+    #[must_use]
+    pub fn label(self) -> &'static str {
         match self {
-            Self::Observation => "👀",
-            Self::Blocker => "🚧",
-            Self::Question => "❓",
-            Self::Decision => "✅",
-            Self::Todo => "📋",
-            Self::Other => "📝",
+            Self::Observation => "👀 Observation",
+            Self::Blocker => "🚧 Blocker",
+            Self::Issue => "⚠️ Issue",
+            Self::Question => "❓ Question",
+            Self::Decision => "✅ Decision",
+            Self::Todo => "📋 Todo",
+            Self::Other => UNNAMED_KIND,
         }
     }
 }
+
+/// The kind of a note that was given none.
+const UNNAMED_KIND: &str = "📝 Note";
 
 /// A note: arguments of `add_session_note`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -192,27 +208,40 @@ pub struct AddSessionNote {
     pub category: Option<NoteCategory>,
 }
 
-/// Writes a note with the time, newest first.
+impl AddSessionNote {
+    /// The documents that the edit needs.
+    #[must_use]
+    pub fn paths() -> Vec<DocumentPath> {
+        CoreDocument::ActiveContext.paths()
+    }
+}
+
+/// Writes a note with its time and author among the session notes, the newest first.
 ///
 /// # Errors
 /// The note is blank or too long, or the document would become too large.
-pub fn add_session_note(drafts: &mut Drafts, asked: &AddSessionNote, at: Timestamp) -> Result<(), EditError> {
-    let note = argument::written_line("note", &asked.note)?;
-    add_timed_note(drafts, asked.category.map(NoteCategory::sign), &note, at)
-}
-
-/// Writes a note with the time and a sign. The text must be a single line.
-pub(super) fn add_timed_note(
+pub fn add_session_note(
     drafts: &mut Drafts,
-    sign: Option<&str>,
-    note: &str,
+    asked: &AddSessionNote,
     at: Timestamp,
+    author: &str,
 ) -> Result<(), EditError> {
-    let sign = sign.map(|sign| format!("{sign} ")).unwrap_or_default();
-    add_note_line(drafts, &format!("[{}] {sign}{note}", heading_time(at)))
+    let note = argument::written_line("note", &asked.note)?;
+    let kind = asked.category.map_or(UNNAMED_KIND, NoteCategory::label);
+    add_note_line(drafts, &entry(at, author, kind, &note))
 }
 
-/// Puts a line at the top of the session notes.
+/// Puts an entry among the session notes.
 pub(super) fn add_note_line(drafts: &mut Drafts, line: &str) -> Result<(), EditError> {
-    CoreDocument::ActiveContext.rewrite(drafts, |text| insert_newest_item(text, &NOTES, line))
+    CoreDocument::ActiveContext.rewrite(drafts, |text| {
+        insert_item(text, |outline| Part::Notes.find(outline), Part::Notes.title(), line)
+    })
+}
+
+/// Puts an entry of progress among the session notes, or where active-context.md lists what changed if it has none.
+pub(super) fn add_change_line(drafts: &mut Drafts, line: &str) -> Result<(), EditError> {
+    CoreDocument::ActiveContext.rewrite(drafts, |text| {
+        let find = |outline: &Outline<'_>| Part::Notes.find(outline).or_else(|| Part::Recent.find(outline));
+        insert_item(text, find, Part::Notes.title(), line)
+    })
 }

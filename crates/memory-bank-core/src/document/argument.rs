@@ -1,5 +1,6 @@
 //! Checks of texts that come from a caller, before they become part of a document.
 
+use crate::document::roles::is_placeholder;
 use crate::error::EditError;
 use crate::limits;
 
@@ -46,6 +47,20 @@ pub(super) fn lines(name: &str, items: &[String]) -> Result<Vec<String>, EditErr
         }
     }
     Ok(kept)
+}
+
+/// The items of a list that is written: as [`lines`], but a placeholder is none.
+///
+/// # Errors
+/// As [`lines`]; or an item is nothing but a placeholder, which nobody would see again.
+pub(super) fn items(name: &str, items: &[String]) -> Result<Vec<String>, EditError> {
+    let items = lines(name, items)?;
+    match items.iter().find(|item| is_placeholder(item)) {
+        Some(item) => Err(EditError::Refused(format!(
+            "`{name}`: `{item}` is a placeholder, which counts as nothing; give the real text, or `clear` to empty a list"
+        ))),
+        None => Ok(items),
+    }
 }
 
 /// A text of several lines; blank lines at its ends are dropped, line endings are `\n`.

@@ -1,13 +1,16 @@
-//! Decision records: appended to decision-log.md, and mirrored as progress.
+//! Decision records: each is kept in decision-log.md alone, and progress.md has one line that names it.
+
+use std::borrow::Cow;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::clock;
 use crate::document::progress::{TrackProgress, track_progress};
-use crate::document::section::{LineEnding, Outline};
-use crate::document::splice::append_block;
-use crate::document::{CoreDocument, DocumentPath, argument};
+use crate::document::section::{LineEnding, Outline, Section};
+use crate::document::splice::{Gap, append_block, insert_seen};
+use crate::document::templates::is_template_decision;
+use crate::document::{CoreDocument, DocumentPath, archive, argument};
 use crate::error::EditError;
 use crate::store::Drafts;
 
@@ -33,9 +36,10 @@ impl LogDecision {
     /// The documents that the edit needs.
     #[must_use]
     pub fn paths() -> Vec<DocumentPath> {
-        [CoreDocument::DecisionLog, CoreDocument::Progress, CoreDocument::ActiveContext]
-            .map(CoreDocument::path)
-            .to_vec()
+        [CoreDocument::DecisionLog, CoreDocument::Progress]
+            .into_iter()
+            .flat_map(CoreDocument::paths)
+            .collect()
     }
 }
 
@@ -74,14 +78,47 @@ pub fn log_decision(
         list("Consequences", &consequences),
     ]
     .join("\n");
-    CoreDocument::DecisionLog.rewrite(drafts, |text| append_block(&Outline::of(text), &record))?;
+    CoreDocument::DecisionLog.rewrite(drafts, |text| insert_record(&without_template(text), &record))?;
     let progress = TrackProgress {
         action: "Decision Made".to_owned(),
         description: title.clone(),
-        update_active_context: true,
+        update_active_context: false,
     };
     track_progress(drafts, &progress, at, author)?;
     Ok(DecisionLogged { title })
+}
+
+/// Puts a record where the newest one of the log stands: at the end, unless the log is kept the other way round.
+fn insert_record(text: &str, record: &str) -> Result<String, EditError> {
+    let outline = Outline::of(text);
+    match archive::newest_decision_at_top(text) {
+        Some(top) => insert_seen(&outline, top, record, Gap::Blank, Gap::Blank),
+        None => append_block(&outline, record),
+    }
+}
+
+/// The log without the sections of an earlier version's template, if it holds no others yet.
+fn without_template(text: &str) -> Cow<'_, str> {
+    let outline = Outline::of(text);
+    let is_unfilled = |section: &Section<'_>| {
+        section.heading.level == 2
+            && is_template_decision(&section.heading.title, outline.slice(&section.body))
+    };
+    let sections = || outline.sections().filter(|section| section.heading.level >= 2);
+    if !sections().all(|section| is_unfilled(&section)) {
+        return Cow::Borrowed(text);
+    }
+    let mut kept = String::new();
+    let mut at = 0;
+    for section in sections() {
+        kept.push_str(text.get(at..section.heading.range.start).unwrap_or_default());
+        at = section.body.end;
+    }
+    if at == 0 {
+        return Cow::Borrowed(text);
+    }
+    kept.push_str(text.get(at..).unwrap_or_default());
+    Cow::Owned(kept)
 }
 
 /// A labelled bullet. Further lines are indented, so that nothing in them leaves the item.

@@ -3,11 +3,13 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::document::active_context::{NEXT_STEPS, add_timed_note};
+use crate::document::active_context::add_note_line;
 use crate::document::decisions::{LogDecision, log_decision};
+use crate::document::entry::entry;
+use crate::document::part::Part;
 use crate::document::progress::{AddProgressEntry, add_progress_entry};
 use crate::document::tasks::{UpdateTasks, add_tasks, update_tasks};
-use crate::document::{CoreDocument, DocumentPath, Removed, argument};
+use crate::document::{CoreDocument, DocumentPath, NotFound, Removed, argument};
 use crate::error::EditError;
 use crate::store::Drafts;
 
@@ -38,12 +40,13 @@ impl FinalizeThinkingSession {
     /// The documents that the edit needs.
     #[must_use]
     pub fn paths(&self) -> Vec<DocumentPath> {
-        let mut paths = vec![CoreDocument::ActiveContext.path()];
+        let mut paths = CoreDocument::ActiveContext.paths();
         if self.decision.is_some() {
-            paths.push(CoreDocument::DecisionLog.path());
+            paths.extend(CoreDocument::DecisionLog.paths());
         }
-        if self.decision.is_some() || self.progress_entry.is_some() {
-            paths.push(CoreDocument::Progress.path());
+        let lists = self.tasks.is_some() || self.next_steps.is_some();
+        if lists || self.decision.is_some() || self.progress_entry.is_some() {
+            paths.extend(CoreDocument::Progress.paths());
         }
         paths
     }
@@ -56,6 +59,8 @@ pub struct SessionFinalized {
     pub actions: Vec<String>,
     /// The tasks that were taken out.
     pub removed: Removed,
+    /// The tasks to take out that are not there.
+    pub not_found: Vec<NotFound>,
 }
 
 /// Writes all parts of the outcome, or nothing.
@@ -72,32 +77,29 @@ pub fn finalize_thinking_session(
     let session = argument::line("sessionId", asked.session_id.as_deref().unwrap_or_default())?;
     let mut actions = Vec::new();
     let mut removed = Removed::default();
+    let mut not_found = Vec::new();
     if let Some(steps) = &asked.next_steps {
-        let steps = argument::lines("nextSteps", steps)?;
+        let steps = argument::items("nextSteps", steps)?;
         if !steps.is_empty() {
-            let mut added = 0;
-            CoreDocument::ActiveContext.rewrite(drafts, |text| {
-                let (new, count) = add_tasks(text, &NEXT_STEPS, &steps)?;
-                added = count;
-                Ok(new)
-            })?;
+            let added = add_tasks(drafts, Part::NextSteps, &steps)?;
             actions.push(format!("Next steps updated ({added} items)"));
         }
     }
     if let Some(tasks) = asked.tasks.as_ref().filter(|tasks| !tasks.is_empty()) {
-        removed = update_tasks(drafts, tasks)?.removed;
+        let updated = update_tasks(drafts, tasks, at)?;
+        (removed, not_found) = (updated.removed, updated.not_found);
         actions.push("Tasks updated".to_owned());
     }
     let note = if session.is_empty() { summary } else { format!("{summary} [session:{session}]") };
-    add_timed_note(drafts, Some("🧠"), &note, at)?;
+    add_note_line(drafts, &entry(at, author, "🧠 Outcome", &note))?;
     actions.push("Session note added to active-context.md".to_owned());
     if let Some(decision) = &asked.decision {
         let logged = log_decision(drafts, decision, at, author)?;
         actions.push(format!("Decision logged: {}", logged.title));
     }
-    if let Some(entry) = &asked.progress_entry {
-        let added = add_progress_entry(drafts, entry, at)?;
+    if let Some(progress) = &asked.progress_entry {
+        let added = add_progress_entry(drafts, progress, at, author)?;
         actions.push(format!("Progress entry added: {}", added.summary));
     }
-    Ok(SessionFinalized { actions, removed })
+    Ok(SessionFinalized { actions, removed, not_found })
 }

@@ -6,9 +6,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
+use crate::document::part::Part;
 use crate::document::removed::Removed;
-use crate::document::section::{Item, Outline};
+use crate::document::section::{Item, Outline, Section};
 use crate::document::splice::{append_items, append_section, bullets, check_editable, check_headings, like};
+use crate::document::templates::is_template_row;
 use crate::document::weave::Weave;
 use crate::error::EditError;
 
@@ -22,14 +24,14 @@ pub(super) struct ListEdited {
     pub(super) removed: Removed,
 }
 
-/// Makes these the items of the sections with these titles, in this order; makes the section if there is none. Items
-/// that stay keep their bytes, and their place if the order allows it. Items of sub-sections are none of the list.
+/// Makes these the items of the part's list, in this order; makes the section if there is none. Items that stay keep
+/// their bytes, and their place if the order allows it. Items of sub-sections are none of the list.
 ///
 /// # Errors
 /// A section holds a merge conflict, or an item would not be seen.
-pub(super) fn replace_items(text: &str, titles: &[&str], wanted: &[String]) -> Result<ListEdited, EditError> {
+pub(super) fn replace_items(text: &str, part: Part, wanted: &[String]) -> Result<ListEdited, EditError> {
     let outline = Outline::of(text);
-    let sections = outline.find_all(titles);
+    let sections = part.lists(&outline);
     for section in &sections {
         check_editable(&outline, section)?;
     }
@@ -38,7 +40,7 @@ pub(super) fn replace_items(text: &str, titles: &[&str], wanted: &[String]) -> R
         let text = if wanted.is_empty() {
             text.to_owned()
         } else {
-            append_section(&outline, titles, &bullets(&wanted))?
+            append_section(&outline, part.title(), &bullets(&wanted))?
         };
         return Ok(ListEdited { text, added: wanted.len(), removed: Removed::default() });
     };
@@ -48,7 +50,7 @@ pub(super) fn replace_items(text: &str, titles: &[&str], wanted: &[String]) -> R
         .filter(|item| item.depth == 0)
         .collect();
     present.sort_by_key(|item| item.range.start);
-    let mut plan = Plan::of(&outline, &present, &wanted);
+    let mut plan = Plan::of(&outline, &present, &wanted, has_boxes(&outline, home));
     // Where the list begins, if none of its items stays: with the first one of the section that is written.
     let top = outline.items_in(&home.own).iter().find(|item| item.depth == 0);
     let below = if top.is_none() && plan.first_fixed.is_none() { plan.runs.remove(&None) } else { None };
@@ -68,7 +70,9 @@ pub(super) fn replace_items(text: &str, titles: &[&str], wanted: &[String]) -> R
             }
             Some(Fate::Moves) => weave.take(item, &strays(&outline, item)),
             Some(Fate::Goes) => {
-                removed.push(&own_lines(&outline, item));
+                if !is_row(&outline, item) {
+                    removed.push(&own_lines(&outline, item));
+                }
                 weave.take(item, &strays(&outline, item));
             }
         }
@@ -79,10 +83,78 @@ pub(super) fn replace_items(text: &str, titles: &[&str], wanted: &[String]) -> R
     let mut new = weave.finish();
     if let Some(run) = below {
         let lines: Vec<String> = run.into_iter().map(Entry::into_text).collect();
-        new = append_items(&new, titles, &lines)?;
+        let outline = Outline::of(&new);
+        let home = part.find(&outline).and_then(|index| outline.section(index));
+        new = match home {
+            Some(home) => append_items(&outline, &home, &lines)?,
+            None => append_section(&outline, part.title(), &bullets(&lines))?,
+        };
     }
     check_headings(&outline, &new)?;
     Ok(ListEdited { text: new, added: plan.added, removed })
+}
+
+/// Adds items at the end of the part's list, in the place of rows of a template if there are any; makes the section if
+/// there is none.
+///
+/// # Errors
+/// The section holds a merge conflict, or an item would not be seen.
+pub(super) fn add_items(text: &str, part: Part, items: &[String]) -> Result<String, EditError> {
+    if items.is_empty() {
+        return Ok(text.to_owned());
+    }
+    let outline = Outline::of(text);
+    let Some(home) = part.find(&outline).and_then(|index| outline.section(index)) else {
+        return append_section(&outline, part.title(), &bullets(items));
+    };
+    check_editable(&outline, &home)?;
+    let items: Vec<String> = if has_boxes(&outline, &home) {
+        items.iter().map(|item| boxed(item)).collect()
+    } else {
+        items.to_vec()
+    };
+    let rows = template_rows(&outline, &home);
+    let Some(first) = rows.first() else { return append_items(&outline, &home, &items) };
+    let mut weave = Weave::of(&outline);
+    let only_rows = outline.items_in(&home.own).iter().filter(|item| item.depth == 0).count() == rows.len();
+    if only_rows {
+        weave.put(first.range.start, &like(&outline, first, 0, &items));
+    }
+    for row in &rows {
+        weave.take(row, &[]);
+    }
+    let new = weave.finish();
+    check_headings(&outline, &new)?;
+    if only_rows {
+        return Ok(new);
+    }
+    let outline = Outline::of(&new);
+    match part.find(&outline).and_then(|index| outline.section(index)) {
+        Some(home) => append_items(&outline, &home, &items),
+        None => append_section(&outline, part.title(), &bullets(&items)),
+    }
+}
+
+/// The items of a section that are nothing but a row of a template, or a bullet with nothing behind it.
+pub(super) fn template_rows<'o>(outline: &'o Outline<'_>, section: &Section<'_>) -> Vec<&'o Item> {
+    let items = outline.items_in(&section.own).iter();
+    items.filter(|item| item.depth == 0 && is_row(outline, item)).collect()
+}
+
+/// One line, so that nothing else goes with it.
+fn is_row(outline: &Outline<'_>, item: &Item) -> bool {
+    let is_one_line = outline.slice(&item.range).trim_end().lines().count() <= 1;
+    is_one_line && (item.text.is_empty() || is_template_row(&item.text))
+}
+
+/// Whether every item of the section's own list has a check box, so that a new one gets one, too.
+fn has_boxes(outline: &Outline<'_>, section: &Section<'_>) -> bool {
+    let items = || outline.items_in(&section.own).iter().filter(|item| item.depth == 0);
+    items().next().is_some() && items().all(|item| unboxed(&item.text).0.is_some())
+}
+
+fn boxed(item: &str) -> String {
+    if unboxed(item).0.is_some() { item.to_owned() } else { format!("[ ] {item}") }
 }
 
 /// Takes these items out; one that is `whole` goes with the lines below it that are not indented.
@@ -137,7 +209,7 @@ pub(super) fn own_words(outline: &Outline<'_>, item: &Item) -> String {
             None => {}
         }
     }
-    let Some(stray) = stray else { return item.text.clone() };
+    let Some(stray) = stray else { return item.text.to_string() };
     let stray = outline.slice(&stray).split_whitespace().collect::<Vec<_>>().join(" ");
     item.text.strip_suffix(&stray).unwrap_or(&item.text).trim_end().to_owned()
 }
@@ -195,7 +267,7 @@ struct Plan<'w> {
 }
 
 impl<'w> Plan<'w> {
-    fn of(outline: &Outline<'_>, present: &[&Item], wanted: &'w [String]) -> Self {
+    fn of(outline: &Outline<'_>, present: &[&Item], wanted: &'w [String], boxes: bool) -> Self {
         let positions: BTreeMap<String, usize> =
             wanted.iter().enumerate().map(|(position, item)| (key(item), position)).collect();
         let mut first: BTreeMap<usize, usize> = BTreeMap::new();
@@ -231,7 +303,7 @@ impl<'w> Plan<'w> {
                 }
                 None => {
                     plan.added += 1;
-                    Entry::New(item.clone())
+                    Entry::New(if boxes { boxed(item) } else { item.clone() })
                 }
             };
             plan.runs.entry(after).or_default().push(entry);

@@ -10,13 +10,19 @@ mod decisions;
 mod diff;
 mod digest;
 mod edits;
+mod entry;
 mod etag;
 mod faithful;
 mod finalize;
 mod list;
+mod near;
+mod notes;
 mod open_block;
+mod outline_cache;
+mod part;
 mod parts;
 mod path;
+mod placement;
 mod progress;
 mod removed;
 pub mod roles;
@@ -32,8 +38,7 @@ mod write;
 use jiff::Timestamp;
 
 pub use active_context::{
-    AddSessionNote, Clear, NoteCategory, UpdateActiveContext, active_context_paths, add_session_note,
-    update_active_context,
+    AddSessionNote, Clear, NoteCategory, UpdateActiveContext, add_session_note, update_active_context,
 };
 pub use archive::{Archived, with_archiving};
 pub use condense::{Condensed, Piece, condense};
@@ -41,17 +46,20 @@ pub use conflict::Conflict;
 pub use decisions::{DecisionLogged, LogDecision, log_decision};
 pub use diff::unified_diff;
 pub use digest::{
-    CurrentContext, DecisionSummary, Digest, DigestBounds, DigestSources, clip, digest, plain_digest,
+    CurrentContext, DIGEST_TOKENS, DecisionSummary, Digest, DigestBounds, DigestExtras, DigestSource,
+    DocumentFacts, Excerpt, clip, digest, digest_documents, estimated_tokens, plain_digest,
 };
 pub use edits::{DocumentEdited, Edit, apply_edits, edit_document};
 pub use etag::Etag;
 pub use faithful::keep_bytes;
 pub use finalize::{FinalizeThinkingSession, SessionFinalized, finalize_thinking_session};
+pub use near::NotFound;
+pub use notes::is_resolved;
 pub use parts::{Extent, LeftOut, Part, PartBounds, Selection, json_chars, part};
 pub use path::{CORE_DOCUMENTS, DocumentPath, NameError};
 pub use progress::{
     AddProgressEntry, EntryType, ProgressEntryAdded, ProgressTracked, TrackProgress, add_progress_entry,
-    heading_time, track_progress,
+    track_progress,
 };
 pub use removed::{Former, Removed};
 pub use tasks::{TaskChanges, TasksUpdated, UpdateTasks, update_tasks};

@@ -1,16 +1,17 @@
-//! What was done: one line, or a structured entry, newest first below `## Update History` of progress.md.
+//! What was done: one line, or a structured entry, in the history of progress.md, the newest first.
 
 use std::collections::BTreeSet;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::clock;
-use crate::document::active_context::add_note_line;
+use crate::document::active_context::add_change_line;
 use crate::document::argument;
+use crate::document::entry::entry;
 use crate::document::open_block::front_matter_is_open;
+use crate::document::part::Part;
+use crate::document::placement::{insert_block, insert_item};
 use crate::document::section::Outline;
-use crate::document::splice::{insert_newest_block, insert_newest_item};
 use crate::document::{CoreDocument, DocumentPath};
 use crate::error::EditError;
 use crate::store::Drafts;
@@ -35,9 +36,9 @@ impl TrackProgress {
     /// The documents that the edit needs. Active-context.md is left alone when it was not asked for.
     #[must_use]
     pub fn paths(&self) -> Vec<DocumentPath> {
-        let mut paths = vec![CoreDocument::Progress.path()];
+        let mut paths = CoreDocument::Progress.paths();
         if self.update_active_context {
-            paths.push(CoreDocument::ActiveContext.path());
+            paths.extend(CoreDocument::ActiveContext.paths());
         }
         paths
     }
@@ -64,11 +65,12 @@ pub fn track_progress(
 ) -> Result<ProgressTracked, EditError> {
     let action = argument::written_line("action", &asked.action)?;
     let description = argument::written_line("description", &asked.description)?;
-    let stamp = clock::date_time(at);
-    let line = format!("[{stamp}] [{author}] - {action}: {description}");
-    CoreDocument::Progress.rewrite(drafts, |text| insert_newest_item(text, &HISTORY, &line))?;
+    let line = entry(at, author, &action, &description);
+    CoreDocument::Progress.rewrite(drafts, |text| {
+        insert_item(text, |outline| Part::History.find(outline), Part::History.title(), &line)
+    })?;
     if asked.update_active_context {
-        add_note_line(drafts, &format!("[{stamp}] [{author}] {action}: {description}"))?;
+        add_change_line(drafts, &line)?;
     }
     Ok(ProgressTracked { action, description })
 }
@@ -149,7 +151,7 @@ impl AddProgressEntry {
     /// The documents that the edit needs.
     #[must_use]
     pub fn paths() -> Vec<DocumentPath> {
-        vec![CoreDocument::Progress.path()]
+        CoreDocument::Progress.paths()
     }
 }
 
@@ -172,6 +174,7 @@ pub fn add_progress_entry(
     drafts: &mut Drafts,
     asked: &AddProgressEntry,
     at: Timestamp,
+    author: &str,
 ) -> Result<ProgressEntryAdded, EditError> {
     let summary = argument::written_line("summary", &asked.summary)?;
     let details = argument::text("details", asked.details.as_deref().unwrap_or_default())?;
@@ -181,11 +184,8 @@ pub fn add_progress_entry(
     CoreDocument::Progress.rewrite(drafts, |text| {
         entry_id = free_id(text, at);
         let open = front_matter_is_open(text);
-        let mut block = format!(
-            "### [{}] {}: {summary}\n<!-- ID: {entry_id} -->\n",
-            heading_time(at),
-            asked.kind.label()
-        );
+        let heading = entry(at, author, asked.kind.label(), &summary);
+        let mut block = format!("### {heading}\n<!-- ID: {entry_id} -->\n");
         if !details.is_empty() {
             // A line of three dashes would end front matter that is open, and hide all above.
             let details = if open && details.lines().any(|line| matches!(line.trim_end(), "---" | "...")) {
@@ -204,15 +204,9 @@ pub fn add_progress_entry(
             block.push_str(&format!("\n**Tags:** {}\n", list.join(", ")));
         }
         block.push_str(if open { "\n***" } else { "\n---" });
-        insert_newest_block(text, &HISTORY, &block)
+        insert_block(text, |outline| Part::History.find(outline), Part::History.title(), &block)
     })?;
     Ok(ProgressEntryAdded { entry_id, kind: asked.kind, summary })
-}
-
-/// `Nov 22, 2026, 9:30 AM`, in UTC.
-#[must_use]
-pub fn heading_time(at: Timestamp) -> String {
-    at.strftime("%b %-d, %Y, %-I:%M %p").to_string()
 }
 
 /// The id of this moment. Where entries of this moment have taken it, the one behind the last of them: of many, the oldest
@@ -262,7 +256,7 @@ fn code(text: &str) -> String {
 pub(super) fn contained(text: &str) -> String {
     const SENTINEL: &str = "\n\n# .\n";
     let tried = format!("{text}{SENTINEL}");
-    if Outline::of(&tried).headings().iter().map(|heading| heading.title.as_str()).eq(["."]) {
+    if Outline::of(&tried).headings().iter().map(|heading| &*heading.title).eq(["."]) {
         return text.to_owned();
     }
     quoted(text)

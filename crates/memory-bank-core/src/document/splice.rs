@@ -50,70 +50,37 @@ pub(super) fn replace_range(text: &str, range: &Range<usize>, replacement: &str)
     [head, replacement, tail].concat()
 }
 
-/// Adds a list item at the top of the section with the first of these titles; makes the section at the end of the
-/// text if there is none.
+/// Adds list items after the last one that stands directly in the section. They get the marker of the item they follow.
 ///
 /// # Errors
-/// The section holds a merge conflict, or the item would not be seen.
-pub(super) fn insert_newest_item(text: &str, titles: &[&str], item: &str) -> Result<String, EditError> {
-    let outline = Outline::of(text);
-    let line = bullet(item);
-    let Some(section) = outline.find(titles) else {
-        return append_section(&outline, titles, &line);
-    };
-    check_editable(&outline, &section)?;
-    match first_item_at_top(&outline, &section) {
-        Some(first) => insert_seen(&outline, first.range.start, &line, Gap::None, Gap::None),
-        None => insert_seen(&outline, section.heading.range.end, &line, Gap::None, Gap::Blank),
-    }
-}
-
-/// Adds a block of several lines right below the heading of the section with the first of these titles; makes the
-/// section at the end of the text if there is none.
-///
-/// # Errors
-/// As [`insert_newest_item`].
-pub(super) fn insert_newest_block(text: &str, titles: &[&str], block: &str) -> Result<String, EditError> {
-    let outline = Outline::of(text);
-    match outline.find(titles) {
-        Some(section) => {
-            check_editable(&outline, &section)?;
-            insert_seen(&outline, section.heading.range.end, &format!("\n{block}"), Gap::None, Gap::Blank)
-        }
-        None => append_section(&outline, titles, &format!("\n{block}")),
-    }
-}
-
-/// Adds list items after the last one that stands directly in the section with the first of these titles; makes the
-/// section at the end of the text if there is none. They get the marker of the item they follow.
-///
-/// # Errors
-/// As [`insert_newest_item`].
-pub(super) fn append_items(text: &str, titles: &[&str], items: &[String]) -> Result<String, EditError> {
+/// The section holds a merge conflict, or the items would not be seen.
+pub(super) fn append_items(
+    outline: &Outline<'_>,
+    section: &Section<'_>,
+    items: &[String],
+) -> Result<String, EditError> {
+    let text = outline.text();
     if items.is_empty() {
         return Ok(text.to_owned());
     }
-    let outline = Outline::of(text);
-    let Some(section) = outline.find(titles) else {
-        return append_section(&outline, titles, &bullets(items));
-    };
-    check_editable(&outline, &section)?;
+    check_editable(outline, section)?;
     let last = outline.items_in(&section.own).iter().rfind(|item| item.depth == 0);
     match last {
         Some(last) => {
-            let lines = like(&outline, last, 1, items);
-            insert_seen(&outline, last.range.end, &lines, Gap::None, gap_after(&outline, last.range.end))
+            let lines = like(outline, last, 1, items);
+            insert_seen(outline, last.range.end, &lines, Gap::None, gap_after(outline, last.range.end))
         }
         None => {
             let at = written_end(text, &section.own);
             let top = section.heading.range.end;
-            let before = if at == top { Gap::None } else { Gap::Blank };
+            let directly = at == top || at == below_comments(outline, section);
+            let before = if directly { Gap::None } else { Gap::Blank };
             // Where the text of the section reaches into the next heading (a link's definition right above an underlined
             // heading), the list goes to the top.
-            insert_seen(&outline, at, &bullets(items), before, gap_after(&outline, at)).or_else(|refusal| {
+            insert_seen(outline, at, &bullets(items), before, gap_after(outline, at)).or_else(|refusal| {
                 match at == top {
                     true => Err(refusal),
-                    false => insert_seen(&outline, top, &bullets(items), Gap::None, Gap::Blank),
+                    false => insert_seen(outline, top, &bullets(items), Gap::None, Gap::Blank),
                 }
             })
         }
@@ -124,12 +91,7 @@ pub(super) fn append_items(text: &str, titles: &[&str], items: &[String]) -> Res
 ///
 /// # Errors
 /// It would not be seen.
-pub(super) fn append_section(
-    outline: &Outline<'_>,
-    titles: &[&str],
-    body: &str,
-) -> Result<String, EditError> {
-    let title = titles.first().copied().unwrap_or_default();
+pub(super) fn append_section(outline: &Outline<'_>, title: &str, body: &str) -> Result<String, EditError> {
     append_block(outline, &format!("## {title}\n{body}"))
 }
 
@@ -146,7 +108,7 @@ pub(super) fn append_block(outline: &Outline<'_>, lines: &str) -> Result<String,
 ///
 /// # Errors
 /// They would not be seen.
-fn insert_seen(
+pub(super) fn insert_seen(
     outline: &Outline<'_>,
     at: usize,
     lines: &str,
@@ -203,7 +165,7 @@ fn hidden(what: &str) -> Result<(), EditError> {
 
 /// Whether the headings and items of the lines stand in the new text, and every heading of the old one.
 fn check_seen(old: &Outline<'_>, new: &str, at: usize, lines: &str) -> Result<(), EditError> {
-    let after = Outline::of(new);
+    let after = old.with_insertion(new, at);
     if let Some(lost) = first_lost_heading(old.headings().iter(), &after) {
         return hidden(&format!("the heading `{lost}`"));
     }
@@ -226,7 +188,7 @@ pub(super) fn first_lost_heading<'h>(
     let mut rest = new.headings().iter();
     old.into_iter()
         .find(|heading| !rest.any(|other| other.level == heading.level && other.source == heading.source))
-        .map(|heading| heading.source.as_str())
+        .map(|heading| &*heading.source)
 }
 
 /// Makes these lines all that stands below the heading of the section. Blank lines before the next heading stay.
@@ -270,6 +232,24 @@ pub(super) fn like(outline: &Outline<'_>, model: &Item, first_step: u64, items: 
     lines.join("\n")
 }
 
+/// Where what a section holds begins: below its heading and the comments right below that.
+pub(super) fn below_comments(outline: &Outline<'_>, section: &Section<'_>) -> usize {
+    let own = outline.slice(&section.own);
+    let mut top = section.heading.range.end;
+    let mut at = top;
+    for line in own.split_inclusive('\n') {
+        at += line.len();
+        let words = line.trim();
+        let inner = words.strip_prefix("<!--").and_then(|rest| rest.strip_suffix("-->"));
+        if inner.is_some_and(|inner| !inner.contains("--")) {
+            top = at;
+        } else if !words.is_empty() {
+            break;
+        }
+    }
+    top
+}
+
 /// The offset after the last line between these offsets that is not blank; the start if there is none.
 pub(super) fn written_end(text: &str, range: &Range<usize>) -> usize {
     let body = text.get(range.clone()).unwrap_or_default();
@@ -281,15 +261,8 @@ pub(super) fn written_end(text: &str, range: &Range<usize>) -> usize {
     rest.find('\n').map_or(range.end, |newline| range.start + written + newline + 1)
 }
 
-/// The item that begins the section, if the section begins with a list that a new `-` item can head.
-fn first_item_at_top<'o>(outline: &'o Outline<'_>, section: &Section<'_>) -> Option<&'o Item> {
-    let first = outline.items_in(&section.own).first()?;
-    let above = outline.slice(&(section.heading.range.end..first.range.start));
-    (above.trim().is_empty() && first.marker == Marker::Bullet('-')).then_some(first)
-}
-
 /// A blank line is needed unless a list goes on, or the text ends.
-fn gap_after(outline: &Outline<'_>, at: usize) -> Gap {
+pub(super) fn gap_after(outline: &Outline<'_>, at: usize) -> Gap {
     let rest = outline.text().get(at..).unwrap_or_default();
     let goes_on = outline.items().iter().any(|item| item.range.start == at);
     if rest.is_empty() || goes_on { Gap::None } else { Gap::Blank }

@@ -1,14 +1,18 @@
-//! The task list of active-context.md: single tasks come and go, all else in the document stays byte for byte.
+//! The task list: single tasks come and go, all else in the documents stays byte for byte.
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::document::active_context::{Clear, TASKS};
-use crate::document::list::{key, own_words, replace_items, take_items};
+use crate::document::active_context::Clear;
+use crate::document::list::{add_items, key, own_words, replace_items, take_items};
+use crate::document::near::NotFound;
+use crate::document::part::Part;
+use crate::document::roles::is_placeholder;
 use crate::document::section::{Item, Outline};
-use crate::document::splice::{append_items, check_editable};
-use crate::document::{CoreDocument, Removed, argument};
+use crate::document::splice::check_editable;
+use crate::document::{CoreDocument, DocumentPath, Removed, argument, notes};
 use crate::error::EditError;
 use crate::store::Drafts;
 
@@ -23,9 +27,12 @@ pub struct UpdateTasks {
     /// Tasks to take out: the whole text, or a part that only one task has.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub remove: Option<Vec<String>>,
-    /// The whole list, in this order.
+    /// The whole list, in this order, before `remove` and `add`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub replace: Option<Vec<String>>,
+    /// Notes and issues that are settled: the whole text of each.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resolve: Option<Vec<String>>,
     /// Whether the list is emptied first.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub clear: Option<Clear>,
@@ -42,7 +49,14 @@ impl UpdateTasks {
         let none = |list: &Option<Vec<String>>| {
             list.as_ref().is_none_or(|items| items.iter().all(|item| item.trim().is_empty()))
         };
-        none(&self.add) && none(&self.remove) && none(&self.replace) && !self.clears()
+        let lists = [&self.add, &self.remove, &self.replace, &self.resolve];
+        lists.into_iter().all(none) && !self.clears()
+    }
+
+    /// The documents that the edit needs.
+    #[must_use]
+    pub fn paths() -> Vec<DocumentPath> {
+        DOCUMENTS.into_iter().flat_map(CoreDocument::paths).collect()
     }
 
     fn clears(&self) -> bool {
@@ -54,13 +68,19 @@ impl UpdateTasks {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct TasksUpdated {
-    /// All tasks now, in the order of the document.
+    /// All tasks now, in the order of the documents.
     pub tasks: Vec<String>,
     /// What changed.
     pub changes: TaskChanges,
     /// The tasks that were taken out.
     #[serde(skip_serializing_if = "Removed::is_empty")]
     pub removed: Removed,
+    /// The texts of `remove` that fit no task.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub not_found: Vec<NotFound>,
+    /// The notes and issues that were marked as resolved.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub resolved: Vec<String>,
 }
 
 /// How many tasks came and went.
@@ -78,12 +98,17 @@ pub struct TaskChanges {
 /// Edits the task list. It is one list, whatever its section is called; a new section is made only when there is none.
 ///
 /// # Errors
-/// A text to remove fits several tasks, an argument is too long, a section of tasks holds a merge conflict, or the
-/// document would become too large.
-pub fn update_tasks(drafts: &mut Drafts, asked: &UpdateTasks) -> Result<TasksUpdated, EditError> {
-    let add = argument::lines("add", asked.add.as_deref().unwrap_or_default())?;
+/// A text to remove fits several tasks, a text to resolve fits none or several notes, an argument is too long or a
+/// placeholder, a section of tasks holds a merge conflict, or a document would become too large.
+pub fn update_tasks(
+    drafts: &mut Drafts,
+    asked: &UpdateTasks,
+    at: Timestamp,
+) -> Result<TasksUpdated, EditError> {
+    let add = argument::items("add", asked.add.as_deref().unwrap_or_default())?;
     let remove = argument::lines("remove", asked.remove.as_deref().unwrap_or_default())?;
-    let replace = argument::lines("replace", asked.replace.as_deref().unwrap_or_default())?;
+    let replace = argument::items("replace", asked.replace.as_deref().unwrap_or_default())?;
+    let resolve = argument::lines("resolve", asked.resolve.as_deref().unwrap_or_default())?;
     if let Some(Clear::Lists(lists)) = &asked.clear
         && let Some(unknown) = lists.iter().find(|list| *list != "tasks")
     {
@@ -91,84 +116,164 @@ pub fn update_tasks(drafts: &mut Drafts, asked: &UpdateTasks) -> Result<TasksUpd
     }
     let replaced = !replace.is_empty() || asked.clears();
     let mut changes = TaskChanges { replaced, ..TaskChanges::default() };
-    let mut tasks = Vec::new();
+    let before = tasks(drafts);
     let mut removed = Removed::default();
-    CoreDocument::ActiveContext.rewrite(drafts, |text| {
-        let new = if replaced {
-            let wanted: Vec<String> = replace.iter().chain(&add).cloned().collect();
-            let edited = replace_items(text, &TASKS, &wanted)?;
+    let mut missed = Vec::new();
+    if replaced {
+        let mut wanted = replace;
+        for text in &remove {
+            let found = Keys::of(wanted.iter().map(|task| key(task))).find(text, false, &wanted)?;
+            if found.is_empty() && !before.iter().any(|task| key(task) == key(text)) {
+                missed.push(text.clone());
+            }
+            let mut index = 0;
+            wanted.retain(|_| {
+                index += 1;
+                !found.contains(&(index - 1))
+            });
+        }
+        wanted.extend(add);
+        Part::Tasks.home(drafts).rewrite(drafts, |text| {
+            let edited = replace_items(text, Part::Tasks, &wanted)?;
             changes.added = edited.added;
             removed = edited.removed;
-            edited.text
-        } else {
-            let (rest, taken) = if remove.is_empty() {
-                (text.to_owned(), Removed::default())
-            } else {
-                remove_tasks(text, &remove, asked.only_whole)?
-            };
-            let (new, added) = add_tasks(&rest, &TASKS, &add)?;
-            changes.added = added;
-            removed = taken;
-            new
-        };
-        changes.removed = removed.count();
-        tasks = list(&new, &TASKS);
-        Ok(new)
-    })?;
-    Ok(TasksUpdated { tasks, changes, removed })
+            Ok(edited.text)
+        })?;
+    } else {
+        if !remove.is_empty() {
+            (removed, missed) = remove_tasks(drafts, &remove, asked.only_whole)?;
+        }
+        if !add.is_empty() {
+            changes.added = add_tasks(drafts, Part::Tasks, &add)?;
+        }
+    }
+    changes.removed = removed.count();
+    let not_found = missed.into_iter().enumerate().map(|(index, text)| NotFound::of(index, text, &before));
+    let not_found = not_found.collect();
+    let resolved = notes::resolve(drafts, &resolve, at)?;
+    Ok(TasksUpdated { tasks: tasks(drafts), changes, removed, not_found, resolved })
 }
 
-/// The items of the sections with these titles, in the order of the document. One that two lists have is given once.
-pub(super) fn list(text: &str, titles: &[&str]) -> Vec<String> {
-    let outline = Outline::of(text);
+/// The documents that hold tasks, in the order in which they are listed.
+const DOCUMENTS: [CoreDocument; 2] = [CoreDocument::ActiveContext, CoreDocument::Progress];
+
+/// All tasks, one that stands twice once.
+fn tasks(drafts: &Drafts) -> Vec<String> {
     let mut seen = BTreeSet::new();
-    outline
-        .items_below(titles)
-        .into_iter()
-        .map(|item| item.text.clone())
-        .filter(|text| !text.is_empty() && seen.insert(key(text)))
+    DOCUMENTS
+        .iter()
+        .filter_map(|document| document.text(drafts))
+        .flat_map(|text| items(text, Part::Tasks))
+        .filter(|task| seen.insert(key(task)))
         .collect()
 }
 
-/// Appends the items that the sections with these titles do not have yet; says how many those were.
+/// The items of the sections of a part, in the order of the document. One that two lists have is given once; rows of a
+/// template are none.
+pub(super) fn items(text: &str, part: Part) -> Vec<String> {
+    let outline = Outline::of(text);
+    let mut seen = BTreeSet::new();
+    items_of(&outline, part)
+        .into_iter()
+        .map(|item| item.text.to_string())
+        .filter(|text| !is_placeholder(text) && seen.insert(key(text)))
+        .collect()
+}
+
+/// The items of the sections of a part with what is nested in them, top to bottom, each once.
+pub(super) fn items_of<'o>(outline: &'o Outline<'_>, part: Part) -> Vec<&'o Item> {
+    let mut end = 0;
+    let mut found = Vec::new();
+    for section in part.find_all(outline).into_iter().filter_map(|index| outline.section(index)) {
+        found.extend(outline.items_in(&(section.body.start.max(end)..section.body.end)));
+        end = end.max(section.body.end);
+    }
+    found
+}
+
+/// Appends the items that no list of the part has yet; says how many those were.
 ///
 /// # Errors
 /// The section holds a merge conflict, or an item would not be seen.
-pub(super) fn add_tasks(text: &str, titles: &[&str], add: &[String]) -> Result<(String, usize), EditError> {
-    let mut known: BTreeSet<String> = list(text, titles).iter().map(|task| key(task)).collect();
-    let new: Vec<String> = add.iter().filter(|task| known.insert(key(task))).cloned().collect();
-    Ok((append_items(text, titles, &new)?, new.len()))
+pub(super) fn add_tasks(drafts: &mut Drafts, part: Part, add: &[String]) -> Result<usize, EditError> {
+    let mut known: BTreeSet<String> = DOCUMENTS
+        .iter()
+        .filter_map(|document| document.text(drafts))
+        .flat_map(|text| items(text, part))
+        .map(|item| key(&item))
+        .collect();
+    let new: Vec<String> = add.iter().filter(|item| known.insert(key(item))).cloned().collect();
+    part.home(drafts).rewrite(drafts, |text| add_items(text, part, &new))?;
+    Ok(new.len())
 }
 
-fn remove_tasks(text: &str, remove: &[String], only_whole: bool) -> Result<(String, Removed), EditError> {
-    let outline = Outline::of(text);
-    for section in outline.find_all(&TASKS) {
-        check_editable(&outline, &section)?;
+/// Takes tasks out, wherever they stand. Gives what went, and the texts that fit no task.
+fn remove_tasks(
+    drafts: &mut Drafts,
+    remove: &[String],
+    only_whole: bool,
+) -> Result<(Removed, Vec<String>), EditError> {
+    let home = Part::Tasks.home(drafts);
+    let outlines: Vec<(CoreDocument, Outline<'_>)> = DOCUMENTS
+        .iter()
+        .filter_map(|document| Some((*document, Outline::of(document.text(drafts)?))))
+        .collect();
+    let mut held: Vec<(CoreDocument, &Outline<'_>, &Item)> = Vec::new();
+    for (document, outline) in &outlines {
+        if *document == home {
+            check_tasks(outline)?;
+        }
+        held.extend(items_of(outline, Part::Tasks).into_iter().map(|item| (*document, outline, item)));
     }
-    let tasks = outline.items_below(&TASKS);
-    let whole = Keys::of(tasks.iter().map(|task| key(&task.text)));
-    let own = Keys::of(tasks.iter().map(|task| key(&own_words(&outline, task))));
+    let texts: Vec<String> = held.iter().map(|(_, _, item)| item.text.to_string()).collect();
+    let whole = Keys::of(texts.iter().map(|task| key(task)));
+    let own = Keys::of(held.iter().map(|(_, outline, item)| key(&own_words(outline, item))));
     // Whether the lines below a task that are not indented were named, too.
     let mut doomed: BTreeMap<usize, bool> = BTreeMap::new();
+    let mut missed = Vec::new();
     for wanted in remove.iter().filter(|wanted| !key(wanted).is_empty()) {
         let mut found = whole.equal(wanted);
         let named = !found.is_empty();
         if found.is_empty() {
             found = own.equal(wanted);
         }
-        if found.is_empty() && !only_whole {
-            found = whole.containing(wanted);
-            if found.len() > 1 {
-                return Err(ambiguous(wanted, &tasks, &found));
-            }
+        if found.is_empty() {
+            found = whole.find(wanted, only_whole, &texts)?;
+        }
+        if found.is_empty() {
+            missed.push(wanted.clone());
         }
         for index in found {
             *doomed.entry(index).or_default() |= named;
         }
     }
-    let doomed: Vec<(&Item, bool)> =
-        doomed.iter().filter_map(|(index, whole)| Some((*tasks.get(*index)?, *whole))).collect();
-    take_items(&outline, &doomed)
+    let mut removed = Removed::default();
+    let mut changed = Vec::new();
+    for (document, outline) in &outlines {
+        let here: Vec<(&Item, bool)> = doomed
+            .iter()
+            .filter_map(|(index, whole)| Some((held.get(*index)?, *whole)))
+            .filter(|((holder, _, _), _)| holder == document)
+            .map(|((_, _, item), whole)| (*item, whole))
+            .collect();
+        if here.is_empty() {
+            continue;
+        }
+        check_tasks(outline)?;
+        let (new, taken) = take_items(outline, &here)?;
+        removed.extend(&taken);
+        changed.push((*document, new));
+    }
+    for (document, new) in changed {
+        document.rewrite(drafts, |_| Ok(new))?;
+    }
+    Ok((removed, missed))
+}
+
+/// Refuses tasks of which a section holds a merge conflict.
+fn check_tasks(outline: &Outline<'_>) -> Result<(), EditError> {
+    let sections = Part::Tasks.find_all(outline).into_iter().filter_map(|index| outline.section(index));
+    sections.into_iter().try_for_each(|section| check_editable(outline, &section))
 }
 
 /// The keys of all tasks in one text, a line each, so that one pass over it answers a question about all of them.
@@ -201,18 +306,26 @@ impl Keys {
         self.tasks_at(self.lines.match_indices(&key(wanted)).map(|(at, _)| at))
     }
 
+    /// The task that is the same as this one, or else the only one in which this text stands.
+    fn find(&self, wanted: &str, only_whole: bool, tasks: &[String]) -> Result<BTreeSet<usize>, EditError> {
+        let mut found = self.equal(wanted);
+        if found.is_empty() && !only_whole && !key(wanted).is_empty() {
+            found = self.containing(wanted);
+            if found.len() > 1 {
+                return Err(ambiguous(wanted, tasks, &found));
+            }
+        }
+        Ok(found)
+    }
+
     fn tasks_at(&self, offsets: impl Iterator<Item = usize>) -> BTreeSet<usize> {
         offsets.filter_map(|at| self.starts.partition_point(|start| *start <= at).checked_sub(1)).collect()
     }
 }
 
-fn ambiguous(wanted: &str, tasks: &[&Item], found: &BTreeSet<usize>) -> EditError {
-    let mut names: Vec<String> = found
-        .iter()
-        .filter_map(|index| tasks.get(*index))
-        .take(5)
-        .map(|task| format!("`{}`", task.text))
-        .collect();
+fn ambiguous(wanted: &str, tasks: &[String], found: &BTreeSet<usize>) -> EditError {
+    let mut names: Vec<String> =
+        found.iter().filter_map(|index| tasks.get(*index)).take(5).map(|task| format!("`{task}`")).collect();
     if found.len() > names.len() {
         names.push("…".to_owned());
     }

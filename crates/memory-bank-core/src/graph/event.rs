@@ -302,6 +302,9 @@ struct StoredObservation {
     #[serde(default, deserialize_with = "present")]
     source: Option<ObservationSource>,
     timestamp: String,
+    /// Another program may mean something else by it.
+    #[serde(default)]
+    author: Option<Value>,
 }
 
 impl StoredEntity {
@@ -323,8 +326,9 @@ impl From<StoredEntity> for Entity {
 
 impl From<StoredObservation> for Observation {
     fn from(stored: StoredObservation) -> Self {
-        let StoredObservation { id, entity_id, text, source, timestamp } = stored;
-        Self { id, entity_id, text, source, timestamp }
+        let StoredObservation { id, entity_id, text, source, timestamp, author } = stored;
+        let author = author.as_ref().and_then(Value::as_str).map(str::to_owned);
+        Self { id, entity_id, text, source, timestamp, author }
     }
 }
 
@@ -403,6 +407,7 @@ mod tests {
             updated_at: TS.into(),
         };
         let observation = Observation {
+            author: None,
             id: "obs_MKAnkrEEYhsZ".into(),
             entity_id: entity.id.clone(),
             text: "a \"fact\"\n<\u{2028}>".into(),

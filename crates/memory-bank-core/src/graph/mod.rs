@@ -52,6 +52,9 @@ pub struct Observation {
     pub source: Option<ObservationSource>,
     /// When it was made, exactly as stored.
     pub timestamp: String,
+    /// Who made it; unknown of what earlier versions and other programs wrote.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub author: Option<String>,
 }
 
 /// Where an observation comes from.

@@ -57,6 +57,12 @@ impl PointerPlan {
         Ok(Self { pointer, observation })
     }
 
+    /// The pointer, with an observation that is signed.
+    #[must_use]
+    pub fn signed(self, author: &str) -> Self {
+        Self { observation: self.observation.signed(author), ..self }
+    }
+
     /// What is to be stored, both or none: the entity with its new attributes, and the observation that tells of it. An
     /// entity that has the pointer already stays as it is, its time of change included.
     ///

@@ -246,6 +246,7 @@ mod tests {
             text: text.to_owned(),
             source: None,
             timestamp: timestamp.to_owned(),
+            author: None,
         };
         state.apply(Event::ObservationAdd { observation, ts: timestamp.to_owned() });
     }

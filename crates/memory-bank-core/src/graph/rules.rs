@@ -71,6 +71,7 @@ pub struct ObservationPlan {
     /// Where it comes from.
     pub source: Option<ObservationSource>,
     timestamp: Option<String>,
+    author: Option<String>,
 }
 
 impl ObservationPlan {
@@ -93,7 +94,14 @@ impl ObservationPlan {
             None | Some("") => None,
             Some(given) => Some(timestamp::parse_new(given)?),
         };
-        Ok(Self { text, source: draft.source, timestamp })
+        Ok(Self { text, source: draft.source, timestamp, author: None })
+    }
+
+    /// The fact, signed. Who gives it is no part of what it says: one that is there keeps its own author.
+    #[must_use]
+    pub fn signed(mut self, author: &str) -> Self {
+        self.author = Some(author.to_owned());
+        self
     }
 
     /// The time that was given with it, as it is stored.
@@ -130,6 +138,7 @@ impl ObservationPlan {
                 text: self.text.clone(),
                 source: self.source.clone(),
                 timestamp: at,
+                author: self.author.clone(),
             };
             return Observed { existed: taken.is_some(), observation };
         }

@@ -532,6 +532,7 @@ mod tests {
             },
             2 => Event::ObservationAdd {
                 observation: Observation {
+                    author: None,
                     // The owner is not part of this id, as a foreign log may have it.
                     id: observation_id("", &format!("o{b}"), TS),
                     entity_id: id(a),
@@ -678,6 +679,7 @@ mod tests {
                 text,
                 source: None,
                 timestamp: TS.into(),
+                author: None,
             };
             state.apply(Event::ObservationAdd { observation, ts: TS.into() });
         }

@@ -267,6 +267,7 @@ mod tests {
                 text: (*text).to_owned(),
                 source: None,
                 timestamp: TS.to_owned(),
+                author: None,
             };
             state.apply(Event::ObservationAdd { observation, ts: TS.to_owned() });
         }

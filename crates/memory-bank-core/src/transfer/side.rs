@@ -208,7 +208,8 @@ impl BankCopy {
             graph(
                 "observation",
                 &one.id,
-                labels([&one.id, &one.entity_id, &one.timestamp], [&one.text, reference]),
+                labels([&one.id, &one.entity_id, &one.timestamp], [&one.text, reference])
+                    .or_else(|| labels(["", "", ""], [one.author.as_deref().unwrap_or_default(), ""])),
             );
         }
         for one in self.graph.relations() {

@@ -72,6 +72,7 @@ fn any_event() -> impl Strategy<Value = Event> {
         0 | 1 => entity(a, at),
         2 => Event::ObservationAdd {
             observation: Observation {
+                author: None,
                 id: format!("obs_{a}{b:03}"),
                 entity_id: format!("ent_{a:04}"),
                 text: format!("fact {b}\r\n"),

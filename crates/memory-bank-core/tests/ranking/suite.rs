@@ -134,6 +134,7 @@ pub fn graph() -> GraphState {
                 text,
                 source: None,
                 timestamp: ts(),
+                author: None,
             };
             graph.apply(Event::ObservationAdd { observation, ts: ts() });
         }

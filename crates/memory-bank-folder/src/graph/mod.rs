@@ -331,14 +331,14 @@ impl GraphStore for FolderBank {
 
     async fn add_observation(
         &self,
-        _caller: &Caller,
+        caller: &Caller,
         entity: &EntityRef,
         draft: ObservationDraft,
     ) -> Result<Observed, GraphError> {
-        let entity = entity.clone();
+        let (entity, author) = (entity.clone(), caller.author());
         self.write_graph(move |state, now| {
             let owner = state.resolve(&entity)?;
-            let observed = ObservationPlan::new(draft)?.apply(&owner.id, state, now);
+            let observed = ObservationPlan::new(draft)?.signed(&author).apply(&owner.id, state, now);
             let events = if observed.existed { Vec::new() } else { vec![add(&observed.observation)] };
             Ok((events, observed))
         })
@@ -430,14 +430,14 @@ impl GraphStore for FolderBank {
 
     async fn add_pointer(
         &self,
-        _caller: &Caller,
+        caller: &Caller,
         entity: &EntityRef,
         pointer: PointerDraft,
     ) -> Result<Pointed, GraphError> {
-        let entity = entity.clone();
+        let (entity, author) = (entity.clone(), caller.author());
         self.write_graph(move |state, now| {
             let entity = state.resolve(&entity)?;
-            let pointed = PointerPlan::new(&pointer)?.apply(entity, state, now)?;
+            let pointed = PointerPlan::new(&pointer)?.signed(&author).apply(entity, state, now)?;
             let mut events = Vec::new();
             if pointed.entity != *entity {
                 events.push(upsert(&pointed.entity, now));

@@ -44,6 +44,12 @@ impl Progress {
         self.millis.store(0, Ordering::Relaxed);
     }
 
+    /// How many bytes were to be read the last time.
+    #[cfg(test)]
+    pub(super) fn total(&self) -> u64 {
+        self.total.load(Ordering::Relaxed)
+    }
+
     fn advance(&self, bytes: u64, took: Duration) {
         self.done.fetch_add(bytes, Ordering::Relaxed);
         self.millis.fetch_add(u64::try_from(took.as_millis()).unwrap_or(u64::MAX), Ordering::Relaxed);
@@ -194,14 +200,19 @@ impl Follower {
         let mut followed = self.search.followed.write().unwrap_or_else(PoisonError::into_inner);
         let budget = self.search.indexes.budget();
         for entry in slice {
-            let expected = followed.index.bytes().saturating_add(expected_bytes(entry));
-            if followed.index.bytes() > budget.per_project {
-                followed.skip(entry.name.clone(), too_large(budget));
-            } else if !self.search.indexes.account(&mut followed.share, expected) {
-                followed.skip(entry.name.clone(), no_room(budget));
-            } else {
-                followed.take(dir, entry, self.now)?;
+            // What is in the index already only changes there.
+            if !followed.files.contains_key(&entry.name) {
+                let expected = followed.index.bytes().saturating_add(expected_bytes(entry));
+                if followed.index.bytes() > budget.per_project {
+                    followed.skip(entry.name.clone(), too_large(budget));
+                    continue;
+                }
+                if !self.search.indexes.account(&mut followed.share, expected) {
+                    followed.skip(entry.name.clone(), no_room(budget));
+                    continue;
+                }
             }
+            followed.take(dir, entry, self.now)?;
         }
         let bytes = followed.index.bytes();
         // What was taken in is there, whatever was expected of it.

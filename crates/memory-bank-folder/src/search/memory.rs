@@ -43,6 +43,12 @@ impl FolderIndexes {
         self.memory.budget()
     }
 
+    /// How much they take.
+    #[cfg(test)]
+    pub(super) fn taken(&self) -> u64 {
+        self.memory.taken()
+    }
+
     /// Notes that a bank is searched.
     pub(super) fn searched(&self, followed: &Arc<RwLock<Followed>>) {
         let mut banks = self.banks.lock().unwrap_or_else(PoisonError::into_inner);

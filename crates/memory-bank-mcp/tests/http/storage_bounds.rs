@@ -215,6 +215,19 @@ fn a_project_that_others_filled_refuses_and_a_key_s_own_idle_session_makes_room(
 }
 
 #[test]
+fn who_is_no_member_any_more_is_told_so_when_it_opens_a_session() {
+    let team = Team::new();
+    let bob = member(&team, "bob", "viewer");
+    let server = team.replica_with(&[("MAX_SESSIONS_PER_PROJECT", "1")]);
+    session_of(&open_as(&server, &bob));
+    team.database.psql("DELETE FROM memberships m USING users u WHERE u.id = m.user_id AND u.name = 'bob'");
+    // The key is still known from a moment ago; the database says no.
+    let refused = open_as(&server, &bob);
+    assert_eq!(refused.status, 403, "{}", refused.body);
+    assert!(!refused.body.contains("sessions"), "{}", refused.body);
+}
+
+#[test]
 fn a_session_counts_against_the_key_that_used_it_last() {
     let team = Team::new();
     let server = team.replica();
@@ -295,7 +308,7 @@ fn an_import_that_would_pass_the_quota_is_refused_whole_and_one_that_fits_is_not
 #[test]
 fn a_project_s_documents_and_snapshots_have_a_quota_that_an_operator_sets() {
     let team = Team::new();
-    let server = team.replica();
+    let server = team.replica_with(&[("METRICS_ADDR", "127.0.0.1:0")]);
     let session = server.initialize();
     server.call(&session, "initialize_memory_bank", &json!({"path": "."}));
     let set = ["projects", "set-quota", "--project", "atlas", "--bytes", "1500000"];
@@ -310,6 +323,8 @@ fn a_project_s_documents_and_snapshots_have_a_quota_that_an_operator_sets() {
     for words in ["1500000 bytes", "quota", "set-quota", "nothing was written"] {
         assert!(refused.contains(words), "{refused}");
     }
+    let metrics = crate::client::request(server.metrics.as_ref().unwrap(), "GET", "/metrics", &[], "");
+    assert!(metrics.body.contains("memory_bank_quota_refusals_total 1\n"), "{}", metrics.body);
     assert!(server.call(&session, "list_memory_bank_files", &json!({})).contains("b.md"));
     assert!(!server.call(&session, "list_memory_bank_files", &json!({})).contains("c.md"));
     let refused = server.call(&session, "create_backup", &json!({}));

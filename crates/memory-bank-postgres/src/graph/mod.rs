@@ -26,7 +26,7 @@ use crate::bank::PostgresBank;
 use crate::column::{answer, column};
 use crate::tenant::{Query, Value};
 
-pub(crate) use self::rows::{entity_of, graph_of, observation_of, relation_of};
+pub(crate) use self::rows::{entity_of, graph_of, observation_of, relation_of, source_of};
 
 const ALL_ENTITIES: &str = "SELECT id, name, entity_type, attrs::text, created_at, updated_at \
     FROM public.graph_entities WHERE project_id = $1 ORDER BY seq";
@@ -65,7 +65,7 @@ impl GraphStore for PostgresBank {
         entity: &EntityRef,
         draft: ObservationDraft,
     ) -> Result<Observed, GraphError> {
-        let plan = ObservationPlan::new(draft);
+        let plan = ObservationPlan::new(draft).map(|plan| plan.signed(&caller.author()));
         let mut keys = Keys::default().lookup(&Lookup::of(entity));
         if let Ok(plan) = &plan {
             keys = keys.fact(plan);
@@ -189,7 +189,7 @@ impl GraphStore for PostgresBank {
         entity: &EntityRef,
         pointer: PointerDraft,
     ) -> Result<Pointed, GraphError> {
-        let plan = PointerPlan::new(&pointer);
+        let plan = PointerPlan::new(&pointer).map(|plan| plan.signed(&caller.author()));
         let mut keys = Keys::default().lookup(&Lookup::of(entity));
         if let Ok(plan) = &plan {
             keys = keys.fact(&plan.observation);

@@ -148,7 +148,7 @@ impl PostgresBank {
             Query::new(REACHED_OBSERVATIONS, &into_all),
             Query::new(REACHED_RELATIONS, &into_half),
         ];
-        Ok(self.database.read(caller, &queries).await?)
+        self.database.read(caller, &queries).await
     }
 }
 

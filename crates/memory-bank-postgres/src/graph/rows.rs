@@ -5,8 +5,9 @@ use memory_bank_core::clock::iso_millis;
 use memory_bank_core::error::StoreError;
 use memory_bank_core::graph::event::Event;
 use memory_bank_core::graph::state::GraphState;
-use memory_bank_core::graph::{Entity, Observation, Relation};
+use memory_bank_core::graph::{Entity, Observation, ObservationSource, Relation, SourceKind};
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 use tokio_postgres::Row;
 
 use crate::column::column;
@@ -51,13 +52,41 @@ pub(crate) fn entity_of(row: &Row) -> Result<Entity, StoreError> {
 
 /// A row of `id, entity_id, content, source::text, timestamp`.
 pub(crate) fn observation_of(row: &Row) -> Result<Observation, StoreError> {
+    let origin: Origin = json(column(row, 3)?, "the source of an observation")?.unwrap_or_default();
     Ok(Observation {
         id: column(row, 0)?,
         entity_id: column(row, 1)?,
         text: column(row, 2)?,
-        source: json(column(row, 3)?, "the source of an observation")?,
+        source: origin.kind.map(|kind| ObservationSource { kind, reference: origin.reference }),
         timestamp: column(row, 4)?,
+        author: origin.author,
     })
+}
+
+/// What the column `source` of an observation holds: its source, and who signed it. The author is no part of what makes
+/// two facts the same.
+#[derive(Debug, Default, Serialize, Deserialize)]
+struct Origin {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    kind: Option<SourceKind>,
+    #[serde(rename = "ref", default, skip_serializing_if = "Option::is_none")]
+    reference: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    author: Option<String>,
+}
+
+/// The column `source` of an observation, as JSON text.
+pub(crate) fn source_of(observation: &Observation) -> Result<Option<String>, StoreError> {
+    let source = observation.source.as_ref();
+    let origin = Origin {
+        kind: source.map(|source| source.kind),
+        reference: source.and_then(|source| source.reference.clone()),
+        author: observation.author.clone(),
+    };
+    if origin.kind.is_none() && origin.author.is_none() {
+        return Ok(None);
+    }
+    serde_json::to_string(&origin).map(Some).map_err(|error| StoreError::Unavailable(error.to_string()))
 }
 
 /// A row of `id, from_entity_id, to_entity_id, relation_type, created_at`.

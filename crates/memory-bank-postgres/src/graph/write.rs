@@ -450,7 +450,7 @@ impl Write {
                 entity: Box::new(entity.clone()),
             },
             Event::ObservationAdd { observation, .. } => Self::Observation {
-                source: json(observation.source.as_ref())?,
+                source: super::rows::source_of(observation)?,
                 at: milliseconds(&observation.timestamp),
                 observation: observation.clone(),
             },

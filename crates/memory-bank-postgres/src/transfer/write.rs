@@ -12,6 +12,7 @@ use memory_bank_core::transfer::{BankCopy, DocumentCopy, SideFile, moment};
 use serde_json::{Value as Json, json};
 
 use super::TransferError;
+use crate::graph::source_of;
 use crate::tenant::{Query, Transaction, Value};
 
 /// How much one statement carries: so many rows, or so many bytes and one row.
@@ -88,7 +89,7 @@ pub(super) async fn put_bank(
         wrote(chunk.len());
     }
     for chunk in chunks(&facts(bank), |one| one.text.len()) {
-        let sources = chunk.iter().map(|one| text_of(one.source.as_ref())).collect::<Result<Vec<_>, _>>()?;
+        let sources = chunk.iter().map(|one| source_of(one)).collect::<Result<Vec<_>, _>>()?;
         let values: [Value<'_>; 7] = [
             &project,
             &column(chunk, |one: &&Observation| one.id.as_str()),
@@ -179,8 +180,15 @@ fn items(bank: &BankCopy, side: &[SideFile]) -> Result<Vec<Item>, StoreError> {
         items.push(("entity", one.id.clone(), row.to_string()));
     }
     for (seq, one) in facts(bank).into_iter().enumerate() {
+        // As the column has it, which is JSON.
+        let source: Json = match source_of(one)? {
+            Some(source) => {
+                serde_json::from_str(&source).map_err(|error| StoreError::Unavailable(error.to_string()))?
+            }
+            None => Json::Null,
+        };
         let row = json!({
-            "id": one.id, "entity_id": one.entity_id, "seq": seq, "content": one.text, "source": one.source,
+            "id": one.id, "entity_id": one.entity_id, "seq": seq, "content": one.text, "source": source,
             "timestamp": one.timestamp, "at": milliseconds(one), "created_at": at(&one.timestamp),
         });
         items.push(("observation", one.id.clone(), row.to_string()));

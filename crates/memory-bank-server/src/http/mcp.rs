@@ -41,9 +41,12 @@ use crate::http::reply_budget::{self, ConnectionId, Holder, Reservation, account
 use crate::http::shared::Shared;
 use crate::http::signals::Signal;
 use crate::http::{answers, live, requested_tools};
+use crate::mcp::repeated_members::{REPEATED, has_repeated_members};
 use crate::mcp::request_bounds::{self, TooLong};
 use crate::mcp::surrogates::replace_lone_surrogates;
-use crate::mcp::{MemoryBankHandler, ToolOptions, reads_from_bank, resources, rights};
+use crate::mcp::{
+    MemoryBankHandler, ToolOptions, calls_what_may_destroy, reads_from_bank, resources, rights,
+};
 use crate::services::ReplyMemory;
 
 pub(crate) const SESSION: HeaderName = HeaderName::from_static("mcp-session-id");
@@ -125,6 +128,9 @@ pub(crate) async fn post(
     }
     if let Err(TooLong { text, id }) = request_bounds::check(&message) {
         return reply::rpc_error(StatusCode::BAD_REQUEST, id, INVALID_REQUEST, &text);
+    }
+    if calls_what_may_destroy(&message) && has_repeated_members(&body) {
+        return reply::rpc_error(StatusCode::BAD_REQUEST, message.get("id"), INVALID_REQUEST, REPEATED);
     }
     if reads_from_bank(&message)
         && let Err(full) = memory.need(needed.saturating_add(READING_CALL_BYTES)).await

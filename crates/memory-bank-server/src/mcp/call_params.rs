@@ -4,6 +4,8 @@
 use rmcp::model::{CallToolRequestParams, CallToolResult, ContentBlock, CustomRequest, JsonObject};
 use serde_json::Value;
 
+use crate::mcp::tools::unrepeated;
+
 /// What such a call means: a call, or the reply that says why it is none. Nothing for any other request.
 pub(crate) fn recovered(request: &CustomRequest) -> Option<Result<CallToolRequestParams, CallToolResult>> {
     if request.method != "tools/call" {
@@ -31,7 +33,8 @@ fn object(given: &Value) -> Result<Option<JsonObject>, &'static str> {
         Value::Null => Ok(None),
         Value::Array(items) if items.is_empty() => Ok(None),
         Value::String(text) if text.trim().is_empty() => Ok(None),
-        Value::String(text) => match serde_json::from_str(text) {
+        // JSON text that gives a member twice is not plain.
+        Value::String(text) => match unrepeated(text) {
             Ok(Value::Object(arguments)) => Ok(Some(arguments)),
             Ok(Value::Null) => Ok(None),
             Ok(Value::Array(items)) if items.is_empty() => Ok(None),
@@ -50,9 +53,10 @@ mod tests {
 
     use super::*;
 
-    fn arguments(given: &Value) -> Result<Option<JsonObject>, CallToolResult> {
+    /// The arguments, or whether the reply is an error.
+    fn arguments(given: &Value) -> Result<Option<JsonObject>, Option<bool>> {
         let request = CustomRequest::new("tools/call", Some(json!({"name": "x", "arguments": given})));
-        recovered(&request).unwrap().map(|call| call.arguments)
+        recovered(&request).unwrap().map(|call| call.arguments).map_err(|refused| refused.is_error)
     }
 
     #[test]
@@ -62,9 +66,16 @@ mod tests {
         for none in [json!(null), json!([]), json!(""), json!(" "), json!("null"), json!("[]")] {
             assert_eq!(arguments(&none), Ok(None), "{none}");
         }
-        for bad in [json!(7), json!([1]), json!(true), json!("text"), json!("[1]"), json!("{\"a\":")] {
-            let refused = arguments(&bad).unwrap_err();
-            assert_eq!(refused.is_error, Some(true), "{bad}");
+        for bad in [
+            json!(7),
+            json!([1]),
+            json!(true),
+            json!("text"),
+            json!("[1]"),
+            json!("{\"a\":"),
+            json!("{\"a\":1,\"a\":2}"),
+        ] {
+            assert_eq!(arguments(&bad), Err(Some(true)), "{bad}");
         }
     }
 

@@ -6,6 +6,7 @@ mod frame;
 pub(crate) mod handler;
 mod instructions;
 mod prompts;
+pub(crate) mod repeated_members;
 pub(crate) mod request_bounds;
 pub(crate) mod resources;
 pub(crate) mod rights;
@@ -29,4 +30,10 @@ pub(crate) fn reads_from_bank(message: &Value) -> bool {
         }
         _ => false,
     }
+}
+
+/// Whether a message calls a tool that does nothing when an argument is not plain, since it may overwrite or delete.
+pub(crate) fn calls_what_may_destroy(message: &Value) -> bool {
+    message.get("method").and_then(Value::as_str) == Some("tools/call")
+        && message.pointer("/params/name").and_then(Value::as_str).is_some_and(tools::may_destroy)
 }

@@ -24,8 +24,10 @@ use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+use crate::mcp::repeated_members::{REPEATED, has_repeated_members};
 use crate::mcp::request_bounds::{self, TooLong};
 use crate::mcp::surrogates::replace_lone_surrogates;
+use crate::mcp::tools;
 use crate::mcp::{MemoryBankHandler, ToolOptions};
 use crate::services::Services;
 
@@ -302,11 +304,11 @@ fn parse(line: &[u8]) -> Result<Option<ClientJsonRpcMessage>, Rejection> {
         return Err(Rejection { id, code: ErrorCode::INVALID_REQUEST, message: text });
     }
     if let Ok(message) = serde_json::from_str(text) {
-        return Ok(Some(message));
+        return unrepeated(message, text).map(Some);
     }
     let repaired = replace_lone_surrogates(text);
     if let Ok(message) = serde_json::from_str(&repaired) {
-        return Ok(Some(message));
+        return unrepeated(message, &repaired).map(Some);
     }
     let value: Value = serde_json::from_str(&repaired).map_err(|error| Rejection {
         id: None,
@@ -330,6 +332,33 @@ fn parse(line: &[u8]) -> Result<Option<ClientJsonRpcMessage>, Rejection> {
          that is an object"
     };
     Err(Rejection { id, code: ErrorCode::INVALID_REQUEST, message: message.to_owned() })
+}
+
+/// The message, unless it calls a tool that may destroy and gives it an argument twice.
+fn unrepeated(message: ClientJsonRpcMessage, text: &str) -> Result<ClientJsonRpcMessage, Rejection> {
+    if let JsonRpcMessage::Request(request) = &message
+        && let Some(tool) = called_tool(&request.request)
+        && tools::may_destroy(tool)
+        && has_repeated_members(text.as_bytes())
+    {
+        return Err(Rejection {
+            id: Some(request.id.clone()),
+            code: ErrorCode::INVALID_REQUEST,
+            message: REPEATED.to_owned(),
+        });
+    }
+    Ok(message)
+}
+
+/// The tool that a request calls, also where its arguments are no object.
+fn called_tool(request: &ClientRequest) -> Option<&str> {
+    match request {
+        ClientRequest::CallToolRequest(call) => Some(&call.params.name),
+        ClientRequest::CustomRequest(custom) if custom.method == "tools/call" => {
+            custom.params.as_ref()?.get("name")?.as_str()
+        }
+        _ => None,
+    }
 }
 
 /// The calls that have not been answered yet. Standing subscriptions are not waited for.

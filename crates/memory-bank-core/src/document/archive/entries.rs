@@ -1,18 +1,18 @@
 //! Where the entries of a log begin and end: lines with a date, blocks below a dated heading, decisions. What is none of
 //! these (headings, prose, tables, lists of tasks), and what has no end that can be told, is no entry.
 
-use std::collections::BTreeSet;
 use std::ops::Range;
 
 use jiff::civil::DateTime;
 
 use crate::document::CoreDocument;
-use crate::document::active_context::NOTES;
 use crate::document::conflict;
 use crate::document::date::{date_anywhere, date_at_start};
-use crate::document::progress::HISTORY;
-use crate::document::section::{Heading, Item, Outline, same_title};
+use crate::document::notes::is_open_problem;
+use crate::document::part::Part;
+use crate::document::section::{Heading, Item, Outline};
 use crate::document::splice::written_end;
+use crate::document::templates::is_template_row;
 
 /// A document that grows by entries.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,12 +38,12 @@ impl Log {
         self != Self::Decisions
     }
 
-    /// The sections whose items are entries, with or without a date.
-    fn sections(self) -> &'static [&'static str] {
+    /// Whether the items of a section are entries, with or without a date.
+    fn is_section(self, heading: &Heading) -> bool {
         match self {
-            Self::Progress => &HISTORY,
-            Self::Decisions => &[],
-            Self::Notes => &NOTES,
+            Self::Progress => Part::History.is_titled(heading),
+            Self::Decisions => false,
+            Self::Notes => Part::Notes.is_titled(heading),
         }
     }
 }
@@ -55,6 +55,8 @@ pub(super) struct Entry {
     pub(super) range: Range<usize>,
     pub(super) date: Option<DateTime>,
     pub(super) is_item: bool,
+    /// Whether it is a blocker or an issue that nobody has resolved: it goes last, since it still counts.
+    pub(super) is_open: bool,
 }
 
 /// The entries that may be moved, top to bottom; no two overlap.
@@ -109,7 +111,12 @@ fn blocks(log: Log, outline: &Outline<'_>, unclear: &mut Vec<Range<usize>>) -> V
             end_of_last = section.end;
             let inner = below.iter().take_while(|next| next.range.start < section.end).last();
             match end_of_block(log, outline, &section, inner.map(|inner| inner.range.end)) {
-                Some(end) => found.push(Entry { range: heading.range.start..end, date, is_item: false }),
+                Some(end) => found.push(Entry {
+                    range: heading.range.start..end,
+                    date,
+                    is_item: false,
+                    is_open: false,
+                }),
                 None => unclear.push(heading.range.start..section.end),
             }
         }
@@ -123,7 +130,7 @@ fn blocks(log: Log, outline: &Outline<'_>, unclear: &mut Vec<Range<usize>>) -> V
 fn date_of_block(log: Log, heading: &Heading, above: &[&Heading], own: &str) -> Option<Option<DateTime>> {
     match log {
         Log::Progress if heading.level >= 2 && !is_ahead(above) => date_at_start(&heading.source).map(Some),
-        Log::Notes if above.iter().any(|section| has_title(section, &NOTES)) => {
+        Log::Notes if above.iter().any(|section| log.is_section(section)) => {
             date_at_start(&heading.source).map(Some)
         }
         Log::Decisions if matches!(heading.level, 2 | 3) => {
@@ -173,8 +180,6 @@ fn end_of_block(
 
 /// The entries of one line (with what is nested in it) that stand in no block.
 fn items(log: Log, outline: &Outline<'_>, blocks: &[Entry]) -> Vec<Entry> {
-    let template = Outline::of(log.document().template());
-    let rows: BTreeSet<&str> = template.items().iter().map(|item| item.text.as_str()).collect();
     let headings = headings(outline);
     let mut found = Vec::new();
     let mut above: Vec<&Heading> = Vec::new();
@@ -194,16 +199,17 @@ fn items(log: Log, outline: &Outline<'_>, blocks: &[Entry]) -> Vec<Entry> {
             next_block += 1;
         }
         let in_block = blocks.get(next_block).is_some_and(|block| block.range.start < item.range.end);
-        let in_log = above.iter().any(|section| has_title(section, log.sections()));
-        let directly = above.last().is_some_and(|section| has_title(section, log.sections()));
+        let in_log = above.iter().any(|section| log.is_section(section));
+        let directly = above.last().is_some_and(|section| log.is_section(section));
         let date = date_at_start(&item.text);
         let is_entry = match (log, date) {
-            (_, None) => directly && !rows.contains(item.text.as_str()),
+            (_, None) => directly && !is_template_row(&item.text),
             (Log::Progress, Some(_)) => !is_ahead(&above),
             (_, Some(_)) => in_log,
         };
         if is_entry && !in_block {
-            found.push(Entry { range: item.range.clone(), date, is_item: true });
+            let is_open = log == Log::Notes && is_open_problem(&item.text);
+            found.push(Entry { range: item.range.clone(), date, is_item: true, is_open });
         }
     }
     found
@@ -244,10 +250,6 @@ fn is_ahead(above: &[&Heading]) -> bool {
             && !title.contains("completed")
             && !title.contains("done")
     })
-}
-
-fn has_title(section: &Heading, titles: &[&str]) -> bool {
-    section.level >= 2 && titles.iter().any(|title| same_title(&section.title, title))
 }
 
 fn is_dated(item: &Item) -> bool {

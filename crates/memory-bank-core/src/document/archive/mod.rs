@@ -7,6 +7,7 @@
 mod entries;
 
 use std::cmp::Reverse;
+use std::ops::Range;
 
 use jiff::Timestamp;
 use jiff::civil::DateTime;
@@ -61,8 +62,12 @@ pub fn with_archiving<T>(
 fn make_room(drafts: &mut Drafts, at: Timestamp) -> Result<Vec<Archived>, EditError> {
     let mut plans = Vec::new();
     for log in Log::ALL {
-        let text = drafts.text(&log.document().path()).unwrap_or_default();
+        let path = log.document().place(drafts);
+        let text = drafts.text(&path).unwrap_or_default();
+        // A log that this edit only read stays as it is, however large others have made it.
+        let changed = drafts.stored(&path).is_none_or(|stored| stored.content != text);
         if text.len() > limits::DOCUMENT_BYTES
+            && changed
             && let Some(plan) = Plan::of(log, text)
         {
             plans.push(plan);
@@ -120,6 +125,8 @@ impl Plan {
         let mut order = by_age(all, newest_first);
         // Whatever happens, the newest entry stays where it is looked for.
         order.pop();
+        // What is still in the way goes only when all else is gone.
+        order.sort_by_key(|index| all.get(*index).is_some_and(|entry| entry.is_open));
         order
             .retain(|index| all.get(*index).is_some_and(|entry| kind(entry) && entry.range.len() <= movable));
         let size = |index: &usize| all.get(*index).map_or(0, |entry| entry.range.len());
@@ -200,7 +207,8 @@ impl Plan {
             archived.push(self.report(&path, these));
             moved = later;
         }
-        drafts.set(&self.log.document().path(), self.rest.clone())
+        let path = self.log.document().place(drafts);
+        drafts.set(&path, self.rest.clone())
     }
 
     /// The archive with these entries: before what is there when new entries come first, else behind it.
@@ -235,6 +243,29 @@ impl Plan {
             to: dates().max().map(day),
         }
     }
+}
+
+/// The bytes of the last entry within a part of a text whose entries end with the newest one; none where the newest comes
+/// first, or that cannot be told.
+pub(super) fn newest_at_end(text: &str, part: &Range<usize>) -> Option<Range<usize>> {
+    let all = entries(Log::Progress, text);
+    let within =
+        || all.iter().filter(|entry| part.contains(&entry.range.start) && entry.range.end <= part.end);
+    let dated = || within().filter(|entry| entry.date.is_some());
+    let (first, last) = (dated().next()?, dated().next_back()?);
+    (last.date > first.date).then(|| last.range.clone())
+}
+
+/// Where the first decision of a log begins that has the newest one at its top. A log whose decisions stand below other
+/// headings is none: the new one would tear them from those.
+pub(super) fn newest_decision_at_top(text: &str) -> Option<usize> {
+    let all = entries(Log::Decisions, text);
+    let dated = || all.iter().filter(|entry| entry.date.is_some());
+    let (first, last) = (dated().next()?, dated().next_back()?);
+    let start = all.first()?.range.start;
+    let outline = Outline::of(text);
+    let heading = outline.headings().iter().find(|heading| heading.range.start == start)?;
+    (first.date > last.date && heading.level == 2).then_some(start)
 }
 
 /// The order of the dates in the document; none if it cannot be seen.

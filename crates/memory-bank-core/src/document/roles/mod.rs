@@ -129,6 +129,33 @@ const HEADS_AT_START: &[&str] = &[
     "errores",
 ];
 
+/// First and last words that decide a heading, whatever stands between ("Recent Significant Changes").
+const ENDS: &[(&[&str], &[&str], Role)] = &[
+    (
+        &["recent", "recently", "latest", "last"],
+        &[
+            "changes",
+            "updates",
+            "work",
+            "progress",
+            "improvements",
+            "fixes",
+            "activity",
+            "developments",
+            "additions",
+            "modifications",
+        ],
+        Role::RecentChange,
+    ),
+    (&["next", "immediate", "upcoming"], &["steps", "actions", "items", "priorities"], Role::NextStep),
+    (
+        &["current", "active", "present", "main", "primary", "our"],
+        &["focus", "goal", "goals", "objective", "objectives"],
+        Role::Focus,
+    ),
+    (&["current", "overall", "project"], &["status", "state"], Role::Status),
+];
+
 /// Words that bind what follows to the word before ("Tasks for this week").
 const BINDERS: &[&str] = &[
     "for", "of", "in", "to", "from", "on", "this", "since", "with", "that", "before", "after", "um", "fur",
@@ -340,6 +367,11 @@ impl Known {
             return None;
         }
         let (first, last) = (words.first()?, words.last()?);
+        let ends =
+            |(firsts, lasts, _): &&(&[&str], &[&str], Role)| firsts.contains(first) && lasts.contains(last);
+        if let Some((_, _, role)) = ENDS.iter().find(ends) {
+            return Some(*role);
+        }
         if HEADS_AT_END.contains(last) {
             return self.whole(last);
         }

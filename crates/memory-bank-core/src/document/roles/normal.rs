@@ -1,6 +1,7 @@
 //! Headings in one form: lower case, without accents, emphasis, numbers, emoji and punctuation.
 
 use super::{AND, Role};
+use crate::document::date::date_at_start;
 
 /// A heading, taken apart.
 pub(super) struct Title {
@@ -28,7 +29,7 @@ impl Title {
             whole: words(outer),
             parts: parts(outer),
             inner: inner.iter().map(|text| words(text)).filter(|text| !text.is_empty()).collect(),
-            sign: plain.chars().find_map(sign_role),
+            sign: plain.chars().find_map(sign_role).filter(|_| date_at_start(raw).is_none()),
         }
     }
 }
@@ -193,7 +194,6 @@ fn sign_role(sign: char) -> Option<Role> {
         '✅' | '✔' | '☑' => Some(Role::Done),
         '🔄' | '🚧' | '⏳' => Some(Role::Task),
         '⏭' => Some(Role::NextStep),
-        '🐛' | '🐞' | '🚨' => Some(Role::Issue),
         '❓' => Some(Role::Question),
         _ => None,
     }

@@ -711,6 +711,14 @@ fn is_prompt(text: &str) -> bool {
         "beschreiben",
         "décrire",
     ];
+    // The line that templates put below their title.
+    const INTRODUCTIONS: &[&str] =
+        &["tracks", "records", "documents", "provides", "contains", "describes", "captures", "outlines"];
+    if let Some(rest) = text.strip_prefix("This file ").or_else(|| text.strip_prefix("This document "))
+        && rest.split(' ').next().is_some_and(|verb| INTRODUCTIONS.contains(&verb))
+    {
+        return true;
+    }
     let inner = text.strip_prefix('(').and_then(|text| text.strip_suffix(')'));
     let plain = words(inner.unwrap_or(text));
     let first = plain.split(' ').next().unwrap_or_default();

@@ -46,7 +46,7 @@ pub(super) const PHRASES: &[(Role, &str)] = &[
          known risks, risks and issues, limitations, known limitations, current limitations, challenges, current challenges, active challenges, \
          technical challenges, impediments, obstacles, technical debt, tech debt, known gaps, gaps, concerns, \
          errors, known errors, defects, known defects, pain points, what doesn't work, what does not work, what's not working, \
-         what isn't working, what's broken, what is broken, not working, broken, failing, failing tests, regressions, \
+         what isn't working, what's broken, what is broken, things that are broken, not working, broken, failing, failing tests, regressions, \
          open questions issues, open issues questions, issues questions",
     ),
     (
@@ -441,8 +441,8 @@ pub(super) const PHRASES: &[(Role, &str)] = &[
     ),
     (
         Decision,
-        "决策, 决定, 决策记录, 决策日志, 当前决策, 活跃决策, 活动决策, 最近决策, 最近的决策, 近期决策, 技术决策, 架构决策, 设计决策, 重要决策, 关键决策, 已做决策, 有效决策, 技术选型, 决策与考虑, 决策和考量, \
-         決策, 決定, 決策紀錄, 決策記錄, 決策日誌, 最近決策, 近期決策, 技術決策, 架構決策, 設計決策, 重要決策, 關鍵決策, 有效決策, 技術選型",
+        "决策, 决定, 决策内容, 决策记录, 决策日志, 当前决策, 活跃决策, 活动决策, 最近决策, 最近的决策, 近期决策, 技术决策, 架构决策, 设计决策, 重要决策, 关键决策, 已做决策, 有效决策, 技术选型, 决策与考虑, 决策和考量, \
+         決策, 決定, 決策內容, 決策紀錄, 決策記錄, 決策日誌, 最近決策, 近期決策, 技術決策, 架構決策, 設計決策, 重要決策, 關鍵決策, 有效決策, 技術選型",
     ),
     (
         Question,
@@ -480,7 +480,7 @@ pub(super) const PHRASES: &[(Role, &str)] = &[
     ),
     (
         Decision,
-        "決定, 決定事項, 意思決定, 意思決定ログ, 意思決定の記録, 意思決定記録, 決定ログ, 決定の記録, 決定記録, 最近の決定, 最近の決定事項, 直近の決定, 技術的決定, 技術的な決定, 技術的な意思決定, 設計判断, 設計上の決定, 設計決定, アクティブな決定, アクティブな決定事項, アーキテクチャ決定, 重要な決定, 主な決定, 主要な決定, 判断, 技術選定",
+        "決定, 決定事項, 意思決定, 意思決定ログ, 意思決定の記録, 意思決定記録, 決定内容, 決定ログ, 決定の記録, 決定記録, 最近の決定, 最近の決定事項, 直近の決定, 技術的決定, 技術的な決定, 技術的な意思決定, 設計判断, 設計上の決定, 設計決定, アクティブな決定, アクティブな決定事項, アーキテクチャ決定, 重要な決定, 主な決定, 主要な決定, 判断, 技術選定",
     ),
     (
         Question,
@@ -518,7 +518,7 @@ pub(super) const PHRASES: &[(Role, &str)] = &[
     ),
     (
         Decision,
-        "결정, 결정 사항, 의사결정, 의사 결정, 의사결정 로그, 의사결정 기록, 최근 결정, 최근 결정 사항, 최근 의사결정, 기술 결정, 기술적 결정, 기술적 결정 사항, 주요 결정, 주요 결정 사항, 중요한 결정, 활성 결정, 활성 결정 사항, 아키텍처 결정, 설계 결정, 설계 결정 사항, 결정 로그, 결정 기록",
+        "결정, 결정 사항, 의사결정, 의사 결정, 의사결정 로그, 의사결정 기록, 결정 내용, 최근 결정, 최근 결정 사항, 최근 의사결정, 기술 결정, 기술적 결정, 기술적 결정 사항, 주요 결정, 주요 결정 사항, 중요한 결정, 활성 결정, 활성 결정 사항, 아키텍처 결정, 설계 결정, 설계 결정 사항, 결정 로그, 결정 기록",
     ),
     (
         Question,

@@ -72,6 +72,10 @@ use super::*;
 #[case("Recent Decisions", Some(Decision))]
 #[case("Blockers & Risks", Some(Issue))]
 #[case("Session Summary", Some(RecentChange))]
+#[case("Recent Significant Changes", Some(RecentChange))]
+#[case("Next Immediate Steps", Some(NextStep))]
+#[case("Current Development Focus", Some(Focus))]
+#[case("Things that are broken", Some(Issue))]
 // Two languages
 #[case("Ongoing Tasks / Aktuelle Aufgaben", Some(Task))]
 #[case("Aktuelle Aufgaben | Ongoing Tasks", Some(Task))]
@@ -247,6 +251,7 @@ fn titles_of_decisions_are_no_parts(#[case] title: &str) {
 #[case("알려진 문제 없음")]
 #[case("2025-03-01 01:00:00 - Log of updates made.")]
 #[case("(Add your tasks here)")]
+#[case("This file records architectural and implementation decisions using a list format.")]
 fn rows_without_content_are_placeholders(#[case] line: &str) {
     assert!(is_placeholder(line), "{line}");
 }
@@ -287,7 +292,7 @@ fn sections_are_found_by_role_and_none_within_another() {
     let outline = Outline::of(text);
     let titles: Vec<_> = sections(&outline, Task, &["Ongoing Tasks"])
         .iter()
-        .map(|section| section.heading.title.clone())
+        .map(|section| section.heading.title.to_string())
         .collect();
     assert_eq!(titles, ["1. Ongoing Tasks:", "Backlog"]);
 }

@@ -275,7 +275,8 @@ fn ids_of_one_moment_stay_apart_when_the_first_of_them_were_moved() {
     let mut moved = 0;
     for _ in 0..40 {
         let (added, archived) =
-            with_archiving(&mut drafts, at(), |drafts| add_progress_entry(drafts, &entry(), at())).unwrap();
+            with_archiving(&mut drafts, at(), |drafts| add_progress_entry(drafts, &entry(), at(), "a"))
+                .unwrap();
         assert!(ids.insert(added.entry_id));
         moved += archived.iter().map(|one| one.entries).sum::<usize>();
     }
@@ -297,7 +298,7 @@ proptest! {
         for (kind, size) in kinds {
             let mark = format!("<mark-{}>", marks.len());
             let day = at() - jiff::SignedDuration::from_hours(7 * i64::try_from(marks.len()).unwrap());
-            let (line, people) = (day.strftime("%Y-%m-%d %H:%M:%S").to_string(), crate::document::heading_time(day));
+            let (line, people) = (day.strftime("%Y-%m-%d %H:%M:%S").to_string(), day.strftime("%b %-d, %Y, %-I:%M %p").to_string());
             let filler = "x".repeat(size);
             content.push_str(&match kind {
                 0 => format!("- [{line}] [a] - Did: {mark} {filler}\n"),
@@ -334,7 +335,7 @@ proptest! {
             };
             let rule = |drafts: &mut Drafts| {
                 track_progress(drafts, &entry, now, "a")?;
-                add_progress_entry(drafts, &large, now).map(drop)
+                add_progress_entry(drafts, &large, now, "a").map(drop)
             };
             let done = with_archiving(&mut drafts, at(), rule);
             let (_, archived) = done.unwrap();
@@ -358,4 +359,19 @@ proptest! {
             prop_assert!(!rest.replace("\r\n", "").contains('\n'));
         }
     }
+}
+
+#[test]
+fn a_blocker_that_is_open_stays_when_older_and_newer_notes_go() {
+    let (content, _) = full(
+        "# A\n\n## Current Session Notes\n",
+        |n, day| format!("- [{day} UTC] [a] - 📝 Note: entry {n} {}\n", "x".repeat(200)),
+        "- [2020-01-01 10:00:00 UTC] [a] - 🚧 Blocker: <open>\n- [2020-01-01 09:00:00 UTC] [a] - ⚠️ Issue: ~~<settled>~~ [resolved 2020-01-02]\n- [Jan 1, 2020, 8:00 AM] 🚧 <old form>\n",
+    );
+    let mut drafts = drafts(CoreDocument::ActiveContext, &content);
+    let archived = grow(&mut drafts, CoreDocument::ActiveContext).unwrap();
+    let (rest, old) = (text(&drafts, CoreDocument::ActiveContext), archive(&drafts, &archived));
+    assert!(rest.contains("<open>") && rest.contains("<old form>"), "open blockers stay");
+    assert!(old.contains("<settled>") && !rest.contains("<settled>"), "settled ones go by their age");
+    assert!(rest.contains("entry 0 "), "the newest note stays");
 }

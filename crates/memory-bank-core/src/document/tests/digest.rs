@@ -3,17 +3,22 @@
 use super::{at, bank, text};
 use crate::document::CoreDocument::{ActiveContext, DecisionLog, Progress};
 use crate::document::{
-    AddProgressEntry, DigestBounds, DigestSources, EntryType, LogDecision, UpdateTasks, add_progress_entry,
-    clip, digest, log_decision, plain_digest, update_tasks,
+    AddProgressEntry, AddSessionNote, Digest, DigestBounds, DigestExtras, DigestSource, EntryType,
+    LogDecision, NoteCategory, UpdateTasks, add_progress_entry, add_session_note, clip, log_decision,
+    plain_digest, update_tasks,
 };
+use crate::store::Drafts;
 
-fn sources<'t>(active: &'t str, progress: &'t str, log: &'t str) -> DigestSources<'t> {
-    DigestSources {
-        active_context: Some(active),
-        progress: Some(progress),
-        decision_log: Some(log),
-        system_patterns: None,
-    }
+fn sources<'t>(active: &'t str, progress: &'t str, log: &'t str) -> Vec<DigestSource<'t>> {
+    vec![
+        DigestSource { name: "active-context.md", text: active },
+        DigestSource { name: "progress.md", text: progress },
+        DigestSource { name: "decision-log.md", text: log },
+    ]
+}
+
+fn digest(sources: &[DigestSource<'_>], bounds: DigestBounds) -> Digest {
+    crate::document::digest(sources, &DigestExtras::default(), bounds)
 }
 
 #[test]
@@ -33,7 +38,7 @@ fn d19_decisions_come_newest_first_and_the_title_is_none() {
     let shown = digest(&sources("", "", &log), DigestBounds::default()).recent_decisions;
     let titles: Vec<_> = shown.iter().map(|one| one.title.as_str()).collect();
     assert_eq!(titles, ["Nr 7", "Nr 6", "Nr 5", "Nr 4", "Nr 3"]);
-    assert_eq!((shown[0].date.as_str(), shown[0].summary.as_str()), ("2026-11-22 09:30:07", "dec 7"));
+    assert_eq!((shown[0].date.as_str(), shown[0].summary.as_str()), ("2026-11-22 09:30:07 UTC", "dec 7"));
 }
 
 #[test]
@@ -47,11 +52,14 @@ fn d19_entries_and_lines_both_appear_and_zero_means_none() {
         files: Vec::new(),
         tags: Vec::new(),
     };
-    add_progress_entry(&mut drafts, &entry, at()).unwrap();
+    add_progress_entry(&mut drafts, &entry, at(), "a").unwrap();
     let progress = text(&drafts, Progress);
     let shown = digest(&sources("", &progress, ""), DigestBounds::default()).recent_progress;
-    assert_eq!(shown, ["- [Nov 22, 2026, 9:30 AM] 🐛 Fix: mended", "- [2026-11-21 08:00:00] [a] - x: y"]);
-    let none = DigestBounds { progress_entries: 0, decisions: 0, system_patterns: false };
+    assert_eq!(
+        shown,
+        ["- [2026-11-22 09:30:07 UTC] [a] - 🐛 Fix: mended", "- [2026-11-21 08:00:00] [a] - x: y"]
+    );
+    let none = DigestBounds { progress_entries: 0, decisions: 0, ..DigestBounds::default() };
     assert!(digest(&sources("", &progress, "## D\n"), none).recent_progress.is_empty());
     assert!(digest(&sources("", "", "## D\n"), none).recent_decisions.is_empty());
 }
@@ -60,7 +68,8 @@ fn d19_entries_and_lines_both_appear_and_zero_means_none() {
 fn d19_a_sub_heading_or_a_hash_in_an_item_does_not_cut_a_list() {
     let active = "## Tasks\n- a ## b\n  - nested\n\n---\n\n### More\n* c\n\n## Known Issues\n1. i\n";
     let context = digest(&sources(active, "", ""), DigestBounds::default()).current_context;
-    assert_eq!(context.tasks, ["a ## b", "nested", "c"]);
+    // This server adds tasks at the end.
+    assert_eq!(context.tasks, ["c", "a ## b", "nested"]);
     assert_eq!(context.issues, ["i"]);
 }
 
@@ -68,7 +77,7 @@ fn d19_a_sub_heading_or_a_hash_in_an_item_does_not_cut_a_list() {
 fn d20_the_digest_sees_what_update_tasks_wrote() {
     let mut drafts = bank(&[(ActiveContext, "# Mine\n")]);
     let asked = UpdateTasks { add: Some(vec!["t".into()]), ..UpdateTasks::default() };
-    update_tasks(&mut drafts, &asked).unwrap();
+    update_tasks(&mut drafts, &asked, at()).unwrap();
     let active = text(&drafts, ActiveContext);
     assert_eq!(digest(&sources(&active, "", ""), DigestBounds::default()).current_context.tasks, ["t"]);
 }
@@ -77,17 +86,18 @@ fn d20_the_digest_sees_what_update_tasks_wrote() {
 fn d20_a_task_that_stands_in_two_parallel_lists_is_shown_once() {
     let active = "## Tasks\n- a\n- b\n\n# Current Context\n\n## Ongoing Tasks\n- A\n- c\n";
     let shown = digest(&sources(active, "", ""), DigestBounds::default());
-    assert_eq!(shown.current_context.tasks, ["a", "b", "c"]);
+    assert_eq!(shown.current_context.tasks, ["c", "A", "b"]);
 }
 
 #[test]
-fn placeholders_are_shown_as_they_are_and_arrays_are_present_even_if_empty() {
-    let shown =
-        digest(&sources(ActiveContext.template(), "", DecisionLog.template()), DigestBounds::default());
-    assert_eq!(shown.current_context.tasks, ["[Task 1]", "[Task 2]", "[Task 3]"]);
-    assert_eq!(shown.recent_decisions[0].summary, "[Decision]");
+fn placeholders_are_no_content_and_arrays_are_present_even_if_empty() {
+    let shown = digest(
+        &sources(ActiveContext.template(), Progress.template(), DecisionLog.template()),
+        DigestBounds::default(),
+    );
+    assert_eq!(shown, Digest::default());
     assert_eq!(
-        serde_json::to_string(&digest(&DigestSources::default(), DigestBounds::default())).unwrap(),
+        serde_json::to_string(&digest(&[], DigestBounds::default())).unwrap(),
         r#"{"currentContext":{"tasks":[],"issues":[],"nextSteps":[]},"recentProgress":[],"recentDecisions":[]}"#
     );
 }
@@ -95,14 +105,13 @@ fn placeholders_are_shown_as_they_are_and_arrays_are_present_even_if_empty() {
 #[test]
 fn state_and_patterns_are_shown_when_there_are_any() {
     let patterns = "line\n".repeat(30);
-    let asked = DigestSources {
-        active_context: Some("## Current Project State\n\n Going well.\nMore\n"),
-        system_patterns: Some(&patterns),
-        ..DigestSources::default()
-    };
+    let asked = [
+        DigestSource { name: "active-context.md", text: "## Current Project State\n\n Going well.\nMore\n" },
+        DigestSource { name: "system-patterns.md", text: &patterns },
+    ];
     let bounds = DigestBounds { system_patterns: true, ..DigestBounds::default() };
     let shown = digest(&asked, bounds);
-    assert_eq!(shown.project_state.as_deref(), Some("Going well."));
+    assert_eq!(shown.project_state.as_deref(), Some("Going well. More"));
     assert_eq!(shown.system_patterns.map(|text| text.lines().count()), Some(20));
     assert_eq!(digest(&asked, DigestBounds::default()).system_patterns, None);
 }
@@ -114,9 +123,50 @@ fn the_plain_digest_has_its_parts_and_keeps_to_its_bound() {
     let asked = sources(active, progress, "# L\n\n## T\n- **Decision:** d\n\n## U\n");
     assert_eq!(
         plain_digest(&asked, 1500),
-        "Tasks: a; b\n\nNext: n\n\nRecent progress:\n- [2026-11-22 09:30:07] [a] - x: y\n\nDecisions:\n- U: not stated in short; see decision-log.md\n- T: d"
+        "Tasks: b; a\n\nNext: n\n\nRecent progress:\n- [2026-11-22 09:30:07] [a] - x: y\n\nDecisions:\n- U: not stated in short; see decision-log.md\n- T: d"
     );
     let cut = plain_digest(&asked, 30);
-    assert_eq!(cut, "Tasks: a; b\n\nNe\n...(truncated)");
+    assert_eq!(cut, "Tasks: b; a\n\nNe\n...(truncated)");
     assert_eq!(clip("größe", 3), "grö");
+}
+
+#[test]
+fn blockers_and_issues_count_until_they_are_resolved_whoever_wrote_them() {
+    for author in
+        ["alice", "[@octocat](https://github.com/octocat)", "A very long name of a user, with a comma in it"]
+    {
+        let mut drafts = bank(&[]);
+        for category in NoteCategory::ALL {
+            let note =
+                AddSessionNote { note: format!("the {} x", category.as_str()), category: Some(category) };
+            add_session_note(&mut drafts, &note, at(), author).unwrap();
+        }
+        let shown = |drafts: &Drafts| {
+            let active = text(drafts, ActiveContext);
+            digest(&sources(&active, "", ""), DigestBounds::default()).current_context
+        };
+        let context = shown(&drafts);
+        let issues = context.issues.join("\n");
+        assert!(issues.contains("the blocker x") && issues.contains("the issue x"), "{context:?}");
+        assert_eq!(context.issues.len(), 2, "{context:?}");
+        assert!(!issues.contains("octocat") && !issues.contains("UTC"), "{context:?}");
+        assert!(context.tasks.iter().any(|task| task.contains("the todo x")), "{context:?}");
+        // As the digest shows them they are resolved.
+        let resolve = UpdateTasks { resolve: Some(context.issues), ..UpdateTasks::default() };
+        let updated = update_tasks(&mut drafts, &resolve, at()).unwrap();
+        assert_eq!(updated.resolved.len(), 2);
+        assert!(shown(&drafts).issues.is_empty(), "{:?}", shown(&drafts));
+    }
+    let known = "## Known Issues\n- Slow checkout\n- ~5 minutes of outage\n";
+    let mut drafts = bank(&[(Progress, known)]);
+    let issues = |drafts: &Drafts| {
+        digest(&sources("", &text(drafts, Progress), ""), DigestBounds::default()).current_context.issues
+    };
+    let resolve = UpdateTasks { resolve: Some(issues(&drafts)), ..UpdateTasks::default() };
+    assert_eq!(update_tasks(&mut drafts, &resolve, at()).unwrap().resolved.len(), 2);
+    assert_eq!(
+        text(&drafts, Progress),
+        "## Known Issues\n- ~~Slow checkout~~ [resolved 2026-11-22]\n- ~~ ~5 minutes of outage~~ [resolved 2026-11-22]\n"
+    );
+    assert!(issues(&drafts).is_empty());
 }

@@ -4,14 +4,13 @@ use proptest::prelude::*;
 use rstest::rstest;
 use serde_json::json;
 
-use super::{at, bank, text};
+use super::{at, bank, digest_of, text};
 use crate::document::CoreDocument::{self, ActiveContext, DecisionLog, Progress};
 use crate::document::section::{LineEnding, Outline};
 use crate::document::{
-    AddProgressEntry, AddSessionNote, Clear, DigestBounds, DigestSources, Edit, FinalizeThinkingSession,
-    LogDecision, Removed, TrackProgress, UpdateActiveContext, UpdateTasks, add_progress_entry,
-    add_session_note, apply_edits, digest, finalize_thinking_session, log_decision, track_progress,
-    update_active_context, update_tasks,
+    AddProgressEntry, AddSessionNote, Clear, Edit, FinalizeThinkingSession, LogDecision, Removed,
+    TrackProgress, UpdateActiveContext, UpdateTasks, add_progress_entry, add_session_note, apply_edits,
+    finalize_thinking_session, log_decision, track_progress, update_active_context, update_tasks,
 };
 use crate::error::EditError;
 use crate::store::Drafts;
@@ -36,7 +35,7 @@ fn after_context(content: &str, arguments: serde_json::Value) -> (String, Remove
 
 fn after_tasks(content: &str, arguments: serde_json::Value) -> (String, Removed) {
     let mut drafts = bank(&[(ActiveContext, content)]);
-    let updated = update_tasks(&mut drafts, &tasks(arguments)).unwrap();
+    let updated = update_tasks(&mut drafts, &tasks(arguments), at()).unwrap();
     (text(&drafts, ActiveContext), updated.removed)
 }
 
@@ -192,12 +191,16 @@ fn each_call_on(content: &str) -> Vec<(&'static str, CoreDocument, Result<String
     vec![
         ("track_progress", Progress, run(&|d| track_progress(d, &track, at(), "a").map(drop), Progress)),
         ("its note", ActiveContext, run(&|d| track_progress(d, &track, at(), "a").map(drop), ActiveContext)),
-        ("add_progress_entry", Progress, run(&|d| add_progress_entry(d, &entry, at()).map(drop), Progress)),
-        ("add_session_note", ActiveContext, run(&|d| add_session_note(d, &note, at()), ActiveContext)),
+        (
+            "add_progress_entry",
+            Progress,
+            run(&|d| add_progress_entry(d, &entry, at(), "a").map(drop), Progress),
+        ),
+        ("add_session_note", ActiveContext, run(&|d| add_session_note(d, &note, at(), "a"), ActiveContext)),
         (
             "update_tasks",
             ActiveContext,
-            run(&|d| update_tasks(d, &tasks(json!({"add": ["zzz"]}))).map(drop), ActiveContext),
+            run(&|d| update_tasks(d, &tasks(json!({"add": ["zzz"]})), at()).map(drop), ActiveContext),
         ),
         (
             "update_active_context",
@@ -270,15 +273,15 @@ fn what_is_written_behind_an_open_block_is_seen(#[case] content: &str) {
 fn three_calls_behind_an_open_fence_make_one_section_and_the_digest_has_the_tasks() {
     let mut drafts = bank(&[(ActiveContext, "# A\n\n```js\nconst a = 1\n\n## Ongoing Tasks\n- one\n")]);
     for task in ["two", "three", "four"] {
-        update_tasks(&mut drafts, &tasks(json!({"add": [task]}))).unwrap();
+        update_tasks(&mut drafts, &tasks(json!({"add": [task]})), at()).unwrap();
     }
     let new = text(&drafts, ActiveContext);
     assert_eq!(
         new,
         "# A\n\n```js\nconst a = 1\n\n## Ongoing Tasks\n- one\n```\n\n## Ongoing Tasks\n- two\n- three\n- four\n"
     );
-    let sources = DigestSources { active_context: Some(&new), ..DigestSources::default() };
-    assert_eq!(digest(&sources, DigestBounds::default()).current_context.tasks, ["two", "three", "four"]);
+    let tasks = digest_of(ActiveContext, &new).current_context.tasks;
+    assert_eq!(tasks, ["four", "three", "two"]);
 }
 
 #[rstest]
@@ -346,16 +349,15 @@ fn a_conflict_is_never_taken_for_text(#[case] content: String) {
         json!({"clear": true}),
     ] {
         let mut drafts = bank(&[(ActiveContext, &content)]);
-        refused(update_tasks(&mut drafts, &tasks(arguments)).unwrap_err());
+        refused(update_tasks(&mut drafts, &tasks(arguments), at()).unwrap_err());
         assert_eq!(text(&drafts, ActiveContext), content);
     }
     let mut drafts = bank(&[(ActiveContext, &content)]);
     refused(update_active_context(&mut drafts, &context(json!({"tasks": ["x"]}))).unwrap_err());
-    let listed = update_tasks(&mut drafts, &tasks(json!({"add": []}))).unwrap();
+    let listed = update_tasks(&mut drafts, &tasks(json!({"add": []})), at()).unwrap();
     assert_eq!(text(&drafts, ActiveContext), content);
     assert!(listed.tasks.iter().all(|task| !task.contains(['<', '=', '|', '>'])), "{:?}", listed.tasks);
-    let sources = DigestSources { active_context: Some(&content), ..DigestSources::default() };
-    let context_ = digest(&sources, DigestBounds::default()).current_context;
+    let context_ = digest_of(ActiveContext, &content).current_context;
     assert!(context_.tasks.iter().all(|task| !task.contains(['<', '=', '|', '>'])), "{:?}", context_.tasks);
 }
 
@@ -378,7 +380,7 @@ fn edits_of_a_section_with_a_conflict_are_refused_with_its_line(#[case] edit: se
 fn other_sections_of_such_a_document_work_and_a_conflict_can_be_resolved() {
     let mut drafts = bank(&[(ActiveContext, CONFLICT)]);
     update_active_context(&mut drafts, &context(json!({"issues": ["j"]}))).unwrap();
-    add_session_note(&mut drafts, &AddSessionNote { note: "n".into(), category: None }, at()).unwrap();
+    add_session_note(&mut drafts, &AddSessionNote { note: "n".into(), category: None }, at(), "a").unwrap();
     let new = text(&drafts, ActiveContext);
     assert!(new.starts_with(&CONFLICT.replace("- i\n", "- j\n")), "{new}");
     let whole = CONFLICT.get(CONFLICT.find("<<<").unwrap()..CONFLICT.find("\n\n## Known").unwrap()).unwrap();
@@ -408,8 +410,8 @@ fn what_only_looks_like_a_conflict_is_text(#[case] content: &str) {
 fn a_document_of_conflicts_is_read_in_a_time_that_grows_with_its_size() {
     let unit = "## S\n<<<<<<< a\nx\n=======\ny\n>>>>>>> b\n";
     let text = unit.repeat(crate::limits::DOCUMENT_BYTES / unit.len());
-    let sources = DigestSources { decision_log: Some(&text), ..DigestSources::default() };
-    assert_eq!(digest(&sources, DigestBounds::default()).recent_decisions.len(), 5);
+    // The same decision again is one.
+    assert_eq!(digest_of(DecisionLog, &text).recent_decisions.len(), 1);
     let all = 0..text.len();
     assert_eq!(Outline::of(&text).conflicts_in(&all).count(), text.len() / unit.len());
 }
@@ -519,20 +521,21 @@ proptest! {
     ) {
         let mut drafts = bank(&[(ActiveContext, &content)]);
         let (removed, title) = match how {
-            0 => (update_tasks(&mut drafts, &tasks(json!({"replace": wanted}))).unwrap().removed, "tasks"),
-            1 => (update_tasks(&mut drafts, &tasks(json!({"add": wanted}))).unwrap().removed, "tasks"),
+            0 => (update_tasks(&mut drafts, &tasks(json!({"replace": wanted})), at()).unwrap().removed, "tasks"),
+            1 => (update_tasks(&mut drafts, &tasks(json!({"add": wanted})), at()).unwrap().removed, "tasks"),
             2 => (update_active_context(&mut drafts, &context(json!({"nextSteps": wanted, "tasks": []}))).unwrap(), "next"),
             3 => (update_active_context(&mut drafts, &context(json!({"issues": wanted}))).unwrap(), "issues"),
-            _ => (update_tasks(&mut drafts, &UpdateTasks { clear: Some(Clear::Flag(true)), ..tasks(json!({"add": wanted})) }).unwrap().removed, "tasks"),
+            _ => (update_tasks(&mut drafts, &UpdateTasks { clear: Some(Clear::Flag(true)), ..tasks(json!({"add": wanted})) }, at()).unwrap().removed, "tasks"),
         };
         let new = text(&drafts, ActiveContext);
         all_there(&content, &new, &removed)?;
-        let sources = DigestSources { active_context: Some(&new), ..DigestSources::default() };
-        let shown = digest(&sources, DigestBounds::default()).current_context;
+        let digest = digest_of(ActiveContext, &new);
+        let (shown, done) = (digest.current_context, digest.recent_progress);
         let shown = match title { "tasks" => shown.tasks, "next" => shown.next_steps, _ => shown.issues };
         for item in &wanted {
             let word = item.trim_start_matches("[ ] ").to_lowercase();
-            prop_assert!(shown.iter().any(|one| one.to_lowercase().contains(&word)), "{:?} is not seen in {:?}", item, new);
+            // One that is ticked is done.
+            prop_assert!(shown.iter().chain(&done).any(|one| one.to_lowercase().contains(&word)), "{:?} is not seen in {:?}", item, new);
         }
     }
 

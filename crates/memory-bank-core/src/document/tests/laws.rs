@@ -2,12 +2,11 @@
 
 use proptest::prelude::*;
 
-use super::{at, bank, text};
+use super::{at, bank, digest_of, text};
 use crate::document::CoreDocument::{ActiveContext, DecisionLog, Progress};
 use crate::document::section::{LineEnding, Outline};
 use crate::document::{
-    Clear, DigestBounds, DigestSources, LogDecision, UpdateActiveContext, UpdateTasks, digest, log_decision,
-    update_active_context, update_tasks,
+    Clear, LogDecision, UpdateActiveContext, UpdateTasks, log_decision, update_active_context, update_tasks,
 };
 
 /// An active-context.md with a task list among odd company; no fence stays open.
@@ -39,7 +38,7 @@ fn active_context() -> impl Strategy<Value = String> {
 
 fn apply(content: &str, asked: &UpdateTasks) -> (String, Vec<String>) {
     let mut drafts = bank(&[(ActiveContext, content)]);
-    let tasks = update_tasks(&mut drafts, asked).unwrap().tasks;
+    let tasks = update_tasks(&mut drafts, asked, at()).unwrap().tasks;
     (text(&drafts, ActiveContext), tasks)
 }
 
@@ -53,7 +52,8 @@ fn own_items(content: &str) -> Vec<String> {
     let mut words = Vec::new();
     for section in outline.find_all(&["Ongoing Tasks", "Tasks", "Current Tasks"]) {
         for item in outline.items_in(&section.own).iter().filter(|item| item.depth == 0) {
-            let word = item.text.split(' ').next().unwrap_or_default().to_owned();
+            let bare = item.text.trim_start_matches("[ ] ");
+            let word = bare.split(' ').next().unwrap_or_default().to_owned();
             if !words.contains(&word) {
                 words.push(word);
             }
@@ -70,7 +70,7 @@ proptest! {
         let before = apply(&content, &UpdateTasks::default());
         prop_assert_eq!(&before.0, &content);
         let added = apply(&content, &UpdateTasks { add: list(&["zzz new"]), ..UpdateTasks::default() });
-        prop_assert!(added.1.contains(&"zzz new".to_owned()), "{added:?}");
+        prop_assert!(added.1.iter().any(|task| task.trim_start_matches("[ ] ") == "zzz new"), "{added:?}");
         let removed = apply(&added.0, &UpdateTasks { remove: list(&["zzz new"]), ..UpdateTasks::default() });
         prop_assert_eq!(&removed.1, &before.1);
         let written = |text: &str| text.lines().filter(|line| !matches!(line.trim(), "" | "<!-- -->")).map(str::to_owned).collect::<Vec<_>>();
@@ -94,9 +94,10 @@ proptest! {
         let once = text(&drafts, ActiveContext);
         update_active_context(&mut drafts, &asked).unwrap();
         prop_assert_eq!(&text(&drafts, ActiveContext), &once);
-        let shown = digest(&DigestSources { active_context: Some(&once), ..DigestSources::default() }, DigestBounds::default());
+        let shown = digest_of(ActiveContext, &once);
         prop_assert_eq!(own_items(&once), ["x", "y"]);
-        prop_assert!(shown.current_context.next_steps.is_empty());
+        // Prose is left, and shown where there is no list.
+        prop_assert!(shown.current_context.next_steps.iter().all(|step| step == "intro"));
         let crlf = LineEnding::of(&content) == LineEnding::CrLf;
         prop_assert_eq!(once.matches('\n').count(), if crlf { once.matches("\r\n").count() } else { once.lines().count() });
     }

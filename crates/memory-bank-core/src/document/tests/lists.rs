@@ -27,20 +27,20 @@ fn replace(items: &[&str]) -> UpdateTasks {
 
 fn after(content: &str, asked: &UpdateTasks) -> (String, TaskChanges) {
     let mut drafts = bank(&[(ActiveContext, content)]);
-    let changes = update_tasks(&mut drafts, asked).unwrap().changes;
+    let changes = update_tasks(&mut drafts, asked, at()).unwrap().changes;
     (text(&drafts, ActiveContext), changes)
 }
 
 #[test]
 fn d4_adding_twice_to_the_template_keeps_title_and_list() {
     let mut drafts = bank(&[]);
-    update_tasks(&mut drafts, &add(&["a"])).unwrap();
-    let updated = update_tasks(&mut drafts, &add(&["b", "A"])).unwrap();
-    assert_eq!(updated.tasks, ["[Task 1]", "[Task 2]", "[Task 3]", "a", "b"]);
+    update_tasks(&mut drafts, &add(&["a"]), at()).unwrap();
+    let updated = update_tasks(&mut drafts, &add(&["b", "A"]), at()).unwrap();
+    assert_eq!(updated.tasks, ["a", "b"]);
     assert_eq!(updated.changes, TaskChanges { added: 1, removed: 0, replaced: false });
     assert_eq!(
         text(&drafts, ActiveContext),
-        ActiveContext.template().replace("- [Task 3]\n", "- [Task 3]\n- a\n- b\n")
+        ActiveContext.template().replace("each -->\n\n## Known", "each -->\n- a\n- b\n\n## Known")
     );
 }
 
@@ -75,8 +75,9 @@ fn an_exact_match_goes_before_a_substring_and_a_substring_must_be_unique() {
     assert_eq!(after(content, &remove(&["Test"])).0, "## Tasks\n- test the rest\n- [ ] write docs\n");
     assert_eq!(after(content, &remove(&["docs"])).0, "## Tasks\n- test\n- test the rest\n");
     assert_eq!(after(content, &remove(&["nothing like it"])), (content.to_owned(), TaskChanges::default()));
-    let error =
-        update_tasks(&mut bank(&[(ActiveContext, content)]), &remove(&["tes"])).unwrap_err().to_string();
+    let error = update_tasks(&mut bank(&[(ActiveContext, content)]), &remove(&["tes"]), at())
+        .unwrap_err()
+        .to_string();
     assert!(error.contains("fits 2 tasks (`test`, `test the rest`)"), "{error}");
 }
 
@@ -96,7 +97,7 @@ fn d20_tasks_under_an_older_title_belong_to_the_one_list() {
     let content = "## Tasks\n- a\n\n## Ongoing Tasks\n- b\n";
     let mut drafts = bank(&[(ActiveContext, content)]);
     let updated =
-        update_tasks(&mut drafts, &UpdateTasks { remove: Some(strings(&["a"])), ..add(&["b", "c"]) })
+        update_tasks(&mut drafts, &UpdateTasks { remove: Some(strings(&["a"])), ..add(&["b", "c"]) }, at())
             .unwrap();
     assert_eq!(updated.tasks, ["b", "c"]);
     assert_eq!(text(&drafts, ActiveContext), "## Tasks\n\n## Ongoing Tasks\n- b\n- c\n");
@@ -114,7 +115,7 @@ fn nothing_asked_creates_nothing() {
 }
 
 #[rstest]
-#[case("## Current Session Notes\n- [Note 1]\n", "## Current Session Notes\n{}\n- [Note 1]\n")]
+#[case("## Current Session Notes\n- [Note 1]\n", "## Current Session Notes\n{}\n")]
 #[case("## Session Notes\n- old\n", "## Session Notes\n{}\n- old\n")]
 #[case(
     "## Session Notes\n- old\n\n## Current Session Notes",
@@ -125,16 +126,16 @@ fn nothing_asked_creates_nothing() {
 fn d20_there_is_one_section_of_notes(#[case] before: &str, #[case] expected: &str) {
     let mut drafts = bank(&[(ActiveContext, before)]);
     let asked = AddSessionNote { note: "see $&\nthis".into(), category: Some(NoteCategory::Observation) };
-    add_session_note(&mut drafts, &asked, at()).unwrap();
-    let note = "- [Nov 22, 2026, 9:30 AM] 👀 see $& this";
+    add_session_note(&mut drafts, &asked, at(), "a").unwrap();
+    let note = "- [2026-11-22 09:30:07 UTC] [a] - 👀 Observation: see $& this";
     assert_eq!(text(&drafts, ActiveContext), expected.replace("{}", note));
 }
 
 #[test]
-fn d52_a_note_without_category_has_no_sign_and_an_unknown_one_is_refused() {
+fn d52_a_note_without_category_is_a_note_and_an_unknown_one_is_refused() {
     let mut drafts = bank(&[(ActiveContext, "")]);
-    add_session_note(&mut drafts, &AddSessionNote { note: "n".into(), category: None }, at()).unwrap();
-    assert!(text(&drafts, ActiveContext).ends_with("\n- [Nov 22, 2026, 9:30 AM] n\n"));
+    add_session_note(&mut drafts, &AddSessionNote { note: "n".into(), category: None }, at(), "a").unwrap();
+    assert!(text(&drafts, ActiveContext).ends_with("\n- [2026-11-22 09:30:07 UTC] [a] - 📝 Note: n\n"));
     assert!(serde_json::from_str::<AddSessionNote>(r#"{"note":"n","category":"zzz"}"#).is_err());
 }
 
@@ -142,12 +143,12 @@ fn d52_a_note_without_category_has_no_sign_and_an_unknown_one_is_refused() {
 fn d48_the_time_is_utc_whatever_the_zone_of_the_caller() {
     let mut drafts = bank(&[(ActiveContext, "")]);
     let late: jiff::Timestamp = "2026-11-23T08:57:15+09:00".parse().unwrap();
-    add_session_note(&mut drafts, &AddSessionNote { note: "n".into(), category: None }, late).unwrap();
-    assert!(text(&drafts, ActiveContext).contains("[Nov 22, 2026, 11:57 PM] n"));
+    add_session_note(&mut drafts, &AddSessionNote { note: "n".into(), category: None }, late, "a").unwrap();
+    assert!(text(&drafts, ActiveContext).contains("[2026-11-22 23:57:15 UTC] [a] - 📝 Note: n"));
 }
 
 #[test]
-fn a_task_of_dashes_is_a_task_and_not_a_rule() {
-    let (new, _) = after("## Tasks\n- a\n", &add(&["--"]));
-    assert_eq!(crate::document::section::Outline::of(&new).items().len(), 2);
+fn a_task_of_signs_alone_is_refused_as_nobody_would_see_it() {
+    let refused = update_tasks(&mut bank(&[]), &add(&["--"]), at()).unwrap_err().to_string();
+    assert!(refused.contains("`--` is a placeholder"), "{refused}");
 }

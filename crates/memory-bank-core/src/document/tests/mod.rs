@@ -7,14 +7,21 @@ mod edits;
 mod kept;
 mod laws;
 mod lists;
+mod parts;
 mod progress;
 mod section;
 mod write;
 
 use jiff::Timestamp;
 
-use super::{CoreDocument, Document, DocumentPath, Etag};
+use super::{CoreDocument, Digest, DigestBounds, DigestExtras, DigestSource, Document, DocumentPath, Etag};
 use crate::store::Drafts;
+
+/// The digest of one document.
+fn digest_of(document: CoreDocument, text: &str) -> Digest {
+    let source = DigestSource { name: document.name(), text };
+    super::digest(&[source], &DigestExtras::default(), DigestBounds::default())
+}
 
 fn at() -> Timestamp {
     "2026-11-22T09:30:07.062Z".parse().unwrap()

@@ -23,19 +23,17 @@ fn entry(summary: &str) -> AddProgressEntry {
 
 #[test]
 fn a_line_goes_on_top_of_the_history_and_of_the_notes_with_the_utc_date() {
-    let mut drafts =
-        bank(&[(Progress, Progress.template()), (ActiveContext, "# C\n\n## Session Notes\n\n- old\n")]);
+    let history = "## Update History\n- [Date] - [Update]\n- [Date] - [Update]\n";
+    let mut drafts = bank(&[(Progress, history), (ActiveContext, "# C\n\n## Session Notes\n\n- old\n")]);
     track_progress(&mut drafts, &step("Did", "thing"), at(), "alice").unwrap();
-    assert!(
-        text(&drafts, Progress).ends_with(
-            "## Update History\n- [2026-11-22 09:30:07] [alice] - Did: thing\n- [Date] - [Update]\n- [Date] - [Update]\n"
-        ),
-        "{}",
-        text(&drafts, Progress)
+    assert_eq!(
+        text(&drafts, Progress),
+        "## Update History\n- [2026-11-22 09:30:07 UTC] [alice] - Did: thing\n",
+        "the first real entry takes the place of the template's rows"
     );
     assert_eq!(
         text(&drafts, ActiveContext),
-        "# C\n\n## Session Notes\n\n- [2026-11-22 09:30:07] [alice] Did: thing\n- old\n"
+        "# C\n\n## Session Notes\n\n- [2026-11-22 09:30:07 UTC] [alice] - Did: thing\n- old\n"
     );
 }
 
@@ -47,23 +45,21 @@ fn a_line_goes_on_top_of_the_history_and_of_the_notes_with_the_utc_date() {
 fn d5_dollar_signs_are_taken_literally(#[case] sign: &str) {
     let mut drafts = bank(&[(Progress, Progress.template())]);
     track_progress(&mut drafts, &step("x", sign), at(), "a").unwrap();
-    let expected = Progress
-        .template()
-        .replace("History\n", &format!("History\n- [2026-11-22 09:30:07] [a] - x: {sign}\n"));
+    let expected = Progress.template().to_owned() + &format!("- [2026-11-22 09:30:07 UTC] [a] - x: {sign}\n");
     assert_eq!(text(&drafts, Progress), expected);
 }
 
 #[rstest]
-#[case("# P\n\n## Update History", "# P\n\n## Update History\n- [2026-11-22 09:30:07] [a] - x: y\n")]
+#[case("# P\n\n## Update History", "# P\n\n## Update History\n- [2026-11-22 09:30:07 UTC] [a] - x: y\n")]
 #[case(
     "# P\n\n## Update History Archive\n- old\n",
-    "# P\n\n## Update History Archive\n- old\n\n## Update History\n- [2026-11-22 09:30:07] [a] - x: y\n"
+    "# P\n\n## Update History Archive\n- old\n\n## Update History\n- [2026-11-22 09:30:07 UTC] [a] - x: y\n"
 )]
 #[case(
     "see ## Update History\n\n```\n## Update History\n```\n\n## Update History\r\n",
-    "see ## Update History\n\n```\n## Update History\n```\n\n## Update History\r\n- [2026-11-22 09:30:07] [a] - x: y\n"
+    "see ## Update History\n\n```\n## Update History\n```\n\n## Update History\r\n- [2026-11-22 09:30:07 UTC] [a] - x: y\n"
 )]
-#[case("", "## Update History\n- [2026-11-22 09:30:07] [a] - x: y\n")]
+#[case("", "## Update History\n- [2026-11-22 09:30:07 UTC] [a] - x: y\n")]
 fn d12_only_a_real_heading_counts_and_one_at_the_end_is_seen(#[case] before: &str, #[case] after: &str) {
     let mut drafts = bank(&[(Progress, before)]);
     track_progress(&mut drafts, &step("x", "y"), at(), "a").unwrap();
@@ -73,10 +69,10 @@ fn d12_only_a_real_heading_counts_and_one_at_the_end_is_seen(#[case] before: &st
 #[test]
 fn d12_an_entry_below_a_heading_at_the_end_lands_below_it() {
     let mut drafts = bank(&[(Progress, "# P\r\n\r\n## Update History")]);
-    add_progress_entry(&mut drafts, &entry("s"), at()).unwrap();
+    add_progress_entry(&mut drafts, &entry("s"), at(), "a").unwrap();
     assert_eq!(
         text(&drafts, Progress),
-        "# P\r\n\r\n## Update History\r\n\r\n### [Nov 22, 2026, 9:30 AM] ✨ Feature: s\r\n<!-- ID: p_2026-11-22_mwrmyt06 -->\r\n\r\n---\r\n"
+        "# P\r\n\r\n## Update History\r\n\r\n### [2026-11-22 09:30:07 UTC] [a] - ✨ Feature: s\r\n<!-- ID: p_2026-11-22_mwrmyt06 -->\r\n\r\n---\r\n"
     );
 }
 
@@ -94,9 +90,7 @@ fn d20_missing_documents_start_from_their_templates() {
     let mut drafts = bank(&[]);
     track_progress(&mut drafts, &step("x", "y"), at(), "a").unwrap();
     assert!(text(&drafts, Progress).starts_with("# Project Progress\n\n## Completed Milestones\n"));
-    assert!(
-        text(&drafts, ActiveContext).contains("## Current Session Notes\n- [2026-11-22 09:30:07] [a] x: y\n")
-    );
+    assert!(text(&drafts, ActiveContext).ends_with("\n- [2026-11-22 09:30:07 UTC] [a] - x: y\n"));
 }
 
 #[test]
@@ -109,11 +103,11 @@ fn an_entry_has_all_its_parts_newest_first() {
         files: vec!["src/a.rs".into(), "b`c".into()],
         tags: vec!["x".into(), "y".into()],
     };
-    let added = add_progress_entry(&mut drafts, &asked, at()).unwrap();
+    let added = add_progress_entry(&mut drafts, &asked, at(), "a").unwrap();
     assert_eq!(added.summary, "a ## b");
     assert_eq!(
         text(&drafts, Progress),
-        "## Update History\n\n### [Nov 22, 2026, 9:30 AM] 📝 Other: a ## b\n<!-- ID: p_2026-11-22_mwrmyt06 -->\n\nmore\n\n- list\n\n**Affected files:**\n- `src/a.rs`\n- `` b`c ``\n\n**Tags:** `x`, `y`\n\n---\n\n- old\n"
+        "## Update History\n\n### [2026-11-22 09:30:07 UTC] [a] - 📝 Other: a ## b\n<!-- ID: p_2026-11-22_mwrmyt06 -->\n\nmore\n\n- list\n\n**Affected files:**\n- `src/a.rs`\n- `` b`c ``\n\n**Tags:** `x`, `y`\n\n---\n\n- old\n"
     );
 }
 
@@ -121,7 +115,7 @@ fn an_entry_has_all_its_parts_newest_first() {
 fn entries_of_one_millisecond_have_ids_of_their_own() {
     let mut drafts = bank(&[]);
     let ids: Vec<String> =
-        (0..3).map(|_| add_progress_entry(&mut drafts, &entry("s"), at()).unwrap().entry_id).collect();
+        (0..3).map(|_| add_progress_entry(&mut drafts, &entry("s"), at(), "a").unwrap().entry_id).collect();
     assert_eq!(ids, ["p_2026-11-22_mwrmyt06", "p_2026-11-22_mwrmyt07", "p_2026-11-22_mwrmyt08"]);
 }
 
@@ -129,7 +123,7 @@ fn entries_of_one_millisecond_have_ids_of_their_own() {
 fn details_cannot_open_a_section_or_swallow_what_follows() {
     let mut drafts = bank(&[(Progress, "## Update History\n- old\n")]);
     let asked = AddProgressEntry { details: Some("## Update History\n```\nopen".into()), ..entry("s") };
-    add_progress_entry(&mut drafts, &asked, at()).unwrap();
+    add_progress_entry(&mut drafts, &asked, at(), "a").unwrap();
     assert!(text(&drafts, Progress).contains("\n> ## Update History\n> ```\n> open\n"));
 }
 

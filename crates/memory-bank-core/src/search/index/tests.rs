@@ -138,6 +138,7 @@ fn observation(id: &str, owner: &str, text: &str) -> Observation {
         text: text.to_owned(),
         source: None,
         timestamp: "2026-01-01T00:00:00.000Z".to_owned(),
+        author: None,
     }
 }
 

@@ -96,8 +96,10 @@ fn respell(arguments: &[Argument], given: &mut Map<String, Value>, at: &str) -> 
     for key in others {
         let Some(argument) = meant_by(arguments, &key) else { continue };
         let Some(value) = given.shift_remove(&key) else { continue };
+        let empty_says_nothing =
+            if argument.required.is_some() { !argument.may_be_empty } else { !argument.keeps_empty };
         let says_nothing =
-            |value: &Value| value.is_null() || !argument.keeps_empty && value.as_str() == Some("");
+            |value: &Value| value.is_null() || empty_says_nothing && value.as_str() == Some("");
         match given.get(argument.name) {
             Some(present) if !says_nothing(present) => {
                 if !says_nothing(&value) && *present != value {

@@ -13,7 +13,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use super::Call;
-use super::context::get_context_digest;
+use super::digest::get_context_digest;
 use super::documents::yes;
 use super::reply::{Failure, Reply};
 use super::room::{LISTING_BYTES, reading_bytes};

@@ -344,13 +344,18 @@ pub(crate) const EDIT: &[Argument] = &[
         "",
     )
     .or_called(&["type", "operation", "action"]),
-    optional("old", Kind::Text),
-    optional("new", Kind::Text).keeping_empty(),
+    optional("old", Kind::Text).or_called(&["oldtext", "oldstring", "oldstr"]),
+    optional("new", Kind::Text).keeping_empty().or_called(&["newtext", "newstring", "newstr"]),
     optional("count", Kind::Whole(1, u32::MAX)),
     optional("match", Kind::Text),
     optional("heading", Kind::Text),
-    optional("text", Kind::Text).keeping_empty(),
+    optional("text", Kind::Text).keeping_empty().or_called(&["content"]),
 ];
+
+/// What an edit takes, for one that lacks something or has too much.
+const EDIT_TAKES: &str = "replace takes `old`, `new` and maybe `count`; insert_before and insert_after take `match` or \
+    `heading`, and `text`; the others take `heading` and `text`; for example \
+    {\"op\":\"append\",\"heading\":\"Next Steps\",\"text\":\"- write the tests\"}";
 
 /// Drops the empty text, and the count of one, that an edit of another kind takes: some clients send every member.
 fn without_strangers(mut edit: Value) -> Value {
@@ -381,7 +386,7 @@ pub(crate) async fn edit_memory_bank_file(mut call: Call) -> Result<Reply, Failu
     let mut parsed: Vec<Edit> = Vec::with_capacity(edits.len());
     for (index, edit) in edits.into_iter().enumerate() {
         let edit: Edit = serde_json::from_value(without_strangers(edit))
-            .map_err(|error| Failure::Malformed(format!("`edits[{index}]`: {error}")))?;
+            .map_err(|error| Failure::Malformed(format!("`edits[{index}]`: {error}; {EDIT_TAKES}")))?;
         // Whether a text is there is a question about the document, and enough of them read all of it.
         if edit.asks_for_text() {
             call.must_read("edit by `old` or `match`, since that asks what a document holds")?;

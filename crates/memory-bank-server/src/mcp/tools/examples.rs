@@ -72,6 +72,8 @@ fn text(name: &str) -> &'static str {
         "description" => "the order queue",
         "summary" => "the order queue works",
         "add" | "remove" | "replace" | "tasks" | "nextSteps" => "write the tests",
+        "backupId" => "memory-bank-backup-2026-11-20T17-45-12-308Z",
+        "storeId" => "shop",
         "observationId" => "obs_B2ttSzKE_blm",
         "ifMatchEtag" => "2d711642b726b044",
         _ => "text",

@@ -98,14 +98,22 @@ fn parsed(text: &str) -> Option<Value> {
     if !text.starts_with(['[', '{']) || text.len() > limits::DOCUMENT_BYTES.saturating_mul(4) {
         return None;
     }
-    serde_json::from_str::<Unique>(text).ok().map(|unique| unique.0)
+    unrepeated(text).ok()
+}
+
+/// JSON text in which no member is given twice.
+///
+/// # Errors
+/// It is none.
+pub(crate) fn unrepeated(text: &str) -> Result<Value, serde_json::Error> {
+    serde_json::from_str::<Unique>(text).map(|unique| unique.0)
 }
 
 /// Why a text that looks like a list or an object is not read as one.
 pub(super) fn why_not_json(text: &str) -> Option<String> {
     let text = text.trim();
     text.starts_with(['[', '{']).then_some(())?;
-    serde_json::from_str::<Unique>(text).err().map(|error| error.to_string())
+    unrepeated(text).err().map(|error| error.to_string())
 }
 
 /// JSON in which no object has two members of one name.

@@ -9,6 +9,7 @@ mod bounded;
 mod bundle;
 mod context;
 mod cursor;
+mod digest;
 mod documents;
 mod examples;
 mod graph;
@@ -39,6 +40,7 @@ use serde_json::{Map, Value};
 
 use self::arguments::Unknown;
 pub(crate) use self::blind::WithoutRead;
+pub(crate) use self::lenient::unrepeated;
 use self::reply::{Failure, NO_BANK_C, Reply, into_result};
 pub(crate) use self::reply::{internal, no_memory, store_fault, workspace_fault};
 pub(crate) use self::room::{LISTING_BYTES, reading_bytes};
@@ -190,6 +192,14 @@ pub(crate) fn reads_only(name: &str) -> bool {
     TOOLS.iter().any(|tool| tool.name == name && tool.hints.reads_only)
 }
 
+/// Whether a tool does nothing when it is given an argument that is not plain.
+pub(crate) fn may_destroy(name: &str) -> bool {
+    let name = aliases::find(name).map_or(name, |alias| alias.tool);
+    // What is reset is forgotten.
+    let resets = name == "sequential_thinking";
+    TOOLS.iter().any(|tool| tool.name == name && (resets || tool.unknown() == Unknown::Refused))
+}
+
 /// A tool as clients are shown it. Every conversation pays for every word, so nothing is said that is so anyway: a hint
 /// that has its default, or means nothing beside another, a title that repeats the name, a least number of nought or one, a
 /// most that nobody reaches.
@@ -318,7 +328,8 @@ async fn run(
             None
         }
         BankNeed::First(no_bank) => {
-            let bank = find_bank(services, caller, None, no_bank).await?;
+            let store = arguments.get("storeId").and_then(Value::as_str).map(str::to_owned);
+            let bank = find_bank(services, caller, store.as_deref(), no_bank).await?;
             arguments::check(spec.arguments, &mut arguments).map_err(Failure::Malformed)?;
             Some(bank)
         }

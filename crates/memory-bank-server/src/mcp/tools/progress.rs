@@ -3,8 +3,8 @@
 use memory_bank_core::caller::Right;
 use memory_bank_core::clock::iso_millis;
 use memory_bank_core::document::{
-    self, AddProgressEntry, AddSessionNote, Archived, DocumentPath, LogDecision, NoteCategory, Removed,
-    TrackProgress, UpdateActiveContext, UpdateTasks, active_context_paths, with_archiving,
+    self, AddProgressEntry, AddSessionNote, Archived, DocumentPath, LogDecision, NotFound, NoteCategory,
+    Removed, TrackProgress, UpdateActiveContext, UpdateTasks, with_archiving,
 };
 use memory_bank_core::error::EditError;
 use memory_bank_core::store::Drafts;
@@ -83,9 +83,9 @@ pub(crate) async fn track_progress(mut call: Call) -> Result<Reply, Failure> {
 /// Adds a structured entry to the history.
 pub(crate) async fn add_progress_entry(mut call: Call) -> Result<Reply, Failure> {
     let asked: AddProgressEntry = call.parse()?;
-    let now = call.services.clock.now();
+    let (now, author) = (call.services.clock.now(), call.caller.author());
     let (added, archived) = edit_log(&call, &AddProgressEntry::paths(), |drafts| {
-        document::add_progress_entry(drafts, &asked, now)
+        document::add_progress_entry(drafts, &asked, now, &author)
     })
     .await
     .map_err(|failure| failure.while_doing("Error adding progress entry"))?;
@@ -102,11 +102,12 @@ pub(crate) async fn add_progress_entry(mut call: Call) -> Result<Reply, Failure>
 /// Adds a note to the session notes.
 pub(crate) async fn add_session_note(mut call: Call) -> Result<Reply, Failure> {
     let asked: AddSessionNote = call.parse()?;
-    let now = call.services.clock.now();
-    let ((), archived) =
-        edit_log(&call, &active_context_paths(), |drafts| document::add_session_note(drafts, &asked, now))
-            .await
-            .map_err(|failure| failure.while_doing("Error adding session note"))?;
+    let (now, author) = (call.services.clock.now(), call.caller.author());
+    let ((), archived) = edit_log(&call, &AddSessionNote::paths(), |drafts| {
+        document::add_session_note(drafts, &asked, now, &author)
+    })
+    .await
+    .map_err(|failure| failure.while_doing("Error adding session note"))?;
     let reply = Reply::json(&json!({
         "success": true,
         "message": "Session note added",
@@ -120,8 +121,13 @@ pub(crate) async fn add_session_note(mut call: Call) -> Result<Reply, Failure> {
 pub(crate) async fn update_tasks(mut call: Call) -> Result<Reply, Failure> {
     let mut asked: UpdateTasks = call.parse()?;
     asked.only_whole = !call.caller.may(Right::Read);
+    // Whether a text fits says what the bank holds.
+    if asked.only_whole && asked.resolve.as_ref().is_some_and(|texts| !texts.is_empty()) {
+        return Err(Failure::own("`resolve` takes the scope `read`; use a key that has it"));
+    }
+    let now = call.services.clock.now();
     let (updated, archived) =
-        edit_log(&call, &active_context_paths(), |drafts| document::update_tasks(drafts, &asked))
+        edit_log(&call, &UpdateTasks::paths(), |drafts| document::update_tasks(drafts, &asked, now))
             .await
             .map_err(|failure| failure.while_doing("Error updating tasks"))?;
     let mut data = json!({
@@ -131,16 +137,23 @@ pub(crate) async fn update_tasks(mut call: Call) -> Result<Reply, Failure> {
         "changes": updated.changes,
     });
     note_removed(&mut data, &updated.removed);
+    note_not_found(&mut data, &updated.not_found);
+    if !updated.resolved.is_empty()
+        && let Some(object) = data.as_object_mut()
+    {
+        object.insert("resolved".into(), json!(updated.resolved));
+    }
     with_archived(Reply::json(&data)?, &archived)
 }
 
 /// Replaces the lists of tasks, issues and next steps.
 pub(crate) async fn update_active_context(mut call: Call) -> Result<Reply, Failure> {
     let asked: UpdateActiveContext = call.parse()?;
-    let (removed, archived) =
-        edit_log(&call, &active_context_paths(), |drafts| document::update_active_context(drafts, &asked))
-            .await
-            .map_err(|failure| failure.while_doing("Error updating active context"))?;
+    let (removed, archived) = edit_log(&call, &UpdateActiveContext::paths(), |drafts| {
+        document::update_active_context(drafts, &asked)
+    })
+    .await
+    .map_err(|failure| failure.while_doing("Error updating active context"))?;
     let mut reply = Reply::sentence("Active context updated successfully");
     if asked.is_empty() {
         reply.text.push_str(
@@ -163,6 +176,15 @@ pub(super) fn note_removed(data: &mut Value, removed: &Removed) {
         && let Some(object) = data.as_object_mut()
     {
         object.insert("removed".into(), json!(removed));
+    }
+}
+
+/// Names what was to be taken out and is not there, with what may be meant.
+pub(super) fn note_not_found(data: &mut Value, not_found: &[NotFound]) {
+    if !not_found.is_empty()
+        && let Some(object) = data.as_object_mut()
+    {
+        object.insert("notFound".into(), json!(not_found));
     }
 }
 

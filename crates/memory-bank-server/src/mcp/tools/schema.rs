@@ -113,7 +113,8 @@ pub(crate) fn object_schema(arguments: &[Argument]) -> Map<String, Value> {
     if !required.is_empty() {
         schema.insert("required".into(), json!(required));
     }
-    schema.insert("additionalProperties".into(), json!(false));
+    // No `additionalProperties`: google-genai cannot convert one that is `false`, and those who need it add it where there
+    // are properties.
     schema
 }
 
@@ -164,10 +165,10 @@ mod tests {
                 "kind": {"type": "string", "enum": ["a", "b"]},
                 "tags": {"type": "array", "items": {"type": "string"}},
                 "items": {"type": "array", "items": {"type": "object",
-                    "properties": {"id": {"type": "string"}}, "required": ["id"], "additionalProperties": false}},
+                    "properties": {"id": {"type": "string"}}, "required": ["id"]}},
                 "depth": {"type": "integer", "minimum": 1, "maximum": 2},
                 "attrs": {"type": "string", "description": "JSON object"}, "source": {"type": "string"}},
-                "required": ["name"], "additionalProperties": false})
+                "required": ["name"]})
         );
     }
 
@@ -177,17 +178,7 @@ mod tests {
     /// What of a schema a client would not take, each with its path.
     fn faults(schema: &Value, path: &str, depth: usize) -> Vec<String> {
         let Some(members) = schema.as_object() else { return vec![format!("{path} is no object")] };
-        let known = [
-            "type",
-            "properties",
-            "required",
-            "items",
-            "enum",
-            "minimum",
-            "maximum",
-            "description",
-            "additionalProperties",
-        ];
+        let known = ["type", "properties", "required", "items", "enum", "minimum", "maximum", "description"];
         let mut faults: Vec<String> = members
             .keys()
             .filter(|key| !known.contains(&key.as_str()))
@@ -198,9 +189,10 @@ mod tests {
         }
         match schema.get("type").and_then(Value::as_str) {
             Some("object") => {
-                // A tool without arguments is taken; an object within one, without members, is not.
+                // Neither a tool without arguments, nor an object without members within one: for some clients such an
+                // object takes anything, which they cannot express.
                 let properties = schema.get("properties").and_then(Value::as_object);
-                if depth > 1 && properties.is_none_or(Map::is_empty) {
+                if properties.is_none_or(Map::is_empty) {
                     faults.push(format!("{path} is an object without properties"));
                 }
                 for (name, property) in properties.into_iter().flatten() {
@@ -237,6 +229,7 @@ mod tests {
             json!({"type": ["string", "object"]}),
             json!({"anyOf": [{"type": "string"}]}),
             json!({"$ref": "#/x"}),
+            json!({"type": "object", "properties": {"a": {"type": "string"}}, "additionalProperties": false}),
             json!({"type": "object"}),
             json!({"type": "array"}),
             json!({"type": "array", "items": {"type": "array", "items": {"type": "array", "items": {"type": "string"}}}}),

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use memory_bank_core::clock::iso_millis;
-use memory_bank_core::document::{CoreDocument, DigestSources, DocumentPath, plain_digest};
+use memory_bank_core::document::{DocumentPath, plain_digest};
 use memory_bank_core::error::GraphError;
 use memory_bank_core::limits;
 use memory_bank_core::search::{
@@ -17,10 +17,11 @@ use serde_json::{Map, Value, json};
 
 use super::Call;
 use super::cursor::Listing;
+use super::digest::Texts;
 use super::documents::yes;
 use super::graph::note_left;
 use super::reply::{Failure, Reply};
-use super::room::{Room, reading_bytes};
+use super::room::{LISTING_BYTES, Room, reading_bytes};
 
 /// How many places in documents are looked at for a pack of context.
 const PLACES: usize = 40;
@@ -362,21 +363,10 @@ pub(crate) async fn get_targeted_context(mut call: Call) -> Result<Reply, Failur
 }
 
 async fn digest(call: &Call, bank: &dyn Bank, max_chars: usize) -> Result<String, Failure> {
-    let cores = [CoreDocument::ActiveContext, CoreDocument::Progress, CoreDocument::DecisionLog];
-    let outcomes = bank.read(&call.caller, &cores.map(CoreDocument::path)).await?;
-    let mut texts = outcomes.into_iter().map(|outcome| match outcome {
-        ReadOutcome::Found(document) => Some(document.content),
-        _ => None,
-    });
-    let mut next = || texts.next().flatten();
-    let (active_context, progress, decision_log) = (next(), next(), next());
-    let sources = DigestSources {
-        active_context: active_context.as_deref(),
-        progress: progress.as_deref(),
-        decision_log: decision_log.as_deref(),
-        system_patterns: None,
-    };
-    Ok(plain_digest(&sources, DIGEST_CHARS.min(max_chars / DIGEST_SHARE)))
+    call.services.replies.need(LISTING_BYTES).await?;
+    let present = bank.list(&call.caller).await?;
+    let texts = Texts::read(call, bank, &present).await?;
+    Ok(plain_digest(&texts.sources(), DIGEST_CHARS.min(max_chars / DIGEST_SHARE)))
 }
 
 fn parse(text: &str) -> Result<Query, Failure> {

@@ -11,7 +11,9 @@ use super::WithoutRead::{Members, Refused, Sentence};
 use super::reply::{NO_BANK_A, NO_BANK_B, NO_BANK_C};
 use super::schema::{Argument, Kind, optional, required};
 use super::{BankNeed, Call, Family, Handler, Hints, ToolSpec};
-use super::{backups, bundle, context, documents, graph, modes, progress, search, thinking, workspace};
+use super::{
+    backups, bundle, context, digest, documents, graph, modes, progress, search, thinking, workspace,
+};
 
 /// Reads only.
 const READS: Hints = Hints { reads_only: true, may_destroy: false, idempotent: true };
@@ -74,7 +76,7 @@ pub(crate) const TOOLS: &[ToolSpec] = &[
         without_read: Refused,
         hints: READS,
         bank: BankNeed::None,
-        arguments: &[],
+        arguments: &[optional("topic", Kind::Text)],
         handler: run!(context::get_instructions),
     },
     ToolSpec {
@@ -86,7 +88,9 @@ pub(crate) const TOOLS: &[ToolSpec] = &[
         without_read: Sentence(|given| format!("Memory Bank initialized at {}", text(given, "path"))),
         hints: SETS,
         bank: BankNeed::None,
-        arguments: &[required("path", Kind::Text, "Path not specified").about("project folder")],
+        arguments: &[required("path", Kind::Text, "Path not specified")
+            .about("project folder")
+            .or_called(&["projectpath"])],
         handler: run!(workspace::initialize_memory_bank),
     },
     ToolSpec {
@@ -210,7 +214,7 @@ pub(crate) const TOOLS: &[ToolSpec] = &[
         without_read: Refused,
         hints: READS,
         bank: FILES,
-        arguments: &[],
+        arguments: &[STORE_ID],
         handler: run!(documents::get_memory_bank_status),
     },
     ToolSpec {
@@ -222,7 +226,7 @@ pub(crate) const TOOLS: &[ToolSpec] = &[
         without_read: Sentence(|_| "Migration completed.".to_owned()),
         hints: SETS,
         bank: BankNeed::First("Memory Bank directory not found. Use initialize_memory_bank to create one."),
-        arguments: &[],
+        arguments: &[STORE_ID],
         handler: run!(documents::migrate_file_naming),
     },
     ToolSpec {
@@ -250,8 +254,9 @@ pub(crate) const TOOLS: &[ToolSpec] = &[
             optional("maxProgressEntries", Kind::Whole(0, 1000)),
             optional("maxDecisions", Kind::Whole(0, 1000)),
             optional("includeSystemPatterns", Kind::Flag),
+            optional("maxTokens", Kind::Whole(200, 20_000)),
         ],
-        handler: run!(context::get_context_digest),
+        handler: run!(digest::get_context_digest),
     },
     ToolSpec {
         name: "search_memory_bank",
@@ -329,7 +334,7 @@ pub(crate) const TOOLS: &[ToolSpec] = &[
             required("note", Kind::Text, "Note text is required"),
             optional(
                 "category",
-                Kind::Word(&["observation", "blocker", "question", "decision", "todo", "other"]),
+                Kind::Word(&["observation", "blocker", "issue", "question", "decision", "todo", "other"]),
             ),
         ],
         handler: run!(progress::add_session_note),
@@ -347,6 +352,7 @@ pub(crate) const TOOLS: &[ToolSpec] = &[
             optional("add", Kind::Texts),
             optional("remove", Kind::Texts),
             optional("replace", Kind::Texts),
+            optional("resolve", Kind::Texts).about("settled blockers, issues"),
             optional("clear", Kind::Clear).about("empty the list first"),
         ],
         handler: run!(progress::update_tasks),
@@ -361,7 +367,7 @@ pub(crate) const TOOLS: &[ToolSpec] = &[
         hints: READS,
         bank: BANK,
         arguments: &[
-            required("files", Kind::Texts, "Files array is required"),
+            required("files", Kind::Texts, "Files array is required").or_called(&["filenames", "paths"]),
             MAX_CHARS,
             optional("includeEtags", Kind::Flag),
         ],
@@ -599,7 +605,7 @@ pub(crate) const TOOLS: &[ToolSpec] = &[
         without_read: Refused,
         hints: READS,
         bank: BankNeed::None,
-        arguments: &[],
+        arguments: &[STORE_ID],
         handler: run!(workspace::list_stores),
     },
     ToolSpec {

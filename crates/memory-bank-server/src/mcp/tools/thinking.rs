@@ -9,7 +9,7 @@ use serde::Deserialize;
 use serde_json::json;
 
 use super::Call;
-use super::progress::{edit_log, note_removed, with_archived};
+use super::progress::{edit_log, note_not_found, note_removed, with_archived};
 use super::reply::{Failure, Reply};
 use super::schema::{Argument, Kind, optional, required};
 use super::table::ENTRY_TYPE;
@@ -168,5 +168,6 @@ pub(crate) async fn finalize_thinking_session(mut call: Call) -> Result<Reply, F
         "sessionId": asked.session_id,
     });
     note_removed(&mut data, &done.removed);
+    note_not_found(&mut data, &done.not_found);
     with_archived(Reply::json(&data)?, &archived)
 }

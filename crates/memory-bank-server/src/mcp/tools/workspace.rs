@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 
 use super::documents::status;
 use super::reply::{Failure, Reply};
+use super::room::LISTING_BYTES;
 use super::{Call, modes};
 
 #[derive(Deserialize)]
@@ -95,9 +96,22 @@ pub(crate) async fn debug_mcp_config(mut call: Call) -> Result<Reply, Failure> {
     Ok(Reply::text(format!("MCP Configuration Debug Information:\n{}", data), data))
 }
 
-/// Lists the known banks.
-pub(crate) async fn list_stores(call: Call) -> Result<Reply, Failure> {
-    Reply::json(&call.services.workspace.stores(&call.caller).await?)
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct ListStores {
+    store_id: Option<String>,
+}
+
+/// Lists the known banks, or one of them.
+pub(crate) async fn list_stores(mut call: Call) -> Result<Reply, Failure> {
+    let ListStores { store_id } = call.parse()?;
+    // It counts the documents of each by listing them.
+    call.services.replies.need(LISTING_BYTES).await?;
+    let mut known = call.services.workspace.stores(&call.caller).await?;
+    if let Some(id) = store_id {
+        known.stores.retain(|store| store.id == id);
+    }
+    Reply::json(&known)
 }
 
 #[derive(Deserialize)]

@@ -135,8 +135,17 @@ fn two_names_of_one_argument_may_not_have_two_values() {
         let error = checked(&given).unwrap_err();
         assert!(error.contains("mean the same and came with two values"), "{given}: {error}");
     }
-    let given = json!({"title": "x", "context": ""});
-    assert_eq!(accepted(&given, Unknown::Refused).unwrap().0, json!({"context": "", "name": "x"}));
+    for given in [
+        json!({"title": "x", "context": ""}),
+        json!({"title": "x", "name": "", "context": ""}),
+        json!({"title": "", "name": "x", "context": ""}),
+        json!({"title": "x", "name": null, "context": "", "Context": null}),
+    ] {
+        let taken = accepted(&given, Unknown::Refused).unwrap().0;
+        assert_eq!(taken, json!({"context": "", "name": "x"}), "{given}");
+    }
+    let given = json!({"name": "x", "context": "", "Context": "c"});
+    assert!(accepted(&given, Unknown::Refused).is_err());
 }
 
 #[test]
@@ -162,8 +171,7 @@ fn what_is_unknown_is_left_aside_and_named_or_refused() {
         assert!(error.starts_with("unknown argument `"), "{stranger}: {error}");
         assert!(error.contains("known are: `") && error.contains("Nothing was done"), "{error}");
     }
-    let many: Map<String, Value> = (0..1000).map(|n| (format!("x{n}"), json!(1))).collect();
-    let mut given = many.clone();
+    let mut given: Map<String, Value> = (0..1000).map(|n| (format!("x{n}"), json!(1))).collect();
     let left_aside = prepare(ARGUMENTS, &mut given, Unknown::LeftAside).unwrap();
     assert_eq!(left_aside.len(), limits::ECHO_NAMES + 1);
     assert!(given.is_empty());
@@ -214,6 +222,160 @@ fn every_example_is_what_its_tool_takes() {
             assert_eq!(prepare(&one, object, Unknown::Refused), Ok(Vec::new()), "{path}.{}", argument.name);
             check(&one, object).unwrap();
             assert_eq!(*object, before, "{path}.{}", argument.name);
+        }
+    }
+}
+
+mod laws {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// Texts that are something in disguise.
+    const TEXTS: [&str; 26] = [
+        "",
+        " ",
+        "a",
+        "5",
+        " 5 ",
+        "1e3",
+        "-1",
+        "0.5",
+        "true",
+        "True",
+        "false ",
+        "null",
+        "[]",
+        "{}",
+        "[\"a\"]",
+        "[1]",
+        "['a']",
+        "[x] do it",
+        "{\"a\":1}",
+        "{\"a\":1,\"a\":2}",
+        "[{\"op\":\"append\"}]",
+        "{\"kind\":\"tool\"}",
+        "Feature",
+        "REPLACE",
+        "[\"a\"",
+        "\u{0}\u{202e}",
+    ];
+    const STRANGERS: [&str; 12] = [
+        "__proto__",
+        "constructor",
+        "toString",
+        "_meta",
+        "toolCallId",
+        "etag",
+        "observatonId",
+        "ifMatchEtagg",
+        "",
+        "filename\u{0}",
+        "ｆilename",
+        "0",
+    ];
+
+    fn values() -> impl Strategy<Value = Value> {
+        let leaf = prop_oneof![
+            Just(Value::Null),
+            any::<bool>().prop_map(Value::from),
+            any::<i64>().prop_map(Value::from),
+            (-9i64..30).prop_map(Value::from),
+            any::<f64>().prop_map(|number| json!(number)),
+            proptest::sample::select(&TEXTS[..]).prop_map(|text| json!(text)),
+            ".{0,12}".prop_map(|text| json!(text)),
+        ];
+        leaf.prop_recursive(3, 24, 4, |inner| {
+            prop_oneof![
+                proptest::collection::vec(inner.clone(), 0..4).prop_map(Value::from),
+                proptest::collection::vec((names(), inner.clone()), 0..5)
+                    .prop_map(|members| Value::Object(members.into_iter().collect())),
+                inner.prop_map(|value| json!(value.to_string())),
+            ]
+        })
+    }
+
+    /// Names of arguments, as they are and otherwise spelled, and of nothing.
+    fn names() -> impl Strategy<Value = String> {
+        let mut known: Vec<String> = Vec::new();
+        for (_, arguments) in every_list() {
+            for argument in arguments {
+                known.push(argument.name.to_owned());
+                known.extend(argument.other_names.iter().map(|name| (*name).to_owned()));
+            }
+        }
+        let spelled =
+            (proptest::sample::select(known), 0..4).prop_map(|(name, way): (String, i32)| match way {
+                0 => name.to_uppercase(),
+                1 => name
+                    .chars()
+                    .flat_map(|sign| sign.is_uppercase().then_some('_').into_iter().chain([sign]))
+                    .collect(),
+                _ => name,
+            });
+        prop_oneof![9 => spelled, 1 => proptest::sample::select(&STRANGERS[..]).prop_map(str::to_owned)]
+    }
+
+    /// Arguments of which most are the tool's own.
+    fn arguments() -> impl Strategy<Value = (usize, Map<String, Value>)> {
+        let members = proptest::collection::vec((any::<proptest::sample::Index>(), names(), values()), 0..6);
+        (0..TOOLS.len(), members).prop_map(|(tool, members)| {
+            let own = TOOLS[tool].arguments;
+            let named = |(index, name, value): (proptest::sample::Index, String, Value)| {
+                let stranger = own.is_empty() || name.len() % 5 == 0;
+                let name = if stranger { name } else { own[index.index(own.len())].name.to_owned() };
+                (name, value)
+            };
+            (tool, members.into_iter().map(named).collect())
+        })
+    }
+
+    /// Whether there is a name, at any level that has members of its own, that no argument answers to.
+    fn has_stranger(known: &[Argument], given: &Map<String, Value>) -> bool {
+        given.iter().any(|(name, value)| {
+            let Some(argument) = meant_by(known, name) else { return true };
+            match (argument.kind, value) {
+                (Kind::Object(members), Value::Object(inner)) => has_stranger(members, inner),
+                (Kind::Objects(members), Value::Array(items)) => {
+                    items.iter().filter_map(Value::as_object).any(|inner| has_stranger(members, inner))
+                }
+                _ => false,
+            }
+        })
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(3000))]
+
+        #[test]
+        fn what_is_accepted_is_accepted_again_as_it_is((tool, mut given) in arguments()) {
+            let spec = &TOOLS[tool];
+            let accepted = prepare(spec.arguments, &mut given, Unknown::LeftAside)
+                .and_then(|_| check(spec.arguments, &mut given));
+            if accepted.is_ok() {
+                let mut again = given.clone();
+                prop_assert_eq!(prepare(spec.arguments, &mut again, Unknown::Refused), Ok(Vec::new()), "{}", spec.name);
+                prop_assert_eq!(check(spec.arguments, &mut again), Ok(()));
+                prop_assert_eq!(again, given);
+            }
+        }
+
+        #[test]
+        fn no_stranger_passes_where_something_may_be_lost((tool, mut given) in arguments()) {
+            let spec = &TOOLS[tool];
+            if spec.hints.may_destroy && has_stranger(spec.arguments, &given) {
+                prop_assert!(prepare(spec.arguments, &mut given, spec.unknown()).is_err(), "{} {:?}", spec.name, given);
+            }
+        }
+
+        #[test]
+        fn a_refusal_is_short_and_names_an_argument((tool, mut given) in arguments()) {
+            let spec = &TOOLS[tool];
+            let refused = prepare(spec.arguments, &mut given, spec.unknown())
+                .and_then(|_| check(spec.arguments, &mut given));
+            if let Err(text) = refused {
+                prop_assert!(text.contains('`') && text.len() < 1200, "{}: {text}", spec.name);
+            }
         }
     }
 }

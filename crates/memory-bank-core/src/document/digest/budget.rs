@@ -1,0 +1,183 @@
+//! What is shown of each list, so that the whole stays within a number of tokens.
+
+use super::DecisionSummary;
+use super::tokens::estimated_tokens;
+
+/// What the names of the members and the signs between them take.
+pub(super) const SKELETON: usize = 75;
+
+/// One list of a digest.
+#[derive(Debug, Default)]
+pub(super) struct List {
+    /// Its items, the most telling first.
+    pub(super) items: Vec<String>,
+    /// Its part of the room, in hundredths; what it leaves goes to the others.
+    pub(super) share: usize,
+    /// The most items.
+    pub(super) most: usize,
+    /// The items that are shown in any case, cut if need be.
+    pub(super) least: usize,
+}
+
+/// What is shown of a list.
+#[derive(Debug, Default)]
+pub(super) struct Shown {
+    pub(super) items: Vec<String>,
+    pub(super) left: usize,
+}
+
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Shares {
+    /// The tokens of all lists together.
+    pub(super) room: usize,
+    /// The tokens of one item; longer ones are cut.
+    pub(super) longest: usize,
+}
+
+/// The tokens that one item may have in a digest of so many.
+pub(super) fn longest_item(tokens: usize) -> usize {
+    (tokens / 12).clamp(20, 400)
+}
+
+/// Takes from each list what its share holds, then goes round with the rest, list by list.
+pub(super) fn fill(lists: Vec<List>, shares: Shares) -> Vec<Shown> {
+    let mut left = shares.room;
+    let mut shown: Vec<Shown> = Vec::with_capacity(lists.len());
+    let mut waiting: Vec<std::collections::VecDeque<(String, usize)>> = Vec::with_capacity(lists.len());
+    for list in lists {
+        let share = shares.room * list.share / 100;
+        let count = list.items.len();
+        let longest = shares.longest.min(share.max(20));
+        let mut costed: std::collections::VecDeque<(String, usize)> = list
+            .items
+            .into_iter()
+            .take(list.most)
+            .map(|item| cut(&item, longest))
+            .map(|item| {
+                let cost = cost(&item);
+                (item, cost)
+            })
+            .collect();
+        let mut used = 0;
+        let mut items = Vec::new();
+        while let Some((_, cost)) = costed.front() {
+            let must = items.len() < list.least;
+            if (used + cost > share && !must) || *cost > left {
+                break;
+            }
+            used += cost;
+            left -= cost;
+            items.extend(costed.pop_front().map(|(item, _)| item));
+        }
+        shown.push(Shown { left: count - items.len(), items });
+        waiting.push(costed);
+    }
+    // What is left goes to the lists in turn, one item each, so that none starves the others.
+    loop {
+        let mut moved = false;
+        for (shown, waiting) in shown.iter_mut().zip(&mut waiting) {
+            if let Some((_, cost)) = waiting.front()
+                && *cost <= left
+            {
+                left -= cost;
+                moved = true;
+                shown.left -= 1;
+                shown.items.extend(waiting.pop_front().map(|(item, _)| item));
+            }
+        }
+        if !moved {
+            return shown;
+        }
+    }
+}
+
+/// What an item takes as a JSON string with a comma.
+fn cost(item: &str) -> usize {
+    let escapes = item.chars().filter(|sign| matches!(sign, '"' | '\\' | '\n')).count();
+    estimated_tokens(item) + escapes + 2
+}
+
+/// The text, cut at a word so that it takes no more tokens than this.
+pub(super) fn cut(text: &str, tokens: usize) -> String {
+    if estimated_tokens(text) <= tokens {
+        return text.to_owned();
+    }
+    let mut kept = String::new();
+    let mut end = 0;
+    for word in text.split_inclusive(' ') {
+        let next = end + word.len();
+        let part = text.get(..next).unwrap_or_default();
+        if estimated_tokens(part) + 2 > tokens {
+            break;
+        }
+        end = next;
+    }
+    kept.push_str(text.get(..end).unwrap_or_default().trim_end());
+    if kept.len() * 2 < text.len().min(tokens) || kept.is_empty() {
+        // One long word, or a script without blanks.
+        kept.clear();
+        for sign in text.chars() {
+            kept.push(sign);
+            if estimated_tokens(&kept) + 2 > tokens {
+                kept.pop();
+                break;
+            }
+        }
+    }
+    kept.push('…');
+    kept
+}
+
+/// The decision, cut as its line in the list was.
+pub(super) fn cut_decision(decision: DecisionSummary, fitted: &str, longest: usize) -> DecisionSummary {
+    if !fitted.ends_with('…') || decision.summary.is_empty() && decision.title.is_empty() {
+        return decision;
+    }
+    let title = cut(&decision.title, longest / 2);
+    let rest = longest.saturating_sub(estimated_tokens(&title) + estimated_tokens(&decision.date) + 12);
+    DecisionSummary {
+        summary: if rest < 6 { String::new() } else { cut(&decision.summary, rest) },
+        title,
+        date: cut(&decision.date, 20),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn list(count: usize, share: usize) -> List {
+        List {
+            items: (0..count).map(|number| format!("item number {number}")).collect(),
+            share,
+            most: usize::MAX,
+            least: 1,
+        }
+    }
+
+    #[test]
+    fn what_one_list_leaves_goes_to_the_others_and_the_rest_is_counted() {
+        let shares = Shares { room: 100, longest: 50 };
+        let shown = fill(vec![list(1, 50), list(50, 25), list(0, 25)], shares);
+        assert_eq!(shown[0].items.len(), 1);
+        assert!(shown[1].items.len() > 5, "{shown:?}");
+        assert_eq!(shown[1].left, 50 - shown[1].items.len());
+        let cost: usize = shown.iter().flat_map(|one| &one.items).map(|item| cost(item)).sum();
+        assert!(cost <= 100, "{cost}");
+    }
+
+    #[test]
+    fn a_text_is_cut_to_its_tokens_in_every_script() {
+        for text in [
+            "word ".repeat(300),
+            "任务".repeat(300),
+            "задача ".repeat(200),
+            "x".repeat(4000),
+            "작업 ".repeat(300),
+        ] {
+            let cut = cut(&text, 30);
+            assert!(estimated_tokens(&cut) <= 32, "{cut}");
+            assert!(estimated_tokens(&cut) >= 15, "{cut}");
+        }
+    }
+}

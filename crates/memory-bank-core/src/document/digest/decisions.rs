@@ -1,0 +1,587 @@
+//! Decisions: records below headings, entries of a log, rows of a table, items of a list.
+
+use std::ops::Range;
+
+use jiff::civil::DateTime;
+
+use super::block::{Block, blocks};
+use super::kind::Kind;
+use super::line::{content, is_resolved, labelled, plain, read};
+use crate::document::date::{date_anywhere, dated};
+use crate::document::roles::{Role, is_placeholder, is_structural};
+use crate::document::section::{Heading, Outline};
+
+/// One decision.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Decided {
+    pub(super) title: String,
+    pub(super) date: Option<DateTime>,
+    /// The date as it is written.
+    pub(super) date_text: String,
+    pub(super) summary: String,
+    /// Its place in the document.
+    pub(super) order: usize,
+    /// The number in its title: `ADR-007`.
+    pub(super) number: Option<u64>,
+    /// Whether its document lists the newest first.
+    pub(super) newest_first: bool,
+}
+
+/// The decisions of one document, in its order.
+pub(super) fn decisions(kind: Kind, outline: &Outline<'_>) -> Vec<Decided> {
+    let headings = outline.headings();
+    let mut walk = Walk { outline, found: Vec::new(), loose: Vec::new() };
+    if kind == Kind::Archive {
+        return Vec::new();
+    }
+    let is_log = kind == Kind::Decisions;
+    if is_log && walk.single_record() {
+        return walk.found;
+    }
+    // The decisions above: a heading whose record is being read, by its level.
+    let mut title: Option<u8> = None;
+    let mut lists: Vec<(u8, bool, Option<DateTime>)> = Vec::new();
+    let first = headings.first().map_or(outline.text().len(), |heading| heading.range.start);
+    if is_log {
+        walk.list(&(0..first), None, Lines::Introduction);
+    }
+    for (index, heading) in headings.iter().enumerate() {
+        let Some(section) = outline.section(index) else { continue };
+        lists.retain(|(level, _, _)| *level < heading.level);
+        if title.is_some_and(|level| level < heading.level) {
+            continue;
+        }
+        title = None;
+        let above = lists.last().copied();
+        let role = Role::of_heading(&heading.title);
+        let in_list = above.map_or(is_log, |(_, is_list, _)| is_list);
+        let date = dated(&heading.source);
+        let inherited = above.and_then(|(_, _, date)| date);
+        let names_decisions = role == Some(Role::Decision)
+            || (is_log && is_structural(&heading.title) && is_decision_word(&heading.title));
+        if names_decisions {
+            lists.push((heading.level, true, date.map(|(date, _)| date).or(inherited)));
+            let lines = if is_decision_word(&heading.title) && heading.level > 1 {
+                Lines::Prose
+            } else if heading.level == 1 {
+                Lines::Introduction
+            } else {
+                Lines::Entries
+            };
+            walk.list(&section.own, inherited, lines);
+        } else if !in_list && !(is_log && heading.level == 1) {
+            lists.push((heading.level, false, None));
+        } else if is_structural(&heading.title) {
+            // Rationale and the like of an entry above; what it may hold is no decision.
+            lists.push((heading.level, is_log && above.is_none_or(|(_, is_list, _)| is_list), inherited));
+        } else if role.is_some_and(|role| !matches!(role, Role::Done | Role::RecentChange))
+            && !has_record(outline, &section.body)
+        {
+            lists.push((heading.level, false, None));
+        } else if date.is_some_and(|(_, rest)| content(rest).is_none()) {
+            // A day with what was decided on it.
+            lists.push((heading.level, true, date.map(|(date, _)| date)));
+            walk.list(&section.own, date.map(|(date, _)| date), Lines::Prose);
+        } else if (index == 0 && heading.level == 1) || walk.holds_titles(index) {
+            lists.push((heading.level, true, date.map(|(date, _)| date).or(inherited)));
+            walk.list(&section.own, inherited, Lines::Introduction);
+        } else {
+            walk.record(heading, &section.body, inherited);
+            title = Some(heading.level);
+        }
+    }
+    walk.finish()
+}
+
+/// Which lines of a section are decisions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Lines {
+    /// Those with a date; items only if the document has no others, as they may introduce it.
+    Introduction,
+    /// Those with a date, and items.
+    Entries,
+    /// A line of prose, too.
+    Prose,
+}
+
+struct Walk<'o, 't> {
+    outline: &'o Outline<'t>,
+    found: Vec<Decided>,
+    /// Lines without a date at the head of a log, which may introduce it.
+    loose: Vec<Decided>,
+}
+
+impl Walk<'_, '_> {
+    /// Whether the document is one record with its title at the head, which is then read.
+    fn single_record(&mut self) -> bool {
+        let headings = self.outline.headings();
+        let Some(first) = headings.first().filter(|first| first.level == 1) else { return false };
+        let rest = headings.get(1..).unwrap_or_default();
+        let names_log = Role::of_heading(&first.title) == Some(Role::Decision) || is_structural(&first.title);
+        let parts: Vec<&Heading> = rest.iter().filter(|heading| heading.level <= 2).collect();
+        if names_log
+            || parts.is_empty()
+            || !parts.iter().all(|heading| is_structural(&heading.title))
+            || rest.iter().any(|heading| heading.level == 1)
+        {
+            return false;
+        }
+        if let Some(section) = self.outline.section(0) {
+            let first = first.clone();
+            self.record(&first, &section.body, None);
+        }
+        true
+    }
+
+    /// Whether the headings right below this one are titles of decisions.
+    fn holds_titles(&self, index: usize) -> bool {
+        let headings = self.outline.headings();
+        let Some(heading) = headings.get(index) else { return false };
+        let below = headings.get(index + 1..).unwrap_or_default();
+        let mut below = below.iter().take_while(|next| next.level > heading.level);
+        below.any(|next| {
+            next.level == heading.level + 1
+                && !is_structural(&next.title)
+                && Role::of_heading(&next.title).is_none()
+        })
+    }
+
+    /// A heading with the record of one decision below it.
+    fn record(&mut self, heading: &Heading, body: &Range<usize>, above: Option<DateTime>) {
+        let text = self.outline.readable(body);
+        let record = Record::of(&text);
+        let source = plain(&heading.source);
+        let (date, words) = match dated(&source) {
+            Some((date, rest)) => (Some(date), rest.to_owned()),
+            None => (None, source.clone()),
+        };
+        let words = without_label(&words);
+        if is_placeholder(&words)
+            || (record.is_empty && is_placeholder(text.trim()) && !text.trim().is_empty())
+        {
+            return;
+        }
+        let summary = if record.is_blank { super::UNSTATED.to_owned() } else { record.summary };
+        let date_of_heading = date.or_else(|| date_anywhere(&source));
+        self.push(Decided {
+            title: words,
+            date: record.date.or(date_of_heading).or(above),
+            date_text: if record.date.is_some() {
+                record.date_text
+            } else {
+                date_of_heading.or(above).map(shown).unwrap_or_default()
+            },
+            summary,
+            order: 0,
+            number: number_of(&source),
+            newest_first: false,
+        });
+    }
+
+    /// Entries in a list, a table, or a line each. Where they may be prose, only those with a date count.
+    fn list(&mut self, range: &Range<usize>, above: Option<DateTime>, lines: Lines) {
+        let only_dated = lines == Lines::Introduction;
+        let mut date_above = above;
+        // The part of an entry that the lines belong to; none while they are entries.
+        let mut part: Option<String> = None;
+        for block in blocks(self.outline, range) {
+            let (line, is_item) = match &block {
+                Block::Label(text) => {
+                    let words = plain(text);
+                    let bare = words.trim_end_matches([':', '：', ' ']);
+                    let under = is_structural(bare) && !is_decision_word(bare);
+                    part = under.then(|| bare.to_owned());
+                    if let Some((date, rest)) = dated(bare) {
+                        date_above = Some(date);
+                        if content(rest).is_some() {
+                            self.entry(rest, Some(date), only_dated);
+                        }
+                    } else if !under
+                        && !is_decision_word(bare)
+                        && Role::of_heading(bare).is_none()
+                        && !only_dated
+                        && text.starts_with("**")
+                    {
+                        self.entry(bare, date_above, only_dated);
+                        part = Some(String::new());
+                    }
+                    continue;
+                }
+                Block::Item(item) if item.depth > 0 => continue,
+                Block::Item(item) => (item.text.clone(), true),
+                Block::Row(cells) => {
+                    self.row(cells, date_above);
+                    continue;
+                }
+                Block::Paragraph(text) => (text.clone(), false),
+            };
+            let (_, words) = read(&line);
+            let has_date = dated(&words).is_some();
+            let label = labelled(&line).map(|(label, _)| plain(label)).unwrap_or_default();
+            // "Rationale: …" below an entry belongs to it.
+            let is_part = !label.is_empty() && is_structural(&label);
+            if is_part && !is_decision_word(&label) {
+                if let (Some(last), Some((_, rest))) = (self.found.last_mut(), labelled(&line))
+                    && last.summary.is_empty()
+                    && Record::states(&label)
+                {
+                    last.summary = plain(rest);
+                }
+                continue;
+            }
+            if has_date {
+                part = None;
+            }
+            if let Some(part) = &part {
+                if let Some(last) = self.found.last_mut()
+                    && last.summary.is_empty()
+                    && (part.is_empty() || Record::states(part))
+                    && let Some(words) = content(&line)
+                {
+                    last.summary = words;
+                }
+                continue;
+            }
+            if is_resolved(&line) && line.starts_with("~~") {
+                continue;
+            }
+            if let Some((date, rest)) = dated(&words) {
+                if content(rest).is_some() {
+                    self.entry(rest, Some(date), false);
+                }
+            } else if is_item
+                || (!only_dated && self.found.is_empty())
+                || (is_part && content(&words).is_some())
+            {
+                if content(&words).is_some() && !line.ends_with(':') {
+                    self.entry(&words, date_above, only_dated);
+                }
+            }
+        }
+    }
+
+    fn entry(&mut self, words: &str, date: Option<DateTime>, loose: bool) {
+        let words = without_author(words);
+        let words = without_label(words);
+        let (title, summary) = split(&words);
+        if is_placeholder(&title) || is_structural(&title) && summary.is_empty() {
+            return;
+        }
+        let number = number_of(&title);
+        let decided = Decided {
+            title,
+            date,
+            date_text: date.map(shown).unwrap_or_default(),
+            summary,
+            order: 0,
+            number,
+            newest_first: false,
+        };
+        if loose && date.is_none() { self.loose.push(decided) } else { self.push(decided) }
+    }
+
+    fn row(&mut self, cells: &[(String, String)], above: Option<DateTime>) {
+        let column = |names: &[&str]| {
+            cells.iter().find_map(|(head, cell)| {
+                let head = plain(head).to_lowercase();
+                names.iter().any(|name| head.contains(name)).then(|| plain(cell))
+            })
+        };
+        let title = column(&[
+            "decision",
+            "title",
+            "entscheid",
+            "décision",
+            "decisi",
+            "decis",
+            "решени",
+            "decyzj",
+            "决策",
+            "決策",
+            "決定",
+            "결정",
+            "choice",
+            "what",
+            "topic",
+        ]);
+        let title = title.or_else(|| {
+            cells
+                .iter()
+                .map(|(_, cell)| plain(cell))
+                .find(|cell| cell.chars().any(char::is_alphabetic) && dated(cell).is_none())
+        });
+        let Some(title) = title.filter(|title| content(title).is_some()) else { return };
+        let date = cells.iter().find_map(|(_, cell)| dated(cell)).map(|(date, _)| date).or(above);
+        let summary = column(&[
+            "rationale",
+            "reason",
+            "why",
+            "begründung",
+            "grund",
+            "raison",
+            "justif",
+            "motiv",
+            "razón",
+            "обоснован",
+            "причин",
+            "uzasadnien",
+            "powód",
+            "理由",
+            "原因",
+            "이유",
+            "근거",
+        ]);
+        let number = number_of(&title);
+        self.push(Decided {
+            title,
+            date,
+            date_text: date.map(shown).unwrap_or_default(),
+            summary: summary.unwrap_or_default(),
+            order: 0,
+            number,
+            newest_first: false,
+        });
+    }
+
+    fn push(&mut self, mut decided: Decided) {
+        decided.order = self.found.len();
+        decided.title = decided.title.trim().trim_end_matches([':', '：']).to_owned();
+        if !decided.title.is_empty() {
+            self.found.push(decided);
+        }
+    }
+
+    fn finish(mut self) -> Vec<Decided> {
+        if self.found.is_empty() {
+            for one in std::mem::take(&mut self.loose) {
+                self.push(one);
+            }
+        }
+        let newest_first = falls(&self.found);
+        for one in &mut self.found {
+            one.newest_first = newest_first;
+        }
+        self.found
+    }
+}
+
+/// Whether the dates, or else the numbers, of these go down.
+fn falls(found: &[Decided]) -> bool {
+    let dates: Vec<DateTime> = found.iter().filter_map(|one| one.date).collect();
+    if let (Some(first), Some(last)) = (dates.first(), dates.last())
+        && first != last
+    {
+        return first > last;
+    }
+    let numbers: Vec<u64> = found.iter().filter_map(|one| one.number).collect();
+    matches!((numbers.first(), numbers.last()), (Some(first), Some(last)) if first > last)
+}
+
+/// Whether a section has the parts of a record.
+fn has_record(outline: &Outline<'_>, body: &Range<usize>) -> bool {
+    let text = outline.readable(body);
+    text.lines().any(|line| labelled(line).is_some_and(|(label, _)| is_decision_word(label)))
+}
+
+/// Whether a heading or label is the word for a decision itself, in any language.
+fn is_decision_word(title: &str) -> bool {
+    let bare = title.trim_end_matches(|sign: char| sign.is_ascii_digit() || sign == ' ');
+    Role::of_heading(bare) == Some(Role::Decision) && is_structural(title)
+}
+
+/// What the text of a record says in short.
+struct Record {
+    date: Option<DateTime>,
+    date_text: String,
+    summary: String,
+    /// Whether it has nothing but forms that were not filled in.
+    is_empty: bool,
+    /// Whether there is no text at all.
+    is_blank: bool,
+}
+
+impl Record {
+    /// Whether a part with this name says why, and may stand for the decision in short.
+    fn states(label: &str) -> bool {
+        let lower = label.to_lowercase();
+        [
+            "rationale",
+            "reason",
+            "why",
+            "begründung",
+            "grund",
+            "warum",
+            "raison",
+            "justif",
+            "pourquoi",
+            "motiv",
+            "raz",
+            "por qu",
+            "обоснован",
+            "причин",
+            "почему",
+            "uzasadnien",
+            "pow",
+            "理由",
+            "原因",
+            "依据",
+            "根拠",
+            "이유",
+            "근거",
+        ]
+        .iter()
+        .any(|word| lower.contains(word))
+    }
+
+    fn of(text: &str) -> Self {
+        let outline = Outline::of(text);
+        let mut record = Self {
+            date: None,
+            date_text: String::new(),
+            summary: String::new(),
+            is_empty: true,
+            is_blank: text.trim().is_empty(),
+        };
+        let (mut decision, mut first, mut why) = (None, None, None);
+        let own_end = outline.headings().first().map_or(text.len(), |heading| heading.range.start);
+        let mut parts = vec![(String::new(), 0..own_end)];
+        parts.extend(
+            outline.sections().map(|section| (section.heading.title.to_string(), section.own.clone())),
+        );
+        for (title, range) in parts {
+            // The part that the lines belong to: the heading or the label above.
+            let mut part = title;
+            for block in blocks(&outline, &range) {
+                let line = match block {
+                    Block::Label(text) => {
+                        part = plain(&text).trim_end_matches([':', '：', ' ']).to_owned();
+                        continue;
+                    }
+                    Block::Item(item) => item.text,
+                    Block::Paragraph(text) => text,
+                    Block::Row(_) => continue,
+                };
+                let Some(words) = content(&line) else { continue };
+                if let Some((label, rest)) =
+                    labelled(&line).filter(|(label, _)| is_structural(&plain(label)) || is_date_label(label))
+                {
+                    let (label, rest) = (plain(label), plain(rest));
+                    if is_date_label(&label) {
+                        if let Some(date) = date_anywhere(&rest) {
+                            record.date = Some(date);
+                            record.date_text = rest;
+                            record.is_empty = false;
+                        }
+                    } else if content(&rest).is_some() {
+                        record.is_empty = false;
+                        if is_decision_word(&label) {
+                            decision = Some(rest);
+                        } else if Self::states(&label) {
+                            why.get_or_insert(rest);
+                        }
+                    } else {
+                        part = label;
+                    }
+                    continue;
+                }
+                record.is_empty = false;
+                let (date, rest) = match dated(&words) {
+                    Some((date, rest)) => (Some(date), rest.to_owned()),
+                    None => (None, words.clone()),
+                };
+                if record.date.is_none()
+                    && let Some(date) = date
+                {
+                    record.date = Some(date);
+                    record.date_text = shown(date);
+                }
+                if content(&rest).is_none() {
+                    continue;
+                }
+                if is_decision_word(&part) {
+                    decision.get_or_insert(rest);
+                } else if Self::states(&part) {
+                    why.get_or_insert(rest);
+                } else if part.is_empty() || !is_structural(&part) {
+                    first.get_or_insert(rest);
+                }
+            }
+        }
+        record.summary = decision.or(first).or(why).unwrap_or_default();
+        record
+    }
+}
+
+fn is_date_label(label: &str) -> bool {
+    ["date", "datum", "fecha", "data", "дата", "日期", "日付", "날짜", "decided", "decided on"]
+        .contains(&plain(label).to_lowercase().as_str())
+}
+
+/// The words without "Decision:" before them.
+fn without_label(words: &str) -> String {
+    match labelled(words) {
+        Some((label, rest)) if is_decision_word(label) && !rest.is_empty() => rest.to_owned(),
+        _ => words.to_owned(),
+    }
+}
+
+/// The words without the author in brackets before them.
+fn without_author(words: &str) -> &str {
+    match words.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
+        Some((_, rest)) if rest.trim_start().starts_with(['-', '–', ':']) => {
+            rest.trim_start_matches([' ', '-', '–', ':'])
+        }
+        _ => words,
+    }
+}
+
+/// A title and what is said of it: `Title: words`, `Title — words`.
+fn split(words: &str) -> (String, String) {
+    const LONGEST: usize = 80;
+    for sign in [": ", "：", " — ", " – ", " - ", " → "] {
+        if let Some((title, rest)) = words.split_once(sign)
+            && title.chars().count() <= LONGEST
+            && title.chars().count() >= 2
+            && content(rest).is_some()
+            && !title.contains("://")
+        {
+            return (title.to_owned(), rest.to_owned());
+        }
+    }
+    (words.to_owned(), String::new())
+}
+
+fn number_of(title: &str) -> Option<u64> {
+    let lower = title.to_lowercase();
+    let rest = [
+        "adr",
+        "decision",
+        "entscheidung",
+        "décision",
+        "decisión",
+        "decisão",
+        "decisione",
+        "решение",
+        "decyzja",
+        "决策",
+        "決定",
+        "결정",
+        "d",
+        "#",
+    ]
+    .iter()
+    .find_map(|word| lower.strip_prefix(word))
+    .unwrap_or(&lower);
+    let digits: String =
+        rest.trim_start_matches(['-', ' ', '#', '_', ':']).chars().take_while(char::is_ascii_digit).collect();
+    digits.parse().ok()
+}
+
+/// A date as this server writes it.
+pub(super) fn shown(date: DateTime) -> String {
+    if date.time() == jiff::civil::Time::midnight() {
+        date.date().to_string()
+    } else {
+        date.strftime("%Y-%m-%d %H:%M").to_string()
+    }
+}

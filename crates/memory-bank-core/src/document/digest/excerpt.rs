@@ -1,0 +1,91 @@
+//! What a document says whose headings have no role: its headings, how it begins, and its latest part.
+
+use super::Excerpt;
+use super::block::{Block, blocks};
+use super::budget::cut;
+use super::line::content;
+use crate::document::date::{date_anywhere, dated};
+use crate::document::section::{Outline, front_matter};
+
+/// How many headings are named, and how many tokens each part may take.
+const HEADINGS: usize = 8;
+const HEADING_TOKENS: usize = 10;
+const PART_TOKENS: usize = 60;
+/// Of how many sections the beginning is taken.
+const PARTS: usize = 6;
+
+/// The excerpt of a document; none if it has no content.
+pub(super) fn excerpt(name: &str, outline: &Outline<'_>) -> Option<Excerpt> {
+    let text = outline.text();
+    let parts: Vec<String> = parts(outline);
+    let first = parts.iter().position(|part| !part.is_empty())?;
+    let beginning = cut(&joined(parts.iter().skip(first).take(PARTS).cloned()), PART_TOKENS);
+    let headings: Vec<String> = outline
+        .headings()
+        .iter()
+        .filter(|heading| heading.level > 1 || outline.headings().len() == 1)
+        .take(HEADINGS)
+        .map(|heading| cut(&heading.title, HEADING_TOKENS))
+        .collect();
+    let latest = latest_part(outline)
+        .unwrap_or_else(|| parts.iter().rfind(|part| !part.is_empty()).cloned().unwrap_or_default());
+    let latest = cut(&latest, PART_TOKENS);
+    let repeated = beginning.contains(latest.trim_end_matches('…')) || text.is_empty();
+    Some(Excerpt {
+        document: name.to_owned(),
+        headings,
+        beginning,
+        latest: if repeated { String::new() } else { latest },
+    })
+}
+
+/// The words of each section, headings left out.
+fn parts(outline: &Outline<'_>) -> Vec<String> {
+    let text = outline.text();
+    let head = outline.headings().first().map_or(text.len(), |heading| heading.range.start);
+    let start = front_matter(text).min(head);
+    std::iter::once(words(outline, &(start..head)))
+        .chain(outline.sections().map(|section| words(outline, &section.own)))
+        .collect()
+}
+
+fn words(outline: &Outline<'_>, range: &std::ops::Range<usize>) -> String {
+    let lines = blocks(outline, range).into_iter().filter_map(|block| match block {
+        Block::Item(item) => content(&item.text),
+        Block::Paragraph(text) | Block::Label(text) => content(&text),
+        Block::Row(cells) => {
+            let cells: Vec<String> = cells.iter().filter_map(|(_, cell)| content(cell)).collect();
+            (!cells.is_empty()).then(|| cells.join(" | "))
+        }
+    });
+    joined(lines)
+}
+
+/// The lines as one; a semicolon parts those that do not end a sentence.
+fn joined(lines: impl Iterator<Item = String>) -> String {
+    let mut text = String::new();
+    for line in lines.filter(|line| !line.is_empty()) {
+        if !text.is_empty() {
+            text.push_str(if text.ends_with(['.', '!', '?', '。', ':']) { " " } else { "; " });
+        }
+        text.push_str(&line);
+    }
+    text
+}
+
+/// The section whose heading has the latest date.
+fn latest_part(outline: &Outline<'_>) -> Option<String> {
+    let section = outline
+        .sections()
+        .filter_map(|section| {
+            let date = dated(&section.heading.source)
+                .map(|(date, _)| date)
+                .or_else(|| date_anywhere(&section.heading.source))?;
+            Some((date, section))
+        })
+        .max_by_key(|(date, section)| (*date, std::cmp::Reverse(section.heading.range.start)))
+        .map(|(_, section)| section)?;
+    let title = section.heading.title.clone();
+    let words = words(outline, &section.body);
+    Some(if words.is_empty() { title.to_string() } else { format!("{title}: {words}") })
+}

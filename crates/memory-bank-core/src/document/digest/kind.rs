@@ -1,0 +1,226 @@
+//! What a document is for, by its name, in the layouts that banks have.
+
+/// What a document is for. The order is that in which documents are read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Kind {
+    /// What is going on now.
+    Active,
+    /// What was done.
+    Progress,
+    /// Lists of work.
+    Tasks,
+    /// What was decided.
+    Decisions,
+    /// Anything else.
+    Other,
+    /// What the project is.
+    Product,
+    /// How things are done here.
+    Patterns,
+    /// What is kept for the record.
+    Archive,
+}
+
+impl Kind {
+    /// By the name as stored, with its folders.
+    pub(super) fn of(name: &str) -> Self {
+        let lower = name.to_lowercase();
+        let mut folders: Vec<&str> = lower.split('/').collect();
+        let file = folders.pop().unwrap_or_default();
+        let stem = file.rsplit_once('.').map_or(file, |(stem, _)| stem);
+        let bare: String = stem.chars().filter(|sign| sign.is_alphanumeric()).collect();
+        let within = |names: &[&str]| folders.iter().any(|folder| names.contains(folder));
+        let is = |names: &[&str]| names.contains(&bare.as_str());
+        let begins = |names: &[&str]| names.iter().any(|name| bare.starts_with(name));
+        if within(&["archive", "archives", "archived", "old", "templates", "template", "backup"])
+            || bare.contains("archive")
+            || bare.contains("template")
+        {
+            Self::Archive
+        } else if begins(&[
+            "activecontext",
+            "currentcontext",
+            "activework",
+            "aktiverkontext",
+            "contexteactif",
+            "contextoactiv",
+            "contextoativo",
+        ]) || is(&[
+            "context",
+            "active",
+            "current",
+            "currenttask",
+            "currentwork",
+            "currentstate",
+            "currentfocus",
+            "currentsession",
+            "session",
+            "handoff",
+            "handover",
+            "nextsession",
+            "kontext",
+            "contexte",
+            "contexto",
+            "contesto",
+            "контекст",
+            "активныйконтекст",
+            "kontekst",
+            "aktywnykontekst",
+            "当前上下文",
+            "活动上下文",
+            "當前上下文",
+            "アクティブコンテキスト",
+            "現在の状況",
+            "활성컨텍스트",
+            "현재컨텍스트",
+        ]) {
+            Self::Active
+        } else if begins(&[
+            "decision",
+            "adr",
+            "entscheidung",
+            "décision",
+            "decisao",
+            "decisã",
+            "decisió",
+            "решени",
+            "decyzj",
+            "决策",
+            "決定",
+            "決策",
+            "결정",
+        ]) || within(&["adr", "adrs", "decisions", "decision-log", "decision-records"])
+        {
+            Self::Decisions
+        } else if begins(&[
+            "progress",
+            "fortschritt",
+            "progression",
+            "avancement",
+            "progreso",
+            "avance",
+            "progresso",
+            "прогресс",
+            "postęp",
+            "postep",
+            "进度",
+            "進度",
+            "进展",
+            "進捗",
+            "진행",
+        ]) || is(&[
+            "changelog",
+            "history",
+            "worklog",
+            "devlog",
+            "journal",
+            "log",
+            "status",
+            "sessionlog",
+            "updates",
+            "milestones",
+        ]) {
+            Self::Progress
+        } else if begins(&[
+            "task",
+            "todo",
+            "backlog",
+            "aufgaben",
+            "tache",
+            "tâche",
+            "tarea",
+            "tarefa",
+            "attivit",
+            "compiti",
+            "задач",
+            "zadani",
+            "任务",
+            "任務",
+            "タスク",
+            "작업",
+            "할일",
+            "knownissue",
+            "issue",
+            "bugs",
+            "blocker",
+            "nextstep",
+            "roadmap",
+        ]) || within(&["tasks", "issues", "todo"])
+        {
+            Self::Tasks
+        } else if begins(&[
+            "productcontext",
+            "projectbrief",
+            "projectcontext",
+            "projectoverview",
+            "prd",
+            "readme",
+        ]) || is(&[
+            "brief",
+            "product",
+            "project",
+            "overview",
+            "projekt",
+            "produktkontext",
+            "vision",
+            "goals",
+        ]) {
+            Self::Product
+        } else if begins(&[
+            "systempattern",
+            "techcontext",
+            "architecture",
+            "styleguide",
+            "codingstandard",
+            "tech",
+        ]) || is(&[
+            "patterns",
+            "stack",
+            "conventions",
+            "glossary",
+            "api",
+            "creative",
+            "rules",
+            "projectrules",
+        ]) || within(&["creative", "reference", "docs"])
+        {
+            Self::Patterns
+        } else {
+            Self::Other
+        }
+    }
+
+    /// Whether its focus, status, changes and finished work are those of the project now.
+    pub(super) fn is_of_now(self) -> bool {
+        matches!(self, Self::Active | Self::Progress | Self::Tasks | Self::Other)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rstest::rstest;
+
+    use super::*;
+
+    #[rstest]
+    #[case("active-context.md", Kind::Active)]
+    #[case("activeContext.md", Kind::Active)]
+    #[case("memory-bank/active_context.md", Kind::Active)]
+    #[case("context.md", Kind::Active)]
+    #[case("currentTask.md", Kind::Active)]
+    #[case("progress.md", Kind::Progress)]
+    #[case("decisionLog.md", Kind::Decisions)]
+    #[case("adr/0001-use-nom.md", Kind::Decisions)]
+    #[case("tasks.md", Kind::Tasks)]
+    #[case("tasks/_index.md", Kind::Tasks)]
+    #[case("productContext.md", Kind::Product)]
+    #[case("projectbrief.md", Kind::Product)]
+    #[case("systemPatterns.md", Kind::Patterns)]
+    #[case("creative/creative-auth.md", Kind::Patterns)]
+    #[case("progress-archive-2026-11.md", Kind::Archive)]
+    #[case("archive/old-tasks.md", Kind::Archive)]
+    #[case("notes.md", Kind::Other)]
+    fn a_name_says_what_a_document_is_for(#[case] name: &str, #[case] kind: Kind) {
+        assert_eq!(Kind::of(name), kind);
+    }
+}

@@ -1,0 +1,194 @@
+//! One line of a bank: its check box, whether it is finished, and its words without signs.
+
+use crate::document::roles::{Role, is_placeholder};
+
+/// What a line says of its own state.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum State {
+    /// It does not say.
+    Unsaid,
+    /// A check box that is not ticked.
+    Open,
+    /// Ticked, struck through, or called done or resolved.
+    Finished,
+}
+
+/// The state of a line, and its words without check box, emphasis and addresses of links.
+pub(super) fn read(line: &str) -> (State, String) {
+    let line = line.trim();
+    let boxes = [
+        ("[ ]", State::Open),
+        ("[]", State::Open),
+        ("[x]", State::Finished),
+        ("[X]", State::Finished),
+        ("[✓]", State::Finished),
+        ("[✔]", State::Finished),
+        ("[-]", State::Open),
+        ("[~]", State::Open),
+        ("[/]", State::Open),
+        ("[>]", State::Open),
+        ("[!]", State::Open),
+        ("☐", State::Open),
+        ("⬜", State::Open),
+        ("🔲", State::Open),
+        ("☑", State::Finished),
+        ("✅", State::Finished),
+        ("✔", State::Finished),
+        ("✓", State::Finished),
+        ("⏳", State::Open),
+        ("🔄", State::Open),
+    ];
+    let found = boxes.iter().find_map(|(mark, state)| {
+        let rest = line.strip_prefix(mark)?;
+        (!rest.starts_with('(')).then_some((*state, rest))
+    });
+    let (state, rest) = found.unwrap_or((State::Unsaid, line));
+    let rest = rest.trim_start_matches(['\u{fe0f}', ' ']);
+    let state = if is_struck(rest) || ends_finished(rest) { State::Finished } else { state };
+    (state, plain(rest))
+}
+
+/// Whether a note or an issue is resolved: struck through, or marked so.
+pub(super) fn is_resolved(text: &str) -> bool {
+    let lower = text.to_lowercase();
+    is_struck(text)
+        || ["[resolved", "(resolved", "[fixed", "(fixed", "[closed", "(closed", "[done]", "(done)", "✅"]
+            .iter()
+            .any(|mark| lower.contains(mark))
+}
+
+/// Whether the words are struck through, but for a date, an author or a mark before them or behind.
+fn is_struck(text: &str) -> bool {
+    let Some((before, rest)) = text.split_once("~~") else { return false };
+    let Some((struck, behind)) = rest.rsplit_once("~~") else { return false };
+    let aside = before.chars().chain(behind.chars()).filter(|sign| sign.is_alphabetic()).count();
+    struck.chars().any(char::is_alphanumeric) && aside <= struck.chars().count().max(40)
+}
+
+fn ends_finished(text: &str) -> bool {
+    let end = text.trim_end_matches(['.', ' ', '\u{fe0f}', '*', '_']);
+    let lower = end.to_lowercase();
+    end.ends_with(['✅', '✔', '☑'])
+        || [
+            "(done)",
+            "(completed)",
+            "(complete)",
+            "[done]",
+            "[completed]",
+            "(resolved)",
+            "[resolved]",
+            "(fixed)",
+            "- done",
+            "- completed",
+            "— done",
+            "(erledigt)",
+            "(terminé)",
+            "(hecho)",
+            "(completado)",
+            "(concluído)",
+            "(completato)",
+            "(готово)",
+            "(выполнено)",
+            "(zrobione)",
+            "（已完成）",
+            "(已完成)",
+            "（完了）",
+            "(完了)",
+            "(완료)",
+        ]
+        .iter()
+        .any(|mark| lower.ends_with(mark))
+}
+
+/// The words without emphasis, and of links their text alone.
+pub(super) fn plain(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(open) = rest.find('[') {
+        let (before, after) = rest.split_at(open);
+        out.push_str(before);
+        let link = after.find("](").and_then(|close| {
+            let end = after.get(close..)?.find(')')?;
+            let words = after.get(1..close)?;
+            (!words.contains('[')).then_some((words, close + end + 1))
+        });
+        match link {
+            Some((words, end)) => {
+                out.push_str(words);
+                rest = after.get(end..).unwrap_or_default();
+            }
+            None => {
+                out.push('[');
+                rest = after.get(1..).unwrap_or_default();
+            }
+        }
+    }
+    out.push_str(rest);
+    let out = out.replace("**", "").replace("~~", "").replace("__", "");
+    let out =
+        out.strip_prefix('*').and_then(|inner| inner.strip_suffix('*')).map_or(out.clone(), str::to_owned);
+    out.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+/// The label at the head of a line and what stands behind its colon: `**Blockers:** none`.
+pub(super) fn labelled(text: &str) -> Option<(&str, &str)> {
+    const LONGEST: usize = 48;
+    let bare = text.trim_start_matches(['*', '_', ' ', '-']);
+    let at = bare.find([':', '：'])?;
+    let (label, rest) = bare.split_at(at);
+    let rest = rest.trim_start_matches([':', '：', '*', '_', ' ']);
+    (label.chars().count() <= LONGEST).then(|| (label.trim_end_matches(['*', '_', ' ']), rest))
+}
+
+/// What the value of a status says: whether the work is finished.
+pub(super) fn is_finished(status: &str) -> bool {
+    let (state, words) = read(status);
+    if state == State::Finished {
+        return true;
+    }
+    let lower = words.to_lowercase();
+    if status.contains(['✅', '☑', '✔']) || lower.contains("100%") {
+        return true;
+    }
+    let words: String = lower.chars().filter(|sign| sign.is_alphanumeric() || sign.is_whitespace()).collect();
+    Role::of_heading(&words) == Some(Role::Done)
+}
+
+/// The words of a line, if it has any of its own.
+pub(super) fn content(line: &str) -> Option<String> {
+    let (_, words) = read(line);
+    (!is_placeholder(line) && !is_placeholder(&words)).then_some(words)
+}
+
+#[cfg(test)]
+mod tests {
+    use rstest::rstest;
+
+    use super::*;
+
+    #[rstest]
+    #[case("[ ] Write **it**", State::Open, "Write it")]
+    #[case("[x] Write it", State::Finished, "Write it")]
+    #[case("✅ Login", State::Finished, "Login")]
+    #[case("~~Old~~", State::Finished, "Old")]
+    #[case("Login ✅", State::Finished, "Login ✅")]
+    #[case("Fix [the bug](https://example.org/1) now", State::Unsaid, "Fix the bug now")]
+    #[case("[api] x", State::Unsaid, "[api] x")]
+    #[case("[x](y.md) is a link", State::Unsaid, "x is a link")]
+    fn lines_are_read(#[case] line: &str, #[case] state: State, #[case] words: &str) {
+        assert_eq!(read(line), (state, words.to_owned()));
+    }
+
+    #[rstest]
+    #[case("✅ Complete", true)]
+    #[case("Done", true)]
+    #[case("100%", true)]
+    #[case("已完成", true)]
+    #[case("🔄 In progress", false)]
+    #[case("Not started", false)]
+    #[case("未完成", false)]
+    #[case("0%", false)]
+    fn a_status_says_whether_work_is_finished(#[case] status: &str, #[case] finished: bool) {
+        assert_eq!(is_finished(status), finished);
+    }
+}

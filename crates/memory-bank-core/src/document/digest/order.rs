@@ -1,0 +1,67 @@
+//! Which entries are the latest: by their dates, else by the order of their file.
+
+use std::cmp::Reverse;
+
+use super::walk::Entry;
+
+/// Entries of one document, the latest first. Those with a date come first; the others follow in the order of their file,
+/// turned round where it ends with the newest.
+pub(super) fn latest_first(mut entries: Vec<Entry>, ends_with_newest: bool) -> Vec<Entry> {
+    let turned = turned(&entries, ends_with_newest);
+    entries.sort_by_key(|entry| {
+        let place = (entry.section, entry.order);
+        let turned = entry.newest_first.map_or(turned, |first| !first);
+        let undated = if turned { (usize::MAX - place.0, usize::MAX - place.1) } else { place };
+        (Reverse(entry.date), undated)
+    });
+    entries
+}
+
+/// Whether a file that gives no dates ends with the newest: numbers that count upwards in its headings say so, or that count
+/// down the contrary; else what files of its kind do.
+fn turned(entries: &[Entry], ends_with_newest: bool) -> bool {
+    let undated: Vec<&Entry> = entries.iter().filter(|entry| entry.date.is_none()).collect();
+    let numbers: Vec<u64> = undated.iter().filter_map(|entry| entry.number).collect();
+    if let (Some(first), Some(last)) = (numbers.first(), numbers.last())
+        && first != last
+    {
+        return first < last;
+    }
+    // Entries with a date tell the order of those without.
+    let dates: Vec<_> = entries.iter().filter_map(|entry| entry.date.filter(|_| entry.own_date)).collect();
+    if let (Some(first), Some(last)) = (dates.first(), dates.last())
+        && first != last
+    {
+        return first < last;
+    }
+    ends_with_newest
+}
+
+/// Tasks and the like: what has a date first, the newest of these first; lists that this server adds to at the end are
+/// turned round, an item with what stands below it at once. Others keep their order, which is often that of importance.
+pub(super) fn newest_tasks_first(entries: Vec<Entry>) -> Vec<Entry> {
+    let mut groups: Vec<Vec<Entry>> = Vec::new();
+    for entry in entries {
+        match groups.last_mut() {
+            Some(group)
+                if entry.depth > 0 && group.first().is_some_and(|first| first.section == entry.section) =>
+            {
+                group.push(entry)
+            }
+            _ => groups.push(vec![entry]),
+        }
+    }
+    let count = groups.len();
+    let mut keyed: Vec<_> = groups
+        .into_iter()
+        .enumerate()
+        .map(|(index, group)| {
+            let first = group.first();
+            let appended = first.is_some_and(|first| first.newest_first == Some(false));
+            let date = first.and_then(|first| first.date);
+            ((Reverse(date), !appended, if appended { count - index } else { index }), group)
+        })
+        .collect();
+    keyed.sort_by_key(|(key, _)| *key);
+    keyed.into_iter().flat_map(|(_, group)| group).collect()
+}

@@ -1,0 +1,78 @@
+//! Texts that were given and are not there, with those that may be meant.
+
+use std::collections::HashSet;
+
+use serde::Serialize;
+
+use crate::document::clip;
+
+/// A text that fits nothing.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct NotFound {
+    /// As it was given.
+    pub text: String,
+    /// The most similar ones that are there.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub near: Vec<String>,
+}
+
+/// How many of the texts that fit nothing come with others: what a slip takes, not a search.
+const EXPLAINED: usize = 10;
+/// How many are compared.
+const COMPARED: usize = 2000;
+const SHOWN: usize = 3;
+const SHOWN_CHARS: usize = 200;
+
+impl NotFound {
+    /// A text that fits none of these; the first ones of a call come with what is near.
+    pub(super) fn of(index: usize, text: String, there: &[String]) -> Self {
+        let near = if index < EXPLAINED { near(&text, there) } else { Vec::new() };
+        Self { text: clip(&text, SHOWN_CHARS), near }
+    }
+}
+
+/// The most similar of these texts, the most similar first.
+pub(super) fn near(text: &str, there: &[String]) -> Vec<String> {
+    let wanted = pairs(text);
+    let mut found: Vec<(usize, usize, &String)> = there
+        .iter()
+        .take(COMPARED)
+        .enumerate()
+        .filter_map(|(index, other)| {
+            let pairs = pairs(other);
+            let common = wanted.intersection(&pairs).count();
+            // In a thousandth: shared pairs of letters, of those of both. A third is a slip or another wording.
+            let likeness = (2000 * common).checked_div(wanted.len() + pairs.len())?;
+            (likeness >= 333).then_some((likeness, index, other))
+        })
+        .collect();
+    found.sort_by_key(|(likeness, index, _)| (std::cmp::Reverse(*likeness), *index));
+    found.into_iter().take(SHOWN).map(|(_, _, other)| clip(other, SHOWN_CHARS)).collect()
+}
+
+/// The pairs of letters next to each other, without case and signs, of the head of a text.
+fn pairs(text: &str) -> HashSet<(char, char)> {
+    let letters: Vec<char> = text
+        .chars()
+        .take(SHOWN_CHARS)
+        .flat_map(char::to_lowercase)
+        .map(|sign| if sign.is_alphanumeric() { sign } else { ' ' })
+        .collect();
+    letters.iter().copied().zip(letters.iter().copied().skip(1)).filter(|pair| *pair != (' ', ' ')).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_slip_and_another_wording_come_with_what_is_meant_and_a_strange_text_with_nothing() {
+        let there = ["Write the parser", "Test the vouchers", "结账流程改造"].map(str::to_owned);
+        assert_eq!(near("write teh parser", &there).first().unwrap(), "Write the parser");
+        assert_eq!(near("test all vouchers", &there), ["Test the vouchers"]);
+        assert_eq!(near("WRITE", &["write".to_owned()]), ["write"]);
+        assert_eq!(near("结账流程", &there), ["结账流程改造"]);
+        assert!(near("zebra", &there).is_empty());
+        assert!(near("", &there).is_empty());
+    }
+}

@@ -1,0 +1,143 @@
+//! The parts of a bank that edits work on, and which section of which document each of them is.
+//!
+//! A document may call a section what it likes. The one that an edit takes is, in this order: one with an exact title of
+//! the part (the first title first), one with such a title in other dress (numbered, bold, with an emoji or brackets), one
+//! with the part's role in any of the languages of [`roles`]; of several alike the higher heading, then the first. The
+//! lists of tasks, issues and next steps are looked for in active-context.md, then in progress.md, and are made in the
+//! former where neither has one. `docs/documents.md` says the same to users.
+
+use crate::document::CoreDocument;
+use crate::document::active_context::{ISSUES, NEXT_STEPS, NOTES, TASKS};
+use crate::document::date::date_at_start;
+use crate::document::progress::HISTORY;
+use crate::document::roles::{Role, same_heading};
+use crate::document::section::{Heading, Outline, Section, same_title};
+use crate::store::Drafts;
+
+/// A list or a log that edits know.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Part {
+    Tasks,
+    Issues,
+    NextSteps,
+    /// The notes of the session.
+    Notes,
+    /// What changed lately, in active-context.md.
+    Recent,
+    /// What was done, in progress.md.
+    History,
+}
+
+impl Part {
+    /// The exact titles: the one that is written, then those that older banks have as well.
+    fn titles(self) -> &'static [&'static str] {
+        match self {
+            Self::Tasks => &TASKS,
+            Self::Issues => &ISSUES,
+            Self::NextSteps => &NEXT_STEPS,
+            Self::Notes => &NOTES,
+            Self::Recent => &[],
+            Self::History => &HISTORY,
+        }
+    }
+
+    /// The title of a new section.
+    pub(super) fn title(self) -> &'static str {
+        self.titles().first().copied().unwrap_or_default()
+    }
+
+    /// The documents in which it may stand; in the first of them it is made.
+    fn documents(self) -> &'static [CoreDocument] {
+        match self {
+            Self::Tasks | Self::Issues | Self::NextSteps => {
+                &[CoreDocument::ActiveContext, CoreDocument::Progress]
+            }
+            Self::Notes | Self::Recent => &[CoreDocument::ActiveContext],
+            Self::History => &[CoreDocument::Progress],
+        }
+    }
+
+    fn role(self) -> Role {
+        match self {
+            Self::Tasks => Role::Task,
+            Self::Issues => Role::Issue,
+            Self::NextSteps => Role::NextStep,
+            Self::Notes => Role::Note,
+            Self::Recent | Self::History => Role::RecentChange,
+        }
+    }
+
+    /// The document in which an edit finds it, or makes it.
+    pub(super) fn home(self, drafts: &Drafts) -> CoreDocument {
+        let documents = self.documents();
+        let has = |document: &&CoreDocument| {
+            document.text(drafts).is_some_and(|text| self.find(&Outline::of(text)).is_some())
+        };
+        let found = documents.iter().find(has).or(documents.first());
+        found.copied().unwrap_or(CoreDocument::ActiveContext)
+    }
+
+    /// The index of the heading below which an edit finds it.
+    pub(super) fn find(self, outline: &Outline<'_>) -> Option<usize> {
+        let is_list = |index: usize| {
+            let heading = outline.headings().get(index);
+            // Milestones are open work, but no list for tasks: every bank of ours has them in progress.md.
+            self != Self::Tasks || heading.is_some_and(|one| !one.title.to_lowercase().contains("milestone"))
+        };
+        self.ranked(outline).into_iter().map(|(_, index)| index).find(|index| is_list(*index))
+    }
+
+    /// The indexes of the headings of all its sections, top to bottom. One within another belongs to that one.
+    pub(super) fn find_all(self, outline: &Outline<'_>) -> Vec<usize> {
+        let mut found: Vec<usize> = self.ranked(outline).into_iter().map(|(_, index)| index).collect();
+        found.sort_unstable();
+        found
+    }
+
+    /// The sections of the one list: the one that [`Self::find`] gives, then those that hold a second list under another
+    /// exact title.
+    pub(super) fn lists<'o>(self, outline: &'o Outline<'_>) -> Vec<Section<'o>> {
+        let ranked = self.ranked(outline);
+        let exact = self.titles().len();
+        let home = self.find(outline);
+        let others = ranked.into_iter().filter(|(rank, index)| *rank < exact && Some(*index) != home);
+        let indexes = home.into_iter().chain(others.map(|(_, index)| index));
+        indexes.filter_map(|index| outline.section(index)).collect()
+    }
+
+    /// Whether a heading has one of its titles, in whatever dress.
+    pub(super) fn is_titled(self, heading: &Heading) -> bool {
+        heading.level >= 2
+            && self.titles().iter().any(|title| {
+                same_title(&heading.title, title)
+                    || same_heading(&heading.title, title) && self.role().is_of(&heading.title)
+            })
+    }
+
+    /// The headings of its sections with their rank, the best first: the number of the exact title, then titles in another
+    /// dress, then the role.
+    fn ranked(self, outline: &Outline<'_>) -> Vec<(usize, usize)> {
+        let titles = self.titles();
+        let mut found: Vec<(usize, u8, usize)> = Vec::new();
+        let mut end = 0;
+        for (index, section) in outline.sections().enumerate().filter(|(_, one)| one.heading.level >= 2) {
+            let title = &section.heading.title;
+            let exact = titles.iter().position(|known| same_title(title, known));
+            // A log may have thousands of entries with a heading of their own, which are no sections.
+            let is_entry = || title.starts_with('[') && date_at_start(title).is_some();
+            let has_role = || section.heading.range.start >= end && !is_entry() && self.role().is_of(title);
+            let rank = match exact {
+                Some(rank) => rank,
+                None if !has_role() => continue,
+                None => match titles.iter().position(|known| same_heading(title, known)) {
+                    Some(rank) => titles.len() + rank,
+                    None => 2 * titles.len(),
+                },
+            };
+            end = end.max(section.body.end);
+            found.push((rank, section.heading.level, index));
+        }
+        found.sort_unstable();
+        found.into_iter().map(|(rank, _, index)| (rank, index)).collect()
+    }
+}

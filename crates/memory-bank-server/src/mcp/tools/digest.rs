@@ -1,0 +1,156 @@
+//! The digest of a bank: what its documents, its graph and its list of documents say in short.
+
+use memory_bank_core::clock::iso_millis;
+use memory_bank_core::document::{
+    DIGEST_TOKENS, DigestBounds, DigestExtras, DigestSource, DocumentEntry, DocumentFacts, DocumentPath,
+    digest, digest_documents, estimated_tokens,
+};
+use memory_bank_core::store::{Bank, GraphSummary, ReadOutcome};
+use serde::Deserialize;
+use serde_json::json;
+
+use super::Call;
+use super::reply::{Failure, Reply};
+use super::room::{LISTING_BYTES, reading_bytes};
+
+/// How much of a name of the graph is shown.
+const NAME_CHARS: usize = 40;
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct DigestArguments {
+    max_progress_entries: Option<usize>,
+    max_decisions: Option<usize>,
+    #[serde(default)]
+    include_system_patterns: bool,
+    max_tokens: Option<usize>,
+}
+
+/// The texts that a digest is made of.
+pub(super) struct Texts {
+    documents: Vec<(String, String)>,
+    warnings: Vec<String>,
+}
+
+impl Texts {
+    /// Reads the documents that say what is going on, whatever they are called.
+    pub(super) async fn read(
+        call: &Call,
+        bank: &dyn Bank,
+        present: &[DocumentEntry],
+    ) -> Result<Self, Failure> {
+        let facts: Vec<DocumentFacts<'_>> = present
+            .iter()
+            .filter(|entry| entry.path.is_some())
+            .map(|entry| DocumentFacts {
+                name: &entry.name,
+                bytes: entry.bytes,
+                updated_at: entry.updated_at,
+            })
+            .collect();
+        let paths: Vec<DocumentPath> =
+            digest_documents(&facts).into_iter().filter_map(|name| DocumentPath::parse(name).ok()).collect();
+        call.services.replies.need(reading_bytes(paths.len())).await?;
+        let outcomes = bank.read(&call.caller, &paths).await?;
+        let mut texts = Self { documents: Vec::with_capacity(paths.len()), warnings: Vec::new() };
+        for (path, outcome) in paths.iter().zip(outcomes) {
+            match outcome {
+                ReadOutcome::Found(document) => {
+                    texts.documents.push((document.path.as_str().to_owned(), document.content));
+                }
+                ReadOutcome::Unreadable(reason) => {
+                    texts.warnings.push(format!("{path} cannot be read: {reason}"));
+                }
+                _ => {}
+            }
+        }
+        Ok(texts)
+    }
+
+    pub(super) fn sources(&self) -> Vec<DigestSource<'_>> {
+        self.documents.iter().map(|(name, text)| DigestSource { name, text }).collect()
+    }
+}
+
+/// A short overview of documents and graph.
+pub(crate) async fn get_context_digest(mut call: Call) -> Result<Reply, Failure> {
+    let arguments: DigestArguments = call.parse()?;
+    let bank = call.bank()?;
+    call.services.replies.need(LISTING_BYTES).await?;
+    let (present, summary) = tokio::join!(bank.list(&call.caller), bank.summary(&call.caller));
+    let present = present?;
+    let mut texts = Texts::read(&call, bank.as_ref(), &present).await?;
+    let mut warnings = std::mem::take(&mut texts.warnings);
+    let graph = match summary {
+        Ok(summary) => summary.as_ref().map(graph_lines).unwrap_or_default(),
+        Err(error) => {
+            warnings.push(format!("the graph cannot be read: {error}"));
+            Vec::new()
+        }
+    };
+    let mut metadata =
+        json!({"timestamp": iso_millis(call.services.clock.now()), "memoryBankDir": bank.location()});
+    if !warnings.is_empty()
+        && let Some(object) = metadata.as_object_mut()
+    {
+        object.insert("warnings".into(), json!(warnings));
+    }
+    let extras = DigestExtras { graph, documents: document_lines(&present), since: None };
+    // What is asked for by number is not cut by the default budget.
+    let asked =
+        arguments.max_progress_entries.unwrap_or(0).saturating_add(arguments.max_decisions.unwrap_or(0));
+    let tokens = arguments
+        .max_tokens
+        .unwrap_or_else(|| if asked > 15 { DIGEST_TOKENS + asked * 60 } else { DIGEST_TOKENS });
+    let bounds = DigestBounds {
+        progress_entries: arguments.max_progress_entries.unwrap_or(10),
+        decisions: arguments.max_decisions.unwrap_or(5),
+        system_patterns: arguments.include_system_patterns,
+        tokens: tokens.saturating_sub(estimated_tokens(&metadata.to_string())),
+    };
+    let structured = json!({"digest": digest(&texts.sources(), &extras, bounds), "metadata": metadata});
+    Reply::json(&structured)
+}
+
+/// The documents with size and last change, the last changed first.
+fn document_lines(present: &[DocumentEntry]) -> Vec<String> {
+    let mut documents: Vec<&DocumentEntry> = present.iter().filter(|entry| entry.path.is_some()).collect();
+    documents.sort_by(|a, b| b.updated_at.cmp(&a.updated_at).then_with(|| a.name.cmp(&b.name)));
+    documents
+        .into_iter()
+        .map(|entry| {
+            format!("{} {} {}", entry.name, size(entry.bytes), entry.updated_at.strftime("%Y-%m-%d"))
+        })
+        .collect()
+}
+
+fn size(bytes: u64) -> String {
+    if bytes < 1000 { format!("{bytes} B") } else { format!("{} KB", bytes.div_ceil(1000)) }
+}
+
+/// The graph in a few lines of Markdown: what it holds, then entities.
+fn graph_lines(summary: &GraphSummary) -> Vec<String> {
+    let stats = summary.stats;
+    let mut head = format!(
+        "## Knowledge Graph\n{} entities, {} observations, {} relations",
+        stats.entity_count, stats.observation_count, stats.relation_count
+    );
+    if !summary.types.is_empty() {
+        let types: Vec<String> =
+            summary.types.iter().map(|(name, count)| format!("{} ({count})", short(name))).collect();
+        head.push_str(&format!("\nTypes: {}", types.join(", ")));
+    }
+    let entities = summary
+        .busiest
+        .iter()
+        .map(|(name, kind, count)| format!("- {} [{}] ({count} obs)", short(name), short(kind)));
+    std::iter::once(head).chain(entities).collect()
+}
+
+/// The head of a name.
+fn short(name: &str) -> String {
+    if name.chars().count() <= NAME_CHARS {
+        return name.to_owned();
+    }
+    name.chars().take(NAME_CHARS).chain(['…']).collect()
+}
