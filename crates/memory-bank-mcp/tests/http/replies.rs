@@ -243,12 +243,10 @@ pub(crate) fn heavy_graph(spokes: usize, bytes: usize) -> String {
 
 #[test]
 fn pipelined_requests_whose_replies_are_not_read_cost_little_and_their_connection_ends() {
-    let (mut server, _) = with_bank(&[]);
-    server.key = new_key(&server);
-    let session = server.initialize();
+    let (server, session) = with_bank(&[("MAX_REPLY_BYTES", "1048576")]);
     put(&server, "huge.md", 1000 * 1024);
     let body =
-        call(1, "read_memory_bank_file", &json!({"filename": "huge.md", "maxChars": 262_144})).to_string();
+        call(1, "read_memory_bank_file", &json!({"filename": "huge.md", "maxChars": 1_048_576})).to_string();
     // Each with a key of its own: those of one key would wait for each other's memory.
     let requests: Vec<String> = (0..4)
         .map(|_| {
