@@ -224,14 +224,9 @@ fn describe(spec: &ToolSpec) -> Tool {
     Tool::new(spec.name, spec.description, schema).with_annotations(hints)
 }
 
-/// Leaves out of a schema what says little. `additionalProperties` stays where it says that a tool takes no arguments.
+/// Leaves out of a schema what says little.
 fn make_lean(schema: &mut Value) {
     let Some(object) = schema.as_object_mut() else { return };
-    let has_members =
-        object.get("properties").and_then(Value::as_object).is_some_and(|members| !members.is_empty());
-    if has_members && object.get("additionalProperties") == Some(&Value::Bool(false)) {
-        object.shift_remove("additionalProperties");
-    }
     if object.get("minimum").and_then(Value::as_u64).is_some_and(|least| least <= 1) {
         object.shift_remove("minimum");
     }

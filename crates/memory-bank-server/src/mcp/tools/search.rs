@@ -222,7 +222,8 @@ pub(crate) async fn graph_search(mut call: Call) -> Result<Reply, Failure> {
     let skip: Skip = listing.place(asked.cursor.as_deref())?;
     let frame = json!({"query": asked.query, "entities": [], "observations": [], "relations": []});
     let mut room = Room::of(&call.services.replies, asked.limit.map(|_| usize::MAX), &frame);
-    let bytes = room.bytes();
+    // A store reckons what it loads as it is in memory, which is more than it takes in a reply.
+    let bytes = room.bytes().saturating_mul(2);
     // What is loaded, and what is made of it.
     call.services.replies.need(bytes.saturating_mul(2)).await?;
     let limit = asked.limit.unwrap_or(NODES);

@@ -42,6 +42,8 @@ const MAX_CHARS: Argument = optional("maxChars", Kind::Whole(1000, u32::MAX));
 /// Arguments that are taken and not shown, since a model hardly ever needs them and pays for each.
 pub(super) const UNLISTED: &[&str] = &[
     "backupDir",
+    "branchFromThought",
+    "branchId",
     "caseSensitive",
     "fromChar",
     "graphDepth",
@@ -50,7 +52,9 @@ pub(super) const UNLISTED: &[&str] = &[
     "includeEtags",
     "isRevision",
     "needsMoreThoughts",
+    "neighborhoodDepth",
     "preferActiveContext",
+    "revisesThought",
     "storeId",
     "verbose",
 ];
