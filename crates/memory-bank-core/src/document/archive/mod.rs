@@ -253,7 +253,13 @@ pub(super) fn newest_at_end(text: &str, part: &Range<usize>) -> Option<Range<usi
         || all.iter().filter(|entry| part.contains(&entry.range.start) && entry.range.end <= part.end);
     let dated = || within().filter(|entry| entry.date.is_some());
     let (first, last) = (dated().next()?, dated().next_back()?);
-    (last.date > first.date).then(|| last.range.clone())
+    is_later(last.date?, first.date?).then(|| last.range.clone())
+}
+
+/// Whether one date is later than another. A date without a time of day says nothing of the order within that day.
+fn is_later(one: DateTime, other: DateTime) -> bool {
+    let timed = |date: DateTime| date.time() != jiff::civil::Time::midnight();
+    one.date() > other.date() || one > other && timed(one) && timed(other)
 }
 
 /// Where the first decision of a log begins that has the newest one at its top. A log whose decisions stand below other
@@ -265,7 +271,8 @@ pub(super) fn newest_decision_at_top(text: &str) -> Option<usize> {
     let start = all.first()?.range.start;
     let outline = Outline::of(text);
     let heading = outline.headings().iter().find(|heading| heading.range.start == start)?;
-    (first.date > last.date && heading.level == 2).then_some(start)
+    let falls = is_newest_first(&all) == Some(true) && is_later(first.date?, last.date?);
+    (falls && heading.level == 2).then_some(start)
 }
 
 /// The order of the dates in the document; none if it cannot be seen.
