@@ -119,7 +119,13 @@ fn graph(size: usize) {
         ("a question of five words", "w3 w40 w400 w900 w2500"),
         ("nothing", "zzzzzz"),
     ] {
-        let wanted = GraphSearch { query: Some(Query::parse(query).unwrap()), limit: 10, depth: 1 };
+        let wanted = GraphSearch {
+            query: Some(Query::parse(query).unwrap()),
+            limit: 10,
+            depth: 1,
+            bytes: 256 * 1024,
+            skip: Default::default(),
+        };
         let times = repeated(|| {
             black_box(search_graph(&graph, &index, &wanted));
         });

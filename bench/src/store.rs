@@ -8,6 +8,7 @@ use memory_bank_core::caller::Caller;
 use memory_bank_core::clock::{Clock, SystemClock, SystemEntropy};
 use memory_bank_core::document::{self, DocumentPath, Edit, TrackProgress};
 use memory_bank_core::error::EditError;
+use memory_bank_core::limits;
 use memory_bank_core::search::Query;
 use memory_bank_core::store::{
     DocumentSearch, DocumentStore, Drafts, EntityRef, GraphSearch, GraphStore, NoSink, ObservationDraft,
@@ -40,7 +41,13 @@ impl Open {
     }
 
     async fn search_graph(&self, question: &str) -> anyhow::Result<Duration> {
-        let wanted = GraphSearch { query: Some(Query::parse(question)?), limit: 10, depth: 0 };
+        let wanted = GraphSearch {
+            query: Some(Query::parse(question)?),
+            limit: 10,
+            depth: 0,
+            bytes: limits::REPLY_BYTES,
+            skip: memory_bank_core::store::Skip::default(),
+        };
         timed(self.bank.search_graph(&self.caller, &wanted)).await
     }
 
@@ -119,7 +126,7 @@ pub async fn graph(plan: &Plan, place: &Path) -> anyhow::Result<Vec<Row>> {
     rows.push(Row::new("search after an append", cells).expecting(Expected::Under(SEARCH)));
     let cells = interleaved(plan.rounds, &mut banks, async |open, round| {
         let node = [EntityRef(SizedBank::entity(round))];
-        timed(open.bank.open(&open.caller, &node, 1)).await
+        timed(open.bank.open(&open.caller, &node, 1, limits::REPLY_BYTES)).await
     })
     .await;
     rows.push(Row::new("open an entity with its neighbours", cells));

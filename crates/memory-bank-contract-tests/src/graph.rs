@@ -6,7 +6,10 @@ use memory_bank_core::caller::Caller;
 use memory_bank_core::error::GraphError;
 use memory_bank_core::graph::Entity;
 use memory_bank_core::graph::{ObservationSource, SourceKind};
-use memory_bank_core::store::{EntityDraft, EntityRef, ObservationDraft, Observed, PointerDraft};
+use memory_bank_core::store::{
+    BatchApplied, EntityChange, EntityDraft, EntityRef, GraphBatch, ObservationDraft, ObservationOf,
+    Observed, PointerDraft, RelationDraft,
+};
 use serde_json::{Map, Value, json};
 
 use crate::Project;
@@ -26,6 +29,106 @@ fn named(name: &str) -> EntityRef {
 
 fn fact(text: &str, timestamp: Option<&str>) -> ObservationDraft {
     ObservationDraft { text: text.into(), source: None, timestamp: timestamp.map(str::to_owned) }
+}
+
+fn about(entity: &str, text: &str, source: Option<SourceKind>) -> ObservationOf {
+    let source = source.map(|kind| ObservationSource { kind, reference: None });
+    ObservationOf { entity: named(entity), draft: ObservationDraft { source, ..fact(text, None) } }
+}
+
+fn between(from: &str, to: &str) -> RelationDraft {
+    RelationDraft { from: named(from), relation_type: "uses".into(), to: named(to) }
+}
+
+fn session() -> GraphBatch {
+    GraphBatch {
+        entities: vec![draft("Api", "service", Some(json!({"port": 80}))), draft("Store", "table", None)],
+        observations: vec![
+            about("Api", "is fast", None),
+            about("Old", "is known", None),
+            about("Old", "is new", None),
+            about("Store [table]", "is fast", None),
+            about("Api", "is fast", Some(SourceKind::Tool)),
+            about("api", "is fast", None),
+        ],
+        relations: vec![between("Api", "Store"), between("old", "Api"), between("Old", "Other")],
+    }
+}
+
+pub async fn a_batch_is_carried_out_whole_and_only_once(p: Project) {
+    let old = p.bank.upsert_entity(&p.caller, draft("Old", "thing", Some(json!({"a": 1})))).await.unwrap();
+    entity(&p, "Other", "thing").await;
+    let known =
+        p.bank.add_observation(&p.caller, &named("Old"), fact("is known", None)).await.unwrap().observation;
+    let linked = p.bank.link(&p.caller, &named("Old"), "uses", &named("Other")).await.unwrap();
+    let first = p.bank.apply_batch(&p.caller, session()).await.unwrap();
+    assert!(first.entities.iter().all(|(_, change)| *change == EntityChange::Created), "{first:?}");
+    let existed = |applied: &BatchApplied| -> (Vec<bool>, Vec<bool>) {
+        let facts = applied.observations.iter().map(|one| one.existed).collect();
+        (facts, applied.relations.iter().map(|(_, existed)| *existed).collect())
+    };
+    let facts = vec![false, true, false, false, false, true];
+    assert_eq!(existed(&first), (facts, vec![false, false, true]));
+    assert_eq!(first.observations[1].observation, known, "a fact that is there stays as it is");
+    assert_eq!(first.relations[2].0, linked, "a relation, too");
+    let stats = p.bank.stats(&p.caller).await.unwrap();
+    assert_eq!((stats.entity_count, stats.observation_count, stats.relation_count), (4, 5, 3));
+    let before = p.bank.export(&p.caller).await.unwrap();
+    let again = p.other.apply_batch(&p.caller, session()).await.unwrap();
+    assert!(again.entities.iter().all(|(_, change)| *change == EntityChange::Existed));
+    assert_eq!(existed(&again), (vec![true; 6], vec![true; 3]));
+    assert_eq!(p.bank.export(&p.caller).await.unwrap(), before, "sent again, it changes nothing");
+    let attrs =
+        GraphBatch { entities: vec![draft("old", "Thing", Some(json!({"b": 2})))], ..GraphBatch::default() };
+    let merged = p.bank.apply_batch(&p.caller, attrs).await.unwrap();
+    assert_eq!(merged.entities[0].1, EntityChange::Updated);
+    let now = p.bank.open(&p.caller, &[named(&old.id)], 0, 100_000).await.unwrap().entities.remove(0);
+    assert_eq!(now.attrs.map(Value::Object), Some(json!({"a": 1, "b": 2})));
+}
+
+pub async fn a_batch_that_cannot_be_carried_out_changes_nothing(p: Project) {
+    entity(&p, "Old", "thing").await;
+    entity(&p, "Twin", "a").await;
+    entity(&p, "Twin", "b").await;
+    let before = p.bank.export(&p.caller).await.unwrap();
+    for (spoiled, at) in [
+        (about("Olt", "x", None), "`observations[6]`: Entity not found: Olt"),
+        (about("Twin", "x", None), "`observations[6]`: several entities"),
+        (about("Old", " ", None), "`observations[6]`: text is blank"),
+        (about("Old", "a\0b", None), "`observations[6]`: text contains a null"),
+    ] {
+        let mut batch = session();
+        batch.relations.pop();
+        batch.observations.push(spoiled);
+        let error = p.bank.apply_batch(&p.caller, batch).await.unwrap_err();
+        assert!(error.to_string().starts_with(at), "{error}");
+        if let GraphError::InBatch { error, .. } = &error
+            && let GraphError::EntityNotFound { suggestions, .. } = error.as_ref()
+        {
+            assert_eq!(suggestions, &["Old"]);
+        }
+    }
+    let mut unlinked = session();
+    unlinked.relations.push(between("Api", "Nowhere"));
+    assert!(p.bank.apply_batch(&p.caller, unlinked).await.is_err());
+    assert!(p.bank.apply_batch(&p.caller, GraphBatch::default()).await.is_err());
+    assert_eq!(p.bank.export(&p.caller).await.unwrap(), before);
+}
+
+pub async fn of_batches_at_once_each_thing_is_made_once(p: Project) {
+    entity(&p, "Old", "thing").await;
+    entity(&p, "Other", "thing").await;
+    let calls = (0..12).map(|turn| {
+        let bank = if turn % 2 == 0 { &p.bank } else { &p.other };
+        bank.apply_batch(&p.caller, session())
+    });
+    let applied: Vec<BatchApplied> = join_all(calls).await.into_iter().collect::<Result<_, _>>().unwrap();
+    let created = |applied: &BatchApplied| {
+        applied.entities.iter().filter(|(_, change)| *change == EntityChange::Created).count()
+    };
+    assert_eq!(applied.iter().map(created).sum::<usize>(), 2);
+    let stats = p.bank.stats(&p.caller).await.unwrap();
+    assert_eq!((stats.entity_count, stats.observation_count, stats.relation_count), (4, 5, 3));
 }
 
 pub async fn ids_follow_the_vectors(p: Project) {
@@ -134,6 +237,54 @@ pub async fn compaction_keeps_the_state(p: Project) {
     assert!(compacted.after <= compacted.before, "{compacted:?}");
     assert_eq!(p.bank.export(&p.caller).await.unwrap(), before);
     assert_eq!(p.other.export(&p.caller).await.unwrap(), before);
+}
+
+pub async fn what_is_opened_is_loaded_within_its_bytes_the_nearest_and_newest_first(p: Project) {
+    for number in 0..12 {
+        let attrs = Some(json!({"x": "x".repeat(1000)}));
+        p.bank.upsert_entity(&p.caller, draft(&format!("spoke {number}"), "t", attrs)).await.unwrap();
+    }
+    entity(&p, "hub", "t").await;
+    // Another of the name, which nobody means, with a neighbour of its own.
+    entity(&p, "hub", "other").await;
+    entity(&p, "far", "t").await;
+    p.bank.link(&p.caller, &named("hub [other]"), "knows", &named("far")).await.unwrap();
+    for number in 0..12 {
+        let spoke = named(&format!("spoke {number}"));
+        p.bank.link(&p.caller, &spoke, "knows", &named("hub [t]")).await.unwrap();
+        p.bank.add_observation(&p.caller, &spoke, fact("of a spoke", None)).await.unwrap();
+        let at = format!("2026-01-{:02}", 20 - number);
+        let text = format!("{number} {}", "y".repeat(1000));
+        p.bank.add_observation(&p.caller, &named("hub [t]"), fact(&text, Some(&at))).await.unwrap();
+    }
+    let hub = [named("hub [t]")];
+    for bank in [&p.bank, &p.other] {
+        let part = bank.open(&p.caller, &hub, 1, 8192).await.unwrap();
+        let names: Vec<&str> = part.entities.iter().map(|one| one.name.as_str()).collect();
+        assert!(
+            (2..6).contains(&names.len()) && names.contains(&"hub") && names[0] == "spoke 0",
+            "{names:?}"
+        );
+        assert_eq!(names.len() + part.entities_left, 13);
+        let texts: Vec<&str> = part.observations.iter().map(|one| one.text.as_str()).collect();
+        assert!((2..8).contains(&texts.len()), "{}", texts.len());
+        let newest: Vec<bool> =
+            texts.iter().enumerate().map(|(at, text)| text.starts_with(&format!("{at} "))).collect();
+        assert!(newest.iter().all(|newest| *newest), "{texts:?}");
+        assert_eq!(texts.len() + part.observations_left, 24);
+        assert_eq!(part.relations.len() + part.relations_left, 12);
+        for relation in &part.relations {
+            assert!(part.names[&relation.from_id].starts_with("spoke "));
+            assert_eq!(part.names[&relation.to_id], "hub");
+        }
+        let whole = bank.open(&p.caller, &hub, 2, 1024 * 1024).await.unwrap();
+        assert_eq!((whole.entities.len(), whole.observations.len(), whole.relations.len()), (13, 24, 12));
+        assert_eq!((whole.entities_left, whole.observations_left, whole.relations_left), (0, 0, 0));
+        let alone = bank.open(&p.caller, &hub, 0, 1024 * 1024).await.unwrap();
+        assert_eq!((alone.entities.len(), alone.observations.len(), alone.relations.len()), (1, 12, 0));
+        let unclear = bank.open(&p.caller, &[named("hub")], 1, 8192).await;
+        assert!(matches!(unclear, Err(GraphError::Ambiguous { .. })), "{unclear:?}");
+    }
 }
 
 pub async fn an_empty_graph_has_no_summary(p: Project) {

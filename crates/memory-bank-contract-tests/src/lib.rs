@@ -106,7 +106,11 @@ macro_rules! contract_tests {
             deleting_an_entity_takes_its_facts_and_links, one_fact_is_stored_once,
             a_fact_given_again_is_the_one_that_was_there, a_given_time_keeps_both_and_a_deleted_fact_comes_anew,
             of_many_that_add_one_fact_at_once_one_adds_it, a_pointer_given_again_changes_nothing,
-            a_fact_is_signed_by_the_first_who_gives_it, compaction_keeps_the_state, an_empty_graph_has_no_summary, ids_follow_the_vectors);
+            a_fact_is_signed_by_the_first_who_gives_it,
+             a_batch_is_carried_out_whole_and_only_once, a_batch_that_cannot_be_carried_out_changes_nothing,
+             of_batches_at_once_each_thing_is_made_once,
+             compaction_keeps_the_state, an_empty_graph_has_no_summary, ids_follow_the_vectors,
+             what_is_opened_is_loaded_within_its_bytes_the_nearest_and_newest_first);
         $crate::contract_tests!(@module $fresh, archives:
             a_full_log_goes_on_and_loses_nothing, a_full_log_without_entries_is_refused_and_nothing_changes,
             archives_of_many_months_hold_each_entry_once, the_last_archive_is_found_whatever_its_number,

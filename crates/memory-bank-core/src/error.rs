@@ -164,6 +164,14 @@ pub enum GraphError {
     /// An argument breaks a rule; the text names it and says what to do.
     #[error("{0}")]
     Invalid(String),
+    /// An item of a batch cannot be carried out, so that nothing was.
+    #[error("{at}: {error}")]
+    InBatch {
+        /// The item: its list and its place in it, from 0.
+        at: String,
+        /// Why.
+        error: Box<GraphError>,
+    },
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),

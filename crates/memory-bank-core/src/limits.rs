@@ -18,6 +18,10 @@ pub const ATTRIBUTES_BYTES: usize = 64 * 1024;
 pub const ATTRIBUTES_DEPTH: usize = 32;
 /// The longest id of a request, progress token, and name of a method, tool or prompt, in bytes of JSON.
 pub const REQUEST_ID_BYTES: usize = 256;
+/// The longest text that the refusal of an argument repeats, in characters, and how many names of arguments it lists.
+pub const ECHO_CHARS: usize = 40;
+/// See [`ECHO_CHARS`].
+pub const ECHO_NAMES: usize = 10;
 /// The longest URI of a resource and the longest cursor, in bytes of JSON. A document's name may be escaped in it.
 pub const URI_BYTES: usize = 2048;
 /// The longest query of any search, in bytes.
@@ -30,8 +34,20 @@ pub const NEIGHBOURS: usize = 200;
 pub const RELATIONS_FOUND: usize = 2000;
 /// The most bytes of text in one reply, but for a single document that is asked for by name.
 pub const REPLY_BYTES: usize = 256 * 1024;
-/// The most bytes of observations that are read to show a part of the graph.
-pub const SUBGRAPH_BYTES: i64 = 2 * 1024 * 1024;
+/// The most characters of text in one reply, unless the call asks for more by `limit` or `maxChars`.
+pub const REPLY_CHARS: usize = 25_000;
+/// The characters of text in a bundle, unless the call says otherwise.
+pub const BUNDLE_CHARS: usize = 24_000;
+/// A reply whose text is shorter than so many bytes also has its data beside it (`structuredContent`).
+pub const STRUCTURED_BYTES: usize = 2 * 1024;
+/// The most bytes of lines that one search of documents loads: as many as a reply may have by any setting.
+pub const HITS_BYTES: usize = 1024 * 1024;
+/// The most bytes of names in a list that comes beside what was asked for.
+pub const NAMES_BYTES: usize = 16 * 1024;
+/// The most entities, observations and relations, all together, in one batch for the graph.
+pub const GRAPH_BATCH_ITEMS: usize = 500;
+/// The most bytes of text and attributes in one batch for the graph.
+pub const GRAPH_BATCH_BYTES: usize = 256 * 1024;
 /// The most documents in one batch call.
 pub const BATCH_DOCUMENTS: usize = 100;
 /// The most edits in one call of `edit_memory_bank_file`.

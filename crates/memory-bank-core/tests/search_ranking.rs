@@ -18,6 +18,7 @@ use std::collections::HashMap;
 use jiff::Timestamp;
 use memory_bank_core::document::DocumentPath;
 use memory_bank_core::graph::state::GraphState;
+use memory_bank_core::limits::REPLY_BYTES;
 use memory_bank_core::search::{
     CorpusStats, DocumentQuery, Index, Query, Ranker, Unit, UnitKind, UnitTerms, each_word, entity_units,
     json_units, markdown_units, search_graph, stem,
@@ -52,7 +53,17 @@ impl Backend for InContext {
 
     fn graph(&self, query: &str, limit: usize) -> Vec<Found> {
         let query = Some(Query::parse(query).unwrap());
-        let found = search_graph(&self.graph, &self.index, &GraphSearch { query, limit, depth: 0 });
+        let found = search_graph(
+            &self.graph,
+            &self.index,
+            &GraphSearch {
+                query,
+                limit,
+                depth: 0,
+                bytes: REPLY_BYTES,
+                skip: memory_bank_core::store::Skip::default(),
+            },
+        );
         // A reply has two lists; whoever reads it sees the first of either side by side.
         let mut entities = found.entities.into_iter().map(|found| Found::Entity(found.entity.name));
         let mut observations = found

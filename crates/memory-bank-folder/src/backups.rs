@@ -43,7 +43,12 @@ impl BackupStore for FolderBank {
         let chosen = self.chosen(&places, directory)?;
         let now = self.surroundings().clock.now();
         let guard = self.lock.exclusive().await?;
-        let made = blocking(move || places.create(guard.dir(), chosen.as_deref(), now)).await?;
+        let most = self.most_backups(limits::BACKUPS);
+        let made = blocking(move || {
+            places.check_number(most)?;
+            places.create(guard.dir(), chosen.as_deref(), now)
+        })
+        .await?;
         Ok(self.shown(made))
     }
 
@@ -65,6 +70,8 @@ impl BackupStore for FolderBank {
         let now = self.surroundings().clock.now();
         let guard = self.lock.exclusive().await?;
         let (news, sink, project) = (self.news.clone(), self.surroundings().sink.clone(), caller.project);
+        // A safety copy is worth more than one that somebody asked for.
+        let most = self.most_backups(2 * limits::BACKUPS).filter(|_| safety);
         let mut restored = blocking(move || {
             let dir = guard.dir();
             let found = places.list(None)?.into_iter().find(|backup| same_id(&backup.id, &id));
@@ -72,6 +79,7 @@ impl BackupStore for FolderBank {
             let backup = places.open(&found).map_err(|error| {
                 BackupError::Refused(format!("{id} cannot be opened: {}", reason(&error)))
             })?;
+            places.check_number(most)?;
             let safety = if safety { Some(places.create(dir, None, now)?) } else { None };
             let mut restored = restore(dir, &backup)?;
             restored.safety = safety;
@@ -96,6 +104,11 @@ impl FolderBank {
     fn places(&self) -> Places {
         let beside = self.path().parent().unwrap_or(self.path()).to_owned();
         Places { bank: self.root().clone(), project: self.project().to_owned(), beside }
+    }
+
+    /// How many backups there may be, where whoever makes them does not have the disk before him; no bound otherwise.
+    fn most_backups(&self, most: usize) -> Option<usize> {
+        (!self.tells_paths()).then_some(most)
     }
 
     /// The place that a user chose. One that is not on this machine chooses none: a path from there means nothing here.
@@ -149,6 +162,20 @@ impl Places {
             return Err(refused("it is in the memory bank itself; choose a folder beside it"));
         }
         Ok(chosen)
+    }
+
+    /// Refuses one more backup when there are that many. None is deleted for it: here they are files of whoever serves
+    /// the folder. The caller holds the bank's lock.
+    fn check_number(&self, most: Option<usize>) -> Result<(), BackupError> {
+        let Some(most) = most else { return Ok(()) };
+        let there = self.list(None)?.len();
+        if there < most {
+            return Ok(());
+        }
+        Err(BackupError::Refused(format!(
+            "there are {there} backups already, at most {most} are made over HTTP, so nothing was done; whoever serves the \
+             folder can remove some of the folders `{PREFIX}…` beside the memory bank"
+        )))
     }
 
     /// Copies the bank aside. The caller holds the bank's lock.

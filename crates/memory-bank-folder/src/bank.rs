@@ -14,7 +14,7 @@ use crate::dir::Root;
 use crate::graph::FolderGraph;
 use crate::lock::BankLock;
 use crate::news::News;
-use crate::search::FolderSearch;
+use crate::search::{FolderIndexes, FolderSearch};
 use crate::served::ServedContents;
 
 /// What a bank needs from outside.
@@ -76,6 +76,12 @@ impl FolderBank {
     pub fn following_links(self) -> Self {
         let lock = BankLock::new(Root::anywhere(self.path().to_owned()));
         Self { lock, ..self }
+    }
+
+    /// Shares the memory for search indexes with the other banks of the process.
+    #[must_use]
+    pub(crate) fn sharing(self, indexes: &Arc<FolderIndexes>) -> Self {
+        Self { search: self.search.sharing(Arc::clone(indexes)), ..self }
     }
 
     /// Tells no path of the host and takes none: for clients that are not on this machine.

@@ -5,6 +5,7 @@
 //! for blocking work; the others wait without one. How things are ranked is the core's.
 
 mod follow;
+mod memory;
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, PoisonError, RwLock};
@@ -16,10 +17,8 @@ use jiff::Timestamp;
 use memory_bank_core::caller::Caller;
 use memory_bank_core::document::{CORE_DOCUMENTS, DocumentPath, Etag};
 use memory_bank_core::error::{GraphError, StoreError};
-use memory_bank_core::search::{DocumentQuery, Index, search_graph};
-use memory_bank_core::store::{
-    DocumentSearch, DocumentsFound, GraphFound, GraphSearch, SearchStore, SkippedDocument,
-};
+use memory_bank_core::search::{DocumentQuery, Index, MemoryShare, search_graph};
+use memory_bank_core::store::{DocumentSearch, DocumentsFound, GraphFound, GraphSearch, SearchStore};
 use tokio::sync::{Mutex, Semaphore};
 
 use crate::bank::FolderBank;
@@ -27,6 +26,7 @@ use crate::dir::{BankDir, FileRead, FileStamp, FolderEntry, text_of};
 use crate::journal;
 use crate::lock::blocking;
 use follow::Progress;
+pub(crate) use memory::FolderIndexes;
 
 /// A file that was written this shortly before it was read may be written again within the same tick of the file
 /// system's clock, so its time does not prove yet that it stayed the same.
@@ -41,6 +41,8 @@ pub(crate) struct FolderSearch {
     /// How many searches may use a thread at a time.
     threads: Arc<Semaphore>,
     progress: Arc<Progress>,
+    /// The memory for this index and those of the other banks.
+    indexes: Arc<FolderIndexes>,
     /// How long a search waits for the index.
     wait: Duration,
 }
@@ -53,6 +55,7 @@ impl Default for FolderSearch {
             turn: Arc::default(),
             threads: Arc::new(Semaphore::new(threads)),
             progress: Arc::default(),
+            indexes: Arc::default(),
             wait: follow::WAIT,
         }
     }
@@ -67,6 +70,8 @@ struct Followed {
     skipped: BTreeMap<String, String>,
     /// The generation of the graph that was taken in.
     graph: Option<u64>,
+    /// What of the memory for indexes it takes.
+    share: Option<MemoryShare>,
 }
 
 /// A file as it was taken in.
@@ -146,6 +151,11 @@ impl FolderBank {
 }
 
 impl FolderSearch {
+    /// The same, with the memory for indexes that other banks have, too.
+    pub(crate) fn sharing(self, indexes: Arc<FolderIndexes>) -> Self {
+        Self { indexes, ..self }
+    }
+
     fn documents(&self, wanted: &DocumentSearch) -> DocumentsFound {
         self.followed.read().unwrap_or_else(PoisonError::into_inner).search(wanted)
     }
@@ -195,36 +205,32 @@ impl Followed {
     }
 
     fn search(&self, wanted: &DocumentSearch) -> DocumentsFound {
-        let mut skipped = Vec::new();
-        let (searched, files) = if wanted.files.is_empty() {
-            let mut names: Vec<String> = self.files.keys().cloned().collect();
-            names.sort_by_cached_key(|name| (core_rank(name), name.clone()));
-            skipped.extend(
-                self.skipped
-                    .iter()
-                    .map(|(file, why)| SkippedDocument { file: file.clone(), reason: why.clone() }),
-            );
-            (names, None)
+        let (mut searched, mut files, mut skipped): (Vec<&str>, Vec<String>, Vec<(&str, String)>) =
+            Default::default();
+        if wanted.files.is_empty() {
+            searched = self.files.keys().map(String::as_str).collect();
+            searched.sort_unstable_by_key(|name| (core_rank(name), *name));
         } else {
-            let (mut searched, mut files) = (Vec::new(), Vec::new());
             for asked in &wanted.files {
                 match self.stored_name(asked) {
                     Ok(stored) => {
-                        searched.push(asked.clone());
+                        searched.push(asked);
                         files.push(stored);
                     }
-                    Err(reason) => skipped.push(SkippedDocument { file: asked.clone(), reason }),
+                    Err(reason) => skipped.push((asked, reason)),
                 }
             }
-            (searched, Some(files))
-        };
+        }
         let found = self.index.search_documents(&DocumentQuery {
             query: wanted.query.clone(),
-            files,
+            files: (!wanted.files.is_empty()).then_some(files),
             limit: wanted.limit,
             case_sensitive: wanted.case_sensitive,
         });
-        DocumentsFound { hits: found.hits, more: found.more, searched, skipped }
+        let unreadable = self.skipped.iter().filter(|_| wanted.files.is_empty());
+        let skipped = skipped.iter().map(|(name, reason)| (*name, reason.as_str()));
+        let skipped = skipped.chain(unreadable.map(|(name, reason)| (name.as_str(), reason.as_str())));
+        DocumentsFound::new(found.hits, found.more, searched, skipped)
     }
 
     /// The name under which a document is stored: as asked for, or the canonical one.
@@ -256,7 +262,8 @@ fn core_rank(name: &str) -> usize {
 #[cfg(test)]
 mod tests {
     use memory_bank_core::clock::{SystemClock, SystemEntropy};
-    use memory_bank_core::search::Query;
+    use memory_bank_core::limits;
+    use memory_bank_core::search::{IndexBudget, Query};
     use memory_bank_core::store::{
         DocumentStore, EntityDraft, EntityRef, GraphStore, NoSink, ObservationDraft,
     };
@@ -298,7 +305,19 @@ mod tests {
 
     async fn entities(bank: &FolderBank, query: &str) -> Vec<String> {
         let query = Some(Query::parse(query).unwrap());
-        let found = bank.search_graph(&me(), &GraphSearch { query, limit: 10, depth: 0 }).await.unwrap();
+        let found = bank
+            .search_graph(
+                &me(),
+                &GraphSearch {
+                    query,
+                    limit: 10,
+                    depth: 0,
+                    bytes: limits::REPLY_BYTES,
+                    skip: memory_bank_core::store::Skip::default(),
+                },
+            )
+            .await
+            .unwrap();
         found.entities.into_iter().map(|found| found.entity.name).collect()
     }
 
@@ -440,6 +459,89 @@ mod tests {
             EntityDraft { name: "Station 7".to_owned(), entity_type: "place".to_owned(), attrs: None };
         bank.upsert_entity(&me(), draft).await.unwrap();
         assert_eq!(entities(&bank, "station").await, ["Station 7"]);
+    }
+
+    const MIB: u64 = 1024 * 1024;
+
+    /// A bank with so many documents of a quarter of a mebibyte, and a small one that counts for the core.
+    fn large_bank(documents: usize, indexes: &Arc<FolderIndexes>) -> (TempDir, FolderBank) {
+        let (temp, bank) = bank();
+        let log = "- the albatross met the parser of a region far away\n".repeat(5 * 1024);
+        let logs = (0..documents).map(|number| (format!("log-{number}.md"), log.as_str()));
+        for (name, text) in logs.chain([("progress.md".to_owned(), "- a pelican\n")]) {
+            let path = bank.path().join(name);
+            std::fs::write(&path, text).unwrap();
+            // Files of a moment ago would be read again.
+            let long_ago = std::time::UNIX_EPOCH + Duration::from_secs(1_700_000_000);
+            std::fs::File::options().append(true).open(&path).unwrap().set_modified(long_ago).unwrap();
+        }
+        (temp, bank.sharing(indexes))
+    }
+
+    #[tokio::test]
+    async fn a_bank_that_is_too_large_is_searched_as_far_as_it_fits_and_is_not_read_again() {
+        let budget = IndexBudget { total: 64 * MIB, per_project: 4 * MIB };
+        let indexes = Arc::new(FolderIndexes::new(budget, Duration::from_secs(3600)));
+        let (_temp, bank) = large_bank(8, &indexes);
+        for round in 0..2 {
+            let found = bank.search_documents(&me(), &wanted("albatross pelican")).await.unwrap();
+            assert!(found.searched.contains(&"progress.md".to_owned()), "{:?}", found.searched);
+            assert!((2..8).contains(&found.searched.len()), "{:?}", found.searched);
+            assert_eq!(found.searched.len() + found.skipped.len(), 9);
+            for skipped in &found.skipped {
+                assert!(skipped.reason.contains("may take 4 MiB"), "{skipped:?}");
+            }
+            assert!(indexes.taken() <= 4 * MIB + 3 * MIB, "{}", indexes.taken());
+            // What was left out is not read, and what was taken in is not read again.
+            let read = bank.search.progress.total();
+            assert_eq!(read == 0, round == 1, "{read} bytes were read in round {round}");
+        }
+        // Once it is smaller, all of it is searched.
+        for number in 1..8 {
+            std::fs::remove_file(bank.path().join(format!("log-{number}.md"))).unwrap();
+        }
+        let found = bank.search_documents(&me(), &wanted("albatross")).await.unwrap();
+        assert_eq!((found.searched.len(), found.skipped.len()), (2, 0));
+    }
+
+    #[tokio::test]
+    async fn a_core_document_that_changes_in_a_bank_at_the_bound_stays_in_the_index() {
+        let budget = IndexBudget { total: 64 * MIB, per_project: 4 * MIB };
+        let indexes = Arc::new(FolderIndexes::new(budget, Duration::from_secs(3600)));
+        let (_temp, bank) = large_bank(8, &indexes);
+        let found = bank.search_documents(&me(), &wanted("pelican")).await.unwrap();
+        assert_eq!((found.hits.len(), found.skipped.is_empty()), (1, false));
+        for word in ["heron", "crane"] {
+            std::fs::write(bank.path().join("progress.md"), format!("- a {word}\n")).unwrap();
+            assert_eq!(lines(&bank, word).await, [("progress.md".to_owned(), 1)]);
+        }
+    }
+
+    #[tokio::test]
+    async fn the_banks_of_a_process_share_the_memory_and_one_in_use_is_not_evicted() {
+        let budget = IndexBudget { total: 12 * MIB, per_project: 12 * MIB };
+        let in_use = Arc::new(FolderIndexes::new(budget, Duration::from_secs(3600)));
+        let ((_one, first), (_two, second)) = (large_bank(4, &in_use), large_bank(4, &in_use));
+        let searched = async |bank: &FolderBank| {
+            bank.search_documents(&me(), &wanted("albatross pelican")).await.unwrap()
+        };
+        assert_eq!(searched(&first).await.searched.len(), 5);
+        let refused = searched(&second).await;
+        assert!(
+            refused.skipped.iter().any(|one| one.reason.contains("together they may take 12 MiB")),
+            "{refused:?}"
+        );
+        assert!(in_use.taken() <= 12 * MIB, "{}", in_use.taken());
+        assert_eq!(searched(&first).await.searched.len(), 5);
+
+        // One that nobody has searched lately gives way.
+        let idle = Arc::new(FolderIndexes::new(budget, Duration::ZERO));
+        let ((_one, first), (_two, second)) = (large_bank(4, &idle), large_bank(4, &idle));
+        for bank in [&first, &second, &first] {
+            let found = searched(bank).await;
+            assert_eq!((found.searched.len(), found.skipped.len()), (5, 0));
+            assert!(idle.taken() <= 12 * MIB, "{}", idle.taken());
+        }
     }
 
     #[tokio::test]

@@ -35,6 +35,7 @@ use crate::lock::blocking;
 use crate::place::{Origin, Place, is_bank, make_project};
 use crate::registry::{REGISTRY_FILE, Registered, Registry};
 use crate::rules::{read_rules, write_missing_rules};
+use crate::search::FolderIndexes;
 use crate::state::StateFolder;
 use crate::watch::Watch;
 
@@ -86,6 +87,7 @@ pub struct FolderWorkspace {
     registry: Registry,
     approved: Approved,
     around: Surroundings,
+    indexes: Arc<FolderIndexes>,
     tells_paths: bool,
     /// By canonical directory.
     banks: Mutex<HashMap<PathBuf, Arc<FolderBank>>>,
@@ -119,6 +121,7 @@ impl FolderWorkspace {
             origin,
             project,
             around,
+            indexes: Arc::default(),
             tells_paths: options.tells_paths,
             banks: Mutex::default(),
             active: RwLock::default(),
@@ -172,7 +175,7 @@ impl FolderWorkspace {
         let key = fs_err::canonicalize(&place.bank).unwrap_or_else(|_| place.bank.clone());
         let mut banks = self.banks.lock().unwrap_or_else(PoisonError::into_inner);
         let bank = banks.entry(key).or_insert_with(|| {
-            let bank = FolderBank::new(place.bank, place.project, self.around.clone());
+            let bank = FolderBank::new(place.bank, place.project, self.around.clone()).sharing(&self.indexes);
             let bank = if self.origin.follow_links { bank.following_links() } else { bank };
             Arc::new(if self.tells_paths { bank } else { bank.for_strangers() })
         });

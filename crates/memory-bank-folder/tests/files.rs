@@ -336,6 +336,33 @@ async fn a_file_with_a_hole_does_not_fill_the_disk_with_backups() {
 }
 
 #[tokio::test]
+async fn backups_that_are_made_over_http_are_bounded_in_number_and_none_is_deleted_for_another() {
+    let Fixture { root, bank } = fixture();
+    let f = Fixture { root, bank: bank.for_strangers() };
+    f.write("a.md", "old").await.unwrap();
+    let oldest = f.bank.create_backup(&caller(), None).await.unwrap();
+    for number in 1..memory_bank_core::limits::BACKUPS {
+        let name = format!("memory-bank-backup-2026-11-21T10-{number:02}-00-000Z");
+        std::fs::create_dir(f.root.path().join(name)).unwrap();
+    }
+    let there = || std::fs::read_dir(f.root.path()).unwrap().count();
+    let before = there();
+    let refused = f.bank.create_backup(&caller(), None).await.unwrap_err().to_string();
+    assert!(refused.contains("there are 50 backups already") && refused.contains("can remove"), "{refused}");
+    assert_eq!(there(), before);
+    // What a restore would overwrite is still copied aside.
+    f.write("a.md", "new").await.unwrap();
+    let restored = f.bank.restore_backup(&caller(), &oldest.id, true).await.unwrap();
+    assert!(restored.safety.is_some());
+    assert_eq!(f.text("a.md").await, "old");
+    for number in 1..3 {
+        let name = format!("memory-bank-backup-2026-11-21T10-{number:02}-00-000Z");
+        std::fs::remove_dir(f.root.path().join(name)).unwrap();
+    }
+    f.bank.create_backup(&caller(), None).await.unwrap();
+}
+
+#[tokio::test]
 async fn what_is_hidden_and_no_document_is_not_copied_aside() {
     let f = fixture();
     f.write("a.md", "x").await.unwrap();

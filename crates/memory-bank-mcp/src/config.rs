@@ -13,14 +13,16 @@ use etcetera::BaseStrategy as _;
 use memory_bank_core::search::IndexBudget;
 use memory_bank_folder::StateFolder;
 use memory_bank_server::http::HttpConfig;
+use memory_bank_server::mcp::{ToolOptions, Toolset};
 use tracing_subscriber::filter::EnvFilter;
 
 use variables::{
     ADDRESS_CONNECTIONS, ADDRESS_LIMIT, ALL_REPLY_BYTES, ALLOWED_HOSTS, ALLOWED_ORIGINS, AUDIT_RETENTION,
     CONNECTIONS, DATABASE_URL, HOST, INDEX_MEMORY, INDEX_MEMORY_PER_PROJECT, JSON_RESPONSE, KEEP_ALIVE,
     KEY_REPLY_BYTES, KEYED_ADDRESS_LIMIT, LAME_DUCK, LOG, METRICS, OTLP_ENDPOINT, PORT, PROJECT_EVENTS,
-    PROVIDER, PROXY_HOPS, QUOTA, REDIS_PREFIX, REDIS_URL, REPLY_BYTES, RETENTION, ROOT_CERTIFICATE,
-    SESSION_EVENTS, SESSIONS, SESSIONS_OF_KEY, STATE_DIR, STREAMS, SUPABASE_URL, TRANSPORT,
+    PROVIDER, PROXY_HOPS, QUOTA, READ_ONLY, REDIS_PREFIX, REDIS_URL, REPLY_BYTES, RETENTION,
+    ROOT_CERTIFICATE, SESSION_EVENTS, SESSIONS, SESSIONS_OF_KEY, STATE_DIR, STREAMS, SUPABASE_URL, TOOLS,
+    TRANSPORT,
 };
 pub(crate) use variables::{VARIABLES, Variable};
 
@@ -194,6 +196,21 @@ pub(crate) fn state_folder(flag: Option<&Path>, read: Read<'_>) -> Result<Option
     Ok(base.is_absolute().then(|| StateFolder::new(base.join("memory-bank-mcp"))))
 }
 
+/// What clients are shown of the tools, and whether they may change anything: as the command line says, or the environment.
+/// Read-only, once asked for, stays.
+///
+/// # Errors
+/// A variable cannot be used.
+pub(crate) fn tool_options(
+    toolset: Option<&Toolset>,
+    read_only: bool,
+    read: Read<'_>,
+) -> Result<ToolOptions, ConfigError> {
+    let of_environment = value(&TOOLS, read).parse().map_err(|_| wrong(&TOOLS, read))?;
+    let read_only = truth(&READ_ONLY, read)? || read_only;
+    Ok(ToolOptions { toolset: toolset.cloned().unwrap_or(of_environment), read_only })
+}
+
 /// Where traces are sent, if anywhere.
 ///
 /// # Errors
@@ -270,6 +287,7 @@ impl Settings {
             metrics: set(&METRICS, read)
                 .map(|address| address.parse().map_err(|_| wrong(&METRICS, read)))
                 .transpose()?,
+            tools: tool_options(None, false, read)?,
             event_retention: Duration::from_secs(3600 * number::<u64>(&RETENTION, read, 1, 720)?),
         };
         Ok(Self { http, database, redis })

@@ -74,7 +74,8 @@ async fn perform(cli: &Cli) -> anyhow::Result<()> {
 async fn serve_stdio(cli: &Cli, shutdown: CancellationToken) -> anyhow::Result<()> {
     let services = folder_services(cli, None, false).await?;
     let caller = Caller::local(cli.username.clone());
-    stdio::serve(services, caller, shutdown).await.context("the server stopped")
+    let options = config::tool_options(cli.tools.as_ref(), cli.read_only, &config::environment)?;
+    stdio::serve(services, caller, options, shutdown).await.context("the server stopped")
 }
 
 /// Without a command, the flag decides, then the environment.

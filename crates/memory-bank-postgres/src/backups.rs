@@ -247,7 +247,7 @@ impl PostgresBank {
         let rows = transaction.run(&writes).await?;
         let after = StoredBytes::of(rows.last().map(Vec::as_slice).unwrap_or_default())?;
         let added = after.total().saturating_sub(before.total());
-        match before.admit(added, self.database.default_quota) {
+        match self.database.admit(&before, added) {
             Ok(()) => transaction.commit(&[]).await.map(|_| None),
             Err(full) => {
                 transaction.roll_back().await;

@@ -4,6 +4,7 @@ use std::fmt;
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use deadpool_postgres::{
@@ -134,6 +135,8 @@ pub struct Database {
     pub(crate) around: Surroundings,
     /// How many bytes a project without a quota of its own may hold; 0 = unlimited.
     pub(crate) default_quota: u64,
+    /// How many changes were refused for a quota.
+    pub(crate) quota_refusals: Arc<AtomicU64>,
     pub(crate) served: Arc<ServedContents>,
     pub(crate) indexes: Arc<crate::search::Indexes>,
     pub(crate) slugs: Arc<crate::workspace::Slugs>,
@@ -191,6 +194,7 @@ impl Database {
             bare,
             around,
             default_quota: 0,
+            quota_refusals: Arc::default(),
             served: Arc::default(),
             indexes: Arc::new(crate::search::Indexes::new(&crate::search::SearchOptions::default())),
             slugs: Arc::default(),

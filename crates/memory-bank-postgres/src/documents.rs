@@ -15,7 +15,7 @@ use uuid::Uuid;
 use crate::bank::PostgresBank;
 use crate::column::{answer, column};
 pub(crate) use crate::documents::group::edit_together;
-use crate::documents::opened::{COUNT, LOCK, Opened, by_name, find, names_of, pattern};
+use crate::documents::opened::{COUNT, COUNT_ALL, LOCK, Opened, by_name, find, names_of, pattern};
 use crate::documents::plan::{Plan, check_count, check_quota, notify, write};
 use crate::edit_groups::{Awaited, EditGroups, Entry};
 use crate::quota::USAGE;
@@ -143,7 +143,7 @@ impl PostgresBank {
                 caller,
                 &[
                     Query::new(LOCK, &[&project, &names]),
-                    Query::new(COUNT, &[&project]),
+                    Query::new(COUNT, &[&project, &names]),
                     Query::new(USAGE, &[&project]),
                 ],
             )
@@ -177,7 +177,7 @@ impl PostgresBank {
         Ok(plan)
     }
 
-    /// Reads and locks the last document of each series: a third round trip, for the few edits that need it.
+    /// Reads and locks the last document of each series, and counts the documents: a third round trip, for the few edits that need it.
     async fn lock_last(
         &self,
         transaction: &Transaction,
@@ -187,7 +187,9 @@ impl PostgresBank {
         let patterns: Vec<String> = needed.iter().map(pattern).collect();
         let values: Vec<[Value<'_>; 2]> =
             patterns.iter().map(|pattern| [project as Value<'_>, pattern as Value<'_>]).collect();
-        let queries: Vec<Query<'_>> = values.iter().map(|values| Query::new(LOCK_LAST, values)).collect();
+        let count: [Value<'_>; 1] = [project];
+        let ends = values.iter().map(|values| Query::new(LOCK_LAST, values));
+        let queries: Vec<Query<'_>> = ends.chain([Query::new(COUNT_ALL, &count)]).collect();
         transaction.read(&queries).await
     }
 
@@ -202,7 +204,7 @@ impl PostgresBank {
         editor(&mut drafts)?;
         let plan = Plan::of(&drafts, &stored_names)?;
         check_count(present, &plan)?;
-        check_quota(&held, &plan, self.database.default_quota)?;
+        check_quota(&self.database, &held, &plan)?;
         Ok(plan)
     }
 }

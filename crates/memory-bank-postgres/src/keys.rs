@@ -19,9 +19,12 @@ const ACTIVE_KEYS: usize = 1000;
 const AUTHENTICATE: &str = "SELECT key_id, user_id, user_name, project_id, project_slug, role, scopes, rate_limit, \
     expires_at, revoked_at FROM app.authenticate($1)";
 const TOUCH: &str = "SELECT app.touch_keys($1, $2)";
-const LIST: &str = "SELECT id, key_prefix, label, scopes, rate_limit, last_used_at, expires_at, created_at, \
-    revoked_at FROM public.api_keys WHERE project_id = $1 AND user_id = $2 AND ($3 OR revoked_at IS NULL) \
-    ORDER BY created_at DESC, id";
+/// Revoked keys stay for good, so there may be very many: the newest of them come after those that are good.
+const LIST: &str = "SELECT * FROM ( \
+    SELECT id, key_prefix, label, scopes, rate_limit, last_used_at, expires_at, created_at, revoked_at \
+    FROM public.api_keys WHERE project_id = $1 AND user_id = $2 AND ($3 OR revoked_at IS NULL) \
+    ORDER BY (revoked_at IS NULL AND (expires_at > now()) IS NOT FALSE) DESC, created_at DESC, id LIMIT 2000 \
+    ) AS listed ORDER BY created_at DESC, id";
 const LOCK: &str = "SELECT id, app.own_key_hash(id), key_prefix, label, scopes, rate_limit, last_used_at, expires_at, created_at, \
     revoked_at FROM public.api_keys WHERE project_id = $1 AND user_id = $2 AND id = $3 AND revoked_at IS NULL FOR UPDATE";
 const COUNT: &str = "SELECT count(*) FROM public.api_keys WHERE project_id = $1 AND revoked_at IS NULL \

@@ -1,6 +1,8 @@
 //! How many bytes a project may hold. Triggers count what is stored (`migrations/003_functions.sql`); what adds to it is refused
 //! past the quota, what takes away never is. It must not know what a change means.
 
+use std::sync::atomic::Ordering;
+
 use memory_bank_core::error::StoreError;
 use tokio_postgres::Row;
 
@@ -87,6 +89,21 @@ pub struct ProjectBytes {
 }
 
 impl Database {
+    /// Whether a change that adds so many bytes to what a project holds is let in; why not. Refusals are counted.
+    pub(crate) fn admit(&self, held: &StoredBytes, added: i64) -> Result<(), String> {
+        let admitted = held.admit(added, self.default_quota);
+        if admitted.is_err() {
+            self.quota_refusals.fetch_add(1, Ordering::Relaxed);
+        }
+        admitted
+    }
+
+    /// How many changes this process has refused since they would have passed a project's quota.
+    #[must_use]
+    pub fn quota_refusals(&self) -> u64 {
+        self.quota_refusals.load(Ordering::Relaxed)
+    }
+
     /// What every project holds. For the schema's owner.
     ///
     /// # Errors

@@ -69,6 +69,8 @@ pub trait ReplyMemory: Send + Sync {
 pub enum NoMemory {
     /// The key's own replies take what it may have.
     Key,
+    /// Replies over the same connection take what it may have.
+    Connection,
     /// All replies together take what there is.
     Server,
 }
@@ -80,6 +82,10 @@ impl NoMemory {
             Self::Key => {
                 "replies of this key that are being made or were not read yet take all the memory it may have; read them, \
                  and try again in 2 s"
+            }
+            Self::Connection => {
+                "replies over this connection that are being made or were not read yet take all the memory it may have; read \
+                 them, and try again in 2 s"
             }
             Self::Server => "replies take all the memory that the server has for them; try again in 2 s",
         }

@@ -8,6 +8,15 @@ import { freshBank, read, write } from "./lib/project.mjs";
 const BOUND = 1024 * 1024;
 const MONTH = new Date().toISOString().slice(0, 7);
 
+/** What a reply says of archives; a long one says it in words alone. */
+function archivedOf(reply) {
+  if (reply.structured) return reply.structured.archived;
+  const said = /^(\S+) was full: the oldest (\d+) entr\w+(?: \((\S+) to (\S+)\))? moved to (\S+)$/gm;
+  const found = [...reply.text.matchAll(said)];
+  const shape = ([, document, entries, from, to, archive]) => ({ document, archive, entries: Number(entries), from, to });
+  return found.length > 0 ? found.map(shape) : undefined;
+}
+
 /** Calls until a reply names an archive; gives that reply, and every mark that went in. */
 async function fill(server, name, argumentsOf) {
   const marks = [];
@@ -15,7 +24,7 @@ async function fill(server, name, argumentsOf) {
     const mark = `mark-${String(turn).padStart(4, "0")}`;
     const reply = await server.ok(name, argumentsOf(mark));
     marks.push(mark);
-    if (reply.structured.archived) return { reply, marks };
+    if (archivedOf(reply)) return { reply, marks };
   }
   return assert.fail(`${name} never archived`);
 }
@@ -47,7 +56,7 @@ for (const [stem, tool, argumentsOf] of LOGS) {
     const filled = await fill(server, tool, argumentsOf);
     const { reply, marks } = { ...filled, marks: [...seed, ...filled.marks] };
     const name = `${stem}-archive-${MONTH}.md`;
-    const [archived, ...others] = reply.structured.archived;
+    const [archived, ...others] = archivedOf(reply);
     assert.deepEqual(others, []);
     assert.equal(archived.document, `${stem}.md`);
     assert.equal(archived.archive, name);
@@ -66,7 +75,7 @@ for (const [stem, tool, argumentsOf] of LOGS) {
     const found = (await server.ok("search_memory_bank", { query: marks[0] })).text;
     assert.ok(found.includes(name), "what was moved is found by default");
     const next = await server.ok(tool, argumentsOf("afterwards"));
-    assert.equal(next.structured.archived, undefined);
+    assert.equal(archivedOf(next), undefined);
     const { digest } = (await server.ok("get_context_digest")).json;
     if (stem === "progress") assert.ok(JSON.stringify(digest.recentProgress).includes("afterwards"));
     if (stem === "decision-log") assert.ok(JSON.stringify(digest.recentDecisions).includes("afterwards"));
@@ -94,7 +103,7 @@ test("a document with CRLF keeps it, and so does its archive", async (t) => {
   });
   await write(join(bank, "progress.md"), `# Progress\r\n\r\n## Update History\r\n${lines.join("\r\n")}\r\n`);
   const reply = await server.ok("track_progress", { action: "a", description: "b" });
-  const [{ archive, entries, from }] = reply.structured.archived;
+  const [{ archive, entries, from }] = archivedOf(reply);
   assert.equal(from, "2026-01-01");
   const [rest, old] = [await read(bank, "progress.md"), await read(bank, archive)];
   assert.ok(!/[^\r]\n/.test(rest) && !/[^\r]\n/.test(old));
@@ -111,7 +120,7 @@ test("subscribers hear of the document, and the archive comes to the list of res
   );
   const listed = server.next(({ method }) => method === "notifications/resources/list_changed");
   const reply = await server.ok("track_progress", { action: "a", description: "x".repeat(8000) });
-  assert.ok(reply.structured.archived, reply.text);
+  assert.ok(archivedOf(reply), reply.text);
   await Promise.all([updated, listed]);
   const uri = `memory-bank://progress-archive-${MONTH}`;
   const { contents } = await server.request("resources/read", { uri });

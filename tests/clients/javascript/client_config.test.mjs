@@ -38,7 +38,7 @@ async function toolsByFile(project, home) {
 test("the Inspector starts the server that the written file names", async (t) => {
   const project = await copyOf("original-project", t);
   await clientConfig(project, ["--client", "inspector", "--write"]);
-  assert.equal((await toolsByFile(project, await emptyFolder(t))).length, 39);
+  assert.equal((await toolsByFile(project, await emptyFolder(t))).length, 40);
 });
 
 test("the Inspector reaches a remote server with the key in the written file", async (t) => {

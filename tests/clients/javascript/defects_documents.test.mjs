@@ -170,16 +170,16 @@ test("d26: a name that is rewritten on writing is found on reading", async (t) =
   await server.ok("write_memory_bank_file", { filename: "myNotes.md", content: "b", ifMatchEtag: etag });
 });
 
-test("d27: an invalid name is named as such, and an empty etag overwrites nothing", async (t) => {
+test("d27: an invalid name is named as such, and an empty etag counts as none, but deletes nothing", async (t) => {
   const { server, bank } = await freshBank(t);
   const bad = await server.fails("write_memory_bank_file", { filename: "../x.md", content: "x", ifMatchEtag: "aa" });
   assert.ok(!bad.includes("FILE_NOT_FOUND"));
-  const before = await read(bank, "progress.md");
-  await server.tool("write_memory_bank_file", { filename: "progress.md", content: "x", ifMatchEtag: "" }).then(
-    (reply) => assert.ok(reply.isError, reply.text),
-    (error) => assert.equal(error.code, -32602),
-  );
-  assert.equal(await read(bank, "progress.md"), before);
+  const { replaced } = (await server.ok("write_memory_bank_file", { filename: "progress.md", content: "x", ifMatchEtag: "" })).json;
+  assert.ok(replaced.bytes > 0);
+  assert.equal(await read(bank, "progress.md"), "x");
+  await server.ok("write_memory_bank_file", { filename: "note.md", content: "x", ifMatchEtag: "" });
+  assert.match(await server.fails("delete_memory_bank_file", { filename: "note.md", ifMatchEtag: "" }), /`ifMatchEtag` is empty/);
+  assert.equal(await read(bank, "note.md"), "x");
 });
 
 test("d41: an empty context passes, and a missing progress.md loses no decision", async (t) => {
@@ -195,7 +195,7 @@ test("d43: parts of a finalisation are checked before anything is written", asyn
   const { server, bank } = await freshBank(t);
   const before = await read(bank, "decision-log.md");
   for (const part of [{ decision: { title: "x" } }, { progressEntry: {} }, { progressEntry: { type: "poem", summary: "s" } }]) {
-    await server.refuses(-32602, "tools/call", { name: "finalize_thinking_session", arguments: { summary: "s", ...part } });
+    await server.fails("finalize_thinking_session", { summary: "s", ...part });
   }
   for (const file of await readdir(bank)) {
     if (file.endsWith(".md")) assert.ok(!(await read(bank, file)).includes("undefined"), file);
@@ -227,7 +227,7 @@ test("d48: times are UTC, wherever the host is", async (t) => {
 
 test("d52: an unknown category is refused", async (t) => {
   const { server, bank } = await freshBank(t);
-  await server.refuses(-32602, "tools/call", { name: "add_session_note", arguments: { note: "n", category: "zzz" } });
+  assert.match(await server.fails("add_session_note", { note: "n", category: "zzz" }), /observation.*blocker/);
   assert.ok(!(await read(bank, "active-context.md")).includes("undefined"));
 });
 

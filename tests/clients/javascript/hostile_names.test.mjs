@@ -6,7 +6,6 @@ import { link, lstat, mkdir, readdir, symlink } from "node:fs/promises";
 import { join } from "node:path";
 import test from "node:test";
 import { freshBank, read, write } from "./lib/project.mjs";
-import { ProtocolError } from "./lib/server.mjs";
 
 const HOSTILE = [
   "../outside.md",
@@ -32,12 +31,9 @@ async function bankWithSecret(t) {
   return { server, project, bank };
 }
 
-/** A refusal is a tool error or -32602; whatever it is, it tells nothing of what lies outside. */
+/** A refusal is a tool error that tells nothing of what lies outside. */
 async function refused(server, name, args) {
-  const reply = await server.tool(name, args).catch((error) => {
-    assert.ok(error instanceof ProtocolError && error.code === -32602, String(error));
-    return { isError: true, text: error.message };
-  });
+  const reply = await server.tool(name, args);
   assert.ok(reply.isError, `${name} ${JSON.stringify(args)} should be refused, but: ${reply.text}`);
   assert.ok(!reply.text.includes("the secret") && !reply.text.includes("root:"), reply.text);
 }
@@ -95,7 +91,7 @@ test("a symbolic link out of the bank is neither read nor written nor searched (
   await refused(server, "read_memory_bank_file", { filename: "link.md" });
   await server.tool("write_memory_bank_file", { filename: "link.md", content: "overwritten" });
   assert.equal(await read(project, "outside.md"), "the secret\n");
-  assert.ok(!(await server.ok("search_memory_bank", { query: "the secret" })).text.includes('"file": "link.md"'));
+  assert.ok(!(await server.ok("search_memory_bank", { query: "the secret" })).text.includes('"file":"link.md"'));
 });
 
 test("a bank's graph folder that is a link elsewhere is refused", async (t) => {

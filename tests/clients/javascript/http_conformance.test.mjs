@@ -10,7 +10,7 @@ import { openStages } from "./lib/http_stages.mjs";
 const LEFT_OUT = [
   [/^logging-set-level$/, "the server declares no logging"],
   [/^completion-complete$/, "the prompt test_prompt_with_arguments"],
-  [/^tools-call-(?!simple-text$|error$)/, "the tools test_image_content, test_tool_with_progress and their like"],
+  [/^tools-call-/, "the tools test_simple_text, test_error_handling and their like"],
   [/^json-schema-2020-12$/, "the tool json_schema_2020_12_tool"],
   [/^elicitation-/, "tools that ask the user"],
   [/^input-required-result-/, "tools that ask the client for more"],
@@ -19,10 +19,15 @@ const LEFT_OUT = [
   [/^prompts-get-/, "the prompts test_simple_prompt and their like"],
   [/^http-custom-header-server-validation$/, "a tool with x-mcp-header annotations"],
 ];
-// Of the scenario server-stateless: they need the tool test_missing_capability.
-const WAIVED = ["sep-2575-server-rejects-undeclared-capability", "sep-2575-missing-capability-http-400"];
+// Of the scenario server-stateless: they need the tools test_missing_capability, test_streaming_elicitation and test_logging_tool.
+const WAIVED = [
+  "sep-2575-server-rejects-undeclared-capability",
+  "sep-2575-missing-capability-http-400",
+  "sep-2575-http-server-no-independent-requests-on-stream",
+  "sep-2575-server-no-log-without-loglevel",
+];
 /** How many scenarios of a version have to be left, so that none is lost unseen. */
-const LEAST = { "2025-03-26": 1, "2025-06-18": 8, "2025-11-25": 10, "2026-07-28": 10 };
+const LEAST = { "2025-03-26": 1, "2025-06-18": 6, "2025-11-25": 8, "2026-07-28": 8 };
 
 const stages = await openStages();
 

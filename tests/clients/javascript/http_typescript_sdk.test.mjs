@@ -58,14 +58,15 @@ for (const stage of stages) {
     const { url, key } = await stage.project(t);
     const { client, call } = await connected(t, url, key);
     const { tools } = await client.listTools();
-    assert.equal(tools.length, 39);
+    assert.equal(tools.length, 40);
     await callEveryTool(call, tools.map(({ name }) => name));
   });
 
-  on("a failed tool is a result, and a malformed call throws with its code", async (t) => {
+  on("a failed tool and wrong arguments are results, an unknown tool throws with its code", async (t) => {
     const { call } = await withBank(t, stage);
     assert.equal((await call("read_memory_bank_file", { filename: "missing.md" })).isError, true);
-    await assert.rejects(call("read_memory_bank_file"), { code: -32602 });
+    assert.equal((await call("read_memory_bank_file")).isError, true);
+    await assert.rejects(call("no_such_tool"), { code: -32602, message: /Unknown tool/ });
   });
 
   on("resources are listed, found by the template, read, and refused", async (t) => {
@@ -150,7 +151,7 @@ for (const stage of stages) {
     const { call } = await withBank(t, stage);
     const onprogress = () => {};
     const result = await call("get_context_bundle", {}, { onprogress, resetTimeoutOnProgress: true });
-    assert.equal(result.structuredContent.metadata.filesLoaded, 5);
+    assert.equal(JSON.parse(result.content[0].text).metadata.filesLoaded, 5);
   });
 
   on("a session that its client has ended is gone, and the SDK says 404", async (t) => {
@@ -280,5 +281,5 @@ test("an answer is fetched by another client from another replica, after the fir
   await other.connect(transportTo(events.server.url, key, { sessionId }));
   t.after(() => other.close());
   const result = await other.request(request, CallToolResultSchema, { resumptionToken: token });
-  assert.equal(result.structuredContent.metadata.filesLoaded, 5);
+  assert.equal(JSON.parse(result.content[0].text).metadata.filesLoaded, 5);
 });

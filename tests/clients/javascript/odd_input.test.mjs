@@ -90,18 +90,16 @@ test("a line of 20 MB is refused, and the server lives on", async (t) => {
 test("a document over one MiB is refused with the bound in the text, and nothing is written", async (t) => {
   const { server } = await freshBank(t);
   const big = { name: "write_memory_bank_file", arguments: { filename: "big.md", content: "x".repeat(1024 * 1024 + 1) } };
-  const { message } = await server.refuses(-32602, "tools/call", big);
-  assert.match(message, /1048576/);
+  assert.match(await server.fails(big.name, big.arguments), /1048576/);
   await server.ok("write_memory_bank_file", { filename: "full.md", content: "x".repeat(1024 * 1024) });
   assert.ok(!(await server.ok("list_memory_bank_files")).text.includes("big.md"));
 });
 
-test("a tool that nobody knows is a tool error that begins `Unknown tool`", async (t) => {
+test("a tool that nobody knows is a protocol error that begins `Unknown tool`", async (t) => {
   const server = await withServer(t);
   for (const args of [{}, undefined]) {
-    const result = await server.request("tools/call", { name: "no_such_tool", arguments: args });
-    assert.equal(result.isError, true);
-    assert.match(result.content[0].text, /^Unknown tool: no_such_tool/);
+    const error = await server.refuses(-32602, "tools/call", { name: "no_such_tool", arguments: args });
+    assert.match(error.message, /Unknown tool: no_such_tool/);
   }
 });
 
@@ -111,7 +109,8 @@ test("omitted arguments count as none (d37)", async (t) => {
     const result = await server.request("tools/call", { name });
     assert.notEqual(result.isError, true, `${name}: ${result.content[0].text}`);
   }
-  await server.refuses(-32602, "tools/call", { name: "track_progress" });
+  const { isError } = await server.request("tools/call", { name: "track_progress" });
+  assert.equal(isError, true);
 });
 
 for (const [name, args, field] of [
@@ -119,35 +118,37 @@ for (const [name, args, field] of [
   ["read_memory_bank_file", { filename: 7 }, "filename"],
   ["write_memory_bank_file", { filename: "a.md", content: { a: 1 } }, "content"],
   ["track_progress", { action: {}, description: "x" }, "action"],
-  ["track_progress", { action: "x", description: "y", updateActiveContext: "false" }, "updateActiveContext"],
+  ["track_progress", { action: "x", description: "y", updateActiveContext: "no" }, "updateActiveContext"],
   ["add_progress_entry", { type: "poem", summary: "x" }, "type"],
-  ["add_progress_entry", { type: "fix", summary: "x", files: "abc" }, "files"],
+  ["add_progress_entry", { type: "bugfix", summary: "x" }, "type"],
+  ["add_progress_entry", { type: "fix", summary: "x", files: 7 }, "files"],
   ["add_session_note", { note: "x", category: "zzz" }, "category"],
-  ["update_tasks", { add: "abc" }, "add"],
-  ["search_memory_bank", { query: "x", files: "progress.md" }, "files"],
+  ["update_tasks", { add: [1] }, "add[0]"],
+  ["update_tasks", { add: "['a', 'b']" }, "add"],
+  ["search_memory_bank", { query: "x", files: { a: 1 } }, "files"],
   ["search_memory_bank", { query: "x", maxResults: 0 }, "maxResults"],
   ["batch_read_files", { files: [] }, "files"],
   ["batch_write_files", { files: [{ filename: "a.md", content: "x" }, null] }, "files"],
   ["graph_upsert_entity", { name: "x", entityType: "y", attrs: [1] }, "attrs"],
   ["graph_open_nodes", { nodes: [5] }, "nodes"],
-  ["graph_open_nodes", { nodes: "Zed" }, "nodes"],
-  ["graph_search", { query: "x", limit: "2" }, "limit"],
+  ["graph_open_nodes", { nodes: " " }, "nodes"],
+  ["graph_search", { query: "x", limit: "two" }, "limit"],
   ["graph_link_entities", { from: "a", relationType: "b", to: "c", action: "bogus" }, "action"],
   ["graph_maintain", { operation: "zzz" }, "operation"],
   ["select_store", { action: "marry" }, "action"],
-  ["sequential_thinking", { thought: "x", nextThoughtNeeded: true, thoughtNumber: "2", totalThoughts: 3 }, "thoughtNumber"],
-  ["sequential_thinking", { reset: "false" }, "reset"],
+  ["sequential_thinking", { thought: "x", nextThoughtNeeded: true, thoughtNumber: "2.5", totalThoughts: 3 }, "thoughtNumber"],
+  ["sequential_thinking", { reset: "false" }, "thoughtNumber"],
   ["finalize_thinking_session", { summary: "x", decision: { title: "x" } }, "decision"],
   ["finalize_thinking_session", { summary: "x", progressEntry: {} }, "progressEntry"],
   ["get_targeted_context", { query: "x", maxChars: 100 }, "maxChars"],
-  ["switch_mode", { umb: "true" }, "umb"],
+  ["switch_mode", { umb: "yes" }, "umb"],
 ]) {
-  test(`${name} ${JSON.stringify(args)} gets -32602 that names \`${field}\` (d37)`, async (t) => {
+  test(`${name} ${JSON.stringify(args)} is refused by a result that names \`${field}\` (d37)`, async (t) => {
     const { server, bank } = await freshBank(t);
     const before = await read(bank, "active-context.md");
-    const error = await server.refuses(-32602, "tools/call", { name, arguments: args });
-    assert.ok(error.message.toLowerCase().includes(field.toLowerCase()), error.message);
-    assert.ok(!error.message.includes("MCP error"), "the prefix is not part of the message");
+    const text = await server.fails(name, args);
+    assert.ok(text.includes(`\`${field}`), text);
+    assert.match(text, /for example \{/);
     assert.equal(await read(bank, "active-context.md"), before);
   });
 }
@@ -164,12 +165,61 @@ test("numbers of a graph search that are out of bounds are moved into them (d29)
   assert.equal((await server.ok("graph_search", { query: "*", limit: 100000 })).json.entities.length, 2);
 });
 
-test("arguments that are no object get -32602", async (t) => {
+test("arguments that are no object are refused by a result, unless they are one as JSON text, or none", async (t) => {
   const { server } = await freshBank(t);
-  for (const args of [[1], "text", 7]) {
-    await server.refuses(-32602, "tools/call", { name: "list_memory_bank_files", arguments: args });
+  for (const args of [[1], "text", 7, true, "[1]"]) {
+    assert.match(await server.fails("list_memory_bank_files", args), /^`arguments` must be an object/);
   }
+  for (const args of [[], "", "{}", null, "[]"]) {
+    assert.match((await server.ok("list_memory_bank_files", args)).text, /^Files in Memory Bank:/);
+  }
+  const text = JSON.stringify({ action: "Did", description: "it" });
+  assert.equal((await server.ok("track_progress", text)).text, "Progress tracked: Did - it");
 });
+
+test("an argument that is given twice stops what may destroy, and nothing else", async (t) => {
+  const { server, bank } = await freshBank(t);
+  await server.ok("graph_upsert_entity", { name: "Alpha", entityType: "t" });
+  let id = 0;
+  const call = async (params) => {
+    id += 1;
+    const reply = server.next((message) => message.id === `twice-${id}`);
+    server.sendLine(`{"jsonrpc":"2.0","id":"twice-${id}","method":"tools/call","params":{${params}}}`);
+    return reply;
+  };
+  const before = await read(bank, "progress.md");
+  for (const params of [
+    '"name":"graph_delete_entity","arguments":{"entity":"Alpha","observationId":"obs_x","observationId":null}',
+    '"name":"graph_delete_entity","arguments":{"entity":"Alpha","observationId":"obs_x","observation\\u0049d":null}',
+    '"name":"graph_delete_observation","arguments":{"entity":"Alpha","observationId":"","observationId":"x"}',
+    '"name":"write_memory_bank_file","arguments":{"filename":"progress.md","content":"x","ifMatchEtag":"aa","ifMatchEtag":null}',
+    '"name":"batch_write_files","arguments":{"files":[{"filename":"a.md","filename":"progress.md","content":"x"}]}',
+    '"name":"sequential_thinking","arguments":{"reset":true,"sessionId":"a","sessionId":null}',
+  ]) {
+    const { error } = await call(params);
+    assert.equal(error?.code, -32600, params);
+    assert.match(error.message, /given twice/);
+  }
+  const { result } = await call('"name":"write_memory_bank_file","arguments":"{\\"filename\\":\\"progress.md\\",\\"filename\\":\\"b.md\\",\\"content\\":\\"x\\"}"');
+  assert.equal(result.isError, true);
+  assert.equal(await read(bank, "progress.md"), before);
+  assert.equal((await server.ok("graph_search", { query: "*" })).json.entities.length, 1);
+  assert.equal((await call('"name":"list_memory_bank_files","arguments":{"a":1,"a":2}')).error, undefined);
+});
+
+for (const id of ["null", "{}", "[1]", "true", "1.5", "12345678901234567890"]) {
+  test(`an id that is ${id} gets -32600 with id null, and the next line is served`, async (t) => {
+    const server = await withServer(t);
+    for (const method of ["ping", "tools/list", "notifications/initialized"]) {
+      const reply = server.next((message) => message.error !== undefined);
+      server.sendLine(`{"jsonrpc":"2.0","id":${id},"method":"${method}"}`);
+      const { error, id: given } = await reply;
+      assert.deepEqual([error.code, given], [-32600, null]);
+      assert.match(error.message, /`id`/);
+    }
+    assert.deepEqual(await server.request("ping"), {});
+  });
+}
 
 test("a lone surrogate is stored as U+FFFD", async (t) => {
   const { server, bank } = await freshBank(t);

@@ -30,7 +30,7 @@ test("process_umb_command and complete_umb start and end the update", async (t) 
   assert.match((await server.ok("switch_mode")).text, /UMB mode active: Yes$/);
   assert.match((await server.ok("complete_umb")).text, /^\[MEMORY BANK: ACTIVE\]/);
   assert.match(await server.fails("complete_umb"), /not active/);
-  await server.refuses(-32602, "tools/call", { name: "process_umb_command", arguments: {} });
+  assert.match(await server.fails("process_umb_command"), /^Command not specified: `command` is required/);
   await server.fails("process_umb_command", { command: "plumber" });
 });
 
@@ -52,7 +52,8 @@ test("register_store and unregister_store keep the registry", async (t) => {
   assert.ok(JSON.parse(await read(project, "stores.json")).stores.some((store) => store.storeId === "third"));
   assert.equal((await server.ok("unregister_store", { storeId: "third" })).text, 'Store "third" removed from registry');
   assert.match((await server.tool("unregister_store", { storeId: "third" })).text, /^Store "third" not found in registry/);
-  await server.refuses(-32602, "tools/call", { name: "register_store", arguments: {} });
+  assert.match(await server.fails("register_store", { store_id: "x" }), /^`path` is required/);
+  assert.match(await server.fails("register_store", { path: "x" }), /^`storeId` is required/);
 });
 
 test("reset_sequential_thinking tells whether there was something to forget", async (t) => {

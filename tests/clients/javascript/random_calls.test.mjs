@@ -2,11 +2,10 @@
 // internal fault, and the bank stays readable. The seed is fixed; SEED=n tries another one.
 
 import assert from "node:assert/strict";
-import { appendFile } from "node:fs/promises";
+import { appendFile, readdir } from "node:fs/promises";
 import { join } from "node:path";
 import test from "node:test";
 import { copyOf, read, serverOn } from "./lib/project.mjs";
-import { ProtocolError } from "./lib/server.mjs";
 
 const SEED = Number(process.env.SEED ?? 20261122);
 const CALLS_EACH = 40;
@@ -69,13 +68,11 @@ test(`random calls of every tool are answered without a fault (seed ${SEED})`, {
   for (let round = 0; round < CALLS_EACH; round += 1) {
     const calls = tools.map(async ({ name, inputSchema }) => {
       const args = object(inputSchema);
-      try {
-        const result = await server.request("tools/call", { name, arguments: args });
-        if (!result.isError) succeeded += 1;
-        assert.ok(!result.content[0].text.includes("panicked"), `${name} ${JSON.stringify(args).slice(0, 500)}`);
-      } catch (error) {
-        assert.ok(error instanceof ProtocolError && error.code === -32602, `${name} ${JSON.stringify(args).slice(0, 500)}: ${error}`);
-      }
+      const result = await server.request("tools/call", { name, arguments: args }).catch((error) => {
+        assert.fail(`${name} ${JSON.stringify(args).slice(0, 500)}: ${error}`);
+      });
+      if (!result.isError) succeeded += 1;
+      assert.ok(!result.content[0].text.includes("panicked"), `${name} ${JSON.stringify(args).slice(0, 500)}`);
       answered += 1;
     });
     await Promise.all(calls);
@@ -90,5 +87,67 @@ test(`random calls of every tool are answered without a fault (seed ${SEED})`, {
   assert.equal((await server.ok("graph_maintain", { operation: "rebuild" })).json.success, true);
   const text = (await server.ok("read_memory_bank_file", { filename: "active-context.md", includeEtag: false })).text;
   assert.equal(text, await read(project, "memory-bank", "active-context.md"));
+  await server.close();
+});
+
+/** Every file of a project with its text. */
+async function everyFile(folder) {
+  const entries = (await readdir(folder, { recursive: true, withFileTypes: true })).filter((entry) => entry.isFile());
+  const paths = entries.map((entry) => join(entry.parentPath ?? entry.path, entry.name)).sort();
+  return Object.fromEntries(await Promise.all(paths.map(async (path) => [path, await read(path)])));
+}
+
+test(`no tool that may destroy does anything when it is given an argument that it does not know (seed ${SEED})`, { timeout: 110_000 }, async (t) => {
+  const project = await copyOf("original-project", t);
+  const server = await serverOn(project, t);
+  const { tools } = await server.request("tools/list");
+  const { pick, object } = generator(randomNumbers(SEED));
+  const strange = ["__proto__", "constructor", "etag", "ifMatchEtagg", "observatonId", "dryRun", "toolCallId", "", "x".repeat(300)];
+  // Reading files for search or a first look may make some.
+  await server.ok("graph_maintain", { operation: "rebuild" });
+  const before = await everyFile(project);
+  const destructive = tools.filter(({ annotations }) => annotations.destructiveHint);
+  assert.ok(destructive.length >= 10);
+  for (let round = 0; round < 30; round += 1) {
+    const calls = destructive.map(async ({ name, inputSchema }) => {
+      const args = object(inputSchema);
+      const lists = Object.values(args).filter((value) => Array.isArray(value) && value.some((item) => item?.constructor === Object));
+      const inside = lists.length > 0 && pick([true, false]) ? lists[0].find((item) => item?.constructor === Object) : args;
+      Object.defineProperty(inside, pick(strange), { value: pick(ODD), enumerable: true });
+      const reply = await server.tool(name, args);
+      assert.ok(reply.isError, `${name} ${JSON.stringify(args).slice(0, 500)}: ${reply.text.slice(0, 500)}`);
+    });
+    await Promise.all(calls);
+  }
+  assert.deepEqual(await everyFile(project), before);
+  await server.close();
+});
+
+test(`arguments of any shape are answered by a result, for every tool (seed ${SEED})`, { timeout: 110_000 }, async (t) => {
+  const project = await copyOf("original-project", t);
+  const server = await serverOn(project, t);
+  const { tools } = await server.request("tools/list");
+  const { pick } = generator(randomNumbers(SEED + 1));
+  const shape = (depth = 0) => {
+    if (depth > 2) return pick([...ODD, ...TEXTS]);
+    const some = Array.from({ length: pick([0, 1, 2, 3]) }, () => shape(depth + 1));
+    return pick([
+      () => pick(ODD), () => pick(TEXTS), () => some, () => JSON.stringify(some),
+      () => Object.fromEntries(some.map((value) => [pick([...TEXTS, "filename", "op", "id"]), value])),
+    ])();
+  };
+  for (let round = 0; round < 30; round += 1) {
+    await Promise.all(tools.map(async ({ name, inputSchema }) => {
+      // Only names inside the project: the test must not write elsewhere.
+      const names = Object.keys(inputSchema.properties).filter((one) => !/^(path|backupDir|storeId)$/.test(one));
+      const args = pick([0, 1, 2, 3, 4]) === 0 ? shape() : Object.fromEntries(names.filter(() => pick([true, true, false])).map((one) => [one, shape()]));
+      const result = await server.request("tools/call", { name, arguments: args }).catch((error) => {
+        assert.fail(`${name} ${JSON.stringify(args).slice(0, 500)}: ${error}`);
+      });
+      assert.ok(result.content[0].text.length > 0 || !result.isError);
+    }));
+  }
+  assert.ok(!server.stderr.includes("panicked"), server.stderr.slice(0, 2000));
+  assert.equal((await server.ok("graph_maintain", { operation: "rebuild" })).json.success, true);
   await server.close();
 });

@@ -3,60 +3,75 @@
 import assert from "node:assert/strict";
 import test from "node:test";
 import { countTokens } from "gpt-tokenizer/encoding/o200k_base";
-import { emptyFolder, serverOn } from "./lib/project.mjs";
+import { copyOf, emptyFolder, read, serverOn } from "./lib/project.mjs";
+import { Server } from "./lib/server.mjs";
 import { OLDER_NAMES } from "./lib/older_names.mjs";
 
-const TOKEN_BUDGET = 3200;
+// What a model pays for the list: the name, description and schema of each tool, and the whole JSON as it is often
+// written, with a blank behind each comma and colon.
+const BUDGETS = { all: { text: 3300, whole: 4800 }, core: { text: 1200, whole: 2000 } };
+const CORE = [
+  "get_context_digest", "get_targeted_context", "search_memory_bank", "list_memory_bank_files",
+  "read_memory_bank_file", "edit_memory_bank_file", "write_memory_bank_file", "track_progress", "log_decision",
+  "update_tasks", "graph_batch", "graph_search",
+];
 
-// Read-only, destructive, idempotent.
+// Read-only, destructive, idempotent. The last two mean nothing where the first holds, and are not sent then.
 const HINTS = {
-  get_instructions: "yny",
+  get_instructions: "y",
   initialize_memory_bank: "nny",
   set_memory_bank_path: "nny",
-  debug_mcp_config: "yny",
-  read_memory_bank_file: "yny",
+  debug_mcp_config: "y",
+  read_memory_bank_file: "y",
   write_memory_bank_file: "nyy",
-  list_memory_bank_files: "yny",
-  get_memory_bank_status: "yny",
+  list_memory_bank_files: "y",
+  get_memory_bank_status: "y",
   migrate_file_naming: "nny",
-  get_context_bundle: "yny",
-  get_context_digest: "yny",
-  search_memory_bank: "yny",
+  get_context_bundle: "y",
+  get_context_digest: "y",
+  search_memory_bank: "y",
   create_backup: "nnn",
   restore_backup: "nyn",
   add_progress_entry: "nnn",
   add_session_note: "nnn",
   update_tasks: "nyy",
-  batch_read_files: "yny",
+  batch_read_files: "y",
   batch_write_files: "nyy",
   track_progress: "nnn",
   update_active_context: "nyy",
   log_decision: "nnn",
   switch_mode: "nny",
   graph_upsert_entity: "nny",
+  graph_batch: "nny",
   graph_add_observation: "nnn",
   graph_link_entities: "nyy",
-  graph_search: "yny",
-  graph_open_nodes: "yny",
+  graph_search: "y",
+  graph_open_nodes: "y",
   graph_delete_entity: "nyy",
   graph_maintain: "nyy",
-  list_stores: "yny",
+  list_stores: "y",
   select_store: "nny",
   sequential_thinking: "nnn",
   finalize_thinking_session: "nyn",
-  get_targeted_context: "yny",
+  get_targeted_context: "y",
   graph_add_doc_pointer: "nnn",
 };
 const NEW_TOOLS = ["edit_memory_bank_file", "delete_memory_bank_file", "rename_memory_bank_file"];
 
-async function listed(t) {
-  const server = await serverOn(await emptyFolder(t), t);
+async function listed(t, args = [], options = {}) {
+  const server = await serverOn(await emptyFolder(t), t, args, options);
   const { tools, nextCursor } = await server.request("tools/list");
   assert.equal(nextCursor, undefined, "all tools come on one page");
   return { server, tools };
 }
 
-test("the 36 tools and the three new ones are listed, and no older name", async (t) => {
+const spaced = (value) => {
+  if (Array.isArray(value)) return `[${value.map(spaced).join(", ")}]`;
+  if (value === null || typeof value !== "object") return JSON.stringify(value);
+  return `{${Object.entries(value).map(([key, inner]) => `${JSON.stringify(key)}: ${spaced(inner)}`).join(", ")}}`;
+};
+
+test("the 36 tools, the batch and the three newer ones are listed, and no older name", async (t) => {
   const { tools } = await listed(t);
   assert.deepEqual(
     tools.map((tool) => tool.name).sort(),
@@ -64,44 +79,110 @@ test("the 36 tools and the three new ones are listed, and no older name", async 
   );
 });
 
-test(`names, descriptions and input schemas cost at most ${TOKEN_BUDGET} tokens`, async (t) => {
-  const { tools } = await listed(t);
-  const cost = (value) => countTokens(JSON.stringify(value));
-  const read = tools.map(({ name, description, inputSchema }) => ({ name, description, inputSchema }));
-  const total = cost(read);
-  const dearest = read.map((tool) => [cost(tool), tool.name]).sort((a, b) => b[0] - a[0]);
-  t.diagnostic(`note: tools/list costs ${total} tokens; dearest: ${dearest.slice(0, 5).map((x) => x.join(" ")).join(", ")}`);
-  assert.ok(total <= TOKEN_BUDGET, `${total} tokens: ${dearest.map((x) => x.join(" ")).join(", ")}`);
+for (const [toolset, budget] of Object.entries(BUDGETS)) {
+  test(`the toolset ${toolset} costs at most ${budget.text} tokens as text and ${budget.whole} as a whole`, async (t) => {
+    const { tools } = await listed(t, ["--tools", toolset]);
+    const cost = (value) => countTokens(JSON.stringify(value));
+    const read = tools.map(({ name, description, inputSchema }) => ({ name, description, inputSchema }));
+    const [text, whole] = [cost(read), countTokens(spaced(tools))];
+    const dearest = read.map((tool) => [cost(tool), tool.name]).sort((a, b) => b[0] - a[0]);
+    t.diagnostic(`note: ${toolset} costs ${text} and ${whole} tokens; dearest: ${dearest.slice(0, 5).map((x) => x.join(" ")).join(", ")}`);
+    assert.ok(text <= budget.text, `${text} tokens: ${dearest.map((x) => x.join(" ")).join(", ")}`);
+    assert.ok(whole <= budget.whole, `${whole} tokens`);
+    if (toolset === "core") assert.deepEqual(tools.map((tool) => tool.name).sort(), [...CORE].sort());
+  });
+}
+
+test("a toolset shortens the list and nothing else, by flag and by variable", async (t) => {
+  const names = (tools) => tools.map((tool) => tool.name).sort();
+  const { server, tools } = await listed(t, ["--tools", "backups,modes"]);
+  assert.deepEqual(names(tools), ["create_backup", "restore_backup", "switch_mode"]);
+  assert.match((await server.ok("list_stores")).text, /^\{/);
+  const env = { MEMORY_BANK_TOOLS: "Core" };
+  const variable = await listed(t, [], { env });
+  assert.deepEqual(names(variable.tools), [...CORE].sort());
+  const flag = await listed(t, ["--tools", "backups"], { env });
+  assert.deepEqual(names(flag.tools), ["create_backup", "restore_backup"]);
+  for (const word of variable.server.handshake.instructions.match(/\b[a-z]+(?:_[a-z]+)+\b/g)) {
+    assert.ok(CORE.includes(word), `the handshake names ${word}, which is not listed`);
+  }
 });
 
-test("every tool has a title, a description and the hints of its behaviour", async (t) => {
+test("read-only shows and answers what reads, and refuses every change, also by an older name", async (t) => {
+  const project = await copyOf("original-project", t);
+  const before = await read(project, "memory-bank", "progress.md");
+  for (const [args, env] of [[["--read-only", "--tools", "all"], {}], [[], { MEMORY_BANK_READ_ONLY: "true" }]]) {
+    const server = await serverOn(project, t, args, { env });
+    const { tools } = await server.request("tools/list");
+    const listedNames = tools.map((tool) => tool.name);
+    assert.ok(listedNames.includes("read_memory_bank_file") && !listedNames.includes("track_progress"));
+    assert.match((await server.ok("read_memory_bank_file", { filename: "progress.md" })).text, /content/);
+    for (const [name, arguments_] of [
+      ["track_progress", { action: "a", description: "b" }],
+      ["graph_batch", { entities: [{ name: "x", entityType: "y" }] }],
+      ["graph_unlink_entities", { from: "a", relationType: "b", to: "c" }],
+      ["write_memory_bank_file", { filename: "x.md", content: "x" }],
+      ["restore_backup", { backupId: "x" }],
+      ["initialize_memory_bank", { path: "." }],
+    ]) {
+      assert.match(await server.fails(name, arguments_), /read-only/, name);
+    }
+    assert.match(await server.fails("select_store", { action: "register", storeId: "x", path: "." }), /read-only/);
+  }
+  assert.equal(await read(project, "memory-bank", "progress.md"), before);
+});
+
+test("a toolset or a setting that is not known ends the start", async (t) => {
+  const folder = await emptyFolder(t);
+  for (const [args, env, word] of [
+    [["--tools", "kern"], {}, "kern"],
+    [[], { MEMORY_BANK_TOOLS: "kern" }, "kern"],
+    [[], { MEMORY_BANK_READ_ONLY: "perhaps" }, "perhaps"],
+  ]) {
+    const server = new Server(folder, args, { env });
+    const { code } = await server.ended();
+    assert.ok(code > 0, `${code}`);
+    assert.ok(server.stderr.includes(word), server.stderr);
+  }
+});
+
+test("no tool promises structured content, which only small replies have", async (t) => {
+  const { tools } = await listed(t);
+  for (const tool of tools) assert.equal(tool.outputSchema, undefined, tool.name);
+});
+
+test("every tool has a description and the hints of its behaviour", async (t) => {
   const { tools } = await listed(t);
   const hint = (value) => (value ? "y" : "n");
-  for (const { name, title, description, annotations } of tools) {
-    assert.ok(title ?? annotations?.title, `${name} has a title`);
+  for (const { name, description, annotations } of tools) {
     assert.ok(description.length > 10, `${name} has a description`);
-    assert.equal(annotations.openWorldHint, false, `${name} acts in no open world`);
-    const { readOnlyHint, destructiveHint, idempotentHint } = annotations;
-    if (HINTS[name]) {
-      assert.equal(hint(readOnlyHint) + hint(destructiveHint) + hint(idempotentHint), HINTS[name], name);
+    const { readOnlyHint, destructiveHint, idempotentHint, openWorldHint } = annotations;
+    if (readOnlyHint) {
+      assert.deepEqual(annotations, { readOnlyHint: true }, name);
     } else {
-      assert.equal(hint(readOnlyHint), "n", name);
+      assert.equal(openWorldHint, false, `${name} acts in no open world`);
+      // Left out, it would count as true.
+      assert.equal(typeof destructiveHint, "boolean", name);
     }
+    if (HINTS[name] === "y") assert.equal(hint(readOnlyHint), "y", name);
+    else if (HINTS[name]) assert.equal(hint(readOnlyHint) + hint(destructiveHint) + hint(idempotentHint), HINTS[name], name);
+    else assert.equal(hint(readOnlyHint), "n", name);
   }
 });
 
-test("every input schema is an object whose properties have types, and names only what exists", async (t) => {
+test("every input schema is an object whose properties have one type each, and names only what exists", async (t) => {
   const { tools } = await listed(t);
-  for (const { name, inputSchema } of tools) {
-    assert.equal(inputSchema.type, "object", name);
-    for (const field of inputSchema.required ?? []) assert.ok(inputSchema.properties[field], `${name}.${field}`);
-    for (const [field, schema] of Object.entries(inputSchema.properties ?? {})) {
-      assert.ok(
-        ["type", "enum", "anyOf", "oneOf", "$ref", "const"].some((key) => key in schema),
-        `${name}.${field} has a type: ${JSON.stringify(schema)}`,
-      );
-    }
-  }
+  const check = (path, { type, properties, items, required = [], ...rest }, depth) => {
+    assert.ok(["object", "array", "string", "integer", "boolean"].includes(type), `${path}: ${JSON.stringify(type)}`);
+    assert.ok(depth <= 4, `${path} is deeper than 4`);
+    for (const word of Object.keys(rest)) assert.match(word, /^(enum|minimum|maximum|description)$/, path);
+    assert.equal(type === "object", properties !== undefined && Object.keys(properties).length > 0, path);
+    assert.equal(type === "array", items !== undefined, path);
+    for (const field of required) assert.ok(properties[field], `${path}.${field}`);
+    for (const [field, schema] of Object.entries(properties ?? {})) check(`${path}.${field}`, schema, depth + 1);
+    if (items) check(`${path}[]`, items, depth + 1);
+  };
+  for (const { name, inputSchema } of tools) check(name, inputSchema, 1);
 });
 
 test("closed sets of values are enums, and numbers have bounds", async (t) => {

@@ -6,6 +6,7 @@ import test from "node:test";
 import { Client } from "@modelcontextprotocol/sdk/client/index.js";
 import { StdioClientTransport } from "@modelcontextprotocol/sdk/client/stdio.js";
 import { ResourceUpdatedNotificationSchema } from "@modelcontextprotocol/sdk/types.js";
+import { sentOnce } from "./lib/every_tool.mjs";
 import { copyOf, read, write } from "./lib/project.mjs";
 import { BINARY, ENVIRONMENT } from "./lib/server.mjs";
 
@@ -28,7 +29,7 @@ test("the SDK connects, and knows the server, its version and instructions", asy
 test("the SDK lists and calls tools, and accepts every structured reply", async (t) => {
   const { client, bank } = await connected(t);
   const { tools } = await client.listTools();
-  assert.equal(tools.length, 39);
+  assert.equal(tools.length, 40);
   // After listTools, the SDK checks structured replies against the tools' output schemas.
   for (const [name, args] of [
     ["get_memory_bank_status", {}],
@@ -43,17 +44,20 @@ test("the SDK lists and calls tools, and accepts every structured reply", async 
   ]) {
     const result = await client.callTool({ name, arguments: args });
     assert.notEqual(result.isError, true, `${name}: ${result.content[0].text}`);
-    assert.deepEqual(result.structuredContent, JSON.parse(result.content[0].text), name);
+    sentOnce(result, name);
   }
   await client.callTool({ name: "track_progress", arguments: { action: "Did", description: "it" } });
   assert.match(await read(bank, "progress.md"), /- Did: it\n/);
 });
 
-test("a failed tool is a result, a malformed call throws with its code", async (t) => {
+test("a failed tool and wrong arguments are results, an unknown tool throws with its code", async (t) => {
   const { client } = await connected(t);
   const result = await client.callTool({ name: "read_memory_bank_file", arguments: { filename: "missing.md" } });
   assert.equal(result.isError, true);
-  await assert.rejects(client.callTool({ name: "read_memory_bank_file", arguments: {} }), { code: -32602 });
+  const missing = await client.callTool({ name: "read_memory_bank_file", arguments: {} });
+  assert.equal(missing.isError, true);
+  assert.match(missing.content[0].text, /`filename` is required/);
+  await assert.rejects(client.callTool({ name: "no_such_tool", arguments: {} }), { code: -32602, message: /Unknown tool/ });
 });
 
 test("the SDK lists and reads resources, and hears of an editor's change", async (t) => {

@@ -97,7 +97,7 @@ test("mode tree and mode switch; the next start honours what was written to mcp.
     const next = await Extension.on(project, t, ["--mode", mode]);
     assert.match(await next.call("switch_mode"), new RegExp(`^Current mode:\\s*${mode}$`, "m"));
   }
-  await assert.rejects(client.call("switch_mode", { mode: "Code" }), /Code/);
+  await assert.rejects(client.call("switch_mode", { mode: "Coding" }), /Coding/);
 });
 
 test("read and write a file", async (t) => {

@@ -240,7 +240,7 @@ fn seen(old: &Outline<'_>, new: String, gone: Range<usize>, lines: &str) -> Resu
     let lost = first_lost_heading(kept, &after).or_else(|| {
         let there = titles(&after);
         let put = Outline::of(lines);
-        let hidden = put.headings().iter().any(|one| !there.contains(&(one.level, one.source.as_str())));
+        let hidden = put.headings().iter().any(|one| !there.contains(&(one.level, &*one.source)));
         hidden.then_some("")
     });
     match lost {
@@ -258,7 +258,7 @@ fn seen(old: &Outline<'_>, new: String, gone: Range<usize>, lines: &str) -> Resu
 }
 
 fn titles<'o>(outline: &'o Outline<'_>) -> HashSet<(u8, &'o str)> {
-    outline.headings().iter().map(|one| (one.level, one.source.as_str())).collect()
+    outline.headings().iter().map(|one| (one.level, &*one.source)).collect()
 }
 
 enum Place<'a> {
@@ -455,10 +455,10 @@ fn replace_section(text: &str, heading: &str, lines: &str) -> Result<(String, Ve
     // Of several with one heading, only as many stay as the new text has.
     let mut there: HashMap<(u8, String), usize> = HashMap::new();
     for one in new.headings() {
-        *there.entry((one.level, one.source.clone())).or_default() += 1;
+        *there.entry((one.level, one.source.to_string())).or_default() += 1;
     }
     let mut stays = |one: &Heading| {
-        let left = there.get_mut(&(one.level, one.source.clone())).filter(|left| **left > 0);
+        let left = there.get_mut(&(one.level, one.source.to_string())).filter(|left| **left > 0);
         left.map(|left| *left -= 1).is_some()
     };
     let gone: Vec<String> = outline

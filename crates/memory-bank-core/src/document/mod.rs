@@ -3,6 +3,7 @@
 mod active_context;
 mod archive;
 mod argument;
+mod condense;
 mod conflict;
 mod date;
 mod decisions;
@@ -13,11 +14,13 @@ mod entry;
 mod etag;
 mod faithful;
 mod finalize;
+mod known_section;
 mod list;
 mod near;
 mod notes;
 mod open_block;
-mod part;
+mod outline_cache;
+mod parts;
 mod path;
 mod placement;
 mod progress;
@@ -38,6 +41,7 @@ pub use active_context::{
     AddSessionNote, Clear, NoteCategory, UpdateActiveContext, add_session_note, update_active_context,
 };
 pub use archive::{Archived, with_archiving};
+pub use condense::{Condensed, Piece, condense};
 pub use conflict::Conflict;
 pub use decisions::{DecisionLogged, LogDecision, log_decision};
 pub use diff::unified_diff;
@@ -51,6 +55,7 @@ pub use faithful::keep_bytes;
 pub use finalize::{FinalizeThinkingSession, SessionFinalized, finalize_thinking_session};
 pub use near::NotFound;
 pub use notes::is_resolved;
+pub use parts::{Extent, LeftOut, Part, PartBounds, Selection, json_chars, part};
 pub use path::{CORE_DOCUMENTS, DocumentPath, NameError};
 pub use progress::{
     AddProgressEntry, EntryType, ProgressEntryAdded, ProgressTracked, TrackProgress, add_progress_entry,

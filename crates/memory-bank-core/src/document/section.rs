@@ -5,10 +5,12 @@
 
 use std::borrow::Cow;
 use std::ops::Range;
+use std::sync::Arc;
 
 use pulldown_cmark::{Event, HeadingLevel, Options, Parser, Tag, TagEnd};
 
 use crate::document::conflict::{self, Conflict};
+use crate::document::outline_cache;
 
 /// How the lines of a text end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -55,9 +57,9 @@ pub struct Heading {
     /// 1 to 6.
     pub level: u8,
     /// The words, without Markdown's signs.
-    pub title: String,
+    pub title: Arc<str>,
     /// The words as they stand in the text.
-    pub source: String,
+    pub source: Arc<str>,
     /// The bytes of its line, or of its two lines if it is underlined, with the line ending.
     pub range: Range<usize>,
     /// The line it begins on, from 1.
@@ -87,7 +89,7 @@ impl Section<'_> {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Item {
     /// Its own words in one line, without the marker and without what is nested in it.
-    pub text: String,
+    pub text: Arc<str>,
     /// The bytes of its lines, nested items and the line ending included, blank lines after it not.
     pub range: Range<usize>,
     /// 0 for an item of a list that stands in no other item.
@@ -109,16 +111,21 @@ pub enum Marker {
 #[derive(Debug)]
 pub struct Outline<'t> {
     text: &'t str,
-    headings: Vec<Heading>,
-    items: Vec<Item>,
-    conflicts: Vec<Conflict>,
-    rules: Vec<Range<usize>>,
+    structure: Arc<Structure>,
 }
 
-impl<'t> Outline<'t> {
-    /// Parses the text. Takes time in proportion to its length. Markers of a merge conflict count as blank lines.
-    #[must_use]
-    pub fn of(text: &'t str) -> Self {
+/// What an [`Outline`] knows, by offsets.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Structure {
+    pub(super) headings: Vec<Heading>,
+    pub(super) items: Vec<Item>,
+    pub(super) conflicts: Vec<Conflict>,
+    pub(super) rules: Vec<Range<usize>>,
+}
+
+impl Structure {
+    /// Parses the text.
+    pub(super) fn of(text: &str) -> Self {
         let conflicts = conflict::find(text);
         let readable = conflict::blanked(text, &(0..text.len()), &conflicts);
         let skipped = front_matter(&readable);
@@ -128,7 +135,24 @@ impl<'t> Outline<'t> {
             reader.take(&event, range.start + skipped..range.end + skipped);
         }
         let Reader { headings, items, rules, .. } = reader;
-        Self { text, headings, items, conflicts, rules }
+        Self { headings, items, conflicts, rules }
+    }
+}
+
+impl<'t> Outline<'t> {
+    /// Parses the text. Takes time in proportion to its length, unless a large text was parsed just before. Markers of a
+    /// merge conflict count as blank lines.
+    #[must_use]
+    pub fn of(text: &'t str) -> Self {
+        Self { text, structure: outline_cache::structure_of(text) }
+    }
+
+    /// The outline of a text that is this one with something put in at this offset. Takes time in proportion to what is
+    /// put in where the structure of the rest can be carried over.
+    #[must_use]
+    pub(super) fn with_insertion<'n>(&self, new: &'n str, at: usize) -> Outline<'n> {
+        let structure = outline_cache::structure_with_insertion((self.text, &self.structure), new, at);
+        Outline { text: new, structure }
     }
 
     /// The first merge conflict that these bytes touch.
@@ -139,18 +163,18 @@ impl<'t> Outline<'t> {
 
     /// The merge conflicts that these bytes touch, top to bottom.
     pub fn conflicts_in(&self, range: &Range<usize>) -> impl Iterator<Item = &Conflict> {
-        conflict::all_in(&self.conflicts, range)
+        conflict::all_in(&self.structure.conflicts, range)
     }
 
     /// The bytes from the heading above this offset to the next heading.
     #[must_use]
     pub fn own_section_at(&self, at: usize) -> Range<usize> {
-        let next = self.headings.partition_point(|heading| heading.range.start <= at);
+        let next = self.structure.headings.partition_point(|heading| heading.range.start <= at);
         let start = next
             .checked_sub(1)
-            .and_then(|above| self.headings.get(above))
+            .and_then(|above| self.structure.headings.get(above))
             .map_or(0, |above| above.range.start);
-        start..self.headings.get(next).map_or(self.text.len(), |below| below.range.start)
+        start..self.structure.headings.get(next).map_or(self.text.len(), |below| below.range.start)
     }
 
     /// The whole text.
@@ -162,27 +186,27 @@ impl<'t> Outline<'t> {
     /// The headings, top to bottom.
     #[must_use]
     pub fn headings(&self) -> &[Heading] {
-        &self.headings
+        &self.structure.headings
     }
 
     /// The list items, top to bottom, each before what is nested in it.
     #[must_use]
     pub fn items(&self) -> &[Item] {
-        &self.items
+        &self.structure.items
     }
 
     /// The lines that are a rule across the page and stand in no list or quote, with their line endings.
     #[must_use]
     pub fn rules(&self) -> &[Range<usize>] {
-        &self.rules
+        &self.structure.rules
     }
 
     /// The list items that begin within these bytes.
     #[must_use]
     pub fn items_in(&self, range: &Range<usize>) -> &[Item] {
-        let from = self.items.partition_point(|item| item.range.start < range.start);
-        let to = self.items.partition_point(|item| item.range.start < range.end);
-        self.items.get(from..to).unwrap_or_default()
+        let from = self.structure.items.partition_point(|item| item.range.start < range.start);
+        let to = self.structure.items.partition_point(|item| item.range.start < range.end);
+        self.structure.items.get(from..to).unwrap_or_default()
     }
 
     /// The list items of the sections with these titles, top to bottom, each once.
@@ -202,7 +226,7 @@ impl<'t> Outline<'t> {
 
     /// Every section, top to bottom; sub-sections follow the section they belong to.
     pub fn sections(&self) -> impl Iterator<Item = Section<'_>> {
-        (0..self.headings.len()).filter_map(|index| self.section(index))
+        (0..self.structure.headings.len()).filter_map(|index| self.section(index))
     }
 
     /// The sections with one of these titles, those with the first title first. Case and runs of blanks do not count;
@@ -234,14 +258,14 @@ impl<'t> Outline<'t> {
     /// The text of these bytes, with blanks in the place of the markers of merge conflicts.
     #[must_use]
     pub fn readable(&self, range: &Range<usize>) -> Cow<'t, str> {
-        conflict::blanked(self.text, range, &self.conflicts)
+        conflict::blanked(self.text, range, &self.structure.conflicts)
     }
 
     /// The section below the heading of this index.
     #[must_use]
     pub fn section(&self, index: usize) -> Option<Section<'_>> {
-        let heading = self.headings.get(index)?;
-        let below = self.headings.get(index + 1..).unwrap_or_default();
+        let heading = self.structure.headings.get(index)?;
+        let below = self.structure.headings.get(index + 1..).unwrap_or_default();
         let own_end = below.first().map_or(self.text.len(), |next| next.range.start);
         let end = below
             .iter()
@@ -382,7 +406,7 @@ impl Reader<'_> {
         let slot = (!shares_line).then_some(self.items.len());
         if slot.is_some() {
             let depth = self.open_items.len();
-            self.items.push(Item { text: String::new(), range: whole.clone(), depth, marker });
+            self.items.push(Item { text: Arc::from(""), range: whole.clone(), depth, marker });
         }
         self.open_items.push(OpenItem {
             slot,
@@ -404,8 +428,8 @@ impl Reader<'_> {
                 let source = open.inner.and_then(|inner| self.text.get(inner)).unwrap_or_default();
                 self.headings.push(Heading {
                     level: open.level,
-                    title: fold(&open.title),
-                    source: fold(source),
+                    title: fold(&open.title).into(),
+                    source: fold(source).into(),
                     range: open.range,
                     line: self.line,
                 });
@@ -416,7 +440,7 @@ impl Reader<'_> {
                 let end = open.own_end.unwrap_or(open.range.end);
                 let words = self.text.get(open.content_start..end).unwrap_or_default();
                 if let Some(item) = open.slot.and_then(|slot| self.items.get_mut(slot)) {
-                    item.text = fold(words);
+                    item.text = fold(words).into();
                 }
             }
             _ => {}

@@ -165,7 +165,7 @@ fn hidden(what: &str) -> Result<(), EditError> {
 
 /// Whether the headings and items of the lines stand in the new text, and every heading of the old one.
 fn check_seen(old: &Outline<'_>, new: &str, at: usize, lines: &str) -> Result<(), EditError> {
-    let after = Outline::of(new);
+    let after = old.with_insertion(new, at);
     if let Some(lost) = first_lost_heading(old.headings().iter(), &after) {
         return hidden(&format!("the heading `{lost}`"));
     }
@@ -188,7 +188,7 @@ pub(super) fn first_lost_heading<'h>(
     let mut rest = new.headings().iter();
     old.into_iter()
         .find(|heading| !rest.any(|other| other.level == heading.level && other.source == heading.source))
-        .map(|heading| heading.source.as_str())
+        .map(|heading| &*heading.source)
 }
 
 /// Makes these lines all that stands below the heading of the section. Blank lines before the next heading stay.

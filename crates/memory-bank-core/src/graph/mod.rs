@@ -3,6 +3,8 @@
 //! Everything here is a rule without I/O. A store that keeps a log folds it into a [`state::GraphState`]; a store that
 //! keeps rows uses the same plans of [`rules`] on the rows that it has read.
 
+pub mod batch;
+pub(crate) mod bounded;
 pub mod compact;
 pub mod event;
 pub mod ids;

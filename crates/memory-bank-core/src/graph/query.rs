@@ -3,27 +3,37 @@
 use std::collections::{BTreeMap, HashSet};
 
 use crate::error::GraphError;
+use crate::graph::bounded::{Fitting, Marks, entity_bytes, observation_bytes, relation_bytes};
 use crate::graph::ids::normalise;
 use crate::graph::naming::SUGGESTIONS;
 use crate::graph::state::GraphState;
-use crate::graph::{Entity, Observation, Relation};
+use crate::graph::{Entity, Relation};
 use crate::store::{EntityRef, GraphSummary, Subgraph};
 
 /// How many types and entities a summary names.
 const SUMMARY_ITEMS: usize = 5;
 
 impl GraphState {
-    /// The given entities with `depth` rounds of neighbours, in storage order.
+    /// The given entities with `depth` rounds of neighbours, in storage order, as far as they fit into so many bytes.
     ///
     /// # Errors
     /// Names and ids that are not there, all listed, with suggestions; or a name that means several entities.
-    pub fn open(&self, nodes: &[EntityRef], depth: u32) -> Result<Subgraph, GraphError> {
+    pub fn open(&self, nodes: &[EntityRef], depth: u32, bytes: usize) -> Result<Subgraph, GraphError> {
+        let start = self.resolve_all(nodes)?;
+        Ok(self.around(start.into_iter().map(|entity| entity.id.as_str()), depth, bytes))
+    }
+
+    /// The entities that the caller means.
+    ///
+    /// # Errors
+    /// Names and ids that are not there, all listed, with suggestions; or a name that means several entities.
+    pub fn resolve_all(&self, nodes: &[EntityRef]) -> Result<Vec<&Entity>, GraphError> {
         let mut start = Vec::new();
         let mut missing = Vec::new();
         let mut closest: Vec<String> = Vec::new();
         for node in nodes {
             match self.resolve(node) {
-                Ok(entity) => start.push(entity.id.as_str()),
+                Ok(entity) => start.push(entity),
                 Err(GraphError::EntityNotFound { asked, suggestions }) => {
                     missing.push(asked);
                     closest.extend(suggestions);
@@ -37,32 +47,93 @@ impl GraphState {
             closest.truncate(SUGGESTIONS);
             return Err(GraphError::EntitiesNotFound { missing, suggestions: closest });
         }
-        Ok(self.around(start, depth))
+        Ok(start)
     }
 
     /// The entities with these ids and `depth` rounds of neighbours over relations in both directions, their
-    /// observations, and the relations among them. Ids of nothing are left out.
+    /// observations, and the relations among them. Ids of nothing are left out. What is nearest comes first, as far as
+    /// it fits: entities and relations into half of the bytes, observations into as many.
     #[must_use]
-    pub fn around<'a>(&'a self, ids: impl IntoIterator<Item = &'a str>, depth: u32) -> Subgraph {
-        let mut reached: HashSet<&str> = HashSet::new();
-        let mut edge: Vec<&str> = ids.into_iter().filter(|id| reached.insert(*id)).collect();
+    pub fn around<'a>(
+        &'a self,
+        ids: impl IntoIterator<Item = &'a str>,
+        depth: u32,
+        bytes: usize,
+    ) -> Subgraph {
+        let rounds = self.rounds(ids, depth);
+        // An end that is no entity (an old log may have such) belongs to whoever shows the other end.
+        let inside =
+            |id: &str| self.entity_order(id).is_none_or(|order| rounds.iter().any(|round| round.has(order)));
+        let (mut entities, mut relations) = (Fitting::new(bytes / 2), Fitting::new(bytes / 2));
+        let mut observations = Fitting::new(bytes);
+        let mut seen = Marks::new(self.orders());
+        for order in rounds.iter().flat_map(Marks::iter) {
+            let Some(entity) = self.entity_at(order) else { continue };
+            entities.offer(order, entity, entity_bytes(entity));
+            let count = self.observation_count_of(&entity.id);
+            let newest = if observations.is_full() {
+                Vec::new()
+            } else {
+                self.newest_observations_of(&entity.id, observations.most())
+            };
+            let unread = count.saturating_sub(newest.len());
+            for observation in newest {
+                observations.offer(order, observation, observation_bytes(observation));
+            }
+            observations.leave(unread);
+            for (order, relation) in self.relations_with_order(&entity.id) {
+                if inside(&relation.from_id) && inside(&relation.to_id) && seen.insert(order) {
+                    relations.offer(order, relation, relation_bytes(relation));
+                }
+            }
+        }
+        let (entities, entities_left) = entities.sorted();
+        let (observations, observations_left) = observations.sorted();
+        let (relations, relations_left) = relations.sorted();
+        let relations: Vec<Relation> = relations.cloned().collect();
+        let ends = relations.iter().flat_map(|relation| [&relation.from_id, &relation.to_id]);
+        let names = ends.filter_map(|id| Some((id.clone(), self.entity(id)?.name.clone())));
+        Subgraph {
+            names: names.collect(),
+            entities: entities.cloned().collect(),
+            observations: observations.cloned().collect(),
+            relations,
+            entities_left,
+            observations_left,
+            relations_left,
+        }
+    }
+
+    /// The places of these entities, then those of each round of neighbours.
+    fn rounds<'a>(&self, ids: impl IntoIterator<Item = &'a str>, depth: u32) -> Vec<Marks> {
+        let mut reached = Marks::new(self.orders());
+        let mut first = Marks::new(self.orders());
+        for order in ids.into_iter().filter_map(|id| self.entity_order(id)) {
+            reached.insert(order);
+            first.insert(order);
+        }
+        let mut rounds = vec![first];
         for _ in 0..depth {
-            let mut next = Vec::new();
-            for id in edge {
-                for relation in self.relations_of(id) {
-                    for end in [relation.from_id.as_str(), relation.to_id.as_str()] {
-                        if reached.insert(end) {
-                            next.push(end);
+            let mut next = Marks::new(self.orders());
+            let mut is_over = true;
+            let edge = rounds.last().into_iter().flat_map(Marks::iter);
+            for entity in edge.filter_map(|order| self.entity_at(order)) {
+                for relation in self.relations_of(&entity.id) {
+                    for end in [&relation.from_id, &relation.to_id] {
+                        let Some(order) = self.entity_order(end) else { continue };
+                        if reached.insert(order) {
+                            next.insert(order);
+                            is_over = false;
                         }
                     }
                 }
             }
-            if next.is_empty() {
+            if is_over {
                 break;
             }
-            edge = next;
+            rounds.push(next);
         }
-        self.among(&reached)
+        rounds
     }
 
     /// The whole graph: also observations and relations whose entities are not there.
@@ -72,7 +143,7 @@ impl GraphState {
             entities: self.entities().cloned().collect(),
             observations: self.observations().cloned().collect(),
             relations: self.relations().cloned().collect(),
-            observations_left: 0,
+            ..Subgraph::default()
         }
     }
 
@@ -120,40 +191,16 @@ impl GraphState {
         }
         names
     }
-
-    fn among(&self, ids: &HashSet<&str>) -> Subgraph {
-        let mut entities: Vec<(u64, &Entity)> =
-            ids.iter().filter_map(|id| self.entity_with_order(id)).collect();
-        entities.sort_unstable_by_key(|(order, _)| *order);
-        let entities: Vec<&Entity> = entities.into_iter().map(|(_, entity)| entity).collect();
-        let observations: Vec<Observation> =
-            entities.iter().flat_map(|entity| self.newest_observations_of(&entity.id)).cloned().collect();
-        // An end that is no entity (an old log may have such) belongs to whoever shows the other end.
-        let inside = |id: &str| ids.contains(id) || self.entity(id).is_none();
-        let mut seen = HashSet::new();
-        let mut relations: Vec<(u64, &Relation)> = entities
-            .iter()
-            .flat_map(|entity| self.relations_with_order(&entity.id))
-            .filter(|(order, relation)| {
-                inside(&relation.from_id) && inside(&relation.to_id) && seen.insert(*order)
-            })
-            .collect();
-        relations.sort_unstable_by_key(|(order, _)| *order);
-        Subgraph {
-            entities: entities.into_iter().cloned().collect(),
-            observations,
-            relations: relations.into_iter().map(|(_, relation)| relation.clone()).collect(),
-            observations_left: 0,
-        }
-    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::graph::Observation;
     use crate::graph::event::Event;
     use crate::graph::ids::{entity_id, observation_id, relation_id};
 
+    const ALL: usize = usize::MAX;
     const TS: &str = "2026-01-01T00:00:00.000Z";
 
     fn chain() -> GraphState {
@@ -206,7 +253,7 @@ mod tests {
 
     fn opened(state: &GraphState, nodes: &[&str], depth: u32) -> (Vec<String>, usize) {
         let nodes: Vec<EntityRef> = nodes.iter().map(|node| EntityRef((*node).to_owned())).collect();
-        let graph = state.open(&nodes, depth).unwrap();
+        let graph = state.open(&nodes, depth, ALL).unwrap();
         (graph.entities.into_iter().map(|entity| entity.name).collect(), graph.relations.len())
     }
 
@@ -224,7 +271,7 @@ mod tests {
     fn d28_every_unknown_name_and_id_is_listed() {
         let state = chain();
         let nodes = ["A", "nobody", "ent_missing00000", ""].map(|node| EntityRef(node.to_owned()));
-        match state.open(&nodes, 1) {
+        match state.open(&nodes, 1, ALL) {
             Err(GraphError::EntitiesNotFound { missing, .. }) => {
                 assert_eq!(missing, ["nobody", "ent_missing00000", ""]);
             }
@@ -240,7 +287,7 @@ mod tests {
         }
         let nodes =
             ["payment", "service", "ledgr", "entirely different"].map(|node| EntityRef(node.to_owned()));
-        match state.open(&nodes, 1) {
+        match state.open(&nodes, 1, ALL) {
             Err(GraphError::EntitiesNotFound { suggestions, .. }) => {
                 assert_eq!(suggestions, ["Payment service", "Ledger"]);
             }
@@ -255,9 +302,47 @@ mod tests {
         observe(&mut state, "A", "oldest", "March 7, 2021");
         observe(&mut state, "A", "newest", "2026-03-01T00:00:00Z");
         observe(&mut state, "A", "newest too", "2026-03-01");
-        let graph = state.open(&[EntityRef("A".to_owned())], 0).unwrap();
+        let graph = state.open(&[EntityRef("A".to_owned())], 0, ALL).unwrap();
         let texts: Vec<&str> = graph.observations.iter().map(|one| one.text.as_str()).collect();
         assert_eq!(texts, ["newest too", "newest", "middle", "oldest"]);
+    }
+
+    #[test]
+    fn what_does_not_fit_is_left_and_counted_and_the_nearest_comes_first() {
+        let mut state = GraphState::default();
+        for number in 0..40 {
+            add(&mut state, &format!("spoke {number}"), "x");
+        }
+        add(&mut state, "hub", "x");
+        for number in 0..40 {
+            let (from_id, to_id) = (id(&format!("spoke {number}")), id("hub"));
+            let relation = Relation {
+                id: relation_id(&from_id, "r", &to_id),
+                from_id,
+                to_id,
+                relation_type: "r".to_owned(),
+                created_at: TS.to_owned(),
+            };
+            state.apply(Event::RelationAdd { relation, ts: TS.to_owned() });
+            observe(&mut state, &format!("spoke {number}"), "near", TS);
+            let minute = format!("2026-02-01T00:{number:02}:00Z");
+            observe(&mut state, "hub", &format!("fact {number}"), &minute);
+        }
+        let hub = [EntityRef("hub".to_owned())];
+        let part = state.open(&hub, 1, 4096).unwrap();
+        let names: Vec<&str> = part.entities.iter().map(|one| one.name.as_str()).collect();
+        assert_eq!(names.last(), Some(&"hub"));
+        assert!(names.len() > 2 && names.first() == Some(&"spoke 0"), "{names:?}");
+        assert_eq!(names.len() + part.entities_left, 41);
+        let texts: Vec<&str> = part.observations.iter().map(|one| one.text.as_str()).collect();
+        assert_eq!(texts.first(), Some(&"fact 39"));
+        assert!((2..20).contains(&texts.len()), "{texts:?}");
+        assert_eq!(texts.len() + part.observations_left, 80);
+        assert_eq!(part.relations.len() + part.relations_left, 40);
+        assert!(part.relations.iter().all(|one| part.names.contains_key(&one.from_id)));
+        let whole = state.open(&hub, 1, ALL).unwrap();
+        assert_eq!((whole.entities.len(), whole.observations.len(), whole.relations.len()), (41, 80, 40));
+        assert_eq!((whole.entities_left, whole.observations_left, whole.relations_left), (0, 0, 0));
     }
 
     #[test]

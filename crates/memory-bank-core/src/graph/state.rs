@@ -4,12 +4,13 @@
 //! The state knows nothing of files; a store feeds it the events in their order.
 
 use std::borrow::Borrow;
+use std::cmp::Reverse;
 use std::collections::hash_map::RandomState;
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, BinaryHeap, HashMap, VecDeque};
 use std::hash::{BuildHasher, Hash};
 use std::ops::Bound;
 
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use crate::graph::event::{Event, TypeStats, removed_relation_id};
 use crate::graph::ids::normalise;
@@ -89,10 +90,9 @@ impl GraphState {
         const ENTITY: usize = 600;
         const OBSERVATION: usize = 440;
         const RELATION: usize = 600;
-        let entities = self.entities().map(|one| {
-            let attributes = one.attrs.iter().flatten().map(|(key, value)| member_bytes(key, value));
-            ENTITY + 2 * one.name.len() + attributes.sum::<usize>()
-        });
+        let entities = self
+            .entities()
+            .map(|one| ENTITY + 2 * one.name.len() + one.attrs.as_ref().map_or(0, members_bytes));
         let observations = self.observations().map(|one| OBSERVATION + one.text.len());
         (entities.sum::<usize>() + observations.sum::<usize>() + self.relations().count() * RELATION) as u64
     }
@@ -154,10 +154,20 @@ impl GraphState {
         self.facts.get(entity_id).into_iter().flatten().filter_map(|at| self.observations.rows.get(at))
     }
 
-    /// The observations of an entity, newest first; of equally old ones the one stored last comes first.
+    /// The newest observations of an entity, at most so many, newest first; of equally old ones the one stored last
+    /// comes first. No more than these are held at a time.
     #[must_use]
-    pub fn newest_observations_of(&self, entity_id: &str) -> Vec<&Observation> {
-        newest_first(self.observations_of(entity_id).collect())
+    pub fn newest_observations_of(&self, entity_id: &str, most: usize) -> Vec<&Observation> {
+        let places = self.facts.get(entity_id).into_iter().flatten();
+        let mut newest = BinaryHeap::new();
+        for (place, observation) in places.filter_map(|at| Some((*at, self.observations.rows.get(at)?))) {
+            newest.push(Reverse((instant(&observation.timestamp), place)));
+            if newest.len() > most {
+                newest.pop();
+            }
+        }
+        let newest = newest.into_sorted_vec();
+        newest.iter().filter_map(|Reverse((_, place))| self.observations.rows.get(place)).collect()
     }
 
     /// The first stored observation of an entity with this text and source (or none).
@@ -196,10 +206,19 @@ impl GraphState {
         self.edges.get(entity_id).map_or(0, Vec::len)
     }
 
-    /// The entity with this id, with its place in the storage order.
-    pub(super) fn entity_with_order(&self, id: &str) -> Option<(u64, &Entity)> {
-        let order = self.entities.seq(id)?;
-        Some((order, self.entities.rows.get(&order)?))
+    /// Where the entity with this id stands in the storage order.
+    pub(super) fn entity_order(&self, id: &str) -> Option<u64> {
+        self.entities.seq(id)
+    }
+
+    /// The entity at this place of the storage order.
+    pub(super) fn entity_at(&self, order: u64) -> Option<&Entity> {
+        self.entities.rows.get(&order)
+    }
+
+    /// Where the storage order ends.
+    pub(super) fn orders(&self) -> u64 {
+        self.next
     }
 
     /// The relations that touch an entity, with their places in the storage order.
@@ -365,8 +384,13 @@ impl PartialEq for GraphState {
 #[must_use]
 pub fn newest_first(mut observations: Vec<&Observation>) -> Vec<&Observation> {
     observations.reverse();
-    observations.sort_by_cached_key(|observation| std::cmp::Reverse(instant(&observation.timestamp)));
+    observations.sort_by_cached_key(|observation| Reverse(instant(&observation.timestamp)));
     observations
+}
+
+/// About what the members of an object take.
+pub(super) fn members_bytes(members: &Map<String, Value>) -> usize {
+    members.iter().map(|(key, value)| member_bytes(key, value)).sum()
 }
 
 /// About what a member of an object takes: its place in the table, its key and its value.
@@ -379,7 +403,7 @@ fn value_bytes(value: &Value) -> usize {
     match value {
         Value::String(text) => text.len(),
         Value::Array(items) => items.iter().map(|item| size_of::<Value>() + value_bytes(item)).sum(),
-        Value::Object(members) => members.iter().map(|(key, value)| member_bytes(key, value)).sum(),
+        Value::Object(members) => members_bytes(members),
         Value::Null | Value::Bool(_) | Value::Number(_) => 0,
     }
 }

@@ -167,7 +167,7 @@ pub enum KeyError {
 /// changes) and, on PostgreSQL, by the policies once more. Another user's or project's key is the same as none.
 #[async_trait]
 pub trait KeyStore: Send + Sync {
-    /// The caller's keys, newest first.
+    /// The caller's keys, newest first: all that are good, and of the others the newest, at most 2,000 together.
     async fn list(&self, caller: &Caller, include_revoked: bool) -> Result<Vec<KeyRecord>, StoreError>;
 
     /// Stores a key.

@@ -3,7 +3,8 @@
 
 use std::collections::{HashMap, HashSet};
 
-use super::index::{EntityHit, GraphHits, Index, ObservationHit};
+use super::index::{EntityHit, GraphHits, Index, MatchedIn, ObservationHit};
+use crate::graph::bounded::{Fitting, entity_bytes, observation_bytes, relation_bytes};
 use crate::graph::ids::normalise;
 use crate::graph::state::GraphState;
 use crate::graph::{Entity, Observation};
@@ -12,68 +13,153 @@ use crate::store::{EntityFound, GraphFound, GraphSearch, ObservationFound, Relat
 
 /// How many of its newest observations stand with an entity of which none was found.
 const NEWEST: usize = 5;
+/// The share of a reply's bytes that the observations of one entity may have, as a divisor.
+const ENTITY_SHARE: usize = 4;
 /// What everything scores when everything is asked for.
 const FULL: f64 = 100.0;
 
-/// Searches a graph that is held in memory; `index` follows it.
+/// Searches a graph that is held in memory; `index` follows it. Entities with their neighbours and relations are loaded
+/// into half of the bytes each, observations into as many; what is left is counted.
 #[must_use]
 pub fn search_graph(graph: &GraphState, index: &Index, wanted: &GraphSearch) -> GraphFound {
-    let limit = wanted.limit;
-    let hits = match &wanted.query {
+    let skip = wanted.skip;
+    // Both lists are ranked as far as the page goes that is further on.
+    let limit = wanted.limit.saturating_add(skip.entities.max(skip.observations));
+    let mut hits = match &wanted.query {
         Some(query) => index.search_graph(query, limit),
         None => everything(graph, limit),
     };
-    let is_name =
-        |name: &str| wanted.query.as_ref().is_some_and(|query| normalise(query.text()) == normalise(name));
+    let more_hits = hits.more
+        || hits.entities.len() > wanted.limit.saturating_add(skip.entities)
+        || hits.observations.len() > wanted.limit.saturating_add(skip.observations);
+    hits.entities = hits.entities.into_iter().skip(skip.entities).take(wanted.limit).collect();
     let mut matching: HashMap<&str, Vec<&Observation>> = HashMap::new();
-    let mut observations = Vec::new();
-    for hit in &hits.observations {
+    let mut observations = Fitting::new(wanted.bytes);
+    for (order, (place, hit)) in (0..).zip(hits.observations.iter().enumerate()) {
         let Some(observation) = graph.observation(&hit.id) else { continue };
         if wanted.query.is_some() {
             matching.entry(observation.entity_id.as_str()).or_default().push(observation);
         }
-        observations.push(ObservationFound {
-            observation: observation.clone(),
-            entity_name: graph.name_or_id(&observation.entity_id).to_owned(),
-            score: hit.score,
-        });
-    }
-    let show = |entity: &Entity, score: f64, matched_in| {
-        let shown: Vec<&Observation> = if limit == 1 && is_name(&entity.name) {
-            graph.newest_observations_of(&entity.id)
-        } else if let Some(matching) = matching.get(entity.id.as_str()) {
-            matching.clone()
-        } else {
-            newest(graph, index, &entity.id)
-        };
-        EntityFound {
-            entity: entity.clone(),
-            score,
-            matched_in,
-            observations: shown.into_iter().cloned().collect(),
-            observation_count: graph.observation_count_of(&entity.id),
-            relation_count: graph.relation_count_of(&entity.id),
+        let page = skip.observations..skip.observations.saturating_add(wanted.limit);
+        if page.contains(&place) {
+            observations.offer(order, (observation, hit.score), observation_bytes(observation));
         }
-    };
-    let entities: Vec<EntityFound> = hits
-        .entities
-        .iter()
-        .filter_map(|hit| Some(show(graph.entity(&hit.id)?, hit.score, hit.matched_in.clone())))
-        .collect();
+    }
+    let shown = Shown { graph, index, wanted, matching };
+    let mut entities = Fitting::new(wanted.bytes / 2);
+    for (order, hit) in (0..).zip(&hits.entities) {
+        let Some(entity) = graph.entity(&hit.id) else { continue };
+        let observations = shown.observations(entity);
+        entities.offer(order, (hit, observations.items, entity), entity_bytes(entity) + observations.bytes);
+    }
     let found: Vec<&str> = hits.entities.iter().map(|hit| hit.id.as_str()).collect();
     let (near, more_near) = neighbours(graph, &found, wanted.depth);
-    let neighbours =
-        near.iter().filter_map(|id| graph.entity(id)).map(|entity| show(entity, 0.0, Vec::new())).collect();
-    let (relations, more_relations) = relations(graph, &found, &near);
-    let more = hits.more || more_near || more_relations;
-    GraphFound { entities, neighbours, observations, relations, more }
+    let (entities, entities_left) = entities.offered();
+    let taken: usize = entities.iter().map(|(_, facts, entity)| weight(entity, facts)).sum();
+    let mut neighbours =
+        Fitting::new(if entities_left > 0 { 0 } else { (wanted.bytes / 2).saturating_sub(taken) });
+    for (order, entity) in (0..).zip(near.iter().filter_map(|id| graph.entity(id))) {
+        let observations = shown.observations(entity);
+        neighbours.offer(order, (observations.items, entity), entity_bytes(entity) + observations.bytes);
+    }
+    let (neighbours, neighbours_left) = neighbours.offered();
+    let (observations, observations_left) = observations.offered();
+    let (relations, relations_left, more_relations) = relations(graph, &found, &near, wanted.bytes / 2);
+    GraphFound {
+        entities: entities
+            .into_iter()
+            .map(|(hit, facts, entity)| {
+                entity_found(graph, entity, hit.score, hit.matched_in.clone(), &facts)
+            })
+            .collect(),
+        neighbours: neighbours
+            .into_iter()
+            .map(|(facts, entity)| entity_found(graph, entity, 0.0, Vec::new(), &facts))
+            .collect(),
+        observations: observations
+            .into_iter()
+            .map(|(observation, score)| ObservationFound {
+                observation: observation.clone(),
+                entity_name: graph.name_or_id(&observation.entity_id).to_owned(),
+                score,
+            })
+            .collect(),
+        relations,
+        more: more_hits || more_near || more_relations,
+        more_hits,
+        entities_left: entities_left + neighbours_left,
+        observations_left,
+        relations_left,
+    }
+}
+
+fn entity_found(
+    graph: &GraphState,
+    entity: &Entity,
+    score: f64,
+    matched_in: Vec<MatchedIn>,
+    observations: &[&Observation],
+) -> EntityFound {
+    EntityFound {
+        entity: entity.clone(),
+        score,
+        matched_in,
+        observations: observations.iter().copied().cloned().collect(),
+        observation_count: graph.observation_count_of(&entity.id),
+        relation_count: graph.relation_count_of(&entity.id),
+    }
+}
+
+fn weight(entity: &Entity, observations: &[&Observation]) -> usize {
+    entity_bytes(entity) + observations.iter().map(|one| observation_bytes(one)).sum::<usize>()
+}
+
+/// Chooses the observations that stand with an entity.
+struct Shown<'a> {
+    graph: &'a GraphState,
+    index: &'a Index,
+    wanted: &'a GraphSearch,
+    /// Those that were found, by entity, best first.
+    matching: HashMap<&'a str, Vec<&'a Observation>>,
+}
+
+/// Observations of one entity, and what they take.
+struct Facts<'a> {
+    items: Vec<&'a Observation>,
+    bytes: usize,
+}
+
+impl<'a> Shown<'a> {
+    /// Those that were found, or else the newest, as far as they fit into a part of the reply: a hub is to come with some of
+    /// its facts rather than not at all.
+    fn observations(&self, entity: &'a Entity) -> Facts<'a> {
+        let mut facts = Fitting::new(self.wanted.bytes / ENTITY_SHARE);
+        let is_name = self
+            .wanted
+            .query
+            .as_ref()
+            .is_some_and(|query| normalise(query.text()) == normalise(&entity.name));
+        let shown = if self.wanted.limit == 1 && is_name {
+            self.graph.newest_observations_of(&entity.id, facts.most())
+        } else if let Some(matching) = self.matching.get(entity.id.as_str()) {
+            matching.iter().copied().take(facts.most()).collect()
+        } else {
+            newest(self.graph, self.index, &entity.id)
+        };
+        for observation in shown {
+            facts.offer(0, observation, observation_bytes(observation));
+        }
+        let (items, _) = facts.offered();
+        let bytes = items.iter().map(|one| observation_bytes(one)).sum();
+        Facts { items, bytes }
+    }
 }
 
 /// The newest observations of an entity. The index has read all times already; the graph would read them again.
 fn newest<'a>(graph: &'a GraphState, index: &Index, id: &str) -> Vec<&'a Observation> {
     match index.newest_observations(id, NEWEST) {
         Some(ids) => ids.into_iter().filter_map(|id| graph.observation(id)).collect(),
-        None => graph.newest_observations_of(id).into_iter().take(NEWEST).collect(),
+        None => graph.newest_observations_of(id, NEWEST),
     }
 }
 
@@ -117,29 +203,39 @@ fn neighbours<'a>(graph: &'a GraphState, found: &[&'a str], depth: u32) -> (Vec<
     (near, false)
 }
 
-/// All relations that touch what was found, and those among the neighbours; and whether there are more than the bound.
-fn relations(graph: &GraphState, found: &[&str], near: &[&str]) -> (Vec<RelationFound>, bool) {
+/// All relations that touch what was found, and those among the neighbours, as far as they fit; how many are left; and
+/// whether there are more than the bound.
+fn relations(
+    graph: &GraphState,
+    found: &[&str],
+    near: &[&str],
+    bytes: usize,
+) -> (Vec<RelationFound>, usize, bool) {
     let inside: HashSet<&str> = found.iter().chain(near).copied().collect();
     let touching = found.iter().flat_map(|id| graph.relations_of(id));
     let among = near.iter().flat_map(|id| graph.relations_of(id)).filter(|relation| {
         inside.contains(relation.from_id.as_str()) && inside.contains(relation.to_id.as_str())
     });
     let mut seen = HashSet::new();
-    let mut shown = Vec::new();
+    let mut shown = Fitting::new(bytes);
+    let mut more = false;
     for relation in touching.chain(among) {
         if !seen.insert(relation.id.as_str()) {
             continue;
         }
-        if shown.len() == limits::RELATIONS_FOUND {
-            return (shown, true);
+        if seen.len() > limits::RELATIONS_FOUND {
+            more = true;
+            break;
         }
-        shown.push(RelationFound {
-            relation: relation.clone(),
-            from_name: graph.name_or_id(&relation.from_id).to_owned(),
-            to_name: graph.name_or_id(&relation.to_id).to_owned(),
-        });
+        shown.offer(0, relation, relation_bytes(relation));
     }
-    (shown, false)
+    let (shown, left) = shown.offered();
+    let shown = shown.into_iter().map(|relation| RelationFound {
+        relation: relation.clone(),
+        from_name: graph.name_or_id(&relation.from_id).to_owned(),
+        to_name: graph.name_or_id(&relation.to_id).to_owned(),
+    });
+    (shown.collect(), left, more)
 }
 
 #[cfg(test)]
@@ -149,6 +245,7 @@ mod tests {
     use crate::graph::event::Event;
     use crate::graph::ids::{entity_id, observation_id, relation_id};
     use crate::search::Query;
+    use crate::store::Skip;
 
     const TS: &str = "2026-01-01T00:00:00.000Z";
 
@@ -192,7 +289,11 @@ mod tests {
         let mut index = Index::default();
         index.follow_graph(state, None);
         let query = query.map(|query| Query::parse(query).unwrap());
-        search_graph(state, &index, &GraphSearch { query, limit, depth })
+        search_graph(
+            state,
+            &index,
+            &GraphSearch { query, limit, depth, bytes: limits::REPLY_BYTES, skip: Skip::default() },
+        )
     }
 
     fn names(found: &[EntityFound]) -> Vec<&str> {
@@ -212,6 +313,40 @@ mod tests {
     }
 
     #[test]
+    fn pages_one_after_the_other_are_the_whole_and_nothing_comes_twice() {
+        let mut state = GraphState::default();
+        for number in 0..25 {
+            add(&mut state, &format!("word {number}"), &["a fact about word", "another"]);
+        }
+        let mut index = Index::default();
+        index.follow_graph(&state, None);
+        for query in [None, Some("word")] {
+            let search = |limit, skip| {
+                let query = query.map(|query| Query::parse(query).unwrap());
+                let bytes = limits::REPLY_BYTES;
+                search_graph(&state, &index, &GraphSearch { query, limit, depth: 0, bytes, skip })
+            };
+            let whole = search(1000, Skip::default());
+            assert!(!whole.more_hits);
+            let (mut skip, mut entities, mut observations) = (Skip::default(), Vec::new(), Vec::new());
+            loop {
+                let page = search(7, skip);
+                assert!(page.entities.len() <= 7 && page.observations.len() <= 7);
+                skip.entities += page.entities.len();
+                skip.observations += page.observations.len();
+                let more = page.more_hits;
+                entities.extend(page.entities);
+                observations.extend(page.observations);
+                if !more {
+                    break;
+                }
+            }
+            assert_eq!(names(&entities), names(&whole.entities), "{query:?}");
+            assert_eq!(observations, whole.observations, "{query:?}");
+        }
+    }
+
+    #[test]
     fn an_exact_name_asked_for_alone_comes_with_all_its_observations() {
         let mut state = GraphState::default();
         let facts: Vec<String> = (0..20).map(|number| format!("fact {number} about auth")).collect();
@@ -222,6 +357,44 @@ mod tests {
         assert_eq!(names(&found.entities), ["Auth Service"]);
         assert_eq!(found.entities[0].observations.len(), 20);
         assert_eq!(found.entities[0].observation_count, 20);
+    }
+
+    #[test]
+    fn what_does_not_fit_is_counted_and_a_hub_comes_with_some_of_its_facts() {
+        let mut state = GraphState::default();
+        let facts: Vec<String> =
+            (0..50).map(|number| format!("word {number} {}", "x".repeat(1000))).collect();
+        let facts: Vec<&str> = facts.iter().map(String::as_str).collect();
+        add(&mut state, "hub", &facts);
+        for number in 0..100 {
+            let name = format!("spoke{number}");
+            add(&mut state, &name, &[]);
+            link(&mut state, "hub", &name);
+        }
+        let mut index = Index::default();
+        index.follow_graph(&state, None);
+        let wanted = |query: Option<&str>| GraphSearch {
+            query: query.map(|query| Query::parse(query).unwrap()),
+            limit: 1000,
+            depth: 1,
+            bytes: 16 * 1024,
+            skip: Skip::default(),
+        };
+        for query in [Some("word"), Some("hub"), None] {
+            let found = search_graph(&state, &index, &wanted(query));
+            let texts: usize = found.observations.iter().map(|one| one.observation.text.len()).sum();
+            let shown = found.entities.iter().chain(&found.neighbours);
+            let with: usize = shown.clone().flat_map(|one| &one.observations).map(|one| one.text.len()).sum();
+            assert!(texts <= 16 * 1024 && with <= 8 * 1024, "{query:?}: {texts} {with}");
+            let hub = found.entities.iter().find(|one| one.entity.name == "hub").unwrap();
+            assert!((1..10).contains(&hub.observations.len()), "{query:?}");
+            assert_eq!(hub.observation_count, 50);
+            assert_eq!(shown.count() + found.entities_left, 101, "{query:?}");
+            assert_eq!(found.relations.len() + found.relations_left, 100, "{query:?}");
+            if query != Some("hub") {
+                assert_eq!(found.observations.len() + found.observations_left, 50, "{query:?}");
+            }
+        }
     }
 
     #[test]

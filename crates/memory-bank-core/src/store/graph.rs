@@ -1,5 +1,7 @@
 //! The knowledge graph of one project.
 
+use std::collections::HashMap;
+
 use async_trait::async_trait;
 use serde::Serialize;
 use serde_json::{Map, Value};
@@ -32,6 +34,81 @@ pub struct ObservationDraft {
     pub source: Option<ObservationSource>,
     /// RFC 3339 or a plain date; now, when absent.
     pub timestamp: Option<String>,
+}
+
+/// An observation to add in a batch.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ObservationOf {
+    /// The entity that it is about; one that the same batch makes may be meant.
+    pub entity: EntityRef,
+    /// The fact.
+    pub draft: ObservationDraft,
+}
+
+/// A relation to make in a batch. Its ends may be entities that the same batch makes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RelationDraft {
+    /// Where it starts.
+    pub from: EntityRef,
+    /// Its type; trimmed when stored.
+    pub relation_type: String,
+    /// Where it leads.
+    pub to: EntityRef,
+}
+
+/// Changes of the graph that happen together or not at all.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct GraphBatch {
+    /// Entities to create or update.
+    pub entities: Vec<EntityDraft>,
+    /// Facts to add.
+    pub observations: Vec<ObservationOf>,
+    /// Relations to make.
+    pub relations: Vec<RelationDraft>,
+}
+
+impl GraphBatch {
+    /// How many bytes of text and attributes it has.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        let attrs = |attrs: &Option<Map<String, Value>>| {
+            attrs
+                .as_ref()
+                .map_or(0, |attrs| serde_json::to_string(attrs).map_or(usize::MAX, |text| text.len()))
+        };
+        let entities = self.entities.iter().map(|one| {
+            one.name.len().saturating_add(one.entity_type.len()).saturating_add(attrs(&one.attrs))
+        });
+        let observations = self.observations.iter().map(|one| {
+            let source = one.draft.source.as_ref().and_then(|source| source.reference.as_ref());
+            one.entity.0.len() + one.draft.text.len() + source.map_or(0, String::len)
+        });
+        let relations = self.relations.iter();
+        let relations = relations.map(|one| one.from.0.len() + one.relation_type.len() + one.to.0.len());
+        entities.chain(observations).chain(relations).fold(0, usize::saturating_add)
+    }
+}
+
+/// What a batch did with an entity.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum EntityChange {
+    /// It was made.
+    Created,
+    /// Its attributes changed.
+    Updated,
+    /// It was there and stayed as it was.
+    Existed,
+}
+
+/// What a batch did, in the order of its items.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct BatchApplied {
+    /// The entities as they are now.
+    pub entities: Vec<(Entity, EntityChange)>,
+    /// The facts.
+    pub observations: Vec<Observed>,
+    /// The relations, and whether they were there already.
+    pub relations: Vec<(Relation, bool)>,
 }
 
 /// A pointer from an entity to a document, to add.
@@ -96,9 +173,18 @@ pub struct Subgraph {
     pub observations: Vec<Observation>,
     /// In storage order.
     pub relations: Vec<Relation>,
-    /// How many observations a store left out, since together they are longer than it reads.
+    /// The names of the entities at the ends of the relations, which may be left out themselves. Empty in an export.
+    #[serde(skip)]
+    pub names: HashMap<String, String>,
+    /// How many entities a store left out, since together they are longer than what was to be loaded.
+    #[serde(skip)]
+    pub entities_left: usize,
+    /// How many observations.
     #[serde(skip)]
     pub observations_left: usize,
+    /// How many relations.
+    #[serde(skip)]
+    pub relations_left: usize,
 }
 
 /// Counts.
@@ -157,6 +243,10 @@ pub trait GraphStore: Send + Sync {
         to: &EntityRef,
     ) -> Result<Relation, GraphError>;
 
+    /// Carries out a batch, all of it or nothing. Facts and relations that are there stay as they are, and so does an entity
+    /// whose attributes would not change; a batch that is sent again changes nothing.
+    async fn apply_batch(&self, caller: &Caller, batch: GraphBatch) -> Result<BatchApplied, GraphError>;
+
     /// Removes a relation, if it exists.
     async fn unlink(
         &self,
@@ -185,9 +275,17 @@ pub trait GraphStore: Send + Sync {
         pointer: PointerDraft,
     ) -> Result<Pointed, GraphError>;
 
-    /// The given entities with `depth` rounds of neighbours over relations in both directions (0 = none), with all
-    /// their observations and the relations among them. Unknown names and ids fail the call, all listed.
-    async fn open(&self, caller: &Caller, nodes: &[EntityRef], depth: u32) -> Result<Subgraph, GraphError>;
+    /// The given entities with `depth` rounds of neighbours over relations in both directions (0 = none), with
+    /// their observations and the relations among them. Unknown names and ids fail the call, all listed. Entities and
+    /// relations are loaded into half of `bytes` each, observations into as many, the nearest and newest first; what is
+    /// left is counted.
+    async fn open(
+        &self,
+        caller: &Caller,
+        nodes: &[EntityRef],
+        depth: u32,
+        bytes: usize,
+    ) -> Result<Subgraph, GraphError>;
 
     /// The whole graph in storage order, with observations and relations whose entities are not there.
     async fn export(&self, caller: &Caller) -> Result<Subgraph, GraphError>;

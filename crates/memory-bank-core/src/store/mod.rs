@@ -20,12 +20,13 @@ pub use changes::{Change, ChangeSink, NoSink};
 pub use documents::{ChangeKind, DocumentChange, DocumentStore, Drafts, Editor, ReadOutcome};
 pub use events::{Event, EventId, EventOwner, EventStore, MemoryEventStore, NotAnEvent};
 pub use graph::{
-    Compacted, EntityDeleted, EntityDraft, EntityRef, GraphStats, GraphStore, GraphSummary, ObservationDraft,
-    Observed, Pointed, PointerDraft, Subgraph, Unlinked,
+    BatchApplied, Compacted, EntityChange, EntityDeleted, EntityDraft, EntityRef, GraphBatch, GraphStats,
+    GraphStore, GraphSummary, ObservationDraft, ObservationOf, Observed, Pointed, PointerDraft,
+    RelationDraft, Subgraph, Unlinked,
 };
 pub use search::{
     DocumentSearch, DocumentsFound, EntityFound, GraphFound, GraphSearch, ObservationFound, RelationFound,
-    SearchStore, SkippedDocument,
+    SearchStore, Skip, SkippedDocument,
 };
 pub use series::Series;
 pub use sessions::{

@@ -1,10 +1,12 @@
 //! Search within one project. The ranking is [`crate::search`]'s; a store keeps its index and brings what was found.
 
 use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
 
 use crate::caller::Caller;
 use crate::error::{GraphError, StoreError};
 use crate::graph::{Entity, Observation, Relation};
+use crate::limits;
 use crate::search::{LineHit, MatchedIn, Query};
 
 /// What to look for in documents.
@@ -27,10 +29,53 @@ pub struct DocumentsFound {
     pub hits: Vec<LineHit>,
     /// Whether there are more than the limit allowed.
     pub more: bool,
-    /// The names that were searched: as asked for, or all documents, the core documents first.
+    /// The names that were searched: as asked for, or all documents, the core documents first; at most
+    /// [`limits::NAMES_BYTES`] of them.
     pub searched: Vec<String>,
-    /// The names that were not searched.
+    /// How many more were searched.
+    pub searched_left: usize,
+    /// The names that were not searched; at most as many bytes.
     pub skipped: Vec<SkippedDocument>,
+    /// How many more were not searched.
+    pub skipped_left: usize,
+}
+
+impl DocumentsFound {
+    /// What was found, with the names that are shown of all that were searched, and of those that were not.
+    pub fn new<'a>(
+        hits: Vec<LineHit>,
+        more: bool,
+        searched: impl IntoIterator<Item = &'a str>,
+        skipped: impl IntoIterator<Item = (&'a str, &'a str)>,
+    ) -> Self {
+        let mut found = Self { hits, more, ..Self::default() };
+        let mut room = limits::NAMES_BYTES;
+        for name in searched {
+            if takes(&mut room, name.len()) {
+                found.searched.push(name.to_owned());
+            } else {
+                found.searched_left += 1;
+            }
+        }
+        let mut room = limits::NAMES_BYTES;
+        for (file, reason) in skipped {
+            if takes(&mut room, file.len() + reason.len()) {
+                found.skipped.push(SkippedDocument { file: file.to_owned(), reason: reason.to_owned() });
+            } else {
+                found.skipped_left += 1;
+            }
+        }
+        found
+    }
+}
+
+/// Takes an item out of the room; after the first that does not fit there is none.
+fn takes(room: &mut usize, bytes: usize) -> bool {
+    /// Quotes, indent and the ends of lines.
+    const BESIDE: usize = 16;
+    let left = room.checked_sub(bytes + BESIDE);
+    *room = left.unwrap_or_default();
+    left.is_some()
 }
 
 /// A document that was not searched.
@@ -51,6 +96,19 @@ pub struct GraphSearch {
     pub limit: usize,
     /// How many rounds of neighbours to add; 0 = none. At most [`crate::limits::NEIGHBOURS`] of them come.
     pub depth: u32,
+    /// How many bytes are loaded: entities and relations into half of them each, observations into as many.
+    pub bytes: usize,
+    /// How many of what is found are passed over.
+    pub skip: Skip,
+}
+
+/// How many of what a search of the graph found came in replies before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Skip {
+    /// Entities; neighbours do not count.
+    pub entities: usize,
+    /// Observations.
+    pub observations: usize,
 }
 
 /// What was found in the graph.
@@ -65,8 +123,16 @@ pub struct GraphFound {
     /// The relations that touch what was found, and those among the neighbours; at most
     /// [`crate::limits::RELATIONS_FOUND`].
     pub relations: Vec<RelationFound>,
-    /// Whether there are more entities, observations, neighbours or relations than came.
+    /// Whether there are more entities, observations, neighbours or relations than the limits allowed.
     pub more: bool,
+    /// Whether there are more entities or observations than the limit allowed.
+    pub more_hits: bool,
+    /// How many of the entities and neighbours did not fit into the bytes.
+    pub entities_left: usize,
+    /// How many of the observations.
+    pub observations_left: usize,
+    /// How many of the relations.
+    pub relations_left: usize,
 }
 
 /// An entity that was found.
@@ -79,7 +145,7 @@ pub struct EntityFound {
     /// Where it was found.
     pub matched_in: Vec<MatchedIn>,
     /// Those of its observations that were found, best first; if none was, the newest. All of them, newest first, when
-    /// one entity was asked for by its exact name.
+    /// one entity was asked for by its exact name. At most a quarter of the bytes that are loaded.
     pub observations: Vec<Observation>,
     /// How many observations it has.
     pub observation_count: usize,

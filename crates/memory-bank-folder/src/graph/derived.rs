@@ -176,12 +176,12 @@ fn write_entity(page: &mut String, state: &GraphState, entity: &Entity, about: &
         page,
         incoming.map(|one| format!("← {} ← {}", one.relation_type, state.name_or_id(&one.from_id))),
     );
-    let facts = state.newest_observations_of(&entity.id);
-    for fact in facts.iter().take(FACTS) {
+    for fact in state.newest_observations_of(&entity.id, FACTS) {
         let _ = writeln!(page, "- {}", one_line(&fact.text, FACT_CHARS));
     }
-    if facts.len() > FACTS {
-        let _ = writeln!(page, "- … and {} more", facts.len() - FACTS);
+    let count = state.observation_count_of(&entity.id);
+    if count > FACTS {
+        let _ = writeln!(page, "- … and {} more", count - FACTS);
     }
     page.push('\n');
 }

@@ -24,6 +24,7 @@ use async_trait::async_trait;
 use memory_bank_core::caller::Caller;
 use memory_bank_core::clock::{Clock, iso_millis};
 use memory_bank_core::error::{GraphError, StoreError};
+use memory_bank_core::graph::batch::BatchPlan;
 use memory_bank_core::graph::compact::write_compacted;
 use memory_bank_core::graph::event::{Event, Line, read_line};
 use memory_bank_core::graph::pointers::PointerPlan;
@@ -31,8 +32,8 @@ use memory_bank_core::graph::rules::{EntityPlan, ObservationPlan, check_owner, p
 use memory_bank_core::graph::state::GraphState;
 use memory_bank_core::graph::{Entity, Observation, Relation};
 use memory_bank_core::store::{
-    Compacted, EntityDeleted, EntityDraft, EntityRef, GraphStats, GraphStore, GraphSummary, ObservationDraft,
-    Observed, Pointed, PointerDraft, Subgraph, Unlinked,
+    BatchApplied, Compacted, EntityDeleted, EntityDraft, EntityRef, GraphBatch, GraphStats, GraphStore,
+    GraphSummary, ObservationDraft, Observed, Pointed, PointerDraft, Subgraph, Unlinked,
 };
 
 use crate::bank::FolderBank;
@@ -365,6 +366,11 @@ impl GraphStore for FolderBank {
         .await
     }
 
+    async fn apply_batch(&self, _caller: &Caller, batch: GraphBatch) -> Result<BatchApplied, GraphError> {
+        let plan = BatchPlan::new(batch)?;
+        self.write_graph(move |state, now| plan.apply(state, now)).await
+    }
+
     async fn unlink(
         &self,
         _caller: &Caller,
@@ -444,9 +450,15 @@ impl GraphStore for FolderBank {
         .await
     }
 
-    async fn open(&self, _caller: &Caller, nodes: &[EntityRef], depth: u32) -> Result<Subgraph, GraphError> {
+    async fn open(
+        &self,
+        _caller: &Caller,
+        nodes: &[EntityRef],
+        depth: u32,
+        bytes: usize,
+    ) -> Result<Subgraph, GraphError> {
         let nodes = nodes.to_vec();
-        self.read_graph(move |view| view.state().open(&nodes, depth)).await
+        self.read_graph(move |view| view.state().open(&nodes, depth, bytes)).await
     }
 
     async fn export(&self, _caller: &Caller) -> Result<Subgraph, GraphError> {

@@ -10,6 +10,7 @@ use memory_bank_core::clock::{SystemClock, SystemEntropy};
 use memory_bank_core::error::{GraphError, StoreError};
 use memory_bank_core::graph::ObservationSource;
 use memory_bank_core::graph::event::MARKER;
+use memory_bank_core::limits::REPLY_BYTES;
 use memory_bank_core::store::{
     EntityDraft, EntityRef, GraphStats, GraphStore, NoSink, ObservationDraft, PointerDraft, Subgraph,
 };
@@ -231,9 +232,9 @@ async fn d11_compaction_beside_document_pointers_of_another_instance_loses_none(
 async fn d28_a_node_whose_name_looks_like_an_id_can_be_opened_and_unknown_ids_are_told() {
     let (_temp, bank) = bank();
     upsert(&bank, "ent_fake").await;
-    let opened = bank.open(&me(), &[named("ent_fake")], 1).await.unwrap();
+    let opened = bank.open(&me(), &[named("ent_fake")], 1, REPLY_BYTES).await.unwrap();
     assert_eq!(opened.entities[0].name, "ent_fake");
-    match bank.open(&me(), &[named("ent_missing"), named(""), named("ent_fake")], 1).await {
+    match bank.open(&me(), &[named("ent_missing"), named(""), named("ent_fake")], 1, REPLY_BYTES).await {
         Err(GraphError::EntitiesNotFound { missing, .. }) => assert_eq!(missing, ["ent_missing", ""]),
         other => panic!("{other:?}"),
     }

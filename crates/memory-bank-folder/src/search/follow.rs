@@ -9,7 +9,6 @@ use std::time::{Duration, Instant};
 use jiff::Timestamp;
 use memory_bank_core::error::StoreError;
 use memory_bank_core::graph::state::GraphState;
-use memory_bank_core::limits;
 use memory_bank_core::search::{IndexBudget, TextSize};
 use tokio::sync::oneshot;
 use tokio::time::timeout_at;
@@ -43,6 +42,12 @@ impl Progress {
         self.total.store(bytes, Ordering::Relaxed);
         self.done.store(0, Ordering::Relaxed);
         self.millis.store(0, Ordering::Relaxed);
+    }
+
+    /// How many bytes were to be read the last time.
+    #[cfg(test)]
+    pub(super) fn total(&self) -> u64 {
+        self.total.load(Ordering::Relaxed)
     }
 
     fn advance(&self, bytes: u64, took: Duration) {
@@ -81,6 +86,7 @@ impl FolderBank {
             root: self.root().clone(),
             now: self.surroundings().clock.now(),
         };
+        self.search.indexes.searched(&self.search.followed);
         let (report, reported) = oneshot::channel();
         tokio::spawn(async move {
             let outcome = follower.run(with_graph).await;
@@ -166,13 +172,14 @@ impl Follower {
         }
         followed.skipped.clear();
         entries.sort_by_cached_key(|entry| (core_rank(&entry.name), entry.name.clone()));
+        let budget = self.search.indexes.budget();
         let mut size = TextSize::default();
         let (mut slices, mut slice, mut bytes): (Vec<Slice>, Slice, u64) = (Vec::new(), Slice::new(), 0);
         for entry in entries {
             size.documents += 1;
             size.document_bytes = size.document_bytes.saturating_add(entry.stamp.bytes);
-            if size.index_bytes() > limits::SEARCH_INDEX_PROJECT_BYTES {
-                followed.skip(entry.name, too_large());
+            if size.index_bytes() > budget.per_project {
+                followed.skip(entry.name, too_large(budget));
             } else if !followed.knows(&entry) {
                 let is_full = slice.len() == SLICE_FILES || bytes + entry.stamp.bytes > SLICE_BYTES;
                 if is_full && !slice.is_empty() {
@@ -191,13 +198,25 @@ impl Follower {
 
     fn take_files(&self, dir: &BankDir, slice: &[FolderEntry]) -> Result<(), StoreError> {
         let mut followed = self.search.followed.write().unwrap_or_else(PoisonError::into_inner);
+        let budget = self.search.indexes.budget();
         for entry in slice {
-            if followed.index.bytes() > limits::SEARCH_INDEX_PROJECT_BYTES {
-                followed.skip(entry.name.clone(), too_large());
-            } else {
-                followed.take(dir, entry, self.now)?;
+            // What is in the index already only changes there.
+            if !followed.files.contains_key(&entry.name) {
+                let expected = followed.index.bytes().saturating_add(expected_bytes(entry));
+                if followed.index.bytes() > budget.per_project {
+                    followed.skip(entry.name.clone(), too_large(budget));
+                    continue;
+                }
+                if !self.search.indexes.account(&mut followed.share, expected) {
+                    followed.skip(entry.name.clone(), no_room(budget));
+                    continue;
+                }
             }
+            followed.take(dir, entry, self.now)?;
         }
+        let bytes = followed.index.bytes();
+        // What was taken in is there, whatever was expected of it.
+        let _grown = self.search.indexes.account(&mut followed.share, bytes);
         Ok(())
     }
 
@@ -223,8 +242,13 @@ impl Follower {
     fn take_entities(&self, dir: &BankDir, ids: &[String]) -> Result<(), StoreError> {
         self.graph.look(dir, |view| {
             let mut followed = self.search.followed.write().unwrap_or_else(PoisonError::into_inner);
-            let budget = IndexBudget::default();
-            budget.check(followed.index.bytes(), self.search.progress.total.load(Ordering::Relaxed))?;
+            let budget = self.search.indexes.budget();
+            let texts = self.search.progress.total.load(Ordering::Relaxed);
+            let bytes = followed.index.bytes();
+            budget.check(bytes, texts)?;
+            if !self.search.indexes.account(&mut followed.share, bytes) {
+                return Err(StoreError::SearchBusy { seconds: 60 });
+            }
             followed.index.follow_entities(view.state(), ids.iter().map(String::as_str));
             Ok(())
         })
@@ -257,9 +281,22 @@ impl Followed {
     }
 }
 
-fn too_large() -> String {
+/// About what a file will take in the index.
+fn expected_bytes(entry: &FolderEntry) -> u64 {
+    TextSize { documents: 1, document_bytes: entry.stamp.bytes, ..TextSize::default() }.index_bytes()
+}
+
+fn too_large(budget: IndexBudget) -> String {
     format!(
         "the memory bank is too large to be searched as a whole: its index may take {} MiB of memory",
-        limits::SEARCH_INDEX_PROJECT_BYTES / (1024 * 1024)
+        budget.per_project / (1024 * 1024)
+    )
+}
+
+fn no_room(budget: IndexBudget) -> String {
+    format!(
+        "the indexes of other memory banks, which were searched in the last minute, leave no room for it: together they may \
+         take {} MiB of memory; search again in a minute",
+        budget.total / (1024 * 1024)
     )
 }

@@ -17,6 +17,7 @@ use std::path::PathBuf;
 use clap::{Parser, Subcommand, ValueEnum};
 use memory_bank_core::caller::UNKNOWN_USER;
 use memory_bank_core::mode::Mode;
+use memory_bank_server::mcp::Toolset;
 
 /// The bank's folder inside the project folder, unless another is named.
 pub(crate) const DEFAULT_FOLDER: &str = "memory-bank";
@@ -66,6 +67,15 @@ pub(crate) struct Cli {
     /// Your name, written into entries; an address below github.com/ becomes a link to the profile.
     #[arg(short, long, default_value = UNKNOWN_USER, global = true, help_heading = FOR_ALL)]
     pub(crate) username: String,
+
+    /// The tools that clients are shown: `all`, `core`, or families separated by commas (workspace, documents, progress,
+    /// context, graph, modes, thinking, backups); `MEMORY_BANK_TOOLS` when absent. Others are answered all the same.
+    #[arg(long, value_name = "TOOLSET", global = true, help_heading = FOR_ALL)]
+    pub(crate) tools: Option<Toolset>,
+
+    /// Refuse every tool that changes the memory bank, whatever a client asks for.
+    #[arg(long, global = true, help_heading = FOR_ALL)]
+    pub(crate) read_only: bool,
 
     /// Print what commands say as JSON, for programs.
     #[arg(long, global = true, help_heading = FOR_ALL)]

@@ -28,7 +28,8 @@ use crate::{database, lifecycle};
 
 /// Serves until the process is told to end.
 pub(crate) async fn run(cli: &Cli, shutdown: CancellationToken) -> anyhow::Result<()> {
-    let settings = Settings::read(&config::environment)?;
+    let mut settings = Settings::read(&config::environment)?;
+    settings.http.tools = config::tool_options(cli.tools.as_ref(), cli.read_only, &config::environment)?;
     let parts = async {
         match settings.database.clone() {
             Some(database) => database_parts(settings, &database).await,
@@ -103,6 +104,7 @@ fn storage(database: Database) -> ReadStorage {
         let PoolUse { max, in_use, idle, waiting } = database.pool_use();
         let index = database.index_use();
         StorageState {
+            quota_refusals: Some(database.quota_refusals()),
             pool: Some(PoolState { max, in_use, idle, waiting }),
             index: Some(IndexState {
                 projects: index.projects,

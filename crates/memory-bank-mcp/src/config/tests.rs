@@ -57,6 +57,8 @@ fn with_a_database_the_guide_s_defaults_hold() {
 #[case("MAX_STREAMS_PER_KEY", "0")]
 #[case("MAX_SESSIONS_PER_PROJECT", "none")]
 #[case("SHUTDOWN_DRAIN_SECONDS", "5")]
+#[case("MEMORY_BANK_TOOLS", "core,some")]
+#[case("MEMORY_BANK_READ_ONLY", "perhaps")]
 fn a_wrong_value_is_named_with_what_it_takes(#[case] name: &'static str, #[case] value: &str) {
     let variable = VARIABLES.iter().find(|variable| variable.name == name).unwrap();
     let error = read(&[(name, value)]).unwrap_err();
@@ -74,6 +76,24 @@ fn the_memory_of_search_indexes_is_given_in_mebibytes() {
     assert_eq!(memory(&[]), IndexBudget::default());
     let given = memory(&[("SEARCH_INDEX_MEMORY", "64"), ("SEARCH_INDEX_MEMORY_PER_PROJECT", "32")]);
     assert_eq!((given.total, given.per_project), (64 * MIB, 32 * MIB));
+}
+
+#[test]
+fn the_command_line_says_what_is_shown_and_read_only_stays() {
+    let read = |name: &str| match name {
+        "MEMORY_BANK_TOOLS" => Some("core".to_owned()),
+        "MEMORY_BANK_READ_ONLY" => Some("true".to_owned()),
+        _ => None,
+    };
+    let options = tool_options(None, false, &read).unwrap();
+    assert_eq!((options.toolset.to_string().as_str(), options.read_only), ("core", true));
+    let all: Toolset = "all".parse().unwrap();
+    assert_eq!(
+        tool_options(Some(&all), false, &read).unwrap(),
+        ToolOptions { toolset: all, read_only: true }
+    );
+    assert!(tool_options(None, true, &|_| None).unwrap().read_only);
+    assert_eq!(tool_options(None, false, &|_| None).unwrap(), ToolOptions::default());
 }
 
 #[test]

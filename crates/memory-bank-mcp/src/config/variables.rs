@@ -91,6 +91,11 @@ use DefaultValue::{Depends, Is, Nothing};
 variables! {
     Plain TRANSPORT "MCP_TRANSPORT" = Is("stdio"), "`stdio` or `http`",
         "How clients connect, unless a command or `--transport` says so.";
+    Plain TOOLS "MEMORY_BANK_TOOLS" = Is("all"),
+        "`all`, `core`, or families separated by commas: workspace, documents, progress, context, graph, modes, thinking, backups",
+        "The tools that `tools/list` shows, unless `--tools` or a client's address or header says so. It only shortens the list: a tool that is called is answered.";
+    Plain READ_ONLY "MEMORY_BANK_READ_ONLY" = Is("false"), "`true` or `false`",
+        "`true`: every tool that changes the memory bank is refused, whatever a client asks for; `--read-only` does the same.";
     Plain PORT "MCP_PORT" = Is("3100"), "a port, from 0 to 65535; 0 = any that is free",
         "The port to listen on.";
     Plain HOST "MCP_HOST" = Depends("`0.0.0.0`; `127.0.0.1` while a folder is served"),

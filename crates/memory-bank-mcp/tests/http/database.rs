@@ -176,7 +176,7 @@ fn a_project_is_served_from_the_database_to_its_own_keys_alone() {
     server.call(&own, "initialize_memory_bank", &json!({"path": "."}));
     assert!(!server.call(&own, "list_memory_bank_files", &json!({})).contains("plan.md"));
     let searched = server.call(&own, "search_memory_bank", &json!({"query": "secret plan"}));
-    assert!(searched.contains("\"totalResults\": 0"), "{searched}");
+    assert!(searched.contains("\"totalResults\":0"), "{searched}");
 }
 
 #[test]

@@ -257,6 +257,11 @@ fn cases(tool: &str, word: &str, ids: &Ids, own: bool) -> Vec<Value> {
             json!({"entity": entity, "text": format!("common {word}"), "source": word}),
             json!({"entity": "Shared Thing", "text": format!("shared common {word}")}),
         ],
+        "graph_batch" => vec![json!({
+            "entities": [{"name": format!("{word} batch"), "entityType": word, "attrs": {"common": word}}],
+            "observations": [{"entity": "Shared Thing", "text": format!("batch common {word}")}],
+            "relations": [{"from": format!("{word} batch"), "relationType": word, "to": "Shared Thing"}],
+        })],
         "graph_link_entities" => vec![
             json!({"from": entity, "relationType": word, "to": "Shared Thing"}),
             json!({"from": "Shared Thing", "relationType": "unknown", "to": entity, "action": "unlink"}),

@@ -1,6 +1,8 @@
 //! The binary as a server of HTTP, driven over real sockets.
 
 #[cfg(test)]
+mod as_clients_speak;
+#[cfg(test)]
 mod audit;
 #[cfg(test)]
 mod client;
@@ -22,6 +24,8 @@ mod kept;
 mod keys;
 #[cfg(test)]
 mod load;
+#[cfg(test)]
+mod memory_limit;
 #[cfg(test)]
 mod metrics;
 #[cfg(test)]
@@ -55,4 +59,5 @@ mod storage_bounds;
 #[cfg(test)]
 mod team;
 #[cfg(test)]
+mod toolsets;
 mod traces;

@@ -153,9 +153,8 @@ fn calls_are_counted_by_tool_and_outcome_and_older_names_as_the_tool_they_mean()
     server.post(Some(&session), &json!({"jsonrpc": "2.0", "id": 6, "method": "made/up"}));
     for (series, by) in [
         ("tool_calls_total{tool=\"initialize_memory_bank\",outcome=\"ok\"}", 1.0),
-        ("tool_calls_total{tool=\"read_memory_bank_file\",outcome=\"refused\"}", 1.0),
-        ("tool_calls_total{tool=\"read_memory_bank_file\",outcome=\"malformed\"}", 1.0),
-        ("tool_calls_total{tool=\"other\",outcome=\"refused\"}", 1.0),
+        ("tool_calls_total{tool=\"read_memory_bank_file\",outcome=\"refused\"}", 2.0),
+        ("tool_calls_total{tool=\"other\",outcome=\"malformed\"}", 1.0),
         ("tool_call_duration_seconds_count{tool=\"read_memory_bank_file\"}", 2.0),
         ("mcp_requests_total{method=\"tools/call\",outcome=\"ok\"}", 1.0),
         ("mcp_requests_total{method=\"tools/list\",outcome=\"ok\"}", 1.0),

@@ -44,7 +44,7 @@ fn a_batch_has_the_documents_that_fit_and_names_the_others() {
     let mut left: Vec<String> = names.clone();
     let mut got = BTreeSet::new();
     while !left.is_empty() {
-        let text = server.call(&session, "batch_read_files", &json!({"files": left}));
+        let text = server.call(&session, "batch_read_files", &json!({"files": left, "maxChars": 262_144}));
         assert!(text.len() <= BUDGET, "{}", text.len());
         let reply = json_of(&text);
         for (name, result) in reply["results"].as_object().unwrap() {
@@ -65,7 +65,7 @@ fn a_batch_has_the_documents_that_fit_and_names_the_others() {
 }
 
 #[test]
-fn a_document_that_fits_into_no_batch_is_named_and_comes_whole_when_it_is_asked_for_alone() {
+fn a_document_that_fits_into_no_batch_is_named_and_comes_in_parts_when_it_is_asked_for_alone() {
     let (server, session) = with_bank(&[]);
     put(&server, "huge.md", 900 * 1024);
     put(&server, "small.md", 1000);
@@ -76,20 +76,42 @@ fn a_document_that_fits_into_no_batch_is_named_and_comes_whole_when_it_is_asked_
     assert_eq!(reply["metadata"]["remaining"][0]["filename"], json!("huge.md"));
     assert_eq!(reply["metadata"]["requested"], json!(3));
     assert!(reply["metadata"]["next"].as_str().unwrap().contains("read_memory_bank_file"));
-    let alone = json_of(&server.call(&session, "read_memory_bank_file", &json!({"filename": "huge.md"})));
     let whole = fs::read_to_string(server.folder.path().join("memory-bank/huge.md")).unwrap();
-    assert_eq!(alone["content"], json!(whole));
+    let (mut read, mut calls) = (String::new(), 0);
+    let mut next = json!({"filename": "huge.md", "maxChars": 262_144});
+    while next.is_object() {
+        let text = server.call(&session, "read_memory_bank_file", &next);
+        assert!(text.chars().count() <= 262_144, "{}", text.len());
+        let part = json_of(&text);
+        assert!(part.get("content").is_none() && part.get("etag").is_none(), "{part:.200}");
+        assert_eq!(part["totalChars"], json!(whole.chars().count()));
+        read.push_str(part["part"].as_str().unwrap());
+        next = part["next"]["arguments"].clone();
+        calls += 1;
+    }
+    assert_eq!(read, whole);
+    assert!(calls < 10, "{calls}");
 }
 
 #[test]
-fn a_bundle_leaves_out_what_does_not_fit() {
+fn a_bundle_shows_what_fits_and_names_the_calls_for_the_rest() {
     let (server, session) = with_bank(&[]);
     put(&server, "progress.md", 900 * 1024);
-    let text = server.call(&session, "get_context_bundle", &json!({}));
-    assert!(text.len() <= BUDGET, "{}", text.len());
-    let reply = json_of(&text);
-    assert!(reply["bundle"].get("progress.md").is_none() && reply["bundle"]["decision-log.md"].is_object());
-    assert_eq!(reply["metadata"]["remaining"][0]["filename"], json!("progress.md"));
+    let whole = fs::read_to_string(server.folder.path().join("memory-bank/progress.md")).unwrap();
+    for asked in [json!({}), json!({"maxChars": 100_000})] {
+        let most = asked["maxChars"].as_u64().unwrap_or(24_000);
+        let text = server.call(&session, "get_context_bundle", &asked);
+        assert!(text.chars().count() as u64 <= most, "{}", text.len());
+        let reply = json_of(&text);
+        assert!(reply["bundle"]["decision-log.md"]["content"].is_string());
+        let progress = &reply["bundle"]["progress.md"];
+        assert!(progress.get("content").is_none() && progress.get("etag").is_none());
+        assert!(whole.contains(progress["parts"][0]["text"].as_str().unwrap()));
+        let left = &reply["leftOut"]["calls"][0];
+        assert_eq!(reply["leftOut"]["tool"], json!("read_memory_bank_file"));
+        let rest = json_of(&server.call(&session, "read_memory_bank_file", left));
+        assert!(whole.contains(rest["part"].as_str().unwrap()), "{left}");
+    }
 }
 
 #[test]
@@ -130,11 +152,158 @@ fn a_hub_of_the_graph_is_shown_as_far_as_it_fits_and_the_rest_is_counted() {
     }
 }
 
+fn count(value: &Value) -> usize {
+    usize::try_from(value.as_u64().unwrap()).unwrap()
+}
+
+#[test]
+fn lists_of_very_many_names_are_cut_and_say_how_many_are_left() {
+    const MANY: usize = 12_000;
+    let (server, session) = with_bank(&[]);
+    let bank = server.folder.path().join("memory-bank");
+    for number in 0..MANY {
+        fs::write(bank.join(format!("{}-{number:05}.md", "a-long-name".repeat(8))), "word\n").unwrap();
+    }
+    let all = fs::read_dir(&bank).unwrap().count();
+    let text = server.call(&session, "list_memory_bank_files", &json!({}));
+    assert!(text.len() <= BUDGET, "{}", text.len());
+    let (first, names) = text.split_once('\n').unwrap();
+    let shown = names.lines().count();
+    assert!(first.contains(&format!("the first {shown} of ")) && first.contains("resources/list"), "{first}");
+    assert!(shown > 500 && names.lines().all(|name| bank.join(name).exists()));
+    for (tool, pointer) in [("get_memory_bank_status", ""), ("debug_mcp_config", "/memoryBank/status")] {
+        let text = server.call(&session, tool, &json!({}));
+        assert!(text.len() <= BUDGET, "{tool}: {}", text.len());
+        let status = json_of(text.get(text.find('{').unwrap()..).unwrap());
+        let status = status.pointer(pointer).unwrap();
+        let shown = status["files"].as_array().unwrap().len();
+        assert!(count(&status["remaining"]["files"]) + shown >= all - 2, "{tool}");
+        assert_eq!(status["isComplete"], json!(true), "{tool}");
+    }
+    let mut found = String::new();
+    until("the index", || {
+        found = server.call(&session, "search_memory_bank", &json!({"query": "word"}));
+        found.starts_with('{')
+    });
+    assert!(found.len() <= BUDGET, "{}", found.len());
+    let metadata = &json_of(&found)["metadata"];
+    let searched = metadata["filesSearched"].as_array().unwrap().len();
+    assert!(searched > 50 && metadata["filesSearched"][0] == json!("product-context.md"), "{metadata}");
+    assert!(count(&metadata["filesSearchedLeft"]) + searched >= MANY);
+}
+
+#[test]
+fn a_hub_with_large_neighbours_is_not_loaded_whole() {
+    let (server, session) = with_bank(&[]);
+    let graph = server.folder.path().join("memory-bank/graph");
+    fs::create_dir_all(&graph).unwrap();
+    fs::write(graph.join("graph.jsonl"), heavy_graph(400, 60_000)).unwrap();
+    server.call(&session, "graph_search", &json!({"query": "*", "limit": 1}));
+    let resident = || memory(&server, "VmRSS");
+    let before = resident();
+    let mut most = 0;
+    for (tool, arguments) in [
+        ("graph_open_nodes", json!({"nodes": ["hub"], "depth": 2})),
+        ("graph_search", json!({"query": "*", "limit": 1000, "includeNeighborhood": true})),
+    ] {
+        let text = server.call(&session, tool, &arguments);
+        assert!(text.len() <= BUDGET, "{tool}: {}", text.len());
+        let reply = json_of(&text);
+        let shown = reply["entities"].as_array().unwrap().len();
+        assert!(shown > 0, "{tool}");
+        assert_eq!(reply["remaining"]["entities"], json!(401 - shown), "{tool}");
+        assert_eq!(reply["entities"][0]["name"], json!("hub"), "{tool}");
+        most = most.max(resident());
+    }
+    println!("resident before {} MiB, after at most {} MiB", before >> 20, most >> 20);
+    assert!(most.saturating_sub(before) < 40 << 20, "{} MiB", most.saturating_sub(before) >> 20);
+}
+
+/// The log of a graph in which a hub is linked to so many entities, each with an attribute of so many bytes and a fact.
+pub(crate) fn heavy_graph(spokes: usize, bytes: usize) -> String {
+    let at = "2026-01-01T00:00:00.000Z";
+    let mut log =
+        "{\"type\":\"memory_bank_graph\",\"source\":\"memory-bank-mcp\",\"version\":\"1\"}\n".to_owned();
+    let mut push = |event: Value| log.push_str(&format!("{event}\n"));
+    let entity = |id: &str, name: &str, attrs: Value| {
+        json!({"type": "entity_upsert", "ts": at, "entity": {"id": id, "name": name, "entityType": "thing",
+            "attrs": attrs, "createdAt": at, "updatedAt": at}})
+    };
+    push(entity("ent_hub000000000", "hub", json!({})));
+    for number in 0..spokes {
+        let id = format!("ent_{number:012}");
+        push(entity(&id, &format!("spoke {number}"), json!({"x": "x".repeat(bytes)})));
+        push(json!({"type": "relation_add", "ts": at, "relation": {"id": format!("rel_{number:012}"),
+            "fromId": "ent_hub000000000", "toId": id, "relationType": "uses", "createdAt": at}}));
+        push(json!({"type": "observation_add", "ts": at, "observation": {"id": format!("obs_{number:012}"),
+            "entityId": id, "text": format!("word {number} {}", "y".repeat(bytes)), "timestamp": at}}));
+    }
+    log
+}
+
+#[test]
+fn pipelined_requests_whose_replies_are_not_read_cost_little_and_their_connection_ends() {
+    let (server, session) = with_bank(&[]);
+    put(&server, "huge.md", 1000 * 1024);
+    let body =
+        call(1, "read_memory_bank_file", &json!({"filename": "huge.md", "maxChars": 262_144})).to_string();
+    // Each with a key of its own: those of one key would wait for each other's memory.
+    let requests: Vec<String> = (0..4)
+        .map(|_| {
+            let key = new_key(&server);
+            let hello = crate::client::handshake("2025-11-25").to_string();
+            let opened = server.send_bare("POST", "/mcp", &[("X-API-Key", &key), JSON, MCP_ACCEPT], &hello);
+            let own = opened.header("mcp-session-id").unwrap();
+            let (kind, accept) = (JSON, MCP_ACCEPT);
+            format!(
+                "POST /mcp HTTP/1.1\r\nHost: {}\r\nX-API-Key: {key}\r\n{}: {}\r\n{}: {}\r\nMcp-Session-Id: {own}\r\n\
+                 Content-Length: {}\r\n\r\n{body}",
+                server.address,
+                kind.0,
+                kind.1,
+                accept.0,
+                accept.1,
+                body.len()
+            )
+        })
+        .collect();
+    read_huge(&server, &server.key, &session);
+    let before = memory(&server, "VmHWM");
+    let began = Instant::now();
+    let mut streams: Vec<TcpStream> = Vec::new();
+    for request in &requests {
+        let mut stream = server.connect();
+        stream.set_write_timeout(Some(Duration::from_millis(500))).unwrap();
+        for _ in 0..60 {
+            // Once the server reads no more, the socket is full; that is what is wanted.
+            if stream.write_all(request.as_bytes()).is_err() {
+                break;
+            }
+        }
+        streams.push(stream);
+    }
+    // Others are served meanwhile, and the connections end.
+    while !streams.is_empty() {
+        assert!(began.elapsed() < Duration::from_secs(100), "a client that reads nothing is kept");
+        assert_eq!(read_huge(&server, &server.key, &session).status, 200);
+        // Less often than the key may ask in a minute.
+        std::thread::sleep(Duration::from_secs(2));
+        streams.retain_mut(|stream| !matches!(stream.write(b"\r\n"), Err(error) if !is_full(&error)));
+    }
+    let grown = memory(&server, "VmHWM").saturating_sub(before);
+    println!("240 pipelined requests of 1 MiB took {} MiB, for {:?}", grown >> 20, began.elapsed());
+    assert!(grown < 64 << 20, "{} MiB", grown >> 20);
+}
+
+fn is_full(error: &std::io::Error) -> bool {
+    matches!(error.kind(), std::io::ErrorKind::WouldBlock | std::io::ErrorKind::TimedOut)
+}
+
 /// A client of HTTP/2 that takes nothing: its windows are closed.
-struct ClosedWindow(TcpStream);
+pub(crate) struct ClosedWindow(TcpStream);
 
 impl ClosedWindow {
-    fn connect(server: &Server) -> Self {
+    pub(crate) fn connect(server: &Server) -> Self {
         let mut stream = server.connect();
         stream.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n").unwrap();
         let mut client = Self(stream);
@@ -153,7 +322,7 @@ impl ClosedWindow {
         let _ = self.0.write_all(&frame);
     }
 
-    fn post(&mut self, stream: u32, server: &Server, key: &str, session: &str, message: &Value) {
+    pub(crate) fn post(&mut self, stream: u32, server: &Server, key: &str, session: &str, message: &Value) {
         let body = message.to_string();
         let length = body.len().to_string();
         let mut headers = Vec::new();
@@ -182,7 +351,7 @@ impl ClosedWindow {
 }
 
 /// A figure of a process, in bytes.
-fn memory(server: &Server, figure: &str) -> usize {
+pub(crate) fn memory(server: &Server, figure: &str) -> usize {
     let status = fs::read_to_string(format!("/proc/{}/status", server.process.id())).unwrap();
     let line = status.lines().find(|line| line.starts_with(figure)).unwrap();
     line.split_whitespace().nth(1).unwrap().parse::<usize>().unwrap() * 1024
@@ -195,7 +364,7 @@ fn new_key(server: &Server) -> String {
 
 fn read_huge(server: &Server, key: &str, session: &str) -> Reply {
     let headers = [("X-API-Key", key), JSON, MCP_ACCEPT, ("Mcp-Session-Id", session)];
-    let message = call(9, "read_memory_bank_file", &json!({"filename": "huge.md"}));
+    let message = call(9, "read_memory_bank_file", &json!({"filename": "huge.md", "maxChars": 262_144}));
     server.send_bare("POST", "/mcp", &headers, &message.to_string())
 }
 
@@ -215,7 +384,11 @@ fn replies_that_are_not_taken_cost_their_key_and_nobody_else() {
         let mut connections: Vec<ClosedWindow> = (0..3).map(|_| ClosedWindow::connect(&server)).collect();
         for connection in &mut connections {
             for number in 0..60 {
-                let message = call(number, "read_memory_bank_file", &json!({"filename": "huge.md"}));
+                let message = call(
+                    number,
+                    "read_memory_bank_file",
+                    &json!({"filename": "huge.md", "maxChars": 262_144}),
+                );
                 connection.post(2 * number + 1, &server, &greedy, &own, &message);
             }
         }
@@ -245,7 +418,7 @@ fn a_client_that_takes_nothing_is_given_up() {
     let (server, session) = with_bank(&[]);
     put(&server, "huge.md", 1000 * 1024);
     let mut client = ClosedWindow::connect(&server);
-    let message = call(1, "read_memory_bank_file", &json!({"filename": "huge.md"}));
+    let message = call(1, "read_memory_bank_file", &json!({"filename": "huge.md", "maxChars": 262_144}));
     client.post(1, &server, &server.key, &session, &message);
     client.0.set_read_timeout(Some(Duration::from_secs(90))).unwrap();
     let began = Instant::now();
@@ -256,7 +429,7 @@ fn a_client_that_takes_nothing_is_given_up() {
 }
 
 /// A group of processes that has so much memory and is removed when dropped; none where such groups cannot be made.
-struct MemoryGroup {
+pub(crate) struct MemoryGroup {
     folder: PathBuf,
     used: &'static str,
 }
@@ -264,7 +437,7 @@ struct MemoryGroup {
 impl MemoryGroup {
     const LIMIT: usize = 1 << 30;
 
-    fn of(process: u32) -> Option<Self> {
+    pub(crate) fn of(process: u32) -> Option<Self> {
         let name = format!("memory-bank-test-{process}");
         let kinds = [
             ("/sys/fs/cgroup/memory", "memory.limit_in_bytes", "memory.max_usage_in_bytes"),
@@ -279,7 +452,7 @@ impl MemoryGroup {
         })
     }
 
-    fn most_used(&self) -> usize {
+    pub(crate) fn most_used(&self) -> usize {
         fs::read_to_string(self.folder.join(self.used)).unwrap().trim().parse().unwrap()
     }
 }
@@ -318,10 +491,10 @@ fn the_heaviest_calls_of_one_key_leave_a_server_of_one_gibibyte_alive() {
     let opened = server.send_bare("POST", "/mcp", &headers, &hello);
     let own = opened.header("mcp-session-id").unwrap().to_owned();
     let heavy = [
-        ("batch_read_files", json!({"files": names})),
+        ("batch_read_files", json!({"files": names, "maxChars": 262_144})),
         ("graph_open_nodes", json!({"nodes": ["hub"]})),
-        ("read_memory_bank_file", json!({"filename": "long-000.md"})),
-        ("get_context_bundle", json!({})),
+        ("read_memory_bank_file", json!({"filename": "long-000.md", "maxChars": 262_144})),
+        ("get_context_bundle", json!({"maxChars": 262_144})),
     ];
     let mut client = ClosedWindow::connect(&server);
     for number in 0..59_u32 {

@@ -222,6 +222,16 @@ fn calls(tool: &str, ids: &Value) -> (Vec<Value>, Vec<Value>) {
             vec![json!({"entity": "Thing", "text": "own"})],
             vec![json!({"entity": "Thin", "text": "own"}), json!({"entity": "Twin", "text": "own"})],
         ),
+        "graph_batch" => (
+            vec![json!({"entities": [{"name": "Thing", "entityType": "thing", "attrs": {"own": 2}}],
+                "observations": [{"entity": "Thing", "text": "own"}],
+                "relations": [{"from": "Thing", "relationType": "own batch", "to": "Other"}]})],
+            vec![
+                json!({"observations": [{"entity": "Thin", "text": "own"}]}),
+                json!({"observations": [{"entity": "Twin", "text": "own"}]}),
+                json!({"relations": [{"from": "Thing", "relationType": "own", "to": "Twin"}]}),
+            ],
+        ),
         "graph_link_entities" => (
             vec![
                 json!({"from": "Thing", "relationType": "own", "to": "Other"}),

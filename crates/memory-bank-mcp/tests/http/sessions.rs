@@ -156,6 +156,51 @@ fn a_stream_resumed_from_the_last_place_there_can_be_goes_on() {
 }
 
 #[test]
+fn a_stream_resumed_at_a_reply_that_was_not_kept_says_so_at_once() {
+    let server = Server::start(ROOMY);
+    let session = server.initialize();
+    server.call(&session, "initialize_memory_bank", &json!({"path": "."}));
+    let long = "\"word\" ".repeat(120 * 1024);
+    std::fs::write(server.folder.path().join("memory-bank/long.md"), long).unwrap();
+    let reply =
+        server.post(Some(&session), &call(31, "read_memory_bank_file", &json!({"filename": "long.md"})));
+    // The place from which the stream can be resumed comes before the reply.
+    let opening = reply.body.lines().find_map(|line| line.strip_prefix("id: ")).unwrap().to_owned();
+    assert!(opening.ends_with("-0"), "{opening}");
+    let mut resumed = server.listen(&session, Some(&opening));
+    let said = resumed.next().expect("what became of the reply");
+    assert_eq!((&said["id"], &said["error"]["code"]), (&json!(31), &json!(-32000)), "{said}");
+    assert_eq!(said["error"]["data"]["reason"], json!("replay_gone"));
+    // The stream goes on with what happens from now on.
+    server.call(&session, "write_memory_bank_file", &json!({"filename": "new.md", "content": "x"}));
+    assert_eq!(resumed.next().unwrap()["method"], json!("notifications/resources/list_changed"));
+}
+
+#[test]
+fn a_stream_resumed_at_a_reply_of_long_ago_says_that_it_is_gone_and_one_that_was_whole_says_nothing() {
+    let server = Server::start(ROOMY);
+    let session = server.initialize();
+    server.call(&session, "initialize_memory_bank", &json!({"path": "."}));
+    // Of the year 2023, as its name says; and a name that no server of ours gave.
+    let old = format!("{:012x}7abc8def0123456789ab", 1_700_000_000_000_u64);
+    for stream in [old.as_str(), "0123456789ab4abc8def0123456789ab"] {
+        let place = format!("{stream}-2");
+        let mut resumed = server.listen(&session, Some(&place));
+        let said = resumed.next().expect("that it is gone");
+        assert_eq!(
+            (&said["id"], &said["error"]["data"]["reason"]),
+            (&json!(place), &json!("replay_gone")),
+            "{said}"
+        );
+    }
+    let reply = server.post(Some(&session), &call(5, "get_instructions", &json!({})));
+    let last = reply.events().last().unwrap().0.clone();
+    let mut resumed = server.listen(&session, Some(&last));
+    server.call(&session, "write_memory_bank_file", &json!({"filename": "new.md", "content": "x"}));
+    assert_eq!(resumed.next().unwrap()["method"], json!("notifications/resources/list_changed"));
+}
+
+#[test]
 fn the_number_of_streams_and_sessions_is_bounded() {
     let server = Server::start(&[("MAX_STREAMS_PER_KEY", "1"), ("MAX_SESSIONS_PER_PROJECT", "2")]);
     let session = server.initialize();

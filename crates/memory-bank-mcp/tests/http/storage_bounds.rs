@@ -215,6 +215,19 @@ fn a_project_that_others_filled_refuses_and_a_key_s_own_idle_session_makes_room(
 }
 
 #[test]
+fn who_is_no_member_any_more_is_told_so_when_it_opens_a_session() {
+    let team = Team::new();
+    let bob = member(&team, "bob", "viewer");
+    let server = team.replica_with(&[("MAX_SESSIONS_PER_PROJECT", "1")]);
+    session_of(&open_as(&server, &bob));
+    team.database.psql("DELETE FROM memberships m USING users u WHERE u.id = m.user_id AND u.name = 'bob'");
+    // The key is still known from a moment ago; the database says no.
+    let refused = open_as(&server, &bob);
+    assert_eq!(refused.status, 403, "{}", refused.body);
+    assert!(!refused.body.contains("sessions"), "{}", refused.body);
+}
+
+#[test]
 fn a_session_counts_against_the_key_that_used_it_last() {
     let team = Team::new();
     let server = team.replica();
@@ -259,10 +272,43 @@ fn a_key_over_its_limit_still_ends_its_session_and_strangers_stay_limited() {
     assert_eq!(strangers.last(), Some(&429), "{strangers:?}");
 }
 
+/// The file of a backup, large or small, to be imported.
+fn folder_with(bytes: usize) -> tempfile::TempDir {
+    let folder = tempfile::TempDir::new().unwrap();
+    std::fs::create_dir(folder.path().join("memory-bank")).unwrap();
+    std::fs::write(folder.path().join("memory-bank/progress.md"), noise(bytes, 5)).unwrap();
+    std::fs::write(folder.path().join("memory-bank/notes.md"), "small").unwrap();
+    folder
+}
+
+#[test]
+fn an_import_that_would_pass_the_quota_is_refused_whole_and_one_that_fits_is_not() {
+    let team = Team::new();
+    let set = ["projects", "set-quota", "--project", "atlas", "--bytes", "400000"];
+    operate(&team.database, &set).unwrap();
+    let import = |folder: &tempfile::TempDir| {
+        let from = folder.path().to_str().unwrap().to_owned();
+        operate(&team.database, &["import", "--from", &from, "--project", "atlas"])
+    };
+    let refused = import(&folder_with(500_000)).unwrap_err();
+    for words in ["quota is 400000 bytes", "nothing was written", "set-quota"] {
+        assert!(refused.contains(words), "{refused}");
+    }
+    assert_eq!(team.database.psql("SELECT count(*) FROM documents"), "0");
+    import(&folder_with(300_000)).unwrap();
+    assert_eq!(team.database.psql("SELECT count(*) FROM documents"), "2");
+    // A second one would have to keep the first as a backup, for which there is no room.
+    let from = folder_with(300_000);
+    let again = ["import", "--from", from.path().to_str().unwrap(), "--project", "atlas", "--replace"];
+    let refused = operate(&team.database, &again).unwrap_err();
+    assert!(refused.contains("quota"), "{refused}");
+    assert_eq!(team.database.psql("SELECT count(*) FROM app.backups"), "0");
+}
+
 #[test]
 fn a_project_s_documents_and_snapshots_have_a_quota_that_an_operator_sets() {
     let team = Team::new();
-    let server = team.replica();
+    let server = team.replica_with(&[("METRICS_ADDR", "127.0.0.1:0")]);
     let session = server.initialize();
     server.call(&session, "initialize_memory_bank", &json!({"path": "."}));
     let set = ["projects", "set-quota", "--project", "atlas", "--bytes", "1500000"];
@@ -277,6 +323,8 @@ fn a_project_s_documents_and_snapshots_have_a_quota_that_an_operator_sets() {
     for words in ["1500000 bytes", "quota", "set-quota", "nothing was written"] {
         assert!(refused.contains(words), "{refused}");
     }
+    let metrics = crate::client::request(server.metrics.as_ref().unwrap(), "GET", "/metrics", &[], "");
+    assert!(metrics.body.contains("memory_bank_quota_refusals_total 1\n"), "{}", metrics.body);
     assert!(server.call(&session, "list_memory_bank_files", &json!({})).contains("b.md"));
     assert!(!server.call(&session, "list_memory_bank_files", &json!({})).contains("c.md"));
     let refused = server.call(&session, "create_backup", &json!({}));

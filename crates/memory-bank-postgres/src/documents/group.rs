@@ -32,7 +32,7 @@ pub(crate) async fn edit_together(
             caller,
             &[
                 Query::new(LOCK, &[&project, &names]),
-                Query::new(COUNT, &[&project]),
+                Query::new(COUNT, &[&project, &names]),
                 Query::new(USAGE, &[&project]),
             ],
         )
@@ -113,7 +113,8 @@ struct Group {
     documents: BTreeMap<String, (Option<Document>, Document)>,
     /// How many edits changed each.
     edits: BTreeMap<String, i64>,
-    present: usize,
+    /// How many documents the project has; unknown where all that are edited are there.
+    present: Option<usize>,
     /// How many bytes the project has, with what the edits so far add.
     held: StoredBytes,
 }
@@ -132,7 +133,7 @@ impl Group {
         let documents =
             stored.into_iter().map(|(name, document)| (name, (Some(document.clone()), document))).collect();
         let held = StoredBytes::of(answer(rows, 2))?;
-        Ok(Self { documents, edits: BTreeMap::new(), present: count_of(rows)?, held })
+        Ok(Self { documents, edits: BTreeMap::new(), present: count_of(answer(rows, 1))?, held })
     }
 
     async fn apply(&mut self, database: &Database, member: &Member) -> Option<Applied> {
@@ -149,7 +150,7 @@ impl Group {
         };
         let result = result.and_then(|plan| {
             check_count(self.present, &plan)?;
-            check_quota(&self.held, &plan, database.default_quota)?;
+            check_quota(database, &self.held, &plan)?;
             Ok(plan)
         });
         if let Ok(plan) = &result {
@@ -163,7 +164,7 @@ impl Group {
 
     fn take(&mut self, database: &Database, plan: &Plan) {
         let now = database.around.clock.now();
-        self.present += plan.inserts.0.len();
+        self.present = self.present.map(|present| present + plan.inserts.0.len());
         self.held.documents = self.held.documents.saturating_add(plan.added);
         for text in plan.updates.0.iter().chain(&plan.inserts.0) {
             let before = self.documents.remove(&text.name);

@@ -13,14 +13,20 @@ use crate::quota::StoredBytes;
 
 pub(super) const LOCK: &str = "SELECT path, content, etag, version, updated_at FROM public.documents \
     WHERE project_id = $1 AND path = ANY ($2) ORDER BY path FOR UPDATE";
-pub(super) const COUNT: &str = "SELECT count(*) FROM public.documents WHERE project_id = $1";
+/// How many documents the project has, unless all of these names are there, so that none is new: counting takes long where
+/// there are many.
+pub(super) const COUNT: &str = "SELECT CASE WHEN \
+    (SELECT count(*) FROM public.documents WHERE project_id = $1 AND path = ANY ($2)) < cardinality($2::text[]) \
+    THEN (SELECT count(*) FROM public.documents WHERE project_id = $1) END";
+/// The same where it is known that there may be new ones.
+pub(super) const COUNT_ALL: &str = "SELECT count(*) FROM public.documents WHERE project_id = $1";
 
 /// The documents of an edit as they were read.
 pub(super) struct Opened {
     pub(super) drafts: Drafts,
     pub(super) stored_names: BTreeMap<DocumentPath, DocumentPath>,
-    /// How many documents the project has.
-    pub(super) present: usize,
+    /// How many documents the project has; unknown where all that are edited are there.
+    pub(super) present: Option<usize>,
     /// How many bytes the project has.
     pub(super) held: StoredBytes,
 }
@@ -29,14 +35,14 @@ impl Opened {
     /// From the answers to [`LOCK`], [`COUNT`] and [`crate::quota::USAGE`].
     pub(super) fn of(paths: &[DocumentPath], rows: &[Vec<Row>]) -> Result<Self, StoreError> {
         let held = StoredBytes::of(answer(rows, 2))?;
-        Ok(Self::from_stored(paths, &by_name(answer(rows, 0))?, count_of(rows)?, held))
+        Ok(Self::from_stored(paths, &by_name(answer(rows, 0))?, count_of(answer(rows, 1))?, held))
     }
 
     /// `stored` holds what there is of these documents; `present` and `held` count all that the project has.
     pub(super) fn from_stored(
         paths: &[DocumentPath],
         stored: &BTreeMap<String, Document>,
-        present: usize,
+        present: Option<usize>,
         held: StoredBytes,
     ) -> Self {
         let mut opened = Self { drafts: Drafts::default(), stored_names: BTreeMap::new(), present, held };
@@ -50,7 +56,9 @@ impl Opened {
     }
 
     /// Adds the last documents of these series.
+    /// From the answers to a query for each and, after them, to [`COUNT_ALL`].
     pub(super) fn with(mut self, needed: &[Series], ends: &[Vec<Row>]) -> Result<Self, StoreError> {
+        self.present = count_of(answer(ends, needed.len()))?;
         for (series, rows) in needed.iter().zip(ends) {
             let document = rows.first().map(document).transpose()?;
             let last = document.as_ref().and_then(|document| series.number_of(&document.path)).unwrap_or(0);
@@ -60,13 +68,10 @@ impl Opened {
     }
 }
 
-/// How many documents the project has.
-pub(super) fn count_of(rows: &[Vec<Row>]) -> Result<usize, StoreError> {
-    let present: i64 = match answer(rows, 1).first() {
-        Some(row) => column(row, 0)?,
-        None => 0,
-    };
-    Ok(usize::try_from(present).unwrap_or_default())
+/// How many documents the project has, if that was counted.
+pub(super) fn count_of(rows: &[Row]) -> Result<Option<usize>, StoreError> {
+    let present: Option<i64> = rows.first().map(|row| column(row, 0)).transpose()?.flatten();
+    Ok(present.map(|present| usize::try_from(present).unwrap_or_default()))
 }
 
 /// The names of the members of a series, as a regular expression.

@@ -150,7 +150,10 @@ impl Plan {
     }
 }
 
-pub(super) fn check_count(present: usize, plan: &Plan) -> Result<(), EditError> {
+/// Refuses new documents past the most that a bank may have. Where they were not counted all were there, and one that is
+/// new nevertheless was made by somebody else in this moment: writing it meets that.
+pub(super) fn check_count(present: Option<usize>, plan: &Plan) -> Result<(), EditError> {
+    let Some(present) = present else { return Ok(()) };
     if !plan.inserts.0.is_empty() && present + plan.inserts.0.len() > limits::DOCUMENTS {
         return Err(EditError::Refused(format!(
             "the memory bank has {present} documents, at most {} are allowed; delete some first",
@@ -160,8 +163,8 @@ pub(super) fn check_count(present: usize, plan: &Plan) -> Result<(), EditError> 
     Ok(())
 }
 
-pub(super) fn check_quota(held: &StoredBytes, plan: &Plan, default: u64) -> Result<(), EditError> {
-    held.admit(plan.added, default).map_err(EditError::Refused)
+pub(super) fn check_quota(database: &Database, held: &StoredBytes, plan: &Plan) -> Result<(), EditError> {
+    database.admit(held, plan.added).map_err(EditError::Refused)
 }
 
 /// Writes what is planned, and commits.

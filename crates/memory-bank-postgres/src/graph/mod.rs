@@ -1,12 +1,14 @@
 //! The graph in rows. What is read is folded into the core's own graph, so that names, plans and sub-graphs follow
 //! the very rules that the folder store follows; here is only which rows a question needs, and how a change is written.
 
+mod open;
 mod rows;
 mod write;
 
 use async_trait::async_trait;
 use memory_bank_core::caller::Caller;
 use memory_bank_core::error::{GraphError, StoreError};
+use memory_bank_core::graph::batch::BatchPlan;
 use memory_bank_core::graph::event::Event;
 use memory_bank_core::graph::ids::normalise;
 use memory_bank_core::graph::naming::Lookup;
@@ -14,10 +16,9 @@ use memory_bank_core::graph::pointers::PointerPlan;
 use memory_bank_core::graph::rules::{EntityPlan, ObservationPlan, check_owner, plan_relation};
 use memory_bank_core::graph::state::GraphState;
 use memory_bank_core::graph::{Entity, Observation, Relation};
-use memory_bank_core::limits;
 use memory_bank_core::store::{
-    Compacted, EntityDeleted, EntityDraft, EntityRef, GraphStats, GraphStore, GraphSummary, ObservationDraft,
-    Observed, Pointed, PointerDraft, Subgraph, Unlinked,
+    BatchApplied, Compacted, EntityDeleted, EntityDraft, EntityRef, GraphBatch, GraphStats, GraphStore,
+    GraphSummary, ObservationDraft, Observed, Pointed, PointerDraft, Subgraph, Unlinked,
 };
 
 use self::write::{Keys, add, upsert};
@@ -26,47 +27,6 @@ use crate::column::{answer, column};
 use crate::tenant::{Query, Value};
 
 pub(crate) use self::rows::{entity_of, graph_of, observation_of, relation_of, source_of};
-
-/// What can be reached from the entities that a name may mean, over relations in both directions.
-macro_rules! reach {
-    ($select:literal) => {
-        concat!(
-            "WITH RECURSIVE reach (id, depth) AS (
-               SELECT e.id, 0 FROM public.graph_entities e
-               WHERE e.project_id = $1 AND (e.id = ANY ($2) OR e.name_key = ANY ($3))
-             UNION
-               SELECT next.id, reach.depth + 1 FROM reach, LATERAL (
-                 SELECT r.to_entity_id AS id FROM public.graph_relations r
-                 WHERE r.project_id = $1 AND r.from_entity_id = reach.id
-                 UNION ALL
-                 SELECT r.from_entity_id FROM public.graph_relations r
-                 WHERE r.project_id = $1 AND r.to_entity_id = reach.id
-               ) AS next
-               WHERE reach.depth < $4
-             ), reached AS (SELECT DISTINCT id FROM reach) ",
-            $select
-        )
-    };
-}
-
-const REACHED_ENTITIES: &str = reach!(
-    "SELECT e.id, e.name, e.entity_type, e.attrs::text, e.created_at, e.updated_at FROM public.graph_entities e \
-     JOIN reached USING (id) WHERE e.project_id = $1 ORDER BY e.seq"
-);
-const REACHED_OBSERVATIONS: &str = reach!(
-    "SELECT id, entity_id, content, source::text, \"timestamp\", found FROM (
-       SELECT o.*, count(*) OVER () AS found,
-         sum(octet_length(o.content) + 256) OVER (ORDER BY nearest.depth, o.seq DESC) AS length
-       FROM public.graph_observations o
-       JOIN (SELECT reach.id, min(reach.depth) AS depth FROM reach GROUP BY reach.id) AS nearest
-         ON nearest.id = o.entity_id WHERE o.project_id = $1
-     ) AS o WHERE length <= $5 ORDER BY seq"
-);
-const REACHED_RELATIONS: &str = reach!(
-    "SELECT r.id, r.from_entity_id, r.to_entity_id, r.relation_type, r.created_at FROM public.graph_relations r \
-     WHERE r.project_id = $1 AND r.from_entity_id IN (SELECT id FROM reached) \
-     AND r.to_entity_id IN (SELECT id FROM reached) ORDER BY r.seq"
-);
 
 const ALL_ENTITIES: &str = "SELECT id, name, entity_type, attrs::text, created_at, updated_at \
     FROM public.graph_entities WHERE project_id = $1 ORDER BY seq";
@@ -139,6 +99,23 @@ impl GraphStore for PostgresBank {
             })
             .await;
         self.with_suggestions(caller, linked).await
+    }
+
+    async fn apply_batch(&self, caller: &Caller, batch: GraphBatch) -> Result<BatchApplied, GraphError> {
+        let plan = BatchPlan::new(batch)?;
+        let mut keys = Keys::default().relations();
+        for entity in &plan.entities {
+            keys = keys.id(&entity.id);
+        }
+        for (entity, observation) in &plan.observations {
+            let lookup = Lookup::of(entity);
+            keys = keys.fact_of(&lookup, observation).lookup(&lookup);
+        }
+        for relation in &plan.relations {
+            keys = keys.lookup(&Lookup::of(&relation.from)).lookup(&Lookup::of(&relation.to));
+        }
+        let applied = self.write_graph(caller, &keys, |found, now| plan.apply(&found.state, now)).await;
+        self.with_suggestions(caller, applied).await
     }
 
     async fn unlink(
@@ -234,26 +211,14 @@ impl GraphStore for PostgresBank {
         self.with_suggestions(caller, pointed).await
     }
 
-    async fn open(&self, caller: &Caller, nodes: &[EntityRef], depth: u32) -> Result<Subgraph, GraphError> {
-        let mut keys = Keys::default();
-        for node in nodes {
-            keys = keys.lookup(&Lookup::of(node));
-        }
-        let depth_limit = i32::try_from(depth.min(100)).unwrap_or(100);
-        let values: [Value<'_>; 5] =
-            [&caller.project.0, &keys.ids, &keys.names, &depth_limit, &limits::SUBGRAPH_BYTES];
-        let [reach, within] = [values.get(..4).unwrap_or_default(), &values];
-        let queries = [
-            Query::new(REACHED_ENTITIES, reach),
-            Query::new(REACHED_OBSERVATIONS, within),
-            Query::new(REACHED_RELATIONS, reach),
-        ];
-        let rows = self.database.read(caller, &queries).await?;
-        let observations = answer(&rows, 1);
-        let found: i64 = observations.first().map_or(Ok(0), |row| column(row, 5))?;
-        let mut part = graph_of(answer(&rows, 0), observations, answer(&rows, 2))?.open(nodes, depth)?;
-        part.observations_left = whole(found).saturating_sub(observations.len());
-        Ok(part)
+    async fn open(
+        &self,
+        caller: &Caller,
+        nodes: &[EntityRef],
+        depth: u32,
+        bytes: usize,
+    ) -> Result<Subgraph, GraphError> {
+        self.opened(caller, nodes, depth, bytes).await
     }
 
     async fn export(&self, caller: &Caller) -> Result<Subgraph, GraphError> {
@@ -333,9 +298,20 @@ impl PostgresBank {
         caller: &Caller,
         result: Result<T, GraphError>,
     ) -> Result<T, GraphError> {
-        let Err(GraphError::EntityNotFound { asked, .. }) = result else { return result };
+        let (at, asked) = match result {
+            Err(GraphError::EntityNotFound { asked, .. }) => (None, asked),
+            Err(GraphError::InBatch { at, error }) => match *error {
+                GraphError::EntityNotFound { asked, .. } => (Some(at), asked),
+                other => return Err(GraphError::InBatch { at, error: Box::new(other) }),
+            },
+            other => return other,
+        };
         let suggestions = self.suggestions(caller, &asked).await?;
-        Err(GraphError::EntityNotFound { asked, suggestions })
+        let error = GraphError::EntityNotFound { asked, suggestions };
+        Err(match at {
+            Some(at) => GraphError::InBatch { at, error: Box::new(error) },
+            None => error,
+        })
     }
 }
 

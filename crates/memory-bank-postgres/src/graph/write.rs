@@ -44,6 +44,26 @@ const SAME_FACTS: &str = "SELECT f.id, f.entity_id, f.content, f.source, f.\"tim
     AND (o.at >= $7 OR o.\"timestamp\" = $8) ORDER BY (o.\"timestamp\" = $8) DESC NULLS LAST, o.at, o.seq LIMIT 64) \
     ) AS f WHERE e.project_id = $1 AND (e.id = ANY ($2) OR e.name_key = ANY ($3)) ORDER BY f.seq";
 
+/// The same for many facts at once. Each row of the question is a fact with one key of the entity that it may be about.
+const SAME_FACTS_OF_MANY: &str = "SELECT f.id, f.entity_id, f.content, f.source, f.\"timestamp\" \
+    FROM unnest($2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[]) \
+    AS wanted (id, name, content, kind, ref, at) \
+    CROSS JOIN LATERAL ( \
+    SELECT e.id FROM public.graph_entities e WHERE e.project_id = $1 AND e.id = wanted.id \
+    UNION \
+    SELECT e.id FROM public.graph_entities e WHERE e.project_id = $1 AND e.name_key = wanted.name \
+    ) AS owner CROSS JOIN LATERAL ( \
+    (SELECT o.id, o.entity_id, o.content, o.source::text AS source, o.\"timestamp\", o.seq FROM public.graph_observations o \
+    WHERE o.project_id = $1 AND o.entity_id = owner.id AND o.content_hash = hashtextextended(wanted.content, 0) \
+    AND o.content = wanted.content AND o.source->>'kind' IS NOT DISTINCT FROM wanted.kind \
+    AND o.source->>'ref' IS NOT DISTINCT FROM wanted.ref ORDER BY o.seq LIMIT 1) \
+    UNION \
+    (SELECT o.id, o.entity_id, o.content, o.source::text, o.\"timestamp\", o.seq FROM public.graph_observations o \
+    WHERE o.project_id = $1 AND o.entity_id = owner.id AND o.content_hash = hashtextextended(wanted.content, 0) \
+    AND o.content = wanted.content AND (o.at >= $8 OR o.\"timestamp\" = wanted.at) \
+    ORDER BY (o.\"timestamp\" = wanted.at) DESC NULLS LAST, o.at, o.seq LIMIT 64) \
+    ) AS f ORDER BY f.seq";
+
 const INSERT_ENTITY: &str = "INSERT INTO public.graph_entities \
     (project_id, id, name, name_key, entity_type, attrs, created_at, updated_at) \
     VALUES ($1, $2, $3, $4, $5, $6::text::json, $7, $8)";
@@ -71,6 +91,18 @@ pub(super) struct Keys {
     observations: Vec<String>,
     relations: bool,
     fact: Option<Fact>,
+    facts: Facts,
+}
+
+/// Many facts that may be there already, as columns: a row for each key of the entity that a fact may be about.
+#[derive(Debug, Clone, Default)]
+struct Facts {
+    ids: Vec<Option<String>>,
+    names: Vec<Option<String>>,
+    texts: Vec<String>,
+    kinds: Vec<Option<&'static str>>,
+    references: Vec<Option<String>>,
+    timestamps: Vec<Option<String>>,
 }
 
 /// A fact that may be there already.
@@ -115,6 +147,24 @@ impl Keys {
             reference: source.and_then(|source| source.reference.clone()),
             timestamp: plan.timestamp().map(str::to_owned),
         });
+        self
+    }
+
+    /// What the entities that a word may mean have of this fact; one of many.
+    pub(super) fn fact_of(mut self, lookup: &Lookup, plan: &ObservationPlan) -> Self {
+        let storable = |text: &&String| !text.is_empty() && !text.contains('\0');
+        let names = [Some(&lookup.name), lookup.typed.as_ref().map(|(name, _)| name)];
+        let names = names.into_iter().flatten().filter(storable).map(|name| (None, Some(name.clone())));
+        let ids = Some(&lookup.id).filter(storable).map(|id| (Some(id.clone()), None));
+        let source = plan.source.as_ref();
+        for (id, name) in ids.into_iter().chain(names) {
+            self.facts.ids.push(id);
+            self.facts.names.push(name);
+            self.facts.texts.push(plan.text.clone());
+            self.facts.kinds.push(source.map(|source| source.kind.word()));
+            self.facts.references.push(source.and_then(|source| source.reference.clone()));
+            self.facts.timestamps.push(plan.timestamp().map(str::to_owned));
+        }
         self
     }
 
@@ -172,19 +222,27 @@ impl PostgresBank {
             }
             None => [&project; 8],
         };
+        let Facts { ids, names, texts, kinds, references, timestamps } = &keys.facts;
+        let facts: [Value<'_>; 8] = [&project, ids, names, texts, kinds, references, timestamps, &since];
+        let observations_at = reads.len();
         if !keys.observations.is_empty() {
             reads.push(Query::new(LOCK_OBSERVATIONS, &observations));
-        } else if keys.relations {
-            reads.push(Query::new(LOCK_RELATIONS, &relations));
         } else if keys.fact.is_some() {
             reads.push(Query::new(SAME_FACTS, &fact));
+        } else if !texts.is_empty() {
+            reads.push(Query::new(SAME_FACTS_OF_MANY, &facts));
+        }
+        let relations_at = reads.len();
+        if keys.relations {
+            reads.push(Query::new(LOCK_RELATIONS, &relations));
         }
         let usage: [Value<'_>; 1] = [&project];
         let usage_at = reads.len();
         reads.push(Query::new(USAGE, &usage));
         let (transaction, rows) = self.database.begin(caller, &reads).await?;
-        let second = if usage_at > 1 { answer(&rows, 1) } else { &[] };
-        let (observations, relations) = if keys.relations { (&[][..], second) } else { (second, &[][..]) };
+        let between = |from: usize, to: usize| if from < to { answer(&rows, from) } else { &[] };
+        let (observations, relations) =
+            (between(observations_at, relations_at), between(relations_at, usage_at));
         let now = iso_millis(self.database.around.clock.now());
         let decided =
             graph_of(answer(&rows, 0), observations, relations).map_err(GraphError::from).and_then(|state| {
@@ -204,7 +262,7 @@ impl PostgresBank {
         }
         let added = events.iter().map(|event| bytes_added(event, &found)).sum();
         let held = StoredBytes::of(answer(&rows, usage_at))?;
-        if let Err(full) = held.admit(added, self.database.default_quota) {
+        if let Err(full) = self.database.admit(&held, added) {
             transaction.roll_back().await;
             return Err(Refusal::Graph(GraphError::Invalid(full)));
         }
@@ -311,6 +369,7 @@ impl Stored for EntityDeleted {
 }
 
 impl Stored for Observation {}
+impl Stored for memory_bank_core::store::BatchApplied {}
 impl Stored for memory_bank_core::store::Unlinked {}
 impl Stored for memory_bank_core::store::Pointed {}
 

@@ -11,7 +11,7 @@ use memory_bank_core::error::StoreError;
 use memory_bank_core::graph::event::Event;
 use memory_bank_core::graph::state::GraphState;
 use memory_bank_core::search::{CorpusStats, DocumentQuery, Index, IndexMemory, MemoryShare};
-use memory_bank_core::store::{DocumentSearch, DocumentsFound, SkippedDocument};
+use memory_bank_core::store::{DocumentSearch, DocumentsFound};
 use tokio::runtime::Handle;
 use tokio_postgres::Row;
 
@@ -184,31 +184,30 @@ impl Contents {
     }
 
     pub(super) fn search(&self, wanted: &DocumentSearch) -> DocumentsFound {
-        let mut skipped = Vec::new();
-        let (searched, files) = if wanted.files.is_empty() {
-            let mut names: Vec<String> = self.documents.keys().cloned().collect();
-            names.sort_by_cached_key(|name| (core_rank(name), name.clone()));
-            (names, None)
+        let (mut searched, mut files, mut skipped): (Vec<&str>, Vec<String>, Vec<(&str, String)>) =
+            Default::default();
+        if wanted.files.is_empty() {
+            searched = self.documents.keys().map(String::as_str).collect();
+            searched.sort_unstable_by_key(|name| (core_rank(name), *name));
         } else {
-            let (mut searched, mut files) = (Vec::new(), Vec::new());
             for asked in &wanted.files {
                 match self.stored_name(asked) {
                     Ok(stored) => {
-                        searched.push(asked.clone());
+                        searched.push(asked);
                         files.push(stored);
                     }
-                    Err(reason) => skipped.push(SkippedDocument { file: asked.clone(), reason }),
+                    Err(reason) => skipped.push((asked, reason)),
                 }
             }
-            (searched, Some(files))
-        };
+        }
         let found = self.index.search_documents(&DocumentQuery {
             query: wanted.query.clone(),
-            files,
+            files: (!wanted.files.is_empty()).then_some(files),
             limit: wanted.limit,
             case_sensitive: wanted.case_sensitive,
         });
-        DocumentsFound { hits: found.hits, more: found.more, searched, skipped }
+        let skipped = skipped.iter().map(|(name, reason)| (*name, reason.as_str()));
+        DocumentsFound::new(found.hits, found.more, searched, skipped)
     }
 
     /// The name under which a document is stored: as asked for, or the canonical one.

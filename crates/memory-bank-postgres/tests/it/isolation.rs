@@ -2,6 +2,7 @@
 
 use memory_bank_core::caller::{Caller, ProjectId, Role};
 use memory_bank_core::error::{EditError, GraphError, StoreError};
+use memory_bank_core::limits::REPLY_BYTES;
 use memory_bank_core::search::Query;
 use memory_bank_core::store::{
     BackupStore, DocumentSearch, DocumentStore, Drafts, EntityDraft, EntityRef, GraphSearch, GraphStore,
@@ -112,7 +113,13 @@ async fn a_search_in_a_forged_project_finds_nothing_also_when_its_owner_has_just
     assert_eq!(bank.search_documents(&bob, &wanted).await.unwrap().hits.len(), 1);
     let found = bank.search_documents(&thief, &wanted).await;
     assert!(matches!(found, Err(StoreError::KeyVoid)), "{found:?}");
-    let everything = GraphSearch { query: None, limit: 10, depth: 1 };
+    let everything = GraphSearch {
+        query: None,
+        limit: 10,
+        depth: 1,
+        bytes: REPLY_BYTES,
+        skip: memory_bank_core::store::Skip::default(),
+    };
     assert_eq!(bank.search_graph(&bob, &everything).await.unwrap().entities.len(), 2);
     assert!(bank.search_graph(&thief, &everything).await.is_err());
     assert_eq!(bank.search_documents(&bob, &wanted).await.unwrap().hits.len(), 1);
@@ -124,7 +131,8 @@ async fn not_there_and_not_yours_get_the_same_answer() {
     let bank = bench.bank();
     let nowhere = Caller { project: ProjectId(alice.user.0), ..alice.clone() };
     let answers = async |caller: &Caller| {
-        let open = bank.open(caller, &[EntityRef("a of bob".into())], 0).await.unwrap_err().to_string();
+        let open =
+            bank.open(caller, &[EntityRef("a of bob".into())], 0, REPLY_BYTES).await.unwrap_err().to_string();
         let restore = bank
             .restore_backup(caller, "memory-bank-backup-2020-01-01T00-00-00-000Z", false)
             .await

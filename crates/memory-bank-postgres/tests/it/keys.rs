@@ -72,6 +72,25 @@ async fn an_owner_manages_the_keys_that_are_its_own() {
 }
 
 #[tokio::test]
+async fn of_very_many_keys_those_that_are_good_and_the_newest_are_listed() {
+    let bench = Bench::new().await;
+    let alice = bench.tenant("alice", "demo").await;
+    bench.test.psql(&format!(
+        "INSERT INTO api_keys (user_id, project_id, key_hash, key_prefix, created_at, expires_at, revoked_at)
+         SELECT '{}', '{}', sha256(n::text::bytea), 'mbmcp_live_', now() + n * interval '1 s',
+           CASE WHEN n % 2 = 0 THEN now() - interval '1 h' END, CASE WHEN n % 2 = 1 THEN now() END
+         FROM generate_series(1, 5000) AS n",
+        alice.user.0, alice.project.0
+    ));
+    for (revoked, most) in [(false, 2000), (true, 2000)] {
+        let listed = KeyStore::list(&bench.database, &alice, revoked).await.unwrap();
+        assert_eq!(listed.len(), most);
+        assert_eq!(listed.last().map(|key| key.id), alice.key, "the one that is good is the oldest");
+        assert!(listed.is_sorted_by(|one, next| one.created_at >= next.created_at));
+    }
+}
+
+#[tokio::test]
 async fn only_owners_make_keys_though_everything_above_let_them() {
     let bench = Bench::new().await;
     bench.tenant("alice", "demo").await;

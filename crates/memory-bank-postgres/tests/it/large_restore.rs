@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use memory_bank_core::caller::Caller;
 use memory_bank_core::error::{GraphError, StoreError};
+use memory_bank_core::limits::REPLY_BYTES;
 use memory_bank_core::search::Query;
 use memory_bank_core::store::{BackupStore, DocumentSearch, GraphSearch, SearchStore};
 use memory_bank_postgres::PostgresBank;
@@ -45,7 +46,13 @@ async fn again<T, E: std::fmt::Debug>(
 }
 
 async fn entities(bank: &PostgresBank, caller: &Caller, text: &str) -> Vec<String> {
-    let wanted = GraphSearch { query: Some(Query::parse(text).unwrap()), limit: 3, depth: 0 };
+    let wanted = GraphSearch {
+        query: Some(Query::parse(text).unwrap()),
+        limit: 3,
+        depth: 0,
+        bytes: REPLY_BYTES,
+        skip: memory_bank_core::store::Skip::default(),
+    };
     let is_building =
         |error: &GraphError| matches!(error, GraphError::Store(StoreError::IndexBuilding { .. }));
     let found = again(async || bank.search_graph(caller, &wanted).await, is_building).await;

@@ -5,6 +5,7 @@
 mod suite;
 
 use memory_bank_core::document::DocumentPath;
+use memory_bank_core::limits::REPLY_BYTES;
 use memory_bank_core::search::{DocumentQuery, Index, Query, search_graph};
 use memory_bank_core::store::{
     DocumentSearch, EntityDraft, EntityRef, GraphSearch, GraphStore, ObservationDraft, SearchStore,
@@ -55,7 +56,13 @@ async fn both_engines_answer_every_question_alike() {
     for question in questions {
         let query = Query::parse(&question.ask).unwrap();
         let (theirs, ours) = if question.place == "graph" {
-            let wanted = GraphSearch { query: Some(query), limit: 10, depth: 1 };
+            let wanted = GraphSearch {
+                query: Some(query),
+                limit: 10,
+                depth: 1,
+                bytes: REPLY_BYTES,
+                skip: memory_bank_core::store::Skip::default(),
+            };
             let listed = |found: memory_bank_core::store::GraphFound| -> Vec<String> {
                 let entities = found.entities.iter().map(|one| shown(&one.entity.name, "entity", one.score));
                 let facts =

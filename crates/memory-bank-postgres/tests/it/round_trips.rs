@@ -4,10 +4,11 @@ use memory_bank_core::clock::{Clock, SystemClock};
 use memory_bank_core::document::{TrackProgress, track_progress, with_archiving};
 use memory_bank_core::identity::KeyDirectory;
 use memory_bank_core::limits;
+use memory_bank_core::limits::REPLY_BYTES;
 use memory_bank_core::search::Query;
 use memory_bank_core::store::{
-    BackupStore, DocumentSearch, DocumentStore, Drafts, EntityDraft, EntityRef, EventStore, GraphStore,
-    ObservationDraft, SearchStore, StateStore,
+    BackupStore, DocumentSearch, DocumentStore, Drafts, EntityDraft, EntityRef, EventStore, GraphBatch,
+    GraphStore, ObservationDraft, ObservationOf, SearchStore, StateStore,
 };
 use memory_bank_postgres::PostgresBank;
 use memory_bank_test_postgres::SERVER;
@@ -49,7 +50,21 @@ async fn a_read_costs_one_round_trip_and_an_edit_two() {
         count("an upsert", 2);
         bank.add_observation(&caller, &EntityRef("a".into()), fact(&round.to_string())).await.unwrap();
         count("an observation", 2);
-        bank.open(&caller, &[EntityRef("a".into())], 2).await.unwrap();
+        let batch = || GraphBatch {
+            entities: (0..20).map(|n| EntityDraft { name: format!("e{n} {round}"), ..draft() }).collect(),
+            observations: (0..40)
+                .map(|n| ObservationOf {
+                    entity: EntityRef(format!("e{} {round}", n % 20)),
+                    draft: fact(&n.to_string()),
+                })
+                .collect(),
+            ..GraphBatch::default()
+        };
+        bank.apply_batch(&caller, batch()).await.unwrap();
+        count("a batch of sixty", 2);
+        bank.apply_batch(&caller, batch()).await.unwrap();
+        count("the same batch again", 2);
+        bank.open(&caller, &[EntityRef("a".into())], 2, REPLY_BYTES).await.unwrap();
         count("opening nodes", 1);
         bank.summary(&caller).await.unwrap();
         count("a summary", 1);

@@ -2,6 +2,7 @@
 
 use memory_bank_core::caller::Caller;
 use memory_bank_core::graph::Entity;
+use memory_bank_core::limits::REPLY_BYTES;
 use memory_bank_core::search::Query;
 use memory_bank_core::store::{
     BackupStore, DocumentSearch, EntityDraft, EntityRef, GraphSearch, GraphStore, ObservationDraft,
@@ -21,7 +22,13 @@ async fn lines(bank: &PostgresBank, caller: &Caller, text: &str) -> Vec<String> 
 }
 
 async fn names(bank: &PostgresBank, caller: &Caller, text: &str) -> Vec<String> {
-    let wanted = GraphSearch { query: Some(Query::parse(text).unwrap()), limit: 10, depth: 0 };
+    let wanted = GraphSearch {
+        query: Some(Query::parse(text).unwrap()),
+        limit: 10,
+        depth: 0,
+        bytes: REPLY_BYTES,
+        skip: memory_bank_core::store::Skip::default(),
+    };
     let found = bank.search_graph(caller, &wanted).await.unwrap();
     found.entities.into_iter().map(|found| found.entity.name).collect()
 }
@@ -55,7 +62,13 @@ async fn the_graph_is_followed_by_its_changes() {
     here.add_observation(&caller, &EntityRef(second.id.clone()), fact).await.unwrap();
     assert_eq!(names(&there, &caller, "TLS").await, ["Traefik"]);
     here.link(&caller, &EntityRef("Traefik".into()), "uses", &EntityRef("Redis".into())).await.unwrap();
-    let wanted = GraphSearch { query: Some(Query::parse("TLS").unwrap()), limit: 10, depth: 1 };
+    let wanted = GraphSearch {
+        query: Some(Query::parse("TLS").unwrap()),
+        limit: 10,
+        depth: 1,
+        bytes: REPLY_BYTES,
+        skip: memory_bank_core::store::Skip::default(),
+    };
     let found = there.search_graph(&caller, &wanted).await.unwrap();
     assert_eq!((found.neighbours.len(), found.relations.len()), (1, 1));
     here.delete_entity(&caller, &EntityRef(second.id)).await.unwrap();

@@ -102,6 +102,25 @@ async fn a_project_has_a_bounded_number_of_sessions() {
 }
 
 #[tokio::test]
+async fn who_is_no_member_any_more_is_told_so_and_not_that_there_is_no_room() {
+    let bench = Bench::new().await;
+    let alice = bench.tenant("alice", "one").await;
+    let bob = bench.member("bob", "one", Role::Viewer).await;
+    bench.database.open(&alice, &session(&alice), limits(1)).await.unwrap();
+    let full = bench.database.open(&bob, &session(&bob), limits(1)).await;
+    assert!(matches!(full, Err(SessionError::TooMany(1))), "{full:?}");
+    // Only the membership goes; the commands revoke the keys with it.
+    bench.test.psql(&format!("DELETE FROM memberships WHERE user_id = '{}'", bob.user.0));
+    for most in [1, 10] {
+        let refused = bench.database.open(&bob, &session(&bob), limits(most)).await;
+        assert!(matches!(refused, Err(SessionError::Store(StoreError::Denied))), "{refused:?}");
+    }
+    bench.owner.revoke_key(bob.key.unwrap(), now()).await.unwrap();
+    let refused = bench.database.open(&bob, &session(&bob), limits(10)).await;
+    assert!(matches!(refused, Err(SessionError::Store(StoreError::KeyVoid))), "{refused:?}");
+}
+
+#[tokio::test]
 async fn subscriptions_come_once_and_go() {
     let bench = Bench::new().await;
     let alice = bench.tenant("alice", "one").await;

@@ -28,7 +28,7 @@ pub(crate) struct PeerAddress(pub(crate) SocketAddr);
 pub(crate) async fn layer(State(shared): State<Arc<Shared>>, mut request: Request, next: Next) -> Response {
     let address = client_address(&request, shared.config.trust_proxy_hops);
     let (verdict, outcome) = admit(&shared, request.headers(), address).await;
-    let ends_session = request.method() == Method::DELETE && request.uri().path() == "/mcp";
+    let ends_session = request.method() == Method::DELETE && matches!(request.uri().path(), "/mcp" | "/mcp/");
     let spared = match &outcome {
         Ok(known) if !verdict.admitted && ends_session => may_end_session(&shared, known).await,
         _ => false,

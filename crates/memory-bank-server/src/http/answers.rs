@@ -12,12 +12,14 @@ use http::header::CONTENT_TYPE;
 use http::request::Parts;
 use http::{HeaderName, HeaderValue, StatusCode};
 use http_body_util::BodyExt;
+use jiff::Timestamp;
 use memory_bank_core::caller::Rights;
 use memory_bank_core::store::{Event, EventId, SessionId, SessionRecord};
-use serde_json::Value;
+use serde::Deserialize;
+use serde_json::{Value, json};
 use tokio::sync::mpsc;
 use tracing::Instrument;
-use uuid::Uuid;
+use uuid::{Builder, Uuid};
 
 use crate::http::calls::Call;
 use crate::http::config::KEEP_ALIVE;
@@ -44,8 +46,24 @@ struct Answer {
 
 impl Answer {
     fn new(asked: Asked, session: SessionId, needs: Rights) -> Self {
-        let stream = asked.shared.services.entropy.id();
+        let services = &asked.shared.services;
+        let stream = stream_id(services.clock.now(), services.entropy.id());
         Self { asked, session, needs, last: EventId { stream, place: 0 } }
+    }
+
+    fn event(&self, message: String, last: bool) -> Event {
+        let caller = &self.asked.who.caller;
+        Event {
+            id: self.last,
+            session: self.session,
+            user: caller.user,
+            project: caller.project,
+            proof: caller.proof,
+            needs: self.needs,
+            message,
+            last,
+            at: self.asked.shared.services.clock.now(),
+        }
     }
 
     /// Keeps a message and returns its frame. One that cannot be kept is sent all the same, without an id.
@@ -56,31 +74,45 @@ impl Answer {
     /// The same, with what is kept in place of the message, if anything is.
     async fn kept_as(&mut self, reference: Option<String>, text: String, last: bool) -> String {
         self.last.place += 1;
-        let caller = &self.asked.who.caller;
-        let event = Event {
-            id: self.last,
-            session: self.session,
-            user: caller.user,
-            project: caller.project,
-            proof: caller.proof,
-            needs: self.needs,
-            message: reference.unwrap_or_else(|| text.clone()),
-            last,
-            at: self.asked.shared.services.clock.now(),
-        };
+        let event = self.event(reference.unwrap_or_else(|| text.clone()), last);
         let id = event.id;
         // The message, its copy for the store and its frame, until the event is kept.
         let copies = event.message.len().saturating_mul(2).saturating_add(text.len().saturating_mul(2));
         if let Some(memory) = &self.asked.memory {
             memory.settle(kept_bytes(copies));
         }
-        let kept = self.asked.shared.events.keep(event).await;
+        let mut kept = self.asked.shared.events.keep(event).await;
+        if !kept && last {
+            // Whoever comes back for it reads at once that it is gone.
+            kept = self.asked.shared.events.keep(self.event(not_kept(&text), last)).await;
+        }
         let frame = frame(kept.then_some(id), &text);
         if let Some(memory) = &self.asked.memory {
             memory.settle(kept_bytes(frame.len()));
         }
         frame
     }
+}
+
+/// The id of a stream: when it began, which says how long it may still be under way, and chance.
+fn stream_id(now: Timestamp, chance: Uuid) -> Uuid {
+    let millis = u64::try_from(now.as_millisecond()).unwrap_or_default();
+    let bytes = chance.into_bytes();
+    // Six of the bits in the middle of a random id are no chance.
+    let [a, b, c, d, e, f, _, _, _, g, h, i, j, ..] = bytes;
+    Builder::from_unix_timestamp_millis(millis, &[a, b, c, d, e, f, g, h, i, j]).into_uuid()
+}
+
+/// What is kept in place of a reply that is too long to be kept, or for which there is no room.
+fn not_kept(reply: &str) -> String {
+    #[derive(Deserialize)]
+    struct Reply {
+        id: Option<Value>,
+    }
+    let id = serde_json::from_str(reply).ok().and_then(|Reply { id }| id);
+    let text = "the call was answered, but its reply was not kept; read what it was to change, or call again to read";
+    let error = json!({"code": reply::TRANSPORT_ERROR, "message": text, "data": {"reason": "replay_gone"}});
+    json!({"jsonrpc": "2.0", "id": id, "error": error}).to_string()
 }
 
 /// An answer that is known already.
@@ -184,7 +216,7 @@ async fn run(
         answer.kept(text, true).await;
         return;
     }
-    let text = answer.kept_as(shared_lists::reference(&message, &text), text, true).await;
+    let text = answer.kept_as(shared_lists::reference(&message, &text, &asked.tools), text, true).await;
     let _ = out.send(Part::Last(text)).await;
 }
 
@@ -211,6 +243,14 @@ pub(crate) fn event_stream(body: Body) -> Response {
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
     headers.insert(HeaderName::from_static("x-accel-buffering"), HeaderValue::from_static("no"));
     response
+}
+
+/// A reply in JSON as the only event of a stream that cannot be resumed.
+pub(crate) fn as_one_event(response: Response) -> Response {
+    let piece =
+        |text: &'static str| futures::stream::once(async move { Ok(Bytes::from_static(text.as_bytes())) });
+    let body = response.into_body().into_data_stream();
+    event_stream(Body::from_stream(piece("data: ").chain(body).chain(piece("\n\n"))))
 }
 
 /// What a stream begins with: the place from which it can be resumed, for clients that understand that.

@@ -3,6 +3,8 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use crate::mcp::ToolOptions;
+
 /// The settings of the HTTP side.
 #[derive(Debug, Clone)]
 pub struct HttpConfig {
@@ -50,6 +52,8 @@ pub struct HttpConfig {
     pub lame_duck: Duration,
     /// How long events are kept for clients that come back.
     pub event_retention: Duration,
+    /// What `tools/list` shows unless a request says otherwise, and whether anything may be changed.
+    pub tools: ToolOptions,
 }
 
 /// The largest body of a request, in bytes.

@@ -21,6 +21,7 @@ use crate::http::admission::PeerAddress;
 use crate::http::config::{BUFFER_BYTES, CLOSE_GRACE, FIRST_REQUEST, REQUESTS_AT_ONCE};
 use crate::http::connection_registry::ConnectionSlot;
 use crate::http::patience::{GivenUp, Watch, Watched, WatchedStream};
+use crate::http::reply_budget::ConnectionId;
 
 /// All connections of a server.
 pub(crate) struct Connections {
@@ -70,10 +71,12 @@ async fn serve(
     let begun = first.clone();
     let watch = &slot.watch;
     let watched = Arc::clone(watch);
+    let connection = ConnectionId(slot.number());
     let service = hyper::service::service_fn(move |request: hyper::Request<Incoming>| {
         begun.cancel();
         let mut request: Request = request.map(axum::body::Body::new);
         request.extensions_mut().insert(PeerAddress(address));
+        request.extensions_mut().insert(connection);
         let under_way = watched.begin();
         let answering = router.clone().oneshot(request);
         async move {

@@ -101,6 +101,13 @@ impl ConnectionRegistry {
     }
 }
 
+impl ConnectionSlot {
+    /// The number of the connection, which no other of this process has or had.
+    pub(crate) fn number(&self) -> u64 {
+        self.number
+    }
+}
+
 impl State {
     /// Lets as many idle connections go, first those over which no request ever came, then the longest idle ones. They
     /// end in a moment, so they count no more.

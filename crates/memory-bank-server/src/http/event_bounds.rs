@@ -14,6 +14,8 @@ use tokio::sync::Notify;
 
 /// What an event takes beside its message, in bytes.
 const OVERHEAD: usize = 200;
+/// The most bytes of an event that says that a reply was not kept, with the longest id of a request.
+const NOTE: usize = 768;
 /// How many sessions and projects are counted at a time. When there are more, counting begins anew with those that come.
 const COUNTED: usize = 50_000;
 /// When the store is asked again, after it was busy or failed.
@@ -48,8 +50,12 @@ impl EventBounds {
         let bytes = event.message.len() + OVERHEAD;
         let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
         let scopes = [(event.project, Some(event.session)), (event.project, None)];
+        // A note that a reply was not kept has a little more room.
+        let more = if bytes <= NOTE { 8 } else { usize::MAX };
         let full = |scope: &Scope| {
-            counts.get(scope).is_some_and(|count| count.bytes.saturating_add(bytes) > self.bound(scope))
+            let bound = self.bound(scope);
+            let bound = bound.saturating_add(bound / more);
+            counts.get(scope).is_some_and(|count| count.bytes.saturating_add(bytes) > bound)
         };
         if scopes.iter().any(full) {
             self.due.notify_one();

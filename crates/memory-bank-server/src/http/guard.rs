@@ -21,7 +21,8 @@ use uuid::Uuid;
 
 use crate::http::metrics::Metrics;
 use crate::http::reply::TRANSPORT_ERROR;
-use crate::mcp::tools;
+use crate::mcp::handler::as_custom;
+use crate::mcp::{call_params, tools};
 use crate::outcome::Outcome;
 
 /// A handler that does not panic, and stops when nobody waits for it.
@@ -179,6 +180,10 @@ impl<H: ServerHandler> ServerHandler for Guarded<H> {
         request: CustomRequest,
         context: Context,
     ) -> Result<CustomResult, ErrorData> {
+        // It is a call of a tool all the same, and counts as one.
+        if let Some(Ok(call)) = call_params::recovered(&request) {
+            return as_custom(self.call_tool(call, context).await?);
+        }
         self.counted("other", context.ct.clone(), self.handler.on_custom_request(request, context)).await
     }
 }

@@ -1,5 +1,6 @@
-//! Whether the server, its database and its Redis are well. No key is asked for.
+//! Whether the server, its database and its Redis are well. No key is asked for, so all who ask share one answer.
 
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -7,16 +8,57 @@ use axum::extract::State;
 use axum::response::Response;
 use http::StatusCode;
 use serde_json::json;
+use tokio::sync::Mutex;
+use tokio::time::Instant;
 
 use crate::http::reply;
 use crate::http::shared::{Health, Probe, Shared};
 
 /// How long a part may take to say that it is well.
 const PROBE_WAIT: Duration = Duration::from_secs(2);
+/// How long an answer counts.
+const KEPT: Duration = Duration::from_secs(1);
+
+/// A part that is asked by one request at a time, and at most once a second, however many want to know.
+#[derive(Clone)]
+pub(crate) struct SharedProbe {
+    probe: Arc<dyn Probe>,
+    last: Arc<Mutex<Option<(Instant, Health)>>>,
+}
+
+impl SharedProbe {
+    pub(crate) fn new(probe: Arc<dyn Probe>) -> Self {
+        Self { probe, last: Arc::default() }
+    }
+
+    /// How the part is doing, or was less than a second ago.
+    pub(crate) async fn health(&self) -> Health {
+        let mut last = Arc::clone(&self.last).lock_owned().await;
+        if let Some((at, health)) = *last
+            && at.elapsed() < KEPT
+        {
+            return health;
+        }
+        let probe = Arc::clone(&self.probe);
+        // It goes on when whoever asked is gone: those who come and go are no reason to ask again.
+        let asked = tokio::spawn(async move {
+            let health = tokio::time::timeout(PROBE_WAIT, probe.health()).await.unwrap_or(Health::Error);
+            *last = Some((Instant::now(), health));
+            health
+        });
+        asked.await.unwrap_or(Health::Error)
+    }
+}
+
+impl fmt::Debug for SharedProbe {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SharedProbe").finish_non_exhaustive()
+    }
+}
 
 /// `GET /health`: 503 without the database, `degraded` without Redis.
 pub(crate) async fn health(State(shared): State<Arc<Shared>>) -> Response {
-    let (database, redis) = tokio::join!(asked(&*shared.database), asked(&*shared.redis));
+    let (database, redis) = tokio::join!(shared.database.health(), shared.redis.health());
     let (status, word) = match (database, redis) {
         (Health::Error, _) => (StatusCode::SERVICE_UNAVAILABLE, "error"),
         (_, Health::Error) => (StatusCode::OK, "degraded"),
@@ -34,7 +76,7 @@ pub(crate) async fn live() -> Response {
 
 /// `GET /health/ready`: requests can be served; not so while the server ends or is without its database.
 pub(crate) async fn ready(State(shared): State<Arc<Shared>>) -> Response {
-    let ready = !shared.shutdown.is_cancelled() && asked(&*shared.database).await != Health::Error;
+    let ready = !shared.shutdown.is_cancelled() && shared.database.health().await != Health::Error;
     if ready {
         reply::json(StatusCode::OK, &json!({"status": "ok"}))
     } else {
@@ -42,14 +84,55 @@ pub(crate) async fn ready(State(shared): State<Arc<Shared>>) -> Response {
     }
 }
 
-pub(crate) async fn asked(probe: &dyn Probe) -> Health {
-    tokio::time::timeout(PROBE_WAIT, probe.health()).await.unwrap_or(Health::Error)
-}
-
 fn text(health: Health) -> &'static str {
     match health {
         Health::Ok => "ok",
         Health::Error => "error",
         Health::NotConfigured => "not configured",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use async_trait::async_trait;
+    use futures::future::join_all;
+
+    use super::*;
+
+    /// Counts how often it is asked; it never answers the second time.
+    #[derive(Default)]
+    struct Counted(AtomicUsize);
+
+    #[async_trait]
+    impl Probe for Counted {
+        async fn health(&self) -> Health {
+            if self.0.fetch_add(1, Ordering::Relaxed) == 1 {
+                std::future::pending::<()>().await;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+            Health::Ok
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_thousand_who_ask_at_once_and_go_away_ask_the_part_once_a_second() {
+        let part = Arc::new(Counted::default());
+        let probe = SharedProbe::new(part.clone());
+        let all = join_all((0..1000).map(|_| probe.health())).await;
+        assert!(all.iter().all(|health| *health == Health::Ok));
+        assert_eq!(part.0.load(Ordering::Relaxed), 1);
+        tokio::time::advance(KEPT).await;
+        // Nobody stays for the answer, and the part is not asked for each of them.
+        for _ in 0..100 {
+            let gone = tokio::time::timeout(Duration::from_millis(5), probe.health()).await;
+            assert!(gone.is_err());
+        }
+        assert_eq!(part.0.load(Ordering::Relaxed), 2);
+        // What does not answer is not well, and is asked again afterwards.
+        assert_eq!(probe.health().await, Health::Error);
+        tokio::time::advance(KEPT).await;
+        assert_eq!(probe.health().await, Health::Ok);
     }
 }

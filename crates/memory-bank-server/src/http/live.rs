@@ -8,6 +8,7 @@ use axum::body::Body;
 use axum::response::Response;
 use bytes::Bytes;
 use futures::{Stream, StreamExt};
+use jiff::Timestamp;
 use memory_bank_core::caller::{ProjectId, Right};
 use memory_bank_core::error::StoreError;
 use memory_bank_core::store::{Change, EventId, SessionRecord};
@@ -22,7 +23,8 @@ use crate::http::auth::Authenticated;
 use crate::http::config::{CALL_WAIT, KEEP_ALIVE};
 use crate::http::mcp::{Asked, too_many_streams};
 use crate::http::metrics::Limit;
-use crate::http::reply_budget::accounted;
+use crate::http::reply::TRANSPORT_ERROR;
+use crate::http::reply_budget::{ConnectionId, Holder, accounted};
 use crate::http::shared::Shared;
 use crate::http::shared_lists;
 use crate::http::signals::Signal;
@@ -35,11 +37,18 @@ const REPLAYED_BYTES: usize = 2 * 1024 * 1024;
 const LOOK_AGAIN: Duration = Duration::from_millis(250);
 /// How seldom at most.
 const LOOK_AT_LEAST: Duration = Duration::from_secs(2);
+/// How much the clocks of two servers may differ.
+const SKEW: Duration = Duration::from_secs(5);
 /// How often a stream asks whether its session and its key are still good, whatever it was told.
 const ASK_AGAIN: Duration = Duration::from_secs(60);
 
 /// Opens a stream for a session; `last` is the last event that the client has.
-pub(crate) fn open(asked: Asked, session: Arc<SessionRecord>, last: Option<EventId>) -> Response {
+pub(crate) fn open(
+    asked: Asked,
+    session: Arc<SessionRecord>,
+    last: Option<EventId>,
+    connection: Option<ConnectionId>,
+) -> Response {
     let Some(slot) = asked.shared.slots.take(asked.who.caller.key) else {
         return too_many_streams(&asked.shared, None);
     };
@@ -49,7 +58,7 @@ pub(crate) fn open(asked: Asked, session: Arc<SessionRecord>, last: Option<Event
     // Subscribed before anything is read, so that nothing falls in between.
     let news = asked.shared.services.hub.subscribe();
     let signals = asked.shared.signals.subscribe();
-    let live = Live { asked, session, own: EventId { place, ..own }, out, _slot: slot };
+    let live = Live { asked, session, own: EventId { place, ..own }, out, connection, _slot: slot };
     tokio::spawn(live.run(last, news, signals));
     let texts =
         futures::stream::unfold(receiver, async |mut receiver| Some((receiver.recv().await?, receiver)));
@@ -61,6 +70,7 @@ struct Live {
     session: Arc<SessionRecord>,
     own: EventId,
     out: mpsc::Sender<Bytes>,
+    connection: Option<ConnectionId>,
     _slot: Slot,
 }
 
@@ -69,11 +79,36 @@ struct Over;
 
 /// An answer that is fetched again and was not complete when it was looked for last.
 struct Replay {
+    /// What the client named.
+    named: EventId,
     from: EventId,
-    /// From then on it is given up.
+    /// From then on nobody makes it any more.
     until: Instant,
     next: Instant,
     pause: Duration,
+}
+
+/// How far an answer was sent again.
+enum Replayed {
+    Whole,
+    UpTo(EventId),
+}
+
+/// How long an answer may still be made; none for the id of a stream that was not made here.
+fn time_left(id: EventId, now: Timestamp) -> Duration {
+    let began = id.stream.get_timestamp().map(|began| began.to_unix());
+    let Some((seconds, nanoseconds)) = began else { return Duration::ZERO };
+    let began = Duration::new(seconds, nanoseconds);
+    let now = u64::try_from(now.as_millisecond()).map_or(Duration::ZERO, Duration::from_millis);
+    (CALL_WAIT + SKEW).saturating_sub(now.saturating_sub(began)).min(CALL_WAIT + SKEW)
+}
+
+/// What a client reads that comes back for an answer of which the rest is not there any more. Clients take a reply on a
+/// resumed stream for the one they wait for, whatever its id.
+fn gone(after: EventId) -> String {
+    let text = "the reply is not kept any more; the call may have been carried out: read what it was to change, or call again";
+    let error = json!({"code": TRANSPORT_ERROR, "message": text, "data": {"reason": "replay_gone"}});
+    json!({"jsonrpc": "2.0", "id": after.to_string(), "error": error}).to_string()
 }
 
 impl Live {
@@ -100,9 +135,10 @@ impl Live {
     ) -> Over {
         let understands = understands_opening(&self.session.protocol_version);
         let now = Instant::now();
-        let mut replay = last.filter(|last| last.stream != self.own.stream).map(|from| Replay {
-            from,
-            until: now + CALL_WAIT,
+        let mut replay = last.filter(|last| last.stream != self.own.stream).map(|named| Replay {
+            named,
+            from: named,
+            until: now + time_left(named, self.asked.shared.services.clock.now()),
             next: now,
             pause: LOOK_AGAIN,
         });
@@ -149,28 +185,35 @@ impl Live {
         }
     }
 
-    /// Sends what has come of an answer since, and notes when to look again.
+    /// Sends what has come of an answer since, and notes when to look again. Once it cannot come any more, it says so.
     async fn look_again(&mut self, replay: &mut Option<Replay>) -> Result<(), Over> {
-        let Some(Replay { from, until, pause, .. }) = *replay else { return Ok(()) };
-        *replay = match self.replay(from).await? {
-            Some(from) if Instant::now() < until => {
+        let Some(Replay { named, from, until, pause, .. }) = *replay else { return Ok(()) };
+        *replay = match self.replay(named, from).await? {
+            Replayed::Whole => None,
+            Replayed::UpTo(from) if Instant::now() < until => {
                 let next = Instant::now() + pause;
-                Some(Replay { from, until, next, pause: (pause * 2).min(LOOK_AT_LEAST) })
+                Some(Replay { named, from, until, next, pause: (pause * 2).min(LOOK_AT_LEAST) })
             }
-            _ => None,
+            Replayed::UpTo(from) => {
+                self.send(frame(None, &gone(from))).await?;
+                None
+            }
         };
         Ok(())
     }
 
-    /// Sends what followed an event, and returns from where to go on if the answer is not complete.
-    async fn replay(&mut self, from: EventId) -> Result<Option<EventId>, Over> {
-        let key = self.asked.who.caller.key;
+    /// Sends what followed an event.
+    async fn replay(&mut self, named: EventId, from: EventId) -> Result<Replayed, Over> {
+        let holder = Holder { key: self.asked.who.caller.key, connection: self.connection };
         // There may be an answer as long as any.
-        let Ok(memory) = self.asked.shared.replies.reserve(key, REPLAYED_BYTES).await else {
+        let Ok(memory) = self.asked.shared.replies.reserve(holder, REPLAYED_BYTES).await else {
             self.asked.shared.metrics.hit(Limit::Replies);
-            return Ok(Some(from));
+            return Ok(Replayed::UpTo(from));
         };
-        let found = self.asked.shared.events.after(&self.asked.who.caller, self.session.id, from).await;
+        // What the client named may have been the last already; it has that.
+        let named_too = named == from && from.place > 0;
+        let after = EventId { place: from.place.saturating_sub(u32::from(named_too)), ..from };
+        let found = self.asked.shared.events.after(&self.asked.who.caller, self.session.id, after).await;
         let events = match found {
             Ok(events) => events,
             Err(error) => {
@@ -180,6 +223,12 @@ impl Live {
         };
         let mut reached = from;
         for event in events {
+            if event.id == named {
+                if event.last {
+                    return Ok(Replayed::Whole);
+                }
+                continue;
+            }
             reached = event.id;
             let message = match shared_lists::parse(&event.message) {
                 Some(reference) => shared_lists::resolve(&self.asked, &self.session, &reference).await,
@@ -189,10 +238,10 @@ impl Live {
             self.out.send(text).await.map_err(|_| Over)?;
             self.asked.shared.metrics.event_replayed();
             if event.last {
-                return Ok(None);
+                return Ok(Replayed::Whole);
             }
         }
-        Ok(Some(reached))
+        Ok(Replayed::UpTo(reached))
     }
 
     async fn heard(&mut self, item: Result<(ProjectId, Change), RecvError>) -> Result<(), Over> {

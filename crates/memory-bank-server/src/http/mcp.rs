@@ -11,9 +11,9 @@ use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use futures::StreamExt;
-use http::header::CONTENT_TYPE;
+use http::header::{ACCEPT, CONTENT_TYPE};
 use http::request::Parts;
-use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri};
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use memory_bank_core::caller::{Caller, Right, Rights};
 use memory_bank_core::error::StoreError;
@@ -24,6 +24,7 @@ use rmcp::transport::streamable_http_server::{StreamableHttpServerConfig, Stream
 use serde_json::{Value, json};
 use uuid::Uuid;
 
+use crate::http::accept::Accepted;
 use crate::http::admission;
 use crate::http::auth::Authenticated;
 use crate::http::config::{
@@ -36,13 +37,16 @@ use crate::http::reply::{
     self, INTERNAL_ERROR, INVALID_REQUEST, METHOD_NOT_FOUND, PARSE_ERROR, SERVER_BUSY, SESSION_NOT_FOUND,
     TRANSPORT_ERROR,
 };
-use crate::http::reply_budget::{self, Reservation, accounted};
+use crate::http::reply_budget::{self, ConnectionId, Holder, Reservation, accounted};
 use crate::http::shared::Shared;
 use crate::http::signals::Signal;
-use crate::http::{answers, live};
+use crate::http::{answers, live, requested_tools};
+use crate::mcp::repeated_members::{REPEATED, has_repeated_members};
 use crate::mcp::request_bounds::{self, TooLong};
 use crate::mcp::surrogates::replace_lone_surrogates;
-use crate::mcp::{MemoryBankHandler, reads_from_bank, resources, rights};
+use crate::mcp::{
+    MemoryBankHandler, ToolOptions, calls_what_may_destroy, reads_from_bank, resources, rights,
+};
 use crate::services::ReplyMemory;
 
 pub(crate) const SESSION: HeaderName = HeaderName::from_static("mcp-session-id");
@@ -61,6 +65,8 @@ pub(crate) struct Asked {
     pub(crate) request: Uuid,
     /// The memory for the reply; none where that is a stream of news or has no body.
     pub(crate) memory: Option<Arc<Reservation>>,
+    /// What the server and the request say of tools.
+    pub(crate) tools: ToolOptions,
 }
 
 /// `POST /mcp`
@@ -70,19 +76,24 @@ pub(crate) async fn post(
     Extension(RequestId(request)): Extension<RequestId>,
     incoming: Request,
 ) -> Response {
-    let (parts, body) = incoming.into_parts();
+    let (mut parts, body) = incoming.into_parts();
+    let holder = Holder { key: who.caller.key, connection: parts.extensions.get().copied() };
     let body_bytes = body.size_hint().exact().and_then(|length| usize::try_from(length).ok());
     // The body, and the message that is made of it.
     let needed =
         CALL_BYTES.saturating_add(body_bytes.unwrap_or(BODY_BYTES).min(BODY_BYTES).saturating_mul(2));
-    let memory = match shared.replies.reserve(who.caller.key, needed).await {
+    let memory = match shared.replies.reserve(holder, needed).await {
         Ok(memory) => memory,
         Err(full) => {
             shared.metrics.hit(Limit::Replies);
             return reply_budget::refusal(full, None);
         }
     };
-    let asked = Asked { shared, who, request, memory: Some(Arc::clone(&memory)) };
+    let tools = match requested_tools::of(&shared.config.tools, &parts.uri, &parts.headers) {
+        Ok(tools) => tools,
+        Err(text) => return reply::rpc_error(StatusCode::BAD_REQUEST, None, INVALID_REQUEST, &text),
+    };
+    let asked = Asked { shared, who, request, memory: Some(Arc::clone(&memory)), tools };
     if !is_json(&parts.headers) {
         let text = "send `Content-Type: application/json`";
         return reply::rpc_error(StatusCode::UNSUPPORTED_MEDIA_TYPE, None, TRANSPORT_ERROR, text);
@@ -109,10 +120,17 @@ pub(crate) async fn post(
     {
         let text = "the body is no JSON-RPC 2.0 message: it needs `jsonrpc`: \"2.0\" and a `method`";
         let id = request_bounds::check(&message).is_ok().then(|| message.get("id")).flatten();
+        let id = id.filter(|id| request_bounds::is_id(id));
         return reply::rpc_error(StatusCode::BAD_REQUEST, id, INVALID_REQUEST, text);
+    }
+    if !is_response && message.get("id").is_some_and(|id| !request_bounds::is_id(id)) {
+        return reply::rpc_error(StatusCode::BAD_REQUEST, None, INVALID_REQUEST, request_bounds::NO_ID);
     }
     if let Err(TooLong { text, id }) = request_bounds::check(&message) {
         return reply::rpc_error(StatusCode::BAD_REQUEST, id, INVALID_REQUEST, &text);
+    }
+    if calls_what_may_destroy(&message) && has_repeated_members(&body) {
+        return reply::rpc_error(StatusCode::BAD_REQUEST, message.get("id"), INVALID_REQUEST, REPEATED);
     }
     if reads_from_bank(&message)
         && let Err(full) = memory.need(needed.saturating_add(READING_CALL_BYTES)).await
@@ -121,21 +139,30 @@ pub(crate) async fn post(
         return reply_budget::refusal(full, message.get("id"));
     }
     drop(memory);
+    let accepted = Accepted::of(&parts.headers);
+    // Notifications and answers have no reply whose form could be wrong.
+    let Some(accepted) =
+        accepted.or_else(|| message.get("id").is_none_or(|_| is_response).then(Accepted::anything))
+    else {
+        return not_acceptable(message.get("id"), BOTH_FORMS);
+    };
+    parts.headers.insert(ACCEPT, HeaderValue::from_static(BOTH_FORMS));
     if is_sessionless(&parts.headers, &message) {
         if let Some(removed) = method(&message).filter(|method| REMOVED.contains(method)) {
             let text = format!("`{removed}` is no method of {SESSIONLESS}");
             return reply::rpc_error(StatusCode::NOT_FOUND, message.get("id"), METHOD_NOT_FOUND, &text);
         }
-        return asked.without_session(parts, body, &message).await;
+        return asked.without_session(parts, body, &message, accepted).await;
     }
+    let as_events = accepted.wants_events(asked.shared.config.json_response);
     if method(&message) == Some("initialize") {
-        return asked.initialize(parts, body, &message).await;
+        return asked.initialize(parts, body, &message, as_events).await;
     }
     let session = match asked.session(&parts.headers).await {
         Ok(session) => session,
         Err(response) => return response,
     };
-    asked.in_session(parts, body, message, session).await
+    asked.in_session(parts, body, message, session, as_events).await
 }
 
 /// `GET /mcp`: the stream on which a session hears of changes, or fetches what it missed.
@@ -143,18 +170,21 @@ pub(crate) async fn get(
     State(shared): State<Arc<Shared>>,
     Extension(who): Extension<Authenticated>,
     Extension(RequestId(request)): Extension<RequestId>,
+    uri: Uri,
+    connection: Option<Extension<ConnectionId>>,
     headers: HeaderMap,
 ) -> Response {
-    let asked = Asked { shared, who, request, memory: None };
+    let tools = match requested_tools::of(&shared.config.tools, &uri, &headers) {
+        Ok(tools) => tools,
+        Err(text) => return reply::rpc_error(StatusCode::BAD_REQUEST, None, INVALID_REQUEST, &text),
+    };
+    let asked = Asked { shared, who, request, memory: None, tools };
     if version(&headers).is_some_and(|version| version >= SESSIONLESS) {
         return reply::method_not_allowed("POST");
     }
-    let accepts = |value: &HeaderValue| {
-        value.to_str().is_ok_and(|value| value.contains("text/event-stream") || value.contains("*/*"))
-    };
-    if !headers.get_all(http::header::ACCEPT).iter().any(accepts) {
-        let text = "send `Accept: text/event-stream`";
-        return reply::rpc_error(StatusCode::NOT_ACCEPTABLE, None, TRANSPORT_ERROR, text);
+    // A browser that only looks does not open a stream: it has to be wanted.
+    if !headers.contains_key(ACCEPT) || !Accepted::of(&headers).is_some_and(|accepted| accepted.events) {
+        return not_acceptable(None, EVENTS);
     }
     let session = match asked.session(&headers).await {
         Ok(session) => session,
@@ -166,7 +196,7 @@ pub(crate) async fn get(
     }
     let last =
         headers.get("last-event-id").and_then(|value| value.to_str().ok()).and_then(|id| id.parse().ok());
-    live::open(asked, session, last)
+    live::open(asked, session, last, connection.map(|Extension(id)| id))
 }
 
 /// `DELETE /mcp`: the end of a session.
@@ -176,7 +206,7 @@ pub(crate) async fn delete(
     Extension(RequestId(request)): Extension<RequestId>,
     headers: HeaderMap,
 ) -> Response {
-    let asked = Asked { shared, who, request, memory: None };
+    let asked = Asked { shared, who, request, memory: None, tools: ToolOptions::default() };
     if version(&headers).is_some_and(|version| version >= SESSIONLESS) {
         return reply::method_not_allowed("POST");
     }
@@ -211,7 +241,7 @@ impl Asked {
         }
     }
 
-    async fn initialize(&self, parts: Parts, body: Bytes, message: &Value) -> Response {
+    async fn initialize(&self, parts: Parts, body: Bytes, message: &Value, as_events: bool) -> Response {
         // What the client says of itself is kept with the session, here and in the stores.
         let said = ["/params/clientInfo", "/params/capabilities"].map(|part| message.pointer(part));
         if said.iter().flatten().map(|part| part.to_string().len()).sum::<usize>() > HANDSHAKE_BYTES {
@@ -257,10 +287,10 @@ impl Asked {
             Err(error) => return self.fault(message.get("id"), &error.to_string()),
         };
         self.shared.metrics.session_opened();
-        let mut response = if self.shared.config.json_response {
-            reply::json(StatusCode::OK, &answer)
-        } else {
+        let mut response = if as_events {
             answers::one_event(self, session, version, Rights::NONE, &answer).await
+        } else {
+            reply::json(StatusCode::OK, &answer)
         };
         if let Ok(id) = HeaderValue::from_str(&session.to_string()) {
             response.headers_mut().insert(SESSION, id);
@@ -274,6 +304,7 @@ impl Asked {
         body: Bytes,
         message: Value,
         session: Arc<SessionRecord>,
+        as_events: bool,
     ) -> Response {
         if !parts.headers.contains_key(VERSION)
             && let Ok(version) = HeaderValue::from_str(&session.protocol_version)
@@ -293,15 +324,15 @@ impl Asked {
                 Ok(answer) => answer,
                 Err(response) => return response,
             };
-            return if self.shared.config.json_response {
-                reply::json(StatusCode::OK, &answer)
-            } else {
+            return if as_events {
                 let needs = rights::of_reply(&self.who.caller, &message);
                 answers::one_event(self, session.id, &session.protocol_version, needs, &answer).await
+            } else {
+                reply::json(StatusCode::OK, &answer)
             };
         }
         let call = self.shared.calls.begin(session.id, self.who.caller.key, id.to_string());
-        if self.shared.config.json_response {
+        if !as_events {
             return tokio::select! {
                 response = self.call(parts, body, &message) => response,
                 () = call.cancelled.cancelled() => {
@@ -356,10 +387,20 @@ impl Asked {
         }
     }
 
-    async fn without_session(&self, parts: Parts, body: Bytes, message: &Value) -> Response {
+    async fn without_session(
+        &self,
+        parts: Parts,
+        body: Bytes,
+        message: &Value,
+        accepted: Accepted,
+    ) -> Response {
+        if method(message) == Some("subscriptions/listen") && !accepted.events {
+            return not_acceptable(message.get("id"), EVENTS);
+        }
         let response = self.call(parts, body, message).await;
         if !is_stream(&response) {
-            return response;
+            let as_event = !accepted.json && response.status() == StatusCode::OK;
+            return if as_event { answers::as_one_event(response) } else { response };
         }
         if let Err(response) = admission::proven(&self.shared, &self.who).await {
             return response;
@@ -384,10 +425,11 @@ impl Asked {
         let mut services = self.shared.services.clone();
         services.replies.memory = self.memory.clone().map(|memory| memory as Arc<dyn ReplyMemory>);
         let caller = Arc::clone(&self.who.caller);
-        let request = self.request;
+        let (request, tools) = (self.request, self.tools.clone());
         let (metrics, span) = (Arc::clone(&self.shared.metrics), tracing::Span::current());
         let handler = move || {
             let handler = MemoryBankHandler::new(services.clone(), Caller::clone(&caller));
+            let handler = handler.with_tools(tools.clone());
             Ok(Guarded::new(handler, request, Arc::clone(&metrics), span.clone()))
         };
         let config = StreamableHttpServerConfig::default()
@@ -510,6 +552,14 @@ pub(crate) fn too_many_streams(shared: &Shared, id: Option<&Value>) -> Response 
     reply::rpc_error(StatusCode::TOO_MANY_REQUESTS, id, TRANSPORT_ERROR, text)
 }
 
+const EVENTS: &str = "text/event-stream";
+const BOTH_FORMS: &str = "application/json, text/event-stream";
+
+fn not_acceptable(id: Option<&Value>, accept: &str) -> Response {
+    let text = format!("send `Accept: {accept}`");
+    reply::rpc_error(StatusCode::NOT_ACCEPTABLE, id, TRANSPORT_ERROR, &text)
+}
+
 fn no_such_session(id: Option<&Value>) -> Response {
     reply::rpc_error(StatusCode::NOT_FOUND, id, SESSION_NOT_FOUND, "Session not found; initialize a new one")
 }
@@ -530,6 +580,8 @@ pub(crate) async fn read(body: Body) -> Result<Bytes, Response> {
 /// The message of a body, and the body as the SDK can read it: as over stdio, half a pair of surrogates, which JSON can
 /// write and Unicode text cannot hold, becomes U+FFFD.
 fn message_of(body: Bytes) -> Result<(Value, Bytes), serde_json::Error> {
+    const BYTE_ORDER_MARK: &[u8] = "\u{feff}".as_bytes();
+    let body = if body.starts_with(BYTE_ORDER_MARK) { body.slice(BYTE_ORDER_MARK.len()..) } else { body };
     let error = match serde_json::from_slice(&body) {
         Ok(message) => return Ok((message, body)),
         Err(error) => error,

@@ -3,6 +3,7 @@
 //! A request passes, from outside in: `edge` (id, host and origin, headers), `admission` (key, limits), then `mcp` or
 //! `keys`. Architecture invariant: nothing here knows a tool, and nothing here keeps what another replica would need.
 
+mod accept;
 mod addresses;
 mod admission;
 mod answers;
@@ -29,6 +30,7 @@ mod pinned;
 mod redis;
 mod reply;
 mod reply_budget;
+mod requested_tools;
 mod router;
 mod server;
 mod sessions;

@@ -229,6 +229,7 @@ mod tests {
             metrics: None,
             lame_duck: Duration::ZERO,
             event_retention: Duration::from_secs(1),
+            tools: crate::mcp::ToolOptions::default(),
         })
     }
 

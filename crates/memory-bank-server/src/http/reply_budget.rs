@@ -1,8 +1,9 @@
 //! Memory for replies: how much all of them may take that are being made or wait for their clients, and how much of it
-//! one key may have. What a reply needs is accounted for before it is made, and until the client has taken the last byte.
+//! one key and one connection may have. What a reply needs is accounted for before it is made, and until the client has taken the last byte.
 //! Knows nothing of what is in a reply.
 
 use std::collections::HashMap;
+use std::hash::Hash;
 use std::pin::pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -28,6 +29,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
 pub(crate) struct ReplyBudget {
     total: usize,
     per_key: usize,
+    per_connection: usize,
     state: Mutex<State>,
     freed: Notify,
 }
@@ -36,20 +38,35 @@ pub(crate) struct ReplyBudget {
 struct State {
     used: usize,
     keys: HashMap<Option<KeyId>, usize>,
+    connections: HashMap<ConnectionId, usize>,
+}
+
+/// The number of a connection in this process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) struct ConnectionId(pub(crate) u64);
+
+/// Against whom a reply counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Holder {
+    pub(crate) key: Option<KeyId>,
+    /// The connection over which the reply goes, if that is known.
+    pub(crate) connection: Option<ConnectionId>,
 }
 
 /// What one reply needs; dropping it gives it back.
 #[derive(Debug)]
 pub(crate) struct Reservation {
     budget: Arc<ReplyBudget>,
-    key: Option<KeyId>,
+    holder: Holder,
     bytes: Mutex<usize>,
 }
 
 impl ReplyBudget {
-    /// So many bytes for all replies, and for those of one key.
+    /// So many bytes for all replies, and for those of one key. One connection, which may be a proxy's and carry several
+    /// keys, has twice as many as a key.
     pub(crate) fn new(total: usize, per_key: usize) -> Arc<Self> {
-        Arc::new(Self { total, per_key, state: Mutex::default(), freed: Notify::new() })
+        let per_connection = per_key.saturating_mul(2);
+        Arc::new(Self { total, per_key, per_connection, state: Mutex::default(), freed: Notify::new() })
     }
 
     /// How many bytes are accounted for.
@@ -58,30 +75,41 @@ impl ReplyBudget {
         self.state.lock().unwrap_or_else(PoisonError::into_inner).used
     }
 
-    /// Accounts for a reply of a key; waits for a moment when there is no room.
+    /// Accounts for a reply; waits for a moment when there is no room.
     pub(crate) async fn reserve(
         self: &Arc<Self>,
-        key: Option<KeyId>,
+        holder: Holder,
         bytes: usize,
     ) -> Result<Arc<Reservation>, NoMemory> {
-        let reservation = Reservation { budget: Arc::clone(self), key, bytes: Mutex::new(0) };
+        let reservation = Reservation { budget: Arc::clone(self), holder, bytes: Mutex::new(0) };
         reservation.need(bytes).await?;
         Ok(Arc::new(reservation))
     }
 }
 
 impl State {
-    fn of(&self, key: Option<KeyId>) -> usize {
+    fn of_key(&self, key: Option<KeyId>) -> usize {
         self.keys.get(&key).copied().unwrap_or_default()
     }
 
-    fn change(&mut self, key: Option<KeyId>, from: usize, to: usize) {
+    fn of_connection(&self, connection: ConnectionId) -> usize {
+        self.connections.get(&connection).copied().unwrap_or_default()
+    }
+
+    fn change(&mut self, holder: Holder, from: usize, to: usize) {
         self.used = self.used.saturating_sub(from).saturating_add(to);
-        let of_key = self.keys.entry(key).or_default();
-        *of_key = of_key.saturating_sub(from).saturating_add(to);
-        if *of_key == 0 {
-            self.keys.remove(&key);
+        change(&mut self.keys, holder.key, from, to);
+        if let Some(connection) = holder.connection {
+            change(&mut self.connections, connection, from, to);
         }
+    }
+}
+
+fn change<K: Eq + Hash + Copy>(counts: &mut HashMap<K, usize>, of: K, from: usize, to: usize) {
+    let count = counts.entry(of).or_default();
+    *count = count.saturating_sub(from).saturating_add(to);
+    if *count == 0 {
+        counts.remove(&of);
     }
 }
 
@@ -95,13 +123,17 @@ impl Reservation {
         }
         let mut state = self.budget.state.lock().unwrap_or_else(PoisonError::into_inner);
         let fits = |others: usize, most: usize| others == 0 || others.saturating_add(wanted) <= most;
-        if !fits(state.of(self.key).saturating_sub(*own), self.budget.per_key) {
+        if !fits(state.of_key(self.holder.key).saturating_sub(*own), self.budget.per_key) {
             return Err(NoMemory::Key);
+        }
+        let of_connection = self.holder.connection.map_or(0, |connection| state.of_connection(connection));
+        if !fits(of_connection.saturating_sub(*own), self.budget.per_connection) {
+            return Err(NoMemory::Connection);
         }
         if !fits(state.used.saturating_sub(*own), self.budget.total) {
             return Err(NoMemory::Server);
         }
-        state.change(self.key, *own, wanted);
+        state.change(self.holder, *own, wanted);
         *own = wanted;
         Ok(())
     }
@@ -109,7 +141,7 @@ impl Reservation {
     /// Accounts for what the reply takes now that it is made.
     pub(crate) fn settle(&self, bytes: usize) {
         let mut own = self.bytes.lock().unwrap_or_else(PoisonError::into_inner);
-        self.budget.state.lock().unwrap_or_else(PoisonError::into_inner).change(self.key, *own, bytes);
+        self.budget.state.lock().unwrap_or_else(PoisonError::into_inner).change(self.holder, *own, bytes);
         *own = bytes;
         self.budget.freed.notify_waiters();
     }
@@ -167,7 +199,7 @@ pub(crate) fn kept_bytes(bytes: usize) -> usize {
 /// The reply to a request for which there is no memory.
 pub(crate) fn refusal(full: NoMemory, id: Option<&Value>) -> Response {
     let status = match full {
-        NoMemory::Key => StatusCode::TOO_MANY_REQUESTS,
+        NoMemory::Key | NoMemory::Connection => StatusCode::TOO_MANY_REQUESTS,
         NoMemory::Server => StatusCode::SERVICE_UNAVAILABLE,
     };
     with_retry(reply::rpc_error(status, id, SERVER_BUSY, full.text()))
@@ -185,8 +217,28 @@ mod tests {
 
     use super::*;
 
-    fn key(number: u128) -> Option<KeyId> {
-        Some(KeyId(Uuid::from_u128(number)))
+    fn key(number: u128) -> Holder {
+        Holder { key: Some(KeyId(Uuid::from_u128(number))), connection: None }
+    }
+
+    fn over(holder: Holder, connection: u64) -> Holder {
+        Holder { connection: Some(ConnectionId(connection)), ..holder }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_connection_has_its_share_whatever_keys_it_carries() {
+        let budget = ReplyBudget::new(1000, 50);
+        let held = [
+            budget.reserve(over(key(1), 7), 50).await.unwrap(),
+            budget.reserve(over(key(2), 7), 40).await.unwrap(),
+        ];
+        assert_eq!(budget.reserve(over(key(3), 7), 20).await.unwrap_err(), NoMemory::Connection);
+        // Both the other connections of these keys, and this one's other keys, have what is theirs.
+        assert!(budget.reserve(over(key(3), 8), 20).await.is_ok());
+        assert!(budget.reserve(over(key(3), 7), 10).await.is_ok());
+        assert_eq!(budget.reserve(over(key(1), 9), 10).await.unwrap_err(), NoMemory::Key);
+        drop(held);
+        assert!(budget.state.lock().unwrap().connections.is_empty());
     }
 
     #[tokio::test(start_paused = true)]

@@ -7,7 +7,7 @@ use axum::body::{Body, HttpBody};
 use axum::extract::{Request, State};
 use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::Response;
-use axum::routing::{get, patch, post};
+use axum::routing::{MethodRouter, get, patch, post};
 use http::header::ACCEPT_ENCODING;
 use http::{Extensions, HeaderMap, Method, StatusCode, Version};
 use http_body_util::BodyExt;
@@ -65,9 +65,15 @@ pub(crate) fn wants_key(route: &str, method: &Method) -> bool {
     routed.contains(method)
 }
 
+fn mcp_routes() -> MethodRouter<Arc<Shared>> {
+    post(mcp::post).get(mcp::get).delete(mcp::delete)
+}
+
 pub(crate) fn router(shared: Arc<Shared>) -> Router {
     let admitted = Router::new()
-        .route("/mcp", post(mcp::post).get(mcp::get).delete(mcp::delete))
+        .route("/mcp", mcp_routes())
+        // Some clients put a slash behind every address.
+        .route("/mcp/", mcp_routes())
         .route("/api/keys", get(keys::list).post(keys::create))
         .route("/api/keys/{id}", patch(keys::update).delete(keys::revoke))
         .route("/api/keys/{id}/rotate", post(keys::rotate))

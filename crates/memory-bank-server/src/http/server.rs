@@ -26,6 +26,7 @@ use crate::http::connection::Connections;
 use crate::http::connection_registry::{ConnectionRegistry, ConnectionSlot, Full};
 use crate::http::event_bounds::EventBounds;
 use crate::http::events::EventLog;
+use crate::http::health::SharedProbe;
 use crate::http::metrics::{self, Limit, Metrics};
 use crate::http::origin::OriginPolicy;
 use crate::http::redis::Redis;
@@ -119,8 +120,10 @@ impl Server {
             running: TaskTracker::new(),
             slots: StreamSlots::new(parts.config.streams_per_key),
             origins: OriginPolicy::new(&parts.config),
-            database: parts.database,
-            redis: parts.redis.as_ref().map_or_else(|| Arc::new(Absent) as Arc<dyn Probe>, Redis::probe),
+            database: SharedProbe::new(parts.database),
+            redis: SharedProbe::new(
+                parts.redis.as_ref().map_or_else(|| Arc::new(Absent) as Arc<dyn Probe>, Redis::probe),
+            ),
             metrics: counted,
             storage: parts.storage,
             redis_state: parts.redis.clone().map(|redis| Box::new(move || redis.state()) as ReadRedis),

@@ -16,6 +16,7 @@ use crate::http::calls::Calls;
 use crate::http::config::HttpConfig;
 use crate::http::connection_registry::ConnectionRegistry;
 use crate::http::events::EventLog;
+use crate::http::health::SharedProbe;
 use crate::http::metrics::{Metrics, StorageState};
 use crate::http::origin::OriginPolicy;
 use crate::http::redis::RedisState;
@@ -79,8 +80,8 @@ pub(crate) struct Shared {
     pub(crate) running: TaskTracker,
     pub(crate) slots: StreamSlots,
     pub(crate) origins: OriginPolicy,
-    pub(crate) database: Arc<dyn Probe>,
-    pub(crate) redis: Arc<dyn Probe>,
+    pub(crate) database: SharedProbe,
+    pub(crate) redis: SharedProbe,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) storage: Option<ReadStorage>,
     pub(crate) redis_state: Option<ReadRedis>,

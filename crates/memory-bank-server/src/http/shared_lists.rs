@@ -1,6 +1,7 @@
 //! Lists that every client with the same rights gets alike (of tools, prompts, templates) are long and asked for often. They
 //! are kept for replay as a note of which list it was, and made anew for a client that comes back for it: by whatever replica
-//! and version it comes back to, with the rights that its key has then.
+//! and version it comes back to, with the rights that its key
+//! has then, and of the toolset that the request asked for.
 
 use axum::extract::Request;
 use bytes::Bytes;
@@ -12,6 +13,7 @@ use serde_json::{Value, json};
 
 use crate::http::mcp::{Asked, VERSION};
 use crate::http::reply::INTERNAL_ERROR;
+use crate::mcp::{ToolOptions, Toolset};
 
 /// The lists that do not depend on what a project holds.
 const LISTS: [&str; 3] = ["tools/list", "prompts/list", "resources/templates/list"];
@@ -25,14 +27,27 @@ const REFERENCE_BYTES: usize = 1024;
 pub(crate) struct Reference {
     list: String,
     id: Value,
+    tools: ToolOptions,
 }
 
 /// What is kept in place of this reply, if it is such a list.
-pub(crate) fn reference(request: &Value, reply: &str) -> Option<String> {
+pub(crate) fn reference(request: &Value, reply: &str, tools: &ToolOptions) -> Option<String> {
     let list = request.get("method")?.as_str().filter(|method| LISTS.contains(method))?;
     let id = request.get("id")?;
     let pages = request.pointer("/params/cursor").is_some();
-    (!pages && reply.len() > SHORT).then(|| json!({"listOf": list, "id": id}).to_string())
+    if pages || reply.len() <= SHORT {
+        return None;
+    }
+    let mut kept = json!({"listOf": list, "id": id});
+    if let Some(kept) = kept.as_object_mut() {
+        if !tools.toolset.is_all() {
+            kept.insert("tools".into(), json!(tools.toolset.to_string()));
+        }
+        if tools.read_only {
+            kept.insert("readOnly".into(), json!(true));
+        }
+    }
+    Some(kept.to_string())
 }
 
 /// The reference that was kept, if this is one: no message of JSON-RPC is.
@@ -43,7 +58,13 @@ pub(crate) fn parse(kept: &str) -> Option<Reference> {
     let kept: Value = serde_json::from_str(kept).ok()?;
     let list = kept.get("listOf")?.as_str()?.to_owned();
     let id = kept.get("id").cloned()?;
-    kept.get("jsonrpc").is_none().then_some(Reference { list, id })
+    let toolset = match kept.get("tools") {
+        Some(named) => named.as_str()?.parse().ok()?,
+        None => Toolset::default(),
+    };
+    let read_only = kept.get("readOnly") == Some(&json!(true));
+    let tools = ToolOptions { toolset, read_only };
+    kept.get("jsonrpc").is_none().then_some(Reference { list, id, tools })
 }
 
 /// Makes the reply anew.
@@ -58,11 +79,15 @@ pub(crate) async fn resolve(asked: &Asked, session: &SessionRecord, reference: &
     }
 }
 
-async fn make(asked: &Asked, session: &SessionRecord, Reference { list, id }: &Reference) -> Option<String> {
+async fn make(asked: &Asked, session: &SessionRecord, reference: &Reference) -> Option<String> {
+    let Reference { list, id, tools } = reference;
     // A newer version may keep more lists than this one knows.
     if !LISTS.contains(&list.as_str()) {
         return None;
     }
+    // As the request asked for it; what is read-only now stays so.
+    let read_only = tools.read_only || asked.tools.read_only;
+    let asked = Asked { tools: ToolOptions { read_only, ..tools.clone() }, ..asked.clone() };
     let message = json!({"jsonrpc": "2.0", "id": id, "method": list});
     let request = Request::builder()
         .method(Method::POST)
@@ -88,19 +113,25 @@ async fn make(asked: &Asked, session: &SessionRecord, Reference { list, id }: &R
 mod tests {
     use super::*;
 
+    fn core_read_only() -> ToolOptions {
+        ToolOptions { toolset: "core,backups".parse().unwrap(), read_only: true }
+    }
+
     #[test]
     fn a_long_list_becomes_a_reference_and_nothing_else_does() {
         let long = "x".repeat(2000);
         let request = |method: &str| json!({"jsonrpc": "2.0", "id": "a\"b", "method": method});
         for list in LISTS {
-            let kept = reference(&request(list), &long).unwrap();
-            assert_eq!(parse(&kept), Some(Reference { list: list.to_owned(), id: json!("a\"b") }));
+            for tools in [ToolOptions::default(), core_read_only()] {
+                let kept = reference(&request(list), &long, &tools).unwrap();
+                assert_eq!(parse(&kept), Some(Reference { list: list.to_owned(), id: json!("a\"b"), tools }));
+            }
         }
-        assert_eq!(reference(&request("tools/list"), "short"), None);
-        assert_eq!(reference(&request("tools/call"), &long), None);
-        assert_eq!(reference(&request("resources/list"), &long), None);
+        assert_eq!(reference(&request("tools/list"), "short", &ToolOptions::default()), None);
+        assert_eq!(reference(&request("tools/call"), &long, &ToolOptions::default()), None);
+        assert_eq!(reference(&request("resources/list"), &long, &ToolOptions::default()), None);
         let page = json!({"id": 1, "method": "tools/list", "params": {"cursor": "x"}});
-        assert_eq!(reference(&page, &long), None);
+        assert_eq!(reference(&page, &long, &ToolOptions::default()), None);
     }
 
     #[test]
@@ -111,6 +142,7 @@ mod tests {
             r#"{"listOf":"tools/list"}"#,
             r#""listOf""#,
             "listOf",
+            r#"{"listOf":"tools/list","id":1,"tools":"no such"}"#,
         ] {
             assert_eq!(parse(reply), None, "{reply}");
         }

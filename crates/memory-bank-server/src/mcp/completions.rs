@@ -7,7 +7,7 @@ use rmcp::model::{CompleteRequestParams, CompleteResult, CompletionInfo, ErrorDa
 
 use crate::mcp::prompts::{self, Completes};
 use crate::mcp::resources;
-use crate::mcp::tools::{internal, store_fault, workspace_fault};
+use crate::mcp::tools::{LISTING_BYTES, internal, no_memory, store_fault, workspace_fault};
 use crate::services::Services;
 
 /// Completes the argument of a prompt or of the resource template. What cannot be completed gets no values.
@@ -30,43 +30,55 @@ pub(crate) async fn complete(
         _ => None,
     };
     let value = request.argument.value.to_lowercase();
-    let (mut values, more) = match what {
-        None => (Vec::new(), false),
-        Some(Completes::Mode) => (
-            Mode::ALL.iter().map(ToString::to_string).filter(|mode| mode.starts_with(&value)).collect(),
-            false,
-        ),
-        Some(Completes::Document) => (documents(services, caller, &value).await?, false),
+    // How many there are is not known of entities, of which no more than these are read.
+    let (mut values, total) = match what {
+        None => (Vec::new(), Some(0)),
+        Some(Completes::Mode) => {
+            let modes = Mode::ALL.iter().map(ToString::to_string).filter(|mode| mode.starts_with(&value));
+            let modes: Vec<String> = modes.collect();
+            let total = modes.len();
+            (modes, Some(total))
+        }
+        Some(Completes::Document) => {
+            let (names, total) = documents(services, caller, &value).await?;
+            (names, Some(total))
+        }
         Some(Completes::Entity) => {
             let limit = CompletionInfo::MAX_VALUES + 1;
             let names = entities(services, caller, &request.argument.value, limit).await?;
-            let more = names.len() == limit;
-            (names, more)
+            let total = (names.len() < limit).then_some(names.len());
+            (names, total)
         }
     };
-    let total = values.len();
     values.truncate(CompletionInfo::MAX_VALUES);
-    let has_more = more || total > values.len();
-    let total = if more { None } else { u32::try_from(total).ok() };
+    let has_more = total.is_none_or(|total| total > values.len());
+    let total = total.and_then(|total| u32::try_from(total).ok());
     let info = CompletionInfo::with_pagination(values, total, has_more)
         .map_err(|error| internal(&error, services.entropy.id()))?;
     Ok(CompleteResult::new(info))
 }
 
-/// Documents that begin with the text, then those that contain it.
-async fn documents(services: &Services, caller: &Caller, value: &str) -> Result<Vec<String>, ErrorData> {
+/// The first documents that begin with the text, then those that contain it; and how many there are.
+async fn documents(
+    services: &Services,
+    caller: &Caller,
+    value: &str,
+) -> Result<(Vec<String>, usize), ErrorData> {
     let bank = match services.workspace.bank(caller, None).await {
         Ok(bank) => bank,
-        Err(WorkspaceError::NoBank) => return Ok(Vec::new()),
+        Err(WorkspaceError::NoBank) => return Ok((Vec::new(), 0)),
         Err(error) => return Err(workspace_fault(&error, services.entropy.id())),
     };
+    services.replies.need(LISTING_BYTES).await.map_err(no_memory)?;
     let entries = bank.list(caller).await.map_err(|error| store_fault(&error, services.entropy.id()))?;
-    let names = entries.into_iter().filter(|entry| entry.path.is_some()).map(|entry| entry.name);
-    let (begin, contain): (Vec<String>, Vec<String>) = names
-        .map(|name| name.strip_suffix(".md").map(str::to_owned).unwrap_or(name))
+    let names = entries.iter().filter(|entry| entry.path.is_some()).map(|entry| entry.name.as_str());
+    let (begin, contain): (Vec<&str>, Vec<&str>) = names
+        .map(|name| name.strip_suffix(".md").unwrap_or(name))
         .filter(|name| name.to_lowercase().contains(value))
         .partition(|name| name.to_lowercase().starts_with(value));
-    Ok(begin.into_iter().chain(contain).collect())
+    let total = begin.len() + contain.len();
+    let shown = begin.into_iter().chain(contain).take(CompletionInfo::MAX_VALUES);
+    Ok((shown.map(str::to_owned).collect(), total))
 }
 
 async fn entities(

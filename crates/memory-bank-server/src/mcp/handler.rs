@@ -8,7 +8,7 @@ use rmcp::model::{
     CustomResult, ErrorCode, ErrorData, GetPromptRequestParams, GetPromptResponse, Implementation,
     ListPromptsResult, ListResourceTemplatesResult, ListResourcesResult, ListToolsResult,
     PaginatedRequestParams, ReadResourceRequestParams, ReadResourceResponse, ServerCapabilities,
-    ServerConfig, SubscribeRequestParams, SubscriptionFilter, UnsubscribeRequestParams,
+    ServerConfig, ServerResult, SubscribeRequestParams, SubscriptionFilter, UnsubscribeRequestParams,
 };
 use rmcp::service::{RequestContext, SubscriptionContext};
 use rmcp::{RoleServer, ServerHandler};
@@ -16,7 +16,8 @@ use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
 use crate::mcp::subscriptions::{self, Subscriptions};
-use crate::mcp::{completions, instructions, prompts, resources, rights, tools};
+use crate::mcp::tool_options::ToolOptions;
+use crate::mcp::{call_params, completions, instructions, prompts, resources, rights, tools};
 use crate::outcome::Outcome;
 use crate::services::Services;
 use crate::telemetry;
@@ -30,6 +31,7 @@ pub struct MemoryBankHandler {
     caller: Arc<Caller>,
     subscriptions: Arc<Subscriptions>,
     ending: CancellationToken,
+    options: ToolOptions,
 }
 
 impl MemoryBankHandler {
@@ -41,7 +43,15 @@ impl MemoryBankHandler {
             caller: Arc::new(caller),
             subscriptions: Arc::default(),
             ending: CancellationToken::new(),
+            options: ToolOptions::default(),
         }
+    }
+
+    /// Shows the tools of a toolset, and refuses to change anything where the options say so.
+    #[must_use]
+    pub fn with_tools(self, options: ToolOptions) -> Self {
+        let caller = Arc::new(options.restrict(Caller::clone(&self.caller)));
+        Self { caller, options, ..self }
     }
 
     /// Ends standing subscriptions when the token is cancelled, so that they do not hold up the end of the connection.
@@ -75,7 +85,7 @@ impl ServerHandler for MemoryBankHandler {
         let mut info = ServerConfig::new(capabilities);
         info.server_info = Implementation::new("@diazstg/memory-bank-mcp", env!("CARGO_PKG_VERSION"));
         info.server_info.title = Some("Memory Bank".to_owned());
-        info.instructions = Some(instructions::short().to_owned());
+        info.instructions = Some(instructions::short(&self.caller, &self.options.toolset));
         info
     }
 
@@ -84,7 +94,7 @@ impl ServerHandler for MemoryBankHandler {
         _request: Option<PaginatedRequestParams>,
         context: RequestContext<RoleServer>,
     ) -> Result<ListToolsResult, ErrorData> {
-        let mut result = ListToolsResult::with_all_items(tools::list(&self.caller));
+        let mut result = ListToolsResult::with_all_items(tools::list(&self.caller, &self.options.toolset));
         result.ttl_ms = freshness(&context);
         Ok(result)
     }
@@ -95,8 +105,14 @@ impl ServerHandler for MemoryBankHandler {
         context: RequestContext<RoleServer>,
     ) -> Result<CallToolResponse, ErrorData> {
         let span = telemetry::tool_span(&request.name, &context.meta);
-        let called = tools::call(&self.services, &self.caller, &request.name, request.arguments);
-        let result = called.instrument(span.clone()).await.map(CallToolResponse::from);
+        let changes = tools::right_of(&request.name).is_some_and(|right| right != Right::Read);
+        let result = if self.options.read_only && changes {
+            Ok(tools::refused_as_read_only(&request.name))
+        } else {
+            let called = tools::call(&self.services, &self.caller, &request.name, request.arguments);
+            called.instrument(span.clone()).await
+        };
+        let result = result.map(CallToolResponse::from);
         telemetry::end_tool(&span, Outcome::of_call(&result).name());
         result
     }
@@ -210,8 +226,15 @@ impl ServerHandler for MemoryBankHandler {
     async fn on_custom_request(
         &self,
         request: CustomRequest,
-        _context: RequestContext<RoleServer>,
+        context: RequestContext<RoleServer>,
     ) -> Result<CustomResult, ErrorData> {
+        if let Some(call) = call_params::recovered(&request) {
+            let response = match call {
+                Ok(call) => self.call_tool(call, context).await?,
+                Err(refused) => refused.into(),
+            };
+            return as_custom(response);
+        }
         let method = request.method;
         if KNOWN_METHODS.contains(&method.as_str()) {
             let message = format!(
@@ -222,6 +245,13 @@ impl ServerHandler for MemoryBankHandler {
         let short: String = method.chars().take(100).collect();
         Err(ErrorData::new(ErrorCode::METHOD_NOT_FOUND, format!("unknown method `{short}`"), None))
     }
+}
+
+/// A tool's reply to a request that came as a custom one.
+pub(crate) fn as_custom(response: CallToolResponse) -> Result<CustomResult, ErrorData> {
+    let value = serde_json::to_value(ServerResult::from(response))
+        .map_err(|error| ErrorData::internal_error(format!("the reply cannot be written: {error}"), None))?;
+    Ok(CustomResult::new(value))
 }
 
 /// The cache hint of a list that changes with the binary only. It came with 2026-07-28; older peers get none.

@@ -1,19 +1,23 @@
 //! The Model Context Protocol: one handler for every transport.
 
+pub(crate) mod call_params;
 mod completions;
 mod frame;
-mod handler;
+pub(crate) mod handler;
 mod instructions;
 mod prompts;
+pub(crate) mod repeated_members;
 pub(crate) mod request_bounds;
 pub(crate) mod resources;
 pub(crate) mod rights;
 pub mod stdio;
 pub(crate) mod subscriptions;
 pub(crate) mod surrogates;
+mod tool_options;
 pub(crate) mod tools;
 
 pub use handler::MemoryBankHandler;
+pub use tool_options::{ToolOptions, Toolset, UnknownToolset};
 
 use serde_json::Value;
 
@@ -26,4 +30,10 @@ pub(crate) fn reads_from_bank(message: &Value) -> bool {
         }
         _ => false,
     }
+}
+
+/// Whether a message calls a tool that does nothing when an argument is not plain, since it may overwrite or delete.
+pub(crate) fn calls_what_may_destroy(message: &Value) -> bool {
+    message.get("method").and_then(Value::as_str) == Some("tools/call")
+        && message.pointer("/params/name").and_then(Value::as_str).is_some_and(tools::may_destroy)
 }

@@ -10,7 +10,7 @@ use rmcp::model::{ErrorData, GetPromptResult, JsonObject, Prompt, PromptArgument
 use serde_json::Value;
 
 use crate::mcp::frame::{Framed, framed};
-use crate::mcp::tools::{internal, store_fault, workspace_fault};
+use crate::mcp::tools::{internal, no_memory, reading_bytes, store_fault, workspace_fault};
 use crate::services::Services;
 
 /// How much of one document goes into a prompt, in characters; whoever needs more reads it.
@@ -18,6 +18,9 @@ const DOCUMENT_CHARS: usize = 20_000;
 
 /// How many entities, observations and relations of the graph go into a prompt.
 const PARTS: usize = 200;
+
+/// How much of the graph is loaded for a prompt, in bytes.
+const GRAPH_BYTES: usize = 4 * DOCUMENT_CHARS;
 
 /// What an argument is completed with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -205,6 +208,7 @@ async fn present_state(
         let path = DocumentPath::parse(&name).or_else(|_| DocumentPath::parse(&format!("{name}.md")));
         paths.push(path.map_err(|error| ErrorData::invalid_params(format!("`document`: {error}"), None))?);
     }
+    services.replies.need(reading_bytes(paths.len())).await.map_err(no_memory)?;
     let outcomes =
         bank.read(caller, &paths).await.map_err(|error| store_fault(&error, services.entropy.id()))?;
     let mut texts = Vec::new();
@@ -227,7 +231,7 @@ async fn present_state(
         texts.push(Framed { attributes, content });
     }
     if let Some(name) = entity {
-        let content = match bank.open(caller, &[EntityRef(name.clone())], 1).await {
+        let content = match bank.open(caller, &[EntityRef(name.clone())], 1, GRAPH_BYTES).await {
             Ok(mut part) => {
                 part.entities.truncate(PARTS);
                 part.observations.truncate(PARTS);

@@ -4,6 +4,7 @@ use std::fmt;
 use std::marker::PhantomData;
 
 use memory_bank_core::limits;
+use rmcp::model::RequestId;
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
@@ -14,6 +15,15 @@ use serde_json::{Value, json};
 pub(crate) struct TooLong<'a> {
     pub(crate) text: String,
     pub(crate) id: Option<&'a Value>,
+}
+
+/// What is said to a request whose id is none.
+pub(crate) const NO_ID: &str =
+    "the `id` of a request must be a string or a whole number; send a notification without `id`";
+
+/// Whether a value can be the id of a request, and be repeated in its reply.
+pub(crate) fn is_id(id: &Value) -> bool {
+    serde_json::from_value::<RequestId>(id.clone()).is_ok()
 }
 
 /// The members of a message that have a bound, as pointers, and their bounds in bytes of JSON.
@@ -39,7 +49,7 @@ pub(crate) fn check(message: &Value) -> Result<(), TooLong<'_>> {
     for (pointer, name, most) in BOUNDED {
         let bytes = message.pointer(pointer).map(length).unwrap_or_default();
         if bytes > most {
-            return Err(TooLong { text: too_long(name, bytes, most), id });
+            return Err(TooLong { text: too_long(name, bytes, most), id: id.filter(|id| is_id(id)) });
         }
     }
     Ok(())
@@ -150,6 +160,27 @@ fn length(value: &Value) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_id_is_a_text_or_a_whole_number() {
+        for id in [json!("a"), json!(""), json!("1.5"), json!(0), json!(-1), json!(i64::MAX), json!(1.0)] {
+            assert!(is_id(&id), "{id}");
+        }
+        for id in [
+            json!(null),
+            json!(true),
+            json!({}),
+            json!({"id": 1}),
+            json!([]),
+            json!([1]),
+            json!(1.5),
+            json!(-0.5),
+            json!(u64::MAX),
+            json!(1e300),
+        ] {
+            assert!(!is_id(&id), "{id}");
+        }
+    }
 
     #[test]
     fn what_is_bounded_is_found_in_a_text_as_in_a_value() {

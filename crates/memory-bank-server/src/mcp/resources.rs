@@ -15,7 +15,7 @@ use rmcp::model::{
 };
 use serde_json::{Value, json};
 
-use crate::mcp::tools::{no_memory, store_fault, workspace_fault};
+use crate::mcp::tools::{LISTING_BYTES, no_memory, reading_bytes, store_fault, workspace_fault};
 use crate::services::Services;
 
 /// The scheme of every resource.
@@ -40,6 +40,7 @@ pub(crate) async fn list(
 ) -> Result<ListResourcesResult, ErrorData> {
     let mut names: Vec<(String, u64)> = match services.workspace.bank(caller, None).await {
         Ok(bank) => {
+            services.replies.need(LISTING_BYTES).await.map_err(no_memory)?;
             let entries =
                 bank.list(caller).await.map_err(|error| store_fault(&error, services.entropy.id()))?;
             entries
@@ -108,6 +109,7 @@ pub(crate) async fn read(
         }
         other => workspace_fault(&other, services.entropy.id()),
     })?;
+    services.replies.need(reading_bytes(paths.len())).await.map_err(no_memory)?;
     let outcomes =
         bank.read(caller, &paths).await.map_err(|error| store_fault(&error, services.entropy.id()))?;
     let mut unreadable = None;

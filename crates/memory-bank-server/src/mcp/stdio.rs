@@ -24,9 +24,11 @@ use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use crate::mcp::MemoryBankHandler;
+use crate::mcp::repeated_members::{REPEATED, has_repeated_members};
 use crate::mcp::request_bounds::{self, TooLong};
 use crate::mcp::surrogates::replace_lone_surrogates;
+use crate::mcp::tools;
+use crate::mcp::{MemoryBankHandler, ToolOptions};
 use crate::services::Services;
 
 /// The longest line that is read, in bytes; a longer one is answered with an error and skipped.
@@ -45,10 +47,16 @@ const LAST_WORDS: Duration = Duration::from_secs(1);
 ///
 /// # Errors
 /// The service task panicked.
-pub async fn serve(services: Services, caller: Caller, shutdown: CancellationToken) -> io::Result<()> {
+pub async fn serve(
+    services: Services,
+    caller: Caller,
+    options: ToolOptions,
+    shutdown: CancellationToken,
+) -> io::Result<()> {
     let (input, output) = stdio_pipes();
     let transport = LineTransport::new(input, output, shutdown);
-    let handler = MemoryBankHandler::new(services, caller).ending_with(transport.ending.clone());
+    let handler = MemoryBankHandler::new(services, caller).with_tools(options);
+    let handler = handler.ending_with(transport.ending.clone());
     let running = serve_directly_with_ct(handler, transport, None, CancellationToken::new());
     running.waiting().await.map_err(io::Error::other)?;
     Ok(())
@@ -277,11 +285,11 @@ fn parse(line: &[u8]) -> Result<Option<ClientJsonRpcMessage>, Rejection> {
         return Err(Rejection { id, code: ErrorCode::INVALID_REQUEST, message: text });
     }
     if let Ok(message) = serde_json::from_str(text) {
-        return Ok(Some(message));
+        return unrepeated(message, text).map(Some);
     }
     let repaired = replace_lone_surrogates(text);
     if let Ok(message) = serde_json::from_str(&repaired) {
-        return Ok(Some(message));
+        return unrepeated(message, &repaired).map(Some);
     }
     let value: Value = serde_json::from_str(&repaired).map_err(|error| Rejection {
         id: None,
@@ -294,13 +302,44 @@ fn parse(line: &[u8]) -> Result<Option<ClientJsonRpcMessage>, Rejection> {
         tracing::debug!("a notification that cannot be understood was ignored");
         return Ok(None);
     }
+    let has_no_id =
+        id.is_none() && value.get("id").is_some() && value.get("method").is_some_and(Value::is_string);
     let message = if is_batch {
         "batches are not supported; send one message a line"
+    } else if has_no_id {
+        request_bounds::NO_ID
     } else {
         "the message is not a JSON-RPC 2.0 request: it needs `jsonrpc`: \"2.0\", an `id` and a `method`, and `params` \
          that is an object"
     };
     Err(Rejection { id, code: ErrorCode::INVALID_REQUEST, message: message.to_owned() })
+}
+
+/// The message, unless it calls a tool that may destroy and gives it an argument twice.
+fn unrepeated(message: ClientJsonRpcMessage, text: &str) -> Result<ClientJsonRpcMessage, Rejection> {
+    if let JsonRpcMessage::Request(request) = &message
+        && let Some(tool) = called_tool(&request.request)
+        && tools::may_destroy(tool)
+        && has_repeated_members(text.as_bytes())
+    {
+        return Err(Rejection {
+            id: Some(request.id.clone()),
+            code: ErrorCode::INVALID_REQUEST,
+            message: REPEATED.to_owned(),
+        });
+    }
+    Ok(message)
+}
+
+/// The tool that a request calls, also where its arguments are no object.
+fn called_tool(request: &ClientRequest) -> Option<&str> {
+    match request {
+        ClientRequest::CallToolRequest(call) => Some(&call.params.name),
+        ClientRequest::CustomRequest(custom) if custom.method == "tools/call" => {
+            custom.params.as_ref()?.get("name")?.as_str()
+        }
+        _ => None,
+    }
 }
 
 /// The calls that have not been answered yet. Standing subscriptions are not waited for.

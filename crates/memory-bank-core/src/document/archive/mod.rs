@@ -7,7 +7,6 @@
 mod entries;
 
 use std::cmp::Reverse;
-use std::ops::Range;
 
 use jiff::Timestamp;
 use jiff::civil::DateTime;
@@ -245,19 +244,8 @@ impl Plan {
     }
 }
 
-/// The bytes of the last entry within a part of a text whose entries end with the newest one; none where the newest comes
-/// first, or that cannot be told.
-pub(super) fn newest_at_end(text: &str, part: &Range<usize>) -> Option<Range<usize>> {
-    let all = entries(Log::Progress, text);
-    let within =
-        || all.iter().filter(|entry| part.contains(&entry.range.start) && entry.range.end <= part.end);
-    let dated = || within().filter(|entry| entry.date.is_some());
-    let (first, last) = (dated().next()?, dated().next_back()?);
-    is_later(last.date?, first.date?).then(|| last.range.clone())
-}
-
 /// Whether one date is later than another. A date without a time of day says nothing of the order within that day.
-fn is_later(one: DateTime, other: DateTime) -> bool {
+pub(super) fn is_later(one: DateTime, other: DateTime) -> bool {
     let timed = |date: DateTime| date.time() != jiff::civil::Time::midnight();
     one.date() > other.date() || one > other && timed(one) && timed(other)
 }

@@ -57,7 +57,7 @@ pub(super) fn blocks(outline: &Outline<'_>, range: &Range<usize>) -> Vec<Block> 
 
 fn listed(item: &Item, following: Option<&Item>) -> Listed {
     Listed {
-        text: item.text.clone(),
+        text: item.text.to_string(),
         depth: item.depth,
         has_children: following
             .is_some_and(|next| next.depth > item.depth && next.range.start < item.range.end),

@@ -445,7 +445,9 @@ impl Record {
         let (mut decision, mut first, mut why) = (None, None, None);
         let own_end = outline.headings().first().map_or(text.len(), |heading| heading.range.start);
         let mut parts = vec![(String::new(), 0..own_end)];
-        parts.extend(outline.sections().map(|section| (section.heading.title.clone(), section.own.clone())));
+        parts.extend(
+            outline.sections().map(|section| (section.heading.title.to_string(), section.own.clone())),
+        );
         for (title, range) in parts {
             // The part that the lines belong to: the heading or the label above.
             let mut part = title;

@@ -87,5 +87,5 @@ fn latest_part(outline: &Outline<'_>) -> Option<String> {
         .map(|(_, section)| section)?;
     let title = section.heading.title.clone();
     let words = words(outline, &section.body);
-    Some(if words.is_empty() { title } else { format!("{title}: {words}") })
+    Some(if words.is_empty() { title.to_string() } else { format!("{title}: {words}") })
 }

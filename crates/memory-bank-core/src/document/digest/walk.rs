@@ -87,7 +87,7 @@ impl Walk {
         let own = Role::of_heading(&heading.title);
         let date = dated(&heading.source).or_else(|| {
             let logs = self.kind == Kind::Progress || above.role.is_some() || own.is_some();
-            date_anywhere(&heading.source).filter(|_| logs).map(|date| (date, heading.source.as_str()))
+            date_anywhere(&heading.source).filter(|_| logs).map(|date| (date, &*heading.source))
         });
         let mut place = Place {
             level: heading.level,

@@ -292,7 +292,7 @@ fn sections_are_found_by_role_and_none_within_another() {
     let outline = Outline::of(text);
     let titles: Vec<_> = sections(&outline, Task, &["Ongoing Tasks"])
         .iter()
-        .map(|section| section.heading.title.clone())
+        .map(|section| section.heading.title.to_string())
         .collect();
     assert_eq!(titles, ["1. Ongoing Tasks:", "Backlog"]);
 }

@@ -60,7 +60,7 @@ fn headings(drafts: &Drafts, document: CoreDocument) -> Vec<String> {
     let text = text(drafts, document);
     let outline = Outline::of(&text);
     let all = outline.headings().iter().filter(|heading| !heading.title.starts_with("[2026-11-22"));
-    all.map(|heading| heading.source.clone()).collect()
+    all.map(|heading| heading.source.to_string()).collect()
 }
 
 #[rstest]

@@ -43,10 +43,17 @@ pub struct LineHit {
     pub unit: (usize, usize),
 }
 
+impl LineHit {
+    fn bytes(&self) -> usize {
+        let path = self.heading_path.iter().map(|heading| heading.len() + size_of::<String>());
+        size_of::<Self>() + self.file.len() + self.content.len() + self.context.len() + path.sum::<usize>()
+    }
+}
+
 /// The best hits, best first.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct DocumentHits {
-    /// At most as many as were asked for.
+    /// At most as many as were asked for, and as fit into [`limits::HITS_BYTES`].
     pub hits: Vec<LineHit>,
     /// Whether there are more.
     pub more: bool,
@@ -72,6 +79,7 @@ impl Index {
             matcher: LineMatcher::new(query, &ranker, wanted.case_sensitive),
             hits: DocumentHits::default(),
             taken: HashSet::new(),
+            room: limits::HITS_BYTES,
         };
         let sorted = (wanted.limit.saturating_mul(2) + 20).min(candidates.len());
         self.best_first(&mut candidates, sorted);
@@ -108,6 +116,8 @@ struct Answer<'a> {
     hits: DocumentHits,
     /// Lines that were returned: each counts once.
     taken: HashSet<(&'a str, usize)>,
+    /// How many bytes of hits are still loaded.
+    room: usize,
 }
 
 impl<'a> Answer<'a> {
@@ -189,15 +199,23 @@ impl<'a> Answer<'a> {
         let text = lines.get(line);
         let hit = self.matcher.position(text);
         let trimmed_before = text.chars().take_while(|c| c.is_whitespace()).count();
-        self.hits.hits.push(LineHit {
+        let path = slot.map(|slot| slot.path.as_ref()).unwrap_or_default();
+        let found = LineHit {
             file: file.to_owned(),
             line,
             content: clip(text.trim(), hit.saturating_sub(trimmed_before), limits::RESULT_LINE_CHARS),
             context: lines.context(line, hit),
             score,
-            heading_path: slot.map(|slot| slot.path.to_vec()).unwrap_or_default(),
+            heading_path: path.iter().map(|heading| clip(heading, 0, limits::RESULT_LINE_CHARS)).collect(),
             unit: slot.map_or((line, line), |slot| (slot.line, slot.line + slot.lines.max(1) - 1)),
-        });
+        };
+        match self.room.checked_sub(found.bytes()) {
+            Some(room) => {
+                self.room = room;
+                self.hits.hits.push(found);
+            }
+            None => self.hits.more = true,
+        }
     }
 }
 

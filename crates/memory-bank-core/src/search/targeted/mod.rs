@@ -1,7 +1,7 @@
 //! A small pack of context for one question: digest, graph, excerpts of documents, within a hard ceiling.
 //!
 //! [`plan_pointers`] says which documents are worth reading, the caller reads them, [`pack`] puts the pack together. The
-//! ceiling holds for the reply as it is sent: JSON with an indent of two.
+//! ceiling holds for the reply as it is sent: JSON.
 
 mod excerpt;
 mod room;
@@ -385,7 +385,7 @@ impl<'a> Packer<'a> {
                 score: found.score,
                 matched_in: found.matched_in.clone(),
             };
-            if self.room.fits(&hit, 3, floor) {
+            if self.room.fits(&hit, floor) {
                 self.context.graph.hits.push(hit);
             } else {
                 self.hits_left_out += 1;
@@ -396,7 +396,7 @@ impl<'a> Packer<'a> {
     fn pointers(&mut self, pointers: &[ContextPointer]) {
         let floor = self.room.floor(2.0 / 5.0);
         for pointer in pointers {
-            if self.room.fits(pointer, 2, floor) {
+            if self.room.fits(pointer, floor) {
                 self.context.pointers.push(pointer.clone());
             } else {
                 self.pointers_left_out += 1;
@@ -413,7 +413,7 @@ impl<'a> Packer<'a> {
         self.observations(&details.observations, floor);
         let known = self.context.graph.opened.relations.len();
         for relation in details.relations.iter().skip(known) {
-            if !self.room.fits(relation, 4, floor) {
+            if !self.room.fits(relation, floor) {
                 break;
             }
             self.context.graph.opened.relations.push(relation.clone());
@@ -433,12 +433,12 @@ impl<'a> Packer<'a> {
                 entity_type: found.entity.entity_type.clone(),
                 attrs: found.entity.attrs.clone(),
             };
-            if self.room.fits(&whole, 4, floor) {
+            if self.room.fits(&whole, floor) {
                 opened.push(whole);
                 continue;
             }
             let short = OpenedEntity { attrs: None, ..whole };
-            if self.room.fits(&short, 4, floor) {
+            if self.room.fits(&short, floor) {
                 self.attrs_left_out += usize::from(found.entity.attrs.is_some());
                 opened.push(short);
             }
@@ -455,12 +455,12 @@ impl<'a> Packer<'a> {
                 text: one.text.clone(),
                 timestamp: one.timestamp.clone(),
             };
-            if self.room.fits(&whole, 4, floor) {
+            if self.room.fits(&whole, floor) {
                 opened.push(whole);
                 continue;
             }
             let short = OpenedObservation { text: clip(&one.text, 0, SHORT_OBSERVATION), ..whole };
-            if short.text.len() < one.text.len() && self.room.fits(&short, 4, floor) {
+            if short.text.len() < one.text.len() && self.room.fits(&short, floor) {
                 self.texts_cut += 1;
                 opened.push(short);
             }
@@ -474,7 +474,7 @@ impl<'a> Packer<'a> {
             let (whole, rationale) = excerpt(text, pointer, self.material.documents);
             let mut excerpt =
                 Excerpt { path: pointer.path.clone(), excerpt: String::new(), chars: 0, rationale };
-            let frame = self.room.cost(&excerpt, 2) + 6;
+            let frame = self.room.cost(&excerpt) + 6;
             // The first documents are the best, but none takes all from those that follow.
             let left = self.room.left().saturating_sub(frame);
             let share = if at + 1 == count { left } else { left * 3 / 5 };
@@ -489,7 +489,7 @@ impl<'a> Packer<'a> {
             let is_cut = text != whole;
             excerpt.chars = text.chars().count();
             excerpt.excerpt = text;
-            if self.room.fits(&excerpt, 2, 0) {
+            if self.room.fits(&excerpt, 0) {
                 self.context.excerpts.push(excerpt);
                 self.texts_cut += usize::from(is_cut);
             } else {

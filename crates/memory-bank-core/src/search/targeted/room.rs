@@ -1,4 +1,4 @@
-//! Reckons what parts of a reply cost when they are sent as JSON with an indent of two.
+//! Reckons what parts of a reply cost when they are sent as JSON.
 
 use serde::Serialize;
 
@@ -33,16 +33,14 @@ impl Room {
         self.0 = self.0.saturating_sub(cost);
     }
 
-    /// What a list item costs: its text, the indent of its lines, the comma, and its share of the list's brackets.
-    pub(super) fn cost(self, item: &impl Serialize, depth: usize) -> usize {
-        let text = serde_json::to_string_pretty(item).unwrap_or_default();
-        let lines = text.matches('\n').count() + 1;
-        text.chars().count() + lines * depth * 2 + 2 + if depth > 2 { 10 } else { 6 }
+    /// What a list item costs: its text and the comma.
+    pub(super) fn cost(self, item: &impl Serialize) -> usize {
+        length(item) + 1
     }
 
     /// Takes the room for an item if at least `floor` is left then.
-    pub(super) fn fits(&mut self, item: &impl Serialize, depth: usize, floor: usize) -> bool {
-        let cost = self.cost(item, depth);
+    pub(super) fn fits(&mut self, item: &impl Serialize, floor: usize) -> bool {
+        let cost = self.cost(item);
         let fits = cost + floor <= self.0;
         if fits {
             self.0 -= cost;
@@ -53,7 +51,7 @@ impl Room {
 
 /// The characters of a reply as it is sent.
 pub(super) fn length(reply: &impl Serialize) -> usize {
-    serde_json::to_string_pretty(reply).map_or(0, |text| text.chars().count())
+    serde_json::to_string(reply).map_or(0, |text| text.chars().count())
 }
 
 /// The characters of a text inside a JSON string.

@@ -76,14 +76,17 @@ impl Maker<'_> {
         match schema["type"].as_str() {
             Some("boolean") => json!(self.random.chance(50)),
             Some("integer") => self.whole(schema),
+            // Shown as text, which would have to be JSON.
+            _ if name == "attrs" => {
+                json!({ self.own.canary(Place::Attribute): self.own.canary(Place::Attribute),
+                "kind": self.sentence() })
+            }
             Some("array") if name == "edits" => self.edits(),
             Some("array") => {
                 let number = if self.random.chance(60) { 1 } else { 2 + self.random.below(3) };
                 Value::Array((0..number).map(|_| self.value(name, &schema["items"])).collect())
             }
-            Some("object") if schema["properties"].is_object() => Value::Object(self.object(schema)),
-            Some("object") => json!({ self.own.canary(Place::Attribute): self.own.canary(Place::Attribute),
-                "kind": self.sentence() }),
+            Some("object") => Value::Object(self.object(schema)),
             _ => json!(self.text(name)),
         }
     }

@@ -55,6 +55,8 @@ pub struct StorageState {
     pub pool: Option<PoolState>,
     /// The search index.
     pub index: Option<IndexState>,
+    /// Changes that were refused, since a project would have passed its quota.
+    pub quota_refusals: Option<u64>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -105,6 +107,34 @@ impl EncodeMetric for Sometimes {
     }
 }
 
+/// The same for a count.
+#[derive(Debug, Clone, Default)]
+struct SometimesCounted {
+    counter: Counter,
+    shown: Arc<AtomicBool>,
+}
+
+impl SometimesCounted {
+    fn set(&self, count: u64) {
+        self.counter.inner().fetch_max(count, Ordering::Relaxed);
+        self.shown.store(true, Ordering::Relaxed);
+    }
+}
+
+impl EncodeMetric for SometimesCounted {
+    fn encode(&self, encoder: MetricEncoder<'_>) -> Result<(), std::fmt::Error> {
+        self.counter.encode(encoder)
+    }
+
+    fn metric_type(&self) -> MetricType {
+        MetricType::Counter
+    }
+
+    fn is_empty(&self) -> bool {
+        !self.shown.load(Ordering::Relaxed)
+    }
+}
+
 pub(super) struct Gauges {
     uptime: Gauge<f64, AtomicU64>,
     resident: Gauge,
@@ -125,6 +155,7 @@ pub(super) struct Gauges {
     index_building: Sometimes,
     index_events: Family<Event, Counter>,
     index_refusals: Family<Reason, Counter>,
+    quota_refusals: SometimesCounted,
 }
 
 impl Gauges {
@@ -164,6 +195,12 @@ impl Gauges {
             "Searches without an answer, by reason",
             index_refusals.clone(),
         );
+        let quota_refusals = SometimesCounted::default();
+        registry.register(
+            "quota_refusals",
+            "Changes refused, since a project would have passed its quota",
+            quota_refusals.clone(),
+        );
         let mut always = |name: &str, help: &str| {
             let gauge = Gauge::default();
             registry.register(name, help, gauge.clone());
@@ -201,6 +238,7 @@ impl Gauges {
             ),
             index_events,
             index_refusals,
+            quota_refusals,
         }
     }
 
@@ -237,6 +275,9 @@ impl Gauges {
                 let counter = self.index_refusals.get_or_create(&Reason { reason });
                 counter.inner().fetch_max(count, Ordering::Relaxed);
             }
+        }
+        if let Some(count) = reading.storage.quota_refusals {
+            self.quota_refusals.set(count);
         }
         if let Some((up, state)) = reading.redis {
             self.redis_up.set(i64::from(up));

@@ -18,6 +18,7 @@ const OTHER: &str = "other";
 
 /// The name of the route that the router found.
 pub(crate) fn route_name(matched: Option<&str>) -> &'static str {
+    let matched = matched.map(|route| if route == "/mcp/" { "/mcp" } else { route });
     ROUTES.iter().find(|route| Some(**route) == matched).copied().unwrap_or(OTHER)
 }
 
@@ -41,6 +42,7 @@ mod tests {
     #[test]
     fn what_the_program_does_not_know_is_called_other() {
         assert_eq!(route_name(Some("/mcp")), "/mcp");
+        assert_eq!(route_name(Some("/mcp/")), "/mcp");
         assert_eq!(route_name(Some("/api/keys/{id}")), "/api/keys/{id}");
         for path in [None, Some("/api/keys/17"), Some("/mcp\n# EOF"), Some("")] {
             assert_eq!(route_name(path), OTHER);

@@ -16,7 +16,6 @@ use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 
 use crate::http::config::HEADER_WAIT;
-use crate::http::health::asked;
 use crate::http::metrics::Reading;
 use crate::http::reply;
 use crate::http::shared::{Health, Shared};
@@ -79,7 +78,7 @@ async fn metrics(State(shared): State<Arc<Shared>>, headers: HeaderMap) -> Respo
 }
 
 async fn read(shared: &Shared) -> Reading {
-    let (database, redis) = tokio::join!(asked(&*shared.database), asked(&*shared.redis));
+    let (database, redis) = tokio::join!(shared.database.health(), shared.redis.health());
     let up = |health: Health| match health {
         Health::Ok => Some(true),
         Health::Error => Some(false),

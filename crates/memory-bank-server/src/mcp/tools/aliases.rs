@@ -5,7 +5,8 @@
 
 use serde_json::{Map, Value, json};
 
-use super::reply::{Failure, Reply, pretty};
+use super::reply::{Failure, Reply};
+use super::schema::{Argument, Kind, required};
 
 type Arguments = Map<String, Value>;
 
@@ -14,34 +15,58 @@ type Arguments = Map<String, Value>;
 pub(crate) struct Alias {
     pub(crate) name: &'static str,
     pub(crate) tool: &'static str,
+    /// Arguments that only the older name has.
+    pub(crate) own: &'static [Argument],
     /// Translates the arguments, or says what is missing.
     pub(crate) arguments: fn(Arguments) -> Result<Arguments, String>,
     /// Translates the reply, given the translated arguments.
     pub(crate) reply: fn(&Arguments, Reply) -> Result<Reply, Failure>,
 }
 
+const COMMAND: &[Argument] = &[required("command", Kind::Text, "")];
+
 const ALIASES: [Alias; 11] = [
-    Alias { name: "get_current_mode", tool: "switch_mode", arguments: nothing, reply: same },
-    Alias { name: "process_umb_command", tool: "switch_mode", arguments: umb_command, reply: same },
-    Alias { name: "complete_umb", tool: "switch_mode", arguments: umb_off, reply: same },
-    Alias { name: "list_backups", tool: "create_backup", arguments: list_only, reply: same },
-    Alias { name: "register_store", tool: "select_store", arguments: register, reply: registered },
-    Alias { name: "unregister_store", tool: "select_store", arguments: unregister, reply: unregistered },
+    Alias { name: "get_current_mode", tool: "switch_mode", own: &[], arguments: nothing, reply: same },
+    Alias {
+        name: "process_umb_command",
+        tool: "switch_mode",
+        own: COMMAND,
+        arguments: umb_command,
+        reply: same,
+    },
+    Alias { name: "complete_umb", tool: "switch_mode", own: &[], arguments: umb_off, reply: same },
+    Alias { name: "list_backups", tool: "create_backup", own: &[], arguments: list_only, reply: same },
+    Alias { name: "register_store", tool: "select_store", own: &[], arguments: register, reply: registered },
+    Alias {
+        name: "unregister_store",
+        tool: "select_store",
+        own: &[],
+        arguments: unregister,
+        reply: unregistered,
+    },
     Alias {
         name: "reset_sequential_thinking",
         tool: "sequential_thinking",
+        own: &[],
         arguments: reset,
         reply: was_reset,
     },
-    Alias { name: "graph_unlink_entities", tool: "graph_link_entities", arguments: unlink, reply: unlinked },
+    Alias {
+        name: "graph_unlink_entities",
+        tool: "graph_link_entities",
+        own: &[],
+        arguments: unlink,
+        reply: unlinked,
+    },
     Alias {
         name: "graph_delete_observation",
         tool: "graph_delete_entity",
+        own: &[],
         arguments: observation,
         reply: same,
     },
-    Alias { name: "graph_rebuild", tool: "graph_maintain", arguments: rebuild, reply: same },
-    Alias { name: "graph_compact", tool: "graph_maintain", arguments: compact, reply: same },
+    Alias { name: "graph_rebuild", tool: "graph_maintain", own: &[], arguments: rebuild, reply: same },
+    Alias { name: "graph_compact", tool: "graph_maintain", own: &[], arguments: compact, reply: same },
 ];
 
 /// The alias of this name.
@@ -64,7 +89,7 @@ fn nothing(_: Arguments) -> Result<Arguments, String> {
 
 fn umb_command(mut arguments: Arguments) -> Result<Arguments, String> {
     if !has_text(&arguments, "command") {
-        return Err("Command not specified".to_owned());
+        return Err("Command not specified: `command` is required; it takes a string, for example {\"command\":\"UMB\"}".to_owned());
     }
     let command = arguments.shift_remove("command").unwrap_or_default();
     Ok(with(with(arguments, "umb", json!(true)), "umbCommand", command))
@@ -80,7 +105,10 @@ fn list_only(arguments: Arguments) -> Result<Arguments, String> {
 
 fn register(arguments: Arguments) -> Result<Arguments, String> {
     if !has_text(&arguments, "storeId") || !has_text(&arguments, "path") {
-        return Err("storeId and path are required".to_owned());
+        let missing = if has_text(&arguments, "path") { "storeId" } else { "path" };
+        return Err(format!(
+            "`{missing}` is required, for example {{\"storeId\":\"shop\",\"path\":\"/home/me/shop\"}}"
+        ));
     }
     Ok(with(arguments, "action", json!("register")))
 }
@@ -99,7 +127,9 @@ fn unlink(arguments: Arguments) -> Result<Arguments, String> {
 
 fn observation(arguments: Arguments) -> Result<Arguments, String> {
     if !has_text(&arguments, "observationId") {
-        return Err("observationId is required".to_owned());
+        return Err(
+            "`observationId` is required; it takes a string, for example {\"observationId\":\"obs_B2ttSzKE_blm\"}".to_owned()
+        );
     }
     Ok(arguments)
 }
@@ -117,16 +147,16 @@ fn same(_: &Arguments, reply: Reply) -> Result<Reply, Failure> {
 }
 
 /// Adds members to the reply's object and writes its text anew.
-fn extended(mut reply: Reply, members: Value, one_line: bool) -> Result<Reply, Failure> {
+fn extended(mut reply: Reply, members: Value) -> Result<Reply, Failure> {
     if let (Some(object), Value::Object(members)) = (reply.structured.as_object_mut(), members) {
         object.extend(members);
     }
-    reply.text = if one_line { reply.structured.to_string() } else { pretty(&reply.structured)? };
+    reply.text = reply.structured.to_string();
     Ok(reply)
 }
 
 fn registered(_: &Arguments, reply: Reply) -> Result<Reply, Failure> {
-    extended(reply, json!({"registered": true}), false)
+    extended(reply, json!({"registered": true}))
 }
 
 fn unregistered(_: &Arguments, reply: Reply) -> Result<Reply, Failure> {
@@ -140,11 +170,11 @@ fn was_reset(_: &Arguments, reply: Reply) -> Result<Reply, Failure> {
         Some(count) => json!({"sessionsCleared": count, "message": message}),
         None => json!({"existed": reply.structured.get("hadSession"), "message": message}),
     };
-    extended(reply, members, true)
+    extended(reply, members)
 }
 
 fn unlinked(given: &Arguments, reply: Reply) -> Result<Reply, Failure> {
     let word = |name: &str| given.get(name).and_then(Value::as_str).unwrap_or_default();
     let message = format!("Unlinked {} --{}--> {}", word("from"), word("relationType"), word("to"));
-    extended(reply, json!({"message": message}), false)
+    extended(reply, json!({"message": message}))
 }

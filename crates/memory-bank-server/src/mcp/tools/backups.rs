@@ -7,7 +7,9 @@ use serde_json::{Value, json};
 
 use super::Call;
 use super::documents::yes;
+use super::graph::note_left;
 use super::reply::{Failure, Reply};
+use super::room::Room;
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -25,11 +27,14 @@ pub(crate) async fn create_backup(mut call: Call) -> Result<Reply, Failure> {
     if list_only {
         call.must_read("list backups")?;
         let backups = bank.list_backups(&call.caller, backup_dir.as_deref()).await.map_err(failed)?;
-        let listed: Vec<Value> = backups.iter().map(listed).collect();
-        return Reply::json(&json!({
-            "backups": listed,
+        let mut room = Room::of(&call.services.replies, None, &Value::Null);
+        let (shown, left) = room.cut(backups.iter().map(listed), 1)?;
+        let mut data = json!({
+            "backups": shown,
             "metadata": {"count": backups.len(), "timestamp": iso_millis(call.services.clock.now())},
-        }));
+        });
+        note_left(&mut data, &[("backups", left)], "older backups are restored by their ids all the same");
+        return Reply::json(&data);
     }
     let backup = bank.create_backup(&call.caller, backup_dir.as_deref()).await.map_err(failed)?;
     Reply::json(&json!({
@@ -65,19 +70,28 @@ pub(crate) async fn restore_backup(mut call: Call) -> Result<Reply, Failure> {
         .restore_backup(&call.caller, id, create_pre_restore_backup)
         .await
         .map_err(|error| Failure::from(error).while_doing("Error restoring backup: Error"))?;
+    let half = || Room::of(&call.services.replies, None, &Value::Null).share(2);
+    let (files, files_left) = half().names(restored.files);
+    let (kept, kept_left) = half().names(restored.kept);
     let mut data = json!({
         "success": true,
         "message": format!("Successfully restored from backup: {id}"),
-        "restoredFiles": restored.files,
+        "restoredFiles": files,
     });
     if let Some(object) = data.as_object_mut() {
-        if !restored.kept.is_empty() {
-            object.insert("keptFiles".into(), json!(restored.kept));
+        if !kept.is_empty() {
+            object.insert("keptFiles".into(), json!(kept));
         }
         if let Some(safety) = restored.safety {
             object.insert("preRestoreBackupPath".into(), json!(safety.location));
         }
         object.insert("timestamp".into(), json!(iso_millis(call.services.clock.now())));
     }
+    let left = [("restoredFiles", files_left), ("keptFiles", kept_left)];
+    note_left(
+        &mut data,
+        &left,
+        "all of them were restored or kept; list_memory_bank_files shows what there is",
+    );
     Reply::json(&data)
 }

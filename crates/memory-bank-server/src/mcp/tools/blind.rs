@@ -4,7 +4,7 @@
 use memory_bank_core::caller::{Caller, Right};
 use serde_json::{Map, Value, json};
 
-use super::reply::{Failure, Reply, pretty};
+use super::reply::{Failure, Reply};
 use crate::mcp::rights;
 
 /// How a tool answers a caller who may not read.
@@ -50,7 +50,7 @@ fn kept(reply: &Value, members: &[&str]) -> Result<Reply, Failure> {
     }
     seen.insert("note".to_owned(), json!(NOTE));
     let structured = Value::Object(seen);
-    Ok(Reply { text: pretty(&structured)?, structured })
+    Ok(Reply { text: structured.to_string(), structured })
 }
 
 const NOTE: &str = "this key lacks the scope `read`, so the reply leaves out what the memory bank holds";
@@ -94,7 +94,11 @@ fn hidden(caller: &Caller, tool: &str, failure: Failure) -> Failure {
                 .unwrap_or(("REFUSED", "the call was refused"));
             Failure::Data(json!({"error": code, "message": message, "note": NOTE}))
         }
-        own @ (Failure::Own(_) | Failure::Malformed(_) | Failure::NoMemory(_) | Failure::Internal(_)) => own,
+        own @ (Failure::Own(_)
+        | Failure::Malformed(_)
+        | Failure::UnknownTool(_)
+        | Failure::NoMemory(_)
+        | Failure::Internal(_)) => own,
     }
 }
 

@@ -1,6 +1,5 @@
 //! The digest of a bank: what its documents, its graph and its list of documents say in short.
 
-use memory_bank_core::caller::Caller;
 use memory_bank_core::clock::iso_millis;
 use memory_bank_core::document::{
     DIGEST_TOKENS, DigestBounds, DigestExtras, DigestSource, DocumentEntry, DocumentFacts, DocumentPath,
@@ -12,6 +11,7 @@ use serde_json::json;
 
 use super::Call;
 use super::reply::{Failure, Reply};
+use super::room::{LISTING_BYTES, reading_bytes};
 
 /// How much of a name of the graph is shown.
 const NAME_CHARS: usize = 40;
@@ -35,8 +35,8 @@ pub(super) struct Texts {
 impl Texts {
     /// Reads the documents that say what is going on, whatever they are called.
     pub(super) async fn read(
+        call: &Call,
         bank: &dyn Bank,
-        caller: &Caller,
         present: &[DocumentEntry],
     ) -> Result<Self, Failure> {
         let facts: Vec<DocumentFacts<'_>> = present
@@ -50,7 +50,8 @@ impl Texts {
             .collect();
         let paths: Vec<DocumentPath> =
             digest_documents(&facts).into_iter().filter_map(|name| DocumentPath::parse(name).ok()).collect();
-        let outcomes = bank.read(caller, &paths).await?;
+        call.services.replies.need(reading_bytes(paths.len())).await?;
+        let outcomes = bank.read(&call.caller, &paths).await?;
         let mut texts = Self { documents: Vec::with_capacity(paths.len()), warnings: Vec::new() };
         for (path, outcome) in paths.iter().zip(outcomes) {
             match outcome {
@@ -75,9 +76,10 @@ impl Texts {
 pub(crate) async fn get_context_digest(mut call: Call) -> Result<Reply, Failure> {
     let arguments: DigestArguments = call.parse()?;
     let bank = call.bank()?;
+    call.services.replies.need(LISTING_BYTES).await?;
     let (present, summary) = tokio::join!(bank.list(&call.caller), bank.summary(&call.caller));
     let present = present?;
-    let mut texts = Texts::read(bank.as_ref(), &call.caller, &present).await?;
+    let mut texts = Texts::read(&call, bank.as_ref(), &present).await?;
     let mut warnings = std::mem::take(&mut texts.warnings);
     let graph = match summary {
         Ok(summary) => summary.as_ref().map(graph_lines).unwrap_or_default(),
@@ -107,7 +109,7 @@ pub(crate) async fn get_context_digest(mut call: Call) -> Result<Reply, Failure>
         tokens: tokens.saturating_sub(estimated_tokens(&metadata.to_string())),
     };
     let structured = json!({"digest": digest(&texts.sources(), &extras, bounds), "metadata": metadata});
-    Ok(Reply { text: structured.to_string(), structured })
+    Reply::json(&structured)
 }
 
 /// The documents with size and last change, the last changed first.

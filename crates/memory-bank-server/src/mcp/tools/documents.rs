@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use memory_bank_core::caller::{Caller, Right};
+use memory_bank_core::caller::Right;
 use memory_bank_core::clock::iso_millis;
 use memory_bank_core::document::{
     self, BatchWrite, CORE_DOCUMENTS, DocumentPath, Edit, Etag, NameError, delete_document, edit_document,
@@ -15,42 +15,31 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
 use super::Call;
+use super::cursor::Listing;
+use super::graph::note_left;
+use super::part::ReadOne;
 use super::progress::edit;
 use super::reply::{Failure, Reply};
-use super::room::{Bounded, Room, read_within, reading_bytes};
+use super::room::{Bounded, LISTING_BYTES, Room, read_within, reading_bytes};
 use super::schema::{Argument, Kind, optional, required};
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Read {
-    filename: String,
-    #[serde(default = "yes")]
-    include_etag: bool,
-}
+use super::table::FILE_NAMES;
 
 pub(super) fn yes() -> bool {
     true
 }
 
-/// Reads one document.
+/// Reads one document, or a part of it.
 pub(crate) async fn read_memory_bank_file(mut call: Call) -> Result<Reply, Failure> {
-    let Read { filename, include_etag } = call.parse()?;
+    let asked: ReadOne = call.parse()?;
+    let filename = &asked.filename;
     let failed = |reason: String| Failure::said(format!("Error reading file {filename}: {reason}"));
-    let path = DocumentPath::parse(&filename).map_err(|error| failed(error.to_string()))?;
-    let outcome = call.bank()?.read(&call.caller, &[path]).await?.pop();
-    if let Some(ReadOutcome::Found(document)) = &outcome {
-        // It comes whole, however long it is: what is shown in part could be written back as the whole.
-        call.services.replies.need(document.content.len().saturating_mul(6)).await?;
-    }
-    match outcome {
-        Some(ReadOutcome::Found(document)) if include_etag => {
-            let mut data = json!({"content": document.content, "etag": document.etag, "filename": filename});
-            note_stored_name(&mut data, &filename, &document.path);
-            Reply::json(&data)
-        }
+    let path = DocumentPath::parse(filename).map_err(|error| failed(error.to_string()))?;
+    match call.bank()?.read(&call.caller, &[path]).await?.pop() {
         Some(ReadOutcome::Found(document)) => {
-            let data = json!({"content": document.content, "filename": filename});
-            Ok(Reply::text(document.content, data))
+            // The document, and the reply that is made of it.
+            let reply = document.content.len().min(call.services.replies.bytes);
+            call.services.replies.need(document.content.len() + reply.saturating_mul(4)).await?;
+            asked.reply(document, &call.services.replies)
         }
         Some(ReadOutcome::Unreadable(reason)) => Err(failed(reason)),
         _ => Err(failed("there is no such document; list_memory_bank_files shows what there is".into())),
@@ -73,24 +62,55 @@ pub(super) fn note_stored_name(data: &mut Value, asked: &str, stored: &DocumentP
     }
 }
 
-/// Lists the names in the bank; clients read the lines after the first.
-pub(crate) async fn list_memory_bank_files(call: Call) -> Result<Reply, Failure> {
-    let entries = call
-        .bank()?
+/// How to find the names that a list has no room for.
+const MORE_NAMES: &str =
+    "list_memory_bank_files pages through all names, and search_memory_bank finds documents by their words";
+
+#[derive(Deserialize)]
+struct ListFiles {
+    cursor: Option<String>,
+    limit: Option<usize>,
+}
+
+/// Lists the names in the bank, page by page; clients read the lines after the first.
+pub(crate) async fn list_memory_bank_files(mut call: Call) -> Result<Reply, Failure> {
+    let asked: ListFiles = call.parse()?;
+    let bank = call.bank()?;
+    let listing = Listing::new("list_memory_bank_files", &bank.location(), &Value::Null);
+    let after: String = listing.place(asked.cursor.as_deref())?;
+    call.services.replies.need(LISTING_BYTES).await?;
+    let entries = bank
         .list(&call.caller)
         .await
         .map_err(|error| Failure::from(error).while_doing("Error listing Memory Bank files"))?;
-    let names: Vec<String> = entries.into_iter().map(|entry| entry.name).collect();
+    let all = entries.len();
+    let names = entries.into_iter().map(|entry| entry.name).filter(|name| after.is_empty() || *name > after);
+    let names: Vec<String> = names.collect();
+    let most = asked.limit.unwrap_or(usize::MAX);
+    let wanted = names.len().min(most);
+    // They stand in the text and in the data.
+    let room = Room::of(&call.services.replies, asked.limit.map(|_| usize::MAX), &Value::Null);
+    let mut room = room.share(if asked.limit.is_some() { 2 } else { 1 });
+    let (shown, cut) = room.names(names.iter().take(wanted).cloned());
+    let left = cut + names.len() - wanted;
     // A file may have any name; each stays on its line.
     let on_lines = |name: &String| name.replace(char::is_control, "\u{fffd}");
-    let lines: Vec<String> = names.iter().map(on_lines).collect();
-    Ok(Reply::text(format!("Files in Memory Bank:\n{}", lines.join("\n")), json!({"files": names})))
+    let lines: Vec<String> = shown.iter().map(on_lines).collect();
+    let mut data = json!({"files": shown});
+    let mut only = String::new();
+    if let Some(last) = shown.last().filter(|_| left > 0) {
+        let cursor = listing.cursor(last)?;
+        only = format!(" ({} of {all}, {left} follow; go on with cursor `{cursor}`)", shown.len());
+        put(&mut data, "remaining", json!({"files": left}));
+        put(&mut data, "nextCursor", json!(cursor));
+    }
+    Ok(Reply::text(format!("Files in Memory Bank{only}:\n{}", lines.join("\n")), data))
 }
 
 /// What `get_memory_bank_status` says.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct Status {
+struct Status {
     path: String,
     files: Vec<String>,
     core_files_present: Vec<&'static str>,
@@ -102,16 +122,18 @@ pub(super) struct Status {
 }
 
 /// Where a bank is and whether it is complete.
-pub(super) async fn status(bank: &dyn Bank, caller: &Caller) -> Result<Status, Failure> {
+pub(super) async fn status(call: &Call, bank: &dyn Bank) -> Result<Value, Failure> {
+    call.services.replies.need(LISTING_BYTES).await?;
     let entries = bank
-        .list(caller)
+        .list(&call.caller)
         .await
         .map_err(|error| Failure::from(error).while_doing("Error checking Memory Bank status"))?;
     let last_updated = entries.iter().map(|entry| entry.updated_at).max().map(iso_millis);
-    let files: Vec<String> = entries.into_iter().map(|entry| entry.name).collect();
     let (present, missing): (Vec<_>, Vec<_>) =
-        CORE_DOCUMENTS.into_iter().partition(|core| files.iter().any(|file| file == core));
-    Ok(Status {
+        CORE_DOCUMENTS.into_iter().partition(|core| entries.iter().any(|entry| entry.name == *core));
+    let mut room = Room::of(&call.services.replies, None, &json!(bank.location()));
+    let (files, left) = room.names(entries.into_iter().map(|entry| entry.name));
+    let status = Status {
         path: bank.location(),
         files,
         is_complete: missing.is_empty(),
@@ -119,12 +141,15 @@ pub(super) async fn status(bank: &dyn Bank, caller: &Caller) -> Result<Status, F
         missing_core_files: missing,
         language: "en",
         last_updated,
-    })
+    };
+    let mut status = serde_json::to_value(status).map_err(|error| Failure::Internal(error.to_string()))?;
+    note_left(&mut status, &[("files", left)], MORE_NAMES);
+    Ok(status)
 }
 
 /// Says where the bank is and whether it is complete.
 pub(crate) async fn get_memory_bank_status(call: Call) -> Result<Reply, Failure> {
-    Reply::json(&status(call.bank()?.as_ref(), &call.caller).await?)
+    Reply::json(&status(&call, call.bank()?.as_ref()).await?)
 }
 
 #[derive(Deserialize)]
@@ -133,11 +158,12 @@ struct BatchRead {
     files: Vec<String>,
     #[serde(default = "yes")]
     include_etags: bool,
+    max_chars: Option<usize>,
 }
 
 /// Reads several documents; one that cannot be read does not fail the others.
 pub(crate) async fn batch_read_files(mut call: Call) -> Result<Reply, Failure> {
-    let BatchRead { files, include_etags } = call.parse()?;
+    let BatchRead { files, include_etags, max_chars } = call.parse()?;
     if files.len() > limits::BATCH_DOCUMENTS {
         return Err(Failure::Malformed(format!(
             "`files` has {} items, at most {} are allowed",
@@ -151,7 +177,8 @@ pub(crate) async fn batch_read_files(mut call: Call) -> Result<Reply, Failure> {
     let mut seen = HashSet::new();
     paths.retain(|path| seen.insert(path.clone()));
     call.services.replies.need(reading_bytes(paths.len())).await?;
-    let mut room = Room::new(call.services.replies.bytes);
+    // The names are said again, of those that are read and of those that are not.
+    let mut room = Room::of(&call.services.replies, max_chars, &json!(files));
     let outcomes = read_within(call.bank()?.as_ref(), &call.caller, &paths, &mut room).await?;
     let mut by_path: HashMap<DocumentPath, Bounded> = paths.into_iter().zip(outcomes).collect();
     let mut results = Map::new();
@@ -315,14 +342,20 @@ pub(crate) const EDIT: &[Argument] = &[
         "op",
         Kind::Word(&["replace", "insert_before", "insert_after", "append", "prepend", "replace_section"]),
         "",
-    ),
-    optional("old", Kind::Text),
-    optional("new", Kind::Text).keeping_empty(),
+    )
+    .or_called(&["type", "operation", "action"]),
+    optional("old", Kind::Text).or_called(&["oldtext", "oldstring", "oldstr"]),
+    optional("new", Kind::Text).keeping_empty().or_called(&["newtext", "newstring", "newstr"]),
     optional("count", Kind::Whole(1, u32::MAX)),
     optional("match", Kind::Text),
     optional("heading", Kind::Text),
-    optional("text", Kind::Text).keeping_empty(),
+    optional("text", Kind::Text).keeping_empty().or_called(&["content"]),
 ];
+
+/// What an edit takes, for one that lacks something or has too much.
+const EDIT_TAKES: &str = "replace takes `old`, `new` and maybe `count`; insert_before and insert_after take `match` or \
+    `heading`, and `text`; the others take `heading` and `text`; for example \
+    {\"op\":\"append\",\"heading\":\"Next Steps\",\"text\":\"- write the tests\"}";
 
 /// Drops the empty text, and the count of one, that an edit of another kind takes: some clients send every member.
 fn without_strangers(mut edit: Value) -> Value {
@@ -339,11 +372,6 @@ fn without_strangers(mut edit: Value) -> Value {
     edit
 }
 
-/// An empty etag counts as none where the call itself says what it takes away.
-fn given_etag(etag: Option<String>) -> Option<String> {
-    etag.filter(|etag| !etag.is_empty())
-}
-
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct EditFile {
@@ -355,11 +383,10 @@ struct EditFile {
 /// Changes parts of a document, all edits or none.
 pub(crate) async fn edit_memory_bank_file(mut call: Call) -> Result<Reply, Failure> {
     let EditFile { filename, edits, if_match_etag } = call.parse()?;
-    let if_match_etag = given_etag(if_match_etag);
     let mut parsed: Vec<Edit> = Vec::with_capacity(edits.len());
     for (index, edit) in edits.into_iter().enumerate() {
         let edit: Edit = serde_json::from_value(without_strangers(edit))
-            .map_err(|error| Failure::Malformed(format!("`edits[{index}]`: {error}")))?;
+            .map_err(|error| Failure::Malformed(format!("`edits[{index}]`: {error}; {EDIT_TAKES}")))?;
         // Whether a text is there is a question about the document, and enough of them read all of it.
         if edit.asks_for_text() {
             call.must_read("edit by `old` or `match`, since that asks what a document holds")?;
@@ -406,7 +433,6 @@ struct Rename {
 /// Gives a document another name.
 pub(crate) async fn rename_memory_bank_file(mut call: Call) -> Result<Reply, Failure> {
     let Rename { filename, new_filename, if_match_etag } = call.parse()?;
-    let if_match_etag = given_etag(if_match_etag);
     let failed = |error: NameError| Failure::said(format!("Error renaming file {filename}: {error}"));
     let from = DocumentPath::parse(&filename).map_err(failed)?;
     let to = DocumentPath::parse(&new_filename).map_err(failed)?;
@@ -471,9 +497,9 @@ pub(crate) async fn migrate_file_naming(call: Call) -> Result<Reply, Failure> {
 
 /// Members of an item of `files`.
 pub(crate) const BATCH_FILE: &[Argument] = &[
-    required("filename", Kind::Text, ""),
+    required("filename", Kind::Text, "").or_called(FILE_NAMES),
     required("content", Kind::Text, "").or_empty(),
-    optional("ifMatchEtag", Kind::Text).keeping_empty(),
+    optional("ifMatchEtag", Kind::Text),
 ];
 
 /// Writes several documents in order.

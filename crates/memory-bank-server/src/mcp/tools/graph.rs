@@ -1,22 +1,25 @@
 //! Tools on the knowledge graph, but for search.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 
 use memory_bank_core::caller::Right;
 use memory_bank_core::document::DocumentPath;
 use memory_bank_core::document::section::Outline;
 use memory_bank_core::error::GraphError;
-use memory_bank_core::graph::{ObservationSource, SourceKind};
+use memory_bank_core::graph::{Entity, ObservationSource, SourceKind};
 use memory_bank_core::store::{
-    EntityDraft, EntityRef, ObservationDraft, Observed, PointerDraft, ReadOutcome,
+    EntityChange, EntityDraft, EntityRef, GraphBatch, ObservationDraft, ObservationOf, Observed,
+    PointerDraft, ReadOutcome, RelationDraft,
 };
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use super::Call;
+use super::cursor::Listing;
 use super::progress::edit;
 use super::reply::{Failure, Reply};
 use super::room::Room;
+use super::schema::{Argument, Kind, optional, required};
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -77,7 +80,8 @@ fn parse_source(source: Value) -> Result<Option<ObservationSource>, Failure> {
         })),
         object => serde_json::from_value(object).map(|source| Some(tidied(source))).map_err(|_| {
             Failure::Malformed(
-                "`source` must be a string, or an object with `kind` (manual, tool, import, agent) and optional `ref`"
+                "`source` must be a string, or an object with `kind` (manual, tool, import, agent) and optional `ref`; for \
+                 example {\"source\":\"the review\"}"
                     .into(),
             )
         }),
@@ -149,12 +153,106 @@ pub(crate) async fn graph_link_entities(mut call: Call) -> Result<Reply, Failure
     }
 }
 
+/// Members of an item of `entities`.
+pub(crate) const BATCH_ENTITY: &[Argument] = &[
+    required("name", Kind::Text, ""),
+    required("entityType", Kind::Text, ""),
+    optional("attrs", Kind::Free),
+];
+
+/// Members of an item of `observations`.
+pub(crate) const BATCH_OBSERVATION: &[Argument] = &[
+    required("entity", Kind::Text, ""),
+    required("text", Kind::Text, ""),
+    optional("source", Kind::TextOrFree),
+    optional("timestamp", Kind::Text),
+];
+
+/// Members of an item of `relations`.
+pub(crate) const BATCH_RELATION: &[Argument] = &[
+    required("from", Kind::Text, ""),
+    required("relationType", Kind::Text, ""),
+    required("to", Kind::Text, ""),
+];
+
+#[derive(Deserialize)]
+struct Batch {
+    #[serde(default)]
+    entities: Vec<Upsert>,
+    #[serde(default)]
+    observations: Vec<AddObservation>,
+    #[serde(default)]
+    relations: Vec<NewRelation>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct NewRelation {
+    from: String,
+    relation_type: String,
+    to: String,
+}
+
+/// Carries out many changes as one.
+pub(crate) async fn graph_batch(mut call: Call) -> Result<Reply, Failure> {
+    let Batch { entities, observations, relations } = call.parse()?;
+    let entities = entities.into_iter().map(|Upsert { name, entity_type, attrs }| EntityDraft {
+        name,
+        entity_type,
+        attrs,
+    });
+    let observations = observations.into_iter().enumerate().map(|(index, one)| {
+        let AddObservation { entity, text, source, timestamp } = one;
+        let source = source.map(parse_source).transpose().map_err(|failure| match failure {
+            Failure::Malformed(text) => Failure::Malformed(format!("`observations[{index}]`: {text}")),
+            other => other,
+        })?;
+        let draft = ObservationDraft { text, source: source.flatten(), timestamp };
+        Ok(ObservationOf { entity: EntityRef(entity), draft })
+    });
+    let relations = relations.into_iter().map(|NewRelation { from, relation_type, to }| RelationDraft {
+        from: EntityRef(from),
+        relation_type,
+        to: EntityRef(to),
+    });
+    let batch = GraphBatch {
+        entities: entities.collect(),
+        observations: observations.collect::<Result<_, Failure>>()?,
+        relations: relations.collect(),
+    };
+    let applied = call.bank()?.apply_batch(&call.caller, batch).await.map_err(Failure::from)?;
+    let ids: Vec<&str> = applied.entities.iter().map(|(entity, _)| entity.id.as_str()).collect();
+    let with = |change: EntityChange| applied.entities.iter().filter(|(_, done)| *done == change).count();
+    let facts = |existed: bool| applied.observations.iter().filter(|one| one.existed == existed).count();
+    let links = |existed: bool| applied.relations.iter().filter(|(_, known)| *known == existed).count();
+    Reply::json(&json!({
+        "success": true,
+        "created": {
+            "entities": with(EntityChange::Created),
+            "observations": facts(false),
+            "relations": links(false),
+        },
+        "updated": {"entities": with(EntityChange::Updated)},
+        "existed": {
+            "entities": with(EntityChange::Existed),
+            "observations": facts(true),
+            "relations": links(true),
+        },
+        "entityIds": ids,
+    }))
+}
+
 #[derive(Deserialize)]
 struct OpenNodes {
     nodes: Vec<String>,
     #[serde(default = "one")]
     depth: u32,
+    cursor: Option<String>,
+    max_chars: Option<usize>,
 }
+
+/// How many entities, observations and relations came before.
+type Passed = (usize, usize, usize);
 
 fn one() -> u32 {
     1
@@ -162,12 +260,18 @@ fn one() -> u32 {
 
 /// Shows entities with their facts and neighbours.
 pub(crate) async fn graph_open_nodes(mut call: Call) -> Result<Reply, Failure> {
-    let OpenNodes { nodes, depth } = call.parse()?;
+    let OpenNodes { nodes, depth, cursor, max_chars } = call.parse()?;
+    let bank = call.bank()?;
+    let listing =
+        Listing::new("graph_open_nodes", &bank.location(), &json!({"nodes": nodes, "depth": depth}));
+    let passed: Passed = listing.place(cursor.as_deref())?;
     let nodes: Vec<EntityRef> = nodes.into_iter().map(EntityRef).collect();
-    let mut part = call.bank()?.open(&call.caller, &nodes, depth).await?;
-    let names: HashMap<String, String> =
-        part.entities.iter().map(|entity| (entity.id.clone(), entity.name.clone())).collect();
-    let name_of = |id: &str| names.get(id).cloned().unwrap_or_else(|| id.to_owned());
+    // As much is loaded for every page, so that all pages are of one list.
+    let bytes = call.services.replies.bytes;
+    // What is loaded, and what is made of it.
+    call.services.replies.need(bytes.saturating_mul(2)).await?;
+    let mut part = bank.open(&call.caller, &nodes, depth, bytes).await?;
+    let name_of = |id: &str| part.names.get(id).cloned().unwrap_or_else(|| id.to_owned());
     let relations = part.relations.iter().map(|relation| {
         json!({
             "id": relation.id,
@@ -179,39 +283,46 @@ pub(crate) async fn graph_open_nodes(mut call: Call) -> Result<Reply, Failure> {
             "createdAt": relation.created_at,
         })
     });
-    let mut room = Room::new(call.services.replies.bytes);
-    // What was asked for is shown before what is around it.
-    let asked: HashSet<String> = part
-        .entities
-        .iter()
-        .filter(|entity| {
+    let frame = json!({"entities": [], "observations": [], "relations": []});
+    let mut room = Room::of(&call.services.replies, max_chars, &frame);
+    let before = passed.0 + passed.1 + passed.2;
+    let mut whole = room;
+    let is_cut = before + part.entities_left + part.observations_left > 0
+        || whole.cut(&part.entities, 2)?.1 + whole.cut(&part.observations, 1)?.1 > 0;
+    if is_cut {
+        // What was asked for is shown before what is around it.
+        let is_asked = |entity: &Entity| {
             nodes.iter().any(|node| {
                 node.0.trim() == entity.id
                     || node.0.trim().to_lowercase() == entity.name.trim().to_lowercase()
             })
-        })
-        .map(|entity| entity.id.clone())
-        .collect();
-    let observations_left = part.observations_left;
-    let whole = room.cut(&part.entities, 2)?;
-    let (entities, entities_left) = if whole.1 == 0 {
-        whole
-    } else {
+        };
+        let asked: HashSet<String> =
+            part.entities.iter().filter(|entity| is_asked(entity)).map(|entity| entity.id.clone()).collect();
         part.entities.sort_by_key(|entity| !asked.contains(&entity.id));
         part.observations.sort_by_key(|observation| !asked.contains(&observation.entity_id));
-        Room::new(call.services.replies.bytes).cut(&part.entities, 2)?
-    };
-    let (relations, relations_left) = room.cut(relations, 2)?;
-    let (observations, cut) = room.cut(&part.observations, 1)?;
+    }
+    let (entities, entities_left) = room.cut(part.entities.iter().skip(passed.0), 2)?;
+    let (relations, relations_left) = room.cut(relations.skip(passed.2), 2)?;
+    let (observations, observations_left) = room.cut(part.observations.iter().skip(passed.1), 1)?;
+    let after = (passed.0 + entities.len(), passed.1 + observations.len(), passed.2 + relations.len());
     let mut data = json!({"entities": entities, "observations": observations, "relations": relations});
+    let more = entities_left + observations_left + relations_left > 0 && after != passed;
+    if more && let Some(object) = data.as_object_mut() {
+        object.insert("nextCursor".into(), json!(listing.cursor(after)?));
+    }
     note_left(
         &mut data,
         &[
-            ("entities", entities_left),
-            ("observations", cut + observations_left),
-            ("relations", relations_left),
+            ("entities", entities_left + part.entities_left),
+            ("observations", observations_left + part.observations_left),
+            ("relations", relations_left + part.relations_left),
         ],
-        "open fewer nodes, or with depth 0; graph_search finds the others by their words",
+        if more {
+            "open them on with `nextCursor` as `cursor`, or open fewer nodes; graph_search finds the others by their words"
+        } else {
+            "open fewer nodes; graph_search finds the others by their words"
+        },
     );
     Reply::json(&data)
 }
@@ -284,7 +395,9 @@ pub(crate) async fn graph_delete_entity(mut call: Call) -> Result<Reply, Failure
                 },
             }))
         }
-        (None, None) => Err(Failure::Malformed("Either entity or observationId is required".into())),
+        (None, None) => Err(Failure::Malformed(
+            "`entity` or `observationId` is required, for example {\"entity\":\"Order Service\"}".into(),
+        )),
     }
 }
 

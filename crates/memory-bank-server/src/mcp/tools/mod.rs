@@ -2,13 +2,21 @@
 //! reply out, no rules of their own.
 
 mod aliases;
+mod arguments;
 mod backups;
 mod blind;
+mod bounded;
+mod bundle;
 mod context;
+mod cursor;
 mod digest;
 mod documents;
+mod examples;
 mod graph;
+mod ignored;
+mod lenient;
 mod modes;
+mod part;
 mod progress;
 mod reply;
 mod room;
@@ -26,16 +34,20 @@ use futures::FutureExt;
 use memory_bank_core::caller::{Caller, Right};
 use memory_bank_core::error::WorkspaceError;
 use memory_bank_core::store::Bank;
-use rmcp::model::{CallToolResult, ErrorData, JsonObject, Tool, ToolAnnotations};
+use rmcp::model::{CallToolResult, ContentBlock, ErrorData, JsonObject, Tool, ToolAnnotations};
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
+use self::arguments::Unknown;
 pub(crate) use self::blind::WithoutRead;
+pub(crate) use self::lenient::unrepeated;
 use self::reply::{Failure, NO_BANK_C, Reply, into_result};
 pub(crate) use self::reply::{internal, no_memory, store_fault, workspace_fault};
+pub(crate) use self::room::{LISTING_BYTES, reading_bytes};
 use self::schema::{Argument, object_schema};
-pub(crate) use self::table::TOOLS;
+pub(crate) use self::table::{CORE_TOOLS, TOOLS};
 use crate::mcp::rights;
+use crate::mcp::tool_options::Toolset;
 use crate::services::Services;
 
 /// One row of the table.
@@ -88,11 +100,22 @@ pub(crate) enum BankNeed {
     Then(&'static str),
 }
 
+impl ToolSpec {
+    /// What happens to an argument that the tool does not know. A misspelt one must not make a call delete or overwrite
+    /// more than it says, so it is refused where something may be lost or an etag says what is meant.
+    fn unknown(&self) -> Unknown {
+        let guards = self.arguments.iter().any(|argument| argument.name == "ifMatchEtag");
+        if self.hints.may_destroy || guards { Unknown::Refused } else { Unknown::LeftAside }
+    }
+}
+
 /// A call on its way to a handler.
 pub(crate) struct Call {
     pub(crate) caller: Arc<Caller>,
     pub(crate) services: Services,
     pub(crate) arguments: Map<String, Value>,
+    /// The names of arguments that the tool does not know.
+    pub(crate) left_aside: Vec<String>,
     bank: Option<Arc<dyn Bank>>,
 }
 
@@ -117,6 +140,17 @@ impl Call {
         Err(Failure::Own(format!("this key may not {what}: {}", rights::lacking(&self.caller, Right::Read))))
     }
 
+    /// Asks for the right to write, for what a tool that takes another right may change.
+    pub(crate) fn must_change(&self, what: &str) -> Result<(), Failure> {
+        if self.caller.may(Right::Write) {
+            return Ok(());
+        }
+        Err(Failure::Own(format!(
+            "you may not {what}: the memory bank is served read-only here, or {}",
+            rights::lacking(&self.caller, Right::Write)
+        )))
+    }
+
     /// The arguments, typed. They have been checked against the row's description.
     pub(crate) fn parse<T: DeserializeOwned>(&mut self) -> Result<T, Failure> {
         let arguments = Value::Object(std::mem::take(&mut self.arguments));
@@ -124,9 +158,20 @@ impl Call {
     }
 }
 
-/// The tools that this caller may call, as `tools/list` shows them.
-pub(crate) fn list(caller: &Caller) -> Vec<Tool> {
-    TOOLS.iter().filter(|tool| caller.may(tool.right)).map(describe).collect()
+/// The tools of the toolset that this caller may call, as `tools/list` shows them.
+pub(crate) fn list(caller: &Caller, toolset: &Toolset) -> Vec<Tool> {
+    let listed = |tool: &&ToolSpec| caller.may(tool.right) && toolset.shows(tool.name, tool.family);
+    TOOLS.iter().filter(listed).map(describe).collect()
+}
+
+/// The reply to a call of a tool that changes something, where nothing may be changed.
+pub(crate) fn refused_as_read_only(name: &str) -> CallToolResult {
+    let name = known_name(name).unwrap_or_default();
+    let text = format!(
+        "`{name}` changes the memory bank, which is served read-only here; nothing was changed. To change it, connect \
+         without `readonly` to a server without `--read-only`"
+    );
+    CallToolResult::error(vec![ContentBlock::text(text)])
 }
 
 /// The name of the tool that a client means by this one, which may be one of the older names.
@@ -147,20 +192,60 @@ pub(crate) fn reads_only(name: &str) -> bool {
     TOOLS.iter().any(|tool| tool.name == name && tool.hints.reads_only)
 }
 
+/// Whether a tool does nothing when it is given an argument that is not plain.
+pub(crate) fn may_destroy(name: &str) -> bool {
+    let name = aliases::find(name).map_or(name, |alias| alias.tool);
+    // What is reset is forgotten.
+    let resets = name == "sequential_thinking";
+    TOOLS.iter().any(|tool| tool.name == name && (resets || tool.unknown() == Unknown::Refused))
+}
+
+/// A tool as clients are shown it. Every conversation pays for every word, so nothing is said that is so anyway: a hint
+/// that has its default, or means nothing beside another, a title that repeats the name, a least number of nought or one, a
+/// most that nobody reaches.
 fn describe(spec: &ToolSpec) -> Tool {
-    let schema: JsonObject = object_schema(spec.arguments);
-    let hints = ToolAnnotations::new()
-        .read_only(spec.hints.reads_only)
-        .destructive(spec.hints.may_destroy)
-        .idempotent(spec.hints.idempotent)
-        .open_world(false);
-    Tool::new(spec.name, spec.description, schema).with_title(spec.title).with_annotations(hints)
+    let shown: Vec<Argument> =
+        spec.arguments.iter().filter(|argument| !table::UNLISTED.contains(&argument.name)).copied().collect();
+    let mut schema = Value::Object(object_schema(&shown));
+    make_lean(&mut schema);
+    let Value::Object(schema): Value = schema else {
+        return Tool::new(spec.name, spec.description, JsonObject::new());
+    };
+    let hints = if spec.hints.reads_only {
+        ToolAnnotations::new().read_only(true)
+    } else {
+        let hints = ToolAnnotations::new().destructive(spec.hints.may_destroy).open_world(false);
+        if spec.hints.idempotent { hints.idempotent(true) } else { hints }
+    };
+    Tool::new(spec.name, spec.description, schema).with_annotations(hints)
+}
+
+/// Leaves out of a schema what says little. `additionalProperties` stays where it says that a tool takes no arguments.
+fn make_lean(schema: &mut Value) {
+    let Some(object) = schema.as_object_mut() else { return };
+    let has_members =
+        object.get("properties").and_then(Value::as_object).is_some_and(|members| !members.is_empty());
+    if has_members && object.get("additionalProperties") == Some(&Value::Bool(false)) {
+        object.shift_remove("additionalProperties");
+    }
+    if object.get("minimum").and_then(Value::as_u64).is_some_and(|least| least <= 1) {
+        object.shift_remove("minimum");
+    }
+    if object.get("maximum").and_then(Value::as_u64).is_some_and(|most| most >= 1000) {
+        object.shift_remove("maximum");
+    }
+    if let Some(members) = object.get_mut("properties").and_then(Value::as_object_mut) {
+        members.values_mut().for_each(make_lean);
+    }
+    if let Some(items) = object.get_mut("items") {
+        make_lean(items);
+    }
 }
 
 /// Runs a tool by its name or by one of the older names.
 ///
 /// # Errors
-/// A malformed call, or a fault inside. A tool that says no is a result with `isError`.
+/// There is no such tool, or a fault inside. A tool that says no, also to its arguments, is a result with `isError`.
 pub(crate) async fn call(
     services: &Services,
     caller: &Arc<Caller>,
@@ -176,15 +261,14 @@ pub(crate) async fn call(
         let text = format!("this key may not call {name}: {}", rights::lacking(caller, spec.right));
         return into_result(Err(Failure::Own(text)), fault);
     }
-    if let Some(alias) = alias {
-        match (alias.arguments)(arguments) {
-            Ok(translated) => arguments = translated,
-            Err(missing) => return into_result(Err(Failure::Malformed(missing)), fault),
-        }
-    }
+    let left_aside = match prepared(spec, alias, &mut arguments) {
+        Ok(left_aside) => left_aside,
+        Err(text) => return into_result(Err(Failure::Malformed(text)), fault),
+    };
+    let asks_for_more = bounded::asks_for_more(&arguments);
     let needs_given = alias.is_some() || !caller.may(Right::Read);
     let given = if needs_given { arguments.clone() } else { Map::new() };
-    let run = AssertUnwindSafe(run(services, caller, spec, arguments)).catch_unwind();
+    let run = AssertUnwindSafe(run(services, caller, spec, arguments, left_aside.clone())).catch_unwind();
     let outcome = match run.await {
         Ok(outcome) => outcome,
         Err(panic) => Err(Failure::Internal(format!("{name} panicked: {}", panic_text(panic.as_ref())))),
@@ -194,7 +278,9 @@ pub(crate) async fn call(
         Some(alias) => outcome.and_then(|reply| (alias.reply)(&given, reply)),
         None => outcome,
     };
-    let outcome = match outcome {
+    let outcome = if asks_for_more { outcome } else { bounded::bounded(outcome) };
+    let beside = ignored::beside_a_document(&outcome, &left_aside);
+    let outcome = match ignored::noted(outcome, &left_aside) {
         // The text, the data beside it, and both as they go over the wire.
         Ok(reply) => match services.replies.need(reply.text.len().saturating_mul(4)).await {
             Ok(()) => Ok(reply),
@@ -202,12 +288,31 @@ pub(crate) async fn call(
         },
         failed => failed,
     };
-    into_result(outcome, fault)
+    let mut result = into_result(outcome, fault)?;
+    result.content.extend(beside.map(ContentBlock::text));
+    Ok(result)
+}
+
+/// Brings the arguments of a call into the shape that the tool's row describes. Returns the names of those that it does
+/// not know.
+fn prepared(
+    spec: &ToolSpec,
+    alias: Option<&aliases::Alias>,
+    arguments: &mut Map<String, Value>,
+) -> Result<Vec<String>, String> {
+    let mut left_aside = Vec::new();
+    if let Some(alias) = alias {
+        let known: Vec<Argument> = alias.own.iter().chain(spec.arguments).copied().collect();
+        left_aside = arguments::spell(&known, arguments, spec.unknown())?;
+        *arguments = (alias.arguments)(std::mem::take(arguments))?;
+    }
+    left_aside.extend(arguments::prepare(spec.arguments, arguments, spec.unknown())?);
+    Ok(left_aside)
 }
 
 fn unknown(name: &str) -> Failure {
     let short: String = name.chars().take(100).collect();
-    Failure::own(format!("Unknown tool: {short}. tools/list shows the tools there are."))
+    Failure::UnknownTool(format!("Unknown tool: {short}. tools/list shows the tools there are."))
 }
 
 async fn run(
@@ -215,19 +320,21 @@ async fn run(
     caller: &Arc<Caller>,
     spec: &ToolSpec,
     mut arguments: Map<String, Value>,
+    left_aside: Vec<String>,
 ) -> Result<Reply, Failure> {
     let bank = match spec.bank {
         BankNeed::None => {
-            schema::check(spec.arguments, &mut arguments).map_err(Failure::Malformed)?;
+            arguments::check(spec.arguments, &mut arguments).map_err(Failure::Malformed)?;
             None
         }
         BankNeed::First(no_bank) => {
-            let bank = find_bank(services, caller, None, no_bank).await?;
-            schema::check(spec.arguments, &mut arguments).map_err(Failure::Malformed)?;
+            let store = arguments.get("storeId").and_then(Value::as_str).map(str::to_owned);
+            let bank = find_bank(services, caller, store.as_deref(), no_bank).await?;
+            arguments::check(spec.arguments, &mut arguments).map_err(Failure::Malformed)?;
             Some(bank)
         }
         BankNeed::Then(no_bank) => {
-            schema::check(spec.arguments, &mut arguments).map_err(Failure::Malformed)?;
+            arguments::check(spec.arguments, &mut arguments).map_err(Failure::Malformed)?;
             let store = match arguments.shift_remove("storeId") {
                 Some(Value::String(store)) => Some(store),
                 _ => None,
@@ -235,7 +342,14 @@ async fn run(
             Some(find_bank(services, caller, store.as_deref(), no_bank).await?)
         }
     };
-    (spec.handler)(Call { caller: Arc::clone(caller), services: services.clone(), arguments, bank }).await
+    (spec.handler)(Call {
+        caller: Arc::clone(caller),
+        services: services.clone(),
+        arguments,
+        left_aside,
+        bank,
+    })
+    .await
 }
 
 async fn find_bank(

@@ -26,11 +26,10 @@ pub(crate) struct Reply {
 }
 
 impl Reply {
-    /// A reply whose text is the data as JSON with an indent of two.
+    /// A reply whose text is the data as JSON. A model pays for every blank, so there are none.
     pub(crate) fn json(data: &impl Serialize) -> Result<Self, Failure> {
         let structured = serde_json::to_value(data).map_err(|error| Failure::Internal(error.to_string()))?;
-        let text = pretty(&structured)?;
-        Ok(Self { text, structured })
+        Ok(Self { text: structured.to_string(), structured })
     }
 
     /// A reply in words, with the same as data.
@@ -45,11 +44,6 @@ impl Reply {
     }
 }
 
-/// JSON with an indent of two.
-pub(crate) fn pretty(value: &Value) -> Result<String, Failure> {
-    serde_json::to_string_pretty(value).map_err(|error| Failure::Internal(error.to_string()))
-}
-
 /// Why a tool call did not succeed.
 #[derive(Debug, Clone)]
 pub(crate) enum Failure {
@@ -61,8 +55,10 @@ pub(crate) enum Failure {
     Hinted { text: String, hint: String },
     /// The tool ran and says no, as data: an `isError` reply in JSON.
     Data(Value),
-    /// The call is malformed: a JSON-RPC error -32602.
+    /// The arguments are not what the tool takes: an `isError` reply in words that quote nothing but the call itself.
     Malformed(String),
+    /// There is no such tool: a JSON-RPC error -32602.
+    UnknownTool(String),
     /// A fault of ours. The log has the text, the client a request id.
     Internal(String),
     /// There is no memory for the reply now.
@@ -130,6 +126,9 @@ impl From<GraphError> for Failure {
                     hint: format!(". Did you mean: {}?", suggestions.join(", ")),
                 }
             }
+            GraphError::InBatch { at, error } => {
+                Self::from(*error).while_doing(&format!("{at}, so nothing was changed"))
+            }
             GraphError::EntityNotFound { .. }
             | GraphError::EntitiesNotFound { .. }
             | GraphError::ObservationNotFound(_) => Self::Own(error.to_string()),
@@ -162,30 +161,34 @@ impl From<WorkspaceError> for Failure {
 pub(crate) fn into_result(outcome: Result<Reply, Failure>, fault: Uuid) -> Result<CallToolResult, ErrorData> {
     match outcome {
         Ok(reply) => {
-            let large = reply.text.len() > limits::REPLY_BYTES + limits::REPLY_BYTES / 2;
             let mut result = CallToolResult::success(vec![ContentBlock::text(reply.text)]);
-            // A long document goes over the wire once.
-            if large {
-                return Ok(result);
-            }
-            result.structured_content = Some(reply.structured);
+            attach(&mut result, reply.structured);
             Ok(result)
         }
-        Err(Failure::Said(text) | Failure::Own(text)) => {
+        Err(Failure::Said(text) | Failure::Own(text) | Failure::Malformed(text)) => {
             Ok(CallToolResult::error(vec![ContentBlock::text(text)]))
         }
         Err(Failure::Hinted { text, hint }) => {
             Ok(CallToolResult::error(vec![ContentBlock::text(text + &hint)]))
         }
         Err(Failure::Data(data)) => {
-            let text = serde_json::to_string_pretty(&data).unwrap_or_else(|error| error.to_string());
-            let mut result = CallToolResult::error(vec![ContentBlock::text(text)]);
-            result.structured_content = Some(data);
+            let mut result = CallToolResult::error(vec![ContentBlock::text(data.to_string())]);
+            attach(&mut result, data);
             Ok(result)
         }
-        Err(Failure::Malformed(text)) => Err(ErrorData::invalid_params(text, None)),
+        Err(Failure::UnknownTool(text)) => Err(ErrorData::invalid_params(text, None)),
         Err(Failure::Internal(detail)) => Err(internal(&detail, fault)),
         Err(Failure::NoMemory(full)) => Err(no_memory(full)),
+    }
+}
+
+/// Puts the data beside a small text. Many clients hand both to the model, so a long reply has its text alone; no tool
+/// declares an output schema, which would promise the data with every reply.
+fn attach(result: &mut CallToolResult, data: Value) {
+    let text = result.content.iter().filter_map(|block| block.as_text()).map(|block| block.text.len());
+    let small = text.sum::<usize>() < limits::STRUCTURED_BYTES;
+    if small && data.to_string().len() < limits::STRUCTURED_BYTES {
+        result.structured_content = Some(data);
     }
 }
 
@@ -195,6 +198,7 @@ pub(crate) fn no_memory(full: NoMemory) -> ErrorData {
     const SERVER_BUSY: ErrorCode = ErrorCode(-32050);
     let of = match full {
         NoMemory::Key => "key",
+        NoMemory::Connection => "connection",
         NoMemory::Server => "server",
     };
     ErrorData::new(SERVER_BUSY, full.text(), Some(json!({"retryAfter": 2, "of": of})))

@@ -2,33 +2,91 @@
 //! taken for the whole and written back.
 
 use memory_bank_core::caller::Caller;
-use memory_bank_core::document::DocumentPath;
+use memory_bank_core::document::{Document, DocumentPath, PartBounds, json_chars};
 use memory_bank_core::limits;
 use memory_bank_core::store::{Bank, ReadOutcome};
 use serde::Serialize;
 use serde_json::Value;
 
-use super::reply::{Failure, pretty};
+use super::bounded::shorten;
+use super::reply::Failure;
+use crate::services::Replies;
 
+/// What it takes to say that an item was shortened.
+const FRAME: usize = 80;
 /// So many documents are read without asking for their lengths first, which costs a round trip.
 const UNASKED: usize = 5;
 
-/// The bytes of text that are left in a reply.
-#[derive(Debug)]
-pub(super) struct Room(usize);
+/// What is left of a reply's text: characters, which a model reads, and bytes, which the server holds.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Room {
+    chars: usize,
+    bytes: usize,
+}
 
 impl Room {
-    pub(super) fn new(bytes: usize) -> Self {
-        Self(bytes)
+    /// The room of a reply that has `frame` beside what is put into it. Unasked it has [`limits::REPLY_CHARS`]; a call that
+    /// asks gets as many as it wants, up to the bytes of a reply.
+    pub(super) fn of(replies: &Replies, asked: Option<usize>, frame: &Value) -> Self {
+        /// What is put into the frame afterwards: what is left, and how to get it.
+        const NOTES: usize = 600;
+        let frame = frame.to_string();
+        let chars = asked.unwrap_or(limits::REPLY_CHARS).min(replies.bytes);
+        Self {
+            chars: chars.saturating_sub(frame.chars().count() + NOTES),
+            bytes: replies.bytes.saturating_sub(frame.len() + NOTES),
+        }
     }
 
-    /// Takes so many bytes, if they are left.
-    pub(super) fn take(&mut self, bytes: usize) -> bool {
-        let fits = bytes <= self.0;
+    /// How much a part may have that takes all of the room.
+    pub(super) fn bounds(self) -> PartBounds {
+        PartBounds { chars: self.chars, bytes: self.bytes }
+    }
+
+    /// How many bytes are worth loading: whatever may fit.
+    pub(super) fn bytes(self) -> usize {
+        self.bytes.min(self.chars.saturating_mul(4))
+    }
+
+    /// Takes so much, if it is left.
+    fn take(&mut self, chars: usize, bytes: usize) -> bool {
+        let fits = chars <= self.chars && bytes <= self.bytes;
         if fits {
-            self.0 = self.0.saturating_sub(bytes);
+            self.chars = self.chars.saturating_sub(chars);
+            self.bytes = self.bytes.saturating_sub(bytes);
         }
         fits
+    }
+
+    /// Takes what an item of a list needs, if it is left.
+    fn fits(&mut self, item: &Value) -> bool {
+        let text = item.to_string();
+        // A comma stands behind it.
+        self.take(text.chars().count().saturating_add(1), text.len().saturating_add(1))
+    }
+
+    /// A part of the room; what is taken of it is to be taken of the whole, too.
+    pub(super) fn share(self, share: usize) -> Self {
+        let share = share.max(1);
+        Self { chars: self.chars / share, bytes: self.bytes / share }
+    }
+
+    /// Takes the first names that fit; the number of the others comes with them.
+    pub(super) fn names(&mut self, names: impl IntoIterator<Item = String>) -> (Vec<String>, usize) {
+        /// Quotes, comma, indent and the end of the line.
+        const BESIDE: usize = 9;
+        let (mut kept, mut left) = (Vec::new(), 0_usize);
+        for name in names {
+            let fits = |room: &mut Self| {
+                room.take(json_chars(&name).saturating_add(BESIDE), escaped(&name).saturating_add(BESIDE))
+            };
+            if left == 0 && fits(self) {
+                kept.push(name);
+            } else {
+                left = left.saturating_add(1);
+            }
+        }
+        (kept, left)
     }
 
     /// Takes the first items that fit into this share of what is left; the number of the others comes with them.
@@ -37,19 +95,21 @@ impl Room {
         items: impl IntoIterator<Item = T>,
         share: usize,
     ) -> Result<(Vec<Value>, usize), Failure> {
-        let mut own = Self(self.0 / share.max(1));
+        let mut own = self.share(share);
         let (mut kept, mut left) = (Vec::new(), 0_usize);
         for item in items {
             if left > 0 {
                 left = left.saturating_add(1);
                 continue;
             }
-            let value = serde_json::to_value(&item).map_err(|error| Failure::Internal(error.to_string()))?;
-            let text = pretty(&value)?;
-            // Each line stands four spaces further in than it does alone.
-            let bytes = text.len().saturating_add(text.lines().count().saturating_mul(5));
-            if own.take(bytes) {
-                self.take(bytes);
+            let mut value =
+                serde_json::to_value(&item).map_err(|error| Failure::Internal(error.to_string()))?;
+            // Reading on must get somewhere, also where a single item is longer than the room.
+            if kept.is_empty() && !own.clone().fits(&value) {
+                shorten(&mut value, own.chars.min(own.bytes / 4).saturating_sub(FRAME));
+            }
+            if own.fits(&value) {
+                self.fits(&value);
                 kept.push(value);
             } else {
                 left = 1;
@@ -78,8 +138,11 @@ pub(super) enum Bounded {
     LeftOut(u64),
 }
 
+/// What it may take to list the documents of a bank, in bytes, before their number is known.
+pub(crate) const LISTING_BYTES: usize = 2 * 1024 * 1024;
+
 /// What it may take to read these documents, in bytes, before their lengths are known.
-pub(super) fn reading_bytes(paths: usize) -> usize {
+pub(crate) fn reading_bytes(paths: usize) -> usize {
     paths.min(UNASKED).saturating_mul(limits::DOCUMENT_BYTES / 2)
 }
 
@@ -108,10 +171,11 @@ pub(super) async fn read_within(
     while found.len() < paths.len() {
         // One group at a time: what fits by its length, and few whose length nobody knows.
         let (mut wanted, mut decided) = (Vec::new(), Vec::new());
-        let (mut expected, mut unknown) = (Room(room.0), 0);
+        let (mut expected, mut unknown) = (*room, 0);
         for (path, length) in paths.iter().zip(&lengths).skip(found.len()) {
             match length {
-                Some(length) if !expected.take(usize::try_from(*length).unwrap_or(usize::MAX)) => {
+                // A character has up to four bytes.
+                Some(length) if !expected.take(least_chars(*length), whole(*length)) => {
                     decided.push(Some(*length));
                 }
                 _ => {
@@ -135,9 +199,24 @@ pub(super) async fn read_within(
     Ok(found)
 }
 
+fn whole(length: u64) -> usize {
+    usize::try_from(length).unwrap_or(usize::MAX)
+}
+
+fn least_chars(length: u64) -> usize {
+    whole(length) / 4
+}
+
 fn fitting(outcome: ReadOutcome, room: &mut Room) -> Bounded {
+    /// Brackets, an etag and the words between.
+    const BESIDE: usize = 120;
+    let fits = |room: &mut Room, document: &Document| {
+        let beside = document.path.as_str().len().saturating_mul(2).saturating_add(BESIDE);
+        let text = &document.content;
+        room.take(json_chars(text).saturating_add(beside), escaped(text).saturating_add(beside))
+    };
     match outcome {
-        ReadOutcome::Found(document) if !room.take(escaped(&document.content).saturating_add(200)) => {
+        ReadOutcome::Found(document) if !fits(room, &document) => {
             Bounded::LeftOut(u64::try_from(document.content.len()).unwrap_or(u64::MAX))
         }
         other => Bounded::Read(other),
@@ -150,17 +229,29 @@ mod tests {
 
     #[test]
     fn a_list_is_cut_where_it_does_not_fit_and_the_rest_is_counted() {
-        let mut room = Room::new(100);
+        let mut room = Room { chars: 100, bytes: 100 };
         let (kept, left) = room.cut(["a", "b", "c"], 1).unwrap();
         assert_eq!((kept.len(), left), (3, 0));
         let (kept, left) = room.cut(vec!["x".repeat(30); 9], 1).unwrap();
         assert_eq!((kept.len(), left), (2, 7));
-        assert!(!room.take(100));
+        assert!(!room.take(100, 0) && !room.take(0, 100));
+        let mut room = Room { chars: 10, bytes: 100 };
+        assert_eq!(room.cut(["ääääää", "b"], 1).unwrap().0.len(), 1, "characters are counted, not bytes");
     }
 
     #[test]
     fn the_length_in_json_is_right() {
         let text = "a \"b\" \\ \n\r\t \u{1} \u{fc}";
         assert_eq!(escaped(text) + 2, serde_json::to_string(text).unwrap().len());
+    }
+
+    #[test]
+    fn a_call_that_asks_gets_as_many_characters_as_it_wants_within_the_bytes_of_a_reply() {
+        let replies = Replies { bytes: 100_000, memory: None };
+        let chars = |asked| Room::of(&replies, asked, &Value::Null).bounds().chars;
+        assert!((limits::REPLY_CHARS - 1000..limits::REPLY_CHARS).contains(&chars(None)));
+        assert!((49_000..50_000).contains(&chars(Some(50_000))));
+        assert!((99_000..100_000).contains(&chars(Some(usize::MAX))));
+        assert_eq!(chars(Some(10)), 0);
     }
 }

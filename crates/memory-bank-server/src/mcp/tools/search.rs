@@ -5,19 +5,23 @@ use std::collections::HashMap;
 use memory_bank_core::clock::iso_millis;
 use memory_bank_core::document::{DocumentPath, plain_digest};
 use memory_bank_core::error::GraphError;
+use memory_bank_core::limits;
 use memory_bank_core::search::{
     MatchedIn, Material, Query, QueryError, TargetedBounds, pack, plan_pointers, whole_if_possible,
 };
-use memory_bank_core::store::{Bank, DocumentSearch, EntityFound, GraphFound, GraphSearch, ReadOutcome};
+use memory_bank_core::store::{
+    Bank, DocumentSearch, EntityFound, GraphFound, GraphSearch, ReadOutcome, Skip,
+};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
 use super::Call;
+use super::cursor::Listing;
 use super::digest::Texts;
 use super::documents::yes;
 use super::graph::note_left;
 use super::reply::{Failure, Reply};
-use super::room::Room;
+use super::room::{LISTING_BYTES, Room, reading_bytes};
 
 /// How many places in documents are looked at for a pack of context.
 const PLACES: usize = 40;
@@ -31,15 +35,16 @@ struct SearchDocuments {
     query: String,
     #[serde(default)]
     files: Vec<String>,
-    #[serde(default = "twenty")]
-    max_results: usize,
+    max_results: Option<usize>,
     #[serde(default)]
     case_sensitive: bool,
+    cursor: Option<String>,
 }
 
-fn twenty() -> usize {
-    20
-}
+/// How many lines come unasked.
+const LINES: usize = 20;
+/// How many hits are gone through at most, over all pages of one search.
+const DEEPEST: usize = 10_000;
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -55,17 +60,25 @@ struct FoundLine {
 
 /// Finds lines in documents.
 pub(crate) async fn search_memory_bank(mut call: Call) -> Result<Reply, Failure> {
-    let SearchDocuments { query: text, files, max_results: limit, case_sensitive } = call.parse()?;
+    let SearchDocuments { query: text, files, max_results, case_sensitive, cursor } = call.parse()?;
     let query = parse(&text)?;
+    let bank = call.bank()?;
+    let listing = Listing::new(
+        "search_memory_bank",
+        &bank.location(),
+        &json!({"query": text, "files": files, "caseSensitive": case_sensitive}),
+    );
+    let passed: usize = listing.place(cursor.as_deref())?;
+    let limit = max_results.unwrap_or(LINES).saturating_add(passed).min(DEEPEST);
     let wanted = DocumentSearch { query, files, limit, case_sensitive };
-    let found = call
-        .bank()?
+    let found = bank
         .search_documents(&call.caller, &wanted)
         .await
         .map_err(|error| Failure::from(error).while_doing("Error searching memory bank"))?;
     let results: Vec<FoundLine> = found
         .hits
         .into_iter()
+        .skip(passed)
         .map(|hit| FoundLine {
             file: hit.file,
             line: hit.line,
@@ -75,13 +88,22 @@ pub(crate) async fn search_memory_bank(mut call: Call) -> Result<Reply, Failure>
             heading_path: hit.heading_path,
         })
         .collect();
-    let (results, left) = Room::new(call.services.replies.bytes).cut(results, 1)?;
     let mut metadata = json!({
         "timestamp": iso_millis(call.services.clock.now()),
         "totalResults": results.len(),
         "filesSearched": found.searched,
-        "truncated": found.more || left > 0,
+        "truncated": found.more,
     });
+    if found.searched_left > 0
+        && let Some(object) = metadata.as_object_mut()
+    {
+        object.insert("filesSearchedLeft".into(), json!(found.searched_left));
+    }
+    if found.skipped_left > 0
+        && let Some(object) = metadata.as_object_mut()
+    {
+        object.insert("skippedLeft".into(), json!(found.skipped_left));
+    }
     if !found.skipped.is_empty()
         && let Some(object) = metadata.as_object_mut()
     {
@@ -92,24 +114,56 @@ pub(crate) async fn search_memory_bank(mut call: Call) -> Result<Reply, Failure>
             .collect();
         object.insert("skipped".into(), json!(skipped));
     }
+    // Names of documents come beside what was found, never instead of it.
+    let asked = max_results.map(|_| usize::MAX);
+    let mut frame = json!({"query": text, "results": [], "metadata": metadata});
+    if asked.is_none() && frame.to_string().chars().count() > limits::REPLY_CHARS / 3 {
+        shorten_names(&mut metadata);
+        frame = json!({"query": text, "results": [], "metadata": metadata});
+    }
+    let (results, left) = Room::of(&call.services.replies, asked, &frame).cut(results, 1)?;
+    if let Some(metadata) = metadata.as_object_mut() {
+        metadata.insert("totalResults".into(), json!(results.len()));
+        metadata.insert("truncated".into(), json!(found.more || left > 0));
+        let next = passed.saturating_add(results.len());
+        if (found.more || left > 0) && !results.is_empty() && next < DEEPEST {
+            metadata.insert("nextCursor".into(), json!(listing.cursor(next)?));
+        }
+    }
     Reply::json(&json!({"query": text, "results": results, "metadata": metadata}))
+}
+
+/// Keeps the first names of those that were searched, or not, and counts the others.
+fn shorten_names(metadata: &mut Value) {
+    /// How many names stand beside what was found.
+    const NAMES: usize = 20;
+    let Some(metadata) = metadata.as_object_mut() else { return };
+    for (list, left) in [("filesSearched", "filesSearchedLeft"), ("skipped", "skippedLeft")] {
+        let Some(Value::Array(names)) = metadata.get_mut(list) else { continue };
+        let cut = names.len().saturating_sub(NAMES);
+        names.truncate(NAMES);
+        let before = metadata.get(left).and_then(Value::as_u64).unwrap_or_default();
+        let cut = before.saturating_add(u64::try_from(cut).unwrap_or(u64::MAX));
+        if cut > 0 {
+            metadata.insert(left.to_owned(), json!(cut));
+        }
+    }
 }
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct SearchGraph {
     query: String,
-    #[serde(default = "ten")]
-    limit: usize,
+    limit: Option<usize>,
     #[serde(default)]
     include_neighborhood: bool,
     #[serde(default = "one")]
     neighborhood_depth: u32,
+    cursor: Option<String>,
 }
 
-fn ten() -> usize {
-    10
-}
+/// How many nodes come unasked.
+const NODES: usize = 10;
 
 fn one() -> u32 {
     1
@@ -137,11 +191,21 @@ pub(crate) async fn graph_search(mut call: Call) -> Result<Reply, Failure> {
     let everything = matches!(asked.query.trim(), "" | "*");
     let query = if everything { None } else { Some(parse(&asked.query)?) };
     let depth = if asked.include_neighborhood { asked.neighborhood_depth } else { 0 };
-    let found = call
-        .bank()?
-        .search_graph(&call.caller, &GraphSearch { query, limit: asked.limit, depth })
+    let bank = call.bank()?;
+    let listing =
+        Listing::new("graph_search", &bank.location(), &json!({"query": asked.query, "depth": depth}));
+    let skip: Skip = listing.place(asked.cursor.as_deref())?;
+    let frame = json!({"query": asked.query, "entities": [], "observations": [], "relations": []});
+    let mut room = Room::of(&call.services.replies, asked.limit.map(|_| usize::MAX), &frame);
+    let bytes = room.bytes();
+    // What is loaded, and what is made of it.
+    call.services.replies.need(bytes.saturating_mul(2)).await?;
+    let limit = asked.limit.unwrap_or(NODES);
+    let found = bank
+        .search_graph(&call.caller, &GraphSearch { query, limit, depth, bytes, skip })
         .await
         .map_err(|error| Failure::from(error).while_doing("Failed to search the graph"))?;
+    let (found_entities, found_observations) = (found.entities.len(), found.observations.len());
     let entities = found.entities.into_iter().chain(found.neighbours).map(shown);
     let observations = found.observations.iter().map(|found| {
         json!({
@@ -161,7 +225,6 @@ pub(crate) async fn graph_search(mut call: Call) -> Result<Reply, Failure> {
             "toId": found.relation.to_id,
         })
     });
-    let mut room = Room::new(call.services.replies.bytes);
     let (entities, entities_left) = room.cut(entities, 2)?;
     let (relations, relations_left) = room.cut(relations, 2)?;
     let (observations, observations_left) = room.cut(observations, 1)?;
@@ -172,12 +235,30 @@ pub(crate) async fn graph_search(mut call: Call) -> Result<Reply, Failure> {
         "relations": relations,
         "truncated": found.more,
     });
-    note_left(
-        &mut data,
-        &[("entities", entities_left), ("observations", observations_left), ("relations", relations_left)],
-        "search for more words, or for a part with a smaller limit",
-    );
+    let left = [
+        ("entities", entities_left + found.entities_left),
+        ("observations", observations_left + found.observations_left),
+        ("relations", relations_left + found.relations_left),
+    ];
+    let after = Skip {
+        entities: skip.entities + entities.len().min(found_entities),
+        observations: skip.observations + observations.len().min(found_observations),
+    };
+    let more = found.more_hits || left.iter().take(2).any(|(_, count)| *count > 0);
+    let next = if more && after != skip {
+        put(&mut data, "nextCursor", json!(listing.cursor(after)?));
+        "search on with `nextCursor` as `cursor`, for more words, or with a smaller limit"
+    } else {
+        "search for more words, or for a part with a smaller limit"
+    };
+    note_left(&mut data, &left, next);
     Reply::json(&data)
+}
+
+fn put(data: &mut Value, name: &str, value: Value) {
+    if let Some(object) = data.as_object_mut() {
+        object.insert(name.to_owned(), value);
+    }
 }
 
 fn shown(found: EntityFound) -> FoundEntity {
@@ -238,8 +319,13 @@ pub(crate) async fn get_targeted_context(mut call: Call) -> Result<Reply, Failur
     };
     let bank = call.bank()?;
     let failed = |failure: Failure| failure.while_doing("Error getting targeted context");
-    let wanted =
-        GraphSearch { query: Some(query.clone()), limit: asked.graph_limit, depth: asked.graph_depth };
+    let wanted = GraphSearch {
+        query: Some(query.clone()),
+        limit: asked.graph_limit,
+        depth: asked.graph_depth,
+        bytes: call.services.replies.bytes,
+        skip: Skip::default(),
+    };
     let graph = match bank.search_graph(&call.caller, &wanted).await {
         Ok(found) => found,
         // A pack without the graph is better than none. Without an index there is no pack.
@@ -255,6 +341,7 @@ pub(crate) async fn get_targeted_context(mut call: Call) -> Result<Reply, Failur
     let planned = plan_pointers(&graph, &documents, &bounds);
     let paths: Vec<DocumentPath> =
         planned.iter().filter_map(|pointer| DocumentPath::parse(&pointer.path).ok()).collect();
+    call.services.replies.need(reading_bytes(paths.len())).await?;
     let outcomes = bank.read(&call.caller, &paths).await.map_err(|error| failed(error.into()))?;
     let texts: HashMap<String, String> = paths
         .iter()
@@ -276,8 +363,9 @@ pub(crate) async fn get_targeted_context(mut call: Call) -> Result<Reply, Failur
 }
 
 async fn digest(call: &Call, bank: &dyn Bank, max_chars: usize) -> Result<String, Failure> {
+    call.services.replies.need(LISTING_BYTES).await?;
     let present = bank.list(&call.caller).await?;
-    let texts = Texts::read(bank, &call.caller, &present).await?;
+    let texts = Texts::read(call, bank, &present).await?;
     Ok(plain_digest(&texts.sources(), DIGEST_CHARS.min(max_chars / DIGEST_SHARE)))
 }
 

@@ -11,7 +11,9 @@ use super::WithoutRead::{Members, Refused, Sentence};
 use super::reply::{NO_BANK_A, NO_BANK_B, NO_BANK_C};
 use super::schema::{Argument, Kind, optional, required};
 use super::{BankNeed, Call, Family, Handler, Hints, ToolSpec};
-use super::{backups, context, digest, documents, graph, modes, progress, search, thinking, workspace};
+use super::{
+    backups, bundle, context, digest, documents, graph, modes, progress, search, thinking, workspace,
+};
 
 /// Reads only.
 const READS: Hints = Hints { reads_only: true, may_destroy: false, idempotent: true };
@@ -28,10 +30,30 @@ const FILES: BankNeed = BankNeed::First(NO_BANK_A);
 const BANK: BankNeed = BankNeed::Then(NO_BANK_B);
 const GRAPH: BankNeed = BankNeed::Then(NO_BANK_C);
 
-const FILENAME: Argument = required("filename", Kind::Text, "Filename not specified");
-/// Empty, it may mean any text or none, which a rule judges by what would be lost.
-const IF_MATCH: Argument = optional("ifMatchEtag", Kind::Text).keeping_empty();
+/// Other words for the name of a document.
+pub(super) const FILE_NAMES: &[&str] = &["path", "file", "filepath"];
+const FILENAME: Argument = required("filename", Kind::Text, "Filename not specified").or_called(FILE_NAMES);
+const IF_MATCH: Argument = optional("ifMatchEtag", Kind::Text);
 const STORE_ID: Argument = optional("storeId", Kind::Text);
+/// Where a list goes on: the `nextCursor` of the reply before.
+const CURSOR: Argument = optional("cursor", Kind::Text);
+/// How long a reply may be; naming it is asking for more than what comes unasked.
+const MAX_CHARS: Argument = optional("maxChars", Kind::Whole(1000, u32::MAX));
+/// Arguments that are taken and not shown, since a model hardly ever needs them and pays for each.
+pub(super) const UNLISTED: &[&str] = &[
+    "backupDir",
+    "caseSensitive",
+    "fromChar",
+    "graphDepth",
+    "graphLimit",
+    "includeEtag",
+    "includeEtags",
+    "isRevision",
+    "needsMoreThoughts",
+    "preferActiveContext",
+    "storeId",
+    "verbose",
+];
 pub(super) const ENTRY_TYPE: Kind =
     Kind::Word(&["feature", "fix", "refactor", "docs", "test", "chore", "other"]);
 
@@ -54,7 +76,7 @@ pub(crate) const TOOLS: &[ToolSpec] = &[
         without_read: Refused,
         hints: READS,
         bank: BankNeed::None,
-        arguments: &[],
+        arguments: &[optional("topic", Kind::Text)],
         handler: run!(context::get_instructions),
     },
     ToolSpec {
@@ -66,7 +88,9 @@ pub(crate) const TOOLS: &[ToolSpec] = &[
         without_read: Sentence(|given| format!("Memory Bank initialized at {}", text(given, "path"))),
         hints: SETS,
         bank: BankNeed::None,
-        arguments: &[required("path", Kind::Text, "Path not specified").about("project folder")],
+        arguments: &[required("path", Kind::Text, "Path not specified")
+            .about("project folder")
+            .or_called(&["projectpath"])],
         handler: run!(workspace::initialize_memory_bank),
     },
     ToolSpec {
@@ -96,13 +120,23 @@ pub(crate) const TOOLS: &[ToolSpec] = &[
     ToolSpec {
         name: "read_memory_bank_file",
         title: "Read document",
-        description: "Read one document; keep its etag for writing.",
+        description: "Read a document, or a part of it: a heading, lines, the tail.",
         family: Family::Documents,
         right: Read,
         without_read: Refused,
         hints: READS,
         bank: FILES,
-        arguments: &[FILENAME, optional("includeEtag", Kind::Flag)],
+        arguments: &[
+            FILENAME,
+            optional("heading", Kind::Text),
+            optional("fromLine", Kind::Whole(1, u32::MAX)),
+            optional("lines", Kind::Whole(1, u32::MAX)),
+            optional("tail", Kind::Whole(1, u32::MAX)),
+            MAX_CHARS,
+            optional("fromChar", Kind::Whole(1, u32::MAX)),
+            optional("includeEtag", Kind::Flag),
+        ],
+
         handler: run!(documents::read_memory_bank_file),
     },
     ToolSpec {
@@ -155,7 +189,8 @@ pub(crate) const TOOLS: &[ToolSpec] = &[
         without_read: Members(&[]),
         hints: REPLACES,
         bank: FILES,
-        arguments: &[FILENAME, IF_MATCH],
+        // An etag that was lost on the way must not delete what it was to keep.
+        arguments: &[FILENAME, IF_MATCH.keeping_empty()],
         handler: run!(documents::delete_memory_bank_file),
     },
     ToolSpec {
@@ -167,7 +202,7 @@ pub(crate) const TOOLS: &[ToolSpec] = &[
         without_read: Refused,
         hints: READS,
         bank: FILES,
-        arguments: &[],
+        arguments: &[CURSOR, optional("limit", Kind::Whole(1, 10_000))],
         handler: run!(documents::list_memory_bank_files),
     },
     ToolSpec {
@@ -179,7 +214,7 @@ pub(crate) const TOOLS: &[ToolSpec] = &[
         without_read: Refused,
         hints: READS,
         bank: FILES,
-        arguments: &[],
+        arguments: &[STORE_ID],
         handler: run!(documents::get_memory_bank_status),
     },
     ToolSpec {
@@ -191,20 +226,20 @@ pub(crate) const TOOLS: &[ToolSpec] = &[
         without_read: Sentence(|_| "Migration completed.".to_owned()),
         hints: SETS,
         bank: BankNeed::First("Memory Bank directory not found. Use initialize_memory_bank to create one."),
-        arguments: &[],
+        arguments: &[STORE_ID],
         handler: run!(documents::migrate_file_naming),
     },
     ToolSpec {
         name: "get_context_bundle",
         title: "Read all core documents",
-        description: "Read all five core files at once, to start a session.",
+        description: "Digest, then the newest and most telling parts of the core files.",
         family: Family::Context,
         right: Read,
         without_read: Refused,
         hints: READS,
         bank: BANK,
-        arguments: &[optional("includeEtags", Kind::Flag)],
-        handler: run!(context::get_context_bundle),
+        arguments: &[MAX_CHARS, optional("includeEtags", Kind::Flag)],
+        handler: run!(bundle::get_context_bundle),
     },
     ToolSpec {
         name: "get_context_digest",
@@ -237,6 +272,7 @@ pub(crate) const TOOLS: &[ToolSpec] = &[
             optional("files", Kind::Texts),
             optional("maxResults", Kind::Whole(1, 1000)),
             optional("caseSensitive", Kind::Flag),
+            CURSOR,
         ],
         handler: run!(search::search_memory_bank),
     },
@@ -277,8 +313,8 @@ pub(crate) const TOOLS: &[ToolSpec] = &[
         hints: ADDS,
         bank: BANK,
         arguments: &[
-            required("type", ENTRY_TYPE, "Type and summary are required"),
-            required("summary", Kind::Text, "Type and summary are required"),
+            required("type", ENTRY_TYPE, ""),
+            required("summary", Kind::Text, ""),
             optional("details", Kind::Text),
             optional("files", Kind::Texts),
             optional("tags", Kind::Texts),
@@ -331,7 +367,8 @@ pub(crate) const TOOLS: &[ToolSpec] = &[
         hints: READS,
         bank: BANK,
         arguments: &[
-            required("files", Kind::Texts, "Files array is required"),
+            required("files", Kind::Texts, "Files array is required").or_called(&["filenames", "paths"]),
+            MAX_CHARS,
             optional("includeEtags", Kind::Flag),
         ],
         handler: run!(documents::batch_read_files),
@@ -397,9 +434,9 @@ pub(crate) const TOOLS: &[ToolSpec] = &[
         hints: ADDS,
         bank: FILES,
         arguments: &[
-            required("title", Kind::Text, DECISION_MISSING),
-            required("context", Kind::Text, DECISION_MISSING).or_empty(),
-            required("decision", Kind::Text, DECISION_MISSING),
+            required("title", Kind::Text, ""),
+            required("context", Kind::Text, "").or_empty(),
+            required("decision", Kind::Text, ""),
             optional("alternatives", Kind::Texts),
             optional("consequences", Kind::Texts),
         ],
@@ -431,9 +468,9 @@ pub(crate) const TOOLS: &[ToolSpec] = &[
         hints: SETS,
         bank: GRAPH,
         arguments: &[
-            required("name", Kind::Text, "name and entityType are required"),
-            required("entityType", Kind::Text, "name and entityType are required"),
-            optional("attrs", Kind::Free),
+            required("name", Kind::Text, ""),
+            required("entityType", Kind::Text, ""),
+            optional("attrs", Kind::Free).about("JSON object"),
             STORE_ID,
         ],
         handler: run!(graph::graph_upsert_entity),
@@ -448,13 +485,30 @@ pub(crate) const TOOLS: &[ToolSpec] = &[
         hints: ADDS,
         bank: GRAPH,
         arguments: &[
-            required("entity", Kind::Text, "entity and text are required").about("id, name or `name [type]`"),
-            required("text", Kind::Text, "entity and text are required"),
+            required("entity", Kind::Text, "").about("id, name or `name [type]`"),
+            required("text", Kind::Text, ""),
             optional("source", Kind::TextOrFree),
             optional("timestamp", Kind::Text),
             STORE_ID,
         ],
         handler: run!(graph::graph_add_observation),
+    },
+    ToolSpec {
+        name: "graph_batch",
+        title: "Record in the graph",
+        description: "Record entities, facts and relations in one call, all or none.",
+        family: Family::Graph,
+        right: Write,
+        without_read: Members(&["entityIds"]),
+        hints: SETS,
+        bank: GRAPH,
+        arguments: &[
+            optional("entities", Kind::Objects(graph::BATCH_ENTITY)),
+            optional("observations", Kind::Objects(graph::BATCH_OBSERVATION)),
+            optional("relations", Kind::Objects(graph::BATCH_RELATION)),
+            STORE_ID,
+        ],
+        handler: run!(graph::graph_batch),
     },
     ToolSpec {
         name: "graph_link_entities",
@@ -466,9 +520,9 @@ pub(crate) const TOOLS: &[ToolSpec] = &[
         hints: REPLACES,
         bank: GRAPH,
         arguments: &[
-            required("from", Kind::Text, LINK_MISSING),
-            required("relationType", Kind::Text, LINK_MISSING),
-            required("to", Kind::Text, LINK_MISSING),
+            required("from", Kind::Text, ""),
+            required("relationType", Kind::Text, ""),
+            required("to", Kind::Text, ""),
             optional("action", Kind::Word(&["link", "unlink"])),
             STORE_ID,
         ],
@@ -488,6 +542,7 @@ pub(crate) const TOOLS: &[ToolSpec] = &[
             optional("limit", Kind::Clamped(1, 1000)),
             optional("includeNeighborhood", Kind::Flag),
             optional("neighborhoodDepth", Kind::Clamped(1, 2)),
+            CURSOR,
             STORE_ID,
         ],
         handler: run!(search::graph_search),
@@ -504,6 +559,8 @@ pub(crate) const TOOLS: &[ToolSpec] = &[
         arguments: &[
             required("nodes", Kind::Texts, "nodes array is required"),
             optional("depth", Kind::Clamped(1, 2)),
+            CURSOR,
+            MAX_CHARS,
             STORE_ID,
         ],
         handler: run!(graph::graph_open_nodes),
@@ -548,7 +605,7 @@ pub(crate) const TOOLS: &[ToolSpec] = &[
         without_read: Refused,
         hints: READS,
         bank: BankNeed::None,
-        arguments: &[],
+        arguments: &[STORE_ID],
         handler: run!(workspace::list_stores),
     },
     ToolSpec {
@@ -640,8 +697,8 @@ pub(crate) const TOOLS: &[ToolSpec] = &[
         hints: ADDS,
         bank: GRAPH,
         arguments: &[
-            required("entityNameOrId", Kind::Text, "entityNameOrId and docPath are required"),
-            required("docPath", Kind::Text, "entityNameOrId and docPath are required"),
+            required("entityNameOrId", Kind::Text, ""),
+            required("docPath", Kind::Text, "").or_called(&["path", "file", "filepath", "filename"]),
             optional("heading", Kind::Text),
             optional("note", Kind::Text),
             STORE_ID,
@@ -650,10 +707,23 @@ pub(crate) const TOOLS: &[ToolSpec] = &[
     },
 ];
 
+/// The tools of the toolset `core`: enough to remember and to find, at the least cost in tokens.
+pub(crate) const CORE_TOOLS: &[&str] = &[
+    "get_context_digest",
+    "get_targeted_context",
+    "search_memory_bank",
+    "list_memory_bank_files",
+    "read_memory_bank_file",
+    "edit_memory_bank_file",
+    "write_memory_bank_file",
+    "track_progress",
+    "log_decision",
+    "update_tasks",
+    "graph_batch",
+    "graph_search",
+];
+
 /// An argument of a call, for a sentence about it.
 fn text<'a>(given: &'a Map<String, Value>, name: &str) -> &'a str {
     given.get(name).and_then(Value::as_str).map(str::trim).unwrap_or_default()
 }
-
-const DECISION_MISSING: &str = "Title, context, and decision are required";
-const LINK_MISSING: &str = "from, relationType, and to are required";

@@ -63,16 +63,23 @@ pub(crate) async fn sequential_thinking(mut call: Call) -> Result<Reply, Failure
             "`sessionId` is empty; name the session to reset, or leave it out to reset all of them",
         ));
     }
-    let session = asked.session_id.filter(|id| !id.is_empty());
+    let session = asked.session_id.clone().filter(|id| !id.is_empty());
+    // A misspelt `sessionId` must not reset all sessions.
+    if asked.reset
+        && let Some(stranger) = call.left_aside.first()
+    {
+        return Err(Failure::Malformed(format!(
+            "unknown argument `{stranger}`; a reset takes `sessionId` or none. Nothing was done: leave it out or correct \
+             its name"
+        )));
+    }
     if asked.reset {
         return reset(&call, session.as_deref()).await;
     }
     let (Some(_), Some(more), Some(number), Some(total)) =
-        (asked.thought, asked.next_thought_needed, asked.thought_number, asked.total_thoughts)
+        (&asked.thought, asked.next_thought_needed, asked.thought_number, asked.total_thoughts)
     else {
-        return Err(Failure::Malformed(
-            "thought, nextThoughtNeeded, thoughtNumber, and totalThoughts are required".into(),
-        ));
+        return Err(Failure::Malformed(missing(&asked)));
     };
     let thought = Thought {
         number,
@@ -101,6 +108,20 @@ pub(crate) async fn sequential_thinking(mut call: Call) -> Result<Reply, Failure
         "thoughtHistoryLength": counted.length,
         "sessionId": counted.session,
     }))
+}
+
+/// Names what a thought lacks.
+fn missing(asked: &Think) -> String {
+    let given = [
+        ("thought", asked.thought.is_some()),
+        ("nextThoughtNeeded", asked.next_thought_needed.is_some()),
+        ("thoughtNumber", asked.thought_number.is_some()),
+        ("totalThoughts", asked.total_thoughts.is_some()),
+    ];
+    let missing: Vec<String> =
+        given.iter().filter(|(_, given)| !given).map(|(name, _)| format!("`{name}`")).collect();
+    let example = json!({"thought": "is one table enough?", "nextThoughtNeeded": true, "thoughtNumber": 1, "totalThoughts": 3});
+    format!("missing: {}; for example {example}, or `reset` alone", missing.join(", "))
 }
 
 async fn reset(call: &Call, session: Option<&str>) -> Result<Reply, Failure> {

@@ -7,7 +7,8 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::documents::status;
-use super::reply::{Failure, Reply, pretty};
+use super::reply::{Failure, Reply};
+use super::room::LISTING_BYTES;
 use super::{Call, modes};
 
 #[derive(Deserialize)]
@@ -58,7 +59,7 @@ struct Debug {
 pub(crate) async fn debug_mcp_config(mut call: Call) -> Result<Reply, Failure> {
     let Debug { verbose } = call.parse()?;
     let (directory, status) = match call.services.workspace.bank(&call.caller, None).await {
-        Ok(bank) => (json!(bank.location()), json!(status(bank.as_ref(), &call.caller).await?)),
+        Ok(bank) => (json!(bank.location()), status(&call, bank.as_ref()).await?),
         Err(WorkspaceError::NoBank) => (Value::Null, Value::Null),
         Err(error) => return Err(Failure::from(error).while_doing("Error debugging MCP configuration")),
     };
@@ -92,12 +93,25 @@ pub(crate) async fn debug_mcp_config(mut call: Call) -> Result<Reply, Failure> {
     if verbose && let Some(object) = data.as_object_mut() {
         object.insert("configuration".into(), configuration.clone());
     }
-    Ok(Reply::text(format!("MCP Configuration Debug Information:\n{}", pretty(&data)?), data))
+    Ok(Reply::text(format!("MCP Configuration Debug Information:\n{}", data), data))
 }
 
-/// Lists the known banks.
-pub(crate) async fn list_stores(call: Call) -> Result<Reply, Failure> {
-    Reply::json(&call.services.workspace.stores(&call.caller).await?)
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct ListStores {
+    store_id: Option<String>,
+}
+
+/// Lists the known banks, or one of them.
+pub(crate) async fn list_stores(mut call: Call) -> Result<Reply, Failure> {
+    let ListStores { store_id } = call.parse()?;
+    // It counts the documents of each by listing them.
+    call.services.replies.need(LISTING_BYTES).await?;
+    let mut known = call.services.workspace.stores(&call.caller).await?;
+    if let Some(id) = store_id {
+        known.stores.retain(|store| store.id == id);
+    }
+    Reply::json(&known)
 }
 
 #[derive(Deserialize)]
@@ -132,25 +146,34 @@ pub(crate) async fn select_store(mut call: Call) -> Result<Reply, Failure> {
                 (None, Some(id)) => SelectTarget::Store(id),
                 (None, None) => {
                     return Err(Failure::Malformed(
-                        "Either path or storeId is required for select action".into(),
+                        "select needs `path` or `storeId`, for example {\"storeId\":\"shop\"}; list_stores shows the ids".into(),
                     ));
                 }
             };
             select(&call, target).await
         }
         Action::Register => {
-            let (Some(path), Some(id)) = (path, id) else {
-                return Err(Failure::Malformed(
-                    "Both path and storeId are required for register action".into(),
-                ));
+            let (path, id) = match (path, id) {
+                (Some(path), Some(id)) => (path, id),
+                (path, _) => {
+                    let missing = if path.is_some() { "storeId" } else { "path" };
+                    return Err(Failure::Malformed(format!(
+                        "register needs `{missing}`, for example {{\"action\":\"register\",\"storeId\":\"shop\",\
+                         \"path\":\"/home/me/shop\"}}"
+                    )));
+                }
             };
+            call.must_change("register a bank")?;
             let store = call.services.workspace.register(&call.caller, &id, &path, arguments.kind).await?;
             Reply::json(&json!({"success": true, "action": "register", "store": store}))
         }
         Action::Unregister => {
             let Some(id) = id else {
-                return Err(Failure::Malformed("storeId is required for unregister action".into()));
+                return Err(Failure::Malformed(
+                    "unregister needs `storeId`, for example {\"action\":\"unregister\",\"storeId\":\"shop\"}".into(),
+                ));
             };
+            call.must_change("unregister a bank")?;
             let removed = call.services.workspace.unregister(&call.caller, &id).await?;
             let what = if removed { "removed from registry" } else { "not found in registry" };
             Reply::json(&json!({

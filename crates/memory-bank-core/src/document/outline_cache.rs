@@ -1,0 +1,363 @@
+//! Saves parsing a large text again: the structures of the texts that were parsed last are kept, and that of a text with
+//! a few lines put in is made from the one before.
+//!
+//! Agents append to logs of hundreds of kilobytes, many times a second. An edit parses the text that the edit before it
+//! has just checked, and then a text that differs from it in a few lines. What is found here is what a parser finds; a
+//! test compares both on random texts.
+
+use std::ops::Range;
+use std::sync::{Arc, LazyLock, Mutex, PoisonError};
+
+use crate::document::section::{Heading, Item, Structure, front_matter};
+
+/// Texts below this size are parsed as fast as they are compared.
+const MIN_TEXT_BYTES: usize = 4 * 1024;
+/// The most that texts and structures may take, in bytes, in the whole process.
+const MAX_BYTES: usize = 8 * 1024 * 1024;
+/// The most texts.
+const MAX_TEXTS: usize = 64;
+
+/// The texts, the one used last at the end. The whole text is compared, so that a structure is never taken for another's.
+static CACHE: LazyLock<Mutex<Vec<Entry>>> = LazyLock::new(Mutex::default);
+
+#[derive(Debug)]
+struct Entry {
+    text: Box<str>,
+    structure: Arc<Structure>,
+    bytes: usize,
+}
+
+/// The structure of this text.
+pub(super) fn structure_of(text: &str) -> Arc<Structure> {
+    if text.len() < MIN_TEXT_BYTES {
+        return Arc::new(Structure::of(text));
+    }
+    if let Some(known) = find(text) {
+        return known;
+    }
+    let structure = Arc::new(Structure::of(text));
+    keep(text, &structure, None);
+    structure
+}
+
+/// The structure of a text that is the old one with something put in at this offset.
+pub(super) fn structure_with_insertion(
+    (old, structure): (&str, &Arc<Structure>),
+    new: &str,
+    at: usize,
+) -> Arc<Structure> {
+    if new.len() < MIN_TEXT_BYTES {
+        return Arc::new(Structure::of(new));
+    }
+    let structure = Arc::new(carry_over(old, structure, new, at).unwrap_or_else(|| Structure::of(new)));
+    keep(new, &structure, Some(old));
+    structure
+}
+
+fn find(text: &str) -> Option<Arc<Structure>> {
+    let mut cache = CACHE.lock().unwrap_or_else(PoisonError::into_inner);
+    let found = cache.iter().rposition(|entry| *entry.text == *text)?;
+    let entry = cache.remove(found);
+    let structure = Arc::clone(&entry.structure);
+    cache.push(entry);
+    Some(structure)
+}
+
+/// Keeps a structure, in the place of that of the text before where there is one.
+fn keep(text: &str, structure: &Arc<Structure>, before: Option<&str>) {
+    let bytes = text.len() + bytes_of(structure);
+    if bytes > MAX_BYTES / 2 {
+        return;
+    }
+    let entry = Entry { text: text.into(), structure: Arc::clone(structure), bytes };
+    let mut cache = CACHE.lock().unwrap_or_else(PoisonError::into_inner);
+    cache.retain(|other| *other.text != *text && before.is_none_or(|before| *other.text != *before));
+    cache.push(entry);
+    let mut held: usize = cache.iter().map(|entry| entry.bytes).sum();
+    let surplus = cache.len().saturating_sub(MAX_TEXTS);
+    let dropped = cache
+        .iter()
+        .take_while(|entry| {
+            let over = held > MAX_BYTES;
+            held = held.saturating_sub(entry.bytes);
+            over
+        })
+        .count();
+    drop(cache.drain(..dropped.max(surplus)));
+}
+
+fn bytes_of(structure: &Structure) -> usize {
+    // A shared text has two counters in front of it.
+    let counters = 2 * size_of::<usize>();
+    let headings = structure.headings.iter().map(|heading| heading.title.len() + heading.source.len());
+    let items = structure.items.iter().map(|item| item.text.len());
+    headings.map(|words| words + 2 * counters + size_of::<Heading>()).sum::<usize>()
+        + items.map(|words| words + counters + size_of::<Item>()).sum::<usize>()
+}
+
+/// Makes the structure of `new`, which is `old` with something put in at `at`, from that of `old`. Nothing where it
+/// cannot be shown to be right.
+///
+/// Markdown's blocks are found line by line. After a line that is a heading of its own (`## …`) no block is open, and
+/// after the first line of an item that stands in no other item, that item alone is open. So the text is parsed from the
+/// heading above the insertion to the end of the first such line below it. If that line is again what it was, everything
+/// below it is what it was. Links that are defined elsewhere change the words of a heading alone: where the lines between
+/// hold a definition, or a heading with a bracket, everything is parsed.
+fn carry_over(old: &str, known: &Structure, new: &str, at: usize) -> Option<Structure> {
+    let added = new.len().checked_sub(old.len())?;
+    let head = front_matter(old);
+    if at < head || !known.conflicts.is_empty() || new.contains("<<<<<<<") || front_matter(new) != head {
+        return None;
+    }
+    if !is_line_start(old, at) && at < old.len() {
+        return None;
+    }
+    let above = known.headings.iter().rposition(|heading| heading.range.end <= at);
+    let above = above.and_then(|above| known.headings.get(above));
+    let top = match above {
+        Some(heading) if is_plain_heading(old, &heading.range) => heading.range.start,
+        None if head == 0 => 0,
+        _ => return None,
+    };
+    let bottom = Bottom::find(old, known, at);
+    let old_end = bottom.as_ref().map_or(old.len(), |bottom| bottom.line_end);
+    let new_end = old_end + added;
+    let (between, changed) = (old.get(top..old_end)?, new.get(top..new_end)?);
+    if between.contains("]:") || changed.contains("]:") {
+        return None;
+    }
+    let first_line = above.map_or(1, |heading| heading.line);
+    let part = Structure::of(changed);
+    let start = bottom.as_ref().map_or(old.len(), |bottom| bottom.start);
+    let limit = start + added;
+    if !bottom.as_ref().is_none_or(|bottom| bottom.is_in(&part, limit - top)) {
+        return None;
+    }
+    let mut structure = Structure::default();
+    let kept = known.headings.partition_point(|heading| heading.range.start < top);
+    structure.headings.extend_from_slice(known.headings.get(..kept)?);
+    for heading in part.headings.iter().filter(|heading| heading.range.start + top < limit) {
+        // Its words do not depend on the lines between: those of the heading above are known.
+        let words = match above {
+            Some(above) if heading.range.start == 0 => above,
+            _ if heading.source.contains('[') => return None,
+            _ => heading,
+        };
+        structure.headings.push(Heading {
+            range: shift(&heading.range, top),
+            line: heading.line + first_line - 1,
+            ..words.clone()
+        });
+    }
+    let added_lines = count_lines(changed, 0..changed.len()) - count_lines(between, 0..between.len());
+    let below = known.headings.partition_point(|heading| heading.range.start < start);
+    structure.headings.extend(known.headings.iter().skip(below).map(|heading| Heading {
+        range: shift(&heading.range, added),
+        line: heading.line + added_lines,
+        ..heading.clone()
+    }));
+    let items = |range: Range<usize>| {
+        let from = known.items.partition_point(|item| item.range.start < range.start);
+        let to = known.items.partition_point(|item| item.range.start < range.end);
+        known.items.get(from..to).unwrap_or_default()
+    };
+    structure.items.reserve(known.items.len() + part.items.len());
+    structure.items.extend_from_slice(items(0..top));
+    let moved = |item: &Item, by| Item { range: shift(&item.range, by), ..item.clone() };
+    structure
+        .items
+        .extend(part.items.iter().filter(|item| item.range.start + top < limit).map(|item| moved(item, top)));
+    structure.items.extend(items(start..usize::MAX).iter().map(|item| moved(item, added)));
+    structure.rules.extend(known.rules.iter().filter(|rule| rule.start < top).cloned());
+    structure
+        .rules
+        .extend(part.rules.iter().filter(|rule| rule.start + top < limit).map(|rule| shift(rule, top)));
+    structure
+        .rules
+        .extend(known.rules.iter().filter(|rule| rule.start >= start).map(|rule| shift(rule, added)));
+    Some(structure)
+}
+
+/// The first line at or below an insertion after which the parser's state is known.
+struct Bottom<'s> {
+    start: usize,
+    line_end: usize,
+    is: Landmark<'s>,
+}
+
+enum Landmark<'s> {
+    Heading(&'s Heading),
+    Item(&'s Item),
+}
+
+impl<'s> Bottom<'s> {
+    fn find(old: &str, known: &'s Structure, at: usize) -> Option<Self> {
+        let headings = known.headings.partition_point(|heading| heading.range.start < at);
+        let heading = known
+            .headings
+            .iter()
+            .skip(headings)
+            .find(|heading| is_plain_heading(old, &heading.range))
+            .map(|heading| (heading.range.start, Landmark::Heading(heading)));
+        let items = known.items.partition_point(|item| item.range.start < at);
+        let item = known
+            .items
+            .iter()
+            .skip(items)
+            .find(|item| item.depth == 0)
+            .map(|item| (item.range.start, Landmark::Item(item)));
+        let (start, is) = [heading, item].into_iter().flatten().min_by_key(|(start, _)| *start)?;
+        let rest = old.get(start..)?;
+        let line_end = rest.find('\n').map_or(old.len(), |newline| start + newline + 1);
+        Some(Self { start, line_end, is })
+    }
+
+    /// Whether the line is the same in a part of the new text, at this offset.
+    fn is_in(&self, part: &Structure, at: usize) -> bool {
+        match self.is {
+            Landmark::Heading(old) => {
+                part.headings.iter().any(|new| new.range.start == at && new.level == old.level)
+            }
+            Landmark::Item(old) => part
+                .items
+                .iter()
+                .any(|new| new.range.start == at && new.depth == 0 && new.marker == old.marker),
+        }
+    }
+}
+
+/// A heading on one line of its own. One that is underlined has two, and the first may be the end of a paragraph.
+fn is_plain_heading(text: &str, range: &Range<usize>) -> bool {
+    let source = text.get(range.clone()).unwrap_or_default();
+    source.trim_start().starts_with('#') && !source.trim_end_matches(['\r', '\n']).contains('\n')
+}
+
+fn is_line_start(text: &str, at: usize) -> bool {
+    at == 0 || text.as_bytes().get(at - 1) == Some(&b'\n')
+}
+
+fn count_lines(text: &str, range: Range<usize>) -> usize {
+    text.get(range).unwrap_or_default().matches('\n').count()
+}
+
+fn shift(range: &Range<usize>, by: usize) -> Range<usize> {
+    range.start + by..range.end + by
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// Lines that open, close, interrupt and continue Markdown's blocks.
+    const LINES: &[&str] = &[
+        "## Log",
+        "# Top",
+        "### [2026-11-22] Entry",
+        "## `code` and *more*",
+        "- one",
+        "- two [x]",
+        "* star",
+        "1. first",
+        "2) other",
+        "  - nested",
+        "    deep",
+        "  continued",
+        "plain words",
+        "=====",
+        "-----",
+        "---",
+        "***",
+        "",
+        "",
+        "```",
+        "~~~",
+        "> quote",
+        "> - in a quote",
+        "<!--",
+        "-->",
+        "<div>",
+        "</div>",
+        "<pre>",
+        "| a | b |",
+        "|---|---|",
+        "[x]: /url",
+        "[x]",
+        "## [x] linked",
+        "\tindented",
+        "<<<<<<< HEAD",
+        "=======",
+        ">>>>>>> b",
+        "-",
+        "- ",
+        "- ```",
+        "- > q",
+        "- # inner",
+        "+ plus",
+        "   ## shifted",
+        "#hash",
+        "\u{feff}",
+        "a\r",
+        "- [ ] task",
+    ];
+
+    fn lines(most: usize) -> impl Strategy<Value = Vec<&'static str>> {
+        proptest::collection::vec(proptest::sample::select(LINES), 0..most)
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(8000))]
+
+        #[test]
+        fn what_is_carried_over_is_what_a_parser_finds(
+            old in lines(24),
+            put_in in lines(5),
+            place in any::<prop::sample::Index>(),
+            ends in any::<bool>(),
+        ) {
+            let mut text = old.join("\n");
+            if ends { text.push('\n'); }
+            let starts: Vec<usize> = std::iter::once(0)
+                .chain(text.match_indices('\n').map(|(at, _)| at + 1))
+                .chain([text.len()])
+                .collect();
+            let at = *place.get(&starts);
+            let mut lines = put_in.join("\n");
+            if at == text.len() && !ends { lines.insert(0, '\n'); } else { lines.push('\n'); }
+            let mut new = text.clone();
+            new.insert_str(at, &lines);
+            if let Some(carried) = carry_over(&text, &Structure::of(&text), &new, at) {
+                prop_assert_eq!(carried, Structure::of(&new), "{:?} with {:?} at {}", text, lines, at);
+            }
+        }
+    }
+
+    #[test]
+    fn entries_of_a_log_are_carried_over_without_parsing_the_rest() {
+        let entries: String = (0..200).map(|n| format!("- [2026-11-22 09:30:07] [a] - Did: {n}\n")).collect();
+        let blocks: String = (0..200).map(|n| format!("### Nov 22, 2026\n\nwords {n}\n\n---\n\n")).collect();
+        for (log, entry) in
+            [(entries, "- [2026-11-22] new\n"), (blocks, "\n### Nov 23, 2026\n\nnew\n\n---\n\n")]
+        {
+            let old = format!("# Progress\n\n## Update History\n{log}");
+            let at = "# Progress\n\n## Update History\n".len();
+            let mut new = old.clone();
+            new.insert_str(at, entry);
+            assert_eq!(carry_over(&old, &Structure::of(&old), &new, at), Some(Structure::of(&new)));
+        }
+    }
+
+    #[test]
+    fn the_cache_keeps_within_its_bounds() {
+        for n in 0..2 * MAX_TEXTS {
+            let size = if n % 2 == 0 { MIN_TEXT_BYTES } else { MAX_BYTES / 8 };
+            let text = format!("{n} {}", "words ".repeat(size / 6 + 1));
+            assert_eq!(*structure_of(&text), Structure::of(&text));
+            assert_eq!(find(&text).as_deref(), Some(&Structure::of(&text)));
+        }
+        let cache = CACHE.lock().unwrap();
+        assert!(cache.len() <= MAX_TEXTS, "{}", cache.len());
+        assert!(cache.iter().map(|entry| entry.bytes).sum::<usize>() <= MAX_BYTES);
+    }
+}

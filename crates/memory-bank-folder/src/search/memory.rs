@@ -1,0 +1,93 @@
+//! The memory that the indexes of all banks of a process share. An index that has no room takes that of another bank which
+//! was not searched lately; one that is in use stays, so that two banks do not evict each other at every search.
+
+use std::sync::{Arc, Mutex, PoisonError, RwLock, Weak};
+use std::time::{Duration, Instant};
+
+use memory_bank_core::search::{IndexBudget, IndexMemory, MemoryShare};
+
+use super::Followed;
+
+/// An index that was searched within this time stays.
+const IN_USE: Duration = Duration::from_secs(60);
+
+/// The indexes of the banks of one process.
+#[derive(Debug)]
+pub(crate) struct FolderIndexes {
+    memory: Arc<IndexMemory>,
+    banks: Mutex<Vec<Known>>,
+    in_use: Duration,
+}
+
+/// One bank whose index may be there.
+#[derive(Debug)]
+struct Known {
+    followed: Weak<RwLock<Followed>>,
+    searched: Instant,
+}
+
+impl Default for FolderIndexes {
+    fn default() -> Self {
+        Self::new(IndexBudget::default(), IN_USE)
+    }
+}
+
+impl FolderIndexes {
+    /// Indexes that may take so much, of which those searched within `in_use` stay.
+    pub(super) fn new(budget: IndexBudget, in_use: Duration) -> Self {
+        Self { memory: IndexMemory::new(budget), banks: Mutex::default(), in_use }
+    }
+
+    /// What the indexes may take.
+    pub(super) fn budget(&self) -> IndexBudget {
+        self.memory.budget()
+    }
+
+    /// How much they take.
+    #[cfg(test)]
+    pub(super) fn taken(&self) -> u64 {
+        self.memory.taken()
+    }
+
+    /// Notes that a bank is searched.
+    pub(super) fn searched(&self, followed: &Arc<RwLock<Followed>>) {
+        let mut banks = self.banks.lock().unwrap_or_else(PoisonError::into_inner);
+        banks.retain(|known| known.followed.strong_count() > 0);
+        let own = Arc::downgrade(followed);
+        let searched = Instant::now();
+        match banks.iter_mut().find(|known| known.followed.ptr_eq(&own)) {
+            Some(known) => known.searched = searched,
+            None => banks.push(Known { followed: own, searched }),
+        }
+    }
+
+    /// Accounts for so many bytes of an index; false if others in use leave no room for it.
+    pub(super) fn account(&self, share: &mut Option<MemoryShare>, bytes: u64) -> bool {
+        let share = share.get_or_insert_with(|| MemoryShare::none(&self.memory));
+        while !share.resize(bytes) {
+            if !self.evict() {
+                return false;
+            }
+        }
+        true
+    }
+
+    /// Drops the index that was searched longest ago, unless it is in use.
+    fn evict(&self) -> bool {
+        let mut idle: Vec<(Instant, Arc<RwLock<Followed>>)> = {
+            let banks = self.banks.lock().unwrap_or_else(PoisonError::into_inner);
+            let idle = banks.iter().filter(|known| known.searched.elapsed() >= self.in_use);
+            idle.filter_map(|known| Some((known.searched, known.followed.upgrade()?))).collect()
+        };
+        idle.sort_by_key(|(searched, _)| *searched);
+        idle.iter().any(|(_, followed)| {
+            // One that is being built or searched, the asking bank's own among them, is in use.
+            let Ok(mut followed) = followed.try_write() else { return false };
+            let is_there = followed.share.as_ref().is_some_and(|share| share.bytes() > 0);
+            if is_there {
+                *followed = Followed::default();
+            }
+            is_there
+        })
+    }
+}

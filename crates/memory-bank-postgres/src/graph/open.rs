@@ -1,0 +1,189 @@
+//! A part of the graph around some entities, as much of it as a reply can hold: the database chooses what is loaded, so
+//! that a hub costs the server no more than a leaf.
+
+use std::cmp::Reverse;
+use std::collections::HashMap;
+
+use memory_bank_core::caller::Caller;
+use memory_bank_core::error::{GraphError, StoreError};
+use memory_bank_core::graph::ids::entity_id;
+use memory_bank_core::graph::naming::Lookup;
+use memory_bank_core::graph::timestamp::instant;
+use memory_bank_core::graph::{Entity, Observation};
+use memory_bank_core::store::{EntityRef, Subgraph};
+use tokio_postgres::Row;
+
+use super::rows::{entity_of, graph_of, observation_of, relation_of};
+use super::whole;
+use super::write::Keys;
+use crate::bank::PostgresBank;
+use crate::column::{answer, column};
+use crate::tenant::{Query, Value};
+
+/// The entities that a name may mean: those with the id, and the first of each name. More than one of a name is unclear
+/// already, and a type stands in the id.
+const CANDIDATES: &str = "SELECT id, name, entity_type, NULL::text, created_at, updated_at, found FROM (
+    SELECT e.id, e.name, e.entity_type, e.created_at, e.updated_at, e.seq, count(*) OVER () AS found,
+      row_number() OVER (PARTITION BY e.name_key ORDER BY e.seq) AS nth
+    FROM public.graph_entities e
+    WHERE e.project_id = $1 AND (e.id = ANY ($2) OR e.name_key = ANY ($3))
+  ) AS e WHERE nth <= 20 OR id = ANY ($2) ORDER BY seq";
+
+/// What can be reached from them, over relations in both directions, with the fewest steps to it. What is chosen of it
+/// comes with the number of all; the first always comes, so that this number does.
+macro_rules! reach {
+    ($select:literal) => {
+        concat!(
+            "WITH RECURSIVE reach (id, depth) AS (
+               SELECT e.id, 0 FROM public.graph_entities e
+               WHERE e.project_id = $1 AND (e.id = ANY ($2) OR e.name_key = ANY ($3))
+             UNION
+               SELECT next.id, reach.depth + 1 FROM reach, LATERAL (
+                 SELECT r.to_entity_id AS id FROM public.graph_relations r
+                 WHERE r.project_id = $1 AND r.from_entity_id = reach.id
+                 UNION ALL
+                 SELECT r.from_entity_id FROM public.graph_relations r
+                 WHERE r.project_id = $1 AND r.to_entity_id = reach.id
+               ) AS next
+               WHERE reach.depth < $4
+             ), nearest AS (
+               SELECT reach.id, min(reach.depth) AS depth FROM reach GROUP BY reach.id
+             ) ",
+            $select
+        )
+    };
+}
+
+const REACHED_ENTITIES: &str = reach!(
+    "SELECT id, name, entity_type, attrs, created_at, updated_at, found FROM (
+       SELECT e.id, e.name, e.entity_type, e.attrs::text AS attrs, e.created_at, e.updated_at, e.seq,
+         count(*) OVER () AS found, row_number() OVER nearness AS nth,
+         sum(256 + octet_length(e.id) + octet_length(e.name) + octet_length(e.entity_type)
+           + coalesce(octet_length(e.attrs::text), 0)) OVER nearness AS length
+       FROM public.graph_entities e JOIN nearest USING (id) WHERE e.project_id = $1
+       WINDOW nearness AS (ORDER BY nearest.depth, e.seq)
+     ) AS e WHERE length <= $5 OR nth = 1 ORDER BY seq"
+);
+const REACHED_OBSERVATIONS: &str = reach!(
+    "SELECT id, entity_id, content, source, \"timestamp\", found FROM (
+       SELECT o.id, o.entity_id, o.content, o.source::text AS source, o.\"timestamp\", o.seq,
+         count(*) OVER () AS found, row_number() OVER nearness AS nth,
+         sum(256 + octet_length(o.content) + coalesce(octet_length(o.source::text), 0)) OVER nearness AS length
+       FROM public.graph_observations o
+       JOIN nearest ON nearest.id = o.entity_id
+       JOIN public.graph_entities e ON e.project_id = $1 AND e.id = o.entity_id
+       WHERE o.project_id = $1
+       WINDOW nearness AS (ORDER BY nearest.depth, e.seq, o.at DESC NULLS LAST, o.seq DESC)
+     ) AS o WHERE length <= $5 OR nth = 1 ORDER BY seq"
+);
+const REACHED_RELATIONS: &str = reach!(
+    "SELECT r.id, r.from_entity_id, r.to_entity_id, r.relation_type, r.created_at, r.found, f.name, t.name FROM (
+       SELECT r.id, r.from_entity_id, r.to_entity_id, r.relation_type, r.created_at, r.seq,
+         count(*) OVER () AS found, row_number() OVER nearness AS nth,
+         sum(256 + octet_length(r.from_entity_id) + octet_length(r.to_entity_id) + octet_length(r.relation_type))
+           OVER nearness AS length
+       FROM public.graph_relations r
+       JOIN nearest AS f ON f.id = r.from_entity_id
+       JOIN nearest AS t ON t.id = r.to_entity_id
+       WHERE r.project_id = $1
+       WINDOW nearness AS (ORDER BY least(f.depth, t.depth), r.seq)
+     ) AS r
+     JOIN public.graph_entities f ON f.project_id = $1 AND f.id = r.from_entity_id
+     JOIN public.graph_entities t ON t.project_id = $1 AND t.id = r.to_entity_id
+     WHERE r.length <= $5 OR r.nth = 1 ORDER BY r.seq"
+);
+
+/// From where a part of the graph is reached, and how much of it is loaded.
+struct Reach<'a> {
+    ids: &'a [String],
+    names: &'a [String],
+    depth: u32,
+    bytes: usize,
+}
+
+impl PostgresBank {
+    /// The entities that are meant, with what is around them.
+    pub(super) async fn opened(
+        &self,
+        caller: &Caller,
+        nodes: &[EntityRef],
+        depth: u32,
+        bytes: usize,
+    ) -> Result<Subgraph, GraphError> {
+        let mut keys = Keys::default();
+        for node in nodes {
+            let lookup = Lookup::of(node);
+            if let Some((name, entity_type)) = &lookup.typed {
+                keys = keys.id(&entity_id(name, entity_type));
+            }
+            keys = keys.lookup(&lookup);
+        }
+        keys.ids.retain(|id| !id.contains('\0'));
+        let around = Reach { ids: &keys.ids, names: &keys.names, depth, bytes };
+        let rows = self.reached(caller, &around).await?;
+        let candidates = graph_of(answer(&rows, 0), &[], &[])?;
+        let meant = candidates.resolve_all(nodes)?;
+        let mut ids: Vec<String> = meant.into_iter().map(|entity| entity.id.clone()).collect();
+        ids.sort_unstable();
+        ids.dedup();
+        // A name with a type may have brought entities of the name alone, which nobody means.
+        if found(answer(&rows, 0), 6)? == ids.len() {
+            return Ok(subgraph(&rows)?);
+        }
+        let rows = self.reached(caller, &Reach { ids: &ids, names: &[], ..around }).await?;
+        Ok(subgraph(&rows)?)
+    }
+
+    async fn reached(&self, caller: &Caller, around: &Reach<'_>) -> Result<Vec<Vec<Row>>, StoreError> {
+        let bytes = |bytes: usize| i64::try_from(bytes).unwrap_or(i64::MAX);
+        let (half, all) = (bytes(around.bytes / 2), bytes(around.bytes));
+        let depth = i32::try_from(around.depth.min(100)).unwrap_or(100);
+        let start: [Value<'_>; 3] = [&caller.project.0, &around.ids, &around.names];
+        let [project, ids, names] = start;
+        let into_half: [Value<'_>; 5] = [project, ids, names, &depth, &half];
+        let into_all: [Value<'_>; 5] = [project, ids, names, &depth, &all];
+        let queries = [
+            Query::new(CANDIDATES, &start),
+            Query::new(REACHED_ENTITIES, &into_half),
+            Query::new(REACHED_OBSERVATIONS, &into_all),
+            Query::new(REACHED_RELATIONS, &into_half),
+        ];
+        self.database.read(caller, &queries).await
+    }
+}
+
+fn subgraph(rows: &[Vec<Row>]) -> Result<Subgraph, StoreError> {
+    let [entities, observations, relations] = [1, 2, 3].map(|at| answer(rows, at));
+    let mut names = HashMap::new();
+    for row in relations {
+        names.insert(column(row, 1)?, column(row, 6)?);
+        names.insert(column(row, 2)?, column(row, 7)?);
+    }
+    let loaded: Vec<Entity> = entities.iter().map(entity_of).collect::<Result<_, _>>()?;
+    Ok(Subgraph {
+        names,
+        entities_left: found(entities, 6)?.saturating_sub(entities.len()),
+        observations_left: found(observations, 5)?.saturating_sub(observations.len()),
+        relations_left: found(relations, 5)?.saturating_sub(relations.len()),
+        observations: by_entity(&loaded, observations.iter().map(observation_of).collect::<Result<_, _>>()?),
+        relations: relations.iter().map(relation_of).collect::<Result<_, _>>()?,
+        entities: loaded,
+    })
+}
+
+/// How many rows there are, of which these were chosen.
+fn found(rows: &[Row], place: usize) -> Result<usize, StoreError> {
+    Ok(whole(rows.first().map_or(Ok(0), |row| column(row, place))?))
+}
+
+/// Observations in storage order, put in the order of their entities, newest first for each.
+fn by_entity(entities: &[Entity], mut observations: Vec<Observation>) -> Vec<Observation> {
+    let places: HashMap<&str, usize> = entities.iter().map(|entity| entity.id.as_str()).zip(0..).collect();
+    observations.reverse();
+    observations.sort_by_cached_key(|one| {
+        let place = places.get(one.entity_id.as_str()).copied();
+        let left_out = place.is_none().then(|| one.entity_id.clone());
+        (place.is_none(), place, left_out, Reverse(instant(&one.timestamp)))
+    });
+    observations
+}

@@ -1,0 +1,111 @@
+//! What a request says of tools, in its address (`/mcp?tools=core&readonly`) or in a header (`X-MCP-Tools`, `X-MCP-Readonly`).
+//! It may choose what it is shown; it may give up the right to change something, and never gain it.
+
+use http::{HeaderMap, Uri};
+
+use crate::mcp::ToolOptions;
+
+const TOOLS: &str = "tools";
+const READ_ONLY: &str = "readonly";
+const TOOLS_HEADER: &str = "x-mcp-tools";
+const READ_ONLY_HEADER: &str = "x-mcp-readonly";
+
+/// What counts for this request: its address before its headers, those before the server's settings.
+///
+/// # Errors
+/// Something is not understood. Passing over it could serve a client that wants to be read-only with every right.
+pub(crate) fn of(server: &ToolOptions, uri: &Uri, headers: &HeaderMap) -> Result<ToolOptions, String> {
+    let (mut named, mut read_only) = (None, server.read_only);
+    for value in headers.get_all(READ_ONLY_HEADER) {
+        read_only |= is_on(value.to_str().unwrap_or("?"))?;
+    }
+    for value in headers.get_all(TOOLS_HEADER) {
+        let value = value.to_str().map_err(|_| format!("the header `{TOOLS_HEADER}` is no text"))?;
+        named = Some(value.to_owned());
+    }
+    for (name, value) in url::form_urlencoded::parse(uri.query().unwrap_or_default().as_bytes()) {
+        match name.as_ref() {
+            TOOLS => named = Some(value.into_owned()),
+            READ_ONLY => read_only |= is_on(&value)?,
+            _ => {}
+        }
+    }
+    let toolset = match named.filter(|named| !named.trim().is_empty()) {
+        Some(named) => named.parse().map_err(|error| format!("{error}"))?,
+        None => server.toolset.clone(),
+    };
+    Ok(ToolOptions { toolset, read_only })
+}
+
+/// Whether the word after `readonly` means yes; the bare name does.
+fn is_on(word: &str) -> Result<bool, String> {
+    match word.trim().to_ascii_lowercase().as_str() {
+        "" | "true" | "1" | "yes" | "on" => Ok(true),
+        "false" | "0" | "no" | "off" => Ok(false),
+        other => {
+            let short: String = other.chars().filter(|letter| !letter.is_control()).take(40).collect();
+            Err(format!("`readonly` is `{short}`; give `true` or `false`, or `readonly` alone"))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http::HeaderValue;
+    use rstest::rstest;
+
+    use super::*;
+
+    fn options(
+        server: &ToolOptions,
+        query: &str,
+        headers: &[(&'static str, &str)],
+    ) -> Result<(String, bool), String> {
+        let uri: Uri = format!("/mcp{query}").parse().unwrap();
+        let mut map = HeaderMap::new();
+        for (name, value) in headers {
+            map.append(*name, HeaderValue::from_str(value).unwrap());
+        }
+        of(server, &uri, &map).map(|options| (options.toolset.to_string(), options.read_only))
+    }
+
+    #[rstest]
+    #[case("", &[], ("all", false))]
+    #[case("?tools=core", &[], ("core", false))]
+    #[case("?tools=graph%2Cdocuments&x=1", &[], ("documents,graph", false))]
+    #[case("?tools=core", &[("x-mcp-tools", "graph")], ("core", false))]
+    #[case("?tools=", &[("x-mcp-tools", "graph")], ("all", false))]
+    #[case("", &[("x-mcp-tools", "graph")], ("graph", false))]
+    #[case("?readonly", &[], ("all", true))]
+    #[case("?readonly=", &[], ("all", true))]
+    #[case("?readonly=1&readonly=false", &[], ("all", true))]
+    #[case("?readonly=FALSE", &[], ("all", false))]
+    #[case("?tools=all&readonly=true", &[], ("all", true))]
+    #[case("?readonly=false", &[("x-mcp-readonly", "true")], ("all", true))]
+    fn a_request_chooses_what_it_is_shown_and_may_give_up_rights(
+        #[case] query: &str,
+        #[case] headers: &[(&'static str, &str)],
+        #[case] (toolset, read_only): (&str, bool),
+    ) {
+        let got = options(&ToolOptions::default(), query, headers).unwrap();
+        assert_eq!(got, (toolset.to_owned(), read_only));
+    }
+
+    #[test]
+    fn a_server_that_is_read_only_stays_so_whatever_a_request_says() {
+        let server = ToolOptions { toolset: "core".parse().unwrap(), read_only: true };
+        for query in ["?readonly=false", "?tools=all&readonly=0", ""] {
+            assert!(options(&server, query, &[("x-mcp-readonly", "false")]).unwrap().1, "{query}");
+        }
+        assert_eq!(options(&server, "?tools=all", &[]).unwrap().0, "all");
+        assert_eq!(options(&server, "", &[]).unwrap().0, "core");
+    }
+
+    #[test]
+    fn what_is_not_understood_is_refused() {
+        let server = ToolOptions::default();
+        assert!(options(&server, "?tools=kern", &[]).unwrap_err().contains("`kern`"));
+        assert!(options(&server, "?readonly=maybe", &[]).unwrap_err().contains("`maybe`"));
+        assert!(options(&server, "", &[("x-mcp-readonly", "x")]).is_err());
+    }
+}

@@ -1,0 +1,192 @@
+//! Which tools a client is shown, and whether it may change anything. A toolset shortens `tools/list` and nothing else: a
+//! client that knows a tool is answered. Read-only refuses. Where a setting comes from (flag, variable, address, header)
+//! is not known here.
+
+use std::fmt;
+use std::str::FromStr;
+
+use memory_bank_core::caller::{Caller, Role};
+
+use crate::mcp::tools::{CORE_TOOLS, Family};
+
+/// The longest text that is parsed as a toolset, in bytes.
+const TOOLSET_BYTES: usize = 256;
+
+/// The words for families of tools.
+const FAMILIES: [(&str, Family); 8] = [
+    ("workspace", Family::Workspace),
+    ("documents", Family::Documents),
+    ("progress", Family::Progress),
+    ("context", Family::Context),
+    ("graph", Family::Graph),
+    ("modes", Family::Modes),
+    ("thinking", Family::Thinking),
+    ("backups", Family::Backups),
+];
+
+/// What a client is shown, and whether it may change anything.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ToolOptions {
+    /// The tools that `tools/list` shows.
+    pub toolset: Toolset,
+    /// Whether every tool that changes the memory bank is refused.
+    pub read_only: bool,
+}
+
+impl ToolOptions {
+    /// The caller with the rights that are left.
+    pub(crate) fn restrict(&self, mut caller: Caller) -> Caller {
+        if self.read_only {
+            caller.role = Role::Viewer;
+        }
+        caller
+    }
+}
+
+/// The tools that `tools/list` shows: all, or those of some families and perhaps the core.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Toolset(Option<Parts>);
+
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+struct Parts {
+    core: bool,
+    /// By their places in [`FAMILIES`], in that order.
+    families: [bool; FAMILIES.len()],
+}
+
+/// A text that names no toolset.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UnknownToolset(String);
+
+impl fmt::Display for UnknownToolset {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let families: Vec<&str> = FAMILIES.iter().map(|(word, _)| *word).collect();
+        write!(
+            f,
+            "`{}` is no toolset; give `all`, `core`, or families separated by commas: {}",
+            self.0,
+            families.join(", ")
+        )
+    }
+}
+
+impl std::error::Error for UnknownToolset {}
+
+impl Toolset {
+    /// Whether a tool of this name and family is shown.
+    pub(crate) fn shows(&self, name: &str, family: Family) -> bool {
+        let Some(Parts { core, families }) = &self.0 else { return true };
+        let of_family = FAMILIES.iter().zip(families).any(|((_, known), shown)| *shown && *known == family);
+        of_family || *core && CORE_TOOLS.contains(&name)
+    }
+
+    /// Whether every tool is shown.
+    pub(crate) fn is_all(&self) -> bool {
+        self.0.is_none()
+    }
+}
+
+impl FromStr for Toolset {
+    type Err = UnknownToolset;
+
+    /// Words separated by commas, in any case; blanks around them do not count.
+    fn from_str(text: &str) -> Result<Self, UnknownToolset> {
+        let unknown = |word: &str| {
+            let short: String = word.chars().filter(|letter| !letter.is_control()).take(40).collect();
+            UnknownToolset(short)
+        };
+        if text.len() > TOOLSET_BYTES {
+            return Err(unknown(text));
+        }
+        let (mut parts, mut all, mut words) = (Parts::default(), false, 0);
+        for word in text.split(',').map(str::trim).filter(|word| !word.is_empty()) {
+            words += 1;
+            let lower = word.to_ascii_lowercase();
+            match lower.as_str() {
+                "all" => all = true,
+                "core" => parts.core = true,
+                family => {
+                    let place = FAMILIES.iter().position(|(known, _)| *known == family);
+                    let shown = place.and_then(|place| parts.families.get_mut(place));
+                    *shown.ok_or_else(|| unknown(word))? = true;
+                }
+            }
+        }
+        if words == 0 {
+            return Err(unknown(text));
+        }
+        Ok(Self((!all).then_some(parts)))
+    }
+}
+
+impl fmt::Display for Toolset {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Some(Parts { core, families }) = &self.0 else { return f.write_str("all") };
+        let families = FAMILIES.iter().zip(families).filter(|(_, shown)| **shown).map(|((word, _), _)| *word);
+        let words: Vec<&str> = core.then_some("core").into_iter().chain(families).collect();
+        f.write_str(&words.join(","))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use memory_bank_core::caller::Right;
+
+    use super::*;
+    use crate::mcp::tools::TOOLS;
+
+    fn shown(text: &str) -> Vec<&'static str> {
+        let toolset: Toolset = text.parse().unwrap();
+        TOOLS.iter().filter(|tool| toolset.shows(tool.name, tool.family)).map(|tool| tool.name).collect()
+    }
+
+    #[test]
+    fn a_toolset_is_all_the_core_or_families() {
+        assert_eq!(shown("all").len(), TOOLS.len());
+        assert_eq!(shown("graph, all").len(), TOOLS.len());
+        assert_eq!(shown(" Core ").len(), CORE_TOOLS.len());
+        assert_eq!(shown("backups,"), ["create_backup", "restore_backup"]);
+        let both = shown("core,BACKUPS");
+        assert!(both.contains(&"restore_backup") && both.contains(&"track_progress"));
+        assert!(!both.contains(&"switch_mode"));
+    }
+
+    #[test]
+    fn every_family_has_a_word_and_every_core_tool_exists() {
+        for tool in TOOLS {
+            assert!(FAMILIES.iter().any(|(_, family)| *family == tool.family), "{}", tool.name);
+        }
+        for name in CORE_TOOLS {
+            assert!(TOOLS.iter().any(|tool| tool.name == *name), "{name}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_toolset_is_named_with_what_there_is() {
+        for (text, named) in [("", "``"), (" , ", "` , `"), ("core,x y", "`x y`"), ("Kern\n", "`Kern`")] {
+            let error = text.parse::<Toolset>().unwrap_err().to_string();
+            assert!(
+                error.starts_with(named) && error.contains("core") && error.contains("backups"),
+                "{error}"
+            );
+        }
+        assert!("x".repeat(5000).parse::<Toolset>().unwrap_err().to_string().len() < 300);
+    }
+
+    #[test]
+    fn a_toolset_written_and_read_again_is_the_same() {
+        for text in ["all", "core", "graph", "core,documents,graph"] {
+            assert_eq!(text.parse::<Toolset>().unwrap().to_string(), text);
+        }
+    }
+
+    #[test]
+    fn read_only_leaves_the_right_to_read_and_adds_none() {
+        let options = ToolOptions { read_only: true, ..ToolOptions::default() };
+        let mut caller = Caller::local("alice");
+        assert!(options.restrict(caller.clone()).may(Right::Read));
+        assert!(!options.restrict(caller.clone()).may(Right::Write));
+        caller.scopes = vec![Right::Write];
+        assert!(Right::ALL.iter().all(|right| !options.restrict(caller.clone()).may(*right)));
+    }
+}

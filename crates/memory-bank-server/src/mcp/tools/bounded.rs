@@ -1,0 +1,173 @@
+//! The last bound of a reply's text. Tools keep to it themselves where they know what may be left out; what is long for
+//! another reason, such as a long text that a call gave and its reply repeats, is shortened here and says so.
+
+use memory_bank_core::limits;
+use serde_json::{Map, Value, json};
+
+use super::reply::{Failure, Reply};
+
+/// The arguments by which a call asks for more than it gets unasked.
+const ASKING: [&str; 5] = ["maxChars", "limit", "maxResults", "maxProgressEntries", "maxDecisions"];
+/// A shorter text is not cut any more.
+const SHORTEST: usize = 80;
+/// Room for the words that say what was done.
+const NOTE_CHARS: usize = 200;
+
+/// Whether a call asks for more than it gets unasked.
+pub(super) fn asks_for_more(arguments: &Map<String, Value>) -> bool {
+    ASKING.iter().any(|name| arguments.get(*name).is_some_and(|value| !value.is_null() && value != ""))
+}
+
+/// The outcome with a text of no more than [`limits::REPLY_CHARS`] characters.
+pub(super) fn bounded(outcome: Result<Reply, Failure>) -> Result<Reply, Failure> {
+    match outcome {
+        Ok(reply) if is_long(&reply.text) => {
+            if reply.text.starts_with('{') && reply.structured.is_object() {
+                let mut data = reply.structured;
+                shorten(&mut data, limits::REPLY_CHARS - NOTE_CHARS);
+                return Reply::json(&data);
+            }
+            Ok(Reply { text: cut(&reply.text), ..reply })
+        }
+        Err(Failure::Said(text)) if is_long(&text) => Err(Failure::Said(cut(&text))),
+        Err(Failure::Own(text)) if is_long(&text) => Err(Failure::Own(cut(&text))),
+        Err(Failure::Malformed(text)) if is_long(&text) => Err(Failure::Malformed(cut(&text))),
+        Err(Failure::Hinted { text, hint }) if is_long(&text) => {
+            Err(Failure::Hinted { text: cut(&text), hint })
+        }
+        Err(Failure::Data(mut data)) if is_long(&data.to_string()) => {
+            shorten(&mut data, limits::REPLY_CHARS - NOTE_CHARS);
+            Err(Failure::Data(data))
+        }
+        other => other,
+    }
+}
+
+fn is_long(text: &str) -> bool {
+    text.len() > limits::REPLY_CHARS && text.chars().count() > limits::REPLY_CHARS
+}
+
+fn cut(text: &str) -> String {
+    let all = text.chars().count();
+    let kept: String = text.chars().take(limits::REPLY_CHARS - NOTE_CHARS).collect();
+    format!("{kept}\n… (cut: the whole has {all} characters)")
+}
+
+/// Halves the longest text or list until the whole has no more than so many characters, and says so.
+pub(super) fn shorten(data: &mut Value, most: usize) {
+    /// More halvings than it takes to make nothing of what a reply can hold.
+    const STEPS: usize = 20_000;
+    for _ in 0..STEPS {
+        if data.to_string().chars().count() <= most {
+            break;
+        }
+        let longest = longest(data);
+        if longest == 0 || !halve(data, longest) {
+            break;
+        }
+    }
+    if let Some(object) = data.as_object_mut() {
+        object.insert("shortened".into(), json!("long texts and lists were cut to their beginnings"));
+    }
+}
+
+/// The characters of the longest text, or the length in JSON of the longest list, that can be cut.
+fn longest(value: &Value) -> usize {
+    match value {
+        Value::String(text) => Some(text.chars().count()).filter(|chars| *chars > SHORTEST).unwrap_or(0),
+        Value::Array(items) => {
+            let own = if items.len() > 1 { items.iter().map(|item| item.to_string().len()).sum() } else { 0 };
+            let inner = items.iter().map(longest).max().unwrap_or(0);
+            // A list of long texts is cut by its texts first.
+            if inner * 4 > own { inner } else { own }
+        }
+        Value::Object(members) => members.values().map(longest).max().unwrap_or(0),
+        _ => 0,
+    }
+}
+
+/// Halves the first text or list of this length.
+fn halve(value: &mut Value, length: usize) -> bool {
+    if longest(value) != length {
+        return false;
+    }
+    match value {
+        Value::String(text) => {
+            *text = text.chars().take(length / 2).chain(['…']).collect();
+            true
+        }
+        Value::Array(items) => {
+            if items.iter_mut().any(|item| halve(item, length)) {
+                return true;
+            }
+            items.truncate(items.len() / 2);
+            true
+        }
+        Value::Object(members) => {
+            let name =
+                members.iter().find(|(_, value)| longest(value) == length).map(|(name, _)| name.clone());
+            let Some(name) = name else { return false };
+            if !members.get_mut(&name).is_some_and(|value| halve(value, length)) {
+                return false;
+            }
+            // What is shown in part must not be written back as the whole.
+            if name == "content"
+                && let Some(part) = members.shift_remove("content")
+            {
+                members.insert("part".to_owned(), part);
+                members.shift_remove("etag");
+            }
+            true
+        }
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn chars(reply: &Reply) -> usize {
+        reply.text.chars().count()
+    }
+
+    #[test]
+    fn a_long_reply_is_shortened_and_says_so() {
+        for data in [
+            json!({"success": true, "observation": {"id": "obs_1", "text": "ö\"".repeat(60_000)}}),
+            json!({"success": true, "tasks": vec!["a task"; 9000], "changes": {"added": 1}}),
+            json!({"a": vec!["x".repeat(8000); 500], "b": "y".repeat(3000)}),
+            json!({"many": (0..5000).map(|n| json!({"id": n, "name": format!("n{n}")})).collect::<Vec<_>>()}),
+        ] {
+            let reply = bounded(Reply::json(&data)).unwrap();
+            assert!(chars(&reply) <= limits::REPLY_CHARS && chars(&reply) > 5000, "{}", chars(&reply));
+            assert!(reply.structured["shortened"].is_string());
+            assert_eq!(serde_json::from_str::<Value>(&reply.text).unwrap(), reply.structured);
+        }
+        let text = bounded(Ok(Reply::sentence("é".repeat(90_000)))).unwrap();
+        assert!(chars(&text) <= limits::REPLY_CHARS && text.text.contains("90000 characters"));
+        let error = bounded(Err(Failure::said("x".repeat(90_000)))).unwrap_err();
+        assert!(matches!(error, Failure::Said(text) if text.len() <= limits::REPLY_CHARS));
+    }
+
+    #[test]
+    fn what_is_short_stays() {
+        let data = json!({"a": "ö".repeat(limits::REPLY_CHARS - 100)});
+        assert_eq!(bounded(Reply::json(&data)).unwrap().structured, data);
+    }
+
+    #[test]
+    fn a_document_that_is_shown_in_part_cannot_be_taken_for_the_whole() {
+        let data = json!({"content": "x".repeat(90_000), "etag": "0123456789abcdef"});
+        let reply = bounded(Reply::json(&data)).unwrap();
+        assert!(reply.structured.get("content").is_none() && reply.structured.get("etag").is_none());
+        assert!(reply.structured["part"].is_string());
+    }
+
+    #[test]
+    fn a_call_asks_for_more_by_a_value() {
+        let arguments = |value: Value| value.as_object().cloned().unwrap();
+        assert!(asks_for_more(&arguments(json!({"maxChars": 90_000}))));
+        assert!(!asks_for_more(&arguments(json!({"limit": null, "query": "limit"}))));
+    }
+}

@@ -1,0 +1,208 @@
+//! The bundle: the digest, then of every core document what is worth most, within a budget, then what was left out and
+//! the calls that read it.
+
+use std::sync::Arc;
+
+use memory_bank_core::clock::iso_millis;
+use memory_bank_core::document::{
+    CORE_DOCUMENTS, CoreDocument, Document, DocumentPath, Extent, condense, json_chars,
+};
+use memory_bank_core::limits;
+use memory_bank_core::store::{Bank, ReadOutcome};
+use serde::Deserialize;
+use serde_json::{Map, Value, json};
+
+use super::Call;
+use super::digest::get_context_digest;
+use super::documents::yes;
+use super::reply::{Failure, Reply};
+use super::room::{LISTING_BYTES, reading_bytes};
+
+/// The most documents of a bank that has another layout than ours.
+const DOCUMENTS: usize = 20;
+/// The largest share of the budget that the digest has, as a divisor. A longer one is left out and named.
+const DIGEST_SHARE: usize = 3;
+/// What a document takes beside its text: its name, its etag, brackets.
+const BESIDE: usize = 120;
+/// Room for the metadata and what is said of what was left out.
+const NOTES: usize = 500;
+/// What the call takes that reads a document which was left out whole.
+const CALL: usize = 60;
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Bundle {
+    #[serde(default = "yes")]
+    include_etags: bool,
+    max_chars: Option<usize>,
+}
+
+/// The digest and the core documents.
+pub(crate) async fn get_context_bundle(mut call: Call) -> Result<Reply, Failure> {
+    let Bundle { include_etags, max_chars } = call.parse()?;
+    let bank = call.bank()?;
+    let replies = call.services.replies.clone();
+    let budget = max_chars.unwrap_or(limits::BUNDLE_CHARS).min(replies.bytes);
+    let Found { documents, warnings } = documents(&call, bank.as_ref()).await?;
+    if documents.is_empty() {
+        return Err(Failure::said(
+            "No Memory Bank files found. Use initialize_memory_bank to create the core documents.",
+        ));
+    }
+    let mut metadata = json!({
+        "timestamp": iso_millis(call.services.clock.now()),
+        "filesLoaded": documents.len(),
+        "totalFiles": documents.len().max(CORE_DOCUMENTS.len()),
+        "memoryBankDir": bank.location(),
+    });
+    if !warnings.is_empty() {
+        put(&mut metadata, "warnings", json!(warnings));
+    }
+    let digest = digest(&call, &bank).await;
+    let digest_chars = digest.to_string().chars().count();
+    let mut data = Map::new();
+    let mut room = budget.saturating_sub(metadata.to_string().chars().count() + NOTES);
+    if digest_chars <= room / DIGEST_SHARE {
+        room -= digest_chars;
+        data.insert("digest".into(), digest);
+    } else {
+        data.insert("digest".into(), json!("it is long: get_context_digest gives it"));
+    }
+    // What is short comes whole and leaves its share to the others.
+    let mut by_length: Vec<(usize, usize)> = documents
+        .iter()
+        .enumerate()
+        .map(|(at, document)| (json_chars(&document.content) + document.path.as_str().len() + BESIDE, at))
+        .collect();
+    by_length.sort_unstable();
+    let mut entries: Vec<Option<Value>> = vec![None; documents.len()];
+    let mut calls: Vec<(usize, Vec<Value>)> = Vec::new();
+    let mut waiting = by_length.len();
+    for (length, at) in by_length {
+        let share = room / waiting.max(1);
+        waiting = waiting.saturating_sub(1);
+        let (Some(document), Some(entry)) = (documents.get(at), entries.get_mut(at)) else { continue };
+        if length <= share {
+            room -= length;
+            let mut whole = json!({"content": document.content});
+            if include_etags {
+                put(&mut whole, "etag", json!(document.etag));
+            }
+            *entry = Some(whole);
+            continue;
+        }
+        let (shown, left) = in_part(document, share.saturating_sub(BESIDE));
+        let name = document.path.as_str().len();
+        let chars = |value: &Value| value.to_string().chars().count();
+        let cost =
+            left.iter().map(|call| chars(call) + 1).sum::<usize>() + shown.as_ref().map_or(0, chars) + name;
+        room = room.saturating_sub(cost);
+        *entry = shown;
+        calls.push((at, left));
+    }
+    let bundle: Map<String, Value> = documents
+        .iter()
+        .zip(entries)
+        .filter_map(|(document, entry)| Some((document.path.as_str().to_owned(), entry?)))
+        .collect();
+    data.insert("bundle".into(), Value::Object(bundle));
+    calls.sort_by_key(|(at, _)| *at);
+    let calls: Vec<Value> = calls.into_iter().flat_map(|(_, calls)| calls).collect();
+    if !calls.is_empty() {
+        data.insert("leftOut".into(), json!({"tool": "read_memory_bank_file", "calls": calls}));
+        put(&mut metadata, "truncated", json!(true));
+    }
+    data.insert("metadata".into(), metadata);
+    Reply::json(&Value::Object(data))
+}
+
+/// What is worth most of a document, and the arguments of the calls that read the rest.
+fn in_part(document: &Document, room: usize) -> (Option<Value>, Vec<Value>) {
+    let name = document.path.as_str();
+    let extent = Extent::of(&document.content);
+    // Each piece has a call with the name beside it; a long name takes more than what is reckoned for that.
+    let names = 13 * name.len().saturating_sub(20);
+    let condensed = condense(&document.content, room.saturating_sub(CALL + name.len() + names));
+    if condensed.pieces.is_empty() {
+        return (None, vec![json!({"filename": name})]);
+    }
+    let parts: Vec<Value> = condensed
+        .pieces
+        .iter()
+        .map(|piece| json!({"fromLine": piece.from_line, "lines": piece.lines, "text": piece.text}))
+        .collect();
+    let left = condensed.left_out.iter();
+    let calls =
+        left.map(|(from, lines)| json!({"filename": name, "fromLine": from, "lines": lines})).collect();
+    let shown = json!({"parts": parts, "totalLines": extent.lines, "totalChars": extent.chars});
+    (Some(shown), calls)
+}
+
+/// What `get_context_digest` gives.
+async fn digest(call: &Call, bank: &Arc<dyn Bank>) -> Value {
+    let own = Call {
+        caller: Arc::clone(&call.caller),
+        services: call.services.clone(),
+        arguments: Map::new(),
+        left_aside: Vec::new(),
+        bank: Some(Arc::clone(bank)),
+    };
+    match get_context_digest(own).await {
+        Ok(reply) => reply.structured.get("digest").cloned().unwrap_or_default(),
+        Err(error) => {
+            tracing::warn!(?error, "a bundle goes without the digest");
+            json!("it cannot be made now; get_context_digest says why")
+        }
+    }
+}
+
+struct Found {
+    documents: Vec<Document>,
+    warnings: Vec<String>,
+}
+
+/// The core documents; where some are missing, others of the bank beside them, since it may have another layout.
+async fn documents(call: &Call, bank: &dyn Bank) -> Result<Found, Failure> {
+    let paths = CoreDocument::ALL.map(CoreDocument::path);
+    call.services.replies.need(reading_bytes(paths.len())).await?;
+    let mut found = Found { documents: Vec::new(), warnings: Vec::new() };
+    let outcomes = bank.read(&call.caller, &paths).await?;
+    for (core, outcome) in CoreDocument::ALL.iter().zip(outcomes) {
+        match outcome {
+            ReadOutcome::Found(document) => found.documents.push(document),
+            ReadOutcome::Unreadable(reason) => {
+                found.warnings.push(format!("{} cannot be read: {reason}", core.name()));
+            }
+            _ => found.warnings.push(format!("{} does not exist", core.name())),
+        }
+    }
+    if found.warnings.is_empty() {
+        return Ok(found);
+    }
+    call.services.replies.need(LISTING_BYTES).await?;
+    let known: Vec<DocumentPath> = found.documents.iter().map(|document| document.path.clone()).collect();
+    let mut entries = bank.list(&call.caller).await?;
+    entries.retain(|entry| entry.path.as_ref().is_some_and(|path| !known.contains(path)));
+    // The shorter, the likelier it comes whole; archives and the like are long.
+    entries.sort_by_key(|entry| entry.bytes);
+    let others: Vec<DocumentPath> =
+        entries.into_iter().filter_map(|entry| entry.path).take(DOCUMENTS).collect();
+    let mut room = limits::DOCUMENT_BYTES * paths.len();
+    for path in others {
+        let outcome = bank.read(&call.caller, std::slice::from_ref(&path)).await?.pop();
+        let Some(ReadOutcome::Found(document)) = outcome else { continue };
+        let Some(left) = room.checked_sub(document.content.len()) else { break };
+        room = left;
+        if known.contains(&document.path) {
+            continue;
+        }
+        found.documents.push(document);
+    }
+    Ok(found)
+}
+
+fn put(data: &mut Value, name: &str, value: Value) {
+    if let Some(object) = data.as_object_mut() {
+        object.insert(name.to_owned(), value);
+    }
+}

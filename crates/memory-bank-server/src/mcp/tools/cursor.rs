@@ -1,0 +1,101 @@
+//! Where a list goes on: an opaque text that a reply gives and the same call takes back. It knows its call, so that it
+//! cannot lead into another list.
+
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use memory_bank_core::document::Etag;
+use memory_bank_core::limits;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::reply::Failure;
+
+/// What a cursor belongs to: the tool and the arguments that decide what is listed.
+pub(super) struct Listing(String);
+
+#[derive(Serialize, Deserialize)]
+struct Written<P> {
+    of: String,
+    at: P,
+}
+
+impl Listing {
+    /// The list that this tool gives with these arguments in this bank. How much of it comes does not belong to it.
+    pub(super) fn new(tool: &str, bank: &str, arguments: &Value) -> Self {
+        let text = format!("{tool}\n{bank}\n{arguments}");
+        Self(Etag::of(&text).to_string())
+    }
+
+    /// The place at which this list goes on.
+    pub(super) fn cursor<P: Serialize>(&self, at: P) -> Result<String, Failure> {
+        let place = serde_json::to_string(&at).map_err(|error| Failure::Internal(error.to_string()))?;
+        let written = Written { of: self.seal(&place), at };
+        let text = serde_json::to_vec(&written).map_err(|error| Failure::Internal(error.to_string()))?;
+        Ok(URL_SAFE_NO_PAD.encode(text))
+    }
+
+    /// The place that a cursor of this list names; the beginning without one.
+    ///
+    /// # Errors
+    /// It is none of this list.
+    pub(super) fn place<P>(&self, cursor: Option<&str>) -> Result<P, Failure>
+    where
+        P: Serialize + for<'de> Deserialize<'de> + Default,
+    {
+        let Some(cursor) = cursor else { return Ok(P::default()) };
+        self.parse(cursor.trim()).ok_or_else(|| {
+            Failure::own(
+                "`cursor` does not belong to this call; send the `nextCursor` of the last reply with the same other \
+                 arguments, or leave it out to begin anew",
+            )
+        })
+    }
+
+    fn parse<P: Serialize + for<'de> Deserialize<'de>>(&self, cursor: &str) -> Option<P> {
+        if cursor.len() > limits::URI_BYTES {
+            return None;
+        }
+        let text = URL_SAFE_NO_PAD.decode(cursor).ok()?;
+        let Written { of, at } = serde_json::from_slice::<Written<P>>(&text).ok()?;
+        (of == self.seal(&serde_json::to_string(&at).ok()?)).then_some(at)
+    }
+
+    /// Ties a place to the list.
+    fn seal(&self, place: &str) -> String {
+        Etag::of(&format!("{}\n{place}", self.0)).to_string()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_cursor_leads_into_its_own_list_and_nowhere_else() {
+        let listing = Listing::new("graph_search", "bank", &json!({"query": "a"}));
+        let cursor = listing.cursor((3_usize, 4_usize)).unwrap();
+        assert_eq!(listing.place::<(usize, usize)>(Some(&cursor)).unwrap(), (3, 4));
+        assert_eq!(listing.place::<(usize, usize)>(None).unwrap(), (0, 0));
+        for other in [
+            Listing::new("graph_search", "bank", &json!({"query": "b"})),
+            Listing::new("graph_search", "other", &json!({"query": "a"})),
+            Listing::new("graph_open_nodes", "bank", &json!({"query": "a"})),
+        ] {
+            assert!(other.place::<(usize, usize)>(Some(&cursor)).is_err());
+        }
+        let forged = URL_SAFE_NO_PAD.encode(r#"{"of":"0123456789abcdef","at":[9,9]}"#);
+        for wrong in ["", "x", "%%%", &cursor[1..], &forged, &"a".repeat(100_000)] {
+            let error = listing.place::<(usize, usize)>(Some(wrong)).unwrap_err();
+            assert!(matches!(error, Failure::Own(text) if text.contains("nextCursor")), "{wrong:.20}");
+        }
+    }
+
+    #[test]
+    fn a_place_may_be_a_name() {
+        let listing = Listing::new("list_memory_bank_files", "bank", &json!({}));
+        let cursor = listing.cursor("größe.md").unwrap();
+        assert_eq!(listing.place::<String>(Some(&cursor)).unwrap(), "größe.md");
+    }
+}

@@ -1,0 +1,153 @@
+//! Shows one document: whole where it fits, as clients know it, or else a part. A part is never called `content` and has no
+//! etag of the document, so that it cannot be written back as the whole.
+
+use memory_bank_core::document::{
+    Document, Extent, LeftOut, Part, Selection, json_chars, part, section::Outline,
+};
+use serde::Deserialize;
+use serde_json::{Map, Value, json};
+
+use super::documents::{note_stored_name, yes};
+use super::reply::{Failure, Reply};
+use super::room::Room;
+use crate::services::Replies;
+
+/// How many headings stand with the beginning of a long document, and how long each may be.
+const HEADINGS: usize = 40;
+const HEADING_CHARS: usize = 60;
+
+/// What is asked for.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct ReadOne {
+    pub(super) filename: String,
+    #[serde(default = "yes")]
+    include_etag: bool,
+    heading: Option<String>,
+    from_line: Option<usize>,
+    from_char: Option<usize>,
+    lines: Option<usize>,
+    tail: Option<usize>,
+    max_chars: Option<usize>,
+}
+
+impl ReadOne {
+    /// The part that is asked for, if it is one.
+    ///
+    /// # Errors
+    /// Two parts are asked for at once.
+    fn selection(&self) -> Result<Option<Selection<'_>>, Failure> {
+        let heading = self.heading.as_deref().filter(|heading| !heading.trim().is_empty());
+        let from = self.from_line.or(self.from_char.map(|_| 1));
+        let asked = [heading.is_some(), from.is_some(), self.tail.is_some()];
+        if asked.iter().filter(|asked| **asked).count() > 1 || (self.tail.is_some() && self.lines.is_some()) {
+            return Err(Failure::Malformed(
+                "give one of `heading`, `fromLine` and `tail`; `lines` says how many lines of a heading or from a line on"
+                    .to_owned(),
+            ));
+        }
+        let count = self.lines;
+        Ok(match (heading, self.tail) {
+            (Some(title), _) => Some(Selection::Heading { title, count }),
+            (None, Some(tail)) => Some(Selection::Tail(tail)),
+            (None, None) if from.is_some() || count.is_some() => Some(Selection::Lines {
+                from: from.unwrap_or(1),
+                from_char: self.from_char.unwrap_or(1),
+                count,
+            }),
+            (None, None) => None,
+        })
+    }
+
+    /// The document, or the part of it, as a reply.
+    pub(super) fn reply(&self, document: Document, replies: &Replies) -> Result<Reply, Failure> {
+        let selection = self.selection()?;
+        let mut frame = json!({"filename": self.filename});
+        note_stored_name(&mut frame, &self.filename, &document.path);
+        let room = Room::of(replies, self.max_chars, &frame);
+        if selection.is_none() && json_chars(&document.content) <= room.bounds().chars.saturating_add(SPARE) {
+            return self.whole(document);
+        }
+        let extent = Extent::of(&document.content);
+        let start = Selection::Lines { from: 1, from_char: 1, count: None };
+        let headings = match selection {
+            None => headings(&document.content),
+            Some(_) => Vec::new(),
+        };
+        // They help to choose a part; they do not take the place of one.
+        let fits = json!(headings).to_string().chars().count() <= room.bounds().chars / 4;
+        let headings = if fits { headings } else { Vec::new() };
+        put(&mut frame, "headings", json!(headings));
+        let bounds = Room::of(replies, self.max_chars, &frame).bounds();
+        let part = part(&document.content, selection.unwrap_or(start), bounds)
+            .map_err(|reason| Failure::said(format!("Error reading file {}: {reason}", self.filename)))?;
+        let Part { text, from_line, from_char, lines, left } = part;
+        let mut data = json!({"part": text, "fromLine": from_line, "lines": lines, "totalLines": extent.lines,
+            "totalChars": extent.chars, "filename": self.filename});
+        if from_char > 1 {
+            put(&mut data, "fromChar", json!(from_char));
+        }
+        note_stored_name(&mut data, &self.filename, &document.path);
+        if !headings.is_empty() {
+            put(&mut data, "headings", json!(headings));
+        }
+        if let Some(left) = left {
+            put(&mut data, "next", self.next(left, selection));
+        }
+        Reply::json(&data)
+    }
+
+    fn whole(&self, document: Document) -> Result<Reply, Failure> {
+        if !self.include_etag {
+            let data = json!({"content": document.content, "filename": self.filename});
+            return Ok(Reply::text(document.content, data));
+        }
+        let mut data = json!({"content": document.content, "etag": document.etag, "filename": self.filename});
+        note_stored_name(&mut data, &self.filename, &document.path);
+        Reply::json(&data)
+    }
+
+    /// The call that reads what was left out.
+    fn next(&self, left: LeftOut, selection: Option<Selection<'_>>) -> Value {
+        let mut arguments = Map::new();
+        arguments.insert("filename".into(), json!(self.filename));
+        arguments.insert("fromLine".into(), json!(left.from_line));
+        if left.from_char > 1 {
+            arguments.insert("fromChar".into(), json!(left.from_char));
+        }
+        let open_end = matches!(selection, None | Some(Selection::Lines { count: None, .. }));
+        if !open_end {
+            arguments.insert("lines".into(), json!(left.lines));
+        }
+        if let Some(max_chars) = self.max_chars {
+            arguments.insert("maxChars".into(), json!(max_chars));
+        }
+        json!({"tool": "read_memory_bank_file", "arguments": arguments})
+    }
+}
+
+/// What a whole document needs no room for: there is nothing to say of what is left.
+const SPARE: usize = 500;
+
+/// The headings of a document with their lines, the highest levels first where there are too many.
+fn headings(text: &str) -> Vec<String> {
+    let outline = Outline::of(text);
+    let all = outline.headings();
+    let most = (1..=6_u8)
+        .rev()
+        .find(|level| all.iter().filter(|heading| heading.level <= *level).count() <= HEADINGS)
+        .unwrap_or(1);
+    let shown = all.iter().filter(|heading| heading.level <= most).take(HEADINGS);
+    shown
+        .map(|heading| {
+            let title: String = heading.title.chars().take(HEADING_CHARS).collect();
+            format!("{}: {title}", heading.line)
+        })
+        .collect()
+}
+
+fn put(data: &mut Value, name: &str, value: Value) {
+    if let Some(object) = data.as_object_mut() {
+        object.insert(name.to_owned(), value);
+    }
+}
