@@ -460,6 +460,12 @@ pub async fn a_fact_is_signed_by_the_first_who_gives_it(p: Project) {
     let pointer = PointerDraft { path: "notes.md".into(), heading: None, note: None };
     let pointed = p.bank.add_pointer(&as_user("carol"), &named("A"), pointer).await.unwrap();
     assert_eq!(pointed.observation.author.as_deref(), Some("carol"));
+    let batch = GraphBatch {
+        observations: vec![ObservationOf { entity: named("A"), draft: fact("in a batch", None) }],
+        ..GraphBatch::default()
+    };
+    let applied = p.bank.apply_batch(&as_user("dora"), batch).await.unwrap();
+    assert_eq!(applied.observations[0].observation.author.as_deref(), Some("dora"));
     let all = p.other.export(&p.caller).await.unwrap().observations;
     assert!(
         [&first.observation, &sourced.observation, &pointed.observation].iter().all(|one| all.contains(one))

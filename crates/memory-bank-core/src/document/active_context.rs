@@ -5,8 +5,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::document::argument;
 use crate::document::entry::entry;
+use crate::document::known_section::KnownSection;
 use crate::document::list::replace_items;
-use crate::document::part::Part;
 use crate::document::placement::insert_item;
 use crate::document::section::Outline;
 use crate::document::{CoreDocument, DocumentPath, Removed};
@@ -95,9 +95,9 @@ impl Clear {
 /// would become too large.
 pub fn update_active_context(drafts: &mut Drafts, asked: &UpdateActiveContext) -> Result<Removed, EditError> {
     let lists = [
-        ("tasks", &asked.tasks, Part::Tasks),
-        ("issues", &asked.issues, Part::Issues),
-        ("nextSteps", &asked.next_steps, Part::NextSteps),
+        ("tasks", &asked.tasks, KnownSection::Tasks),
+        ("issues", &asked.issues, KnownSection::Issues),
+        ("nextSteps", &asked.next_steps, KnownSection::NextSteps),
     ];
     if let Some(Clear::Lists(named)) = &asked.clear
         && let Some(unknown) = named.iter().find(|name| lists.iter().all(|(list, _, _)| list != name))
@@ -234,14 +234,16 @@ pub fn add_session_note(
 /// Puts an entry among the session notes.
 pub(super) fn add_note_line(drafts: &mut Drafts, line: &str) -> Result<(), EditError> {
     CoreDocument::ActiveContext.rewrite(drafts, |text| {
-        insert_item(text, |outline| Part::Notes.find(outline), Part::Notes.title(), line)
+        insert_item(text, |outline| KnownSection::Notes.find(outline), KnownSection::Notes.title(), line)
     })
 }
 
 /// Puts an entry of progress among the session notes, or where active-context.md lists what changed if it has none.
 pub(super) fn add_change_line(drafts: &mut Drafts, line: &str) -> Result<(), EditError> {
     CoreDocument::ActiveContext.rewrite(drafts, |text| {
-        let find = |outline: &Outline<'_>| Part::Notes.find(outline).or_else(|| Part::Recent.find(outline));
-        insert_item(text, find, Part::Notes.title(), line)
+        let find = |outline: &Outline<'_>| {
+            KnownSection::Notes.find(outline).or_else(|| KnownSection::Recent.find(outline))
+        };
+        insert_item(text, find, KnownSection::Notes.title(), line)
     })
 }

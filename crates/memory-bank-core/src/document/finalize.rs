@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use crate::document::active_context::add_note_line;
 use crate::document::decisions::{LogDecision, log_decision};
 use crate::document::entry::entry;
-use crate::document::part::Part;
+use crate::document::known_section::KnownSection;
 use crate::document::progress::{AddProgressEntry, add_progress_entry};
 use crate::document::tasks::{UpdateTasks, add_tasks, update_tasks};
 use crate::document::{CoreDocument, DocumentPath, NotFound, Removed, argument};
@@ -81,7 +81,7 @@ pub fn finalize_thinking_session(
     if let Some(steps) = &asked.next_steps {
         let steps = argument::items("nextSteps", steps)?;
         if !steps.is_empty() {
-            let added = add_tasks(drafts, Part::NextSteps, &steps)?;
+            let added = add_tasks(drafts, KnownSection::NextSteps, &steps)?;
             actions.push(format!("Next steps updated ({added} items)"));
         }
     }

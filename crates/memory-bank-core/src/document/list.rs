@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
-use crate::document::part::Part;
+use crate::document::known_section::KnownSection;
 use crate::document::removed::Removed;
 use crate::document::section::{Item, Outline, Section};
 use crate::document::splice::{append_items, append_section, bullets, check_editable, check_headings, like};
@@ -29,7 +29,11 @@ pub(super) struct ListEdited {
 ///
 /// # Errors
 /// A section holds a merge conflict, or an item would not be seen.
-pub(super) fn replace_items(text: &str, part: Part, wanted: &[String]) -> Result<ListEdited, EditError> {
+pub(super) fn replace_items(
+    text: &str,
+    part: KnownSection,
+    wanted: &[String],
+) -> Result<ListEdited, EditError> {
     let outline = Outline::of(text);
     let sections = part.lists(&outline);
     for section in &sections {
@@ -99,7 +103,7 @@ pub(super) fn replace_items(text: &str, part: Part, wanted: &[String]) -> Result
 ///
 /// # Errors
 /// The section holds a merge conflict, or an item would not be seen.
-pub(super) fn add_items(text: &str, part: Part, items: &[String]) -> Result<String, EditError> {
+pub(super) fn add_items(text: &str, part: KnownSection, items: &[String]) -> Result<String, EditError> {
     if items.is_empty() {
         return Ok(text.to_owned());
     }

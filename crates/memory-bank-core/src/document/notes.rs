@@ -10,9 +10,9 @@ use jiff::Timestamp;
 
 use crate::document::active_context::NoteCategory;
 use crate::document::entry::text_of;
+use crate::document::known_section::KnownSection;
 use crate::document::list::key;
 use crate::document::near::near;
-use crate::document::part::Part;
 use crate::document::section::Outline;
 use crate::document::splice::{check_editable, check_headings};
 use crate::document::tasks::items_of;
@@ -21,10 +21,10 @@ use crate::error::EditError;
 use crate::store::Drafts;
 
 /// The lists that hold what can be resolved.
-const PLACES: [(CoreDocument, Part); 3] = [
-    (CoreDocument::ActiveContext, Part::Notes),
-    (CoreDocument::ActiveContext, Part::Issues),
-    (CoreDocument::Progress, Part::Issues),
+const PLACES: [(CoreDocument, KnownSection); 3] = [
+    (CoreDocument::ActiveContext, KnownSection::Notes),
+    (CoreDocument::ActiveContext, KnownSection::Issues),
+    (CoreDocument::Progress, KnownSection::Issues),
 ];
 
 /// How much of a note a reply repeats.

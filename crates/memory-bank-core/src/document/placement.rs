@@ -7,13 +7,17 @@
 use std::ops::Range;
 
 use crate::document::archive;
+use crate::document::date::date_at_start;
 use crate::document::list::{take_items, template_rows};
 use crate::document::section::{Item, Marker, Outline, Section};
 use crate::document::splice::{
     Gap, append_section, below_comments, blank_lines_at_top, bullet, check_editable, gap_after, insert_seen,
-    like,
+    like, written_end,
 };
 use crate::error::EditError;
+
+/// How many entries are looked at from either end for one with a date: a long log costs what a short one costs.
+const LOOKED_AT: usize = 64;
 
 /// Adds an entry of one line.
 ///
@@ -108,9 +112,50 @@ struct Last<'o> {
 }
 
 fn newest_at_end<'o>(outline: &'o Outline<'_>, section: &Section<'_>) -> Option<Last<'o>> {
-    let last = archive::newest_at_end(outline.text(), &section.body)?;
-    let item = outline.items_in(&last).first().filter(|item| item.range == last);
-    Some(Last { end: last.end, item })
+    let body = &section.body;
+    let headings = outline.headings();
+    let from = headings.partition_point(|heading| heading.range.start < body.start);
+    let to = headings.partition_point(|heading| heading.range.start < body.end);
+    let blocks = headings.get(from..to).unwrap_or_default();
+    let own = outline.items_in(&section.own);
+    let date_of = |item: &Item| date_at_start(&item.text).filter(|_| item.depth == 0);
+    let first = own
+        .iter()
+        .take(LOOKED_AT)
+        .find_map(date_of)
+        .or_else(|| blocks.iter().take(LOOKED_AT).find_map(|block| date_at_start(&block.source)))?;
+    let last_block = blocks
+        .iter()
+        .rev()
+        .take(LOOKED_AT)
+        .find_map(|block| Some((date_at_start(&block.source)?, block.range.end)));
+    // Items behind the rule that closes the last block are entries again; those before it are a part of it.
+    let (items, closed) = match &last_block {
+        Some((_, start)) => {
+            let rules = outline.rules().iter().filter(|rule| (*start..body.end).contains(&rule.start));
+            // A rule with prose behind it stands within the block.
+            let ends_it = |end: &usize| {
+                let behind = outline.slice(&(*end..body.end));
+                let next = end + blank_lines_at_top(behind);
+                behind.trim().is_empty()
+                    || outline
+                        .items_in(&(next..body.end))
+                        .first()
+                        .is_some_and(|item| item.range.start == next)
+            };
+            let closed = rules.last().map(|rule| rule.end).filter(ends_it);
+            (outline.items_in(&(closed.unwrap_or(body.end)..body.end)), closed)
+        }
+        None => (own, None),
+    };
+    let is_dated = |item: &&Item| date_of(item).is_some();
+    if let Some(item) = items.iter().rev().take(LOOKED_AT).find(is_dated) {
+        return archive::is_later(date_of(item)?, first)
+            .then_some(Last { end: item.range.end, item: Some(item) });
+    }
+    let (date, _) = last_block?;
+    let end = closed.unwrap_or_else(|| written_end(outline.text(), body));
+    archive::is_later(date, first).then_some(Last { end, item: None })
 }
 
 /// The item with a bullet at which the section begins.

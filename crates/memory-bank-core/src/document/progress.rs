@@ -8,8 +8,8 @@ use serde::{Deserialize, Serialize};
 use crate::document::active_context::add_change_line;
 use crate::document::argument;
 use crate::document::entry::entry;
+use crate::document::known_section::KnownSection;
 use crate::document::open_block::front_matter_is_open;
-use crate::document::part::Part;
 use crate::document::placement::{insert_block, insert_item};
 use crate::document::section::Outline;
 use crate::document::{CoreDocument, DocumentPath};
@@ -67,7 +67,7 @@ pub fn track_progress(
     let description = argument::written_line("description", &asked.description)?;
     let line = entry(at, author, &action, &description);
     CoreDocument::Progress.rewrite(drafts, |text| {
-        insert_item(text, |outline| Part::History.find(outline), Part::History.title(), &line)
+        insert_item(text, |outline| KnownSection::History.find(outline), KnownSection::History.title(), &line)
     })?;
     if asked.update_active_context {
         add_change_line(drafts, &line)?;
@@ -204,7 +204,12 @@ pub fn add_progress_entry(
             block.push_str(&format!("\n**Tags:** {}\n", list.join(", ")));
         }
         block.push_str(if open { "\n***" } else { "\n---" });
-        insert_block(text, |outline| Part::History.find(outline), Part::History.title(), &block)
+        insert_block(
+            text,
+            |outline| KnownSection::History.find(outline),
+            KnownSection::History.title(),
+            &block,
+        )
     })?;
     Ok(ProgressEntryAdded { entry_id, kind: asked.kind, summary })
 }

@@ -6,9 +6,9 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::document::active_context::Clear;
+use crate::document::known_section::KnownSection;
 use crate::document::list::{add_items, key, own_words, replace_items, take_items};
 use crate::document::near::NotFound;
-use crate::document::part::Part;
 use crate::document::roles::is_placeholder;
 use crate::document::section::{Item, Outline};
 use crate::document::splice::check_editable;
@@ -133,8 +133,8 @@ pub fn update_tasks(
             });
         }
         wanted.extend(add);
-        Part::Tasks.home(drafts).rewrite(drafts, |text| {
-            let edited = replace_items(text, Part::Tasks, &wanted)?;
+        KnownSection::Tasks.home(drafts).rewrite(drafts, |text| {
+            let edited = replace_items(text, KnownSection::Tasks, &wanted)?;
             changes.added = edited.added;
             removed = edited.removed;
             Ok(edited.text)
@@ -144,7 +144,7 @@ pub fn update_tasks(
             (removed, missed) = remove_tasks(drafts, &remove, asked.only_whole)?;
         }
         if !add.is_empty() {
-            changes.added = add_tasks(drafts, Part::Tasks, &add)?;
+            changes.added = add_tasks(drafts, KnownSection::Tasks, &add)?;
         }
     }
     changes.removed = removed.count();
@@ -163,14 +163,14 @@ fn tasks(drafts: &Drafts) -> Vec<String> {
     DOCUMENTS
         .iter()
         .filter_map(|document| document.text(drafts))
-        .flat_map(|text| items(text, Part::Tasks))
+        .flat_map(|text| items(text, KnownSection::Tasks))
         .filter(|task| seen.insert(key(task)))
         .collect()
 }
 
 /// The items of the sections of a part, in the order of the document. One that two lists have is given once; rows of a
 /// template are none.
-pub(super) fn items(text: &str, part: Part) -> Vec<String> {
+pub(super) fn items(text: &str, part: KnownSection) -> Vec<String> {
     let outline = Outline::of(text);
     let mut seen = BTreeSet::new();
     items_of(&outline, part)
@@ -181,7 +181,7 @@ pub(super) fn items(text: &str, part: Part) -> Vec<String> {
 }
 
 /// The items of the sections of a part with what is nested in them, top to bottom, each once.
-pub(super) fn items_of<'o>(outline: &'o Outline<'_>, part: Part) -> Vec<&'o Item> {
+pub(super) fn items_of<'o>(outline: &'o Outline<'_>, part: KnownSection) -> Vec<&'o Item> {
     let mut end = 0;
     let mut found = Vec::new();
     for section in part.find_all(outline).into_iter().filter_map(|index| outline.section(index)) {
@@ -195,7 +195,7 @@ pub(super) fn items_of<'o>(outline: &'o Outline<'_>, part: Part) -> Vec<&'o Item
 ///
 /// # Errors
 /// The section holds a merge conflict, or an item would not be seen.
-pub(super) fn add_tasks(drafts: &mut Drafts, part: Part, add: &[String]) -> Result<usize, EditError> {
+pub(super) fn add_tasks(drafts: &mut Drafts, part: KnownSection, add: &[String]) -> Result<usize, EditError> {
     let mut known: BTreeSet<String> = DOCUMENTS
         .iter()
         .filter_map(|document| document.text(drafts))
@@ -213,7 +213,7 @@ fn remove_tasks(
     remove: &[String],
     only_whole: bool,
 ) -> Result<(Removed, Vec<String>), EditError> {
-    let home = Part::Tasks.home(drafts);
+    let home = KnownSection::Tasks.home(drafts);
     let outlines: Vec<(CoreDocument, Outline<'_>)> = DOCUMENTS
         .iter()
         .filter_map(|document| Some((*document, Outline::of(document.text(drafts)?))))
@@ -223,7 +223,9 @@ fn remove_tasks(
         if *document == home {
             check_tasks(outline)?;
         }
-        held.extend(items_of(outline, Part::Tasks).into_iter().map(|item| (*document, outline, item)));
+        held.extend(
+            items_of(outline, KnownSection::Tasks).into_iter().map(|item| (*document, outline, item)),
+        );
     }
     let texts: Vec<String> = held.iter().map(|(_, _, item)| item.text.to_string()).collect();
     let whole = Keys::of(texts.iter().map(|task| key(task)));
@@ -272,7 +274,8 @@ fn remove_tasks(
 
 /// Refuses tasks of which a section holds a merge conflict.
 fn check_tasks(outline: &Outline<'_>) -> Result<(), EditError> {
-    let sections = Part::Tasks.find_all(outline).into_iter().filter_map(|index| outline.section(index));
+    let sections =
+        KnownSection::Tasks.find_all(outline).into_iter().filter_map(|index| outline.section(index));
     sections.into_iter().try_for_each(|section| check_editable(outline, &section))
 }
 

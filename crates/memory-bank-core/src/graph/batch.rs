@@ -69,6 +69,14 @@ impl BatchPlan {
         Ok(Self { entities, observations, relations })
     }
 
+    /// The batch, with its facts signed.
+    #[must_use]
+    pub fn signed(mut self, author: &str) -> Self {
+        self.observations =
+            self.observations.into_iter().map(|(entity, plan)| (entity, plan.signed(author))).collect();
+        self
+    }
+
     /// What is to be stored, on a graph that holds at least every entity that the batch may mean, what these have of its
     /// facts, and the relations among them. What is there already stays as it is and is said to have existed.
     ///

@@ -397,8 +397,8 @@ impl GraphStore for FolderBank {
         .await
     }
 
-    async fn apply_batch(&self, _caller: &Caller, batch: GraphBatch) -> Result<BatchApplied, GraphError> {
-        let plan = BatchPlan::new(batch)?;
+    async fn apply_batch(&self, caller: &Caller, batch: GraphBatch) -> Result<BatchApplied, GraphError> {
+        let plan = BatchPlan::new(batch)?.signed(&caller.author());
         self.write_graph(move |state, now| plan.apply(state, now)).await
     }
 

@@ -119,7 +119,7 @@ impl GraphStore for PostgresBank {
     }
 
     async fn apply_batch(&self, caller: &Caller, batch: GraphBatch) -> Result<BatchApplied, GraphError> {
-        let plan = BatchPlan::new(batch)?;
+        let plan = BatchPlan::new(batch)?.signed(&caller.author());
         let mut keys = Keys::default().relations();
         for entity in &plan.entities {
             keys = keys.id(&entity.id);

@@ -8,8 +8,8 @@ use jiff::civil::DateTime;
 use crate::document::CoreDocument;
 use crate::document::conflict;
 use crate::document::date::{date_anywhere, date_at_start};
+use crate::document::known_section::KnownSection;
 use crate::document::notes::is_open_problem;
-use crate::document::part::Part;
 use crate::document::section::{Heading, Item, Outline};
 use crate::document::splice::written_end;
 use crate::document::templates::is_template_row;
@@ -41,9 +41,9 @@ impl Log {
     /// Whether the items of a section are entries, with or without a date.
     fn is_section(self, heading: &Heading) -> bool {
         match self {
-            Self::Progress => Part::History.is_titled(heading),
+            Self::Progress => KnownSection::History.is_titled(heading),
             Self::Decisions => false,
-            Self::Notes => Part::Notes.is_titled(heading),
+            Self::Notes => KnownSection::Notes.is_titled(heading),
         }
     }
 }

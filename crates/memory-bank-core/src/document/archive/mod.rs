@@ -7,7 +7,6 @@
 mod entries;
 
 use std::cmp::Reverse;
-use std::ops::Range;
 
 use jiff::Timestamp;
 use jiff::civil::DateTime;
@@ -245,15 +244,10 @@ impl Plan {
     }
 }
 
-/// The bytes of the last entry within a part of a text whose entries end with the newest one; none where the newest comes
-/// first, or that cannot be told.
-pub(super) fn newest_at_end(text: &str, part: &Range<usize>) -> Option<Range<usize>> {
-    let all = entries(Log::Progress, text);
-    let within =
-        || all.iter().filter(|entry| part.contains(&entry.range.start) && entry.range.end <= part.end);
-    let dated = || within().filter(|entry| entry.date.is_some());
-    let (first, last) = (dated().next()?, dated().next_back()?);
-    (last.date > first.date).then(|| last.range.clone())
+/// Whether one date is later than another. A date without a time of day says nothing of the order within that day.
+pub(super) fn is_later(one: DateTime, other: DateTime) -> bool {
+    let timed = |date: DateTime| date.time() != jiff::civil::Time::midnight();
+    one.date() > other.date() || one > other && timed(one) && timed(other)
 }
 
 /// Where the first decision of a log begins that has the newest one at its top. A log whose decisions stand below other
@@ -265,7 +259,8 @@ pub(super) fn newest_decision_at_top(text: &str) -> Option<usize> {
     let start = all.first()?.range.start;
     let outline = Outline::of(text);
     let heading = outline.headings().iter().find(|heading| heading.range.start == start)?;
-    (first.date > last.date && heading.level == 2).then_some(start)
+    let falls = is_newest_first(&all) == Some(true) && is_later(first.date?, last.date?);
+    (falls && heading.level == 2).then_some(start)
 }
 
 /// The order of the dates in the document; none if it cannot be seen.

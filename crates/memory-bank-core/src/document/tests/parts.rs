@@ -343,6 +343,10 @@ fn a_placeholder_is_refused_where_it_would_be_written_and_never_seen() {
     "## Log\n- 2026-05-05: new\n- 2026-01-01: one\n- 2026-01-02: two\n",
     "## Log\n{}\n- 2026-05-05: new\n- 2026-01-01: one\n- 2026-01-02: two\n"
 )]
+#[case::a_day_without_times(
+    "## Log\n- 2026-01-01: two\n- [2026-01-01 10:00:00] one\n",
+    "## Log\n{}\n- 2026-01-01: two\n- [2026-01-01 10:00:00] one\n"
+)]
 #[case::undated("## Log\n- one\n- two\n", "## Log\n{}\n- one\n- two\n")]
 #[case::stars(
     "## Log\n* 2026-01-02 two\n* 2026-01-01 one\n",
@@ -396,6 +400,10 @@ fn a_structured_entry_goes_where_the_newest_one_is_too() {
 #[rstest]
 #[case::ours("# D\n\n## A\n- **Date:** 2026-01-01\n\n## B\n- **Date:** 2026-01-02\n", false)]
 #[case::newest_first("# D\n\nHow.\n\n## B\n- **Date:** 2026-01-02\n\n## A\n- **Date:** 2026-01-01\n", true)]
+#[case::mixed(
+    "# D\n\n## A\n- **Date:** 2026-01-01 10:00:00\n\n## B\n- **Date:** 2026-01-02\n\n## C\n- **Date:** 2026-01-01\n",
+    false
+)]
 #[case::below_a_section(
     "# D\n\n## 2026\n\n### B (2026-01-02)\n- **Decision:** b\n\n### A (2026-01-01)\n- **Decision:** a\n",
     false

@@ -16,7 +16,7 @@ use crate::store::Drafts;
 
 /// A list or a log that edits know.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Part {
+pub(super) enum KnownSection {
     Tasks,
     Issues,
     NextSteps,
@@ -28,7 +28,7 @@ pub(super) enum Part {
     History,
 }
 
-impl Part {
+impl KnownSection {
     /// The exact titles: the one that is written, then those that older banks have as well.
     fn titles(self) -> &'static [&'static str] {
         match self {
@@ -123,6 +123,13 @@ impl Part {
         for (index, section) in outline.sections().enumerate().filter(|(_, one)| one.heading.level >= 2) {
             let title = &section.heading.title;
             let exact = titles.iter().position(|known| same_title(title, known));
+            // What stands in the history is an entry, however many there are, and no section of another kind.
+            if self != Self::History && HISTORY.iter().any(|known| same_title(title, known)) {
+                end = end.max(section.body.end);
+                if exact.is_none() && self != Self::Recent {
+                    continue;
+                }
+            }
             // A log may have thousands of entries with a heading of their own, which are no sections.
             let is_entry = || title.starts_with('[') && date_at_start(title).is_some();
             let has_role = || section.heading.range.start >= end && !is_entry() && self.role().is_of(title);
