@@ -22,6 +22,9 @@ use super::room::{LISTING_BYTES, reading_bytes};
 const DOCUMENTS: usize = 20;
 /// The largest share of the budget that the digest has, as a divisor. A longer one is left out and named.
 const DIGEST_SHARE: usize = 3;
+/// How much of [`limits::BUNDLE_CHARS`] is filled unasked. Entries are full of dates and numbers, which cost a model a token
+/// for about three characters, and a bundle is to cost no more than 6,500.
+const UNASKED: usize = limits::BUNDLE_CHARS / 7 * 6;
 /// What a document takes beside its text: its name, its etag, brackets.
 const BESIDE: usize = 120;
 /// Room for the metadata and what is said of what was left out.
@@ -42,7 +45,7 @@ pub(crate) async fn get_context_bundle(mut call: Call) -> Result<Reply, Failure>
     let Bundle { include_etags, max_chars } = call.parse()?;
     let bank = call.bank()?;
     let replies = call.services.replies.clone();
-    let budget = max_chars.unwrap_or(limits::BUNDLE_CHARS).min(replies.bytes);
+    let budget = max_chars.unwrap_or(UNASKED).min(replies.bytes);
     let Found { documents, warnings } = documents(&call, bank.as_ref()).await?;
     if documents.is_empty() {
         return Err(Failure::said(
