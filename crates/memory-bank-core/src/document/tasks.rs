@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::document::active_context::{Clear, TASKS};
 use crate::document::list::{key, own_words, replace_items, take_items};
+use crate::document::roles::is_placeholder;
 use crate::document::section::{Item, Outline};
 use crate::document::splice::{append_items, check_editable};
 use crate::document::{CoreDocument, Removed, argument};
@@ -126,7 +127,7 @@ pub(super) fn list(text: &str, titles: &[&str]) -> Vec<String> {
         .items_below(titles)
         .into_iter()
         .map(|item| item.text.clone())
-        .filter(|text| !text.is_empty() && seen.insert(key(text)))
+        .filter(|text| !is_placeholder(text) && seen.insert(key(text)))
         .collect()
 }
 
