@@ -1,6 +1,9 @@
 //! Dates in a text, in the forms in which people and tools write them. A date is what it says: nothing is looked up in a
 //! calendar but whether there is such a day.
 
+use std::collections::HashMap;
+use std::sync::LazyLock;
+
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
 
@@ -98,8 +101,11 @@ const MONTHS: [&str; 12] = [
 ];
 
 fn month_of(word: &str) -> Option<i8> {
-    let place = MONTHS.iter().position(|names| names.split(' ').any(|name| name == word))?;
-    i8::try_from(place + 1).ok()
+    static NAMES: LazyLock<HashMap<&'static str, i8>> = LazyLock::new(|| {
+        let months = (1_i8..).zip(MONTHS);
+        months.flat_map(|(month, names)| names.split(' ').map(move |name| (name, month))).collect()
+    });
+    NAMES.get(word).copied()
 }
 
 #[derive(Debug, Clone, Copy, PartialEq)]

@@ -149,8 +149,7 @@ fn each_run(text: &str, term: &mut impl FnMut(Term<'_>)) {
 /// Where the run of word characters and joints ends; a comma between groups of digits belongs to it.
 fn end_of_run(text: &str) -> usize {
     let mut before = ' ';
-    let mut letters = text.char_indices().peekable();
-    while let Some((at, c)) = letters.next() {
+    for (at, c) in text.char_indices() {
         let in_number = c == ','
             && before.is_ascii_digit()
             && text.get(at + 1..at + 4).is_some_and(|three| three.bytes().all(|byte| byte.is_ascii_digit()))
@@ -164,10 +163,8 @@ fn end_of_run(text: &str) -> usize {
 }
 
 fn a_run(run: &str, behind: &str, term: &mut impl FnMut(Term<'_>)) {
-    let names = run
-        .split(|c| is_separator(c))
-        .map(|name| name.trim_matches(is_joint))
-        .filter(|name| !name.is_empty());
+    let names =
+        run.split(is_separator).map(|name| name.trim_matches(is_joint)).filter(|name| !name.is_empty());
     let several = names.clone().nth(1).is_some();
     if several && run.bytes().all(|byte| byte.is_ascii_digit() || matches!(byte, b':' | b'.')) {
         numbers(run, term);

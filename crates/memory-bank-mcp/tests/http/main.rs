@@ -39,6 +39,8 @@ mod process;
 #[cfg(test)]
 mod prompts;
 #[cfg(test)]
+mod recall;
+#[cfg(test)]
 mod redis;
 #[cfg(test)]
 mod replicas;
