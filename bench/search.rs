@@ -20,7 +20,7 @@ use memory_bank_core::graph::event::Event;
 use memory_bank_core::graph::ids::{entity_id, observation_id};
 use memory_bank_core::graph::state::GraphState;
 use memory_bank_core::graph::{Entity, Observation};
-use memory_bank_core::search::{CorpusStats, DocumentQuery, Index, Query, search_graph};
+use memory_bank_core::search::{DocumentQuery, Index, Query, search_graph};
 use memory_bank_core::store::GraphSearch;
 
 const UNITS_PER_DOCUMENT: usize = 2_000;
@@ -71,6 +71,7 @@ fn documents(size: usize) {
             files: None,
             limit: 20,
             case_sensitive: false,
+            days: (None, None),
         };
         let times = repeated(|| {
             black_box(index.search_documents(&wanted));

@@ -180,7 +180,10 @@ CREATE INDEX IF NOT EXISTS api_keys_project_idx ON public.api_keys (project_id, 
 CREATE TABLE IF NOT EXISTS public.documents (
   id         uuid PRIMARY KEY DEFAULT gen_random_uuid(),
   project_id uuid NOT NULL REFERENCES public.projects (id) ON DELETE CASCADE,
-  path       text COLLATE "C" NOT NULL CHECK (octet_length(path) BETWEEN 1 AND 255),
+  -- Names are parsed by the server; this is what must hold whoever writes: a plain path below the bank, with `/` between
+  -- its folders.
+  path       text COLLATE "C" NOT NULL CHECK (octet_length(path) BETWEEN 1 AND 255
+    AND path !~ '(^|/)[.]{0,2}(/|$)' AND position(chr(92) IN path) = 0),
   content    text NOT NULL DEFAULT '' CHECK (octet_length(content) <= 16777216),
   etag       text COLLATE "C" NOT NULL,
   version    bigint NOT NULL DEFAULT 1,

@@ -1,6 +1,6 @@
 //! Made-up prose with the word frequencies of real one: a few words everywhere, many words hardly ever.
 
-use memory_bank_core::search::is_function_word;
+use memory_bank_core::search::{Language, is_function_word};
 
 /// How many different words there are.
 const VOCABULARY: usize = 20_000;
@@ -46,7 +46,8 @@ impl Prose {
 
     /// Three words that mean something, out of a sentence.
     pub fn question(&mut self, sentence: &str) -> String {
-        let mut words: Vec<&str> = sentence.split(' ').filter(|word| !is_function_word(word)).collect();
+        let mut words: Vec<&str> =
+            sentence.split(' ').filter(|word| !is_function_word(word, Language::English)).collect();
         while words.len() > 3 {
             words.remove(self.below(words.len()));
         }
@@ -55,8 +56,13 @@ impl Prose {
 
     /// The three most frequent words that mean something: the most work that three words can make.
     pub fn frequent_question(&self) -> String {
-        let words: Vec<&str> =
-            self.words.iter().map(String::as_str).filter(|word| !is_function_word(word)).take(3).collect();
+        let words: Vec<&str> = self
+            .words
+            .iter()
+            .map(String::as_str)
+            .filter(|word| !is_function_word(word, Language::English))
+            .take(3)
+            .collect();
         words.join(" ")
     }
 

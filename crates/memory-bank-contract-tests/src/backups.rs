@@ -54,6 +54,23 @@ pub async fn newer_documents_stay_and_are_reported(p: Project) {
     assert_eq!(p.text("later.md").await.as_deref(), Some("y"));
 }
 
+pub async fn documents_in_folders_are_brought_back(p: Project) {
+    p.write("adr/0001.md", "old").await;
+    let backup = p.bank.create_backup(&p.caller, None).await.unwrap();
+    // A backup holds no backups, and what it holds is no document of the bank.
+    let second = p.bank.create_backup(&p.caller, None).await.unwrap();
+    let documents = p.bank.list(&p.caller).await.unwrap();
+    assert_eq!(documents.iter().filter(|entry| entry.path.is_some()).count(), 1);
+    let name = crate::path("adr/0001.md");
+    let mut delete = |drafts: &mut memory_bank_core::store::Drafts| drafts.delete(&name);
+    p.bank.edit(&p.caller, std::slice::from_ref(&name), &mut delete).await.unwrap();
+    for id in [second.id, backup.id] {
+        let restored = p.bank.restore_backup(&p.caller, &id, false).await.unwrap();
+        assert_eq!(restored.files, ["adr/0001.md"]);
+        assert_eq!(p.text("adr/0001.md").await.as_deref(), Some("old"));
+    }
+}
+
 pub async fn a_safety_copy_is_made_first(p: Project) {
     p.write("a.md", "one").await;
     let backup = p.bank.create_backup(&p.caller, None).await.unwrap();

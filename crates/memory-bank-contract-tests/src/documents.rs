@@ -12,7 +12,8 @@ use memory_bank_core::document::{
 };
 use memory_bank_core::error::EditError;
 use memory_bank_core::limits;
-use memory_bank_core::store::{Bank, Change, ChangeKind, Drafts, ReadOutcome};
+use memory_bank_core::search::Query;
+use memory_bank_core::store::{Bank, Change, ChangeKind, DocumentSearch, Drafts, ReadOutcome};
 
 use crate::{Project, path, text};
 
@@ -241,15 +242,8 @@ pub async fn each_change_is_told_once(p: Project) {
 }
 
 pub async fn hostile_but_valid_names_are_kept(p: Project) {
-    for name in [
-        ".hidden.md",
-        "%2e%2e%2f.md",
-        "v1..2.md",
-        "größe & maße 日本.md",
-        " .md",
-        "con.md",
-        "'; drop table.md",
-    ] {
+    for name in [".hidden.md", "%2e%2e%2f.md", "v1..2.md", "größe & maße 日本.md", " .md", "'; drop table.md"]
+    {
         let change = p.write(name, name).await;
         assert_eq!(change.path.as_str(), name);
         assert_eq!(text(p.other.as_ref(), &p.caller, name).await.as_deref(), Some(name));
@@ -362,4 +356,132 @@ pub async fn an_edit_finds_a_core_document_under_its_name_in_camel_case(p: Proje
     }
     let active = text(p.bank.as_ref(), &p.caller, "activeContext.md").await.unwrap();
     assert!(active.starts_with("# Mine\n\n## Ongoing Tasks\n- task of"), "{active}");
+}
+
+pub async fn a_document_in_a_folder_is_a_document(p: Project) {
+    let deep = "1/2/3/4/5/6/7/8/x.md";
+    for name in ["adr/0001.md", "adr/data.json", "notes.md", deep] {
+        let change = p.write(name, "old words").await;
+        assert_eq!((change.path.as_str(), change.kind), (name, ChangeKind::Created));
+        assert_eq!(text(p.other.as_ref(), &p.caller, name).await.as_deref(), Some("old words"));
+    }
+    let names = async || -> Vec<String> {
+        let entries = p.other.list(&p.caller).await.unwrap();
+        entries.into_iter().filter(|entry| entry.path.is_some()).map(|entry| entry.name).collect()
+    };
+    assert_eq!(names().await, [deep, "adr/0001.md", "adr/data.json", "notes.md"]);
+    // The name of a file is brought into its form, and the folders are as they were given.
+    assert_eq!(p.write("Docs/MyNotes.md", "x").await.path.as_str(), "Docs/my-notes.md");
+    assert_eq!(p.text("Docs/my-notes.md").await.as_deref(), Some("x"));
+    assert_eq!(p.text("Docs/MyNotes.md").await.as_deref(), Some("x"));
+    // Several at once, one of them from folder to folder.
+    let paths = ["adr/0001.md", "archive/2026/0001.md", "notes.md"].map(path);
+    let mut editor = |drafts: &mut Drafts| {
+        let moved = drafts.text(&paths[0]).unwrap().to_owned();
+        drafts.set(&paths[1], moved)?;
+        drafts.delete(&paths[0])?;
+        drafts.set(&paths[2], "new words".into())
+    };
+    p.bank.edit(&p.caller, &paths, &mut editor).await.unwrap();
+    let left = [deep, "Docs/my-notes.md", "adr/data.json", "archive/2026/0001.md", "notes.md"];
+    assert_eq!(names().await, left);
+    assert_eq!(p.text("archive/2026/0001.md").await.as_deref(), Some("old words"));
+    for name in left {
+        let name = path(name);
+        let mut delete = |drafts: &mut Drafts| drafts.delete(&name);
+        p.bank.edit(&p.caller, std::slice::from_ref(&name), &mut delete).await.unwrap();
+    }
+    // Nothing is left of the folders, so that one of another spelling can be made.
+    assert!(p.bank.list(&p.caller).await.unwrap().is_empty());
+    p.write("ADR/0001.md", "x").await;
+}
+
+pub async fn a_document_in_a_folder_is_found_by_search(p: Project) {
+    p.write("adr/0001.md", "We chose the albatross.\n").await;
+    p.write("notes.md", "An albatross, too.\n").await;
+    let search = async |files: &[&str]| {
+        let wanted = DocumentSearch {
+            query: Query::parse("albatross").unwrap(),
+            files: files.iter().map(|name| (*name).to_owned()).collect(),
+            limit: 20,
+            case_sensitive: false,
+            days: (None, None),
+        };
+        let found = p.other.search_documents(&p.caller, &wanted).await.unwrap();
+        let mut files: Vec<String> = found.hits.into_iter().map(|hit| hit.file).collect();
+        files.sort();
+        files
+    };
+    assert_eq!(search(&[]).await, ["adr/0001.md", "notes.md"]);
+    assert_eq!(search(&["adr/0001.md"]).await, ["adr/0001.md"]);
+    let name = path("adr/0001.md");
+    let mut delete = |drafts: &mut Drafts| drafts.delete(&name);
+    p.bank.edit(&p.caller, std::slice::from_ref(&name), &mut delete).await.unwrap();
+    assert_eq!(search(&[]).await, ["notes.md"]);
+}
+
+pub async fn two_compositions_of_a_name_mean_one_document(p: Project) {
+    let (composed, decomposed) = ("caf\u{e9}/na\u{ef}ve.md", "cafe\u{301}/nai\u{308}ve.md");
+    let change = p.write(decomposed, "one").await;
+    assert_eq!((change.path.as_str(), change.kind), (composed, ChangeKind::Created));
+    for name in [composed, decomposed] {
+        assert_eq!(p.text(name).await.as_deref(), Some("one"));
+    }
+    assert_eq!(p.write(composed, "two").await.kind, ChangeKind::Modified);
+    assert_eq!(p.write(decomposed, "three").await.path.as_str(), composed);
+    assert_eq!(p.bank.list(&p.caller).await.unwrap().iter().filter(|entry| entry.path.is_some()).count(), 1);
+    // As one edit they are one document as well.
+    let names = ["r\u{e9}sum\u{e9}.md", "re\u{301}sume\u{301}.md"].map(path);
+    let mut editor = |drafts: &mut Drafts| {
+        drafts.set(&names[0], "one".into())?;
+        drafts.set(&names[1], "two".into())
+    };
+    assert!(matches!(p.bank.edit(&p.caller, &names, &mut editor).await, Err(EditError::Refused(_))));
+}
+
+/// What the store says when this document is made.
+async fn refused(p: &Project, name: &str) -> String {
+    let name = path(name);
+    let mut editor = |drafts: &mut Drafts| drafts.set(&name, "x".to_owned());
+    match p.bank.edit(&p.caller, std::slice::from_ref(&name), &mut editor).await {
+        Err(EditError::Refused(why)) => why,
+        other => panic!("{name}: {other:?}"),
+    }
+}
+
+pub async fn a_name_that_another_system_cannot_hold_is_not_made(p: Project) {
+    for (name, says) in [
+        ("con.md", "device"),
+        ("docs/aux.json", "device"),
+        ("a:b.md", "`:`"),
+        ("a\nb.md", "control character"),
+        ("fdp\u{202e}gpj.md", "invisible character"),
+        ("docs./x.md", "dot or a blank"),
+        ("docs /x.md", "dot or a blank"),
+        ("memory-bank/progress.md", "leave `memory-bank/` out"),
+        ("notes (conflicted copy).md", "sync tools"),
+        (".#notes.md", "sync tools"),
+    ] {
+        let why = refused(&p, name).await;
+        assert!(why.contains(says), "{name:?}: {why}");
+        // On one line, without what changes its direction.
+        assert!(!why.contains(['\n', '\u{202e}']), "{why:?}");
+        assert_eq!(p.text(name).await, None);
+    }
+    assert!(p.bank.list(&p.caller).await.unwrap().is_empty());
+}
+
+pub async fn names_that_differ_by_case_alone_are_not_made_side_by_side(p: Project) {
+    p.write("ADR/0001.md", "x").await;
+    for name in ["adr/0002.md", "Adr/0001.md", "adr/deep/er.md"] {
+        let why = refused(&p, name).await;
+        assert!(why.contains("letter case") && why.contains("`ADR"), "{name}: {why}");
+    }
+    p.write("ADR/0002.md", "x").await;
+    let names = ["one/a.md", "One/b.md"].map(path);
+    let mut editor = |drafts: &mut Drafts| {
+        drafts.set(&names[0], "x".into())?;
+        drafts.set(&names[1], "x".into())
+    };
+    assert!(matches!(p.bank.edit(&p.caller, &names, &mut editor).await, Err(EditError::Refused(_))));
 }

@@ -164,6 +164,22 @@ pub async fn d7_a_part_of_a_name_is_no_name(p: Project) {
     assert_eq!(p.bank.stats(&p.caller).await.unwrap().entity_count, 1);
 }
 
+pub async fn a_name_is_one_entity_in_any_case_and_composition(p: Project) {
+    let first = entity(&p, "Caf\u{e9}", "place").await.id;
+    for name in ["Cafe\u{301}", "CAFE\u{301}", " caf\u{c9} "] {
+        assert_eq!(entity(&p, name, "Place").await.id, first, "{name:?}");
+        let part =
+            p.other.open(&p.caller, &[named(name)], 0, memory_bank_core::limits::REPLY_BYTES).await.unwrap();
+        assert_eq!(part.entities.len(), 1);
+    }
+    assert_eq!(p.bank.stats(&p.caller).await.unwrap().entity_count, 1);
+    // Another type is another entity, and then the name alone is not clear.
+    entity(&p, "Cafe\u{301}", "project").await;
+    let unclear =
+        p.bank.open(&p.caller, &[named("caf\u{e9}")], 0, memory_bank_core::limits::REPLY_BYTES).await;
+    assert!(matches!(unclear, Err(GraphError::Ambiguous { .. })), "{unclear:?}");
+}
+
 pub async fn both_instances_see_one_graph(p: Project) {
     entity(&p, "A", "t").await;
     assert_eq!(p.other.stats(&p.caller).await.unwrap().entity_count, 1);
@@ -291,6 +307,28 @@ pub async fn an_empty_graph_has_no_summary(p: Project) {
     assert_eq!(p.bank.summary(&p.caller).await.unwrap(), None);
     entity(&p, "A", "t").await;
     assert_eq!(p.bank.summary(&p.caller).await.unwrap().unwrap().stats.entity_count, 1);
+}
+
+pub async fn a_summary_names_what_is_connected_and_what_was_touched_last(p: Project) {
+    for number in 0..12 {
+        entity(&p, &format!("E{number}"), "t").await;
+    }
+    for to in ["E4", "E5", "E6"] {
+        p.bank.link(&p.caller, &named("E2"), "uses", &named(to)).await.unwrap();
+    }
+    let late = Some("2031-05-01T00:00:00Z");
+    p.bank.add_observation(&p.caller, &named("E7"), fact("newest", late)).await.unwrap();
+    let later = Some("2031-06-01T00:00:00Z");
+    p.bank.add_observation(&p.caller, &named("E1"), fact("newer still", later)).await.unwrap();
+    for bank in [&p.bank, &p.other] {
+        let summary = bank.summary(&p.caller).await.unwrap().unwrap();
+        let first = |list: &[(String, String, usize)]| -> Vec<(String, usize)> {
+            list.iter().take(2).map(|(name, _, facts)| (name.clone(), *facts)).collect()
+        };
+        assert_eq!(summary.busiest[0].0, "E2", "{summary:?}");
+        assert_eq!(first(&summary.recent), [("E1".to_owned(), 1), ("E7".to_owned(), 1)], "{summary:?}");
+        assert_eq!((summary.busiest.len(), summary.recent.len()), (5, 5));
+    }
 }
 
 fn sourced(text: &str, kind: SourceKind, reference: Option<&str>) -> ObservationDraft {

@@ -99,17 +99,22 @@ macro_rules! contract_tests {
             the_text_of_an_earlier_etag_is_still_known, each_change_is_told_once,
             hostile_but_valid_names_are_kept, an_edit_touches_only_the_documents_it_names,
             an_edit_of_a_list_keeps_all_that_is_no_item, a_list_is_edited_where_the_bank_has_it,
-            a_note_is_resolved_where_it_stands, an_edit_finds_a_core_document_under_its_name_in_camel_case);
+            a_note_is_resolved_where_it_stands, an_edit_finds_a_core_document_under_its_name_in_camel_case,
+            a_document_in_a_folder_is_a_document,
+            a_document_in_a_folder_is_found_by_search, two_compositions_of_a_name_mean_one_document,
+            a_name_that_another_system_cannot_hold_is_not_made,
+            names_that_differ_by_case_alone_are_not_made_side_by_side);
         $crate::contract_tests!(@module $fresh, graph:
-            d8_attributes_are_merged, d7_a_part_of_a_name_is_no_name, both_instances_see_one_graph,
+            d8_attributes_are_merged, d7_a_part_of_a_name_is_no_name,
+            a_name_is_one_entity_in_any_case_and_composition, both_instances_see_one_graph,
             d6_thirty_first_upserts_all_succeed, links_are_made_once_and_taken_away,
             deleting_an_entity_takes_its_facts_and_links, one_fact_is_stored_once,
             a_fact_given_again_is_the_one_that_was_there, a_given_time_keeps_both_and_a_deleted_fact_comes_anew,
             of_many_that_add_one_fact_at_once_one_adds_it, a_pointer_given_again_changes_nothing,
-            a_fact_is_signed_by_the_first_who_gives_it,
              a_batch_is_carried_out_whole_and_only_once, a_batch_that_cannot_be_carried_out_changes_nothing,
-             of_batches_at_once_each_thing_is_made_once,
-             compaction_keeps_the_state, an_empty_graph_has_no_summary, ids_follow_the_vectors,
+             of_batches_at_once_each_thing_is_made_once, a_fact_is_signed_by_the_first_who_gives_it,
+             compaction_keeps_the_state, an_empty_graph_has_no_summary,
+             a_summary_names_what_is_connected_and_what_was_touched_last, ids_follow_the_vectors,
              what_is_opened_is_loaded_within_its_bytes_the_nearest_and_newest_first);
         $crate::contract_tests!(@module $fresh, archives:
             a_full_log_goes_on_and_loses_nothing, a_full_log_without_entries_is_refused_and_nothing_changes,
@@ -118,7 +123,7 @@ macro_rules! contract_tests {
             an_editor_that_goes_on_asking_is_ended);
         $crate::contract_tests!(@module $fresh, backups:
             d14_a_backup_brings_documents_and_graph_back, d15_the_id_that_was_given_is_listed_and_restores,
-            newer_documents_stay_and_are_reported, a_safety_copy_is_made_first,
+            newer_documents_stay_and_are_reported, documents_in_folders_are_brought_back, a_safety_copy_is_made_first,
             an_unknown_or_malformed_id_changes_nothing, two_backups_at_once_have_two_ids);
         $crate::contract_tests!(@module $fresh, state:
             state_is_kept_for_each_user_and_project, updates_at_once_all_count);

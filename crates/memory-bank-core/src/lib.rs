@@ -16,3 +16,4 @@ pub mod search;
 pub mod store;
 pub mod thinking;
 pub mod transfer;
+pub mod unicode;

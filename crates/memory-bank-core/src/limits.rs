@@ -6,8 +6,12 @@ pub const DOCUMENT_BYTES: usize = 1024 * 1024;
 pub const READABLE_BYTES: u64 = 16 * 1024 * 1024;
 /// The largest log of a folder's graph that is read or written, in bytes.
 pub const GRAPH_LOG_BYTES: u64 = 1024 * 1024 * 1024;
-/// The longest document name, in bytes.
+/// The longest document name, with its folders, in bytes.
 pub const NAME_BYTES: usize = 255;
+/// How many folders deep a document may be in the bank.
+pub const FOLDER_LEVELS: usize = 8;
+/// The most names that are looked at to find the documents of a bank and its folders. What lies behind is not seen.
+pub const WALKED_NAMES: usize = 50_000;
 /// The longest entity name, entity type or relation type, in bytes.
 pub const LABEL_BYTES: usize = 512;
 /// The longest text of an observation, in bytes.

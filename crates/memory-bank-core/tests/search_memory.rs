@@ -17,7 +17,7 @@ use memory_bank_core::graph::event::Event;
 use memory_bank_core::graph::ids::{entity_id, observation_id};
 use memory_bank_core::graph::state::GraphState;
 use memory_bank_core::graph::{Entity, Observation};
-use memory_bank_core::search::{CorpusStats, Index};
+use memory_bank_core::search::Index;
 
 const TS: &str = "2026-01-01T00:00:00.000Z";
 const SIZE: usize = 10_000;

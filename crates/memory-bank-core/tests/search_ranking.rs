@@ -20,8 +20,8 @@ use memory_bank_core::document::DocumentPath;
 use memory_bank_core::graph::state::GraphState;
 use memory_bank_core::limits::REPLY_BYTES;
 use memory_bank_core::search::{
-    CorpusStats, DocumentQuery, Index, Query, Ranker, Unit, UnitKind, UnitTerms, each_word, entity_units,
-    json_units, markdown_units, search_graph, stem,
+    Corpus, DocumentQuery, Index, Language, Query, Unit, UnitKind, each_word, entity_units, is_function_word,
+    json_units, markdown_units, search_graph,
 };
 use memory_bank_core::store::GraphSearch;
 use suite::{Backend, DOCUMENTS, Found, Recall};
@@ -46,8 +46,13 @@ impl InContext {
 impl Backend for InContext {
     fn documents(&self, query: &str, limit: usize) -> Vec<Found> {
         let query = Query::parse(query).unwrap();
-        let found =
-            self.index.search_documents(&DocumentQuery { query, files: None, limit, case_sensitive: false });
+        let found = self.index.search_documents(&DocumentQuery {
+            query,
+            files: None,
+            limit,
+            case_sensitive: false,
+            days: (None, None),
+        });
         found.hits.into_iter().map(|hit| Found::Lines(hit.file, hit.unit.0, hit.unit.1)).collect()
     }
 
@@ -91,25 +96,8 @@ struct Counted {
     counts: HashMap<String, u32>,
 }
 
-impl UnitTerms for Counted {
-    fn length(&self) -> u32 {
-        self.length
-    }
-    fn count(&self, term: &str) -> u32 {
-        self.counts.get(term).copied().unwrap_or_default()
-    }
-}
-
-impl CorpusStats for Plain {
-    fn units(&self) -> u64 {
-        self.units.len() as u64
-    }
-    fn total_length(&self) -> u64 {
-        self.units.iter().map(|(_, _, counted)| u64::from(counted.length)).sum()
-    }
-    fn frequency(&self, term: &str) -> u64 {
-        self.units.iter().filter(|(_, _, counted)| counted.count(term) > 0).count() as u64
-    }
+fn stemmed(word: &str) -> String {
+    Language::English.stem(word).unwrap_or_else(|| word.to_owned())
 }
 
 impl Plain {
@@ -138,10 +126,7 @@ impl Plain {
             let mut counted = Counted { length: 0, counts: HashMap::new() };
             each_word(&unit.text, |word| {
                 counted.length += 1;
-                *counted.counts.entry(word.to_owned()).or_default() += 1;
-                if let Some(stem) = stem(word) {
-                    *counted.counts.entry(stem).or_default() += 1;
-                }
+                *counted.counts.entry(stemmed(word)).or_default() += 1;
             });
             (found, unit, counted)
         });
@@ -149,14 +134,31 @@ impl Plain {
     }
 
     fn search(&self, query: &str, limit: usize, accepts: impl Fn(&Found) -> bool) -> Vec<Found> {
-        let query = Query::parse(query).unwrap();
-        let ranker = Ranker::new(&query, self);
+        let mut words = Vec::new();
+        each_word(query, |word| words.push(word.to_owned()));
+        words.retain(|word| !is_function_word(word, Language::English));
+        let corpus = Corpus {
+            units: self.units.len() as u64,
+            words: self.units.iter().map(|(_, _, counted)| u64::from(counted.length)).sum(),
+        };
+        let weighed: Vec<(String, f64)> = words
+            .iter()
+            .map(|word| stemmed(word))
+            .map(|word| {
+                let holds = self.units.iter().filter(|(_, _, counted)| counted.counts.contains_key(&word));
+                let rarity = corpus.rarity(holds.count() as u64);
+                (word, rarity)
+            })
+            .collect();
         let score = |unit: &Unit, counted: &Counted| {
             if self.substring {
-                f64::from(u8::from(unit.text.to_lowercase().contains(query.folded())))
-            } else {
-                ranker.own(counted)
+                return f64::from(u8::from(unit.text.to_lowercase().contains(&query.to_lowercase())));
             }
+            let worth = |word: &String| {
+                let count = counted.counts.get(word).copied().unwrap_or_default();
+                corpus.saturation(f64::from(count), counted.length)
+            };
+            weighed.iter().map(|(word, rarity)| rarity * worth(word)).sum()
         };
         let mut found: Vec<(f64, &Found)> = self
             .units

@@ -1,6 +1,7 @@
 //! Backups: the whole bank copied aside, staged and renamed, and put back all or nothing.
 //!
-//! A backup is a folder `memory-bank-backup-<time>` beside the bank, or below the project where the user wants it.
+//! A backup is a folder `memory-bank-backup-<time>` in the bank's folder `backups`, which version control leaves alone, or
+//! below the project where the user wants it. Older ones are beside the bank; they are listed and restored, too.
 //! This module must not know what is in the files, but that some of the graph's are derived from its log.
 
 use std::collections::BTreeSet;
@@ -26,6 +27,8 @@ use crate::journal::{self, Step};
 use crate::lock::blocking;
 
 pub(crate) const PREFIX: &str = "memory-bank-backup-";
+/// The folder of the bank that holds its backups.
+pub(crate) const BELOW: &str = "backups";
 /// Remembers, in the server's own folder of the bank, where else backups were made: one path in the project a line.
 const PLACES: &str = ".mbmcp/backup-folders";
 const PLACES_BYTES: u64 = 64 * 1024;
@@ -113,7 +116,8 @@ impl FolderBank {
 
     /// The place that a user chose. One that is not on this machine chooses none: a path from there means nothing here.
     fn chosen(&self, places: &Places, directory: Option<&str>) -> Result<Option<PathBuf>, BackupError> {
-        directory.filter(|_| self.tells_paths()).map(|words| places.chosen(words)).transpose()
+        let directory = directory.filter(|words| self.tells_paths() && !words.is_empty());
+        directory.map(|words| places.chosen(words)).transpose()
     }
 
     /// A backup as it is told.
@@ -127,7 +131,7 @@ impl FolderBank {
 struct Places {
     bank: Root,
     project: PathBuf,
-    /// The usual place: the folder that holds the bank.
+    /// The folder that holds the bank, where backups were made formerly.
     beside: PathBuf,
 }
 
@@ -158,10 +162,18 @@ impl Places {
                 _ => return Err(refused("it leads out of the project; give a folder below the project")),
             }
         }
-        if self.project.join(&chosen).starts_with(self.bank.path()) {
-            return Err(refused("it is in the memory bank itself; choose a folder beside it"));
+        let place = self.project.join(&chosen);
+        if place.starts_with(self.bank.path()) && place != self.below() {
+            return Err(refused(
+                "it is in the memory bank itself; leave it out, or choose a folder beside it",
+            ));
         }
         Ok(chosen)
+    }
+
+    /// The usual place.
+    fn below(&self) -> PathBuf {
+        self.bank.path().join(BELOW)
     }
 
     /// Refuses one more backup when there are that many. None is deleted for it: here they are files of whoever serves
@@ -174,15 +186,19 @@ impl Places {
         }
         Err(BackupError::Refused(format!(
             "there are {there} backups already, at most {most} are made over HTTP, so nothing was done; whoever serves the \
-             folder can remove some of the folders `{PREFIX}…` beside the memory bank"
+             folder can remove some of the folders `{PREFIX}…` in its `backups`, or beside the memory bank"
         )))
     }
 
     /// Copies the bank aside. The caller holds the bank's lock.
     fn create(&self, bank: &BankDir, chosen: Option<&Path>, now: Timestamp) -> Result<Backup, BackupError> {
         let fault = || StoreError::io("cannot make the backup");
-        let (holder, location) = match chosen.filter(|chosen| !chosen.as_os_str().is_empty()) {
-            None => (BankDir::open(&self.beside).map_err(fault())?, self.beside.clone()),
+        let is_elsewhere = |chosen: &&Path| self.project.join(chosen) != self.below();
+        let (holder, location) = match chosen.filter(is_elsewhere) {
+            None => (make_below(bank).map_err(fault())?, self.below()),
+            Some(chosen) if chosen.as_os_str().is_empty() => {
+                (BankDir::open(&self.project).map_err(fault())?, self.project.clone())
+            }
             Some(chosen) => {
                 let name = chosen.to_str().unwrap_or_default();
                 let project = BankDir::open(&self.project).map_err(fault())?;
@@ -215,23 +231,34 @@ impl Places {
             }
             return Err(fault()(error).into());
         }
-        if let Some(chosen) = chosen.and_then(Path::to_str) {
+        if let Some(chosen) = chosen.filter(is_elsewhere).and_then(Path::to_str) {
             remember(bank, chosen)?;
         }
         let location = location.join(&id).display().to_string();
         Ok(Backup { timestamp: time_of(&id).unwrap_or(now), id, location })
     }
 
+    /// Opens a folder that may hold backups. Below the project nothing leads out of it.
+    fn open_place(&self, project: &BankDir, folder: &Path) -> io::Result<BankDir> {
+        match folder.strip_prefix(&self.project).ok().and_then(Path::to_str) {
+            Some(inner) if !inner.is_empty() => project.open_folder(inner),
+            _ => BankDir::open(folder),
+        }
+    }
+
     /// Opens a backup that was listed. Below the project nothing leads out of it.
     fn open(&self, backup: &Backup) -> io::Result<BankDir> {
         let path = Path::new(&backup.location);
+        if path.parent() == Some(self.below().as_path()) {
+            return self.bank.open()?.open_own_folder(BELOW)?.open_own_folder(&backup.id);
+        }
         match path.strip_prefix(&self.project).ok().and_then(Path::to_str) {
             Some(inner) => BankDir::open(&self.project)?.open_folder(inner),
             None => BankDir::open(&self.beside)?.open_folder(&backup.id),
         }
     }
 
-    /// All backups: the usual place, those where backups were made before, and the chosen one.
+    /// All backups: the usual place, the former one, those where backups were made before, and the chosen one.
     fn list(&self, chosen: Option<&Path>) -> Result<Vec<Backup>, BackupError> {
         let mut folders: BTreeSet<PathBuf> = BTreeSet::from([self.beside.clone()]);
         let bank = self.bank.open().map_err(StoreError::io("cannot open the memory bank"))?;
@@ -243,10 +270,12 @@ impl Places {
         folders.extend(chosen.map(|inner| self.project.join(inner)));
         let project = BankDir::open(&self.project).map_err(StoreError::io("cannot open the project"))?;
         let mut backups = Vec::new();
+        folders.insert(self.below());
         for folder in folders {
-            let opened = match folder.strip_prefix(&self.project).ok().and_then(Path::to_str) {
-                Some(inner) if !inner.is_empty() => project.open_folder(inner),
-                _ => BankDir::open(&folder),
+            let opened = if folder == self.below() {
+                bank.open_own_folder(BELOW)
+            } else {
+                self.open_place(&project, &folder)
             };
             let Ok(entries) = opened.and_then(|dir| dir.entries("")) else { continue };
             for entry in entries.into_iter().filter(|entry| entry.is_folder && check_id(&entry.name).is_ok())
@@ -263,6 +292,16 @@ impl Places {
     }
 }
 
+/// Opens the bank's own folder for backups, making it if need be, with a note to git to leave it alone.
+pub(crate) fn make_below(bank: &BankDir) -> io::Result<BankDir> {
+    bank.create_folder(BELOW)?;
+    let folder = bank.open_own_folder(BELOW)?;
+    match folder.write_new(".gitignore", &mut "*\n".as_bytes()) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
+        _ => Ok(folder),
+    }
+}
+
 /// Puts the files of a backup over those of the bank. The caller holds the bank's lock.
 fn restore(bank: &BankDir, backup: &BankDir) -> Result<Restored, BackupError> {
     let read = || StoreError::io("cannot read the backup");
@@ -276,7 +315,10 @@ fn restore(bank: &BankDir, backup: &BankDir) -> Result<Restored, BackupError> {
     let staged: Result<Vec<Step>, StoreError> = files
         .iter()
         .map(|name| {
-            let target = bank.target(name).map_err(StoreError::io(format!("cannot write `{name}`")))?;
+            let target = bank
+                .check_folders(name, false)
+                .and_then(|()| bank.target(name))
+                .map_err(StoreError::io(format!("cannot write `{name}`")))?;
             let mut file = backup.open_file(name, OpenOptions::new().read(true)).map_err(read())?;
             let staged = bank
                 .stage_from(&target, &mut file)
@@ -318,6 +360,15 @@ fn is_hidden(name: &str) -> bool {
     name.split('/').any(|part| part.starts_with('.'))
 }
 
+/// Whether this is a backup in the bank's own folder for them, or belongs to that folder.
+fn is_backup(name: &str) -> bool {
+    let Some((folder, name)) = name.split_once('/') else { return false };
+    let is_ours = name == ".gitignore"
+        || check_id(name).is_ok()
+        || (name.starts_with(&format!(".{PREFIX}")) && name.ends_with(".tmp"));
+    folder.eq_ignore_ascii_case(BELOW) && is_ours
+}
+
 /// What is in a bank.
 #[derive(Debug, Default)]
 pub(crate) struct Survey {
@@ -338,6 +389,10 @@ pub(crate) fn survey(dir: &BankDir, depth: usize) -> io::Result<Survey> {
         found.reserved.extend(dir.passed_over(&folder)?.into_iter().map(below));
         for entry in dir.entries(&folder)? {
             let name = below(entry.name);
+            // Backups are moved and listed by themselves.
+            if is_backup(&name) {
+                continue;
+            }
             if name.split('/').any(is_reserved) {
                 found.reserved.push(name);
                 continue;

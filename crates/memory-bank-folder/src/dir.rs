@@ -8,6 +8,7 @@ mod names;
 mod root;
 mod staged;
 
+use std::collections::VecDeque;
 use std::io::{self, Read};
 use std::path::{Component, Path, PathBuf};
 use std::time::SystemTime;
@@ -16,6 +17,7 @@ use cap_fs_ext::{DirExt, FollowSymlinks, MetadataExt, OpenOptionsFollowExt, Open
 use cap_std::ambient_authority;
 use cap_std::fs::{Dir, File, Metadata, OpenOptions};
 use jiff::Timestamp;
+use memory_bank_core::document::holds_documents;
 use memory_bank_core::error::StoreError;
 use memory_bank_core::limits;
 
@@ -133,6 +135,81 @@ impl BankDir {
         }
         entries.sort_by(|a, b| a.name.cmp(&b.name));
         Ok(entries)
+    }
+
+    /// What is directly in the bank, and below it in the folders that may hold documents, sorted; the names have their
+    /// folders. A folder that is a link is not entered, and one that cannot be read is left out. After
+    /// [`limits::WALKED_NAMES`] names nothing more is looked at; what is nearer to the bank comes first.
+    ///
+    /// # Errors
+    /// The bank itself cannot be read.
+    pub fn walk(&self) -> io::Result<Vec<FolderEntry>> {
+        let mut found = self.entries("")?;
+        let is_entered = |entry: &FolderEntry| entry.is_folder && holds_documents(&entry.name);
+        let names = |entries: &[FolderEntry]| -> VecDeque<String> {
+            entries.iter().filter(|entry| is_entered(entry)).map(|entry| entry.name.clone()).collect()
+        };
+        let mut folders = names(&found);
+        while let Some(folder) = folders.pop_front() {
+            let entries = match self.check_folders(&folder, true).and_then(|()| self.entries(&folder)) {
+                Ok(entries) => entries,
+                Err(error) => {
+                    tracing::debug!(folder, %error, "a folder of the memory bank cannot be read");
+                    continue;
+                }
+            };
+            let mut below: Vec<FolderEntry> = entries
+                .into_iter()
+                .map(|entry| FolderEntry { name: format!("{folder}/{}", entry.name), ..entry })
+                .collect();
+            let room = limits::WALKED_NAMES.saturating_sub(found.len());
+            if below.len() > room {
+                tracing::warn!(
+                    folder,
+                    "the memory bank has more names than are looked at; the others are not seen"
+                );
+                below.truncate(room);
+                folders.clear();
+            }
+            folders.extend(names(&below));
+            found.extend(below);
+        }
+        found.sort_by(|a, b| a.name.cmp(&b.name));
+        Ok(found)
+    }
+
+    /// Refuses a name that is reached through a link: each of its folders, and with `itself` the name too, is a folder of
+    /// the bank's own or not there.
+    ///
+    /// # Errors
+    /// One of them is something else; the text names it.
+    pub fn check_folders(&self, name: &str, itself: bool) -> io::Result<()> {
+        let path = Path::new(name);
+        for folder in
+            path.ancestors().skip(usize::from(!itself)).filter(|folder| !folder.as_os_str().is_empty())
+        {
+            match self.dir.symlink_metadata(folder) {
+                Ok(metadata) if metadata.is_dir() => {}
+                Ok(_) => {
+                    let shown = folder.display();
+                    return Err(io::Error::other(format!(
+                        "`{shown}` is not a folder of the memory bank's own"
+                    )));
+                }
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+
+    /// The names in a folder of the bank, in no order; none if there is no such folder.
+    #[must_use]
+    pub fn names_in(&self, folder: &str) -> Vec<String> {
+        let base = if folder.is_empty() { Path::new(".") } else { Path::new(folder) };
+        let Ok(entries) = self.dir.read_dir(base) else { return Vec::new() };
+        let names = entries.flatten().map(|entry| entry.file_name().to_string_lossy().into_owned());
+        names.take(limits::WALKED_NAMES).collect()
     }
 
     /// The names in a folder that [`Self::entries`] passes over.
@@ -291,8 +368,21 @@ impl BankDir {
         if self.dir.metadata(name).is_ok_and(|metadata| metadata.is_dir()) {
             return Ok(());
         }
-        self.dir.create_dir_all(name)?;
-        self.sync(Path::new(name).parent().unwrap_or(Path::new("")))
+        let mut folder = PathBuf::new();
+        for part in Path::new(name).components() {
+            let above = folder.clone();
+            folder.push(part);
+            match self.dir.create_dir(&folder) {
+                // Each name must be on the disk before a file in it counts as written.
+                Ok(()) => self.sync(&above)?,
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+                Err(error) => return Err(error),
+            }
+        }
+        if self.dir.metadata(name)?.is_dir() {
+            return Ok(());
+        }
+        Err(io::Error::other(format!("`{name}` is not a folder")))
     }
 
     /// Where a write to `name` goes: the name itself, or what a link of that name leads to.
@@ -338,6 +428,14 @@ impl BankDir {
     pub fn rename_folder(&self, from: &str, to: &str) -> io::Result<()> {
         self.dir.rename(from, &self.dir, to)?;
         self.sync(Path::new(""))
+    }
+
+    /// Moves a folder into another directory, under the same name.
+    ///
+    /// # Errors
+    /// The rename failed.
+    pub(crate) fn move_folder(&self, name: &str, to: &Self) -> io::Result<()> {
+        self.dir.rename(name, &to.dir, name)
     }
 
     /// Removes a folder with all that is in it.
@@ -387,6 +485,22 @@ impl BankDir {
             Err(error) => Err(error),
             Ok(()) => self.sync(Path::new(name).parent().unwrap_or(Path::new(""))),
         }
+    }
+
+    /// Removes a file as [`Self::remove`] does, and the folders that are empty then.
+    ///
+    /// # Errors
+    /// The file cannot be removed.
+    pub fn remove_with_folders(&self, name: &str) -> io::Result<()> {
+        self.remove(name)?;
+        for folder in Path::new(name).ancestors().skip(1).filter(|folder| !folder.as_os_str().is_empty()) {
+            // One that holds something stays, and so do those above it.
+            if self.dir.remove_dir(folder).is_err() {
+                break;
+            }
+            self.sync(folder.parent().unwrap_or(Path::new("")))?;
+        }
+        Ok(())
     }
 
     /// Makes the server's own folder, with a note to git to leave it alone.

@@ -6,16 +6,17 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use memory_bank_core::caller::Caller;
-use memory_bank_core::document::{Document, DocumentEntry, DocumentPath, Etag, keep_bytes};
+use memory_bank_core::document::{Document, DocumentEntry, DocumentPath, Etag, is_leftover, keep_bytes};
 use memory_bank_core::error::{EditError, StoreError};
 use memory_bank_core::limits;
 use memory_bank_core::store::{
     ChangeKind, DocumentChange, DocumentStore, Drafts, Editor, ReadOutcome, Series,
 };
 
-use crate::bank::FolderBank;
-use crate::dir::{BankDir, FileRead, text_of};
+use memory_bank_core::unicode::nfc;
 
+use crate::bank::FolderBank;
+use crate::dir::{BankDir, FileRead, FolderEntry, reason, text_of};
 use crate::journal::{self, Step};
 use crate::lock::{WriteGuard, blocking};
 
@@ -154,8 +155,9 @@ impl FolderBank {
         }
         let (news, project) = (Arc::clone(&self.news), caller.project);
         blocking(move || {
-            if plan.creates > 0 {
-                check_room(guard.dir(), plan.creates)?;
+            if !plan.creates.is_empty() {
+                check_room(guard.dir(), plan.creates.len())?;
+                check_new(guard.dir(), &plan)?;
             }
             journal::commit(guard.dir(), &plan.steps)?;
             // Told before the lock is released: the watcher looks under the lock, and then finds nothing new.
@@ -187,7 +189,8 @@ struct Plan {
     steps: Vec<Step>,
     changes: BTreeMap<DocumentPath, DocumentChange>,
     texts: Vec<(Etag, String)>,
-    creates: usize,
+    /// The names of the documents that are made.
+    creates: Vec<DocumentPath>,
 }
 
 impl Plan {
@@ -222,7 +225,9 @@ impl Plan {
                     "two of the names mean the one document `{path}`; name it once"
                 )));
             }
-            plan.creates += usize::from(kind == ChangeKind::Created);
+            if kind == ChangeKind::Created {
+                plan.creates.push(path.clone());
+            }
             let name = path.as_str().to_owned();
             plan.steps.push(match after {
                 Some(text) => Step::Write { name, content: bytes_of(drafts, raw, asked, text) },
@@ -270,16 +275,31 @@ fn bytes_of(drafts: &Drafts, raw: &RawBytes, asked: &DocumentPath, text: &str) -
     }
 }
 
-/// All names in the bank.
+/// All documents of the bank, what else is directly in it, and what editors and sync tools left in its folders. A folder
+/// with documents is not among them: they have its name.
 pub(crate) fn entries(dir: &BankDir) -> Result<Vec<DocumentEntry>, StoreError> {
-    let entries = dir.entries("").map_err(StoreError::io("cannot list the memory bank"))?;
-    let documents = entries.into_iter().map(|entry| DocumentEntry {
-        path: DocumentPath::parse(&entry.name).ok().filter(|_| entry.is_file),
+    let walked = dir.walk().map_err(StoreError::io("cannot list the memory bank"))?;
+    let documents = walked.iter().filter(|entry| is_document(entry));
+    let folders: BTreeSet<&str> = documents.filter_map(|entry| Some(entry.name.split_once('/')?.0)).collect();
+    let is_listed = |entry: &&FolderEntry| {
+        if entry.name.contains('/') {
+            is_document(entry) || (entry.is_file && is_leftover(&entry.name))
+        } else {
+            !entry.is_folder || !folders.contains(entry.name.as_str())
+        }
+    };
+    let entries = walked.iter().filter(is_listed).map(|entry| DocumentEntry {
+        path: DocumentPath::parse(&entry.name).ok().filter(|_| is_document(entry)),
+        name: entry.name.clone(),
         bytes: entry.stamp.bytes,
         updated_at: entry.stamp.updated_at(),
-        name: entry.name,
     });
-    Ok(documents.collect())
+    Ok(entries.collect())
+}
+
+/// Whether this is a document of the bank.
+pub(crate) fn is_document(entry: &FolderEntry) -> bool {
+    entry.is_file && DocumentPath::parse(&entry.name).is_ok() && !is_leftover(&entry.name)
 }
 
 /// Reads the document that a name means.
@@ -293,6 +313,9 @@ fn read_with_bytes(
     asked: &DocumentPath,
 ) -> Result<(ReadOutcome, Option<Vec<u8>>), StoreError> {
     let path = stored_name(dir, asked);
+    if let Err(error) = dir.check_folders(path.as_str(), false) {
+        return Ok((ReadOutcome::Unreadable(reason(&error)), None));
+    }
     Ok(match dir.read(path.as_str())? {
         FileRead::Missing => (ReadOutcome::Missing, None),
         FileRead::Unreadable(why) => (ReadOutcome::Unreadable(why), None),
@@ -307,9 +330,65 @@ fn read_with_bytes(
 }
 
 /// The name under which a document is, or would be, stored: exactly the one asked for if it is taken, else the
-/// canonical one.
+/// canonical one, or one of the same letters composed otherwise.
 fn stored_name(dir: &BankDir, asked: &DocumentPath) -> DocumentPath {
-    if dir.exists(asked.as_str()) { asked.clone() } else { asked.canonical() }
+    let spellings = asked.spellings();
+    let taken = spellings.iter().find(|name| dir.exists(name));
+    let taken = taken.and_then(|name| DocumentPath::parse(name).ok());
+    taken.unwrap_or_else(|| spelled_as_there(dir, &asked.canonical()))
+}
+
+/// The name with the spelling of those of its parts that are there, composed in whatever way.
+fn spelled_as_there(dir: &BankDir, path: &DocumentPath) -> DocumentPath {
+    // Letters of ASCII have one form.
+    if path.as_str().is_ascii() {
+        return path.clone();
+    }
+    let mut there = String::new();
+    for part in path.as_str().split('/') {
+        let names = if dir.check_folders(&there, true).is_ok() { dir.names_in(&there) } else { Vec::new() };
+        let found = names.iter().find(|name| *name == part);
+        let found = found.or_else(|| names.iter().find(|name| nfc(name) == nfc(part)));
+        if !there.is_empty() {
+            there.push('/');
+        }
+        there.push_str(found.map_or(part, |name| name));
+    }
+    DocumentPath::parse(&there).unwrap_or_else(|_| path.clone())
+}
+
+/// Refuses new names beside which another file system could not hold what is there, and folders that are links.
+fn check_new(dir: &BankDir, plan: &Plan) -> Result<(), EditError> {
+    let goes = |name: &str| {
+        plan.steps.iter().any(|step| matches!(step, Step::Remove { name: removed } if removed == name))
+    };
+    for path in &plan.creates {
+        dir.check_folders(path.as_str(), false)
+            .map_err(|error| EditError::Refused(format!("`{path}` cannot be made: {}", reason(&error))))?;
+        let clash = |other: &str| {
+            EditError::Refused(format!(
+                "`{path}` differs from `{}` only by letter case, which not every system tells apart; use that name, or \
+                 rename it first",
+                other.escape_debug()
+            ))
+        };
+        let mut folder = String::new();
+        for part in path.as_str().split('/') {
+            let below =
+                |name: &str| if folder.is_empty() { name.to_owned() } else { format!("{folder}/{name}") };
+            let names = dir.names_in(&folder);
+            let other =
+                names.iter().map(|name| below(name)).find(|name| path.clashes_with(name) && !goes(name));
+            if let Some(other) = other {
+                return Err(clash(&other));
+            }
+            folder = below(part);
+        }
+        if let Some(other) = plan.creates.iter().find(|other| path.clashes_with(other.as_str())) {
+            return Err(clash(other.as_str()));
+        }
+    }
+    Ok(())
 }
 
 /// A document of an edit.
@@ -331,7 +410,7 @@ fn load(dir: &BankDir, asked: BTreeSet<DocumentPath>) -> Result<Vec<Loaded>, Edi
                 loaded.push(Loaded { asked: path, stored_as, document: Some(document), broken });
             }
             ReadOutcome::Missing => {
-                let stored_as = path.canonical();
+                let stored_as = spelled_as_there(dir, &path.canonical());
                 loaded.push(Loaded { asked: path, stored_as, document: None, broken: None });
             }
             ReadOutcome::Unreadable(why) => {
@@ -363,8 +442,8 @@ fn last_of(dir: &BankDir, series: Series) -> Result<(Series, u32, Option<Loaded>
 }
 
 fn check_room(dir: &BankDir, creates: usize) -> Result<(), EditError> {
-    let names = dir.names().map_err(StoreError::io("cannot list the memory bank"))?;
-    let present = names.filter(|name| DocumentPath::parse(name).is_ok()).count();
+    let walked = dir.walk().map_err(StoreError::io("cannot list the memory bank"))?;
+    let present = walked.iter().filter(|entry| is_document(entry)).count();
     if present + creates > limits::DOCUMENTS {
         return Err(EditError::Refused(format!(
             "the memory bank has {present} documents, at most {} are allowed; delete some first",

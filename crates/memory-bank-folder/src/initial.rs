@@ -2,6 +2,7 @@
 
 use memory_bank_core::document::{CoreDocument, DocumentPath};
 use memory_bank_core::error::WorkspaceError;
+use memory_bank_core::unicode::folded;
 
 use crate::dir::BankDir;
 use crate::journal::{self, Step};
@@ -12,9 +13,12 @@ use crate::place::OLD_CORE_NAMES;
 pub(crate) fn complete(dir: &BankDir) -> Result<Vec<CoreDocument>, WorkspaceError> {
     let mut created = Vec::new();
     let mut steps = Vec::new();
+    let names = dir.names_in("");
     for core in CoreDocument::ALL {
+        // `PROGRESS.md` is the same name on some systems.
+        let is_spelled_otherwise = names.iter().any(|name| folded(name) == core.name());
         let has_old_name = OLD_CORE_NAMES.iter().any(|old| kebab(old) == core.name() && dir.exists(old));
-        if !dir.exists(core.name()) && !has_old_name {
+        if !dir.exists(core.name()) && !is_spelled_otherwise && !has_old_name {
             created.push(core);
             steps.push(Step::Write {
                 name: core.name().to_owned(),

@@ -60,7 +60,7 @@ pub fn commit(dir: &BankDir, steps: &[Step]) -> Result<(), StoreError> {
             .and_then(|()| dir.replace(name, content))
             .map_err(StoreError::io(format!("cannot write `{name}`"))),
         [Step::Remove { name }] => {
-            dir.remove(name).map_err(StoreError::io(format!("cannot delete `{name}`")))
+            dir.remove_with_folders(name).map_err(StoreError::io(format!("cannot delete `{name}`")))
         }
         several => commit_several(dir, several),
     }
@@ -154,7 +154,7 @@ impl RecordedStep {
     /// May be done again: a staged file that is gone was published before.
     fn apply(&self, dir: &BankDir) -> io::Result<()> {
         let target = Path::new(&self.target);
-        let Some(name) = &self.staged else { return dir.remove(&self.target) };
+        let Some(name) = &self.staged else { return dir.remove_with_folders(&self.target) };
         let staged = Staged::named(name);
         if !dir.is_staged(&staged) {
             return Ok(());

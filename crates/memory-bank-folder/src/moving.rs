@@ -14,7 +14,7 @@ use memory_bank_core::mode::Mode;
 use memory_bank_core::store::{GraphStore, SessionState};
 use memory_bank_core::transfer::{BankCopy, FileCopy, NotMovable, ProjectCopy, is_rules_file};
 
-use crate::backups::{DEPTH, PREFIX, Survey, check_id, survey, time_of};
+use crate::backups::{BELOW, DEPTH, PREFIX, Survey, check_id, make_below, survey, time_of};
 use crate::bank::{FolderBank, Surroundings};
 use crate::dir::{BankDir, FileRead, Root, reason};
 use crate::lock::{BankLock, blocking};
@@ -123,23 +123,24 @@ impl FolderSource {
         .await
     }
 
-    /// The backups beside the bank, newest first.
+    /// The backups in the bank's folder for them and beside the bank, newest first.
     ///
     /// # Errors
     /// The project's folder cannot be read.
     pub async fn backups(&self) -> Result<Vec<(String, Timestamp)>, MoveError> {
-        let beside = self.place.bank.parent().unwrap_or(&self.place.bank).to_owned();
+        let source = self.clone();
         blocking(move || {
-            let cannot = || StoreError::io("cannot list the backups");
-            let entries = BankDir::open(&beside).and_then(|dir| dir.entries("")).map_err(cannot())?;
-            let mut backups: Vec<(String, Timestamp)> = entries
-                .into_iter()
-                .filter(|entry| entry.is_folder && check_id(&entry.name).is_ok())
-                .map(|entry| {
-                    let at = time_of(&entry.name).unwrap_or_else(|| entry.stamp.updated_at());
-                    (entry.name, at)
-                })
-                .collect();
+            let mut backups: Vec<(String, Timestamp)> = Vec::new();
+            for holder in source.holders()? {
+                let entries = holder.entries("").map_err(StoreError::io("cannot list the backups"))?;
+                for entry in entries {
+                    let is_new = !backups.iter().any(|(id, _)| *id == entry.name);
+                    if entry.is_folder && check_id(&entry.name).is_ok() && is_new {
+                        let at = time_of(&entry.name).unwrap_or_else(|| entry.stamp.updated_at());
+                        backups.push((entry.name, at));
+                    }
+                }
+            }
             backups.sort_by(|a, b| (b.1, &b.0).cmp(&(a.1, &a.0)));
             Ok(backups)
         })
@@ -151,18 +152,25 @@ impl FolderSource {
     /// # Errors
     /// As [`Self::project`].
     pub async fn backup(&self, id: &str) -> Result<BankCopy, MoveError> {
-        let beside = self.place.bank.parent().unwrap_or(&self.place.bank).to_owned();
-        let id = id.to_owned();
+        let (source, id) = (self.clone(), id.to_owned());
         blocking(move || {
-            let dir = BankDir::open(&beside)
-                .and_then(|beside| beside.open_folder(&id))
-                .map_err(StoreError::io(format!("cannot open `{id}`")))?;
+            let mut holders = source.holders()?.into_iter();
+            let dir = holders.find_map(|holder| holder.open_own_folder(&id).ok());
+            let dir = dir.ok_or_else(|| MoveError::Refused(format!("`{id}` cannot be opened")))?;
             read_bank(&dir).map_err(|error| match error {
                 MoveError::NotMovable(why) => MoveError::Refused(format!("in `{id}`: {why}")),
                 other => other,
             })
         })
         .await
+    }
+
+    /// The folders in which backups may be: the bank's own for them, and the one that holds the bank.
+    fn holders(&self) -> Result<Vec<BankDir>, StoreError> {
+        let cannot = || StoreError::io("cannot list the backups");
+        let beside = self.place.bank.parent().unwrap_or(&self.place.bank);
+        let below = self.root.open().map_err(cannot())?.open_own_folder(BELOW);
+        Ok(below.into_iter().chain([BankDir::open(beside).map_err(cannot())?]).collect())
     }
 }
 
@@ -315,17 +323,19 @@ impl Staged {
         Ok(())
     }
 
-    /// Writes a backup, to stand beside the bank.
+    /// Writes a backup into the bank's folder for them.
     ///
     /// # Errors
     /// As [`Self::write`].
     pub async fn write_backup(&mut self, id: &str, copy: &BankCopy, now: Timestamp) -> Result<(), MoveError> {
         check_id(id).map_err(|error| MoveError::Refused(error.to_string()))?;
         let files = copy.to_files(now)?;
-        let path = self.folder.path().join(id);
-        self.beside.push(id.to_owned());
+        let (bank, id) = (self.folder.path().join(self.bank_name()), id.to_owned());
         blocking(move || {
-            let dir = BankDir::create(&path).map_err(StoreError::io("cannot make a backup's folder"))?;
+            let dir = BankDir::create(&bank)
+                .and_then(|bank| make_below(&bank))
+                .and_then(|below| below.create_new_folder(&id))
+                .map_err(StoreError::io("cannot make a backup's folder"))?;
             write_files(&dir, &files)
         })
         .await
@@ -376,6 +386,10 @@ impl Staged {
                 }
                 return Err(cannot()(error).into());
             }
+            if let Some(aside) = &moved_aside {
+                // The backups of the bank that was there go on being listed.
+                keep_backups(aside, &place.bank).map_err(cannot())?;
+            }
             project.sync_names().map_err(cannot())?;
             let bank = place.bank.clone();
             this.published = true;
@@ -400,6 +414,20 @@ impl Drop for Staged {
             let _gone = std::fs::remove_dir(made);
         }
     }
+}
+
+/// Moves the backups of a bank to another one, but those that it has already.
+fn keep_backups(from: &Path, to: &Path) -> std::io::Result<()> {
+    let (from, to) = (BankDir::open(from)?, BankDir::open(to)?);
+    let Ok(old) = from.open_own_folder(BELOW) else { return Ok(()) };
+    let new = make_below(&to)?;
+    for entry in old.entries("")?.into_iter().filter(|entry| entry.is_folder && check_id(&entry.name).is_ok())
+    {
+        if !new.exists(&entry.name) {
+            old.move_folder(&entry.name, &new)?;
+        }
+    }
+    new.sync_names()
 }
 
 /// Whether this is the id of a backup, `memory-bank-backup-2026-11-22T09-30-07-045Z`: then it is one path component, too.

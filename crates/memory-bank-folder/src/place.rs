@@ -5,8 +5,10 @@ use std::path::{Component, Path, PathBuf};
 use memory_bank_core::document::CORE_DOCUMENTS;
 use memory_bank_core::error::WorkspaceError;
 
-use crate::dir::{BankDir, Root, reason};
+use crate::dir::{BankDir, FolderEntry, Root, reason};
+use crate::documents::is_document;
 use crate::forms;
+use crate::upwards::{self, Found};
 
 /// The four core documents under the names that the original once gave them.
 pub(crate) const OLD_CORE_NAMES: [&str; 4] =
@@ -60,17 +62,26 @@ impl Origin {
         Ok(tidied(&path))
     }
 
-    /// The project that `--path` means; the working directory when absent.
+    /// The project that `--path` means; the working directory when absent, or the folder above it that [`upwards::find`]
+    /// finds: then it says so, too.
     ///
     /// # Errors
     /// As [`Self::absolute`].
-    pub(crate) fn project(&self, path: Option<&str>) -> Result<PathBuf, WorkspaceError> {
-        let path = match path {
+    pub(crate) fn project(&self, path: Option<&str>) -> Result<(PathBuf, Option<Found>), WorkspaceError> {
+        let words = match path {
             None => self.working_directory.clone(),
             Some(words) => self.absolute(words)?,
         };
+        if let Some(place) = self.named(&words) {
+            return Ok((place.project, None));
+        }
+        if path.is_none()
+            && let Some(found) = upwards::find(self)
+        {
+            return Ok((found.project.clone(), Some(found)));
+        }
         // Documents beside the sources make no bank of them: then the project would be the folder above, with all in it.
-        Ok(self.named(&path).unwrap_or_else(|| self.inside(&path)).project)
+        Ok((self.inside(&words).project, None))
     }
 
     /// The place that a path means to a server of this project. Looks at the disk.
@@ -91,7 +102,9 @@ impl Origin {
         if is_bank(&self.root(&inside)) {
             return Some(inside);
         }
-        let is_named_so = path.file_name().is_some_and(|name| name == self.folder.as_str());
+        // A repository may be called like the folder; then it is a project, unless it holds a bank's documents.
+        let is_named_so = path.file_name().is_some_and(|name| name == self.folder.as_str())
+            && (path.join(".git").symlink_metadata().is_err() || has_core_document(path));
         let parent = path.parent().filter(|_| is_named_so)?;
         Some(Place { project: parent.to_owned(), bank: path.to_owned() })
     }
@@ -149,13 +162,13 @@ pub(crate) fn strays(project: &Path, path: &Path) -> Option<PathBuf> {
     (!real.starts_with(&project_itself)).then_some(real)
 }
 
-/// Makes a project's folder, if need be, where there is one to make it in.
+/// Makes a project's folder, if need be, where there is one to make it in. Whether it was made.
 ///
 /// # Errors
 /// It cannot be made; the text names the first folder that is missing.
-pub(crate) fn make_project(project: &Path) -> Result<(), String> {
+pub(crate) fn make_project(project: &Path) -> Result<bool, String> {
     if project.is_dir() {
-        return Ok(());
+        return Ok(false);
     }
     let shown = project.display();
     let missing = project.ancestors().skip(1).take_while(|above| above.symlink_metadata().is_err()).last();
@@ -166,18 +179,30 @@ pub(crate) fn make_project(project: &Path) -> Result<(), String> {
             missing.display()
         ));
     }
-    fs_err::create_dir(project).map_err(|error| format!("`{shown}` cannot be made: {}", reason(&error)))
+    fs_err::create_dir(project).map_err(|error| format!("`{shown}` cannot be made: {}", reason(&error)))?;
+    Ok(true)
 }
 
-/// Whether this is a bank: a folder with at least one `*.md`.
+/// Whether this is a bank: a folder with at least one `*.md`, in it or in a folder below. A repository of that name is one
+/// only if it holds a document that every bank has: others hold sources and what is written about them.
 #[must_use]
 pub(crate) fn is_bank(root: &Root) -> bool {
-    let Ok(entries) = root.open().and_then(|dir| dir.entries("")) else { return false };
-    entries.iter().any(|entry| entry.is_file && entry.name.to_ascii_lowercase().ends_with(".md"))
+    let Ok(dir) = root.open() else { return false };
+    let is_document =
+        |entry: &FolderEntry| is_document(entry) && entry.name.to_ascii_lowercase().ends_with(".md");
+    // The bank itself is looked at first, since that is where most banks have documents.
+    let holds_one = || {
+        dir.entries("").is_ok_and(|entries| entries.iter().any(is_document))
+            || dir.walk().is_ok_and(|entries| entries.iter().any(is_document))
+    };
+    if dir.exists(".git") { has_core(&dir) } else { holds_one() }
 }
 
 fn has_core_document(path: &Path) -> bool {
-    let Ok(dir) = BankDir::open(path) else { return false };
+    BankDir::open(path).is_ok_and(|dir| has_core(&dir))
+}
+
+fn has_core(dir: &BankDir) -> bool {
     CORE_DOCUMENTS.iter().chain(&OLD_CORE_NAMES).any(|name| dir.stamp(name).is_some())
 }
 

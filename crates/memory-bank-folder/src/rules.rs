@@ -1,4 +1,4 @@
-//! The rules files of the modes in the server's project: finding, reading and making them. What they say is the core's.
+//! The rules files of the modes in a project: finding, reading and making them. What they say is the core's.
 
 use std::path::Path;
 
@@ -36,21 +36,26 @@ pub(crate) fn read_rules(project: &Path, mode: Mode) -> Result<ModeRules, StoreE
 /// The rules files' names without the mode, the first that exists counts.
 const RULES_PREFIXES: [&str; 2] = [".mcprules-", ".clinerules-"];
 
-/// Gives the server's project the rules files that it lacks. A failure is a warning: the bank works without.
-pub(crate) fn write_missing_rules(project: &Path) -> Vec<String> {
+/// Gives a project the rules files that it lacks: their names, and what failed. A failure is a warning: the bank works
+/// without.
+pub(crate) fn write_missing_rules(project: &Path) -> (Vec<String>, Vec<String>) {
+    let (mut made, mut warnings) = (Vec::new(), Vec::new());
     let dir = match BankDir::open(project) {
         Ok(dir) => dir,
-        Err(error) => return vec![format!("the rules files could not be written: {}", reason(&error))],
+        Err(error) => {
+            warnings.push(format!("the rules files could not be written: {}", reason(&error)));
+            return (made, warnings);
+        }
     };
-    let mut warnings = Vec::new();
     for mode in Mode::ALL {
         if RULES_PREFIXES.iter().any(|prefix| dir.exists(&format!("{prefix}{mode}"))) {
             continue;
         }
         let name = format!(".mcprules-{mode}");
-        if let Err(error) = dir.write_new(&name, &mut rules_template(mode).as_bytes()) {
-            warnings.push(format!("{name} could not be written: {}", reason(&error)));
+        match dir.write_new(&name, &mut rules_template(mode).as_bytes()) {
+            Ok(()) => made.push(name),
+            Err(error) => warnings.push(format!("{name} could not be written: {}", reason(&error))),
         }
     }
-    warnings
+    (made, warnings)
 }

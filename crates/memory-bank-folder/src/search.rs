@@ -15,7 +15,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use jiff::Timestamp;
 use memory_bank_core::caller::Caller;
-use memory_bank_core::document::{CORE_DOCUMENTS, DocumentPath, Etag};
+use memory_bank_core::document::{CORE_DOCUMENTS, DocumentPath, Etag, is_leftover};
 use memory_bank_core::error::{GraphError, StoreError};
 use memory_bank_core::search::{DocumentQuery, Index, MemoryShare, search_graph};
 use memory_bank_core::store::{DocumentSearch, DocumentsFound, GraphFound, GraphSearch, SearchStore};
@@ -226,33 +226,37 @@ impl Followed {
             files: (!wanted.files.is_empty()).then_some(files),
             limit: wanted.limit,
             case_sensitive: wanted.case_sensitive,
+            days: wanted.days,
         });
         let unreadable = self.skipped.iter().filter(|_| wanted.files.is_empty());
         let skipped = skipped.iter().map(|(name, reason)| (*name, reason.as_str()));
         let skipped = skipped.chain(unreadable.map(|(name, reason)| (name.as_str(), reason.as_str())));
-        DocumentsFound::new(found.hits, found.more, searched, skipped)
+        DocumentsFound::new(found, searched, skipped)
     }
 
     /// The name under which a document is stored: as asked for, or the canonical one.
     fn stored_name(&self, asked: &str) -> Result<String, String> {
         let path = DocumentPath::parse(asked).map_err(|error| error.to_string())?;
-        let canonical = path.canonical();
-        for name in [path.as_str(), canonical.as_str()] {
-            if self.files.contains_key(name) {
-                return Ok(name.to_owned());
-            }
-            if let Some(why) = self.skipped.get(name) {
-                return Err(why.clone());
-            }
+        let spellings = path.spellings();
+        if let Some(name) = spellings.iter().find(|name| self.files.contains_key(*name)) {
+            return Ok(name.clone());
         }
-        Err("there is no such document".to_owned())
+        if let Some(name) = path.find(self.files.keys().map(String::as_str)) {
+            return Ok(name.to_owned());
+        }
+        if is_leftover(asked) {
+            return Err("what editors and sync tools leave behind is not searched".to_owned());
+        }
+        let why = spellings.iter().find_map(|name| self.skipped.get(name));
+        Err(why.cloned().unwrap_or_else(|| "there is no such document".to_owned()))
     }
 }
 
-/// Whether the name looks like a document, be it a readable one or not.
-fn is_document(name: &str) -> bool {
-    let name = name.to_ascii_lowercase();
-    [".md", ".json"].iter().any(|extension| name.ends_with(extension))
+/// Whether the name looks like a document, be it a readable one or not. What editors and sync tools left does not count.
+fn is_searched(entry: &FolderEntry) -> bool {
+    let name = entry.name.to_ascii_lowercase();
+    let is_named_so = [".md", ".json"].iter().any(|extension| name.ends_with(extension));
+    is_named_so && !is_leftover(&name) && (entry.is_file || !name.contains('/'))
 }
 
 fn core_rank(name: &str) -> usize {
@@ -295,6 +299,7 @@ mod tests {
             files: Vec::new(),
             limit: 20,
             case_sensitive: false,
+            days: (None, None),
         }
     }
 
@@ -354,11 +359,11 @@ mod tests {
     #[tokio::test]
     async fn d24_every_document_is_searched_and_what_cannot_be_is_named() {
         let (_temp, bank) = bank();
-        std::fs::write(bank.path().join("progress.md"), "- beta here\n").unwrap();
-        std::fs::write(bank.path().join("Extra Notes.md"), "- beta here\n").unwrap();
+        std::fs::write(bank.path().join("progress.md"), "- beta one\n").unwrap();
+        std::fs::write(bank.path().join("Extra Notes.md"), "- beta two\n").unwrap();
         std::fs::write(bank.path().join("data.json"), "{\"beta\": \"here\"}\n").unwrap();
         std::fs::create_dir(bank.path().join("folder.md")).unwrap();
-        let found = bank.search_documents(&me(), &wanted("beta here")).await.unwrap();
+        let found = bank.search_documents(&me(), &wanted("beta")).await.unwrap();
         assert_eq!(found.searched, ["progress.md", "Extra Notes.md", "data.json"]);
         assert_eq!(found.hits.len(), 3);
         assert_eq!(found.hits[0].file, "progress.md");
@@ -418,7 +423,8 @@ mod tests {
             bank.read(&me(), std::slice::from_ref(&notes)).await.unwrap();
             answered += 1;
         }
-        assert_eq!(searching.await.unwrap(), 20);
+        // All lines say the same.
+        assert_eq!(searching.await.unwrap(), 1);
         assert!(answered >= 20, "{answered} reads were answered while the index was built");
     }
 

@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use memory_bank_core::caller::ProjectId;
-use memory_bank_core::document::DocumentPath;
+use memory_bank_core::document::{DocumentPath, holds_documents};
 use memory_bank_core::error::StoreError;
 use memory_bank_core::store::ReadOutcome;
 use notify::event::ModifyKind;
@@ -19,8 +19,8 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
 use crate::bank::FolderBank;
-use crate::dir::BankDir;
-use crate::documents;
+use crate::dir::{BankDir, FolderEntry, Root};
+use crate::documents::{self, is_document};
 use crate::lock::blocking;
 
 /// How long the folder must be quiet before it is looked at.
@@ -29,6 +29,8 @@ const QUIET: Duration = Duration::from_millis(100);
 const PATIENCE: Duration = Duration::from_secs(1);
 /// How often a folder that went away is looked for.
 const RETURN: Duration = Duration::from_secs(2);
+/// The most folders of one bank that are watched: each takes a watch of the system.
+const FOLDERS: usize = 1000;
 /// How many reports may wait; more of them mean "look at everything".
 const REPORTS: usize = 256;
 const TRIES: usize = 3;
@@ -49,7 +51,7 @@ impl Watch {
     /// Begins to watch the bank's folder. Must be called within the runtime.
     pub(crate) fn start(bank: Arc<FolderBank>, project: ProjectId) -> Self {
         // Not in the task: whoever is served from now on counts on hearing of a change made right after.
-        let attempt = Attempt::new(bank.path());
+        let attempt = Attempt::new(bank.root());
         match bank
             .root()
             .open()
@@ -67,16 +69,71 @@ impl Watch {
 
 /// A watcher of the system, if there is one, and what comes from it.
 struct Attempt {
-    watcher: notify::Result<RecommendedWatcher>,
+    watcher: notify::Result<Folders>,
     reports: mpsc::Receiver<Report>,
     lost: Arc<AtomicBool>,
 }
 
 impl Attempt {
-    fn new(path: &Path) -> Self {
+    fn new(root: &Root) -> Self {
         let (sender, reports) = mpsc::channel(REPORTS);
         let lost = Arc::new(AtomicBool::new(false));
-        Self { watcher: begin(path, sender, Arc::clone(&lost)), reports, lost }
+        let watcher = begin(root.path(), sender, Arc::clone(&lost)).map(|watcher| {
+            let mut folders = Folders { watcher, root: root.clone(), watched: BTreeSet::new() };
+            folders.renew();
+            folders
+        });
+        Self { watcher, reports, lost }
+    }
+}
+
+/// The folders with documents that are watched beside the bank itself, each by itself: what the server keeps there is not.
+struct Folders {
+    watcher: RecommendedWatcher,
+    root: Root,
+    watched: BTreeSet<String>,
+}
+
+impl Folders {
+    /// Watches the folders that are there now, and gives the documents in those that were not watched before.
+    fn renew(&mut self) -> BTreeSet<String> {
+        let walked = match self.root.open().and_then(|dir| dir.walk()) {
+            Ok(walked) => walked,
+            Err(error) => {
+                tracing::debug!(%error, "the folders of the memory bank could not be read");
+                return BTreeSet::new();
+            }
+        };
+        let is_watched = |entry: &&FolderEntry| entry.is_folder && holds_documents(&entry.name);
+        let mut present: BTreeSet<String> =
+            walked.iter().filter(is_watched).map(|entry| entry.name.clone()).collect();
+        if let Some(first_left) = present.iter().nth(FOLDERS).cloned() {
+            tracing::warn!(
+                folders = FOLDERS,
+                "not every folder of the memory bank is watched; changes by others in the rest are seen when they are read"
+            );
+            drop(present.split_off(&first_left));
+        }
+        for gone in self.watched.difference(&present) {
+            // The system may have ended it with the folder.
+            let _ended = self.watcher.unwatch(&self.root.path().join(gone));
+        }
+        let mut new = BTreeSet::new();
+        for folder in &present {
+            // Again for those that are watched: another folder may have the name by now.
+            match self.watcher.watch(&self.root.path().join(folder), RecursiveMode::NonRecursive) {
+                Ok(()) if !self.watched.contains(folder) => {
+                    new.insert(folder.clone());
+                }
+                Ok(()) => {}
+                Err(error) => tracing::debug!(folder, %error, "a folder of the memory bank is not watched"),
+            }
+        }
+        self.watched = present;
+        let in_new = |entry: &&FolderEntry| {
+            is_document(entry) && entry.name.rsplit_once('/').is_some_and(|(folder, _)| new.contains(folder))
+        };
+        walked.iter().filter(in_new).map(|entry| entry.name.clone()).collect()
     }
 }
 
@@ -84,6 +141,8 @@ impl Attempt {
 enum Report {
     /// Something happened to this name.
     Name(String),
+    /// Something happened to a folder, perhaps.
+    Folder,
     /// The folder itself went away.
     Gone,
 }
@@ -92,9 +151,9 @@ async fn run(bank: Arc<FolderBank>, project: ProjectId, mut attempt: Attempt) {
     loop {
         let Attempt { watcher, reports, lost } = attempt;
         match watcher {
-            Ok(_watcher) => {
+            Ok(folders) => {
                 look(&bank, project, BTreeSet::new(), true).await;
-                follow(&bank, project, reports, &lost).await;
+                follow(&bank, project, folders, reports, &lost).await;
             }
             Err(error) if bank.path().is_dir() => {
                 tracing::warn!(%error, "the memory bank is not watched; changes by others are seen when it is read");
@@ -103,8 +162,8 @@ async fn run(bank: Arc<FolderBank>, project: ProjectId, mut attempt: Attempt) {
             Err(_) => {}
         }
         tokio::time::sleep(RETURN).await;
-        let path = bank.path().to_owned();
-        attempt = match blocking(move || Ok::<_, StoreError>(Attempt::new(&path))).await {
+        let root = bank.root().clone();
+        attempt = match blocking(move || Ok::<_, StoreError>(Attempt::new(&root))).await {
             Ok(attempt) => attempt,
             Err(error) => {
                 tracing::warn!(%error, "the memory bank is not watched any more");
@@ -118,34 +177,55 @@ async fn run(bank: Arc<FolderBank>, project: ProjectId, mut attempt: Attempt) {
 async fn follow(
     bank: &Arc<FolderBank>,
     project: ProjectId,
+    mut folders: Folders,
     mut reports: mpsc::Receiver<Report>,
     lost: &AtomicBool,
 ) {
     loop {
         let Some(first) = reports.recv().await else { return };
-        let mut names = BTreeSet::new();
-        let mut gone = note(first, &mut names);
+        let mut reported = Reported::default();
+        reported.note(first);
         let started = tokio::time::Instant::now();
-        while !gone && started.elapsed() < PATIENCE {
+        while !reported.gone && started.elapsed() < PATIENCE {
             match tokio::time::timeout(QUIET, reports.recv()).await {
                 Err(_) => break,
                 Ok(None) => return,
-                Ok(Some(report)) => gone = note(report, &mut names),
+                Ok(Some(report)) => reported.note(report),
             }
         }
-        if gone {
+        if reported.gone {
             return;
         }
-        look(bank, project, names, lost.swap(false, Ordering::Relaxed)).await;
+        let everything = lost.swap(false, Ordering::Relaxed);
+        if reported.folders || everything {
+            let renewed = blocking(move || {
+                let documents = folders.renew();
+                Ok::<_, StoreError>((folders, documents))
+            });
+            let Ok((renewed, documents)) = renewed.await else { return };
+            folders = renewed;
+            reported.names.extend(documents);
+        }
+        look(bank, project, reported.names, everything).await;
     }
 }
 
-fn note(report: Report, names: &mut BTreeSet<String>) -> bool {
-    match report {
-        Report::Gone => true,
-        Report::Name(name) => {
-            names.insert(name);
-            false
+/// What was reported while the bank was not quiet.
+#[derive(Default)]
+struct Reported {
+    names: BTreeSet<String>,
+    folders: bool,
+    gone: bool,
+}
+
+impl Reported {
+    fn note(&mut self, report: Report) {
+        match report {
+            Report::Gone => self.gone = true,
+            Report::Folder => self.folders = true,
+            Report::Name(name) => {
+                self.names.insert(name);
+            }
         }
     }
 }
@@ -235,9 +315,16 @@ fn reports_of(folder: &PathBuf, event: &Event) -> Vec<Report> {
             let gone = matches!(event.kind, EventKind::Remove(_) | EventKind::Modify(ModifyKind::Name(_)));
             return gone.then_some(Report::Gone);
         }
-        let name = path.file_name()?.to_str()?;
-        DocumentPath::parse(name).ok()?;
-        Some(Report::Name(name.to_owned()))
+        let parts: Option<Vec<&str>> =
+            path.strip_prefix(folder).ok()?.components().map(|part| part.as_os_str().to_str()).collect();
+        let name = parts?.join("/");
+        if DocumentPath::parse(&name).is_ok() {
+            return Some(Report::Name(name));
+        }
+        // What is written to is no folder.
+        let is_written =
+            matches!(event.kind, EventKind::Modify(ModifyKind::Data(_) | ModifyKind::Metadata(_)));
+        (!is_written && holds_documents(&name)).then_some(Report::Folder)
     };
     event.paths.iter().filter_map(of_path).collect()
 }

@@ -3,8 +3,8 @@
 //! Everything hangs on one value, the active bank, so a switch is atomic; and there is one [`FolderBank`] a directory,
 //! whichever way it is reached. This module must not know what is in a bank.
 //!
-//! The rules files `.mcprules-<mode>` are made when a bank is initialised, in the server's own project: starting the
-//! server in some folder must leave nothing behind there. Without them the built-in rules hold. The registry is the one
+//! The rules files `.mcprules-<mode>` are made only when that is asked for, in the project of the bank that is initialised.
+//! Without them the built-in rules hold. The registry is the one
 //! in the server's project path alone; a second one in the working directory would be a second truth.
 
 use std::collections::HashMap;
@@ -27,7 +27,8 @@ use uuid::Uuid;
 
 use crate::approved::Approved;
 use crate::bank::{FolderBank, Surroundings};
-use crate::dir::reason;
+use crate::dir::{is_reserved, reason};
+use crate::forms;
 use crate::gate::{Gate, confined};
 use crate::initial::complete;
 use crate::listing::{id_of, list_stores};
@@ -37,6 +38,7 @@ use crate::registry::{REGISTRY_FILE, Registered, Registry};
 use crate::rules::{read_rules, write_missing_rules};
 use crate::search::FolderIndexes;
 use crate::state::StateFolder;
+use crate::upwards::Found;
 use crate::watch::Watch;
 
 /// How a server was started.
@@ -60,7 +62,8 @@ pub struct FolderOptions {
     pub state: Option<StateFolder>,
 }
 
-/// The project that `path` means, as [`FolderWorkspace::start`] finds it: the bank's folder itself may have been named.
+/// The project that `path` means, as [`FolderWorkspace::start`] finds it: the bank's folder itself may have been named, and
+/// without `path` the bank may be above the working directory.
 ///
 /// # Errors
 /// `path` is not usable.
@@ -76,7 +79,22 @@ pub fn project_of(
         folder: folder.to_owned(),
         follow_links: false,
     };
-    origin.project(path)
+    Ok(origin.project(path)?.0)
+}
+
+/// Whether a bank's folder may be called so: one name below the project.
+///
+/// # Errors
+/// It may not; the text says why.
+pub fn check_folder_name(name: &str) -> Result<(), String> {
+    forms::check(name)?;
+    if name.contains(['/', '\\']) || matches!(name, "." | ".." | "~") {
+        return Err(format!("`{name}` is not one name; give the name of one folder, without `/`"));
+    }
+    if is_reserved(name) {
+        return Err(format!("`{name}` belongs to version control or to the server; choose another name"));
+    }
+    Ok(())
 }
 
 /// The folder banks of one process.
@@ -84,6 +102,8 @@ pub fn project_of(
 pub struct FolderWorkspace {
     origin: Origin,
     project: PathBuf,
+    /// How the project was found, if it is not the folder in which the server was started.
+    found: Option<Found>,
     registry: Registry,
     approved: Approved,
     around: Surroundings,
@@ -105,17 +125,22 @@ impl FolderWorkspace {
     /// `--path` or `--folder` is not usable.
     pub async fn start(options: FolderOptions, around: Surroundings) -> Result<Self, WorkspaceError> {
         let folder = options.folder.unwrap_or_else(|| "memory-bank".to_owned());
-        if folder.trim().is_empty() || folder.contains('\0') {
-            return Err(WorkspaceError::Refused("--folder needs the name of a folder".to_owned()));
-        }
+        check_folder_name(&folder).map_err(|why| WorkspaceError::Refused(format!("--folder: {why}")))?;
         let origin = Origin {
             working_directory: options.working_directory,
             home: options.home,
             folder,
             follow_links: options.follow_links,
         };
-        let project = origin.project(options.path.as_deref())?;
+        let (project, found) = origin.project(options.path.as_deref())?;
+        if let Some(found) = &found {
+            tracing::info!(
+                project = %found.project.display(), started_in = %origin.working_directory.display(),
+                main_checkout = found.in_main_checkout, "the memory bank is not where the server was started"
+            );
+        }
         let workspace = Self {
+            found,
             registry: Registry::new(&project),
             approved: Approved::new(&project, options.state),
             origin,
@@ -269,13 +294,18 @@ impl Workspace for FolderWorkspace {
         }
     }
 
-    async fn initialize(&self, caller: &Caller, path: &str) -> Result<Initialized, WorkspaceError> {
+    async fn initialize(
+        &self,
+        caller: &Caller,
+        path: &str,
+        rules: bool,
+    ) -> Result<Initialized, WorkspaceError> {
         let _switching = self.switching.lock().await;
         let path = self.given(path)?;
         let (origin, project, tells_paths) = (self.origin.clone(), self.project.clone(), self.tells_paths);
-        let place = blocking(move || {
+        let (place, made_project) = blocking(move || {
             let place = confined(&origin, &project, &path, tells_paths)?;
-            make_project(&place.project).map_err(|why| {
+            let made_project = make_project(&place.project).map_err(|why| {
                 let why = if tells_paths { why } else { "the project's folder cannot be made".to_owned() };
                 WorkspaceError::Refused(why)
             })?;
@@ -284,7 +314,7 @@ impl Workspace for FolderWorkspace {
                     if tells_paths { place.bank.display().to_string() } else { base_name(&place.bank) };
                 WorkspaceError::Refused(format!("{bank} cannot be made: {}", reason(&error)))
             })?;
-            Ok::<_, WorkspaceError>(place)
+            Ok::<_, WorkspaceError>((place, made_project))
         })
         .await?;
         let bank = self.open(place);
@@ -300,14 +330,27 @@ impl Workspace for FolderWorkspace {
             Ok::<_, WorkspaceError>(created)
         })
         .await?;
-        let project = self.project.clone();
-        let warnings = blocking(move || Ok::<_, StoreError>(write_missing_rules(&project))).await?;
+        let mut outside = Vec::new();
+        if made_project && self.tells_paths {
+            outside.push(bank.project().display().to_string());
+        }
+        let mut warnings = Vec::new();
+        if rules {
+            let project = bank.project().to_owned();
+            let (made, failed) = blocking(move || Ok::<_, StoreError>(write_missing_rules(&project))).await?;
+            let shown = |name: String| match self.tells_paths {
+                true => bank.project().join(name).display().to_string(),
+                false => name,
+            };
+            outside.extend(made.into_iter().map(shown));
+            warnings = failed;
+        }
         self.activate(&bank, caller.project);
         if !created.is_empty() {
             self.around.sink.changed(caller.project, Change::List);
         }
         let created = created.into_iter().map(|core| core.name().to_owned()).collect();
-        Ok(Initialized { location: bank.location(), created, warnings })
+        Ok(Initialized { location: bank.location(), created, outside, warnings })
     }
 
     async fn set_path(&self, caller: &Caller, path: Option<&str>) -> Result<String, WorkspaceError> {
@@ -437,8 +480,38 @@ impl Workspace for FolderWorkspace {
     }
 
     async fn mode_rules(&self, _caller: &Caller, mode: Mode) -> Result<ModeRules, WorkspaceError> {
-        let project = self.project.clone();
-        Ok(blocking(move || read_rules(&project, mode)).await?)
+        // The project of the bank in use comes first, and then that of the server, whose rules held for every bank.
+        let active = self.active().map(|bank| bank.project().to_owned());
+        let own = self.project.clone();
+        let rules = blocking(move || {
+            for project in active.iter().chain([&own]) {
+                match read_rules(project, mode)? {
+                    ModeRules::Absent => {}
+                    rules => return Ok(rules),
+                }
+            }
+            Ok::<_, StoreError>(ModeRules::Absent)
+        });
+        Ok(rules.await?)
+    }
+
+    fn notice(&self, _caller: &Caller) -> Option<String> {
+        let found = self.found.as_ref()?;
+        // Another bank may have been chosen since.
+        self.active().filter(|bank| bank.project() == found.project)?;
+        let what = if found.in_main_checkout {
+            "the server was started in a worktree, and this is the memory bank of its main checkout"
+        } else {
+            "the server was started in a folder below, and this is the nearest memory bank up to the repository's root"
+        };
+        Some(if self.tells_paths {
+            format!(
+                "{what} (started in {}; `--path` chooses another)",
+                self.origin.working_directory.display()
+            )
+        } else {
+            what.to_owned()
+        })
     }
 
     fn configuration(&self, _caller: &Caller, verbose: bool) -> Value {

@@ -3,14 +3,17 @@
 #![expect(clippy::unwrap_used, reason = "a test may fail loudly; the lint knows test functions only")]
 
 use std::os::unix::fs::symlink;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use memory_bank_core::caller::Caller;
 use memory_bank_core::clock::{FixedClock, SystemEntropy};
 use memory_bank_core::document::{DocumentPath, Etag};
 use memory_bank_core::error::EditError;
-use memory_bank_core::store::{BackupError, BackupStore, DocumentStore, Drafts, NoSink, ReadOutcome};
+use memory_bank_core::search::Query;
+use memory_bank_core::store::{
+    BackupError, BackupStore, DocumentSearch, DocumentStore, Drafts, NoSink, ReadOutcome, SearchStore,
+};
 use memory_bank_folder::{FolderBank, Surroundings};
 use rstest::rstest;
 use tempfile::TempDir;
@@ -206,7 +209,7 @@ async fn d14_without_its_safety_copy_a_restore_is_not_made() {
     f.write("a.md", "new").await.unwrap();
     // The clock stands still: take every name that the safety copy could have.
     for number in 2..1000 {
-        std::fs::write(f.root.path().join(format!("{}-{number}", backup.id)), "").unwrap();
+        std::fs::write(f.file(&format!("backups/{}-{number}", backup.id)), "").unwrap();
     }
     assert!(f.bank.restore_backup(&caller(), &backup.id, true).await.is_err());
     assert_eq!(f.text("a.md").await, "new");
@@ -292,7 +295,7 @@ async fn what_version_control_keeps_is_neither_backed_up_nor_restored() {
     std::fs::create_dir_all(f.file(".git/hooks")).unwrap();
     std::fs::write(f.file(".git/HEAD"), "ref: refs/heads/main").unwrap();
     let backup = f.bank.create_backup(&caller(), None).await.unwrap();
-    let folder = f.root.path().join(&backup.id);
+    let folder = PathBuf::from(&backup.location);
     assert!(folder.join("a.md").exists() && !folder.join(".git").exists());
     // A backup that came with a repository.
     std::fs::create_dir_all(folder.join(".git/hooks")).unwrap();
@@ -330,7 +333,7 @@ async fn a_file_with_a_hole_does_not_fill_the_disk_with_backups() {
     assert_eq!(std::fs::read_dir(f.root.path()).unwrap().count(), 1, "nothing is left behind");
     hole.set_len(1).unwrap();
     let backup = f.bank.create_backup(&caller(), None).await.unwrap();
-    let copy = std::fs::File::options().write(true).open(f.root.path().join(&backup.id).join("hole.md"));
+    let copy = std::fs::File::options().write(true).open(Path::new(&backup.location).join("hole.md"));
     copy.unwrap().set_len(memory_bank_core::limits::BACKUP_BYTES + 1).unwrap();
     f.bank.restore_backup(&caller(), &backup.id, false).await.unwrap_err();
 }
@@ -374,4 +377,209 @@ async fn what_is_hidden_and_no_document_is_not_copied_aside() {
     let copied = |name: &str| backup.join(name).exists();
     assert!(copied("a.md") && copied("notes/kept.txt") && copied(".hidden.md"));
     assert!(!copied(".ssh") && !copied(".env") && !copied("notes/.netrc"));
+}
+
+#[tokio::test]
+async fn backups_go_into_the_bank_s_own_folder_and_older_ones_are_listed() {
+    let f = fixture();
+    f.write("a.md", "one").await.unwrap();
+    let old = "memory-bank-backup-2025-01-02T03-04-05-006Z";
+    std::fs::create_dir(f.root.path().join(old)).unwrap();
+    std::fs::write(f.root.path().join(old).join("a.md"), "zero").unwrap();
+    let backup = f.bank.create_backup(&caller(), None).await.unwrap();
+    assert_eq!(Path::new(&backup.location), f.file("backups").join(&backup.id));
+    assert_eq!(std::fs::read_to_string(f.file("backups/.gitignore")).unwrap(), "*\n");
+    // The same folder may be named.
+    let named = f.bank.create_backup(&caller(), Some("memory-bank/backups")).await.unwrap();
+    assert_eq!(Path::new(&named.location).parent(), Path::new(&backup.location).parent());
+    let ids: Vec<String> =
+        f.bank.list_backups(&caller(), None).await.unwrap().into_iter().map(|backup| backup.id).collect();
+    assert_eq!(ids, [named.id.as_str(), backup.id.as_str(), old]);
+    // A backup holds no other, and what is in backups is not the bank's.
+    assert_eq!(std::fs::read_dir(&named.location).unwrap().count(), 1);
+    assert_eq!(f.names().await, ["a.md", "backups"]);
+    for (id, text) in [(old, "zero"), (backup.id.as_str(), "one")] {
+        let restored = f.bank.restore_backup(&caller(), id, false).await.unwrap();
+        assert_eq!((restored.files, restored.kept), (vec!["a.md".to_owned()], Vec::new()));
+        assert_eq!(f.text("a.md").await, text);
+    }
+    // What somebody keeps in a folder of that name is backed up, too.
+    std::fs::write(f.file("backups/mine.txt"), "x").unwrap();
+    let third = f.bank.create_backup(&caller(), None).await.unwrap();
+    assert!(Path::new(&third.location).join("backups/mine.txt").exists());
+    assert!(!Path::new(&third.location).join("backups").join(&backup.id).exists());
+}
+
+#[tokio::test]
+async fn a_planted_link_for_the_folder_of_backups_is_not_followed() {
+    let f = fixture();
+    f.write("a.md", "x").await.unwrap();
+    let outside = TempDir::new().unwrap();
+    for target in [outside.path(), Path::new("adr"), Path::new(".mbmcp"), Path::new("nowhere")] {
+        std::fs::create_dir_all(f.file("adr")).unwrap();
+        symlink(target, f.file("backups")).unwrap();
+        assert!(f.bank.create_backup(&caller(), None).await.is_err(), "{}", target.display());
+        assert!(f.bank.list_backups(&caller(), None).await.unwrap().is_empty());
+        std::fs::remove_file(f.file("backups")).unwrap();
+    }
+    assert_eq!(std::fs::read_dir(outside.path()).unwrap().count(), 0);
+    assert_eq!(std::fs::read_dir(f.file("adr")).unwrap().count(), 0);
+}
+
+#[tokio::test]
+async fn a_folder_that_is_a_link_holds_no_documents() {
+    let f = fixture();
+    let outside = TempDir::new().unwrap();
+    std::fs::write(outside.path().join("x.md"), "secret").unwrap();
+    f.write("real/x.md", "x").await.unwrap();
+    f.write("a.md", "x").await.unwrap();
+    std::fs::create_dir(f.file("graph")).unwrap();
+    std::fs::write(f.file("graph/x.md"), "of the graph").unwrap();
+    for target in
+        [outside.path(), Path::new("../.."), Path::new("real"), Path::new("graph"), Path::new(".mbmcp")]
+    {
+        for link in ["sub", "real/sub"] {
+            symlink(target, f.file(link)).unwrap();
+            let below = format!("{link}/x.md");
+            assert!(!f.names().await.iter().any(|name| name.starts_with(&format!("{link}/"))), "{link}");
+            let read = f.read(&below).await;
+            assert!(!matches!(read, ReadOutcome::Found(_)), "{link} to {}: {read:?}", target.display());
+            for name in [&below, &format!("{link}/new.md"), &format!("{link}/deep/new.md")] {
+                assert!(f.write(name, "gone").await.is_err(), "{name} to {}", target.display());
+            }
+            let names = [name("a.md"), name(&format!("{link}/new.md"))];
+            let mut both = |drafts: &mut Drafts| {
+                drafts.set(&names[0], "changed".into())?;
+                drafts.set(&names[1], "new".into())
+            };
+            assert!(f.bank.edit(&caller(), &names, &mut both).await.is_err());
+            std::fs::remove_file(f.file(link)).unwrap();
+        }
+    }
+    assert_eq!(f.text("a.md").await, "x");
+    assert_eq!(f.text("real/x.md").await, "x");
+    assert_eq!(std::fs::read_dir(f.file("real")).unwrap().count(), 1);
+    assert_eq!(std::fs::read_to_string(f.file("graph/x.md")).unwrap(), "of the graph");
+    assert_eq!(std::fs::read_dir(outside.path()).unwrap().count(), 1);
+    assert_eq!(std::fs::read_to_string(outside.path().join("x.md")).unwrap(), "secret");
+}
+
+#[tokio::test]
+async fn a_restore_goes_through_no_folder_that_is_a_link() {
+    let f = fixture();
+    f.write("adr/x.md", "old").await.unwrap();
+    let backup = f.bank.create_backup(&caller(), None).await.unwrap();
+    std::fs::remove_dir_all(f.file("adr")).unwrap();
+    f.write("other/x.md", "precious").await.unwrap();
+    symlink("other", f.file("adr")).unwrap();
+    f.bank.restore_backup(&caller(), &backup.id, false).await.unwrap_err();
+    assert_eq!(f.text("other/x.md").await, "precious");
+}
+
+#[tokio::test]
+async fn what_exists_is_read_whatever_its_name() {
+    let f = fixture();
+    let odd =
+        ["con.md", "a:b.md", "a\nb.md", "fdp\u{202e}gpj.md", "docs /x.md", "README.md", "Docs./aux.json"];
+    for name in odd {
+        std::fs::create_dir_all(f.file(name).parent().unwrap()).unwrap();
+        std::fs::write(f.file(name), "one").unwrap();
+        assert_eq!(f.text(name).await, "one", "{name:?}");
+        f.write(name, "two").await.unwrap();
+        assert_eq!(std::fs::read_to_string(f.file(name)).unwrap(), "two");
+    }
+    let documents = f.bank.list(&caller()).await.unwrap();
+    assert_eq!(documents.iter().filter(|entry| entry.path.is_some()).count(), odd.len());
+    // Beside `README.md` no `readme.md` is made.
+    let why = f.write("readme.md", "x").await.unwrap_err().to_string();
+    assert!(why.contains("`README.md`"), "{why}");
+    let names = [name("README.md"), name("readme.md")];
+    let mut rename = |drafts: &mut Drafts| {
+        drafts.set(&names[1], "two".into())?;
+        drafts.delete(&names[0])
+    };
+    f.bank.edit(&caller(), &names, &mut rename).await.unwrap();
+    assert!(f.file("readme.md").exists() && !f.file("README.md").exists());
+}
+
+#[tokio::test]
+async fn a_name_is_found_however_its_letters_are_composed() {
+    let (composed, decomposed) = ("caf\u{e9}", "cafe\u{301}");
+    for (there, asked) in [(composed, decomposed), (decomposed, composed)] {
+        let f = fixture();
+        std::fs::write(f.file(&format!("{there}.md")), "on disk").unwrap();
+        std::fs::create_dir(f.file(there)).unwrap();
+        std::fs::write(f.file(&format!("{there}/x.md")), "in a folder").unwrap();
+        assert_eq!(f.text(&format!("{asked}.md")).await, "on disk");
+        assert_eq!(f.text(&format!("{asked}/x.md")).await, "in a folder");
+        f.write(&format!("{asked}.md"), "written").await.unwrap();
+        f.write(&format!("{asked}/new.md"), "written").await.unwrap();
+        let mut expected = vec![format!("{there}.md"), format!("{there}/new.md"), format!("{there}/x.md")];
+        expected.sort();
+        assert_eq!(f.names().await, expected);
+        assert_eq!(std::fs::read_to_string(f.file(&format!("{there}.md"))).unwrap(), "written");
+    }
+    // Where both are there, each is itself.
+    let f = fixture();
+    for name in [composed, decomposed] {
+        std::fs::write(f.file(&format!("{name}.md")), name).unwrap();
+    }
+    for name in [composed, decomposed] {
+        assert_eq!(f.text(&format!("{name}.md")).await, name);
+    }
+}
+
+#[tokio::test]
+async fn what_editors_and_sync_tools_left_is_listed_and_read_but_no_document() {
+    let f = fixture();
+    f.write("notes.md", "albatross").await.unwrap();
+    f.write("adr/0001.md", "albatross").await.unwrap();
+    let left =
+        ["notes (conflicted copy).md", "adr/0001.sync-conflict-20260101-101010-ABCDEFG.md", ".notes.md.swp"];
+    for name in left {
+        std::fs::write(f.file(name), "albatross").unwrap();
+    }
+    symlink("alice@host.123", f.file(".#notes.md")).unwrap();
+    let entries = f.bank.list(&caller()).await.unwrap();
+    for name in left.iter().chain(&[".#notes.md"]) {
+        let entry = entries.iter().find(|entry| entry.name == *name);
+        assert!(entry.is_some_and(|entry| entry.path.is_none()), "{name}: {entries:?}");
+    }
+    assert_eq!(f.text(left[0]).await, "albatross");
+    let wanted = |files: &[&str]| DocumentSearch {
+        query: Query::parse("albatross").unwrap(),
+        files: files.iter().map(|name| (*name).to_owned()).collect(),
+        limit: 20,
+        case_sensitive: false,
+        days: (None, None),
+    };
+    let found = f.bank.search_documents(&caller(), &wanted(&[])).await.unwrap();
+    let mut files: Vec<&str> = found.hits.iter().map(|hit| hit.file.as_str()).collect();
+    files.sort_unstable();
+    assert_eq!((files, found.skipped.len()), (vec!["adr/0001.md", "notes.md"], 0));
+    let found = f.bank.search_documents(&caller(), &wanted(&[left[0]])).await.unwrap();
+    assert!(found.hits.is_empty() && found.skipped[0].reason.contains("sync tools"), "{found:?}");
+    // It may become a document.
+    let names = [name(left[0]), name("merged.md")];
+    let mut rename = |drafts: &mut Drafts| {
+        drafts.set(&names[1], "albatross".into())?;
+        drafts.delete(&names[0])
+    };
+    f.bank.edit(&caller(), &names, &mut rename).await.unwrap();
+    assert_eq!(f.text("merged.md").await, "albatross");
+}
+
+#[tokio::test]
+async fn a_bank_with_more_names_than_are_looked_at_goes_on() {
+    let f = fixture();
+    f.write("a.md", "x").await.unwrap();
+    f.write("adr/0001.md", "x").await.unwrap();
+    std::fs::create_dir_all(f.file("junk/deep")).unwrap();
+    for number in 0..memory_bank_core::limits::WALKED_NAMES {
+        std::fs::write(f.file(&format!("junk/{number}.txt")), "").unwrap();
+    }
+    std::fs::write(f.file("junk/deep/x.md"), "").unwrap();
+    let names = f.names().await;
+    assert_eq!(names, ["a.md", "adr/0001.md", "junk"]);
+    assert_eq!(f.text("junk/deep/x.md").await, "");
 }

@@ -18,7 +18,9 @@ use tempfile::TempDir;
 
 const BANK: &str = "MEMORY_BANK_KILLED_CHILD";
 const ARCHIVING: &str = "MEMORY_BANK_KILLED_WHILE_ARCHIVING";
-const NAMES: [&str; 3] = ["a.md", "b.md", "c.md"];
+const NAMES: [&str; 3] = ["a.md", "adr/b.md", "adr/deep/c.md"];
+/// The document is in one of them, so that folders come and go with the edits.
+const MOVED: [&str; 2] = ["even/x/d.md", "odd/x/d.md"];
 
 fn bank(path: &Path) -> FolderBank {
     let around = Surroundings {
@@ -34,16 +36,27 @@ fn names() -> [DocumentPath; 3] {
 }
 
 async fn write_all(bank: &FolderBank, text: &str) {
-    let names = names();
-    let mut editor =
-        |drafts: &mut Drafts| names.iter().try_for_each(|name| drafts.set(name, text.to_owned()));
-    bank.edit(&Caller::local("child"), &names, &mut editor).await.unwrap();
+    let (names, moved) = (names(), MOVED.map(|name| DocumentPath::parse(name).unwrap()));
+    let paths: Vec<DocumentPath> = names.iter().chain(&moved).cloned().collect();
+    let [even, odd] = &moved;
+    let (here, there) =
+        if text.bytes().map(u32::from).sum::<u32>() % 2 == 0 { (even, odd) } else { (odd, even) };
+    let mut editor = |drafts: &mut Drafts| {
+        names.iter().try_for_each(|name| drafts.set(name, text.to_owned()))?;
+        drafts.set(here, text.to_owned())?;
+        drafts.delete(there)
+    };
+    bank.edit(&Caller::local("child"), &paths, &mut editor).await.unwrap();
 }
 
 async fn read_all(bank: &FolderBank) -> Vec<String> {
-    let outcomes = bank.read(&Caller::local("parent"), &names()).await.unwrap();
+    let moved = MOVED.map(|name| DocumentPath::parse(name).unwrap());
+    let paths: Vec<DocumentPath> = names().into_iter().chain(moved).collect();
+    let outcomes = bank.read(&Caller::local("parent"), &paths).await.unwrap();
+    assert_eq!(outcomes.iter().filter(|outcome| **outcome == ReadOutcome::Missing).count(), 1);
     outcomes
         .into_iter()
+        .filter(|outcome| *outcome != ReadOutcome::Missing)
         .map(|outcome| match outcome {
             ReadOutcome::Found(document) => document.content,
             other => format!("{other:?}"),
@@ -76,9 +89,9 @@ async fn a_killed_edit_of_several_files_is_there_as_a_whole_or_not_at_all() {
             .spawn()
             .unwrap();
         // Killed at another moment each time, once it has begun.
-        let before = std::fs::read(path.join("c.md")).unwrap();
+        let before = std::fs::read(path.join(NAMES[2])).unwrap();
         let started = Instant::now();
-        while std::fs::read(path.join("c.md")).unwrap() == before {
+        while std::fs::read(path.join(NAMES[2])).unwrap() == before {
             assert!(started.elapsed() < Duration::from_secs(10), "the child never wrote");
             std::thread::sleep(Duration::from_millis(1));
         }

@@ -127,7 +127,7 @@ async fn a_write_of_our_own_is_told_once() {
 async fn the_watch_follows_a_switch_of_banks() {
     let watched = watched().await;
     let other = watched.root.path().join("other");
-    watched.workspace.initialize(&Caller::local("alice"), other.to_str().unwrap()).await.unwrap();
+    watched.workspace.initialize(&Caller::local("alice"), other.to_str().unwrap(), false).await.unwrap();
     settle().await;
     watched.told.take();
     save(&watched.file("a.md"), "unseen");
@@ -149,4 +149,39 @@ async fn a_folder_that_went_away_and_came_back_is_watched_again() {
         assert!(started.elapsed() < Duration::from_secs(10), "the change was never told");
         settle().await;
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn documents_in_folders_are_told_of_like_others() {
+    let watched = watched().await;
+    // A folder that comes while the watch runs, and one in it.
+    std::fs::create_dir_all(watched.file("adr/old")).unwrap();
+    std::fs::write(watched.file("adr/old/0001.md"), "one").unwrap();
+    settle().await;
+    let document = Change::Updated(path("adr/old/0001.md"));
+    assert_eq!(watched.told.take(), [Change::List, document.clone()]);
+    save(&watched.file("adr/old/0001.md"), "two");
+    settle().await;
+    assert_eq!(watched.told.take(), std::slice::from_ref(&document));
+    watched.write("adr/old/0001.md", "three").await;
+    settle().await;
+    assert_eq!(watched.told.take(), std::slice::from_ref(&document));
+    // The folder gets another name, with what is in it.
+    std::fs::rename(watched.file("adr"), watched.file("decisions")).unwrap();
+    settle().await;
+    let moved = Change::Updated(path("decisions/old/0001.md"));
+    let told = watched.told.take();
+    assert_eq!(told.len(), 3, "{told:?}");
+    assert!([Change::List, document, moved.clone()].iter().all(|change| told.contains(change)), "{told:?}");
+    save(&watched.file("decisions/old/0001.md"), "four");
+    settle().await;
+    assert_eq!(watched.told.take(), [moved]);
+    // What is no document's folder is not told of.
+    for folder in ["graph", "backups", ".mbmcp/x", ".hidden"] {
+        std::fs::create_dir_all(watched.file(folder)).unwrap();
+        std::fs::write(watched.file(folder).join("x.md"), "x").unwrap();
+    }
+    std::fs::write(watched.file("a (conflicted copy).md"), "x").unwrap();
+    settle().await;
+    assert_eq!(watched.told.take().iter().filter(|change| matches!(change, Change::List)).count(), 0);
 }

@@ -73,8 +73,8 @@ async fn d1_a_switch_moves_everything_at_once() {
     let root = TempDir::new().unwrap();
     let (a, b) = (root.path().join("a"), root.path().join("b"));
     let workspace = start(options(root.path())).await;
-    workspace.initialize(&caller(), words(&a)).await.unwrap();
-    workspace.initialize(&caller(), words(&b)).await.unwrap();
+    workspace.initialize(&caller(), words(&a), false).await.unwrap();
+    workspace.initialize(&caller(), words(&b), false).await.unwrap();
     let location = workspace.set_path(&caller(), Some(words(&a))).await.unwrap();
     assert_eq!(location, words(&a.join("memory-bank")));
     let bank = workspace.bank(&caller(), None).await.unwrap();
@@ -157,7 +157,7 @@ async fn d16_with_a_path_given_the_working_directory_is_not_looked_at() {
 async fn the_folder_s_name_can_be_another_one() {
     let root = TempDir::new().unwrap();
     let workspace = start(FolderOptions { folder: Some("notes".into()), ..options(root.path()) }).await;
-    workspace.initialize(&caller(), words(&root.path().join("p"))).await.unwrap();
+    workspace.initialize(&caller(), words(&root.path().join("p")), false).await.unwrap();
     assert_eq!(active(&workspace).await, words(&root.path().join("p/notes")));
 }
 
@@ -167,11 +167,11 @@ async fn initialising_completes_a_bank_and_overwrites_nothing() {
     let a = project(&root, "a");
     std::fs::write(a.join("memory-bank/productContext.md"), "mine").unwrap();
     let workspace = start(options(root.path())).await;
-    let made = workspace.initialize(&caller(), words(&a)).await.unwrap();
+    let made = workspace.initialize(&caller(), words(&a), false).await.unwrap();
     assert_eq!(made.created, ["active-context.md", "decision-log.md", "system-patterns.md"]);
     assert_eq!(std::fs::read_to_string(a.join("memory-bank/progress.md")).unwrap(), "# a\n");
     assert!(!a.join("memory-bank/product-context.md").exists(), "its old name is still to be migrated");
-    assert!(workspace.initialize(&caller(), words(&a)).await.unwrap().created.is_empty());
+    assert!(workspace.initialize(&caller(), words(&a), false).await.unwrap().created.is_empty());
 }
 
 #[tokio::test]
@@ -179,7 +179,7 @@ async fn d18_the_bank_folder_itself_can_be_named() {
     let root = TempDir::new().unwrap();
     let workspace = start(options(root.path())).await;
     let bank = root.path().join("p/memory-bank");
-    let made = workspace.initialize(&caller(), words(&bank)).await.unwrap();
+    let made = workspace.initialize(&caller(), words(&bank), false).await.unwrap();
     assert_eq!(made.location, words(&bank));
     assert!(!bank.join("memory-bank").exists());
     assert_eq!(workspace.set_path(&caller(), Some(words(&bank))).await.unwrap(), words(&bank));
@@ -199,7 +199,7 @@ async fn a_project_with_a_core_document_beside_its_sources_stays_the_project() {
         let workspace = start(FolderOptions { path: path.map(Into::into), ..options(here) }).await;
         let found = workspace.bank(&caller(), None).await.map(|_| ());
         assert!(matches!(found, Err(WorkspaceError::NoBank)), "{path:?}: {found:?}");
-        let made = workspace.initialize(&caller(), words(&repository)).await.unwrap();
+        let made = workspace.initialize(&caller(), words(&repository), false).await.unwrap();
         assert_eq!(made.location, words(&repository.join("memory-bank")), "{path:?}");
         assert_eq!(names_below(&above).into_iter().filter(|name| !name.starts_with(&repository)).count(), 2);
         assert_eq!(std::fs::read_to_string(repository.join("progress.md")).unwrap(), "# of the sources\n");
@@ -211,7 +211,7 @@ async fn d51_a_tilde_is_expanded() {
     let root = TempDir::new().unwrap();
     std::fs::create_dir(root.path().join("home")).unwrap();
     let workspace = start(options(root.path())).await;
-    let made = workspace.initialize(&caller(), "~/mb").await.unwrap();
+    let made = workspace.initialize(&caller(), "~/mb", false).await.unwrap();
     assert_eq!(made.location, words(&root.path().join("home/mb/memory-bank")));
     assert!(!root.path().join("~").exists());
 }
@@ -227,7 +227,7 @@ async fn d37_a_failed_call_leaves_the_active_bank_as_it_was() {
     let workspace = start(options(&a)).await;
     let before = active(&workspace).await;
     for path in [words(&file), "", "a\0b", "~nobody/x"] {
-        assert!(workspace.initialize(&caller(), path).await.is_err(), "{path:?}");
+        assert!(workspace.initialize(&caller(), path, false).await.is_err(), "{path:?}");
     }
     assert!(matches!(
         workspace.set_path(&caller(), Some(words(&empty))).await,
@@ -288,28 +288,137 @@ async fn without_a_bank_only_the_registry_is_listed() {
 }
 
 #[tokio::test]
-async fn rules_files_are_made_on_initialise_in_the_server_s_project_only() {
+async fn rules_files_are_made_when_asked_for_in_the_bank_s_own_project() {
     let root = TempDir::new().unwrap();
     let (a, b) = (root.path().join("a"), root.path().join("b"));
     std::fs::create_dir(&a).unwrap();
     std::fs::write(a.join(".clinerules-ask"), "mode: ask\ninstructions: {general: []}\n").unwrap();
     let workspace = start(options(&a)).await;
+    let made = workspace.initialize(&caller(), ".", false).await.unwrap();
+    assert!(made.outside.is_empty() && made.warnings.is_empty(), "{made:?}");
+    assert_eq!(std::fs::read_dir(&a).unwrap().count(), 2, "the bank alone is made");
+    let made = workspace.initialize(&caller(), words(&b), false).await.unwrap();
+    assert_eq!(made.outside, [words(&b)], "the folder of the project was made, too");
+    assert_eq!(names_below(&b).iter().filter(|name| !name.starts_with(b.join("memory-bank"))).count(), 0);
     assert_eq!(workspace.mode_rules(&caller(), Mode::Code).await.unwrap(), ModeRules::Absent);
-    assert_eq!(std::fs::read_dir(&a).unwrap().count(), 1, "starting writes nothing");
-    workspace.initialize(&caller(), words(&b)).await.unwrap();
-    for mode in ["architect", "code", "debug", "test"] {
-        assert!(a.join(format!(".mcprules-{mode}")).exists());
+    let made = workspace.initialize(&caller(), words(&b), true).await.unwrap();
+    let rules = ["architect", "ask", "code", "debug", "test"].map(|mode| b.join(format!(".mcprules-{mode}")));
+    assert_eq!(made.outside.len(), 5);
+    for file in &rules {
+        assert!(file.exists() && made.outside.contains(&words(file).to_owned()), "{}", file.display());
     }
+    assert!(!a.join(".mcprules-code").exists(), "the server's own project gets none");
+    let valid = |rules| matches!(rules, ModeRules::Valid { umb_trigger: Some(_) });
+    assert!(valid(workspace.mode_rules(&caller(), Mode::Code).await.unwrap()));
+    // Whoever has rules files is served with them, under the older name, too; none is made twice.
+    let made = workspace.initialize(&caller(), words(&a), true).await.unwrap();
+    assert_eq!(made.outside.len(), 4);
     assert!(!a.join(".mcprules-ask").exists(), "the older name serves");
-    assert!(!b.join(".mcprules-code").exists());
-    assert!(matches!(
-        workspace.mode_rules(&caller(), Mode::Code).await.unwrap(),
-        ModeRules::Valid { umb_trigger: Some(_) }
-    ));
-    assert_eq!(
-        workspace.mode_rules(&caller(), Mode::Ask).await.unwrap(),
-        ModeRules::Valid { umb_trigger: None }
-    );
+    let ask = workspace.mode_rules(&caller(), Mode::Ask).await.unwrap();
+    assert_eq!(ask, ModeRules::Valid { umb_trigger: None });
+    assert!(workspace.initialize(&caller(), words(&a), true).await.unwrap().outside.is_empty());
+}
+
+#[tokio::test]
+async fn rules_files_of_the_server_s_project_go_on_to_hold_for_other_banks() {
+    let root = TempDir::new().unwrap();
+    let (a, b) = (project(&root, "a"), project(&root, "b"));
+    let workspace = start(options(&a)).await;
+    workspace.initialize(&caller(), ".", true).await.unwrap();
+    workspace.set_path(&caller(), Some(words(&b))).await.unwrap();
+    let rules = workspace.mode_rules(&caller(), Mode::Code).await.unwrap();
+    assert!(matches!(rules, ModeRules::Valid { umb_trigger: Some(_) }));
+}
+
+#[tokio::test]
+async fn a_bank_of_folders_alone_is_a_bank() {
+    let root = TempDir::new().unwrap();
+    let adr = root.path().join("p/memory-bank/adr");
+    std::fs::create_dir_all(&adr).unwrap();
+    let workspace = start(options(&root.path().join("p"))).await;
+    assert!(workspace.bank(&caller(), None).await.is_err());
+    // What is no document makes no bank.
+    for name in ["graph/graph.md", "backups/x.md", ".hidden/x.md", "adr/x.txt", "adr/a (conflicted copy).md"]
+    {
+        let file = root.path().join("p/memory-bank").join(name);
+        std::fs::create_dir_all(file.parent().unwrap()).unwrap();
+        std::fs::write(file, "").unwrap();
+        assert!(workspace.bank(&caller(), None).await.is_err(), "{name}");
+    }
+    std::fs::write(adr.join("0001.md"), "").unwrap();
+    assert_eq!(active(&workspace).await, words(&root.path().join("p/memory-bank")));
+    assert_eq!(workspace.stores(&caller()).await.unwrap().stores[0].file_count, 1);
+}
+
+#[tokio::test]
+async fn a_repository_that_is_called_like_the_folder_is_a_project() {
+    let root = TempDir::new().unwrap();
+    let repository = root.path().join("memory-bank");
+    std::fs::create_dir_all(repository.join(".git")).unwrap();
+    std::fs::write(repository.join("README.md"), "# sources\n").unwrap();
+    // Started above it, its readme is no bank's document.
+    let above = start(options(root.path())).await;
+    assert!(matches!(above.bank(&caller(), None).await.map(|_| ()), Err(WorkspaceError::NoBank)));
+    for (here, path) in [(root.path(), words(&repository)), (&repository, ".")] {
+        let workspace = start(options(here)).await;
+        let made = workspace.initialize(&caller(), path, false).await.unwrap();
+        assert_eq!(made.location, words(&repository.join("memory-bank")));
+        assert!(!repository.join("progress.md").exists());
+    }
+    // A bank that is a repository of its own stays one.
+    let own = root.path().join("p/memory-bank");
+    std::fs::create_dir_all(own.join(".git")).unwrap();
+    std::fs::write(own.join("activeContext.md"), "").unwrap();
+    for here in [root.path().join("p"), own.clone()] {
+        assert_eq!(active(&start(options(&here)).await).await, words(&own));
+    }
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn a_server_that_was_started_below_a_project_s_root_says_whose_bank_it_has() {
+    let root = TempDir::new().unwrap();
+    let above = project(&root, "p");
+    let here = above.join("src/deep");
+    std::fs::create_dir_all(&here).unwrap();
+    // Without a repository nothing above is looked at.
+    let workspace = start(options(&here)).await;
+    assert!(workspace.bank(&caller(), None).await.is_err());
+    assert_eq!(workspace.notice(&caller()), None);
+    std::fs::create_dir(above.join(".git")).unwrap();
+    let workspace = start(options(&here)).await;
+    let canonical = above.canonicalize().unwrap();
+    assert_eq!(active(&workspace).await, words(&canonical.join("memory-bank")));
+    let notice = workspace.notice(&caller()).unwrap();
+    assert!(notice.contains("folder below") && notice.contains(words(&here)), "{notice}");
+    assert_eq!(memory_bank_folder::project_of(None, "memory-bank", &here, None).unwrap(), canonical);
+    let elsewhere = start(FolderOptions { tells_paths: false, ..options(&here) }).await;
+    assert!(!elsewhere.notice(&caller()).unwrap().contains(words(root.path())));
+    // `--path` decides otherwise, and so does a client that chooses.
+    let told = start(FolderOptions { path: Some(".".into()), ..options(&here) }).await;
+    assert!(told.bank(&caller(), None).await.is_err());
+    workspace.initialize(&caller(), ".", false).await.unwrap();
+    assert_eq!(active(&workspace).await, words(&here.join("memory-bank")));
+    assert_eq!(workspace.notice(&caller()), None);
+    // Now there is one where the server starts.
+    assert_eq!(start(options(&here)).await.notice(&caller()), None);
+}
+
+#[tokio::test]
+async fn a_name_of_the_folder_that_cannot_be_meant_is_refused() {
+    let root = TempDir::new().unwrap();
+    for folder in ["$HOME", "${workspaceFolder}", "null", "a/b", "..", ".git", ".mbmcp", " "] {
+        let around = Surroundings {
+            clock: Arc::new(SystemClock),
+            entropy: Arc::new(SystemEntropy),
+            sink: Arc::new(NoSink),
+        };
+        let options = FolderOptions { folder: Some(folder.to_owned()), ..options(root.path()) };
+        assert!(FolderWorkspace::start(options, around).await.is_err(), "{folder}");
+        assert!(memory_bank_folder::check_folder_name(folder).is_err(), "{folder}");
+    }
+    memory_bank_folder::check_folder_name("memory-bank").unwrap();
+    memory_bank_folder::check_folder_name(".memory").unwrap();
 }
 
 #[tokio::test]
@@ -321,7 +430,7 @@ async fn d9_an_invalid_rules_file_is_reported_and_never_overwritten() {
     for _ in 0..2 {
         let read = workspace.mode_rules(&caller(), Mode::Debug).await.unwrap();
         assert!(matches!(read, ModeRules::Invalid(why) if why.starts_with(".mcprules-debug")));
-        workspace.initialize(&caller(), words(root.path())).await.unwrap();
+        workspace.initialize(&caller(), words(root.path()), false).await.unwrap();
     }
     assert_eq!(std::fs::read_to_string(&rules).unwrap(), "mode: debug\n  broken: [");
 }
@@ -341,7 +450,7 @@ async fn d51_a_damaged_registry_is_reported_and_does_not_hide_the_bank() {
 
 /// What a server says that refuses a path.
 async fn refused(workspace: &FolderWorkspace, path: &str) -> String {
-    workspace.initialize(&caller(), path).await.unwrap_err().to_string()
+    workspace.initialize(&caller(), path, false).await.unwrap_err().to_string()
 }
 
 /// Every name below a folder; links are not followed.
@@ -393,7 +502,7 @@ async fn a_path_that_cannot_be_meant_is_refused_and_makes_nothing() {
     }
     assert_eq!(names_below(root.path()), before);
     for path in ["~/proj", "proj", "./other/", words(&root.path().join("full"))] {
-        workspace.initialize(&caller(), path).await.unwrap();
+        workspace.initialize(&caller(), path, false).await.unwrap();
     }
     for path in ["home/proj", "proj", "other", "full"] {
         assert!(root.path().join(path).join("memory-bank/progress.md").exists(), "{path}");
@@ -426,9 +535,9 @@ mod links {
             let to = format!("to `{}`", leads_to.display());
             for outcome in [
                 workspace.bank(&caller(), None).await.map(|_| ()),
-                workspace.initialize(&caller(), ".").await.map(|_| ()),
-                workspace.initialize(&caller(), words(&project)).await.map(|_| ()),
-                workspace.initialize(&caller(), words(&link)).await.map(|_| ()),
+                workspace.initialize(&caller(), ".", false).await.map(|_| ()),
+                workspace.initialize(&caller(), words(&project), false).await.map(|_| ()),
+                workspace.initialize(&caller(), words(&link), false).await.map(|_| ()),
                 workspace.set_path(&caller(), None).await.map(|_| ()),
                 workspace.select(&caller(), SelectTarget::Path(".".into())).await.map(|_| ()),
                 workspace.register(&caller(), "x", "memory-bank", StoreKind::Local).await.map(|_| ()),
@@ -463,7 +572,7 @@ mod links {
         symlink("../shared", root.path().join("project/memory-bank")).unwrap();
         let started = FolderOptions { follow_links: true, ..options(&root.path().join("project")) };
         let workspace = start(started).await;
-        workspace.initialize(&caller(), ".").await.unwrap();
+        workspace.initialize(&caller(), ".", false).await.unwrap();
         assert!(shared.join("progress.md").exists());
         let bank = workspace.bank(&caller(), None).await.unwrap();
         write(&bank, "x.md").await;
@@ -480,7 +589,7 @@ mod links {
             std::fs::create_dir_all(project.join("docs/bank")).unwrap();
             symlink(target, project.join("memory-bank")).unwrap();
             let workspace = start(options(&project)).await;
-            workspace.initialize(&caller(), ".").await.unwrap();
+            workspace.initialize(&caller(), ".", false).await.unwrap();
             write(&workspace.bank(&caller(), None).await.unwrap(), "x.md").await;
             assert!(project.join("docs/bank/x.md").exists(), "{name}");
             std::fs::remove_dir_all(&project).unwrap();
@@ -542,7 +651,7 @@ mod links {
         let workspace = start(options(&repository)).await;
         let path = repository.join("x");
         workspace.set_path(&caller(), Some(words(&path))).await.unwrap_err();
-        workspace.initialize(&caller(), words(&path)).await.unwrap_err();
+        workspace.initialize(&caller(), words(&path), false).await.unwrap_err();
         assert_eq!(active(&workspace).await, words(&repository));
     }
 

@@ -6,8 +6,8 @@ use std::time::Duration;
 use anyhow::Context;
 use memory_bank_core::caller::Caller;
 use memory_bank_core::clock::{SystemClock, SystemEntropy};
-use memory_bank_core::store::{ChangeSink, MemoryStateStore, SessionState};
-use memory_bank_folder::{FolderOptions, FolderWorkspace, Surroundings};
+use memory_bank_core::store::{ChangeSink, SessionState};
+use memory_bank_folder::{FolderOptions, FolderWorkspace, RememberedStateStore, Surroundings};
 use memory_bank_server::http::Redis;
 use memory_bank_server::hub::Hub;
 use memory_bank_server::mcp::stdio;
@@ -63,6 +63,14 @@ async fn perform(cli: &Cli) -> anyhow::Result<()> {
             done = cli::doctor::run(cli, wanted, output) => done,
             () = shutdown.cancelled() => Err(anyhow::anyhow!("ended by a signal")),
         },
+        Command::Bench(cli::recall::BenchCommand::Recall(wanted)) => {
+            let wanted = wanted.clone();
+            let measured = tokio::task::spawn_blocking(move || cli::recall::run(&wanted, output));
+            tokio::select! {
+                done = measured => done.context("the measurement was lost")?,
+                () = shutdown.cancelled() => Err(anyhow::anyhow!("ended by a signal")),
+            }
+        }
         Command::Config => cli::variables::run(output),
         Command::Health { live } => cli::health::run(*live).await,
         Command::ClientConfig(wanted) => cli::client_config::run(wanted, cli, output),
@@ -98,6 +106,7 @@ pub(crate) async fn folder_services(
     let sink = redis.map_or_else(|| hub.clone() as Arc<dyn ChangeSink>, |redis| redis.sink(hub.clone()));
     let clock = Arc::new(SystemClock);
     let entropy = Arc::new(SystemEntropy);
+    let state_folder = config::state_folder(cli.state_dir.as_deref(), &config::environment)?;
     let options = FolderOptions {
         path: cli.path.clone(),
         folder: Some(cli.folder.clone()),
@@ -107,12 +116,13 @@ pub(crate) async fn folder_services(
         // Over HTTP a client may be anywhere.
         tells_paths: !over_http,
         follow_links: cli.follow_links,
-        state: config::state_folder(cli.state_dir.as_deref(), &config::environment)?,
+        state: state_folder.clone(),
     };
     let around = Surroundings { clock: clock.clone(), entropy: entropy.clone(), sink };
     let workspace =
         FolderWorkspace::start(options, around).await.context("the project folder cannot be used")?;
-    let state = MemoryStateStore::starting_from(SessionState { mode: cli.mode, ..SessionState::default() });
+    let initial = SessionState { mode: cli.mode, ..SessionState::default() };
+    let state = RememberedStateStore::new(initial, state_folder);
     let replies = Replies::default();
     Ok(Services { workspace: Arc::new(workspace), state: Arc::new(state), hub, clock, entropy, replies })
 }

@@ -6,7 +6,7 @@ mod plan;
 
 use async_trait::async_trait;
 use memory_bank_core::caller::{Caller, Right};
-use memory_bank_core::document::{DocumentEntry, DocumentPath, Etag};
+use memory_bank_core::document::{DocumentEntry, DocumentPath, Etag, is_leftover};
 use memory_bank_core::error::{EditError, StoreError};
 use memory_bank_core::store::{DocumentChange, DocumentStore, Editor, ReadOutcome, Series};
 use tokio_postgres::Row;
@@ -15,8 +15,10 @@ use uuid::Uuid;
 use crate::bank::PostgresBank;
 use crate::column::{answer, column};
 pub(crate) use crate::documents::group::edit_together;
-use crate::documents::opened::{COUNT, COUNT_ALL, LOCK, Opened, by_name, find, names_of, pattern};
-use crate::documents::plan::{Plan, check_count, check_quota, notify, write};
+use crate::documents::opened::{
+    COUNT, COUNT_ALL, Comparison, LOCK, Opened, SIMILAR, by_name, find, names_of, pattern,
+};
+use crate::documents::plan::{Plan, check_count, check_names, check_quota, notify, write};
 use crate::edit_groups::{Awaited, EditGroups, Entry};
 use crate::quota::USAGE;
 use crate::tenant::{Failure, Query, TRIES, Transaction, Value};
@@ -39,7 +41,7 @@ impl DocumentStore for PostgresBank {
             .map(|row| {
                 let name: String = column(row, 0)?;
                 Ok(DocumentEntry {
-                    path: DocumentPath::parse(&name).ok(),
+                    path: DocumentPath::parse(&name).ok().filter(|_| !is_leftover(&name)),
                     name,
                     bytes: u64::try_from(column::<i64>(row, 1)?).unwrap_or_default(),
                     updated_at: column(row, 2)?,
@@ -137,6 +139,7 @@ impl PostgresBank {
     ) -> Result<Plan, Refusal> {
         let project = caller.project.0;
         let names = names_of(paths);
+        let compared = Comparison::of(paths);
         let (transaction, rows) = self
             .database
             .begin(
@@ -145,6 +148,7 @@ impl PostgresBank {
                     Query::new(LOCK, &[&project, &names]),
                     Query::new(COUNT, &[&project, &names]),
                     Query::new(USAGE, &[&project]),
+                    Query::new(SIMILAR, &compared.values(&project, &names)),
                 ],
             )
             .await?;
@@ -195,7 +199,7 @@ impl PostgresBank {
 
     /// Runs the editor on what was read.
     fn plan(&self, caller: &Caller, opened: Opened, editor: &mut Editor<'_>) -> Result<Plan, EditError> {
-        let Opened { mut drafts, stored_names, present, held } = opened;
+        let Opened { mut drafts, stored_names, present, similar, held } = opened;
         for (_, document, _) in drafts.changes() {
             if let Some(document) = document {
                 self.database.served.keep(caller.project, &document.etag, &document.content);
@@ -204,6 +208,7 @@ impl PostgresBank {
         editor(&mut drafts)?;
         let plan = Plan::of(&drafts, &stored_names)?;
         check_count(present, &plan)?;
+        check_names(&similar, &plan)?;
         check_quota(&self.database, &held, &plan)?;
         Ok(plan)
     }

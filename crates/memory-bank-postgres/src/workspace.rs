@@ -80,7 +80,12 @@ impl Workspace for PostgresWorkspace {
     }
 
     /// Adds the core documents that are missing. The path says nothing here: the bank is the key's project.
-    async fn initialize(&self, caller: &Caller, _path: &str) -> Result<Initialized, WorkspaceError> {
+    async fn initialize(
+        &self,
+        caller: &Caller,
+        _path: &str,
+        _rules: bool,
+    ) -> Result<Initialized, WorkspaceError> {
         let bank = self.open(caller).await?;
         let paths = CoreDocument::ALL.map(CoreDocument::path);
         let mut complete = |drafts: &mut Drafts| {
@@ -100,6 +105,7 @@ impl Workspace for PostgresWorkspace {
         Ok(Initialized {
             location: bank.location(),
             created: created.map(|change| DocumentPath::as_str(&change.path).to_owned()).collect(),
+            outside: Vec::new(),
             warnings: Vec::new(),
         })
     }

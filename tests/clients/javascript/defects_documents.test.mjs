@@ -107,7 +107,7 @@ test("d19: the digest has the newest decisions and entries, and whole lists", as
   const { digest } = (await server.ok("get_context_digest")).json;
   assert.deepEqual(digest.recentDecisions.map(({ title }) => title), ["D7", "D6", "D5", "D4", "D3"]);
   assert.ok(digest.recentProgress.some((line) => line.startsWith("- [") && line.includes("structured")));
-  assert.deepEqual(digest.currentContext.tasks, ["a ## b", "last"]);
+  assert.deepEqual(digest.currentContext.tasks, ["last", "a ## b"]);
   const none = (await server.ok("get_context_digest", { maxProgressEntries: 0 })).json;
   assert.deepEqual(none.digest.recentProgress, []);
 });
@@ -122,7 +122,7 @@ test("d20: one task list, one list of notes", async (t) => {
   const headings = (await read(bank, "active-context.md")).split("\n").filter((line) => /^## /.test(line));
   assert.deepEqual(headings, ["## Ongoing Tasks", "## Known Issues", "## Next Steps", "## Current Session Notes"]);
   const { digest } = (await server.ok("get_context_digest")).json;
-  assert.deepEqual(digest.currentContext.tasks, ["one", "two", "three"]);
+  assert.deepEqual(digest.currentContext.tasks, ["three", "two", "one"]);
 });
 
 test("d21: updateActiveContext:false is honoured", async (t) => {

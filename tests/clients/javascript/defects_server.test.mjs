@@ -133,8 +133,12 @@ test("a store is selected without a bank being made in it by accident", async (t
   await server.ok("get_memory_bank_status");
 });
 
-test("rules files are written when they are missing, with a trigger that works", async (t) => {
+test("rules files are written when they are asked for, with a trigger that works", async (t) => {
   const { server, project } = await freshBank(t);
+  const own = () => readdir(project).then((names) => names.filter((name) => name.startsWith(".mcprules-")));
+  assert.deepEqual(await own(), [], "nothing is made beside the bank unasked");
+  const made = await server.ok("initialize_memory_bank", { path: project, rules: true });
+  assert.match(made.text, /^Memory Bank initialized at .*\nMade outside of the memory bank: .*\.mcprules-code/);
   const names = (await readdir(project)).filter((name) => name.startsWith(".mcprules-")).sort();
   assert.deepEqual(names, [".mcprules-architect", ".mcprules-ask", ".mcprules-code", ".mcprules-debug", ".mcprules-test"]);
   assert.ok(!(await read(project, ".mcprules-code")).includes("(?i)"));

@@ -199,7 +199,7 @@ test("what is written behind an open fence is seen, in one section", async (t) =
   await write(join(bank, "active-context.md"), open);
   for (const task of ["two", "three", "four"]) await server.ok("update_tasks", { add: [task] });
   const { digest } = (await server.ok("get_context_digest")).json;
-  assert.deepEqual(digest.currentContext.tasks, ["two", "three", "four"]);
+  assert.deepEqual(digest.currentContext.tasks, ["four", "three", "two"]);
   assert.equal(await read(bank, "active-context.md"), `${open}\`\`\`\n\n## Ongoing Tasks\n- two\n- three\n- four\n`);
 });
 
@@ -209,7 +209,7 @@ test("a merge conflict is no text: its section refuses edits and names the line,
   const text = `# A\n\n## Ongoing Tasks\n${conflict}\n## Known Issues\n- i\n`;
   await write(join(bank, "active-context.md"), text);
   const { digest } = (await server.ok("get_context_digest")).json;
-  assert.deepEqual(digest.currentContext.tasks, ["mine", "theirs"]);
+  assert.deepEqual(digest.currentContext.tasks, ["theirs", "mine"]);
   for (const args of [{ add: ["new"] }, { remove: ["mine"] }, { replace: ["x"] }, { clear: true }]) {
     assert.match(await server.fails("update_tasks", args), /`active-context\.md`: lines 4 to 8 hold a merge conflict/);
   }

@@ -17,7 +17,15 @@ const HOSTILE = [
   "\\\\host\\share\\outside.md",
   "sub/../../outside.md",
   "./progress.md",
+  "sub/./progress.md",
+  "sub//progress.md",
   "graph/graph.jsonl",
+  "graph/graph.md",
+  "GRAPH/x.md",
+  "backups/x.md",
+  ".mbmcp/x.md",
+  "sub/.git/x.md",
+  "1/2/3/4/5/6/7/8/9/x.md",
   "a\0.md",
   "outside.txt",
   "outside",
@@ -120,7 +128,7 @@ test("a folder in the place of a document is refused", async (t) => {
   assert.deepEqual((await readdir(bank)).filter((name) => name.includes("tmp")), []);
 });
 
-test("a backup goes nowhere but beside the bank (d44)", async (t) => {
+test("a backup goes nowhere but below the project (d44)", async (t) => {
   const { server } = await bankWithSecret(t);
   for (const backupDir of ["../esc", "/proc/nope", "/dev/shm/esc"]) {
     await refused(server, "create_backup", { backupDir });

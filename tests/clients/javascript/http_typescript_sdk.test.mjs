@@ -69,6 +69,33 @@ for (const stage of stages) {
     await assert.rejects(call("no_such_tool"), { code: -32602, message: /Unknown tool/ });
   });
 
+  on("documents in folders are documents, and each has one name", async (t) => {
+    const { client, call } = await withBank(t, stage);
+    const text = async (name, args) => {
+      const reply = await call(name, args);
+      assert.ok(!reply.isError, `${name}: ${reply.content[0].text}`);
+      return reply.content[0].text;
+    };
+    await text("write_memory_bank_file", { filename: "adr/cafe\u0301.md", content: "# One\n\nAn albatross.\n" });
+    const filename = "adr/caf\u00e9.md";
+    assert.match(await text("read_memory_bank_file", { filename }), /albatross/);
+    assert.ok((await text("list_memory_bank_files")).split("\n").includes(filename));
+    await text("edit_memory_bank_file", { filename, edits: [{ op: "replace", old: "An albatross.", new: "A pelican." }] });
+    assert.ok((await text("search_memory_bank", { query: "pelican" })).includes(filename));
+    const { contents } = await client.readResource({ uri: "memory-bank://adr/caf%C3%A9" });
+    assert.match(contents[0].text, /pelican/);
+    const { resources } = await client.listResources();
+    assert.ok(resources.some(({ uri }) => uri === "memory-bank://adr/caf%C3%A9"));
+    const { backupId } = JSON.parse(await text("create_backup"));
+    await text("rename_memory_bank_file", { filename, newFilename: "archive/one.md" });
+    await text("restore_backup", { backupId, createPreRestoreBackup: false });
+    assert.match(await text("read_memory_bank_file", { filename }), /pelican/);
+    for (const name of ["con.md", "graph/x.md", "backups/x.md", "ADR/x.md", "../x.md", "a\u202eb.md"]) {
+      const refused = await call("write_memory_bank_file", { filename: name, content: "x" });
+      assert.ok(refused.isError, name);
+    }
+  });
+
   on("resources are listed, found by the template, read, and refused", async (t) => {
     const { client, call } = await withBank(t, stage);
     await call("write_memory_bank_file", { filename: "payments.md", content: "# Payments\n" });

@@ -233,6 +233,8 @@ test("a session with every tool on the original's folder", async (t) => {
       entity: "Rust", text: "ts date", timestamp: "2020-01-01T00:00:00.000Z", source: "docs page",
     });
     assert.deepEqual(observation.source, { kind: "manual", ref: "docs page" });
+    const batch = await json("graph_batch", { entities: [{ name: "Axum", entityType: "lib" }] });
+    assert.deepEqual(batch.existed.entities, 1);
     const { relation } = await json("graph_link_entities", { from: "Axum", relationType: "written-in", to: "Rust" });
     assert.equal(relation.id, "rel_c8-6byqpeOrw");
     const unlinked = await json("graph_link_entities", { from: "Axum", relationType: " WRITTEN-in ", to: "Rust", action: "unlink" });

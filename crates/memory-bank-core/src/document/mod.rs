@@ -15,8 +15,10 @@ mod etag;
 mod faithful;
 mod finalize;
 mod known_section;
+mod leftover;
 mod list;
 mod near;
+mod new_name;
 mod notes;
 mod open_block;
 mod outline_cache;
@@ -53,10 +55,11 @@ pub use edits::{DocumentEdited, Edit, apply_edits, edit_document};
 pub use etag::Etag;
 pub use faithful::keep_bytes;
 pub use finalize::{FinalizeThinkingSession, SessionFinalized, finalize_thinking_session};
+pub use leftover::is_leftover;
 pub use near::NotFound;
 pub use notes::is_resolved;
 pub use parts::{Extent, LeftOut, Part, PartBounds, Selection, json_chars, part};
-pub use path::{CORE_DOCUMENTS, DocumentPath, NameError};
+pub use path::{CORE_DOCUMENTS, DocumentPath, NameError, holds_documents};
 pub use progress::{
     AddProgressEntry, EntryType, ProgressEntryAdded, ProgressTracked, TrackProgress, add_progress_entry,
     track_progress,
@@ -88,9 +91,9 @@ pub struct Document {
 /// One name in the bank.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DocumentEntry {
-    /// The name as stored: a document, or a folder such as `graph`.
+    /// The name as stored, with its folders: a document, or a folder such as `graph`.
     pub name: String,
-    /// The parsed name, if this is a document that the tools can read.
+    /// The parsed name, if this is a document of the bank.
     pub path: Option<DocumentPath>,
     /// Size in bytes.
     pub bytes: u64,

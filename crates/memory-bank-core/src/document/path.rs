@@ -4,19 +4,26 @@ use std::fmt;
 
 use crate::document::CoreDocument;
 use crate::limits;
+use crate::unicode::{folded, nfc, nfd};
 
 /// The five core documents, in the order that every list of them has.
 pub const CORE_DOCUMENTS: [&str; 5] =
     ["product-context.md", "active-context.md", "progress.md", "decision-log.md", "system-patterns.md"];
 
-/// The name of a document: one path component that ends in `.md` or `.json`.
+/// Folders directly below the bank that hold what is no document: earlier states of the bank, and the graph.
+const OWN_FOLDERS: [&str; 2] = ["backups", "graph"];
+/// How the folders of backups begin; older ones may have been moved into a bank.
+const BACKUP_FOLDER: &str = "memory-bank-backup-";
+
+/// The name of a document: a path below the bank that ends in `.md` or `.json`, with `/` between its folders.
 ///
-/// It keeps the spelling that was asked for. A store looks for exactly that name first and then for the
-/// [canonical](Self::canonical) one, on reading and on writing alike, and answers with the name it used.
+/// It keeps the spelling that was asked for. A store looks for exactly that name first, then for the
+/// [canonical](Self::canonical) one, then for one of the same letters composed otherwise, on reading and on writing alike,
+/// and answers with the name it used.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct DocumentPath(String);
 
-/// Why a text is not a document name.
+/// Why a text is not a document name, or not one for a new document.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum NameError {
@@ -24,44 +31,88 @@ pub enum NameError {
     #[error("the name contains a null byte")]
     NullByte,
     /// It is an absolute path.
-    #[error("absolute paths are not allowed; give a file name such as `notes.md`")]
+    #[error(
+        "absolute paths are not allowed; give a name in the memory bank, such as `notes.md` or `adr/0001.md`"
+    )]
     Absolute,
-    /// It climbs out of the bank.
-    #[error("path traversal is not allowed; give a file name such as `notes.md`")]
+    /// It climbs out of the bank, or stays where it is.
+    #[error(
+        "path traversal is not allowed; give a name in the memory bank, such as `notes.md` or `adr/0001.md`"
+    )]
     Traversal,
-    /// It names a sub-directory.
-    #[error("subdirectories are not allowed; give a file name such as `notes.md`")]
-    Subdirectory,
+    /// It separates folders as Windows does.
+    #[error("folders are separated by `/`; give a name such as `adr/0001.md`")]
+    Backslash,
+    /// The name of a folder is missing.
+    #[error("a folder in the name is empty; give a name such as `adr/0001.md`")]
+    EmptyFolder,
+    /// It has more folders than [`limits::FOLDER_LEVELS`].
+    #[error("the name has {0} folders, at most {max} are allowed", max = limits::FOLDER_LEVELS)]
+    TooDeep(usize),
+    /// It is in a folder of which no document is read or made.
+    #[error(
+        "`{0}` holds no documents: hidden folders, `graph` and `backups` are not for them; choose another folder"
+    )]
+    NoDocuments(String),
     /// It does not end in `.md` or `.json`.
     #[error("only .md and .json files are allowed")]
     Extension,
     /// It is longer than [`limits::NAME_BYTES`].
     #[error("the name is {0} bytes long, at most {max} are allowed", max = limits::NAME_BYTES)]
     TooLong(usize),
-    /// It has a control character, which no editor could show.
+    /// A new name has a control character, which no editor could show.
     #[error("the name contains a control character")]
     Control,
+    /// A new name has a character that is not seen, or that changes the direction of the text around it.
+    #[error("the name contains an invisible character ({0}), which makes it look like another one")]
+    Invisible(String),
+    /// A new name has a character that other file systems do not take.
+    #[error("`{0}` cannot be in a name on every system; leave it out")]
+    Character(char),
+    /// A part of a new name ends with what other file systems leave out.
+    #[error("a part of the name ends with a dot or a blank, which some systems leave out")]
+    Ending,
+    /// A part of a new name is a device on Windows.
+    #[error("`{0}` is the name of a device on Windows; choose another name")]
+    Device(String),
+    /// A part of a new name may be the short form of another name on Windows.
+    #[error("`{0}` may be the short form of another name on Windows; choose another name")]
+    ShortForm(String),
+    /// A new folder looks like a document.
+    #[error("the folder `{0}` has the name of a document; choose another name")]
+    FolderExtension(String),
+    /// A new name repeats the bank's own folder.
+    #[error("names begin in the memory bank; leave `{0}/` out")]
+    OwnFolder(String),
+    /// A new name looks like what an editor or a sync tool leaves behind, and would not be searched.
+    #[error(
+        "the name is like those that editors and sync tools leave behind, which are not searched; choose another name"
+    )]
+    Leftover,
 }
 
 impl DocumentPath {
-    /// Parses a name. The checks and their order are those of the tool contract, section 1.4; `..` inside a name
-    /// (`v1..2.md`) is no traversal, since separators are refused.
+    /// Parses a name. Whatever a file system may hold is a name here; what a new document may not be called is
+    /// [`Self::check_new`]'s part. `..` inside a name (`v1..2.md`) is no traversal.
     ///
     /// # Errors
     /// Says which rule the name breaks.
     pub fn parse(name: &str) -> Result<Self, NameError> {
-        let has_separator = name.contains(['/', '\\']);
         if name.contains('\0') {
             return Err(NameError::NullByte);
         }
         if name.starts_with(['/', '\\']) {
             return Err(NameError::Absolute);
         }
-        if has_separator && (name.contains("..") || name.contains("./") || name.contains(".\\")) {
+        let has_separator = name.contains(['/', '\\']);
+        if has_separator && name.split(['/', '\\']).any(|part| matches!(part, "." | "..")) {
             return Err(NameError::Traversal);
         }
-        if has_separator {
-            return Err(NameError::Subdirectory);
+        if name.contains('\\') {
+            return Err(NameError::Backslash);
+        }
+        if let Some((folder, _)) = name.rsplit_once('/') {
+            check_folder(folder)?;
         }
         let lower = name.to_ascii_lowercase();
         if !lower.ends_with(".md") && !lower.ends_with(".json") {
@@ -69,9 +120,6 @@ impl DocumentPath {
         }
         if name.len() > limits::NAME_BYTES {
             return Err(NameError::TooLong(name.len()));
-        }
-        if name.chars().any(char::is_control) {
-            return Err(NameError::Control);
         }
         Ok(Self(name.to_owned()))
     }
@@ -82,20 +130,81 @@ impl DocumentPath {
         &self.0
     }
 
-    /// The name under which a new document is stored: a hyphen between a lower-case ASCII letter and an upper-case
-    /// one, then all in lower case (`camelCase.md` → `camel-case.md`, `README.md` → `readme.md`).
+    /// The name without its folders.
+    #[must_use]
+    pub fn file_name(&self) -> &str {
+        self.0.rsplit_once('/').map_or(self.0.as_str(), |(_, name)| name)
+    }
+
+    /// The folders that it is in, as one path; none directly in the bank.
+    #[must_use]
+    pub fn folder(&self) -> Option<&str> {
+        self.0.rsplit_once('/').map(|(folder, _)| folder)
+    }
+
+    /// The name under which a new document is stored: in its composed form, and behind its folders a hyphen between a
+    /// lower-case ASCII letter and an upper-case one, then all in lower case (`camelCase.md` → `camel-case.md`,
+    /// `README.md` → `readme.md`).
     #[must_use]
     pub fn canonical(&self) -> Self {
-        let mut name = String::with_capacity(self.0.len() + 4);
+        let whole = nfc(&self.0);
+        let (folder, file) = match whole.rsplit_once('/') {
+            Some((folder, file)) => (Some(folder), file),
+            None => (None, whole.as_ref()),
+        };
+        let mut name = String::with_capacity(file.len() + 4);
         let mut previous = None;
-        for letter in self.0.chars() {
+        for letter in file.chars() {
             if letter.is_ascii_uppercase() && previous.is_some_and(|p: char| p.is_ascii_lowercase()) {
                 name.push('-');
             }
             name.push(letter);
             previous = Some(letter);
         }
-        Self(name.to_lowercase())
+        let lower = name.to_lowercase();
+        let file = nfc(&lower);
+        Self(match folder {
+            Some(folder) => format!("{folder}/{file}"),
+            None => file.into_owned(),
+        })
+    }
+
+    /// The names under which a store looks for it, best first. What is made is composed; what came from elsewhere may be
+    /// decomposed.
+    #[must_use]
+    pub fn spellings(&self) -> Vec<String> {
+        let mut names = vec![self.0.clone()];
+        let canonical = self.canonical().0;
+        let decomposed = [nfd(&self.0).into_owned(), nfd(&canonical).into_owned()];
+        for other in [nfc(&self.0).into_owned(), canonical].into_iter().chain(decomposed) {
+            if !names.contains(&other) {
+                names.push(other);
+            }
+        }
+        names
+    }
+
+    /// Which of these names it means: the one with exactly its letters, else its canonical form, else one of the same
+    /// letters composed otherwise.
+    #[must_use]
+    pub fn find<'a>(&self, names: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+        let spellings = self.spellings();
+        let rank = |name: &str| {
+            let exact = spellings.iter().position(|spelling| spelling == name);
+            let is_composed_otherwise =
+                || !self.0.is_ascii() && spellings.iter().any(|spelling| nfc(name) == nfc(spelling));
+            exact.or_else(|| is_composed_otherwise().then_some(spellings.len()))
+        };
+        let best = names.filter_map(|name| Some((rank(name)?, name))).min_by_key(|(rank, _)| *rank);
+        best.map(|(_, name)| name)
+    }
+
+    /// Whether another file system could not hold this name beside the other one: somewhere on the way they differ, but in
+    /// letter case or composition alone.
+    #[must_use]
+    pub fn clashes_with(&self, other: &str) -> bool {
+        let differing = self.0.split('/').zip(other.split('/')).find(|(one, other)| one != other);
+        differing.is_some_and(|(one, other)| folded(one) == folded(other))
     }
 
     /// Whether this is one of the five core documents.
@@ -105,15 +214,55 @@ impl DocumentPath {
     }
 }
 
+/// Whether documents may be in this folder, a path below the bank.
+#[must_use]
+pub fn holds_documents(folder: &str) -> bool {
+    check_folder(folder).is_ok()
+}
+
+fn check_folder(folder: &str) -> Result<(), NameError> {
+    let parts: Vec<&str> = folder.split('/').collect();
+    if parts.iter().any(|part| part.is_empty()) {
+        return Err(NameError::EmptyFolder);
+    }
+    if let Some(hidden) = parts.iter().find(|part| plain(part).starts_with('.')) {
+        return Err(NameError::NoDocuments((*hidden).to_owned()));
+    }
+    if let Some(first) = parts.first() {
+        let name = plain(first);
+        if OWN_FOLDERS.contains(&name.as_str()) || name.starts_with(BACKUP_FOLDER) {
+            return Err(NameError::NoDocuments((*first).to_owned()));
+        }
+    }
+    if parts.len() > limits::FOLDER_LEVELS {
+        return Err(NameError::TooDeep(parts.len()));
+    }
+    Ok(())
+}
+
+/// A name as a file system sees it that tells neither capitals nor invisible characters, nor dots and blanks at the end.
+fn plain(part: &str) -> String {
+    let seen: String = part.chars().filter(|letter| !super::new_name::is_invisible(*letter)).collect();
+    folded(seen.trim_end_matches(['.', ' ']))
+}
+
 impl From<CoreDocument> for DocumentPath {
     fn from(document: CoreDocument) -> Self {
         Self(document.name().to_owned())
     }
 }
 
+/// A name for people and models: what could break the line, or change how it looks, is escaped.
 impl fmt::Display for DocumentPath {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        for letter in self.0.chars() {
+            if letter.is_control() || super::new_name::is_invisible(letter) {
+                write!(f, "{}", letter.escape_unicode())?;
+            } else {
+                fmt::Write::write_char(f, letter)?;
+            }
+        }
+        Ok(())
     }
 }
 
@@ -126,16 +275,32 @@ mod tests {
 
     #[rstest]
     #[case("../x.md", NameError::Traversal)]
-    #[case("sub/x.md", NameError::Subdirectory)]
-    #[case("graph/graph.md", NameError::Subdirectory)]
+    #[case("sub/../x.md", NameError::Traversal)]
+    #[case("sub/./x.md", NameError::Traversal)]
+    #[case("./x.md", NameError::Traversal)]
+    #[case("..\\x.md", NameError::Traversal)]
+    #[case("sub//x.md", NameError::EmptyFolder)]
+    #[case("graph/graph.md", NameError::NoDocuments("graph".to_owned()))]
+    #[case("GRAPH/x.md", NameError::NoDocuments("GRAPH".to_owned()))]
+    #[case("backups/x.md", NameError::NoDocuments("backups".to_owned()))]
+    #[case("Backups./x.md", NameError::NoDocuments("Backups.".to_owned()))]
+    #[case("backup\u{17f}/x.md", NameError::NoDocuments("backup\u{17f}".to_owned()))]
+    #[case("gr\u{200c}aph/x.md", NameError::NoDocuments("gr\u{200c}aph".to_owned()))]
+    #[case("memory-bank-backup-2026-01-01T00-00-00-000Z/x.md",
+        NameError::NoDocuments("memory-bank-backup-2026-01-01T00-00-00-000Z".to_owned()))]
+    #[case(".mbmcp/x.md", NameError::NoDocuments(".mbmcp".to_owned()))]
+    #[case("sub/.git/x.md", NameError::NoDocuments(".git".to_owned()))]
+    #[case("sub/.obsidian/x.json", NameError::NoDocuments(".obsidian".to_owned()))]
+    #[case("1/2/3/4/5/6/7/8/9/x.md", NameError::TooDeep(9))]
     #[case("/etc/passwd.md", NameError::Absolute)]
     #[case("\\\\host\\x.md", NameError::Absolute)]
-    #[case("C:\\x.md", NameError::Subdirectory)]
+    #[case("C:\\x.md", NameError::Backslash)]
+    #[case("adr\\0001.md", NameError::Backslash)]
     #[case("x.txt", NameError::Extension)]
+    #[case("sub/x", NameError::Extension)]
     #[case("x", NameError::Extension)]
     #[case("", NameError::Extension)]
     #[case("a\0.md", NameError::NullByte)]
-    #[case("a\nb.md", NameError::Control)]
     fn names_that_are_refused(#[case] name: &str, #[case] reason: NameError) {
         assert_eq!(DocumentPath::parse(name), Err(reason));
     }
@@ -150,16 +315,59 @@ mod tests {
     #[case(".hidden.md", ".hidden.md")]
     #[case("%2e%2e.md", "%2e%2e.md")]
     #[case("größe 日本.md", "größe 日本.md")]
+    #[case("cafe\u{301}.md", "caf\u{e9}.md")]
+    #[case("adr/0001.md", "adr/0001.md")]
+    #[case("ADR/UsePostgres.md", "ADR/use-postgres.md")]
+    #[case("v1..2/x.md", "v1..2/x.md")]
+    #[case("docs/graph/x.md", "docs/graph/x.md")]
+    #[case("1/2/3/4/5/6/7/8/x.md", "1/2/3/4/5/6/7/8/x.md")]
     fn names_have_one_canonical_form(#[case] name: &str, #[case] canonical: &str) {
         assert_eq!(DocumentPath::parse(name).unwrap().canonical().as_str(), canonical);
     }
 
+    #[test]
+    fn a_name_is_found_in_its_other_spellings() {
+        let find = |asked: &str, names: &[&'static str]| {
+            DocumentPath::parse(asked).unwrap().find(names.iter().copied())
+        };
+        assert_eq!(find("README.md", &["readme.md", "README.md"]), Some("README.md"));
+        assert_eq!(find("README.md", &["readme.md"]), Some("readme.md"));
+        assert_eq!(find("readme.md", &["README.md"]), None);
+        assert_eq!(find("caf\u{e9}.md", &["cafe\u{301}.md"]), Some("cafe\u{301}.md"));
+        assert_eq!(find("cafe\u{301}.md", &["caf\u{e9}.md"]), Some("caf\u{e9}.md"));
+        assert_eq!(find("caf\u{e9}/x.md", &["cafe\u{301}/x.md"]), Some("cafe\u{301}/x.md"));
+    }
+
+    #[rstest]
+    #[case("readme.md", "README.md", true)]
+    #[case("adr/0002.md", "ADR/0001.md", true)]
+    #[case("caf\u{e9}.md", "cafe\u{301}.md", true)]
+    #[case("adr/0002.md", "adr/0001.md", false)]
+    #[case("a.md", "a.md", false)]
+    #[case("my-notes.md", "myNotes.md", false)]
+    fn a_clash_is_seen_on_every_level(#[case] name: &str, #[case] other: &str, #[case] clashes: bool) {
+        assert_eq!(DocumentPath::parse(name).unwrap().clashes_with(other), clashes);
+    }
+
+    #[test]
+    fn a_name_is_shown_on_one_line() {
+        let path = DocumentPath::parse("a\nb\u{202e}c.md").unwrap();
+        assert_eq!(path.to_string(), "a\\u{a}b\\u{202e}c.md");
+        assert_eq!(path.as_str(), "a\nb\u{202e}c.md");
+    }
+
     proptest! {
         #[test]
-        fn canonicalisation_is_idempotent_and_stays_a_valid_name(name in "[\\PC&&[^/\\\\]]{0,40}\\.(md|MD|json|Json)") {
-            let canonical = DocumentPath::parse(&name).unwrap().canonical();
+        fn canonicalisation_is_idempotent_and_stays_a_valid_name(
+            folder in "([\\PC&&[^/\\\\.]]{1,9}/){0,3}",
+            name in "[\\PC&&[^/\\\\]]{0,40}\\.(md|MD|json|Json)",
+        ) {
+            let Ok(path) = DocumentPath::parse(&format!("{folder}{name}")) else { return Ok(()) };
+            let canonical = path.canonical();
             prop_assert_eq!(&canonical.canonical(), &canonical);
-            prop_assert_eq!(DocumentPath::parse(canonical.as_str()).unwrap(), canonical);
+            if canonical.as_str().len() <= limits::NAME_BYTES {
+                prop_assert_eq!(DocumentPath::parse(canonical.as_str()).unwrap(), canonical);
+            }
         }
     }
 }

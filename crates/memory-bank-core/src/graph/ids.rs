@@ -8,6 +8,8 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use sha2::{Digest, Sha256};
 
+use crate::unicode::nfc;
+
 /// What an entity id begins with.
 pub const ENTITY_PREFIX: &str = "ent_";
 /// What an observation id begins with.
@@ -36,10 +38,11 @@ pub fn relation_id(from_id: &str, relation_type: &str, to_id: &str) -> String {
     derive(RELATION_PREFIX, &[from_id, &relation_type.to_lowercase(), to_id])
 }
 
-/// The normal form under which names are compared: trimmed, in lower case, each run of white space one space.
+/// The normal form under which names are compared: trimmed, composed, in lower case, each run of white space one space.
 #[must_use]
 pub fn normalise(name: &str) -> String {
-    let lower = trim(name).to_lowercase();
+    let lower = nfc(trim(name)).to_lowercase();
+    let lower = nfc(&lower);
     let mut normal = String::with_capacity(lower.len());
     let mut in_space = false;
     for letter in lower.chars() {

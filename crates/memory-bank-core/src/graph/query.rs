@@ -7,6 +7,7 @@ use crate::graph::bounded::{Fitting, Marks, entity_bytes, observation_bytes, rel
 use crate::graph::ids::normalise;
 use crate::graph::naming::SUGGESTIONS;
 use crate::graph::state::GraphState;
+use crate::graph::timestamp::instant;
 use crate::graph::{Entity, Relation};
 use crate::store::{EntityRef, GraphSummary, Subgraph};
 
@@ -151,16 +152,18 @@ impl GraphState {
     #[must_use]
     pub fn summary(&self) -> GraphSummary {
         let mut types: BTreeMap<&str, (usize, usize)> = BTreeMap::new();
-        let mut busiest: Vec<(usize, &Entity)> = Vec::new();
+        let mut busiest: Vec<((usize, i64, usize), &Entity)> = Vec::new();
+        let mut recent: Vec<((i64, usize), &Entity)> = Vec::new();
         for (order, entity) in self.entities().enumerate() {
             types.entry(&entity.entity_type).or_insert((0, order)).0 += 1;
-            let count = self.observation_count_of(&entity.id);
-            let position = busiest.partition_point(|(known, _)| *known >= count);
-            if position < SUMMARY_ITEMS {
-                busiest.insert(position, (count, entity));
-                busiest.truncate(SUMMARY_ITEMS);
-            }
+            let links = self.observation_count_of(&entity.id) + self.relation_count_of(&entity.id);
+            let touched = self.touched(entity);
+            keep_highest(&mut busiest, (links, touched, order), entity);
+            keep_highest(&mut recent, (touched, order), entity);
         }
+        let named = |entity: &Entity| {
+            (entity.name.clone(), entity.entity_type.clone(), self.observation_count_of(&entity.id))
+        };
         let mut types: Vec<(&str, (usize, usize))> = types.into_iter().collect();
         types.sort_by_key(|(_, (count, first))| (std::cmp::Reverse(*count), *first));
         GraphSummary {
@@ -170,11 +173,21 @@ impl GraphState {
                 .take(SUMMARY_ITEMS)
                 .map(|(name, (count, _))| (name.to_owned(), count))
                 .collect(),
-            busiest: busiest
-                .into_iter()
-                .map(|(count, entity)| (entity.name.clone(), entity.entity_type.clone(), count))
-                .collect(),
+            busiest: busiest.into_iter().map(|(_, entity)| named(entity)).collect(),
+            recent: recent.into_iter().map(|(_, entity)| named(entity)).collect(),
         }
+    }
+
+    /// When an entity was changed, observed or linked last, in milliseconds.
+    fn touched(&self, entity: &Entity) -> i64 {
+        let observed = self.observations_of(&entity.id).map(|observation| observation.timestamp.as_str());
+        let linked = self.relations_of(&entity.id).map(|relation| relation.created_at.as_str());
+        std::iter::once(entity.updated_at.as_str())
+            .chain(observed)
+            .chain(linked)
+            .filter_map(instant)
+            .max()
+            .unwrap_or(i64::MIN)
     }
 
     /// Entity names that begin with `prefix`, ignoring case and white space; sorted, each once, at most `limit`.
@@ -190,6 +203,15 @@ impl GraphState {
             }
         }
         names
+    }
+}
+
+/// Puts an entity into a short list, the highest rank first.
+fn keep_highest<'s, R: Ord>(list: &mut Vec<(R, &'s Entity)>, rank: R, entity: &'s Entity) {
+    let position = list.partition_point(|(known, _)| *known > rank);
+    if position < SUMMARY_ITEMS {
+        list.insert(position, (rank, entity));
+        list.truncate(SUMMARY_ITEMS);
     }
 }
 
@@ -357,6 +379,22 @@ mod tests {
             summary.busiest.iter().map(|(name, _, count)| (name.as_str(), *count)).collect();
         assert_eq!(busiest, [("C", 2), ("B", 1), ("A", 0), ("D", 0)]);
         assert_eq!((summary.stats.entity_count, summary.stats.observation_count), (4, 3));
+    }
+
+    #[test]
+    fn the_summary_names_what_was_touched_last_and_not_what_was_there_first() {
+        let mut state = GraphState::default();
+        for number in 0..20 {
+            add(&mut state, &format!("E{number}"), "x");
+        }
+        observe(&mut state, "E3", "new", "2030-01-01T00:00:00Z");
+        let names = |list: &[(String, String, usize)]| -> Vec<String> {
+            list.iter().map(|(name, _, _)| name.clone()).collect()
+        };
+        let summary = state.summary();
+        assert_eq!(names(&summary.busiest), ["E3", "E19", "E18", "E17", "E16"]);
+        assert_eq!(names(&summary.recent), ["E3", "E19", "E18", "E17", "E16"]);
+        assert_eq!(summary.recent[0].2, 1);
     }
 
     #[test]

@@ -26,6 +26,7 @@ pub fn entity_units<'a>(
         text,
         line: 0,
         lines: 0,
+        from: 0,
         path: Arc::clone(&path),
         parent,
         previous: None,

@@ -16,12 +16,13 @@ pub fn json_units(stem: &str, text: &str) -> Vec<Unit> {
         text: stem.to_owned(),
         line: 1,
         lines: 1,
+        from: 0,
         path: Arc::from([]),
         parent: None,
         previous: None,
         next: None,
     };
-    let mut scan = Scan { stem, units: vec![root], open: vec![(0, Arc::from([]))], key: None };
+    let mut scan = Scan { units: vec![root], open: vec![(0, Arc::from([]))], key: None };
     let mut line = 1;
     let mut rest = text;
     while let Some(first) = rest.chars().next() {
@@ -43,25 +44,23 @@ pub fn json_units(stem: &str, text: &str) -> Vec<Unit> {
     units
 }
 
-struct Scan<'a> {
-    stem: &'a str,
+struct Scan {
     units: Vec<Unit>,
     /// The objects and lists that are open: the unit that their values belong to, and the keys down to it.
     open: Vec<(usize, Arc<[String]>)>,
     key: Option<(String, usize)>,
 }
 
-impl Scan<'_> {
+impl Scan {
     fn open(&mut self) {
         let (parent, path) = self.place();
         let Some((key, line)) = self.key.take().filter(|_| path.len() < PATH_KEYS) else {
             self.open.push((parent, path));
             return;
         };
-        let path: Arc<[String]> = path.iter().cloned().chain([key]).collect();
+        let path: Arc<[String]> = path.iter().cloned().chain([key.clone()]).collect();
         self.open.push((self.units.len(), Arc::clone(&path)));
-        let text = format!("{}\n{}", self.stem, path.join("\n"));
-        self.push(UnitKind::Heading, text, line, 1, path, parent);
+        self.push(UnitKind::Heading, key, line, 1, path, parent);
     }
 
     fn close(&mut self) {
@@ -94,7 +93,7 @@ impl Scan<'_> {
         parent: usize,
     ) {
         let parent = Some(parent);
-        self.units.push(Unit { kind, text, line, lines, path, parent, previous: None, next: None });
+        self.units.push(Unit { kind, text, line, lines, from: 0, path, parent, previous: None, next: None });
     }
 }
 
@@ -141,10 +140,10 @@ mod tests {
             seen,
             [
                 ("settings", 1, String::new(), None),
-                ("settings\ndatabase", 2, "database".to_owned(), Some(0)),
+                ("database", 2, "database".to_owned(), Some(0)),
                 ("host: db.local", 3, "database".to_owned(), Some(1)),
                 ("port: 5432", 4, "database".to_owned(), Some(1)),
-                ("settings\ntags", 6, "tags".to_owned(), Some(0)),
+                ("tags", 6, "tags".to_owned(), Some(0)),
                 ("a\nb", 6, "tags".to_owned(), Some(4)),
                 ("true", 6, "tags".to_owned(), Some(4)),
             ]

@@ -1,26 +1,35 @@
-//! Cuts a markdown document into units. Every line that is not blank belongs to exactly one.
+//! Cuts a markdown document into units. Every line that is not blank belongs to exactly one, or, if it is long, to several.
 
 use std::sync::Arc;
 
 use pulldown_cmark::{Event, HeadingLevel, Options, Parser, Tag, TagEnd};
 
 use super::unit::{Unit, UnitKind, link_neighbours};
+use crate::document::roles::is_placeholder;
 
-/// Longer paragraphs and code blocks are cut into parts of this many lines.
-const PART_LINES: usize = 12;
-/// Longer sections of the decision log are cut like any other section.
-const DECISION_LINES: usize = 60;
+/// Longer code blocks, and longer paragraphs whose lines belong together, are cut into parts of this many lines.
+const PART_LINES: usize = 8;
+/// Nobody breaks lines of a paragraph so short, in characters: each is one by itself.
+const SHORT_LINES: usize = 40;
+/// A line that ends with a colon and is no longer than this, in characters, goes with what follows.
+const LABEL: usize = 80;
+/// Lines of more words are cut at the ends of sentences.
+const LONG_LINE: usize = 60;
+/// A longer line, in bytes, is no row of a template.
+const LONGEST_TEMPLATE_ROW: usize = 400;
+/// A line of so many words may be one without a sign of a form: `- none yet`.
+const SHORT_ROW: usize = 7;
+/// What is cut off of a long line has at least so many words.
+const LEAST_WORDS: usize = 24;
+/// What is cut off of a long line without an end of a sentence has so many words.
+const MOST_WORDS: usize = 64;
 
-/// The units of a markdown document. `stem` is its name without the extension; each section of the `decision-log` and of
-/// its archives is one unit.
+/// The units of a markdown document. `stem` is its name without the extension.
 #[must_use]
 pub fn markdown_units(stem: &str, text: &str) -> Vec<Unit> {
     let lines = Lines::of(text);
     let blocks = blocks(text, &lines);
-    let mut pieces = pieces(&blocks, &lines);
-    if stem == "decision-log" || stem.starts_with("decision-log-archive-") {
-        pieces = join_decisions(pieces);
-    }
+    let pieces = pieces(&blocks, &lines);
     units(stem, &pieces, &lines)
 }
 
@@ -71,25 +80,32 @@ struct Blocks {
 }
 
 fn blocks(text: &str, lines: &Lines<'_>) -> Blocks {
-    let options = Options::ENABLE_TABLES | Options::ENABLE_YAML_STYLE_METADATA_BLOCKS;
     let mut found = Blocks { blocks: Vec::new(), owners: vec![None; lines.lines.len()] };
+    // The parser takes any two rules for the ends of front matter, also those between the entries of a log.
+    let front = front_matter(text);
+    if front > 0 {
+        found.blocks.push(Block { kind: UnitKind::Paragraph, heading: None });
+        let last = lines.line_of(front.saturating_sub(1));
+        found.owners.iter_mut().take(last + 1).for_each(|line| *line = Some(0));
+    }
+    let body = text.get(front..).unwrap_or_default();
     let (mut depth, mut items) = (0_usize, 0_usize);
     let mut title: Option<String> = None;
-    for (event, range) in Parser::new_ext(text, options).into_offset_iter() {
-        let kind =
-            match &event {
-                Event::Start(Tag::Heading { .. }) if depth == 0 => {
-                    title = Some(String::new());
-                    Some(UnitKind::Heading)
-                }
-                Event::Start(Tag::Item) => Some(UnitKind::Item),
-                Event::Start(Tag::CodeBlock(_)) => Some(UnitKind::Code),
-                Event::Start(Tag::TableHead | Tag::TableRow) => Some(UnitKind::Row),
-                Event::Start(
-                    Tag::Paragraph | Tag::HtmlBlock | Tag::MetadataBlock(_) | Tag::Heading { .. },
-                ) if items == 0 => Some(UnitKind::Paragraph),
-                _ => None,
-            };
+    for (event, range) in Parser::new_ext(body, Options::ENABLE_TABLES).into_offset_iter() {
+        let range = range.start + front..range.end + front;
+        let kind = match &event {
+            Event::Start(Tag::Heading { .. }) if depth == 0 => {
+                title = Some(String::new());
+                Some(UnitKind::Heading)
+            }
+            Event::Start(Tag::Item) => Some(UnitKind::Item),
+            Event::Start(Tag::CodeBlock(_)) => Some(UnitKind::Code),
+            Event::Start(Tag::TableHead | Tag::TableRow) => Some(UnitKind::Row),
+            Event::Start(Tag::Paragraph | Tag::HtmlBlock | Tag::Heading { .. }) if items == 0 => {
+                Some(UnitKind::Paragraph)
+            }
+            _ => None,
+        };
         if let Some(kind) = kind {
             let first = lines.line_of(range.start);
             let held = text.get(range).map_or(0, |held| held.trim_end().matches('\n').count());
@@ -115,6 +131,22 @@ fn blocks(text: &str, lines: &Lines<'_>) -> Blocks {
     found
 }
 
+/// Where the front matter of a document ends, in bytes; 0 if it has none.
+fn front_matter(text: &str) -> usize {
+    let mut at = 0;
+    for (place, line) in text.split_inclusive('\n').enumerate() {
+        let bare = line.trim_end();
+        if place == 0 && bare != "---" {
+            return 0;
+        }
+        at += line.len();
+        if place > 0 && matches!(bare, "---" | "...") {
+            return at;
+        }
+    }
+    0
+}
+
 /// A run of lines that becomes one unit.
 struct Piece {
     kind: UnitKind,
@@ -123,9 +155,30 @@ struct Piece {
     count: usize,
 }
 
+impl Piece {
+    /// Whether it holds nothing but rows of a template.
+    fn is_empty(&self, lines: &Lines<'_>) -> bool {
+        matches!(self.kind, UnitKind::Paragraph | UnitKind::Item | UnitKind::Row)
+            && (self.first..self.first + self.count).all(|line| is_template_row(lines.get(line)))
+    }
+}
+
+/// Whether a line of a document is a row of a template and no content. The id of an entry stands in a comment, and is content.
+pub(super) fn is_template_row(line: &str) -> bool {
+    // Nearly all lines are long and have no sign of a form, which is seen fast.
+    let has_sign = || {
+        line.contains(['[', '{', '<', '【', '［', '(', '（'])
+            || ["This file ", "This document ", " here", "footnotes"].iter().any(|sign| line.contains(sign))
+    };
+    let may_be = line.len() <= LONGEST_TEMPLATE_ROW
+        && (line.split(' ').filter(|word| !word.is_empty()).nth(SHORT_ROW).is_none() || has_sign());
+    may_be && is_placeholder(line) && !line.trim_start().starts_with("<!-- ID:")
+}
+
 fn pieces(found: &Blocks, lines: &Lines<'_>) -> Vec<Piece> {
     let mut pieces: Vec<Piece> = Vec::new();
     let mut owner_of_last = None;
+    let mut width = 0;
     for (line, owner) in found.owners.iter().enumerate() {
         if lines.is_blank(line) {
             // A blank line inside a list item or a code block does not end it; the next owner decides.
@@ -133,11 +186,16 @@ fn pieces(found: &Blocks, lines: &Lines<'_>) -> Vec<Piece> {
         }
         let block = owner.and_then(|owner| found.blocks.get(owner));
         let kind = block.map_or(UnitKind::Paragraph, |block| block.kind);
+        if owner_of_last != Some(*owner) {
+            width = widest(found, lines, line);
+        }
         if let Some(last) = pieces.last_mut() {
             let length = line + 1 - last.first;
             let adjoins = owner.is_some() || line == last.first + last.count;
             let room = length <= PART_LINES || matches!(kind, UnitKind::Heading | UnitKind::Row);
-            if owner_of_last == Some(*owner) && adjoins && room {
+            let flows = !matches!(kind, UnitKind::Paragraph | UnitKind::Item)
+                || goes_on(lines.get(last.first + last.count - 1), lines.get(line), width);
+            if owner_of_last == Some(*owner) && adjoins && room && flows {
                 last.count = length;
                 continue;
             }
@@ -149,31 +207,79 @@ fn pieces(found: &Blocks, lines: &Lines<'_>) -> Vec<Piece> {
     pieces
 }
 
-/// Makes one piece of each second-level section, unless it is long.
-fn join_decisions(pieces: Vec<Piece>) -> Vec<Piece> {
-    let mut joined: Vec<Piece> = Vec::new();
-    let mut rest = pieces.into_iter().peekable();
-    while let Some(piece) = rest.next() {
-        if !matches!(piece.heading, Some((HeadingLevel::H2, _))) {
-            joined.push(piece);
+/// The length of the longest line of the block that begins here, in characters.
+fn widest(found: &Blocks, lines: &Lines<'_>, first: usize) -> usize {
+    let owner = found.owners.get(first);
+    let of_block = (first..).take_while(|line| found.owners.get(*line) == owner && owner.is_some());
+    of_block.map(|line| lines.get(line).trim_end().chars().count()).max().unwrap_or(0)
+}
+
+/// Whether a line of a paragraph goes on in the next one: the line was broken because there was no room for the next word. A line
+/// that begins like an entry or like somebody's words does not go on the line before, and a label goes on in what it names.
+fn goes_on(line: &str, next: &str, width: usize) -> bool {
+    let (line, next) = (line.trim_end_matches('\r'), next.trim());
+    if line.ends_with("  ") || line.ends_with('\\') || begins_anew(next) {
+        return false;
+    }
+    let line = line.trim_end();
+    let length = line.chars().count();
+    if line.ends_with(':') && length <= LABEL {
+        return true;
+    }
+    let word = next.split_whitespace().next().map_or(0, |word| word.chars().count());
+    width >= SHORT_LINES && length + 1 + word > width
+}
+
+/// Whether a line begins like an entry: in bold, with a bracket, a date, or a name and a colon.
+fn begins_anew(line: &str) -> bool {
+    let is_mark =
+        line.starts_with("**") || line.starts_with("__") || line.starts_with('[') || line.starts_with("<!--");
+    let is_stamp = line.get(..4).is_some_and(|year| year.bytes().all(|byte| byte.is_ascii_digit()));
+    let label = line.split_once(": ").map(|(label, _)| label);
+    let is_name = label.is_some_and(|label| {
+        label.split(' ').count() <= 3 && label.chars().next().is_some_and(char::is_uppercase)
+    });
+    is_mark || is_stamp || is_name
+}
+
+/// Where a line of a unit is cut, in bytes: the beginnings of its parts. Most lines have one part.
+fn parts_of(line: &str) -> Vec<usize> {
+    let mut starts = vec![0];
+    if weight_between(line) <= LONG_LINE {
+        return starts;
+    }
+    let (mut words, mut ended, mut is_blank) = (0, false, true);
+    for (at, c) in line.char_indices() {
+        if c.is_whitespace() {
+            is_blank = true;
             continue;
         }
-        let mut section = vec![piece];
-        while let Some(next) =
-            rest.next_if(|next| !matches!(next.heading, Some((HeadingLevel::H1 | HeadingLevel::H2, _))))
-        {
-            section.push(next);
+        let begins_word = is_blank || is_wide(c);
+        if begins_word && ((ended && words >= LEAST_WORDS) || words >= MOST_WORDS) {
+            starts.push(at);
+            words = 0;
         }
-        let first = section.first().map_or(0, |piece| piece.first);
-        let count = section.last().map_or(0, |last| last.first + last.count - first);
-        if section.len() > 1 && count <= DECISION_LINES {
-            let heading = section.into_iter().next().and_then(|piece| piece.heading);
-            joined.push(Piece { kind: UnitKind::Decision, heading, first, count });
-        } else {
-            joined.extend(section);
-        }
+        // Two characters of a script without blanks weigh about as much as a word.
+        words += if is_wide(c) { usize::from(at % 2 == 0) } else { usize::from(is_blank) };
+        ended = matches!(c, '.' | '!' | '?' | '。' | '！' | '？')
+            || (ended && matches!(c, '"' | '”' | ')' | '*'));
+        is_blank = false;
     }
-    joined
+    // A short rest goes with what stands before it.
+    if starts.len() > 1 && words < LEAST_WORDS {
+        starts.pop();
+    }
+    starts
+}
+
+/// About how many words a text has.
+fn weight_between(text: &str) -> usize {
+    let wide = if text.is_ascii() { 0 } else { text.chars().filter(|c| is_wide(*c)).count() };
+    text.split_whitespace().count() + wide / 2
+}
+
+fn is_wide(c: char) -> bool {
+    matches!(c, '\u{3041}'..='\u{30FF}' | '\u{3400}'..='\u{9FFF}')
 }
 
 fn units(stem: &str, pieces: &[Piece], lines: &Lines<'_>) -> Vec<Unit> {
@@ -182,6 +288,7 @@ fn units(stem: &str, pieces: &[Piece], lines: &Lines<'_>) -> Vec<Unit> {
         text: stem.to_owned(),
         line: 1,
         lines: 1,
+        from: 0,
         path: Arc::from([]),
         parent: None,
         previous: None,
@@ -199,27 +306,39 @@ fn units(stem: &str, pieces: &[Piece], lines: &Lines<'_>) -> Vec<Unit> {
             Some((_, title)) => outer.iter().cloned().chain([title.clone()]).collect(),
             None => Arc::clone(outer),
         };
-        let text = if piece.kind == UnitKind::Heading {
-            format!("{stem}\n{}", path.join("\n"))
-        } else {
-            (piece.first..piece.first + piece.count)
-                .map(|line| lines.get(line))
-                .collect::<Vec<_>>()
-                .join("\n")
-        };
-        if let (UnitKind::Heading, Some((level, _))) = (piece.kind, &piece.heading) {
-            above.push((*level, units.len(), Arc::clone(&path)));
-        }
-        units.push(Unit {
+        let unit = |text: String, from: usize| Unit {
             kind: piece.kind,
             text,
             line: piece.first + 1,
             lines: piece.count,
-            path,
+            from,
+            path: Arc::clone(&path),
             parent: Some(parent),
             previous: None,
             next: None,
-        });
+        };
+        match &piece.heading {
+            Some((level, title)) => {
+                above.push((*level, units.len(), Arc::clone(&path)));
+                units.push(unit(title.clone(), 0));
+            }
+            // It keeps its place, so that every line has a unit, and has no words, so that nothing finds it.
+            None if piece.is_empty(lines) => units.push(unit(String::new(), 0)),
+            None if piece.count == 1 => {
+                let line = lines.get(piece.first);
+                let starts = parts_of(line);
+                let ends = starts.iter().skip(1).copied().chain([line.len()]);
+                for (start, end) in starts.iter().zip(ends) {
+                    let before = line.get(..*start).unwrap_or_default().chars().count();
+                    units.push(unit(line.get(*start..end).unwrap_or_default().to_owned(), before));
+                }
+            }
+            None => {
+                let text: Vec<&str> =
+                    (piece.first..piece.first + piece.count).map(|line| lines.get(line)).collect();
+                units.push(unit(text.join("\n"), 0));
+            }
+        }
     }
     link_neighbours(&mut units);
     units
@@ -247,9 +366,11 @@ mod tests {
             [
                 (Document, 1, 1),
                 (Heading, 1, 1),
-                (Paragraph, 3, 2),
+                (Paragraph, 3, 1),
+                (Paragraph, 4, 1),
                 (Heading, 6, 1),
-                (Item, 7, 2),
+                (Item, 7, 1),
+                (Item, 8, 1),
                 (Item, 9, 1),
                 (Item, 10, 1),
                 (Code, 12, 4),
@@ -266,30 +387,79 @@ mod tests {
     #[test]
     fn a_unit_knows_its_headings_and_neighbours() {
         let units = markdown_units("notes", SAMPLE);
-        let two = &units[6];
+        let two = &units[8];
         assert_eq!(two.text, "- two");
         assert_eq!(two.path.as_ref(), ["Notes", "Tasks"]);
-        assert_eq!((two.parent, two.previous, two.next), (Some(3), Some(5), Some(7)));
+        assert_eq!((two.parent, two.previous, two.next), (Some(4), Some(7), Some(9)));
         assert_eq!(units[2].parent, Some(1));
         assert_eq!(units[1].parent, Some(0));
     }
 
+    fn texts(text: &str) -> Vec<String> {
+        markdown_units("notes", text).into_iter().skip(1).map(|unit| unit.text).collect()
+    }
+
     #[test]
-    fn a_decision_is_one_unit_with_its_heading() {
-        let log = "# Decision Log\n\n## Use PG\n- **Date:** 2026\n- **Decision:** pg\n\n## Empty\n\n## Use Redis\n\ntext\n";
+    fn a_section_of_the_decision_log_is_cut_like_any_other() {
+        let log = "# Decision Log\n\n## Use PG\n- **Date:** 2026\n- **Decision:** pg\n\n## Empty\n";
         let units = markdown_units("decision-log", log);
-        let titles: Vec<_> =
-            units.iter().map(|unit| (unit.kind, unit.title(), unit.line, unit.lines)).collect();
+        let titles: Vec<_> = units.iter().map(|unit| (unit.kind, unit.title(), unit.line)).collect();
         assert_eq!(
             titles,
             [
-                (UnitKind::Document, None, 1, 1),
-                (UnitKind::Heading, Some("Decision Log"), 1, 1),
-                (UnitKind::Decision, Some("Use PG"), 3, 3),
-                (UnitKind::Heading, Some("Empty"), 7, 1),
-                (UnitKind::Decision, Some("Use Redis"), 9, 3),
+                (UnitKind::Document, None, 1),
+                (UnitKind::Heading, Some("Decision Log"), 1),
+                (UnitKind::Heading, Some("Use PG"), 3),
+                (UnitKind::Item, None, 4),
+                (UnitKind::Item, None, 5),
+                (UnitKind::Heading, Some("Empty"), 7),
             ]
         );
+        assert_eq!(units[3].parent, Some(2));
+    }
+
+    #[test]
+    fn lines_that_were_broken_for_want_of_room_are_one_unit_and_others_are_not() {
+        let prose = "The server keeps an index in memory for each project that is searched\non it, and gives it up again when nobody searches.";
+        assert_eq!(texts(prose), [prose]);
+        let talk = "Anna: Have you been to the new climbing hall near the station already?\nBen: Yes, twice!";
+        assert_eq!(texts(talk).len(), 2);
+        assert_eq!(texts("Milk\nBread\nButter").len(), 3);
+        assert_eq!(texts("**Anna** (9:30 am):\nI went there twice last week.").len(), 1);
+        assert_eq!(texts("first line of it,  \nsecond").len(), 2);
+    }
+
+    #[test]
+    fn front_matter_stands_at_the_beginning_and_nowhere_else() {
+        let log = "# Log\n---\n### Decision\n[2026-08-30] - Use hooks.\n\n---\n### Decision\n[2026-09-02] - Drop it.\n";
+        let kinds: Vec<UnitKind> = markdown_units("log", log).iter().map(|unit| unit.kind).collect();
+        assert_eq!(kinds.iter().filter(|kind| **kind == UnitKind::Heading).count(), 3, "{kinds:?}");
+        let units = markdown_units("notes", "---\ntitle: x\n---\n# Notes\n\ntext\n");
+        assert_eq!((units[1].kind, units[1].line), (UnitKind::Paragraph, 1));
+        assert!(units.iter().any(|unit| unit.kind == UnitKind::Heading && unit.line == 4));
+    }
+
+    #[test]
+    fn rows_of_a_template_hold_no_words() {
+        let units = markdown_units(
+            "active-context",
+            "## Tasks\n\n- [Task 1]\n- Mend the login\n<!-- ID: p_2026-01-01_x -->\n",
+        );
+        let texts: Vec<&str> = units.iter().skip(1).map(|unit| unit.text.as_str()).collect();
+        assert_eq!(texts, ["Tasks", "", "- Mend the login", "<!-- ID: p_2026-01-01_x -->"]);
+    }
+
+    #[test]
+    fn a_long_line_is_cut_at_the_ends_of_sentences() {
+        let sentence = "Something is told here about the thing number 7 in a dozen words or so.";
+        let line = [sentence; 9].join(" ");
+        let units = markdown_units("notes", &line);
+        assert!(units.len() > 4, "{}", units.len());
+        assert!(units.iter().skip(1).all(|unit| unit.line == 1 && unit.text.starts_with("Something")));
+        let joined: String = units.iter().skip(1).map(|unit| unit.text.as_str()).collect();
+        assert_eq!(joined, line);
+        assert_eq!(units[2].from, units[1].text.chars().count());
+        assert!(texts(&"数据库迁移脚本。".repeat(60)).len() > 3);
     }
 
     proptest! {
@@ -300,7 +470,8 @@ mod tests {
             let text = lines.join("\n");
             let units = markdown_units("notes", &text);
             let mut owners = vec![0; text.split('\n').count()];
-            for unit in units.iter().skip(1) {
+            let parts = |unit: &&Unit| unit.from == 0;
+            for unit in units.iter().skip(1).filter(parts) {
                 owners.iter_mut().skip(unit.line - 1).take(unit.lines).for_each(|owners| *owners += 1);
             }
             for (line, owner) in text.split('\n').zip(owners) {

@@ -1,14 +1,17 @@
 //! Search: units of text, BM25 with context, one ranking for every store.
 //!
 //! A document or an entity is cut into [`Unit`]s ([`markdown_units`], [`json_units`], [`entity_units`]); each unit into
-//! words ([`each_word`]); a [`Ranker`] scores a unit from the counts of its words and of its neighbours' words. The
-//! [`Index`] does that in memory and by difference. A database keeps the counts in a table and ranks what one query
-//! returns with the same [`Ranker`].
+//! terms ([`each_term`]); [`score`] weighs how the words of a query stand in a unit and around it. The [`Index`] does that in
+//! memory and by difference; every store has one.
 
+mod aliases;
 mod answer;
+mod dates;
 mod entity;
 mod index;
+mod irregular;
 mod json;
+mod language;
 mod lines;
 mod markdown;
 mod memory;
@@ -19,19 +22,21 @@ mod unit;
 mod words;
 
 pub use answer::search_graph;
+pub use dates::{FoundDate, dates_in};
 pub use entity::{entity_units, recency};
 pub use index::{
     DocumentHits, DocumentQuery, EntityHit, GraphHits, Index, LineHit, MatchedIn, ObservationHit,
 };
 pub use json::json_units;
+pub use language::{Language, is_function_word};
 pub use lines::{Lines, clip};
 pub use markdown::markdown_units;
 pub use memory::{IndexBudget, IndexMemory, MemoryShare, TextSize};
 pub use query::{Query, QueryError, QueryWord, fold};
-pub use rank::{Around, CorpusStats, RankedTerm, RankedWord, Ranker, UnitTerms, mix};
+pub use rank::{Around, Corpus, above, asks, before, behind, mix, score};
 pub use targeted::{
     ContextPointer, Excerpt, Material, TargetedBounds, TargetedContext, pack, plan_pointers,
     whole_if_possible,
 };
 pub use unit::{Unit, UnitKind};
-pub use words::{each_word, is_function_word, stem};
+pub use words::{Term, TermKind, each_term, each_word};

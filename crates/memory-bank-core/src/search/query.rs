@@ -1,12 +1,16 @@
-//! A query: the words that are asked for, and the phrases that every answer must hold.
+//! A query: the words that are asked for, and the phrases that answers should hold.
 
 use std::collections::HashSet;
 
-use super::words::{each_word, is_function_word, stem};
+use super::dates::dates_in;
+use super::language::{Language, Votes, is_function_word};
+use super::words::{TermKind, each_term, normal};
 use crate::limits;
 
 /// The most distinct words of a query that count; the rest of a longer text adds nothing but time.
-const WORDS: usize = 128;
+const WORDS: usize = 32;
+/// The shortest word, in letters, that a minus before it puts last.
+const UNWANTED: usize = 3;
 
 /// What is looked for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -15,15 +19,18 @@ pub struct Query {
     folded: String,
     words: Vec<QueryWord>,
     phrases: Vec<String>,
+    unwanted: Vec<String>,
 }
 
 /// One word of a query.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct QueryWord {
-    /// The word in lower case.
+    /// The term, as documents are cut into them.
     pub form: String,
-    /// Its stem, if that is another one.
-    pub stem: Option<String>,
+    /// What it is.
+    pub kind: TermKind,
+    /// Other terms that are as good: another form of the same date.
+    pub others: Vec<String>,
 }
 
 /// Why a text is no query.
@@ -39,8 +46,9 @@ pub enum QueryError {
 }
 
 impl Query {
-    /// Parses a query. Parts in double quotes are phrases; the words of phrases count like all others. Words that only
-    /// hold a sentence together do not count unless there are no others.
+    /// Parses a query. Parts in double quotes are phrases; their words count like all others, function words among them.
+    /// Function words outside of phrases do not count unless there are no others. A word with a minus before it is unwanted:
+    /// what holds it comes last.
     ///
     /// # Errors
     /// The text is blank or too long.
@@ -51,11 +59,18 @@ impl Query {
         if text.len() > limits::QUERY_BYTES {
             return Err(QueryError::TooLong(text.len()));
         }
+        let plain: String = normal(text)
+            .chars()
+            .map(|c| if matches!(c, '“' | '”' | '„' | '«' | '»') { '"' } else { c })
+            .collect();
+        let (wanted, unwanted) = without_unwanted(&plain);
+        let phrases = phrases_of(&wanted);
         Ok(Self {
             text: text.to_owned(),
             folded: fold(text),
-            words: words_of(text),
-            phrases: phrases_of(text),
+            words: words_of(&wanted, &phrases),
+            phrases,
+            unwanted,
         })
     }
 
@@ -77,10 +92,24 @@ impl Query {
         &self.words
     }
 
-    /// The quoted phrases, in lower case and with single blanks; each must stand in whatever is found.
+    /// The quoted phrases, in compatibility form and lower case, with single blanks.
     #[must_use]
     pub fn phrases(&self) -> &[String] {
         &self.phrases
+    }
+
+    /// The terms that are unwanted.
+    #[must_use]
+    pub fn unwanted(&self) -> &[String] {
+        &self.unwanted
+    }
+
+    /// The same query without some of its phrases; their words still count.
+    #[must_use]
+    pub fn without_phrases(&self, gone: &[String]) -> Self {
+        let mut rest = self.clone();
+        rest.phrases.retain(|phrase| !gone.contains(phrase));
+        rest
     }
 
     /// Whether a text holds all phrases, ignoring case and the width of blanks.
@@ -89,7 +118,7 @@ impl Query {
         if self.phrases.is_empty() {
             return true;
         }
-        let text = single_blanks(&fold(text));
+        let text = phrase_text(text);
         self.phrases.iter().all(|phrase| text.contains(phrase.as_str()))
     }
 
@@ -106,24 +135,124 @@ pub fn fold(text: &str) -> String {
     text.to_lowercase()
 }
 
-fn words_of(text: &str) -> Vec<QueryWord> {
-    let mut all = Vec::new();
-    let mut seen = HashSet::new();
-    each_word(text, |word| {
-        if seen.insert(word.to_owned()) {
-            all.push(word.to_owned());
+/// A text as phrases are compared: in compatibility form and lower case, with single blanks and straight apostrophes.
+pub(super) fn phrase_text(text: &str) -> String {
+    let text = fold(&normal(text)).replace('’', "'");
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+/// Takes words with a minus before them out, unless there is nothing else.
+fn without_unwanted(text: &str) -> (String, Vec<String>) {
+    let mut unwanted = Vec::new();
+    let mut wanted: Vec<&str> = Vec::new();
+    let mut in_quotes = false;
+    for piece in text.split(' ') {
+        let word = piece.strip_prefix('-').filter(|word| {
+            !in_quotes && word.chars().count() >= UNWANTED && word.chars().all(char::is_alphanumeric)
+        });
+        match word {
+            Some(word) => {
+                each_term(word, |term| unwanted.push(term.text.to_owned()));
+            }
+            // Operators of other search engines.
+            None if !in_quotes && matches!(piece, "AND" | "OR" | "&&" | "||") => {}
+            None => wanted.push(piece),
         }
-    });
-    let telling: Vec<String> = all.iter().filter(|word| !is_function_word(word)).cloned().collect();
-    let chosen = if telling.is_empty() { all } else { telling };
-    chosen
-        .into_iter()
-        .take(WORDS)
-        .map(|form| {
-            let stem = stem(&form);
-            QueryWord { form, stem }
+        if piece.matches('"').count() % 2 == 1 {
+            in_quotes = !in_quotes;
+        }
+    }
+    let wanted = wanted.join(" ");
+    if wanted.chars().any(char::is_alphanumeric) { (wanted, unwanted) } else { (text.to_owned(), Vec::new()) }
+}
+
+fn words_of(text: &str, phrases: &[String]) -> Vec<QueryWord> {
+    let mut quoted: HashSet<String> = HashSet::new();
+    for phrase in phrases {
+        each_term(phrase, |term| {
+            quoted.insert(term.text.to_owned());
+        });
+    }
+    let mut votes = Votes::default();
+    let mut all: Vec<(QueryWord, String)> = Vec::new();
+    let mut seen = HashSet::new();
+    let mut take = |all: &mut Vec<(QueryWord, String)>, form: &str, spelt: &str, kind, others| {
+        if seen.insert(form.to_owned()) {
+            all.push((QueryWord { form: form.to_owned(), kind, others }, spelt.to_owned()));
+        }
+    };
+    let mut from = 0;
+    for date in dates_in(text).into_iter().map(Some).chain([None]) {
+        let until = date.as_ref().map_or(text.len(), |date| date.start);
+        each_term(text.get(from..until).unwrap_or_default(), |term| {
+            if term.kind != TermKind::Whole {
+                votes.count(term.spelt);
+            }
+            take(&mut all, term.text, term.spelt, term.kind, Vec::new());
+        });
+        let Some(date) = date else { break };
+        let mut terms = date.wanted().into_iter();
+        if let Some(first) = terms.next() {
+            take(&mut all, &first, &first, TermKind::Date, terms.collect());
+        }
+        // Who names the month writes it as others do.
+        each_name(text.get(date.start..date.end).unwrap_or_default(), |name| {
+            take(&mut all, name, name, TermKind::Word, Vec::new());
+        });
+        from = date.end;
+    }
+    measures(&mut all);
+    let lists = languages_of(&votes);
+    let is_function = |word: &QueryWord, spelt: &str| {
+        !quoted.contains(&word.form)
+            && word.kind != TermKind::Date
+            && (lists.iter().any(|language| is_function_word(spelt, *language)) || is_only_kana(spelt))
+    };
+    let chosen: Vec<QueryWord> =
+        all.iter().filter(|(word, spelt)| !is_function(word, spelt)).map(|(word, _)| word.clone()).collect();
+    let chosen = if chosen.is_empty() { all.into_iter().map(|(word, _)| word).collect() } else { chosen };
+    chosen.into_iter().take(WORDS).collect()
+}
+
+/// Names of months in a date.
+fn each_name(date: &str, mut name: impl FnMut(&str)) {
+    let names = date.split(|c: char| !c.is_alphabetic()).filter(|name| name.chars().count() > 2);
+    names.for_each(|one| name(&one.to_lowercase()));
+}
+
+/// A number and a unit of measure behind it are also looked for as they are written without a blank: `30 s`, `30s`.
+fn measures(all: &mut Vec<(QueryWord, String)>) {
+    let is_number = |word: &str| !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_digit());
+    let is_measure = |word: &str| word.len() <= 3 && word.bytes().all(|byte| byte.is_ascii_lowercase());
+    let joined: Vec<String> = all
+        .windows(2)
+        .filter_map(|two| match two {
+            [(number, _), (measure, _)] if is_number(&number.form) && is_measure(&measure.form) => {
+                Some(format!("{}{}", number.form, measure.form))
+            }
+            _ => None,
         })
-        .collect()
+        .filter(|joined| all.iter().all(|(word, _)| word.form != *joined))
+        .collect();
+    all.extend(joined.into_iter().map(|form| {
+        let word = QueryWord { form: form.clone(), kind: TermKind::Whole, others: Vec::new() };
+        (word, form)
+    }));
+}
+
+/// The languages whose function words the query has. A single word of a language other than English proves nothing: `war` and
+/// `die` are English, too.
+fn languages_of(votes: &Votes) -> Vec<Language> {
+    if let Some(script) = votes.script() {
+        return vec![script, Language::English];
+    }
+    let (best, count) = votes.words();
+    if best != Language::English && count >= 2 { vec![best] } else { vec![Language::English] }
+}
+
+/// A pair of Hiragana is an ending or a particle nearly always.
+fn is_only_kana(word: &str) -> bool {
+    !word.is_empty() && word.chars().all(|c| matches!(c, '\u{3041}'..='\u{309F}'))
 }
 
 /// The parts between pairs of double quotes; a quote without its partner is a character like any other.
@@ -135,36 +264,60 @@ fn phrases_of(text: &str) -> Vec<String> {
         .skip(1)
         .step_by(2)
         .take(pairs)
-        .map(|phrase| single_blanks(&fold(phrase)))
+        .map(phrase_text)
         .filter(|phrase| !phrase.is_empty())
         .collect()
 }
 
-fn single_blanks(text: &str) -> String {
-    text.split_whitespace().collect::<Vec<_>>().join(" ")
-}
-
 #[cfg(test)]
 mod tests {
+    use rstest::rstest;
+
     use super::*;
 
     fn forms(text: &str) -> Vec<String> {
         Query::parse(text).unwrap().words().iter().map(|word| word.form.clone()).collect()
     }
 
-    #[test]
-    fn function_words_count_only_when_there_are_no_others() {
-        assert_eq!(forms("why did we choose Redis for the cache"), ["choose", "redis", "cache"]);
-        assert_eq!(forms("to be or not to be"), ["to", "be", "or", "not"]);
+    #[rstest]
+    #[case("why did we choose Redis for the cache", &["choose", "redis", "cache"])]
+    #[case("to be or not to be", &["to", "be", "or", "not"])]
+    #[case("warum haben wir das für den Cache gewählt", &["cache", "gewählt"])]
+    #[case("pourquoi avons-nous choisi Redis pour le cache", &["avonsnous", "choisi", "redis", "cache"])]
+    #[case("¿por qué elegimos Redis para la caché?", &["elegimos", "redis", "caché"])]
+    #[case("почему мы выбрали Redis", &["выбрали", "redis"])]
+    #[case("dlaczego nie ma tego na serwerze", &["serwerze"])]
+    #[case("배포를 언제 하나", &["배포를"])]
+    #[case("what about the war", &["war"])]
+    #[case("don't trust", &["trust"])]
+    #[case("the \"to do\" list", &["to", "do", "list"])]
+    #[case("redis AND (cache OR queue)", &["redis", "cache", "queue"])]
+    #[case("timeout 30 s", &["timeout", "30", "30s"])]
+    #[case("deployed on 2026-11-03", &["deployed", "@2026-11-03"])]
+    fn function_words_count_only_when_there_are_no_others(#[case] text: &str, #[case] expected: &[&str]) {
+        assert_eq!(forms(text), expected);
     }
 
     #[test]
-    fn quoted_parts_must_stand_in_what_is_found() {
-        let query = Query::parse("retry \"Token  Bucket\" limits").unwrap();
+    fn quoted_parts_are_phrases() {
+        let query = Query::parse("retry “Token  Bucket” limits").unwrap();
         assert_eq!(query.phrases(), ["token bucket"]);
         assert!(query.admits("a TOKEN\n bucket"));
         assert!(!query.admits("a bucket of tokens"));
+        assert!(query.without_phrases(&["token bucket".to_owned()]).admits("a bucket of tokens"));
         assert!(Query::parse("a lone \" quote").unwrap().phrases().is_empty());
+    }
+
+    #[test]
+    fn a_minus_makes_a_word_unwanted_unless_there_is_nothing_else() {
+        let query = Query::parse("cluster -staging").unwrap();
+        assert_eq!(
+            (forms("cluster -staging"), query.unwanted()),
+            (vec!["cluster".to_owned()], &["staging".to_owned()][..])
+        );
+        assert_eq!(forms("-MongoDB"), ["mongodb", "mongo", "db"]);
+        assert_eq!(forms("tar -xf a.tar"), ["tar", "xf", "atar"]);
+        assert!(Query::parse("--dry-run flag").unwrap().unwanted().is_empty());
     }
 
     #[test]

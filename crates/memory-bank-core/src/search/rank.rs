@@ -1,60 +1,149 @@
-//! The ranking: BM25 of a unit and of what stands around it. Every store ranks with these functions, whether it counts
-//! words in memory or fetches the counts of its candidates with a query.
-
-use super::query::{Query, QueryWord};
+//! The ranking: BM25 of a unit and of what stands around it, word by word. Every store ranks with these functions.
 
 /// BM25's saturation of repeated words.
 const K1: f64 = 1.2;
-/// BM25's correction for the length of a unit.
-const B: f64 = 0.75;
+/// BM25's correction for the length of a unit: less than the usual 0.75, since short units of small talk say little.
+const B: f64 = 0.5;
 /// The share of the previous unit's score.
 const PREVIOUS: f64 = 0.5;
+/// How much more it is if the previous unit asks something: what follows a question answers it.
+const ASKED: f64 = 1.5;
 /// The share of the next unit's score.
 const NEXT: f64 = 0.3;
-/// The share of the score of what the unit belongs to: a heading, a document, an entity.
+/// What of these shares is left for each unit farther away.
+const FARTHER_BEFORE: f64 = 0.6;
+const FARTHER_BEHIND: f64 = 0.5;
+/// The share of its score that a unit keeps which asks something: a question is seldom the answer.
+const ASKS: f64 = 0.85;
+/// How many units before and behind count.
+pub(super) const NEIGHBOURS: usize = 3;
+/// The share of the score of the heading or entity that the unit belongs to; of what that belongs to, half of it, and so on.
 const PARENT: f64 = 0.4;
-/// The share of the weight of a word that was not asked for but may have been meant.
-const MEANT: f64 = 0.5;
+/// The share of the score of the name of the document.
+const NAME: f64 = 0.1;
+/// How much of the score depends on the share of the query that the unit holds.
+const COVERAGE: f64 = 0.5;
+/// What a word that stands in the context alone adds to that share.
+const IN_CONTEXT: f64 = 0.3;
+/// How much less a word counts in the context of a unit that holds it itself.
+const REPEATED: f64 = 0.5;
 /// The share of a dense score, when a store has one.
 const DENSE: f64 = 0.3;
+/// How many headings above a unit count.
+pub(super) const HEADINGS: usize = 4;
 
-/// What must be known of all units of one project.
-pub trait CorpusStats {
+/// What must be known of all units of one kind of source to weigh words.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Corpus {
     /// The number of units.
-    fn units(&self) -> u64;
+    pub units: u64,
     /// The number of words in all units together.
-    fn total_length(&self) -> u64;
-    /// The number of units that hold the term: a word, or the stem of one.
-    fn frequency(&self, term: &str) -> u64;
+    pub words: u64,
 }
 
-/// What must be known of one unit: how often it holds a term, and how many words it has.
-pub trait UnitTerms {
-    /// The number of words.
-    fn length(&self) -> u32;
-    /// How often the term occurs in the unit.
-    fn count(&self, term: &str) -> u32;
+impl Corpus {
+    /// The inverse document frequency of a word that stands in so many units, never negative.
+    #[must_use]
+    pub fn rarity(&self, frequency: u64) -> f64 {
+        let (units, frequency) = (real(self.units), real(frequency.min(self.units)));
+        (1.0 + (units - frequency + 0.5) / (frequency + 0.5)).ln()
+    }
+
+    /// What `count` occurrences of a word are worth in a unit of `length` words, times its rarity.
+    #[must_use]
+    pub fn saturation(&self, count: f64, length: u32) -> f64 {
+        if count <= 0.0 {
+            return 0.0;
+        }
+        let mean = if self.units == 0 { 1.0 } else { (real(self.words) / real(self.units)).max(1.0) };
+        let norm = K1 * (1.0 - B + B * f64::from(length) / mean);
+        count * (K1 + 1.0) / (count + norm)
+    }
 }
 
-/// The scores of a unit and of its neighbours, each by BM25 alone; 0 where there is none.
+/// How a word of the query stands in a unit and around it: [`Corpus::saturation`] for each, 0 where it does not stand.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub struct Around {
-    /// The unit itself.
+    /// In the unit itself.
     pub own: f64,
-    /// The unit before it in the same section, or of the same entity.
+    /// In the units before it in the same section, or of the same entity, as [`before`] takes them.
     pub previous: f64,
-    /// The unit after it.
+    /// In the units after it, as [`behind`] takes them.
     pub next: f64,
-    /// The heading, document or entity that it belongs to.
-    pub parent: f64,
+    /// In the headings above it or the entity that it belongs to, as [`above`] adds them up.
+    pub above: f64,
+    /// In the name of its document.
+    pub name: f64,
 }
 
-impl Around {
-    /// The score in context.
-    #[must_use]
-    pub fn score(self) -> f64 {
-        self.own + PREVIOUS * self.previous + NEXT * self.next + PARENT * self.parent
+/// Adds up the headings above a unit, the innermost first.
+#[must_use]
+pub fn above(headings: impl IntoIterator<Item = f64>) -> f64 {
+    headings
+        .into_iter()
+        .take(HEADINGS)
+        .zip([1.0, 0.5, 0.25, 0.125])
+        .map(|(heading, share)| share * heading)
+        .sum()
+}
+
+/// What a word is worth in the units before one, the nearest first: where it counts most. `asked` says whether the nearest asks.
+#[must_use]
+pub fn before(units: impl IntoIterator<Item = f64>, asked: bool) -> f64 {
+    nearest(units, FARTHER_BEFORE) * if asked { ASKED } else { 1.0 }
+}
+
+/// What a word is worth in the units behind one, the nearest first.
+#[must_use]
+pub fn behind(units: impl IntoIterator<Item = f64>) -> f64 {
+    nearest(units, FARTHER_BEHIND)
+}
+
+fn nearest(units: impl IntoIterator<Item = f64>, farther: f64) -> f64 {
+    let mut share = 1.0;
+    let mut most = 0.0_f64;
+    for worth in units.into_iter().take(NEIGHBOURS) {
+        most = most.max(share * worth);
+        share *= farther;
     }
+    most
+}
+
+/// Whether a text asks something.
+#[must_use]
+pub fn asks(text: &str) -> bool {
+    let end = text.trim_end().trim_end_matches(['*', '"', '”', ')', '_']);
+    end.ends_with(['?', '？', '؟'])
+}
+
+/// The score of a unit: its words, each with its rarity and how it stands there; and whether it asks something.
+#[must_use]
+pub fn score<W>(words: W, asks: bool) -> f64
+where
+    W: IntoIterator<Item = (f64, Around)>,
+    W::IntoIter: Clone,
+{
+    let (mut sum, mut held, mut wanted) = (0.0, 0.0, 0.0);
+    let words = words.into_iter().filter(|(rarity, _)| *rarity > 0.0);
+    // With one word there is nothing that the context could add: of two neighbours that both hold it none gains.
+    let only = words.clone().nth(1).is_none();
+    for (rarity, around) in words {
+        let context =
+            PREVIOUS * around.previous + NEXT * around.next + PARENT * around.above + NAME * around.name;
+        let repeated = if only { 1.0 } else { REPEATED * (around.own / (K1 + 1.0)) };
+        sum += rarity * (around.own + if around.own > 0.0 { (1.0 - repeated) * context } else { context });
+        wanted += rarity;
+        held += rarity
+            * if around.own > 0.0 {
+                1.0
+            } else if context > 0.0 {
+                IN_CONTEXT
+            } else {
+                0.0
+            };
+    }
+    let kept = if asks { ASKS } else { 1.0 };
+    if wanted > 0.0 { kept * sum * (1.0 - COVERAGE + COVERAGE * held / wanted) } else { 0.0 }
 }
 
 /// Mixes a lexical score with a dense one. Both must lie between 0 and 1 (divide by the best score of the answer).
@@ -62,89 +151,6 @@ impl Around {
 #[must_use]
 pub fn mix(lexical: f64, dense: Option<f64>) -> f64 {
     dense.map_or(lexical, |dense| (1.0 - DENSE) * lexical + DENSE * dense)
-}
-
-/// A query made ready to score the units of one project.
-#[derive(Debug, Clone)]
-pub struct Ranker {
-    words: Vec<RankedWord>,
-    mean_length: f64,
-}
-
-/// A query word with the weight of its forms.
-#[derive(Debug, Clone, PartialEq)]
-pub struct RankedWord {
-    /// The word as it stands, and its stem if that is another one.
-    pub forms: Vec<RankedTerm>,
-}
-
-/// A term of the index with its weight.
-#[derive(Debug, Clone, PartialEq)]
-pub struct RankedTerm {
-    /// The term.
-    pub term: String,
-    /// Its inverse document frequency.
-    pub weight: f64,
-}
-
-impl Ranker {
-    /// Weighs the words of the query by how rare they are in the project.
-    #[must_use]
-    pub fn new(query: &Query, stats: &impl CorpusStats) -> Self {
-        let units = stats.units();
-        let mean_length = if units == 0 { 1.0 } else { (real(stats.total_length()) / real(units)).max(1.0) };
-        let term =
-            |term: &str| RankedTerm { term: term.to_owned(), weight: rarity(units, stats.frequency(term)) };
-        let forms =
-            |word: &QueryWord| std::iter::once(&word.form).chain(&word.stem).map(|form| term(form)).collect();
-        let words = query.words().iter().map(|word| RankedWord { forms: forms(word) }).collect();
-        Self { words, mean_length }
-    }
-
-    /// Lets the word at this place of the query count where one of these stands, too: what it may have been meant to be.
-    pub fn take_for<'a>(
-        &mut self,
-        place: usize,
-        meant: impl IntoIterator<Item = &'a str>,
-        stats: &impl CorpusStats,
-    ) {
-        let Some(word) = self.words.get_mut(place) else { return };
-        word.forms.extend(meant.into_iter().map(|term| RankedTerm {
-            term: term.to_owned(),
-            weight: MEANT * rarity(stats.units(), stats.frequency(term)),
-        }));
-    }
-
-    /// The words with their weights.
-    #[must_use]
-    pub fn words(&self) -> &[RankedWord] {
-        &self.words
-    }
-
-    /// What `count` occurrences of a term add to the score of a unit of `length` words.
-    #[must_use]
-    pub fn term_score(&self, term: &RankedTerm, count: u32, length: u32) -> f64 {
-        if count == 0 {
-            return 0.0;
-        }
-        let count = f64::from(count);
-        let norm = K1 * (1.0 - B + B * f64::from(length) / self.mean_length);
-        term.weight * count * (K1 + 1.0) / (count + norm)
-    }
-
-    /// The BM25 score of a unit by itself. A word counts once, by the better one of its form and its stem.
-    #[must_use]
-    pub fn own(&self, unit: &impl UnitTerms) -> f64 {
-        let length = unit.length();
-        let score = |term: &RankedTerm| self.term_score(term, unit.count(&term.term), length);
-        self.words.iter().map(|word| word.forms.iter().map(score).fold(0.0, f64::max)).sum()
-    }
-}
-
-/// The inverse document frequency, never negative.
-fn rarity(units: u64, frequency: u64) -> f64 {
-    let (units, frequency) = (real(units), real(frequency.min(units)));
-    (1.0 + (units - frequency + 0.5) / (frequency + 0.5)).ln()
 }
 
 /// Counts are far below 2^52, where every whole number is exact.
@@ -157,52 +163,37 @@ fn real(count: u64) -> f64 {
 mod tests {
     use super::*;
 
-    struct Corpus;
+    const CORPUS: Corpus = Corpus { units: 100, words: 1000 };
 
-    impl CorpusStats for Corpus {
-        fn units(&self) -> u64 {
-            100
-        }
-        fn total_length(&self) -> u64 {
-            1000
-        }
-        fn frequency(&self, term: &str) -> u64 {
-            if term == "rare" { 1 } else { 50 }
-        }
+    #[test]
+    fn a_word_scores_by_bm25() {
+        let expected = 2.0 * 2.2 / (2.0 + 1.2 * (0.5 + 0.5 * 20.0 / 10.0));
+        assert!((CORPUS.saturation(2.0, 20) - expected).abs() < 1e-12);
+        assert!((CORPUS.rarity(1) - (1.0_f64 + 99.5 / 1.5).ln()).abs() < 1e-12);
+        assert!(CORPUS.saturation(0.0, 20).abs() < 1e-12);
     }
 
-    struct Unit(u32, &'static [(&'static str, u32)]);
-
-    impl UnitTerms for Unit {
-        fn length(&self) -> u32 {
-            self.0
-        }
-        fn count(&self, term: &str) -> u32 {
-            self.1.iter().find(|(word, _)| *word == term).map_or(0, |(_, count)| *count)
-        }
+    fn own(own: f64) -> Around {
+        Around { own, ..Around::default() }
     }
 
     #[test]
-    fn the_score_is_bm25_with_the_usual_constants() {
-        let ranker = Ranker::new(&Query::parse("rare").unwrap(), &Corpus);
-        let expected = (1.0_f64 + 99.5 / 1.5).ln() * 2.0 * 2.2 / (2.0 + 1.2 * (0.25 + 0.75 * 20.0 / 10.0));
-        assert!((ranker.own(&Unit(20, &[("rare", 2)])) - expected).abs() < 1e-12);
-        assert!(ranker.own(&Unit(20, &[("common", 2)])).abs() < 1e-12);
+    fn more_of_the_query_scores_more_than_more_of_one_word() {
+        let both = score([(2.0, own(1.0)), (2.0, own(1.0))], false);
+        let one = score([(2.0, own(2.0)), (2.0, own(0.0))], false);
+        assert!(both > 1.25 * one, "{both} {one}");
     }
 
     #[test]
-    fn a_word_counts_once_though_its_stem_is_found_too() {
-        let ranker = Ranker::new(&Query::parse("migrations").unwrap(), &Corpus);
-        let by_stem = ranker.own(&Unit(10, &[("migrat", 1)]));
-        let by_both = ranker.own(&Unit(10, &[("migrat", 1), ("migrations", 1)]));
-        assert!(by_stem > 0.0);
-        assert!((by_stem - by_both).abs() < 1e-12);
-    }
-
-    #[test]
-    fn the_shares_of_the_context_are_fixed() {
-        let around = Around { own: 1.0, previous: 1.0, next: 1.0, parent: 1.0 };
-        assert!((around.score() - 2.2).abs() < 1e-12);
+    fn context_adds_to_a_unit_and_never_takes_from_it() {
+        let alone = score([(1.0, own(1.0)), (1.0, own(0.0))], false);
+        let beside = Around { previous: 1.0, ..Around::default() };
+        assert!(score([(1.0, own(1.0)), (1.0, beside)], false) > alone);
+        assert!(score([(1.0, own(1.0)), (1.0, own(0.0))], true) < alone);
+        assert!(before([0.0, 1.0], false) < before([1.0, 0.0], false));
+        assert!(before([1.0], true) > before([1.0], false) && behind([1.0, 1.0]) == behind([1.0]));
+        assert!(asks("Is it **cheap**?") && asks("速い？") && !asks("It is."));
+        assert!(above([1.0, 1.0]) > above([1.0]));
         assert!((mix(0.5, None) - 0.5).abs() < 1e-12);
         assert!((mix(1.0, Some(0.0)) - 0.7).abs() < 1e-12);
     }

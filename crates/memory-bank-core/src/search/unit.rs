@@ -3,14 +3,16 @@
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
+use super::language::Language;
+
 /// What a unit is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum UnitKind {
     /// A document by its name; what its top-level units belong to. Found by its exact name only.
     Document,
-    /// A heading, or the key of a JSON object or list; what the units of a section belong to.
+    /// A heading, or the key of a JSON object or list; what the units of a section belong to. Its text is its own title alone.
     Heading,
-    /// A paragraph, or a part of a long one.
+    /// A paragraph, a line of one that is a list of lines, or some sentences of a long line.
     Paragraph,
     /// A list item without the items nested in it.
     Item,
@@ -18,8 +20,6 @@ pub enum UnitKind {
     Row,
     /// Some lines of a code block.
     Code,
-    /// A section of the decision log, with its heading.
-    Decision,
     /// A value in a JSON document, with its key.
     Value,
     /// An entity of the graph: its name, type and attributes.
@@ -47,12 +47,14 @@ impl UnitKind {
 pub struct Unit {
     /// What it is.
     pub kind: UnitKind,
-    /// What is cut into words. For a heading: the names of what is above it, too.
+    /// What is cut into words.
     pub text: String,
     /// The first line in the document, from 1; 0 in the graph.
     pub line: usize,
     /// The number of lines.
     pub lines: usize,
+    /// How many characters of its first line stand before it; several units may share one long line.
+    pub from: usize,
     /// The plain text of the headings above it, outermost first, and its own if it has one.
     pub path: Arc<[String]>,
     /// What it belongs to.
@@ -67,18 +69,14 @@ impl Unit {
     /// The heading of its own, if it has one.
     #[must_use]
     pub fn title(&self) -> Option<&str> {
-        if matches!(self.kind, UnitKind::Heading | UnitKind::Decision) {
-            self.path.last().map(String::as_str)
-        } else {
-            None
-        }
+        if self.kind == UnitKind::Heading { self.path.last().map(String::as_str) } else { None }
     }
 
-    /// Tells units of different content apart. Where a unit stands does not count.
+    /// Tells units of different content apart. Where a unit stands does not count; the language it is read in does.
     #[must_use]
-    pub fn fingerprint(&self) -> u64 {
+    pub fn fingerprint(&self, language: Language) -> u64 {
         let mut hasher = DefaultHasher::new();
-        (self.kind, &self.text).hash(&mut hasher);
+        (self.kind, language, &self.text).hash(&mut hasher);
         hasher.finish()
     }
 }

@@ -1,71 +1,266 @@
 //! Words: how a text is cut into the terms that are counted. Documents, the graph and queries are cut alike.
 
 use std::borrow::Cow;
-use std::collections::HashSet;
-use std::sync::LazyLock;
 
-use rust_stemmers::{Algorithm, Stemmer};
+use unicode_normalization::{UnicodeNormalization, is_nfkc_quick};
 use unicode_segmentation::UnicodeSegmentation;
+
+use super::dates::dates_in;
 
 /// Compound names longer than this, in bytes, are counted by their parts alone.
 const LONGEST_COMPOUND: usize = 64;
 /// Words longer than this, in bytes, are noise (encoded data) and are counted by their beginning alone.
 const LONGEST_WORD: usize = 64;
+/// A date that begins within so many bytes is the date of an entry.
+const BEGINNING: usize = 48;
+/// The most letters of a unit of measure behind a number.
+const LONGEST_MEASURE: usize = 3;
 
-/// Calls `word` for each word of the text, in lower case and in order.
+/// What a term is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TermKind {
+    /// A word that stands by itself.
+    Word,
+    /// A part of a compound name or of an identifier.
+    Part,
+    /// A compound name as a whole, without its separators. It adds nothing to the length of a text.
+    Whole,
+    /// Two characters of a script without blanks.
+    Pair,
+    /// A day, a month, or a time. It adds nothing to the length of a text.
+    Date,
+}
+
+/// One term of a text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Term<'a> {
+    /// As it is counted: in lower case, in compatibility form, without apostrophes.
+    pub text: &'a str,
+    /// The same with its apostrophes.
+    pub spelt: &'a str,
+    /// What it is.
+    pub kind: TermKind,
+}
+
+/// Calls `term` for each term of the text, in order.
 ///
-/// Words follow the Unicode rules. An identifier or a path (`parseConfig`, `user_id`, `src/auth/token.rs`, `read-only`)
-/// counts as a whole, as the names it consists of, and as its parts.
+/// Words follow the Unicode rules, in compatibility form (NFKC) and lower case. An identifier or a path (`parseConfig`, `user_id`,
+/// `src/auth/token.rs`, `read-only`, `node.js`) counts as a whole without its separators, as the names it consists of, and as
+/// its parts. A date counts as its day, whatever its form. Scripts without blanks are counted in pairs of characters.
+///
+/// Gives back the moment that the text begins with, in seconds since 1970, if it begins with a date.
+pub fn each_term(text: &str, mut term: impl FnMut(Term<'_>)) -> Option<i64> {
+    let text = normal(text);
+    let mut from = 0;
+    let mut moment = None;
+    for date in dates_in(&text) {
+        if date.start <= BEGINNING && moment.is_none() {
+            moment = date.seconds_since_1970();
+        }
+        each_run(text.get(from..date.start).unwrap_or_default(), &mut term);
+        for day in date.terms() {
+            term(Term { text: &day, spelt: &day, kind: TermKind::Date });
+        }
+        let written = text.get(date.start..date.end).unwrap_or_default();
+        for word in written.split(|c: char| !c.is_alphanumeric()) {
+            let is_year = word.len() == 4 && word.bytes().all(|byte| byte.is_ascii_digit());
+            if is_year || (word.chars().count() > 2 && word.chars().all(char::is_alphabetic)) {
+                let word = word.to_lowercase();
+                term(Term { text: &word, spelt: &word, kind: TermKind::Word });
+            }
+        }
+        from = date.end;
+    }
+    each_run(text.get(from..).unwrap_or_default(), &mut term);
+    moment
+}
+
+/// Calls `word` for each word of the text, without wholes and dates.
 pub fn each_word(text: &str, mut word: impl FnMut(&str)) {
-    for run in text.split(|c: char| !(is_word(c) || is_joint(c))) {
-        let run = run.trim_matches(is_joint);
-        if run.is_empty() {
-            continue;
+    each_term(text, |term| {
+        if !matches!(term.kind, TermKind::Whole | TermKind::Date) {
+            word(term.text);
         }
-        let names =
-            run.split(is_separator).map(|name| name.trim_matches(is_joint)).filter(|name| !name.is_empty());
-        let whole = names.clone().nth(1).is_some();
-        if whole && run.len() <= LONGEST_COMPOUND {
-            word(&run.to_lowercase());
-        }
-        for name in names {
-            each_word_of_name(name, &mut word);
-        }
+    });
+}
+
+/// The text in compatibility form.
+pub(super) fn normal(text: &str) -> Cow<'_, str> {
+    if text.is_ascii() || is_nfkc_quick(text.chars()) == unicode_normalization::IsNormalized::Yes {
+        Cow::Borrowed(text)
+    } else {
+        Cow::Owned(text.nfkc().collect())
     }
 }
 
-/// The stem of a word in lower case by the English Snowball rules, if it is another one than the word itself.
-#[must_use]
-pub fn stem(word: &str) -> Option<String> {
-    static ENGLISH: LazyLock<Stemmer> = LazyLock::new(|| Stemmer::create(Algorithm::English));
-    if !word.bytes().all(|byte| byte.is_ascii_alphabetic() || byte == b'\'') {
+/// A word in lower case without its accents, if it has any: as one types it who has no such keys.
+pub(super) fn without_accents(word: &str) -> Option<String> {
+    if word.is_ascii() {
         return None;
     }
-    match ENGLISH.stem(word) {
-        Cow::Borrowed(stem) if stem == word => None,
-        stem if stem.is_empty() || stem == word => None,
-        stem => Some(stem.into_owned()),
+    let mut plain = String::with_capacity(word.len());
+    for c in word.nfd().filter(|c| !unicode_normalization::char::is_combining_mark(*c)) {
+        match c {
+            'ß' => plain.push_str("ss"),
+            'æ' => plain.push_str("ae"),
+            'œ' => plain.push_str("oe"),
+            'ø' => plain.push('o'),
+            'đ' | 'ð' => plain.push('d'),
+            'ł' => plain.push('l'),
+            'ı' => plain.push('i'),
+            'þ' => plain.push_str("th"),
+            'أ' | 'إ' | 'آ' | 'ٱ' => plain.push('ا'),
+            'ى' => plain.push('ي'),
+            'ة' => plain.push('ه'),
+            c => plain.push(c),
+        }
+    }
+    // Hangul falls apart, and is put together again.
+    let plain: String = plain.nfc().collect();
+    (plain != word).then_some(plain)
+}
+
+/// A word in lower case with `ae` for `ä` and so on, if it has any: as it is written in German without these keys.
+pub(super) fn with_umlauts_spelt(word: &str) -> Option<String> {
+    if word.is_ascii() || !word.contains(['ä', 'ö', 'ü', 'ß']) {
+        return None;
+    }
+    Some(word.replace('ä', "ae").replace('ö', "oe").replace('ü', "ue").replace('ß', "ss"))
+}
+
+fn each_run(text: &str, term: &mut impl FnMut(Term<'_>)) {
+    let mut rest = text;
+    while let Some(start) = rest.find(|c: char| is_word(c)) {
+        rest = rest.get(start..).unwrap_or_default();
+        let end = end_of_run(rest);
+        let (run, behind) = rest.split_at_checked(end).unwrap_or((rest, ""));
+        // Most words are as they are counted.
+        let is_plain = run.len() <= LONGEST_WORD && run.bytes().all(|byte| byte.is_ascii_lowercase());
+        if is_plain && !behind.starts_with(['+', '#']) {
+            term(Term { text: run, spelt: run, kind: TermKind::Word });
+            rest = behind;
+            continue;
+        }
+        a_run(run.trim_end_matches(is_joint), behind, term);
+        rest = behind;
     }
 }
 
-/// Whether the word only holds a sentence together, so that a question does not ask for it.
-#[must_use]
-pub fn is_function_word(word: &str) -> bool {
-    static WORDS: LazyLock<HashSet<&str>> = LazyLock::new(|| FUNCTION_WORDS.split_whitespace().collect());
-    WORDS.contains(word)
+/// Where the run of word characters and joints ends; a comma between groups of digits belongs to it.
+fn end_of_run(text: &str) -> usize {
+    let mut before = ' ';
+    let mut letters = text.char_indices().peekable();
+    while let Some((at, c)) = letters.next() {
+        let in_number = c == ','
+            && before.is_ascii_digit()
+            && text.get(at + 1..at + 4).is_some_and(|three| three.bytes().all(|byte| byte.is_ascii_digit()))
+            && !text.as_bytes().get(at + 4).is_some_and(u8::is_ascii_digit);
+        if !(is_word(c) || is_joint(c) || in_number) {
+            return at;
+        }
+        before = c;
+    }
+    text.len()
 }
 
-const FUNCTION_WORDS: &str = "a about above after again against all am an and any are aren't as at be because been \
-    before being below between both but by can can't cannot could couldn't did didn't do does doesn't doing don't down \
-    during each few for from further had hadn't has hasn't have haven't having he her here hers herself him himself his \
-    how how's i i'd i'll i'm i've if in into is isn't it it's its itself let's me more most my myself no nor not of off \
-    on once only or other ought our ours ourselves out over own same shall she should shouldn't so some such than that \
-    that's the their theirs them themselves then there there's these they they're this those through to too under until \
-    up us very was wasn't we we're we've were weren't what what's when where which while who who's whom why why's will \
-    with won't would wouldn't you you're your yours yourself";
+fn a_run(run: &str, behind: &str, term: &mut impl FnMut(Term<'_>)) {
+    let names = run
+        .split(|c| is_separator(c))
+        .map(|name| name.trim_matches(is_joint))
+        .filter(|name| !name.is_empty());
+    let several = names.clone().nth(1).is_some();
+    if several && run.bytes().all(|byte| byte.is_ascii_digit() || matches!(byte, b':' | b'.')) {
+        numbers(run, term);
+        return;
+    }
+    if several && run.len() <= LONGEST_COMPOUND {
+        whole(run, term);
+    }
+    if several && run.contains('.') {
+        versions(run, term);
+    }
+    let mut last = "";
+    for name in names {
+        each_word_of_name(name, several, term);
+        last = name;
+    }
+    // `C++`, `C#`, `F#`.
+    let signs = if behind.starts_with("++") {
+        "++"
+    } else {
+        behind.get(..1).filter(|sign| *sign == "#").unwrap_or("")
+    };
+    if !signs.is_empty() && last.len() == 1 && last.bytes().all(|byte| byte.is_ascii_alphabetic()) {
+        give(&format!("{}{signs}", last.to_lowercase()), TermKind::Whole, term);
+    }
+}
 
-fn each_word_of_name(name: &str, word: &mut impl FnMut(&str)) {
-    let mut parts = Vec::new();
+/// Numbers with dots or colons: a version or an address as a whole, what it begins with, and its parts; a time as a whole.
+fn numbers(run: &str, term: &mut impl FnMut(Term<'_>)) {
+    if run.contains(':') && !run.contains('.') {
+        give(run, TermKind::Date, term);
+        if run.len() > 5
+            && let Some(minute) = run.get(..run.rfind(':').unwrap_or(run.len()))
+        {
+            give(minute, TermKind::Date, term);
+        }
+        return;
+    }
+    for part in run.split(':') {
+        dotted(part, term);
+    }
+}
+
+fn dotted(run: &str, term: &mut impl FnMut(Term<'_>)) {
+    let dots = run.match_indices('.').map(|(at, _)| at).skip(1).chain([run.len()]);
+    if run.contains('.') && run.len() <= LONGEST_COMPOUND {
+        for end in dots {
+            give(run.get(..end).unwrap_or_default(), TermKind::Whole, term);
+        }
+    }
+    run.split('.').filter(|part| !part.is_empty()).for_each(|part| give(clipped(part), TermKind::Part, term));
+}
+
+/// Versions inside of a longer name: `v1.2.3` is found as `1.2.3`, too.
+fn versions(run: &str, term: &mut impl FnMut(Term<'_>)) {
+    for piece in run.split(|c: char| c != '.' && !c.is_alphanumeric()) {
+        let Some(start) = piece.find(|c: char| c.is_ascii_digit()) else { continue };
+        let number = piece.get(start..).unwrap_or_default();
+        let is_version =
+            number.contains('.') && number.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.');
+        if is_version && number.len() <= LONGEST_COMPOUND {
+            let number = number.trim_end_matches('.');
+            for end in number.match_indices('.').map(|(at, _)| at).skip(1).chain([number.len()]) {
+                give(number.get(..end).unwrap_or_default(), TermKind::Whole, term);
+            }
+        }
+    }
+}
+
+/// A compound without its separators.
+fn whole(compound: &str, term: &mut impl FnMut(Term<'_>)) {
+    let joined: String = compound.chars().filter(|c| !is_joint(*c)).collect();
+    give(&joined.to_lowercase(), TermKind::Whole, term);
+}
+
+fn give(text: &str, kind: TermKind, term: &mut impl FnMut(Term<'_>)) {
+    if !text.is_empty() {
+        term(Term { text, spelt: text, kind });
+    }
+}
+
+fn each_word_of_name(name: &str, in_path: bool, term: &mut impl FnMut(Term<'_>)) {
+    for section in by_script(name) {
+        if is_without_blanks(section) {
+            pairs(section, term);
+        } else {
+            a_name(section.trim_matches(is_joint), in_path, term);
+        }
+    }
+}
+
+fn a_name(name: &str, in_path: bool, term: &mut impl FnMut(Term<'_>)) {
+    let mut parts: Vec<&str> = Vec::new();
     let mut words = 0;
     for piece in name.split(['_', '-']) {
         for unicode in piece.unicode_words() {
@@ -73,25 +268,143 @@ fn each_word_of_name(name: &str, word: &mut impl FnMut(&str)) {
             split_case(unicode, &mut parts);
         }
     }
-    // A text in a script without blanks has many words too, but is no name.
     let is_compound = parts.len() > 1 && (name.contains(['_', '-']) || parts.len() > words);
     if is_compound && name.len() <= LONGEST_COMPOUND {
-        word(&name.to_lowercase().replace('’', "'"));
+        whole(name, term);
     }
+    let kind = if is_compound || in_path { TermKind::Part } else { TermKind::Word };
     for part in parts {
-        let end = part
-            .char_indices()
-            .map(|(at, c)| at + c.len_utf8())
-            .take_while(|end| *end <= LONGEST_WORD)
-            .last();
-        if let Some(part) = end.and_then(|end| part.get(..end)) {
-            word(&part.to_lowercase().replace('’', "'"));
+        a_word(part, kind, term);
+    }
+}
+
+/// A word: without its apostrophes, without a possessive `'s`, without the article or pronoun before an apostrophe.
+fn a_word(word: &str, kind: TermKind, term: &mut impl FnMut(Term<'_>)) {
+    let mut spelt = clipped(word).to_lowercase();
+    if !spelt.is_ascii() {
+        spelt = spelt.replace('’', "'");
+    }
+    if spelt.contains(',') {
+        // Groups of digits.
+        spelt = spelt.replace(',', "");
+    }
+    let Some((before, after)) = spelt.split_once('\'') else {
+        term(Term { text: &spelt, spelt: &spelt, kind });
+        return;
+    };
+    let is_elided = matches!(
+        before,
+        "l" | "d"
+            | "j"
+            | "m"
+            | "t"
+            | "s"
+            | "n"
+            | "c"
+            | "qu"
+            | "dell"
+            | "all"
+            | "nell"
+            | "sull"
+            | "dall"
+            | "un"
+            | "quest"
+    );
+    if is_elided && after.chars().count() > 2 {
+        term(Term { text: after, spelt: after, kind });
+    } else if after == "s" {
+        term(Term { text: before, spelt: &spelt, kind });
+    } else {
+        term(Term { text: &spelt.replace('\'', ""), spelt: &spelt, kind });
+    }
+}
+
+/// The beginning of a very long word.
+fn clipped(word: &str) -> &str {
+    if word.len() <= LONGEST_WORD {
+        return word;
+    }
+    let end = word
+        .char_indices()
+        .map(|(at, c)| at + c.len_utf8())
+        .take_while(|end| *end <= LONGEST_WORD)
+        .last()
+        .unwrap_or_default();
+    word.get(..end).unwrap_or_default()
+}
+
+/// Cuts where a script without blanks begins or ends, and between Han, Hiragana and Katakana.
+fn by_script(text: &str) -> Vec<&str> {
+    if text.is_ascii() {
+        return vec![text];
+    }
+    let mut pieces = Vec::new();
+    let mut start = 0;
+    let mut last = None;
+    for (at, c) in text.char_indices() {
+        let class = class(c);
+        // The sign for a long vowel goes with what it stands behind.
+        let goes_on = last.is_none_or(|last| last == class) || c == 'ー' || (c == '々' && last == Some(1));
+        if !goes_on {
+            pieces.extend(text.get(start..at));
+            start = at;
+        }
+        if c != 'ー' || last.is_none() {
+            last = Some(class);
+        }
+    }
+    pieces.extend(text.get(start..));
+    pieces
+}
+
+/// 0 for scripts with blanks between words, and a number for each of the others.
+fn class(c: char) -> u8 {
+    match c {
+        '\u{4E00}'..='\u{9FFF}'
+        | '\u{3400}'..='\u{4DBF}'
+        | '\u{F900}'..='\u{FAFF}'
+        | '々'
+        | '\u{20000}'..='\u{323AF}' => 1,
+        '\u{3041}'..='\u{309F}' => 2,
+        '\u{30A0}'..='\u{30FF}' | '\u{31F0}'..='\u{31FF}' => 3,
+        // Thai, Lao, Myanmar, Khmer.
+        '\u{0E01}'..='\u{0E7F}' => 4,
+        '\u{0E81}'..='\u{0EFF}' => 5,
+        '\u{1000}'..='\u{109F}' => 6,
+        '\u{1780}'..='\u{17FF}' => 7,
+        _ => 0,
+    }
+}
+
+fn is_without_blanks(text: &str) -> bool {
+    text.chars().next().is_some_and(|c| class(c) != 0)
+}
+
+/// Each two characters that stand side by side; one that is alone as it is.
+fn pairs(text: &str, term: &mut impl FnMut(Term<'_>)) {
+    let starts: Vec<usize> = text.grapheme_indices(true).map(|(at, _)| at).chain([text.len()]).collect();
+    if starts.len() == 2 {
+        give(text, TermKind::Pair, term);
+        return;
+    }
+    for three in starts.windows(3) {
+        if let [start, _, end] = three {
+            give(text.get(*start..*end).unwrap_or_default(), TermKind::Pair, term);
         }
     }
 }
 
-/// Cuts `parseHTMLFile` into `parse`, `HTML` and `File`. A lone `'s` goes with its word, a digit with what it follows.
+/// Cuts `parseHTMLFile` into `parse`, `HTML` and `File`, and `30s` into `30` and `s`. A lone `'s` goes with its word, other
+/// digits with what they follow.
 fn split_case<'a>(word: &'a str, parts: &mut Vec<&'a str>) {
+    let digits = word.bytes().take_while(u8::is_ascii_digit).count();
+    if digits > 0 && digits < word.len() {
+        let measure = word.get(digits..).unwrap_or_default();
+        if measure.len() <= LONGEST_MEASURE && measure.bytes().all(|byte| byte.is_ascii_alphabetic()) {
+            parts.extend([word.get(..digits).unwrap_or_default(), measure]);
+            return;
+        }
+    }
     let mut start = 0;
     let mut letters = word.char_indices().peekable();
     let mut previous: Option<char> = None;
@@ -129,41 +442,54 @@ mod tests {
 
     use super::*;
 
-    fn words(text: &str) -> Vec<String> {
-        let mut words = Vec::new();
-        each_word(text, |word| words.push(word.to_owned()));
-        words
+    fn terms(text: &str) -> Vec<String> {
+        let mut terms = Vec::new();
+        each_term(text, |term| terms.push(term.text.to_owned()));
+        terms
     }
 
     #[rstest]
     #[case("The quick, brown fox.", &["the", "quick", "brown", "fox"])]
     #[case("parseHTMLFile", &["parsehtmlfile", "parse", "html", "file"])]
-    #[case("user_id", &["user_id", "user", "id"])]
-    #[case("read-only mode", &["read-only", "read", "only", "mode"])]
-    #[case("src/auth/userToken.rs", &["src/auth/usertoken.rs", "src", "auth", "usertoken", "user", "token", "rs"])]
-    #[case("`Caller::may()`", &["caller::may", "caller", "may"])]
+    #[case("user_id", &["userid", "user", "id"])]
+    #[case("read-only mode", &["readonly", "read", "only", "mode"])]
+    #[case("node.js nodejs", &["nodejs", "node", "js", "nodejs"])]
+    #[case("src/auth/userToken.rs", &["srcauthusertokenrs", "src", "auth", "usertoken", "user", "token", "rs"])]
+    #[case("`Caller::may()`", &["callermay", "caller", "may"])]
     #[case("sha256 and größeWert", &["sha256", "and", "größewert", "größe", "wert"])]
-    #[case("don't stop", &["don't", "stop"])]
+    #[case("don't stop, don’t", &["dont", "stop", "dont"])]
+    #[case("the user's l'utilisateur", &["the", "user", "utilisateur"])]
     #[case("Größe — ΣΑΣ", &["größe", "σας"])]
-    #[case("日本", &["日", "本"])]
+    #[case("日本", &["日本"])]
+    #[case("数据库迁移 db", &["数据", "据库", "库迁", "迁移", "db"])]
+    #[case("接続プールは", &["接続", "プー", "ール", "は"])]
+    #[case("再次执行build-abc后", &["再次", "次执", "执行", "buildabc", "build", "abc", "后"])]
+    #[case("ＡＰＩ ﬁle", &["api", "file"])]
+    #[case("v1.2.3", &["v123", "1.2", "1.2.3", "v1", "2", "3"])]
+    #[case("1.38.0", &["1.38", "1.38.0", "1", "38", "0"])]
+    #[case("$5,000 or 1,2", &["5000", "or", "1", "2"])]
+    #[case("timeout 30s", &["timeout", "30s", "30", "s"])]
+    #[case("C++ and C#", &["c", "c++", "and", "c", "c#"])]
+    #[case("2026-11-03 09:12", &["@2026-11-03", "@11-03", "@2026-11", "2026"])]
     #[case("**bold** [x] ---", &["bold", "x"])]
     #[case("", &[])]
-    fn texts_are_cut_into_words(#[case] text: &str, #[case] expected: &[&str]) {
-        assert_eq!(words(text), expected);
-    }
-
-    #[test]
-    fn stems_follow_snowball_and_leave_identifiers_alone() {
-        assert_eq!(stem("migrations").as_deref(), Some("migrat"));
-        assert_eq!(stem("redis"), Some("redi".to_owned()));
-        assert_eq!(stem("auth"), None);
-        assert_eq!(stem("user_ids"), None);
-        assert_eq!(stem("größen"), None);
+    fn texts_are_cut_into_terms(#[case] text: &str, #[case] expected: &[&str]) {
+        assert_eq!(terms(text), expected);
     }
 
     #[test]
     fn a_very_long_run_is_counted_by_its_beginning() {
         let long = "x".repeat(10_000);
-        assert_eq!(words(&long), ["x".repeat(64)]);
+        assert_eq!(terms(&long), ["x".repeat(64)]);
+    }
+
+    #[rstest]
+    #[case("café", Some("cafe"))]
+    #[case("straße", Some("strasse"))]
+    #[case("đăng", Some("dang"))]
+    #[case("배포", None)]
+    #[case("plain", None)]
+    fn accents_are_taken_off(#[case] word: &str, #[case] plain: Option<&str>) {
+        assert_eq!(without_accents(word).as_deref(), plain);
     }
 }

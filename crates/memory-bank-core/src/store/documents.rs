@@ -29,7 +29,8 @@ pub type Editor<'a> = dyn FnMut(&mut Drafts) -> Result<(), EditError> + Send + '
 /// Documents of one project.
 #[async_trait]
 pub trait DocumentStore: Send + Sync {
-    /// All names in the bank, sorted by name. Temporary and internal files are not among them; folders are.
+    /// All names in the bank, sorted by name: documents with their folders, and what else is directly in the bank.
+    /// Temporary and internal files are not among them. What editors and sync tools left behind is, but is no document.
     async fn list(&self, caller: &Caller) -> Result<Vec<DocumentEntry>, StoreError>;
 
     /// Reads several documents, in the order asked for, one outcome each.
@@ -154,8 +155,8 @@ impl Drafts {
     /// Sets the text, creating the document if need be.
     ///
     /// # Errors
-    /// The text is larger than [`limits::DOCUMENT_BYTES`] (shrinking a larger one is allowed), brings in a null byte, or
-    /// the path was not named in the call of [`DocumentStore::edit`].
+    /// The text is larger than [`limits::DOCUMENT_BYTES`] (shrinking a larger one is allowed), brings in a null byte, a
+    /// new document may not be called so, or the path was not named in the call of [`DocumentStore::edit`].
     pub fn set(&mut self, path: &DocumentPath, text: String) -> Result<(), EditError> {
         let unbounded = self.unbounded;
         let draft = self.draft(path)?;
@@ -169,6 +170,10 @@ impl Drafts {
             return Err(EditError::Refused(format!(
                 "the text for `{path}` contains a null byte; leave it out"
             )));
+        }
+        if draft.before.is_none() {
+            let refused = |error| EditError::Refused(format!("`{path}` cannot be made: {error}"));
+            path.canonical().check_new().map_err(refused)?;
         }
         draft.after = Some(text);
         Ok(())

@@ -206,8 +206,11 @@ pub struct GraphSummary {
     pub stats: GraphStats,
     /// Entity types, most frequent first, at most five, with their counts.
     pub types: Vec<(String, usize)>,
-    /// Name, type and number of observations of the entities with the most observations, at most five.
+    /// Name, type and number of observations of the entities with the most relations and observations, at most five; of
+    /// equal ones those that were touched last.
     pub busiest: Vec<(String, String, usize)>,
+    /// The same of the entities that were touched last: changed, observed or linked.
+    pub recent: Vec<(String, String, usize)>,
 }
 
 /// What compaction did, in non-blank log lines; a store without a log counts its rows.
@@ -292,6 +295,11 @@ pub trait GraphStore: Send + Sync {
 
     /// Counts.
     async fn stats(&self, caller: &Caller) -> Result<GraphStats, GraphError>;
+
+    /// While the graph is empty: how a graph that another program left beside it is brought in, if there is one.
+    async fn importable(&self, _caller: &Caller) -> Option<String> {
+        None
+    }
 
     /// What the digest shows; `None` when nothing was ever put into the graph.
     async fn summary(&self, caller: &Caller) -> Result<Option<GraphSummary>, GraphError>;

@@ -12,6 +12,7 @@ mod search;
 mod series;
 mod sessions;
 mod state;
+mod visits;
 mod workspace;
 
 pub use audit::{AddressUse, AuditLog};
@@ -33,6 +34,7 @@ pub use sessions::{
     MemorySessionStore, SessionError, SessionId, SessionLimits, SessionRecord, SessionStore, SessionUse,
 };
 pub use state::{MemoryStateStore, SessionState, StateChange, StateStore};
+pub use visits::DigestVisits;
 pub use workspace::{
     Initialized, ModeRules, RegisteredStore, SelectTarget, SelectedStore, StoreInfo, StoreKind, StoreList,
     Workspace,

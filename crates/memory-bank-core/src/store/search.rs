@@ -1,13 +1,14 @@
 //! Search within one project. The ranking is [`crate::search`]'s; a store keeps its index and brings what was found.
 
 use async_trait::async_trait;
+use jiff::civil::Date;
 use serde::{Deserialize, Serialize};
 
 use crate::caller::Caller;
 use crate::error::{GraphError, StoreError};
 use crate::graph::{Entity, Observation, Relation};
 use crate::limits;
-use crate::search::{LineHit, MatchedIn, Query};
+use crate::search::{DocumentHits, LineHit, MatchedIn, Query};
 
 /// What to look for in documents.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -20,6 +21,9 @@ pub struct DocumentSearch {
     pub limit: usize,
     /// Whether a hit must hold a word of the query in the same letter case.
     pub case_sensitive: bool,
+    /// The first and the last day, in UTC, that a hit may be of: by the date of its entry or section, else by when its document
+    /// was last changed.
+    pub days: (Option<Date>, Option<Date>),
 }
 
 /// What was found in documents, best first.
@@ -38,17 +42,21 @@ pub struct DocumentsFound {
     pub skipped: Vec<SkippedDocument>,
     /// How many more were not searched.
     pub skipped_left: usize,
+    /// Quoted phrases that stand nowhere, so that their words were looked for.
+    pub missing_phrases: Vec<String>,
+    /// Words that stand nowhere, so that what comes close to them was looked for.
+    pub unknown_words: Vec<String>,
 }
 
 impl DocumentsFound {
     /// What was found, with the names that are shown of all that were searched, and of those that were not.
     pub fn new<'a>(
-        hits: Vec<LineHit>,
-        more: bool,
+        found: DocumentHits,
         searched: impl IntoIterator<Item = &'a str>,
         skipped: impl IntoIterator<Item = (&'a str, &'a str)>,
     ) -> Self {
-        let mut found = Self { hits, more, ..Self::default() };
+        let DocumentHits { hits, more, missing_phrases, unknown_words } = found;
+        let mut found = Self { hits, more, missing_phrases, unknown_words, ..Self::default() };
         let mut room = limits::NAMES_BYTES;
         for name in searched {
             if takes(&mut room, name.len()) {

@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use crate::caller::{Caller, ProjectId, UserId};
 use crate::error::StoreError;
 use crate::mode::Mode;
+use crate::store::DigestVisits;
 use crate::thinking::ThinkingSessions;
 
 /// What is remembered for one user in one project.
@@ -24,6 +25,9 @@ pub struct SessionState {
     pub umb_active: bool,
     /// Thinking sessions.
     pub thinking: ThinkingSessions,
+    /// When the digest was looked at last.
+    #[serde(skip_serializing_if = "DigestVisits::is_empty")]
+    pub visits: DigestVisits,
 }
 
 /// A change of the state, handed to [`StateStore::update`]; a pure function, since it may run more than once.

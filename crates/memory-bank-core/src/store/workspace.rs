@@ -18,6 +18,8 @@ pub struct Initialized {
     pub location: String,
     /// Names of the core documents that were missing and are there now.
     pub created: Vec<String>,
+    /// What was made outside of the bank: the project's folder, rules files.
+    pub outside: Vec<String>,
     /// What could not be done beside the bank itself, e.g. write a rules file.
     pub warnings: Vec<String>,
 }
@@ -123,8 +125,14 @@ pub trait Workspace: Send + Sync {
     /// [`WorkspaceError::NoBank`], or [`WorkspaceError::UnknownStore`]: never another bank than the one named.
     async fn bank(&self, caller: &Caller, store: Option<&str>) -> Result<Arc<dyn Bank>, WorkspaceError>;
 
-    /// Makes or completes the bank below `path` and activates it. Never overwrites.
-    async fn initialize(&self, caller: &Caller, path: &str) -> Result<Initialized, WorkspaceError>;
+    /// Makes or completes the bank below `path` and activates it. Never overwrites. With `rules`, the bank's project gets
+    /// the rules files of the modes that it lacks, where a bank has a project folder.
+    async fn initialize(
+        &self,
+        caller: &Caller,
+        path: &str,
+        rules: bool,
+    ) -> Result<Initialized, WorkspaceError>;
 
     /// Activates an existing bank (its project path or the bank folder itself; `None` = the server's own project
     /// path) and returns what replies show as its directory. Creates nothing.
@@ -150,6 +158,11 @@ pub trait Workspace: Send + Sync {
 
     /// The rules of a mode.
     async fn mode_rules(&self, caller: &Caller, mode: Mode) -> Result<ModeRules, WorkspaceError>;
+
+    /// What whoever uses the bank should know about which bank it is: that it is not where the server was started.
+    fn notice(&self, _caller: &Caller) -> Option<String> {
+        None
+    }
 
     /// Configuration for `debug_mcp_config`: `projectPath`, `folderName` and what else may be shown. No secret, no
     /// environment variable's value.

@@ -9,6 +9,7 @@ use crate::document::DocumentPath;
 use crate::graph::compact::write_compacted;
 use crate::limits;
 use crate::mode::Mode;
+use crate::unicode::nfc;
 
 /// Rebuilt from the log; they are no part of a copy.
 const DERIVED: [&str; 3] = ["graph/graph.snapshot.json", "graph/graph.index.json", "graph/graph.md"];
@@ -33,7 +34,7 @@ impl BankCopy {
                 continue;
             }
             match DocumentPath::parse(&file.path) {
-                Ok(path) => copy.documents.push(document(path, file)),
+                Ok(path) => copy.documents.push(document(composed(path), file)),
                 Err(_) => copy.files.push(file),
             }
         }
@@ -50,7 +51,10 @@ impl BankCopy {
             })
         });
         match twice {
-            Some(path) => Err(NotMovable(format!("`{path}` is there twice"))),
+            Some(path) if path.is_ascii() => Err(NotMovable(format!("`{path}` is there twice"))),
+            Some(path) => Err(NotMovable(format!(
+                "`{path}` is there twice, perhaps with its letters composed in two ways; rename one of the files"
+            ))),
             None => Ok(copy),
         }
     }
@@ -76,6 +80,11 @@ impl BankCopy {
         files.sort_by(|a, b| a.path.cmp(&b.path));
         Ok(files)
     }
+}
+
+/// The spelling under which a database keeps a name: `é` is one letter, however it was put together.
+fn composed(path: DocumentPath) -> DocumentPath {
+    DocumentPath::parse(&nfc(path.as_str())).unwrap_or(path)
 }
 
 fn document(path: DocumentPath, file: FileCopy) -> DocumentCopy {

@@ -6,6 +6,7 @@
 
 mod files;
 mod log;
+mod memory_file;
 mod side;
 #[cfg(test)]
 mod tests;
@@ -18,6 +19,7 @@ use crate::store::SessionState;
 
 pub use files::{is_rules_file, safe_path};
 pub use log::moment;
+pub use memory_file::{MEMORY_FILES, MemoryFile, RememberedEntity, RememberedRelation};
 pub use side::{SideFile, SideKind};
 
 /// Everything that one bank holds.

@@ -161,8 +161,21 @@ impl BankCopy {
             let own = bytes.get(document.path.as_str());
             document.bytes = own.or_else(|| by_text.get(&Etag::of(&document.text)).copied()).cloned();
         }
+        self.set_apart_from_documents();
         self.files.sort_by(|a, b| a.path.cmp(&b.path));
         Ok(())
+    }
+
+    /// A file of a sub-folder may have come when such files were no documents, and a document of its name after that.
+    fn set_apart_from_documents(&mut self) {
+        for file in &mut self.files {
+            let is_taken = |path: &str| self.documents.iter().any(|document| document.path.as_str() == path);
+            if is_taken(&file.path)
+                && let Some((stem, extension)) = file.path.rsplit_once('.')
+            {
+                file.path = format!("{stem} (conflicted copy).{extension}");
+            }
+        }
     }
 
     /// What a database cannot keep of this bank, each with the file's name.

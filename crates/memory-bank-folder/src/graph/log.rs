@@ -16,6 +16,7 @@ use memory_bank_core::error::StoreError;
 use memory_bank_core::graph::event::{Event, Line, MARKER, read_line};
 use memory_bank_core::graph::state::GraphState;
 use memory_bank_core::limits;
+use memory_bank_core::transfer::MemoryFile;
 
 use crate::dir::{BankDir, FileStamp};
 
@@ -243,6 +244,7 @@ impl Reached {
         self.filled += 1;
         if !self.marker && read != Line::Marker {
             let why = match read {
+                _ if MemoryFile::is_begun_by(line) => MEMORY_FILE.to_owned(),
                 Line::Unknown(why) => why,
                 _ => "it is an event, and the marker is missing".to_owned(),
             };
@@ -269,7 +271,9 @@ impl Reached {
             Line::Blank => {}
             _ if self.marker || MARKER.as_bytes().starts_with(&rest) => {}
             _ => {
-                self.damage = Some(no_marker(self.lines + 1, "it is another one"));
+                let is_memory = MemoryFile::is_begun_by(&rest);
+                let why = if is_memory { MEMORY_FILE } else { "it is another one" };
+                self.damage = Some(no_marker(self.lines + 1, why));
             }
         }
         self.rest = rest;
@@ -397,6 +401,10 @@ fn too_large(bytes: u64) -> String {
 fn too_long(line: usize) -> String {
     format!("line {line} is longer than {LINE_BYTES} bytes; shorten or remove it")
 }
+
+/// What is said of a log that is no log, but can be brought in.
+const MEMORY_FILE: &str = "this is the file of a reference memory server, which `memory-bank-mcp import --from FILE` brings \
+    in: move it out of the bank's folder first";
 
 fn no_marker(line: usize, why: &str) -> String {
     format!(

@@ -16,11 +16,14 @@ mod log;
 #[cfg(test)]
 mod tests;
 
+use std::io::Read;
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
+use cap_std::fs::OpenOptions;
 use memory_bank_core::caller::Caller;
 use memory_bank_core::clock::{Clock, iso_millis};
 use memory_bank_core::error::{GraphError, StoreError};
@@ -35,9 +38,10 @@ use memory_bank_core::store::{
     BatchApplied, Compacted, EntityDeleted, EntityDraft, EntityRef, GraphBatch, GraphStats, GraphStore,
     GraphSummary, ObservationDraft, Observed, Pointed, PointerDraft, Subgraph, Unlinked,
 };
+use memory_bank_core::transfer::{MEMORY_FILES, MemoryFile};
 
 use crate::bank::FolderBank;
-use crate::dir::BankDir;
+use crate::dir::{BankDir, Root};
 use crate::journal;
 use crate::lock::{BankLock, blocking};
 use derived::{About, DERIVED};
@@ -317,6 +321,33 @@ impl FolderBank {
     }
 }
 
+/// What is looked at of a file to tell what it is.
+const BEGINNING_BYTES: u64 = 64 * 1024;
+
+/// How a file of the reference memory server in the bank or its project is brought in, if there is one.
+fn memory_file(root: &Root, project: &Path) -> Option<String> {
+    let places =
+        [(root.open().ok(), "the memory bank"), (BankDir::open(project).ok(), "the project's folder")];
+    for (dir, place) in places {
+        let Some(dir) = dir else { continue };
+        for name in MEMORY_FILES {
+            if dir.stamp_own(name).is_none() {
+                continue;
+            }
+            let Ok(mut file) = dir.open_file(name, OpenOptions::new().read(true)) else { continue };
+            let mut beginning = Vec::new();
+            let read = (&mut file).take(BEGINNING_BYTES).read_to_end(&mut beginning);
+            if read.is_ok() && MemoryFile::is_begun_by(&beginning) {
+                return Some(format!(
+                    "`{name}` in {place} holds the graph of a reference memory server; `memory-bank-mcp import --from {name}`, \
+                     run there, brings it into this one"
+                ));
+            }
+        }
+    }
+    None
+}
+
 #[async_trait]
 impl GraphStore for FolderBank {
     async fn upsert_entity(&self, _caller: &Caller, draft: EntityDraft) -> Result<Entity, GraphError> {
@@ -467,6 +498,14 @@ impl GraphStore for FolderBank {
 
     async fn stats(&self, _caller: &Caller) -> Result<GraphStats, GraphError> {
         self.read_graph(|view| Ok(view.state().stats())).await
+    }
+
+    async fn importable(&self, caller: &Caller) -> Option<String> {
+        if self.stats(caller).await.ok()?.entity_count > 0 {
+            return None;
+        }
+        let (root, project) = (self.root().clone(), self.project().to_owned());
+        blocking(move || Ok::<_, StoreError>(memory_file(&root, &project))).await.ok()?
     }
 
     async fn summary(&self, _caller: &Caller) -> Result<Option<GraphSummary>, GraphError> {

@@ -13,7 +13,7 @@ use memory_bank_core::search::{IndexBudget, TextSize};
 use tokio::sync::oneshot;
 use tokio::time::timeout_at;
 
-use super::{FolderSearch, Followed, core_rank, is_document};
+use super::{FolderSearch, Followed, core_rank, is_searched};
 use crate::bank::FolderBank;
 use crate::dir::{BankDir, FolderEntry, Root};
 use crate::graph::FolderGraph;
@@ -157,9 +157,8 @@ impl Follower {
     /// Forgets what is gone, and names the files to be read, the core documents first. What does not fit in is left out
     /// from the end.
     fn plan(&self, dir: &BankDir) -> Result<Vec<Slice>, StoreError> {
-        let entries = dir.entries("").map_err(StoreError::io("cannot list the memory bank"))?;
-        let mut entries: Vec<FolderEntry> =
-            entries.into_iter().filter(|entry| is_document(&entry.name)).collect();
+        let entries = dir.walk().map_err(StoreError::io("cannot list the memory bank"))?;
+        let mut entries: Vec<FolderEntry> = entries.into_iter().filter(is_searched).collect();
         if self.search.followed.read().unwrap_or_else(PoisonError::into_inner).is_current(&entries) {
             return Ok(Vec::new());
         }

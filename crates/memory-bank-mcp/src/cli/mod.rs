@@ -8,6 +8,7 @@ pub(crate) mod health;
 mod keys;
 pub(crate) mod moving;
 pub(crate) mod output;
+pub(crate) mod recall;
 pub(crate) mod serve;
 pub(crate) mod shell;
 pub(crate) mod variables;
@@ -107,6 +108,9 @@ pub(crate) enum Command {
     Man(shell::Manual),
     /// Look at everything that the server needs, and say what to do; exits with 1 when something must be mended.
     Doctor(doctor::DoctorArguments),
+    /// Measure this program on documents and questions of your own.
+    #[command(subcommand)]
+    Bench(recall::BenchCommand),
     #[command(flatten)]
     Admin(admin::AdminCommand),
     #[command(flatten)]
@@ -128,8 +132,7 @@ fn parse_mode(word: &str) -> Result<Mode, String> {
 
 /// The bank's folder is one name below the project folder.
 fn parse_folder(name: &str) -> Result<String, String> {
-    let is_one_name = !name.is_empty() && name != "." && name != ".." && !name.contains(['/', '\\', '\0']);
-    if is_one_name { Ok(name.to_owned()) } else { Err("give the name of one folder, without `/`".to_owned()) }
+    memory_bank_folder::check_folder_name(name).map(|()| name.to_owned())
 }
 
 #[cfg(test)]
@@ -145,7 +148,7 @@ mod tests {
 
     #[test]
     fn a_folder_that_is_no_single_name_is_refused() {
-        for name in ["", ".", "..", "a/b", "/a"] {
+        for name in ["", ".", "..", "a/b", "/a", "$HOME", "${workspaceFolder}", "~", ".git"] {
             assert!(parse_folder(name).is_err(), "{name}");
         }
         assert_eq!(parse_folder("memory-bank"), Ok("memory-bank".to_owned()));

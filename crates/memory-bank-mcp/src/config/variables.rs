@@ -139,7 +139,7 @@ variables! {
     Plain ADDRESS_CONNECTIONS "MAX_CONNECTIONS_PER_ADDRESS" = Depends("`5000`; `256` with `TRUST_PROXY_HOPS=0`"), "a number from 1 to 10000",
         "How many connections one address may have open, which is the proxy's where there is one.";
     Plain REPLY_BYTES "MAX_REPLY_BYTES" = Is("262144"), "a number from 16384 to 1048576",
-        "How many bytes of text a reply has at most. What is left out is named. A single document that is asked for by name comes whole.";
+        "How many bytes of text a reply has at most. It counts where a call asks by `limit` or `maxChars` for more than the 25,000 characters that come unasked; what is left out is named.";
     Plain KEY_REPLY_BYTES "MAX_REPLY_BYTES_PER_KEY" = Is("8388608"), "a number from 1048576 to 1073741824",
         "How many bytes of replies one key may have under way on a server: being made, or not yet read by the client.";
     Plain ALL_REPLY_BYTES "MAX_REPLY_BYTES_TOTAL" = Is("67108864"), "a number from 1048576 to 17179869184",

@@ -84,7 +84,14 @@ impl<'a> Person<'a> {
     fn data(&self, tool: &str, arguments: &Value) -> Value {
         let reply = self.call(tool, arguments);
         assert_eq!(reply["result"]["isError"], json!(false), "{tool} of {}: {reply}", self.name);
-        reply["result"]["structuredContent"].clone()
+        // A long reply has its text alone.
+        match &reply["result"]["structuredContent"] {
+            Value::Null => {
+                let text = reply["result"]["content"][0]["text"].as_str().unwrap();
+                serde_json::from_str(text).unwrap_or_default()
+            }
+            data => data.clone(),
+        }
     }
 
     fn tools(&self) -> Vec<String> {

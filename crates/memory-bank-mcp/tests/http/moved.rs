@@ -10,7 +10,7 @@ use tempfile::TempDir;
 
 use crate::client::{command, until};
 use crate::database::operate;
-use crate::moving::{atlas, files, odd_project};
+use crate::moving::{atlas, exported, files, odd_project};
 use crate::team::{Held, Team, await_waiting};
 
 const PROGRESS: &str = "memory-bank://progress";
@@ -131,7 +131,7 @@ fn an_import_that_is_killed_half_way_leaves_nothing_and_can_be_given_again() {
         + (SELECT count(*) FROM app.files) + (SELECT count(*) FROM app.backups) \
         + (SELECT count(*) FROM app.audit_log WHERE action = 'bank.imported')";
     assert_eq!(database.psql(rows), "0");
-    assert_eq!(operate(&database, &arguments).unwrap()["documents"]["added"], json!(8));
+    assert_eq!(operate(&database, &arguments).unwrap()["documents"]["added"], json!(9));
 }
 
 #[test]
@@ -231,6 +231,6 @@ fn a_project_outlives_its_schema_in_a_folder_and_in_a_file() {
         operate(&database, arguments).unwrap();
         let back = place.path().join(format!("back-{number}"));
         operate(&database, &["export", "--project", "atlas", "--to", text_of(&back)]).unwrap();
-        assert_eq!(files(&back), files(project.path()));
+        assert_eq!(files(&back), exported(project.path()));
     }
 }

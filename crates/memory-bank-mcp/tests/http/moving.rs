@@ -53,7 +53,7 @@ pub(crate) fn odd_project(facts: usize) -> TempDir {
         log.push('\n');
     }
     put("memory-bank/graph/graph.jsonl", log.as_bytes());
-    let backup = "memory-bank-backup-2026-11-20T10-00-00-000Z";
+    let backup = BACKUP;
     put(&format!("{backup}/progress.md"), b"older\r\n");
     put(&format!("{backup}/latin.md"), b"\xe9");
     put(
@@ -76,12 +76,30 @@ pub(crate) fn files(root: &Path) -> BTreeMap<String, Vec<u8>> {
                 if !name.ends_with(".mbmcp") {
                     folders.push(path);
                 }
-            } else if !derived.iter().any(|derived| name.ends_with(&format!("graph/{derived}"))) {
+            } else if !name.ends_with("backups/.gitignore")
+                && !derived.iter().any(|derived| name.ends_with(&format!("graph/{derived}")))
+            {
                 found.insert(name, fs::read(path).unwrap());
             }
         }
     }
     found
+}
+
+/// The backup of [`odd_project`].
+const BACKUP: &str = "memory-bank-backup-2026-11-20T10-00-00-000Z";
+
+/// Where an export puts what is called so in [`odd_project`]: backups go into the bank's own folder for them.
+fn below_bank(name: &str) -> String {
+    match name.strip_prefix(BACKUP) {
+        Some(inner) => format!("memory-bank/backups/{BACKUP}{inner}"),
+        None => name.to_owned(),
+    }
+}
+
+/// The files of [`odd_project`] as an export has them.
+pub(crate) fn exported(root: &Path) -> BTreeMap<String, Vec<u8>> {
+    files(root).into_iter().map(|(name, bytes)| (below_bank(&name), bytes)).collect()
 }
 
 /// What a graph's log says: rows by id, and the lines that nobody understands.
@@ -159,7 +177,7 @@ fn a_project_goes_from_a_folder_to_the_database_and_back_as_it_was() {
     let tried = import(&database, &project.path().join("memory-bank"), &["--dry-run"]).unwrap();
     assert_eq!((&tried["dryRun"], &tried["moved"]["observations"]), (&json!(true), &json!(10_001)));
     let done = import(&database, &project.path().join("memory-bank"), &[]).unwrap();
-    assert_eq!(done["documents"], json!({"added": 8, "changed": 0, "unchanged": 0, "removed": 0}));
+    assert_eq!(done["documents"], json!({"added": 9, "changed": 0, "unchanged": 0, "removed": 0}));
     assert_eq!((&done["backups"], &done["snapshot"]), (&json!(1), &Value::Null));
     assert_eq!(files(project.path()), before, "an import changes nothing in the folder");
 
@@ -169,14 +187,14 @@ fn a_project_goes_from_a_folder_to_the_database_and_back_as_it_was() {
     assert!(!back.path().join("project").exists());
     export(&database, &back.path().join("project"), &[]).unwrap();
     let project_back = back.path().join("project");
-    assert_eq!(files(&project_back), before);
-    for log in ["memory-bank", "memory-bank-backup-2026-11-20T10-00-00-000Z"] {
-        let log = |root: &Path| fold(&root.join(log).join("graph/graph.jsonl"));
-        assert_eq!(log(&project_back), log(project.path()));
+    assert_eq!(files(&project_back), exported(project.path()));
+    for folder in ["memory-bank", BACKUP] {
+        let log = |root: &Path, folder: &str| fold(&root.join(folder).join("graph/graph.jsonl"));
+        assert_eq!(log(&project_back, &below_bank(folder)), log(project.path(), folder));
     }
     let left: Vec<PathBuf> =
         fs::read_dir(&project_back).unwrap().map(|entry| entry.unwrap().path()).collect();
-    assert_eq!(left.len(), 3, "{left:?}");
+    assert_eq!(left.len(), 2, "{left:?}");
 
     let said = over_stdio(
         &project_back,
@@ -200,13 +218,13 @@ fn a_project_that_holds_something_is_refused_merged_or_replaced_with_a_snapshot(
     fs::write(second.path().join("memory-bank/extra.md"), "extra").unwrap();
 
     let refused = import(&database, second.path(), &[]).unwrap_err();
-    assert!(refused.contains("--merge") && refused.contains("8 documents"), "{refused}");
+    assert!(refused.contains("--merge") && refused.contains("9 documents"), "{refused}");
     let merged = import(&database, second.path(), &["--merge"]).unwrap();
     assert_eq!(merged["documents"], json!({"added": 1, "changed": 1, "unchanged": 0, "removed": 0}));
     let snapshot = merged["snapshot"].as_str().unwrap().to_owned();
 
     let replaced = import(&database, second.path(), &["--replace"]).unwrap();
-    assert_eq!(replaced["documents"], json!({"added": 0, "changed": 0, "unchanged": 2, "removed": 7}));
+    assert_eq!(replaced["documents"], json!({"added": 0, "changed": 0, "unchanged": 2, "removed": 8}));
     let back = TempDir::new().unwrap();
     export(&database, &back.path().join("p"), &[]).unwrap();
     let now = files(&back.path().join("p"));
@@ -217,10 +235,47 @@ fn a_project_that_holds_something_is_refused_merged_or_replaced_with_a_snapshot(
     for (name, bytes) in
         before.iter().filter_map(|(name, bytes)| Some((name.strip_prefix("memory-bank/")?, bytes)))
     {
-        assert_eq!(now.get(&format!("{snapshot}/{name}")), Some(bytes), "{name}");
+        assert_eq!(now.get(&format!("memory-bank/backups/{snapshot}/{name}")), Some(bytes), "{name}");
     }
     let log = |path: &Path| fold(&path.join("graph/graph.jsonl"));
-    assert_eq!(log(&back.path().join("p").join(&snapshot)), log(&first.path().join("memory-bank")));
+    assert_eq!(
+        log(&back.path().join("p/memory-bank/backups").join(&snapshot)),
+        log(&first.path().join("memory-bank"))
+    );
+}
+
+#[test]
+fn names_of_folders_and_other_spellings_go_into_the_database_and_back() {
+    let (database, project) = (atlas(), TempDir::new().unwrap());
+    let put = |name: &str, text: &str| {
+        let path = project.path().join("memory-bank").join(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, text).unwrap();
+    };
+    put("cafe\u{301}/nai\u{308}ve.md", "decomposed");
+    put("README.md", "in capitals");
+    put("con.md", "a device");
+    put("adr/0001 (conflicted copy).md", "left");
+    // Backups below the bank come along like those beside it.
+    put("backups/memory-bank-backup-2026-11-20T11-00-00-000Z/adr/0001.md", "older");
+    let done = import(&database, project.path(), &[]).unwrap();
+    assert_eq!((&done["documents"]["added"], &done["backups"]), (&json!(4), &json!(1)));
+    assert_eq!(
+        database.psql("SELECT string_agg(path, ',' ORDER BY path) FROM documents"),
+        "README.md,adr/0001 (conflicted copy).md,caf\u{e9}/na\u{ef}ve.md,con.md"
+    );
+    let back = TempDir::new().unwrap();
+    export(&database, &back.path().join("p"), &[]).unwrap();
+    let now = files(&back.path().join("p"));
+    let text = |name: &str| String::from_utf8(now[&format!("memory-bank/{name}")].clone()).unwrap();
+    assert_eq!(text("caf\u{e9}/na\u{ef}ve.md"), "decomposed");
+    assert_eq!(text("README.md"), "in capitals");
+    assert_eq!(text("con.md"), "a device");
+    assert_eq!(text("backups/memory-bank-backup-2026-11-20T11-00-00-000Z/adr/0001.md"), "older");
+    // Two files that are one name to a database are named before anything is written.
+    put("caf\u{e9}/na\u{ef}ve.md", "composed");
+    let refused = import(&database, project.path(), &["--replace"]).unwrap_err();
+    assert!(refused.contains("is there twice"), "{refused}");
 }
 
 #[test]
@@ -248,6 +303,9 @@ fn an_export_never_overwrites_unasked_and_keeps_what_it_replaces() {
     let bank = place.path().join("memory-bank");
     fs::create_dir(&bank).unwrap();
     fs::write(bank.join("mine.md"), "mine").unwrap();
+    let backup = bank.join("backups/memory-bank-backup-2026-11-20T11-00-00-000Z");
+    fs::create_dir_all(&backup).unwrap();
+    fs::write(backup.join("mine.md"), "older").unwrap();
     let refused = export(&database, &bank, &[]).unwrap_err();
     assert!(refused.contains("not empty") && refused.contains("--replace"), "{refused}");
     assert_eq!(fs::read_dir(place.path()).unwrap().count(), 1);
@@ -257,6 +315,9 @@ fn an_export_never_overwrites_unasked_and_keeps_what_it_replaces() {
     assert_eq!(fs::read_to_string(place.path().join(".mcprules-debug")).unwrap(), "theirs");
     let aside = PathBuf::from(done["movedAside"].as_str().unwrap());
     assert_eq!(fs::read_to_string(aside.join("mine.md")).unwrap(), "mine");
+    // The backups of the bank that was there stay with the one that is there now.
+    let kept = "backups/memory-bank-backup-2026-11-20T11-00-00-000Z/mine.md";
+    assert_eq!(fs::read_to_string(bank.join(kept)).unwrap(), "older");
     assert!(over_stdio(place.path(), &[("list_memory_bank_files", json!({}))])[0].contains("latin.md"));
 }
 
@@ -310,14 +371,14 @@ fn a_backup_file_brings_a_project_back_and_a_damaged_or_newer_one_changes_nothin
     }
     assert_eq!(database.psql("SELECT count(*) FROM documents"), "0");
     let done = restore(&file).unwrap();
-    assert_eq!(done["documents"]["added"], json!(8));
+    assert_eq!(done["documents"]["added"], json!(9));
     // Into another, empty database as well.
     let other = atlas();
     operate(&other, &["restore", "--project", "atlas", "--from", file.to_str().unwrap()]).unwrap();
     for database in [&database, &other] {
         let back = TempDir::new().unwrap();
         export(database, &back.path().join("p"), &[]).unwrap();
-        assert_eq!(files(&back.path().join("p")), files(project.path()));
+        assert_eq!(files(&back.path().join("p")), exported(project.path()));
         let log = |root: &Path| fold(&root.join("memory-bank/graph/graph.jsonl"));
         assert_eq!(log(&back.path().join("p")), log(project.path()));
     }
@@ -352,4 +413,84 @@ fn a_move_needs_a_member_of_the_right_role() {
     assert!(
         operate(&database, &["export", "--project", "none", "--to", "x"]).unwrap_err().contains("no project")
     );
+}
+
+/// What the reference server for memories keeps.
+const MEMORY: &str = concat!(
+    r#"{"type":"entity","name":"Auth","entityType":"service","observations":["uses JWT","in Rust"]}"#,
+    "\n",
+    r#"{"type":"entity","name":"Postgres","entityType":"database","observations":["version 18"]}"#,
+    "\n",
+    r#"{"type":"relation","from":"Auth","to":"Postgres","relationType":"reads from"}"#,
+    "\n"
+);
+
+#[test]
+fn the_file_of_a_reference_memory_server_goes_into_a_project() {
+    let (database, place) = (atlas(), TempDir::new().unwrap());
+    let file = place.path().join("memory.json");
+    fs::write(&file, MEMORY).unwrap();
+    let tried = import(&database, &file, &["--dry-run"]).unwrap();
+    assert_eq!((&tried["moved"]["entities"], &tried["moved"]["observations"]), (&json!(2), &json!(3)));
+    import(&database, &file, &[]).unwrap();
+    // What is added again is there once.
+    import(&database, &file, &["--merge"]).unwrap();
+    let counts =
+        "SELECT (SELECT count(*) FROM graph_entities) || ' ' || (SELECT count(*) FROM graph_relations)";
+    assert_eq!(database.psql(counts), "2 1");
+    fs::write(&file, format!("{MEMORY}nonsense\n")).unwrap();
+    let refused = import(&database, &file, &["--replace"]).unwrap_err();
+    assert!(refused.contains("line 4"), "{refused}");
+    for text in ["", "{}", "# Notes\n"] {
+        fs::write(&file, text).unwrap();
+        let refused = import(&database, &file, &["--replace"]).unwrap_err();
+        assert!(refused.contains("reference memory server"), "{refused}");
+    }
+    assert_eq!(database.psql(counts), "2 1");
+}
+
+#[test]
+fn the_file_of_a_reference_memory_server_is_offered_and_goes_into_a_folder() {
+    let place = TempDir::new().unwrap();
+    fs::create_dir(place.path().join("memory-bank")).unwrap();
+    fs::write(place.path().join("memory-bank/progress.md"), "# Progress\n").unwrap();
+    let search = || {
+        let calls =
+            [("graph_search", json!({"query": "Auth"})), ("graph_open_nodes", json!({"nodes": ["Auth"]}))];
+        over_stdio(place.path(), &calls)
+    };
+    assert!(search().iter().all(|text| !text.contains("import --from")));
+    fs::write(place.path().join("memory.json"), MEMORY).unwrap();
+    for text in search() {
+        assert!(text.contains("import --from memory.json"), "{text}");
+    }
+    let run = |arguments: &[&str]| {
+        let output = std::process::Command::new(env!("CARGO_BIN_EXE_memory-bank-mcp"))
+            .args(arguments)
+            .current_dir(place.path())
+            .env_clear()
+            .env("HOME", place.path().join("home"))
+            .output()
+            .unwrap();
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        (output.status.success(), text + &String::from_utf8_lossy(&output.stderr))
+    };
+    let (done, text) = run(&["import", "--from", "memory.json", "--dry-run"]);
+    assert!(done && text.contains("dry run") && !place.path().join("memory-bank/graph").exists(), "{text}");
+    let (done, text) = run(&["import", "--from", "memory.json"]);
+    assert!(
+        done && text.contains("2 entities, 3 observations (0 were there already), 1 relations"),
+        "{text}"
+    );
+    let (done, text) = run(&["import", "--from", "memory.json"]);
+    assert!(done && text.contains("0 observations (3 were there already)"), "{text}");
+    let found = search();
+    assert!(found[1].contains("uses JWT") && !found[1].contains("import --from"), "{}", found[1]);
+    // A folder goes into a database alone.
+    let (done, text) = run(&["import", "--from", "."]);
+    assert!(!done && text.contains("--project"), "{text}");
+    // As the log itself, it is named for what it is.
+    fs::write(place.path().join("memory-bank/graph/graph.jsonl"), MEMORY).unwrap();
+    let text = &search()[1];
+    assert!(text.contains("reference memory server") && text.contains("import --from"), "{text}");
 }

@@ -166,14 +166,14 @@ fn lists_of_very_many_names_are_cut_and_say_how_many_are_left() {
     }
     let all = fs::read_dir(&bank).unwrap().count();
     let text = server.call(&session, "list_memory_bank_files", &json!({}));
-    assert!(text.len() <= BUDGET, "{}", text.len());
+    assert!(text.chars().count() <= 25_000, "{}", text.len());
     let (first, names) = text.split_once('\n').unwrap();
     let shown = names.lines().count();
-    assert!(first.contains(&format!("the first {shown} of ")) && first.contains("resources/list"), "{first}");
-    assert!(shown > 500 && names.lines().all(|name| bank.join(name).exists()));
+    assert!(first.contains(&format!("({shown} of 12")) && first.contains("cursor `"), "{first}");
+    assert!(shown > 200 && names.lines().all(|name| bank.join(name).exists()));
     for (tool, pointer) in [("get_memory_bank_status", ""), ("debug_mcp_config", "/memoryBank/status")] {
         let text = server.call(&session, tool, &json!({}));
-        assert!(text.len() <= BUDGET, "{tool}: {}", text.len());
+        assert!(text.chars().count() <= 25_000, "{tool}: {}", text.len());
         let status = json_of(text.get(text.find('{').unwrap()..).unwrap());
         let status = status.pointer(pointer).unwrap();
         let shown = status["files"].as_array().unwrap().len();
@@ -185,10 +185,10 @@ fn lists_of_very_many_names_are_cut_and_say_how_many_are_left() {
         found = server.call(&session, "search_memory_bank", &json!({"query": "word"}));
         found.starts_with('{')
     });
-    assert!(found.len() <= BUDGET, "{}", found.len());
+    assert!(found.chars().count() <= 25_000, "{}", found.len());
     let metadata = &json_of(&found)["metadata"];
     let searched = metadata["filesSearched"].as_array().unwrap().len();
-    assert!(searched > 50 && metadata["filesSearched"][0] == json!("product-context.md"), "{metadata}");
+    assert!(searched >= 20 && metadata["filesSearched"][0] == json!("product-context.md"), "{metadata}");
     assert!(count(&metadata["filesSearchedLeft"]) + searched >= MANY);
 }
 
@@ -243,10 +243,10 @@ pub(crate) fn heavy_graph(spokes: usize, bytes: usize) -> String {
 
 #[test]
 fn pipelined_requests_whose_replies_are_not_read_cost_little_and_their_connection_ends() {
-    let (server, session) = with_bank(&[]);
+    let (server, session) = with_bank(&[("MAX_REPLY_BYTES", "1048576")]);
     put(&server, "huge.md", 1000 * 1024);
     let body =
-        call(1, "read_memory_bank_file", &json!({"filename": "huge.md", "maxChars": 262_144})).to_string();
+        call(1, "read_memory_bank_file", &json!({"filename": "huge.md", "maxChars": 1_048_576})).to_string();
     // Each with a key of its own: those of one key would wait for each other's memory.
     let requests: Vec<String> = (0..4)
         .map(|_| {

@@ -10,8 +10,10 @@ use tokio_postgres::Row;
 
 use crate::column::answer;
 use crate::connect::Database;
-use crate::documents::opened::{COUNT, LOCK, Opened, by_name, count_of, names_of};
-use crate::documents::plan::{Plan, Text, check_count, check_quota, notify, write};
+use crate::documents::opened::{
+    COUNT, Comparison, LOCK, Opened, SIMILAR, by_name, count_of, names_of, similar_of,
+};
+use crate::documents::plan::{Plan, Text, check_count, check_names, check_quota, notify, write};
 use crate::edit_groups::Member;
 use crate::quota::{StoredBytes, USAGE};
 use crate::tenant::{Failure, Query};
@@ -27,6 +29,7 @@ pub(crate) async fn edit_together(
     let paths: Vec<DocumentPath> = members.iter().flat_map(|member| member.paths.clone()).collect();
     let project = caller.project.0;
     let names = names_of(&paths);
+    let compared = Comparison::of(&paths);
     let begun = database
         .begin(
             caller,
@@ -34,6 +37,7 @@ pub(crate) async fn edit_together(
                 Query::new(LOCK, &[&project, &names]),
                 Query::new(COUNT, &[&project, &names]),
                 Query::new(USAGE, &[&project]),
+                Query::new(SIMILAR, &compared.values(&project, &names)),
             ],
         )
         .await;
@@ -115,6 +119,8 @@ struct Group {
     edits: BTreeMap<String, i64>,
     /// How many documents the project has; unknown where all that are edited are there.
     present: Option<usize>,
+    /// Names beside which another file system may not hold new ones.
+    similar: Vec<String>,
     /// How many bytes the project has, with what the edits so far add.
     held: StoredBytes,
 }
@@ -133,7 +139,8 @@ impl Group {
         let documents =
             stored.into_iter().map(|(name, document)| (name, (Some(document.clone()), document))).collect();
         let held = StoredBytes::of(answer(rows, 2))?;
-        Ok(Self { documents, edits: BTreeMap::new(), present: count_of(answer(rows, 1))?, held })
+        let (present, similar) = (count_of(answer(rows, 1))?, similar_of(answer(rows, 3))?);
+        Ok(Self { documents, edits: BTreeMap::new(), present, similar, held })
     }
 
     async fn apply(&mut self, database: &Database, member: &Member) -> Option<Applied> {
@@ -141,7 +148,8 @@ impl Group {
             .into_iter()
             .filter_map(|name| Some((name.clone(), self.documents.get(&name)?.1.clone())))
             .collect();
-        let opened = Opened::from_stored(&member.paths, &stored, self.present, self.held);
+        let similar = self.similar.iter().chain(self.documents.keys()).cloned().collect();
+        let opened = Opened::from_stored(&member.paths, &stored, self.present, similar, self.held);
         let result = match member.apply(opened.drafts).await? {
             Ok(drafts) => Plan::of(&drafts, &opened.stored_names),
             // It needs documents that are not part of the group.
@@ -150,6 +158,7 @@ impl Group {
         };
         let result = result.and_then(|plan| {
             check_count(self.present, &plan)?;
+            check_names(&opened.similar, &plan)?;
             check_quota(database, &self.held, &plan)?;
             Ok(plan)
         });

@@ -150,6 +150,25 @@ impl Plan {
     }
 }
 
+/// Refuses new names beside which another file system could not hold one of these, or another new one.
+pub(super) fn check_names(similar: &[String], plan: &Plan) -> Result<(), EditError> {
+    let new = plan.inserts.0.iter().map(|text| &text.name).chain(&plan.renamed_to);
+    let new: Vec<&String> = new.collect();
+    let goes = |name: &String| plan.deletes.contains(name) || plan.renamed_from.contains(name);
+    for name in &new {
+        let Ok(path) = DocumentPath::parse(name) else { continue };
+        let others = similar.iter().chain(new.iter().copied());
+        if let Some(other) = others.filter(|other| !goes(other)).find(|other| path.clashes_with(other)) {
+            return Err(EditError::Refused(format!(
+                "`{path}` differs from `{}` only by letter case, which not every system tells apart; use that name, or \
+                 rename it first",
+                other.escape_debug()
+            )));
+        }
+    }
+    Ok(())
+}
+
 /// Refuses new documents past the most that a bank may have. Where they were not counted all were there, and one that is
 /// new nevertheless was made by somebody else in this moment: writing it meets that.
 pub(super) fn check_count(present: Option<usize>, plan: &Plan) -> Result<(), EditError> {

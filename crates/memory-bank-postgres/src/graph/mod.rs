@@ -40,11 +40,28 @@ const COUNTS: &str = "SELECT (SELECT count(*) FROM public.graph_entities WHERE p
     (SELECT count(*) FROM public.graph_relations WHERE project_id = $1)";
 const TYPES: &str = "SELECT entity_type, count(*) FROM public.graph_entities WHERE project_id = $1 \
     GROUP BY entity_type ORDER BY count(*) DESC, min(seq) LIMIT 5";
-const BUSIEST: &str = "SELECT e.name, e.entity_type, coalesce(o.count, 0) FROM public.graph_entities e \
-    LEFT JOIN (SELECT entity_id, count(*) AS count FROM public.graph_observations WHERE project_id = $1 GROUP BY entity_id) o \
-    ON o.entity_id = e.id WHERE e.project_id = $1 ORDER BY coalesce(o.count, 0) DESC, e.seq LIMIT 5";
+/// The entities with the most relations and observations, and those that were touched last, with their places in both.
+const BUSIEST: &str = "WITH o AS (SELECT entity_id, count(*) AS count, max(at) AS last FROM public.graph_observations \
+    WHERE project_id = $1 GROUP BY entity_id), \
+    ends AS (SELECT from_entity_id AS id, created_at FROM public.graph_relations WHERE project_id = $1 \
+    UNION ALL SELECT to_entity_id, created_at FROM public.graph_relations \
+    WHERE project_id = $1 AND to_entity_id <> from_entity_id), \
+    r AS (SELECT id, count(*) AS count, max(created_at) AS last FROM ends GROUP BY id), \
+    e AS (SELECT e.name, e.entity_type, e.seq, coalesce(o.count, 0) AS facts, \
+    coalesce(o.count, 0) + coalesce(r.count, 0) AS links, \
+    greatest((extract(epoch FROM greatest(e.updated_at, r.last)) * 1000)::bigint, o.last) AS touched \
+    FROM public.graph_entities e LEFT JOIN o ON o.entity_id = e.id LEFT JOIN r ON r.id = e.id WHERE e.project_id = $1), \
+    ranked AS (SELECT name, entity_type, facts, row_number() OVER (ORDER BY links DESC, touched DESC, seq DESC) AS busy, \
+    row_number() OVER (ORDER BY touched DESC, seq DESC) AS late FROM e) \
+    SELECT name, entity_type, facts, busy, late FROM ranked WHERE busy <= 5 OR late <= 5";
 const PREFIXED: &str = "SELECT name FROM public.graph_entities WHERE project_id = $1 AND name_key >= $2 \
     AND starts_with(name_key, $2) GROUP BY name_key, name ORDER BY name_key, min(seq) LIMIT $3";
+
+/// The five with the lowest rank, in its order.
+fn first_five<T>(mut ranked: Vec<(i64, T)>) -> Vec<T> {
+    ranked.sort_by_key(|(rank, _)| *rank);
+    ranked.into_iter().take(5).map(|(_, one)| one).collect()
+}
 
 #[async_trait]
 impl GraphStore for PostgresBank {
@@ -242,11 +259,14 @@ impl GraphStore for PostgresBank {
             .iter()
             .map(|row| Ok((column(row, 0)?, whole(column(row, 1)?))))
             .collect::<Result<_, StoreError>>()?;
-        let busiest = answer(&rows, 2)
-            .iter()
-            .map(|row| Ok((column(row, 0)?, column(row, 1)?, whole(column(row, 2)?))))
-            .collect::<Result<_, StoreError>>()?;
-        Ok(Some(GraphSummary { stats, types, busiest }))
+        let (mut busiest, mut recent) = (Vec::new(), Vec::new());
+        for row in answer(&rows, 2) {
+            let entity: (String, String, usize) = (column(row, 0)?, column(row, 1)?, whole(column(row, 2)?));
+            let (busy, late): (i64, i64) = (column(row, 3)?, column(row, 4)?);
+            busiest.push((busy, entity.clone()));
+            recent.push((late, entity));
+        }
+        Ok(Some(GraphSummary { stats, types, busiest: first_five(busiest), recent: first_five(recent) }))
     }
 
     async fn names(&self, caller: &Caller, prefix: &str, limit: usize) -> Result<Vec<String>, GraphError> {

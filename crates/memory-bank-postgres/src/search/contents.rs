@@ -6,11 +6,11 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use jiff::Timestamp;
-use memory_bank_core::document::{CORE_DOCUMENTS, DocumentPath};
+use memory_bank_core::document::{CORE_DOCUMENTS, DocumentPath, is_leftover};
 use memory_bank_core::error::StoreError;
 use memory_bank_core::graph::event::Event;
 use memory_bank_core::graph::state::GraphState;
-use memory_bank_core::search::{CorpusStats, DocumentQuery, Index, IndexMemory, MemoryShare};
+use memory_bank_core::search::{DocumentQuery, Index, IndexMemory, MemoryShare};
 use memory_bank_core::store::{DocumentSearch, DocumentsFound};
 use tokio::runtime::Handle;
 use tokio_postgres::Row;
@@ -205,18 +205,20 @@ impl Contents {
             files: (!wanted.files.is_empty()).then_some(files),
             limit: wanted.limit,
             case_sensitive: wanted.case_sensitive,
+            days: wanted.days,
         });
         let skipped = skipped.iter().map(|(name, reason)| (*name, reason.as_str()));
-        DocumentsFound::new(found.hits, found.more, searched, skipped)
+        DocumentsFound::new(found, searched, skipped)
     }
 
     /// The name under which a document is stored: as asked for, or the canonical one.
     fn stored_name(&self, asked: &str) -> Result<String, String> {
         let path = DocumentPath::parse(asked).map_err(|error| error.to_string())?;
-        let canonical = path.canonical();
-        let known =
-            [path.as_str(), canonical.as_str()].into_iter().find(|name| self.documents.contains_key(*name));
-        known.map(str::to_owned).ok_or_else(|| "there is no such document".to_owned())
+        let known = path.spellings().into_iter().find(|name| self.documents.contains_key(name));
+        known.ok_or_else(|| match is_leftover(asked) {
+            true => "what editors and sync tools leave behind is not searched".to_owned(),
+            false => "there is no such document".to_owned(),
+        })
     }
 }
 

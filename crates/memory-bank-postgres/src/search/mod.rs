@@ -17,6 +17,7 @@ use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use memory_bank_core::caller::{Caller, Right};
+use memory_bank_core::document::is_leftover;
 use memory_bank_core::error::{GraphError, StoreError};
 use memory_bank_core::limits;
 use memory_bank_core::search::search_graph;
@@ -207,12 +208,16 @@ impl PostgresBank {
 }
 
 fn named(rows: &[Row]) -> Result<HashMap<String, Named>, StoreError> {
-    rows.iter()
-        .map(|row| {
+    let mut documents = HashMap::with_capacity(rows.len());
+    for row in rows {
+        let name: String = column(row, 0)?;
+        // What editors and sync tools left behind came with an import; it is not searched.
+        if !is_leftover(&name) {
             let bytes = u64::try_from(column::<i64>(row, 2)?).unwrap_or_default();
-            Ok((column(row, 0)?, Named { etag: column(row, 1)?, bytes }))
-        })
-        .collect()
+            documents.insert(name, Named { etag: column(row, 1)?, bytes });
+        }
+    }
+    Ok(documents)
 }
 
 impl Database {

@@ -21,7 +21,13 @@ const MIB: u64 = 1024 * 1024;
 const PATIENCE: Duration = Duration::from_secs(120);
 
 fn wanted(text: &str) -> DocumentSearch {
-    DocumentSearch { query: Query::parse(text).unwrap(), files: Vec::new(), limit: 10, case_sensitive: false }
+    DocumentSearch {
+        query: Query::parse(text).unwrap(),
+        files: Vec::new(),
+        limit: 10,
+        case_sensitive: false,
+        days: (None, None),
+    }
 }
 
 async fn search(bank: &PostgresBank, caller: &Caller, text: &str) -> Result<DocumentsFound, StoreError> {

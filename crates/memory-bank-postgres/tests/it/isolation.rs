@@ -109,6 +109,7 @@ async fn a_search_in_a_forged_project_finds_nothing_also_when_its_owner_has_just
         files: Vec::new(),
         limit: 10,
         case_sensitive: false,
+        days: (None, None),
     };
     assert_eq!(bank.search_documents(&bob, &wanted).await.unwrap().hits.len(), 1);
     let found = bank.search_documents(&thief, &wanted).await;

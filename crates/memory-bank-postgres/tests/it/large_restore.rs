@@ -61,7 +61,8 @@ async fn entities(bank: &PostgresBank, caller: &Caller, text: &str) -> Vec<Strin
 
 async fn lines(bank: &PostgresBank, caller: &Caller, text: &str) -> Vec<String> {
     let query = Query::parse(text).unwrap();
-    let wanted = DocumentSearch { query, files: Vec::new(), limit: 3, case_sensitive: false };
+    let wanted =
+        DocumentSearch { query, files: Vec::new(), limit: 3, case_sensitive: false, days: (None, None) };
     let is_building = |error: &StoreError| matches!(error, StoreError::IndexBuilding { .. });
     let found = again(async || bank.search_documents(caller, &wanted).await, is_building).await;
     found.hits.into_iter().map(|hit| hit.content).collect()

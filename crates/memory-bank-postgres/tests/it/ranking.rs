@@ -77,9 +77,20 @@ async fn both_engines_answer_every_question_alike() {
             let listed = |hits: Vec<memory_bank_core::search::LineHit>| -> Vec<String> {
                 hits.iter().map(|hit| shown(&hit.file, &hit.line.to_string(), hit.score)).collect()
             };
-            let wanted =
-                DocumentQuery { query: query.clone(), files: None, limit: 10, case_sensitive: false };
-            let asked = DocumentSearch { query, files: Vec::new(), limit: 10, case_sensitive: false };
+            let wanted = DocumentQuery {
+                query: query.clone(),
+                files: None,
+                limit: 10,
+                case_sensitive: false,
+                days: (None, None),
+            };
+            let asked = DocumentSearch {
+                query,
+                files: Vec::new(),
+                limit: 10,
+                case_sensitive: false,
+                days: (None, None),
+            };
             (
                 listed(index.search_documents(&wanted).hits),
                 listed(bank.search_documents(&caller, &asked).await.unwrap().hits),

@@ -32,6 +32,7 @@ async fn a_read_costs_one_round_trip_and_an_edit_two() {
         files: Vec::new(),
         limit: 5,
         case_sensitive: false,
+        days: (None, None),
     };
     // Statements are prepared once a connection; what counts is every time after that.
     for round in 0..4 {

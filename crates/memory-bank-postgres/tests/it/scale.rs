@@ -45,6 +45,7 @@ async fn a_hundred_thousand_units_are_searched_in_milliseconds() {
             files: Vec::new(),
             limit: 20,
             case_sensitive: false,
+            days: (None, None),
         };
         let hits = bank.search_documents(&caller, &wanted).await.unwrap().hits.len();
         assert!(hits > 0, "{text}");

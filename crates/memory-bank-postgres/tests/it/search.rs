@@ -13,7 +13,13 @@ use memory_bank_postgres::PostgresBank;
 use crate::support::{Bench, write};
 
 fn wanted(text: &str) -> DocumentSearch {
-    DocumentSearch { query: Query::parse(text).unwrap(), files: Vec::new(), limit: 10, case_sensitive: false }
+    DocumentSearch {
+        query: Query::parse(text).unwrap(),
+        files: Vec::new(),
+        limit: 10,
+        case_sensitive: false,
+        days: (None, None),
+    }
 }
 
 async fn lines(bank: &PostgresBank, caller: &Caller, text: &str) -> Vec<String> {

@@ -50,8 +50,13 @@ impl Workspace for PinnedWorkspace {
         self.inner.bank(caller, None).await
     }
 
-    async fn initialize(&self, caller: &Caller, _path: &str) -> Result<Initialized, WorkspaceError> {
-        let made = self.inner.initialize(caller, &self.project).await?;
+    async fn initialize(
+        &self,
+        caller: &Caller,
+        _path: &str,
+        rules: bool,
+    ) -> Result<Initialized, WorkspaceError> {
+        let made = self.inner.initialize(caller, &self.project, rules).await?;
         Ok(Initialized { location: self.named(&made.location), ..made })
     }
 
@@ -97,6 +102,10 @@ impl Workspace for PinnedWorkspace {
 
     async fn mode_rules(&self, caller: &Caller, mode: Mode) -> Result<ModeRules, WorkspaceError> {
         self.inner.mode_rules(caller, mode).await
+    }
+
+    fn notice(&self, caller: &Caller) -> Option<String> {
+        self.inner.notice(caller)
     }
 
     fn configuration(&self, _caller: &Caller, _verbose: bool) -> Value {

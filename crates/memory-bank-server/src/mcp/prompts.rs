@@ -1,6 +1,7 @@
 //! Prompts that a user picks: each says what to do and brings the present state of the bank.
 
 use memory_bank_core::caller::Caller;
+use memory_bank_core::document::roles::{has_content, without_template_rows};
 use memory_bank_core::document::{CoreDocument, DocumentPath, clip};
 use memory_bank_core::error::{GraphError, WorkspaceError};
 use memory_bank_core::limits;
@@ -68,7 +69,7 @@ const PROMPTS: [PromptSpec; 4] = [
         shows: &[CoreDocument::ProductContext, CoreDocument::ActiveContext, CoreDocument::Progress],
         task: "Start a session on this project. Read the state of the memory bank below, then tell me in a few \
                sentences what the project is, where the work stands, what is open and what blocks it, and propose what \
-               to do first. If a document still has its bracketed placeholders, say so and ask me what to put there. \
+               to do first. If a document holds nothing yet, say so and ask me what to put there. \
                Before you start on a task, call get_targeted_context with it.",
     },
     PromptSpec {
@@ -216,7 +217,12 @@ async fn present_state(
         let (name, etag, content) = match outcome {
             ReadOutcome::Found(document) => {
                 let whole = document.content.trim_end();
-                let content = clip(whole, DOCUMENT_CHARS);
+                let written = without_template_rows(whole);
+                let content = if has_content(&written) {
+                    clip(written.trim_end(), DOCUMENT_CHARS)
+                } else {
+                    "(nothing was written here yet)".to_owned()
+                };
                 // A part has no etag, with which it could be written back as the whole.
                 let etag = (content == whole).then(|| document.etag.to_string());
                 (document.path.to_string(), etag, content)

@@ -91,7 +91,7 @@ pub(crate) fn templates() -> Vec<ResourceTemplate> {
     vec![
         ResourceTemplate::new(format!("{SCHEME}{{name}}"), "document")
             .with_title("Document of the memory bank")
-            .with_description("Any document by its name, with or without `.md`")
+            .with_description("Any document by its name, with its folders, with or without `.md`")
             .with_mime_type("text/markdown"),
     ]
 }
@@ -161,10 +161,12 @@ pub(crate) fn parse(uri: &str) -> Result<Vec<DocumentPath>, ErrorData> {
     }
 }
 
-/// The URI of a stored name: the extension `.md` is left out, what a URI may not hold is escaped.
+/// The URI of a stored name: the extension `.md` is left out, what a part of a URI may not hold is escaped.
 pub(crate) fn uri_of(name: &str) -> String {
     let stem = name.strip_suffix(".md").unwrap_or(name);
-    format!("{SCHEME}{}", utf8_percent_encode(stem, ESCAPED))
+    let parts: Vec<String> =
+        stem.split('/').map(|part| utf8_percent_encode(part, ESCAPED).to_string()).collect();
+    format!("{SCHEME}{}", parts.join("/"))
 }
 
 fn percent_decoded(text: &str) -> Option<String> {
@@ -195,6 +197,8 @@ mod tests {
     #[case("memory-bank://progress.md", &["progress.md.md", "progress.md"])]
     #[case("memory-bank://data.json", &["data.json.md", "data.json"])]
     #[case("memory-bank://my%20notes", &["my%20notes.md", "my notes.md"])]
+    #[case("memory-bank://adr/0001", &["adr/0001.md"])]
+    #[case("memory-bank://adr%2F0001", &["adr%2F0001.md", "adr/0001.md"])]
     fn a_uri_names_documents(#[case] uri: &str, #[case] names: &[&str]) {
         let paths: Vec<String> = parse(uri).unwrap().iter().map(ToString::to_string).collect();
         assert_eq!(paths, names);
@@ -202,9 +206,13 @@ mod tests {
 
     #[rstest]
     #[case("memory-bank://../x")]
-    #[case("memory-bank://a/b")]
     #[case("memory-bank://")]
     #[case("memory-bank://..%2Fx")]
+    #[case("memory-bank://a/../x")]
+    #[case("memory-bank://a/%2e%2e/x")]
+    #[case("memory-bank:///etc/passwd")]
+    #[case("memory-bank://graph/graph.md")]
+    #[case("memory-bank://.mbmcp/x")]
     #[case("Memory-Bank://progress")]
     #[case("file:///etc/passwd")]
     fn d47_what_is_no_document_uri_is_refused_as_bad_parameters(#[case] uri: &str) {
@@ -213,8 +221,17 @@ mod tests {
 
     #[test]
     fn a_listed_uri_leads_back_to_its_document() {
-        for name in ["progress.md", "my notes.md", "größe.md", "100%.md", "data.json", "a%20b.md", "x.md.md"]
-        {
+        for name in [
+            "progress.md",
+            "my notes.md",
+            "größe.md",
+            "100%.md",
+            "data.json",
+            "a%20b.md",
+            "x.md.md",
+            "adr/0001 a.md",
+            "größe/x.json",
+        ] {
             let paths = parse(&uri_of(name)).unwrap();
             assert!(paths.iter().any(|path| path.as_str() == name), "{name}: {paths:?}");
         }

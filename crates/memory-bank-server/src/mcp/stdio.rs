@@ -54,6 +54,25 @@ pub async fn serve(
     shutdown: CancellationToken,
 ) -> io::Result<()> {
     let (input, output) = stdio_pipes();
+    serve_on(output, input, services, caller, options, shutdown).await
+}
+
+/// The same over any pair of streams.
+///
+/// # Errors
+/// The service task panicked.
+pub async fn serve_on<R, W>(
+    output: W,
+    input: R,
+    services: Services,
+    caller: Caller,
+    options: ToolOptions,
+    shutdown: CancellationToken,
+) -> io::Result<()>
+where
+    R: AsyncRead + Send + Unpin + 'static,
+    W: AsyncWrite + Send + Unpin + 'static,
+{
     let transport = LineTransport::new(input, output, shutdown);
     let handler = MemoryBankHandler::new(services, caller).with_tools(options);
     let handler = handler.ending_with(transport.ending.clone());

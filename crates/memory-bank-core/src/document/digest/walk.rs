@@ -49,8 +49,10 @@ struct Place {
     number: Option<u64>,
     /// An entry by its heading: what stands below belongs to it.
     is_entry: bool,
-    /// What is only kept: sessions before the last one.
+    /// What is only kept.
     is_past: bool,
+    /// A session before the last one: what it did counts, what it meant to do does not.
+    is_former: bool,
 }
 
 /// Reads one document.
@@ -98,6 +100,7 @@ impl Walk {
             number: number_in(&heading.title).or(above.number),
             is_entry: false,
             is_past: above.is_past || is_past(&heading.title),
+            is_former: above.is_former || is_former(&heading.title),
         };
         // The title of a document names it; it says nothing of the lines below.
         let names_all =
@@ -127,7 +130,8 @@ impl Walk {
             let is_log = matches!(place.role, None | Some(Role::RecentChange | Role::Done | Role::Note));
             if own.is_none() && is_log && !above.is_entry && self.kind.is_of_now() {
                 place.role = place.role.or(Some(Role::RecentChange));
-                place.is_entry = !is_placeholder(rest) && (heading.level >= 2 || !is_title);
+                place.is_entry =
+                    !is_placeholder(rest) && !is_version(rest) && (heading.level >= 2 || !is_title);
             }
         } else if above.is_entry && own.is_none() {
             place.is_entry = false;
@@ -221,6 +225,9 @@ impl Walk {
             return;
         }
         let Some(role) = self.role_of(state, &item.text, &text, date.is_some(), place) else { return };
+        if place.is_former && state != State::Open && !matches!(role, Role::RecentChange | Role::Done) {
+            return;
+        }
         // What stands below an entry with a title of its own belongs to it.
         if (place.is_entry && state != State::Open && date.is_none())
             || (item.depth > 0 && !self.nests(role, state))
@@ -330,7 +337,7 @@ impl Walk {
         if is_placeholder(&rest) || place.is_entry {
             return;
         }
-        if place.role != Some(Role::Status) && place.role.is_some() && is_metadata(text) {
+        if place.role.is_some() && is_metadata(text) && !self.states_status(text) {
             return;
         }
         let label = self.by_label(text);
@@ -363,6 +370,9 @@ impl Walk {
             _ => None,
         };
         let Some((role, text)) = found else { return };
+        if place.is_former && state != State::Open && !matches!(role, Role::RecentChange | Role::Done) {
+            return;
+        }
         self.push(Entry {
             role,
             text,
@@ -378,6 +388,12 @@ impl Walk {
         });
     }
 
+    /// Whether a line gives the status of the project: that of a section of its own stands in its heading.
+    fn states_status(&self, text: &str) -> bool {
+        let label = labelled(text).map(|(label, _)| Role::of_heading(label));
+        label == Some(Some(Role::Status)) && !self.found.iter().any(|entry| entry.role == Role::Status)
+    }
+
     fn push(&mut self, entry: Entry) {
         if !entry.text.is_empty() || !entry.source.is_empty() {
             self.found.push(entry);
@@ -389,8 +405,8 @@ impl Walk {
 fn named(heading: &Heading) -> Option<(Role, String)> {
     let (label, rest) = labelled(&heading.title)?;
     let role = Role::of_heading(label)?;
-    let counts =
-        matches!(role, Role::Focus | Role::Task | Role::NextStep) && heading.level > 1 || role == Role::Focus;
+    let counts = matches!(role, Role::Task | Role::NextStep | Role::Status) && heading.level > 1
+        || role == Role::Focus;
     // "Phase 2: Next steps" and "To do: backlog" name no thing.
     let is_name = !is_placeholder(rest) && Role::of_heading(rest).is_none() && dated(rest).is_none();
     (counts && is_name).then(|| (role, plain(rest)))
@@ -498,6 +514,50 @@ fn is_past(title: &str) -> bool {
     ["archive", "archived", "previous focus", "old ", "deprecated", "archiv", "归档", "アーカイブ"]
         .iter()
         .any(|word| lower.contains(word))
+}
+
+/// Whether a heading is about a session before the last one.
+fn is_former(title: &str) -> bool {
+    let lower = title.to_lowercase();
+    let bare = lower.trim_start_matches(|sign: char| !sign.is_alphanumeric());
+    let words = [
+        "previous",
+        "earlier",
+        "prior ",
+        "past session",
+        "older",
+        "frühere",
+        "vorherige",
+        "vorige",
+        "précédent",
+        "sesión anterior",
+        "sessão anterior",
+        "sesiones anteriores",
+        "sessioni precedenti",
+        "sessione precedente",
+        "предыдущ",
+        "прошл",
+        "poprzedni",
+        "wcześniejsz",
+        "之前的",
+        "以前的",
+        "前回",
+        "以前の",
+        "이전 세션",
+        "지난 세션",
+    ];
+    words.iter().any(|word| bare.starts_with(word))
+}
+
+/// Whether the words beside a date are the number of a version.
+fn is_version(words: &str) -> bool {
+    let bare = words.replace("Unreleased", "");
+    bare.chars().filter(|sign| sign.is_alphabetic()).count() <= 1
+        || bare
+            .to_lowercase()
+            .trim_start_matches(['[', ' '])
+            .strip_prefix("version")
+            .is_some_and(|rest| !rest.chars().any(char::is_alphabetic))
 }
 
 /// The number of a heading that counts: sessions, phases, sprints, days, versions.

@@ -17,7 +17,7 @@ use std::sync::LazyLock;
 use serde::Serialize;
 
 use self::normal::{Title, is_cjk, words};
-pub use self::placeholder::{has_content, is_nothing, is_placeholder};
+pub use self::placeholder::{has_content, is_nothing, is_placeholder, without_template_rows};
 use crate::document::section::{Outline, Section};
 
 /// What a section holds.

@@ -21,6 +21,28 @@ pub fn has_content(text: &str) -> bool {
     text.lines().any(|line| !line.trim_start().starts_with('#') && !is_placeholder(line))
 }
 
+/// The text without rows of a template, outside of code: headings, prose and all other lines stay.
+#[must_use]
+pub fn without_template_rows(text: &str) -> Cow<'_, str> {
+    let mut fence: Option<char> = None;
+    let mut is_row = |line: &str| {
+        let start = line.trim_start();
+        let mark =
+            ['`', '~'].into_iter().find(|mark| start.chars().take_while(|sign| sign == mark).count() >= 3);
+        match (fence, mark) {
+            (None, Some(_)) => fence = mark,
+            (Some(open), Some(mark)) if open == mark => fence = None,
+            _ => {}
+        }
+        fence.is_none() && mark.is_none() && !start.starts_with('#') && is_form(bare(line))
+    };
+    if !text.contains(['[', '{', '<', '【']) {
+        return Cow::Borrowed(text);
+    }
+    let kept: String = text.split_inclusive('\n').filter(|line| !is_row(line)).collect();
+    if kept.len() == text.len() { Cow::Borrowed(text) } else { Cow::Owned(kept) }
+}
+
 /// Whether the text says that there is nothing: `None`, `N/A`, `TBD`, `keine`, `нет`, `暂无`.
 #[must_use]
 pub fn is_nothing(text: &str) -> bool {

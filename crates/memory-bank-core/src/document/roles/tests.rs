@@ -287,6 +287,13 @@ fn a_section_of_nothing_but_placeholders_has_no_content() {
 }
 
 #[test]
+fn rows_of_a_template_are_taken_out_of_a_text_but_not_out_of_code() {
+    let text = "# [Title]\n- [Task 1]\n- real\n```\n[list]\n```\n- **Date:** [Date]\n{\n";
+    assert_eq!(without_template_rows(text), "# [Title]\n- real\n```\n[list]\n```\n{\n");
+    assert_eq!(without_template_rows("- a [link](x)\n"), "- a [link](x)\n");
+}
+
+#[test]
 fn sections_are_found_by_role_and_none_within_another() {
     let text = "# Tasks\n\n## Backlog\n- b\n\n### To do\n- c\n\n## 1. Ongoing Tasks:\n- a\n\n## Notes\n";
     let outline = Outline::of(text);

@@ -2,14 +2,27 @@
 
 use std::collections::{HashMap, HashSet};
 
-use super::rank::Candidate;
+use jiff::civil::Date;
+use jiff::tz::TimeZone;
+
+use super::lines_found::LineMatcher;
+use super::rank::{Candidate, Prepared, Scored};
+use super::vocabulary::Scope;
 use super::{Body, Index, Slot, SourceId};
 use crate::search::lines::{Lines, clip};
-use crate::search::query::{Query, fold};
-use crate::search::rank::Ranker;
+use crate::search::markdown::is_template_row;
+use crate::search::query::Query;
 use crate::search::unit::UnitKind;
-use crate::search::words::{each_word, stem};
 use crate::{document::CORE_DOCUMENTS, limits};
+
+/// How many of the best are looked at a second time, text by text.
+const READ_AGAIN: usize = 60;
+/// How many units are looked at for a phrase before it is looked for in the texts.
+const PHRASE_UNITS: usize = 2000;
+/// How many units that differ in numbers alone stand before all others.
+const ALIKE: usize = 3;
+/// The most units that are shown for what stands beside them.
+const BESIDE: usize = 1000;
 
 /// What to look for in documents.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -22,6 +35,8 @@ pub struct DocumentQuery {
     pub limit: usize,
     /// Whether a hit must hold a word of the query (or the whole of it) in the same letter case.
     pub case_sensitive: bool,
+    /// The first and the last day, in UTC, that a hit may be of.
+    pub days: (Option<Date>, Option<Date>),
 }
 
 /// One line that was found.
@@ -41,6 +56,8 @@ pub struct LineHit {
     pub heading_path: Vec<String>,
     /// The first and the last line of the unit that was found.
     pub unit: (usize, usize),
+    /// How many others that were found say the same but for dates and ids; they are not shown.
+    pub similar: usize,
 }
 
 impl LineHit {
@@ -57,48 +74,117 @@ pub struct DocumentHits {
     pub hits: Vec<LineHit>,
     /// Whether there are more.
     pub more: bool,
+    /// Phrases that stand nowhere, so that their words were looked for.
+    pub missing_phrases: Vec<String>,
+    /// Words that stand nowhere, so that what comes close to them was looked for.
+    pub unknown_words: Vec<String>,
 }
 
 impl Index {
     /// Searches documents.
     #[must_use]
     pub fn search_documents(&self, wanted: &DocumentQuery) -> DocumentHits {
-        let query = &wanted.query;
-        let ranker = Ranker::new(query, self);
         let files: Option<HashSet<&str>> =
             wanted.files.as_ref().map(|files| files.iter().map(String::as_str).collect());
         let in_files = |name: &str| files.as_ref().is_none_or(|files| files.contains(name));
-        let mut candidates = self.candidates(query, &ranker, |slot| {
-            !slot.kind.is_in_graph()
+        let days = Days::of(wanted.days);
+        let accepts = |slot: &Slot| {
+            days.hold(slot)
                 && (files.is_none()
                     || matches!(slot.source.as_ref(), SourceId::Document(name) if in_files(name)))
-        });
+        };
+        let prepared = self.prepare(&wanted.query, Scope::Documents);
+        let scored = self.scored(&prepared, Scope::Documents);
+        let mut candidates = scored.candidates(&wanted.query, &prepared, accepts);
+        let sorted = (wanted.limit.saturating_mul(2) + 20).max(READ_AGAIN).min(candidates.len());
+        self.best_first(&mut candidates, sorted);
+        let missing = self.missing_phrases(&wanted.query, &candidates, &in_files);
+        let query = wanted.query.without_phrases(&missing);
+        let matcher = LineMatcher::new(&query, self.weights(&prepared, &scored), wanted.case_sensitive);
+        self.read_again(&matcher, candidates.get_mut(..sorted).unwrap_or_default());
         let mut answer = Answer {
             index: self,
-            wanted,
-            matcher: LineMatcher::new(query, &ranker, wanted.case_sensitive),
-            hits: DocumentHits::default(),
+            limit: wanted.limit,
+            cased: wanted.case_sensitive,
+            query,
+            matcher,
+            hits: DocumentHits { missing_phrases: missing, ..DocumentHits::default() },
             taken: HashSet::new(),
+            likenesses: HashMap::new(),
+            patterns: HashMap::new(),
+            later: Vec::new(),
+            admitted: HashMap::new(),
             room: limits::HITS_BYTES,
         };
-        let sorted = (wanted.limit.saturating_mul(2) + 20).min(candidates.len());
-        self.best_first(&mut candidates, sorted);
         let (first, rest) = candidates.split_at_mut_checked(sorted).unwrap_or_default();
         answer.take(first);
         if !answer.is_full() {
             self.best_first(rest, rest.len());
             answer.take(rest);
         }
+        answer.take_later();
         if !answer.is_full() {
-            answer.take_plain(&in_files);
+            answer.take_plain(&in_files, &days);
         }
+        if !answer.is_full() && !wanted.query.is_single() {
+            let mut beside = scored.beside(&candidates, BESIDE, accepts);
+            self.best_first(&mut beside, BESIDE);
+            answer.take(&beside);
+            answer.take_later();
+        }
+        answer.count_similar(&candidates);
+        let unknown = prepared.close.iter().filter_map(|place| wanted.query.words().get(*place));
+        answer.hits.unknown_words = unknown.map(|word| word.form.clone()).collect();
         answer.hits
     }
 
-    /// The text of a document as it was indexed.
-    #[must_use]
-    pub fn document_text(&self, name: &str) -> Option<&str> {
-        self.lines_of(&SourceId::Document(name.to_owned())).map(Lines::text)
+    /// The phrases that no unit holds that may be shown, nor any line.
+    fn missing_phrases(
+        &self,
+        query: &Query,
+        candidates: &[Candidate],
+        in_files: &impl Fn(&str) -> bool,
+    ) -> Vec<String> {
+        let stands = |phrase: &String| {
+            let only = query.without_phrases(
+                &query.phrases().iter().filter(|other| *other != phrase).cloned().collect::<Vec<_>>(),
+            );
+            candidates.iter().take(PHRASE_UNITS).any(|candidate| {
+                let slot = self.slot(candidate.slot);
+                let lines = slot.and_then(|slot| Some((slot, self.lines_of(&slot.source)?)));
+                lines.is_some_and(|(slot, lines)| only.admits(&slot.text(lines)))
+            }) || self
+                .texts()
+                .any(|(name, lines)| in_files(name) && !lines.containing(phrase, true).is_empty())
+        };
+        query.phrases().iter().filter(|phrase| !stands(phrase)).cloned().collect()
+    }
+
+    /// Looks at the best a second time: what holds the query as it is written, or its words side by side, goes before what has them
+    /// somewhere.
+    fn read_again(&self, matcher: &LineMatcher, candidates: &mut [Candidate]) {
+        for candidate in candidates.iter_mut() {
+            let Some(slot) = self.slot(candidate.slot) else { continue };
+            let Some(lines) = self.lines_of(&slot.source) else { continue };
+            candidate.score *= matcher.closeness(&slot.text(lines));
+        }
+        candidates.sort_by(|a, b| self.compare(a, b));
+    }
+
+    /// What each term of the query weighs, with the place of its word.
+    fn weights(&self, prepared: &Prepared, scored: &Scored<'_>) -> HashMap<String, (usize, f64)> {
+        let mut weights: HashMap<String, (usize, f64)> = HashMap::new();
+        for (place, (forms, rarity)) in prepared.words.iter().zip(scored.rarity()).enumerate() {
+            for form in forms {
+                let weight = rarity * form.weight;
+                let known =
+                    weights.entry(self.vocabulary.term(form.term).to_owned()).or_insert((place, weight));
+                if known.1 < weight {
+                    *known = (place, weight);
+                }
+            }
+        }
+        weights
     }
 
     fn lines_of(&self, source: &SourceId) -> Option<&Lines> {
@@ -107,15 +193,73 @@ impl Index {
             Body::Entity { .. } => None,
         }
     }
+
+    /// The documents, in no order.
+    fn texts(&self) -> impl Iterator<Item = (&str, &Lines)> {
+        self.sources.iter().filter_map(|(id, source)| match (id, &source.body) {
+            (SourceId::Document(name), Body::Document(lines)) => Some((name.as_str(), lines)),
+            _ => None,
+        })
+    }
+}
+
+/// The days that hits may be of, in seconds since 1970.
+struct Days {
+    from: Option<i64>,
+    until: Option<i64>,
+}
+
+impl Days {
+    fn of((first, last): (Option<Date>, Option<Date>)) -> Self {
+        let midnight =
+            |date: Date| date.to_zoned(TimeZone::UTC).ok().map(|midnight| midnight.timestamp().as_second());
+        let after = last.and_then(|last| last.tomorrow().ok());
+        Self { from: first.and_then(midnight), until: after.and_then(midnight) }
+    }
+
+    fn hold(&self, slot: &Slot) -> bool {
+        (self.from.is_none() && self.until.is_none()) || {
+            let at = slot.moment();
+            self.from.is_none_or(|from| at >= from) && self.until.is_none_or(|until| at < until)
+        }
+    }
+}
+
+impl Slot {
+    /// What it says: its lines, or its part of a long one.
+    fn text(&self, lines: &Lines) -> String {
+        if self.lines <= 1 {
+            let line = lines.get(self.line as usize);
+            // A part of a line ends before the next part does; a little more does no harm.
+            return if self.from == 0 {
+                line.to_owned()
+            } else {
+                line.chars().skip(self.from as usize).take(1000).collect()
+            };
+        }
+        let all: Vec<&str> =
+            (self.line..self.line + self.lines).map(|line| lines.get(line as usize)).collect();
+        all.join("\n")
+    }
 }
 
 struct Answer<'a> {
     index: &'a Index,
-    wanted: &'a DocumentQuery,
+    limit: usize,
+    cased: bool,
+    query: Query,
     matcher: LineMatcher,
     hits: DocumentHits,
     /// Lines that were returned: each counts once.
     taken: HashSet<(&'a str, usize)>,
+    /// The hits by what they say.
+    likenesses: HashMap<u32, usize>,
+    /// How many hits differ in numbers alone.
+    patterns: HashMap<u32, usize>,
+    /// Those that differ from others in numbers alone.
+    later: Vec<Candidate>,
+    /// Whether a line of a unit holds all phrases.
+    admitted: HashMap<(&'a str, u32, u32), bool>,
     /// How many bytes of hits are still loaded.
     room: usize,
 }
@@ -131,57 +275,74 @@ impl<'a> Answer<'a> {
                 return;
             }
             let Some(slot) = self.index.slot(candidate.slot) else { continue };
-            let Some(lines) = self.index.lines_of(&slot.source) else { continue };
-            let SourceId::Document(file) = slot.source.as_ref() else { continue };
-            if !candidate.exact && !self.admits(slot, lines) {
-                continue;
+            if slot.pattern != 0 && !candidate.exact {
+                let alike = self.patterns.entry(slot.pattern).or_default();
+                *alike += 1;
+                if *alike > ALIKE {
+                    self.later.push(*candidate);
+                    continue;
+                }
             }
-            let Some(line) = self.matcher.best_line(slot, lines, candidate) else { continue };
-            self.push(file, lines, line, candidate.score, Some(slot));
+            self.take_one(candidate);
         }
     }
 
-    /// Phrases must stand in the unit; a phrase may run over the end of a line.
-    fn admits(&self, slot: &Slot, lines: &Lines) -> bool {
-        if self.wanted.query.phrases().is_empty() {
+    fn take_later(&mut self) {
+        for candidate in std::mem::take(&mut self.later) {
+            if self.is_full() {
+                return;
+            }
+            self.take_one(&candidate);
+        }
+    }
+
+    fn take_one(&mut self, candidate: &Candidate) {
+        let Some(slot) = self.index.slot(candidate.slot) else { return };
+        let Some(lines) = self.index.lines_of(&slot.source) else { return };
+        let SourceId::Document(file) = slot.source.as_ref() else { return };
+        if !candidate.exact && !self.admits(file, slot, lines) {
+            return;
+        }
+        let Some(line) = self.matcher.best_line(slot, lines, candidate) else { return };
+        self.push(file, lines, line, candidate.score, Some(slot));
+    }
+
+    /// Phrases must stand in the unit; a phrase may run over the end of a line, or of a part of a long one.
+    fn admits(&mut self, file: &'a str, slot: &Slot, lines: &Lines) -> bool {
+        if self.query.phrases().is_empty() {
             return true;
         }
-        let text: Vec<&str> = (slot.line..slot.line + slot.lines).map(|line| lines.get(line)).collect();
-        self.wanted.query.admits(&text.join("\n"))
+        let query = &self.query;
+        *self.admitted.entry((file, slot.line, slot.lines)).or_insert_with(|| {
+            let text: Vec<&str> =
+                (slot.line..slot.line + slot.lines.max(1)).map(|line| lines.get(line as usize)).collect();
+            query.admits(&text.join("\n"))
+        })
     }
 
     /// Lines that contain the query as it is written, such as a part of a word or a run of signs.
-    fn take_plain(&mut self, in_files: &impl Fn(&str) -> bool) {
-        let query = &self.wanted.query;
-        let phrase = query.phrases().first();
-        let cased = self.wanted.case_sensitive;
-        let needle = match phrase {
-            Some(phrase) => phrase.as_str(),
-            None if cased => query.text(),
-            None => query.folded(),
+    fn take_plain(&mut self, in_files: &impl Fn(&str) -> bool, days: &Days) {
+        let phrase = self.query.phrases().first().cloned();
+        let needle = match &phrase {
+            Some(phrase) => phrase.clone(),
+            None if self.cased => self.query.text().to_owned(),
+            None => self.query.folded().to_owned(),
         };
-        let mut documents: Vec<(&'a str, &'a Lines)> = self
-            .index
-            .sources
-            .iter()
-            .filter_map(|(id, source)| match (id, &source.body) {
-                (SourceId::Document(name), Body::Document(lines)) if in_files(name) => {
-                    Some((name.as_str(), lines))
-                }
-                _ => None,
-            })
-            .collect();
+        let mut documents: Vec<(&'a str, &'a Lines)> =
+            self.index.texts().filter(|(name, _)| in_files(name)).collect();
         documents.sort_by_key(|(name, _)| (core_rank(name), *name));
         for (name, lines) in documents {
-            for line in lines.containing(needle, phrase.is_some() || !cased) {
+            for line in lines.containing(&needle, phrase.is_some() || !self.cased) {
                 if self.is_full() {
                     return;
                 }
                 let text = lines.get(line);
-                let admitted =
-                    query.admits(text) && (phrase.is_none() || !cased || self.matcher.is_cased(text));
+                let slot = self.index.slot_at(name, line);
+                let admitted = !is_template_row(text)
+                    && self.query.admits(text)
+                    && (phrase.is_none() || !self.cased || self.matcher.is_cased(text))
+                    && slot.is_none_or(|slot| days.hold(slot));
                 if admitted {
-                    let slot = self.index.slot_at(name, line);
                     self.push(name, lines, line, 0.0, slot);
                 }
             }
@@ -189,15 +350,21 @@ impl<'a> Answer<'a> {
     }
 
     fn push(&mut self, file: &'a str, lines: &Lines, line: usize, score: f64, slot: Option<&Slot>) {
-        if !self.taken.insert((file, line)) {
+        if self.taken.contains(&(file, line)) {
             return;
         }
-        if self.hits.hits.len() >= self.wanted.limit {
+        let likeness = slot.map_or(0, |slot| slot.likeness);
+        if likeness != 0 && self.likenesses.contains_key(&likeness) {
+            return;
+        }
+        if self.hits.hits.len() >= self.limit {
             self.hits.more = true;
             return;
         }
+        self.taken.insert((file, line));
         let text = lines.get(line);
-        let hit = self.matcher.position(text);
+        let from = slot.filter(|slot| slot.line as usize == line).map_or(0, |slot| slot.from as usize);
+        let hit = self.matcher.position(text, from);
         let trimmed_before = text.chars().take_while(|c| c.is_whitespace()).count();
         let path = slot.map(|slot| slot.path.as_ref()).unwrap_or_default();
         let found = LineHit {
@@ -207,14 +374,41 @@ impl<'a> Answer<'a> {
             context: lines.context(line, hit),
             score,
             heading_path: path.iter().map(|heading| clip(heading, 0, limits::RESULT_LINE_CHARS)).collect(),
-            unit: slot.map_or((line, line), |slot| (slot.line, slot.line + slot.lines.max(1) - 1)),
+            unit: slot.map_or((line, line), |slot| {
+                (slot.line as usize, (slot.line + slot.lines.max(1) - 1) as usize)
+            }),
+            similar: 0,
         };
         match self.room.checked_sub(found.bytes()) {
             Some(room) => {
                 self.room = room;
+                self.likenesses.insert(likeness, self.hits.hits.len());
                 self.hits.hits.push(found);
             }
             None => self.hits.more = true,
+        }
+    }
+
+    /// Counts what was found and says the same as a hit.
+    fn count_similar(&mut self, candidates: &[Candidate]) {
+        let shown = &self.taken;
+        for candidate in candidates {
+            let Some(slot) = self.index.slot(candidate.slot).filter(|slot| slot.likeness != 0) else {
+                continue;
+            };
+            let Some(hit) = self.likenesses.get(&slot.likeness) else { continue };
+            let SourceId::Document(file) = slot.source.as_ref() else { continue };
+            if slot.kind == UnitKind::Document || shown.contains(&(file.as_str(), slot.line as usize)) {
+                continue;
+            }
+            if let Some(hit) = self
+                .hits
+                .hits
+                .get_mut(*hit)
+                .filter(|hit| hit.unit.0 != slot.line as usize || hit.file != *file)
+            {
+                hit.similar += 1;
+            }
         }
     }
 }
@@ -223,91 +417,14 @@ impl Index {
     /// The unit that holds a line of a document.
     fn slot_at(&self, name: &str, line: usize) -> Option<&Slot> {
         let units = &self.sources.get(&SourceId::Document(name.to_owned()))?.units;
-        let after = units.partition_point(|at| self.slot(*at).is_none_or(|slot| slot.line <= line));
+        let after = units.partition_point(|at| self.slot(*at).is_none_or(|slot| slot.line as usize <= line));
         units.get(..after)?.iter().rev().find_map(|at| {
             let slot = self.slot(*at)?;
-            (slot.kind != UnitKind::Document && line < slot.line + slot.lines).then_some(slot)
+            (slot.kind != UnitKind::Document && line < (slot.line + slot.lines) as usize).then_some(slot)
         })
     }
 }
 
 fn core_rank(name: &str) -> usize {
     CORE_DOCUMENTS.iter().position(|core| *core == name).unwrap_or(CORE_DOCUMENTS.len())
-}
-
-/// Finds the line of a unit that answers best, and the place in a line that was found.
-struct LineMatcher {
-    /// The weight of each word of the query, and of its stem.
-    weights: HashMap<String, f64>,
-    /// The words as they were typed, if their letter case counts.
-    cased: Option<Vec<String>>,
-    needles: Vec<String>,
-}
-
-impl LineMatcher {
-    fn new(query: &Query, ranker: &Ranker, case_sensitive: bool) -> Self {
-        let weights = ranker
-            .words()
-            .iter()
-            .flat_map(|word| word.forms.iter().map(|form| (form.term.clone(), form.weight)))
-            .collect();
-        let needles = std::iter::once(query.folded().trim().to_owned())
-            .chain(query.phrases().iter().cloned())
-            .chain(query.words().iter().map(|word| word.form.clone()))
-            .chain(query.words().iter().filter_map(|word| word.stem.clone()))
-            .collect();
-        let cased = case_sensitive.then(|| {
-            let wanted: HashSet<&str> = query.words().iter().map(|word| word.form.as_str()).collect();
-            let typed = query.text().split_whitespace().map(|word| word.trim_matches('"'));
-            let counted = typed.filter(|word| {
-                let mut counts = false;
-                each_word(word, |part| counts |= wanted.contains(part));
-                counts
-            });
-            counted.map(str::to_owned).collect()
-        });
-        Self { weights, cased, needles }
-    }
-
-    /// The line that holds the rarest words of the query; none if letter case counts and no line has it.
-    fn best_line(&self, slot: &Slot, lines: &Lines, candidate: &Candidate) -> Option<usize> {
-        let mut best: Option<(f64, usize)> = None;
-        for line in slot.line..slot.line + slot.lines.max(1) {
-            let text = lines.get(line);
-            if text.trim().is_empty() || !self.is_cased(text) {
-                continue;
-            }
-            let weight = if candidate.own > 0.0 && slot.lines > 1 { self.weight(text) } else { 0.0 };
-            if best.is_none_or(|(most, _)| weight > most) {
-                best = Some((weight, line));
-            }
-        }
-        let named = candidate.exact && self.cased.is_none();
-        best.map(|(_, line)| line).map(|line| if named { slot.line } else { line })
-    }
-
-    fn weight(&self, line: &str) -> f64 {
-        let mut seen = HashSet::new();
-        let mut weight = 0.0;
-        each_word(line, |word| {
-            let form = self.weights.get_key_value(word);
-            let found =
-                form.or_else(|| stem(word).and_then(|stem| self.weights.get_key_value(stem.as_str())));
-            if let Some((_, value)) = found.filter(|(term, _)| seen.insert(term.as_str())) {
-                weight += value;
-            }
-        });
-        weight
-    }
-
-    fn is_cased(&self, text: &str) -> bool {
-        self.cased.as_ref().is_none_or(|words| words.iter().any(|word| text.contains(word.as_str())))
-    }
-
-    /// Where the hit begins, in characters.
-    fn position(&self, line: &str) -> usize {
-        let folded = fold(line);
-        let at = self.needles.iter().find_map(|needle| folded.find(needle.as_str()));
-        at.and_then(|at| folded.get(..at)).map_or(0, |before| before.chars().count())
-    }
 }

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::Arc;
 
-use super::{Body, Index, SourceId};
+use super::{Body, Index, SourceId, languages_of};
 use crate::graph::state::{GraphState, Touched};
 use crate::graph::{Entity, Observation};
 use crate::search::entity::recency;
@@ -107,12 +107,14 @@ impl Index {
             text: observation.text.clone(),
             line: 0,
             lines: 0,
+            from: 0,
             path,
             parent: None,
             previous: None,
             next: None,
         };
-        let added = self.add(&unit, &Arc::new(id.clone()), None);
+        let language = languages_of(std::slice::from_ref(&unit)).first().copied().unwrap_or_default();
+        let added = self.add(&unit, language, &Arc::new(id.clone()), None);
         let Some(source) = self.sources.get_mut(&id) else { return false };
         let ordinal = u32::try_from(source.units.len()).unwrap_or(u32::MAX);
         let previous = source.units.last().copied().filter(|last| *last != entity);
@@ -127,6 +129,7 @@ impl Index {
         if let Some(slot) = self.slots.get_mut(added as usize).and_then(Option::as_mut) {
             slot.ordinal = ordinal;
             slot.at = recency(&observation.timestamp);
+            slot.root = entity;
             slot.parent = Some(entity);
             slot.previous = previous;
         }

@@ -8,9 +8,10 @@ use std::hash::{BuildHasherDefault, Hasher};
 use memchr::memmem::Finder;
 use serde::Serialize;
 
+use super::rank::Prepared;
+use super::vocabulary::{Form, Scope};
 use super::{Body, Index, SourceId, Texts};
-use crate::search::query::{Query, QueryWord};
-use crate::search::rank::Ranker;
+use crate::search::query::Query;
 
 /// The share of a hit in the type of an entity.
 const TYPE_SHARE: f64 = 0.8;
@@ -21,6 +22,8 @@ const BELOW_CONTAINED: f64 = 20.0;
 /// The most that a hit by BM25 gets otherwise: less than a name that is equal to the query.
 const BELOW_EQUAL: f64 = 99.0;
 
+/// What a word of a name weighs that was meant when another one was typed.
+const MEANT: f64 = 0.5;
 /// What the owner of an observation gets of its score: it comes after what was found by itself.
 const OWNER: f64 = 0.9;
 /// The same where the query is a single word and what contains it has a score of its own.
@@ -115,12 +118,20 @@ impl Index {
     /// Searches the graph; at most `limit` entities and `limit` observations.
     #[must_use]
     pub fn search_graph(&self, query: &Query, limit: usize) -> GraphHits {
-        let mut ranker = Ranker::new(query, self);
-        let meant = self.meant(query);
+        let mut prepared = self.prepare(query, Scope::Graph);
+        let meant = self.meant(query, &prepared);
         for (place, words) in &meant {
-            ranker.take_for(*place, words.iter().copied(), self);
+            let forms = words.iter().filter_map(|word| self.vocabulary.exact(word));
+            if let Some(known) = prepared.words.get_mut(*place) {
+                known.extend(forms.map(|form| Form { weight: MEANT, ..form }));
+            }
         }
-        let candidates = self.candidates(query, &ranker, |slot| slot.kind.is_in_graph());
+        let scored = self.scored(&prepared, Scope::Graph);
+        let mut candidates = scored.candidates(query, &prepared, |_| true);
+        if !query.is_single() {
+            let beside = scored.beside(&candidates, usize::MAX, |_| true);
+            candidates.extend(beside);
+        }
         let top = candidates.iter().map(|candidate| candidate.score).fold(0.0, f64::max);
         let single = query.is_single();
         let score = |plain: f64, ranked: f64| {
@@ -171,7 +182,7 @@ impl Index {
         self.keep_best(&mut observations, limit);
         let entities = found.iter().filter_map(|found| {
             let gathered = entities.get(&found.slot).copied().unwrap_or_default();
-            self.entity_hit(found, gathered, query, &meant)
+            self.entity_hit(found, gathered, query, &prepared)
         });
         GraphHits {
             entities: entities.collect(),
@@ -240,13 +251,10 @@ impl Index {
 
     /// What the words of the query that stand nowhere may have been meant to be: words of names, by the place of the
     /// word in the query.
-    fn meant(&self, query: &Query) -> Vec<(usize, Vec<&str>)> {
-        let is_unknown = |word: &QueryWord| {
-            let terms = std::iter::once(&word.form).chain(&word.stem);
-            terms.into_iter().all(|term| self.postings(term).is_empty())
-        };
-        let unknown = query.words().iter().enumerate().filter(|(_, word)| is_unknown(word));
-        let meant = unknown.map(|(place, word)| (place, self.names.similar(&word.form)));
+    fn meant(&self, query: &Query, prepared: &Prepared) -> Vec<(usize, Vec<&str>)> {
+        let words = query.words().iter().zip(&prepared.words).enumerate();
+        let unknown = words.filter(|(_, (_, forms))| forms.is_empty());
+        let meant = unknown.map(|(place, (word, _))| (place, self.names.similar(&word.form)));
         meant.filter(|(_, words)| !words.is_empty()).collect()
     }
 
@@ -255,7 +263,7 @@ impl Index {
         found: &Scored,
         gathered: Gathered,
         query: &Query,
-        meant: &[(usize, Vec<&str>)],
+        prepared: &Prepared,
     ) -> Option<EntityHit> {
         let source = self.slot(found.slot)?.source.as_ref();
         let (SourceId::Entity(id), Body::Entity { texts, .. }) = (source, &self.sources.get(source)?.body)
@@ -264,12 +272,8 @@ impl Index {
         };
         let phrase = query.folded().trim();
         let has_words = |text: &str| {
-            let has = |word: &QueryWord| {
-                text.contains(&word.form) || word.stem.as_ref().is_some_and(|stem| text.contains(stem))
-            };
-            text.contains(phrase)
-                || query.words().iter().any(has)
-                || meant.iter().flat_map(|(_, words)| words).any(|word| text.contains(word))
+            let mut forms = prepared.words.iter().flatten();
+            text.contains(phrase) || forms.any(|form| text.contains(self.vocabulary.term(form.term)))
         };
         let parts = [MatchedIn::Name, MatchedIn::Type, MatchedIn::Attrs];
         let own =

@@ -1,11 +1,14 @@
 //! The index in memory: which unit holds which term how often. It is kept up to date by difference, so that a write
 //! costs the units that it changes. It reads no file: whoever owns it brings the texts.
 
+mod close;
 mod documents;
 mod follow;
 mod graph;
+mod lines_found;
 mod names;
 mod rank;
+mod vocabulary;
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::{Arc, Mutex};
@@ -14,35 +17,28 @@ use jiff::Timestamp;
 
 use self::names::NameWords;
 use self::rank::Scratch;
+use self::vocabulary::{Scope, Vocabulary};
 use super::entity::{entity_units, recency};
 use super::json::json_units;
+use super::language::{Language, Votes};
 use super::lines::Lines;
 use super::markdown::markdown_units;
 use super::query::fold;
-use super::rank::CorpusStats;
+use super::rank::asks;
 use super::unit::{Unit, UnitKind};
-use super::words::{each_word, stem};
+use super::words::{TermKind, each_term};
 use crate::document::DocumentPath;
 use crate::graph::{Entity, Observation};
 
 pub use documents::{DocumentHits, DocumentQuery, LineHit};
 pub use graph::{EntityHit, GraphHits, MatchedIn, ObservationHit};
 
-/// Stems that are remembered; past this the memory starts anew.
-const STEMS: usize = 50_000;
-
-/// What a posting takes, in its unit and in its term, with the slack of the list of its term.
-const POSTING_BYTES: usize = 20;
-/// What a term takes beside its letters and postings.
-const TERM_BYTES: usize = 112;
 /// What it takes to know the entity of an observation.
 const OWNER_BYTES: usize = 128;
 /// What a source takes beside its texts and units.
 const SOURCE_BYTES: usize = 256;
 /// What it takes to name an observation.
 const NAMED_BYTES: usize = 48;
-/// What a remembered stem takes.
-const STEM_BYTES: usize = 128;
 /// From this many units on, units are added and removed together: each list of postings is then put in order once,
 /// instead of once for each unit.
 const TOGETHER: usize = 32;
@@ -53,16 +49,14 @@ pub struct Index {
     slots: Vec<Option<Slot>>,
     free_slots: Vec<u32>,
     sources: HashMap<SourceId, Source>,
-    terms: HashMap<Arc<str>, u32>,
-    entries: Vec<TermEntry>,
-    free_terms: Vec<u32>,
-    stems: HashMap<String, Option<String>>,
+    vocabulary: Vocabulary,
     /// The entity of each observation, to know it when the observation is gone.
     owners: HashMap<String, String>,
     names: NameWords,
-    units: u64,
-    total_length: u64,
-    /// About how many bytes units, postings, terms and texts take.
+    /// The units of documents and of the graph, and the words in them.
+    units: [u64; 2],
+    total_length: [u64; 2],
+    /// About how many bytes units, postings and texts take.
     held: usize,
     scratch: Mutex<Vec<Scratch>>,
 }
@@ -108,23 +102,48 @@ struct Slot {
     ordinal: u32,
     is_core: bool,
     kind: UnitKind,
+    language: Language,
     fingerprint: u64,
+    /// Alike for units that say the same but for dates and ids; 0 for those that say nothing.
+    likeness: u32,
+    /// The same but for all numbers.
+    pattern: u32,
     /// When it was last changed, in milliseconds since 1970.
     at: i64,
+    /// The moment that its text begins with, in seconds since 1970; [`i64::MIN`] if it begins with none.
+    own_date: i64,
+    /// The same, taken over from what it belongs to.
+    date: i64,
     length: u32,
+    /// Whether it asks something.
+    asks: bool,
     terms: Box<[u32]>,
+    root: u32,
     parent: Option<u32>,
     previous: Option<u32>,
     next: Option<u32>,
-    line: usize,
-    lines: usize,
+    line: u32,
+    lines: u32,
+    from: u32,
     path: Arc<[String]>,
 }
+
+/// There is no date.
+const UNDATED: i64 = i64::MIN;
 
 impl Slot {
     /// What it takes, with its postings and its place among the units of its source.
     fn bytes(&self) -> usize {
-        size_of::<Option<Self>>() + self.terms.len() * POSTING_BYTES + 2 * size_of::<u32>()
+        size_of::<Option<Self>>() + Vocabulary::bytes_of(self.terms.len()) + 2 * size_of::<u32>()
+    }
+
+    fn scope(&self) -> Scope {
+        if self.kind.is_in_graph() { Scope::Graph } else { Scope::Documents }
+    }
+
+    /// The day and time of what it says, in seconds since 1970: its own date, or when its source was last changed.
+    fn moment(&self) -> i64 {
+        if self.date == UNDATED { self.at.div_euclid(1000) } else { self.date }
     }
 }
 
@@ -180,33 +199,6 @@ impl Texts {
 }
 
 type SourceRef = Arc<SourceId>;
-
-#[derive(Debug)]
-struct TermEntry {
-    term: Arc<str>,
-    /// Sorted by slot.
-    postings: Vec<Posting>,
-}
-
-#[derive(Debug, Clone, Copy)]
-struct Posting {
-    slot: u32,
-    count: u32,
-}
-
-impl CorpusStats for Index {
-    fn units(&self) -> u64 {
-        self.units
-    }
-
-    fn total_length(&self) -> u64 {
-        self.total_length
-    }
-
-    fn frequency(&self, term: &str) -> u64 {
-        self.postings(term).len() as u64
-    }
-}
 
 impl Index {
     /// Adds or updates a document.
@@ -267,17 +259,25 @@ impl Index {
     #[must_use]
     pub fn bytes(&self) -> u64 {
         let owners = self.owners.len() * OWNER_BYTES;
-        let scratch = self.scratch_bytes();
-        (self.held + owners + self.names.bytes() + self.stems.len() * STEM_BYTES + scratch) as u64
+        (self.held + owners + self.names.bytes() + self.vocabulary.bytes() + self.scratch_bytes()) as u64
     }
 
-    /// Gives back what only building needed: the stems that were remembered, and the slack of the lists.
+    /// Gives back what only building needed: the slack of the lists.
     pub fn compact(&mut self) {
-        self.stems = HashMap::new();
-        for entry in &mut self.entries {
-            entry.postings.shrink_to_fit();
-        }
+        self.vocabulary.compact();
         self.slots.shrink_to_fit();
+    }
+
+    /// The number of units.
+    #[must_use]
+    pub fn units(&self) -> u64 {
+        self.units.iter().sum()
+    }
+
+    /// The number of words in all units together.
+    #[must_use]
+    pub fn total_length(&self) -> u64 {
+        self.total_length.iter().sum()
     }
 
     /// The names of the documents, in no order.
@@ -308,35 +308,48 @@ impl Index {
             known.entry(fingerprint).or_default().push_back(slot);
         }
         let source = Arc::new(id.clone());
+        let languages = languages_of(units);
         let kept: Vec<Option<u32>> = units
             .iter()
-            .map(|unit| known.get_mut(&unit.fingerprint()).and_then(VecDeque::pop_front))
+            .zip(&languages)
+            .map(|(unit, language)| known.get_mut(&unit.fingerprint(*language)).and_then(VecDeque::pop_front))
             .collect();
         self.free_all(known.into_values().flatten().collect());
         let mut unordered =
             (kept.iter().filter(|kept| kept.is_none()).count() >= TOGETHER).then(HashSet::new);
         let slots: Vec<u32> = units
             .iter()
+            .zip(languages)
             .zip(&kept)
-            .map(|(unit, kept)| kept.unwrap_or_else(|| self.add(unit, &source, unordered.as_mut())))
+            .map(|((unit, language), kept)| {
+                kept.unwrap_or_else(|| self.add(unit, language, &source, unordered.as_mut()))
+            })
             .collect();
+        let scope = if matches!(id, SourceId::Document(_)) { Scope::Documents } else { Scope::Graph };
         for term in unordered.into_iter().flatten() {
-            if let Some(entry) = self.entries.get_mut(term as usize) {
-                // Two runs that are in order each: this merges them.
-                entry.postings.sort_by_key(|posting| posting.slot);
-            }
+            self.vocabulary.put_in_order(term, scope);
         }
         let at = |position: Option<usize>| position.and_then(|at| slots.get(at)).copied();
+        let root = slots.first().copied().unwrap_or_default();
+        let mut dates: Vec<i64> = Vec::with_capacity(slots.len());
         for (ordinal, ((unit, time), slot)) in units.iter().zip(times).zip(&slots).enumerate() {
             let Some(slot) = self.slots.get_mut(*slot as usize).and_then(Option::as_mut) else { continue };
+            // Without a date of its own a unit has that of the entry before it in the section, or else of the section.
+            let over =
+                [unit.previous, unit.parent].into_iter().flatten().filter(|_| scope == Scope::Documents);
+            let date = over.filter_map(|at| dates.get(at)).find(|date| **date != UNDATED).copied();
+            slot.date = if slot.own_date == UNDATED { date.unwrap_or(UNDATED) } else { slot.own_date };
+            dates.push(slot.date);
+            slot.root = root;
             slot.source = Arc::clone(&source);
             slot.ordinal = u32::try_from(ordinal).unwrap_or(u32::MAX);
             slot.at = *time;
             slot.parent = at(unit.parent);
             slot.previous = at(unit.previous);
             slot.next = at(unit.next);
-            slot.line = unit.line;
-            slot.lines = unit.lines;
+            slot.line = small(unit.line);
+            slot.lines = small(unit.lines);
+            slot.from = small(unit.from);
             slot.path = Arc::clone(&unit.path);
         }
         self.sources.insert(id, Source { units: slots, body });
@@ -360,156 +373,167 @@ impl Index {
     }
 
     /// Adds a unit. Lists that are out of order afterwards are noted in `unordered`; without it none is.
-    fn add(&mut self, unit: &Unit, source: &SourceRef, unordered: Option<&mut HashSet<u32>>) -> u32 {
-        let mut words: Vec<u32> = Vec::new();
+    fn add(
+        &mut self,
+        unit: &Unit,
+        language: Language,
+        source: &SourceRef,
+        unordered: Option<&mut HashSet<u32>>,
+    ) -> u32 {
+        let mut terms: Vec<u32> = Vec::new();
         let mut length = 0_u32;
-        each_word(&unit.text, |word| {
-            length = length.saturating_add(1);
-            words.push(self.term(word));
-            if let Some(stem) = self.stem(word) {
-                words.push(self.term(&stem));
+        let mut likeness = Likeness::default();
+        let vocabulary = &mut self.vocabulary;
+        let own_date = each_term(&unit.text, |term| {
+            if !matches!(term.kind, TermKind::Whole | TermKind::Date) {
+                length = length.saturating_add(1);
             }
+            likeness.take(term.text, term.kind);
+            terms.push(vocabulary.intern(term.text));
         });
-        words.sort_unstable();
-        let counts: Vec<(u32, u32)> = words
+        terms.sort_unstable();
+        let counts: Vec<(u32, u32)> = terms
             .chunk_by(|a, b| a == b)
-            .filter_map(|same| Some((*same.first()?, u32::try_from(same.len()).unwrap_or(u32::MAX))))
+            .filter_map(|same| Some((*same.first()?, small(same.len()))))
             .collect();
         let slot = Slot {
             source: Arc::clone(source),
             ordinal: 0,
             is_core: source.is_core(),
             kind: unit.kind,
-            fingerprint: unit.fingerprint(),
+            language,
+            fingerprint: unit.fingerprint(language),
+            // A heading stands for what is below it, so that no other one says the same.
+            likeness: if unit.kind.is_container() { 0 } else { likeness.words },
+            pattern: likeness.pattern,
             at: 0,
+            own_date: own_date.unwrap_or(UNDATED),
+            date: own_date.unwrap_or(UNDATED),
             length,
+            asks: asks(&unit.text),
             terms: counts.iter().map(|(term, _)| *term).collect(),
+            root: 0,
             parent: None,
             previous: None,
             next: None,
-            line: unit.line,
-            lines: unit.lines,
+            line: small(unit.line),
+            lines: small(unit.lines),
+            from: small(unit.from),
             path: Arc::clone(&unit.path),
         };
-        self.units += 1;
-        self.total_length += u64::from(length);
+        let scope = slot.scope();
+        count_up(&mut self.units, scope, 1);
+        count_up(&mut self.total_length, scope, u64::from(length));
         self.held += slot.bytes();
         let at = self.free_slots.pop().unwrap_or_else(|| {
             self.slots.push(None);
-            u32::try_from(self.slots.len() - 1).unwrap_or(u32::MAX)
+            small(self.slots.len() - 1)
         });
         if let Some(place) = self.slots.get_mut(at as usize) {
             *place = Some(slot);
         }
-        self.post(at, counts, unordered);
+        self.vocabulary.post(at, scope, language, &counts, unordered);
         at
-    }
-
-    fn post(&mut self, at: u32, counts: Vec<(u32, u32)>, mut unordered: Option<&mut HashSet<u32>>) {
-        for (term, count) in counts {
-            let Some(entry) = self.entries.get_mut(term as usize) else { continue };
-            let posting = Posting { slot: at, count };
-            let is_last = entry.postings.last().is_none_or(|last| last.slot < at);
-            match &mut unordered {
-                _ if is_last => entry.postings.push(posting),
-                Some(unordered) => {
-                    entry.postings.push(posting);
-                    unordered.insert(term);
-                }
-                None => {
-                    let place = entry.postings.partition_point(|posting| posting.slot < at);
-                    entry.postings.insert(place, posting);
-                }
-            }
-        }
     }
 
     /// Takes units out. Many are taken out of a list of postings in one pass over it.
     fn free_all(&mut self, mut slots: Vec<u32>) {
         slots.sort_unstable();
         let together = slots.len() >= TOGETHER;
-        let mut terms: HashSet<u32> = HashSet::new();
+        let mut terms: [HashSet<u32>; 2] = Default::default();
         // From the last to the first, so that they are handed out again from the first to the last.
         for at in slots.iter().rev() {
             let Some(slot) = self.slots.get_mut(*at as usize).and_then(Option::take) else { continue };
+            let scope = slot.scope();
             self.free_slots.push(*at);
             self.held = self.held.saturating_sub(slot.bytes());
-            self.units = self.units.saturating_sub(1);
-            self.total_length = self.total_length.saturating_sub(u64::from(slot.length));
-            if together {
+            count_down(&mut self.units, scope, 1);
+            count_down(&mut self.total_length, scope, u64::from(slot.length));
+            self.vocabulary.unpost(*at, scope, slot.language, &slot.terms, together);
+            if together && let Some(terms) = terms.get_mut(scope as usize) {
                 terms.extend(slot.terms);
-            } else {
-                for term in slot.terms {
-                    let Some(entry) = self.entries.get_mut(term as usize) else { continue };
-                    if let Ok(place) = entry.postings.binary_search_by_key(at, |posting| posting.slot) {
-                        entry.postings.remove(place);
-                    }
-                    self.forget_if_unused(term);
-                }
             }
         }
-        for term in terms {
-            if let Some(entry) = self.entries.get_mut(term as usize) {
-                entry.postings.retain(|posting| slots.binary_search(&posting.slot).is_err());
+        for (terms, scope) in terms.into_iter().zip([Scope::Documents, Scope::Graph]) {
+            for term in terms {
+                self.vocabulary.retain(term, scope, &slots);
             }
-            self.forget_if_unused(term);
         }
-    }
-
-    fn forget_if_unused(&mut self, term: u32) {
-        let Some(entry) = self.entries.get_mut(term as usize).filter(|entry| entry.postings.is_empty())
-        else {
-            return;
-        };
-        entry.postings = Vec::new();
-        self.terms.remove(&entry.term);
-        self.held = self.held.saturating_sub(TERM_BYTES + entry.term.len());
-        self.free_terms.push(term);
-    }
-
-    fn term(&mut self, term: &str) -> u32 {
-        if let Some(id) = self.terms.get(term) {
-            return *id;
-        }
-        let term: Arc<str> = Arc::from(term);
-        self.held += TERM_BYTES + term.len();
-        let entry = TermEntry { term: Arc::clone(&term), postings: Vec::new() };
-        let id = match self.free_terms.pop() {
-            Some(id) => {
-                if let Some(place) = self.entries.get_mut(id as usize) {
-                    *place = entry;
-                }
-                id
-            }
-            None => {
-                self.entries.push(entry);
-                u32::try_from(self.entries.len() - 1).unwrap_or(u32::MAX)
-            }
-        };
-        self.terms.insert(term, id);
-        id
-    }
-
-    fn stem(&mut self, word: &str) -> Option<String> {
-        if let Some(stem) = self.stems.get(word) {
-            return stem.clone();
-        }
-        if self.stems.len() >= STEMS {
-            self.stems.clear();
-        }
-        let stem = stem(word);
-        self.stems.insert(word.to_owned(), stem.clone());
-        stem
-    }
-
-    fn postings(&self, term: &str) -> &[Posting] {
-        let entry = self.terms.get(term).and_then(|id| self.entries.get(*id as usize));
-        entry.map_or(&[], |entry| entry.postings.as_slice())
     }
 
     fn slot(&self, at: u32) -> Option<&Slot> {
         self.slots.get(at as usize).and_then(Option::as_ref)
     }
+}
+
+/// What a unit says without dates and ids, and without numbers at all, as two small sums.
+#[derive(Debug, Clone, Copy, Default)]
+struct Likeness {
+    words: u32,
+    pattern: u32,
+}
+
+impl Likeness {
+    fn take(&mut self, term: &str, kind: TermKind) {
+        let has_digits = term.bytes().any(|byte| byte.is_ascii_digit());
+        let is_id = has_digits && term.len() >= 7 && term.bytes().any(|byte| byte.is_ascii_lowercase());
+        if kind == TermKind::Date || is_id {
+            return;
+        }
+        self.words = mixed(self.words, term);
+        if !has_digits {
+            self.pattern = mixed(self.pattern, term);
+        }
+    }
+}
+
+/// FNV-1a, word by word.
+fn mixed(sum: u32, term: &str) -> u32 {
+    let step = |sum: u32, byte: u8| (sum ^ u32::from(byte)).wrapping_mul(0x0100_0193);
+    step(term.bytes().fold(sum ^ 0x811c_9dc5, step), 0).max(1)
+}
+
+/// The language of each unit: what its own words show, else what those of the whole document show. Observations come one by one,
+/// so that they have nothing but their own.
+fn languages_of(units: &[Unit]) -> Vec<Language> {
+    let mut whole = Votes::default();
+    let votes: Vec<Votes> = units
+        .iter()
+        .map(|unit| {
+            let mut votes = Votes::default();
+            for word in
+                unit.text.split(|c: char| !(c.is_alphanumeric() || c == '\'')).filter(|word| !word.is_empty())
+            {
+                if word.is_ascii() && word.bytes().all(|byte| byte.is_ascii_lowercase()) {
+                    votes.count(word);
+                } else {
+                    votes.count(&word.to_lowercase());
+                }
+            }
+            if !unit.kind.is_in_graph() {
+                whole.add(&votes);
+            }
+            votes
+        })
+        .collect();
+    let otherwise = whole.language(Language::English);
+    votes.into_iter().map(|votes| votes.language(otherwise)).collect()
+}
+
+fn count_up(counts: &mut [u64; 2], scope: Scope, more: u64) {
+    if let Some(count) = counts.get_mut(scope as usize) {
+        *count += more;
+    }
+}
+
+fn count_down(counts: &mut [u64; 2], scope: Scope, less: u64) {
+    if let Some(count) = counts.get_mut(scope as usize) {
+        *count = count.saturating_sub(less);
+    }
+}
+
+fn small(number: usize) -> u32 {
+    u32::try_from(number).unwrap_or(u32::MAX)
 }
 
 #[cfg(test)]

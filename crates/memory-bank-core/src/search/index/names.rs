@@ -4,6 +4,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use super::close::{changed_letters, tolerance};
 use crate::search::words::each_word;
 
 /// The shortest word, in letters, that is taken for a misspelt one.
@@ -146,44 +147,6 @@ fn trigrams(word: &str) -> Vec<Trigram> {
     all.sort_unstable();
     all.dedup();
     all
-}
-
-/// How many letters of a word this long may be wrong: one, of a long one two, of a very long one three.
-fn tolerance(length: usize) -> usize {
-    match length {
-        0..=5 => 1,
-        6..=11 => 2,
-        _ => 3,
-    }
-}
-
-/// How many letters must be changed, put in, left out or exchanged with their neighbour to make one word the other, if
-/// at most `bound`.
-fn changed_letters(one: &str, other: &str, bound: usize) -> Option<usize> {
-    let (one, other): (Vec<char>, Vec<char>) = (one.chars().collect(), other.chars().collect());
-    if one.len().abs_diff(other.len()) > bound {
-        return None;
-    }
-    let mut before: Vec<usize> = Vec::new();
-    let mut row: Vec<usize> = (0..=other.len()).collect();
-    let at = |row: &[usize], place: usize| row.get(place).copied().unwrap_or(usize::MAX / 2);
-    let mut last: Option<char> = None;
-    for (place, letter) in one.iter().enumerate() {
-        let mut next = vec![place + 1];
-        let mut last_other: Option<char> = None;
-        for (column, known) in other.iter().enumerate() {
-            let replaced = at(&row, column) + usize::from(known != letter);
-            let mut least = replaced.min(at(&row, column + 1) + 1).min(at(&next, column) + 1);
-            if column > 0 && last == Some(*known) && last_other == Some(*letter) {
-                least = least.min(at(&before, column - 1) + 1);
-            }
-            next.push(least);
-            last_other = Some(*known);
-        }
-        before = std::mem::replace(&mut row, next);
-        last = Some(*letter);
-    }
-    row.last().copied().filter(|changed| *changed <= bound)
 }
 
 #[cfg(test)]

@@ -1,11 +1,12 @@
-//! Scores the units of the index. The figures are [`Ranker`]'s; this knows only how to find them fast.
+//! Scores the units of the index. The figures are [`crate::search::rank`]'s; this knows only how to find them fast.
 
 use std::cmp::Ordering;
 use std::sync::{Arc, PoisonError};
 
+use super::vocabulary::{Form, Scope};
 use super::{Index, Slot, SourceId};
 use crate::search::query::Query;
-use crate::search::rank::{Around, Ranker};
+use crate::search::rank::{Around, Corpus, HEADINGS, NEIGHBOURS, above, before, behind, score};
 use crate::search::unit::UnitKind;
 
 /// A unit that a query found, before it is shown.
@@ -15,71 +16,98 @@ pub(super) struct Candidate {
     pub(super) slot: u32,
     /// Whether its name is the query.
     pub(super) exact: bool,
-    /// The BM25 score of the unit alone; 0 if only its context was found.
-    pub(super) own: f64,
+    /// Whether it holds a word of the query itself, and not only beside it.
+    pub(super) itself: bool,
+    /// Whether it holds a word that is unwanted.
+    pub(super) unwanted: bool,
     /// The score in context.
     pub(super) score: f64,
 }
 
+/// A query made ready for one index: the terms of each of its words.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Prepared {
+    pub(super) words: Vec<Vec<Form>>,
+    /// The words that stand nowhere, by their place in the query, and were looked for by what comes close to them.
+    pub(super) close: Vec<usize>,
+    unwanted: Vec<Form>,
+}
+
+/// How many words are looked for by going through the vocabulary.
+const CLOSE: usize = 6;
 /// How many queries of an index keep their memory for the next.
 const SCRATCHES: usize = 1;
+/// The most bytes that are kept for the next query.
+const KEPT_BYTES: usize = 4 * 1024 * 1024;
 
 /// Memory that queries use one after the other, so that none allocates for all units.
 #[derive(Debug, Default)]
 pub(super) struct Scratch {
-    total: Vec<f64>,
-    word: Vec<f64>,
-    seen: Vec<bool>,
-    touched: Vec<u32>,
-    touched_by_word: Vec<u32>,
+    /// For each unit its row and one more, or 0.
+    row_of: Vec<u32>,
+    /// The unit of each row.
+    rows: Vec<u32>,
+    /// For each row how often it has each word, and then what that is worth.
+    worth: Vec<f32>,
+}
+
+/// The rows of one query, with what its words weigh.
+pub(super) struct Scored<'a> {
+    index: &'a Index,
+    scratch: Scratch,
+    rarity: Vec<f64>,
 }
 
 impl Index {
-    /// All units that the query finds and `accepts`, in no order.
-    ///
-    /// A unit is found if it holds a word of the query; when there are several words also if it stands next to such
-    /// a unit or belongs to one, since the answer to a question often stands beside the words of the question.
-    pub(super) fn candidates(
-        &self,
-        query: &Query,
-        ranker: &Ranker,
-        accepts: impl Fn(&Slot) -> bool,
-    ) -> Vec<Candidate> {
-        let mut scratch = self.borrow_scratch();
-        scratch.score(self, ranker);
-        if !query.is_single() {
-            scratch.spread(self);
-        }
-        let title = query.folded().trim().to_owned();
-        let candidates = scratch
-            .touched
-            .iter()
-            .filter_map(|at| {
-                let slot = self.slot(*at).filter(|slot| accepts(slot))?;
-                let exact = slot.is_called(&title);
-                if slot.kind == UnitKind::Document && !exact {
-                    return None;
+    /// The terms of each word of a query.
+    pub(super) fn prepare(&self, query: &Query, scope: Scope) -> Prepared {
+        let mut prepared = Prepared::default();
+        for (place, word) in query.words().iter().enumerate() {
+            let mut forms = self.vocabulary.forms(word, scope);
+            if scope == Scope::Documents && prepared.close.len() < CLOSE {
+                if self.vocabulary.is_close_wanted(word, &forms, scope) {
+                    prepared.close.push(place);
+                    let close = self.vocabulary.close(&word.form, scope);
+                    forms.extend(close.into_iter().filter(|one| forms_lack(&forms, one)).collect::<Vec<_>>());
+                } else {
+                    let compounds = self.vocabulary.compounds(word, scope);
+                    forms.extend(
+                        compounds.into_iter().filter(|one| forms_lack(&forms, one)).collect::<Vec<_>>(),
+                    );
                 }
-                let of = |other: Option<u32>| other.map_or(0.0, |other| scratch.total(other));
-                let around = Around {
-                    own: scratch.total(*at),
-                    previous: of(slot.previous),
-                    next: of(slot.next),
-                    parent: of(slot.parent),
-                };
-                Some(Candidate { slot: *at, exact, own: around.own, score: around.score() })
-            })
-            .collect();
-        self.return_scratch(scratch);
-        candidates
+            }
+            prepared.words.push(forms);
+        }
+        for term in query.unwanted() {
+            prepared.unwanted.extend(self.vocabulary.exact(term));
+        }
+        prepared
     }
 
-    /// The order of an answer: exact names first, then the score; among equals core documents, then the newer ones,
-    /// then by name and place.
+    /// What all units of a kind of source are.
+    pub(super) fn corpus(&self, scope: Scope) -> Corpus {
+        let at = scope as usize;
+        let of = |counts: &[u64; 2]| counts.get(at).copied().unwrap_or_default();
+        Corpus { units: of(&self.units), words: of(&self.total_length) }
+    }
+
+    /// Scores all units that hold a word of the query.
+    pub(super) fn scored(&self, prepared: &Prepared, scope: Scope) -> Scored<'_> {
+        let mut scratch = self.borrow_scratch();
+        let rarity = scratch.score(self, prepared, scope);
+        Scored { index: self, scratch, rarity }
+    }
+
+    /// The order of an answer: exact names first, then what holds a word itself, then the score; among equals core documents, then
+    /// the newer ones, then by name and place.
     pub(super) fn compare(&self, a: &Candidate, b: &Candidate) -> Ordering {
-        b.exact.cmp(&a.exact).then_with(|| b.score.total_cmp(&a.score)).then_with(|| {
+        let rank = |one: &Candidate| (one.exact, !one.unwanted, one.itself);
+        rank(b).cmp(&rank(a)).then_with(|| b.score.total_cmp(&a.score)).then_with(|| {
             let (Some(a), Some(b)) = (self.slot(a.slot), self.slot(b.slot)) else { return Ordering::Equal };
-            b.is_core.cmp(&a.is_core).then_with(|| b.at.cmp(&a.at)).then_with(|| a.compare_place(b))
+            b.is_core
+                .cmp(&a.is_core)
+                .then_with(|| b.moment().cmp(&a.moment()))
+                .then_with(|| a.compare_place(b))
         })
     }
 
@@ -97,31 +125,179 @@ impl Index {
     fn borrow_scratch(&self) -> Scratch {
         let mut scratch =
             self.scratch.lock().unwrap_or_else(PoisonError::into_inner).pop().unwrap_or_default();
-        let length = self.slots.len();
-        scratch.total.resize(length, 0.0);
-        scratch.word.resize(length, 0.0);
-        scratch.seen.resize(length, false);
+        scratch.row_of.resize(self.slots.len(), 0);
         scratch
-    }
-
-    fn return_scratch(&self, mut scratch: Scratch) {
-        for at in scratch.touched.drain(..) {
-            if let Some(total) = scratch.total.get_mut(at as usize) {
-                *total = 0.0;
-            }
-            if let Some(seen) = scratch.seen.get_mut(at as usize) {
-                *seen = false;
-            }
-        }
-        let mut kept = self.scratch.lock().unwrap_or_else(PoisonError::into_inner);
-        if kept.len() < SCRATCHES {
-            kept.push(scratch);
-        }
     }
 
     /// What the memory takes that queries use one after the other.
     pub(super) fn scratch_bytes(&self) -> usize {
         self.scratch.lock().unwrap_or_else(PoisonError::into_inner).iter().map(Scratch::bytes).sum()
+    }
+}
+
+fn forms_lack(forms: &[Form], one: &Form) -> bool {
+    forms.iter().all(|form| form.term != one.term)
+}
+
+impl Scored<'_> {
+    /// The units that hold a word of the query and are accepted, in no order.
+    pub(super) fn candidates(
+        &self,
+        query: &Query,
+        prepared: &Prepared,
+        accepts: impl Fn(&Slot) -> bool,
+    ) -> Vec<Candidate> {
+        let title = query.folded().trim().to_owned();
+        let mut around = vec![Around::default(); self.rarity.len()];
+        let mut candidates = Vec::new();
+        for at in &self.scratch.rows {
+            let Some(slot) = self.index.slot(*at).filter(|slot| accepts(slot)) else { continue };
+            let exact = slot.is_called(&title);
+            if slot.kind == UnitKind::Document && !exact {
+                continue;
+            }
+            let itself = self.gather(*at, slot, &mut around);
+            let unwanted = !prepared.unwanted.is_empty() && self.index.holds(*at, slot, &prepared.unwanted);
+            let score = score(self.rarity.iter().copied().zip(around.iter().copied()), slot.asks);
+            candidates.push(Candidate { slot: *at, exact, itself, unwanted, score });
+        }
+        candidates
+    }
+
+    /// Units that hold no word of the query and stand next to one of these, or belong to one.
+    pub(super) fn beside(
+        &self,
+        candidates: &[Candidate],
+        most: usize,
+        accepts: impl Fn(&Slot) -> bool,
+    ) -> Vec<Candidate> {
+        let mut seen = std::collections::HashSet::new();
+        let mut around = vec![Around::default(); self.rarity.len()];
+        let mut found = Vec::new();
+        for candidate in candidates {
+            let Some(slot) = self.index.slot(candidate.slot) else { continue };
+            let neighbours = [slot.previous, slot.next].into_iter().flatten();
+            let children = slot.kind.is_container().then(|| self.index.children(candidate.slot, slot));
+            for at in neighbours.chain(children.into_iter().flatten()) {
+                if found.len() >= most {
+                    return found;
+                }
+                if self.row(at).is_some() || !seen.insert(at) {
+                    continue;
+                }
+                let Some(slot) = self.index.slot(at).filter(|slot| accepts(slot)) else { continue };
+                if slot.kind == UnitKind::Document || slot.length == 0 {
+                    continue;
+                }
+                self.gather(at, slot, &mut around);
+                let score = score(self.rarity.iter().copied().zip(around.iter().copied()), slot.asks);
+                found.push(Candidate { slot: at, exact: false, itself: false, unwanted: false, score });
+            }
+        }
+        found
+    }
+
+    /// How each word stands in a unit and around it; whether one stands in the unit itself.
+    fn gather(&self, at: u32, slot: &Slot, around: &mut [Around]) -> bool {
+        let own = self.row(at);
+        let asked = slot.previous.and_then(|at| self.index.slot(at)).is_some_and(|before| before.asks);
+        let (previous, next) = (self.walk(slot, |slot| slot.previous), self.walk(slot, |slot| slot.next));
+        let mut headings: [Option<&[f32]>; HEADINGS] = [None; HEADINGS];
+        let mut name = None;
+        let mut parent = slot.parent;
+        for heading in &mut headings {
+            let Some((at, above)) = parent.and_then(|at| Some((at, self.index.slot(at)?))) else { break };
+            if above.kind == UnitKind::Document {
+                break;
+            }
+            *heading = self.row(at);
+            parent = above.parent;
+        }
+        if slot.scope() == Scope::Documents {
+            name = self.row(slot.root);
+        }
+        let of = |row: Option<&[f32]>, word: usize| {
+            row.and_then(|row| row.get(word)).copied().map_or(0.0, f64::from)
+        };
+        for (word, around) in around.iter_mut().enumerate() {
+            *around = Around {
+                own: of(own, word),
+                previous: before(previous.iter().map(|row| of(*row, word)), asked),
+                next: behind(next.iter().map(|row| of(*row, word))),
+                above: above(headings.iter().map(|heading| of(*heading, word))),
+                name: of(name, word),
+            };
+        }
+        own.is_some()
+    }
+
+    /// The rows of the nearest units in one direction.
+    fn walk(&self, slot: &Slot, step: impl Fn(&Slot) -> Option<u32>) -> [Option<&[f32]>; NEIGHBOURS] {
+        let mut rows = [None; NEIGHBOURS];
+        let mut at = step(slot);
+        for row in &mut rows {
+            let Some(here) = at else { break };
+            *row = self.row(here);
+            at = self.index.slot(here).and_then(&step);
+        }
+        rows
+    }
+
+    fn row(&self, at: u32) -> Option<&[f32]> {
+        let row = self.scratch.row_of.get(at as usize)?.checked_sub(1)? as usize;
+        let words = self.rarity.len();
+        self.scratch.worth.get(row * words..(row + 1) * words)
+    }
+
+    /// The rarity of each word of the query; 0 for one that stands nowhere.
+    pub(super) fn rarity(&self) -> &[f64] {
+        &self.rarity
+    }
+}
+
+impl Drop for Scored<'_> {
+    fn drop(&mut self) {
+        let mut scratch = std::mem::take(&mut self.scratch);
+        for at in scratch.rows.drain(..) {
+            if let Some(row) = scratch.row_of.get_mut(at as usize) {
+                *row = 0;
+            }
+        }
+        scratch.worth.clear();
+        if scratch.worth.capacity() * size_of::<f32>() > KEPT_BYTES {
+            scratch.worth = Vec::new();
+        }
+        let mut kept = self.index.scratch.lock().unwrap_or_else(PoisonError::into_inner);
+        if kept.len() < SCRATCHES {
+            kept.push(scratch);
+        }
+    }
+}
+
+impl Index {
+    /// Whether a unit holds one of these terms.
+    fn holds(&self, at: u32, slot: &Slot, terms: &[Form]) -> bool {
+        let scope = slot.scope();
+        terms.iter().any(|form| {
+            self.vocabulary
+                .postings(form.term, scope)
+                .binary_search_by_key(&at, |posting| posting.slot)
+                .is_ok()
+        })
+    }
+
+    /// What belongs to a heading, a document or an entity itself, in order.
+    fn children<'a>(&'a self, at: u32, slot: &'a Slot) -> impl Iterator<Item = u32> + 'a {
+        let units = self.sources.get(slot.source.as_ref()).map_or(&[][..], |source| source.units.as_slice());
+        units
+            .iter()
+            .skip(slot.ordinal as usize + 1)
+            .map_while(move |child| {
+                let child_slot = self.slot(*child)?;
+                let leaves = child_slot.kind == UnitKind::Heading && child_slot.path.len() <= slot.path.len();
+                (!leaves).then_some((*child, child_slot.parent))
+            })
+            .filter_map(move |(child, parent)| (parent == Some(at)).then_some(child))
     }
 }
 
@@ -145,9 +321,7 @@ impl Slot {
                 let file = file.to_lowercase();
                 file == name || file.rsplit_once('.').is_some_and(|(stem, _)| stem == name)
             }
-            (UnitKind::Heading | UnitKind::Decision, _) => {
-                self.path.last().is_some_and(|title| title.to_lowercase() == name)
-            }
+            (UnitKind::Heading, _) => self.path.last().is_some_and(|title| title.to_lowercase() == name),
             _ => false,
         }
     }
@@ -155,76 +329,52 @@ impl Slot {
 
 impl Scratch {
     fn bytes(&self) -> usize {
-        (self.total.capacity() + self.word.capacity()) * size_of::<f64>()
-            + self.seen.capacity()
-            + (self.touched.capacity() + self.touched_by_word.capacity()) * size_of::<u32>()
+        self.worth.capacity() * size_of::<f32>()
+            + (self.row_of.capacity() + self.rows.capacity()) * size_of::<u32>()
     }
 
-    fn total(&self, at: u32) -> f64 {
-        self.total.get(at as usize).copied().unwrap_or_default()
-    }
-
-    /// Adds up the BM25 scores of all units that hold a word of the query.
-    fn score(&mut self, index: &Index, ranker: &Ranker) {
-        for word in ranker.words() {
-            for form in &word.forms {
-                for posting in index.postings(&form.term) {
-                    let length = index.slot(posting.slot).map_or(0, |slot| slot.length);
-                    let score = ranker.term_score(form, posting.count, length);
-                    if let Some(best) = self.word.get_mut(posting.slot as usize) {
-                        if *best == 0.0 {
-                            self.touched_by_word.push(posting.slot);
-                        }
-                        *best = best.max(score);
+    /// Counts the words in all units that hold one, and weighs the counts; gives back the rarity of each word.
+    fn score(&mut self, index: &Index, prepared: &Prepared, scope: Scope) -> Vec<f64> {
+        let words = prepared.words.len();
+        let corpus = index.corpus(scope);
+        let mut rarity = Vec::with_capacity(words);
+        for (word, forms) in prepared.words.iter().enumerate() {
+            let mut frequency = 0;
+            for form in forms {
+                #[expect(clippy::cast_possible_truncation, reason = "a weight between 0 and 1")]
+                let weight = form.weight as f32;
+                for posting in index.vocabulary.postings(form.term, scope) {
+                    let Some(row) = self.row(posting.slot, words) else { continue };
+                    let Some(count) = self.worth.get_mut(row * words + word) else { continue };
+                    if *count == 0.0 {
+                        frequency += 1;
                     }
+                    #[expect(clippy::cast_precision_loss, reason = "few occurrences")]
+                    let more = weight * posting.count as f32;
+                    *count += more;
                 }
             }
-            for at in self.touched_by_word.drain(..) {
-                let place = at as usize;
-                let (Some(word), Some(total), Some(seen)) =
-                    (self.word.get_mut(place), self.total.get_mut(place), self.seen.get_mut(place))
-                else {
-                    continue;
-                };
-                *total += std::mem::take(word);
-                if !std::mem::replace(seen, true) {
-                    self.touched.push(at);
-                }
+            rarity.push(if frequency == 0 { 0.0 } else { corpus.rarity(frequency) });
+        }
+        for (row, at) in self.worth.chunks_mut(words.max(1)).zip(&self.rows) {
+            let length = index.slot(*at).map_or(0, |slot| slot.length);
+            for count in row.iter_mut().filter(|count| **count > 0.0) {
+                #[expect(clippy::cast_possible_truncation, reason = "a figure between 0 and 2.2")]
+                let worth = corpus.saturation(f64::from(*count), length) as f32;
+                *count = worth;
             }
         }
+        rarity
     }
 
-    /// Also touches the neighbours of all units that were found, and what belongs to them.
-    fn spread(&mut self, index: &Index) {
-        let found = self.touched.len();
-        for place in 0..found {
-            let Some(at) = self.touched.get(place).copied() else { continue };
-            let Some(slot) = index.slot(at) else { continue };
-            for neighbour in [slot.previous, slot.next].into_iter().flatten() {
-                self.touch(neighbour);
-            }
-            if !slot.kind.is_container() {
-                continue;
-            }
-            let units =
-                index.sources.get(slot.source.as_ref()).map_or(&[][..], |source| source.units.as_slice());
-            let inside = units.iter().skip(slot.ordinal as usize + 1).map_while(|child| {
-                let child_slot = index.slot(*child)?;
-                let leaves = child_slot.kind == UnitKind::Heading && child_slot.path.len() <= slot.path.len();
-                (!leaves).then_some((*child, child_slot.parent))
-            });
-            for (child, parent) in inside {
-                if parent == Some(at) {
-                    self.touch(child);
-                }
-            }
+    /// The row of a unit, which it gets if it has none.
+    fn row(&mut self, at: u32, words: usize) -> Option<usize> {
+        let row = self.row_of.get_mut(at as usize)?;
+        if *row == 0 {
+            self.rows.push(at);
+            *row = u32::try_from(self.rows.len()).ok()?;
+            self.worth.resize(self.rows.len() * words, 0.0);
         }
-    }
-
-    fn touch(&mut self, at: u32) {
-        let known = self.seen.get_mut(at as usize).is_none_or(|seen| std::mem::replace(seen, true));
-        if !known {
-            self.touched.push(at);
-        }
+        Some(*row as usize - 1)
     }
 }

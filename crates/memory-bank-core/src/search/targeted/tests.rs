@@ -48,6 +48,7 @@ fn hit(file: &str, line: usize) -> LineHit {
         score: 1.0,
         heading_path: Vec::new(),
         unit: (line, line),
+        similar: 0,
     }
 }
 

@@ -3,13 +3,14 @@
 use std::path::Path;
 
 use memory_bank_core::caller::Right;
-use memory_bank_core::transfer::{Onto, Size};
+use memory_bank_core::clock::{Clock, SystemClock};
+use memory_bank_core::transfer::{Onto, ProjectCopy, Size};
 use memory_bank_folder::FolderSource;
 use memory_bank_postgres::{Imported, OperatorAction};
 use serde_json::json;
 
 use super::progress::Progress;
-use super::{Project, Whose, lines, open, size_json, size_text, subject, tell_servers};
+use super::{Project, Whose, lines, memory_file, open, size_json, size_text, subject, tell_servers};
 use crate::cli::Cli;
 use crate::cli::output::Output;
 
@@ -35,17 +36,26 @@ pub(super) async fn run(
     output: Output,
 ) -> anyhow::Result<()> {
     let from = std::path::absolute(from)?;
-    let source = FolderSource::open(&from, &cli.folder, cli.follow_links)?;
     // Everything is read and checked before the database is touched.
-    let copy = source.project().await?;
+    let source =
+        if from.is_file() { None } else { Some(FolderSource::open(&from, &cli.folder, cli.follow_links)?) };
+    let (copy, left_out) = match &source {
+        Some(source) => (source.project().await?, source.left_out().await?),
+        None => {
+            let bank = memory_file::read(&from)?.to_bank(SystemClock.now());
+            (ProjectCopy { bank, ..ProjectCopy::default() }, Vec::new())
+        }
+    };
     copy.bank.check_for_rows()?;
-    let left_out = source.left_out().await?;
     let onto = match wishes {
         Wishes { replace: true, .. } => Onto::Replace,
         Wishes { merge: true, .. } => Onto::Merge,
         _ => Onto::Empty,
     };
-    let backups = if wishes.backups { source.backups().await? } else { Vec::new() };
+    let backups = match &source {
+        Some(source) if wishes.backups => source.backups().await?,
+        _ => Vec::new(),
+    };
     let right = if onto == Onto::Replace { Right::Admin } else { Right::Write };
     let opened = open(whose, right).await?;
     let Project { bank, caller, .. } = &opened;
@@ -56,14 +66,17 @@ pub(super) async fn run(
     import.put(&copy, &|items| progress.add(items)).await?;
     drop(copy);
     for (id, made_at) in &backups {
-        if import.takes_backup(id) {
+        if let Some(source) = &source
+            && import.takes_backup(id)
+        {
             import.put_backup(id, *made_at, &source.backup(id).await?).await?;
         }
         progress.add(1);
     }
     let done = if wishes.dry_run { import.forget().await } else { import.commit().await? };
     progress.end();
-    let way = format!("{} → {}", source.bank().display(), whose.project);
+    let shown = source.as_ref().map_or(from.as_path(), FolderSource::bank);
+    let way = format!("{} → {}", shown.display(), whose.project);
     report(&done, size, &left_out, wishes.dry_run, whose, &way, &caller.user_name, output)?;
     if !wishes.dry_run {
         tell_servers(&opened).await;

@@ -7,6 +7,7 @@ mod archive;
 mod backup;
 mod export;
 mod import;
+mod memory_file;
 mod progress;
 mod restore;
 
@@ -32,13 +33,18 @@ use crate::database;
 /// A command that moves a project.
 #[derive(Debug, Clone, Subcommand)]
 pub(crate) enum MovingCommand {
-    /// Bring a folder's memory bank into a project of the database: documents, graph, rules files, backups.
+    /// Bring a folder's memory bank into a project of the database: documents, graph, rules files, backups. Or bring the
+    /// graph of a reference memory server, its `memory.json`, into a project or into the bank of the folder.
     Import {
-        /// The bank's folder, or the project folder that holds it. It is only read.
-        #[arg(long, value_name = "DIR")]
+        /// The bank's folder, or the project folder that holds it; or a `memory.json`. It is only read.
+        #[arg(long, value_name = "PATH")]
         from: PathBuf,
-        #[command(flatten)]
-        whose: Whose,
+        /// The project's short name. Without, a `memory.json` goes into the memory bank of the folder (`--path`).
+        #[arg(long)]
+        project: Option<String>,
+        /// The member in whose name this is done; an owner of the project when absent.
+        #[arg(long, requires = "project")]
+        user: Option<String>,
         /// Add to what the project holds; documents and entities of the same name are replaced.
         #[arg(long, conflicts_with = "replace")]
         merge: bool,
@@ -104,10 +110,16 @@ pub(crate) struct Whose {
 /// Runs one command.
 pub(crate) async fn run(command: &MovingCommand, cli: &Cli, output: Output) -> anyhow::Result<()> {
     match command {
-        MovingCommand::Import { from, whose, merge, replace, no_backups, dry_run } => {
+        MovingCommand::Import { from, project, user, merge, replace, no_backups, dry_run } => {
             let wishes =
                 import::Wishes { merge: *merge, replace: *replace, backups: !no_backups, dry_run: *dry_run };
-            import::run(from, cli, whose, wishes, output).await
+            match project {
+                Some(project) => {
+                    let whose = Whose { project: project.clone(), user: user.clone() };
+                    import::run(from, cli, &whose, wishes, output).await
+                }
+                None => memory_file::run(from, cli, wishes, output).await,
+            }
         }
         MovingCommand::Export { whose, to, replace, no_backups, dry_run } => {
             let wishes = export::Wishes { replace: *replace, backups: !no_backups, dry_run: *dry_run };

@@ -1,5 +1,8 @@
 //! The digest of a bank: what its documents, its graph and its list of documents say in short.
 
+use std::collections::BTreeSet;
+
+use jiff::Timestamp;
 use memory_bank_core::clock::iso_millis;
 use memory_bank_core::document::{
     DIGEST_TOKENS, DigestBounds, DigestExtras, DigestSource, DocumentEntry, DocumentFacts, DocumentPath,
@@ -76,8 +79,13 @@ impl Texts {
 pub(crate) async fn get_context_digest(mut call: Call) -> Result<Reply, Failure> {
     let arguments: DigestArguments = call.parse()?;
     let bank = call.bank()?;
+    let now = call.services.clock.now();
     call.services.replies.need(LISTING_BYTES).await?;
-    let (present, summary) = tokio::join!(bank.list(&call.caller), bank.summary(&call.caller));
+    let (present, summary, last) = tokio::join!(
+        bank.list(&call.caller),
+        bank.summary(&call.caller),
+        last_session(&call, bank.as_ref(), now)
+    );
     let present = present?;
     let mut texts = Texts::read(&call, bank.as_ref(), &present).await?;
     let mut warnings = std::mem::take(&mut texts.warnings);
@@ -88,14 +96,17 @@ pub(crate) async fn get_context_digest(mut call: Call) -> Result<Reply, Failure>
             Vec::new()
         }
     };
-    let mut metadata =
-        json!({"timestamp": iso_millis(call.services.clock.now()), "memoryBankDir": bank.location()});
+    let mut metadata = json!({"timestamp": iso_millis(now), "memoryBankDir": bank.location()});
     if !warnings.is_empty()
         && let Some(object) = metadata.as_object_mut()
     {
         object.insert("warnings".into(), json!(warnings));
     }
-    let extras = DigestExtras { graph, documents: document_lines(&present), since: None };
+    let extras = DigestExtras {
+        graph,
+        documents: document_lines(&present),
+        since: last.map(|last| since(last, &present)),
+    };
     // What is asked for by number is not cut by the default budget.
     let asked =
         arguments.max_progress_entries.unwrap_or(0).saturating_add(arguments.max_decisions.unwrap_or(0));
@@ -110,6 +121,41 @@ pub(crate) async fn get_context_digest(mut call: Call) -> Result<Reply, Failure>
     };
     let structured = json!({"digest": digest(&texts.sources(), &extras, bounds), "metadata": metadata});
     Reply::json(&structured)
+}
+
+/// When this caller looked at the digest last, in an earlier session; notes this look. A digest does not fail for it.
+async fn last_session(call: &Call, bank: &dyn Bank, now: Timestamp) -> Option<Timestamp> {
+    let place = bank.location();
+    let known = match call.services.state.load(&call.caller).await {
+        Ok(state) => state.visits,
+        Err(error) => {
+            tracing::warn!(%error, "a digest goes without what changed since the last session");
+            return None;
+        }
+    };
+    if known.is_news(&place, now) {
+        let noted =
+            call.services.state.update(&call.caller, &mut |state| state.visits.note(&place, now)).await;
+        if let Err(error) = noted {
+            tracing::warn!(%error, "that a digest was looked at is not noted");
+        }
+    }
+    known.last_session(&place, now)
+}
+
+/// What changed since then, in a line.
+fn since(last: Timestamp, present: &[DocumentEntry]) -> String {
+    const NAMED: usize = 6;
+    let mut changed: Vec<&DocumentEntry> =
+        present.iter().filter(|entry| entry.path.is_some() && entry.updated_at > last).collect();
+    changed.sort_by(|a, b| b.updated_at.cmp(&a.updated_at).then_with(|| a.name.cmp(&b.name)));
+    let names: Vec<String> = changed.iter().take(NAMED).map(|entry| short(&entry.name)).collect();
+    let mut text = format!("since {}: ", last.strftime("%Y-%m-%d %H:%M UTC"));
+    text.push_str(&if names.is_empty() { "no document changed".to_owned() } else { names.join(", ") });
+    if changed.len() > names.len() {
+        text.push_str(&format!(" and {} more", changed.len() - names.len()));
+    }
+    text
 }
 
 /// The documents with size and last change, the last changed first.
@@ -140,11 +186,16 @@ fn graph_lines(summary: &GraphSummary) -> Vec<String> {
             summary.types.iter().map(|(name, count)| format!("{} ({count})", short(name))).collect();
         head.push_str(&format!("\nTypes: {}", types.join(", ")));
     }
-    let entities = summary
-        .busiest
-        .iter()
+    let mut seen = BTreeSet::new();
+    // One of the connected, one of the last, in turn: a small budget shows both.
+    let entities = interleaved(&summary.busiest, &summary.recent)
+        .filter(|(name, kind, _)| seen.insert((name, kind)))
         .map(|(name, kind, count)| format!("- {} [{}] ({count} obs)", short(name), short(kind)));
     std::iter::once(head).chain(entities).collect()
+}
+
+fn interleaved<'t, T>(one: &'t [T], other: &'t [T]) -> impl Iterator<Item = &'t T> {
+    (0..one.len().max(other.len())).flat_map(|at| one.get(at).into_iter().chain(other.get(at)))
 }
 
 /// The head of a name.

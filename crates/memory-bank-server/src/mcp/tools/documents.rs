@@ -6,7 +6,7 @@ use memory_bank_core::caller::Right;
 use memory_bank_core::clock::iso_millis;
 use memory_bank_core::document::{
     self, BatchWrite, CORE_DOCUMENTS, DocumentPath, Edit, Etag, NameError, delete_document, edit_document,
-    migration_paths, rename_document, unified_diff, write_document,
+    is_leftover, migration_paths, rename_document, unified_diff, write_document,
 };
 use memory_bank_core::error::EditError;
 use memory_bank_core::limits;
@@ -94,9 +94,20 @@ pub(crate) async fn list_memory_bank_files(mut call: Call) -> Result<Reply, Fail
     let (shown, cut) = room.names(names.iter().take(wanted).cloned());
     let left = cut + names.len() - wanted;
     // A file may have any name; each stays on its line.
-    let on_lines = |name: &String| name.replace(char::is_control, "\u{fffd}");
-    let lines: Vec<String> = shown.iter().map(on_lines).collect();
+    let on_line = |name: &String| {
+        let line = name.replace(char::is_control, "\u{fffd}");
+        if is_leftover(name) {
+            format!("{line} (left by an editor or sync tool, not searched)")
+        } else {
+            line
+        }
+    };
+    let lines: Vec<String> = shown.iter().map(on_line).collect();
     let mut data = json!({"files": shown});
+    let leftovers: Vec<&String> = shown.iter().filter(|name| is_leftover(name)).collect();
+    if !leftovers.is_empty() {
+        put(&mut data, "leftovers", json!(leftovers));
+    }
     let mut only = String::new();
     if let Some(last) = shown.last().filter(|_| left > 0) {
         let cursor = listing.cursor(last)?;
@@ -144,6 +155,9 @@ pub(super) async fn status(call: &Call, bank: &dyn Bank) -> Result<Value, Failur
     };
     let mut status = serde_json::to_value(status).map_err(|error| Failure::Internal(error.to_string()))?;
     note_left(&mut status, &[("files", left)], MORE_NAMES);
+    if let Some(notice) = call.services.workspace.notice(&call.caller) {
+        put(&mut status, "notice", json!(notice));
+    }
     Ok(status)
 }
 

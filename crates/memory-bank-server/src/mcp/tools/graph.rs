@@ -270,7 +270,18 @@ pub(crate) async fn graph_open_nodes(mut call: Call) -> Result<Reply, Failure> {
     let bytes = call.services.replies.bytes;
     // What is loaded, and what is made of it.
     call.services.replies.need(bytes.saturating_mul(2)).await?;
-    let mut part = bank.open(&call.caller, &nodes, depth, bytes).await?;
+    let mut part = match bank.open(&call.caller, &nodes, depth, bytes).await {
+        Ok(part) => part,
+        Err(error) => {
+            let failure = Failure::from(error);
+            return Err(match (failure, bank.importable(&call.caller).await) {
+                (Failure::Own(text), Some(importable)) => {
+                    Failure::Hinted { text, hint: format!(". {importable}") }
+                }
+                (failure, _) => failure,
+            });
+        }
+    };
     let name_of = |id: &str| part.names.get(id).cloned().unwrap_or_else(|| id.to_owned());
     let relations = part.relations.iter().map(|relation| {
         json!({

@@ -45,8 +45,11 @@ pub(super) fn beside_a_document(outcome: &Result<Reply, Failure>, names: &[Strin
     (!names.is_empty() && is_document(&reply.text, &reply.structured)).then(|| line(names))
 }
 
+/// Whether the text is that of a document, or of a part of one.
 fn is_document(text: &str, structured: &Value) -> bool {
-    structured.get("content").and_then(Value::as_str) == Some(text)
+    ["content", "part", "text"]
+        .iter()
+        .any(|member| structured.get(member).and_then(Value::as_str) == Some(text))
 }
 
 fn shown(names: &[String]) -> &[String] {

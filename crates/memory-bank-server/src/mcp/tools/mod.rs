@@ -204,8 +204,12 @@ pub(crate) fn may_destroy(name: &str) -> bool {
 /// that has its default, or means nothing beside another, a title that repeats the name, a least number of nought or one, a
 /// most that nobody reaches.
 fn describe(spec: &ToolSpec) -> Tool {
-    let shown: Vec<Argument> =
-        spec.arguments.iter().filter(|argument| !table::UNLISTED.contains(&argument.name)).copied().collect();
+    let is_listed = |argument: &&Argument| !table::UNLISTED.contains(&argument.name);
+    let mut shown: Vec<Argument> = spec.arguments.iter().filter(is_listed).copied().collect();
+    // For some clients an object without properties is one that takes anything, which they cannot express.
+    if shown.is_empty() {
+        shown = spec.arguments.to_vec();
+    }
     let mut schema = Value::Object(object_schema(&shown));
     make_lean(&mut schema);
     let Value::Object(schema): Value = schema else {
@@ -220,14 +224,9 @@ fn describe(spec: &ToolSpec) -> Tool {
     Tool::new(spec.name, spec.description, schema).with_annotations(hints)
 }
 
-/// Leaves out of a schema what says little. `additionalProperties` stays where it says that a tool takes no arguments.
+/// Leaves out of a schema what says little.
 fn make_lean(schema: &mut Value) {
     let Some(object) = schema.as_object_mut() else { return };
-    let has_members =
-        object.get("properties").and_then(Value::as_object).is_some_and(|members| !members.is_empty());
-    if has_members && object.get("additionalProperties") == Some(&Value::Bool(false)) {
-        object.shift_remove("additionalProperties");
-    }
     if object.get("minimum").and_then(Value::as_u64).is_some_and(|least| least <= 1) {
         object.shift_remove("minimum");
     }

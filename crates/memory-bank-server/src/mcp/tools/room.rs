@@ -164,7 +164,7 @@ pub(super) async fn read_within(
                 .ok()
                 .and_then(|at| entries.get(at))
         };
-        let of = |path: &DocumentPath| length(path.as_str()).or_else(|| length(path.canonical().as_str()));
+        let of = |path: &DocumentPath| path.spellings().iter().find_map(|name| length(name));
         paths.iter().map(|path| of(path).map(|entry| entry.bytes)).collect()
     };
     let mut found = Vec::with_capacity(paths.len());

@@ -2,12 +2,16 @@
 
 use std::collections::HashMap;
 
+use jiff::Timestamp;
+use jiff::civil::Date;
+use jiff::tz::TimeZone;
 use memory_bank_core::clock::iso_millis;
+use memory_bank_core::document::roles::{has_content, without_template_rows};
 use memory_bank_core::document::{DocumentPath, plain_digest};
 use memory_bank_core::error::GraphError;
 use memory_bank_core::limits;
 use memory_bank_core::search::{
-    MatchedIn, Material, Query, QueryError, TargetedBounds, pack, plan_pointers, whole_if_possible,
+    MatchedIn, Material, Query, QueryError, TargetedBounds, clip, pack, plan_pointers, whole_if_possible,
 };
 use memory_bank_core::store::{
     Bank, DocumentSearch, EntityFound, GraphFound, GraphSearch, ReadOutcome, Skip,
@@ -39,6 +43,10 @@ struct SearchDocuments {
     #[serde(default)]
     case_sensitive: bool,
     cursor: Option<String>,
+    #[serde(default)]
+    since: Option<String>,
+    #[serde(default)]
+    until: Option<String>,
 }
 
 /// How many lines come unasked.
@@ -56,21 +64,31 @@ struct FoundLine {
     #[serde(serialize_with = "whole_if_possible")]
     score: f64,
     heading_path: Vec<String>,
+    /// How many others say the same but for dates and ids.
+    #[serde(skip_serializing_if = "is_none")]
+    similar: usize,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks with a reference")]
+fn is_none(count: &usize) -> bool {
+    *count == 0
 }
 
 /// Finds lines in documents.
 pub(crate) async fn search_memory_bank(mut call: Call) -> Result<Reply, Failure> {
-    let SearchDocuments { query: text, files, max_results, case_sensitive, cursor } = call.parse()?;
+    let SearchDocuments { query: text, files, max_results, case_sensitive, cursor, since, until } =
+        call.parse()?;
     let query = parse(&text)?;
+    let days = days(since.as_deref(), until.as_deref())?;
     let bank = call.bank()?;
     let listing = Listing::new(
         "search_memory_bank",
         &bank.location(),
-        &json!({"query": text, "files": files, "caseSensitive": case_sensitive}),
+        &json!({"query": text, "files": files, "caseSensitive": case_sensitive, "since": since, "until": until}),
     );
     let passed: usize = listing.place(cursor.as_deref())?;
     let limit = max_results.unwrap_or(LINES).saturating_add(passed).min(DEEPEST);
-    let wanted = DocumentSearch { query, files, limit, case_sensitive };
+    let wanted = DocumentSearch { query, files, limit, case_sensitive, days };
     let found = bank
         .search_documents(&call.caller, &wanted)
         .await
@@ -86,6 +104,7 @@ pub(crate) async fn search_memory_bank(mut call: Call) -> Result<Reply, Failure>
             context: hit.context,
             score: (hit.score * 1000.0).round() / 1000.0,
             heading_path: hit.heading_path,
+            similar: hit.similar,
         })
         .collect();
     let mut metadata = json!({
@@ -94,15 +113,21 @@ pub(crate) async fn search_memory_bank(mut call: Call) -> Result<Reply, Failure>
         "filesSearched": found.searched,
         "truncated": found.more,
     });
-    if found.searched_left > 0
-        && let Some(object) = metadata.as_object_mut()
-    {
-        object.insert("filesSearchedLeft".into(), json!(found.searched_left));
-    }
-    if found.skipped_left > 0
-        && let Some(object) = metadata.as_object_mut()
-    {
-        object.insert("skippedLeft".into(), json!(found.skipped_left));
+    if let Some(object) = metadata.as_object_mut() {
+        if found.searched_left > 0 {
+            object.insert("filesSearchedLeft".into(), json!(found.searched_left));
+        }
+        if found.skipped_left > 0 {
+            object.insert("skippedLeft".into(), json!(found.skipped_left));
+        }
+        if !found.missing_phrases.is_empty() {
+            object.insert("phrasesNotFound".into(), json!(found.missing_phrases));
+            object
+                .insert("note".into(), json!("a quoted phrase is nowhere; its words were searched instead"));
+        }
+        if !found.unknown_words.is_empty() {
+            object.insert("wordsNotFound".into(), json!(found.unknown_words));
+        }
     }
     if !found.skipped.is_empty()
         && let Some(object) = metadata.as_object_mut()
@@ -197,7 +222,8 @@ pub(crate) async fn graph_search(mut call: Call) -> Result<Reply, Failure> {
     let skip: Skip = listing.place(asked.cursor.as_deref())?;
     let frame = json!({"query": asked.query, "entities": [], "observations": [], "relations": []});
     let mut room = Room::of(&call.services.replies, asked.limit.map(|_| usize::MAX), &frame);
-    let bytes = room.bytes();
+    // A store reckons what it loads as it is in memory, which is more than it takes in a reply.
+    let bytes = room.bytes().saturating_mul(2);
     // What is loaded, and what is made of it.
     call.services.replies.need(bytes.saturating_mul(2)).await?;
     let limit = asked.limit.unwrap_or(NODES);
@@ -206,6 +232,10 @@ pub(crate) async fn graph_search(mut call: Call) -> Result<Reply, Failure> {
         .await
         .map_err(|error| Failure::from(error).while_doing("Failed to search the graph"))?;
     let (found_entities, found_observations) = (found.entities.len(), found.observations.len());
+    let importable = match found_entities {
+        0 => bank.importable(&call.caller).await,
+        _ => None,
+    };
     let entities = found.entities.into_iter().chain(found.neighbours).map(shown);
     let observations = found.observations.iter().map(|found| {
         json!({
@@ -252,6 +282,9 @@ pub(crate) async fn graph_search(mut call: Call) -> Result<Reply, Failure> {
         "search for more words, or for a part with a smaller limit"
     };
     note_left(&mut data, &left, next);
+    if let Some(importable) = importable {
+        put(&mut data, "importable", json!(importable));
+    }
     Reply::json(&data)
 }
 
@@ -335,7 +368,8 @@ pub(crate) async fn get_targeted_context(mut call: Call) -> Result<Reply, Failur
         }
         Err(error) => return Err(failed(error.into())),
     };
-    let wanted = DocumentSearch { query, files: Vec::new(), limit: PLACES, case_sensitive: false };
+    let wanted =
+        DocumentSearch { query, files: Vec::new(), limit: PLACES, case_sensitive: false, days: (None, None) };
     let documents =
         bank.search_documents(&call.caller, &wanted).await.map_err(|error| failed(error.into()))?;
     let planned = plan_pointers(&graph, &documents, &bounds);
@@ -347,7 +381,11 @@ pub(crate) async fn get_targeted_context(mut call: Call) -> Result<Reply, Failur
         .iter()
         .zip(outcomes)
         .filter_map(|(path, outcome)| match outcome {
-            ReadOutcome::Found(document) => Some((path.as_str().to_owned(), document.content)),
+            // A document of nothing but a template's rows says nothing.
+            ReadOutcome::Found(document) if has_content(&document.content) => {
+                let text = without_template_rows(&document.content).into_owned();
+                Some((path.as_str().to_owned(), text))
+            }
             _ => None,
         })
         .collect();
@@ -369,9 +407,83 @@ async fn digest(call: &Call, bank: &dyn Bank, max_chars: usize) -> Result<String
     Ok(plain_digest(&texts.sources(), DIGEST_CHARS.min(max_chars / DIGEST_SHARE)))
 }
 
+/// The first and the last day of a search.
+fn days(since: Option<&str>, until: Option<&str>) -> Result<(Option<Date>, Option<Date>), Failure> {
+    let day = |name: &str, text: Option<&str>, is_last: bool| {
+        let text = text.map(str::trim).filter(|text| !text.is_empty());
+        let parsed = text.map(|text| {
+            day(text, is_last).ok_or_else(|| {
+                let text = clip(text, 0, 60);
+                Failure::Malformed(format!(
+                    "`{name}`: `{text}` is not a day; use a date such as `2026-08-30`, or a month such as `2026-08`"
+                ))
+            })
+        });
+        parsed.transpose()
+    };
+    let (first, last) = (day("since", since, false)?, day("until", until, true)?);
+    if let (Some(first), Some(last)) = (first, last)
+        && first > last
+    {
+        return Err(Failure::Malformed(format!(
+            "`since`: `{first}` is after `until`, `{last}`; exchange them, or leave one out"
+        )));
+    }
+    Ok((first, last))
+}
+
+/// A day, the first or last day of a month or a year, or the day of a moment, in UTC.
+fn day(text: &str, is_last: bool) -> Option<Date> {
+    let is_digits = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    if let Ok(day) = text.parse::<Date>() {
+        // A moment is a day of its own zone there; it counts by UTC.
+        return Some(text.parse::<Timestamp>().map_or(day, |moment| moment.to_zoned(TimeZone::UTC).date()));
+    }
+    let (year, month) = text.split_once('-').map_or((text, None), |(year, month)| (year, Some(month)));
+    if year.len() != 4 || !is_digits(year) || month.is_some_and(|month| !is_digits(month)) {
+        return None;
+    }
+    let year: i16 = year.parse().ok()?;
+    let first_month: i8 = if is_last { 12 } else { 1 };
+    let first = Date::new(year, month.map_or(Some(first_month), |month| month.parse().ok())?, 1).ok()?;
+    Some(if is_last { first.last_of_month() } else { first })
+}
+
 fn parse(text: &str) -> Result<Query, Failure> {
     Query::parse(text).map_err(|error| match error {
         QueryError::Blank => Failure::said(error.to_string()),
         other => Failure::Malformed(format!("`query`: {other}")),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shown(since: Option<&str>, until: Option<&str>) -> String {
+        match days(since, until) {
+            Ok((first, last)) => format!("{first:?} {last:?}"),
+            Err(Failure::Malformed(why)) => why,
+            Err(_) => "another failure".to_owned(),
+        }
+    }
+
+    #[test]
+    fn days_months_years_and_moments_are_taken() {
+        assert_eq!(shown(Some("2026-08-30"), None), "Some(2026-08-30) None");
+        assert_eq!(shown(Some("2026-02"), Some("2026-02")), "Some(2026-02-01) Some(2026-02-28)");
+        assert_eq!(shown(Some("2025"), Some("2025")), "Some(2025-01-01) Some(2025-12-31)");
+        assert_eq!(shown(Some("2026-08-30T23:30:00-02:00"), None), "Some(2026-08-31) None");
+        assert_eq!(shown(Some(" "), None), "None None");
+    }
+
+    #[test]
+    fn what_is_no_day_is_refused_with_an_example() {
+        for text in ["yesterday", "2026-13-01", "2026-99", "30.08.2026", "20260830x"] {
+            let why = shown(Some(text), None);
+            assert!(why.contains(&format!("`since`: `{text}`")) && why.contains("2026-08-30"), "{why}");
+        }
+        let why = shown(Some("2026-09-01"), Some("2026-08-01"));
+        assert!(why.starts_with("`since`: `2026-09-01` is after `until`"), "{why}");
+    }
 }

@@ -42,6 +42,8 @@ const MAX_CHARS: Argument = optional("maxChars", Kind::Whole(1000, u32::MAX));
 /// Arguments that are taken and not shown, since a model hardly ever needs them and pays for each.
 pub(super) const UNLISTED: &[&str] = &[
     "backupDir",
+    "branchFromThought",
+    "branchId",
     "caseSensitive",
     "fromChar",
     "graphDepth",
@@ -50,7 +52,9 @@ pub(super) const UNLISTED: &[&str] = &[
     "includeEtags",
     "isRevision",
     "needsMoreThoughts",
+    "neighborhoodDepth",
     "preferActiveContext",
+    "revisesThought",
     "storeId",
     "verbose",
 ];
@@ -88,9 +92,12 @@ pub(crate) const TOOLS: &[ToolSpec] = &[
         without_read: Sentence(|given| format!("Memory Bank initialized at {}", text(given, "path"))),
         hints: SETS,
         bank: BankNeed::None,
-        arguments: &[required("path", Kind::Text, "Path not specified")
-            .about("project folder")
-            .or_called(&["projectpath"])],
+        arguments: &[
+            required("path", Kind::Text, "Path not specified")
+                .about("project folder")
+                .or_called(&["projectpath"]),
+            optional("rules", Kind::Flag),
+        ],
         handler: run!(workspace::initialize_memory_bank),
     },
     ToolSpec {
@@ -273,6 +280,8 @@ pub(crate) const TOOLS: &[ToolSpec] = &[
             optional("maxResults", Kind::Whole(1, 1000)),
             optional("caseSensitive", Kind::Flag),
             CURSOR,
+            optional("since", Kind::Text),
+            optional("until", Kind::Text),
         ],
         handler: run!(search::search_memory_bank),
     },

@@ -14,21 +14,33 @@ use super::{Call, modes};
 #[derive(Deserialize)]
 struct Initialize {
     path: String,
+    #[serde(default)]
+    rules: bool,
 }
 
 /// Makes or completes a bank and activates it.
 pub(crate) async fn initialize_memory_bank(mut call: Call) -> Result<Reply, Failure> {
-    let Initialize { path } = call.parse()?;
+    let Initialize { path, rules } = call.parse()?;
     let made = call
         .services
         .workspace
-        .initialize(&call.caller, &path)
+        .initialize(&call.caller, &path, rules)
         .await
         .map_err(|error| Failure::from(error).while_doing("Failed to initialize Memory Bank"))?;
-    Ok(Reply::text(
-        format!("Memory Bank initialized at {}", made.location),
-        json!({"path": made.location, "created": made.created}),
-    ))
+    let mut text = format!("Memory Bank initialized at {}", made.location);
+    let mut data = json!({"path": made.location, "created": made.created});
+    for (name, what, names) in [
+        ("outside", "Made outside of the memory bank", made.outside),
+        ("warnings", "Not done", made.warnings),
+    ] {
+        if !names.is_empty() {
+            text.push_str(&format!("\n{what}: {}", names.join(", ")));
+            if let Some(object) = data.as_object_mut() {
+                object.insert(name.to_owned(), json!(names));
+            }
+        }
+    }
+    Ok(Reply::text(text, data))
 }
 
 #[derive(Deserialize)]

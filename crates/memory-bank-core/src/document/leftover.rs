@@ -1,0 +1,88 @@
+//! What editors and sync tools leave beside documents. It is listed, and can be read by its name, but it is no part of
+//! what is searched or shown as the memory bank: an old copy would be taken for what holds now.
+//!
+//! Only names that nobody gives by hand are meant: `notes (1).md` may be somebody's own.
+
+/// What stands in the brackets, or behind the last dot, hyphen or underscore, of a copy that was in conflict.
+const CONFLICTS: [&str; 8] = [
+    "conflicted copy",
+    "conflict copy",
+    "case conflict",
+    "copie en conflit",
+    "copia en conflicto",
+    "in konflikt stehende kopie",
+    "konfliktkopie",
+    "cópia em conflito",
+];
+
+/// Whether a name, with or without folders, is one that an editor or a sync tool left behind.
+#[must_use]
+pub fn is_leftover(name: &str) -> bool {
+    let name = name.rsplit_once('/').map_or(name, |(_, file)| file);
+    let lower = name.to_lowercase();
+    let is_marked = [".#", "._", "~$", ".~lock."].iter().any(|mark| lower.starts_with(mark));
+    let is_ended =
+        ["~", ".swp", ".swo", ".swn", ".orig", ".rej", ".bak", ".tmp"].iter().any(|end| lower.ends_with(end))
+            || (lower.starts_with('#') && lower.ends_with('#'));
+    is_marked || is_ended || is_conflict_copy(&lower)
+}
+
+fn is_conflict_copy(lower: &str) -> bool {
+    let Some((stem, _)) = lower.rsplit_once('.') else { return false };
+    // `notes (Alice's conflicted copy 2026-01-01).md`, also with a number behind.
+    let in_brackets = stem
+        .rsplit_once('(')
+        .and_then(|(before, rest)| Some((before, rest.split_once(')')?.0)))
+        .is_some_and(|(before, words)| {
+            !before.trim().is_empty() && CONFLICTS.iter().any(|conflict| words.contains(conflict))
+        });
+    // `notes.sync-conflict-20260101-101010-ABCDEFG.md` and `notes_conflict-20260101-101010.md`.
+    let has_stamp = |mark: &str| {
+        stem.split_once(mark).is_some_and(|(before, rest)| {
+            !before.is_empty() && rest.bytes().take(8).filter(u8::is_ascii_digit).count() == 8
+        })
+    };
+    in_brackets || has_stamp(".sync-conflict-") || has_stamp("_conflict-")
+}
+
+#[cfg(test)]
+mod tests {
+    use rstest::rstest;
+
+    use super::*;
+
+    #[rstest]
+    #[case("notes.md~")]
+    #[case(".notes.md.swp")]
+    #[case("notes.md.swp")]
+    #[case(".#notes.md")]
+    #[case("#notes.md#")]
+    #[case("._notes.md")]
+    #[case("~$notes.md")]
+    #[case("notes (conflicted copy).md")]
+    #[case("notes (Alice's conflicted copy 2026-01-01).md")]
+    #[case("adr/0001 (conflicted copy 2026-01-01 101010).md")]
+    #[case("notes (Case Conflict 1).md")]
+    #[case("notes (Konfliktkopie von Bob).md")]
+    #[case("notes.sync-conflict-20260101-101010-ABCDEFG.md")]
+    #[case("notes_conflict-20260101-101010.md")]
+    #[case("notes.md.orig")]
+    fn what_tools_leave_is_recognised(#[case] name: &str) {
+        assert!(is_leftover(name), "{name}");
+    }
+
+    #[rstest]
+    #[case("notes.md")]
+    #[case("notes (1).md")]
+    #[case("Sprint (2).md")]
+    #[case("conflicted copy.md")]
+    #[case("merge-conflict-notes.md")]
+    #[case("how we resolve conflicts (draft).md")]
+    #[case("_conflict-of-interest.md")]
+    #[case("policy_conflict-of-interest.md")]
+    #[case(".hidden.md")]
+    #[case("temp.md")]
+    fn what_people_name_is_not(#[case] name: &str) {
+        assert!(!is_leftover(name), "{name}");
+    }
+}

@@ -1,0 +1,410 @@
+//! Dates in a text, in the forms in which people and tools write them. A date is what it says: nothing is looked up in a
+//! calendar but whether there is such a day.
+
+use jiff::civil::Date;
+use jiff::tz::TimeZone;
+
+/// A date that stands in a text.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FoundDate {
+    /// Where it stands, in bytes.
+    pub start: usize,
+    /// Where it ends.
+    pub end: usize,
+    /// The year, if it is named.
+    pub year: Option<i16>,
+    /// The month.
+    pub month: i8,
+    /// The day, if it is named.
+    pub day: Option<i8>,
+    /// Month and day if they may also be meant the other way round, as in `11/03/2026`.
+    pub other: Option<(i8, i8)>,
+    /// The time of day behind it, in seconds.
+    pub seconds: u32,
+}
+
+impl FoundDate {
+    /// The day, if year, month and day are named.
+    #[must_use]
+    pub fn date(&self) -> Option<Date> {
+        Date::new(self.year?, self.month, self.day?).ok()
+    }
+
+    /// The moment, in seconds since 1970, if the day is named.
+    pub(super) fn seconds_since_1970(&self) -> Option<i64> {
+        let midnight = self.date()?.to_zoned(TimeZone::UTC).ok()?.timestamp().as_second();
+        Some(midnight + i64::from(self.seconds))
+    }
+
+    /// The terms under which the date is found: the day, the day of any year, the month.
+    pub(super) fn terms(&self) -> Vec<String> {
+        let mut terms = Vec::new();
+        let mut days = |month: i8, day: i8| match self.year {
+            Some(year) => {
+                terms.push(format!("@{year:04}-{month:02}-{day:02}"));
+                terms.push(format!("@{month:02}-{day:02}"));
+            }
+            None => terms.push(format!("@--{month:02}-{day:02}")),
+        };
+        if let Some(day) = self.day {
+            days(self.month, day);
+        }
+        if let Some((month, day)) = self.other {
+            days(month, day);
+        }
+        if let Some(year) = self.year {
+            terms.push(format!("@{year:04}-{:02}", self.month));
+        }
+        terms
+    }
+
+    /// The terms by which a query for this date finds it, best first.
+    pub(super) fn wanted(&self) -> Vec<String> {
+        let mut terms = Vec::new();
+        let mut days = |month: i8, day: i8| {
+            match self.year {
+                Some(year) => terms.push(format!("@{year:04}-{month:02}-{day:02}")),
+                None => terms.push(format!("@{month:02}-{day:02}")),
+            }
+            terms.push(format!("@--{month:02}-{day:02}"));
+        };
+        if let Some(day) = self.day {
+            days(self.month, day);
+        }
+        if let Some((month, day)) = self.other {
+            days(month, day);
+        }
+        if let (Some(year), None) = (self.year, self.day) {
+            terms.push(format!("@{year:04}-{:02}", self.month));
+        }
+        terms
+    }
+}
+
+/// The names of months and what they begin with, in the languages of [`super::language::Language`].
+const MONTHS: [&str; 12] = [
+    "january jan januar jänner janvier janv enero ene janeiro gennaio gen января январь янв stycznia styczeń",
+    "february feb februar février févr fév febrero fevereiro fev febbraio febr февраля февраль фев lutego luty",
+    "march mar märz mrz mars marzo março марта март мар marca marzec",
+    "april apr avril avr abril abr aprile апреля апрель апр kwietnia kwiecień",
+    "may mai mayo maio maggio mag мая май maja maj",
+    "june jun juni juin junio junho giugno giu июня июнь июн czerwca czerwiec",
+    "july jul juli juillet juil julio julho luglio lug июля июль июл lipca lipiec",
+    "august aug août aout agosto ago августа август авг sierpnia sierpień",
+    "september sep sept septembre septiembre setembro set settembre сентября сентябрь сен września wrzesień",
+    "october oct oktober okt octobre octubre outubro out ottobre ott октября октябрь окт października październik",
+    "november nov novembre noviembre novembro ноября ноябрь ноя listopada listopad",
+    "december dec dezember dez décembre déc diciembre dic dezembro dicembre декабря декабрь дек grudnia grudzień",
+];
+
+fn month_of(word: &str) -> Option<i8> {
+    let place = MONTHS.iter().position(|names| names.split(' ').any(|name| name == word))?;
+    i8::try_from(place + 1).ok()
+}
+
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Kind {
+    Number {
+        value: u32,
+        digits: usize,
+    },
+    Month(i8),
+    /// `de`, `of`, `st`: what may stand inside of a date.
+    Filler,
+    /// A word with a meaning of its own in dates of Chinese, Japanese and Korean.
+    Unit(char),
+    Word,
+    Sign(char),
+    Blank,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Token {
+    kind: Kind,
+    start: usize,
+    end: usize,
+}
+
+/// All dates of a text, in order.
+#[must_use]
+pub fn dates_in(text: &str) -> Vec<FoundDate> {
+    if !text.bytes().any(|byte| byte.is_ascii_digit()) {
+        return Vec::new();
+    }
+    let tokens = tokens(text);
+    let mut found: Vec<FoundDate> = Vec::new();
+    let mut at = 0;
+    while at < tokens.len() {
+        let rest = tokens.get(at..).unwrap_or_default();
+        // A number inside of a longer run of digits and dots is no date: `10.0.0.12`.
+        let opens = at == 0
+            || tokens.get(at - 1).is_none_or(|before| {
+                !matches!(before.kind, Kind::Number { .. } | Kind::Sign('.' | '/' | '-' | '\\') | Kind::Word)
+            });
+        match opens.then(|| date_at(rest)).flatten() {
+            Some((mut date, used)) => {
+                let time = time_at(rest.get(used..).unwrap_or_default());
+                let used = used + time.map_or(0, |(_, more)| more);
+                date.seconds = time.map_or(0, |(seconds, _)| seconds);
+                date.end = rest.get(used - 1).map_or(date.end, |last| last.end);
+                found.push(date);
+                at += used;
+            }
+            None => at += 1,
+        }
+    }
+    found
+}
+
+fn tokens(text: &str) -> Vec<Token> {
+    let mut tokens: Vec<Token> = Vec::new();
+    let mut letters = text.char_indices().peekable();
+    while let Some((start, c)) = letters.next() {
+        let mut end = start + c.len_utf8();
+        let mut run = |is: fn(char) -> bool| {
+            while let Some((at, next)) = letters.next_if(|(_, next)| is(*next)) {
+                end = at + next.len_utf8();
+            }
+        };
+        let kind = if c.is_ascii_digit() {
+            run(|c| c.is_ascii_digit());
+            let digits = end - start;
+            let value = text.get(start..end).filter(|_| digits <= 4).and_then(|text| text.parse().ok());
+            value.map_or(Kind::Word, |value| Kind::Number { value, digits })
+        } else if matches!(c, '年' | '月' | '日' | '년' | '월' | '일') {
+            Kind::Unit(match c {
+                '년' => '年',
+                '월' => '月',
+                '일' => '日',
+                other => other,
+            })
+        } else if c.is_alphabetic() {
+            run(|c| c.is_alphabetic() && !matches!(c, '年' | '月' | '日'));
+            let word = text.get(start..end).unwrap_or_default().to_lowercase();
+            match word.as_str() {
+                "st" | "nd" | "rd" | "th" | "of" | "de" | "del" | "er" => Kind::Filler,
+                word => month_of(word).map_or(Kind::Word, Kind::Month),
+            }
+        } else if c == ' ' || c == '\u{a0}' {
+            run(|c| c == ' ' || c == '\u{a0}');
+            Kind::Blank
+        } else {
+            Kind::Sign(c)
+        };
+        tokens.push(Token { kind, start, end });
+    }
+    tokens
+}
+
+/// The date that the tokens begin with, and how many of them it takes.
+fn date_at(tokens: &[Token]) -> Option<(FoundDate, usize)> {
+    let first = tokens.first()?;
+    let kind = |at: usize| tokens.get(at).map_or(Kind::Word, |token| token.kind);
+    let made = |year: Option<u32>, month: u32, day: Option<u32>, used: usize| {
+        let end = tokens.get(used - 1)?.end;
+        let year = year.map(i16::try_from).transpose().ok()?;
+        let (month, day) = (i8::try_from(month).ok()?, day.map(i8::try_from).transpose().ok()?);
+        // Without a year the 29th of February is a day.
+        Date::new(year.unwrap_or(2024), month, day.unwrap_or(1)).ok()?;
+        let date = FoundDate { start: first.start, end, year, month, day, other: None, seconds: 0 };
+        Some((date, used))
+    };
+    match first.kind {
+        Kind::Number { value: year, digits: 4 } if (1900..2200).contains(&year) => {
+            match (kind(1), kind(2), kind(3), kind(4)) {
+                (
+                    Kind::Sign(one @ ('-' | '/' | '.')),
+                    Kind::Number { value: month, digits: 1..=2 },
+                    Kind::Sign(other),
+                    Kind::Number { value: day, digits: 1..=2 },
+                ) if one == other && !goes_on(tokens.get(5)) => made(Some(year), month, Some(day), 5),
+                (Kind::Unit('年'), ..) => {
+                    of_units(tokens, year).and_then(|(m, d, used)| made(Some(year), m, d, used))
+                }
+                _ => None,
+            }
+        }
+        Kind::Number { value: one, digits: 1..=2 } => {
+            if let (
+                Kind::Sign(sign @ ('/' | '.' | '-')),
+                Kind::Number { value: two, digits: 1..=2 },
+                Kind::Sign(other),
+                Kind::Number { value: year, digits: 4 },
+            ) = (kind(1), kind(2), kind(3), kind(4))
+                && sign == other
+                && (1900..2200).contains(&year)
+                && !goes_on(tokens.get(5))
+            {
+                let day_first = made(Some(year), two, Some(one), 5);
+                let month_first = made(Some(year), one, Some(two), 5);
+                return match (sign, day_first, month_first) {
+                    ('/', Some((day_first, _)), Some((mut date, used))) => {
+                        let differs = day_first.month != date.month;
+                        date.other = differs.then_some((day_first.month, day_first.day.unwrap_or(1)));
+                        Some((date, used))
+                    }
+                    (_, Some(found), _) | (_, None, Some(found)) => Some(found),
+                    _ => None,
+                };
+            }
+            let mut at = 1;
+            while at < 5 && matches!(kind(at), Kind::Filler | Kind::Blank | Kind::Sign('.')) {
+                at += 1;
+            }
+            let Kind::Month(month) = kind(at) else { return None };
+            let (year, used) = year_behind(tokens, at + 1);
+            made(year, u32::try_from(month).ok()?, Some(one), used)
+        }
+        Kind::Month(month) => {
+            let month = u32::try_from(month).ok()?;
+            let mut at = 1;
+            while at < 4 && matches!(kind(at), Kind::Blank | Kind::Sign('.')) {
+                at += 1;
+            }
+            match kind(at) {
+                Kind::Number { value: day, digits: 1..=2 } if at > 1 => {
+                    let mut behind = at + 1;
+                    if matches!(kind(behind), Kind::Filler) {
+                        behind += 1;
+                    }
+                    let (year, used) = year_behind(tokens, behind);
+                    // `May 10:30` is a time.
+                    if year.is_none() && matches!(kind(behind), Kind::Sign(':')) {
+                        None
+                    } else {
+                        made(year, month, Some(day), used)
+                    }
+                }
+                _ => {
+                    let (year, used) = year_behind(tokens, 1);
+                    year.and_then(|year| made(Some(year), month, None, used))
+                }
+            }
+        }
+        _ => None,
+    }
+}
+
+/// Whether a number goes on, as in a version or an address.
+fn goes_on(next: Option<&Token>) -> bool {
+    matches!(next.map(|token| token.kind), Some(Kind::Number { .. }))
+}
+
+/// `年 11月 3日` behind a year: the month, the day, the tokens with the year.
+fn of_units(tokens: &[Token], _year: u32) -> Option<(u32, Option<u32>, usize)> {
+    let mut rest = tokens.iter().enumerate().skip(2).filter(|(_, token)| token.kind != Kind::Blank);
+    let (_, month) = rest.next()?;
+    let Kind::Number { value: month, .. } = month.kind else { return None };
+    let (end_of_month, unit) = rest.next()?;
+    if unit.kind != Kind::Unit('月') {
+        return None;
+    }
+    let day = rest.next().and_then(|(_, day)| match day.kind {
+        Kind::Number { value, .. } => Some(value),
+        _ => None,
+    });
+    let end = day.and_then(|day| {
+        let (at, unit) = rest.next()?;
+        (unit.kind == Kind::Unit('日')).then_some((day, at))
+    });
+    Some(match end {
+        Some((day, at)) => (month, Some(day), at + 1),
+        None => (month, None, end_of_month + 1),
+    })
+}
+
+/// A year from here on, behind a comma, blanks or `de`; and how many tokens there are up to its end, or up to here.
+fn year_behind(tokens: &[Token], from: usize) -> (Option<u32>, usize) {
+    let kind = |at: usize| tokens.get(at).map_or(Kind::Word, |token| token.kind);
+    let mut at = from;
+    while at < from + 4 && matches!(kind(at), Kind::Blank | Kind::Filler | Kind::Sign(',' | '.')) {
+        at += 1;
+    }
+    match kind(at) {
+        Kind::Number { value, digits: 4 } if at > from && (1900..2200).contains(&value) => {
+            (Some(value), at + 1)
+        }
+        _ => (None, from),
+    }
+}
+
+/// The time of day behind a date, in seconds, and how many tokens it takes.
+fn time_at(tokens: &[Token]) -> Option<(u32, usize)> {
+    let kind = |at: usize| tokens.get(at).map_or(Kind::Word, |token| token.kind);
+    let mut at = 0;
+    while at < 3 && matches!(kind(at), Kind::Blank | Kind::Sign(',')) {
+        at += 1;
+    }
+    let text_t = tokens.get(at).is_some_and(|token| token.kind == Kind::Word && token.end - token.start == 1);
+    if text_t {
+        at += 1;
+    }
+    let (
+        Kind::Number { value: hour @ 0..=23, digits: 1..=2 },
+        Kind::Sign(':'),
+        Kind::Number { value: minute @ 0..=59, digits: 2 },
+    ) = (kind(at), kind(at + 1), kind(at + 2))
+    else {
+        return None;
+    };
+    let mut used = at + 3;
+    let mut seconds = hour * 3600 + minute * 60;
+    if let (Kind::Sign(':'), Kind::Number { value: second @ 0..=59, digits: 2 }) =
+        (kind(used), kind(used + 1))
+    {
+        seconds += second;
+        used += 2;
+    }
+    Some((seconds, used))
+}
+
+#[cfg(test)]
+mod tests {
+    use rstest::rstest;
+
+    use super::*;
+
+    fn days(text: &str) -> Vec<String> {
+        dates_in(text).iter().filter_map(|date| date.date().map(|date| date.to_string())).collect()
+    }
+
+    #[rstest]
+    #[case("[2026-11-03 09:12:00] [alice] - Deploy")]
+    #[case("* 2026-11-03: done")]
+    #[case("2026/11/3")]
+    #[case("2026-11-03T09:12:00Z")]
+    #[case("### [Nov 3, 2026, 9:30 AM] Fix")]
+    #[case("on November 3rd, 2026.")]
+    #[case("3 November 2026")]
+    #[case("am 3. November 2026")]
+    #[case("3.11.2026")]
+    #[case("le 3 novembre 2026")]
+    #[case("el 3 de noviembre de 2026")]
+    #[case("3 ноября 2026 г.")]
+    #[case("3 listopada 2026")]
+    #[case("2026年11月3日")]
+    #[case("2026년 11월 3일")]
+    #[case("9:30 am on 3 November, 2026")]
+    fn a_day_is_read_in_many_forms(#[case] text: &str) {
+        assert_eq!(days(text), ["2026-11-03"]);
+    }
+
+    #[rstest]
+    #[case("10.0.0.12:8443")]
+    #[case("version 1.38.0")]
+    #[case("2026-13-45")]
+    #[case("port 5432")]
+    fn what_is_no_day_is_none(#[case] text: &str) {
+        assert_eq!(days(text), [""; 0]);
+    }
+
+    #[test]
+    fn a_date_has_its_time_and_may_be_ambiguous() {
+        let date = &dates_in("[2026-08-30 10:49:40] - x")[0];
+        assert_eq!(date.seconds, 10 * 3600 + 49 * 60 + 40);
+        let date = &dates_in("11/03/2026")[0];
+        assert_eq!((date.month, date.day, date.other), (11, Some(3), Some((3, 11))));
+        assert_eq!(dates_in("in November 2026")[0].terms(), ["@2026-11"]);
+        assert_eq!(dates_in("on November 3 we")[0].wanted(), ["@11-03", "@--11-03"]);
+    }
+}

@@ -1,0 +1,74 @@
+//! Words that are nearly the same: how many letters differ, and a quick look that tells most words apart.
+
+/// How many letters of a word this long may be wrong: one, of a long one two, of a very long one three.
+pub(super) fn tolerance(length: usize) -> usize {
+    match length {
+        0..=5 => 1,
+        6..=11 => 2,
+        _ => 3,
+    }
+}
+
+/// Which letters a word has, and how many bytes: enough to see that most words are not in it, and not near it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Shape {
+    letters: u64,
+    length: u16,
+}
+
+impl Shape {
+    pub(super) fn of(word: &str) -> Self {
+        let letters = word.chars().fold(0, |letters, c| letters | 1 << place(c));
+        Self { letters, length: u16::try_from(word.chars().count()).unwrap_or(u16::MAX) }
+    }
+
+    /// Whether the word may stand in the other one.
+    pub(super) fn may_be_in(&self, other: &Self) -> bool {
+        self.length <= other.length && self.letters & !other.letters == 0 && self.length > 0
+    }
+
+    /// Whether the word may become the other one by so many changes.
+    pub(super) fn is_near(&self, other: &Self, bound: usize) -> bool {
+        let bound = u32::try_from(bound).unwrap_or(u32::MAX);
+        u32::from(self.length.abs_diff(other.length)) <= bound
+            && (self.letters & !other.letters).count_ones() <= bound
+            && (other.letters & !self.letters).count_ones() <= bound
+    }
+}
+
+fn place(c: char) -> u32 {
+    match c {
+        'a'..='z' => u32::from(c) - u32::from('a'),
+        '0'..='9' => 26 + u32::from(c) - u32::from('0'),
+        c => 36 + u32::from(c) % 28,
+    }
+}
+
+/// How many letters must be changed, put in, left out or exchanged with their neighbour to make one word the other, if
+/// at most `bound`.
+pub(super) fn changed_letters(one: &str, other: &str, bound: usize) -> Option<usize> {
+    let (one, other): (Vec<char>, Vec<char>) = (one.chars().collect(), other.chars().collect());
+    if one.len().abs_diff(other.len()) > bound {
+        return None;
+    }
+    let mut before: Vec<usize> = Vec::new();
+    let mut row: Vec<usize> = (0..=other.len()).collect();
+    let at = |row: &[usize], place: usize| row.get(place).copied().unwrap_or(usize::MAX / 2);
+    let mut last: Option<char> = None;
+    for (place, letter) in one.iter().enumerate() {
+        let mut next = vec![place + 1];
+        let mut last_other: Option<char> = None;
+        for (column, known) in other.iter().enumerate() {
+            let replaced = at(&row, column) + usize::from(known != letter);
+            let mut least = replaced.min(at(&row, column + 1) + 1).min(at(&next, column) + 1);
+            if column > 0 && last == Some(*known) && last_other == Some(*letter) {
+                least = least.min(at(&before, column - 1) + 1);
+            }
+            next.push(least);
+            last_other = Some(*known);
+        }
+        before = std::mem::replace(&mut row, next);
+        last = Some(*letter);
+    }
+    row.last().copied().filter(|changed| *changed <= bound)
+}

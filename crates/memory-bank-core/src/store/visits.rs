@@ -1,0 +1,105 @@
+//! When a caller looked at the digest of a bank last, so that the next session can be shown what changed since.
+
+use std::collections::BTreeMap;
+
+use jiff::{Span, Timestamp, ToSpan};
+use serde::{Deserialize, Serialize};
+
+/// Of how many banks a caller's visits are kept.
+const BANKS: usize = 50;
+
+/// The visits of one caller, by bank.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct DigestVisits(BTreeMap<String, Visit>);
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Visit {
+    /// The last look, within a few minutes.
+    seen: Timestamp,
+    /// The last look of the session before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    before: Option<Timestamp>,
+}
+
+/// Looks that are farther apart belong to two sessions.
+fn gap() -> Span {
+    30.minutes()
+}
+
+/// A look is noted again when the last one that was noted is so old.
+fn worth() -> Span {
+    5.minutes()
+}
+
+impl DigestVisits {
+    /// Whether there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// When the caller looked last, in the session before the one that this look belongs to.
+    #[must_use]
+    pub fn last_session(&self, bank: &str, now: Timestamp) -> Option<Timestamp> {
+        let visit = self.0.get(bank)?;
+        if is_past(visit.seen, gap(), now) { Some(visit.seen) } else { visit.before }
+    }
+
+    /// Whether this look is to be noted. Most are not, so that looking again writes nothing.
+    #[must_use]
+    pub fn is_news(&self, bank: &str, now: Timestamp) -> bool {
+        self.0.get(bank).is_none_or(|visit| is_past(visit.seen, worth(), now) || visit.seen > now)
+    }
+
+    /// Notes a look. Of too many banks the one that was looked at longest ago is forgotten.
+    pub fn note(&mut self, bank: &str, now: Timestamp) {
+        let before = self.last_session(bank, now);
+        self.0.insert(bank.to_owned(), Visit { seen: now, before });
+        while self.0.len() > BANKS {
+            let oldest = self.0.iter().min_by_key(|(_, visit)| visit.seen).map(|(bank, _)| bank.clone());
+            let Some(oldest) = oldest else { return };
+            self.0.remove(&oldest);
+        }
+    }
+}
+
+fn is_past(seen: Timestamp, span: Span, now: Timestamp) -> bool {
+    seen.checked_add(span).is_ok_and(|end| end <= now)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(minute: i64) -> Timestamp {
+        Timestamp::UNIX_EPOCH + minute.minutes()
+    }
+
+    #[test]
+    fn a_session_is_shown_what_changed_since_the_one_before() {
+        let mut visits = DigestVisits::default();
+        assert_eq!(visits.last_session("a", at(0)), None);
+        visits.note("a", at(0));
+        assert!(!visits.is_news("a", at(4)) && visits.is_news("b", at(4)));
+        visits.note("a", at(10));
+        assert_eq!(visits.last_session("a", at(20)), None);
+        // The next session, and another look in it.
+        assert_eq!(visits.last_session("a", at(500)), Some(at(10)));
+        visits.note("a", at(500));
+        visits.note("a", at(506));
+        assert_eq!(visits.last_session("a", at(510)), Some(at(10)));
+        assert_eq!(visits.last_session("a", at(900)), Some(at(506)));
+    }
+
+    #[test]
+    fn visits_have_a_bound() {
+        let mut visits = DigestVisits::default();
+        for number in 0..200 {
+            visits.note(&number.to_string(), at(number));
+        }
+        assert_eq!(visits.0.len(), BANKS);
+        assert!(visits.0.contains_key("199"));
+    }
+}

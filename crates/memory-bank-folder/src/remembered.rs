@@ -1,0 +1,159 @@
+//! The state of callers where the process is the session: in memory, but for when they looked at a digest last, which the
+//! next process is to know. That lies in the user's own state folder, so that looking changes nothing in a project.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io;
+use std::sync::{Mutex, PoisonError};
+
+use async_trait::async_trait;
+use memory_bank_core::caller::Caller;
+use memory_bank_core::error::StoreError;
+use memory_bank_core::store::{DigestVisits, MemoryStateStore, SessionState, StateChange, StateStore};
+
+use crate::dir::{BankDir, FileRead};
+use crate::state::StateFolder;
+
+const FOLDER: &str = "sessions";
+const FILE: &str = "visits.json";
+const FILE_BYTES: u64 = 256 * 1024;
+/// Of how many callers visits are kept.
+const CALLERS: usize = 50;
+
+type Visits = BTreeMap<String, DigestVisits>;
+
+/// Keeps the state in memory, and the visits of each caller in the state folder.
+#[derive(Debug)]
+pub struct RememberedStateStore {
+    memory: MemoryStateStore,
+    folder: Option<StateFolder>,
+    /// The callers for whom what earlier processes kept was read.
+    recalled: Mutex<BTreeSet<String>>,
+}
+
+impl RememberedStateStore {
+    /// A store in which everyone starts from `initial`. Without a folder visits end with the process.
+    #[must_use]
+    pub fn new(initial: SessionState, folder: Option<StateFolder>) -> Self {
+        Self { memory: MemoryStateStore::starting_from(initial), folder, recalled: Mutex::default() }
+    }
+
+    /// Takes over what earlier processes kept, once.
+    async fn recall(&self, caller: &Caller) -> Result<(), StoreError> {
+        let Some(folder) = self.folder.clone() else { return Ok(()) };
+        let key = key(caller);
+        if !self.recalled.lock().unwrap_or_else(PoisonError::into_inner).insert(key.clone()) {
+            return Ok(());
+        }
+        let kept = blocking(move || match folder.look(FOLDER)? {
+            Some(dir) => Ok(read(&dir).remove(&key)),
+            None => Ok(None),
+        })
+        .await;
+        let visits = match kept {
+            Ok(visits) => visits.unwrap_or_default(),
+            Err(error) => {
+                tracing::warn!(%error, "when the digest was looked at last cannot be read");
+                return Ok(());
+            }
+        };
+        self.memory.update(caller, &mut |state| state.visits = visits.clone()).await.map(drop)
+    }
+
+    async fn keep(&self, caller: &Caller, visits: DigestVisits) {
+        let Some(folder) = self.folder.clone() else { return };
+        let key = key(caller);
+        let kept = blocking(move || {
+            let dir = folder.open(FOLDER)?;
+            let mut all = read(&dir);
+            all.insert(key, visits);
+            while all.len() > CALLERS {
+                all.pop_first();
+            }
+            dir.replace_beside(FILE, serde_json::to_string(&all)?.as_bytes())
+        });
+        if let Err(error) = kept.await {
+            tracing::warn!(%error, "when the digest was looked at last cannot be kept");
+        }
+    }
+}
+
+/// What is kept; nothing where the file is none of this version, which is then written anew.
+fn read(dir: &BankDir) -> Visits {
+    match dir.read_up_to(FILE, FILE_BYTES) {
+        Ok(FileRead::Found(bytes, _)) => serde_json::from_slice(&bytes).unwrap_or_default(),
+        _ => Visits::default(),
+    }
+}
+
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> io::Result<T> + Send + 'static) -> io::Result<T> {
+    tokio::task::spawn_blocking(work).await.map_err(io::Error::other)?
+}
+
+fn key(caller: &Caller) -> String {
+    format!("{} {}", caller.user.0, caller.project.0)
+}
+
+#[async_trait]
+impl StateStore for RememberedStateStore {
+    async fn load(&self, caller: &Caller) -> Result<SessionState, StoreError> {
+        self.recall(caller).await?;
+        self.memory.load(caller).await
+    }
+
+    async fn update(
+        &self,
+        caller: &Caller,
+        change: &mut StateChange<'_>,
+    ) -> Result<SessionState, StoreError> {
+        self.recall(caller).await?;
+        let before = self.memory.load(caller).await?.visits;
+        let after = self.memory.update(caller, change).await?;
+        if after.visits != before {
+            self.keep(caller, after.visits.clone()).await;
+        }
+        Ok(after)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use jiff::{Timestamp, ToSpan};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn the_next_process_knows_when_the_digest_was_looked_at_and_starts_in_its_own_mode() {
+        let temp = tempfile::tempdir().unwrap();
+        let folder = StateFolder::new(temp.path().join("state"));
+        let caller = Caller::local("me");
+        let first = RememberedStateStore::new(SessionState::default(), Some(folder.clone()));
+        let noon = Timestamp::UNIX_EPOCH + 12.hours();
+        first
+            .update(&caller, &mut |state| {
+                state.umb_active = true;
+                state.visits.note("bank", noon);
+            })
+            .await
+            .unwrap();
+        let second = RememberedStateStore::new(SessionState::default(), Some(folder));
+        let state = second.load(&caller).await.unwrap();
+        assert!(!state.umb_active);
+        assert_eq!(state.visits.last_session("bank", noon + 2.hours()), Some(noon));
+    }
+
+    #[tokio::test]
+    async fn a_file_that_cannot_be_understood_or_kept_stops_nothing() {
+        let temp = tempfile::tempdir().unwrap();
+        let path = temp.path().join("state");
+        std::fs::create_dir_all(path.join(FOLDER)).unwrap();
+        std::fs::write(path.join(FOLDER).join(FILE), "{").unwrap();
+        let caller = Caller::local("me");
+        let store = RememberedStateStore::new(SessionState::default(), Some(StateFolder::new(path)));
+        assert!(store.load(&caller).await.unwrap().visits.is_empty());
+        let nowhere = StateFolder::new(temp.path().join("file"));
+        std::fs::write(temp.path().join("file"), "").unwrap();
+        let store = RememberedStateStore::new(SessionState::default(), Some(nowhere));
+        store.update(&caller, &mut |state| state.visits.note("b", Timestamp::UNIX_EPOCH)).await.unwrap();
+        assert!(!store.load(&caller).await.unwrap().visits.is_empty());
+    }
+}

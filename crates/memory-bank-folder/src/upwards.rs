@@ -1,0 +1,384 @@
+//! The bank of a server that was started below a project's root, or in another working copy of it.
+//!
+//! From the folder of the start the search goes up to the root of its repository, and for a linked worktree of git on to the
+//! main checkout. Nothing on the way may be somebody else's: each folder belongs to this user, is on the same file system,
+//! and is no link, and without a repository nothing above is looked at. A worktree's `.git` file may have been written by
+//! anybody, so the main repository must know the worktree, too: its note of it leads back to this very file. Git is never
+//! run, its environment is not asked, and what is read is short.
+
+use std::path::{Path, PathBuf};
+
+use crate::place::{Origin, Place, is_bank};
+
+/// How many folders above the start are looked at.
+const LEVELS: usize = 64;
+/// What one of git's files that hold a path may have, in bytes.
+const POINTER_BYTES: u64 = 16 * 1024;
+
+/// A project that was found, and how.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Found {
+    /// The folder that holds the bank.
+    pub(crate) project: PathBuf,
+    /// Whether it is in the main checkout of the worktree in which the server was started.
+    pub(crate) in_main_checkout: bool,
+}
+
+/// Looks for the bank's folder above the folder in which the process was started. Looks at the disk.
+pub(crate) fn find(origin: &Origin) -> Option<Found> {
+    let start = fs_err::canonicalize(&origin.working_directory).ok()?;
+    let repository = Repository::around(&start)?;
+    let levels = || start.ancestors().take_while(|level| level.starts_with(&repository.root));
+    if let Some(level) = levels().find(|level| has_bank(origin, level)) {
+        return Some(Found { project: level.to_owned(), in_main_checkout: false });
+    }
+    let main = repository.main_checkout()?;
+    let inner = levels().filter_map(|level| level.strip_prefix(&repository.root).ok());
+    let mut there = inner.map(|inner| main.join(inner));
+    let project = there.find(|level| is_reached(&main, level) && has_bank(origin, level))?;
+    Some(Found { project, in_main_checkout: true })
+}
+
+/// Whether this folder holds a bank that is this user's own.
+fn has_bank(origin: &Origin, level: &Path) -> bool {
+    let place = Place { project: level.to_owned(), bank: level.join(&origin.folder) };
+    is_own_folder(&place.bank) && is_bank(&origin.root(&place))
+}
+
+/// Whether every folder from `top` down to `level` is this user's own.
+fn is_reached(top: &Path, level: &Path) -> bool {
+    level.ancestors().take_while(|folder| folder.starts_with(top)).all(is_own_folder)
+}
+
+/// A working copy.
+#[derive(Debug)]
+struct Repository {
+    root: PathBuf,
+    /// Whether its `.git` is a file that leads elsewhere.
+    is_linked: bool,
+}
+
+impl Repository {
+    /// The innermost working copy around a folder, if all the way up to it is this user's own.
+    fn around(start: &Path) -> Option<Self> {
+        let device = device(start)?;
+        for level in start.ancestors().take(LEVELS) {
+            if !is_own_folder(level) || self::device(level) != Some(device) {
+                return None;
+            }
+            let dot_git = level.join(".git");
+            match dot_git.symlink_metadata() {
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+                Ok(metadata) if is_own(&metadata) && (metadata.is_dir() || metadata.is_file()) => {
+                    return Some(Self { root: level.to_owned(), is_linked: metadata.is_file() });
+                }
+                // A link, or somebody else's: what it would mean is not known.
+                _ => return None,
+            }
+        }
+        None
+    }
+
+    /// The main checkout of which this is a linked worktree, if both say so. A submodule has none.
+    fn main_checkout(&self) -> Option<PathBuf> {
+        if !self.is_linked {
+            return None;
+        }
+        let dot_git = self.root.join(".git");
+        let to = pointer(&dot_git)?;
+        let own = fs_err::canonicalize(self.root.join(to.strip_prefix("gitdir:")?.trim_start())).ok()?;
+        // `<main>/.git/worktrees/<name>`
+        let worktrees =
+            own.parent().filter(|folder| folder.file_name().is_some_and(|name| name == "worktrees"))?;
+        let common =
+            worktrees.parent().filter(|folder| folder.file_name().is_some_and(|name| name == ".git"))?;
+        let main = common.parent()?;
+        if ![&own, worktrees, common, main].into_iter().all(is_own_folder) || main == self.root {
+            return None;
+        }
+        let shared = own.join(pointer(&own.join("commondir"))?);
+        let back = own.join(pointer(&own.join("gitdir"))?);
+        let leads_back = is_same(&shared, common) && is_same(&back, &dot_git);
+        (leads_back && pointer(&common.join("HEAD")).is_some()).then(|| main.to_owned())
+    }
+}
+
+/// Whether two paths lead to one place.
+fn is_same(one: &Path, other: &Path) -> bool {
+    matches!((fs_err::canonicalize(one), fs_err::canonicalize(other)), (Ok(one), Ok(other)) if one == other)
+}
+
+/// The line of text that a small file of this user's own holds. Follows no link and waits for no pipe.
+fn pointer(path: &Path) -> Option<String> {
+    use std::io::Read;
+    let mut options = std::fs::OpenOptions::new();
+    options.read(true);
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::OpenOptionsExt;
+        let flags = rustix::fs::OFlags::NONBLOCK | rustix::fs::OFlags::NOFOLLOW;
+        options.custom_flags(i32::try_from(flags.bits()).ok()?);
+    }
+    // Before it is opened, since opening a device may do something.
+    if !path.symlink_metadata().ok()?.is_file() {
+        return None;
+    }
+    let file = options.open(path).ok()?;
+    let metadata = file.metadata().ok()?;
+    if !metadata.is_file() || !is_own(&metadata) {
+        return None;
+    }
+    let mut text = String::new();
+    file.take(POINTER_BYTES + 1).read_to_string(&mut text).ok()?;
+    let line = text.trim_end_matches(['\n', '\r']);
+    let is_one = text.len() as u64 <= POINTER_BYTES && !line.is_empty() && !line.contains(['\n', '\0']);
+    is_one.then(|| line.to_owned())
+}
+
+/// Whether this is a folder, not a link to one, and this user's own.
+fn is_own_folder(path: &Path) -> bool {
+    path.symlink_metadata().is_ok_and(|metadata| metadata.is_dir() && is_own(&metadata))
+}
+
+#[cfg(unix)]
+fn is_own(metadata: &std::fs::Metadata) -> bool {
+    use std::os::unix::fs::MetadataExt;
+    metadata.uid() == rustix::process::geteuid().as_raw()
+}
+
+#[cfg(unix)]
+fn device(path: &Path) -> Option<u64> {
+    use std::os::unix::fs::MetadataExt;
+    path.symlink_metadata().ok().map(|metadata| metadata.dev())
+}
+
+/// Where owners cannot be told, nothing counts as one's own, and nothing above is looked at.
+#[cfg(not(unix))]
+fn is_own(_metadata: &std::fs::Metadata) -> bool {
+    false
+}
+
+#[cfg(not(unix))]
+fn device(_path: &Path) -> Option<u64> {
+    None
+}
+
+#[cfg(unix)]
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::symlink;
+    use std::process::Command;
+
+    use tempfile::TempDir;
+
+    use super::*;
+
+    fn git(folder: &Path, arguments: &[&str]) {
+        let output = Command::new("git")
+            .args(["-c", "user.name=a", "-c", "user.email=a@example.com", "-c", "protocol.file.allow=always"])
+            .args(arguments)
+            .current_dir(folder)
+            .env("GIT_CONFIG_GLOBAL", "/dev/null")
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+    }
+
+    struct Scene {
+        _temp: TempDir,
+        top: PathBuf,
+    }
+
+    impl Scene {
+        fn new() -> Self {
+            let temp = TempDir::new().unwrap();
+            let top = temp.path().canonicalize().unwrap();
+            Self { _temp: temp, top }
+        }
+
+        /// A repository with one commit.
+        fn repository(&self, name: &str) -> PathBuf {
+            let root = self.folder(name);
+            git(&root, &["init", "-q"]);
+            std::fs::write(root.join("readme"), "x").unwrap();
+            git(&root, &["add", "readme"]);
+            git(&root, &["commit", "-qm", "x"]);
+            root
+        }
+
+        fn folder(&self, name: &str) -> PathBuf {
+            let folder = self.top.join(name);
+            std::fs::create_dir_all(&folder).unwrap();
+            folder
+        }
+
+        fn bank(&self, project: &str) -> PathBuf {
+            let folder = self.folder(project);
+            std::fs::create_dir_all(folder.join("memory-bank")).unwrap();
+            std::fs::write(folder.join("memory-bank/progress.md"), "").unwrap();
+            folder
+        }
+
+        fn found(&self, start: &str) -> Option<(PathBuf, bool)> {
+            let origin = Origin {
+                working_directory: self.folder(start),
+                home: None,
+                folder: "memory-bank".to_owned(),
+                follow_links: false,
+            };
+            find(&origin).map(|found| (found.project, found.in_main_checkout))
+        }
+    }
+
+    #[test]
+    fn the_nearest_bank_up_to_the_repository_s_root_is_found() {
+        let scene = Scene::new();
+        scene.repository("r");
+        scene.bank("");
+        // Above the repository is another project.
+        assert_eq!(scene.found("r/a/b"), None);
+        let root = scene.bank("r");
+        assert_eq!(scene.found("r/a/b"), Some((root, false)));
+        let package = scene.bank("r/a");
+        assert_eq!(scene.found("r/a/b"), Some((package.clone(), false)));
+        assert_eq!(scene.found("r/a/memory-bank/adr"), Some((package, false)));
+    }
+
+    #[test]
+    fn without_a_repository_nothing_above_is_looked_at() {
+        let scene = Scene::new();
+        scene.bank("p");
+        assert_eq!(scene.found("p/a"), None);
+    }
+
+    #[test]
+    fn a_worktree_has_the_bank_of_its_main_checkout() {
+        let scene = Scene::new();
+        let main = scene.repository("r");
+        git(&main, &["worktree", "add", "-q", "../w"]);
+        assert_eq!(scene.found("w/a"), None);
+        scene.bank("r");
+        assert_eq!(scene.found("w"), Some((main.clone(), true)));
+        assert_eq!(scene.found("w/a/b"), Some((main.clone(), true)));
+        let package = scene.bank("r/a");
+        assert_eq!(scene.found("w/a/b"), Some((package, true)));
+        assert_eq!(scene.found("w"), Some((main, true)));
+        // Its own bank is nearer.
+        let own = scene.bank("w");
+        assert_eq!(scene.found("w/a/b"), Some((own, false)));
+    }
+
+    #[test]
+    fn a_submodule_is_a_project_of_its_own() {
+        let scene = Scene::new();
+        let inner = scene.repository("inner");
+        let outer = scene.repository("outer");
+        git(&outer, &["submodule", "--quiet", "add", inner.to_str().unwrap(), "sub"]);
+        scene.bank("outer");
+        assert_eq!(scene.found("outer/sub"), None);
+        let own = scene.bank("outer/sub");
+        assert_eq!(scene.found("outer/sub/a"), Some((own, false)));
+    }
+
+    #[test]
+    fn a_planted_pointer_opens_no_bank_that_does_not_point_back() {
+        let scene = Scene::new();
+        let main = scene.repository("r");
+        git(&main, &["worktree", "add", "-q", "../w"]);
+        scene.bank("r");
+        let (git_folder, own) = (main.join(".git"), main.join(".git/worktrees/w"));
+        let evil = scene.folder("evil");
+        for to in [&own, &git_folder, &main, &scene.top] {
+            std::fs::write(evil.join(".git"), format!("gitdir: {}\n", to.display())).unwrap();
+            assert_eq!(scene.found("evil"), None, "{}", to.display());
+        }
+        for text in
+            ["", "gitdir:", "gitdir: \n", "gitdir: ../r/.git/worktrees/w\nmore", "gitdir: a\0b", "nonsense"]
+        {
+            std::fs::write(evil.join(".git"), text).unwrap();
+            assert_eq!(scene.found("evil"), None, "{text:?}");
+        }
+        // One that was made up beside it leads to the real folder, but not back.
+        let made_up = scene.folder("evil/x/.git/worktrees/w");
+        std::fs::write(evil.join(".git"), format!("gitdir: {}\n", made_up.display())).unwrap();
+        std::fs::write(made_up.join("gitdir"), format!("{}\n", evil.join(".git").display())).unwrap();
+        std::fs::write(made_up.join("commondir"), format!("{}\n", git_folder.display())).unwrap();
+        assert_eq!(scene.found("evil"), None);
+        // A worktree that was moved by hand is not known any more.
+        std::fs::rename(scene.top.join("w"), scene.top.join("moved")).unwrap();
+        assert_eq!(scene.found("moved"), None);
+    }
+
+    #[test]
+    fn links_are_not_followed() {
+        let scene = Scene::new();
+        let main = scene.repository("r");
+        git(&main, &["worktree", "add", "-q", "../w"]);
+        let outside = scene.bank("outside");
+        symlink(outside.join("memory-bank"), main.join("memory-bank")).unwrap();
+        assert_eq!(scene.found("r/a"), None);
+        assert_eq!(scene.found("w"), None);
+        std::fs::remove_file(main.join("memory-bank")).unwrap();
+        scene.bank("r");
+        // A `.git` that is a link.
+        let linked = scene.folder("linked");
+        symlink(main.join(".git"), linked.join(".git")).unwrap();
+        scene.bank("linked");
+        assert_eq!(scene.found("linked/a"), None);
+        // Git's own files as links.
+        let back = main.join(".git/worktrees/w/gitdir");
+        std::fs::rename(&back, scene.top.join("elsewhere")).unwrap();
+        symlink(scene.top.join("elsewhere"), &back).unwrap();
+        assert_eq!(scene.found("w"), None);
+    }
+
+    #[test]
+    fn a_pipe_or_a_large_file_does_not_hold_it_up() {
+        let scene = Scene::new();
+        let main = scene.repository("r");
+        git(&main, &["worktree", "add", "-q", "../w"]);
+        scene.bank("r");
+        let back = main.join(".git/worktrees/w/gitdir");
+        std::fs::remove_file(&back).unwrap();
+        assert!(Command::new("mkfifo").arg(&back).status().unwrap().success());
+        assert_eq!(scene.found("w"), None);
+        let large = scene.folder("large");
+        std::fs::File::create(large.join(".git")).unwrap().set_len(1 << 40).unwrap();
+        assert_eq!(scene.found("large"), None);
+    }
+
+    /// Only root can give a folder to somebody else.
+    #[test]
+    fn what_belongs_to_somebody_else_is_not_opened() {
+        if !rustix::process::geteuid().is_root() {
+            return;
+        }
+        let scene = Scene::new();
+        let main = scene.repository("r");
+        git(&main, &["worktree", "add", "-q", "../w"]);
+        let root = scene.bank("r");
+        scene.folder("r/a/b");
+        assert_eq!(scene.found("r/a/b"), Some((root.clone(), false)));
+        let back = "r/.git/worktrees/w/gitdir";
+        for (name, start) in [
+            ("r/memory-bank", "r/a/b"),
+            ("r", "r/a/b"),
+            ("r/a", "r/a/b"),
+            ("r/a/b", "r/a/b"),
+            ("r/.git", "r/a/b"),
+            ("r/memory-bank", "w"),
+            ("r", "w"),
+            ("r/.git", "w"),
+            ("r/.git/worktrees/w", "w"),
+            (back, "w"),
+            ("w/.git", "w"),
+            ("w", "w"),
+        ] {
+            let path = scene.top.join(name);
+            std::os::unix::fs::chown(&path, Some(65534), None).unwrap();
+            assert_eq!(scene.found(start), None, "{name} from {start}");
+            std::os::unix::fs::chown(&path, Some(0), None).unwrap();
+        }
+        assert_eq!(scene.found("w"), Some((root, true)));
+    }
+}

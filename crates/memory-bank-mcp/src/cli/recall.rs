@@ -1,0 +1,367 @@
+//! `bench recall`: how much of what questions ask for the search finds, measured through this very program over standard input and
+//! output, as a client has it. It changes nothing and knows nothing of how the search ranks.
+
+use std::io::{BufRead, BufReader, Write};
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdin, Command, Stdio};
+use std::sync::mpsc::{Receiver, sync_channel};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, bail, ensure};
+use clap::{Args, Subcommand};
+use memory_bank_core::document::estimated_tokens;
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::DEFAULT_FOLDER;
+use super::output::{Output, Table};
+
+/// The file with the questions on a bank.
+const QUESTIONS: &str = "questions.json";
+/// How large it may be, in bytes, and how many banks there may be.
+const QUESTIONS_BYTES: u64 = 64 * 1024 * 1024;
+const BANKS: usize = 20_000;
+/// How long an answer is waited for.
+const PATIENCE: Duration = Duration::from_secs(60);
+/// The places up to which recall is told.
+const PLACES: [usize; 4] = [1, 3, 5, 10];
+
+/// What to measure.
+#[derive(Debug, Clone, Subcommand)]
+pub(crate) enum BenchCommand {
+    /// Measure how much of what questions ask for `search_memory_bank` finds, how fast, and how long its replies are.
+    Recall(RecallArguments),
+}
+
+/// Arguments of `bench recall`.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct RecallArguments {
+    /// A folder with `questions.json` and the bank's folder (`memory-bank`), or a folder of such folders.
+    dir: PathBuf,
+    /// How many results each search asks for.
+    #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u16).range(1..=1000))]
+    results: u16,
+    /// Also list the questions of which not every answer was found.
+    #[arg(long)]
+    missed: bool,
+}
+
+/// A question, as the file has it.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Question {
+    question: String,
+    answers: Vec<Answer>,
+}
+
+/// A part of the answer: a line of a document, by its number or by a text that stands in it.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Answer {
+    file: String,
+    line: Option<usize>,
+    text: Option<String>,
+}
+
+/// What the answers to one question were.
+struct Asked {
+    question: String,
+    /// For each part of the answer its place among the results, from 1.
+    places: Vec<Option<usize>>,
+    took: Duration,
+    characters: usize,
+    tokens: usize,
+}
+
+/// Runs the command.
+pub(crate) fn run(wanted: &RecallArguments, output: Output) -> anyhow::Result<()> {
+    let banks = banks(&wanted.dir)?;
+    let mut asked = Vec::new();
+    for bank in &banks {
+        ask_all(bank, wanted.results, &mut asked).with_context(|| format!("`{}`", bank.display()))?;
+    }
+    ensure!(!asked.is_empty(), "`{}` has no questions", wanted.dir.display());
+    let (data, text) = report(wanted, banks.len(), &mut asked);
+    output.show(&data, &text)
+}
+
+/// The folders with questions: this one, or those in it.
+fn banks(dir: &Path) -> anyhow::Result<Vec<PathBuf>> {
+    if dir.join(QUESTIONS).is_file() {
+        return Ok(vec![dir.to_owned()]);
+    }
+    let entries = fs_err::read_dir(dir)?.collect::<Result<Vec<_>, _>>()?;
+    let mut banks: Vec<PathBuf> = entries
+        .into_iter()
+        .map(|entry| entry.path())
+        .filter(|path| path.join(QUESTIONS).is_file())
+        .take(BANKS)
+        .collect();
+    banks.sort();
+    ensure!(
+        !banks.is_empty(),
+        "neither `{}` nor a folder in it has a `{QUESTIONS}`; docs/recall.md shows its form",
+        dir.display()
+    );
+    Ok(banks)
+}
+
+fn ask_all(bank: &Path, results: u16, asked: &mut Vec<Asked>) -> anyhow::Result<()> {
+    let file = bank.join(QUESTIONS);
+    ensure!(fs_err::metadata(&file)?.len() <= QUESTIONS_BYTES, "`{QUESTIONS}` is too large");
+    let questions: Vec<Question> = serde_json::from_str(&fs_err::read_to_string(&file)?)
+        .with_context(|| format!("`{QUESTIONS}` is not in the form that docs/recall.md shows"))?;
+    ensure!(bank.join(DEFAULT_FOLDER).is_dir(), "there is no folder `{DEFAULT_FOLDER}` with documents");
+    let mut server = Server::start(bank)?;
+    // The first search builds the index.
+    server.search("the", 1)?;
+    for question in questions {
+        let wanted =
+            question.answers.iter().map(|answer| answer.lines(bank)).collect::<anyhow::Result<Vec<_>>>();
+        let wanted = wanted.with_context(|| format!("the answer of `{}`", question.question))?;
+        ensure!(!wanted.is_empty(), "`{}` has no answer", question.question);
+        let began = Instant::now();
+        let reply = server.search(&question.question, results)?;
+        let took = began.elapsed();
+        let found: Value = serde_json::from_str(&reply).context("a reply that is not JSON")?;
+        let hits = found.get("results").and_then(Value::as_array).context("a reply without `results`")?;
+        let place = |(file, lines): &(String, Vec<usize>)| {
+            let is = |hit: &Value| {
+                let line =
+                    hit.get("line").and_then(Value::as_u64).and_then(|line| usize::try_from(line).ok());
+                hit.get("file").and_then(Value::as_str) == Some(file)
+                    && line.is_some_and(|line| lines.contains(&line))
+            };
+            hits.iter().position(is).map(|at| at + 1)
+        };
+        let places = wanted.iter().map(place).collect();
+        let (characters, tokens) = (reply.chars().count(), estimated_tokens(&reply));
+        asked.push(Asked { question: question.question, places, took, characters, tokens });
+    }
+    server.end()
+}
+
+impl Answer {
+    /// The document and the lines that hold this part.
+    fn lines(&self, bank: &Path) -> anyhow::Result<(String, Vec<usize>)> {
+        let lines = match (self.line, &self.text) {
+            (Some(line), None) => vec![line],
+            (None, Some(text)) => {
+                let document = fs_err::read_to_string(bank.join(DEFAULT_FOLDER).join(&self.file))?;
+                let holding = document.split('\n').zip(1..).filter(|(line, _)| line.contains(text.as_str()));
+                holding.map(|(_, number)| number).collect()
+            }
+            _ => bail!("an answer has either `line` or `text`"),
+        };
+        ensure!(!lines.is_empty(), "no line of `{}` holds the text", self.file);
+        Ok((self.file.clone(), lines))
+    }
+}
+
+fn report(wanted: &RecallArguments, banks: usize, asked: &mut [Asked]) -> (Value, String) {
+    let count = real(asked.len());
+    let mean = |of: &dyn Fn(&Asked) -> f64| asked.iter().map(of).sum::<f64>() / count;
+    let recall_at = |most: usize| {
+        mean(&|one| {
+            let found = one.places.iter().flatten().filter(|place| **place <= most).count();
+            real(found) / real(one.places.len())
+        })
+    };
+    let places: Vec<usize> = PLACES
+        .into_iter()
+        .filter(|place| *place < usize::from(wanted.results))
+        .chain([usize::from(wanted.results)])
+        .collect();
+    let recall: Vec<(usize, f64)> = places.into_iter().map(|place| (place, recall_at(place))).collect();
+    let rank = mean(&|one| one.places.iter().flatten().min().map_or(0.0, |first| 1.0 / real(*first)));
+    let characters = mean(&|one| real(one.characters));
+    let tokens = mean(&|one| real(one.tokens));
+    let missed: Vec<String> = asked
+        .iter()
+        .filter(|one| one.places.iter().any(Option::is_none))
+        .map(|one| one.question.clone())
+        .collect();
+    asked.sort_by_key(|one| one.took);
+    let at = |share: usize| {
+        let last = asked.len().saturating_sub(1);
+        asked.get((asked.len() * share / 100).min(last)).map_or(0.0, |one| one.took.as_secs_f64() * 1000.0)
+    };
+    let (median, p95) = (at(50), at(95));
+    let mut data = json!({
+        "banks": banks,
+        "questions": asked.len(),
+        "recall": recall.iter().map(|(place, share)| (place.to_string(), json!(share))).collect::<serde_json::Map<_, _>>(),
+        "mrr": rank,
+        "latencyMs": {"median": median, "p95": p95},
+        "replyCharacters": characters,
+        "replyTokensAtMost": tokens,
+    });
+    let mut table = Table::new(&["MEASURE", "VALUE"]);
+    let mut row = |name: String, value: String| table.row(vec![name, value]);
+    row("banks".into(), banks.to_string());
+    row("questions".into(), asked.len().to_string());
+    for (place, share) in &recall {
+        row(format!("recall@{place}"), format!("{:.1} %", share * 100.0));
+    }
+    row("MRR".into(), format!("{rank:.3}"));
+    row("latency, median".into(), format!("{median:.2} ms"));
+    row("latency, p95".into(), format!("{p95:.2} ms"));
+    row("characters of a reply".into(), format!("{characters:.0}"));
+    row("tokens of a reply, at most".into(), format!("{tokens:.0}"));
+    let mut text = table.to_string();
+    if wanted.missed {
+        text.push_str(&format!("\nNot found in whole:\n{}\n", missed.join("\n")));
+        if let Some(object) = data.as_object_mut() {
+            object.insert("missed".into(), json!(missed));
+        }
+    }
+    (data, text)
+}
+
+/// This program, serving one bank.
+struct Server {
+    child: Child,
+    requests: Option<ChildStdin>,
+    replies: Receiver<std::io::Result<String>>,
+    last: u64,
+}
+
+impl Server {
+    fn start(bank: &Path) -> anyhow::Result<Self> {
+        let program = std::env::current_exe().context("this program cannot be found")?;
+        let mut child = Command::new(program)
+            .args(["--transport", "stdio", "--path"])
+            .arg(bank)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .context("this program cannot be started as a server")?;
+        let requests = child.stdin.take();
+        let out = child.stdout.take().context("the server has no output")?;
+        let (sender, replies) = sync_channel(16);
+        std::thread::spawn(move || {
+            for line in BufReader::new(out).lines() {
+                if sender.send(line).is_err() {
+                    return;
+                }
+            }
+        });
+        let mut server = Self { child, requests, replies, last: 0 };
+        let client = json!({"name": "bench-recall", "version": env!("CARGO_PKG_VERSION")});
+        let hello = json!({"protocolVersion": "2025-06-18", "capabilities": {}, "clientInfo": client});
+        server.call("initialize", &hello)?;
+        server.send(&json!({"jsonrpc": "2.0", "method": "notifications/initialized"}))?;
+        Ok(server)
+    }
+
+    /// The text of a reply of `search_memory_bank`.
+    fn search(&mut self, query: &str, results: u16) -> anyhow::Result<String> {
+        let arguments = json!({"query": query, "maxResults": results});
+        let reply =
+            self.call("tools/call", &json!({"name": "search_memory_bank", "arguments": arguments}))?;
+        let text =
+            reply.pointer("/content/0/text").and_then(Value::as_str).context("a reply without a text")?;
+        ensure!(reply.get("isError") != Some(&Value::Bool(true)), "the search failed: {text}");
+        Ok(text.to_owned())
+    }
+
+    fn call(&mut self, method: &str, params: &Value) -> anyhow::Result<Value> {
+        self.last += 1;
+        self.send(&json!({"jsonrpc": "2.0", "id": self.last, "method": method, "params": params}))?;
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let left = deadline.saturating_duration_since(Instant::now());
+            let line = self.replies.recv_timeout(left).context("the server does not answer")??;
+            let mut message: Value =
+                serde_json::from_str(&line).context("the server writes what is not JSON")?;
+            if message.get("id") != Some(&json!(self.last)) {
+                continue;
+            }
+            if let Some(error) = message.get("error") {
+                bail!("the server refuses `{method}`: {error}");
+            }
+            return Ok(message.get_mut("result").map(Value::take).unwrap_or_default());
+        }
+    }
+
+    fn send(&mut self, message: &Value) -> anyhow::Result<()> {
+        let requests = self.requests.as_mut().context("the server was ended")?;
+        writeln!(requests, "{message}").and_then(|()| requests.flush()).context("the server is gone")
+    }
+
+    /// Lets the server end, as a client does that goes away.
+    fn end(mut self) -> anyhow::Result<()> {
+        drop(self.requests.take());
+        self.child.wait().map(drop).context("the server cannot be waited for")
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let is_gone = matches!(self.child.try_wait(), Ok(Some(_)));
+        if !is_gone && self.requests.is_some() {
+            // It was not ended in order; nothing is written here, so it may go at once.
+            let _gone = self.child.kill();
+            let _waited = self.child.wait();
+        }
+    }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "counts are far below 2^52")]
+fn real(count: usize) -> f64 {
+    count as f64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn questions_are_looked_for_here_and_one_folder_below() {
+        let temp = tempfile::tempdir().unwrap();
+        assert!(banks(temp.path()).unwrap_err().to_string().contains("questions.json"));
+        for name in ["b", "a", "empty"] {
+            fs_err::create_dir(temp.path().join(name)).unwrap();
+        }
+        for name in ["b", "a"] {
+            fs_err::write(temp.path().join(name).join(QUESTIONS), "[]").unwrap();
+        }
+        assert_eq!(banks(temp.path()).unwrap(), [temp.path().join("a"), temp.path().join("b")]);
+        fs_err::write(temp.path().join(QUESTIONS), "[]").unwrap();
+        assert_eq!(banks(temp.path()).unwrap(), [temp.path()]);
+    }
+
+    #[test]
+    fn an_answer_is_a_line_or_a_text_and_must_stand_there() {
+        let temp = tempfile::tempdir().unwrap();
+        fs_err::create_dir(temp.path().join(DEFAULT_FOLDER)).unwrap();
+        fs_err::write(temp.path().join(DEFAULT_FOLDER).join("a.md"), "# A\n\n- one fact\n- one fact\n")
+            .unwrap();
+        let answer =
+            |line, text: Option<&str>| Answer { file: "a.md".into(), line, text: text.map(str::to_owned) };
+        assert_eq!(answer(Some(3), None).lines(temp.path()).unwrap().1, [3]);
+        assert_eq!(answer(None, Some("one fact")).lines(temp.path()).unwrap().1, [3, 4]);
+        assert!(answer(None, Some("no fact")).lines(temp.path()).is_err());
+        assert!(answer(None, None).lines(temp.path()).is_err());
+    }
+
+    #[test]
+    fn the_figures_are_means_over_questions() {
+        let asked = |places: &[Option<usize>], millis| Asked {
+            question: "q".to_owned(),
+            places: places.to_vec(),
+            took: Duration::from_millis(millis),
+            characters: 100,
+            tokens: 30,
+        };
+        let wanted = RecallArguments { dir: PathBuf::new(), results: 10, missed: true };
+        let mut all = [asked(&[Some(1), None], 2), asked(&[Some(4)], 1)];
+        let (data, text) = report(&wanted, 1, &mut all);
+        assert_eq!(data.pointer("/recall/1").and_then(Value::as_f64), Some(0.25));
+        assert_eq!(data.pointer("/recall/10").and_then(Value::as_f64), Some(0.75));
+        assert_eq!(data.get("mrr").and_then(Value::as_f64), Some(0.625));
+        assert_eq!(data.pointer("/missed/0").and_then(Value::as_str), Some("q"));
+        assert!(text.contains("recall@5") && text.contains("75.0 %"), "{text}");
+    }
+}

@@ -1,0 +1,218 @@
+// How long replies are: within 25,000 characters unless more is asked for, in parts that can be put together, and in pages.
+
+import assert from "node:assert/strict";
+import { mkdir } from "node:fs/promises";
+import { join } from "node:path";
+import test from "node:test";
+import { freshBank, read, write } from "./lib/project.mjs";
+
+const MOST = 25_000;
+const length = (text) => [...text].length;
+
+/** A bank in which every list and document is long. */
+async function longBank(t) {
+  const made = await freshBank(t);
+  const { bank, server } = made;
+  const entry = (n) => `- [2026-${String(1 + (n % 12)).padStart(2, "0")}-${String(1 + (n % 28)).padStart(2, "0")} 10:00:00] [eve] - did: thing ${n} größer\n`;
+  const entries = Array.from({ length: 2300 }, (_, n) => entry(n)).join("");
+  await write(join(bank, "progress.md"), `# Progress\n\n## Update History\n\n${entries}`);
+  const decision = (n) => `## Decision ${n}\n- **Date:** 2026-01-01\n- **Context:** ${"why ".repeat(20)}\n- **Decision:** so ${n}\n\n`;
+  await write(join(bank, "decision-log.md"), `# Decision Log\n\n${Array.from({ length: 300 }, (_, n) => decision(n)).join("")}`);
+  const tasks = Array.from({ length: 400 }, (_, n) => `- task ${n} ${"x".repeat(200)}\n`).join("");
+  await write(join(bank, "active-context.md"), `# Current Context\n\n## Ongoing Tasks\n\n${tasks}`);
+  await write(join(bank, "one-line.md"), "größe".repeat(20_000));
+  for (let n = 0; n < 600; n += 1) await write(join(bank, `note-${String(n).padStart(3, "0")}-${"n".repeat(60)}.md`), `# Note ${n}\n\nword ${n}\n`);
+  const entities = Array.from({ length: 400 }, (_, n) => ({ name: `entity ${n}`, entityType: "thing", attrs: { note: "word ".repeat(3) } }));
+  await server.ok("graph_batch", { entities });
+  const observations = Array.from({ length: 300 }, (_, n) => ({ entity: "entity 0", text: `word ${n} ${"fact ".repeat(40)}` }));
+  await server.ok("graph_batch", { observations });
+  const relations = Array.from({ length: 399 }, (_, n) => ({ from: "entity 0", relationType: "has", to: `entity ${n + 1}` }));
+  await server.ok("graph_batch", { relations });
+  return made;
+}
+
+test("no reply is longer than 25,000 characters unless more is asked for", async (t) => {
+  const { server } = await longBank(t);
+  const long = "ö".repeat(60_000);
+  const calls = [
+    ["get_instructions", {}],
+    ["read_memory_bank_file", { filename: "progress.md" }],
+    ["read_memory_bank_file", { filename: "progress.md", includeEtag: false }],
+    ["read_memory_bank_file", { filename: "one-line.md" }],
+    ["read_memory_bank_file", { filename: "decision-log.md", tail: 900 }],
+    ["read_memory_bank_file", { filename: "progress.md", heading: "Update History" }],
+    ["batch_read_files", { files: ["progress.md", "decision-log.md", "active-context.md", "product-context.md"] }],
+    ["list_memory_bank_files", {}],
+    ["get_memory_bank_status", {}],
+    ["debug_mcp_config", {}],
+    ["get_context_bundle", {}],
+    ["get_targeted_context", { query: "word thing" }],
+    ["search_memory_bank", { query: "word thing" }],
+    ["graph_search", { query: "*" }],
+    ["graph_search", { query: "word", includeNeighborhood: true, neighborhoodDepth: 2 }],
+    ["graph_open_nodes", { nodes: ["entity 0"] }],
+    ["graph_open_nodes", { nodes: Array.from({ length: 400 }, (_, n) => `entity ${n}`) }],
+    ["update_tasks", { add: ["one more"] }],
+    ["graph_add_observation", { entity: "entity 1", text: long.slice(0, 30_000) }],
+    ["write_memory_bank_file", { filename: "x.md", content: long }],
+    ["edit_memory_bank_file", { filename: "x.md", edits: [{ op: "replace", old: long, new: "short" }] }],
+    ["list_stores", {}],
+    ["create_backup", { listOnly: true }],
+    ["finalize_thinking_session", { summary: "s", nextSteps: Array.from({ length: 400 }, (_, n) => `step ${n}`) }],
+    ["graph_maintain", { operation: "stats" }],
+    ["get_context_digest", {}],
+  ];
+  for (const [name, args] of calls) {
+    const reply = await server.ok(name, args);
+    assert.ok(length(reply.text) <= MOST, `${name} ${JSON.stringify(args).slice(0, 80)}: ${length(reply.text)}`);
+  }
+  const failures = [
+    ["graph_open_nodes", { nodes: Array.from({ length: 400 }, (_, n) => `${n} ${"missing".repeat(30)}`) }],
+    ["read_memory_bank_file", { filename: "decision-log.md", heading: "nothing of the kind" }],
+  ];
+  for (const [name, args] of failures) assert.ok(length(await server.fails(name, args)) <= MOST, name);
+});
+
+test("a small document comes as ever, a part without content and etag, and parts are the whole", async (t) => {
+  const { server, bank } = await longBank(t);
+  const small = (await server.ok("read_memory_bank_file", { filename: "product-context.md" })).json;
+  assert.deepEqual(Object.keys(small), ["content", "etag", "filename"]);
+  assert.equal((await server.ok("read_memory_bank_file", { filename: "product-context.md", includeEtag: false })).text, small.content);
+  for (const filename of ["progress.md", "one-line.md"]) {
+    const whole = await read(bank, filename);
+    let [joined, next] = ["", { filename }];
+    for (let call = 0; next; call += 1) {
+      assert.ok(call < 40, "reading on comes to an end");
+      const part = (await server.ok("read_memory_bank_file", next)).json;
+      assert.ok(!("content" in part) && !("etag" in part));
+      assert.deepEqual([part.totalLines, part.totalChars], [whole.trimEnd().split("\n").length, length(whole)]);
+      joined += part.part;
+      assert.ok(!part.next || part.next.tool === "read_memory_bank_file");
+      next = part.next?.arguments;
+    }
+    assert.equal(joined, whole);
+  }
+  const asked = (await server.ok("read_memory_bank_file", { filename: "progress.md", maxChars: 250_000 })).json;
+  assert.equal(asked.content, await read(bank, "progress.md"), "more comes when it is asked for");
+});
+
+test("lines, a heading and the tail are read with their line ends", async (t) => {
+  const { server, bank } = await freshBank(t);
+  await write(join(bank, "a.md"), "# A\r\n\r\n## One\r\nx\r\n\r\n## Two\r\ny\r\nz\r\n");
+  const part = async (args) => (await server.ok("read_memory_bank_file", { filename: "a.md", ...args })).json;
+  assert.deepEqual(await part({ fromLine: 3, lines: 2 }), { part: "## One\r\nx\r\n", fromLine: 3, lines: 2, totalLines: 8, totalChars: 34, filename: "a.md" });
+  assert.equal((await part({ heading: "two" })).part, "## Two\r\ny\r\nz\r\n");
+  assert.equal((await part({ tail: 1 })).part, "z\r\n");
+  assert.match(await server.fails("read_memory_bank_file", { filename: "a.md", heading: "Three" }), /`One` \(line 3\)/);
+  assert.match(await server.fails("read_memory_bank_file", { filename: "a.md", fromLine: 99 }), /8 lines/);
+});
+
+test("lists go on at their cursor, and a cursor of another list is refused", async (t) => {
+  const { server } = await longBank(t);
+  const names = [];
+  let cursor;
+  do {
+    const reply = await server.ok("list_memory_bank_files", cursor ? { cursor } : {});
+    const [first, ...lines] = reply.text.split("\n");
+    assert.match(first, /^Files in Memory Bank/);
+    names.push(...lines);
+    cursor = /cursor `([^`]+)`/.exec(first)?.[1];
+  } while (cursor);
+  assert.deepEqual(names, [...new Set(names)].sort());
+  assert.ok(names.length > 600);
+
+  const pages = async (name, args, list, key) => {
+    const seen = [];
+    let next;
+    for (let page = 0; page === 0 || next; page += 1) {
+      assert.ok(page < 200, "pages come to an end");
+      const { json } = await server.ok(name, next ? { ...args, cursor: next } : args);
+      seen.push(...json[list].map(key));
+      next = json.nextCursor ?? json.metadata?.nextCursor;
+    }
+    return seen;
+  };
+  const all = await pages("graph_search", { query: "*" }, "entities", (entity) => entity.name);
+  assert.deepEqual(all, Array.from({ length: 400 }, (_, n) => `entity ${n}`));
+  const facts = await pages("graph_open_nodes", { nodes: ["entity 0"] }, "observations", (one) => one.text);
+  assert.equal(new Set(facts).size, 300);
+  assert.equal(facts.length, 300);
+  const lines = await pages("search_memory_bank", { query: "thing", maxResults: 400 }, "results", (one) => `${one.file}:${one.line}`);
+  assert.equal(new Set(lines).size, lines.length);
+  assert.ok(lines.length > 2000, `${lines.length}`);
+
+  const { json } = await server.ok("graph_search", { query: "word" });
+  assert.ok(json.nextCursor);
+  for (const [name, args] of [
+    ["graph_search", { query: "other", cursor: json.nextCursor }],
+    ["graph_open_nodes", { nodes: ["entity 0"], cursor: json.nextCursor }],
+    ["list_memory_bank_files", { cursor: json.nextCursor }],
+    ["search_memory_bank", { query: "word", cursor: "nonsense" }],
+  ]) {
+    assert.match(await server.fails(name, args), /cursor/, name);
+  }
+});
+
+test("a limit is asking: the whole graph comes to a client that wants 500 nodes", async (t) => {
+  const { server } = await longBank(t);
+  const { json, text } = await server.ok("graph_search", { query: "*", limit: 500 });
+  assert.equal(json.entities.length, 400);
+  assert.ok(length(text) > MOST);
+});
+
+test("a bundle is the digest and what is worth most, within its budget, and names the calls for the rest", async (t) => {
+  const { server, bank } = await longBank(t);
+  for (const [args, most] of [[{}, 24_000], [{ maxChars: 8000 }, 8000], [{ maxChars: 60_000 }, 60_000]]) {
+    const { text, json } = await server.ok("get_context_bundle", args);
+    assert.ok(length(text) <= most, `${length(text)}`);
+    assert.deepEqual(Object.keys(json), ["digest", "bundle", "leftOut", "metadata"]);
+    assert.equal(json.metadata.filesLoaded, 5);
+    for (const [name, entry] of Object.entries(json.bundle)) {
+      const whole = await read(bank, name);
+      if ("content" in entry) {
+        assert.equal(entry.content, whole);
+        continue;
+      }
+      assert.ok(!("etag" in entry));
+      for (const part of entry.parts) assert.ok(whole.includes(part.text), name);
+    }
+    assert.equal(json.leftOut.tool, "read_memory_bank_file");
+    for (const call of json.leftOut.calls.slice(0, 5)) await server.ok("read_memory_bank_file", call);
+  }
+  const { json } = await server.ok("get_context_bundle", { includeEtags: false });
+  assert.ok(Object.values(json.bundle).every((entry) => !("etag" in entry)));
+});
+
+test("a bundle of a bank in another layout has its documents", async (t) => {
+  const { server, bank } = await freshBank(t);
+  const fs = await import("node:fs/promises");
+  for (const name of await fs.readdir(bank)) await fs.rm(join(bank, name), { recursive: true });
+  await mkdir(bank, { recursive: true });
+  await write(join(bank, "projectbrief.md"), "# Brief\n\nA bakery.\n");
+  const { json } = await server.ok("get_context_bundle");
+  assert.equal(json.bundle["projectbrief.md"].content, "# Brief\n\nA bakery.\n");
+});
+
+test("a session is recorded by one call, all of it or nothing, and again changes nothing", async (t) => {
+  const { server } = await freshBank(t);
+  const session = {
+    entities: [{ name: "Api", entityType: "service", attrs: { port: 80 } }, { name: "Store", entityType: "table" }],
+    observations: [{ entity: "Api", text: "is fast", source: "measured" }, { entity: "Store", text: "is small" }],
+    relations: [{ from: "Api", relationType: "reads", to: "Store" }],
+  };
+  const first = (await server.ok("graph_batch", session)).json;
+  assert.deepEqual(first.created, { entities: 2, observations: 2, relations: 1 });
+  const again = (await server.ok("graph_batch", session)).json;
+  assert.deepEqual([again.created, again.existed], [
+    { entities: 0, observations: 0, relations: 0 },
+    { entities: 2, observations: 2, relations: 1 },
+  ]);
+  const wrong = { ...session, entities: [{ name: "New", entityType: "x" }], relations: [{ from: "Api", relationType: "reads", to: "Stor" }] };
+  const text = await server.fails("graph_batch", wrong);
+  assert.match(text, /relations\[0\]/);
+  assert.match(text, /Store/);
+  assert.match(await server.fails("graph_batch", { entities: [{ name: "x" }] }), /entities\[0\]\.entityType/);
+  assert.match(await server.fails("graph_batch", {}), /empty/);
+  const { stats } = (await server.ok("graph_maintain", { operation: "stats" })).json;
+  assert.deepEqual([stats.entityCount, stats.observationCount, stats.relationCount], [2, 2, 1]);
+});
