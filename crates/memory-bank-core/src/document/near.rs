@@ -25,9 +25,9 @@ const SHOWN_CHARS: usize = 200;
 
 impl NotFound {
     /// A text that fits none of these; the first ones of a call come with what is near.
-    pub(super) fn of(index: usize, text: String, there: &[String]) -> Self {
-        let near = if index < EXPLAINED { near(&text, there) } else { Vec::new() };
-        Self { text: clip(&text, SHOWN_CHARS), near }
+    pub(super) fn of(index: usize, text: &str, there: &[String]) -> Self {
+        let near = if index < EXPLAINED { near(text, there) } else { Vec::new() };
+        Self { text: clip(text, SHOWN_CHARS), near }
     }
 }
 

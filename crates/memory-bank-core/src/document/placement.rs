@@ -132,7 +132,7 @@ fn newest_at_end<'o>(outline: &'o Outline<'_>, section: &Section<'_>) -> Option<
     // Items behind the rule that closes the last block are entries again; those before it are a part of it.
     let (items, closed) = match &last_block {
         Some((_, start)) => {
-            let rules = outline.rules().iter().filter(|rule| (*start..body.end).contains(&rule.start));
+            let mut rules = outline.rules().iter().filter(|rule| (*start..body.end).contains(&rule.start));
             // A rule with prose behind it stands within the block.
             let ends_it = |end: &usize| {
                 let behind = outline.slice(&(*end..body.end));
@@ -143,7 +143,7 @@ fn newest_at_end<'o>(outline: &'o Outline<'_>, section: &Section<'_>) -> Option<
                         .first()
                         .is_some_and(|item| item.range.start == next)
             };
-            let closed = rules.last().map(|rule| rule.end).filter(ends_it);
+            let closed = rules.next_back().map(|rule| rule.end).filter(ends_it);
             (outline.items_in(&(closed.unwrap_or(body.end)..body.end)), closed)
         }
         None => (own, None),

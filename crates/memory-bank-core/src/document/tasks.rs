@@ -148,7 +148,7 @@ pub fn update_tasks(
         }
     }
     changes.removed = removed.count();
-    let not_found = missed.into_iter().enumerate().map(|(index, text)| NotFound::of(index, text, &before));
+    let not_found = missed.iter().enumerate().map(|(index, text)| NotFound::of(index, text, &before));
     let not_found = not_found.collect();
     let resolved = notes::resolve(drafts, &resolve, at)?;
     Ok(TasksUpdated { tasks: tasks(drafts), changes, removed, not_found, resolved })

@@ -414,11 +414,12 @@ fn a_decision_goes_where_the_newest_one_is(#[case] log: &str, #[case] on_top: bo
     log_decision(&mut drafts, &decision("New"), at(), "a").unwrap();
     let now = text(&drafts, DecisionLog);
     let (head, rest) = now.split_once("## New\n").unwrap();
-    let record: &str = rest.split_inclusive("**Consequences:** None\n").next().unwrap();
-    let tail = &rest[record.len()..];
+    let (_, tail) = rest.split_once("**Consequences:** None\n").unwrap();
     assert_eq!(!tail.is_empty(), on_top, "{now}");
-    let without =
-        if on_top { format!("{head}{}", &tail[1..]) } else { head.strip_suffix('\n').unwrap().to_owned() };
+    let without = match tail.strip_prefix('\n') {
+        Some(old) => format!("{head}{old}"),
+        None => head.strip_suffix('\n').unwrap().to_owned(),
+    };
     assert_eq!(without, log, "{now}");
 }
 
