@@ -61,7 +61,9 @@ pub(super) fn decisions(kind: Kind, outline: &Outline<'_>) -> Vec<Decided> {
             || (is_log && is_structural(&heading.title) && is_decision_word(&heading.title));
         if names_decisions {
             lists.push((heading.level, true, date.map(|(date, _)| date).or(inherited)));
-            let lines = if is_decision_word(&heading.title) && heading.level > 1 {
+            // A section of nothing but prose says its decisions in it.
+            let is_prose = section.own == section.body && outline.items_in(&section.own).is_empty();
+            let lines = if (is_decision_word(&heading.title) || is_prose) && heading.level > 1 {
                 Lines::Prose
             } else if heading.level == 1 {
                 Lines::Introduction
@@ -69,7 +71,7 @@ pub(super) fn decisions(kind: Kind, outline: &Outline<'_>) -> Vec<Decided> {
                 Lines::Entries
             };
             walk.list(&section.own, inherited, lines);
-        } else if !in_list && !(is_log && heading.level == 1) {
+        } else if !(in_list || is_log && heading.level == 1) {
             lists.push((heading.level, false, None));
         } else if is_structural(&heading.title) {
             // Rationale and the like of an entry above; what it may hold is no decision.
@@ -249,13 +251,11 @@ impl Walk<'_, '_> {
                 if content(rest).is_some() {
                     self.entry(rest, Some(date), false);
                 }
-            } else if is_item
-                || (!only_dated && self.found.is_empty())
-                || (is_part && content(&words).is_some())
+            } else if (is_item || lines == Lines::Prose || is_part)
+                && content(&words).is_some()
+                && !line.ends_with(':')
             {
-                if content(&words).is_some() && !line.ends_with(':') {
-                    self.entry(&words, date_above, only_dated);
-                }
+                self.entry(&words, date_above, only_dated);
             }
         }
     }
@@ -445,9 +445,7 @@ impl Record {
         let (mut decision, mut first, mut why) = (None, None, None);
         let own_end = outline.headings().first().map_or(text.len(), |heading| heading.range.start);
         let mut parts = vec![(String::new(), 0..own_end)];
-        parts.extend(
-            outline.sections().map(|section| (section.heading.title.to_string(), section.own.clone())),
-        );
+        parts.extend(outline.sections().map(|section| (section.heading.title.to_string(), section.own)));
         for (title, range) in parts {
             // The part that the lines belong to: the heading or the label above.
             let mut part = title;

@@ -395,10 +395,8 @@ fn fitted(
     extras: &DigestExtras,
     bounds: DigestBounds,
 ) -> Digest {
-    let state = found
-        .state
-        .first()
-        .filter(|state| !found.focus.first().is_some_and(|focus| key(focus) == key(state)));
+    let state =
+        found.state.first().filter(|state| found.focus.first().is_none_or(|focus| key(focus) != key(state)));
     let graph_head = extras.graph.first().cloned().unwrap_or_default();
     let excerpt_text = excerpt.as_ref().map(|excerpt| serde_json::to_string(excerpt).unwrap_or_default());
     let fixed =

@@ -46,7 +46,7 @@ pub(super) fn newest_tasks_first(entries: Vec<Entry>) -> Vec<Entry> {
             Some(group)
                 if entry.depth > 0 && group.first().is_some_and(|first| first.section == entry.section) =>
             {
-                group.push(entry)
+                group.push(entry);
             }
             _ => groups.push(vec![entry]),
         }
