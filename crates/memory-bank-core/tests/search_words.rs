@@ -1,7 +1,7 @@
 //! Words as people write them: each query finds the line that it means before all others, in a document of facts in many
 //! languages and notations.
 
-#![expect(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test may panic")]
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
 
 use jiff::Timestamp;
 use memory_bank_core::document::DocumentPath;

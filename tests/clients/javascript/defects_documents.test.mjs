@@ -140,11 +140,16 @@ test("d22: includeEtag:false gives the bare text", async (t) => {
 
 test("d24: `truncated` means that there is more, refused files are skipped", async (t) => {
   const { server, bank } = await freshBank(t);
-  await write(join(bank, "hits.md"), "needle\n".repeat(30));
+  const lines = Array.from({ length: 30 }, (_, at) => `needle ${at}\n`);
+  await write(join(bank, "hits.md"), lines.join(""));
   const search = async (args) => (await server.ok("search_memory_bank", { query: "needle", ...args })).json;
   assert.equal((await search({ maxResults: 30 })).metadata.truncated, false);
   assert.equal((await search({ maxResults: 30 })).results.length, 30);
   assert.equal((await search({ maxResults: 29 })).metadata.truncated, true);
+  // Lines that say the same are shown once, and counted.
+  await write(join(bank, "same.md"), "straw\n".repeat(9));
+  const same = await search({ query: "straw" });
+  assert.deepEqual([same.results.length, same.results[0].similar, same.metadata.truncated], [1, 8, false]);
   const { metadata } = await search({ files: ["../../etc/passwd", "hits.md"] });
   assert.deepEqual(metadata.filesSearched, ["hits.md"]);
   assert.equal(metadata.skipped.length, 1);

@@ -4,7 +4,8 @@
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::Arc;
 
-use super::{Body, Index, SourceId, languages_of};
+use super::likeness::languages_of;
+use super::{Body, Index, SourceId};
 use crate::graph::state::{GraphState, Touched};
 use crate::graph::{Entity, Observation};
 use crate::search::entity::recency;

@@ -5,6 +5,7 @@ mod close;
 mod documents;
 mod follow;
 mod graph;
+mod likeness;
 mod lines_found;
 mod names;
 mod rank;
@@ -15,12 +16,13 @@ use std::sync::{Arc, Mutex};
 
 use jiff::Timestamp;
 
+use self::likeness::{Likeness, languages_of};
 use self::names::NameWords;
 use self::rank::Scratch;
 use self::vocabulary::{Scope, Vocabulary};
 use super::entity::{entity_units, recency};
 use super::json::json_units;
-use super::language::{Language, Votes};
+use super::language::Language;
 use super::lines::Lines;
 use super::markdown::markdown_units;
 use super::query::fold;
@@ -464,60 +466,6 @@ impl Index {
     fn slot(&self, at: u32) -> Option<&Slot> {
         self.slots.get(at as usize).and_then(Option::as_ref)
     }
-}
-
-/// What a unit says without dates and ids, and without numbers at all, as two small sums.
-#[derive(Debug, Clone, Copy, Default)]
-struct Likeness {
-    words: u32,
-    pattern: u32,
-}
-
-impl Likeness {
-    fn take(&mut self, term: &str, kind: TermKind) {
-        let has_digits = term.bytes().any(|byte| byte.is_ascii_digit());
-        let is_id = has_digits && term.len() >= 7 && term.bytes().any(|byte| byte.is_ascii_lowercase());
-        if kind == TermKind::Date || is_id {
-            return;
-        }
-        self.words = mixed(self.words, term);
-        if !has_digits {
-            self.pattern = mixed(self.pattern, term);
-        }
-    }
-}
-
-/// FNV-1a, word by word.
-fn mixed(sum: u32, term: &str) -> u32 {
-    let step = |sum: u32, byte: u8| (sum ^ u32::from(byte)).wrapping_mul(0x0100_0193);
-    step(term.bytes().fold(sum ^ 0x811c_9dc5, step), 0).max(1)
-}
-
-/// The language of each unit: what its own words show, else what those of the whole document show. Observations come one by one,
-/// so that they have nothing but their own.
-fn languages_of(units: &[Unit]) -> Vec<Language> {
-    let mut whole = Votes::default();
-    let votes: Vec<Votes> = units
-        .iter()
-        .map(|unit| {
-            let mut votes = Votes::default();
-            for word in
-                unit.text.split(|c: char| !(c.is_alphanumeric() || c == '\'')).filter(|word| !word.is_empty())
-            {
-                if word.is_ascii() && word.bytes().all(|byte| byte.is_ascii_lowercase()) {
-                    votes.count(word);
-                } else {
-                    votes.count(&word.to_lowercase());
-                }
-            }
-            if !unit.kind.is_in_graph() {
-                whole.add(&votes);
-            }
-            votes
-        })
-        .collect();
-    let otherwise = whole.language(Language::English);
-    votes.into_iter().map(|votes| votes.language(otherwise)).collect()
 }
 
 fn count_up(counts: &mut [u64; 2], scope: Scope, more: u64) {

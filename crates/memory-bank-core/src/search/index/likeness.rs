@@ -1,0 +1,59 @@
+//! What makes two units say the same, and which language a unit is in.
+
+use crate::search::language::{Language, Votes};
+use crate::search::unit::Unit;
+use crate::search::words::TermKind;
+
+/// What a unit says without dates and ids, and without numbers at all, as two small sums.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Likeness {
+    pub(super) words: u32,
+    pub(super) pattern: u32,
+}
+
+impl Likeness {
+    pub(super) fn take(&mut self, term: &str, kind: TermKind) {
+        let has_digits = term.bytes().any(|byte| byte.is_ascii_digit());
+        let is_id = has_digits && term.len() >= 7 && term.bytes().any(|byte| byte.is_ascii_lowercase());
+        if kind == TermKind::Date || is_id {
+            return;
+        }
+        self.words = mixed(self.words, term);
+        if !has_digits {
+            self.pattern = mixed(self.pattern, term);
+        }
+    }
+}
+
+/// FNV-1a, word by word.
+fn mixed(sum: u32, term: &str) -> u32 {
+    let step = |sum: u32, byte: u8| (sum ^ u32::from(byte)).wrapping_mul(0x0100_0193);
+    step(term.bytes().fold(sum ^ 0x811c_9dc5, step), 0).max(1)
+}
+
+/// The language of each unit: what its own words show, else what those of the whole document show. Observations come one by one,
+/// so that they have nothing but their own.
+pub(super) fn languages_of(units: &[Unit]) -> Vec<Language> {
+    let mut whole = Votes::default();
+    let votes: Vec<Votes> = units
+        .iter()
+        .map(|unit| {
+            let mut votes = Votes::default();
+            for word in
+                unit.text.split(|c: char| !(c.is_alphanumeric() || c == '\'')).filter(|word| !word.is_empty())
+            {
+                if word.is_ascii() && word.bytes().all(|byte| byte.is_ascii_lowercase()) {
+                    votes.count(word);
+                } else {
+                    votes.count(&word.to_lowercase());
+                }
+            }
+            if !unit.kind.is_in_graph() {
+                whole.add(&votes);
+            }
+            votes
+        })
+        .collect();
+    let otherwise = whole.language(Language::English);
+    votes.into_iter().map(|votes| votes.language(otherwise)).collect()
+}
