@@ -62,4 +62,5 @@ mod storage_bounds;
 mod team;
 #[cfg(test)]
 mod toolsets;
+#[cfg(test)]
 mod traces;
