@@ -95,7 +95,7 @@ impl Index {
         };
         let prepared = self.prepare(&wanted.query, Scope::Documents);
         let scored = self.scored(&prepared, Scope::Documents);
-        let mut candidates = scored.candidates(&wanted.query, &prepared, accepts);
+        let mut candidates = scored.candidates(&wanted.query, &prepared, wanted.limit, accepts);
         let sorted = (wanted.limit.saturating_mul(2) + 20).max(READ_AGAIN).min(candidates.len());
         self.best_first(&mut candidates, sorted);
         let missing = self.missing_phrases(&wanted.query, &candidates, &in_files);

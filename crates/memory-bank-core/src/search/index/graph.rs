@@ -127,7 +127,7 @@ impl Index {
             }
         }
         let scored = self.scored(&prepared, Scope::Graph);
-        let mut candidates = scored.candidates(query, &prepared, |_| true);
+        let mut candidates = scored.candidates(query, &prepared, limit, |_| true);
         if !query.is_single() {
             let beside = scored.beside(&candidates, usize::MAX, |_| true);
             candidates.extend(beside);

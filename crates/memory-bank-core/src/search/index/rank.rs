@@ -1,6 +1,7 @@
 //! Scores the units of the index. The figures are [`crate::search::rank`]'s; this knows only how to find them fast.
 
 use std::cmp::Ordering;
+use std::collections::HashSet;
 use std::sync::{Arc, PoisonError};
 
 use super::vocabulary::{Form, Scope};
@@ -35,6 +36,12 @@ pub(super) struct Prepared {
 
 /// How many words are looked for by going through the vocabulary.
 const CLOSE: usize = 6;
+/// Up to so many units that hold a word are all scored in context.
+const ALL: usize = 4000;
+/// Of more, so many are by what they hold themselves.
+const STRONG: usize = 1000;
+/// The most units below one of these headings.
+const CHILDREN: usize = 200;
 /// How many queries of an index keep their memory for the next.
 const SCRATCHES: usize = 1;
 /// The most bytes that are kept for the next query.
@@ -145,23 +152,67 @@ impl Scored<'_> {
         &self,
         query: &Query,
         prepared: &Prepared,
+        limit: usize,
         accepts: impl Fn(&Slot) -> bool,
     ) -> Vec<Candidate> {
         let title = query.folded().trim().to_owned();
+        let accepted: Vec<(u32, &Slot)> = self
+            .scratch
+            .rows
+            .iter()
+            .filter_map(|at| Some((*at, self.index.slot(*at).filter(|slot| accepts(slot))?)))
+            .collect();
+        let strong =
+            (accepted.len() > ALL && query.phrases().is_empty()).then(|| self.strong(&accepted, limit));
         let mut around = vec![Around::default(); self.rarity.len()];
         let mut candidates = Vec::new();
-        for at in &self.scratch.rows {
-            let Some(slot) = self.index.slot(*at).filter(|slot| accepts(slot)) else { continue };
+        for (at, slot) in accepted {
+            if strong.as_ref().is_some_and(|strong| !strong.contains(&at)) {
+                continue;
+            }
             let exact = slot.is_called(&title);
             if slot.kind == UnitKind::Document && !exact {
                 continue;
             }
-            let itself = self.gather(*at, slot, &mut around);
-            let unwanted = !prepared.unwanted.is_empty() && self.index.holds(*at, slot, &prepared.unwanted);
+            let itself = self.gather(at, slot, &mut around);
+            let unwanted = !prepared.unwanted.is_empty() && self.index.holds(at, slot, &prepared.unwanted);
             let score = score(self.rarity.iter().copied().zip(around.iter().copied()), slot.asks);
-            candidates.push(Candidate { slot: *at, exact, itself, unwanted, score });
+            candidates.push(Candidate { slot: at, exact, itself, unwanted, score });
         }
         candidates
+    }
+
+    /// Of very many units those that are the best by themselves, and what stands around these: nothing else can be among the best
+    /// in context. Equals of the last of the best are all among them, so that the choice depends on what units say alone.
+    fn strong(&self, accepted: &[(u32, &Slot)], limit: usize) -> HashSet<u32> {
+        let own = |at: u32| -> f64 {
+            let row = self.row(at).unwrap_or_default();
+            row.iter().zip(&self.rarity).map(|(worth, rarity)| f64::from(*worth) * rarity).sum()
+        };
+        let mut scores: Vec<f64> = accepted.iter().map(|(at, _)| own(*at)).collect();
+        let most = STRONG.max(limit.saturating_mul(2)).min(scores.len().saturating_sub(1));
+        let mut sorted = scores.clone();
+        let (_, least, _) = sorted.select_nth_unstable_by(most, |a, b| b.total_cmp(a));
+        let least = *least;
+        let mut strong = HashSet::new();
+        for ((at, slot), score) in accepted.iter().zip(scores.drain(..)) {
+            if score < least {
+                continue;
+            }
+            strong.insert(*at);
+            for step in [|slot: &Slot| slot.previous, |slot: &Slot| slot.next] {
+                let mut next = step(slot);
+                for _ in 0..NEIGHBOURS {
+                    let Some(here) = next else { break };
+                    strong.insert(here);
+                    next = self.index.slot(here).and_then(step);
+                }
+            }
+            if slot.kind.is_container() {
+                strong.extend(self.index.children(*at, slot).take(CHILDREN));
+            }
+        }
+        strong
     }
 
     /// Units that hold no word of the query and stand next to one of these, or belong to one.
@@ -171,7 +222,7 @@ impl Scored<'_> {
         most: usize,
         accepts: impl Fn(&Slot) -> bool,
     ) -> Vec<Candidate> {
-        let mut seen = std::collections::HashSet::new();
+        let mut seen = HashSet::new();
         let mut around = vec![Around::default(); self.rarity.len()];
         let mut found = Vec::new();
         for candidate in candidates {
