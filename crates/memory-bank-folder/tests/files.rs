@@ -532,7 +532,7 @@ async fn a_name_is_found_however_its_letters_are_composed() {
 #[tokio::test]
 async fn what_editors_and_sync_tools_left_is_listed_and_read_but_no_document() {
     let f = fixture();
-    f.write("notes.md", "albatross").await.unwrap();
+    f.write("notes.md", "An albatross, too.").await.unwrap();
     f.write("adr/0001.md", "albatross").await.unwrap();
     let left =
         ["notes (conflicted copy).md", "adr/0001.sync-conflict-20260101-101010-ABCDEFG.md", ".notes.md.swp"];
