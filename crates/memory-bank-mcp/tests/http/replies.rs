@@ -244,7 +244,7 @@ pub(crate) fn heavy_graph(spokes: usize, bytes: usize) -> String {
 #[test]
 fn pipelined_requests_whose_replies_are_not_read_cost_little_and_their_connection_ends() {
     let (server, session) = with_bank(&[("MAX_REPLY_BYTES", "1048576")]);
-    put(&server, "huge.md", 1000 * 1024);
+    put(&server, "huge.md", 800 * 1024);
     let body =
         call(1, "read_memory_bank_file", &json!({"filename": "huge.md", "maxChars": 1_048_576})).to_string();
     // Each with a key of its own: those of one key would wait for each other's memory.

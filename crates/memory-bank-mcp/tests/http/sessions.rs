@@ -157,13 +157,15 @@ fn a_stream_resumed_from_the_last_place_there_can_be_goes_on() {
 
 #[test]
 fn a_stream_resumed_at_a_reply_that_was_not_kept_says_so_at_once() {
-    let server = Server::start(ROOMY);
+    let server = Server::start(&[("RATE_LIMIT_IP_PER_MINUTE", "0"), ("MAX_REPLY_BYTES", "1048576")]);
     let session = server.initialize();
     server.call(&session, "initialize_memory_bank", &json!({"path": "."}));
-    let long = "\"word\" ".repeat(120 * 1024);
+    // Quotes are escaped twice, in the tool's JSON and in the message, so that this is too long to be kept.
+    let long = "\"".repeat(400 * 1024);
     std::fs::write(server.folder.path().join("memory-bank/long.md"), long).unwrap();
-    let reply =
-        server.post(Some(&session), &call(31, "read_memory_bank_file", &json!({"filename": "long.md"})));
+    let whole = json!({"files": ["long.md"], "maxChars": 1_048_576});
+    let reply = server.post(Some(&session), &call(31, "batch_read_files", &whole));
+    assert!(reply.body.len() > 1024 * 1024, "{}", reply.body.len());
     // The place from which the stream can be resumed comes before the reply.
     let opening = reply.body.lines().find_map(|line| line.strip_prefix("id: ")).unwrap().to_owned();
     assert!(opening.ends_with("-0"), "{opening}");

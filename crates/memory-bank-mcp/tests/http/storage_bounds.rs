@@ -106,7 +106,10 @@ fn fill(server: &Server, session: &str, times: u32) {
     server.call(session, "write_memory_bank_file", &json!({"filename": "noise.md", "content": content}));
     for _ in 0..times {
         assert!(
-            server.call(session, "read_memory_bank_file", &json!({"filename": "noise.md"})).len() > 60_000
+            server
+                .call(session, "read_memory_bank_file", &json!({"filename": "noise.md", "maxChars": 200_000}))
+                .len()
+                > 60_000
         );
     }
 }
