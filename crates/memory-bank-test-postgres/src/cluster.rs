@@ -75,7 +75,7 @@ impl Cluster {
 
     pub(crate) fn migrate(&self, role: &str, database: &str) {
         for file in migrations() {
-            let output = self.psql_command(role, database).arg("-f").arg(&file).output().expect("psql");
+            let output = run_again(|| self.psql_command(role, database).arg("-f").arg(&file).output());
             succeeded(&file.display().to_string(), output);
         }
     }
@@ -88,8 +88,7 @@ impl Cluster {
     }
 
     pub(crate) fn psql(&self, role: &str, database: &str, sql: &str) -> String {
-        let output = self.psql_command(role, database).args(["-c", sql]).output().expect("psql");
-        succeeded(sql, output)
+        succeeded(sql, run_again(|| self.psql_command(role, database).args(["-c", sql]).output()))
     }
 
     /// What must not fail a test: it runs while one may be failing already.
@@ -292,6 +291,20 @@ fn watch(programs: &Path, home: &Path, locks: &Path, user: Option<&str>) {
         .process_group(0)
         .spawn();
     drop(watchdog.expect("a watchdog for the test server"));
+}
+
+/// Runs a script as often as it asks to be run again: roles are the cluster's, and another test may grant the same ones.
+fn run_again(run: impl Fn() -> std::io::Result<Output>) -> Output {
+    const ATTEMPTS: usize = 20;
+    let asks = |output: &Output| String::from_utf8_lossy(&output.stderr).contains("run this again");
+    let mut output = run().expect("psql");
+    for _ in 1..ATTEMPTS {
+        if output.status.success() || !asks(&output) {
+            break;
+        }
+        output = run().expect("psql");
+    }
+    output
 }
 
 /// Whom to run the server as, when tests run as root.

@@ -113,8 +113,7 @@ impl TestDatabase {
         self.cluster.psql("postgres", &self.name, sql)
     }
 
-    /// Runs SQL as this role, as one batch, the way an SQL editor sends it. Roles are the cluster's: where another test's
-    /// migration grants the same ones at this moment, the script asks to be run again, and is.
+    /// Runs SQL as this role, as one batch, the way an SQL editor sends it.
     pub fn psql_as(&self, role: &str, sql: &str) -> String {
         self.cluster.psql(role, &self.name, sql)
     }
