@@ -43,11 +43,11 @@ for (const milliseconds of [60, 150, 400]) {
       server.tool("graph_add_observation", { entity: "Hub", text: `fact <${key}>` }),
     );
     const next = await serverOn(project, t);
-    const { observations } = (await next.ok("graph_open_nodes", { nodes: ["Hub"] })).json;
+    const { observations } = (await next.ok("graph_open_nodes", { nodes: ["Hub"], maxChars: 200_000 })).json;
     const texts = new Set(observations.map((observation) => observation.text));
     for (const key of acknowledged) assert.ok(texts.has(`fact <${key}>`), key);
     await next.ok("graph_add_observation", { entity: "Hub", text: "after the restart" });
-    const again = (await next.ok("graph_open_nodes", { nodes: ["Hub"] })).json.observations;
+    const again = (await next.ok("graph_open_nodes", { nodes: ["Hub"], maxChars: 200_000 })).json.observations;
     assert.ok(again.some((observation) => observation.text === "after the restart"));
   });
 }

@@ -342,7 +342,7 @@ describe("behind a proxy", { concurrency: true }, () => {
       await Promise.all(workers);
       assert.deepEqual(failed, []);
 
-      const text = await own.call("read_memory_bank_file", { filename: "progress.md" });
+      const text = await own.call("read_memory_bank_file", { filename: "progress.md", maxChars: 200_000 });
       for (const entry of acknowledged) assert.equal(text.split(entry).length - 1, 1, entry);
       const before = heard.length;
       await until(async () => {

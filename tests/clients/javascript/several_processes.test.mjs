@@ -121,7 +121,7 @@ test("a reader never sees half a document", async (t) => {
     const text = await read(join(bank, "big.md"));
     assert.equal(text.length, size);
     assert.equal(text, text[0].repeat(size));
-    const reply = await servers[1].ok("read_memory_bank_file", { filename: "big.md" });
+    const reply = await servers[1].ok("read_memory_bank_file", { filename: "big.md", maxChars: 250_000 });
     assert.equal(reply.json.content, reply.json.content[0].repeat(size));
   }
   await writes;

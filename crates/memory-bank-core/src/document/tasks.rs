@@ -221,7 +221,7 @@ fn remove_tasks(
     let mut held: Vec<(CoreDocument, &Outline<'_>, &Item)> = Vec::new();
     for (document, outline) in &outlines {
         if *document == home {
-            check_tasks(outline)?;
+            check_tasks(outline).map_err(|error| document.named_in(error, drafts))?;
         }
         held.extend(
             items_of(outline, KnownSection::Tasks).into_iter().map(|item| (*document, outline, item)),
@@ -261,8 +261,8 @@ fn remove_tasks(
         if here.is_empty() {
             continue;
         }
-        check_tasks(outline)?;
-        let (new, taken) = take_items(outline, &here)?;
+        check_tasks(outline).map_err(|error| document.named_in(error, drafts))?;
+        let (new, taken) = take_items(outline, &here).map_err(|error| document.named_in(error, drafts))?;
         removed.extend(&taken);
         changed.push((*document, new));
     }

@@ -78,11 +78,17 @@ impl CoreDocument {
         rule: impl FnOnce(&str) -> Result<String, EditError>,
     ) -> Result<(), EditError> {
         let path = self.place(drafts);
-        let new = rule(drafts.text(&path).unwrap_or(self.template())).map_err(|error| match error {
-            EditError::InTheWay(reason) => EditError::InTheWay(format!("`{path}`: {reason}")),
-            other => other,
-        })?;
+        let new = rule(drafts.text(&path).unwrap_or(self.template()))
+            .map_err(|error| self.named_in(error, drafts))?;
         drafts.set(&path, new)
+    }
+
+    /// The error with the name of the document where its text is in the way.
+    pub(super) fn named_in(self, error: EditError, drafts: &Drafts) -> EditError {
+        match error {
+            EditError::InTheWay(reason) => EditError::InTheWay(format!("`{}`: {reason}", self.place(drafts))),
+            other => other,
+        }
     }
 
     /// The text that a new bank starts with.
