@@ -6,7 +6,7 @@ use jiff::civil::DateTime;
 
 use super::block::{Block, blocks};
 use super::kind::Kind;
-use super::line::{content, is_resolved, labelled, plain, read};
+use super::line::{content, is_resolved, labelled, plain, read, without_ordinal};
 use crate::document::date::{date_anywhere, dated};
 use crate::document::roles::{Role, is_placeholder, is_structural};
 use crate::document::section::{Heading, Outline};
@@ -368,7 +368,7 @@ impl Walk<'_, '_> {
 
     fn push(&mut self, mut decided: Decided) {
         decided.order = self.found.len();
-        decided.title = decided.title.trim().trim_end_matches([':', '：']).to_owned();
+        decided.title = without_ordinal(decided.title.trim()).trim_end_matches([':', '：']).to_owned();
         if !decided.title.is_empty() {
             self.found.push(decided);
         }

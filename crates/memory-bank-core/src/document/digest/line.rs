@@ -154,6 +154,17 @@ pub(super) fn is_finished(status: &str) -> bool {
     Role::of_heading(&words) == Some(Role::Done)
 }
 
+/// A title without the number of a list before it: "2. Use nom".
+pub(super) fn without_ordinal(text: &str) -> &str {
+    const DIGITS: usize = 2;
+    let rest = text.trim_start_matches(|sign: char| sign.is_ascii_digit());
+    let digits = text.len() - rest.len();
+    match rest.strip_prefix(". ").or_else(|| rest.strip_prefix(") ")) {
+        Some(title) if (1..=DIGITS).contains(&digits) && !title.trim().is_empty() => title.trim_start(),
+        _ => text,
+    }
+}
+
 /// Whether a line says what its document is for, as templates do below the title.
 pub(super) fn is_introduction(line: &str) -> bool {
     const BEGINNINGS: &[&str] = &[
@@ -228,6 +239,15 @@ mod tests {
     #[case("The file server is down.", false)]
     fn a_line_introduces_its_document(#[case] line: &str, #[case] introduces: bool) {
         assert_eq!(is_introduction(line), introduces);
+    }
+
+    #[rstest]
+    #[case("2. Use nom", "Use nom")]
+    #[case("12) Use nom", "Use nom")]
+    #[case("2.5 times faster", "2.5 times faster")]
+    #[case("2026. A year", "2026. A year")]
+    fn a_title_is_without_its_number(#[case] text: &str, #[case] title: &str) {
+        assert_eq!(without_ordinal(text), title);
     }
 
     #[rstest]

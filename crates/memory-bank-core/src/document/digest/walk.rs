@@ -5,7 +5,9 @@ use jiff::civil::DateTime;
 
 use super::block::{Block, Listed, blocks};
 use super::kind::Kind;
-use super::line::{State, content, is_finished, is_introduction, is_resolved, labelled, plain, read};
+use super::line::{
+    State, content, is_finished, is_introduction, is_resolved, labelled, plain, read, without_ordinal,
+};
 use crate::document::active_context::{NOTES, TASKS};
 use crate::document::date::{date_anywhere, dated};
 use crate::document::entry::bracketed;
@@ -278,7 +280,6 @@ impl Walk {
         let is_part = matches!(place.role, Some(Role::RecentChange | Role::Done))
             && !place.is_entry
             && self.kind.is_of_now()
-            && Role::of_heading(&heading.title).is_none()
             && dated(&heading.source).is_none()
             && !is_session(&heading.title)
             && !is_structural(&heading.title);
@@ -286,8 +287,10 @@ impl Walk {
         let is_list = own.iter().all(|entry| Some(entry.role) == place.role && !entry.own_date);
         let Some(first) = own.first().filter(|_| is_part && is_list).cloned() else { return };
         let (_, title) = read(&heading.source);
-        let title = title.trim_end_matches([':', '：']);
-        if content(title).is_none() {
+        let title = title.trim_end_matches([':', '：', ' ', '✅', '✔', '☑', '\u{fe0f}']);
+        // "Login ✅" and "Login (done)" name a thing, "Done" names none.
+        let name = title.split(['(', '[']).next().unwrap_or_default();
+        if content(name).is_none() || Role::of_heading(name).is_some() {
             return;
         }
         let parts: Vec<&str> = own.iter().map(|entry| entry.source.trim_end_matches(['.', ';'])).collect();
@@ -346,6 +349,10 @@ impl Walk {
         if matches!(role, Role::Done | Role::RecentChange) && text.to_lowercase().starts_with("todo:") {
             return;
         }
+        let text = match self.by_label(&text) {
+            Some((Role::NextStep, rest)) if place.role == Some(Role::RecentChange) => rest.to_owned(),
+            _ => text,
+        };
         let (text, words) = (with_detail(&text, detail), with_detail(&words, detail));
         self.push(Entry {
             date: date.or_else(|| within(role, &words)).or(place.date),
@@ -451,7 +458,7 @@ impl Walk {
         }
         let (date, rest) = match dated(&words) {
             Some((date, rest)) => (Some(date), rest.to_owned()),
-            None => (None, words.clone()),
+            None => (None, without_ordinal(&words).to_owned()),
         };
         if is_placeholder(&rest) || place.is_entry {
             return;
