@@ -238,20 +238,26 @@ fn time_in(all: &[Word<'_>]) -> Option<((i8, i8, i8), i64, usize)> {
     }
     let mut zone = 0;
     if let Some(word) = words.get(next) {
-        if matches!(word.text, "Z" | "UTC" | "GMT") && word.gap.len() <= 1 {
-            next += 1;
-        } else if let Some(sign) =
-            [("+", 1), (" +", 1), ("-", -1), (" -", -1)].iter().find(|(gap, _)| word.gap == *gap)
+        let named = matches!(word.text, "Z" | "UTC" | "GMT") && word.gap.len() <= 1;
+        next += usize::from(named);
+        let offset =
+            if named { words.get(next).filter(|word| matches!(word.gap, "+" | "-")) } else { Some(word) };
+        if let Some(word) = offset
+            && let Some(sign) =
+                [("+", 1), (" +", 1), ("-", -1), (" -", -1)].iter().find(|(gap, _)| word.gap == *gap)
         {
             let (hours, minutes) =
                 match (word.text.len(), words.get(next + 1).filter(|word| word.follows(&[":"]))) {
                     (2, Some(minutes)) => (word.number(), minutes.number()),
                     (4, _) => (word.number().map(|both| both / 100), word.number().map(|both| both % 100)),
+                    // `UTC+2`
+                    (1 | 2, None) if named => (word.number(), Some(0)),
                     _ => (None, None),
                 };
             if let (Some(hours @ 0..=14), Some(minutes @ 0..=59)) = (hours, minutes) {
                 zone = sign.1 * (i64::from(hours) * 60 + i64::from(minutes));
-                next += if word.text.len() == 2 { 2 } else { 1 };
+                let has_minutes = words.get(next + 1).is_some_and(|word| word.follows(&[":"]));
+                next += if word.text.len() == 2 && has_minutes { 2 } else { 1 };
             }
         }
     }
@@ -443,6 +449,8 @@ mod tests {
     #[case("2026-11-26T01:30:00+02:00 x", Some("2026-11-25T23:30:00"))]
     #[case("2026-11-26 01:30 UTC x", Some("2026-11-26T01:30:00"))]
     #[case("2026-11-26 23:30 -0500 x", Some("2026-11-27T04:30:00"))]
+    #[case("[2026-11-26 18:20 UTC+2] x", Some("2026-11-26T16:20:00"))]
+    #[case("2026-11-26 18:20 GMT-03:00 x", Some("2026-11-26T21:20:00"))]
     #[case("03/04/2026 which day", None)]
     #[case("1st of May 2026", None)]
     #[case("2026-13-01 no month", None)]
@@ -467,6 +475,7 @@ mod tests {
     #[case("Nov 26, 2026 – Use hooks.", "Use hooks.")]
     #[case("2026年11月26日：完成", "完成")]
     #[case("2026-08-30T10:49:40.062Z | Use hooks.", "Use hooks.")]
+    #[case("[2026-08-30 10:49 UTC+2] Use hooks.", "Use hooks.")]
     #[case("2026-08-30", "")]
     fn the_words_behind_a_date(#[case] text: &str, #[case] rest: &str) {
         assert_eq!(dated(text).map(|(_, rest)| rest), Some(rest));

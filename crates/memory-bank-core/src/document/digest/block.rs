@@ -168,6 +168,7 @@ fn cells(line: &str) -> Vec<String> {
 fn stands_alone(line: &str) -> bool {
     let label = line.starts_with("**") && line.get(2..).is_some_and(|rest| rest.contains("**"));
     label
+        || line.starts_with("~~")
         || line.starts_with(['✅', '❌', '🔄', '⏳', '☐', '☑', '⬜', '🔲', '•'])
         || date_at_start(line).is_some()
 }

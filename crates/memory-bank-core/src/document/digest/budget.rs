@@ -7,7 +7,7 @@ use super::tokens::estimated_tokens;
 pub(super) const SKELETON: usize = 75;
 
 /// One list of a digest.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Clone)]
 pub(super) struct List {
     /// Its items, the most telling first.
     pub(super) items: Vec<String>,
@@ -34,6 +34,22 @@ pub(super) struct Shares {
     pub(super) longest: usize,
 }
 
+/// Takes all of it with longer items if there is room for everything, or else as [`fill`] does.
+pub(super) fn fill_roomily(lists: Vec<List>, shares: Shares) -> Vec<Shown> {
+    for times in [4, 2] {
+        let longest = shares.longest.saturating_mul(times);
+        let shown = fill_with(lists.clone(), Shares { longest, ..shares }, false);
+        let takes_all = lists
+            .iter()
+            .zip(&shown)
+            .all(|(list, shown)| shown.items.len() == list.items.len().min(list.most));
+        if takes_all {
+            return shown;
+        }
+    }
+    fill(lists, shares)
+}
+
 /// The tokens that one item may have in a digest of so many.
 pub(super) fn longest_item(tokens: usize) -> usize {
     (tokens / 12).clamp(20, 400)
@@ -41,13 +57,18 @@ pub(super) fn longest_item(tokens: usize) -> usize {
 
 /// Takes from each list what its share holds, then goes round with the rest, list by list.
 pub(super) fn fill(lists: Vec<List>, shares: Shares) -> Vec<Shown> {
+    fill_with(lists, shares, true)
+}
+
+/// The same; with `bound`, no item is longer than the share of its list.
+fn fill_with(lists: Vec<List>, shares: Shares, bound: bool) -> Vec<Shown> {
     let mut left = shares.room;
     let mut shown: Vec<Shown> = Vec::with_capacity(lists.len());
     let mut waiting: Vec<std::collections::VecDeque<(String, usize)>> = Vec::with_capacity(lists.len());
     for list in lists {
         let share = shares.room * list.share / 100;
         let count = list.items.len();
-        let longest = shares.longest.min(share.max(20));
+        let longest = if bound { shares.longest.min(share.max(20)) } else { shares.longest };
         let mut costed: std::collections::VecDeque<(String, usize)> = list
             .items
             .into_iter()

@@ -6,7 +6,7 @@ use jiff::civil::DateTime;
 
 use super::block::{Block, blocks};
 use super::kind::Kind;
-use super::line::{content, is_resolved, labelled, plain, read};
+use super::line::{content, is_resolved, labelled, plain, read, without_ordinal};
 use crate::document::date::{date_anywhere, dated};
 use crate::document::roles::{Role, is_placeholder, is_structural};
 use crate::document::section::{Heading, Outline};
@@ -186,6 +186,8 @@ impl Walk<'_, '_> {
         let mut date_above = above;
         // The part of an entry that the lines belong to; none while they are entries.
         let mut part: Option<String> = None;
+        // How many decisions there were before the item whose details are read.
+        let mut before_item: Option<usize> = None;
         for block in blocks(self.outline, range) {
             let (line, is_item) = match &block {
                 Block::Label(text) => {
@@ -209,8 +211,16 @@ impl Walk<'_, '_> {
                     }
                     continue;
                 }
-                Block::Item(item) if item.depth > 0 => continue,
-                Block::Item(item) => (item.text.clone(), true),
+                Block::Item(item) if item.depth > 0 => {
+                    if item.depth == 1 && before_item.is_some_and(|before| self.found.len() > before) {
+                        self.detail(&item.text);
+                    }
+                    continue;
+                }
+                Block::Item(item) => {
+                    before_item = Some(self.found.len());
+                    (item.text.clone(), true)
+                }
                 Block::Row(cells) => {
                     self.row(cells, date_above);
                     continue;
@@ -258,6 +268,19 @@ impl Walk<'_, '_> {
                 self.entry(&words, date_above, only_dated);
             }
         }
+    }
+
+    /// What stands within the item of a decision says why, or what was decided.
+    fn detail(&mut self, text: &str) {
+        let Some(last) = self.found.last_mut().filter(|last| last.summary.is_empty()) else { return };
+        let label = labelled(text).map(|(label, rest)| (plain(label), plain(rest)));
+        let words = match label {
+            Some((label, rest)) if is_structural(&label) => {
+                Some(rest).filter(|_| Record::states(&label) || is_decision_word(&label))
+            }
+            _ => content(text),
+        };
+        last.summary = words.filter(|words| !is_placeholder(words)).unwrap_or_default();
     }
 
     fn entry(&mut self, words: &str, date: Option<DateTime>, loose: bool) {
@@ -345,7 +368,7 @@ impl Walk<'_, '_> {
 
     fn push(&mut self, mut decided: Decided) {
         decided.order = self.found.len();
-        decided.title = decided.title.trim().trim_end_matches([':', '：']).to_owned();
+        decided.title = without_ordinal(decided.title.trim()).trim_end_matches([':', '：']).to_owned();
         if !decided.title.is_empty() {
             self.found.push(decided);
         }

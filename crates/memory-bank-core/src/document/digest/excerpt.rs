@@ -3,14 +3,14 @@
 use super::Excerpt;
 use super::block::{Block, blocks};
 use super::budget::cut;
-use super::line::content;
+use super::line::{content, is_introduction};
 use crate::document::date::{date_anywhere, dated};
 use crate::document::section::{Outline, front_matter};
 
 /// How many headings are named, and how many tokens each part may take.
 const HEADINGS: usize = 8;
 const HEADING_TOKENS: usize = 10;
-const PART_TOKENS: usize = 60;
+const PART_TOKENS: usize = 110;
 /// Of how many sections the beginning is taken.
 const PARTS: usize = 6;
 
@@ -52,7 +52,7 @@ fn parts(outline: &Outline<'_>) -> Vec<String> {
 fn words(outline: &Outline<'_>, range: &std::ops::Range<usize>) -> String {
     let lines = blocks(outline, range).into_iter().filter_map(|block| match block {
         Block::Item(item) => content(&item.text),
-        Block::Paragraph(text) | Block::Label(text) => content(&text),
+        Block::Paragraph(text) | Block::Label(text) => content(&text).filter(|text| !is_introduction(text)),
         Block::Row(cells) => {
             let cells: Vec<String> = cells.iter().filter_map(|(_, cell)| content(cell)).collect();
             (!cells.is_empty()).then(|| cells.join(" | "))
@@ -62,11 +62,15 @@ fn words(outline: &Outline<'_>, range: &std::ops::Range<usize>) -> String {
 }
 
 /// The lines as one; a semicolon parts those that do not end a sentence.
-fn joined(lines: impl Iterator<Item = String>) -> String {
+pub(super) fn joined(lines: impl Iterator<Item = String>) -> String {
     let mut text = String::new();
     for line in lines.filter(|line| !line.is_empty()) {
         if !text.is_empty() {
-            text.push_str(if text.ends_with(['.', '!', '?', '。', ':']) { " " } else { "; " });
+            text.push_str(if text.ends_with(['.', '!', '?', '。', '！', '？', ':', '：']) {
+                " "
+            } else {
+                "; "
+            });
         }
         text.push_str(&line);
     }

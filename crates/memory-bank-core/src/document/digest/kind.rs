@@ -62,6 +62,18 @@ impl Kind {
             "contexte",
             "contexto",
             "contesto",
+            "aktuellerstand",
+            "aktuellerkontext",
+            "projectstate",
+            "projectstatus",
+            "estadoactual",
+            "estadoatual",
+            "étatactuel",
+            "текущеесостояние",
+            "当前任务",
+            "当前状态",
+            "当前工作",
+            "現在のタスク",
             "контекст",
             "активныйконтекст",
             "kontekst",
@@ -208,6 +220,8 @@ mod tests {
     #[case("memory-bank/active_context.md", Kind::Active)]
     #[case("context.md", Kind::Active)]
     #[case("currentTask.md", Kind::Active)]
+    #[case("aktueller-stand.md", Kind::Active)]
+    #[case("当前任务.md", Kind::Active)]
     #[case("progress.md", Kind::Progress)]
     #[case("decisionLog.md", Kind::Decisions)]
     #[case("adr/0001-use-nom.md", Kind::Decisions)]

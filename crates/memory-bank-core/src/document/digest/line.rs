@@ -154,6 +154,59 @@ pub(super) fn is_finished(status: &str) -> bool {
     Role::of_heading(&words) == Some(Role::Done)
 }
 
+/// A title without the number of a list before it: "2. Use nom".
+pub(super) fn without_ordinal(text: &str) -> &str {
+    const DIGITS: usize = 2;
+    let rest = text.trim_start_matches(|sign: char| sign.is_ascii_digit());
+    let digits = text.len() - rest.len();
+    match rest.strip_prefix(". ").or_else(|| rest.strip_prefix(") ")) {
+        Some(title) if (1..=DIGITS).contains(&digits) && !title.trim().is_empty() => title.trim_start(),
+        _ => text,
+    }
+}
+
+/// Whether a line says what its document is for, as templates do below the title.
+pub(super) fn is_introduction(line: &str) -> bool {
+    const BEGINNINGS: &[&str] = &[
+        "this file",
+        "this document",
+        "this is the foundation document",
+        "this section",
+        "foundation document",
+        "purpose: this",
+        "diese datei",
+        "dieses dokument",
+        "ce fichier",
+        "ce document",
+        "este archivo",
+        "este documento",
+        "este arquivo",
+        "este ficheiro",
+        "questo file",
+        "questo documento",
+        "этот файл",
+        "этот документ",
+        "данный документ",
+        "данный файл",
+        "ten plik",
+        "ten dokument",
+        "本文件",
+        "本文档",
+        "本文檔",
+        "此文件",
+        "此文档",
+        "该文件",
+        "このファイル",
+        "このドキュメント",
+        "本ドキュメント",
+        "이 파일",
+        "이 문서",
+    ];
+    let bare = plain(line).to_lowercase();
+    let bare = bare.trim_start_matches(|sign: char| !sign.is_alphanumeric());
+    BEGINNINGS.iter().any(|beginning| bare.starts_with(beginning))
+}
+
 /// The words of a line, if it has any of its own.
 pub(super) fn content(line: &str) -> Option<String> {
     let (_, words) = read(line);
@@ -177,6 +230,24 @@ mod tests {
     #[case("[x](y.md) is a link", State::Unsaid, "x is a link")]
     fn lines_are_read(#[case] line: &str, #[case] state: State, #[case] words: &str) {
         assert_eq!(read(line), (state, words.to_owned()));
+    }
+
+    #[rstest]
+    #[case("_This is the foundation document that shapes all other files._", true)]
+    #[case("> Dieses Dokument beschreibt den Stand.", true)]
+    #[case("本文件记录项目的当前状态。", true)]
+    #[case("The file server is down.", false)]
+    fn a_line_introduces_its_document(#[case] line: &str, #[case] introduces: bool) {
+        assert_eq!(is_introduction(line), introduces);
+    }
+
+    #[rstest]
+    #[case("2. Use nom", "Use nom")]
+    #[case("12) Use nom", "Use nom")]
+    #[case("2.5 times faster", "2.5 times faster")]
+    #[case("2026. A year", "2026. A year")]
+    fn a_title_is_without_its_number(#[case] text: &str, #[case] title: &str) {
+        assert_eq!(without_ordinal(text), title);
     }
 
     #[rstest]

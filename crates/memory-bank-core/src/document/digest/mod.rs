@@ -19,7 +19,7 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use serde::Serialize;
 
-use self::budget::{List, Shares, fill};
+use self::budget::{List, Shares, fill_roomily};
 use self::decisions::{Decided, decisions};
 use self::kind::Kind;
 use self::order::{latest_first, newest_tasks_first};
@@ -185,6 +185,8 @@ pub struct Excerpt {
 }
 
 const PATTERN_LINES: usize = 20;
+/// How many lines of the focus are shown at most.
+const FOCUS: usize = 5;
 const UNSTATED: &str = "not stated in short; see decision-log.md";
 
 /// Everything that the documents say, before it is cut to a budget.
@@ -217,16 +219,28 @@ pub fn digest(sources: &[DigestSource<'_>], extras: &DigestExtras, bounds: Diges
         all.push((*kind, index, entries(*kind, outline)));
         decided.push((*kind, index, decisions(*kind, outline)));
     }
-    let found = found(&all, decided, bounds);
+    let found = found(&all, &decided, bounds);
     // The document on what is going on, or the one that is nearest to it, has nothing that was recognised.
     let silent = all.first().is_none_or(|(_, _, entries)| {
         !entries.iter().any(|entry| !matches!(entry.role, Role::Note | Role::Done | Role::Decision))
     });
+    // What is shown above is not repeated.
+    let shown = |index: usize| {
+        let says = |entry: &Entry| entry.role != Role::Note;
+        all.iter().any(|(_, at, entries)| *at == index && entries.iter().any(says))
+            || decided.iter().any(|(_, at, found)| *at == index && !found.is_empty())
+    };
     let excerpt = read
         .iter()
         .zip(&outlines)
-        .filter(|_| silent && found.focus.is_empty())
-        .find_map(|((_, source), outline)| excerpt::excerpt(source.name, outline));
+        .enumerate()
+        .filter(|(index, _)| silent && found.focus.is_empty() && !shown(*index))
+        .find_map(|(_, ((_, source), outline))| excerpt::excerpt(source.name, outline));
+    let excerpt = excerpt.or_else(|| {
+        let product =
+            read.iter().zip(&outlines).filter(|((kind, _), _)| *kind == Kind::Product && found.says_little());
+        product.into_iter().find_map(|((_, source), outline)| excerpt::excerpt(source.name, outline))
+    });
     let patterns = read
         .iter()
         .find(|(kind, _)| *kind == Kind::Patterns)
@@ -265,7 +279,7 @@ fn without_underlines(text: &str) -> Cow<'_, str> {
 /// The entries of all documents by what they are, most telling first.
 fn found(
     all: &[(Kind, usize, Vec<Entry>)],
-    decided: Vec<(Kind, usize, Vec<Decided>)>,
+    decided: &[(Kind, usize, Vec<Decided>)],
     bounds: DigestBounds,
 ) -> Found {
     let of = |role: Role| -> Vec<Entry> {
@@ -278,6 +292,15 @@ fn found(
                     let newest =
                         own.iter().filter(|entry| !entry.own_date).filter_map(|entry| entry.date).max();
                     own.retain(|entry| entry.own_date || entry.date.is_none() || entry.date == newest);
+                }
+                // A log of what was in focus ends with what is.
+                if role == Role::Focus {
+                    let day = |entry: &Entry| entry.date.filter(|_| entry.own_date).map(|date| date.date());
+                    let newest = own.iter().filter_map(day).max();
+                    own.retain(|entry| day(entry).is_none() || day(entry) == newest);
+                }
+                if matches!(role, Role::Issue | Role::NextStep | Role::Question) {
+                    own.sort_by_key(|entry| std::cmp::Reverse(entry.date.filter(|_| entry.own_date)));
                 }
                 if role == Role::Task {
                     let mark = *kind;
@@ -310,6 +333,13 @@ fn found(
 }
 
 impl Found {
+    /// Whether so little is known that what the project is tells most.
+    fn says_little(&self) -> bool {
+        const LITTLE: usize = 4;
+        let lines = self.tasks.len() + self.issues.len() + self.next_steps.len() + self.progress.len();
+        self.focus.is_empty() && self.state.is_empty() && lines <= LITTLE
+    }
+
     /// Adds the lines of progress, but for those that only say that one of these decisions was made.
     fn with_progress(mut self, mut lines: Vec<String>) -> Self {
         let titles: std::collections::BTreeSet<&str> =
@@ -349,9 +379,10 @@ fn progress(all: &[(Kind, usize, Vec<Entry>)]) -> Vec<String> {
     }))
 }
 
-fn latest_decisions(decided: Vec<(Kind, usize, Vec<Decided>)>, most: usize) -> Vec<DecisionSummary> {
+fn latest_decisions(decided: &[(Kind, usize, Vec<Decided>)], most: usize) -> Vec<DecisionSummary> {
     let mut all: Vec<_> = decided
-        .into_iter()
+        .iter()
+        .cloned()
         .flat_map(|(kind, document, found)| {
             let rank = if kind == Kind::Patterns || kind == Kind::Product { 1 } else { 0 };
             found.into_iter().map(move |one| {
@@ -408,11 +439,18 @@ fn fitted(
     let room = bounds.tokens.saturating_sub(budget::SKELETON).saturating_sub(fixed);
     let decisions: Vec<String> =
         found.decisions.iter().map(|one| serde_json::to_string(one).unwrap_or_default()).collect();
-    let focus: Vec<String> = found.focus.iter().take(3).cloned().collect();
-    let state: Vec<String> = state.into_iter().cloned().collect();
+    let focus: Vec<String> = found.focus.iter().take(FOCUS).cloned().collect();
+    // Without a focus, the status says what is being done: it takes the room of both.
+    let (states, state_share) = if focus.is_empty() { (3, 18) } else { (1, 6) };
+    let state: Vec<String> = state
+        .into_iter()
+        .chain(found.state.iter().skip(1).filter(|state| states > 1 && state.split(' ').count() > 3))
+        .take(states)
+        .cloned()
+        .collect();
     let lists = vec![
-        List { items: focus, share: 12, most: 3, least: 1 },
-        List { items: state, share: 6, most: 1, least: 0 },
+        List { items: focus, share: 12, most: FOCUS, least: 1 },
+        List { items: state, share: state_share, most: states, least: 0 },
         List { items: found.tasks, share: 18, most: usize::MAX, least: 2 },
         List { items: found.issues, share: 13, most: usize::MAX, least: 1 },
         List { items: found.next_steps, share: 11, most: usize::MAX, least: 1 },
@@ -422,7 +460,8 @@ fn fitted(
         List { items: extras.graph.iter().skip(1).cloned().collect(), share: 7, most: 8, least: 0 },
         List { items: extras.documents.clone(), share: 11, most: usize::MAX, least: 0 },
     ];
-    let mut shown = fill(lists, Shares { room, longest: budget::longest_item(bounds.tokens) }).into_iter();
+    let mut shown =
+        fill_roomily(lists, Shares { room, longest: budget::longest_item(bounds.tokens) }).into_iter();
     let mut next = || shown.next().unwrap_or_default();
     let mut left_out = BTreeMap::new();
     let mut note = |name: &'static str, left: usize| {
@@ -440,8 +479,8 @@ fn fitted(
     let graph_summary = (!graph_head.is_empty())
         .then(|| std::iter::once(graph_head).chain(graph.items).collect::<Vec<_>>().join("\n"));
     Digest {
-        project_state: state.items.into_iter().next(),
-        focus: (!focus.items.is_empty()).then(|| focus.items.join(" ")),
+        project_state: (!state.items.is_empty()).then(|| excerpt::joined(state.items.into_iter())),
+        focus: (!focus.items.is_empty()).then(|| excerpt::joined(focus.items.into_iter())),
         current_context: CurrentContext {
             tasks: tasks.items,
             issues: issues.items,

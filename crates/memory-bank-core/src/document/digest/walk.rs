@@ -5,12 +5,14 @@ use jiff::civil::DateTime;
 
 use super::block::{Block, Listed, blocks};
 use super::kind::Kind;
-use super::line::{State, content, is_finished, is_resolved, labelled, plain, read};
+use super::line::{
+    State, content, is_finished, is_introduction, is_resolved, labelled, plain, read, without_ordinal,
+};
 use crate::document::active_context::{NOTES, TASKS};
 use crate::document::date::{date_anywhere, dated};
 use crate::document::entry::bracketed;
 use crate::document::progress::HISTORY;
-use crate::document::roles::{Role, is_placeholder, is_structural, same_heading};
+use crate::document::roles::{Role, is_cjk, is_placeholder, is_structural, same_heading};
 use crate::document::section::{Heading, Outline};
 
 /// One line that says something.
@@ -51,13 +53,15 @@ struct Place {
     is_entry: bool,
     /// What is only kept.
     is_past: bool,
+    /// By what the project will be measured, which is no work.
+    is_criteria: bool,
     /// A session before the last one: what it did counts, what it meant to do does not.
     is_former: bool,
 }
 
 /// Reads one document.
 pub(super) fn entries(kind: Kind, outline: &Outline<'_>) -> Vec<Entry> {
-    let mut walk = Walk { kind, section: 0, found: Vec::new() };
+    let mut walk = Walk { kind, section: 0, found: Vec::new(), prose: Vec::new(), current: None };
     let headings = outline.headings();
     let first = headings.first().map_or(outline.text().len(), |heading| heading.range.start);
     let skipped = crate::document::section::front_matter(outline.text()).min(first);
@@ -69,18 +73,29 @@ pub(super) fn entries(kind: Kind, outline: &Outline<'_>) -> Vec<Entry> {
         let place = walk.place(section.heading, index == 0, open.last());
         walk.section += 1;
         if place.is_entry || named(section.heading).is_some() && kind.is_of_now() {
+            let before = walk.found.len();
             walk.heading_entry(section.heading, &place);
+            walk.heading_details(outline, &section.own, before);
         }
+        if is_current_task(&section.heading.title) {
+            walk.current = walk.current.or(Some(walk.section));
+        }
+        let before = walk.found.len();
         walk.section(outline, &section.own, &place);
+        walk.gather(section.heading, &place, before);
         open.push(place);
     }
-    walk.found
+    walk.with_prose()
 }
 
 struct Walk {
     kind: Kind,
     section: usize,
     found: Vec<Entry>,
+    /// Prose that has no role.
+    prose: Vec<Entry>,
+    /// The section that holds the one task that is being done.
+    current: Option<usize>,
 }
 
 impl Walk {
@@ -100,6 +115,7 @@ impl Walk {
             number: number_in(&heading.title).or(above.number),
             is_entry: false,
             is_past: above.is_past || is_past(&heading.title),
+            is_criteria: above.is_criteria || is_criteria(&heading.title),
             is_former: above.is_former || is_former(&heading.title),
         };
         // The title of a document names it; it says nothing of the lines below.
@@ -130,8 +146,10 @@ impl Walk {
             let is_log = matches!(place.role, None | Some(Role::RecentChange | Role::Done | Role::Note));
             if own.is_none() && is_log && !above.is_entry && self.kind.is_of_now() {
                 place.role = place.role.or(Some(Role::RecentChange));
-                place.is_entry =
-                    !is_placeholder(rest) && !is_version(rest) && (heading.level >= 2 || !is_title);
+                place.is_entry = !is_placeholder(rest)
+                    && !is_version(rest)
+                    && !only_counts(&heading.title)
+                    && (heading.level >= 2 || !is_title);
             }
         } else if above.is_entry && own.is_none() {
             place.is_entry = false;
@@ -159,6 +177,34 @@ impl Walk {
         });
     }
 
+    /// An entry of what was done by its heading says its parts, too.
+    fn heading_details(&mut self, outline: &Outline<'_>, own: &std::ops::Range<usize>, before: usize) {
+        let Some(entry) = self.found.get_mut(before) else { return };
+        if !matches!(entry.role, Role::RecentChange | Role::Done) {
+            return;
+        }
+        let parts: Vec<String> = blocks(outline, own)
+            .into_iter()
+            .filter_map(|block| match block {
+                Block::Item(item) if item.depth == 0 => Some(item.text),
+                Block::Paragraph(text) => Some(text),
+                _ => None,
+            })
+            // What is still open stands among the tasks, and what has a date is an entry of its own.
+            .filter(|text| {
+                let (state, words) = read(text);
+                state != State::Open && dated(&words).is_none() && !is_metadata(text)
+            })
+            .filter_map(|text| content(&text))
+            .collect();
+        let detail = in_one_line(parts.iter().map(String::as_str));
+        if !detail.is_empty() {
+            for text in [&mut entry.text, &mut entry.source] {
+                *text = with_detail(text, &detail);
+            }
+        }
+    }
+
     fn section(&mut self, outline: &Outline<'_>, range: &std::ops::Range<usize>, place: &Place) {
         if self.kind == Kind::Decisions || self.kind == Kind::Archive {
             return;
@@ -167,12 +213,18 @@ impl Walk {
         let mut labels: Vec<(usize, Place)> = Vec::new();
         let mut paragraphs = 0;
         let before = self.found.len();
-        for (order, block) in blocks(outline, range).into_iter().enumerate() {
+        let found = blocks(outline, range);
+        let mut details = 0;
+        for (order, block) in found.iter().enumerate() {
             match block {
                 Block::Label(text) => {
-                    within = self.below_label(&text, place);
+                    within = self.below_label(text, place);
                     labels.clear();
+                    if place.role == Some(Role::Focus) {
+                        self.introduction(text, order, &within);
+                    }
                 }
+                Block::Item(_) if details > 0 => details -= 1,
                 Block::Item(item) => {
                     labels.retain(|(depth, _)| *depth < item.depth);
                     let here = labels.last().map_or(&within, |(_, place)| place).clone();
@@ -181,16 +233,70 @@ impl Walk {
                     if is_label {
                         labels.push((item.depth, self.below_label(&words, &here)));
                     } else {
-                        self.item(&item, order, &here);
+                        let (count, detail) = details_of(item, found.get(order + 1..).unwrap_or_default());
+                        details = count;
+                        self.item(item, &detail, order, &here);
                     }
                 }
-                Block::Row(cells) => self.row(&cells, order, &within),
+                Block::Row(cells) => self.row(cells, order, &within),
                 Block::Paragraph(text) => {
-                    self.paragraph(&text, order, &within, paragraphs, before);
+                    self.paragraph(text, order, &within, paragraphs, before);
                     paragraphs += 1;
                 }
             }
         }
+    }
+
+    /// Prose with a colon before the list of what the focus is: it names the focus.
+    fn introduction(&mut self, label: &str, order: usize, place: &Place) {
+        const SHORTEST: usize = 3;
+        let words = plain(label);
+        let bare = words.trim_end_matches([':', '：', ' ']);
+        let is_prose =
+            bare.split(' ').count() > SHORTEST || bare.chars().filter(|sign| is_cjk(*sign)).count() > 6;
+        if is_prose
+            && place.role == Some(Role::Focus)
+            && Role::of_heading(bare).is_none()
+            && content(bare).is_some()
+        {
+            self.push(Entry {
+                role: Role::Focus,
+                text: format!("{bare}:"),
+                source: words.clone(),
+                date: place.date,
+                own_date: false,
+                section: self.section,
+                order,
+                depth: 0,
+                newest_first: place.newest_first,
+                unticked: false,
+                number: place.number,
+            });
+        }
+    }
+
+    /// A sub-heading of what was done with a line each for its parts is one entry: its title, then the parts.
+    fn gather(&mut self, heading: &Heading, place: &Place, before: usize) {
+        let is_part = matches!(place.role, Some(Role::RecentChange | Role::Done))
+            && !place.is_entry
+            && self.kind.is_of_now()
+            && dated(&heading.source).is_none()
+            && !is_session(&heading.title)
+            && !is_structural(&heading.title);
+        let own = self.found.get(before..).unwrap_or_default();
+        let is_list = own.iter().all(|entry| Some(entry.role) == place.role && !entry.own_date);
+        let Some(first) = own.first().filter(|_| is_part && is_list).cloned() else { return };
+        let (_, title) = read(&heading.source);
+        let title = title.trim_end_matches([':', '：', ' ', '✅', '✔', '☑', '\u{fe0f}']);
+        // "Login ✅" and "Login (done)" name a thing, "Done" names none.
+        let name = title.split(['(', '[']).next().unwrap_or_default();
+        if content(name).is_none() || Role::of_heading(name).is_some() {
+            return;
+        }
+        let parts: Vec<&str> = own.iter().map(|entry| entry.source.trim_end_matches(['.', ';'])).collect();
+        let text = format!("{title}: {}", parts.join("; "));
+        self.found.truncate(before);
+        self.push(Entry { text: text.clone(), source: text, ..first });
     }
 
     /// The place below a line that stands over others as a heading would.
@@ -212,9 +318,12 @@ impl Walk {
         place
     }
 
-    fn item(&mut self, item: &Listed, order: usize, place: &Place) {
+    fn item(&mut self, item: &Listed, detail: &str, order: usize, place: &Place) {
         let (state, words) = read(&item.text);
         if is_placeholder(&item.text) || is_placeholder(&words) || place.is_past && state != State::Open {
+            return;
+        }
+        if place.is_criteria && !self.kind.is_of_now() {
             return;
         }
         let (date, text) = match dated(&words) {
@@ -236,6 +345,15 @@ impl Walk {
         }
         let text =
             if role == Role::Note || place.role == Some(Role::Note) { without_author(&text) } else { text };
+        // What was left to do in a list of what works holds nothing yet.
+        if matches!(role, Role::Done | Role::RecentChange) && text.to_lowercase().starts_with("todo:") {
+            return;
+        }
+        let text = match self.by_label(&text) {
+            Some((Role::NextStep, rest)) if place.role == Some(Role::RecentChange) => rest.to_owned(),
+            _ => text,
+        };
+        let (text, words) = (with_detail(&text, detail), with_detail(&words, detail));
         self.push(Entry {
             date: date.or_else(|| within(role, &words)).or(place.date),
             own_date: date.is_some() || within(role, &words).is_some(),
@@ -267,7 +385,13 @@ impl Walk {
                 Some(role)
             }
             (_, State::Open) => Some(Role::Task),
-            (Some(Role::Task | Role::NextStep), State::Finished) => Some(Role::Done),
+            (Some(Role::Task | Role::NextStep | Role::Status), State::Finished) => Some(Role::Done),
+            // "Next: …" at the end of a session's report.
+            (Some(Role::RecentChange), State::Unsaid)
+                if matches!(self.by_label(source), Some((Role::NextStep, _))) =>
+            {
+                Some(Role::NextStep)
+            }
             // A list of all of the work, with sub-headings, under the title alone: only what has a check box is open.
             (Some(Role::Task), State::Unsaid) if place.by_title && place.level > 1 => None,
             (Some(role), _) => Some(role),
@@ -305,7 +429,9 @@ impl Walk {
         };
         let Some(role) = role else { return };
         let date = row.date.or(place.date);
-        let status = row.status.filter(|_| !finished && role != Role::Done).map(|status| plain(&status));
+        let was_issue = place.role == Some(Role::Issue);
+        let status =
+            row.status.filter(|_| was_issue || !finished && role != Role::Done).map(|status| plain(&status));
         let text = match status {
             Some(status) if !is_placeholder(&status) => format!("{} ({status})", row.words),
             _ => row.words,
@@ -332,7 +458,7 @@ impl Walk {
         }
         let (date, rest) = match dated(&words) {
             Some((date, rest)) => (Some(date), rest.to_owned()),
-            None => (None, words.clone()),
+            None => (None, without_ordinal(&words).to_owned()),
         };
         if is_placeholder(&rest) || place.is_entry {
             return;
@@ -360,7 +486,9 @@ impl Walk {
             },
             // Prose under a list's heading is the list where there is no other; before a list it introduces it.
             (Some(role @ (Role::Task | Role::Issue | Role::NextStep | Role::Question)), _) => {
-                (number == 0 && self.found.len() == before && !place.by_title && !rest.ends_with([':', '：']))
+                let is_first = number == 0 && self.found.len() == before;
+                let has_title = text.starts_with("**") && self.found.len() > before;
+                ((is_first || has_title) && !place.by_title && !rest.ends_with([':', '：']))
                     .then_some((role, rest))
             }
             (Some(Role::RecentChange | Role::Done), _) => {
@@ -369,7 +497,10 @@ impl Walk {
             }
             _ => None,
         };
-        let Some((role, text)) = found else { return };
+        let Some((role, text)) = found else {
+            self.beginning(text, &words, order, place);
+            return;
+        };
         if place.is_former && state != State::Open && !matches!(role, Role::RecentChange | Role::Done) {
             return;
         }
@@ -384,6 +515,60 @@ impl Walk {
             depth: 0,
             newest_first: place.newest_first,
             unticked: state == State::Open,
+            number: place.number,
+        });
+    }
+
+    /// What was found. A document on what is going on that names no focus and no status begins with it; one on progress
+    /// without any entry says in prose what was done.
+    fn with_prose(mut self) -> Vec<Entry> {
+        const PARAGRAPHS: usize = 2;
+        let is_current = |entry: &&mut Entry| Some(entry.section) == self.current && entry.role == Role::Task;
+        if self.kind == Kind::Active
+            && !self.found.iter().any(|entry| entry.role == Role::Focus)
+            && let Some(task) = self.found.iter_mut().find(is_current)
+        {
+            task.role = Role::Focus;
+        }
+        let missing = match self.kind {
+            // Where nothing is recognised, an excerpt says more.
+            Kind::Active => {
+                let is = |roles: &[Role]| self.found.iter().any(|entry| roles.contains(&entry.role));
+                !is(&[Role::Focus, Role::Status])
+                    && is(&[Role::Task, Role::Issue, Role::NextStep, Role::RecentChange, Role::Question])
+            }
+            _ => !self.found.iter().any(|entry| matches!(entry.role, Role::RecentChange | Role::Done)),
+        };
+        if missing {
+            self.found.extend(self.prose.into_iter().take(PARAGRAPHS));
+        }
+        self.found
+    }
+
+    /// Prose without a role: what a document on what is going on says first, or one on progress, is kept for want of others.
+    fn beginning(&mut self, source: &str, words: &str, order: usize, place: &Place) {
+        const SHORTEST: usize = 30;
+        let wanted = matches!(self.kind, Kind::Active | Kind::Progress)
+            && (place.role.is_none() || place.by_title)
+            && !place.is_former;
+        if !wanted
+            || is_metadata(source)
+            || is_introduction(source)
+            || words.chars().count() < SHORTEST && !words.chars().any(is_cjk)
+        {
+            return;
+        }
+        self.prose.push(Entry {
+            role: if self.kind == Kind::Active { Role::Focus } else { Role::RecentChange },
+            text: words.to_owned(),
+            source: words.to_owned(),
+            date: place.date,
+            own_date: false,
+            section: self.section,
+            order,
+            depth: 0,
+            newest_first: place.newest_first,
+            unticked: false,
             number: place.number,
         });
     }
@@ -409,7 +594,66 @@ fn named(heading: &Heading) -> Option<(Role, String)> {
         || role == Role::Focus;
     // "Phase 2: Next steps" and "To do: backlog" name no thing.
     let is_name = !is_placeholder(rest) && Role::of_heading(rest).is_none() && dated(rest).is_none();
-    (counts && is_name).then(|| (role, plain(rest)))
+    // "Overall progress: 65%" says little without its label.
+    let says_itself = rest.chars().filter(|sign| sign.is_alphabetic()).count() > 2;
+    (counts && is_name).then(|| (role, plain(if says_itself { rest } else { &heading.title })))
+}
+
+/// How many of the blocks behind an item are its details, and the first of them in one line. Items with check boxes are work of
+/// their own.
+fn details_of(item: &Listed, behind: &[Block]) -> (usize, String) {
+    const LONGEST_TITLE: usize = 60;
+    if !item.has_children {
+        return (0, String::new());
+    }
+    let children: Vec<&Listed> = behind
+        .iter()
+        .map_while(|block| match block {
+            Block::Item(child) if child.depth > item.depth => Some(child),
+            _ => None,
+        })
+        .collect();
+    let is_own = |child: &&Listed| {
+        let (state, words) = read(&child.text);
+        state != State::Unsaid || dated(&words).is_some() || child.has_children && is_label(&words)
+    };
+    if children.iter().any(is_own) {
+        return (0, String::new());
+    }
+    let own = children.iter().filter(|child| child.depth == item.depth + 1);
+    let words: Vec<String> = own.filter_map(|child| content(&child.text)).collect();
+    let is_title = plain(&item.text).chars().count() <= LONGEST_TITLE;
+    let detail = in_one_line(words.iter().map(String::as_str).filter(|_| is_title));
+    (children.len(), detail)
+}
+
+/// The first of these, parted by semicolons.
+fn in_one_line<'t>(parts: impl Iterator<Item = &'t str>) -> String {
+    const LONGEST: usize = 200;
+    let mut line = String::new();
+    for part in parts {
+        if line.chars().count() > LONGEST {
+            break;
+        }
+        if !line.is_empty() {
+            line.push_str("; ");
+        }
+        line.push_str(part.trim_end_matches(['.', ';']));
+    }
+    line
+}
+
+/// A title with its details.
+fn with_detail(text: &str, detail: &str) -> String {
+    let title = text.trim_end_matches([':', '：', '.', ' ']);
+    if detail.is_empty() {
+        text.to_owned()
+    } else if title.contains([':', '：']) && dated(title).is_none_or(|(_, rest)| rest.contains([':', '：']))
+    {
+        format!("{title} ({detail})")
+    } else {
+        format!("{title}: {detail}")
+    }
 }
 
 /// The date that stands somewhere in a line on what was done.
@@ -440,6 +684,12 @@ fn is_session(title: &str) -> bool {
         "день ",
     ];
     words.iter().any(|word| bare.starts_with(word)) && number_in(title).is_some()
+}
+
+/// Whether a heading counts a session and names nothing: "Session 3 (2026-11-22)".
+fn only_counts(title: &str) -> bool {
+    let words = |sign: &char| sign.is_alphabetic();
+    is_session(title) && title.chars().filter(words).count() <= "session".len() + 2
 }
 
 /// Roles that count in documents on what the project is, too.
@@ -506,6 +756,54 @@ fn is_metadata(text: &str) -> bool {
         "우선순위",
     ];
     labelled(text).is_some_and(|(label, _)| LABELS.contains(&plain(label).to_lowercase().as_str()))
+}
+
+/// Whether a heading is that of the one task which is being done.
+fn is_current_task(title: &str) -> bool {
+    const TITLES: &[&str] = &[
+        "current task",
+        "active task",
+        "aktuelle aufgabe",
+        "tâche en cours",
+        "tâche actuelle",
+        "tarea actual",
+        "tarefa atual",
+        "attività corrente",
+        "текущая задача",
+        "bieżące zadanie",
+        "当前任务",
+        "當前任務",
+        "現在のタスク",
+        "현재 과제",
+    ];
+    is_one_of(title, TITLES)
+}
+
+/// Whether a heading is about what success is.
+fn is_criteria(title: &str) -> bool {
+    let lower = title.to_lowercase();
+    let words = [
+        "success criteria",
+        "success metric",
+        "acceptance criteria",
+        "definition of done",
+        "erfolgskriteri",
+        "abnahmekriteri",
+        "akzeptanzkriteri",
+        "critères de",
+        "criterios de",
+        "critérios de",
+        "criteri di",
+        "критерии",
+        "kryteria",
+        "成功标准",
+        "成功標準",
+        "验收标准",
+        "成功基準",
+        "受け入れ基準",
+        "성공 기준",
+    ];
+    words.iter().any(|word| lower.contains(word))
 }
 
 /// Whether a heading is about the past.

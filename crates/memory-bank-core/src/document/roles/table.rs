@@ -8,7 +8,7 @@ pub(super) const PHRASES: &[(Role, &str)] = &[
     // English
     (
         Focus,
-        "focus, current focus, current work focus, work focus, primary focus, main focus, active focus, focus area, \
+        "what we're building, what we're building right now, what we're doing, what i'm doing, right now, focus, current focus, current work focus, work focus, primary focus, main focus, active focus, focus area, \
          focus areas, session focus, development focus, immediate focus, current context, active context, current work, active work, current session, \
          current phase, current sprint, active sprint, current milestone, current goal, current goals, \
          current objective, current objectives, session goal, session goals, active goals, current priority, current priorities, \
@@ -18,7 +18,7 @@ pub(super) const PHRASES: &[(Role, &str)] = &[
     ),
     (
         Status,
-        "status, state, current status, current state, project status, project state, current project state, \
+        "tldr, tl dr, where i am, status, state, current status, current state, project status, project state, current project state, \
          current project status, overall status, overall state, status overview, status summary, progress overview, \
          progress summary, overall progress, where we are, where things stand, current situation, implementation status, \
          development status, current progress, project health, at a glance, state of the project, \
@@ -39,7 +39,7 @@ pub(super) const PHRASES: &[(Role, &str)] = &[
     ),
     (
         Issue,
-        "issues, issue, known issues, open issues, current issues, active issues, outstanding issues, remaining issues, \
+        "what doesn't, what does not, issues, issue, known issues, open issues, current issues, active issues, outstanding issues, remaining issues, \
          unresolved issues, pending issues, potential issues, critical issues, blocking issues, issues encountered, \
          issues to fix, issues to address, bugs, bug, known bugs, open bugs, bugs to fix, bug list, blockers, blocker, \
          current blockers, active blockers, blocked, blocking, blocked by, blocked on, problems, problem, known problems, current problems, risks, \
@@ -51,7 +51,7 @@ pub(super) const PHRASES: &[(Role, &str)] = &[
     ),
     (
         NextStep,
-        "next, next up, next step, next steps, next action, next actions, next task, next tasks, next priorities, next phase, \
+        "what to do next, next, next up, next step, next steps, next action, next actions, next task, next tasks, next priorities, next phase, \
          next session, next sprint, next milestone, next milestones, next iteration, next goals, next work, upcoming, \
          upcoming tasks, upcoming work, upcoming milestones, up next, what's next, what is next, what comes next, coming up, \
          coming next, coming soon, planned, planned work, planned features, planned improvements, planned tasks, future, future work, future plans, \
@@ -61,7 +61,7 @@ pub(super) const PHRASES: &[(Role, &str)] = &[
     ),
     (
         RecentChange,
-        "changes, recent, recent changes, recent updates, recent work, recent progress, recent activity, \
+        "what just happened, what happened, what was done, what we did, done this session, this session, changes, recent, recent changes, recent updates, recent work, recent progress, recent activity, \
          recent modifications, recent developments, recent improvements, recent achievements, recent accomplishments, recent additions, \
          recent fixes, recent milestones, recent commits, recent events, recent sessions, recent major changes, recent code changes, latest, latest changes, latest updates, latest work, \
          latest progress, latest session, last changes, last session, last update, last updates, last completed, previous session, changes made, \
@@ -99,7 +99,7 @@ pub(super) const PHRASES: &[(Role, &str)] = &[
     // German
     (
         Focus,
-        "fokus, aktueller fokus, arbeitsfokus, aktueller arbeitsfokus, aktueller arbeitsschwerpunkt, arbeitsschwerpunkt, derzeitiger fokus, momentaner fokus, \
+        "woran ich gerade arbeite, woran wir gerade arbeiten, aktueller entwicklungsfokus, hauptfokus, arbeitsfokus aktuell, fokus, aktueller fokus, arbeitsfokus, aktueller arbeitsfokus, aktueller arbeitsschwerpunkt, arbeitsschwerpunkt, derzeitiger fokus, momentaner fokus, \
          schwerpunkt, aktueller schwerpunkt, aktuelle schwerpunkte, aktuelle arbeit, aktueller kontext, aktuelles ziel, aktuelle ziele, aktueller sprint, aktuelle phase, \
          woran wir arbeiten, woran gearbeitet wird, woran gerade gearbeitet wird, woran ich arbeite",
     ),
@@ -129,7 +129,7 @@ pub(super) const PHRASES: &[(Role, &str)] = &[
     ),
     (
         RecentChange,
-        "letzte änderungen, jüngste änderungen, kürzliche änderungen, aktuelle änderungen, neueste änderungen, neue änderungen, änderungen, \
+        "zuletzt gemacht, was zuletzt geschah, letzte änderungen, jüngste änderungen, kürzliche änderungen, aktuelle änderungen, neueste änderungen, neue änderungen, änderungen, \
          letzte aenderungen, aenderungen, änderungsprotokoll, änderungshistorie, änderungsverlauf, verlauf, historie, chronik, zuletzt geändert, zuletzt erledigt, fortschritt, \
          fortschrittsprotokoll, letzte fortschritte, letzte arbeiten, letzte sitzung, neuigkeiten, aktualisierungen, protokoll, tagebuch, arbeitsprotokoll, letzte aktualisierungen",
     ),
@@ -152,7 +152,7 @@ pub(super) const PHRASES: &[(Role, &str)] = &[
     // French
     (
         Focus,
-        "focus actuel, axe actuel, axe de travail, axe de travail actuel, objectif actuel, objectifs actuels, objectif du moment, priorité actuelle, \
+        "ce sur quoi je travaille, ce sur quoi nous travaillons, focus de travail, focus de travail actuel, focus de travail en cours, focus principal, travail actuel, focalisation actuelle, concentration actuelle, focus actuel, axe actuel, axe de travail, axe de travail actuel, objectif actuel, objectifs actuels, objectif du moment, priorité actuelle, \
          priorités actuelles, priorité du moment, sujet en cours, contexte actuel, focus du moment, point focal, point focal actuel, cible actuelle, sprint en cours, chantier actuel, chantier en cours",
     ),
     (
@@ -167,7 +167,7 @@ pub(super) const PHRASES: &[(Role, &str)] = &[
     ),
     (
         Issue,
-        "problèmes, problème, problèmes connus, problèmes ouverts, problèmes actuels, problèmes en cours, bugs connus, anomalies, anomalies connues, blocages, blocage, points bloquants, points de blocage, \
+        "points d'attention, points de vigilance, bogues connus, problèmes identifiés, problèmes, problème, problèmes connus, problèmes ouverts, problèmes actuels, problèmes en cours, bugs connus, anomalies, anomalies connues, blocages, blocage, points bloquants, points de blocage, \
          bloqueurs, bloqué, limitations connues, limites connues, limites, risques, dette technique, ce qui ne fonctionne pas, ce qui ne marche pas, difficultés, obstacles connus, défauts connus, erreurs connues, défis actuels",
     ),
     (
@@ -199,7 +199,7 @@ pub(super) const PHRASES: &[(Role, &str)] = &[
     // Spanish
     (
         Focus,
-        "enfoque, enfoque actual, foco, foco actual, foco de trabajo, foco de trabajo actual, enfoque de trabajo actual, enfoque del trabajo actual, objetivo actual, objetivos actuales, trabajo actual, contexto actual, \
+        "en qué estoy trabajando, enfoque de trabajo, enfoque principal, foco principal, enfoque, enfoque actual, foco, foco actual, foco de trabajo, foco de trabajo actual, enfoque de trabajo actual, enfoque del trabajo actual, objetivo actual, objetivos actuales, trabajo actual, contexto actual, \
          prioridad actual, prioridades actuales, en qué estamos trabajando, sprint actual, fase actual",
     ),
     (
@@ -245,7 +245,7 @@ pub(super) const PHRASES: &[(Role, &str)] = &[
     // Portuguese
     (
         Focus,
-        "foco atual, foco do trabalho, foco de trabalho, foco de trabalho atual, foco atual do trabalho, trabalho atual, objetivo atual, objetivos atuais, contexto atual, prioridade atual, prioridades atuais, \
+        "no que estou trabalhando, o que estou fazendo, foco principal, foco do trabalho atual, foco atual, foco do trabalho, foco de trabalho, foco de trabalho atual, foco atual do trabalho, trabalho atual, objetivo atual, objetivos atuais, contexto atual, prioridade atual, prioridades atuais, \
          no que estamos trabalhando, em que estamos a trabalhar, sprint atual, fase atual",
     ),
     (
@@ -288,7 +288,7 @@ pub(super) const PHRASES: &[(Role, &str)] = &[
     // Italian
     (
         Focus,
-        "focus attuale, focus corrente, focus di lavoro, focus di lavoro attuale, focus del lavoro attuale, lavoro attuale, lavoro corrente, obiettivo attuale, obiettivi attuali, contesto attuale, priorità attuale, priorità attuali, priorità correnti, su cosa stiamo lavorando, sprint attuale, fase attuale",
+        "focus principale, focus di sviluppo, focus del lavoro, focus attuale, focus corrente, focus di lavoro, focus di lavoro attuale, focus del lavoro attuale, lavoro attuale, lavoro corrente, obiettivo attuale, obiettivi attuali, contesto attuale, priorità attuale, priorità attuali, priorità correnti, su cosa stiamo lavorando, sprint attuale, fase attuale",
     ),
     (
         Status,
@@ -328,7 +328,7 @@ pub(super) const PHRASES: &[(Role, &str)] = &[
     // Russian
     (
         Focus,
-        "фокус, текущий фокус, текущий фокус работы, фокус работы, основной фокус, текущая работа, текущая цель, текущие цели, текущий контекст, текущий спринт, текущий этап, текущий приоритет, текущие приоритеты, над чем работаем, над чем идет работа, приоритеты",
+        "над чем работаю, что делаем сейчас, что делаю сейчас, фокус, текущий фокус, текущий фокус работы, фокус работы, основной фокус, текущая работа, текущая цель, текущие цели, текущий контекст, текущий спринт, текущий этап, текущий приоритет, текущие приоритеты, над чем работаем, над чем идет работа, приоритеты",
     ),
     (
         Status,
@@ -407,7 +407,7 @@ pub(super) const PHRASES: &[(Role, &str)] = &[
     // Chinese, simplified and traditional
     (
         Focus,
-        "当前焦点, 当前重点, 当前工作重点, 当前工作焦点, 工作重点, 工作焦点, 当前工作, 当前关注点, 当前关注, 当前目标, 当前上下文, 目前重点, 目前工作, 现阶段重点, 当前阶段, 当前迭代, 当前冲刺, 重点, 焦点, \
+        "正在做的事, 正在做什么, 目前在做, 当前正在做, 当前开发重点, 当前焦点, 当前重点, 当前工作重点, 当前工作焦点, 工作重点, 工作焦点, 当前工作, 当前关注点, 当前关注, 当前目标, 当前上下文, 目前重点, 目前工作, 现阶段重点, 当前阶段, 当前迭代, 当前冲刺, 重点, 焦点, \
          當前焦點, 當前重點, 當前工作重點, 工作重點, 工作焦點, 當前工作, 目前焦點, 目前重點, 目前工作重點, 目前工作焦點, 當前目標, 目前目標, 目前階段, 當前階段",
     ),
     (
@@ -452,7 +452,7 @@ pub(super) const PHRASES: &[(Role, &str)] = &[
     // Japanese
     (
         Focus,
-        "フォーカス, 現在のフォーカス, 現在の焦点, 現在の作業, 現在の作業フォーカス, 現在の作業の焦点, 現在の重点, 現在の作業内容, 作業フォーカス, 作業の焦点, 重点, 焦点, 現在の目標, 現在のコンテキスト, 現在取り組んでいること, 取り組み中のこと, 現在の注力, 現在の注力点, 現在の優先事項, 優先事項, 現在のフェーズ, 現在のスプリント",
+        "今やっていること, 今取り組んでいること, 現在やっていること, フォーカス, 現在のフォーカス, 現在の焦点, 現在の作業, 現在の作業フォーカス, 現在の作業の焦点, 現在の重点, 現在の作業内容, 作業フォーカス, 作業の焦点, 重点, 焦点, 現在の目標, 現在のコンテキスト, 現在取り組んでいること, 取り組み中のこと, 現在の注力, 現在の注力点, 現在の優先事項, 優先事項, 現在のフェーズ, 現在のスプリント",
     ),
     (
         Status,
@@ -468,7 +468,7 @@ pub(super) const PHRASES: &[(Role, &str)] = &[
     ),
     (
         NextStep,
-        "次, 次のステップ, 次の手順, 次のアクション, 次の作業, 次のタスク, 次にやること, 次に行うこと, 次のマイルストーン, 次回, 次回の作業, 次回やること, 次フェーズ, 今後, 今後の予定, 今後の作業, 今後の計画, 今後の対応, 今後のタスク, 今後の課題, 予定, ネクストステップ, 次ステップ, ロードマップ, 計画, 将来の計画",
+        "次にすること, 次, 次のステップ, 次の手順, 次のアクション, 次の作業, 次のタスク, 次にやること, 次に行うこと, 次のマイルストーン, 次回, 次回の作業, 次回やること, 次フェーズ, 今後, 今後の予定, 今後の作業, 今後の計画, 今後の対応, 今後のタスク, 今後の課題, 予定, ネクストステップ, 次ステップ, ロードマップ, 計画, 将来の計画",
     ),
     (
         RecentChange,
@@ -490,7 +490,7 @@ pub(super) const PHRASES: &[(Role, &str)] = &[
     // Korean
     (
         Focus,
-        "포커스, 초점, 현재 초점, 현재 작업 초점, 현재 포커스, 현재 작업 포커스, 현재 집중, 현재 집중 사항, 현재 집중 영역, 현재 중점, 현재 작업, 현재 작업 내용, 작업 초점, 현재 목표, 현재 컨텍스트, 현재 단계, 현재 스프린트, 우선순위, 현재 우선순위",
+        "지금 하는 일, 현재 하는 일, 하고 있는 일, 포커스, 초점, 현재 초점, 현재 작업 초점, 현재 포커스, 현재 작업 포커스, 현재 집중, 현재 집중 사항, 현재 집중 영역, 현재 중점, 현재 작업, 현재 작업 내용, 작업 초점, 현재 목표, 현재 컨텍스트, 현재 단계, 현재 스프린트, 우선순위, 현재 우선순위",
     ),
     (
         Status,
@@ -506,11 +506,11 @@ pub(super) const PHRASES: &[(Role, &str)] = &[
     ),
     (
         NextStep,
-        "다음, 다음 단계, 다음 작업, 다음 할 일, 다음 계획, 다음 과제, 다음 세션, 다음 마일스톤, 향후 계획, 향후 작업, 향후 과제, 향후 개선, 이후 작업, 이후 계획, 앞으로 할 일, 앞으로의 계획, 계획, 예정, 예정된 작업, 로드맵",
+        "다음에 할 일, 다음, 다음 단계, 다음 작업, 다음 할 일, 다음 계획, 다음 과제, 다음 세션, 다음 마일스톤, 향후 계획, 향후 작업, 향후 과제, 향후 개선, 이후 작업, 이후 계획, 앞으로 할 일, 앞으로의 계획, 계획, 예정, 예정된 작업, 로드맵",
     ),
     (
         RecentChange,
-        "변경 사항, 최근 변경, 최근 변경 사항, 최근 변경 내용, 최근 변경 내역, 최신 변경 사항, 최근 업데이트, 최근 수정, 최근 수정 사항, 최근 작업, 최근 작업 내용, 최근 진행, 최근 진행 상황, 최근 진행 사항, 최근 성과, 변경 이력, 변경 내역, 변경 로그, 변경 기록, 업데이트, 업데이트 내역, 업데이트 이력, 업데이트 기록, 이력, 기록, 진행 기록, 작업 로그, 작업 이력, 작업 기록, 지난 세션, 이전 세션, 개발 로그, 진행 로그, 작업 일지",
+        "최근에 한 일, 최근 한 일, 변경 사항, 최근 변경, 최근 변경 사항, 최근 변경 내용, 최근 변경 내역, 최신 변경 사항, 최근 업데이트, 최근 수정, 최근 수정 사항, 최근 작업, 최근 작업 내용, 최근 진행, 최근 진행 상황, 최근 진행 사항, 최근 성과, 변경 이력, 변경 내역, 변경 로그, 변경 기록, 업데이트, 업데이트 내역, 업데이트 이력, 업데이트 기록, 이력, 기록, 진행 기록, 작업 로그, 작업 이력, 작업 기록, 지난 세션, 이전 세션, 개발 로그, 진행 로그, 작업 일지",
     ),
     (
         Done,

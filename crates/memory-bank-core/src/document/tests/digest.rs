@@ -69,7 +69,7 @@ fn d19_a_sub_heading_or_a_hash_in_an_item_does_not_cut_a_list() {
     let active = "## Tasks\n- a ## b\n  - nested\n\n---\n\n### More\n* c\n\n## Known Issues\n1. i\n";
     let context = digest(&sources(active, "", ""), DigestBounds::default()).current_context;
     // This server adds tasks at the end.
-    assert_eq!(context.tasks, ["c", "a ## b", "nested"]);
+    assert_eq!(context.tasks, ["c", "a ## b: nested"]);
     assert_eq!(context.issues, ["i"]);
 }
 
