@@ -243,6 +243,7 @@ pub(crate) async fn graph_batch(mut call: Call) -> Result<Reply, Failure> {
 }
 
 #[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
 struct OpenNodes {
     nodes: Vec<String>,
     #[serde(default = "one")]
