@@ -371,7 +371,8 @@ impl Walk {
 
     /// Whether an item within another one is an entry by itself.
     fn nests(&self, role: Role, state: State) -> bool {
-        state == State::Open || matches!(role, Role::Task | Role::Issue | Role::NextStep | Role::Question)
+        state == State::Open
+            || matches!(role, Role::Task | Role::Issue | Role::NextStep | Role::Question | Role::Focus)
     }
 
     fn role_of(&self, state: State, source: &str, text: &str, has_date: bool, place: &Place) -> Option<Role> {
@@ -385,7 +386,9 @@ impl Walk {
                 Some(role)
             }
             (_, State::Open) => Some(Role::Task),
-            (Some(Role::Task | Role::NextStep | Role::Status), State::Finished) => Some(Role::Done),
+            (Some(Role::Task | Role::NextStep | Role::Status | Role::Focus), State::Finished) => {
+                Some(Role::Done)
+            }
             // "Next: …" at the end of a session's report.
             (Some(Role::RecentChange), State::Unsaid)
                 if matches!(self.by_label(source), Some((Role::NextStep, _))) =>
