@@ -192,7 +192,8 @@ mod tests {
 
     #[test]
     fn what_a_write_takes_back_is_cut_under_another_name() {
-        let data = json!({"observations": [{"id": "o", "text": "x".repeat(60_000)}], "tasks": ["y".repeat(30_000)]});
+        let data =
+            json!({"observations": [{"id": "o", "text": "x".repeat(60_000)}], "tasks": ["y".repeat(30_000)]});
         let reply = bounded(Reply::json(&data)).unwrap().structured;
         assert!(reply["observations"][0].get("text").is_none() && reply.get("tasks").is_none(), "{reply}");
         assert!(reply["observations"][0]["textPart"].is_string() && reply["tasksPart"].is_array());
