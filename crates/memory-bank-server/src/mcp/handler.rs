@@ -109,7 +109,8 @@ impl ServerHandler for MemoryBankHandler {
         context: RequestContext<RoleServer>,
     ) -> Result<CallToolResponse, ErrorData> {
         let span = telemetry::tool_span(&request.name, &context.meta);
-        let changes = tools::right_of(&request.name).is_some_and(|right| right != Right::Read);
+        let changes = tools::right_of(&request.name, request.arguments.as_ref())
+            .is_some_and(|right| right != Right::Read);
         let result = if self.options.read_only && changes {
             Ok(tools::refused_as_read_only(&request.name))
         } else {

@@ -34,7 +34,7 @@ pub(crate) fn of_reply(caller: &Caller, message: &Value) -> Rights {
         _ => None,
     };
     // Without the right of the call it is refused, which everybody may see.
-    let call = tool.and_then(tools::right_of);
+    let call = tool.and_then(|name| tools::right_of(name, None));
     call.into_iter().chain([Right::Read]).filter(|right| caller.may(*right)).collect()
 }
 

@@ -36,6 +36,7 @@ pub(crate) async fn create_backup(mut call: Call) -> Result<Reply, Failure> {
         note_left(&mut data, &[("backups", left)], "older backups are restored by their ids all the same");
         return Reply::json(&data);
     }
+    call.must_change("make a backup")?;
     let backup = bank.create_backup(&call.caller, backup_dir.as_deref()).await.map_err(failed)?;
     Reply::json(&json!({
         "success": true,

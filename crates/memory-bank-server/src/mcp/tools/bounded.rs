@@ -10,6 +10,20 @@ use super::reply::{Failure, Reply};
 const ASKING: [&str; 5] = ["maxChars", "limit", "maxResults", "maxProgressEntries", "maxDecisions"];
 /// A shorter text is not cut any more.
 const SHORTEST: usize = 80;
+/// What a write takes back under the same name, and the name of its beginning: what is shown in part must not be written
+/// back as the whole.
+const PARTS: [(&str, &str); 8] = [
+    ("content", "part"),
+    ("text", "textPart"),
+    ("name", "namePart"),
+    ("summary", "summaryPart"),
+    ("details", "detailsPart"),
+    ("tasks", "tasksPart"),
+    ("issues", "issuesPart"),
+    ("nextSteps", "nextStepsPart"),
+];
+/// Attributes shorter than this take no more room than the words that they were left out.
+const SHORTEST_ATTRIBUTES: usize = 200;
 /// Room for the words that say what was done.
 const NOTE_CHARS: usize = 200;
 
@@ -81,12 +95,23 @@ fn longest(value: &Value) -> usize {
             // A list of long texts is cut by its texts first.
             if inner * 4 > own { inner } else { own }
         }
-        Value::Object(members) => members.values().map(longest).max().unwrap_or(0),
+        Value::Object(members) => {
+            members.iter().map(|(name, value)| longest_member(name, value)).max().unwrap_or(0)
+        }
         _ => 0,
     }
 }
 
-/// Halves the first text or list of this length.
+/// The same for a member of an object. Attributes are shown whole or not at all.
+fn longest_member(name: &str, value: &Value) -> usize {
+    if name == "attrs" && value.is_object() {
+        let chars = value.to_string().chars().count();
+        return if chars > SHORTEST_ATTRIBUTES { chars } else { 0 };
+    }
+    longest(value)
+}
+
+/// Halves the first text or list of this length, or leaves out the attributes.
 fn halve(value: &mut Value, length: usize) -> bool {
     if longest(value) != length {
         return false;
@@ -104,18 +129,30 @@ fn halve(value: &mut Value, length: usize) -> bool {
             true
         }
         Value::Object(members) => {
-            let name =
-                members.iter().find(|(_, value)| longest(value) == length).map(|(name, _)| name.clone());
+            let name = members
+                .iter()
+                .find(|(name, value)| longest_member(name, value) == length)
+                .map(|(name, _)| name.clone());
             let Some(name) = name else { return false };
+            if name == "attrs" && members.get("attrs").is_some_and(Value::is_object) {
+                members.shift_remove("attrs");
+                members.insert(
+                    "attrsLeftOut".to_owned(),
+                    json!({"chars": length, "next": format!("graph_open_nodes with maxChars {}", limits::REPLY_BYTES)}),
+                );
+                return true;
+            }
+            let is_own = members.get(&name).is_some_and(is_cut_itself);
             if !members.get_mut(&name).is_some_and(|value| halve(value, length)) {
                 return false;
             }
-            // What is shown in part must not be written back as the whole.
-            if name == "content"
-                && let Some(part) = members.shift_remove("content")
+            if let Some((_, shown)) = PARTS.iter().find(|(whole, _)| *whole == name && is_own)
+                && let Some(part) = members.shift_remove(&name)
             {
-                members.insert("part".to_owned(), part);
-                members.shift_remove("etag");
+                members.insert((*shown).to_owned(), part);
+                if name == "content" {
+                    members.shift_remove("etag");
+                }
             }
             true
         }
@@ -123,9 +160,44 @@ fn halve(value: &mut Value, length: usize) -> bool {
     }
 }
 
+/// Whether a value is a text, or a list of texts, so that what is cut is what the name stands for.
+fn is_cut_itself(value: &Value) -> bool {
+    match value {
+        Value::String(_) => true,
+        Value::Array(items) => items.iter().all(Value::is_string),
+        _ => false,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn attributes_come_whole_or_not_at_all() {
+        let small = json!({"a": "b"});
+        for attrs in [
+            json!({"steps": "v".repeat(40_000)}),
+            json!({"list": vec!["x"; 12_000], "deep": {"attrs": {"y": "z".repeat(9000)}}}),
+        ] {
+            let data = json!({"entity": {"id": "e", "attrs": attrs}, "other": {"attrs": small}});
+            let reply = bounded(Reply::json(&data)).unwrap().structured;
+            assert!(reply["entity"].get("attrs").is_none(), "{reply}");
+            let chars = attrs.to_string().chars().count();
+            assert_eq!(reply["entity"]["attrsLeftOut"]["chars"], json!(chars));
+            assert!(reply["entity"]["attrsLeftOut"]["next"].as_str().unwrap().contains("maxChars 262144"));
+            assert_eq!(reply["other"]["attrs"], small);
+        }
+    }
+
+    #[test]
+    fn what_a_write_takes_back_is_cut_under_another_name() {
+        let data =
+            json!({"observations": [{"id": "o", "text": "x".repeat(60_000)}], "tasks": ["y".repeat(30_000)]});
+        let reply = bounded(Reply::json(&data)).unwrap().structured;
+        assert!(reply["observations"][0].get("text").is_none() && reply.get("tasks").is_none(), "{reply}");
+        assert!(reply["observations"][0]["textPart"].is_string() && reply["tasksPart"].is_array());
+    }
 
     fn chars(reply: &Reply) -> usize {
         reply.text.chars().count()

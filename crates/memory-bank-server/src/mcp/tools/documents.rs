@@ -62,6 +62,22 @@ pub(super) fn note_stored_name(data: &mut Value, asked: &str, stored: &DocumentP
     }
 }
 
+/// A name as a line shows it: plain, or as JSON in which what cannot be seen, or turns the line around, is escaped.
+fn visible(name: &str) -> String {
+    let hides = |c: char| {
+        c.is_control()
+            || matches!(c, '\u{ad}' | '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}'
+                | '\u{feff}')
+    };
+    if !name.contains(hides) {
+        return name.to_owned();
+    }
+    let escaped = |c: char| {
+        if c > '\u{7e}' && hides(c) { format!("\\u{:04x}", u32::from(c)) } else { c.to_string() }
+    };
+    json!(name).to_string().chars().map(escaped).collect()
+}
+
 /// How to find the names that a list has no room for.
 const MORE_NAMES: &str =
     "list_memory_bank_files pages through all names, and search_memory_bank finds documents by their words";
@@ -93,9 +109,9 @@ pub(crate) async fn list_memory_bank_files(mut call: Call) -> Result<Reply, Fail
     let mut room = room.share(if asked.limit.is_some() { 2 } else { 1 });
     let (shown, cut) = room.names(names.iter().take(wanted).cloned());
     let left = cut + names.len() - wanted;
-    // A file may have any name; each stays on its line.
+    // A file may have any name; each stays on its line, and what cannot be seen is written as in JSON.
     let on_line = |name: &String| {
-        let line = name.replace(char::is_control, "\u{fffd}");
+        let line = visible(name);
         if is_leftover(name) {
             format!("{line} (left by an editor or sync tool, not searched)")
         } else {
@@ -548,4 +564,22 @@ pub(crate) async fn batch_write_files(mut call: Call) -> Result<Reply, Failure> 
             "timestamp": iso_millis(call.services.clock.now()),
         },
     }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_that_hides_something_is_shown_as_json() {
+        for name in ["bidi\u{202e}.md", "a\nprogress.md", "x\u{7f}\u{85}.md", "q\"\u{200b}.md"] {
+            let shown = visible(name);
+            assert!(
+                shown.starts_with('"') && shown.bytes().all(|byte| (b' '..=b'~').contains(&byte)),
+                "{shown}"
+            );
+            assert_eq!(serde_json::from_str::<String>(&shown).unwrap(), name);
+        }
+        assert_eq!(visible("pl\u{e4}ne \"x\".md"), "pl\u{e4}ne \"x\".md");
+    }
 }

@@ -18,6 +18,7 @@ mod lenient;
 mod modes;
 mod part;
 mod progress;
+mod reference;
 mod reply;
 mod room;
 mod schema;
@@ -180,10 +181,22 @@ pub(crate) fn known_name(name: &str) -> Option<&'static str> {
     TOOLS.iter().map(|tool| tool.name).find(|known| *known == name)
 }
 
-/// The right that the tool of this name takes.
-pub(crate) fn right_of(name: &str) -> Option<Right> {
-    let name = known_name(name)?;
-    TOOLS.iter().find(|tool| tool.name == name).map(|tool| tool.right)
+/// The right that a call of this name takes.
+pub(crate) fn right_of(name: &str, arguments: Option<&Map<String, Value>>) -> Option<Right> {
+    let known = known_name(name)?;
+    let right = TOOLS.iter().find(|tool| tool.name == known).map(|tool| tool.right)?;
+    Some(if lists_backups(name, arguments) { Right::Read } else { right })
+}
+
+/// Whether a call lists the backups, which changes nothing. Making one asks for its right again.
+fn lists_backups(name: &str, arguments: Option<&Map<String, Value>>) -> bool {
+    let is_true = |value: &Value| match value {
+        Value::Bool(flag) => *flag,
+        Value::String(text) => text.trim().eq_ignore_ascii_case("true"),
+        _ => false,
+    };
+    let list_only = ["listOnly", "list_only"].iter().find_map(|name| arguments?.get(*name));
+    name == "list_backups" || name == "create_backup" && list_only.is_some_and(is_true)
 }
 
 /// Whether a tool does nothing but read.
@@ -256,7 +269,8 @@ pub(crate) async fn call(
     let alias = aliases::find(name);
     let spec = TOOLS.iter().find(|tool| tool.name == alias.map_or(name, |alias| alias.tool));
     let Some(spec) = spec else { return into_result(Err(unknown(name)), fault) };
-    if !caller.may(spec.right) {
+    let only_lists = caller.may(Right::Read) && lists_backups(name, Some(&arguments));
+    if !caller.may(spec.right) && !only_lists {
         let text = format!("this key may not call {name}: {}", rights::lacking(caller, spec.right));
         return into_result(Err(Failure::Own(text)), fault);
     }
@@ -304,6 +318,9 @@ fn prepared(
         let known: Vec<Argument> = alias.own.iter().chain(spec.arguments).copied().collect();
         left_aside = arguments::spell(&known, arguments, spec.unknown())?;
         *arguments = (alias.arguments)(std::mem::take(arguments))?;
+    }
+    if spec.name == "graph_batch" {
+        reference::translate(arguments);
     }
     left_aside.extend(arguments::prepare(spec.arguments, arguments, spec.unknown())?);
     Ok(left_aside)

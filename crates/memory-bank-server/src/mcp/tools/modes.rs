@@ -54,6 +54,7 @@ pub(crate) async fn switch_mode(mut call: Call) -> Result<Reply, Failure> {
             if !has_bank {
                 return Err(Failure::said(NO_BANK_A));
             }
+            call.must_change("start an update of the memory bank")?;
             let command = umb_command.unwrap_or_else(|| "UMB".to_owned());
             check_umb(&call, mode.unwrap_or(before.mode), &command).await?;
         }

@@ -45,7 +45,6 @@ pub(super) const UNLISTED: &[&str] = &[
     "branchFromThought",
     "branchId",
     "caseSensitive",
-    "fromChar",
     "graphDepth",
     "graphLimit",
     "includeEtag",

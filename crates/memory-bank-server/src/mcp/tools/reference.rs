@@ -1,0 +1,138 @@
+//! Takes a batch for the graph in the shape of the reference memory server, which models know by heart: facts within their
+//! entity, and several facts of one entity in a list. The schema does not show it. What is not plain stays as it came.
+
+use serde_json::{Map, Value, json};
+
+use super::graph::{BATCH_ENTITY, BATCH_OBSERVATION};
+use super::lenient;
+use super::schema::Kind;
+
+/// Brings the facts of a batch into `observations`, one each.
+pub(super) fn translate(arguments: &mut Map<String, Value>) {
+    let mut facts = Vec::new();
+    if let Some(entities) = arguments.get_mut("entities") {
+        lenient::coerce(Kind::Objects(BATCH_ENTITY), entities);
+        for entity in entities.as_array_mut().into_iter().flatten().filter_map(Value::as_object_mut) {
+            take_facts(entity, &mut facts);
+        }
+    }
+    let mut all = match arguments.shift_remove("observations") {
+        None | Some(Value::Null) => Vec::new(),
+        Some(Value::String(text)) if text.is_empty() => Vec::new(),
+        Some(mut given) => {
+            lenient::coerce(Kind::Objects(BATCH_OBSERVATION), &mut given);
+            match given {
+                Value::Array(items) => items.into_iter().flat_map(one_each).collect(),
+                // The check names what is wrong with it.
+                other => {
+                    arguments.insert("observations".to_owned(), other);
+                    return;
+                }
+            }
+        }
+    };
+    all.append(&mut facts);
+    if !all.is_empty() {
+        arguments.insert("observations".to_owned(), Value::Array(all));
+    }
+}
+
+/// Moves the facts out of an entity.
+fn take_facts(entity: &mut Map<String, Value>, facts: &mut Vec<Value>) {
+    let Some(name) = entity.get("name").and_then(Value::as_str).map(str::to_owned) else { return };
+    let kind = ["entityType", "entity_type"].iter().find_map(|key| entity.get(*key)).and_then(Value::as_str);
+    let whole = match kind {
+        Some(kind) => format!("{} [{}]", name.trim(), kind.trim()),
+        None => name,
+    };
+    let Some(texts) = entity.get("observations").and_then(texts) else { return };
+    entity.shift_remove("observations");
+    facts.extend(texts.into_iter().map(|text| json!({"entity": whole, "text": text})));
+}
+
+/// An observation for each of the `contents` of one.
+fn one_each(item: Value) -> Vec<Value> {
+    let Value::Object(mut members) = item else { return vec![item] };
+    for name in ["entityName", "entity_name"] {
+        if !members.contains_key("entity")
+            && let Some(entity) = members.shift_remove(name)
+        {
+            members.insert("entity".to_owned(), entity);
+        }
+    }
+    let Some(mut texts) = members.get("contents").and_then(texts) else {
+        return vec![Value::Object(members)];
+    };
+    members.shift_remove("contents");
+    if let Some(Value::String(text)) = members.shift_remove("text")
+        && !text.is_empty()
+    {
+        texts.insert(0, text);
+    }
+    let with = |text: String| {
+        let mut one = members.clone();
+        one.insert("text".to_owned(), json!(text));
+        Value::Object(one)
+    };
+    texts.into_iter().map(with).collect()
+}
+
+/// Texts, alone or in a list, plain or as `text` of an object.
+fn texts(value: &Value) -> Option<Vec<String>> {
+    let mut value = value.clone();
+    lenient::coerce(Kind::Texts, &mut value);
+    let text = |item: &Value| {
+        let text = item.get("text").or_else(|| item.get("content")).unwrap_or(item);
+        text.as_str().map(str::to_owned)
+    };
+    value.as_array()?.iter().map(text).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn translated(mut given: Value) -> Value {
+        translate(given.as_object_mut().unwrap());
+        given
+    }
+
+    #[test]
+    fn facts_in_the_shape_of_the_reference_server_are_taken() {
+        let given = json!({
+            "entities": [{"name": "Ada", "entityType": "person", "observations": ["likes tea", "is here"]}],
+            "observations": [
+                {"entityName": "Bob", "contents": ["a", "b"], "source": "x"},
+                {"entity": "Cy", "text": "c"},
+            ],
+        });
+        let batch = json!({
+            "entities": [{"name": "Ada", "entityType": "person"}],
+            "observations": [
+                {"entity": "Bob", "source": "x", "text": "a"},
+                {"entity": "Bob", "source": "x", "text": "b"},
+                {"entity": "Cy", "text": "c"},
+                {"entity": "Ada [person]", "text": "likes tea"},
+                {"entity": "Ada [person]", "text": "is here"},
+            ],
+        });
+        assert_eq!(translated(given.clone()), batch);
+        let as_text = json!({
+            "entities": given["entities"].to_string(),
+            "observations": given["observations"].to_string(),
+        });
+        assert_eq!(translated(as_text), batch);
+    }
+
+    #[test]
+    fn what_is_not_plain_stays_as_it_came() {
+        for given in [
+            json!({"entities": [{"name": "Ada", "entityType": "p", "observations": [1]}]}),
+            json!({"observations": 5}),
+            json!({"entities": "x", "relations": []}),
+            json!({"observations": [{"entity": "a", "text": "b"}, 7]}),
+        ] {
+            assert_eq!(translated(given.clone()), given);
+        }
+    }
+}
