@@ -74,7 +74,7 @@ pub(crate) struct Cli {
     #[arg(long, value_name = "TOOLSET", global = true, help_heading = FOR_ALL)]
     pub(crate) tools: Option<Toolset>,
 
-    /// Refuse every tool that changes the memory bank, whatever a client asks for.
+    /// Refuse every tool and command that changes the memory bank, whatever a client asks for.
     #[arg(long, global = true, help_heading = FOR_ALL)]
     pub(crate) read_only: bool,
 

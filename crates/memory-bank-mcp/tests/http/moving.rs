@@ -494,3 +494,36 @@ fn the_file_of_a_reference_memory_server_is_offered_and_goes_into_a_folder() {
     let text = &search()[1];
     assert!(text.contains("reference memory server") && text.contains("import --from"), "{text}");
 }
+
+#[test]
+fn a_command_that_changes_a_bank_is_refused_when_read_only() {
+    let place = TempDir::new().unwrap();
+    fs::create_dir(place.path().join("memory-bank")).unwrap();
+    fs::write(place.path().join("memory-bank/progress.md"), "# Progress\n").unwrap();
+    fs::write(place.path().join("memory.json"), MEMORY).unwrap();
+    let run = |arguments: &[&str], variables: &[(&str, &str)]| {
+        let output = command(&place, variables).args(arguments).output().unwrap();
+        (output.status.success(), String::from_utf8_lossy(&output.stderr).into_owned())
+    };
+    let before = files(place.path());
+    for (flag, variables) in [(&["--read-only"][..], &[][..]), (&[], &[("MEMORY_BANK_READ_ONLY", "1")])] {
+        for arguments in [
+            &["import", "--from", "memory.json"][..],
+            &["import", "--from", "memory.json", "--project", "atlas"],
+            &["restore", "--project", "atlas", "--from", "x.zip"],
+            &["export", "--project", "atlas", "--to", ".", "--replace"],
+        ] {
+            let (done, text) = run(&[flag, arguments].concat(), variables);
+            assert!(
+                !done && text.contains("read-only") && text.contains(arguments[0]),
+                "{arguments:?}: {text}"
+            );
+        }
+        assert_eq!(files(place.path()), before);
+        let dry = ["import", "--from", "memory.json", "--dry-run"];
+        assert!(run(&[flag, &dry[..]].concat(), variables).0);
+    }
+    assert!(!place.path().join("memory-bank/graph").exists());
+    assert!(run(&["import", "--from", "memory.json"], &[]).0);
+    assert!(place.path().join("memory-bank/graph").exists());
+}

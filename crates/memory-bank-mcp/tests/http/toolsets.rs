@@ -25,6 +25,21 @@ fn session(server: &Server, query: &str) -> String {
     reply.header("mcp-session-id").unwrap().to_owned()
 }
 
+/// The headers of [`modern_call`].
+const MODERN: [(&str, &str); 3] =
+    [("Mcp-Protocol-Version", "2026-07-28"), ("Mcp-Method", "tools/call"), ("Mcp-Name", "track_progress")];
+
+/// A call that writes, in the protocol without sessions.
+fn modern_call() -> Value {
+    let mut message = call(5, "track_progress", &json!({"action": "a", "description": "b"}));
+    message["params"]["_meta"] = json!({
+        "io.modelcontextprotocol/protocolVersion": "2026-07-28",
+        "io.modelcontextprotocol/clientInfo": {"name": "test", "version": "1"},
+        "io.modelcontextprotocol/clientCapabilities": {},
+    });
+    message
+}
+
 fn list() -> Value {
     json!({"jsonrpc": "2.0", "id": 7, "method": "tools/list"})
 }
@@ -78,6 +93,9 @@ fn read_only_is_asked_for_by_a_client_or_the_server_and_always_wins() {
         (&[][..], "", false),
         (&[], "?readonly", true),
         (&[], "?readonly=true&tools=all", true),
+        (&[], "?read-only=true", true),
+        (&[], "?readOnly", true),
+        (&[], "?READ_ONLY=1", true),
         (&[], "?readonly=false", false),
         (&[("MEMORY_BANK_READ_ONLY", "true")], "?readonly=false&tools=all", true),
     ] {
@@ -93,19 +111,36 @@ fn read_only_is_asked_for_by_a_client_or_the_server_and_always_wins() {
         assert_eq!(!listed.contains("write_memory_bank_file"), refused, "{query}");
         assert!(listed.contains("read_memory_bank_file"));
         // Without a session, too.
-        let modern = [
-            ("Mcp-Protocol-Version", "2026-07-28"),
-            ("Mcp-Method", "tools/call"),
-            ("Mcp-Name", "track_progress"),
-        ];
-        let mut other = call(5, "track_progress", &json!({"action": "a", "description": "b"}));
-        other["params"]["_meta"] = json!({
-            "io.modelcontextprotocol/protocolVersion": "2026-07-28",
-            "io.modelcontextprotocol/clientInfo": {"name": "test", "version": "1"},
-            "io.modelcontextprotocol/clientCapabilities": {},
-        });
-        let reply = post(&server, query, &modern, None, &other);
+        let reply = post(&server, query, &MODERN, None, &modern_call());
         assert_eq!(text(&reply).contains("read-only"), refused, "{query}");
+    }
+}
+
+#[test]
+fn a_session_that_was_opened_read_only_stays_so_at_an_address_that_does_not_say_it() {
+    for mode in ["true", "false"] {
+        let server = Server::start(&[("MCP_JSON_RESPONSE", mode)]);
+        let write = call(3, "write_memory_bank_file", &json!({"filename": "x.md", "content": "x"}));
+        let open = session(&server, "");
+        server.call(&open, "initialize_memory_bank", &json!({"path": "."}));
+        for (query, headers) in [
+            ("?readonly", &[][..]),
+            ("?read-only=true", &[]),
+            ("", &[("X-MCP-Readonly", "true")]),
+            ("", &[("X-MCP-Read-Only", "true")]),
+        ] {
+            let opened = post(&server, query, headers, None, &handshake("2025-11-25"));
+            let session = opened.header("mcp-session-id").unwrap().to_owned();
+            for later in ["", "?readonly=false", "?tools=all"] {
+                let reply = text(&post(&server, later, &[], Some(&session), &write));
+                assert!(reply.contains("read-only"), "{query} {headers:?} {later}: {reply}");
+                let listed = names(&post(&server, later, &[], Some(&session), &list()).message());
+                assert!(!listed.contains("write_memory_bank_file"), "{query} {headers:?} {later}");
+            }
+            let reply = post(&server, "", &MODERN, Some(&session), &modern_call());
+            assert!(text(&reply).contains("read-only"), "{query} {headers:?}");
+        }
+        assert!(!text(&post(&server, "", &[], Some(&open), &write)).contains("read-only"));
     }
 }
 

@@ -40,7 +40,7 @@ use crate::http::reply::{
 use crate::http::reply_budget::{self, ConnectionId, Holder, Reservation, accounted};
 use crate::http::shared::Shared;
 use crate::http::signals::Signal;
-use crate::http::{answers, live, requested_tools};
+use crate::http::{answers, live, requested_tools, sessions};
 use crate::mcp::repeated_members::{REPEATED, has_repeated_members};
 use crate::mcp::request_bounds::{self, TooLong};
 use crate::mcp::surrogates::replace_lone_surrogates;
@@ -93,7 +93,7 @@ pub(crate) async fn post(
         Ok(tools) => tools,
         Err(text) => return reply::rpc_error(StatusCode::BAD_REQUEST, None, INVALID_REQUEST, &text),
     };
-    let asked = Asked { shared, who, request, memory: Some(Arc::clone(&memory)), tools };
+    let mut asked = Asked { shared, who, request, memory: Some(Arc::clone(&memory)), tools };
     if !is_json(&parts.headers) {
         let text = "send `Content-Type: application/json`";
         return reply::rpc_error(StatusCode::UNSUPPORTED_MEDIA_TYPE, None, TRANSPORT_ERROR, text);
@@ -152,6 +152,14 @@ pub(crate) async fn post(
             let text = format!("`{removed}` is no method of {SESSIONLESS}");
             return reply::rpc_error(StatusCode::NOT_FOUND, message.get("id"), METHOD_NOT_FOUND, &text);
         }
+        // A session that is named has no meaning here, but for the rights that it gave up.
+        if parts.headers.contains_key(SESSION) {
+            asked.tools.read_only |= match asked.session(&parts.headers).await {
+                Ok(session) => sessions::is_read_only(&session),
+                Err(response) if response.status() == StatusCode::NOT_FOUND => false,
+                Err(response) => return response,
+            };
+        }
         return asked.without_session(parts, body, &message, accepted).await;
     }
     let as_events = accepted.wants_events(asked.shared.config.json_response);
@@ -162,6 +170,7 @@ pub(crate) async fn post(
         Ok(session) => session,
         Err(response) => return response,
     };
+    asked.tools.read_only |= sessions::is_read_only(&session);
     asked.in_session(parts, body, message, session, as_events).await
 }
 
@@ -178,7 +187,7 @@ pub(crate) async fn get(
         Ok(tools) => tools,
         Err(text) => return reply::rpc_error(StatusCode::BAD_REQUEST, None, INVALID_REQUEST, &text),
     };
-    let asked = Asked { shared, who, request, memory: None, tools };
+    let mut asked = Asked { shared, who, request, memory: None, tools };
     if version(&headers).is_some_and(|version| version >= SESSIONLESS) {
         return reply::method_not_allowed("POST");
     }
@@ -190,6 +199,7 @@ pub(crate) async fn get(
         Ok(session) => session,
         Err(response) => return response,
     };
+    asked.tools.read_only |= sessions::is_read_only(&session);
     // What a stream tells asks no store, so the key is proved first.
     if let Err(response) = admission::proven(&asked.shared, &asked.who).await {
         return response;
@@ -260,7 +270,7 @@ impl Asked {
         let Some(version) = version else { return reply::json(StatusCode::OK, &answer) };
         let nothing = Value::Null;
         let params = message.get("params").unwrap_or(&nothing);
-        let opened = self.shared.sessions.open(&self.who.caller, params, version).await;
+        let opened = self.shared.sessions.open(&self.who.caller, params, version, self.tools.read_only).await;
         let session = match opened {
             Ok(session) => session,
             Err(error @ SessionError::TooMany(_)) => {

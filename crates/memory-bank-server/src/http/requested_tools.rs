@@ -1,4 +1,5 @@
 //! What a request says of tools, in its address (`/mcp?tools=core&readonly`) or in a header (`X-MCP-Tools`, `X-MCP-Readonly`).
+//! Names count in any case, with `-` or `_` or without: a client that wants to be read-only must not be served with more.
 //! It may choose what it is shown; it may give up the right to change something, and never gain it.
 
 use http::{HeaderMap, Uri};
@@ -8,7 +9,7 @@ use crate::mcp::ToolOptions;
 const TOOLS: &str = "tools";
 const READ_ONLY: &str = "readonly";
 const TOOLS_HEADER: &str = "x-mcp-tools";
-const READ_ONLY_HEADER: &str = "x-mcp-readonly";
+const READ_ONLY_HEADERS: [&str; 2] = ["x-mcp-readonly", "x-mcp-read-only"];
 
 /// What counts for this request: its address before its headers, those before the server's settings.
 ///
@@ -16,7 +17,7 @@ const READ_ONLY_HEADER: &str = "x-mcp-readonly";
 /// Something is not understood. Passing over it could serve a client that wants to be read-only with every right.
 pub(crate) fn of(server: &ToolOptions, uri: &Uri, headers: &HeaderMap) -> Result<ToolOptions, String> {
     let (mut named, mut read_only) = (None, server.read_only);
-    for value in headers.get_all(READ_ONLY_HEADER) {
+    for value in READ_ONLY_HEADERS.into_iter().flat_map(|name| headers.get_all(name)) {
         read_only |= is_on(value.to_str().unwrap_or("?"))?;
     }
     for value in headers.get_all(TOOLS_HEADER) {
@@ -24,7 +25,7 @@ pub(crate) fn of(server: &ToolOptions, uri: &Uri, headers: &HeaderMap) -> Result
         named = Some(value.to_owned());
     }
     for (name, value) in url::form_urlencoded::parse(uri.query().unwrap_or_default().as_bytes()) {
-        match name.as_ref() {
+        match plain(&name).as_str() {
             TOOLS => named = Some(value.into_owned()),
             READ_ONLY => read_only |= is_on(&value)?,
             _ => {}
@@ -35,6 +36,12 @@ pub(crate) fn of(server: &ToolOptions, uri: &Uri, headers: &HeaderMap) -> Result
         None => server.toolset.clone(),
     };
     Ok(ToolOptions { toolset, read_only })
+}
+
+/// The name of a parameter without case, `-`, `_` and blanks around it.
+fn plain(name: &str) -> String {
+    let letters = name.trim().chars().filter(|letter| !matches!(letter, '-' | '_'));
+    letters.map(|letter| letter.to_ascii_lowercase()).collect()
 }
 
 /// Whether the word after `readonly` means yes; the bare name does.
@@ -64,7 +71,10 @@ mod tests {
         let uri: Uri = format!("/mcp{query}").parse().unwrap();
         let mut map = HeaderMap::new();
         for (name, value) in headers {
-            map.append(*name, HeaderValue::from_str(value).unwrap());
+            map.append(
+                http::HeaderName::from_bytes(name.as_bytes()).unwrap(),
+                HeaderValue::from_str(value).unwrap(),
+            );
         }
         of(server, &uri, &map).map(|options| (options.toolset.to_string(), options.read_only))
     }
@@ -82,6 +92,15 @@ mod tests {
     #[case("?readonly=FALSE", &[], ("all", false))]
     #[case("?tools=all&readonly=true", &[], ("all", true))]
     #[case("?readonly=false", &[("x-mcp-readonly", "true")], ("all", true))]
+    #[case("?read-only=true", &[], ("all", true))]
+    #[case("?read_only", &[], ("all", true))]
+    #[case("?readOnly=True", &[], ("all", true))]
+    #[case("?READONLY", &[], ("all", true))]
+    #[case("?Read%2DOnly=1&readonly=false", &[], ("all", true))]
+    #[case("?Tools=core&READ_ONLY=no", &[], ("core", false))]
+    #[case("?readonlyx&x-readonly", &[], ("all", false))]
+    #[case("", &[("X-MCP-Read-Only", "true")], ("all", true))]
+    #[case("", &[("X-MCP-Readonly", "false"), ("X-MCP-Read-Only", "1")], ("all", true))]
     fn a_request_chooses_what_it_is_shown_and_may_give_up_rights(
         #[case] query: &str,
         #[case] headers: &[(&'static str, &str)],
@@ -106,6 +125,10 @@ mod tests {
         let server = ToolOptions::default();
         assert!(options(&server, "?tools=kern", &[]).unwrap_err().contains("`kern`"));
         assert!(options(&server, "?readonly=maybe", &[]).unwrap_err().contains("`maybe`"));
+        for query in ["?read-only=bogus", "?read_only=bogus", "?readOnly=bogus", "?READONLY=bogus"] {
+            assert!(options(&server, query, &[]).unwrap_err().contains("`bogus`"), "{query}");
+        }
         assert!(options(&server, "", &[("x-mcp-readonly", "x")]).is_err());
+        assert!(options(&server, "", &[("x-mcp-read-only", "x")]).is_err());
     }
 }

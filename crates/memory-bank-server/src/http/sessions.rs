@@ -11,7 +11,7 @@ use memory_bank_core::error::StoreError;
 use memory_bank_core::store::{
     SessionError, SessionId, SessionLimits, SessionRecord, SessionStore, SessionUse,
 };
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::http::config::SESSION_LIFE;
 use crate::http::signals::{Signal, Signals};
@@ -25,6 +25,8 @@ const REMEMBERED: usize = 20_000;
 const IDLE_AFTER: SignedDuration = SignedDuration::from_secs(240);
 /// How old `last_seen` may become before it is written again.
 const SEEN_EVERY: SignedDuration = SignedDuration::from_secs(60);
+/// The member of a session's metadata that keeps it read-only, on every replica.
+const READ_ONLY: &str = "memory-bank/readOnly";
 
 pub(crate) struct Sessions {
     store: Arc<dyn SessionStore>,
@@ -58,12 +60,14 @@ impl Sessions {
         }
     }
 
-    /// Opens a session after a handshake: `params` is what the client sent, `version` what was agreed upon.
+    /// Opens a session after a handshake: `params` is what the client sent, `version` what was agreed upon. A session that is
+    /// opened `read_only` stays so.
     pub(crate) async fn open(
         &self,
         caller: &Caller,
         params: &Value,
         version: &str,
+        read_only: bool,
     ) -> Result<SessionId, SessionError> {
         let now = self.clock.now();
         let record = SessionRecord {
@@ -72,7 +76,7 @@ impl Sessions {
             project: caller.project,
             protocol_version: version.to_owned(),
             client: params.get("clientInfo").cloned().unwrap_or(Value::Null),
-            metadata: params.get("capabilities").cloned().unwrap_or(Value::Null),
+            metadata: metadata(params, read_only),
             subscriptions: std::collections::BTreeSet::new(),
             created_at: now,
             last_seen: now,
@@ -222,6 +226,49 @@ impl Sessions {
     }
 }
 
+/// The capabilities that the client named, with what the server keeps beside them. A member of this name that the client
+/// sent counts as well: it gives up rights and gains none.
+fn metadata(params: &Value, read_only: bool) -> Value {
+    let mut metadata = params.get("capabilities").cloned().unwrap_or(Value::Null);
+    if read_only {
+        match &mut metadata {
+            Value::Object(members) => drop(members.insert(READ_ONLY.to_owned(), Value::Bool(true))),
+            other => *other = json!({ READ_ONLY: true }),
+        }
+    }
+    metadata
+}
+
+/// Whether a session was opened read-only.
+pub(crate) fn is_read_only(session: &SessionRecord) -> bool {
+    session.metadata.get(READ_ONLY).and_then(Value::as_bool) == Some(true)
+}
+
 fn lives_until(now: Timestamp) -> Timestamp {
     SignedDuration::try_from(SESSION_LIFE).map_or(now, |life| now + life)
+}
+
+#[cfg(test)]
+mod tests {
+    use memory_bank_core::clock::{SystemClock, SystemEntropy};
+    use memory_bank_core::store::MemorySessionStore;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_session_that_is_opened_read_only_stays_so_for_another_replica() {
+        let store = Arc::new(MemorySessionStore::default());
+        let replica = || {
+            let (clock, entropy) = (Arc::new(SystemClock), Arc::new(SystemEntropy));
+            Sessions::new(store.clone(), Arc::new(Signals::new(None)), clock, entropy, 9, 9)
+        };
+        let caller = Caller::local("alice");
+        for params in [json!({}), json!({"capabilities": {"roots": {}}}), json!({"capabilities": [1]})] {
+            for read_only in [true, false] {
+                let id = replica().open(&caller, &params, "2025-11-25", read_only).await.unwrap();
+                let found = replica().find(&caller, id).await.unwrap().unwrap();
+                assert_eq!(is_read_only(&found), read_only, "{params}");
+            }
+        }
+    }
 }

@@ -96,6 +96,18 @@ pub(crate) enum MovingCommand {
     },
 }
 
+impl MovingCommand {
+    /// The command's name, if it changes a memory bank that may exist already.
+    fn changes_bank(&self) -> Option<&'static str> {
+        match self {
+            Self::Import { dry_run: false, .. } => Some("import"),
+            Self::Restore { dry_run: false, .. } => Some("restore"),
+            Self::Export { dry_run: false, replace: true, .. } => Some("export --replace"),
+            Self::Import { .. } | Self::Restore { .. } | Self::Export { .. } | Self::Backup { .. } => None,
+        }
+    }
+}
+
 /// Which project, and in whose name.
 #[derive(Debug, Clone, clap::Args)]
 pub(crate) struct Whose {
@@ -109,6 +121,14 @@ pub(crate) struct Whose {
 
 /// Runs one command.
 pub(crate) async fn run(command: &MovingCommand, cli: &Cli, output: Output) -> anyhow::Result<()> {
+    if let Some(name) = command.changes_bank()
+        && config::tool_options(cli.tools.as_ref(), cli.read_only, &config::environment)?.read_only
+    {
+        bail!(
+            "`{name}` changes a memory bank, and `--read-only` or `MEMORY_BANK_READ_ONLY` forbids that; nothing was done. \
+             Leave the setting out for this command, or try the command with `--dry-run`"
+        );
+    }
     match command {
         MovingCommand::Import { from, project, user, merge, replace, no_backups, dry_run } => {
             let wishes =
