@@ -189,9 +189,9 @@ pub(super) fn take_items(
     Ok((new, removed))
 }
 
-/// By what two items are the same: case and a check box do not count.
+/// By what two items are the same: case, how many blanks, and a check box do not count.
 pub(super) fn key(item: &str) -> String {
-    unboxed(item).1.trim().to_lowercase()
+    unboxed(item).1.split_whitespace().collect::<Vec<_>>().join(" ").to_lowercase()
 }
 
 /// The words of an item without the lines below it that are not indented.

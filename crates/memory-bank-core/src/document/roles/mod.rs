@@ -16,7 +16,8 @@ use std::sync::LazyLock;
 
 use serde::Serialize;
 
-use self::normal::{Title, is_cjk, words};
+pub(super) use self::normal::is_cjk;
+use self::normal::{Title, words};
 pub use self::placeholder::{has_content, is_nothing, is_placeholder, without_template_rows};
 use crate::document::section::{Outline, Section};
 

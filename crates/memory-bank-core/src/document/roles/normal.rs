@@ -63,7 +63,7 @@ pub(super) fn compact(text: &str) -> String {
 }
 
 /// Whether this is a sign of Chinese, Japanese or Korean.
-pub(super) fn is_cjk(sign: char) -> bool {
+pub(in crate::document) fn is_cjk(sign: char) -> bool {
     matches!(sign, '\u{3040}'..='\u{30ff}' | '\u{3400}'..='\u{4dbf}' | '\u{4e00}'..='\u{9fff}' | '\u{ac00}'..='\u{d7a3}' | '\u{f900}'..='\u{faff}')
 }
 
