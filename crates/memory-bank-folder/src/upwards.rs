@@ -39,6 +39,17 @@ pub(crate) fn find(origin: &Origin) -> Option<Found> {
     Some(Found { project, in_main_checkout: true })
 }
 
+/// The project above this one, in the same repository, that has a bank. Looks at the disk.
+pub(crate) fn above(origin: &Origin, project: &Path) -> Option<PathBuf> {
+    let is_root = |real: PathBuf| Repository::around(&real).is_some_and(|repository| repository.root == real);
+    if fs_err::canonicalize(project).is_ok_and(is_root) {
+        return None;
+    }
+    // The project's own folder may not be there yet.
+    let start = project.ancestors().skip(1).find(|level| level.is_dir())?.to_owned();
+    find(&Origin { working_directory: start, ..origin.clone() }).map(|found| found.project)
+}
+
 /// Whether this folder holds a bank that is this user's own.
 fn has_bank(origin: &Origin, level: &Path) -> bool {
     let place = Place { project: level.to_owned(), bank: level.join(&origin.folder) };
@@ -69,6 +80,8 @@ impl Repository {
             let dot_git = level.join(".git");
             match dot_git.symlink_metadata() {
                 Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+                // A folder that is only called so is no repository; the real one may be further up.
+                Ok(metadata) if is_own(&metadata) && metadata.is_dir() && !has_head(&dot_git) => {}
                 Ok(metadata) if is_own(&metadata) && (metadata.is_dir() || metadata.is_file()) => {
                     return Some(Self { root: level.to_owned(), is_linked: metadata.is_file() });
                 }
@@ -101,6 +114,15 @@ impl Repository {
         let leads_back = is_same(&shared, common) && is_same(&back, &dot_git);
         (leads_back && pointer(&common.join("HEAD")).is_some()).then(|| main.to_owned())
     }
+}
+
+/// Whether a folder `.git` is git's: its head names a branch or a commit.
+fn has_head(dot_git: &Path) -> bool {
+    pointer(&dot_git.join("HEAD")).is_some_and(|head| {
+        let head = head.trim_end();
+        head.starts_with("ref:")
+            || matches!(head.len(), 40 | 64) && head.bytes().all(|sign| sign.is_ascii_hexdigit())
+    })
 }
 
 /// Whether two paths lead to one place.
@@ -249,6 +271,30 @@ mod tests {
         let scene = Scene::new();
         scene.bank("p");
         assert_eq!(scene.found("p/a"), None);
+    }
+
+    #[test]
+    fn a_folder_that_is_only_called_like_git_s_is_no_repository() {
+        let scene = Scene::new();
+        let root = scene.bank("p");
+        let dot_git = scene.folder("p/.git");
+        assert_eq!(scene.found("p/a"), None);
+        for text in ["", "nonsense\n", "ref\n", "0123\n"] {
+            std::fs::write(dot_git.join("HEAD"), text).unwrap();
+            assert_eq!(scene.found("p/a"), None, "{text:?}");
+        }
+        for text in ["ref: refs/heads/main\n", "0123456789012345678901234567890123456789\n"] {
+            std::fs::write(dot_git.join("HEAD"), text).unwrap();
+            assert_eq!(scene.found("p/a"), Some((root.clone(), false)), "{text:?}");
+        }
+        std::fs::rename(dot_git.join("HEAD"), scene.top.join("head")).unwrap();
+        symlink(scene.top.join("head"), dot_git.join("HEAD")).unwrap();
+        assert_eq!(scene.found("p/a"), None);
+        // An empty one below a real repository hides it not.
+        scene.repository("r");
+        let root = scene.bank("r");
+        scene.folder("r/a/.git");
+        assert_eq!(scene.found("r/a/b"), Some((root, false)));
     }
 
     #[test]

@@ -38,7 +38,7 @@ use crate::registry::{REGISTRY_FILE, Registered, Registry};
 use crate::rules::{read_rules, write_missing_rules};
 use crate::search::FolderIndexes;
 use crate::state::StateFolder;
-use crate::upwards::Found;
+use crate::upwards::{self, Found};
 use crate::watch::Watch;
 
 /// How a server was started.
@@ -301,10 +301,16 @@ impl Workspace for FolderWorkspace {
         rules: bool,
     ) -> Result<Initialized, WorkspaceError> {
         let _switching = self.switching.lock().await;
-        let path = self.given(path)?;
+        let is_here = matches!(path.trim(), "" | "." | "./");
+        // "Here" is the bank that the server found above, and no second one below it.
+        let own = self.found.as_ref().filter(|_| is_here).map(|found| found.project.clone());
+        let is_found = own.is_some();
+        let path = own.map_or_else(|| self.given(path), Ok)?;
         let (origin, project, tells_paths) = (self.origin.clone(), self.project.clone(), self.tells_paths);
-        let (place, made_project) = blocking(move || {
+        let (place, made_project, above) = blocking(move || {
             let place = confined(&origin, &project, &path, tells_paths)?;
+            let is_new = !is_bank(&origin.root(&place));
+            let above = if is_new { upwards::above(&origin, &place.project) } else { None };
             let made_project = make_project(&place.project).map_err(|why| {
                 let why = if tells_paths { why } else { "the project's folder cannot be made".to_owned() };
                 WorkspaceError::Refused(why)
@@ -314,7 +320,7 @@ impl Workspace for FolderWorkspace {
                     if tells_paths { place.bank.display().to_string() } else { base_name(&place.bank) };
                 WorkspaceError::Refused(format!("{bank} cannot be made: {}", reason(&error)))
             })?;
-            Ok::<_, WorkspaceError>((place, made_project))
+            Ok::<_, WorkspaceError>((place, made_project, above))
         })
         .await?;
         let bank = self.open(place);
@@ -350,7 +356,19 @@ impl Workspace for FolderWorkspace {
             self.around.sink.changed(caller.project, Change::List);
         }
         let created = created.into_iter().map(|core| core.name().to_owned()).collect();
-        Ok(Initialized { location: bank.location(), created, outside, warnings })
+        let notice = match above {
+            _ if is_found => self.notice(caller),
+            Some(above) if self.tells_paths => Some(format!(
+                "there is a memory bank above this one, in {}; this new one is used from now on \
+                 (set_memory_bank_path switches back)",
+                above.display()
+            )),
+            Some(_) => {
+                Some("there is a memory bank above this new one, which is used from now on".to_owned())
+            }
+            None => None,
+        };
+        Ok(Initialized { location: bank.location(), created, outside, warnings, notice })
     }
 
     async fn set_path(&self, caller: &Caller, path: Option<&str>) -> Result<String, WorkspaceError> {

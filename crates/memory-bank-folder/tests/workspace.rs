@@ -386,6 +386,7 @@ async fn a_server_that_was_started_below_a_project_s_root_says_whose_bank_it_has
     assert!(workspace.bank(&caller(), None).await.is_err());
     assert_eq!(workspace.notice(&caller()), None);
     std::fs::create_dir(above.join(".git")).unwrap();
+    std::fs::write(above.join(".git/HEAD"), "ref: refs/heads/main\n").unwrap();
     let workspace = start(options(&here)).await;
     let canonical = above.canonicalize().unwrap();
     assert_eq!(active(&workspace).await, words(&canonical.join("memory-bank")));
@@ -397,8 +398,18 @@ async fn a_server_that_was_started_below_a_project_s_root_says_whose_bank_it_has
     // `--path` decides otherwise, and so does a client that chooses.
     let told = start(FolderOptions { path: Some(".".into()), ..options(&here) }).await;
     assert!(told.bank(&caller(), None).await.is_err());
-    workspace.initialize(&caller(), ".", false).await.unwrap();
+    // "Here" is the bank that is served, and not a second one below it.
+    for path in [".", "./", ""] {
+        let made = workspace.initialize(&caller(), path, false).await.unwrap();
+        assert_eq!(made.location, words(&canonical.join("memory-bank")));
+        assert!(made.notice.unwrap().contains("folder below"));
+        assert!(!here.join("memory-bank").exists());
+    }
+    let made = workspace.initialize(&caller(), words(&here), false).await.unwrap();
+    let notice = made.notice.unwrap();
+    assert!(notice.contains(words(&canonical)) && notice.contains("above"), "{notice}");
     assert_eq!(active(&workspace).await, words(&here.join("memory-bank")));
+    assert_eq!(workspace.initialize(&caller(), words(&here), false).await.unwrap().notice, None);
     assert_eq!(workspace.notice(&caller()), None);
     // Now there is one where the server starts.
     assert_eq!(start(options(&here)).await.notice(&caller()), None);

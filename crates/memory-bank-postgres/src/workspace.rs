@@ -107,6 +107,7 @@ impl Workspace for PostgresWorkspace {
             created: created.map(|change| DocumentPath::as_str(&change.path).to_owned()).collect(),
             outside: Vec::new(),
             warnings: Vec::new(),
+            notice: None,
         })
     }
 

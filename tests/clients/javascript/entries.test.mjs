@@ -133,6 +133,15 @@ test("a task that is not found is named with the near ones, and replace and remo
   assert.deepEqual(both.removed.items, ["- Write the parser", "- Ship it"]);
 });
 
+test("a letter or a number that one task holds by chance removes no task", async (t) => {
+  const { tool } = await bankOf(t, { "active-context.md": "# A\n\n## Ongoing Tasks\n- alpha\n- beta\n- port the v1 parser\n" });
+  for (const part of ["1", "o", "v1", "pars"]) {
+    const missed = await tool("update_tasks", { remove: [part] });
+    assert.deepEqual([missed.tasks.length, missed.notFound[0].text], [3, part]);
+  }
+  assert.deepEqual((await tool("update_tasks", { remove: ["the v1 parser"] })).tasks, ["alpha", "beta"]);
+});
+
 test("a log that is kept oldest first goes on so", async (t) => {
   const log = "# Progress\n\n## Update History\n- [2026-01-01 10:00:00] [a] - Did: step 1\n- [2026-01-02 10:00:00] [a] - Did: step 2\n";
   const { server, bank } = await bankOf(t, { "progress.md": log });

@@ -10,7 +10,7 @@ use crate::document::known_section::KnownSection;
 use crate::document::removed::Removed;
 use crate::document::section::{Item, Outline, Section};
 use crate::document::splice::{append_items, append_section, bullets, check_editable, check_headings, like};
-use crate::document::templates::is_template_row;
+use crate::document::templates::is_template_row_of;
 use crate::document::weave::Weave;
 use crate::error::EditError;
 
@@ -74,7 +74,9 @@ pub(super) fn replace_items(
             }
             Some(Fate::Moves) => weave.take(item, &strays(&outline, item)),
             Some(Fate::Goes) => {
-                if !is_row(&outline, item) {
+                let titles = sections.iter().filter(|section| section.own.contains(&item.range.start));
+                let mut titles = titles.map(|section| &section.heading.title);
+                if !titles.any(|title| is_row(&outline, title, item)) {
                     removed.push(&own_lines(&outline, item));
                 }
                 weave.take(item, &strays(&outline, item));
@@ -142,13 +144,13 @@ pub(super) fn add_items(text: &str, part: KnownSection, items: &[String]) -> Res
 /// The items of a section that are nothing but a row of a template, or a bullet with nothing behind it.
 pub(super) fn template_rows<'o>(outline: &'o Outline<'_>, section: &Section<'_>) -> Vec<&'o Item> {
     let items = outline.items_in(&section.own).iter();
-    items.filter(|item| item.depth == 0 && is_row(outline, item)).collect()
+    items.filter(|item| item.depth == 0 && is_row(outline, &section.heading.title, item)).collect()
 }
 
 /// One line, so that nothing else goes with it.
-fn is_row(outline: &Outline<'_>, item: &Item) -> bool {
+fn is_row(outline: &Outline<'_>, title: &str, item: &Item) -> bool {
     let is_one_line = outline.slice(&item.range).trim_end().lines().count() <= 1;
-    is_one_line && (item.text.is_empty() || is_template_row(&item.text))
+    is_one_line && (item.text.is_empty() || is_template_row_of(title, &item.text))
 }
 
 /// Whether every item of the section's own list has a check box, so that a new one gets one, too.
@@ -189,9 +191,9 @@ pub(super) fn take_items(
     Ok((new, removed))
 }
 
-/// By what two items are the same: case and a check box do not count.
+/// By what two items are the same: case, how many blanks, and a check box do not count.
 pub(super) fn key(item: &str) -> String {
-    unboxed(item).1.trim().to_lowercase()
+    unboxed(item).1.split_whitespace().collect::<Vec<_>>().join(" ").to_lowercase()
 }
 
 /// The words of an item without the lines below it that are not indented.

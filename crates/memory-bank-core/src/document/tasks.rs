@@ -9,7 +9,7 @@ use crate::document::active_context::Clear;
 use crate::document::known_section::KnownSection;
 use crate::document::list::{add_items, key, own_words, replace_items, take_items};
 use crate::document::near::NotFound;
-use crate::document::roles::is_placeholder;
+use crate::document::roles::{is_cjk, is_placeholder};
 use crate::document::section::{Item, Outline};
 use crate::document::splice::check_editable;
 use crate::document::{CoreDocument, DocumentPath, Removed, argument, notes};
@@ -24,7 +24,7 @@ pub struct UpdateTasks {
     /// Tasks to add at the end, unless they are there.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub add: Option<Vec<String>>,
-    /// Tasks to take out: the whole text, or a part that only one task has.
+    /// Tasks to take out: the whole text, or some of its words that only one task has.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub remove: Option<Vec<String>>,
     /// The whole list, in this order, before `remove` and `add`.
@@ -309,7 +309,7 @@ impl Keys {
         self.tasks_at(self.lines.match_indices(&key(wanted)).map(|(at, _)| at))
     }
 
-    /// The task that is the same as this one, or else the only one in which this text stands.
+    /// The task that is the same as this one, or else the only one in which this text stands, if it names it clearly.
     fn find(&self, wanted: &str, only_whole: bool, tasks: &[String]) -> Result<BTreeSet<usize>, EditError> {
         let mut found = self.equal(wanted);
         if found.is_empty() && !only_whole && !key(wanted).is_empty() {
@@ -317,6 +317,8 @@ impl Keys {
             if found.len() > 1 {
                 return Err(ambiguous(wanted, tasks, &found));
             }
+            let part = key(wanted);
+            found.retain(|index| tasks.get(*index).is_some_and(|task| names_clearly(&part, &key(task))));
         }
         Ok(found)
     }
@@ -324,6 +326,48 @@ impl Keys {
     fn tasks_at(&self, offsets: impl Iterator<Item = usize>) -> BTreeSet<usize> {
         offsets.filter_map(|at| self.starts.partition_point(|start| *start <= at).checked_sub(1)).collect()
     }
+}
+
+/// Whether a part of a task leaves no doubt that this task is meant: whole words, more than a short one or a number, and
+/// a good part of the task. A slip of the hand must not take a task that nobody named.
+fn names_clearly(part: &str, task: &str) -> bool {
+    const LONG: usize = 12;
+    let is_whole_words = |at: usize| {
+        let before = task.get(..at).and_then(|text| text.chars().next_back());
+        let after = task.get(at + part.len()..).and_then(|text| text.chars().next());
+        let cuts = |left: Option<char>, right: Option<char>| {
+            let (Some(left), Some(right)) = (left, right) else { return false };
+            let goes_on = |sign: char| sign.is_alphanumeric() || sign == '_';
+            goes_on(left) && goes_on(right) && !is_cjk(left) && !is_cjk(right)
+        };
+        !cuts(before, part.chars().next()) && !cuts(part.chars().next_back(), after)
+    };
+    if !task.match_indices(part).any(|(at, _)| is_whole_words(at)) {
+        return false;
+    }
+    let given = words(part);
+    let is_number = |word: &&str| !word.chars().any(char::is_alphabetic);
+    let is_long = |word: &&str| word.chars().filter(|sign| sign.is_alphabetic()).count() >= 4;
+    let is_name = (given.len() >= 2 && !given.iter().all(is_number)) || given.iter().any(is_long);
+    let is_much = given.len() * 3 >= words(task).len()
+        || part.chars().filter(|sign| sign.is_alphanumeric()).count() >= LONG;
+    is_name && is_much
+}
+
+/// The words of a text; a sign of a script without blanks is a word.
+fn words(text: &str) -> Vec<&str> {
+    let mut words = Vec::new();
+    for run in text.split(|sign: char| !sign.is_alphanumeric() && sign != '_').filter(|run| !run.is_empty()) {
+        let mut start = 0;
+        for (at, sign) in run.char_indices().filter(|(_, sign)| is_cjk(*sign)) {
+            let end = at + sign.len_utf8();
+            words.extend([run.get(start..at), run.get(at..end)].into_iter().flatten());
+            start = end;
+        }
+        words.extend(run.get(start..));
+    }
+    words.retain(|word| !word.is_empty());
+    words
 }
 
 fn ambiguous(wanted: &str, tasks: &[String], found: &BTreeSet<usize>) -> EditError {

@@ -3,6 +3,8 @@
 //! A comment below each heading says what belongs there; there is nothing in a new document that could be taken for
 //! content. Banks of earlier versions have rows in brackets instead (`- [Task 1]`), which [`is_template_row`] knows.
 
+use std::ops::RangeInclusive;
+
 use crate::document::DocumentPath;
 use crate::document::write::OLD_NAMES;
 use crate::error::EditError;
@@ -171,20 +173,39 @@ const SYSTEM_PATTERNS: &str = "\
 <!-- how things are documented -->
 ";
 
-/// Whether an item of a list is a row of an earlier version's template, word for word but for the number. This is
-/// strict, since such a row is taken out when a real entry comes.
+/// The rows of lists that the templates of earlier versions had: the words that head the section, and the row for each
+/// number up to the last one.
+const OLD_ROWS: [(&str, &str, &str, RangeInclusive<u8>); 8] = [
+    ("task", "[Task ", "]", 1..=3),
+    ("issue", "[Issue ", "]", 1..=2),
+    ("step", "[Next step ", "]", 1..=3),
+    ("note", "[Note ", "]", 1..=2),
+    ("objective", "[Objective ", "]", 1..=3),
+    ("technolog", "[Technology ", "]", 1..=3),
+    ("milestone", "[Milestone ", "] - [Date]", 1..=2),
+    ("milestone", "[Milestone ", "] - [Expected date]", 3..=4),
+];
+
+/// Whether an item of a list is a row of an earlier version's template, byte for byte.
 #[must_use]
 pub(super) fn is_template_row(item: &str) -> bool {
-    let numbered = |name: &str| {
-        let number = item.strip_prefix('[').and_then(|rest| rest.strip_prefix(name)?.strip_prefix(' '));
-        number.and_then(|rest| rest.split_once(']')).filter(|(number, _)| {
-            (1..=2).contains(&number.len()) && number.bytes().all(|sign| sign.is_ascii_digit())
-        })
+    is_row_below(item, None)
+}
+
+/// Whether it is, and is in the section in which the template has it. Such a row is taken out when a real entry comes.
+#[must_use]
+pub(super) fn is_template_row_of(title: &str, item: &str) -> bool {
+    is_row_below(item, Some(&title.to_lowercase()))
+}
+
+fn is_row_below(item: &str, title: Option<&str>) -> bool {
+    let is_below = |word: &str| title.is_none_or(|title| title.contains(word));
+    let is_row = |(word, start, end, mut numbers): (&str, &str, &str, RangeInclusive<u8>)| {
+        let number = item.strip_prefix(start).and_then(|rest| rest.strip_suffix(end));
+        is_below(word) && number.is_some_and(|number| numbers.any(|one| one.to_string() == number))
     };
-    let whole = ["Task", "Issue", "Next step", "Note", "Objective", "Technology"];
-    whole.iter().any(|name| numbered(name).is_some_and(|(_, rest)| rest.is_empty()))
-        || numbered("Milestone").is_some_and(|(_, rest)| matches!(rest, " - [Date]" | " - [Expected date]"))
-        || item == "[Date] - [Update]"
+    OLD_ROWS.into_iter().any(is_row)
+        || (item == "[Date] - [Update]" && ["history", "update"].into_iter().any(is_below))
 }
 
 /// Whether a section of the decision log (heading and body) is one of an earlier version's template.
@@ -227,7 +248,11 @@ mod tests {
 
     #[rstest]
     #[case("[Task 1]", true)]
-    #[case("[Next step 12]", true)]
+    #[case("[Next step 3]", true)]
+    #[case("[Next step 12]", false)]
+    #[case("[Issue 12]", false)]
+    #[case("[Task 01]", false)]
+    #[case("[Task one: rewrite parser]", false)]
     #[case("[Milestone 3] - [Expected date]", true)]
     #[case("[Date] - [Update]", true)]
     #[case("[Task 1] write the parser", false)]

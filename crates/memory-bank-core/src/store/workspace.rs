@@ -22,6 +22,8 @@ pub struct Initialized {
     pub outside: Vec<String>,
     /// What could not be done beside the bank itself, e.g. write a rules file.
     pub warnings: Vec<String>,
+    /// What the caller should know about where it is, e.g. that there is another bank above.
+    pub notice: Option<String>,
 }
 
 /// A store as `list_stores` shows it.

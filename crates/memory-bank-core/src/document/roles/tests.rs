@@ -251,6 +251,12 @@ fn titles_of_decisions_are_no_parts(#[case] title: &str) {
 #[case("알려진 문제 없음")]
 #[case("2025-03-01 01:00:00 - Log of updates made.")]
 #[case("(Add your tasks here)")]
+#[case("- [Project structure description]")]
+#[case("- [Note 2]")]
+#[case("- [Add your tasks here]")]
+#[case("[Describe the current focus]")]
+#[case("- [任务1]")]
+#[case("- [Beschreibung]")]
 #[case("This file records architectural and implementation decisions using a list format.")]
 fn rows_without_content_are_placeholders(#[case] line: &str) {
     assert!(is_placeholder(line), "{line}");
@@ -276,6 +282,19 @@ fn rows_without_content_are_placeholders(#[case] line: &str) {
 #[case("2026-08-30")]
 #[case("没有缓存导致首页很慢")]
 #[case("Date: 2026-08-30")]
+#[case("- [Fix login]")]
+#[case("- [Issue #12]")]
+#[case("- [Issue 12]")]
+#[case("- [Release 2.0]")]
+#[case("- [Add tests]")]
+#[case("- [ ] [Add tests]")]
+#[case("- [Task one: rewrite parser]")]
+#[case("- [Update docs]")]
+#[case("- <Fix login>")]
+#[case("- {Fix login}")]
+#[case("- (Add pagination to the list)")]
+#[case("- Owner: [Bob]")]
+#[case("- [修复登录]")]
 fn rows_with_content_are_none(#[case] line: &str) {
     assert!(!is_placeholder(line), "{line}");
 }

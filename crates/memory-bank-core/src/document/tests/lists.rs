@@ -81,6 +81,47 @@ fn an_exact_match_goes_before_a_substring_and_a_substring_must_be_unique() {
     assert!(error.contains("fits 2 tasks (`test`, `test the rest`)"), "{error}");
 }
 
+/// The one task that holds a text by chance is not the one that is meant.
+#[rstest]
+#[case("1")]
+#[case("o")]
+#[case("v")]
+#[case("v1")]
+#[case("arse")]
+#[case("the")]
+#[case("parser")]
+#[case("lph")]
+#[case("port the v1 pars")]
+#[case("2026 07")]
+fn a_part_that_does_not_name_a_task_clearly_removes_none(#[case] part: &str) {
+    let content = "## Tasks\n- alpha\n- beta\n- [ ] port the v1 parser\n- due 2026 07\n";
+    for asked in [
+        remove(&[part]),
+        UpdateTasks { replace: Some(strings(&["port the v1 parser", "due 2026 07"])), ..remove(&[part]) },
+    ] {
+        let mut drafts = bank(&[(ActiveContext, content)]);
+        let updated = update_tasks(&mut drafts, &asked, at()).unwrap();
+        assert!(updated.tasks.iter().any(|task| task.ends_with("port the v1 parser")), "{updated:?}");
+        assert!(updated.tasks.iter().any(|task| task == "due 2026 07"), "{updated:?}");
+        let missed: Vec<_> = updated.not_found.iter().map(|missed| missed.text.as_str()).collect();
+        assert_eq!(missed, [part]);
+    }
+}
+
+#[rstest]
+#[case("[x] PORT  the v1\tparser", "port the v1 parser")]
+#[case("v1 parser", "port the v1 parser")]
+#[case("alpha", "alpha")]
+#[case("e", "e")]
+#[case("invoices", "- Invoices for customers")]
+#[case("解析器", "重写解析器模块")]
+#[case("internationalisation", "do the internationalisation of each and every page that we have")]
+fn words_that_name_one_task_clearly_remove_it(#[case] words: &str, #[case] task: &str) {
+    let task = task.trim_start_matches("- ");
+    let content = format!("## Tasks\n- other\n- [ ] {task}\n");
+    assert_eq!(after(&content, &remove(&[words])).0, "## Tasks\n- other\n");
+}
+
 #[test]
 fn replacing_keeps_what_stays_in_the_order_asked_for() {
     let content = "## Ongoing Tasks\nIntro.\n- a\n  - nested\n- b\n\n### Notes\ntext\n";

@@ -299,6 +299,11 @@ fn the_first_real_entry_takes_the_place_of_a_template_row_and_the_reply_does_not
 #[case::other_brackets("- [JIRA-1]\n- TBD\n", "- [JIRA-1]\n- TBD\n- x\n")]
 #[case::among_real_ones("- a\n- [Task 2]\n- b\n\nProse.\n", "- a\n- b\n- x\n\nProse.\n")]
 #[case::before_prose("- [Task 1]\n- [Task 2]\n\nProse.\n", "- x\n\nProse.\n")]
+#[case::a_real_one_with_a_number(
+    "- [Issue 12]\n- [Issue 1]\n- [Task 12]\n",
+    "- [Issue 12]\n- [Issue 1]\n- [Task 12]\n- x\n"
+)]
+#[case::real_ones_in_brackets("- [Fix login]\n- [Issue #12]\n", "- [Fix login]\n- [Issue #12]\n- x\n")]
 #[case::an_empty_bullet("*\n", "* x\n")]
 fn only_a_row_of_a_template_goes(#[case] before: &str, #[case] after: &str) {
     let mut drafts = bank(&[(ActiveContext, &format!("## Ongoing Tasks\n{before}"))]);

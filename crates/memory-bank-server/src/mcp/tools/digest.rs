@@ -102,6 +102,11 @@ pub(crate) async fn get_context_digest(mut call: Call) -> Result<Reply, Failure>
     {
         object.insert("warnings".into(), json!(warnings));
     }
+    if let Some(notice) = call.services.workspace.notice(&call.caller)
+        && let Some(object) = metadata.as_object_mut()
+    {
+        object.insert("notice".into(), json!(notice));
+    }
     let extras = DigestExtras {
         graph,
         documents: document_lines(&present),

@@ -40,6 +40,12 @@ pub(crate) async fn initialize_memory_bank(mut call: Call) -> Result<Reply, Fail
             }
         }
     }
+    if let Some(notice) = made.notice {
+        text.push_str(&format!("\nNote: {notice}"));
+        if let Some(object) = data.as_object_mut() {
+            object.insert("notice".to_owned(), json!(notice));
+        }
+    }
     Ok(Reply::text(text, data))
 }
 
