@@ -119,6 +119,10 @@ impl Workspace for PostgresWorkspace {
         }
     }
 
+    fn takes_paths(&self) -> bool {
+        false
+    }
+
     async fn stores(&self, caller: &Caller) -> Result<StoreList, WorkspaceError> {
         let bank = self.open(caller).await?;
         let (documents, stats) = futures::future::try_join(bank.list(caller), async {

@@ -177,7 +177,7 @@ test("arguments that are no object are refused by a result, unless they are one 
   assert.equal((await server.ok("track_progress", text)).text, "Progress tracked: Did - it");
 });
 
-test("an argument that is given twice stops what may destroy, and nothing else", async (t) => {
+test("an argument that is given twice stops the call, and is named", async (t) => {
   const { server, bank } = await freshBank(t);
   await server.ok("graph_upsert_entity", { name: "Alpha", entityType: "t" });
   let id = 0;
@@ -194,17 +194,19 @@ test("an argument that is given twice stops what may destroy, and nothing else",
     '"name":"graph_delete_observation","arguments":{"entity":"Alpha","observationId":"","observationId":"x"}',
     '"name":"write_memory_bank_file","arguments":{"filename":"progress.md","content":"x","ifMatchEtag":"aa","ifMatchEtag":null}',
     '"name":"batch_write_files","arguments":{"files":[{"filename":"a.md","filename":"progress.md","content":"x"}]}',
+    '"name":"track_progress","arguments":{"action":"Did","description":"one","description":"two"}',
     '"name":"sequential_thinking","arguments":{"reset":true,"sessionId":"a","sessionId":null}',
   ]) {
-    const { error } = await call(params);
-    assert.equal(error?.code, -32600, params);
-    assert.match(error.message, /given twice/);
+    const { result } = await call(params);
+    assert.equal(result?.isError, true, params);
+    assert.match(result.content[0].text, /^`arguments` gives `(observationId|ifMatchEtag|filename|sessionId|description)` twice/);
   }
+  assert.equal((await call('"name":"track_progress","name":"track_progress","arguments":{}')).error?.code, -32600);
   const { result } = await call('"name":"write_memory_bank_file","arguments":"{\\"filename\\":\\"progress.md\\",\\"filename\\":\\"b.md\\",\\"content\\":\\"x\\"}"');
   assert.equal(result.isError, true);
   assert.equal(await read(bank, "progress.md"), before);
   assert.equal((await server.ok("graph_search", { query: "*" })).json.entities.length, 1);
-  assert.equal((await call('"name":"list_memory_bank_files","arguments":{"a":1,"a":2}')).error, undefined);
+  assert.equal((await call('"name":"list_memory_bank_files","arguments":{"a":1,"a":2}')).result.isError, true);
 });
 
 for (const id of ["null", "{}", "[1]", "true", "1.5", "12345678901234567890"]) {

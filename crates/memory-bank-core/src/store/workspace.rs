@@ -140,6 +140,11 @@ pub trait Workspace: Send + Sync {
     /// path) and returns what replies show as its directory. Creates nothing.
     async fn set_path(&self, caller: &Caller, path: Option<&str>) -> Result<String, WorkspaceError>;
 
+    /// Whether a path chooses the bank. Where it does not, the caller's key decides the project.
+    fn takes_paths(&self) -> bool {
+        true
+    }
+
     /// The known stores, derived from the bank really in use.
     async fn stores(&self, caller: &Caller) -> Result<StoreList, WorkspaceError>;
 

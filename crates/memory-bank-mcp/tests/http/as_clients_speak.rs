@@ -235,7 +235,7 @@ fn arguments_are_taken_and_refused_as_over_stdio() {
 }
 
 #[test]
-fn an_argument_that_is_given_twice_stops_what_may_destroy() {
+fn an_argument_that_is_given_twice_stops_the_call_and_is_named() {
     let server = Server::start(&[ROOMY]);
     let session = server.initialize();
     server.call(&session, "initialize_memory_bank", &json!({"path": "."}));
@@ -246,11 +246,32 @@ fn an_argument_that_is_given_twice_stops_what_may_destroy() {
         server.send("POST", "/mcp", &[JSON, ("Mcp-Session-Id", session.as_str())], &body)
     };
     let twice = write(r#"{"filename":"progress.md","content":"x","ifMatchEtag":"aa","ifMatchEtag":null}"#);
-    assert_eq!((twice.status, &twice.json()["error"]["code"]), (400, &json!(-32600)), "{}", twice.body);
+    assert_eq!(twice.json()["result"]["isError"], json!(true), "{}", twice.body);
+    assert!(twice.body.contains("`ifMatchEtag` twice"), "{}", twice.body);
+    let body = r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"track_progress","arguments":{"action":"Did","description":"first text","description":"second text"}}}"#;
+    let tracked = server.send("POST", "/mcp", &[JSON, ("Mcp-Session-Id", session.as_str())], body);
+    assert_eq!(tracked.json()["result"]["isError"], json!(true), "{}", tracked.body);
+    assert!(tracked.body.contains("`description` twice"), "{}", tracked.body);
+    for (body, id) in [
+        (r#"{"jsonrpc":"2.0","id":1,"id":2,"method":"ping"}"#, json!(null)),
+        (r#"{"jsonrpc":"2.0","id":1,"method":"ping","method":"ping"}"#, json!(1)),
+        (
+            r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"a","name":"track_progress"}}"#,
+            json!(1),
+        ),
+    ] {
+        let refused = server.send("POST", "/mcp", &[JSON, ("Mcp-Session-Id", session.as_str())], body);
+        let error = refused.json();
+        assert_eq!(
+            (refused.status, &error["error"]["code"], &error["id"]),
+            (400, &json!(-32600), &id),
+            "{error}"
+        );
+    }
     let text = write(r#""{\"filename\":\"progress.md\",\"filename\":\"x.md\",\"content\":\"x\"}""#);
     assert_eq!(text.json()["result"]["isError"], json!(true), "{}", text.body);
     let read = server.call(&session, "read_memory_bank_file", &json!({"filename": "progress.md"}));
-    assert!(read.contains("Update History"), "{read}");
+    assert!(read.contains("Update History") && !read.contains("second text"), "{read}");
     let once = write(r#"{"filename":"new.md","content":"{\"a\":1,\"a\":1}"}"#);
     assert_eq!(once.json()["result"]["isError"], json!(false), "{}", once.body);
 }

@@ -254,8 +254,18 @@ fn a_path_in_an_argument_opens_nothing_on_the_server_s_disk() {
     std::fs::write(elsewhere.path().join("memory-bank/secret.md"), "secret").unwrap();
     let session = server.initialize();
     let path = elsewhere.path().to_str().unwrap();
-    server.call(&session, "initialize_memory_bank", &json!({"path": path}));
-    server.call(&session, "set_memory_bank_path", &json!({"path": path}));
+    for (tool, first) in [
+        ("initialize_memory_bank", "Memory Bank initialized at memory-bank"),
+        ("set_memory_bank_path", "Memory Bank path set to memory-bank"),
+    ] {
+        let text = server.call(&session, tool, &json!({"path": path}));
+        let (line, note) = text.split_once('\n').unwrap_or_else(|| panic!("{text}"));
+        assert!(line == first && note.contains("was not used") && note.contains("key"), "{text}");
+        for own in [".", "memory-bank"] {
+            let text = server.call(&session, tool, &json!({"path": own}));
+            assert!(text.starts_with(first) && !text.contains("not used"), "{text}");
+        }
+    }
     server.call(&session, "select_store", &json!({"path": path}));
     let files = server.call(&session, "list_memory_bank_files", &json!({}));
     assert!(files.contains("progress.md") && !files.contains("secret.md"), "{files}");

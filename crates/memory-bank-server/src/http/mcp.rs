@@ -41,12 +41,10 @@ use crate::http::reply_budget::{self, ConnectionId, Holder, Reservation, account
 use crate::http::shared::Shared;
 use crate::http::signals::Signal;
 use crate::http::{answers, live, requested_tools, sessions};
-use crate::mcp::repeated_members::{REPEATED, has_repeated_members};
+use crate::mcp::repeated_members::{Repeated, argument_text, find_repeated, mark_repeated, member_text};
 use crate::mcp::request_bounds::{self, TooLong};
 use crate::mcp::surrogates::replace_lone_surrogates;
-use crate::mcp::{
-    MemoryBankHandler, ToolOptions, calls_what_may_destroy, reads_from_bank, resources, rights,
-};
+use crate::mcp::{MemoryBankHandler, ToolOptions, reads_from_bank, resources, rights};
 use crate::services::ReplyMemory;
 
 pub(crate) const SESSION: HeaderName = HeaderName::from_static("mcp-session-id");
@@ -129,9 +127,10 @@ pub(crate) async fn post(
     if let Err(TooLong { text, id }) = request_bounds::check(&message) {
         return reply::rpc_error(StatusCode::BAD_REQUEST, id, INVALID_REQUEST, &text);
     }
-    if calls_what_may_destroy(&message) && has_repeated_members(&body) {
-        return reply::rpc_error(StatusCode::BAD_REQUEST, message.get("id"), INVALID_REQUEST, REPEATED);
-    }
+    let (message, body) = match unrepeated(message, body) {
+        Ok(message) => message,
+        Err(response) => return response,
+    };
     if reads_from_bank(&message)
         && let Err(full) = memory.need(needed.saturating_add(READING_CALL_BYTES)).await
     {
@@ -500,6 +499,10 @@ impl Asked {
         if status.is_server_error() {
             return self.fault(id, &text);
         }
+        // The type was looked at before: it is the message that does not have the shape of one.
+        if status == StatusCode::UNSUPPORTED_MEDIA_TYPE {
+            return reply::rpc_error(StatusCode::BAD_REQUEST, id, INVALID_REQUEST, &text);
+        }
         reply::rpc_error(status, id, TRANSPORT_ERROR, &text)
     }
 
@@ -600,6 +603,28 @@ fn message_of(body: Bytes) -> Result<(Value, Bytes), serde_json::Error> {
     let repaired = replace_lone_surrogates(text);
     let message = serde_json::from_str(&repaired)?;
     Ok((message, Bytes::from(repaired)))
+}
+
+/// The message and its body, unless it gives a member twice. A call that gives an argument twice becomes one that is
+/// refused by a reply.
+fn unrepeated(mut message: Value, body: Bytes) -> Result<(Value, Bytes), Response> {
+    let refused =
+        |id: Option<&Value>, text: &str| reply::rpc_error(StatusCode::BAD_REQUEST, id, INVALID_REQUEST, text);
+    match find_repeated(&body, method(&message) == Some("tools/call")) {
+        None => Ok((message, body)),
+        Some(Repeated::Member(name)) => {
+            // Nobody knows which of two ids the client waits for.
+            let id = message.get("id").filter(|_| name != "id");
+            Err(refused(id, &member_text(&name)))
+        }
+        Some(Repeated::Argument(name)) => {
+            mark_repeated(&mut message, &name);
+            match serde_json::to_vec(&message) {
+                Ok(body) => Ok((message, Bytes::from(body))),
+                Err(_) => Err(refused(message.get("id"), &argument_text(&name))),
+            }
+        }
+    }
 }
 
 fn method(message: &Value) -> Option<&str> {

@@ -64,6 +64,10 @@ impl Workspace for PinnedWorkspace {
         Ok(self.named(&self.inner.set_path(caller, None).await?))
     }
 
+    fn takes_paths(&self) -> bool {
+        false
+    }
+
     async fn stores(&self, caller: &Caller) -> Result<StoreList, WorkspaceError> {
         let mut list = self.inner.stores(caller).await?;
         list.stores.retain(|store| store.is_active);

@@ -4,6 +4,7 @@
 use rmcp::model::{CallToolRequestParams, CallToolResult, ContentBlock, CustomRequest, JsonObject};
 use serde_json::Value;
 
+use crate::mcp::repeated_members::{argument_text, find_repeated_argument};
 use crate::mcp::tools::unrepeated;
 
 /// What such a call means: a call, or the reply that says why it is none. Nothing for any other request.
@@ -21,10 +22,19 @@ pub(crate) fn recovered(request: &CustomRequest) -> Option<Result<CallToolReques
             call.arguments = arguments;
             Ok(call)
         }
-        Err(came) => Err(CallToolResult::error(vec![ContentBlock::text(format!(
-            "`arguments` must be an object, got {came}; for example {{\"filename\":\"progress.md\"}}, or leave it out where \
-             there are none"
-        ))])),
+        Err(came) => {
+            let repeated = given.as_str().and_then(find_repeated_argument);
+            let text = repeated.map_or_else(
+                || {
+                    format!(
+                        "`arguments` must be an object, got {came}; for example {{\"filename\":\"progress.md\"}}, or leave \
+                         it out where there are none"
+                    )
+                },
+                |name| argument_text(&name),
+            );
+            Err(CallToolResult::error(vec![ContentBlock::text(text)]))
+        }
     })
 }
 

@@ -31,9 +31,3 @@ pub(crate) fn reads_from_bank(message: &Value) -> bool {
         _ => false,
     }
 }
-
-/// Whether a message calls a tool that does nothing when an argument is not plain, since it may overwrite or delete.
-pub(crate) fn calls_what_may_destroy(message: &Value) -> bool {
-    message.get("method").and_then(Value::as_str) == Some("tools/call")
-        && message.pointer("/params/name").and_then(Value::as_str).is_some_and(tools::may_destroy)
-}

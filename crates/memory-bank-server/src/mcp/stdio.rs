@@ -24,10 +24,9 @@ use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use crate::mcp::repeated_members::{REPEATED, has_repeated_members};
+use crate::mcp::repeated_members::{Repeated, argument_text, find_repeated, mark_repeated, member_text};
 use crate::mcp::request_bounds::{self, TooLong};
 use crate::mcp::surrogates::replace_lone_surrogates;
-use crate::mcp::tools;
 use crate::mcp::{MemoryBankHandler, ToolOptions};
 use crate::services::Services;
 
@@ -334,30 +333,34 @@ fn parse(line: &[u8]) -> Result<Option<ClientJsonRpcMessage>, Rejection> {
     Err(Rejection { id, code: ErrorCode::INVALID_REQUEST, message: message.to_owned() })
 }
 
-/// The message, unless it calls a tool that may destroy and gives it an argument twice.
+/// The message, unless it gives a member twice. A call that gives an argument twice becomes one that is refused by a reply.
 fn unrepeated(message: ClientJsonRpcMessage, text: &str) -> Result<ClientJsonRpcMessage, Rejection> {
-    if let JsonRpcMessage::Request(request) = &message
-        && let Some(tool) = called_tool(&request.request)
-        && tools::may_destroy(tool)
-        && has_repeated_members(text.as_bytes())
-    {
-        return Err(Rejection {
-            id: Some(request.id.clone()),
-            code: ErrorCode::INVALID_REQUEST,
-            message: REPEATED.to_owned(),
-        });
+    let JsonRpcMessage::Request(request) = &message else { return Ok(message) };
+    if !is_tool_call(&request.request) {
+        return Ok(message);
     }
-    Ok(message)
+    let refused = |text: String| Rejection {
+        id: Some(request.id.clone()),
+        code: ErrorCode::INVALID_REQUEST,
+        message: text,
+    };
+    match find_repeated(text.as_bytes(), true) {
+        None => Ok(message),
+        Some(Repeated::Member(name)) => Err(refused(member_text(&name))),
+        Some(Repeated::Argument(name)) => {
+            let mut value: Value = serde_json::from_str(text).map_err(|_| refused(argument_text(&name)))?;
+            mark_repeated(&mut value, &name);
+            serde_json::from_value(value).map_err(|_| refused(argument_text(&name)))
+        }
+    }
 }
 
-/// The tool that a request calls, also where its arguments are no object.
-fn called_tool(request: &ClientRequest) -> Option<&str> {
+/// Whether a request calls a tool, also where its arguments are no object.
+fn is_tool_call(request: &ClientRequest) -> bool {
     match request {
-        ClientRequest::CallToolRequest(call) => Some(&call.params.name),
-        ClientRequest::CustomRequest(custom) if custom.method == "tools/call" => {
-            custom.params.as_ref()?.get("name")?.as_str()
-        }
-        _ => None,
+        ClientRequest::CallToolRequest(_) => true,
+        ClientRequest::CustomRequest(custom) => custom.method == "tools/call",
+        _ => false,
     }
 }
 

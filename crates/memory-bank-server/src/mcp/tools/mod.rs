@@ -205,14 +205,6 @@ pub(crate) fn reads_only(name: &str) -> bool {
     TOOLS.iter().any(|tool| tool.name == name && tool.hints.reads_only)
 }
 
-/// Whether a tool does nothing when it is given an argument that is not plain.
-pub(crate) fn may_destroy(name: &str) -> bool {
-    let name = aliases::find(name).map_or(name, |alias| alias.tool);
-    // What is reset is forgotten.
-    let resets = name == "sequential_thinking";
-    TOOLS.iter().any(|tool| tool.name == name && (resets || tool.unknown() == Unknown::Refused))
-}
-
 /// A tool as clients are shown it. Every conversation pays for every word, so nothing is said that is so anyway: a hint
 /// that has its default, or means nothing beside another, a title that repeats the name, a least number of nought or one, a
 /// most that nobody reaches.

@@ -11,6 +11,9 @@ use super::reply::{Failure, Reply};
 use super::room::LISTING_BYTES;
 use super::{Call, modes};
 
+/// How many characters of a path that was not used are shown.
+const PATH_SHOWN: usize = 200;
+
 #[derive(Deserialize)]
 struct Initialize {
     path: String,
@@ -28,6 +31,7 @@ pub(crate) async fn initialize_memory_bank(mut call: Call) -> Result<Reply, Fail
         .await
         .map_err(|error| Failure::from(error).while_doing("Failed to initialize Memory Bank"))?;
     let mut text = format!("Memory Bank initialized at {}", made.location);
+    text.push_str(&unused_path(&call, Some(&path), &made.location));
     let mut data = json!({"path": made.location, "created": made.created});
     for (name, what, names) in [
         ("outside", "Made outside of the memory bank", made.outside),
@@ -64,7 +68,20 @@ pub(crate) async fn set_memory_bank_path(mut call: Call) -> Result<Reply, Failur
         ),
         other => other.into(),
     })?;
-    Ok(Reply::text(format!("Memory Bank path set to {location}"), json!({"path": location})))
+    let unused = unused_path(&call, path.as_deref(), &location);
+    Ok(Reply::text(format!("Memory Bank path set to {location}{unused}"), json!({"path": location})))
+}
+
+/// A line that says that the path was not used, where it does not choose the bank and means another one.
+fn unused_path(call: &Call, path: Option<&str>, location: &str) -> String {
+    let own = call.caller.project.0.to_string();
+    let meant = path.map(|path| path.trim().trim_end_matches('/')).filter(|path| {
+        !call.services.workspace.takes_paths() && !["", ".", location, own.as_str()].contains(path)
+    });
+    meant.map_or_else(String::new, |path| {
+        let shown: String = path.chars().filter(|letter| !letter.is_control()).take(PATH_SHOWN).collect();
+        format!("\n`path` `{shown}` was not used: on this server the key decides the project. The bank is still {location}")
+    })
 }
 
 #[derive(Deserialize)]
