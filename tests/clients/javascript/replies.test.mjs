@@ -216,3 +216,44 @@ test("a session is recorded by one call, all of it or nothing, and again changes
   const { stats } = (await server.ok("graph_maintain", { operation: "stats" })).json;
   assert.deepEqual([stats.entityCount, stats.observationCount, stats.relationCount], [2, 2, 1]);
 });
+
+test("a batch with long names is answered within 25,000 characters, with the rest counted", async (t) => {
+  const { server } = await freshBank(t);
+  for (const size of [200, 205, 251, 300]) {
+    const names = Array.from({ length: 100 }, (_, n) => `${String(n).padStart(3, "0")}${"n".repeat(size - 6)}.md`);
+    for (const [tool, arguments_] of [
+      ["batch_write_files", { files: names.map((filename) => ({ filename, content: "x" })) }],
+      ["batch_read_files", { files: names }],
+      ["batch_read_files", { files: names.map((name) => `no${name}`) }],
+    ]) {
+      const reply = await server.ok(tool, arguments_);
+      assert.ok(length(reply.text) <= MOST, `${tool} ${size}: ${length(reply.text)}`);
+      const { results, metadata } = JSON.parse(reply.text);
+      const shown = Object.keys(results).length + (metadata.remaining?.length ?? 0);
+      const left = (metadata.resultsLeftOut?.files ?? 0) + (metadata.remainingLeft ?? 0);
+      assert.equal(shown + left, 100, `${tool} ${size}`);
+    }
+  }
+});
+
+test("attributes that do not fit are left out under another name, and come whole with maxChars", async (t) => {
+  const { server } = await freshBank(t);
+  const attrs = { steps: "v".repeat(60_000) };
+  const check = (entity) => assert.ok(entity.attrs === undefined && entity.attrsLeftOut.chars > 60_000, JSON.stringify(entity).slice(0, 200));
+  check(JSON.parse((await server.ok("graph_upsert_entity", { name: "big", entityType: "thing", attrs })).text).entity);
+  check(JSON.parse((await server.ok("graph_search", { query: "big" })).text).entities[0]);
+  check(JSON.parse((await server.ok("graph_open_nodes", { nodes: ["big"] })).text).entities[0]);
+  const whole = JSON.parse((await server.ok("graph_open_nodes", { nodes: ["big"], maxChars: 262_144 })).text);
+  assert.deepEqual(whole.entities[0].attrs, attrs);
+});
+
+test("a batch in the shape of the reference memory server keeps its facts", async (t) => {
+  const { server } = await freshBank(t);
+  const reply = JSON.parse((await server.ok("graph_batch", {
+    entities: [{ name: "Ada", entityType: "person", observations: ["likes tea"] }, { name: "Bob", entityType: "person" }],
+    relations: [{ from: "Ada", to: "Bob", relationType: "knows" }],
+    observations: [{ entityName: "Bob", contents: ["has a dog", "has a cat"] }],
+  })).text);
+  assert.deepEqual(reply.created, { entities: 2, observations: 3, relations: 1 });
+  assert.equal(reply.ignoredArguments, undefined);
+});

@@ -127,6 +127,10 @@ test("read-only shows and answers what reads, and refuses every change, also by 
     ]) {
       assert.match(await server.fails(name, arguments_), /read-only/, name);
     }
+    assert.match((await server.ok("create_backup", { listOnly: true })).text, /backups/);
+    assert.match((await server.ok("list_backups", {})).text, /backups/);
+    assert.match(await server.fails("create_backup", { listOnly: false }), /read-only/);
+    assert.match(await server.fails("switch_mode", { umb: true }), /read-only/);
     assert.match(await server.fails("select_store", { action: "register", storeId: "x", path: "." }), /read-only/);
   }
   assert.equal(await read(project, "memory-bank", "progress.md"), before);

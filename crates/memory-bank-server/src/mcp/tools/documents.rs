@@ -6,7 +6,7 @@ use memory_bank_core::caller::Right;
 use memory_bank_core::clock::iso_millis;
 use memory_bank_core::document::{
     self, BatchWrite, CORE_DOCUMENTS, DocumentPath, Edit, Etag, NameError, delete_document, edit_document,
-    is_leftover, migration_paths, rename_document, unified_diff, write_document,
+    is_leftover, json_chars, migration_paths, rename_document, unified_diff, write_document,
 };
 use memory_bank_core::error::EditError;
 use memory_bank_core::limits;
@@ -253,7 +253,57 @@ pub(crate) async fn batch_read_files(mut call: Call) -> Result<Reply, Failure> {
         "timestamp": iso_millis(call.services.clock.now()),
     });
     remaining.note(&mut metadata, "batch_read_files");
+    if max_chars.is_none() {
+        // What was read fits by itself; what could not be read is named only as far as there is room.
+        let most = limits::REPLY_CHARS.saturating_sub(metadata.to_string().chars().count() + NOTES);
+        results = fitting(results, most, &mut metadata);
+    }
     Reply::json(&json!({"results": results, "metadata": metadata}))
+}
+
+/// How many characters the names may take that a reply repeats of what it has no room for.
+const NAMES_CHARS: usize = 6000;
+/// How many characters of a reason are shown, one of many.
+const REASON_CHARS: usize = 300;
+
+/// Room for what is said of results that are left out.
+const NOTES: usize = 600;
+
+/// The results that fit into so many characters; the others are counted in `metadata`.
+fn fitting(results: Map<String, Value>, most: usize, metadata: &mut Value) -> Map<String, Value> {
+    /// Quotes, colon and comma.
+    const BESIDE: usize = 6;
+    let own = |name: &str, result: &Value| {
+        json_chars(name).saturating_add(result.to_string().chars().count()).saturating_add(BESIDE)
+    };
+    // What was read has its room already.
+    let is_read = |result: &Value| result.get("content").is_some() && result.get("error").is_none();
+    let mut chars: usize =
+        results.iter().filter(|(_, result)| is_read(result)).map(|(name, result)| own(name, result)).sum();
+    let (mut kept, mut left, mut failed) = (Map::new(), 0_usize, 0_usize);
+    for (name, mut result) in results {
+        if let Some(Value::String(reason)) = result.get_mut("error")
+            && reason.chars().nth(REASON_CHARS).is_some()
+        {
+            *reason = reason.chars().take(REASON_CHARS).chain(['…']).collect();
+        }
+        if is_read(&result) {
+            kept.insert(name, result);
+            continue;
+        }
+        let own = own(&name, &result);
+        if left == 0 && chars.saturating_add(own) <= most {
+            chars = chars.saturating_add(own);
+            kept.insert(name, result);
+        } else {
+            left = left.saturating_add(1);
+            failed = failed.saturating_add(usize::from(result.get("error").is_some()));
+        }
+    }
+    if left > 0 {
+        put(metadata, "resultsLeftOut", json!({"files": left, "failed": failed}));
+    }
+    kept
 }
 
 /// The documents that did not fit into a reply.
@@ -276,9 +326,20 @@ impl Remaining {
     /// Says which are left and how to get them.
     pub(super) fn note(&self, metadata: &mut Value, several: &str) {
         let Some(object) = metadata.as_object_mut().filter(|_| !self.0.is_empty()) else { return };
-        let left: Vec<Value> =
-            self.0.iter().map(|(name, bytes)| json!({"filename": name, "bytes": bytes})).collect();
+        let mut chars = 0_usize;
+        let mut left: Vec<Value> = Vec::new();
+        for (name, bytes) in &self.0 {
+            let one = json!({"filename": name, "bytes": bytes});
+            chars = chars.saturating_add(one.to_string().chars().count());
+            if chars > NAMES_CHARS {
+                break;
+            }
+            left.push(one);
+        }
         object.insert("truncated".into(), json!(true));
+        if left.len() < self.0.len() {
+            object.insert("remainingLeft".into(), json!(self.0.len() - left.len()));
+        }
         object.insert("remaining".into(), json!(left));
         let next = format!(
             "the reply is full: ask {several} for the documents in `remaining`, and read_memory_bank_file for one that \
@@ -555,15 +616,15 @@ pub(crate) async fn batch_write_files(mut call: Call) -> Result<Reply, Failure> 
         };
         results.insert(file.filename.clone(), result);
     }
-    Reply::json(&json!({
-        "results": results,
-        "metadata": {
-            "requested": written.len(),
-            "successful": successful,
-            "failed": written.len() - successful,
-            "timestamp": iso_millis(call.services.clock.now()),
-        },
-    }))
+    let mut metadata = json!({
+        "requested": written.len(),
+        "successful": successful,
+        "failed": written.len() - successful,
+        "timestamp": iso_millis(call.services.clock.now()),
+    });
+    let most = limits::REPLY_CHARS.saturating_sub(metadata.to_string().chars().count() + NOTES);
+    let results = fitting(results, most, &mut metadata);
+    Reply::json(&json!({"results": results, "metadata": metadata}))
 }
 
 #[cfg(test)]
@@ -581,5 +642,23 @@ mod tests {
             assert_eq!(serde_json::from_str::<String>(&shown).unwrap(), name);
         }
         assert_eq!(visible("pl\u{e4}ne \"x\".md"), "pl\u{e4}ne \"x\".md");
+    }
+
+    #[test]
+    fn results_with_long_names_are_counted_where_they_do_not_fit() {
+        let one = |n: usize| {
+            (format!("{n}{}", "x".repeat(300)), json!({"success": false, "error": "y".repeat(900)}))
+        };
+        let mut metadata = json!({});
+        let kept = fitting((0..100).map(one).collect(), 20_000, &mut metadata);
+        assert!(json!(kept).to_string().len() <= 20_000 && kept.len() > 20, "{}", kept.len());
+        let left = json!({"files": 100 - kept.len(), "failed": 100 - kept.len()});
+        assert_eq!(metadata["resultsLeftOut"], left);
+        let mut remaining = Remaining::default();
+        (0..100).for_each(|n| remaining.add(&format!("{n}{}", "x".repeat(250)), 5));
+        remaining.note(&mut metadata, "batch_read_files");
+        assert!(metadata.to_string().len() < NAMES_CHARS + 1000);
+        let shown = metadata["remaining"].as_array().unwrap().len();
+        assert_eq!(metadata["remainingLeft"], json!(100 - shown));
     }
 }
