@@ -129,7 +129,7 @@ pub(crate) async fn post(
     }
     let (message, body) = match unrepeated(message, body) {
         Ok(message) => message,
-        Err(response) => return response,
+        Err(response) => return *response,
     };
     if reads_from_bank(&message)
         && let Err(full) = memory.need(needed.saturating_add(READING_CALL_BYTES)).await
@@ -607,7 +607,7 @@ fn message_of(body: Bytes) -> Result<(Value, Bytes), serde_json::Error> {
 
 /// The message and its body, unless it gives a member twice. A call that gives an argument twice becomes one that is
 /// refused by a reply.
-fn unrepeated(mut message: Value, body: Bytes) -> Result<(Value, Bytes), Response> {
+fn unrepeated(mut message: Value, body: Bytes) -> Result<(Value, Bytes), Box<Response>> {
     let refused =
         |id: Option<&Value>, text: &str| reply::rpc_error(StatusCode::BAD_REQUEST, id, INVALID_REQUEST, text);
     match find_repeated(&body, method(&message) == Some("tools/call")) {
@@ -615,13 +615,13 @@ fn unrepeated(mut message: Value, body: Bytes) -> Result<(Value, Bytes), Respons
         Some(Repeated::Member(name)) => {
             // Nobody knows which of two ids the client waits for.
             let id = message.get("id").filter(|_| name != "id");
-            Err(refused(id, &member_text(&name)))
+            Err(Box::new(refused(id, &member_text(&name))))
         }
         Some(Repeated::Argument(name)) => {
             mark_repeated(&mut message, &name);
             match serde_json::to_vec(&message) {
                 Ok(body) => Ok((message, Bytes::from(body))),
-                Err(_) => Err(refused(message.get("id"), &argument_text(&name))),
+                Err(_) => Err(Box::new(refused(message.get("id"), &argument_text(&name)))),
             }
         }
     }
