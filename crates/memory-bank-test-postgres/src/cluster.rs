@@ -10,6 +10,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
+use std::time::Duration;
 
 use crate::{MIGRATOR, SERVER, TLS_ONLY};
 
@@ -293,15 +294,21 @@ fn watch(programs: &Path, home: &Path, locks: &Path, user: Option<&str>) {
     drop(watchdog.expect("a watchdog for the test server"));
 }
 
-/// Runs a script as often as it asks to be run again: roles are the cluster's, and another test may grant the same ones.
+/// Runs psql again while the script asks for it, since roles are the cluster's and another test may grant the same ones,
+/// and while the server starts or recovers from a kill of a test's own.
 fn run_again(run: impl Fn() -> std::io::Result<Output>) -> Output {
-    const ATTEMPTS: usize = 20;
-    let asks = |output: &Output| String::from_utf8_lossy(&output.stderr).contains("run this again");
+    const ATTEMPTS: usize = 60;
+    const PAUSE: Duration = Duration::from_millis(250);
+    let passes = |output: &Output| {
+        let text = String::from_utf8_lossy(&output.stderr);
+        text.contains("run this again") || text.contains("FATAL:  the database system is ")
+    };
     let mut output = run().expect("psql");
     for _ in 1..ATTEMPTS {
-        if output.status.success() || !asks(&output) {
+        if output.status.success() || !passes(&output) {
             break;
         }
+        std::thread::sleep(PAUSE);
         output = run().expect("psql");
     }
     output

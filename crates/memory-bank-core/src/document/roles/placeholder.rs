@@ -592,7 +592,14 @@ fn asks(inner: &str, bracket: char) -> bool {
     {
         return false;
     }
-    (bracket == '{' && is_variable) || is_template_wording(inner)
+    (bracket == '{' && is_variable) || is_template_wording(inner) || asks_the_reader(inner)
+}
+
+/// "What are you working on right now?"
+fn asks_the_reader(inner: &str) -> bool {
+    let mut words = inner.split(|sign: char| !sign.is_alphabetic());
+    inner.ends_with('?')
+        && words.any(|word| word.eq_ignore_ascii_case("you") || word.eq_ignore_ascii_case("your"))
 }
 
 /// Words of templates that a number follows.
