@@ -2,7 +2,7 @@
 //!
 //! A document may call a section what it likes. The one that an edit takes is, in this order: one with an exact title of
 //! the part (the first title first), one with such a title in other dress (numbered, bold, with an emoji or brackets), one
-//! with the part's role in any of the languages of [`roles`]; of several alike the higher heading, then the first. The
+//! with the part's role in any of the languages of [`super::roles`]; of several alike the higher heading, then the first. The
 //! lists of tasks, issues and next steps are looked for in active-context.md, then in progress.md, and are made in the
 //! former where neither has one. `docs/documents.md` says the same to users.
 
