@@ -195,14 +195,15 @@ pub(super) fn is_template_row(item: &str) -> bool {
 /// Whether it is, and is in the section in which the template has it. Such a row is taken out when a real entry comes.
 #[must_use]
 pub(super) fn is_template_row_of(title: &str, item: &str) -> bool {
-    is_row_below(item, Some(&title.to_lowercase()))
+    is_row_below(item, Some(title))
 }
 
 fn is_row_below(item: &str, title: Option<&str>) -> bool {
-    let is_below = |word: &str| title.is_none_or(|title| title.contains(word));
+    // A log has thousands of items, so the section's title is looked at for rows alone.
+    let is_below = |word: &str| title.is_none_or(|title| title.to_lowercase().contains(word));
     let is_row = |(word, start, end, mut numbers): (&str, &str, &str, RangeInclusive<u8>)| {
         let number = item.strip_prefix(start).and_then(|rest| rest.strip_suffix(end));
-        is_below(word) && number.is_some_and(|number| numbers.any(|one| one.to_string() == number))
+        number.is_some_and(|number| numbers.any(|one| one.to_string() == number)) && is_below(word)
     };
     OLD_ROWS.into_iter().any(is_row)
         || (item == "[Date] - [Update]" && ["history", "update"].into_iter().any(is_below))
