@@ -20,6 +20,7 @@ fn now() -> Timestamp {
 }
 
 fn session(caller: &Caller) -> SessionRecord {
+    let opened_at = now();
     SessionRecord {
         id: SessionId(SystemEntropy.id()),
         user: caller.user,
@@ -28,9 +29,9 @@ fn session(caller: &Caller) -> SessionRecord {
         client: json!({"name": "a client", "version": "1"}),
         metadata: json!({"capabilities": {"roots": {}}}),
         subscriptions: BTreeSet::new(),
-        created_at: now(),
-        last_seen: now(),
-        expires_at: now() + 24.hours(),
+        created_at: opened_at,
+        last_seen: opened_at,
+        expires_at: opened_at + 24.hours(),
     }
 }
 
