@@ -61,7 +61,40 @@ RETURN pg_catalog.pg_has_role(
 
 GRANT USAGE, CREATE ON SCHEMA app TO app_definer;
 GRANT USAGE ON SCHEMA app TO app_user, app_server;
-GRANT USAGE ON SCHEMA public TO app_user, app_server, app_definer;
+-- Everybody has it in a new database. It is granted where it was taken away, and nowhere else: a grant on schema public
+-- would stay when the schema of this server is dropped.
+DO $$
+DECLARE
+  wanted text;
+BEGIN
+  FOREACH wanted IN ARRAY ARRAY['app_user', 'app_server', 'app_definer'] LOOP
+    IF NOT has_schema_privilege(wanted, 'public', 'USAGE') THEN
+      EXECUTE format('GRANT USAGE ON SCHEMA public TO %I', wanted);
+    END IF;
+  END LOOP;
+END
+$$;
+
+-- The events and their partitions belong to app_definer, so that the functions of 003 can make and drop partitions while
+-- the server's login role can neither. What is done to them here is done as app_definer.
+DO $$
+DECLARE
+  lends constant boolean := NOT has_schema_privilege('app_definer', 'public', 'CREATE');
+BEGIN
+  IF (SELECT c.relowner FROM pg_catalog.pg_class c WHERE c.oid = 'public.mcp_events'::regclass)
+    <> 'app_definer'::regrole THEN
+    -- A table's owner must be allowed to make tables in its schema at the moment in which it gets it.
+    IF lends THEN
+      GRANT CREATE ON SCHEMA public TO app_definer;
+    END IF;
+    ALTER TABLE public.mcp_events OWNER TO app_definer;
+    ALTER TABLE app.mcp_events_default OWNER TO app_definer;
+    IF lends THEN
+      REVOKE CREATE ON SCHEMA public FROM app_definer;
+    END IF;
+  END IF;
+END
+$$;
 
 -- Nobody has rights on the tables and their sequences but those named here. Supabase grants its API roles rights on all
 -- that is new in schema public.
@@ -71,12 +104,15 @@ DECLARE
   stranger text;
 BEGIN
   FOR one IN
-    SELECT format('%I.%I', n.nspname, c.relname) AS name
+    SELECT format('%I.%I', n.nspname, c.relname) AS name, c.relowner = 'app_definer'::regrole AS of_definer
     FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
-    WHERE c.relkind = 'r' AND (n.nspname = 'app' OR n.nspname = 'public' AND c.relname IN (
+    WHERE c.relkind IN ('r', 'p') AND (n.nspname = 'app' OR n.nspname = 'public' AND c.relname IN (
       'users', 'projects', 'memberships', 'api_keys', 'documents', 'graph_entities', 'graph_observations',
       'graph_relations', 'mcp_events', 'sessions', 'schema_migrations'))
   LOOP
+    IF one.of_definer THEN
+      SET LOCAL ROLE app_definer;
+    END IF;
     EXECUTE format('ALTER TABLE %s ENABLE ROW LEVEL SECURITY', one.name);
     EXECUTE format('REVOKE ALL ON %s FROM PUBLIC', one.name);
     FOREACH stranger IN ARRAY ARRAY['anon', 'authenticated', 'service_role'] LOOP
@@ -88,6 +124,7 @@ BEGIN
     IF one.name <> 'public.schema_migrations' THEN
       EXECUTE format('ALTER TABLE %s FORCE ROW LEVEL SECURITY', one.name);
     END IF;
+    RESET ROLE;
   END LOOP;
 END
 $$;
@@ -97,7 +134,8 @@ DECLARE
   one record;
 BEGIN
   FOR one IN
-    SELECT DISTINCT s.oid::regclass AS name, coalesce(quote_ident(r.rolname), 'PUBLIC') AS stranger
+    SELECT DISTINCT s.oid::regclass AS name, coalesce(quote_ident(r.rolname), 'PUBLIC') AS stranger,
+      s.relowner = 'app_definer'::regrole AS of_definer
     FROM pg_catalog.pg_class s
     JOIN pg_catalog.pg_depend d ON d.classid = 'pg_class'::regclass AND d.objid = s.oid AND d.deptype = 'i'
     JOIN pg_catalog.pg_class c ON c.oid = d.refobjid
@@ -107,13 +145,17 @@ BEGIN
       AND c.relname IN ('graph_entities', 'graph_observations', 'graph_relations', 'mcp_events'))
       AND (x.grantee = 0 OR r.rolname IN ('anon', 'authenticated', 'service_role'))
   LOOP
+    IF one.of_definer THEN
+      SET LOCAL ROLE app_definer;
+    END IF;
     EXECUTE format('REVOKE ALL ON SEQUENCE %s FROM %s', one.name, one.stranger);
+    RESET ROLE;
   END LOOP;
 END
 $$;
 
 GRANT SELECT ON public.schema_migrations TO app_server;
-GRANT SELECT ON public.users, public.projects, public.memberships, public.sessions, public.mcp_events TO app_user;
+GRANT SELECT ON public.users, public.projects, public.memberships, public.sessions TO app_user;
 -- Not the hashes: whoever knows the hash of a key can act as that key here.
 REVOKE ALL ON public.api_keys FROM app_user;
 GRANT SELECT (id, user_id, project_id, key_prefix, label, scopes, rate_limit, last_used_at, expires_at, created_at, revoked_at),
@@ -122,7 +164,7 @@ GRANT UPDATE (label, scopes, rate_limit, revoked_at) ON public.api_keys TO app_u
 GRANT SELECT, INSERT, UPDATE, DELETE
   ON public.documents, public.graph_entities, public.graph_observations, public.graph_relations TO app_user;
 GRANT SELECT, INSERT, UPDATE, DELETE
-  ON public.users, public.projects, public.memberships, public.api_keys, public.sessions, public.mcp_events
+  ON public.users, public.projects, public.memberships, public.api_keys, public.sessions
   TO app_definer;
 GRANT SELECT, INSERT, UPDATE ON app.project_state TO app_user;
 GRANT SELECT, INSERT ON app.backups, app.backup_items TO app_user;
@@ -134,6 +176,10 @@ GRANT SELECT ON app.stored_bytes TO app_user;
 GRANT SELECT, INSERT, UPDATE, DELETE ON app.stored_bytes TO app_definer;
 GRANT SELECT ON app.audit_log TO app_user;
 GRANT SELECT, INSERT, DELETE ON app.audit_log TO app_definer;
+-- Of the events' table, not of its partitions: by their own names nobody but app_definer reaches them.
+SET LOCAL ROLE app_definer;
+GRANT SELECT ON public.mcp_events TO app_user;
+RESET ROLE;
 
 -- What the caller may do, or NULL. It looks past the policies of keys and memberships, since these ask it.
 --
@@ -338,19 +384,27 @@ BEGIN
         ELSE 'project_id = (SELECT app.owned_project())' END, NULL)
     ) AS rights (policy, cmd, using_expr, check_expr)
   LOOP
+    IF one.tab = 'public.mcp_events' THEN
+      SET LOCAL ROLE app_definer;
+    END IF;
     EXECUTE format('DROP POLICY IF EXISTS %I ON %s', one.policy, one.tab);
     EXECUTE format('CREATE POLICY %I ON %s FOR %s TO app_user', one.policy, one.tab, one.cmd)
       || coalesce(' USING (' || one.using_expr || ')', '')
       || coalesce(' WITH CHECK (' || one.check_expr || ')', '');
+    RESET ROLE;
   END LOOP;
 
   -- The functions of 003 serve many tenants at once; only they act as app_definer.
   FOREACH served IN ARRAY ARRAY[
     'public.users', 'public.projects', 'public.memberships', 'public.api_keys', 'public.sessions', 'public.mcp_events',
-    'app.backups', 'app.graph_versions', 'app.graph_changes', 'app.stored_bytes'
+    'app.backups', 'app.graph_versions', 'app.graph_changes', 'app.stored_bytes', 'app.mcp_events_default'
   ] LOOP
+    IF served IN ('public.mcp_events', 'app.mcp_events_default') THEN
+      SET LOCAL ROLE app_definer;
+    END IF;
     EXECUTE format('DROP POLICY IF EXISTS functions ON %s', served);
     EXECUTE format('CREATE POLICY functions ON %s TO app_definer USING (true) WITH CHECK (true)', served);
+    RESET ROLE;
   END LOOP;
   -- Of the audit log they read and add; no one has a policy to change a row. What is younger than thirty days cannot be
   -- removed by any function, either.

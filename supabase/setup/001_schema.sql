@@ -124,6 +124,13 @@ BEGIN
 END
 $$;
 
+-- Every table of a tenant has project_id in its primary key, in each unique constraint and in each foreign key to another
+-- table of a tenant, so that projects can be spread over several machines by project_id (as Citus does it). The exceptions:
+--   users                      belong to no project; id, name and email are unique over all of them
+--   projects                   their id is the project_id of all others; slug is unique over all of them
+--   api_keys (key_hash)        by which a key is found before its project is known
+-- A foreign key to users or projects holds what those are known by. A test reads the catalogue, so that a new table does
+-- not forget it.
 CREATE TABLE IF NOT EXISTS public.schema_migrations (
   version    text PRIMARY KEY,
   applied_at timestamptz NOT NULL DEFAULT now()
@@ -159,7 +166,7 @@ CREATE INDEX IF NOT EXISTS memberships_project_idx ON public.memberships (projec
 
 -- Of a key only its SHA-256 and its beginning are kept. No scopes = everything that the user's role grants.
 CREATE TABLE IF NOT EXISTS public.api_keys (
-  id           uuid PRIMARY KEY DEFAULT gen_random_uuid(),
+  id           uuid NOT NULL DEFAULT gen_random_uuid(),
   user_id      uuid NOT NULL REFERENCES public.users (id) ON DELETE CASCADE,
   project_id   uuid NOT NULL REFERENCES public.projects (id) ON DELETE CASCADE,
   key_hash     bytea NOT NULL UNIQUE CHECK (octet_length(key_hash) = 32),
@@ -170,15 +177,18 @@ CREATE TABLE IF NOT EXISTS public.api_keys (
   last_used_at timestamptz,
   expires_at   timestamptz,
   created_at   timestamptz NOT NULL DEFAULT now(),
-  revoked_at   timestamptz
+  revoked_at   timestamptz,
+  PRIMARY KEY (project_id, id)
 );
+-- An operator's commands name a key by its id alone.
+CREATE INDEX IF NOT EXISTS api_keys_id_idx ON public.api_keys (id);
 CREATE INDEX IF NOT EXISTS api_keys_user_idx ON public.api_keys (user_id);
 CREATE INDEX IF NOT EXISTS api_keys_project_idx ON public.api_keys (project_id, created_at);
 
 -- The words of the documents are indexed unit by unit (004), never as one tsvector: that has a limit of 1 MiB, at which
 -- a write of a large document would fail.
 CREATE TABLE IF NOT EXISTS public.documents (
-  id         uuid PRIMARY KEY DEFAULT gen_random_uuid(),
+  id         uuid NOT NULL DEFAULT gen_random_uuid(),
   project_id uuid NOT NULL REFERENCES public.projects (id) ON DELETE CASCADE,
   -- Names are parsed by the server; this is what must hold whoever writes: a plain path below the bank, with `/` between
   -- its folders.
@@ -189,6 +199,7 @@ CREATE TABLE IF NOT EXISTS public.documents (
   version    bigint NOT NULL DEFAULT 1,
   created_at timestamptz NOT NULL DEFAULT now(),
   updated_at timestamptz NOT NULL DEFAULT now(),
+  PRIMARY KEY (project_id, id),
   UNIQUE (project_id, path)
 );
 
@@ -248,7 +259,7 @@ CREATE INDEX IF NOT EXISTS graph_relations_to_idx ON public.graph_relations (pro
 
 -- metadata: what the handshake said.
 CREATE TABLE IF NOT EXISTS public.sessions (
-  id            uuid PRIMARY KEY,
+  id            uuid NOT NULL,
   user_id       uuid NOT NULL REFERENCES public.users (id) ON DELETE CASCADE,
   project_id    uuid NOT NULL REFERENCES public.projects (id) ON DELETE CASCADE,
   metadata      jsonb NOT NULL DEFAULT '{}',
@@ -257,7 +268,8 @@ CREATE TABLE IF NOT EXISTS public.sessions (
   key_id        uuid,
   created_at    timestamptz NOT NULL DEFAULT now(),
   last_seen     timestamptz NOT NULL DEFAULT now(),
-  expires_at    timestamptz NOT NULL DEFAULT now() + interval '24 hours'
+  expires_at    timestamptz NOT NULL DEFAULT now() + interval '24 hours',
+  PRIMARY KEY (project_id, id)
 );
 CREATE INDEX IF NOT EXISTS sessions_project_idx ON public.sessions (project_id, expires_at);
 CREATE INDEX IF NOT EXISTS sessions_expires_idx ON public.sessions (expires_at);
@@ -266,21 +278,34 @@ CREATE INDEX IF NOT EXISTS sessions_user_idx ON public.sessions (user_id);
 -- An event belongs to the session that it was sent in, and so to that session's user and project. A stream is the
 -- answer to one request; place counts its events from 1. It takes the rights in needs to see one, as the sum of 1 = read,
 -- 2 = write, 4 = admin: the keys of a session's user need not have the same.
-CREATE TABLE IF NOT EXISTS public.mcp_events (
-  id         bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
-  session_id uuid NOT NULL,
-  stream_id  uuid NOT NULL,
-  place      bigint NOT NULL,
-  last       boolean NOT NULL DEFAULT false,
-  user_id    uuid NOT NULL,
-  project_id uuid NOT NULL,
-  needs      smallint NOT NULL DEFAULT 7 CHECK (needs BETWEEN 0 AND 7),
-  message    jsonb NOT NULL,
-  created_at timestamptz NOT NULL DEFAULT now(),
-  UNIQUE (stream_id, place)
-);
-CREATE INDEX IF NOT EXISTS mcp_events_session_idx ON public.mcp_events (session_id);
-CREATE INDEX IF NOT EXISTS mcp_events_created_idx ON public.mcp_events (created_at);
+--
+-- Partitions are ranges of time, in schema app. Functions of 003 make them ahead and drop them when they are old, for
+-- which the table belongs to app_definer (002). What no partition is there for goes into the default one, so that an
+-- insert never fails. created_at is in the key since PostgreSQL wants it there; a stream's event comes with its own time.
+DO $$
+BEGIN
+  IF to_regclass('public.mcp_events') IS NULL THEN
+    CREATE TABLE public.mcp_events (
+      id         bigint GENERATED ALWAYS AS IDENTITY,
+      session_id uuid NOT NULL,
+      stream_id  uuid NOT NULL,
+      place      bigint NOT NULL,
+      last       boolean NOT NULL DEFAULT false,
+      user_id    uuid NOT NULL,
+      project_id uuid NOT NULL,
+      needs      smallint NOT NULL DEFAULT 7 CHECK (needs BETWEEN 0 AND 7),
+      message    jsonb NOT NULL,
+      created_at timestamptz NOT NULL DEFAULT now(),
+      PRIMARY KEY (project_id, stream_id, place, created_at)
+    ) PARTITION BY RANGE (created_at);
+    CREATE INDEX mcp_events_session_idx ON public.mcp_events (session_id);
+    CREATE INDEX mcp_events_created_idx ON public.mcp_events (created_at);
+    CREATE TABLE app.mcp_events_default PARTITION OF public.mcp_events DEFAULT;
+    ALTER TABLE public.mcp_events ENABLE ROW LEVEL SECURITY;
+    ALTER TABLE app.mcp_events_default ENABLE ROW LEVEL SECURITY;
+  END IF;
+END
+$$;
 
 -- Mode, "Update Memory Bank" and thinking sessions of one user in one project. json, since jsonb cannot hold every
 -- string that JSON can.
@@ -363,9 +388,10 @@ CREATE TABLE IF NOT EXISTS app.stored_bytes (
 -- outlives what it tells of: there are no foreign keys. subject is an id or a name, detail a few words more; never a
 -- document's content, a key or a hash.
 CREATE TABLE IF NOT EXISTS app.audit_log (
-  id         bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+  id         bigint GENERATED ALWAYS AS IDENTITY,
   at         timestamptz NOT NULL DEFAULT now(),
-  project_id uuid,
+  -- Zeros where it is about no project.
+  project_id uuid NOT NULL DEFAULT '00000000-0000-0000-0000-000000000000',
   action     text COLLATE "C" NOT NULL CHECK (action IN (
     'user.created', 'project.created', 'member.added', 'member.role_changed', 'member.removed',
     'key.created', 'key.changed', 'key.revoked', 'key.rotated', 'key.used_from_new_address',
@@ -377,12 +403,13 @@ CREATE TABLE IF NOT EXISTS app.audit_log (
   subject    text CHECK (octet_length(subject) <= 1024),
   address    inet,
   xact       xid8 NOT NULL DEFAULT pg_current_xact_id(),
-  detail     jsonb NOT NULL DEFAULT '{}' CHECK (octet_length(detail::text) <= 32768)
+  detail     jsonb NOT NULL DEFAULT '{}' CHECK (octet_length(detail::text) <= 32768),
+  PRIMARY KEY (project_id, id)
 );
 CREATE INDEX IF NOT EXISTS audit_log_project_idx ON app.audit_log (project_id, at, id);
 CREATE INDEX IF NOT EXISTS audit_log_at_idx ON app.audit_log (at);
 -- One row for each address that a key was used from.
-CREATE UNIQUE INDEX IF NOT EXISTS audit_log_address_idx ON app.audit_log (key_id, address)
+CREATE UNIQUE INDEX IF NOT EXISTS audit_log_address_idx ON app.audit_log (key_id, address, project_id)
   WHERE action = 'key.used_from_new_address';
 
 -- Until 002 says who sees what, nobody but the owner does.
@@ -392,7 +419,7 @@ DECLARE
 BEGIN
   FOREACH name IN ARRAY ARRAY['public.schema_migrations', 'public.users', 'public.projects', 'public.memberships',
     'public.api_keys', 'public.documents', 'public.graph_entities', 'public.graph_observations',
-    'public.graph_relations', 'public.mcp_events', 'public.sessions', 'app.project_state', 'app.backups',
+    'public.graph_relations', 'public.sessions', 'app.project_state', 'app.backups',
     'app.backup_items', 'app.files', 'app.graph_versions', 'app.graph_changes', 'app.stored_bytes',
     'app.audit_log'] LOOP
     EXECUTE format('ALTER TABLE %s ENABLE ROW LEVEL SECURITY', name);

@@ -122,8 +122,8 @@ BEGIN
       outcome := CASE WHEN of_key >= p_most_of_key THEN 'key_full' ELSE 'project_full' END;
       RETURN;
     END IF;
-    DELETE FROM public.sessions s WHERE s.id = ended;
-    DELETE FROM public.mcp_events e WHERE e.session_id = ended;
+    DELETE FROM public.sessions s WHERE s.id = ended AND s.project_id = p_project;
+    DELETE FROM public.mcp_events e WHERE e.session_id = ended AND e.project_id = p_project;
   END IF;
   INSERT INTO public.sessions
     (id, user_id, project_id, metadata, subscriptions, key_id, created_at, last_seen, expires_at)
@@ -183,7 +183,7 @@ BEGIN
   IF NOT FOUND THEN
     RETURN false;
   END IF;
-  DELETE FROM public.mcp_events e WHERE e.session_id = p_id;
+  DELETE FROM public.mcp_events e WHERE e.session_id = p_id AND e.project_id = p_project;
   RETURN true;
 END
 $$;
@@ -211,7 +211,7 @@ BEGIN
   WHERE EXISTS (
     SELECT FROM public.sessions s WHERE s.id = e.session AND s.user_id = e.usr AND s.project_id = e.project
   )
-  ON CONFLICT (stream_id, place) DO NOTHING;
+  ON CONFLICT (project_id, stream_id, place, created_at) DO NOTHING;
 END
 $$;
 
@@ -231,50 +231,138 @@ BEGIN
     RETURN NULL;
   END IF;
   PERFORM set_config('synchronous_commit', 'off', true);
-  DELETE FROM public.mcp_events e WHERE e.id IN (
-    SELECT o.id FROM (
-      SELECT i.id, sum(pg_column_size(i.message) + 200) OVER (ORDER BY i.id DESC) AS bytes FROM public.mcp_events i
-      WHERE i.session_id IN (
-        SELECT s.id FROM public.sessions s
-        WHERE s.project_id = p_project AND (p_session IS NULL OR s.id = p_session AND s.user_id = p_user)
-      )
-    ) AS o WHERE o.bytes > greatest(p_most, 524288)
-  );
+  DELETE FROM public.mcp_events e USING (
+    SELECT i.stream_id, i.place, i.created_at, sum(pg_column_size(i.message) + 200) OVER (ORDER BY i.id DESC) AS bytes
+    FROM public.mcp_events i
+    WHERE i.project_id = p_project AND i.session_id IN (
+      SELECT s.id FROM public.sessions s
+      WHERE s.project_id = p_project AND (p_session IS NULL OR s.id = p_session AND s.user_id = p_user)
+    )
+  ) AS o
+  WHERE o.bytes > greatest(p_most, 524288) AND e.project_id = p_project AND e.stream_id = o.stream_id
+    AND e.place = o.place AND e.created_at = o.created_at;
   GET DIAGNOSTICS removed = ROW_COUNT;
   RETURN removed;
 END
 $$;
 
--- Removes sessions that expired before p_now with their events, and events stored before p_events_before: at most
--- p_most rows of each, and one replica at a time. Gives the number of rows; 0 when another replica is at it. By the
--- database's clock: nothing goes that has not expired, and no event before its first hour is over, whatever is asked for.
+-- The partitions of the events but the default one, as PostgreSQL itself describes them.
+CREATE OR REPLACE FUNCTION app.event_partitions() RETURNS TABLE (tab regclass, begins timestamptz, ends timestamptz)
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET timezone = 'UTC' SET datestyle = 'ISO'
+AS $$
+  SELECT b.tab, b.bounds[1]::timestamptz, b.bounds[2]::timestamptz FROM (
+    SELECT c.oid::regclass AS tab, regexp_match(
+      pg_get_expr(c.relpartbound, c.oid), $re$FROM \('([^']+)'\) TO \('([^']+)'\)$re$) AS bounds
+    FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid WHERE i.inhparent = 'public.mcp_events'::regclass
+  ) AS b WHERE b.bounds IS NOT NULL
+$$;
+
+-- Makes the next partition of the events that is missing, p_hours wide (1 to 48), and gives its name; NULL when those of the
+-- next three widths are there, or another replica is at it. One a call, which waits no longer than a moment for a lock, so
+-- that nobody waits long behind it: where it does not get the lock it fails, and is called again some minutes later.
+-- A range of which the default partition holds events already stays there.
+CREATE OR REPLACE FUNCTION app.make_event_partition(p_hours integer) RETURNS text
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp SET timezone = 'UTC' SET datestyle = 'ISO' SET lock_timeout = '100ms'
+AS $$
+DECLARE
+  width constant interval := make_interval(hours => greatest(1, least(48, p_hours)));
+  since timestamptz := date_bin(width, now(), '2000-01-01'::timestamptz);
+  until timestamptz;
+  named text;
+BEGIN
+  IF NOT pg_try_advisory_xact_lock(hashtextextended('memory-bank-mcp event partitions', 0)) THEN
+    RETURN NULL;
+  END IF;
+  WHILE since <= now() + 3 * width LOOP
+    SELECT p.ends INTO until FROM app.event_partitions() p WHERE p.begins <= since AND p.ends > since;
+    IF until IS NULL THEN
+      SELECT least(date_bin(width, since, '2000-01-01'::timestamptz) + width, min(p.begins)) INTO until
+      FROM app.event_partitions() p WHERE p.begins > since;
+      named := 'mcp_events_' || to_char(since, 'YYYYMMDDHH24MI');
+      IF to_regclass('app.' || named) IS NULL AND NOT EXISTS (
+        SELECT FROM app.mcp_events_default e WHERE e.created_at >= since AND e.created_at < until
+      ) THEN
+        -- ATTACH PARTITION lets others write meanwhile, PARTITION OF would not.
+        EXECUTE format('CREATE TABLE app.%I (LIKE public.mcp_events INCLUDING DEFAULTS INCLUDING CONSTRAINTS)', named);
+        EXECUTE format('ALTER TABLE app.%I ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY', named);
+        EXECUTE format('ALTER TABLE public.mcp_events ATTACH PARTITION app.%I FOR VALUES FROM (%L) TO (%L)',
+          named, since, until);
+        RETURN named;
+      END IF;
+    END IF;
+    since := until;
+  END LOOP;
+  RETURN NULL;
+END
+$$;
+
+-- Drops the oldest partition that ended before p_before, and gives its name; NULL when there is none, or another replica is
+-- at it. One a call, with the locks of the function above. By the database's clock no event goes before its first hour is
+-- over, whatever is asked for.
+CREATE OR REPLACE FUNCTION app.drop_event_partition(p_before timestamptz) RETURNS text
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp SET timezone = 'UTC' SET datestyle = 'ISO' SET lock_timeout = '100ms'
+AS $$
+DECLARE
+  old regclass;
+BEGIN
+  IF NOT pg_try_advisory_xact_lock(hashtextextended('memory-bank-mcp event partitions', 0)) THEN
+    RETURN NULL;
+  END IF;
+  SELECT p.tab INTO old FROM app.event_partitions() p
+  WHERE p.ends <= p_before AND p.ends <= now() - interval '1 hour' ORDER BY p.ends LIMIT 1;
+  IF old IS NOT NULL THEN
+    EXECUTE format('DROP TABLE %s', old);
+  END IF;
+  RETURN old;
+END
+$$;
+
+-- Removes sessions that expired before p_now with their events, and events stored before p_events_before that no partition
+-- was there for; those in a partition go with it. At most p_most rows of each, and one replica at a time. Gives the number of
+-- rows; 0 when another replica is at it. By the database's clock: nothing goes that has not expired, and no event before its
+-- first hour is over, whatever is asked for.
 CREATE OR REPLACE FUNCTION app.purge(p_now timestamptz, p_events_before timestamptz, p_most bigint) RETURNS bigint
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
   expired uuid[];
+  projects uuid[];
   removed bigint;
   more bigint;
 BEGIN
   IF NOT pg_try_advisory_xact_lock(hashtextextended('memory-bank-mcp purge', 0)) THEN
     RETURN 0;
   END IF;
-  DELETE FROM public.mcp_events e WHERE e.id IN (
-    SELECT o.id FROM public.mcp_events o WHERE o.created_at < least(p_events_before, now() - interval '1 hour') ORDER BY o.created_at LIMIT p_most
-  );
+  DELETE FROM public.mcp_events e USING (
+    SELECT o.project_id, o.stream_id, o.place, o.created_at FROM app.mcp_events_default o
+    WHERE o.created_at < least(p_events_before, now() - interval '1 hour') ORDER BY o.created_at LIMIT p_most
+  ) AS old
+  WHERE e.project_id = old.project_id AND e.stream_id = old.stream_id AND e.place = old.place
+    AND e.created_at = old.created_at;
   GET DIAGNOSTICS removed = ROW_COUNT;
-  SELECT array_agg(o.id) INTO expired FROM (
-    SELECT s.id FROM public.sessions s WHERE s.expires_at <= least(p_now, now()) ORDER BY s.expires_at LIMIT p_most
-    FOR UPDATE SKIP LOCKED
+  SELECT array_agg(o.id), array_agg(o.project_id) INTO expired, projects FROM (
+    SELECT s.project_id, s.id FROM public.sessions s WHERE s.expires_at <= least(p_now, now())
+    ORDER BY s.expires_at LIMIT p_most FOR UPDATE SKIP LOCKED
   ) AS o;
-  DELETE FROM public.mcp_events e WHERE e.id IN (
-    SELECT o.id FROM public.mcp_events o WHERE o.session_id = ANY (expired) LIMIT p_most
-  );
+  IF expired IS NULL THEN
+    RETURN removed;
+  END IF;
+  DELETE FROM public.mcp_events e USING (
+    SELECT o.project_id, o.stream_id, o.place, o.created_at FROM public.mcp_events o
+    WHERE o.session_id = ANY (expired) AND (o.project_id, o.session_id) IN (SELECT * FROM unnest(projects, expired))
+    LIMIT p_most
+  ) AS old
+  WHERE e.project_id = old.project_id AND e.stream_id = old.stream_id AND e.place = old.place
+    AND e.created_at = old.created_at;
   GET DIAGNOSTICS more = ROW_COUNT;
   removed := removed + more;
   -- A session goes once its events have gone, so that no call deletes more than a bounded number.
-  DELETE FROM public.sessions s WHERE s.id = ANY (expired)
-    AND NOT EXISTS (SELECT FROM public.mcp_events e WHERE e.session_id = s.id);
+  DELETE FROM public.sessions s USING unnest(projects, expired) AS x (project_id, id)
+  WHERE s.project_id = x.project_id AND s.id = x.id AND NOT EXISTS (
+    SELECT FROM public.mcp_events e WHERE e.session_id = x.id AND e.project_id = x.project_id
+  );
   GET DIAGNOSTICS more = ROW_COUNT;
   RETURN removed + more;
 END
@@ -758,7 +846,7 @@ BEGIN
   END IF;
   INSERT INTO app.audit_log (project_id, action, user_id, key_id, login, subject, detail)
   VALUES (
-    p_project, p_action, usr, shown, CASE WHEN shown IS NULL THEN session_user::text END,
+    coalesce(p_project, '00000000-0000-0000-0000-000000000000'), p_action, usr, shown, CASE WHEN shown IS NULL THEN session_user::text END,
     left(p_subject, 255), jsonb_strip_nulls(p_detail)
   );
 END
@@ -953,8 +1041,8 @@ BEGIN
   IF NOT pg_try_advisory_xact_lock(hashtextextended('memory-bank-mcp audit', 0)) THEN
     RETURN 0;
   END IF;
-  DELETE FROM app.audit_log l WHERE l.id IN (
-    SELECT o.id FROM app.audit_log o WHERE o.at < p_before AND o.at < now() - interval '30 days'
+  DELETE FROM app.audit_log l WHERE (l.project_id, l.id) IN (
+    SELECT o.project_id, o.id FROM app.audit_log o WHERE o.at < p_before AND o.at < now() - interval '30 days'
     ORDER BY o.at LIMIT p_most
   );
   GET DIAGNOSTICS removed = ROW_COUNT;
@@ -979,7 +1067,8 @@ BEGIN
     FROM (
       SELECT unnest(ARRAY[
         'authenticate', 'touch_keys', 'open_session', 'subscribe_session', 'touch_sessions', 'close_session',
-        'append_events', 'trim_events', 'purge', 'kept_for_replay', 'note_key_addresses', 'purge_audit', 'opens_without_key']), 'app_server'
+        'append_events', 'trim_events', 'purge', 'kept_for_replay', 'note_key_addresses', 'purge_audit', 'opens_without_key',
+        'make_event_partition', 'drop_event_partition']), 'app_server'
       UNION ALL SELECT unnest(ARRAY['prune_backups', 'note_audit', 'own_key_hash', 'replace_own_key']), 'app_user'
       UNION ALL SELECT unnest(ARRAY[
         'bootstrap', 'create_user', 'list_users', 'create_project', 'list_projects', 'put_member', 'remove_member',
@@ -988,7 +1077,7 @@ BEGIN
         'audit_deletion']), owner
       UNION ALL SELECT c.proname, owner FROM pg_catalog.pg_proc c
       WHERE c.pronamespace = 'app'::regnamespace AND c.proname ~ '^count_.*_(insert|delete|update)$'
-      UNION ALL SELECT unnest(ARRAY['audit', 'proven', 'user_named', 'project_called', 'keeps_an_owner']), NULL
+      UNION ALL SELECT unnest(ARRAY['audit', 'proven', 'user_named', 'project_called', 'keeps_an_owner', 'event_partitions']), NULL
     ) AS w (name, grantee)
     JOIN pg_catalog.pg_proc p ON p.proname = w.name AND p.pronamespace = 'app'::regnamespace
   LOOP
@@ -997,6 +1086,17 @@ BEGIN
       EXECUTE format('GRANT EXECUTE ON FUNCTION %s TO %s', one.signature, one.grantee);
     END IF;
   END LOOP;
+END
+$$;
+
+-- The first partitions; the server's clean-up makes the others. Without them events go into the default one.
+DO $$
+BEGIN
+  FOR number IN 1..4 LOOP
+    EXIT WHEN app.make_event_partition(1) IS NULL;
+  END LOOP;
+EXCEPTION WHEN lock_not_available THEN
+  NULL; -- Servers are at work: one of them will make what is missing.
 END
 $$;
 

@@ -28,8 +28,9 @@ const TABLES: &str = "SELECT t.name, c.oid IS NOT NULL AS there, coalesce(c.relr
     EXISTS (SELECT FROM pg_catalog.pg_policy p WHERE p.polrelid = c.oid) \
     FROM unnest($1::text[]) AS t (name) LEFT JOIN pg_catalog.pg_class c ON c.oid = to_regclass(t.name)";
 
-/// Every table that holds something of a tenant.
-const TENANT_TABLES: [&str; 18] = [
+/// Every table that holds something of a tenant. The one list of them: the proof and the tests go by it, and a test
+/// compares it with the catalogue.
+pub const TENANT_TABLES: [&str; 18] = [
     "public.users",
     "public.projects",
     "public.memberships",
@@ -50,16 +51,15 @@ const TENANT_TABLES: [&str; 18] = [
     "app.files",
 ];
 
-/// Whether anything can be seen without a context.
-const NOTHING: &str = "SELECT EXISTS (SELECT FROM public.users) OR EXISTS (SELECT FROM public.projects) \
-    OR EXISTS (SELECT FROM public.memberships) OR EXISTS (SELECT FROM public.api_keys) \
-    OR EXISTS (SELECT FROM public.documents) OR EXISTS (SELECT FROM public.graph_entities) \
-    OR EXISTS (SELECT FROM public.graph_observations) OR EXISTS (SELECT FROM public.graph_relations) \
-    OR EXISTS (SELECT FROM public.mcp_events) OR EXISTS (SELECT FROM public.sessions) \
-    OR EXISTS (SELECT FROM app.project_state) OR EXISTS (SELECT FROM app.backups) \
-    OR EXISTS (SELECT FROM app.backup_items) OR EXISTS (SELECT FROM app.graph_versions) \
-    OR EXISTS (SELECT FROM app.graph_changes) OR EXISTS (SELECT FROM app.audit_log) \
-    OR EXISTS (SELECT FROM app.files) OR EXISTS (SELECT FROM app.stored_bytes)";
+/// Partitions of the events that could be read past the policies of their table: by their own names nobody but the
+/// functions reaches them.
+const PARTITIONS: &str = "SELECT c.oid::regclass::text, c.relrowsecurity AND c.relforcerowsecurity \
+    FROM pg_catalog.pg_inherits i JOIN pg_catalog.pg_class c ON c.oid = i.inhrelid \
+    WHERE i.inhparent = 'public.mcp_events'::regclass AND (NOT (c.relrowsecurity AND c.relforcerowsecurity) \
+      OR EXISTS (SELECT FROM unnest(ARRAY['app_user', 'app_server']) AS r (name) \
+        WHERE has_table_privilege(r.name, c.oid, 'SELECT, INSERT, UPDATE, DELETE, TRUNCATE') \
+          OR has_any_column_privilege(r.name, c.oid, 'SELECT, INSERT, UPDATE'))) \
+    ORDER BY 1 LIMIT 1";
 
 /// Policies that let app_user, or a role that it is a member of, at rows of whatever project: permissive ones that do not
 /// ask for the caller's role in its project. An empty table shows nothing of them.
@@ -82,12 +82,14 @@ const BEYOND: &str = "SELECT p.oid::regprocedure::text FROM pg_catalog.pg_proc p
       OR has_function_privilege('app_user', p.oid, 'EXECUTE')) ORDER BY 1 LIMIT 1";
 
 /// What the server needs: each takes the hash of a key that was presented, or shows and changes nothing of a tenant.
-const SERVING: [&str; 19] = [
+const SERVING: [&str; 21] = [
     "append_events",
     "authenticate",
     "close_session",
     "current_access",
+    "drop_event_partition",
     "kept_for_replay",
+    "make_event_partition",
     "note_audit",
     "note_key_addresses",
     "open_session",
@@ -121,7 +123,10 @@ impl Database {
             let (there, forced, policies): (bool, bool, bool) =
                 (column(row, 1)?, column(row, 2)?, column(row, 3)?);
             if !there {
-                return Err(refused(format!("table `{name}` is missing; run `memory-bank-mcp migrate`")));
+                return Err(refused(format!(
+                    "table `{name}` is missing; run migrations/001_schema.sql, 002_policies.sql and 003_functions.sql again, as the \
+                     schema's owner"
+                )));
             }
             if !forced || !policies {
                 return Err(refused(format!(
@@ -130,6 +135,7 @@ impl Database {
                 )));
             }
         }
+        self.prove_partitions().await?;
         self.prove_role().await?;
         let open = self.call(Query::new(OPEN, &[&names])).await.map_err(StoreError::from)?;
         if let Some(row) = open.first() {
@@ -140,6 +146,17 @@ impl Database {
             )));
         }
         self.prove_keys().await
+    }
+
+    /// Proves that no partition of the events can be read by its own name.
+    async fn prove_partitions(&self) -> Result<(), IsolationError> {
+        let open = self.call(Query::new(PARTITIONS, &[])).await.map_err(StoreError::from)?;
+        let Some(row) = open.first() else { return Ok(()) };
+        let (name, forced): (String, bool) = (column(row, 0)?, column(row, 1)?);
+        Err(refused(format!(
+            "partition `{name}` {}; run migrations/002_policies.sql again",
+            if forced { "can be reached by its own name" } else { "lacks forced row-level security" }
+        )))
     }
 
     /// Proves that nothing opens without the key of a member, unless the login role owns the schema and could do anything.
@@ -203,7 +220,11 @@ async fn role_holds(client: &tokio_postgres::Client) -> Result<(), IsolationErro
             if superuser { "is a superuser" } else { "is exempt from row-level security" }
         )));
     }
-    let seen = client.query_one(NOTHING, &[]).await.map_err(|error| unavailable(&error))?;
+    let any: Vec<String> = TENANT_TABLES.iter().map(|name| format!("EXISTS (SELECT FROM {name})")).collect();
+    let seen = client
+        .query_one(&format!("SELECT {}", any.join(" OR ")), &[])
+        .await
+        .map_err(|error| unavailable(&error))?;
     if column::<bool>(&seen, 0)? {
         return Err(refused(
             "rows can be seen without a context; run migrations/002_policies.sql again".to_owned(),

@@ -194,14 +194,17 @@ const SCHEMA: &str = "
       SELECT oid, nspname FROM pg_namespace WHERE nspname IN ('public', 'app')
     ), tables AS (
       SELECT c.oid, c.relname, c.relacl, c.relkind, c.relrowsecurity, c.relforcerowsecurity, c.relowner
-      FROM pg_class c JOIN ours ON ours.oid = c.relnamespace WHERE c.relkind IN ('r', 'S')
+      FROM pg_class c JOIN ours ON ours.oid = c.relnamespace WHERE c.relkind IN ('r', 'p', 'S')
+        -- Partitions come and go with the hours.
+        AND c.relname !~ '^mcp_events_[0-9]+'
     ), facts (fact) AS (
-      SELECT format('%s %s row security %s forced %s', t.relkind, t.oid::regclass, t.relrowsecurity, t.relforcerowsecurity)
+      SELECT format('%s %s row security %s forced %s owned by %s', t.relkind, t.oid::regclass, t.relrowsecurity,
+        t.relforcerowsecurity, t.relowner::regrole)
       FROM tables t
       UNION ALL SELECT format('%s.%s %s not null %s default %s identity %s', t.oid::regclass, a.attname,
         format_type(a.atttypid, a.atttypmod), a.attnotnull, pg_get_expr(d.adbin, d.adrelid), a.attidentity)
       FROM tables t JOIN pg_attribute a ON a.attrelid = t.oid AND a.attnum > 0 AND NOT a.attisdropped
-      LEFT JOIN pg_attrdef d ON d.adrelid = t.oid AND d.adnum = a.attnum WHERE t.relkind = 'r'
+      LEFT JOIN pg_attrdef d ON d.adrelid = t.oid AND d.adnum = a.attnum WHERE t.relkind IN ('r', 'p')
       UNION ALL SELECT format('%s constraint %s %s', t.oid::regclass, c.conname, pg_get_constraintdef(c.oid))
       FROM tables t JOIN pg_constraint c ON c.conrelid = t.oid
       UNION ALL SELECT pg_get_indexdef(i.indexrelid) FROM tables t JOIN pg_index i ON i.indrelid = t.oid

@@ -8,7 +8,7 @@ use memory_bank_core::store::{
     BackupStore, DocumentSearch, DocumentStore, Drafts, EntityDraft, EntityRef, GraphSearch, GraphStore,
     ObservationDraft, SearchStore, StateStore, Workspace,
 };
-use memory_bank_postgres::{IsolationError, PostgresWorkspace};
+use memory_bank_postgres::{IsolationError, PostgresWorkspace, TENANT_TABLES};
 use memory_bank_test_postgres::{MIGRATOR, SERVER};
 
 use crate::support::{Bench, path, read, write};
@@ -52,27 +52,6 @@ pub(crate) async fn two_tenants() -> (Bench, Caller, Caller) {
 fn forged(alice: &Caller, bob: &Caller) -> Caller {
     Caller { project: bob.project, role: Role::Owner, ..alice.clone() }
 }
-
-pub(crate) const TENANT_TABLES: [&str; 18] = [
-    "public.users",
-    "public.projects",
-    "public.memberships",
-    "public.api_keys",
-    "public.documents",
-    "public.graph_entities",
-    "public.graph_observations",
-    "public.graph_relations",
-    "public.mcp_events",
-    "public.sessions",
-    "app.project_state",
-    "app.backups",
-    "app.backup_items",
-    "app.graph_versions",
-    "app.graph_changes",
-    "app.stored_bytes",
-    "app.audit_log",
-    "app.files",
-];
 
 #[tokio::test]
 async fn a_forged_project_shows_nothing_and_takes_nothing() {
@@ -203,12 +182,12 @@ async fn without_a_context_no_table_shows_or_takes_a_row() {
     }
     let policies = bench.test.psql(
         "SELECT count(*) FROM pg_class WHERE relnamespace IN ('public'::regnamespace, 'app'::regnamespace) \
-         AND relkind = 'r' AND relname <> 'schema_migrations' AND NOT (relrowsecurity AND relforcerowsecurity)",
+         AND relkind IN ('r', 'p') AND relname <> 'schema_migrations' AND NOT (relrowsecurity AND relforcerowsecurity)",
     );
     assert_eq!(policies, "0");
     let tables = bench.test.psql(
         "SELECT count(*) FROM pg_class WHERE relnamespace IN ('public'::regnamespace, 'app'::regnamespace) \
-         AND relkind = 'r' AND relname <> 'schema_migrations'",
+         AND relkind IN ('r', 'p') AND NOT relispartition AND relname <> 'schema_migrations'",
     );
     assert_eq!(tables, TENANT_TABLES.len().to_string());
 }

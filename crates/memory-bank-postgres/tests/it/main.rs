@@ -17,6 +17,7 @@ mod isolation;
 mod keys;
 mod large_restore;
 mod migrations;
+mod partitions;
 mod proof;
 mod quota;
 mod ranking;

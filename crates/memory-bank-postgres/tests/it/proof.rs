@@ -6,10 +6,10 @@ use memory_bank_core::clock::{Clock, SystemClock};
 use memory_bank_core::error::{EditError, StoreError};
 use memory_bank_core::identity::{KeyHash, KeyStore};
 use memory_bank_core::store::{BackupStore, DocumentStore, Drafts, EntityRef, GraphStore};
-use memory_bank_postgres::IsolationError;
+use memory_bank_postgres::{IsolationError, TENANT_TABLES};
 use memory_bank_test_postgres::{MIGRATOR, SERVER};
 
-use crate::isolation::{TENANT_TABLES, two_tenants};
+use crate::isolation::two_tenants;
 use crate::support::{Bench, path, read, write};
 
 /// Runs SQL as the server's login; the error's text if it fails.

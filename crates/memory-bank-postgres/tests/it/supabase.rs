@@ -64,7 +64,7 @@ async fn the_roles_of_supabase_s_api_have_no_right_on_anything_of_ours() {
     let alice = bench.tenant("alice", "one").await;
     write(&bench.bank(), &alice, "secret.md", "a secret").await.unwrap();
     assert_eq!(bench.test.psql(RIGHTS), "");
-    let tables = "SELECT string_agg(c.oid::regclass::text, ' ') FROM pg_class c WHERE relkind = 'r' \
+    let tables = "SELECT string_agg(c.oid::regclass::text, ' ') FROM pg_class c WHERE relkind IN ('r', 'p') \
         AND relnamespace IN ('public'::regnamespace, 'app'::regnamespace)";
     let tables = bench.test.psql(tables);
     assert!(tables.split(' ').count() >= 15, "{tables}");

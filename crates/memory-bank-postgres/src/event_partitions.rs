@@ -1,0 +1,72 @@
+//! Partitions of the events: made ahead, dropped when they are old. The database decides which; nothing here knows their
+//! names.
+
+use jiff::Timestamp;
+use memory_bank_core::error::StoreError;
+
+use crate::connect::Database;
+use crate::tenant::{Query, Value};
+
+const MAKE: &str = "SELECT app.make_event_partition($1)";
+const DROP: &str = "SELECT app.drop_event_partition($1)";
+
+/// How many partitions are made, or dropped, at a time; a day has 24 of an hour.
+const MOST: usize = 64;
+/// How many partitions hold what is kept.
+const PARTS: i32 = 24;
+
+impl Database {
+    /// Makes the partitions that are needed next, and drops those whose events are all older than `before`. Each is a
+    /// transaction of its own that waits only a moment for a lock, so that nobody waits long behind it; what did not get
+    /// its lock is done the next time.
+    pub(crate) async fn tend_event_partitions(
+        &self,
+        now: Timestamp,
+        before: Timestamp,
+    ) -> Result<(), StoreError> {
+        let hours = width(now, before);
+        self.repeat(MAKE, &hours).await?;
+        self.repeat(DROP, &before).await
+    }
+
+    async fn repeat(&self, sql: &'static str, value: Value<'_>) -> Result<(), StoreError> {
+        for _ in 0..MOST {
+            match self.call(Query::new(sql, &[value])).await.map_err(StoreError::from) {
+                Ok(rows) => {
+                    let name: Option<String> = rows.first().and_then(|row| row.try_get(0).ok()).flatten();
+                    let Some(name) = name else { return Ok(()) };
+                    tracing::debug!(name, "a partition of the events came or went");
+                }
+                Err(StoreError::Busy) => {
+                    tracing::debug!(
+                        "the partitions of the events are in use; they are seen to the next time"
+                    );
+                    return Ok(());
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+}
+
+/// How many hours a partition is wide, by how long events are kept.
+fn width(now: Timestamp, before: Timestamp) -> i32 {
+    let kept = i32::try_from(now.duration_since(before).as_hours()).unwrap_or(i32::MAX);
+    kept.max(1).saturating_add(PARTS - 1) / PARTS
+}
+
+#[cfg(test)]
+mod tests {
+    use jiff::ToSpan;
+
+    use super::*;
+
+    #[test]
+    fn a_partition_holds_a_twenty_fourth_of_what_is_kept_and_no_less_than_an_hour() {
+        let now: Timestamp = "2026-11-22T09:30:07Z".parse().unwrap();
+        for (kept, wide) in [(1, 1), (24, 1), (25, 2), (48, 2), (720, 30), (0, 1)] {
+            assert_eq!(width(now, now - kept.hours()), wide, "{kept}");
+        }
+    }
+}
