@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use anyhow::{Context, ensure};
@@ -12,7 +13,7 @@ use memory_bank_core::identity::{Environment, KeyHash, NewKey, PlainKey};
 use memory_bank_core::limiter::{Limiter, MemoryLimiter};
 use memory_bank_core::store::{ChangeSink, MemoryEventStore, MemorySessionStore, SessionStore};
 use memory_bank_folder::{FolderKeys, StateFolder, project_of};
-use memory_bank_postgres::{Database, PoolUse, PostgresWorkspace};
+use memory_bank_postgres::{Database, PoolUse, PostgresWorkspace, SchemaState};
 use memory_bank_server::http::{
     Absent, DEFAULT_RATE_LIMIT, Health, IndexState, Parts, PinnedWorkspace, PoolState, Probe, ReadStorage,
     Redis, Server, StorageState,
@@ -93,7 +94,7 @@ async fn database_parts(settings: Settings, wanted: &DatabaseSettings) -> anyhow
             Redis::limiter,
         ),
         storage: Some(storage(database.clone())),
-        database: Arc::new(DatabaseProbe(database)),
+        database: Arc::new(DatabaseProbe { database, whole: AtomicBool::new(true) }),
         redis,
     })
 }
@@ -121,12 +122,47 @@ fn storage(database: Database) -> ReadStorage {
     })
 }
 
-struct DatabaseProbe(Database);
+/// Asks whether the database answers and has its schema, and notes in the log when that changes.
+struct DatabaseProbe {
+    database: Database,
+    whole: AtomicBool,
+}
 
 #[async_trait]
 impl Probe for DatabaseProbe {
     async fn health(&self) -> Health {
-        if self.0.ping().await.is_ok() { Health::Ok } else { Health::Error }
+        let state = match self.database.schema_state().await {
+            Ok(state) => state,
+            Err(_) => return Health::Error,
+        };
+        let problem = match state {
+            // What came back is proved as at the start: it may be another schema.
+            SchemaState::Whole if !self.whole.load(Ordering::Relaxed) => {
+                self.database.prove_isolation().await.err().map(|error| error.to_string())
+            }
+            SchemaState::Whole => None,
+            SchemaState::Missing(name) => Some(format!(
+                "the schema is gone: `{name}` is missing from the database; run `memory-bank-mcp migrate`"
+            )),
+            SchemaState::Denied => Some(
+                "the login role may not use the schema, whose roles were made anew: GRANT app_server TO it"
+                    .to_owned(),
+            ),
+        };
+        match problem {
+            None => {
+                if !self.whole.swap(true, Ordering::Relaxed) {
+                    tracing::info!("the schema is back; requests are served again");
+                }
+                Health::Ok
+            }
+            Some(problem) => {
+                if self.whole.swap(false, Ordering::Relaxed) {
+                    tracing::error!("{problem}");
+                }
+                Health::SchemaMissing
+            }
+        }
     }
 }
 

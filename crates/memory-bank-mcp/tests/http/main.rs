@@ -12,6 +12,7 @@ mod database;
 mod doctor;
 #[cfg(test)]
 mod door;
+mod emptied;
 #[cfg(test)]
 mod faults;
 #[cfg(test)]

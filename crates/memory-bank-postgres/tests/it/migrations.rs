@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use memory_bank_postgres::MigrateError;
-use memory_bank_test_postgres::{MIGRATOR, SERVER, TestDatabase};
+use memory_bank_test_postgres::{MIGRATOR, SERVER, SUPABASE, TestDatabase};
 
-use crate::support::Bench;
+use crate::support::{Bench, read, write};
 
 #[tokio::test]
 async fn psql_and_the_server_bring_the_same_schema_and_again_changes_nothing() {
@@ -65,24 +65,91 @@ async fn a_role_that_may_only_serve_is_told_who_must_migrate() {
     assert!(refused.to_string().contains("memory-bank-mcp migrate"));
 }
 
-/// What is in the database that a new one does not have.
-const LEFT: &str = "
-    SELECT relname FROM pg_class WHERE relnamespace = 'public'::regnamespace
-    UNION ALL SELECT proname FROM pg_proc WHERE pronamespace = 'public'::regnamespace
-    UNION ALL SELECT typname FROM pg_type WHERE typnamespace = 'public'::regnamespace
-    UNION ALL SELECT nspname FROM pg_namespace WHERE nspname = 'app'
-    UNION ALL SELECT x.grantee::regrole::text FROM pg_namespace n, aclexplode(n.nspacl) x
-      WHERE n.nspname = 'public' AND x.grantee::regrole::text LIKE 'app%'";
+/// All that is in a database, whoever made it, one fact a line; roles are the cluster's, and not in it.
+const CONTENTS: &str = "
+    WITH spaces AS (SELECT oid, nspname FROM pg_namespace WHERE nspname !~ '^pg_(toast|temp)'),
+    facts (fact) AS (
+      SELECT 'schema ' || nspname || ' ' || coalesce(nspacl::text, '') FROM pg_namespace WHERE nspname !~ '^pg_(toast|temp)'
+      UNION ALL SELECT 'relation ' || c.oid::regclass || ' ' || coalesce(c.relacl::text, '') FROM pg_class c JOIN spaces s ON s.oid = c.relnamespace
+      UNION ALL SELECT 'toast ' || count(*) FROM pg_class WHERE relkind = 't'
+      UNION ALL SELECT 'type ' || t.oid::regtype FROM pg_type t JOIN spaces s ON s.oid = t.typnamespace
+      UNION ALL SELECT 'function ' || p.oid::regprocedure FROM pg_proc p JOIN spaces s ON s.oid = p.pronamespace
+      UNION ALL SELECT 'operator ' || o.oid::regoperator FROM pg_operator o
+      UNION ALL SELECT 'constraint ' || conname FROM pg_constraint
+      UNION ALL SELECT 'trigger ' || tgname FROM pg_trigger
+      UNION ALL SELECT 'policy ' || polname FROM pg_policy
+      UNION ALL SELECT 'event trigger ' || evtname FROM pg_event_trigger
+      UNION ALL SELECT 'extension ' || extname FROM pg_extension
+      UNION ALL SELECT 'default rights ' || d.defaclrole::regrole || ' ' || d.defaclacl::text FROM pg_default_acl d
+      UNION ALL SELECT 'text search ' || cfgname FROM pg_ts_config
+      UNION ALL SELECT 'collation ' || collname FROM pg_collation c JOIN spaces s ON s.oid = c.collnamespace WHERE s.nspname <> 'pg_catalog'
+      UNION ALL SELECT 'publication ' || pubname FROM pg_publication
+      UNION ALL SELECT 'large object ' || oid FROM pg_largeobject_metadata
+      UNION ALL SELECT 'setting ' || setconfig::text FROM pg_db_role_setting WHERE setdatabase = (
+        SELECT oid FROM pg_database WHERE datname = current_database())
+    )
+    SELECT fact FROM facts ORDER BY fact";
+
+/// The rollback as the deployment guide has it, word for word.
+const GUIDE: &str = "
+-- WARNING: Drops ALL Memory Bank data in the database
+BEGIN;
+  DROP TABLE IF EXISTS mcp_events CASCADE;
+  DROP TABLE IF EXISTS sessions CASCADE;
+  DROP TABLE IF EXISTS graph_relations CASCADE;
+  DROP TABLE IF EXISTS graph_observations CASCADE;
+  DROP TABLE IF EXISTS graph_entities CASCADE;
+  DROP TABLE IF EXISTS documents CASCADE;
+  DROP TABLE IF EXISTS api_keys CASCADE;
+  DROP TABLE IF EXISTS memberships CASCADE;
+  DROP TABLE IF EXISTS projects CASCADE;
+  DROP TABLE IF EXISTS users CASCADE;
+  DROP TABLE IF EXISTS schema_migrations CASCADE;
+  DROP TYPE IF EXISTS project_role CASCADE;
+  DROP SCHEMA IF EXISTS app CASCADE;
+COMMIT;
+";
+
+#[tokio::test]
+async fn the_guide_s_rollback_leaves_nothing_behind_and_the_scripts_run_again() {
+    for role in [MIGRATOR, "postgres", SUPABASE] {
+        let around = Bench::new().await;
+        let database = if role == SUPABASE { TestDatabase::supabase() } else { TestDatabase::empty() };
+        let before = database.psql(CONTENTS);
+        for _ in 0..2 {
+            database.migrate_with_psql(role);
+            assert_eq!(
+                database.psql(
+                    "SELECT string_agg(version, ' ' ORDER BY applied_at, version) FROM schema_migrations"
+                ),
+                "001_schema 002_policies 003_functions"
+            );
+            let server = around.open(&database.url_of(role), 1);
+            server.prove_isolation().await.unwrap();
+            drop(server);
+            database.psql_as(role, GUIDE);
+            assert_eq!(database.psql(CONTENTS), before, "{role}");
+        }
+        // Nothing is missed when there is nothing.
+        database.psql_as(role, GUIDE);
+        database.migrate_with_psql(role);
+        let bench = Bench::on(database, role);
+        let alice = bench.tenant("alice", "one").await;
+        write(&bench.bank(), &alice, "a.md", "after the rollback").await.unwrap();
+        assert_eq!(read(&bench.bank(), &alice, "a.md").await.as_deref(), Some("after the rollback"));
+    }
+}
 
 #[tokio::test]
 async fn the_rollback_script_leaves_nothing_behind_and_the_database_can_be_migrated_again() {
     for role in [MIGRATOR, "postgres"] {
         let bench = Bench::new().await;
         let database = TestDatabase::empty();
+        let before = database.psql(CONTENTS);
         database.migrate_with_psql(role);
         let confirm = format!("SET memory_bank.confirm_rollback = '{}'", database.name());
         database.roll_back_with_psql(role, &confirm).unwrap();
-        assert_eq!(database.psql(LEFT), "");
+        assert_eq!(database.psql(CONTENTS), before);
         database.roll_back_with_psql(role, &confirm).unwrap();
         let server = bench.open(&database.url_of(role), 1);
         assert!(!server.migrate().await.unwrap().is_empty());

@@ -19,6 +19,10 @@ const PROBE_WAIT: Duration = Duration::from_secs(2);
 /// How long an answer counts.
 const KEPT: Duration = Duration::from_secs(1);
 
+/// What `/health` adds when the database was emptied under the server. The log has which table is missing.
+const SCHEMA_MISSING: &str =
+    "the database has no usable schema of this server; run `memory-bank-mcp migrate`";
+
 /// A part that is asked by one request at a time, and at most once a second, however many want to know.
 #[derive(Clone)]
 pub(crate) struct SharedProbe {
@@ -60,12 +64,15 @@ impl fmt::Debug for SharedProbe {
 pub(crate) async fn health(State(shared): State<Arc<Shared>>) -> Response {
     let (database, redis) = tokio::join!(shared.database.health(), shared.redis.health());
     let (status, word) = match (database, redis) {
-        (Health::Error, _) => (StatusCode::SERVICE_UNAVAILABLE, "error"),
+        (Health::Error | Health::SchemaMissing, _) => (StatusCode::SERVICE_UNAVAILABLE, "error"),
         (_, Health::Error) => (StatusCode::OK, "degraded"),
         _ => (StatusCode::OK, "ok"),
     };
     let uptime = (shared.started.elapsed().as_secs_f64() * 100.0).round() / 100.0;
-    let body = json!({"status": word, "db": text(database), "redis": text(redis), "uptime": uptime});
+    let mut body = json!({"status": word, "db": text(database), "redis": text(redis), "uptime": uptime});
+    if let (Health::SchemaMissing, Some(members)) = (database, body.as_object_mut()) {
+        members.insert("message".to_owned(), json!(SCHEMA_MISSING));
+    }
     reply::json(status, &body)
 }
 
@@ -76,7 +83,8 @@ pub(crate) async fn live() -> Response {
 
 /// `GET /health/ready`: requests can be served; not so while the server ends or is without its database.
 pub(crate) async fn ready(State(shared): State<Arc<Shared>>) -> Response {
-    let ready = !shared.shutdown.is_cancelled() && shared.database.health().await != Health::Error;
+    let well = matches!(shared.database.health().await, Health::Ok | Health::NotConfigured);
+    let ready = well && !shared.shutdown.is_cancelled();
     if ready {
         reply::json(StatusCode::OK, &json!({"status": "ok"}))
     } else {
@@ -87,7 +95,7 @@ pub(crate) async fn ready(State(shared): State<Arc<Shared>>) -> Response {
 fn text(health: Health) -> &'static str {
     match health {
         Health::Ok => "ok",
-        Health::Error => "error",
+        Health::Error | Health::SchemaMissing => "error",
         Health::NotConfigured => "not configured",
     }
 }

@@ -286,6 +286,8 @@ async fn chores(shared: Arc<Shared>) {
                 shared.auth.write_uses().await;
                 shared.sessions.write_uses().await;
                 shared.addresses.tell().await;
+                // Also where nobody asks for it: the log has it when the database was emptied, and when it is back.
+                let _health = shared.database.health().await;
             }
             _ = clean.tick() => {
                 shared.sessions.clean_up(shared.config.event_retention).await;

@@ -33,6 +33,8 @@ pub enum Health {
     Ok,
     /// It does not.
     Error,
+    /// It answers, but what the server keeps in it is not there, or may not be used.
+    SchemaMissing,
     /// There is none.
     NotConfigured,
 }

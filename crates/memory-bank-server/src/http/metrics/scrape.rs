@@ -81,7 +81,7 @@ async fn read(shared: &Shared) -> Reading {
     let (database, redis) = tokio::join!(shared.database.health(), shared.redis.health());
     let up = |health: Health| match health {
         Health::Ok => Some(true),
-        Health::Error => Some(false),
+        Health::Error | Health::SchemaMissing => Some(false),
         Health::NotConfigured => None,
     };
     Reading {
