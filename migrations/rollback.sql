@@ -14,6 +14,7 @@ DECLARE
   confirmed constant text := coalesce(current_setting('memory_bank.confirm_rollback', true), '');
   name text;
   kept text[] := '{}';
+  users text[] := '{}';
 BEGIN
   IF confirmed = '' THEN
     RAISE WARNING 'nothing was changed: this drops all data of memory-bank-mcp in database "%"', current_database()
@@ -45,12 +46,17 @@ BEGIN
       EXECUTE format('DROP ROLE %I', name);
     EXCEPTION WHEN dependent_objects_still_exist OR insufficient_privilege OR object_in_use THEN
       kept := kept || name;
+      SELECT users || coalesce(array_agg(d.datname::text), '{}') INTO users FROM pg_catalog.pg_database d
+      WHERE d.datname::text <> ALL (users) AND EXISTS (
+        SELECT FROM pg_catalog.pg_shdepend s WHERE s.dbid = d.oid AND s.refclassid = 'pg_catalog.pg_authid'::regclass
+          AND s.refobjid = (SELECT r.oid FROM pg_catalog.pg_roles r WHERE r.rolname = name));
     END;
   END LOOP;
   RAISE NOTICE 'memory-bank-mcp is gone from database "%"', current_database();
   IF kept <> '{}' THEN
-    RAISE NOTICE 'roles that stay, since other databases use them or they are not yours to drop: %',
-      array_to_string(kept, ', ');
+    RAISE NOTICE 'roles that stay: %; %', array_to_string(kept, ', '), CASE
+      WHEN users <> '{}' THEN 'they are used in the databases ' || array_to_string(users, ', ')
+      ELSE 'they are not yours to drop' END;
   END IF;
 END
 $rollback$;

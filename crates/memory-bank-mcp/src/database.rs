@@ -155,7 +155,12 @@ async fn missing(database: &Database) -> anyhow::Result<Vec<&'static str>> {
 }
 
 fn lacks(missing: &[&str]) -> anyhow::Error {
-    anyhow!("the database lacks {}; {}", missing.join(", "), how_to_set_up(missing))
+    anyhow!("{}; {}", lacking(missing), how_to_set_up(missing))
+}
+
+/// What is missing, in the words of every command.
+pub(crate) fn lacking(missing: &[&str]) -> String {
+    format!("the database lacks {}", missing.join(", "))
 }
 
 /// Applies what is missing. A login role that may only serve waits a while for whoever may: a container beside it, or

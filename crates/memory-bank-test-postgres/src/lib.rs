@@ -131,6 +131,14 @@ impl TestDatabase {
         self.file_with_psql(role, before, "rollback.sql")
     }
 
+    /// Runs another file through psql as this role, after a statement in the same session.
+    ///
+    /// # Errors
+    /// What psql says.
+    pub fn roll_back_with_psql_file(&self, role: &str, before: &str, file: &str) -> Result<(), String> {
+        self.file_with_psql(role, before, file)
+    }
+
     /// Runs one file of `migrations/` through psql as this role.
     ///
     /// # Errors

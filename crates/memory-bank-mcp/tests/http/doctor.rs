@@ -154,7 +154,14 @@ fn an_empty_database_lacks_its_schema() {
     let url = database.url_of(MIGRATOR);
     let report = of_database(&url, &[]);
     assert_eq!(report.code, Some(0), "the server applies them: {}", report.json);
-    report.says("database.migrations", &["warning: not applied: 001_schema", "memory-bank-mcp migrate"]);
+    report.says(
+        "database.migrations",
+        &[
+            "warning: the database lacks 001_schema",
+            "supabase/setup/001_schema.sql",
+            "memory-bank-mcp migrate",
+        ],
+    );
     let supabase = [("DB_PROVIDER", "supabase"), ("SUPABASE_DB_URL", url.as_str()), ("REDIS_URL", "")];
     let report = doctor(&supabase);
     assert_eq!(report.code, Some(1));

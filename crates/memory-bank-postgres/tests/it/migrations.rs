@@ -241,3 +241,21 @@ async fn each_script_can_be_run_again_by_itself() {
         assert_eq!(database.schema(), before, "{script} changed something");
     }
 }
+
+#[tokio::test]
+async fn the_rollback_script_names_the_databases_that_still_use_the_roles() {
+    let (one, other) = (TestDatabase::migrated(), TestDatabase::migrated());
+    let confirm = format!("SET memory_bank.confirm_rollback = '{}'", one.name());
+    let script =
+        std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../../migrations/rollback.sql"));
+    let script = script.unwrap();
+    // A warning is an error here, so that what it says comes back.
+    let loud = script.replace("RAISE NOTICE 'roles that stay", "RAISE EXCEPTION 'roles that stay");
+    assert_ne!(loud, script);
+    let file = std::env::temp_dir().join(format!("{}.sql", one.name()));
+    std::fs::write(&file, loud).unwrap();
+    let said = one.roll_back_with_psql_file(MIGRATOR, &confirm, file.to_str().unwrap()).unwrap_err();
+    std::fs::remove_file(file).unwrap();
+    assert!(said.contains("app_server, app_user, app_definer") && said.contains(other.name()), "{said}");
+    one.roll_back_with_psql(MIGRATOR, &confirm).unwrap();
+}

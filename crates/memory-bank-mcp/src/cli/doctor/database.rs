@@ -14,7 +14,7 @@ use memory_bank_postgres::{
 use crate::cli::doctor::findings::Findings;
 use crate::cli::doctor::key;
 use crate::config::{DatabaseSettings, Provider, Settings};
-use crate::database::{advice, how_to_set_up, open};
+use crate::database::{advice, how_to_set_up, lacking, open};
 
 /// How long all questions together may take, once the database has answered.
 const WAIT: Duration = Duration::from_secs(15);
@@ -229,13 +229,13 @@ async fn schema(database: &Database, provider: Provider, findings: &mut Findings
         findings.ok("database.migrations", format!("all {} are applied", migrations.len()));
         return true;
     }
-    let said = format!("not applied: {}", missing.join(", "));
+    let said = lacking(&missing);
     match provider {
         Provider::Supabase => findings.error("database.migrations", said, how_to_set_up(&missing)),
         Provider::Postgres => findings.warning(
             "database.migrations",
             said,
-            "the server applies them when it starts, if its role may; or run `memory-bank-mcp migrate` as the owner of the database",
+            format!("{}; the server does it when it starts, if its role may", how_to_set_up(&missing)),
         ),
     }
     false
@@ -262,8 +262,10 @@ async fn kept(database: &Database, retention: Duration, findings: &mut Findings)
         ),
     };
     let said = format!("{events}; {} sessions, {} of them expired", kept.sessions, kept.expired_sessions);
-    // Clean-up runs every few minutes, in small batches.
-    let grace = SignedDuration::from_hours(1);
+    // Clean-up runs every few minutes. Events go with their partition, which is a 24th of the retention wide, rounded up to
+    // hours.
+    let wide = retention.as_secs().div_ceil(24 * 3600).max(1);
+    let grace = SignedDuration::from_hours(1 + i64::try_from(wide).unwrap_or(48));
     let oldest_allowed = SignedDuration::try_from(retention)
         .ok()
         .and_then(|retention| SystemClock.now().checked_sub(retention + grace).ok());
