@@ -10,7 +10,7 @@ use tempfile::TempDir;
 use crate::client::{Server, until};
 use crate::database::{key_of, operate};
 use crate::load::Load;
-use crate::team::{health, is_well};
+use crate::team::health;
 
 /// The deployment guide's way to drop everything, in one transaction.
 const GUIDE: &str = "BEGIN; DROP TABLE IF EXISTS mcp_events CASCADE; DROP TABLE IF EXISTS sessions CASCADE; \
@@ -67,7 +67,7 @@ fn emptied_and_filled_again(roll: impl Fn(&TestDatabase) -> Result<(), String>) 
     );
     assert_eq!(logged().matches("the schema is gone").count(), 1, "it is noted once");
     operate(&database, &["migrate"]).unwrap();
-    until("the server to be well again", || is_well(&server));
+    until("the server to be well again", || health(&server)["db"] == json!("ok"));
     assert!(logged().contains("the schema is back"), "{}", logged());
     operate(&database, &bootstrap).unwrap();
     server.key = fast(&database);
