@@ -190,10 +190,14 @@ fn every_variable_that_is_read_is_in_the_table_and_every_one_of_the_server_is_re
             (name == "DB_PROVIDER").then(|| provider.map(str::to_owned)).flatten()
         });
     }
-    let url = |name: &str| (name == "DATABASE_URL").then(|| "postgresql://h/d".to_owned());
+    let url = |name: &str| (name == "DATABASE_URL").then(|| "postgresql://h".to_owned());
     let _outcome = Settings::read(&|name| {
         asked.borrow_mut().insert(name.to_owned());
         url(name)
+    });
+    let _outcome = server_database_url(&|name| {
+        asked.borrow_mut().insert(name.to_owned());
+        None
     });
     let _outcome = log_filter(&|name| {
         asked.borrow_mut().insert(name.to_owned());
@@ -270,15 +274,19 @@ fn the_compose_files_use_every_variable_and_pass_on_all_that_the_server_reads() 
     let files =
         ["production", "secrets", "supabase"].map(|one| deployed(&format!("deploy/compose.{one}.yml")));
     let all = format!("{stack}{}", files.concat());
+    // This one is passed on as it is, or not at all.
+    assert!(stack.contains("\n      RUST_LOG:\n"));
     let used: BTreeSet<String> = all
         .split("${")
         .skip(1)
         .map(|rest| rest.split([':', '-', '}']).next().unwrap_or_default().to_owned())
+        .chain(["RUST_LOG".to_owned()])
         .collect();
     assert_eq!(used, of_the_table());
     let (_, server) = stack.split_once("\n  mbmcp-server:\n").unwrap();
     let (server, _) = server.split_once("\n  migrate:\n").unwrap();
-    for variable in VARIABLES.iter().filter(|variable| variable.is_read_by_server()) {
+    let of_table = of_the_table();
+    for variable in VARIABLES.iter().filter(|one| one.is_read_by_server() && of_table.contains(one.name)) {
         assert!(server.contains(&format!("\n      {}:", variable.name)), "{}", variable.name);
     }
 }
