@@ -199,7 +199,7 @@ variables! {
     Compose TRAEFIK_DASHBOARD_PORT "TRAEFIK_DASHBOARD_PORT" = Is("8080"), "a port",
         "Traefik's port for its dashboard, on this machine's own address.";
     Compose DOMAIN "DOMAIN" = Nothing, "a host name",
-        "The name under which clients reach the server over HTTPS, for its certificate.";
+        "The name under which clients reach the server over HTTPS, for its certificate. With compose.production.yml `ALLOWED_HOSTS` defaults to it.";
     Compose ACME_EMAIL "ACME_EMAIL" = Nothing, "an email address",
         "The address that Let's Encrypt writes to; needed, with `DOMAIN`, for its certificates.";
     Compose DOCKER_IMAGE "DOCKER_IMAGE" = Is("diaz3618/memory-bank-mcp"), "a name", "The image.";
