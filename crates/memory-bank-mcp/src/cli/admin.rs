@@ -238,7 +238,7 @@ async fn migrate(
             ),
         };
         text = format!("{text}\n{sentence}");
-        shown["serverLogin"] = json!({"role": role, "outcome": word});
+        shown = json!({"applied": applied, "serverLogin": {"role": role, "outcome": word}});
     }
     output.show(&shown, &text)
 }
