@@ -50,6 +50,7 @@ mod replies;
 mod round_trips;
 #[cfg(test)]
 mod scopes;
+#[cfg(test)]
 mod server_login;
 #[cfg(test)]
 mod sessions;
