@@ -124,7 +124,7 @@ def image(engine, binary, tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def stand_ins(engine, image):
-    """What compose.yml names beside our image."""
+    """What docker-compose.yml names beside our image."""
     engine("import", str(BUILT / "stand-in" / "root.tar"), "stand-in-root")
     engine("tag", "gcr.io/distroless/cc-debian12:nonroot", "stand-in-base")
     context = BUILT / "stand-in" / "context"
@@ -140,7 +140,9 @@ def stand_ins(engine, image):
 def checkout(tmp_path_factory):
     """The files of the repository that an operator works with, as they are now."""
     here = tmp_path_factory.mktemp("checkout")
-    for folder in ["deploy", "migrations", "docs"]:
+    for folder in ["deploy", "migrations", "docs", "supabase"]:
         shutil.copytree(ROOT / folder, here / folder, symlinks=True)
-    (here / ".env.example").symlink_to("deploy/.env.example")
+    for file in ["docker-compose.yml", ".env.example"]:
+        assert not (ROOT / file).is_symlink()
+        shutil.copy(ROOT / file, here)
     return here

@@ -91,6 +91,6 @@ def test_three_servers_are_probed_and_end_without_haste():
 
 def test_the_tag_is_that_of_the_compose_settings():
     image = next(one for _, one in MANIFESTS if one["kind"] == "Kustomization")["images"][0]
-    example = (ROOT / "deploy" / ".env.example").read_text()
+    example = (ROOT / ".env.example").read_text()
     assert f"DOCKER_IMAGE={image['name']}\n" in example
     assert f"DOCKER_TAG={image['newTag']}\n" in example

@@ -110,7 +110,7 @@ def test_starting_again_as_for_an_upgrade_applies_what_is_missing(engine, shell,
 
 def test_every_migration_is_in_the_init_folder_in_order(engine, checkout, quick_start):
     folder = engine("exec", "mbmcp-postgres", "ls", "/docker-entrypoint-initdb.d").split()
-    assert folder == sorted(file.name for file in (checkout / "migrations").glob("[0-9]*.sql")) + ["900_login_role.sh"]
+    assert folder == sorted(file.name for file in (checkout / "migrations").glob("[0-9]*.sql"))
 
 
 def test_redis_is_a_bounded_cache(engine, quick_start):
@@ -126,7 +126,10 @@ def test_a_container_is_confined(engine, quick_start, name):
     assert host["Memory"] and host["NanoCpus"] and host["PidsLimit"]
     assert name == "mbmcp-traefik" or one["Config"]["User"] not in ("", "root", "0")
     published = {port for port, at in one["NetworkSettings"]["Ports"].items() if at}
-    assert published == ({"80/tcp", "443/tcp"} if name == "mbmcp-traefik" else set())
+    assert published == {"mbmcp-traefik": {"80/tcp", "443/tcp", "8080/tcp"}, "mbmcp-server": set(),
+                         "mbmcp-postgres": {"5432/tcp"}, "mbmcp-redis": {"6379/tcp"}}[name]
+    for port in published - {"80/tcp", "443/tcp"}:
+        assert [at["HostIp"] for at in one["NetworkSettings"]["Ports"][port]] == ["127.0.0.1"], port
 
 
 def test_the_server_writes_nothing_outside_the_database(engine, quick_start):
@@ -153,9 +156,9 @@ def test_the_quick_start_ends_what_it_began_and_keeps_the_data(engine, shell, ch
     assert "mbmcp_postgres-data" in engine("volume", "ls", "--quiet")
 
 
-def test_the_compose_guide_works_as_written(engine, shell, checkout, from_nothing):
+def test_the_page_on_compose_works_as_written(engine, shell, checkout, from_nothing):
     key = None
-    for block in blocks(checkout / "docs" / "deployment-compose.md"):
+    for block in blocks(checkout / "docs" / "compose.md"):
         said = shell.run(block)
         if "schema_migrations" in block:
             assert "001_schema" in said
@@ -167,14 +170,15 @@ def test_the_compose_guide_works_as_written(engine, shell, checkout, from_nothin
             assert (checkout / "memory-bank.dump").stat().st_size > 1000
         if "compose.secrets.yml" in block and "up -d" in block:
             wait_for("the server with its secrets in files", lambda: answers(EDGE, "/health"))
-            environment = " ".join(engine.inspect(servers(engine)[0])["Config"]["Env"])
-            assert (checkout / "secrets" / "database_url").read_text().strip() not in environment
+            password = (checkout / "secrets" / "postgres_password").read_text().strip()
+            for container in engine("ps", "--all", "--quiet").split():
+                assert password not in engine("inspect", container)
     assert engine("ps", "--all", "--quiet") == ""
     assert engine("volume", "ls", "--quiet", "--filter", "name=mbmcp_") == ""
 
 
 def servers(engine):
-    return engine("ps", "--quiet", "--filter", "label=com.docker.compose.service=memory-bank-mcp").split()
+    return engine("ps", "--quiet", "--filter", "label=com.docker.compose.service=mbmcp-server").split()
 
 
 def three_servers_share_the_sessions(engine, key):
@@ -188,16 +192,9 @@ def three_servers_share_the_sessions(engine, key):
     assert "demo" in call(EDGE, key, session, "list_stores")
 
 
-def test_the_development_files_add_the_dashboard_and_ports_of_this_machine_only(engine, shell, from_nothing):
-    shell.run("COMPOSE_FILE=deploy/compose.yml:deploy/compose.development.yml docker compose --profile local-db up -d")
-    wait_for("the dashboard", lambda: answers(("127.0.0.1", 8080), "/api/version"))
-    for name, port in [("mbmcp-postgres", "5432/tcp"), ("mbmcp-redis", "6379/tcp"), ("mbmcp-traefik", "8080/tcp")]:
-        assert [at["HostIp"] for at in engine.inspect(name)["NetworkSettings"]["Ports"][port]] == ["127.0.0.1"]
-
-
 def test_in_production_one_name_is_served_over_tls_and_http_leads_there(shell, from_nothing):
     # As `.env` would say it.
-    shell.run("export COMPOSE_FILE=deploy/compose.yml:deploy/compose.production.yml DOMAIN=memory.test ACME_EMAIL=a@memory.test")
+    shell.run("export COMPOSE_FILE=docker-compose.yml:deploy/compose.production.yml DOMAIN=memory.test ACME_EMAIL=a@memory.test")
     try:
         shell.run("docker compose --profile local-db up -d")
         curl = "curl --silent --insecure --connect-to ::127.0.0.1:"
@@ -247,21 +244,21 @@ def supabase(engine, stand_ins, tmp_path):
 def test_with_supabase_the_stack_has_no_database_of_its_own_and_changes_nothing_unasked(
         engine, shell, checkout, from_nothing, supabase):
     address, certificate, sql = supabase
-    guide = checkout / "docs" / "deployment-compose.md"
+    guide = checkout / "docs" / "compose.md"
     set_up = shown(guide, "secrets/supabase_db_url")
     for place, ours in [(r"postgresql://postgres\.REF\S*?(?=')", address), (r"prod-ca\.crt", str(certificate))]:
         set_up, changed = re.subn(place, ours, set_up)
         assert changed == 1, place
     shell.run("rm -rf secrets\n" + set_up)
-    refused = shell.run("docker compose run --rm --no-deps memory-bank-mcp || echo ended with $?")
+    refused = shell.run("docker compose run --rm --no-deps mbmcp-server || echo ended with $?")
     assert "supabase/setup/001_schema.sql, supabase/setup/002_policies.sql" in refused and "ended with 1" in refused, refused
     assert sql("SELECT to_regclass('public.documents') IS NULL") == "t"
 
-    said = shell.run(shown(guide, "memory-bank-mcp bootstrap"))
+    said = shell.run(shown(guide, "mbmcp-server bootstrap"))
     wait_for("the server with a database elsewhere", lambda: answers(EDGE, "/health"))
     assert json.loads(ask(EDGE, "GET", "/health")[2])["db"] == "ok"
     services = engine("ps", "--format", '{{.Label "com.docker.compose.service"}}').split()
-    assert sorted(services) == ["memory-bank-mcp", "redis", "traefik"]
+    assert sorted(services) == ["mbmcp-server", "redis", "traefik"]
     assert "managing" not in " ".join(engine.inspect("mbmcp-server")["Config"]["Env"])
     key = re.search(r"mbmcp_live_[0-9A-Za-z]{32}", said).group()
     assert "demo" in call(EDGE, key, initialize(EDGE, key), "list_stores")

@@ -1,6 +1,7 @@
 //! What the environment says. A value that cannot be used is an error that names the variable, what it holds (never a
 //! password) and what it takes. The variables themselves are in the table of `variables`.
 
+mod login;
 mod variables;
 
 use std::fmt;
@@ -19,10 +20,10 @@ use tracing_subscriber::filter::EnvFilter;
 use variables::{
     ADDRESS_CONNECTIONS, ADDRESS_LIMIT, ALL_REPLY_BYTES, ALLOWED_HOSTS, ALLOWED_ORIGINS, AUDIT_RETENTION,
     CONNECTIONS, DATABASE_URL, HOST, INDEX_MEMORY, INDEX_MEMORY_PER_PROJECT, JSON_RESPONSE, KEEP_ALIVE,
-    KEY_REPLY_BYTES, KEYED_ADDRESS_LIMIT, LAME_DUCK, LOG, METRICS, OTLP_ENDPOINT, PORT, PROJECT_EVENTS,
-    PROVIDER, PROXY_HOPS, QUOTA, READ_ONLY, REDIS_PREFIX, REDIS_URL, REPLY_BYTES, RETENTION,
-    ROOT_CERTIFICATE, SESSION_EVENTS, SESSIONS, SESSIONS_OF_KEY, STATE_DIR, STREAMS, SUPABASE_URL, TOOLS,
-    TRANSPORT,
+    KEY_REPLY_BYTES, KEYED_ADDRESS_LIMIT, LAME_DUCK, LOG, LOGIN_DATABASE, LOGIN_PASSWORD, LOGIN_USER,
+    METRICS, OTLP_ENDPOINT, PORT, PROJECT_EVENTS, PROVIDER, PROXY_HOPS, QUOTA, READ_ONLY, REDIS_PREFIX,
+    REDIS_URL, REPLY_BYTES, RETENTION, ROOT_CERTIFICATE, SERVER_DATABASE_URL, SESSION_EVENTS, SESSIONS,
+    SESSIONS_OF_KEY, STATE_DIR, STREAMS, SUPABASE_URL, TOOLS, TRANSPORT,
 };
 pub(crate) use variables::{VARIABLES, Variable};
 
@@ -234,6 +235,18 @@ pub(crate) fn log_filter(read: Read<'_>) -> Result<Option<EnvFilter>, ConfigErro
     EnvFilter::try_new(text).map(Some).map_err(|_| wrong(&LOG, read))
 }
 
+/// The connection string that servers log in with, for the step that makes their role.
+///
+/// # Errors
+/// The variable cannot be used, or is not set.
+pub(crate) fn server_database_url(read: Read<'_>) -> Result<String, ConfigError> {
+    let reason = "`--server-password-file` makes the role that it names";
+    let missing =
+        ConfigError::Missing { name: SERVER_DATABASE_URL.name, takes: SERVER_DATABASE_URL.takes, reason };
+    let (_, url) = secret(&SERVER_DATABASE_URL, read)?.ok_or(missing)?;
+    Ok(url)
+}
+
 impl Settings {
     /// Reads and checks all variables.
     ///
@@ -327,6 +340,7 @@ fn database(read: Read<'_>) -> Result<Option<DatabaseSettings>, ConfigError> {
     if !(url.starts_with("postgres://") || url.starts_with("postgresql://")) {
         return Err(ConfigError::WrongSecret { name, got: shape(&url), takes: variable.takes });
     }
+    let url = if provider == Provider::Postgres { login::complete(url, read)? } else { url };
     let root_certificate = set(&ROOT_CERTIFICATE, read).map(PathBuf::from);
     if let Some(path) = &root_certificate {
         text_file(ROOT_CERTIFICATE.name, path, ROOT_CERTIFICATE.takes, u64::MAX)?;

@@ -1,5 +1,6 @@
 //! The operator's commands, straight on the database: schema, users, projects, members.
 
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Context, bail};
@@ -11,11 +12,11 @@ use memory_bank_core::identity::{
     AdminError, Administration, MemberRecord, NewProject, NewUser, ProjectRecord, UserRecord,
 };
 use memory_bank_core::store::NoSink;
-use memory_bank_postgres::{Database, MigrateError};
+use memory_bank_postgres::{Database, LoginOutcome, MigrateError};
 use serde_json::{Value, json};
 
 use crate::cli::output::{Output, Table};
-use crate::cli::{audit, keys, output};
+use crate::cli::{audit, keys, output, server_login};
 use crate::config::{self, Settings};
 use crate::database;
 
@@ -27,6 +28,10 @@ pub(crate) enum AdminCommand {
         /// Only show which migrations the database has.
         #[arg(long)]
         status: bool,
+        /// Also make the role that servers log in as, which `SERVER_DATABASE_URL` names. Its password is that of the
+        /// connection string, or else that of this file, which is made with a random password where it is missing.
+        #[arg(long, value_name = "FILE", conflicts_with = "status")]
+        server_password_file: Option<PathBuf>,
     },
     /// Make a user, a project and their ownership where they are missing, and always a new owner's key.
     Bootstrap {
@@ -164,7 +169,10 @@ pub(crate) async fn run(command: &AdminCommand, output: Output) -> anyhow::Resul
         database::expect_owner(&database, wanted).await?;
     }
     let done = match command {
-        AdminCommand::Migrate { status } => migrate(&database, *status, output).await,
+        AdminCommand::Migrate { status: true, .. } => migration_status(&database, output).await,
+        AdminCommand::Migrate { server_password_file, .. } => {
+            migrate(&database, server_password_file.as_deref(), output).await
+        }
         AdminCommand::Bootstrap { user, project } => bootstrap(&database, user, project, output).await,
         AdminCommand::Users(command) => users(&database, command, output).await,
         AdminCommand::Projects(command) => projects(&database, command, output).await,
@@ -188,27 +196,51 @@ pub(crate) fn advised(error: anyhow::Error) -> anyhow::Error {
     }
 }
 
-async fn migrate(database: &Database, status: bool, output: Output) -> anyhow::Result<()> {
-    if status {
-        let migrations = database.migrations().await?;
-        let list: Vec<Value> = migrations
-            .iter()
-            .map(|one| json!({"version": one.version, "appliedAt": one.applied_at.map(iso_millis)}))
-            .collect();
-        let mut table = Table::new(&["MIGRATION", "APPLIED"]);
-        for one in &migrations {
-            table
-                .row(vec![one.version.to_owned(), one.applied_at.map_or_else(|| "-".to_owned(), iso_millis)]);
-        }
-        return output.show(&json!({"migrations": list}), &table.to_string());
+async fn migration_status(database: &Database, output: Output) -> anyhow::Result<()> {
+    let migrations = database.migrations().await?;
+    let list: Vec<Value> = migrations
+        .iter()
+        .map(|one| json!({"version": one.version, "appliedAt": one.applied_at.map(iso_millis)}))
+        .collect();
+    let mut table = Table::new(&["MIGRATION", "APPLIED"]);
+    for one in &migrations {
+        table.row(vec![one.version.to_owned(), one.applied_at.map_or_else(|| "-".to_owned(), iso_millis)]);
     }
+    output.show(&json!({"migrations": list}), &table.to_string())
+}
+
+async fn migrate(
+    database: &Database,
+    server_password_file: Option<&Path>,
+    output: Output,
+) -> anyhow::Result<()> {
     let applied = database.migrate().await?;
-    let text = if applied.is_empty() {
+    let mut text = if applied.is_empty() {
         "The schema is up to date.".to_owned()
     } else {
         format!("Applied: {}", applied.join(", "))
     };
-    output.show(&json!({"applied": applied}), &text)
+    let mut shown = json!({"applied": applied});
+    if let Some(file) = server_password_file {
+        let (role, outcome) = server_login::set(database, file).await?;
+        let (word, sentence) = match outcome {
+            LoginOutcome::Created => {
+                ("created", format!("The role `{role}`, as which servers log in, was made."))
+            }
+            LoginOutcome::Updated => {
+                ("updated", format!("The role `{role}`, as which servers log in, has its password."))
+            }
+            LoginOutcome::LeftAlone => (
+                "leftAlone",
+                format!(
+                    "The role `{role}` may do more than serve; it was left as it is. Let servers log in as a role of their own."
+                ),
+            ),
+        };
+        text = format!("{text}\n{sentence}");
+        shown = json!({"applied": applied, "serverLogin": {"role": role, "outcome": word}});
+    }
+    output.show(&shown, &text)
 }
 
 async fn bootstrap(database: &Database, user: &str, project: &str, output: Output) -> anyhow::Result<()> {

@@ -10,6 +10,7 @@ pub(crate) mod moving;
 pub(crate) mod output;
 pub(crate) mod recall;
 pub(crate) mod serve;
+mod server_login;
 pub(crate) mod shell;
 pub(crate) mod variables;
 

@@ -190,10 +190,14 @@ fn every_variable_that_is_read_is_in_the_table_and_every_one_of_the_server_is_re
             (name == "DB_PROVIDER").then(|| provider.map(str::to_owned)).flatten()
         });
     }
-    let url = |name: &str| (name == "DATABASE_URL").then(|| "postgresql://h/d".to_owned());
+    let url = |name: &str| (name == "DATABASE_URL").then(|| "postgresql://h".to_owned());
     let _outcome = Settings::read(&|name| {
         asked.borrow_mut().insert(name.to_owned());
         url(name)
+    });
+    let _outcome = server_database_url(&|name| {
+        asked.borrow_mut().insert(name.to_owned());
+        None
     });
     let _outcome = log_filter(&|name| {
         asked.borrow_mut().insert(name.to_owned());
@@ -226,12 +230,15 @@ fn the_reference_in_the_documentation_is_the_table(#[case] part: &str, #[case] o
     assert_eq!(shown, wanted, "run this test with UPDATE_DOCS=1");
 }
 
-/// A file in deploy/.
+/// The variables that the compose files set from others, for single steps.
+const SET_BY_THE_STACK: [&str; 4] = ["PGUSER", "PGPASSWORD", "PGDATABASE", "SERVER_DATABASE_URL"];
+
+/// A file of the deployment.
 fn deployed(name: &str) -> String {
-    std::fs::read_to_string(format!("{}/../../deploy/{name}", env!("CARGO_MANIFEST_DIR"))).unwrap()
+    std::fs::read_to_string(format!("{}/../../{name}", env!("CARGO_MANIFEST_DIR"))).unwrap()
 }
 
-/// The variables of deploy/.env.example with their values, but for those that Compose itself reads. What is commented
+/// The variables of .env.example with their values, but for those that Compose itself reads. What is commented
 /// out counts: it has no default.
 fn example() -> BTreeMap<String, String> {
     let text = deployed(".env.example");
@@ -239,19 +246,20 @@ fn example() -> BTreeMap<String, String> {
     lines
         .filter(|(name, _)| name.bytes().all(|byte| byte.is_ascii_uppercase() || byte == b'_'))
         .filter(|(name, _)| !name.starts_with("COMPOSE_"))
-        .map(|(name, value)| (name.to_owned(), value.to_owned()))
+        .map(|(name, value)| (name.to_owned(), value.trim_matches('\'').to_owned()))
         .collect()
 }
 
 fn of_the_table() -> BTreeSet<String> {
-    VARIABLES.iter().map(|variable| variable.name.to_owned()).collect()
+    let names = VARIABLES.iter().map(|variable| variable.name);
+    names.filter(|name| !SET_BY_THE_STACK.contains(name)).map(str::to_owned).collect()
 }
 
 #[test]
 fn the_example_of_the_compose_settings_holds_every_variable_with_its_default() {
     let example = example();
     assert_eq!(example.keys().cloned().collect::<BTreeSet<_>>(), of_the_table());
-    for variable in VARIABLES {
+    for variable in VARIABLES.iter().filter(|variable| example.contains_key(variable.name)) {
         // A container is there to serve.
         let default = if variable.name == "MCP_TRANSPORT" { "http" } else { variable.default.value() };
         if variable.default == DefaultValue::Is(variable.default.value()) {
@@ -262,26 +270,30 @@ fn the_example_of_the_compose_settings_holds_every_variable_with_its_default() {
 
 #[test]
 fn the_compose_files_use_every_variable_and_pass_on_all_that_the_server_reads() {
-    let stack = deployed("compose.yml");
-    let files = ["development", "production", "secrets", "supabase"]
-        .map(|one| deployed(&format!("compose.{one}.yml")));
+    let stack = deployed("docker-compose.yml");
+    let files =
+        ["production", "secrets", "supabase"].map(|one| deployed(&format!("deploy/compose.{one}.yml")));
     let all = format!("{stack}{}", files.concat());
+    // This one is passed on as it is, or not at all.
+    assert!(stack.contains("\n      RUST_LOG:\n"));
     let used: BTreeSet<String> = all
         .split("${")
         .skip(1)
         .map(|rest| rest.split([':', '-', '}']).next().unwrap_or_default().to_owned())
+        .chain(["RUST_LOG".to_owned()])
         .collect();
     assert_eq!(used, of_the_table());
-    let (_, server) = stack.split_once("\n  memory-bank-mcp:\n").unwrap();
+    let (_, server) = stack.split_once("\n  mbmcp-server:\n").unwrap();
     let (server, _) = server.split_once("\n  migrate:\n").unwrap();
-    for variable in VARIABLES.iter().filter(|variable| variable.is_read_by_server()) {
+    let of_table = of_the_table();
+    for variable in VARIABLES.iter().filter(|one| one.is_read_by_server() && of_table.contains(one.name)) {
         assert!(server.contains(&format!("\n      {}:", variable.name)), "{}", variable.name);
     }
 }
 
 #[test]
 fn the_defaults_in_the_compose_file_are_those_of_its_example() {
-    let (stack, example) = (deployed("compose.yml"), example());
+    let (stack, example) = (deployed("docker-compose.yml"), example());
     for place in stack.split("${").skip(1) {
         let place = place.split('}').next().unwrap_or_default();
         let (name, default) = place.split_once(":-").or_else(|| place.split_once('-')).unwrap();

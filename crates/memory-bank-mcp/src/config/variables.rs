@@ -53,9 +53,9 @@ pub(crate) enum Kind {
     Plain,
     /// The server; the value may hold a password. The variable with `_FILE` behind its name takes a file instead.
     Secret,
-    /// The files in deploy/ alone.
+    /// The compose files alone.
     Compose,
-    /// The files in deploy/ alone; a password.
+    /// The compose files alone; a password.
     ComposeSecret,
 }
 
@@ -119,6 +119,15 @@ variables! {
     Secret SUPABASE_URL "SUPABASE_DB_URL" = Nothing,
         "the connection string of the session pooler, postgresql://postgres.REF:password@host:5432/postgres",
         "The database, with `DB_PROVIDER=supabase`.";
+    Plain LOGIN_USER "PGUSER" = Nothing, "a role",
+        "Who logs in, where `DATABASE_URL` does not say.";
+    Secret LOGIN_PASSWORD "PGPASSWORD" = Nothing, "a password of any characters",
+        "The password, where `DATABASE_URL` has none. Nothing in it needs to be escaped.";
+    Plain LOGIN_DATABASE "PGDATABASE" = Nothing, "a name",
+        "The name of the database, where `DATABASE_URL` has none.";
+    Secret SERVER_DATABASE_URL "SERVER_DATABASE_URL" = Nothing,
+        "a connection string, postgresql://user@host:port/database",
+        "What servers log in with; `memory-bank-mcp migrate --server-password-file FILE` makes its user.";
     Plain CONNECTIONS "DB_MAX_CONNECTIONS" = Depends("`20`; `10` with `DB_PROVIDER=supabase`"), "a number from 1 to 1000",
         "The most connections to the database.";
     Plain ROOT_CERTIFICATE "DB_SSL_ROOT_CERT" = Nothing, "the path of a PEM file with certificates",
@@ -175,27 +184,29 @@ variables! {
         "Where traces are sent, as OTLP over HTTP. The other variables of OpenTelemetry for its exporter, its sampler and the name of the service count, too.";
     Plain LOG "RUST_LOG" = Nothing, "directives such as `info` or `memory_bank_server=debug`",
         "What is logged on standard error; it wins over `--debug`.";
+    Compose NODE_ENV "NODE_ENV" = Is("production"), "anything",
+        "The TypeScript server reads it; this one does nothing with it.";
     Compose POSTGRES_DB "POSTGRES_DB" = Is("memory_bank_mcp"), "a name",
         "The database of the local PostgreSQL.";
     Compose POSTGRES_USER "POSTGRES_USER" = Is("mbmcp"), "a name",
         "The administrator of the local PostgreSQL.";
     ComposeSecret POSTGRES_PASSWORD "POSTGRES_PASSWORD" = Is("mbmcp_secret"), "a password",
-        "The administrator's password. Set one of your own.";
-    Compose POSTGRES_PORT "POSTGRES_PORT" = Is("5432"), "a port", "The port of the local PostgreSQL on the host.";
-    Compose REDIS_PORT "REDIS_PORT" = Is("6379"), "a port", "The port of Redis on the host.";
+        "The administrator's password, of any characters. Set one of your own, in single quotes.";
+    Compose POSTGRES_PORT "POSTGRES_PORT" = Is("5432"), "a port", "The port of the local PostgreSQL, on this machine's own address.";
+    Compose REDIS_PORT "REDIS_PORT" = Is("6379"), "a port", "The port of Redis, on this machine's own address.";
     Compose TRAEFIK_HTTP_PORT "TRAEFIK_HTTP_PORT" = Is("80"), "a port", "Traefik's port for HTTP.";
     Compose TRAEFIK_HTTPS_PORT "TRAEFIK_HTTPS_PORT" = Is("443"), "a port", "Traefik's port for HTTPS.";
     Compose TRAEFIK_DASHBOARD_PORT "TRAEFIK_DASHBOARD_PORT" = Is("8080"), "a port",
-        "Traefik's port for its dashboard, in development.";
+        "Traefik's port for its dashboard, on this machine's own address.";
     Compose DOMAIN "DOMAIN" = Nothing, "a host name",
-        "The name under which clients reach the server; needed for TLS in production, where `ALLOWED_HOSTS` defaults to it.";
+        "The name under which clients reach the server over HTTPS, for its certificate. With compose.production.yml `ALLOWED_HOSTS` defaults to it.";
     Compose ACME_EMAIL "ACME_EMAIL" = Nothing, "an email address",
-        "Where Let's Encrypt sends its notices; needed for TLS in production.";
+        "The address that Let's Encrypt writes to; needed, with `DOMAIN`, for its certificates.";
     Compose DOCKER_IMAGE "DOCKER_IMAGE" = Is("diaz3618/memory-bank-mcp"), "a name", "The image.";
     Compose DOCKER_TAG "DOCKER_TAG" = Is("1.8.0-http-pg-redis"), "a tag", "The image's tag.";
     Compose DOCKER_PULL_POLICY "DOCKER_PULL_POLICY" = Is("build"), "`build`, `missing`, `always` or `never`",
         "Whether Compose builds the image from the sources, or takes a published one.";
-    Compose SECRETS_DIR "SECRETS_DIR" = Is("../secrets"), "a folder, seen from deploy/",
+    Compose SECRETS_DIR "SECRETS_DIR" = Is("./secrets"), "a folder, seen from docker-compose.yml",
         "Where the files of compose.secrets.yml and compose.supabase.yml are.";
 }
 

@@ -52,6 +52,8 @@ mod round_trips;
 #[cfg(test)]
 mod scopes;
 #[cfg(test)]
+mod server_login;
+#[cfg(test)]
 mod sessions;
 #[cfg(test)]
 mod shells;

@@ -1,0 +1,87 @@
+//! The password of the role that servers log in as: given in the connection string, or kept in a file that is made once
+//! and that the servers read. It must not know how the role is made.
+
+use std::io::{Read as _, Write as _};
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+
+use anyhow::{Context, bail};
+use fs_err as fs;
+use memory_bank_core::clock::{Entropy, SystemEntropy};
+use memory_bank_postgres::{Database, LoginOutcome, ServerLogin};
+
+use crate::config;
+
+/// The longest password in a file, in bytes.
+const PASSWORD_BYTES: u64 = 1024;
+/// Read by the user who runs the servers, and written by nobody.
+const MODE: u32 = 0o400;
+
+/// Makes the role, or gives it its password; its name comes back.
+pub(crate) async fn set(database: &Database, file: &Path) -> anyhow::Result<(String, LoginOutcome)> {
+    let url = config::server_database_url(&config::environment)?;
+    let login = ServerLogin::of(&url).context("`SERVER_DATABASE_URL` cannot be used")?;
+    let password = match login.password {
+        Some(password) => password,
+        None => kept(file)?,
+    };
+    let outcome = database.set_server_login(&login.role, &password).await?;
+    Ok((login.role, outcome))
+}
+
+/// The password in the file. Where there is no file, one is made, whole or not at all; of several that are made at once,
+/// the first counts.
+fn kept(file: &Path) -> anyhow::Result<String> {
+    if !fs::exists(file)? {
+        let folder = file.parent().context("`--server-password-file` takes the path of a file")?;
+        let mut draft = tempfile::Builder::new()
+            .permissions(std::fs::Permissions::from_mode(MODE))
+            .tempfile_in(folder)
+            .with_context(|| format!("`{}` cannot be made", file.display()))?;
+        let password = format!("{}{}\n", SystemEntropy.id().simple(), SystemEntropy.id().simple());
+        draft.write_all(password.as_bytes())?;
+        draft.as_file().sync_all()?;
+        match draft.persist_noclobber(file) {
+            Ok(_) => fs::File::open(folder)?.sync_all()?,
+            Err(lost) if lost.error.kind() == std::io::ErrorKind::AlreadyExists => {}
+            Err(lost) => {
+                return Err(lost.error).with_context(|| format!("`{}` cannot be made", file.display()));
+            }
+        }
+    }
+    let mut text = String::new();
+    let length = fs::File::open(file)?.take(PASSWORD_BYTES + 1).read_to_string(&mut text)?;
+    let password = text.trim_end_matches(['\r', '\n']);
+    if password.is_empty() || u64::try_from(length)? > PASSWORD_BYTES {
+        bail!(
+            "`{}` must hold a password of 1 to {PASSWORD_BYTES} bytes; remove it to have one made",
+            file.display()
+        );
+    }
+    Ok(password.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_password_is_made_once_and_read_by_its_owner_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("password");
+        let made = kept(&file).unwrap();
+        assert_eq!(made.len(), 64);
+        assert_eq!(kept(&file).unwrap(), made);
+        assert_eq!(std::fs::metadata(&file).unwrap().permissions().mode() & 0o777, MODE);
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
+        assert_ne!(kept(&folder.path().join("another")).unwrap(), made);
+    }
+
+    #[test]
+    fn a_file_without_a_password_is_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("password");
+        std::fs::write(&file, "\n").unwrap();
+        assert!(kept(&file).unwrap_err().to_string().contains("remove it"));
+    }
+}

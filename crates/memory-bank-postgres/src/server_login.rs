@@ -1,0 +1,109 @@
+//! The role that servers log in as: made, given its password, and made a member of the role that may serve. It must not
+//! know where the password is kept.
+
+use std::str::FromStr;
+
+use memory_bank_core::error::StoreError;
+use postgres_protocol::password::scram_sha_256;
+
+use crate::connect::{ConnectError, Database};
+use crate::error::describe;
+
+/// Two migrate steps at once set the role one after the other. A number that nothing else uses.
+const LOCK: i64 = 0x6d62_6d63_705f_6d32;
+
+/// What a server's connection string says of its login.
+#[derive(Clone, PartialEq, Eq)]
+pub struct ServerLogin {
+    /// The role.
+    pub role: String,
+    /// Its password, if the string has one.
+    pub password: Option<String>,
+}
+
+impl std::fmt::Debug for ServerLogin {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ServerLogin").field("role", &self.role).finish_non_exhaustive()
+    }
+}
+
+/// What became of the role.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LoginOutcome {
+    /// It was made.
+    Created,
+    /// It was there; it has the password now.
+    Updated,
+    /// It was left as it is: the caller itself, a superuser, or a role that may bypass policies or make roles.
+    LeftAlone,
+}
+
+impl ServerLogin {
+    /// Reads the role and the password of a connection string.
+    ///
+    /// # Errors
+    /// The string cannot be read, or it names no role.
+    pub fn of(url: &str) -> Result<Self, ConnectError> {
+        let config = tokio_postgres::Config::from_str(url)
+            .map_err(|error| ConnectError::Malformed(describe(&error)))?;
+        let role = config.get_user().filter(|role| !role.is_empty());
+        let role = role.ok_or_else(|| ConnectError::Malformed("it names no user".to_owned()))?.to_owned();
+        let password = config.get_password().map(|password| String::from_utf8_lossy(password).into_owned());
+        Ok(Self { role, password: password.filter(|password| !password.is_empty()) })
+    }
+}
+
+impl Database {
+    /// Makes the role that servers log in as, or gives it this password. It may serve, and nothing else.
+    ///
+    /// # Errors
+    /// The database cannot be asked, or this login role may not make roles.
+    pub async fn set_server_login(&self, role: &str, password: &str) -> Result<LoginOutcome, StoreError> {
+        // The connection is closed afterwards: that also releases the lock, whatever happens.
+        let client = deadpool_postgres::Object::take(self.connection().await?);
+        let failed = |error: tokio_postgres::Error| StoreError::Unavailable(describe(&error));
+        client.execute("SELECT pg_advisory_lock($1)", &[&LOCK]).await.map_err(failed)?;
+        let found = client
+            .query_opt(
+                "SELECT rolsuper OR rolbypassrls OR rolcreaterole OR rolname IN (current_user, session_user) \
+                 FROM pg_roles WHERE rolname = $1",
+                &[&role],
+            )
+            .await
+            .map_err(failed)?;
+        let (verb, outcome) = match found {
+            Some(row) if row.try_get::<_, bool>(0).map_err(failed)? => return Ok(LoginOutcome::LeftAlone),
+            Some(_) => ("ALTER ROLE %1$I LOGIN", LoginOutcome::Updated),
+            None => (
+                "CREATE ROLE %1$I LOGIN NOSUPERUSER NOBYPASSRLS NOCREATEDB NOCREATEROLE",
+                LoginOutcome::Created,
+            ),
+        };
+        // The database gets the verifier alone, so that no log of statements holds the password.
+        let verifier = scram_sha_256(password.as_bytes());
+        let format = format!("{verb} PASSWORD %2$L; GRANT app_server TO %1$I");
+        let statements = client
+            .query_one("SELECT format($1::text, $2::text, $3::text)", &[&format, &role, &verifier])
+            .await
+            .and_then(|row| row.try_get::<_, String>(0))
+            .map_err(failed)?;
+        client.batch_execute(&statements).await.map_err(failed)?;
+        Ok(outcome)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_connection_string_tells_role_and_password_and_never_shows_it() {
+        let login = ServerLogin::of("postgresql://mbmcp_server:a%40%2Fb@postgres:5432/d").unwrap();
+        assert_eq!((login.role.as_str(), login.password.as_deref()), ("mbmcp_server", Some("a@/b")));
+        assert!(!format!("{login:?}").contains("a@/b"));
+        let login = ServerLogin::of("postgresql://mbmcp_server@postgres:5432").unwrap();
+        assert_eq!(login.password, None);
+        let error = ServerLogin::of("postgresql://postgres:5432/d").unwrap_err();
+        assert!(error.to_string().contains("names no user"), "{error}");
+    }
+}
