@@ -64,3 +64,5 @@ mod team;
 mod toolsets;
 #[cfg(test)]
 mod traces;
+#[cfg(test)]
+mod version;
