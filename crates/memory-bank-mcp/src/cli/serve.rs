@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
 use async_trait::async_trait;
@@ -121,12 +121,23 @@ fn storage(database: Database) -> ReadStorage {
     })
 }
 
+/// How long the database may take to say that it is there. Shorter than what a probe may take.
+const DATABASE_ANSWER: Duration = Duration::from_millis(1800);
+
 struct DatabaseProbe(Database);
 
 #[async_trait]
 impl Probe for DatabaseProbe {
     async fn health(&self) -> Health {
-        if self.0.ping().await.is_ok() { Health::Ok } else { Health::Error }
+        if self.0.is_alive(DATABASE_ANSWER).await { Health::Ok } else { Health::Error }
+    }
+
+    fn is_doubtful(&self) -> bool {
+        self.0.has_lost_connections()
+    }
+
+    fn has_answered_within(&self, time: Duration) -> bool {
+        self.0.has_answered_within(time)
     }
 }
 

@@ -33,6 +33,8 @@ mod moved;
 #[cfg(test)]
 mod moving;
 #[cfg(test)]
+mod outage;
+#[cfg(test)]
 mod planted;
 #[cfg(test)]
 mod process;
@@ -66,3 +68,5 @@ mod toolsets;
 mod traces;
 #[cfg(test)]
 mod version;
+#[cfg(test)]
+mod void_keys;
