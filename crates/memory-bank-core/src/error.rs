@@ -71,7 +71,15 @@ pub enum StoreError {
         #[source]
         source: std::io::Error,
     },
-    /// The storage below cannot be reached or answered nonsense; for the log.
+    /// The storage below cannot be reached at the moment, and may be again soon; the detail is for the log.
+    #[error("the storage cannot be reached: {0}")]
+    Unreachable(String),
+    /// The storage answers, and all connections to it were in use for longer than a request waits.
+    #[error(
+        "the server is busy: no connection to its database came free in time; try again in a few seconds"
+    )]
+    Overloaded,
+    /// The storage below answered nonsense, or something inside failed; for the log.
     #[error("the storage is unavailable: {0}")]
     Unavailable(String),
 }

@@ -4,12 +4,12 @@ use std::fmt;
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use deadpool_postgres::{
-    BuildError, ClientWrapper, Hook, HookError, Manager, ManagerConfig, Pool, QueueMode, RecyclingMethod,
-    Runtime,
+    BuildError, ClientWrapper, Hook, HookError, Manager, ManagerConfig, Pool, PoolError, QueueMode,
+    RecyclingMethod, Runtime, TimeoutType,
 };
 use memory_bank_core::clock::{Clock, Entropy};
 use memory_bank_core::error::StoreError;
@@ -19,6 +19,7 @@ use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signat
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{DigitallySignedStruct, RootCertStore, SignatureScheme};
+use tokio::time::Instant;
 use tokio_postgres::NoTls;
 use tokio_postgres::config::SslMode;
 use tokio_postgres_rustls::MakeRustlsConnect;
@@ -36,6 +37,9 @@ const ALIVE: (Duration, Duration, u32) = (Duration::from_secs(30), Duration::fro
 const ACKNOWLEDGED: Duration = Duration::from_secs(20);
 /// How long a request waits for a free connection.
 pub(crate) const WAIT: Duration = Duration::from_secs(5);
+
+/// How long a connection beside the pool may take that shows whether the database is there.
+const BESIDE: Duration = Duration::from_secs(2);
 
 /// The most connections beside the pool.
 const BARE: usize = 2;
@@ -141,6 +145,7 @@ pub struct Database {
     pub(crate) indexes: Arc<crate::search::Indexes>,
     pub(crate) slugs: Arc<crate::workspace::Slugs>,
     pub(crate) readers: Arc<crate::readers::Readers>,
+    pub(crate) answers: Arc<Answers>,
     pub(crate) edit_groups: Arc<crate::edit_groups::EditGroups>,
 }
 
@@ -200,6 +205,7 @@ impl Database {
             slugs: Arc::default(),
             edit_groups: Arc::default(),
             readers: Arc::new(crate::readers::Readers::beside(options.max_connections)),
+            answers: Arc::default(),
         })
     }
 
@@ -217,7 +223,39 @@ impl Database {
         let client = self.pool.get().await.map_err(|error| Unreachable::from(&error))?;
         let asked = tokio::time::timeout(WAIT, client.batch_execute("")).await;
         asked.map_err(|_| Unreachable::silent())?.map_err(|error| Unreachable::from(&error))?;
+        self.answers.note();
         Ok(())
+    }
+
+    /// Whether the database is there, found out within so long. One whose connections here are all in use is busy, and not
+    /// away: it has answered those lately, or lets in a connection beside them.
+    pub async fn is_alive(&self, within: Duration) -> bool {
+        let beside = async {
+            tokio::time::sleep(within / 3).await;
+            if !self.answers.within(within) && self.bare_connection().await.is_err() {
+                std::future::pending::<()>().await;
+            }
+        };
+        let alive = async {
+            tokio::select! {
+                pinged = self.ping() => pinged.is_ok(),
+                () = beside => true,
+            }
+        };
+        tokio::time::timeout(within, alive).await.unwrap_or(false)
+    }
+
+    /// Whether the database has answered anything within so long before now.
+    #[must_use]
+    pub fn has_answered_within(&self, time: Duration) -> bool {
+        self.answers.within(time)
+    }
+
+    /// Whether connections have ended since the last call, or could not be made. Ended ones are taken out of the pool.
+    #[must_use]
+    pub fn has_lost_connections(&self) -> bool {
+        let ended = !self.pool.retain(|client, _| !client.is_closed()).removed.is_empty();
+        self.answers.lost.swap(false, Ordering::Relaxed) || ended
     }
 
     /// A connection beside the pool that was told nothing. Dropped, it is closed.
@@ -241,7 +279,59 @@ impl Database {
     /// A connection in the login role's name. Tenants' tables are out of its reach, or must be: [`crate::tenant`] is
     /// the way there.
     pub(crate) async fn connection(&self) -> Result<deadpool_postgres::Object, StoreError> {
-        self.pool.get().await.map_err(|error| StoreError::Unavailable(Unreachable::from(&error).to_string()))
+        match self.pool.get().await {
+            Ok(connection) => Ok(connection),
+            Err(PoolError::Timeout(TimeoutType::Wait)) => Err(self.no_connection_came_free().await),
+            Err(error) => {
+                self.answers.note_lost();
+                Err(StoreError::Unreachable(Unreachable::from(&error).to_string()))
+            }
+        }
+    }
+
+    /// All connections were in use for longer than a request waits: the database is busy if it answers at all.
+    pub(crate) async fn no_connection_came_free(&self) -> StoreError {
+        let beside = tokio::time::timeout(BESIDE, self.bare_connection());
+        if self.answers.within(WAIT) || matches!(beside.await, Ok(Ok(_))) {
+            return StoreError::Overloaded;
+        }
+        self.answers.note_lost();
+        StoreError::Unreachable("no connection came free, and the database answers nobody".to_owned())
+    }
+}
+
+/// When the database answered last, whatever was asked.
+#[derive(Debug)]
+pub(crate) struct Answers {
+    began: Instant,
+    /// Milliseconds after `began`; `u64::MAX` = never yet.
+    last: AtomicU64,
+    /// Whether a connection was lost since somebody asked for that.
+    lost: AtomicBool,
+}
+
+impl Default for Answers {
+    fn default() -> Self {
+        Self { began: Instant::now(), last: AtomicU64::new(u64::MAX), lost: AtomicBool::new(false) }
+    }
+}
+
+impl Answers {
+    pub(crate) fn note(&self) {
+        self.last.store(self.now(), Ordering::Relaxed);
+    }
+
+    pub(crate) fn note_lost(&self) {
+        self.lost.store(true, Ordering::Relaxed);
+    }
+
+    fn within(&self, time: Duration) -> bool {
+        let last = self.last.load(Ordering::Relaxed);
+        last != u64::MAX && u128::from(self.now().saturating_sub(last)) <= time.as_millis()
+    }
+
+    fn now(&self) -> u64 {
+        u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX - 1)
     }
 }
 

@@ -14,7 +14,22 @@ pub(crate) fn store_error(error: &tokio_postgres::Error) -> StoreError {
         Some(code) if *code == SqlState::LOCK_NOT_AVAILABLE || *code == SqlState::QUERY_CANCELED => {
             StoreError::Busy
         }
+        _ if is_unreachable(error) => StoreError::Unreachable(describe(error)),
         _ => StoreError::Unavailable(describe(error)),
+    }
+}
+
+/// Whether the database went away under the statement, does not let in now, or has become a standby that takes no writes:
+/// whatever is asked may be asked again later.
+fn is_unreachable(error: &tokio_postgres::Error) -> bool {
+    let broken = || std::error::Error::source(error).is_some_and(|source| source.is::<std::io::Error>());
+    match error.code() {
+        None => error.is_closed() || broken(),
+        Some(code) => {
+            // 08: the connection; 53: memory, disk and connections; 57P: shutdown, crash and start.
+            ["08", "53", "57P"].iter().any(|class| code.code().starts_with(class))
+                || *code == SqlState::READ_ONLY_SQL_TRANSACTION
+        }
     }
 }
 

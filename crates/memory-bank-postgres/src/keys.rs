@@ -17,7 +17,7 @@ use crate::tenant::{Failure, Query, Value};
 const ACTIVE_KEYS: usize = 1000;
 
 const AUTHENTICATE: &str = "SELECT key_id, user_id, user_name, project_id, project_slug, role, scopes, rate_limit, \
-    expires_at, revoked_at FROM app.authenticate($1)";
+    expires_at, revoked_at, expires_at <= now() FROM app.authenticate($1)";
 const TOUCH: &str = "SELECT app.touch_keys($1, $2)";
 /// Revoked keys stay for good, so there may be very many: the newest of them come after those that are good.
 const LIST: &str = "SELECT * FROM ( \
@@ -45,6 +45,10 @@ impl KeyDirectory for Database {
         let Some(row) = rows.first() else { return Ok(None) };
         let project = ProjectId(column(row, 3)?);
         self.slugs.keep(project, column(row, 4)?);
+        // What has expired by the database's clock has expired, though the clock here may be slow.
+        let expires_at: Option<Timestamp> = column(row, 8)?;
+        let has_expired: Option<bool> = column(row, 10)?;
+        let latest = has_expired.unwrap_or_default().then(|| self.around.clock.now());
         Ok(Some(KeyIdentity {
             caller: Caller {
                 key: Some(KeyId(column(row, 0)?)),
@@ -56,7 +60,7 @@ impl KeyDirectory for Database {
                 scopes: scopes(&column::<Vec<String>>(row, 6)?)?,
             },
             rate_limit: u32::try_from(column::<i32>(row, 7)?).unwrap_or_default(),
-            expires_at: column(row, 8)?,
+            expires_at: expires_at.map(|at| latest.map_or(at, |latest| at.min(latest))),
             revoked_at: column(row, 9)?,
         }))
     }

@@ -14,7 +14,7 @@ use memory_bank_core::error::StoreError;
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
-use crate::connect::{Database, WAIT};
+use crate::connect::{Answers, Database, WAIT};
 use crate::error::is_the_caller_s;
 
 /// The most connections that are shared.
@@ -49,17 +49,19 @@ impl Readers {
             if let Some(seat) = shared.upgrade().and_then(Reader::seat) {
                 return Ok(seat);
             }
-            let reader = Arc::new(Reader::of(database.connection().await?));
+            let reader = Arc::new(Reader::of(database.connection().await?, Arc::clone(&database.answers)));
             *shared = Arc::downgrade(&reader);
             reader.seat().ok_or_else(gone)
         };
-        let busy = || StoreError::Unavailable("no connection came free for a read".to_owned());
-        tokio::time::timeout(WAIT, found).await.map_err(|_| busy())?
+        match tokio::time::timeout(WAIT, found).await {
+            Ok(seat) => seat,
+            Err(_) => Err(database.no_connection_came_free().await),
+        }
     }
 }
 
 fn gone() -> StoreError {
-    StoreError::Unavailable("the connection is gone".to_owned())
+    StoreError::Unreachable("the connection is gone".to_owned())
 }
 
 /// A borrowed connection and those who read on it.
@@ -69,6 +71,7 @@ struct Reader {
     together: AtomicUsize,
     turn: AtomicUsize,
     broken: AtomicBool,
+    answers: Arc<Answers>,
 }
 
 impl std::fmt::Debug for Reader {
@@ -78,13 +81,14 @@ impl std::fmt::Debug for Reader {
 }
 
 impl Reader {
-    fn of(connection: Object) -> Self {
+    fn of(connection: Object, answers: Arc<Answers>) -> Self {
         Self {
             connection: Some(connection),
             since: Instant::now(),
             together: AtomicUsize::new(0),
             turn: AtomicUsize::new(0),
             broken: AtomicBool::new(false),
+            answers,
         }
     }
 
@@ -138,6 +142,9 @@ impl Seat {
         self.asked.store(false, Ordering::Relaxed);
         if answer.as_ref().is_err_and(|error| !is_the_caller_s(error)) {
             self.reader.broken.store(true, Ordering::Relaxed);
+            self.reader.answers.note_lost();
+        } else {
+            self.reader.answers.note();
         }
     }
 

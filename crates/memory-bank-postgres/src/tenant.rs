@@ -6,6 +6,7 @@
 //! read brought is thrown away, and its connection closed, unless everything before it succeeded. A write is never sent
 //! before: it costs a second round trip, which also commits.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use deadpool_postgres::Object;
@@ -16,7 +17,7 @@ use memory_bank_core::identity::KeyHash;
 use tokio_postgres::types::ToSql;
 use tokio_postgres::{Row, Statement};
 
-use crate::connect::Database;
+use crate::connect::{Answers, Database};
 use crate::error::{describe, has_ended, is_conflict, spoils_the_connection, store_error};
 
 /// How long one round trip may take. The database's own time-outs end a statement sooner, so that this is met only when
@@ -198,7 +199,7 @@ impl Database {
         };
         tokio::time::timeout(ANSWER, asked).await.unwrap_or_else(|_| {
             seat.give_up();
-            Err(StoreError::Unavailable("the database does not answer".to_owned()).into())
+            Err(StoreError::Unreachable("the database does not answer".to_owned()).into())
         })
     }
 
@@ -316,7 +317,7 @@ impl Transaction {
         let statements = self.line.statements(queries).await?;
         let rows = tokio::time::timeout(most, run(self.line.client()?, &statements, queries))
             .await
-            .map_err(|_| StoreError::Unavailable("the database does not answer".to_owned()))?;
+            .map_err(|_| StoreError::Unreachable("the database does not answer".to_owned()))?;
         rows.into_iter().collect::<Result<Vec<_>, _>>().map_err(|error| Failure::from(&error))
     }
 
@@ -378,15 +379,20 @@ async fn run(
 
 /// A borrowed connection that is closed unless it is given back: what was dropped half-way (the client went, a
 /// time-out) may have a transaction open in some tenant's name.
-struct Line(Option<Object>);
+struct Line {
+    connection: Option<Object>,
+    answers: Arc<Answers>,
+}
 
 impl Line {
     async fn open(database: &Database) -> Result<Self, StoreError> {
-        Ok(Self(Some(database.connection().await?)))
+        Ok(Self { connection: Some(database.connection().await?), answers: Arc::clone(&database.answers) })
     }
 
     fn client(&self) -> Result<&Object, StoreError> {
-        self.0.as_ref().ok_or_else(|| StoreError::Unavailable("the connection was given back".to_owned()))
+        self.connection
+            .as_ref()
+            .ok_or_else(|| StoreError::Unavailable("the connection was given back".to_owned()))
     }
 
     /// The statements, prepared once a connection.
@@ -408,19 +414,23 @@ impl Line {
     }
 
     async fn answered<T>(&self, work: impl Future<Output = T>) -> Result<T, StoreError> {
-        tokio::time::timeout(ANSWER, work)
-            .await
-            .map_err(|_| StoreError::Unavailable("the database does not answer".to_owned()))
+        let answer = tokio::time::timeout(ANSWER, work).await;
+        let alive = self.client().is_ok_and(|client| !client.is_closed());
+        match &answer {
+            Ok(_) if alive => self.answers.note(),
+            _ => self.answers.note_lost(),
+        }
+        answer.map_err(|_| StoreError::Unreachable("the database does not answer".to_owned()))
     }
 
     fn give_back(mut self) {
-        drop(self.0.take());
+        drop(self.connection.take());
     }
 }
 
 impl Drop for Line {
     fn drop(&mut self) {
-        if let Some(connection) = self.0.take() {
+        if let Some(connection) = self.connection.take() {
             drop(Object::take(connection));
         }
     }

@@ -2,6 +2,8 @@
 
 use rmcp::model::{CallToolResponse, ErrorCode, ErrorData};
 
+use crate::mcp::tools::KEY_VOID;
+
 /// How a request of MCP ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Outcome {
@@ -32,8 +34,8 @@ impl Outcome {
             Ok(_) => Self::Ok,
             Err(error) if error.code == ErrorCode::INTERNAL_ERROR => Self::Failed,
             Err(error) if error.code == ErrorCode::RESOURCE_NOT_FOUND => Self::Refused,
-            // There was no memory for the reply.
-            Err(error) if error.code == ErrorCode(-32050) => Self::Refused,
+            // There was no memory for the reply, no connection to the store, or the key is void.
+            Err(error) if [ErrorCode(-32050), KEY_VOID].contains(&error.code) => Self::Refused,
             // What the guard answers to those who took a call back.
             Err(error) if error.code == ErrorCode(-32000) => Self::Cancelled,
             Err(_) => Self::Malformed,

@@ -1,9 +1,9 @@
 //! `serve`: MCP over Streamable HTTP, of a folder or of a database.
 
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Instant;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
 use async_trait::async_trait;
@@ -94,7 +94,7 @@ async fn database_parts(settings: Settings, wanted: &DatabaseSettings) -> anyhow
             Redis::limiter,
         ),
         storage: Some(storage(database.clone())),
-        database: Arc::new(DatabaseProbe { database, whole: AtomicBool::new(true) }),
+        database: Arc::new(DatabaseProbe::new(database)),
         redis,
     })
 }
@@ -122,20 +122,29 @@ fn storage(database: Database) -> ReadStorage {
     })
 }
 
+/// How long the database may take to answer a ping. Shorter than a whole probe may take.
+const DATABASE_ANSWER: Duration = Duration::from_millis(1200);
+/// How long the look at the schema may take beside it, a free connection included.
+const SCHEMA_ANSWER: Duration = Duration::from_millis(600);
+/// How long a look at the schema counts; until then, answers to other calls show that the database is there.
+const SCHEMA_KNOWN_FOR: Duration = Duration::from_secs(5);
+
 /// Asks whether the database answers and has its schema, and notes in the log when that changes.
 struct DatabaseProbe {
     database: Database,
     whole: AtomicBool,
+    /// When the schema was seen last.
+    seen: Mutex<Option<Instant>>,
 }
 
-#[async_trait]
-impl Probe for DatabaseProbe {
-    async fn health(&self) -> Health {
-        let state = match self.database.schema_state().await {
-            Ok(state) => state,
-            Err(_) => return Health::Error,
-        };
-        let problem = match state {
+impl DatabaseProbe {
+    fn new(database: Database) -> Self {
+        Self { database, whole: AtomicBool::new(true), seen: Mutex::default() }
+    }
+
+    /// What is wrong with the schema.
+    async fn problem(&self, state: SchemaState) -> Option<String> {
+        match state {
             // What came back is proved as at the start: it may be another schema.
             SchemaState::Whole if !self.whole.load(Ordering::Relaxed) => {
                 self.database.prove_isolation().await.err().map(|error| error.to_string())
@@ -148,7 +157,25 @@ impl Probe for DatabaseProbe {
                 "the login role may not use the schema, whose roles were made anew: GRANT app_server TO it"
                     .to_owned(),
             ),
+        }
+    }
+}
+
+#[async_trait]
+impl Probe for DatabaseProbe {
+    async fn health(&self) -> Health {
+        if !self.database.is_alive(DATABASE_ANSWER).await {
+            return Health::Error;
+        }
+        let state = match tokio::time::timeout(SCHEMA_ANSWER, self.database.schema_state()).await {
+            Ok(Ok(state)) => state,
+            Ok(Err(_)) => return Health::Error,
+            // All connections are in use: busy, and as it was before.
+            Err(_) if self.whole.load(Ordering::Relaxed) => return Health::Ok,
+            Err(_) => return Health::SchemaMissing,
         };
+        let problem = self.problem(state).await;
+        *self.seen.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
         match problem {
             None => {
                 if !self.whole.swap(true, Ordering::Relaxed) {
@@ -163,6 +190,19 @@ impl Probe for DatabaseProbe {
                 Health::SchemaMissing
             }
         }
+    }
+
+    fn is_doubtful(&self) -> bool {
+        self.database.has_lost_connections()
+    }
+
+    fn has_answered_within(&self, time: Duration) -> bool {
+        let seen = *self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        self.whole.load(Ordering::Relaxed)
+            && seen.is_some_and(|at| at.elapsed() < SCHEMA_KNOWN_FOR)
+            && self.database.has_answered_within(time)
+    }
+}
     }
 }
 

@@ -34,6 +34,8 @@ mod moved;
 #[cfg(test)]
 mod moving;
 #[cfg(test)]
+mod outage;
+#[cfg(test)]
 mod planted;
 #[cfg(test)]
 mod process;
@@ -67,3 +69,7 @@ mod team;
 mod toolsets;
 #[cfg(test)]
 mod traces;
+#[cfg(test)]
+mod version;
+#[cfg(test)]
+mod void_keys;

@@ -102,6 +102,8 @@ fn a_cached_value_that_cannot_be_read_is_a_miss() {
     drop(server);
     let mut again = Server::start_again(folder, state, &[("REDIS_URL", &url)]);
     again.key = key;
+    // The first command waits for no connection that is slow to come about.
+    until("Redis", || health(&again)["redis"] == json!("ok"));
     assert_eq!(again.send("GET", "/api/keys", &[], "").status, 200);
     assert!(!redis.ask(&format!("GET {name}")).contains("nonsense"));
 }

@@ -15,7 +15,9 @@ use serde_json::json;
 use crate::http::addresses::network;
 use crate::http::auth::{AuthError, Authenticated, Presented, presented};
 use crate::http::shared::Shared;
-use crate::http::{forwarded, reply};
+use crate::http::signals::Signal;
+use crate::http::{forwarded, mcp, reply};
+use crate::mcp::tools::UNREACHABLE_RETRY;
 
 const LIMIT: HeaderName = HeaderName::from_static("x-ratelimit-limit");
 const REMAINING: HeaderName = HeaderName::from_static("x-ratelimit-remaining");
@@ -28,7 +30,7 @@ pub(crate) struct PeerAddress(pub(crate) SocketAddr);
 pub(crate) async fn layer(State(shared): State<Arc<Shared>>, mut request: Request, next: Next) -> Response {
     let address = client_address(&request, shared.config.trust_proxy_hops);
     let (verdict, outcome) = admit(&shared, request.headers(), address).await;
-    let ends_session = request.method() == Method::DELETE && matches!(request.uri().path(), "/mcp" | "/mcp/");
+    let ends_session = request.method() == Method::DELETE && is_mcp(&request);
     let spared = match &outcome {
         Ok(known) if !verdict.admitted && ends_session => may_end_session(&shared, known).await,
         _ => false,
@@ -48,12 +50,21 @@ pub(crate) async fn layer(State(shared): State<Arc<Shared>>, mut request: Reques
             }
             Err(error) => {
                 shared.metrics.not_let_in(&error);
-                unauthorized(&error)
+                match error {
+                    AuthError::Unavailable(error) if is_mcp(&request) => {
+                        mcp::unavailable(&shared, request, &error).await
+                    }
+                    error => unauthorized(&error),
+                }
             }
         }
     };
     tell(&shared, response.headers_mut(), &verdict);
     response
+}
+
+fn is_mcp(request: &Request) -> bool {
+    matches!(request.uri().path(), "/mcp" | "/mcp/")
 }
 
 /// Whether a request of a key over its limit goes on, since it ends a session: that takes less than the session does. No
@@ -171,29 +182,32 @@ fn key_limit(authenticated: &Authenticated) -> Option<(KeyId, u32)> {
     authenticated.caller.key.zip(limit(authenticated.rate_limit))
 }
 
-/// The reply to a request whose key was let in, and which the store then found void.
-pub(crate) async fn void(shared: &Shared, who: &Authenticated) -> Response {
-    shared.auth.forget_everywhere(&who.hash).await;
-    // Under its own hash the key may be known, too, should a cache have given it to another.
-    if let Some(key) = who.caller.key {
-        shared.auth.forget_void(key).await;
-    }
-    unauthorized(&AuthError::Revoked)
+/// A key that was let in was found void by the store: it is forgotten here, in the shared cache and by the other servers.
+/// Gives why it is void.
+pub(crate) async fn void(shared: &Shared, who: &Authenticated) -> AuthError {
+    let error = shared.auth.why_void(who).await;
+    shared.metrics.not_let_in(&error);
+    let revoked = who.caller.key.filter(|_| matches!(error, AuthError::Revoked));
+    shared.signals.send(Signal::key_changed(&who.hash, revoked.map(|key| key.0))).await;
+    error
 }
 
 /// Has the directory prove the key, past every cache: before something begins that asks no store.
-pub(crate) async fn proven(shared: &Shared, who: &Authenticated) -> Result<(), Response> {
+pub(crate) async fn proven(shared: &Shared, who: &Authenticated) -> Result<(), AuthError> {
     match shared.auth.proven(who).await {
         Ok(true) => Ok(()),
         Ok(false) => Err(void(shared, who).await),
-        Err(error) => Err(unauthorized(&AuthError::Unavailable(error))),
+        Err(error) => Err(AuthError::Unavailable(error)),
     }
 }
 
-fn unauthorized(error: &AuthError) -> Response {
+/// The reply to a request that is not let in, in the form of the REST routes. For clients of MCP, a server that cannot
+/// look up keys has failed: [`mcp::unavailable`].
+pub(crate) fn unauthorized(error: &AuthError) -> Response {
     if let AuthError::Unavailable(detail) = error {
         tracing::error!(error = %detail, "keys cannot be looked up");
-        return reply::error(StatusCode::SERVICE_UNAVAILABLE, error.text());
+        let response = reply::error(StatusCode::SERVICE_UNAVAILABLE, error.text());
+        return reply::with_retry_after(response, UNREACHABLE_RETRY);
     }
     let mut response = reply::error(StatusCode::UNAUTHORIZED, error.text());
     response.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));

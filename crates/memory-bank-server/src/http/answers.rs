@@ -10,7 +10,7 @@ use bytes::Bytes;
 use futures::StreamExt;
 use http::header::CONTENT_TYPE;
 use http::request::Parts;
-use http::{HeaderName, HeaderValue, StatusCode};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use http_body_util::BodyExt;
 use jiff::Timestamp;
 use memory_bank_core::caller::Rights;
@@ -21,17 +21,20 @@ use tokio::sync::mpsc;
 use tracing::Instrument;
 use uuid::{Builder, Uuid};
 
+use crate::http::admission;
+use crate::http::auth::AuthError;
 use crate::http::calls::Call;
 use crate::http::config::KEEP_ALIVE;
 use crate::http::mcp::{Asked, is_stream};
 use crate::http::reply;
-use crate::http::reply_budget::{accounted, kept_bytes, with_retry};
+use crate::http::reply_budget::{accounted, kept_bytes};
 use crate::http::shared_lists;
 use crate::http::streams::{ALIVE, frame, opening};
 use crate::mcp::rights;
 
-/// How long an answer is waited for before the stream begins without it. Most come at once and go out in one piece.
-const AT_ONCE: Duration = Duration::from_millis(100);
+/// How long an answer is waited for before the key is proved and the stream begins without it. Most come at once, go out
+/// in one piece, and have no need of the proof.
+const AT_ONCE: Duration = Duration::from_millis(500);
 /// The first version whose clients understand an event without a message.
 const UNDERSTANDS_OPENING: &str = "2025-11-25";
 
@@ -145,27 +148,44 @@ pub(crate) async fn as_events(
         None => Bytes::from(text),
     };
     let needs = rights::of_reply(&asked.who.caller, &message);
+    let id = message.get("id").cloned().unwrap_or(Value::Null);
+    let (shared, who) = (Arc::clone(&asked.shared), asked.who.clone());
     let answer = Answer::new(asked, session.id, needs);
     let start = start(&answer, &session.protocol_version);
     let running = answer.asked.shared.running.clone();
     running.spawn(run(answer, parts, body, message, call, sender).in_current_span());
     let mut ready = start;
-    match tokio::time::timeout(AT_ONCE, receiver.recv()).await {
-        Ok(Some(Part::Refused { status, text })) => return refusal(status, bytes(text)),
-        Ok(Some(Part::Last(text))) => return event_stream(Body::from(bytes(ready + &text))),
-        Ok(Some(Part::More(text))) => ready += &text,
-        Ok(None) => return event_stream(Body::from(ready)),
-        Err(_) => {}
+    let first = match tokio::time::timeout(AT_ONCE, receiver.recv()).await {
+        Ok(part) => Some(part),
+        // The status says whether the key is good, so it waits until the database has said that.
+        Err(_) => tokio::select! {
+            part = receiver.recv() => Some(part),
+            good = shared.auth.proven_together(&who) => match good {
+                Some(true) => None,
+                Some(false) => match admission::void(&shared, &who).await {
+                    AuthError::Unavailable(_) => Some(receiver.recv().await),
+                    error => return admission::unauthorized(&error),
+                },
+                None => Some(receiver.recv().await),
+            },
+        },
+    };
+    match first {
+        Some(Some(Part::Refused { status, headers, text })) => return refusal(status, headers, bytes(text)),
+        Some(Some(Part::Last(text))) => return event_stream(Body::from(bytes(ready + &text))),
+        Some(Some(Part::More(text))) => ready += &text,
+        Some(None) => return event_stream(Body::from(ready)),
+        None => {}
     }
-    let rest = futures::stream::unfold(Some(receiver), async |receiver| {
-        let mut receiver = receiver?;
+    let rest = futures::stream::unfold(Some((receiver, id)), async |state| {
+        let (mut receiver, id) = state?;
         match tokio::time::timeout(KEEP_ALIVE, receiver.recv()).await {
-            Ok(Some(Part::More(text))) => Some((text, Some(receiver))),
+            Ok(Some(Part::More(text))) => Some((text, Some((receiver, id)))),
             Ok(Some(Part::Last(text))) => Some((text, None)),
-            // The headers are out, so that the status has no place any more; the words have.
-            Ok(Some(Part::Refused { text, .. })) => Some((frame(None, &text), None)),
+            // Headers are already sent; report the error as an event.
+            Ok(Some(Part::Refused { text, .. })) => Some((frame(None, &as_message(&id, text)), None)),
             Ok(None) => None,
-            Err(_) => Some((ALIVE.to_owned(), Some(receiver))),
+            Err(_) => Some((ALIVE.to_owned(), Some((receiver, id)))),
         }
     });
     let texts = futures::stream::once(async move { ready }).chain(rest);
@@ -176,6 +196,7 @@ enum Part {
     /// The request was refused before it became a call, or failed inside the server: a JSON-RPC error.
     Refused {
         status: StatusCode,
+        headers: HeaderMap,
         text: String,
     },
     More(String),
@@ -206,27 +227,39 @@ async fn run(
         }
         return;
     }
-    let status = response.status();
+    let (status, headers) = (response.status(), response.headers().clone());
     let text = match response.into_body().collect().await {
         Ok(body) => String::from_utf8_lossy(&body.to_bytes()).into_owned(),
         Err(_) => return,
     };
     if status != StatusCode::OK {
-        let _ = out.send(Part::Refused { status, text: text.clone() }).await;
-        answer.kept(text, true).await;
+        let id = message.get("id").cloned().unwrap_or(Value::Null);
+        let _ = out.send(Part::Refused { status, headers, text: text.clone() }).await;
+        answer.kept(as_message(&id, text), true).await;
         return;
     }
     let text = answer.kept_as(shared_lists::reference(&message, &text, &asked.tools), text, true).await;
     let _ = out.send(Part::Last(text)).await;
 }
 
-/// A refusal while the status can still be told.
-fn refusal(status: StatusCode, text: Bytes) -> Response {
-    let busy = status == StatusCode::SERVICE_UNAVAILABLE || status == StatusCode::TOO_MANY_REQUESTS;
+/// A refusal while the status can still be sent.
+fn refusal(status: StatusCode, headers: HeaderMap, text: Bytes) -> Response {
     let mut response = Response::new(Body::from(text));
     *response.status_mut() = status;
+    *response.headers_mut() = headers;
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    if busy { with_retry(response) } else { response }
+    response
+}
+
+/// A refusal as a message of JSON-RPC, which is all that may stand in an event.
+fn as_message(id: &Value, text: String) -> String {
+    let refused = serde_json::from_str::<Value>(&text).unwrap_or_default();
+    if refused.get("jsonrpc").is_some() {
+        return text;
+    }
+    let message = refused.get("error").and_then(Value::as_str).unwrap_or("the request was refused");
+    json!({"jsonrpc": "2.0", "id": id, "error": {"code": reply::TRANSPORT_ERROR, "message": message}})
+        .to_string()
 }
 
 /// The message of a reply in JSON.

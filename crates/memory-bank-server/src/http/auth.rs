@@ -5,7 +5,7 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use http::HeaderMap;
@@ -15,7 +15,10 @@ use memory_bank_core::caller::{Caller, KeyId, Rights, UserId};
 use memory_bank_core::clock::Clock;
 use memory_bank_core::error::StoreError;
 use memory_bank_core::identity::{KeyDirectory, KeyHash, KeyIdentity, KeyUse, PlainKey};
+use tokio::time::Instant;
 
+/// How long what the directory says of a key counts, in whatever cache it lies: from the moment it was asked.
+pub(crate) const ENTRY_LIFE: Duration = Duration::from_secs(300);
 /// How long this process believes a key without asking again. Revocations do not wait for it, unless the news of them
 /// is lost.
 const BELIEVED: Duration = Duration::from_secs(30);
@@ -73,14 +76,37 @@ pub(crate) struct Authenticated {
     pub(crate) rate_limit: u32,
 }
 
+/// The time of a shared cache, in milliseconds since 1970. The clocks of servers differ; this one they have in common.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct CacheTime(pub i64);
+
+/// What a shared cache answers.
+#[derive(Debug, Clone)]
+pub struct CacheAnswer {
+    /// The cache's time when it was asked.
+    pub at: CacheTime,
+    /// What it knows of the hash.
+    pub entry: Option<CachedKey>,
+}
+
+/// What a shared cache knows of a hash.
+#[derive(Debug, Clone)]
+pub struct CachedKey {
+    /// The key's identity; none if the hash is known to be no key's.
+    pub identity: Option<KeyIdentity>,
+    /// How long that still counts: five minutes less the time since the directory was asked.
+    pub valid_for: Duration,
+}
+
 /// A cache of keys that several servers share.
 #[async_trait]
 pub trait KeyCache: Send + Sync {
-    /// What is remembered of a hash: `Some(None)` = that it is no key. An unreachable cache remembers nothing.
-    async fn get(&self, hash: &KeyHash) -> Option<Option<KeyIdentity>>;
+    /// What is remembered of a hash; none if the cache cannot be reached.
+    async fn get(&self, hash: &KeyHash) -> Option<CacheAnswer>;
 
-    /// Remembers a hash for at most five minutes, and not past the key's expiry.
-    async fn put(&self, hash: &KeyHash, identity: Option<&KeyIdentity>, now: Timestamp);
+    /// Remembers what the directory said of a hash when it was asked at `read_at` or later: until five minutes after
+    /// that, and not past the key's expiry.
+    async fn put(&self, hash: &KeyHash, identity: Option<&KeyIdentity>, read_at: CacheTime, now: Timestamp);
 
     /// Forgets a hash.
     async fn forget(&self, hash: &KeyHash);
@@ -118,6 +144,26 @@ pub(crate) struct Authenticator {
     /// What the directory calls the users that it was asked about here. Names are written into documents, so they are
     /// never taken from a shared cache.
     names: Mutex<HashMap<UserId, String>>,
+    /// Proofs of keys that are under way.
+    proofs: Mutex<HashMap<KeyHash, Arc<tokio::sync::Mutex<Option<Proof>>>>>,
+}
+
+/// What the directory said when it was asked to prove a key.
+#[derive(Clone, Copy)]
+struct Proof {
+    asked: Instant,
+    /// None = it could not be asked.
+    good: Option<bool>,
+}
+
+/// What a key is worth when its call is over.
+pub(crate) enum Standing {
+    /// It has the rights that the reply takes.
+    Enough,
+    /// It is good, and has fewer rights.
+    Fewer,
+    /// It is not good any more.
+    Void(AuthError),
 }
 
 struct Remembered {
@@ -138,6 +184,7 @@ impl Authenticator {
             cache: Mutex::default(),
             uses: Mutex::default(),
             names: Mutex::default(),
+            proofs: Mutex::default(),
         }
     }
 
@@ -159,23 +206,28 @@ impl Authenticator {
     /// Looks a hash up.
     pub(crate) async fn look_up(&self, hash: &KeyHash) -> Result<Authenticated, AuthError> {
         let now = self.clock.now();
-        let cached = match &self.shared {
-            Some(shared) if !self.directory.is_local() => {
-                shared.get(hash).await.and_then(|it| self.named(it))
-            }
-            _ => None,
+        let asked = Instant::now();
+        let answer = match &self.shared {
+            Some(shared) => shared.get(hash).await,
+            None => None,
         };
-        let identity = match cached {
-            Some(identity) => identity,
+        let read_at = answer.as_ref().map(|answer| answer.at);
+        let cached = answer
+            .and_then(|answer| answer.entry)
+            .filter(|_| !self.directory.is_local())
+            .and_then(|cached| self.named(cached));
+        let CachedKey { identity, valid_for } = match cached {
+            Some(cached) => cached,
             None => {
                 let found = self.directory.find(hash).await.map_err(AuthError::Unavailable)?;
                 if let Some(identity) = &found {
                     self.keep_name(&identity.caller);
                 }
-                if let Some(shared) = &self.shared {
-                    shared.put(hash, found.as_ref(), now).await;
+                // A cache that did not say what time it is cannot keep when this was read.
+                if let Some((shared, read_at)) = self.shared.as_ref().zip(read_at) {
+                    shared.put(hash, found.as_ref(), read_at, now).await;
                 }
-                found
+                CachedKey { identity: found, valid_for: ENTRY_LIFE }
             }
         };
         // What a cache says of a hash is not believed by the database unless this is the hash of a key that says the same.
@@ -187,7 +239,7 @@ impl Authenticator {
             Some((caller, identity)) => judge(*hash, caller, identity, now),
             None => Err(AuthError::Unknown),
         };
-        self.remember(*hash, remembered);
+        self.remember(*hash, remembered, asked, valid_for);
         if let Ok(Authenticated { caller, .. }) = &verdict {
             self.note_use(caller);
         }
@@ -216,18 +268,54 @@ impl Authenticator {
         Some(unchanged)
     }
 
-    /// Whether the key that a call came with has these rights now, when the call is over: they may have been taken away
-    /// meanwhile. What cannot be asked stays as it was.
-    pub(crate) async fn still_has(&self, called: &Authenticated, needs: Rights) -> bool {
+    /// What the key that a call came with is worth now, when the call is over: rights may have been taken away meanwhile.
+    /// What cannot be asked stays as it was.
+    pub(crate) async fn standing(&self, called: &Authenticated, needs: Rights) -> Standing {
         let now = match self.known(&called.hash) {
             Some(known) => known,
             None => self.look_up(&called.hash).await,
         };
         match now {
-            Ok(Authenticated { caller, .. }) => needs.are_within(caller.rights()),
-            Err(AuthError::Unavailable(_)) => true,
-            Err(_) => false,
+            Ok(Authenticated { caller, .. }) if needs.are_within(caller.rights()) => Standing::Enough,
+            Err(AuthError::Unavailable(_)) => Standing::Enough,
+            Ok(_) => Standing::Fewer,
+            Err(error) => Standing::Void(error),
         }
+    }
+
+    /// Why a key is void that was let in, and that a store then refused: forgets it in every cache and asks the directory.
+    pub(crate) async fn why_void(&self, who: &Authenticated) -> AuthError {
+        self.forget_everywhere(&who.hash).await;
+        // Under its own hash the key may be known, too, should a cache have given it to another.
+        if let Some(key) = who.caller.key {
+            self.forget_void(key).await;
+        }
+        match self.look_up(&who.hash).await {
+            // The refusal was for what a cache had made up, or for something that passed.
+            Ok(_) => AuthError::Unavailable(StoreError::Busy),
+            Err(error) => error,
+        }
+    }
+
+    /// Like [`Self::proven`], where many calls of a key may ask at once: those that wait for the same answer share it.
+    /// None = the directory cannot be asked.
+    pub(crate) async fn proven_together(&self, who: &Authenticated) -> Option<bool> {
+        let began = Instant::now();
+        let turn = {
+            let mut proofs = self.proofs.lock().unwrap_or_else(PoisonError::into_inner);
+            proofs.retain(|_, turn| Arc::strong_count(turn) > 1);
+            Arc::clone(proofs.entry(who.hash).or_default())
+        };
+        let mut last = turn.lock().await;
+        if let Some(Proof { asked, good }) = *last
+            && asked >= began
+        {
+            return good;
+        }
+        let asked = Instant::now();
+        let good = self.proven(who).await.ok();
+        *last = Some(Proof { asked, good });
+        good
     }
 
     /// Whether the directory itself knows the key as it was let in: asks it, past every cache.
@@ -285,12 +373,12 @@ impl Authenticator {
     }
 
     /// What a shared cache says, with the name that the directory gave the user; none where it gave none yet.
-    fn named(&self, cached: Option<KeyIdentity>) -> Option<Option<KeyIdentity>> {
-        let Some(mut identity) = cached else { return Some(None) };
-        let names = self.names.lock().unwrap_or_else(PoisonError::into_inner);
-        names.get(&identity.caller.user)?.clone_into(&mut identity.caller.user_name);
-        drop(names);
-        Some(Some(identity))
+    fn named(&self, mut cached: CachedKey) -> Option<CachedKey> {
+        if let Some(identity) = &mut cached.identity {
+            let names = self.names.lock().unwrap_or_else(PoisonError::into_inner);
+            names.get(&identity.caller.user)?.clone_into(&mut identity.caller.user_name);
+        }
+        Some(cached)
     }
 
     fn keep_name(&self, caller: &Caller) {
@@ -308,9 +396,16 @@ impl Authenticator {
         }
     }
 
-    fn remember(&self, hash: KeyHash, identity: Option<(Arc<Caller>, KeyIdentity)>) {
+    /// Remembers what was learnt when the directory or a cache was `asked`, and counts for so long from then on.
+    fn remember(
+        &self,
+        hash: KeyHash,
+        identity: Option<(Arc<Caller>, KeyIdentity)>,
+        asked: Instant,
+        valid_for: Duration,
+    ) {
         let now = Instant::now();
-        let until = now + if identity.is_some() { BELIEVED } else { DISBELIEVED };
+        let until = asked + valid_for.min(if identity.is_some() { BELIEVED } else { DISBELIEVED });
         let mut cache = self.cache.lock().unwrap_or_else(PoisonError::into_inner);
         if cache.len() >= REMEMBERED {
             cache.retain(|_, remembered| remembered.until > now && remembered.identity.is_some());
@@ -409,13 +504,94 @@ mod tests {
 
     #[async_trait]
     impl KeyCache for Forged {
-        async fn get(&self, _: &KeyHash) -> Option<Option<KeyIdentity>> {
-            Some(Some(self.0.clone()))
+        async fn get(&self, _: &KeyHash) -> Option<CacheAnswer> {
+            let cached = CachedKey { identity: Some(self.0.clone()), valid_for: ENTRY_LIFE };
+            Some(CacheAnswer { at: CacheTime(0), entry: Some(cached) })
         }
 
-        async fn put(&self, _: &KeyHash, _: Option<&KeyIdentity>, _: Timestamp) {}
+        async fn put(&self, _: &KeyHash, _: Option<&KeyIdentity>, _: CacheTime, _: Timestamp) {}
 
         async fn forget(&self, _: &KeyHash) {}
+    }
+
+    /// A cache with a clock of its own, as Redis has: an entry counts from when the directory was asked.
+    #[derive(Default)]
+    struct Common {
+        now: Mutex<Duration>,
+        entries: Mutex<HashMap<KeyHash, (Option<KeyIdentity>, CacheTime)>>,
+    }
+
+    #[async_trait]
+    impl KeyCache for Common {
+        async fn get(&self, hash: &KeyHash) -> Option<CacheAnswer> {
+            let now = *self.now.lock().unwrap();
+            let entry = self.entries.lock().unwrap().get(hash).cloned().and_then(|(identity, read_at)| {
+                let age = now - Duration::from_millis(read_at.0.try_into().unwrap());
+                Some(CachedKey { identity, valid_for: ENTRY_LIFE.checked_sub(age)? })
+            });
+            Some(CacheAnswer { at: CacheTime(now.as_millis().try_into().unwrap()), entry })
+        }
+
+        async fn put(
+            &self,
+            hash: &KeyHash,
+            identity: Option<&KeyIdentity>,
+            read_at: CacheTime,
+            _: Timestamp,
+        ) {
+            self.entries.lock().unwrap().insert(*hash, (identity.cloned(), read_at));
+        }
+
+        async fn forget(&self, hash: &KeyHash) {
+            self.entries.lock().unwrap().remove(hash);
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_the_directory_said_counts_nowhere_for_longer_than_five_minutes() {
+        let (_, directory, hash, clock) = bench(None);
+        let common = Arc::new(Common::default());
+        let replica = || Authenticator::new(directory.clone(), Some(common.clone()), clock.clone());
+        let (first, second) = (replica(), replica());
+        let pass = async |seconds| {
+            *common.now.lock().unwrap() += Duration::from_secs(seconds);
+            tokio::time::advance(Duration::from_secs(seconds)).await;
+        };
+        // Both know the user's name; then the key is read, and taken back at once.
+        second.look_up(&hash).await.unwrap();
+        common.entries.lock().unwrap().clear();
+        pass(60).await;
+        first.look_up(&hash).await.unwrap();
+        directory.known.lock().unwrap().as_mut().unwrap().1.revoked_at = Some(now());
+        pass(299).await;
+        assert!(second.look_up(&hash).await.is_ok(), "the cache was not asked");
+        assert!(matches!(second.known(&hash), Some(Ok(_))));
+        pass(1).await;
+        assert!(second.known(&hash).is_none(), "believed for longer than the entry that it came from");
+        assert!(matches!(second.look_up(&hash).await, Err(AuthError::Revoked)));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_directory_that_answers_late_makes_an_entry_that_ends_no_later() {
+        let (authenticator, _, hash, _) = bench(None);
+        let asked = Instant::now();
+        authenticator.look_up(&hash).await.unwrap();
+        let until = authenticator.cache.lock().unwrap()[&hash].until;
+        assert_eq!(until, asked + BELIEVED);
+    }
+
+    #[tokio::test]
+    async fn why_a_key_is_void_is_what_the_directory_says_and_good_keys_are_not_refused() {
+        let (authenticator, directory, hash, clock) = bench(Some(now() + 1.hour()));
+        let who = authenticator.look_up(&hash).await.unwrap();
+        assert!(matches!(authenticator.why_void(&who).await, AuthError::Unavailable(_)));
+        clock.set(now() + 1.hour());
+        assert!(matches!(authenticator.why_void(&who).await, AuthError::Expired));
+        clock.set(now());
+        directory.known.lock().unwrap().as_mut().unwrap().1.revoked_at = Some(now());
+        assert!(matches!(authenticator.why_void(&who).await, AuthError::Revoked));
+        *directory.known.lock().unwrap() = None;
+        assert!(matches!(authenticator.why_void(&who).await, AuthError::Unknown));
     }
 
     #[tokio::test]

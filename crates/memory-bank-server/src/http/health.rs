@@ -38,10 +38,17 @@ impl SharedProbe {
     /// How the part is doing, or was less than a second ago.
     pub(crate) async fn health(&self) -> Health {
         let mut last = Arc::clone(&self.last).lock_owned().await;
-        if let Some((at, health)) = *last
-            && at.elapsed() < KEPT
-        {
-            return health;
+        let known = last.filter(|(at, _)| at.elapsed() < KEPT).map(|(_, health)| health);
+        if known == Some(Health::Error) {
+            return Health::Error;
+        }
+        if !self.probe.is_doubtful() {
+            if let Some(health) = known {
+                return health;
+            }
+            if self.probe.has_answered_within(KEPT) {
+                return Health::Ok;
+            }
         }
         let probe = Arc::clone(&self.probe);
         // It goes on when whoever asked is gone: those who come and go are no reason to ask again.

@@ -28,6 +28,7 @@ use crate::http::mcp::read;
 use crate::http::reply;
 use crate::http::shared::Shared;
 use crate::http::signals::Signal;
+use crate::mcp::tools::UNREACHABLE_RETRY;
 
 /// Requests a minute when nothing else is said.
 pub const DEFAULT_RATE_LIMIT: u32 = 60;
@@ -510,7 +511,7 @@ async fn fault(
     error: &StoreError,
 ) -> Response {
     if matches!(error, StoreError::KeyVoid) {
-        return admission::void(shared, who).await;
+        return admission::unauthorized(&admission::void(shared, who).await);
     }
     if matches!(error, StoreError::Denied) {
         // A role or scopes that changed since they were cached.
@@ -518,6 +519,11 @@ async fn fault(
         return forbidden();
     }
     tracing::error!(request.id = %request, %error, "keys could not be read or changed");
+    if matches!(error, StoreError::Unreachable(_) | StoreError::Overloaded) {
+        let text = "The server cannot reach its database at the moment; try again";
+        let response = reply::error(StatusCode::SERVICE_UNAVAILABLE, text);
+        return reply::with_retry_after(response, UNREACHABLE_RETRY);
+    }
     let text = format!("the server failed; its log tells more under the request id {request}");
     reply::json(StatusCode::INTERNAL_SERVER_ERROR, &json!({"error": text}))
 }

@@ -4,6 +4,7 @@
 //! front of it here: a session is a row, and nothing of it lives in this process.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Extension;
 use axum::body::{Body, HttpBody};
@@ -13,7 +14,7 @@ use bytes::Bytes;
 use futures::StreamExt;
 use http::header::{ACCEPT, CONTENT_TYPE};
 use http::request::Parts;
-use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri};
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use memory_bank_core::caller::{Caller, Right, Rights};
 use memory_bank_core::error::StoreError;
@@ -26,7 +27,7 @@ use uuid::Uuid;
 
 use crate::http::accept::Accepted;
 use crate::http::admission;
-use crate::http::auth::Authenticated;
+use crate::http::auth::{AuthError, Authenticated, Standing};
 use crate::http::config::{
     BODY_BYTES, BODY_WAIT, CALL_BYTES, CALL_WAIT, HANDSHAKE_BYTES, READING_CALL_BYTES,
 };
@@ -38,13 +39,14 @@ use crate::http::reply::{
     TRANSPORT_ERROR,
 };
 use crate::http::reply_budget::{self, ConnectionId, Holder, Reservation, accounted};
-use crate::http::shared::Shared;
+use crate::http::shared::{Health, Shared};
 use crate::http::signals::Signal;
 use crate::http::{answers, live, requested_tools, sessions};
 use crate::mcp::repeated_members::{Repeated, argument_text, find_repeated, mark_repeated, member_text};
 use crate::mcp::request_bounds::{self, TooLong};
 use crate::mcp::surrogates::replace_lone_surrogates;
-use crate::mcp::{MemoryBankHandler, ToolOptions, reads_from_bank, resources, rights};
+use crate::mcp::tools::KEY_VOID;
+use crate::mcp::{MemoryBankHandler, ToolOptions, reads_from_bank, resources, rights, tools};
 use crate::services::ReplyMemory;
 
 pub(crate) const SESSION: HeaderName = HeaderName::from_static("mcp-session-id");
@@ -54,6 +56,9 @@ const SESSIONLESS: &str = "2026-07-28";
 /// Methods that this version has no more.
 const REMOVED: [&str; 5] =
     ["initialize", "ping", "logging/setLevel", "resources/subscribe", "resources/unsubscribe"];
+
+/// After how long a call checks whether the store still answers, and how often.
+const LOSS_CHECK: Duration = Duration::from_secs(3);
 
 /// A request that was let in, with what is known of it.
 #[derive(Clone)]
@@ -146,6 +151,9 @@ pub(crate) async fn post(
         return not_acceptable(message.get("id"), BOTH_FORMS);
     };
     parts.headers.insert(ACCEPT, HeaderValue::from_static(BOTH_FORMS));
+    if may_spare_the_store(&message) && asked.shared.database.health().await == Health::Error {
+        return reply::unreachable(message.get("id"), asked.request);
+    }
     if is_sessionless(&parts.headers, &message) {
         if let Some(removed) = method(&message).filter(|method| REMOVED.contains(method)) {
             let text = format!("`{removed}` is no method of {SESSIONLESS}");
@@ -200,8 +208,8 @@ pub(crate) async fn get(
     };
     asked.tools.read_only |= sessions::is_read_only(&session);
     // What a stream tells asks no store, so the key is proved first.
-    if let Err(response) = admission::proven(&asked.shared, &asked.who).await {
-        return response;
+    if let Err(error) = admission::proven(&asked.shared, &asked.who).await {
+        return asked.refused(None, &error);
     }
     let last =
         headers.get("last-event-id").and_then(|value| value.to_str().ok()).and_then(|id| id.parse().ok());
@@ -411,8 +419,8 @@ impl Asked {
             let as_event = !accepted.json && response.status() == StatusCode::OK;
             return if as_event { answers::as_one_event(response) } else { response };
         }
-        if let Err(response) = admission::proven(&self.shared, &self.who).await {
-            return response;
+        if let Err(error) = admission::proven(&self.shared, &self.who).await {
+            return self.refused(message.get("id"), &error);
         }
         // It counts as one of the key's streams, and ends with the key; one that stands ends with the server, too.
         let Some(slot) = self.shared.slots.take(self.who.caller.key) else {
@@ -449,19 +457,41 @@ impl Asked {
         let service = StreamableHttpService::new(handler, Arc::new(NeverSessionManager::default()), config);
         let request = Request::from_parts(parts, Full::new(body));
         let needs = rights::of_reply(&self.who.caller, message);
-        let answered = tokio::time::timeout(CALL_WAIT, service.handle(request)).await;
-        match answered {
-            Ok(response) if self.shared.auth.still_has(&self.who, needs).await => {
-                self.accounted(self.in_json(response.map(Body::new), id).await).await
+        let answered = tokio::select! {
+            answered = tokio::time::timeout(CALL_WAIT, service.handle(request)) => answered,
+            () = self.storage_lost() => return reply::unreachable(id, self.request),
+        };
+        let response = match answered {
+            Ok(response) => response,
+            Err(_) => {
+                let text = format!("the call took longer than {} s and was stopped", CALL_WAIT.as_secs());
+                return reply::rpc_error(StatusCode::OK, id, INTERNAL_ERROR, &text);
             }
-            Ok(_) => {
+        };
+        match self.shared.auth.standing(&self.who, needs).await {
+            Standing::Enough => self.accounted(self.in_json(response.map(Body::new), id).await).await,
+            Standing::Void(error) => {
+                self.shared.metrics.not_let_in(&error);
+                admission::unauthorized(&error)
+            }
+            Standing::Fewer => {
                 let text = "the rights of this key changed during the call, so its reply is not shown; it may have been \
                             carried out";
                 reply::rpc_error(StatusCode::FORBIDDEN, id, INVALID_REQUEST, text)
             }
-            Err(_) => {
-                let text = format!("the call took longer than {} s and was stopped", CALL_WAIT.as_secs());
-                reply::rpc_error(StatusCode::OK, id, INTERNAL_ERROR, &text)
+        }
+    }
+
+    /// Returns when a call has waited for long and nothing answers below: a database that hangs ends no connection.
+    async fn storage_lost(&self) {
+        loop {
+            tokio::time::sleep(LOSS_CHECK).await;
+            if self.shared.database.health().await == Health::Error {
+                // Once may be a coincidence.
+                tokio::time::sleep(LOSS_CHECK).await;
+                if self.shared.database.health().await == Health::Error {
+                    return;
+                }
             }
         }
     }
@@ -474,7 +504,10 @@ impl Asked {
             return reply::error(StatusCode::INTERNAL_SERVER_ERROR, "the server failed");
         };
         if parts.status == StatusCode::SERVICE_UNAVAILABLE || parts.status == StatusCode::TOO_MANY_REQUESTS {
-            self.shared.metrics.hit(Limit::Replies);
+            // A store that is busy has figures of its own.
+            if !body_is_about_the_store(&body) {
+                self.shared.metrics.hit(Limit::Replies);
+            }
         }
         memory.settle(reply_budget::kept_bytes(body.len()));
         Response::from_parts(parts, Body::from(accounted(body, memory)))
@@ -484,9 +517,18 @@ impl Asked {
     async fn in_json(&self, response: Response, id: Option<&Value>) -> Response {
         let status = response.status();
         if status == StatusCode::OK && has_type(response.headers(), "application/json") {
-            let (response, refused) = tell_faults(response).await;
-            if refused {
-                self.shared.auth.forget_everywhere(&self.who.hash).await;
+            let (response, said) = tell_faults(response).await;
+            match said {
+                Said::KeyVoid => {
+                    let error = admission::void(&self.shared, &self.who).await;
+                    return self.refused(id, &error);
+                }
+                Said::Denied => self.shared.auth.forget_everywhere(&self.who.hash).await,
+                // What is refused before the store is asked must not hide that it cannot be asked.
+                Said::Error if self.shared.database.health().await == Health::Error => {
+                    return reply::unreachable(id, self.request);
+                }
+                Said::Error | Said::Success => {}
             }
             return response;
         }
@@ -510,12 +552,21 @@ impl Asked {
     /// server's.
     async fn failed(&self, id: Option<&Value>, error: &StoreError) -> Response {
         match error {
-            StoreError::KeyVoid => admission::void(&self.shared, &self.who).await,
+            StoreError::KeyVoid => self.refused(id, &admission::void(&self.shared, &self.who).await),
             StoreError::Denied => {
                 self.shared.auth.forget_everywhere(&self.who.hash).await;
                 reply::rpc_error(StatusCode::FORBIDDEN, id, INVALID_REQUEST, &error.to_string())
             }
+            StoreError::Unreachable(_) | StoreError::Overloaded => unavailable_reply(id, self.request, error),
             error => self.fault(id, &error.to_string()),
+        }
+    }
+
+    /// The reply to a request whose key is not good any more, or cannot be proved.
+    fn refused(&self, id: Option<&Value>, error: &AuthError) -> Response {
+        match error {
+            AuthError::Unavailable(error) => unavailable_reply(id, self.request, error),
+            error => admission::unauthorized(error),
         }
     }
 
@@ -529,34 +580,117 @@ impl Asked {
 
 /// A fault inside the server is a 500, for whoever watches statuses; the SDK answers it with 200. Other errors of
 /// JSON-RPC are the client's. Says, too, whether a store refused the caller: then what is cached of it is not true any more.
-async fn tell_faults(response: Response) -> (Response, bool) {
+async fn tell_faults(response: Response) -> (Response, Said) {
     /// Faults are short; longer replies are not read here.
     const SHORT: u64 = 2048;
     if response.body().size_hint().upper().is_none_or(|length| length > SHORT) {
-        return (response, false);
+        return (response, Said::Success);
     }
     let (mut parts, body) = response.into_parts();
     let Ok(body) = body.collect().await.map(http_body_util::Collected::to_bytes) else {
-        return (reply::error(StatusCode::INTERNAL_SERVER_ERROR, "the server failed"), false);
+        return (reply::error(StatusCode::INTERNAL_SERVER_ERROR, "the server failed"), Said::Success);
     };
     let message = serde_json::from_slice::<Value>(&body).unwrap_or_default();
     let code = message.pointer("/error/code").and_then(Value::as_i64);
     if code == Some(i64::from(INTERNAL_ERROR)) {
         parts.status = StatusCode::INTERNAL_SERVER_ERROR;
     }
-    let busy = code == Some(i64::from(SERVER_BUSY));
-    if busy {
+    if code == Some(i64::from(SERVER_BUSY)) {
         let of_key = message.pointer("/error/data/of") == Some(&json!("key"));
         parts.status = if of_key { StatusCode::TOO_MANY_REQUESTS } else { StatusCode::SERVICE_UNAVAILABLE };
     }
     let is_error = message.pointer("/result/isError").and_then(Value::as_bool) == Some(true);
     let text = message.pointer("/error/message").or_else(|| message.pointer("/result/content/0/text"));
-    let refused = (code.is_some() || is_error)
-        && text.and_then(Value::as_str).is_some_and(|text| {
-            [StoreError::Denied, StoreError::KeyVoid].iter().any(|error| text.ends_with(&error.to_string()))
-        });
+    let denied =
+        || text.and_then(Value::as_str).is_some_and(|text| text.ends_with(&StoreError::Denied.to_string()));
+    let said = match code {
+        Some(code) if code == i64::from(KEY_VOID.0) => Said::KeyVoid,
+        None if !is_error => Said::Success,
+        _ if denied() => Said::Denied,
+        _ => Said::Error,
+    };
+    let retry = message.pointer("/error/data/retryAfter").and_then(Value::as_u64);
+    let retry = retry.and_then(|seconds| u32::try_from(seconds).ok());
     let response = Response::from_parts(parts, Body::from(body));
-    (if busy { reply_budget::with_retry(response) } else { response }, refused)
+    match retry {
+        Some(seconds) => (reply::with_retry_after(response, seconds), said),
+        None => (response, said),
+    }
+}
+
+/// What a reply in JSON says of the call.
+enum Said {
+    /// It was carried out.
+    Success,
+    /// It was not, for a reason of its own.
+    Error,
+    /// A store refused the caller: what is cached of it is not true any more.
+    Denied,
+    /// The key is void.
+    KeyVoid,
+}
+
+fn body_is_about_the_store(body: &Bytes) -> bool {
+    let message = serde_json::from_slice::<Value>(body).unwrap_or_default();
+    message.pointer("/error/data/of") == Some(&json!("storage"))
+}
+
+/// Whether a message may be answered without the store, so that only its health says whether it can be served. That a call
+/// is to be stopped is heard in any case.
+fn may_spare_the_store(message: &Value) -> bool {
+    match method(message) {
+        Some("tools/call") => {
+            let name = message.pointer("/params/name").and_then(Value::as_str).unwrap_or_default();
+            tools::may_spare_the_store(name)
+        }
+        Some(
+            "initialize"
+            | "resources/read"
+            | "resources/list"
+            | "resources/subscribe"
+            | "resources/unsubscribe"
+            | "notifications/cancelled",
+        ) => false,
+        _ => true,
+    }
+}
+
+/// The reply to a request whose key cannot be looked up. The body is read for the id alone.
+pub(crate) async fn unavailable(shared: &Shared, request: Request, error: &StoreError) -> Response {
+    let RequestId(own) = request.extensions().get().copied().unwrap_or(RequestId(Uuid::nil()));
+    tracing::error!(request.id = %own, %error, "keys cannot be looked up");
+    let holder = Holder { key: None, connection: request.extensions().get().copied() };
+    let is_post = request.method() == Method::POST;
+    let body = request.into_body();
+    let length = body.size_hint().exact().and_then(|length| usize::try_from(length).ok());
+    let bytes = length.unwrap_or(BODY_BYTES).min(BODY_BYTES);
+    // The body, and the message that is made of it.
+    let memory = match shared.replies.reserve(holder, bytes.saturating_mul(2)).await {
+        Ok(memory) if is_post => memory,
+        _ => return unavailable_reply(None, own, error),
+    };
+    let message = match read(body).await {
+        Ok(body) => message_of(body).map(|(message, _)| message).unwrap_or_default(),
+        Err(_) => Value::Null,
+    };
+    let id = request_bounds::check(&message).is_ok().then(|| message.get("id")).flatten();
+    let response = unavailable_reply(id.filter(|id| request_bounds::is_id(id)), own, error);
+    drop(memory);
+    response
+}
+
+/// The reply while the store cannot be reached, or has no connection free: both pass.
+fn unavailable_reply(id: Option<&Value>, request: Uuid, error: &StoreError) -> Response {
+    if matches!(error, StoreError::Overloaded) {
+        let text = error.to_string();
+        return reply_budget::with_retry(reply::rpc_error(
+            StatusCode::SERVICE_UNAVAILABLE,
+            id,
+            SERVER_BUSY,
+            &text,
+        ));
+    }
+    reply::unreachable(id, request)
 }
 
 pub(crate) fn too_many_streams(shared: &Shared, id: Option<&Value>) -> Response {

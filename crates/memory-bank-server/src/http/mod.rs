@@ -39,7 +39,7 @@ mod shared_lists;
 mod signals;
 mod streams;
 
-pub use auth::KeyCache;
+pub use auth::{CacheAnswer, CacheTime, CachedKey, KeyCache};
 pub use config::HttpConfig;
 pub use keys::DEFAULT_RATE_LIMIT;
 pub use metrics::{IndexState, PoolState, StorageState};

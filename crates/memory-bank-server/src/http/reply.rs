@@ -2,9 +2,12 @@
 
 use axum::body::Body;
 use axum::response::{IntoResponse, Response};
-use http::header::{ALLOW, CONTENT_TYPE};
+use http::header::{ALLOW, CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderValue, StatusCode};
 use serde_json::{Value, json};
+use uuid::Uuid;
+
+use crate::mcp::tools::{UNREACHABLE, UNREACHABLE_RETRY};
 
 /// JSON-RPC: the body is not JSON.
 pub(crate) const PARSE_ERROR: i32 = -32700;
@@ -40,6 +43,20 @@ pub(crate) fn rpc_error(status: StatusCode, id: Option<&Value>, code: i32, text:
     let body =
         json!({"jsonrpc": "2.0", "id": id.unwrap_or(&Value::Null), "error": {"code": code, "message": text}});
     json(status, &body)
+}
+
+/// The storage cannot be reached: 500, with when to try again.
+pub(crate) fn unreachable(id: Option<&Value>, request: Uuid) -> Response {
+    let text = format!("{UNREACHABLE} (the log has more under the request id {request})");
+    let body = json!({"jsonrpc": "2.0", "id": id.unwrap_or(&Value::Null), "error": {
+        "code": INTERNAL_ERROR, "message": text, "data": {"retryAfter": UNREACHABLE_RETRY}}});
+    with_retry_after(json(StatusCode::INTERNAL_SERVER_ERROR, &body), UNREACHABLE_RETRY)
+}
+
+/// A reply that says after how many seconds to try again.
+pub(crate) fn with_retry_after(mut response: Response, seconds: u32) -> Response {
+    response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(seconds));
+    response
 }
 
 /// 405, with what is allowed.

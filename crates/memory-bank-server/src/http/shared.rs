@@ -1,7 +1,7 @@
 //! What all requests of a server share.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use memory_bank_core::identity::KeyStore;
@@ -44,6 +44,17 @@ pub enum Health {
 pub trait Probe: Send + Sync {
     /// How it is doing now.
     async fn health(&self) -> Health;
+
+    /// Whether something happened since the last call that makes an earlier answer doubtful, as a connection that ended.
+    /// Must cost next to nothing.
+    fn is_doubtful(&self) -> bool {
+        false
+    }
+
+    /// Whether the part has answered anything within so long before now, so that it need not be asked.
+    fn has_answered_within(&self, _time: Duration) -> bool {
+        false
+    }
 }
 
 /// The probe of a part that there is none of.

@@ -1,6 +1,10 @@
 //! The cache of keys: `apikey:<sha256 hex>`. A value that cannot be used is deleted and counts as none.
+//!
+//! A value says when the database was asked for it, by the clock of Redis, the one that all servers share. So it ends five
+//! minutes after that, wherever it is copied to and however late it arrived.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use jiff::Timestamp;
@@ -8,13 +12,13 @@ use memory_bank_core::caller::{Caller, KeyId, ProjectId, Right, Role, UserId};
 use memory_bank_core::identity::{KeyHash, KeyIdentity};
 use serde::{Deserialize, Serialize};
 
-use crate::http::auth::KeyCache;
+use crate::http::auth::{CacheAnswer, CacheTime, CachedKey, ENTRY_LIFE, KeyCache};
 use crate::http::redis::link::Link;
 
-/// How long a key is believed, in seconds.
-const BELIEVED: i64 = 300;
-/// How long it is believed that something is no key, in seconds.
-const DISBELIEVED: i64 = 30;
+/// How long it is believed that something is no key.
+const DISBELIEVED: Duration = Duration::from_secs(30);
+/// A shorter time than this is not worth a command.
+const WORTH_KEEPING: Duration = Duration::from_secs(1);
 
 pub(super) struct RedisKeys {
     link: Arc<Link>,
@@ -23,6 +27,8 @@ pub(super) struct RedisKeys {
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 struct Cached {
+    /// When the database was asked, in milliseconds since 1970 by the clock of Redis.
+    read_at: i64,
     /// Absent when it is known that there is no such key.
     identity: Option<CachedIdentity>,
 }
@@ -50,43 +56,65 @@ impl RedisKeys {
 
 #[async_trait]
 impl KeyCache for RedisKeys {
-    async fn get(&self, hash: &KeyHash) -> Option<Option<KeyIdentity>> {
+    async fn get(&self, hash: &KeyHash) -> Option<CacheAnswer> {
         let key = cached_as(&self.link, hash);
-        let text: Vec<u8> = self.link.ask::<Option<Vec<u8>>>(redis::cmd("GET").arg(&key)).await.flatten()?;
-        match serde_json::from_slice::<Cached>(&text) {
-            Ok(cached) => Some(cached.identity.map(KeyIdentity::from)),
-            Err(_) => {
-                tracing::warn!("a cached key could not be read and was deleted");
-                self.forget(hash).await;
-                None
-            }
+        let mut both = redis::pipe();
+        both.cmd("TIME").cmd("GET").arg(&key);
+        let ((seconds, micros), text): ((i64, i64), Option<Vec<u8>>) =
+            self.link.with(async |manager| both.query_async(manager).await).await?;
+        let at = CacheTime(seconds.saturating_mul(1000).saturating_add(micros / 1000));
+        let Some(text) = text else { return Some(CacheAnswer { at, entry: None }) };
+        let cached = serde_json::from_slice::<Cached>(&text).ok();
+        let entry = cached.and_then(|cached| {
+            let valid_for = left(cached.read_at, cached.identity.is_some(), at)?;
+            Some(CachedKey { identity: cached.identity.map(KeyIdentity::from), valid_for })
+        });
+        if entry.is_none() {
+            tracing::warn!("a cached key could not be used and was deleted");
+            self.forget(hash).await;
         }
+        Some(CacheAnswer { at, entry })
     }
 
-    async fn put(&self, hash: &KeyHash, identity: Option<&KeyIdentity>, now: Timestamp) {
-        let seconds = match identity {
-            None => DISBELIEVED,
-            Some(identity) => {
-                let left = identity.expires_at.map_or(BELIEVED, |at| at.duration_since(now).as_secs());
-                left.min(BELIEVED)
-            }
-        };
-        if seconds < 1 {
+    async fn put(
+        &self,
+        hash: &KeyHash,
+        identity: Option<&KeyIdentity>,
+        CacheTime(read_at): CacheTime,
+        now: Timestamp,
+    ) {
+        let expires_at = identity.and_then(|identity| identity.expires_at);
+        let to_expiry =
+            expires_at.map(|at| Duration::try_from(at.duration_since(now)).unwrap_or(Duration::ZERO));
+        let life = life(identity.is_some()).min(to_expiry.unwrap_or(Duration::MAX));
+        if life < WORTH_KEEPING {
             return;
         }
-        let cached = match identity.cloned().map(CachedIdentity::try_from) {
+        let identity = match identity.cloned().map(CachedIdentity::try_from) {
             Some(Err(NoKey)) => return,
-            Some(Ok(identity)) => Cached { identity: Some(identity) },
-            None => Cached { identity: None },
+            Some(Ok(identity)) => Some(identity),
+            None => None,
         };
-        let Ok(text) = serde_json::to_vec(&cached) else { return };
+        let Ok(text) = serde_json::to_vec(&Cached { read_at, identity }) else { return };
         let key = cached_as(&self.link, hash);
-        self.link.ask::<()>(redis::cmd("SET").arg(&key).arg(text).arg("EX").arg(seconds)).await;
+        let until = read_at.saturating_add(i64::try_from(life.as_millis()).unwrap_or(i64::MAX));
+        // A moment, not a span: a command that waits in a Redis that hangs must not begin anew when it goes on.
+        self.link.ask::<()>(redis::cmd("SET").arg(&key).arg(text).arg("PXAT").arg(until)).await;
     }
 
     async fn forget(&self, hash: &KeyHash) {
         self.link.delete(cached_as(&self.link, hash)).await;
     }
+}
+
+fn life(is_key: bool) -> Duration {
+    if is_key { ENTRY_LIFE } else { DISBELIEVED }
+}
+
+/// How long a value still counts; none if its time is over, or it says that it was read in the future.
+fn left(read_at: i64, is_key: bool, CacheTime(now): CacheTime) -> Option<Duration> {
+    let age = Duration::from_millis(u64::try_from(now.checked_sub(read_at)?).ok()?);
+    life(is_key).checked_sub(age).filter(|left| !left.is_zero())
 }
 
 /// The name under which an identity is cached.
@@ -128,5 +156,24 @@ impl From<CachedIdentity> for KeyIdentity {
             expires_at,
             revoked_at,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_value_counts_for_what_is_left_of_five_minutes_and_none_from_the_future_does() {
+        let now = CacheTime(1_800_000_000_000);
+        let read = |age: i64, is_key| left(now.0 - age, is_key, now);
+        assert_eq!(read(0, true), Some(Duration::from_secs(300)));
+        assert_eq!(read(299_000, true), Some(Duration::from_secs(1)));
+        assert_eq!(read(300_000, true), None);
+        assert_eq!(read(29_999, false), Some(Duration::from_millis(1)));
+        assert_eq!(read(30_000, false), None);
+        assert_eq!(read(-1, true), None);
+        assert_eq!(left(i64::MIN, true, now), None);
+        assert_eq!(left(i64::MAX, true, now), None);
     }
 }

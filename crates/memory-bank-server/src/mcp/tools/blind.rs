@@ -98,6 +98,9 @@ fn hidden(caller: &Caller, tool: &str, failure: Failure) -> Failure {
         | Failure::Malformed(_)
         | Failure::UnknownTool(_)
         | Failure::NoMemory(_)
+        | Failure::Unreachable(_)
+        | Failure::Overloaded
+        | Failure::KeyVoid
         | Failure::Internal(_)) => own,
     }
 }

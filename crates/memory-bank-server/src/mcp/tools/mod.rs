@@ -43,7 +43,9 @@ use self::arguments::Unknown;
 pub(crate) use self::blind::WithoutRead;
 pub(crate) use self::lenient::unrepeated;
 use self::reply::{Failure, NO_BANK_C, Reply, into_result};
-pub(crate) use self::reply::{internal, no_memory, store_fault, workspace_fault};
+pub(crate) use self::reply::{
+    KEY_VOID, UNREACHABLE, UNREACHABLE_RETRY, internal, no_memory, store_fault, workspace_fault,
+};
 pub(crate) use self::room::{LISTING_BYTES, reading_bytes};
 use self::schema::{Argument, object_schema};
 pub(crate) use self::table::{CORE_TOOLS, TOOLS};
@@ -203,6 +205,13 @@ fn lists_backups(name: &str, arguments: Option<&Map<String, Value>>) -> bool {
 pub(crate) fn reads_only(name: &str) -> bool {
     let name = aliases::find(name).map_or(name, |alias| alias.tool);
     TOOLS.iter().any(|tool| tool.name == name && tool.hints.reads_only)
+}
+
+/// Whether a call of this tool may be answered from memory, without the store: those that work on no bank, and names that
+/// are no tool's.
+pub(crate) fn may_spare_the_store(name: &str) -> bool {
+    let name = aliases::find(name).map_or(name, |alias| alias.tool);
+    TOOLS.iter().find(|tool| tool.name == name).is_none_or(|tool| matches!(tool.bank, BankNeed::None))
 }
 
 /// A tool as clients are shown it. Every conversation pays for every word, so nothing is said that is so anyway: a hint

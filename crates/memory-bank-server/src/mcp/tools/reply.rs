@@ -61,6 +61,12 @@ pub(crate) enum Failure {
     UnknownTool(String),
     /// A fault of ours. The log has the text, the client a request id.
     Internal(String),
+    /// The storage cannot be reached now. The log has the text.
+    Unreachable(String),
+    /// The storage has no connection free.
+    Overloaded,
+    /// The key that the call came with is void: over HTTP the reply is a 401.
+    KeyVoid,
     /// There is no memory for the reply now.
     NoMemory(NoMemory),
 }
@@ -97,7 +103,10 @@ impl From<StoreError> for Failure {
     fn from(error: StoreError) -> Self {
         match error {
             StoreError::Unavailable(detail) => Self::Internal(detail),
-            StoreError::Busy | StoreError::Denied | StoreError::KeyVoid => Self::Own(error.to_string()),
+            StoreError::Unreachable(detail) => Self::Unreachable(detail),
+            StoreError::Overloaded => Self::Overloaded,
+            StoreError::KeyVoid => Self::KeyVoid,
+            StoreError::Busy | StoreError::Denied => Self::Own(error.to_string()),
             other => Self::Said(other.to_string()),
         }
     }
@@ -178,6 +187,9 @@ pub(crate) fn into_result(outcome: Result<Reply, Failure>, fault: Uuid) -> Resul
         }
         Err(Failure::UnknownTool(text)) => Err(ErrorData::invalid_params(text, None)),
         Err(Failure::Internal(detail)) => Err(internal(&detail, fault)),
+        Err(Failure::Unreachable(detail)) => Err(unreachable(&detail, fault)),
+        Err(Failure::Overloaded) => Err(overloaded()),
+        Err(Failure::KeyVoid) => Err(key_void()),
         Err(Failure::NoMemory(full)) => Err(no_memory(full)),
     }
 }
@@ -192,10 +204,38 @@ fn attach(result: &mut CallToolResult, data: Value) {
     }
 }
 
+/// What is busy now and may be tried again.
+const SERVER_BUSY: ErrorCode = ErrorCode(-32050);
+/// The key is void. Only this program makes errors of this code, so no text of a bank can pass for one.
+pub(crate) const KEY_VOID: ErrorCode = ErrorCode(-32051);
+/// When to try again what could not reach the storage, in seconds.
+pub(crate) const UNREACHABLE_RETRY: u32 = 5;
+/// What a client reads while the storage cannot be reached.
+pub(crate) const UNREACHABLE: &str = "the server cannot reach its storage at the moment; try again in a few seconds. A call \
+    that changes something may have been carried out: read before it is repeated";
+
+/// The storage cannot be reached: the log gets the detail, the client when to try again.
+fn unreachable(detail: &str, fault: Uuid) -> ErrorData {
+    tracing::error!(fault.id = %fault, fault.detail = detail, "the storage cannot be reached");
+    let text = format!("{UNREACHABLE} (the log has more under the id {fault})");
+    ErrorData::internal_error(text, Some(json!({"retryAfter": UNREACHABLE_RETRY})))
+}
+
+/// No connection to the storage came free; over HTTP the status says so, too.
+fn overloaded() -> ErrorData {
+    ErrorData::new(
+        SERVER_BUSY,
+        StoreError::Overloaded.to_string(),
+        Some(json!({"retryAfter": 2, "of": "storage"})),
+    )
+}
+
+fn key_void() -> ErrorData {
+    ErrorData::new(KEY_VOID, StoreError::KeyVoid.to_string(), None)
+}
+
 /// There is no memory for a reply; over HTTP the status says so, too.
 pub(crate) fn no_memory(full: NoMemory) -> ErrorData {
-    /// What is busy now and may be tried again.
-    const SERVER_BUSY: ErrorCode = ErrorCode(-32050);
     let of = match full {
         NoMemory::Key => "key",
         NoMemory::Connection => "connection",
@@ -214,7 +254,10 @@ pub(crate) fn internal(detail: &str, fault: Uuid) -> ErrorData {
 pub(crate) fn store_fault(error: &StoreError, fault: Uuid) -> ErrorData {
     match error {
         StoreError::Unavailable(detail) => internal(detail, fault),
-        StoreError::Denied | StoreError::KeyVoid => ErrorData::invalid_request(error.to_string(), None),
+        StoreError::Unreachable(detail) => unreachable(detail, fault),
+        StoreError::Overloaded => overloaded(),
+        StoreError::KeyVoid => key_void(),
+        StoreError::Denied => ErrorData::invalid_request(error.to_string(), None),
         other => ErrorData::internal_error(other.to_string(), None),
     }
 }
