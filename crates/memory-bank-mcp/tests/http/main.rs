@@ -15,6 +15,8 @@ mod door;
 #[cfg(test)]
 mod faults;
 #[cfg(test)]
+mod hosts;
+#[cfg(test)]
 mod identity;
 #[cfg(test)]
 mod isolation;
