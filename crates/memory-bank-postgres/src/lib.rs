@@ -26,6 +26,7 @@ mod search;
 mod served;
 mod sessions;
 mod state;
+mod supabase;
 mod tenant;
 mod transfer;
 mod unreachable;
