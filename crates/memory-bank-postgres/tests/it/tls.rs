@@ -74,6 +74,11 @@ async fn supabase_s_authority_counts_for_its_own_names_and_for_no_others() {
             assert!(said.contains("certificate") || said.contains("there are none"), "{host}{more}: {said}");
         }
     }
+    // One host at Supabase is enough for all of them to be checked.
+    let several = url("127.0.0.1", "").replace("@127.0.0.1:", "@127.0.0.1:1,db.test.supabase.co:");
+    let several = several.replace("hostaddr=127.0.0.1", "hostaddr=127.0.0.1,127.0.0.1");
+    assert!(reached(&bench, &several, false, true).await.is_ok());
+    assert!(reached(&bench, &several, false, false).await.is_err());
     // A name of Supabase's that the certificate does not hold.
     let said = reached(&bench, &url("other.supabase.co", ""), true, true).await.unwrap_err().to_string();
     assert!(said.contains("certificate"), "{said}");
