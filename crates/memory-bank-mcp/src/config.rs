@@ -21,9 +21,9 @@ use variables::{
     ADDRESS_CONNECTIONS, ADDRESS_LIMIT, ALL_REPLY_BYTES, ALLOWED_HOSTS, ALLOWED_ORIGINS, AUDIT_RETENTION,
     CONNECTIONS, DATABASE_URL, HOST, INDEX_MEMORY, INDEX_MEMORY_PER_PROJECT, JSON_RESPONSE, KEEP_ALIVE,
     KEY_REPLY_BYTES, KEYED_ADDRESS_LIMIT, LAME_DUCK, LOG, LOGIN_DATABASE, LOGIN_PASSWORD, LOGIN_USER,
-    METRICS, OTLP_ENDPOINT, PORT, PROJECT_EVENTS, PROVIDER, PROXY_HOPS, QUOTA, READ_ONLY, REDIS_PREFIX,
-    REDIS_URL, REPLY_BYTES, RETENTION, ROOT_CERTIFICATE, SERVER_DATABASE_URL, SESSION_EVENTS, SESSIONS,
-    SESSIONS_OF_KEY, STATE_DIR, STREAMS, SUPABASE_URL, TOOLS, TRANSPORT,
+    METRICS, OTLP_ENDPOINT, PORT, PROJECT_EVENTS, PROVIDER, PROXY_HOPS, PUBLIC_URL, QUOTA, READ_ONLY,
+    REDIS_PREFIX, REDIS_URL, REPLY_BYTES, RETENTION, ROOT_CERTIFICATE, SERVER_DATABASE_URL, SESSION_EVENTS,
+    SESSIONS, SESSIONS_OF_KEY, STATE_DIR, STREAMS, SUPABASE_URL, TOOLS, TRANSPORT,
 };
 pub(crate) use variables::{VARIABLES, Variable};
 
@@ -282,6 +282,7 @@ impl Settings {
             json_response: truth(&JSON_RESPONSE, read)?,
             allowed_hosts: hosts(read)?,
             allowed_origins: origins(read)?,
+            public_url: public_url(read)?,
             trust_proxy_hops: hops,
             address_limit,
             keyed_address_limit,
@@ -474,6 +475,13 @@ fn origins(read: Read<'_>) -> Result<Vec<String>, ConfigError> {
         origin == "*" || authority.is_some_and(|authority| !authority.is_empty() && !authority.contains('/'))
     };
     if origins.iter().all(fits) { Ok(origins) } else { Err(wrong(&ALLOWED_ORIGINS, read)) }
+}
+
+fn public_url(read: Read<'_>) -> Result<Option<String>, ConfigError> {
+    let Some(url) = set(&PUBLIC_URL, read) else { return Ok(None) };
+    let url = url.trim_end_matches('/').to_ascii_lowercase();
+    let host = url.strip_prefix("https://").or_else(|| url.strip_prefix("http://"));
+    if host.is_some_and(is_host) { Ok(Some(url)) } else { Err(wrong(&PUBLIC_URL, read)) }
 }
 
 /// A variable that is set and not blank.

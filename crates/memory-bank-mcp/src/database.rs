@@ -96,7 +96,7 @@ pub(crate) fn advice(cause: Cause) -> &'static str {
             "the server offers no encryption: in a network that you trust, add `?sslmode=disable`"
         }
         Cause::Tls => {
-            "set `DB_SSL_ROOT_CERT` to the file of the authority that signed the server's certificate (Supabase: Project Settings, Database, SSL Configuration), and use the host's name as the certificate has it"
+            "set `DB_SSL_ROOT_CERT` to the file of the authority that signed the server's certificate (Supabase's own is built in, for hosts below supabase.co and supabase.com), and use the host's name as the certificate has it"
         }
         Cause::NoDatabase => {
             "make the database with `createdb`, or correct the name at the end of the connection string"

@@ -14,6 +14,7 @@ use deadpool_postgres::{
 use memory_bank_core::clock::{Clock, Entropy};
 use memory_bank_core::error::StoreError;
 use memory_bank_core::store::ChangeSink;
+use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::pem::PemObject;
@@ -27,6 +28,7 @@ use tokio_postgres_rustls::MakeRustlsConnect;
 use crate::error::describe;
 use crate::pooler::refuse_by_name;
 use crate::served::ServedContents;
+use crate::supabase;
 use crate::unreachable::Unreachable;
 
 /// How long one attempt to connect may take.
@@ -161,8 +163,27 @@ impl Database {
     /// # Errors
     /// The connection string or a certificate file cannot be read.
     pub fn new(options: &DatabaseOptions, around: Surroundings) -> Result<Self, ConnectError> {
+        Self::with_supabase_root(options, around, supabase::ROOT)
+    }
+
+    /// The same with another authority, a PEM text, in the place of Supabase's: for tests.
+    ///
+    /// # Errors
+    /// As [`Self::new`].
+    #[doc(hidden)]
+    pub fn with_supabase_root(
+        options: &DatabaseOptions,
+        around: Surroundings,
+        supabase_root: &str,
+    ) -> Result<Self, ConnectError> {
         refuse_by_name(&options.url)?;
         let (mut config, trust) = read_url(&options.url, &options.trust)?;
+        for host in supabase::take_session_pooler(&mut config) {
+            tracing::warn!(
+                host,
+                "port 6543 is Supabase's transaction pooler: port 5432 of the same host is used instead"
+            );
+        }
         config.connect_timeout(CONNECT);
         let (idle, interval, retries) = ALIVE;
         config.keepalives_idle(idle).keepalives_interval(interval).keepalives_retries(retries);
@@ -171,7 +192,7 @@ impl Database {
         let recycling = ManagerConfig { recycling_method: RecyclingMethod::Fast };
         let tls = match trust {
             Trust::Plain => None,
-            Trust::Tls(roots) => Some(MakeRustlsConnect::new(tls_config(roots)?)),
+            Trust::Tls(roots) => Some(MakeRustlsConnect::new(tls_config(roots, supabase_root)?)),
         };
         let pool = |most: usize| {
             let (config, recycling) = (config.clone(), recycling.clone());
@@ -373,10 +394,11 @@ fn read_url(url: &str, options: &TrustOptions) -> Result<(tokio_postgres::Config
         .map_err(|error| ConnectError::Malformed(without_values(&error)))?;
     let roots = match root {
         Some(path) if path != "system" => Some(Roots::File(PathBuf::from(path))),
-        Some(_) => Some(Roots::System(None)),
+        Some(_) => Some(Roots::System(options.root_certificate.clone())),
         None => None,
     };
-    let verify = options.verify || options.root_certificate.is_some();
+    let is_supabase = options.verify || supabase::has_supabase_host(&config);
+    let verify = is_supabase || options.root_certificate.is_some();
     let trusted = || Roots::System(options.root_certificate.clone());
     let trust = match mode.as_deref() {
         Some("disable") => {
@@ -391,7 +413,10 @@ fn read_url(url: &str, options: &TrustOptions) -> Result<(tokio_postgres::Config
             config.ssl_mode(SslMode::Disable);
             Trust::Plain
         }
-        None | Some("prefer") => Trust::Tls(Roots::Anyone),
+        None | Some("prefer") => {
+            config.ssl_mode(SslMode::Prefer);
+            Trust::Tls(Roots::Anyone)
+        }
         Some("require") => {
             config.ssl_mode(SslMode::Require);
             Trust::Tls(roots.unwrap_or(Roots::Anyone))
@@ -414,12 +439,14 @@ fn without_values(error: &tokio_postgres::Error) -> String {
     describe(error)
 }
 
-fn tls_config(roots: Roots) -> Result<rustls::ClientConfig, ConnectError> {
+fn tls_config(roots: Roots, supabase_root: &str) -> Result<rustls::ClientConfig, ConnectError> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let unusable = |error: &dyn fmt::Display| ConnectError::Certificates(error.to_string());
     let builder = rustls::ClientConfig::builder_with_provider(Arc::clone(&provider))
         .with_safe_default_protocol_versions()
-        .map_err(|error| ConnectError::Certificates(error.to_string()))?;
+        .map_err(|error| unusable(&error))?;
     let mut store = RootCertStore::empty();
+    let mut supabase = None;
     let add_file = |store: &mut RootCertStore, path: &PathBuf| {
         let unreadable =
             |error: &dyn fmt::Display| ConnectError::Certificates(format!("`{}`: {error}", path.display()));
@@ -445,13 +472,82 @@ fn tls_config(roots: Roots) -> Result<rustls::ClientConfig, ConnectError> {
             if let Some(path) = file {
                 add_file(&mut store, &path)?;
             }
+            let root =
+                CertificateDer::from_pem_slice(supabase_root.as_bytes()).map_err(|error| unusable(&error))?;
+            let mut beside = store.clone();
+            beside.add(root).map_err(|error| unusable(&error))?;
+            supabase = Some(beside);
         }
+        // Whoever names a file trusts nobody else.
         Roots::File(path) => add_file(&mut store, &path)?,
     }
-    if store.is_empty() {
-        return Err(ConnectError::Certificates("there are none".to_owned()));
+    let verifier = |store: RootCertStore| {
+        WebPkiServerVerifier::builder_with_provider(Arc::new(store), Arc::clone(&provider))
+            .build()
+            .map_err(|error| unusable(&error))
+    };
+    // A machine without authorities of its own still reaches Supabase.
+    let others = if store.is_empty() { None } else { Some(verifier(store)?) };
+    let supabase = supabase.map(verifier).transpose()?;
+    let by_name = ByName { supabase, others, provider: Arc::clone(&provider) };
+    Ok(builder.dangerous().with_custom_certificate_verifier(Arc::new(by_name)).with_no_client_auth())
+}
+
+/// Verifies in full, with authorities that depend on the host's name: Supabase's counts for its own names alone.
+#[derive(Debug)]
+struct ByName {
+    supabase: Option<Arc<WebPkiServerVerifier>>,
+    others: Option<Arc<WebPkiServerVerifier>>,
+    provider: Arc<CryptoProvider>,
+}
+
+impl ServerCertVerifier for ByName {
+    fn verify_server_cert(
+        &self,
+        certificate: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        name: &ServerName<'_>,
+        ocsp: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        let is_supabase = matches!(name, ServerName::DnsName(name) if supabase::is_supabase(name.as_ref()));
+        let verifier =
+            if is_supabase { self.supabase.as_ref().or(self.others.as_ref()) } else { self.others.as_ref() };
+        let unknown = rustls::Error::InvalidCertificate(rustls::CertificateError::UnknownIssuer);
+        verifier.ok_or(unknown)?.verify_server_cert(certificate, intermediates, name, ocsp, now)
     }
-    Ok(builder.with_root_certificates(store).with_no_client_auth())
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        verify_tls12_signature(
+            message,
+            certificate,
+            signature,
+            &self.provider.signature_verification_algorithms,
+        )
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        verify_tls13_signature(
+            message,
+            certificate,
+            signature,
+            &self.provider.signature_verification_algorithms,
+        )
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.provider.signature_verification_algorithms.supported_schemes()
+    }
 }
 
 /// Takes any certificate; signatures are still checked.

@@ -29,6 +29,7 @@ mod served;
 mod server_login;
 mod sessions;
 mod state;
+mod supabase;
 mod tenant;
 mod transfer;
 mod unreachable;

@@ -131,7 +131,7 @@ fn home(programs: &Path) -> PathBuf {
     let mut hasher = DefaultHasher::new();
     programs.hash(&mut hasher);
     let user = std::env::var("USER").unwrap_or_else(|_| "test".to_owned());
-    std::env::temp_dir().join(format!("memory-bank-postgres-{user}-2-{:08x}", hasher.finish() >> 32))
+    std::env::temp_dir().join(format!("memory-bank-postgres-{user}-3-{:08x}", hasher.finish() >> 32))
 }
 
 fn open(path: &Path) -> File {
@@ -237,7 +237,7 @@ fn encrypt(home: &Path, data: &Path, user: Option<&str>) {
         set -e
         openssl req -x509 -newkey rsa:2048 -nodes -days 3650 -subj "/CN=memory bank tests" -keyout ca.key -out ca.pem
         openssl req -newkey rsa:2048 -nodes -subj "/CN=localhost" -keyout "$DATA/server.key" -out server.csr
-        printf 'subjectAltName=IP:127.0.0.1,DNS:localhost\nbasicConstraints=CA:FALSE\n' >server.ext
+        printf 'subjectAltName=IP:127.0.0.1,DNS:localhost,DNS:db.test.supabase.co,DNS:aws-0-test.pooler.supabase.com,DNS:evilsupabase.co,DNS:db.supabase.co.example.com\nbasicConstraints=CA:FALSE\n' >server.ext
         openssl x509 -req -in server.csr -CA ca.pem -CAkey ca.key -CAcreateserial -days 3650 -extfile server.ext \
             -out "$DATA/server.crt"
         chmod 600 "$DATA/server.key"

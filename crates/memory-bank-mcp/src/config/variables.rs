@@ -104,8 +104,11 @@ variables! {
     Plain JSON_RESPONSE "MCP_JSON_RESPONSE" = Is("false"), "`true` or `false`",
         "`true`: replies come as JSON; `false`: as streams of events that can be resumed.";
     Plain ALLOWED_HOSTS "ALLOWED_HOSTS" = Nothing,
-        "host names with or without a port, separated by commas, or `*`; empty = this machine",
-        "The names under which clients reach the server. A request for another host is refused.";
+        "host names with or without a port, separated by commas, or `*`; empty = any host with a key, and this machine alone where `MCP_HOST` is a loopback address",
+        "The names under which clients reach the server. When it is set, a request for another host is refused.";
+    Plain PUBLIC_URL "PUBLIC_URL" = Nothing,
+        "a scheme and a host with or without a port, such as https://memory.example.com",
+        "The address under which clients reach the server: its host is let in as if `ALLOWED_HOSTS` named it, and its pages are the server's own.";
     Plain ALLOWED_ORIGINS "ALLOWED_ORIGINS" = Nothing,
         "origins such as https://app.example, separated by commas, or `*`; empty = none",
         "The web pages, beside the server's own, that may send requests.";

@@ -87,10 +87,13 @@ fn a_good_database_and_a_good_redis_are_found_well() {
 #[test]
 fn people_get_lines_with_what_to_do_below() {
     let folder = TempDir::new().unwrap();
-    let output = command(&folder, &[("MCP_HOST", "0.0.0.0")]).arg("doctor").output().unwrap();
+    let output = command(&folder, &[("ALLOWED_HOSTS", "*")]).arg("doctor").output().unwrap();
     let said = String::from_utf8(output.stdout).unwrap();
     assert!(output.status.success(), "{said}");
-    assert!(said.contains("warning  hosts") && said.contains("-> set `ALLOWED_HOSTS`"), "{said}");
+    assert!(
+        said.contains("warning  hosts") && said.contains("-> list the names under which clients"),
+        "{said}"
+    );
 }
 
 #[test]
@@ -277,6 +280,10 @@ fn hosts_and_origins_that_let_everybody_in_are_warnings() {
         doctor(&[("MCP_HOST", "0.0.0.0"), ("ALLOWED_HOSTS", "mcp.example"), ("TRUST_PROXY_HOPS", "0")]);
     report.says("hosts", &["ok: requests for mcp.example"]);
     report.says("proxy", &["ok: no proxy is trusted"]);
+    let report = doctor(&[("MCP_HOST", "0.0.0.0")]);
+    report.says("hosts", &["ok: requests for any host are let in, with a good key"]);
+    let report = doctor(&[("PUBLIC_URL", "https://memory.example.com")]);
+    report.says("hosts", &["ok: requests for localhost and https://memory.example.com"]);
 }
 
 #[test]

@@ -16,6 +16,8 @@ mod emptied;
 #[cfg(test)]
 mod faults;
 #[cfg(test)]
+mod hosts;
+#[cfg(test)]
 mod identity;
 #[cfg(test)]
 mod isolation;

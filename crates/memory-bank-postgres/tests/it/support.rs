@@ -48,6 +48,11 @@ impl Bench {
         Self { database, owner, test, around }
     }
 
+    /// What a database needs from outside.
+    pub(crate) fn surroundings(&self) -> Surroundings {
+        self.around.clone()
+    }
+
     /// Another pool on the same database, as another replica has it.
     pub(crate) fn another(&self) -> Database {
         let around = Surroundings { sink: Arc::new(NoSink), ..self.around.clone() };

@@ -1,5 +1,10 @@
 //! A database that is reached with TLS alone.
 
+use std::io::copy;
+use std::net::{Shutdown, TcpListener, TcpStream};
+use std::thread;
+
+use memory_bank_postgres::{ConnectError, Database, DatabaseOptions, TrustOptions};
 use memory_bank_test_postgres::TLS_ONLY;
 
 use crate::support::{Bench, read, write};
@@ -26,4 +31,85 @@ async fn a_database_behind_tls_is_served_and_its_certificate_is_checked_where_th
     // No authority of the system knows this server.
     let unknown = with("sslmode=verify-full".to_owned()).ping().await.unwrap_err().to_string();
     assert!(unknown.contains("certificate") || unknown.contains("UnknownIssuer"), "{unknown}");
+}
+
+/// Reaches the test server under another name, with the tests' authority in the place of Supabase's or without.
+async fn reached(bench: &Bench, url: &str, of_supabase: bool, swapped: bool) -> Result<(), ConnectError> {
+    let trust = TrustOptions { verify: of_supabase, root_certificate: None };
+    let options = DatabaseOptions { url: url.to_owned(), max_connections: 2, trust };
+    let root = std::fs::read_to_string(bench.test.authority()).unwrap();
+    let database = if swapped {
+        Database::with_supabase_root(&options, bench.surroundings(), &root)?
+    } else {
+        Database::new(&options, bench.surroundings())?
+    };
+    database.ping().await
+}
+
+#[tokio::test]
+async fn supabase_s_authority_counts_for_its_own_names_and_for_no_others() {
+    let bench = Bench::new().await;
+    let (port, name) = (bench.test.port(), bench.test.name());
+    let url = |host: &str, more: &str| {
+        format!("postgres://{TLS_ONLY}@{host}:{port}/{name}?hostaddr=127.0.0.1{more}")
+    };
+    for host in ["db.test.supabase.co", "aws-0-test.pooler.supabase.com", "DB.test.SUPABASE.co"] {
+        for more in ["", "&sslmode=prefer", "&sslmode=require", "&sslmode=allow", "&sslmode=verify-full"] {
+            for of_supabase in [true, false] {
+                let known = reached(&bench, &url(host, more), of_supabase, true).await;
+                assert!(known.is_ok(), "{host}{more}: {known:?}");
+                // The real root signed nothing of this server's.
+                let foreign = reached(&bench, &url(host, more), of_supabase, false).await;
+                let said = foreign.unwrap_err().to_string();
+                assert!(said.contains("certificate"), "{host}{more}: {said}");
+            }
+        }
+        let off = reached(&bench, &url(host, "&sslmode=disable"), true, true).await.unwrap_err().to_string();
+        assert!(off.contains("pg_hba.conf"), "{off}");
+    }
+    // The certificate holds these names, and the authority is the one that is trusted for Supabase's.
+    for host in ["evilsupabase.co", "db.supabase.co.example.com", "localhost", "127.0.0.1"] {
+        for more in ["", "&sslmode=verify-full"] {
+            let said = reached(&bench, &url(host, more), true, true).await.unwrap_err().to_string();
+            assert!(said.contains("certificate") || said.contains("there are none"), "{host}{more}: {said}");
+        }
+    }
+    // One host at Supabase is enough for all of them to be checked.
+    let several = url("127.0.0.1", "").replace("@127.0.0.1:", "@127.0.0.1:1,db.test.supabase.co:");
+    let several = several.replace("hostaddr=127.0.0.1", "hostaddr=127.0.0.1,127.0.0.1");
+    assert!(reached(&bench, &several, false, true).await.is_ok());
+    assert!(reached(&bench, &several, false, false).await.is_err());
+    // A name of Supabase's that the certificate does not hold.
+    let said = reached(&bench, &url("other.supabase.co", ""), true, true).await.unwrap_err().to_string();
+    assert!(said.contains("certificate"), "{said}");
+}
+
+#[tokio::test]
+async fn the_guide_s_port_of_supabase_leads_to_the_session_pooler() {
+    let bench = Bench::new().await;
+    let id = std::process::id();
+    let address = format!("127.{}.{}.77", 64 + id % 64, id / 64 % 250);
+    let listener = TcpListener::bind((address.as_str(), 5432)).unwrap();
+    let target = bench.test.port();
+    thread::spawn(move || {
+        for client in listener.incoming().flatten() {
+            let server = TcpStream::connect(("127.0.0.1", target)).unwrap();
+            for (mut from, mut to) in [
+                (client.try_clone().unwrap(), server.try_clone().unwrap()),
+                (server.try_clone().unwrap(), client.try_clone().unwrap()),
+            ] {
+                thread::spawn(move || {
+                    let _ended = copy(&mut from, &mut to);
+                    let _closed = to.shutdown(Shutdown::Both);
+                });
+            }
+        }
+    });
+    let name = bench.test.name();
+    let url = format!(
+        "postgresql://{TLS_ONLY}:pass%40word@aws-0-test.pooler.supabase.com:6543/{name}?hostaddr={address}"
+    );
+    reached(&bench, &url, true, true).await.unwrap();
+    let said = reached(&bench, &format!("{url}&pgbouncer=true"), true, true).await.unwrap_err().to_string();
+    assert!(said.contains("transaction pooler") && !said.contains("pass"), "{said}");
 }

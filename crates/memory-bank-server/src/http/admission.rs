@@ -109,6 +109,15 @@ async fn admit(
     (verdict, found)
 }
 
+/// Whether a request carries a good key, for routes that want none. It is not counted against the key.
+pub(crate) async fn has_good_key(shared: &Shared, presented: Presented, address: Option<IpAddr>) -> bool {
+    let Presented::Key(hash) = presented else { return false };
+    if let Some(known) = shared.auth.known(&hash) {
+        return known.is_ok();
+    }
+    look_up(shared, address.map(network)).await.admitted && shared.auth.look_up(&hash).await.is_ok()
+}
+
 /// Counts a look-up of a key, in this process alone.
 async fn look_up(shared: &Shared, network: Option<IpAddr>) -> Verdict {
     /// The bound where requests with a good key have none and others do.

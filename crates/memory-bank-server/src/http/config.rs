@@ -12,9 +12,11 @@ pub struct HttpConfig {
     pub listen: SocketAddr,
     /// Whether replies come as JSON instead of as streams of events.
     pub json_response: bool,
-    /// Host names, with or without a port, that requests may be addressed to; empty = those of this machine.
-    /// `*` = any.
+    /// Host names, with or without a port, that requests may be addressed to; empty = those of this machine, and with a
+    /// good key any, unless `listen` is a loopback address. `*` = any.
     pub allowed_hosts: Vec<String>,
+    /// The origin under which clients reach the server, such as `https://memory.example.com`.
+    pub public_url: Option<String>,
     /// Origins of web pages that may send requests, beside the server's own; `*` = any.
     pub allowed_origins: Vec<String>,
     /// How many proxies in front are trusted to name the client's address; 0 = none.

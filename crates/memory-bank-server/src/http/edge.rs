@@ -9,12 +9,14 @@ use axum::response::Response;
 use http::header::{
     CACHE_CONTROL, CONNECTION, HeaderName, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS,
 };
-use http::{HeaderValue, StatusCode, Version};
+use http::{HeaderValue, Method, StatusCode, Version};
 use tracing::Instrument;
 use tracing::field::Empty;
 use uuid::Uuid;
 
+use crate::http::auth::presented;
 use crate::http::metrics::{method_name, route_name};
+use crate::http::origin::{Admitted, Refused};
 use crate::http::router::wants_key;
 use crate::http::shared::Shared;
 use crate::http::{admission, reply};
@@ -36,7 +38,14 @@ pub(crate) async fn layer(State(shared): State<Arc<Shared>>, mut request: Reques
     let path = request.uri().path().to_owned();
     let address = admission::client_address(&request, shared.config.trust_proxy_hops);
     let route = route_name(request.extensions().get::<MatchedPath>().map(MatchedPath::as_str));
-    let refused = if path.starts_with("/health") { None } else { shared.origins.check(&request).err() };
+    let refused = match door(&shared, &request, route) {
+        Door::Open => None,
+        Door::Closed(refused) => Some(refused),
+        Door::OpenToKeys if admission::has_good_key(&shared, presented(request.headers()), address).await => {
+            None
+        }
+        Door::OpenToKeys => Some(Refused::Host),
+    };
     // Of the highest level, so that a log which is told to be brief has the id, too.
     let span = tracing::error_span!("request", request.id = %id, otel.name = Empty, otel.kind = Empty);
     let verb = method_name(&method);
@@ -85,4 +94,29 @@ pub(crate) async fn layer(State(shared): State<Arc<Shared>>, mut request: Reques
         headers.insert(CONNECTION, HeaderValue::from_static("close"));
     }
     response
+}
+
+enum Door {
+    Open,
+    /// To a request with a good key.
+    OpenToKeys,
+    Closed(Refused),
+}
+
+/// How far a request comes. Under a host that is not known it needs a good key; routes that want one see to that
+/// themselves, and a browser asks without one whether a page may send it.
+fn door(shared: &Shared, request: &Request, route: &str) -> Door {
+    if request.uri().path().starts_with("/health") {
+        return Door::Open;
+    }
+    let method = request.method();
+    match shared.origins.check(request) {
+        Err(refused) => Door::Closed(refused),
+        Ok(Admitted::Known) => Door::Open,
+        Ok(Admitted::WithKey) if wants_key(route, method) => Door::Open,
+        Ok(Admitted::WithKey) if method == Method::OPTIONS && shared.origins.lists_page_of(request) => {
+            Door::Open
+        }
+        Ok(Admitted::WithKey) => Door::OpenToKeys,
+    }
 }

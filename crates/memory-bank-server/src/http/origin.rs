@@ -1,5 +1,8 @@
 //! Which host a request may be addressed to, and which web page may send it: the guard against DNS rebinding. A browser is
 //! told the same (CORS), so that the pages that may send requests can.
+//!
+//! A server that others reach over the network, and that lists no hosts, serves requests for any host that carry a good
+//! key: a rebound page has none. Such a host is still not believed: nothing is built from it ([`OriginPolicy::own_origin`]).
 
 use std::net::Ipv6Addr;
 use std::time::Duration;
@@ -7,7 +10,7 @@ use std::time::Duration;
 use axum::extract::Request;
 use http::header::{HOST, HeaderName, ORIGIN};
 use http::request::Parts;
-use http::{HeaderMap, HeaderValue, Method, Uri};
+use http::{HeaderValue, Method, Version};
 use tower_http::cors::{AllowHeaders, AllowOrigin, CorsLayer};
 
 use crate::http::config::HttpConfig;
@@ -32,9 +35,21 @@ const REMEMBERED: Duration = Duration::from_secs(600);
 pub(crate) struct OriginPolicy {
     hosts: Vec<Entry>,
     any_host: bool,
+    /// Whether a good key makes up for a host that is not known.
+    key_opens_any_host: bool,
+    public_origin: Option<Place>,
     origins: Vec<Listed>,
     any_origin: bool,
     trusted_hops: usize,
+}
+
+/// How a request is let in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Admitted {
+    /// Its host is known.
+    Known,
+    /// Its host is not known: it needs a good key, or is a page's question whether it may send one (CORS).
+    WithKey,
 }
 
 /// Why a request is refused.
@@ -95,7 +110,7 @@ impl Entry {
 
 /// An origin of the web: scheme, host and port. All three count.
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct Place {
+pub(crate) struct Place {
     scheme: Scheme,
     host: String,
     port: u16,
@@ -139,35 +154,91 @@ impl OriginPolicy {
             hosts =
                 ["localhost", "127.0.0.1", "[::1]"].iter().filter_map(|host| Entry::parse(host)).collect();
         }
+        let public_origin = config.public_url.as_deref().and_then(Place::parse);
+        let public_host = config.public_url.as_deref().and_then(|url| url.split_once("://"));
+        hosts.extend(public_host.and_then(|(_, host)| Entry::parse(host)));
         Self {
             hosts,
             any_host: config.allowed_hosts.iter().any(|host| host == "*"),
+            key_opens_any_host: config.allowed_hosts.is_empty()
+                && !config.listen.ip().to_canonical().is_loopback(),
+            public_origin,
             origins: config.allowed_origins.iter().map(|origin| Listed::parse(origin)).collect(),
             any_origin: config.allowed_origins.iter().any(|origin| origin == "*"),
             trusted_hops: config.trust_proxy_hops,
         }
     }
 
-    /// Lets a request pass, or says why not. A page of an allowed host may talk to its own host.
-    pub(crate) fn check(&self, request: &Request) -> Result<(), Refused> {
-        let host = named_host(request.uri(), request.headers()).ok_or(Refused::Host)?;
-        let own = Place::new(forwarded::scheme(request.headers(), self.trusted_hops), &host);
-        let known = |entry: &Entry| entry.host == own.host && entry.port.is_none_or(|port| port == own.port);
-        if !self.any_host && !self.hosts.iter().any(known) {
-            return Err(Refused::Host);
-        }
+    /// Lets a request pass, or says why not. A page of the server's own host may talk to it.
+    pub(crate) fn check(&self, request: &Request) -> Result<Admitted, Refused> {
+        let target = self.target(request)?;
+        let admitted = match &target {
+            Some(target) if self.knows(target) => Admitted::Known,
+            _ if self.key_opens_any_host => Admitted::WithKey,
+            _ => return Err(Refused::Host),
+        };
         let mut origins = request.headers().get_all(ORIGIN).iter();
         let origin = match (origins.next(), origins.next()) {
-            (None, _) => return Ok(()),
+            (None, _) => return Ok(admitted),
             (Some(origin), None) => origin.to_str().map_err(|_| Refused::Origin)?,
             (Some(_), Some(_)) => return Err(Refused::Origin),
         };
-        let is_own = !self.any_host && Place::parse(origin) == Some(own);
-        if is_own || self.lists(origin) { Ok(()) } else { Err(Refused::Origin) }
+        let page = Place::parse(origin);
+        // The host that a rebound page was loaded from is that of its requests, too: the key is what keeps it out.
+        let is_own = page.is_some() && (page == self.public_origin || (!self.any_host && page == target));
+        if is_own || self.lists(origin) { Ok(admitted) } else { Err(Refused::Origin) }
+    }
+
+    /// The server's own origin, as far as it can be believed: `PUBLIC_URL`, or the host of the request if it is listed in
+    /// `ALLOWED_HOSTS` or a name of this machine. Whatever rests on cookies or builds an address takes it from here and
+    /// from nowhere else, and does without where there is none.
+    #[cfg_attr(not(test), expect(dead_code, reason = "nothing has cookies or builds addresses yet"))]
+    pub(crate) fn own_origin(&self, request: &Request) -> Option<Place> {
+        if let Some(public) = &self.public_origin {
+            return Some(public.clone());
+        }
+        self.target(request).ok()?.filter(|target| !self.any_host && self.is_listed(target))
+    }
+
+    fn knows(&self, target: &Place) -> bool {
+        self.any_host || self.is_listed(target)
+    }
+
+    fn is_listed(&self, target: &Place) -> bool {
+        let is_it =
+            |entry: &Entry| entry.host == target.host && entry.port.is_none_or(|port| port == target.port);
+        self.hosts.iter().any(is_it)
+    }
+
+    /// Where the request is addressed to; `None` where it names no host, as HTTP/1.0 allows.
+    fn target(&self, request: &Request) -> Result<Option<Place>, Refused> {
+        let scheme = forwarded::scheme(request.headers(), self.trusted_hops);
+        let parse =
+            |text: &str| Entry::parse(text).map(|entry| Place::new(scheme, &entry)).ok_or(Refused::Host);
+        let mut hosts = request.headers().get_all(HOST).iter();
+        let header = match (hosts.next(), hosts.next()) {
+            (None, _) => None,
+            (Some(host), None) => Some(parse(host.to_str().map_err(|_| Refused::Host)?)?),
+            // Which of them a proxy in front went by, nobody can tell.
+            (Some(_), Some(_)) => return Err(Refused::Host),
+        };
+        // An absolute address in the request line, or `:authority`.
+        let authority = request.uri().authority().map(|authority| parse(authority.as_str())).transpose()?;
+        match (header, authority) {
+            (Some(header), Some(authority)) if header != authority => Err(Refused::Host),
+            (None, None) if request.version() > Version::HTTP_10 => Err(Refused::Host),
+            (header, authority) => Ok(header.or(authority)),
+        }
     }
 
     fn lists(&self, origin: &str) -> bool {
         self.any_origin || self.origins.contains(&Listed::parse(origin))
+    }
+
+    /// Whether a listed page sends the request.
+    pub(crate) fn lists_page_of(&self, request: &Request) -> bool {
+        let origin = request.headers().get(ORIGIN).and_then(|origin| origin.to_str().ok());
+        origin.is_some_and(|origin| self.lists(origin))
     }
 
     /// What browsers ask before, and want to read after, a request of a page that is listed (CORS). Nothing when none is.
@@ -190,16 +261,6 @@ impl OriginPolicy {
     }
 }
 
-fn named_host(uri: &Uri, headers: &HeaderMap) -> Option<Entry> {
-    let mut hosts = headers.get_all(HOST).iter();
-    match (hosts.next(), hosts.next()) {
-        (Some(host), None) => Entry::parse(host.to_str().ok()?),
-        (None, _) => uri.authority().and_then(|authority| Entry::parse(authority.as_str())),
-        // Which of them a proxy in front went by, nobody can tell.
-        (Some(_), Some(_)) => None,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use axum::body::Body;
@@ -212,6 +273,7 @@ mod tests {
             json_response: false,
             allowed_hosts: hosts.iter().map(ToString::to_string).collect(),
             allowed_origins: origins.iter().map(ToString::to_string).collect(),
+            public_url: None,
             trust_proxy_hops: 1,
             address_limit: 0,
             keyed_address_limit: 0,
@@ -233,7 +295,7 @@ mod tests {
         })
     }
 
-    fn asked(policy: &OriginPolicy, host: &str, origin: Option<&str>) -> Result<(), Refused> {
+    fn asked(policy: &OriginPolicy, host: &str, origin: Option<&str>) -> Result<Admitted, Refused> {
         let mut request = Request::builder().uri("/mcp").header(HOST, host);
         if let Some(origin) = origin {
             request = request.header(ORIGIN, origin);
@@ -244,10 +306,10 @@ mod tests {
     #[test]
     fn by_default_only_this_machine_and_its_own_pages_are_let_in() {
         let policy = policy(&[], &[]);
-        assert_eq!(asked(&policy, "localhost:3100", None), Ok(()));
-        assert_eq!(asked(&policy, "[::1]:3100", None), Ok(()));
+        assert_eq!(asked(&policy, "localhost:3100", None), Ok(Admitted::Known));
+        assert_eq!(asked(&policy, "[::1]:3100", None), Ok(Admitted::Known));
         assert_eq!(asked(&policy, "evil.example", None), Err(Refused::Host));
-        assert_eq!(asked(&policy, "localhost:3100", Some("http://localhost:3100")), Ok(()));
+        assert_eq!(asked(&policy, "localhost:3100", Some("http://localhost:3100")), Ok(Admitted::Known));
         assert_eq!(asked(&policy, "localhost:3100", Some("http://localhost:5173")), Err(Refused::Origin));
         assert_eq!(asked(&policy, "localhost:3100", Some("https://evil.example")), Err(Refused::Origin));
         assert_eq!(asked(&policy, "localhost:3100", Some("null")), Err(Refused::Origin));
@@ -291,7 +353,7 @@ mod tests {
         ] {
             let request = Request::builder().header(HOST, host).header(ORIGIN, origin);
             let request = request.header("x-forwarded-proto", proto).body(Body::empty()).unwrap();
-            let expected = if own { Ok(()) } else { Err(Refused::Origin) };
+            let expected = if own { Ok(Admitted::Known) } else { Err(Refused::Origin) };
             assert_eq!(policy.check(&request), expected, "{origin} at {proto}://{host}");
         }
     }
@@ -313,7 +375,7 @@ mod tests {
         for origin in
             ["https://app.example", "https://app.example:443", "http://local.example", "vscode-webview://abc"]
         {
-            assert_eq!(asked(&policy, "localhost", Some(origin)), Ok(()), "{origin}");
+            assert_eq!(asked(&policy, "localhost", Some(origin)), Ok(Admitted::Known), "{origin}");
         }
         for origin in
             ["http://app.example", "https://local.example", "https://app.example:444", "vscode-webview://b"]
@@ -334,8 +396,32 @@ mod tests {
     #[test]
     fn a_port_in_the_list_counts() {
         let policy = policy(&["mcp.example:8443"], &["https://app.example"]);
-        assert_eq!(asked(&policy, "mcp.example:8443", Some("https://app.example")), Ok(()));
+        assert_eq!(asked(&policy, "mcp.example:8443", Some("https://app.example")), Ok(Admitted::Known));
         assert_eq!(asked(&policy, "mcp.example", None), Err(Refused::Host));
         assert_eq!(asked(&policy, "mcp.example:8443", Some("https://app.example:444")), Err(Refused::Origin));
+    }
+
+    #[test]
+    fn a_host_that_only_a_key_lets_in_is_no_ground_for_addresses_and_cookies() {
+        let open = |hosts: &[&str], public: Option<&str>, listen: &str| {
+            let mut policy = policy(hosts, &[]);
+            policy.key_opens_any_host =
+                hosts.is_empty() && !listen.parse::<std::net::IpAddr>().unwrap().is_loopback();
+            policy.public_origin = public.and_then(Place::parse);
+            policy
+        };
+        let own = |policy: &OriginPolicy, host: &str| {
+            let request = Request::builder().uri("/mcp").header(HOST, host).body(Body::empty()).unwrap();
+            policy.own_origin(&request)
+        };
+        let is = |origin: &str| Place::parse(origin);
+        let reachable = open(&[], None, "0.0.0.0");
+        assert_eq!(asked(&reachable, "evil.example", None), Ok(Admitted::WithKey));
+        assert_eq!(own(&reachable, "evil.example"), None);
+        assert_eq!(own(&reachable, "localhost:3100"), is("http://localhost:3100"));
+        assert_eq!(own(&open(&["mcp.example"], None, "0.0.0.0"), "mcp.example"), is("http://mcp.example"));
+        assert_eq!(own(&open(&["*"], None, "0.0.0.0"), "evil.example"), None);
+        let public = open(&[], Some("https://mcp.example"), "0.0.0.0");
+        assert_eq!(own(&public, "evil.example"), is("https://mcp.example"));
     }
 }

@@ -78,17 +78,17 @@ fn hosts(config: &HttpConfig, findings: &mut Findings) {
             "list the names under which clients reach the server",
         );
     } else if config.allowed_hosts.is_empty() && open {
-        findings.warning(
+        findings.ok(
             "hosts",
-            "only requests for localhost are let in, though others may reach the server; they get 403, \"Host not allowed\"",
-            "set `ALLOWED_HOSTS` to the names under which clients reach the server, such as mcp.example.org",
+            "requests for any host are let in, with a good key alone (`ALLOWED_HOSTS` restricts them)",
         );
     } else {
+        let public = config.public_url.as_ref().map(|url| format!(" and {url}")).unwrap_or_default();
         findings.ok(
             "hosts",
             match config.allowed_hosts.as_slice() {
-                [] => "requests for localhost are let in".to_owned(),
-                some => format!("requests for {} are let in", some.join(", ")),
+                [] => format!("requests for localhost{public} are let in"),
+                some => format!("requests for {}{public} are let in", some.join(", ")),
             },
         );
     }

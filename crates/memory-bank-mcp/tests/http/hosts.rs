@@ -1,0 +1,187 @@
+//! Under which names a server is reached, and which web pages may send requests to it.
+
+use std::io::Write;
+
+use serde_json::json;
+
+use crate::client::{JSON, MCP_ACCEPT, Reply, Server, handshake, read_reply};
+
+type Headers<'a> = &'a [(&'a str, &'a str)];
+
+/// Names that a server does not know.
+const FOREIGN: [&str; 6] =
+    ["memory.example.com", "192.168.1.20:8080", "evil.example.", "[2001:db8::1]", "MEMORY.example", "mcp"];
+
+fn list_keys(server: &Server, headers: Headers<'_>) -> Reply {
+    server.send("GET", "/api/keys", headers, "")
+}
+
+fn shake_hands(server: &Server, headers: Headers<'_>) -> Reply {
+    let mut all = vec![JSON, MCP_ACCEPT];
+    all.extend(headers);
+    server.send("POST", "/mcp", &all, &handshake("2025-11-25").to_string())
+}
+
+/// Sends a request as it is written.
+fn raw(server: &Server, request: &str) -> Reply {
+    let mut stream = server.connect();
+    stream.write_all(request.as_bytes()).unwrap();
+    read_reply(stream)
+}
+
+#[test]
+fn a_listener_off_loopback_serves_any_host_with_a_key() {
+    for listen in ["0.0.0.0", "::"] {
+        let server = Server::start(&[("MCP_HOST", listen)]);
+        for host in FOREIGN {
+            let named = [("Host", host)];
+            assert_eq!(list_keys(&server, &named).status, 200, "{host} at {listen}");
+            assert_eq!(shake_hands(&server, &named).status, 200, "{host} at {listen}");
+            let bare = server.send_bare("POST", "/mcp", &[("Host", host), JSON, MCP_ACCEPT], "{}");
+            assert_eq!(bare.status, 401, "{host}: no key, nothing served");
+            let wrong = [("Host", host), ("X-API-Key", "mbmcp_live_nobody_has_this_key_0123456789abcdef")];
+            assert_eq!(server.send_bare("GET", "/api/keys", &wrong, "").status, 401, "{host}");
+        }
+    }
+}
+
+#[test]
+fn without_a_key_a_foreign_host_gets_nothing_but_the_server_s_health() {
+    let server = Server::start(&[("MCP_HOST", "0.0.0.0")]);
+    let host = ("Host", "memory.example.com");
+    for path in ["/api/openapi.json", "/nowhere", "/docs", "/"] {
+        let refused = server.send_bare("GET", path, &[host], "");
+        assert_eq!((refused.status, refused.json()), (403, json!({"error": "Host not allowed"})), "{path}");
+    }
+    assert_eq!(server.send_bare("PUT", "/mcp", &[host], "").status, 403);
+    assert_eq!(server.send_bare("GET", "/health", &[host], "").status, 200);
+    // A key that is good shows that no page was rebound.
+    assert_eq!(server.send("GET", "/api/openapi.json", &[host], "").status, 200);
+    assert_eq!(server.send("GET", "/nowhere", &[host], "").status, 404);
+    assert_eq!(server.send("PUT", "/mcp", &[host], "").status, 405);
+}
+
+#[test]
+fn a_listener_on_loopback_serves_this_machine_s_names_alone_even_with_a_key() {
+    for listen in ["127.0.0.1", "::1", "localhost", "::ffff:127.0.0.1"] {
+        let server = Server::start(&[("MCP_HOST", listen)]);
+        for host in FOREIGN {
+            let refused = list_keys(&server, &[("Host", host)]);
+            assert_eq!(
+                (refused.status, refused.json()),
+                (403, json!({"error": "Host not allowed"})),
+                "{host}"
+            );
+        }
+        for host in ["localhost", "127.0.0.1:3100", "[::1]:3100"] {
+            assert_eq!(list_keys(&server, &[("Host", host)]).status, 200, "{host} at {listen}");
+        }
+    }
+}
+
+#[test]
+fn hosts_that_are_listed_are_the_only_ones_wherever_the_server_listens() {
+    let server = Server::start(&[("MCP_HOST", "0.0.0.0"), ("ALLOWED_HOSTS", "memory.example.com")]);
+    assert_eq!(list_keys(&server, &[("Host", "memory.example.com")]).status, 200);
+    assert_eq!(list_keys(&server, &[("Host", "evil.example")]).status, 403);
+    assert_eq!(list_keys(&server, &[("Host", "localhost")]).status, 403);
+}
+
+#[test]
+fn the_public_url_is_a_name_of_the_server_and_its_pages_are_the_server_s_own() {
+    let url = ("PUBLIC_URL", "https://memory.example.com");
+    let host = ("Host", "memory.example.com");
+    // Behind a proxy on the same machine.
+    let server = Server::start(&[("MCP_HOST", "127.0.0.1"), url]);
+    assert_eq!(list_keys(&server, &[host]).status, 200);
+    assert_eq!(list_keys(&server, &[("Host", "evil.example")]).status, 403);
+    assert_eq!(list_keys(&server, &[("Host", "localhost")]).status, 200);
+    // A proxy that gives the request another host, and does not name the scheme.
+    let page = ("Origin", "https://memory.example.com");
+    assert_eq!(list_keys(&server, &[("Host", "localhost:3100"), page]).status, 200);
+    assert_eq!(list_keys(&server, &[host, ("Origin", "https://evil.example")]).status, 403);
+    let open = Server::start(&[("MCP_HOST", "0.0.0.0"), url]);
+    assert_eq!(list_keys(&open, &[("Host", "mcp:3100"), page]).status, 200);
+    assert_eq!(open.send_bare("GET", "/api/openapi.json", &[host], "").status, 200);
+}
+
+#[test]
+fn a_rebound_page_gets_nothing_without_a_key_and_a_foreign_page_nothing_with_one() {
+    let server = Server::start(&[("MCP_HOST", "0.0.0.0")]);
+    let rebound = [("Host", "evil.example"), ("Origin", "http://evil.example")];
+    let mut post = vec![JSON, MCP_ACCEPT];
+    post.extend(rebound);
+    assert_eq!(server.send_bare("POST", "/mcp", &post, "{}").status, 401);
+    assert_eq!(server.send_bare("GET", "/api/keys", &rebound, "").status, 401);
+    assert_eq!(server.send_bare("GET", "/api/openapi.json", &rebound, "").status, 403);
+    let preflight = [rebound[0], rebound[1], ("Access-Control-Request-Method", "POST")];
+    let asked = server.send_bare("OPTIONS", "/mcp", &preflight, "");
+    assert_eq!((asked.status, asked.header("access-control-allow-origin")), (403, None));
+    // A page of the server itself, which has a key.
+    assert_eq!(list_keys(&server, &rebound).status, 200);
+    for (host, origin) in [
+        ("memory.example.com", "http://evil.example"),
+        ("memory.example.com", "https://memory.example.com"),
+        ("memory.example.com", "http://memory.example.com:8080"),
+        ("memory.example.com", "null"),
+        ("memory.example.com:80", "http://memory.example.com."),
+        ("localhost", "http://memory.example.com"),
+    ] {
+        let refused = list_keys(&server, &[("Host", host), ("Origin", origin)]);
+        let answer = (refused.status, refused.json());
+        assert_eq!(answer, (403, json!({"error": "Origin not allowed"})), "{origin} at {host}");
+    }
+}
+
+#[test]
+fn what_a_proxy_says_of_the_scheme_counts_and_what_is_said_of_the_host_beside_host_does_not() {
+    let server = Server::start(&[("MCP_HOST", "0.0.0.0")]);
+    let https = ("X-Forwarded-Proto", "https");
+    let page = ("Origin", "https://memory.example.com");
+    // As Traefik sends it.
+    let told = [("Host", "memory.example.com"), ("X-Forwarded-Host", "memory.example.com"), https, page];
+    assert_eq!(list_keys(&server, &told).status, 200);
+    let claimed = [("Host", "mcp:3100"), ("X-Forwarded-Host", "memory.example.com"), https, page];
+    assert_eq!(list_keys(&server, &claimed).status, 403);
+    let strict = Server::start(&[("MCP_HOST", "127.0.0.1")]);
+    let claimed = [("Host", "evil.example"), ("X-Forwarded-Host", "localhost")];
+    assert_eq!(list_keys(&strict, &claimed).status, 403);
+}
+
+#[test]
+fn a_page_that_is_listed_may_ask_before_it_sends_under_any_host() {
+    let server = Server::start(&[("MCP_HOST", "0.0.0.0"), ("ALLOWED_ORIGINS", "https://app.example")]);
+    let (host, page) = (("Host", "memory.example.com"), ("Origin", "https://app.example"));
+    let method = ("Access-Control-Request-Method", "POST");
+    let asked = server.send_bare("OPTIONS", "/mcp", &[host, page, method], "");
+    assert_eq!((asked.status, asked.header("access-control-allow-origin")), (200, Some(page.1)));
+    assert_eq!(shake_hands(&server, &[host, page]).status, 200);
+}
+
+#[test]
+fn a_request_that_names_two_hosts_or_a_broken_one_is_refused_everywhere() {
+    for listen in ["0.0.0.0", "127.0.0.1"] {
+        let server = Server::start(&[("MCP_HOST", listen)]);
+        let key = &server.key;
+        let tail = format!("X-API-Key: {key}\r\nConnection: close\r\n\r\n");
+        for head in [
+            "GET http://evil.example/api/keys HTTP/1.1\r\nHost: localhost\r\n",
+            "GET http://localhost/api/keys HTTP/1.1\r\nHost: evil.example\r\n",
+            "GET http://localhost:81/api/keys HTTP/1.1\r\nHost: localhost\r\n",
+            "GET /api/keys HTTP/1.1\r\nHost: localhost\r\nHost: evil.example\r\n",
+            "GET /api/keys HTTP/1.1\r\nHost: evil@localhost\r\n",
+            "GET /api/keys HTTP/1.1\r\nHost: localhost:99999\r\n",
+            "GET /api/keys HTTP/1.1\r\nHost: localhost/x\r\n",
+            "GET /api/keys HTTP/1.1\r\nHost: \r\n",
+            "GET /api/keys HTTP/1.1\r\n",
+        ] {
+            let refused = raw(&server, &format!("{head}{tail}"));
+            assert!(matches!(refused.status, 400 | 403), "{head} at {listen}: {}", refused.status);
+        }
+        let same = "GET http://localhost/api/keys HTTP/1.1\r\nHost: LOCALHOST:80\r\n";
+        assert_eq!(raw(&server, &format!("{same}{tail}")).status, 200, "{listen}");
+        // Nothing that a browser sends: its requests name a host.
+        let nameless = raw(&server, &format!("GET /api/keys HTTP/1.0\r\n{tail}")).status;
+        assert_eq!(nameless, if listen == "0.0.0.0" { 200 } else { 403 });
+    }
+}
