@@ -134,6 +134,9 @@ GRANT SELECT ON app.stored_bytes TO app_user;
 GRANT SELECT, INSERT, UPDATE, DELETE ON app.stored_bytes TO app_definer;
 GRANT SELECT ON app.audit_log TO app_user;
 GRANT SELECT, INSERT, DELETE ON app.audit_log TO app_definer;
+-- Only functions of 003 write vectors: they check who holds the set, widths and numbers.
+GRANT SELECT ON app.vector_sets, app.vectors TO app_user;
+GRANT SELECT, INSERT, UPDATE, DELETE ON app.vector_sets, app.vectors TO app_definer;
 
 -- What the caller may do, or NULL. It looks past the policies of keys and memberships, since these ask it.
 --
@@ -321,6 +324,8 @@ BEGIN
       ('app.graph_versions', 'member_select', 'SELECT', 'project_id = (SELECT app.readable_project())', NULL),
       ('app.graph_changes', 'member_select', 'SELECT', 'project_id = (SELECT app.readable_project())', NULL),
       ('app.stored_bytes', 'member_select', 'SELECT', 'project_id = (SELECT app.joined_project())', NULL),
+      ('app.vector_sets', 'member_select', 'SELECT', 'project_id = (SELECT app.readable_project())', NULL),
+      ('app.vectors', 'member_select', 'SELECT', 'project_id = (SELECT app.readable_project())', NULL),
       ('app.audit_log', 'owner_select', 'SELECT', 'project_id = (SELECT app.owned_project())', NULL)
     ) AS fixed (tab, policy, cmd, using_expr, check_expr)
     UNION ALL
@@ -347,7 +352,8 @@ BEGIN
   -- The functions of 003 serve many tenants at once; only they act as app_definer.
   FOREACH served IN ARRAY ARRAY[
     'public.users', 'public.projects', 'public.memberships', 'public.api_keys', 'public.sessions', 'public.mcp_events',
-    'app.backups', 'app.graph_versions', 'app.graph_changes', 'app.stored_bytes'
+    'app.backups', 'app.graph_versions', 'app.graph_changes', 'app.stored_bytes',
+    'app.vector_sets', 'app.vectors'
   ] LOOP
     EXECUTE format('DROP POLICY IF EXISTS functions ON %s', served);
     EXECUTE format('CREATE POLICY functions ON %s TO app_definer USING (true) WITH CHECK (true)', served);

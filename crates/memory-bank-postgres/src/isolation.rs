@@ -29,7 +29,7 @@ const TABLES: &str = "SELECT t.name, c.oid IS NOT NULL AS there, coalesce(c.relr
     FROM unnest($1::text[]) AS t (name) LEFT JOIN pg_catalog.pg_class c ON c.oid = to_regclass(t.name)";
 
 /// Every table that holds something of a tenant.
-const TENANT_TABLES: [&str; 18] = [
+const TENANT_TABLES: [&str; 20] = [
     "public.users",
     "public.projects",
     "public.memberships",
@@ -48,6 +48,8 @@ const TENANT_TABLES: [&str; 18] = [
     "app.stored_bytes",
     "app.audit_log",
     "app.files",
+    "app.vector_sets",
+    "app.vectors",
 ];
 
 /// Whether anything can be seen without a context.
@@ -59,7 +61,8 @@ const NOTHING: &str = "SELECT EXISTS (SELECT FROM public.users) OR EXISTS (SELEC
     OR EXISTS (SELECT FROM app.project_state) OR EXISTS (SELECT FROM app.backups) \
     OR EXISTS (SELECT FROM app.backup_items) OR EXISTS (SELECT FROM app.graph_versions) \
     OR EXISTS (SELECT FROM app.graph_changes) OR EXISTS (SELECT FROM app.audit_log) \
-    OR EXISTS (SELECT FROM app.files) OR EXISTS (SELECT FROM app.stored_bytes)";
+    OR EXISTS (SELECT FROM app.files) OR EXISTS (SELECT FROM app.stored_bytes) \
+    OR EXISTS (SELECT FROM app.vector_sets) OR EXISTS (SELECT FROM app.vectors)";
 
 /// Policies that let app_user, or a role that it is a member of, at rows of whatever project: permissive ones that do not
 /// ask for the caller's role in its project. An empty table shows nothing of them.
@@ -82,9 +85,10 @@ const BEYOND: &str = "SELECT p.oid::regprocedure::text FROM pg_catalog.pg_proc p
       OR has_function_privilege('app_user', p.oid, 'EXECUTE')) ORDER BY 1 LIMIT 1";
 
 /// What the server needs: each takes the hash of a key that was presented, or shows and changes nothing of a tenant.
-const SERVING: [&str; 19] = [
+const SERVING: [&str; 22] = [
     "append_events",
     "authenticate",
+    "claim_vectors",
     "close_session",
     "current_access",
     "kept_for_replay",
@@ -94,8 +98,10 @@ const SERVING: [&str; 19] = [
     "opens_without_key",
     "own_key_hash",
     "prune_backups",
+    "prune_vectors",
     "purge",
     "purge_audit",
+    "put_vectors",
     "replace_own_key",
     "restored_project",
     "subscribe_session",
