@@ -39,7 +39,7 @@ pub use isolation::IsolationError;
 pub use migrate::{MigrateError, Migration};
 pub use pooler::Pooling;
 pub use quota::{ProjectBytes, StoredBytes};
-pub use search::{IndexUse, SearchOptions};
+pub use search::{IndexUse, SearchOptions, StoredVectors};
 pub use transfer::{Export, Import, Imported, TransferError};
 pub use unreachable::{Cause, Unreachable};
 pub use workspace::PostgresWorkspace;

@@ -28,3 +28,4 @@ mod sessions;
 mod supabase;
 mod support;
 mod tls;
+mod vectors;

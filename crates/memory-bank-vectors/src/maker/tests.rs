@@ -96,7 +96,8 @@ async fn until(what: &str, holds: impl Fn() -> bool) {
 #[tokio::test(start_paused = true)]
 async fn a_large_project_does_not_keep_a_small_one_waiting() {
     let order = Arc::default();
-    let (large, small) = (Texts::new("large", &texts("l", 400), &order), Texts::new("small", &texts("s", 8), &order));
+    let (large, small) =
+        (Texts::new("large", &texts("l", 400), &order), Texts::new("small", &texts("s", 8), &order));
     let maker = Maker::new(Arc::new(Lengths::default()), MakerOptions::default());
     maker.request("large", large.clone());
     maker.request("small", small.clone());
