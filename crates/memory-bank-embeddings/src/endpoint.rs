@@ -1,0 +1,1 @@
+//! Endpoint, in the next slice.
