@@ -6,6 +6,6 @@ mod endpoint;
 #[cfg(feature = "local")]
 mod local;
 
-//pub use endpoint::{Endpoint, EndpointError, EndpointOptions};
+pub use endpoint::{Endpoint, EndpointError, EndpointOptions};
 #[cfg(feature = "local")]
 pub use local::{LocalEmbedder, LocalModel, ModelError};

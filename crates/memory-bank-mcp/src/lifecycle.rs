@@ -131,7 +131,7 @@ pub(crate) async fn folder_services(
         clock,
         entropy,
         replies,
-        embedder: None,
+        embedder: crate::embedder::embedder()?,
     })
 }
 

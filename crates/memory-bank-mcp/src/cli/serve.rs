@@ -74,7 +74,7 @@ async fn database_parts(settings: Settings, wanted: &DatabaseSettings) -> anyhow
         clock,
         entropy,
         replies: Replies::default(),
-        embedder: None,
+        embedder: crate::embedder::embedder()?,
     };
     let began = Instant::now();
     let sessions: Arc<dyn SessionStore> = store.clone();
