@@ -88,6 +88,9 @@ pub struct Vector {
     values: Box<[i8]>,
 }
 
+/// Its scale is never NaN.
+impl Eq for Vector {}
+
 /// Why values are no vector.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 pub enum VectorError {

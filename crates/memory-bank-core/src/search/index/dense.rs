@@ -35,7 +35,7 @@ pub(super) struct Dense {
     rows: Vec<Row>,
     free: Vec<u32>,
     pieces: Vec<Option<Box<[i8]>>>,
-    vectors: usize,
+    pub(super) vectors: usize,
 }
 
 #[derive(Debug, Clone, Copy)]

@@ -8,6 +8,7 @@ mod follow;
 mod graph;
 mod likeness;
 mod lines_found;
+mod mixing;
 mod names;
 mod rank;
 mod vocabulary;
