@@ -412,6 +412,31 @@ CREATE INDEX IF NOT EXISTS audit_log_at_idx ON app.audit_log (at);
 CREATE UNIQUE INDEX IF NOT EXISTS audit_log_address_idx ON app.audit_log (key_id, address, project_id)
   WHERE action = 'key.used_from_new_address';
 
+-- Vectors of what units of text mean, for search with EMBEDDINGS: derived, kept so that they are not made again. A vector
+-- gives its text away, so it is as secret as the text. It belongs to the hash of a text and to a model: `model` is a digest
+-- of what the model is, `name` is for people. While `held_until` has not passed, one replica (`holder`) makes what is missing.
+CREATE TABLE IF NOT EXISTS app.vector_sets (
+  project_id uuid NOT NULL REFERENCES public.projects (id) ON DELETE CASCADE,
+  model      bytea NOT NULL CHECK (octet_length(model) BETWEEN 8 AND 32),
+  name       text NOT NULL CHECK (octet_length(name) BETWEEN 1 AND 255),
+  width      integer NOT NULL CHECK (width BETWEEN 1 AND 8192),
+  vectors    bigint NOT NULL DEFAULT 0,
+  holder     uuid,
+  held_until timestamptz,
+  used_at    timestamptz NOT NULL DEFAULT now(),
+  PRIMARY KEY (project_id, model)
+);
+
+CREATE TABLE IF NOT EXISTS app.vectors (
+  project_id uuid NOT NULL,
+  model      bytea NOT NULL,
+  unit       bytea NOT NULL CHECK (octet_length(unit) BETWEEN 8 AND 32),
+  vector     bytea NOT NULL CHECK (octet_length(vector) BETWEEN 1 AND 8192),
+  made_at    timestamptz NOT NULL DEFAULT now(),
+  PRIMARY KEY (project_id, model, unit),
+  FOREIGN KEY (project_id, model) REFERENCES app.vector_sets (project_id, model) ON DELETE CASCADE
+);
+
 -- Until 002 says who sees what, nobody but the owner does.
 DO $$
 DECLARE
@@ -421,7 +446,7 @@ BEGIN
     'public.api_keys', 'public.documents', 'public.graph_entities', 'public.graph_observations',
     'public.graph_relations', 'public.sessions', 'app.project_state', 'app.backups',
     'app.backup_items', 'app.files', 'app.graph_versions', 'app.graph_changes', 'app.stored_bytes',
-    'app.audit_log'] LOOP
+    'app.audit_log', 'app.vector_sets', 'app.vectors'] LOOP
     EXECUTE format('ALTER TABLE %s ENABLE ROW LEVEL SECURITY', name);
   END LOOP;
 END

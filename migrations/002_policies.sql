@@ -180,6 +180,9 @@ GRANT SELECT, INSERT, DELETE ON app.audit_log TO app_definer;
 SET LOCAL ROLE app_definer;
 GRANT SELECT ON public.mcp_events TO app_user;
 RESET ROLE;
+-- Only functions of 003 write vectors: they check who holds the set, widths and numbers.
+GRANT SELECT ON app.vector_sets, app.vectors TO app_user;
+GRANT SELECT, INSERT, UPDATE, DELETE ON app.vector_sets, app.vectors TO app_definer;
 
 -- What the caller may do, or NULL. It looks past the policies of keys and memberships, since these ask it.
 --
@@ -367,6 +370,8 @@ BEGIN
       ('app.graph_versions', 'member_select', 'SELECT', 'project_id = (SELECT app.readable_project())', NULL),
       ('app.graph_changes', 'member_select', 'SELECT', 'project_id = (SELECT app.readable_project())', NULL),
       ('app.stored_bytes', 'member_select', 'SELECT', 'project_id = (SELECT app.joined_project())', NULL),
+      ('app.vector_sets', 'member_select', 'SELECT', 'project_id = (SELECT app.readable_project())', NULL),
+      ('app.vectors', 'member_select', 'SELECT', 'project_id = (SELECT app.readable_project())', NULL),
       ('app.audit_log', 'owner_select', 'SELECT', 'project_id = (SELECT app.owned_project())', NULL)
     ) AS fixed (tab, policy, cmd, using_expr, check_expr)
     UNION ALL
@@ -397,7 +402,8 @@ BEGIN
   -- The functions of 003 serve many tenants at once; only they act as app_definer.
   FOREACH served IN ARRAY ARRAY[
     'public.users', 'public.projects', 'public.memberships', 'public.api_keys', 'public.sessions', 'public.mcp_events',
-    'app.backups', 'app.graph_versions', 'app.graph_changes', 'app.stored_bytes', 'app.mcp_events_default'
+    'app.backups', 'app.graph_versions', 'app.graph_changes', 'app.stored_bytes', 'app.mcp_events_default',
+    'app.vector_sets', 'app.vectors'
   ] LOOP
     IF served IN ('public.mcp_events', 'app.mcp_events_default') THEN
       SET LOCAL ROLE app_definer;

@@ -1050,6 +1050,155 @@ BEGIN
 END
 $$;
 
+-- Vectors ------------------------------------------------------------------------------------------------------------
+--
+-- Whoever may read a text may have its vector stored: a search is what makes them. A key that may not read is refused.
+
+CREATE OR REPLACE FUNCTION app.expect_reader(p_key_hash bytea, p_user uuid, p_project uuid) RETURNS void
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+  IF NOT app.proven(p_key_hash, p_user, p_project) THEN
+    RAISE EXCEPTION 'the key may not read' USING ERRCODE = 'insufficient_privilege';
+  END IF;
+END
+$$;
+
+-- Takes the right to make a project's vectors with a model, for at most two minutes, or extends it; with p_seconds <= 0 gives
+-- it back. False when another replica has it, when the model is known with another width, or when the project has
+-- vectors of four other models, of which the oldest goes by app.prune_vectors first.
+CREATE OR REPLACE FUNCTION app.claim_vectors(
+  p_key_hash bytea, p_user uuid, p_project uuid, p_model bytea, p_name text, p_width integer, p_holder uuid, p_seconds integer
+) RETURNS boolean
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+  PERFORM app.expect_reader(p_key_hash, p_user, p_project);
+  PERFORM set_config('synchronous_commit', 'off', true);
+  IF p_seconds <= 0 THEN
+    UPDATE app.vector_sets s SET holder = NULL, held_until = NULL
+    WHERE s.project_id = p_project AND s.model = p_model AND s.holder = p_holder;
+    RETURN FOUND;
+  END IF;
+  IF NOT EXISTS (SELECT FROM app.vector_sets s WHERE s.project_id = p_project AND s.model = p_model) THEN
+    IF (SELECT count(*) FROM app.vector_sets s WHERE s.project_id = p_project) >= 4 THEN
+      RETURN false;
+    END IF;
+    INSERT INTO app.vector_sets (project_id, model, name, width) VALUES (p_project, p_model, p_name, p_width)
+    ON CONFLICT DO NOTHING;
+  END IF;
+  UPDATE app.vector_sets s
+  SET holder = p_holder, held_until = clock_timestamp() + make_interval(secs => least(p_seconds, 120)), used_at = now()
+  WHERE s.project_id = p_project AND s.model = p_model AND s.width = p_width
+    AND (s.holder IS NULL OR s.holder = p_holder OR s.held_until <= clock_timestamp());
+  RETURN FOUND;
+END
+$$;
+
+-- Stores vectors, at most a thousand at a time and 150,000 in a set; who has the right to make them keeps it for another two
+-- minutes. Gives how many were added, or none when the right is another's by now. They can be made again, so the commit
+-- does not wait for the disk.
+CREATE OR REPLACE FUNCTION app.put_vectors(
+  p_key_hash bytea, p_user uuid, p_project uuid, p_model bytea, p_holder uuid, p_units bytea[], p_vectors bytea[]
+) RETURNS bigint
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+  wide integer;
+  room bigint;
+  added bigint;
+BEGIN
+  PERFORM app.expect_reader(p_key_hash, p_user, p_project);
+  IF cardinality(p_units) > 1000 OR cardinality(p_units) <> cardinality(p_vectors) THEN
+    RAISE EXCEPTION 'at most a thousand vectors at a time, one for each unit' USING ERRCODE = 'MB400';
+  END IF;
+  PERFORM set_config('synchronous_commit', 'off', true);
+  UPDATE app.vector_sets s SET held_until = clock_timestamp() + interval '2 minutes', used_at = now()
+  WHERE s.project_id = p_project AND s.model = p_model AND s.holder = p_holder AND s.held_until > clock_timestamp()
+  RETURNING s.width, greatest(150000 - s.vectors, 0) INTO wide, room;
+  IF NOT FOUND THEN
+    RETURN NULL;
+  END IF;
+  INSERT INTO app.vectors (project_id, model, unit, vector)
+  SELECT p_project, p_model, u.unit, u.vector FROM unnest(p_units, p_vectors) AS u (unit, vector)
+  WHERE octet_length(u.vector) = wide LIMIT room
+  ON CONFLICT DO NOTHING;
+  GET DIAGNOSTICS added = ROW_COUNT;
+  UPDATE app.vector_sets s SET vectors = s.vectors + added WHERE s.project_id = p_project AND s.model = p_model;
+  RETURN added;
+END
+$$;
+
+-- Removes vectors of these units, which no text has any more, and of models that nobody used for an hour: at most a
+-- thousand of each. What was made within the last hour stays: another replica may know its text. Gives how many went, or none
+-- when the right to make them is another's.
+CREATE OR REPLACE FUNCTION app.prune_vectors(
+  p_key_hash bytea, p_user uuid, p_project uuid, p_model bytea, p_holder uuid, p_units bytea[]
+) RETURNS bigint
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+  old bytea;
+  removed bigint;
+  more bigint;
+BEGIN
+  PERFORM app.expect_reader(p_key_hash, p_user, p_project);
+  PERFORM set_config('synchronous_commit', 'off', true);
+  PERFORM FROM app.vector_sets s
+  WHERE s.project_id = p_project AND s.model = p_model AND s.holder = p_holder AND s.held_until > clock_timestamp() FOR UPDATE;
+  IF NOT FOUND THEN
+    RETURN NULL;
+  END IF;
+  DELETE FROM app.vectors v
+  WHERE v.project_id = p_project AND v.model = p_model AND v.unit = ANY (p_units[1:1000])
+    AND v.made_at < now() - interval '1 hour';
+  GET DIAGNOSTICS removed = ROW_COUNT;
+  UPDATE app.vector_sets s SET vectors = greatest(s.vectors - removed, 0)
+  WHERE s.project_id = p_project AND s.model = p_model;
+  SELECT s.model INTO old FROM app.vector_sets s
+  WHERE s.project_id = p_project AND s.model <> p_model AND s.used_at < now() - interval '1 hour'
+  ORDER BY s.used_at LIMIT 1 FOR UPDATE SKIP LOCKED;
+  IF FOUND THEN
+    DELETE FROM app.vectors v WHERE v.project_id = p_project AND v.model = old AND v.unit IN (
+      SELECT o.unit FROM app.vectors o WHERE o.project_id = p_project AND o.model = old LIMIT 1000
+    );
+    GET DIAGNOSTICS more = ROW_COUNT;
+    removed := removed + more;
+    DELETE FROM app.vector_sets s WHERE s.project_id = p_project AND s.model = old
+      AND NOT EXISTS (SELECT FROM app.vectors v WHERE v.project_id = p_project AND v.model = old);
+  END IF;
+  RETURN removed;
+END
+$$;
+
+-- For an administrator: what is stored, and forgetting it, some thousand vectors at a time.
+CREATE OR REPLACE FUNCTION app.list_vectors()
+RETURNS TABLE (slug text, model bytea, name text, width integer, vectors bigint, is_held boolean, used_at timestamptz)
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+  SELECT p.slug, s.model, s.name, s.width, s.vectors, coalesce(s.held_until > now(), false), s.used_at
+  FROM app.vector_sets s JOIN public.projects p ON p.id = s.project_id ORDER BY p.slug, s.used_at DESC
+$$;
+
+CREATE OR REPLACE FUNCTION app.forget_vectors(p_project text) RETURNS bigint
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+  project constant uuid := app.project_called(p_project);
+  removed bigint;
+BEGIN
+  DELETE FROM app.vectors v WHERE v.project_id = project AND (v.model, v.unit) IN (
+    SELECT o.model, o.unit FROM app.vectors o WHERE o.project_id = project LIMIT 5000
+  );
+  GET DIAGNOSTICS removed = ROW_COUNT;
+  -- Whoever makes vectors at this moment loses the right to, and begins anew.
+  IF removed = 0 THEN
+    DELETE FROM app.vector_sets s WHERE s.project_id = project;
+  END IF;
+  RETURN removed;
+END
+$$;
+
 -- The server has its statements planned once, whatever their values. How much these two remove is worth a plan of its own.
 ALTER FUNCTION app.purge(timestamptz, timestamptz, bigint) SET plan_cache_mode = force_custom_plan;
 ALTER FUNCTION app.purge_audit(timestamptz, bigint) SET plan_cache_mode = force_custom_plan;
@@ -1069,6 +1218,8 @@ BEGIN
         'authenticate', 'touch_keys', 'open_session', 'subscribe_session', 'touch_sessions', 'close_session',
         'append_events', 'trim_events', 'purge', 'kept_for_replay', 'note_key_addresses', 'purge_audit', 'opens_without_key',
         'make_event_partition', 'drop_event_partition']), 'app_server'
+      UNION ALL SELECT unnest(ARRAY['claim_vectors', 'put_vectors', 'prune_vectors']), 'app_server'
+      UNION ALL SELECT unnest(ARRAY['list_vectors', 'forget_vectors']), owner
       UNION ALL SELECT unnest(ARRAY['prune_backups', 'note_audit', 'own_key_hash', 'replace_own_key']), 'app_user'
       UNION ALL SELECT unnest(ARRAY[
         'bootstrap', 'create_user', 'list_users', 'create_project', 'list_projects', 'put_member', 'remove_member',
@@ -1077,7 +1228,7 @@ BEGIN
         'audit_deletion']), owner
       UNION ALL SELECT c.proname, owner FROM pg_catalog.pg_proc c
       WHERE c.pronamespace = 'app'::regnamespace AND c.proname ~ '^count_.*_(insert|delete|update)$'
-      UNION ALL SELECT unnest(ARRAY['audit', 'proven', 'user_named', 'project_called', 'keeps_an_owner', 'event_partitions']), NULL
+      UNION ALL SELECT unnest(ARRAY['audit', 'proven', 'expect_reader', 'user_named', 'project_called', 'keeps_an_owner', 'event_partitions']), NULL
     ) AS w (name, grantee)
     JOIN pg_catalog.pg_proc p ON p.proname = w.name AND p.pronamespace = 'app'::regnamespace
   LOOP

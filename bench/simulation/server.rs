@@ -48,6 +48,7 @@ impl Connection {
             clock,
             entropy,
             replies: Replies::default(),
+            embedder: None,
         };
         let (input, theirs_in) = duplex(BUFFER);
         let (theirs_out, output) = duplex(BUFFER);

@@ -98,6 +98,7 @@ impl DocumentStore for FolderBank {
         let plan = Plan::of(&drafts, &opened.stored_names, &opened.raw)?;
         let changes = plan.changes.clone();
         self.carry_out(caller, guard, plan).await?;
+        self.request_vectors();
         Ok(paths.iter().filter_map(|path| changes.get(path).cloned()).collect())
     }
 

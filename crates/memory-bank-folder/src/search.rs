@@ -6,6 +6,8 @@
 
 mod follow;
 mod memory;
+mod vector_file;
+mod vectors;
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, PoisonError, RwLock};
@@ -72,6 +74,8 @@ struct Followed {
     graph: Option<u64>,
     /// What of the memory for indexes it takes.
     share: Option<MemoryShare>,
+    /// Whether the vectors that are stored were loaded.
+    has_stored_vectors: bool,
 }
 
 /// A file as it was taken in.
@@ -108,6 +112,7 @@ impl SearchStore for FolderBank {
             Ok(found)
         })
         .await
+        .inspect(|_| self.request_vectors())
     }
 
     async fn search_graph(&self, _caller: &Caller, wanted: &GraphSearch) -> Result<GraphFound, GraphError> {

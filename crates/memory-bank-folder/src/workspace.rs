@@ -40,6 +40,8 @@ use crate::search::FolderIndexes;
 use crate::state::StateFolder;
 use crate::upwards::{self, Found};
 use crate::watch::Watch;
+use memory_bank_core::search::Embedder;
+use memory_bank_vectors::{Maker, MakerOptions, VectorUse};
 
 /// How a server was started.
 #[derive(Debug, Clone)]
@@ -193,6 +195,17 @@ impl FolderWorkspace {
         if before.is_some() {
             self.around.sink.changed(project, Change::List);
         }
+    }
+
+    /// Has vectors made with this embedder, for the banks that are searched or changed from now on. The first one counts.
+    pub fn set_embedder(&self, embedder: Arc<dyn Embedder>, options: MakerOptions) {
+        let _the_first_one = self.indexes.maker.set(Maker::new(embedder, options));
+    }
+
+    /// What was done for vectors since the start; none without a model.
+    #[must_use]
+    pub fn vector_use(&self) -> Option<VectorUse> {
+        self.indexes.maker.get().map(Maker::usage)
     }
 
     /// The one bank object of this directory.

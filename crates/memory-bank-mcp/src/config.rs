@@ -19,11 +19,12 @@ use tracing_subscriber::filter::EnvFilter;
 
 use variables::{
     ADDRESS_CONNECTIONS, ADDRESS_LIMIT, ALL_REPLY_BYTES, ALLOWED_HOSTS, ALLOWED_ORIGINS, AUDIT_RETENTION,
-    CONNECTIONS, DATABASE_URL, HOST, INDEX_MEMORY, INDEX_MEMORY_PER_PROJECT, JSON_RESPONSE, KEEP_ALIVE,
-    KEY_REPLY_BYTES, KEYED_ADDRESS_LIMIT, LAME_DUCK, LOG, LOGIN_DATABASE, LOGIN_PASSWORD, LOGIN_USER,
-    METRICS, OTLP_ENDPOINT, PORT, PROJECT_EVENTS, PROVIDER, PROXY_HOPS, PUBLIC_URL, QUOTA, READ_ONLY,
-    REDIS_PREFIX, REDIS_URL, REPLY_BYTES, RETENTION, ROOT_CERTIFICATE, SERVER_DATABASE_URL, SESSION_EVENTS,
-    SESSIONS, SESSIONS_OF_KEY, STATE_DIR, STREAMS, SUPABASE_URL, TOOLS, TRANSPORT,
+    CONNECTIONS, DATABASE_URL, EMBEDDINGS, EMBEDDINGS_KEY, EMBEDDINGS_MODEL, HOST, INDEX_MEMORY,
+    INDEX_MEMORY_PER_PROJECT, JSON_RESPONSE, KEEP_ALIVE, KEY_REPLY_BYTES, KEYED_ADDRESS_LIMIT, LAME_DUCK,
+    LOG, LOGIN_DATABASE, LOGIN_PASSWORD, LOGIN_USER, METRICS, OTLP_ENDPOINT, PORT, PROJECT_EVENTS, PROVIDER,
+    PROXY_HOPS, PUBLIC_URL, QUOTA, READ_ONLY, REDIS_PREFIX, REDIS_URL, REPLY_BYTES, RETENTION,
+    ROOT_CERTIFICATE, SERVER_DATABASE_URL, SESSION_EVENTS, SESSIONS, SESSIONS_OF_KEY, STATE_DIR, STREAMS,
+    SUPABASE_URL, TOOLS, TRANSPORT,
 };
 pub(crate) use variables::{VARIABLES, Variable};
 
@@ -245,6 +246,35 @@ pub(crate) fn server_database_url(read: Read<'_>) -> Result<String, ConfigError>
         ConfigError::Missing { name: SERVER_DATABASE_URL.name, takes: SERVER_DATABASE_URL.takes, reason };
     let (_, url) = secret(&SERVER_DATABASE_URL, read)?.ok_or(missing)?;
     Ok(url)
+}
+
+/// What computes vectors.
+pub(crate) struct EmbeddingSettings {
+    /// `local:` and a folder, or a URL.
+    pub(crate) place: String,
+    /// The model of a service.
+    pub(crate) model: Option<String>,
+    /// The key of a service; a secret.
+    pub(crate) key: Option<String>,
+}
+
+/// What computes vectors, if anything is to.
+///
+/// # Errors
+/// A variable cannot be used.
+pub(crate) fn embeddings(read: Read<'_>) -> Result<Option<EmbeddingSettings>, ConfigError> {
+    let Some(place) = set(&EMBEDDINGS, read) else { return Ok(None) };
+    let is_folder = place.strip_prefix("local:").is_some_and(|dir| !dir.is_empty());
+    if !is_folder && !place.starts_with("http://") && !place.starts_with("https://") {
+        let takes = EMBEDDINGS.takes;
+        return Err(ConfigError::WrongSecret { name: EMBEDDINGS.name.to_owned(), got: shape(&place), takes });
+    }
+    let model = set(&EMBEDDINGS_MODEL, read);
+    if model.as_ref().is_some_and(|model| model.len() > 200) {
+        return Err(wrong(&EMBEDDINGS_MODEL, read));
+    }
+    let key = secret(&EMBEDDINGS_KEY, read)?.map(|(_, key)| key);
+    Ok(Some(EmbeddingSettings { place, model, key }))
 }
 
 impl Settings {

@@ -124,7 +124,15 @@ pub(crate) async fn folder_services(
     let initial = SessionState { mode: cli.mode, ..SessionState::default() };
     let state = RememberedStateStore::new(initial, state_folder);
     let replies = Replies::default();
-    Ok(Services { workspace: Arc::new(workspace), state: Arc::new(state), hub, clock, entropy, replies })
+    Ok(Services {
+        workspace: Arc::new(workspace),
+        state: Arc::new(state),
+        hub,
+        clock,
+        entropy,
+        replies,
+        embedder: crate::embedder::embedder()?,
+    })
 }
 
 /// Cancels the token on SIGTERM and SIGINT.

@@ -3,6 +3,7 @@
 mod cli;
 mod config;
 mod database;
+mod embedder;
 mod lifecycle;
 mod logging;
 mod telemetry;

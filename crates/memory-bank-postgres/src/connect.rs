@@ -145,6 +145,8 @@ pub struct Database {
     pub(crate) quota_refusals: Arc<AtomicU64>,
     pub(crate) served: Arc<ServedContents>,
     pub(crate) indexes: Arc<crate::search::Indexes>,
+    /// Makes vectors, if that is set.
+    pub(crate) vectors: Option<crate::search::Vectors>,
     pub(crate) slugs: Arc<crate::workspace::Slugs>,
     pub(crate) readers: Arc<crate::readers::Readers>,
     pub(crate) answers: Arc<Answers>,
@@ -223,6 +225,7 @@ impl Database {
             quota_refusals: Arc::default(),
             served: Arc::default(),
             indexes: Arc::new(crate::search::Indexes::new(&crate::search::SearchOptions::default())),
+            vectors: None,
             slugs: Arc::default(),
             edit_groups: Arc::default(),
             readers: Arc::new(crate::readers::Readers::beside(options.max_connections)),

@@ -96,6 +96,7 @@ impl DocumentStore for PostgresBank {
             match self.try_edit(caller, paths, editor).await {
                 Ok(plan) => {
                     notify(&self.database, caller, &plan);
+                    self.request_vectors(caller);
                     return Ok(plan.changes_of(paths));
                 }
                 Err(Refusal::Edit(error)) => return Err(error),

@@ -30,7 +30,7 @@ const TABLES: &str = "SELECT t.name, c.oid IS NOT NULL AS there, coalesce(c.relr
 
 /// Every table that holds something of a tenant. The one list of them: the proof and the tests go by it, and a test
 /// compares it with the catalogue.
-pub const TENANT_TABLES: [&str; 18] = [
+pub const TENANT_TABLES: [&str; 20] = [
     "public.users",
     "public.projects",
     "public.memberships",
@@ -49,6 +49,8 @@ pub const TENANT_TABLES: [&str; 18] = [
     "app.stored_bytes",
     "app.audit_log",
     "app.files",
+    "app.vector_sets",
+    "app.vectors",
 ];
 
 /// Partitions of the events that could be read past the policies of their table: by their own names nobody but the
@@ -82,9 +84,10 @@ const BEYOND: &str = "SELECT p.oid::regprocedure::text FROM pg_catalog.pg_proc p
       OR has_function_privilege('app_user', p.oid, 'EXECUTE')) ORDER BY 1 LIMIT 1";
 
 /// What the server needs: each takes the hash of a key that was presented, or shows and changes nothing of a tenant.
-const SERVING: [&str; 21] = [
+const SERVING: [&str; 24] = [
     "append_events",
     "authenticate",
+    "claim_vectors",
     "close_session",
     "current_access",
     "drop_event_partition",
@@ -96,8 +99,10 @@ const SERVING: [&str; 21] = [
     "opens_without_key",
     "own_key_hash",
     "prune_backups",
+    "prune_vectors",
     "purge",
     "purge_audit",
+    "put_vectors",
     "replace_own_key",
     "restored_project",
     "subscribe_session",

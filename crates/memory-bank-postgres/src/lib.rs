@@ -44,7 +44,7 @@ pub use migrate::{MigrateError, Migration};
 pub use pooler::Pooling;
 pub use quota::{ProjectBytes, StoredBytes};
 pub use schema_check::SchemaState;
-pub use search::{IndexUse, SearchOptions};
+pub use search::{IndexUse, SearchOptions, StoredVectors};
 pub use server_login::{LoginOutcome, ServerLogin};
 pub use transfer::{Export, Import, Imported, TransferError};
 pub use unreachable::{Cause, Unreachable};

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use memory_bank_core::clock::{Clock, Entropy};
 use memory_bank_core::limits;
+use memory_bank_core::search::Embedder;
 use memory_bank_core::store::{StateStore, Workspace};
 
 use crate::hub::Hub;
@@ -24,6 +25,8 @@ pub struct Services {
     pub entropy: Arc<dyn Entropy>,
     /// How large replies may be.
     pub replies: Replies,
+    /// Turns queries into vectors, so that search finds by meaning as well; none unless it is set.
+    pub embedder: Option<Arc<dyn Embedder>>,
 }
 
 /// How large replies may be.

@@ -7,6 +7,7 @@
 mod aliases;
 mod answer;
 mod dates;
+mod embedding;
 mod entity;
 mod index;
 mod irregular;
@@ -23,9 +24,13 @@ mod words;
 
 pub use answer::search_graph;
 pub use dates::{FoundDate, dates_in};
+pub use embedding::{
+    DIMENSIONS, EmbedError, Embedder, MODEL_NAME_BYTES, ModelId, PASSAGE_BYTES, Passage, UnitHash, Vector,
+    VectorError,
+};
 pub use entity::{entity_units, recency};
 pub use index::{
-    DocumentHits, DocumentQuery, EntityHit, GraphHits, Index, LineHit, MatchedIn, ObservationHit,
+    DenseCount, DocumentHits, DocumentQuery, EntityHit, GraphHits, Index, LineHit, MatchedIn, ObservationHit,
 };
 pub use json::json_units;
 pub use language::{Language, is_function_word};

@@ -1,8 +1,10 @@
 //! A query: the words that are asked for, and the phrases that answers should hold.
 
 use std::collections::HashSet;
+use std::sync::Arc;
 
 use super::dates::dates_in;
+use super::embedding::Vector;
 use super::language::{Language, Votes, is_function_word};
 use super::words::{TermKind, each_term, normal};
 use crate::limits;
@@ -20,6 +22,7 @@ pub struct Query {
     words: Vec<QueryWord>,
     phrases: Vec<String>,
     unwanted: Vec<String>,
+    meaning: Option<Arc<Vector>>,
 }
 
 /// One word of a query.
@@ -71,6 +74,7 @@ impl Query {
             words: words_of(&wanted, &phrases),
             phrases,
             unwanted,
+            meaning: None,
         })
     }
 
@@ -102,6 +106,19 @@ impl Query {
     #[must_use]
     pub fn unwanted(&self) -> &[String] {
         &self.unwanted
+    }
+
+    /// The same query with its vector, so that units of like meaning are found as well.
+    #[must_use]
+    pub fn with_meaning(mut self, vector: Vector) -> Self {
+        self.meaning = Some(Arc::new(vector));
+        self
+    }
+
+    /// The vector of the query, if it has one.
+    #[must_use]
+    pub fn meaning(&self) -> Option<&Vector> {
+        self.meaning.as_deref()
     }
 
     /// The same query without some of its phrases; their words still count.

@@ -8,7 +8,7 @@ use crate::caller::Caller;
 use crate::error::{GraphError, StoreError};
 use crate::graph::{Entity, Observation, Relation};
 use crate::limits;
-use crate::search::{DocumentHits, LineHit, MatchedIn, Query};
+use crate::search::{DenseCount, DocumentHits, LineHit, MatchedIn, Query};
 
 /// What to look for in documents.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -46,6 +46,8 @@ pub struct DocumentsFound {
     pub missing_phrases: Vec<String>,
     /// Words that stand nowhere, so that what comes close to them was looked for.
     pub unknown_words: Vec<String>,
+    /// How far the vectors are made that were mixed in; none if words alone counted.
+    pub meaning: Option<DenseCount>,
 }
 
 impl DocumentsFound {
@@ -55,8 +57,8 @@ impl DocumentsFound {
         searched: impl IntoIterator<Item = &'a str>,
         skipped: impl IntoIterator<Item = (&'a str, &'a str)>,
     ) -> Self {
-        let DocumentHits { hits, more, missing_phrases, unknown_words } = found;
-        let mut found = Self { hits, more, missing_phrases, unknown_words, ..Self::default() };
+        let DocumentHits { hits, more, missing_phrases, unknown_words, meaning } = found;
+        let mut found = Self { hits, more, missing_phrases, unknown_words, meaning, ..Self::default() };
         let mut room = limits::NAMES_BYTES;
         for name in searched {
             if takes(&mut room, name.len()) {

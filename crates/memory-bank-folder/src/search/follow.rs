@@ -104,15 +104,15 @@ impl FolderBank {
 }
 
 #[derive(Clone)]
-struct Follower {
-    search: FolderSearch,
-    graph: FolderGraph,
-    root: Root,
-    now: Timestamp,
+pub(super) struct Follower {
+    pub(super) search: FolderSearch,
+    pub(super) graph: FolderGraph,
+    pub(super) root: Root,
+    pub(super) now: Timestamp,
 }
 
 impl Follower {
-    async fn run(&self, with_graph: bool) -> Result<(), StoreError> {
+    pub(super) async fn run(&self, with_graph: bool) -> Result<(), StoreError> {
         for slice in self.in_turn(Self::plan).await? {
             let bytes = slice.iter().map(|entry| entry.stamp.bytes).sum();
             let began = Instant::now();

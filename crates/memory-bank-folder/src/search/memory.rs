@@ -1,10 +1,12 @@
 //! The memory that the indexes of all banks of a process share. An index that has no room takes that of another bank which
 //! was not searched lately; one that is in use stays, so that two banks do not evict each other at every search.
 
-use std::sync::{Arc, Mutex, PoisonError, RwLock, Weak};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock, Weak};
 use std::time::{Duration, Instant};
 
 use memory_bank_core::search::{IndexBudget, IndexMemory, MemoryShare};
+
+use memory_bank_vectors::Maker;
 
 use super::Followed;
 
@@ -17,6 +19,8 @@ pub(crate) struct FolderIndexes {
     memory: Arc<IndexMemory>,
     banks: Mutex<Vec<Known>>,
     in_use: Duration,
+    /// Makes vectors, if that is set.
+    pub(crate) maker: OnceLock<Maker>,
 }
 
 /// One bank whose index may be there.
@@ -35,7 +39,7 @@ impl Default for FolderIndexes {
 impl FolderIndexes {
     /// Indexes that may take so much, of which those searched within `in_use` stay.
     pub(super) fn new(budget: IndexBudget, in_use: Duration) -> Self {
-        Self { memory: IndexMemory::new(budget), banks: Mutex::default(), in_use }
+        Self { memory: IndexMemory::new(budget), banks: Mutex::default(), in_use, maker: OnceLock::new() }
     }
 
     /// What the indexes may take.

@@ -75,6 +75,7 @@ async fn database_parts(settings: Settings, wanted: &DatabaseSettings) -> anyhow
         clock,
         entropy,
         replies: Replies::default(),
+        embedder: crate::embedder::embedder()?,
     };
     let began = Instant::now();
     let sessions: Arc<dyn SessionStore> = store.clone();

@@ -176,6 +176,13 @@ variables! {
         "The memory that the search indexes of all projects may take on a server. It must fit into the memory of the container, with 256 MiB to spare.";
     Plain INDEX_MEMORY_PER_PROJECT "SEARCH_INDEX_MEMORY_PER_PROJECT" = Is("448"), "a number of MiB from 16 to 1048576",
         "The memory that the search index of one project may take, 16 MiB less than that of all at most. Searches of a larger project are refused with the figures.";
+    Plain EMBEDDINGS "EMBEDDINGS" = Nothing,
+        "`local:` and the path of a folder with a model, or the URL of a service with OpenAI's interface, http://host:port or https://host; empty = none",
+        "What turns texts into vectors, so that search finds by meaning beside words.";
+    Plain EMBEDDINGS_MODEL "EMBEDDINGS_MODEL" = Nothing, "a name of at most 200 bytes",
+        "The model that a service is asked for.";
+    Secret EMBEDDINGS_KEY "EMBEDDINGS_KEY" = Nothing, "a key",
+        "The key that a service wants, if it wants one.";
     Plain LAME_DUCK "SHUTDOWN_DRAIN_SECONDS" = Is("0"), "a number from 0 to 4",
         "How many seconds a server that is told to end still takes requests while `/health/ready` says 503, so that a proxy that asks there turns away from it in time.";
     Plain AUDIT_RETENTION "AUDIT_RETENTION_DAYS" = Is("365"), "a number from 30 to 3650",

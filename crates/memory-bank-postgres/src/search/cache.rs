@@ -175,6 +175,15 @@ impl Drop for Turn {
     }
 }
 
+impl Project {
+    /// Sets the share of the contents; false if the memory does not suffice.
+    pub(super) fn resize(&self, contents: &mut Contents, bytes: u64) -> bool {
+        let done = contents.share.resize(bytes);
+        self.held.store(contents.share.bytes(), Ordering::Relaxed);
+        done
+    }
+}
+
 impl Turn {
     /// Notes that so many bytes were done since `began`. An error when nobody waits for the whole any more.
     pub(super) fn advance(&self, bytes: u64, began: Instant) -> Result<(), StoreError> {
@@ -204,9 +213,7 @@ impl Turn {
 
     /// Sets the share of the contents; false if the memory does not suffice.
     pub(super) fn resize(&self, contents: &mut Contents, bytes: u64) -> bool {
-        let done = contents.share.resize(bytes);
-        self.project.held.store(contents.share.bytes(), Ordering::Relaxed);
-        done
+        self.project.resize(contents, bytes)
     }
 
     /// Begins anew, with nothing.
@@ -281,6 +288,11 @@ impl Indexes {
             self.evicted.fetch_add(1, Ordering::Relaxed);
         }
         project
+    }
+
+    /// A project that is in memory, without counting as a search of it.
+    pub(super) fn held(&self, id: ProjectId) -> Option<Arc<Project>> {
+        self.locked().entries.get(&id).map(|entry| Arc::clone(&entry.project))
     }
 
     /// Joins the refresh of a project that is under way, or gives the turn to begin one of so many bytes.

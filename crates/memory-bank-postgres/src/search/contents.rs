@@ -55,6 +55,8 @@ pub(super) struct Contents {
     pub(super) as_of: Option<Instant>,
     /// Whether a slice was begun and did not end, so that nothing here can be relied on.
     pub(super) is_torn: bool,
+    /// Whether the vectors that are stored were loaded.
+    pub(super) has_stored_vectors: bool,
     pub(super) share: MemoryShare,
 }
 
@@ -68,6 +70,7 @@ impl Contents {
             row_bytes: 0,
             as_of: None,
             is_torn: false,
+            has_stored_vectors: false,
             share: MemoryShare::none(memory),
         }
     }

@@ -9,6 +9,7 @@
 mod cache;
 mod contents;
 mod refresh;
+mod vectors;
 mod workers;
 
 use std::collections::HashMap;
@@ -36,6 +37,8 @@ use refresh::Refresher;
 
 pub(crate) use cache::Indexes;
 pub use cache::{IndexUse, SearchOptions};
+pub use vectors::StoredVectors;
+pub(crate) use vectors::Vectors;
 
 const WAIT: Duration = Duration::from_millis(limits::SEARCH_INDEX_WAIT_MS);
 const TURN_WAIT: Duration = Duration::from_millis(limits::SEARCH_TURN_WAIT_MS);
@@ -87,6 +90,9 @@ impl PostgresBank {
         search: impl Fn(&Contents) -> T + Send + Sync + 'static,
     ) -> Result<Option<T>, StoreError> {
         let found = self.try_searched(caller, Arc::new(search)).await;
+        if matches!(found, Ok(Some(_))) {
+            self.request_vectors(caller);
+        }
         if let Err(error) = &found {
             self.database.indexes.count(error);
         }

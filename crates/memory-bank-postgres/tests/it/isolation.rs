@@ -45,6 +45,12 @@ pub(crate) async fn two_tenants() -> (Bench, Caller, Caller) {
     bench.test.psql(
         "INSERT INTO app.files (project_id, kind, path, content) SELECT id, 'file', 'sub/x.png', '\\x00ff' FROM projects",
     );
+    bench.test.psql(
+        "INSERT INTO app.vector_sets (project_id, model, name, width, vectors) \
+         SELECT id, '\\x0011223344556677', 'a model', 6, 1 FROM projects; \
+         INSERT INTO app.vectors (project_id, model, unit, vector) \
+         SELECT id, '\\x0011223344556677', '\\x8899aabbccddeeff', '\\x0102030405ff' FROM projects",
+    );
     (bench, alice, bob)
 }
 

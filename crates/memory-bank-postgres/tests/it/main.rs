@@ -29,3 +29,4 @@ mod sessions;
 mod supabase;
 mod support;
 mod tls;
+mod vectors;

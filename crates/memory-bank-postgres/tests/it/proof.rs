@@ -94,6 +94,9 @@ async fn the_login_role_administers_nothing_and_serves_nobody_whose_key_it_was_n
         "app.list_audit(NULL, NULL, 100)".to_owned(),
         "app.set_project_quota('one', 0)".to_owned(),
         "app.list_stored_bytes()".to_owned(),
+        "app.list_vectors()".to_owned(),
+        "app.forget_vectors('one')".to_owned(),
+        format!("app.expect_reader('\\x{stranger}', '{a}', '{b}')"),
         "app.note_operator_audit('one', 'bank.exported', NULL, '{}')".to_owned(),
         "app.audit('key.created', NULL, 'x', '{}')".to_owned(),
         format!("app.proven('\\x{stranger}', '{a}', '{b}')"),
@@ -110,6 +113,17 @@ async fn the_login_role_administers_nothing_and_serves_nobody_whose_key_it_was_n
             ),
             format!(
                 "app.subscribe_session('\\x{proof}', '{session}', '{a}', '{b}', 'memory-bank://x', true, 100)"
+            ),
+            format!(
+                "app.claim_vectors('\\x{proof}', '{a}', '{b}', '\\x0011223344556677', 'm', 6, gen_random_uuid(), 60)"
+            ),
+            format!(
+                "app.put_vectors('\\x{proof}', '{a}', '{b}', '\\x0011223344556677', gen_random_uuid(), \
+                 ARRAY['\\x8899aabbccddee00'::bytea], ARRAY['\\x0102030405ff'::bytea])"
+            ),
+            format!(
+                "app.prune_vectors('\\x{proof}', '{a}', '{b}', '\\x0011223344556677', gen_random_uuid(), \
+                 ARRAY['\\x8899aabbccddeeff'::bytea])"
             ),
             format!("app.trim_events('\\x{proof}', '{a}', '{b}', NULL, 0)"),
             format!("app.close_session('\\x{proof}', '{session}', '{a}', '{b}')"),

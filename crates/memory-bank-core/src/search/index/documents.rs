@@ -5,6 +5,7 @@ use std::collections::{HashMap, HashSet};
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
 
+use super::dense::DenseCount;
 use super::lines_found::LineMatcher;
 use super::rank::{Candidate, Prepared, Scored};
 use super::vocabulary::Scope;
@@ -78,6 +79,8 @@ pub struct DocumentHits {
     pub missing_phrases: Vec<String>,
     /// Words that stand nowhere, so that what comes close to them was looked for.
     pub unknown_words: Vec<String>,
+    /// How far the vectors are made that were mixed in; none if words alone counted.
+    pub meaning: Option<DenseCount>,
 }
 
 impl Index {
@@ -102,13 +105,21 @@ impl Index {
         let query = wanted.query.without_phrases(&missing);
         let matcher = LineMatcher::new(&query, self.weights(&prepared, &scored), wanted.case_sensitive);
         self.read_again(&matcher, candidates.get_mut(..sorted).unwrap_or_default());
+        let meaning = self.mix_meaning(&query, &scored, &mut candidates, accepts).then(|| self.dense_count());
+        let sorted = if meaning.is_some() {
+            let sorted = (wanted.limit.saturating_mul(2) + 20).min(candidates.len());
+            self.best_first(&mut candidates, sorted);
+            sorted
+        } else {
+            sorted
+        };
         let mut answer = Answer {
             index: self,
             limit: wanted.limit,
             cased: wanted.case_sensitive,
             query,
             matcher,
-            hits: DocumentHits { missing_phrases: missing, ..DocumentHits::default() },
+            hits: DocumentHits { missing_phrases: missing, meaning, ..DocumentHits::default() },
             taken: HashSet::new(),
             likenesses: HashMap::new(),
             patterns: HashMap::new(),

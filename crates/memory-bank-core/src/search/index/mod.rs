@@ -2,11 +2,13 @@
 //! costs the units that it changes. It reads no file: whoever owns it brings the texts.
 
 mod close;
+mod dense;
 mod documents;
 mod follow;
 mod graph;
 mod likeness;
 mod lines_found;
+mod mixing;
 mod names;
 mod rank;
 mod vocabulary;
@@ -16,15 +18,14 @@ use std::sync::{Arc, Mutex};
 
 use jiff::Timestamp;
 
+use self::dense::{Dense, NO_ROW, document_units};
 use self::likeness::{Likeness, languages_of};
 use self::names::NameWords;
 use self::rank::Scratch;
 use self::vocabulary::{Scope, Vocabulary};
 use super::entity::{entity_units, recency};
-use super::json::json_units;
 use super::language::Language;
 use super::lines::Lines;
-use super::markdown::markdown_units;
 use super::query::fold;
 use super::rank::asks;
 use super::unit::{Unit, UnitKind};
@@ -32,6 +33,7 @@ use super::words::{TermKind, each_term};
 use crate::document::DocumentPath;
 use crate::graph::{Entity, Observation};
 
+pub use dense::DenseCount;
 pub use documents::{DocumentHits, DocumentQuery, LineHit};
 pub use graph::{EntityHit, GraphHits, MatchedIn, ObservationHit};
 
@@ -60,6 +62,8 @@ pub struct Index {
     total_length: [u64; 2],
     /// About how many bytes units, postings and texts take.
     held: usize,
+    /// The vectors, if a model is set.
+    dense: Option<Dense>,
     scratch: Mutex<Vec<Scratch>>,
 }
 
@@ -120,6 +124,8 @@ struct Slot {
     /// Whether it asks something.
     asks: bool,
     terms: Box<[u32]>,
+    /// Where its vector is.
+    row: u32,
     root: u32,
     parent: Option<u32>,
     previous: Option<u32>,
@@ -206,12 +212,7 @@ impl Index {
     /// Adds or updates a document.
     pub fn put_document(&mut self, path: &DocumentPath, text: &str, updated_at: Timestamp) {
         let name = path.as_str();
-        let (stem, extension) = name.rsplit_once('.').unwrap_or((name, ""));
-        let units = if extension.eq_ignore_ascii_case("json") {
-            json_units(stem, text)
-        } else {
-            markdown_units(stem, text)
-        };
+        let units = document_units(name, text);
         let at = updated_at.as_millisecond();
         let times = vec![at; units.len()];
         let body = Body::Document(Lines::of(text));
@@ -261,7 +262,9 @@ impl Index {
     #[must_use]
     pub fn bytes(&self) -> u64 {
         let owners = self.owners.len() * OWNER_BYTES;
-        (self.held + owners + self.names.bytes() + self.vocabulary.bytes() + self.scratch_bytes()) as u64
+        let dense = self.dense.as_ref().map_or(0, Dense::bytes);
+        (self.held + owners + self.names.bytes() + self.vocabulary.bytes() + self.scratch_bytes() + dense)
+            as u64
     }
 
     /// Gives back what only building needed: the slack of the lists.
@@ -352,6 +355,13 @@ impl Index {
             slot.line = small(unit.line);
             slot.lines = small(unit.lines);
             slot.from = small(unit.from);
+            if let Some(dense) =
+                self.dense.as_mut().filter(|_| scope == Scope::Documents && slot.path != unit.path)
+            {
+                // The same text below another heading is another passage. Taken before the old one is let go.
+                let row = dense.add(unit);
+                dense.free(std::mem::replace(&mut slot.row, row));
+            }
             slot.path = Arc::clone(&unit.path);
         }
         self.sources.insert(id, Source { units: slots, body });
@@ -414,6 +424,11 @@ impl Index {
             length,
             asks: asks(&unit.text),
             terms: counts.iter().map(|(term, _)| *term).collect(),
+            row: self
+                .dense
+                .as_mut()
+                .filter(|_| !unit.kind.is_in_graph())
+                .map_or(NO_ROW, |dense| dense.add(unit)),
             root: 0,
             parent: None,
             previous: None,
@@ -447,6 +462,9 @@ impl Index {
         for at in slots.iter().rev() {
             let Some(slot) = self.slots.get_mut(*at as usize).and_then(Option::take) else { continue };
             let scope = slot.scope();
+            if let Some(dense) = &mut self.dense {
+                dense.free(slot.row);
+            }
             self.free_slots.push(*at);
             self.held = self.held.saturating_sub(slot.bytes());
             count_down(&mut self.units, scope, 1);

@@ -215,6 +215,15 @@ impl Scored<'_> {
         strong
     }
 
+    /// A unit as a candidate, whatever it holds.
+    pub(super) fn candidate(&self, at: u32) -> Option<Candidate> {
+        let slot = self.index.slot(at)?;
+        let mut around = vec![Around::default(); self.rarity.len()];
+        let itself = self.gather(at, slot, &mut around);
+        let score = score(self.rarity.iter().copied().zip(around.iter().copied()), slot.asks);
+        Some(Candidate { slot: at, exact: false, itself, unwanted: false, score })
+    }
+
     /// Units that hold no word of the query and stand next to one of these, or belong to one.
     pub(super) fn beside(
         &self,

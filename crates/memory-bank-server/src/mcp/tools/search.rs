@@ -1,6 +1,7 @@
 //! Tools that find things: lines of documents, nodes and facts of the graph, and a small pack of both for a question.
 
 use std::collections::HashMap;
+use std::time::Duration;
 
 use jiff::Timestamp;
 use jiff::civil::Date;
@@ -11,7 +12,8 @@ use memory_bank_core::document::{DocumentPath, plain_digest};
 use memory_bank_core::error::GraphError;
 use memory_bank_core::limits;
 use memory_bank_core::search::{
-    MatchedIn, Material, Query, QueryError, TargetedBounds, clip, pack, plan_pointers, whole_if_possible,
+    DenseCount, MatchedIn, Material, Query, QueryError, TargetedBounds, clip, pack, plan_pointers,
+    whole_if_possible,
 };
 use memory_bank_core::store::{
     Bank, DocumentSearch, EntityFound, GraphFound, GraphSearch, ReadOutcome, Skip,
@@ -88,6 +90,7 @@ pub(crate) async fn search_memory_bank(mut call: Call) -> Result<Reply, Failure>
     );
     let passed: usize = listing.place(cursor.as_deref())?;
     let limit = max_results.unwrap_or(LINES).saturating_add(passed).min(DEEPEST);
+    let (query, meaning) = with_meaning(&call, query).await;
     let wanted = DocumentSearch { query, files, limit, case_sensitive, days };
     let found = bank
         .search_documents(&call.caller, &wanted)
@@ -125,6 +128,9 @@ pub(crate) async fn search_memory_bank(mut call: Call) -> Result<Reply, Failure>
             object
                 .insert("note".into(), json!("a quoted phrase is nowhere; its words were searched instead"));
         }
+        if let Some(meaning) = meaning {
+            object.insert("meaning".into(), json!(meaning.text(found.meaning)));
+        }
         if !found.unknown_words.is_empty() {
             object.insert("wordsNotFound".into(), json!(found.unknown_words));
         }
@@ -156,6 +162,42 @@ pub(crate) async fn search_memory_bank(mut call: Call) -> Result<Reply, Failure>
         }
     }
     Reply::json(&json!({"query": text, "results": results, "metadata": metadata}))
+}
+
+/// Whether the meaning of a query counted beside its words.
+enum Meaning {
+    /// The query has a vector.
+    Embedded,
+    /// Why it has none.
+    Failed(String),
+}
+
+impl Meaning {
+    /// What the reply says.
+    fn text(&self, made: Option<DenseCount>) -> String {
+        match (self, made) {
+            (Self::Failed(why), _) => format!("not used: {}", clip(why, 0, 200)),
+            (Self::Embedded, None) => "not used: no vectors are made yet".to_owned(),
+            (Self::Embedded, Some(DenseCount { vectors, passages, .. })) if vectors < passages => {
+                format!("used for {vectors} of {passages} passages; the others have no vector yet")
+            }
+            (Self::Embedded, Some(_)) => "used".to_owned(),
+        }
+    }
+}
+
+/// Gives a query its vector, if an embedder is set. One that fails or is too slow takes nothing away: words are searched alone.
+async fn with_meaning(call: &Call, query: Query) -> (Query, Option<Meaning>) {
+    let Some(embedder) = &call.services.embedder else { return (query, None) };
+    let wait = Duration::from_millis(limits::QUERY_VECTOR_WAIT_MS);
+    match tokio::time::timeout(wait, embedder.query(query.text())).await {
+        Ok(Ok(vector)) => (query.with_meaning(vector), Some(Meaning::Embedded)),
+        Ok(Err(error)) => (query, Some(Meaning::Failed(error.to_string()))),
+        Err(_) => {
+            let why = format!("the model did not answer in {} ms", wait.as_millis());
+            (query, Some(Meaning::Failed(why)))
+        }
+    }
 }
 
 /// Keeps the first names of those that were searched, or not, and counts the others.
@@ -368,6 +410,7 @@ pub(crate) async fn get_targeted_context(mut call: Call) -> Result<Reply, Failur
         }
         Err(error) => return Err(failed(error.into())),
     };
+    let (query, _) = with_meaning(&call, query).await;
     let wanted =
         DocumentSearch { query, files: Vec::new(), limit: PLACES, case_sensitive: false, days: (None, None) };
     let documents =

@@ -1,0 +1,384 @@
+//! A service with OpenAI's interface for embeddings: bounded in time and bytes, and left alone for a while after it failed.
+
+use std::fmt;
+use std::sync::Mutex;
+use std::sync::PoisonError;
+use std::time::{Duration, Instant};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use http::{Method, Request, StatusCode, Uri, header};
+use http_body_util::{BodyExt as _, Full, Limited};
+use hyper_rustls::HttpsConnector;
+use hyper_util::client::legacy::Client;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::TokioExecutor;
+use memory_bank_core::search::{DIMENSIONS, EmbedError, Embedder, ModelId, Vector};
+use serde::Deserialize;
+use serde_json::json;
+use thiserror::Error;
+use tokio::sync::{OnceCell, Semaphore};
+
+/// The most passages of one request.
+const BATCH: usize = 32;
+/// How long a request may take.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// The most bytes of a reply: a batch of the longest vectors, as decimal figures.
+const REPLY_BYTES: usize = BATCH * DIMENSIONS * 28 + 64 * 1024;
+/// How many requests are under way at a time, and how many of them may be of passages.
+const REQUESTS: usize = 8;
+const PASSAGE_REQUESTS: usize = 2;
+/// After so many failures in a row the service is left alone, for longer each time.
+const FAILURES: u32 = 3;
+const SHORTEST_PAUSE: Duration = Duration::from_secs(5);
+const LONGEST_PAUSE: Duration = Duration::from_secs(300);
+
+/// Where the service is and how it is asked.
+pub struct EndpointOptions {
+    /// Its address, with or without `/v1/embeddings`.
+    pub url: String,
+    /// The name of the model.
+    pub model: String,
+    /// The key, if it wants one.
+    pub key: Option<String>,
+}
+
+/// Why a service cannot be used as it is set. No text holds the address or the key.
+#[derive(Debug, Error)]
+pub enum EndpointError {
+    /// The address is none.
+    #[error("the address of the service is not `http://host…` or `https://host…` without user and password")]
+    Address,
+    /// The key is none.
+    #[error("the key has characters that no header may hold")]
+    Key,
+    /// The authorities of the system cannot be read.
+    #[error("no certificate authorities were found on this system: {0}")]
+    Authorities(String),
+}
+
+/// A service.
+pub struct Endpoint {
+    uri: Uri,
+    model: String,
+    authorization: Option<header::HeaderValue>,
+    client: Client<HttpsConnector<HttpConnector>, Full<Bytes>>,
+    requests: Semaphore,
+    passages: Semaphore,
+    id: OnceCell<ModelId>,
+    breaker: Mutex<Breaker>,
+}
+
+/// Counts failures in a row.
+#[derive(Default)]
+struct Breaker {
+    failures: u32,
+    closed_until: Option<Instant>,
+}
+
+impl fmt::Debug for Endpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Endpoint").field("model", &self.model).finish_non_exhaustive()
+    }
+}
+
+#[derive(Deserialize)]
+struct Reply {
+    data: Vec<Embedded>,
+}
+
+#[derive(Deserialize)]
+struct Embedded {
+    index: usize,
+    embedding: Vec<f32>,
+}
+
+impl Endpoint {
+    /// A service that is asked when it is first needed.
+    ///
+    /// # Errors
+    /// [`EndpointError`] if the address or the key cannot be used.
+    pub fn new(options: EndpointOptions) -> Result<Self, EndpointError> {
+        let uri = address(&options.url).ok_or(EndpointError::Address)?;
+        let authorization = match options.key {
+            None => None,
+            Some(key) => {
+                let mut value =
+                    header::HeaderValue::try_from(format!("Bearer {key}")).map_err(|_| EndpointError::Key)?;
+                value.set_sensitive(true);
+                Some(value)
+            }
+        };
+        let connector = hyper_rustls::HttpsConnectorBuilder::new();
+        let connector = if uri.scheme_str() == Some("http") {
+            connector.with_tls_config(tls(rustls::RootCertStore::empty())?)
+        } else {
+            let found = rustls_native_certs::load_native_certs();
+            let mut roots = rustls::RootCertStore::empty();
+            if roots.add_parsable_certificates(found.certs).0 == 0 {
+                let why =
+                    found.errors.first().map_or_else(|| "there are none".to_owned(), ToString::to_string);
+                return Err(EndpointError::Authorities(why));
+            }
+            connector.with_tls_config(tls(roots)?)
+        };
+        let mut http = HttpConnector::new();
+        http.enforce_http(false);
+        http.set_connect_timeout(Some(Duration::from_secs(5)));
+        let connector = connector.https_or_http().enable_http1().wrap_connector(http);
+        Ok(Self {
+            uri,
+            model: options.model,
+            authorization,
+            client: Client::builder(TokioExecutor::new()).pool_max_idle_per_host(4).build(connector),
+            requests: Semaphore::new(REQUESTS),
+            passages: Semaphore::new(PASSAGE_REQUESTS),
+            id: OnceCell::new(),
+            breaker: Mutex::default(),
+        })
+    }
+
+    async fn embed(&self, texts: &[String]) -> Result<Vec<Vector>, EmbedError> {
+        self.check_breaker()?;
+        let closed = |_| EmbedError::Permanent("the service was closed".to_owned());
+        let _turn = self.requests.acquire().await.map_err(closed)?;
+        let answered = match tokio::time::timeout(PATIENCE, self.ask(texts)).await {
+            Ok(answered) => answered,
+            Err(_) => Err(temporary(&format!("did not answer in {} s", PATIENCE.as_secs()))),
+        };
+        self.note(answered.is_ok());
+        let vectors = answered?;
+        let dimension = vectors.first().map(Vector::dimension).unwrap_or_default();
+        let id = self
+            .id
+            .get_or_try_init(|| async {
+                ModelId::new(&self.model, dimension, &[self.uri.to_string().as_bytes()])
+            })
+            .await
+            .map_err(|error| permanent(&error.to_string()))?;
+        if vectors.iter().any(|vector| vector.dimension() != id.dimension()) {
+            return Err(permanent("gives vectors of different dimensions"));
+        }
+        Ok(vectors)
+    }
+
+    async fn ask(&self, texts: &[String]) -> Result<Vec<Vector>, EmbedError> {
+        let body = json!({"model": self.model, "input": texts, "encoding_format": "float"}).to_string();
+        let mut request = Request::builder()
+            .method(Method::POST)
+            .uri(self.uri.clone())
+            .header(header::CONTENT_TYPE, "application/json")
+            .header(header::ACCEPT, "application/json");
+        if let Some(value) = &self.authorization {
+            request = request.header(header::AUTHORIZATION, value.clone());
+        }
+        let request = request.body(Full::new(Bytes::from(body))).map_err(|_| permanent("cannot be asked"))?;
+        let reply = self.client.request(request).await.map_err(|_| temporary("cannot be reached"))?;
+        let status = reply.status();
+        if !status.is_success() {
+            let text = format!("answers {}", status.as_u16());
+            let may_pass = status.is_server_error()
+                || matches!(status, StatusCode::TOO_MANY_REQUESTS | StatusCode::REQUEST_TIMEOUT);
+            return Err(if may_pass { temporary(&text) } else { permanent(&text) });
+        }
+        let body = Limited::new(reply.into_body(), REPLY_BYTES).collect().await;
+        let body = body.map_err(|_| temporary("broke off, or sent too much"))?.to_bytes();
+        let reply: Reply =
+            serde_json::from_slice(&body).map_err(|_| permanent("answers with what are no embeddings"))?;
+        let mut data = reply.data;
+        data.sort_by_key(|one| one.index);
+        let is_whole = data.len() == texts.len() && data.iter().enumerate().all(|(at, one)| at == one.index);
+        if !is_whole {
+            return Err(permanent("answers with another number of embeddings"));
+        }
+        data.iter()
+            .map(|one| Vector::of(&one.embedding).map_err(|error| permanent(&format!("gives {error}"))))
+            .collect()
+    }
+
+    fn check_breaker(&self) -> Result<(), EmbedError> {
+        let breaker = self.breaker.lock().unwrap_or_else(PoisonError::into_inner);
+        match breaker.closed_until.and_then(|until| until.checked_duration_since(Instant::now())) {
+            Some(left) => Err(temporary(&format!(
+                "failed; it is asked again in {} s",
+                left.as_secs().saturating_add(1)
+            ))),
+            None => Ok(()),
+        }
+    }
+
+    fn note(&self, worked: bool) {
+        let mut breaker = self.breaker.lock().unwrap_or_else(PoisonError::into_inner);
+        if worked {
+            *breaker = Breaker::default();
+            return;
+        }
+        breaker.failures = breaker.failures.saturating_add(1);
+        if let Some(more) = breaker.failures.checked_sub(FAILURES) {
+            let pause = SHORTEST_PAUSE.saturating_mul(1 << more.min(10)).min(LONGEST_PAUSE);
+            breaker.closed_until = Instant::now().checked_add(pause);
+        }
+    }
+}
+
+fn tls(roots: rustls::RootCertStore) -> Result<rustls::ClientConfig, EndpointError> {
+    let provider = std::sync::Arc::new(rustls::crypto::ring::default_provider());
+    let config = rustls::ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .map_err(|error| EndpointError::Authorities(error.to_string()))?;
+    Ok(config.with_root_certificates(roots).with_no_client_auth())
+}
+
+fn address(text: &str) -> Option<Uri> {
+    let mut url = url::Url::parse(text.trim()).ok()?;
+    let is_plain = matches!(url.scheme(), "http" | "https")
+        && url.host().is_some()
+        && url.username().is_empty()
+        && url.password().is_none()
+        && url.fragment().is_none();
+    if !is_plain {
+        return None;
+    }
+    let path = url.path().trim_end_matches('/').to_owned();
+    if !path.ends_with("/embeddings") {
+        let rest = if path.ends_with("/v1") { "/embeddings" } else { "/v1/embeddings" };
+        url.set_path(&format!("{path}{rest}"));
+    }
+    url.as_str().parse().ok()
+}
+
+fn temporary(what: &str) -> EmbedError {
+    EmbedError::Temporary(format!("the embeddings service {what}"))
+}
+
+fn permanent(what: &str) -> EmbedError {
+    EmbedError::Permanent(format!("the embeddings service {what}"))
+}
+
+#[async_trait]
+impl Embedder for Endpoint {
+    async fn model(&self) -> Result<ModelId, EmbedError> {
+        if self.id.get().is_none() {
+            self.embed(&["dimension".to_owned()]).await?;
+        }
+        self.id.get().cloned().ok_or_else(|| permanent("was not asked"))
+    }
+
+    fn batch(&self) -> usize {
+        BATCH
+    }
+
+    async fn passages(&self, texts: Vec<String>) -> Result<Vec<Vector>, EmbedError> {
+        if texts.is_empty() {
+            return Ok(Vec::new());
+        }
+        if texts.len() > BATCH {
+            return Err(permanent(&format!("takes {BATCH} passages in one call")));
+        }
+        let closed = |_| permanent("was closed");
+        let _turn = self.passages.acquire().await.map_err(closed)?;
+        self.embed(&texts).await
+    }
+
+    async fn query(&self, text: &str) -> Result<Vector, EmbedError> {
+        let mut vectors = self.embed(&[text.to_owned()]).await?;
+        vectors.pop().ok_or_else(|| permanent("gives no vector"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio::net::TcpListener;
+
+    /// A server that gives this answer to each request; what it was asked comes back.
+    async fn serve(
+        status: &'static str,
+        body: &'static str,
+    ) -> (String, tokio::sync::mpsc::Receiver<String>) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let (sender, receiver) = tokio::sync::mpsc::channel(16);
+        tokio::spawn(async move {
+            while let Ok((mut stream, _)) = listener.accept().await {
+                let (mut asked, mut piece) = (String::new(), [0; 4096]);
+                loop {
+                    let read = stream.read(&mut piece).await.unwrap();
+                    asked.push_str(&String::from_utf8_lossy(&piece[..read]));
+                    if read == 0 || asked.trim_end().ends_with('}') {
+                        break;
+                    }
+                }
+                let head = format!(
+                    "HTTP/1.1 {status}\r\nconnection: close\r\ncontent-length: {}\r\n\r\n",
+                    body.len()
+                );
+                stream.write_all(head.as_bytes()).await.unwrap();
+                stream.write_all(body.as_bytes()).await.unwrap();
+                let _full = sender.try_send(asked);
+            }
+        });
+        (format!("http://{address}"), receiver)
+    }
+
+    fn endpoint(url: String) -> Endpoint {
+        Endpoint::new(EndpointOptions { url, model: "small".to_owned(), key: Some("k-1234".to_owned()) })
+            .unwrap()
+    }
+
+    #[tokio::test]
+    async fn passages_come_back_in_their_order_and_the_key_is_sent() {
+        let body = r#"{"data": [{"index": 1, "embedding": [0, 1]}, {"index": 0, "embedding": [1, 0]}]}"#;
+        let (url, mut asked) = serve("200 OK", body).await;
+        let endpoint = endpoint(url);
+        let vectors = endpoint.passages(vec!["a".to_owned(), "b".to_owned()]).await.unwrap();
+        assert!(vectors[0].cosine(&Vector::of(&[1.0, 0.0]).unwrap()) > 0.9);
+        let request = asked.recv().await.unwrap();
+        assert!(
+            request.starts_with("POST /v1/embeddings ") && request.contains("Bearer k-1234"),
+            "{request}"
+        );
+        assert!(request.contains(r#""model":"small""#));
+        assert_eq!(endpoint.model().await.unwrap().dimension(), 2);
+        assert!(!format!("{endpoint:?}").contains("k-1234"));
+    }
+
+    #[tokio::test]
+    async fn a_service_that_fails_again_and_again_is_left_alone() {
+        let (url, mut asked) = serve("503 Service Unavailable", "{}").await;
+        let endpoint = endpoint(url);
+        for _ in 0..FAILURES {
+            let error = endpoint.query("x").await.unwrap_err();
+            assert!(error.is_temporary() && error.to_string().contains("503"), "{error}");
+            asked.recv().await.unwrap();
+        }
+        let error = endpoint.query("x").await.unwrap_err();
+        assert!(error.to_string().contains("asked again in"), "{error}");
+        assert!(asked.try_recv().is_err());
+    }
+
+    #[tokio::test]
+    async fn a_wrong_key_or_reply_is_permanent() {
+        for (status, body, why) in [
+            ("401 Unauthorized", "{}", "401"),
+            ("200 OK", "[]", "no embeddings"),
+            ("200 OK", r#"{"data": []}"#, "another number"),
+            ("200 OK", r#"{"data": [{"index": 0, "embedding": []}]}"#, "gives a vector has"),
+        ] {
+            let error = endpoint(serve(status, body).await.0).query("x").await.unwrap_err();
+            assert!(!error.is_temporary() && error.to_string().contains(why), "{error}");
+        }
+    }
+
+    #[test]
+    fn addresses_are_completed_and_those_with_secrets_refused() {
+        let of = |text: &str| address(text).map(|uri| uri.to_string());
+        assert_eq!(of("http://h:1").as_deref(), Some("http://h:1/v1/embeddings"));
+        assert_eq!(of("https://h/v1/").as_deref(), Some("https://h/v1/embeddings"));
+        assert_eq!(of("https://h/x/embeddings").as_deref(), Some("https://h/x/embeddings"));
+        for bad in ["ftp://h", "http://u:p@h", "h", ""] {
+            assert_eq!(of(bad), None);
+        }
+    }
+}

@@ -1,0 +1,49 @@
+//! Questions that share no word with the line that answers them, on the documents of a made-up project with distractors.
+
+use super::recall::{Bank, Question, year};
+
+/// Document, line that answers, question.
+const PAIRS: &str = include_str!("paraphrases.txt");
+/// What shares words with the questions and answers none.
+const DISTRACTORS: &str = include_str!("distractors.txt");
+
+/// The bank: facts among distractors, beside a year of progress entries.
+pub fn bank() -> Bank {
+    let mut bank =
+        Bank { name: "paraphrases".to_owned(), documents: year().documents, questions: Vec::new() };
+    let mut distractors = DISTRACTORS.lines();
+    for pair in PAIRS.lines().filter(|line| !line.starts_with('#')) {
+        let mut parts = pair.split('|');
+        let (file, fact, ask) = (parts.next().unwrap(), parts.next().unwrap(), parts.next().unwrap());
+        let shared = shared_word(fact, ask);
+        assert!(shared.is_none(), "`{ask}` shares `{}` with `{fact}`", shared.unwrap());
+        let page = bank
+            .documents
+            .entry(file.to_owned())
+            .or_insert_with(|| format!("# {}\n\n", file.trim_end_matches(".md")));
+        if let Some(distractor) = distractors.next() {
+            page.push_str(&format!("- {distractor}\n"));
+        }
+        page.push_str(&format!("- {fact}\n"));
+        let line = page.lines().count();
+        bank.questions.push(Question { ask: ask.to_owned(), answers: vec![(file.to_owned(), line)] });
+    }
+    bank
+}
+
+/// A word of four letters or more that both have, by its first five letters.
+fn shared_word(fact: &str, ask: &str) -> Option<String> {
+    const SMALL: [&str; 14] = [
+        "what", "which", "when", "where", "does", "with", "that", "this", "have", "from", "must", "they",
+        "into", "than",
+    ];
+    let words = |text: &str| -> Vec<String> {
+        let lower = text.to_lowercase();
+        let words = lower
+            .split(|c: char| !c.is_alphanumeric())
+            .filter(|word| word.len() >= 4 && !SMALL.contains(word));
+        words.map(|word| word.chars().take(5).collect()).collect()
+    };
+    let held = words(fact);
+    words(ask).into_iter().find(|word| held.contains(word))
+}

@@ -1,0 +1,160 @@
+//! The file of vectors: a header that names model and width, then records of one size, each with its checksum. Who holds
+//! the lock appends; who reads takes what its checksum proves. A file that is not ours in every respect is begun anew.
+
+use std::fs::{File, TryLockError};
+use std::io::{self, Read, Seek, SeekFrom, Write};
+
+use memory_bank_core::search::{ModelId, UnitHash, Vector};
+use sha2::{Digest, Sha256};
+
+use crate::dir::{BankDir, INTERNAL};
+
+const FILE: &str = "vectors";
+const LOCK: &str = ".mbmcp/vectors.lock";
+const MAGIC: &[u8; 8] = b"mbvec\x00\x01\n";
+const HEADER: usize = 64;
+const CHECK: usize = 8;
+/// The largest file that is read or written.
+const MAX_BYTES: u64 = 512 * 1024 * 1024;
+/// From this many records of texts that are gone on, if they are the half, the file is written anew.
+const UNUSED: usize = 1000;
+
+/// The right to write the file, until it is dropped.
+#[derive(Debug)]
+pub(super) struct WriteLock(#[expect(dead_code, reason = "open, it is locked")] File);
+
+/// Takes the right to write; none while another process has it.
+pub(super) fn lock(dir: &BankDir) -> io::Result<Option<WriteLock>> {
+    dir.prepare_internal()?;
+    let file = dir.open_lock(LOCK)?;
+    match file.try_lock() {
+        Ok(()) => Ok(Some(WriteLock(file))),
+        Err(TryLockError::WouldBlock) => Ok(None),
+        Err(TryLockError::Error(error)) => Err(error),
+    }
+}
+
+fn digest<const N: usize>(parts: &[&[u8]]) -> [u8; N] {
+    let mut hasher = Sha256::new();
+    parts.iter().for_each(|part| hasher.update(part));
+    let mut short = [0; N];
+    short.iter_mut().zip(hasher.finalize()).for_each(|(to, from)| *to = from);
+    short
+}
+
+fn header_of(model: &ModelId) -> Vec<u8> {
+    let mut header = MAGIC.to_vec();
+    header.extend(digest::<32>(&[model.to_string().as_bytes()]));
+    header.extend((model.dimension() as u64).to_le_bytes());
+    header.resize(HEADER - CHECK, 0);
+    let check = digest::<CHECK>(&[&header]);
+    header.extend(check);
+    header
+}
+
+fn record_bytes(model: &ModelId) -> usize {
+    16 + 4 + model.dimension() + CHECK
+}
+
+fn record_of(header: &[u8], hash: &UnitHash, vector: &Vector) -> Vec<u8> {
+    let mut record = hash.as_bytes().to_vec();
+    record.extend(vector.to_bytes());
+    let check = digest::<CHECK>(&[header, &record]);
+    record.extend(check);
+    record
+}
+
+/// What a record says; none if anything of it is not as it was written.
+fn parse(header: &[u8], record: &[u8], model: &ModelId) -> Option<(UnitHash, Vector)> {
+    let (body, check) = record.split_at_checked(record.len().checked_sub(CHECK)?)?;
+    if digest::<CHECK>(&[header, body]) != check {
+        return None;
+    }
+    let (hash, vector) = body.split_first_chunk::<16>()?;
+    let vector = Vector::from_bytes(vector).ok().filter(|vector| vector.dimension() == model.dimension())?;
+    Some((UnitHash::from_bytes(*hash), vector))
+}
+
+/// The file, behind its header; none if it is not one of this model, or too large.
+fn open(dir: &BankDir, model: &ModelId, header: &[u8]) -> Option<File> {
+    let mut file = dir.open_internal(FILE, false).ok()?;
+    let mut found = vec![0; HEADER];
+    file.read_exact(&mut found).ok()?;
+    let is_ours = found == header && file.metadata().ok()?.len() <= MAX_BYTES;
+    (is_ours && model.dimension() > 0).then_some(file)
+}
+
+/// Gives each vector of this model to `take`, a thousand at a time, and says how many records there were.
+pub(super) fn read<E: From<io::Error>>(
+    dir: &BankDir,
+    model: &ModelId,
+    mut take: impl FnMut(Vec<(UnitHash, Vector)>) -> Result<(), E>,
+) -> Result<usize, E> {
+    let header = header_of(model);
+    let Some(file) = open(dir, model, &header) else { return Ok(0) };
+    let size = record_bytes(model);
+    let mut file = io::BufReader::with_capacity(1024 * 1024, file);
+    let (mut record, mut records, mut page) = (vec![0; size], 0, Vec::new());
+    // A record that is not whole is one that is being written, or was when a process ended.
+    while file.read_exact(&mut record).is_ok() {
+        records += 1;
+        page.extend(parse(&header, &record, model));
+        if page.len() >= 1000 {
+            take(std::mem::take(&mut page))?;
+        }
+    }
+    take(page)?;
+    Ok(records)
+}
+
+/// Adds vectors. The caller holds the lock. False when the file is full.
+pub(super) fn append(
+    dir: &BankDir,
+    _lock: &WriteLock,
+    model: &ModelId,
+    vectors: &[(UnitHash, Vector)],
+) -> io::Result<bool> {
+    let header = header_of(model);
+    if open(dir, model, &header).is_none() {
+        // Another model's, a broken one or none: whole or not at all, and never through a link.
+        dir.replace_own(&format!("{INTERNAL}/{FILE}"), &header)?;
+    }
+    let mut file = dir.open_internal(FILE, true)?;
+    let size = record_bytes(model) as u64;
+    let length = file.metadata()?.len();
+    // Behind what a process left half-written the records would not be found.
+    let end = length - (length.saturating_sub(HEADER as u64)) % size;
+    if end + size * vectors.len() as u64 > MAX_BYTES {
+        return Ok(false);
+    }
+    file.set_len(end)?;
+    file.seek(SeekFrom::Start(end))?;
+    let records: Vec<u8> =
+        vectors.iter().flat_map(|(hash, vector)| record_of(&header, hash, vector)).collect();
+    file.write_all(&records)?;
+    file.sync_data()?;
+    Ok(true)
+}
+
+/// Writes the file anew without what no text has any more, if that is much of it. The caller holds the lock.
+pub(super) fn compact(
+    dir: &BankDir,
+    _lock: &WriteLock,
+    model: &ModelId,
+    is_used: impl Fn(&UnitHash) -> bool,
+    records: usize,
+    used: usize,
+) -> io::Result<()> {
+    let unused = records.saturating_sub(used);
+    if unused < UNUSED || unused < used {
+        return Ok(());
+    }
+    let header = header_of(model);
+    let mut content = header.clone();
+    read::<io::Error>(dir, model, |page| {
+        let kept = page.iter().filter(|(hash, _)| is_used(hash));
+        kept.for_each(|(hash, vector)| content.extend(record_of(&header, hash, vector)));
+        Ok(())
+    })?;
+    dir.replace_own(&format!("{INTERNAL}/{FILE}"), &content)
+}

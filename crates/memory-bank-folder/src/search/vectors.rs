@@ -1,0 +1,210 @@
+//! The vectors of a folder's bank: loaded from its file into the index, made when it was searched or changed, appended to the
+//! file. A folder that cannot be written has them in memory alone. While one process makes them, others wait for its file.
+
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use async_trait::async_trait;
+use memory_bank_core::clock::Clock;
+use memory_bank_core::error::StoreError;
+use memory_bank_core::search::{DenseCount, ModelId, Passage, UnitHash, Vector};
+use memory_bank_vectors::{PROJECT_PASSAGES, Progress, VectorProject};
+
+use super::follow::Follower;
+use super::vector_file::{self, WriteLock};
+use super::{FolderSearch, Followed};
+use crate::bank::FolderBank;
+use crate::dir::{BankDir, Root};
+use crate::graph::FolderGraph;
+use crate::lock::blocking;
+
+/// What a vector takes beside its values.
+const VECTOR_BYTES: u64 = 96;
+
+impl FolderBank {
+    /// Has the missing vectors of the bank made, if a model is set and the bank is in memory.
+    pub(crate) fn request_vectors(&self) {
+        let Some(maker) = self.search.indexes.maker.get() else { return };
+        if self.search.followed.read().unwrap_or_else(PoisonError::into_inner).files.is_empty() {
+            return;
+        }
+        let home = Home {
+            search: self.search.clone(),
+            graph: self.graph.clone(),
+            root: self.root().clone(),
+            clock: Arc::clone(&self.surroundings().clock),
+            lock: Arc::default(),
+        };
+        maker.request(&self.path().to_string_lossy(), Arc::new(home));
+    }
+}
+
+#[derive(Clone)]
+struct Home {
+    search: FolderSearch,
+    graph: FolderGraph,
+    root: Root,
+    clock: Arc<dyn Clock>,
+    lock: Arc<Mutex<Option<WriteLock>>>,
+}
+
+impl Home {
+    async fn in_bank<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Self, &BankDir) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let home = self.clone();
+        blocking(move || {
+            let dir = home.root.open().map_err(StoreError::io("cannot open the memory bank"))?;
+            work(&home, &dir)
+        })
+        .await
+    }
+
+    /// Takes vectors into the index; false if there is no memory for them.
+    fn put(&self, model: &ModelId, vectors: &[(UnitHash, Vector)]) -> bool {
+        let mut followed = self.search.followed.write().unwrap_or_else(PoisonError::into_inner);
+        let followed: &mut Followed = &mut followed;
+        // Vectors are kept a thousand to a piece of memory.
+        let more = (model.dimension() as u64 + VECTOR_BYTES) * (vectors.len() as u64 + 1024);
+        let needed = followed.index.bytes().saturating_add(more);
+        let indexes = &self.search.indexes;
+        if indexes.budget().check(needed, 0).is_err() || !indexes.account(&mut followed.share, needed) {
+            return false;
+        }
+        followed.index.put_vectors(model, vectors.iter().map(|(hash, vector)| (*hash, vector)));
+        let bytes = followed.index.bytes();
+        let _less_than_before = indexes.account(&mut followed.share, bytes);
+        true
+    }
+
+    /// Sets the model, if the bank is small enough for it.
+    fn prepare(&self, model: &ModelId) -> bool {
+        let mut followed = self.search.followed.write().unwrap_or_else(PoisonError::into_inner);
+        if followed.index.model() != Some(model) {
+            followed.has_stored_vectors = false;
+            if followed.index.units() <= PROJECT_PASSAGES as u64 {
+                followed.index.set_model(Some(model));
+            }
+        }
+        let is_small =
+            followed.index.model().is_some() && followed.index.dense_count().passages <= PROJECT_PASSAGES;
+        if !is_small {
+            followed.index.set_model(None);
+        }
+        is_small
+    }
+
+    /// Loads what is stored; false if there is no memory for it.
+    fn load(&self, dir: &BankDir, model: &ModelId) -> Result<bool, StoreError> {
+        let passages: HashSet<UnitHash> = {
+            let followed = self.search.followed.read().unwrap_or_else(PoisonError::into_inner);
+            followed.index.passage_hashes().collect()
+        };
+        let (mut used, mut fits) = (0, true);
+        let records = vector_file::read(dir, model, |mut page| {
+            page.retain(|(hash, _)| passages.contains(hash));
+            used += page.len();
+            fits = fits && self.put(model, &page);
+            Ok::<(), std::io::Error>(())
+        })
+        .map_err(StoreError::io("cannot read the vectors"))?;
+        if let Some(lock) = &*self.lock.lock().unwrap_or_else(PoisonError::into_inner)
+            && let Err(error) =
+                vector_file::compact(dir, lock, model, |hash| passages.contains(hash), records, used)
+        {
+            tracing::warn!(%error, "the file of vectors was not made smaller");
+        }
+        self.search.followed.write().unwrap_or_else(PoisonError::into_inner).has_stored_vectors = fits;
+        Ok(fits)
+    }
+}
+
+#[async_trait]
+impl VectorProject for Home {
+    async fn open(&self, model: &ModelId) -> Result<Progress, StoreError> {
+        {
+            let turn = Arc::clone(&self.search.turn).lock_owned().await;
+            let now = self.clock.now();
+            let (search, graph, root) = (self.search.clone(), self.graph.clone(), self.root.clone());
+            Follower { search, graph, root, now }.run(false).await?;
+            drop(turn);
+        }
+        let model = model.clone();
+        self.in_bank(move |home, dir| {
+            if !home.prepare(&model) {
+                return Ok(Progress::Refused(format!("it has more than {PROJECT_PASSAGES} passages")));
+            }
+            let is_another_s = {
+                let mut lock = home.lock.lock().unwrap_or_else(PoisonError::into_inner);
+                match lock.is_none().then(|| vector_file::lock(dir)) {
+                    Some(Ok(Some(taken))) => {
+                        *lock = Some(taken);
+                        false
+                    }
+                    Some(Ok(None)) => true,
+                    // It cannot be written: what is made stays in memory.
+                    Some(Err(error)) => {
+                        tracing::debug!(%error, "vectors are kept in memory alone");
+                        false
+                    }
+                    None => false,
+                }
+            };
+            let count = || {
+                let followed = home.search.followed.read().unwrap_or_else(PoisonError::into_inner);
+                (followed.has_stored_vectors, followed.index.dense_count())
+            };
+            let (has_stored, counted) = count();
+            if (!has_stored || counted.vectors < counted.passages) && !home.load(dir, &model)? {
+                return Ok(Progress::Refused("there is no room for its vectors in memory".to_owned()));
+            }
+            let (_, counted) = count();
+            let is_done = counted.vectors >= counted.passages;
+            Ok(if is_another_s && !is_done { Progress::Later } else { Progress::Ready })
+        })
+        .await
+    }
+
+    async fn count(&self) -> DenseCount {
+        self.search.followed.read().unwrap_or_else(PoisonError::into_inner).index.dense_count()
+    }
+
+    async fn missing(
+        &self,
+        _model: &ModelId,
+        most: usize,
+        bytes: usize,
+        skipped: &HashSet<UnitHash>,
+    ) -> Result<Vec<Passage>, StoreError> {
+        let (search, skipped) = (self.search.clone(), skipped.clone());
+        blocking(move || {
+            let followed = search.followed.read().unwrap_or_else(PoisonError::into_inner);
+            Ok(followed.index.without_vector(most, bytes, |hash| skipped.contains(&hash)))
+        })
+        .await
+    }
+
+    async fn keep(&self, model: &ModelId, made: Vec<(UnitHash, Vector)>) -> Result<Progress, StoreError> {
+        let model = model.clone();
+        self.in_bank(move |home, dir| {
+            if let Some(lock) = &*home.lock.lock().unwrap_or_else(PoisonError::into_inner)
+                && let Err(error) = vector_file::append(dir, lock, &model, &made)
+            {
+                tracing::warn!(%error, "vectors were not written; they stay in memory");
+            }
+            Ok(match home.put(&model, &made) {
+                true => Progress::Ready,
+                false => Progress::Refused("there is no room for its vectors in memory".to_owned()),
+            })
+        })
+        .await
+    }
+
+    async fn close(&self, _model: &ModelId) {
+        *self.lock.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+}
+
+#[cfg(test)]
+mod tests;

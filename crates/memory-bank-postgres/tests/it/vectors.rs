@@ -1,0 +1,198 @@
+//! Vectors are made once, stored beside the project, loaded by other replicas, and seen by nobody else.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use memory_bank_core::caller::Caller;
+use memory_bank_core::search::{EmbedError, Embedder, ModelId, Query, Vector};
+use memory_bank_core::store::{DocumentSearch, SearchStore};
+use memory_bank_postgres::{Database, PostgresBank};
+use memory_bank_vectors::MakerOptions;
+
+use crate::support::{Bench, write};
+
+/// A model whose vectors depend on the letters of a text alone.
+#[derive(Debug)]
+struct Letters {
+    name: &'static str,
+    made: AtomicU64,
+}
+
+impl Letters {
+    fn new(name: &'static str) -> Arc<Self> {
+        Arc::new(Self { name, made: AtomicU64::default() })
+    }
+
+    fn made(&self) -> u64 {
+        self.made.load(Ordering::SeqCst)
+    }
+}
+
+fn vector(text: &str) -> Vector {
+    let mut values = [0.1_f32; 26];
+    for letter in text.bytes().filter(u8::is_ascii_lowercase) {
+        values[usize::from(letter - b'a')] += 1.0;
+    }
+    Vector::of(&values).unwrap()
+}
+
+#[async_trait]
+impl Embedder for Letters {
+    async fn model(&self) -> Result<ModelId, EmbedError> {
+        Ok(ModelId::new(self.name, 26, &[]).unwrap())
+    }
+    fn batch(&self) -> usize {
+        4
+    }
+    async fn passages(&self, texts: Vec<String>) -> Result<Vec<Vector>, EmbedError> {
+        self.made.fetch_add(texts.len() as u64, Ordering::SeqCst);
+        Ok(texts.iter().map(|text| vector(text)).collect())
+    }
+    async fn query(&self, text: &str) -> Result<Vector, EmbedError> {
+        Ok(vector(text))
+    }
+}
+
+fn quick() -> MakerOptions {
+    let short = Duration::from_millis(10);
+    MakerOptions { delay: short, retry: short, pause: short }
+}
+
+fn replica(bench: &Bench, model: &Arc<Letters>) -> Database {
+    bench.another().with_embedder(model.clone(), quick())
+}
+
+async fn search(database: &Database, caller: &Caller) {
+    let wanted = DocumentSearch {
+        query: Query::parse("harbour").unwrap(),
+        files: Vec::new(),
+        limit: 10,
+        case_sensitive: false,
+        days: (None, None),
+    };
+    PostgresBank::new(database.clone(), "demo".into()).search_documents(caller, &wanted).await.unwrap();
+}
+
+async fn idle(database: &Database) {
+    for _ in 0..3000 {
+        if database.vector_use().is_some_and(|usage| usage.projects == 0) {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    panic!("vectors were not made: {:?}", database.vector_use());
+}
+
+fn text(lines: usize) -> String {
+    (0..lines).map(|line| format!("- harbour number {line}\n")).collect()
+}
+
+#[tokio::test]
+async fn vectors_are_made_once_and_loaded_by_the_next_replica() {
+    let bench = Bench::new().await;
+    let caller = bench.tenant("alice", "demo").await;
+    write(&bench.bank(), &caller, "a.md", &text(10)).await.unwrap();
+    let model = Letters::new("letters");
+    let first = replica(&bench, &model);
+    search(&first, &caller).await;
+    idle(&first).await;
+    assert_eq!(model.made(), 10);
+    let stored = "SELECT count(*), min(octet_length(vector)), (SELECT sum(vectors) FROM app.vector_sets) FROM app.vectors";
+    assert_eq!(bench.test.psql(stored), "10|30|10");
+    let second = replica(&bench, &model);
+    search(&second, &caller).await;
+    idle(&second).await;
+    assert_eq!((model.made(), second.vector_use().unwrap().made), (10, 0), "they are loaded");
+    // A write in a project that is in memory has what is new made, without a search.
+    let there = PostgresBank::new(second.clone(), "demo".into());
+    write(&there, &caller, "b.md", "- a quay\n").await.unwrap();
+    idle(&second).await;
+    assert_eq!(model.made(), 11);
+    // The first replica takes that one over.
+    search(&first, &caller).await;
+    idle(&first).await;
+    assert_eq!(model.made(), 11);
+}
+
+#[tokio::test]
+async fn another_model_makes_its_own_and_those_of_the_old_one_go_in_the_end() {
+    let bench = Bench::new().await;
+    let caller = bench.tenant("alice", "demo").await;
+    write(&bench.bank(), &caller, "a.md", &text(5)).await.unwrap();
+    let (old, new) = (Letters::new("old"), Letters::new("new"));
+    for model in [&old, &new] {
+        let database = replica(&bench, model);
+        search(&database, &caller).await;
+        idle(&database).await;
+        assert_eq!(model.made(), 5);
+    }
+    assert_eq!(bench.test.psql("SELECT count(*) FROM app.vectors"), "10");
+    bench.test.psql("UPDATE app.vector_sets SET used_at = now() - interval '2 hours' WHERE name = 'old'");
+    bench.test.psql("UPDATE app.vectors SET made_at = now() - interval '2 hours'");
+    write(&bench.bank(), &caller, "a.md", &text(3)).await.unwrap();
+    let database = replica(&bench, &new);
+    search(&database, &caller).await;
+    idle(&database).await;
+    assert_eq!(new.made(), 5, "nothing is made again");
+    let left = "SELECT (SELECT string_agg(name, ' ') FROM app.vector_sets), count(*), \
+        (SELECT sum(vectors) FROM app.vector_sets) FROM app.vectors";
+    assert_eq!(bench.test.psql(left), "new|3|3");
+}
+
+#[tokio::test]
+async fn while_one_replica_makes_them_another_waits_and_a_void_key_makes_none() {
+    let bench = Bench::new().await;
+    let caller = bench.tenant("alice", "demo").await;
+    write(&bench.bank(), &caller, "a.md", &text(5)).await.unwrap();
+    let model = Letters::new("letters");
+    let database = replica(&bench, &model);
+    search(&database, &caller).await;
+    idle(&database).await;
+    bench.test.psql(
+        "DELETE FROM app.vectors; \
+         UPDATE app.vector_sets SET vectors = 0, holder = gen_random_uuid(), held_until = now() + interval '1 hour'",
+    );
+    let other = replica(&bench, &model);
+    search(&other, &caller).await;
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    assert_eq!((model.made(), other.vector_use().unwrap().projects), (5, 1), "it waits");
+    bench.test.psql("UPDATE app.vector_sets SET held_until = now() - interval '1 second'");
+    idle(&other).await;
+    assert_eq!((model.made(), bench.test.psql("SELECT count(*) FROM app.vectors").as_str()), (10, "5"));
+    bench.test.psql("DELETE FROM app.vectors; UPDATE app.vector_sets SET vectors = 0");
+    let third = replica(&bench, &model);
+    search(&third, &caller).await;
+    bench.test.psql("UPDATE api_keys SET revoked_at = now()");
+    idle(&third).await;
+    assert_eq!(bench.test.psql("SELECT count(*) FROM app.vectors"), "0");
+}
+
+#[tokio::test]
+async fn without_a_model_nothing_is_stored_and_forgetting_takes_all_of_one_project() {
+    let bench = Bench::new().await;
+    let (alice, bob) = (bench.tenant("alice", "one").await, bench.tenant("bob", "two").await);
+    for caller in [&alice, &bob] {
+        write(&bench.bank(), caller, "a.md", &text(5)).await.unwrap();
+    }
+    search(&bench.database, &alice).await;
+    assert_eq!(
+        (bench.database.vector_use(), bench.test.psql("SELECT count(*) FROM app.vector_sets")),
+        (None, "0".into())
+    );
+    let model = Letters::new("letters");
+    let database = replica(&bench, &model);
+    for caller in [&alice, &bob] {
+        search(&database, caller).await;
+    }
+    idle(&database).await;
+    let stored = bench.owner.stored_vectors().await.unwrap();
+    let figures: Vec<(&str, i64)> = stored.iter().map(|one| (one.slug.as_str(), one.vectors)).collect();
+    assert_eq!(figures, [("one", 5), ("two", 5)]);
+    assert_eq!(bench.owner.forget_vectors("one").await.unwrap(), 5);
+    let left = "SELECT count(*), count(DISTINCT project_id) FROM app.vectors";
+    assert_eq!(bench.test.psql(left), "5|1");
+    bench.test.psql(&format!("DELETE FROM projects WHERE id = '{}'", bob.project.0));
+    assert_eq!(bench.test.psql(left), "0|0", "vectors go with the project");
+}

@@ -1,0 +1,404 @@
+//! The queue of projects and the one task that works on it, a batch of one project after a batch of another.
+
+use std::collections::{HashMap, HashSet, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use memory_bank_core::error::StoreError;
+use memory_bank_core::search::{EmbedError, Embedder, ModelId, Passage, UnitHash, Vector};
+use tokio::sync::Notify;
+use tokio::time::Instant;
+
+use crate::{Progress, VectorProject};
+
+/// The most projects in the queue.
+const PROJECTS: usize = 1000;
+/// The most passages and bytes of text of a batch.
+const BATCH: usize = 64;
+const BATCH_BYTES: usize = 64 * 1024;
+/// The most passages of a project that are passed over because the model refuses them.
+const SKIPPED: usize = 1000;
+/// After how many errors of its store in a row a project is given up until somebody asks again.
+const ATTEMPTS: u32 = 8;
+/// The longest wait after an error.
+const MAX_PAUSE: Duration = Duration::from_secs(300);
+/// The longest that one batch may take.
+const BATCH_TIMEOUT: Duration = Duration::from_secs(120);
+
+/// When things are done.
+#[derive(Debug, Clone, Copy)]
+pub struct MakerOptions {
+    /// How long after a request the work begins, so that several edits count as one.
+    pub delay: Duration,
+    /// How long to wait for another process that makes the same vectors.
+    pub retry: Duration,
+    /// The first wait after an error; it doubles up to five minutes.
+    pub pause: Duration,
+}
+
+impl Default for MakerOptions {
+    fn default() -> Self {
+        Self {
+            delay: Duration::from_millis(500),
+            retry: Duration::from_secs(3),
+            pause: Duration::from_secs(1),
+        }
+    }
+}
+
+/// What was done since the start, and what is left.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct VectorUse {
+    /// Vectors that were made.
+    pub made: u64,
+    /// Passages of queued projects that have no vector yet, as far as they were counted.
+    pub waiting: u64,
+    /// Projects in the queue.
+    pub projects: usize,
+    /// Batches that failed, and passages that the model refused.
+    pub failed: u64,
+    /// Projects for which there was no place in the queue.
+    pub refused: u64,
+    /// The last error, until a batch succeeds.
+    pub last_error: Option<String>,
+}
+
+/// Makes vectors in the background. Clones share one queue.
+#[derive(Clone)]
+pub struct Maker(Arc<Inner>);
+
+struct Inner {
+    embedder: Arc<dyn Embedder>,
+    options: MakerOptions,
+    state: Mutex<State>,
+    changed: Notify,
+}
+
+#[derive(Default)]
+struct State {
+    queue: VecDeque<String>,
+    jobs: HashMap<String, Job>,
+    is_running: bool,
+    is_stopped: bool,
+    usage: VectorUse,
+}
+
+struct Job {
+    project: Arc<dyn VectorProject>,
+    /// Whether the project was opened since it was last asked for.
+    is_open: bool,
+    not_before: Instant,
+    skipped: HashSet<UnitHash>,
+    failures: u32,
+    waiting: u64,
+}
+
+/// What follows a turn.
+enum Next {
+    Again,
+    After(Duration),
+    Failed,
+    Done,
+}
+
+impl std::fmt::Debug for Maker {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Maker").field("embedder", &self.0.embedder).finish_non_exhaustive()
+    }
+}
+
+impl Maker {
+    /// A maker that uses this embedder. It has no task until a project is asked for.
+    #[must_use]
+    pub fn new(embedder: Arc<dyn Embedder>, options: MakerOptions) -> Self {
+        let (state, changed) = Default::default();
+        Self(Arc::new(Inner { embedder, options, state, changed }))
+    }
+
+    /// What computes the vectors.
+    #[must_use]
+    pub fn embedder(&self) -> &Arc<dyn Embedder> {
+        &self.0.embedder
+    }
+
+    /// Has the missing vectors of a project made. A project that is queued already is opened again; the last who asks counts.
+    pub fn request(&self, key: &str, project: Arc<dyn VectorProject>) {
+        let mut state = self.0.locked();
+        if state.is_stopped {
+            return;
+        }
+        if let Some(job) = state.jobs.get_mut(key) {
+            job.project = project;
+            job.is_open = false;
+            return;
+        }
+        if state.jobs.len() >= PROJECTS {
+            state.usage.refused += 1;
+            return;
+        }
+        let not_before = Instant::now() + self.0.options.delay;
+        let skipped = HashSet::new();
+        let job = Job { project, is_open: false, not_before, skipped, failures: 0, waiting: 0 };
+        state.jobs.insert(key.to_owned(), job);
+        state.queue.push_back(key.to_owned());
+        if !std::mem::replace(&mut state.is_running, true) {
+            let inner = Arc::clone(&self.0);
+            tokio::spawn(async move { inner.run().await });
+        }
+        drop(state);
+        self.0.changed.notify_one();
+    }
+
+    /// Ends the work after the batch that is under way.
+    pub fn stop(&self) {
+        let mut state = self.0.locked();
+        state.is_stopped = true;
+        state.queue.clear();
+        state.jobs.clear();
+        drop(state);
+        self.0.changed.notify_one();
+    }
+
+    /// What was done and what is left.
+    #[must_use]
+    pub fn usage(&self) -> VectorUse {
+        let state = self.0.locked();
+        let waiting = state.jobs.values().map(|job| job.waiting).sum();
+        VectorUse { waiting, projects: state.jobs.len(), ..state.usage.clone() }
+    }
+}
+
+impl Inner {
+    fn locked(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    async fn run(&self) {
+        // How often in a row the embedder failed, whatever the project.
+        let mut failures = 0_u32;
+        loop {
+            let next = {
+                let mut state = self.locked();
+                if state.queue.is_empty() {
+                    state.is_running = false;
+                    return;
+                }
+                let now = Instant::now();
+                let jobs = &state.jobs;
+                let is_due = |key: &String| jobs.get(key).is_none_or(|job| job.not_before <= now);
+                match state.queue.iter().position(is_due) {
+                    Some(at) => Ok(state.queue.remove(at).unwrap_or_default()),
+                    None => Err(jobs.values().map(|job| job.not_before).min().unwrap_or(now)),
+                }
+            };
+            let key = match next {
+                Ok(key) => key,
+                Err(until) => {
+                    tokio::select! {
+                        () = tokio::time::sleep_until(until) => {}
+                        () = self.changed.notified() => {}
+                    }
+                    continue;
+                }
+            };
+            match self.turn(&key).await {
+                Ok(next) => {
+                    if matches!(next, Next::Again) {
+                        failures = 0;
+                    }
+                    self.put_back(&key, next);
+                }
+                Err(error) => {
+                    failures = failures.saturating_add(1);
+                    let pause = pause_of(self.options.pause, failures, error.is_temporary());
+                    self.note_failure(&error.to_string(), pause);
+                    self.put_back(&key, Next::After(pause));
+                    tokio::time::sleep(pause).await;
+                }
+            }
+        }
+    }
+
+    /// Opens the project if that was asked for, and makes one batch of its vectors.
+    async fn turn(&self, key: &str) -> Result<Next, EmbedError> {
+        let (project, was_open, skipped) = {
+            let mut state = self.locked();
+            let Some(job) = state.jobs.get_mut(key) else { return Ok(Next::Done) };
+            (Arc::clone(&job.project), std::mem::replace(&mut job.is_open, true), job.skipped.clone())
+        };
+        let model = self.embedder.model().await?;
+        match self.advance(key, &*project, &model, was_open, &skipped).await? {
+            Ok(next) => {
+                if matches!(next, Next::Done) {
+                    project.close(&model).await;
+                }
+                Ok(next)
+            }
+            // Somebody who may, asks again.
+            Err(StoreError::KeyVoid | StoreError::Denied) => Ok(Next::Done),
+            Err(error) => {
+                tracing::warn!(%error, "the vectors of a project were not kept");
+                project.close(&model).await;
+                Ok(Next::Failed)
+            }
+        }
+    }
+
+    async fn advance(
+        &self,
+        key: &str,
+        project: &dyn VectorProject,
+        model: &ModelId,
+        was_open: bool,
+        skipped: &HashSet<UnitHash>,
+    ) -> Result<Result<Next, StoreError>, EmbedError> {
+        let next_of = |progress| match progress {
+            Progress::Ready => None,
+            Progress::Later => Some(Next::After(self.options.retry)),
+            Progress::Refused(why) => {
+                tracing::info!(why, "a project is searched without vectors");
+                Some(Next::Done)
+            }
+            Progress::Gone => Some(Next::Done),
+        };
+        if !was_open {
+            match project.open(model).await.map(next_of) {
+                Err(error) => return Ok(Err(error)),
+                Ok(Some(next)) => {
+                    if matches!(next, Next::After(_)) {
+                        self.with_job(key, |job| job.is_open = false);
+                    }
+                    return Ok(Ok(next));
+                }
+                Ok(None) => {}
+            }
+        }
+        self.count(key, project).await;
+        let most = self.embedder.batch().clamp(1, BATCH);
+        let passages = match project.missing(model, most, BATCH_BYTES, skipped).await {
+            Err(error) => return Ok(Err(error)),
+            Ok(passages) if passages.is_empty() => return Ok(Ok(Next::Done)),
+            Ok(passages) => passages,
+        };
+        let made = self.embed(key, passages, model).await?;
+        let count = made.len() as u64;
+        let kept = project.keep(model, made).await.map(next_of);
+        self.count(key, project).await;
+        let mut state = self.locked();
+        state.usage.made += count;
+        state.usage.last_error = None;
+        drop(state);
+        self.with_job(key, |job| job.failures = 0);
+        Ok(kept.map(|next| match next {
+            Some(Next::After(wait)) => {
+                self.with_job(key, |job| job.is_open = false);
+                Next::After(wait)
+            }
+            Some(next) => next,
+            None => Next::Again,
+        }))
+    }
+
+    /// The vectors of these passages. What the model refuses by itself is passed over from now on.
+    async fn embed(
+        &self,
+        key: &str,
+        passages: Vec<Passage>,
+        model: &ModelId,
+    ) -> Result<Vec<(UnitHash, Vector)>, EmbedError> {
+        let texts = passages.iter().map(|passage| passage.text.clone()).collect();
+        match self.embed_texts(texts, model).await {
+            Ok(vectors) => return Ok(passages.iter().map(|one| one.hash).zip(vectors).collect()),
+            Err(error) if error.is_temporary() => return Err(error),
+            // Either nothing works as it is set, or one of the texts is to blame.
+            Err(error) => self.embed_texts(vec!["a".to_owned()], model).await.map_err(|_| error)?,
+        };
+        let mut made = Vec::new();
+        for Passage { hash, text } in passages {
+            match self.embed_texts(vec![text], model).await {
+                Ok(vectors) => made.extend(vectors.into_iter().map(|vector| (hash, vector))),
+                Err(error) if error.is_temporary() => return Err(error),
+                Err(error) => {
+                    tracing::warn!(%error, "a passage is left without a vector");
+                    self.locked().usage.failed += 1;
+                    self.with_job(key, |job| {
+                        if job.skipped.len() < SKIPPED {
+                            job.skipped.insert(hash);
+                        }
+                    });
+                }
+            }
+        }
+        Ok(made)
+    }
+
+    async fn embed_texts(&self, texts: Vec<String>, model: &ModelId) -> Result<Vec<Vector>, EmbedError> {
+        let wanted = texts.len();
+        let made = tokio::time::timeout(BATCH_TIMEOUT, self.embedder.passages(texts)).await;
+        let vectors =
+            made.map_err(|_| EmbedError::Temporary("the model takes too long for a batch".to_owned()))??;
+        let fits = |vector: &Vector| vector.dimension() == model.dimension();
+        if vectors.len() == wanted && vectors.iter().all(fits) {
+            return Ok(vectors);
+        }
+        Err(EmbedError::Permanent("the model gave other vectors than were asked for".to_owned()))
+    }
+
+    async fn count(&self, key: &str, project: &dyn VectorProject) {
+        let count = project.count().await;
+        let waiting = count.passages.saturating_sub(count.vectors) as u64;
+        self.with_job(key, |job| job.waiting = waiting);
+    }
+
+    fn with_job(&self, key: &str, change: impl FnOnce(&mut Job)) {
+        if let Some(job) = self.locked().jobs.get_mut(key) {
+            change(job);
+        }
+    }
+
+    fn put_back(&self, key: &str, next: Next) {
+        let mut state = self.locked();
+        let Some(job) = state.jobs.get_mut(key) else { return };
+        let wait = match next {
+            Next::Again => Duration::ZERO,
+            Next::After(wait) => wait,
+            Next::Failed => {
+                job.failures += 1;
+                job.is_open = false;
+                if job.failures >= ATTEMPTS {
+                    state.jobs.remove(key);
+                    return;
+                }
+                pause_of(self.options.pause, job.failures, true)
+            }
+            // Somebody asked again meanwhile.
+            Next::Done if !job.is_open => self.options.delay,
+            Next::Done => {
+                state.jobs.remove(key);
+                return;
+            }
+        };
+        job.not_before = Instant::now() + wait;
+        state.queue.push_back(key.to_owned());
+    }
+
+    fn note_failure(&self, error: &str, pause: Duration) {
+        let mut state = self.locked();
+        state.usage.failed += 1;
+        let is_new = state.usage.last_error.as_deref() != Some(error);
+        state.usage.last_error = Some(error.to_owned());
+        drop(state);
+        if is_new {
+            tracing::warn!(error, pause_s = pause.as_secs(), "vectors cannot be made; they are tried again");
+        }
+    }
+}
+
+/// What cannot work before the settings change is tried seldom.
+fn pause_of(first: Duration, failures: u32, is_temporary: bool) -> Duration {
+    let doublings = if is_temporary { failures.saturating_sub(1).min(16) } else { 16 };
+    first.saturating_mul(1 << doublings).min(MAX_PAUSE)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,165 @@
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use async_trait::async_trait;
+use memory_bank_core::search::DenseCount;
+
+use super::*;
+
+/// Gives a vector by the length of a text. It refuses `bad`, and fails while `down`.
+#[derive(Debug, Default)]
+struct Lengths {
+    down: Mutex<Option<EmbedError>>,
+    calls: AtomicU64,
+}
+
+#[async_trait]
+impl Embedder for Lengths {
+    async fn model(&self) -> Result<ModelId, EmbedError> {
+        Ok(ModelId::new("lengths", 2, &[]).unwrap())
+    }
+    fn batch(&self) -> usize {
+        4
+    }
+    async fn passages(&self, texts: Vec<String>) -> Result<Vec<Vector>, EmbedError> {
+        self.calls.fetch_add(1, Ordering::SeqCst);
+        if let Some(error) = self.down.lock().unwrap().clone() {
+            return Err(error);
+        }
+        if texts.iter().any(|text| text == "bad") {
+            return Err(EmbedError::Permanent("refused".to_owned()));
+        }
+        Ok(texts.iter().map(|text| Vector::of(&[text.len() as f32, 1.0]).unwrap()).collect())
+    }
+    async fn query(&self, _text: &str) -> Result<Vector, EmbedError> {
+        Err(EmbedError::Permanent("not here".to_owned()))
+    }
+}
+
+/// Passages without vectors, and the order in which projects got theirs.
+struct Texts {
+    name: &'static str,
+    left: Mutex<Vec<Passage>>,
+    kept: Mutex<Vec<UnitHash>>,
+    order: Arc<Mutex<Vec<&'static str>>>,
+}
+
+impl Texts {
+    fn new(name: &'static str, texts: &[String], order: &Arc<Mutex<Vec<&'static str>>>) -> Arc<Self> {
+        let passage = |text: &String| Passage { hash: UnitHash::of(text), text: text.clone() };
+        let left = Mutex::new(texts.iter().map(passage).collect());
+        Arc::new(Self { name, left, kept: Mutex::default(), order: Arc::clone(order) })
+    }
+}
+
+#[async_trait]
+impl VectorProject for Texts {
+    async fn open(&self, _model: &ModelId) -> Result<Progress, StoreError> {
+        Ok(Progress::Ready)
+    }
+    async fn count(&self) -> DenseCount {
+        let (left, kept) = (self.left.lock().unwrap().len(), self.kept.lock().unwrap().len());
+        DenseCount { passages: left + kept, vectors: kept, ..DenseCount::default() }
+    }
+    async fn missing(
+        &self,
+        _model: &ModelId,
+        most: usize,
+        _bytes: usize,
+        skipped: &HashSet<UnitHash>,
+    ) -> Result<Vec<Passage>, StoreError> {
+        let left = self.left.lock().unwrap();
+        Ok(left.iter().filter(|one| !skipped.contains(&one.hash)).take(most).cloned().collect())
+    }
+    async fn keep(&self, _model: &ModelId, made: Vec<(UnitHash, Vector)>) -> Result<Progress, StoreError> {
+        self.order.lock().unwrap().push(self.name);
+        self.left.lock().unwrap().retain(|one| made.iter().all(|(hash, _)| *hash != one.hash));
+        self.kept.lock().unwrap().extend(made.into_iter().map(|(hash, _)| hash));
+        Ok(Progress::Ready)
+    }
+    async fn close(&self, _model: &ModelId) {}
+}
+
+fn texts(name: &str, count: usize) -> Vec<String> {
+    (0..count).map(|number| format!("{name} {number}")).collect()
+}
+
+async fn until(what: &str, holds: impl Fn() -> bool) {
+    for _ in 0..10_000 {
+        if holds() {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    panic!("{what} did not come");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_large_project_does_not_keep_a_small_one_waiting() {
+    let order = Arc::default();
+    let (large, small) =
+        (Texts::new("large", &texts("l", 400), &order), Texts::new("small", &texts("s", 8), &order));
+    let maker = Maker::new(Arc::new(Lengths::default()), MakerOptions::default());
+    maker.request("large", large.clone());
+    maker.request("small", small.clone());
+    until("the end", || maker.usage().projects == 0).await;
+    assert_eq!((large.kept.lock().unwrap().len(), small.kept.lock().unwrap().len()), (400, 8));
+    let order = order.lock().unwrap();
+    let last_of_small = order.iter().rposition(|name| *name == "small").unwrap();
+    assert!(last_of_small < 5, "{last_of_small}");
+    assert_eq!((maker.usage().made, maker.usage().waiting, maker.usage().failed), (408, 0, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_embedder_that_is_down_is_tried_again_ever_more_seldom_and_nothing_is_lost() {
+    let project = Texts::new("one", &texts("t", 8), &Arc::default());
+    let embedder = Arc::new(Lengths::default());
+    *embedder.down.lock().unwrap() = Some(EmbedError::Temporary("down".to_owned()));
+    let maker = Maker::new(embedder.clone(), MakerOptions::default());
+    maker.request("one", project.clone());
+    tokio::time::sleep(Duration::from_secs(3600)).await;
+    let usage = maker.usage();
+    assert_eq!((usage.made, usage.waiting, usage.last_error.as_deref()), (0, 8, Some("down")));
+    assert!((10..40).contains(&usage.failed), "{}", usage.failed);
+    *embedder.down.lock().unwrap() = None;
+    until("the end", || maker.usage().projects == 0).await;
+    assert_eq!((maker.usage().made, maker.usage().last_error), (8, None));
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_text_that_the_model_refuses_does_not_stop_the_others() {
+    let mut all = texts("t", 6);
+    all.insert(2, "bad".to_owned());
+    let project = Texts::new("one", &all, &Arc::default());
+    let maker = Maker::new(Arc::new(Lengths::default()), MakerOptions::default());
+    maker.request("one", project.clone());
+    until("the end", || maker.usage().projects == 0).await;
+    assert_eq!((maker.usage().made, maker.usage().failed), (6, 1));
+    assert_eq!(project.left.lock().unwrap().len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn settings_that_do_not_work_skip_no_text_and_are_tried_seldom() {
+    let project = Texts::new("one", &texts("t", 8), &Arc::default());
+    let embedder = Arc::new(Lengths::default());
+    *embedder.down.lock().unwrap() = Some(EmbedError::Permanent("wrong key".to_owned()));
+    let maker = Maker::new(embedder.clone(), MakerOptions::default());
+    maker.request("one", project.clone());
+    tokio::time::sleep(Duration::from_secs(3000)).await;
+    assert!(embedder.calls.load(Ordering::SeqCst) <= 22, "{embedder:?}");
+    *embedder.down.lock().unwrap() = None;
+    until("the end", || maker.usage().projects == 0).await;
+    assert_eq!(maker.usage().made, 8);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_queue_is_bounded_and_a_stop_empties_it() {
+    let maker = Maker::new(Arc::new(Lengths::default()), MakerOptions::default());
+    let project = Texts::new("one", &texts("t", 1), &Arc::default());
+    for number in 0..PROJECTS + 3 {
+        maker.request(&number.to_string(), project.clone());
+    }
+    assert_eq!((maker.usage().projects, maker.usage().refused), (PROJECTS, 3));
+    maker.stop();
+    maker.request("late", project);
+    assert_eq!(maker.usage().projects, 0);
+}
