@@ -1196,7 +1196,7 @@ CREATE OR REPLACE FUNCTION app.fts_words(p_text text) RETURNS text
 LANGUAGE plpgsql IMMUTABLE STRICT PARALLEL SAFE SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-  words text := translate(p_text, '_-./:@<>&+~%=#?!|\*,;$^`(){}[]', repeat(' ', 31));
+  words text := translate(p_text, '_-./:@<>&+~%=#?!|\*,;$^`(){}[]', repeat(' ', 30));
 BEGIN
   IF octet_length(words) <> length(words) THEN
     words := regexp_replace(words, '([\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff\U00020000-\U0003ffff])', ' \1 ', 'g');

@@ -82,11 +82,13 @@ const BEYOND: &str = "SELECT p.oid::regprocedure::text FROM pg_catalog.pg_proc p
       OR has_function_privilege('app_user', p.oid, 'EXECUTE')) ORDER BY 1 LIMIT 1";
 
 /// What the server needs: each takes the hash of a key that was presented, or shows and changes nothing of a tenant.
-const SERVING: [&str; 19] = [
+const SERVING: [&str; 21] = [
     "append_events",
     "authenticate",
     "close_session",
+    "count_stale_fts",
     "current_access",
+    "fill_fts",
     "kept_for_replay",
     "note_audit",
     "note_key_addresses",

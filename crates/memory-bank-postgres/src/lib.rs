@@ -27,6 +27,7 @@ mod served;
 mod sessions;
 mod state;
 mod tenant;
+mod text_index;
 mod transfer;
 mod unreachable;
 mod workspace;
