@@ -1241,12 +1241,17 @@ CREATE OR REPLACE FUNCTION app.fts_query(p_query text) RETURNS tsquery
 LANGUAGE plpgsql IMMUTABLE STRICT SET search_path = pg_catalog, pg_temp SET client_min_messages = warning
 AS $$
 DECLARE
-  han constant text := '[\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff\U00020000-\U0003ffff]';
-  query text := regexp_replace(p_query, '(^|\s)-(' || han || '+)', '\1-"\2"', 'g');
+  minus constant text := chr(1);
+  query text := replace(p_query, minus, ' ');
 BEGIN
-  query := regexp_replace(query, '([^\s"])-', '\1 ', 'g');
-  RETURN websearch_to_tsquery('pg_catalog.simple', replace(app.fts_words(replace(regexp_replace(
-    query, '(^|\s)-', '\1' || chr(1), 'g'), '-', ' ')), chr(1), '-'));
+  -- What is cut into characters is left out as a whole.
+  query := regexp_replace(query, '(^|\s)-([\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff\U00020000-\U0003ffff]+)', '\1-"\2"', 'g');
+  query := app.fts_words(regexp_replace(query, '(^|\s)-', '\1' || minus, 'g'));
+  query := replace(regexp_replace(query, minus || '(?=["[:alnum:]])', '-', 'g'), minus, ' ');
+  RETURN websearch_to_tsquery('pg_catalog.simple', query);
+EXCEPTION WHEN internal_error THEN
+  -- More than 32 signs of nothing left out (`-"" -"" …`).
+  RAISE EXCEPTION 'the query cannot be read; ask for words, "phrases", or, and -words' USING ERRCODE = 'MB400';
 END
 $$;
 
