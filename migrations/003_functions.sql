@@ -1244,8 +1244,8 @@ DECLARE
   minus constant text := chr(1);
   query text := replace(p_query, minus, ' ');
 BEGIN
-  -- What is cut into characters is left out as a whole.
-  query := regexp_replace(query, '(^|\s)-([\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff\U00020000-\U0003ffff]+)', '\1-"\2"', 'g');
+  -- What is cut into several words is left out as a whole.
+  query := regexp_replace(query, '(^|\s)-([^\s"-][^\s"]*)', '\1-"\2"', 'g');
   query := app.fts_words(regexp_replace(query, '(^|\s)-', '\1' || minus, 'g'));
   query := replace(regexp_replace(query, minus || '(?=["[:alnum:]])', '-', 'g'), minus, ' ');
   RETURN websearch_to_tsquery('pg_catalog.simple', query);

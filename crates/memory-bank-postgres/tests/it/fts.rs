@@ -92,6 +92,7 @@ async fn a_search_is_right_before_and_after_the_vectors_are_filled_and_after_an_
             ("bar", "a.md"),
             ("记忆", "b.md"),
             ("brown -记忆", "a.md"),
+            ("brown -foo-bar", "b.md"),
             ("cat", ""),
         ] {
             let mut got: Vec<String> =
