@@ -183,6 +183,11 @@ RESET ROLE;
 -- Only functions of 003 write vectors: they check who holds the set, widths and numbers.
 GRANT SELECT ON app.vector_sets, app.vectors TO app_user;
 GRANT SELECT, INSERT, UPDATE, DELETE ON app.vector_sets, app.vectors TO app_definer;
+-- The search vector is written by app.fill_fts (003) alone, which sees no more than it needs: not whose a document is.
+REVOKE INSERT, UPDATE ON public.documents FROM app_user;
+GRANT INSERT (id, project_id, path, content, etag, version, created_at, updated_at),
+  UPDATE (id, project_id, path, content, etag, version, created_at, updated_at) ON public.documents TO app_user;
+GRANT SELECT (id, content, etag, fts), UPDATE (fts) ON public.documents TO app_definer;
 
 -- What the caller may do, or NULL. It looks past the policies of keys and memberships, since these ask it.
 --
@@ -420,6 +425,11 @@ BEGIN
   CREATE POLICY functions_insert ON app.audit_log FOR INSERT TO app_definer WITH CHECK (true);
   DROP POLICY IF EXISTS functions_delete ON app.audit_log;
   CREATE POLICY functions_delete ON app.audit_log FOR DELETE TO app_definer USING (at < now() - interval '30 days');
+  -- Of the documents app.fill_fts sees those columns that it is granted, and writes the search vector.
+  DROP POLICY IF EXISTS functions_select ON public.documents;
+  CREATE POLICY functions_select ON public.documents FOR SELECT TO app_definer USING (true);
+  DROP POLICY IF EXISTS functions_update ON public.documents;
+  CREATE POLICY functions_update ON public.documents FOR UPDATE TO app_definer USING (fts IS NULL) WITH CHECK (true);
   DROP POLICY IF EXISTS server_select ON public.schema_migrations;
   CREATE POLICY server_select ON public.schema_migrations FOR SELECT TO app_server USING (true);
 END

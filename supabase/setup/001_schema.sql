@@ -185,8 +185,6 @@ CREATE INDEX IF NOT EXISTS api_keys_id_idx ON public.api_keys (id);
 CREATE INDEX IF NOT EXISTS api_keys_user_idx ON public.api_keys (user_id);
 CREATE INDEX IF NOT EXISTS api_keys_project_idx ON public.api_keys (project_id, created_at);
 
--- The words of the documents are indexed unit by unit (004), never as one tsvector: that has a limit of 1 MiB, at which
--- a write of a large document would fail.
 CREATE TABLE IF NOT EXISTS public.documents (
   id         uuid NOT NULL DEFAULT gen_random_uuid(),
   project_id uuid NOT NULL REFERENCES public.projects (id) ON DELETE CASCADE,
@@ -199,9 +197,18 @@ CREATE TABLE IF NOT EXISTS public.documents (
   version    bigint NOT NULL DEFAULT 1,
   created_at timestamptz NOT NULL DEFAULT now(),
   updated_at timestamptz NOT NULL DEFAULT now(),
+  -- The words of content, by app.document_fts (003). NULL: not computed yet. A write never computes it: the trigger
+  -- mark_fts_stale sets it to NULL, and app.fill_fts fills it later. So a vector that is there is that of the content.
+  fts        tsvector,
   PRIMARY KEY (project_id, id),
   UNIQUE (project_id, path)
 );
+-- Both are partial, so that writing a document whose vector is not computed touches no word of the GIN index. A change of
+-- a document that is stale already changes no indexed column, so it stays a HOT update.
+CREATE INDEX IF NOT EXISTS documents_fts_idx ON public.documents USING gin (fts) WHERE fts IS NOT NULL;
+CREATE INDEX IF NOT EXISTS documents_stale_idx ON public.documents (id) WHERE fts IS NULL;
+-- Statistics of words would be those of all projects, and the planner's estimates show them to any of them.
+ALTER TABLE public.documents ALTER COLUMN fts SET STATISTICS 0;
 
 -- Ids are derived from names (`ent_…`), so that two projects may have the same; seq is the order of storage. attrs is
 -- json, not jsonb: an export gives back the members in the order in which they came.

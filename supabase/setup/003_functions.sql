@@ -1199,6 +1199,65 @@ BEGIN
 END
 $$;
 
+-- Full-text search: the filler -----------------------------------------------------------------------------------------
+
+-- Computes search vectors that are not there yet, of any project: at most p_rows documents (100), p_bytes of text (16 MiB, or
+-- one document) and p_time (2 s, or the document that it is at). Gives nothing back, and sees of a document its id, content,
+-- etag and vector alone.
+--
+-- Vectors are computed before any row is locked, so that no edit waits for that. A document that somebody has locked is left
+-- for another time, as is one that was changed meanwhile. It begins anywhere, so that no project's documents come last
+-- always. The vector can be computed again, so the commit does not wait for the disk.
+CREATE OR REPLACE FUNCTION app.fill_fts(p_rows integer, p_bytes bigint, p_time interval) RETURNS void
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+  most constant integer := least(greatest(coalesce(p_rows, 1), 1), 100);
+  room bigint := least(greatest(coalesce(p_bytes, 0), 0), 16777216);
+  until constant timestamptz := clock_timestamp() + least(coalesce(p_time, interval '0'), interval '2 seconds');
+  start constant uuid := gen_random_uuid();
+  one record;
+  ids uuid[] := '{}';
+  etags text[] := '{}';
+  vectors tsvector[] := '{}';
+BEGIN
+  IF NOT pg_try_advisory_xact_lock(hashtextextended('memory-bank-mcp fts', 0)) THEN
+    RETURN;
+  END IF;
+  PERFORM set_config('synchronous_commit', 'off', true);
+  FOR one IN
+    SELECT o.id, o.etag, o.bytes FROM (
+      (SELECT d.id, d.etag, octet_length(d.content) AS bytes FROM public.documents d
+       WHERE d.fts IS NULL AND d.id >= start ORDER BY d.id LIMIT most)
+      UNION ALL
+      (SELECT d.id, d.etag, octet_length(d.content) FROM public.documents d
+       WHERE d.fts IS NULL AND d.id < start ORDER BY d.id LIMIT most)
+    ) AS o LIMIT most
+  LOOP
+    EXIT WHEN ids <> '{}' AND (one.bytes > room OR clock_timestamp() >= until);
+    room := room - one.bytes;
+    ids := ids || one.id;
+    etags := etags || one.etag;
+    vectors := array_append(vectors, (
+      SELECT app.document_fts(d.content) FROM public.documents d
+      WHERE d.id = one.id AND d.etag = one.etag AND d.fts IS NULL));
+  END LOOP;
+  WITH computed AS MATERIALIZED (
+    SELECT u.id, u.etag, u.fts FROM unnest(ids, etags, vectors) AS u (id, etag, fts) WHERE u.fts IS NOT NULL
+  ), locked AS MATERIALIZED (
+    SELECT d.id FROM public.documents d JOIN computed c ON d.id = c.id AND d.etag = c.etag
+    WHERE d.fts IS NULL FOR UPDATE OF d SKIP LOCKED
+  )
+  UPDATE public.documents d SET fts = c.fts FROM computed c JOIN locked l ON l.id = c.id
+  WHERE d.id = c.id AND d.etag = c.etag AND d.fts IS NULL;
+END
+$$;
+
+-- How many documents have no search vector yet, of all projects together; counts no further than 10,000.
+CREATE OR REPLACE FUNCTION app.count_stale_fts() RETURNS bigint
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$ SELECT count(*) FROM (SELECT d.id FROM public.documents d WHERE d.fts IS NULL LIMIT 10000) AS o $$;
+
 -- The server has its statements planned once, whatever their values. How much these two remove is worth a plan of its own.
 ALTER FUNCTION app.purge(timestamptz, timestamptz, bigint) SET plan_cache_mode = force_custom_plan;
 ALTER FUNCTION app.purge_audit(timestamptz, bigint) SET plan_cache_mode = force_custom_plan;
@@ -1217,7 +1276,7 @@ BEGIN
       SELECT unnest(ARRAY[
         'authenticate', 'touch_keys', 'open_session', 'subscribe_session', 'touch_sessions', 'close_session',
         'append_events', 'trim_events', 'purge', 'kept_for_replay', 'note_key_addresses', 'purge_audit', 'opens_without_key',
-        'make_event_partition', 'drop_event_partition']), 'app_server'
+        'make_event_partition', 'drop_event_partition', 'fill_fts', 'count_stale_fts']), 'app_server'
       UNION ALL SELECT unnest(ARRAY['claim_vectors', 'put_vectors', 'prune_vectors']), 'app_server'
       UNION ALL SELECT unnest(ARRAY['list_vectors', 'forget_vectors']), owner
       UNION ALL SELECT unnest(ARRAY['prune_backups', 'note_audit', 'own_key_hash', 'replace_own_key']), 'app_user'
@@ -1372,6 +1431,167 @@ $$;
 
 REVOKE ALL ON FUNCTION app.read_documents(text, text, text, text, text[]) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION app.read_documents(text, text, text, text, text[]) TO app_server;
+
+-- Full-text search: what it takes ---------------------------------------------------------------------------------------
+--
+-- One configuration, whatever default_text_search_config says: `simple`, since a project's texts are of many languages, with
+-- names and code between them; it knows no stop words, so that no word of a query is left out. Extensions such as unaccent
+-- are not there everywhere, and not to be had without a superuser.
+
+-- A text as the parser of PostgreSQL gets it. The parser takes time that grows with the square of a text's length where
+-- it looks for addresses, paths and tags (60 kB of `a_` take 16 s), and would know `progress.md` under that name alone. So
+-- the signs that these are made of are blanks: what is left are words. Scripts that are written without blanks become one
+-- word a character. Data in base64 or hexadecimal is no text.
+CREATE OR REPLACE FUNCTION app.fts_words(p_text text) RETURNS text
+LANGUAGE plpgsql IMMUTABLE STRICT PARALLEL SAFE SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+  words text := translate(p_text, '_-./:@<>&+~%=#?!|\*,;$^`(){}[]', repeat(' ', 30));
+BEGIN
+  IF octet_length(words) <> length(words) THEN
+    words := regexp_replace(words, '([\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff\U00020000-\U0003ffff])', ' \1 ', 'g');
+  END IF;
+  RETURN words;
+END
+$$;
+
+-- The search vector of a document: of its first 4 Mi characters as many words as a tsvector holds (1 MiB). Words of more than
+-- 2 kB are left out; past 16,383 words a tsvector knows that a word is there, and no longer where. Never fails.
+CREATE OR REPLACE FUNCTION app.document_fts(p_content text) RETURNS tsvector
+LANGUAGE plpgsql IMMUTABLE STRICT SET search_path = pg_catalog, pg_temp SET client_min_messages = warning
+AS $$
+DECLARE
+  rest text := left(p_content, 4194304);
+  size integer := 131072;
+  piece text;
+  vector tsvector := '';
+BEGIN
+  IF octet_length(rest) > 4096 THEN
+    rest := regexp_replace(rest, '[A-Za-z0-9+/=_-]{255}[A-Za-z0-9+/=_-]*', ' ', 'g');
+  END IF;
+  WHILE rest <> '' AND size >= 1024 LOOP
+    piece := left(rest, size);
+    -- Not in the middle of a word, where there is an end of one.
+    IF length(rest) > size THEN
+      piece := coalesce(substring(piece FROM '^.*\s'), piece);
+    END IF;
+    BEGIN
+      vector := vector || to_tsvector('pg_catalog.simple', app.fts_words(piece));
+      rest := substr(rest, length(piece) + 1);
+    EXCEPTION WHEN program_limit_exceeded THEN
+      size := size / 2;
+    END;
+  END LOOP;
+  RETURN vector;
+END
+$$;
+
+-- A query as websearch_to_tsquery gets it: as fts_words, but for what is syntax there, quotes and a minus before a word.
+CREATE OR REPLACE FUNCTION app.fts_query(p_query text) RETURNS tsquery
+LANGUAGE plpgsql IMMUTABLE STRICT SET search_path = pg_catalog, pg_temp SET client_min_messages = warning
+AS $$
+DECLARE
+  minus constant text := chr(1);
+  query text := replace(p_query, minus, ' ');
+BEGIN
+  -- What is cut into several words is left out as a whole.
+  query := regexp_replace(query, '(^|\s)-([^\s"-][^\s"]*)', '\1-"\2"', 'g');
+  query := app.fts_words(regexp_replace(query, '(^|\s)-', '\1' || minus, 'g'));
+  query := replace(regexp_replace(query, minus || '(?=["[:alnum:]])', '-', 'g'), minus, ' ');
+  RETURN websearch_to_tsquery('pg_catalog.simple', query);
+EXCEPTION WHEN internal_error THEN
+  -- More than 32 signs of nothing left out (`-"" -"" …`).
+  RAISE EXCEPTION 'the query cannot be read; ask for words, "phrases", or, and -words' USING ERRCODE = 'MB400';
+END
+$$;
+
+-- Where the words stand in a text: 240 characters of it around the first, as HTML in which all but the `<b>` around the
+-- words is escaped.
+CREATE OR REPLACE FUNCTION app.fts_headline(p_content text, p_words text[]) RETURNS text
+LANGUAGE plpgsql IMMUTABLE STRICT SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+  searched constant text := lower(left(p_content, 1048576));
+  start constant integer := greatest(coalesce((
+    SELECT min(o.at) FROM (SELECT strpos(searched, w.word) AS at FROM unnest(p_words) AS w (word)) AS o WHERE o.at > 0
+  ), 1) - 80, 1);
+  shown text := btrim(regexp_replace(substr(p_content, start, 240), '[[:space:][:cntrl:]]+', ' ', 'g'));
+  word text;
+BEGIN
+  -- Longer words first. What is marked is not marked again.
+  FOR word IN SELECT w.word FROM unnest(p_words) AS w (word) ORDER BY length(w.word) DESC, w.word LOOP
+    shown := regexp_replace(shown, CASE
+      WHEN length(word) = 1 AND octet_length(word) > 2 THEN '(' || word || ')'
+      ELSE '(?<![[:alnum:]' || chr(2) || '])(' || word || ')(?![[:alnum:]' || chr(3) || '])'
+    END, chr(2) || '\1' || chr(3), 'gi');
+  END LOOP;
+  shown := replace(replace(replace(replace(shown, '&', '&amp;'), '<', '&lt;'), '>', '&gt;'), '"', '&quot;');
+  RETURN replace(replace(shown, chr(2), '<b>'), chr(3), '</b>');
+END
+$$;
+
+-- The documents of the current project that a query in the syntax of web search engines finds ("a phrase", or, -without),
+-- best first; at most max_results, and never more than 100. Called as app_user in a context (002), it sees what the policies
+-- let the caller see; without a context nothing, whoever calls.
+--
+-- Row-level security keeps the planner from the GIN index, since `@@` is not leakproof: the rows of the project are found by
+-- (project_id, path), and their vectors compared. So neither plan nor time depends on other projects' rows. What has no
+-- vector yet is computed here; past 32 MiB of it the answer would take too long and is refused, since one that leaves
+-- documents out would be wrong.
+CREATE OR REPLACE FUNCTION app.search_documents(query text, max_results integer DEFAULT 10)
+RETURNS TABLE (path text, rank real, headline text)
+LANGUAGE plpgsql STABLE SECURITY INVOKER SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+  project constant uuid := app.readable_project();
+  most constant integer := least(greatest(coalesce(max_results, 10), 1), 100);
+  wanted tsquery;
+  words text[];
+  stale bigint;
+BEGIN
+  IF octet_length(query) > 4096 THEN
+    RAISE EXCEPTION 'the query has % bytes, at most 4096 are taken; ask for fewer words', octet_length(query)
+      USING ERRCODE = 'MB400';
+  END IF;
+  wanted := app.fts_query(query);
+  IF project IS NULL OR wanted IS NULL OR numnode(wanted) = 0 THEN
+    RETURN;
+  END IF;
+  SELECT coalesce(sum(octet_length(d.content)), 0) INTO stale
+  FROM public.documents d WHERE d.project_id = project AND d.fts IS NULL;
+  IF stale > 33554432 THEN
+    RAISE EXCEPTION '% MiB of the project''s documents are not indexed yet; the server indexes them now and then, try again later',
+      stale >> 20 USING ERRCODE = 'MB400';
+  END IF;
+  words := ARRAY(SELECT w.word FROM unnest(tsvector_to_array(app.document_fts(query))) AS w (word) LIMIT 32);
+  RETURN QUERY
+    SELECT f.path, f.rank, app.fts_headline(f.content, words) FROM (
+      SELECT d.path, ts_rank(v.fts, wanted, 1) AS rank, d.content
+      FROM public.documents d CROSS JOIN LATERAL (SELECT coalesce(d.fts, app.document_fts(d.content)) OFFSET 0) AS v (fts)
+      WHERE d.project_id = project AND v.fts @@ wanted
+      ORDER BY 2 DESC, 1 LIMIT most
+    ) AS f ORDER BY f.rank DESC, f.path;
+END
+$$;
+
+-- A document whose text or name changes has no vector until it is computed again. A name is no part of it; but a change of
+-- an indexed column with the vector in place would write every word of it to the GIN index anew.
+CREATE OR REPLACE FUNCTION app.mark_fts_stale() RETURNS trigger
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+  NEW.fts := NULL;
+  RETURN NEW;
+END
+$$;
+REVOKE ALL ON FUNCTION app.mark_fts_stale() FROM PUBLIC;
+CREATE OR REPLACE TRIGGER mark_fts_stale BEFORE UPDATE OF content, path, project_id ON public.documents
+  FOR EACH ROW WHEN (OLD.fts IS NOT NULL) EXECUTE FUNCTION app.mark_fts_stale();
+
+REVOKE ALL ON FUNCTION app.fts_words(text), app.document_fts(text), app.fts_query(text), app.fts_headline(text, text[]),
+  app.search_documents(text, integer) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION app.fts_words(text), app.document_fts(text) TO app_user, app_definer;
+GRANT EXECUTE ON FUNCTION app.fts_query(text), app.fts_headline(text, text[]), app.search_documents(text, integer) TO app_user;
 
 INSERT INTO public.schema_migrations (version) VALUES ('003_functions') ON CONFLICT DO NOTHING;
 

@@ -31,7 +31,8 @@ const LOCK: &str = "SELECT path, etag FROM public.documents WHERE project_id = $
 pub(crate) const CREATE: &str =
     "INSERT INTO app.backups (project_id, id, created_by, created_at) VALUES ($1, $2, $3, $4)";
 pub(crate) const COPY: &str = "INSERT INTO app.backup_items (project_id, backup_id, kind, key, item) \
-    SELECT $1, $2, 'document', d.path, row_to_json(d) FROM public.documents d WHERE d.project_id = $1 \
+    SELECT $1, $2, 'document', d.path, row_to_json(r) FROM public.documents d, LATERAL \
+    (SELECT d.id, d.project_id, d.path, d.content, d.etag, d.version, d.created_at, d.updated_at) AS r WHERE d.project_id = $1 \
     UNION ALL SELECT $1, $2, 'entity', e.id, row_to_json(e) FROM public.graph_entities e WHERE e.project_id = $1 \
     UNION ALL SELECT $1, $2, 'observation', o.id, row_to_json(o) FROM public.graph_observations o WHERE o.project_id = $1 \
     UNION ALL SELECT $1, $2, 'relation', r.id, row_to_json(r) FROM public.graph_relations r WHERE r.project_id = $1 \

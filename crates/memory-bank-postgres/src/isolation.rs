@@ -84,13 +84,15 @@ const BEYOND: &str = "SELECT p.oid::regprocedure::text FROM pg_catalog.pg_proc p
       OR has_function_privilege('app_user', p.oid, 'EXECUTE')) ORDER BY 1 LIMIT 1";
 
 /// What the server needs: each takes the hash of a key that was presented, or shows and changes nothing of a tenant.
-const SERVING: [&str; 24] = [
+const SERVING: [&str; 26] = [
     "append_events",
     "authenticate",
     "claim_vectors",
     "close_session",
+    "count_stale_fts",
     "current_access",
     "drop_event_partition",
+    "fill_fts",
     "kept_for_replay",
     "make_event_partition",
     "note_audit",

@@ -31,6 +31,7 @@ mod sessions;
 mod state;
 mod supabase;
 mod tenant;
+mod text_index;
 mod transfer;
 mod unreachable;
 mod workspace;

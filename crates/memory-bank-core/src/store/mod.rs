@@ -12,6 +12,7 @@ mod search;
 mod series;
 mod sessions;
 mod state;
+mod text_index;
 mod visits;
 mod workspace;
 
@@ -34,6 +35,7 @@ pub use sessions::{
     MemorySessionStore, SessionError, SessionId, SessionLimits, SessionRecord, SessionStore, SessionUse,
 };
 pub use state::{MemoryStateStore, SessionState, StateChange, StateStore};
+pub use text_index::TextIndex;
 pub use visits::DigestVisits;
 pub use workspace::{
     Initialized, ModeRules, RegisteredStore, SelectTarget, SelectedStore, StoreInfo, StoreKind, StoreList,

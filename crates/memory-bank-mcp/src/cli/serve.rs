@@ -89,6 +89,7 @@ async fn database_parts(settings: Settings, wanted: &DatabaseSettings) -> anyhow
             .as_ref()
             .map_or_else(|| Arc::clone(&sessions), |redis| redis.sessions(Arc::clone(&sessions))),
         audit: Some(store.clone()),
+        text_index: Some(store.clone()),
         events: store,
         limiter: redis.as_ref().map_or_else(
             || Arc::new(MemoryLimiter::new(move || began.elapsed())) as Arc<dyn Limiter>,
@@ -247,6 +248,7 @@ async fn folder_parts(cli: &Cli, settings: Settings) -> anyhow::Result<Parts> {
             .as_ref()
             .map_or_else(|| Arc::clone(&sessions), |redis| redis.sessions(Arc::clone(&sessions))),
         audit: None,
+        text_index: None,
         events: Arc::new(MemoryEventStore::default()),
         limiter: redis.as_ref().map_or_else(
             || Arc::new(MemoryLimiter::new(move || began.elapsed())) as Arc<dyn Limiter>,

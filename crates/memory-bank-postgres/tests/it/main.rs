@@ -11,6 +11,7 @@ mod audit;
 mod contract;
 mod edit_groups;
 mod faults;
+mod fts;
 mod index_builds;
 mod intruder;
 mod isolation;

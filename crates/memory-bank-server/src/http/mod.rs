@@ -38,6 +38,7 @@ mod shared;
 mod shared_lists;
 mod signals;
 mod streams;
+mod text_index;
 
 pub use auth::{CacheAnswer, CacheTime, CachedKey, KeyCache};
 pub use config::HttpConfig;

@@ -10,7 +10,7 @@ use axum::Router;
 use memory_bank_core::caller::KeyId;
 use memory_bank_core::identity::{KeyDirectory, KeyHash, KeyStore};
 use memory_bank_core::limiter::{Limiter, MemoryLimiter};
-use memory_bank_core::store::{AuditLog, EventStore, SessionStore};
+use memory_bank_core::store::{AuditLog, EventStore, SessionStore, TextIndex};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::{Semaphore, oneshot};
@@ -36,6 +36,7 @@ use crate::http::sessions::Sessions;
 use crate::http::shared::{Absent, Probe, ReadRedis, ReadStorage, Shared};
 use crate::http::signals::{Signal, Signals};
 use crate::http::streams::StreamSlots;
+use crate::http::text_index::TextIndexing;
 use crate::services::Services;
 
 /// How often uses of keys and sessions are written down.
@@ -61,6 +62,8 @@ pub struct Parts {
     pub events: Arc<dyn EventStore>,
     /// Keeps who did what, if anything does.
     pub audit: Option<Arc<dyn AuditLog>>,
+    /// Indexes the texts of documents after the writes, if the store does.
+    pub text_index: Option<Arc<dyn TextIndex>>,
     /// Counts requests.
     pub limiter: Arc<dyn Limiter>,
     /// Asks the database how it is doing.
@@ -102,6 +105,7 @@ impl Server {
         let shared = Arc::new(Shared {
             auth: Authenticator::new(parts.directory, parts.key_cache, Arc::clone(&clock)),
             addresses: Addresses::new(parts.audit, Arc::clone(&clock)),
+            text_index: TextIndexing::new(parts.text_index),
             keys: parts.keys,
             limiter: parts.limiter,
             guests: MemoryLimiter::new(move || started.elapsed()),
@@ -168,6 +172,7 @@ impl Server {
     /// lets requests under way finish, for a while.
     pub async fn serve(self) {
         let chores = tokio::spawn(chores(Arc::clone(&self.shared)));
+        let indexing = tokio::spawn(index_texts(Arc::clone(&self.shared)));
         let listener = tokio::spawn(heed(Arc::clone(&self.shared)));
         let watched =
             self.watched.map(|watched| tokio::spawn(metrics::serve(watched, Arc::clone(&self.shared))));
@@ -197,7 +202,7 @@ impl Server {
         if tokio::time::timeout(DRAIN.saturating_sub(lame_duck), finished).await.is_err() {
             tracing::warn!("requests under way did not finish in {} s", DRAIN.as_secs());
         }
-        for task in [Some(chores), Some(listener), watched, self.bus].into_iter().flatten() {
+        for task in [Some(chores), Some(indexing), Some(listener), watched, self.bus].into_iter().flatten() {
             task.abort();
         }
         let notes = async {
@@ -294,6 +299,16 @@ async fn chores(shared: Arc<Shared>) {
                 shared.addresses.clean_up(shared.config.audit_retention).await;
             }
         }
+    }
+}
+
+/// Indexes texts that changed. Beside the other chores, since a round may take a minute.
+async fn index_texts(shared: Arc<Shared>) {
+    let mut due = tokio::time::interval(CLEAN_UP);
+    due.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        due.tick().await;
+        shared.text_index.run_round().await;
     }
 }
 

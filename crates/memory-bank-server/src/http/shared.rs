@@ -24,6 +24,7 @@ use crate::http::reply_budget::ReplyBudget;
 use crate::http::sessions::Sessions;
 use crate::http::signals::Signals;
 use crate::http::streams::StreamSlots;
+use crate::http::text_index::TextIndexing;
 use crate::services::Services;
 
 /// How a part that the server depends on is doing.
@@ -79,6 +80,7 @@ pub(crate) struct Shared {
     pub(crate) config: HttpConfig,
     pub(crate) auth: Authenticator,
     pub(crate) addresses: Addresses,
+    pub(crate) text_index: TextIndexing,
     pub(crate) keys: Arc<dyn KeyStore>,
     pub(crate) limiter: Arc<dyn Limiter>,
     /// Counts requests without a good key, and look-ups of keys, in this process, whatever becomes of Redis.

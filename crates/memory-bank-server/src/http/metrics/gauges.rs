@@ -156,6 +156,7 @@ pub(super) struct Gauges {
     index_events: Family<Event, Counter>,
     index_refusals: Family<Reason, Counter>,
     quota_refusals: SometimesCounted,
+    documents_not_indexed: Sometimes,
 }
 
 impl Gauges {
@@ -239,6 +240,10 @@ impl Gauges {
             index_events,
             index_refusals,
             quota_refusals,
+            documents_not_indexed: sometimes(
+                "documents_not_indexed",
+                "Documents without a full-text search vector when the last round ended, at most 10,000",
+            ),
         }
     }
 
@@ -275,6 +280,9 @@ impl Gauges {
                 let counter = self.index_refusals.get_or_create(&Reason { reason });
                 counter.inner().fetch_max(count, Ordering::Relaxed);
             }
+        }
+        if let Some(count) = reading.documents_not_indexed {
+            self.documents_not_indexed.set(i64::try_from(count).unwrap_or(i64::MAX));
         }
         if let Some(count) = reading.storage.quota_refusals {
             self.quota_refusals.set(count);

@@ -316,6 +316,7 @@ pub(crate) struct Reading {
     pub(crate) streams: usize,
     pub(crate) sessions: usize,
     pub(crate) events_waiting: usize,
+    pub(crate) documents_not_indexed: Option<u64>,
 }
 
 impl Metrics {

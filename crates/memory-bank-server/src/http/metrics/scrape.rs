@@ -93,5 +93,6 @@ async fn read(shared: &Shared) -> Reading {
         streams: shared.slots.open(),
         sessions: shared.sessions.remembered(),
         events_waiting: shared.events.waiting(),
+        documents_not_indexed: shared.text_index.stale(),
     }
 }

@@ -1,0 +1,29 @@
+//! The search vectors of documents (`migrations/003_functions.sql`): who has them computed. It knows nothing of their use,
+//! and sees no text.
+
+use async_trait::async_trait;
+use memory_bank_core::error::StoreError;
+use memory_bank_core::store::TextIndex;
+
+use crate::column::column;
+use crate::connect::Database;
+use crate::tenant::Query;
+
+/// One step: at most so many documents, bytes of text, and time. An edit of one of them waits for the writing, not for the
+/// computing.
+const FILL: &str = "SELECT app.fill_fts(50, 2097152, interval '300 milliseconds')";
+const COUNT: &str = "SELECT app.count_stale_fts()";
+
+#[async_trait]
+impl TextIndex for Database {
+    async fn index_some(&self) -> Result<(), StoreError> {
+        self.call(Query::new(FILL, &[])).await?;
+        Ok(())
+    }
+
+    async fn count_stale(&self) -> Result<u64, StoreError> {
+        let rows = self.call(Query::new(COUNT, &[])).await?;
+        let count: Option<i64> = rows.first().map(|row| column(row, 0)).transpose()?;
+        Ok(u64::try_from(count.unwrap_or_default()).unwrap_or_default())
+    }
+}

@@ -1,0 +1,495 @@
+//! Full-text search in the database: `documents.fts`, the trigger that marks it stale, its filler, and
+//! `app.search_documents`.
+
+use memory_bank_core::caller::{Caller, Right};
+use memory_bank_core::document::DocumentPath;
+use memory_bank_core::store::{BackupStore, DocumentStore, Drafts, TextIndex};
+use memory_bank_test_postgres::TestDatabase;
+
+use crate::isolation::two_tenants;
+use crate::support::{Bench, path, write};
+
+const FRESH: &str = "SELECT count(*) FROM documents WHERE fts IS NOT NULL";
+
+fn context(user: &Caller, project: &Caller, key: &Caller) -> String {
+    format!(
+        "BEGIN; SET LOCAL app.current_user_id = '{}'; SET LOCAL app.current_project_id = '{}'; \
+         SET LOCAL app.current_key_id = '{}'; SET LOCAL app.current_key_hash = '{}'; SET LOCAL ROLE app_user; ",
+        user.user.0,
+        project.project.0,
+        key.key.unwrap().0,
+        key.proof.unwrap().to_hex()
+    )
+}
+
+/// Runs SQL as the login role that serves; gives the rows of the last statement, members apart by `|`.
+async fn as_login(bench: &Bench, sql: &str) -> Result<String, String> {
+    let (client, connection) =
+        tokio_postgres::connect(&bench.test.url(), tokio_postgres::NoTls).await.unwrap();
+    tokio::spawn(connection);
+    let messages = client.simple_query(sql).await.map_err(|error| {
+        let error = error.as_db_error().unwrap();
+        format!("{} {}", error.code().code(), error.message())
+    })?;
+    let mut rows = Vec::new();
+    for message in messages {
+        if let tokio_postgres::SimpleQueryMessage::Row(row) = message {
+            let members: Vec<&str> = (0..row.len()).map(|at| row.get(at).unwrap_or("null")).collect();
+            rows.push(members.join("|"));
+        }
+    }
+    Ok(rows.join("\n"))
+}
+
+async fn search(bench: &Bench, caller: &Caller, query: &str) -> Result<String, String> {
+    let sql = format!(
+        "{}SELECT path, headline FROM app.search_documents($query${query}$query$, 10)",
+        context(caller, caller, caller)
+    );
+    as_login(bench, &sql).await
+}
+
+async fn paths(bench: &Bench, caller: &Caller, query: &str) -> String {
+    let found = search(bench, caller, query).await.unwrap();
+    found.lines().map(|line| line.split('|').next().unwrap()).collect::<Vec<_>>().join(" ")
+}
+
+async fn fill(bench: &Bench) {
+    // Another test of this cluster holds no lock of this database.
+    for _ in 0..50 {
+        bench.database.index_some().await.unwrap();
+        if bench.database.count_stale().await.unwrap() == 0 {
+            return;
+        }
+    }
+    panic!("{} documents are stale still", bench.database.count_stale().await.unwrap());
+}
+
+#[tokio::test]
+async fn a_search_is_right_before_and_after_the_vectors_are_filled_and_after_an_edit() {
+    let bench = Bench::new().await;
+    let alice = bench.tenant("alice", "one").await;
+    let bank = bench.bank();
+    write(&bank, &alice, "a.md", "The quick brown fox; see docs/operations.md and foo_bar.").await.unwrap();
+    write(&bank, &alice, "b.md", "A brown dog. 记忆库 的 说明。这是记忆的库").await.unwrap();
+    for filled in [false, true] {
+        if filled {
+            fill(&bench).await;
+        }
+        assert_eq!(bench.test.psql(FRESH), if filled { "2" } else { "0" });
+        for (query, found) in [
+            ("brown", "a.md b.md"),
+            ("BROWN fox", "a.md"),
+            ("\"brown fox\"", "a.md"),
+            ("\"fox brown\"", ""),
+            ("brown -fox", "b.md"),
+            ("fox or dog", "a.md b.md"),
+            ("the", "a.md"),
+            ("operations", "a.md"),
+            ("docs/operations.md", "a.md"),
+            ("foo_bar", "a.md"),
+            ("foo-bar", "a.md"),
+            ("bar", "a.md"),
+            ("记忆", "b.md"),
+            ("brown -记忆", "a.md"),
+            ("brown -foo-bar", "b.md"),
+            ("cat", ""),
+        ] {
+            let mut got: Vec<String> =
+                paths(&bench, &alice, query).await.split(' ').map(str::to_owned).collect();
+            got.sort();
+            assert_eq!(got.join(" "), found, "{query}, filled: {filled}");
+        }
+    }
+    write(&bank, &alice, "a.md", "Now a cat").await.unwrap();
+    assert_eq!(bench.test.psql(FRESH), "1");
+    assert_eq!(
+        (paths(&bench, &alice, "cat").await, paths(&bench, &alice, "fox").await),
+        ("a.md".into(), String::new())
+    );
+    // Plain SQL that forgets the etag, too.
+    fill(&bench).await;
+    bench.test.psql("UPDATE documents SET content = 'a bird' WHERE path = 'a.md'");
+    assert_eq!(
+        (paths(&bench, &alice, "bird").await, paths(&bench, &alice, "cat").await),
+        ("a.md".into(), String::new())
+    );
+}
+
+#[tokio::test]
+async fn the_filler_changes_the_vector_and_nothing_else() {
+    let (bench, alice, _) = two_tenants().await;
+    let state = || {
+        bench.test.psql(
+            "SELECT md5(string_agg(t::text, ';' ORDER BY t::text)) FROM ( \
+             SELECT ROW(id, project_id, path, content, etag, version, created_at, updated_at)::text AS t FROM documents \
+             UNION ALL SELECT s::text || s.xmin || s.ctid FROM app.stored_bytes s UNION ALL SELECT l::text FROM app.audit_log l \
+             UNION ALL SELECT v::text FROM app.graph_versions v UNION ALL SELECT e::text FROM mcp_events e) AS everything",
+        )
+    };
+    let before = state();
+    assert_eq!(bench.database.count_stale().await.unwrap(), 2);
+    fill(&bench).await;
+    assert_eq!((bench.test.psql(FRESH), state()), ("2".into(), before));
+    // A backup takes none of it along, and its restore leaves nothing that is not computed anew.
+    let bank = bench.bank();
+    let backup = bank.create_backup(&alice, None).await.unwrap();
+    let items = bench
+        .test
+        .psql("SELECT count(*) FROM app.backup_items WHERE kind = 'document' AND item::jsonb ? 'fts'");
+    assert_eq!(items, "0");
+    write(&bank, &alice, "secret.md", "something else").await.unwrap();
+    fill(&bench).await;
+    bank.restore_backup(&alice, &backup.id, false).await.unwrap();
+    assert_eq!(bench.test.psql(FRESH), "1");
+    assert_eq!(paths(&bench, &alice, "secret").await, "secret.md");
+    assert_eq!(paths(&bench, &alice, "something").await, "");
+}
+
+#[tokio::test]
+async fn an_edit_of_a_stale_document_is_hot_and_one_of_a_filled_document_writes_no_word() {
+    let bench = Bench::new().await;
+    let alice = bench.tenant("alice", "one").await;
+    let bank = bench.bank();
+    write(&bank, &alice, "a.md", &"some words ".repeat(2000)).await.unwrap();
+    fill(&bench).await;
+    let (client, connection) =
+        tokio_postgres::connect(&bench.test.url_of("postgres"), tokio_postgres::NoTls).await.unwrap();
+    tokio::spawn(connection);
+    // In one session, whose own statistics are there at once.
+    let count = "SELECT pg_stat_get_xact_tuples_hot_updated('documents'::regclass) || ' of ' || \
+        pg_stat_get_xact_tuples_updated('documents'::regclass)";
+    client.batch_execute("BEGIN").await.unwrap();
+    for (n, expected) in [(1, "0 of 1"), (2, "1 of 2"), (3, "2 of 3")] {
+        client
+            .execute(&format!("UPDATE documents SET content = 'edit {n}', etag = '{n}', version = {n}"), &[])
+            .await
+            .unwrap();
+        let got: String = client.query_one(count, &[]).await.unwrap().get(0);
+        assert_eq!(got, expected, "HOT updates after edit {n}");
+    }
+    client.batch_execute("COMMIT").await.unwrap();
+    assert_eq!(bench.test.psql(FRESH), "0");
+    // A renamed document is stale, so that the new row costs no word of the GIN index.
+    fill(&bench).await;
+    let (old, new) = (path("a.md"), path("b.md"));
+    let mut rename = |drafts: &mut Drafts| {
+        let text = drafts.text(&old).unwrap_or_default().to_owned();
+        drafts.delete(&old)?;
+        drafts.set(&new, text)
+    };
+    bank.edit(&alice, &[old.clone(), new.clone()], &mut rename).await.unwrap();
+    assert_eq!(bench.test.psql(FRESH), "0");
+    assert_eq!(paths(&bench, &alice, "edit").await, "b.md");
+    let indexes = "SELECT string_agg(pg_get_expr(indpred, indrelid), ', ' ORDER BY 1) FROM pg_index \
+        WHERE indrelid = 'documents'::regclass AND 10 = ANY (indkey) OR indrelid = 'documents'::regclass AND indpred IS NOT NULL";
+    assert_eq!(bench.test.psql(indexes), "(fts IS NOT NULL), (fts IS NULL)");
+}
+
+#[tokio::test]
+async fn the_filler_waits_for_nobody_and_writes_no_vector_of_a_text_that_changed() {
+    let bench = Bench::new().await;
+    let alice = bench.tenant("alice", "one").await;
+    let bank = bench.bank();
+    for name in ["a.md", "b.md"] {
+        write(&bank, &alice, name, "some words").await.unwrap();
+    }
+    let (mut client, connection) =
+        tokio_postgres::connect(&bench.test.url_of("postgres"), tokio_postgres::NoTls).await.unwrap();
+    tokio::spawn(connection);
+    let held = client.transaction().await.unwrap();
+    held.execute("SELECT FROM documents WHERE path = 'a.md' FOR UPDATE", &[]).await.unwrap();
+    bench.database.index_some().await.unwrap();
+    assert_eq!(bench.test.psql("SELECT string_agg(path, ' ') FROM documents WHERE fts IS NOT NULL"), "b.md");
+    held.execute("UPDATE documents SET content = 'others', etag = 'other' WHERE path = 'a.md'", &[])
+        .await
+        .unwrap();
+    held.commit().await.unwrap();
+    fill(&bench).await;
+    assert_eq!(bench.test.psql("SELECT fts FROM documents WHERE path = 'a.md'"), "'others':1");
+    // Its bounds: rows, bytes (but for one document) and time.
+    bench.test.psql("UPDATE documents SET content = content || ' more'");
+    for bounds in ["1, 1000000, '1 s'", "100, 1, '1 s'", "100, 1000000, '0 s'", "NULL, NULL, NULL"] {
+        bench.test.psql("UPDATE documents SET path = path WHERE fts IS NOT NULL");
+        as_login(&bench, &format!("SELECT app.fill_fts({bounds})")).await.unwrap();
+        assert_eq!(bench.test.psql(FRESH), "1", "{bounds}");
+    }
+}
+
+#[tokio::test]
+async fn no_other_project_is_searched_in_any_context() {
+    let (bench, alice, bob) = two_tenants().await;
+    for filled in [false, true] {
+        if filled {
+            fill(&bench).await;
+        }
+        assert_eq!(search(&bench, &alice, "secret").await.unwrap(), "secret.md|the <b>secret</b> of alice");
+        assert_eq!(search(&bench, &alice, "bob").await.unwrap(), "");
+        let query = "SELECT count(*) FROM app.search_documents('secret', 10)";
+        // Without a context, also for who sees everything.
+        assert_eq!(as_login(&bench, &format!("BEGIN; SET LOCAL ROLE app_user; {query}")).await.unwrap(), "0");
+        assert_eq!(bench.test.psql(query), "0");
+        for forged in
+            [context(&alice, &bob, &alice), context(&bob, &bob, &alice), context(&alice, &alice, &bob)]
+        {
+            let refused = as_login(&bench, &format!("{forged}{query}")).await;
+            assert!(refused.as_ref().is_err_and(|error| error.starts_with("MB401")), "{refused:?}");
+        }
+        let writer = bench.with_scopes(&alice, vec![Right::Write]).await;
+        assert_eq!(search(&bench, &writer, "secret").await.unwrap(), "");
+    }
+    // Not even the numbers of the planner depend on what others write.
+    bench.test.psql("ANALYZE documents");
+    assert_eq!(
+        bench.test.psql(
+            "SELECT count(*) FROM pg_statistic WHERE starelid = 'documents'::regclass AND staattnum = \
+            (SELECT attnum FROM pg_attribute WHERE attrelid = 'documents'::regclass AND attname = 'fts')"
+        ),
+        "0"
+    );
+}
+
+#[tokio::test]
+async fn the_plan_goes_by_the_project_and_not_by_words_of_all_projects() {
+    let (bench, alice, _) = two_tenants().await;
+    bench.test.psql(&format!(
+        "INSERT INTO documents (project_id, path, content, etag, fts) SELECT p.id, 'n' || n, 'x', n, to_tsvector('simple', 'x ' || n) \
+         FROM generate_series(1, 3000) n, projects p WHERE n < 50 OR p.id <> '{}'; ANALYZE documents",
+        alice.project.0
+    ));
+    let plan = as_login(
+        &bench,
+        &format!(
+            "{}EXPLAIN SELECT path FROM documents WHERE project_id = app.readable_project() AND fts @@ 'rare'::tsquery",
+            context(&alice, &alice, &alice)
+        ),
+    )
+    .await
+    .unwrap();
+    assert!(plan.contains("documents_project_id_path_key") && !plan.contains("documents_fts_idx"), "{plan}");
+    // What may look past the policies has the GIN index.
+    let plan = bench
+        .test
+        .psql("SET enable_seqscan = off; EXPLAIN SELECT path FROM documents WHERE fts @@ 'rare'::tsquery");
+    assert!(plan.contains("documents_fts_idx"), "{plan}");
+}
+
+#[tokio::test]
+async fn odd_queries_find_nothing_or_are_refused_with_a_reason() {
+    let (bench, alice, _) = two_tenants().await;
+    for query in [
+        "",
+        " ",
+        "\"",
+        "\"\"",
+        "-",
+        "--",
+        "!&|()<>:*'",
+        "OR",
+        "- - -",
+        "\\",
+        "....",
+        &"\"".repeat(4000),
+        &"-".repeat(4000),
+        &"(".repeat(4000),
+        &"x".repeat(4000),
+    ] {
+        let found = search(&bench, &alice, query).await;
+        assert_eq!(found, Ok(String::new()), "{query}");
+    }
+    for query in ["- ".repeat(2000), "-. ".repeat(1000), "-' ".repeat(1000)] {
+        assert_eq!(search(&bench, &alice, &query).await, Ok(String::new()), "{query}");
+    }
+    for query in ["-\"\" ".repeat(800), "-\" ".repeat(1000)] {
+        let found = search(&bench, &alice, &query).await;
+        let refused = found.as_ref().is_err_and(|error| error.starts_with("MB400 the query cannot be read"));
+        assert!(refused || found == Ok(String::new()), "{found:?}");
+    }
+    let long = search(&bench, &alice, &"word ".repeat(200_000)).await.unwrap_err();
+    assert_eq!(long, "MB400 the query has 1000000 bytes, at most 4096 are taken; ask for fewer words");
+    let own = context(&alice, &alice, &alice);
+    let count = async |arguments: &str| {
+        as_login(&bench, &format!("{own}SELECT count(*) FROM app.search_documents({arguments})"))
+            .await
+            .unwrap()
+    };
+    let bank = bench.bank();
+    for n in 0..120 {
+        write(&bank, &alice, &format!("n{n}.md"), "common").await.unwrap();
+    }
+    for (arguments, expected) in [
+        ("NULL, 5", "0"),
+        ("NULL, NULL", "0"),
+        ("'common'", "10"),
+        ("'common', NULL", "10"),
+        ("'common', 0", "1"),
+        ("'common', -5", "1"),
+        ("'common', 3", "3"),
+        ("'common', 2147483647", "100"),
+        ("'-common', 5", "1"),
+    ] {
+        assert_eq!(count(arguments).await, expected, "{arguments}");
+    }
+}
+
+#[tokio::test]
+async fn texts_past_the_limits_of_a_vector_are_indexed_as_far_as_they_go() {
+    let bench = Bench::new().await;
+    let alice = bench.tenant("alice", "one").await;
+    let project = alice.project.0;
+    for (name, content) in [
+        (
+            "unique.md",
+            "(SELECT 'firstword ' || string_agg(md5(n::text), ' ') FROM generate_series(1, 40000) n)",
+        ),
+        (
+            "base64.md",
+            "(SELECT string_agg(replace(encode(sha512(n::text::bytea), 'base64'), E'\\n', ''), '') \
+            FROM generate_series(1, 35000) n) || ' conclusion'",
+        ),
+        ("word.md", "repeat('x', 16000000)"),
+        ("chinese.md", "repeat('记忆库很大', 60000) || '结尾'"),
+        // The parser of PostgreSQL alone takes hours for these.
+        ("square.md", "repeat('a_', 500000) || ' conclusion'"),
+        ("tags.md", "repeat('<!--', 250000) || ' conclusion'"),
+        ("empty.md", "''"),
+    ] {
+        bench.test.psql(&format!(
+            "INSERT INTO documents (project_id, path, content, etag) SELECT '{project}', '{name}', {content}, '{name}'"
+        ));
+    }
+    fill(&bench).await;
+    assert_eq!(bench.test.psql(FRESH), "7");
+    assert_eq!(paths(&bench, &alice, "firstword").await, "unique.md");
+    assert_eq!(bench.test.psql("SELECT length(fts) > 25000 FROM documents WHERE path = 'unique.md'"), "t");
+    let mut found: Vec<String> =
+        paths(&bench, &alice, "conclusion").await.split(' ').map(str::to_owned).collect();
+    found.sort();
+    assert_eq!(found.join(" "), "base64.md square.md tags.md");
+    assert_eq!(paths(&bench, &alice, "结尾").await, "chinese.md");
+    assert_eq!(bench.test.psql("SELECT count(*) FROM documents WHERE fts = ''"), "2");
+}
+
+#[tokio::test]
+async fn past_what_is_computed_on_the_fly_a_search_is_refused_instead_of_being_wrong() {
+    let bench = Bench::new().await;
+    let alice = bench.tenant("alice", "one").await;
+    bench.test.psql(&format!(
+        "INSERT INTO documents (project_id, path, content, etag) SELECT '{}', n || '.md', repeat('word ', 2000000), n \
+         FROM generate_series(1, 4) n",
+        alice.project.0
+    ));
+    let refused = search(&bench, &alice, "word").await.unwrap_err();
+    assert!(refused.starts_with("MB400 38 MiB of the project's documents are not indexed yet"), "{refused}");
+    fill(&bench).await;
+    assert_eq!(paths(&bench, &alice, "word").await.split(' ').count(), 4);
+}
+
+#[tokio::test]
+async fn a_headline_is_short_and_nothing_in_it_but_the_marks_is_html() {
+    let bench = Bench::new().await;
+    let alice = bench.tenant("alice", "one").await;
+    let text = format!(
+        "{} <script>alert(\"x\")</script> \u{2}needle\u{3} & needles [needle] {}",
+        "padding ".repeat(50_000),
+        "<b>".repeat(1000)
+    );
+    write(&bench.bank(), &alice, "a.md", &text).await.unwrap();
+    let found = search(&bench, &alice, "needle -nothing or script").await.unwrap();
+    let (_, headline) = found.split_once('|').unwrap();
+    assert!(headline.contains("&lt;<b>script</b>&gt;alert(&quot;x&quot;)&lt;/<b>script</b>&gt; <b>needle</b> &amp; needles [<b>needle</b>]"), "{headline}");
+    let bare = headline.replace("<b>", "").replace("</b>", "");
+    assert!(!bare.contains(['<', '>', '"', '\u{2}', '\u{3}']), "{headline}");
+    assert!(headline.len() < 2000, "{}", headline.len());
+}
+
+#[tokio::test]
+async fn no_setting_of_a_session_changes_what_is_found() {
+    let bench = Bench::new().await;
+    let alice = bench.tenant("alice", "one").await;
+    write(&bench.bank(), &alice, "a.md", "the decisions").await.unwrap();
+    for setting in [
+        "SET default_text_search_config = 'english'",
+        "SET search_path = pg_temp, public",
+        "SET search_path = ''",
+    ] {
+        for (query, found) in [("the", "a.md"), ("decision", ""), ("decisions", "a.md")] {
+            let sql = format!(
+                "{setting}; {}SELECT path FROM app.search_documents('{query}')",
+                context(&alice, &alice, &alice)
+            );
+            assert_eq!(as_login(&bench, &sql).await.unwrap(), found, "{setting} {query}");
+        }
+    }
+    let configured = bench.test.psql("SELECT count(*) FROM pg_proc WHERE pronamespace = 'app'::regnamespace AND proname ~ 'fts|search_documents' \
+        AND NOT ('search_path=pg_catalog, pg_temp' = ANY (coalesce(proconfig, '{}')))");
+    assert_eq!(configured, "0");
+}
+
+#[tokio::test]
+async fn the_filler_sees_of_a_document_no_more_than_it_needs_and_tenants_cannot_write_the_vector() {
+    let (bench, alice, _) = two_tenants().await;
+    let columns = |role: &str, right: &str| {
+        bench.test.psql(&format!(
+            "SELECT string_agg(attname, ' ' ORDER BY attname) FROM pg_attribute WHERE attrelid = 'documents'::regclass \
+             AND attnum > 0 AND has_column_privilege('{role}', attrelid, attnum, '{right}')"
+        ))
+    };
+    assert_eq!(columns("app_definer", "SELECT"), "content etag fts id");
+    assert_eq!(columns("app_definer", "UPDATE"), "fts");
+    assert_eq!(columns("app_definer", "INSERT"), "");
+    for right in ["INSERT", "UPDATE"] {
+        assert!(!columns("app_user", right).contains("fts"), "{right}");
+    }
+    let own = context(&alice, &alice, &alice);
+    for sql in [
+        "UPDATE documents SET fts = 'forged'",
+        "INSERT INTO documents (project_id, path, etag, fts) VALUES (app.current_project_id(), 'x.md', 'x', 'forged')",
+        "SELECT app.fill_fts(1, 1, '1 s')",
+    ] {
+        let refused = as_login(&bench, &format!("{own}{sql}")).await;
+        assert!(refused.as_ref().is_err_and(|error| error.starts_with("42501")), "{sql}: {refused:?}");
+    }
+    let returns = "SELECT prorettype::regtype FROM pg_proc WHERE proname = 'fill_fts'";
+    assert_eq!(bench.test.psql(returns), "void");
+    let invoker = "SELECT prosecdef FROM pg_proc WHERE proname = 'search_documents'";
+    assert_eq!(bench.test.psql(invoker), "f");
+}
+
+#[tokio::test]
+async fn edits_and_the_filler_beside_each_other_lose_nothing_and_never_fail() {
+    let bench = Bench::new().await;
+    let alice = bench.tenant("alice", "one").await;
+    let bank = bench.bank();
+    let names: Vec<DocumentPath> = (0..4).map(|n| path(&format!("{n}.md"))).collect();
+    let edits = futures::future::join_all(names.iter().map(|name| async {
+        for n in 0..40 {
+            let mut editor = |drafts: &mut Drafts| drafts.set(name, format!("turn{n} of a text"));
+            bank.edit(&alice, std::slice::from_ref(name), &mut editor).await.unwrap();
+        }
+    }));
+    let filling = async {
+        for _ in 0..40 {
+            bench.database.index_some().await.unwrap();
+        }
+    };
+    futures::future::join(edits, filling).await;
+    fill(&bench).await;
+    assert_eq!(
+        bench.test.psql("SELECT DISTINCT version || ' ' || fts::text FROM documents"),
+        "40 'a':3 'of':2 'text':4 'turn39':1"
+    );
+}
+
+#[test]
+fn a_supabase_project_has_it_too() {
+    let database = TestDatabase::supabase();
+    for script in ["001_schema", "002_policies", "003_functions"] {
+        let file = format!("{}/../../supabase/setup/{script}.sql", env!("CARGO_MANIFEST_DIR"));
+        database.psql_as(memory_bank_test_postgres::SUPABASE, &std::fs::read_to_string(file).unwrap());
+    }
+    database.psql_as(
+        memory_bank_test_postgres::SUPABASE,
+        "SELECT app.fill_fts(1, 1, '1 s'); SELECT * FROM app.search_documents('x', 1)",
+    );
+}

@@ -1,0 +1,115 @@
+//! Has documents indexed that changed, in small steps, and knows how many wait.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use memory_bank_core::store::TextIndex;
+use tokio::time::Instant;
+
+/// How long one round may take; what is left waits for the next one.
+const ROUND: Duration = Duration::from_secs(60);
+/// A round without any progress ends: another server is at it, or what is left is locked.
+const STEPS_WITHOUT_PROGRESS: u32 = 3;
+
+/// The index of the store, if it has one, and what was found of it last.
+pub(crate) struct TextIndexing {
+    index: Option<Arc<dyn TextIndex>>,
+    stale: AtomicU64,
+}
+
+impl TextIndexing {
+    pub(crate) fn new(index: Option<Arc<dyn TextIndex>>) -> Self {
+        Self { index, stale: AtomicU64::new(u64::MAX) }
+    }
+
+    /// How many documents waited when the last round ended; none before that, and where there is no such index.
+    pub(crate) fn stale(&self) -> Option<u64> {
+        Some(self.stale.load(Ordering::Relaxed)).filter(|count| *count != u64::MAX)
+    }
+
+    /// Indexes what waits, and rests after each step for as long as it took, so that it takes half a processor at most.
+    pub(crate) async fn run_round(&self) {
+        let Some(index) = &self.index else { return };
+        let ends = Instant::now() + ROUND;
+        let mut idle_steps = 0;
+        let mut left = u64::MAX;
+        loop {
+            let began = Instant::now();
+            let now_left = match step(index.as_ref()).await {
+                Ok(count) => count,
+                Err(error) => {
+                    tracing::warn!(%error, "documents could not be indexed for full-text search; it is tried again");
+                    return;
+                }
+            };
+            self.stale.store(now_left, Ordering::Relaxed);
+            // The count has a bound, so past that it says nothing of progress.
+            idle_steps = if now_left < left || now_left >= COUNTED { 0 } else { idle_steps + 1 };
+            left = now_left;
+            if left == 0 || idle_steps >= STEPS_WITHOUT_PROGRESS || Instant::now() >= ends {
+                return;
+            }
+            tokio::time::sleep(began.elapsed()).await;
+        }
+    }
+}
+
+/// How far a store counts.
+const COUNTED: u64 = 10_000;
+
+async fn step(index: &dyn TextIndex) -> Result<u64, memory_bank_core::error::StoreError> {
+    if index.count_stale().await? == 0 {
+        return Ok(0);
+    }
+    index.index_some().await?;
+    index.count_stale().await
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use async_trait::async_trait;
+    use memory_bank_core::error::StoreError;
+
+    use super::*;
+
+    /// So many wait, and so many go with each step.
+    struct Fake {
+        waiting: Mutex<u64>,
+        step: u64,
+        steps: AtomicU64,
+    }
+
+    #[async_trait]
+    impl TextIndex for Fake {
+        async fn index_some(&self) -> Result<(), StoreError> {
+            self.steps.fetch_add(1, Ordering::Relaxed);
+            let mut waiting = self.waiting.lock().unwrap();
+            *waiting = waiting.saturating_sub(self.step);
+            Ok(())
+        }
+
+        async fn count_stale(&self) -> Result<u64, StoreError> {
+            Ok((*self.waiting.lock().unwrap()).min(COUNTED))
+        }
+    }
+
+    async fn round(waiting: u64, step: u64) -> (u64, Option<u64>) {
+        let fake = Arc::new(Fake { waiting: Mutex::new(waiting), step, steps: AtomicU64::new(0) });
+        let indexing = TextIndexing::new(Some(fake.clone()));
+        assert_eq!(indexing.stale(), None);
+        indexing.run_round().await;
+        (fake.steps.load(Ordering::Relaxed), indexing.stale())
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_round_indexes_what_waits_and_ends_where_there_is_no_progress() {
+        assert_eq!(round(0, 50).await, (0, Some(0)));
+        assert_eq!(round(120, 50).await, (3, Some(0)));
+        assert_eq!(round(25_000, 1000).await, (25, Some(0)), "past what is counted it goes on");
+        assert_eq!(round(120, 0).await, (4, Some(120)), "another server is at it");
+        TextIndexing::new(None).run_round().await;
+    }
+}
