@@ -1088,34 +1088,6 @@ CREATE OR REPLACE TRIGGER audit_delete AFTER DELETE ON public.documents REFERENC
 CREATE OR REPLACE TRIGGER audit_delete AFTER DELETE ON public.graph_entities REFERENCING OLD TABLE AS gone
   FOR EACH STATEMENT EXECUTE FUNCTION app.audit_deletion('entities.deleted');
 
--- The commonest call of all, reading documents, as one statement and so one message of the protocol: it enters the
--- caller's context, as 002 describes it, and reads what the policies let the caller see.
---
--- It runs with the rights of whoever calls it (SECURITY INVOKER), and so may do no more than the statements that it
--- replaces. Context and role are local to the transaction, which is the statement itself. When the context is refused,
--- nothing is read. No name in it is looked for on the session's search_path, operators included.
-CREATE OR REPLACE FUNCTION app.read_documents(p_user text, p_project text, p_key text, p_key_hash text, p_paths text[])
-RETURNS TABLE (path text, content text, etag text, version bigint, updated_at timestamptz, project_id uuid)
-LANGUAGE plpgsql VOLATILE SECURITY INVOKER
-AS $$
-BEGIN
-  -- What may not be seen is refused, also where no row would ask a policy.
-  PERFORM pg_catalog.set_config('app.current_user_id', p_user, true),
-    pg_catalog.set_config('app.current_project_id', p_project, true),
-    pg_catalog.set_config('app.current_key_id', p_key, true),
-    pg_catalog.set_config('app.current_key_hash', p_key_hash, true),
-    pg_catalog.set_config('app.current_purpose', 'read', true),
-    pg_catalog.set_config('role', 'app_user', true),
-    app.expect_access();
-  RETURN QUERY
-    SELECT d.path, d.content, d.etag, d.version, d.updated_at, d.project_id FROM public.documents d
-    WHERE d.project_id OPERATOR(pg_catalog.=) p_project::pg_catalog.uuid AND d.path OPERATOR(pg_catalog.=) ANY (p_paths);
-END
-$$;
-
-REVOKE ALL ON FUNCTION app.read_documents(text, text, text, text, text[]) FROM PUBLIC;
-GRANT EXECUTE ON FUNCTION app.read_documents(text, text, text, text, text[]) TO app_server;
-
 -- What an edit asks before it writes, as one statement: it enters the caller's context, then locks and reads the documents of
 -- the edit. The row after them has no path, and what the project holds: its bytes (see app.stored_bytes) and, unless all of
 -- p_paths are there, how many documents it has and names that another file system may not hold beside new ones. Those have
@@ -1175,6 +1147,34 @@ $$;
 
 REVOKE ALL ON FUNCTION app.open_documents(text, text, text, text, text[], text[], text[], text[], text[]) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION app.open_documents(text, text, text, text, text[], text[], text[], text[], text[]) TO app_server;
+
+-- The commonest call of all, reading documents, as one statement and so one message of the protocol: it enters the
+-- caller's context, as 002 describes it, and reads what the policies let the caller see.
+--
+-- It runs with the rights of whoever calls it (SECURITY INVOKER), and so may do no more than the statements that it
+-- replaces. Context and role are local to the transaction, which is the statement itself. When the context is refused,
+-- nothing is read. No name in it is looked for on the session's search_path, operators included.
+CREATE OR REPLACE FUNCTION app.read_documents(p_user text, p_project text, p_key text, p_key_hash text, p_paths text[])
+RETURNS TABLE (path text, content text, etag text, version bigint, updated_at timestamptz, project_id uuid)
+LANGUAGE plpgsql VOLATILE SECURITY INVOKER
+AS $$
+BEGIN
+  -- What may not be seen is refused, also where no row would ask a policy.
+  PERFORM pg_catalog.set_config('app.current_user_id', p_user, true),
+    pg_catalog.set_config('app.current_project_id', p_project, true),
+    pg_catalog.set_config('app.current_key_id', p_key, true),
+    pg_catalog.set_config('app.current_key_hash', p_key_hash, true),
+    pg_catalog.set_config('app.current_purpose', 'read', true),
+    pg_catalog.set_config('role', 'app_user', true),
+    app.expect_access();
+  RETURN QUERY
+    SELECT d.path, d.content, d.etag, d.version, d.updated_at, d.project_id FROM public.documents d
+    WHERE d.project_id OPERATOR(pg_catalog.=) p_project::pg_catalog.uuid AND d.path OPERATOR(pg_catalog.=) ANY (p_paths);
+END
+$$;
+
+REVOKE ALL ON FUNCTION app.read_documents(text, text, text, text, text[]) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION app.read_documents(text, text, text, text, text[]) TO app_server;
 
 INSERT INTO public.schema_migrations (version) VALUES ('003_functions') ON CONFLICT DO NOTHING;
 
