@@ -803,24 +803,18 @@ BEGIN
       CREATE OR REPLACE FUNCTION app.%I() RETURNS trigger
       LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
       AS $count$
-      DECLARE
-        one record;
       BEGIN
-        FOR one IN
-          SELECT c.project_id, sum(c.n)::bigint AS n FROM (
-            %s
-          ) AS c GROUP BY c.project_id
-        LOOP
-          CONTINUE WHEN one.n = 0;
-          INSERT INTO app.stored_bytes AS s (project_id, slot, kind, bytes)
-          SELECT one.project_id, pg_backend_pid() %% 16, %L, one.n
-          WHERE EXISTS (SELECT FROM public.projects p WHERE p.id = one.project_id)
-          ON CONFLICT (project_id, slot, kind) DO UPDATE SET bytes = s.bytes + excluded.bytes;
-        END LOOP;
+        INSERT INTO app.stored_bytes AS s (project_id, slot, kind, bytes)
+        SELECT c.project_id, pg_backend_pid() %% 16, %L, sum(c.n) FROM (
+          %s
+        ) AS c GROUP BY c.project_id
+        HAVING sum(c.n) <> 0 AND EXISTS (SELECT FROM public.projects p WHERE p.id = c.project_id)
+        ORDER BY c.project_id
+        ON CONFLICT (project_id, slot, kind) DO UPDATE SET bytes = s.bytes + excluded.bytes;
         RETURN NULL;
       END
       $count$
-    $body$, one.name, one.rows, one.kind);
+    $body$, one.name, one.kind, one.rows);
   END LOOP;
 END
 $$;
@@ -1403,6 +1397,66 @@ CREATE OR REPLACE TRIGGER audit_delete AFTER DELETE ON public.documents REFERENC
   FOR EACH STATEMENT EXECUTE FUNCTION app.audit_deletion('documents.deleted');
 CREATE OR REPLACE TRIGGER audit_delete AFTER DELETE ON public.graph_entities REFERENCING OLD TABLE AS gone
   FOR EACH STATEMENT EXECUTE FUNCTION app.audit_deletion('entities.deleted');
+
+-- What an edit asks before it writes, as one statement: it enters the caller's context, then locks and reads the documents of
+-- the edit. The row after them has no path, and what the project holds: its bytes (see app.stored_bytes) and, unless all of
+-- p_paths are there, how many documents it has and names that another file system may not hold beside new ones. Those have
+-- the letters of p_low and are not the names of p_names, or are in folders with the letters of p_low_folders that are not
+-- spelled as in p_folders. Letters beyond ASCII are as they are: a new name has small ones.
+--
+-- The rules of app.read_documents hold. Each statement in it asks the policies by itself.
+CREATE OR REPLACE FUNCTION app.open_documents(
+  p_user text, p_project text, p_key text, p_key_hash text,
+  p_paths text[], p_low text[], p_names text[], p_low_folders text[], p_folders text[]
+) RETURNS TABLE (
+  path text, content text, version bigint, updated_at timestamptz, present bigint, similar_names text[],
+  document_bytes bigint, snapshot_bytes bigint, other_bytes bigint, quota bigint
+)
+LANGUAGE plpgsql VOLATILE SECURITY INVOKER
+AS $$
+DECLARE
+  project constant pg_catalog.uuid := p_project;
+  found_documents bigint;
+BEGIN
+  PERFORM pg_catalog.set_config('app.current_user_id', p_user, true),
+    pg_catalog.set_config('app.current_project_id', p_project, true),
+    pg_catalog.set_config('app.current_key_id', p_key, true),
+    pg_catalog.set_config('app.current_key_hash', p_key_hash, true),
+    pg_catalog.set_config('app.current_purpose', 'edit', true),
+    pg_catalog.set_config('role', 'app_user', true),
+    app.expect_access();
+  RETURN QUERY
+    SELECT d.path, d.content, d.version, d.updated_at, NULL::pg_catalog.int8, NULL::pg_catalog.text[],
+      NULL::pg_catalog.int8, NULL::pg_catalog.int8, NULL::pg_catalog.int8, NULL::pg_catalog.int8
+    FROM public.documents d
+    WHERE d.project_id OPERATOR(pg_catalog.=) project AND d.path OPERATOR(pg_catalog.=) ANY (p_paths)
+    ORDER BY d.path FOR UPDATE;
+  GET DIAGNOSTICS found_documents = ROW_COUNT;
+  -- Counting takes long where there are many, and is needed for new documents alone.
+  IF found_documents OPERATOR(pg_catalog.<) pg_catalog.cardinality(p_paths) THEN
+    present := (
+      SELECT pg_catalog.count(*) FROM public.documents d WHERE d.project_id OPERATOR(pg_catalog.=) project);
+    similar_names := ARRAY(
+      SELECT d.path FROM public.documents d
+      WHERE d.project_id OPERATOR(pg_catalog.=) project AND (
+        pg_catalog.lower(d.path) OPERATOR(pg_catalog.=) ANY (p_low) AND d.path OPERATOR(pg_catalog.<>) ALL (p_names)
+        OR EXISTS (
+          SELECT 1 FROM ROWS FROM (pg_catalog.unnest(p_low_folders), pg_catalog.unnest(p_folders)) AS f (low, plain)
+          WHERE pg_catalog.starts_with(pg_catalog.lower(d.path), f.low) AND NOT pg_catalog.starts_with(d.path, f.plain)))
+      LIMIT 100);
+  END IF;
+  SELECT coalesce(pg_catalog.sum(s.bytes) FILTER (WHERE s.kind OPERATOR(pg_catalog.=) 'documents'), 0),
+    coalesce(pg_catalog.sum(s.bytes) FILTER (WHERE s.kind OPERATOR(pg_catalog.=) 'snapshots'), 0),
+    coalesce(pg_catalog.sum(s.bytes) FILTER (WHERE s.kind OPERATOR(pg_catalog.=) ANY ('{graph,files}')), 0),
+    pg_catalog.max(s.bytes) FILTER (WHERE s.kind OPERATOR(pg_catalog.=) 'quota')
+  INTO document_bytes, snapshot_bytes, other_bytes, quota
+  FROM app.stored_bytes s WHERE s.project_id OPERATOR(pg_catalog.=) project;
+  RETURN NEXT;
+END
+$$;
+
+REVOKE ALL ON FUNCTION app.open_documents(text, text, text, text, text[], text[], text[], text[], text[]) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION app.open_documents(text, text, text, text, text[], text[], text[], text[], text[]) TO app_server;
 
 -- The commonest call of all, reading documents, as one statement and so one message of the protocol: it enters the
 -- caller's context, as 002 describes it, and reads what the policies let the caller see.

@@ -16,21 +16,16 @@ use crate::bank::PostgresBank;
 use crate::column::{answer, column};
 pub(crate) use crate::documents::group::edit_together;
 use crate::documents::opened::{
-    COUNT, COUNT_ALL, Comparison, LOCK, Opened, SIMILAR, by_name, find, names_of, pattern,
+    COUNT_ALL, Comparison, LOCK_LAST, OPEN, Opened, by_name, find, names_of, pattern,
 };
 use crate::documents::plan::{Plan, check_count, check_names, check_quota, notify, write};
 use crate::edit_groups::{Awaited, EditGroups, Entry};
-use crate::quota::USAGE;
 use crate::tenant::{Failure, Query, TRIES, Transaction, Value};
 
 const LIST: &str = "SELECT path, octet_length(content)::bigint, updated_at FROM public.documents \
     WHERE project_id = $1 ORDER BY path";
 const READ: &str =
-    "SELECT path, content, etag, version, updated_at, project_id FROM app.read_documents($1, $2, $3, $4, $5)";
-/// The last member of a series of documents: of two names, the longer one has the larger number.
-const LOCK_LAST: &str = "SELECT path, content, etag, version, updated_at FROM public.documents \
-    WHERE project_id = $1 AND path = (SELECT path FROM public.documents WHERE project_id = $1 AND path ~ $2 \
-    ORDER BY length(path) DESC, path DESC LIMIT 1) FOR UPDATE";
+    "SELECT path, content, version, updated_at, project_id FROM app.read_documents($1, $2, $3, $4, $5)";
 
 #[async_trait]
 impl DocumentStore for PostgresBank {
@@ -58,7 +53,7 @@ impl DocumentStore for PostgresBank {
         let rows = self.database.read_by_function(caller, Query::new(READ, &[&names])).await?;
         for row in &rows {
             // Others' reads are on the same connection. That answers are not mixed up is the driver's part; it is looked at here.
-            if column::<Uuid>(row, 5)? != caller.project.0 {
+            if column::<Uuid>(row, 4)? != caller.project.0 {
                 return Err(StoreError::Denied);
             }
         }
@@ -141,18 +136,8 @@ impl PostgresBank {
         let project = caller.project.0;
         let names = names_of(paths);
         let compared = Comparison::of(paths);
-        let (transaction, rows) = self
-            .database
-            .begin(
-                caller,
-                &[
-                    Query::new(LOCK, &[&project, &names]),
-                    Query::new(COUNT, &[&project, &names]),
-                    Query::new(USAGE, &[&project]),
-                    Query::new(SIMILAR, &compared.values(&project, &names)),
-                ],
-            )
-            .await?;
+        let values = compared.values(&names);
+        let (transaction, rows) = self.database.begin_by_function(caller, Query::new(OPEN, &values)).await?;
         let mut planned = Opened::of(paths, &rows)
             .map_err(EditError::from)
             .and_then(|opened| self.plan(caller, opened, editor));

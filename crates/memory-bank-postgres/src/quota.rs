@@ -40,7 +40,8 @@ impl StoredBytes {
         }
     }
 
-    fn of_row(row: &Row, first: usize) -> Result<Self, StoreError> {
+    /// Of four columns of a row, from this one on.
+    pub(crate) fn of_row(row: &Row, first: usize) -> Result<Self, StoreError> {
         Ok(Self {
             documents: column(row, first)?,
             snapshots: column(row, first + 1)?,

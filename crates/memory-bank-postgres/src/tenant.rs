@@ -215,6 +215,39 @@ impl Database {
         self.begin_with("BEGIN", Purpose::Edit, caller, queries).await
     }
 
+    /// Begins a transaction that writes in the caller's name, with a function that enters the context by itself, then reads
+    /// and locks: one statement in place of one for each of these. The function takes user, project, key and the key's hash
+    /// before these values.
+    #[tracing::instrument(level = "debug", name = "postgresql begin", skip_all, fields(
+        otel.kind = "client", db.system.name = "postgresql"
+    ))]
+    pub(crate) async fn begin_by_function(
+        &self,
+        caller: &Caller,
+        query: Query<'_>,
+    ) -> Result<(Transaction, Vec<Row>), Failure> {
+        let line = Line::open(self).await?;
+        let statement = line.statement(query.sql).await?;
+        let [user, project, key, proof] = context_of(caller);
+        let context: [Value<'_>; 4] = [&user, &project, &key, &proof];
+        let values: Vec<Value<'_>> = context.iter().chain(query.values).copied().collect();
+        let client = line.client()?;
+        let all = join(client.batch_execute("BEGIN"), client.query(&statement, &values));
+        let (begun, rows) = line.answered(all).await?;
+        // Without a transaction the context ended with the statement, and its locks.
+        begun.map_err(|error| Failure::from(&error))?;
+        let transaction = Transaction { line };
+        match rows {
+            Ok(rows) => Ok((transaction, rows)),
+            Err(error) => {
+                if !spoils_the_connection(&error) {
+                    transaction.roll_back().await;
+                }
+                Err(Failure::from(&error))
+            }
+        }
+    }
+
     /// Begins a transaction that reads in the caller's name, in which everything is as at one moment.
     pub(crate) async fn begin_reading(
         &self,

@@ -8,14 +8,11 @@ use memory_bank_core::error::{EditError, StoreError};
 use memory_bank_core::store::{ChangeKind, DocumentChange};
 use tokio_postgres::Row;
 
-use crate::column::answer;
 use crate::connect::Database;
-use crate::documents::opened::{
-    COUNT, Comparison, LOCK, Opened, SIMILAR, by_name, count_of, names_of, similar_of,
-};
+use crate::documents::opened::{Comparison, Found, OPEN, Opened, names_of};
 use crate::documents::plan::{Plan, Text, check_count, check_names, check_quota, notify, write};
 use crate::edit_groups::Member;
-use crate::quota::{StoredBytes, USAGE};
+use crate::quota::StoredBytes;
 use crate::tenant::{Failure, Query};
 
 /// Carries out the edits of one caller in one transaction, one after the other, each on the text that the one before
@@ -27,20 +24,10 @@ pub(crate) async fn edit_together(
     mut members: Vec<Member>,
 ) -> Vec<Member> {
     let paths: Vec<DocumentPath> = members.iter().flat_map(|member| member.paths.clone()).collect();
-    let project = caller.project.0;
     let names = names_of(&paths);
     let compared = Comparison::of(&paths);
-    let begun = database
-        .begin(
-            caller,
-            &[
-                Query::new(LOCK, &[&project, &names]),
-                Query::new(COUNT, &[&project, &names]),
-                Query::new(USAGE, &[&project]),
-                Query::new(SIMILAR, &compared.values(&project, &names)),
-            ],
-        )
-        .await;
+    let values = compared.values(&names);
+    let begun = database.begin_by_function(caller, Query::new(OPEN, &values)).await;
     let (transaction, mut group) = match begun {
         Ok((transaction, rows)) => match Group::of(&rows) {
             Ok(group) => (transaction, group),
@@ -134,12 +121,10 @@ enum Applied {
 }
 
 impl Group {
-    fn of(rows: &[Vec<Row>]) -> Result<Self, StoreError> {
-        let stored = by_name(answer(rows, 0))?;
+    fn of(rows: &[Row]) -> Result<Self, StoreError> {
+        let Found { stored, present, similar, held } = Found::of(rows)?;
         let documents =
             stored.into_iter().map(|(name, document)| (name, (Some(document.clone()), document))).collect();
-        let held = StoredBytes::of(answer(rows, 2))?;
-        let (present, similar) = (count_of(answer(rows, 1))?, similar_of(answer(rows, 3))?);
         Ok(Self { documents, edits: BTreeMap::new(), present, similar, held })
     }
 

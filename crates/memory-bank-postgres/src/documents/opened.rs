@@ -7,29 +7,53 @@ use memory_bank_core::document::{Document, DocumentPath, Etag};
 use memory_bank_core::error::StoreError;
 use memory_bank_core::store::{Drafts, Series};
 use tokio_postgres::Row;
-use uuid::Uuid;
 
 use crate::column::{answer, column};
 use crate::quota::StoredBytes;
 use crate::tenant::Value;
 
-pub(super) const LOCK: &str = "SELECT path, content, etag, version, updated_at FROM public.documents \
-    WHERE project_id = $1 AND path = ANY ($2) ORDER BY path FOR UPDATE";
-/// How many documents the project has, unless all of these names are there, so that none is new: counting takes long where
-/// there are many.
-pub(super) const COUNT: &str = "SELECT CASE WHEN \
-    (SELECT count(*) FROM public.documents WHERE project_id = $1 AND path = ANY ($2)) < cardinality($2::text[]) \
-    THEN (SELECT count(*) FROM public.documents WHERE project_id = $1) END";
-/// The same where it is known that there may be new ones.
+/// Locks and reads the documents of these names; after them a row without a path has what the project holds, how many
+/// documents it has, and names that another file system may not hold beside new ones. The latter two are missing where all
+/// names are there, so that none is new: counting takes long where there are many. Takes the values of a [`Comparison`].
+pub(super) const OPEN: &str = "SELECT path, content, version, updated_at, document_bytes, snapshot_bytes, other_bytes, \
+    quota, present, similar_names FROM app.open_documents($1, $2, $3, $4, $5, $6, $7, $8, $9)";
+/// How many documents the project has.
 pub(super) const COUNT_ALL: &str = "SELECT count(*) FROM public.documents WHERE project_id = $1";
 
-/// The names of some documents that another file system may not hold beside new ones, if one of $2 is new: those of the
-/// letters of $3 that are not the names of $4, and those whose folders have the letters of $5 and are not spelled as in
-/// $6. Letters beyond ASCII are as they are: a new name has small ones.
-pub(super) const SIMILAR: &str = "SELECT path FROM public.documents WHERE project_id = $1 AND \
-    (SELECT count(*) FROM public.documents WHERE project_id = $1 AND path = ANY ($2)) < cardinality($2::text[]) AND \
-    (lower(path) = ANY ($3) AND path <> ALL ($4) OR EXISTS (SELECT 1 FROM unnest($5::text[], $6::text[]) AS f (low, plain) \
-    WHERE starts_with(lower(path), f.low) AND NOT starts_with(path, f.plain))) LIMIT 100";
+/// The last member of a series of documents: of two names, the longer one has the larger number.
+pub(super) const LOCK_LAST: &str = "SELECT path, content, version, updated_at FROM public.documents \
+    WHERE project_id = $1 AND path = (SELECT path FROM public.documents WHERE project_id = $1 AND path ~ $2 \
+    ORDER BY length(path) DESC, path DESC LIMIT 1) FOR UPDATE";
+
+/// What [`OPEN`] found.
+pub(super) struct Found {
+    /// The documents by their names.
+    pub(super) stored: BTreeMap<String, Document>,
+    /// How many documents the project has; unknown where all that are edited are there.
+    pub(super) present: Option<usize>,
+    /// Names beside which another file system may not hold new ones.
+    pub(super) similar: Vec<String>,
+    /// How many bytes the project has.
+    pub(super) held: StoredBytes,
+}
+
+impl Found {
+    /// From the answer to [`OPEN`].
+    pub(super) fn of(rows: &[Row]) -> Result<Self, StoreError> {
+        let Some((project, documents)) = rows.split_last() else {
+            let detail = "it has no row of the project".to_owned();
+            return Err(StoreError::Damaged { what: "the answer of app.open_documents".to_owned(), detail });
+        };
+        let present: Option<i64> = column(project, 8)?;
+        let similar: Option<Vec<String>> = column(project, 9)?;
+        Ok(Self {
+            stored: by_name(documents)?,
+            present: present.map(|present| usize::try_from(present).unwrap_or_default()),
+            similar: similar.unwrap_or_default(),
+            held: StoredBytes::of_row(project, 4)?,
+        })
+    }
+}
 
 /// The documents of an edit as they were read.
 pub(super) struct Opened {
@@ -44,11 +68,10 @@ pub(super) struct Opened {
 }
 
 impl Opened {
-    /// From the answers to [`LOCK`], [`COUNT`], [`crate::quota::USAGE`] and [`SIMILAR`].
-    pub(super) fn of(paths: &[DocumentPath], rows: &[Vec<Row>]) -> Result<Self, StoreError> {
-        let held = StoredBytes::of(answer(rows, 2))?;
-        let (stored, present) = (by_name(answer(rows, 0))?, count_of(answer(rows, 1))?);
-        Ok(Self::from_stored(paths, &stored, present, similar_of(answer(rows, 3))?, held))
+    /// From the answer to [`OPEN`].
+    pub(super) fn of(paths: &[DocumentPath], rows: &[Row]) -> Result<Self, StoreError> {
+        let Found { stored, present, similar, held } = Found::of(rows)?;
+        Ok(Self::from_stored(paths, &stored, present, similar, held))
     }
 
     /// `stored` holds what there is of these documents; `present` and `held` count all that the project has.
@@ -89,12 +112,7 @@ pub(super) fn count_of(rows: &[Row]) -> Result<Option<usize>, StoreError> {
     Ok(present.map(|present| usize::try_from(present).unwrap_or_default()))
 }
 
-/// The names that [`SIMILAR`] found.
-pub(super) fn similar_of(rows: &[Row]) -> Result<Vec<String>, StoreError> {
-    rows.iter().map(|row| column(row, 0)).collect()
-}
-
-/// What [`SIMILAR`] compares names with.
+/// What [`OPEN`] compares names with.
 pub(super) struct Comparison {
     low: Vec<String>,
     names: Vec<String>,
@@ -118,9 +136,9 @@ impl Comparison {
         }
     }
 
-    /// The parameters of [`SIMILAR`].
-    pub(super) fn values<'a>(&'a self, project: &'a Uuid, names: &'a Vec<String>) -> [Value<'a>; 6] {
-        [project, names, &self.low, &self.names, &self.low_folders, &self.folders]
+    /// The values of [`OPEN`].
+    pub(super) fn values<'a>(&'a self, names: &'a Vec<String>) -> [Value<'a>; 5] {
+        [names, &self.low, &self.names, &self.low_folders, &self.folders]
     }
 }
 
@@ -149,7 +167,7 @@ pub(super) fn by_name(rows: &[Row]) -> Result<BTreeMap<String, Document>, StoreE
         .collect()
 }
 
-/// A row of `path, content, etag, version, updated_at`.
+/// A row that begins with `path, content, version, updated_at`.
 fn document(row: &Row) -> Result<Document, StoreError> {
     let name: &str = column(row, 0)?;
     let path = DocumentPath::parse(name).map_err(|error| StoreError::Damaged {
@@ -161,7 +179,7 @@ fn document(row: &Row) -> Result<Document, StoreError> {
         path,
         etag: Etag::of(&content),
         content,
-        version: column(row, 3)?,
-        updated_at: column::<Timestamp>(row, 4)?,
+        version: column(row, 2)?,
+        updated_at: column::<Timestamp>(row, 3)?,
     })
 }

@@ -211,6 +211,10 @@ async fn app_user_may_call_no_function_that_looks_past_the_policies_but_those_th
         "app.note_graph_change()".to_owned(),
         // It takes whom it is told to be; only the server may tell.
         format!("app.read_documents('{}', '{}', '', '', '{{}}')", bob.user.0, bob.project.0),
+        format!(
+            "app.open_documents('{}', '{}', '', '', '{{}}', '{{}}', '{{}}', '{{}}', '{{}}')",
+            bob.user.0, bob.project.0
+        ),
     ] {
         let outcome = intruder.tries(&own, &format!("SELECT {call}")).await;
         assert_eq!(outcome, Err(DENIED.to_owned()), "{call}");

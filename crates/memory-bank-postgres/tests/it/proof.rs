@@ -70,6 +70,38 @@ async fn without_the_key_the_login_role_has_no_row_whatever_it_says_that_it_is()
 }
 
 #[tokio::test]
+async fn an_edit_is_opened_by_its_key_alone_and_not_once_it_is_void() {
+    let (bench, alice, bob) = two_tenants().await;
+    let key = |caller: &Caller| caller.key.unwrap().0.to_string();
+    let open = |user: &Caller, project: &Caller, key: &str, proof: &str| {
+        format!(
+            "BEGIN; SELECT count(*) FROM app.open_documents('{}', '{}', '{key}', '{proof}', \
+             ARRAY(SELECT 'd' || i || '.md' FROM generate_series(1, 3) i), '{{}}', '{{}}', '{{}}', '{{}}'); ROLLBACK",
+            user.user.0, project.project.0
+        )
+    };
+    let guess = KeyHash::of(b"a guess").to_hex();
+    for (what, sql) in [
+        ("no key", open(&alice, &alice, "", "")),
+        ("a key without its hash", open(&alice, &alice, &key(&alice), "")),
+        ("a guessed hash", open(&alice, &alice, &key(&alice), &guess)),
+        ("another's hash", open(&alice, &alice, &key(&alice), &shown(&bob))),
+        ("another's key", open(&alice, &alice, &key(&bob), &shown(&bob))),
+        ("another project", open(&alice, &bob, &key(&alice), &shown(&alice))),
+        ("another user", open(&bob, &alice, &key(&alice), &shown(&alice))),
+    ] {
+        let refused = as_login(&bench, &sql).await;
+        let why = refused.as_ref().err().map(String::as_str).unwrap_or_default();
+        assert!(why.starts_with("42501") || why.starts_with("MB401"), "{what}: {refused:?}");
+    }
+    let own = open(&alice, &alice, &key(&alice), &shown(&alice));
+    assert_eq!(as_login(&bench, &own).await.as_deref(), Ok("1"), "the refusals above mean something");
+    bench.test.psql(&format!("UPDATE api_keys SET revoked_at = now() WHERE id = '{}'", key(&alice)));
+    let refused = as_login(&bench, &own).await;
+    assert!(refused.as_ref().is_err_and(|why| why.starts_with("MB401")), "{refused:?}");
+}
+
+#[tokio::test]
 async fn the_login_role_administers_nothing_and_serves_nobody_whose_key_it_was_not_shown() {
     let (bench, alice, bob) = two_tenants().await;
     let (a, b) = (alice.user.0, alice.project.0);

@@ -251,4 +251,13 @@ async fn another_meaning_of_equal_on_the_search_path_brings_no_other_document() 
         caller.proof.unwrap().to_hex()
     );
     assert_eq!(bench.test.psql_as(memory_bank_test_postgres::SERVER, &read), "same.md");
+    let open = format!(
+        "SET search_path = planted, pg_catalog; SELECT path FROM app.open_documents('{}', '{}', '{}', '{}', '{{same.md}}', \
+         '{{same.md}}', '{{same.md}}', '{{}}', '{{}}') WHERE path IS NOT NULL",
+        caller.user.0,
+        caller.project.0,
+        caller.key.unwrap().0,
+        caller.proof.unwrap().to_hex()
+    );
+    assert_eq!(bench.test.psql_as(memory_bank_test_postgres::SERVER, &open), "same.md");
 }
