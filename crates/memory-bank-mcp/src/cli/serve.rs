@@ -126,9 +126,9 @@ fn storage(database: Database) -> ReadStorage {
 
 /// How long the database may take to answer a ping. Shorter than a whole probe may take.
 const DATABASE_ANSWER: Duration = Duration::from_millis(1200);
-/// How long the look at the schema may take beside it, a free connection included.
+/// How long the check of the schema may take beside it, a free connection included.
 const SCHEMA_ANSWER: Duration = Duration::from_millis(600);
-/// How long a look at the schema counts; until then, answers to other calls show that the database is there.
+/// How long a check of the schema counts; until then, answers to other calls show that the database is there.
 const SCHEMA_KNOWN_FOR: Duration = Duration::from_secs(5);
 
 /// Asks whether the database answers and has its schema, and notes in the log when that changes.
@@ -203,8 +203,6 @@ impl Probe for DatabaseProbe {
         self.whole.load(Ordering::Relaxed)
             && seen.is_some_and(|at| at.elapsed() < SCHEMA_KNOWN_FOR)
             && self.database.has_answered_within(time)
-    }
-}
     }
 }
 
