@@ -12,6 +12,7 @@
 DO $rollback$
 DECLARE
   confirmed constant text := coalesce(current_setting('memory_bank.confirm_rollback', true), '');
+  attempts constant int := 100;
   name text;
   kept text[] := '{}';
   users text[] := '{}';
@@ -42,15 +43,30 @@ BEGIN
   FOREACH name IN ARRAY ARRAY['app_server', 'app_user', 'app_definer'] LOOP
     CONTINUE WHEN NOT EXISTS (SELECT FROM pg_catalog.pg_roles WHERE rolname = name);
     EXECUTE format('REVOKE ALL ON SCHEMA public FROM %I', name);
-    BEGIN
-      EXECUTE format('DROP ROLE %I', name);
-    EXCEPTION WHEN dependent_objects_still_exist OR insufficient_privilege OR object_in_use THEN
-      kept := kept || name;
-      SELECT users || coalesce(array_agg(d.datname::text), '{}') INTO users FROM pg_catalog.pg_database d
-      WHERE d.datname::text <> ALL (users) AND EXISTS (
-        SELECT FROM pg_catalog.pg_shdepend s WHERE s.dbid = d.oid AND s.refclassid = 'pg_catalog.pg_authid'::regclass
-          AND s.refobjid = (SELECT r.oid FROM pg_catalog.pg_roles r WHERE r.rolname = name));
-    END;
+    FOR attempt IN 1 .. attempts LOOP
+      BEGIN
+        EXECUTE format('DROP ROLE %I', name);
+        EXIT;
+      EXCEPTION
+        WHEN dependent_objects_still_exist OR insufficient_privilege OR object_in_use THEN
+          kept := kept || name;
+          SELECT users || coalesce(array_agg(d.datname::text), '{}') INTO users FROM pg_catalog.pg_database d
+          WHERE d.datname::text <> ALL (users) AND EXISTS (
+            SELECT FROM pg_catalog.pg_shdepend s WHERE s.dbid = d.oid AND s.refclassid = 'pg_catalog.pg_authid'::regclass
+              AND s.refobjid = (SELECT r.oid FROM pg_catalog.pg_roles r WHERE r.rolname = name));
+          EXIT;
+        WHEN undefined_object THEN
+          -- The rollback of another database has dropped it meanwhile.
+          EXIT;
+        WHEN internal_error THEN
+          -- A database that uses the role is dropped at this moment, and PostgreSQL no longer finds its name for the
+          -- message ("cache lookup failed"), or another session drops the role. A moment later it is one or the other.
+          IF attempt = attempts THEN
+            RAISE;
+          END IF;
+          PERFORM pg_catalog.pg_sleep(0.1);
+      END;
+    END LOOP;
   END LOOP;
   RAISE NOTICE 'memory-bank-mcp is gone from database "%"', current_database();
   IF kept <> '{}' THEN

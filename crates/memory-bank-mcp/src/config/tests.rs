@@ -207,6 +207,10 @@ fn every_variable_that_is_read_is_in_the_table_and_every_one_of_the_server_is_re
         asked.borrow_mut().insert(name.to_owned());
         None
     });
+    let _outcome = embeddings(&|name| {
+        asked.borrow_mut().insert(name.to_owned());
+        (name == "EMBEDDINGS").then(|| "https://h/v1".to_owned())
+    });
     let of_server = VARIABLES.iter().filter(|variable| variable.is_read_by_server());
     let listed: BTreeSet<String> = of_server
         .flat_map(|variable| [Some(variable.name.to_owned()), variable.file_variable()])

@@ -687,6 +687,9 @@ fn what_is_another_project_s_is_answered_like_what_does_not_exist() {
     assert_eq!(world.server.send_bare("GET", "/api/keys", &[("X-API-Key", &eddi)], "").status, 403);
 }
 
+/// The most tries of one question. A difference that is there is in all of them.
+const TRIES: usize = 24;
+
 /// Wall time depends on the machine. What the server asks its database does not: an answer for another's thing takes
 /// as many round trips as one for nothing. Chores of the server only ever add some, so the least of a few tries counts.
 #[test]
@@ -703,18 +706,23 @@ fn what_is_another_project_s_costs_as_much_as_what_does_not_exist() {
     let here = Person { server: &counted, session: anna.session.clone(), key: anna.key.clone(), ..anna };
     let boris = Person::new(&counted, "boris", world.key("boris"), true, "common");
     for Question { what, theirs, nobodys, ask } in &questions {
-        let least = |id: &str| {
-            let tries = (0..4).map(|_| {
-                here.post(&json!({"jsonrpc": "2.0", "id": 1, "method": "tools/list"}));
-                proxy.take();
-                ask(&boris, id);
-                proxy.take()
-            });
-            tries.min().unwrap()
+        let count = |id: &str| {
+            here.post(&json!({"jsonrpc": "2.0", "id": 1, "method": "tools/list"}));
+            proxy.take();
+            ask(&boris, id);
+            proxy.take()
         };
         // Statements are prepared by whoever needs them first.
         let _prepared = (ask(&boris, theirs), ask(&boris, nobodys));
-        assert_eq!(least(theirs), least(nobodys), "round trips for {what}");
+        let (mut one, mut other) = (usize::MAX, usize::MAX);
+        for attempt in 0..TRIES {
+            one = one.min(count(theirs));
+            other = other.min(count(nobodys));
+            if attempt >= 3 && one == other {
+                break;
+            }
+        }
+        assert_eq!(one, other, "round trips for {what}");
     }
 }
 

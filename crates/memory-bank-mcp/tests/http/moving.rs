@@ -5,13 +5,17 @@ use std::fs;
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
+use std::time::{Duration, Instant};
 
 use memory_bank_test_postgres::TestDatabase;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::client::command;
+use crate::client::{call, command};
 use crate::database::operate;
+
+/// The most that the index of a large project is waited for.
+const INDEX_PATIENCE: Duration = Duration::from_secs(120);
 
 const MARKER: &str = r#"{"type":"memory_bank_graph","source":"memory-bank-mcp","version":"1"}"#;
 
@@ -154,16 +158,30 @@ fn over_stdio(project: &Path, calls: &[(&str, Value)]) -> Vec<String> {
     lines.next().unwrap().unwrap();
     writeln!(input, "{}", json!({"jsonrpc": "2.0", "method": "notifications/initialized"})).unwrap();
     let mut texts = Vec::new();
-    for (id, (tool, arguments)) in calls.iter().enumerate().map(|(at, call)| (at + 1, call)) {
-        let call = json!({"jsonrpc": "2.0", "id": id, "method": "tools/call", "params": {"name": tool, "arguments": arguments}});
-        writeln!(input, "{call}").unwrap();
-        // The server may tell news in between.
+    let mut ids = 1_u32..;
+    let mut ask = |tool: &str, arguments: &Value| {
+        let id = ids.next().unwrap();
+        writeln!(input, "{}", call(id, tool, arguments)).unwrap();
+        // The server may send notifications in between.
         let reply = lines
             .by_ref()
             .map(|line| serde_json::from_str::<Value>(&line.unwrap()).unwrap())
             .find(|message| message["id"] == id)
             .unwrap();
-        texts.push(reply["result"]["content"][0]["text"].as_str().unwrap_or_default().to_owned());
+        reply["result"]["content"][0]["text"].as_str().unwrap_or_default().to_owned()
+    };
+    let deadline = Instant::now() + INDEX_PATIENCE;
+    for (tool, arguments) in calls {
+        let text = loop {
+            let text = ask(tool, arguments);
+            // What a client does that is asked to try again.
+            if !text.contains("is being built; try again") {
+                break text;
+            }
+            assert!(Instant::now() < deadline, "{text}");
+            std::thread::sleep(Duration::from_millis(200));
+        };
+        texts.push(text);
     }
     drop(input);
     server.wait().unwrap();

@@ -82,7 +82,9 @@ pub(crate) async fn edit_together(
 /// transaction was committed.
 fn retry_alone(mut members: Vec<Member>, failure: Failure) -> Vec<Member> {
     match failure {
-        Failure::Store(error @ StoreError::Unavailable(_)) => give_up(members, &error),
+        Failure::Store(error @ (StoreError::Unavailable(_) | StoreError::Unreachable(_))) => {
+            give_up(members, &error)
+        }
         failure => {
             tracing::debug!(?failure, edits = members.len(), "edits that were grouped are carried out alone");
             members.iter_mut().for_each(Member::set_alone);
@@ -93,7 +95,11 @@ fn retry_alone(mut members: Vec<Member>, failure: Failure) -> Vec<Member> {
 
 fn give_up(members: Vec<Member>, error: &StoreError) -> Vec<Member> {
     for member in members {
-        member.finish(Err(StoreError::Unavailable(error.to_string()).into()));
+        let error = match error {
+            StoreError::Unreachable(detail) => StoreError::Unreachable(detail.clone()),
+            other => StoreError::Unavailable(other.to_string()),
+        };
+        member.finish(Err(error.into()));
     }
     Vec::new()
 }

@@ -306,7 +306,7 @@ async fn edits_whose_transaction_is_lost_get_an_error_and_no_second_try() {
     let edits: Vec<_> = ["a", "stop", "b"].iter().map(|line| appended(&bank, &caller, line)).collect();
     let (_, edits) = tokio::join!(holder.release(), join_all(edits));
     for edit in &edits {
-        assert!(matches!(edit, Err(EditError::Store(StoreError::Unavailable(_)))), "{edits:?}");
+        assert!(matches!(edit, Err(EditError::Store(StoreError::Unreachable(_)))), "{edits:?}");
     }
     assert_eq!(read(&bank, &caller, "log.md").await.as_deref(), Some("first\n"));
     let after = appended_now(&bank, &caller, "after").await;

@@ -2,9 +2,11 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use memory_bank_postgres::MigrateError;
-use memory_bank_test_postgres::{MIGRATOR, SERVER, SUPABASE, TestDatabase};
+use memory_bank_test_postgres::{MIGRATOR, OwnServer, SERVER, SUPABASE, TestDatabase};
+use tokio_postgres::NoTls;
 
 use crate::support::{Bench, read, write};
 
@@ -258,4 +260,40 @@ async fn the_rollback_script_names_the_databases_that_still_use_the_roles() {
     std::fs::remove_file(file).unwrap();
     assert!(said.contains("app_server, app_user, app_definer") && said.contains(other.name()), "{said}");
     one.roll_back_with_psql(MIGRATOR, &confirm).unwrap();
+}
+
+/// What depends on a role and belongs to no database, as PostgreSQL sees it while another database is dropped.
+const NAMELESS: &str = "FROM pg_shdepend WHERE classid = 'pg_database'::regclass AND objid = 4294967000";
+
+#[tokio::test]
+async fn the_rollback_script_waits_for_a_database_that_is_dropped_at_the_same_moment() {
+    let bench = Bench::new().await;
+    let server = OwnServer::start();
+    let url = server.url_of(MIGRATOR);
+    bench.open(&url, 1).migrate().await.unwrap();
+    server.query(
+        "SET allow_system_table_mods = on;
+        INSERT INTO pg_shdepend (dbid, classid, objid, objsubid, refclassid, refobjid, deptype)
+        SELECT 0, 'pg_database'::regclass, 4294967000, 0, 'pg_authid'::regclass, oid, 'a'
+        FROM pg_roles WHERE rolname = 'app_server'",
+    );
+    assert_eq!(server.query(&format!("SELECT count(*) {NAMELESS}")), "1");
+    let (client, connection) = tokio_postgres::connect(&url, NoTls).await.unwrap();
+    tokio::spawn(connection);
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../migrations/rollback.sql");
+    let script = std::fs::read_to_string(script).unwrap();
+    let rollback = tokio::spawn(async move {
+        client.batch_execute("SET memory_bank.confirm_rollback = 'bank'").await?;
+        client.batch_execute(&script).await
+    });
+    let deadline = Instant::now() + Duration::from_secs(30);
+    let waits = "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep'";
+    while !rollback.is_finished() && server.query(waits) != "1" {
+        assert!(Instant::now() < deadline, "the script neither waits nor ends");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    server.query(&format!("SET allow_system_table_mods = on; DELETE {NAMELESS}"));
+    rollback.await.unwrap().unwrap();
+    let left = "SELECT count(*) FROM pg_roles WHERE rolname IN ('app_server', 'app_user', 'app_definer')";
+    assert_eq!(server.query(left), "0");
 }

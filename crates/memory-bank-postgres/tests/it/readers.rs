@@ -74,7 +74,7 @@ async fn each_tenant_reads_only_its_own_while_connections_die_and_requests_are_c
                         reads.fetch_add(1, Ordering::Relaxed);
                     }
                     // Its connection was ended.
-                    Ok(Err(StoreError::Unavailable(_))) => tokio::task::yield_now().await,
+                    Ok(Err(StoreError::Unreachable(_))) => tokio::task::yield_now().await,
                     Ok(Err(error)) => panic!("{error:?}"),
                     Err(_) => assert!(hasty, "a read is answered"),
                 }

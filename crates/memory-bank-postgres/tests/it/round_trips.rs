@@ -1,5 +1,7 @@
 //! How many round trips a use case costs, counted by a proxy between the store and the database.
 
+use std::collections::BTreeMap;
+
 use memory_bank_core::clock::{Clock, SystemClock};
 use memory_bank_core::document::{TrackProgress, track_progress, with_archiving};
 use memory_bank_core::identity::KeyDirectory;
@@ -15,6 +17,35 @@ use memory_bank_test_postgres::SERVER;
 use memory_bank_test_postgres::proxy::CountingProxy;
 
 use crate::support::{Bench, new_key, path, write};
+
+/// The most rounds in which the least round trips are looked for.
+const ROUNDS: usize = 16;
+
+/// The least round trips that each use case took, and the right number. A busy machine draws an answer out, and what was
+/// sent without waiting for it then counts twice: it only ever adds some.
+#[derive(Default)]
+struct Trips(BTreeMap<&'static str, (usize, usize)>);
+
+impl Trips {
+    fn note(&mut self, round: usize, what: &'static str, took: usize, right: usize) {
+        // Statements are prepared once a connection; what counts is every time after that.
+        if round >= 2 {
+            let (least, _) = self.0.entry(what).or_insert((took, right));
+            *least = took.min(*least);
+        }
+    }
+
+    /// Whether there were enough rounds.
+    fn are_right(&self, rounds: usize) -> bool {
+        rounds >= 4 && self.0.values().all(|(least, right)| least == right)
+    }
+
+    fn check(&self) {
+        for (what, (least, right)) in &self.0 {
+            assert_eq!(least, right, "round trips of {what}");
+        }
+    }
+}
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_read_costs_one_round_trip_and_an_edit_two() {
@@ -34,12 +65,12 @@ async fn a_read_costs_one_round_trip_and_an_edit_two() {
         case_sensitive: false,
         days: (None, None),
     };
-    // Statements are prepared once a connection; what counts is every time after that.
-    for round in 0..4 {
-        let count = |what: &str, most: usize| {
-            let trips = proxy.take();
-            assert!(round < 2 || trips == most, "{what} took {trips} round trips, not {most}");
-        };
+    let mut trips = Trips::default();
+    for round in 0..ROUNDS {
+        if trips.are_right(round) {
+            break;
+        }
+        let mut count = |what: &'static str, right: usize| trips.note(round, what, proxy.take(), right);
         proxy.take();
         write(&bank, &caller, "a.md", &format!("one {round}")).await.unwrap();
         count("an edit", 2);
@@ -84,6 +115,7 @@ async fn a_read_costs_one_round_trip_and_an_edit_two() {
         bank.search_documents(&caller, &wanted).await.unwrap();
         count("a search of what is known", 1);
     }
+    trips.check();
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -102,7 +134,11 @@ async fn an_edit_that_archives_costs_three_round_trips_whatever_archives_there_a
     };
     let line = format!("- [2026-01-01 10:00:00] [a] - Did: it {}\n", "y".repeat(4000));
     let full = format!("# P\n\n## Update History\n{}", line.repeat(limits::DOCUMENT_BYTES / line.len()));
-    for round in 0..5 {
+    let mut counted = Trips::default();
+    for round in 0..ROUNDS {
+        if counted.are_right(round) {
+            break;
+        }
         write(&bank, &caller, "progress.md", &full).await.unwrap();
         for archives in [true, false] {
             let entry = entry(&format!("turn {round}"));
@@ -113,11 +149,12 @@ async fn an_edit_that_archives_costs_three_round_trips_whatever_archives_there_a
             };
             proxy.take();
             bank.edit(&caller, &entry.paths(), &mut editor).await.unwrap();
-            let (trips, most) = (proxy.take(), if archives { 3 } else { 2 });
+            let (what, right) = if archives { ("an edit that archives", 3) } else { ("the next edit", 2) };
+            counted.note(round, what, proxy.take(), right);
             assert_eq!(!archived.is_empty(), archives);
-            assert!(round < 2 || trips == most, "{trips} round trips, not {most}");
         }
     }
+    counted.check();
     let names: Vec<String> = bank.list(&caller).await.unwrap().into_iter().map(|entry| entry.name).collect();
     assert!(names.iter().any(|name| name.ends_with("-2.md")), "{names:?}");
 }
@@ -132,15 +169,19 @@ async fn a_fact_given_again_costs_no_further_round_trip_and_is_found_by_an_index
     let bank = PostgresBank::new(database.clone(), "demo".to_owned());
     let draft = EntityDraft { name: "a".into(), entity_type: "t".into(), attrs: None };
     bank.upsert_entity(&caller, draft).await.unwrap();
-    for round in 0..4 {
-        for text in ["one".to_owned(), format!("new {round}")] {
+    let mut counted = Trips::default();
+    for round in 0..ROUNDS {
+        if counted.are_right(round) {
+            break;
+        }
+        for (what, text) in [("a known fact", "one".to_owned()), ("a new fact", format!("new {round}"))] {
             let fact = ObservationDraft { text, source: None, timestamp: None };
             proxy.take();
             bank.add_observation(&caller, &EntityRef("a".into()), fact).await.unwrap();
-            let trips = proxy.take();
-            assert!(round < 2 || trips == 2, "{trips} round trips, not 2");
+            counted.note(round, what, proxy.take(), 2);
         }
     }
+    counted.check();
     // Under row-level security an index serves only what leaks nothing: the plan is looked at as the role that asks.
     let project = caller.project.0;
     bench.test.psql(&format!(
