@@ -456,6 +456,25 @@ async fn the_filler_sees_of_a_document_no_more_than_it_needs_and_tenants_cannot_
     assert_eq!(bench.test.psql(invoker), "f");
 }
 
+/// Ids are unique in a project only, so a project may have a document with the id of another project's.
+#[tokio::test]
+async fn documents_of_two_projects_with_one_id_and_etag_each_get_the_vector_of_their_own_text() {
+    let (bench, alice, bob) = two_tenants().await;
+    write(&bench.bank(), &bob, "theirs.md", "the words of bob").await.unwrap();
+    let theirs = bench.test.psql("SELECT id || ' ' || etag FROM documents WHERE path = 'theirs.md'");
+    let (id, etag) = theirs.split_once(' ').unwrap();
+    let twin = format!(
+        "{}INSERT INTO documents (id, project_id, path, content, etag) VALUES ('{id}', app.current_project_id(), 'twin.md', \
+         'words of alice', '{etag}'); COMMIT",
+        context(&alice, &alice, &alice)
+    );
+    as_login(&bench, &twin).await.unwrap();
+    fill(&bench).await;
+    let of = |name: &str| bench.test.psql(&format!("SELECT fts FROM documents WHERE path = '{name}'"));
+    assert_eq!(of("twin.md"), "'alice':3 'of':2 'words':1");
+    assert_eq!(of("theirs.md"), "'bob':4 'of':3 'the':1 'words':2");
+}
+
 #[tokio::test]
 async fn edits_and_the_filler_beside_each_other_lose_nothing_and_never_fail() {
     let bench = Bench::new().await;
