@@ -55,7 +55,7 @@ BEGIN
       AND r.oid <> (SELECT d.datdba FROM pg_catalog.pg_database d WHERE d.datname = current_database());
     IF owner IS NOT NULL THEN
       RAISE EXCEPTION 'schema app belongs to role %', owner::regrole
-        USING HINT = 'DROP SCHEMA app, or ALTER SCHEMA app OWNER TO the role that runs this';
+        USING ERRCODE = 'insufficient_privilege', HINT = 'DROP SCHEMA app, or ALTER SCHEMA app OWNER TO the role that runs this';
     END IF;
   END IF;
   -- Nothing of a database that a version before 2.0 made is changed. Its scripts were nine, and the first three
@@ -112,7 +112,7 @@ BEGIN
   IF NOT superuser AND NOT owns_public AND NOT has_schema_privilege('app_definer', 'public', 'CREATE')
     AND NOT has_schema_privilege(current_user, 'public', 'CREATE WITH GRANT OPTION') THEN
     RAISE EXCEPTION 'role % does not own schema public, and cannot give others the right to create tables in it', current_user
-      USING HINT = format('run this as the owner of the database, or first, as the owner of the schema: '
+      USING ERRCODE = 'insufficient_privilege', HINT = format('run this as the owner of the database, or first, as the owner of the schema: '
         'GRANT CREATE ON SCHEMA public TO %I WITH GRANT OPTION', current_user);
   END IF;
   IF modern THEN
