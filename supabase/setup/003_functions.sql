@@ -313,12 +313,13 @@ LANGUAGE plpgsql VOLATILE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp SET timezone = 'UTC' SET datestyle = 'ISO' SET lock_timeout = '100ms'
 AS $$
 DECLARE
-  old regclass;
+  old text;
 BEGIN
   IF NOT pg_try_advisory_xact_lock(hashtextextended('memory-bank-mcp event partitions', 0)) THEN
     RETURN NULL;
   END IF;
-  SELECT p.tab INTO old FROM app.event_partitions() p
+  -- As text, since a table that is gone has no name any more.
+  SELECT p.tab::text INTO old FROM app.event_partitions() p
   WHERE p.ends <= p_before AND p.ends <= now() - interval '1 hour' ORDER BY p.ends LIMIT 1;
   IF old IS NOT NULL THEN
     EXECUTE format('DROP TABLE %s', old);
@@ -1223,7 +1224,7 @@ AS $$
 DECLARE
   most constant integer := least(greatest(coalesce(p_rows, 1), 1), 100);
   room bigint := least(greatest(coalesce(p_bytes, 0), 0), 16777216);
-  until constant timestamptz := clock_timestamp() + least(coalesce(p_time, interval '0'), interval '2 seconds');
+  until constant timestamptz := clock_timestamp() + least(greatest(p_time, interval '0'), interval '2 seconds');
   start constant uuid := gen_random_uuid();
   one record;
   places tid[] := '{}';

@@ -209,7 +209,13 @@ async fn the_filler_waits_for_nobody_and_writes_no_vector_of_a_text_that_changed
     assert_eq!(bench.test.psql("SELECT fts FROM documents WHERE path = 'a.md'"), "'others':1");
     // Its bounds: rows, bytes (but for one document) and time.
     bench.test.psql("UPDATE documents SET content = content || ' more'");
-    for bounds in ["1, 1000000, '1 s'", "100, 1, '1 s'", "100, 1000000, '0 s'", "NULL, NULL, NULL"] {
+    for bounds in [
+        "1, 1000000, '1 s'",
+        "100, 1, '1 s'",
+        "100, 1000000, '0 s'",
+        "1, 1, '-170000000 years'",
+        "NULL, NULL, NULL",
+    ] {
         bench.test.psql("UPDATE documents SET path = path WHERE fts IS NOT NULL");
         as_login(&bench, &format!("SELECT app.fill_fts({bounds})")).await.unwrap();
         assert_eq!(bench.test.psql(FRESH), "1", "{bounds}");

@@ -173,6 +173,7 @@ async fn a_server_whose_clock_is_ahead_drops_nothing_that_the_others_keep() {
     let names = partitions(&bench);
     assert!(names.iter().any(|name| name.ends_with("aged20")), "{names:?}");
     assert!(!names.iter().any(|name| name.ends_with("aged27")), "{names:?}");
+    assert_eq!(bench.test.psql("SELECT app.drop_event_partition(now())"), "app.mcp_events_aged20");
 }
 
 #[tokio::test]
