@@ -2,8 +2,8 @@
 --
 -- Works on PostgreSQL 15 to 18 and on Supabase; run by psql -f, by a container's init folder, by an SQL editor or by
 -- the server. Run it again as often as you like: what is there stays as it is.
--- Whoever runs it must be allowed to create roles (CREATEROLE is enough) or find the three roles made already, and must
--- be allowed to create schemas in this database.
+-- The role that runs it must be allowed to create roles (CREATEROLE is enough) or find the three roles made already, and must
+-- own the database, or be allowed to create schemas in it and tables in schema public, and to grant the latter to others.
 
 BEGIN;
 SET LOCAL client_min_messages = warning;
