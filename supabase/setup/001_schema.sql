@@ -2,11 +2,15 @@
 --
 -- Works on PostgreSQL 15 to 18 and on Supabase; run by psql -f, by a container's init folder, by an SQL editor or by
 -- the server. Run it again as often as you like: what is there stays as it is.
--- Whoever runs it must be allowed to create roles (CREATEROLE is enough) or find the three roles made already, and must
--- be allowed to create schemas in this database.
+-- The role that runs it must be allowed to create roles (CREATEROLE is enough) or find the three roles made already, and must
+-- own the database, or be allowed to create schemas in it and tables in schema public, and to grant the latter to others.
 
 BEGIN;
 SET LOCAL client_min_messages = warning;
+-- No setting of the role or the database changes what a name means here, or how one is written.
+SET LOCAL search_path = pg_catalog, pg_temp;
+SET LOCAL quote_all_identifiers = off;
+SET LOCAL row_security = on;
 
 -- A table of the same name that belongs to another program is neither used nor changed.
 DO $$
@@ -14,6 +18,7 @@ DECLARE
   ours boolean := false;
   ancient boolean := false;
   others text;
+  owner oid;
 BEGIN
   IF to_regclass('public.schema_migrations') IS NOT NULL THEN
     EXECUTE 'SELECT EXISTS (SELECT FROM public.schema_migrations WHERE version::text = ''001_schema'')' INTO ours;
@@ -25,6 +30,33 @@ BEGIN
   IF others IS NOT NULL AND NOT ours THEN
     RAISE EXCEPTION 'schema public holds tables of another program: %', others
       USING HINT = 'give memory-bank-mcp a database (on Supabase: a project) of its own';
+  END IF;
+  -- The same of schema app and of the type: 002 takes rights on all that is in the schema, and a rollback drops it.
+  IF NOT ours THEN
+    SELECT string_agg(o.name, ', ') INTO others FROM (
+      SELECT 'table ' || c.oid::regclass AS name FROM pg_catalog.pg_class c
+      WHERE c.relnamespace = to_regnamespace('app') AND c.relkind IN ('r', 'p', 'v', 'm', 'f', 'S')
+      UNION ALL
+      SELECT 'function ' || p.oid::regprocedure FROM pg_catalog.pg_proc p WHERE p.pronamespace = to_regnamespace('app')
+      UNION ALL
+      SELECT 'type ' || t.oid::regtype FROM pg_catalog.pg_type t WHERE t.typelem = 0 AND t.typrelid = 0 AND (
+        t.typnamespace = to_regnamespace('app')
+        OR t.typnamespace = to_regnamespace('public') AND t.typname = 'project_role')
+      LIMIT 10
+    ) AS o;
+    IF others IS NOT NULL THEN
+      RAISE EXCEPTION 'the database holds what belongs to another program: %', others
+        USING HINT = 'give memory-bank-mcp a database (on Supabase: a project) of its own; if nobody needs what is left, '
+          'DROP SCHEMA IF EXISTS app CASCADE and DROP TYPE IF EXISTS public.project_role, then apply this script once more';
+    END IF;
+    -- Who owns a schema may drop and shadow all that is in it.
+    SELECT n.nspowner INTO owner FROM pg_catalog.pg_namespace n JOIN pg_catalog.pg_roles r ON r.oid = n.nspowner
+    WHERE n.nspname = 'app' AND NOT r.rolsuper AND r.rolname NOT IN (current_user, 'pg_database_owner')
+      AND r.oid <> (SELECT d.datdba FROM pg_catalog.pg_database d WHERE d.datname = current_database());
+    IF owner IS NOT NULL THEN
+      RAISE EXCEPTION 'schema app belongs to role %', owner::regrole
+        USING ERRCODE = 'insufficient_privilege', HINT = 'DROP SCHEMA app, or ALTER SCHEMA app OWNER TO the role that runs this';
+    END IF;
   END IF;
   -- Nothing of a database that a version before 2.0 made is changed. Its scripts were nine, and the first three
   -- had the names of today's.
@@ -71,8 +103,18 @@ DECLARE
   modern constant boolean := current_setting('server_version_num')::integer >= 160000;
   set_only constant text := CASE WHEN modern THEN ' WITH INHERIT FALSE, SET TRUE' ELSE '' END;
   superuser constant boolean := (SELECT rolsuper FROM pg_catalog.pg_roles WHERE rolname = current_user);
+  owns_public constant boolean := (
+    SELECT pg_has_role(current_user, n.nspowner, 'USAGE') FROM pg_catalog.pg_namespace n WHERE n.nspname = 'public');
   wanted text;
+  full_member boolean;
 BEGIN
+  -- A table's owner must be allowed to make tables in its schema at the moment in which it gets it (002).
+  IF NOT superuser AND NOT owns_public AND NOT has_schema_privilege('app_definer', 'public', 'CREATE')
+    AND NOT has_schema_privilege(current_user, 'public', 'CREATE WITH GRANT OPTION') THEN
+    RAISE EXCEPTION 'role % does not own schema public, and cannot give others the right to create tables in it', current_user
+      USING ERRCODE = 'insufficient_privilege', HINT = format('run this as the owner of the database, or first, as the owner of the schema: '
+        'GRANT CREATE ON SCHEMA public TO %I WITH GRANT OPTION', current_user);
+  END IF;
   IF modern THEN
     IF NOT EXISTS (
       SELECT FROM pg_catalog.pg_auth_members
@@ -85,10 +127,12 @@ BEGIN
   END IF;
   IF NOT superuser THEN
     FOREACH wanted IN ARRAY ARRAY['app_user', 'app_server', 'app_definer'] LOOP
+      -- Whoever does not own schema public drops the table of app_definer in it as that table's owner.
+      full_member := wanted = 'app_server' OR wanted = 'app_definer' AND NOT owns_public;
       IF NOT pg_has_role(current_user, wanted, CASE WHEN modern THEN 'SET' ELSE 'MEMBER' END)
-        OR (wanted = 'app_server' AND NOT pg_has_role(current_user, wanted, 'USAGE')) THEN
+        OR (full_member AND NOT pg_has_role(current_user, wanted, 'USAGE')) THEN
         EXECUTE format('GRANT %I TO %I', wanted, current_user)
-          || CASE WHEN wanted = 'app_server' AND modern THEN ' WITH INHERIT TRUE, SET TRUE' ELSE set_only END;
+          || CASE WHEN full_member AND modern THEN ' WITH INHERIT TRUE, SET TRUE' ELSE set_only END;
       END IF;
     END LOOP;
   END IF;
@@ -178,7 +222,12 @@ CREATE TABLE IF NOT EXISTS public.api_keys (
   expires_at   timestamptz,
   created_at   timestamptz NOT NULL DEFAULT now(),
   revoked_at   timestamptz,
-  PRIMARY KEY (project_id, id)
+  PRIMARY KEY (project_id, id),
+  -- A moment that no clock shows ('infinity') could not be read again, and nobody would see the project's keys. A key that does
+  -- not expire has none.
+  CONSTRAINT api_keys_moments CHECK (
+    least(last_used_at, expires_at, created_at, revoked_at) >= '0001-01-01 00:00+00'
+    AND greatest(last_used_at, expires_at, created_at, revoked_at) < '9999-01-01 00:00+00')
 );
 -- An operator's commands name a key by its id alone.
 CREATE INDEX IF NOT EXISTS api_keys_id_idx ON public.api_keys (id);

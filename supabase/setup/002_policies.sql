@@ -13,14 +13,20 @@
 
 BEGIN;
 SET LOCAL client_min_messages = warning;
+-- No setting of the role or the database changes what a name means here, or how one is written.
+SET LOCAL search_path = pg_catalog, pg_temp;
+SET LOCAL quote_all_identifiers = off;
+SET LOCAL row_security = on;
 
 -- Nothing of a database that a version before 2.0 made is changed.
 DO $$
+DECLARE
+  applied text[] := '{}';
 BEGIN
-  IF NOT EXISTS (
-    SELECT FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
-    WHERE n.nspname = 'app' AND c.relname = 'files'
-  ) OR EXISTS (SELECT FROM public.schema_migrations WHERE version ~ '^00[4-9]_') THEN
+  IF to_regclass('app.files') IS NOT NULL AND to_regclass('public.schema_migrations') IS NOT NULL THEN
+    applied := ARRAY(SELECT m.version FROM public.schema_migrations m);
+  END IF;
+  IF NOT '001_schema' = ANY (applied) OR EXISTS (SELECT FROM unnest(applied) AS a (version) WHERE a.version ~ '^00[4-9]_') THEN
     RAISE EXCEPTION '001_schema.sql of this version was not applied, or the database was made before memory-bank-mcp 2.0'
       USING HINT = 'apply 001_schema.sql first; a database from before 2.0 stays as it is: export each project with the '
         'version that made it, then import it into a new database';
@@ -187,7 +193,7 @@ GRANT SELECT, INSERT, UPDATE, DELETE ON app.vector_sets, app.vectors TO app_defi
 REVOKE INSERT, UPDATE ON public.documents FROM app_user;
 GRANT INSERT (id, project_id, path, content, etag, version, created_at, updated_at),
   UPDATE (id, project_id, path, content, etag, version, created_at, updated_at) ON public.documents TO app_user;
-GRANT SELECT (id, content, etag, fts), UPDATE (fts) ON public.documents TO app_definer;
+GRANT SELECT (ctid, id, content, etag, fts), UPDATE (fts) ON public.documents TO app_definer;
 
 -- What the caller may do, or NULL. It looks past the policies of keys and memberships, since these ask it.
 --

@@ -10,17 +10,25 @@
 
 BEGIN;
 SET LOCAL client_min_messages = warning;
+-- No setting of the role or the database changes what a name means here, or how one is written.
+SET LOCAL search_path = pg_catalog, pg_temp;
+SET LOCAL quote_all_identifiers = off;
+SET LOCAL row_security = on;
 
 -- Nothing of a database that a version before 2.0 made is changed.
 DO $$
+DECLARE
+  applied text[] := '{}';
 BEGIN
-  IF NOT EXISTS (
-    SELECT FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
-    WHERE n.nspname = 'app' AND c.relname = 'files'
-  ) OR EXISTS (SELECT FROM public.schema_migrations WHERE version ~ '^00[4-9]_') THEN
+  IF to_regclass('app.files') IS NOT NULL AND to_regclass('public.schema_migrations') IS NOT NULL THEN
+    applied := ARRAY(SELECT m.version FROM public.schema_migrations m);
+  END IF;
+  IF NOT '001_schema' = ANY (applied) OR EXISTS (SELECT FROM unnest(applied) AS a (version) WHERE a.version ~ '^00[4-9]_') THEN
     RAISE EXCEPTION '001_schema.sql of this version was not applied, or the database was made before memory-bank-mcp 2.0'
       USING HINT = 'apply 001_schema.sql first; a database from before 2.0 stays as it is: export each project with the '
         'version that made it, then import it into a new database';
+  ELSIF NOT '002_policies' = ANY (applied) THEN
+    RAISE EXCEPTION '002_policies.sql was not applied' USING HINT = 'apply 002_policies.sql first';
   END IF;
 END
 $$;
@@ -82,7 +90,7 @@ AS $$
   UPDATE public.api_keys k SET last_used_at = greatest(k.last_used_at, used.at)
   FROM (SELECT u.hash, max(u.at) AS at FROM unnest(p_key_hashes, p_at) AS u (hash, at) GROUP BY u.hash) AS used
   -- A moment that no clock shows could not be read again.
-  WHERE k.key_hash = used.hash AND isfinite(used.at)
+  WHERE k.key_hash = used.hash AND used.at BETWEEN '2000-01-01' AND now() + interval '1 day'
 $$;
 
 -- Opens a session and says `opened`. A key has at most p_most_of_key, a project p_most: past either, the oldest session of the
@@ -305,12 +313,13 @@ LANGUAGE plpgsql VOLATILE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp SET timezone = 'UTC' SET datestyle = 'ISO' SET lock_timeout = '100ms'
 AS $$
 DECLARE
-  old regclass;
+  old text;
 BEGIN
   IF NOT pg_try_advisory_xact_lock(hashtextextended('memory-bank-mcp event partitions', 0)) THEN
     RETURN NULL;
   END IF;
-  SELECT p.tab INTO old FROM app.event_partitions() p
+  -- As text, since a table that is gone has no name any more.
+  SELECT p.tab::text INTO old FROM app.event_partitions() p
   WHERE p.ends <= p_before AND p.ends <= now() - interval '1 hour' ORDER BY p.ends LIMIT 1;
   IF old IS NOT NULL THEN
     EXECUTE format('DROP TABLE %s', old);
@@ -683,6 +692,10 @@ AS $$
 DECLARE
   old public.api_keys;
 BEGIN
+  IF (SELECT count(*) FROM public.api_keys k WHERE k.id = p_id AND k.revoked_at IS NULL) > 1 THEN
+    RAISE EXCEPTION 'keys of several projects have the id `%`; revoke it, and create another key in its project', p_id
+      USING ERRCODE = 'MB400';
+  END IF;
   SELECT * INTO old FROM app.revoke_key(p_id, p_now);
   RETURN QUERY
   INSERT INTO public.api_keys (id, user_id, project_id, key_hash, key_prefix, label, scopes, rate_limit, expires_at, created_at)
@@ -732,7 +745,7 @@ BEGIN
   ELSIF NOT app.may_give(old.scopes) THEN
     RAISE EXCEPTION 'a key cannot give more scopes than it has itself' USING ERRCODE = 'insufficient_privilege';
   END IF;
-  UPDATE public.api_keys k SET revoked_at = p_now WHERE k.id = p_id;
+  UPDATE public.api_keys k SET revoked_at = p_now WHERE k.id = p_id AND k.project_id = old.project_id;
   INSERT INTO public.api_keys (id, user_id, project_id, key_hash, key_prefix, label, scopes, rate_limit, expires_at, created_at)
   VALUES (p_new_id, old.user_id, old.project_id, p_key_hash, p_key_prefix, old.label, old.scopes, old.rate_limit,
     p_expires_at, p_now);
@@ -987,17 +1000,19 @@ AS $$
   SELECT used.at, used.project_id, 'key.used_from_new_address', used.user_id, used.key, used.key::text, used.address
   FROM (
     SELECT k.id AS key, k.user_id, k.project_id, u.address::inet AS address, min(u.at) AS at,
-      row_number() OVER (PARTITION BY k.id ORDER BY min(u.at)) AS place
+      row_number() OVER (PARTITION BY k.project_id, k.id ORDER BY min(u.at)) AS place
     FROM unnest(p_key_hashes, p_addresses, p_at) AS u (hash, address, at)
     JOIN public.api_keys k ON k.key_hash = u.hash
     WHERE NOT EXISTS (
       SELECT FROM app.audit_log l
-      WHERE l.key_id = k.id AND l.address = u.address::inet AND l.action = 'key.used_from_new_address'
+      WHERE l.key_id = k.id AND l.project_id = k.project_id AND l.address = u.address::inet
+        AND l.action = 'key.used_from_new_address'
     )
     GROUP BY k.id, k.user_id, k.project_id, u.address::inet
   ) AS used
   WHERE used.place + (
-    SELECT count(*) FROM app.audit_log l WHERE l.key_id = used.key AND l.action = 'key.used_from_new_address'
+    SELECT count(*) FROM app.audit_log l
+    WHERE l.key_id = used.key AND l.project_id = used.project_id AND l.action = 'key.used_from_new_address'
   ) <= p_most
   ON CONFLICT DO NOTHING
 $$;
@@ -1200,7 +1215,8 @@ $$;
 -- etag and vector alone.
 --
 -- Vectors are computed before any row is locked, so that no edit waits for that. A document that somebody has locked is left
--- for another time, as is one that was changed meanwhile. It begins anywhere, so that no project's documents come last
+-- for another time, as is one that was changed meanwhile: a row is known by where it is, since ids are unique in a project
+-- only, and whose a document is the filler does not see. It begins anywhere, so that no project's documents come last
 -- always. The vector can be computed again, so the commit does not wait for the disk.
 CREATE OR REPLACE FUNCTION app.fill_fts(p_rows integer, p_bytes bigint, p_time interval) RETURNS void
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
@@ -1208,9 +1224,10 @@ AS $$
 DECLARE
   most constant integer := least(greatest(coalesce(p_rows, 1), 1), 100);
   room bigint := least(greatest(coalesce(p_bytes, 0), 0), 16777216);
-  until constant timestamptz := clock_timestamp() + least(coalesce(p_time, interval '0'), interval '2 seconds');
+  until constant timestamptz := clock_timestamp() + least(greatest(p_time, interval '0'), interval '2 seconds');
   start constant uuid := gen_random_uuid();
   one record;
+  places tid[] := '{}';
   ids uuid[] := '{}';
   etags text[] := '{}';
   vectors tsvector[] := '{}';
@@ -1220,30 +1237,32 @@ BEGIN
   END IF;
   PERFORM set_config('synchronous_commit', 'off', true);
   FOR one IN
-    SELECT o.id, o.etag, o.bytes FROM (
-      (SELECT d.id, d.etag, octet_length(d.content) AS bytes FROM public.documents d
+    SELECT o.place, o.id, o.etag, o.bytes FROM (
+      (SELECT d.ctid AS place, d.id, d.etag, octet_length(d.content) AS bytes FROM public.documents d
        WHERE d.fts IS NULL AND d.id >= start ORDER BY d.id LIMIT most)
       UNION ALL
-      (SELECT d.id, d.etag, octet_length(d.content) FROM public.documents d
+      (SELECT d.ctid, d.id, d.etag, octet_length(d.content) FROM public.documents d
        WHERE d.fts IS NULL AND d.id < start ORDER BY d.id LIMIT most)
     ) AS o LIMIT most
   LOOP
     EXIT WHEN ids <> '{}' AND (one.bytes > room OR clock_timestamp() >= until);
     room := room - one.bytes;
+    places := places || one.place;
     ids := ids || one.id;
     etags := etags || one.etag;
     vectors := array_append(vectors, (
       SELECT app.document_fts(d.content) FROM public.documents d
-      WHERE d.id = one.id AND d.etag = one.etag AND d.fts IS NULL));
+      WHERE d.ctid = one.place AND d.id = one.id AND d.etag = one.etag AND d.fts IS NULL));
   END LOOP;
-  WITH computed AS MATERIALIZED (
-    SELECT u.id, u.etag, u.fts FROM unnest(ids, etags, vectors) AS u (id, etag, fts) WHERE u.fts IS NOT NULL
-  ), locked AS MATERIALIZED (
-    SELECT d.id FROM public.documents d JOIN computed c ON d.id = c.id AND d.etag = c.etag
-    WHERE d.fts IS NULL FOR UPDATE OF d SKIP LOCKED
-  )
-  UPDATE public.documents d SET fts = c.fts FROM computed c JOIN locked l ON l.id = c.id
-  WHERE d.id = c.id AND d.etag = c.etag AND d.fts IS NULL;
+  -- One by one, by where each is: whatever the planner believes of how many are stale, it reads no other row.
+  FOR number IN 1 .. cardinality(places) LOOP
+    PERFORM FROM public.documents d
+    WHERE d.ctid = places[number] AND d.id = ids[number] AND d.etag = etags[number] AND d.fts IS NULL
+    FOR UPDATE SKIP LOCKED;
+    CONTINUE WHEN NOT FOUND;
+    UPDATE public.documents d SET fts = vectors[number]
+    WHERE d.ctid = places[number] AND d.id = ids[number] AND d.etag = etags[number] AND d.fts IS NULL;
+  END LOOP;
 END
 $$;
 
@@ -1318,7 +1337,7 @@ BEGIN
   IF (NEW.id, NEW.user_id, NEW.project_id, NEW.key_hash, NEW.key_prefix, NEW.created_at)
       IS DISTINCT FROM (OLD.id, OLD.user_id, OLD.project_id, OLD.key_hash, OLD.key_prefix, OLD.created_at)
     OR (OLD.revoked_at IS NOT NULL AND NEW.revoked_at IS DISTINCT FROM OLD.revoked_at)
-    OR isfinite(NEW.revoked_at) IS FALSE
+    OR (NEW.revoked_at BETWEEN '2000-01-01' AND '9000-01-01') IS FALSE
     OR (OLD.expires_at IS NOT NULL AND (NEW.expires_at <= OLD.expires_at) IS NOT TRUE)
     OR (current_user = 'app_user' AND NEW.scopes IS DISTINCT FROM OLD.scopes AND app.may_give(NEW.scopes) IS NOT TRUE) THEN
     RAISE EXCEPTION 'this of a key cannot be changed' USING ERRCODE = 'insufficient_privilege';

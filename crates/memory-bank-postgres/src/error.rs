@@ -9,7 +9,9 @@ const KEY_VOID: &str = "MB401";
 /// What a failed statement means.
 pub(crate) fn store_error(error: &tokio_postgres::Error) -> StoreError {
     match error.code() {
-        Some(code) if *code == SqlState::INSUFFICIENT_PRIVILEGE => StoreError::Denied,
+        Some(code) if *code == SqlState::INSUFFICIENT_PRIVILEGE && refuses_the_caller(error) => {
+            StoreError::Denied
+        }
         Some(code) if code.code() == KEY_VOID => StoreError::KeyVoid,
         Some(code) if *code == SqlState::LOCK_NOT_AVAILABLE || *code == SqlState::QUERY_CANCELED => {
             StoreError::Busy
@@ -17,6 +19,13 @@ pub(crate) fn store_error(error: &tokio_postgres::Error) -> StoreError {
         _ if is_unreachable(error) => StoreError::Unreachable(describe(error)),
         _ => StoreError::Unavailable(describe(error)),
     }
+}
+
+/// Whether a function of ours or a policy refused, for what the caller may do. Else the database refused the server: its
+/// login role is no member of `app_server`, or a right was taken away, of which the caller's key says nothing.
+fn refuses_the_caller(error: &tokio_postgres::Error) -> bool {
+    let routine = error.as_db_error().and_then(|db| db.routine());
+    matches!(routine, Some("exec_stmt_raise" | "ExecWithCheckOptions"))
 }
 
 /// Whether the database went away under the statement, does not let in now, or has become a standby that takes no writes:

@@ -8,7 +8,9 @@ use crate::connect::Database;
 use crate::tenant::{Query, Value};
 
 const MAKE: &str = "SELECT app.make_event_partition($1)";
-const DROP: &str = "SELECT app.drop_event_partition($1)";
+/// How long events are kept, before the time of the database's clock: the clocks of servers differ, and one that is ahead
+/// would take from all of them what they keep.
+const DROP: &str = "SELECT app.drop_event_partition(now() - make_interval(secs => $1))";
 
 /// How many partitions are made, or dropped, at a time; a day has 24 of an hour.
 const MOST: usize = 64;
@@ -16,7 +18,8 @@ const MOST: usize = 64;
 const PARTS: i32 = 24;
 
 impl Database {
-    /// Makes the partitions that are needed next, and drops those whose events are all older than `before`. Each is a
+    /// Makes the partitions that are needed next, and drops those whose events are all older than the time from `before` to
+    /// `now`. Each is a
     /// transaction of its own that waits only a moment for a lock, so that nobody waits long behind it; what did not get
     /// its lock is done the next time.
     pub(crate) async fn tend_event_partitions(
@@ -26,7 +29,8 @@ impl Database {
     ) -> Result<(), StoreError> {
         let hours = width(now, before);
         self.repeat(MAKE, &hours).await?;
-        self.repeat(DROP, &before).await
+        let kept = now.duration_since(before).as_secs_f64().max(0.0);
+        self.repeat(DROP, &kept).await
     }
 
     async fn repeat(&self, sql: &'static str, value: Value<'_>) -> Result<(), StoreError> {

@@ -215,6 +215,27 @@ fn an_entry_of_the_cache_counts_for_five_minutes_from_when_the_database_was_aske
     assert!(began.elapsed() < std::time::Duration::from_secs(20), "{:?}", began.elapsed());
 }
 
+#[test]
+fn a_redis_that_takes_no_writes_makes_no_revoked_key_good_again() {
+    let database = memory_bank_test_postgres::TestDatabase::migrated();
+    let redis = crate::redis::Redis::start();
+    operate(&database, &["bootstrap", "--user", "alice", "--project", "atlas"]).unwrap();
+    let key = crate::team::key(&database);
+    let server = crate::team::replica(&database.url(), &redis.url(), &key, &[]);
+    let session = server.initialize();
+    assert!(redis.keys("apikey").len() == 1);
+    // As a replica, or a master that lost its replicas: it answers, and refuses to delete.
+    assert!(redis.ask("CONFIG SET min-replicas-to-write 1").starts_with("+OK"));
+    revoke_all_in(&database);
+    let call = call(7, "list_memory_bank_files", &json!({}));
+    is_refused("read", &server.post(Some(&session), &call), "API key has been revoked");
+    for method in ["ping", "tools/list"] {
+        let reply = server.post(Some(&session), &request(method, &json!({})));
+        is_refused(method, &reply, "API key has been revoked");
+    }
+    assert!(redis.keys("apikey").len() == 1, "Redis took the deletion");
+}
+
 fn revoke_all_in(database: &memory_bank_test_postgres::TestDatabase) {
     database.psql("UPDATE api_keys SET revoked_at = now() WHERE revoked_at IS NULL");
 }

@@ -209,7 +209,13 @@ async fn the_filler_waits_for_nobody_and_writes_no_vector_of_a_text_that_changed
     assert_eq!(bench.test.psql("SELECT fts FROM documents WHERE path = 'a.md'"), "'others':1");
     // Its bounds: rows, bytes (but for one document) and time.
     bench.test.psql("UPDATE documents SET content = content || ' more'");
-    for bounds in ["1, 1000000, '1 s'", "100, 1, '1 s'", "100, 1000000, '0 s'", "NULL, NULL, NULL"] {
+    for bounds in [
+        "1, 1000000, '1 s'",
+        "100, 1, '1 s'",
+        "100, 1000000, '0 s'",
+        "1, 1, '-170000000 years'",
+        "NULL, NULL, NULL",
+    ] {
         bench.test.psql("UPDATE documents SET path = path WHERE fts IS NOT NULL");
         as_login(&bench, &format!("SELECT app.fill_fts({bounds})")).await.unwrap();
         assert_eq!(bench.test.psql(FRESH), "1", "{bounds}");
@@ -454,6 +460,25 @@ async fn the_filler_sees_of_a_document_no_more_than_it_needs_and_tenants_cannot_
     assert_eq!(bench.test.psql(returns), "void");
     let invoker = "SELECT prosecdef FROM pg_proc WHERE proname = 'search_documents'";
     assert_eq!(bench.test.psql(invoker), "f");
+}
+
+/// Ids are unique in a project only, so a project may have a document with the id of another project's.
+#[tokio::test]
+async fn documents_of_two_projects_with_one_id_and_etag_each_get_the_vector_of_their_own_text() {
+    let (bench, alice, bob) = two_tenants().await;
+    write(&bench.bank(), &bob, "theirs.md", "the words of bob").await.unwrap();
+    let theirs = bench.test.psql("SELECT id || ' ' || etag FROM documents WHERE path = 'theirs.md'");
+    let (id, etag) = theirs.split_once(' ').unwrap();
+    let twin = format!(
+        "{}INSERT INTO documents (id, project_id, path, content, etag) VALUES ('{id}', app.current_project_id(), 'twin.md', \
+         'words of alice', '{etag}'); COMMIT",
+        context(&alice, &alice, &alice)
+    );
+    as_login(&bench, &twin).await.unwrap();
+    fill(&bench).await;
+    let of = |name: &str| bench.test.psql(&format!("SELECT fts FROM documents WHERE path = '{name}'"));
+    assert_eq!(of("twin.md"), "'alice':3 'of':2 'words':1");
+    assert_eq!(of("theirs.md"), "'bob':4 'of':3 'the':1 'words':2");
 }
 
 #[tokio::test]

@@ -25,6 +25,7 @@ mod ranking;
 mod readers;
 mod round_trips;
 mod scale;
+mod scripts;
 mod search;
 mod sessions;
 mod supabase;

@@ -68,7 +68,7 @@ async fn a_role_that_may_only_serve_is_told_who_must_migrate() {
 }
 
 /// All that is in a database, whoever made it, one fact a line; roles are the cluster's, and not in it.
-const CONTENTS: &str = "
+pub(crate) const CONTENTS: &str = "
     WITH spaces AS (SELECT oid, nspname FROM pg_namespace WHERE nspname !~ '^pg_(toast|temp)'),
     facts (fact) AS (
       SELECT 'schema ' || nspname || ' ' || coalesce(nspacl::text, '') FROM pg_namespace WHERE nspname !~ '^pg_(toast|temp)'
@@ -93,7 +93,7 @@ const CONTENTS: &str = "
     SELECT fact FROM facts ORDER BY fact";
 
 /// The rollback as the deployment guide has it, word for word.
-const GUIDE: &str = "
+pub(crate) const GUIDE: &str = "
 -- WARNING: Drops ALL Memory Bank data in the database
 BEGIN;
   DROP TABLE IF EXISTS mcp_events CASCADE;

@@ -163,6 +163,20 @@ async fn old_partitions_are_dropped_and_what_is_younger_stays() {
 }
 
 #[tokio::test]
+async fn a_server_whose_clock_is_ahead_drops_nothing_that_the_others_keep() {
+    let (bench, ..) = two_tenants().await;
+    for hours in [20, 27] {
+        aged(&bench, hours);
+    }
+    let ahead = now() + 24.hours();
+    bench.database.clean_up(ahead, ahead - 24.hours(), 500).await.unwrap();
+    let names = partitions(&bench);
+    assert!(names.iter().any(|name| name.ends_with("aged20")), "{names:?}");
+    assert!(!names.iter().any(|name| name.ends_with("aged27")), "{names:?}");
+    assert_eq!(bench.test.psql("SELECT app.drop_event_partition(now())"), "app.mcp_events_aged20");
+}
+
+#[tokio::test]
 async fn a_reader_that_holds_the_events_stops_no_writer_and_the_partition_goes_the_next_time() {
     let (bench, alice, _) = two_tenants().await;
     aged(&bench, 40);

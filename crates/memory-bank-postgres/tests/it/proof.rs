@@ -457,7 +457,7 @@ async fn nothing_is_deleted_by_a_statement_that_takes_its_key_back_on_the_way() 
 async fn no_moment_that_no_clock_shows_makes_the_keys_of_a_project_unreadable() {
     let (bench, alice, _) = two_tenants().await;
     let hash = shown(&alice);
-    for moment in ["infinity", "-infinity"] {
+    for moment in ["infinity", "-infinity", "20000-01-01", "4000-01-01 BC"] {
         as_login(
             &bench,
             &format!("SELECT app.touch_keys(ARRAY['\\x{hash}'::bytea], ARRAY['{moment}'::timestamptz])"),
@@ -470,4 +470,65 @@ async fn no_moment_that_no_clock_shows_makes_the_keys_of_a_project_unreadable() 
         assert!(outcome.as_ref().is_err_and(|why| why.starts_with("42501")), "{moment}: {outcome:?}");
     }
     assert_eq!(KeyStore::list(&bench.database, &alice, true).await.unwrap().len(), 1);
+}
+
+/// Ids of keys are unique in a project only, so a project may have a key with the id of another project's.
+fn twin_of(victim: &Caller, owner: &Caller) -> String {
+    format!(
+        "{} SET ROLE app_user; INSERT INTO api_keys (id, user_id, project_id, key_hash, key_prefix) VALUES ('{}', '{}', '{}', \
+         sha256('twin'), 'mbmcp_live_x'); ",
+        context(owner, true, &shown(owner)),
+        victim.key.unwrap().0,
+        owner.user.0,
+        owner.project.0
+    )
+}
+
+#[tokio::test]
+async fn a_key_with_the_id_of_another_project_s_key_does_nothing_to_that_one() {
+    let (bench, alice, bob) = two_tenants().await;
+    let bobs = format!("FROM api_keys WHERE project_id = '{}'", bob.project.0);
+    let replaced = as_login(
+        &bench,
+        &format!(
+            "{} SELECT app.replace_own_key('{}', gen_random_uuid(), sha256('new'), 'mbmcp_live_y', NULL, now())",
+            twin_of(&bob, &alice),
+            bob.key.unwrap().0
+        ),
+    )
+    .await;
+    assert_eq!(replaced.as_deref(), Ok("t"));
+    assert_eq!(
+        bench.test.psql(&format!("SELECT count(*) {bobs} AND revoked_at IS NOT NULL")),
+        "0",
+        "Bob's key was revoked"
+    );
+    // Nor is an address hidden that Bob's key is used from later.
+    bench.test.psql("UPDATE api_keys SET revoked_at = NULL");
+    for hash in ["sha256('twin')".to_owned(), format!("'\\x{}'", shown(&bob))] {
+        as_login(
+            &bench,
+            &format!(
+                "SELECT app.note_key_addresses(ARRAY[{hash}::bytea], ARRAY['192.0.2.7'], ARRAY[now()], 1)"
+            ),
+        )
+        .await
+        .unwrap();
+    }
+    let noted = format!(
+        "SELECT count(*) FROM app.audit_log WHERE project_id = '{}' AND action = 'key.used_from_new_address'",
+        bob.project.0
+    );
+    assert_eq!(bench.test.psql(&noted), "1", "the use of Bob's key is hidden by one of Alice's");
+    // An operator who names the id revokes all that have it, and replaces none, since it is not said which.
+    let rotate = format!(
+        "SELECT app.rotate_key('{}', gen_random_uuid(), sha256('newer'), 'mbmcp_live_z', NULL, now())",
+        bob.key.unwrap().0
+    );
+    let (client, connection) =
+        tokio_postgres::connect(&bench.test.url_of(MIGRATOR), tokio_postgres::NoTls).await.unwrap();
+    tokio::spawn(connection);
+    let refused = client.simple_query(&rotate).await.unwrap_err();
+    assert_eq!(refused.code().map(|code| code.code()), Some("MB400"), "{refused}");
+    assert_eq!(bench.test.psql(&format!("SELECT count(*) {bobs} AND revoked_at IS NULL")), "1");
 }

@@ -230,19 +230,31 @@ impl Authenticator {
                 CachedKey { identity: found, valid_for: ENTRY_LIFE }
             }
         };
-        // What a cache says of a hash is not believed by the database unless this is the hash of a key that says the same.
-        let remembered = identity.map(|mut identity| {
-            identity.caller.proof = Some(*hash);
-            (Arc::new(identity.caller.clone()), identity)
-        });
-        let verdict = match &remembered {
-            Some((caller, identity)) => judge(*hash, caller, identity, now),
-            None => Err(AuthError::Unknown),
-        };
-        self.remember(*hash, remembered, asked, valid_for);
+        let verdict = self.learn(*hash, identity, asked, valid_for);
         if let Ok(Authenticated { caller, .. }) = &verdict {
             self.note_use(caller);
         }
+        verdict
+    }
+
+    /// Judges what the directory or a cache says of a hash, and remembers it.
+    fn learn(
+        &self,
+        hash: KeyHash,
+        identity: Option<KeyIdentity>,
+        asked: Instant,
+        valid_for: Duration,
+    ) -> Result<Authenticated, AuthError> {
+        // What a cache says of a hash is not believed by the database unless this is the hash of a key that says the same.
+        let remembered = identity.map(|mut identity| {
+            identity.caller.proof = Some(hash);
+            (Arc::new(identity.caller.clone()), identity)
+        });
+        let verdict = match &remembered {
+            Some((caller, identity)) => judge(hash, caller, identity, self.clock.now()),
+            None => Err(AuthError::Unknown),
+        };
+        self.remember(hash, remembered, asked, valid_for);
         verdict
     }
 
@@ -290,7 +302,13 @@ impl Authenticator {
         if let Some(key) = who.caller.key {
             self.forget_void(key).await;
         }
-        match self.look_up(&who.hash).await {
+        // The directory itself: a shared cache that takes no deletion now would say again what it said before.
+        let asked = Instant::now();
+        let found = match self.directory.find(&who.hash).await {
+            Ok(found) => found,
+            Err(error) => return AuthError::Unavailable(error),
+        };
+        match self.learn(who.hash, found, asked, ENTRY_LIFE) {
             // The refusal was for what a cache had made up, or for something that passed.
             Ok(_) => AuthError::Unavailable(StoreError::Busy),
             Err(error) => error,
@@ -592,6 +610,17 @@ mod tests {
         assert!(matches!(authenticator.why_void(&who).await, AuthError::Revoked));
         *directory.known.lock().unwrap() = None;
         assert!(matches!(authenticator.why_void(&who).await, AuthError::Unknown));
+    }
+
+    #[tokio::test]
+    async fn a_shared_cache_that_forgets_nothing_makes_no_void_key_good() {
+        let (_, directory, hash, clock) = bench(None);
+        let cached = directory.known.lock().unwrap().clone().unwrap().1;
+        let authenticator = Authenticator::new(directory.clone(), Some(Arc::new(Forged(cached))), clock);
+        let who = authenticator.look_up(&hash).await.unwrap();
+        directory.known.lock().unwrap().as_mut().unwrap().1.revoked_at = Some(now());
+        assert!(matches!(authenticator.why_void(&who).await, AuthError::Revoked));
+        assert!(matches!(authenticator.known(&hash), Some(Err(AuthError::Revoked))), "it is asked again");
     }
 
     #[tokio::test]

@@ -137,6 +137,11 @@ impl Link {
         self.owe_news();
     }
 
+    /// Whether this key waits to be deleted.
+    pub(super) fn is_owed(&self, key: &str) -> bool {
+        self.owed.lock().unwrap_or_else(PoisonError::into_inner).contains(key)
+    }
+
     /// Notes that something could not be said to the other servers.
     pub(super) fn owe_news(&self) {
         self.owes.notify_one();
