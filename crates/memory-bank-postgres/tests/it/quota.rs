@@ -106,3 +106,36 @@ async fn edits_of_one_project_count_in_rows_of_their_connections() {
     let rows = bench.test.psql("SELECT count(*) > 1, sum(bytes) FROM app.stored_bytes");
     assert_eq!(rows, "t|320");
 }
+
+#[tokio::test]
+async fn documents_that_plain_sql_changes_or_moves_are_counted_in_their_projects() {
+    const OF_PROJECTS: &str = "SELECT bool_and(s.bytes = d.bytes) AND count(*) = 2 FROM \
+        (SELECT project_id, sum(bytes) AS bytes FROM app.stored_bytes WHERE kind = 'documents' GROUP BY 1) s JOIN \
+        (SELECT project_id, sum(octet_length(content)) AS bytes FROM documents GROUP BY 1) d USING (project_id)";
+    let bench = Bench::new().await;
+    let (alice, bob) = (bench.tenant("alice", "one").await, bench.tenant("bob", "two").await);
+    let bank = bench.bank();
+    for (caller, name) in [(&alice, "a.md"), (&alice, "b.md"), (&bob, "c.md"), (&bob, "d.md")] {
+        write(&bank, caller, name, "0123456789").await.unwrap();
+    }
+    for change in [
+        "UPDATE documents SET content = content || path || repeat('x', 5000)",
+        "UPDATE documents SET content = 'short', path = path || '.md'",
+        "UPDATE documents SET content = 'other'",
+        "UPDATE documents SET content = 'longer', project_id = (SELECT id FROM projects WHERE slug = 'one') WHERE path = 'c.md.md'",
+        "UPDATE documents SET project_id = (SELECT id FROM projects WHERE slug = 'two') WHERE path = 'a.md.md'",
+        "UPDATE documents SET path = 'e.md' WHERE path = 'd.md.md'",
+    ] {
+        bench.test.psql(change);
+        assert_eq!(bench.test.psql(OF_PROJECTS), "t", "{change}");
+    }
+}
+
+#[tokio::test]
+async fn texts_are_compressed_with_lz4_where_the_database_has_it() {
+    let bench = Bench::new().await;
+    let wanted = "SELECT CASE WHEN 'lz4' = ANY (enumvals) THEN 'l' ELSE '' END FROM pg_settings \
+        WHERE name = 'default_toast_compression'";
+    let found = "SELECT attcompression FROM pg_attribute WHERE attrelid = 'documents'::regclass AND attname = 'content'";
+    assert_eq!(bench.test.psql(found), bench.test.psql(wanted));
+}
