@@ -71,6 +71,25 @@ impl ConnectionString {
         found.map(|(_, value)| value.as_str()).filter(|value| !value.is_empty())
     }
 
+    /// A connection string in its own form, with these parameters behind it.
+    #[must_use]
+    pub fn extended(text: &str, added: &[(&str, String)]) -> String {
+        let mut text = text.trim().to_owned();
+        let url = SCHEMES.iter().find_map(|scheme| text.strip_prefix(scheme));
+        let place = url.map(|url| split_login(url).map_or(url, |(_, place)| place));
+        let mut has_query = place.is_some_and(|place| place.contains('?'));
+        let is_url = place.is_some();
+        for (key, value) in added {
+            if is_url {
+                text.push(if std::mem::replace(&mut has_query, true) { '&' } else { '?' });
+                let _written = write!(text, "{key}={}", encoded(value));
+            } else {
+                let _written = write!(text, " {key}={}", quoted(value));
+            }
+        }
+        text
+    }
+
     /// The value of a key, which is gone afterwards.
     pub(crate) fn take(&mut self, key: &str) -> Option<String> {
         let at = self.parameters.iter().position(|(known, _)| known == key)?;
@@ -126,7 +145,7 @@ impl ConnectionString {
         let mut pairs = String::new();
         for (key, value) in self.parameters.iter().filter(|(_, value)| !value.is_empty()) {
             let key = if key == "keepalives_count" { "keepalives_retries" } else { key };
-            let _written = write!(pairs, "{key}='{}' ", value.replace('\\', "\\\\").replace('\'', "\\'"));
+            let _written = write!(pairs, "{key}={} ", quoted(value));
         }
         // The driver names the parameter and never its value.
         Config::from_str(&pairs).map_err(|error| malformed(describe(&error)))
@@ -222,7 +241,7 @@ impl ConnectionString {
 }
 
 /// User and password of a URL without its scheme, and what comes behind them.
-pub(crate) fn split_login(text: &str) -> Option<(&str, &str)> {
+fn split_login(text: &str) -> Option<(&str, &str)> {
     let end = text.find(['@', '/'])?;
     text.get(..end).zip(text.get(end..)?.strip_prefix('@'))
 }
@@ -280,6 +299,24 @@ fn decoded(text: &str) -> Result<String, ConnectError> {
         rest = after;
     }
     String::from_utf8(bytes).map_err(|_| wrong())
+}
+
+/// Every byte but letters and digits, percent-encoded.
+fn encoded(text: &str) -> String {
+    let mut encoded = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        if byte.is_ascii_alphanumeric() {
+            encoded.push(char::from(byte));
+        } else {
+            let _written = write!(encoded, "%{byte:02X}");
+        }
+    }
+    encoded
+}
+
+/// A value of a pair, in quotes.
+fn quoted(text: &str) -> String {
+    format!("'{}'", text.replace('\\', "\\\\").replace('\'', "\\'"))
 }
 
 fn malformed(text: impl Into<String>) -> ConnectError {
@@ -395,6 +432,26 @@ mod tests {
             endpoints("host=a,b hostaddr=127.0.0.1,127.0.0.2"),
             [place("a", Some("127.0.0.1"), 5432), place("b", Some("127.0.0.2"), 5432)]
         );
+    }
+
+    #[test]
+    fn what_is_added_takes_the_string_s_own_form() {
+        let odd = " p$w#@/%:?&='\"\\ \u{e9}";
+        for text in
+            ["postgres://u@h/d", "postgres://u:a?b@h", "postgres://h?dbname=d", "host=h user=u ", "host='h'"]
+        {
+            let extended = ConnectionString::extended(
+                text,
+                &[("password", odd.to_owned()), ("options", "x y".to_owned())],
+            );
+            let string = read(&extended);
+            assert_eq!(
+                (string.get("password"), string.get("options")),
+                (Some(odd), Some("x y")),
+                "{extended}"
+            );
+            assert_eq!(string.get("host"), Some("h"), "{extended}");
+        }
     }
 
     #[test]
