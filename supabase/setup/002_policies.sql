@@ -187,7 +187,7 @@ GRANT SELECT, INSERT, UPDATE, DELETE ON app.vector_sets, app.vectors TO app_defi
 REVOKE INSERT, UPDATE ON public.documents FROM app_user;
 GRANT INSERT (id, project_id, path, content, etag, version, created_at, updated_at),
   UPDATE (id, project_id, path, content, etag, version, created_at, updated_at) ON public.documents TO app_user;
-GRANT SELECT (id, content, etag, fts), UPDATE (fts) ON public.documents TO app_definer;
+GRANT SELECT (id, content, etag, fts, updated_at), UPDATE (fts) ON public.documents TO app_definer;
 
 -- What the caller may do, or NULL. It looks past the policies of keys and memberships, since these ask it.
 --

@@ -1195,20 +1195,35 @@ $$;
 
 -- Full-text search: the filler -----------------------------------------------------------------------------------------
 
+-- When a document was edited that has not rested yet: less than p_rest ago. A clock of a server may be ahead by an hour.
+CREATE OR REPLACE FUNCTION app.fts_edited_lately(p_rest interval) RETURNS tstzrange
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+  SELECT CASE WHEN p_rest > interval '0'
+    THEN tstzrange(clock_timestamp() - least(p_rest, interval '1 day'), clock_timestamp() + interval '1 hour', '(]')
+    ELSE 'empty' END
+$$;
+
 -- Computes search vectors that are not there yet, of any project: at most p_rows documents (100), p_bytes of text (16 MiB, or
 -- one document) and p_time (2 s, or the document that it is at). Gives nothing back, and sees of a document its id, content,
--- etag and vector alone.
+-- etag, vector and the time of its last edit alone.
+--
+-- A document that was edited less than p_rest ago is left alone: its next edit may come soon, and the first one after this
+-- costs more than others, since it takes the vector away again. A search computes what is not there. A time in the future
+-- is no edit's.
 --
 -- Vectors are computed before any row is locked, so that no edit waits for that. A document that somebody has locked is left
 -- for another time, as is one that was changed meanwhile. It begins anywhere, so that no project's documents come last
 -- always. The vector can be computed again, so the commit does not wait for the disk.
-CREATE OR REPLACE FUNCTION app.fill_fts(p_rows integer, p_bytes bigint, p_time interval) RETURNS void
+CREATE OR REPLACE FUNCTION app.fill_fts(p_rows integer, p_bytes bigint, p_time interval, p_rest interval DEFAULT '0')
+RETURNS void
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
   most constant integer := least(greatest(coalesce(p_rows, 1), 1), 100);
   room bigint := least(greatest(coalesce(p_bytes, 0), 0), 16777216);
   until constant timestamptz := clock_timestamp() + least(coalesce(p_time, interval '0'), interval '2 seconds');
+  edited constant tstzrange := app.fts_edited_lately(p_rest);
   start constant uuid := gen_random_uuid();
   one record;
   ids uuid[] := '{}';
@@ -1222,10 +1237,10 @@ BEGIN
   FOR one IN
     SELECT o.id, o.etag, o.bytes FROM (
       (SELECT d.id, d.etag, octet_length(d.content) AS bytes FROM public.documents d
-       WHERE d.fts IS NULL AND d.id >= start ORDER BY d.id LIMIT most)
+       WHERE d.fts IS NULL AND d.id >= start AND NOT d.updated_at <@ edited ORDER BY d.id LIMIT most)
       UNION ALL
       (SELECT d.id, d.etag, octet_length(d.content) FROM public.documents d
-       WHERE d.fts IS NULL AND d.id < start ORDER BY d.id LIMIT most)
+       WHERE d.fts IS NULL AND d.id < start AND NOT d.updated_at <@ edited ORDER BY d.id LIMIT most)
     ) AS o LIMIT most
   LOOP
     EXIT WHEN ids <> '{}' AND (one.bytes > room OR clock_timestamp() >= until);
@@ -1247,10 +1262,16 @@ BEGIN
 END
 $$;
 
--- How many documents have no search vector yet, of all projects together; counts no further than 10,000.
-CREATE OR REPLACE FUNCTION app.count_stale_fts() RETURNS bigint
+-- How many documents have no search vector yet and were not edited for p_rest, of all projects together; counts no further
+-- than 10,000.
+CREATE OR REPLACE FUNCTION app.count_stale_fts(p_rest interval DEFAULT '0') RETURNS bigint
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
-AS $$ SELECT count(*) FROM (SELECT d.id FROM public.documents d WHERE d.fts IS NULL LIMIT 10000) AS o $$;
+AS $$
+  SELECT count(*) FROM (
+    SELECT d.id FROM public.documents d, (SELECT app.fts_edited_lately(p_rest) AS edited OFFSET 0) AS lately
+    WHERE d.fts IS NULL AND NOT d.updated_at <@ lately.edited LIMIT 10000
+  ) AS o
+$$;
 
 -- The server has its statements planned once, whatever their values. How much these two remove is worth a plan of its own.
 ALTER FUNCTION app.purge(timestamptz, timestamptz, bigint) SET plan_cache_mode = force_custom_plan;
@@ -1281,7 +1302,8 @@ BEGIN
         'audit_deletion']), owner
       UNION ALL SELECT c.proname, owner FROM pg_catalog.pg_proc c
       WHERE c.pronamespace = 'app'::regnamespace AND c.proname ~ '^count_.*_(insert|delete|update)$'
-      UNION ALL SELECT unnest(ARRAY['audit', 'proven', 'expect_reader', 'user_named', 'project_called', 'keeps_an_owner', 'event_partitions']), NULL
+      UNION ALL SELECT unnest(ARRAY['audit', 'proven', 'expect_reader', 'user_named', 'project_called', 'keeps_an_owner', 'event_partitions',
+        'fts_edited_lately']), NULL
     ) AS w (name, grantee)
     JOIN pg_catalog.pg_proc p ON p.proname = w.name AND p.pronamespace = 'app'::regnamespace
   LOOP

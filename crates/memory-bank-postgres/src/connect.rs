@@ -135,6 +135,8 @@ pub struct Database {
     pub(crate) around: Surroundings,
     /// How many bytes a project without a quota of its own may hold; 0 = unlimited.
     pub(crate) default_quota: u64,
+    /// How long a document is not edited before its search vector is computed.
+    pub(crate) text_index_rest: Duration,
     /// How many changes were refused for a quota.
     pub(crate) quota_refusals: Arc<AtomicU64>,
     pub(crate) served: Arc<ServedContents>,
@@ -203,6 +205,7 @@ impl Database {
             certificate_check: policy.certificate_check(),
             around,
             default_quota: 0,
+            text_index_rest: Duration::ZERO,
             quota_refusals: Arc::default(),
             served: Arc::default(),
             indexes: Arc::new(crate::search::Indexes::new(&crate::search::SearchOptions::default())),

@@ -1,6 +1,8 @@
 //! The search vectors of documents (`migrations/003_functions.sql`): who has them computed. It knows nothing of their use,
 //! and sees no text.
 
+use std::time::Duration;
+
 use async_trait::async_trait;
 use memory_bank_core::error::StoreError;
 use memory_bank_core::store::TextIndex;
@@ -11,18 +13,27 @@ use crate::tenant::Query;
 
 /// One step: at most so many documents, bytes of text, and time. An edit of one of them waits for the writing, not for the
 /// computing.
-const FILL: &str = "SELECT app.fill_fts(50, 2097152, interval '300 milliseconds')";
-const COUNT: &str = "SELECT app.count_stale_fts()";
+const FILL: &str = "SELECT app.fill_fts(50, 2097152, interval '300 milliseconds', make_interval(secs => $1))";
+const COUNT: &str = "SELECT app.count_stale_fts(make_interval(secs => $1))";
+
+impl Database {
+    /// The same database, in which a document waits for its vector until it was not edited for so long.
+    #[must_use]
+    pub fn with_text_index_rest(mut self, rest: Duration) -> Self {
+        self.text_index_rest = rest;
+        self
+    }
+}
 
 #[async_trait]
 impl TextIndex for Database {
     async fn index_some(&self) -> Result<(), StoreError> {
-        self.call(Query::new(FILL, &[])).await?;
+        self.call(Query::new(FILL, &[&self.text_index_rest.as_secs_f64()])).await?;
         Ok(())
     }
 
     async fn count_stale(&self) -> Result<u64, StoreError> {
-        let rows = self.call(Query::new(COUNT, &[])).await?;
+        let rows = self.call(Query::new(COUNT, &[&self.text_index_rest.as_secs_f64()])).await?;
         let count: Option<i64> = rows.first().map(|row| column(row, 0)).transpose()?;
         Ok(u64::try_from(count.unwrap_or_default()).unwrap_or_default())
     }

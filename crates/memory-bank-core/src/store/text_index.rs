@@ -13,7 +13,7 @@ pub trait TextIndex: Send + Sync {
     /// The index cannot be written.
     async fn index_some(&self) -> Result<(), StoreError>;
 
-    /// How many documents are not indexed; a store counts no further than it is cheap.
+    /// How many documents wait to be indexed; a store counts no further than it is cheap.
     ///
     /// # Errors
     /// The index cannot be read.

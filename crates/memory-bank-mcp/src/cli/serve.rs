@@ -67,6 +67,7 @@ async fn database_parts(settings: Settings, wanted: &DatabaseSettings) -> anyhow
         redis.as_ref().map_or_else(|| hub.clone() as Arc<dyn ChangeSink>, |redis| redis.sink(hub.clone()));
     let database = database::reach(wanted, sink).await?;
     database::make_ready(&database, wanted.provider).await?;
+    let database = database.with_text_index_rest(TEXT_INDEX_REST);
     let store = Arc::new(database.clone());
     let services = Services {
         workspace: Arc::new(PostgresWorkspace::new(database.clone())),
@@ -124,6 +125,9 @@ fn storage(database: Database) -> ReadStorage {
     })
 }
 
+/// How long a document is not edited before it is indexed for full-text search in the database. The first edit after that
+/// costs more than others do, so one that is edited all the time is not indexed all the time.
+const TEXT_INDEX_REST: Duration = Duration::from_secs(600);
 /// How long the database may take to answer a ping. Shorter than a whole probe may take.
 const DATABASE_ANSWER: Duration = Duration::from_millis(1200);
 /// How long the check of the schema may take beside it, a free connection included.

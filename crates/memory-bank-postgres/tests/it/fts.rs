@@ -217,6 +217,39 @@ async fn the_filler_waits_for_nobody_and_writes_no_vector_of_a_text_that_changed
 }
 
 #[tokio::test]
+async fn a_document_that_was_edited_lately_waits_for_its_vector_and_is_found_all_the_same() {
+    let bench = Bench::new().await;
+    let alice = bench.tenant("alice", "one").await;
+    let bank = bench.bank();
+    let resting = bench.another().with_text_index_rest(std::time::Duration::from_secs(600));
+    let edited = |path: &str, when: &str| {
+        bench.test.psql(&format!(
+            "UPDATE documents SET updated_at = now() + interval '{when}' WHERE path = '{path}'"
+        ));
+    };
+    for (name, when) in
+        [("new.md", "0"), ("ahead.md", "2 minutes"), ("old.md", "-11 minutes"), ("future.md", "2 years")]
+    {
+        write(&bank, &alice, name, "a brown fox").await.unwrap();
+        edited(name, when);
+    }
+    resting.index_some().await.unwrap();
+    let filled = "SELECT string_agg(path, ' ' ORDER BY path) FROM documents WHERE fts IS NOT NULL";
+    assert_eq!(bench.test.psql(filled), "future.md old.md");
+    assert_eq!((resting.count_stale().await.unwrap(), bench.database.count_stale().await.unwrap()), (0, 2));
+    assert_eq!(paths(&bench, &alice, "fox").await.split(' ').count(), 4);
+    edited("new.md", "-11 minutes");
+    assert_eq!(resting.count_stale().await.unwrap(), 1);
+    resting.index_some().await.unwrap();
+    assert_eq!(bench.test.psql(filled), "future.md new.md old.md");
+    // An edit begins the rest anew.
+    write(&bank, &alice, "old.md", "a cat").await.unwrap();
+    resting.index_some().await.unwrap();
+    assert_eq!(bench.test.psql(filled), "future.md new.md");
+    assert_eq!(paths(&bench, &alice, "cat").await, "old.md");
+}
+
+#[tokio::test]
 async fn no_other_project_is_searched_in_any_context() {
     let (bench, alice, bob) = two_tenants().await;
     for filled in [false, true] {

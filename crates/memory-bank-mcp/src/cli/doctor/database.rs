@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use jiff::SignedDuration;
 use memory_bank_core::clock::{Clock, SystemClock, iso_millis};
-use memory_bank_core::store::NoSink;
+use memory_bank_core::store::{NoSink, TextIndex as _};
 use memory_bank_postgres::{
     CertificateCheck, ConnectError, Database, Diagnosis, MigrateError, Pooling, ProjectBytes, StoredBytes,
 };
@@ -102,6 +102,7 @@ async fn ask(
             ),
         }
         kept(database, settings.http.event_retention, findings).await;
+        not_indexed(database, findings).await;
         stored(database, wanted.default_quota, findings).await;
         if let Some(key) = key {
             key::judge(database, key, findings).await;
@@ -293,6 +294,29 @@ async fn kept(database: &Database, retention: Duration, findings: &mut Findings)
         );
     } else {
         findings.ok("database.events", said);
+    }
+}
+
+/// Documents without a search vector.
+async fn not_indexed(database: &Database, findings: &mut Findings) {
+    /// More than these have waited for longer than a server takes.
+    const MANY: u64 = 10_000;
+    match database.count_stale().await {
+        Ok(0) => findings.ok("database.text_index", "every document has a search vector"),
+        Ok(count) if count < MANY => findings.ok(
+            "database.text_index",
+            format!("{count} documents have no search vector yet: they get one once they were not edited for a while"),
+        ),
+        Ok(_) => findings.warning(
+            "database.text_index",
+            format!("{MANY} documents or more have no search vector"),
+            "see whether a server runs: it computes them in the background, and `app.search_documents` is slow until then",
+        ),
+        Err(error) => findings.warning(
+            "database.text_index",
+            error.to_string(),
+            "run migrations/003_functions.sql again",
+        ),
     }
 }
 
