@@ -2,7 +2,6 @@
 
 use std::fmt;
 use std::path::PathBuf;
-use std::str::FromStr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
@@ -14,21 +13,15 @@ use deadpool_postgres::{
 use memory_bank_core::clock::{Clock, Entropy};
 use memory_bank_core::error::StoreError;
 use memory_bank_core::store::ChangeSink;
-use rustls::client::WebPkiServerVerifier;
-use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
-use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use rustls::{DigitallySignedStruct, RootCertStore, SignatureScheme};
 use tokio::time::Instant;
-use tokio_postgres::NoTls;
-use tokio_postgres::config::SslMode;
 use tokio_postgres_rustls::MakeRustlsConnect;
 
-use crate::error::describe;
+use crate::connection_string::{ConnectionString, Endpoint};
+use crate::connector::Connector;
 use crate::pooler::refuse_by_name;
 use crate::served::ServedContents;
 use crate::supabase;
+use crate::tls::{CertificateCheck, TlsPolicy};
 use crate::unreachable::Unreachable;
 
 /// How long one attempt to connect may take.
@@ -138,6 +131,7 @@ pub struct Database {
     pool: Pool,
     /// Connections that are told nothing and closed after use.
     bare: Pool,
+    certificate_check: CertificateCheck,
     pub(crate) around: Surroundings,
     /// How many bytes a project without a quota of its own may hold; 0 = unlimited.
     pub(crate) default_quota: u64,
@@ -178,30 +172,16 @@ impl Database {
         around: Surroundings,
         supabase_root: &str,
     ) -> Result<Self, ConnectError> {
-        refuse_by_name(&options.url)?;
-        let (mut config, trust) = read_url(&options.url, &options.trust)?;
-        for host in supabase::take_session_pooler(&mut config) {
-            tracing::warn!(
-                host,
-                "port 6543 is Supabase's transaction pooler: port 5432 of the same host is used instead"
-            );
-        }
-        config.connect_timeout(CONNECT);
+        let Target { mut config, endpoints, policy } = Target::read(options)?;
         let (idle, interval, retries) = ALIVE;
         config.keepalives_idle(idle).keepalives_interval(interval).keepalives_retries(retries);
         config.tcp_user_timeout(ACKNOWLEDGED);
         config.application_name("memory-bank-mcp");
         let recycling = ManagerConfig { recycling_method: RecyclingMethod::Fast };
-        let tls = match trust {
-            Trust::Plain => None,
-            Trust::Tls(roots) => Some(MakeRustlsConnect::new(tls_config(roots, supabase_root)?)),
-        };
+        let tls = policy.client_config(supabase_root)?.map(MakeRustlsConnect::new);
+        let connector = Connector::new(&config, &endpoints, &policy, tls, CONNECT, &around.entropy);
         let pool = |most: usize| {
-            let (config, recycling) = (config.clone(), recycling.clone());
-            let manager = match &tls {
-                None => Manager::from_config(config, NoTls, recycling),
-                Some(tls) => Manager::from_config(config, tls.clone(), recycling),
-            };
+            let manager = Manager::from_connect(config.clone(), connector.clone(), recycling.clone());
             Pool::builder(manager)
                 .max_size(most)
                 .runtime(Runtime::Tokio1)
@@ -220,6 +200,7 @@ impl Database {
         Ok(Self {
             pool,
             bare,
+            certificate_check: policy.certificate_check(),
             around,
             default_quota: 0,
             quota_refusals: Arc::default(),
@@ -237,6 +218,12 @@ impl Database {
     #[must_use]
     pub fn with_default_quota(self, bytes: u64) -> Self {
         Self { default_quota: bytes, ..self }
+    }
+
+    /// What is checked of the database's certificate on every connection.
+    #[must_use]
+    pub fn certificate_check(&self) -> CertificateCheck {
+        self.certificate_check
     }
 
     /// Asks the database whether it is there.
@@ -359,236 +346,27 @@ impl Answers {
     }
 }
 
-enum Trust {
-    Plain,
-    Tls(Roots),
+/// What a connection string and the settings come to.
+struct Target {
+    config: tokio_postgres::Config,
+    endpoints: Vec<Endpoint>,
+    policy: TlsPolicy,
 }
 
-/// Whom to believe that it is the server.
-enum Roots {
-    /// Whoever answers: the line is encrypted, no more. This is what `sslmode=require` means to every PostgreSQL client.
-    Anyone,
-    /// Who has a certificate of the system's authorities, or of one in the file.
-    System(Option<PathBuf>),
-    /// Who has a certificate of one of these authorities.
-    File(PathBuf),
-}
-
-/// Reads a connection string. `sslmode` takes libpq's words, two of which the driver does not know.
-fn read_url(url: &str, options: &TrustOptions) -> Result<(tokio_postgres::Config, Trust), ConnectError> {
-    let (base, query) = match url.split_once('?') {
-        Some((base, query)) if url.starts_with("postgres") => (base, query),
-        _ => (url, ""),
-    };
-    let mut mode = None;
-    let mut root = None;
-    let mut rest = Vec::new();
-    for pair in query.split('&').filter(|pair| !pair.is_empty()) {
-        match pair.split_once('=') {
-            // A transaction pooler was refused already.
-            Some(("pgbouncer", _)) => {}
-            Some(("sslmode", value)) => mode = Some(value.to_owned()),
-            Some(("sslrootcert", value)) => root = Some(value.replace("%2F", "/")),
-            _ => rest.push(pair),
+impl Target {
+    fn read(options: &DatabaseOptions) -> Result<Self, ConnectError> {
+        let mut string = ConnectionString::parse(&options.url)?;
+        refuse_by_name(&mut string)?;
+        let mut endpoints = string.take_endpoints()?;
+        for host in supabase::take_session_pooler(&mut endpoints) {
+            tracing::warn!(
+                host,
+                "port 6543 is Supabase's transaction pooler: port 5432 of the same host is used instead"
+            );
         }
-    }
-    let plain = if rest.is_empty() { base.to_owned() } else { format!("{base}?{}", rest.join("&")) };
-    let mut config = tokio_postgres::Config::from_str(&plain)
-        .map_err(|error| ConnectError::Malformed(without_values(&error)))?;
-    let roots = match root {
-        Some(path) if path != "system" => Some(Roots::File(PathBuf::from(path))),
-        Some(_) => Some(Roots::System(options.root_certificate.clone())),
-        None => None,
-    };
-    let is_supabase = options.verify || supabase::has_supabase_host(&config);
-    let verify = is_supabase || options.root_certificate.is_some();
-    let trusted = || Roots::System(options.root_certificate.clone());
-    let trust = match mode.as_deref() {
-        Some("disable") => {
-            config.ssl_mode(SslMode::Disable);
-            Trust::Plain
-        }
-        None | Some("allow" | "prefer" | "require") if verify => {
-            config.ssl_mode(SslMode::Require);
-            Trust::Tls(roots.unwrap_or_else(trusted))
-        }
-        Some("allow") => {
-            config.ssl_mode(SslMode::Disable);
-            Trust::Plain
-        }
-        None | Some("prefer") => {
-            config.ssl_mode(SslMode::Prefer);
-            Trust::Tls(Roots::Anyone)
-        }
-        Some("require") => {
-            config.ssl_mode(SslMode::Require);
-            Trust::Tls(roots.unwrap_or(Roots::Anyone))
-        }
-        Some("verify-ca" | "verify-full") => {
-            config.ssl_mode(SslMode::Require);
-            Trust::Tls(roots.unwrap_or_else(trusted))
-        }
-        Some(other) => {
-            return Err(ConnectError::Malformed(format!(
-                "sslmode is `{other}`; it takes disable, prefer, require, verify-ca or verify-full"
-            )));
-        }
-    };
-    Ok((config, trust))
-}
-
-fn without_values(error: &tokio_postgres::Error) -> String {
-    // The driver names the parameter and never its value.
-    describe(error)
-}
-
-fn tls_config(roots: Roots, supabase_root: &str) -> Result<rustls::ClientConfig, ConnectError> {
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let unusable = |error: &dyn fmt::Display| ConnectError::Certificates(error.to_string());
-    let builder = rustls::ClientConfig::builder_with_provider(Arc::clone(&provider))
-        .with_safe_default_protocol_versions()
-        .map_err(|error| unusable(&error))?;
-    let mut store = RootCertStore::empty();
-    let mut supabase = None;
-    let add_file = |store: &mut RootCertStore, path: &PathBuf| {
-        let unreadable =
-            |error: &dyn fmt::Display| ConnectError::Certificates(format!("`{}`: {error}", path.display()));
-        let before = store.len();
-        for certificate in CertificateDer::pem_file_iter(path).map_err(|error| unreadable(&error))? {
-            let certificate = certificate.map_err(|error| unreadable(&error))?;
-            store.add(certificate).map_err(|error| unreadable(&error))?;
-        }
-        if store.len() == before { Err(unreadable(&"there is no certificate in it")) } else { Ok(()) }
-    };
-    match roots {
-        Roots::Anyone => {
-            return Ok(builder
-                .dangerous()
-                .with_custom_certificate_verifier(Arc::new(Encrypted(provider)))
-                .with_no_client_auth());
-        }
-        Roots::System(file) => {
-            for certificate in rustls_native_certs::load_native_certs().certs {
-                // The system's list may hold certificates that this library cannot read; the others still count.
-                let _unreadable = store.add(certificate).is_err();
-            }
-            if let Some(path) = file {
-                add_file(&mut store, &path)?;
-            }
-            let root =
-                CertificateDer::from_pem_slice(supabase_root.as_bytes()).map_err(|error| unusable(&error))?;
-            let mut beside = store.clone();
-            beside.add(root).map_err(|error| unusable(&error))?;
-            supabase = Some(beside);
-        }
-        // Whoever names a file trusts nobody else.
-        Roots::File(path) => add_file(&mut store, &path)?,
-    }
-    let verifier = |store: RootCertStore| {
-        WebPkiServerVerifier::builder_with_provider(Arc::new(store), Arc::clone(&provider))
-            .build()
-            .map_err(|error| unusable(&error))
-    };
-    // A machine without authorities of its own still reaches Supabase.
-    let others = if store.is_empty() { None } else { Some(verifier(store)?) };
-    let supabase = supabase.map(verifier).transpose()?;
-    let by_name = ByName { supabase, others, provider: Arc::clone(&provider) };
-    Ok(builder.dangerous().with_custom_certificate_verifier(Arc::new(by_name)).with_no_client_auth())
-}
-
-/// Verifies in full, with authorities that depend on the host's name: Supabase's counts for its own names alone.
-#[derive(Debug)]
-struct ByName {
-    supabase: Option<Arc<WebPkiServerVerifier>>,
-    others: Option<Arc<WebPkiServerVerifier>>,
-    provider: Arc<CryptoProvider>,
-}
-
-impl ServerCertVerifier for ByName {
-    fn verify_server_cert(
-        &self,
-        certificate: &CertificateDer<'_>,
-        intermediates: &[CertificateDer<'_>],
-        name: &ServerName<'_>,
-        ocsp: &[u8],
-        now: UnixTime,
-    ) -> Result<ServerCertVerified, rustls::Error> {
-        let is_supabase = matches!(name, ServerName::DnsName(name) if supabase::is_supabase(name.as_ref()));
-        let verifier =
-            if is_supabase { self.supabase.as_ref().or(self.others.as_ref()) } else { self.others.as_ref() };
-        let unknown = rustls::Error::InvalidCertificate(rustls::CertificateError::UnknownIssuer);
-        verifier.ok_or(unknown)?.verify_server_cert(certificate, intermediates, name, ocsp, now)
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        verify_tls12_signature(
-            message,
-            certificate,
-            signature,
-            &self.provider.signature_verification_algorithms,
-        )
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        verify_tls13_signature(
-            message,
-            certificate,
-            signature,
-            &self.provider.signature_verification_algorithms,
-        )
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.provider.signature_verification_algorithms.supported_schemes()
-    }
-}
-
-/// Takes any certificate; signatures are still checked.
-#[derive(Debug)]
-struct Encrypted(Arc<CryptoProvider>);
-
-impl ServerCertVerifier for Encrypted {
-    fn verify_server_cert(
-        &self,
-        _certificate: &CertificateDer<'_>,
-        _intermediates: &[CertificateDer<'_>],
-        _name: &ServerName<'_>,
-        _ocsp: &[u8],
-        _now: UnixTime,
-    ) -> Result<ServerCertVerified, rustls::Error> {
-        Ok(ServerCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        verify_tls12_signature(message, certificate, signature, &self.0.signature_verification_algorithms)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        verify_tls13_signature(message, certificate, signature, &self.0.signature_verification_algorithms)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.0.signature_verification_algorithms.supported_schemes()
+        let is_supabase = endpoints.iter().any(|endpoint| supabase::is_supabase(&endpoint.host));
+        let policy = TlsPolicy::take(&mut string, &options.trust, is_supabase)?;
+        Ok(Self { config: string.into_config()?, endpoints, policy })
     }
 }
 
@@ -608,32 +386,10 @@ mod tests {
     #[test]
     fn errors_about_the_connection_string_never_show_the_password() {
         for url in ["postgres://u:secret@h:port/d", "postgres://u:secret@h/d?sslmode=maybe", "secret"] {
-            let Err(error) = read_url(url, &TrustOptions::default()) else { panic!("{url}") };
+            let trust = TrustOptions::default();
+            let options = DatabaseOptions { url: url.to_owned(), max_connections: 1, trust };
+            let Err(error) = Target::read(&options) else { panic!("{url}") };
             assert!(!error.to_string().contains("secret"), "{error}");
-        }
-    }
-
-    #[test]
-    fn the_words_of_sslmode_are_libpq_s() {
-        let options = TrustOptions::default();
-        let mode = |url: &str| read_url(url, &options).map(|(config, _)| config.get_ssl_mode()).unwrap();
-        assert_eq!(mode("postgres://h/d?sslmode=disable"), SslMode::Disable);
-        assert_eq!(mode("postgres://h/d"), SslMode::Prefer);
-        assert_eq!(mode("postgres://h/d?sslmode=verify-full&connect_timeout=3"), SslMode::Require);
-    }
-
-    #[test]
-    fn certificates_are_checked_when_that_is_asked_for_unless_tls_is_off() {
-        let verify = TrustOptions { verify: true, root_certificate: None };
-        let roots = TrustOptions { verify: false, root_certificate: Some(PathBuf::from("/ca.pem")) };
-        for options in [&verify, &roots] {
-            for url in ["postgres://h/d", "postgres://h/d?sslmode=prefer", "postgres://h/d?sslmode=require"] {
-                let (config, trust) = read_url(url, options).unwrap();
-                assert_eq!(config.get_ssl_mode(), SslMode::Require, "{url}");
-                assert!(matches!(trust, Trust::Tls(Roots::System(_))), "{url}");
-            }
-            let (_, trust) = read_url("postgres://h/d?sslmode=disable", options).unwrap();
-            assert!(matches!(trust, Trust::Plain));
         }
     }
 }

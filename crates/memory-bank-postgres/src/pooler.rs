@@ -7,6 +7,7 @@ use std::time::Duration;
 use tokio_postgres::{Client, SimpleQueryMessage};
 
 use crate::connect::{ConnectError, Database};
+use crate::connection_string::ConnectionString;
 use crate::error::describe;
 use crate::unreachable::Unreachable;
 
@@ -139,14 +140,11 @@ async fn session(client: &Client) -> Result<String, tokio_postgres::Error> {
     Ok(format!("{} {}", text(0), text(1)))
 }
 
-/// Refuses a connection string that says itself that it leads to a transaction pooler.
-pub(crate) fn refuse_by_name(url: &str) -> Result<(), ConnectError> {
-    let query = url.split_once('?').map_or("", |(_, query)| query);
-    let named = query.split('&').any(|pair| {
-        pair.split_once('=').is_some_and(|(name, value)| {
-            name == "pgbouncer" && ["true", "1", "yes", "on"].contains(&value.to_ascii_lowercase().as_str())
-        })
-    });
+/// Refuses a connection string that says itself that it leads to a transaction pooler; takes out what says so.
+pub(crate) fn refuse_by_name(string: &mut ConnectionString) -> Result<(), ConnectError> {
+    let named = string
+        .take("pgbouncer")
+        .is_some_and(|value| ["true", "1", "yes", "on"].contains(&value.to_ascii_lowercase().as_str()));
     if named { Err(shared("the connection string says `pgbouncer=true`")) } else { Ok(()) }
 }
 
@@ -156,8 +154,11 @@ mod tests {
 
     #[test]
     fn a_connection_string_that_names_a_transaction_pooler_is_refused_with_advice() {
-        let error = refuse_by_name("postgres://u:secret@h:6543/d?pgbouncer=true").unwrap_err().to_string();
-        assert!(error.contains("session pooler") && !error.contains("secret"), "{error}");
+        let refuse_by_name = |text: &str| refuse_by_name(&mut ConnectionString::parse(text).unwrap());
+        for text in ["postgres://u:secret@h:6543/d?pgbouncer=true", "host=h password=secret pgbouncer=1"] {
+            let error = refuse_by_name(text).unwrap_err().to_string();
+            assert!(error.contains("session pooler") && !error.contains("secret"), "{error}");
+        }
         assert!(refuse_by_name("postgres://u@h:6543/d?connect_timeout=3&pgbouncer=false").is_ok());
         // The guide: the session pooler may have either port.
         assert!(refuse_by_name("postgres://u@aws-0-eu-west-1.pooler.supabase.com:6543/postgres").is_ok());

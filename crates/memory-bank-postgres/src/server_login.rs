@@ -1,12 +1,11 @@
 //! The role that servers log in as: made, given its password, and made a member of the role that may serve. It must not
 //! know where the password is kept.
 
-use std::str::FromStr;
-
 use memory_bank_core::error::StoreError;
 use postgres_protocol::password::scram_sha_256;
 
 use crate::connect::{ConnectError, Database};
+use crate::connection_string::ConnectionString;
 use crate::error::describe;
 
 /// Two migrate steps at once set the role one after the other. A number that nothing else uses.
@@ -44,12 +43,10 @@ impl ServerLogin {
     /// # Errors
     /// The string cannot be read, or it names no role.
     pub fn of(url: &str) -> Result<Self, ConnectError> {
-        let config = tokio_postgres::Config::from_str(url)
-            .map_err(|error| ConnectError::Malformed(describe(&error)))?;
-        let role = config.get_user().filter(|role| !role.is_empty());
-        let role = role.ok_or_else(|| ConnectError::Malformed("it names no user".to_owned()))?.to_owned();
-        let password = config.get_password().map(|password| String::from_utf8_lossy(password).into_owned());
-        Ok(Self { role, password: password.filter(|password| !password.is_empty()) })
+        let string = ConnectionString::parse(url)?;
+        let role =
+            string.get("user").ok_or_else(|| ConnectError::Malformed("it names no user".to_owned()))?;
+        Ok(Self { role: role.to_owned(), password: string.get("password").map(str::to_owned) })
     }
 }
 
@@ -103,6 +100,8 @@ mod tests {
         assert!(!format!("{login:?}").contains("a@/b"));
         let login = ServerLogin::of("postgresql://mbmcp_server@postgres:5432").unwrap();
         assert_eq!(login.password, None);
+        let login = ServerLogin::of("host=postgres user=mbmcp_server password='a b?#@/'").unwrap();
+        assert_eq!((login.role.as_str(), login.password.as_deref()), ("mbmcp_server", Some("a b?#@/")));
         let error = ServerLogin::of("postgresql://postgres:5432/d").unwrap_err();
         assert!(error.to_string().contains("names no user"), "{error}");
     }

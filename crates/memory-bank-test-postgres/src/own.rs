@@ -1,6 +1,6 @@
 //! A PostgreSQL of one test alone, which may crash it and start it again.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::cluster::{Place, free_port, programs, server_user, succeeded};
@@ -48,6 +48,32 @@ impl OwnServer {
     /// Starts it after a crash, on the same port.
     pub fn start_again(&self) {
         self.place().launch(self.port, SETTINGS);
+    }
+
+    /// Runs a shell script in the server's folder, with the folder of its data in `DATA`, and starts the server again.
+    pub fn rearrange(&self, script: &str) {
+        self.crash();
+        let data = self.home.join("data");
+        let mut command = Command::new("sh");
+        command.args(["-e", "-c", script]).env("DATA", &data).current_dir(&self.home);
+        succeeded("a change of the test server", command.output().expect("sh"));
+        if let Some(user) = server_user() {
+            let owned = Command::new("chown").arg("-R").arg(user).arg(&data).output().expect("chown");
+            succeeded("chown", owned);
+        }
+        self.start_again();
+    }
+
+    /// The folder that it lives in.
+    #[must_use]
+    pub fn home(&self) -> &Path {
+        &self.home
+    }
+
+    /// The port that it listens on, at 127.0.0.1.
+    #[must_use]
+    pub fn port(&self) -> u16 {
+        self.port
     }
 
     /// The connection string of a role.

@@ -3,6 +3,8 @@
 
 use std::path::Path;
 
+use memory_bank_postgres::ConnectionString;
+
 use super::{
     ConfigError, LOGIN_DATABASE, LOGIN_PASSWORD, LOGIN_USER, Read, SECRET_BYTES, Variable, set, text_file,
 };
@@ -12,52 +14,25 @@ use super::{
 /// # Errors
 /// The file with the password is needed and cannot be read, or the password is given twice.
 pub(super) fn complete(url: String, read: Read<'_>) -> Result<String, ConfigError> {
-    let has = Parts::of(&url);
+    // What cannot be read is reported when it is used.
+    let Ok(string) = ConnectionString::parse(&url) else { return Ok(url) };
     let mut added = Vec::new();
-    let mut add = |key: &str, value: String| added.push(format!("{key}={}", escaped(&value)));
-    if !has.user
+    if string.get("user").is_none()
         && let Some(user) = set(&LOGIN_USER, read)
     {
-        add("user", user);
+        added.push(("user", user));
     }
-    if !has.password
+    if string.get("password").is_none()
         && let Some(password) = password(&LOGIN_PASSWORD, read)?
     {
-        add("password", password);
+        added.push(("password", password));
     }
-    if !has.database
+    if string.get("dbname").is_none()
         && let Some(database) = set(&LOGIN_DATABASE, read)
     {
-        add("dbname", database);
+        added.push(("dbname", database));
     }
-    if added.is_empty() {
-        return Ok(url);
-    }
-    let joint = if url.contains('?') { '&' } else { '?' };
-    Ok(format!("{url}{joint}{}", added.join("&")))
-}
-
-/// Which parts a connection string has.
-struct Parts {
-    user: bool,
-    password: bool,
-    database: bool,
-}
-
-impl Parts {
-    fn of(url: &str) -> Self {
-        let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
-        let (place, query) = rest.split_once('?').unwrap_or((rest, ""));
-        let (login, place) = place.split_once('@').unwrap_or(("", place));
-        let (user, password) = login.split_once(':').unwrap_or((login, ""));
-        let database = place.split_once('/').map_or("", |(_, database)| database);
-        let asks = |key: &str| query.split('&').any(|pair| pair.split('=').next() == Some(key));
-        Self {
-            user: !user.is_empty() || asks("user"),
-            password: !password.is_empty() || asks("password"),
-            database: !database.is_empty() || asks("dbname"),
-        }
-    }
+    Ok(if added.is_empty() { url } else { ConnectionString::extended(&url, &added) })
 }
 
 /// A password as it was given: white space is part of it, but for the end of a file's line.
@@ -81,19 +56,6 @@ fn password(variable: &Variable, read: Read<'_>) -> Result<Option<String>, Confi
             Ok(Some(text.to_owned()))
         }
     }
-}
-
-/// Every byte but letters and digits, percent-encoded.
-fn escaped(text: &str) -> String {
-    let mut escaped = String::with_capacity(text.len());
-    for byte in text.bytes() {
-        if byte.is_ascii_alphanumeric() {
-            escaped.push(char::from(byte));
-        } else {
-            escaped += &format!("%{byte:02X}");
-        }
-    }
-    escaped
 }
 
 #[cfg(test)]
@@ -123,6 +85,19 @@ mod tests {
         assert!(url.ends_with("&dbname=d%20b"), "{url}");
         let login = ServerLogin::of(&url).unwrap();
         assert_eq!((login.role.as_str(), login.password.as_deref()), ("m/b", Some(wanted)));
+    }
+
+    #[test]
+    fn pairs_and_odd_passwords_are_completed_too() {
+        let given = [("PGUSER", "u"), ("PGPASSWORD", "p 'w\\"), ("PGDATABASE", "d")];
+        for url in ["host=h port=5433", "postgresql://h:5433"] {
+            let login = ServerLogin::of(&completed(url, &given).unwrap()).unwrap();
+            assert_eq!((login.role.as_str(), login.password.as_deref()), ("u", Some("p 'w\\")), "{url}");
+        }
+        let url = "postgresql://a:b?c#d@h/d";
+        assert_eq!(completed(url, &given), Ok(url.to_owned()));
+        let login = ServerLogin::of(&completed("postgresql://a:b?c@h", &given).unwrap()).unwrap();
+        assert_eq!((login.role.as_str(), login.password.as_deref()), ("a", Some("b?c")));
     }
 
     #[rstest]

@@ -185,3 +185,68 @@ fn a_request_that_names_two_hosts_or_a_broken_one_is_refused_everywhere() {
         assert_eq!(nameless, if listen == "0.0.0.0" { 200 } else { 403 });
     }
 }
+
+/// The status of an HTTP/2 request to `/api/keys` with this `:authority`, and with a `Host` beside it if there is one.
+async fn status_over_http2(server: &Server, authority: &str, host: Option<&str>) -> u16 {
+    let stream = tokio::net::TcpStream::connect(&server.address).await.unwrap();
+    let (executor, io) = (hyper_util::rt::TokioExecutor::new(), hyper_util::rt::TokioIo::new(stream));
+    let (mut sender, connection) = hyper::client::conn::http2::handshake(executor, io).await.unwrap();
+    let connection = tokio::spawn(connection);
+    let mut request =
+        http::Request::get(format!("http://{authority}/api/keys")).header("x-api-key", &server.key);
+    if let Some(host) = host {
+        request = request.header("host", host);
+    }
+    let request = request.body(http_body_util::Empty::<bytes::Bytes>::new()).unwrap();
+    let status = sender.send_request(request).await.unwrap().status().as_u16();
+    connection.abort();
+    status
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn over_http2_the_authority_is_the_host_and_one_that_contradicts_it_is_refused() {
+    let open = Server::start(&[("MCP_HOST", "0.0.0.0")]);
+    let listed = Server::start(&[("MCP_HOST", "0.0.0.0"), ("ALLOWED_HOSTS", "memory.example.com")]);
+    let local = Server::start(&[("MCP_HOST", "127.0.0.1")]);
+    for (authority, host, at_open, at_listed, at_local) in [
+        ("memory.example.com", None, 200, 200, 403),
+        ("memory.example.com", Some("memory.example.com"), 200, 200, 403),
+        ("MEMORY.example.com:80", Some("memory.example.com"), 200, 200, 403),
+        ("evil.example", None, 200, 403, 403),
+        ("localhost", None, 200, 403, 200),
+        // Which of the two a proxy in front went by, nobody can tell.
+        ("memory.example.com", Some("evil.example"), 403, 403, 403),
+        ("localhost", Some("evil.example"), 403, 403, 403),
+        ("evil.example", Some("localhost"), 403, 403, 403),
+        ("evil.example", Some("memory.example.com"), 403, 403, 403),
+    ] {
+        for (server, expected, name) in
+            [(&open, at_open, "open"), (&listed, at_listed, "listed"), (&local, at_local, "local")]
+        {
+            let status = status_over_http2(server, authority, host).await;
+            assert_eq!(status, expected, "{name}: {authority} {host:?}");
+        }
+    }
+}
+
+#[test]
+fn a_listener_on_an_address_of_the_network_serves_any_host_with_a_key() {
+    // Nothing is sent: the system says which of its addresses it would send from.
+    let socket = std::net::UdpSocket::bind("0.0.0.0:0").unwrap();
+    let routed = socket.connect("203.0.113.1:9").and_then(|()| socket.local_addr());
+    let address = match routed.map(|address| address.ip()) {
+        Ok(ip) if !ip.is_loopback() => ip.to_string(),
+        // A machine without a network has no such address.
+        _ => "0.0.0.0".to_owned(),
+    };
+    let server = Server::start(&[("MCP_HOST", address.as_str())]);
+    for host in FOREIGN {
+        assert_eq!(list_keys(&server, &[("Host", host)]).status, 200, "{host} at {address}");
+        let bare = server.send_bare("GET", "/api/keys", &[("Host", host)], "");
+        assert_eq!(bare.status, 401, "{host} at {address}");
+        let openapi = server.send_bare("GET", "/api/openapi.json", &[("Host", host)], "");
+        assert_eq!(openapi.status, 403, "{host} at {address}");
+    }
+    let page = [("Host", "memory.example.com"), ("Origin", "http://evil.example")];
+    assert_eq!(list_keys(&server, &page).status, 403);
+}

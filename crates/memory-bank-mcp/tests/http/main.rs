@@ -66,6 +66,8 @@ mod start;
 #[cfg(test)]
 mod storage_bounds;
 #[cfg(test)]
+mod supabase_route;
+#[cfg(test)]
 mod team;
 #[cfg(test)]
 mod toolsets;

@@ -17,6 +17,7 @@ mod intruder;
 mod isolation;
 mod keys;
 mod large_restore;
+mod libpq;
 mod migrations;
 mod partitions;
 mod proof;

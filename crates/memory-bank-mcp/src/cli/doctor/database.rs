@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use jiff::SignedDuration;
 use memory_bank_core::clock::{Clock, SystemClock, iso_millis};
-use memory_bank_core::store::NoSink;
+use memory_bank_core::store::{NoSink, TextIndex as _};
 use memory_bank_postgres::{
-    ConnectError, Database, Diagnosis, MigrateError, Pooling, ProjectBytes, StoredBytes,
+    CertificateCheck, ConnectError, Database, Diagnosis, MigrateError, Pooling, ProjectBytes, StoredBytes,
 };
 
 use crate::cli::doctor::findings::Findings;
@@ -90,7 +90,7 @@ async fn ask(
             return findings.error("database", error.to_string(), "look at the database's log");
         }
     };
-    server(&diagnosis, wanted, findings);
+    server(&diagnosis, wanted, database.certificate_check(), findings);
     role(&diagnosis, wanted.provider, findings);
     if schema(database, wanted.provider, findings).await {
         match database.prove_isolation().await {
@@ -102,6 +102,7 @@ async fn ask(
             ),
         }
         kept(database, settings.http.event_retention, findings).await;
+        not_indexed(database, findings).await;
         stored(database, wanted.default_quota, findings).await;
         if let Some(key) = key {
             key::judge(database, key, findings).await;
@@ -110,7 +111,12 @@ async fn ask(
     strangers(&diagnosis, findings);
 }
 
-fn server(diagnosis: &Diagnosis, wanted: &DatabaseSettings, findings: &mut Findings) {
+fn server(
+    diagnosis: &Diagnosis,
+    wanted: &DatabaseSettings,
+    check: CertificateCheck,
+    findings: &mut Findings,
+) {
     let Diagnosis { version, round_trip, clock_ahead, connections_allowed, .. } = diagnosis;
     let major = diagnosis.version_number / 10_000;
     if VERSIONS.contains(&major) {
@@ -124,7 +130,7 @@ fn server(diagnosis: &Diagnosis, wanted: &DatabaseSettings, findings: &mut Findi
             "look for a newer memory-bank-mcp",
         );
     }
-    line(diagnosis, wanted, findings);
+    line(diagnosis, check, findings);
     let round_trip_text = format!("{:.1} ms a round trip", round_trip.as_secs_f64() * 1000.0);
     if *round_trip > SLOW {
         findings.warning(
@@ -164,17 +170,27 @@ fn server(diagnosis: &Diagnosis, wanted: &DatabaseSettings, findings: &mut Findi
     }
 }
 
-fn line(diagnosis: &Diagnosis, wanted: &DatabaseSettings, findings: &mut Findings) {
-    let checked = wanted.provider == Provider::Supabase
-        || wanted.root_certificate.is_some()
-        || wanted.url.contains("sslmode=verify-");
-    match (diagnosis.encrypted, checked, diagnosis.private) {
-        (true, true, _) => {
-            findings.ok("database.tls", "the line is encrypted and the certificate is checked");
+fn line(diagnosis: &Diagnosis, check: CertificateCheck, findings: &mut Findings) {
+    match (diagnosis.encrypted, check, diagnosis.private) {
+        (true, CertificateCheck::Full, _) => findings.ok(
+            "database.tls",
+            "the line is encrypted, and the certificate is checked with the host's name",
+        ),
+        (true, CertificateCheck::Authority, true) => findings.ok(
+            "database.tls",
+            "the line is encrypted, and the certificate's authority is checked, in a private network",
+        ),
+        (true, CertificateCheck::Authority, false) => findings.warning(
+            "database.tls",
+            "the line is encrypted, and the certificate's authority is checked, but not the host's name: any server with a \
+             certificate of that authority is believed",
+            "write `sslmode=verify-full` in the connection string",
+        ),
+        (true, CertificateCheck::Nothing, true) => {
+            findings.ok("database.tls", "the line is encrypted, in a private network");
         }
-        (true, false, true) => findings.ok("database.tls", "the line is encrypted, in a private network"),
         (false, _, true) => findings.ok("database.tls", "the line is not encrypted, in a private network"),
-        (true, false, false) => findings.warning(
+        (true, CertificateCheck::Nothing, false) => findings.warning(
             "database.tls",
             "the line is encrypted, but whoever answers is believed",
             "set `DB_SSL_ROOT_CERT`, or add `sslmode=verify-full` to the connection string",
@@ -281,6 +297,29 @@ async fn kept(database: &Database, retention: Duration, findings: &mut Findings)
     }
 }
 
+/// Documents without a search vector.
+async fn not_indexed(database: &Database, findings: &mut Findings) {
+    /// More than these have waited for longer than a server takes.
+    const MANY: u64 = 10_000;
+    match database.count_stale().await {
+        Ok(0) => findings.ok("database.text_index", "every document has a search vector"),
+        Ok(count) if count < MANY => findings.ok(
+            "database.text_index",
+            format!("{count} documents have no search vector yet: a server fills them every five minutes"),
+        ),
+        Ok(_) => findings.warning(
+            "database.text_index",
+            format!("{MANY} documents or more have no search vector"),
+            "see whether a server runs: it computes them in the background, and `app.search_documents` is slow until then",
+        ),
+        Err(error) => findings.warning(
+            "database.text_index",
+            error.to_string(),
+            "run migrations/003_functions.sql again",
+        ),
+    }
+}
+
 /// What projects hold, with their quotas.
 async fn stored(database: &Database, default_quota: u64, findings: &mut Findings) {
     /// How many projects are named.
@@ -344,8 +383,6 @@ fn strangers(diagnosis: &Diagnosis, findings: &mut Findings) {
 
 #[cfg(test)]
 mod tests {
-    use std::path::PathBuf;
-
     use super::*;
     use crate::cli::doctor::findings::Level;
 
@@ -378,8 +415,12 @@ mod tests {
     }
 
     fn found(diagnosis: &Diagnosis, wanted: &DatabaseSettings) -> Findings {
+        found_with(diagnosis, wanted, CertificateCheck::Nothing)
+    }
+
+    fn found_with(diagnosis: &Diagnosis, wanted: &DatabaseSettings, check: CertificateCheck) -> Findings {
         let mut findings = Findings::default();
-        server(diagnosis, wanted, &mut findings);
+        server(diagnosis, wanted, check, &mut findings);
         role(diagnosis, wanted.provider, &mut findings);
         findings
     }
@@ -410,8 +451,13 @@ mod tests {
     fn outside_a_private_network_the_line_is_to_be_encrypted_and_the_certificate_checked() {
         one(Level::Warning, "whoever answers is believed", &Diagnosis { private: false, ..well() });
         one(Level::Warning, "not encrypted", &Diagnosis { private: false, encrypted: false, ..well() });
-        let checked = DatabaseSettings { root_certificate: Some(PathBuf::from("/ca.pem")), ..wanted() };
-        assert_eq!(found(&Diagnosis { private: false, ..well() }, &checked).count(Level::Warning), 0);
+        let public = Diagnosis { private: false, ..well() };
+        assert_eq!(found_with(&public, &wanted(), CertificateCheck::Full).count(Level::Warning), 0);
+        let authority = found_with(&public, &wanted(), CertificateCheck::Authority);
+        assert!(authority.count(Level::Warning) == 1 && authority.text().contains("not the host's name"));
+        // A line that is not encrypted is never called checked.
+        let plain = found_with(&Diagnosis { encrypted: false, ..public }, &wanted(), CertificateCheck::Full);
+        assert!(plain.count(Level::Warning) == 1 && plain.text().contains("not encrypted"));
     }
 
     #[test]
