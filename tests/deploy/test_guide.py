@@ -311,7 +311,7 @@ def test_the_server_s_password_is_generated_kept_and_shown_nowhere(engine, shell
     healthy(engine)
     assert server_password(engine) == password
     # Without the volume there is another password.
-    shell.run(line("docker compose --profile local-db down"))
+    shell.run("docker compose --profile local-db rm --stop --force mbmcp-server migrate")
     engine("volume", "rm", "mbmcp_server-credentials")
     shell.run(line(UP))
     healthy(engine)
@@ -358,9 +358,11 @@ def test_the_domain_has_its_certificate_from_let_s_encrypt_once_its_lines_are_un
     def router():
         done = subprocess.run(["curl", "--silent", "http://127.0.0.1:8080/api/http/routers/mbmcp-server-domain@file"],
                               capture_output=True, text=True)
-        return json.loads(done.stdout) if done.stdout.startswith("{") else {}
+        found = json.loads(done.stdout) if done.stdout.startswith("{") else {}
+        # While Traefik reads its routes there is none.
+        return found if "rule" in found else {}
 
-    assert "tls" not in router()
+    assert router() == {}
     try:
         file.write_text(re.sub(r"^( +)# (- --certificatesresolvers\.)", r"\1\2", before, flags=re.MULTILINE))
         shell.run("ACME_EMAIL=a@memory.test DOMAIN=memory.test " + UP)
@@ -374,6 +376,7 @@ def test_the_domain_has_its_certificate_from_let_s_encrypt_once_its_lines_are_un
 
 
 def test_without_the_server_traefik_answers_502_or_503(engine):
+    wait_for("the edge", lambda: answer(80, "/health") == 200)
     engine("stop", "mbmcp-server")
     assert answer(80, "/health") in (502, 503)
     assert ask(EDGE, "POST", "/mcp", body={})[0] in (502, 503)

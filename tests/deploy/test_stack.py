@@ -169,6 +169,13 @@ def test_the_page_on_compose_works_as_written(engine, shell, checkout, from_noth
             three_servers_share_the_sessions(engine, key)
         if "pg_dump" in block:
             assert (checkout / "memory-bank.dump").stat().st_size > 1000
+            # What is written after the backup is gone after the restore.
+            assert "later" in shell.run("docker compose run --rm migrate users create later --json")
+        if "pg_restore" in block:
+            wait_for("the servers on the restored database", lambda: answers(EDGE, "/health"))
+            assert psql(engine, "SELECT string_agg(name, ',') FROM users") == "alice"
+            assert int(psql(engine, "SELECT count(*) FROM pg_inherits WHERE inhparent = 'mcp_events'::regclass")) > 1
+            assert "demo" in call(EDGE, key, initialize(EDGE, key), "list_stores")
         if "compose.secrets.yml" in block and "up -d" in block:
             wait_for("the server with its secrets in files", lambda: answers(EDGE, "/health"))
             password = (checkout / "secrets" / "postgres_password").read_text().strip()
