@@ -52,9 +52,7 @@ class Engine:
         self.log = open(self.home / "engine.log", "w")
         self.process = subprocess.Popen(
             ["dockerd", f"--data-root={self.home}/data", f"--exec-root={self.home}/exec",
-             f"--pidfile={self.home}/pid", f"--host={self.environment['DOCKER_HOST']}",
-             # There is no name server here: a name of no container is refused at once, as one that answers would.
-             "--dns=127.0.0.1"],
+             f"--pidfile={self.home}/pid", f"--host={self.environment['DOCKER_HOST']}"],
             stdout=self.log, stderr=self.log, env=self.environment)
 
         def answers():

@@ -378,7 +378,14 @@ def test_the_domain_has_its_certificate_from_let_s_encrypt_once_its_lines_are_un
 def test_without_the_server_traefik_answers_502_or_503(engine):
     wait_for("the edge", lambda: answer(80, "/health") == 200)
     engine("stop", "mbmcp-server")
-    assert answer(80, "/health", seconds=60) in (502, 503)
+    # Nothing here resolves names of no container, so that Traefik would wait (504): the name stays, and nobody listens.
+    engine("run", "--detach", "--name", "away", "--network", "mbmcp_edge", "--network-alias", "mbmcp-server",
+           "--entrypoint", "sleep", "postgres:17-alpine", "600")
+    try:
+        assert answer(80, "/health", seconds=30) in (502, 503)
+        assert ask(EDGE, "POST", "/mcp", body={})[0] in (502, 503)
+    finally:
+        engine("rm", "--force", "--volumes", "away")
 
 
 def test_the_rollback_leaves_nothing_in_the_database(engine):
