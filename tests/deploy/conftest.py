@@ -93,8 +93,7 @@ class Engine:
 def engine():
     # The socket's path must be short.
     home = Path(tempfile.mkdtemp(prefix="mbmcp-engine-", dir=os.environ.get("TMPDIR", "/tmp")))
-    data = BUILT / "engine"
-    shutil.rmtree(data, ignore_errors=True)
+    data = Path(os.environ["MEMORY_BANK_ENGINE"])
     data.mkdir(parents=True)
     (home / "data").symlink_to(data)
     engine = Engine(home)
@@ -127,8 +126,7 @@ def stand_ins(engine, image):
     """What docker-compose.yml names beside our image."""
     engine("import", str(BUILT / "stand-in" / "root.tar"), "stand-in-root")
     engine("tag", "gcr.io/distroless/cc-debian12:nonroot", "stand-in-base")
-    context = BUILT / "stand-in" / "context"
-    shutil.rmtree(context, ignore_errors=True)
+    context = Path(os.environ["MEMORY_BANK_ENGINE"]).with_suffix(".context")
     shutil.copytree(STAND_INS, context)
     os.link(TOOLS / "traefik", context / "traefik")
     for stage, name in [("postgres", "postgres:17-alpine"), ("redis", "redis:7-alpine"), ("traefik", "traefik:v3.3")]:

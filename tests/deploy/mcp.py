@@ -4,11 +4,11 @@ import http.client
 import json
 
 
-def ask(address, method, path, key=None, body=None, session=None):
-    """Status, headers and body of one request on a connection of its own, addressed to `localhost`."""
+def ask(address, method, path, key=None, body=None, session=None, name="localhost"):
+    """Status, headers and body of one request on a connection of its own, addressed to a host of that name."""
     host, port = address
     connection = http.client.HTTPConnection(host, port, timeout=30)
-    headers = {"Host": "localhost", "Accept": "application/json, text/event-stream"}
+    headers = {"Host": name, "Accept": "application/json, text/event-stream"}
     if key:
         headers["X-API-Key"] = key
     if session:
@@ -23,9 +23,9 @@ def ask(address, method, path, key=None, body=None, session=None):
     return answer.status, answer.headers, text
 
 
-def initialize(address, key):
+def initialize(address, key, name="localhost"):
     """The id of a new session."""
-    status, headers, text = ask(address, "POST", "/mcp", key, {
+    status, headers, text = ask(address, "POST", "/mcp", key, name=name, body={
         "jsonrpc": "2.0", "id": 1, "method": "initialize", "params": {
             "protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": {"name": "test", "version": "1"}}})
     assert status == 200, text

@@ -50,6 +50,7 @@ def shell(engine, stand_ins, checkout):
     (checkout / ".env").unlink(missing_ok=True)
     # What cannot be built here is there already.
     shell = Shell(checkout, engine.environment | {"DOCKER_PULL_POLICY": "never"}, logs)
+    shell.key = None
     yield shell
     engine.try_("compose", "--profile", "local-db", "down", "--volumes", cwd=checkout)
     shell.close()
@@ -60,10 +61,10 @@ def healthy(engine, names=NAMED):
         wait_for(f"{name} is healthy", lambda name=name: engine.health(name) == "healthy")
 
 
-def answer(port, path="/", headers=None):
+def answer(port, path="/", headers=None, seconds=5):
     """The status of a request to this machine; none while nobody listens."""
     options = [part for header in headers or [] for part in ("--header", header)]
-    done = subprocess.run(["curl", "--silent", "--max-time", "5", "--output", "/dev/null", "--location", *options,
+    done = subprocess.run(["curl", "--silent", "--max-time", str(seconds), "--output", "/dev/null", "--location", *options,
                            "--write-out", "%{http_code}", f"http://127.0.0.1:{port}{path}"], capture_output=True, text=True)
     return int(done.stdout or 0)
 
@@ -90,7 +91,7 @@ def of_ours(engine):
 
 def test_each_line_of_the_guide_has_its_test():
     page = PAGE.read_text()
-    table = page[page.index("## Where each line is tested"):]
+    table = page[page.index("## Where each line is tested"):page.index("## What each chapter promises")]
     rows = dict(re.findall(r"^\| ``(.+?)`` \| (.+) \|$", table, re.MULTILINE))
     tests = "\n".join((ROOT / "tests" / "deploy" / name).read_text() for name in ["test_guide.py", "test_image.py"])
     lines = set()
@@ -210,21 +211,47 @@ def test_the_stack_starts_in_a_fresh_clone_without_any_settings(engine, shell, c
     assert not (checkout / ".env").exists()
     shell.run(line(UP))
     healthy(engine)
-    shell.run(line(GONE))
-    assert of_ours(engine) == ""
 
 
 def test_the_stack_starts_with_the_example_of_the_settings(engine, shell):
+    """It is the same stack: nothing is made anew."""
+    before = [engine.inspect(name)["Id"] for name in NAMED]
     shell.run(line("cp .env.example .env"))
     shell.run(line(UP))
     healthy(engine)
+    assert [engine.inspect(name)["Id"] for name in NAMED] == before
     listed = shell.run(line("docker compose ps"))
     assert the("text", "mbmcp-traefik").split() == NAMED
     for name in NAMED:
         assert any(one.startswith(name) and "healthy" in one for one in listed.splitlines()), listed
     said = shell.run(line("docker compose run --rm migrate bootstrap --user alice --project demo"))
-    key = re.search(r"mbmcp_live_[0-9A-Za-z]{32}", said).group()
-    assert "demo" in call(EDGE, key, initialize(EDGE, key), "list_stores")
+    shell.key = re.search(r"mbmcp_live_[0-9A-Za-z]{32}", said).group()
+    assert "demo" in call(EDGE, shell.key, initialize(EDGE, shell.key), "list_stores")
+
+
+def test_any_name_and_address_of_the_machine_reaches_the_server_with_a_key_and_nobody_without(engine, shell):
+    # This machine's address in the network of the proxy; ALLOWED_HOSTS is not set.
+    address = engine.inspect("mbmcp-traefik")["NetworkSettings"]["Networks"]["mbmcp_edge"]["Gateway"]
+    for place, name in [(EDGE, "memory.example.com"), ((address, 80), address), ((address, 80), f"{address}:8888")]:
+        session = initialize(place, shell.key, name)
+        assert ask(place, "DELETE", "/mcp", shell.key, session=session, name=name)[0] in (200, 204), name
+        assert ask(place, "GET", "/api/keys", shell.key, name=name)[0] == 200, name
+        assert ask(place, "GET", "/health", name=name)[0] == 200, name
+        assert ask(place, "POST", "/mcp", body={}, name=name)[0] in (401, 403), name
+        assert ask(place, "GET", "/api/keys", name=name)[0] in (401, 403), name
+
+
+def test_the_database_has_the_ten_tables_and_their_text_search(engine):
+    page = PAGE.read_text()
+    chapter = page[page.index("### Database Schema (10 tables)"):page.index("## Prerequisites")]
+    promised = set(re.findall(r"^\| `(\w+)` \|", chapter, re.MULTILINE))
+    assert len(promised) == 10
+    there = "SELECT relname FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'p')"
+    assert set(psql(engine, there).split()) == promised | {"schema_migrations"}
+    assert psql(engine, "SELECT bool_and(relrowsecurity AND relforcerowsecurity) FROM pg_class WHERE oid IN ("
+                        + ", ".join(f"'public.{name}'::regclass" for name in sorted(promised)) + ")") == "t"
+    kinds = "SELECT attname, atttypid::regtype FROM pg_attribute WHERE attrelid = 'documents'::regclass AND attname IN ('content', 'fts')"
+    assert set(psql(engine, kinds).split()) == {"content|text", "fts|tsvector"}
 
 
 def test_the_server_answers_and_the_dashboard_opens(shell):
@@ -259,6 +286,10 @@ def test_each_command_of_the_trouble_shooting_works(engine, shell):
 
 def test_a_transaction_names_user_and_project_by_set_local(engine):
     block = the("sql", "BEGIN;\nSET LOCAL")
+    assert "COMMIT;" in block
+    undone = block.replace("COMMIT;", "ROLLBACK; SELECT current_setting('app.current_user_id', true) = '';")
+    assert engine("exec", "--interactive", "mbmcp-postgres", "psql", "-U", "mbmcp", "-d", "memory_bank_mcp", "-v", "ON_ERROR_STOP=1", "-qAt",
+                  input=undone) == "t"
     inside = block.replace("COMMIT;", "SELECT current_setting('app.current_user_id') || current_setting('app.current_project_id'); COMMIT;")
     said = engine("exec", "--interactive", "mbmcp-postgres", "psql", "-U", "mbmcp", "-d", "memory_bank_mcp", "-v", "ON_ERROR_STOP=1", "-At",
                   input=inside + "SELECT current_setting('app.current_user_id', true) = '';")
@@ -276,11 +307,11 @@ def test_the_server_s_password_is_generated_kept_and_shown_nowhere(engine, shell
     assert "SCRAM-SHA-256" in psql(engine, "SELECT rolpassword FROM pg_authid WHERE rolname = 'mbmcp_server'")
     assert psql(engine, "SELECT DISTINCT usename FROM pg_stat_activity WHERE application_name = 'memory-bank-mcp'") == "mbmcp_server"
     # A restart, a new container, and the step once more.
-    shell.run("docker compose restart mbmcp-server && docker compose --profile local-db up -d --force-recreate mbmcp-server migrate")
+    shell.run("docker compose --profile local-db up -d --force-recreate mbmcp-server migrate")
     healthy(engine)
     assert server_password(engine) == password
     # Without the volume there is another password.
-    shell.run(line("docker compose --profile local-db down"))
+    shell.run("docker compose --profile local-db rm --stop --force mbmcp-server migrate")
     engine("volume", "rm", "mbmcp_server-credentials")
     shell.run(line(UP))
     healthy(engine)
@@ -327,9 +358,11 @@ def test_the_domain_has_its_certificate_from_let_s_encrypt_once_its_lines_are_un
     def router():
         done = subprocess.run(["curl", "--silent", "http://127.0.0.1:8080/api/http/routers/mbmcp-server-domain@file"],
                               capture_output=True, text=True)
-        return json.loads(done.stdout) if done.stdout.startswith("{") else {}
+        found = json.loads(done.stdout) if done.stdout.startswith("{") else {}
+        # While Traefik reads its routes there is none.
+        return found if "rule" in found else {}
 
-    assert "tls" not in router()
+    assert router() == {}
     try:
         file.write_text(re.sub(r"^( +)# (- --certificatesresolvers\.)", r"\1\2", before, flags=re.MULTILINE))
         shell.run("ACME_EMAIL=a@memory.test DOMAIN=memory.test " + UP)
@@ -342,12 +375,29 @@ def test_the_domain_has_its_certificate_from_let_s_encrypt_once_its_lines_are_un
         shell.run(UP)
 
 
-def test_the_rollback_leaves_nothing_in_the_database(engine):
+def test_without_the_server_traefik_answers_502_or_503(engine):
+    wait_for("the edge", lambda: answer(80, "/health") == 200)
     engine("stop", "mbmcp-server")
+    # Nothing here resolves names of no container, so that Traefik would wait (504): the name stays, and nobody listens.
+    engine("run", "--detach", "--name", "away", "--network", "mbmcp_edge", "--network-alias", "mbmcp-server",
+           "--entrypoint", "sleep", "postgres:17-alpine", "600")
+    try:
+        assert answer(80, "/health", seconds=30) in (502, 503)
+        assert ask(EDGE, "POST", "/mcp", body={})[0] in (502, 503)
+    finally:
+        engine("rm", "--force", "--volumes", "away")
+
+
+def test_the_rollback_leaves_nothing_in_the_database(engine):
+    assert int(psql(engine, "SELECT count(*) FROM pg_inherits WHERE inhparent = 'mcp_events'::regclass")) > 1
     engine("exec", "--interactive", "mbmcp-postgres", "psql", "-U", "mbmcp", "-d", "memory_bank_mcp", "-v", "ON_ERROR_STOP=1",
            input=the("sql", "BEGIN;\n  DROP"))
     left = """SELECT string_agg(name, ', ') FROM (
-      SELECT nspname FROM pg_namespace WHERE nspname = 'app'
+      SELECT nspname FROM pg_namespace WHERE nspname !~ '^pg_' AND nspname NOT IN ('public', 'information_schema')
+      UNION SELECT defaclobjtype::text FROM pg_default_acl
+      UNION SELECT evtname FROM pg_event_trigger
+      UNION SELECT extname FROM pg_extension WHERE extname <> 'plpgsql'
+      UNION SELECT cfgname FROM pg_ts_config WHERE cfgnamespace <> 'pg_catalog'::regnamespace
       UNION SELECT relname FROM pg_class WHERE relnamespace = 'public'::regnamespace
       UNION SELECT typname FROM pg_type WHERE typnamespace = 'public'::regnamespace
       UNION SELECT proname FROM pg_proc WHERE pronamespace = 'public'::regnamespace) AS ours(name)"""
@@ -380,38 +430,66 @@ def test_a_password_of_any_characters_is_enough(engine, shell, checkout):
         shell.run("cp .env.example .env")
 
 
-def test_supabase_starts_by_two_variables_and_its_scripts(engine, shell, checkout):
-    """A PostgreSQL elsewhere, as a role like Supabase's `postgres`."""
+@pytest.fixture
+def elsewhere(engine, shell):
+    """A PostgreSQL elsewhere, with a role like Supabase's `postgres` and one that needs no password: its address for each."""
     engine("run", "--detach", "--name", "elsewhere", "--user", "postgres", "--env", "POSTGRES_PASSWORD=secret", "--publish", "6543:5432",
            "postgres:17-alpine")
     try:
         host = engine.inspect("elsewhere")["NetworkSettings"]["Gateway"]
         wait_for("the database elsewhere", lambda: engine.try_("exec", "elsewhere", "pg_isready", "-q", "-h", "127.0.0.1").returncode == 0)
-        for text in ["CREATE ROLE manager LOGIN CREATEROLE BYPASSRLS PASSWORD 'managing'", "ALTER DATABASE postgres OWNER TO manager"]:
+        engine("exec", "elsewhere", "bash", "-c", "sed -i '1i host all trusted all trust' $PGDATA/pg_hba.conf")
+        for text in ["CREATE ROLE manager LOGIN CREATEROLE BYPASSRLS PASSWORD 'managing'", "CREATE ROLE trusted LOGIN",
+                     "ALTER DATABASE postgres OWNER TO manager", "SELECT pg_reload_conf()"]:
             engine("exec", "elsewhere", "psql", "-c", text, "postgresql://postgres:secret@127.0.0.1/postgres")
-        # It has no certificate: that Supabase's is checked is tested elsewhere.
-        url = f"postgresql://manager:managing@{host}:6543/postgres?sslmode=disable"
-        given = commands(the("dotenv", "DB_PROVIDER"))
-        assert [one.partition("=")[0] for one in given] == ["DB_PROVIDER", "SUPABASE_DB_URL"]
-        settings = (checkout / ".env.example").read_text().replace("DB_PROVIDER=postgres", given[0])
-        (checkout / ".env").write_text(settings.replace("SUPABASE_DB_URL=", f"SUPABASE_DB_URL={url}"))
-        shell.run(f"export SUPABASE_DB_URL={shlex.quote(url)}")
-        for command in commands(the("bash", "psql")):
-            assert "ERROR" not in shell.run(command)
-        queries = [text for kind, text in code() if kind == "sql" and text.startswith("SELECT")]
-        rows, secured = [shell.run(f"psql \"$SUPABASE_DB_URL\" -At -c {shlex.quote(query)}").splitlines() for query in queries]
-        assert [row.split("|")[0] for row in rows] == ["001_schema", "002_policies", "003_functions"]
-        assert len(secured) == 4 and all(row.endswith("|t") for row in secured)
-        shell.run("unset SUPABASE_DB_URL")
-        shell.run(line("docker compose up -d"))
-        healthy(engine, ["mbmcp-traefik", "mbmcp-server", "mbmcp-redis"])
-        assert "mbmcp-postgres" not in engine("ps", "--all", "--format", "{{.Names}}")
-        wait_for("the edge", lambda: answer(80, "/health") == 200)
-        assert json.loads(ask(EDGE, "GET", "/health")[2])["db"] == "ok"
+        yield lambda login: f"postgresql://{login}@{host}:6543/postgres?sslmode=disable"
     finally:
         engine("rm", "--force", "--volumes", "elsewhere")
         shell.run("unset SUPABASE_DB_URL; " + GONE)
         shell.run("cp .env.example .env")
+
+
+def test_supabase_starts_by_two_variables_and_its_scripts(engine, shell, checkout, elsewhere):
+    # It has no certificate: that Supabase's is checked is tested elsewhere.
+    url = elsewhere("manager:managing")
+    given = commands(the("dotenv", "DB_PROVIDER"))
+    assert [one.partition("=")[0] for one in given] == ["DB_PROVIDER", "SUPABASE_DB_URL"]
+    # Nothing but these two.
+    (checkout / ".env").write_text(f"{given[0]}\nSUPABASE_DB_URL={url}\n")
+    shell.run(f"export SUPABASE_DB_URL={shlex.quote(url)}")
+    for command in commands(the("bash", "psql")):
+        assert "ERROR" not in shell.run(command)
+    queries = [text for kind, text in code() if kind == "sql" and text.startswith("SELECT")]
+    rows, secured = [shell.run(f"psql \"$SUPABASE_DB_URL\" -At -c {shlex.quote(query)}").splitlines() for query in queries]
+    assert [row.split("|")[0] for row in rows] == ["001_schema", "002_policies", "003_functions"]
+    assert len(secured) == 4 and all(row.endswith("|t") for row in secured)
+    shell.run("unset SUPABASE_DB_URL")
+    shell.run(line("docker compose up -d"))
+    healthy(engine, ["mbmcp-traefik", "mbmcp-server", "mbmcp-redis"])
+    assert "mbmcp-postgres" not in engine("ps", "--all", "--format", "{{.Names}}")
+    wait_for("the edge", lambda: answer(80, "/health") == 200)
+    assert json.loads(ask(EDGE, "GET", "/health")[2])["db"] == "ok"
+
+    # The same database as one that asks for no password, with the server as a role that may only serve.
+    engine("exec", "elsewhere", "psql", "-c", "GRANT app_server TO trusted", "postgresql://postgres:secret@127.0.0.1/postgres")
+    settings = f"DATABASE_URL={elsewhere('trusted')}\n"
+    (checkout / ".env").write_text(settings)
+    shell.run("docker compose up -d || true")
+    said = wait_for("the reason in the log", lambda: named_reason(engine))
+    for way in ["`/credentials/server_password`", "`DATABASE_URL`", "variable empty", "`--profile local-db`"]:
+        assert way in said, said
+    (checkout / ".env").write_text(settings + "PGPASSWORD_FILE=\n")
+    shell.run("docker compose up -d")
+    healthy(engine, ["mbmcp-traefik", "mbmcp-server"])
+    wait_for("the edge", lambda: answer(80, "/health") == 200)
+    assert json.loads(ask(EDGE, "GET", "/health")[2])["db"] == "ok"
+
+
+def named_reason(engine):
+    """What the server's log says of the file with its password."""
+    done = engine.try_("logs", "mbmcp-server")
+    said = done.stdout + done.stderr
+    return said if "PGPASSWORD_FILE" in said else None
 
 
 def test_the_image_is_removed(engine, shell, checkout, stand_ins):

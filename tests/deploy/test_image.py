@@ -48,6 +48,11 @@ def test_it_says_by_whom_it_runs_and_how_its_health_is_asked(engine, image):
     assert config["ExposedPorts"] == {"3100/tcp": {}}
 
 
+def test_its_label_names_the_version_of_its_binary(engine, image):
+    label = engine.inspect(image)["Config"]["Labels"]["org.opencontainers.image.version"]
+    assert label == "2.0.0" and label in engine("run", "--rm", image, "--version").split()
+
+
 def test_it_serves_from_a_read_only_root_without_rights_and_ends_well_on_sigterm(engine, container):
     name, address, key = container("--read-only")
     status, _, body = ask(address, "GET", "/health")

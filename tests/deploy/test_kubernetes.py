@@ -59,7 +59,8 @@ def test_service_budget_and_ingress_lead_to_the_servers():
     assert the("PodDisruptionBudget")["spec"]["selector"]["matchLabels"] == labels
     rule = the("Ingress")["spec"]["rules"][0]
     assert {path["path"] for path in rule["http"]["paths"]} == {"/mcp", "/api", "/health"}
-    assert rule["host"] == the("ConfigMap")["data"]["ALLOWED_HOSTS"]
+    settings = the("ConfigMap")["data"]
+    assert rule["host"] == settings["ALLOWED_HOSTS"] and settings["PUBLIC_URL"] == f"https://{rule['host']}"
 
 
 def test_the_ingress_is_told_what_the_server_wants_of_a_proxy():

@@ -1,4 +1,5 @@
-//! `docs/security.md` names a test for each promise. Each of them is there, and is a test, so that the page cannot rot.
+//! `docs/security.md` and `docs/deployment-guide.md` name a test for each promise. Each of them is there, and is a test,
+//! so that the pages cannot rot.
 #![expect(
     clippy::unwrap_used,
     clippy::indexing_slicing,
@@ -10,6 +11,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use regex::Regex;
+use rstest::rstest;
 
 /// How a table of promises begins.
 const HEADING: &str = "| What holds | Shown by |";
@@ -19,10 +21,12 @@ const LINES_BEFORE: usize = 40;
 /// A file of the repository: its path, and what is in it.
 type Source = (PathBuf, String);
 
-#[test]
-fn each_promise_of_the_security_page_names_a_test_that_there_is() {
+#[rstest]
+#[case("docs/security.md")]
+#[case("docs/deployment-guide.md")]
+fn each_promise_of_a_page_names_a_test_that_exists(#[case] name: &str) {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
-    let page = fs::read_to_string(root.join("docs/security.md")).unwrap();
+    let page = fs::read_to_string(root.join(name)).unwrap();
     let mut sources = Vec::new();
     for folder in ["crates", "tests"] {
         collect(&root.join(folder), &mut sources);
@@ -30,7 +34,7 @@ fn each_promise_of_the_security_page_names_a_test_that_there_is() {
     let promises = promises(&page);
     assert!(promises.len() > 30, "{} promises: was the table's heading changed?", promises.len());
     let wrong: Vec<String> = promises.iter().filter_map(|row| fault(row, &sources)).collect();
-    assert!(wrong.is_empty(), "docs/security.md:\n{}", wrong.join("\n"));
+    assert!(wrong.is_empty(), "{name}:\n{}", wrong.join("\n"));
 }
 
 /// The rows of all tables of promises.

@@ -9,6 +9,9 @@ use super::{
     ConfigError, LOGIN_DATABASE, LOGIN_PASSWORD, LOGIN_USER, Read, SECRET_BYTES, Variable, set, text_file,
 };
 
+/// What such a file is, for the error about one that cannot be read: the Compose stack names one that only its own database's step makes.
+const PASSWORD_FILE: &str = "the path of a file with the password in it. A password in `DATABASE_URL` counts instead; a database that asks for none needs the variable empty; the file of docker-compose.yml is made by its step `migrate`, with `--profile local-db`";
+
 /// The connection string with what it lacks.
 ///
 /// # Errors
@@ -46,7 +49,7 @@ fn password(variable: &Variable, read: Read<'_>) -> Result<Option<String>, Confi
         (Some(_), Some(_)) => Err(ConfigError::Twice { name: variable.name }),
         (direct, None) => Ok(direct),
         (None, Some((name, path))) => {
-            let takes = "the path of a file with the value in it";
+            let takes = PASSWORD_FILE;
             let text = text_file(&name, Path::new(&path), takes, SECRET_BYTES)?;
             let text = text.trim_end_matches(['\r', '\n']);
             if text.is_empty() {
@@ -111,11 +114,21 @@ mod tests {
     }
 
     #[test]
+    fn a_database_without_a_password_is_reached_with_the_variable_empty() {
+        let url = "postgresql://a@h/d";
+        assert_eq!(completed(url, &[("PGPASSWORD_FILE", ""), ("PGPASSWORD", "")]), Ok(url.to_owned()));
+    }
+
+    #[test]
     fn a_file_s_password_ends_with_its_line() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("password");
         let given = [("PGPASSWORD_FILE", file.to_str().unwrap())];
-        assert!(matches!(completed("postgresql://a@h/d", &given), Err(ConfigError::File { .. })));
+        let missing = completed("postgresql://a@h/d", &given).unwrap_err().to_string();
+        assert!(missing.starts_with("`PGPASSWORD_FILE` is `"), "{missing}");
+        for way in ["`DATABASE_URL`", "the variable empty", "`--profile local-db`"] {
+            assert!(missing.contains(way), "{missing}");
+        }
         std::fs::write(&file, " s \n").unwrap();
         assert_eq!(
             completed("postgresql://a@h/d?x=y", &given),

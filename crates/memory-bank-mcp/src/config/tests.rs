@@ -241,6 +241,9 @@ fn the_reference_in_the_documentation_is_the_table(#[case] part: &str, #[case] o
 /// The variables that the compose files set from others, for single steps.
 const SET_BY_THE_STACK: [&str; 4] = ["PGUSER", "PGPASSWORD", "PGDATABASE", "SERVER_DATABASE_URL"];
 
+/// The file in place of a variable that the stack sets by default.
+const FILE_OF_THE_STACK: &str = "PGPASSWORD_FILE";
+
 /// A file of the deployment.
 fn deployed(name: &str) -> String {
     std::fs::read_to_string(format!("{}/../../{name}", env!("CARGO_MANIFEST_DIR"))).unwrap()
@@ -260,7 +263,11 @@ fn example() -> BTreeMap<String, String> {
 
 fn of_the_table() -> BTreeSet<String> {
     let names = VARIABLES.iter().map(|variable| variable.name);
-    names.filter(|name| !SET_BY_THE_STACK.contains(name)).map(str::to_owned).collect()
+    names
+        .filter(|name| !SET_BY_THE_STACK.contains(name))
+        .chain([FILE_OF_THE_STACK])
+        .map(str::to_owned)
+        .collect()
 }
 
 #[test]
