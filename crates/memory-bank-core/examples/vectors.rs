@@ -6,7 +6,6 @@
     clippy::indexing_slicing,
     clippy::print_stdout,
     clippy::cast_precision_loss,
-    clippy::cast_possible_truncation,
     reason = "a measurement may panic and print, and its figures are small"
 )]
 

@@ -8,7 +8,6 @@
     clippy::panic,
     clippy::print_stdout,
     clippy::cast_precision_loss,
-    dead_code,
     unreachable_pub,
     reason = "a measurement may panic and print, and another program uses the rest"
 )]
@@ -39,7 +38,7 @@ impl Cache {
         let digest = model.id().to_string();
         let file = std::env::args_os()
             .nth(1)
-            .map(|dir| PathBuf::from(dir).join(format!("{}.vectors", &digest[..16])));
+            .map(|dir| PathBuf::from(dir).join(format!("{}.vectors", digest.get(..16).unwrap())));
         let bytes = file.as_ref().and_then(|file| fs_err::read(file).ok()).unwrap_or_default();
         let known = bytes.chunks_exact(16 + 4 + model.id().dimension()).filter_map(|record| {
             let (hash, vector) = record.split_first_chunk::<16>()?;

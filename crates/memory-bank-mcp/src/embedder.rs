@@ -104,7 +104,7 @@ fn local(_dir: &Path) -> anyhow::Result<Arc<dyn Embedder>> {
 struct Unusable;
 
 impl Unusable {
-    fn error<T>(&self) -> Result<T, EmbedError> {
+    fn error<T>() -> Result<T, EmbedError> {
         Err(EmbedError::Permanent(
             "the folder of the model cannot be used; the server's log and `memory-bank-mcp doctor` have the reason"
                 .to_owned(),
@@ -115,7 +115,7 @@ impl Unusable {
 #[async_trait]
 impl Embedder for Unusable {
     async fn model(&self) -> Result<ModelId, EmbedError> {
-        self.error()
+        Self::error()
     }
 
     fn batch(&self) -> usize {
@@ -123,11 +123,11 @@ impl Embedder for Unusable {
     }
 
     async fn passages(&self, _texts: Vec<String>) -> Result<Vec<Vector>, EmbedError> {
-        self.error()
+        Self::error()
     }
 
     async fn query(&self, _text: &str) -> Result<Vector, EmbedError> {
-        self.error()
+        Self::error()
     }
 }
 
