@@ -8,7 +8,7 @@
     reason = "a test may panic, and counts small things"
 )]
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use jiff::Timestamp;
 use memory_bank_core::document::DocumentPath;
@@ -17,12 +17,16 @@ use memory_bank_core::graph::ids::{entity_id, observation_id};
 use memory_bank_core::graph::state::GraphState;
 use memory_bank_core::graph::{Entity, Observation};
 use memory_bank_core::search::{
-    Around, Corpus, DocumentQuery, Index, Language, Query, TermKind, Unit, UnitKind, above, asks, before,
-    behind, each_term, markdown_units, score,
+    Around, Corpus, DocumentQuery, Index, Language, ModelId, Query, TermKind, Unit, UnitKind, Vector, above,
+    asks, before, behind, each_term, markdown_units, score,
 };
 use proptest::prelude::*;
 
 const TS: &str = "2026-01-01T00:00:00.000Z";
+
+fn model() -> ModelId {
+    ModelId::new("two", 2, &[]).unwrap()
+}
 
 fn wanted(query: &str) -> DocumentQuery {
     DocumentQuery {
@@ -74,6 +78,7 @@ enum Step {
     ForgetEntity(usize),
     Follow,
     Compact,
+    Embed(usize),
 }
 
 const NAMES: [&str; 4] = ["notes.md", "progress.md", "decision-log.md", "auth-cache.md"];
@@ -90,6 +95,7 @@ fn step() -> impl Strategy<Value = Step> {
         (0..ENTITIES.len()).prop_map(Step::ForgetEntity),
         Just(Step::Follow),
         Just(Step::Compact),
+        (0..9_usize).prop_map(Step::Embed),
     ]
 }
 
@@ -152,6 +158,13 @@ impl World {
             }
             Step::Follow => self.follow(),
             Step::Compact => self.index.compact(),
+            Step::Embed(most) => {
+                let vector = Vector::of(&[1.0, 2.0]).unwrap();
+                let made = self.index.without_vector(most, usize::MAX, |_| false);
+                let count =
+                    self.index.put_vectors(&model(), made.iter().map(|passage| (passage.hash, &vector)));
+                assert_eq!(count, made.len(), "what is offered has a place");
+            }
         }
     }
 
@@ -202,6 +215,30 @@ proptest! {
             prop_assert_eq!(world.index.search_documents(&wanted), anew.search_documents(&wanted));
             prop_assert_eq!(world.index.search_graph(&wanted.query, 50), anew.search_graph(&wanted.query, 50));
         }
+    }
+
+    #[test]
+    fn each_passage_of_the_texts_as_they_are_has_a_vector_or_is_offered(
+        steps in prop::collection::vec(step(), 1..40),
+    ) {
+        let mut world = World::default();
+        world.index.set_model(Some(&model()));
+        for step in steps {
+            world.take(step);
+        }
+        world.follow();
+        let mut anew = Index::default();
+        anew.set_model(Some(&model()));
+        for (name, (text, _)) in &world.documents {
+            anew.put_document(&DocumentPath::parse(name).unwrap(), text, Timestamp::UNIX_EPOCH);
+        }
+        let hashes = |index: &Index| index.passage_hashes().collect::<BTreeSet<_>>();
+        prop_assert_eq!(hashes(&world.index), hashes(&anew));
+        let count = world.index.dense_count();
+        let offered: BTreeSet<_> =
+            world.index.without_vector(usize::MAX, usize::MAX, |_| false).into_iter().map(|one| one.hash).collect();
+        prop_assert_eq!(count.vectors + offered.len(), count.passages);
+        prop_assert!(offered.is_subset(&hashes(&anew)));
     }
 
     #[test]

@@ -34,5 +34,6 @@ pub use bank::{FolderBank, Surroundings};
 pub use keys::{FolderKeys, KeysFound};
 pub use moving::{FolderSource, FolderTarget, MoveError, Published, Staged, backup_time, is_backup_id};
 pub use remembered::RememberedStateStore;
+pub use search::VectorStatus;
 pub use state::StateFolder;
 pub use workspace::{FolderOptions, FolderWorkspace, check_folder_name, project_of};

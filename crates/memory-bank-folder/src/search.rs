@@ -29,6 +29,7 @@ use crate::journal;
 use crate::lock::blocking;
 use follow::Progress;
 pub(crate) use memory::FolderIndexes;
+pub use vectors::VectorStatus;
 
 /// A file that was written this shortly before it was read may be written again within the same tick of the file
 /// system's clock, so its time does not prove yet that it stayed the same.

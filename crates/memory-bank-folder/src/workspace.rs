@@ -9,7 +9,9 @@
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use memory_bank_core::caller::{Caller, ProjectId};
@@ -36,11 +38,11 @@ use crate::lock::blocking;
 use crate::place::{Origin, Place, is_bank, make_project};
 use crate::registry::{REGISTRY_FILE, Registered, Registry};
 use crate::rules::{read_rules, write_missing_rules};
-use crate::search::FolderIndexes;
+use crate::search::{FolderIndexes, VectorStatus};
 use crate::state::StateFolder;
 use crate::upwards::{self, Found};
 use crate::watch::Watch;
-use memory_bank_core::search::Embedder;
+use memory_bank_core::search::{DenseCount, Embedder, ModelId};
 use memory_bank_vectors::{Maker, MakerOptions, VectorUse};
 
 /// How a server was started.
@@ -197,9 +199,44 @@ impl FolderWorkspace {
         }
     }
 
-    /// Has vectors made with this embedder, for the banks that are searched or changed from now on. The first one counts.
-    pub fn set_embedder(&self, embedder: Arc<dyn Embedder>, options: MakerOptions) {
+    /// Has vectors made with this embedder: for the bank in use at once, so that the first search has them, and for others when
+    /// they are searched. The first embedder counts. With `is_read_only`, what is made stays in memory, and nothing is written beside a bank.
+    pub fn set_embedder(&self, embedder: Arc<dyn Embedder>, options: MakerOptions, is_read_only: bool) {
+        self.indexes.is_read_only.store(is_read_only, Ordering::Relaxed);
         let _the_first_one = self.indexes.maker.set(Maker::new(embedder, options));
+        if let Some(bank) = self.active() {
+            bank.prepare_vectors();
+        }
+    }
+
+    /// What is there of the vectors of the bank in use.
+    ///
+    /// # Errors
+    /// There is no bank, or it cannot be read.
+    pub async fn vector_status(&self, model: Option<&ModelId>) -> Result<VectorStatus, WorkspaceError> {
+        Ok(self.active_or_found().await?.vector_status(model).await?)
+    }
+
+    /// Drops the stored vectors of the bank in use, so that an embedder that is set next makes all anew; false while another
+    /// process makes them.
+    ///
+    /// # Errors
+    /// There is no bank, or it cannot be read or written.
+    pub async fn forget_vectors(&self, model: &ModelId) -> Result<bool, WorkspaceError> {
+        Ok(self.active_or_found().await?.forget_vectors(model).await?)
+    }
+
+    /// Makes no more vectors; waits at most so long for the batch that is under way.
+    pub async fn stop_vectors(&self, wait: Duration) {
+        if let Some(maker) = self.indexes.maker.get() {
+            maker.stop(wait).await;
+        }
+    }
+
+    /// How far the vectors of the banks are that are in memory.
+    #[must_use]
+    pub fn vectors_in_memory(&self) -> DenseCount {
+        self.indexes.dense_count()
     }
 
     /// What was done for vectors since the start; none without a model.

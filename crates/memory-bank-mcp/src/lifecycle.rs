@@ -12,12 +12,14 @@ use memory_bank_server::http::Redis;
 use memory_bank_server::hub::Hub;
 use memory_bank_server::mcp::stdio;
 use memory_bank_server::services::{Replies, Services};
+use memory_bank_vectors::MakerOptions;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 use crate::cli::output::Output;
 use crate::cli::{self, Cli, Command, Transport};
 use crate::config;
+use crate::embedder::VectorStore;
 use crate::telemetry::Traces;
 
 /// How long threads that are still busy, and traces that are not delivered yet, may hold up the end of the process.
@@ -63,6 +65,10 @@ async fn perform(cli: &Cli) -> anyhow::Result<()> {
             done = cli::doctor::run(cli, wanted, output) => done,
             () = shutdown.cancelled() => Err(anyhow::anyhow!("ended by a signal")),
         },
+        Command::Index(wanted) => tokio::select! {
+            done = cli::index::run(cli, wanted, output) => done,
+            () = shutdown.cancelled() => Err(anyhow::anyhow!("ended by a signal; vectors that were made stay")),
+        },
         Command::Bench(cli::recall::BenchCommand::Recall(wanted)) => {
             let wanted = wanted.clone();
             let measured = tokio::task::spawn_blocking(move || cli::recall::run(&wanted, output));
@@ -80,10 +86,12 @@ async fn perform(cli: &Cli) -> anyhow::Result<()> {
 }
 
 async fn serve_stdio(cli: &Cli, shutdown: CancellationToken) -> anyhow::Result<()> {
-    let services = folder_services(cli, None, false).await?;
+    let (services, vectors) = folder_services(cli, None, false).await?;
     let caller = Caller::local(cli.username.clone());
     let options = config::tool_options(cli.tools.as_ref(), cli.read_only, &config::environment)?;
-    stdio::serve(services, caller, options, shutdown).await.context("the server stopped")
+    let served = stdio::serve(services, caller, options, shutdown).await.context("the server stopped");
+    vectors.stop().await;
+    served
 }
 
 /// Without a command, the flag decides, then the environment.
@@ -94,14 +102,14 @@ fn wants_http(cli: &Cli) -> anyhow::Result<bool> {
     }
 }
 
-/// Services on the local folder that the command line names.
+/// Services on the local folder that the command line names, and what makes its vectors.
 ///
 /// With `redis`, other servers hear of changes too; `over_http`, no path of the host is told or taken.
 pub(crate) async fn folder_services(
     cli: &Cli,
     redis: Option<&Redis>,
     over_http: bool,
-) -> anyhow::Result<Services> {
+) -> anyhow::Result<(Services, VectorStore)> {
     let hub = Arc::new(Hub::new());
     let sink = redis.map_or_else(|| hub.clone() as Arc<dyn ChangeSink>, |redis| redis.sink(hub.clone()));
     let clock = Arc::new(SystemClock);
@@ -121,18 +129,25 @@ pub(crate) async fn folder_services(
     let around = Surroundings { clock: clock.clone(), entropy: entropy.clone(), sink };
     let workspace =
         FolderWorkspace::start(options, around).await.context("the project folder cannot be used")?;
+    let workspace = Arc::new(workspace);
+    let embedder = crate::embedder::embedder()?;
+    if let Some(embedder) = &embedder {
+        let options = config::tool_options(cli.tools.as_ref(), cli.read_only, &config::environment)?;
+        workspace.set_embedder(Arc::clone(embedder), MakerOptions::default(), options.read_only);
+    }
     let initial = SessionState { mode: cli.mode, ..SessionState::default() };
     let state = RememberedStateStore::new(initial, state_folder);
     let replies = Replies::default();
-    Ok(Services {
-        workspace: Arc::new(workspace),
+    let services = Services {
+        workspace: workspace.clone(),
         state: Arc::new(state),
         hub,
         clock,
         entropy,
         replies,
-        embedder: crate::embedder::embedder()?,
-    })
+        embedder,
+    };
+    Ok((services, VectorStore::Folder(workspace)))
 }
 
 /// Cancels the token on SIGTERM and SIGINT.

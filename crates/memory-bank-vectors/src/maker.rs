@@ -72,6 +72,10 @@ struct Inner {
     options: MakerOptions,
     state: Mutex<State>,
     changed: Notify,
+    /// Wakes the task that waits after an error.
+    stopping: Notify,
+    /// The task has ended.
+    ended: Notify,
 }
 
 #[derive(Default)]
@@ -111,8 +115,8 @@ impl Maker {
     /// A maker that uses this embedder. It has no task until a project is asked for.
     #[must_use]
     pub fn new(embedder: Arc<dyn Embedder>, options: MakerOptions) -> Self {
-        let (state, changed) = Default::default();
-        Self(Arc::new(Inner { embedder, options, state, changed }))
+        let (state, changed, stopping, ended) = Default::default();
+        Self(Arc::new(Inner { embedder, options, state, changed, stopping, ended }))
     }
 
     /// What computes the vectors.
@@ -149,14 +153,24 @@ impl Maker {
         self.0.changed.notify_one();
     }
 
-    /// Ends the work after the batch that is under way.
-    pub fn stop(&self) {
-        let mut state = self.0.locked();
-        state.is_stopped = true;
-        state.queue.clear();
-        state.jobs.clear();
-        drop(state);
+    /// Ends the work after the batch that is under way, and gives the rights to make vectors back. Waits for that at most so
+    /// long; what takes longer ends by itself.
+    pub async fn stop(&self, wait: Duration) {
+        self.0.locked().is_stopped = true;
         self.0.changed.notify_one();
+        self.0.stopping.notify_one();
+        let ended = async {
+            loop {
+                let ended = self.0.ended.notified();
+                if !self.0.locked().is_running {
+                    return;
+                }
+                ended.await;
+            }
+        };
+        if tokio::time::timeout(wait, ended).await.is_err() {
+            tracing::debug!("vectors are still being made while the process ends");
+        }
     }
 
     /// What was done and what is left.
@@ -177,10 +191,15 @@ impl Inner {
         // How often in a row the embedder failed, whatever the project.
         let mut failures = 0_u32;
         loop {
+            if self.locked().is_stopped {
+                self.close_all().await;
+            }
             let next = {
                 let mut state = self.locked();
                 if state.queue.is_empty() {
                     state.is_running = false;
+                    drop(state);
+                    self.ended.notify_waiters();
                     return;
                 }
                 let now = Instant::now();
@@ -213,9 +232,29 @@ impl Inner {
                     let pause = pause_of(self.options.pause, failures, error.is_temporary());
                     self.note_failure(&error.to_string(), pause);
                     self.put_back(&key, Next::After(pause));
-                    tokio::time::sleep(pause).await;
+                    tokio::select! {
+                        () = tokio::time::sleep(pause) => {}
+                        () = self.stopping.notified() => {}
+                    }
                 }
             }
+        }
+    }
+
+    /// Empties the queue, and gives the rights to make vectors back.
+    async fn close_all(&self) {
+        let jobs: Vec<Job> = {
+            let mut state = self.locked();
+            state.queue.clear();
+            state.jobs.drain().map(|(_, job)| job).collect()
+        };
+        // Without a model nothing was opened.
+        if jobs.is_empty() {
+            return;
+        }
+        let Ok(model) = self.embedder.model().await else { return };
+        for job in jobs {
+            job.project.close(&model).await;
         }
     }
 

@@ -1,16 +1,17 @@
 //! Questions that share no word with the line that answers them, on the documents of a made-up project with distractors.
 
-use super::recall::{Bank, Question, year};
+use std::collections::BTreeMap;
+
+use super::recall::{Bank, Question};
 
 /// Document, line that answers, question.
 const PAIRS: &str = include_str!("paraphrases.txt");
 /// What shares words with the questions and answers none.
 const DISTRACTORS: &str = include_str!("distractors.txt");
 
-/// The bank: facts among distractors, beside a year of progress entries.
-pub fn bank() -> Bank {
-    let mut bank =
-        Bank { name: "paraphrases".to_owned(), documents: year().documents, questions: Vec::new() };
+/// The bank: facts among distractors, beside what is given.
+pub fn bank(beside: BTreeMap<String, String>) -> Bank {
+    let mut bank = Bank { name: "paraphrases".to_owned(), documents: beside, questions: Vec::new() };
     let mut distractors = DISTRACTORS.lines();
     for pair in PAIRS.lines().filter(|line| !line.starts_with('#')) {
         let mut parts = pair.split('|');

@@ -1,11 +1,11 @@
 //! The memory that the indexes of all banks of a process share. An index that has no room takes that of another bank which
 //! was not searched lately; one that is in use stays, so that two banks do not evict each other at every search.
 
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock, Weak};
 use std::time::{Duration, Instant};
 
-use memory_bank_core::search::{IndexBudget, IndexMemory, MemoryShare};
-
+use memory_bank_core::search::{DenseCount, IndexBudget, IndexMemory, MemoryShare};
 use memory_bank_vectors::Maker;
 
 use super::Followed;
@@ -21,6 +21,8 @@ pub(crate) struct FolderIndexes {
     in_use: Duration,
     /// Makes vectors, if that is set.
     pub(crate) maker: OnceLock<Maker>,
+    /// Whether vectors stay in memory: the files beside the banks are read and never written.
+    pub(crate) is_read_only: AtomicBool,
 }
 
 /// One bank whose index may be there.
@@ -39,7 +41,8 @@ impl Default for FolderIndexes {
 impl FolderIndexes {
     /// Indexes that may take so much, of which those searched within `in_use` stay.
     pub(super) fn new(budget: IndexBudget, in_use: Duration) -> Self {
-        Self { memory: IndexMemory::new(budget), banks: Mutex::default(), in_use, maker: OnceLock::new() }
+        let (banks, maker, is_read_only) = Default::default();
+        Self { memory: IndexMemory::new(budget), banks, in_use, maker, is_read_only }
     }
 
     /// What the indexes may take.
@@ -63,6 +66,17 @@ impl FolderIndexes {
             Some(known) => known.searched = searched,
             None => banks.push(Known { followed: own, searched }),
         }
+    }
+
+    /// How far the vectors of all banks are that are in memory.
+    pub(crate) fn dense_count(&self) -> DenseCount {
+        let banks: Vec<_> = {
+            let banks = self.banks.lock().unwrap_or_else(PoisonError::into_inner);
+            banks.iter().filter_map(|known| known.followed.upgrade()).collect()
+        };
+        let counts =
+            banks.iter().map(|bank| bank.read().unwrap_or_else(PoisonError::into_inner).index.dense_count());
+        counts.fold(DenseCount::default(), DenseCount::plus)
     }
 
     /// Accounts for so many bytes of an index; false if others in use leave no room for it.

@@ -11,6 +11,7 @@ use crate::dir::{BankDir, INTERNAL};
 
 const FILE: &str = "vectors";
 const LOCK: &str = ".mbmcp/vectors.lock";
+const LOCK_NAME: &str = "vectors.lock";
 const MAGIC: &[u8; 8] = b"mbvec\x00\x01\n";
 const HEADER: usize = 64;
 const CHECK: usize = 8;
@@ -32,6 +33,12 @@ pub(super) fn lock(dir: &BankDir) -> io::Result<Option<WriteLock>> {
         Err(TryLockError::WouldBlock) => Ok(None),
         Err(TryLockError::Error(error)) => Err(error),
     }
+}
+
+/// Whether a process has the right to write. Takes nothing, and makes no file.
+pub(super) fn is_locked(dir: &BankDir) -> bool {
+    let Ok(file) = dir.open_internal(LOCK_NAME, false) else { return false };
+    matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock))
 }
 
 fn digest<const N: usize>(parts: &[&[u8]]) -> [u8; N] {
@@ -82,6 +89,22 @@ fn open(dir: &BankDir, model: &ModelId, header: &[u8]) -> Option<File> {
     file.read_exact(&mut found).ok()?;
     let is_ours = found == header && file.metadata().ok()?.len() <= MAX_BYTES;
     (is_ours && model.dimension() > 0).then_some(file)
+}
+
+/// How large the file is, in bytes; 0 if there is none.
+pub(super) fn size(dir: &BankDir) -> u64 {
+    let size = dir.open_internal(FILE, false).and_then(|file| file.metadata());
+    size.map_or(0, |metadata| metadata.len())
+}
+
+/// Whether there is a file that is another model's, or none that can be used.
+pub(super) fn is_foreign(dir: &BankDir, model: &ModelId) -> bool {
+    size(dir) > 0 && open(dir, model, &header_of(model)).is_none()
+}
+
+/// Begins the file anew, without a vector. The caller holds the lock.
+pub(super) fn clear(dir: &BankDir, _lock: &WriteLock, model: &ModelId) -> io::Result<()> {
+    dir.replace_own(&format!("{INTERNAL}/{FILE}"), &header_of(model))
 }
 
 /// Gives each vector of this model to `take`, a thousand at a time, and says how many records there were.

@@ -2,6 +2,7 @@
 //! file. A folder that cannot be written has them in memory alone. While one process makes them, others wait for its file.
 
 use std::collections::HashSet;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
@@ -21,21 +22,88 @@ use crate::lock::blocking;
 /// What a vector takes beside its values.
 const VECTOR_BYTES: u64 = 96;
 
+/// What is there of a bank's vectors.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct VectorStatus {
+    /// Passages of the documents, and those of them that have a vector; none without a model, which says what a passage's is.
+    pub count: DenseCount,
+    /// The bytes of the file.
+    pub file_bytes: u64,
+    /// Vectors in the file of texts that are gone.
+    pub stale: usize,
+    /// Whether the file is another model's, so that it is made anew.
+    pub is_another_model: bool,
+    /// Whether another process makes vectors at this moment.
+    pub is_being_made: bool,
+}
+
 impl FolderBank {
-    /// Has the missing vectors of the bank made, if a model is set and the bank is in memory.
-    pub(crate) fn request_vectors(&self) {
-        let Some(maker) = self.search.indexes.maker.get() else { return };
-        if self.search.followed.read().unwrap_or_else(PoisonError::into_inner).files.is_empty() {
-            return;
-        }
-        let home = Home {
+    /// What is there of the vectors: of this model, if one is named. Reads all documents, and writes nothing.
+    ///
+    /// # Errors
+    /// The bank cannot be read.
+    pub(crate) async fn vector_status(&self, model: Option<&ModelId>) -> Result<VectorStatus, StoreError> {
+        let home = self.home();
+        home.follow().await?;
+        let model = model.cloned();
+        home.in_bank(move |home, dir| {
+            let mut status = VectorStatus { file_bytes: vector_file::size(dir), ..VectorStatus::default() };
+            status.is_being_made = vector_file::is_locked(dir);
+            let Some(model) = model else { return Ok(status) };
+            status.is_another_model = vector_file::is_foreign(dir, &model);
+            if home.prepare(&model) {
+                let _as_far_as_there_is_room = home.load(dir, &model)?;
+            }
+            let mut stored = 0;
+            vector_file::read(dir, &model, |page| {
+                stored += page.len();
+                Ok::<(), std::io::Error>(())
+            })
+            .map_err(StoreError::io("cannot read the vectors"))?;
+            status.count = home.count_now();
+            status.stale = stored.saturating_sub(status.count.vectors);
+            Ok(status)
+        })
+        .await
+    }
+
+    /// Drops the stored vectors, so that all are made again; false while another process makes them.
+    ///
+    /// # Errors
+    /// The file cannot be written.
+    pub(crate) async fn forget_vectors(&self, model: &ModelId) -> Result<bool, StoreError> {
+        let model = model.clone();
+        self.home()
+            .in_bank(move |_, dir| {
+                let failed = || StoreError::io("cannot drop the vectors");
+                let Some(lock) = vector_file::lock(dir).map_err(failed())? else { return Ok(false) };
+                vector_file::clear(dir, &lock, &model).map_err(failed())?;
+                Ok(true)
+            })
+            .await
+    }
+
+    fn home(&self) -> Home {
+        Home {
             search: self.search.clone(),
             graph: self.graph.clone(),
             root: self.root().clone(),
             clock: Arc::clone(&self.surroundings().clock),
             lock: Arc::default(),
-        };
-        maker.request(&self.path().to_string_lossy(), Arc::new(home));
+        }
+    }
+
+    /// Has the missing vectors of the bank made, if a model is set and the bank is in memory.
+    pub(crate) fn request_vectors(&self) {
+        if !self.search.followed.read().unwrap_or_else(PoisonError::into_inner).files.is_empty() {
+            self.prepare_vectors();
+        }
+    }
+
+    /// Reads the bank and its vectors into memory and has the missing ones made, if a model is set.
+    pub(crate) fn prepare_vectors(&self) {
+        let Some(maker) = self.search.indexes.maker.get() else { return };
+        maker.request(&self.path().to_string_lossy(), Arc::new(self.home()));
     }
 }
 
@@ -59,6 +127,20 @@ impl Home {
             work(&home, &dir)
         })
         .await
+    }
+
+    /// Brings the index up to date.
+    async fn follow(&self) -> Result<(), StoreError> {
+        let turn = Arc::clone(&self.search.turn).lock_owned().await;
+        let now = self.clock.now();
+        let (search, graph, root) = (self.search.clone(), self.graph.clone(), self.root.clone());
+        Follower { search, graph, root, now }.run(false).await?;
+        drop(turn);
+        Ok(())
+    }
+
+    fn count_now(&self) -> DenseCount {
+        self.search.followed.read().unwrap_or_else(PoisonError::into_inner).index.dense_count()
     }
 
     /// Takes vectors into the index; false if there is no memory for them.
@@ -123,13 +205,7 @@ impl Home {
 #[async_trait]
 impl VectorProject for Home {
     async fn open(&self, model: &ModelId) -> Result<Progress, StoreError> {
-        {
-            let turn = Arc::clone(&self.search.turn).lock_owned().await;
-            let now = self.clock.now();
-            let (search, graph, root) = (self.search.clone(), self.graph.clone(), self.root.clone());
-            Follower { search, graph, root, now }.run(false).await?;
-            drop(turn);
-        }
+        self.follow().await?;
         let model = model.clone();
         self.in_bank(move |home, dir| {
             if !home.prepare(&model) {
@@ -137,7 +213,8 @@ impl VectorProject for Home {
             }
             let is_another_s = {
                 let mut lock = home.lock.lock().unwrap_or_else(PoisonError::into_inner);
-                match lock.is_none().then(|| vector_file::lock(dir)) {
+                let may_write = !home.search.indexes.is_read_only.load(Ordering::Relaxed);
+                match (lock.is_none() && may_write).then(|| vector_file::lock(dir)) {
                     Some(Ok(Some(taken))) => {
                         *lock = Some(taken);
                         false
@@ -167,7 +244,7 @@ impl VectorProject for Home {
     }
 
     async fn count(&self) -> DenseCount {
-        self.search.followed.read().unwrap_or_else(PoisonError::into_inner).index.dense_count()
+        self.count_now()
     }
 
     async fn missing(

@@ -375,7 +375,7 @@ fn named(name: &str) -> anyhow::Result<String> {
 }
 
 /// Lower-case letters, digits and hyphens.
-fn slug(text: &str) -> Result<String, String> {
+pub(crate) fn slug(text: &str) -> Result<String, String> {
     let fits = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
     let ok = !text.is_empty() && text.len() <= 100 && text.bytes().all(fits) && !text.starts_with('-');
     ok.then(|| text.to_owned()).ok_or_else(|| "give lower-case letters, digits and hyphens".to_owned())

@@ -5,6 +5,7 @@ mod audit;
 pub(crate) mod client_config;
 pub(crate) mod doctor;
 pub(crate) mod health;
+pub(crate) mod index;
 mod keys;
 pub(crate) mod moving;
 pub(crate) mod output;
@@ -109,6 +110,8 @@ pub(crate) enum Command {
     Man(shell::Manual),
     /// Look at everything that the server needs, and say what to do; exits with 1 when something must be mended.
     Doctor(doctor::DoctorArguments),
+    /// Show the vectors of search by meaning (`EMBEDDINGS`), or make them anew.
+    Index(index::IndexArguments),
     /// Measure this program on documents and questions of your own.
     #[command(subcommand)]
     Bench(recall::BenchCommand),

@@ -23,6 +23,8 @@ const QUESTIONS_BYTES: u64 = 64 * 1024 * 1024;
 const BANKS: usize = 20_000;
 /// How long an answer is waited for.
 const PATIENCE: Duration = Duration::from_secs(60);
+/// How long vectors may be made without a step forward.
+const STEP: Duration = Duration::from_secs(180);
 /// The places up to which recall is told.
 const PLACES: [usize; 4] = [1, 3, 5, 10];
 
@@ -71,6 +73,8 @@ struct Asked {
     took: Duration,
     characters: usize,
     tokens: usize,
+    /// Whether the model did not answer in time, where one is set.
+    is_without_meaning: bool,
 }
 
 /// Runs the command.
@@ -114,7 +118,7 @@ fn ask_all(bank: &Path, results: u16, asked: &mut Vec<Asked>) -> anyhow::Result<
     ensure!(bank.join(DEFAULT_FOLDER).is_dir(), "there is no folder `{DEFAULT_FOLDER}` with documents");
     let mut server = Server::start(bank)?;
     // The first search builds the index.
-    server.search("the", 1)?;
+    server.await_vectors()?;
     for question in questions {
         let wanted =
             question.answers.iter().map(|answer| answer.lines(bank)).collect::<anyhow::Result<Vec<_>>>();
@@ -136,7 +140,10 @@ fn ask_all(bank: &Path, results: u16, asked: &mut Vec<Asked>) -> anyhow::Result<
         };
         let places = wanted.iter().map(place).collect();
         let (characters, tokens) = (reply.chars().count(), estimated_tokens(&reply));
-        asked.push(Asked { question: question.question, places, took, characters, tokens });
+        let meaning = found.pointer("/metadata/meaning").and_then(Value::as_str);
+        let is_without_meaning = meaning.is_some_and(|meaning| meaning.starts_with("not used"));
+        let question = question.question;
+        asked.push(Asked { question, places, took, characters, tokens, is_without_meaning });
     }
     server.end()
 }
@@ -176,6 +183,7 @@ fn report(wanted: &RecallArguments, banks: usize, asked: &mut [Asked]) -> (Value
     let rank = mean(&|one| one.places.iter().flatten().min().map_or(0.0, |first| 1.0 / real(*first)));
     let characters = mean(&|one| real(one.characters));
     let tokens = mean(&|one| real(one.tokens));
+    let late = asked.iter().filter(|one| one.is_without_meaning).count();
     let missed: Vec<String> = asked
         .iter()
         .filter(|one| one.places.iter().any(Option::is_none))
@@ -195,6 +203,7 @@ fn report(wanted: &RecallArguments, banks: usize, asked: &mut [Asked]) -> (Value
         "latencyMs": {"median": median, "p95": p95},
         "replyCharacters": characters,
         "replyTokensAtMost": tokens,
+        "withoutMeaning": late,
     });
     let mut table = Table::new(&["MEASURE", "VALUE"]);
     let mut row = |name: String, value: String| table.row(vec![name, value]);
@@ -208,6 +217,9 @@ fn report(wanted: &RecallArguments, banks: usize, asked: &mut [Asked]) -> (Value
     row("latency, p95".into(), format!("{p95:.2} ms"));
     row("characters of a reply".into(), format!("{characters:.0}"));
     row("tokens of a reply, at most".into(), format!("{tokens:.0}"));
+    if late > 0 {
+        row("searched without the model".into(), late.to_string());
+    }
     let mut text = table.to_string();
     if wanted.missed {
         text.push_str(&format!("\nNot found in whole:\n{}\n", missed.join("\n")));
@@ -230,7 +242,8 @@ impl Server {
     fn start(bank: &Path) -> anyhow::Result<Self> {
         let program = std::env::current_exe().context("this program cannot be found")?;
         let mut child = Command::new(program)
-            .args(["--transport", "stdio", "--path"])
+            // Vectors that are there are read; none is written beside the documents.
+            .args(["--transport", "stdio", "--read-only", "--path"])
             .arg(bank)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -264,6 +277,22 @@ impl Server {
             reply.pointer("/content/0/text").and_then(Value::as_str).context("a reply without a text")?;
         ensure!(reply.get("isError") != Some(&Value::Bool(true)), "the search failed: {text}");
         Ok(text.to_owned())
+    }
+
+    /// Searches until each passage has a vector, where a model is set.
+    fn await_vectors(&mut self) -> anyhow::Result<()> {
+        let (mut last, mut since) = (String::new(), Instant::now());
+        loop {
+            let reply: Value =
+                serde_json::from_str(&self.search("the", 1)?).context("a reply that is not JSON")?;
+            let meaning = reply.pointer("/metadata/meaning").and_then(Value::as_str);
+            let Some(meaning) = meaning.filter(|meaning| *meaning != "used") else { return Ok(()) };
+            if meaning != last {
+                (last, since) = (meaning.to_owned(), Instant::now());
+            }
+            ensure!(since.elapsed() < STEP, "search by meaning does not work: {meaning}");
+            std::thread::sleep(Duration::from_millis(200));
+        }
     }
 
     fn call(&mut self, method: &str, params: &Value) -> anyhow::Result<Value> {
@@ -354,6 +383,7 @@ mod tests {
             took: Duration::from_millis(millis),
             characters: 100,
             tokens: 30,
+            is_without_meaning: false,
         };
         let wanted = RecallArguments { dir: PathBuf::new(), results: 10, missed: true };
         let mut all = [asked(&[Some(1), None], 2), asked(&[Some(4)], 1)];

@@ -20,11 +20,13 @@ use memory_bank_server::http::{
 };
 use memory_bank_server::hub::Hub;
 use memory_bank_server::services::{Replies, Services};
+use memory_bank_vectors::MakerOptions;
 use tokio_util::sync::CancellationToken;
 
 use crate::cli::Cli;
 use crate::cli::output::say;
 use crate::config::{self, DatabaseSettings, RedisSettings, Settings};
+use crate::embedder::VectorStore;
 use crate::{database, lifecycle};
 
 /// Serves until the process is told to end.
@@ -38,7 +40,7 @@ pub(crate) async fn run(cli: &Cli, shutdown: CancellationToken) -> anyhow::Resul
         }
     };
     // A start that waits for its database must not outlast the signal to end.
-    let parts = tokio::select! {
+    let (parts, vectors) = tokio::select! {
         parts = parts => parts?,
         () = shutdown.cancelled() => return Ok(()),
     };
@@ -52,11 +54,15 @@ pub(crate) async fn run(cli: &Cli, shutdown: CancellationToken) -> anyhow::Resul
     tracing::info!(http.address = %address, "listening");
     say(&format!("Listening on http://{address}/mcp"))?;
     server.serve().await;
+    vectors.stop().await;
     Ok(())
 }
 
 /// A database, with everything in it.
-async fn database_parts(settings: Settings, wanted: &DatabaseSettings) -> anyhow::Result<Parts> {
+async fn database_parts(
+    settings: Settings,
+    wanted: &DatabaseSettings,
+) -> anyhow::Result<(Parts, VectorStore)> {
     let (clock, entropy) = (Arc::new(SystemClock), Arc::new(SystemEntropy));
     let redis = match &settings.redis {
         Some(RedisSettings { url, prefix }) => Some(Redis::new(url, prefix, clock.clone(), entropy.clone())?),
@@ -67,6 +73,15 @@ async fn database_parts(settings: Settings, wanted: &DatabaseSettings) -> anyhow
         redis.as_ref().map_or_else(|| hub.clone() as Arc<dyn ChangeSink>, |redis| redis.sink(hub.clone()));
     let database = database::reach(wanted, sink).await?;
     database::make_ready(&database, wanted.provider).await?;
+    let embedder = crate::embedder::embedder()?;
+    let database = match &embedder {
+        Some(embedder) => {
+            crate::embedder::warm_up(Arc::clone(embedder));
+            database.with_embedder(Arc::clone(embedder), MakerOptions::default())
+        }
+        None => database,
+    };
+    let vectors = VectorStore::Database(database.clone());
     let store = Arc::new(database.clone());
     let services = Services {
         workspace: Arc::new(PostgresWorkspace::new(database.clone())),
@@ -75,11 +90,11 @@ async fn database_parts(settings: Settings, wanted: &DatabaseSettings) -> anyhow
         clock,
         entropy,
         replies: Replies::default(),
-        embedder: crate::embedder::embedder()?,
+        embedder,
     };
     let began = Instant::now();
     let sessions: Arc<dyn SessionStore> = store.clone();
-    Ok(Parts {
+    let parts = Parts {
         services,
         config: settings.http,
         directory: store.clone(),
@@ -95,19 +110,21 @@ async fn database_parts(settings: Settings, wanted: &DatabaseSettings) -> anyhow
             || Arc::new(MemoryLimiter::new(move || began.elapsed())) as Arc<dyn Limiter>,
             Redis::limiter,
         ),
-        storage: Some(storage(database.clone())),
+        storage: Some(storage(database.clone(), vectors.clone())),
         database: Arc::new(DatabaseProbe::new(database)),
         redis,
-    })
+    };
+    Ok((parts, vectors))
 }
 
 /// Reads the figures of a database's pool and index.
-fn storage(database: Database) -> ReadStorage {
+fn storage(database: Database, vectors: VectorStore) -> ReadStorage {
     Box::new(move || {
         let PoolUse { max, in_use, idle, waiting } = database.pool_use();
         let index = database.index_use();
         StorageState {
             quota_refusals: Some(database.quota_refusals()),
+            vectors: vectors.state(),
             pool: Some(PoolState { max, in_use, idle, waiting }),
             index: Some(IndexState {
                 projects: index.projects,
@@ -207,7 +224,7 @@ impl Probe for DatabaseProbe {
 }
 
 /// A folder, with everything else in memory. Redis is used when it is named, under keys of this folder's own.
-async fn folder_parts(cli: &Cli, settings: Settings) -> anyhow::Result<Parts> {
+async fn folder_parts(cli: &Cli, settings: Settings) -> anyhow::Result<(Parts, VectorStore)> {
     let project = project(cli)?;
     ensure!(
         project.is_dir(),
@@ -224,7 +241,7 @@ async fn folder_parts(cli: &Cli, settings: Settings) -> anyhow::Result<Parts> {
         }
         None => None,
     };
-    let services = lifecycle::folder_services(cli, redis.as_ref(), true).await?;
+    let (services, vectors) = lifecycle::folder_services(cli, redis.as_ref(), true).await?;
     let keys = FolderKeys::open(&project, &cli.folder, &cli.username, &state)
         .context("the API keys cannot be used")?;
     tracing::info!("the API keys are kept in `{}`", keys.path().display());
@@ -236,7 +253,8 @@ async fn folder_parts(cli: &Cli, settings: Settings) -> anyhow::Result<Parts> {
         PinnedWorkspace::new(Arc::clone(&services.workspace), project.to_string_lossy().into_owned());
     let sessions: Arc<dyn SessionStore> = Arc::new(MemorySessionStore::default());
     let began = Instant::now();
-    Ok(Parts {
+    let of_folder = vectors.clone();
+    let parts = Parts {
         services: Services { workspace: Arc::new(pinned), ..services },
         config: settings.http,
         directory: keys.clone(),
@@ -253,9 +271,13 @@ async fn folder_parts(cli: &Cli, settings: Settings) -> anyhow::Result<Parts> {
             Redis::limiter,
         ),
         database: Arc::new(Absent),
-        storage: None,
+        storage: Some(Box::new(move || StorageState {
+            vectors: of_folder.state(),
+            ..StorageState::default()
+        })),
         redis,
-    })
+    };
+    Ok((parts, vectors))
 }
 
 /// Makes the key with which a folder is served for the first time, and shows it this once, unless another server was

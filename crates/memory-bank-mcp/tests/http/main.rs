@@ -28,6 +28,8 @@ mod keys;
 #[cfg(test)]
 mod load;
 #[cfg(test)]
+mod meaning;
+#[cfg(test)]
 mod memory_limit;
 #[cfg(test)]
 mod metrics;

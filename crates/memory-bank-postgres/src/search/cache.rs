@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use memory_bank_core::caller::ProjectId;
 use memory_bank_core::error::StoreError;
-use memory_bank_core::search::{IndexBudget, IndexMemory};
+use memory_bank_core::search::{DenseCount, IndexBudget, IndexMemory};
 use tokio::sync::{RwLock, Semaphore, watch};
 
 use super::contents::Contents;
@@ -110,6 +110,8 @@ pub(super) struct Project {
     pub(super) lane: Lane,
     /// The memory that the contents have their share of.
     held: AtomicU64,
+    /// How far its vectors were when that was last counted.
+    dense: Mutex<DenseCount>,
 }
 
 #[derive(Debug, Clone)]
@@ -181,6 +183,16 @@ impl Project {
         let done = contents.share.resize(bytes);
         self.held.store(contents.share.bytes(), Ordering::Relaxed);
         done
+    }
+
+    /// Notes how far its vectors are, for those who must not wait for the contents.
+    pub(super) fn note_dense_count(&self, count: DenseCount) {
+        *self.dense.lock().unwrap_or_else(PoisonError::into_inner) = count;
+    }
+
+    /// How far its vectors were when that was last noted.
+    pub(super) fn dense_count(&self) -> DenseCount {
+        *self.dense.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -273,6 +285,7 @@ impl Indexes {
                 contents: Arc::new(RwLock::new(Contents::empty(&self.memory))),
                 lane: self.workers.lane(),
                 held: AtomicU64::default(),
+                dense: Mutex::default(),
             }),
             used,
             stays_until: Instant::now(),
@@ -342,6 +355,13 @@ impl Indexes {
             _ => return,
         };
         counter.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// How far the vectors of all projects are, as they were counted last.
+    pub(super) fn dense_count(&self) -> DenseCount {
+        let projects = self.locked();
+        let counts = projects.entries.values().map(|entry| entry.project.dense_count());
+        counts.fold(DenseCount::default(), DenseCount::plus)
     }
 
     pub(crate) fn usage(&self) -> IndexUse {

@@ -5,6 +5,7 @@
 
 use std::collections::HashSet;
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use memory_bank_core::caller::{Caller, ProjectId, Right};
@@ -78,10 +79,22 @@ impl Database {
         self.vectors.as_ref().map(|vectors| vectors.maker.usage())
     }
 
-    /// Makes no more vectors.
-    pub fn stop_vectors(&self) {
+    /// How far the vectors of the projects are that are in memory, as they were counted when each was last worked on.
+    #[must_use]
+    pub fn vectors_in_memory(&self) -> DenseCount {
+        self.indexes.dense_count()
+    }
+
+    /// The key by which the vectors of this model are stored.
+    #[must_use]
+    pub fn model_key(model: &ModelId) -> Vec<u8> {
+        key_of(model)
+    }
+
+    /// Makes no more vectors; waits at most so long for the batch that is under way.
+    pub async fn stop_vectors(&self, wait: Duration) {
         if let Some(vectors) = &self.vectors {
-            vectors.maker.stop();
+            vectors.maker.stop(wait).await;
         }
     }
 
@@ -301,7 +314,11 @@ impl VectorProject for Home {
 
     async fn count(&self) -> DenseCount {
         match self.project() {
-            Some(project) => project.contents.read().await.index.dense_count(),
+            Some(project) => {
+                let count = project.contents.read().await.index.dense_count();
+                project.note_dense_count(count);
+                count
+            }
             None => DenseCount::default(),
         }
     }

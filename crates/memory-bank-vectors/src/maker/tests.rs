@@ -1,4 +1,4 @@
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use async_trait::async_trait;
 use memory_bank_core::search::DenseCount;
@@ -41,13 +41,20 @@ struct Texts {
     left: Mutex<Vec<Passage>>,
     kept: Mutex<Vec<UnitHash>>,
     order: Arc<Mutex<Vec<&'static str>>>,
+    closed: AtomicUsize,
 }
 
 impl Texts {
     fn new(name: &'static str, texts: &[String], order: &Arc<Mutex<Vec<&'static str>>>) -> Arc<Self> {
         let passage = |text: &String| Passage { hash: UnitHash::of(text), text: text.clone() };
         let left = Mutex::new(texts.iter().map(passage).collect());
-        Arc::new(Self { name, left, kept: Mutex::default(), order: Arc::clone(order) })
+        Arc::new(Self {
+            name,
+            left,
+            kept: Mutex::default(),
+            order: Arc::clone(order),
+            closed: AtomicUsize::new(0),
+        })
     }
 }
 
@@ -76,7 +83,9 @@ impl VectorProject for Texts {
         self.kept.lock().unwrap().extend(made.into_iter().map(|(hash, _)| hash));
         Ok(Progress::Ready)
     }
-    async fn close(&self, _model: &ModelId) {}
+    async fn close(&self, _model: &ModelId) {
+        self.closed.fetch_add(1, Ordering::SeqCst);
+    }
 }
 
 fn texts(name: &str, count: usize) -> Vec<String> {
@@ -159,7 +168,8 @@ async fn the_queue_is_bounded_and_a_stop_empties_it() {
         maker.request(&number.to_string(), project.clone());
     }
     assert_eq!((maker.usage().projects, maker.usage().refused), (PROJECTS, 3));
-    maker.stop();
-    maker.request("late", project);
+    maker.stop(Duration::from_secs(1)).await;
+    maker.request("late", project.clone());
     assert_eq!(maker.usage().projects, 0);
+    assert_eq!(project.closed.load(Ordering::SeqCst), PROJECTS, "each right was given back");
 }

@@ -27,6 +27,18 @@ pub struct DenseCount {
     pub bytes: u64,
 }
 
+impl DenseCount {
+    /// Both counts together, such as those of several indexes.
+    #[must_use]
+    pub fn plus(self, other: Self) -> Self {
+        Self {
+            passages: self.passages.saturating_add(other.passages),
+            vectors: self.vectors.saturating_add(other.vectors),
+            bytes: self.bytes.saturating_add(other.bytes),
+        }
+    }
+}
+
 /// A row for each passage of the index, some with a vector.
 #[derive(Debug)]
 pub(super) struct Dense {

@@ -6,13 +6,14 @@ use std::time::Duration;
 
 use jiff::SignedDuration;
 use memory_bank_core::clock::{Clock, SystemClock, iso_millis};
+use memory_bank_core::search::ModelId;
 use memory_bank_core::store::{NoSink, TextIndex as _};
 use memory_bank_postgres::{
     CertificateCheck, ConnectError, Database, Diagnosis, MigrateError, Pooling, ProjectBytes, StoredBytes,
 };
 
 use crate::cli::doctor::findings::Findings;
-use crate::cli::doctor::key;
+use crate::cli::doctor::{embeddings, key};
 use crate::config::{DatabaseSettings, Provider, Settings};
 use crate::database::{advice, how_to_set_up, lacking, open};
 
@@ -28,6 +29,7 @@ pub(crate) async fn look(
     wanted: &DatabaseSettings,
     settings: &Settings,
     key: Option<&str>,
+    model: Option<&ModelId>,
     findings: &mut Findings,
 ) {
     let database = match open(wanted, Arc::new(NoSink)) {
@@ -54,7 +56,7 @@ pub(crate) async fn look(
         Ok(pooling) => findings_of_pooling(pooling, findings),
     }
     let mut asked = Findings::default();
-    let in_time = tokio::time::timeout(WAIT, ask(&database, wanted, settings, key, &mut asked)).await;
+    let in_time = tokio::time::timeout(WAIT, ask(&database, wanted, settings, key, model, &mut asked)).await;
     findings.extend(asked);
     if in_time.is_err() {
         findings.error(
@@ -82,6 +84,7 @@ async fn ask(
     wanted: &DatabaseSettings,
     settings: &Settings,
     key: Option<&str>,
+    model: Option<&ModelId>,
     findings: &mut Findings,
 ) {
     let diagnosis = match database.diagnose().await {
@@ -104,6 +107,9 @@ async fn ask(
         kept(database, settings.http.event_retention, findings).await;
         not_indexed(database, findings).await;
         stored(database, wanted.default_quota, findings).await;
+        if let Some(model) = model {
+            embeddings::of_database(database, model, findings).await;
+        }
         if let Some(key) = key {
             key::judge(database, key, findings).await;
         }

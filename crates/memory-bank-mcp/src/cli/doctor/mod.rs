@@ -3,6 +3,7 @@
 
 mod configuration;
 mod database;
+mod embeddings;
 mod findings;
 mod folder;
 mod key;
@@ -51,14 +52,22 @@ pub(crate) async fn run(cli: &Cli, arguments: &DoctorArguments, output: Output) 
 async fn look(cli: &Cli, settings: &Settings, key: Option<&str>, findings: &mut Findings) {
     configuration::served(settings, findings);
     configuration::index_memory(settings, configuration::allowed_memory(), findings);
+    let model = embeddings::look(findings).await;
     // The slow parts wait side by side; what they find is told in order.
     let (mut of_database, mut of_redis, mut of_network) =
         (Findings::default(), Findings::default(), Findings::default());
     tokio::join!(
         async {
             match &settings.database {
-                Some(database) => database::look(database, settings, key, &mut of_database).await,
-                None => folder::look(cli, key, &mut of_database).await,
+                Some(database) => {
+                    database::look(database, settings, key, model.as_ref(), &mut of_database).await
+                }
+                None => {
+                    folder::look(cli, key, &mut of_database).await;
+                    if let Some(model) = &model {
+                        embeddings::of_folder(cli, model, &mut of_database).await;
+                    }
+                }
             }
         },
         redis::look(settings, &mut of_redis),

@@ -52,7 +52,9 @@ pub(super) async fn run(from: &Path, cli: &Cli, wishes: Wishes, output: Output) 
     }
     let file = read(&std::path::absolute(from)?)?;
     let caller = Caller::local(&cli.username);
-    let services = folder_services(cli, None, false).await?;
+    let (services, vectors) = folder_services(cli, None, false).await?;
+    // The server that is started next makes them.
+    vectors.stop().await;
     let bank = services.workspace.bank(&caller, None).await.map_err(|error| match error {
         WorkspaceError::NoBank => anyhow::anyhow!(
             "there is no memory bank in this folder; name its project with `--path`, or have one made with \

@@ -48,6 +48,23 @@ pub struct IndexState {
     pub refused_busy: u64,
 }
 
+/// The vectors of search by meaning.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct VectorState {
+    /// Vectors that were made.
+    pub made: u64,
+    /// Batches that failed, and passages that the model refused.
+    pub failed: u64,
+    /// Projects that were not taken into the queue, since it was full.
+    pub refused: u64,
+    /// Passages of queued projects that have no vector yet.
+    pub waiting: u64,
+    /// Vectors in memory.
+    pub in_memory: usize,
+    /// Bytes of memory that they take.
+    pub bytes: u64,
+}
+
 /// What the stores say of themselves; empty where there is no such part.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct StorageState {
@@ -55,6 +72,8 @@ pub struct StorageState {
     pub pool: Option<PoolState>,
     /// The search index.
     pub index: Option<IndexState>,
+    /// The vectors, where a model is set.
+    pub vectors: Option<VectorState>,
     /// Changes that were refused, since a project would have passed its quota.
     pub quota_refusals: Option<u64>,
 }
@@ -157,6 +176,10 @@ pub(super) struct Gauges {
     index_refusals: Family<Reason, Counter>,
     quota_refusals: SometimesCounted,
     documents_not_indexed: Sometimes,
+    vectors: Sometimes,
+    vectors_bytes: Sometimes,
+    vectors_waiting: Sometimes,
+    vector_events: Family<Event, Counter>,
 }
 
 impl Gauges {
@@ -195,6 +218,19 @@ impl Gauges {
             "search_index_refusals",
             "Searches without an answer, by reason",
             index_refusals.clone(),
+        );
+        let vectors_bytes = Sometimes::default();
+        registry.register_with_unit(
+            "search_vectors",
+            "Memory that the vectors of search indexes take",
+            Unit::Bytes,
+            vectors_bytes.clone(),
+        );
+        let vector_events = Family::default();
+        registry.register(
+            "search_vector_events",
+            "Vectors made, batches and passages that failed, and projects refused for a full queue",
+            vector_events.clone(),
         );
         let quota_refusals = SometimesCounted::default();
         registry.register(
@@ -244,6 +280,10 @@ impl Gauges {
                 "documents_not_indexed",
                 "Documents without a full-text search vector when the last round ended, at most 10,000",
             ),
+            vectors: sometimes("search_vectors_in_memory", "Vectors that search indexes hold"),
+            vectors_bytes,
+            vectors_waiting: sometimes("search_vectors_waiting", "Passages that wait for their vector"),
+            vector_events,
         }
     }
 
@@ -278,6 +318,17 @@ impl Gauges {
                 ("busy", index.refused_busy),
             ] {
                 let counter = self.index_refusals.get_or_create(&Reason { reason });
+                counter.inner().fetch_max(count, Ordering::Relaxed);
+            }
+        }
+        if let Some(vectors) = reading.storage.vectors {
+            self.vectors.set(number(vectors.in_memory));
+            self.vectors_bytes.set(i64::try_from(vectors.bytes).unwrap_or(i64::MAX));
+            self.vectors_waiting.set(i64::try_from(vectors.waiting).unwrap_or(i64::MAX));
+            for (event, count) in
+                [("made", vectors.made), ("failed", vectors.failed), ("refused", vectors.refused)]
+            {
+                let counter = self.vector_events.get_or_create(&Event { event });
                 counter.inner().fetch_max(count, Ordering::Relaxed);
             }
         }
