@@ -185,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn d42_a_branch_may_have_any_name_and_is_counted_once() {
+    fn a_branch_may_have_any_name_and_is_counted_once() {
         let mut sessions = ThinkingSessions::default();
         sessions.count(Some("s"), "f", &thought(1)).unwrap();
         let branch = Thought { branches_from: Some(1), branch: Some("__proto__".into()), ..thought(2) };
@@ -195,7 +195,7 @@ mod tests {
     }
 
     #[test]
-    fn d42_a_revision_of_nothing_is_refused_and_not_counted() {
+    fn a_revision_of_nothing_is_refused_and_not_counted() {
         let mut sessions = ThinkingSessions::default();
         let revision = Thought { revises: Some(7), ..thought(1) };
         assert!(sessions.count(Some("s"), "f", &revision).is_err());
@@ -203,7 +203,7 @@ mod tests {
     }
 
     #[test]
-    fn d42_the_history_and_the_number_of_sessions_are_bounded() {
+    fn the_history_and_the_number_of_sessions_are_bounded() {
         let mut sessions = ThinkingSessions::default();
         for number in 1..=u32::try_from(limits::THOUGHTS).unwrap() {
             sessions.count(Some("s"), "f", &thought(number)).unwrap();

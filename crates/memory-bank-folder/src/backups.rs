@@ -535,7 +535,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn d15_ids_are_the_same_with_and_without_the_final_z() {
+    fn ids_are_the_same_with_and_without_the_final_z() {
         let (with, without) =
             ("memory-bank-backup-2026-11-22T09-42-55-527Z", "memory-bank-backup-2026-11-22T09-42-55-527");
         assert!(same_id(with, without) && same_id(without, with) && same_id(with, with));
@@ -546,7 +546,7 @@ mod tests {
     }
 
     #[test]
-    fn d44_a_backup_folder_stays_below_the_project() {
+    fn a_backup_folder_stays_below_the_project() {
         let bank = Root::anywhere("/p/memory-bank".into());
         let places = Places { bank, project: "/p".into(), beside: "/p".into() };
         for words in ["../esc", "/proc/nope", "/etc", "a/../../b", "memory-bank", "./memory-bank/x", "a\0b"] {

@@ -244,7 +244,7 @@ mod tests {
     use super::*;
 
     #[tokio::test(flavor = "multi_thread")]
-    async fn d6_two_instances_on_one_folder_exclude_each_other() {
+    async fn two_instances_on_one_folder_exclude_each_other() {
         let temp = TempDir::new().unwrap();
         let locks = [0, 1].map(|_| Arc::new(BankLock::new(Root::anywhere(temp.path().join("bank")))));
         let inside = Arc::new(AtomicU32::new(0));

@@ -237,7 +237,7 @@ mod tests {
     }
 
     #[test]
-    fn d51_a_tilde_is_the_home_directory() {
+    fn a_tilde_is_the_home_directory() {
         assert_eq!(origin().absolute("~/mb").unwrap(), Path::new("/home/alice/mb"));
         assert_eq!(origin().absolute("~").unwrap(), Path::new("/home/alice"));
         origin().absolute("~bob/mb").unwrap_err();
@@ -254,7 +254,7 @@ mod tests {
     }
 
     #[test]
-    fn d18_the_bank_folder_itself_means_its_project() {
+    fn the_bank_folder_itself_means_its_project() {
         let temp = TempDir::new().unwrap();
         let project = temp.path().join("p");
         let place = Place { project: project.clone(), bank: project.join("memory-bank") };

@@ -238,7 +238,7 @@ mod tests {
     }
 
     #[test]
-    fn d3_registrations_from_several_places_all_stay() {
+    fn registrations_from_several_places_all_stay() {
         let temp = TempDir::new().unwrap();
         std::thread::scope(|scope| {
             for number in 0..8 {
@@ -255,7 +255,7 @@ mod tests {
     }
 
     #[test]
-    fn d3_an_unregistered_store_does_not_come_back() {
+    fn an_unregistered_store_does_not_come_back() {
         let temp = TempDir::new().unwrap();
         let (one, other) = (Registry::new(temp.path()), Registry::new(temp.path()));
         one.change(|all| all.put(&store("b"))).unwrap();
@@ -270,7 +270,7 @@ mod tests {
     #[case(r#"{"version":2,"stores":[]}"#)]
     #[case(r#"{"books":["a"]}"#)]
     #[case("[]")]
-    fn d51_a_file_that_is_no_registry_is_kept_and_reported(#[case] text: &str) {
+    fn a_file_that_is_no_registry_is_kept_and_reported(#[case] text: &str) {
         let temp = TempDir::new().unwrap();
         std::fs::write(temp.path().join(REGISTRY_FILE), text).unwrap();
         let registry = Registry::new(temp.path());

@@ -362,7 +362,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn d24_every_document_is_searched_and_what_cannot_be_is_named() {
+    async fn every_document_is_searched_and_what_cannot_be_is_named() {
         let (_temp, bank) = bank();
         std::fs::write(bank.path().join("progress.md"), "- beta one\n").unwrap();
         std::fs::write(bank.path().join("Extra Notes.md"), "- beta two\n").unwrap();
@@ -377,7 +377,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn d24_names_that_are_refused_or_missing_are_skipped() {
+    async fn names_that_are_refused_or_missing_are_skipped() {
         let (_temp, bank) = bank();
         std::fs::write(bank.path().join("my-notes.md"), "- beta here\n").unwrap();
         let files = ["myNotes.md", "../x.md", "gone.md"].map(str::to_owned).to_vec();

@@ -103,7 +103,7 @@ test("a tool that nobody knows is a protocol error that begins `Unknown tool`", 
   }
 });
 
-test("omitted arguments count as none (d37)", async (t) => {
+test("omitted arguments count as none", async (t) => {
   const { server } = await freshBank(t);
   for (const name of ["update_tasks", "switch_mode", "list_stores", "get_context_digest", "update_active_context"]) {
     const result = await server.request("tools/call", { name });
@@ -153,7 +153,7 @@ for (const [name, args, field] of [
   });
 }
 
-test("numbers of a graph search that are out of bounds are moved into them (d29)", async (t) => {
+test("numbers of a graph search that are out of bounds are moved into them", async (t) => {
   const { server } = await freshBank(t);
   for (const name of ["One", "Two"]) {
     await server.ok("graph_upsert_entity", { name, entityType: "thing" });

@@ -201,7 +201,7 @@ mod tests {
     }
 
     #[test]
-    fn d7_a_part_of_a_name_and_a_blank_never_resolve() {
+    fn a_part_of_a_name_and_a_blank_never_resolve() {
         let state = state(&[("Alpha", "t"), ("Alphabet", "t")]);
         for asked in ["lph", "   ", "", "Alph", "[t]", " [t]"] {
             let error = state.resolve(&EntityRef(asked.to_owned())).unwrap_err();
@@ -210,7 +210,7 @@ mod tests {
     }
 
     #[test]
-    fn d7_what_is_not_found_comes_with_what_may_be_meant() {
+    fn what_is_not_found_comes_with_what_may_be_meant() {
         let state = state(&[("Alpha", "t"), ("Beta", "t"), ("Gamma Service", "t")]);
         let suggestions = |asked: &str| match state.resolve(&EntityRef(asked.to_owned())) {
             Err(GraphError::EntityNotFound { suggestions, .. }) => suggestions,
@@ -223,7 +223,7 @@ mod tests {
     }
 
     #[test]
-    fn d7_a_name_of_several_types_is_ambiguous_until_the_type_is_given() {
+    fn a_name_of_several_types_is_ambiguous_until_the_type_is_given() {
         let state = state(&[("Mercury", "planet"), ("Mercury", "metal")]);
         let error = state.resolve(&EntityRef("mercury".to_owned())).unwrap_err();
         match error {
@@ -234,7 +234,7 @@ mod tests {
     }
 
     #[test]
-    fn d28_a_name_that_looks_like_an_id_is_found() {
+    fn a_name_that_looks_like_an_id_is_found() {
         let state = state(&[("ent_fake", "t"), ("Zed [x]", "y")]);
         assert_eq!(found(&state, "ent_fake"), entity_id("ent_fake", "t"));
         assert_eq!(found(&state, "zed [X]"), entity_id("zed [x]", "y"));

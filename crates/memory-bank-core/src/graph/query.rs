@@ -290,7 +290,7 @@ mod tests {
     }
 
     #[test]
-    fn d28_every_unknown_name_and_id_is_listed() {
+    fn every_unknown_name_and_id_is_listed() {
         let state = chain();
         let nodes = ["A", "nobody", "ent_missing00000", ""].map(|node| EntityRef(node.to_owned()));
         match state.open(&nodes, 1, ALL) {
@@ -302,7 +302,7 @@ mod tests {
     }
 
     #[test]
-    fn d7_names_that_come_close_to_unknown_ones_are_suggested_once_each() {
+    fn names_that_come_close_to_unknown_ones_are_suggested_once_each() {
         let mut state = GraphState::default();
         for name in ["Payment service", "Ledger"] {
             add(&mut state, name, "x");

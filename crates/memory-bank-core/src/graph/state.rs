@@ -626,7 +626,7 @@ mod tests {
         }
 
         #[test]
-        fn d11_compaction_keeps_the_state_and_what_is_not_understood(
+        fn compaction_keeps_the_state_and_what_is_not_understood(
             events in events(),
             unknown in proptest::collection::vec("\\{\"type\":\"future[a-z]{0,5}\"\\}|[a-z{]{1,9}", 0..5),
         ) {

@@ -273,7 +273,7 @@ mod tests {
     #[case("2020-01-01", "2020-01-01")]
     #[case(" 2026-11-22T09:30:07Z ", "2026-11-22T09:30:07.000Z")]
     #[case("2026-11-22T09:30:07.0629+01:00", "2026-11-22T08:30:07.062Z")]
-    fn d32_new_timestamps_are_normalised(#[case] given: &str, #[case] stored: &str) {
+    fn new_timestamps_are_normalised(#[case] given: &str, #[case] stored: &str) {
         assert_eq!(parse_new(given).unwrap(), stored);
     }
 
@@ -284,7 +284,7 @@ mod tests {
     #[case("2020-02-30")]
     #[case("20200101")]
     #[case("")]
-    fn d32_new_timestamps_must_be_rfc_3339_or_a_plain_date(#[case] given: &str) {
+    fn new_timestamps_must_be_rfc_3339_or_a_plain_date(#[case] given: &str) {
         assert!(matches!(parse_new(given), Err(GraphError::Invalid(text)) if text.contains("timestamp")));
     }
 

@@ -398,7 +398,7 @@ mod tests {
     }
 
     #[test]
-    fn d29_the_neighbourhood_is_bounded() {
+    fn the_neighbourhood_is_bounded() {
         let mut state = GraphState::default();
         add(&mut state, "hub", &[]);
         for number in 0..limits::NEIGHBOURS + 10 {
