@@ -219,7 +219,7 @@ test("a session with every tool on the original's folder", async (t) => {
     assert.equal(of("Checkout Service").attrs.docPath, "system-patterns.md");
     const words = await json("graph_search", { query: "dump nightly" });
     assert.deepEqual(words.entities.map(({ name }) => name), ["Order Database"], "words in any order, by a fact");
-    assert.match(await server.fails("graph_open_nodes", { nodes: ["ent_missing"] }), /ent_missing/, "(d28)");
+    assert.match(await server.fails("graph_open_nodes", { nodes: ["ent_missing"] }), /ent_missing/);
     await server.fails("graph_search", { query: "*", storeId: "nobody" });
   });
 
@@ -238,7 +238,7 @@ test("a session with every tool on the original's folder", async (t) => {
     const { relation } = await json("graph_link_entities", { from: "Axum", relationType: "written-in", to: "Rust" });
     assert.equal(relation.id, "rel_c8-6byqpeOrw");
     const unlinked = await json("graph_link_entities", { from: "Axum", relationType: " WRITTEN-in ", to: "Rust", action: "unlink" });
-    assert.deepEqual([unlinked.success, unlinked.removed], [true, true], "(d31)");
+    assert.deepEqual([unlinked.success, unlinked.removed], [true, true]);
     for (const entityName of ["lph", "   ", "Ru", "Auth"]) {
       await server.fails("graph_delete_entity", { entity: entityName });
     }
@@ -258,7 +258,7 @@ test("a session with every tool on the original's folder", async (t) => {
     assert.ok(pack.pointers.some(({ path }) => path === "payments.md"));
     assert.ok(pack.excerpts.some(({ excerpt }) => excerpt.includes("By hand.")));
     const small = await call("get_targeted_context", { query: "checkout", maxChars: 500 });
-    assert.ok([...small.text].length <= 500, `${[...small.text].length} characters (d34)`);
+    assert.ok([...small.text].length <= 500, `${[...small.text].length} characters`);
     await server.fails("graph_add_doc_pointer", { entityNameOrId: "Payment Gateway", docPath: "none.md" });
   });
 

@@ -18,7 +18,7 @@ pub mod timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-/// A node. Identity is the normalised name with the type; see the tool contract, section 5.4.
+/// A node, identified by its normalised name and type (docs/file-format.md).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Entity {

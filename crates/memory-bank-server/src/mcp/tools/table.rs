@@ -1,8 +1,8 @@
 //! Every tool, one row each. Nothing else lists tool names.
 //!
-//! Rows stand in the order of the tool contract, the three newer ones beside their kin. Argument names, bounds, hints
-//! and the wording of "missing" errors come from there; descriptions tell a model when to use a tool, and are short
-//! because every client pays for them in every conversation.
+//! The order of rows, the names of arguments, the hints and the wording of "missing" errors are those of the TypeScript
+//! server, because clients rely on them. A description names the situation in which to use a tool, and is short because
+//! every client pays for it in every conversation.
 
 use memory_bank_core::caller::Right::{Admin, Read, Write};
 use serde_json::{Map, Value};
