@@ -1,5 +1,5 @@
-//! Partitions of the events: made ahead, dropped when they are old. The database decides which; nothing here knows their
-//! names.
+//! Partitions of the events: created ahead, dropped when they are old. The database decides which; this module must
+//! not know their names.
 
 use jiff::Timestamp;
 use memory_bank_core::error::StoreError;
@@ -10,15 +10,15 @@ use crate::tenant::{Query, Value};
 const MAKE: &str = "SELECT app.make_event_partition($1)";
 const DROP: &str = "SELECT app.drop_event_partition($1)";
 
-/// How many partitions are made, or dropped, at a time; a day has 24 of an hour.
+/// How many partitions are created, or dropped, at a time; a day has 24 of an hour.
 const MOST: usize = 64;
-/// How many partitions hold what is kept.
+/// How many partitions cover the retention.
 const PARTS: i32 = 24;
 
 impl Database {
-    /// Makes the partitions that are needed next, and drops those whose events are all older than `before`. Each is a
-    /// transaction of its own that waits only a moment for a lock, so that nobody waits long behind it; what did not get
-    /// its lock is done the next time.
+    /// Creates the partitions that are needed next, and drops those whose events are all older than `before`. Each is
+    /// a transaction with a short lock timeout, so that nobody waits long behind it; a partition whose lock was not
+    /// available is handled the next time.
     pub(crate) async fn tend_event_partitions(
         &self,
         now: Timestamp,
@@ -50,7 +50,7 @@ impl Database {
     }
 }
 
-/// How many hours a partition is wide, by how long events are kept.
+/// The width of a partition in hours, by the retention of events.
 fn width(now: Timestamp, before: Timestamp) -> i32 {
     let kept = i32::try_from(now.duration_since(before).as_hours()).unwrap_or(i32::MAX);
     kept.max(1).saturating_add(PARTS - 1) / PARTS
