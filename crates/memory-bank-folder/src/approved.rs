@@ -55,7 +55,7 @@ impl Approved {
         match kept {
             Some(Ok(paths)) => paths.contains(path),
             Some(Err(error)) => {
-                tracing::warn!(%error, "what was registered on this machine cannot be read");
+                tracing::warn!(%error, "the folders that were registered on this machine cannot be read");
                 false
             }
             None => false,
@@ -66,7 +66,7 @@ impl Approved {
     pub(crate) fn add(&self, path: &str) {
         self.here.lock().unwrap_or_else(PoisonError::into_inner).insert(path.to_owned());
         if let Err(error) = self.change(|paths| paths.insert(path.to_owned())) {
-            tracing::warn!(%error, "the registration of a folder outside of the project holds for this process alone");
+            tracing::warn!(%error, "the registration of a folder outside of the project could not be stored; it is valid for this process only");
         }
     }
 

@@ -351,7 +351,7 @@ fn restore(bank: &BankDir, backup: &BankDir) -> Result<Restored, BackupError> {
 fn files_of(dir: &BankDir, depth: usize) -> io::Result<Vec<String>> {
     let Survey { files, left_out, .. } = survey(dir, depth)?;
     for name in left_out {
-        tracing::warn!(name, "this is not a file of the memory bank and is left out of the backup");
+        tracing::warn!(name, "this is not a file of the memory bank; the backup omits it");
     }
     Ok(files)
 }

@@ -164,10 +164,7 @@ impl BankDir {
                 .collect();
             let room = limits::WALKED_NAMES.saturating_sub(found.len());
             if below.len() > room {
-                tracing::warn!(
-                    folder,
-                    "the memory bank has more names than are looked at; the others are not seen"
-                );
+                tracing::warn!(folder, "the memory bank has too many names; the others are ignored");
                 below.truncate(room);
                 folders.clear();
             }

@@ -96,7 +96,7 @@ pub fn recover(dir: &BankDir) -> Result<(), StoreError> {
     if changed && left.len() == record.steps.len() {
         return set_aside(dir, "its files have changed since, and none of it was carried out");
     }
-    tracing::info!(steps = left.len(), changed, "carrying out a change that was interrupted");
+    tracing::info!(steps = left.len(), changed, "completing an interrupted change");
     // Nothing is removed when something is not as it was: what was to replace it may not be there.
     left.into_iter()
         .filter(|step| !changed || (step.staged.is_some() && step.finds_what_it_knew(dir)))
@@ -245,7 +245,7 @@ fn is_one_name(name: &str) -> bool {
 }
 
 fn set_aside(dir: &BankDir, why: &str) -> Result<(), StoreError> {
-    tracing::warn!(why, "the journal of the memory bank cannot be used and is set aside");
+    tracing::warn!(why, "the journal of the memory bank is invalid and was renamed");
     let names = (0..RECORDS_SET_ASIDE).map(|number| format!("{INTERNAL}/commit.damaged-{number}.json"));
     let free = names.into_iter().find(|name| !dir.exists(name));
     let free =

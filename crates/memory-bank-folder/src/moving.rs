@@ -567,7 +567,7 @@ fn read_state(dir: &BankDir) -> Result<Option<SessionState>, MoveError> {
     match dir.read_up_to(STATE, STATE_BYTES)? {
         // It only says in which mode somebody was: one that cannot be read is no reason to move nothing.
         FileRead::Found(bytes, _) => Ok(serde_json::from_slice(&bytes)
-            .inspect_err(|error| tracing::warn!(%error, "the noted mode cannot be read and is left out"))
+            .inspect_err(|error| tracing::warn!(%error, "the stored mode cannot be read and is omitted"))
             .ok()),
         FileRead::Missing | FileRead::Unreadable(_) => Ok(None),
     }

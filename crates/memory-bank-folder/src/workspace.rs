@@ -138,7 +138,7 @@ impl FolderWorkspace {
         if let Some(found) = &found {
             tracing::info!(
                 project = %found.project.display(), started_in = %origin.working_directory.display(),
-                main_checkout = found.in_main_checkout, "the memory bank is not where the server was started"
+                main_checkout = found.in_main_checkout, "using the memory bank of another folder than the current one"
             );
         }
         let workspace = Self {
@@ -442,7 +442,7 @@ impl Workspace for FolderWorkspace {
             Ok(id) => id,
             Err(error) => {
                 // The choice holds for this process; only the note of it is missing.
-                tracing::warn!(%error, "the selection was not noted in the registry");
+                tracing::warn!(%error, "the selection could not be stored in the registry");
                 wanted.unwrap_or_else(|| base_name(bank.project()))
             }
         };

@@ -106,7 +106,7 @@ pub(crate) fn advice(cause: Cause) -> &'static str {
         Cause::UnknownTenant => {
             "the user is `postgres.` and the project's reference, and the host has the project's region"
         }
-        _ => "look at the database's log",
+        _ => "check the database's log",
     }
 }
 

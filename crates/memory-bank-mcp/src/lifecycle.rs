@@ -57,7 +57,7 @@ async fn perform(cli: &Cli) -> anyhow::Result<()> {
         },
         Command::Moving(command) => tokio::select! {
             done = Box::pin(cli::moving::run(command, cli, output)) => done,
-            () = shutdown.cancelled() => Err(anyhow::anyhow!("ended by a signal; nothing was changed, unless it says above that it is done")),
+            () = shutdown.cancelled() => Err(anyhow::anyhow!("interrupted; nothing was changed unless success was reported above")),
         },
         Command::Doctor(wanted) => tokio::select! {
             done = cli::doctor::run(cli, wanted, output) => done,

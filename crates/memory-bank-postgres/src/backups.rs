@@ -129,7 +129,7 @@ impl BackupStore for PostgresBank {
                 Err(Refusal::Backup(error)) => return Err(error),
                 Err(Refusal::Failed(Failure::Store(error))) => return Err(error.into()),
                 Err(Refusal::Failed(Failure::Conflict(met))) => {
-                    tracing::debug!(met, "a restore met a write and is tried again");
+                    tracing::debug!(met, "a restore conflicted with a write; retrying");
                 }
             }
         }

@@ -97,7 +97,7 @@ impl DocumentStore for PostgresBank {
                 Err(Refusal::Edit(error)) => return Err(error),
                 Err(Refusal::Failed(Failure::Store(error))) => return Err(error.into()),
                 Err(Refusal::Failed(Failure::Conflict(met))) => {
-                    tracing::debug!(met, "an edit met another one and is tried again");
+                    tracing::debug!(met, "an edit conflicted with another one; retrying");
                 }
             }
         }

@@ -35,12 +35,10 @@ impl Database {
                 Ok(rows) => {
                     let name: Option<String> = rows.first().and_then(|row| row.try_get(0).ok()).flatten();
                     let Some(name) = name else { return Ok(()) };
-                    tracing::debug!(name, "a partition of the events came or went");
+                    tracing::debug!(name, "created or dropped a partition of the events");
                 }
                 Err(StoreError::Busy) => {
-                    tracing::debug!(
-                        "the partitions of the events are in use; they are seen to the next time"
-                    );
+                    tracing::debug!("the partitions of the events are locked; retrying in the next round");
                     return Ok(());
                 }
                 Err(error) => return Err(error),

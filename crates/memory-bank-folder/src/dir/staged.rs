@@ -141,7 +141,7 @@ impl BankDir {
     pub fn discard_all_staged(&self) {
         // Through a link this would remove documents.
         if let Err(error) = self.check_internal() {
-            tracing::warn!(%error, "the staging folder was not swept");
+            tracing::warn!(%error, "the staging folder was not cleaned up");
             return;
         }
         let Ok(entries) = self.dir.read_dir(STAGE) else { return };

@@ -142,7 +142,7 @@ impl View {
             tracing::warn!(
                 lines = reached.unknown,
                 first,
-                "lines of the graph log are not understood; they are skipped and kept"
+                "unknown lines in the graph log; skipped and kept"
             );
         }
         self.replace_by(state, reached);
@@ -255,7 +255,7 @@ impl Reached {
             Line::Marker => self.marker = true,
             Line::Event(event) => state.apply(event),
             Line::Unknown(why) => {
-                tracing::debug!(line = self.lines, why, "a line of the graph log is not understood");
+                tracing::debug!(line = self.lines, why, "unknown line in the graph log");
                 self.unknown += 1;
                 self.first_unknown.get_or_insert(self.lines);
             }
@@ -353,7 +353,7 @@ fn write_durably(dir: &BankDir, bytes: &[u8]) -> io::Result<()> {
         // Taken back, unless somebody who does not know the lock has written after us; then the line is healed later.
         let ours = file.metadata().is_ok_and(|now| now.len() <= before + bytes.len() as u64);
         if ours && let Err(again) = file.set_len(before) {
-            tracing::warn!(error = %again, "a failed write to the graph log could not be taken back");
+            tracing::warn!(error = %again, "a failed write to the graph log could not be undone");
         }
         return Err(error);
     }

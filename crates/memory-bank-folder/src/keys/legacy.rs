@@ -35,7 +35,7 @@ impl Taken {
             self.keys.iter().filter(|key| key.revoked_at.is_none()).map(|key| key.prefix.as_str()).collect();
         tracing::warn!(
             keys = labels.join(", "),
-            "the API keys were moved from `{}` to `{}`, and go on working; revoke those that you do not know",
+            "the API keys were moved from `{}` to `{}`, and remain valid; revoke those that you do not recognise",
             self.path.display(),
             now.display()
         );

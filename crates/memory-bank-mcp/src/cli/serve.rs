@@ -211,7 +211,7 @@ async fn folder_parts(cli: &Cli, settings: Settings) -> anyhow::Result<Parts> {
     let project = project(cli)?;
     ensure!(
         project.is_dir(),
-        "there is no folder `{}`; make it, or name another with `--path`",
+        "there is no folder `{}`; create it, or set another one with `--path`",
         project.display()
     );
     let state = state_folder(cli)?;

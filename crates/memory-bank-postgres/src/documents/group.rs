@@ -84,7 +84,11 @@ fn retry_alone(mut members: Vec<Member>, failure: Failure) -> Vec<Member> {
     match failure {
         Failure::Store(error @ StoreError::Unavailable(_)) => give_up(members, &error),
         failure => {
-            tracing::debug!(?failure, edits = members.len(), "edits that were grouped are carried out alone");
+            tracing::debug!(
+                ?failure,
+                edits = members.len(),
+                "a group of edits failed; running its edits one by one"
+            );
             members.iter_mut().for_each(Member::set_alone);
             members
         }

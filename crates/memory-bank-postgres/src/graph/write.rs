@@ -198,7 +198,7 @@ impl PostgresBank {
                 Err(Refusal::Graph(error)) => return Err(error),
                 Err(Refusal::Failed(Failure::Store(error))) => return Err(error.into()),
                 Err(Refusal::Failed(Failure::Conflict(met))) => {
-                    tracing::debug!(met, "a change of the graph met another one and is tried again");
+                    tracing::debug!(met, "a change of the graph conflicted with another one; retrying");
                 }
             }
         }

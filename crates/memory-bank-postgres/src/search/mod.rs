@@ -166,7 +166,7 @@ impl PostgresBank {
         tokio::spawn(async move {
             let outcome = refresher.run(inventory).await;
             if let Err(error) = &outcome {
-                tracing::debug!(%error, "a search index was not brought up to date");
+                tracing::debug!(%error, "a search index was not updated");
             }
             let _nobody_waits = report.send(outcome);
             // The turn ends here, when the result is known.

@@ -364,7 +364,7 @@ impl VectorProject for Home {
     async fn close(&self, model: &ModelId) {
         // A claim that is not released expires.
         if let Err(error) = self.claim(model, 0).await {
-            tracing::debug!(%error, "the right to make vectors was not given back");
+            tracing::debug!(%error, "the claim to make vectors was not released");
         }
     }
 }

@@ -63,7 +63,7 @@ impl Addresses {
             return;
         }
         if let Err(error) = log.note_addresses(&uses).await {
-            tracing::warn!(%error, "addresses of keys could not be noted; they are when they are used again");
+            tracing::warn!(%error, "addresses of keys could not be written; retrying at their next use");
             let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
             for used in &uses {
                 state.seen.remove(&(used.key, used.address));
@@ -84,7 +84,7 @@ impl Addresses {
                 Ok(gone) if gone >= BATCH => {}
                 Ok(_) => return,
                 Err(error) => {
-                    tracing::warn!(%error, "old rows of the audit log could not be removed");
+                    tracing::warn!(%error, "old rows of the audit log could not be deleted");
                     return;
                 }
             }

@@ -367,7 +367,7 @@ impl Authenticator {
         if !uses.is_empty()
             && let Err(error) = self.directory.note_uses(&uses).await
         {
-            tracing::warn!(%error, "when keys were used last could not be noted");
+            tracing::warn!(%error, "the last uses of keys could not be written");
         }
     }
 

@@ -39,7 +39,7 @@ impl Connections {
     /// Serves a connection in its own task; its slot is released at its end.
     pub(crate) fn take(&self, stream: TcpStream, address: SocketAddr, slot: ConnectionSlot) {
         if let Err(error) = stream.set_nodelay(true) {
-            tracing::debug!(%error, "a connection broke at once");
+            tracing::debug!(%error, "a new connection failed");
             return;
         }
         let (router, closing) = (self.router.clone(), self.closing.clone());
@@ -105,10 +105,10 @@ async fn serve(
     tokio::select! {
         ended = connection.as_mut() => return ended,
         why = impatient.as_mut() => match why {
-            GivenUp::Idle => tracing::debug!("an idle connection is closed"),
+            GivenUp::Idle => tracing::debug!("closing an idle connection"),
             GivenUp::SlowHeaders | GivenUp::NotTaken => return given_up(why),
         },
-        () = slot.gives_way.cancelled() => tracing::debug!("a connection is closed to make room"),
+        () = slot.gives_way.cancelled() => tracing::debug!("closing a connection to make room"),
         () = told => {}
     }
     connection.as_mut().graceful_shutdown();
@@ -141,6 +141,6 @@ async fn unused(watch: &Watch) {
 }
 
 fn given_up(why: GivenUp) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
-    tracing::debug!(?why, "a connection was given up");
+    tracing::debug!(?why, "closed a connection after a time-out");
     Ok(())
 }

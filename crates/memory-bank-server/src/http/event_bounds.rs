@@ -91,7 +91,7 @@ impl EventBounds {
                     Err(StoreError::KeyVoid) => self.settle(scope, count.bytes),
                     Ok(false) => left = true,
                     Err(error) => {
-                        tracing::warn!(%error, "old events could not be removed");
+                        tracing::warn!(%error, "old events could not be deleted");
                         left = true;
                     }
                 }

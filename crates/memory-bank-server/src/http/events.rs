@@ -103,7 +103,7 @@ async fn write(
         let kept = match store.append(&events).await {
             Ok(()) => true,
             Err(error) => {
-                tracing::warn!(%error, count = events.len(), "events could not be kept; they cannot be replayed");
+                tracing::warn!(%error, count = events.len(), "events could not be stored and cannot be replayed");
                 false
             }
         };

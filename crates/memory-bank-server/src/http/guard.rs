@@ -68,8 +68,7 @@ impl<H> Guarded<H> {
         };
         outcome.unwrap_or_else(|_| {
             tracing::error!(request.id = %self.request, "a handler panicked");
-            let message =
-                format!("the server failed; its log tells more under the request id {}", self.request);
+            let message = format!("internal error; see the server log for the request id {}", self.request);
             Err(ErrorData::internal_error(message, None))
         })
     }

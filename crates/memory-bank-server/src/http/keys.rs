@@ -524,6 +524,6 @@ async fn fault(
         let response = reply::error(StatusCode::SERVICE_UNAVAILABLE, text);
         return reply::with_retry_after(response, UNREACHABLE_RETRY);
     }
-    let text = format!("the server failed; its log tells more under the request id {request}");
+    let text = format!("internal error; see the server log for the request id {request}");
     reply::json(StatusCode::INTERNAL_SERVER_ERROR, &json!({"error": text}))
 }

@@ -574,7 +574,7 @@ impl Asked {
     /// An internal error: the log has the detail, the client gets the id of the log line.
     pub(crate) fn fault(&self, id: Option<&Value>, detail: &str) -> Response {
         tracing::error!(request.id = %self.request, detail, "a request failed inside the server");
-        let text = format!("the server failed; its log tells more under the request id {}", self.request);
+        let text = format!("internal error; see the server log for the request id {}", self.request);
         reply::rpc_error(StatusCode::INTERNAL_SERVER_ERROR, id, INTERNAL_ERROR, &text)
     }
 }

@@ -200,7 +200,7 @@ impl Server {
         running.close();
         let finished = async { tokio::join!(connections.ended(), running.wait()) };
         if tokio::time::timeout(DRAIN.saturating_sub(lame_duck), finished).await.is_err() {
-            tracing::warn!("requests under way did not finish in {} s", DRAIN.as_secs());
+            tracing::warn!("requests in flight did not finish in {} s", DRAIN.as_secs());
         }
         for task in [Some(chores), Some(indexing), Some(listener), watched, self.bus].into_iter().flatten() {
             task.abort();
@@ -213,7 +213,7 @@ impl Server {
             )
         };
         if tokio::time::timeout(LAST_NOTES, notes).await.is_err() {
-            tracing::warn!("when keys and sessions were used last could not be noted in time");
+            tracing::warn!("the last uses of keys and sessions could not be written in time");
         }
     }
 }
@@ -240,10 +240,10 @@ fn slot(
     match registry.take(network(address.ip()), keep_alive) {
         Ok(slot) => return Some(slot),
         Err(Full::Server) => {
-            tracing::warn!(connections = CONNECTIONS, "a connection was refused, there are too many");
+            tracing::warn!(connections = CONNECTIONS, "refused a connection: too many connections");
         }
         // Not a warning: a client could flood the log.
-        Err(Full::Address) => tracing::debug!("a connection was refused, its address has too many"),
+        Err(Full::Address) => tracing::debug!("refused a connection: too many connections of its address"),
     }
     metrics.hit(Limit::Connections);
     None
@@ -276,7 +276,7 @@ fn stop_listening(listener: TcpListener, admit: impl Fn(TcpStream, SocketAddr)) 
         }
     });
     if let Err(error) = taken {
-        tracing::warn!(%error, "connections that waited to be accepted were lost");
+        tracing::warn!(%error, "queued connections were lost");
     }
 }
 

@@ -90,7 +90,7 @@ impl Sessions {
         };
         let ended = self.store.open(caller, &record, limits).await?;
         if let Some(ended) = ended {
-            tracing::info!(session = %ended, "an idle session gave way to a new one of the same key");
+            tracing::info!(session = %ended, "an idle session was ended for a new one of the same key");
             self.forget(ended);
             self.signals.send(Signal::SessionChanged { session: ended, ended: true }).await;
         }
@@ -184,7 +184,7 @@ impl Sessions {
             return;
         }
         if let Err(error) = self.store.note_uses(&uses).await {
-            tracing::warn!(%error, "when sessions were used last could not be noted");
+            tracing::warn!(%error, "the last uses of sessions could not be written");
             return;
         }
         for used in uses {
@@ -205,7 +205,7 @@ impl Sessions {
                 Ok(gone) if gone >= BATCH => {}
                 Ok(_) => return,
                 Err(error) => {
-                    tracing::warn!(%error, "expired sessions and events could not be removed");
+                    tracing::warn!(%error, "expired sessions and events could not be deleted");
                     return;
                 }
             }

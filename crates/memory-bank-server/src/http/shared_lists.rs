@@ -103,7 +103,7 @@ async fn make(asked: &Asked, session: &SessionRecord, reference: &Reference) -> 
     let body = response.into_body().collect().await.ok()?.to_bytes();
     if status != StatusCode::OK {
         let reply = String::from_utf8_lossy(&body);
-        tracing::warn!(%status, %reply, list, "a list could not be made anew for a client that came back");
+        tracing::warn!(%status, %reply, list, "a list could not be made again for a replay");
         return None;
     }
     String::from_utf8(body.to_vec()).ok()

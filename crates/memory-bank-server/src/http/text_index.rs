@@ -40,7 +40,7 @@ impl TextIndexing {
             let now_left = match step(index.as_ref()).await {
                 Ok(count) => count,
                 Err(error) => {
-                    tracing::warn!(%error, "documents could not be indexed for full-text search; it is tried again");
+                    tracing::warn!(%error, "documents could not be indexed for full-text search; retrying");
                     return;
                 }
             };

@@ -254,11 +254,11 @@ where
 /// that has only just been asked for is answered by the protocol's loop, which stops when the input has ended.
 async fn drain(in_flight: &InFlight, ending: &CancellationToken) {
     if tokio::time::timeout(DRAIN, in_flight.none_left()).await.is_err() {
-        tracing::warn!("calls under way did not finish in {} s", DRAIN.as_secs());
+        tracing::warn!("calls in flight did not finish in {} s", DRAIN.as_secs());
     }
     ending.cancel();
     if tokio::time::timeout(LAST_WORDS, in_flight.nothing_stands()).await.is_err() {
-        tracing::warn!("subscriptions did not end in {} s", LAST_WORDS.as_secs());
+        tracing::warn!("subscriptions did not finish in {} s", LAST_WORDS.as_secs());
     }
 }
 
@@ -317,7 +317,7 @@ fn parse(line: &[u8]) -> Result<Option<ClientJsonRpcMessage>, Rejection> {
     let is_batch = value.is_array();
     let id = value.get("id").and_then(|id| serde_json::from_value::<RequestId>(id.clone()).ok());
     if id.is_none() && value.get("id").is_none() && value.get("method").is_some_and(Value::is_string) {
-        tracing::debug!("a notification that cannot be understood was ignored");
+        tracing::debug!("ignored a malformed notification");
         return Ok(None);
     }
     let has_no_id =

@@ -11,9 +11,9 @@ const BESIDE_INDEXES: u64 = 256 * 1024 * 1024;
 /// Says what will be served.
 pub(crate) fn served(settings: &Settings, findings: &mut Findings) {
     let said = match settings.database.as_ref().map(|database| database.provider) {
-        None => "every variable can be used; a folder is served",
-        Some(Provider::Postgres) => "every variable can be used; a PostgreSQL database is served",
-        Some(Provider::Supabase) => "every variable can be used; a Supabase project is served",
+        None => "all variables are valid; the server serves a folder",
+        Some(Provider::Postgres) => "all variables are valid; the server uses PostgreSQL",
+        Some(Provider::Supabase) => "all variables are valid; the server uses Supabase",
     };
     findings.ok("configuration", said);
 }
@@ -24,14 +24,14 @@ pub(crate) fn index_memory(settings: &Settings, allowed: Option<u64>, findings: 
     let mib = |bytes: u64| bytes / (1024 * 1024);
     let budget = database.index_memory;
     let shown = format!(
-        "search indexes may take {} MiB, that of one project {} MiB",
+        "search indexes may use {} MiB, that of one project {} MiB",
         mib(budget.total),
         mib(budget.per_project)
     );
     match allowed {
         Some(allowed) if budget.total.saturating_add(BESIDE_INDEXES) > allowed => findings.warning(
             "search.memory",
-            format!("{shown}; the process may have {} MiB in all", mib(allowed)),
+            format!("{shown}; the process may use {} MiB in total", mib(allowed)),
             format!(
                 "lower `SEARCH_INDEX_MEMORY`, or give the process {} MiB",
                 mib(budget.total.saturating_add(BESIDE_INDEXES))
@@ -64,7 +64,7 @@ pub(crate) fn misspelt(variables: impl Iterator<Item = (OsString, OsString)>, fi
         if let Some((1..=2, known)) = near {
             findings.warning(
                 "configuration",
-                format!("`{name}` is no variable of this server"),
+                format!("`{name}` is not a variable of this server"),
                 format!("did you mean `{known}`?"),
             );
         }
@@ -113,7 +113,7 @@ mod tests {
         for pair in
             [("MCP_PROT", "MCP_PORT"), ("DATABASE_URI", "DATABASE_URL"), ("ALLOWED_HOST", "ALLOWED_HOSTS")]
         {
-            assert!(said.contains(&format!("`{}` is no variable", pair.0)), "{said}");
+            assert!(said.contains(&format!("`{}` is not a variable", pair.0)), "{said}");
             assert!(said.contains(&format!("`{}`?", pair.1)), "{said}");
         }
         assert_eq!(findings.count(Level::Warning), 3, "{said}");

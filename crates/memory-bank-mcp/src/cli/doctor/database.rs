@@ -59,8 +59,8 @@ pub(crate) async fn look(
     if in_time.is_err() {
         findings.error(
             "database",
-            format!("it did not answer everything within {} s", WAIT.as_secs()),
-            "see what it is busy with (`SELECT * FROM pg_stat_activity`), and whether locks are held",
+            format!("it did not answer all checks within {} s", WAIT.as_secs()),
+            "check its activity (`SELECT * FROM pg_stat_activity`) and its locks",
         );
     }
 }
@@ -70,8 +70,8 @@ fn findings_of_pooling(pooling: Pooling, findings: &mut Findings) {
         Pooling::Kept => findings.ok("database.pooler", "connections keep their sessions"),
         Pooling::Unknown(why) => findings.warning(
             "database.pooler",
-            format!("whether connections keep their sessions could not be found out: {why}"),
-            "make sure that a pooler in between runs in session mode",
+            format!("unknown whether connections keep their sessions: {why}"),
+            "run a pooler in between in session mode",
         ),
         _ => {}
     }
@@ -87,18 +87,18 @@ async fn ask(
     let diagnosis = match database.diagnose().await {
         Ok(diagnosis) => diagnosis,
         Err(error) => {
-            return findings.error("database", error.to_string(), "look at the database's log");
+            return findings.error("database", error.to_string(), "check the database's log");
         }
     };
     server(&diagnosis, wanted, findings);
     role(&diagnosis, wanted.provider, findings);
     if schema(database, wanted.provider, findings).await {
         match database.prove_isolation().await {
-            Ok(()) => findings.ok("database.isolation", "projects are kept apart: proved"),
+            Ok(()) => findings.ok("database.isolation", "projects are isolated"),
             Err(error) => findings.error(
                 "database.isolation",
                 error.to_string(),
-                "the server does not start like this; do what the text says",
+                "the server will not start; follow the message",
             ),
         }
         kept(database, settings.http.event_retention, findings).await;
@@ -116,16 +116,16 @@ fn server(diagnosis: &Diagnosis, wanted: &DatabaseSettings, findings: &mut Findi
     if VERSIONS.contains(&major) {
         findings.ok("database", format!("PostgreSQL {version} answers"));
     } else if major < *VERSIONS.start() {
-        findings.error("database", format!("PostgreSQL {version} is too old"), "take 15 or later");
+        findings.error("database", format!("PostgreSQL {version} is too old"), "use PostgreSQL 15 or later");
     } else {
         findings.warning(
             "database",
-            format!("PostgreSQL {version} is newer than what this server was tested with"),
-            "look for a newer memory-bank-mcp",
+            format!("PostgreSQL {version} is newer than the versions that this server was tested with"),
+            "check for a newer memory-bank-mcp",
         );
     }
     line(diagnosis, wanted, findings);
-    let round_trip_text = format!("{:.1} ms a round trip", round_trip.as_secs_f64() * 1000.0);
+    let round_trip_text = format!("{:.1} ms per round trip", round_trip.as_secs_f64() * 1000.0);
     if *round_trip > SLOW {
         findings.warning(
             "database.latency",
@@ -141,12 +141,12 @@ fn server(diagnosis: &Diagnosis, wanted: &DatabaseSettings, findings: &mut Findi
         2001..=60_000 => findings.warning(
             "clock",
             format!("the clocks of this machine and the database are {off}"),
-            "keep both right with NTP: keys and sessions expire by them",
+            "synchronise both with NTP: keys and sessions expire by them",
         ),
         _ => findings.error(
             "clock",
             format!("the clocks of this machine and the database are {off}"),
-            "keep both right with NTP: keys and sessions expire by them",
+            "synchronise both with NTP: keys and sessions expire by them",
         ),
     }
     let pool = i64::try_from(wanted.connections).unwrap_or(i64::MAX);
@@ -170,19 +170,23 @@ fn line(diagnosis: &Diagnosis, wanted: &DatabaseSettings, findings: &mut Finding
         || wanted.url.contains("sslmode=verify-");
     match (diagnosis.encrypted, checked, diagnosis.private) {
         (true, true, _) => {
-            findings.ok("database.tls", "the line is encrypted and the certificate is checked");
+            findings.ok("database.tls", "the connection is encrypted and the certificate is verified");
         }
-        (true, false, true) => findings.ok("database.tls", "the line is encrypted, in a private network"),
-        (false, _, true) => findings.ok("database.tls", "the line is not encrypted, in a private network"),
+        (true, false, true) => {
+            findings.ok("database.tls", "the connection is encrypted, in a private network")
+        }
+        (false, _, true) => {
+            findings.ok("database.tls", "the connection is not encrypted, in a private network")
+        }
         (true, false, false) => findings.warning(
             "database.tls",
-            "the line is encrypted, but whoever answers is believed",
+            "the connection is encrypted, but the certificate is not verified",
             "set `DB_SSL_ROOT_CERT`, or add `sslmode=verify-full` to the connection string",
         ),
         (false, _, false) => findings.warning(
             "database.tls",
-            "the line is not encrypted, and leaves the private network",
-            "switch TLS on at the database, and remove `sslmode=disable` from the connection string",
+            "the connection is not encrypted, and leaves the private network",
+            "enable TLS at the database, and remove `sslmode=disable` from the connection string",
         ),
     }
 }
@@ -192,17 +196,17 @@ fn role(diagnosis: &Diagnosis, provider: Provider, findings: &mut Findings) {
     if diagnosis.superuser {
         findings.warning(
             "database.role",
-            format!("`{login}` is a superuser, which is more than the server needs"),
+            format!("`{login}` is a superuser; the server needs fewer rights"),
             "log in as a role that is a member of app_server and nothing else: CREATE ROLE … LOGIN PASSWORD …; GRANT app_server TO …",
         );
     } else if diagnosis.bypasses_rls && provider == Provider::Postgres {
         findings.warning(
             "database.role",
             format!("`{login}` is exempt from row-level security; every statement on a project's data runs as app_user"),
-            "ALTER ROLE … NOBYPASSRLS, where nothing else needs it",
+            "ALTER ROLE … NOBYPASSRLS, if nothing else needs it",
         );
     } else {
-        findings.ok("database.role", format!("`{login}` is no superuser"));
+        findings.ok("database.role", format!("`{login}` is not a superuser"));
     }
 }
 
@@ -235,7 +239,7 @@ async fn schema(database: &Database, provider: Provider, findings: &mut Findings
         Provider::Postgres => findings.warning(
             "database.migrations",
             said,
-            format!("{}; the server does it when it starts, if its role may", how_to_set_up(&missing)),
+            format!("{}; the server does this at its start, if its role may", how_to_set_up(&missing)),
         ),
     }
     false
@@ -254,12 +258,8 @@ async fn kept(database: &Database, retention: Duration, findings: &mut Findings)
     };
     let when = |at: Option<jiff::Timestamp>| at.map_or_else(|| "-".to_owned(), iso_millis);
     let events = match kept.events {
-        0 => "0 events for clients that come back".to_owned(),
-        events => format!(
-            "{events} events for clients that come back, from {} to {}",
-            when(kept.oldest),
-            when(kept.newest)
-        ),
+        0 => "0 events for replay".to_owned(),
+        events => format!("{events} events for replay, from {} to {}", when(kept.oldest), when(kept.newest)),
     };
     let said = format!("{events}; {} sessions, {} of them expired", kept.sessions, kept.expired_sessions);
     // Clean-up runs every few minutes. Events go with their partition, which is a 24th of the retention wide, rounded up to
@@ -274,7 +274,7 @@ async fn kept(database: &Database, retention: Duration, findings: &mut Findings)
         findings.warning(
             "database.events",
             format!("{said}; some are older than `EVENT_RETENTION_HOURS`"),
-            "no server has cleaned up lately: see whether one runs, and its log",
+            "no server has cleaned up recently: check whether one runs, and its log",
         );
     } else {
         findings.ok("database.events", said);
@@ -296,7 +296,7 @@ async fn stored(database: &Database, default_quota: u64, findings: &mut Findings
                 );
             }
         },
-        _ => return findings.ok("database.quota", "what projects hold is shown to the schema's owner"),
+        _ => return findings.ok("database.quota", "stored bytes are shown to the schema's owner only"),
     };
     let mut fullest: Vec<(f64, String)> = projects
         .iter()
@@ -323,7 +323,7 @@ async fn stored(database: &Database, default_quota: u64, findings: &mut Findings
         findings.warning(
             "database.quota",
             said.join("; "),
-            "have documents deleted or shortened, or give a higher quota with `memory-bank-mcp projects set-quota`",
+            "delete or shorten documents, or raise the quota with `memory-bank-mcp projects set-quota`",
         );
     } else if said.is_empty() {
         findings.ok("database.quota", "there are no projects yet");
@@ -402,13 +402,13 @@ mod tests {
         let old = Diagnosis { version: "14.9".to_owned(), version_number: 140_009, ..well() };
         one(Level::Error, "PostgreSQL 14.9 is too old", &old);
         let new = Diagnosis { version: "19beta1".to_owned(), version_number: 190_000, ..well() };
-        one(Level::Warning, "newer than what", &new);
+        one(Level::Warning, "newer than the versions", &new);
         one(Level::Warning, "80.0 ms", &Diagnosis { round_trip: Duration::from_millis(80), ..well() });
     }
 
     #[test]
     fn outside_a_private_network_the_line_is_to_be_encrypted_and_the_certificate_checked() {
-        one(Level::Warning, "whoever answers is believed", &Diagnosis { private: false, ..well() });
+        one(Level::Warning, "the certificate is not verified", &Diagnosis { private: false, ..well() });
         one(Level::Warning, "not encrypted", &Diagnosis { private: false, encrypted: false, ..well() });
         let checked = DatabaseSettings { root_certificate: Some(PathBuf::from("/ca.pem")), ..wanted() };
         assert_eq!(found(&Diagnosis { private: false, ..well() }, &checked).count(Level::Warning), 0);

@@ -89,7 +89,7 @@ impl Findings {
         let (warnings, errors) = (self.count(Level::Warning), self.count(Level::Error));
         let plural = |number: usize| if number == 1 { "" } else { "s" };
         text + &format!(
-            "\n{} looked at, {warnings} warning{}, {errors} error{}",
+            "\n{} checked, {warnings} warning{}, {errors} error{}",
             self.0.len(),
             plural(warnings),
             plural(errors)
@@ -111,7 +111,7 @@ mod tests {
         assert_eq!(findings.json()["status"], "error");
         assert_eq!(findings.json()["findings"][2]["advice"], "look at it");
         let text = findings.text();
-        assert!(text.ends_with("3 looked at, 1 warning, 1 error"), "{text}");
+        assert!(text.ends_with("3 checked, 1 warning, 1 error"), "{text}");
         assert!(text.contains("error    long  is broken\n               -> mend it\n"), "{text}");
     }
 }

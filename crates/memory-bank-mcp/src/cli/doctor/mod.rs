@@ -37,14 +37,14 @@ pub(crate) async fn run(cli: &Cli, arguments: &DoctorArguments, output: Output) 
         Err(error) => findings.error(
             "configuration",
             error.to_string(),
-            "correct the variable; `memory-bank-mcp config` lists all of them. Nothing else was looked at",
+            "correct the variable; `memory-bank-mcp config` lists all variables. Nothing else was checked",
         ),
     }
     output.show(&findings.json(), &findings.text())?;
     match findings.count(Level::Error) {
         0 => Ok(()),
-        1 => bail!("the doctor found one error"),
-        errors => bail!("the doctor found {errors} errors"),
+        1 => bail!("found one error"),
+        errors => bail!("found {errors} errors"),
     }
 }
 

@@ -114,7 +114,9 @@ impl Publisher {
 
     fn say(&self, channel: String, news: News) {
         if self.queue.try_send((channel, news)).is_err() {
-            tracing::warn!("too much news waits to be published; the other servers will read all again");
+            tracing::warn!(
+                "too many messages wait to be published; the other servers will read everything again"
+            );
             self.link.owe_news();
         }
     }
@@ -152,7 +154,7 @@ impl Publisher {
             while !(self.link.pay().await && self.published(&channel, News::Missed).await) {
                 tokio::time::sleep(AGAIN).await;
             }
-            tracing::info!("the other servers were told that they missed news");
+            tracing::info!("informed the other servers that they missed messages");
         }
     }
 }
@@ -199,7 +201,7 @@ impl Bus {
             match self.connect().await {
                 Ok((sink, messages)) => {
                     if missed {
-                        tracing::info!("connected to the other servers again");
+                        tracing::info!("reconnected to the other servers");
                         signals.missed();
                         hub.missed();
                     }
@@ -209,9 +211,9 @@ impl Bus {
                         () = self.listen(messages, &hub, &signals) => {}
                         () = silent(sink) => {}
                     }
-                    tracing::warn!("the connection to the other servers broke");
+                    tracing::warn!("lost the connection to the other servers");
                 }
-                Err(why) if !missed => tracing::warn!(why, "the other servers cannot be heard"),
+                Err(why) if !missed => tracing::warn!(why, "no messages from the other servers"),
                 Err(_) => {}
             }
             let _ = tried.take().map(|tried| tried.send(()));
@@ -245,7 +247,7 @@ impl Bus {
 
     fn heard(&self, message: &Msg, prefix: &str, hub: &Hub, signals: &Signals) {
         let Ok(Message { from, news }) = serde_json::from_slice(message.get_payload_bytes()) else {
-            tracing::warn!("a message of another server could not be read");
+            tracing::warn!("a message of another server could not be parsed");
             // The message may belong to a later version.
             signals.missed();
             hub.missed();

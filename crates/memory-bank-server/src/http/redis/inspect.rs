@@ -20,7 +20,7 @@ pub struct RedisFacts {
     pub version: String,
     /// Its first number; 0 if unknown.
     pub major: u32,
-    /// Whether it is a replica, which takes no writes.
+    /// Whether it is a read-only replica.
     pub replica: bool,
     /// Its memory limit in bytes; 0 = unlimited.
     pub max_memory: u64,

@@ -218,7 +218,7 @@ impl Link {
             return;
         }
         if failures == FAILURES {
-            tracing::warn!(why, "Redis does not answer; going on without it");
+            tracing::warn!(why, "Redis does not answer; continuing without it");
         }
         let until = self.began.elapsed() + REST;
         self.rests_until.store(u64::try_from(until.as_millis()).unwrap_or(u64::MAX), Ordering::Relaxed);

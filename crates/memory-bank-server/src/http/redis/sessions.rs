@@ -33,7 +33,7 @@ impl RedisSessions {
         match serde_json::from_slice::<SessionRecord>(&text) {
             Ok(record) if record.id == id => Some(record),
             _ => {
-                tracing::warn!("a cached session could not be read and was deleted");
+                tracing::warn!("a cached session could not be parsed and was deleted");
                 self.forget(id).await;
                 None
             }

@@ -153,7 +153,7 @@ async fn digest(call: &Call, bank: &Arc<dyn Bank>) -> Value {
     match get_context_digest(own).await {
         Ok(reply) => reply.structured.get("digest").cloned().unwrap_or_default(),
         Err(error) => {
-            tracing::warn!(?error, "a bundle goes without the digest");
+            tracing::warn!(?error, "the bundle omits the digest");
             json!("it cannot be made now; get_context_digest says why")
         }
     }

@@ -134,7 +134,7 @@ async fn last_session(call: &Call, bank: &dyn Bank, now: Timestamp) -> Option<Ti
     let known = match call.services.state.load(&call.caller).await {
         Ok(state) => state.visits,
         Err(error) => {
-            tracing::warn!(%error, "a digest goes without what changed since the last session");
+            tracing::warn!(%error, "the digest omits the changes since the last session");
             return None;
         }
     };
@@ -142,7 +142,7 @@ async fn last_session(call: &Call, bank: &dyn Bank, now: Timestamp) -> Option<Ti
         let noted =
             call.services.state.update(&call.caller, &mut |state| state.visits.note(&place, now)).await;
         if let Err(error) = noted {
-            tracing::warn!(%error, "that a digest was looked at is not noted");
+            tracing::warn!(%error, "the digest's time could not be stored");
         }
     }
     known.last_session(&place, now)

@@ -247,7 +247,7 @@ pub(crate) fn no_memory(full: NoMemory) -> ErrorData {
 /// A fault of ours: the log gets the detail, the client an id to ask for it.
 pub(crate) fn internal(detail: &str, fault: Uuid) -> ErrorData {
     tracing::error!(fault.id = %fault, fault.detail = detail, "a call failed inside the server");
-    ErrorData::internal_error(format!("the server failed; its log tells more under the id {fault}"), None)
+    ErrorData::internal_error(format!("internal error; see the server log for the id {fault}"), None)
 }
 
 /// A fault of a store outside a tool call, as a JSON-RPC error. What the user can act on is said, the rest is logged.

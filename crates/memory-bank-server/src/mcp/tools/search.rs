@@ -405,7 +405,7 @@ pub(crate) async fn get_targeted_context(mut call: Call) -> Result<Reply, Failur
         Ok(found) => found,
         // A pack without the graph is better than none. Without an index there is no pack.
         Err(GraphError::Store(error)) if !error.is_about_the_index() => {
-            tracing::warn!(%error, "a pack of context goes without the graph");
+            tracing::warn!(%error, "the context omits the graph");
             GraphFound::default()
         }
         Err(error) => return Err(failed(error.into())),
