@@ -1,4 +1,4 @@
-//! What computes vectors, as the environment says: nothing, a model from a folder, or a service.
+//! Creates the configured embedder: none, a model from a folder, or a service.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -9,10 +9,11 @@ use memory_bank_embeddings::{Endpoint, EndpointOptions};
 
 use crate::config;
 
-/// The embedder that `EMBEDDINGS` asks for, if any. A folder is looked at now; weights are read and services asked at first use.
+/// The embedder of `EMBEDDINGS`, if any. A folder is checked now; weights are loaded and services contacted at first
+/// use.
 ///
 /// # Errors
-/// The variable or the folder cannot be used.
+/// The variable or the folder is invalid.
 pub(crate) fn embedder() -> anyhow::Result<Option<Arc<dyn Embedder>>> {
     let Some(options) = config::embeddings(&config::environment)? else { return Ok(None) };
     if let Some(dir) = options.place.strip_prefix("local:") {

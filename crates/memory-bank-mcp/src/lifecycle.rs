@@ -1,4 +1,4 @@
-//! Start and end of the process: puts the stores, the services and the transport together, and takes them apart.
+//! Start and end of the process: assembles stores, services and transport, and shuts them down.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,10 +20,10 @@ use crate::cli::{self, Cli, Command, Transport};
 use crate::config;
 use crate::telemetry::Traces;
 
-/// How long threads that are still busy, and traces that are not delivered yet, may hold up the end of the process.
+/// How long busy threads and undelivered traces may delay the end of the process.
 const LAST_WAIT: Duration = Duration::from_secs(1);
 
-/// Does what the command line says: serves until the client is gone or the process is told to end, or runs a command.
+/// Runs the command line: serves until the client is gone or the process is told to end, or runs a command.
 pub(crate) fn run(cli: &Cli, traces: Option<Traces>) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
@@ -94,9 +94,9 @@ fn wants_http(cli: &Cli) -> anyhow::Result<bool> {
     }
 }
 
-/// Services on the local folder that the command line names.
+/// Services on the local folder of the command line.
 ///
-/// With `redis`, other servers hear of changes too; `over_http`, no path of the host is told or taken.
+/// With `redis`, other servers receive changes; with `over_http`, no path of the host is shown or accepted.
 pub(crate) async fn folder_services(
     cli: &Cli,
     redis: Option<&Redis>,

@@ -37,7 +37,7 @@ pub(crate) async fn run(cli: &Cli, shutdown: CancellationToken) -> anyhow::Resul
             None => folder_parts(cli, settings).await,
         }
     };
-    // A start that waits for its database must not outlast the signal to end.
+    // A start that waits for its database must end at a signal.
     let parts = tokio::select! {
         parts = parts => parts?,
         () = shutdown.cancelled() => return Ok(()),
@@ -55,7 +55,7 @@ pub(crate) async fn run(cli: &Cli, shutdown: CancellationToken) -> anyhow::Resul
     Ok(())
 }
 
-/// A database, with everything in it.
+/// Assembles a server on a database.
 async fn database_parts(settings: Settings, wanted: &DatabaseSettings) -> anyhow::Result<Parts> {
     let (clock, entropy) = (Arc::new(SystemClock), Arc::new(SystemEntropy));
     let redis = match &settings.redis {
@@ -101,7 +101,7 @@ async fn database_parts(settings: Settings, wanted: &DatabaseSettings) -> anyhow
     })
 }
 
-/// Reads the figures of a database's pool and index.
+/// Reads the state of a database's pool and index.
 fn storage(database: Database) -> ReadStorage {
     Box::new(move || {
         let PoolUse { max, in_use, idle, waiting } = database.pool_use();
@@ -124,18 +124,18 @@ fn storage(database: Database) -> ReadStorage {
     })
 }
 
-/// How long the database may take to answer a ping. Shorter than a whole probe may take.
+/// Time-out of the database's ping. Shorter than that of a whole check.
 const DATABASE_ANSWER: Duration = Duration::from_millis(1200);
-/// How long the check of the schema may take beside it, a free connection included.
+/// Time-out of the check of the schema, including the wait for a connection.
 const SCHEMA_ANSWER: Duration = Duration::from_millis(600);
-/// How long a check of the schema counts; until then, answers to other calls show that the database is there.
+/// How long a check of the schema is valid; until then, replies to other calls show that the database is up.
 const SCHEMA_KNOWN_FOR: Duration = Duration::from_secs(5);
 
-/// Asks whether the database answers and has its schema, and notes in the log when that changes.
+/// Checks whether the database answers and has its schema, and logs changes.
 struct DatabaseProbe {
     database: Database,
     whole: AtomicBool,
-    /// When the schema was seen last.
+    /// The time of the last successful check.
     seen: Mutex<Option<Instant>>,
 }
 
@@ -144,10 +144,10 @@ impl DatabaseProbe {
         Self { database, whole: AtomicBool::new(true), seen: Mutex::default() }
     }
 
-    /// What is wrong with the schema.
+    /// The error in the schema.
     async fn problem(&self, state: SchemaState) -> Option<String> {
         match state {
-            // What came back is proved as at the start: it may be another schema.
+            // Check isolation again, as at the start: it may be another schema.
             SchemaState::Whole if !self.whole.load(Ordering::Relaxed) => {
                 self.database.prove_isolation().await.err().map(|error| error.to_string())
             }
@@ -172,7 +172,7 @@ impl Probe for DatabaseProbe {
         let state = match tokio::time::timeout(SCHEMA_ANSWER, self.database.schema_state()).await {
             Ok(Ok(state)) => state,
             Ok(Err(_)) => return Health::Error,
-            // All connections are in use: busy, and as it was before.
+            // All connections are in use: busy, with an unchanged schema.
             Err(_) if self.whole.load(Ordering::Relaxed) => return Health::Ok,
             Err(_) => return Health::SchemaMissing,
         };
@@ -206,7 +206,8 @@ impl Probe for DatabaseProbe {
     }
 }
 
-/// A folder, with everything else in memory. Redis is used when it is named, under keys of this folder's own.
+/// Assembles a server on a folder, with everything else in memory. Redis is used if it is configured, with keys of
+/// this folder's own.
 async fn folder_parts(cli: &Cli, settings: Settings) -> anyhow::Result<Parts> {
     let project = project(cli)?;
     ensure!(
@@ -258,8 +259,7 @@ async fn folder_parts(cli: &Cli, settings: Settings) -> anyhow::Result<Parts> {
     })
 }
 
-/// Makes the key with which a folder is served for the first time, and shows it this once, unless another server was
-/// faster.
+/// Creates the first key of a folder and prints it once, unless another server was faster.
 async fn first_key(keys: &FolderKeys, services: &Services) -> anyhow::Result<()> {
     let plain = PlainKey::generate(Environment::Live, &*services.entropy);
     let key = NewKey {
@@ -278,14 +278,14 @@ async fn first_key(keys: &FolderKeys, services: &Services) -> anyhow::Result<()>
     say(&format!("API key (shown this once): {}", plain.expose()))
 }
 
-/// The folder that is served.
+/// The project folder.
 pub(crate) fn project(cli: &Cli) -> anyhow::Result<PathBuf> {
     let here = std::env::current_dir().context("the current folder cannot be used")?;
     project_of(cli.path.as_deref(), &cli.folder, &here, std::env::home_dir())
         .context("the project folder cannot be used")
 }
 
-/// The folder for what is kept outside of it.
+/// The folder for state outside of it.
 pub(crate) fn state_folder(cli: &Cli) -> anyhow::Result<StateFolder> {
     config::state_folder(cli.state_dir.as_deref(), &config::environment)?.context(
         "there is no home folder to keep the API keys in; set `HOME`, or name a folder with `--state-dir` or \

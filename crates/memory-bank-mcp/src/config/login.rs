@@ -1,5 +1,5 @@
-//! What libpq's variables add to a connection string: user, password and database, where the string lacks them. So a
-//! password of any characters needs no escaping. It must not know who runs the database.
+//! libpq's variables: user, password and database, if the connection string lacks them. So a password of any
+//! characters needs no escaping. This module must not know the provider.
 
 use std::path::Path;
 
@@ -7,10 +7,10 @@ use super::{
     ConfigError, LOGIN_DATABASE, LOGIN_PASSWORD, LOGIN_USER, Read, SECRET_BYTES, Variable, set, text_file,
 };
 
-/// The connection string with what it lacks.
+/// Completes a connection string.
 ///
 /// # Errors
-/// The file with the password is needed and cannot be read, or the password is given twice.
+/// The password file is needed and cannot be read, or the password is given twice.
 pub(super) fn complete(url: String, read: Read<'_>) -> Result<String, ConfigError> {
     let has = Parts::of(&url);
     let mut added = Vec::new();
@@ -37,7 +37,7 @@ pub(super) fn complete(url: String, read: Read<'_>) -> Result<String, ConfigErro
     Ok(format!("{url}{joint}{}", added.join("&")))
 }
 
-/// Which parts a connection string has.
+/// The parts that a connection string contains.
 struct Parts {
     user: bool,
     password: bool,
@@ -60,7 +60,7 @@ impl Parts {
     }
 }
 
-/// A password as it was given: white space is part of it, but for the end of a file's line.
+/// A password as it was given: white space is significant, except for the line end of a file.
 fn password(variable: &Variable, read: Read<'_>) -> Result<Option<String>, ConfigError> {
     let direct = read(variable.name).filter(|value| !value.is_empty());
     let file = variable.file_variable().and_then(|name| {
@@ -83,7 +83,7 @@ fn password(variable: &Variable, read: Read<'_>) -> Result<Option<String>, Confi
     }
 }
 
-/// Every byte but letters and digits, percent-encoded.
+/// Percent-encodes every byte except letters and digits.
 fn escaped(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for byte in text.bytes() {
@@ -130,7 +130,7 @@ mod tests {
     #[case("postgresql://h/d?user=a&password=b")]
     #[case("postgresql://h?user=a&password=b&dbname=d&sslmode=disable")]
     fn what_the_connection_string_says_counts(#[case] url: &str) {
-        // The file is not even looked for.
+        // The file is not opened.
         let given = [("PGUSER", "x"), ("PGPASSWORD_FILE", "/there/is/none"), ("PGDATABASE", "y")];
         assert_eq!(completed(url, &given), Ok(url.to_owned()));
     }

@@ -1,14 +1,14 @@
-//! The configuration: what it leads to, and variables that look misspelt.
+//! Checks the configuration: its effect, and misspelt variables.
 
 use std::ffi::OsString;
 
 use crate::cli::doctor::findings::Findings;
 use crate::config::{Provider, Settings, VARIABLES};
 
-/// What a server takes beside its search indexes.
+/// Memory of a server beside its search indexes.
 const BESIDE_INDEXES: u64 = 256 * 1024 * 1024;
 
-/// Says what will be served.
+/// Reports what is served.
 pub(crate) fn served(settings: &Settings, findings: &mut Findings) {
     let said = match settings.database.as_ref().map(|database| database.provider) {
         None => "all variables are valid; the server serves a folder",
@@ -18,7 +18,7 @@ pub(crate) fn served(settings: &Settings, findings: &mut Findings) {
     findings.ok("configuration", said);
 }
 
-/// Compares the memory that search indexes may take with what the process may have.
+/// Compares the memory for search indexes with that of the process.
 pub(crate) fn index_memory(settings: &Settings, allowed: Option<u64>, findings: &mut Findings) {
     let Some(database) = &settings.database else { return };
     let mib = |bytes: u64| bytes / (1024 * 1024);
@@ -41,16 +41,16 @@ pub(crate) fn index_memory(settings: &Settings, allowed: Option<u64>, findings: 
     }
 }
 
-/// The memory that this process may have: that of its control group, if it has a bound.
+/// The memory limit of this process: that of its control group, if there is one.
 pub(crate) fn allowed_memory() -> Option<u64> {
     let read = |path: &str| std::fs::read_to_string(path).ok()?.trim().parse::<u64>().ok();
-    // Without a bound, version 2 has a word there, and version 1 a number beyond all memory.
+    // Without a limit, version 2 has a word there, and version 1 a number beyond all memory.
     read("/sys/fs/cgroup/memory.max")
         .or_else(|| read("/sys/fs/cgroup/memory/memory.limit_in_bytes"))
         .filter(|bytes| *bytes < 1 << 50)
 }
 
-/// Warns of variables that differ in one or two letters from one of ours.
+/// Warns of variables that differ in one or two letters from a known one.
 pub(crate) fn misspelt(variables: impl Iterator<Item = (OsString, OsString)>, findings: &mut Findings) {
     let ours: Vec<String> = VARIABLES
         .iter()
@@ -71,7 +71,7 @@ pub(crate) fn misspelt(variables: impl Iterator<Item = (OsString, OsString)>, fi
     }
 }
 
-/// How many letters must be put in, left out or changed.
+/// The edit distance.
 fn distance(one: &str, other: &str) -> usize {
     let other: Vec<char> = other.chars().collect();
     let mut row: Vec<usize> = (0..=other.len()).collect();

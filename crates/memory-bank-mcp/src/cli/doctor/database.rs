@@ -1,5 +1,4 @@
-//! The database: reached, kept sessions, version, line, role, schema, isolation, clock, room, and what is kept for
-//! clients that come back.
+//! Checks the database: connection, pooler, version, TLS, role, schema, isolation, clock, quotas, and stored events.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,14 +15,14 @@ use crate::cli::doctor::key;
 use crate::config::{DatabaseSettings, Provider, Settings};
 use crate::database::{advice, how_to_set_up, lacking, open};
 
-/// How long all questions together may take, once the database has answered.
+/// Time-out of all queries together, once the database has answered.
 const WAIT: Duration = Duration::from_secs(15);
-/// The oldest and the newest version that is tested.
+/// The oldest and the newest tested version.
 const VERSIONS: std::ops::RangeInclusive<i32> = 15..=18;
-/// A round trip that users would notice, since each call has one or two.
+/// A round trip that users notice, since each call has one or two.
 const SLOW: Duration = Duration::from_millis(50);
 
-/// Looks at the database, and at a key in it.
+/// Checks the database, and a key in it.
 pub(crate) async fn look(
     wanted: &DatabaseSettings,
     settings: &Settings,
@@ -262,8 +261,8 @@ async fn kept(database: &Database, retention: Duration, findings: &mut Findings)
         events => format!("{events} events for replay, from {} to {}", when(kept.oldest), when(kept.newest)),
     };
     let said = format!("{events}; {} sessions, {} of them expired", kept.sessions, kept.expired_sessions);
-    // Clean-up runs every few minutes. Events go with their partition, which is a 24th of the retention wide, rounded up to
-    // hours.
+    // Clean-up runs every few minutes. Events are deleted with their partition, whose width is a 24th of the
+    // retention, rounded up to hours.
     let wide = retention.as_secs().div_ceil(24 * 3600).max(1);
     let grace = SignedDuration::from_hours(1 + i64::try_from(wide).unwrap_or(48));
     let oldest_allowed = SignedDuration::try_from(retention)
@@ -281,9 +280,9 @@ async fn kept(database: &Database, retention: Duration, findings: &mut Findings)
     }
 }
 
-/// What projects hold, with their quotas.
+/// Stored bytes of projects, with their quotas.
 async fn stored(database: &Database, default_quota: u64, findings: &mut Findings) {
-    /// How many projects are named.
+    /// How many projects are listed.
     const NAMED: usize = 20;
     let projects = match database.ownership().await {
         Ok((_, true)) => match database.stored_bytes().await {

@@ -1,4 +1,4 @@
-//! The folder that is served without a database: there, writable, and its keys for the owner alone.
+//! Checks a folder that is served without a database: it exists, is writable, and only the owner can read its keys.
 
 use std::io::ErrorKind;
 use std::path::Path;
@@ -11,7 +11,7 @@ use crate::cli::doctor::findings::Findings;
 use crate::cli::doctor::key;
 use crate::cli::serve::{project, state_folder};
 
-/// Looks at the folder, and at a key of it.
+/// Checks the folder, and a key of it.
 pub(crate) async fn look(cli: &Cli, key: Option<&str>, findings: &mut Findings) {
     let project = match project(cli) {
         Ok(project) => project,

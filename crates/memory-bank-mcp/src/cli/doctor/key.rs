@@ -1,4 +1,5 @@
-//! Why an API key is rejected. The key itself is never shown, and never an argument: those are in the list of processes.
+//! Explains why an API key is rejected. The key is never printed, and never an argument: the list of processes shows
+//! those.
 
 use std::io::Read;
 
@@ -9,7 +10,7 @@ use memory_bank_core::identity::{KeyDirectory, PlainKey};
 
 use crate::cli::doctor::findings::Findings;
 
-/// More than any key has, in bytes.
+/// Longer than any key, in bytes.
 const MOST: u64 = 4096;
 
 /// Reads the key from a file, or with `-` from standard input.

@@ -1,5 +1,5 @@
-//! `doctor`: looks at everything that a server needs, and says of each thing whether it is well and what to do. It
-//! changes nothing, and waits for nothing without end. Each file looks at one thing.
+//! `doctor`: checks everything that a server needs, and prints what to do. It changes nothing, and every wait is
+//! bounded. Each file has one group of checks.
 
 mod configuration;
 mod database;
@@ -17,7 +17,7 @@ use crate::cli::output::Output;
 use crate::config::{self, Settings};
 use findings::{Findings, Level};
 
-/// What to look at besides.
+/// Further checks.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct DoctorArguments {
     /// Also say why an API key is rejected; it is read from a file, or with `-` from standard input.
@@ -25,7 +25,7 @@ pub(crate) struct DoctorArguments {
     pub(crate) key: Option<String>,
 }
 
-/// Looks at everything; an error when something must be mended.
+/// Runs all checks; an error if something must be fixed.
 pub(crate) async fn run(cli: &Cli, arguments: &DoctorArguments, output: Output) -> anyhow::Result<()> {
     let key = arguments.key.as_deref().map(key::read).transpose()?;
     let mut findings = Findings::default();
@@ -51,7 +51,7 @@ pub(crate) async fn run(cli: &Cli, arguments: &DoctorArguments, output: Output) 
 async fn look(cli: &Cli, settings: &Settings, key: Option<&str>, findings: &mut Findings) {
     configuration::served(settings, findings);
     configuration::index_memory(settings, configuration::allowed_memory(), findings);
-    // The slow parts wait side by side; what they find is told in order.
+    // Slow checks run concurrently; their findings are printed in order.
     let (mut of_database, mut of_redis, mut of_network) =
         (Findings::default(), Findings::default(), Findings::default());
     tokio::join!(

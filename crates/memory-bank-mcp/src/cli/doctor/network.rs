@@ -1,4 +1,4 @@
-//! Where the server listens, and whom it lets in: the port, hosts, origins, proxies.
+//! Checks the listening address, hosts, origins and proxies.
 
 use std::net::SocketAddr;
 
@@ -8,7 +8,7 @@ use tokio::net::TcpListener;
 use crate::cli::doctor::findings::Findings;
 use crate::cli::health;
 
-/// Looks at the address, the hosts and the origins.
+/// Checks the address, the hosts and the origins.
 pub(crate) async fn look(config: &HttpConfig, findings: &mut Findings) {
     port(config.listen, findings).await;
     hosts(config, findings);
@@ -61,7 +61,7 @@ async fn port(listen: SocketAddr, findings: &mut Findings) {
     }
 }
 
-/// Asks whoever listens there whether it is a server like this one.
+/// Whether the program on this address is a server like this one.
 async fn status(listen: SocketAddr) -> Option<String> {
     let body = health::of(listen).await.ok()?;
     let health: serde_json::Value = serde_json::from_str(&body).ok()?;

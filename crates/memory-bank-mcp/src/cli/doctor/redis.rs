@@ -1,4 +1,4 @@
-//! Redis: reached, version, memory and what goes when it is full, latency.
+//! Checks Redis: connection, version, memory, eviction policy and latency.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,10 +9,10 @@ use memory_bank_server::http::{Redis, RedisFacts, RedisFault};
 use crate::cli::doctor::findings::Findings;
 use crate::config::{RedisSettings, Settings};
 
-/// The server gives a question to Redis 50 ms.
+/// The server's time-out for a command is 50 ms.
 const SLOW: Duration = Duration::from_millis(20);
 
-/// Looks at Redis, if there is one.
+/// Checks Redis, if it is configured.
 pub(crate) async fn look(settings: &Settings, findings: &mut Findings) {
     let Some(RedisSettings { url, prefix }) = &settings.redis else {
         if settings.database.is_some() {
