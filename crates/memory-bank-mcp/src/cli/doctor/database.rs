@@ -209,7 +209,7 @@ fn role(diagnosis: &Diagnosis, provider: Provider, findings: &mut Findings) {
     }
 }
 
-/// Whether the schema is whole.
+/// Checks the migrations.
 async fn schema(database: &Database, provider: Provider, findings: &mut Findings) -> bool {
     let migrations = match database.migrations().await {
         Ok(migrations) => migrations,

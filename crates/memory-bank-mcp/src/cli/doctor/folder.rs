@@ -54,7 +54,7 @@ pub(crate) async fn look(cli: &Cli, key: Option<&str>, findings: &mut Findings) 
     look_at_keys(cli, &project, key, findings).await;
 }
 
-/// The keys, which are the owner's alone. Nothing is made and nothing moved.
+/// Checks that only the owner can read the keys. Nothing is created or moved.
 async fn look_at_keys(cli: &Cli, project: &Path, key: Option<&str>, findings: &mut Findings) {
     let state = match state_folder(cli) {
         Ok(state) => state,
@@ -83,7 +83,7 @@ async fn look_at_keys(cli: &Cli, project: &Path, key: Option<&str>, findings: &m
     }
 }
 
-/// Tries to write, and leaves nothing behind.
+/// Tries to write, and removes the probe.
 fn writable(check: &'static str, folder: &Path, findings: &mut Findings) -> bool {
     let shown = folder.display();
     let probe = folder.join(format!(".memory-bank-doctor-{}", std::process::id()));

@@ -25,7 +25,7 @@ pub(crate) fn read(from: &str) -> anyhow::Result<String> {
     Ok(key.trim().to_owned())
 }
 
-/// Says whether a key is good, or why not.
+/// Reports whether a key is valid, or why not.
 pub(crate) async fn judge(directory: &dyn KeyDirectory, key: &str, findings: &mut Findings) {
     let check = "key";
     let Ok(parsed) = key.parse::<PlainKey>() else {
