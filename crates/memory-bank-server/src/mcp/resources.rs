@@ -1,4 +1,4 @@
-//! Documents as resources: five that are always listed, and every other one through a template.
+//! Documents as resources: five that are always listed, and all others through a template.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -131,11 +131,11 @@ pub(crate) async fn read(
     }
 }
 
-/// The documents that a URI may mean, best first: the name with `.md`, and the name itself when it has an extension;
-/// each as written, and with percent escapes decoded.
+/// The documents that a URI may mean, best first: the name with `.md`, and the name itself if it has an extension;
+/// each as written, and percent-decoded.
 ///
 /// # Errors
-/// -32602 for what is no URI of a document.
+/// -32602 for a URI that is not a document's.
 pub(crate) fn parse(uri: &str) -> Result<Vec<DocumentPath>, ErrorData> {
     let bad = |reason: String| {
         ErrorData::invalid_params(format!("invalid resource URI `{uri}`: {reason}"), about(uri))
