@@ -1,6 +1,6 @@
-//! Pointers from entities to documents: written as a list in `attrs` and told by an observation, read from both.
+//! Pointers from entities to documents: stored as a list in `attrs` and as an observation, and read from both.
 //!
-//! Older readers know one pointer in `attrs.docPath` and `attrs.heading`; these always tell of the newest.
+//! Older readers know one pointer in `attrs.docPath` and `attrs.heading`; these always contain the newest.
 
 use serde_json::{Map, Value};
 

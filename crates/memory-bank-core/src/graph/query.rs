@@ -1,4 +1,4 @@
-//! What is read out of a graph as a whole or around a node: sub-graphs, the digest's summary, names for completion.
+//! Queries of a whole graph or around a node: sub-graphs, the digest's summary, names for completion.
 
 use std::collections::{BTreeMap, HashSet};
 
@@ -148,7 +148,7 @@ impl GraphState {
         }
     }
 
-    /// What the digest shows. Visits every entity.
+    /// The digest's part. Visits every entity.
     #[must_use]
     pub fn summary(&self) -> GraphSummary {
         let mut types: BTreeMap<&str, (usize, usize)> = BTreeMap::new();

@@ -1,5 +1,5 @@
-//! How a request becomes a change of the graph: checked, normalised, merged with what is there. Pure functions of the
-//! rows concerned, so that a store with a log and a store with tables follow the same rules.
+//! Turns a request into a change of the graph: validated, normalised, merged with the existing data. Pure functions
+//! of the rows concerned, so that a store with a log and a store with tables follow the same rules.
 
 use serde_json::{Map, Value};
 

@@ -1,7 +1,7 @@
-//! The graph as it stands: the fold of a log's events, in insertion order, with an index for every question asked.
+//! The state of the graph: the fold of a log's events, in insertion order, with an index for every query.
 //!
-//! Applying an event costs no more than the number of facts and edges that it touches, however large the graph is.
-//! The state knows nothing of files; a store feeds it the events in their order.
+//! Applying an event costs no more than the number of observations and relations that it touches, however large the
+//! graph is. The state knows nothing of files; a store applies the events in their order.
 
 use std::borrow::Borrow;
 use std::cmp::Reverse;
@@ -62,7 +62,7 @@ impl GraphState {
         self
     }
 
-    /// Applies one event. Events that name what is not there change nothing.
+    /// Applies one event. Events on missing ids change nothing.
     pub fn apply(&mut self, event: Event) {
         match event {
             Event::EntityUpsert { entity, .. } => self.put_entity(entity),

@@ -1,7 +1,8 @@
-//! Timestamps: strict for what is new, loose for what a log already holds.
+//! Timestamps: strict for new ones, lenient for those in a log.
 //!
-//! Logs contain whatever the date parser of a JavaScript runtime took (`2020`, `March 7, 2021`, `1`). A line is only
-//! refused when that parser would have refused it, so the loose half follows its rules; a date without a zone is UTC.
+//! Logs contain whatever the date parser of a JavaScript runtime accepted (`2020`, `March 7, 2021`, `1`). A line is
+//! only refused if that parser would have refused it, so the lenient half follows its rules; a date without a zone is
+//! UTC.
 
 use jiff::Timestamp;
 use jiff::civil::Date;

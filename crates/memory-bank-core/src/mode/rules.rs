@@ -1,5 +1,5 @@
 //! The rules files of the modes (`.mcprules-<mode>`): reading them leniently, writing them correctly, and deciding
-//! whether a command starts "Update Memory Bank" (UMB). Where the files lie is a store's business.
+//! whether a command starts "Update Memory Bank" (UMB). A store knows where the files are.
 
 use regex::{Regex, RegexBuilder};
 use serde::Deserialize;

@@ -1,5 +1,5 @@
-//! Turns what a search of the graph found into an answer: the entities with their observations, their neighbours, and
-//! the relations among them, each bounded.
+//! Turns the results of a graph search into a reply: the entities with their observations, their neighbours, and the
+//! relations among them, each bounded.
 
 use std::collections::{HashMap, HashSet};
 
