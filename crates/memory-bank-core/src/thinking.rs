@@ -1,4 +1,4 @@
-//! Thinking sessions: numbered thoughts, counted but never kept as text.
+//! Thinking sessions: numbered thoughts, counted but never stored as text.
 
 use serde::{Deserialize, Serialize};
 
@@ -13,7 +13,7 @@ pub struct ThinkingSessions {
     unnamed: Option<String>,
 }
 
-/// What is remembered of one session.
+/// The state of one session.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
 struct ThinkingSession {
@@ -39,7 +39,7 @@ pub struct Thought {
     pub branch: Option<String>,
 }
 
-/// Where a session stands after a thought.
+/// The state of a session after a thought.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Counted {
     /// The session.
@@ -76,8 +76,8 @@ pub enum ThinkingError {
 }
 
 impl ThinkingSessions {
-    /// Counts a thought. Without a session id it belongs to the session of such calls, which is opened under the id
-    /// `fresh` if there is none. The session that was used longest ago makes room when there are too many.
+    /// Counts a thought. Without a session id it belongs to the session of such calls, which is opened with the id
+    /// `fresh` if there is none. If there are too many, the least recently used session is removed.
     ///
     /// # Errors
     /// See [`ThinkingError`].
@@ -112,7 +112,7 @@ impl ThinkingSessions {
         Ok(counted)
     }
 
-    /// Forgets one session; says whether there was one.
+    /// Removes one session; returns whether it existed.
     pub fn reset(&mut self, session: &str) -> bool {
         let before = self.sessions.len();
         self.sessions.retain(|kept| kept.id != session);
@@ -122,7 +122,7 @@ impl ThinkingSessions {
         self.sessions.len() < before
     }
 
-    /// Forgets all sessions; says how many there were.
+    /// Removes all sessions; returns their number.
     pub fn reset_all(&mut self) -> usize {
         self.unnamed = None;
         std::mem::take(&mut self.sessions).len()

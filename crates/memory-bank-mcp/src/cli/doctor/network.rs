@@ -96,10 +96,10 @@ fn hosts(config: &HttpConfig, findings: &mut Findings) {
 }
 
 fn proxies(hops: usize, open: bool) -> String {
-    let (trusted, them) = match hops {
+    let trusted = match hops {
         0 => return "no proxy is trusted: the client's address is that of the connection".to_owned(),
-        1 => ("one proxy is trusted to name the client".to_owned(), "it"),
-        _ => (format!("{hops} proxies are trusted to name the client"), "them"),
+        1 => "one proxy is trusted to name the client".to_owned(),
+        _ => format!("{hops} proxies are trusted to name the client"),
     };
     if open { format!("{trusted}: block all other access to the port") } else { trusted }
 }
@@ -113,7 +113,7 @@ mod tests {
         assert!(proxies(0, true).starts_with("no proxy is trusted"));
         assert_eq!(
             proxies(1, true),
-            "one proxy is trusted to name the client: let nobody but it reach the port"
+            "one proxy is trusted to name the client: block all other access to the port"
         );
         assert_eq!(proxies(2, false), "2 proxies are trusted to name the client");
     }
