@@ -9,11 +9,10 @@ use memory_bank_embeddings::{Endpoint, EndpointOptions};
 
 use crate::config;
 
-/// The embedder of `EMBEDDINGS`, if any. A folder is checked now; weights are loaded and services contacted at first
-/// use.
+/// The embedder that `EMBEDDINGS` asks for, if any. A folder is looked at now; weights are read and services asked at first use.
 ///
 /// # Errors
-/// The variable or the folder is invalid.
+/// The variable or the folder cannot be used.
 pub(crate) fn embedder() -> anyhow::Result<Option<Arc<dyn Embedder>>> {
     let Some(options) = config::embeddings(&config::environment)? else { return Ok(None) };
     if let Some(dir) = options.place.strip_prefix("local:") {

@@ -94,9 +94,9 @@ fn wants_http(cli: &Cli) -> anyhow::Result<bool> {
     }
 }
 
-/// Services on the local folder of the command line.
+/// Services on the local folder that the command line names.
 ///
-/// With `redis`, other servers receive changes; with `over_http`, no path of the host is shown or accepted.
+/// With `redis`, other servers hear of changes too; `over_http`, no path of the host is told or taken.
 pub(crate) async fn folder_services(
     cli: &Cli,
     redis: Option<&Redis>,

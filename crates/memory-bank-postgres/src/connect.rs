@@ -137,12 +137,12 @@ pub struct PoolUse {
 #[derive(Clone)]
 pub struct Database {
     pool: Pool,
-    /// Connections without session settings, closed after use.
+    /// Connections that are told nothing and closed after use.
     bare: Pool,
     pub(crate) around: Surroundings,
-    /// The quota in bytes of a project without its own; 0 = unlimited.
+    /// How many bytes a project without a quota of its own may hold; 0 = unlimited.
     pub(crate) default_quota: u64,
-    /// How many changes were refused because of a quota.
+    /// How many changes were refused for a quota.
     pub(crate) quota_refusals: Arc<AtomicU64>,
     pub(crate) served: Arc<ServedContents>,
     pub(crate) indexes: Arc<crate::search::Indexes>,
@@ -240,7 +240,7 @@ impl Database {
         Self { default_quota: bytes, ..self }
     }
 
-    /// Checks whether the database is up.
+    /// Asks the database whether it is there.
     ///
     /// # Errors
     /// It is down, or it refuses; [`ConnectError::Unreachable`] has the reason.
@@ -365,17 +365,17 @@ enum Trust {
     Tls(Roots),
 }
 
-/// The trusted authorities.
+/// Whom to believe that it is the server.
 enum Roots {
-    /// Trust every server: the connection is encrypted, no more. This is the standard meaning of `sslmode=require`.
+    /// Whoever answers: the line is encrypted, no more. This is what `sslmode=require` means to every PostgreSQL client.
     Anyone,
-    /// Trust the system's authorities, and those of the file.
+    /// Who has a certificate of the system's authorities, or of one in the file.
     System(Option<PathBuf>),
-    /// Trust these authorities only.
+    /// Who has a certificate of one of these authorities.
     File(PathBuf),
 }
 
-/// Parses a connection string. `sslmode` takes libpq's values, two of which the driver does not know.
+/// Reads a connection string. `sslmode` takes libpq's words, two of which the driver does not know.
 fn read_url(url: &str, options: &TrustOptions) -> Result<(tokio_postgres::Config, Trust), ConnectError> {
     let (base, query) = match url.split_once('?') {
         Some((base, query)) if url.starts_with("postgres") => (base, query),
@@ -470,7 +470,7 @@ fn tls_config(roots: Roots, supabase_root: &str) -> Result<rustls::ClientConfig,
         }
         Roots::System(file) => {
             for certificate in rustls_native_certs::load_native_certs().certs {
-                // The system's list may contain certificates that this library cannot parse; the others are used.
+                // The system's list may hold certificates that this library cannot read; the others still count.
                 let _unreadable = store.add(certificate).is_err();
             }
             if let Some(path) = file {
@@ -482,7 +482,7 @@ fn tls_config(roots: Roots, supabase_root: &str) -> Result<rustls::ClientConfig,
             beside.add(root).map_err(|error| unusable(&error))?;
             supabase = Some(beside);
         }
-        // A given file replaces all other authorities.
+        // Whoever names a file trusts nobody else.
         Roots::File(path) => add_file(&mut store, &path)?,
     }
     let verifier = |store: RootCertStore| {
@@ -490,15 +490,14 @@ fn tls_config(roots: Roots, supabase_root: &str) -> Result<rustls::ClientConfig,
             .build()
             .map_err(|error| unusable(&error))
     };
-    // A machine without authorities can still connect to Supabase.
+    // A machine without authorities of its own still reaches Supabase.
     let others = if store.is_empty() { None } else { Some(verifier(store)?) };
     let supabase = supabase.map(verifier).transpose()?;
     let by_name = ByName { supabase, others, provider: Arc::clone(&provider) };
     Ok(builder.dangerous().with_custom_certificate_verifier(Arc::new(by_name)).with_no_client_auth())
 }
 
-/// Verifies in full, with authorities that depend on the host's name: Supabase's authority is valid for its own names
-/// only.
+/// Verifies in full, with authorities that depend on the host's name: Supabase's counts for its own names alone.
 #[derive(Debug)]
 struct ByName {
     supabase: Option<Arc<WebPkiServerVerifier>>,
@@ -555,7 +554,7 @@ impl ServerCertVerifier for ByName {
     }
 }
 
-/// Accepts any certificate; signatures are still verified.
+/// Takes any certificate; signatures are still checked.
 #[derive(Debug)]
 struct Encrypted(Arc<CryptoProvider>);
 

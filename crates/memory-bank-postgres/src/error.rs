@@ -19,8 +19,8 @@ pub(crate) fn store_error(error: &tokio_postgres::Error) -> StoreError {
     }
 }
 
-/// Whether the database went away, does not accept connections, or has become a read-only standby: the request may be
-/// tried again later.
+/// Whether the database went away under the statement, does not let in now, or has become a standby that takes no writes:
+/// whatever is asked may be asked again later.
 fn is_unreachable(error: &tokio_postgres::Error) -> bool {
     let broken = || std::error::Error::source(error).is_some_and(|source| source.is::<std::io::Error>());
     match error.code() {

@@ -10,15 +10,15 @@ use crate::tenant::{Query, Value};
 const MAKE: &str = "SELECT app.make_event_partition($1)";
 const DROP: &str = "SELECT app.drop_event_partition($1)";
 
-/// How many partitions are created, or dropped, at a time; a day has 24 of an hour.
+/// How many partitions are made, or dropped, at a time; a day has 24 of an hour.
 const MOST: usize = 64;
 /// How many partitions cover the retention.
 const PARTS: i32 = 24;
 
 impl Database {
-    /// Creates the partitions that are needed next, and drops those whose events are all older than `before`. Each is
-    /// a transaction with a short lock timeout, so that nobody waits long behind it; a partition whose lock was not
-    /// available is handled the next time.
+    /// Makes the partitions that are needed next, and drops those whose events are all older than `before`. Each is a
+    /// transaction of its own that waits only a moment for a lock, so that nobody waits long behind it; what did not get
+    /// its lock is done the next time.
     pub(crate) async fn tend_event_partitions(
         &self,
         now: Timestamp,

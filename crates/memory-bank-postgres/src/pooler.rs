@@ -139,7 +139,7 @@ async fn session(client: &Client) -> Result<String, tokio_postgres::Error> {
     Ok(format!("{} {}", text(0), text(1)))
 }
 
-/// Refuses a connection string that names a transaction pooler.
+/// Refuses a connection string that says itself that it leads to a transaction pooler.
 pub(crate) fn refuse_by_name(url: &str) -> Result<(), ConnectError> {
     let query = url.split_once('?').map_or("", |(_, query)| query);
     let named = query.split('&').any(|pair| {

@@ -1,5 +1,5 @@
-//! Supabase's hosts: their certificate authority, and the ports that keep sessions. This module must not know how a
-//! connection is made.
+//! What is known of Supabase by its host names: which authority signs for them, and which port keeps sessions. It must
+//! not know how a connection is made.
 
 use tokio_postgres::Config;
 use tokio_postgres::config::Host;
@@ -25,7 +25,7 @@ pub(crate) fn has_supabase_host(config: &Config) -> bool {
     config.get_hosts().iter().any(is_supabase_host)
 }
 
-/// Redirects connections from Supabase's transaction pooler to its session pooler; returns the redirected hosts.
+/// Leads connections to Supabase's transaction pooler to its session pooler; gives the hosts that this was needed for.
 pub(crate) fn take_session_pooler(config: &mut Config) -> Vec<String> {
     let hosts = config.get_hosts().to_vec();
     let ports = config.get_ports().to_vec();
@@ -57,7 +57,7 @@ fn is_supabase_host(host: &Host) -> bool {
     }
 }
 
-/// The same with other ports; the driver can only append ports.
+/// The same with other ports, which the driver only lets one add to.
 fn with_ports(from: &Config, ports: &[u16]) -> Config {
     let mut config = Config::new();
     if let Some(user) = from.get_user() {

@@ -108,9 +108,9 @@ pub(crate) enum Command {
     Completions(shell::Completions),
     /// Print the manual page, or write the pages of all commands.
     Man(shell::Manual),
-    /// Check everything that the server needs, and print what to do; exits with 1 if there is an error.
+    /// Look at everything that the server needs, and say what to do; exits with 1 when something must be mended.
     Doctor(doctor::DoctorArguments),
-    /// Measure this program on your own documents and questions.
+    /// Measure this program on documents and questions of your own.
     #[command(subcommand)]
     Bench(recall::BenchCommand),
     #[command(flatten)]

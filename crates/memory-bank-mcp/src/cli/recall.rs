@@ -21,9 +21,9 @@ const QUESTIONS: &str = "questions.json";
 /// Its largest size in bytes, and the largest number of banks.
 const QUESTIONS_BYTES: u64 = 64 * 1024 * 1024;
 const BANKS: usize = 20_000;
-/// Time-out of a reply.
+/// How long an answer is waited for.
 const PATIENCE: Duration = Duration::from_secs(60);
-/// The ranks at which recall is reported.
+/// The places up to which recall is told.
 const PLACES: [usize; 4] = [1, 3, 5, 10];
 
 /// Commands for measurements.

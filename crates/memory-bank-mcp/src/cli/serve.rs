@@ -37,7 +37,7 @@ pub(crate) async fn run(cli: &Cli, shutdown: CancellationToken) -> anyhow::Resul
             None => folder_parts(cli, settings).await,
         }
     };
-    // A start that waits for its database must end at a signal.
+    // A start that waits for its database must not outlast the signal to end.
     let parts = tokio::select! {
         parts = parts => parts?,
         () = shutdown.cancelled() => return Ok(()),
@@ -55,7 +55,7 @@ pub(crate) async fn run(cli: &Cli, shutdown: CancellationToken) -> anyhow::Resul
     Ok(())
 }
 
-/// Assembles a server on a database.
+/// A database, with everything in it.
 async fn database_parts(settings: Settings, wanted: &DatabaseSettings) -> anyhow::Result<Parts> {
     let (clock, entropy) = (Arc::new(SystemClock), Arc::new(SystemEntropy));
     let redis = match &settings.redis {
@@ -101,7 +101,7 @@ async fn database_parts(settings: Settings, wanted: &DatabaseSettings) -> anyhow
     })
 }
 
-/// Reads the state of a database's pool and index.
+/// Reads the figures of a database's pool and index.
 fn storage(database: Database) -> ReadStorage {
     Box::new(move || {
         let PoolUse { max, in_use, idle, waiting } = database.pool_use();
@@ -124,7 +124,7 @@ fn storage(database: Database) -> ReadStorage {
     })
 }
 
-/// Time-out of the database's ping. Shorter than that of a whole check.
+/// How long the database may take to answer a ping. Shorter than a whole probe may take.
 const DATABASE_ANSWER: Duration = Duration::from_millis(1200);
 /// Time-out of the check of the schema, including the wait for a connection.
 const SCHEMA_ANSWER: Duration = Duration::from_millis(600);
@@ -206,8 +206,7 @@ impl Probe for DatabaseProbe {
     }
 }
 
-/// Assembles a server on a folder, with everything else in memory. Redis is used if it is configured, with keys of
-/// this folder's own.
+/// A folder, with everything else in memory. Redis is used when it is named, under keys of this folder's own.
 async fn folder_parts(cli: &Cli, settings: Settings) -> anyhow::Result<Parts> {
     let project = project(cli)?;
     ensure!(

@@ -7,10 +7,10 @@ use super::{
     ConfigError, LOGIN_DATABASE, LOGIN_PASSWORD, LOGIN_USER, Read, SECRET_BYTES, Variable, set, text_file,
 };
 
-/// Completes a connection string.
+/// The connection string with what it lacks.
 ///
 /// # Errors
-/// The password file is needed and cannot be read, or the password is given twice.
+/// The file with the password is needed and cannot be read, or the password is given twice.
 pub(super) fn complete(url: String, read: Read<'_>) -> Result<String, ConfigError> {
     let has = Parts::of(&url);
     let mut added = Vec::new();
@@ -37,7 +37,7 @@ pub(super) fn complete(url: String, read: Read<'_>) -> Result<String, ConfigErro
     Ok(format!("{url}{joint}{}", added.join("&")))
 }
 
-/// The parts that a connection string contains.
+/// Which parts a connection string has.
 struct Parts {
     user: bool,
     password: bool,
@@ -83,7 +83,7 @@ fn password(variable: &Variable, read: Read<'_>) -> Result<Option<String>, Confi
     }
 }
 
-/// Percent-encodes every byte except letters and digits.
+/// Every byte but letters and digits, percent-encoded.
 fn escaped(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for byte in text.bytes() {

@@ -78,7 +78,7 @@ impl Database {
         self.vectors.as_ref().map(|vectors| vectors.maker.usage())
     }
 
-    /// Stops making vectors.
+    /// Makes no more vectors.
     pub fn stop_vectors(&self) {
         if let Some(vectors) = &self.vectors {
             vectors.maker.stop();

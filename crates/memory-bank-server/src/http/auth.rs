@@ -229,7 +229,7 @@ impl Authenticator {
                 CachedKey { identity: found, valid_for: ENTRY_LIFE }
             }
         };
-        // The database accepts a cached identity only if this is the hash of that very key.
+        // What a cache says of a hash is not believed by the database unless this is the hash of a key that says the same.
         let remembered = identity.map(|mut identity| {
             identity.caller.proof = Some(*hash);
             (Arc::new(identity.caller.clone()), identity)
@@ -245,8 +245,8 @@ impl Authenticator {
         verdict
     }
 
-    /// Whether the key of an open stream still has the same rights: queries the directory, past every cache. `None` =
-    /// unreachable.
+    /// Whether the key that opened a stream is as good as it was then, with the same rights: asks the directory, past every
+    /// cache. `None` = it cannot be asked.
     pub(crate) async fn unchanged(&self, opened: &Authenticated) -> Option<bool> {
         let found = match self.directory.find(&opened.hash).await {
             Ok(found) => found,
@@ -290,7 +290,7 @@ impl Authenticator {
             self.forget_void(key).await;
         }
         match self.look_up(&who.hash).await {
-            // The rejection was caused by a forged cache entry or a temporary error.
+            // The refusal was for what a cache had made up, or for something that passed.
             Ok(_) => AuthError::Unavailable(StoreError::Busy),
             Err(error) => error,
         }

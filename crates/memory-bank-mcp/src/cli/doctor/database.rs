@@ -124,7 +124,7 @@ fn server(diagnosis: &Diagnosis, wanted: &DatabaseSettings, findings: &mut Findi
         );
     }
     line(diagnosis, wanted, findings);
-    let round_trip_text = format!("{:.1} ms per round trip", round_trip.as_secs_f64() * 1000.0);
+    let round_trip_text = format!("{:.1} ms a round trip", round_trip.as_secs_f64() * 1000.0);
     if *round_trip > SLOW {
         findings.warning(
             "database.latency",
@@ -169,17 +169,13 @@ fn line(diagnosis: &Diagnosis, wanted: &DatabaseSettings, findings: &mut Finding
         || wanted.url.contains("sslmode=verify-");
     match (diagnosis.encrypted, checked, diagnosis.private) {
         (true, true, _) => {
-            findings.ok("database.tls", "the connection is encrypted and the certificate is verified");
+            findings.ok("database.tls", "the line is encrypted and the certificate is checked");
         }
-        (true, false, true) => {
-            findings.ok("database.tls", "the connection is encrypted, in a private network")
-        }
-        (false, _, true) => {
-            findings.ok("database.tls", "the connection is not encrypted, in a private network")
-        }
+        (true, false, true) => findings.ok("database.tls", "the line is encrypted, in a private network"),
+        (false, _, true) => findings.ok("database.tls", "the line is not encrypted, in a private network"),
         (true, false, false) => findings.warning(
             "database.tls",
-            "the connection is encrypted, but the certificate is not verified",
+            "the line is encrypted, but whoever answers is believed",
             "set `DB_SSL_ROOT_CERT`, or add `sslmode=verify-full` to the connection string",
         ),
         (false, _, false) => findings.warning(
@@ -280,7 +276,7 @@ async fn kept(database: &Database, retention: Duration, findings: &mut Findings)
     }
 }
 
-/// Stored bytes of projects, with their quotas.
+/// What projects hold, with their quotas.
 async fn stored(database: &Database, default_quota: u64, findings: &mut Findings) {
     /// How many projects are listed.
     const NAMED: usize = 20;
@@ -407,7 +403,7 @@ mod tests {
 
     #[test]
     fn outside_a_private_network_the_line_is_to_be_encrypted_and_the_certificate_checked() {
-        one(Level::Warning, "the certificate is not verified", &Diagnosis { private: false, ..well() });
+        one(Level::Warning, "whoever answers is believed", &Diagnosis { private: false, ..well() });
         one(Level::Warning, "not encrypted", &Diagnosis { private: false, encrypted: false, ..well() });
         let checked = DatabaseSettings { root_certificate: Some(PathBuf::from("/ca.pem")), ..wanted() };
         assert_eq!(found(&Diagnosis { private: false, ..well() }, &checked).count(Level::Warning), 0);

@@ -51,7 +51,7 @@ pub(crate) async fn run(cli: &Cli, arguments: &DoctorArguments, output: Output) 
 async fn look(cli: &Cli, settings: &Settings, key: Option<&str>, findings: &mut Findings) {
     configuration::served(settings, findings);
     configuration::index_memory(settings, configuration::allowed_memory(), findings);
-    // Slow checks run concurrently; their findings are printed in order.
+    // The slow parts wait side by side; what they find is told in order.
     let (mut of_database, mut of_redis, mut of_network) =
         (Findings::default(), Findings::default(), Findings::default());
     tokio::join!(

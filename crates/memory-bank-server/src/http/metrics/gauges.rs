@@ -48,14 +48,14 @@ pub struct IndexState {
     pub refused_busy: u64,
 }
 
-/// State of the stores; empty where there is no such part.
+/// What the stores say of themselves; empty where there is no such part.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct StorageState {
     /// The connections.
     pub pool: Option<PoolState>,
     /// The search index.
     pub index: Option<IndexState>,
-    /// Changes that were refused because of a project's quota.
+    /// Changes that were refused, since a project would have passed its quota.
     pub quota_refusals: Option<u64>,
 }
 

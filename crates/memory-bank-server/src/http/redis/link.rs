@@ -136,7 +136,7 @@ impl Link {
         self.owe_news();
     }
 
-    /// Records that a message could not be published.
+    /// Notes that something could not be said to the other servers.
     pub(super) fn owe_news(&self) {
         self.owes.notify_one();
     }
