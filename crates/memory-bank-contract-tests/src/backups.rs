@@ -12,7 +12,7 @@ async fn remember(p: &Project, name: &str, fact: &str) {
     p.bank.add_observation(&p.caller, &EntityRef(entity.id), fact).await.unwrap();
 }
 
-pub async fn d14_a_backup_brings_documents_and_graph_back(p: Project) {
+pub async fn a_backup_brings_documents_and_graph_back(p: Project) {
     p.write("a.md", "old").await;
     p.write("Odd..name.json", "{}").await;
     remember(&p, "Kept", "before").await;
@@ -32,7 +32,7 @@ pub async fn d14_a_backup_brings_documents_and_graph_back(p: Project) {
     assert_eq!(p.bank.stats(&p.caller).await.unwrap().entity_count, 2);
 }
 
-pub async fn d15_the_id_that_was_given_is_listed_and_restores(p: Project) {
+pub async fn the_id_that_was_given_is_listed_and_restores(p: Project) {
     p.write("a.md", "old").await;
     let backup = p.bank.create_backup(&p.caller, None).await.unwrap();
     assert!(backup.id.starts_with("memory-bank-backup-") && backup.id.ends_with('Z'), "{}", backup.id);

@@ -47,7 +47,7 @@ pub async fn reading_keeps_the_order_asked_for(p: Project) {
     assert_eq!(texts, ["B", "-", "A", "B"]);
 }
 
-pub async fn d26_one_name_serves_reading_and_writing(p: Project) {
+pub async fn one_name_serves_reading_and_writing(p: Project) {
     for (asked, stored) in [("README.md", "readme.md"), ("myNotes.md", "my-notes.md")] {
         let change = p.write(asked, "one").await;
         assert_eq!((change.path.as_str(), change.kind), (stored, ChangeKind::Created));
@@ -160,7 +160,7 @@ async fn append(bank: &dyn Bank, caller: &Caller, line: &str) {
     bank.edit(caller, std::slice::from_ref(&name), &mut editor).await.unwrap();
 }
 
-pub async fn d6_ten_appends_at_once_all_stay(p: Project) {
+pub async fn ten_appends_at_once_all_stay(p: Project) {
     let lines: Vec<String> = (0..10).map(|number| format!("entry {number}")).collect();
     join_all(lines.iter().map(|line| append(p.bank.as_ref(), &p.caller, line))).await;
     let text = p.text("progress.md").await.unwrap();
@@ -168,7 +168,7 @@ pub async fn d6_ten_appends_at_once_all_stay(p: Project) {
     assert!(lines.iter().all(|line| text.contains(line.as_str())));
 }
 
-pub async fn d6_two_instances_lose_no_entry(p: Project) {
+pub async fn two_instances_lose_no_entry(p: Project) {
     let banks = [Arc::clone(&p.bank), Arc::clone(&p.other)];
     let tasks: Vec<_> = (0..20)
         .map(|number| {
@@ -182,7 +182,7 @@ pub async fn d6_two_instances_lose_no_entry(p: Project) {
     assert_eq!(p.text("progress.md").await.unwrap().lines().count(), 20);
 }
 
-pub async fn d6_of_ten_writes_with_one_etag_exactly_one_wins(p: Project) {
+pub async fn of_ten_writes_with_one_etag_exactly_one_wins(p: Project) {
     p.write("a.md", "old").await;
     let expected = Etag::of("old");
     let name = path("a.md");

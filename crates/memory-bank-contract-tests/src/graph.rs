@@ -139,7 +139,7 @@ pub async fn ids_follow_the_vectors(p: Project) {
     assert_eq!(relation.id, "rel_c8-6byqpeOrw");
 }
 
-pub async fn d8_attributes_are_merged(p: Project) {
+pub async fn attributes_are_merged(p: Project) {
     let first =
         p.bank.upsert_entity(&p.caller, draft("A", "t", Some(json!({"a": 1, "b": 2})))).await.unwrap();
     let untouched = p.bank.upsert_entity(&p.caller, draft("a", "T", None)).await.unwrap();
@@ -150,7 +150,7 @@ pub async fn d8_attributes_are_merged(p: Project) {
     assert_eq!(merged.attrs.map(Value::Object), Some(json!({"a": 1, "c": 3})));
 }
 
-pub async fn d7_a_part_of_a_name_is_no_name(p: Project) {
+pub async fn a_part_of_a_name_is_no_name(p: Project) {
     entity(&p, "Alpha", "t").await;
     for part in ["lph", "   ", "alph", "ent_missing"] {
         let refused = p.bank.delete_entity(&p.caller, &named(part)).await;
@@ -190,7 +190,7 @@ pub async fn both_instances_see_one_graph(p: Project) {
     assert_eq!(p.bank.stats(&p.caller).await.unwrap().entity_count, 1);
 }
 
-pub async fn d6_thirty_first_upserts_all_succeed(p: Project) {
+pub async fn thirty_first_upserts_all_succeed(p: Project) {
     let banks = [&p.bank, &p.other];
     let upserts = (0..30)
         .map(|number| banks[number % 2].upsert_entity(&p.caller, draft(&format!("n{number}"), "t", None)));

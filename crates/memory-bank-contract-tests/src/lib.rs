@@ -91,11 +91,11 @@ macro_rules! contract_tests {
         $crate::contract_tests!(@module $fresh, digests: a_bank_of_any_layout_has_its_digest_in_the_store);
         $crate::contract_tests!(@module $fresh, documents:
             names_are_listed_sorted, reading_keeps_the_order_asked_for,
-            d26_one_name_serves_reading_and_writing, an_edit_that_fails_writes_nothing,
+            one_name_serves_reading_and_writing, an_edit_that_fails_writes_nothing,
             an_edit_of_several_documents_is_seen_as_a_whole, an_edit_says_what_it_did_in_the_order_asked_for,
             a_document_is_deleted_and_renamed, two_names_of_one_document_are_not_set_apart,
-            d6_ten_appends_at_once_all_stay, d6_of_ten_writes_with_one_etag_exactly_one_wins,
-            d6_two_instances_lose_no_entry, a_document_over_the_bound_is_refused,
+            ten_appends_at_once_all_stay, of_ten_writes_with_one_etag_exactly_one_wins,
+            two_instances_lose_no_entry, a_document_over_the_bound_is_refused,
             the_text_of_an_earlier_etag_is_still_known, each_change_is_told_once,
             hostile_but_valid_names_are_kept, an_edit_touches_only_the_documents_it_names,
             an_edit_of_a_list_keeps_all_that_is_no_item, a_list_is_edited_where_the_bank_has_it,
@@ -105,9 +105,9 @@ macro_rules! contract_tests {
             a_name_that_another_system_cannot_hold_is_not_made,
             names_that_differ_by_case_alone_are_not_made_side_by_side);
         $crate::contract_tests!(@module $fresh, graph:
-            d8_attributes_are_merged, d7_a_part_of_a_name_is_no_name,
+            attributes_are_merged, a_part_of_a_name_is_no_name,
             a_name_is_one_entity_in_any_case_and_composition, both_instances_see_one_graph,
-            d6_thirty_first_upserts_all_succeed, links_are_made_once_and_taken_away,
+            thirty_first_upserts_all_succeed, links_are_made_once_and_taken_away,
             deleting_an_entity_takes_its_facts_and_links, one_fact_is_stored_once,
             a_fact_given_again_is_the_one_that_was_there, a_given_time_keeps_both_and_a_deleted_fact_comes_anew,
             of_many_that_add_one_fact_at_once_one_adds_it, a_pointer_given_again_changes_nothing,
@@ -122,7 +122,7 @@ macro_rules! contract_tests {
             many_writers_at_the_bound_lose_nothing, a_full_bank_says_so,
             an_editor_that_goes_on_asking_is_ended);
         $crate::contract_tests!(@module $fresh, backups:
-            d14_a_backup_brings_documents_and_graph_back, d15_the_id_that_was_given_is_listed_and_restores,
+            a_backup_brings_documents_and_graph_back, the_id_that_was_given_is_listed_and_restores,
             newer_documents_stay_and_are_reported, documents_in_folders_are_brought_back, a_safety_copy_is_made_first,
             an_unknown_or_malformed_id_changes_nothing, two_backups_at_once_have_two_ids);
         $crate::contract_tests!(@module $fresh, state:

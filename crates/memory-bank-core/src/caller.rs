@@ -1,4 +1,4 @@
-//! Who is asking. Every store method takes a [`Caller`] first; nothing reaches a project's data without one.
+//! The caller. Every store method takes a [`Caller`] first; a project's data cannot be reached without one.
 
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -20,7 +20,7 @@ pub struct ProjectId(pub Uuid);
 #[serde(transparent)]
 pub struct KeyId(pub Uuid);
 
-/// What a member may do in a project. The order is the order of power.
+/// The role of a member in a project, in the order of rights.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Role {

@@ -1,4 +1,4 @@
-//! Time and chance, as values that are handed in, so that tests can fix both.
+//! Time and randomness as parameters, so that tests can fix both.
 
 use std::sync::Mutex;
 
@@ -39,7 +39,7 @@ impl Entropy for SystemEntropy {
     }
 }
 
-/// A clock that stands still until told otherwise; for tests.
+/// A clock that changes only when it is set; for tests.
 #[derive(Debug)]
 pub struct FixedClock(Mutex<Timestamp>);
 

@@ -1,4 +1,4 @@
-//! What a store can fail with. One enum a boundary; the text says what to do and never shows a path of the host.
+//! Errors of a store. One enum per boundary; the text has the remedy and never shows a path of the host.
 
 use crate::document::{DocumentPath, Etag};
 use crate::store::Series;
@@ -16,10 +16,10 @@ pub enum StoreError {
     /// The key that the call came with was revoked, or has expired, since it was let in.
     #[error("this API key has been revoked or has expired")]
     KeyVoid,
-    /// Stored data cannot be used; says what and where.
+    /// Stored data cannot be used; has the error and its place.
     #[error("{what} is damaged: {detail}")]
     Damaged {
-        /// What is damaged, e.g. `graph/graph.jsonl`.
+        /// The damaged file, such as `graph/graph.jsonl`.
         what: String,
         /// Where, and what to do.
         detail: String,
@@ -27,11 +27,11 @@ pub enum StoreError {
     /// A bound of [`crate::limits`] was passed.
     #[error("{what} is {got} bytes long, at most {limit} are allowed")]
     TooLarge {
-        /// What is too large.
+        /// The oversized item.
         what: String,
         /// The bound.
         limit: u64,
-        /// What came.
+        /// The received size.
         got: u64,
     },
     /// The search index is being built, which takes longer than a search waits.
@@ -49,11 +49,11 @@ pub enum StoreError {
     IndexTooLarge {
         /// The texts of the project.
         texts_mib: u64,
-        /// What an index of them would take.
+        /// The memory that an index would need.
         needed_mib: u64,
-        /// What an index may take.
+        /// The limit of an index.
         allowed_mib: u64,
-        /// What all indexes may take.
+        /// The limit of all indexes.
         total_mib: u64,
     },
     /// Other indexes, which are in use, take the memory for search indexes; or too many searches wait.
@@ -65,7 +65,7 @@ pub enum StoreError {
     /// The storage below failed. `detail` is for the log and, over stdio, for the user.
     #[error("{what}: {source}")]
     Io {
-        /// What was being done, without a host path.
+        /// The failed operation, without a host path.
         what: String,
         /// The cause.
         #[source]
@@ -85,13 +85,13 @@ pub enum StoreError {
 }
 
 impl StoreError {
-    /// Whether there is no search index yet, or none to be had, while everything else works.
+    /// Whether the search index is missing or unavailable, while everything else works.
     #[must_use]
     pub fn is_about_the_index(&self) -> bool {
         matches!(self, Self::IndexBuilding { .. } | Self::IndexTooLarge { .. } | Self::SearchBusy { .. })
     }
 
-    /// Wraps an I/O error with what was being done.
+    /// Wraps an I/O error with the failed operation.
     pub fn io(what: impl Into<String>) -> impl FnOnce(std::io::Error) -> Self {
         let what = what.into();
         move |source| Self::Io { what, source }
@@ -107,11 +107,11 @@ pub enum EditError {
     EtagMismatch {
         /// The document.
         path: DocumentPath,
-        /// What the caller expected.
+        /// The expected etag.
         expected: String,
-        /// What is stored.
+        /// The stored etag.
         current: Etag,
-        /// What is stored now, to show what changed meanwhile.
+        /// The stored text, to show the changes.
         content: String,
     },
     /// The document does not exist.
@@ -120,10 +120,10 @@ pub enum EditError {
     /// The document exists already.
     #[error("`{0}` exists already; choose another name or delete it first")]
     Exists(DocumentPath),
-    /// A rule refused the edit; the text says what to do.
+    /// A rule refused the edit; the text has the remedy.
     #[error("{0}")]
     Refused(String),
-    /// The place of the edit cannot be edited as it is: the text says which lines are in the way, and what to do.
+    /// The place of the edit cannot be edited; the text has the conflicting lines and the remedy.
     #[error("{0}")]
     InTheWay(String),
     /// The edit cannot be made without the last documents of these series. A store loads them under the same lock and
@@ -145,23 +145,23 @@ pub enum GraphError {
     /// No entity has this id or exact name.
     #[error("Entity not found: {asked}")]
     EntityNotFound {
-        /// What was asked for.
+        /// The requested name.
         asked: String,
         /// Names that come close, best first, at most five.
         suggestions: Vec<String>,
     },
-    /// Some of several entities that were asked for are not there.
+    /// Some of several requested entities do not exist.
     #[error("Some entities not found: {}", missing.join(", "))]
     EntitiesNotFound {
-        /// What was asked for and is not there.
+        /// The missing ones.
         missing: Vec<String>,
         /// Names that come close to one of them, at most five.
         suggestions: Vec<String>,
     },
-    /// Several entities share the name; the caller must say which type.
+    /// Several entities have the name; the caller must add the type.
     #[error("several entities are called `{asked}`: {}; give the id or `name [type]`", candidates.join(", "))]
     Ambiguous {
-        /// What was asked for.
+        /// The requested name.
         asked: String,
         /// `name [type] (id)` of each.
         candidates: Vec<String>,
@@ -169,7 +169,7 @@ pub enum GraphError {
     /// No observation has this id.
     #[error("Observation not found: {0}")]
     ObservationNotFound(String),
-    /// An argument breaks a rule; the text names it and says what to do.
+    /// An argument breaks a rule; the text names it and has the remedy.
     #[error("{0}")]
     Invalid(String),
     /// An item of a batch cannot be carried out, so that nothing was.
@@ -201,7 +201,7 @@ pub enum WorkspaceError {
     /// The path does not exist.
     #[error("Path does not exist: {0}")]
     NoSuchPath(String),
-    /// The request cannot be carried out as asked; the text says why and what to do.
+    /// The request cannot be carried out; the text has the reason and the remedy.
     #[error("{0}")]
     Refused(String),
     /// The store failed.

@@ -1,7 +1,7 @@
 //! The domain of `memory-bank-mcp`: documents, the knowledge graph, search, and the traits that a store implements.
 //!
-//! Architecture invariant: nothing here reads a file, opens a socket, asks the time of the operating system or knows
-//! of SQL, HTTP or MCP. Rules are pure functions; whoever calls them brings the documents, the clock and the random source.
+//! Architecture invariant: nothing here reads a file, opens a socket, reads the system clock or knows SQL, HTTP or
+//! MCP. Rules are pure functions; callers provide the documents, the clock and the random source.
 
 pub mod caller;
 pub mod clock;

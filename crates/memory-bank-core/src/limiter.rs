@@ -1,6 +1,7 @@
-//! How often a key, and an address, may ask: sliding windows of one minute.
+//! Rate limits of keys and addresses: sliding windows of one minute.
 //!
-//! [`SlidingWindow`] is the rule; a server keeps the windows in memory, or in Redis, where one script applies the same.
+//! [`SlidingWindow`] is the rule; a server keeps the windows in memory, or in Redis, where one script applies the
+//! same.
 
 use std::collections::{HashMap, VecDeque};
 use std::hash::Hash;
@@ -36,7 +37,7 @@ pub enum Origin {
     Unkeyed,
 }
 
-/// How a window stands after a request.
+/// The state of a window after a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct WindowState {
     /// The limit.
@@ -47,7 +48,7 @@ pub struct WindowState {
     pub reset: Duration,
 }
 
-/// What was decided.
+/// The decision.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Verdict {
     /// Whether the request may go on. Only then it counts, in both windows.
@@ -92,7 +93,7 @@ pub struct SlidingWindow {
 }
 
 impl SlidingWindow {
-    /// Forgets what is older than a minute, and tells how the window stands.
+    /// Removes entries older than a minute, and returns the state of the window.
     pub fn at(&mut self, now: Duration, limit: u32) -> WindowState {
         while self.admitted.front().is_some_and(|first| *first + WINDOW <= now) {
             self.admitted.pop_front();

@@ -10,7 +10,7 @@ pub const GRAPH_LOG_BYTES: u64 = 1024 * 1024 * 1024;
 pub const NAME_BYTES: usize = 255;
 /// How many folders deep a document may be in the bank.
 pub const FOLDER_LEVELS: usize = 8;
-/// The most names that are looked at to find the documents of a bank and its folders. What lies behind is not seen.
+/// The most names that are read to find the documents of a bank and its folders. Further names are ignored.
 pub const WALKED_NAMES: usize = 50_000;
 /// The longest entity name, entity type or relation type, in bytes.
 pub const LABEL_BYTES: usize = 512;
@@ -91,9 +91,9 @@ pub const BACKUP_FILES: usize = 50_000;
 pub const LOCK_WAIT_MS: u64 = 10_000;
 /// The highest number in the name of an archive of one month.
 pub const SERIES: u32 = 9999;
-/// The longest diff that a reply shows, in characters; what is left out is said.
+/// The longest diff in a reply, in characters; a note reports omissions.
 pub const DIFF_CHARS: usize = 4000;
-/// The most characters of removed texts that a reply shows; how many are left out is said.
+/// The most characters of removed texts in a reply; their number is reported.
 pub const REMOVED_CHARS: usize = 4000;
 /// The most resources that one session, or one client over stdio, may subscribe to.
 pub const SUBSCRIPTIONS: usize = 1000;

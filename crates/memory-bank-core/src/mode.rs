@@ -1,4 +1,4 @@
-//! The five modes an assistant can be in, and "Update Memory Bank" (UMB).
+//! The five modes of an assistant, and "Update Memory Bank" (UMB).
 
 mod rules;
 
@@ -49,7 +49,7 @@ impl fmt::Display for Mode {
     }
 }
 
-/// A word that is no mode. The text is the one clients know.
+/// An unknown mode. Clients know the text.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("Invalid mode: {0}. Valid modes are: architect, ask, code, debug, test")]
 pub struct UnknownMode(pub String);

@@ -1,4 +1,4 @@
-//! Thinking sessions: numbered thoughts, counted but never kept as text.
+//! Thinking sessions: numbered thoughts, counted but never stored as text.
 
 use serde::{Deserialize, Serialize};
 
@@ -13,7 +13,7 @@ pub struct ThinkingSessions {
     unnamed: Option<String>,
 }
 
-/// What is remembered of one session.
+/// The state of one session.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
 struct ThinkingSession {
@@ -39,7 +39,7 @@ pub struct Thought {
     pub branch: Option<String>,
 }
 
-/// Where a session stands after a thought.
+/// The state of a session after a thought.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Counted {
     /// The session.
@@ -76,8 +76,8 @@ pub enum ThinkingError {
 }
 
 impl ThinkingSessions {
-    /// Counts a thought. Without a session id it belongs to the session of such calls, which is opened under the id
-    /// `fresh` if there is none. The session that was used longest ago makes room when there are too many.
+    /// Counts a thought. Without a session id it belongs to the session of such calls, which is opened with the id
+    /// `fresh` if there is none. If there are too many, the least recently used session is removed.
     ///
     /// # Errors
     /// See [`ThinkingError`].
@@ -112,7 +112,7 @@ impl ThinkingSessions {
         Ok(counted)
     }
 
-    /// Forgets one session; says whether there was one.
+    /// Removes one session; returns whether it existed.
     pub fn reset(&mut self, session: &str) -> bool {
         let before = self.sessions.len();
         self.sessions.retain(|kept| kept.id != session);
@@ -122,7 +122,7 @@ impl ThinkingSessions {
         self.sessions.len() < before
     }
 
-    /// Forgets all sessions; says how many there were.
+    /// Removes all sessions; returns their number.
     pub fn reset_all(&mut self) -> usize {
         self.unnamed = None;
         std::mem::take(&mut self.sessions).len()
@@ -185,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn d42_a_branch_may_have_any_name_and_is_counted_once() {
+    fn a_branch_may_have_any_name_and_is_counted_once() {
         let mut sessions = ThinkingSessions::default();
         sessions.count(Some("s"), "f", &thought(1)).unwrap();
         let branch = Thought { branches_from: Some(1), branch: Some("__proto__".into()), ..thought(2) };
@@ -195,7 +195,7 @@ mod tests {
     }
 
     #[test]
-    fn d42_a_revision_of_nothing_is_refused_and_not_counted() {
+    fn a_revision_of_nothing_is_refused_and_not_counted() {
         let mut sessions = ThinkingSessions::default();
         let revision = Thought { revises: Some(7), ..thought(1) };
         assert!(sessions.count(Some("s"), "f", &revision).is_err());
@@ -203,7 +203,7 @@ mod tests {
     }
 
     #[test]
-    fn d42_the_history_and_the_number_of_sessions_are_bounded() {
+    fn the_history_and_the_number_of_sessions_are_bounded() {
         let mut sessions = ThinkingSessions::default();
         for number in 1..=u32::try_from(limits::THOUGHTS).unwrap() {
             sessions.count(Some("s"), "f", &thought(number)).unwrap();

@@ -1,5 +1,5 @@
-//! Which folders outside of a project the user has registered on this machine. The registry itself, `stores.json`, lies
-//! in the project and may have come with it: alone, it opens nothing outside.
+//! The folders outside of a project that the user registered on this machine. The registry itself, `stores.json`, is
+//! in the project and may have come with it: by itself it opens nothing outside.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -17,15 +17,15 @@ use crate::state::{self, StateFolder};
 const FOLDER: &str = "stores";
 const FILE_BYTES: u64 = 4 * 1024 * 1024;
 const VERSION: u32 = 1;
-/// How many are kept; the registry takes no more either.
+/// The most stored folders; the registry has the same bound.
 const KEPT: usize = 1000;
 
-/// What was registered from one project.
+/// The folders that were registered from one project.
 #[derive(Debug, Clone)]
 pub(crate) struct Approved {
     state: Option<StateFolder>,
     project: PathBuf,
-    /// What this process has registered, also when it could not be kept.
+    /// The folders that this process registered, also if they could not be stored.
     here: Arc<Mutex<BTreeSet<String>>>,
 }
 
@@ -55,25 +55,25 @@ impl Approved {
         match kept {
             Some(Ok(paths)) => paths.contains(path),
             Some(Err(error)) => {
-                tracing::warn!(%error, "what was registered on this machine cannot be read");
+                tracing::warn!(%error, "the folders that were registered on this machine cannot be read");
                 false
             }
             None => false,
         }
     }
 
-    /// Notes that the user has registered this path. Blocks. Where it cannot be kept, it holds for this process.
+    /// Records that the user registered this path. Blocks. If it cannot be stored, it is valid for this process.
     pub(crate) fn add(&self, path: &str) {
         self.here.lock().unwrap_or_else(PoisonError::into_inner).insert(path.to_owned());
         if let Err(error) = self.change(|paths| paths.insert(path.to_owned())) {
-            tracing::warn!(%error, "the registration of a folder outside of the project holds for this process alone");
+            tracing::warn!(%error, "the registration of a folder outside of the project could not be stored; it is valid for this process only");
         }
     }
 
-    /// Forgets a path. Blocks.
+    /// Removes a path. Blocks.
     ///
     /// # Errors
-    /// It is still kept.
+    /// It is still stored.
     pub(crate) fn remove(&self, path: &str) -> Result<(), StoreError> {
         self.here.lock().unwrap_or_else(PoisonError::into_inner).remove(path);
         if self.holds(path) { self.change(|paths| paths.remove(path)) } else { Ok(()) }

@@ -1,8 +1,8 @@
-//! Backups: the whole bank copied aside, staged and renamed, and put back all or nothing.
+//! Backups: the whole bank is copied, staged and renamed, and restored all or nothing.
 //!
-//! A backup is a folder `memory-bank-backup-<time>` in the bank's folder `backups`, which version control leaves alone, or
-//! below the project where the user wants it. Older ones are beside the bank; they are listed and restored, too.
-//! This module must not know what is in the files, but that some of the graph's are derived from its log.
+//! A backup is a folder `memory-bank-backup-<time>` in the bank's folder `backups`, which version control ignores, or
+//! in another folder of the project. Older backups beside the bank are listed and restored, too. This module must not
+//! know what the files contain, except that some files of the graph are derived from its log.
 
 use std::collections::BTreeSet;
 use std::io;
@@ -29,14 +29,14 @@ use crate::lock::blocking;
 pub(crate) const PREFIX: &str = "memory-bank-backup-";
 /// The folder of the bank that holds its backups.
 pub(crate) const BELOW: &str = "backups";
-/// Remembers, in the server's own folder of the bank, where else backups were made: one path in the project a line.
+/// Records, in the bank's internal folder, where else backups were created: one path in the project per line.
 const PLACES: &str = ".mbmcp/backup-folders";
 const PLACES_BYTES: u64 = 64 * 1024;
-/// Folders in a bank may be this deep; deeper ones are no part of a bank.
+/// The deepest folders of a bank.
 pub(crate) const DEPTH: usize = 8;
-/// A staging folder this old was left behind by a process that died.
+/// An older staging folder was left by a process that died.
 const STALE: Duration = Duration::from_secs(3600);
-/// Rebuilt from the log, so a restore drops them: they would tell of another log.
+/// Derived from the log, so a restore deletes them: they would belong to another log.
 const DERIVED: [&str; 3] = ["graph/graph.snapshot.json", "graph/graph.index.json", "graph/graph.md"];
 
 #[async_trait]
@@ -73,7 +73,7 @@ impl BackupStore for FolderBank {
         let now = self.surroundings().clock.now();
         let guard = self.lock.exclusive().await?;
         let (news, sink, project) = (self.news.clone(), self.surroundings().sink.clone(), caller.project);
-        // A safety copy is worth more than one that somebody asked for.
+        // A safety copy is worth more than a requested one.
         let most = self.most_backups(2 * limits::BACKUPS).filter(|_| safety);
         let mut restored = blocking(move || {
             let dir = guard.dir();
@@ -109,12 +109,12 @@ impl FolderBank {
         Places { bank: self.root().clone(), project: self.project().to_owned(), beside }
     }
 
-    /// How many backups there may be, where whoever makes them does not have the disk before him; no bound otherwise.
+    /// The most backups, if the user does not own the disk; `None` otherwise.
     fn most_backups(&self, most: usize) -> Option<usize> {
         (!self.tells_paths()).then_some(most)
     }
 
-    /// The place that a user chose. One that is not on this machine chooses none: a path from there means nothing here.
+    /// The folder that a user chose. A remote client cannot choose one: its paths mean nothing here.
     fn chosen(&self, places: &Places, directory: Option<&str>) -> Result<Option<PathBuf>, BackupError> {
         let directory = directory.filter(|words| self.tells_paths() && !words.is_empty());
         directory.map(|words| places.chosen(words)).transpose()
@@ -126,12 +126,12 @@ impl FolderBank {
     }
 }
 
-/// Where backups of one bank may be.
+/// Folders of one bank's backups.
 #[derive(Debug)]
 struct Places {
     bank: Root,
     project: PathBuf,
-    /// The folder that holds the bank, where backups were made formerly.
+    /// The folder that contains the bank, where older versions created backups.
     beside: PathBuf,
 }
 
@@ -171,13 +171,13 @@ impl Places {
         Ok(chosen)
     }
 
-    /// The usual place.
+    /// The default folder.
     fn below(&self) -> PathBuf {
         self.bank.path().join(BELOW)
     }
 
-    /// Refuses one more backup when there are that many. None is deleted for it: here they are files of whoever serves
-    /// the folder. The caller holds the bank's lock.
+    /// Refuses a backup beyond the bound. None is deleted: they are files of the folder's owner. The caller holds the
+    /// bank's lock.
     fn check_number(&self, most: Option<usize>) -> Result<(), BackupError> {
         let Some(most) = most else { return Ok(()) };
         let there = self.list(None)?.len();
@@ -211,7 +211,7 @@ impl Places {
             return Err(BackupError::Refused("a backup cannot be made in the memory bank itself".to_owned()));
         }
         let mut names = files_of(bank, DEPTH).map_err(fault())?;
-        // What is hidden and no document may be anything, a key for instance; a restore leaves it as it is.
+        // A hidden file that is not a document may be anything, such as a key; a restore leaves it unchanged.
         names.retain(|name| !is_hidden(name) || DocumentPath::parse(name).is_ok());
         check_bounds(bank, &names)?;
         remove_stale(&holder, now);
@@ -302,7 +302,7 @@ pub(crate) fn make_below(bank: &BankDir) -> io::Result<BankDir> {
     }
 }
 
-/// Puts the files of a backup over those of the bank. The caller holds the bank's lock.
+/// Copies the files of a backup over those of the bank. The caller holds the bank's lock.
 fn restore(bank: &BankDir, backup: &BankDir) -> Result<Restored, BackupError> {
     let read = || StoreError::io("cannot read the backup");
     let names = files_of(backup, DEPTH).map_err(read())?;
@@ -351,7 +351,7 @@ fn restore(bank: &BankDir, backup: &BankDir) -> Result<Restored, BackupError> {
 fn files_of(dir: &BankDir, depth: usize) -> io::Result<Vec<String>> {
     let Survey { files, left_out, .. } = survey(dir, depth)?;
     for name in left_out {
-        tracing::warn!(name, "this is not a file of the memory bank and is left out of the backup");
+        tracing::warn!(name, "this is not a file of the memory bank; the backup omits it");
     }
     Ok(files)
 }
@@ -376,7 +376,7 @@ pub(crate) struct Survey {
     pub(crate) files: Vec<String>,
     /// What cannot belong to a bank.
     pub(crate) left_out: Vec<String>,
-    /// What is none of the bank's: the server's own folder, what version control keeps, and temporary files.
+    /// Names that do not belong to the bank: its internal folder, version control, and temporary files.
     pub(crate) reserved: Vec<String>,
 }
 
@@ -389,7 +389,7 @@ pub(crate) fn survey(dir: &BankDir, depth: usize) -> io::Result<Survey> {
         found.reserved.extend(dir.passed_over(&folder)?.into_iter().map(below));
         for entry in dir.entries(&folder)? {
             let name = below(entry.name);
-            // Backups are moved and listed by themselves.
+            // Backups are transferred and listed separately.
             if is_backup(&name) {
                 continue;
             }
@@ -451,7 +451,7 @@ fn reserve(holder: &BankDir, now: Timestamp) -> io::Result<(String, String)> {
         }
         match holder.create_new_folder(&staging) {
             Ok(_) if !holder.exists(&id) => return Ok((id, staging)),
-            // Another process finished between the two looks.
+            // Another process finished between the two checks.
             Ok(_) => holder.remove_folder(&staging)?,
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
             Err(error) => return Err(error),
@@ -535,7 +535,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn d15_ids_are_the_same_with_and_without_the_final_z() {
+    fn ids_are_the_same_with_and_without_the_final_z() {
         let (with, without) =
             ("memory-bank-backup-2026-11-22T09-42-55-527Z", "memory-bank-backup-2026-11-22T09-42-55-527");
         assert!(same_id(with, without) && same_id(without, with) && same_id(with, with));
@@ -546,7 +546,7 @@ mod tests {
     }
 
     #[test]
-    fn d44_a_backup_folder_stays_below_the_project() {
+    fn a_backup_folder_stays_below_the_project() {
         let bank = Root::anywhere("/p/memory-bank".into());
         let places = Places { bank, project: "/p".into(), beside: "/p".into() };
         for words in ["../esc", "/proc/nope", "/etc", "a/../../b", "memory-bank", "./memory-bank/x", "a\0b"] {

@@ -1,7 +1,7 @@
-//! One bank in one directory: what its documents, its graph, its search and its backups share.
+//! One bank in one directory: the state that its documents, graph, search and backups share.
 //!
-//! There is one [`FolderBank`] a directory in a process, so that whoever reaches the bank by another way (selected,
-//! or named by a store id) meets the same lock and the same caches.
+//! A process has one [`FolderBank`] per directory, so that every way to the bank (selected, or by store id) uses the
+//! same lock and the same caches.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -17,14 +17,14 @@ use crate::news::News;
 use crate::search::{FolderIndexes, FolderSearch};
 use crate::served::ServedContents;
 
-/// What a bank needs from outside.
+/// Dependencies of a bank.
 #[derive(Clone)]
 pub struct Surroundings {
-    /// Tells the time.
+    /// The clock.
     pub clock: Arc<dyn Clock>,
-    /// Makes ids.
+    /// The source of ids.
     pub entropy: Arc<dyn Entropy>,
-    /// Is told of every committed change.
+    /// Receives every committed change.
     pub sink: Arc<dyn ChangeSink>,
 }
 
@@ -38,12 +38,12 @@ impl fmt::Debug for Surroundings {
 /// `search`; each keeps its own state in a field of its own.
 #[derive(Debug)]
 pub struct FolderBank {
-    /// Everything that changes a file holds this.
+    /// Held during every change of a file.
     pub(crate) lock: BankLock,
     around: Surroundings,
-    /// What was last said of each document.
+    /// The last notified state of each document.
     pub(crate) news: Arc<News>,
-    /// Contents that were served lately.
+    /// Contents that were served recently.
     pub(crate) served: ServedContents,
     /// The graph, as far as it was read.
     pub(crate) graph: FolderGraph,
@@ -71,7 +71,7 @@ impl FolderBank {
         }
     }
 
-    /// Follows a link to the bank's folder wherever it leads: whoever starts the server wants that.
+    /// Follows a link to the bank's folder to any place: only the user who starts the server can allow that.
     #[must_use]
     pub fn following_links(self) -> Self {
         let lock = BankLock::new(Root::anywhere(self.path().to_owned()));
@@ -84,13 +84,13 @@ impl FolderBank {
         Self { search: self.search.sharing(Arc::clone(indexes)), ..self }
     }
 
-    /// Tells no path of the host and takes none: for clients that are not on this machine.
+    /// Shows and accepts no path of the host: for clients on other machines.
     #[must_use]
     pub fn for_strangers(self) -> Self {
         Self { tells_paths: false, ..self }
     }
 
-    /// Whether paths of the host are told and taken.
+    /// Whether paths of the host are shown and accepted.
     pub(crate) fn tells_paths(&self) -> bool {
         self.tells_paths
     }
@@ -107,7 +107,7 @@ impl FolderBank {
         self.lock.root()
     }
 
-    /// Clock, random source and sink.
+    /// Clock, entropy and sink.
     #[must_use]
     pub fn surroundings(&self) -> &Surroundings {
         &self.around

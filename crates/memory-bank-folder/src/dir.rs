@@ -1,8 +1,8 @@
-//! One bank's directory, as a capability: whatever name is asked for, nothing outside of it can be reached.
+//! One bank's directory, as a capability: nothing outside of it can be reached by any name.
 //!
 //! Names go through `cap-std`, so `..`, absolute paths and links that lead out fail in the operating system's own
-//! resolution, not in a check that could be raced. Links that stay inside are followed, on reading and on writing.
-//! This module knows files and bytes; it must not know documents, graphs or locks.
+//! resolution, not in a check with a race. Links that stay inside are followed, for reading and writing. This module
+//! knows files and bytes; it must not know documents, graphs or locks.
 
 mod names;
 mod root;
@@ -26,18 +26,18 @@ pub use crate::dir::names::{is_reserved, reason, text_of};
 pub use crate::dir::root::{LeadsOut, Root};
 pub use crate::dir::staged::Staged;
 
-/// The hidden folder in which the server keeps its lock, its journal and what it stages. Not part of the bank.
+/// The hidden folder for lock, journal and staged files. It is not part of the bank.
 pub const INTERNAL: &str = ".mbmcp";
 const STAGE: &str = ".mbmcp/stage";
 
-/// A bank's directory, opened. Keep it for one operation only: a folder that was deleted and made anew (a change of
-/// branch does that) is another directory, and an old handle would write where nobody looks.
+/// A bank's directory, opened. Keep it for one operation only: after a folder was deleted and created again (as a
+/// change of branch does), an old handle would write into the deleted one.
 #[derive(Debug)]
 pub struct BankDir {
     dir: Dir,
 }
 
-/// What tells whether a file changed: two equal stamps mean the same content for all that the file system says.
+/// A file's version: equal stamps mean equal content, as far as the file system knows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct FileStamp {
     /// Size in bytes.
@@ -65,14 +65,14 @@ impl FileStamp {
     }
 }
 
-/// What reading one file gave.
+/// The result of reading one file.
 #[derive(Debug)]
 pub enum FileRead {
     /// Its bytes.
     Found(Vec<u8>, FileStamp),
-    /// There is no such file.
+    /// The file does not exist.
     Missing,
-    /// There is something that cannot be read as a file of the bank; the text says why, without a host path.
+    /// It cannot be read as a file of the bank; the text has the reason, without a host path.
     Unreadable(String),
 }
 
@@ -164,10 +164,7 @@ impl BankDir {
                 .collect();
             let room = limits::WALKED_NAMES.saturating_sub(found.len());
             if below.len() > room {
-                tracing::warn!(
-                    folder,
-                    "the memory bank has more names than are looked at; the others are not seen"
-                );
+                tracing::warn!(folder, "the memory bank has too many names; the others are ignored");
                 below.truncate(room);
                 folders.clear();
             }
@@ -178,8 +175,8 @@ impl BankDir {
         Ok(found)
     }
 
-    /// Refuses a name that is reached through a link: each of its folders, and with `itself` the name too, is a folder of
-    /// the bank's own or not there.
+    /// Refuses a name that is reached through a link: each of its folders, and with `itself` the name too, must be a
+    /// folder of the bank or not exist.
     ///
     /// # Errors
     /// One of them is something else; the text names it.
@@ -265,16 +262,16 @@ impl BankDir {
         self.dir.symlink_metadata(name).is_ok()
     }
 
-    /// Whether there is surely nothing of this name. What cannot be looked at may be there.
+    /// Whether the name certainly does not exist. If it cannot be checked, it may exist.
     #[must_use]
     pub(crate) fn is_missing(&self, name: &str) -> bool {
         self.dir.symlink_metadata(name).is_err_and(|error| error.kind() == io::ErrorKind::NotFound)
     }
 
-    /// Reads one file. Never blocks on a pipe or a device, never takes more than `limit` bytes.
+    /// Reads one file. Never blocks on a pipe or a device, never reads more than `limit` bytes.
     ///
     /// # Errors
-    /// The disk failed. What merely cannot be served is [`FileRead::Unreadable`].
+    /// The disk failed. A file that cannot be served is [`FileRead::Unreadable`].
     pub fn read_up_to(&self, name: &str, limit: u64) -> Result<FileRead, StoreError> {
         let target = match self.resolve(name) {
             Ok(Some(target)) => target,
@@ -291,7 +288,7 @@ impl BankDir {
             return Ok(FileRead::Unreadable(too_large(metadata.len(), limit)));
         }
         let mut bytes = Vec::with_capacity(usize::try_from(metadata.len()).unwrap_or(0));
-        // The file may grow while it is read.
+        // The file may grow during the read.
         let read = (&file).take(limit.saturating_add(1)).read_to_end(&mut bytes);
         match read {
             Err(error) => Ok(FileRead::Unreadable(reason(&error))),
@@ -385,10 +382,10 @@ impl BankDir {
         Err(io::Error::other(format!("`{name}` is not a folder")))
     }
 
-    /// Where a write to `name` goes: the name itself, or what a link of that name leads to.
+    /// The target of a write to `name`: the name itself, or the target of a link.
     ///
     /// # Errors
-    /// It is a link that leads out of the bank or nowhere, or something that is not a regular file.
+    /// It is a link that leads out of the bank or nowhere, or not a regular file.
     pub fn target(&self, name: &str) -> io::Result<PathBuf> {
         let Some(target) = self.resolve(name)? else { return Ok(PathBuf::from(name)) };
         let metadata = self.dir.metadata(&target)?;
@@ -494,7 +491,7 @@ impl BankDir {
     pub fn remove_with_folders(&self, name: &str) -> io::Result<()> {
         self.remove(name)?;
         for folder in Path::new(name).ancestors().skip(1).filter(|folder| !folder.as_os_str().is_empty()) {
-            // One that holds something stays, and so do those above it.
+            // A folder that is not empty stays, and so do those above it.
             if self.dir.remove_dir(folder).is_err() {
                 break;
             }
@@ -561,7 +558,7 @@ impl BankDir {
     /// Makes names in a folder durable.
     pub(crate) fn sync(&self, folder: &Path) -> io::Result<()> {
         if cfg!(not(unix)) {
-            // Elsewhere a directory cannot be flushed; the rename itself is journalled by the file system.
+            // Other systems cannot flush a directory; the file system journals the rename.
             return Ok(());
         }
         let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };

@@ -1,5 +1,5 @@
-//! Documents in a folder. Where the rules of names and edits come from: the core. What is here: finding the file that
-//! a name means, reading it, and writing what an editor changed, all or nothing.
+//! Documents in a folder: finds the file of a name, reads it, and writes the changes of an editor, all or nothing.
+//! The rules of names and edits are the core's.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -32,7 +32,7 @@ impl DocumentStore for FolderBank {
         if let Some(listed) = listed {
             return Ok(listed);
         }
-        // A change is under way, or was interrupted: its documents come together.
+        // A change is running, or was interrupted: read its documents together.
         let guard = self.lock.shared().await?;
         blocking(move || entries(guard.dir())).await
     }
@@ -113,7 +113,7 @@ impl DocumentStore for FolderBank {
 }
 
 impl FolderBank {
-    /// One file is replaced atomically, so reading it needs no lock.
+    /// A single file is replaced atomically, so reading it needs no lock.
     async fn read_one(&self, path: &DocumentPath) -> Result<Vec<ReadOutcome>, StoreError> {
         let (root, asked) = (self.root().clone(), path.clone());
         let outcome = blocking(move || {
@@ -127,7 +127,7 @@ impl FolderBank {
         }
     }
 
-    /// Several files are read under lock, or else half of an edit could be seen.
+    /// Read several files under lock, or half of an edit could be visible.
     async fn read_together(&self, paths: &[DocumentPath]) -> Result<Vec<ReadOutcome>, StoreError> {
         let mut is_last_try = false;
         loop {
@@ -142,7 +142,7 @@ impl FolderBank {
             if is_whole || is_last_try {
                 return Ok(outcomes);
             }
-            // The first writer ever came meanwhile; now there is a lock file to hold.
+            // The first writer ever created the lock file meanwhile; now it can be locked.
             is_last_try = true;
         }
     }
@@ -161,7 +161,7 @@ impl FolderBank {
                 check_new(guard.dir(), &plan)?;
             }
             journal::commit(guard.dir(), &plan.steps)?;
-            // Told before the lock is released: the watcher looks under the lock, and then finds nothing new.
+            // Notify before the lock is released: the watcher checks under the lock, and then finds no difference.
             let mut list = false;
             for change in plan.changes.into_values() {
                 match change.kind {
@@ -184,13 +184,13 @@ impl FolderBank {
     }
 }
 
-/// What an edit comes to.
+/// The changes of an edit.
 #[derive(Debug, Default)]
 struct Plan {
     steps: Vec<Step>,
     changes: BTreeMap<DocumentPath, DocumentChange>,
     texts: Vec<(Etag, String)>,
-    /// The names of the documents that are made.
+    /// The names of new documents.
     creates: Vec<DocumentPath>,
 }
 
@@ -264,7 +264,8 @@ impl Opened {
 /// The bytes of those files of an edit that are not UTF-8 throughout.
 type RawBytes = BTreeMap<DocumentPath, Vec<u8>>;
 
-/// What to write for this text: what is not changed of the file, or is moved here from another one, stays as it was.
+/// The bytes to write for this text: unchanged parts of the file, or of the file that it is moved from, keep their
+/// bytes.
 fn bytes_of(drafts: &Drafts, raw: &RawBytes, asked: &DocumentPath, text: &str) -> Vec<u8> {
     let moved = || {
         let is_same = |path: &DocumentPath| drafts.stored(path).is_some_and(|stored| stored.content == text);

@@ -1,5 +1,5 @@
-//! What may be opened: a path that a client gave, and an entry of the registry. Both may lead where the user never meant
-//! to go, through links and files that came with the project. This module must not know what is in a bank.
+//! Which folders may be opened: paths of clients, and entries of the registry. Both may lead to unintended places,
+//! through links and files that came with the project. This module must not know what a bank contains.
 
 use std::path::{Path, PathBuf};
 
@@ -12,7 +12,7 @@ use crate::place::{Origin, Place, leads_out, strays};
 /// The place that `path` means.
 ///
 /// # Errors
-/// Links lead out of the server's project on the way there, or out of the bank's own. Looks at the disk.
+/// Links lead out of the server's project on the way there, or out of the bank's own. Reads the disk.
 pub(crate) fn confined(
     origin: &Origin,
     project: &Path,

@@ -1,5 +1,5 @@
-//! Whether version control tracks a file. The index is read here, and git is never run: a repository's own configuration can name
-//! programs for git to start. What cannot be read or understood counts as tracked.
+//! Whether version control tracks a file. This module reads the index, and git is never run: a repository's own
+//! configuration can name programs for git to start. An unreadable or unknown index counts as tracking the file.
 //!
 //! The format is gitformat-index(5), versions 2 to 4.
 
@@ -10,25 +10,25 @@ use std::path::{Path, PathBuf};
 const INDEX_BYTES: u64 = 512 * 1024 * 1024;
 /// What a `.git` file may have.
 const POINTER_BYTES: u64 = 64 * 1024;
-/// What other version control keeps at the top of a working copy. Such a one may hold the file, too.
+/// Folders of other version control systems. They may track the file, too.
 const OTHERS: [&str; 8] = [".hg", ".svn", ".jj", ".bzr", ".sl", ".pijul", ".fslckout", "_FOSSIL_"];
 /// Type bits of an entry's mode.
 const TYPE_BITS: u32 = 0o170_000;
 /// A folder that a sparse index does not list in detail.
 const FOLDER: u32 = 0o040_000;
 
-/// What git knows of a file.
+/// The state of a file in git.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Tracked {
-    /// No repository around it lists it.
+    /// No repository above it tracks it.
     No,
-    /// This repository lists it.
+    /// This repository tracks it.
     By(PathBuf),
-    /// This repository could not be asked; the text says why.
+    /// This repository could not be read; the text has the reason.
     Unknown(PathBuf, String),
 }
 
-/// Asks every repository that the file lies in. The path is canonical.
+/// Checks every repository that contains the file. The path is canonical.
 pub(crate) fn tracked(file: &Path) -> Tracked {
     for above in file.ancestors().skip(1) {
         if let Some(other) = OTHERS.iter().find(|name| above.join(name).symlink_metadata().is_ok()) {
@@ -53,7 +53,7 @@ pub(crate) fn tracked(file: &Path) -> Tracked {
 
 fn lists(dot_git: &Path, inner: &Path) -> Result<bool, String> {
     let folder = git_folder(dot_git)?;
-    // Two names that differ in case are one file on some systems.
+    // Names that differ in case are one file on some systems.
     let wanted = inner.components().map(|part| part.as_os_str().to_string_lossy().to_lowercase());
     let wanted = wanted.collect::<Vec<_>>().join("/");
     let Some(bytes) = read(&folder.join("index"), INDEX_BYTES)? else { return Ok(false) };

@@ -1,4 +1,4 @@
-//! What a bank holds from its beginning: the core documents.
+//! The content of a new bank: the core documents.
 
 use memory_bank_core::document::{CoreDocument, DocumentPath};
 use memory_bank_core::error::WorkspaceError;
@@ -8,8 +8,8 @@ use crate::dir::BankDir;
 use crate::journal::{self, Step};
 use crate::place::OLD_CORE_NAMES;
 
-/// Writes the core documents that are missing, all or none, and returns them. A document that still has its
-/// older name is not missing: `migrate_file_naming` gives it the new one.
+/// Writes the missing core documents, all or none, and returns them. A document with its older name is not missing:
+/// `migrate_file_naming` renames it.
 pub(crate) fn complete(dir: &BankDir) -> Result<Vec<CoreDocument>, WorkspaceError> {
     let mut created = Vec::new();
     let mut steps = Vec::new();

@@ -1,12 +1,13 @@
-//! Changes of several files as one: all of them or none, also when the process is killed in between.
+//! Changes of several files as one: all of them or none, also if the process is killed in between.
 //!
-//! New contents are staged first. One record, put in place atomically, then says which staged file goes where and
-//! which name goes away: from that moment the change has happened. Whoever next holds the bank's lock and finds a
-//! record carries out what is left of it, unless somebody has changed one of the files meanwhile: what stands there then
-//! was never seen by the change, and is worth more than a change that nobody was told of.
+//! New contents are staged first. Then one record, written atomically, lists which staged file replaces which file
+//! and which files are deleted: with it the change is committed. The next holder of the bank's lock completes a
+//! recorded change, unless one of the files was changed meanwhile: the new content was never seen by the change, and
+//! is worth more than an unacknowledged change.
 //!
-//! A record may also come with a repository that somebody else wrote. So it must name every file as it was, by size and
-//! time, which no repository knows of files that it does not hold. This module must not know what the files mean.
+//! A record may also come with a repository that somebody else wrote. So it must contain the size and time of every
+//! file, which a repository cannot know of files that it does not contain. This module must not know what the files
+//! mean.
 
 use std::io;
 use std::path::{Component, Path, PathBuf};
@@ -20,27 +21,27 @@ use crate::dir::{BankDir, FileRead, INTERNAL, Staged, is_reserved};
 const RECORD: &str = ".mbmcp/commit.json";
 const RECORD_BYTES: u64 = 16 * 1024 * 1024;
 const VERSION: u32 = 2;
-/// How many records that could not be used are kept beside each other.
+/// How many invalid records are kept.
 const RECORDS_SET_ASIDE: u32 = 100;
 
 /// One step of a change.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Step {
-    /// The file shall have this content; links inside the bank are written through.
+    /// Write this content; links inside the bank are written through.
     Write {
         /// Name in the bank, e.g. `progress.md` or `graph/graph.jsonl`.
         name: String,
         /// Its whole content.
         content: Vec<u8>,
     },
-    /// The file shall have the content that was staged for it already.
+    /// Publish staged content.
     Publish {
         /// Name in the bank.
         name: String,
         /// The content.
         staged: Staged,
     },
-    /// The name shall be gone.
+    /// Delete the name.
     Remove {
         /// Name in the bank.
         name: String,
@@ -50,8 +51,8 @@ pub enum Step {
 /// Carries out all steps or none. The caller holds the bank's lock, for writing.
 ///
 /// # Errors
-/// Nothing was changed, unless the error is [`StoreError::Damaged`]: then the rest is carried out by whoever next
-/// takes the lock.
+/// Nothing was changed, unless the error is [`StoreError::Damaged`]: then the next holder of the lock completes the
+/// change.
 pub fn commit(dir: &BankDir, steps: &[Step]) -> Result<(), StoreError> {
     match steps {
         [] => Ok(()),
@@ -66,16 +67,16 @@ pub fn commit(dir: &BankDir, steps: &[Step]) -> Result<(), StoreError> {
     }
 }
 
-/// Whether a change waits to be carried out to its end.
+/// Whether an interrupted change must be completed.
 #[must_use]
 pub fn is_pending(dir: &BankDir) -> bool {
     dir.exists(RECORD)
 }
 
-/// Carries out what is left of a change that was interrupted. The caller holds the bank's lock, for writing.
+/// Completes an interrupted change. The caller holds the bank's lock, for writing.
 ///
 /// # Errors
-/// It cannot be carried out now; it stays recorded.
+/// It cannot be completed now; it stays recorded.
 pub fn recover(dir: &BankDir) -> Result<(), StoreError> {
     if dir.stamp_own(RECORD).is_none() {
         return if is_pending(dir) { set_aside(dir, "it is not a regular file") } else { Ok(()) };
@@ -96,8 +97,8 @@ pub fn recover(dir: &BankDir) -> Result<(), StoreError> {
     if changed && left.len() == record.steps.len() {
         return set_aside(dir, "its files have changed since, and none of it was carried out");
     }
-    tracing::info!(steps = left.len(), changed, "carrying out a change that was interrupted");
-    // Nothing is removed when something is not as it was: what was to replace it may not be there.
+    tracing::info!(steps = left.len(), changed, "completing an interrupted change");
+    // Delete nothing if a file differs: its replacement may be missing.
     left.into_iter()
         .filter(|step| !changed || (step.staged.is_some() && step.finds_what_it_knew(dir)))
         .try_for_each(|step| step.apply(dir))
@@ -116,13 +117,13 @@ struct Record {
 #[derive(Debug, Serialize, Deserialize)]
 struct RecordedStep {
     target: String,
-    /// The name of the staged content; none means that the target goes away.
+    /// The name of the staged content; `None` deletes the target.
     staged: Option<String>,
-    /// What the target was when the change was made; none if it did not exist.
+    /// The target when the change was made; `None` if it did not exist.
     before: Option<Known>,
 }
 
-/// A file as a change knew it. Without the file's number, which some file systems give anew.
+/// A file as the change saw it. Without the file's number, which some file systems reassign.
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct Known {
     bytes: u64,
@@ -151,7 +152,7 @@ impl RecordedStep {
         Known::now(dir, &self.target) == self.before
     }
 
-    /// May be done again: a staged file that is gone was published before.
+    /// May be repeated: a missing staged file was published before.
     fn apply(&self, dir: &BankDir) -> io::Result<()> {
         let target = Path::new(&self.target);
         let Some(name) = &self.staged else { return dir.remove_with_folders(&self.target) };
@@ -183,7 +184,7 @@ fn commit_several(dir: &BankDir, steps: &[Step]) -> Result<(), StoreError> {
     for (done, step) in record.steps.iter().enumerate() {
         match step.apply(dir) {
             Ok(()) => {}
-            // Nothing has happened yet, so it can still be taken back.
+            // Nothing has happened yet, so it can still be undone.
             Err(error) if done == 0 && dir.remove(RECORD).is_ok() => {
                 abandon(dir, &record);
                 return Err(StoreError::io(format!("cannot write `{}`", step.target))(error));
@@ -191,7 +192,7 @@ fn commit_several(dir: &BankDir, steps: &[Step]) -> Result<(), StoreError> {
             Err(error) => return Err(damaged(&error.to_string())),
         }
     }
-    // A record that stays behind is harmless: its steps are all done.
+    // A remaining record is harmless: all its steps are done.
     dir.remove(RECORD).map_err(StoreError::io("cannot close the journal"))
 }
 
@@ -245,7 +246,7 @@ fn is_one_name(name: &str) -> bool {
 }
 
 fn set_aside(dir: &BankDir, why: &str) -> Result<(), StoreError> {
-    tracing::warn!(why, "the journal of the memory bank cannot be used and is set aside");
+    tracing::warn!(why, "the journal of the memory bank is invalid and was renamed");
     let names = (0..RECORDS_SET_ASIDE).map(|number| format!("{INTERNAL}/commit.damaged-{number}.json"));
     let free = names.into_iter().find(|name| !dir.exists(name));
     let free =

@@ -1,8 +1,8 @@
 //! The API keys of a folder that is served over HTTP: their hashes, in one file in the user's state folder.
 //!
-//! There is one user and one project here, so every key acts as the folder's owner, within its scopes. The file is bound
-//! to the bank's path and lies outside of the project: a project may come from somebody else, and keys with it. Several
-//! servers of one folder share the file, under a lock, and each sees what another changed.
+//! There is one user and one project, so every key acts as the folder's owner, within its scopes. The file is bound
+//! to the bank's path and is outside of the project: a project may come from somebody else, and keys with it. Several
+//! servers of one folder share the file, under a lock, and each sees the changes of the others.
 
 mod file;
 mod legacy;
@@ -28,7 +28,7 @@ use crate::state::StateFolder;
 
 /// How many active keys a folder may have.
 const ACTIVE_KEYS: usize = 100;
-/// How many keys are kept in all; the revoked ones that are oldest go first.
+/// The most stored keys; the oldest revoked ones are deleted first.
 const KEPT_KEYS: usize = 1000;
 /// How much newer a use must be to be written down.
 const USED_EVERY: SignedDuration = SignedDuration::from_secs(60);
@@ -48,14 +48,14 @@ struct Kept {
     keys: Vec<StoredKey>,
 }
 
-/// What is there of keys, for those who only look.
+/// Facts about the keys, for `doctor`.
 #[derive(Debug)]
 pub struct KeysFound {
     /// The file of the keys, which may not be there yet.
     pub file: PathBuf,
     /// The keys in it; none if there is no file yet.
     pub keys: Option<FolderKeys>,
-    /// What the next start does with a file of keys in the project itself; none if there is none.
+    /// What the next start does with a file of keys in the project itself; `None` if there is none.
     pub in_project: Option<String>,
 }
 
@@ -107,10 +107,10 @@ impl FolderKeys {
         Ok(Self { file, user_name: user_name.to_owned(), kept: Arc::new(Mutex::new(kept)) })
     }
 
-    /// What is there, without changing anything.
+    /// The facts, without changing anything.
     ///
     /// # Errors
-    /// The file is there and cannot be used.
+    /// The file exists and cannot be used.
     pub fn look(
         project: &Path,
         folder: &str,
@@ -138,10 +138,10 @@ impl FolderKeys {
         self.kept.lock().unwrap_or_else(PoisonError::into_inner).keys.is_empty()
     }
 
-    /// Keeps the first key; says no when another server has made one meanwhile.
+    /// Stores the first key; returns false if another server created one meanwhile.
     ///
     /// # Errors
-    /// The key cannot be kept.
+    /// The key cannot be stored.
     pub async fn create_first(&self, key: &NewKey) -> Result<bool, StoreError> {
         let key = StoredKey::new(key);
         let made = self
@@ -258,7 +258,7 @@ impl KeyDirectory for FolderKeys {
         .await
     }
 
-    /// Nothing behind this one would find out what a cache made up.
+    /// There is no database behind this that would detect a forged cache entry.
     fn is_local(&self) -> bool {
         true
     }

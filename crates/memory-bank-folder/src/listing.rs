@@ -1,4 +1,4 @@
-//! The list of stores: the bank in use, and what the registry names.
+//! The list of stores: the bank in use, and the entries of the registry.
 
 use memory_bank_core::store::{RegisteredStore, StoreInfo, StoreKind, StoreList};
 

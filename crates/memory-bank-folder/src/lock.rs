@@ -1,8 +1,8 @@
-//! The one lock of a bank: everything that changes a file of it, documents and graph alike, holds it.
+//! The lock of a bank, which every change of its files holds, of documents and graph alike.
 //!
-//! Inside the process it is a fair queue; towards other processes it is an operating system lock on a file in the
-//! bank's hidden folder, which the system releases when a process dies. Waiting has a bound on both.
-//! This module must not know what is guarded.
+//! Inside the process it is a fair queue; between processes it is an operating system lock on a file in the bank's
+//! internal folder, which the system releases when a process dies. Both waits are bounded. This module must not know
+//! what is guarded.
 
 use std::fs::{File, TryLockError};
 use std::io;
@@ -29,7 +29,7 @@ pub struct BankLock {
     swept: Arc<AtomicBool>,
 }
 
-/// The right to change the bank, and the way to do it. Released when dropped; may move between threads.
+/// The right to change the bank, and the directory to do it. Released when dropped; may move between threads.
 #[derive(Debug)]
 pub struct WriteGuard {
     dir: BankDir,
@@ -37,12 +37,12 @@ pub struct WriteGuard {
     _gate: OwnedRwLockWriteGuard<()>,
 }
 
-/// Nobody changes the bank while this lives.
+/// Nobody changes the bank while this exists.
 #[derive(Debug)]
 pub struct ReadGuard {
     dir: BankDir,
     file: Option<File>,
-    /// There is something in the lock file's place that cannot be locked; there is nothing to wait for then.
+    /// The lock file is replaced by something that cannot be locked; then there is nothing to wait for.
     cannot_lock: bool,
     _gate: OwnedRwLockReadGuard<()>,
 }
@@ -62,8 +62,8 @@ impl ReadGuard {
         &self.dir
     }
 
-    /// Whether other processes were kept out all the time. They were not if the first writer ever came meanwhile and
-    /// made the lock file.
+    /// Whether other processes were excluded all the time. They were not if the first writer ever created the lock
+    /// file meanwhile.
     #[must_use]
     pub fn excluded_processes(&self) -> bool {
         self.file.is_some() || self.cannot_lock || !self.dir.exists(&format!("{INTERNAL}/{LOCK_FILE}"))
@@ -95,7 +95,7 @@ impl BankLock {
         &self.root
     }
 
-    /// Waits for the right to change the bank. A bank folder that vanished is made anew.
+    /// Waits for the right to change the bank. A missing bank folder is created.
     ///
     /// # Errors
     /// [`StoreError::Busy`] after the bound, or the folder cannot be written.
@@ -110,7 +110,7 @@ impl BankLock {
             if journal::is_pending(&dir) {
                 journal::recover(&dir)?;
             } else if !swept.swap(true, Ordering::Relaxed) {
-                // What a process that died before its commit left behind.
+                // Leftovers of a process that died before its commit.
                 dir.discard_all_staged();
             }
             Ok(WriteGuard { dir, _file: file, _gate: gate })
@@ -118,8 +118,8 @@ impl BankLock {
         .await
     }
 
-    /// Waits until nobody changes the bank, and keeps it so. Works on a read-only folder. A change that was interrupted
-    /// is carried out first.
+    /// Waits until nobody changes the bank, and keeps it so. Works on a read-only folder. An interrupted change is
+    /// completed first.
     ///
     /// # Errors
     /// [`StoreError::Busy`] after the bound, or the folder cannot be opened.
@@ -130,7 +130,7 @@ impl BankLock {
         }
         drop(guard);
         if let Err(error) = self.exclusive().await {
-            // The folder may be read-only; then what is there is all that can be shown.
+            // The folder may be read-only; then show its current content.
             tracing::warn!(%error, "reading a memory bank in which a change was interrupted");
         }
         self.shared_as_is().await
@@ -184,7 +184,7 @@ fn lock_exclusive(root: &Root, deadline: Instant) -> Result<(BankDir, File), Sto
             .and_then(|()| dir.open_internal(LOCK_FILE, true))
             .map_err(StoreError::io(format!("cannot write to the memory bank (its folder `{INTERNAL}`)")))?;
         wait_for(deadline, || file.try_lock())?;
-        // Somebody may have removed the folder, or the lock file with it, while we waited.
+        // The folder, or the lock file, may have been deleted during the wait.
         if dir.is_at(root) && is_current(&dir, &file) {
             return Ok((dir, file));
         }
@@ -194,7 +194,7 @@ fn lock_exclusive(root: &Root, deadline: Instant) -> Result<(BankDir, File), Sto
     }
 }
 
-/// Asks for the lock again and again, a little less often each time, until the deadline.
+/// Tries to lock until the deadline, at growing intervals.
 pub(crate) fn wait_for(
     deadline: Instant,
     mut attempt: impl FnMut() -> Result<(), TryLockError>,
@@ -223,7 +223,7 @@ pub(crate) fn wait_for(
     }
 }
 
-/// Whether the locked file is still the one that others would lock.
+/// Whether the locked file is still the current lock file.
 fn is_current(dir: &BankDir, file: &File) -> bool {
     use cap_fs_ext::MetadataExt;
     let locked = cap_std::fs::File::from_std(match file.try_clone() {
@@ -244,7 +244,7 @@ mod tests {
     use super::*;
 
     #[tokio::test(flavor = "multi_thread")]
-    async fn d6_two_instances_on_one_folder_exclude_each_other() {
+    async fn two_instances_on_one_folder_exclude_each_other() {
         let temp = TempDir::new().unwrap();
         let locks = [0, 1].map(|_| Arc::new(BankLock::new(Root::anywhere(temp.path().join("bank")))));
         let inside = Arc::new(AtomicU32::new(0));

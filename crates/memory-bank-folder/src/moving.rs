@@ -1,7 +1,8 @@
-//! A project's folder as the beginning or the end of a move: read as a whole, or written as a whole and put in place.
+//! A project's folder as the source or the target of a transfer: read as a whole, or written as a whole and renamed
+//! into place.
 //!
-//! The rules of what a bank's files mean are the core's ([`memory_bank_core::transfer`]); here is only how they are
-//! read under the bank's lock, staged beside their place, and published by renaming.
+//! The core's rules decide what a bank's files mean ([`memory_bank_core::transfer`]); this module reads them under
+//! the bank's lock, stages them beside their place, and publishes them by renaming.
 
 use std::path::{Path, PathBuf};
 
@@ -22,21 +23,21 @@ use crate::place::{Origin, Place, is_bank, leads_out};
 
 /// A rules file may have this many bytes, as the server reads it.
 const RULES_BYTES: u64 = 64 * 1024;
-/// Where an export notes mode and thinking sessions, in the server's own folder of the bank.
+/// Where an export stores mode and thinking sessions, in the bank's internal folder.
 const STATE: &str = ".mbmcp/state.json";
 const STATE_BYTES: u64 = 16 * 1024 * 1024;
 
-/// How the hidden folder begins in which an export is staged. One that was killed leaves it behind.
+/// The prefix of the hidden folder in which an export is staged. A killed export leaves it behind.
 const STAGING: &str = ".memory-bank-export-";
 
-/// Why a folder is not moved. What was there is as before.
+/// Why a transfer of a folder failed. The previous content is unchanged.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum MoveError {
-    /// It cannot be carried out as asked; the text says why and what to do.
+    /// It cannot be done as requested; the text has the reason and the remedy.
     #[error("{0}")]
     Refused(String),
-    /// The bank holds what cannot be moved.
+    /// The bank contains data that cannot be transferred.
     #[error(transparent)]
     NotMovable(#[from] NotMovable),
     /// The disk failed.
@@ -44,7 +45,7 @@ pub enum MoveError {
     Store(#[from] StoreError),
 }
 
-/// A project's folder that is read. Nothing in it is changed.
+/// A project's folder as a source. Nothing in it is changed.
 #[derive(Debug, Clone)]
 pub struct FolderSource {
     place: Place,
@@ -101,7 +102,7 @@ impl FolderSource {
                 Ok::<_, MoveError>((copy, guard.excluded_processes()))
             })
             .await?;
-            // Otherwise the first writer ever came meanwhile, and now there is a lock file to hold.
+            // Otherwise the first writer ever created the lock file meanwhile, and now it can be locked.
             if is_whole || last {
                 return Ok(copy);
             }
@@ -109,8 +110,8 @@ impl FolderSource {
         Err(StoreError::Busy.into())
     }
 
-    /// What is in the bank's folder and is none of the bank's, so that it is not read: the server's own folder, what
-    /// version control keeps, and temporary files.
+    /// Names in the bank's folder that do not belong to the bank and are not read: its internal folder, version
+    /// control, and temporary files.
     ///
     /// # Errors
     /// The folder cannot be read.
@@ -174,21 +175,21 @@ impl FolderSource {
     }
 }
 
-/// A folder that a project is written to.
+/// A project's folder as a target.
 #[derive(Debug, Clone)]
 pub struct FolderTarget {
     place: Place,
     replace: bool,
 }
 
-/// What an export put in place.
+/// The result of an export.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Published {
     /// The bank's folder.
     pub bank: PathBuf,
-    /// Where the bank went that was there before.
+    /// Where the previous bank was moved.
     pub moved_aside: Option<PathBuf>,
-    /// Names beside the bank that were there already and stayed as they were.
+    /// Names beside the bank that existed and were not changed.
     pub kept: Vec<String>,
 }
 
@@ -234,10 +235,10 @@ impl FolderTarget {
         &self.place.bank
     }
 
-    /// A hidden folder beside the bank's place, to be filled. Dropped unpublished, it is gone.
+    /// A hidden folder beside the bank's place, to be filled. Dropped unpublished, it is deleted.
     ///
     /// # Errors
-    /// It cannot be made.
+    /// It cannot be created.
     pub async fn stage(&self) -> Result<Staged, MoveError> {
         let target = self.clone();
         blocking(move || {
@@ -264,7 +265,7 @@ impl FolderTarget {
     }
 }
 
-/// A project that is written but not yet in its place.
+/// A project that is written but not published.
 #[derive(Debug)]
 pub struct Staged {
     target: FolderTarget,
@@ -341,11 +342,11 @@ impl Staged {
         .await
     }
 
-    /// Puts everything in its place by renaming, the bank last: when it is there, the rest is. What has a name beside
-    /// the bank already stays.
+    /// Publishes everything by renaming, the bank last: once it exists, so does the rest. Existing names beside the
+    /// bank stay.
     ///
     /// # Errors
-    /// A rename failed. The bank that was there is still there, or back.
+    /// A rename failed. The previous bank is still there, or was restored.
     pub async fn publish(self, now: Timestamp) -> Result<Published, MoveError> {
         blocking(move || {
             let mut this = self;
@@ -409,7 +410,7 @@ impl Drop for Staged {
             return;
         }
         if let Some(made) = &self.made {
-            // It goes only if it is empty, so the staging folder goes first.
+            // It is removed only if it is empty, so remove the staging folder first.
             let _gone = std::fs::remove_dir_all(self.folder.path());
             let _gone = std::fs::remove_dir(made);
         }
@@ -442,7 +443,7 @@ pub fn backup_time(id: &str) -> Option<Timestamp> {
     time_of(id)
 }
 
-/// Removes what exports that were killed left in a project's folder. One that still runs holds a lock on its own.
+/// Deletes leftovers of killed exports in a project's folder. A running export holds a lock on its own folder.
 fn sweep(project: &Path) -> std::io::Result<()> {
     for entry in fs_err::read_dir(project)? {
         let entry = entry?;
@@ -565,9 +566,9 @@ fn read_rules(project: &Path) -> Result<Vec<FileCopy>, MoveError> {
 
 fn read_state(dir: &BankDir) -> Result<Option<SessionState>, MoveError> {
     match dir.read_up_to(STATE, STATE_BYTES)? {
-        // It only says in which mode somebody was: one that cannot be read is no reason to move nothing.
+        // The file only has the mode of a user: if it cannot be read, continue without it.
         FileRead::Found(bytes, _) => Ok(serde_json::from_slice(&bytes)
-            .inspect_err(|error| tracing::warn!(%error, "the noted mode cannot be read and is left out"))
+            .inspect_err(|error| tracing::warn!(%error, "the stored mode cannot be read and is omitted"))
             .ok()),
         FileRead::Missing | FileRead::Unreadable(_) => Ok(None),
     }

@@ -1,5 +1,5 @@
-//! What subscribers were last told of each document, so that a change is told once, whoever saw it first: the call
-//! that made it or the watcher of the folder.
+//! The last notified state of each document, so that a change is notified once, whether the call that made it or the
+//! watcher sees it first.
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -8,7 +8,7 @@ use memory_bank_core::caller::ProjectId;
 use memory_bank_core::document::{DocumentPath, Etag};
 use memory_bank_core::store::{Change, ChangeSink};
 
-/// The last known state of the documents, as told.
+/// The last notified state of the documents.
 pub(crate) struct News {
     sink: Arc<dyn ChangeSink>,
     told: Mutex<Told>,
@@ -17,7 +17,7 @@ pub(crate) struct News {
 #[derive(Default)]
 struct Told {
     etags: HashMap<DocumentPath, Option<Etag>>,
-    /// All names; none before the first look.
+    /// All names; `None` before the first check.
     names: Option<BTreeSet<String>>,
 }
 
@@ -32,12 +32,12 @@ impl News {
         Self { sink, told: Mutex::default() }
     }
 
-    /// Notes what a reader was served; what it knows need not be told.
+    /// Records content that was served; a reader need not be notified of it.
     pub(crate) fn served(&self, path: &DocumentPath, etag: &Etag) {
         self.locked().etags.entry(path.clone()).or_insert_with(|| Some(etag.clone()));
     }
 
-    /// Tells that a document has this content now (`None`: it is gone), unless that was told already.
+    /// Notifies that a document has this content now (`None`: it was deleted), unless that was notified already.
     pub(crate) fn document(&self, project: ProjectId, path: &DocumentPath, etag: Option<&Etag>) {
         let before = self.locked().etags.insert(path.clone(), etag.cloned());
         if before.as_ref().map(Option::as_ref) != Some(etag) {
@@ -45,7 +45,7 @@ impl News {
         }
     }
 
-    /// Notes that the call that is under way made or deleted a document; the caller tells [`Change::List`] itself.
+    /// Records that the current call created or deleted a document; the caller sends [`Change::List`] itself.
     pub(crate) fn name(&self, name: &DocumentPath, exists: bool) {
         if let Some(names) = &mut self.locked().names {
             if exists {
@@ -56,12 +56,13 @@ impl News {
         }
     }
 
-    /// Tells that documents came or went.
+    /// Notifies that documents were created or deleted.
     pub(crate) fn list(&self, project: ProjectId) {
         self.sink.changed(project, Change::List);
     }
 
-    /// Compares the names in the folder with those known, tells if they differ, and returns the ones that came or went.
+    /// Compares the names in the folder with the known ones, notifies of differences, and returns the created and
+    /// deleted names.
     pub(crate) fn names(&self, project: ProjectId, now: &BTreeSet<String>) -> Vec<String> {
         let before = self.locked().names.replace(now.clone());
         let Some(before) = before.filter(|before| before != now) else { return Vec::new() };
@@ -69,7 +70,7 @@ impl News {
         before.symmetric_difference(now).cloned().collect()
     }
 
-    /// The documents of which anything was told or served.
+    /// The documents that were notified or served.
     pub(crate) fn known(&self) -> Vec<String> {
         self.locked().etags.keys().map(|path| path.as_str().to_owned()).collect()
     }

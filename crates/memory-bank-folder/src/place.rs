@@ -1,4 +1,4 @@
-//! Where a bank is: from what a user wrote to a project's directory and the bank's directory in it.
+//! Where a bank is: from a user's path to a project's directory and the bank's directory in it.
 
 use std::path::{Component, Path, PathBuf};
 
@@ -32,7 +32,7 @@ pub(crate) struct Origin {
     pub(crate) home: Option<PathBuf>,
     /// The name of a bank's folder in its project.
     pub(crate) folder: String,
-    /// Whether a bank may be reached through a link out of its project. Whoever starts the server decides.
+    /// Whether a bank may be reached through a link out of its project. Only the user who starts the server decides.
     pub(crate) follow_links: bool,
 }
 
@@ -137,7 +137,7 @@ impl Origin {
     }
 }
 
-/// What is said of a link that is not followed. Clients that are elsewhere hear of no path.
+/// The message for a link that is not followed. Remote clients do not see the path.
 pub(crate) fn leads_out(link: &Path, to: &Path, tells_paths: bool) -> String {
     const ADVICE: &str =
         "it is not followed; if you made it yourself, start the server with `--follow-links`, else remove it";
@@ -148,7 +148,7 @@ pub(crate) fn leads_out(link: &Path, to: &Path, tells_paths: bool) -> String {
     format!("the memory bank's folder is a link that leads out of the project; {ADVICE}")
 }
 
-/// Where a path below `project` really leads, if that is elsewhere: a part of it may be a link.
+/// The real location of a path below `project`, if it differs: a part of it may be a link.
 pub(crate) fn strays(project: &Path, path: &Path) -> Option<PathBuf> {
     if !path.starts_with(project) {
         return None;
@@ -237,7 +237,7 @@ mod tests {
     }
 
     #[test]
-    fn d51_a_tilde_is_the_home_directory() {
+    fn a_tilde_is_the_home_directory() {
         assert_eq!(origin().absolute("~/mb").unwrap(), Path::new("/home/alice/mb"));
         assert_eq!(origin().absolute("~").unwrap(), Path::new("/home/alice"));
         origin().absolute("~bob/mb").unwrap_err();
@@ -254,7 +254,7 @@ mod tests {
     }
 
     #[test]
-    fn d18_the_bank_folder_itself_means_its_project() {
+    fn the_bank_folder_itself_means_its_project() {
         let temp = TempDir::new().unwrap();
         let project = temp.path().join("p");
         let place = Place { project: project.clone(), bank: project.join("memory-bank") };

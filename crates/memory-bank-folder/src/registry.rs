@@ -1,8 +1,7 @@
 //! The registry of known banks: `stores.json` in the server's project path.
 //!
-//! It is read anew for every question and changed under a lock, so several processes agree on it. What this version
-//! does not understand (other members, entries of another shape) stays in the file; a file that is no registry, or is
-//! one of a newer version, is never replaced.
+//! It is read for every query and changed under a lock, so several processes agree on it. Unknown members and entries
+//! stay in the file; a file that is not a registry, or has a newer version, is never replaced.
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -177,8 +176,8 @@ impl Registry {
         Ok(result)
     }
 
-    /// Locks the file itself, and makes sure that it still is the file of that name: whoever writes replaces it.
-    /// A repository may bring a link of this name; as on reading, it leads nowhere out of the project.
+    /// Locks the file itself, and checks that it is still the file of that name: a writer replaces it. A repository
+    /// may contain a link of this name; as for reading, it must not lead out of the project.
     fn lock(&self) -> Result<(BankDir, File), StoreError> {
         let deadline = Instant::now() + Duration::from_millis(limits::LOCK_WAIT_MS);
         let cannot = || StoreError::io("cannot write the registry");
@@ -193,7 +192,7 @@ impl Registry {
             let stamp = FileStamp::of(&file.metadata().map_err(cannot())?);
             let file = file.into_std();
             wait_for(deadline, || file.try_lock())?;
-            // Somebody may have replaced it while we waited.
+            // It may have been replaced during the wait.
             if cfg!(not(unix)) || dir.stamp(REGISTRY_FILE).is_some_and(|named| named.inode == stamp.inode) {
                 return Ok((dir, file));
             }
@@ -238,7 +237,7 @@ mod tests {
     }
 
     #[test]
-    fn d3_registrations_from_several_places_all_stay() {
+    fn registrations_from_several_places_all_stay() {
         let temp = TempDir::new().unwrap();
         std::thread::scope(|scope| {
             for number in 0..8 {
@@ -255,7 +254,7 @@ mod tests {
     }
 
     #[test]
-    fn d3_an_unregistered_store_does_not_come_back() {
+    fn an_unregistered_store_does_not_come_back() {
         let temp = TempDir::new().unwrap();
         let (one, other) = (Registry::new(temp.path()), Registry::new(temp.path()));
         one.change(|all| all.put(&store("b"))).unwrap();
@@ -270,7 +269,7 @@ mod tests {
     #[case(r#"{"version":2,"stores":[]}"#)]
     #[case(r#"{"books":["a"]}"#)]
     #[case("[]")]
-    fn d51_a_file_that_is_no_registry_is_kept_and_reported(#[case] text: &str) {
+    fn a_file_that_is_no_registry_is_kept_and_reported(#[case] text: &str) {
         let temp = TempDir::new().unwrap();
         std::fs::write(temp.path().join(REGISTRY_FILE), text).unwrap();
         let registry = Registry::new(temp.path());

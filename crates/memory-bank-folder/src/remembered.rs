@@ -1,5 +1,6 @@
-//! The state of callers where the process is the session: in memory, but for when they looked at a digest last, which the
-//! next process is to know. That lies in the user's own state folder, so that looking changes nothing in a project.
+//! The state of callers if the process is the session: in memory, except for the times of digest reads, which the
+//! next process needs. Those are stored in the user's state folder, so that reading a digest does not change a
+//! project.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
@@ -16,17 +17,17 @@ use crate::state::StateFolder;
 const FOLDER: &str = "sessions";
 const FILE: &str = "visits.json";
 const FILE_BYTES: u64 = 256 * 1024;
-/// Of how many callers visits are kept.
+/// The most callers whose times are stored.
 const CALLERS: usize = 50;
 
 type Visits = BTreeMap<String, DigestVisits>;
 
-/// Keeps the state in memory, and the visits of each caller in the state folder.
+/// Keeps the state in memory, and the digest times of each caller in the state folder.
 #[derive(Debug)]
 pub struct RememberedStateStore {
     memory: MemoryStateStore,
     folder: Option<StateFolder>,
-    /// The callers for whom what earlier processes kept was read.
+    /// The callers whose stored times were read.
     recalled: Mutex<BTreeSet<String>>,
 }
 

@@ -1,4 +1,4 @@
-//! The rules files of the modes in a project: finding, reading and making them. What they say is the core's.
+//! The rules files of the modes in a project: finding, reading and creating them. The core has their content.
 
 use std::path::Path;
 

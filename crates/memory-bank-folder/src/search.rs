@@ -1,8 +1,8 @@
-//! Search in a folder: an index in memory that follows the files and the graph, whoever changes them.
+//! Search in a folder: an index in memory that follows all changes of the files and the graph.
 //!
-//! Nothing is read until the first search. Each search compares names, sizes and times of the files with what the index
-//! knows and reads what differs; the graph is followed by its changes. One search at a time does that, in slices, on a thread
-//! for blocking work; the others wait without one. How things are ranked is the core's.
+//! Nothing is read before the first search. Each search compares names, sizes and times of the files with the index
+//! and reads the differences; the graph is followed by its changes. One search at a time does that, in slices, on a
+//! thread for blocking work; the others wait without a thread. The ranking is the core's.
 
 mod follow;
 mod memory;
@@ -31,15 +31,15 @@ use follow::Progress;
 pub(crate) use memory::FolderIndexes;
 pub use vectors::VectorStatus;
 
-/// A file that was written this shortly before it was read may be written again within the same tick of the file
-/// system's clock, so its time does not prove yet that it stayed the same.
+/// A file that was written shortly before it was read may be written again within the same tick of the file system's
+/// clock, so its time does not prove that it is unchanged.
 const TICK: Duration = Duration::from_secs(2);
 
 /// The search's part of a [`FolderBank`].
 #[derive(Debug, Clone)]
 pub(crate) struct FolderSearch {
     followed: Arc<RwLock<Followed>>,
-    /// Whoever holds this brings the index up to date.
+    /// Held by the search that updates the index.
     turn: Arc<Mutex<()>>,
     /// How many searches may use a thread at a time.
     threads: Arc<Semaphore>,
@@ -96,7 +96,7 @@ impl SearchStore for FolderBank {
         wanted: &DocumentSearch,
     ) -> Result<DocumentsFound, StoreError> {
         self.finish_changes().await?;
-        // How rare a word is depends on the graph too. A graph that cannot be read must not hide the documents.
+        // The rarity of a word depends on the graph too. An unreadable graph must not hide the documents.
         match self.bring_search_up_to_date(true).await {
             Ok(()) => {}
             Err(error) if matches!(error, StoreError::IndexBuilding { .. }) => return Err(error),
@@ -141,7 +141,7 @@ impl SearchStore for FolderBank {
 }
 
 impl FolderBank {
-    /// A change of several files that was interrupted is carried out before anything is searched.
+    /// An interrupted change of several files is completed before a search.
     async fn finish_changes(&self) -> Result<(), StoreError> {
         let root = self.root().clone();
         let is_pending = blocking(move || {
@@ -258,7 +258,7 @@ impl Followed {
     }
 }
 
-/// Whether the name looks like a document, be it a readable one or not. What editors and sync tools left does not count.
+/// Whether the name belongs to a document, readable or not. Leftovers of editors and sync tools do not count.
 fn is_searched(entry: &FolderEntry) -> bool {
     let name = entry.name.to_ascii_lowercase();
     let is_named_so = [".md", ".json"].iter().any(|extension| name.ends_with(extension));
@@ -363,7 +363,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn d24_every_document_is_searched_and_what_cannot_be_is_named() {
+    async fn every_document_is_searched_and_what_cannot_be_is_named() {
         let (_temp, bank) = bank();
         std::fs::write(bank.path().join("progress.md"), "- beta one\n").unwrap();
         std::fs::write(bank.path().join("Extra Notes.md"), "- beta two\n").unwrap();
@@ -378,7 +378,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn d24_names_that_are_refused_or_missing_are_skipped() {
+    async fn names_that_are_refused_or_missing_are_skipped() {
         let (_temp, bank) = bank();
         std::fs::write(bank.path().join("my-notes.md"), "- beta here\n").unwrap();
         let files = ["myNotes.md", "../x.md", "gone.md"].map(str::to_owned).to_vec();

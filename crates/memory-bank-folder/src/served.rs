@@ -1,14 +1,14 @@
-//! The contents that were served lately, by etag, so that a conflict can show what changed meanwhile. Bounded in bytes.
+//! Contents that were served recently, by etag, so that a conflict can show what changed meanwhile. Bounded in bytes.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use memory_bank_core::document::Etag;
 
-/// How much text is kept, in bytes.
+/// Bytes of text.
 const KEPT_BYTES: usize = 16 * 1024 * 1024;
 
-/// Remembers texts by their etags; the oldest go first.
+/// Stores texts by their etags; the oldest are evicted first.
 #[derive(Debug, Default)]
 pub(crate) struct ServedContents {
     kept: Mutex<Kept>,
@@ -22,7 +22,7 @@ struct Kept {
 }
 
 impl ServedContents {
-    /// Keeps a text.
+    /// Stores a text.
     pub(crate) fn keep(&self, etag: &Etag, text: &str) {
         if text.len() > KEPT_BYTES / 4 {
             return;
@@ -42,7 +42,7 @@ impl ServedContents {
         }
     }
 
-    /// The text of this etag, if it is still known.
+    /// The text of this etag, if it is still stored.
     pub(crate) fn find(&self, etag: &Etag) -> Option<String> {
         let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         kept.texts.get(etag).map(|text| text.to_string())

@@ -1,5 +1,5 @@
-//! The user's own folder for what must not lie in a project, since a project may come from somebody else: API keys, and
-//! which folders outside of a project the user has registered. This module must not know what is kept.
+//! The user's state folder, for data that must not be in a project, since a project may come from somebody else: API
+//! keys, and registered folders outside of the project. This module must not know the data.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -9,7 +9,7 @@ use memory_bank_core::identity::KeyHash;
 use crate::dir::{BankDir, reason};
 use crate::git::{Tracked, tracked};
 
-/// The user's state folder of this program. It is made when something is to be kept.
+/// The user's state folder of this program. It is created when something is stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StateFolder {
     path: PathBuf,

@@ -1,10 +1,10 @@
-//! The bank of a server that was started below a project's root, or in another working copy of it.
+//! Finds the bank of a server that was started below a project's root, or in another working copy of it.
 //!
-//! From the folder of the start the search goes up to the root of its repository, and for a linked worktree of git on to the
-//! main checkout. Nothing on the way may be somebody else's: each folder belongs to this user, is on the same file system,
-//! and is no link, and without a repository nothing above is looked at. A worktree's `.git` file may have been written by
-//! anybody, so the main repository must know the worktree, too: its note of it leads back to this very file. Git is never
-//! run, its environment is not asked, and what is read is short.
+//! The search goes from the start folder up to the root of its repository, and from a linked worktree of git on to
+//! the main checkout. Each folder on the way must belong to this user, be on the same file system, and not be a link;
+//! without a repository nothing above is checked. A worktree's `.git` file may be forged, so the main repository must
+//! know the worktree, too: its record must lead back to this very file. Git is never run, its environment is not
+//! used, and all reads are short.
 
 use std::path::{Path, PathBuf};
 
@@ -174,7 +174,7 @@ fn device(path: &Path) -> Option<u64> {
     path.symlink_metadata().ok().map(|metadata| metadata.dev())
 }
 
-/// Where owners cannot be told, nothing counts as one's own, and nothing above is looked at.
+/// If owners cannot be determined, nothing counts as the user's own, and nothing above is checked.
 #[cfg(not(unix))]
 fn is_own(_metadata: &std::fs::Metadata) -> bool {
     false

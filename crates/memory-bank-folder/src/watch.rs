@@ -1,7 +1,8 @@
-//! Watches a bank's folder for changes that others make (an editor, another process), and has them told.
+//! Watches a bank's folder for changes by others (an editor, another process), and notifies subscribers.
 //!
-//! What the system reports is only a hint to look: the folder is read under the bank's lock, and told is what differs
-//! from what was told before. So a change of our own is not told twice. Without a working watcher the server goes on.
+//! Reports of the system only trigger a check: the folder is read under the bank's lock, and differences from the
+//! last notified state are notified. So a change of our own is not notified twice. Without a working watcher the
+//! server continues.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -23,15 +24,15 @@ use crate::dir::{BankDir, FolderEntry, Root};
 use crate::documents::{self, is_document};
 use crate::lock::blocking;
 
-/// How long the folder must be quiet before it is looked at.
+/// How long the folder must be quiet before a check.
 const QUIET: Duration = Duration::from_millis(100);
-/// How long a folder that is never quiet is left alone.
+/// The longest delay of a check if the folder is never quiet.
 const PATIENCE: Duration = Duration::from_secs(1);
-/// How often a folder that went away is looked for.
+/// How often a missing folder is checked.
 const RETURN: Duration = Duration::from_secs(2);
-/// The most folders of one bank that are watched: each takes a watch of the system.
+/// The most watched folders of one bank: each uses a watch of the system.
 const FOLDERS: usize = 1000;
-/// How many reports may wait; more of them mean "look at everything".
+/// How many reports may wait; beyond that everything is checked.
 const REPORTS: usize = 256;
 const TRIES: usize = 3;
 
@@ -50,7 +51,7 @@ impl Drop for Watch {
 impl Watch {
     /// Begins to watch the bank's folder. Must be called within the runtime.
     pub(crate) fn start(bank: Arc<FolderBank>, project: ProjectId) -> Self {
-        // Not in the task: whoever is served from now on counts on hearing of a change made right after.
+        // Not in the task: clients that are served from now on expect a notification of a change right after.
         let attempt = Attempt::new(bank.root());
         match bank
             .root()
@@ -139,11 +140,11 @@ impl Folders {
 
 #[derive(Debug)]
 enum Report {
-    /// Something happened to this name.
+    /// This name changed.
     Name(String),
-    /// Something happened to a folder, perhaps.
+    /// A folder may have changed.
     Folder,
-    /// The folder itself went away.
+    /// The folder itself disappeared.
     Gone,
 }
 
@@ -173,7 +174,7 @@ async fn run(bank: Arc<FolderBank>, project: ProjectId, mut attempt: Attempt) {
     }
 }
 
-/// Looks at what is reported, until the folder goes away.
+/// Checks reported names, until the folder disappears.
 async fn follow(
     bank: &Arc<FolderBank>,
     project: ProjectId,
@@ -210,7 +211,7 @@ async fn follow(
     }
 }
 
-/// What was reported while the bank was not quiet.
+/// The reports while the bank was not quiet.
 #[derive(Default)]
 struct Reported {
     names: BTreeSet<String>,
@@ -230,7 +231,7 @@ impl Reported {
     }
 }
 
-/// Reads what changed and has the differences told. With `everything`, all that anyone was told of before.
+/// Reads the changed names and notifies of differences. With `everything`, checks all names that were ever notified.
 async fn look(bank: &Arc<FolderBank>, project: ProjectId, names: BTreeSet<String>, everything: bool) {
     for _ in 0..TRIES {
         match look_once(bank, project, names.clone(), everything).await {
@@ -251,7 +252,7 @@ async fn look_once(
     mut names: BTreeSet<String>,
     everything: bool,
 ) -> Result<(), StoreError> {
-    // Under the lock no edit of ours is half told.
+    // Under the lock no edit of ours is half notified.
     let guard = bank.lock.shared().await?;
     let news = Arc::clone(&bank.news);
     blocking(move || {
@@ -306,7 +307,7 @@ fn begin(
 }
 
 fn reports_of(folder: &PathBuf, event: &Event) -> Vec<Report> {
-    // Reading a file is an event too; to answer it by reading would never end.
+    // Reading a file is an event too; answering it with a read would never end.
     if matches!(event.kind, EventKind::Access(_)) {
         return Vec::new();
     }

@@ -1,11 +1,11 @@
-//! Which bank is meant, when banks are folders: found at start, made, chosen, or named by a registered id.
+//! Which folder bank is meant: found at the start, created, selected, or named by a registered id.
 //!
-//! Everything hangs on one value, the active bank, so a switch is atomic; and there is one [`FolderBank`] a directory,
-//! whichever way it is reached. This module must not know what is in a bank.
+//! All of it depends on one value, the active bank, so a switch is atomic; and there is one [`FolderBank`] per
+//! directory, however it is reached. This module must not know what a bank contains.
 //!
-//! The rules files `.mcprules-<mode>` are made only when that is asked for, in the project of the bank that is initialised.
-//! Without them the built-in rules hold. The registry is the one
-//! in the server's project path alone; a second one in the working directory would be a second truth.
+//! The rules files `.mcprules-<mode>` are created only on request, in the project of the bank that is initialised.
+//! Without them the built-in rules apply. The only registry is the one in the server's project path; a second one in
+//! the working directory could contradict it.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -48,7 +48,7 @@ use memory_bank_vectors::{Maker, MakerOptions, VectorUse};
 /// How a server was started.
 #[derive(Debug, Clone)]
 pub struct FolderOptions {
-    /// `--path`; the working directory when absent. The only place where a bank is looked for unasked.
+    /// `--path`; the working directory when absent. The only place that is searched for a bank by default.
     pub path: Option<String>,
     /// `--folder`; `memory-bank` when absent.
     pub folder: Option<String>,
@@ -58,11 +58,11 @@ pub struct FolderOptions {
     pub home: Option<PathBuf>,
     /// Whether to watch the active bank for changes by others.
     pub watch: bool,
-    /// Whether clients are on this machine, and so may be told paths and give them.
+    /// Whether clients are on this machine, and so may see and send paths.
     pub tells_paths: bool,
-    /// Whether a bank may be reached through a link out of its project. Nothing that a repository holds decides this.
+    /// Whether a bank may be reached through a link out of its project. Nothing in a repository decides this.
     pub follow_links: bool,
-    /// Where it is kept which folders outside of the project the user has registered; without, for this process alone.
+    /// Where registered folders outside of the project are stored; without, they are valid for this process only.
     pub state: Option<StateFolder>,
 }
 
@@ -140,7 +140,7 @@ impl FolderWorkspace {
         if let Some(found) = &found {
             tracing::info!(
                 project = %found.project.display(), started_in = %origin.working_directory.display(),
-                main_checkout = found.in_main_checkout, "the memory bank is not where the server was started"
+                main_checkout = found.in_main_checkout, "using the memory bank of another folder than the current one"
             );
         }
         let workspace = Self {
@@ -165,7 +165,7 @@ impl FolderWorkspace {
         Ok(workspace)
     }
 
-    /// The bank in use; while there is none, the server's own place is looked at again.
+    /// The bank in use; while there is none, the server's own place is checked again.
     async fn active_or_found(&self) -> Result<Arc<FolderBank>, WorkspaceError> {
         if let Some(bank) = self.active() {
             return Ok(bank);
@@ -184,7 +184,7 @@ impl FolderWorkspace {
         self.active.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Makes this bank the one in use. Subscribers hear of it if there was another one before.
+    /// Makes this bank the one in use. Subscribers are notified if there was another one before.
     fn activate(&self, bank: &Arc<FolderBank>, project: ProjectId) {
         let before = self.active.write().unwrap_or_else(PoisonError::into_inner).replace(Arc::clone(bank));
         if before.as_ref().is_some_and(|before| Arc::ptr_eq(before, bank)) {
@@ -270,13 +270,13 @@ impl FolderWorkspace {
         .await
     }
 
-    /// The path that a client's words mean. The server's own project may be called anything.
+    /// The path that a client's text means. The server's own project may have any name.
     fn given(&self, words: &str) -> Result<PathBuf, WorkspaceError> {
         if Path::new(words) == self.project { Ok(self.project.clone()) } else { self.origin.absolute(words) }
     }
 
-    /// Whether an entry of the registry may be used: the registry may have come with the project, and must not lead out of
-    /// it by itself.
+    /// Whether an entry of the registry may be used: the registry may have come with the project, and must not lead
+    /// out of it by itself.
     async fn check_entry(&self, store: &RegisteredStore) -> Result<(), WorkspaceError> {
         let gate = self.gate();
         let (id, path) = (store.store_id.clone(), store.project_path.clone());
@@ -352,7 +352,7 @@ impl Workspace for FolderWorkspace {
     ) -> Result<Initialized, WorkspaceError> {
         let _switching = self.switching.lock().await;
         let is_here = matches!(path.trim(), "" | "." | "./");
-        // "Here" is the bank that the server found above, and no second one below it.
+        // "Here" is the bank that the server found above, not a second one below it.
         let own = self.found.as_ref().filter(|_| is_here).map(|found| found.project.clone());
         let is_found = own.is_some();
         let path = own.map_or_else(|| self.given(path), Ok)?;
@@ -442,7 +442,7 @@ impl Workspace for FolderWorkspace {
         let registered = match self.registered().await {
             Ok(registered) => registered,
             Err(error) if active.is_some() => {
-                // The bank in use is known all the same; the registry's fault shows when it is to be changed.
+                // The bank in use is known all the same; the registry's error is reported when it is to be changed.
                 tracing::warn!(%error, "the registry cannot be read");
                 Registered::default()
             }
@@ -478,8 +478,8 @@ impl Workspace for FolderWorkspace {
         let id = match self.note_selection(&bank, wanted.as_deref()).await {
             Ok(id) => id,
             Err(error) => {
-                // The choice holds for this process; only the note of it is missing.
-                tracing::warn!(%error, "the selection was not noted in the registry");
+                // The selection is valid for this process; only its record is missing.
+                tracing::warn!(%error, "the selection could not be stored in the registry");
                 wanted.unwrap_or_else(|| base_name(bank.project()))
             }
         };
@@ -598,7 +598,7 @@ impl Workspace for FolderWorkspace {
 }
 
 impl FolderWorkspace {
-    /// Notes in the registry what is selected, and returns its id. Where nothing was ever registered, no file is made.
+    /// Records the selection in the registry, and returns its id. Without any registration no file is created.
     async fn note_selection(
         &self,
         bank: &Arc<FolderBank>,

@@ -78,7 +78,7 @@ impl Fixture {
 #[case("../../../../../../etc/passwd")]
 #[case("/proc/self/environ")]
 #[tokio::test]
-async fn d53_a_link_that_leads_out_is_not_followed(#[case] target: &str) {
+async fn a_link_that_leads_out_is_not_followed(#[case] target: &str) {
     let f = fixture();
     std::fs::write(f.root.path().join("secret.md"), "secret").unwrap();
     symlink(target, f.file("link.md")).unwrap();
@@ -137,7 +137,7 @@ async fn bytes_that_are_no_utf_8_are_read_with_replacements() {
 }
 
 #[tokio::test]
-async fn d26_a_name_that_an_editor_gave_is_found_exactly_first() {
+async fn a_name_that_an_editor_gave_is_found_exactly_first() {
     let f = fixture();
     std::fs::write(f.file("README.md"), "upper").unwrap();
     f.write("README.md", "changed").await.unwrap();
@@ -175,7 +175,7 @@ async fn reading_writes_nothing() {
 }
 
 #[tokio::test]
-async fn d6_a_folder_that_vanished_is_made_anew_by_a_write() {
+async fn a_folder_that_vanished_is_made_anew_by_a_write() {
     let f = fixture();
     f.write("a.md", "x").await.unwrap();
     std::fs::remove_dir_all(f.file("")).unwrap();
@@ -184,7 +184,7 @@ async fn d6_a_folder_that_vanished_is_made_anew_by_a_write() {
 }
 
 #[tokio::test]
-async fn d14_oddly_named_files_do_not_stop_a_backup() {
+async fn oddly_named_files_do_not_stop_a_backup() {
     let f = fixture();
     for odd in ["bad..name.md", "Upper.md", "a b.json", "notes.txt", ".hidden.md"] {
         std::fs::write(f.file(odd), odd).unwrap();
@@ -202,7 +202,7 @@ async fn d14_oddly_named_files_do_not_stop_a_backup() {
 }
 
 #[tokio::test]
-async fn d14_without_its_safety_copy_a_restore_is_not_made() {
+async fn without_its_safety_copy_a_restore_is_not_made() {
     let f = fixture();
     f.write("a.md", "old").await.unwrap();
     let backup = f.bank.create_backup(&caller(), None).await.unwrap();
@@ -216,7 +216,7 @@ async fn d14_without_its_safety_copy_a_restore_is_not_made() {
 }
 
 #[tokio::test]
-async fn d14_a_restore_that_cannot_be_made_whole_changes_nothing() {
+async fn a_restore_that_cannot_be_made_whole_changes_nothing() {
     let f = fixture();
     for asked in ["a.md", "b.md"] {
         f.write(asked, "old").await.unwrap();
@@ -231,7 +231,7 @@ async fn d14_a_restore_that_cannot_be_made_whole_changes_nothing() {
 }
 
 #[tokio::test]
-async fn d44_a_backup_in_a_chosen_folder_is_listed_and_restored() {
+async fn a_backup_in_a_chosen_folder_is_listed_and_restored() {
     let f = fixture();
     f.write("a.md", "old").await.unwrap();
     let backup = f.bank.create_backup(&caller(), Some("backups/weekly")).await.unwrap();
@@ -250,7 +250,7 @@ async fn d44_a_backup_in_a_chosen_folder_is_listed_and_restored() {
 #[case("memory-bank/inside")]
 #[case("linked")]
 #[tokio::test]
-async fn d44_a_backup_is_not_made_outside_the_project_or_inside_the_bank(#[case] directory: &str) {
+async fn a_backup_is_not_made_outside_the_project_or_inside_the_bank(#[case] directory: &str) {
     let f = fixture();
     let outside = TempDir::new().unwrap();
     symlink(outside.path(), f.root.path().join("linked")).unwrap();

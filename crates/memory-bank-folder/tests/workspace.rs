@@ -69,7 +69,7 @@ async fn active(workspace: &FolderWorkspace) -> String {
 }
 
 #[tokio::test]
-async fn d1_a_switch_moves_everything_at_once() {
+async fn a_switch_moves_everything_at_once() {
     let root = TempDir::new().unwrap();
     let (a, b) = (root.path().join("a"), root.path().join("b"));
     let workspace = start(options(root.path())).await;
@@ -85,7 +85,7 @@ async fn d1_a_switch_moves_everything_at_once() {
 }
 
 #[tokio::test]
-async fn d2_a_store_id_means_that_store_or_an_error() {
+async fn a_store_id_means_that_store_or_an_error() {
     let root = TempDir::new().unwrap();
     let (a, b) = (project(&root, "a"), project(&root, "b"));
     let workspace = start(options(&a)).await;
@@ -101,7 +101,7 @@ async fn d2_a_store_id_means_that_store_or_an_error() {
 }
 
 #[tokio::test]
-async fn d2_a_registered_store_without_a_bank_is_an_error() {
+async fn a_registered_store_without_a_bank_is_an_error() {
     let root = TempDir::new().unwrap();
     let a = project(&root, "a");
     let workspace = start(options(&a)).await;
@@ -111,7 +111,7 @@ async fn d2_a_registered_store_without_a_bank_is_an_error() {
 }
 
 #[tokio::test]
-async fn d2_the_selected_bank_and_the_named_one_are_one_object() {
+async fn the_selected_bank_and_the_named_one_are_one_object() {
     let root = TempDir::new().unwrap();
     let (a, b) = (project(&root, "a"), project(&root, "b"));
     let workspace = start(options(&a)).await;
@@ -122,7 +122,7 @@ async fn d2_the_selected_bank_and_the_named_one_are_one_object() {
 }
 
 #[tokio::test]
-async fn d3_registrations_and_store_ids_do_not_undo_each_other() {
+async fn registrations_and_store_ids_do_not_undo_each_other() {
     let root = TempDir::new().unwrap();
     let (a, b, c) = (project(&root, "a"), project(&root, "b"), project(&root, "c"));
     let workspace = start(options(&a)).await;
@@ -140,7 +140,7 @@ async fn d3_registrations_and_store_ids_do_not_undo_each_other() {
 }
 
 #[tokio::test]
-async fn d16_with_a_path_given_the_working_directory_is_not_looked_at() {
+async fn with_a_path_given_the_working_directory_is_not_looked_at() {
     let root = TempDir::new().unwrap();
     let here = project(&root, "here");
     let elsewhere = root.path().join("elsewhere");
@@ -175,7 +175,7 @@ async fn initialising_completes_a_bank_and_overwrites_nothing() {
 }
 
 #[tokio::test]
-async fn d18_the_bank_folder_itself_can_be_named() {
+async fn the_bank_folder_itself_can_be_named() {
     let root = TempDir::new().unwrap();
     let workspace = start(options(root.path())).await;
     let bank = root.path().join("p/memory-bank");
@@ -207,7 +207,7 @@ async fn a_project_with_a_core_document_beside_its_sources_stays_the_project() {
 }
 
 #[tokio::test]
-async fn d51_a_tilde_is_expanded() {
+async fn a_tilde_is_expanded() {
     let root = TempDir::new().unwrap();
     std::fs::create_dir(root.path().join("home")).unwrap();
     let workspace = start(options(root.path())).await;
@@ -217,7 +217,7 @@ async fn d51_a_tilde_is_expanded() {
 }
 
 #[tokio::test]
-async fn d37_a_failed_call_leaves_the_active_bank_as_it_was() {
+async fn a_failed_call_leaves_the_active_bank_as_it_was() {
     let root = TempDir::new().unwrap();
     let a = project(&root, "a");
     let file = root.path().join("file");
@@ -246,7 +246,7 @@ async fn d37_a_failed_call_leaves_the_active_bank_as_it_was() {
 }
 
 #[tokio::test]
-async fn d23_stores_tell_of_the_bank_really_in_use() {
+async fn stores_tell_of_the_bank_really_in_use() {
     let root = TempDir::new().unwrap();
     let (a, b) = (project(&root, "a"), project(&root, "b"));
     std::fs::write(b.join("memory-bank/more.md"), "").unwrap();
@@ -433,7 +433,7 @@ async fn a_name_of_the_folder_that_cannot_be_meant_is_refused() {
 }
 
 #[tokio::test]
-async fn d9_an_invalid_rules_file_is_reported_and_never_overwritten() {
+async fn an_invalid_rules_file_is_reported_and_never_overwritten() {
     let root = TempDir::new().unwrap();
     let rules = root.path().join(".mcprules-debug");
     std::fs::write(&rules, "mode: debug\n  broken: [").unwrap();
@@ -447,7 +447,7 @@ async fn d9_an_invalid_rules_file_is_reported_and_never_overwritten() {
 }
 
 #[tokio::test]
-async fn d51_a_damaged_registry_is_reported_and_does_not_hide_the_bank() {
+async fn a_damaged_registry_is_reported_and_does_not_hide_the_bank() {
     let root = TempDir::new().unwrap();
     let (a, b) = (project(&root, "a"), project(&root, "b"));
     std::fs::write(a.join("stores.json"), "{").unwrap();

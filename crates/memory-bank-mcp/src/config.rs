@@ -1,5 +1,5 @@
-//! What the environment says. A value that cannot be used is an error that names the variable, what it holds (never a
-//! password) and what it takes. The variables themselves are in the table of `variables`.
+//! Settings from the environment. An invalid value is an error with the variable, its value (never a password) and
+//! the allowed values. The table of variables is in `variables`.
 
 mod login;
 mod variables;
@@ -31,16 +31,16 @@ pub(crate) use variables::{VARIABLES, Variable};
 /// The largest file with a secret, in bytes.
 const SECRET_BYTES: u64 = 64 * 1024;
 const MIB: u64 = 1024 * 1024;
-/// What counts for Redis beside a database.
+/// The default of Redis beside a database.
 const REDIS_BESIDE_DATABASE: &str = "redis://redis:6379";
-/// Where a database is offered to clients, and where a folder is.
+/// The default addresses with a database, and with a folder.
 const EVERYWHERE: IpAddr = IpAddr::V4(std::net::Ipv4Addr::UNSPECIFIED);
 const THIS_MACHINE: IpAddr = IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
 
-/// The settings of a server of HTTP.
+/// The settings of an HTTP server.
 #[derive(Debug, Clone)]
 pub(crate) struct Settings {
-    /// Where to listen, how to answer, whom to let in.
+    /// Settings of the HTTP side.
     pub(crate) http: HttpConfig,
     /// The database, unless a folder is served.
     pub(crate) database: Option<DatabaseSettings>,
@@ -48,22 +48,22 @@ pub(crate) struct Settings {
     pub(crate) redis: Option<RedisSettings>,
 }
 
-/// How to reach PostgreSQL.
+/// The database's settings.
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) struct DatabaseSettings {
-    /// Who runs it.
+    /// The provider.
     pub(crate) provider: Provider,
     /// The connection string; a secret.
     pub(crate) url: String,
     /// The most connections.
     pub(crate) connections: usize,
-    /// The memory that search indexes may take.
+    /// The memory for search indexes.
     pub(crate) index_memory: IndexBudget,
-    /// How many bytes a project may hold that has no quota of its own; 0 = unlimited.
+    /// The quota of projects without their own, in bytes; 0 = unlimited.
     pub(crate) default_quota: u64,
     /// Authorities to trust beside the system's.
     pub(crate) root_certificate: Option<PathBuf>,
-    /// The variable that holds the connection string.
+    /// The variable that contains the connection string.
     pub(crate) variable: &'static str,
 }
 
@@ -79,21 +79,21 @@ impl fmt::Debug for DatabaseSettings {
     }
 }
 
-/// Who runs the database.
+/// The provider of the database.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Provider {
-    /// A PostgreSQL of one's own.
+    /// A PostgreSQL server.
     Postgres,
-    /// Supabase, whose schema is never changed unasked.
+    /// Supabase, whose schema is never changed automatically.
     Supabase,
 }
 
-/// How to reach Redis.
+/// Redis' settings.
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) struct RedisSettings {
     /// The connection string; a secret.
     pub(crate) url: String,
-    /// What every key begins with.
+    /// The prefix of every key.
     pub(crate) prefix: String,
 }
 
@@ -103,7 +103,7 @@ impl fmt::Debug for RedisSettings {
     }
 }
 
-/// A variable that cannot be used.
+/// An invalid variable.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum ConfigError {
     /// The value is wrong.
@@ -111,19 +111,19 @@ pub(crate) enum ConfigError {
     Wrong {
         /// The variable.
         name: &'static str,
-        /// What it holds.
+        /// Its value.
         got: String,
-        /// What it takes.
+        /// The allowed values.
         takes: &'static str,
     },
-    /// A secret value is wrong; only its beginning is shown, when that is a well-known word.
+    /// An invalid secret; only a well-known beginning of it is shown.
     #[error("`{name}` cannot be used (it is {got}; no more of it is shown); it takes {takes}")]
     WrongSecret {
         /// The variable.
         name: String,
-        /// What it looks like.
+        /// Its form.
         got: &'static str,
-        /// What it takes.
+        /// The allowed values.
         takes: &'static str,
     },
     /// A variable is missing.
@@ -131,7 +131,7 @@ pub(crate) enum ConfigError {
     Missing {
         /// The variable.
         name: &'static str,
-        /// What it takes.
+        /// The allowed values.
         takes: &'static str,
         /// Why it is needed.
         reason: &'static str,
@@ -142,24 +142,24 @@ pub(crate) enum ConfigError {
         /// The variable.
         name: &'static str,
     },
-    /// A file that a variable names cannot be used.
+    /// A file that a variable names cannot be read.
     #[error("`{name}` is `{path}`, which cannot be read: {reason}; it takes {takes}")]
     File {
         /// The variable.
         name: String,
-        /// What it holds.
+        /// Its value.
         path: String,
-        /// Why.
+        /// The reason.
         reason: String,
-        /// What it takes.
+        /// The allowed values.
         takes: &'static str,
     },
 }
 
-/// Reads variables; handed in, so that tests need not touch the environment.
+/// Reads variables; a parameter, so that tests do not change the environment.
 pub(crate) type Read<'a> = &'a dyn Fn(&str) -> Option<String>;
 
-/// A variable of this process. What is no text is not passed over: it is read as far as it is text, and then refused.
+/// A variable of this process. Invalid text is converted lossily, and then refused.
 pub(crate) fn environment(name: &str) -> Option<String> {
     std::env::var_os(name).map(|value| value.to_string_lossy().into_owned())
 }
@@ -176,14 +176,14 @@ pub(crate) fn wants_http(read: Read<'_>) -> Result<bool, ConfigError> {
     }
 }
 
-/// The folder for what is kept outside of projects, as the command line or the environment says, or the usual one; none
-/// where this user has no home.
+/// The folder for state outside of projects, from the command line or the environment, or the default; `None` without
+/// a home directory.
 ///
 /// # Errors
-/// It is not a path from the root on: another start would look elsewhere.
+/// The path is not absolute: another start would use another folder.
 pub(crate) fn state_folder(flag: Option<&Path>, read: Read<'_>) -> Result<Option<StateFolder>, ConfigError> {
     if let Some(path) = flag {
-        // It was typed in the folder that it is relative to.
+        // It was given relative to the current folder.
         return Ok(std::path::absolute(path).ok().map(StateFolder::new));
     }
     if let Some(path) = set(&STATE_DIR, read).map(PathBuf::from) {
@@ -198,11 +198,10 @@ pub(crate) fn state_folder(flag: Option<&Path>, read: Read<'_>) -> Result<Option
     Ok(base.is_absolute().then(|| StateFolder::new(base.join("memory-bank-mcp"))))
 }
 
-/// What clients are shown of the tools, and whether they may change anything: as the command line says, or the environment.
-/// Read-only, once asked for, stays.
+/// The tools to list, and read-only mode, from the command line or the environment. Either can set read-only mode.
 ///
 /// # Errors
-/// A variable cannot be used.
+/// A variable is invalid.
 pub(crate) fn tool_options(
     toolset: Option<&Toolset>,
     read_only: bool,
@@ -213,10 +212,10 @@ pub(crate) fn tool_options(
     Ok(ToolOptions { toolset: toolset.cloned().unwrap_or(of_environment), read_only })
 }
 
-/// Where traces are sent, if anywhere.
+/// The endpoint for traces, if any.
 ///
 /// # Errors
-/// The variable holds no URL.
+/// The variable is not a URL.
 pub(crate) fn traces(read: Read<'_>) -> Result<Option<String>, ConfigError> {
     let Some(url) = set(&OTLP_ENDPOINT, read) else { return Ok(None) };
     let host = url.strip_prefix("http://").or_else(|| url.strip_prefix("https://"));
@@ -227,19 +226,19 @@ pub(crate) fn traces(read: Read<'_>) -> Result<Option<String>, ConfigError> {
     }
 }
 
-/// What is to be logged, if the environment says so.
+/// The log filter of the environment.
 ///
 /// # Errors
-/// `RUST_LOG` cannot be used.
+/// `RUST_LOG` is invalid.
 pub(crate) fn log_filter(read: Read<'_>) -> Result<Option<EnvFilter>, ConfigError> {
     let Some(text) = set(&LOG, read) else { return Ok(None) };
     EnvFilter::try_new(text).map(Some).map_err(|_| wrong(&LOG, read))
 }
 
-/// The connection string that servers log in with, for the step that makes their role.
+/// The connection string of servers, for the command that creates their role.
 ///
 /// # Errors
-/// The variable cannot be used, or is not set.
+/// The variable is invalid or missing.
 pub(crate) fn server_database_url(read: Read<'_>) -> Result<String, ConfigError> {
     let reason = "`--server-password-file` makes the role that it names";
     let missing =
@@ -248,7 +247,7 @@ pub(crate) fn server_database_url(read: Read<'_>) -> Result<String, ConfigError>
     Ok(url)
 }
 
-/// What computes vectors.
+/// The embedder's settings.
 pub(crate) struct EmbeddingSettings {
     /// `local:` and a folder, or a URL.
     pub(crate) place: String,
@@ -258,10 +257,10 @@ pub(crate) struct EmbeddingSettings {
     pub(crate) key: Option<String>,
 }
 
-/// What computes vectors, if anything is to.
+/// The embedder, if one is configured.
 ///
 /// # Errors
-/// A variable cannot be used.
+/// A variable is invalid.
 pub(crate) fn embeddings(read: Read<'_>) -> Result<Option<EmbeddingSettings>, ConfigError> {
     let Some(place) = set(&EMBEDDINGS, read) else { return Ok(None) };
     let is_folder = place.strip_prefix("local:").is_some_and(|dir| !dir.is_empty());
@@ -281,7 +280,7 @@ impl Settings {
     /// Reads and checks all variables.
     ///
     /// # Errors
-    /// The first one that cannot be used.
+    /// The first invalid one.
     pub(crate) fn read(read: Read<'_>) -> Result<Self, ConfigError> {
         wants_http(read)?;
         traces(read)?;
@@ -289,7 +288,7 @@ impl Settings {
         let database = database(read)?;
         let redis = redis(read, database.is_some())?;
         let host: IpAddr = match (set(&HOST, read).as_deref(), &database) {
-            // A folder is one's own: it is not offered to the network unasked.
+            // A folder is private: it is not offered to the network by default.
             (None, None) | (Some("localhost"), _) => THIS_MACHINE,
             (None, Some(_)) => EVERYWHERE,
             (Some(text), _) => text.parse().map_err(|_| wrong(&HOST, read))?,
@@ -389,7 +388,7 @@ fn database(read: Read<'_>) -> Result<Option<DatabaseSettings>, ConfigError> {
     }))
 }
 
-/// Beside a database there is Redis unless the variable is empty; beside a folder only when it is set.
+/// With a database, Redis is used unless the variable is empty; with a folder only if it is set.
 fn redis(read: Read<'_>, has_database: bool) -> Result<Option<RedisSettings>, ConfigError> {
     let prefix = value(&REDIS_PREFIX, read);
     let fits = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.:".contains(&byte);
@@ -409,7 +408,7 @@ fn redis(read: Read<'_>, has_database: bool) -> Result<Option<RedisSettings>, Co
     Ok(Some(RedisSettings { url, prefix }))
 }
 
-/// A secret, from its variable or from the file that `…_FILE` names, with the name of the variable that was used.
+/// A secret, from its variable or from the file in `…_FILE`, with the name of the variable that was used.
 fn secret(variable: &Variable, read: Read<'_>) -> Result<Option<(String, String)>, ConfigError> {
     let direct = set(variable, read);
     let file = variable.file_variable().and_then(|name| {
@@ -438,7 +437,7 @@ fn text_file(name: &str, path: &Path, takes: &'static str, most: u64) -> Result<
         ConfigError::File { name: name.to_owned(), path, reason, takes }
     };
     let mut text = String::new();
-    // A pipe would be waited for, without end.
+    // Opening a pipe would wait forever.
     match std::fs::metadata(path) {
         Err(error) => return Err(failed(error.to_string())),
         Ok(metadata) if !metadata.is_file() => return Err(failed("it is no file".to_owned())),
@@ -455,7 +454,7 @@ fn text_file(name: &str, path: &Path, takes: &'static str, most: u64) -> Result<
     Ok(text)
 }
 
-/// What a URL that cannot be used looks like, without anything that may be secret.
+/// The form of an invalid URL, without anything that may be secret.
 fn shape(url: &str) -> &'static str {
     const KNOWN: [(&str, &str); 9] = [
         ("postgres", "`postgres://…`"),
@@ -482,7 +481,7 @@ fn hosts(read: Read<'_>) -> Result<Vec<String>, ConfigError> {
     }
 }
 
-/// A name or an address, with or without a port; an address with colons in it stands in brackets.
+/// A name or an address, with or without a port; an IPv6 address needs brackets.
 fn is_host(text: &str) -> bool {
     let (name, port) = match text.rsplit_once(':') {
         Some((name, port)) if !text.ends_with(']') => (name, Some(port)),

@@ -1,4 +1,4 @@
-//! From settings to a database that can be used: reached, migrated, and proved to keep tenants apart.
+//! Opens the database: connects, migrates, and checks that tenants are isolated.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,12 +14,12 @@ use tokio::time::Instant;
 
 use crate::config::{DatabaseSettings, Provider};
 
-/// How long a database that cannot be reached is tried again.
+/// How long to retry an unreachable database.
 const PATIENCE: Duration = Duration::from_secs(30);
-/// How long to wait between tries.
+/// The pause between attempts.
 const PAUSE: Duration = Duration::from_secs(2);
 
-/// A database that was not spoken to yet. Supabase is reached over the internet: its certificate is checked.
+/// A database that is not connected yet. Supabase is reached over the internet: its certificate is verified.
 pub(crate) fn open(settings: &DatabaseSettings, sink: Arc<dyn ChangeSink>) -> anyhow::Result<Database> {
     let options = DatabaseOptions {
         url: settings.url.clone(),
@@ -67,7 +67,7 @@ pub(crate) async fn reach(
     bail!("the database could not be reached")
 }
 
-/// The pooler is asked first: it must not get what the pool tells its connections if others use them next.
+/// Check for a pooler first: its sessions must not keep our settings for other users.
 async fn answers(database: &Database) -> Result<(), ConnectError> {
     if let Pooling::Unknown(why) = database.pooling().await? {
         tracing::warn!(why, "whether a pooler keeps sessions could not be found out");
@@ -75,7 +75,7 @@ async fn answers(database: &Database) -> Result<(), ConnectError> {
     database.ping().await
 }
 
-/// What to do about a database that cannot be reached.
+/// The remedy for an unreachable database.
 pub(crate) fn advice(cause: Cause) -> &'static str {
     match cause {
         Cause::UnknownHost => "correct the host in the connection string, or the DNS",
@@ -106,11 +106,11 @@ pub(crate) fn advice(cause: Cause) -> &'static str {
         Cause::UnknownTenant => {
             "the user is `postgres.` and the project's reference, and the host has the project's region"
         }
-        _ => "look at the database's log",
+        _ => "check the database's log",
     }
 }
 
-/// Makes sure that the schema is there and keeps tenants apart. Supabase's is never changed unasked.
+/// Checks that the schema exists and isolates tenants. Supabase's schema is never changed automatically.
 pub(crate) async fn make_ready(database: &Database, provider: Provider) -> anyhow::Result<()> {
     let missing = missing(database).await?;
     if !missing.is_empty() && provider == Provider::Supabase {
@@ -125,8 +125,7 @@ pub(crate) async fn make_ready(database: &Database, provider: Provider) -> anyho
         .context("the database does not keep tenants apart; the server does not start")
 }
 
-/// Makes sure that an operator's command finds a schema that it knows, and comes with the owner's connection string. What
-/// is missing is not applied: that is what `migrate` is for.
+/// Checks that the schema is known, for a command of the owner. Missing migrations are not applied: use `migrate`.
 pub(crate) async fn expect_owner(database: &Database, settings: &DatabaseSettings) -> anyhow::Result<()> {
     let missing = missing(database).await?;
     if !missing.is_empty() {
@@ -158,13 +157,13 @@ fn lacks(missing: &[&str]) -> anyhow::Error {
     anyhow!("{}; {}", lacking(missing), how_to_set_up(missing))
 }
 
-/// What is missing, in the words of every command.
+/// The message about missing migrations.
 pub(crate) fn lacking(missing: &[&str]) -> String {
     format!("the database lacks {}", missing.join(", "))
 }
 
-/// Applies what is missing. A login role that may only serve waits a while for whoever may: a container beside it, or
-/// a job of the cluster.
+/// Applies missing migrations. A login role that may only serve waits a while until another process does it: a
+/// container beside it, or a job of the cluster.
 async fn bring_up_to_date(database: &Database) -> anyhow::Result<()> {
     let began = Instant::now();
     loop {

@@ -1,4 +1,4 @@
-//! What computes vectors, as the environment says: nothing, a model from a folder, or a service.
+//! Creates the configured embedder: none, a model from a folder, or a service.
 
 use std::path::Path;
 use std::sync::Arc;

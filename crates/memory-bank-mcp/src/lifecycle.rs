@@ -1,4 +1,4 @@
-//! Start and end of the process: puts the stores, the services and the transport together, and takes them apart.
+//! Start and end of the process: assembles stores, services and transport, and shuts them down.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,10 +22,10 @@ use crate::config;
 use crate::embedder::VectorStore;
 use crate::telemetry::Traces;
 
-/// How long threads that are still busy, and traces that are not delivered yet, may hold up the end of the process.
+/// How long busy threads and undelivered traces may delay the end of the process.
 const LAST_WAIT: Duration = Duration::from_secs(1);
 
-/// Does what the command line says: serves until the client is gone or the process is told to end, or runs a command.
+/// Runs the command line: serves until the client is gone or the process is told to end, or runs a command.
 pub(crate) fn run(cli: &Cli, traces: Option<Traces>) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
@@ -59,7 +59,7 @@ async fn perform(cli: &Cli) -> anyhow::Result<()> {
         },
         Command::Moving(command) => tokio::select! {
             done = Box::pin(cli::moving::run(command, cli, output)) => done,
-            () = shutdown.cancelled() => Err(anyhow::anyhow!("ended by a signal; nothing was changed, unless it says above that it is done")),
+            () = shutdown.cancelled() => Err(anyhow::anyhow!("interrupted; nothing was changed unless success was reported above")),
         },
         Command::Doctor(wanted) => tokio::select! {
             done = cli::doctor::run(cli, wanted, output) => done,

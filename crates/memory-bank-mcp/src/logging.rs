@@ -11,23 +11,24 @@ use tracing_subscriber::{Layer, fmt};
 use crate::config::{self, ConfigError};
 use crate::telemetry::Traces;
 
-/// What is logged when neither `RUST_LOG` nor `--debug` says otherwise.
+/// The default log filter.
 const USUALLY: &str = "warn,memory_bank_mcp=info,memory_bank_server=info,memory_bank_folder=info";
-/// What is logged with `--debug`.
+/// The log filter of `--debug`.
 const DEBUGGING: &str = "info,memory_bank_mcp=debug,memory_bank_server=debug,memory_bank_folder=debug";
 
-/// Starts logging, and tracing if there are traces. `RUST_LOG` wins over `debug`, and does not concern traces.
+/// Starts logging, and tracing if there are traces. `RUST_LOG` takes precedence over `debug`, and does not affect
+/// traces.
 ///
 /// # Errors
-/// `RUST_LOG` cannot be used; the usual is logged then.
+/// `RUST_LOG` is invalid; the default is used.
 pub(crate) fn start(debug: bool, traces: Option<&Traces>) -> Result<(), ConfigError> {
     let usual = || EnvFilter::new(if debug { DEBUGGING } else { USUALLY });
     let (filter, outcome) = match config::log_filter(&config::environment) {
         Ok(filter) => (filter.unwrap_or_else(usual), Ok(())),
         Err(error) => (usual(), Err(error)),
     };
-    // The SDK logs whole requests at its finer levels, and as a warning each answer that is an error, which repeats what
-    // was asked; documents of users do not belong into logs, whatever was asked.
+    // The SDK logs whole requests at its finer levels, and a warning with the request's data for each error reply;
+    // users' documents must never be logged.
     let no_contents = FilterFn::new(|metadata| is_free_of_contents(metadata.target(), *metadata.level()));
     let lines = if io::stderr().is_terminal() {
         fmt::layer().with_writer(io::stderr).boxed()

@@ -29,14 +29,14 @@ fn main() -> ExitCode {
     }
 }
 
-/// A server's failure is a line of its log; a command's is for whoever typed it.
+/// A server logs its failure; a command prints it.
 fn report(cli: &cli::Cli, error: &anyhow::Error) {
     if serves(cli) || cli::output::note(&format!("error: {error:#}")).is_err() {
         tracing::error!("{error:#}");
     }
 }
 
-/// Traces of what is served, if they are wanted.
+/// Traces, if they are configured and something is served.
 fn traces(cli: &cli::Cli) -> anyhow::Result<Option<telemetry::Traces>> {
     if !serves(cli) {
         return Ok(None);

@@ -1,5 +1,5 @@
-//! Where traces go: to a collector, as OTLP over HTTP, from a bounded queue and a thread of its own. A collector that is
-//! away costs spans, never a request.
+//! Sends traces to a collector, as OTLP over HTTP, from a bounded queue and a separate thread. An unreachable
+//! collector costs spans, never a request.
 
 use std::fmt;
 use std::sync::Mutex;
@@ -30,19 +30,19 @@ use tracing_subscriber::filter::{DynFilterFn, LevelFilter};
 use tracing_subscriber::layer::Context as LayerContext;
 use tracing_subscriber::registry::LookupSpan;
 
-/// How long one delivery may take.
+/// Time-out of one delivery.
 const DELIVERY: Duration = Duration::from_secs(5);
 /// The longest reply of a collector that is read, in bytes.
 const REPLY_BYTES: usize = 64 * 1024;
 
-/// Traces on their way to a collector.
+/// Traces for a collector.
 #[derive(Debug)]
 pub(crate) struct Traces {
     provider: SdkTracerProvider,
 }
 
 impl Traces {
-    /// Starts to send traces to where the standard's variables say.
+    /// Starts to send traces to the endpoint of the standard variables.
     pub(crate) fn start() -> anyhow::Result<Self> {
         let collector = Collector::new().context("traces cannot be sent")?;
         let exporter = SpanExporter::builder()
@@ -66,7 +66,7 @@ impl Traces {
         Ok(Self { provider })
     }
 
-    /// Turns spans of this program into spans of traces. What is logged is no part of a trace.
+    /// Turns spans of this program into spans of traces. Log events are not part of a trace.
     pub(crate) fn layer<S>(&self) -> impl Layer<S> + use<S>
     where
         S: Subscriber + for<'span> LookupSpan<'span>,
@@ -82,7 +82,7 @@ impl Traces {
             .with_filter(DynFilterFn::new(belongs).with_max_level_hint(LevelFilter::DEBUG))
     }
 
-    /// Sends what waits, for a bounded time.
+    /// Sends waiting spans, within a bound.
     pub(crate) fn end(self, within: Duration) {
         if let Err(error) = self.provider.shutdown_with_timeout(within) {
             tracing::debug!(%error, "the last traces were not delivered");
@@ -90,7 +90,7 @@ impl Traces {
     }
 }
 
-/// Spans of our own crates; those of databases only below a request, so that chores make no traces.
+/// Spans of our own crates; those of databases only below a request, so that periodic tasks create no traces.
 fn belongs<S>(metadata: &Metadata<'_>, context: &LayerContext<'_, S>) -> bool
 where
     S: Subscriber + for<'span> LookupSpan<'span>,
@@ -102,7 +102,7 @@ where
     begins || context.lookup_current().is_some()
 }
 
-/// Delivers to a collector. The thread that delivers has no runtime of tokio, so it has one here, of its own.
+/// Delivers to a collector. The delivery thread has no tokio runtime, so this creates its own.
 struct Collector {
     client: Client<HttpsConnector<HttpConnector>, Full<Bytes>>,
     runtime: Mutex<Runtime>,
@@ -118,7 +118,7 @@ impl fmt::Debug for Collector {
 impl Collector {
     fn new() -> anyhow::Result<Self> {
         let mut roots = rustls::RootCertStore::empty();
-        // None at all is no fault while the collector is reached without TLS.
+        // Missing certificates are no error while the collector is reached without TLS.
         let (_added, _unreadable) =
             roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
         let provider = std::sync::Arc::new(rustls::crypto::ring::default_provider());
@@ -147,7 +147,7 @@ impl Collector {
         }
     }
 
-    /// Says so once when the collector goes away, and once when it is back.
+    /// Logs once when the collector becomes unreachable, and once when it is back.
     fn note(&self, outcome: &Result<Response<Bytes>, HttpError>) {
         match outcome {
             Ok(_) => {

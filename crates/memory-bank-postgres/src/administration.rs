@@ -162,7 +162,7 @@ impl Administration for Database {
     }
 }
 
-/// The functions say with three codes what is the operator's to mend.
+/// The functions report three codes for errors that the operator can fix.
 pub(crate) fn admin_error(error: CallError) -> AdminError {
     let CallError::Database(database) = &error else { return AdminError::Store(error.into()) };
     let Some(said) = database.as_db_error() else { return AdminError::Store(error.into()) };

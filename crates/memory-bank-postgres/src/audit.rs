@@ -1,5 +1,5 @@
-//! The audit log. What changes rows is told by triggers (`migrations/003_functions.sql`); here is the rest: what no trigger
-//! sees, what operators read, and how the log ages.
+//! The audit log: actions that no trigger of `migrations/003_functions.sql` sees, queries for operators, and
+//! retention.
 
 use async_trait::async_trait;
 use jiff::Timestamp;
@@ -16,7 +16,7 @@ use crate::column::column;
 use crate::connect::Database;
 use crate::tenant::{Query, Value};
 
-/// How many addresses are noted of one key; past this it is known to be used from all over.
+/// How many addresses are recorded per key; past this the key is known to be used everywhere.
 const ADDRESSES: i32 = 200;
 
 const NOTE_ADDRESSES: &str = "SELECT app.note_key_addresses($1, $2, $3, $4)";
@@ -25,20 +25,20 @@ const LIST: &str = "SELECT id, at, action, project, user_name, user_id, key_id, 
     FROM app.list_audit($1, $2, $3)";
 const PURGE: &str = "SELECT app.purge_audit($1, $2)";
 
-/// Tells, in a transaction of a tenant, of what no trigger sees. Its values are the action's name (one that
+/// Records, in a transaction of a tenant, an action that no trigger sees. Its values are the action's name (one that
 /// `app.note_audit` knows), the subject and details as JSON.
 pub(crate) const NOTE: &str = "SELECT app.note_audit($1, $2, $3)";
 
-/// What an operator did to a whole project.
+/// An operator's action on a whole project.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum OperatorAction {
-    /// A folder was brought in.
+    /// A folder was imported.
     Imported,
-    /// The bank was written to a folder.
+    /// The bank was exported to a folder.
     Exported,
-    /// The project was written to a file.
+    /// The project was backed up to a file.
     BackedUp,
-    /// The project was put back from a file.
+    /// The project was restored from a file.
     Restored,
 }
 
@@ -56,27 +56,27 @@ impl OperatorAction {
 /// One row of the log.
 #[derive(Debug, Clone, PartialEq)]
 pub struct AuditEntry {
-    /// Counts up; rows of one moment are in its order.
+    /// A serial number; rows of the same time are in its order.
     pub id: i64,
-    /// When.
+    /// The time.
     pub at: Timestamp,
-    /// What was done, such as `key.revoked`.
+    /// The action, such as `key.revoked`.
     pub action: String,
-    /// The project's slug, if it still is there.
+    /// The project's slug, if it still exists.
     pub project: Option<String>,
-    /// Who did it, if it was done in a user's name and the user still is there.
+    /// The user in whose name it was done, if there was one who still exists.
     pub user_name: Option<String>,
-    /// Who did it, if it was done in a user's name.
+    /// The id of the user in whose name it was done, if there was one.
     pub user: Option<UserId>,
-    /// With which key.
+    /// The key that was used.
     pub key: Option<KeyId>,
-    /// The login role that did it, if it was done on the database itself.
+    /// The login role, if it was done on the database itself.
     pub login: Option<String>,
-    /// To what: an id or a name.
+    /// The object: an id or a name.
     pub subject: Option<String>,
-    /// Whence, if that is what the row tells.
+    /// The address, if the row is about one.
     pub address: Option<String>,
-    /// A few words more.
+    /// Further details.
     pub detail: Json,
 }
 
@@ -84,7 +84,7 @@ impl Database {
     /// The newest rows of a project's log, newest first; of all projects with `None`.
     ///
     /// # Errors
-    /// There is no such project, or the database cannot be asked.
+    /// The project does not exist, or the query fails.
     pub async fn audit(
         &self,
         project: Option<&str>,
@@ -96,11 +96,11 @@ impl Database {
         Ok(rows.iter().map(entry).collect::<Result<_, _>>()?)
     }
 
-    /// Tells of what an operator did to a whole project. A command that works in a transaction of its own tells there,
-    /// in the same words: `SELECT app.note_operator_audit(slug, action, subject, detail)`.
+    /// Records an operator's action on a whole project. A command with its own transaction records it there, with the
+    /// same statement: `SELECT app.note_operator_audit(slug, action, subject, detail)`.
     ///
     /// # Errors
-    /// There is no such project, or the database cannot be asked.
+    /// The project does not exist, or the query fails.
     pub async fn note_audit(
         &self,
         project: &str,

@@ -1,4 +1,4 @@
-//! Backups as rows beside the rows: the copying is done where the data is, by statements under row-level security.
+//! Backups as rows: statements under row-level security copy the rows inside the database.
 
 use std::collections::BTreeSet;
 
@@ -17,7 +17,7 @@ use crate::quota::{StoredBytes, USAGE};
 use crate::tenant::{Failure, Query, TRIES, Transaction, Value};
 
 const PREFIX: &str = "memory-bank-backup-";
-/// The most backups of one project; the oldest go.
+/// The most backups of one project; the oldest are deleted.
 const KEPT: i32 = 50;
 
 const BACKUPS: &str =
@@ -90,7 +90,7 @@ impl BackupStore for PostgresBank {
             match self.commit_within_quota(transaction, before, &project, writes.to_vec()).await {
                 Ok(None) => return Ok(backup),
                 Ok(Some(full)) => return Err(BackupError::Refused(full)),
-                // Another backup has this id: within one millisecond there may be several.
+                // Another backup has this id: there may be several within one millisecond.
                 Err(Failure::Conflict(_)) => {}
                 Err(Failure::Store(error)) => return Err(error.into()),
             }
@@ -129,7 +129,7 @@ impl BackupStore for PostgresBank {
                 Err(Refusal::Backup(error)) => return Err(error),
                 Err(Refusal::Failed(Failure::Store(error))) => return Err(error.into()),
                 Err(Refusal::Failed(Failure::Conflict(met))) => {
-                    tracing::debug!(met, "a restore met a write and is tried again");
+                    tracing::debug!(met, "a restore conflicted with a write; retrying");
                 }
             }
         }
@@ -148,7 +148,7 @@ impl From<Failure> for Refusal {
     }
 }
 
-/// The names that a restore puts back, and whether any of them was missing.
+/// The names that a restore writes, and whether any of them was missing.
 struct Changed {
     names: Vec<String>,
     list: bool,
@@ -156,11 +156,11 @@ struct Changed {
 
 impl PostgresBank {
     pub(crate) fn fresh(&self, number: usize) -> Backup {
-        // To the millisecond, as the id says it.
+        // To the millisecond, as in the id.
         let now = self.database.around.clock.now();
         let now = Timestamp::from_millisecond(now.as_millisecond()).unwrap_or(now);
         let stamp = iso_millis(now).replace([':', '.'], "-");
-        // The final `Z` may be left out by those who name the backup, so the number stands before it.
+        // Callers may omit the final `Z`, so the number comes before it.
         let id = if number == 1 {
             format!("{PREFIX}{stamp}")
         } else {
@@ -213,8 +213,8 @@ impl PostgresBank {
         let clear: [Value<'_>; 1] = [&project];
         let told = serde_json::json!({"safety": safety.as_ref().map(|backup| &backup.id)});
         let note: [Value<'_>; 3] = [&"backup.restored", &stored, &told];
-        // First: by it the policies and the audit log know what this transaction is, which takes the right to administer
-        // alone, and takes the graph away to put it back.
+        // First: this tells the policies and the audit log the kind of transaction, which needs the right to
+        // administer alone, and removes the graph to restore it.
         let mut writes = vec![Query::new(crate::audit::NOTE, &note)];
         if let (Some(create), Some(copy)) = (&create, &copy) {
             writes.extend([Query::new(CREATE, create), Query::new(COPY, copy)]);
@@ -236,7 +236,7 @@ impl PostgresBank {
         Ok((restored, Changed { names: contents, list }))
     }
 
-    /// Writes, and commits unless that adds to what the project holds and is too much then: why it is.
+    /// Writes, and commits unless the project would exceed its quota; returns why.
     async fn commit_within_quota(
         &self,
         transaction: Transaction,
@@ -278,7 +278,7 @@ pub(crate) fn copying<'a>(caller: &'a Caller, backup: &'a Backup) -> [Value<'a>;
 
 type Plan = (Option<String>, Vec<String>, Vec<String>, bool);
 
-/// The stored id, the documents in the backup, those in the bank, and whether the backup holds anything.
+/// The stored id, the documents in the backup, those in the bank, and whether the backup is empty.
 fn read_plan(rows: &[Vec<Row>]) -> Result<Plan, StoreError> {
     let names = |at: usize| {
         answer(rows, at).iter().map(|row| column::<String>(row, 0)).collect::<Result<Vec<_>, _>>()

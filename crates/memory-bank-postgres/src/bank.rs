@@ -1,10 +1,11 @@
-//! One project's bank. It holds nothing of the project: every replica makes its own, and the rows are the truth.
+//! One project's bank. It caches nothing of the project: every replica creates its own, and the rows are
+//! authoritative.
 
 use memory_bank_core::store::Bank;
 
 use crate::connect::Database;
 
-/// The bank of one project. The store traits are implemented one a module: `documents`, `graph`, `search`, `backups`.
+/// The bank of one project. Each store trait is implemented in its module: `documents`, `graph`, `search`, `backups`.
 #[derive(Debug, Clone)]
 pub struct PostgresBank {
     pub(crate) database: Database,
@@ -12,7 +13,7 @@ pub struct PostgresBank {
 }
 
 impl PostgresBank {
-    /// The bank that replies call by this slug. Which project's rows it shows depends on the caller alone.
+    /// The bank with this slug in replies. The caller alone decides which project's rows it reads.
     #[must_use]
     pub fn new(database: Database, slug: String) -> Self {
         Self { database, slug }

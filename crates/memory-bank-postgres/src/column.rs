@@ -1,4 +1,4 @@
-//! Reading a column of a row. A column that is not what the statement promised is a fault of ours, told as such.
+//! Reads a column of a row. A column of an unexpected type is an internal error.
 
 use memory_bank_core::error::StoreError;
 use tokio_postgres::Row;

@@ -1,4 +1,4 @@
-//! The pool of connections: how a connection string is read, how TLS is done, and what each new connection is told.
+//! The connection pool: connection strings, TLS, and the settings of each new session.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -24,47 +24,48 @@ use crate::supabase;
 use crate::tls::{CertificateCheck, TlsPolicy};
 use crate::unreachable::Unreachable;
 
-/// How long one attempt to connect may take.
+/// Time-out of one connection attempt.
 const CONNECT: Duration = Duration::from_secs(5);
-/// When a silent connection is asked whether the other end is still there, how often, and how many times.
+/// TCP keep-alive: idle time, interval, and number of probes.
 const ALIVE: (Duration, Duration, u32) = (Duration::from_secs(30), Duration::from_secs(10), 3);
-/// How long the other end may take to acknowledge what was sent, before the connection counts as lost.
+/// How long the other end may take to acknowledge sent data, before the connection counts as lost.
 const ACKNOWLEDGED: Duration = Duration::from_secs(20);
 /// How long a request waits for a free connection.
 pub(crate) const WAIT: Duration = Duration::from_secs(5);
 
-/// How long a connection beside the pool may take that shows whether the database is there.
+/// Time-out of a connection beside the pool that checks whether the database is up.
 const BESIDE: Duration = Duration::from_secs(2);
 
 /// The most connections beside the pool.
 const BARE: usize = 2;
 
-/// What every new connection is told. A statement that hangs, and a transaction that nobody ends, are ended by the
-/// database itself; a lock is not waited for longer than the folder store waits for its own. Statements are planned once a
-/// connection: they find rows by keys, whatever the values, and planning one anew each time, with its policies, costs more
-/// than running it. Where the values do matter, a function says so for itself (`migrations/003_functions.sql`).
+/// The settings of every new session. The database itself ends a hanging statement and an idle transaction; the lock
+/// time-out equals that of the folder store. Plans are generic: statements find rows by keys, whatever the values,
+/// and planning each time, with its policies, costs more than running. Where the values matter, a function overrides
+/// this for itself (`migrations/003_functions.sql`).
 const GREETING: &str = "SET statement_timeout = '20s'; SET lock_timeout = '10s'; \
     SET idle_in_transaction_session_timeout = '30s'; SET search_path = pg_catalog, public; \
     SET client_min_messages = warning; SET plan_cache_mode = force_generic_plan";
 
-/// Where the database is, and how much of it may be used.
+/// The address of the database, and the size of the pool.
 #[derive(Clone)]
 pub struct DatabaseOptions {
-    /// `postgres://…`, or `key=value` pairs. It may hold a password and is never shown.
+    /// `postgres://…`, or `key=value` pairs. It may contain a password and is never shown.
     pub url: String,
     /// The most connections at a time.
     pub max_connections: usize,
-    /// How the database's certificate is checked where `sslmode` leaves it open.
+    /// How the database's certificate is verified if `sslmode` leaves it open.
     pub trust: TrustOptions,
 }
 
-/// Whether the database's certificate is checked when the connection string does not say, and whom to believe.
+/// Whether the database's certificate is verified if the connection string does not decide it, and by which
+/// authorities.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct TrustOptions {
-    /// Every connection is encrypted and its certificate checked, unless `sslmode=disable` says otherwise; without this,
-    /// `sslmode` counts as every PostgreSQL client takes it.
+    /// Require TLS and verify the certificate, unless `sslmode=disable` is given; without this, `sslmode` has its
+    /// standard meaning.
     pub verify: bool,
-    /// A PEM file with authorities to trust beside the system's. When it is given, certificates are checked.
+    /// A PEM file with authorities to trust beside the system's. If it is given, certificates are verified.
     pub root_certificate: Option<PathBuf>,
 }
 
@@ -76,28 +77,28 @@ impl fmt::Debug for DatabaseOptions {
     }
 }
 
-/// What the stores need from outside.
+/// Dependencies of the stores.
 #[derive(Clone)]
 pub struct Surroundings {
-    /// Tells the time.
+    /// The clock.
     pub clock: Arc<dyn Clock>,
-    /// Makes ids.
+    /// The source of ids.
     pub entropy: Arc<dyn Entropy>,
-    /// Is told of every committed change of this process.
+    /// Receives every committed change of this process.
     pub sink: Arc<dyn ChangeSink>,
 }
 
-/// The database cannot be used as asked. Shows no password.
+/// The database cannot be used as configured. Shows no password.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ConnectError {
-    /// The connection string cannot be read.
+    /// The connection string cannot be parsed.
     #[error("the connection string cannot be used: {0}")]
     Malformed(String),
-    /// The certificates to trust cannot be read.
+    /// The trusted certificates cannot be read.
     #[error("the certificates to trust cannot be read: {0}")]
     Certificates(String),
-    /// The database did not answer, or refused; may pass.
+    /// The database did not answer, or refused; may be temporary.
     #[error("the database cannot be reached: {0}")]
     Unreachable(Unreachable),
     /// A pooler that gives each transaction another session.
@@ -107,19 +108,19 @@ pub enum ConnectError {
         `pool_mode = session`), or connect to the database itself"
     )]
     TransactionPooler {
-        /// What shows it.
+        /// The evidence.
         evidence: String,
     },
 }
 
-/// How the pool is used at a moment.
+/// The use of the pool at one time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PoolUse {
     /// The most connections.
     pub max: usize,
-    /// Connections that serve a request.
+    /// Connections in use.
     pub in_use: usize,
-    /// Connections that are free.
+    /// Idle connections.
     pub idle: usize,
     /// Requests that wait for a connection.
     pub waiting: usize,
@@ -139,7 +140,7 @@ pub struct Database {
     pub(crate) quota_refusals: Arc<AtomicU64>,
     pub(crate) served: Arc<ServedContents>,
     pub(crate) indexes: Arc<crate::search::Indexes>,
-    /// Makes vectors, if that is set.
+    /// Makes vectors, if configured.
     pub(crate) vectors: Option<crate::search::Vectors>,
     pub(crate) slugs: Arc<crate::workspace::Slugs>,
     pub(crate) readers: Arc<crate::readers::Readers>,
@@ -154,7 +155,7 @@ impl fmt::Debug for Database {
 }
 
 impl Database {
-    /// A database that was not spoken to yet; [`Self::ping`] does.
+    /// A database that is not connected yet; [`Self::ping`] connects.
     ///
     /// # Errors
     /// The connection string or a certificate file cannot be read.
@@ -162,7 +163,7 @@ impl Database {
         Self::with_supabase_root(options, around, supabase::ROOT)
     }
 
-    /// The same with another authority, a PEM text, in the place of Supabase's: for tests.
+    /// Like [`Self::new`], with another authority, a PEM text, in place of Supabase's: for tests.
     ///
     /// # Errors
     /// As [`Self::new`].
@@ -188,7 +189,7 @@ impl Database {
                 .wait_timeout(Some(WAIT))
                 .create_timeout(Some(CONNECT))
                 .recycle_timeout(Some(CONNECT))
-                // The connection that was used last is the one whose process is warm.
+                // The connection that was used last has a warm process.
                 .queue_mode(QueueMode::Lifo)
         };
         let malformed = |error: BuildError| ConnectError::Malformed(error.to_string());
@@ -214,7 +215,7 @@ impl Database {
         })
     }
 
-    /// The same database, on which a project without a quota of its own may hold so many bytes; 0 = unlimited.
+    /// Sets the quota in bytes of projects without their own; 0 = unlimited.
     #[must_use]
     pub fn with_default_quota(self, bytes: u64) -> Self {
         Self { default_quota: bytes, ..self }
@@ -229,7 +230,7 @@ impl Database {
     /// Asks the database whether it is there.
     ///
     /// # Errors
-    /// It is not, or it refuses; [`ConnectError::Unreachable`] says why.
+    /// It is down, or it refuses; [`ConnectError::Unreachable`] has the reason.
     pub async fn ping(&self) -> Result<(), ConnectError> {
         let client = self.pool.get().await.map_err(|error| Unreachable::from(&error))?;
         let asked = tokio::time::timeout(WAIT, client.batch_execute("")).await;
@@ -238,8 +239,8 @@ impl Database {
         Ok(())
     }
 
-    /// Whether the database is there, found out within so long. One whose connections here are all in use is busy, and not
-    /// away: it has answered those lately, or lets in a connection beside them.
+    /// Whether the database is up, within a time-out. If all connections are in use it is busy, not down: it has
+    /// answered them recently, or accepts a connection beside them.
     pub async fn is_alive(&self, within: Duration) -> bool {
         let beside = async {
             tokio::time::sleep(within / 3).await;
@@ -256,26 +257,27 @@ impl Database {
         tokio::time::timeout(within, alive).await.unwrap_or(false)
     }
 
-    /// Whether the database has answered anything within so long before now.
+    /// Whether the database has answered anything within this period.
     #[must_use]
     pub fn has_answered_within(&self, time: Duration) -> bool {
         self.answers.within(time)
     }
 
-    /// Whether connections have ended since the last call, or could not be made. Ended ones are taken out of the pool.
+    /// Whether connections have closed since the last call, or could not be opened. Closed ones are removed from the
+    /// pool.
     #[must_use]
     pub fn has_lost_connections(&self) -> bool {
         let ended = !self.pool.retain(|client, _| !client.is_closed()).removed.is_empty();
         self.answers.lost.swap(false, Ordering::Relaxed) || ended
     }
 
-    /// A connection beside the pool that was told nothing. Dropped, it is closed.
+    /// A connection beside the pool, without session settings. Dropping it closes it.
     pub(crate) async fn bare_connection(&self) -> Result<ClientWrapper, ConnectError> {
         let client = self.bare.get().await.map_err(|error| Unreachable::from(&error))?;
         Ok(deadpool_postgres::Object::take(client))
     }
 
-    /// How many connections there may be, are in use, are free, and are waited for.
+    /// The size of the pool, and the connections in use, idle and waited for.
     #[must_use]
     pub fn pool_use(&self) -> PoolUse {
         let status = self.pool.status();
@@ -287,8 +289,7 @@ impl Database {
         }
     }
 
-    /// A connection in the login role's name. Tenants' tables are out of its reach, or must be: [`crate::tenant`] is
-    /// the way there.
+    /// A connection as the login role. It has no access to tenants' tables; use [`crate::tenant`] for those.
     pub(crate) async fn connection(&self) -> Result<deadpool_postgres::Object, StoreError> {
         match self.pool.get().await {
             Ok(connection) => Ok(connection),
@@ -311,13 +312,13 @@ impl Database {
     }
 }
 
-/// When the database answered last, whatever was asked.
+/// When the database last answered any statement.
 #[derive(Debug)]
 pub(crate) struct Answers {
     began: Instant,
     /// Milliseconds after `began`; `u64::MAX` = never yet.
     last: AtomicU64,
-    /// Whether a connection was lost since somebody asked for that.
+    /// Whether a connection was lost since the last check.
     lost: AtomicBool,
 }
 

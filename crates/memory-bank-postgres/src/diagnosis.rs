@@ -1,5 +1,4 @@
-//! What an operator wants to know of a database that does not do as it should. Reads the catalogue and the clock, and
-//! of tenants only numbers and ages.
+//! Facts about the database for an operator. Reads the catalog and the clock, and of tenants only numbers and ages.
 
 use std::time::{Duration, Instant};
 
@@ -10,16 +9,16 @@ use crate::column::column;
 use crate::connect::Database;
 use crate::error::describe;
 
-/// What was found.
+/// The facts that were read.
 #[derive(Debug, Clone)]
 pub struct Diagnosis {
     /// The server's version, such as `17.2`.
     pub version: String,
     /// The same as a number, such as 170002.
     pub version_number: i32,
-    /// Whether the line is encrypted (behind a pooler: the pooler's line).
+    /// Whether the connection is encrypted (behind a pooler: the connection to the pooler).
     pub encrypted: bool,
-    /// Whether the server stands in a private network, or on this machine.
+    /// Whether the server is in a private network, or on this machine.
     pub private: bool,
     /// The login role.
     pub login: String,
@@ -37,7 +36,7 @@ pub struct Diagnosis {
     pub foreign_rights: Vec<String>,
 }
 
-/// What is stored for clients that come back.
+/// Events and sessions that are stored for replay.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Kept {
     /// Events, up to a million.
@@ -48,7 +47,7 @@ pub struct Kept {
     pub newest: Option<Timestamp>,
     /// Sessions, up to a million.
     pub sessions: i64,
-    /// Those that have expired and were not removed yet.
+    /// Expired sessions that were not removed yet.
     pub expired_sessions: i64,
 }
 
@@ -59,7 +58,7 @@ const SERVER: &str = "SELECT current_setting('server_version'), current_setting(
     r.rolname::text, r.rolsuper, r.rolbypassrls, current_setting('max_connections')::bigint \
     FROM pg_catalog.pg_roles r WHERE r.rolname = current_user";
 
-/// Supabase's API roles, and everybody, must have no right on what is ours.
+/// Supabase's API roles, and PUBLIC, must have no rights on our objects.
 const FOREIGN: &str = "SELECT format('%s may %s on %s', coalesce(r.rolname, 'everybody'), \
       string_agg(x.privilege_type, ', ' ORDER BY x.privilege_type), c.oid::regclass) \
     FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace, \
@@ -76,10 +75,10 @@ const OWNERSHIP: &str = "SELECT session_user::text, pg_has_role(session_user, c.
 const KEPT: &str = "SELECT events, oldest, newest, sessions, expired_sessions FROM app.kept_for_replay()";
 
 impl Database {
-    /// Looks at the server, at the login role and at the clock.
+    /// Reads the facts of server, login role and clock.
     ///
     /// # Errors
-    /// The database cannot be asked.
+    /// A query fails.
     pub async fn diagnose(&self) -> Result<Diagnosis, StoreError> {
         let client = self.connection().await?;
         let ask = |error: tokio_postgres::Error| StoreError::Unavailable(describe(&error));
@@ -93,7 +92,7 @@ impl Database {
             Some(row) => column(row, 0)?,
             None => here,
         };
-        // The database looked at its clock half a round trip ago.
+        // The database read its clock half a round trip ago.
         let half = i64::try_from(round_trip.as_millis() / 2).unwrap_or(0);
         Ok(Diagnosis {
             version: column(&server, 0)?,
@@ -110,10 +109,10 @@ impl Database {
         })
     }
 
-    /// The login role, and whether it is the schema's owner, or a member of it: administration is for those alone.
+    /// The login role, and whether it is the schema's owner, or a member of it: only these may administer.
     ///
     /// # Errors
-    /// The database cannot be asked, or there is no schema.
+    /// The query fails, or there is no schema.
     pub async fn ownership(&self) -> Result<(String, bool), StoreError> {
         let client = self.connection().await?;
         let ask = |error: tokio_postgres::Error| StoreError::Unavailable(describe(&error));
@@ -121,10 +120,10 @@ impl Database {
         Ok((column(&row, 0)?, column(&row, 1)?))
     }
 
-    /// What is stored for clients that come back: numbers and ages.
+    /// Numbers and ages of events and sessions.
     ///
     /// # Errors
-    /// The database cannot be asked, or its schema is older.
+    /// The query fails, or the schema is older.
     pub async fn kept_for_replay(&self) -> Result<Kept, StoreError> {
         let client = self.connection().await?;
         let ask = |error: tokio_postgres::Error| StoreError::Unavailable(describe(&error));

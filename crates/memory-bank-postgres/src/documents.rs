@@ -1,4 +1,4 @@
-//! Documents in rows. An edit locks its documents in the first round trip and writes in the second.
+//! Documents as rows. An edit locks its documents in the first round trip and writes in the second.
 
 mod group;
 mod opened;
@@ -52,7 +52,7 @@ impl DocumentStore for PostgresBank {
         let names = names_of(paths);
         let rows = self.database.read_by_function(caller, Query::new(READ, &[&names])).await?;
         for row in &rows {
-            // Others' reads are on the same connection. That answers are not mixed up is the driver's part; it is looked at here.
+            // Other callers read on the same connection. The driver keeps the answers apart; this checks it.
             if column::<Uuid>(row, 4)? != caller.project.0 {
                 return Err(StoreError::Denied);
             }
@@ -75,11 +75,11 @@ impl DocumentStore for PostgresBank {
         paths: &[DocumentPath],
         editor: &mut Editor<'_>,
     ) -> Result<Vec<DocumentChange>, EditError> {
-        // Which of the two it takes, the changes decide; the policies ask for it.
+        // The changes decide which right is needed; the policies check it.
         if !caller.may(Right::Write) && !caller.may(Right::Admin) {
             return Err(StoreError::Denied.into());
         }
-        // Others of this caller may be at the same documents. Held until this edit is done.
+        // Other edits of this caller may use the same documents. Held until this edit is done.
         let _permit = match EditGroups::enter(&self.database, caller, paths, &names_of(paths))? {
             Entry::Now(permit) => permit,
             Entry::Wait(waiting) => match waiting.turn(editor).await {
@@ -97,7 +97,7 @@ impl DocumentStore for PostgresBank {
                 Err(Refusal::Edit(error)) => return Err(error),
                 Err(Refusal::Failed(Failure::Store(error))) => return Err(error.into()),
                 Err(Refusal::Failed(Failure::Conflict(met))) => {
-                    tracing::debug!(met, "an edit met another one and is tried again");
+                    tracing::debug!(met, "an edit conflicted with another one; retrying");
                 }
             }
         }
@@ -114,7 +114,7 @@ impl DocumentStore for PostgresBank {
     }
 }
 
-/// Why one attempt came to nothing.
+/// Why an attempt failed.
 enum Refusal {
     Edit(EditError),
     Failed(Failure),
@@ -148,7 +148,7 @@ impl PostgresBank {
                     .map_err(EditError::from)
                     .and_then(|opened| self.plan(caller, opened, editor)),
                 Err(failure) => {
-                    // One that does not answer is dropped, and its connection closed.
+                    // A transaction without an answer is dropped, and its connection closed.
                     if matches!(failure, Failure::Conflict(_)) {
                         transaction.roll_back().await;
                     }
@@ -167,7 +167,8 @@ impl PostgresBank {
         Ok(plan)
     }
 
-    /// Reads and locks the last document of each series, and counts the documents: a third round trip, for the few edits that need it.
+    /// Reads and locks the last document of each series, and counts the documents: a third round trip, for the few
+    /// edits that need it.
     async fn lock_last(
         &self,
         transaction: &Transaction,
@@ -183,7 +184,7 @@ impl PostgresBank {
         transaction.read(&queries).await
     }
 
-    /// Runs the editor on what was read.
+    /// Runs the editor on the documents that were read.
     fn plan(&self, caller: &Caller, opened: Opened, editor: &mut Editor<'_>) -> Result<Plan, EditError> {
         let Opened { mut drafts, stored_names, present, similar, held } = opened;
         for (_, document, _) in drafts.changes() {

@@ -1,11 +1,9 @@
-//! Edits of one caller that meet on a document wait for each other here, and are then carried out together: one
-//! transaction, one commit, whatever their number. It is what keeps many agents that append to one log from queueing
-//! for its row, a commit each.
+//! Groups concurrent edits of one caller on the same documents: one transaction and one commit for all. Without
+//! groups, many agents that append to one log wait for its row, one commit each.
 //!
-//! A caller is a user in a project with one key, so that no statement ever runs in another caller's context: edits of
-//! different keys take turns at the row's lock. An editor is a pure function; it runs in the task that brought it, on the
-//! text that the edits before it left. A group knows nothing of what an edit means; how it is written is
-//! [`crate::documents`]' part.
+//! A caller is a user in a project with one key, so no statement ever runs in another caller's context: edits of
+//! different keys take turns at the row's lock. An editor is a pure function; it runs in its own task, on the text
+//! that the previous edits left. This module must not know what an edit means; [`crate::documents`] writes it.
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::sync::{Mutex, PoisonError};
@@ -24,15 +22,15 @@ use crate::connect::Database;
 const MAX_GROUP: usize = 64;
 /// The most document names in one transaction of a group: each may be a mebibyte.
 const MAX_NAMES: usize = 16;
-/// The most edits of one caller that wait.
+/// The most waiting edits of one caller.
 const MAX_WAITING: usize = 256;
-/// How long an edit waits for its next turn: longer than the statements before it may take.
+/// How long an edit waits for its turn: longer than the statements before it may take.
 const MAX_WAIT: Duration = Duration::from_secs(60);
-/// How long a group waits for one of its editors. They are pure functions of a few milliseconds; only a request that is
-/// not polled any more takes longer.
+/// How long a group waits for one of its editors. Editors are pure functions of a few milliseconds; only a request
+/// that is not polled any more takes longer.
 const EDITOR_WAIT: Duration = Duration::from_secs(2);
 
-/// The edits under way and those that wait, by caller.
+/// Running and waiting edits, by caller.
 #[derive(Debug, Default)]
 pub(crate) struct EditGroups {
     lanes: Mutex<HashMap<Caller, Lane>>,
@@ -56,43 +54,43 @@ pub(crate) struct Member {
     turns: mpsc::Sender<Turn>,
 }
 
-/// What a waiting edit is asked to do next.
+/// The next request to a waiting edit.
 #[derive(Debug)]
 enum Turn {
     /// Run the editor on these documents.
     Apply(Drafts, oneshot::Sender<Result<Drafts, EditError>>),
-    /// Carry the whole edit out.
+    /// Run the whole edit alone.
     Alone(Box<Permit>),
-    /// It is done.
+    /// The edit is done.
     Done(Result<Vec<DocumentChange>, EditError>),
 }
 
 /// How an edit begins.
 pub(crate) enum Entry {
-    /// Nothing of this caller is in the way.
+    /// No other edit of this caller uses the documents.
     Now(Box<Permit>),
-    /// Another edit is: this one waits.
+    /// Another edit does: this one waits.
     Wait(Waiting),
 }
 
-/// The waiting edit's side.
+/// The waiting edit's end.
 pub(crate) struct Waiting {
     turns: mpsc::Receiver<Turn>,
 }
 
-/// What became of an edit that waited.
+/// The result of waiting.
 pub(crate) enum Awaited {
-    /// It is to be carried out alone.
+    /// The edit must run alone.
     Alone(Box<Permit>),
-    /// It was carried out with others, or refused.
+    /// The edit ran in a group, or was refused.
     Done(Result<Vec<DocumentChange>, EditError>),
 }
 
 impl EditGroups {
-    /// Lets an edit of these documents begin, or has it wait for the caller's edits that touch one of them.
+    /// Admits an edit of these documents, or queues it behind the caller's edits of one of them.
     ///
     /// # Errors
-    /// Too many wait.
+    /// Too many edits wait.
     pub(crate) fn enter(
         database: &Database,
         caller: &Caller,
@@ -121,7 +119,7 @@ impl EditGroups {
 }
 
 impl Waiting {
-    /// Waits, running the editor whenever a group asks for it.
+    /// Waits, running the editor whenever a group requests it.
     pub(crate) async fn turn(
         mut self,
         editor: &mut (dyn FnMut(&mut Drafts) -> Result<(), EditError> + Send + '_),
@@ -132,7 +130,7 @@ impl Waiting {
                 Err(_) if !applied => return Awaited::Done(Err(StoreError::Busy.into())),
                 Ok(Some(Turn::Apply(mut drafts, answer))) => {
                     applied = true;
-                    // A group that gave this edit up puts it back into the queue.
+                    // A group that gave up this edit puts it back into the queue.
                     drop(answer.send(editor(&mut drafts).map(|()| drafts)));
                 }
                 Ok(Some(Turn::Alone(permit))) => return Awaited::Alone(permit),
@@ -147,16 +145,16 @@ impl Waiting {
 }
 
 impl Member {
-    /// Has the edit's own task run its editor; none when it does not answer.
+    /// Lets the edit's own task run its editor; `None` if it does not answer.
     pub(crate) async fn apply(&self, drafts: Drafts) -> Option<Result<Drafts, EditError>> {
         let (answer, answered) = oneshot::channel();
         self.turns.try_send(Turn::Apply(drafts, answer)).ok()?;
         tokio::time::timeout(EDITOR_WAIT, answered).await.ok()?.ok()
     }
 
-    /// Ends the edit.
+    /// Completes the edit.
     pub(crate) fn finish(self, result: Result<Vec<DocumentChange>, EditError>) {
-        // A client that went away gets no answer.
+        // The client is gone and gets no reply.
         drop(self.turns.try_send(Turn::Done(result)));
     }
 
@@ -173,7 +171,7 @@ impl Lane {
         self.last_id
     }
 
-    /// Takes the edits out of the queue that can begin now, in their order: none overtakes another one of the same
+    /// Takes those edits out of the queue that can begin now, in order: no edit overtakes another one of the same
     /// document.
     fn next_groups(&mut self) -> Vec<(u64, Vec<Member>)> {
         let mut groups: Vec<(BTreeSet<String>, Vec<Member>)> = Vec::new();
@@ -209,7 +207,7 @@ impl Lane {
     }
 }
 
-/// The right to edit some documents in a caller's name; whoever waits for them begins when it is dropped.
+/// The right to edit some documents as a caller; dropping it admits the next waiting edits.
 #[derive(Debug)]
 pub(crate) struct Permit {
     database: Database,
@@ -252,11 +250,11 @@ impl Permit {
         if members.len() == 1
             && let Some(only) = members.pop()
         {
-            // Its own task has what a group does without: renamings, deletions, and tries.
+            // An edit's own task handles what a group does not: renamings, deletions, and retries.
             drop(only.turns.try_send(Turn::Alone(Box::new(self))));
             return;
         }
-        // A task of its own: the others do not depend on one of their clients.
+        // A separate task: the others do not depend on one of their clients.
         if let Ok(runtime) = Handle::try_current() {
             runtime.spawn(async move {
                 let (database, caller) = (self.database.clone(), self.caller.clone());

@@ -1,12 +1,12 @@
-//! What a failure of the database means to a store. The text is for the log; clients never see it.
+//! Maps database errors to store errors. The text is for the log; clients never see it.
 
 use memory_bank_core::error::StoreError;
 use tokio_postgres::error::SqlState;
 
-/// What `app.current_access` says of a key that was revoked, has expired, or does not open the project.
+/// The error of `app.current_access` for a key that was revoked, has expired, or does not open the project.
 const KEY_VOID: &str = "MB401";
 
-/// What a failed statement means.
+/// Classifies a failed statement.
 pub(crate) fn store_error(error: &tokio_postgres::Error) -> StoreError {
     match error.code() {
         Some(code) if *code == SqlState::INSUFFICIENT_PRIVILEGE && refuses_the_caller(error) => {
@@ -42,7 +42,7 @@ fn is_unreachable(error: &tokio_postgres::Error) -> bool {
     }
 }
 
-/// Whether the same transaction may well succeed when it is tried again: somebody else was at the same rows.
+/// Whether the same transaction may succeed when it is tried again: another one used the same rows.
 pub(crate) fn is_conflict(error: &tokio_postgres::Error) -> bool {
     error.code().is_some_and(|code| {
         [
@@ -55,15 +55,15 @@ pub(crate) fn is_conflict(error: &tokio_postgres::Error) -> bool {
     })
 }
 
-/// Whether an error is about what was asked, and says nothing of the connection: a void key, or a wait that was ended.
+/// Whether an error concerns the request only, and not the connection: a void key, or a cancelled wait.
 pub(crate) fn is_the_caller_s(error: &tokio_postgres::Error) -> bool {
     error.code().is_some_and(|code| {
         code.code() == KEY_VOID || [SqlState::LOCK_NOT_AVAILABLE, SqlState::QUERY_CANCELED].contains(code)
     })
 }
 
-/// Whether the connection is of no use after this error: it has ended, or its prepared statements are not what the driver
-/// takes them for (`DISCARD ALL`, or a table that was altered under them).
+/// Whether the connection is unusable after this error: it is closed, or its prepared statements are invalid
+/// (`DISCARD ALL`, or an altered table).
 pub(crate) fn spoils_the_connection(error: &tokio_postgres::Error) -> bool {
     error.is_closed()
         || error.code().is_some_and(|code| {
@@ -71,7 +71,7 @@ pub(crate) fn spoils_the_connection(error: &tokio_postgres::Error) -> bool {
         })
 }
 
-/// Whether the connection ended, or was ended, under the statement.
+/// Whether the connection was closed during the statement.
 pub(crate) fn has_ended(error: &tokio_postgres::Error) -> bool {
     error.is_closed()
         || error.code().is_some_and(|code| {

@@ -1,5 +1,5 @@
-//! Partitions of the events: made ahead, dropped when they are old. The database decides which; nothing here knows their
-//! names.
+//! Partitions of the events: created ahead, dropped when they are old. The database decides which; this module must
+//! not know their names.
 
 use jiff::Timestamp;
 use memory_bank_core::error::StoreError;
@@ -14,7 +14,7 @@ const DROP: &str = "SELECT app.drop_event_partition(now() - make_interval(secs =
 
 /// How many partitions are made, or dropped, at a time; a day has 24 of an hour.
 const MOST: usize = 64;
-/// How many partitions hold what is kept.
+/// How many partitions cover the retention.
 const PARTS: i32 = 24;
 
 impl Database {
@@ -39,12 +39,10 @@ impl Database {
                 Ok(rows) => {
                     let name: Option<String> = rows.first().and_then(|row| row.try_get(0).ok()).flatten();
                     let Some(name) = name else { return Ok(()) };
-                    tracing::debug!(name, "a partition of the events came or went");
+                    tracing::debug!(name, "created or dropped a partition of the events");
                 }
                 Err(StoreError::Busy) => {
-                    tracing::debug!(
-                        "the partitions of the events are in use; they are seen to the next time"
-                    );
+                    tracing::debug!("the partitions of the events are locked; retrying in the next round");
                     return Ok(());
                 }
                 Err(error) => return Err(error),
@@ -54,7 +52,7 @@ impl Database {
     }
 }
 
-/// How many hours a partition is wide, by how long events are kept.
+/// The width of a partition in hours, by the retention of events.
 fn width(now: Timestamp, before: Timestamp) -> i32 {
     let kept = i32::try_from(now.duration_since(before).as_hours()).unwrap_or(i32::MAX);
     kept.max(1).saturating_add(PARTS - 1) / PARTS

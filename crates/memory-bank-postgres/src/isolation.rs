@@ -1,4 +1,4 @@
-//! The proof, before a server listens, that this database keeps tenants apart for this login role.
+//! The check, before a server listens, that this database isolates tenants for this login role.
 
 use memory_bank_core::error::StoreError;
 
@@ -11,19 +11,19 @@ use crate::tenant::Query;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum IsolationError {
-    /// Tenants would not be kept apart; says why and what to do.
+    /// Tenants would not be isolated; has the reason and the remedy.
     #[error("this database does not keep projects apart: {0}")]
     NotIsolated(String),
-    /// The database could not be asked.
+    /// The query failed.
     #[error(transparent)]
     Store(#[from] StoreError),
 }
 
-/// The role that a tenant's statements run as, as it is after SET LOCAL ROLE.
+/// The role of a tenant's statements, after SET LOCAL ROLE.
 const ROLE: &str = "SELECT r.rolname::text, r.rolsuper, r.rolbypassrls, current_setting('row_security') \
     FROM pg_catalog.pg_roles r WHERE r.rolname = current_user";
 
-/// Tables of a tenant without policies, or on which the owner would be exempt; and tables that should be there but are not.
+/// Tenant tables without policies, or on which the owner is exempt; and tenant tables that are missing.
 const TABLES: &str = "SELECT t.name, c.oid IS NOT NULL AS there, coalesce(c.relrowsecurity AND c.relforcerowsecurity, false), \
     EXISTS (SELECT FROM pg_catalog.pg_policy p WHERE p.polrelid = c.oid) \
     FROM unnest($1::text[]) AS t (name) LEFT JOIN pg_catalog.pg_class c ON c.oid = to_regclass(t.name)";
@@ -53,8 +53,8 @@ pub const TENANT_TABLES: [&str; 20] = [
     "app.vectors",
 ];
 
-/// Partitions of the events that could be read past the policies of their table: by their own names nobody but the
-/// functions reaches them.
+/// Partitions of the events that could be read past the policies of their table: only functions may reach them by
+/// their own names.
 const PARTITIONS: &str = "SELECT c.oid::regclass::text, c.relrowsecurity AND c.relforcerowsecurity \
     FROM pg_catalog.pg_inherits i JOIN pg_catalog.pg_class c ON c.oid = i.inhrelid \
     WHERE i.inhparent = 'public.mcp_events'::regclass AND (NOT (c.relrowsecurity AND c.relforcerowsecurity) \
@@ -63,8 +63,8 @@ const PARTITIONS: &str = "SELECT c.oid::regclass::text, c.relrowsecurity AND c.r
           OR has_any_column_privilege(r.name, c.oid, 'SELECT, INSERT, UPDATE'))) \
     ORDER BY 1 LIMIT 1";
 
-/// Policies that let app_user, or a role that it is a member of, at rows of whatever project: permissive ones that do not
-/// ask for the caller's role in its project. An empty table shows nothing of them.
+/// Policies that give app_user, or a role that it is a member of, access to rows of any project: permissive ones that
+/// do not ask for the caller's role in its project. An empty table would not reveal them.
 const OPEN: &str = "SELECT p.polname::text, p.polrelid::regclass::text FROM pg_catalog.pg_policy p \
     JOIN unnest($1::text[]) AS t (name) ON p.polrelid = to_regclass(t.name) \
     WHERE p.polpermissive AND EXISTS (SELECT FROM unnest(p.polroles) AS r (id) \
@@ -73,17 +73,19 @@ const OPEN: &str = "SELECT p.polname::text, p.polrelid::regclass::text FROM pg_c
         AND pg_get_expr(e.tree, p.polrelid) !~ 'app\\.(joined|readable|writable|lockable|owned)_project\\(\\)') \
     ORDER BY 2, 1 LIMIT 1";
 
-/// Whether the session is one of the schema's owner, who needs no key; and whether it has a role in a project without one.
+/// Whether the session belongs to the schema's owner, who needs no key; and whether it has a role in a project
+/// without one.
 const KEYLESS: &str = "SELECT pg_has_role(session_user, c.relowner, 'MEMBER'), app.opens_without_key() \
     FROM pg_catalog.pg_class c WHERE c.oid = 'public.projects'::regclass";
 
-/// Functions that look past row-level security and that the login role may call, beside those that it serves with.
+/// Functions that bypass row-level security and that the login role may call, beside those that serve requests.
 const BEYOND: &str = "SELECT p.oid::regprocedure::text FROM pg_catalog.pg_proc p \
     WHERE p.pronamespace = 'app'::regnamespace AND p.prosecdef AND p.proname <> ALL ($1::text[]) \
     AND (has_function_privilege(session_user, p.oid, 'EXECUTE') OR has_function_privilege('app_server', p.oid, 'EXECUTE') \
       OR has_function_privilege('app_user', p.oid, 'EXECUTE')) ORDER BY 1 LIMIT 1";
 
-/// What the server needs: each takes the hash of a key that was presented, or shows and changes nothing of a tenant.
+/// The functions that the server needs: each takes the hash of a presented key, or reads and changes nothing of a
+/// tenant.
 const SERVING: [&str; 26] = [
     "append_events",
     "authenticate",
@@ -113,15 +115,15 @@ const SERVING: [&str; 26] = [
     "trim_events",
 ];
 
-/// Whether a tenant's statements can read the hashes of keys, by which each of those keys could be proved.
+/// Whether a tenant's statements can read the hashes of keys, which would prove each of those keys.
 const HASHES: &str = "SELECT has_column_privilege('app_user', 'public.api_keys', 'key_hash', 'SELECT') \
     OR has_column_privilege(session_user, 'public.api_keys', 'key_hash', 'SELECT')";
 
 impl Database {
-    /// Proves that tenants are kept apart.
+    /// Checks that tenants are isolated.
     ///
     /// # Errors
-    /// They are not, with the reason; or the database cannot be asked.
+    /// They are not, with the reason; or a query fails.
     pub async fn prove_isolation(&self) -> Result<(), IsolationError> {
         let names: Vec<&str> = TENANT_TABLES.to_vec();
         let tables = self.call(Query::new(TABLES, &[&names])).await.map_err(StoreError::from)?;
@@ -155,7 +157,7 @@ impl Database {
         self.prove_keys().await
     }
 
-    /// Proves that no partition of the events can be read by its own name.
+    /// Checks that no partition of the events can be read by its own name.
     async fn prove_partitions(&self) -> Result<(), IsolationError> {
         let open = self.call(Query::new(PARTITIONS, &[])).await.map_err(StoreError::from)?;
         let Some(row) = open.first() else { return Ok(()) };
@@ -166,7 +168,7 @@ impl Database {
         )))
     }
 
-    /// Proves that nothing opens without the key of a member, unless the login role owns the schema and could do anything.
+    /// Checks that nothing is accessible without the key of a member, unless the login role owns the schema.
     async fn prove_keys(&self) -> Result<(), IsolationError> {
         let rows = self.call(Query::new(KEYLESS, &[])).await.map_err(StoreError::from)?;
         let Some(row) = rows.first() else { return Ok(()) };
@@ -199,13 +201,13 @@ impl Database {
         Ok(())
     }
 
-    /// Proves that statements run as an ordinary role, which sees nothing without a context.
+    /// Checks that statements run as an ordinary role, which sees nothing without a context.
     async fn prove_role(&self) -> Result<(), IsolationError> {
-        // Not in anyone's name: a connection of its own, the role alone.
+        // Without a caller: a connection of its own, the role only.
         let client = deadpool_postgres::Object::take(self.connection().await?);
         client.batch_execute("BEGIN READ ONLY").await.map_err(|error| unavailable(&error))?;
         let proof = role_holds(&client).await;
-        // The connection is thrown away in any case; its transaction shall hold no locks until that is noticed.
+        // The connection is closed in any case; release the locks of its transaction now.
         client.batch_execute("ROLLBACK").await.map_err(|error| unavailable(&error))?;
         proof
     }

@@ -1,4 +1,4 @@
-//! Keys: the look-up that makes a caller, and what an owner does with keys. Only hashes come here.
+//! Keys: the look-up that makes a caller, and the management by owners. Only hashes are stored.
 
 use async_trait::async_trait;
 use jiff::Timestamp;
@@ -19,7 +19,7 @@ const ACTIVE_KEYS: usize = 1000;
 const AUTHENTICATE: &str = "SELECT key_id, user_id, user_name, project_id, project_slug, role, scopes, rate_limit, \
     expires_at, revoked_at, expires_at <= now() FROM app.authenticate($1)";
 const TOUCH: &str = "SELECT app.touch_keys($1, $2)";
-/// Revoked keys stay for good, so there may be very many: the newest of them come after those that are good.
+/// Revoked keys are never deleted, so there may be many: the newest of them follow the valid ones.
 const LIST: &str = "SELECT * FROM ( \
     SELECT id, key_prefix, label, scopes, rate_limit, last_used_at, expires_at, created_at, revoked_at \
     FROM public.api_keys WHERE project_id = $1 AND user_id = $2 AND ($3 OR revoked_at IS NULL) \
@@ -45,7 +45,7 @@ impl KeyDirectory for Database {
         let Some(row) = rows.first() else { return Ok(None) };
         let project = ProjectId(column(row, 3)?);
         self.slugs.keep(project, column(row, 4)?);
-        // What has expired by the database's clock has expired, though the clock here may be slow.
+        // Expiry is decided by the database's clock; the local clock may be slow.
         let expires_at: Option<Timestamp> = column(row, 8)?;
         let has_expired: Option<bool> = column(row, 10)?;
         let latest = has_expired.unwrap_or_default().then(|| self.around.clock.now());
@@ -178,7 +178,7 @@ impl KeyStore for Database {
     }
 }
 
-/// A new key as its row has it.
+/// A new key as a row.
 pub(crate) struct NewRow<'a> {
     key: &'a NewKey,
     pub(crate) hash: &'a [u8],

@@ -1,8 +1,8 @@
 //! The stores on PostgreSQL: documents, graph, state, backups, sessions, events, keys and their administration.
 //!
-//! Architecture invariant: what belongs to a tenant is reached through [`tenant`] alone, which opens a transaction in
-//! the tenant's name as a role that row-level security binds. What serves many tenants at once is a function of schema
-//! `app` that does one thing. Nothing here knows HTTP or MCP, and no rule of documents or graph is decided here.
+//! Architecture invariant: tenant rows are reached through [`tenant`] only, which opens a transaction as the tenant,
+//! with a role that row-level security binds. Statements that serve many tenants at once are functions of schema
+//! `app`, each with one purpose. This crate must not know HTTP or MCP, and decides no rule of documents or graph.
 
 mod administration;
 mod audit;

@@ -1,5 +1,5 @@
-//! Brings the schema up to date. The files are those in `migrations/`, embedded; each brings its own transaction and
-//! notes itself in `schema_migrations`, so that it does not matter who ran it.
+//! Migrations. The files in `migrations/` are embedded; each contains its own transaction and records itself in
+//! `schema_migrations`, so that they may also be run by hand.
 
 use memory_bank_core::error::StoreError;
 use tokio_postgres::error::SqlState;
@@ -14,17 +14,17 @@ const MIGRATIONS: [(&str, &str); 3] = [
     ("003_functions", include_str!("../../../migrations/003_functions.sql")),
 ];
 
-/// Whether a version before 2.0 made this schema. Its scripts were nine, and the first three had the names of today's;
-/// a schema of today has this table from its first script on.
+/// Whether a version before 2.0 created this schema. It had nine scripts, the first three with today's names; today's
+/// schema has this table from its first script on.
 const BEFORE_TWO: &str = "SELECT EXISTS (SELECT FROM public.schema_migrations WHERE version ~ '^00[4-9]_') \
     OR EXISTS (SELECT FROM public.schema_migrations WHERE version = '001_schema') AND NOT EXISTS ( \
       SELECT FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
       WHERE n.nspname = 'app' AND c.relname = 'files')";
 
-/// Replicas that start together migrate one after the other. A number that nothing else uses.
+/// Replicas that start together migrate one after the other. An arbitrary lock number.
 const LOCK: i64 = 0x6d62_6d63_705f_6d31;
 
-/// One migration and whether the database has it.
+/// One migration and whether it was applied.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Migration {
     /// The file's name without its extension.
@@ -42,7 +42,7 @@ pub enum MigrateError {
     Failed {
         /// Which.
         version: &'static str,
-        /// What the database says.
+        /// The database's message.
         reason: String,
     },
     /// The login role may not change the schema; the database is as it was.
@@ -52,15 +52,15 @@ pub enum MigrateError {
     Denied {
         /// Which.
         version: &'static str,
-        /// What the database says.
+        /// The database's message.
         reason: String,
     },
-    /// A version before 2.0 made the schema; the database is as it was.
+    /// A version before 2.0 created the schema; nothing was changed.
     #[error(
         "this database was made before memory-bank-mcp 2.0, and nothing in it was changed; write each project into a folder with `memory-bank-mcp export` of the version that made it, make a new database, run `memory-bank-mcp migrate` there and bring the folders in with `memory-bank-mcp import`"
     )]
     BeforeTwo,
-    /// The database could not be asked.
+    /// The query failed.
     #[error(transparent)]
     Store(#[from] StoreError),
 }
@@ -69,21 +69,21 @@ impl Database {
     /// All migrations, with the time at which each was applied.
     ///
     /// # Errors
-    /// The database cannot be asked, or a version before 2.0 made its schema.
+    /// The query fails, or a version before 2.0 created the schema.
     pub async fn migrations(&self) -> Result<Vec<Migration>, MigrateError> {
         let client = self.connection().await?;
         status(&client).await
     }
 
-    /// Applies what is missing, in order, and returns the versions that were.
+    /// Applies missing migrations in order, and returns their versions.
     ///
     /// # Errors
-    /// A file failed, the database cannot be asked, or a version before 2.0 made its schema.
+    /// A file or a query fails, or a version before 2.0 created the schema.
     pub async fn migrate(&self) -> Result<Vec<&'static str>, MigrateError> {
-        // The connection is closed afterwards: that also releases the lock, whatever happens.
+        // The connection is closed afterwards, which releases the lock in any case.
         let client = deadpool_postgres::Object::take(self.connection().await?);
         let ask = |error: tokio_postgres::Error| StoreError::Unavailable(describe(&error));
-        // Others may take long, and so may an index on much data.
+        // Other migrations may take long, and so may an index on much data.
         client.batch_execute("SET statement_timeout = 0; SET lock_timeout = 0").await.map_err(ask)?;
         client.execute("SELECT pg_advisory_lock($1)", &[&LOCK]).await.map_err(ask)?;
         let mut applied = Vec::new();

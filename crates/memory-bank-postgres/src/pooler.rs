@@ -1,6 +1,6 @@
-//! Whether a connection keeps its session. A transaction pooler gives each transaction whatever session of the database
-//! is free, and so forgets what a connection was told and which statements it prepared. It must not know which pooler
-//! it is: it goes by what happens.
+//! Detects transaction poolers. A transaction pooler gives each transaction any free session of the database, and so
+//! loses session settings and prepared statements. This module must not know the kind of pooler: it observes
+//! behaviour.
 
 use std::time::Duration;
 
@@ -11,35 +11,35 @@ use crate::connection_string::ConnectionString;
 use crate::error::describe;
 use crate::unreachable::Unreachable;
 
-/// How long the comparison may take.
+/// Time-out of the comparison.
 const WAIT: Duration = Duration::from_secs(8);
 
-/// How often it is compared.
+/// How often the sessions are compared.
 const ROUNDS: usize = 8;
 
-/// Between two of these it waits for less than so long.
+/// The longest pause between two comparisons.
 const PAUSE_MILLISECONDS: u64 = 8;
 
-/// Tells sessions of the database apart: process ids come back, and two servers may have the same.
+/// Distinguishes sessions of the database: process ids are reused, and two servers may have the same.
 const SESSION: &str =
     "SELECT pid, backend_start FROM pg_catalog.pg_stat_activity WHERE pid = pg_catalog.pg_backend_pid()";
 
-/// What was found out about connections.
+/// The result of the check.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Pooling {
-    /// A connection has a session of its own.
+    /// A connection has its own session.
     Kept,
-    /// It could not be found out; says why.
+    /// The check failed; has the reason.
     Unknown(String),
 }
 
 impl Database {
-    /// Finds out whether connections keep their sessions, with two that are made for it and closed again. They are told
-    /// nothing, so that nothing is left behind in sessions that others get next.
+    /// Checks whether connections keep their sessions, with two connections that are opened for it and closed again.
+    /// They change no settings, so that nothing is left in sessions that others get next.
     ///
     /// # Errors
-    /// The database cannot be reached, or this is a transaction pooler.
+    /// The database is unreachable, or this is a transaction pooler.
     pub async fn pooling(&self) -> Result<Pooling, ConnectError> {
         let client = self.bare_connection().await?;
         let session = session(&client).await.map_err(|error| Unreachable::from(&error))?;
@@ -55,8 +55,8 @@ impl Database {
             Err(error) => return Ok(Pooling::Unknown(format!("a second connection was refused: {error}"))),
         };
         let mut second = Side { client: &client, session: None };
-        // Others that use the same pooler may take a session away and give it back in between, which looks like one that
-        // is kept; not every time, when the two take turns and nobody can keep step with them.
+        // Other clients of the pooler may take a session and return it in between, which looks like a session that is
+        // kept; random pauses make it unlikely every time.
         let (mut holder, mut asked) = (&mut second, &mut first);
         for _ in 0..ROUNDS {
             let outcome = round(holder, asked).await;
@@ -69,27 +69,27 @@ impl Database {
         Ok(Pooling::Kept)
     }
 
-    /// Some moment or none, by chance.
+    /// A random pause, or none.
     fn pause(&self) -> Duration {
         let chance = self.around.entropy.id().as_u128() % u128::from(PAUSE_MILLISECONDS);
         Duration::from_millis(u64::try_from(chance).unwrap_or_default())
     }
 }
 
-/// A connection, and the session that it had when it was last asked.
+/// A connection, and its session at the last check.
 struct Side<'a> {
     client: &'a Client,
     session: Option<String>,
 }
 
 impl Side<'_> {
-    /// Notes the session that the connection has now; false if it had another one before.
+    /// Records the current session of the connection; false if it had another one before.
     fn keeps(&mut self, session: &str) -> bool {
         self.session.replace(session.to_owned()).is_none_or(|before| before == session)
     }
 }
 
-/// One of them holds a session in an open transaction, whichever that is; then the other is asked for its own.
+/// One of them holds a session in an open transaction; then the other is asked for its own.
 async fn round(holder: &mut Side<'_>, asked: &mut Side<'_>) -> Result<Pooling, ConnectError> {
     if let Err(error) = holder.client.batch_execute("BEGIN READ ONLY").await {
         let said = describe(&error);
@@ -112,7 +112,7 @@ async fn compare_within(holder: &mut Side<'_>, asked: &mut Side<'_>) -> Result<P
         Ok(held) => held,
         Err(error) => return Ok(Pooling::Unknown(describe(&error))),
     };
-    // Where the pooler has but one session, asking the other would wait for the transaction to end.
+    // If the pooler has only one session, asking the other connection would wait for the transaction to end.
     if asked.session.as_ref() == Some(&held) {
         return Err(shared("two connections got the same session of the database"));
     }

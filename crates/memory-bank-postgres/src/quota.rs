@@ -1,5 +1,5 @@
-//! How many bytes a project may hold. Triggers count what is stored (`migrations/003_functions.sql`); what adds to it is refused
-//! past the quota, what takes away never is. It must not know what a change means.
+//! Quotas of projects in bytes. Triggers count what is stored (`migrations/003_functions.sql`); a change that adds
+//! bytes is refused past the quota, one that removes bytes never is. This module must not know what a change means.
 
 use std::sync::atomic::Ordering;
 
@@ -10,7 +10,7 @@ use crate::column::column;
 use crate::connect::Database;
 use crate::tenant::{Query, Value};
 
-/// What a project holds, and its own quota, if it has one. What others are just adding is not seen.
+/// The stored bytes of a project, and its own quota, if it has one. Uncommitted changes of others are not included.
 pub(crate) const USAGE: &str = "SELECT \
     coalesce(sum(s.bytes) FILTER (WHERE s.kind = 'documents'), 0)::bigint, \
     coalesce(sum(s.bytes) FILTER (WHERE s.kind = 'snapshots'), 0)::bigint, \
@@ -18,7 +18,7 @@ pub(crate) const USAGE: &str = "SELECT \
     max(s.bytes) FILTER (WHERE s.kind = 'quota') \
     FROM app.stored_bytes s WHERE s.project_id = $1";
 
-/// What a project holds, in bytes.
+/// The stored bytes of a project.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct StoredBytes {
     /// Its documents.
@@ -40,7 +40,7 @@ impl StoredBytes {
         }
     }
 
-    /// Of four columns of a row, from this one on.
+    /// From four columns of a row, beginning at this one.
     pub(crate) fn of_row(row: &Row, first: usize) -> Result<Self, StoreError> {
         Ok(Self {
             documents: column(row, first)?,
@@ -50,20 +50,20 @@ impl StoredBytes {
         })
     }
 
-    /// All together.
+    /// The sum.
     #[must_use]
     pub fn total(&self) -> i64 {
         self.documents.saturating_add(self.snapshots).saturating_add(self.others)
     }
 
-    /// The quota that counts: the project's own, or the server's. Nothing: it is unlimited.
+    /// The effective quota: the project's own, or the server's. `None`: unlimited.
     #[must_use]
     pub fn limit(&self, default: u64) -> Option<i64> {
         let limit = self.quota.unwrap_or_else(|| i64::try_from(default).unwrap_or(i64::MAX));
         (limit > 0).then_some(limit)
     }
 
-    /// Whether a change that adds so many bytes is let in; why not.
+    /// Whether a change that adds this many bytes is admitted; returns why not.
     pub(crate) fn admit(&self, added: i64, default: u64) -> Result<(), String> {
         let Some(limit) =
             self.limit(default).filter(|limit| added > 0 && self.total().saturating_add(added) > *limit)
@@ -80,17 +80,17 @@ impl StoredBytes {
     }
 }
 
-/// A project with what it holds.
+/// A project with its stored bytes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ProjectBytes {
     /// Its short name.
     pub slug: String,
-    /// What it holds.
+    /// Its stored bytes.
     pub stored: StoredBytes,
 }
 
 impl Database {
-    /// Whether a change that adds so many bytes to what a project holds is let in; why not. Refusals are counted.
+    /// Whether a change that adds this many bytes is admitted; returns why not. Refusals are counted.
     pub(crate) fn admit(&self, held: &StoredBytes, added: i64) -> Result<(), String> {
         let admitted = held.admit(added, self.default_quota);
         if admitted.is_err() {
@@ -99,16 +99,16 @@ impl Database {
         admitted
     }
 
-    /// How many changes this process has refused since they would have passed a project's quota.
+    /// How many changes this process has refused because of a quota.
     #[must_use]
     pub fn quota_refusals(&self) -> u64 {
         self.quota_refusals.load(Ordering::Relaxed)
     }
 
-    /// What every project holds. For the schema's owner.
+    /// The stored bytes of every project. For the schema's owner.
     ///
     /// # Errors
-    /// The database cannot be asked, or the login role is not the owner.
+    /// The query fails, or the login role is not the owner.
     pub async fn stored_bytes(&self) -> Result<Vec<ProjectBytes>, StoreError> {
         const SQL: &str = "SELECT slug, documents, snapshots, others, quota FROM app.list_stored_bytes()";
         let rows = self.call(Query::new(SQL, &[])).await?;
@@ -117,10 +117,10 @@ impl Database {
             .collect()
     }
 
-    /// Sets how many bytes a project may hold; nothing: what the server says. 0 is unlimited.
+    /// Sets the quota of a project; `None`: the server's. 0 is unlimited.
     ///
     /// # Errors
-    /// There is no such project, or the login role is not the schema's owner.
+    /// The project does not exist, or the login role is not the schema's owner.
     pub async fn set_quota(
         &self,
         project: &str,

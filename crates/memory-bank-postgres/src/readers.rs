@@ -1,9 +1,8 @@
-//! Connections that many reads share at once. A read of one statement is its own transaction, so the next one can be
-//! sent behind it before it is answered: few processes of the database serve many callers, and stay warm, where a
-//! connection for each caller would have as many processes take turns.
+//! Connections that many reads share. A read of one statement is its own transaction, so the next one can be
+//! pipelined behind it: few, warm processes of the database serve many callers.
 //!
-//! Only statements that enter and leave their caller's context by themselves may go here; a transaction of several
-//! statements has a connection to itself ([`crate::tenant`]).
+//! Only statements that enter and leave their caller's context by themselves may be sent here; a transaction of
+//! several statements gets its own connection ([`crate::tenant`]).
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
@@ -17,15 +16,15 @@ use tokio::time::Instant;
 use crate::connect::{Answers, Database, WAIT};
 use crate::error::is_the_caller_s;
 
-/// The most connections that are shared.
+/// The most shared connections.
 const SHARED: usize = 4;
-/// How many reads may be under way on one of them. Who comes then waits for the next one.
+/// The most reads in flight on one of them. Further reads use the next one.
 const TOGETHER: usize = 32;
-/// After how many reads, and after how long, a connection takes no more of them and goes back to the pool, so that whoever
-/// waits there for one has a turn. Both are far below what a request waits for a connection.
+/// After how many reads, and after how long, a connection accepts no more reads and returns to the pool, so that
+/// other waiters get a turn. Both are far below the time that a request waits for a connection.
 const TURN: (usize, Duration) = (1024, Duration::from_millis(500));
 
-/// The connections that are shared at a moment. They come from the pool, and go back when nobody reads.
+/// The shared connections. They come from the pool, and return when nobody reads.
 #[derive(Debug)]
 pub(crate) struct Readers {
     shared: Vec<Mutex<Weak<Reader>>>,
@@ -33,18 +32,18 @@ pub(crate) struct Readers {
 }
 
 impl Readers {
-    /// Readers beside a pool of so many connections: they leave half of them to everything else.
+    /// A read pool beside a pool of this size: it leaves half of the connections to everything else.
     pub(crate) fn beside(connections: usize) -> Self {
         let places = (connections / 2).clamp(1, SHARED);
         Self { shared: (0..places).map(|_| Mutex::default()).collect(), next: AtomicUsize::new(0) }
     }
 
-    /// A seat on a shared connection.
+    /// A slot on a shared connection.
     pub(crate) async fn seat(&self, database: &Database) -> Result<Seat, StoreError> {
         let place = self.next.fetch_add(1, Ordering::Relaxed) % self.shared.len().max(1);
         let found = async {
             let place = self.shared.get(place).ok_or_else(gone)?;
-            // Held until there is a connection: whoever comes meanwhile shares it, and opens none.
+            // Held until there is a connection: reads that arrive meanwhile share it, and open none.
             let mut shared = place.lock().await;
             if let Some(seat) = shared.upgrade().and_then(Reader::seat) {
                 return Ok(seat);
@@ -64,7 +63,7 @@ fn gone() -> StoreError {
     StoreError::Unreachable("the connection is gone".to_owned())
 }
 
-/// A borrowed connection and those who read on it.
+/// A borrowed connection and its readers.
 struct Reader {
     connection: Option<Object>,
     since: Instant,
@@ -99,7 +98,7 @@ impl Reader {
         }
         let (reads, time) = TURN;
         let before = self.turn.fetch_add(1, Ordering::Relaxed);
-        // The first one is always seated, however long it was on its way here.
+        // The first read always gets a slot, however long the connection took.
         if before >= reads || (before > 0 && self.since.elapsed() >= time) {
             return None;
         }
@@ -111,8 +110,7 @@ impl Reader {
 
 impl Drop for Reader {
     fn drop(&mut self) {
-        // Who went away without an answer may have left a statement that still runs, and whoever got the connection from
-        // the pool would wait for it.
+        // A cancelled read may have left a running statement, and the next user of the connection would wait for it.
         let left = *self.together.get_mut() > 0;
         if (left || *self.broken.get_mut())
             && let Some(connection) = self.connection.take()
@@ -130,14 +128,14 @@ pub(crate) struct Seat {
 }
 
 impl Seat {
-    /// The connection, to ask something.
+    /// The connection, to send a statement.
     pub(crate) fn ask(&self) -> Result<&Object, StoreError> {
         self.asked.store(true, Ordering::Relaxed);
         self.reader.connection.as_ref().ok_or_else(gone)
     }
 
-    /// Takes note of an answer. After an error that is not the caller's own, nobody else is to read there: the connection
-    /// may have ended, or have lost its statements or its transaction.
+    /// Records a result. After an error that is not the caller's own, nobody else may read there: the connection may
+    /// be closed, or have lost its statements or its transaction.
     pub(crate) fn answered<T>(&self, answer: &Result<T, tokio_postgres::Error>) {
         self.asked.store(false, Ordering::Relaxed);
         if answer.as_ref().is_err_and(|error| !is_the_caller_s(error)) {
@@ -148,7 +146,7 @@ impl Seat {
         }
     }
 
-    /// Nobody is to read on it any more: it answers no longer. It is closed when the last one has left.
+    /// No further reads: the connection does not answer. It is closed when the last reader has left.
     pub(crate) fn give_up(&self) {
         self.reader.broken.store(true, Ordering::Relaxed);
     }
@@ -156,7 +154,8 @@ impl Seat {
 
 impl Drop for Seat {
     fn drop(&mut self) {
-        // What was asked and not answered keeps its place, so that those who come and go cannot pile up statements.
+        // A statement that was sent and not answered keeps its slot, so that cancelled reads cannot pile up
+        // statements.
         if !*self.asked.get_mut() {
             self.reader.together.fetch_sub(1, Ordering::Relaxed);
         }

@@ -1,22 +1,22 @@
-//! Whether the schema is still there while a server runs: a rollback may have taken it away, and a migration brought it back.
+//! Whether the schema still exists while a server runs: a rollback may have removed it, and a migration restored it.
 
 use crate::column::column;
 use crate::connect::{ConnectError, Database};
 use crate::isolation::TENANT_TABLES;
 use crate::unreachable::Unreachable;
 
-/// What a running server finds of its schema.
+/// The state of the schema.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum SchemaState {
-    /// All of it, and the login role may use it.
+    /// It is complete, and the login role may use it.
     Whole,
-    /// This table, or this function, is missing.
+    /// This table or function is missing.
     Missing(String),
-    /// The login role may not use it: the roles were made anew.
+    /// The login role may not use it: the roles were created anew.
     Denied,
 }
 
-/// The catalogue is asked by name, which takes no right on what is looked for.
+/// The catalog is queried by name, which needs no right on the objects.
 const CHECK: &str = "SELECT coalesce( \
       (SELECT t.name FROM unnest($1::text[]) AS t (name) WHERE NOT EXISTS ( \
         SELECT FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
@@ -29,10 +29,10 @@ const CHECK: &str = "SELECT coalesce( \
       AND has_function_privilege(p.oid, 'EXECUTE'))";
 
 impl Database {
-    /// What there is of the schema, in one round trip.
+    /// The state of the schema, in one round trip.
     ///
     /// # Errors
-    /// The database does not answer; [`ConnectError::Unreachable`] says why.
+    /// The database does not answer; [`ConnectError::Unreachable`] has the reason.
     pub async fn schema_state(&self) -> Result<SchemaState, ConnectError> {
         self.ping().await?;
         let client = self.connection().await.map_err(|_| Unreachable::silent())?;

@@ -1,5 +1,5 @@
-//! The contents that were served lately, by project and etag, so that a conflict can show what changed meanwhile.
-//! Bounded in bytes. What is here was read or written in the project's name, and is found in its name alone.
+//! Contents that were served recently, by project and etag, so that a conflict can show what changed meanwhile.
+//! Bounded in bytes. A content is stored for one project, and found for that project only.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -7,12 +7,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 use memory_bank_core::caller::ProjectId;
 use memory_bank_core::document::Etag;
 
-/// How much text is kept for all projects together, in bytes.
+/// Bytes of text for all projects together.
 const KEPT_BYTES: usize = 16 * 1024 * 1024;
 
 type Key = (ProjectId, Etag);
 
-/// Remembers texts by project and etag; the oldest go first.
+/// Stores texts by project and etag; the oldest are evicted first.
 #[derive(Debug, Default)]
 pub(crate) struct ServedContents {
     kept: Mutex<Kept>,
@@ -26,7 +26,7 @@ struct Kept {
 }
 
 impl ServedContents {
-    /// Keeps a text.
+    /// Stores a text.
     pub(crate) fn keep(&self, project: ProjectId, etag: &Etag, text: &str) {
         if text.len() > KEPT_BYTES / 4 {
             return;
@@ -47,7 +47,7 @@ impl ServedContents {
         }
     }
 
-    /// The text of this etag in this project, if it is still known.
+    /// The text of this etag in this project, if it is still stored.
     pub(crate) fn find(&self, project: ProjectId, etag: &Etag) -> Option<String> {
         let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         kept.texts.get(&(project, etag.clone())).map(|text| text.to_string())

@@ -1,5 +1,5 @@
-//! The role that servers log in as: made, given its password, and made a member of the role that may serve. It must not
-//! know where the password is kept.
+//! The login role of servers: creates it, sets its password, and grants it the role that may serve. This module must
+//! not know where the password is stored.
 
 use memory_bank_core::error::StoreError;
 use postgres_protocol::password::scram_sha_256;
@@ -8,10 +8,10 @@ use crate::connect::{ConnectError, Database};
 use crate::connection_string::ConnectionString;
 use crate::error::describe;
 
-/// Two migrate steps at once set the role one after the other. A number that nothing else uses.
+/// Concurrent migrations set the role one after the other. An arbitrary lock number.
 const LOCK: i64 = 0x6d62_6d63_705f_6d32;
 
-/// What a server's connection string says of its login.
+/// The login in a server's connection string.
 #[derive(Clone, PartialEq, Eq)]
 pub struct ServerLogin {
     /// The role.
@@ -26,22 +26,23 @@ impl std::fmt::Debug for ServerLogin {
     }
 }
 
-/// What became of the role.
+/// The result.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LoginOutcome {
-    /// It was made.
+    /// The role was created.
     Created,
-    /// It was there; it has the password now.
+    /// The role existed; its password was set.
     Updated,
-    /// It was left as it is: the caller itself, a superuser, or a role that may bypass policies or make roles.
+    /// The role was not changed: it is the caller itself, a superuser, or a role that may bypass policies or create
+    /// roles.
     LeftAlone,
 }
 
 impl ServerLogin {
-    /// Reads the role and the password of a connection string.
+    /// Reads role and password of a connection string.
     ///
     /// # Errors
-    /// The string cannot be read, or it names no role.
+    /// The string cannot be parsed, or names no role.
     pub fn of(url: &str) -> Result<Self, ConnectError> {
         let string = ConnectionString::parse(url)?;
         let role =
@@ -51,12 +52,12 @@ impl ServerLogin {
 }
 
 impl Database {
-    /// Makes the role that servers log in as, or gives it this password. It may serve, and nothing else.
+    /// Creates the login role of servers, or sets its password. It may serve, and nothing else.
     ///
     /// # Errors
-    /// The database cannot be asked, or this login role may not make roles.
+    /// A query fails, or this login role may not create roles.
     pub async fn set_server_login(&self, role: &str, password: &str) -> Result<LoginOutcome, StoreError> {
-        // The connection is closed afterwards: that also releases the lock, whatever happens.
+        // The connection is closed afterwards, which releases the lock in any case.
         let client = deadpool_postgres::Object::take(self.connection().await?);
         let failed = |error: tokio_postgres::Error| StoreError::Unavailable(describe(&error));
         client.execute("SELECT pg_advisory_lock($1)", &[&LOCK]).await.map_err(failed)?;
@@ -76,7 +77,7 @@ impl Database {
                 LoginOutcome::Created,
             ),
         };
-        // The database gets the verifier alone, so that no log of statements holds the password.
+        // Send only the verifier, so that no log of statements contains the password.
         let verifier = scram_sha_256(password.as_bytes());
         let format = format!("{verb} PASSWORD %2$L; GRANT app_server TO %1$I");
         let statements = client

@@ -153,7 +153,7 @@ fn session(row: &Row) -> Result<SessionRecord, StoreError> {
     })
 }
 
-/// `jsonb` cannot hold a null character. No client means one; it is shown as what cannot be shown.
+/// `jsonb` cannot store a null character. Clients do not use it; it is replaced.
 fn without_nulls(value: Json) -> Json {
     let clean = |text: String| if text.contains('\0') { text.replace('\0', "\u{fffd}") } else { text };
     match value {

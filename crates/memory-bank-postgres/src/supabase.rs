@@ -10,7 +10,7 @@ const DOMAINS: [&str; 2] = ["supabase.co", "supabase.com"];
 const TRANSACTION_POOLER: u16 = 6543;
 const SESSION_POOLER: u16 = 5432;
 
-/// Whether Supabase alone gives names like this one: it is below one of its domains.
+/// Whether the name belongs to a domain of Supabase.
 pub(crate) fn is_supabase(host: &str) -> bool {
     let host = host.strip_suffix('.').unwrap_or(host).to_ascii_lowercase();
     DOMAINS.iter().any(|domain| {

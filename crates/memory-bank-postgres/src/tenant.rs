@@ -1,10 +1,9 @@
-//! The one way to a tenant's data: a transaction in the name of a user in a project, as a role that row-level security
-//! binds.
+//! The only way to a tenant's data: a transaction for a user in a project, with a role that row-level security binds.
 //!
-//! A read goes out as a whole (BEGIN, context, queries, COMMIT) and costs one round trip. The statements are
-//! answered one by one: when the context fails, the queries behind it still run, as the login role. So what a
-//! read brought is thrown away, and its connection closed, unless everything before it succeeded. A write is never sent
-//! before: it costs a second round trip, which also commits.
+//! A read is sent as a whole (BEGIN, context, queries, COMMIT) and costs one round trip. Statements are answered one
+//! by one: if the context fails, the queries behind it still run, as the login role. So the rows of a read are
+//! discarded, and its connection closed, unless everything before it succeeded. A write is never pipelined: it costs
+//! a second round trip, which also commits.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,28 +19,28 @@ use tokio_postgres::{Row, Statement};
 use crate::connect::{Answers, Database};
 use crate::error::{describe, has_ended, is_conflict, spoils_the_connection, store_error};
 
-/// How long one round trip may take. The database's own time-outs end a statement sooner, so that this is met only when
+/// Time-out of one round trip. The database's own time-outs end a statement sooner, so this one applies only if
 /// nothing answers at all.
 const ANSWER: Duration = Duration::from_secs(25);
 
-/// How long one step of a move of a whole project may take.
+/// Time-out of one step of the transfer of a whole project.
 const MOVE: Duration = Duration::from_secs(330);
 
-/// `set_config` with `true` is SET LOCAL with parameters: it ends with the transaction. A context that opens nothing is
-/// refused here, also where the queries would meet no row and so ask no policy.
+/// `set_config` with `true` is SET LOCAL with parameters: it ends with the transaction. An invalid context is refused
+/// here, also where the queries would match no row and so evaluate no policy.
 const CONTEXT: &str = "SELECT set_config('app.current_user_id', $1, true), \
     set_config('app.current_project_id', $2, true), set_config('app.current_key_id', $3, true), \
     set_config('app.current_key_hash', $4, true), set_config('app.current_purpose', $5, true), \
     set_config('role', 'app_user', true), app.expect_access()::text";
 
-/// What a transaction is for: the policies show no more than that takes.
+/// The purpose of a transaction: the policies show no more than it needs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Purpose {
-    /// Documents, graph and backups are read, which takes the right to read.
+    /// Read documents, graph and backups; needs the right to read.
     Read,
-    /// They are changed, so that whoever may do that must see them.
+    /// Change them; the caller must see the rows that it may change.
     Edit,
-    /// Only what belongs to the user, or what every key of the project may know, is read.
+    /// Read only rows that belong to the user, or that every key of the project may see.
     Own,
 }
 
@@ -55,10 +54,10 @@ impl Purpose {
     }
 }
 
-/// A value of a statement.
+/// A parameter of a statement.
 pub(crate) type Value<'a> = &'a (dyn ToSql + Sync);
 
-/// One statement with its values.
+/// One statement with its parameters.
 #[derive(Clone, Copy)]
 pub(crate) struct Query<'a> {
     sql: &'static str,
@@ -66,18 +65,18 @@ pub(crate) struct Query<'a> {
 }
 
 impl<'a> Query<'a> {
-    /// A statement; its text is part of the program.
+    /// A statement; its text is a constant of the program.
     pub(crate) fn new(sql: &'static str, values: &'a [Value<'a>]) -> Self {
         Self { sql, values }
     }
 }
 
-/// Why a transaction was not carried out.
+/// Why a transaction failed.
 #[derive(Debug)]
 pub(crate) enum Failure {
-    /// Somebody else was at the same rows; the whole may be tried again.
+    /// Another transaction used the same rows; the whole may be tried again.
     Conflict(String),
-    /// Trying again would not help.
+    /// A retry would not help.
     Store(StoreError),
 }
 
@@ -102,14 +101,14 @@ impl From<Failure> for StoreError {
     }
 }
 
-/// How often a read is tried whose connection ends under it: where several were ended at once, the next may be one of them.
+/// How often a read is tried whose connection closes: if several were closed at once, the next may be one of them.
 const READ_TRIES: usize = 4;
 
-/// How often a transaction that met another one is tried.
+/// How often a transaction with a conflict is tried.
 pub(crate) const TRIES: usize = 10;
 
 impl Database {
-    /// Reads documents, graph or backups in the caller's name, one round trip. All queries see the same moment.
+    /// Reads documents, graph or backups as the caller, in one round trip. All queries see the same snapshot.
     pub(crate) async fn read(
         &self,
         caller: &Caller,
@@ -118,7 +117,7 @@ impl Database {
         self.read_for(Purpose::Read, caller, queries).await
     }
 
-    /// Reads what belongs to the caller itself, whatever rights it has; documents and graph are not seen.
+    /// Reads rows that belong to the caller itself, whatever its rights; documents and graph are not visible.
     pub(crate) async fn read_own(
         &self,
         caller: &Caller,
@@ -149,7 +148,7 @@ impl Database {
             client.batch_execute("COMMIT"),
         );
         let (begun, named, rows, committed) = line.answered(all).await?;
-        // Until here the line is dropped on the way out, and with it whatever the queries brought.
+        // Until here an early return drops the connection, and with it the rows.
         begun.map_err(|error| store_error(&error))?;
         named.map_err(|error| store_error(&error))?;
         let rows = rows.into_iter().collect::<Result<Vec<_>, _>>();
@@ -159,9 +158,9 @@ impl Database {
         rows.map_err(|error| store_error(&error))
     }
 
-    /// Reads in the caller's name with a function that enters the context by itself: one statement, which is its own
-    /// transaction and shares a connection with others of its kind, for the call whose speed counts most. The function
-    /// takes user, project, key and the key's hash before these values.
+    /// Reads as the caller with a function that enters the context by itself: one statement, which is its own
+    /// transaction and shares a connection with others of its kind, for the most frequent call. The function takes
+    /// user, project, key and the key's hash before these values.
     #[tracing::instrument(level = "debug", name = "postgresql read", skip_all, fields(
         otel.kind = "client", db.system.name = "postgresql"
     ))]
@@ -176,7 +175,7 @@ impl Database {
         let mut tries = 1;
         loop {
             match self.read_on_a_shared_connection(query.sql, &values).await {
-                // That a connection ended which many read on says nothing of this read, which may go to another.
+                // A closed connection with many readers is no fault of this read, which may use another one.
                 Err(CallError::Database(error)) if has_ended(&error) && tries < READ_TRIES => tries += 1,
                 answer => return answer.map_err(StoreError::from),
             }
@@ -203,7 +202,7 @@ impl Database {
         })
     }
 
-    /// Begins a transaction that writes in the caller's name: reads and locks, one round trip.
+    /// Begins a transaction that writes as the caller: reads and locks, in one round trip.
     #[tracing::instrument(level = "debug", name = "postgresql begin", skip_all, fields(
         otel.kind = "client", db.system.name = "postgresql", db.operation.batch.size = queries.len()
     ))]
@@ -215,9 +214,9 @@ impl Database {
         self.begin_with("BEGIN", Purpose::Edit, caller, queries).await
     }
 
-    /// Begins a transaction that writes in the caller's name, with a function that enters the context by itself, then reads
-    /// and locks: one statement in place of one for each of these. The function takes user, project, key and the key's hash
-    /// before these values.
+    /// Begins a transaction that writes as the caller, with a function that enters the context by itself, then reads
+    /// and locks: one statement in place of one for each of these. The function takes user, project, key and the
+    /// key's hash before these values.
     #[tracing::instrument(level = "debug", name = "postgresql begin", skip_all, fields(
         otel.kind = "client", db.system.name = "postgresql"
     ))]
@@ -234,7 +233,7 @@ impl Database {
         let client = line.client()?;
         let all = join(client.batch_execute("BEGIN"), client.query(&statement, &values));
         let (begun, rows) = line.answered(all).await?;
-        // Without a transaction the context ended with the statement, and its locks.
+        // Without a transaction, the context and its locks would end with the statement.
         begun.map_err(|error| Failure::from(&error))?;
         let transaction = Transaction { line };
         match rows {
@@ -248,7 +247,7 @@ impl Database {
         }
     }
 
-    /// Begins a transaction that reads in the caller's name, in which everything is as at one moment.
+    /// Begins a transaction that reads a consistent snapshot as the caller.
     pub(crate) async fn begin_reading(
         &self,
         caller: &Caller,
@@ -305,12 +304,12 @@ impl Database {
     }
 }
 
-/// Why a call was not carried out.
+/// Why a call failed.
 #[derive(Debug)]
 pub(crate) enum CallError {
-    /// The database said no.
+    /// The database returned an error.
     Database(tokio_postgres::Error),
-    /// It said nothing.
+    /// The database did not answer.
     Store(StoreError),
 }
 
@@ -329,19 +328,19 @@ impl From<CallError> for StoreError {
     }
 }
 
-/// A transaction that has begun in a caller's name. Dropped, it takes its connection along.
+/// A transaction of a caller. Dropping it closes its connection.
 pub(crate) struct Transaction {
     line: Line,
 }
 
 impl Transaction {
-    /// Runs statements and goes on: for the few transactions that move more than two round trips carry. A failure ends
+    /// Runs statements and continues: for the few transactions that need more than two round trips. A failure ends
     /// the transaction.
     pub(crate) async fn run(&self, queries: &[Query<'_>]) -> Result<Vec<Vec<Row>>, Failure> {
         self.run_within(MOVE, queries).await
     }
 
-    /// Reads and locks more, one round trip, and goes on. A failure ends the transaction.
+    /// Reads and locks more, in one round trip, and continues. A failure ends the transaction.
     pub(crate) async fn read(&self, queries: &[Query<'_>]) -> Result<Vec<Vec<Row>>, Failure> {
         self.run_within(ANSWER, queries).await
     }
@@ -354,7 +353,7 @@ impl Transaction {
         rows.into_iter().collect::<Result<Vec<_>, _>>().map_err(|error| Failure::from(&error))
     }
 
-    /// Writes and commits, one round trip: all or nothing.
+    /// Writes and commits, in one round trip: all or nothing.
     #[tracing::instrument(level = "debug", name = "postgresql commit", skip_all, fields(
         otel.kind = "client", db.system.name = "postgresql", db.operation.batch.size = queries.len()
     ))]
@@ -368,13 +367,13 @@ impl Transaction {
         if committed.is_ok() && !spoilt(&rows) {
             line.give_back();
         }
-        // COMMIT after a failed statement rolls back and succeeds, so the statements are asked first.
+        // COMMIT after a failed statement rolls back and succeeds, so check the statements first.
         let rows = rows.map_err(|error| Failure::from(&error))?;
         committed.map_err(|error| Failure::from(&error))?;
         Ok(rows)
     }
 
-    /// Ends the transaction without a trace.
+    /// Rolls the transaction back.
     pub(crate) async fn roll_back(self) {
         let Ok(client) = self.line.client() else { return };
         if matches!(self.line.answered(client.batch_execute("ROLLBACK")).await, Ok(Ok(()))) {
@@ -383,14 +382,14 @@ impl Transaction {
     }
 }
 
-/// Who asks, as the context takes it. The database believes nothing of it but what the hash of the presented key proves.
+/// The caller as values of the context. The database trusts only what the hash of the presented key proves.
 fn context_of(caller: &Caller) -> [String; 4] {
     let key = caller.key.map(|key| key.0.to_string()).unwrap_or_default();
     let proof = caller.proof.map(|proof| proof.to_hex()).unwrap_or_default();
     [caller.user.0.to_string(), caller.project.0.to_string(), key, proof]
 }
 
-/// The hash of the key that the caller presented, as functions of schema `app` take it. Nothing proves a caller without.
+/// The hash of the presented key, as functions of schema `app` take it. Without it no caller is verified.
 pub(crate) fn proof_of(proof: Option<&KeyHash>) -> &[u8] {
     proof.map(|proof| proof.as_bytes().as_slice()).unwrap_or_default()
 }
@@ -410,8 +409,8 @@ async fn run(
         .await
 }
 
-/// A borrowed connection that is closed unless it is given back: what was dropped half-way (the client went, a
-/// time-out) may have a transaction open in some tenant's name.
+/// A borrowed connection that is closed unless it is returned: after a cancellation or a time-out it may have an open
+/// transaction of some tenant.
 struct Line {
     connection: Option<Object>,
     answers: Arc<Answers>,
@@ -428,7 +427,7 @@ impl Line {
             .ok_or_else(|| StoreError::Unavailable("the connection was given back".to_owned()))
     }
 
-    /// The statements, prepared once a connection.
+    /// The statements, prepared once per connection.
     async fn prepare(&self, queries: &[Query<'_>]) -> Result<(Statement, Vec<Statement>), StoreError> {
         Ok((self.statement(CONTEXT).await?, self.statements(queries).await?))
     }

@@ -1,4 +1,4 @@
-//! Why a database cannot be reached, told apart so that an operator can be told what to do about it.
+//! Classifies why a database is unreachable, so that an operator gets the remedy.
 
 use std::fmt;
 use std::io::ErrorKind;
@@ -9,53 +9,53 @@ use tokio_postgres::error::SqlState;
 use crate::connect::ConnectError;
 use crate::error::describe;
 
-/// What stood in the way.
+/// The cause.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Cause {
     /// The host's name is unknown.
     UnknownHost,
-    /// Nothing listens there.
+    /// Nothing listens on the port.
     Refused,
     /// Nothing answers.
     Silent,
     /// The user or the password is wrong.
     Authentication,
-    /// The user may not come in this way: from this address, or without TLS.
+    /// The user may not connect this way: from this address, or without TLS.
     NotAdmitted,
-    /// The server takes TLS only, and it was not offered.
+    /// The server requires TLS, and it was not offered.
     TlsNeeded,
     /// The server does not offer TLS.
     TlsMissing,
-    /// The server's certificate is not believed, or TLS failed in another way.
+    /// The server's certificate is not trusted, or TLS failed in another way.
     Tls,
-    /// There is no such database.
+    /// The database does not exist.
     NoDatabase,
-    /// All connections are taken.
+    /// All connections are in use.
     TooManyConnections,
-    /// It starts, stops or recovers.
+    /// The server starts, stops or recovers.
     Starting,
-    /// The pooler knows no such project.
+    /// The pooler does not know the project.
     UnknownTenant,
-    /// Something else; the text says what.
+    /// Another cause; the text has it.
     Other,
 }
 
-/// A database that cannot be reached: what stood in the way, and the words for it.
+/// An unreachable database: the cause, and its text.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Unreachable {
-    /// What stood in the way.
+    /// The cause.
     pub cause: Cause,
     text: String,
 }
 
 impl Unreachable {
-    /// What connected, and then says nothing.
+    /// A server that accepts the connection and does not answer.
     pub(crate) fn silent() -> Self {
         Self { cause: Cause::Silent, text: "it does not answer".to_owned() }
     }
 
-    /// Whether waiting may help. It does not make a certificate good that is not trusted.
+    /// Whether a retry may help. It does not help against an untrusted certificate.
     #[must_use]
     pub fn may_pass(&self) -> bool {
         !(self.cause == Cause::Tls && self.text.contains("invalid peer certificate"))
@@ -92,7 +92,7 @@ impl From<Unreachable> for ConnectError {
 }
 
 fn cause(error: &tokio_postgres::Error, text: &str) -> Cause {
-    // What a pooler says, which has codes of its own.
+    // Messages of poolers, which have their own codes.
     if text.contains("tenant or user not found") {
         return Cause::UnknownTenant;
     }
@@ -107,7 +107,7 @@ fn cause(error: &tokio_postgres::Error, text: &str) -> Cause {
                 ErrorKind::TimedOut | ErrorKind::HostUnreachable | ErrorKind::NetworkUnreachable => {
                     return Cause::Silent;
                 }
-                // A socket in the file system that is not there.
+                // A missing Unix socket.
                 ErrorKind::NotFound => return Cause::Refused,
                 _ => {}
             }

@@ -1,4 +1,4 @@
-//! Which bank is meant, when a key acts in one project: that project's, always.
+//! The bank of a caller: always that of its key's project.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -20,7 +20,7 @@ use crate::column::{answer, column};
 use crate::connect::Database;
 use crate::tenant::Query;
 
-/// `.mcprules-…` counts before `.clinerules-…`.
+/// `.mcprules-…` takes precedence over `.clinerules-…`.
 const RULES: &str = "SELECT path, content FROM app.files WHERE project_id = $1 AND kind = 'rules' AND path = ANY ($2) \
     ORDER BY path DESC LIMIT 1";
 const SLUG: &str = "SELECT slug FROM public.projects WHERE id = $1";
@@ -59,7 +59,7 @@ impl PostgresWorkspace {
     }
 }
 
-/// Why nothing can be chosen or registered here.
+/// Why no bank can be selected or registered here.
 fn fixed() -> WorkspaceError {
     WorkspaceError::Refused(
         "this server keeps its banks in a database: a key belongs to one project; use another key for another project"
@@ -79,7 +79,7 @@ impl Workspace for PostgresWorkspace {
         }
     }
 
-    /// Adds the core documents that are missing. The path says nothing here: the bank is the key's project.
+    /// Adds missing core documents. The path has no effect: the bank is the key's project.
     async fn initialize(
         &self,
         caller: &Caller,
@@ -167,8 +167,7 @@ impl Workspace for PostgresWorkspace {
         Err(fixed())
     }
 
-    /// The rules file that came with the project when it was imported; without one, the rules that a new folder bank
-    /// starts with.
+    /// The rules file that was imported with the project; without one, the default rules of a new folder bank.
     async fn mode_rules(&self, caller: &Caller, mode: Mode) -> Result<ModeRules, WorkspaceError> {
         let names = [format!(".mcprules-{mode}"), format!(".clinerules-{mode}")];
         let names = names.as_slice();
@@ -201,7 +200,7 @@ fn store_of(error: memory_bank_core::error::GraphError) -> StoreError {
     }
 }
 
-/// The most slugs that are remembered; past this the memory starts anew.
+/// The most cached slugs; past this the cache is cleared.
 const SLUGS: usize = 100_000;
 
 /// The slugs of projects, which never change.
@@ -209,7 +208,7 @@ const SLUGS: usize = 100_000;
 pub(crate) struct Slugs(Mutex<HashMap<ProjectId, String>>);
 
 impl Slugs {
-    /// Remembers a slug.
+    /// Caches a slug.
     pub(crate) fn keep(&self, project: ProjectId, slug: String) {
         let mut slugs = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if slugs.len() >= SLUGS {

@@ -1,13 +1,13 @@
-//! News of committed changes, from the stores to whoever subscribed.
+//! Distributes committed changes from the stores to subscribers.
 
 use memory_bank_core::caller::ProjectId;
 use memory_bank_core::store::{Change, ChangeSink};
 use tokio::sync::broadcast;
 
-/// How many changes a slow subscriber may lag behind. Then it is told to read everything again.
+/// How many changes a slow subscriber may lag behind. Then it is notified to read everything again.
 const BACKLOG: usize = 1024;
 
-/// One hub a process. News is a hint to read again; a subscriber that lags loses hints, not data.
+/// One hub per process. A change is a hint to read again; a subscriber that lags loses hints, not data.
 #[derive(Debug)]
 pub struct Hub {
     sender: broadcast::Sender<(ProjectId, Change)>,
@@ -20,13 +20,13 @@ impl Hub {
         Self { sender: broadcast::channel(BACKLOG).0 }
     }
 
-    /// News from now on, of every project; the receiver picks its own.
+    /// Changes from now on, of every project; the receiver filters its own.
     #[must_use]
     pub fn subscribe(&self) -> broadcast::Receiver<(ProjectId, Change)> {
         self.sender.subscribe()
     }
 
-    /// Tells every subscriber of every project to read again, since changes may have been missed.
+    /// Notifies every subscriber of every project to read again, since changes may have been missed.
     pub fn missed(&self) {
         self.changed(ProjectId(uuid::Uuid::nil()), Change::Missed);
     }

@@ -1,6 +1,6 @@
-//! The MCP face of `memory-bank-mcp`: tools, resources, prompts and the transports that carry them.
+//! The MCP side of `memory-bank-mcp`: tools, resources, prompts and their transports.
 //!
-//! Architecture invariant: nothing here reads a file or speaks SQL. Rules are [`memory_bank_core`]'s, data comes
+//! Architecture invariant: nothing here reads a file or uses SQL. Rules are in [`memory_bank_core`], data comes
 //! through its store traits.
 
 pub mod http;

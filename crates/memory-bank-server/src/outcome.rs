@@ -1,26 +1,26 @@
-//! How requests of MCP end, in one word, for those who count and trace them.
+//! The outcome of MCP requests as one word, for metrics and traces.
 
 use rmcp::model::{CallToolResponse, ErrorCode, ErrorData};
 
 use crate::mcp::tools::KEY_VOID;
 
-/// How a request of MCP ended.
+/// The outcome of an MCP request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Outcome {
-    /// It did what was asked.
+    /// It succeeded.
     Ok,
-    /// It said no, and what to do.
+    /// It was refused.
     Refused,
     /// The request was malformed.
     Malformed,
-    /// Nobody waited for it any more.
+    /// It was cancelled.
     Cancelled,
-    /// The server failed.
+    /// An internal error.
     Failed,
 }
 
 impl Outcome {
-    /// How a call of a tool ended.
+    /// The outcome of a tool call.
     pub(crate) fn of_call(result: &Result<CallToolResponse, ErrorData>) -> Self {
         match result {
             Ok(CallToolResponse::Complete(result)) if result.is_error == Some(true) => Self::Refused,
@@ -28,7 +28,7 @@ impl Outcome {
         }
     }
 
-    /// How any other request ended.
+    /// The outcome of any other request.
     pub(crate) fn of<T>(result: &Result<T, ErrorData>) -> Self {
         match result {
             Ok(_) => Self::Ok,
@@ -36,7 +36,7 @@ impl Outcome {
             Err(error) if error.code == ErrorCode::RESOURCE_NOT_FOUND => Self::Refused,
             // There was no memory for the reply, no connection to the store, or the key is void.
             Err(error) if [ErrorCode(-32050), KEY_VOID].contains(&error.code) => Self::Refused,
-            // What the guard answers to those who took a call back.
+            // The guard's reply to a cancelled call.
             Err(error) if error.code == ErrorCode(-32000) => Self::Cancelled,
             Err(_) => Self::Malformed,
         }

@@ -1,4 +1,4 @@
-//! What a request handler works with: the stores, the state, the hub, time and chance.
+//! Dependencies of a request handler: the stores, the state, the hub, clock and entropy.
 
 use std::sync::Arc;
 
@@ -13,28 +13,29 @@ use crate::hub::Hub;
 /// Shared by all connections of a process.
 #[derive(Clone)]
 pub struct Services {
-    /// Finds the bank that a caller means.
+    /// Finds the caller's bank.
     pub workspace: Arc<dyn Workspace>,
-    /// Keeps modes and thinking sessions.
+    /// Stores modes and thinking sessions.
     pub state: Arc<dyn StateStore>,
-    /// Carries news of changes to subscribers.
+    /// Distributes changes to subscribers.
     pub hub: Arc<Hub>,
-    /// The time.
+    /// The clock.
     pub clock: Arc<dyn Clock>,
-    /// Ids.
+    /// The source of ids.
     pub entropy: Arc<dyn Entropy>,
-    /// How large replies may be.
+    /// Bounds of replies.
     pub replies: Replies,
-    /// Turns queries into vectors, so that search finds by meaning as well; none unless it is set.
+    /// Turns queries into vectors for search by meaning; `None` if no embedder is configured.
     pub embedder: Option<Arc<dyn Embedder>>,
 }
 
-/// How large replies may be.
+/// Bounds of replies.
 #[derive(Clone)]
 pub struct Replies {
-    /// The most bytes of text in a reply that can be had in parts. A single document that is asked for by name comes whole.
+    /// The most bytes of text in a reply that can be read in parts. A single document that is requested by name is
+    /// returned whole.
     pub bytes: usize,
-    /// Accounts for the reply to the call under way; nothing where there is one client.
+    /// Reserves memory for the reply of the current call; `None` with a single client.
     pub memory: Option<Arc<dyn ReplyMemory>>,
 }
 
@@ -45,7 +46,7 @@ impl Default for Replies {
 }
 
 impl Replies {
-    /// Accounts for at least so many bytes of the reply to the call under way.
+    /// Reserves at least so many bytes for the reply of the current call.
     ///
     /// # Errors
     /// There is no memory for it.
@@ -60,7 +61,7 @@ impl Replies {
 /// The memory for one reply.
 #[async_trait]
 pub trait ReplyMemory: Send + Sync {
-    /// Accounts for at least so many bytes in all; waits for a moment when there is no room.
+    /// Raises the reservation to at least so many bytes; waits briefly if there is no room.
     ///
     /// # Errors
     /// There is no memory for it.
@@ -70,16 +71,16 @@ pub trait ReplyMemory: Send + Sync {
 /// Why there is no memory for a reply.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum NoMemory {
-    /// The key's own replies take what it may have.
+    /// The key's own replies use its budget.
     Key,
-    /// Replies over the same connection take what it may have.
+    /// Replies over the same connection use its budget.
     Connection,
-    /// All replies together take what there is.
+    /// All replies together use the budget.
     Server,
 }
 
 impl NoMemory {
-    /// What the client reads.
+    /// The client's message.
     pub(crate) fn text(self) -> &'static str {
         match self {
             Self::Key => {

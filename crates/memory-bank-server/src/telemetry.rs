@@ -1,8 +1,8 @@
-//! Traces: which span a request or a call of a tool belongs to, whoever began the trace. Where spans go is the binary's
-//! affair; while they go nowhere, nothing here costs more than a look at a flag.
+//! Traces: the span of a request or tool call, and its parent. The binary configures the exporter; without one, a
+//! span costs one check of a flag.
 //!
-//! Architecture invariant: what is written on a span is a name of this program, a number or an id, never an argument, a
-//! key, an address or a piece of a document.
+//! Architecture invariant: attributes of spans are names of this program, numbers or ids, never an argument, a key,
+//! an address or a piece of a document.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -18,13 +18,13 @@ use tracing_opentelemetry::OpenTelemetrySpanExt;
 
 use crate::mcp::tools;
 
-/// Whether spans go anywhere.
+/// Whether spans are exported.
 static ON: AtomicBool = AtomicBool::new(false);
 
 /// The longest `traceparent` or `tracestate` that is read, in bytes; the standard asks for 512.
 const LONGEST: usize = 512;
 
-/// Says that spans go somewhere; the binary does, once, before it serves.
+/// Enables spans; the binary calls it once, before it serves.
 pub fn enable() {
     ON.store(true, Ordering::Relaxed);
 }
@@ -33,7 +33,7 @@ fn is_on() -> bool {
     ON.load(Ordering::Relaxed)
 }
 
-/// Continues the trace that a request of HTTP belongs to, and names its span.
+/// Continues the trace of an HTTP request, and names its span.
 pub(crate) fn begin_request(span: &Span, headers: &HeaderMap, method: &'static str, route: &'static str) {
     if !is_on() {
         return;
@@ -50,7 +50,7 @@ pub(crate) fn begin_request(span: &Span, headers: &HeaderMap, method: &'static s
     span.set_attribute("http.route", route);
 }
 
-/// Says how a request was answered.
+/// Records the reply of a request.
 pub(crate) fn end_request(span: &Span, status: u16) {
     if !is_on() {
         return;
@@ -61,8 +61,8 @@ pub(crate) fn end_request(span: &Span, status: u16) {
     }
 }
 
-/// The span of a call of a tool: below the span that the client names in `_meta` (SEP-414), and linked to the request
-/// that carried it; or else below that request.
+/// The span of a tool call: a child of the span that the client names in `_meta` (SEP-414), linked to its request; or
+/// else a child of that request.
 pub(crate) fn tool_span(name: &str, meta: &RequestMetaObject) -> Span {
     if !is_on() {
         return Span::none();
@@ -89,7 +89,7 @@ pub(crate) fn tool_span(name: &str, meta: &RequestMetaObject) -> Span {
     span
 }
 
-/// Says how a call of a tool ended.
+/// Records the outcome of a tool call.
 pub(crate) fn end_tool(span: &Span, outcome: &'static str) {
     if span.is_disabled() {
         return;

@@ -276,7 +276,7 @@ impl Inner {
             // Somebody who may, asks again.
             Err(StoreError::KeyVoid | StoreError::Denied) => Ok(Next::Done),
             Err(error) => {
-                tracing::warn!(%error, "the vectors of a project were not kept");
+                tracing::warn!(%error, "the vectors of a project were not stored");
                 project.close(&model).await;
                 Ok(Next::Failed)
             }
@@ -358,7 +358,7 @@ impl Inner {
                 Ok(vectors) => made.extend(vectors.into_iter().map(|vector| (hash, vector))),
                 Err(error) if error.is_temporary() => return Err(error),
                 Err(error) => {
-                    tracing::warn!(%error, "a passage is left without a vector");
+                    tracing::warn!(%error, "a passage has no vector");
                     self.locked().usage.failed += 1;
                     self.with_job(key, |job| {
                         if job.skipped.len() < SKIPPED {
@@ -428,7 +428,7 @@ impl Inner {
         state.usage.last_error = Some(error.to_owned());
         drop(state);
         if is_new {
-            tracing::warn!(error, pause_s = pause.as_secs(), "vectors cannot be made; they are tried again");
+            tracing::warn!(error, pause_s = pause.as_secs(), "vectors cannot be made; retrying");
         }
     }
 }

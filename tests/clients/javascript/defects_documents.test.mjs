@@ -9,7 +9,7 @@ import { copyOf, emptyFolder, freshBank, read, serverOn, write } from "./lib/pro
 
 const lines = (text, line) => text.split("\n").filter((each) => each === line).length;
 
-test("d1: set_memory_bank_path switches everything", async (t) => {
+test("set_memory_bank_path switches everything", async (t) => {
   const { server, project: a } = await freshBank(t);
   const b = await emptyFolder(t);
   await server.ok("initialize_memory_bank", { path: b });
@@ -22,7 +22,7 @@ test("d1: set_memory_bank_path switches everything", async (t) => {
   assert.match(await read(a, "memory-bank", "progress.md"), /- x: y\n/);
 });
 
-test("d4: update_tasks twice keeps the title, other bullets and CRLF", async (t) => {
+test("update_tasks twice keeps the title, other bullets and CRLF", async (t) => {
   const { server, bank } = await freshBank(t);
   const template = await read(bank, "active-context.md");
   await server.ok("update_tasks", { add: ["a"] });
@@ -37,7 +37,7 @@ test("d4: update_tasks twice keeps the title, other bullets and CRLF", async (t)
   assert.ok(!/[^\r]\n/.test(after) && after.includes("three\r\n"));
 });
 
-test("d5: dollar patterns are text", async (t) => {
+test("dollar patterns are text", async (t) => {
   const { server, bank } = await freshBank(t);
   const before = await read(bank, "progress.md");
   await server.ok("track_progress", { action: "x", description: "$& $` $' $$" });
@@ -46,14 +46,14 @@ test("d5: dollar patterns are text", async (t) => {
   assert.ok(after.includes("- x: $& $` $' $$\n"));
 });
 
-test("d6: ten entries at once are ten entries", async (t) => {
+test("ten entries at once are ten entries", async (t) => {
   const { server, bank } = await freshBank(t);
   await Promise.all(Array.from({ length: 10 }, (_, n) => server.ok("track_progress", { action: "x", description: `<${n}>` })));
   const text = await read(bank, "progress.md");
   for (let n = 0; n < 10; n += 1) assert.ok(text.includes(`<${n}>`));
 });
 
-test("d12: headings are whole lines, also at the end of the file", async (t) => {
+test("headings are whole lines, also at the end of the file", async (t) => {
   const { server, bank } = await freshBank(t);
   const entry = { type: "fix", summary: "s" };
   await write(join(bank, "progress.md"), "# P\n\n## Update History");
@@ -67,7 +67,7 @@ test("d12: headings are whole lines, also at the end of the file", async (t) => 
   assert.equal(lines(text, "## Update History"), 1);
 });
 
-test("d13: a missing final newline glues nothing together", async (t) => {
+test("a missing final newline glues nothing together", async (t) => {
   const { server, bank } = await freshBank(t);
   await write(join(bank, "decision-log.md"), "# Decision Log");
   await write(join(bank, "active-context.md"), "# Current Context\n\n## Next Steps\n- a");
@@ -78,7 +78,7 @@ test("d13: a missing final newline glues nothing together", async (t) => {
   assert.match(await read(bank, "active-context.md"), /\n- a\n- b\n/);
 });
 
-test("d14: a backup holds the graph, and oddly named files do not break it", async (t) => {
+test("a backup holds the graph, and oddly named files do not break it", async (t) => {
   const { server, bank } = await freshBank(t);
   await server.ok("graph_upsert_entity", { name: "A", entityType: "t" });
   await write(join(bank, "bad..name.md"), "odd");
@@ -87,7 +87,7 @@ test("d14: a backup holds the graph, and oddly named files do not break it", asy
   assert.equal(await read(backupPath, "bad..name.md"), "odd");
 });
 
-test("d15: a backup's id is listed and restored", async (t) => {
+test("a backup's id is listed and restored", async (t) => {
   const { server, bank } = await freshBank(t);
   const before = await read(bank, "progress.md");
   const { backupPath } = (await server.ok("create_backup")).json;
@@ -99,7 +99,7 @@ test("d15: a backup's id is listed and restored", async (t) => {
   assert.equal(await read(bank, "progress.md"), before);
 });
 
-test("d19: the digest has the newest decisions and entries, and whole lists", async (t) => {
+test("the digest has the newest decisions and entries, and whole lists", async (t) => {
   const { server } = await freshBank(t);
   for (let n = 1; n <= 7; n += 1) await server.ok("log_decision", { title: `D${n}`, context: "c", decision: "d" });
   await server.ok("add_progress_entry", { type: "fix", summary: "structured" });
@@ -112,7 +112,7 @@ test("d19: the digest has the newest decisions and entries, and whole lists", as
   assert.deepEqual(none.digest.recentProgress, []);
 });
 
-test("d20: one task list, one list of notes", async (t) => {
+test("one task list, one list of notes", async (t) => {
   const { server, bank } = await freshBank(t);
   await server.ok("update_active_context", { tasks: ["one"] });
   await server.ok("update_tasks", { add: ["two"] });
@@ -125,20 +125,20 @@ test("d20: one task list, one list of notes", async (t) => {
   assert.deepEqual(digest.currentContext.tasks, ["three", "two", "one"]);
 });
 
-test("d21: updateActiveContext:false is honoured", async (t) => {
+test("updateActiveContext:false is honoured", async (t) => {
   const { server, bank } = await freshBank(t);
   const before = await read(bank, "active-context.md");
   await server.ok("track_progress", { action: "x", description: "y", updateActiveContext: false });
   assert.equal(await read(bank, "active-context.md"), before);
 });
 
-test("d22: includeEtag:false gives the bare text", async (t) => {
+test("includeEtag:false gives the bare text", async (t) => {
   const { server, bank } = await freshBank(t);
   const { text } = await server.ok("read_memory_bank_file", { filename: "progress.md", includeEtag: false });
   assert.equal(text, await read(bank, "progress.md"));
 });
 
-test("d24: `truncated` means that there is more, refused files are skipped", async (t) => {
+test("`truncated` means that there is more, refused files are skipped", async (t) => {
   const { server, bank } = await freshBank(t);
   const lines = Array.from({ length: 30 }, (_, at) => `needle ${at}\n`);
   await write(join(bank, "hits.md"), lines.join(""));
@@ -159,7 +159,7 @@ test("d24: `truncated` means that there is more, refused files are skipped", asy
   assert.ok(reply.text.length < 10_000 && reply.json.results[0].content.includes("longneedle"));
 });
 
-test("d25: a name given twice is read, not failed; results keep the order asked for", async (t) => {
+test("a name given twice is read, not failed; results keep the order asked for", async (t) => {
   const { server } = await freshBank(t);
   const files = ["system-patterns.md", "progress.md", "progress.md", "active-context.md"];
   const { results, metadata } = (await server.ok("batch_read_files", { files })).json;
@@ -167,7 +167,7 @@ test("d25: a name given twice is read, not failed; results keep the order asked 
   assert.deepEqual(Object.keys(results), ["system-patterns.md", "progress.md", "active-context.md"]);
 });
 
-test("d26: a name that is rewritten on writing is found on reading", async (t) => {
+test("a name that is rewritten on writing is found on reading", async (t) => {
   const { server } = await freshBank(t);
   await server.ok("write_memory_bank_file", { filename: "myNotes.md", content: "a" });
   const { etag } = (await server.ok("read_memory_bank_file", { filename: "myNotes.md" })).json;
@@ -175,7 +175,7 @@ test("d26: a name that is rewritten on writing is found on reading", async (t) =
   await server.ok("write_memory_bank_file", { filename: "myNotes.md", content: "b", ifMatchEtag: etag });
 });
 
-test("d27: an invalid name is named as such, and an empty etag counts as none, but deletes nothing", async (t) => {
+test("an invalid name is named as such, and an empty etag counts as none, but deletes nothing", async (t) => {
   const { server, bank } = await freshBank(t);
   const bad = await server.fails("write_memory_bank_file", { filename: "../x.md", content: "x", ifMatchEtag: "aa" });
   assert.ok(!bad.includes("FILE_NOT_FOUND"));
@@ -187,7 +187,7 @@ test("d27: an invalid name is named as such, and an empty etag counts as none, b
   assert.equal(await read(bank, "note.md"), "x");
 });
 
-test("d41: an empty context passes, and a missing progress.md loses no decision", async (t) => {
+test("an empty context passes, and a missing progress.md loses no decision", async (t) => {
   const { server, bank } = await freshBank(t);
   await server.ok("log_decision", { title: "A", context: "", decision: "d" });
   await unlink(join(bank, "progress.md"));
@@ -196,7 +196,7 @@ test("d41: an empty context passes, and a missing progress.md loses no decision"
   assert.match(await read(bank, "progress.md"), /^# Project Progress\n[^]*Decision Made: B\n/);
 });
 
-test("d43: parts of a finalisation are checked before anything is written", async (t) => {
+test("parts of a finalisation are checked before anything is written", async (t) => {
   const { server, bank } = await freshBank(t);
   const before = await read(bank, "decision-log.md");
   for (const part of [{ decision: { title: "x" } }, { progressEntry: {} }, { progressEntry: { type: "poem", summary: "s" } }]) {
@@ -208,7 +208,7 @@ test("d43: parts of a finalisation are checked before anything is written", asyn
   assert.equal(await read(bank, "decision-log.md"), before);
 });
 
-test("d44: backups stay beside the bank", async (t) => {
+test("backups stay beside the bank", async (t) => {
   const { server, project } = await freshBank(t);
   for (const backupDir of ["../esc", "/proc/nope", "/tmp"]) {
     const reply = await server.tool("create_backup", { backupDir }).catch((error) => ({ isError: true, text: error.message }));
@@ -217,7 +217,7 @@ test("d44: backups stay beside the bank", async (t) => {
   assert.deepEqual((await readdir(project)).filter((name) => name.includes("backup")), []);
 });
 
-test("d48: times are UTC, wherever the host is", async (t) => {
+test("times are UTC, wherever the host is", async (t) => {
   const { server, bank } = await freshBank(t, [], { env: { TZ: "Asia/Tokyo" } });
   const hours = [new Date()];
   await server.ok("add_session_note", { note: "n" });
@@ -230,19 +230,19 @@ test("d48: times are UTC, wherever the host is", async (t) => {
   assert.ok(either(heading), heading);
 });
 
-test("d52: an unknown category is refused", async (t) => {
+test("an unknown category is refused", async (t) => {
   const { server, bank } = await freshBank(t);
   assert.match(await server.fails("add_session_note", { note: "n", category: "zzz" }), /observation.*blocker/);
   assert.ok(!(await read(bank, "active-context.md")).includes("undefined"));
 });
 
-test("d53: a link to a file outside is not read", async (t) => {
+test("a link to a file outside is not read", async (t) => {
   const { server, bank } = await freshBank(t);
   await symlink("/etc/hostname", join(bank, "link.md"));
   await server.fails("read_memory_bank_file", { filename: "link.md" });
 });
 
-test("d54: a list can be emptied", async (t) => {
+test("a list can be emptied", async (t) => {
   const { server } = await freshBank(t);
   await server.ok("update_active_context", { tasks: [], clear: true });
   assert.deepEqual((await server.ok("get_context_digest")).json.digest.currentContext.tasks, []);

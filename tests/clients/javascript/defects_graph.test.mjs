@@ -14,7 +14,7 @@ async function withEntity(t, name = "Alpha", attrs = undefined) {
 }
 const search = async (server, query, more = {}) => (await server.ok("graph_search", { query, ...more })).json;
 
-test("d2: an unknown store is an error, one registered later is meant", async (t) => {
+test("an unknown store is an error, one registered later is meant", async (t) => {
   const { server, bank } = await withEntity(t);
   const b = await emptyFolder(t);
   const other = await serverOn(b, t);
@@ -26,7 +26,7 @@ test("d2: an unknown store is an error, one registered later is meant", async (t
   assert.ok((await read(b, "memory-bank", "graph", "graph.jsonl")).includes("In B"));
 });
 
-test("d3: graph calls do not write a stale registry back", async (t) => {
+test("graph calls do not write a stale registry back", async (t) => {
   const { server, project } = await withEntity(t);
   const [b, c] = [await emptyFolder(t), await emptyFolder(t)];
   const other = await serverOn(b, t);
@@ -43,7 +43,7 @@ test("d3: graph calls do not write a stale registry back", async (t) => {
   assert.deepEqual(await ids(), ["C"]);
 });
 
-test("d7: a part of a name deletes nothing", async (t) => {
+test("a part of a name deletes nothing", async (t) => {
   const { server } = await withEntity(t);
   for (const entity of ["lph", "   ", "a"]) {
     await server.fails("graph_delete_entity", { entity });
@@ -52,7 +52,7 @@ test("d7: a part of a name deletes nothing", async (t) => {
   assert.equal((await search(server, "*")).entities.length, 1);
 });
 
-test("d8: an upsert without attributes keeps them, one with some merges", async (t) => {
+test("an upsert without attributes keeps them, one with some merges", async (t) => {
   const { server } = await withEntity(t, "Alpha", { a: 1 });
   const upsert = async (more) =>
     (await server.ok("graph_upsert_entity", { name: "Alpha", entityType: "t", ...more })).json.entity.attrs;
@@ -60,14 +60,14 @@ test("d8: an upsert without attributes keeps them, one with some merges", async 
   assert.deepEqual(await upsert({ attrs: { b: 2 } }), { a: 1, b: 2 });
 });
 
-test("d10: half a line in the log swallows no event", async (t) => {
+test("half a line in the log swallows no event", async (t) => {
   const { server, bank } = await withEntity(t);
   await appendFile(join(bank, "graph", "graph.jsonl"), '{"type":"entity_up');
   await server.ok("graph_upsert_entity", { name: "N", entityType: "t" });
   assert.equal((await search(server, "N", { limit: 1 })).entities[0].name, "N");
 });
 
-test("d11: a compaction keeps events it does not know", async (t) => {
+test("a compaction keeps events it does not know", async (t) => {
   const { server, bank } = await withEntity(t);
   const unknown = '{"type":"future_event","ts":"2020-01-01"}';
   await appendFile(join(bank, "graph", "graph.jsonl"), `${unknown}\n`);
@@ -75,14 +75,14 @@ test("d11: a compaction keeps events it does not know", async (t) => {
   assert.ok((await read(bank, "graph", "graph.jsonl")).split("\n").includes(unknown));
 });
 
-test("d28: unknown ids are reported, and a name may begin like an id", async (t) => {
+test("unknown ids are reported, and a name may begin like an id", async (t) => {
   const { server } = await withEntity(t, "ent_fake");
   assert.match(await server.fails("graph_open_nodes", { nodes: ["ent_missing"] }), /ent_missing/);
   assert.equal((await server.ok("graph_open_nodes", { nodes: ["ent_fake"] })).json.entities[0].name, "ent_fake");
   await server.fails("graph_open_nodes", { nodes: [""] });
 });
 
-test("d29: blanks around the star, several words, and hits in observations", async (t) => {
+test("blanks around the star, several words, and hits in observations", async (t) => {
   const { server } = await withEntity(t, "Order Service");
   await server.ok("graph_add_observation", { entity: "Order Service", text: "written in a hurry" });
   for (const query of ["*", " * ", "service order", "hurry", "written hurry"]) {
@@ -91,7 +91,7 @@ test("d29: blanks around the star, several words, and hits in observations", asy
   }
 });
 
-test("d29: single words keep their order", async (t) => {
+test("single words keep their order", async (t) => {
   const { server } = await freshBank(t);
   for (const [name, entityType, attrs] of [
     ["other", "x", { k: "auth" }], ["reauth", "x"], ["my auth", "x"], ["thing", "auth"],
@@ -103,12 +103,12 @@ test("d29: single words keep their order", async (t) => {
   assert.deepEqual([names[0], names.slice(1, 3).sort(), names.slice(3)], ["auth", ["auth service", "thing"], ["my auth", "reauth", "other"]]);
 });
 
-test("d30: an unknown operation is refused", async (t) => {
+test("an unknown operation is refused", async (t) => {
   const { server } = await withEntity(t);
   assert.match(await server.fails("graph_maintain", { operation: "zzz" }), /rebuild.*compact.*stats/);
 });
 
-test("d31: an unknown action links nothing, and a type is trimmed on unlinking", async (t) => {
+test("an unknown action links nothing, and a type is trimmed on unlinking", async (t) => {
   const { server } = await withEntity(t);
   const relation = { from: "Alpha", relationType: "r", to: "Alpha" };
   await server.fails("graph_link_entities", { ...relation, action: "bogus" });
@@ -119,7 +119,7 @@ test("d31: an unknown action links nothing, and a type is trimmed on unlinking",
   assert.equal(await removed(), false);
 });
 
-test("d32: any source is accepted, any nonsense for a time is not", async (t) => {
+test("any source is accepted, any nonsense for a time is not", async (t) => {
   const { server } = await withEntity(t);
   const add = (more) => server.tool("graph_add_observation", { entity: "Alpha", text: JSON.stringify(more), ...more });
   const source = async (given) => (await add({ source: given })).json.observation.source;
@@ -131,7 +131,7 @@ test("d32: any source is accepted, any nonsense for a time is not", async (t) =>
   assert.ok(!(await add({ timestamp: "2020-01-01" })).isError);
 });
 
-test("d33: an observation is deleted by its id, but not under another entity's name", async (t) => {
+test("an observation is deleted by its id, but not under another entity's name", async (t) => {
   const { server } = await withEntity(t);
   await server.ok("graph_upsert_entity", { name: "Beta", entityType: "t" });
   const { observation } = (await server.ok("graph_add_observation", { entity: "Alpha", text: "x" })).json;
@@ -139,7 +139,7 @@ test("d33: an observation is deleted by its id, but not under another entity's n
   await server.ok("graph_delete_entity", { observationId: observation.id });
 });
 
-test("d34: a targeted context keeps to its budget as sent, and answers a question", async (t) => {
+test("a targeted context keeps to its budget as sent, and answers a question", async (t) => {
   const { server } = await withEntity(t, "Rust", { notes: "x".repeat(9000) });
   await server.ok("graph_add_observation", { entity: "Rust", text: "a systems language" });
   for (const maxChars of [500, 1000, 8000]) {
@@ -150,7 +150,7 @@ test("d34: a targeted context keeps to its budget as sent, and answers a questio
   assert.equal(graph.hits[0].name, "Rust");
 });
 
-test("d35: pointers are a list, each with its own heading, at the node that was meant", async (t) => {
+test("pointers are a list, each with its own heading, at the node that was meant", async (t) => {
   const { server, bank } = await withEntity(t, "Auth");
   const { entity: library } = (await server.ok("graph_upsert_entity", { name: "Auth", entityType: "library" })).json;
   await write(join(bank, "one.md"), "# One\n\n## Keys\n\nfirst document\n");
@@ -168,7 +168,7 @@ test("d35: pointers are a list, each with its own heading, at the node that was 
   await server.fails("graph_add_doc_pointer", { entityNameOrId: "Auth", docPath: "one.md" });
 });
 
-test("d45: an edited log is believed, a damaged snapshot ignored", async (t) => {
+test("an edited log is believed, a damaged snapshot ignored", async (t) => {
   const { server, project, bank } = await withEntity(t, "Before");
   await server.ok("graph_maintain", { operation: "rebuild" });
   await server.close();
@@ -179,7 +179,7 @@ test("d45: an edited log is believed, a damaged snapshot ignored", async (t) => 
   assert.equal((await search(next, "*")).entities[0].name, "After!");
 });
 
-test("d46: a foreign log is reported as damaged", async (t) => {
+test("a foreign log is reported as damaged", async (t) => {
   const { server, project, bank } = await withEntity(t);
   await server.close();
   const log = join(bank, "graph", "graph.jsonl");
@@ -189,7 +189,7 @@ test("d46: a foreign log is reported as damaged", async (t) => {
   assert.ok(!text.includes("not initialized"), text);
 });
 
-test("d50: an upsert costs at 1,500 entities what it cost at 100", async (t) => {
+test("an upsert costs at 1,500 entities what it cost at 100", async (t) => {
   const { server } = await freshBank(t);
   const batch = async (from, count) => {
     const began = performance.now();

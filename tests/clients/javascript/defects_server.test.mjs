@@ -7,7 +7,7 @@ import { join } from "node:path";
 import test from "node:test";
 import { copyOf, emptyFolder, freshBank, read, serverOn, write } from "./lib/project.mjs";
 
-test("d9: a rules file with an error is not overwritten", async (t) => {
+test("a rules file with an error is not overwritten", async (t) => {
   const project = await emptyFolder(t);
   const broken = "mode: debug\n  bad: [yaml\n";
   await write(join(project, ".mcprules-debug"), broken);
@@ -16,7 +16,7 @@ test("d9: a rules file with an error is not overwritten", async (t) => {
   assert.equal(await read(project, ".mcprules-debug"), broken);
 });
 
-test("d18: a path that names the bank folder makes no second one inside", async (t) => {
+test("a path that names the bank folder makes no second one inside", async (t) => {
   const project = await emptyFolder(t);
   const server = await serverOn(project, t);
   await server.ok("initialize_memory_bank", { path: join(project, "memory-bank") });
@@ -24,7 +24,7 @@ test("d18: a path that names the bank folder makes no second one inside", async 
   assert.ok(!(await readdir(join(project, "memory-bank"))).includes("memory-bank"));
 });
 
-test("d23: list_stores tells what is in use, also after a restart", async (t) => {
+test("list_stores tells what is in use, also after a restart", async (t) => {
   const project = await copyOf("original-project", t);
   const server = await serverOn(project, t);
   const other = await emptyFolder(t);
@@ -46,7 +46,7 @@ test("d23: list_stores tells what is in use, also after a restart", async (t) =>
   assert.ok(then.selectedStoreId === null || then.selectedStoreId === "shop", then.selectedStoreId);
 });
 
-test("d36: mode and umb in one call are both done, and words must be whole", async (t) => {
+test("mode and umb in one call are both done, and words must be whole", async (t) => {
   const { server } = await freshBank(t);
   await server.fails("switch_mode", { umb: true, umbCommand: "plumber" });
   await server.fails("switch_mode", { umb: true, umbCommand: "number" });
@@ -56,7 +56,7 @@ test("d36: mode and umb in one call are both done, and words must be whole", asy
   assert.match((await server.ok("switch_mode")).text, /^Current mode: test\n.*\nUMB mode active: No$/);
 });
 
-test("d37: failures are marked as such, and objects are not written as text", async (t) => {
+test("failures are marked as such, and objects are not written as text", async (t) => {
   const { server, project, bank } = await freshBank(t);
   await write(join(project, "file"), "");
   await server.fails("initialize_memory_bank", { path: join(project, "file") });
@@ -66,13 +66,13 @@ test("d37: failures are marked as such, and objects are not written as text", as
   assert.notEqual((await server.request("tools/call", { name: "update_tasks" })).isError, true);
 });
 
-test("d40: verbose configuration tells no value of the environment", async (t) => {
+test("verbose configuration tells no value of the environment", async (t) => {
   const { server } = await freshBank(t, [], { env: { MY_TOKEN: "s3cr3t-value", RUST_LOG: "warn" } });
   const { text } = await server.ok("debug_mcp_config", { verbose: true });
   assert.ok(!text.includes("s3cr3t-value"));
 });
 
-test("d42: odd thoughts are refused before they are counted, odd branch names are names", async (t) => {
+test("odd thoughts are refused before they are counted, odd branch names are names", async (t) => {
   const { server } = await freshBank(t);
   const think = { thought: "x", nextThoughtNeeded: true, totalThoughts: 5, sessionId: "s" };
   for (const thoughtNumber of [-3, 0, 1.5, "1.5", "two"]) {
@@ -91,14 +91,14 @@ test("d42: odd thoughts are refused before they are counted, odd branch names ar
   assert.equal(hadSession, true);
 });
 
-test("d47: errors of resources have codes of their own and no path of the host", async (t) => {
+test("errors of resources have codes of their own and no path of the host", async (t) => {
   const { server, project } = await freshBank(t);
   const missing = await server.refuses(-32002, "resources/read", { uri: "memory-bank://nothing" });
   const bad = await server.refuses(-32602, "resources/read", { uri: "memory-bank://../x" });
   for (const error of [missing, bad]) assert.ok(!error.message.includes(project), error.message);
 });
 
-test("d51: a tilde makes no folder of that name, and the registry follows --path", async (t) => {
+test("a tilde makes no folder of that name, and the registry follows --path", async (t) => {
   const here = await emptyFolder(t);
   const project = await copyOf("original-project", t);
   const server = await serverOn(here, t, ["--path", project]);
@@ -108,7 +108,7 @@ test("d51: a tilde makes no folder of that name, and the registry follows --path
   assert.ok((await read(project, "stores.json")).includes("third"));
 });
 
-test("d51: a registry of a newer version is not replaced", async (t) => {
+test("a registry of a newer version is not replaced", async (t) => {
   const project = await copyOf("original-project", t);
   const newer = '{"version":7,"stores":{"kept":true}}';
   await write(join(project, "stores.json"), newer);

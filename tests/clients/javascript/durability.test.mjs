@@ -66,7 +66,7 @@ test("after kill -9 in a compaction nothing acknowledged is gone", async (t) => 
   assert.equal(stats.observationCount, 200);
 });
 
-test("a torn last line does not swallow the next event (d10)", async (t) => {
+test("a torn last line does not swallow the next event", async (t) => {
   const project = await copyOf("original-project", t);
   const log = join(project, "memory-bank", "graph", "graph.jsonl");
   await appendFile(log, '{"type":"entity_upsert","entity":{"id":"ent_half');
@@ -89,7 +89,7 @@ test("the log tears while the server runs, and its next event is kept", async (t
   assert.deepEqual(names.sort(), ["One", "Two"]);
 });
 
-test("a log edited by hand is believed over the snapshot (d45)", async (t) => {
+test("a log edited by hand is believed over the snapshot", async (t) => {
   const project = await copyOf("original-project", t);
   const log = join(project, "memory-bank", "graph", "graph.jsonl");
   await write(log, (await read(log)).replaceAll("Runs PostgreSQL 16", "Runs PostgreSQL 18"));
@@ -98,7 +98,7 @@ test("a log edited by hand is believed over the snapshot (d45)", async (t) => {
   assert.ok(observations.some((observation) => observation.text === "Runs PostgreSQL 18"));
 });
 
-test("damaged derived files do no harm (d45)", async (t) => {
+test("damaged derived files do no harm", async (t) => {
   const project = await copyOf("original-project", t);
   const graph = join(project, "memory-bank", "graph");
   await write(join(graph, "graph.snapshot.json"), '{"junk":1}');
@@ -110,7 +110,7 @@ test("damaged derived files do no harm (d45)", async (t) => {
   assert.equal(JSON.parse(await read(graph, "graph.snapshot.json")).entities.length, 6);
 });
 
-test("a log with a foreign marker is reported as damaged, with its place, and left as it is (d46)", async (t) => {
+test("a log with a foreign marker is reported as damaged, with its place, and left as it is", async (t) => {
   const project = await copyOf("original-project", t);
   const log = join(project, "memory-bank", "graph", "graph.jsonl");
   const foreign = (await read(log)).replace('"source":"memory-bank-mcp"', '"source":"another-program"');
@@ -147,7 +147,7 @@ test("a write that cannot be made leaves no temporary file and says so", async (
   assert.deepEqual((await readdir(bank)).filter((name) => /tmp|~$/.test(name)), []);
 });
 
-test("a rules file with an error is kept, and the error reported (d9)", async (t) => {
+test("a rules file with an error is kept, and the error reported", async (t) => {
   const project = await copyOf("original-project", t);
   const broken = "mode: debug\ninstructions: [unclosed\n";
   await write(join(project, ".mcprules-debug"), broken);
@@ -157,7 +157,7 @@ test("a rules file with an error is kept, and the error reported (d9)", async (t
   assert.match(reply.text + server.stderr, /mcprules-debug/);
 });
 
-test("a registry that is not JSON is kept aside, not overwritten in silence (d51)", async (t) => {
+test("a registry that is not JSON is kept aside, not overwritten in silence", async (t) => {
   const project = await copyOf("original-project", t);
   await write(join(project, "stores.json"), "{ not json");
   const server = await serverOn(project, t);

@@ -138,7 +138,7 @@ test("a version that nobody knows is refused with the list of those that work", 
   assert.ok(JSON.stringify(error.data).includes(MODERN), JSON.stringify(error.data));
 });
 
-test("a resource that does not exist is refused with the code of its era (d47)", async (t) => {
+test("a resource that does not exist is refused with the code of its era", async (t) => {
   const legacy = await serverOn(await copyOf("original-project", t), t);
   const uri = "memory-bank://no-such-document";
   const old = await legacy.refuses(-32002, "resources/read", { uri });

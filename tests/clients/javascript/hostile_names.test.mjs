@@ -60,7 +60,7 @@ test("reading, writing, editing, deleting and renaming refuse every name outside
   assert.deepEqual(await readdir(project), before);
 });
 
-test("an invalid name is reported as such, not as a missing file (d27)", async (t) => {
+test("an invalid name is reported as such, not as a missing file", async (t) => {
   const { server } = await bankWithSecret(t);
   const text = await server.fails("write_memory_bank_file", { filename: "../x.md", content: "x", ifMatchEtag: "aa" });
   assert.ok(!text.includes("FILE_NOT_FOUND"), text);
@@ -74,7 +74,7 @@ test("batches report refused names one by one", async (t) => {
   assert.deepEqual([metadata.successful, metadata.failed], [1, 1]);
 });
 
-test("a search lists refused names as skipped (d24)", async (t) => {
+test("a search lists refused names as skipped", async (t) => {
   const { server } = await bankWithSecret(t);
   const { results, metadata } = (
     await server.ok("search_memory_bank", { query: "secret", files: ["../outside.md", "../../etc/passwd"] })
@@ -93,7 +93,7 @@ test("a resource address cannot leave the bank", async (t) => {
   }
 });
 
-test("a symbolic link out of the bank is neither read nor written nor searched (d53)", async (t) => {
+test("a symbolic link out of the bank is neither read nor written nor searched", async (t) => {
   const { server, project, bank } = await bankWithSecret(t);
   await symlink(join(project, "outside.md"), join(bank, "link.md"));
   await refused(server, "read_memory_bank_file", { filename: "link.md" });
@@ -128,7 +128,7 @@ test("a folder in the place of a document is refused", async (t) => {
   assert.deepEqual((await readdir(bank)).filter((name) => name.includes("tmp")), []);
 });
 
-test("a backup goes nowhere but below the project (d44)", async (t) => {
+test("a backup goes nowhere but below the project", async (t) => {
   const { server } = await bankWithSecret(t);
   for (const backupDir of ["../esc", "/proc/nope", "/dev/shm/esc"]) {
     await refused(server, "create_backup", { backupDir });
@@ -147,7 +147,7 @@ test("names with blanks, dots, other scripts and escapes are plain names", async
   }
 });
 
-test("one canonical name serves reading, writing and comparing (d26)", async (t) => {
+test("one canonical name serves reading, writing and comparing", async (t) => {
   const { server, bank } = await bankWithSecret(t);
   await server.ok("write_memory_bank_file", { filename: "README.md", content: "one" });
   const first = (await server.ok("read_memory_bank_file", { filename: "README.md" })).json;

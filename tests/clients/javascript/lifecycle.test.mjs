@@ -14,7 +14,7 @@ const run = (...args) =>
 
 const entries = (text) => text.split("\n").filter((line) => line.includes("] - under way: "));
 
-test("the handshake names the server, its version and instructions (d38)", async (t) => {
+test("the handshake names the server, its version and instructions", async (t) => {
   const server = await serverOn(await emptyFolder(t), t);
   const { stdout } = await run("--version");
   const { serverInfo, instructions, capabilities } = server.handshake;
@@ -27,7 +27,7 @@ test("the handshake names the server, its version and instructions (d38)", async
   }
 });
 
-test("the end of input ends the process with 0 after the calls under way (d39)", async (t) => {
+test("the end of input ends the process with 0 after the calls under way", async (t) => {
   const { server, bank } = await freshBank(t);
   const calls = Array.from({ length: 20 }, (_, n) =>
     server.tool("track_progress", { action: "under way", description: `entry ${n}` }),
@@ -106,7 +106,7 @@ test("the transport is chosen by flag and by environment, and an unknown one is 
   }
 });
 
-test("--mode is honoured in a folder that has a bank (d17)", async (t) => {
+test("--mode is honoured in a folder that has a bank", async (t) => {
   const server = await serverOn(await copyOf("original-project", t), t, ["--mode", "architect"]);
   assert.equal(
     (await server.ok("switch_mode")).text,
@@ -114,7 +114,7 @@ test("--mode is honoured in a folder that has a bank (d17)", async (t) => {
   );
 });
 
-test("the very first call after the start is answered (d36)", async (t) => {
+test("the very first call after the start is answered", async (t) => {
   const server = new Server(await copyOf("original-project", t));
   t.after(() => server.kill());
   const handshake = server.initialize();
@@ -123,7 +123,7 @@ test("the very first call after the start is answered (d36)", async (t) => {
   assert.match((await reply).text, /^Current mode: code\n/);
 });
 
-test("--path never falls back to a bank in the working folder (d16)", async (t) => {
+test("--path never falls back to a bank in the working folder", async (t) => {
   const here = await copyOf("original-project", t);
   const elsewhere = await emptyFolder(t);
   const before = await read(here, "memory-bank", "progress.md");

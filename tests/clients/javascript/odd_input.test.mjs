@@ -17,7 +17,7 @@ for (const [what, line] of [
   ["is a word", "hello"],
   ["nests too deep for the parser", "[".repeat(100_000)],
 ]) {
-  test(`a line that ${what} gets -32700 with id null, and the next is served (d39)`, async (t) => {
+  test(`a line that ${what} gets -32700 with id null, and the next is served`, async (t) => {
     const server = await withServer(t);
     const reply = server.next(errorWithoutId(-32700));
     server.sendLine(line);
@@ -41,7 +41,7 @@ for (const [what, line] of [
   ["a number", "17"],
   ["an object that is no message", '{"hello":"world"}'],
 ]) {
-  test(`${what} gets -32600, and the next line is served (d39)`, async (t) => {
+  test(`${what} gets -32600, and the next line is served`, async (t) => {
     const server = await withServer(t);
     const reply = server.next((message) => message.error?.code === -32600);
     server.sendLine(line);
@@ -103,7 +103,7 @@ test("a tool that nobody knows is a protocol error that begins `Unknown tool`", 
   }
 });
 
-test("omitted arguments count as none (d37)", async (t) => {
+test("omitted arguments count as none", async (t) => {
   const { server } = await freshBank(t);
   for (const name of ["update_tasks", "switch_mode", "list_stores", "get_context_digest", "update_active_context"]) {
     const result = await server.request("tools/call", { name });
@@ -143,7 +143,7 @@ for (const [name, args, field] of [
   ["get_targeted_context", { query: "x", maxChars: 100 }, "maxChars"],
   ["switch_mode", { umb: "yes" }, "umb"],
 ]) {
-  test(`${name} ${JSON.stringify(args)} is refused by a result that names \`${field}\` (d37)`, async (t) => {
+  test(`${name} ${JSON.stringify(args)} is refused by a result that names \`${field}\``, async (t) => {
     const { server, bank } = await freshBank(t);
     const before = await read(bank, "active-context.md");
     const text = await server.fails(name, args);
@@ -153,7 +153,7 @@ for (const [name, args, field] of [
   });
 }
 
-test("numbers of a graph search that are out of bounds are moved into them (d29)", async (t) => {
+test("numbers of a graph search that are out of bounds are moved into them", async (t) => {
   const { server } = await freshBank(t);
   for (const name of ["One", "Two"]) {
     await server.ok("graph_upsert_entity", { name, entityType: "thing" });
@@ -247,7 +247,7 @@ test("control characters, line ends and markup in arguments do not break a docum
 });
 
 for (const pattern of ["$&", "$`", "$'", "$$", "$1"]) {
-  test(`the text ${pattern} arrives in the documents as it is (d5)`, async (t) => {
+  test(`the text ${pattern} arrives in the documents as it is`, async (t) => {
     const { server, bank } = await freshBank(t);
     await server.ok("track_progress", { action: `x${pattern}`, description: `${pattern}y` });
     await server.ok("log_decision", { title: `T ${pattern}`, context: pattern, decision: pattern });

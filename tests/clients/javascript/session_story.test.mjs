@@ -43,7 +43,7 @@ test("a session with every tool on the original's folder", async (t) => {
     assert.match((await call("list_memory_bank_files")).text, /^Files in Memory Bank:\n/);
     const debug = (await call("debug_mcp_config", { verbose: true })).text;
     assert.match(debug, /^MCP Configuration Debug Information:\n/);
-    assert.ok(!debug.includes(process.env.PATH), "no value of the environment is told (d40)");
+    assert.ok(!debug.includes(process.env.PATH), "no value of the environment is told");
     const config = JSON.parse(debug.slice(debug.indexOf("\n")));
     assert.equal(config.memoryBank.directory, bank);
     assert.equal(config.mode.name, "code");
@@ -62,7 +62,7 @@ test("a session with every tool on the original's folder", async (t) => {
     assert.deepEqual(Object.keys(results), ["payments.md", "größe & maße.md", "none.md"]);
     assert.ok(results["größe & maße.md"].content.startsWith("\ufeff# Größen"), "a byte order mark is kept");
     const bare = await call("read_memory_bank_file", { filename: "payments.md", includeEtag: false });
-    assert.equal(bare.text, await read(bank, "payments.md"), "only the content comes, as asked (d22)");
+    assert.equal(bare.text, await read(bank, "payments.md"), "only the content comes, as asked");
   });
 
   await step("it searches", async () => {
@@ -72,11 +72,11 @@ test("a session with every tool on the original's folder", async (t) => {
     assert.equal(results[0].content, "The provider retries a webhook for three days.");
     assert.equal(results[0].line, 5);
     assert.ok(results[0].context.includes(results[0].content));
-    assert.ok(about.filesSearched.includes("payments.md"), "documents beyond the core files are searched (d24)");
+    assert.ok(about.filesSearched.includes("payments.md"), "documents beyond the core files are searched");
     const all = await json("search_memory_bank", { query: "Milestone", files: ["progress.md"], maxResults: 100 });
     assert.equal(all.metadata.truncated, false);
     const exact = await json("search_memory_bank", { query: "Milestone", files: ["progress.md"], maxResults: all.results.length });
-    assert.equal(exact.metadata.truncated, false, "as many as asked for is not more than asked for (d24)");
+    assert.equal(exact.metadata.truncated, false, "as many as asked for is not more than asked for");
   });
 
   await step("it writes with etags", async () => {
@@ -120,7 +120,7 @@ test("a session with every tool on the original's folder", async (t) => {
     assert.ok((await readdir(bank)).includes("progress.md"));
   });
 
-  await step("it records progress and notes, in the sections that are there (d12, d20)", async () => {
+  await step("it records progress and notes, in the sections that are there", async () => {
     const progress = await read(bank, "progress.md");
     assert.equal(
       (await call("track_progress", { action: "Did", description: "the runbook" })).text,
@@ -138,7 +138,7 @@ test("a session with every tool on the original's folder", async (t) => {
     for (const line of progress.split("\n")) assert.ok(after.includes(line), `kept: ${line}`);
     const unchanged = await read(bank, "active-context.md");
     await call("track_progress", { action: "Did", description: "in silence", updateActiveContext: false });
-    assert.equal(await read(bank, "active-context.md"), unchanged, "the flag is honoured (d21)");
+    assert.equal(await read(bank, "active-context.md"), unchanged, "the flag is honoured");
     const note = await json("add_session_note", { note: "keys arrived", category: "blocker" });
     assert.equal(note.category, "blocker");
     const notes = await read(bank, "active-context.md");
@@ -146,7 +146,7 @@ test("a session with every tool on the original's folder", async (t) => {
     assert.match(notes, / UTC\] \[Alice\] - 🚧 Blocker: keys arrived\n/);
   });
 
-  await step("it keeps the task list without losing a line of the others (d4)", async () => {
+  await step("it keeps the task list without losing a line of the others", async () => {
     const old = await read(bank, "active-context.md");
     const first = await json("update_tasks", { add: ["Test the vouchers", "let the checkout accept vouchers"] });
     assert.deepEqual([first.changes.added, first.changes.removed, first.changes.replaced], [1, 0, false]);
@@ -161,7 +161,7 @@ test("a session with every tool on the original's folder", async (t) => {
     await call("update_active_context", { issues: ["Only this"], nextSteps: [], clear: true });
     const changed = await read(bank, "active-context.md");
     assert.deepEqual(bullets(changed, "Known Issues"), ["Only this"]);
-    assert.deepEqual(bullets(changed, "Next Steps"), [], "a list is emptied by an explicit word (d54)");
+    assert.deepEqual(bullets(changed, "Next Steps"), [], "a list is emptied by an explicit word");
   });
 
   await step("it decides and thinks", async () => {
@@ -181,7 +181,7 @@ test("a session with every tool on the original's folder", async (t) => {
       thought: "t", nextThoughtNeeded: false, thoughtNumber: 3, totalThoughts: 3, sessionId: "story",
       branchFromThought: 2, branchId: "__proto__",
     });
-    assert.deepEqual(branch.branches, ["__proto__"], "a name like any other (d42)");
+    assert.deepEqual(branch.branches, ["__proto__"], "a name like any other");
     const end = await json("finalize_thinking_session", {
       summary: "Vouchers thought through",
       decision: { title: "Voucher codes have 12 signs", context: "Guessing", decision: "Base 32" },
@@ -192,13 +192,13 @@ test("a session with every tool on the original's folder", async (t) => {
     });
     assert.equal(end.success, true);
     assert.equal(end.actions.length, 5);
-    assert.match(await read(bank, "decision-log.md"), /\n\n## .*Voucher codes have 12 signs\n/, "a blank line before the heading (d13)");
+    assert.match(await read(bank, "decision-log.md"), /\n\n## .*Voucher codes have 12 signs\n/, "a blank line before the heading");
     assert.match(await read(bank, "progress.md"), /📚 Docs: Voucher page\n/, "the sister tool's labels");
     assert.deepEqual(bullets(await read(bank, "active-context.md"), "Next Steps"), ["Ask the branches"]);
     assert.ok((await read(bank, "active-context.md")).includes("- Print vouchers\n"));
   });
 
-  await step("it switches modes and updates the bank, with the trigger that the original wrote (d36)", async () => {
+  await step("it switches modes and updates the bank, with the trigger that the original wrote", async () => {
     assert.equal((await call("switch_mode", { mode: "ask" })).text, "Successfully switched to mode ask.");
     await server.fails("switch_mode", { umb: true, umbCommand: "plumber" });
     assert.match((await call("switch_mode", { umb: true, umbCommand: "update memory bank" })).text, /^\[MEMORY BANK: UPDATING\] UMB mode activated/);
@@ -218,8 +218,8 @@ test("a session with every tool on the original's folder", async (t) => {
     );
     assert.equal(of("Checkout Service").attrs.docPath, "system-patterns.md");
     const words = await json("graph_search", { query: "dump nightly" });
-    assert.deepEqual(words.entities.map(({ name }) => name), ["Order Database"], "words in any order, by a fact (d29)");
-    assert.match(await server.fails("graph_open_nodes", { nodes: ["ent_missing"] }), /ent_missing/, "(d28)");
+    assert.deepEqual(words.entities.map(({ name }) => name), ["Order Database"], "words in any order, by a fact");
+    assert.match(await server.fails("graph_open_nodes", { nodes: ["ent_missing"] }), /ent_missing/);
     await server.fails("graph_search", { query: "*", storeId: "nobody" });
   });
 
@@ -228,7 +228,7 @@ test("a session with every tool on the original's folder", async (t) => {
     assert.equal(entity.id, "ent_uJwUBCqjVyWo");
     await json("graph_upsert_entity", { name: "Axum", entityType: "lib" });
     const again = await json("graph_upsert_entity", { name: " rust ", entityType: "LANG" });
-    assert.deepEqual([again.entity.id, again.entity.attrs], [entity.id, { since: 2015 }], "attributes stay (d8)");
+    assert.deepEqual([again.entity.id, again.entity.attrs], [entity.id, { since: 2015 }], "attributes stay");
     const { observation } = await json("graph_add_observation", {
       entity: "Rust", text: "ts date", timestamp: "2020-01-01T00:00:00.000Z", source: "docs page",
     });
@@ -238,7 +238,7 @@ test("a session with every tool on the original's folder", async (t) => {
     const { relation } = await json("graph_link_entities", { from: "Axum", relationType: "written-in", to: "Rust" });
     assert.equal(relation.id, "rel_c8-6byqpeOrw");
     const unlinked = await json("graph_link_entities", { from: "Axum", relationType: " WRITTEN-in ", to: "Rust", action: "unlink" });
-    assert.deepEqual([unlinked.success, unlinked.removed], [true, true], "(d31)");
+    assert.deepEqual([unlinked.success, unlinked.removed], [true, true]);
     for (const entityName of ["lph", "   ", "Ru", "Auth"]) {
       await server.fails("graph_delete_entity", { entity: entityName });
     }
@@ -258,11 +258,11 @@ test("a session with every tool on the original's folder", async (t) => {
     assert.ok(pack.pointers.some(({ path }) => path === "payments.md"));
     assert.ok(pack.excerpts.some(({ excerpt }) => excerpt.includes("By hand.")));
     const small = await call("get_targeted_context", { query: "checkout", maxChars: 500 });
-    assert.ok([...small.text].length <= 500, `${[...small.text].length} characters (d34)`);
+    assert.ok([...small.text].length <= 500, `${[...small.text].length} characters`);
     await server.fails("graph_add_doc_pointer", { entityNameOrId: "Payment Gateway", docPath: "none.md" });
   });
 
-  await step("it backs up and restores everything, the graph too (d14, d15)", async () => {
+  await step("it backs up and restores everything, the graph too", async () => {
     const made = await json("create_backup");
     assert.match(made.backupPath, /memory-bank-backup-\d{4}-\d\d-\d\dT\d\d-\d\d-\d\d-\d{3}Z/);
     const { backups } = await json("create_backup", { listOnly: true });
@@ -285,7 +285,7 @@ test("a session with every tool on the original's folder", async (t) => {
     await server.fails("restore_backup", { backupId: "memory-bank-backup-2020-01-01T00-00-00-000Z" });
   });
 
-  await step("it works with several stores, each by its own (d1, d2, d3)", async () => {
+  await step("it works with several stores, each by its own", async () => {
     const other = join(await emptyFolder(t), "other");
     await mkdir(other);
     await call("initialize_memory_bank", { path: other });

@@ -20,7 +20,7 @@ const all = (servers, call) =>
 
 const count = (text, pattern) => text.split(pattern).length - 1;
 
-test("entries of four processes in one document are all kept (d6)", async (t) => {
+test("entries of four processes in one document are all kept", async (t) => {
   const { servers, bank } = await crowd(t);
   await all(servers, (server, key) => server.ok("track_progress", { action: "did", description: `entry <${key}>` }));
   for (const file of ["progress.md", "active-context.md"]) {
@@ -48,7 +48,7 @@ test("different tools on the same two documents lose nothing", async (t) => {
   assert.equal(count(text, "# Current Context\n"), 1, "the title stands once");
 });
 
-test("of many writes with one etag exactly one wins, over all processes (d6)", async (t) => {
+test("of many writes with one etag exactly one wins, over all processes", async (t) => {
   const { servers, bank } = await crowd(t);
   const { etag } = (await servers[0].ok("read_memory_bank_file", { filename: "progress.md" })).json;
   const replies = await all(servers, (server, key) =>
@@ -77,7 +77,7 @@ test("observations, entities and relations of four processes are all kept, and a
   for (const line of (await read(bank, "graph", "graph.jsonl")).trimEnd().split("\n")) JSON.parse(line);
 });
 
-test("compaction beside additions drops nothing (d11)", async (t) => {
+test("compaction beside additions drops nothing", async (t) => {
   const { servers } = await crowd(t);
   await servers[0].ok("graph_upsert_entity", { name: "Hub", entityType: "thing" });
   await all(servers, (server, key) =>
@@ -89,7 +89,7 @@ test("compaction beside additions drops nothing (d11)", async (t) => {
   assert.equal(stats.observationCount, PROCESSES * EACH * (4 / 5));
 });
 
-test("thirty first entities at once are all created (d6)", async (t) => {
+test("thirty first entities at once are all created", async (t) => {
   const { server } = await freshBank(t);
   await Promise.all(
     Array.from({ length: 30 }, (_, n) => server.ok("graph_upsert_entity", { name: `E${n}`, entityType: "t" })),
@@ -97,7 +97,7 @@ test("thirty first entities at once are all created (d6)", async (t) => {
   assert.equal((await server.ok("graph_search", { query: "*", limit: 500 })).json.entities.length, 30);
 });
 
-test("stores registered by several processes are all in the registry (d3)", async (t) => {
+test("stores registered by several processes are all in the registry", async (t) => {
   const { servers, project } = await crowd(t);
   await Promise.all(
     servers.map((server, p) => server.ok("select_store", { action: "register", storeId: `s${p}`, path: project })),

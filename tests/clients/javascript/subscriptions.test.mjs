@@ -100,7 +100,7 @@ test("the template names documents beyond the core files", async (t) => {
   assert.equal(contents[0].text, await read(bank, "payments.md"));
 });
 
-test("a bank that appears after the start is found by reading a resource (d47)", async (t) => {
+test("a bank that appears after the start is found by reading a resource", async (t) => {
   const { project, server } = await subscribed(t);
   await rename(join(project, "memory-bank"), join(project, "hidden"));
   const late = await serverOn(project, t);

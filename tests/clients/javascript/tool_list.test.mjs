@@ -207,13 +207,13 @@ test("closed sets of values are enums, and numbers have bounds", async (t) => {
   assert.match(text("get_targeted_context", "maxFiles"), /"maximum":10/);
 });
 
-test("an observation is deleted without naming an entity: the schema does not ask for one (d33)", async (t) => {
+test("an observation is deleted without naming an entity: the schema does not ask for one", async (t) => {
   const { tools } = await listed(t);
   const { inputSchema } = tools.find((tool) => tool.name === "graph_delete_entity");
   assert.ok(!(inputSchema.required ?? []).includes("entity"));
 });
 
-test("get_instructions speaks of parameters that exist (d49)", async (t) => {
+test("get_instructions speaks of parameters that exist", async (t) => {
   const { server, tools } = await listed(t);
   const { text } = await server.ok("get_instructions");
   assert.match(text, /^# /);

@@ -62,7 +62,7 @@ test("status, files and graph trees without a bank get the errors they look for"
   assert.match(await client.call("switch_mode"), /^Current mode:\s*(\w+)\nMemory Bank status: INACTIVE/);
 });
 
-test("initialise button, twice, with the bank folder's own path as well (d18)", async (t) => {
+test("initialise button, twice, with the bank folder's own path as well", async (t) => {
   const project = await emptyFolder(t);
   const client = await Extension.on(project, t);
   const line = `Memory Bank initialized at ${join(project, "memory-bank")}`;
@@ -72,7 +72,7 @@ test("initialise button, twice, with the bank folder's own path as well (d18)", 
   assert.equal((await client.call("get_memory_bank_status")).isComplete, true);
 });
 
-test("a failed initialisation is an error, and the bank in use stays (d37)", async (t) => {
+test("a failed initialisation is an error, and the bank in use stays", async (t) => {
   const { client, project, bank } = await extension(t);
   await assert.rejects(client.call("initialize_memory_bank", { path: join(project, "stores.json") }), /initializ/i);
   assert.equal((await client.call("get_memory_bank_status")).path, bank);
@@ -89,7 +89,7 @@ test("files tree", async (t) => {
   assert.deepEqual(names, [...names].sort());
 });
 
-test("mode tree and mode switch; the next start honours what was written to mcp.json (d17)", async (t) => {
+test("mode tree and mode switch; the next start honours what was written to mcp.json", async (t) => {
   const { client, project } = await extension(t);
   assert.match(await client.call("switch_mode"), /^Current mode:\s*(code)$/m);
   for (const mode of ["architect", "ask", "debug", "test", "code"]) {
@@ -110,7 +110,7 @@ test("read and write a file", async (t) => {
   assert.equal(await read(bank, "payments.md"), "");
 });
 
-test("progress, decision without a rationale, context (d41)", async (t) => {
+test("progress, decision without a rationale, context", async (t) => {
   const { client, bank } = await extension(t);
   await client.call("track_progress", { action: "other", description: "Wrote the runbook" });
   assert.match(await read(bank, "progress.md"), /- other: Wrote the runbook\n/);
@@ -134,7 +134,7 @@ test("graph tree", async (t) => {
   assert.ok(relations.some((r) => r.from === "Checkout Service" && r.to === "Order Database" && r.relationType === "writes-to"));
 });
 
-test("graph webview: counts, names on the edges of opened nodes (d28)", async (t) => {
+test("graph webview: counts, names on the edges of opened nodes", async (t) => {
   const { client } = await extension(t);
   const all = await client.call("graph_search", { query: "*", limit: 500 });
   const checkout = all.entities.find((entity) => entity.name === "Checkout Service");
@@ -176,7 +176,7 @@ test("compact and rebuild", async (t) => {
   const { client, bank } = await extension(t);
   const compacted = await client.call("graph_maintain", { operation: "compact" });
   assert.deepEqual([compacted.success, compacted.operation], [true, "compact"]);
-  assert.ok((await read(bank, "graph", "graph.jsonl")).includes('"future_event"'), "unknown events are kept (d11)");
+  assert.ok((await read(bank, "graph", "graph.jsonl")).includes('"future_event"'), "unknown events are kept");
   const { stats } = await client.call("graph_maintain", { operation: "rebuild" });
   assert.deepEqual([stats.entityCount, stats.observationCount, stats.relationCount], [6, 7, 2]);
 });
@@ -190,12 +190,12 @@ test("digest preview", async (t) => {
   assert.ok(digest.recentProgress.some((line) => line.includes("Branches can close single pick-up slots")));
   assert.ok(digest.recentDecisions.every(({ title }) => title !== "# Decision Log"));
   const titles = digest.recentDecisions.map(({ title }) => title.replace(/^1\. /, ""));
-  assert.equal(titles[0], "Keep one database for shop and back office", "newest by date first (d19)");
+  assert.equal(titles[0], "Keep one database for shop and back office", "newest by date first");
   assert.ok(titles.includes("Lock slots optimistically"), titles);
   assert.match(digest.graphSummary, /Checkout Service/);
 });
 
-test("stores tree and selection (d23)", async (t) => {
+test("stores tree and selection", async (t) => {
   const { client, project } = await extension(t);
   const first = await client.call("list_stores");
   assert.deepEqual(first.stores.map(({ id, path, isActive }) => [id, path, isActive]), [

@@ -22,8 +22,7 @@ pub(super) const NEXT_STEPS: [&str; 1] = ["Next Steps"];
 /// Titles of the session notes: the one that is written, then the older one.
 pub(super) const NOTES: [&str; 2] = ["Current Session Notes", "Session Notes"];
 
-/// New lists: arguments of `update_active_context`. A list that is absent or empty stays as it is, unless `clear` says
-/// otherwise.
+/// New lists: arguments of `update_active_context`. An absent or empty list does not change, unless `clear` names it.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct UpdateActiveContext {
@@ -52,7 +51,7 @@ impl UpdateActiveContext {
         lists.into_iter().all(none) && !self.clear.as_ref().is_some_and(Clear::empties)
     }
 
-    /// The documents that the edit needs: a list may stand in either.
+    /// The documents that the edit needs: a list may be in either.
     #[must_use]
     pub fn paths() -> Vec<DocumentPath> {
         [CoreDocument::ActiveContext, CoreDocument::Progress]
@@ -87,12 +86,12 @@ impl Clear {
     }
 }
 
-/// Makes the lists that are given the items of their sections; all else in the sections stays. Sections of an older
-/// title that hold a second list of the same kind lose their items, so that there is one list. Gives what was taken out.
+/// Replaces the items of the given lists; everything else in the sections stays. Sections of an older title with a
+/// second list of the same kind lose their items, so that there is one list. Returns the removed items.
 ///
 /// # Errors
-/// An item or a list is too long, `clear` leaves open what it empties, a section holds a merge conflict, or the document
-/// would become too large.
+/// An item or a list is too long, `clear` is ambiguous, a section has a merge conflict, or the document would become
+/// too large.
 pub fn update_active_context(drafts: &mut Drafts, asked: &UpdateActiveContext) -> Result<Removed, EditError> {
     let lists = [
         ("tasks", &asked.tasks, KnownSection::Tasks),
@@ -179,7 +178,7 @@ impl NoteCategory {
         }
     }
 
-    /// The kind as it stands in an entry.
+    /// The kind in an entry's text.
     #[must_use]
     pub fn label(self) -> &'static str {
         match self {

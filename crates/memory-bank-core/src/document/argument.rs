@@ -1,4 +1,4 @@
-//! Checks of texts that come from a caller, before they become part of a document.
+//! Checks of texts from a caller, before they become part of a document.
 
 use crate::document::roles::is_placeholder;
 use crate::error::EditError;
@@ -15,7 +15,7 @@ pub(super) fn line(name: &str, text: &str) -> Result<String, EditError> {
     Ok(pieces.collect::<Vec<_>>().join(" "))
 }
 
-/// A single line that says something.
+/// A single line that is not empty.
 ///
 /// # Errors
 /// It is blank or too long.

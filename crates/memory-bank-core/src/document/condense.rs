@@ -1,5 +1,5 @@
-//! The parts of a long document that are worth most, within a bound: how it begins, its newest entries, and what its
-//! sections are. The parts are whole lines of the document in their order. It only reads.
+//! The most valuable parts of a long document, within a bound: its beginning, its newest entries, and its headings.
+//! The parts are whole lines of the document in their order. This module only reads.
 
 use std::cmp::Reverse;
 use std::ops::Range;
@@ -12,7 +12,7 @@ use crate::document::section::Outline;
 
 /// The most pieces of one document: each has a frame of its own.
 const PIECES: usize = 12;
-/// What the frame of a piece takes, and the call that reads what was left out before it.
+/// The overhead of a part, and of the call that reads the text omitted before it.
 const FRAME: usize = 110;
 /// A longer block is taken line by line.
 const BLOCK_CHARS: usize = 1500;
@@ -39,7 +39,7 @@ pub struct Piece<'t> {
     pub text: &'t str,
 }
 
-/// The parts that are worth most, in at most so many characters with their frames, as they stand in JSON.
+/// The most valuable parts, in at most so many characters with their overhead, as JSON.
 #[must_use]
 pub fn condense(text: &str, room: usize) -> Condensed<'_> {
     let blocks = blocks(text);
@@ -58,7 +58,7 @@ pub fn condense(text: &str, room: usize) -> Condensed<'_> {
         }
         choice.take(*at);
     }
-    // Then what the sections are: each heading with what stands first below it.
+    // Then the sections: each heading with its first line.
     for (at, block) in blocks.iter().enumerate() {
         if block.level.is_some_and(|level| level <= 3) && block.date.is_none() {
             choice.take(at);
@@ -88,7 +88,7 @@ struct Block {
     chars: usize,
     /// The level of the heading that this is.
     level: Option<u8>,
-    /// The places of the headings that it stands below.
+    /// The positions of the headings above it.
     above: Vec<usize>,
     date: Option<DateTime>,
 }
@@ -137,7 +137,7 @@ fn blocks(text: &str) -> Vec<Block> {
         let date = date.or(inherited);
         let parents: Vec<usize> = above.iter().map(|(_, at, _)| *at).collect();
         if let Some(level) = level {
-            // The title of the whole document is no entry, whatever date it has.
+            // The title of the whole document is not an entry, even with a date.
             above.push((level, blocks.len(), if level == 1 { None } else { date }));
         }
         let chars = json_chars(own);
@@ -156,7 +156,7 @@ fn blocks(text: &str) -> Vec<Block> {
     blocks
 }
 
-/// The date that stands on a line of its own below a heading, as decisions have it (`- **Date:** 2026-11-22`).
+/// The date on a line of its own below a heading, as in decisions (`- **Date:** 2026-11-22`).
 fn date_below(text: &str) -> Option<DateTime> {
     let line = text.lines().find(|line| !line.trim().is_empty())?;
     let (label, value) = line.split_once(':')?;
@@ -184,7 +184,7 @@ impl<'b> Choice<'b> {
         self.taken.get(at).copied().unwrap_or_default()
     }
 
-    /// Takes a block with the headings that it stands below, if they fit.
+    /// Takes a block with the headings above it, if they fit.
     fn take(&mut self, at: usize) {
         let Some(block) = self.blocks.get(at).filter(|_| !self.has(at)) else { return };
         let mut wanted: Vec<usize> = block.above.iter().copied().filter(|above| !self.has(*above)).collect();

@@ -1,6 +1,6 @@
-//! Merge conflicts that git left in a document. They are never text: nobody knows yet which side holds.
+//! Merge conflicts of git in a document. They are never treated as text: the correct side is unknown.
 //!
-//! It only finds them; who refuses to edit around them is the business of the rules.
+//! This module only finds them; the rules refuse to edit around them.
 
 use std::borrow::Cow;
 use std::ops::Range;
@@ -34,8 +34,8 @@ impl Conflict {
     }
 }
 
-/// The conflicts of a text, top to bottom. A lone `=======` underlines a heading, and what stands in a code fence is an
-/// example.
+/// The conflicts of a text, top to bottom. A lone `=======` underlines a heading, and a conflict in a code fence is
+/// an example.
 pub(super) fn find(text: &str) -> Vec<Conflict> {
     if !text.contains("<<<<<<<") {
         return Vec::new();

@@ -1,11 +1,11 @@
 //! Dates as people and assistants write them at the head of an entry: `2026-11-22 09:30:07`, `Nov 22, 2026, 9:30 AM`,
-//! `22 November 2026`, `26.11.2026`, `26 novembre 2026`, `2026年11月26日`. A date that may mean two days (`03/04/2026`) is
-//! none. Of a time with a zone the moment in UTC counts; others are taken as they are, as entries of one log have one zone.
+//! `22 November 2026`, `26.11.2026`, `26 novembre 2026`, `2026年11月26日`. An ambiguous date (`03/04/2026`) is ignored.
+//! A time with a zone is converted to UTC; others are taken as they are, since entries of one log share a zone.
 
 use jiff::ToSpan;
 use jiff::civil::{Date, DateTime};
 
-/// How much of a text is looked at.
+/// How much of a text is scanned.
 const HEAD_CHARS: usize = 160;
 
 /// The date that a text begins with, marks before it left out. Without a time of day it is midnight.
@@ -13,7 +13,7 @@ pub(super) fn date_at_start(text: &str) -> Option<DateTime> {
     head(text).map(|(date, _)| date)
 }
 
-/// The date that a text begins with, and what stands behind it, without the brackets, dashes and colons around it.
+/// The date at the beginning of a text, and the text after it, without brackets, dashes and colons around it.
 pub(super) fn dated(text: &str) -> Option<(DateTime, &str)> {
     let (date, end) = head(text)?;
     let rest = text.get(end..).unwrap_or_default();

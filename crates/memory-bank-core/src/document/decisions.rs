@@ -1,4 +1,4 @@
-//! Decision records: each is kept in decision-log.md alone, and progress.md has one line that names it.
+//! Decision records: each is stored in decision-log.md only, and progress.md has one line that names it.
 
 use std::borrow::Cow;
 
@@ -20,14 +20,14 @@ use crate::store::Drafts;
 pub struct LogDecision {
     /// Its name.
     pub title: String,
-    /// What made it necessary; may be empty.
+    /// The reason for the decision; may be empty.
     pub context: String,
-    /// What was decided.
+    /// The decision.
     pub decision: String,
-    /// What else was thought of.
+    /// Alternatives.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub alternatives: Vec<String>,
-    /// What follows from it.
+    /// Consequences.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub consequences: Vec<String>,
 }
@@ -43,7 +43,7 @@ impl LogDecision {
     }
 }
 
-/// What was written by [`log_decision`].
+/// The text that [`log_decision`] wrote.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DecisionLogged {
     /// The title, with line breaks folded.

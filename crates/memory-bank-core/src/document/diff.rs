@@ -1,4 +1,4 @@
-//! What changed between two texts, as a short unified diff.
+//! A short unified diff between two texts.
 
 use std::time::Duration;
 
@@ -31,7 +31,7 @@ fn cut(diff: &str) -> String {
         let length = line.chars().count();
         if chars + length > limits::DIFF_CHARS {
             let room = limits::DIFF_CHARS.saturating_sub(chars);
-            // A line alone longer than the bound is shown in part, or the diff would say nothing.
+            // Show a part of a single line that is longer than the bound, or the diff would be empty.
             if room > limits::DIFF_CHARS / 2 {
                 kept.extend(line.chars().take(room));
                 kept.push_str("…\n");

@@ -1,4 +1,4 @@
-//! Changes of one document without rewriting it: a list of edits, made in order, all or none.
+//! Edits of one document without rewriting it: a list of edits, applied in order, all or none.
 
 use std::collections::{HashMap, HashSet};
 use std::ops::Range;
@@ -18,15 +18,16 @@ use crate::error::EditError;
 use crate::limits;
 use crate::store::Drafts;
 
-/// One edit. A heading is named by its words, with `#` signs before them to tell its level, if need be. Texts that are put in stand on lines of their own, except those of `replace`.
+/// One edit. A heading is named by its words, optionally with `#` signs for its level. Inserted texts are on lines of
+/// their own, except those of `replace`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "op", rename_all = "snake_case", deny_unknown_fields)]
 pub enum Edit {
-    /// Puts `new` in the place of `old`, which must occur exactly `count` times (once, if not said).
+    /// Replaces `old` by `new`; `old` must occur exactly `count` times (once by default).
     Replace {
-        /// What stands there, with its blanks and line breaks.
+        /// The existing text, with its blanks and line breaks.
         old: String,
-        /// What shall stand there; may be empty.
+        /// The new text; may be empty.
         new: String,
         /// How often `old` occurs.
         #[serde(default = "once")]
@@ -68,7 +69,7 @@ pub enum Edit {
         /// The lines.
         text: String,
     },
-    /// Replaces all that stands below a heading, sub-sections included; the heading stays.
+    /// Replaces everything below a heading, including sub-sections; the heading stays.
     ReplaceSection {
         /// The heading of the section.
         heading: String,
@@ -78,8 +79,8 @@ pub enum Edit {
 }
 
 impl Edit {
-    /// Whether the edit finds its place by a text of the document rather than by a heading, so that its success says what
-    /// stands there.
+    /// Whether the edit finds its position by a text of the document instead of a heading, so that its success
+    /// reveals content.
     #[must_use]
     pub fn asks_for_text(&self) -> bool {
         match self {
@@ -90,12 +91,12 @@ impl Edit {
     }
 }
 
-/// What an edit came to.
+/// The result of an edit.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DocumentEdited {
     /// The etag of the new text.
     pub etag: Etag,
-    /// What changed, as a unified diff of at most [`limits::DIFF_CHARS`]; empty if nothing did.
+    /// The changes, as a unified diff of at most [`limits::DIFF_CHARS`]; empty without changes.
     pub diff: String,
     /// How many lines went, or were changed.
     pub removed_lines: usize,
@@ -103,11 +104,11 @@ pub struct DocumentEdited {
     pub removed_sections: Vec<String>,
 }
 
-/// Makes all edits, each on what the ones before it left.
+/// Applies all edits, each to the result of the previous ones.
 ///
 /// # Errors
-/// The etag is another one, there is no such document, or an edit does not fit; the text names the edit, counted from
-/// 0, and says what to do. Nothing is changed then.
+/// The etag differs, the document does not exist, or an edit does not apply; the text has the index of the edit, from
+/// 0, and the remedy. Nothing is changed then.
 pub fn edit_document(
     drafts: &mut Drafts,
     path: &DocumentPath,

@@ -1,7 +1,7 @@
-//! The one form of an entry, whichever tool writes it: when, who, of what kind, what.
+//! The form of an entry, for all tools: time, author, kind, text.
 //!
-//! `- [2026-11-22 09:30:07 UTC] [alice] - Did: thing`. `docs/documents.md` describes it for those who read or write the
-//! files by hand. This module must not know documents.
+//! `- [2026-11-22 09:30:07 UTC] [alice] - Did: thing`. `docs/documents.md` describes it for people who read or write
+//! the files by hand. This module must not know documents.
 
 use jiff::Timestamp;
 
@@ -12,8 +12,8 @@ pub(super) fn entry(at: Timestamp, author: &str, kind: &str, text: &str) -> Stri
     format!("[{}] [{author}] - {kind}: {text}", date_time(at))
 }
 
-/// What an entry says, without time, author and kind; a text in another form is given back as it is. Also reads what
-/// earlier versions wrote: `[Nov 22, 2026, 9:30 AM] 🚧 text`, `[09:30:07] [alice] Did: thing`.
+/// An entry's text, without time, author and kind; text in another form is returned unchanged. Also parses the form
+/// of earlier versions: `[Nov 22, 2026, 9:30 AM] 🚧 text`, `[09:30:07] [alice] Did: thing`.
 pub(super) fn text_of<'t>(line: &'t str, kinds: &[&str]) -> &'t str {
     let mut rest = line.trim();
     if let Some((stamp, after)) = bracketed(rest).filter(|(stamp, _)| is_time(stamp)) {

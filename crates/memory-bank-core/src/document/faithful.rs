@@ -1,5 +1,5 @@
-//! Bytes that are no text, kept through an edit. A document is read as text, with U+FFFD for what is not UTF-8; what an
-//! edit leaves alone must stay byte for byte all the same. This module must not know files or edits.
+//! Preserves bytes that are not UTF-8 through an edit. A document is read as text with U+FFFD; unchanged parts must
+//! keep their bytes. This module must not know files or edits.
 
 use std::collections::{HashMap, VecDeque};
 

@@ -1,4 +1,4 @@
-//! The outcome of a thinking session, written to the documents in one edit by the rules of the single tools.
+//! Writes the outcome of a thinking session to the documents in one edit, by the rules of the single tools.
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -13,7 +13,7 @@ use crate::document::{CoreDocument, DocumentPath, NotFound, Removed, argument};
 use crate::error::EditError;
 use crate::store::Drafts;
 
-/// What a session came to: arguments of `finalize_thinking_session`.
+/// The outcome of a session: arguments of `finalize_thinking_session`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct FinalizeThinkingSession {
@@ -52,7 +52,7 @@ impl FinalizeThinkingSession {
     }
 }
 
-/// What [`finalize_thinking_session`] did.
+/// The result of [`finalize_thinking_session`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SessionFinalized {
     /// One line for each part, in the order that clients know.

@@ -1,10 +1,10 @@
-//! The parts of a bank that edits work on, and which section of which document each of them is.
+//! The parts of a bank that edits change, and the section of each.
 //!
-//! A document may call a section what it likes. The one that an edit takes is, in this order: one with an exact title of
-//! the part (the first title first), one with such a title in other dress (numbered, bold, with an emoji or brackets), one
-//! with the part's role in any of the languages of [`super::roles`]; of several alike the higher heading, then the first. The
-//! lists of tasks, issues and next steps are looked for in active-context.md, then in progress.md, and are made in the
-//! former where neither has one. `docs/documents.md` says the same to users.
+//! The section is selected in this order: one with an exact title of the part (the first title first), one with such
+//! a title in another form (numbered, bold, with an emoji or brackets), one with the part's role in any of the
+//! languages of [`super::roles`]; among equals the higher heading, then the first. The lists of tasks, issues and
+//! next steps are searched in active-context.md, then in progress.md, and are created in the former if neither has
+//! one. `docs/documents.md` documents this for users.
 
 use crate::document::CoreDocument;
 use crate::document::active_context::{ISSUES, NEXT_STEPS, NOTES, TASKS};
@@ -22,9 +22,9 @@ pub(super) enum KnownSection {
     NextSteps,
     /// The notes of the session.
     Notes,
-    /// What changed lately, in active-context.md.
+    /// Recent changes, in active-context.md.
     Recent,
-    /// What was done, in progress.md.
+    /// Finished work, in progress.md.
     History,
 }
 

@@ -1,7 +1,7 @@
-//! What editors and sync tools leave beside documents. It is listed, and can be read by its name, but it is no part of
-//! what is searched or shown as the memory bank: an old copy would be taken for what holds now.
+//! Leftovers of editors and sync tools beside documents. They are listed, and can be read by name, but search and
+//! digests omit them: an old copy could be taken for the current text.
 //!
-//! Only names that nobody gives by hand are meant: `notes (1).md` may be somebody's own.
+//! Only generated names are matched: `notes (1).md` may be a user's own.
 
 /// What stands in the brackets, or behind the last dot, hyphen or underscore, of a copy that was in conflict.
 const CONFLICTS: [&str; 8] = [

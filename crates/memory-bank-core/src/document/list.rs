@@ -1,7 +1,7 @@
-//! A list in a section: items come and go, all else in the section stays byte for byte.
+//! Lists in a section: items are added and removed, everything else in the section stays byte for byte.
 //!
-//! An item is its line with what is indented below it: wrapped words, nested items, nested blocks. A line below it that
-//! is not indented is text of the section, even where Markdown would draw it into the item, and stays.
+//! An item is its line with the indented lines below it: wrapped words, nested items, nested blocks. A line below it
+//! that is not indented is text of the section, even if Markdown would make it part of the item, and stays.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
@@ -236,7 +236,7 @@ fn distinct(items: &[String]) -> Vec<String> {
     items.iter().filter(|item| seen.insert(key(item))).cloned().collect()
 }
 
-/// What becomes of an item that is there.
+/// The fate of an existing item.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Fate<'w> {
     /// It stays in its place, perhaps with another check box.

@@ -1,4 +1,4 @@
-//! Markdown documents: their names, their content addresses, and the pure rules that edit them.
+//! Markdown documents: their names, their etags, and the pure rules that edit them.
 
 mod active_context;
 mod archive;
@@ -82,7 +82,7 @@ pub struct Document {
     pub content: String,
     /// The content address of `content`.
     pub etag: Etag,
-    /// Counts the writes, from 1; a folder does not know it and says 0.
+    /// Counts the writes, from 1; a folder does not count and returns 0.
     pub version: i64,
     /// When it was last written.
     pub updated_at: Timestamp,

@@ -1,4 +1,4 @@
-//! Texts that were given and are not there, with those that may be meant.
+//! Texts that were not found, with similar ones.
 
 use std::collections::HashSet;
 
@@ -24,7 +24,7 @@ const SHOWN: usize = 3;
 const SHOWN_CHARS: usize = 200;
 
 impl NotFound {
-    /// A text that fits none of these; the first ones of a call come with what is near.
+    /// A text without a match; the first ones of a call come with similar ones.
     pub(super) fn of(index: usize, text: &str, there: &[String]) -> Self {
         let near = if index < EXPLAINED { near(text, there) } else { Vec::new() };
         Self { text: clip(text, SHOWN_CHARS), near }

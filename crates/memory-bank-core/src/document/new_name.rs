@@ -1,5 +1,5 @@
-//! What a new document may be called, so that every file system can hold it and nobody takes it for another one. What
-//! exists already is read whatever its name.
+//! Names of new documents, which every file system must support and which must not be confused with another name.
+//! Existing documents are read whatever their name.
 
 use crate::document::{DocumentPath, NameError, is_leftover};
 use crate::limits;

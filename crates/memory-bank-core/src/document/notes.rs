@@ -1,5 +1,5 @@
-//! Notes that are settled: a note or an issue is struck through where it stands and says when that was, so that nothing
-//! is lost and nobody takes it for open.
+//! Resolved notes: a note or an issue is struck through in place with a date, so that nothing is lost and it is not
+//! open any more.
 //!
 //! `- [2026-11-22 09:30:07 UTC] [alice] - 🚧 Blocker: ~~CI is down~~ [resolved 2026-11-23]`
 
@@ -33,7 +33,7 @@ const SHOWN_CHARS: usize = 200;
 /// What stands behind a text that is settled, before the date.
 const MARK: &str = "~~ [resolved ";
 
-/// Whether a note or an issue says that it is settled.
+/// Whether a note or an issue is marked as resolved.
 #[must_use]
 pub fn is_resolved(item: &str) -> bool {
     item.contains(MARK)
@@ -94,7 +94,7 @@ struct Candidate {
     keys: [String; 2],
 }
 
-/// What can be resolved, and what is, document by document from top to bottom.
+/// Notes that can be resolved, and resolved ones, document by document from top to bottom.
 fn candidates(drafts: &Drafts, kinds: &[&str]) -> Vec<Candidate> {
     let mut found: Vec<Candidate> = Vec::new();
     for (document, part) in PLACES {

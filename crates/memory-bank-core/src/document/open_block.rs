@@ -1,5 +1,5 @@
-//! Blocks that a text ends in without closing them: a code fence, an HTML comment. What is written behind one would
-//! become a part of it, and nobody would see it again. It only says how to close one.
+//! Blocks that a text leaves open: a code fence, an HTML comment. Text after one would become a part of it and be
+//! invisible. This module only computes the closing text.
 
 use pulldown_cmark::{CodeBlockKind, Event, Parser, Tag};
 

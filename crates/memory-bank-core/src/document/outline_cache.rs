@@ -95,14 +95,14 @@ fn bytes_of(structure: &Structure) -> usize {
         + items.map(|words| words + counters + size_of::<Item>()).sum::<usize>()
 }
 
-/// Makes the structure of `new`, which is `old` with something put in at `at`, from that of `old`. Nothing where it
-/// cannot be shown to be right.
+/// Derives the structure of `new`, which is `old` with an insertion at `at`, from that of `old`. `None` if it cannot
+/// be shown to be correct.
 ///
 /// Markdown's blocks are found line by line. After a line that is a heading of its own (`## …`) no block is open, and
-/// after the first line of an item that stands in no other item, that item alone is open. So the text is parsed from the
-/// heading above the insertion to the end of the first such line below it. If that line is again what it was, everything
-/// below it is what it was. Links that are defined elsewhere change the words of a heading alone: where the lines between
-/// hold a definition, or a heading with a bracket, everything is parsed.
+/// after the first line of an item outside of other items, only that item is open. So the text is parsed from the
+/// heading above the insertion to the end of the first such line below it. If that line is unchanged, so is
+/// everything below it. Links that are defined elsewhere change only the words of a heading: if the lines between
+/// contain a definition, or a heading with a bracket, everything is parsed.
 fn carry_over(old: &str, known: &Structure, new: &str, at: usize) -> Option<Structure> {
     let added = new.len().checked_sub(old.len())?;
     let head = front_matter(old);

@@ -1,11 +1,11 @@
-//! Parts of a document: some of its lines, a section, its end. A part is cut at the end of a line, or, where a single line
-//! is too long, between two characters; its bytes are those of the document. It only reads.
+//! Parts of a document: some of its lines, a section, its end. A part ends at the end of a line, or, if a single line
+//! is too long, between two characters; its bytes are those of the document. This module only reads.
 
 use std::ops::Range;
 
 use crate::document::section::{Outline, same_title};
 
-/// How many headings are named when none is the one that was asked for.
+/// How many headings an error lists.
 const HEADINGS_NAMED: usize = 20;
 /// How long each of them is shown, in characters.
 const HEADING_CHARS: usize = 80;
@@ -53,7 +53,7 @@ pub struct Part<'t> {
     pub from_char: usize,
     /// How many lines it touches.
     pub lines: usize,
-    /// What of the selection did not fit.
+    /// The omitted part of the selection.
     pub left: Option<LeftOut>,
 }
 
@@ -85,10 +85,10 @@ impl Extent {
     }
 }
 
-/// The selected part of a text, as much of it as fits: of the last lines the last ones, of everything else the first.
+/// The selected part of a text, as much as fits: the end of a tail, the beginning of everything else.
 ///
 /// # Errors
-/// There are no such lines, or no such heading.
+/// The lines or the heading do not exist.
 pub fn part<'t>(text: &'t str, selection: Selection<'_>, bounds: PartBounds) -> Result<Part<'t>, String> {
     let lines = Lines::of(text);
     let all = lines.count();

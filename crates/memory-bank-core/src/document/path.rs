@@ -10,7 +10,7 @@ use crate::unicode::{folded, nfc, nfd};
 pub const CORE_DOCUMENTS: [&str; 5] =
     ["product-context.md", "active-context.md", "progress.md", "decision-log.md", "system-patterns.md"];
 
-/// Folders directly below the bank that hold what is no document: earlier states of the bank, and the graph.
+/// Folders of the bank that contain no documents: backups, and the graph.
 const OWN_FOLDERS: [&str; 2] = ["backups", "graph"];
 /// How the folders of backups begin; older ones may have been moved into a bank.
 const BACKUP_FOLDER: &str = "memory-bank-backup-";
@@ -92,11 +92,11 @@ pub enum NameError {
 }
 
 impl DocumentPath {
-    /// Parses a name. Whatever a file system may hold is a name here; what a new document may not be called is
-    /// [`Self::check_new`]'s part. `..` inside a name (`v1..2.md`) is no traversal.
+    /// Parses a name. Every name that a file system may contain is valid here; [`Self::check_new`] restricts new
+    /// names. `..` inside a name (`v1..2.md`) is not traversal.
     ///
     /// # Errors
-    /// Says which rule the name breaks.
+    /// The rule that the name breaks.
     pub fn parse(name: &str) -> Result<Self, NameError> {
         if name.contains('\0') {
             return Err(NameError::NullByte);
@@ -124,7 +124,7 @@ impl DocumentPath {
         Ok(Self(name.to_owned()))
     }
 
-    /// The name as it was asked for, or as it is stored when a store made it.
+    /// The name as requested, or as stored when a store made it.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0

@@ -1,8 +1,8 @@
-//! Where a new entry of a log goes within its section: where the newest one is. That is the top, below the comment that
-//! says what belongs there, unless the entries end with the newest: a log that is kept the other way round goes on so.
+//! The position of a new entry in a log's section: at the end with the newest entry. The default is the top, below
+//! the section's comment; a log whose newest entry is last continues in that order.
 //!
-//! Rows of an earlier version's template make room for the first real entry. This module must not know which section a
-//! log has, nor what an entry says.
+//! Rows of an earlier version's template are replaced by the first real entry. This module must not know which
+//! section a log has, nor the content of an entry.
 
 use std::ops::Range;
 

@@ -1,4 +1,4 @@
-//! What was done: one line, or a structured entry, in the history of progress.md, the newest first.
+//! Finished work: one line, or a structured entry, in the history of progress.md, the newest first.
 
 use std::collections::BTreeSet;
 
@@ -23,17 +23,17 @@ pub(super) const HISTORY: [&str; 1] = ["Update History"];
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct TrackProgress {
-    /// What kind of step it was, in a word or two.
+    /// The kind of step, in a word or two.
     pub action: String,
-    /// What was done.
+    /// The work that was done.
     pub description: String,
-    /// Whether the line also goes into the session notes; yes unless said otherwise.
+    /// Whether the line is also added to the session notes; yes by default.
     #[serde(default = "yes")]
     pub update_active_context: bool,
 }
 
 impl TrackProgress {
-    /// The documents that the edit needs. Active-context.md is left alone when it was not asked for.
+    /// The documents that the edit needs. Active-context.md is omitted if it was not requested.
     #[must_use]
     pub fn paths(&self) -> Vec<DocumentPath> {
         let mut paths = CoreDocument::Progress.paths();
@@ -44,7 +44,7 @@ impl TrackProgress {
     }
 }
 
-/// What was written by [`track_progress`], with line breaks folded.
+/// The text that [`track_progress`] wrote, with line breaks folded.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ProgressTracked {
     /// The action.
@@ -81,7 +81,7 @@ pub fn track_progress(
 pub enum EntryType {
     /// Something new.
     Feature,
-    /// A defect mended.
+    /// A bug fix.
     Fix,
     /// The same behaviour, better built.
     Refactor,
@@ -134,7 +134,7 @@ pub struct AddProgressEntry {
     /// The kind.
     #[serde(rename = "type")]
     pub kind: EntryType,
-    /// What was done, in a line.
+    /// The finished work, in a line.
     pub summary: String,
     /// More about it, in Markdown.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -155,7 +155,7 @@ impl AddProgressEntry {
     }
 }
 
-/// What was written by [`add_progress_entry`].
+/// The text that [`add_progress_entry`] wrote.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ProgressEntryAdded {
     /// `p_`, the UTC date, `_`, the milliseconds since 1970 in base 36; unlike every other in the document.

@@ -1,4 +1,4 @@
-//! What an edit took away, for its reply: a caller must see what is gone, at a length that a reply can bear.
+//! Removed text in an edit's reply: the caller must see it, within a bounded length.
 
 use serde::Serialize;
 
@@ -69,7 +69,7 @@ pub struct Former {
 }
 
 impl Former {
-    /// What this document was.
+    /// The content of the removed document.
     #[must_use]
     pub fn of(document: &Document) -> Self {
         let content = &document.content;

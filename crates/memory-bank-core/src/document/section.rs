@@ -1,7 +1,7 @@
 //! The structure of a Markdown text: headings, the sections below them, and list items, each with its byte range.
 //!
-//! It goes by a parser's offsets, so that a `##` in a code fence, in a list item or in running text is no heading. It
-//! only looks; how a text is changed is the business of [`super::splice`].
+//! It uses a parser's offsets, so that a `##` in a code fence, in a list item or in running text is not a heading. It
+//! only reads; [`super::splice`] changes a text.
 
 use std::borrow::Cow;
 use std::ops::Range;
@@ -66,14 +66,14 @@ pub struct Heading {
     pub line: usize,
 }
 
-/// What stands between a heading and the next one of the same or a higher rank.
+/// The text between a heading and the next one of the same or a higher rank.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Section<'o> {
     /// The heading.
     pub heading: &'o Heading,
     /// Everything below the heading, sub-sections included.
     pub body: Range<usize>,
-    /// What stands before the first sub-section.
+    /// The text before the first sub-section.
     pub own: Range<usize>,
 }
 

@@ -1,7 +1,7 @@
-//! Changes a text in one place and leaves every other byte as it is.
+//! Changes a text in one place and leaves every other byte unchanged.
 //!
-//! All that is put in is taken literally, gets the line ending of the text, and stands on lines of its own. What would
-//! not be seen there again is refused, as is every change of a section that holds a merge conflict.
+//! Inserted text is taken literally, gets the line ending of the text, and is on lines of its own. Text that would
+//! not be visible afterwards is refused, as is every change of a section with a merge conflict.
 
 use std::ops::Range;
 
@@ -50,10 +50,10 @@ pub(super) fn replace_range(text: &str, range: &Range<usize>, replacement: &str)
     [head, replacement, tail].concat()
 }
 
-/// Adds list items after the last one that stands directly in the section. They get the marker of the item they follow.
+/// Adds list items after the section's last item. They get the marker of the item before them.
 ///
 /// # Errors
-/// The section holds a merge conflict, or the items would not be seen.
+/// The section has a merge conflict, or the items would not be visible.
 pub(super) fn append_items(
     outline: &Outline<'_>,
     section: &Section<'_>,
@@ -87,18 +87,18 @@ pub(super) fn append_items(
     }
 }
 
-/// Puts a section at the end of the text, one blank line after what is there.
+/// Appends a section to the text, after one blank line.
 ///
 /// # Errors
-/// It would not be seen.
+/// It would not be visible.
 pub(super) fn append_section(outline: &Outline<'_>, title: &str, body: &str) -> Result<String, EditError> {
     append_block(outline, &format!("## {title}\n{body}"))
 }
 
-/// Puts lines at the end of the text, one blank line after what is there.
+/// Appends lines to the text, after one blank line.
 ///
 /// # Errors
-/// They would not be seen.
+/// They would not be visible.
 pub(super) fn append_block(outline: &Outline<'_>, lines: &str) -> Result<String, EditError> {
     insert_seen(outline, outline.text().len(), lines, Gap::Blank, Gap::None)
 }
@@ -191,7 +191,7 @@ pub(super) fn first_lost_heading<'h>(
         .map(|heading| &*heading.source)
 }
 
-/// Makes these lines all that stands below the heading of the section. Blank lines before the next heading stay.
+/// Replaces everything below the heading of the section by these lines. Blank lines before the next heading stay.
 pub(super) fn replace_body(text: &str, section: &Section<'_>, lines: &str) -> String {
     let top = section.heading.range.end;
     replace_lines(text, &(top..written_end(text, &section.body)), lines)

@@ -1,4 +1,4 @@
-//! The task list: single tasks come and go, all else in the documents stays byte for byte.
+//! The task list: single tasks are added and removed, everything else in the documents stays byte for byte.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -16,8 +16,8 @@ use crate::document::{CoreDocument, DocumentPath, Removed, argument, notes};
 use crate::error::EditError;
 use crate::store::Drafts;
 
-/// Changes of the task list: arguments of `update_tasks`. An empty list means nothing of its kind. What `clear` or
-/// `replace` say comes first, then `remove`, then `add`.
+/// Changes of the task list: arguments of `update_tasks`. An empty list means nothing of its kind. The order is
+/// `clear` or `replace`, then `remove`, then `add`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct UpdateTasks {
@@ -70,7 +70,7 @@ impl UpdateTasks {
 pub struct TasksUpdated {
     /// All tasks now, in the order of the documents.
     pub tasks: Vec<String>,
-    /// What changed.
+    /// The changes.
     pub changes: TaskChanges,
     /// The tasks that were taken out.
     #[serde(skip_serializing_if = "Removed::is_empty")]
@@ -95,11 +95,11 @@ pub struct TaskChanges {
     pub replaced: bool,
 }
 
-/// Edits the task list. It is one list, whatever its section is called; a new section is made only when there is none.
+/// Edits the task list. There is one list, whatever its section is called; a new section is created only without one.
 ///
 /// # Errors
-/// A text to remove fits several tasks, a text to resolve fits none or several notes, an argument is too long or a
-/// placeholder, a section of tasks holds a merge conflict, or a document would become too large.
+/// A text to remove matches several tasks, a text to resolve matches none or several notes, an argument is too long
+/// or a placeholder, a section of tasks has a merge conflict, or a document would become too large.
 pub fn update_tasks(
     drafts: &mut Drafts,
     asked: &UpdateTasks,
@@ -157,7 +157,7 @@ pub fn update_tasks(
 /// The documents that hold tasks, in the order in which they are listed.
 const DOCUMENTS: [CoreDocument; 2] = [CoreDocument::ActiveContext, CoreDocument::Progress];
 
-/// All tasks, one that stands twice once.
+/// All tasks, without duplicates.
 fn tasks(drafts: &Drafts) -> Vec<String> {
     let mut seen = BTreeSet::new();
     DOCUMENTS

@@ -1,7 +1,8 @@
-//! The five core documents: their names and the text that a new bank starts with.
+//! The five core documents: their names and the text of a new bank.
 //!
-//! A comment below each heading says what belongs there; there is nothing in a new document that could be taken for
-//! content. Banks of earlier versions have rows in brackets instead (`- [Task 1]`), which [`is_template_row`] knows.
+//! A comment below each heading explains its content; a new document contains nothing that could be taken for
+//! content. Banks of earlier versions have rows in brackets instead (`- [Task 1]`), which [`is_template_row`]
+//! detects.
 
 use std::ops::RangeInclusive;
 
@@ -13,13 +14,13 @@ use crate::store::Drafts;
 /// One of the five core documents, in the order that every list of them has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum CoreDocument {
-    /// What the project is.
+    /// The project.
     ProductContext,
-    /// What is being worked on.
+    /// Current work.
     ActiveContext,
-    /// What was done.
+    /// Finished work.
     Progress,
-    /// What was decided, and why.
+    /// Decisions and their reasons.
     DecisionLog,
     /// How things are done here.
     SystemPatterns,

@@ -1,5 +1,5 @@
-//! A text written anew with some of its list items taken out and other lines put in, in one pass from top to bottom.
-//! Where two blocks come together that would become one, a blank line is put between them.
+//! Rewrites a text without some of its list items and with other lines inserted, in one pass. Where two blocks would
+//! merge, a blank line is inserted.
 
 use std::ops::Range;
 

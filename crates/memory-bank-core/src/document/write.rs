@@ -7,7 +7,7 @@ use crate::error::EditError;
 use crate::limits;
 use crate::store::Drafts;
 
-/// What writing a document did.
+/// The result of writing a document.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DocumentWritten {
     /// The etag of the new text.
@@ -16,20 +16,21 @@ pub struct DocumentWritten {
     pub replaced: Option<Former>,
 }
 
-/// What deleting a document took away.
+/// The result of deleting a document.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DocumentDeleted {
-    /// What it was.
+    /// The deleted content.
     pub former: Former,
     /// Its text, as far as a reply shows it.
     pub removed: Removed,
 }
 
-/// Writes a document; with an etag only if the stored one still has it. An empty etag counts as none where nothing is
+/// Writes a document; with an etag only if the stored one equals it. An empty etag counts as missing if nothing is
 /// lost by it.
 ///
 /// # Errors
-/// The etag is another one, or empty though another text is stored, there is no such document though an etag was given, or the text is too large.
+/// The etag differs, or is empty though another text is stored, the document does not exist though an etag was given,
+/// or the text is too large.
 pub fn write_document(
     drafts: &mut Drafts,
     path: &DocumentPath,
@@ -137,7 +138,7 @@ pub const OLD_NAMES: [(&str, &str); 4] = [
     ("systemPatterns.md", "system-patterns.md"),
 ];
 
-/// What [`migrate_file_naming`] did.
+/// The result of [`migrate_file_naming`].
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct NamesMigrated {
     /// The new names of the documents that were renamed.
@@ -209,12 +210,12 @@ pub struct FileWrite {
     pub if_match_etag: Option<String>,
 }
 
-/// What became of one write.
+/// The result of one write.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FileWritten {
-    /// The name, as asked.
+    /// The requested name.
     pub filename: String,
-    /// The new etag and what was replaced, or what went wrong.
+    /// The new etag and the replaced content, or the error.
     pub result: Result<DocumentWritten, String>,
 }
 

@@ -1,5 +1,5 @@
-//! Many changes of the graph as one: checked before anything is read, planned in order on what is there and on what the
-//! batch itself makes. Either all of it is valid, or nothing happens.
+//! Many changes of the graph as one: checked before anything is read, planned in order on the existing graph and the
+//! batch itself. Either all of it is valid, or nothing happens.
 
 use crate::error::GraphError;
 use crate::graph::event::Event;
@@ -110,7 +110,7 @@ fn at(list: &str, index: usize, error: GraphError) -> GraphError {
     GraphError::InBatch { at: format!("`{list}[{index}]`"), error: Box::new(error) }
 }
 
-/// What the batch makes, beside what is there.
+/// The items that the batch creates, beside existing ones.
 struct Made<'a> {
     known: &'a GraphState,
     state: GraphState,

@@ -1,9 +1,10 @@
-//! How much of a graph is loaded for one reply: the first items that fit into a number of bytes, and how many are left.
+//! Bounds the part of a graph that is loaded for one reply: the first items that fit into a number of bytes, and the
+//! number of the others.
 
 use crate::graph::state::members_bytes;
 use crate::graph::{Entity, Observation, Relation};
 
-/// What an item takes beside its texts, in a reply and in memory.
+/// Overhead of an item beside its texts, in a reply and in memory.
 const ITEM: usize = 256;
 
 /// The first items that fit into so many bytes, with their order; the others are counted.

@@ -1,4 +1,4 @@
-//! A log that says the same in fewer lines: the state, and every line that was not understood.
+//! A log with the same state in fewer lines: the state, and every unknown line.
 
 use crate::graph::event::{Event, MARKER};
 use crate::graph::state::GraphState;

@@ -1,7 +1,7 @@
-//! The events of a graph log: one JSON object a line, read leniently, written strictly.
+//! The events of a graph log: one JSON object per line, read leniently, written strictly.
 //!
-//! What is not understood (another program's event type, a torn line) is never an error and never dropped: whoever
-//! reads a log gets it as [`Line::Unknown`] and keeps the bytes. Nothing here reads a file.
+//! Unknown content (another program's event type, a torn line) is never an error and never dropped: a reader gets it
+//! as [`Line::Unknown`] and keeps the bytes. This module reads no files.
 
 use std::borrow::Cow;
 
@@ -16,7 +16,7 @@ use crate::graph::{Entity, Observation, ObservationSource, Relation};
 /// The first line of every log, without its line feed.
 pub const MARKER: &str = r#"{"type":"memory_bank_graph","source":"memory-bank-mcp","version":"1"}"#;
 
-/// Something that happened to the graph. The members stand in the order in which a log has them.
+/// A change of the graph. The members are in the order of a log.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(tag = "type", rename_all = "snake_case", rename_all_fields = "camelCase")]
 #[non_exhaustive]
@@ -69,7 +69,7 @@ pub enum Event {
         /// When.
         ts: String,
     },
-    /// A compaction ended here; says nothing about the state.
+    /// The end of a compaction; no effect on the state.
     SnapshotWritten {
         /// Where the snapshot is, relative to the bank.
         snapshot_path: String,
@@ -105,7 +105,7 @@ impl Event {
     }
 }
 
-/// What a line of a log says.
+/// The content of a log's line.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Line {
     /// Nothing: an empty line.
@@ -116,7 +116,7 @@ pub enum Line {
     SnapshotWritten,
     /// An event that changes the state.
     Event(Event),
-    /// It is not understood; the text says why. Its bytes are to be kept.
+    /// Unknown; the text has the reason. Its bytes must be kept.
     Unknown(String),
 }
 
@@ -129,7 +129,8 @@ pub fn read_line(line: &[u8]) -> Line {
     }
     match parse(line) {
         Ok(line) => line,
-        // The original wrote half a surrogate pair as an escape, which is no Unicode text; it counts as U+FFFD.
+        // The TypeScript server wrote lone surrogates as escapes, which are not Unicode text; they are read as
+        // U+FFFD.
         Err(reason) => match without_lone_surrogates(line) {
             Some(mended) => parse(&mended).unwrap_or(Line::Unknown(reason)),
             None => Line::Unknown(reason),

@@ -1,8 +1,8 @@
-//! How graph ids are derived, and the normal form of names that they rest on.
+//! The derivation of graph ids, and the normal form of names for it.
 //!
-//! The input rules are those of JavaScript, since existing logs were written by it: its set of white space differs
-//! from Rust's (U+FEFF belongs to it, U+0085 does not). Ids are the same in every store, so that export and import
-//! lose nothing.
+//! The rules are those of JavaScript, since existing logs were written by it: its set of white space differs from
+//! Rust's (U+FEFF belongs to it, U+0085 does not). Ids are the same in every store, so that export and import lose
+//! nothing.
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -10,11 +10,11 @@ use sha2::{Digest, Sha256};
 
 use crate::unicode::nfc;
 
-/// What an entity id begins with.
+/// The prefix of entity ids.
 pub const ENTITY_PREFIX: &str = "ent_";
-/// What an observation id begins with.
+/// The prefix of observation ids.
 pub const OBSERVATION_PREFIX: &str = "obs_";
-/// What a relation id begins with.
+/// The prefix of relation ids.
 pub const RELATION_PREFIX: &str = "rel_";
 
 /// Twelve characters of base64url are exactly nine bytes of the digest.

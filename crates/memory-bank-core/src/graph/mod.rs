@@ -1,7 +1,7 @@
 //! The knowledge graph: entities, observations on them, and directed relations between them.
 //!
-//! Everything here is a rule without I/O. A store that keeps a log folds it into a [`state::GraphState`]; a store that
-//! keeps rows uses the same plans of [`rules`] on the rows that it has read.
+//! All rules are free of I/O. A store with a log folds it into a [`state::GraphState`]; a store with rows uses the
+//! same plans of [`rules`] on the rows that it has read.
 
 pub mod batch;
 pub(crate) mod bounded;
@@ -18,7 +18,7 @@ pub mod timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-/// A node. Identity is the normalised name with the type; see the tool contract, section 5.4.
+/// A node, identified by its normalised name and type (docs/file-format.md).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Entity {
@@ -26,7 +26,7 @@ pub struct Entity {
     pub id: String,
     /// The last spelling given.
     pub name: String,
-    /// What kind of thing it is.
+    /// Its type.
     pub entity_type: String,
     /// Free attributes.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -1,7 +1,7 @@
-//! How a caller's word for an entity becomes an entity: by exact id, by exact name, or as `name [type]`.
+//! Resolves a caller's text to an entity: by exact id, by exact name, or as `name [type]`.
 //!
-//! Never by a part of a name: what is not found is an error with suggestions, and what is not clear is an error with
-//! the candidates.
+//! A part of a name never matches: an unknown name is an error with suggestions, and an ambiguous one is an error
+//! with the candidates.
 
 use crate::error::GraphError;
 use crate::graph::Entity;
@@ -17,7 +17,7 @@ const CANDIDATES: usize = 10;
 /// The keys under which a store looks for what an [`EntityRef`] may mean. [`Lookup::choose`] then decides.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Lookup {
-    /// What was asked for, as it was given.
+    /// The requested text, unchanged.
     pub asked: String,
     /// Entities with this id. A name that only looks like an id is found as a name.
     pub id: String,
@@ -28,7 +28,7 @@ pub struct Lookup {
 }
 
 impl Lookup {
-    /// What to look for.
+    /// The keys to look up.
     #[must_use]
     pub fn of(entity: &EntityRef) -> Self {
         let asked = entity.0.clone();
@@ -100,7 +100,7 @@ impl GraphState {
         })
     }
 
-    /// The names of entities that come closest to what was asked for, best first, at most five.
+    /// The most similar names of entities, best first, at most five.
     #[must_use]
     pub fn suggestions(&self, asked: &str) -> Vec<String> {
         suggest(&normalise(asked), self.normalised_names())
@@ -201,7 +201,7 @@ mod tests {
     }
 
     #[test]
-    fn d7_a_part_of_a_name_and_a_blank_never_resolve() {
+    fn a_part_of_a_name_and_a_blank_never_resolve() {
         let state = state(&[("Alpha", "t"), ("Alphabet", "t")]);
         for asked in ["lph", "   ", "", "Alph", "[t]", " [t]"] {
             let error = state.resolve(&EntityRef(asked.to_owned())).unwrap_err();
@@ -210,7 +210,7 @@ mod tests {
     }
 
     #[test]
-    fn d7_what_is_not_found_comes_with_what_may_be_meant() {
+    fn what_is_not_found_comes_with_what_may_be_meant() {
         let state = state(&[("Alpha", "t"), ("Beta", "t"), ("Gamma Service", "t")]);
         let suggestions = |asked: &str| match state.resolve(&EntityRef(asked.to_owned())) {
             Err(GraphError::EntityNotFound { suggestions, .. }) => suggestions,
@@ -223,7 +223,7 @@ mod tests {
     }
 
     #[test]
-    fn d7_a_name_of_several_types_is_ambiguous_until_the_type_is_given() {
+    fn a_name_of_several_types_is_ambiguous_until_the_type_is_given() {
         let state = state(&[("Mercury", "planet"), ("Mercury", "metal")]);
         let error = state.resolve(&EntityRef("mercury".to_owned())).unwrap_err();
         match error {
@@ -234,7 +234,7 @@ mod tests {
     }
 
     #[test]
-    fn d28_a_name_that_looks_like_an_id_is_found() {
+    fn a_name_that_looks_like_an_id_is_found() {
         let state = state(&[("ent_fake", "t"), ("Zed [x]", "y")]);
         assert_eq!(found(&state, "ent_fake"), entity_id("ent_fake", "t"));
         assert_eq!(found(&state, "zed [X]"), entity_id("zed [x]", "y"));

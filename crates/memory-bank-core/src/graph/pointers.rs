@@ -1,6 +1,6 @@
-//! Pointers from entities to documents: written as a list in `attrs` and told by an observation, read from both.
+//! Pointers from entities to documents: stored as a list in `attrs` and as an observation, and read from both.
 //!
-//! Older readers know one pointer in `attrs.docPath` and `attrs.heading`; these always tell of the newest.
+//! Older readers know one pointer in `attrs.docPath` and `attrs.heading`; these always contain the newest.
 
 use serde_json::{Map, Value};
 
@@ -266,7 +266,7 @@ mod tests {
     }
 
     #[test]
-    fn d35_a_second_pointer_joins_the_first_and_drops_its_heading() {
+    fn a_second_pointer_joins_the_first_and_drops_its_heading() {
         let (first, _) =
             plan_pointer(&entity(&json!({"k": 1})), &draft("a.md", Some("H"), None), NOW).unwrap();
         assert_eq!(
@@ -282,14 +282,14 @@ mod tests {
     }
 
     #[test]
-    fn d35_the_pointer_that_an_older_writer_left_is_not_lost() {
+    fn the_pointer_that_an_older_writer_left_is_not_lost() {
         let old = entity(&json!({"docPath": "a.md", "heading": "H"}));
         let (now, _) = plan_pointer(&old, &draft("b.md", None, None), NOW).unwrap();
         assert_eq!(pointers(&now, []), [pointer("b.md", None, None), pointer("a.md", Some("H"), None)]);
     }
 
     #[test]
-    fn d35_the_telling_observation_reads_back_with_heading_and_note_apart() {
+    fn the_telling_observation_reads_back_with_heading_and_note_apart() {
         let tells = |heading, note| {
             let (_, observation) =
                 plan_pointer(&entity(&json!({})), &draft("a.md", heading, note), NOW).unwrap();

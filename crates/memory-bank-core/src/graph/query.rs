@@ -1,4 +1,4 @@
-//! What is read out of a graph as a whole or around a node: sub-graphs, the digest's summary, names for completion.
+//! Queries of a whole graph or around a node: sub-graphs, the digest's summary, names for completion.
 
 use std::collections::{BTreeMap, HashSet};
 
@@ -148,7 +148,7 @@ impl GraphState {
         }
     }
 
-    /// What the digest shows. Visits every entity.
+    /// The digest's part. Visits every entity.
     #[must_use]
     pub fn summary(&self) -> GraphSummary {
         let mut types: BTreeMap<&str, (usize, usize)> = BTreeMap::new();
@@ -290,7 +290,7 @@ mod tests {
     }
 
     #[test]
-    fn d28_every_unknown_name_and_id_is_listed() {
+    fn every_unknown_name_and_id_is_listed() {
         let state = chain();
         let nodes = ["A", "nobody", "ent_missing00000", ""].map(|node| EntityRef(node.to_owned()));
         match state.open(&nodes, 1, ALL) {
@@ -302,7 +302,7 @@ mod tests {
     }
 
     #[test]
-    fn d7_names_that_come_close_to_unknown_ones_are_suggested_once_each() {
+    fn names_that_come_close_to_unknown_ones_are_suggested_once_each() {
         let mut state = GraphState::default();
         for name in ["Payment service", "Ledger"] {
             add(&mut state, name, "x");

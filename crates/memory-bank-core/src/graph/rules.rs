@@ -1,5 +1,5 @@
-//! How a request becomes a change of the graph: checked, normalised, merged with what is there. Pure functions of the
-//! rows concerned, so that a store with a log and a store with tables follow the same rules.
+//! Turns a request into a change of the graph: validated, normalised, merged with the existing data. Pure functions
+//! of the rows concerned, so that a store with a log and a store with tables follow the same rules.
 
 use serde_json::{Map, Value};
 
@@ -385,7 +385,7 @@ mod tests {
     }
 
     #[test]
-    fn d8_attributes_are_kept_when_absent_merged_when_present_and_deleted_by_null() {
+    fn attributes_are_kept_when_absent_merged_when_present_and_deleted_by_null() {
         let first = upsert(None, json!({"docPath": "a.md", "n": 1, "deep": {"a": 1}}), T1).unwrap();
         let second = upsert(Some(&first), Value::Null, T2).unwrap();
         assert_eq!(second.attrs, first.attrs);
@@ -450,7 +450,7 @@ mod tests {
     #[case(json!(""), None)]
     #[case(json!("  "), None)]
     #[case(json!(null), None)]
-    fn d32_a_source_is_a_word_a_text_or_the_stored_object(
+    fn a_source_is_a_word_a_text_or_the_stored_object(
         #[case] given: Value,
         #[case] expected: Option<(SourceKind, Option<&str>)>,
     ) {
@@ -465,7 +465,7 @@ mod tests {
     #[case(json!({"kind": "tool", "ref": 5}))]
     #[case(json!(7))]
     #[case(json!(["tool"]))]
-    fn d32_any_other_source_is_refused(#[case] given: Value) {
+    fn any_other_source_is_refused(#[case] given: Value) {
         assert!(refusal(ObservationSource::from_argument(&given)).contains("source must be"));
     }
 
@@ -483,7 +483,7 @@ mod tests {
     }
 
     #[test]
-    fn d31_a_relation_type_is_trimmed() {
+    fn a_relation_type_is_trimmed() {
         let spaced = plan_relation("ent_a", " r ", "ent_b", T1).unwrap();
         assert_eq!(spaced, plan_relation("ent_a", "r", "ent_b", T1).unwrap());
         assert_eq!(spaced.id, plan_relation("ent_a", "R", "ent_b", T1).unwrap().id);
@@ -491,7 +491,7 @@ mod tests {
     }
 
     #[test]
-    fn d33_an_observation_of_another_entity_is_not_the_one_meant() {
+    fn an_observation_of_another_entity_is_not_the_one_meant() {
         let observation = observe(text("fact")).unwrap();
         let mut entity = upsert(None, Value::Null, T1).unwrap();
         assert!(check_owner(&observation, &entity, "Rust").is_ok());

@@ -1,7 +1,7 @@
-//! The graph as it stands: the fold of a log's events, in insertion order, with an index for every question asked.
+//! The state of the graph: the fold of a log's events, in insertion order, with an index for every query.
 //!
-//! Applying an event costs no more than the number of facts and edges that it touches, however large the graph is.
-//! The state knows nothing of files; a store feeds it the events in their order.
+//! Applying an event costs no more than the number of observations and relations that it touches, however large the
+//! graph is. The state knows nothing of files; a store applies the events in their order.
 
 use std::borrow::Borrow;
 use std::cmp::Reverse;
@@ -62,7 +62,7 @@ impl GraphState {
         self
     }
 
-    /// Applies one event. Events that name what is not there change nothing.
+    /// Applies one event. Events on missing ids change nothing.
     pub fn apply(&mut self, event: Event) {
         match event {
             Event::EntityUpsert { entity, .. } => self.put_entity(entity),
@@ -626,7 +626,7 @@ mod tests {
         }
 
         #[test]
-        fn d11_compaction_keeps_the_state_and_what_is_not_understood(
+        fn compaction_keeps_the_state_and_what_is_not_understood(
             events in events(),
             unknown in proptest::collection::vec("\\{\"type\":\"future[a-z]{0,5}\"\\}|[a-z{]{1,9}", 0..5),
         ) {

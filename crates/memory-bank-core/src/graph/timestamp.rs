@@ -1,7 +1,8 @@
-//! Timestamps: strict for what is new, loose for what a log already holds.
+//! Timestamps: strict for new ones, lenient for those in a log.
 //!
-//! Logs contain whatever the date parser of a JavaScript runtime took (`2020`, `March 7, 2021`, `1`). A line is only
-//! refused when that parser would have refused it, so the loose half follows its rules; a date without a zone is UTC.
+//! Logs contain whatever the date parser of a JavaScript runtime accepted (`2020`, `March 7, 2021`, `1`). A line is
+//! only refused if that parser would have refused it, so the lenient half follows its rules; a date without a zone is
+//! UTC.
 
 use jiff::Timestamp;
 use jiff::civil::Date;
@@ -273,7 +274,7 @@ mod tests {
     #[case("2020-01-01", "2020-01-01")]
     #[case(" 2026-11-22T09:30:07Z ", "2026-11-22T09:30:07.000Z")]
     #[case("2026-11-22T09:30:07.0629+01:00", "2026-11-22T08:30:07.062Z")]
-    fn d32_new_timestamps_are_normalised(#[case] given: &str, #[case] stored: &str) {
+    fn new_timestamps_are_normalised(#[case] given: &str, #[case] stored: &str) {
         assert_eq!(parse_new(given).unwrap(), stored);
     }
 
@@ -284,7 +285,7 @@ mod tests {
     #[case("2020-02-30")]
     #[case("20200101")]
     #[case("")]
-    fn d32_new_timestamps_must_be_rfc_3339_or_a_plain_date(#[case] given: &str) {
+    fn new_timestamps_must_be_rfc_3339_or_a_plain_date(#[case] given: &str) {
         assert!(matches!(parse_new(given), Err(GraphError::Invalid(text)) if text.contains("timestamp")));
     }
 

@@ -1,5 +1,5 @@
-//! What an operator does at the command line, straight on the database: users, projects, members and their keys.
-//! There is no caller: whoever holds the database's connection string is the operator.
+//! Commands of operators, directly on the database: users, projects, members and their keys. There is no caller: the
+//! owner of the database's connection string is the operator.
 
 use async_trait::async_trait;
 use jiff::Timestamp;
@@ -12,12 +12,12 @@ use crate::identity::{KeyRecord, NewKey, Revoked};
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum AdminError {
-    /// What was named does not exist; says what and which (`user`, `alice`).
+    /// The named object does not exist; has its kind and name (`user`, `alice`).
     #[error("there is no {kind} `{name}`")]
     NotFound {
         /// `user`, `project`, `member` or `key`.
         kind: &'static str,
-        /// What was asked for.
+        /// The requested name.
         name: String,
     },
     /// It exists already.
@@ -25,10 +25,10 @@ pub enum AdminError {
     Exists {
         /// `user` or `project`.
         kind: &'static str,
-        /// What was asked for.
+        /// The requested name.
         name: String,
     },
-    /// A rule forbids it; the text says what to do.
+    /// A rule forbids it; the text has the remedy.
     #[error("{0}")]
     Refused(String),
     /// The store failed.
@@ -93,7 +93,7 @@ pub struct MemberRecord {
     pub role: Role,
 }
 
-/// What `bootstrap` made or found.
+/// The result of `bootstrap`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Bootstrapped {
     /// The user.
@@ -107,8 +107,7 @@ pub struct Bootstrapped {
 /// The operator's commands, each one transaction.
 #[async_trait]
 pub trait Administration: Send + Sync {
-    /// Makes what is missing of user (by name), project (by slug) and ownership, and always stores the key. All or
-    /// nothing.
+    /// Creates missing user (by name), project (by slug) and ownership, and always stores the key. All or nothing.
     async fn bootstrap(
         &self,
         user: &NewUser,

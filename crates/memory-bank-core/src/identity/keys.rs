@@ -1,4 +1,4 @@
-//! What is kept of a key, how a server finds it, and how its owner manages it.
+//! Stored keys: the look-up by a server, and the management by owners.
 
 use async_trait::async_trait;
 use jiff::Timestamp;
@@ -7,7 +7,7 @@ use crate::caller::{Caller, KeyId, Right};
 use crate::error::StoreError;
 use crate::identity::{Environment, KeyHash};
 
-/// What the look-up of a key's hash gives: everything that a request needs, in one row.
+/// The result of looking up a key's hash: everything that a request needs, in one row.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KeyIdentity {
     /// The caller that the key makes: user, project, role, scopes, key and the user's name.
@@ -25,7 +25,7 @@ pub struct KeyIdentity {
 pub struct KeyUse {
     /// The key.
     pub key: KeyId,
-    /// The hash of what was presented.
+    /// The hash of the presented key.
     pub proof: KeyHash,
     /// When it was used last.
     pub at: Timestamp,
@@ -72,7 +72,7 @@ pub struct KeyRecord {
 }
 
 impl KeyRecord {
-    /// What the key is meant for, as its beginning says.
+    /// The purpose of the key, from its prefix.
     #[must_use]
     pub fn environment(&self) -> Environment {
         Environment::of_prefix(&self.prefix)
@@ -131,7 +131,7 @@ pub struct NewKey {
     pub created_at: Timestamp,
 }
 
-/// What to change of a key; `None` leaves it as it is.
+/// Changes of a key; `None` leaves a member unchanged.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct KeyChange {
     /// Another label, or none.

@@ -1,5 +1,5 @@
-//! Who may come in: API keys, what is kept of them, and the traits through which a server looks them up and manages
-//! them. Nothing here knows HTTP, and nothing here keeps a key in plain text.
+//! Authentication: API keys, their stored form, and the traits to look them up and manage them. Nothing here knows
+//! HTTP, and nothing here stores a key in plain text.
 
 mod administration;
 mod keys;

@@ -1,4 +1,4 @@
-//! The secret itself: how a key looks, how it is made, and the hash that is all anyone keeps of it.
+//! The secret of a key: its form, its creation, and its hash, the only stored form.
 
 use std::fmt;
 use std::str::FromStr;
@@ -16,7 +16,7 @@ const PREFIX_CHARS: usize = 12;
 /// The longest text that is taken for a key at all, in bytes.
 const LONGEST: usize = 128;
 
-/// What a key is meant for. The word is part of the key; nothing else depends on it.
+/// The purpose of a key. The word is part of the key; nothing else depends on it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Environment {
@@ -42,11 +42,11 @@ impl Environment {
     }
 }
 
-/// A key in plain text. It is shown once, to the one who asked for it, and its `Debug` shows nothing.
+/// A key in plain text. It is shown once, to its creator, and its `Debug` shows nothing.
 #[derive(Clone, PartialEq, Eq)]
 pub struct PlainKey(String);
 
-/// The text is no key: it does not begin as one, or holds what no key holds.
+/// The text is not a key: it has another prefix, or invalid characters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("a key looks like `mbmcp_live_…` or `mbmcp_test_…`")]
 pub struct MalformedKey;
@@ -77,7 +77,7 @@ impl PlainKey {
         &self.0
     }
 
-    /// What is kept instead of the key.
+    /// The stored form of a key.
     #[must_use]
     pub fn hash(&self) -> KeyHash {
         KeyHash::of(self.0.as_bytes())
@@ -93,7 +93,7 @@ impl PlainKey {
 impl FromStr for PlainKey {
     type Err = MalformedKey;
 
-    /// Accepts what may be a key; whether it is one, its hash tells.
+    /// Accepts a text in the form of a key; whether the key exists, its hash decides.
     fn from_str(text: &str) -> Result<Self, MalformedKey> {
         let random = [Environment::Live, Environment::Test]
             .into_iter()

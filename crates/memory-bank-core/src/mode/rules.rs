@@ -1,5 +1,5 @@
 //! The rules files of the modes (`.mcprules-<mode>`): reading them leniently, writing them correctly, and deciding
-//! whether a command starts "Update Memory Bank" (UMB). Where the files lie is a store's business.
+//! whether a command starts "Update Memory Bank" (UMB). A store knows where the files are.
 
 use regex::{Regex, RegexBuilder};
 use serde::Deserialize;
@@ -246,14 +246,14 @@ mod tests {
     #[case("plumber", false)]
     #[case("number", false)]
     #[case("", false)]
-    fn d36_only_whole_words_start_umb(#[case] command: &str, #[case] starts: bool) {
+    fn only_whole_words_start_umb(#[case] command: &str, #[case] starts: bool) {
         assert_eq!(starts_umb(&ModeRules::Absent, command), starts);
         // The original's file: `\b` in double quotes is a backspace, and `(?i)` stands in front.
         assert_eq!(starts_umb(&parse_rules(Mode::Code, ORIGINAL), command), starts);
     }
 
     #[test]
-    fn d36_the_original_s_trigger_is_repaired() {
+    fn the_original_s_trigger_is_repaired() {
         assert_eq!(
             parse_rules(Mode::Code, ORIGINAL),
             ModeRules::Valid { umb_trigger: Some(r"\b(Update Memory Bank|UMB)\b".to_owned()) }
@@ -273,7 +273,7 @@ mod tests {
     #[case("mode: code\ninstructions: {}\n")]
     #[case("mode: code\n")]
     #[case("")]
-    fn d9_a_file_that_cannot_be_used_says_why(#[case] text: &str) {
+    fn a_file_that_cannot_be_used_says_why(#[case] text: &str) {
         assert!(
             matches!(parse_rules(Mode::Code, text), ModeRules::Invalid(why) if !why.is_empty()),
             "{text}"

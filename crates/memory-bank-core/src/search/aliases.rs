@@ -1,6 +1,6 @@
-//! Short and long names of the same thing, as people who build software write them.
+//! Short and long names of the same thing, as software developers write them.
 
-/// Words that mean the same; each stands for the others of its line.
+/// Synonyms; each stands for the others of its line.
 const SAME: [&str; 34] = [
     "k8s kubernetes",
     "i18n internationalization internationalisation",

@@ -1,5 +1,5 @@
-//! Turns what a search of the graph found into an answer: the entities with their observations, their neighbours, and
-//! the relations among them, each bounded.
+//! Turns the results of a graph search into a reply: the entities with their observations, their neighbours, and the
+//! relations among them, each bounded.
 
 use std::collections::{HashMap, HashSet};
 
@@ -398,7 +398,7 @@ mod tests {
     }
 
     #[test]
-    fn d29_the_neighbourhood_is_bounded() {
+    fn the_neighbourhood_is_bounded() {
         let mut state = GraphState::default();
         add(&mut state, "hub", &[]);
         for number in 0..limits::NEIGHBOURS + 10 {

@@ -1,5 +1,5 @@
-//! Dates in a text, in the forms in which people and tools write them. A date is what it says: nothing is looked up in a
-//! calendar but whether there is such a day.
+//! Dates in a text, in the forms in which people and tools write them. The calendar is used only to check that a day
+//! exists.
 
 use std::collections::HashMap;
 use std::sync::LazyLock;
@@ -7,7 +7,7 @@ use std::sync::LazyLock;
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
 
-/// A date that stands in a text.
+/// A date in a text.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FoundDate {
     /// Where it stands, in bytes.

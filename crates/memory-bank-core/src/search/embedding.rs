@@ -1,5 +1,5 @@
-//! Embeddings: a text as a vector, so that texts of like meaning are near each other. What computes them is behind [`Embedder`];
-//! nothing here knows a model, a file or a network.
+//! Embeddings: a text as a vector, so that texts with similar meaning are near each other. [`Embedder`] computes
+//! them; nothing here knows a model, a file or a network.
 
 use std::fmt;
 
@@ -91,13 +91,13 @@ pub struct Vector {
 /// Its scale is never NaN.
 impl Eq for Vector {}
 
-/// Why values are no vector.
+/// Why values are not a vector.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 pub enum VectorError {
     /// None, or too many.
     #[error("a vector has from 1 to {DIMENSIONS} values, not {0}")]
     Dimension(usize),
-    /// All are zero, or one is no number.
+    /// All are zero, or one is not a number.
     #[error("a vector of zeros, or with a value that is not a number")]
     Value,
     /// The bytes are not those of a vector.

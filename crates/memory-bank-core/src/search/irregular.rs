@@ -1,4 +1,4 @@
-//! English verbs and nouns whose forms no rule of endings brings together: a question says "buy", the answer "bought".
+//! English verbs and nouns with irregular forms: a question contains "buy", the answer "bought".
 
 use std::collections::HashMap;
 use std::sync::LazyLock;

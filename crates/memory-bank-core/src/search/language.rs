@@ -1,5 +1,4 @@
-//! Languages: which one a text is in, which of its words only hold sentences together, and how its words are inflected.
-//! It knows nothing of units, of an index, or of how words weigh.
+//! Languages: detection, function words, and inflection. It must not know units, the index, or weights.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -13,7 +12,7 @@ use super::irregular;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
 #[repr(u8)]
 pub enum Language {
-    /// English, and what is not known to be anything else.
+    /// English, and texts of unknown language.
     #[default]
     English,
     /// German.
@@ -117,7 +116,7 @@ impl Language {
     }
 }
 
-/// What is known of one text or of several: votes of its words for languages.
+/// Votes of the words of one text or of several for languages.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Votes {
     words: [u32; Language::COUNT],

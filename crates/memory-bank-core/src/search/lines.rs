@@ -5,7 +5,7 @@ use memchr::memmem::Finder;
 use super::query::fold;
 use crate::limits;
 
-/// What stands for text that was cut away.
+/// Marks omitted text.
 const CUT: char = '…';
 
 /// A text with its lines, and the same lines in lower case.
@@ -37,7 +37,7 @@ impl Lines {
         &self.text.text
     }
 
-    /// The line of this number, from 1; empty where there is none.
+    /// The line with this number, from 1; empty if it does not exist.
     #[must_use]
     pub fn get(&self, line: usize) -> &str {
         self.text.line(line)
@@ -95,7 +95,7 @@ impl Text {
     }
 }
 
-/// At most `room` characters of the text, around the character at `hit`; what was cut away shows as `…`.
+/// At most `room` characters of the text, around the character at `hit`; omissions are shown as `…`.
 #[must_use]
 pub fn clip(text: &str, hit: usize, room: usize) -> String {
     let length = text.chars().count();

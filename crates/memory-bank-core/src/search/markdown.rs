@@ -1,4 +1,5 @@
-//! Cuts a markdown document into units. Every line that is not blank belongs to exactly one, or, if it is long, to several.
+//! Cuts a markdown document into units. Every line that is not blank belongs to exactly one, or, if it is long, to
+//! several.
 
 use std::sync::Arc;
 
@@ -11,11 +12,11 @@ use crate::document::roles::is_placeholder;
 const PART_LINES: usize = 8;
 /// Nobody breaks lines of a paragraph so short, in characters: each is one by itself.
 const SHORT_LINES: usize = 40;
-/// A line that ends with a colon and is no longer than this, in characters, goes with what follows.
+/// A line that ends with a colon and is no longer than this, in characters, belongs to the following text.
 const LABEL: usize = 80;
 /// Lines of more words are cut at the ends of sentences.
 const LONG_LINE: usize = 60;
-/// A longer line, in bytes, is no row of a template.
+/// A longer line, in bytes, is not a row of a template.
 const LONGEST_TEMPLATE_ROW: usize = 400;
 /// A line of so many words may be one without a sign of a form: `- none yet`.
 const SHORT_ROW: usize = 7;
@@ -163,7 +164,8 @@ impl Piece {
     }
 }
 
-/// Whether a line of a document is a row of a template and no content. The id of an entry stands in a comment, and is content.
+/// Whether a line of a document is a row of a template without content. An entry's id is in a comment, and counts as
+/// content.
 pub(super) fn is_template_row(line: &str) -> bool {
     // Nearly all lines are long and have no sign of a form, which is seen fast.
     let has_sign = || {
@@ -214,8 +216,9 @@ fn widest(found: &Blocks, lines: &Lines<'_>, first: usize) -> usize {
     of_block.map(|line| lines.get(line).trim_end().chars().count()).max().unwrap_or(0)
 }
 
-/// Whether a line of a paragraph goes on in the next one: the line was broken because there was no room for the next word. A line
-/// that begins like an entry or like somebody's words does not go on the line before, and a label goes on in what it names.
+/// Whether a line of a paragraph continues in the next one: the line was wrapped because there was no room for the
+/// next word. A line that begins like an entry or like a person's words does not continue the previous line, and a
+/// label continues in the text that it names.
 fn goes_on(line: &str, next: &str, width: usize) -> bool {
     let (line, next) = (line.trim_end_matches('\r'), next.trim());
     if line.ends_with("  ") || line.ends_with('\\') || begins_anew(next) {
@@ -294,7 +297,7 @@ fn units(stem: &str, pieces: &[Piece], lines: &Lines<'_>) -> Vec<Unit> {
         previous: None,
         next: None,
     }];
-    // The headings that the present line stands under: level, position of the unit, path down to it.
+    // The headings above the current line: level, position of the unit, path down to it.
     let mut above: Vec<(HeadingLevel, usize, Arc<[String]>)> = Vec::new();
     let none: Arc<[String]> = Arc::from([]);
     for piece in pieces {

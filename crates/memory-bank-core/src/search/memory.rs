@@ -1,5 +1,5 @@
-//! The memory that search indexes may take: what an index will take before it is built, and the account of what all of
-//! them take. Nothing here builds or drops an index.
+//! The memory of search indexes: estimates before a build, and the account of all of them. Nothing here builds or
+//! drops an index.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -7,14 +7,14 @@ use std::sync::{Arc, Mutex, PoisonError};
 use crate::error::StoreError;
 use crate::limits;
 
-/// What an index takes for each byte of a document's text, measured on prose and lists (`bench/README.md`): the text, the same
-/// in lower case, its units and their postings.
+/// Memory of an index per byte of a document's text, measured on prose and lists (`bench/README.md`): the text, its
+/// lower-case copy, its units and their postings.
 const PER_DOCUMENT_BYTE: u64 = 7;
 /// The same for each byte of the texts of a graph, which the graph keeps as well.
 const PER_GRAPH_BYTE: u64 = 7;
-/// What a row of a graph takes beside its text, in the graph and in the index.
+/// Memory of a graph row beside its text, in the graph and in the index.
 const PER_ROW: u64 = 700;
-/// What a document takes beside its text.
+/// Memory of a document beside its text.
 const PER_DOCUMENT: u64 = 1024;
 
 /// How much text a project has.
@@ -46,7 +46,7 @@ impl TextSize {
     }
 }
 
-/// What the indexes of a process may take.
+/// The memory limits of a process' indexes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct IndexBudget {
     /// All of them together, in bytes.
@@ -62,7 +62,7 @@ impl Default for IndexBudget {
 }
 
 impl IndexBudget {
-    /// What is set aside while an index is built, beside the index: texts that were read and are not taken in yet.
+    /// Reserved during a build, beside the index: texts that were read and are not indexed yet.
     pub const ASIDE: u64 = 16 * 1024 * 1024;
 
     /// Refuses an index of this size if no eviction could make room for it.
@@ -99,13 +99,13 @@ impl IndexMemory {
         Arc::new(Self { budget, taken: Mutex::default(), peak: AtomicU64::default() })
     }
 
-    /// What may be taken.
+    /// The limit.
     #[must_use]
     pub fn budget(&self) -> IndexBudget {
         self.budget
     }
 
-    /// What is taken now.
+    /// The memory in use.
     #[must_use]
     pub fn taken(&self) -> u64 {
         *self.taken.lock().unwrap_or_else(PoisonError::into_inner)

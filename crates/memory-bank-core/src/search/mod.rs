@@ -1,8 +1,8 @@
 //! Search: units of text, BM25 with context, one ranking for every store.
 //!
-//! A document or an entity is cut into [`Unit`]s ([`markdown_units`], [`json_units`], [`entity_units`]); each unit into
-//! terms ([`each_term`]); [`score`] weighs how the words of a query stand in a unit and around it. The [`Index`] does that in
-//! memory and by difference; every store has one.
+//! A document or an entity is cut into [`Unit`]s ([`markdown_units`], [`json_units`], [`entity_units`]); each unit
+//! into terms ([`each_term`]); [`score`] weighs the words of a query in a unit and around it. The [`Index`] does that
+//! in memory and by difference; every store has one.
 
 mod aliases;
 mod answer;

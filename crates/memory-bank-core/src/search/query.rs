@@ -1,4 +1,4 @@
-//! A query: the words that are asked for, and the phrases that answers should hold.
+//! A query: its words, and its phrases.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -14,7 +14,7 @@ const WORDS: usize = 32;
 /// The shortest word, in letters, that a minus before it puts last.
 const UNWANTED: usize = 3;
 
-/// What is looked for.
+/// A parsed query.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Query {
     text: String,
@@ -36,7 +36,7 @@ pub struct QueryWord {
     pub others: Vec<String>,
 }
 
-/// Why a text is no query.
+/// Why a query is invalid.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum QueryError {
@@ -49,9 +49,9 @@ pub enum QueryError {
 }
 
 impl Query {
-    /// Parses a query. Parts in double quotes are phrases; their words count like all others, function words among them.
-    /// Function words outside of phrases do not count unless there are no others. A word with a minus before it is unwanted:
-    /// what holds it comes last.
+    /// Parses a query. Parts in double quotes are phrases; their words count like all others, including function
+    /// words. Function words outside of phrases do not count unless there are no others. A word with a minus before
+    /// it is unwanted: units that contain it come last.
     ///
     /// # Errors
     /// The text is blank or too long.
@@ -139,7 +139,7 @@ impl Query {
         self.phrases.iter().all(|phrase| text.contains(phrase.as_str()))
     }
 
-    /// Whether one thing is asked for, and not several words: then only what contains it is found.
+    /// Whether the query is a single word: then only units that contain it are found.
     #[must_use]
     pub fn is_single(&self) -> bool {
         !self.text.trim().contains(char::is_whitespace)

@@ -1,4 +1,4 @@
-//! The ranking: BM25 of a unit and of what stands around it, word by word. Every store ranks with these functions.
+//! The ranking: BM25 of a unit and of its context, word by word. Every store ranks with these functions.
 
 /// BM25's saturation of repeated words.
 const K1: f64 = 1.2;
@@ -32,7 +32,7 @@ const DENSE: f64 = 0.3;
 /// How many headings above a unit count.
 pub(super) const HEADINGS: usize = 4;
 
-/// What must be known of all units of one kind of source to weigh words.
+/// Statistics of all units of one kind of source, for weighing words.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Corpus {
     /// The number of units.
@@ -42,14 +42,14 @@ pub struct Corpus {
 }
 
 impl Corpus {
-    /// The inverse document frequency of a word that stands in so many units, never negative.
+    /// The inverse document frequency of a word that occurs in so many units, never negative.
     #[must_use]
     pub fn rarity(&self, frequency: u64) -> f64 {
         let (units, frequency) = (real(self.units), real(frequency.min(self.units)));
         (1.0 + (units - frequency + 0.5) / (frequency + 0.5)).ln()
     }
 
-    /// What `count` occurrences of a word are worth in a unit of `length` words, times its rarity.
+    /// The weight of `count` occurrences of a word in a unit of `length` words, times its rarity.
     #[must_use]
     pub fn saturation(&self, count: f64, length: u32) -> f64 {
         if count <= 0.0 {
@@ -61,7 +61,7 @@ impl Corpus {
     }
 }
 
-/// How a word of the query stands in a unit and around it: [`Corpus::saturation`] for each, 0 where it does not stand.
+/// The occurrences of a query word in a unit and around it: [`Corpus::saturation`] for each, 0 without one.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub struct Around {
     /// In the unit itself.
@@ -87,13 +87,14 @@ pub fn above(headings: impl IntoIterator<Item = f64>) -> f64 {
         .sum()
 }
 
-/// What a word is worth in the units before one, the nearest first: where it counts most. `asked` says whether the nearest asks.
+/// The weight of a word in the units before one, the nearest first: the largest counts. `asked` is whether the
+/// nearest one is a question.
 #[must_use]
 pub fn before(units: impl IntoIterator<Item = f64>, asked: bool) -> f64 {
     nearest(units, FARTHER_BEFORE) * if asked { ASKED } else { 1.0 }
 }
 
-/// What a word is worth in the units behind one, the nearest first.
+/// The weight of a word in the units after one, the nearest first.
 #[must_use]
 pub fn behind(units: impl IntoIterator<Item = f64>) -> f64 {
     nearest(units, FARTHER_BEHIND)
@@ -116,7 +117,7 @@ pub fn asks(text: &str) -> bool {
     end.ends_with(['?', '？', '؟'])
 }
 
-/// The score of a unit: its words, each with its rarity and how it stands there; and whether it asks something.
+/// The score of a unit: its words, each with its rarity and occurrences; and whether the unit is a question.
 #[must_use]
 pub fn score<W>(words: W, asks: bool) -> f64
 where
@@ -146,8 +147,8 @@ where
     if wanted > 0.0 { kept * sum * (1.0 - COVERAGE + COVERAGE * held / wanted) } else { 0.0 }
 }
 
-/// Mixes a lexical score with a dense one. Both must lie between 0 and 1 (divide by the best score of the answer).
-/// Without a dense score the lexical one stands as it is.
+/// Mixes a lexical score with a dense one. Both must be between 0 and 1 (divide by the best score of the results).
+/// Without a dense score the lexical one is unchanged.
 #[must_use]
 pub fn mix(lexical: f64, dense: Option<f64>) -> f64 {
     dense.map_or(lexical, |dense| (1.0 - DENSE) * lexical + DENSE * dense)

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::language::Language;
 
-/// What a unit is.
+/// The kind of a unit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum UnitKind {
     /// A document by its name; what its top-level units belong to. Found by its exact name only.
@@ -29,7 +29,7 @@ pub enum UnitKind {
 }
 
 impl UnitKind {
-    /// Whether other units belong to units of this kind, so that it is no neighbour in the flow of text.
+    /// Whether other units belong to units of this kind, so that it is not a neighbour in the flow of text.
     #[must_use]
     pub fn is_container(self) -> bool {
         matches!(self, Self::Document | Self::Heading | Self::Entity)
@@ -45,19 +45,19 @@ impl UnitKind {
 /// One unit of a source: of a document, or of an entity with its observations. The links are positions in the source.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Unit {
-    /// What it is.
+    /// The kind.
     pub kind: UnitKind,
-    /// What is cut into words.
+    /// The searched text.
     pub text: String,
     /// The first line in the document, from 1; 0 in the graph.
     pub line: usize,
     /// The number of lines.
     pub lines: usize,
-    /// How many characters of its first line stand before it; several units may share one long line.
+    /// How many characters of its first line come before it; several units may share one long line.
     pub from: usize,
     /// The plain text of the headings above it, outermost first, and its own if it has one.
     pub path: Arc<[String]>,
-    /// What it belongs to.
+    /// Its source.
     pub parent: Option<usize>,
     /// The unit before it that belongs to the same.
     pub previous: Option<usize>,
@@ -72,7 +72,7 @@ impl Unit {
         if self.kind == UnitKind::Heading { self.path.last().map(String::as_str) } else { None }
     }
 
-    /// Tells units of different content apart. Where a unit stands does not count; the language it is read in does.
+    /// A hash of the content. The position of a unit does not count; its language does.
     #[must_use]
     pub fn fingerprint(&self, language: Language) -> u64 {
         let mut hasher = DefaultHasher::new();

@@ -1,4 +1,4 @@
-//! Words: how a text is cut into the terms that are counted. Documents, the graph and queries are cut alike.
+//! Splits a text into terms. Documents, the graph and queries are split alike.
 
 use std::borrow::Cow;
 
@@ -16,10 +16,10 @@ const BEGINNING: usize = 48;
 /// The most letters of a unit of measure behind a number.
 const LONGEST_MEASURE: usize = 3;
 
-/// What a term is.
+/// The kind of a term.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TermKind {
-    /// A word that stands by itself.
+    /// A single word.
     Word,
     /// A part of a compound name or of an identifier.
     Part,

@@ -1,4 +1,4 @@
-//! The log of who did what: what a server adds to it by itself, and how it ages.
+//! The audit log: rows that a server adds by itself, and retention.
 
 use std::net::IpAddr;
 
@@ -14,15 +14,15 @@ use crate::identity::KeyHash;
 pub struct AddressUse {
     /// Which key.
     pub key: KeyId,
-    /// The hash of what was presented.
+    /// The hash of the presented key.
     pub proof: KeyHash,
-    /// Whence.
+    /// The address.
     pub address: IpAddr,
     /// When.
     pub at: Timestamp,
 }
 
-/// The log. What changes a store is told by the store itself, in the transaction that changes it.
+/// The audit log. The store itself records its changes, in their transactions.
 #[async_trait]
 pub trait AuditLog: Send + Sync {
     /// Notes from which addresses keys were used; each pair of key and address is kept once, and a bounded number a key.

@@ -1,4 +1,4 @@
-//! Copies of a whole bank: documents and graph.
+//! Backups of a whole bank: documents and graph.
 
 use async_trait::async_trait;
 use jiff::Timestamp;
@@ -17,14 +17,14 @@ pub struct Backup {
     pub location: String,
 }
 
-/// What a restore did.
+/// The result of a restore.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Restored {
     /// The documents (and graph files) that were put back, sorted.
     pub files: Vec<String>,
     /// Documents that are newer than the backup and were left in place, sorted.
     pub kept: Vec<String>,
-    /// The backup made beforehand, if one was asked for.
+    /// The backup that was created beforehand, if requested.
     pub safety: Option<Backup>,
 }
 
@@ -35,7 +35,7 @@ pub enum BackupError {
     /// No backup has this id.
     #[error("Backup not found: {0}; create_backup with listOnly shows the ids")]
     NotFound(String),
-    /// The id, or the directory, cannot be used; the text says why.
+    /// The id, or the directory, is invalid; the text has the reason.
     #[error("{0}")]
     Refused(String),
     /// The store failed.

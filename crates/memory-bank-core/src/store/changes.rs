@@ -1,9 +1,9 @@
-//! News of committed changes, for those who subscribed to a document.
+//! Committed changes, for subscribers of documents.
 
 use crate::caller::ProjectId;
 use crate::document::DocumentPath;
 
-/// What changed. A hint to read again, not the new content.
+/// A change: a hint to read again, without the new content.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Change {
@@ -17,13 +17,13 @@ pub enum Change {
     Missed,
 }
 
-/// Takes news of committed changes. Called after the commit, must not block.
+/// Receives committed changes. Called after the commit, must not block.
 pub trait ChangeSink: Send + Sync {
     /// Something changed in the project.
     fn changed(&self, project: ProjectId, change: Change);
 }
 
-/// Drops the news.
+/// Ignores changes.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct NoSink;
 

@@ -1,4 +1,4 @@
-//! Documents: list, read, and the one way to change them.
+//! Documents: list, read, and edit, the only way to change them.
 
 use std::collections::BTreeMap;
 
@@ -10,15 +10,15 @@ use crate::error::{EditError, StoreError};
 use crate::limits;
 use crate::store::Series;
 
-/// What reading one name gave.
+/// The result of reading one name.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ReadOutcome {
     /// The document. Its `path` is the name under which it is stored.
     Found(Document),
-    /// There is no such document.
+    /// The document does not exist.
     Missing,
-    /// There is something of that name which cannot be read; the text says why, without a host path.
+    /// It exists and cannot be read; the text has the reason, without a host path.
     Unreadable(String),
 }
 
@@ -29,11 +29,11 @@ pub type Editor<'a> = dyn FnMut(&mut Drafts) -> Result<(), EditError> + Send + '
 /// Documents of one project.
 #[async_trait]
 pub trait DocumentStore: Send + Sync {
-    /// All names in the bank, sorted by name: documents with their folders, and what else is directly in the bank.
-    /// Temporary and internal files are not among them. What editors and sync tools left behind is, but is no document.
+    /// All names in the bank, sorted: documents with their folders, and other names directly in the bank. Temporary
+    /// and internal files are excluded. Leftovers of editors and sync tools are included, and marked.
     async fn list(&self, caller: &Caller) -> Result<Vec<DocumentEntry>, StoreError>;
 
-    /// Reads several documents, in the order asked for, one outcome each.
+    /// Reads several documents, in the requested order, one outcome each.
     async fn read(&self, caller: &Caller, paths: &[DocumentPath]) -> Result<Vec<ReadOutcome>, StoreError>;
 
     /// Reads the named documents under lock, runs the editor on them, and writes what it changed: all or nothing,
@@ -60,18 +60,18 @@ pub trait DocumentStore: Send + Sync {
     ) -> Result<Option<String>, StoreError>;
 }
 
-/// What an edit did to one document.
+/// The result of an edit for one document.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DocumentChange {
     /// The name under which the document is (or was) stored.
     pub path: DocumentPath,
-    /// What happened.
+    /// The kind of change.
     pub kind: ChangeKind,
-    /// The etag now; none when there is no such document (any more).
+    /// The current etag; `None` if the document does not exist (any more).
     pub etag: Option<Etag>,
 }
 
-/// What happened to a document in an edit.
+/// The kind of change of a document in an edit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ChangeKind {
     /// It did not exist before.
@@ -146,7 +146,7 @@ impl Drafts {
         self.drafts.get(path)?.before.as_ref()
     }
 
-    /// The text as it stands, including what this edit did so far; none if there is no such document.
+    /// The current text, including the changes of this edit so far; `None` without such a document.
     #[must_use]
     pub fn text(&self, path: &DocumentPath) -> Option<&str> {
         self.drafts.get(path)?.after.as_deref()
@@ -188,12 +188,12 @@ impl Drafts {
         Ok(())
     }
 
-    /// What the edit changes: the asked name, the document before, the text after. For stores.
+    /// The changes of the edit: the requested name, the document before, the text after. For stores.
     pub fn changes(&self) -> impl Iterator<Item = (&DocumentPath, Option<&Document>, Option<&str>)> {
         self.drafts.iter().map(|(path, draft)| (path, draft.before.as_ref(), draft.after.as_deref()))
     }
 
-    /// Lets texts pass the bound until [`Self::check_bounds`] is called: what is too much may be taken out again.
+    /// Lets texts exceed the bound until [`Self::check_bounds`] is called: excess text may be removed again.
     pub(crate) fn lift_bounds(&mut self) {
         self.unbounded = true;
     }

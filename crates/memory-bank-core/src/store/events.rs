@@ -1,4 +1,4 @@
-//! What was sent to a session, kept so that a client whose connection broke can fetch it again.
+//! Events that were sent to a session, stored for replay.
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::fmt;
@@ -56,7 +56,7 @@ pub struct Event {
     pub user: UserId,
     /// In which project.
     pub project: ProjectId,
-    /// The hash of the key that the request came with; none in what was read back.
+    /// The hash of the request's key; `None` in events that were read.
     pub proof: Option<KeyHash>,
     /// The rights that it takes to see the message: a session is its user's, whose keys may have fewer rights than the
     /// one that was answered.
@@ -104,7 +104,7 @@ pub trait EventStore: Send + Sync {
 
 /// How many bytes of messages the memory keeps in all; the oldest go first.
 const KEPT_BYTES: usize = 64 * 1024 * 1024;
-/// What an event costs beside its message, in bytes.
+/// Overhead of an event beside its message, in bytes.
 const OVERHEAD: usize = 200;
 
 /// Keeps events in memory, for a server without a database.

@@ -89,7 +89,7 @@ impl GraphBatch {
     }
 }
 
-/// What a batch did with an entity.
+/// The effect of a batch on an entity.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum EntityChange {
     /// It was made.
@@ -100,7 +100,7 @@ pub enum EntityChange {
     Existed,
 }
 
-/// What a batch did, in the order of its items.
+/// The result of a batch, in the order of its items.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct BatchApplied {
     /// The entities as they are now.
@@ -122,7 +122,7 @@ pub struct PointerDraft {
     pub note: Option<String>,
 }
 
-/// What adding a fact did.
+/// The result of adding an observation.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Observed {
     /// The observation as it is stored.
@@ -131,12 +131,12 @@ pub struct Observed {
     pub existed: bool,
 }
 
-/// What adding a pointer did.
+/// The result of adding a pointer.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Pointed {
     /// The entity, with its attributes as they are now.
     pub entity: Entity,
-    /// The observation that tells of the pointer.
+    /// The observation of the pointer.
     pub observation: Observation,
     /// Whether that observation was there already.
     pub existed: bool,
@@ -153,7 +153,7 @@ pub struct Unlinked {
     pub removed: bool,
 }
 
-/// What deleting an entity took away.
+/// The result of deleting an entity.
 #[derive(Debug, Clone, PartialEq)]
 pub struct EntityDeleted {
     /// The entity.
@@ -176,7 +176,7 @@ pub struct Subgraph {
     /// The names of the entities at the ends of the relations, which may be left out themselves. Empty in an export.
     #[serde(skip)]
     pub names: HashMap<String, String>,
-    /// How many entities a store left out, since together they are longer than what was to be loaded.
+    /// How many entities a store omitted because they exceed the requested size together.
     #[serde(skip)]
     pub entities_left: usize,
     /// How many observations.
@@ -199,7 +199,7 @@ pub struct GraphStats {
     pub relation_count: usize,
 }
 
-/// What the digest says of the graph.
+/// The graph's part of the digest.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct GraphSummary {
     /// Counts.
@@ -213,7 +213,7 @@ pub struct GraphSummary {
     pub recent: Vec<(String, String, usize)>,
 }
 
-/// What compaction did, in non-blank log lines; a store without a log counts its rows.
+/// The result of a compaction, in non-blank log lines; a store without a log counts its rows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Compacted {
     /// Before.
@@ -259,7 +259,7 @@ pub trait GraphStore: Send + Sync {
         to: &EntityRef,
     ) -> Result<Unlinked, GraphError>;
 
-    /// Deletes an entity with its observations and relations, and says what that was.
+    /// Deletes an entity with its observations and relations, and returns their number.
     async fn delete_entity(&self, caller: &Caller, entity: &EntityRef) -> Result<EntityDeleted, GraphError>;
 
     /// Deletes one observation and returns it; with `owner` given, only if it belongs to that entity.
@@ -301,13 +301,13 @@ pub trait GraphStore: Send + Sync {
         None
     }
 
-    /// What the digest shows; `None` when nothing was ever put into the graph.
+    /// The digest's part; `None` if the graph was never used.
     async fn summary(&self, caller: &Caller) -> Result<Option<GraphSummary>, GraphError>;
 
     /// Entity names for completion: those that begin with `prefix` (ignoring case), sorted, at most `limit`.
     async fn names(&self, caller: &Caller, prefix: &str, limit: usize) -> Result<Vec<String>, GraphError>;
 
-    /// Rebuilds what is derived.
+    /// Rebuilds derived data.
     async fn rebuild(&self, caller: &Caller) -> Result<GraphStats, GraphError>;
 
     /// Drops history, keeps the state and every line that is not understood.

@@ -1,4 +1,4 @@
-//! What a store offers. Each method is one use case and its own transaction; `&Caller` comes first.
+//! The store traits. Each method is one use case and its own transaction; `&Caller` comes first.
 //!
 //! Two stores implement these traits: a local folder, and PostgreSQL. One contract suite runs on both.
 
@@ -44,6 +44,6 @@ pub use workspace::{
 
 /// Everything that is kept for one project.
 pub trait Bank: DocumentStore + GraphStore + SearchStore + BackupStore + Send + Sync {
-    /// What replies show as the bank's directory: a path over stdio, the project's slug over HTTP.
+    /// The bank's directory in replies: a path over stdio, the project's slug over HTTP.
     fn location(&self) -> String;
 }

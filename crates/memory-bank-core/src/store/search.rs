@@ -1,4 +1,4 @@
-//! Search within one project. The ranking is [`crate::search`]'s; a store keeps its index and brings what was found.
+//! Search within one project. The ranking is [`crate::search`]'s; a store keeps its index and returns the results.
 
 use async_trait::async_trait;
 use jiff::civil::Date;
@@ -10,12 +10,12 @@ use crate::graph::{Entity, Observation, Relation};
 use crate::limits;
 use crate::search::{DenseCount, DocumentHits, LineHit, MatchedIn, Query};
 
-/// What to look for in documents.
+/// A search in documents.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DocumentSearch {
     /// The words and phrases.
     pub query: Query,
-    /// The names to search, as asked for; empty = all documents.
+    /// The names to search, as requested; empty = all documents.
     pub files: Vec<String>,
     /// The most hits to return.
     pub limit: usize,
@@ -26,15 +26,15 @@ pub struct DocumentSearch {
     pub days: (Option<Date>, Option<Date>),
 }
 
-/// What was found in documents, best first.
+/// The results in documents, best first.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct DocumentsFound {
     /// The lines.
     pub hits: Vec<LineHit>,
     /// Whether there are more than the limit allowed.
     pub more: bool,
-    /// The names that were searched: as asked for, or all documents, the core documents first; at most
-    /// [`limits::NAMES_BYTES`] of them.
+    /// The searched names: as requested, or all documents, the core documents first; at most [`limits::NAMES_BYTES`]
+    /// of them.
     pub searched: Vec<String>,
     /// How many more were searched.
     pub searched_left: usize,
@@ -42,9 +42,9 @@ pub struct DocumentsFound {
     pub skipped: Vec<SkippedDocument>,
     /// How many more were not searched.
     pub skipped_left: usize,
-    /// Quoted phrases that stand nowhere, so that their words were looked for.
+    /// Quoted phrases that occur nowhere, so their words were searched.
     pub missing_phrases: Vec<String>,
-    /// Words that stand nowhere, so that what comes close to them was looked for.
+    /// Words that occur nowhere, so similar ones were searched.
     pub unknown_words: Vec<String>,
     /// How far the vectors are made that were mixed in; none if words alone counted.
     pub meaning: Option<DenseCount>,
@@ -79,7 +79,7 @@ impl DocumentsFound {
     }
 }
 
-/// Takes an item out of the room; after the first that does not fit there is none.
+/// Subtracts an item from the room; after the first one that does not fit there is no room.
 fn takes(room: &mut usize, bytes: usize) -> bool {
     /// Quotes, indent and the ends of lines.
     const BESIDE: usize = 16;
@@ -91,13 +91,13 @@ fn takes(room: &mut usize, bytes: usize) -> bool {
 /// A document that was not searched.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SkippedDocument {
-    /// The name as asked for, or as stored.
+    /// The name as requested, or as stored.
     pub file: String,
     /// Why, without a path of the host.
     pub reason: String,
 }
 
-/// What to look for in the graph.
+/// A search in the graph.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct GraphSearch {
     /// The words; `None` = everything, in storage order.
@@ -108,7 +108,7 @@ pub struct GraphSearch {
     pub depth: u32,
     /// How many bytes are loaded: entities and relations into half of them each, observations into as many.
     pub bytes: usize,
-    /// How many of what is found are passed over.
+    /// How many results are skipped.
     pub skip: Skip,
 }
 
@@ -121,10 +121,10 @@ pub struct Skip {
     pub observations: usize,
 }
 
-/// What was found in the graph.
+/// The results in the graph.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct GraphFound {
-    /// What was found, best first.
+    /// The results, best first.
     pub entities: Vec<EntityFound>,
     /// Its neighbours, nearest first; with score 0.
     pub neighbours: Vec<EntityFound>,
@@ -188,7 +188,7 @@ pub struct RelationFound {
 /// Search of one project.
 #[async_trait]
 pub trait SearchStore: Send + Sync {
-    /// Finds lines in documents as they are now, whoever wrote them.
+    /// Finds lines in the current documents, whoever wrote them.
     async fn search_documents(
         &self,
         caller: &Caller,

@@ -1,4 +1,4 @@
-//! Sessions of the handshake era: a session is a row, not a task, so that any replica can serve any session.
+//! Sessions of clients with a handshake: a session is a row, not a task, so that any replica can serve any session.
 
 use std::collections::{BTreeSet, HashMap};
 use std::fmt;
@@ -15,7 +15,8 @@ use crate::caller::{Caller, KeyId, ProjectId, UserId};
 use crate::error::StoreError;
 use crate::identity::KeyHash;
 
-/// Identifies a session. Random (UUID version 4), since whoever knows it and holds a key of its user may use it.
+/// Identifies a session. Random (UUID version 4), since it may be used by everybody who knows it and has a key of its
+/// user.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct SessionId(pub Uuid);
@@ -34,7 +35,7 @@ impl FromStr for SessionId {
     }
 }
 
-/// What is kept of a session.
+/// The stored session.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct SessionRecord {
@@ -48,7 +49,7 @@ pub struct SessionRecord {
     pub protocol_version: String,
     /// Name and version of the client, as it gave them.
     pub client: Value,
-    /// What else the handshake said (the client's capabilities).
+    /// Other data of the handshake (the client's capabilities).
     pub metadata: Value,
     /// The resources that the session is subscribed to, at most [`crate::limits::SUBSCRIPTIONS`].
     pub subscriptions: BTreeSet<String>,

@@ -1,7 +1,7 @@
 //! State that outlives a call, keyed by user and project: the mode, UMB, thinking sessions.
 //!
 //! Over stdio the process is the session and memory is enough; over HTTP any replica may get the next call, so the
-//! database keeps it.
+//! database stores it.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
@@ -15,7 +15,7 @@ use crate::mode::Mode;
 use crate::store::DigestVisits;
 use crate::thinking::ThinkingSessions;
 
-/// What is remembered for one user in one project.
+/// The state of one user in one project.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
 pub struct SessionState {
@@ -25,7 +25,7 @@ pub struct SessionState {
     pub umb_active: bool,
     /// Thinking sessions.
     pub thinking: ThinkingSessions,
-    /// When the digest was looked at last.
+    /// When the digest was last read.
     #[serde(skip_serializing_if = "DigestVisits::is_empty")]
     pub visits: DigestVisits,
 }

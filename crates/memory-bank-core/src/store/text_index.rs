@@ -1,10 +1,10 @@
-//! The text index of a database: computed after the writes, now and then, so that no write waits for it.
+//! The text index of a database: computed after the writes, periodically, so that no write waits for it.
 
 use async_trait::async_trait;
 
 use crate::error::StoreError;
 
-/// What keeps the text index up to date.
+/// Updates the text index.
 #[async_trait]
 pub trait TextIndex: Send + Sync {
     /// Indexes a bounded number of documents that changed, of any project.

@@ -1,4 +1,4 @@
-//! When a caller looked at the digest of a bank last, so that the next session can be shown what changed since.
+//! When a caller last read the digest of a bank, so that the next session sees the changes since then.
 
 use std::collections::BTreeMap;
 
@@ -53,7 +53,7 @@ impl DigestVisits {
         self.0.get(bank).is_none_or(|visit| is_past(visit.seen, worth(), now) || visit.seen > now)
     }
 
-    /// Notes a look. Of too many banks the one that was looked at longest ago is forgotten.
+    /// Records a read. Past the bound the least recently read bank is removed.
     pub fn note(&mut self, bank: &str, now: Timestamp) {
         let before = self.last_session(bank, now);
         self.0.insert(bank.to_owned(), Visit { seen: now, before });

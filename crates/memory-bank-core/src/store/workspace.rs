@@ -14,15 +14,15 @@ use crate::store::Bank;
 /// A bank that was made or completed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Initialized {
-    /// What replies show as the bank's directory.
+    /// The bank's directory in replies.
     pub location: String,
     /// Names of the core documents that were missing and are there now.
     pub created: Vec<String>,
-    /// What was made outside of the bank: the project's folder, rules files.
+    /// Files and folders that were created outside of the bank: the project's folder, rules files.
     pub outside: Vec<String>,
-    /// What could not be done beside the bank itself, e.g. write a rules file.
+    /// Failures beside the bank itself, such as writing a rules file.
     pub warnings: Vec<String>,
-    /// What the caller should know about where it is, e.g. that there is another bank above.
+    /// A notice for the caller about the location, such as another bank above.
     pub notice: Option<String>,
 }
 
@@ -67,7 +67,7 @@ pub struct StoreList {
     pub selected_store_id: Option<String>,
 }
 
-/// What to select.
+/// The selection.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum SelectTarget {
     /// A project path.
@@ -76,7 +76,7 @@ pub enum SelectTarget {
     Store(String),
 }
 
-/// What was selected.
+/// The result of a selection.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SelectedStore {
     /// Its id.
@@ -103,18 +103,18 @@ pub struct RegisteredStore {
     pub last_used_at: String,
 }
 
-/// What a mode's rules file says, as far as anything depends on it.
+/// The relevant content of a mode's rules file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ModeRules {
-    /// There are no rules for this mode.
+    /// This mode has no rules file.
     Absent,
     /// The rules are usable; `umb_trigger` is the pattern that starts UMB, if they have one.
     Valid {
         /// The pattern, repaired where the original's files are known to be wrong.
         umb_trigger: Option<String>,
     },
-    /// The file is there but cannot be used; it is never overwritten. Says what is wrong.
+    /// The file exists but is invalid; it is never overwritten. Has the error.
     Invalid(String),
 }
 
@@ -160,13 +160,13 @@ pub trait Workspace: Send + Sync {
         kind: StoreKind,
     ) -> Result<RegisteredStore, WorkspaceError>;
 
-    /// Removes an entry of the registry; says whether there was one.
+    /// Removes an entry of the registry; returns whether it existed.
     async fn unregister(&self, caller: &Caller, id: &str) -> Result<bool, WorkspaceError>;
 
     /// The rules of a mode.
     async fn mode_rules(&self, caller: &Caller, mode: Mode) -> Result<ModeRules, WorkspaceError>;
 
-    /// What whoever uses the bank should know about which bank it is: that it is not where the server was started.
+    /// A notice for users of the bank if the server was started elsewhere.
     fn notice(&self, _caller: &Caller) -> Option<String> {
         None
     }

@@ -11,7 +11,7 @@ use crate::limits;
 use crate::mode::Mode;
 use crate::unicode::nfc;
 
-/// Rebuilt from the log; they are no part of a copy.
+/// Derived from the log; not part of a copy.
 const DERIVED: [&str; 3] = ["graph/graph.snapshot.json", "graph/graph.index.json", "graph/graph.md"];
 
 /// Folders in a bank may be this deep.

@@ -1,4 +1,4 @@
-//! The graph's log as a state and the lines that are not understood, and times as a database keeps them.
+//! The graph's log as a state and the unknown lines, and times in the form of a database.
 
 use jiff::Timestamp;
 

@@ -1,5 +1,5 @@
-//! The file of the protocol's reference server for memories (`memory.json`, `memory.jsonl`): a graph in lines of JSON, each an
-//! entity with its facts, or a relation between two names.
+//! The file of the protocol's reference server for memories (`memory.json`, `memory.jsonl`): a graph in lines of
+//! JSON, each an entity with its observations, or a relation between two names.
 
 use jiff::Timestamp;
 use serde::Deserialize;
@@ -14,10 +14,10 @@ use crate::graph::{Entity, Observation, Relation};
 
 /// How such files are called.
 pub const MEMORY_FILES: [&str; 2] = ["memory.json", "memory.jsonl"];
-/// What an entity is of which a relation tells and no line.
+/// The type of an entity that only a relation names.
 const UNKNOWN_TYPE: &str = "unknown";
 
-/// What such a file holds.
+/// The content of such a file.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct MemoryFile {
     /// The entities, in their order.
@@ -34,7 +34,7 @@ pub struct RememberedEntity {
     pub name: String,
     /// Its type.
     pub entity_type: String,
-    /// What is known of it.
+    /// Its observations.
     #[serde(default)]
     pub observations: Vec<String>,
 }
@@ -47,7 +47,7 @@ pub struct RememberedRelation {
     pub from: String,
     /// The name of the other.
     pub to: String,
-    /// What they have to do with each other.
+    /// The type of the relation.
     pub relation_type: String,
 }
 
@@ -66,8 +66,8 @@ impl MemoryFile {
         }
     }
 
-    /// Reads such a file. Nothing of it is left out: what is not understood is an error with its line. An entity of which
-    /// only a relation tells comes along.
+    /// Parses such a file. Nothing is skipped: an unknown line is an error with its number. An entity that only a
+    /// relation names is created.
     ///
     /// # Errors
     /// A line is something else.

@@ -1,8 +1,8 @@
-//! A whole bank as one value, on its way from one store to another: from a folder's files into a database and back.
+//! A whole bank as one value, for transfers between stores: from a folder's files into a database and back.
 //!
-//! What a database cannot say in rows (bytes that are no text, files that are no documents, lines of the graph's log
-//! that nobody understands, times in odd spellings) travels as [`SideFile`]s, so that nothing is lost on the way.
-//! Nothing here opens a file or knows SQL.
+//! Data that rows cannot express (invalid UTF-8, files other than documents, unknown lines of the graph's log, times
+//! in unusual spellings) is carried by [`SideFile`]s, so that nothing is lost. Nothing here opens a file or knows
+//! SQL.
 
 mod files;
 mod log;
@@ -49,7 +49,7 @@ pub struct DocumentCopy {
 }
 
 impl DocumentCopy {
-    /// What a file of this document holds. The text may have changed since the bytes were read.
+    /// The file content of this document. The text may have changed since the bytes were read.
     #[must_use]
     pub fn content(&self) -> Vec<u8> {
         match &self.bytes {
@@ -77,16 +77,16 @@ pub struct ProjectCopy {
     pub bank: BankCopy,
     /// The rules files of the modes; the path is the file's name.
     pub rules: Vec<FileCopy>,
-    /// What is remembered for the user who moves the project: mode and thinking sessions.
+    /// The state of the user who transfers the project: mode and thinking sessions.
     pub state: Option<SessionState>,
 }
 
-/// What happens to a project that holds something already. A snapshot of it is made first.
+/// The treatment of a project that is not empty. A snapshot of it is created first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Onto {
     /// It must be empty.
     Empty,
-    /// What comes is added; documents and entities of the same name are replaced by what comes.
+    /// Merge: documents and entities of the same name are replaced.
     Merge,
     /// The project becomes what comes.
     Replace,
@@ -103,7 +103,7 @@ pub struct Size {
     pub observations: usize,
     /// Relations of the graph.
     pub relations: usize,
-    /// Files that are no documents.
+    /// Files other than documents.
     pub files: usize,
 }
 

@@ -1,4 +1,5 @@
-//! What a database keeps beside its rows so that a bank goes back as it came, and what it cannot keep at all.
+//! Data that a database stores beside its rows so that a bank is restored unchanged, and data that it cannot store at
+//! all.
 
 use std::collections::BTreeMap;
 
@@ -22,14 +23,14 @@ const TIMES: &str = "times";
 /// The most problems that one refusal names.
 const NAMED: usize = 20;
 
-/// What a side file is.
+/// The kind of a side file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum SideKind {
-    /// A file that is no document.
+    /// A file other than a document.
     File,
     /// The bytes of a document that is not UTF-8.
     Bytes,
-    /// Something of the graph that rows cannot say.
+    /// Graph data that rows cannot express.
     Graph,
     /// The rules file of a mode.
     Rules,
@@ -57,7 +58,7 @@ impl SideKind {
 /// One file beside the rows.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SideFile {
-    /// What it is.
+    /// The kind.
     pub kind: SideKind,
     /// Its path, or the name of what it belongs to.
     pub path: String,
@@ -75,11 +76,11 @@ struct Times {
 }
 
 impl BankCopy {
-    /// What a database keeps beside the rows of this bank. `present` is what it keeps already, of a bank that this one
-    /// is merged into.
+    /// The side files for the rows of this bank. `present` are the existing ones of a bank that this one is merged
+    /// into.
     ///
     /// # Errors
-    /// What is kept already cannot be read.
+    /// The existing side files cannot be read.
     pub fn side_files(&self, present: &[SideFile], now: Timestamp) -> Result<Vec<SideFile>, NotMovable> {
         let mut side: Vec<SideFile> = Vec::new();
         for FileCopy { path, bytes, modified } in &self.files {
@@ -178,10 +179,10 @@ impl BankCopy {
         }
     }
 
-    /// What a database cannot keep of this bank, each with the file's name.
+    /// Data of this bank that a database cannot store, each with the file's name.
     ///
     /// # Errors
-    /// Lists it.
+    /// The list of them.
     pub fn check_for_rows(&self) -> Result<(), NotMovable> {
         let mut problems: Vec<String> = Vec::new();
         for document in &self.documents {
@@ -320,7 +321,7 @@ fn read_times(bytes: &[u8]) -> Result<Times, NotMovable> {
         .map_err(|error| NotMovable(format!("the times kept of the graph are damaged: {error}")))
 }
 
-/// Why an entity cannot be a row. Names and ids stand in indexes, which take short texts only.
+/// Why an entity cannot be a row. Names and ids are indexed, and indexes take short texts only.
 fn entity_problem(entity: &Entity) -> Option<&'static str> {
     let attrs = entity.attrs.as_ref();
     if attrs.is_some_and(|attrs| attrs.iter().any(|(key, value)| key.contains('\0') || has_null(value))) {

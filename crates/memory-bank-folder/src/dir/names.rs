@@ -1,4 +1,4 @@
-//! Names that are none of the bank's, and what is said of files that cannot be used.
+//! Names that do not belong to the bank, and messages about files that cannot be used.
 
 use std::io;
 
@@ -19,7 +19,7 @@ pub fn is_reserved(name: &str) -> bool {
     [INTERNAL, ".git", ".hg", ".svn"].iter().any(|reserved| name.eq_ignore_ascii_case(reserved))
 }
 
-/// What went wrong, in words that show no path of the host.
+/// The error, in words that show no path of the host.
 #[must_use]
 pub fn reason(error: &io::Error) -> String {
     match error.kind() {
@@ -31,7 +31,7 @@ pub fn reason(error: &io::Error) -> String {
     }
 }
 
-/// What is made anew is for its owner alone.
+/// New files are readable for their owner only.
 pub(super) fn private(options: &mut OpenOptions) {
     #[cfg(unix)]
     {

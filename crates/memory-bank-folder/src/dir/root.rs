@@ -1,5 +1,5 @@
-//! Where a bank's directory is, and from where on links are not trusted: a repository may bring a bank's folder that is
-//! a link, and its name was chosen by nobody who started the server.
+//! Where a bank's directory is, and from where on links are not trusted: a repository may contain a bank's folder
+//! that is a link, and its name was not chosen by the user.
 
 use std::fmt;
 use std::io;
@@ -35,7 +35,7 @@ impl fmt::Display for LeadsOut {
 impl std::error::Error for LeadsOut {}
 
 impl Root {
-    /// The directory `path`, wherever links lead: whoever started the server vouches for it.
+    /// The directory `path`, with all links: the user who starts the server vouches for it.
     #[must_use]
     pub fn anywhere(path: PathBuf) -> Self {
         Self { path, within: None }
@@ -118,7 +118,7 @@ impl Root {
         let (project, _) = self.within.as_ref()?;
         let (project, real) = (fs_err::canonicalize(project).ok()?, fs_err::canonicalize(&self.path).ok()?);
         let inner = real.strip_prefix(project).ok()?;
-        // What version control keeps is not the project's: a file put there could be a program that is run.
+        // Version control's folders do not belong to the project: a file put there could be a program that is run.
         if inner.components().any(|part| is_reserved(&part.as_os_str().to_string_lossy())) {
             return None;
         }

@@ -1,4 +1,4 @@
-//! How a file is replaced whole or not at all: its new content is on the disk before it has the file's name.
+//! Atomic replacement of a file: the new content is on the disk before it has the file's name.
 
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
@@ -22,7 +22,7 @@ impl Staged {
         Self { path: Path::new(STAGE).join(name) }
     }
 
-    /// A file of the server's own folder, to be given another name.
+    /// A file of the internal folder, to be renamed.
     pub(crate) fn at(path: &str) -> Self {
         Self { path: PathBuf::from(path) }
     }
@@ -35,11 +35,11 @@ impl Staged {
 }
 
 impl BankDir {
-    /// Replaces a file atomically and durably: whoever reads it, before or after a crash, sees the old content or
-    /// the new one. Mode bits are kept; a link inside the bank is written through. The caller holds the bank's lock.
+    /// Replaces a file atomically and durably: a reader, before or after a crash, sees the old content or the new
+    /// one. Mode bits are kept; a link inside the bank is written through. The caller holds the bank's lock.
     ///
     /// # Errors
-    /// The new content could not be written; the old one is untouched and nothing is left lying about.
+    /// The new content could not be written; the old one is unchanged and no leftovers remain.
     pub fn replace(&self, name: &str, content: &[u8]) -> io::Result<()> {
         let target = self.target(name)?;
         let staged = self.stage(&target, content)?;
@@ -141,7 +141,7 @@ impl BankDir {
     pub fn discard_all_staged(&self) {
         // Through a link this would remove documents.
         if let Err(error) = self.check_internal() {
-            tracing::warn!(%error, "the staging folder was not swept");
+            tracing::warn!(%error, "the staging folder was not cleaned up");
             return;
         }
         let Ok(entries) = self.dir.read_dir(STAGE) else { return };

@@ -18,7 +18,7 @@ fn unreadable(dir: &BankDir, name: &str) -> String {
 }
 
 #[test]
-fn d53_a_link_out_of_the_bank_is_neither_read_nor_written() {
+fn a_link_out_of_the_bank_is_neither_read_nor_written() {
     let (temp, dir) = bank();
     std::fs::write(temp.path().join("secret.md"), "secret").unwrap();
     let path = temp.path().join("memory-bank");
@@ -119,7 +119,7 @@ fn a_replacement_keeps_the_mode_and_leaves_nothing_behind() {
 }
 
 #[test]
-fn d6_a_failed_replacement_leaves_no_temporary_file() {
+fn a_failed_replacement_leaves_no_temporary_file() {
     let (temp, dir) = bank();
     let path = temp.path().join("memory-bank");
     std::fs::create_dir(path.join("folder.md")).unwrap();

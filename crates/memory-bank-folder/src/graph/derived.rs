@@ -28,7 +28,7 @@ const FACT_CHARS: usize = 100;
 /// How many relations the page tells of an entity, in each direction.
 const EDGES: usize = 20;
 
-/// What the files say besides the state.
+/// Values of the files besides the state.
 pub(crate) struct About<'a> {
     /// The store's id: the name of the bank's folder.
     pub(crate) store_id: &'a str,

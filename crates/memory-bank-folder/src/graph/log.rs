@@ -1,8 +1,8 @@
-//! The graph's log on disk, followed: what this process, another one or an editor wrote to it is read once and
-//! applied to the state in memory. The log is the truth; nothing else is ever read at start-up.
+//! The graph's log on disk, followed: appends of this process, of another one or of an editor are read once and
+//! applied to the state in memory. The log is the only source; nothing else is read at start-up.
 //!
-//! A stat tells whether anything happened. If the file only grew, the new lines are read; if it was replaced (a
-//! compaction, a restored backup, an editor), it is read anew. A few bytes before the known end are compared each
+//! A stat shows whether the log changed. If the file only grew, the new lines are read; if it was replaced (a
+//! compaction, a restored backup, an editor), it is read again. A few bytes before the known end are compared each
 //! time, so that a file that changed elsewhere and happens to be longer is not taken for one that grew.
 //!
 //! The caller holds the bank's lock for [`append`]; reading needs none. This module must not know how an event is
@@ -83,10 +83,10 @@ impl View {
             && (self.reached.stamp.is_some() || dir.is_missing(LOG))
     }
 
-    /// Reads what happened to the log since the last time.
+    /// Reads the changes of the log since the last time.
     ///
     /// # Errors
-    /// The log cannot be read, or is not a log of ours.
+    /// The log cannot be read, or is not a graph log.
     pub(crate) fn follow(&mut self, dir: &BankDir) -> Result<(), StoreError> {
         if !self.is_current(dir) && (self.reached.damage.is_none() || dir.stamp(LOG) != self.reached.stamp) {
             self.catch_up(dir).map_err(StoreError::io(format!("cannot read `{LOG}`")))?;
@@ -94,7 +94,7 @@ impl View {
         self.check()
     }
 
-    /// Forgets everything and reads the log from its beginning.
+    /// Reads the log again from its beginning.
     ///
     /// # Errors
     /// As [`Self::follow`].
@@ -142,7 +142,7 @@ impl View {
             tracing::warn!(
                 lines = reached.unknown,
                 first,
-                "lines of the graph log are not understood; they are skipped and kept"
+                "unknown lines in the graph log; skipped and kept"
             );
         }
         self.replace_by(state, reached);
@@ -255,7 +255,7 @@ impl Reached {
             Line::Marker => self.marker = true,
             Line::Event(event) => state.apply(event),
             Line::Unknown(why) => {
-                tracing::debug!(line = self.lines, why, "a line of the graph log is not understood");
+                tracing::debug!(line = self.lines, why, "unknown line in the graph log");
                 self.unknown += 1;
                 self.first_unknown.get_or_insert(self.lines);
             }
@@ -294,7 +294,7 @@ impl Reached {
 /// Writes events to the end of the log, in one write, durably. `view` has followed the log under the same lock.
 ///
 /// # Errors
-/// The disk failed; what was written of the events was taken back.
+/// The disk failed; the partial write was undone.
 pub(crate) fn append(dir: &BankDir, heal: Vec<u8>, events: &[Event]) -> Result<(), StoreError> {
     let mut bytes = heal;
     for event in events {
@@ -350,10 +350,10 @@ fn write_durably(dir: &BankDir, bytes: &[u8]) -> io::Result<()> {
     }
     let written = file.write_all(bytes).and_then(|()| file.sync_data());
     if let Err(error) = written {
-        // Taken back, unless somebody who does not know the lock has written after us; then the line is healed later.
+        // Undone, unless a process that does not use the lock has written after us; then the line is repaired later.
         let ours = file.metadata().is_ok_and(|now| now.len() <= before + bytes.len() as u64);
         if ours && let Err(again) = file.set_len(before) {
-            tracing::warn!(error = %again, "a failed write to the graph log could not be taken back");
+            tracing::warn!(error = %again, "a failed write to the graph log could not be undone");
         }
         return Err(error);
     }
@@ -402,7 +402,7 @@ fn too_long(line: usize) -> String {
     format!("line {line} is longer than {LINE_BYTES} bytes; shorten or remove it")
 }
 
-/// What is said of a log that is no log, but can be brought in.
+/// The message about a file that is not a log, but can be imported.
 const MEMORY_FILE: &str = "this is the file of a reference memory server, which `memory-bank-mcp import --from FILE` brings \
     in: move it out of the bank's folder first";
 

@@ -1,15 +1,14 @@
-//! The graph of a bank on disk: `graph/graph.jsonl` is the truth, and a state in memory follows it.
+//! The graph of a bank on disk: `graph/graph.jsonl` is the only source, and a state in memory follows it.
 //!
-//! A write takes the bank's lock, reads what others have appended meanwhile, plans by the core's rules, and appends
-//! its events in one write that is flushed to the disk. Its cost does not depend on the size of the graph. A read
-//! costs one stat when nothing has changed.
+//! A write takes the bank's lock, reads the appends of others, plans by the core's rules, and appends its events in
+//! one flushed write. Its cost does not depend on the size of the graph. A read costs one stat if nothing has
+//! changed.
 //!
-//! Snapshot, index and the page for people are never read here, so they cannot mislead. They are written on `rebuild`
-//! and `compact`, and otherwise when no graph write came for a while ([`IDLE`]) and the last time is long ago (see
-//! [`pause_after`]): never on the way of an append. A process that ends before that leaves them as they were, and the
-//! next one that writes brings them up to date.
+//! Snapshot, index and the page for people are never read here. They are written by `rebuild` and `compact`, and
+//! otherwise after a period without graph writes ([`IDLE`]) if the last time is long ago (see [`pause_after`]), never
+//! during an append. If a process ends before that, the next one that writes updates them.
 //!
-//! What an entity is, what may be written and how names resolve is the core's; this module must not know.
+//! The core decides what an entity is, what may be written and how names resolve; this module must not know it.
 
 mod derived;
 mod log;
@@ -73,10 +72,10 @@ struct Done {
 }
 
 impl FolderGraph {
-    /// Reads the graph as the log has it now. Blocks on the disk.
+    /// Reads the graph of the current log. Blocks on the disk.
     ///
     /// # Errors
-    /// The log cannot be read or is damaged, or what `look` returned.
+    /// The log cannot be read or is damaged, or the error of `look`.
     pub(crate) fn look<T, E: From<StoreError>>(
         &self,
         dir: &BankDir,
@@ -109,9 +108,9 @@ impl FolderGraph {
         if events.is_empty() {
             return Ok((false, answer));
         }
-        // Readers go on while the disk is busy.
+        // Readers continue while the disk is busy.
         log::append(dir, healing, &events)?;
-        // What was written comes in through the same door as what others write, so memory cannot differ from the log.
+        // Read our own events from the file like those of others, so that memory cannot differ from the log.
         if let Err(error) = self.locked().follow(dir) {
             tracing::warn!(%error, "the graph log was written, but cannot be read back");
         }
@@ -138,7 +137,7 @@ impl FolderGraph {
         let ts = iso_millis(about.clock.now());
         let after = write_compacted(view.state(), unknown.iter().map(Vec::as_slice), &ts, &mut content)
             .map_err(unwritable)?;
-        // History is about to be dropped, so what replaces it is read first.
+        // History will be dropped, so read its replacement first.
         if fold(&content) != *view.state() {
             return Err(StoreError::Unavailable("the compacted log does not say the same".to_owned()).into());
         }
@@ -159,7 +158,7 @@ impl FolderGraph {
         Ok(())
     }
 
-    /// Sees to it that the derived files are refreshed when the graph is left alone for a while.
+    /// Schedules a refresh of the derived files for when the graph is idle.
     fn refresh_when_idle(&self, lock: &BankLock, about: Bank) {
         if self.refresh.scheduled.swap(true, Ordering::AcqRel) {
             return;
@@ -175,7 +174,7 @@ impl FolderGraph {
     }
 
     async fn refresh_derived(&self, lock: &BankLock, about: Bank) -> Result<(), StoreError> {
-        // The bank may be gone by now; taking its lock would make it anew.
+        // The bank may have been deleted; taking its lock would create it again.
         if !lock.path().join(LOG).exists() {
             return Ok(());
         }
@@ -193,7 +192,7 @@ impl FolderGraph {
             if generation == rendered.generation {
                 graph.write_derived(guard.dir(), rendered)?;
             }
-            // Otherwise somebody has written meanwhile, and will see to it.
+            // Otherwise another write came meanwhile, and schedules the refresh.
             drop(guard);
             Ok(())
         })

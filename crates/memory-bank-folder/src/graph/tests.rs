@@ -108,7 +108,7 @@ async fn the_first_write_makes_the_log_with_its_marker_and_one_line_an_event() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn d6_concurrent_first_calls_all_succeed() {
+async fn concurrent_first_calls_all_succeed() {
     let (_temp, bank) = bank();
     let other = open(bank.path());
     let calls = (0..30).map(|n| {
@@ -124,7 +124,7 @@ async fn d6_concurrent_first_calls_all_succeed() {
 }
 
 #[tokio::test]
-async fn d7_deleting_by_a_part_of_a_name_or_a_blank_deletes_nothing() {
+async fn deleting_by_a_part_of_a_name_or_a_blank_deletes_nothing() {
     let (_temp, bank) = bank();
     let id = upsert(&bank, "Alpha").await;
     for asked in ["lph", "   ", "Alph"] {
@@ -139,7 +139,7 @@ async fn d7_deleting_by_a_part_of_a_name_or_a_blank_deletes_nothing() {
 }
 
 #[tokio::test]
-async fn d8_an_upsert_without_attributes_keeps_them() {
+async fn an_upsert_without_attributes_keeps_them() {
     let (_temp, bank) = bank();
     bank.upsert_entity(&me(), draft("Rust", &json!({"a": 1, "b": 2}))).await.unwrap();
     let created = bank.export(&me()).await.unwrap().entities.remove(0).created_at;
@@ -151,7 +151,7 @@ async fn d8_an_upsert_without_attributes_keeps_them() {
 }
 
 #[tokio::test]
-async fn d10_a_torn_last_line_loses_nothing_else_and_the_next_append_survives() {
+async fn a_torn_last_line_loses_nothing_else_and_the_next_append_survives() {
     let (_temp, bank) = bank();
     upsert(&bank, "Before").await;
     append_raw(&bank, TORN);
@@ -163,7 +163,7 @@ async fn d10_a_torn_last_line_loses_nothing_else_and_the_next_append_survives() 
 }
 
 #[tokio::test]
-async fn d10_a_log_cut_at_any_byte_keeps_its_whole_lines_and_takes_the_next_event() {
+async fn a_log_cut_at_any_byte_keeps_its_whole_lines_and_takes_the_next_event() {
     let (_temp, whole) = bank();
     upsert(&whole, "A").await;
     upsert(&whole, "B").await;
@@ -187,7 +187,7 @@ async fn d10_a_log_cut_at_any_byte_keeps_its_whole_lines_and_takes_the_next_even
 }
 
 #[tokio::test]
-async fn d11_compaction_keeps_the_state_and_every_line_that_is_not_understood() {
+async fn compaction_keeps_the_state_and_every_line_that_is_not_understood() {
     let (_temp, bank) = bank();
     for name in ["A", "B", "A"] {
         upsert(&bank, name).await;
@@ -209,7 +209,7 @@ async fn d11_compaction_keeps_the_state_and_every_line_that_is_not_understood() 
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn d11_compaction_beside_document_pointers_of_another_instance_loses_none() {
+async fn compaction_beside_document_pointers_of_another_instance_loses_none() {
     let (_temp, bank) = bank();
     upsert(&bank, "A").await;
     let other = open(bank.path());
@@ -229,7 +229,7 @@ async fn d11_compaction_beside_document_pointers_of_another_instance_loses_none(
 }
 
 #[tokio::test]
-async fn d28_a_node_whose_name_looks_like_an_id_can_be_opened_and_unknown_ids_are_told() {
+async fn a_node_whose_name_looks_like_an_id_can_be_opened_and_unknown_ids_are_told() {
     let (_temp, bank) = bank();
     upsert(&bank, "ent_fake").await;
     let opened = bank.open(&me(), &[named("ent_fake")], 1, REPLY_BYTES).await.unwrap();
@@ -241,7 +241,7 @@ async fn d28_a_node_whose_name_looks_like_an_id_can_be_opened_and_unknown_ids_ar
 }
 
 #[tokio::test]
-async fn d31_unlinking_trims_the_type_and_tells_whether_there_was_a_relation() {
+async fn unlinking_trims_the_type_and_tells_whether_there_was_a_relation() {
     let (_temp, bank) = bank();
     upsert(&bank, "A").await;
     upsert(&bank, "B").await;
@@ -257,7 +257,7 @@ async fn d31_unlinking_trims_the_type_and_tells_whether_there_was_a_relation() {
 }
 
 #[tokio::test]
-async fn d32_an_observation_is_stored_once_with_its_source_and_normalised_timestamp() {
+async fn an_observation_is_stored_once_with_its_source_and_normalised_timestamp() {
     let (_temp, bank) = bank();
     upsert(&bank, "A").await;
     let draft = || ObservationDraft {
@@ -312,7 +312,7 @@ async fn a_replayed_session_adds_no_line_to_the_log_and_a_log_with_doubles_keeps
 }
 
 #[tokio::test]
-async fn d33_an_observation_is_deleted_only_for_its_owner() {
+async fn an_observation_is_deleted_only_for_its_owner() {
     let (_temp, bank) = bank();
     upsert(&bank, "Alpha").await;
     upsert(&bank, "Beta").await;
@@ -328,7 +328,7 @@ async fn d33_an_observation_is_deleted_only_for_its_owner() {
 }
 
 #[tokio::test]
-async fn d35_a_pointer_goes_to_the_node_that_is_meant() {
+async fn a_pointer_goes_to_the_node_that_is_meant() {
     let (_temp, bank) = bank();
     upsert(&bank, "Auth").await;
     let library = EntityDraft { name: "Auth".into(), entity_type: "library".into(), attrs: None };
@@ -344,7 +344,7 @@ async fn d35_a_pointer_goes_to_the_node_that_is_meant() {
 }
 
 #[tokio::test]
-async fn d45_an_edited_log_is_believed_and_damaged_derived_files_are_not_even_read() {
+async fn an_edited_log_is_believed_and_damaged_derived_files_are_not_even_read() {
     let (_temp, bank) = bank();
     upsert(&bank, "Rust").await;
     bank.rebuild(&me()).await.unwrap();
@@ -360,7 +360,7 @@ async fn d45_an_edited_log_is_believed_and_damaged_derived_files_are_not_even_re
 }
 
 #[tokio::test]
-async fn d46_a_foreign_or_missing_marker_is_damage_at_a_line_and_the_file_is_left_alone() {
+async fn a_foreign_or_missing_marker_is_damage_at_a_line_and_the_file_is_left_alone() {
     let event = r#"{"type":"entity_upsert","entity":{"id":"ent_1","name":"n","entityType":"t","createdAt":"1","updatedAt":"1"},"ts":"1"}"#;
     let foreign = r#"{"type":"memory_bank_graph","source":"other","version":"1"}"#;
     let newer = MARKER.replace(r#""1""#, r#""2""#);
@@ -389,7 +389,7 @@ async fn d46_a_foreign_or_missing_marker_is_damage_at_a_line_and_the_file_is_lef
 }
 
 #[tokio::test]
-async fn d46_a_marker_that_turns_foreign_under_a_running_server_is_noticed() {
+async fn a_marker_that_turns_foreign_under_a_running_server_is_noticed() {
     let (_temp, bank) = bank();
     upsert(&bank, "A").await;
     let log = text(&bank);
@@ -400,7 +400,7 @@ async fn d46_a_marker_that_turns_foreign_under_a_running_server_is_noticed() {
 }
 
 #[tokio::test]
-async fn d50_an_append_neither_reads_nor_writes_what_is_there_already() {
+async fn an_append_neither_reads_nor_writes_what_is_there_already() {
     let (_temp, bank) = bank();
     let id = upsert(&bank, "A").await;
     let line = |n: usize| {

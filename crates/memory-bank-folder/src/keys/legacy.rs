@@ -1,5 +1,5 @@
-//! The file in which an older version kept the keys, in the project itself. It is taken over only when it cannot have come
-//! with the project: a key in a file that somebody else wrote would let that somebody in.
+//! The file in which an older version stored the keys, in the project itself. It is migrated only if it cannot have
+//! come with the project: a key in a forged file would give its author access.
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -29,13 +29,13 @@ pub(super) struct Taken {
 }
 
 impl Taken {
-    /// Removes the file, since its keys are kept in `now`: a key that is revoked there must not live on here.
+    /// Deletes the file, since its keys are stored in `now`: a key that is revoked there must not stay valid here.
     pub(super) fn remove(self, now: &Path) {
         let labels: Vec<&str> =
             self.keys.iter().filter(|key| key.revoked_at.is_none()).map(|key| key.prefix.as_str()).collect();
         tracing::warn!(
             keys = labels.join(", "),
-            "the API keys were moved from `{}` to `{}`, and go on working; revoke those that you do not know",
+            "the API keys were moved from `{}` to `{}`, and remain valid; revoke those that you do not recognise",
             self.path.display(),
             now.display()
         );
@@ -45,10 +45,10 @@ impl Taken {
     }
 }
 
-/// The keys in the project's file, if it is ours. One that is not is left alone, and the log says what to do.
+/// The keys in the project's file, if it is the user's. Another one is left alone, and logged with the remedy.
 ///
 /// # Errors
-/// The file is ours, and damaged.
+/// The file is the user's, and damaged.
 pub(super) fn take(project: &Path, folder: &str) -> Result<Option<Taken>, StoreError> {
     let Some((dir, name, path)) = find(project, folder) else { return Ok(None) };
     match read_ours(&dir, &name, &path) {
@@ -92,7 +92,7 @@ pub(super) fn clear(project: &Path, folder: &str, kept: &[StoredKey]) {
     }
 }
 
-/// What becomes of the project's file at the next start; none if there is none.
+/// What happens to the project's file at the next start; `None` if there is none.
 pub(super) fn describe(project: &Path, folder: &str, has_keys: bool) -> Option<String> {
     let (dir, name, path) = find(project, folder)?;
     Some(match read_ours(&dir, &name, &path) {
@@ -123,7 +123,7 @@ fn find(project: &Path, folder: &str) -> Option<(BankDir, String, PathBuf)> {
     dir.exists(&name).then_some((dir, name, path))
 }
 
-/// The bytes of a file that this user has made here; otherwise why it is not taken for one.
+/// The bytes of a file that this user created here; otherwise why it is refused.
 fn read_ours(dir: &BankDir, name: &str, path: &Path) -> Result<Vec<u8>, String> {
     use std::io::Read as _;
 

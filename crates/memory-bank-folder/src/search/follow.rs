@@ -1,5 +1,5 @@
-//! Brings the index of a folder up to date, in slices that are bounded in bytes and entities, so that whoever writes to the
-//! graph, and every other call, has its turn in between. It goes on when the search that asked for it was answered.
+//! Updates the index of a folder, in slices that are bounded in bytes and entities, so that writers of the graph and
+//! other calls get their turn in between. It continues after the search that requested it was answered.
 
 use std::collections::HashSet;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -19,14 +19,14 @@ use crate::dir::{BankDir, FolderEntry, Root};
 use crate::graph::FolderGraph;
 use crate::lock::blocking;
 
-/// How long a search waits for the index. One person's own folder is worth more of a wait than a server's project.
+/// How long a search waits for the index. A user's own folder is worth a longer wait than a server's project.
 pub(super) const WAIT: Duration = Duration::from_secs(10);
 /// The most files and bytes that are read and taken in at a time; a larger file comes alone.
 const SLICE_FILES: usize = 200;
 const SLICE_BYTES: u64 = 1024 * 1024;
 /// The most entities that are taken in at a time.
 const SLICE_ENTITIES: usize = 500;
-/// Text that is read, cut and indexed in a second, in bytes, before any was.
+/// Bytes of text that are indexed per second, before any measurement.
 const FIRST_SPEED: u64 = 4 * 1024 * 1024;
 
 /// How far the index is, in bytes.
@@ -71,10 +71,10 @@ impl Progress {
 type Slice = Vec<FolderEntry>;
 
 impl FolderBank {
-    /// Takes in what changed in the files and, if wanted, in the graph since the last search.
+    /// Indexes the changes of files and, if requested, of the graph since the last search.
     ///
     /// # Errors
-    /// [`StoreError::IndexBuilding`] when it takes longer than a search waits; it goes on then.
+    /// [`StoreError::IndexBuilding`] if it takes longer than a search waits; it continues then.
     pub(super) async fn bring_search_up_to_date(&self, with_graph: bool) -> Result<(), StoreError> {
         let deadline = tokio::time::Instant::now() + self.search.wait;
         let building = || StoreError::IndexBuilding { seconds: self.search.progress.seconds_left() };

@@ -195,7 +195,7 @@ impl Home {
             && let Err(error) =
                 vector_file::compact(dir, lock, model, |hash| passages.contains(hash), records, used)
         {
-            tracing::warn!(%error, "the file of vectors was not made smaller");
+            tracing::warn!(%error, "the file of vectors was not compacted");
         }
         self.search.followed.write().unwrap_or_else(PoisonError::into_inner).has_stored_vectors = fits;
         Ok(fits)
@@ -222,7 +222,7 @@ impl VectorProject for Home {
                     Some(Ok(None)) => true,
                     // It cannot be written: what is made stays in memory.
                     Some(Err(error)) => {
-                        tracing::debug!(%error, "vectors are kept in memory alone");
+                        tracing::debug!(%error, "vectors are stored in memory only");
                         false
                     }
                     None => false,

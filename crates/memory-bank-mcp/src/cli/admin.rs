@@ -1,4 +1,4 @@
-//! The operator's commands, straight on the database: schema, users, projects, members.
+//! Commands of operators, directly on the database: schema, users, projects, members.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -23,17 +23,18 @@ use crate::database;
 /// A command of the operator.
 #[derive(Debug, Clone, Subcommand)]
 pub(crate) enum AdminCommand {
-    /// Bring the database's schema up to date, or show what it has.
+    /// Apply the schema migrations of the database, or list them.
     Migrate {
-        /// Only show which migrations the database has.
+        /// List the migrations and whether they are applied; change nothing.
         #[arg(long)]
         status: bool,
-        /// Also make the role that servers log in as, which `SERVER_DATABASE_URL` names. Its password is that of the
-        /// connection string, or else that of this file, which is made with a random password where it is missing.
+        /// Also create the login role of servers that `SERVER_DATABASE_URL` names. Its password is that of the
+        /// connection string, or else the content of this file, which is created with a random password if it is
+        /// missing.
         #[arg(long, value_name = "FILE", conflicts_with = "status")]
         server_password_file: Option<PathBuf>,
     },
-    /// Make a user, a project and their ownership where they are missing, and always a new owner's key.
+    /// Create a user, a project and their ownership if they are missing, and a new key for the owner.
     Bootstrap {
         /// The user's name.
         #[arg(long)]
@@ -42,31 +43,31 @@ pub(crate) enum AdminCommand {
         #[arg(long, value_parser = slug)]
         project: String,
     },
-    /// Users.
+    /// Manage users.
     #[command(subcommand)]
     Users(UsersCommand),
-    /// Projects.
+    /// Manage projects.
     #[command(subcommand)]
     Projects(ProjectsCommand),
-    /// Members of a project.
+    /// Manage the members of a project.
     #[command(subcommand)]
     Members(MembersCommand),
-    /// API keys.
+    /// Manage API keys.
     #[command(subcommand)]
     Keys(keys::KeysCommand),
-    /// The log of who did what.
+    /// Show the audit log.
     #[command(subcommand)]
     Audit(audit::AuditCommand),
 }
 
-/// What to do with users.
+/// Commands for users.
 #[derive(Debug, Clone, Subcommand)]
 pub(crate) enum UsersCommand {
-    /// Make a user.
+    /// Create a user.
     Create {
         /// A unique name.
         name: String,
-        /// An address.
+        /// An e-mail address.
         #[arg(long)]
         email: Option<String>,
     },
@@ -74,10 +75,10 @@ pub(crate) enum UsersCommand {
     List,
 }
 
-/// What to do with projects.
+/// Commands for projects.
 #[derive(Debug, Clone, Subcommand)]
 pub(crate) enum ProjectsCommand {
-    /// Make a project.
+    /// Create a project.
     Create {
         /// A unique short name: lower-case letters, digits and hyphens.
         #[arg(value_parser = slug)]
@@ -85,27 +86,27 @@ pub(crate) enum ProjectsCommand {
         /// The name of the user who owns it.
         #[arg(long)]
         owner: String,
-        /// A name for people; the short name when absent.
+        /// A display name; the short name when absent.
         #[arg(long)]
         name: Option<String>,
     },
     /// List all projects.
     List,
-    /// Set how many bytes of documents, backups and graph a project may hold.
+    /// Set the quota of a project, in bytes of documents, backups and graph.
     SetQuota {
         /// The project's short name.
         #[arg(long)]
         project: String,
-        /// So many bytes; 0 = unlimited.
+        /// The quota in bytes; 0 = unlimited.
         #[arg(long, value_parser = clap::value_parser!(i64).range(0..), required_unless_present = "default")]
         bytes: Option<i64>,
-        /// As many as the server's `MAX_PROJECT_BYTES` says.
+        /// Use the server's `MAX_PROJECT_BYTES`.
         #[arg(long, conflicts_with = "bytes")]
         default: bool,
     },
 }
 
-/// What to do with members.
+/// Commands for members.
 #[derive(Debug, Clone, Subcommand)]
 pub(crate) enum MembersCommand {
     /// Make a user a member, or change a member's role.
@@ -116,11 +117,11 @@ pub(crate) enum MembersCommand {
         /// The user's name.
         #[arg(long)]
         user: String,
-        /// What the member may do.
+        /// The member's role.
         #[arg(long, value_enum)]
         role: RoleName,
     },
-    /// End a membership; the member's keys of the project are void.
+    /// Remove a member; the member's keys of the project become void.
     Remove {
         /// The project's short name.
         #[arg(long)]
@@ -137,14 +138,14 @@ pub(crate) enum MembersCommand {
     },
 }
 
-/// A role, as the command line names it.
+/// A role on the command line.
 #[derive(Debug, Clone, Copy, ValueEnum)]
 pub(crate) enum RoleName {
-    /// Everything, with keys and restores.
+    /// All rights, including keys and restores.
     Owner,
-    /// Reads and writes.
+    /// Read and write.
     Editor,
-    /// Reads.
+    /// Read only.
     Viewer,
 }
 
@@ -183,8 +184,8 @@ pub(crate) async fn run(command: &AdminCommand, output: Output) -> anyhow::Resul
     done.map_err(advised)
 }
 
-/// What the database itself refused says little by itself (a schema that is missing, a right that was not granted), so
-/// it comes with who knows more.
+/// A refusal of the database alone is hard to understand (a missing schema, a missing right), so it gets an
+/// explanation.
 pub(crate) fn advised(error: anyhow::Error) -> anyhow::Error {
     let of_the_database = error.is::<StoreError>()
         || matches!(error.downcast_ref::<AdminError>(), Some(AdminError::Store(_)))
@@ -320,7 +321,7 @@ async fn members(
     let (members, one) = match command {
         MembersCommand::Add { project, user, role } => {
             let member = database.set_member(project, user, (*role).into()).await?;
-            // Servers that run may know the member by another role.
+            // Running servers may have cached the member's old role.
             keys::changed(settings, &database.member_keys(project, user).await?).await;
             (vec![member], true)
         }

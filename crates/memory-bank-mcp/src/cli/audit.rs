@@ -1,4 +1,4 @@
-//! `audit`: who did what in a project.
+//! `audit`: the audit log of a project.
 
 use anyhow::{Context, bail};
 use clap::Subcommand;
@@ -9,18 +9,18 @@ use serde_json::{Value, json};
 
 use crate::cli::output::{Output, Table};
 
-/// What to do with the audit log.
+/// Commands for the audit log.
 #[derive(Debug, Clone, Subcommand)]
 pub(crate) enum AuditCommand {
     /// Show the newest rows of a project's log, newest first.
     List {
-        /// The project's short name; all projects, and what belongs to none, when absent.
+        /// The project's short name; when absent, all projects, and rows without a project.
         #[arg(long)]
         project: Option<String>,
-        /// Only what is not older: a time (2026-11-22T09:30:00Z), or a span up to now (90m, 24h, 7d).
+        /// Only rows since a time (2026-11-22T09:30:00Z), or since a period ago (90m, 24h, 7d).
         #[arg(long, value_parser = moment)]
         since: Option<Timestamp>,
-        /// At most this many.
+        /// The largest number of rows.
         #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=100_000))]
         limit: u32,
     },
@@ -65,7 +65,7 @@ fn shown(entry: &AuditEntry) -> Value {
     })
 }
 
-/// Whose name it was done in, or which login role did it.
+/// The user in whose name it was done, or the login role.
 fn by(entry: &AuditEntry) -> String {
     match (&entry.user_name, entry.user, &entry.login) {
         (Some(name), ..) => one_line(name),
@@ -75,7 +75,7 @@ fn by(entry: &AuditEntry) -> String {
     }
 }
 
-/// A name that somebody chose, without what would disturb a terminal.
+/// A name that a user chose, without control characters.
 fn one_line(text: &str) -> String {
     text.chars().map(|one| if one.is_control() { '\u{fffd}' } else { one }).collect()
 }

@@ -1,4 +1,4 @@
-//! `health`: asks the server that runs on this machine how it is, for health checks where there is neither shell nor curl.
+//! `health`: checks the server on this machine, for health checks without shell or curl.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
@@ -15,15 +15,15 @@ use tokio::net::TcpStream;
 use crate::cli::output::say;
 use crate::config::{self, Settings};
 
-/// How long the server may take. Its own probes have less; a container's health check should have more.
+/// Time-out of the request. The server's own checks have less; a container's health check should have more.
 const WAIT: Duration = Duration::from_secs(4);
-/// More of the answer than this is not read, in bytes.
+/// The longest reply that is read, in bytes.
 const ANSWER: usize = 16 * 1024;
 
-/// Prints what the server says of itself.
+/// Prints the server's health.
 ///
 /// # Errors
-/// It does not answer in time, or says that it cannot serve.
+/// The server does not answer in time, or reports that it is unhealthy.
 pub(crate) async fn run(live: bool) -> anyhow::Result<()> {
     let settings = Settings::read(&config::environment)?;
     let address = reachable(settings.http.listen)?;
@@ -39,16 +39,16 @@ pub(crate) async fn run(live: bool) -> anyhow::Result<()> {
     say(&body)
 }
 
-/// What a server at this address says of its health, as the body of `/health`, whether it is well or not.
+/// The body of `/health` of a server at this address, whether healthy or not.
 ///
 /// # Errors
-/// Nobody answers in time.
+/// Nothing answers in time.
 pub(crate) async fn of(listen: SocketAddr) -> anyhow::Result<String> {
     let asked = tokio::time::timeout(WAIT, asked(reachable(listen)?, "/health")).await;
     Ok(asked.map_err(|_| anyhow::anyhow!("no answer within {} s", WAIT.as_secs()))??.1)
 }
 
-/// A server that listens on every address is asked on this machine's own.
+/// A server that listens on every address is contacted on the loopback address.
 fn reachable(listen: SocketAddr) -> anyhow::Result<SocketAddr> {
     if listen.port() == 0 {
         bail!("`MCP_PORT` is `0`, so the server's port is not known; set it to the one in its log");
@@ -77,7 +77,7 @@ async fn asked(address: SocketAddr, path: &str) -> anyhow::Result<(StatusCode, S
             .map_err(|error| anyhow::anyhow!("the answer breaks off: {error}"))?;
         anyhow::Ok((status, String::from_utf8_lossy(&body.to_bytes()).into_owned()))
     };
-    // The connection must be driven while the answer is awaited; whether it closes well does not matter afterwards.
+    // Drive the connection while waiting for the reply; errors on closing do not matter afterwards.
     tokio::pin!(answer);
     tokio::select! {
         done = &mut answer => done,

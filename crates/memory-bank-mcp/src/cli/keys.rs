@@ -1,4 +1,4 @@
-//! `keys`: the operator's way to make, list, revoke and rotate API keys.
+//! `keys`: creates, lists, revokes and rotates API keys.
 
 use std::sync::Arc;
 
@@ -15,10 +15,10 @@ use uuid::Uuid;
 use crate::cli::output::{Output, SHOWN_ONCE, Table};
 use crate::config::{RedisSettings, Settings};
 
-/// What to do with keys.
+/// Commands for keys.
 #[derive(Debug, Clone, Subcommand)]
 pub(crate) enum KeysCommand {
-    /// Make a key for a member of a project; it is shown this once.
+    /// Create a key for a member of a project; it is shown only once.
     Create {
         /// The user's name.
         #[arg(long)]
@@ -34,7 +34,7 @@ pub(crate) enum KeysCommand {
         /// The project's short name.
         #[arg(long)]
         project: String,
-        /// With those that are revoked or expired.
+        /// Also list revoked and expired keys.
         #[arg(long)]
         all: bool,
     },
@@ -43,37 +43,37 @@ pub(crate) enum KeysCommand {
         /// The key's id.
         id: Uuid,
     },
-    /// Replace a key by a new one of the same kind, with the same label, scopes, limit and term.
+    /// Replace a key by a new one with the same label, scopes, limit and lifetime.
     Rotate {
         /// The key's id.
         id: Uuid,
-        /// After how many days the new key expires; after the old one's term when absent.
+        /// Days until the new key expires; the old key's lifetime when absent.
         #[arg(long, value_parser = clap::value_parser!(u32).range(1..=3650))]
         expires_days: Option<u32>,
     },
 }
 
-/// How a key shall be.
+/// Properties of a new key.
 #[derive(Debug, Clone, Default, Args)]
 pub(crate) struct KeyWishes {
     /// A name for it.
     #[arg(long)]
     pub(crate) label: Option<String>,
-    /// What it is meant for.
+    /// Its purpose.
     #[arg(long, value_enum, default_value_t)]
     pub(crate) env: KeyEnvironment,
-    /// What it may do, separated by commas; everything that the role grants when absent.
+    /// Its rights, separated by commas; everything that the role grants when absent.
     #[arg(long, value_enum, value_delimiter = ',')]
     pub(crate) scopes: Vec<Scope>,
-    /// Requests a minute; 60 when absent, 0 = unlimited.
+    /// Requests per minute; 60 when absent, 0 = unlimited.
     #[arg(long, value_parser = clap::value_parser!(u32).range(0..=1_000_000))]
     pub(crate) rate_limit: Option<u32>,
-    /// After how many days it expires; never when absent.
+    /// Days until it expires; never when absent.
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..=3650))]
     pub(crate) expires_days: Option<u32>,
 }
 
-/// What a key is meant for.
+/// The purpose of a key.
 #[derive(Debug, Clone, Copy, Default, ValueEnum)]
 pub(crate) enum KeyEnvironment {
     /// `mbmcp_live_…`
@@ -86,11 +86,11 @@ pub(crate) enum KeyEnvironment {
 /// A right that a key may have.
 #[derive(Debug, Clone, Copy, ValueEnum)]
 pub(crate) enum Scope {
-    /// Reads.
+    /// Read.
     Read,
-    /// Writes.
+    /// Write.
     Write,
-    /// Deletes, restores, manages keys.
+    /// Delete, restore, manage keys.
     Admin,
 }
 
@@ -139,7 +139,7 @@ pub(crate) async fn run(
     }
 }
 
-/// Makes a key as wished; what is to be stored of it does not hold the key.
+/// Creates a key; its stored form does not contain the key.
 pub(crate) fn new_key(wishes: &KeyWishes) -> (PlainKey, NewKey) {
     let environment = match wishes.env {
         KeyEnvironment::Live => Environment::Live,
@@ -164,7 +164,7 @@ pub(crate) fn new_key(wishes: &KeyWishes) -> (PlainKey, NewKey) {
     (plain, key)
 }
 
-/// A key that was just made, with the key itself.
+/// A new key, with the key itself.
 pub(crate) fn created(plain: &PlainKey, record: &KeyRecord) -> Value {
     json!({
         "id": record.id.0,
@@ -221,7 +221,7 @@ fn list(keys: &[(String, KeyRecord)], output: Output) -> anyhow::Result<()> {
     output.show(&json!({"total": shown.len(), "keys": shown}), &table.to_string())
 }
 
-/// Notifies running servers that what they know of keys is not true any more; without Redis they find out by themselves.
+/// Notifies running servers that cached keys are outdated; without Redis they find out at their next look-up.
 pub(crate) async fn changed(settings: &Settings, keys: &[Revoked]) {
     let Some(RedisSettings { url, prefix }) = &settings.redis else { return };
     let Ok(redis) = Redis::new(url, prefix, Arc::new(SystemClock), Arc::new(SystemEntropy)) else { return };
@@ -235,7 +235,7 @@ pub(crate) async fn changed(settings: &Settings, keys: &[Revoked]) {
     }
 }
 
-/// Tells running servers that keys are void; without Redis they find out when they look again.
+/// Notifies running servers that keys are void; without Redis they find out at their next look-up.
 pub(crate) async fn forget(settings: &Settings, void: &[Revoked]) {
     let Some(RedisSettings { url, prefix }) = &settings.redis else { return };
     let Ok(redis) = Redis::new(url, prefix, Arc::new(SystemClock), Arc::new(SystemEntropy)) else { return };

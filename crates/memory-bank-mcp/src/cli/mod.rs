@@ -1,4 +1,4 @@
-//! The command line: every flag, and the environment variable that stands for it.
+//! The command line: every flag, and its environment variable.
 
 pub(crate) mod admin;
 mod audit;
@@ -22,13 +22,13 @@ use memory_bank_core::caller::UNKNOWN_USER;
 use memory_bank_core::mode::Mode;
 use memory_bank_server::mcp::Toolset;
 
-/// The bank's folder inside the project folder, unless another is named.
+/// The default name of the bank's folder.
 pub(crate) const DEFAULT_FOLDER: &str = "memory-bank";
 
-/// What stands above the options that every command takes, so that its own come first.
+/// The help heading of global options, so that a command's own options come first.
 const FOR_ALL: &str = "Options of every command";
 
-/// Where all other settings are.
+/// The help text about settings.
 const SETTINGS: &str =
     "A server and its database are set by environment variables: `memory-bank-mcp config` shows them.";
 
@@ -38,19 +38,19 @@ const SETTINGS: &str =
 #[derive(Debug, Parser)]
 #[command(name = "memory-bank-mcp", version, about, long_about, after_help = SETTINGS)]
 pub(crate) struct Cli {
-    /// What to do; without a command, a client is served as `--transport` says.
+    /// The command; without one, the server starts with `--transport`.
     #[command(subcommand)]
     pub(crate) command: Option<Command>,
 
-    /// How clients connect; `MCP_TRANSPORT` decides when this is absent, `stdio` when both are.
+    /// The transport; `MCP_TRANSPORT` when absent, and `stdio` without both.
     #[arg(short, long, value_enum, global = true, help_heading = FOR_ALL)]
     pub(crate) transport: Option<Transport>,
 
-    /// The mode to start in.
+    /// The mode at the start.
     #[arg(short, long, value_parser = parse_mode, default_value_t, global = true, help_heading = FOR_ALL)]
     pub(crate) mode: Mode,
 
-    /// The project folder, which holds the bank's folder; the current folder when absent.
+    /// The project folder, which contains the bank's folder; the current folder when absent.
     #[arg(short, long, global = true, help_heading = FOR_ALL)]
     pub(crate) path: Option<String>,
 
@@ -58,12 +58,12 @@ pub(crate) struct Cli {
     #[arg(short, long, default_value = DEFAULT_FOLDER, value_parser = parse_folder, global = true, help_heading = FOR_ALL)]
     pub(crate) folder: String,
 
-    /// Serve a bank also where a link leads out of the project folder. Without, such a link is refused: a project may come
-    /// from somebody else.
+    /// Also serve a bank that is reached through a link out of the project folder. By default such a link is refused,
+    /// because a project may come from somebody else.
     #[arg(long, global = true, help_heading = FOR_ALL)]
     pub(crate) follow_links: bool,
 
-    /// The folder for what is kept outside of the project, such as API keys; `MEMORY_BANK_STATE_DIR` when absent.
+    /// The folder for state outside of the project, such as API keys; `MEMORY_BANK_STATE_DIR` when absent.
     #[arg(long, value_name = "DIR", global = true, help_heading = FOR_ALL)]
     pub(crate) state_dir: Option<PathBuf>,
 
@@ -71,40 +71,41 @@ pub(crate) struct Cli {
     #[arg(short, long, default_value = UNKNOWN_USER, global = true, help_heading = FOR_ALL)]
     pub(crate) username: String,
 
-    /// The tools that clients are shown: `all`, `core`, or families separated by commas (workspace, documents, progress,
-    /// context, graph, modes, thinking, backups); `MEMORY_BANK_TOOLS` when absent. Others are answered all the same.
+    /// The tools that `tools/list` shows: `all`, `core`, or families separated by commas (workspace, documents,
+    /// progress, context, graph, modes, thinking, backups); `MEMORY_BANK_TOOLS` when absent. Other tools can still be
+    /// called.
     #[arg(long, value_name = "TOOLSET", global = true, help_heading = FOR_ALL)]
     pub(crate) tools: Option<Toolset>,
 
-    /// Refuse every tool and command that changes the memory bank, whatever a client asks for.
+    /// Refuse every tool and command that changes the memory bank, regardless of the client's request.
     #[arg(long, global = true, help_heading = FOR_ALL)]
     pub(crate) read_only: bool,
 
-    /// Print what commands say as JSON, for programs.
+    /// Print the output of commands as JSON.
     #[arg(long, global = true, help_heading = FOR_ALL)]
     pub(crate) json: bool,
 
-    /// Log more. `RUST_LOG` decides in detail.
+    /// Log more. `RUST_LOG` sets the level in detail.
     #[arg(short, long, global = true, help_heading = FOR_ALL)]
     pub(crate) debug: bool,
 }
 
-/// What to do.
+/// The commands.
 #[derive(Debug, Clone, Subcommand)]
 pub(crate) enum Command {
     /// Serve MCP over Streamable HTTP: the project folder, or the database of `DATABASE_URL`.
     Serve,
-    /// Show every environment variable: what it holds, its default and what it takes. Secrets are not shown.
+    /// Show every environment variable with its value, its default and its allowed values. Secrets are not shown.
     Config,
-    /// Ask the server that runs on this machine how it is: exit code 0 when it can serve, 1 otherwise.
+    /// Check the server on this machine: exit code 0 if it is ready, 1 otherwise.
     Health {
-        /// Only ask whether the process answers, not whether its database does.
+        /// Check only that the process answers, not its database.
         #[arg(long)]
         live: bool,
     },
-    /// Print what a client's configuration file has to say, or merge it into the file.
+    /// Print the configuration of an MCP client, or merge it into the client's file.
     ClientConfig(client_config::ClientConfig),
-    /// Print completions for a shell.
+    /// Print shell completions.
     Completions(shell::Completions),
     /// Print the manual page, or write the pages of all commands.
     Man(shell::Manual),
@@ -121,7 +122,7 @@ pub(crate) enum Command {
     Moving(moving::MovingCommand),
 }
 
-/// How clients connect.
+/// The transport.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Transport {
     /// Standard input and output, for one client that starts this process.
@@ -134,7 +135,7 @@ fn parse_mode(word: &str) -> Result<Mode, String> {
     word.parse().map_err(|error: memory_bank_core::mode::UnknownMode| error.to_string())
 }
 
-/// The bank's folder is one name below the project folder.
+/// The bank's folder must be a single name in the project folder.
 fn parse_folder(name: &str) -> Result<String, String> {
     memory_bank_folder::check_folder_name(name).map(|()| name.to_owned())
 }

@@ -1,4 +1,4 @@
-//! What commands say: tidy tables for people, JSON for programs.
+//! Output of commands: tables for people, JSON for programs.
 
 use std::fmt;
 use std::io::Write;
@@ -6,10 +6,10 @@ use std::io::Write;
 use anyhow::Context;
 use serde_json::Value;
 
-/// What is said when a key is shown.
+/// The notice that is shown with a key.
 pub(crate) const SHOWN_ONCE: &str = "Keep the key now: it is not stored and cannot be shown again.";
 
-/// How to say things.
+/// The form of the output.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Output {
     /// As JSON, for programs.
@@ -17,25 +17,25 @@ pub(crate) struct Output {
 }
 
 impl Output {
-    /// Shows the data, or the text for people.
+    /// Prints the data, or the text for people.
     pub(crate) fn show(self, data: &Value, text: &str) -> anyhow::Result<()> {
         if self.json { say(&data.to_string()) } else { say(&lines(text)) }
     }
 }
 
-/// Says something on standard output, which is free when no client speaks MCP over it.
+/// Prints a line to standard output, which is free if no client speaks MCP over it.
 pub(crate) fn say(text: &str) -> anyhow::Result<()> {
     let mut out = std::io::stdout().lock();
     writeln!(out, "{}", text.trim_end()).and_then(|()| out.flush()).context("standard output is closed")
 }
 
-/// Says something beside the output, on standard error.
+/// Prints a line to standard error.
 pub(crate) fn note(text: &str) -> anyhow::Result<()> {
     let mut out = std::io::stderr().lock();
     writeln!(out, "{}", lines(text)).context("standard error is closed")
 }
 
-/// Rows in columns.
+/// A table.
 #[derive(Debug)]
 pub(crate) struct Table {
     rows: Vec<Vec<String>>,
@@ -46,8 +46,8 @@ impl Table {
         Self { rows: vec![headings.iter().map(ToString::to_string).collect()] }
     }
 
-    /// Adds a row. Labels and names come from whoever may make them, so nothing in them reaches the terminal that moves
-    /// the cursor, begins a line or turns the direction of the text.
+    /// Adds a row. Labels and names come from users, so characters that move the cursor, start a line or change the
+    /// direction of text are removed.
     pub(crate) fn row(&mut self, cells: Vec<String>) {
         self.rows.push(cells.into_iter().map(|cell| harmless(&cell)).collect());
     }
@@ -68,8 +68,8 @@ impl fmt::Display for Table {
     }
 }
 
-/// Text of several lines in which nothing else moves the cursor: files that commands read, and errors about them, may
-/// have been made by anybody.
+/// Text of several lines without other control characters: files that commands read, and errors about them, may come
+/// from anybody.
 fn lines(text: &str) -> String {
     text.split('\n').map(harmless).collect::<Vec<_>>().join("\n")
 }

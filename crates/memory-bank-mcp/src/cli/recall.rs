@@ -1,5 +1,5 @@
-//! `bench recall`: how much of what questions ask for the search finds, measured through this very program over standard input and
-//! output, as a client has it. It changes nothing and knows nothing of how the search ranks.
+//! `bench recall`: measures how many answers to given questions the search finds, through this program over standard
+//! input and output, like a client. It changes nothing and must not know the ranking.
 
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
@@ -16,9 +16,9 @@ use serde_json::{Value, json};
 use super::DEFAULT_FOLDER;
 use super::output::{Output, Table};
 
-/// The file with the questions on a bank.
+/// The file with the questions about a bank.
 const QUESTIONS: &str = "questions.json";
-/// How large it may be, in bytes, and how many banks there may be.
+/// Its largest size in bytes, and the largest number of banks.
 const QUESTIONS_BYTES: u64 = 64 * 1024 * 1024;
 const BANKS: usize = 20_000;
 /// How long an answer is waited for.
@@ -28,10 +28,10 @@ const STEP: Duration = Duration::from_secs(180);
 /// The places up to which recall is told.
 const PLACES: [usize; 4] = [1, 3, 5, 10];
 
-/// What to measure.
+/// Commands for measurements.
 #[derive(Debug, Clone, Subcommand)]
 pub(crate) enum BenchCommand {
-    /// Measure how much of what questions ask for `search_memory_bank` finds, how fast, and how long its replies are.
+    /// Measure recall, latency and reply length of `search_memory_bank` for given questions.
     Recall(RecallArguments),
 }
 
@@ -40,15 +40,15 @@ pub(crate) enum BenchCommand {
 pub(crate) struct RecallArguments {
     /// A folder with `questions.json` and the bank's folder (`memory-bank`), or a folder of such folders.
     dir: PathBuf,
-    /// How many results each search asks for.
+    /// How many results each search requests.
     #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u16).range(1..=1000))]
     results: u16,
-    /// Also list the questions of which not every answer was found.
+    /// Also list the questions with missing answers.
     #[arg(long)]
     missed: bool,
 }
 
-/// A question, as the file has it.
+/// A question in the file.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Question {
@@ -56,7 +56,7 @@ struct Question {
     answers: Vec<Answer>,
 }
 
-/// A part of the answer: a line of a document, by its number or by a text that stands in it.
+/// A part of the answer: a line of a document, by its number or by a text in it.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Answer {
@@ -65,10 +65,10 @@ struct Answer {
     text: Option<String>,
 }
 
-/// What the answers to one question were.
+/// The results of one question.
 struct Asked {
     question: String,
-    /// For each part of the answer its place among the results, from 1.
+    /// For each part of the answer its rank, from 1.
     places: Vec<Option<usize>>,
     took: Duration,
     characters: usize,
@@ -149,7 +149,7 @@ fn ask_all(bank: &Path, results: u16, asked: &mut Vec<Asked>) -> anyhow::Result<
 }
 
 impl Answer {
-    /// The document and the lines that hold this part.
+    /// The document and the lines of this part.
     fn lines(&self, bank: &Path) -> anyhow::Result<(String, Vec<usize>)> {
         let lines = match (self.line, &self.text) {
             (Some(line), None) => vec![line],
@@ -230,7 +230,7 @@ fn report(wanted: &RecallArguments, banks: usize, asked: &mut [Asked]) -> (Value
     (data, text)
 }
 
-/// This program, serving one bank.
+/// A process of this program that serves one bank.
 struct Server {
     child: Child,
     requests: Option<ChildStdin>,
@@ -319,7 +319,7 @@ impl Server {
         writeln!(requests, "{message}").and_then(|()| requests.flush()).context("the server is gone")
     }
 
-    /// Lets the server end, as a client does that goes away.
+    /// Closes the server, like a client that disconnects.
     fn end(mut self) -> anyhow::Result<()> {
         drop(self.requests.take());
         self.child.wait().map(drop).context("the server cannot be waited for")
@@ -330,7 +330,7 @@ impl Drop for Server {
     fn drop(&mut self) {
         let is_gone = matches!(self.child.try_wait(), Ok(Some(_)));
         if !is_gone && self.requests.is_some() {
-            // It was not ended in order; nothing is written here, so it may go at once.
+            // It did not end by itself; nothing is written here, so it can be killed.
             let _gone = self.child.kill();
             let _waited = self.child.wait();
         }

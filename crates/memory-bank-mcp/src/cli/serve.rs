@@ -143,16 +143,16 @@ fn storage(database: Database, vectors: VectorStore) -> ReadStorage {
 
 /// How long the database may take to answer a ping. Shorter than a whole probe may take.
 const DATABASE_ANSWER: Duration = Duration::from_millis(1200);
-/// How long the check of the schema may take beside it, a free connection included.
+/// Time-out of the check of the schema, including the wait for a connection.
 const SCHEMA_ANSWER: Duration = Duration::from_millis(600);
-/// How long a check of the schema counts; until then, answers to other calls show that the database is there.
+/// How long a check of the schema is valid; until then, replies to other calls show that the database is up.
 const SCHEMA_KNOWN_FOR: Duration = Duration::from_secs(5);
 
-/// Asks whether the database answers and has its schema, and notes in the log when that changes.
+/// Checks whether the database answers and has its schema, and logs changes.
 struct DatabaseProbe {
     database: Database,
     whole: AtomicBool,
-    /// When the schema was seen last.
+    /// The time of the last successful check.
     seen: Mutex<Option<Instant>>,
 }
 
@@ -161,10 +161,10 @@ impl DatabaseProbe {
         Self { database, whole: AtomicBool::new(true), seen: Mutex::default() }
     }
 
-    /// What is wrong with the schema.
+    /// The error in the schema.
     async fn problem(&self, state: SchemaState) -> Option<String> {
         match state {
-            // What came back is proved as at the start: it may be another schema.
+            // Check isolation again, as at the start: it may be another schema.
             SchemaState::Whole if !self.whole.load(Ordering::Relaxed) => {
                 self.database.prove_isolation().await.err().map(|error| error.to_string())
             }
@@ -189,7 +189,7 @@ impl Probe for DatabaseProbe {
         let state = match tokio::time::timeout(SCHEMA_ANSWER, self.database.schema_state()).await {
             Ok(Ok(state)) => state,
             Ok(Err(_)) => return Health::Error,
-            // All connections are in use: busy, and as it was before.
+            // All connections are in use: busy, with an unchanged schema.
             Err(_) if self.whole.load(Ordering::Relaxed) => return Health::Ok,
             Err(_) => return Health::SchemaMissing,
         };
@@ -228,7 +228,7 @@ async fn folder_parts(cli: &Cli, settings: Settings) -> anyhow::Result<(Parts, V
     let project = project(cli)?;
     ensure!(
         project.is_dir(),
-        "there is no folder `{}`; make it, or name another with `--path`",
+        "there is no folder `{}`; create it, or set another one with `--path`",
         project.display()
     );
     let state = state_folder(cli)?;
@@ -280,8 +280,7 @@ async fn folder_parts(cli: &Cli, settings: Settings) -> anyhow::Result<(Parts, V
     Ok((parts, vectors))
 }
 
-/// Makes the key with which a folder is served for the first time, and shows it this once, unless another server was
-/// faster.
+/// Creates the first key of a folder and prints it once, unless another server was faster.
 async fn first_key(keys: &FolderKeys, services: &Services) -> anyhow::Result<()> {
     let plain = PlainKey::generate(Environment::Live, &*services.entropy);
     let key = NewKey {
@@ -300,14 +299,14 @@ async fn first_key(keys: &FolderKeys, services: &Services) -> anyhow::Result<()>
     say(&format!("API key (shown this once): {}", plain.expose()))
 }
 
-/// The folder that is served.
+/// The project folder.
 pub(crate) fn project(cli: &Cli) -> anyhow::Result<PathBuf> {
     let here = std::env::current_dir().context("the current folder cannot be used")?;
     project_of(cli.path.as_deref(), &cli.folder, &here, std::env::home_dir())
         .context("the project folder cannot be used")
 }
 
-/// The folder for what is kept outside of it.
+/// The folder for state outside of it.
 pub(crate) fn state_folder(cli: &Cli) -> anyhow::Result<StateFolder> {
     config::state_folder(cli.state_dir.as_deref(), &config::environment)?.context(
         "there is no home folder to keep the API keys in; set `HOME`, or name a folder with `--state-dir` or \

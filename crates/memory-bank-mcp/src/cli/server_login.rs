@@ -1,5 +1,5 @@
-//! The password of the role that servers log in as: given in the connection string, or kept in a file that is made once
-//! and that the servers read. It must not know how the role is made.
+//! The password of servers' login role: from the connection string, or from a file that is created once and that the
+//! servers read. This module must not know how the role is created.
 
 use std::io::{Read as _, Write as _};
 use std::os::unix::fs::PermissionsExt as _;
@@ -14,10 +14,10 @@ use crate::config;
 
 /// The longest password in a file, in bytes.
 const PASSWORD_BYTES: u64 = 1024;
-/// Read by the user who runs the servers, and written by nobody.
+/// Readable for the user who runs the servers, writable for nobody.
 const MODE: u32 = 0o400;
 
-/// Makes the role, or gives it its password; its name comes back.
+/// Creates the role, or sets its password; returns its name.
 pub(crate) async fn set(database: &Database, file: &Path) -> anyhow::Result<(String, LoginOutcome)> {
     let url = config::server_database_url(&config::environment)?;
     let login = ServerLogin::of(&url).context("`SERVER_DATABASE_URL` cannot be used")?;
@@ -29,8 +29,7 @@ pub(crate) async fn set(database: &Database, file: &Path) -> anyhow::Result<(Str
     Ok((login.role, outcome))
 }
 
-/// The password in the file. Where there is no file, one is made, whole or not at all; of several that are made at once,
-/// the first counts.
+/// The password in the file. A missing file is created atomically; the first of several concurrent ones is used.
 fn kept(file: &Path) -> anyhow::Result<String> {
     if !fs::exists(file)? {
         let folder = file.parent().context("`--server-password-file` takes the path of a file")?;

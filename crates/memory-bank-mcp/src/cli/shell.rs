@@ -1,4 +1,4 @@
-//! What makes the program at home in a shell: completions and manual pages, made from the command line's own description.
+//! Shell completions and manual pages, generated from the command line's definition.
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -10,20 +10,20 @@ use clap_complete::Shell;
 use crate::cli::Cli;
 use crate::cli::output::say;
 
-/// The name under which the program is called.
+/// The program's name.
 const PROGRAM: &str = env!("CARGO_PKG_NAME");
 
-/// Completions for a shell.
+/// Arguments of `completions`.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct Completions {
     /// The shell.
     shell: Shell,
 }
 
-/// Manual pages.
+/// Arguments of `man`.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct Manual {
-    /// Write the page of every command into this folder, instead of the main page to standard output.
+    /// Write the pages of all commands into this folder, instead of the main page to standard output.
     #[arg(long, value_name = "DIR")]
     dir: Option<PathBuf>,
 }
@@ -61,8 +61,8 @@ fn pages(folder: &Path) -> anyhow::Result<()> {
     say(&format!("Manual pages are in {}; read one with `man -l`.", folder.display()))
 }
 
-/// Makes the pages in a folder of their own, and gives each its place by renaming: what has its name there already, such
-/// as a link, is replaced, and not written through.
+/// Writes the pages into a temporary folder and renames each: an existing file or link of that name is replaced, and
+/// a link is not followed.
 fn place_pages(folder: &Path) -> std::io::Result<()> {
     let drafts = tempfile::Builder::new().prefix(".memory-bank-mcp-").tempdir_in(folder)?;
     clap_mangen::generate_to(Cli::command(), drafts.path())?;
@@ -73,7 +73,7 @@ fn place_pages(folder: &Path) -> std::io::Result<()> {
     Ok(())
 }
 
-/// Prints bytes as they are. A reader that has seen enough, such as `head`, is no failure.
+/// Prints bytes unchanged. A closed pipe, as after `head`, is not an error.
 fn print(bytes: &[u8]) -> anyhow::Result<()> {
     let mut out = std::io::stdout().lock();
     match out.write_all(bytes).and_then(|()| out.flush()) {

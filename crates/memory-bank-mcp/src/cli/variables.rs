@@ -1,11 +1,11 @@
-//! `config`: every variable with what it holds, what it would be and what it takes. Secrets are never shown.
+//! `config`: every variable with its value, its default and its allowed values. Secrets are never shown.
 
 use serde_json::{Value, json};
 
 use crate::cli::output::{Output, Table};
 use crate::config::{self, ConfigError, Settings, VARIABLES, Variable};
 
-/// Shows the variables, and the first one that cannot be used.
+/// Prints the variables, and the first invalid one.
 pub(crate) fn run(output: Output) -> anyhow::Result<()> {
     let mut table = Table::new(&["VARIABLE", "VALUE", "TAKES"]);
     let mut list = Vec::new();
@@ -31,7 +31,7 @@ pub(crate) fn run(output: Output) -> anyhow::Result<()> {
     output.show(&json!({"variables": list, "error": fault}), &text)
 }
 
-/// What a variable holds, if it is set.
+/// The value of a variable, if it is set.
 fn shown(variable: &Variable) -> Option<String> {
     let set = |name: &str| config::environment(name).filter(|value| !value.trim().is_empty());
     if let Some(path) = variable.file_variable().as_deref().and_then(set) {

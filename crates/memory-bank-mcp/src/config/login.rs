@@ -1,5 +1,5 @@
-//! What libpq's variables add to a connection string: user, password and database, where the string lacks them. So a
-//! password of any characters needs no escaping. It must not know who runs the database.
+//! libpq's variables: user, password and database, if the connection string lacks them. So a password of any
+//! characters needs no escaping. This module must not know the provider.
 
 use std::path::Path;
 
@@ -38,7 +38,7 @@ pub(super) fn complete(url: String, read: Read<'_>) -> Result<String, ConfigErro
     Ok(if added.is_empty() { url } else { ConnectionString::extended(&url, &added) })
 }
 
-/// A password as it was given: white space is part of it, but for the end of a file's line.
+/// A password as it was given: white space is significant, except for the line end of a file.
 fn password(variable: &Variable, read: Read<'_>) -> Result<Option<String>, ConfigError> {
     let direct = read(variable.name).filter(|value| !value.is_empty());
     let file = variable.file_variable().and_then(|name| {
@@ -108,7 +108,7 @@ mod tests {
     #[case("postgresql://h/d?user=a&password=b")]
     #[case("postgresql://h?user=a&password=b&dbname=d&sslmode=disable")]
     fn what_the_connection_string_says_counts(#[case] url: &str) {
-        // The file is not even looked for.
+        // The file is not opened.
         let given = [("PGUSER", "x"), ("PGPASSWORD_FILE", "/there/is/none"), ("PGDATABASE", "y")];
         assert_eq!(completed(url, &given), Ok(url.to_owned()));
     }

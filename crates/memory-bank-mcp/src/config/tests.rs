@@ -1,4 +1,4 @@
-//! What a wrong environment is told.
+//! Errors for invalid environments.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -158,7 +158,7 @@ fn a_secret_is_given_once() {
     let error =
         read(&[("DATABASE_URL", "postgresql://u:secret@h/e"), ("DATABASE_URL_FILE", path)]).unwrap_err();
     assert_eq!(error, ConfigError::Twice { name: "DATABASE_URL" });
-    // The compose file passes variables that are not set as empty ones.
+    // The compose file passes unset variables as empty ones.
     assert!(read(&[("DATABASE_URL", ""), ("DATABASE_URL_FILE", path)]).is_ok());
 }
 
@@ -219,7 +219,7 @@ fn every_variable_that_is_read_is_in_the_table_and_every_one_of_the_server_is_re
     assert_eq!(asked.into_inner(), listed);
 }
 
-/// Where the reference is; `UPDATE_DOCS=1` writes it anew.
+/// The reference; `UPDATE_DOCS=1` writes it again.
 const REFERENCE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/configuration.md");
 
 #[rstest]
@@ -275,7 +275,7 @@ fn the_example_of_the_compose_settings_holds_every_variable_with_its_default() {
     let example = example();
     assert_eq!(example.keys().cloned().collect::<BTreeSet<_>>(), of_the_table());
     for variable in VARIABLES.iter().filter(|variable| example.contains_key(variable.name)) {
-        // A container is there to serve.
+        // A container serves by default.
         let default = if variable.name == "MCP_TRANSPORT" { "http" } else { variable.default.value() };
         if variable.default == DefaultValue::Is(variable.default.value()) {
             assert_eq!(example[variable.name], default, "{}", variable.name);
@@ -289,7 +289,7 @@ fn the_compose_files_use_every_variable_and_pass_on_all_that_the_server_reads() 
     let files =
         ["production", "secrets", "supabase"].map(|one| deployed(&format!("deploy/compose.{one}.yml")));
     let all = format!("{stack}{}", files.concat());
-    // This one is passed on as it is, or not at all.
+    // This one is passed unchanged, or not at all.
     assert!(stack.contains("\n      RUST_LOG:\n"));
     let used: BTreeSet<String> = all
         .split("${")

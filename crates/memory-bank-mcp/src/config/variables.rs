@@ -1,34 +1,34 @@
-//! Every environment variable, one row each: what the server reads, and what the compose file beside it reads. The
-//! reference in docs/configuration.md is written from this table. It must not know how a value is used.
+//! Every environment variable, one row each: those of the server and those of the compose files. The reference in
+//! docs/configuration.md is generated from this table. It must not know how a value is used.
 
 /// One variable.
 #[derive(Debug)]
 pub(crate) struct Variable {
     /// Its name.
     pub(crate) name: &'static str,
-    /// What counts when it is absent or blank.
+    /// The default.
     pub(crate) default: DefaultValue,
-    /// What it takes.
+    /// The allowed values.
     pub(crate) takes: &'static str,
-    /// What it decides.
+    /// Its effect.
     pub(crate) meaning: &'static str,
-    /// Who reads it.
+    /// Its reader.
     pub(crate) kind: Kind,
 }
 
-/// What counts when a variable is absent or blank.
+/// The value of an absent or blank variable.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum DefaultValue {
     /// This value.
     Is(&'static str),
-    /// It depends, as the text says.
+    /// It depends on other settings, as described.
     Depends(&'static str),
     /// Nothing.
     Nothing,
 }
 
 impl DefaultValue {
-    /// The value itself, or nothing.
+    /// The value itself, or an empty text.
     pub(crate) fn value(self) -> &'static str {
         match self {
             Self::Is(value) => value,
@@ -36,7 +36,7 @@ impl DefaultValue {
         }
     }
 
-    /// The value, or what it depends on, for people.
+    /// The value, or its description, for people.
     pub(crate) fn shown(self) -> String {
         match self {
             Self::Is(value) => format!("`{value}`"),
@@ -46,16 +46,16 @@ impl DefaultValue {
     }
 }
 
-/// Who reads a variable, and whether it may be shown.
+/// The reader of a variable, and whether its value may be shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
     /// The server; the value may be shown.
     Plain,
-    /// The server; the value may hold a password. The variable with `_FILE` behind its name takes a file instead.
+    /// The server; the value may contain a password. The variable with the suffix `_FILE` takes a file instead.
     Secret,
-    /// The compose files alone.
+    /// The compose files only.
     Compose,
-    /// The compose files alone; a password.
+    /// The compose files only; a password.
     ComposeSecret,
 }
 

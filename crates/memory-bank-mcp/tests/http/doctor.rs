@@ -91,7 +91,7 @@ fn people_get_lines_with_what_to_do_below() {
     let said = String::from_utf8(output.stdout).unwrap();
     assert!(output.status.success(), "{said}");
     assert!(
-        said.contains("warning  hosts") && said.contains("-> list the names under which clients"),
+        said.contains("warning  hosts") && said.contains("-> list the host names that clients use"),
         "{said}"
     );
 }
@@ -245,7 +245,7 @@ fn redis_that_is_away_or_ill_suited_is_told_with_what_to_do() {
     ask("CONFIG SET maxmemory-policy allkeys-lru");
     doctor(&[("REDIS_URL", &url)]).says("redis.memory", &["ok", "policy allkeys-lru"]);
     ask("REPLICAOF 127.0.0.1 1");
-    doctor(&[("REDIS_URL", &url)]).says("redis", &["error: it is a replica", "primary"]);
+    doctor(&[("REDIS_URL", &url)]).says("redis", &["error: it is a read-only replica", "primary"]);
     ask("REPLICAOF NO ONE");
     ask("CONFIG SET requirepass s3cret");
     doctor(&[("REDIS_URL", &url)]).says("redis", &["error: it asks for another user or password"]);
@@ -261,7 +261,7 @@ fn a_port_is_free_or_taken_by_a_server_like_this_or_by_another_program() {
     let server = Server::start(&[]);
     let (_, port) = server.address.rsplit_once(':').unwrap();
     let report = doctor(&[("MCP_PORT", port)]);
-    report.says("address", &["ok: memory-bank-mcp listens", "`ok`"]);
+    report.says("address", &["ok: memory-bank-mcp already listens", "`ok`"]);
     let other = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = other.local_addr().unwrap().port().to_string();
     let report = doctor(&[("MCP_PORT", &port)]);
@@ -281,7 +281,7 @@ fn hosts_and_origins_that_let_everybody_in_are_warnings() {
     report.says("hosts", &["ok: requests for mcp.example"]);
     report.says("proxy", &["ok: no proxy is trusted"]);
     let report = doctor(&[("MCP_HOST", "0.0.0.0")]);
-    report.says("hosts", &["ok: requests for any host are let in, with a good key"]);
+    report.says("hosts", &["ok: requests for any host are allowed with a valid key"]);
     let report = doctor(&[("PUBLIC_URL", "https://memory.example.com")]);
     report.says("hosts", &["ok: requests for localhost and https://memory.example.com"]);
 }
@@ -296,7 +296,7 @@ fn a_folder_is_looked_at_when_there_is_no_database() {
     report.says("folder.keys", &["ok: there is no key yet"]);
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0, "the doctor left something behind");
     std::fs::write(folder.path().join("memory-bank"), "").unwrap();
-    doctor_in(&folder, &[], None).says("folder.bank", &["error", "is no folder"]);
+    doctor_in(&folder, &[], None).says("folder.bank", &["error", "is not a folder"]);
 }
 
 #[test]
@@ -315,10 +315,10 @@ fn why_a_key_is_rejected_is_told_and_the_key_is_not_shown() {
     let variables = [("DATABASE_URL", url.as_str()), ("REDIS_URL", ""), ("MCP_HOST", "127.0.0.1")];
     let judged = |key: &str| doctor_in(&folder, &variables, Some(key));
     let good = judged(&format!("{key}\n"));
-    good.says("key", &["ok: it is good: owner `alice`, 60 requests a minute, does not expire"]);
+    good.says("key", &["ok: it is valid: owner `alice`, 60 requests per minute, does not expire"]);
     assert!(!good.json.to_string().contains(key));
-    judged("sk-12345").says("key", &["error: it is no key", "mbmcp_live_"]);
-    judged(&format!("mbmcp_live_{}", "x".repeat(32))).says("key", &["error: it is not known here"]);
+    judged("sk-12345").says("key", &["error: this is not a key", "mbmcp_live_"]);
+    judged(&format!("mbmcp_live_{}", "x".repeat(32))).says("key", &["error: it is unknown"]);
     operate(&["keys", "revoke", id]);
     let revoked = judged(key);
     assert_eq!(revoked.code, Some(1));

@@ -1,4 +1,4 @@
-//! Edits of one caller in one transaction: each runs on the text that the one before left.
+//! Edits of one caller in one transaction: each runs on the text that the previous one left.
 
 use std::collections::BTreeMap;
 
@@ -15,9 +15,9 @@ use crate::edit_groups::Member;
 use crate::quota::StoredBytes;
 use crate::tenant::{Failure, Query};
 
-/// Carries out the edits of one caller in one transaction, one after the other, each on the text that the one before
-/// left. One that is refused leaves the text as it was. Gives back the edits that could not be carried out together, in
-/// their order: nothing of them was written.
+/// Runs the edits of one caller in one transaction, one after the other, each on the text that the previous one left.
+/// A refused edit leaves the text unchanged. Returns the edits that could not run together, in order: nothing of them
+/// was written.
 pub(crate) async fn edit_together(
     database: &Database,
     caller: &Caller,
@@ -48,7 +48,7 @@ pub(crate) async fn edit_together(
                 rest.push(member);
                 rest.append(&mut members);
             }
-            // Its client went away.
+            // Its client is gone.
             None => {}
         }
     }
@@ -78,15 +78,19 @@ pub(crate) async fn edit_together(
     }
 }
 
-/// What to do with the edits of a transaction that failed: each is carried out alone, unless nobody knows whether the
-/// transaction was committed.
+/// Handles the edits of a failed transaction: each runs alone, unless it is unknown whether the transaction was
+/// committed.
 fn retry_alone(mut members: Vec<Member>, failure: Failure) -> Vec<Member> {
     match failure {
         Failure::Store(error @ (StoreError::Unavailable(_) | StoreError::Unreachable(_))) => {
             give_up(members, &error)
         }
         failure => {
-            tracing::debug!(?failure, edits = members.len(), "edits that were grouped are carried out alone");
+            tracing::debug!(
+                ?failure,
+                edits = members.len(),
+                "a group of edits failed; running its edits one by one"
+            );
             members.iter_mut().for_each(Member::set_alone);
             members
         }
@@ -106,23 +110,23 @@ fn give_up(members: Vec<Member>, error: &StoreError) -> Vec<Member> {
 
 /// The documents of a group while its edits run.
 struct Group {
-    /// As stored, and as the edits so far leave them.
+    /// As stored, and after the edits so far.
     documents: BTreeMap<String, (Option<Document>, Document)>,
     /// How many edits changed each.
     edits: BTreeMap<String, i64>,
-    /// How many documents the project has; unknown where all that are edited are there.
+    /// How many documents the project has; unknown if all edited documents exist.
     present: Option<usize>,
-    /// Names beside which another file system may not hold new ones.
+    /// Names that another file system may not store beside new ones.
     similar: Vec<String>,
-    /// How many bytes the project has, with what the edits so far add.
+    /// The bytes of the project, including the edits so far.
     held: StoredBytes,
 }
 
-/// What became of one edit of a group.
+/// The result of one edit of a group.
 enum Applied {
-    /// It ran: what it changes, or why it was refused.
+    /// It ran: its changes, or why it was refused.
     Done(Result<Plan, EditError>),
-    /// It deletes or renames, which goes by rights of its own, or needs more than a group has.
+    /// It deletes or renames, which needs other rights, or needs more than a group has.
     Alone,
 }
 
@@ -181,7 +185,7 @@ impl Group {
         }
     }
 
-    /// What all of them come to.
+    /// The combined changes.
     fn plan(self) -> Plan {
         let mut plan = Plan::default();
         for (name, edits) in self.edits {

@@ -1,4 +1,4 @@
-//! The documents of an edit as they are locked and read, and as its editor gets them.
+//! The documents of an edit, as they are locked and read, and as its editor gets them.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -12,12 +12,12 @@ use crate::column::{answer, column};
 use crate::quota::StoredBytes;
 use crate::tenant::Value;
 
-/// Locks and reads the documents of these names; after them a row without a path has what the project holds, how many
-/// documents it has, and names that another file system may not hold beside new ones. The latter two are missing where all
-/// names are there, so that none is new: counting takes long where there are many. Takes the values of a [`Comparison`].
+/// Locks and reads the documents of these names; then a row without a path has the bytes of the project, the number
+/// of its documents, and names that another file system may not store beside new ones. The latter two are missing if
+/// all names exist, because counting many documents is slow. Takes the values of a [`Comparison`].
 pub(super) const OPEN: &str = "SELECT path, content, version, updated_at, document_bytes, snapshot_bytes, other_bytes, \
     quota, present, similar_names FROM app.open_documents($1, $2, $3, $4, $5, $6, $7, $8, $9)";
-/// How many documents the project has.
+/// The number of documents of the project.
 pub(super) const COUNT_ALL: &str = "SELECT count(*) FROM public.documents WHERE project_id = $1";
 
 /// The last member of a series of documents: of two names, the longer one has the larger number.
@@ -25,20 +25,20 @@ pub(super) const LOCK_LAST: &str = "SELECT path, content, version, updated_at FR
     WHERE project_id = $1 AND path = (SELECT path FROM public.documents WHERE project_id = $1 AND path ~ $2 \
     ORDER BY length(path) DESC, path DESC LIMIT 1) FOR UPDATE";
 
-/// What [`OPEN`] found.
+/// The result of [`OPEN`].
 pub(super) struct Found {
     /// The documents by their names.
     pub(super) stored: BTreeMap<String, Document>,
-    /// How many documents the project has; unknown where all that are edited are there.
+    /// The number of documents of the project; unknown if all edited documents exist.
     pub(super) present: Option<usize>,
-    /// Names beside which another file system may not hold new ones.
+    /// Names that another file system may not store beside new ones.
     pub(super) similar: Vec<String>,
-    /// How many bytes the project has.
+    /// The bytes of the project.
     pub(super) held: StoredBytes,
 }
 
 impl Found {
-    /// From the answer to [`OPEN`].
+    /// From the result of [`OPEN`].
     pub(super) fn of(rows: &[Row]) -> Result<Self, StoreError> {
         let Some((project, documents)) = rows.split_last() else {
             let detail = "it has no row of the project".to_owned();
@@ -59,22 +59,22 @@ impl Found {
 pub(super) struct Opened {
     pub(super) drafts: Drafts,
     pub(super) stored_names: BTreeMap<DocumentPath, DocumentPath>,
-    /// How many documents the project has; unknown where all that are edited are there.
+    /// The number of documents of the project; unknown if all edited documents exist.
     pub(super) present: Option<usize>,
-    /// Names beside which another file system may not hold new ones.
+    /// Names that another file system may not store beside new ones.
     pub(super) similar: Vec<String>,
-    /// How many bytes the project has.
+    /// The bytes of the project.
     pub(super) held: StoredBytes,
 }
 
 impl Opened {
-    /// From the answer to [`OPEN`].
+    /// From the result of [`OPEN`].
     pub(super) fn of(paths: &[DocumentPath], rows: &[Row]) -> Result<Self, StoreError> {
         let Found { stored, present, similar, held } = Found::of(rows)?;
         Ok(Self::from_stored(paths, &stored, present, similar, held))
     }
 
-    /// `stored` holds what there is of these documents; `present` and `held` count all that the project has.
+    /// `stored` has the existing documents of these names; `present` and `held` count the whole project.
     pub(super) fn from_stored(
         paths: &[DocumentPath],
         stored: &BTreeMap<String, Document>,
@@ -93,8 +93,8 @@ impl Opened {
         opened
     }
 
-    /// Adds the last documents of these series.
-    /// From the answers to a query for each and, after them, to [`COUNT_ALL`].
+    /// Adds the last documents of these series, from the results of one query for each and, after them, of
+    /// [`COUNT_ALL`].
     pub(super) fn with(mut self, needed: &[Series], ends: &[Vec<Row>]) -> Result<Self, StoreError> {
         self.present = count_of(answer(ends, needed.len()))?;
         for (series, rows) in needed.iter().zip(ends) {
@@ -106,13 +106,13 @@ impl Opened {
     }
 }
 
-/// How many documents the project has, if that was counted.
+/// The number of documents of the project, if it was counted.
 pub(super) fn count_of(rows: &[Row]) -> Result<Option<usize>, StoreError> {
     let present: Option<i64> = rows.first().map(|row| column(row, 0)).transpose()?.flatten();
     Ok(present.map(|present| usize::try_from(present).unwrap_or_default()))
 }
 
-/// What [`OPEN`] compares names with.
+/// The names that [`OPEN`] compares.
 pub(super) struct Comparison {
     low: Vec<String>,
     names: Vec<String>,
@@ -148,7 +148,7 @@ pub(super) fn pattern(series: &Series) -> String {
     format!("^{}(-([2-9]|[1-9][0-9]{{1,3}}))?\\.md$", series.stem())
 }
 
-/// The names under which the documents may be stored: as asked for, canonical, and composed in either way.
+/// The names under which the documents may be stored: as given, canonical, and composed in either way.
 pub(super) fn names_of(paths: &[DocumentPath]) -> Vec<String> {
     let names: BTreeSet<String> = paths.iter().flat_map(DocumentPath::spellings).collect();
     names.into_iter().collect()

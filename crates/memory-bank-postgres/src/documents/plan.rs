@@ -1,4 +1,4 @@
-//! What an edit comes to: which documents are made, changed, renamed and deleted, and the statements that do it.
+//! The changes of an edit: documents that are created, changed, renamed and deleted, and the statements that do it.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -26,7 +26,7 @@ const INSERT: &str = "INSERT INTO public.documents (project_id, path, content, e
 const DELETE: &str = "WITH changed AS (DELETE FROM public.documents WHERE project_id = $1 AND path = ANY ($2) RETURNING 1) \
     SELECT app.must_be((SELECT count(*) FROM changed), cardinality($2::text[]))";
 
-/// What an edit comes to.
+/// The changes of an edit.
 #[derive(Debug, Default)]
 pub(super) struct Plan {
     pub(super) changes: BTreeMap<DocumentPath, DocumentChange>,
@@ -35,7 +35,7 @@ pub(super) struct Plan {
     pub(super) deletes: Vec<String>,
     pub(super) renamed_from: Vec<String>,
     pub(super) renamed_to: Vec<String>,
-    /// How many bytes of text it adds; less than nothing when it takes away.
+    /// How many bytes of text it adds; negative if it removes text.
     pub(super) added: i64,
 }
 
@@ -48,7 +48,7 @@ pub(super) struct Text {
     pub(super) name: String,
     pub(super) content: String,
     pub(super) etag: Etag,
-    /// How many edits led to it: each is a version.
+    /// How many edits it contains: each is a version.
     pub(super) edits: i64,
 }
 
@@ -120,8 +120,8 @@ impl Plan {
         Ok(plan)
     }
 
-    /// A document that goes while another with its text comes is renamed: that takes no right to delete, and keeps
-    /// the document's history of versions.
+    /// If a document disappears while another one with its text appears, it is renamed: that needs no right to
+    /// delete, and keeps the document's history of versions.
     fn find_renames(&mut self, deleted: &[&Document]) {
         for document in deleted {
             let renamed = self.inserts.0.iter().position(|text| text.content == document.content);
@@ -150,7 +150,7 @@ impl Plan {
     }
 }
 
-/// Refuses new names beside which another file system could not hold one of these, or another new one.
+/// Refuses new names that another file system could not store beside an existing name, or another new one.
 pub(super) fn check_names(similar: &[String], plan: &Plan) -> Result<(), EditError> {
     let new = plan.inserts.0.iter().map(|text| &text.name).chain(&plan.renamed_to);
     let new: Vec<&String> = new.collect();
@@ -169,8 +169,8 @@ pub(super) fn check_names(similar: &[String], plan: &Plan) -> Result<(), EditErr
     Ok(())
 }
 
-/// Refuses new documents past the most that a bank may have. Where they were not counted all were there, and one that is
-/// new nevertheless was made by somebody else in this moment: writing it meets that.
+/// Refuses new documents past the limit of a bank. If they were not counted, all documents existed; one that is new
+/// nevertheless was created concurrently, and the write detects that.
 pub(super) fn check_count(present: Option<usize>, plan: &Plan) -> Result<(), EditError> {
     let Some(present) = present else { return Ok(()) };
     if !plan.inserts.0.is_empty() && present + plan.inserts.0.len() > limits::DOCUMENTS {
@@ -186,7 +186,7 @@ pub(super) fn check_quota(database: &Database, held: &StoredBytes, plan: &Plan) 
     database.admit(held, plan.added).map_err(EditError::Refused)
 }
 
-/// Writes what is planned, and commits.
+/// Writes the plan, and commits.
 pub(super) async fn write(
     database: &Database,
     caller: &Caller,
@@ -202,7 +202,7 @@ pub(super) async fn write(
     let insert: [Value<'_>; 6] = [&project, &inserted, &inserts, &insert_etags, &insert_edits, &now];
     let delete: [Value<'_>; 2] = [&project, &plan.deletes];
     let mut writes = Vec::new();
-    // What makes room for a name comes before what takes it.
+    // Free a name before it is used.
     if !plan.deletes.is_empty() {
         writes.push(Query::new(DELETE, &delete));
     }
@@ -219,7 +219,7 @@ pub(super) async fn write(
     Ok(())
 }
 
-/// Notifies subscribers of what was committed.
+/// Notifies subscribers of the committed changes.
 pub(super) fn notify(database: &Database, caller: &Caller, plan: &Plan) {
     let sink = &database.around.sink;
     let mut list = false;

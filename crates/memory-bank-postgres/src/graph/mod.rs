@@ -1,5 +1,5 @@
-//! The graph in rows. What is read is folded into the core's own graph, so that names, plans and sub-graphs follow
-//! the very rules that the folder store follows; here is only which rows a question needs, and how a change is written.
+//! The graph as rows. Rows are folded into the core's own graph, so that names, plans and sub-graphs follow the same
+//! rules as in the folder store; this module decides only which rows a query needs, and how a change is written.
 
 mod open;
 mod rows;
@@ -40,7 +40,8 @@ const COUNTS: &str = "SELECT (SELECT count(*) FROM public.graph_entities WHERE p
     (SELECT count(*) FROM public.graph_relations WHERE project_id = $1)";
 const TYPES: &str = "SELECT entity_type, count(*) FROM public.graph_entities WHERE project_id = $1 \
     GROUP BY entity_type ORDER BY count(*) DESC, min(seq) LIMIT 5";
-/// The entities with the most relations and observations, and those that were touched last, with their places in both.
+/// The entities with the most relations and observations, and the most recently changed ones, with their ranks in
+/// both.
 const BUSIEST: &str = "WITH o AS (SELECT entity_id, count(*) AS count, max(at) AS last FROM public.graph_observations \
     WHERE project_id = $1 GROUP BY entity_id), \
     ends AS (SELECT from_entity_id AS id, created_at FROM public.graph_relations WHERE project_id = $1 \
@@ -163,7 +164,7 @@ impl GraphStore for PostgresBank {
             .write_graph(caller, &keys, |found, now| {
                 let entity = found.state.resolve(entity)?.clone();
                 let event = Event::EntityDelete { entity_id: entity.id.clone(), ts: now.to_owned() };
-                // The statement that goes before the deletion counts them.
+                // The statement before the deletion counts them.
                 Ok((vec![event], EntityDeleted { entity, observations: 0, relations: 0 }))
             })
             .await;
@@ -281,12 +282,12 @@ impl GraphStore for PostgresBank {
         Ok(answer(&rows, 0).iter().map(|row| column(row, 0)).collect::<Result<_, _>>()?)
     }
 
-    /// Nothing here is derived but the search index, which follows the rows by itself.
+    /// Nothing is derived here but the search index, which follows the rows by itself.
     async fn rebuild(&self, caller: &Caller) -> Result<GraphStats, GraphError> {
         self.counts_for_upkeep(caller).await
     }
 
-    /// Rows have no history to drop.
+    /// Rows have no history to compact.
     async fn compact(&self, caller: &Caller) -> Result<Compacted, GraphError> {
         let stats = self.counts_for_upkeep(caller).await?;
         let rows = stats.entity_count + stats.observation_count + stats.relation_count;
@@ -303,7 +304,7 @@ impl PostgresBank {
         graph_of(answer(&rows, 0), answer(&rows, 1), answer(&rows, 2))
     }
 
-    /// Counts as an edit does: upkeep is for keys that may write, though they may not read.
+    /// Counts as an edit: maintenance is for keys that may write, even if they may not read.
     async fn counts_for_upkeep(&self, caller: &Caller) -> Result<GraphStats, GraphError> {
         let values: [Value<'_>; 1] = [&caller.project.0];
         let query = Query::new(COUNTS, &values);
@@ -312,7 +313,7 @@ impl PostgresBank {
         Ok(counts(&rows)?)
     }
 
-    /// Only the rows that may be meant were read, so the names that come close are looked up when none was.
+    /// Only matching rows were read, so similar names are looked up if there was no match.
     async fn with_suggestions<T>(
         &self,
         caller: &Caller,
@@ -335,7 +336,7 @@ impl PostgresBank {
     }
 }
 
-/// What is wrong with the arguments; said once more where the work may be tried again.
+/// The errors in the arguments; repeated if the work is tried again.
 fn invalid(error: &GraphError) -> GraphError {
     GraphError::Invalid(error.to_string())
 }

@@ -1,5 +1,5 @@
-//! A part of the graph around some entities, as much of it as a reply can hold: the database chooses what is loaded, so
-//! that a hub costs the server no more than a leaf.
+//! The neighbourhood of some entities, as much as a reply can hold: the database selects the rows, so that a hub
+//! costs the server no more than a leaf.
 
 use std::cmp::Reverse;
 use std::collections::HashMap;
@@ -20,8 +20,8 @@ use crate::bank::PostgresBank;
 use crate::column::{answer, column};
 use crate::tenant::{Query, Value};
 
-/// The entities that a name may mean: those with the id, and the first of each name. More than one of a name is unclear
-/// already, and a type stands in the id.
+/// The entities that a name may mean: those with the id, and the first of each name. More than one entity of a name
+/// is ambiguous already, and a type is part of the id.
 const CANDIDATES: &str = "SELECT id, name, entity_type, NULL::text, created_at, updated_at, found FROM (
     SELECT e.id, e.name, e.entity_type, e.created_at, e.updated_at, e.seq, count(*) OVER () AS found,
       row_number() OVER (PARTITION BY e.name_key ORDER BY e.seq) AS nth
@@ -29,8 +29,8 @@ const CANDIDATES: &str = "SELECT id, name, entity_type, NULL::text, created_at, 
     WHERE e.project_id = $1 AND (e.id = ANY ($2) OR e.name_key = ANY ($3))
   ) AS e WHERE nth <= 20 OR id = ANY ($2) ORDER BY seq";
 
-/// What can be reached from them, over relations in both directions, with the fewest steps to it. What is chosen of it
-/// comes with the number of all; the first always comes, so that this number does.
+/// Reachable rows, over relations in both directions, with the fewest steps. The selection contains the number of
+/// all; the first row is always selected, so that the number is known.
 macro_rules! reach {
     ($select:literal) => {
         concat!(
@@ -93,7 +93,7 @@ const REACHED_RELATIONS: &str = reach!(
      WHERE r.length <= $5 OR r.nth = 1 ORDER BY r.seq"
 );
 
-/// From where a part of the graph is reached, and how much of it is loaded.
+/// Where the neighbourhood starts, and how much of it is loaded.
 struct Reach<'a> {
     ids: &'a [String],
     names: &'a [String],
@@ -102,7 +102,7 @@ struct Reach<'a> {
 }
 
 impl PostgresBank {
-    /// The entities that are meant, with what is around them.
+    /// The entities, with their neighbourhood.
     pub(super) async fn opened(
         &self,
         caller: &Caller,
@@ -126,7 +126,7 @@ impl PostgresBank {
         let mut ids: Vec<String> = meant.into_iter().map(|entity| entity.id.clone()).collect();
         ids.sort_unstable();
         ids.dedup();
-        // A name with a type may have brought entities of the name alone, which nobody means.
+        // A name with a type may have matched entities of the name alone, which are not meant.
         if found(answer(&rows, 0), 6)? == ids.len() {
             return Ok(subgraph(&rows)?);
         }
@@ -171,12 +171,12 @@ fn subgraph(rows: &[Vec<Row>]) -> Result<Subgraph, StoreError> {
     })
 }
 
-/// How many rows there are, of which these were chosen.
+/// The number of rows from which these were selected.
 fn found(rows: &[Row], place: usize) -> Result<usize, StoreError> {
     Ok(whole(rows.first().map_or(Ok(0), |row| column(row, place))?))
 }
 
-/// Observations in storage order, put in the order of their entities, newest first for each.
+/// Observations in storage order, sorted by entity, newest first.
 fn by_entity(entities: &[Entity], mut observations: Vec<Observation>) -> Vec<Observation> {
     let places: HashMap<&str, usize> = entities.iter().map(|entity| entity.id.as_str()).zip(0..).collect();
     observations.reverse();

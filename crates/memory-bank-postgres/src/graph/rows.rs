@@ -12,7 +12,7 @@ use tokio_postgres::Row;
 
 use crate::column::column;
 
-/// What a write found: the entities that may be meant, as a graph of their own.
+/// The result of a write's query: the entities that may be meant, as a graph of their own.
 #[derive(Debug, Default)]
 pub(crate) struct Found {
     pub(crate) state: GraphState,
@@ -63,8 +63,7 @@ pub(crate) fn observation_of(row: &Row) -> Result<Observation, StoreError> {
     })
 }
 
-/// What the column `source` of an observation holds: its source, and who signed it. The author is no part of what makes
-/// two facts the same.
+/// The column `source` of an observation: its source and its author. The author does not distinguish two facts.
 #[derive(Debug, Default, Serialize, Deserialize)]
 struct Origin {
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -1,5 +1,5 @@
-//! A change of the graph: the rows that it may concern are read and locked in one round trip, the core decides, and
-//! what it decided is written and committed in another.
+//! A change of the graph: the rows that it may concern are read and locked in one round trip, the core decides, and a
+//! second round trip writes and commits.
 
 use jiff::Timestamp;
 use memory_bank_core::caller::{Caller, Right};
@@ -31,8 +31,9 @@ const LOCK_RELATIONS: &str = "SELECT r.id, r.from_entity_id, r.to_entity_id, r.r
     AND r.to_entity_id IN (SELECT id FROM public.graph_entities WHERE project_id = $1 AND (id = ANY ($2) OR name_key = ANY ($3))) \
     ORDER BY r.seq FOR UPDATE";
 
-/// What the entities have of a fact: the first with this text and source, and those whose time it may need, so that two
-/// sources that say the same in one millisecond both stay. The entities are locked, so nobody adds to them meanwhile.
+/// The entities' observations that may equal a fact: the first with this text and source, and those whose timestamp
+/// it may need, so that two sources of the same text in one millisecond both stay. The entities are locked, so nobody
+/// adds to them meanwhile.
 const SAME_FACTS: &str = "SELECT f.id, f.entity_id, f.content, f.source, f.\"timestamp\" FROM public.graph_entities e \
     CROSS JOIN LATERAL ( \
     (SELECT o.id, o.entity_id, o.content, o.source::text AS source, o.\"timestamp\", o.seq FROM public.graph_observations o \
@@ -44,7 +45,7 @@ const SAME_FACTS: &str = "SELECT f.id, f.entity_id, f.content, f.source, f.\"tim
     AND (o.at >= $7 OR o.\"timestamp\" = $8) ORDER BY (o.\"timestamp\" = $8) DESC NULLS LAST, o.at, o.seq LIMIT 64) \
     ) AS f WHERE e.project_id = $1 AND (e.id = ANY ($2) OR e.name_key = ANY ($3)) ORDER BY f.seq";
 
-/// The same for many facts at once. Each row of the question is a fact with one key of the entity that it may be about.
+/// The same for many facts at once. Each input row is a fact with one key of the entity that it may belong to.
 const SAME_FACTS_OF_MANY: &str = "SELECT f.id, f.entity_id, f.content, f.source, f.\"timestamp\" \
     FROM unnest($2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[]) \
     AS wanted (id, name, content, kind, ref, at) \
@@ -83,7 +84,7 @@ const DELETE_OBSERVATION: &str = "WITH changed AS (DELETE FROM public.graph_obse
 const DELETE_RELATION: &str = "WITH changed AS (DELETE FROM public.graph_relations WHERE project_id = $1 AND id = $2 \
     RETURNING 1) SELECT app.must_be((SELECT count(*) FROM changed), 1)";
 
-/// Which rows a change may concern.
+/// The rows that a change may concern.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Keys {
     pub(super) ids: Vec<String>,
@@ -94,7 +95,7 @@ pub(super) struct Keys {
     facts: Facts,
 }
 
-/// Many facts that may be there already, as columns: a row for each key of the entity that a fact may be about.
+/// Facts that may exist already, as columns: a row for each key of the entity that a fact may belong to.
 #[derive(Debug, Clone, Default)]
 struct Facts {
     ids: Vec<Option<String>>,
@@ -105,7 +106,7 @@ struct Facts {
     timestamps: Vec<Option<String>>,
 }
 
-/// A fact that may be there already.
+/// A fact that may exist already.
 #[derive(Debug, Clone)]
 struct Fact {
     text: String,
@@ -121,7 +122,7 @@ impl Keys {
         self
     }
 
-    /// The entities that a word may mean. No name has a null character, and no statement could carry one.
+    /// The entities that a word may mean. No name contains a null character, and no statement can contain one.
     pub(super) fn lookup(mut self, lookup: &Lookup) -> Self {
         let storable = |text: &&String| !text.is_empty() && !text.contains('\0');
         self.ids.extend(Some(&lookup.id).filter(storable).cloned());
@@ -138,7 +139,7 @@ impl Keys {
         self
     }
 
-    /// What the entities have of this fact.
+    /// The entities' observations that may equal this fact.
     pub(super) fn fact(mut self, plan: &ObservationPlan) -> Self {
         let source = plan.source.as_ref();
         self.fact = Some(Fact {
@@ -150,7 +151,7 @@ impl Keys {
         self
     }
 
-    /// What the entities that a word may mean have of this fact; one of many.
+    /// The observations of the entities that a word may mean that may equal this fact; one of many.
     pub(super) fn fact_of(mut self, lookup: &Lookup, plan: &ObservationPlan) -> Self {
         let storable = |text: &&String| !text.is_empty() && !text.contains('\0');
         let names = [Some(&lookup.name), lookup.typed.as_ref().map(|(name, _)| name)];
@@ -176,8 +177,8 @@ impl Keys {
 }
 
 impl PostgresBank {
-    /// Reads and locks what `keys` names, lets `decide` say what happens, and writes it. `decide` may run more than
-    /// once. What was there already (a fact, a relation) stays as it is and is what comes back.
+    /// Reads and locks the rows of `keys`, lets `decide` compute the change, and writes it. `decide` may run more
+    /// than once. An existing fact or relation stays unchanged and is returned.
     pub(super) async fn write_graph<T>(
         &self,
         caller: &Caller,
@@ -187,7 +188,7 @@ impl PostgresBank {
     where
         T: Stored + Send,
     {
-        // Which of the two it takes, the changes decide; the policies ask for it.
+        // The changes decide which right is needed; the policies check it.
         if !caller.may(Right::Write) && !caller.may(Right::Admin) {
             return Err(StoreError::Denied.into());
         }
@@ -197,7 +198,7 @@ impl PostgresBank {
                 Err(Refusal::Graph(error)) => return Err(error),
                 Err(Refusal::Failed(Failure::Store(error))) => return Err(error.into()),
                 Err(Refusal::Failed(Failure::Conflict(met))) => {
-                    tracing::debug!(met, "a change of the graph met another one and is tried again");
+                    tracing::debug!(met, "a change of the graph conflicted with another one; retrying");
                 }
             }
         }
@@ -287,9 +288,9 @@ impl PostgresBank {
     }
 }
 
-/// About how many bytes a change adds, as the triggers count them.
+/// Estimates the bytes that a change adds, as the triggers count them.
 fn bytes_added(event: &Event, found: &Found) -> i64 {
-    /// What a row takes beside its texts.
+    /// The overhead of a row.
     const ROW: usize = 200;
     let json = |value: Option<usize>| value.unwrap_or_default();
     let entity = |entity: &Entity| {
@@ -313,7 +314,7 @@ fn bytes_added(event: &Event, found: &Found) -> i64 {
     i64::try_from(after).unwrap_or(i64::MAX) - i64::try_from(before).unwrap_or(i64::MAX)
 }
 
-/// Why one attempt came to nothing.
+/// Why an attempt failed.
 pub(super) enum Refusal {
     Graph(GraphError),
     Failed(Failure),
@@ -331,11 +332,11 @@ impl From<StoreError> for Refusal {
     }
 }
 
-/// What comes back of a change. Of two that add the same fact or relation, both get the one that is stored.
+/// The rows that a change returns. If two callers add the same fact or relation, both get the stored one.
 pub(super) trait Stored: Sized {
     /// Reads what is stored, by project and id.
     const STORED: Option<&'static str> = None;
-    /// Whether that is read before the change, in the same transaction.
+    /// Whether they are read before the change, in the same transaction.
     const BEFORE: bool = false;
 
     /// The id to read.
@@ -343,7 +344,7 @@ pub(super) trait Stored: Sized {
         None
     }
 
-    /// What is stored.
+    /// The stored rows.
     fn of(_row: &tokio_postgres::Row, planned: Self) -> Result<Self, StoreError> {
         Ok(planned)
     }
@@ -516,7 +517,7 @@ fn time(stored: &str) -> Result<Timestamp, StoreError> {
     })
 }
 
-/// The moment of an observation, to put the newest first.
+/// The time of an observation, to sort the newest first.
 fn milliseconds(stored: &str) -> i64 {
     instant(stored).unwrap_or(i64::MIN)
 }

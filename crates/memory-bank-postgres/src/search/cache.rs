@@ -1,8 +1,8 @@
-//! The projects that are kept ready to be searched: which refresh is under way, who waits for it, and which project gives
-//! way when the memory does not suffice. It must not know how a project is read.
+//! The projects whose index is in memory: running refreshes, their waiters, and eviction. This module must not know
+//! how a project is read.
 //!
-//! An index that was built stays for ten times as long as that took, at most two minutes, so that projects which do not fit
-//! in together take turns instead of evicting each other at every search.
+//! A new index is kept for ten times its build time, at most two minutes, so that projects which do not fit together
+//! take turns instead of evicting each other at every search.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -17,51 +17,51 @@ use tokio::sync::{RwLock, Semaphore, watch};
 use super::contents::Contents;
 use super::workers::{Lane, Workers};
 
-/// How many projects are kept ready to be searched.
+/// The most projects in memory.
 const PROJECTS: usize = 256;
-/// How many refreshes may be under way or queued.
+/// The most refreshes, running or queued.
 const REFRESHES: usize = 128;
-/// How many refreshes with much text to read are under way at a time; the others wait in a queue.
+/// The most running refreshes with much text; the others wait in a queue.
 const LARGE_REFRESHES: usize = 4;
-/// For how many times the time that it took to build an index stays, and at most for how long.
+/// How many times its build time an index is kept, and the longest time.
 const STAYS: u32 = 10;
 const STAYS_AT_MOST: Duration = Duration::from_secs(120);
-/// How long memory that is given back is waited for.
+/// How long to wait for released memory.
 const ROOM_WAIT: Duration = Duration::from_secs(5);
-/// A refresh that nobody asked for during this time, beside what it is expected to take, is given up.
+/// A refresh without waiters for this long, beside its expected duration, is aborted.
 const ABANDONED: Duration = Duration::from_secs(60);
-/// For how long a project that turned out to be too large is refused without being read again, unless its documents become smaller.
+/// For how long a project that is too large is refused without reading it again, unless its documents become smaller.
 const REFUSED: Duration = Duration::from_secs(60);
-/// Text that is read, cut and indexed in a second, in bytes, before any was.
+/// Bytes of text that are indexed per second, before any measurement.
 const FIRST_SPEED: u64 = 4 * 1024 * 1024;
 
-/// How search is done; see [`crate::Database::with_search`].
+/// Settings of search; see [`crate::Database::with_search`].
 #[derive(Debug, Clone, Copy, Default)]
 pub struct SearchOptions {
-    /// The memory that indexes may take.
+    /// The memory for indexes.
     pub memory: IndexBudget,
 }
 
-/// What search indexes take at a moment, and what was refused since the start.
+/// The use of search indexes, and refusals since the start.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct IndexUse {
-    /// Projects that are ready to be searched.
+    /// Projects with an index.
     pub projects: usize,
-    /// The memory that they take, and what is set aside for those being built.
+    /// The memory in use, and the memory reserved for builds.
     pub bytes: u64,
-    /// The memory that they may take.
+    /// The memory limit.
     pub max_bytes: u64,
-    /// Indexes that are being built or brought up to date, those in the queue among them.
+    /// Indexes that are being built or updated, including queued ones.
     pub building: usize,
-    /// Indexes that were built from nothing.
+    /// Indexes that were built.
     pub built: u64,
-    /// Indexes that gave way to others.
+    /// Indexes that were evicted.
     pub evicted: u64,
-    /// Searches that were answered that the index is being built.
+    /// Searches that failed because the index was being built.
     pub answered_building: u64,
     /// Searches of projects that are too large.
     pub refused_too_large: u64,
-    /// Searches for which there was no room.
+    /// Searches without room in memory.
     pub refused_busy: u64,
 }
 
@@ -94,7 +94,7 @@ struct Entry {
     refused: Option<Refusal>,
 }
 
-/// A project that was found to be too large, with these bytes of documents.
+/// A project that is too large, with its bytes of documents.
 #[derive(Debug, Clone, Copy)]
 struct Refusal {
     until: Instant,
@@ -103,12 +103,12 @@ struct Refusal {
     texts: u64,
 }
 
-/// What of a project is in memory, and its place in the queues.
+/// A project's data in memory, and its place in the queues.
 #[derive(Debug)]
 pub(super) struct Project {
     pub(super) contents: Arc<RwLock<Contents>>,
     pub(super) lane: Lane,
-    /// The memory that the contents have their share of.
+    /// The memory budget that the contents use.
     held: AtomicU64,
     /// How far its vectors were when that was last counted.
     dense: Mutex<DenseCount>,
@@ -120,13 +120,13 @@ struct Refresh {
     done: watch::Receiver<bool>,
 }
 
-/// How far a refresh is.
+/// The progress of a refresh.
 #[derive(Debug)]
 pub(super) struct Progress {
     began: Instant,
     total: AtomicU64,
     done: AtomicU64,
-    /// Milliseconds from the beginning to when somebody last waited for it.
+    /// Milliseconds from the beginning to the last waiter.
     wanted: AtomicU64,
 }
 
@@ -150,15 +150,15 @@ impl Progress {
     }
 }
 
-/// What came of asking for a refresh.
+/// The result of requesting a refresh.
 pub(super) enum Joined {
-    /// It is under way; it will say when it is over.
+    /// A refresh is running; its end is signalled.
     UnderWay(Arc<Progress>, watch::Receiver<bool>),
-    /// There is none; this is the right and duty to carry it out.
+    /// No refresh is running; the caller must run it.
     Ours(Turn),
 }
 
-/// The duty to carry out one refresh. Dropped, the refresh is over, whatever came of it.
+/// The duty to run one refresh. Dropping it ends the refresh, whatever its result.
 #[derive(Debug)]
 pub(super) struct Turn {
     indexes: Arc<Indexes>,
@@ -178,7 +178,7 @@ impl Drop for Turn {
 }
 
 impl Project {
-    /// Sets the share of the contents; false if the memory does not suffice.
+    /// Sets the reservation of the contents; false without enough memory.
     pub(super) fn resize(&self, contents: &mut Contents, bytes: u64) -> bool {
         let done = contents.share.resize(bytes);
         self.held.store(contents.share.bytes(), Ordering::Relaxed);
@@ -197,7 +197,7 @@ impl Project {
 }
 
 impl Turn {
-    /// Notes that so many bytes were done since `began`. An error when nobody waits for the whole any more.
+    /// Records that so many bytes were processed since `began`. An error if nobody waits for the result any more.
     pub(super) fn advance(&self, bytes: u64, began: Instant) -> Result<(), StoreError> {
         self.progress.done.fetch_add(bytes, Ordering::Relaxed);
         self.indexes.note_speed(bytes, began.elapsed());
@@ -209,7 +209,7 @@ impl Turn {
         Ok(())
     }
 
-    /// Makes room for the whole to grow to this size: others give way, if their time is over.
+    /// Makes room for the whole to grow to this size: other indexes are evicted, if their time is over.
     pub(super) async fn make_room(&self, contents: &mut Contents, needed: u64) -> Result<(), StoreError> {
         let deadline = Instant::now() + ROOM_WAIT;
         while !self.resize(contents, needed) {
@@ -217,18 +217,18 @@ impl Turn {
             if Instant::now() >= deadline || (!evicted && !self.indexes.is_being_freed()) {
                 return Err(StoreError::SearchBusy { seconds: self.indexes.room_in() });
             }
-            // What was evicted is freed by other threads, and after the searches that still use it.
+            // Evicted indexes are freed by other threads, and after the searches that still use them.
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
         Ok(())
     }
 
-    /// Sets the share of the contents; false if the memory does not suffice.
+    /// Sets the reservation of the contents; false without enough memory.
     pub(super) fn resize(&self, contents: &mut Contents, bytes: u64) -> bool {
         self.project.resize(contents, bytes)
     }
 
-    /// Begins anew, with nothing.
+    /// Starts again with empty contents.
     pub(super) fn begin_anew(&self, contents: &mut Contents) {
         *contents = Contents::empty(&self.indexes.memory);
         self.project.held.store(0, Ordering::Relaxed);
@@ -238,7 +238,7 @@ impl Turn {
         &self.indexes
     }
 
-    /// Notes that the index was built from nothing, which took so long.
+    /// Records that the index was built, and how long it took.
     pub(super) fn is_built(&self, took: Duration) {
         self.indexes.built.fetch_add(1, Ordering::Relaxed);
         if let Some(entry) = self.indexes.locked().entries.get_mut(&self.id) {
@@ -246,7 +246,7 @@ impl Turn {
         }
     }
 
-    /// Notes that the project is too large as it is now.
+    /// Records that the project is too large now.
     pub(super) fn refuse(&self, document_bytes: u64, needed: u64, texts: u64) {
         let until = Instant::now() + REFUSED;
         if let Some(entry) = self.indexes.locked().entries.get_mut(&self.id) {
@@ -275,7 +275,7 @@ impl Indexes {
         self.memory.budget()
     }
 
-    /// A project, which from now on counts as the one that was searched last.
+    /// A project, which becomes the most recently searched one.
     pub(super) fn project(&self, id: ProjectId) -> Arc<Project> {
         let mut projects = self.locked();
         projects.uses += 1;
@@ -303,15 +303,15 @@ impl Indexes {
         project
     }
 
-    /// A project that is in memory, without counting as a search of it.
+    /// A project that is in memory, without counting as a search.
     pub(super) fn held(&self, id: ProjectId) -> Option<Arc<Project>> {
         self.locked().entries.get(&id).map(|entry| Arc::clone(&entry.project))
     }
 
-    /// Joins the refresh of a project that is under way, or gives the turn to begin one of so many bytes.
+    /// Joins the running refresh of a project, or starts one of so many bytes.
     ///
     /// # Errors
-    /// The project was found to be too large, or too many refreshes are queued.
+    /// The project is too large, or too many refreshes are queued.
     pub(super) fn join(self: &Arc<Self>, id: ProjectId, document_bytes: u64) -> Result<Joined, StoreError> {
         let project = self.project(id);
         let mut projects = self.locked();
@@ -338,7 +338,7 @@ impl Indexes {
         Ok(Joined::Ours(Turn { indexes: Arc::clone(self), id, project, progress, done }))
     }
 
-    /// How long a refresh is expected to take from now on.
+    /// The expected remaining time of a refresh.
     pub(super) fn expected(&self, progress: &Progress) -> Duration {
         let speed = self.speed.load(Ordering::Relaxed).max(1);
         let sharing = (LARGE_REFRESHES - self.large.available_permits()).max(1) as u64;
@@ -346,7 +346,7 @@ impl Indexes {
         Duration::from_millis(millis.min(3_600_000))
     }
 
-    /// Counts what a search is refused with.
+    /// Counts the refusal of a search.
     pub(super) fn count(&self, error: &StoreError) {
         let counter = match error {
             StoreError::IndexBuilding { .. } => &self.answered_building,
@@ -381,7 +381,7 @@ impl Indexes {
         }
     }
 
-    /// The average of what was measured, the last weighing most.
+    /// A moving average of measurements.
     fn note_speed(&self, bytes: u64, took: Duration) {
         let micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX).max(1);
         if bytes >= 64 * 1024 {
@@ -391,7 +391,7 @@ impl Indexes {
         }
     }
 
-    /// Lets go of the project that was searched longest ago of those whose time is over; says whether there was one.
+    /// Evicts the least recently searched index whose time is over; returns whether there was one.
     fn evict(&self, but: ProjectId) -> bool {
         let mut projects = self.locked();
         let now = Instant::now();
@@ -401,14 +401,14 @@ impl Indexes {
         true
     }
 
-    /// Whether memory is taken by indexes that were let go.
+    /// Whether evicted indexes still use memory.
     fn is_being_freed(&self) -> bool {
         let projects = self.locked();
         let held = projects.entries.values().map(|entry| entry.project.held.load(Ordering::Relaxed));
         self.memory.taken() > held.sum()
     }
 
-    /// In how many seconds the next index gives way.
+    /// In how many seconds the next index may be evicted.
     fn room_in(&self) -> u64 {
         let now = Instant::now();
         let projects = self.locked();
@@ -422,7 +422,7 @@ impl Indexes {
     }
 }
 
-/// The project that was searched longest ago, of those that are not being refreshed.
+/// The least recently searched project that is not being refreshed.
 fn oldest(projects: &Projects, but: ProjectId, may_go: impl Fn(&Entry) -> bool) -> Option<ProjectId> {
     let entries = projects.entries.iter();
     let free = entries.filter(|(id, entry)| **id != but && entry.refresh.is_none() && may_go(entry));

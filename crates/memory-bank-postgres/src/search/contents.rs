@@ -1,5 +1,5 @@
-//! One project in memory, as far as it was taken in: the index, the graph, and what they were made from. It reads nothing
-//! itself and waits for nothing.
+//! One project in memory: the index, the graph, and what they were made from. This module reads nothing and waits for
+//! nothing.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -18,44 +18,44 @@ use tokio_postgres::Row;
 use crate::column::{answer, column};
 use crate::graph::{entity_of, observation_of, relation_of};
 
-/// From this size on an index is dropped on a thread of its own.
+/// From this size on an index is dropped on its own thread.
 const HEAVY: u64 = 1024 * 1024;
-/// What a row of a graph takes that was empty when it was read.
+/// The assumed size of a row of a graph that was empty when it was read.
 const ROW_BYTES: u64 = 700;
 
-/// A document as the database names it.
+/// A document's row in the inventory.
 #[derive(Debug)]
 pub(super) struct Named {
     pub(super) etag: String,
     pub(super) bytes: u64,
 }
 
-/// What a project holds by now, as the database says in a caller's name.
+/// The current state of a project, as the database reports it to a caller.
 #[derive(Debug)]
 pub(super) struct Inventory {
-    /// When it was asked for: everything that was committed before is in it.
+    /// The time of the query: it includes everything that was committed before.
     pub(super) at: Instant,
     pub(super) documents: HashMap<String, Named>,
     /// The version of the graph.
     pub(super) version: i64,
 }
 
-/// One project as far as it was taken in.
+/// One project, as far as it was loaded.
 #[derive(Debug)]
 pub(super) struct Contents {
     pub(super) index: Index,
     pub(super) graph: GraphState,
-    /// The version of the graph that was taken in; none before all of it was.
+    /// The version of the graph that was loaded; none before all of it was.
     pub(super) version: Option<i64>,
-    /// The etags and sizes of the documents that were taken in, by name.
+    /// The etags and sizes of the loaded documents, by name.
     pub(super) documents: HashMap<String, Named>,
-    /// What a row of the graph took when all of it was read.
+    /// The average size of a row when the whole graph was loaded.
     row_bytes: u64,
-    /// The inventory that was taken in last.
+    /// The last inventory that was loaded.
     pub(super) as_of: Option<Instant>,
-    /// Whether a slice was begun and did not end, so that nothing here can be relied on.
+    /// Whether a slice began and did not end, so that the contents are unreliable.
     pub(super) is_torn: bool,
-    /// Whether the vectors that are stored were loaded.
+    /// Whether the stored vectors were loaded.
     pub(super) has_stored_vectors: bool,
     pub(super) share: MemoryShare,
 }
@@ -75,7 +75,7 @@ impl Contents {
         }
     }
 
-    /// About how many bytes of memory this takes: postings, tables and texts of the index, and the graph.
+    /// The estimated memory in bytes: postings, tables and texts of the index, and the graph.
     pub(super) fn bytes(&self) -> u64 {
         let row = if self.row_bytes == 0 { ROW_BYTES } else { self.row_bytes };
         self.index.bytes() + self.rows() * row
@@ -91,14 +91,14 @@ impl Contents {
         (stats.entity_count + stats.observation_count + stats.relation_count) as u64
     }
 
-    /// Weighs the graph anew, which goes through all of it.
+    /// Measures the size of the whole graph again.
     pub(super) fn weigh_graph(&mut self) {
         self.row_bytes = self.graph.bytes() / self.rows().max(1);
     }
 
-    /// Whether this is what the inventory names, or something later.
+    /// Whether the contents match the inventory, or something later.
     pub(super) fn is_current(&self, inventory: &Inventory) -> bool {
-        // A version ahead of the one asked for was read after it.
+        // A later version was read after this inventory.
         !self.is_torn
             && self.version.is_some_and(|known| known >= inventory.version)
             && self.documents.len() == inventory.documents.len()
@@ -108,12 +108,12 @@ impl Contents {
                 .all(|(name, known)| inventory.documents.get(name).is_some_and(|now| now.etag == known.etag))
     }
 
-    /// Whether everything that was committed before this moment is in here.
+    /// Whether the contents include everything that was committed before this time.
     pub(super) fn has_all_before(&self, moment: Instant) -> bool {
         !self.is_torn && self.version.is_some() && self.as_of.is_some_and(|as_of| as_of >= moment)
     }
 
-    /// Forgets documents that are gone and gives the names of those to be read, the core documents first.
+    /// Removes missing documents and returns the names of those to read, the core documents first.
     pub(super) fn differing(&mut self, inventory: &Inventory) -> Vec<(String, u64)> {
         let gone: Vec<String> =
             self.documents.keys().filter(|name| !inventory.documents.contains_key(*name)).cloned().collect();
@@ -132,7 +132,7 @@ impl Contents {
         differing
     }
 
-    /// Takes in rows of `path, content, etag, updated_at`.
+    /// Loads rows of `path, content, etag, updated_at`.
     pub(super) fn put_documents(&mut self, rows: &[Row]) -> Result<(), StoreError> {
         for row in rows {
             let name: String = column(row, 0)?;
@@ -144,7 +144,7 @@ impl Contents {
         Ok(())
     }
 
-    /// Takes in what was changed in the graph: the ids that were, and the rows that are there of them.
+    /// Applies changes of the graph: the changed ids, and the rows that exist.
     pub(super) fn put_changes(&mut self, changed: &Changed, rows: &[Vec<Row>]) -> Result<(), StoreError> {
         let generation = self.graph.generation();
         self.forget_missing(changed, rows)?;
@@ -162,7 +162,7 @@ impl Contents {
         Ok(())
     }
 
-    /// Takes away what was changed and is not there any more.
+    /// Removes changed rows that do not exist any more.
     fn forget_missing(&mut self, changed: &Changed, rows: &[Vec<Row>]) -> Result<(), StoreError> {
         let present = |at: usize| {
             answer(rows, at).iter().map(|row| column::<String>(row, 0)).collect::<Result<HashSet<_>, _>>()
@@ -214,7 +214,7 @@ impl Contents {
         DocumentsFound::new(found, searched, skipped)
     }
 
-    /// The name under which a document is stored: as asked for, or the canonical one.
+    /// The name under which a document is stored: as given, or the canonical one.
     fn stored_name(&self, asked: &str) -> Result<String, String> {
         let path = DocumentPath::parse(asked).map_err(|error| error.to_string())?;
         let known = path.spellings().into_iter().find(|name| self.documents.contains_key(name));
@@ -225,7 +225,7 @@ impl Contents {
     }
 }
 
-/// Freeing hundreds of megabytes takes long, so it is no task for a thread that others wait for.
+/// Freeing hundreds of megabytes is slow, so it must not block a thread that others wait for.
 impl Drop for Contents {
     fn drop(&mut self) {
         let (index, graph) = (std::mem::take(&mut self.index), std::mem::take(&mut self.graph));
@@ -243,7 +243,7 @@ impl Drop for Contents {
     }
 }
 
-/// The ids of rows that were changed.
+/// The ids of changed rows.
 #[derive(Debug, Default)]
 pub(super) struct Changed {
     pub(super) entities: Vec<String>,

@@ -1,10 +1,10 @@
-//! Search: the core's index, kept in memory for the projects that are searched, and proved anew at every search.
+//! Search: the core's index, in memory for the projects that are searched, and verified at every search.
 //!
-//! Each search first asks the database, in the caller's name and under row-level security, which documents there are
-//! with which etags and at which version the graph stands. A caller who may not read gets nothing, whatever is in
-//! memory, not even that an index is being built; everyone else is answered from what was committed before, since what
-//! differs is read first, once for all who wait. So a search costs one round trip, and some more after a change. Who had
-//! to wait is asked about again. The ranking is the folder's to the last digit, because it is the same code.
+//! Each search first queries, as the caller and under row-level security, the etags of the documents and the version
+//! of the graph. A caller without the right to read gets nothing, not even that an index is being built. All others
+//! get results that include every earlier commit, because differences are read first, once for all waiters. A search
+//! costs one round trip, and some more after a change. After a wait the caller is checked again. The ranking equals
+//! that of a folder, because it is the same code.
 
 mod cache;
 mod contents;
@@ -68,10 +68,10 @@ impl SearchStore for PostgresBank {
 }
 
 impl PostgresBank {
-    /// The names of entities that come closest to what was asked for, as a folder's graph gives them. None where there is no
-    /// index to be had: that the entity is missing is said all the same.
+    /// The entity names that are most similar, as in a folder's graph. Empty without an index: the entity is reported
+    /// as missing all the same.
     pub(crate) async fn suggestions(&self, caller: &Caller, asked: &str) -> Result<Vec<String>, StoreError> {
-        // A key that may only write learns that there is no such entity, and not which ones there are.
+        // A key that may only write learns that the entity does not exist, and not which ones do.
         if !caller.may(Right::Read) {
             return Ok(Vec::new());
         }
@@ -83,7 +83,7 @@ impl PostgresBank {
         }
     }
 
-    /// Searches the caller's project as it is now; none if the caller may not read it.
+    /// Searches the current state of the caller's project; `None` if the caller may not read it.
     async fn searched<T: Send + 'static>(
         &self,
         caller: &Caller,
@@ -107,7 +107,7 @@ impl PostgresBank {
         let indexes = &self.database.indexes;
         let came = Instant::now();
         while came.elapsed() < TURN_WAIT {
-            // Asked again after every wait: a key may be revoked meanwhile.
+            // Query again after every wait: the key may be revoked meanwhile.
             let Some(inventory) = self.inventory(caller).await? else { return Ok(None) };
             let project = indexes.project(caller.project);
             let document_bytes = inventory.document_bytes();
@@ -123,7 +123,7 @@ impl PostgresBank {
                         Err(inventory) => Some(inventory),
                     }
                 }
-                // It is being refreshed; what this search named may be old by the end of that.
+                // A refresh is running; this search's inventory may be outdated at its end.
                 Err(_) => None,
             };
             match (indexes.join(caller.project, document_bytes)?, inventory) {
@@ -133,11 +133,11 @@ impl PostgresBank {
                 (Joined::Ours(turn), None) => drop(turn),
             }
         }
-        // It was brought up to date, and let go again before it was this search's turn.
+        // It was updated, and evicted again before this search had its turn.
         Err(StoreError::SearchBusy { seconds: 1 })
     }
 
-    /// What the caller's project holds by now; none if the caller may not read it.
+    /// The current state of the caller's project; `None` if the caller may not read it.
     async fn inventory(&self, caller: &Caller) -> Result<Option<Inventory>, StoreError> {
         let at = Instant::now();
         let project: [Value<'_>; 1] = [&caller.project.0];
@@ -152,7 +152,7 @@ impl PostgresBank {
         Ok(Some(Inventory { at, documents: named(answer(&rows, 1))?, version: column(first, 1)? }))
     }
 
-    /// Brings the project up to date in a task of its own, which goes on when this search is answered.
+    /// Updates the project in its own task, which continues after this search is answered.
     async fn refresh(
         &self,
         caller: &Caller,
@@ -166,10 +166,10 @@ impl PostgresBank {
         tokio::spawn(async move {
             let outcome = refresher.run(inventory).await;
             if let Err(error) = &outcome {
-                tracing::debug!(%error, "a search index was not brought up to date");
+                tracing::debug!(%error, "a search index was not updated");
             }
             let _nobody_waits = report.send(outcome);
-            // The turn ends here, when the outcome is known.
+            // The turn ends here, when the result is known.
             drop(refresher);
         });
         match self.within(came, &progress, reported).await? {
@@ -178,7 +178,7 @@ impl PostgresBank {
         }
     }
 
-    /// Waits for a refresh that somebody else asked for.
+    /// Waits for a refresh that another search started.
     async fn wait(
         &self,
         came: Instant,
@@ -188,8 +188,8 @@ impl PostgresBank {
         self.within(came, progress, over.wait_for(|over| *over)).await.map(drop)
     }
 
-    /// Waits for a refresh as long as a search does, from when it came: a second, or longer if it is expected sooner and
-    /// only its turn has not come.
+    /// Waits for a refresh for at most a second from the start of the search, or longer if it is expected to finish
+    /// soon and only waits for its turn.
     async fn within<T>(
         &self,
         came: Instant,
@@ -217,7 +217,7 @@ fn named(rows: &[Row]) -> Result<HashMap<String, Named>, StoreError> {
     let mut documents = HashMap::with_capacity(rows.len());
     for row in rows {
         let name: String = column(row, 0)?;
-        // What editors and sync tools left behind came with an import; it is not searched.
+        // Leftovers of editors and sync tools may come with an import; they are not searched.
         if !is_leftover(&name) {
             let bytes = u64::try_from(column::<i64>(row, 2)?).unwrap_or_default();
             documents.insert(name, Named { etag: column(row, 1)?, bytes });
@@ -227,14 +227,14 @@ fn named(rows: &[Row]) -> Result<HashMap<String, Named>, StoreError> {
 }
 
 impl Database {
-    /// The same database with other bounds on search. Indexes that were built before are given up.
+    /// Sets other bounds of search. Existing indexes are dropped.
     #[must_use]
     pub fn with_search(mut self, options: &SearchOptions) -> Self {
         self.indexes = Arc::new(Indexes::new(options));
         self
     }
 
-    /// What search indexes take.
+    /// The use of search indexes.
     #[must_use]
     pub fn index_use(&self) -> IndexUse {
         self.indexes.usage()

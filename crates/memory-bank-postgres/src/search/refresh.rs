@@ -1,8 +1,8 @@
-//! Brings a project in memory up to date, in slices that are bounded in bytes and rows: what differs is read in the name of
-//! the caller who asked first, and taken in on a thread for that. It goes on when that caller is answered already.
+//! Updates a project in memory, in slices that are bounded in bytes and rows: differences are read as the first
+//! caller, and applied on a worker thread. A refresh continues after that caller is answered.
 //!
-//! The changes of the graph are followed row by row as long as they are few; when they are many, as after a restore, the
-//! project is read anew, which is cheaper then.
+//! Few changes of the graph are followed row by row; if they are many, as after a restore, reading the project again
+//! is cheaper.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -22,22 +22,22 @@ use crate::connect::Database;
 use crate::graph::{entity_of, observation_of, relation_of};
 use crate::tenant::{Query, Value};
 
-/// The most documents and bytes of text that are read and taken in at a time. A document that has more comes alone.
+/// The most documents and bytes of text per slice. A larger document is a slice of its own.
 const SLICE_DOCUMENTS: usize = 200;
 const SLICE_BYTES: u64 = 1024 * 1024;
-/// The most changed rows of the graph that are followed at a time.
+/// The most changed rows of the graph per slice.
 const SLICE_CHANGES: usize = 500;
 /// The most entities that are indexed at a time.
 const SLICE_ENTITIES: usize = 500;
-/// The most changed rows that are followed; past them, and past a fourth of all units, the project is read anew.
+/// The most changed rows that are followed; past them, and past a quarter of all units, the project is read again.
 const FOLLOWED_ROWS: i64 = 20_000;
 const FOLLOWED_SHARE: u64 = 4;
 const FOLLOWED_ALWAYS: u64 = 1000;
-/// The most versions that are followed: changes before the last two thousand are not kept.
+/// The most versions that are followed: changes before the last two thousand are not stored.
 const FOLLOWED_VERSIONS: i64 = 1500;
-/// What reading and cutting a slice takes beside the index, for each byte of text, at most [`IndexBudget::ASIDE`].
+/// The memory for reading and cutting a slice beside the index, per byte of text, at most [`IndexBudget::ASIDE`].
 const SLICE_MEMORY_PER_BYTE: u64 = 16;
-/// From this much text on a refresh waits for its turn among the large ones.
+/// From this much text on a refresh queues with the large ones.
 const LARGE: u64 = 256 * 1024;
 
 const TEXTS: &str =
@@ -51,7 +51,7 @@ const SIZE: &str = "SELECT \
     (SELECT count(*) FROM public.graph_observations WHERE project_id = $1), \
     (SELECT coalesce(sum(octet_length(content)), 0)::bigint FROM public.graph_observations WHERE project_id = $1), \
     (SELECT count(*) FROM public.graph_relations WHERE project_id = $1)";
-/// How many rows were changed, as far as they are worth counting; and which.
+/// The number of changed rows, up to the useful maximum; and their ids.
 const CHANGED_ROWS: &str = "SELECT count(*) FROM (SELECT FROM app.graph_changes \
     WHERE project_id = $1 AND version > $2 LIMIT $3) AS changed";
 const CHANGED: &str =
@@ -63,8 +63,8 @@ const OBSERVATIONS: &str = "SELECT id, entity_id, content, source::text, \"times
 const RELATIONS: &str = "SELECT id, from_entity_id, to_entity_id, relation_type, created_at FROM public.graph_relations \
     WHERE project_id = $1 AND id = ANY ($2) ORDER BY seq";
 
-/// A page of a table in the order of its primary key, behind an id: at most a thousand rows, and a row more than a mebibyte
-/// of text at most.
+/// A page of a table in the order of its primary key, after an id: at most a thousand rows, and at most a mebibyte of
+/// text plus a row.
 macro_rules! page {
     ($columns:literal, $bytes:literal, $table:literal) => {
         concat!(
@@ -103,7 +103,7 @@ pub(super) struct Refresher {
 }
 
 impl Refresher {
-    /// Takes in what differs from the inventory.
+    /// Applies the differences from the inventory.
     pub(super) async fn run(&self, inventory: Inventory) -> Result<(), StoreError> {
         let inventory = Arc::new(inventory);
         let mut guard = Arc::clone(&self.turn.project.contents).write_owned().await;
@@ -114,7 +114,7 @@ impl Refresher {
         let outcome = self.steps(&mut held, &inventory).await;
         let mut guard = match held {
             Some(guard) => guard,
-            // A slice panicked and took the guard along.
+            // A slice panicked and dropped the guard.
             None => Arc::clone(&self.turn.project.contents).write_owned().await,
         };
         match &outcome {
@@ -122,7 +122,7 @@ impl Refresher {
             Err(error) => {
                 let has_no_room =
                     matches!(error, StoreError::IndexTooLarge { .. } | StoreError::SearchBusy { .. });
-                // What was followed so far can be followed further; what was built in part is of no use.
+                // Contents that were complete can be followed further; a partial build is useless.
                 if has_no_room || guard.is_torn || guard.version.is_none() {
                     self.turn.begin_anew(&mut guard);
                 }
@@ -153,7 +153,7 @@ impl Refresher {
         self.build(held, inventory).await
     }
 
-    /// Reads everything.
+    /// Reads the whole project.
     async fn build(&self, held: &mut Option<Guard>, inventory: &Arc<Inventory>) -> Result<(), StoreError> {
         let began = Instant::now();
         let values: [Value<'_>; 1] = [&self.caller.project.0];
@@ -172,7 +172,7 @@ impl Refresher {
         let differing = self.differing(held, inventory).await?;
         self.put_documents(held, &differing, inventory).await?;
         self.put_graph(held, version, &size, inventory).await?;
-        // What was changed while all of it was read.
+        // Apply the changes that were made meanwhile.
         let Some(changes) = self.changes(version, inventory).await? else {
             return Err(StoreError::Busy);
         };
@@ -195,7 +195,7 @@ impl Refresher {
         Ok(())
     }
 
-    /// A place among the large refreshes, for one that is large.
+    /// A place among the large refreshes, if this is one.
     async fn turn_of(&self, bytes: u64) -> Result<Option<tokio::sync::SemaphorePermit<'_>>, StoreError> {
         if bytes < LARGE {
             return Ok(None);
@@ -204,7 +204,7 @@ impl Refresher {
         turn.map(Some).map_err(|error| StoreError::Unavailable(error.to_string()))
     }
 
-    /// Forgets documents that are gone, and names those to be read.
+    /// Removes missing documents, and returns the names of those to read.
     async fn differing(
         &self,
         held: &mut Option<Guard>,
@@ -274,7 +274,7 @@ impl Refresher {
         Ok(())
     }
 
-    /// Reads a table page by page. Rows come with their place in the order of storage.
+    /// Reads a table page by page. Rows come with their rank in the order of storage.
     async fn pages<T>(
         &self,
         page: &'static str,
@@ -292,12 +292,12 @@ impl Refresher {
             for row in rows {
                 all.push((column(row, seq)?, row_of(row)?));
             }
-            // A page is decoded here, so others get their turn in between.
+            // Decoding a page takes long, so yield in between.
             tokio::task::yield_now().await;
         }
     }
 
-    /// The changes of the graph since a version; none when they are too many to be followed.
+    /// The changes of the graph since a version; `None` if they are too many to follow.
     async fn changes(&self, since: i64, inventory: &Inventory) -> Result<Option<Changes>, StoreError> {
         let project = self.caller.project.0;
         let most = FOLLOWED_ROWS + 1;
@@ -313,7 +313,7 @@ impl Refresher {
         Ok(Some(Changes { since, count }))
     }
 
-    /// Follows changes of the graph, some rows at a time.
+    /// Follows changes of the graph in slices.
     async fn follow(
         &self,
         held: &mut Option<Guard>,
@@ -350,14 +350,14 @@ impl Refresher {
         Ok(())
     }
 
-    /// Gives back what was set aside for the way here.
+    /// Releases the working memory.
     async fn settle(&self, held: &mut Option<Guard>) -> Result<(), StoreError> {
         let contents = contents(held)?;
         let bytes = contents.bytes();
         self.turn.make_room(contents, bytes).await
     }
 
-    /// Compares what is there with what was set aside for it.
+    /// Compares the real size with the reservation.
     async fn weigh(&self, held: &mut Option<Guard>, inventory: &Inventory) -> Result<(), StoreError> {
         let contents = contents(held)?;
         let bytes = contents.bytes();
@@ -370,7 +370,7 @@ impl Refresher {
         self.turn.make_room(contents, needed).await
     }
 
-    /// Changes the contents on a thread for that. `bytes` is how much text this takes in.
+    /// Changes the contents on a worker thread. `bytes` is the size of the text.
     async fn work<T: Send + 'static>(
         &self,
         held: &mut Option<Guard>,
@@ -407,7 +407,7 @@ struct Changes {
 }
 
 impl Changed {
-    /// The same in parts of at most so many ids, entities first.
+    /// Splits them into parts of at most so many ids, entities first.
     fn slices(self, most: usize) -> Vec<Self> {
         let part = |ids: &[String]| ids.to_vec();
         let entities = self.entities.chunks(most).map(|ids| Self { entities: part(ids), ..Self::default() });
@@ -438,7 +438,7 @@ fn slice_memory(bytes: u64) -> u64 {
     bytes.saturating_mul(SLICE_MEMORY_PER_BYTE).min(IndexBudget::ASIDE)
 }
 
-/// Names with their sizes, in parts that are bounded in number and bytes.
+/// Splits names with their sizes into parts that are bounded in number and bytes.
 fn slices(names: &[(String, u64)]) -> Vec<&[(String, u64)]> {
     let mut parts = Vec::new();
     let mut rest = names;

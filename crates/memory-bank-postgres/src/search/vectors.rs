@@ -1,7 +1,7 @@
-//! The vectors of a project in the database: loaded into its index, made in the name of who searched or wrote last, stored by
-//! functions that check the right to. Between two batches nothing is held but a claim that other replicas see.
+//! The vectors of a project in the database: loaded into its index, made as the last caller who searched or wrote,
+//! and stored by functions that check the right. Between two batches only a claim is held, which other replicas see.
 //!
-//! Only a project whose index is in memory gets vectors. They go with the index and count against its memory.
+//! Only a project whose index is in memory has vectors. They are evicted with the index and count against its memory.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -22,13 +22,13 @@ use crate::column::{answer, column};
 use crate::connect::Database;
 use crate::tenant::{Query, Value, proof_of};
 
-/// How many stored vectors are read at a time, and stored or removed with one call.
+/// How many stored vectors are read at a time, and stored or deleted with one call.
 const PAGE: usize = 1000;
-/// The most vectors of texts that are gone which are removed after one load.
+/// The most vectors of removed texts that are deleted after one load.
 const PRUNED: usize = 10_000;
-/// For how many seconds a replica may make vectors before it says so again.
+/// For how many seconds a claim is valid.
 const CLAIM_SECONDS: i32 = 120;
-/// What a vector takes beside its values.
+/// The overhead of a vector.
 const VECTOR_BYTES: u64 = 96;
 
 const STORED_PAGE: &str = "SELECT unit, vector FROM app.vectors WHERE project_id = $1 AND model = $2 AND unit > $3 \
@@ -39,33 +39,33 @@ const CLAIM: &str = "SELECT app.claim_vectors($1, $2, $3, $4, $5, $6, $7, $8)";
 const PUT: &str = "SELECT app.put_vectors($1, $2, $3, $4, $5, $6, $7)";
 const PRUNE: &str = "SELECT app.prune_vectors($1, $2, $3, $4, $5, $6)";
 
-/// What makes the vectors of all projects of this replica.
+/// The maker of vectors for all projects of this replica.
 #[derive(Debug, Clone)]
 pub(crate) struct Vectors {
     maker: Maker,
-    /// Names this replica towards the others.
+    /// The name of this replica in claims.
     holder: Uuid,
 }
 
-/// The vectors that are stored of a project with one model.
+/// The stored vectors of a project and one model.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StoredVectors {
     /// The project.
     pub slug: String,
     /// The model's name.
     pub model: String,
-    /// The key by which its vectors are stored.
+    /// The key of its vectors.
     pub model_key: Vec<u8>,
-    /// How many there are.
+    /// Their number.
     pub vectors: i64,
     /// The bytes of one, without its row.
     pub width: i32,
-    /// Whether a replica makes more of them at this moment.
+    /// Whether a replica is making more of them.
     pub is_being_made: bool,
 }
 
 impl Database {
-    /// The same database, whose projects get vectors when they are searched or changed.
+    /// Enables vectors for projects that are searched or changed.
     #[must_use]
     pub fn with_embedder(mut self, embedder: Arc<dyn Embedder>, options: MakerOptions) -> Self {
         let holder = self.around.entropy.id();
@@ -73,7 +73,7 @@ impl Database {
         self
     }
 
-    /// What was done for vectors since the start; none without a model.
+    /// The work since the start; `None` without a model.
     #[must_use]
     pub fn vector_use(&self) -> Option<VectorUse> {
         self.vectors.as_ref().map(|vectors| vectors.maker.usage())
@@ -98,10 +98,10 @@ impl Database {
         }
     }
 
-    /// What is stored, project by project. For the schema's owner.
+    /// The stored vectors by project. For the schema's owner.
     ///
     /// # Errors
-    /// The database cannot be asked, or refuses.
+    /// The query fails, or is refused.
     pub async fn stored_vectors(&self) -> Result<Vec<StoredVectors>, StoreError> {
         const SQL: &str = "SELECT slug, name, model, vectors, width, is_held FROM app.list_vectors()";
         let rows = self.call(Query::new(SQL, &[])).await.map_err(StoreError::from)?;
@@ -118,10 +118,10 @@ impl Database {
         rows.iter().map(stored).collect()
     }
 
-    /// Forgets the vectors of a project, some thousand at a time, and says how many went. For the schema's owner.
+    /// Deletes the vectors of a project, some thousand at a time, and returns their number. For the schema's owner.
     ///
     /// # Errors
-    /// There is no such project, or the database refuses.
+    /// The project does not exist, or the query is refused.
     pub async fn forget_vectors(&self, slug: &str) -> Result<i64, StoreError> {
         let mut all = 0;
         loop {
@@ -137,7 +137,7 @@ impl Database {
 }
 
 impl PostgresBank {
-    /// Has the missing vectors of the caller's project made, if a model is set and the project is in memory.
+    /// Requests the missing vectors of the caller's project, if a model is set and the project is in memory.
     pub(crate) fn request_vectors(&self, caller: &Caller) {
         let Some(vectors) = &self.database.vectors else { return };
         let may = caller.may(Right::Read) && caller.proof.is_some();
@@ -148,7 +148,7 @@ impl PostgresBank {
     }
 }
 
-/// One project, in the name of one caller.
+/// One project, for one caller.
 struct Home {
     bank: PostgresBank,
     caller: Caller,
@@ -170,7 +170,7 @@ impl Home {
         self.database().indexes.held(id)
     }
 
-    /// Changes what is in memory, on a thread for that.
+    /// Changes the contents on a worker thread.
     async fn change<T: Send + 'static>(
         &self,
         project: &Arc<Project>,
@@ -190,7 +190,7 @@ impl Home {
         rows.first().map_or(Ok(false), |row| column(row, 0))
     }
 
-    /// Loads what is stored, and names what is stored of texts that are gone.
+    /// Loads stored vectors, and returns those of removed texts.
     async fn load(
         &self,
         model: &ModelId,
@@ -219,7 +219,7 @@ impl Home {
         Ok(Ok(unused))
     }
 
-    /// Takes vectors into the index, if there is memory for them.
+    /// Adds vectors to the index, if there is memory for them.
     async fn put(
         &self,
         model: &ModelId,
@@ -232,7 +232,7 @@ impl Home {
         let (model, budget) = (model.clone(), self.database().indexes.budget());
         self.change(project, move |project, contents| {
             let each = model.dimension() as u64 + VECTOR_BYTES;
-            // Vectors are kept a thousand to a piece of memory.
+            // Vectors are allocated by the thousand.
             let more = each * (vectors.len() as u64 + 1024);
             let needed = contents.bytes().saturating_add(more);
             let most = contents.share.bytes().max(needed);
@@ -330,7 +330,7 @@ impl VectorProject for Home {
         bytes: usize,
         skipped: &HashSet<UnitHash>,
     ) -> Result<Vec<Passage>, StoreError> {
-        // What another replica stored meanwhile is taken over; each time there is less left.
+        // Load the vectors that another replica stored meanwhile; there are fewer each time.
         for _ in 0..PROJECT_PASSAGES {
             let Some(project) = self.project() else { return Ok(Vec::new()) };
             let guard = Arc::clone(&project.contents).read_owned().await;
@@ -379,14 +379,14 @@ impl VectorProject for Home {
     }
 
     async fn close(&self, model: &ModelId) {
-        // What is not given back ends by itself.
+        // A claim that is not released expires.
         if let Err(error) = self.claim(model, 0).await {
-            tracing::debug!(%error, "the right to make vectors was not given back");
+            tracing::debug!(%error, "the claim to make vectors was not released");
         }
     }
 }
 
-/// The vector of a row of `unit, vector`; none if it is not one of this model.
+/// Parses a row of `unit, vector`; `None` if it does not fit this model.
 fn stored_vector(row: &Row, model: &ModelId) -> Result<Option<(UnitHash, Vector)>, StoreError> {
     let (unit, bytes): (&[u8], &[u8]) = (column(row, 0)?, column(row, 1)?);
     let vector = Vector::from_bytes(bytes).ok().filter(|vector| vector.dimension() == model.dimension());

@@ -1,5 +1,5 @@
-//! The threads that build and search indexes: few, so that the processors are left to everybody else, and taken in turn. It
-//! must not know what is built or searched.
+//! The threads that build and search indexes: few, so that the processors are left to others, and used in turn. This
+//! module must not know the work.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -9,11 +9,11 @@ use memory_bank_core::error::StoreError;
 use tokio::sync::Semaphore;
 use tokio::task::spawn_blocking;
 
-/// How many searches may wait for a thread, of all projects and of one.
+/// How many searches may wait for a thread, in total and per project.
 const WAITING: usize = 256;
 const WAITING_OF_PROJECT: usize = 64;
 
-/// Work of a project that is queued, so that one project's searches do not wait in front of all others.
+/// Queues the work of a project, so that one project's searches do not delay all others.
 #[derive(Debug)]
 pub(super) struct Lane {
     turns: Arc<Semaphore>,
@@ -25,7 +25,7 @@ pub(super) struct Workers {
     builders: Arc<Semaphore>,
     searchers: Arc<Semaphore>,
     waiting: AtomicUsize,
-    /// How many threads search.
+    /// The number of search threads.
     width: usize,
 }
 
@@ -40,13 +40,13 @@ impl Default for Workers {
 }
 
 impl Workers {
-    /// The lane of one project: it has at most half of the threads.
+    /// The lane of one project: it uses at most half of the threads.
     pub(super) fn lane(&self) -> Lane {
         let turns = Arc::new(Semaphore::new((self.width / 2).max(1)));
         Lane { turns, waiting: AtomicUsize::default() }
     }
 
-    /// Does one slice of a build. Slices of all builds take turns.
+    /// Runs one slice of a build. Slices of all builds take turns.
     pub(super) async fn build<T: Send + 'static>(
         &self,
         work: impl FnOnce() -> T + Send + 'static,
@@ -61,7 +61,7 @@ impl Workers {
         .map_err(ended)
     }
 
-    /// Does one search.
+    /// Runs one search.
     pub(super) async fn search<T: Send + 'static>(
         &self,
         lane: &Lane,
@@ -85,7 +85,7 @@ fn ended(error: impl std::fmt::Display) -> StoreError {
     StoreError::Unavailable(format!("the work on a search index ended early: {error}"))
 }
 
-/// A place among those who wait or work.
+/// A place in the queue or on a thread.
 struct Waiting<'a>(&'a AtomicUsize);
 
 impl<'a> Waiting<'a> {

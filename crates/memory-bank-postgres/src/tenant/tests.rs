@@ -8,7 +8,7 @@ use memory_bank_test_postgres::TestDatabase;
 use super::*;
 use crate::connect::{DatabaseOptions, Surroundings, TrustOptions};
 
-/// A pool of one connection, so that whoever comes next gets what the one before left.
+/// A pool of one connection, so that the next user gets the same connection.
 fn bench() -> (TestDatabase, Database, Caller) {
     bench_of(1)
 }
@@ -46,7 +46,7 @@ fn bench_of(max_connections: usize) -> (TestDatabase, Database, Caller) {
     (test, database, caller)
 }
 
-/// What a connection that somebody gets now has left of anybody: nothing.
+/// The context that remains on a connection for its next user: nothing.
 async fn is_clean(database: &Database) {
     let connection = database.connection().await.unwrap();
     let left = "SELECT (current_user = session_user)::text || coalesce(current_setting('app.current_user_id', true), '') \
@@ -103,7 +103,7 @@ async fn a_read_by_function_leaves_no_role_and_no_tenant_however_it_ends() {
     let slow = database.read_by_function(&caller, Query::new(sleeps, &values));
     let gone = tokio::time::timeout(Duration::from_millis(50), slow).await;
     assert!(gone.is_err());
-    // Nor a statement that still runs, for whoever comes next to wait for.
+    // Nor a running statement, for which the next user would wait.
     tokio::time::timeout(Duration::from_secs(10), is_clean(&database)).await.unwrap();
     assert!(answers(&database, &caller).await);
 }
@@ -175,7 +175,7 @@ async fn when_begin_fails_the_read_is_thrown_away_and_the_write_never_sent() {
     for left_open in ["BEGIN; SELECT 1", "BEGIN; SELECT 1 / 0"] {
         let query = [Query::new("SELECT 42", &[])];
         let spoil = async || {
-            // Whether this fails is not the point: it leaves the connection inside a transaction.
+            // This may fail; it only leaves the connection inside a transaction.
             let _ = database.connection().await.unwrap().batch_execute(left_open).await;
         };
         spoil().await;

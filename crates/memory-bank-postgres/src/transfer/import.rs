@@ -1,4 +1,4 @@
-//! A project that comes in: what is there already is looked at, kept in a snapshot, and then added to or replaced.
+//! Imports a project: the existing data is checked, saved in a snapshot, and then merged or replaced.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -22,7 +22,7 @@ use crate::column::{answer, column};
 use crate::quota::{StoredBytes, USAGE};
 use crate::tenant::{Query, Transaction, Value};
 
-/// One move into a project at a time: the second waits for the first.
+/// One import into a project at a time: the second waits for the first.
 const ALONE: &str =
     "SELECT pg_advisory_xact_lock(hashtextextended('memory-bank-mcp move ' || $1::uuid::text, 0))";
 const PRESENT: &str =
@@ -38,26 +38,26 @@ const PUT_STATE: &str = "INSERT INTO app.project_state (project_id, user_id, sta
 const PUT_BACKUP: &str =
     "INSERT INTO app.backups (project_id, id, created_by, created_at) VALUES ($1, $2, $3, $4)";
 
-/// What an import did.
+/// The result of an import.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Imported {
-    /// Documents that are new.
+    /// New documents.
     pub added: usize,
-    /// Documents that have another text now.
+    /// Documents with a changed text.
     pub changed: usize,
-    /// Documents that were there with this text already.
+    /// Unchanged documents.
     pub unchanged: usize,
-    /// Documents that were removed, since what came does not have them.
+    /// Documents that were removed because the source does not contain them.
     pub removed: usize,
-    /// The snapshot of what was there before.
+    /// The snapshot of the previous data.
     pub snapshot: Option<String>,
-    /// Backups that came along.
+    /// Imported backups.
     pub backups: usize,
-    /// Ids of backups that were there already, or for which there is no more room.
+    /// Ids of backups that existed already, or for which there was no room.
     pub backups_left_out: Vec<String>,
 }
 
-/// A move into a project, in one transaction. Dropped, nothing has happened.
+/// An import, in one transaction. Dropping it rolls it back.
 pub struct Import {
     transaction: Transaction,
     caller: Caller,
@@ -78,11 +78,11 @@ impl std::fmt::Debug for Import {
 }
 
 impl PostgresBank {
-    /// Begins to move something into the caller's project. A project that holds something is kept in a snapshot first.
-    /// The audit log is told of `action`, with the name of the folder or file that it is done with.
+    /// Begins an import into the caller's project. A project that is not empty is saved in a snapshot first. The
+    /// audit log records `action`, with the name of the folder or file.
     ///
     /// # Errors
-    /// It holds something and `onto` wants it empty; the caller lacks the right; the database fails.
+    /// The project is not empty and `onto` requires that; the caller lacks the right; the database fails.
     pub async fn begin_import(
         &self,
         caller: &Caller,
@@ -99,7 +99,8 @@ impl PostgresBank {
         let told: [Value<'_>; 3] = [&action.name(), &subject, &detail];
         let first = [
             Query::new(PATIENT, &[]),
-            // Told in the same transaction, and before: what an import removes is then not told of one by one.
+            // Record it in the same transaction, and first: the audit log then omits the single deletions of an
+            // import.
             Query::new(NOTE, &told),
             Query::new(ALONE, &project),
             Query::new(PRESENT, &project),
@@ -162,11 +163,11 @@ impl Import {
         Ok(())
     }
 
-    /// Writes the bank, its rules files and, where there is none, the caller's state. `wrote` hears how many items were
-    /// written.
+    /// Writes the bank, its rules files and, if there is none, the caller's state. `wrote` gets the number of written
+    /// items.
     ///
     /// # Errors
-    /// A database cannot keep it, or it is too much; the database fails.
+    /// A database cannot store it, or it is too large; the database fails.
     pub async fn put(
         &mut self,
         copy: &ProjectCopy,
@@ -225,7 +226,7 @@ impl Import {
         if let Some(state) = &copy.state {
             let text =
                 serde_json::to_string(state).map_err(|error| StoreError::Unavailable(error.to_string()))?;
-            // No text column holds it, and no statement either.
+            // Neither a text column nor a statement can contain it.
             if !text.contains("\\u0000") {
                 let values: [Value<'_>; 4] = [&project, &self.caller.user.0, &text, &self.now];
                 self.transaction.run(&[Query::new(PUT_STATE, &values)]).await?;
@@ -234,7 +235,7 @@ impl Import {
         Ok(())
     }
 
-    /// Whether a backup of this id can come along: it is not there yet, and there is room.
+    /// Whether a backup of this id can be imported: it does not exist, and there is room.
     pub fn takes_backup(&mut self, id: &str) -> bool {
         let takes = !self.backups.contains(id) && self.backups.len() < limits::BACKUPS;
         if !takes {
@@ -263,10 +264,10 @@ impl Import {
         Ok(())
     }
 
-    /// Makes it so.
+    /// Commits.
     ///
     /// # Errors
-    /// The project would hold more than its quota, or the database fails; nothing has happened.
+    /// The project would exceed its quota, or the database fails; nothing was changed.
     pub async fn commit(self) -> Result<Imported, TransferError> {
         let project: [Value<'_>; 1] = [&self.caller.project.0];
         let rows = self.transaction.run(&[Query::new(USAGE, &project)]).await?;
@@ -279,7 +280,7 @@ impl Import {
         Ok(self.done)
     }
 
-    /// Says what it would do, and does nothing.
+    /// Returns the result without committing.
     pub async fn forget(self) -> Imported {
         self.transaction.roll_back().await;
         self.done

@@ -1,8 +1,7 @@
-//! A whole project in and out, in the name of one of its members: each move is one transaction under row-level security.
+//! Exports and imports whole projects for one of their members: each is one transaction under row-level security.
 //!
-//! An import holds what it writes in memory (`limits::MOVED_BYTES` for the bank and for each backup of it) and is all or
-//! nothing; an export sees everything as at one moment. What rows cannot say goes to `app.files`; which that is, the
-//! core decides.
+//! An import holds its data in memory (`limits::MOVED_BYTES` for the bank and for each backup) and is all or nothing;
+//! an export sees one snapshot. Data that rows cannot express goes to `app.files`; the core decides which.
 
 mod import;
 mod read;
@@ -16,14 +15,14 @@ use crate::tenant::Failure;
 pub use import::{Import, Imported};
 pub use read::Export;
 
-/// Why a project was not moved. Nothing was changed.
+/// Why a transfer failed. Nothing was changed.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum TransferError {
-    /// It cannot be carried out as asked; the text says why and what to do.
+    /// It cannot be done as requested; the text has the reason and the remedy.
     #[error("{0}")]
     Refused(String),
-    /// The bank holds what a database cannot keep.
+    /// The bank contains data that a database cannot store.
     #[error(transparent)]
     NotMovable(#[from] NotMovable),
     /// The store failed.
@@ -43,6 +42,6 @@ impl From<Failure> for TransferError {
     }
 }
 
-/// Longer than a call of a client may take: a move has more to do, and waits for files meanwhile.
+/// Longer than a client's call: a transfer has more to do, and waits for files meanwhile.
 pub(super) const PATIENT: &str = "SELECT set_config('statement_timeout', '300s', true), \
     set_config('idle_in_transaction_session_timeout', '300s', true)";

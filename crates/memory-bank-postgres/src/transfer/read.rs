@@ -1,4 +1,4 @@
-//! Out of the database: the live rows, or those of a backup, as a copy of the bank.
+//! Exports: the live rows, or those of a backup, as a copy of the bank.
 
 use jiff::Timestamp;
 use memory_bank_core::caller::Caller;
@@ -15,7 +15,7 @@ use crate::column::{answer, column};
 use crate::graph::graph_of;
 use crate::tenant::{Query, Transaction, Value};
 
-/// How many documents are read with one statement.
+/// How many documents one statement reads.
 const BATCH: usize = 100;
 
 const SIZES: &str =
@@ -61,7 +61,7 @@ const BACKUP_FILES: &str = "SELECT r.kind, r.path, r.content, r.modified_at FROM
     LATERAL json_populate_record(NULL::app.files, i.item) r \
     WHERE i.project_id = $1 AND i.backup_id = $2 AND i.kind = 'file' ORDER BY r.kind, r.path";
 
-/// A project that is read, as it was at one moment.
+/// A snapshot of a project that is being read.
 pub struct Export {
     transaction: Transaction,
     caller: Caller,
@@ -76,10 +76,10 @@ impl std::fmt::Debug for Export {
 }
 
 impl PostgresBank {
-    /// Begins to read everything that the project holds, in the caller's name.
+    /// Begins to read a whole project as the caller.
     ///
     /// # Errors
-    /// There is more than is moved at once, or the database fails.
+    /// The project exceeds the bound of a transfer, or the database fails.
     pub async fn begin_export(&self, caller: &Caller) -> Result<Export, TransferError> {
         let project: [Value<'_>; 1] = [&caller.project.0];
         let first = [
@@ -107,13 +107,13 @@ impl PostgresBank {
 }
 
 impl Export {
-    /// How much there is.
+    /// The number of items.
     #[must_use]
     pub fn size(&self) -> Size {
         self.size
     }
 
-    /// Reads the bank, its rules files and the caller's own state. `read` hears how many items were read.
+    /// Reads the bank, its rules files and the caller's own state. `read` gets the number of read items.
     ///
     /// # Errors
     /// The database fails.
@@ -169,7 +169,7 @@ impl Export {
     /// Reads one of them.
     ///
     /// # Errors
-    /// It is larger than what is moved at once, or the database fails.
+    /// It exceeds the bound of a transfer, or the database fails.
     pub async fn backup(&mut self, id: &str) -> Result<BankCopy, TransferError> {
         let values: [Value<'_>; 2] = [&self.caller.project.0, &id];
         let rows = self.transaction.run(&[Query::new(BACKUP_WEIGHT, &values)]).await?;
@@ -196,7 +196,7 @@ fn check_weight(rows: &[Row], what: &str) -> Result<(), TransferError> {
         Some(row) => column(row, 0)?,
         None => 0,
     };
-    // A backup's rows are JSON, in which bytes take twice their room.
+    // A backup's rows are JSON, in which bytes take twice their size.
     if weight.unsigned_abs() > 2 * limits::MOVED_BYTES {
         return Err(TransferError::Refused(format!(
             "{what} has {weight} bytes, more than the {} that are moved at once",

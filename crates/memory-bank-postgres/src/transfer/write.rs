@@ -1,4 +1,4 @@
-//! Into the database: a copy of a bank as rows, many with each statement; and as the items of a backup.
+//! Writes a copy of a bank as rows, many per statement; and as the items of a backup.
 
 use jiff::Timestamp;
 use memory_bank_core::caller::Caller;
@@ -15,7 +15,7 @@ use super::TransferError;
 use crate::graph::source_of;
 use crate::tenant::{Query, Transaction, Value};
 
-/// How much one statement carries: so many rows, or so many bytes and one row.
+/// The size of one statement: so many rows, or so many bytes and one row.
 const ROWS: usize = 1000;
 const BYTES: usize = 4 * 1024 * 1024;
 
@@ -52,7 +52,7 @@ const PUT_FILES: &str = "INSERT INTO app.files (project_id, kind, path, content,
 const PUT_ITEMS: &str = "INSERT INTO app.backup_items (project_id, backup_id, kind, key, item) \
     SELECT $1, $2, u.kind, u.key, u.item::json FROM unnest($3::text[], $4::text[], $5::text[]) AS u (kind, key, item)";
 
-/// Writes all rows of a bank. `wrote` hears how many items were written.
+/// Writes all rows of a bank. `wrote` gets the number of written items.
 pub(super) async fn put_bank(
     transaction: &Transaction,
     caller: &Caller,
@@ -136,7 +136,7 @@ pub(super) async fn put_files(
     Ok(())
 }
 
-/// Writes a bank as the items of a backup, as a copy of its rows would have them.
+/// Writes a bank as the items of a backup, in the form of a copy of its rows.
 pub(super) async fn put_items(
     transaction: &Transaction,
     caller: &Caller,
@@ -180,7 +180,7 @@ fn items(bank: &BankCopy, side: &[SideFile]) -> Result<Vec<Item>, StoreError> {
         items.push(("entity", one.id.clone(), row.to_string()));
     }
     for (seq, one) in facts(bank).into_iter().enumerate() {
-        // As the column has it, which is JSON.
+        // In the form of the column, which is JSON.
         let source: Json = match source_of(one)? {
             Some(source) => {
                 serde_json::from_str(&source).map_err(|error| StoreError::Unavailable(error.to_string()))?
@@ -209,7 +209,7 @@ fn items(bank: &BankCopy, side: &[SideFile]) -> Result<Vec<Item>, StoreError> {
     Ok(items)
 }
 
-/// Bytes as the database spells them in JSON.
+/// Bytes in the database's JSON form.
 fn hex(bytes: &[u8]) -> String {
     use std::fmt::Write as _;
     let mut text = String::with_capacity(bytes.len() * 2 + 2);
@@ -221,7 +221,7 @@ fn hex(bytes: &[u8]) -> String {
     text
 }
 
-/// The facts whose entity is there; others cannot be rows and travel beside them.
+/// The facts whose entity exists; others cannot be rows and are stored beside them.
 fn facts(bank: &BankCopy) -> Vec<&Observation> {
     bank.graph.observations().filter(|one| bank.graph.entity(&one.entity_id).is_some()).collect()
 }
@@ -243,7 +243,7 @@ fn column<'a, T, C>(rows: &'a [T], of: impl Fn(&'a T) -> C) -> Vec<C> {
     rows.iter().map(of).collect()
 }
 
-/// Cuts rows into what one statement carries.
+/// Splits rows into statements.
 fn chunks<T>(rows: &[T], weight: impl Fn(&T) -> usize) -> Vec<&[T]> {
     let mut chunks = Vec::new();
     let mut rest = rows;

@@ -1,23 +1,23 @@
-//! In which form a client takes a reply: what its `Accept` says of JSON and of a stream of events.
+//! Content negotiation: whether the `Accept` of a client takes JSON, an event stream, or both.
 
 use http::HeaderMap;
 use http::header::ACCEPT;
 
 const JSON: &str = "application/json";
 const EVENTS: &str = "text/event-stream";
-/// The forms that a client takes.
+/// The accepted forms.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Accepted {
-    /// Whether it takes JSON.
+    /// Whether it accepts JSON.
     pub(crate) json: bool,
-    /// Whether it takes a stream of events.
+    /// Whether it accepts an event stream.
     pub(crate) events: bool,
-    /// Whether it names a stream of events, and does not like JSON better.
+    /// Whether it names an event stream, and does not prefer JSON.
     prefers_events: bool,
 }
 
 impl Accepted {
-    /// What the headers say; without a word a client takes anything. Nothing if it takes neither form.
+    /// Parses the headers; a missing header accepts everything. `None` if neither form is accepted.
     pub(crate) fn of(headers: &HeaderMap) -> Option<Self> {
         let values = headers.get_all(ACCEPT).iter().filter_map(|value| value.to_str().ok());
         let ranges: Vec<(String, f64)> =
@@ -32,7 +32,7 @@ impl Accepted {
         (accepted.json || accepted.events).then_some(accepted)
     }
 
-    /// What a client takes that says nothing.
+    /// The forms for a client without an `Accept`.
     pub(crate) fn anything() -> Self {
         Self { json: true, events: true, prefers_events: false }
     }
@@ -43,7 +43,7 @@ impl Accepted {
     }
 }
 
-/// The weight of a media type: that of the range that fits it best.
+/// The weight of a media type: that of the most specific range.
 fn weight(ranges: &[(String, f64)], wanted: &str) -> f64 {
     let kind = wanted.split('/').next().unwrap_or_default();
     let of = |name: &str| {
@@ -52,7 +52,7 @@ fn weight(ranges: &[(String, f64)], wanted: &str) -> f64 {
     of(wanted).or_else(|| of(&format!("{kind}/*"))).or_else(|| of("*/*")).unwrap_or_default()
 }
 
-/// A range in lower case, and its weight. A weight that is none is passed over, as if it were not there.
+/// A range in lower case, and its weight. An invalid weight is ignored.
 fn media_range(text: &str) -> Option<(String, f64)> {
     let mut parts = split(text, ';').into_iter();
     let range = parts.next()?.trim().to_ascii_lowercase();
@@ -64,7 +64,7 @@ fn media_range(text: &str) -> Option<(String, f64)> {
     (!range.is_empty()).then_some((range, weight.unwrap_or(1.0)))
 }
 
-/// The parts between separators that do not stand in quotes.
+/// The parts between separators outside of quotes.
 fn split(text: &str, separator: char) -> Vec<String> {
     let mut parts = vec![String::new()];
     let (mut quoted, mut escaped) = (false, false);

@@ -1,5 +1,5 @@
-//! From which addresses keys are used. An address that this process has not seen a key at is told to the audit log, in
-//! groups; the log knows whether it is new. Bounded, and beside the hot path a look into a set.
+//! The addresses from which keys are used. A new pair of key and address is written to the audit log, in groups; the
+//! log detects duplicates. Bounded, and one set look-up on the hot path.
 
 use std::collections::{HashMap, HashSet};
 use std::net::{IpAddr, Ipv6Addr};
@@ -12,10 +12,9 @@ use memory_bank_core::clock::Clock;
 use memory_bank_core::identity::KeyHash;
 use memory_bank_core::store::{AddressUse, AuditLog};
 
-/// How many pairs of key and address this process remembers; past this it starts anew, and the log sorts out what it
-/// has.
+/// How many pairs of key and address this process caches; past this it clears the cache.
 const SEEN: usize = 20_000;
-/// How many new ones may wait to be told. More are seen again at their next request.
+/// How many new pairs may wait to be written. Further pairs are seen again at their next request.
 const WAITING: usize = 1000;
 
 type Pair = (KeyId, IpAddr);
@@ -37,7 +36,7 @@ impl Addresses {
         Self { log, clock, state: Mutex::default() }
     }
 
-    /// Notes that a key was used.
+    /// Records a use of a key.
     pub(crate) fn used(&self, key: Option<KeyId>, proof: &KeyHash, address: Option<IpAddr>) {
         let (Some(key), Some(address), true) = (key, address, self.log.is_some()) else { return };
         let pair = (key, network(address));
@@ -52,7 +51,7 @@ impl Addresses {
         state.waiting.insert(pair, (*proof, self.clock.now()));
     }
 
-    /// Tells the log; called now and then.
+    /// Writes new pairs to the log; called periodically.
     pub(crate) async fn tell(&self) {
         let Some(log) = &self.log else { return };
         let uses: Vec<AddressUse> = {
@@ -64,7 +63,7 @@ impl Addresses {
             return;
         }
         if let Err(error) = log.note_addresses(&uses).await {
-            tracing::warn!(%error, "addresses of keys could not be noted; they are when they are used again");
+            tracing::warn!(%error, "addresses of keys could not be written; retrying at their next use");
             let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
             for used in &uses {
                 state.seen.remove(&(used.key, used.address));
@@ -72,11 +71,11 @@ impl Addresses {
         }
     }
 
-    /// Removes what is older than the log shall be, in small batches.
+    /// Deletes entries past the retention of the log, in small batches.
     pub(crate) async fn clean_up(&self, keep: Duration) {
-        /// How many rows go at a time.
+        /// Rows per batch.
         const BATCH: usize = 500;
-        /// How many batches a round may have.
+        /// Batches per round.
         const BATCHES: usize = 20;
         let (Some(log), Ok(keep)) = (&self.log, SignedDuration::try_from(keep)) else { return };
         let Ok(before) = self.clock.now().checked_sub(keep) else { return };
@@ -85,7 +84,7 @@ impl Addresses {
                 Ok(gone) if gone >= BATCH => {}
                 Ok(_) => return,
                 Err(error) => {
-                    tracing::warn!(%error, "old rows of the audit log could not be removed");
+                    tracing::warn!(%error, "old rows of the audit log could not be deleted");
                     return;
                 }
             }
@@ -93,7 +92,7 @@ impl Addresses {
     }
 }
 
-/// The address that counts: of IPv6 the network of 64 bits, since a host may change the rest at will.
+/// The address to count: of IPv6 the /64 network, since a host may change the rest at will.
 pub(crate) fn network(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(address) => {

@@ -1,4 +1,4 @@
-//! The layer in front of everything that needs a key: authentication, then the limits, both told in the reply.
+//! The layer in front of every route that needs a key: authentication, then rate limits; the reply reports both.
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -42,7 +42,7 @@ pub(crate) async fn layer(State(shared): State<Arc<Shared>>, mut request: Reques
         match outcome {
             Ok(authenticated) => {
                 shared.addresses.used(authenticated.caller.key, &authenticated.hash, address);
-                // Nothing behind this layer needs the key.
+                // The layers below do not need the key.
                 request.headers_mut().remove("x-api-key");
                 request.headers_mut().remove(AUTHORIZATION);
                 request.extensions_mut().insert(authenticated);
@@ -67,8 +67,8 @@ fn is_mcp(request: &Request) -> bool {
     matches!(request.uri().path(), "/mcp" | "/mcp/")
 }
 
-/// Whether a request of a key over its limit goes on, since it ends a session: that takes less than the session does. No
-/// key has more sessions to end in a minute than it may have and may open.
+/// Whether a request over its key's limit is admitted because it ends a session, which costs less than the session. A
+/// key has no more sessions to end per minute than it may have and open.
 async fn may_end_session(shared: &Shared, known: &Authenticated) -> bool {
     let sessions = u32::try_from(shared.config.sessions_per_key).unwrap_or(u32::MAX);
     let Some((key, limit)) = key_limit(known) else { return true };
@@ -76,9 +76,9 @@ async fn may_end_session(shared: &Shared, known: &Authenticated) -> bool {
     shared.endings.admit(Admission { key, address: None, origin: Origin::Keyed }).await.admitted
 }
 
-/// Authenticates and counts. A good key counts against itself and, at a high bound, against its address; anything else
-/// counts against the address at a low one. Whether a key is good must be looked up when this process does not know it;
-/// such look-ups have the high bound, so that those who guess do not keep out those who have a key.
+/// Authenticates and counts. A valid key counts against itself and, with a high bound, against its address; all else
+/// counts against the address with a low bound. A key that this process does not know must be looked up; look-ups
+/// have the high bound, so that guessing does not lock out clients with a key.
 async fn admit(
     shared: &Shared,
     headers: &HeaderMap,
@@ -102,14 +102,14 @@ async fn admit(
     };
     let verdict = match &found {
         Ok(known) => keyed(shared, known, network).await,
-        // Nobody can know whether the key is good.
+        // The key can neither be accepted nor rejected.
         Err(AuthError::Unavailable(_)) => Verdict::PASS,
         Err(_) => unkeyed(shared, network).await,
     };
     (verdict, found)
 }
 
-/// Whether a request carries a good key, for routes that want none. It is not counted against the key.
+/// Whether a request has a valid key, for routes that need none. It does not count against the key.
 pub(crate) async fn has_good_key(shared: &Shared, presented: Presented, address: Option<IpAddr>) -> bool {
     let Presented::Key(hash) = presented else { return false };
     if let Some(known) = shared.auth.known(&hash) {
@@ -118,9 +118,9 @@ pub(crate) async fn has_good_key(shared: &Shared, presented: Presented, address:
     look_up(shared, address.map(network)).await.admitted && shared.auth.look_up(&hash).await.is_ok()
 }
 
-/// Counts a look-up of a key, in this process alone.
+/// Counts a look-up of a key, in this process only.
 async fn look_up(shared: &Shared, network: Option<IpAddr>) -> Verdict {
-    /// The bound where requests with a good key have none and others do.
+    /// The bound if requests with a valid key have none and others do.
     const LOOK_UPS: u32 = 1200;
     let config = &shared.config;
     let unbounded = config.keyed_address_limit == 0 && config.address_limit > 0;
@@ -134,8 +134,8 @@ async fn keyed(shared: &Shared, known: &Authenticated, network: Option<IpAddr>) 
     count(shared, key_limit(known), window, Origin::Keyed).await
 }
 
-/// Counts a request without a good key, in this process and for all servers together. The first count holds while Redis
-/// is away, too.
+/// Counts a request without a valid key, in this process and for all replicas. The local count applies while Redis is
+/// down, too.
 async fn unkeyed(shared: &Shared, network: Option<IpAddr>) -> Verdict {
     let inside = guest(shared, network).await;
     if !inside.admitted {
@@ -144,13 +144,13 @@ async fn unkeyed(shared: &Shared, network: Option<IpAddr>) -> Verdict {
     together(inside, count(shared, None, unkeyed_window(shared, network), Origin::Unkeyed).await)
 }
 
-/// Counts a request without a good key in this process alone.
+/// Counts a request without a valid key in this process only.
 async fn guest(shared: &Shared, network: Option<IpAddr>) -> Verdict {
     let Some(address) = unkeyed_window(shared, network) else { return Verdict::PASS };
     shared.guests.admit(Admission { key: None, address: Some(address), origin: Origin::Unkeyed }).await
 }
 
-/// Counts a request to a route that wants no key; the reply when there were too many.
+/// Counts a request to a route that needs no key; returns the reply if there were too many.
 pub(crate) async fn guest_refusal(shared: &Shared, address: Option<IpAddr>) -> Option<Response> {
     let verdict = guest(shared, address.map(network)).await;
     if verdict.admitted {
@@ -166,7 +166,7 @@ fn unkeyed_window(shared: &Shared, network: Option<IpAddr>) -> Option<(IpAddr, u
     network.zip(limit(shared.config.address_limit))
 }
 
-/// What all servers know, or what this one does while nothing is known of the others.
+/// The count of all replicas, or of this one while Redis is down.
 fn together(inside: Verdict, all: Verdict) -> Verdict {
     if all.address.is_some() { all } else { inside }
 }
@@ -191,8 +191,8 @@ fn key_limit(authenticated: &Authenticated) -> Option<(KeyId, u32)> {
     authenticated.caller.key.zip(limit(authenticated.rate_limit))
 }
 
-/// A key that was let in was found void by the store: it is forgotten here, in the shared cache and by the other servers.
-/// Gives why it is void.
+/// The store found an admitted key void: evict it here, in the shared cache and on other replicas. Returns why it is
+/// void.
 pub(crate) async fn void(shared: &Shared, who: &Authenticated) -> AuthError {
     let error = shared.auth.why_void(who).await;
     shared.metrics.not_let_in(&error);
@@ -201,7 +201,7 @@ pub(crate) async fn void(shared: &Shared, who: &Authenticated) -> AuthError {
     error
 }
 
-/// Has the directory prove the key, past every cache: before something begins that asks no store.
+/// Verifies the key with the directory, past every cache: for requests that do not use the store.
 pub(crate) async fn proven(shared: &Shared, who: &Authenticated) -> Result<(), AuthError> {
     match shared.auth.proven(who).await {
         Ok(true) => Ok(()),
@@ -210,8 +210,8 @@ pub(crate) async fn proven(shared: &Shared, who: &Authenticated) -> Result<(), A
     }
 }
 
-/// The reply to a request that is not let in, in the form of the REST routes. For clients of MCP, a server that cannot
-/// look up keys has failed: [`mcp::unavailable`].
+/// The reply to a refused request, in the form of the REST routes. For MCP clients, a server that cannot look up keys
+/// has failed: [`mcp::unavailable`].
 pub(crate) fn unauthorized(error: &AuthError) -> Response {
     if let AuthError::Unavailable(detail) = error {
         tracing::error!(error = %detail, "keys cannot be looked up");
@@ -233,7 +233,7 @@ fn too_many(verdict: &Verdict) -> Response {
     response
 }
 
-/// The tightest window, as headers; the reset is a moment, in seconds since 1970.
+/// The tightest window, as headers; the reset is a time, in seconds since 1970.
 fn tell(shared: &Shared, headers: &mut HeaderMap, verdict: &Verdict) {
     let Some(window) = verdict.tightest() else { return };
     let reset = shared.services.clock.now().as_second().saturating_add_unsigned(window.reset.as_secs() + 1);
@@ -242,7 +242,7 @@ fn tell(shared: &Shared, headers: &mut HeaderMap, verdict: &Verdict) {
     headers.insert(RESET, HeaderValue::from(reset));
 }
 
-/// The client's address: what the outermost trusted proxy says, or the other end of the socket.
+/// The client's address: from the outermost trusted proxy, or the other end of the socket.
 pub(crate) fn client_address(request: &Request, hops: usize) -> Option<IpAddr> {
     let socket = request.extensions().get::<PeerAddress>().map(|info| info.0.ip());
     forwarded::address(request.headers(), hops).or(socket)

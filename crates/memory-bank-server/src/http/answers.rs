@@ -1,5 +1,5 @@
-//! Answers of a session as streams of events: each is kept before it is sent, so that a client whose connection broke
-//! can come back for it.
+//! Replies of a session as event streams: each event is stored before it is sent, so that a client can resume the
+//! stream after its connection broke.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -32,17 +32,17 @@ use crate::http::shared_lists;
 use crate::http::streams::{ALIVE, frame, opening};
 use crate::mcp::rights;
 
-/// How long an answer is waited for before the key is proved and the stream begins without it. Most come at once, go out
-/// in one piece, and have no need of the proof.
+/// How long to wait for a reply before the key is verified and the stream begins without it. Most replies are ready
+/// at once, are sent in one piece, and need no verification.
 const AT_ONCE: Duration = Duration::from_millis(500);
-/// The first version whose clients understand an event without a message.
+/// The first version whose clients accept an event without a message.
 const UNDERSTANDS_OPENING: &str = "2025-11-25";
 
-/// One stream of events that answers one request.
+/// The event stream that answers one request.
 struct Answer {
     asked: Asked,
     session: SessionId,
-    /// The rights that it takes to fetch the answer again.
+    /// The rights that are needed to fetch the reply again.
     needs: Rights,
     last: EventId,
 }
@@ -69,24 +69,24 @@ impl Answer {
         }
     }
 
-    /// Keeps a message and returns its frame. One that cannot be kept is sent all the same, without an id.
+    /// Stores a message and returns its frame. If it cannot be stored, it is sent without an id.
     async fn kept(&mut self, message: String, last: bool) -> String {
         self.kept_as(None, message, last).await
     }
 
-    /// The same, with what is kept in place of the message, if anything is.
+    /// Like [`Self::kept`], but stores `reference` in place of the message, if given.
     async fn kept_as(&mut self, reference: Option<String>, text: String, last: bool) -> String {
         self.last.place += 1;
         let event = self.event(reference.unwrap_or_else(|| text.clone()), last);
         let id = event.id;
-        // The message, its copy for the store and its frame, until the event is kept.
+        // The message, its copy for the store and its frame, until the event is stored.
         let copies = event.message.len().saturating_mul(2).saturating_add(text.len().saturating_mul(2));
         if let Some(memory) = &self.asked.memory {
             memory.settle(kept_bytes(copies));
         }
         let mut kept = self.asked.shared.events.keep(event).await;
         if !kept && last {
-            // Whoever comes back for it reads at once that it is gone.
+            // A client that resumes learns at once that the reply is gone.
             kept = self.asked.shared.events.keep(self.event(not_kept(&text), last)).await;
         }
         let frame = frame(kept.then_some(id), &text);
@@ -97,16 +97,16 @@ impl Answer {
     }
 }
 
-/// The id of a stream: when it began, which says how long it may still be under way, and chance.
+/// The id of a stream: the time at which it began, which bounds how long the call may be in flight, and random bits.
 fn stream_id(now: Timestamp, chance: Uuid) -> Uuid {
     let millis = u64::try_from(now.as_millisecond()).unwrap_or_default();
     let bytes = chance.into_bytes();
-    // Six of the bits in the middle of a random id are no chance.
+    // Six of the middle bits of a random id are fixed.
     let [a, b, c, d, e, f, _, _, _, g, h, i, j, ..] = bytes;
     Builder::from_unix_timestamp_millis(millis, &[a, b, c, d, e, f, g, h, i, j]).into_uuid()
 }
 
-/// What is kept in place of a reply that is too long to be kept, or for which there is no room.
+/// Stored in place of a reply that is too long, or for which there is no room.
 fn not_kept(reply: &str) -> String {
     #[derive(Deserialize)]
     struct Reply {
@@ -118,7 +118,7 @@ fn not_kept(reply: &str) -> String {
     json!({"jsonrpc": "2.0", "id": id, "error": error}).to_string()
 }
 
-/// An answer that is known already.
+/// Sends a reply that is already known.
 pub(crate) async fn one_event(
     asked: &Asked,
     session: SessionId,
@@ -132,7 +132,7 @@ pub(crate) async fn one_event(
     event_stream(Body::from(start + &message))
 }
 
-/// An answer that a call gives. The call goes on when the client is gone, and its answer is kept.
+/// Sends the reply of a call. The call continues when the client is gone, and its reply is stored.
 pub(crate) async fn as_events(
     asked: Asked,
     parts: Parts,
@@ -157,7 +157,7 @@ pub(crate) async fn as_events(
     let mut ready = start;
     let first = match tokio::time::timeout(AT_ONCE, receiver.recv()).await {
         Ok(part) => Some(part),
-        // The status says whether the key is good, so it waits until the database has said that.
+        // The status depends on the key, so wait until the database has verified it.
         Err(_) => tokio::select! {
             part = receiver.recv() => Some(part),
             good = shared.auth.proven_together(&who) => match good {
@@ -217,7 +217,7 @@ async fn run(
         response = asked.call(parts, body, &message) => response,
         () = call.cancelled.cancelled() => return,
     };
-    // That the client is gone is no reason to stop: it may come back for the answer.
+    // A disconnected client is no reason to stop: it may return for the reply.
     if is_stream(&response) {
         let mut messages = Messages::new(response.into_body());
         while let Some(message) = messages.next().await {
@@ -242,7 +242,7 @@ async fn run(
     let _ = out.send(Part::Last(text)).await;
 }
 
-/// A refusal while the status can still be sent.
+/// A refusal before the status is sent.
 fn refusal(status: StatusCode, headers: HeaderMap, text: Bytes) -> Response {
     let mut response = Response::new(Body::from(text));
     *response.status_mut() = status;
@@ -251,7 +251,7 @@ fn refusal(status: StatusCode, headers: HeaderMap, text: Bytes) -> Response {
     response
 }
 
-/// A refusal as a message of JSON-RPC, which is all that may stand in an event.
+/// A refusal as a JSON-RPC message, the only content that an event may have.
 fn as_message(id: &Value, text: String) -> String {
     let refused = serde_json::from_str::<Value>(&text).unwrap_or_default();
     if refused.get("jsonrpc").is_some() {
@@ -262,14 +262,14 @@ fn as_message(id: &Value, text: String) -> String {
         .to_string()
 }
 
-/// The message of a reply in JSON.
+/// The message of a JSON reply.
 pub(crate) async fn json_of(response: Response) -> Result<Value, Response> {
     let body = response.into_body().collect().await.map(http_body_util::Collected::to_bytes);
     let value = body.ok().and_then(|body| serde_json::from_slice(&body).ok());
     value.ok_or_else(|| reply::error(StatusCode::INTERNAL_SERVER_ERROR, "the server failed"))
 }
 
-/// A reply that is a stream of events.
+/// A reply as an event stream.
 pub(crate) fn event_stream(body: Body) -> Response {
     let mut response = Response::new(body);
     let headers = response.headers_mut();
@@ -278,7 +278,7 @@ pub(crate) fn event_stream(body: Body) -> Response {
     response
 }
 
-/// A reply in JSON as the only event of a stream that cannot be resumed.
+/// A JSON reply as the only event of a stream that cannot be resumed.
 pub(crate) fn as_one_event(response: Response) -> Response {
     let piece =
         |text: &'static str| futures::stream::once(async move { Ok(Bytes::from_static(text.as_bytes())) });
@@ -286,12 +286,12 @@ pub(crate) fn as_one_event(response: Response) -> Response {
     event_stream(Body::from_stream(piece("data: ").chain(body).chain(piece("\n\n"))))
 }
 
-/// What a stream begins with: the place from which it can be resumed, for clients that understand that.
+/// The first event of a stream: the id from which to resume, for clients that accept it.
 fn start(answer: &Answer, version: &str) -> String {
     if version >= UNDERSTANDS_OPENING { opening(answer.last) } else { String::new() }
 }
 
-/// Whether clients of this version understand an event that carries no message.
+/// Whether clients of this version accept an event without a message.
 pub(crate) fn understands_opening(version: &str) -> bool {
     version >= UNDERSTANDS_OPENING
 }
@@ -300,7 +300,7 @@ fn is_answer(message: &str) -> bool {
     serde_json::from_str::<Value>(message).is_ok_and(|message| message.get("method").is_none())
 }
 
-/// Reads messages from a stream of events that the SDK made: one line of data each.
+/// Reads messages from an event stream of the SDK: one data line each.
 struct Messages {
     body: axum::body::BodyDataStream,
     read: Vec<u8>,
@@ -327,7 +327,7 @@ impl Messages {
     }
 }
 
-/// The stream of a session's own news has the id of the session, so that it can be told from answers.
+/// A session's notification stream has the id of the session, which distinguishes it from replies.
 pub(crate) fn own_stream(session: SessionId) -> Uuid {
     session.0
 }

@@ -1,7 +1,7 @@
-//! Who is asking: from the key in a request's headers to a [`Caller`].
+//! Authentication: from the key in a request's headers to a [`Caller`].
 //!
-//! Keys are looked up in a short cache of the process, then in the shared one, then in the directory. What is not a
-//! key is remembered too, for a moment, so that guessing does not reach the directory.
+//! Keys are looked up in a short cache of the process, then in the shared one, then in the directory. Unknown keys
+//! are cached briefly, too, so that guessing does not reach the directory.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -17,17 +17,16 @@ use memory_bank_core::error::StoreError;
 use memory_bank_core::identity::{KeyDirectory, KeyHash, KeyIdentity, KeyUse, PlainKey};
 use tokio::time::Instant;
 
-/// How long what the directory says of a key counts, in whatever cache it lies: from the moment it was asked.
+/// How long a directory entry is valid in any cache, counted from the query.
 pub(crate) const ENTRY_LIFE: Duration = Duration::from_secs(300);
-/// How long this process believes a key without asking again. Revocations do not wait for it, unless the news of them
-/// is lost.
+/// How long this process caches a key. Revocations do not wait for it, unless the invalidation is lost.
 const BELIEVED: Duration = Duration::from_secs(30);
-/// How long this process believes that something is no key.
+/// How long this process caches an unknown key.
 const DISBELIEVED: Duration = Duration::from_secs(10);
-/// How many hashes this process remembers.
+/// How many hashes this process caches.
 const REMEMBERED: usize = 20_000;
 
-/// Why nobody is let in.
+/// Why a request is not admitted.
 #[derive(Debug)]
 pub(crate) enum AuthError {
     Missing,
@@ -39,11 +38,11 @@ pub(crate) enum AuthError {
 }
 
 impl AuthError {
-    /// All that [`Self::kind`] gives.
+    /// All values of [`Self::kind`].
     pub(crate) const KINDS: [&'static str; 6] =
         ["missing", "malformed", "unknown", "revoked", "expired", "unavailable"];
 
-    /// A word for each, for those who count.
+    /// A label for each, for metrics.
     pub(crate) fn kind(&self) -> &'static str {
         match self {
             Self::Missing => "missing",
@@ -55,7 +54,7 @@ impl AuthError {
         }
     }
 
-    /// The words that clients match on.
+    /// The texts that clients match.
     pub(crate) fn text(&self) -> &'static str {
         match self {
             Self::Missing => "Missing X-API-Key or Authorization header",
@@ -68,7 +67,7 @@ impl AuthError {
     }
 }
 
-/// A key that was let in.
+/// An admitted key.
 #[derive(Debug, Clone)]
 pub(crate) struct Authenticated {
     pub(crate) caller: Arc<Caller>,
@@ -76,43 +75,43 @@ pub(crate) struct Authenticated {
     pub(crate) rate_limit: u32,
 }
 
-/// The time of a shared cache, in milliseconds since 1970. The clocks of servers differ; this one they have in common.
+/// The time of a shared cache, in milliseconds since 1970. Clocks of servers differ; this one is common to all.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct CacheTime(pub i64);
 
-/// What a shared cache answers.
+/// A reply of a shared cache.
 #[derive(Debug, Clone)]
 pub struct CacheAnswer {
-    /// The cache's time when it was asked.
+    /// The cache's time of the query.
     pub at: CacheTime,
-    /// What it knows of the hash.
+    /// The entry of the hash.
     pub entry: Option<CachedKey>,
 }
 
-/// What a shared cache knows of a hash.
+/// An entry of a shared cache.
 #[derive(Debug, Clone)]
 pub struct CachedKey {
-    /// The key's identity; none if the hash is known to be no key's.
+    /// The key's identity; none if the hash is known to belong to no key.
     pub identity: Option<KeyIdentity>,
-    /// How long that still counts: five minutes less the time since the directory was asked.
+    /// How long the entry is still valid: five minutes less the time since the directory was queried.
     pub valid_for: Duration,
 }
 
-/// A cache of keys that several servers share.
+/// A cache of keys that several replicas share.
 #[async_trait]
 pub trait KeyCache: Send + Sync {
-    /// What is remembered of a hash; none if the cache cannot be reached.
+    /// The entry of a hash; none if the cache is unreachable.
     async fn get(&self, hash: &KeyHash) -> Option<CacheAnswer>;
 
-    /// Remembers what the directory said of a hash when it was asked at `read_at` or later: until five minutes after
-    /// that, and not past the key's expiry.
+    /// Caches a directory entry that was read at `read_at` or later: until five minutes after that, and not past the
+    /// key's expiry.
     async fn put(&self, hash: &KeyHash, identity: Option<&KeyIdentity>, read_at: CacheTime, now: Timestamp);
 
-    /// Forgets a hash.
+    /// Evicts a hash.
     async fn forget(&self, hash: &KeyHash);
 }
 
-/// What a request brings along.
+/// The credential of a request.
 #[derive(Debug)]
 pub(crate) enum Presented {
     Nothing,
@@ -120,7 +119,7 @@ pub(crate) enum Presented {
     Key(KeyHash),
 }
 
-/// Reads the key from the headers. `X-API-Key` wins.
+/// Reads the key from the headers. `X-API-Key` takes precedence.
 pub(crate) fn presented(headers: &HeaderMap) -> Presented {
     let bearer = || {
         let value = headers.get(AUTHORIZATION)?.as_bytes();
@@ -141,28 +140,28 @@ pub(crate) struct Authenticator {
     clock: Arc<dyn Clock>,
     cache: Mutex<HashMap<KeyHash, Remembered>>,
     uses: Mutex<HashMap<KeyId, (KeyHash, Timestamp)>>,
-    /// What the directory calls the users that it was asked about here. Names are written into documents, so they are
-    /// never taken from a shared cache.
+    /// Names of users from the directory, for users that were looked up here. Names are written into documents, so
+    /// they are never taken from a shared cache.
     names: Mutex<HashMap<UserId, String>>,
-    /// Proofs of keys that are under way.
+    /// Verifications of keys in flight.
     proofs: Mutex<HashMap<KeyHash, Arc<tokio::sync::Mutex<Option<Proof>>>>>,
 }
 
-/// What the directory said when it was asked to prove a key.
+/// The directory's answer to a verification.
 #[derive(Clone, Copy)]
 struct Proof {
     asked: Instant,
-    /// None = it could not be asked.
+    /// None = the directory was unreachable.
     good: Option<bool>,
 }
 
-/// What a key is worth when its call is over.
+/// The state of a key at the end of its call.
 pub(crate) enum Standing {
-    /// It has the rights that the reply takes.
+    /// It has the rights that the reply needs.
     Enough,
-    /// It is good, and has fewer rights.
+    /// It is valid, and has fewer rights.
     Fewer,
-    /// It is not good any more.
+    /// It is void.
     Void(AuthError),
 }
 
@@ -188,7 +187,7 @@ impl Authenticator {
         }
     }
 
-    /// What this process knows by itself; `None` = nothing.
+    /// The entry in this process; `None` = no entry.
     pub(crate) fn known(&self, hash: &KeyHash) -> Option<Result<Authenticated, AuthError>> {
         let cache = self.cache.lock().unwrap_or_else(PoisonError::into_inner);
         let remembered = cache.get(hash).filter(|remembered| remembered.until > Instant::now())?;
@@ -203,7 +202,7 @@ impl Authenticator {
         Some(verdict)
     }
 
-    /// Looks a hash up.
+    /// Looks up a hash.
     pub(crate) async fn look_up(&self, hash: &KeyHash) -> Result<Authenticated, AuthError> {
         let now = self.clock.now();
         let asked = Instant::now();
@@ -223,7 +222,7 @@ impl Authenticator {
                 if let Some(identity) = &found {
                     self.keep_name(&identity.caller);
                 }
-                // A cache that did not say what time it is cannot keep when this was read.
+                // Without the time of the cache the read time is unknown, so do not cache.
                 if let Some((shared, read_at)) = self.shared.as_ref().zip(read_at) {
                     shared.put(hash, found.as_ref(), read_at, now).await;
                 }
@@ -280,8 +279,8 @@ impl Authenticator {
         Some(unchanged)
     }
 
-    /// What the key that a call came with is worth now, when the call is over: rights may have been taken away meanwhile.
-    /// What cannot be asked stays as it was.
+    /// The state of the key at the end of its call: rights may have been revoked meanwhile. If the directory is
+    /// unreachable, the state does not change.
     pub(crate) async fn standing(&self, called: &Authenticated, needs: Rights) -> Standing {
         let now = match self.known(&called.hash) {
             Some(known) => known,
@@ -295,10 +294,10 @@ impl Authenticator {
         }
     }
 
-    /// Why a key is void that was let in, and that a store then refused: forgets it in every cache and asks the directory.
+    /// Why an admitted key is void that a store rejected: evicts it from every cache and queries the directory.
     pub(crate) async fn why_void(&self, who: &Authenticated) -> AuthError {
         self.forget_everywhere(&who.hash).await;
-        // Under its own hash the key may be known, too, should a cache have given it to another.
+        // The key may be cached under its own hash, too, if a cache assigned it to another hash.
         if let Some(key) = who.caller.key {
             self.forget_void(key).await;
         }
@@ -315,8 +314,8 @@ impl Authenticator {
         }
     }
 
-    /// Like [`Self::proven`], where many calls of a key may ask at once: those that wait for the same answer share it.
-    /// None = the directory cannot be asked.
+    /// Like [`Self::proven`], for many concurrent calls of a key: they share one query. None = the directory is
+    /// unreachable.
     pub(crate) async fn proven_together(&self, who: &Authenticated) -> Option<bool> {
         let began = Instant::now();
         let turn = {
@@ -336,7 +335,7 @@ impl Authenticator {
         good
     }
 
-    /// Whether the directory itself knows the key as it was let in: asks it, past every cache.
+    /// Whether the directory knows the admitted key: queries it, past every cache.
     pub(crate) async fn proven(&self, who: &Authenticated) -> Result<bool, StoreError> {
         let Some(identity) = self.directory.find(&who.hash).await? else { return Ok(false) };
         let (found, known) = (&identity.caller, &who.caller);
@@ -345,12 +344,12 @@ impl Authenticator {
         Ok(same && judge(who.hash, &caller, &identity, self.clock.now()).is_ok())
     }
 
-    /// Forgets a key in this process.
+    /// Evicts a key from this process.
     pub(crate) fn forget(&self, hash: &KeyHash) {
         self.cache.lock().unwrap_or_else(PoisonError::into_inner).remove(hash);
     }
 
-    /// Forgets a key here and in the shared cache.
+    /// Evicts a key here and from the shared cache.
     pub(crate) async fn forget_everywhere(&self, hash: &KeyHash) {
         if let Some(shared) = &self.shared {
             shared.forget(hash).await;
@@ -358,7 +357,7 @@ impl Authenticator {
         self.forget(hash);
     }
 
-    /// Forgets a key that the directory's own store found void, here and in the shared cache.
+    /// Evicts a key that the directory's own store found void, here and from the shared cache.
     pub(crate) async fn forget_void(&self, key: KeyId) {
         let known: Vec<KeyHash> = {
             let cache = self.cache.lock().unwrap_or_else(PoisonError::into_inner);
@@ -372,12 +371,12 @@ impl Authenticator {
         }
     }
 
-    /// Forgets all keys in this process, after news may have been missed.
+    /// Clears the cache of this process, after invalidations may have been lost.
     pub(crate) fn forget_all(&self) {
         self.cache.lock().unwrap_or_else(PoisonError::into_inner).clear();
     }
 
-    /// Writes down when keys were used since the last time; called now and then.
+    /// Writes the last uses of keys; called periodically.
     pub(crate) async fn write_uses(&self) {
         let uses: Vec<KeyUse> = {
             let mut uses = self.uses.lock().unwrap_or_else(PoisonError::into_inner);
@@ -386,11 +385,11 @@ impl Authenticator {
         if !uses.is_empty()
             && let Err(error) = self.directory.note_uses(&uses).await
         {
-            tracing::warn!(%error, "when keys were used last could not be noted");
+            tracing::warn!(%error, "the last uses of keys could not be written");
         }
     }
 
-    /// What a shared cache says, with the name that the directory gave the user; none where it gave none yet.
+    /// The entry of a shared cache, with the user name from the directory; none if the name is unknown.
     fn named(&self, mut cached: CachedKey) -> Option<CachedKey> {
         if let Some(identity) = &mut cached.identity {
             let names = self.names.lock().unwrap_or_else(PoisonError::into_inner);
@@ -414,7 +413,7 @@ impl Authenticator {
         }
     }
 
-    /// Remembers what was learnt when the directory or a cache was `asked`, and counts for so long from then on.
+    /// Caches an entry that was queried at `asked` and is valid for a given time from then.
     fn remember(
         &self,
         hash: KeyHash,
@@ -460,7 +459,7 @@ mod tests {
 
     use super::*;
 
-    /// A directory that knows one key, and counts what it is asked.
+    /// A directory that knows one key, and counts its queries.
     #[derive(Default)]
     struct Counting {
         known: Mutex<Option<(KeyHash, KeyIdentity)>>,
@@ -517,7 +516,7 @@ mod tests {
         assert_eq!(*directory.asked.lock().unwrap(), 1);
     }
 
-    /// A shared cache in which somebody wrote another name to the key.
+    /// A shared cache in which somebody changed the name of the key's user.
     struct Forged(KeyIdentity);
 
     #[async_trait]
@@ -532,7 +531,7 @@ mod tests {
         async fn forget(&self, _: &KeyHash) {}
     }
 
-    /// A cache with a clock of its own, as Redis has: an entry counts from when the directory was asked.
+    /// A cache with its own clock, like Redis: an entry is valid from the query of the directory.
     #[derive(Default)]
     struct Common {
         now: Mutex<Duration>,
@@ -575,7 +574,7 @@ mod tests {
             *common.now.lock().unwrap() += Duration::from_secs(seconds);
             tokio::time::advance(Duration::from_secs(seconds)).await;
         };
-        // Both know the user's name; then the key is read, and taken back at once.
+        // Both caches know the user's name; then the key is cached, and revoked at once.
         second.look_up(&hash).await.unwrap();
         common.entries.lock().unwrap().clear();
         pass(60).await;

@@ -1,4 +1,4 @@
-//! The calls under way in sessions of this process, so that a client can take one back.
+//! Calls in flight in sessions of this process, so that a client can cancel them.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -8,18 +8,18 @@ use memory_bank_core::caller::KeyId;
 use memory_bank_core::store::SessionId;
 use tokio_util::sync::CancellationToken;
 
-/// The id of a request counts in its session, and for the key that sent it: two keys of a user may choose the same.
+/// A request id is unique per session and key: two keys of a user may choose the same one.
 type Name = (SessionId, Option<KeyId>, String);
 type UnderWay = HashMap<Name, Vec<(u64, CancellationToken)>>;
 
-/// The calls under way.
+/// The calls in flight.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Calls {
     under_way: Arc<Mutex<UnderWay>>,
     begun: Arc<AtomicU64>,
 }
 
-/// A call under way; dropping it ends the account.
+/// A call in flight; dropping it unregisters the call.
 #[derive(Debug)]
 pub(crate) struct Call {
     name: Name,
@@ -29,7 +29,7 @@ pub(crate) struct Call {
 }
 
 impl Calls {
-    /// Notes a call of a key. `request` is the id of the request as JSON.
+    /// Registers a call of a key. `request` is the id of the request as JSON.
     pub(crate) fn begin(&self, session: SessionId, key: Option<KeyId>, request: String) -> Call {
         let cancelled = CancellationToken::new();
         let number = self.begun.fetch_add(1, Ordering::Relaxed);
@@ -39,7 +39,7 @@ impl Calls {
         Call { name, number, cancelled, calls: self.clone() }
     }
 
-    /// Cancels the calls of this key that have the id, if any are under way here.
+    /// Cancels the calls of this key with this id, if any are in flight here.
     pub(crate) fn cancel(&self, session: SessionId, key: Option<KeyId>, request: &str) {
         let under_way = self.under_way.lock().unwrap_or_else(PoisonError::into_inner);
         for (_, cancelled) in under_way.get(&(session, key, request.to_owned())).into_iter().flatten() {

@@ -1,4 +1,4 @@
-//! What a server of HTTP can be told. How it is told (flags, environment) is the binary's affair.
+//! Settings of the HTTP server. The binary reads them from flags and environment.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -8,93 +8,93 @@ use crate::mcp::ToolOptions;
 /// The settings of the HTTP side.
 #[derive(Debug, Clone)]
 pub struct HttpConfig {
-    /// Where to listen.
+    /// The address to listen on.
     pub listen: SocketAddr,
-    /// Whether replies come as JSON instead of as streams of events.
+    /// Whether replies are JSON instead of event streams.
     pub json_response: bool,
-    /// Host names, with or without a port, that requests may be addressed to; empty = those of this machine, and with a
-    /// good key any, unless `listen` is a loopback address. `*` = any.
+    /// Allowed hosts, with or without a port; empty = those of this machine, and any with a valid key unless `listen`
+    /// is a loopback address. `*` = any.
     pub allowed_hosts: Vec<String>,
-    /// The origin under which clients reach the server, such as `https://memory.example.com`.
+    /// The server's public origin, such as `https://memory.example.com`.
     pub public_url: Option<String>,
-    /// Origins of web pages that may send requests, beside the server's own; `*` = any.
+    /// Allowed origins of web pages, in addition to the server's own; `*` = any.
     pub allowed_origins: Vec<String>,
-    /// How many proxies in front are trusted to name the client's address; 0 = none.
+    /// How many trusted proxies name the client's address; 0 = none.
     pub trust_proxy_hops: usize,
-    /// Requests without a good key a minute from one address; 0 = unlimited.
+    /// Requests without a valid key per minute and address; 0 = unlimited.
     pub address_limit: u32,
-    /// Requests with a good key a minute from one address, all its keys together; 0 = unlimited.
+    /// Requests with a valid key per minute and address, all keys together; 0 = unlimited.
     pub keyed_address_limit: u32,
-    /// The most bytes of text in one reply that can be had in parts.
+    /// The largest text of one reply that can be read in parts, in bytes.
     pub reply_bytes: usize,
-    /// How many bytes of replies one key may have under way.
+    /// Bytes of unfinished replies per key.
     pub reply_bytes_per_key: usize,
-    /// How many bytes of replies may be under way in the process.
+    /// Bytes of unfinished replies in the process.
     pub reply_bytes_total: usize,
-    /// How many connections one address may have open.
+    /// Open connections per address.
     pub connections_per_address: usize,
-    /// How long a connection without a request under way is kept.
+    /// How long an idle connection is kept.
     pub keep_alive: Duration,
-    /// How many streams a key may have open.
+    /// Open streams per key.
     pub streams_per_key: usize,
-    /// How many sessions a project may have open.
+    /// Open sessions per project.
     pub sessions_per_project: usize,
-    /// How many sessions a key may have open.
+    /// Open sessions per key.
     pub sessions_per_key: usize,
-    /// How many bytes of replies are kept for one session.
+    /// Stored bytes of replies per session.
     pub event_bytes_per_session: usize,
-    /// How many bytes of replies are kept for all sessions of a project.
+    /// Stored bytes of replies per project.
     pub event_bytes_per_project: usize,
-    /// How long the audit log is kept.
+    /// Retention of the audit log.
     pub audit_retention: Duration,
-    /// Where Prometheus reads the figures; nowhere when absent.
+    /// The address for Prometheus; no metrics are served when absent.
     pub metrics: Option<SocketAddr>,
-    /// How long a server that is told to end still takes requests, while it says that it is not ready; at most
-    /// four seconds, so that requests under way have some of the time for the end left.
+    /// How long an ending server still accepts requests while it reports that it is not ready; at most four seconds,
+    /// so that requests in flight have time left to finish.
     pub lame_duck: Duration,
-    /// How long events are kept for clients that come back.
+    /// Retention of events for replay.
     pub event_retention: Duration,
-    /// What `tools/list` shows unless a request says otherwise, and whether anything may be changed.
+    /// The tools in `tools/list` unless a request selects others, and read-only mode.
     pub tools: ToolOptions,
 }
 
 /// The largest body of a request, in bytes.
 pub(crate) const BODY_BYTES: usize = 1024 * 1024;
-/// How long the headers of a request may take to arrive, from their first byte.
+/// Time-out of the headers of a request, from their first byte.
 pub(crate) const HEADER_WAIT: Duration = Duration::from_secs(15);
-/// How long a connection that is closed for being idle may take to end, or to show that a request was on its way.
+/// How long a connection that is closed for being idle may take to end, or to show that a request was in transit.
 pub(crate) const CLOSE_GRACE: Duration = Duration::from_secs(2);
-/// How long a client may leave a piece of a reply untaken.
+/// How long a client may leave a piece of a reply unread.
 pub(crate) const TAKE_WAIT: Duration = Duration::from_secs(60);
-/// How long a client may be behind with what there is of a reply, however it takes it.
+/// How long a client may lag behind the available part of a reply, however slowly it reads.
 pub(crate) const BEHIND_WAIT: Duration = Duration::from_secs(300);
-/// How much memory a call has at first, beside that for its body.
+/// Memory of a call at its start, beside that for its body.
 pub(crate) const CALL_BYTES: usize = 64 * 1024;
-/// How much memory a call has at least that reads from the bank.
+/// Least memory of a call that reads from the bank.
 pub(crate) const READING_CALL_BYTES: usize = 512 * 1024;
-/// The most bytes that are buffered for a connection of HTTP/1, each way, or for a stream of HTTP/2.
+/// Buffer of an HTTP/1 connection, each way, or of an HTTP/2 stream, in bytes.
 pub(crate) const BUFFER_BYTES: usize = 64 * 1024;
-/// The most bytes that the operating system is to keep of what a client does not take; it doubles the figure.
+/// Send buffer of the operating system, in bytes; the kernel doubles the value.
 pub(crate) const SOCKET_BYTES: u32 = 128 * 1024;
-/// How many replies are compressed at a time; others go out as they are. A compressor takes up to a megabyte.
+/// How many replies are compressed at a time; others are sent uncompressed. A compressor uses up to a megabyte.
 pub(crate) const ENCODERS: usize = 64;
-/// The most requests that one connection of HTTP/2 may have under way.
+/// Concurrent requests of one HTTP/2 connection.
 pub(crate) const REQUESTS_AT_ONCE: u32 = 100;
-/// The most bytes of what a client says of itself in a handshake.
+/// The largest client description in a handshake, in bytes.
 pub(crate) const HANDSHAKE_BYTES: usize = 16 * 1024;
-/// How long the body of a request may take to arrive.
+/// Time-out of the body of a request.
 pub(crate) const BODY_WAIT: Duration = Duration::from_secs(30);
-/// How long a call may take.
+/// Time-out of a call.
 pub(crate) const CALL_WAIT: Duration = Duration::from_secs(120);
-/// How often a silent stream says that it is alive.
+/// How often a silent stream sends a comment.
 pub(crate) const KEEP_ALIVE: Duration = Duration::from_secs(15);
 /// How long a session lives after its last use.
 pub(crate) const SESSION_LIFE: Duration = Duration::from_secs(24 * 3600);
-/// How long a connection that is there when the server stops listening may take to bring its first request.
+/// How long a connection that exists when the server stops listening may take to send its first request.
 pub(crate) const FIRST_REQUEST: Duration = Duration::from_secs(2);
-/// How long it may take, from the signal to end, until the last request under way is given up.
+/// Time from the signal to end until the last request in flight is aborted.
 pub(crate) const DRAIN: Duration = Duration::from_secs(6);
-/// How long it may take at the end to write down what was used.
+/// How long the last writes of uses may take at the end.
 pub(crate) const LAST_NOTES: Duration = Duration::from_secs(1);
-/// The most connections at a time.
+/// The most connections.
 pub(crate) const CONNECTIONS: usize = 10_000;

@@ -1,5 +1,5 @@
-//! Connections: each hands its requests to the router, and ends in good order when the server does. Knows nothing of
-//! what the requests ask for.
+//! Connections: each passes its requests to the router, and closes gracefully when the server ends. It must not know
+//! what the requests mean.
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
@@ -31,15 +31,15 @@ pub(crate) struct Connections {
 }
 
 impl Connections {
-    /// Connections that bring requests to `router`, and end in good order once `closing` is cancelled.
+    /// Connections that pass requests to `router`, and close gracefully once `closing` is cancelled.
     pub(crate) fn new(router: Router, closing: CancellationToken) -> Self {
         Self { router, closing, open: TaskTracker::new() }
     }
 
-    /// Serves a connection in a task of its own; its slot is given back with its end.
+    /// Serves a connection in its own task; its slot is released at its end.
     pub(crate) fn take(&self, stream: TcpStream, address: SocketAddr, slot: ConnectionSlot) {
         if let Err(error) = stream.set_nodelay(true) {
-            tracing::debug!(%error, "a connection broke at once");
+            tracing::debug!(%error, "a new connection failed");
             return;
         }
         let (router, closing) = (self.router.clone(), self.closing.clone());
@@ -51,15 +51,15 @@ impl Connections {
         });
     }
 
-    /// Waits until no connection is left.
+    /// Waits until all connections are closed.
     pub(crate) async fn ended(&self) {
         self.open.close();
         self.open.wait().await;
     }
 }
 
-/// Serves one connection. When the server ends, or others need the room, the request under way is answered, and the
-/// connection closed after it.
+/// Serves one connection. When the server ends, or other connections need the slot, the request in flight is answered
+/// and then the connection closed.
 async fn serve(
     stream: TcpStream,
     address: SocketAddr,
@@ -85,14 +85,14 @@ async fn serve(
         }
     });
     let mut builder = Builder::new(TokioExecutor::new());
-    // The library's own time-out would also close idle connections.
+    // The library's own time-out also closes idle connections.
     builder.http1().timer(TokioTimer::new()).header_read_timeout(None).max_buf_size(BUFFER_BYTES);
     builder.http2().timer(TokioTimer::new()).keep_alive_interval(Duration::from_secs(60));
     builder.http2().max_concurrent_streams(REQUESTS_AT_ONCE).max_send_buf_size(BUFFER_BYTES);
     let stream = TokioIo::new(WatchedStream::new(stream, Arc::clone(watch)));
     let mut connection = pin!(builder.serve_connection(stream, service));
-    // A connection that was just made has its first request on the way, and whoever sent that cannot know whether it
-    // was heeded: closing now would fail it.
+    // The first request of a new connection is in transit, and its client cannot know whether it was processed:
+    // closing now would fail it.
     let told = async {
         closing.cancelled().await;
         tokio::select! {
@@ -101,14 +101,14 @@ async fn serve(
         }
     };
     let mut impatient = pin!(watch.given_up());
-    // An idle connection may have a request on its way just now: it is closed in good order, so that this is answered.
+    // A request may be in transit on an idle connection: close gracefully, so that it is answered.
     tokio::select! {
         ended = connection.as_mut() => return ended,
         why = impatient.as_mut() => match why {
-            GivenUp::Idle => tracing::debug!("an idle connection is closed"),
+            GivenUp::Idle => tracing::debug!("closing an idle connection"),
             GivenUp::SlowHeaders | GivenUp::NotTaken => return given_up(why),
         },
-        () = slot.gives_way.cancelled() => tracing::debug!("a connection is closed to make room"),
+        () = slot.gives_way.cancelled() => tracing::debug!("closing a connection to make room"),
         () = told => {}
     }
     connection.as_mut().graceful_shutdown();
@@ -119,18 +119,18 @@ async fn serve(
     }
 }
 
-/// Waits until a reply was not taken, or headers do not come.
+/// Waits until a time-out of the client: a reply was not read, or headers do not arrive.
 async fn not_taken(watch: &Watch) -> GivenUp {
     loop {
         match watch.given_up().await {
-            // It is closed already.
+            // The connection is closed already.
             GivenUp::Idle => tokio::time::sleep(CLOSE_GRACE).await,
             why => return why,
         }
     }
 }
 
-/// Waits until nothing has been under way for a moment.
+/// Waits until no request has been in flight for a moment.
 async fn unused(watch: &Watch) {
     loop {
         tokio::time::sleep(CLOSE_GRACE).await;
@@ -141,6 +141,6 @@ async fn unused(watch: &Watch) {
 }
 
 fn given_up(why: GivenUp) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
-    tracing::debug!(?why, "a connection was given up");
+    tracing::debug!(?why, "closed a connection after a time-out");
     Ok(())
 }

@@ -1,5 +1,5 @@
-//! Which connections are open. When there is hardly room for more, those that have been idle for longest give way. Knows
-//! nothing of what goes over a connection.
+//! The open connections. When slots run out, the connections that have been idle for longest are closed. It must not
+//! know what is sent over a connection.
 
 use std::collections::{BTreeSet, HashMap};
 use std::net::IpAddr;
@@ -11,9 +11,10 @@ use tokio_util::sync::CancellationToken;
 
 use crate::http::patience::Watch;
 
-/// A connection younger than this is no candidate to give way: its first request may be on its way.
+/// A younger connection is not closed: its first request may be in transit.
 const SETTLED: Duration = Duration::from_secs(2);
-/// How long a search for idle connections that found none counts, so that a flood does not make each arrival search.
+/// How long an unsuccessful search for idle connections is valid, so that a flood does not cause a search per
+/// arrival.
 const SEARCH_PAUSE: Duration = Duration::from_millis(100);
 
 /// All open connections of a server.
@@ -39,28 +40,28 @@ struct Entry {
     gives_way: CancellationToken,
 }
 
-/// The place of one connection; dropping it makes room.
+/// The slot of one connection; dropping it releases the slot.
 #[derive(Debug)]
 pub(crate) struct ConnectionSlot {
     registry: Arc<ConnectionRegistry>,
     number: u64,
-    /// What the client does with the connection.
+    /// How the client uses the connection.
     pub(crate) watch: Arc<Watch>,
-    /// Cancelled when the connection is to make room for others.
+    /// Cancelled when the connection must close for others.
     pub(crate) gives_way: CancellationToken,
 }
 
-/// Why there is no room for a connection.
+/// Why a connection is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Full {
-    /// The server has as many as it takes, and none of them is idle.
+    /// The server has reached its limit, and no connection is idle.
     Server,
-    /// The address has as many as it may have, and none of them is idle.
+    /// The address has reached its limit, and none of its connections is idle.
     Address,
 }
 
 impl ConnectionRegistry {
-    /// Room for `capacity` connections, and for so many of one address.
+    /// `capacity` slots, and so many per address.
     pub(crate) fn new(capacity: usize, per_address: usize) -> Arc<Self> {
         Arc::new(Self { capacity, per_address, state: Mutex::default() })
     }
@@ -70,7 +71,7 @@ impl ConnectionRegistry {
         self.state.lock().unwrap_or_else(PoisonError::into_inner).open.len()
     }
 
-    /// Room for one more connection of an address, of IPv6 of a network.
+    /// A slot for one more connection of an address, or of an IPv6 network.
     pub(crate) fn take(
         self: &Arc<Self>,
         address: IpAddr,
@@ -102,15 +103,15 @@ impl ConnectionRegistry {
 }
 
 impl ConnectionSlot {
-    /// The number of the connection, which no other of this process has or had.
+    /// The number of the connection, unique in this process.
     pub(crate) fn number(&self) -> u64 {
         self.number
     }
 }
 
 impl State {
-    /// Lets as many idle connections go, first those over which no request ever came, then the longest idle ones. They
-    /// end in a moment, so they count no more.
+    /// Closes up to so many idle connections: first those without any request, then the longest idle ones. They end
+    /// shortly, so they are not counted any more.
     fn make_room(&mut self, wanted: usize, now: Instant) {
         if self.found_none.is_some_and(|at| now.duration_since(at) < SEARCH_PAUSE) {
             return;
@@ -152,8 +153,7 @@ impl State {
 }
 
 impl Entry {
-    /// In which order the connection gives way: whether it was used ever, and since when it is idle; nothing when it is in
-    /// use or just came.
+    /// The order of closing: whether it was ever used, and since when it is idle; `None` while it is in use or new.
     fn idle(&self, number: u64, now: Instant) -> Option<(bool, Instant, u64)> {
         let (used, since) = self.watch.idle()?;
         (now.duration_since(since) >= SETTLED).then_some((used, since, number))

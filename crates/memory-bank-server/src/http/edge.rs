@@ -1,4 +1,4 @@
-//! The outermost layer: every request gets an id, every reply the security headers, and the log one line.
+//! The outermost layer: a request id, security headers, and one log line per request.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -46,7 +46,7 @@ pub(crate) async fn layer(State(shared): State<Arc<Shared>>, mut request: Reques
         }
         Door::OpenToKeys => Some(Refused::Host),
     };
-    // Of the highest level, so that a log which is told to be brief has the id, too.
+    // Use the highest level, so that the id is logged at every log level.
     let span = tracing::error_span!("request", request.id = %id, otel.name = Empty, otel.kind = Empty);
     let verb = method_name(&method);
     telemetry::begin_request(&span, request.headers(), verb, route);
@@ -58,7 +58,7 @@ pub(crate) async fn layer(State(shared): State<Arc<Shared>>, mut request: Reques
                 None => reply::error(StatusCode::FORBIDDEN, refused.text()),
             }
         }
-        // Routes that want a key count by themselves, and who watches the server is always answered.
+        // Routes that need a key count by themselves, and monitoring is always answered.
         None if path.starts_with("/health") || wants_key(route, &method) => {
             next.run(request).instrument(span.clone()).await
         }
@@ -79,7 +79,7 @@ pub(crate) async fn layer(State(shared): State<Arc<Shared>>, mut request: Reques
             tracing::debug!(http.method = %method, http.path = path, http.status = status, milliseconds, "answered");
         }
     });
-    // Proxies and clients keep connections for later; one to a server that ends is of no use.
+    // Proxies and clients reuse connections; one to an ending server is useless.
     let last = has_connections && shared.shutdown.is_cancelled();
     let headers = response.headers_mut();
     if let Ok(id) = HeaderValue::from_str(&id.to_string()) {
@@ -98,13 +98,13 @@ pub(crate) async fn layer(State(shared): State<Arc<Shared>>, mut request: Reques
 
 enum Door {
     Open,
-    /// To a request with a good key.
+    /// Open for requests with a valid key.
     OpenToKeys,
     Closed(Refused),
 }
 
-/// How far a request comes. Under a host that is not known it needs a good key; routes that want one see to that
-/// themselves, and a browser asks without one whether a page may send it.
+/// Whether a request is admitted by host. An unknown host needs a valid key; routes that need one check it
+/// themselves, and preflight requests have none.
 fn door(shared: &Shared, request: &Request, route: &str) -> Door {
     if request.uri().path().starts_with("/health") {
         return Door::Open;

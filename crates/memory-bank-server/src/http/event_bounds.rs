@@ -1,6 +1,6 @@
-//! How many bytes of replies are kept for a session and for a project. Adding them up in the store at each reply would cost
-//! more than the reply, so this process counts what it adds itself, and has the store drop the oldest when that is a quarter
-//! of what may be kept. What a process has added since then has the whole bound as its own bound: beyond, nothing is kept.
+//! Bounds the stored bytes of replies per session and per project. Summing them in the store for each reply costs
+//! more than the reply, so this process counts the bytes that it adds, and trims the store when it added a quarter of
+//! the bound. Beyond the whole bound of untrimmed bytes nothing is stored.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -12,13 +12,13 @@ use memory_bank_core::identity::KeyHash;
 use memory_bank_core::store::{Event, EventOwner, EventStore, SessionId};
 use tokio::sync::Notify;
 
-/// What an event takes beside its message, in bytes.
+/// Overhead of an event beside its message, in bytes.
 const OVERHEAD: usize = 200;
-/// The most bytes of an event that says that a reply was not kept, with the longest id of a request.
+/// The largest event that reports a reply that was not stored, with the longest request id.
 const NOTE: usize = 768;
-/// How many sessions and projects are counted at a time. When there are more, counting begins anew with those that come.
+/// How many sessions and projects are counted at a time. If there are more, all counters restart.
 const COUNTED: usize = 50_000;
-/// When the store is asked again, after it was busy or failed.
+/// When the store is tried again, after it was busy or failed.
 const AGAIN: Duration = Duration::from_secs(1);
 
 pub(crate) struct EventBounds {
@@ -28,14 +28,14 @@ pub(crate) struct EventBounds {
     due: Notify,
 }
 
-/// A session of a project, or all its sessions, whoever has them.
+/// A session of a project, or all sessions of it.
 type Scope = (ProjectId, Option<SessionId>);
 
-/// What was added since the events were last trimmed.
+/// Bytes that were added since the last trim.
 #[derive(Debug, Clone, Copy)]
 struct Count {
     bytes: usize,
-    /// Who added last, with the hash of the key.
+    /// The caller who added last, with the hash of the key.
     user: UserId,
     proof: Option<KeyHash>,
 }
@@ -45,12 +45,12 @@ impl EventBounds {
         Self { per_session, per_project, counts: Mutex::default(), due: Notify::new() }
     }
 
-    /// Counts an event; false if it must not be kept, since too much was added that is not trimmed yet.
+    /// Counts an event; false if it must not be stored, because too many bytes are not trimmed yet.
     pub(crate) fn admit(&self, event: &Event) -> bool {
         let bytes = event.message.len() + OVERHEAD;
         let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
         let scopes = [(event.project, Some(event.session)), (event.project, None)];
-        // A note that a reply was not kept has a little more room.
+        // An event that reports a missing reply has a little more room.
         let more = if bytes <= NOTE { 8 } else { usize::MAX };
         let full = |scope: &Scope| {
             let bound = self.bound(scope);
@@ -77,7 +77,7 @@ impl EventBounds {
         true
     }
 
-    /// Has the store drop what is too much, whenever enough was added. Runs until it is dropped.
+    /// Trims the store whenever enough was added. Runs until it is dropped.
     pub(crate) async fn trim(self: Arc<Self>, store: Arc<dyn EventStore>) {
         loop {
             self.due.notified().await;
@@ -87,11 +87,11 @@ impl EventBounds {
                 let owner = EventOwner { user: count.user, project: scope.0, session: scope.1 };
                 match store.trim(owner, count.proof, bound - bound / 4).await {
                     Ok(true) => self.settle(scope, count.bytes),
-                    // With a key that is void nothing more comes, and others count anew.
+                    // A void key adds nothing more; others restart the counter.
                     Err(StoreError::KeyVoid) => self.settle(scope, count.bytes),
                     Ok(false) => left = true,
                     Err(error) => {
-                        tracing::warn!(%error, "old events could not be removed");
+                        tracing::warn!(%error, "old events could not be deleted");
                         left = true;
                     }
                 }

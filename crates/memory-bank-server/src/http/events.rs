@@ -1,6 +1,6 @@
-//! Keeps what is sent to sessions, before it is sent. Events are written in groups, so that keeping them costs little
-//! however many requests there are: all that wait at a moment go together, and where many calls are under way, the first
-//! of their answers wait for the next ones, as a database's commits do that are flushed together.
+//! Stores events before they are sent. Events are written in groups, which bounds the cost: all waiting events are
+//! written together, and while many calls are in flight, the first replies wait briefly for the next ones, like group
+//! commit in a database.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -16,13 +16,13 @@ use crate::http::metrics::Metrics;
 
 /// How many events may wait to be written.
 const WAITING: usize = 4096;
-/// How many are written in one go.
+/// How many events one write stores.
 const GROUP: usize = 256;
-/// How long the first of a group waits for others that are on their way. The clock of the runtime has no finer step.
+/// How long the first event of a group waits for others. The runtime's clock has no finer step.
 const PATIENCE: Duration = Duration::from_millis(1);
-/// The longest message that is kept, in bytes. What is longer was read from the bank, and can be read again.
+/// The longest message that is stored, in bytes. A longer one was read from the bank, and can be read again.
 const MOST_BYTES: usize = 1024 * 1024;
-/// The most events that one replay brings.
+/// The most events of one replay.
 const REPLAYED: usize = 1000;
 
 /// The log of events.
@@ -34,10 +34,10 @@ pub(crate) struct EventLog {
     bounds: Arc<EventBounds>,
 }
 
-/// An event, and who waits for it to be kept.
+/// An event, and the sender that waits for the result.
 type Waiting = (Event, oneshot::Sender<bool>);
 
-/// Says that an event is coming, until it is dropped.
+/// Announces an event, until it is dropped.
 #[derive(Debug)]
 pub(crate) struct Coming(Arc<AtomicUsize>);
 
@@ -48,7 +48,7 @@ impl Drop for Coming {
 }
 
 impl EventLog {
-    /// A log over a store; starts the task that writes.
+    /// Creates a log over a store; starts the writing task.
     pub(crate) fn start(store: Arc<dyn EventStore>, bounds: EventBounds, metrics: Arc<Metrics>) -> Self {
         let (queue, waiting) = mpsc::channel(WAITING);
         let coming = Arc::new(AtomicUsize::new(0));
@@ -58,7 +58,7 @@ impl EventLog {
         Self { store, queue, coming, bounds }
     }
 
-    /// Announces an event, to be held until it is kept.
+    /// Announces an event; held until it is stored.
     pub(crate) fn expect(&self) -> Coming {
         self.coming.fetch_add(1, Ordering::Relaxed);
         Coming(Arc::clone(&self.coming))
@@ -69,8 +69,8 @@ impl EventLog {
         WAITING.saturating_sub(self.queue.capacity())
     }
 
-    /// Keeps an event; false if that failed, it is too long or too much is kept already, and the client cannot come back to
-    /// it.
+    /// Stores an event; false if that failed, if it is too long or if too much is stored, so that the client cannot
+    /// resume from it.
     pub(crate) async fn keep(&self, event: Event) -> bool {
         if event.message.len() > MOST_BYTES || !self.bounds.admit(&event) {
             return false;
@@ -79,7 +79,7 @@ impl EventLog {
         self.queue.send((event, kept)).await.is_ok() && outcome.await.unwrap_or(false)
     }
 
-    /// What followed an event in its stream.
+    /// The events after a given one in its stream.
     pub(crate) async fn after(
         &self,
         caller: &Caller,
@@ -103,20 +103,20 @@ async fn write(
         let kept = match store.append(&events).await {
             Ok(()) => true,
             Err(error) => {
-                tracing::warn!(%error, count = events.len(), "events could not be kept; they cannot be replayed");
+                tracing::warn!(%error, count = events.len(), "events could not be stored and cannot be replayed");
                 false
             }
         };
         metrics.events_kept(events.len(), kept);
         for asker in askers {
-            // Whoever does not wait any more does not need to know.
+            // The sender may be gone.
             let _ = asker.send(kept);
         }
     }
 }
 
-/// Waits a moment for others, until half of those that are under way are here: while they are written, the other half
-/// comes. Whoever is alone does not wait.
+/// Waits briefly until half of the announced events have arrived: the other half arrives while they are written. A
+/// single event does not wait.
 async fn gather(group: &mut Vec<Waiting>, waiting: &mut mpsc::Receiver<Waiting>, coming: &AtomicUsize) {
     let enough = |here: usize| here.saturating_mul(2) >= coming.load(Ordering::Relaxed) || here >= GROUP;
     if enough(group.len()) {
@@ -127,7 +127,7 @@ async fn gather(group: &mut Vec<Waiting>, waiting: &mut mpsc::Receiver<Waiting>,
         let room = GROUP.saturating_sub(group.len());
         match tokio::time::timeout_at(end, waiting.recv_many(group, room)).await {
             Ok(1..) => {}
-            // Nobody is left who could send one, or those under way take their time.
+            // No sender is left, or those in flight take longer.
             Ok(0) | Err(_) => return,
         }
     }
@@ -146,7 +146,7 @@ mod tests {
 
     use super::*;
 
-    /// Notes how many events came in each go.
+    /// Counts the events per write.
     #[derive(Default)]
     struct Groups(Mutex<Vec<usize>>);
 

@@ -1,5 +1,5 @@
-//! What the proxies in front say of a request: from which address and over which scheme it came. The entry of the outermost
-//! trusted proxy counts, so many from the end as there are proxies; what a client wrote stands before it.
+//! Headers of proxies: the client's address and scheme. The entry of the outermost trusted proxy counts, the n-th
+//! from the end for n proxies; entries of the client come before it.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -13,7 +13,7 @@ pub(crate) enum Scheme {
 }
 
 impl Scheme {
-    /// The port that a name without one means.
+    /// The default port of the scheme.
     pub(crate) fn port(self) -> u16 {
         match self {
             Self::Http => 80,
@@ -22,14 +22,14 @@ impl Scheme {
     }
 }
 
-/// The client's address as the outermost trusted proxy saw it, if it wrote one down.
+/// The client's address as the outermost trusted proxy saw it, if the proxy wrote one.
 pub(crate) fn address(headers: &HeaderMap, hops: usize) -> Option<IpAddr> {
     let entries = entries(headers, "x-forwarded-for");
     let named = entries.len().checked_sub(hops).filter(|_| hops > 0).and_then(|at| entries.get(at))?;
     parse_address(std::str::from_utf8(named).ok()?)
 }
 
-/// Over which scheme the client's request came. The server itself speaks no TLS, so only a proxy can say that it did.
+/// The scheme of the client's request. The server itself has no TLS, so only a proxy can report it.
 pub(crate) fn scheme(headers: &HeaderMap, hops: usize) -> Scheme {
     let entries = entries(headers, "x-forwarded-proto");
     // Most proxies write one entry, however many there are.
@@ -40,15 +40,15 @@ pub(crate) fn scheme(headers: &HeaderMap, hops: usize) -> Scheme {
     }
 }
 
-/// The entries of a list in a header, which may stand in several lines. Bytes, since what the client sent before need not
-/// be text, and must not take along what the proxy wrote behind it.
+/// The entries of a list header, which may have several lines. Bytes, because the client's entries may be invalid
+/// text and must not hide the proxy's entry behind them.
 fn entries<'a>(headers: &'a HeaderMap, name: &str) -> Vec<&'a [u8]> {
     let lines = headers.get_all(name).iter();
     lines.flat_map(|value| value.as_bytes().split(|byte| *byte == b',')).map(<[u8]>::trim_ascii).collect()
 }
 
-/// An address in one of the forms in which proxies write it: bare, in brackets, with a port or a zone, in quotes, and as
-/// in `Forwarded`. An IPv4 address in the clothes of IPv6 is the IPv4 address: one client is one address.
+/// Parses an address as proxies write it: bare, in brackets, with a port or a zone, in quotes, and as in `Forwarded`.
+/// An IPv4-mapped IPv6 address is the IPv4 address: one client is one address.
 fn parse_address(text: &str) -> Option<IpAddr> {
     let text = match text.split_at_checked(4) {
         Some((name, value)) if name.eq_ignore_ascii_case("for=") => value.trim(),
@@ -80,7 +80,7 @@ fn parse_v6(text: &str) -> Option<Ipv6Addr> {
     }
 }
 
-/// A port, or what stands for one where a proxy hides it.
+/// A port, or the identifier of a proxy that hides it.
 fn is_port(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-.".contains(&byte))
 }

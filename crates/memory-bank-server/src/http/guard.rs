@@ -1,5 +1,5 @@
-//! Stands between the transport and the handler: a panic in a handler becomes an error, instead of a request that
-//! hangs for ever, and a handler whose call is cancelled, too long under way or wanted by nobody any more stops.
+//! Wraps the handler for one request: a panic becomes an error instead of a hanging request, and the handler stops
+//! when its call is cancelled, takes too long or has no receiver.
 
 use std::borrow::Cow;
 use std::panic::AssertUnwindSafe;
@@ -25,22 +25,22 @@ use crate::mcp::handler::as_custom;
 use crate::mcp::{call_params, tools};
 use crate::outcome::Outcome;
 
-/// A handler that does not panic, and stops when nobody waits for it.
+/// A handler that catches panics, and stops when nobody waits for it.
 pub(crate) struct Guarded<H> {
     handler: H,
     request: Uuid,
     metrics: Arc<Metrics>,
-    /// The SDK runs handlers in tasks of their own, which do not know whose they are.
+    /// The SDK runs handlers in its own tasks, which have no request context.
     span: Span,
 }
 
 impl<H> Guarded<H> {
-    /// Guards a handler for one request.
+    /// Wraps a handler for one request.
     pub(crate) fn new(handler: H, request: Uuid, metrics: Arc<Metrics>, span: Span) -> Self {
         Self { handler, request, metrics, span }
     }
 
-    /// Carries out a method other than a tool's call, and counts it.
+    /// Runs a method other than a tool call, and counts it.
     async fn counted<T>(
         &self,
         method: &'static str,
@@ -52,7 +52,7 @@ impl<H> Guarded<H> {
         result
     }
 
-    /// The SDK runs handlers in tasks of their own and cancels `unwanted` when it drops a request; that alone stops
+    /// The SDK runs handlers in its own tasks and cancels `unwanted` when it drops a request; by itself that stops
     /// nothing.
     async fn caught<T>(
         &self,
@@ -68,8 +68,7 @@ impl<H> Guarded<H> {
         };
         outcome.unwrap_or_else(|_| {
             tracing::error!(request.id = %self.request, "a handler panicked");
-            let message =
-                format!("the server failed; its log tells more under the request id {}", self.request);
+            let message = format!("internal error; see the server log for the request id {}", self.request);
             Err(ErrorData::internal_error(message, None))
         })
     }
@@ -171,7 +170,7 @@ impl<H: ServerHandler> ServerHandler for Guarded<H> {
     }
 
     async fn listen(&self, context: SubscriptionContext) -> Result<(), ErrorData> {
-        // A subscription ends by itself when its stream does.
+        // A subscription ends with its stream.
         self.counted("subscriptions/listen", CancellationToken::new(), self.handler.listen(context)).await
     }
 
@@ -180,7 +179,7 @@ impl<H: ServerHandler> ServerHandler for Guarded<H> {
         request: CustomRequest,
         context: Context,
     ) -> Result<CustomResult, ErrorData> {
-        // It is a call of a tool all the same, and counts as one.
+        // It is a tool call too, and counts as one.
         if let Some(Ok(call)) = call_params::recovered(&request) {
             return as_custom(self.call_tool(call, context).await?);
         }

@@ -1,4 +1,4 @@
-//! Whether the server, its database and its Redis are well. No key is asked for, so all who ask share one answer.
+//! Health of the server, its database and its Redis. No key is needed, so concurrent requests share one check.
 
 use std::fmt;
 use std::sync::Arc;
@@ -14,16 +14,16 @@ use tokio::time::Instant;
 use crate::http::reply;
 use crate::http::shared::{Health, Probe, Shared};
 
-/// How long a part may take to say that it is well.
+/// How long a check may take.
 const PROBE_WAIT: Duration = Duration::from_secs(2);
-/// How long an answer counts.
+/// How long a result is reused.
 const KEPT: Duration = Duration::from_secs(1);
 
-/// What `/health` adds when the database was emptied under the server. The log has which table is missing.
+/// Added to `/health` when the database lost its schema. The log names the missing table.
 const SCHEMA_MISSING: &str =
     "the database has no usable schema of this server; run `memory-bank-mcp migrate`";
 
-/// A part that is asked by one request at a time, and at most once a second, however many want to know.
+/// A dependency that is checked by one request at a time, and at most once a second.
 #[derive(Clone)]
 pub(crate) struct SharedProbe {
     probe: Arc<dyn Probe>,
@@ -35,7 +35,7 @@ impl SharedProbe {
         Self { probe, last: Arc::default() }
     }
 
-    /// How the part is doing, or was less than a second ago.
+    /// The health of the dependency, at most one second old.
     pub(crate) async fn health(&self) -> Health {
         let mut last = Arc::clone(&self.last).lock_owned().await;
         let known = last.filter(|(at, _)| at.elapsed() < KEPT).map(|(_, health)| health);
@@ -51,7 +51,7 @@ impl SharedProbe {
             }
         }
         let probe = Arc::clone(&self.probe);
-        // It goes on when whoever asked is gone: those who come and go are no reason to ask again.
+        // The check continues without its requester, so that disconnects cause no further checks.
         let asked = tokio::spawn(async move {
             let health = tokio::time::timeout(PROBE_WAIT, probe.health()).await.unwrap_or(Health::Error);
             *last = Some((Instant::now(), health));
@@ -88,7 +88,7 @@ pub(crate) async fn live() -> Response {
     reply::json(StatusCode::OK, &json!({"status": "ok"}))
 }
 
-/// `GET /health/ready`: requests can be served; not so while the server ends or is without its database.
+/// `GET /health/ready`: whether to send requests to this server. Not ready while it shuts down or has no database.
 pub(crate) async fn ready(State(shared): State<Arc<Shared>>) -> Response {
     let well = matches!(shared.database.health().await, Health::Ok | Health::NotConfigured);
     let ready = well && !shared.shutdown.is_cancelled();
@@ -116,7 +116,7 @@ mod tests {
 
     use super::*;
 
-    /// Counts how often it is asked; it never answers the second time.
+    /// Counts the checks; never answers the second one.
     #[derive(Default)]
     struct Counted(AtomicUsize);
 
@@ -139,13 +139,13 @@ mod tests {
         assert!(all.iter().all(|health| *health == Health::Ok));
         assert_eq!(part.0.load(Ordering::Relaxed), 1);
         tokio::time::advance(KEPT).await;
-        // Nobody stays for the answer, and the part is not asked for each of them.
+        // No requester waits for the result, and there is no check for each of them.
         for _ in 0..100 {
             let gone = tokio::time::timeout(Duration::from_millis(5), probe.health()).await;
             assert!(gone.is_err());
         }
         assert_eq!(part.0.load(Ordering::Relaxed), 2);
-        // What does not answer is not well, and is asked again afterwards.
+        // A dependency that does not answer is unhealthy, and is checked again afterwards.
         assert_eq!(probe.health().await, Health::Error);
         tokio::time::advance(KEPT).await;
         assert_eq!(probe.health().await, Health::Ok);

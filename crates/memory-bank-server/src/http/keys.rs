@@ -30,7 +30,7 @@ use crate::http::shared::Shared;
 use crate::http::signals::Signal;
 use crate::mcp::tools::UNREACHABLE_RETRY;
 
-/// Requests a minute when nothing else is said.
+/// Requests per minute by default.
 pub const DEFAULT_RATE_LIMIT: u32 = 60;
 const MOST_REQUESTS: u32 = 1_000_000;
 const LABEL_CHARS: usize = 200;
@@ -66,7 +66,7 @@ impl From<Right> for Scope {
     }
 }
 
-/// What a key is meant for.
+/// The purpose of a key.
 #[derive(Debug, Clone, Copy, Default, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum KeyEnvironment {
@@ -82,31 +82,31 @@ pub(crate) struct CreateKey {
     /// A name for it.
     #[schema(max_length = 200)]
     label: Option<String>,
-    /// What it is meant for; `live` when absent.
+    /// Its purpose; `live` when absent.
     environment: Option<KeyEnvironment>,
     /// After how many days it expires; never when absent.
     #[serde(deserialize_with = "whole")]
     #[schema(minimum = 1, maximum = 3650)]
     expires_in_days: Option<u32>,
-    /// What it may do; everything that the role grants when absent or empty.
+    /// Its rights; everything that the role grants when absent or empty.
     scopes: Option<Vec<Scope>>,
-    /// Requests a minute; 60 when absent, 0 = unlimited.
+    /// Requests per minute; 60 when absent, 0 = unlimited.
     #[serde(deserialize_with = "whole")]
     #[schema(minimum = 0, maximum = 1_000_000)]
     rate_limit: Option<u32>,
 }
 
-/// What to change of a key; what is absent stays.
+/// Changes of a key; absent members do not change.
 #[derive(Debug, Default, Deserialize, ToSchema)]
 #[serde(default, deny_unknown_fields, rename_all = "camelCase")]
 pub(crate) struct UpdateKey {
-    /// Another name; `null` takes it away.
+    /// Another name; `null` removes it.
     #[serde(deserialize_with = "present")]
     #[schema(value_type = Option<String>, max_length = 200)]
     label: Option<Option<String>>,
-    /// What it may do.
+    /// Its rights.
     scopes: Option<Vec<Scope>>,
-    /// Requests a minute; 0 = unlimited.
+    /// Requests per minute; 0 = unlimited.
     #[serde(deserialize_with = "whole")]
     #[schema(minimum = 0, maximum = 1_000_000)]
     rate_limit: Option<u32>,
@@ -116,7 +116,7 @@ fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Option<S
     Option::deserialize(deserializer).map(Some)
 }
 
-/// A whole number, however it is written: to JSON and its schemas `3.0` is the integer 3.
+/// A whole number in any notation: in JSON and its schemas `3.0` is the integer 3.
 fn whole<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u32>, D::Error> {
     let Some(number) = Option::<Number>::deserialize(deserializer)? else { return Ok(None) };
     let written = number.as_f64().map_or_else(|| number.to_string(), |number| number.to_string());
@@ -143,7 +143,7 @@ pub(crate) struct KeyView {
     #[schema(required)]
     label: Option<String>,
     scopes: Vec<Scope>,
-    /// Requests a minute; 0 = unlimited.
+    /// Requests per minute; 0 = unlimited.
     rate_limit: u32,
     #[schema(required)]
     last_used_at: Option<String>,
@@ -164,7 +164,7 @@ pub(crate) struct KeyList {
     total: usize,
 }
 
-/// A key that was just made. It is shown this once.
+/// A new key. It is shown only once.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct CreatedKey {
@@ -179,7 +179,7 @@ pub(crate) struct CreatedKey {
     #[schema(required)]
     expires_at: Option<String>,
     created_at: String,
-    /// That the key is shown this once.
+    /// A notice that the key is shown only once.
     warning: String,
 }
 
@@ -224,7 +224,7 @@ pub(crate) async fn list(
     }
 }
 
-/// Makes a key for the caller in the project.
+/// Creates a key for the caller in the project.
 #[utoipa::path(post, path = "/api/keys", tag = "keys", request_body = CreateKey, responses(
     (status = 201, body = CreatedKey),
     (status = 400, body = Failure), (status = 401, body = Failure), (status = 403, body = Failure),
@@ -356,7 +356,7 @@ pub(crate) async fn rotate(
         Err(error) => return fault(&shared, &who, request, &error).await,
     };
     let Some(old) = found else { return no_such_key() };
-    // Whoever rotates a key gets it, with all that it may do.
+    // The caller of a rotation receives the new key, with all its rights.
     let scopes: Vec<Scope> = old.scopes.iter().copied().map(Scope::from).collect();
     if let Some(response) = refused(&who.caller, None, Some(&scopes), None) {
         return response;
@@ -373,7 +373,7 @@ pub(crate) async fn rotate(
     }
 }
 
-/// Makes a revocation count at once, here and elsewhere.
+/// Applies a revocation at once, here and on other replicas.
 async fn void(shared: &Shared, revoked: &Revoked) {
     shared.auth.forget_everywhere(&revoked.hash).await;
     shared.signals.send(Signal::key_changed(&revoked.hash, Some(revoked.record.id.0))).await;
@@ -394,7 +394,7 @@ fn new_key(shared: &Shared, environment: Environment) -> (PlainKey, NewKey) {
     (plain, key)
 }
 
-/// Why values are not taken, if they are not. A key never gets more than the one that makes it has.
+/// Why values are refused, if they are. A key never gets more rights than the key that creates it.
 fn refused(
     caller: &Caller,
     label: Option<&str>,
@@ -514,7 +514,7 @@ async fn fault(
         return admission::unauthorized(&admission::void(shared, who).await);
     }
     if matches!(error, StoreError::Denied) {
-        // A role or scopes that changed since they were cached.
+        // The role or scopes changed since they were cached.
         shared.auth.forget_everywhere(&who.hash).await;
         return forbidden();
     }
@@ -524,6 +524,6 @@ async fn fault(
         let response = reply::error(StatusCode::SERVICE_UNAVAILABLE, text);
         return reply::with_retry_after(response, UNREACHABLE_RETRY);
     }
-    let text = format!("the server failed; its log tells more under the request id {request}");
+    let text = format!("internal error; see the server log for the request id {request}");
     reply::json(StatusCode::INTERNAL_SERVER_ERROR, &json!({"error": text}))
 }

@@ -1,4 +1,4 @@
-//! The stream on which a session hears of changes. It ends when the client, the session, the key or the server does.
+//! The stream on which a session receives notifications. It ends with the client, the session, the key or the server.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -31,18 +31,18 @@ use crate::http::signals::Signal;
 use crate::http::streams::{ALIVE, Slot, frame, opening};
 use crate::mcp::subscriptions;
 
-/// What is accounted for while an answer is fetched again and sent: the event and its frame.
+/// Memory for an event that is fetched again and sent: the event and its frame.
 const REPLAYED_BYTES: usize = 2 * 1024 * 1024;
-/// How soon a resumed stream looks again for the rest of an answer that is still being made; then ever more seldom.
+/// The first interval at which a resumed stream polls for the rest of a reply; it grows.
 const LOOK_AGAIN: Duration = Duration::from_millis(250);
-/// How seldom at most.
+/// The longest interval.
 const LOOK_AT_LEAST: Duration = Duration::from_secs(2);
 /// How much the clocks of two servers may differ.
 const SKEW: Duration = Duration::from_secs(5);
-/// How often a stream asks whether its session and its key are still good, whatever it was told.
+/// How often a stream verifies its session and its key, independent of invalidations.
 const ASK_AGAIN: Duration = Duration::from_secs(60);
 
-/// Opens a stream for a session; `last` is the last event that the client has.
+/// Opens a stream for a session; `last` is the client's last event.
 pub(crate) fn open(
     asked: Asked,
     session: Arc<SessionRecord>,
@@ -55,7 +55,7 @@ pub(crate) fn open(
     let (out, receiver) = mpsc::channel(16);
     let own = EventId { stream: own_stream(session.id), place: 0 };
     let place = last.filter(|last| last.stream == own.stream).map_or(0, |last| last.place);
-    // Subscribed before anything is read, so that nothing falls in between.
+    // Subscribe before reading, so that no change is missed.
     let news = asked.shared.services.hub.subscribe();
     let signals = asked.shared.signals.subscribe();
     let live = Live { asked, session, own: EventId { place, ..own }, out, connection, _slot: slot };
@@ -77,24 +77,24 @@ struct Live {
 /// The client, the session or the key is gone.
 struct Over;
 
-/// An answer that is fetched again and was not complete when it was looked for last.
+/// A resumed reply that was incomplete at the last poll.
 struct Replay {
-    /// What the client named.
+    /// The event that the client named.
     named: EventId,
     from: EventId,
-    /// From then on nobody makes it any more.
+    /// After this time no server continues the reply.
     until: Instant,
     next: Instant,
     pause: Duration,
 }
 
-/// How far an answer was sent again.
+/// The progress of a resumed reply.
 enum Replayed {
     Whole,
     UpTo(EventId),
 }
 
-/// How long an answer may still be made; none for the id of a stream that was not made here.
+/// How long a reply may still be in flight; none for the id of a stream that this server did not create.
 fn time_left(id: EventId, now: Timestamp) -> Duration {
     let began = id.stream.get_timestamp().map(|began| began.to_unix());
     let Some((seconds, nanoseconds)) = began else { return Duration::ZERO };
@@ -103,8 +103,8 @@ fn time_left(id: EventId, now: Timestamp) -> Duration {
     (CALL_WAIT + SKEW).saturating_sub(now.saturating_sub(began)).min(CALL_WAIT + SKEW)
 }
 
-/// What a client reads that comes back for an answer of which the rest is not there any more. Clients take a reply on a
-/// resumed stream for the one they wait for, whatever its id.
+/// The message for a client that resumes a reply whose rest is gone. Clients take it for the reply that they wait
+/// for, whatever its id.
 fn gone(after: EventId) -> String {
     let text = "the reply is not kept any more; the call may have been carried out: read what it was to change, or call again";
     let error = json!({"code": TRANSPORT_ERROR, "message": text, "data": {"reason": "replay_gone"}});
@@ -147,12 +147,12 @@ impl Live {
         } else {
             self.send(ALIVE.to_owned()).await
         };
-        // What was stored is for what the key may do now, whatever this process still believes of it.
+        // Stored events are subject to the key's current rights, whatever this process caches.
         if begun.is_err() || replay.is_some() && self.still_welcome().await.is_err() {
             return Over;
         }
-        // News is not kept. Whoever comes back to the session's own stream may have missed some, and so may a client
-        // that was given no place to come back to.
+        // Notifications are not stored. A client that resumes the session's own stream may have missed some, as may a
+        // client that got no id to resume from.
         let comes_back = match last {
             Some(last) => last.stream == self.own.stream,
             None => !understands && !self.session.subscriptions.is_empty(),
@@ -160,7 +160,7 @@ impl Live {
         if comes_back && self.all_may_have_changed().await.is_err() {
             return Over;
         }
-        // What was stored comes before all that happens from now on; a timer that is due may still let news pass.
+        // Send stored events before new ones; a due timer may still let notifications pass.
         if self.look_again(&mut replay).await.is_err() {
             return Over;
         }
@@ -170,7 +170,7 @@ impl Live {
         ask.reset();
         loop {
             let look = replay.as_ref().map_or(now, |replay| replay.next);
-            // What was said first counts first: a subscription is known before the news that it is for.
+            // Keep the order: process a subscription before the notification that it is for.
             let happened = tokio::select! {
                 biased;
                 signal = signals.recv() => self.signalled(&signal).await,
@@ -185,7 +185,7 @@ impl Live {
         }
     }
 
-    /// Sends what has come of an answer since, and notes when to look again. Once it cannot come any more, it says so.
+    /// Sends the new events of a reply, and schedules the next poll. When no more can come, it reports that.
     async fn look_again(&mut self, replay: &mut Option<Replay>) -> Result<(), Over> {
         let Some(Replay { named, from, until, pause, .. }) = *replay else { return Ok(()) };
         *replay = match self.replay(named, from).await? {
@@ -202,15 +202,15 @@ impl Live {
         Ok(())
     }
 
-    /// Sends what followed an event.
+    /// Sends the events after a given one.
     async fn replay(&mut self, named: EventId, from: EventId) -> Result<Replayed, Over> {
         let holder = Holder { key: self.asked.who.caller.key, connection: self.connection };
-        // There may be an answer as long as any.
+        // A reply may have the largest length.
         let Ok(memory) = self.asked.shared.replies.reserve(holder, REPLAYED_BYTES).await else {
             self.asked.shared.metrics.hit(Limit::Replies);
             return Ok(Replayed::UpTo(from));
         };
-        // What the client named may have been the last already; it has that.
+        // The event that the client named may have been the last one.
         let named_too = named == from && from.place > 0;
         let after = EventId { place: from.place.saturating_sub(u32::from(named_too)), ..from };
         let found = self.asked.shared.events.after(&self.asked.who.caller, self.session.id, after).await;
@@ -278,7 +278,7 @@ impl Live {
         }
     }
 
-    /// Whether session and key are still good. Asking keeps the session alive, too.
+    /// Whether session and key are still valid. The check also keeps the session alive.
     async fn still_welcome(&self) -> Result<(), Over> {
         self.subscriptions().await?;
         if self.asked.shared.auth.unchanged(&self.asked.who).await == Some(false) {
@@ -296,7 +296,7 @@ impl Live {
         self.list_changed().await
     }
 
-    /// The session's subscriptions as they are now.
+    /// The session's current subscriptions.
     async fn subscriptions(&self) -> Result<BTreeSet<String>, Over> {
         match self.asked.shared.sessions.find(&self.asked.who.caller, self.session.id).await {
             Ok(Some(session)) => Ok(session.subscriptions.clone()),
@@ -320,11 +320,11 @@ impl Live {
     }
 
     async fn notify(&mut self, message: &serde_json::Value) -> Result<(), Over> {
-        // News name documents, so they are for keys that may read.
+        // Notifications contain names of documents, so the key must be allowed to read.
         if !self.asked.who.caller.may(Right::Read) {
             return Ok(());
         }
-        // A client may have named any place; nothing of this stream is kept, so that it may begin anew.
+        // The client may have named any id; nothing of this stream is stored, so ids may restart.
         self.own.place = self.own.place.wrapping_add(1);
         self.send(frame(Some(self.own), &message.to_string())).await
     }
@@ -334,8 +334,8 @@ impl Live {
     }
 }
 
-/// The body of a reply that is a stream, for as long as its key is as good as it was and, if `with_server`, the server
-/// does not end. While the key is looked up, nothing is sent.
+/// The body of an event stream. It ends when the key loses rights and, if `with_server`, when the server shuts down.
+/// While the key is looked up, nothing is sent.
 pub(crate) fn while_welcome(
     shared: Arc<Shared>,
     who: Authenticated,
@@ -367,8 +367,8 @@ pub(crate) fn while_welcome(
     )
 }
 
-/// Whether a stream of this key goes on after a signal. One that was told that its key changed goes on only if that can be
-/// looked up and nothing changed that counts.
+/// Whether a stream of this key continues after an invalidation. After a change of its key it continues only if the
+/// key can be looked up and has no relevant change.
 async fn still_welcome(shared: &Shared, who: &Authenticated, signal: &Result<Signal, RecvError>) -> bool {
     match signal {
         Ok(Signal::KeyChanged { hash, revoked }) => {

@@ -1,7 +1,7 @@
-//! `/mcp`: requests of clients that shook hands, in their sessions, and of clients of the 2026-07-28 protocol, without.
+//! `/mcp`: requests of clients with a session, and of clients of the 2026-07-28 protocol, which has none.
 //!
-//! What a request means is decided by the SDK's stateless service and the handler behind it. Sessions are laid in
-//! front of it here: a session is a row, and nothing of it lives in this process.
+//! The SDK's stateless service and its handler interpret a request. This module adds sessions: a session is a row,
+//! and nothing of it is kept in this process.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -53,22 +53,22 @@ pub(crate) const SESSION: HeaderName = HeaderName::from_static("mcp-session-id")
 pub(crate) const VERSION: HeaderName = HeaderName::from_static("mcp-protocol-version");
 /// The first version without sessions.
 const SESSIONLESS: &str = "2026-07-28";
-/// Methods that this version has no more.
+/// Methods that this version removed.
 const REMOVED: [&str; 5] =
     ["initialize", "ping", "logging/setLevel", "resources/subscribe", "resources/unsubscribe"];
 
-/// After how long a call checks whether the store still answers, and how often.
+/// After how long a call checks whether the store still answers, and how often it checks again.
 const LOSS_CHECK: Duration = Duration::from_secs(3);
 
-/// A request that was let in, with what is known of it.
+/// The context of an admitted request.
 #[derive(Clone)]
 pub(crate) struct Asked {
     pub(crate) shared: Arc<Shared>,
     pub(crate) who: Authenticated,
     pub(crate) request: Uuid,
-    /// The memory for the reply; none where that is a stream of news or has no body.
+    /// The memory for the reply; none for a stream of notifications and for a reply without a body.
     pub(crate) memory: Option<Arc<Reservation>>,
-    /// What the server and the request say of tools.
+    /// Tool options of the server and the request.
     pub(crate) tools: ToolOptions,
 }
 
@@ -82,7 +82,7 @@ pub(crate) async fn post(
     let (mut parts, body) = incoming.into_parts();
     let holder = Holder { key: who.caller.key, connection: parts.extensions.get().copied() };
     let body_bytes = body.size_hint().exact().and_then(|length| usize::try_from(length).ok());
-    // The body, and the message that is made of it.
+    // The body, and the message parsed from it.
     let needed =
         CALL_BYTES.saturating_add(body_bytes.unwrap_or(BODY_BYTES).min(BODY_BYTES).saturating_mul(2));
     let memory = match shared.replies.reserve(holder, needed).await {
@@ -144,7 +144,7 @@ pub(crate) async fn post(
     }
     drop(memory);
     let accepted = Accepted::of(&parts.headers);
-    // Notifications and answers have no reply whose form could be wrong.
+    // Notifications and responses have no reply, so the accepted form does not matter.
     let Some(accepted) =
         accepted.or_else(|| message.get("id").is_none_or(|_| is_response).then(Accepted::anything))
     else {
@@ -159,7 +159,7 @@ pub(crate) async fn post(
             let text = format!("`{removed}` is no method of {SESSIONLESS}");
             return reply::rpc_error(StatusCode::NOT_FOUND, message.get("id"), METHOD_NOT_FOUND, &text);
         }
-        // A session that is named has no meaning here, but for the rights that it gave up.
+        // A session id has no effect here, except that the session may be read-only.
         if parts.headers.contains_key(SESSION) {
             asked.tools.read_only |= match asked.session(&parts.headers).await {
                 Ok(session) => sessions::is_read_only(&session),
@@ -181,7 +181,7 @@ pub(crate) async fn post(
     asked.in_session(parts, body, message, session, as_events).await
 }
 
-/// `GET /mcp`: the stream on which a session hears of changes, or fetches what it missed.
+/// `GET /mcp`: a session's stream of notifications, or the replay of missed events.
 pub(crate) async fn get(
     State(shared): State<Arc<Shared>>,
     Extension(who): Extension<Authenticated>,
@@ -198,7 +198,7 @@ pub(crate) async fn get(
     if version(&headers).is_some_and(|version| version >= SESSIONLESS) {
         return reply::method_not_allowed("POST");
     }
-    // A browser that only looks does not open a stream: it has to be wanted.
+    // A browser that opens the address does not ask for a stream; the client must accept one.
     if !headers.contains_key(ACCEPT) || !Accepted::of(&headers).is_some_and(|accepted| accepted.events) {
         return not_acceptable(None, EVENTS);
     }
@@ -207,7 +207,7 @@ pub(crate) async fn get(
         Err(response) => return response,
     };
     asked.tools.read_only |= sessions::is_read_only(&session);
-    // What a stream tells asks no store, so the key is proved first.
+    // A stream reads nothing from the store, so verify the key first.
     if let Err(error) = admission::proven(&asked.shared, &asked.who).await {
         return asked.refused(None, &error);
     }
@@ -216,7 +216,7 @@ pub(crate) async fn get(
     live::open(asked, session, last, connection.map(|Extension(id)| id))
 }
 
-/// `DELETE /mcp`: the end of a session.
+/// `DELETE /mcp`: ends a session.
 pub(crate) async fn delete(
     State(shared): State<Arc<Shared>>,
     Extension(who): Extension<Authenticated>,
@@ -242,7 +242,7 @@ pub(crate) async fn delete(
 }
 
 impl Asked {
-    /// The session that the headers name, if it is the caller's.
+    /// The session that the headers name, if it belongs to the caller.
     async fn session(&self, headers: &HeaderMap) -> Result<Arc<SessionRecord>, Response> {
         let Some(named) = headers.get(SESSION) else {
             let text =
@@ -259,7 +259,7 @@ impl Asked {
     }
 
     async fn initialize(&self, parts: Parts, body: Bytes, message: &Value, as_events: bool) -> Response {
-        // What the client says of itself is kept with the session, here and in the stores.
+        // The client's description of itself is stored with the session, here and in the stores.
         let said = ["/params/clientInfo", "/params/capabilities"].map(|part| message.pointer(part));
         if said.iter().flatten().map(|part| part.to_string().len()).sum::<usize>() > HANDSHAKE_BYTES {
             let text = format!("`clientInfo` and `capabilities` are longer than {HANDSHAKE_BYTES} bytes");
@@ -360,15 +360,15 @@ impl Asked {
         answers::as_events(self.clone(), parts, body, message, session, call).await
     }
 
-    /// A notification, or an answer to a question that was never asked.
+    /// A notification, or a response to a request that the server never sent.
     async fn notified(&self, message: &Value, session: &SessionRecord) -> Response {
         if method(message) == Some("notifications/cancelled")
             && let Some(request @ (Value::String(_) | Value::Number(_))) =
                 message.pointer("/params/requestId")
         {
-            // All replicas hear of it, and keep it for those that are slow to listen.
+            // All replicas receive the cancellation, and keep it for calls that register late.
             let request = request.to_string();
-            // A session is its user's, who may have keys with fewer rights: each cancels what it called itself.
+            // A session belongs to a user, whose keys may have different rights: a key cancels only its own calls.
             let key = self.who.caller.key.map(|key| key.0);
             if request.len() <= limits::REQUEST_ID_BYTES {
                 self.shared.signals.send(Signal::CallCancelled { session: session.id, key, request }).await;
@@ -422,7 +422,8 @@ impl Asked {
         if let Err(error) = admission::proven(&self.shared, &self.who).await {
             return self.refused(message.get("id"), &error);
         }
-        // It counts as one of the key's streams, and ends with the key; one that stands ends with the server, too.
+        // It counts as one of the key's streams and ends with the key; a stream without end ends with the server,
+        // too.
         let Some(slot) = self.shared.slots.take(self.who.caller.key) else {
             return too_many_streams(&self.shared, message.get("id"));
         };
@@ -436,7 +437,7 @@ impl Asked {
         })
     }
 
-    /// Has the SDK's stateless service answer one request.
+    /// Passes one request to the SDK's stateless service.
     pub(crate) async fn call(&self, parts: Parts, body: Bytes, message: &Value) -> Response {
         let id = message.get("id");
         let mut services = self.shared.services.clone();
@@ -482,12 +483,12 @@ impl Asked {
         }
     }
 
-    /// Returns when a call has waited for long and nothing answers below: a database that hangs ends no connection.
+    /// Returns when a call has waited for long and the store does not answer: a hanging database ends no connection.
     async fn storage_lost(&self) {
         loop {
             tokio::time::sleep(LOSS_CHECK).await;
             if self.shared.database.health().await == Health::Error {
-                // Once may be a coincidence.
+                // A single failure may be a coincidence.
                 tokio::time::sleep(LOSS_CHECK).await;
                 if self.shared.database.health().await == Health::Error {
                     return;
@@ -496,7 +497,7 @@ impl Asked {
         }
     }
 
-    /// Ties the memory for the reply to its bytes, so that it is given back when the client has taken them.
+    /// Attaches the memory for the reply to its bytes, so that it is released when the client has received them.
     async fn accounted(&self, response: Response) -> Response {
         let Some(memory) = self.memory.as_ref().filter(|_| !is_stream(&response)) else { return response };
         let (parts, body) = response.into_parts();
@@ -504,7 +505,7 @@ impl Asked {
             return reply::error(StatusCode::INTERNAL_SERVER_ERROR, "the server failed");
         };
         if parts.status == StatusCode::SERVICE_UNAVAILABLE || parts.status == StatusCode::TOO_MANY_REQUESTS {
-            // A store that is busy has figures of its own.
+            // A busy store sends its own retry time.
             if !body_is_about_the_store(&body) {
                 self.shared.metrics.hit(Limit::Replies);
             }
@@ -513,7 +514,7 @@ impl Asked {
         Response::from_parts(parts, Body::from(accounted(body, memory)))
     }
 
-    /// The SDK refuses some requests in plain text; clients get JSON, and nothing of the inside.
+    /// The SDK refuses some requests in plain text. Send JSON instead, without internal details.
     async fn in_json(&self, response: Response, id: Option<&Value>) -> Response {
         let status = response.status();
         if status == StatusCode::OK && has_type(response.headers(), "application/json") {
@@ -524,7 +525,7 @@ impl Asked {
                     return self.refused(id, &error);
                 }
                 Said::Denied => self.shared.auth.forget_everywhere(&self.who.hash).await,
-                // What is refused before the store is asked must not hide that it cannot be asked.
+                // A refusal that needs no store must not hide that the store is unreachable.
                 Said::Error if self.shared.database.health().await == Health::Error => {
                     return reply::unreachable(id, self.request);
                 }
@@ -541,15 +542,15 @@ impl Asked {
         if status.is_server_error() {
             return self.fault(id, &text);
         }
-        // The type was looked at before: it is the message that does not have the shape of one.
+        // The content type was checked before, so the message has the wrong shape.
         if status == StatusCode::UNSUPPORTED_MEDIA_TYPE {
             return reply::rpc_error(StatusCode::BAD_REQUEST, id, INVALID_REQUEST, &text);
         }
         reply::rpc_error(status, id, TRANSPORT_ERROR, &text)
     }
 
-    /// What a store says of a key that a cache let in is the key's fault; the cached identity is forgotten. All else is the
-    /// server's.
+    /// If a store rejects a cached key, the key is at fault; evict the cached identity. Everything else is the
+    /// server's fault.
     async fn failed(&self, id: Option<&Value>, error: &StoreError) -> Response {
         match error {
             StoreError::KeyVoid => self.refused(id, &admission::void(&self.shared, &self.who).await),
@@ -562,7 +563,7 @@ impl Asked {
         }
     }
 
-    /// The reply to a request whose key is not good any more, or cannot be proved.
+    /// The reply to a request whose key is void or cannot be verified.
     fn refused(&self, id: Option<&Value>, error: &AuthError) -> Response {
         match error {
             AuthError::Unavailable(error) => unavailable_reply(id, self.request, error),
@@ -570,18 +571,18 @@ impl Asked {
         }
     }
 
-    /// A fault of the server: the log has the detail, the client the id under which it stands there.
+    /// An internal error: the log has the detail, the client gets the id of the log line.
     pub(crate) fn fault(&self, id: Option<&Value>, detail: &str) -> Response {
         tracing::error!(request.id = %self.request, detail, "a request failed inside the server");
-        let text = format!("the server failed; its log tells more under the request id {}", self.request);
+        let text = format!("internal error; see the server log for the request id {}", self.request);
         reply::rpc_error(StatusCode::INTERNAL_SERVER_ERROR, id, INTERNAL_ERROR, &text)
     }
 }
 
-/// A fault inside the server is a 500, for whoever watches statuses; the SDK answers it with 200. Other errors of
-/// JSON-RPC are the client's. Says, too, whether a store refused the caller: then what is cached of it is not true any more.
+/// Reports an internal error as status 500, for monitoring; the SDK uses 200. Other JSON-RPC errors are client
+/// errors. Also reports whether a store rejected the caller: then the cached identity is outdated.
 async fn tell_faults(response: Response) -> (Response, Said) {
-    /// Faults are short; longer replies are not read here.
+    /// Internal errors are short; longer replies are not parsed.
     const SHORT: u64 = 2048;
     if response.body().size_hint().upper().is_none_or(|length| length > SHORT) {
         return (response, Said::Success);
@@ -618,13 +619,13 @@ async fn tell_faults(response: Response) -> (Response, Said) {
     }
 }
 
-/// What a reply in JSON says of the call.
+/// The outcome of a call, from its reply in JSON.
 enum Said {
-    /// It was carried out.
+    /// The call succeeded.
     Success,
-    /// It was not, for a reason of its own.
+    /// The call failed for a reason of its own.
     Error,
-    /// A store refused the caller: what is cached of it is not true any more.
+    /// A store rejected the caller: the cached identity is outdated.
     Denied,
     /// The key is void.
     KeyVoid,
@@ -635,8 +636,8 @@ fn body_is_about_the_store(body: &Bytes) -> bool {
     message.pointer("/error/data/of") == Some(&json!("storage"))
 }
 
-/// Whether a message may be answered without the store, so that only its health says whether it can be served. That a call
-/// is to be stopped is heard in any case.
+/// Whether a message can be answered without the store, so that only the health check shows whether to serve it. A
+/// cancellation is always accepted.
 fn may_spare_the_store(message: &Value) -> bool {
     match method(message) {
         Some("tools/call") => {
@@ -655,7 +656,7 @@ fn may_spare_the_store(message: &Value) -> bool {
     }
 }
 
-/// The reply to a request whose key cannot be looked up. The body is read for the id alone.
+/// The reply to a request whose key cannot be looked up. Only the id of the body is read.
 pub(crate) async fn unavailable(shared: &Shared, request: Request, error: &StoreError) -> Response {
     let RequestId(own) = request.extensions().get().copied().unwrap_or(RequestId(Uuid::nil()));
     tracing::error!(request.id = %own, %error, "keys cannot be looked up");
@@ -664,7 +665,7 @@ pub(crate) async fn unavailable(shared: &Shared, request: Request, error: &Store
     let body = request.into_body();
     let length = body.size_hint().exact().and_then(|length| usize::try_from(length).ok());
     let bytes = length.unwrap_or(BODY_BYTES).min(BODY_BYTES);
-    // The body, and the message that is made of it.
+    // The body, and the message parsed from it.
     let memory = match shared.replies.reserve(holder, bytes.saturating_mul(2)).await {
         Ok(memory) if is_post => memory,
         _ => return unavailable_reply(None, own, error),
@@ -679,7 +680,7 @@ pub(crate) async fn unavailable(shared: &Shared, request: Request, error: &Store
     response
 }
 
-/// The reply while the store cannot be reached, or has no connection free: both pass.
+/// The reply while the store is unreachable or has no free connection; both are temporary.
 fn unavailable_reply(id: Option<&Value>, request: Uuid, error: &StoreError) -> Response {
     if matches!(error, StoreError::Overloaded) {
         let text = error.to_string();
@@ -711,7 +712,7 @@ fn no_such_session(id: Option<&Value>) -> Response {
     reply::rpc_error(StatusCode::NOT_FOUND, id, SESSION_NOT_FOUND, "Session not found; initialize a new one")
 }
 
-/// Reads a body, within its bounds of size and time.
+/// Reads a body, within the bounds of size and time.
 pub(crate) async fn read(body: Body) -> Result<Bytes, Response> {
     match tokio::time::timeout(BODY_WAIT, Limited::new(body, BODY_BYTES).collect()).await {
         Ok(Ok(body)) => Ok(body.to_bytes()),
@@ -724,8 +725,8 @@ pub(crate) async fn read(body: Body) -> Result<Bytes, Response> {
     }
 }
 
-/// The message of a body, and the body as the SDK can read it: as over stdio, half a pair of surrogates, which JSON can
-/// write and Unicode text cannot hold, becomes U+FFFD.
+/// Parses a body, and returns it in a form that the SDK can read: as over stdio, a lone surrogate, which JSON can
+/// express and Unicode text cannot, becomes U+FFFD.
 fn message_of(body: Bytes) -> Result<(Value, Bytes), serde_json::Error> {
     const BYTE_ORDER_MARK: &[u8] = "\u{feff}".as_bytes();
     let body = if body.starts_with(BYTE_ORDER_MARK) { body.slice(BYTE_ORDER_MARK.len()..) } else { body };
@@ -739,15 +740,14 @@ fn message_of(body: Bytes) -> Result<(Value, Bytes), serde_json::Error> {
     Ok((message, Bytes::from(repaired)))
 }
 
-/// The message and its body, unless it gives a member twice. A call that gives an argument twice becomes one that is
-/// refused by a reply.
+/// Checks a message for repeated members. A call with a repeated argument becomes a call that a reply refuses.
 fn unrepeated(mut message: Value, body: Bytes) -> Result<(Value, Bytes), Box<Response>> {
     let refused =
         |id: Option<&Value>, text: &str| reply::rpc_error(StatusCode::BAD_REQUEST, id, INVALID_REQUEST, text);
     match find_repeated(&body, method(&message) == Some("tools/call")) {
         None => Ok((message, body)),
         Some(Repeated::Member(name)) => {
-            // Nobody knows which of two ids the client waits for.
+            // With two ids it is unknown for which one the client waits.
             let id = message.get("id").filter(|_| name != "id");
             Err(Box::new(refused(id, &member_text(&name))))
         }
@@ -769,8 +769,8 @@ fn version(headers: &HeaderMap) -> Option<&str> {
     headers.get(VERSION).and_then(|value| value.to_str().ok())
 }
 
-/// Whether a message belongs to the protocol without sessions: its header or its own metadata says so. A client that
-/// shakes hands may name the newest version that it knows in the header; what it means stands in the message.
+/// Whether a message uses the protocol without sessions, by its header or its own metadata. A client that sends
+/// `initialize` may name its newest version in the header; the version in the message decides.
 fn is_sessionless(headers: &HeaderMap, message: &Value) -> bool {
     let own = message.pointer("/params/_meta/io.modelcontextprotocol~1protocolVersion");
     match method(message) {

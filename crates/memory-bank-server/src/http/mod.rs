@@ -1,7 +1,8 @@
-//! MCP over Streamable HTTP, for many users and projects: who may come in, how often, and with which session.
+//! MCP over Streamable HTTP, for many users and projects: authentication, rate limits and sessions.
 //!
-//! A request passes, from outside in: `edge` (id, host and origin, headers), `admission` (key, limits), then `mcp` or
-//! `keys`. Architecture invariant: nothing here knows a tool, and nothing here keeps what another replica would need.
+//! A request passes these layers, from outside in: `edge` (id, host and origin, headers), `admission` (key, limits),
+//! then `mcp` or `keys`. Architecture invariant: nothing here knows a tool, and nothing here keeps state that another
+//! replica needs.
 
 mod accept;
 mod addresses;

@@ -1,4 +1,4 @@
-//! The description of the REST routes, for people and for tools.
+//! The OpenAPI description of the REST routes.
 
 use std::sync::LazyLock;
 
@@ -37,7 +37,7 @@ impl Modify for Security {
     }
 }
 
-/// A key can be made without a word about it; the macro takes every body for required.
+/// The body that creates a key is optional; the macro makes every body required.
 struct OptionalBody;
 
 impl Modify for OptionalBody {
@@ -49,7 +49,7 @@ impl Modify for OptionalBody {
     }
 }
 
-/// The description as it is sent, and its etag. It is the same for everybody, so it is made once.
+/// The description as it is sent, and its etag. It is the same for all clients, so it is made once.
 static DESCRIPTION: LazyLock<Option<(Bytes, HeaderValue)>> = LazyLock::new(|| {
     let text = serde_json::to_string(&Description::openapi()).ok()?;
     let etag = HeaderValue::from_str(&format!("\"{}\"", Etag::of(&text))).ok()?;

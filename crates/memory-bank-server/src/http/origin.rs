@@ -1,8 +1,8 @@
-//! Which host a request may be addressed to, and which web page may send it: the guard against DNS rebinding. A browser is
-//! told the same (CORS), so that the pages that may send requests can.
+//! Allowed hosts and origins: the protection against DNS rebinding. CORS headers tell browsers the same, so that
+//! allowed pages can send requests.
 //!
-//! A server that others reach over the network, and that lists no hosts, serves requests for any host that carry a good
-//! key: a rebound page has none. Such a host is still not believed: nothing is built from it ([`OriginPolicy::own_origin`]).
+//! A server on a network address without a list of hosts serves every host if the request has a valid key; a rebound
+//! page has none. Such a host is not trusted: nothing is derived from it ([`OriginPolicy::own_origin`]).
 
 use std::net::Ipv6Addr;
 use std::time::Duration;
@@ -16,7 +16,7 @@ use tower_http::cors::{AllowHeaders, AllowOrigin, CorsLayer};
 use crate::http::config::HttpConfig;
 use crate::http::forwarded::{self, Scheme};
 
-/// The headers of replies that a page may read.
+/// Reply headers that a page may read.
 const READABLE: [&str; 8] = [
     "mcp-session-id",
     "mcp-protocol-version",
@@ -27,15 +27,15 @@ const READABLE: [&str; 8] = [
     "www-authenticate",
     "x-request-id",
 ];
-/// How long a browser may remember what it was told.
+/// How long a browser may cache a preflight reply.
 const REMEMBERED: Duration = Duration::from_secs(600);
 
-/// The hosts and origins that are let in.
+/// The allowed hosts and origins.
 #[derive(Debug, Clone)]
 pub(crate) struct OriginPolicy {
     hosts: Vec<Entry>,
     any_host: bool,
-    /// Whether a good key makes up for a host that is not known.
+    /// Whether a valid key admits an unknown host.
     key_opens_any_host: bool,
     public_origin: Option<Place>,
     origins: Vec<Listed>,
@@ -43,12 +43,12 @@ pub(crate) struct OriginPolicy {
     trusted_hops: usize,
 }
 
-/// How a request is let in.
+/// How a request is admitted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Admitted {
     /// Its host is known.
     Known,
-    /// Its host is not known: it needs a good key, or is a page's question whether it may send one (CORS).
+    /// Its host is unknown: it needs a valid key, or is a preflight request (CORS).
     WithKey,
 }
 
@@ -68,7 +68,7 @@ impl Refused {
     }
 }
 
-/// A host, and the port if one was named.
+/// A host, with the port if given.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Entry {
     host: String,
@@ -76,7 +76,7 @@ struct Entry {
 }
 
 impl Entry {
-    /// Reads `host`, `host:port`, `[IPv6]` or `[IPv6]:port`, and nothing else: no user, no path.
+    /// Parses `host`, `host:port`, `[IPv6]` or `[IPv6]:port`, and nothing else: no user, no path.
     fn parse(text: &str) -> Option<Self> {
         let text = text.trim();
         if let Ok(address) = text.parse::<Ipv6Addr>() {
@@ -108,7 +108,7 @@ impl Entry {
     }
 }
 
-/// An origin of the web: scheme, host and port. All three count.
+/// A web origin: scheme, host and port. All three are compared.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Place {
     scheme: Scheme,
@@ -132,7 +132,7 @@ impl Place {
     }
 }
 
-/// An origin that is let in. One of another scheme, such as that of a browser's extension, is compared as it is written.
+/// An allowed origin. One with another scheme, such as a browser extension, is compared as text.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Listed {
     Place(Place),
@@ -169,7 +169,7 @@ impl OriginPolicy {
         }
     }
 
-    /// Lets a request pass, or says why not. A page of the server's own host may talk to it.
+    /// Admits a request, or returns why not. A page of the server's own host is allowed.
     pub(crate) fn check(&self, request: &Request) -> Result<Admitted, Refused> {
         let target = self.target(request)?;
         let admitted = match &target {
@@ -184,14 +184,14 @@ impl OriginPolicy {
             (Some(_), Some(_)) => return Err(Refused::Origin),
         };
         let page = Place::parse(origin);
-        // The host that a rebound page was loaded from is that of its requests, too: the key is what keeps it out.
+        // The host of a rebound page is also the host of its requests: only the key keeps it out.
         let is_own = page.is_some() && (page == self.public_origin || (!self.any_host && page == target));
         if is_own || self.lists(origin) { Ok(admitted) } else { Err(Refused::Origin) }
     }
 
-    /// The server's own origin, as far as it can be believed: `PUBLIC_URL`, or the host of the request if it is listed in
-    /// `ALLOWED_HOSTS` or a name of this machine. Whatever rests on cookies or builds an address takes it from here and
-    /// from nowhere else, and does without where there is none.
+    /// The server's own origin, if it can be trusted: `PUBLIC_URL`, or the host of the request if `ALLOWED_HOSTS`
+    /// lists it or if it is a name of this machine. Code that uses cookies or builds addresses must use this origin
+    /// only, and must work without one.
     #[cfg_attr(not(test), expect(dead_code, reason = "nothing has cookies or builds addresses yet"))]
     pub(crate) fn own_origin(&self, request: &Request) -> Option<Place> {
         if let Some(public) = &self.public_origin {
@@ -210,7 +210,7 @@ impl OriginPolicy {
         self.hosts.iter().any(is_it)
     }
 
-    /// Where the request is addressed to; `None` where it names no host, as HTTP/1.0 allows.
+    /// The host that the request is addressed to; `None` without a host, as HTTP/1.0 allows.
     fn target(&self, request: &Request) -> Result<Option<Place>, Refused> {
         let scheme = forwarded::scheme(request.headers(), self.trusted_hops);
         let parse =
@@ -219,7 +219,7 @@ impl OriginPolicy {
         let header = match (hosts.next(), hosts.next()) {
             (None, _) => None,
             (Some(host), None) => Some(parse(host.to_str().map_err(|_| Refused::Host)?)?),
-            // Which of them a proxy in front went by, nobody can tell.
+            // It is unknown which of them a proxy in front used.
             (Some(_), Some(_)) => return Err(Refused::Host),
         };
         // An absolute address in the request line, or `:authority`.
@@ -235,14 +235,14 @@ impl OriginPolicy {
         self.any_origin || self.origins.contains(&Listed::parse(origin))
     }
 
-    /// Whether a listed page sends the request.
+    /// Whether an allowed page sends the request.
     pub(crate) fn lists_page_of(&self, request: &Request) -> bool {
         let origin = request.headers().get(ORIGIN).and_then(|origin| origin.to_str().ok());
         origin.is_some_and(|origin| self.lists(origin))
     }
 
-    /// What browsers ask before, and want to read after, a request of a page that is listed (CORS). Nothing when none is.
-    /// Pages send no cookies here, and a key that they send is theirs.
+    /// CORS headers for allowed pages; none if no page is allowed. Pages send no cookies here, and a key that a page
+    /// sends is its own.
     pub(crate) fn sharing(&self) -> Option<CorsLayer> {
         if self.origins.is_empty() {
             return None;

@@ -1,4 +1,4 @@
-//! A panic below becomes a reply, and the connection lives on.
+//! Turns a panic into a reply, and keeps the connection.
 
 use std::panic::AssertUnwindSafe;
 

@@ -1,8 +1,7 @@
-//! How long a client may hold a connection without using it: idle, slow to send the headers of a request, or not taking
-//! what it asked for.
+//! Time-outs for clients that hold a connection without using it: idle, slow to send headers, or not reading a reply.
 //!
-//! HTTP/1 has a time-out for headers in the library, but it runs while a connection is idle, too, and would close one that
-//! a proxy keeps for later. So the first byte of a request is noted here.
+//! The library's time-out for HTTP/1 headers also runs while a connection is idle, and would close one that a proxy
+//! keeps for reuse. So the first byte of a request is recorded here.
 
 use std::io;
 use std::pin::Pin;
@@ -18,15 +17,15 @@ use tokio::time::Instant;
 
 use crate::http::config::{BEHIND_WAIT, HEADER_WAIT, TAKE_WAIT};
 
-/// How much of a body is handed out at a time. HTTP/2 keeps what it is handed until the client makes room for it, so a
-/// client that does not may hold no more than this for each request, until it is given up.
+/// The size of the pieces of a body. HTTP/2 buffers a piece until the client makes room for it, so a client that does
+/// not read holds no more than this per request, until its time-out.
 const PIECE: usize = 16 * 1024;
 /// How often a connection is checked.
 const CHECK: Duration = Duration::from_secs(5);
-/// What a connection of HTTP/2 begins with.
+/// The first bytes of an HTTP/2 connection.
 const HTTP2_PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
-/// What a client does with one connection.
+/// How a client uses one connection.
 #[derive(Debug)]
 pub(crate) struct Watch {
     keep_alive: Duration,
@@ -35,53 +34,53 @@ pub(crate) struct Watch {
 
 #[derive(Debug)]
 struct State {
-    /// Whether there was a request ever.
+    /// Whether there was any request.
     used: bool,
     /// When the last request began or ended.
     last: Instant,
-    /// When the first byte of a request came whose headers are not complete yet.
+    /// When the first byte of a request arrived whose headers are incomplete.
     headers_since: Option<Instant>,
-    /// The requests under way, each with what its client is to take, if anything.
+    /// The requests in flight, each with the state of its reply, if any.
     under_way: Vec<(u64, Option<Debt>)>,
     next: u64,
 }
 
-/// What a client is to take of a reply.
+/// The state of a reply that the client reads.
 #[derive(Debug, Clone, Copy)]
 struct Debt {
-    /// When it was handed the last piece.
+    /// When the last piece was handed out.
     piece: Instant,
-    /// Since when there was always more.
+    /// Since when more was always available.
     all: Instant,
 }
 
-/// A request under way; dropping it ends the account.
+/// A request in flight; dropping it unregisters the request.
 #[derive(Debug)]
 pub(crate) struct UnderWay {
     watch: Arc<Watch>,
     number: u64,
 }
 
-/// Why a connection is given up.
+/// Why a connection is closed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum GivenUp {
-    /// No request came for as long as a connection is kept.
+    /// No request arrived within the idle time-out.
     Idle,
     /// The headers of a request did not arrive in time.
     SlowHeaders,
-    /// A reply was not taken in time.
+    /// A reply was not read in time.
     NotTaken,
 }
 
 impl Watch {
-    /// Watches a new connection, which is kept for as long without a request.
+    /// Watches a new connection, with its idle time-out.
     pub(crate) fn new(keep_alive: Duration) -> Arc<Self> {
         let state =
             State { used: false, last: Instant::now(), headers_since: None, under_way: Vec::new(), next: 0 };
         Arc::new(Self { keep_alive, state: Mutex::new(state) })
     }
 
-    /// Notes that a request has come.
+    /// Records a request.
     pub(crate) fn begin(self: &Arc<Self>) -> UnderWay {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         state.used = true;
@@ -93,13 +92,13 @@ impl Watch {
         UnderWay { watch: Arc::clone(self), number }
     }
 
-    /// Whether there ever was a request, and since when there is none; nothing while one is under way.
+    /// Whether there was any request, and since when the connection is idle; `None` while a request is in flight.
     pub(crate) fn idle(&self) -> Option<(bool, Instant)> {
         let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         state.under_way.is_empty().then_some((state.used, state.last))
     }
 
-    /// Waits until the client has used the connection badly for long enough.
+    /// Waits until a time-out of the client.
     pub(crate) async fn given_up(&self) -> GivenUp {
         let mut checks = tokio::time::interval(CHECK);
         loop {
@@ -124,8 +123,8 @@ impl Watch {
         state.under_way.iter().filter_map(|(_, debt)| debt.as_ref()).any(late).then_some(GivenUp::NotTaken)
     }
 
-    /// Notes that bytes have come. While a request is under way they belong to it, or to the next one, whose headers
-    /// are complete or late by the time that matters.
+    /// Records received bytes. While a request is in flight they belong to it, or to the next one, whose headers are
+    /// complete or late by the time that matters.
     fn received(&self) {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         if state.under_way.is_empty() && state.headers_since.is_none() {
@@ -133,14 +132,14 @@ impl Watch {
         }
     }
 
-    /// Notes that no request has begun after all.
+    /// Records that no request has begun after all.
     fn none_begun(&self) {
         self.state.lock().unwrap_or_else(PoisonError::into_inner).headers_since = None;
     }
 }
 
 impl UnderWay {
-    /// The client has been handed a piece and is to take the next; or the server is to make one.
+    /// The client got a piece and must read the next one; or the server must produce one.
     fn handed(&self, handed: bool) {
         let mut state = self.watch.state.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some((_, debt)) = state.under_way.iter_mut().find(|(number, _)| *number == self.number) {
@@ -158,20 +157,20 @@ impl Drop for UnderWay {
     }
 }
 
-/// A connection that notes when the first byte of a request comes.
+/// A connection that records when the first byte of a request arrives.
 pub(crate) struct WatchedStream<S> {
     stream: S,
     watch: Arc<Watch>,
     protocol: Protocol,
 }
 
-/// What a connection speaks, as far as its first bytes show.
+/// The protocol of a connection, as far as its first bytes show it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Protocol {
-    /// So many bytes of HTTP/2's preface have come and nothing else.
+    /// This many bytes of the HTTP/2 preface arrived, and nothing else.
     Open(usize),
     Http1,
-    /// Its frames also come without a request; the idle time bounds headers that never end.
+    /// Frames also arrive without a request; the idle time-out bounds headers that never end.
     Http2,
 }
 
@@ -192,7 +191,7 @@ impl<S> WatchedStream<S> {
                 Protocol::Http1
             };
         }
-        // Some clients send an empty line after a body. It begins nothing.
+        // Some clients send an empty line after a body. It starts no request.
         if self.protocol != Protocol::Http2 && bytes.iter().any(|byte| !b"\r\n".contains(byte)) {
             self.watch.received();
         }
@@ -244,7 +243,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for WatchedStream<S> {
     }
 }
 
-/// A body that is handed out piece by piece, under watch.
+/// A body that is handed out in pieces, with time-outs.
 #[derive(Debug)]
 pub(crate) struct Watched {
     inner: Body,
@@ -253,7 +252,7 @@ pub(crate) struct Watched {
 }
 
 impl Watched {
-    /// The client is to take a reply from the moment it begins: one that does not even let it begin is given up, too.
+    /// The time-out starts with the reply: it also covers a client that does not let it begin.
     pub(crate) fn new(inner: Body, under_way: UnderWay) -> Self {
         under_way.handed(true);
         Self { inner, rest: Bytes::new(), under_way }
@@ -321,7 +320,7 @@ mod tests {
         tokio::time::timeout(wait, watch.given_up()).await.ok()
     }
 
-    /// A connection over which these bytes come, one after the other as they stand.
+    /// A connection that receives exactly these pieces, one after the other.
     async fn received(watch: &Arc<Watch>, parts: &[&[u8]]) -> WatchedStream<tokio_test_stream::Parts> {
         use tokio::io::AsyncReadExt;
         let mut stream = WatchedStream::new(tokio_test_stream::Parts::new(parts), Arc::clone(watch));

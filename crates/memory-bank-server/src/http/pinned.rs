@@ -1,4 +1,4 @@
-//! One bank, whatever a client asks for: over HTTP a path names things and opens nothing.
+//! One fixed bank: over HTTP a path is only a label and opens nothing.
 
 use std::sync::Arc;
 
@@ -12,7 +12,7 @@ use memory_bank_core::store::{
 };
 use serde_json::{Value, json};
 
-/// A workspace that never leaves the bank it was started with.
+/// A workspace that always uses the bank that it was created with.
 pub struct PinnedWorkspace {
     inner: Arc<dyn Workspace>,
     project: String,

@@ -1,4 +1,4 @@
-//! Error replies: JSON throughout, and never a word of the inside.
+//! Error replies: JSON throughout, without internal details.
 
 use axum::body::Body;
 use axum::response::{IntoResponse, Response};
@@ -11,21 +11,21 @@ use crate::mcp::tools::{UNREACHABLE, UNREACHABLE_RETRY};
 
 /// JSON-RPC: the body is not JSON.
 pub(crate) const PARSE_ERROR: i32 = -32700;
-/// JSON-RPC: the JSON is no request.
+/// JSON-RPC: the JSON is not a request.
 pub(crate) const INVALID_REQUEST: i32 = -32600;
-/// JSON-RPC: there is no such method.
+/// JSON-RPC: the method does not exist.
 pub(crate) const METHOD_NOT_FOUND: i32 = -32601;
-/// JSON-RPC: a fault of the server.
+/// JSON-RPC: an internal error.
 pub(crate) const INTERNAL_ERROR: i32 = -32603;
-/// What the SDKs use for refusals of the transport.
+/// The code that the SDKs use for refusals of the transport.
 pub(crate) const TRANSPORT_ERROR: i32 = -32000;
-/// What the SDKs use for a session that does not exist.
+/// The code that the SDKs use for a session that does not exist.
 pub(crate) const SESSION_NOT_FOUND: i32 = -32001;
 
-/// What is busy now and may be tried again.
+/// The server is busy; try again.
 pub(crate) const SERVER_BUSY: i32 = -32050;
 
-/// A reply whose body is this value.
+/// A reply with this body.
 pub(crate) fn json(status: StatusCode, body: &Value) -> Response {
     let mut response = Response::new(Body::from(body.to_string()));
     *response.status_mut() = status;
@@ -45,7 +45,7 @@ pub(crate) fn rpc_error(status: StatusCode, id: Option<&Value>, code: i32, text:
     json(status, &body)
 }
 
-/// The storage cannot be reached: 500, with when to try again.
+/// The storage is unreachable: 500, with the time to retry.
 pub(crate) fn unreachable(id: Option<&Value>, request: Uuid) -> Response {
     let text = format!("{UNREACHABLE} (the log has more under the request id {request})");
     let body = json!({"jsonrpc": "2.0", "id": id.unwrap_or(&Value::Null), "error": {
@@ -53,25 +53,25 @@ pub(crate) fn unreachable(id: Option<&Value>, request: Uuid) -> Response {
     with_retry_after(json(StatusCode::INTERNAL_SERVER_ERROR, &body), UNREACHABLE_RETRY)
 }
 
-/// A reply that says after how many seconds to try again.
+/// A reply with the number of seconds to wait.
 pub(crate) fn with_retry_after(mut response: Response, seconds: u32) -> Response {
     response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(seconds));
     response
 }
 
-/// 405, with what is allowed.
+/// 405, with the allowed methods.
 pub(crate) fn method_not_allowed(allowed: &'static str) -> Response {
     let mut response = error(StatusCode::METHOD_NOT_ALLOWED, "Method not allowed");
     response.headers_mut().insert(ALLOW, HeaderValue::from_static(allowed));
     response
 }
 
-/// 404 for an address that leads nowhere.
+/// 404 for an unknown path.
 pub(crate) async fn not_found() -> impl IntoResponse {
     error(StatusCode::NOT_FOUND, "Not found")
 }
 
-/// 405 where the router knows the path and not the method; it adds what is allowed.
+/// 405 where the router knows the path and not the method; it adds the allowed methods.
 pub(crate) async fn wrong_method() -> impl IntoResponse {
     error(StatusCode::METHOD_NOT_ALLOWED, "Method not allowed")
 }

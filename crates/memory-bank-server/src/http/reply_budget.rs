@@ -1,6 +1,6 @@
-//! Memory for replies: how much all of them may take that are being made or wait for their clients, and how much of it
-//! one key and one connection may have. What a reply needs is accounted for before it is made, and until the client has taken the last byte.
-//! Knows nothing of what is in a reply.
+//! Memory for replies that are being made or sent: budgets of the process, of a key and of a connection. A reply is
+//! reserved before it is made, and released when the client has received its last byte. It must not know what a reply
+//! contains.
 
 use std::collections::HashMap;
 use std::hash::Hash;
@@ -45,15 +45,15 @@ struct State {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) struct ConnectionId(pub(crate) u64);
 
-/// Against whom a reply counts.
+/// The owner of a reservation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Holder {
     pub(crate) key: Option<KeyId>,
-    /// The connection over which the reply goes, if that is known.
+    /// The connection of the reply, if known.
     pub(crate) connection: Option<ConnectionId>,
 }
 
-/// What one reply needs; dropping it gives it back.
+/// The reservation of one reply; dropping it releases the memory.
 #[derive(Debug)]
 pub(crate) struct Reservation {
     budget: Arc<ReplyBudget>,
@@ -62,20 +62,20 @@ pub(crate) struct Reservation {
 }
 
 impl ReplyBudget {
-    /// So many bytes for all replies, and for those of one key. One connection, which may be a proxy's and carry several
-    /// keys, has twice as many as a key.
+    /// So many bytes for all replies, and for those of one key. A connection, which may be a proxy's and carry
+    /// several keys, gets twice as many as a key.
     pub(crate) fn new(total: usize, per_key: usize) -> Arc<Self> {
         let per_connection = per_key.saturating_mul(2);
         Arc::new(Self { total, per_key, per_connection, state: Mutex::default(), freed: Notify::new() })
     }
 
-    /// How many bytes are accounted for.
+    /// How many bytes are reserved.
     #[cfg(test)]
     fn used(&self) -> usize {
         self.state.lock().unwrap_or_else(PoisonError::into_inner).used
     }
 
-    /// Accounts for a reply; waits for a moment when there is no room.
+    /// Reserves memory for a reply; waits briefly if there is none.
     pub(crate) async fn reserve(
         self: &Arc<Self>,
         holder: Holder,
@@ -114,8 +114,8 @@ fn change<K: Eq + Hash + Copy>(counts: &mut HashMap<K, usize>, of: K, from: usiz
 }
 
 impl Reservation {
-    /// Accounts for `wanted` bytes in all, if there is room. A reply that is larger than the whole budget passes when it
-    /// is the only one.
+    /// Raises the reservation to `wanted` bytes, if there is room. A reply that is larger than the whole budget is
+    /// admitted if it is the only one.
     fn try_grow(&self, wanted: usize) -> Result<(), NoMemory> {
         let mut own = self.bytes.lock().unwrap_or_else(PoisonError::into_inner);
         if wanted <= *own {
@@ -138,7 +138,7 @@ impl Reservation {
         Ok(())
     }
 
-    /// Accounts for what the reply takes now that it is made.
+    /// Sets the reservation to the size of the finished reply.
     pub(crate) fn settle(&self, bytes: usize) {
         let mut own = self.bytes.lock().unwrap_or_else(PoisonError::into_inner);
         self.budget.state.lock().unwrap_or_else(PoisonError::into_inner).change(self.holder, *own, bytes);
@@ -168,7 +168,7 @@ impl Drop for Reservation {
     }
 }
 
-/// Bytes of a reply that are accounted for as long as any part of them is kept.
+/// Bytes of a reply that stay reserved as long as any part of them is held.
 struct Accounted {
     bytes: Bytes,
     _reservation: Arc<Reservation>,
@@ -180,7 +180,8 @@ impl AsRef<[u8]> for Accounted {
     }
 }
 
-/// Ties a reservation to the bytes of a reply: whatever holds a piece of them, a buffer of HTTP/2 for example, holds it.
+/// Attaches a reservation to the bytes of a reply: a buffer that holds a piece, such as one of HTTP/2, holds the
+/// reservation.
 pub(crate) fn accounted(bytes: impl Into<Bytes>, reservation: &Arc<Reservation>) -> Bytes {
     let bytes = bytes.into();
     if bytes.is_empty() {
@@ -189,7 +190,7 @@ pub(crate) fn accounted(bytes: impl Into<Bytes>, reservation: &Arc<Reservation>)
     Bytes::from_owner(Accounted { bytes, _reservation: Arc::clone(reservation) })
 }
 
-/// What a reply of so many bytes takes while it waits for its client.
+/// The memory of a reply of this size while it is being sent.
 pub(crate) fn kept_bytes(bytes: usize) -> usize {
     /// Headers, buffers and tasks.
     const BESIDE: usize = 8 * 1024;
@@ -205,7 +206,7 @@ pub(crate) fn refusal(full: NoMemory, id: Option<&Value>) -> Response {
     with_retry(reply::rpc_error(status, id, SERVER_BUSY, full.text()))
 }
 
-/// Says when to try again.
+/// Adds the time to retry.
 pub(crate) fn with_retry(mut response: Response) -> Response {
     response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("2"));
     response
@@ -233,7 +234,7 @@ mod tests {
             budget.reserve(over(key(2), 7), 40).await.unwrap(),
         ];
         assert_eq!(budget.reserve(over(key(3), 7), 20).await.unwrap_err(), NoMemory::Connection);
-        // Both the other connections of these keys, and this one's other keys, have what is theirs.
+        // Other connections of these keys, and other keys of this connection, have used their budgets.
         assert!(budget.reserve(over(key(3), 8), 20).await.is_ok());
         assert!(budget.reserve(over(key(3), 7), 10).await.is_ok());
         assert_eq!(budget.reserve(over(key(1), 9), 10).await.unwrap_err(), NoMemory::Key);

@@ -1,6 +1,6 @@
-//! What a request says of tools, in its address (`/mcp?tools=core&readonly`) or in a header (`X-MCP-Tools`, `X-MCP-Readonly`).
-//! Names count in any case, with `-` or `_` or without: a client that wants to be read-only must not be served with more.
-//! It may choose what it is shown; it may give up the right to change something, and never gain it.
+//! Tool options of a request, from its address (`/mcp?tools=core&readonly`) or a header (`X-MCP-Tools`,
+//! `X-MCP-Readonly`). Names match in any case, with `-`, `_` or neither: a client that asks for read-only mode must
+//! not get more. A client can select tools and give up the right to write; it can never gain rights.
 
 use http::{HeaderMap, Uri};
 
@@ -11,10 +11,10 @@ const READ_ONLY: &str = "readonly";
 const TOOLS_HEADER: &str = "x-mcp-tools";
 const READ_ONLY_HEADERS: [&str; 2] = ["x-mcp-readonly", "x-mcp-read-only"];
 
-/// What counts for this request: its address before its headers, those before the server's settings.
+/// The options of this request: its address takes precedence over its headers, and those over the server's settings.
 ///
 /// # Errors
-/// Something is not understood. Passing over it could serve a client that wants to be read-only with every right.
+/// An option is not understood. Ignoring it could give a client that asks for read-only mode all rights.
 pub(crate) fn of(server: &ToolOptions, uri: &Uri, headers: &HeaderMap) -> Result<ToolOptions, String> {
     let (mut named, mut read_only) = (None, server.read_only);
     for value in READ_ONLY_HEADERS.into_iter().flat_map(|name| headers.get_all(name)) {
@@ -38,13 +38,13 @@ pub(crate) fn of(server: &ToolOptions, uri: &Uri, headers: &HeaderMap) -> Result
     Ok(ToolOptions { toolset, read_only })
 }
 
-/// The name of a parameter without case, `-`, `_` and blanks around it.
+/// The name of a parameter without case, `-`, `_` and surrounding blanks.
 fn plain(name: &str) -> String {
     let letters = name.trim().chars().filter(|letter| !matches!(letter, '-' | '_'));
     letters.map(|letter| letter.to_ascii_lowercase()).collect()
 }
 
-/// Whether the word after `readonly` means yes; the bare name does.
+/// Whether the value of `readonly` is true; the bare name is.
 fn is_on(word: &str) -> Result<bool, String> {
     match word.trim().to_ascii_lowercase().as_str() {
         "" | "true" | "1" | "yes" | "on" => Ok(true),

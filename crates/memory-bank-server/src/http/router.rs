@@ -1,4 +1,4 @@
-//! Which address leads where, and through which layers.
+//! Routes and their layers.
 
 use std::sync::Arc;
 
@@ -19,10 +19,10 @@ use tower_http::compression::predicate::{DefaultPredicate, Predicate, SizeAbove}
 use crate::http::shared::Shared;
 use crate::http::{admission, edge, health, keys, mcp, openapi, panics, reply};
 
-/// Replies below this many bytes are not worth compressing.
+/// Smaller replies are not compressed.
 const WORTH_COMPRESSING: u64 = 2048;
 
-/// Marks a reply for which there is no compressor.
+/// Marks a reply for which no compressor is available.
 #[derive(Clone, Copy)]
 struct NoEncoder;
 
@@ -30,8 +30,8 @@ fn may_be_compressed(_: StatusCode, _: Version, _: &HeaderMap, extensions: &Exte
     extensions.get::<NoEncoder>().is_none()
 }
 
-/// A compressor takes more memory than most replies, and as long as the client takes to read. There are so many; without
-/// one a reply goes out as it is.
+/// A compressor uses more memory than most replies, for as long as the client reads. Their number is bounded; without
+/// one a reply is sent uncompressed.
 async fn one_encoder(State(shared): State<Arc<Shared>>, request: Request, next: Next) -> Response {
     let wanted = request.headers().contains_key(ACCEPT_ENCODING);
     let mut response = next.run(request).await;
@@ -72,7 +72,7 @@ fn mcp_routes() -> MethodRouter<Arc<Shared>> {
 pub(crate) fn router(shared: Arc<Shared>) -> Router {
     let admitted = Router::new()
         .route("/mcp", mcp_routes())
-        // Some clients put a slash behind every address.
+        // Some clients append a slash.
         .route("/mcp/", mcp_routes())
         .route("/api/keys", get(keys::list).post(keys::create))
         .route("/api/keys/{id}", patch(keys::update).delete(keys::revoke))

@@ -1,4 +1,4 @@
-//! The server: puts the parts together, listens, and ends in good order.
+//! The server: assembles its parts, listens, and shuts down gracefully.
 
 use std::io;
 use std::net::SocketAddr;
@@ -39,38 +39,38 @@ use crate::http::streams::StreamSlots;
 use crate::http::text_index::TextIndexing;
 use crate::services::Services;
 
-/// How often uses of keys and sessions are written down.
+/// How often uses of keys and sessions are written.
 const WRITE_USES: Duration = Duration::from_secs(10);
-/// How often what has expired is removed.
+/// How often expired rows are removed.
 const CLEAN_UP: Duration = Duration::from_secs(300);
 
-/// What the server is made of.
+/// The parts of the server.
 pub struct Parts {
-    /// The stores behind MCP.
+    /// The dependencies of the MCP handler.
     pub services: Services,
     /// The settings.
     pub config: HttpConfig,
-    /// Finds keys.
+    /// Looks up keys.
     pub directory: Arc<dyn KeyDirectory>,
     /// Manages keys.
     pub keys: Arc<dyn KeyStore>,
     /// A cache of keys that several servers share.
     pub key_cache: Option<Arc<dyn KeyCache>>,
-    /// Keeps sessions.
+    /// Stores sessions.
     pub sessions: Arc<dyn SessionStore>,
-    /// Keeps events.
+    /// Stores events.
     pub events: Arc<dyn EventStore>,
-    /// Keeps who did what, if anything does.
+    /// The audit log, if there is one.
     pub audit: Option<Arc<dyn AuditLog>>,
-    /// Indexes the texts of documents after the writes, if the store does.
+    /// Fills the text index after the writes, if the store has one.
     pub text_index: Option<Arc<dyn TextIndex>>,
     /// Counts requests.
     pub limiter: Arc<dyn Limiter>,
-    /// Asks the database how it is doing.
+    /// Checks the health of the database.
     pub database: Arc<dyn Probe>,
-    /// Reads how the stores are doing, if they say.
+    /// Reads the state of the stores, if they provide it.
     pub storage: Option<ReadStorage>,
-    /// Joins this server with others.
+    /// Connects this server with the other replicas.
     pub redis: Option<Redis>,
 }
 
@@ -84,7 +84,7 @@ pub struct Server {
 }
 
 impl Server {
-    /// Puts the parts together and listens. Joins the other servers first, if that can be done at once.
+    /// Assembles the parts and listens. Connects to the other replicas first, if that works at once.
     ///
     /// # Errors
     /// The address cannot be listened on.
@@ -144,32 +144,32 @@ impl Server {
         if let Some(redis) = parts.redis {
             let (hub, signals) = (Arc::clone(&shared.services.hub), Arc::clone(&shared.signals));
             let (tried, joined) = oneshot::channel();
-            // To the last: the streams of a server that still serves are told what happens elsewhere.
+            // Until the end: streams of a server that still serves receive changes of other replicas.
             bus = Some(tokio::spawn(redis.bus().run(hub, signals, tried)));
-            // Otherwise the server is alone for now: news may be missed, and whoever subscribed will be told.
+            // Otherwise the server is alone for now: subscribers will be notified that they may have missed changes.
             let _ = joined.await;
         }
         Ok(Self { listener, router: router(Arc::clone(&shared)), watched, bus, shared })
     }
 
-    /// Where the server listens.
+    /// The address that the server listens on.
     ///
     /// # Errors
-    /// The operating system does not say.
+    /// The operating system does not know it.
     pub fn address(&self) -> io::Result<SocketAddr> {
         self.listener.local_addr()
     }
 
-    /// Where the figures are read, if anywhere.
+    /// The address of the metrics, if any.
     ///
     /// # Errors
-    /// The operating system does not say.
+    /// The operating system does not know it.
     pub fn metrics_address(&self) -> io::Result<Option<SocketAddr>> {
         self.watched.as_ref().map(TcpListener::local_addr).transpose()
     }
 
-    /// Serves until the shutdown token is cancelled and the time for proxies to notice is over; then stops listening and
-    /// lets requests under way finish, for a while.
+    /// Serves until the shutdown token is cancelled and the drain delay is over; then stops listening and lets
+    /// requests in flight finish, within a bound.
     pub async fn serve(self) {
         let chores = tokio::spawn(chores(Arc::clone(&self.shared)));
         let indexing = tokio::spawn(index_texts(Arc::clone(&self.shared)));
@@ -200,7 +200,7 @@ impl Server {
         running.close();
         let finished = async { tokio::join!(connections.ended(), running.wait()) };
         if tokio::time::timeout(DRAIN.saturating_sub(lame_duck), finished).await.is_err() {
-            tracing::warn!("requests under way did not finish in {} s", DRAIN.as_secs());
+            tracing::warn!("requests in flight did not finish in {} s", DRAIN.as_secs());
         }
         for task in [Some(chores), Some(indexing), Some(listener), watched, self.bus].into_iter().flatten() {
             task.abort();
@@ -213,15 +213,15 @@ impl Server {
             )
         };
         if tokio::time::timeout(LAST_NOTES, notes).await.is_err() {
-            tracing::warn!("when keys and sessions were used last could not be noted in time");
+            tracing::warn!("the last uses of keys and sessions could not be written in time");
         }
     }
 }
 
-/// Listens. What clients do not take is kept by the operating system, too, in memory that counts as the server's; accepted
-/// connections have the listener's bound.
+/// Listens. The operating system buffers unread data in memory that counts as the server's; accepted connections
+/// inherit the listener's bound.
 fn listen(address: SocketAddr) -> io::Result<TcpListener> {
-    /// How many connections may wait to be accepted.
+    /// Length of the accept queue.
     const WAITING: u32 = 1024;
     let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
     socket.set_reuseaddr(true)?;
@@ -230,7 +230,7 @@ fn listen(address: SocketAddr) -> io::Result<TcpListener> {
     socket.listen(WAITING)
 }
 
-/// Room for one more connection, if there is any.
+/// A slot for one more connection, if there is one.
 fn slot(
     registry: &Arc<ConnectionRegistry>,
     address: SocketAddr,
@@ -240,10 +240,10 @@ fn slot(
     match registry.take(network(address.ip()), keep_alive) {
         Ok(slot) => return Some(slot),
         Err(Full::Server) => {
-            tracing::warn!(connections = CONNECTIONS, "a connection was refused, there are too many");
+            tracing::warn!(connections = CONNECTIONS, "refused a connection: too many connections");
         }
-        // Not a warning: a client could fill the log.
-        Err(Full::Address) => tracing::debug!("a connection was refused, its address has too many"),
+        // Not a warning: a client could flood the log.
+        Err(Full::Address) => tracing::debug!("refused a connection: too many connections of its address"),
     }
     metrics.hit(Limit::Connections);
     None
@@ -254,7 +254,7 @@ async fn accept(listener: &TcpListener) -> (TcpStream, SocketAddr) {
         match listener.accept().await {
             Ok(accepted) => return accepted,
             Err(error) => {
-                // Out of file descriptors, most likely: others will close theirs.
+                // Probably out of file descriptors: other connections will close theirs.
                 tracing::warn!(%error, "a connection could not be accepted");
                 tokio::time::sleep(Duration::from_millis(100)).await;
             }
@@ -262,8 +262,7 @@ async fn accept(listener: &TcpListener) -> (TcpStream, SocketAddr) {
     }
 }
 
-/// Stops listening, but takes the connections that wait to be accepted: for their clients they are made, and a request
-/// may be on its way over them.
+/// Stops listening, but accepts the queued connections: their clients are connected, and a request may be in transit.
 fn stop_listening(listener: TcpListener, admit: impl Fn(TcpStream, SocketAddr)) {
     let taken = listener.into_std().and_then(|listener| {
         loop {
@@ -277,11 +276,11 @@ fn stop_listening(listener: TcpListener, admit: impl Fn(TcpStream, SocketAddr)) 
         }
     });
     if let Err(error) = taken {
-        tracing::warn!(%error, "connections that waited to be accepted were lost");
+        tracing::warn!(%error, "queued connections were lost");
     }
 }
 
-/// What is done now and then.
+/// Periodic tasks.
 async fn chores(shared: Arc<Shared>) {
     let mut uses = tokio::time::interval(WRITE_USES);
     let mut clean = tokio::time::interval(CLEAN_UP);
@@ -291,7 +290,7 @@ async fn chores(shared: Arc<Shared>) {
                 shared.auth.write_uses().await;
                 shared.sessions.write_uses().await;
                 shared.addresses.tell().await;
-                // Also where nobody asks for it: the log has it when the database was emptied, and when it is back.
+                // Also without requests to `/health`: the log then shows when the schema disappeared and returned.
                 let _health = shared.database.health().await;
             }
             _ = clean.tick() => {
@@ -302,7 +301,7 @@ async fn chores(shared: Arc<Shared>) {
     }
 }
 
-/// Indexes texts that changed. Beside the other chores, since a round may take a minute.
+/// Indexes changed texts. Separate from the other periodic tasks, because a round may take a minute.
 async fn index_texts(shared: Arc<Shared>) {
     let mut due = tokio::time::interval(CLEAN_UP);
     due.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -312,7 +311,7 @@ async fn index_texts(shared: Arc<Shared>) {
     }
 }
 
-/// Does what signals ask of the whole server.
+/// Applies invalidations to the whole server.
 async fn heed(shared: Arc<Shared>) {
     let mut signals = shared.signals.subscribe();
     loop {

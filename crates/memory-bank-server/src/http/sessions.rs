@@ -1,4 +1,5 @@
-//! Sessions as requests see them: the store, with a short cache of this process in front and uses written in groups.
+//! Sessions as requests use them: the store, with a short cache of this process in front and grouped writes of last
+//! uses.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -16,12 +17,12 @@ use serde_json::{Value, json};
 use crate::http::config::SESSION_LIFE;
 use crate::http::signals::{Signal, Signals};
 
-/// How long this process believes what it knows of a session, should the news of its end be lost.
+/// How long this process caches a session, in case an invalidation is lost.
 const BELIEVED: Duration = Duration::from_secs(10);
-/// How many sessions this process remembers.
+/// How many sessions this process caches.
 const REMEMBERED: usize = 20_000;
-/// A session that was not used for so long is idle. Longer than a call takes, and than a stream and the writing of uses take
-/// to show that the session is in use, on any replica.
+/// A session that was not used for this long is idle. Longer than a call, and than the time within which an open
+/// stream updates `last_seen`, on any replica.
 const IDLE_AFTER: SignedDuration = SignedDuration::from_secs(240);
 /// How old `last_seen` may become before it is written again.
 const SEEN_EVERY: SignedDuration = SignedDuration::from_secs(60);
@@ -60,8 +61,8 @@ impl Sessions {
         }
     }
 
-    /// Opens a session after a handshake: `params` is what the client sent, `version` what was agreed upon. A session that is
-    /// opened `read_only` stays so.
+    /// Opens a session after a handshake: `params` is the client's message, `version` the negotiated version. A
+    /// session that is opened `read_only` stays so.
     pub(crate) async fn open(
         &self,
         caller: &Caller,
@@ -89,7 +90,7 @@ impl Sessions {
         };
         let ended = self.store.open(caller, &record, limits).await?;
         if let Some(ended) = ended {
-            tracing::info!(session = %ended, "an idle session gave way to a new one of the same key");
+            tracing::info!(session = %ended, "an idle session was ended for a new one of the same key");
             self.forget(ended);
             self.signals.send(Signal::SessionChanged { session: ended, ended: true }).await;
         }
@@ -98,7 +99,7 @@ impl Sessions {
         Ok(id)
     }
 
-    /// The caller's session of this id. Another's does not exist.
+    /// The caller's session with this id. Treat a foreign session like a missing one.
     pub(crate) async fn find(
         &self,
         caller: &Caller,
@@ -107,7 +108,7 @@ impl Sessions {
         let now = self.clock.now();
         let known = {
             let cache = self.cache.lock().unwrap_or_else(PoisonError::into_inner);
-            // Another's session is looked up like one that does not exist, so that neither the reply nor its cost tells.
+            // Treat a foreign session like a missing one, so neither the reply nor its timing reveals anything.
             let own = |record: &SessionRecord| record.user == caller.user && record.project == caller.project;
             let known = cache.get(&id).filter(|(record, until)| *until > Instant::now() && own(record));
             known.map(|(record, _)| Arc::clone(record))
@@ -136,7 +137,7 @@ impl Sessions {
         Ok(Some(record))
     }
 
-    /// Subscribes a session to a resource, or ends that.
+    /// Subscribes a session to a resource, or unsubscribes it.
     pub(crate) async fn subscribe(
         &self,
         caller: &Caller,
@@ -150,7 +151,7 @@ impl Sessions {
         Ok(Some(record))
     }
 
-    /// Ends a session; false if there is none.
+    /// Ends a session; false if it does not exist.
     pub(crate) async fn end(&self, caller: &Caller, id: SessionId) -> Result<bool, StoreError> {
         let ended = self.store.end(caller, id).await?;
         if ended {
@@ -160,22 +161,22 @@ impl Sessions {
         Ok(ended)
     }
 
-    /// Forgets what this process knows of a session.
+    /// Evicts a session from the cache of this process.
     pub(crate) fn forget(&self, id: SessionId) {
         self.cache.lock().unwrap_or_else(PoisonError::into_inner).remove(&id);
     }
 
-    /// Forgets all, after news may have been missed.
+    /// Clears the cache, after invalidations may have been lost.
     pub(crate) fn forget_all(&self) {
         self.cache.lock().unwrap_or_else(PoisonError::into_inner).clear();
     }
 
-    /// How many sessions this process remembers.
+    /// How many sessions this process caches.
     pub(crate) fn remembered(&self) -> usize {
         self.cache.lock().unwrap_or_else(PoisonError::into_inner).len()
     }
 
-    /// Writes down which sessions were used since the last time; called now and then.
+    /// Writes the sessions that were used since the last time; called periodically.
     pub(crate) async fn write_uses(&self) {
         let uses: Vec<SessionUse> =
             self.uses.lock().unwrap_or_else(PoisonError::into_inner).drain().map(|(_, used)| used).collect();
@@ -183,7 +184,7 @@ impl Sessions {
             return;
         }
         if let Err(error) = self.store.note_uses(&uses).await {
-            tracing::warn!(%error, "when sessions were used last could not be noted");
+            tracing::warn!(%error, "the last uses of sessions could not be written");
             return;
         }
         for used in uses {
@@ -191,11 +192,11 @@ impl Sessions {
         }
     }
 
-    /// Drops what has expired, in small batches.
+    /// Deletes expired sessions and events, in small batches.
     pub(crate) async fn clean_up(&self, keep_events: Duration) {
-        /// How many rows go at a time.
+        /// Rows per batch.
         const BATCH: usize = 500;
-        /// How many batches a round may have; more than a busy server fills between two rounds.
+        /// Batches per round; more than a busy server fills between two rounds.
         const BATCHES: usize = 4000;
         let now = self.clock.now();
         let Ok(keep) = SignedDuration::try_from(keep_events) else { return };
@@ -204,7 +205,7 @@ impl Sessions {
                 Ok(gone) if gone >= BATCH => {}
                 Ok(_) => return,
                 Err(error) => {
-                    tracing::warn!(%error, "expired sessions and events could not be removed");
+                    tracing::warn!(%error, "expired sessions and events could not be deleted");
                     return;
                 }
             }
@@ -226,8 +227,8 @@ impl Sessions {
     }
 }
 
-/// The capabilities that the client named, with what the server keeps beside them. A member of this name that the client
-/// sent counts as well: it gives up rights and gains none.
+/// The client's capabilities, with the server's own member. If the client sent a member of that name, it counts as
+/// well: it removes rights and grants none.
 fn metadata(params: &Value, read_only: bool) -> Value {
     let mut metadata = params.get("capabilities").cloned().unwrap_or(Value::Null);
     if read_only {

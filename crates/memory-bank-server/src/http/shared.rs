@@ -1,4 +1,4 @@
-//! What all requests of a server share.
+//! State that all requests of a server share.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -27,38 +27,38 @@ use crate::http::streams::StreamSlots;
 use crate::http::text_index::TextIndexing;
 use crate::services::Services;
 
-/// How a part that the server depends on is doing.
+/// The health of a dependency.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Health {
     /// It answers.
     Ok,
-    /// It does not.
+    /// It does not answer.
     Error,
-    /// It answers, but what the server keeps in it is not there, or may not be used.
+    /// It answers, but the server's data is missing, or may not be used.
     SchemaMissing,
-    /// There is none.
+    /// It is not configured.
     NotConfigured,
 }
 
-/// Asks a part how it is doing. Must answer within two seconds.
+/// Checks the health of a dependency. Must answer within two seconds.
 #[async_trait]
 pub trait Probe: Send + Sync {
-    /// How it is doing now.
+    /// The current health.
     async fn health(&self) -> Health;
 
-    /// Whether something happened since the last call that makes an earlier answer doubtful, as a connection that ended.
-    /// Must cost next to nothing.
+    /// Whether an event since the last call makes an earlier result doubtful, such as a closed connection. Must be
+    /// cheap.
     fn is_doubtful(&self) -> bool {
         false
     }
 
-    /// Whether the part has answered anything within so long before now, so that it need not be asked.
+    /// Whether the dependency has answered anything within this period, so that no check is needed.
     fn has_answered_within(&self, _time: Duration) -> bool {
         false
     }
 }
 
-/// The probe of a part that there is none of.
+/// The probe of a dependency that is not configured.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Absent;
 
@@ -69,7 +69,7 @@ impl Probe for Absent {
     }
 }
 
-/// Reads how the stores are doing; costs no more than a look at what is in memory.
+/// Reads the state of the stores; must be cheap.
 pub type ReadStorage = Box<dyn Fn() -> StorageState + Send + Sync>;
 
 /// Reads how Redis was used.
@@ -83,15 +83,15 @@ pub(crate) struct Shared {
     pub(crate) text_index: TextIndexing,
     pub(crate) keys: Arc<dyn KeyStore>,
     pub(crate) limiter: Arc<dyn Limiter>,
-    /// Counts requests without a good key, and look-ups of keys, in this process, whatever becomes of Redis.
+    /// Counts requests without a valid key, and look-ups of keys, in this process, independent of Redis.
     pub(crate) guests: MemoryLimiter,
-    /// Counts the requests to end a session of keys that are over their limit.
+    /// Counts requests that end a session, of keys that are over their limit.
     pub(crate) endings: MemoryLimiter,
     pub(crate) sessions: Sessions,
     pub(crate) events: EventLog,
     pub(crate) signals: Arc<Signals>,
     pub(crate) calls: Calls,
-    /// The calls that go on though their client may be gone.
+    /// Calls that continue although their client may be gone.
     pub(crate) running: TaskTracker,
     pub(crate) slots: StreamSlots,
     pub(crate) origins: OriginPolicy,
@@ -101,12 +101,13 @@ pub(crate) struct Shared {
     pub(crate) storage: Option<ReadStorage>,
     pub(crate) redis_state: Option<ReadRedis>,
     pub(crate) replies: Arc<ReplyBudget>,
-    /// How many replies may be compressed at a time.
+    /// How many replies are compressed at a time.
     pub(crate) encoders: Arc<Semaphore>,
     pub(crate) connections: Arc<ConnectionRegistry>,
     pub(crate) started: Instant,
-    /// Cancelled when the server is told to end.
+    /// Cancelled when the server begins to shut down.
     pub(crate) shutdown: CancellationToken,
-    /// Cancelled when the server does not listen any more: standing streams end, and connections after their request.
+    /// Cancelled when the server has stopped listening: streams without end close, and connections after their
+    /// request.
     pub(crate) closing: CancellationToken,
 }

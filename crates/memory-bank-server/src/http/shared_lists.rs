@@ -1,7 +1,7 @@
-//! Lists that every client with the same rights gets alike (of tools, prompts, templates) are long and asked for often. They
-//! are kept for replay as a note of which list it was, and made anew for a client that comes back for it: by whatever replica
-//! and version it comes back to, with the rights that its key
-//! has then, and of the toolset that the request asked for.
+//! Lists that are the same for all clients with the same rights (tools, prompts, templates). They are long and
+//! requested often. Replay stores a reference to the list instead of its text, and makes the list again for a client
+//! that resumes: on any replica and version, with the current rights of its key and the toolset of the original
+//! request.
 
 use axum::extract::Request;
 use bytes::Bytes;
@@ -15,14 +15,14 @@ use crate::http::mcp::{Asked, VERSION};
 use crate::http::reply::INTERNAL_ERROR;
 use crate::mcp::{ToolOptions, Toolset};
 
-/// The lists that do not depend on what a project holds.
+/// The lists that do not depend on a project.
 const LISTS: [&str; 3] = ["tools/list", "prompts/list", "resources/templates/list"];
-/// A shorter reply is kept as it is.
+/// A shorter reply is stored as it is.
 const SHORT: usize = 512;
-/// A longer text is no reference.
+/// A longer text is not a reference.
 const REFERENCE_BYTES: usize = 1024;
 
-/// Which list a kept reply was, and the id of the request.
+/// The list of a stored reply, and the id of the request.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Reference {
     list: String,
@@ -30,7 +30,7 @@ pub(crate) struct Reference {
     tools: ToolOptions,
 }
 
-/// What is kept in place of this reply, if it is such a list.
+/// The reference to store in place of this reply, if it is such a list.
 pub(crate) fn reference(request: &Value, reply: &str, tools: &ToolOptions) -> Option<String> {
     let list = request.get("method")?.as_str().filter(|method| LISTS.contains(method))?;
     let id = request.get("id")?;
@@ -50,7 +50,7 @@ pub(crate) fn reference(request: &Value, reply: &str, tools: &ToolOptions) -> Op
     Some(kept.to_string())
 }
 
-/// The reference that was kept, if this is one: no message of JSON-RPC is.
+/// Parses a stored reference; a JSON-RPC message is never one.
 pub(crate) fn parse(kept: &str) -> Option<Reference> {
     if kept.len() > REFERENCE_BYTES || !kept.contains("listOf") {
         return None;
@@ -67,7 +67,7 @@ pub(crate) fn parse(kept: &str) -> Option<Reference> {
     kept.get("jsonrpc").is_none().then_some(Reference { list, id, tools })
 }
 
-/// Makes the reply anew.
+/// Makes the reply again.
 pub(crate) async fn resolve(asked: &Asked, session: &SessionRecord, reference: &Reference) -> String {
     match make(asked, session, reference).await {
         Some(reply) => reply,
@@ -81,11 +81,11 @@ pub(crate) async fn resolve(asked: &Asked, session: &SessionRecord, reference: &
 
 async fn make(asked: &Asked, session: &SessionRecord, reference: &Reference) -> Option<String> {
     let Reference { list, id, tools } = reference;
-    // A newer version may keep more lists than this one knows.
+    // A newer version may store more lists than this one knows.
     if !LISTS.contains(&list.as_str()) {
         return None;
     }
-    // As the request asked for it; what is read-only now stays so.
+    // With the options of the original request; current read-only mode applies.
     let read_only = tools.read_only || asked.tools.read_only;
     let asked = Asked { tools: ToolOptions { read_only, ..tools.clone() }, ..asked.clone() };
     let message = json!({"jsonrpc": "2.0", "id": id, "method": list});
@@ -103,7 +103,7 @@ async fn make(asked: &Asked, session: &SessionRecord, reference: &Reference) -> 
     let body = response.into_body().collect().await.ok()?.to_bytes();
     if status != StatusCode::OK {
         let reply = String::from_utf8_lossy(&body);
-        tracing::warn!(%status, %reply, list, "a list could not be made anew for a client that came back");
+        tracing::warn!(%status, %reply, list, "a list could not be made again for a replay");
         return None;
     }
     String::from_utf8(body.to_vec()).ok()

@@ -1,5 +1,5 @@
-//! News between the requests of a server, and between servers: a key was revoked, a session ended or changed, a call
-//! was cancelled. Like all news here it is a hint; what counts is in the stores.
+//! Invalidations between the requests of a server and between replicas: a key was revoked, a session ended or
+//! changed, a call was cancelled. They may be lost; the stores are authoritative.
 
 use std::sync::Arc;
 
@@ -10,34 +10,34 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::broadcast;
 use uuid::Uuid;
 
-/// How many signals a slow receiver may lag behind.
+/// How many messages a slow receiver may lag behind.
 const BACKLOG: usize = 1024;
 
-/// One piece of news.
+/// One invalidation.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "signal", rename_all = "camelCase")]
 pub(crate) enum Signal {
-    /// A key changed or was revoked; caches forget it.
+    /// A key changed or was revoked; caches evict it.
     KeyChanged {
         /// The hash, in hexadecimal.
         hash: String,
         /// The key, if it was revoked: its streams end.
         revoked: Option<Uuid>,
     },
-    /// A session ended or its subscriptions changed; caches forget it.
+    /// A session ended or its subscriptions changed; caches evict it.
     SessionChanged {
-        /// Which.
+        /// The session.
         session: SessionId,
         /// Whether it ended: its streams end.
         ended: bool,
     },
-    /// News was missed; caches forget everything, and streams ask whether they may go on.
+    /// Messages were lost; caches are cleared, and streams verify their session and key.
     NewsMissed,
-    /// A client takes a call back.
+    /// A client cancels a call.
     CallCancelled {
         /// The session.
         session: SessionId,
-        /// The key that takes it back. It must be the one that made the call.
+        /// The key that cancels. It must be the key that made the call.
         #[serde(default)]
         key: Option<Uuid>,
         /// The id of the request, as JSON.
@@ -52,15 +52,15 @@ impl Signal {
     }
 }
 
-/// The other servers.
+/// The other replicas.
 #[async_trait]
 pub(crate) trait Others: Send + Sync {
-    /// Tells them, within a bounded time. Should that fail, they are told later that they missed something.
+    /// Notifies them, within a bounded time. If that fails, they are informed later that they missed something.
     async fn tell(&self, signal: Signal);
 }
 
-/// Carries signals. What is sent here reaches all receivers of this process, and the other servers; what comes from
-/// those is fed into [`Self::arrived`].
+/// Distributes invalidations. One that is sent here reaches all receivers of this process and the other replicas;
+/// those of other replicas are passed to [`Self::arrived`].
 pub(crate) struct Signals {
     all: broadcast::Sender<Signal>,
     others: Option<Arc<dyn Others>>,
@@ -71,8 +71,8 @@ impl Signals {
         Self { all: broadcast::channel(BACKLOG).0, others }
     }
 
-    /// Tells this process, then the others; they have been told when this returns, so that whoever is answered next
-    /// may turn to any of them.
+    /// Notifies this process, then the peers. They are notified when this returns, so that the next request may go to
+    /// any replica.
     pub(crate) async fn send(&self, signal: Signal) {
         self.arrived(signal.clone());
         if let Some(others) = &self.others {
@@ -80,18 +80,18 @@ impl Signals {
         }
     }
 
-    /// Tells this process what another one said.
+    /// Passes on an invalidation of a peer.
     pub(crate) fn arrived(&self, signal: Signal) {
-        // Fails only when nobody listens.
+        // Fails only without receivers.
         let _ = self.all.send(signal);
     }
 
-    /// Tells this process that it may have missed what others said.
+    /// Informs this process that it may have missed invalidations of peers.
     pub(crate) fn missed(&self) {
         self.arrived(Signal::NewsMissed);
     }
 
-    /// Everything, from here and elsewhere.
+    /// Receives everything, from here and from peers.
     pub(crate) fn subscribe(&self) -> broadcast::Receiver<Signal> {
         self.all.subscribe()
     }

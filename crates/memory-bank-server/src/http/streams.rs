@@ -1,4 +1,4 @@
-//! How many streams a key has open, and the frames that go over them.
+//! The number of open streams per key, and the frames of event streams.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -13,7 +13,7 @@ pub(crate) struct StreamSlots {
     open: Arc<Mutex<HashMap<Option<KeyId>, usize>>>,
 }
 
-/// One open stream; dropping it closes the account.
+/// One open stream; dropping it releases the slot.
 #[derive(Debug)]
 pub(crate) struct Slot {
     key: Option<KeyId>,
@@ -30,7 +30,7 @@ impl StreamSlots {
         self.open.lock().unwrap_or_else(PoisonError::into_inner).values().sum()
     }
 
-    /// Opens a stream, unless the key has as many as it may have.
+    /// Opens a stream, unless the key has reached its limit.
     pub(crate) fn take(&self, key: Option<KeyId>) -> Option<Slot> {
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
         let count = open.entry(key).or_default();
@@ -62,12 +62,12 @@ pub(crate) fn frame(id: Option<EventId>, message: &str) -> String {
     }
 }
 
-/// The event that opens a stream: it carries nothing but the place from which the client may resume.
+/// The first event of a stream: it contains only the id from which the client may resume.
 pub(crate) fn opening(id: EventId) -> String {
     format!("id: {id}\nretry: 3000\ndata: \n\n")
 }
 
-/// A comment, which keeps proxies from closing a silent stream.
+/// A comment, which prevents proxies from closing a silent stream.
 pub(crate) const ALIVE: &str = ": alive\n\n";
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! Has documents indexed that changed, in small steps, and knows how many wait.
+//! Fills the text index in small steps, and counts the waiting documents.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -7,12 +7,12 @@ use std::time::Duration;
 use memory_bank_core::store::TextIndex;
 use tokio::time::Instant;
 
-/// How long one round may take; what is left waits for the next one.
+/// The longest round; the rest waits for the next one.
 const ROUND: Duration = Duration::from_secs(60);
-/// A round without any progress ends: another server is at it, or what is left is locked.
+/// A round without progress ends: another server indexes, or the rest is locked.
 const STEPS_WITHOUT_PROGRESS: u32 = 3;
 
-/// The index of the store, if it has one, and what was found of it last.
+/// The index of the store, if it has one, and the last count.
 pub(crate) struct TextIndexing {
     index: Option<Arc<dyn TextIndex>>,
     stale: AtomicU64,
@@ -23,12 +23,13 @@ impl TextIndexing {
         Self { index, stale: AtomicU64::new(u64::MAX) }
     }
 
-    /// How many documents waited when the last round ended; none before that, and where there is no such index.
+    /// How many documents waited when the last round ended; none before that, and without an index.
     pub(crate) fn stale(&self) -> Option<u64> {
         Some(self.stale.load(Ordering::Relaxed)).filter(|count| *count != u64::MAX)
     }
 
-    /// Indexes what waits, and rests after each step for as long as it took, so that it takes half a processor at most.
+    /// Indexes the waiting documents, and pauses after each step for as long as the step took, so that it uses half a
+    /// processor at most.
     pub(crate) async fn run_round(&self) {
         let Some(index) = &self.index else { return };
         let ends = Instant::now() + ROUND;
@@ -39,12 +40,12 @@ impl TextIndexing {
             let now_left = match step(index.as_ref()).await {
                 Ok(count) => count,
                 Err(error) => {
-                    tracing::warn!(%error, "documents could not be indexed for full-text search; it is tried again");
+                    tracing::warn!(%error, "documents could not be indexed for full-text search; retrying");
                     return;
                 }
             };
             self.stale.store(now_left, Ordering::Relaxed);
-            // The count has a bound, so past that it says nothing of progress.
+            // The count is capped, and beyond the cap it shows no progress.
             idle_steps = if now_left < left || now_left >= COUNTED { 0 } else { idle_steps + 1 };
             left = now_left;
             if left == 0 || idle_steps >= STEPS_WITHOUT_PROGRESS || Instant::now() >= ends {
@@ -55,7 +56,7 @@ impl TextIndexing {
     }
 }
 
-/// How far a store counts.
+/// The cap of the store's count.
 const COUNTED: u64 = 10_000;
 
 async fn step(index: &dyn TextIndex) -> Result<u64, memory_bank_core::error::StoreError> {
@@ -75,7 +76,7 @@ mod tests {
 
     use super::*;
 
-    /// So many wait, and so many go with each step.
+    /// So many wait, and each step indexes so many.
     struct Fake {
         waiting: Mutex<u64>,
         step: u64,

@@ -1,5 +1,5 @@
-//! Calls of tools whose `arguments` are not the object that the model types know: some clients send them as JSON text, or
-//! an empty list where there are none.
+//! Tool calls whose `arguments` are not the object that the model types expect: some clients send JSON text, or an
+//! empty list if there are none.
 
 use rmcp::model::{CallToolRequestParams, CallToolResult, ContentBlock, CustomRequest, JsonObject};
 use serde_json::Value;
@@ -7,7 +7,7 @@ use serde_json::Value;
 use crate::mcp::repeated_members::{argument_text, find_repeated_argument};
 use crate::mcp::tools::unrepeated;
 
-/// What such a call means: a call, or the reply that says why it is none. Nothing for any other request.
+/// Interprets such a call: a call, or the reply that explains the error. `None` for any other request.
 pub(crate) fn recovered(request: &CustomRequest) -> Option<Result<CallToolRequestParams, CallToolResult>> {
     if request.method != "tools/call" {
         return None;
@@ -43,7 +43,7 @@ fn object(given: &Value) -> Result<Option<JsonObject>, &'static str> {
         Value::Null => Ok(None),
         Value::Array(items) if items.is_empty() => Ok(None),
         Value::String(text) if text.trim().is_empty() => Ok(None),
-        // JSON text that gives a member twice is not plain.
+        // JSON text with a repeated member is ambiguous.
         Value::String(text) => match unrepeated(text) {
             Ok(Value::Object(arguments)) => Ok(Some(arguments)),
             Ok(Value::Null) => Ok(None),

@@ -10,7 +10,7 @@ use crate::mcp::resources;
 use crate::mcp::tools::{LISTING_BYTES, internal, no_memory, store_fault, workspace_fault};
 use crate::services::Services;
 
-/// Completes the argument of a prompt or of the resource template. What cannot be completed gets no values.
+/// Completes the argument of a prompt or of the resource template. Other arguments get no values.
 pub(crate) async fn complete(
     services: &Services,
     caller: &Caller,
@@ -30,7 +30,7 @@ pub(crate) async fn complete(
         _ => None,
     };
     let value = request.argument.value.to_lowercase();
-    // How many there are is not known of entities, of which no more than these are read.
+    // The total is unknown for entities, of which no more than these are read.
     let (mut values, total) = match what {
         None => (Vec::new(), Some(0)),
         Some(Completes::Mode) => {
@@ -58,7 +58,7 @@ pub(crate) async fn complete(
     Ok(CompleteResult::new(info))
 }
 
-/// The first documents that begin with the text, then those that contain it; and how many there are.
+/// The first documents that begin with the text, then those that contain it; and their number.
 async fn documents(
     services: &Services,
     caller: &Caller,

@@ -1,20 +1,20 @@
-//! Stands what a bank holds apart from what the server says to a model. A bank is written by many hands, so its texts are
-//! data: each is put between two marks that nothing in it can close, and the reader is told what they are.
+//! Separates texts of a bank from texts of the server, for a model. A bank has many authors, so its texts are data:
+//! each is put between two marks that it cannot close, after a sentence that explains them.
 
 use std::fmt::Write;
 
 use memory_bank_core::document::Etag;
 
-/// A text of the bank, with what is known of it.
+/// A text of the bank, with its attributes.
 pub(crate) struct Framed {
     pub(crate) attributes: Vec<(&'static str, String)>,
     pub(crate) content: String,
 }
 
-/// All texts, each in a frame of its own, behind a sentence that says what frames are. Nothing for nothing.
+/// All texts, each in its own frame, after a sentence that explains frames. Empty without texts.
 ///
-/// The word in the marks is made from the texts, so that the same state of a bank gives the same prompt, and occurs in
-/// none of them.
+/// The word in the marks is derived from the texts, so that the same bank gives the same prompt, and occurs in none
+/// of them.
 pub(crate) fn framed(texts: &[Framed]) -> String {
     if texts.is_empty() {
         return String::new();
@@ -83,7 +83,7 @@ mod tests {
 
     use super::*;
 
-    /// Reads frames as whoever believes the first sentence does: the word is the one that it names.
+    /// Reads frames like a model that follows the first sentence: the word is the one that it names.
     fn parse(text: &str) -> Vec<(Vec<String>, String)> {
         let word = text.split("`<data-").nth(1).and_then(|rest| rest.split(' ').next()).unwrap();
         let (open, close) = (format!("\n<data-{word}"), format!("\n</data-{word}>\n"));

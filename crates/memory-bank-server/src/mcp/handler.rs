@@ -1,4 +1,4 @@
-//! The MCP handler: what the protocol asks, answered for one caller.
+//! The MCP handler: answers the methods of the protocol for one caller.
 
 use std::sync::Arc;
 
@@ -22,7 +22,7 @@ use crate::outcome::Outcome;
 use crate::services::Services;
 use crate::telemetry;
 
-/// How long a client may take a list of tools or prompts for fresh, in milliseconds. They change with the binary only.
+/// How long a client may cache a list of tools or prompts, in milliseconds. They change with the binary only.
 const LISTS_FRESH_MS: u64 = 3_600_000;
 
 /// Answers one client.
@@ -54,19 +54,19 @@ impl MemoryBankHandler {
         Self { caller, options, ..self }
     }
 
-    /// Ends standing subscriptions when the token is cancelled, so that they do not hold up the end of the connection.
+    /// Ends subscriptions when the token is cancelled, so that they do not delay the end of the connection.
     #[must_use]
     pub fn ending_with(self, ending: CancellationToken) -> Self {
         Self { ending, ..self }
     }
 
-    /// Asks for the right to read, in front of all that shows what a bank holds. Tools have their own rights.
+    /// Requires the right to read, for everything that shows the bank's content. Tools have their own rights.
     fn must_read(&self, method: &str) -> Result<(), ErrorData> {
         rights::require(&self.caller, Right::Read, method)
     }
 
-    /// Whether lists of what can be read are shown. To others they are empty, as the list of tools has only what may be
-    /// called.
+    /// Whether lists of readable things are shown. For other callers they are empty, as the list of tools contains
+    /// only tools that may be called.
     fn may_read(&self) -> bool {
         self.caller.may(Right::Read)
     }
@@ -205,7 +205,7 @@ impl ServerHandler for MemoryBankHandler {
     }
 
     fn accepted_subscription_filter(&self, requested: &SubscriptionFilter) -> Option<SubscriptionFilter> {
-        // What a caller who may not read asked for is refused in `listen`, where the reply can say why.
+        // `listen` refuses a caller who may not read, where the reply can contain the reason.
         if self.may_read() {
             Some(subscriptions::accepted(requested))
         } else {
@@ -223,7 +223,7 @@ impl ServerHandler for MemoryBankHandler {
     }
 
     async fn on_initialized(&self, context: rmcp::service::NotificationContext<RoleServer>) {
-        // From here on the client may be told that the list of resources has changed.
+        // From here on the client may be notified of a changed list of resources.
         self.subscriptions.start(&self.services, &self.caller, &context.peer);
     }
 
@@ -252,7 +252,7 @@ impl ServerHandler for MemoryBankHandler {
     }
 }
 
-/// A tool's reply to a request that came as a custom one.
+/// The reply of a tool to a custom request.
 pub(crate) fn as_custom(response: CallToolResponse) -> Result<CustomResult, ErrorData> {
     let value = serde_json::to_value(ServerResult::from(response))
         .map_err(|error| ErrorData::internal_error(format!("the reply cannot be written: {error}"), None))?;
@@ -265,7 +265,7 @@ fn freshness(context: &RequestContext<RoleServer>) -> Option<u64> {
     knows_hints.then_some(LISTS_FRESH_MS)
 }
 
-/// Methods that exist, so that a request for one of them can only be malformed when it is not understood.
+/// Existing methods; a request for one of them that is not understood is malformed.
 const KNOWN_METHODS: &[&str] = &[
     "initialize",
     "tools/call",

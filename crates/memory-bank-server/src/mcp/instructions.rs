@@ -1,6 +1,6 @@
-//! What a model is told about the memory bank: in short in the handshake, at length by `get_instructions`.
+//! Instructions for a model: short in the handshake, long in `get_instructions`.
 //!
-//! The long text takes names, arguments and descriptions from the table of tools, so it cannot name what is not there.
+//! The long text takes names, arguments and descriptions from the table of tools, so it cannot name missing ones.
 
 use memory_bank_core::caller::Caller;
 use memory_bank_core::document::CORE_DOCUMENTS;

@@ -21,7 +21,7 @@ pub use tool_options::{ToolOptions, Toolset, UnknownToolset};
 
 use serde_json::Value;
 
-/// Whether a message asks for what is in a bank, and changes nothing: its reply may be large.
+/// Whether a message reads the bank's content and changes nothing: its reply may be large.
 pub(crate) fn reads_from_bank(message: &Value) -> bool {
     match message.get("method").and_then(Value::as_str) {
         Some("resources/read" | "prompts/get") => true,

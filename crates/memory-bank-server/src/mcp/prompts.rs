@@ -1,4 +1,4 @@
-//! Prompts that a user picks: each says what to do and brings the present state of the bank.
+//! Prompts that a user selects: each has instructions and the current state of the bank.
 
 use memory_bank_core::caller::Caller;
 use memory_bank_core::document::roles::{has_content, without_template_rows};
@@ -14,7 +14,7 @@ use crate::mcp::frame::{Framed, framed};
 use crate::mcp::tools::{internal, no_memory, reading_bytes, store_fault, workspace_fault};
 use crate::services::Services;
 
-/// How much of one document goes into a prompt, in characters; whoever needs more reads it.
+/// Characters of one document in a prompt; a model can read the rest.
 const DOCUMENT_CHARS: usize = 20_000;
 
 /// How many entities, observations and relations of the graph go into a prompt.
@@ -23,7 +23,7 @@ const PARTS: usize = 200;
 /// How much of the graph is loaded for a prompt, in bytes.
 const GRAPH_BYTES: usize = 4 * DOCUMENT_CHARS;
 
-/// What an argument is completed with.
+/// The completion of an argument.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Completes {
     Document,
@@ -36,7 +36,7 @@ struct PromptSpec {
     title: &'static str,
     description: &'static str,
     arguments: &'static [ArgumentSpec],
-    /// The documents whose present text goes along.
+    /// The documents whose current text is included.
     shows: &'static [CoreDocument],
     task: &'static str,
 }
@@ -133,7 +133,7 @@ pub(crate) fn list() -> Vec<Prompt> {
         .collect()
 }
 
-/// What the argument of a prompt is completed with; nothing for free text.
+/// The completion of a prompt's argument; `None` for free text.
 pub(crate) fn completes(prompt: &str, argument: &str) -> Result<Option<Completes>, ErrorData> {
     let argument = find(prompt)?.arguments.iter().find(|spec| spec.name == argument);
     Ok(argument.and_then(|spec| spec.completes))

@@ -1,5 +1,5 @@
-//! Finds messages that give a member twice. JSON allows that, and readers take one of both; what is done must not depend
-//! on which.
+//! Detects repeated members in messages. JSON allows them, and parsers differ in which one they take; the effect must
+//! not depend on that.
 
 use std::collections::HashSet;
 use std::fmt;
@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 /// How many characters of a name are shown.
 const SHOWN: usize = 60;
 
-/// A member that is given twice.
+/// A repeated member.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Repeated {
     /// Of the arguments of a call, at any level.
@@ -20,30 +20,30 @@ pub(crate) enum Repeated {
     Member(String),
 }
 
-/// What a client is told of a member of the message.
+/// The error for a member of the message.
 pub(crate) fn member_text(name: &str) -> String {
     format!("the message gives `{name}` twice; give it once. Nothing was done")
 }
 
-/// What a client is told of an argument.
+/// The error for an argument.
 pub(crate) fn argument_text(name: &str) -> String {
     format!("`arguments` gives `{name}` twice; give it once. Nothing was done")
 }
 
-/// What a message, as text that is known to be JSON, gives twice: the message itself before its arguments.
+/// The first repeated member of a message that is valid JSON: the message itself before its arguments.
 pub(crate) fn find_repeated(text: &[u8], is_tool_call: bool) -> Option<Repeated> {
     scan(text, Place::Message { is_tool_call })
 }
 
-/// The argument that JSON text gives twice.
+/// The repeated argument in JSON text.
 pub(crate) fn find_repeated_argument(text: &str) -> Option<String> {
     match scan(text.as_bytes(), Place::Arguments)? {
         Repeated::Argument(name) | Repeated::Member(name) => Some(name),
     }
 }
 
-/// Puts JSON text that gives the argument twice where the arguments of a call are: whoever reads it refuses the call with
-/// [`argument_text`], as one whose client sent its arguments as such text.
+/// Replaces a call's arguments by the JSON text with the repeated argument: the handler refuses the call with
+/// [`argument_text`], as if the client had sent text.
 pub(crate) fn mark_repeated(message: &mut Value, name: &str) {
     let name = Value::from(name);
     if let Some(Value::Object(params)) = message.get_mut("params") {
@@ -53,7 +53,7 @@ pub(crate) fn mark_repeated(message: &mut Value, name: &str) {
 
 fn scan(text: &[u8], place: Place) -> Option<Repeated> {
     let mut found = None;
-    // What is no JSON is refused elsewhere.
+    // Invalid JSON is refused elsewhere.
     let _ended =
         Scan { place, found: &mut found }.deserialize(&mut serde_json::Deserializer::from_slice(text));
     found
@@ -66,7 +66,7 @@ enum Place {
     Arguments,
 }
 
-/// Reads any JSON and keeps nothing of it but the first name that is given twice.
+/// Parses any JSON and keeps only the first repeated name.
 struct Scan<'a> {
     place: Place,
     found: &'a mut Option<Repeated>,

@@ -1,4 +1,4 @@
-//! How long what a client names may be: whatever of a request is repeated in its reply, or kept.
+//! Bounds of a request's members that are repeated in its reply, or stored.
 
 use std::fmt;
 use std::marker::PhantomData;
@@ -10,14 +10,14 @@ use serde::de::{IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use serde_json::{Value, json};
 
-/// What is too long. `id` is that of the request, where that itself can be repeated.
+/// A member that is too long. `id` is that of the request, if it can be repeated.
 #[derive(Debug)]
 pub(crate) struct TooLong<'a> {
     pub(crate) text: String,
     pub(crate) id: Option<&'a Value>,
 }
 
-/// What is said to a request whose id is none.
+/// The error for a request with an invalid id.
 pub(crate) const NO_ID: &str =
     "the `id` of a request must be a string or a whole number; send a notification without `id`";
 
@@ -36,7 +36,7 @@ const BOUNDED: [(&str, &str, usize); 6] = [
     ("/params/uri", "`params.uri`", limits::URI_BYTES),
 ];
 
-/// Refuses a message in which something is too long, or whose id is none.
+/// Refuses a message with a member that is too long, or with an invalid id.
 pub(crate) fn check(message: &Value) -> Result<(), TooLong<'_>> {
     let id = message.get("id");
     if let Some(id) = id {
@@ -55,7 +55,7 @@ pub(crate) fn check(message: &Value) -> Result<(), TooLong<'_>> {
     Ok(())
 }
 
-/// The members that have a bound, of a message that is only text yet; the rest is passed over.
+/// The bounded members of a message that is still text; the rest is skipped.
 pub(crate) fn bounded_members(text: &str) -> Option<Value> {
     let members: Members = serde_json::from_str(text).ok()?;
     let params = members.params.0;
@@ -92,7 +92,7 @@ struct Meta {
     progress_token: Value,
 }
 
-/// What is of another shape counts as nothing.
+/// A value of another type has no length.
 #[derive(Default)]
 struct Lenient<T>(T);
 

@@ -1,4 +1,4 @@
-//! Documents as resources: five that are always listed, and every other one through a template.
+//! Documents as resources: five that are always listed, and all others through a template.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -131,11 +131,11 @@ pub(crate) async fn read(
     }
 }
 
-/// The documents that a URI may mean, best first: the name with `.md`, and the name itself when it has an extension;
-/// each as written, and with percent escapes decoded.
+/// The documents that a URI may mean, best first: the name with `.md`, and the name itself if it has an extension;
+/// each as written, and percent-decoded.
 ///
 /// # Errors
-/// -32602 for what is no URI of a document.
+/// -32602 for a URI that is not a document's.
 pub(crate) fn parse(uri: &str) -> Result<Vec<DocumentPath>, ErrorData> {
     let bad = |reason: String| {
         ErrorData::invalid_params(format!("invalid resource URI `{uri}`: {reason}"), about(uri))
@@ -215,7 +215,7 @@ mod tests {
     #[case("memory-bank://.mbmcp/x")]
     #[case("Memory-Bank://progress")]
     #[case("file:///etc/passwd")]
-    fn d47_what_is_no_document_uri_is_refused_as_bad_parameters(#[case] uri: &str) {
+    fn what_is_no_document_uri_is_refused_as_bad_parameters(#[case] uri: &str) {
         assert_eq!(parse(uri).unwrap_err().code, ErrorCode::INVALID_PARAMS);
     }
 

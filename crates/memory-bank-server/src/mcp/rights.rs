@@ -1,5 +1,5 @@
-//! Which right it takes to ask for something, what a caller is told who lacks it, and which rights it takes to see a reply
-//! again. Reading is asked for here, in front of everything that shows what a bank holds; the stores ask again.
+//! The rights that a request needs, the error for a caller without them, and the rights to see a reply again. The
+//! right to read is checked here for everything that shows the bank's content; the stores check it again.
 
 use memory_bank_core::caller::{Caller, Right, Rights};
 use rmcp::model::ErrorData;
@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::mcp::tools;
 
-/// Refuses a request for something that the caller may not have.
+/// Refuses a request without the right.
 pub(crate) fn require(caller: &Caller, right: Right, what: &str) -> Result<(), ErrorData> {
     if caller.may(right) {
         return Ok(());
@@ -26,14 +26,14 @@ pub(crate) fn lacking(caller: &Caller, right: Right) -> String {
     }
 }
 
-/// The rights that it takes to see the reply that this caller gets to a message: those of the call, and `read` when the
-/// caller may read, since only then the reply may hold something of the bank.
+/// The rights to see the caller's reply to a message: those of the call, and `read` if the caller may read, because
+/// only then the reply may contain the bank's content.
 pub(crate) fn of_reply(caller: &Caller, message: &Value) -> Rights {
     let tool = match message.get("method").and_then(Value::as_str) {
         Some("tools/call") => message.pointer("/params/name").and_then(Value::as_str),
         _ => None,
     };
-    // Without the right of the call it is refused, which everybody may see.
+    // Without the right of the call it is refused, and everybody may see the refusal.
     let call = tool.and_then(|name| tools::right_of(name, None));
     call.into_iter().chain([Right::Read]).filter(|right| caller.may(*right)).collect()
 }

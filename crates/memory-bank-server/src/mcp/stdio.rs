@@ -1,7 +1,7 @@
-//! MCP over standard input and output: one JSON-RPC message a line.
+//! MCP over standard input and output: one JSON-RPC message per line.
 //!
-//! The transport answers what is no message at all (broken JSON, batches, lines without end), keeps account of the
-//! calls under way, and on end of input or shutdown reports the end only when they have been answered.
+//! The transport answers lines that are not messages (broken JSON, batches, unbounded lines), counts calls in flight,
+//! and at end of input or shutdown reports the end only after they were answered.
 
 use std::collections::HashMap;
 use std::io;
@@ -32,14 +32,14 @@ use crate::services::Services;
 
 /// The longest line that is read, in bytes; a longer one is answered with an error and skipped.
 pub const LINE_BYTES: usize = 16 * 1024 * 1024;
-/// How many calls may be under way; the next one is read when one of them has been answered. A client that asks and does
-/// not read the answers has to wait then, and does not fill the memory.
+/// The most calls in flight; the next one is read when one of them was answered. A client that does not read the
+/// replies has to wait, and does not fill the memory.
 const CALLS: usize = 128;
-/// How many `subscriptions/listen` requests may stand open; each can name many resources.
+/// The most open `subscriptions/listen` requests; each can name many resources.
 const STANDING: usize = 64;
-/// How long calls under way may take to finish after the end of input or a shutdown.
+/// How long calls in flight may take to finish after the end of input or a shutdown.
 const DRAIN: Duration = Duration::from_secs(30);
-/// How long standing subscriptions may take to end after that.
+/// How long subscriptions may take to end after that.
 const LAST_WORDS: Duration = Duration::from_secs(1);
 
 /// Serves one client over the process's standard streams until its input ends or `shutdown` is cancelled.
@@ -113,7 +113,7 @@ where
         }
     }
 
-    /// Reads on until a line is complete. Cancel safe: what was read stays in `self.line`.
+    /// Reads until a line is complete. Cancel safe: partial input stays in `self.line`.
     async fn read_line(&mut self) -> Line {
         loop {
             let available = match self.input.fill_buf().await {
@@ -146,14 +146,14 @@ where
         }
     }
 
-    /// Writes an answer of the transport's own. It goes out in a task, since `receive` may be cancelled half-way.
+    /// Writes a reply of the transport itself, in a task, since `receive` may be cancelled half-way.
     fn reject(&mut self, Rejection { id, code, message }: Rejection) {
         let output = Arc::clone(&self.output);
         let message = ServerJsonRpcMessage::error(ErrorData::new(code, message, None), id);
         self.rejection = Some(tokio::spawn(async move { write(&output, &message).await }));
     }
 
-    /// Waits until the last of those answers is out: one at a time, so that they cannot pile up.
+    /// Waits until the last of those replies is written: one at a time, so that they cannot pile up.
     async fn rejection_written(&mut self) {
         if let Some(task) = &mut self.rejection {
             let written = task.await;
@@ -191,7 +191,7 @@ where
                 JsonRpcMessage::Error(error) => error.id.as_ref(),
                 _ => None,
             };
-            // Before the client can see it: whoever counts calls with the same id again and again may send the next at once.
+            // Unregister before the client sees the reply: it may reuse the id at once.
             let _writing = answered.map(|id| in_flight.answer(id));
             write(&output, &message).await
         }
@@ -250,15 +250,15 @@ where
     }
 }
 
-/// Waits until every call under way has been answered, then until the subscriptions have ended, but not for ever. One
-/// that has only just been asked for is answered by the protocol's loop, which stops when the input has ended.
+/// Waits, within a bound, until every call in flight was answered, and then until the subscriptions have ended. A
+/// subscription that was just requested is answered by the protocol's loop, which stops when the input has ended.
 async fn drain(in_flight: &InFlight, ending: &CancellationToken) {
     if tokio::time::timeout(DRAIN, in_flight.none_left()).await.is_err() {
-        tracing::warn!("calls under way did not finish in {} s", DRAIN.as_secs());
+        tracing::warn!("calls in flight did not finish in {} s", DRAIN.as_secs());
     }
     ending.cancel();
     if tokio::time::timeout(LAST_WORDS, in_flight.nothing_stands()).await.is_err() {
-        tracing::warn!("subscriptions did not end in {} s", LAST_WORDS.as_secs());
+        tracing::warn!("subscriptions did not finish in {} s", LAST_WORDS.as_secs());
     }
 }
 
@@ -267,7 +267,7 @@ async fn write<W: AsyncWrite + Unpin>(
     message: &ServerJsonRpcMessage,
 ) -> io::Result<()> {
     let mut line = match message {
-        // The model leaves the id out where there is none; JSON-RPC 2.0 wants it to be null then.
+        // The model omits a missing id; JSON-RPC 2.0 requires null.
         JsonRpcMessage::Error(error) if error.id.is_none() => {
             serde_json::to_vec(&json!({ "jsonrpc": "2.0", "id": null, "error": error.error }))?
         }
@@ -279,14 +279,14 @@ async fn write<W: AsyncWrite + Unpin>(
     output.flush().await
 }
 
-/// An answer to something that never becomes a call.
+/// A reply to input that never becomes a call.
 struct Rejection {
     id: Option<RequestId>,
     code: ErrorCode,
     message: String,
 }
 
-/// Parses a line. `Ok(None)`: there is nothing to answer (a blank line, a notification nobody understands).
+/// Parses a line. `Ok(None)`: no reply is needed (a blank line, an unknown notification).
 fn parse(line: &[u8]) -> Result<Option<ClientJsonRpcMessage>, Rejection> {
     let text = String::from_utf8_lossy(line);
     let text = text.trim_start_matches('\u{feff}').trim();
@@ -317,7 +317,7 @@ fn parse(line: &[u8]) -> Result<Option<ClientJsonRpcMessage>, Rejection> {
     let is_batch = value.is_array();
     let id = value.get("id").and_then(|id| serde_json::from_value::<RequestId>(id.clone()).ok());
     if id.is_none() && value.get("id").is_none() && value.get("method").is_some_and(Value::is_string) {
-        tracing::debug!("a notification that cannot be understood was ignored");
+        tracing::debug!("ignored a malformed notification");
         return Ok(None);
     }
     let has_no_id =
@@ -333,7 +333,7 @@ fn parse(line: &[u8]) -> Result<Option<ClientJsonRpcMessage>, Rejection> {
     Err(Rejection { id, code: ErrorCode::INVALID_REQUEST, message: message.to_owned() })
 }
 
-/// The message, unless it gives a member twice. A call that gives an argument twice becomes one that is refused by a reply.
+/// Checks the message for repeated members. A call with a repeated argument becomes a call that a reply refuses.
 fn unrepeated(message: ClientJsonRpcMessage, text: &str) -> Result<ClientJsonRpcMessage, Rejection> {
     let JsonRpcMessage::Request(request) = &message else { return Ok(message) };
     if !is_tool_call(&request.request) {
@@ -355,7 +355,7 @@ fn unrepeated(message: ClientJsonRpcMessage, text: &str) -> Result<ClientJsonRpc
     }
 }
 
-/// Whether a request calls a tool, also where its arguments are no object.
+/// Whether a request calls a tool, also if its arguments are not an object.
 fn is_tool_call(request: &ClientRequest) -> bool {
     match request {
         ClientRequest::CallToolRequest(_) => true,
@@ -364,7 +364,7 @@ fn is_tool_call(request: &ClientRequest) -> bool {
     }
 }
 
-/// The calls that have not been answered yet. Standing subscriptions are not waited for.
+/// Unanswered calls. Shutdown does not wait for subscriptions.
 #[derive(Default)]
 struct InFlight {
     calls: Mutex<Calls>,
@@ -375,11 +375,11 @@ struct InFlight {
 struct Calls {
     /// By id, whether the end waits for it.
     asked: HashMap<RequestId, bool>,
-    /// Answers that are on their way out.
+    /// Replies that are being written.
     writing: usize,
 }
 
-/// An answer on its way out; dropped when it has been written, or cannot be.
+/// A reply that is being written; dropped when it was written, or cannot be.
 struct Writing<'a>(&'a InFlight);
 
 impl Drop for Writing<'_> {
@@ -392,8 +392,8 @@ impl Drop for Writing<'_> {
 }
 
 impl InFlight {
-    /// Notes a message that begins or cancels a call. An id that is in use already is refused, since two calls of
-    /// one id could not be told apart.
+    /// Registers a message that begins or cancels a call. An id that is in use is refused, since two calls of one id
+    /// could not be distinguished.
     fn start(&self, message: ClientJsonRpcMessage) -> Result<ClientJsonRpcMessage, Rejection> {
         let calls = &mut self.lock().asked;
         match &message {
@@ -431,7 +431,7 @@ impl InFlight {
         Ok(message)
     }
 
-    /// A call has its answer: its id may be used again, and the answer counts until it is out.
+    /// A call was answered: its id may be reused, and the reply counts until it is written.
     fn answer(&self, id: &RequestId) -> Writing<'_> {
         let mut calls = self.lock();
         calls.asked.remove(id);
@@ -447,13 +447,13 @@ impl InFlight {
         self.at_most(0).await;
     }
 
-    /// Waits until no more than so many calls are under way.
+    /// Waits until no more than so many calls are in flight.
     async fn at_most(&self, count: usize) {
         self.until(|calls| calls.asked.values().filter(|waited| **waited).count() + calls.writing <= count)
             .await;
     }
 
-    /// Waits until the standing subscriptions have ended too.
+    /// Waits until the subscriptions have ended too.
     async fn nothing_stands(&self) {
         self.until(|calls| calls.asked.is_empty() && calls.writing == 0).await;
     }

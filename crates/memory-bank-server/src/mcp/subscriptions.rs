@@ -1,4 +1,5 @@
-//! Who is told when a document changes: `resources/subscribe` in the handshake era, `subscriptions/listen` after it.
+//! Notifications of changed documents: `resources/subscribe` for clients with a handshake, `subscriptions/listen` for
+//! newer ones.
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
@@ -18,7 +19,7 @@ use crate::services::Services;
 /// The most resources that one client may subscribe to.
 const SUBSCRIPTIONS: usize = 1000;
 
-/// The URIs that one client of the handshake era is subscribed to.
+/// The URIs that one client with a handshake is subscribed to.
 #[derive(Debug, Default)]
 pub(crate) struct Subscriptions {
     uris: Mutex<BTreeSet<String>>,
@@ -44,14 +45,14 @@ impl Subscriptions {
         self.uris.lock().unwrap_or_else(PoisonError::into_inner).remove(uri);
     }
 
-    /// Starts to forward news to the client, once.
+    /// Starts to forward changes to the client, once.
     pub(crate) fn start(
         self: &Arc<Self>,
         services: &Services,
         caller: &Arc<Caller>,
         peer: &Peer<RoleServer>,
     ) {
-        // News name documents, so they are for those who may read.
+        // Notifications contain names of documents, so the caller must be allowed to read.
         if !caller.may(Right::Read) || self.started.set(()).is_err() {
             return;
         }
@@ -68,7 +69,7 @@ impl Subscriptions {
         });
     }
 
-    /// Tells the client; false when it is gone.
+    /// Notifies the client; false when it is gone.
     async fn forward(&self, peer: &Peer<RoleServer>, item: &News) -> bool {
         let uris: Vec<String> = self
             .uris
@@ -90,7 +91,7 @@ impl Subscriptions {
     }
 }
 
-/// What this server can tell of: resources and their list. Tools and prompts never change while it runs.
+/// Supported notifications: resources and their list. Tools and prompts never change while the server runs.
 pub(crate) fn accepted(requested: &SubscriptionFilter) -> SubscriptionFilter {
     let mut accepted = SubscriptionFilter::default();
     accepted.resources_list_changed = requested.resources_list_changed;
@@ -100,7 +101,7 @@ pub(crate) fn accepted(requested: &SubscriptionFilter) -> SubscriptionFilter {
     accepted
 }
 
-/// Forwards news to one `subscriptions/listen` request until it is cancelled.
+/// Forwards changes to one `subscriptions/listen` request until it is cancelled.
 pub(crate) async fn listen(services: &Services, caller: &Caller, context: &SubscriptionContext) {
     let mut news = services.hub.subscribe();
     let uris: Vec<String> =
@@ -123,7 +124,7 @@ pub(crate) async fn listen(services: &Services, caller: &Caller, context: &Subsc
     }
 }
 
-/// One piece of news, or the news that some was missed.
+/// One change, or the information that some were missed.
 enum News {
     Change(Change),
     Missed,

@@ -1,6 +1,6 @@
-//! Which tools a client is shown, and whether it may change anything. A toolset shortens `tools/list` and nothing else: a
-//! client that knows a tool is answered. Read-only refuses. Where a setting comes from (flag, variable, address, header)
-//! is not known here.
+//! The listed tools, and read-only mode. A toolset shortens `tools/list` and nothing else: a tool that is not listed
+//! can be called. Read-only mode refuses. This module must not know where a setting comes from (flag, variable,
+//! address, header).
 
 use std::fmt;
 use std::str::FromStr;
@@ -24,7 +24,7 @@ const FAMILIES: [(&str, Family); 8] = [
     ("backups", Family::Backups),
 ];
 
-/// What a client is shown, and whether it may change anything.
+/// The options of a client.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ToolOptions {
     /// The tools that `tools/list` shows.
@@ -34,7 +34,7 @@ pub struct ToolOptions {
 }
 
 impl ToolOptions {
-    /// The caller with the rights that are left.
+    /// The caller with the remaining rights.
     pub(crate) fn restrict(&self, mut caller: Caller) -> Caller {
         if self.read_only {
             caller.role = Role::Viewer;
@@ -50,11 +50,11 @@ pub struct Toolset(Option<Parts>);
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 struct Parts {
     core: bool,
-    /// By their places in [`FAMILIES`], in that order.
+    /// By their index in [`FAMILIES`], in that order.
     families: [bool; FAMILIES.len()],
 }
 
-/// A text that names no toolset.
+/// An invalid toolset.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UnknownToolset(String);
 
@@ -89,7 +89,7 @@ impl Toolset {
 impl FromStr for Toolset {
     type Err = UnknownToolset;
 
-    /// Words separated by commas, in any case; blanks around them do not count.
+    /// Words separated by commas, in any case; surrounding blanks are ignored.
     fn from_str(text: &str) -> Result<Self, UnknownToolset> {
         let unknown = |word: &str| {
             let short: String = word.chars().filter(|letter| !letter.is_control()).take(40).collect();

@@ -1,5 +1,5 @@
-//! Where the entries of a log begin and end: lines with a date, blocks below a dated heading, decisions. What is none of
-//! these (headings, prose, tables, lists of tasks), and what has no end that can be told, is no entry.
+//! Finds the entries of a log: lines with a date, blocks below a dated heading, decisions. Other text (headings,
+//! prose, tables, lists of tasks), and text whose end is ambiguous, is not an entry.
 
 use std::ops::Range;
 
@@ -78,13 +78,13 @@ pub(super) fn entries(log: Log, text: &str) -> Vec<Entry> {
             reached = reached.max(part.end);
         }
         let held = outline.slice(&entry.range);
-        // What is not text as it is stored would change on its way.
+        // Text that is not stored as it is would change during the move.
         entry.range.start >= reached && entry.range.end < open_end && !held.contains(['\0', '\u{fffd}'])
     });
     found
 }
 
-/// Whether an open fence or comment swallows what is put behind this text.
+/// Whether an open fence or comment hides text that follows this one.
 pub(super) fn is_open(text: &str) -> bool {
     let with_end = [text, "\n\n# .\n"].concat();
     Outline::of(&with_end).headings().last().is_none_or(|last| last.range.start < text.len())
@@ -138,7 +138,7 @@ fn date_of_block(log: Log, heading: &Heading, above: &[&Heading], own: &str) -> 
             let date = labelled(own, "Date").and_then(date_at_start).or_else(written);
             match date.or_else(|| date_anywhere(&heading.source)) {
                 Some(date) => Some(Some(date)),
-                // The rows of the template are no decisions.
+                // Rows of the template are not decisions.
                 None if labelled(own, "Date").is_some_and(|date| date.trim() == "[Date]") => None,
                 None => labelled(own, "Decision").map(|_| None),
             }
@@ -147,9 +147,10 @@ fn date_of_block(log: Log, heading: &Heading, above: &[&Heading], own: &str) -> 
     }
 }
 
-/// The offset at which a block ends: at the rule that closes it, if there is one, else with its section. `None` if there
-/// is a rule, then entries of one line, then another rule: either of both may be the one that closes it. Of a block with
-/// headings of its own (`inner` is where the last of them ends), only entries of one line behind a rule are no part.
+/// The offset at which a block ends: at the rule that closes it, if there is one, else with its section. `None` if
+/// there is a rule, then entries of one line, then another rule: either may be the closing one. In a block with
+/// headings of its own (`inner` is where the last of them ends), only entries of one line after a rule are not part
+/// of it.
 fn end_of_block(
     log: Log,
     outline: &Outline<'_>,
@@ -178,7 +179,7 @@ fn end_of_block(
     Some(rules.last().filter(|_| inner.is_none()).map_or(whole, |rule| rule.end))
 }
 
-/// The entries of one line (with what is nested in it) that stand in no block.
+/// The entries of one line (with nested content) outside of blocks.
 fn items(log: Log, outline: &Outline<'_>, blocks: &[Entry]) -> Vec<Entry> {
     let headings = headings(outline);
     let mut found = Vec::new();
@@ -226,7 +227,7 @@ fn headings<'o>(outline: &'o Outline<'_>) -> Vec<&'o Heading> {
     outline.headings().iter().filter(|heading| !is_prose(heading)).collect()
 }
 
-/// Whether a section is about what is still to come, or stands: its dates are not those of entries.
+/// Whether a section is about the future or the present: its dates are not those of entries.
 fn is_ahead(above: &[&Heading]) -> bool {
     const WORDS: [&str; 14] = [
         "task",
@@ -256,7 +257,7 @@ fn is_dated(item: &Item) -> bool {
     item.depth == 0 && date_at_start(&item.text).is_some()
 }
 
-/// What stands behind `Label:` at the head of a line, stars and bullets left out.
+/// The text after `Label:` at the head of a line, without stars and bullets.
 fn labelled<'t>(text: &'t str, label: &str) -> Option<&'t str> {
     text.lines().find_map(|line| {
         let bare = line.trim_start_matches(|sign: char| sign.is_whitespace() || "-*+_".contains(sign));

@@ -1,8 +1,9 @@
-//! Makes room in a log that is full: before progress.md, decision-log.md or active-context.md passes the bound of a
+//! Archives entries of a full log: before progress.md, decision-log.md or active-context.md exceeds the bound of a
 //! document, its oldest entries move to an archive, in the same edit. They keep their bytes and their order.
 //!
-//! Archives are documents like all others: `progress-archive-2026-11.md` by the month of the archiving, then
-//! `progress-archive-2026-11-2.md` when that is full; `decision-log-archive-…` and `active-context-archive-…` alike.
+//! Archives are ordinary documents: `progress-archive-2026-11.md` by the month of the archiving, then
+//! `progress-archive-2026-11-2.md` when that is full; `decision-log-archive-…` and `active-context-archive-…`
+//! likewise.
 
 mod entries;
 
@@ -22,7 +23,7 @@ use crate::store::{Drafts, Series};
 /// How often a subset of the entries is tried, where not all of them can go. Each parses the document.
 const MAX_TRIES: usize = 24;
 
-/// What was moved from a document to an archive.
+/// The entries that moved from a document to an archive.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Archived {
     /// The name of the document that was full.
@@ -210,7 +211,7 @@ impl Plan {
         drafts.set(&path, self.rest.clone())
     }
 
-    /// The archive with these entries: before what is there when new entries come first, else behind it.
+    /// The archive with these entries: at its beginning if new entries come first, else at its end.
     fn put(&self, archive: &str, moved: &[Moved]) -> String {
         let mut moved: Vec<&Moved> = moved.iter().collect();
         moved.sort_by_key(|entry| entry.position);
@@ -244,7 +245,7 @@ impl Plan {
     }
 }
 
-/// Whether one date is later than another. A date without a time of day says nothing of the order within that day.
+/// Whether one date is later than another. A date without a time does not order entries within its day.
 pub(super) fn is_later(one: DateTime, other: DateTime) -> bool {
     let timed = |date: DateTime| date.time() != jiff::civil::Time::midnight();
     one.date() > other.date() || one > other && timed(one) && timed(other)
@@ -366,7 +367,7 @@ fn is_the_rest(log: Log, text: &str, all: &[Entry], going: &[usize]) -> bool {
         .eq(after.headings().iter().map(|heading| (heading.level, &heading.title)))
 }
 
-/// What a new archive begins with.
+/// The beginning of a new archive.
 fn preamble(log: Log, month: &str, ending: LineEnding) -> String {
     let (title, section) = match log {
         Log::Progress => ("Progress Archive", "\n## Update History\n\n"),

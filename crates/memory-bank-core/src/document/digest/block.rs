@@ -1,5 +1,5 @@
-//! The blocks of a section in the order of the text: items, rows of tables, paragraphs, labels. What is code or a comment is
-//! none.
+//! The blocks of a section in the order of the text: items, table rows, paragraphs, labels. Code and comments are
+//! skipped.
 
 use std::ops::Range;
 
@@ -9,7 +9,7 @@ use crate::document::section::{Item, Outline};
 /// One block of a section.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Block {
-    /// A line that stands over what follows, as a heading would: `**Next steps:**`.
+    /// A line that introduces the following ones, like a heading: `**Next steps:**`.
     Label(String),
     /// A list item.
     Item(Listed),

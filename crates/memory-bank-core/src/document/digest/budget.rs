@@ -1,9 +1,9 @@
-//! What is shown of each list, so that the whole stays within a number of tokens.
+//! Cuts each list, so that the whole digest stays within a number of tokens.
 
 use super::DecisionSummary;
 use super::tokens::estimated_tokens;
 
-/// What the names of the members and the signs between them take.
+/// Overhead of the members' names and the punctuation between them.
 pub(super) const SKELETON: usize = 75;
 
 /// One list of a digest.
@@ -19,7 +19,7 @@ pub(super) struct List {
     pub(super) least: usize,
 }
 
-/// What is shown of a list.
+/// The shown part of a list.
 #[derive(Debug, Default)]
 pub(super) struct Shown {
     pub(super) items: Vec<String>,
@@ -93,7 +93,7 @@ fn fill_with(lists: Vec<List>, shares: Shares, bound: bool) -> Vec<Shown> {
         shown.push(Shown { left: count - items.len(), items });
         waiting.push(costed);
     }
-    // What is left goes to the lists in turn, one item each, so that none starves the others.
+    // Unused budget goes to the lists in turn, one item each.
     loop {
         let mut moved = false;
         for (shown, waiting) in shown.iter_mut().zip(&mut waiting) {
@@ -112,7 +112,7 @@ fn fill_with(lists: Vec<List>, shares: Shares, bound: bool) -> Vec<Shown> {
     }
 }
 
-/// What an item takes as a JSON string with a comma.
+/// The length of an item as a JSON string with a comma.
 fn cost(item: &str) -> usize {
     let escapes = item.chars().filter(|sign| matches!(sign, '"' | '\\' | '\n')).count();
     estimated_tokens(item) + escapes + 2

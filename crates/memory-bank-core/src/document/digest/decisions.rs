@@ -61,7 +61,7 @@ pub(super) fn decisions(kind: Kind, outline: &Outline<'_>) -> Vec<Decided> {
             || (is_log && is_structural(&heading.title) && is_decision_word(&heading.title));
         if names_decisions {
             lists.push((heading.level, true, date.map(|(date, _)| date).or(inherited)));
-            // A section of nothing but prose says its decisions in it.
+            // A section with prose only contains its decisions in the prose.
             let is_prose = section.own == section.body && outline.items_in(&section.own).is_empty();
             let lines = if (is_decision_word(&heading.title) || is_prose) && heading.level > 1 {
                 Lines::Prose
@@ -74,14 +74,14 @@ pub(super) fn decisions(kind: Kind, outline: &Outline<'_>) -> Vec<Decided> {
         } else if !(in_list || is_log && heading.level == 1) {
             lists.push((heading.level, false, None));
         } else if is_structural(&heading.title) {
-            // Rationale and the like of an entry above; what it may hold is no decision.
+            // The rationale of the entry above; it does not contain decisions.
             lists.push((heading.level, is_log && above.is_none_or(|(_, is_list, _)| is_list), inherited));
         } else if role.is_some_and(|role| !matches!(role, Role::Done | Role::RecentChange))
             && !has_record(outline, &section.body)
         {
             lists.push((heading.level, false, None));
         } else if date.is_some_and(|(_, rest)| content(rest).is_none()) {
-            // A day with what was decided on it.
+            // A day with its decisions.
             lists.push((heading.level, true, date.map(|(date, _)| date)));
             walk.list(&section.own, date.map(|(date, _)| date), Lines::Prose);
         } else if (index == 0 && heading.level == 1) || walk.holds_titles(index) {
@@ -412,7 +412,7 @@ fn is_decision_word(title: &str) -> bool {
     Role::of_heading(bare) == Some(Role::Decision) && is_structural(title)
 }
 
-/// What the text of a record says in short.
+/// The summary of a record's text.
 struct Record {
     date: Option<DateTime>,
     date_text: String,

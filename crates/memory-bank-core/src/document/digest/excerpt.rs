@@ -1,4 +1,4 @@
-//! What a document says whose headings have no role: its headings, how it begins, and its latest part.
+//! An excerpt of a document whose headings have no role: its headings, its beginning, and its latest part.
 
 use super::Excerpt;
 use super::block::{Block, blocks};

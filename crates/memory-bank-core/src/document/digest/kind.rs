@@ -1,23 +1,23 @@
-//! What a document is for, by its name, in the layouts that banks have.
+//! The purpose of a document, by its name, in the layouts of known banks.
 
-/// What a document is for. The order is that in which documents are read.
+/// The purpose of a document, in the order in which documents are read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Kind {
-    /// What is going on now.
+    /// Current work.
     Active,
-    /// What was done.
+    /// Finished work.
     Progress,
     /// Lists of work.
     Tasks,
-    /// What was decided.
+    /// Decisions.
     Decisions,
     /// Anything else.
     Other,
-    /// What the project is.
+    /// The project.
     Product,
     /// How things are done here.
     Patterns,
-    /// What is kept for the record.
+    /// Records.
     Archive,
 }
 

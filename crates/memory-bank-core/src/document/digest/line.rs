@@ -1,11 +1,11 @@
-//! One line of a bank: its check box, whether it is finished, and its words without signs.
+//! One line of a bank: its check box, whether it is finished, and its words without punctuation.
 
 use crate::document::roles::{Role, is_placeholder};
 
-/// What a line says of its own state.
+/// The state that a line declares.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum State {
-    /// It does not say.
+    /// It declares none.
     Unsaid,
     /// A check box that is not ticked.
     Open,
@@ -130,7 +130,7 @@ pub(super) fn plain(text: &str) -> String {
     out.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
-/// The label at the head of a line and what stands behind its colon: `**Blockers:** none`.
+/// The label at the head of a line and the text after its colon: `**Blockers:** none`.
 pub(super) fn labelled(text: &str) -> Option<(&str, &str)> {
     const LONGEST: usize = 48;
     let bare = text.trim_start_matches(['*', '_', ' ', '-']);
@@ -140,7 +140,7 @@ pub(super) fn labelled(text: &str) -> Option<(&str, &str)> {
     (label.chars().count() <= LONGEST).then(|| (label.trim_end_matches(['*', '_', ' ']), rest))
 }
 
-/// What the value of a status says: whether the work is finished.
+/// Whether the value of a status means that the work is finished.
 pub(super) fn is_finished(status: &str) -> bool {
     let (state, words) = read(status);
     if state == State::Finished {
@@ -165,7 +165,7 @@ pub(super) fn without_ordinal(text: &str) -> &str {
     }
 }
 
-/// Whether a line says what its document is for, as templates do below the title.
+/// Whether a line explains the purpose of its document, as templates do below the title.
 pub(super) fn is_introduction(line: &str) -> bool {
     const BEGINNINGS: &[&str] = &[
         "this file",

@@ -1,7 +1,7 @@
-//! A short view of a bank: what is being done, what is open, what was done, what was decided.
+//! A short view of a bank: current work, open items, finished work, decisions.
 //!
-//! It only reads, whatever layout the documents have: sections are found by the role of their headings. The graph's part,
-//! what changed since the caller's last session and the wording around it are the caller's.
+//! It only reads, and supports any layout: sections are found by the role of their headings. The caller adds the
+//! graph's part, the changes since the last session and the wording.
 
 mod block;
 mod budget;
@@ -44,7 +44,7 @@ pub struct DigestSource<'t> {
     pub text: &'t str,
 }
 
-/// What is known of a document without reading it.
+/// Metadata of a document.
 #[derive(Debug, Clone, Copy)]
 pub struct DocumentFacts<'t> {
     /// The name as stored.
@@ -55,7 +55,8 @@ pub struct DocumentFacts<'t> {
     pub updated_at: Timestamp,
 }
 
-/// The documents that a digest reads, the most telling first. Archives and what is no Markdown are not among them.
+/// The documents that a digest reads, the most informative first. Archives and documents other than Markdown are
+/// excluded.
 #[must_use]
 pub fn digest_documents<'t>(present: &[DocumentFacts<'t>]) -> Vec<&'t str> {
     let mut wanted: Vec<(Kind, std::cmp::Reverse<Timestamp>, &DocumentFacts<'t>)> = present
@@ -97,37 +98,37 @@ impl Default for DigestBounds {
     }
 }
 
-/// What a store adds to the digest of the documents: lines that are there, most telling first.
+/// Additional lines of a store, the most informative first.
 #[derive(Debug, Clone, Default)]
 pub struct DigestExtras {
     /// A few lines on the graph: the first says what it holds, each other one names an entity.
     pub graph: Vec<String>,
     /// The documents that exist, with size and last change, the last changed first.
     pub documents: Vec<String>,
-    /// What changed since the caller's last session.
+    /// The changes since the caller's last session.
     pub since: Option<String>,
 }
 
-/// What `get_context_digest` shows of the documents.
+/// The documents' part of `get_context_digest`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Digest {
     /// How the project stands.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub project_state: Option<String>,
-    /// What is being worked on.
+    /// Current work.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub focus: Option<String>,
-    /// What is open.
+    /// Open items.
     pub current_context: CurrentContext,
     /// Lines of progress, each with its bullet, the latest first.
     pub recent_progress: Vec<String>,
     /// Decisions, the newest first.
     pub recent_decisions: Vec<DecisionSummary>,
-    /// Parts of the document that says most, where no section has a role.
+    /// Parts of the most informative document, if no section has a role.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub excerpt: Option<Excerpt>,
-    /// What changed since the caller's last session.
+    /// The changes since the caller's last session.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub since_last_session: Option<String>,
     /// The documents that exist, with size and last change.
@@ -144,7 +145,7 @@ pub struct Digest {
     pub left_out: BTreeMap<&'static str, usize>,
 }
 
-/// What is open, items without their bullet.
+/// Open items without their bullet.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct CurrentContext {
@@ -164,9 +165,9 @@ pub struct CurrentContext {
 pub struct DecisionSummary {
     /// Its heading.
     pub title: String,
-    /// Its date as written; empty if there is none.
+    /// Its date as written; empty without a date.
     pub date: String,
-    /// What was decided.
+    /// Decisions.
     pub summary: String,
 }
 
@@ -189,7 +190,7 @@ const PATTERN_LINES: usize = 20;
 const FOCUS: usize = 5;
 const UNSTATED: &str = "not stated in short; see decision-log.md";
 
-/// Everything that the documents say, before it is cut to a budget.
+/// Everything that was collected, before it is cut to a budget.
 #[derive(Debug, Default)]
 struct Found {
     focus: Vec<String>,
@@ -224,7 +225,7 @@ pub fn digest(sources: &[DigestSource<'_>], extras: &DigestExtras, bounds: Diges
     let silent = all.first().is_none_or(|(_, _, entries)| {
         !entries.iter().any(|entry| !matches!(entry.role, Role::Note | Role::Done | Role::Decision))
     });
-    // What is shown above is not repeated.
+    // Do not repeat items that are shown above.
     let shown = |index: usize| {
         let says = |entry: &Entry| entry.role != Role::Note;
         all.iter().any(|(_, at, entries)| *at == index && entries.iter().any(says))
@@ -340,7 +341,7 @@ impl Found {
         self.focus.is_empty() && self.state.is_empty() && lines <= LITTLE
     }
 
-    /// Adds the lines of progress, but for those that only say that one of these decisions was made.
+    /// Adds the lines of progress, except those that only name one of these decisions.
     fn with_progress(mut self, mut lines: Vec<String>) -> Self {
         let titles: std::collections::BTreeSet<&str> =
             self.decisions.iter().map(|one| one.title.as_str()).collect();
@@ -418,7 +419,7 @@ fn document_number(one: &Decided, kind: Kind) -> u64 {
     one.number.filter(|_| kind == Kind::Decisions).unwrap_or(0)
 }
 
-/// Puts what was found into the budget.
+/// Fits the collected entries into the budget.
 fn fitted(
     found: Found,
     excerpt: Option<Excerpt>,
@@ -551,7 +552,7 @@ pub fn plain_digest(sources: &[DigestSource<'_>], max_chars: usize) -> String {
     clip(&parts.join("\n\n"), max_chars)
 }
 
-/// The text, cut to so many characters; a cut is said on a line of its own, if there is room to say it.
+/// The text, cut to so many characters; a note on its own line reports the cut, if there is room.
 #[must_use]
 pub fn clip(text: &str, max_chars: usize) -> String {
     const CUT: &str = "\n...(truncated)";

@@ -1,4 +1,4 @@
-//! Which entries are the latest: by their dates, else by the order of their file.
+//! The order of entries: by their dates, else by the order of their file.
 
 use std::cmp::Reverse;
 

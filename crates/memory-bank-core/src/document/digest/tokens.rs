@@ -1,7 +1,7 @@
-//! How many tokens a text takes, from above.
+//! Estimates tokens from above.
 //!
-//! No vocabulary is at hand, so this counts what the tokenizers of today's models do at most: words of Latin letters in
-//! pieces, three digits at a time, other scripts letter by letter. It is never meant to be exact, only not to be too low.
+//! Without a vocabulary, this counts the most that today's tokenizers produce: words of Latin letters in pieces,
+//! three digits at a time, other scripts letter by letter. The estimate must never be too low.
 
 /// At most so many tokens does the text take.
 #[must_use]

@@ -1,5 +1,4 @@
-//! The entries of one document: every line that says something of the work, with the role of the section it stands in and
-//! its date.
+//! The entries of one document: every line about the work, with the role of its section and its date.
 
 use jiff::civil::DateTime;
 
@@ -15,7 +14,7 @@ use crate::document::progress::HISTORY;
 use crate::document::roles::{Role, is_cjk, is_placeholder, is_structural, same_heading};
 use crate::document::section::{Heading, Outline};
 
-/// One line that says something.
+/// One line with content.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Entry {
     pub(super) role: Role,
@@ -29,17 +28,17 @@ pub(super) struct Entry {
     /// The place of its section in the document, and its own in the section.
     pub(super) section: usize,
     pub(super) order: usize,
-    /// 0 unless it stands within another item.
+    /// The depth of nesting; 0 at the top.
     pub(super) depth: usize,
     /// Whether this server adds at the top of its section (true), at its end (false), or somebody else wrote it.
     pub(super) newest_first: Option<bool>,
     /// Whether it has a check box that is not ticked.
     pub(super) unticked: bool,
-    /// The number that tells its heading from others of its kind: "Session 3", "v0.2".
+    /// The number in its heading: "Session 3", "v0.2".
     pub(super) number: Option<u64>,
 }
 
-/// What is known of the place that is being read.
+/// The context of the current position.
 #[derive(Clone, Default)]
 struct Place {
     level: u8,
@@ -51,9 +50,9 @@ struct Place {
     number: Option<u64>,
     /// An entry by its heading: what stands below belongs to it.
     is_entry: bool,
-    /// What is only kept.
+    /// Reference text.
     is_past: bool,
-    /// By what the project will be measured, which is no work.
+    /// Success criteria, which are not work.
     is_criteria: bool,
     /// A session before the last one: what it did counts, what it meant to do does not.
     is_former: bool,

@@ -1,9 +1,9 @@
-//! What a section of a memory bank is about, by the words of its heading: the current focus, open tasks, issues, next
-//! steps, and so on, in the layouts and languages that banks have. Reading and editing use the same rules, so that an
-//! edit never makes a second section beside one that says the same in other words.
+//! The role of a section, by the words of its heading: the current focus, open tasks, issues, next steps, and so on,
+//! in the layouts and languages of known banks. Reading and editing use the same rules, so that an edit never creates
+//! a second section with the same meaning.
 //!
-//! [`Role::of_heading`] answers for one heading, [`sections`] finds the sections of a document, [`is_placeholder`] says
-//! which lines hold nothing yet. This module only reads; it must not know what a digest or an edit is.
+//! [`Role::of_heading`] classifies one heading, [`sections`] finds the sections of a document, [`is_placeholder`]
+//! detects empty lines of templates. This module only reads; it must not know what a digest or an edit is.
 
 mod normal;
 mod placeholder;
@@ -21,27 +21,27 @@ use self::normal::{Title, words};
 pub use self::placeholder::{has_content, is_nothing, is_placeholder, without_template_rows};
 use crate::document::section::{Outline, Section};
 
-/// What a section holds.
+/// The role of a section.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Role {
-    /// What is being worked on now.
+    /// Current work.
     Focus,
-    /// How the project stands as a whole.
+    /// The state of the whole project.
     Status,
     /// Work that is open.
     Task,
-    /// What is wrong or in the way: issues, blockers, risks, limitations.
+    /// Problems: issues, blockers, risks, limitations.
     Issue,
-    /// What comes next.
+    /// Next steps.
     NextStep,
-    /// What happened lately: changes, updates, the history.
+    /// Recent events: changes, updates, the history.
     RecentChange,
-    /// What is finished or works.
+    /// Finished work.
     Done,
-    /// What was decided.
+    /// Decisions.
     Decision,
-    /// What is not decided or known.
+    /// Open questions.
     Question,
     /// Notes of a session, of any kind.
     Note,
@@ -215,7 +215,7 @@ pub fn is_structural(title: &str) -> bool {
         || (title.parts.len() > 1 && title.parts.iter().all(|part| known.is_structure(part)))
 }
 
-/// Whether two headings say the same: equal after normalisation.
+/// Whether two headings are equal after normalisation.
 #[must_use]
 pub fn same_heading(one: &str, other: &str) -> bool {
     let (one, other) = (Title::of(one), Title::of(other));

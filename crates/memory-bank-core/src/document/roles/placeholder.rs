@@ -1,4 +1,4 @@
-//! Lines that hold nothing yet: rows of a template, brackets to fill in, "TBD", "none".
+//! Lines without content: rows of a template, brackets to fill in, "TBD", "none".
 
 use std::borrow::Cow;
 
@@ -43,7 +43,7 @@ pub fn without_template_rows(text: &str) -> Cow<'_, str> {
     if kept.len() == text.len() { Cow::Borrowed(text) } else { Cow::Owned(kept) }
 }
 
-/// Whether the text says that there is nothing: `None`, `N/A`, `TBD`, `keine`, `нет`, `暂无`.
+/// Whether the text means that there is nothing: `None`, `N/A`, `TBD`, `keine`, `нет`, `暂无`.
 #[must_use]
 pub fn is_nothing(text: &str) -> bool {
     const NOTHING: &[&str] = &[

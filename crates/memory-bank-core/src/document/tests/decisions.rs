@@ -9,7 +9,7 @@ fn decision(title: &str) -> LogDecision {
 }
 
 #[test]
-fn d41_an_empty_context_is_accepted_and_missing_documents_are_made() {
+fn an_empty_context_is_accepted_and_missing_documents_are_made() {
     let mut drafts = bank(&[(DecisionLog, "# Decision Log")]);
     log_decision(&mut drafts, &decision("Use PG"), at(), "alice").unwrap();
     assert_eq!(
@@ -48,7 +48,7 @@ fn a_decision_lists_alternatives_and_keeps_further_lines_inside_its_bullets() {
 }
 
 #[test]
-fn d5_dollar_signs_in_a_title_reach_progress_as_they_are() {
+fn dollar_signs_in_a_title_reach_progress_as_they_are() {
     let mut drafts = bank(&[]);
     log_decision(&mut drafts, &decision("$& $` $$"), at(), "a").unwrap();
     assert!(text(&drafts, Progress).ends_with(" - Decision Made: $& $` $$\n"));
@@ -61,7 +61,7 @@ fn a_decision_without_words_is_refused() {
 }
 
 #[test]
-fn d13_finalising_glues_nothing_onto_a_last_line() {
+fn finalising_glues_nothing_onto_a_last_line() {
     let mut drafts = bank(&[(DecisionLog, "# Decision Log"), (ActiveContext, "## Next Steps\n- a")]);
     let asked = FinalizeThinkingSession {
         summary: "done".into(),
@@ -110,7 +110,7 @@ fn finalising_reports_its_parts_in_order_and_uses_the_one_task_list() {
 }
 
 #[test]
-fn d43_half_a_decision_or_an_empty_entry_is_refused() {
+fn half_a_decision_or_an_empty_entry_is_refused() {
     for part in [r#"{"summary":"s","decision":{"title":"x"}}"#, r#"{"summary":"s","progressEntry":{}}"#] {
         assert!(serde_json::from_str::<FinalizeThinkingSession>(part).is_err(), "{part}");
     }

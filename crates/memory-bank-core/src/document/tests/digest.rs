@@ -22,7 +22,7 @@ fn digest(sources: &[DigestSource<'_>], bounds: DigestBounds) -> Digest {
 }
 
 #[test]
-fn d19_decisions_come_newest_first_and_the_title_is_none() {
+fn decisions_come_newest_first_and_the_title_is_none() {
     let mut drafts = bank(&[]);
     for number in 1..=7 {
         let asked = LogDecision {
@@ -42,7 +42,7 @@ fn d19_decisions_come_newest_first_and_the_title_is_none() {
 }
 
 #[test]
-fn d19_entries_and_lines_both_appear_and_zero_means_none() {
+fn entries_and_lines_both_appear_and_zero_means_none() {
     let mut drafts =
         bank(&[(Progress, "## Update History\n- [2026-11-21 08:00:00] [a] - x: y\n- [Date] - [Update]\n")]);
     let entry = AddProgressEntry {
@@ -65,7 +65,7 @@ fn d19_entries_and_lines_both_appear_and_zero_means_none() {
 }
 
 #[test]
-fn d19_a_sub_heading_or_a_hash_in_an_item_does_not_cut_a_list() {
+fn a_sub_heading_or_a_hash_in_an_item_does_not_cut_a_list() {
     let active = "## Tasks\n- a ## b\n  - nested\n\n---\n\n### More\n* c\n\n## Known Issues\n1. i\n";
     let context = digest(&sources(active, "", ""), DigestBounds::default()).current_context;
     // This server adds tasks at the end.
@@ -74,7 +74,7 @@ fn d19_a_sub_heading_or_a_hash_in_an_item_does_not_cut_a_list() {
 }
 
 #[test]
-fn d20_the_digest_sees_what_update_tasks_wrote() {
+fn the_digest_sees_what_update_tasks_wrote() {
     let mut drafts = bank(&[(ActiveContext, "# Mine\n")]);
     let asked = UpdateTasks { add: Some(vec!["t".into()]), ..UpdateTasks::default() };
     update_tasks(&mut drafts, &asked, at()).unwrap();
@@ -83,7 +83,7 @@ fn d20_the_digest_sees_what_update_tasks_wrote() {
 }
 
 #[test]
-fn d20_a_task_that_stands_in_two_parallel_lists_is_shown_once() {
+fn a_task_that_stands_in_two_parallel_lists_is_shown_once() {
     let active = "## Tasks\n- a\n- b\n\n# Current Context\n\n## Ongoing Tasks\n- A\n- c\n";
     let shown = digest(&sources(active, "", ""), DigestBounds::default());
     assert_eq!(shown.current_context.tasks, ["c", "A", "b"]);

@@ -66,7 +66,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(400))]
 
     #[test]
-    fn d4_removing_what_was_added_gives_the_tasks_back(content in active_context()) {
+    fn removing_what_was_added_gives_the_tasks_back(content in active_context()) {
         let before = apply(&content, &UpdateTasks::default());
         prop_assert_eq!(&before.0, &content);
         let added = apply(&content, &UpdateTasks { add: list(&["zzz new"]), ..UpdateTasks::default() });

@@ -32,7 +32,7 @@ fn after(content: &str, asked: &UpdateTasks) -> (String, TaskChanges) {
 }
 
 #[test]
-fn d4_adding_twice_to_the_template_keeps_title_and_list() {
+fn adding_twice_to_the_template_keeps_title_and_list() {
     let mut drafts = bank(&[]);
     update_tasks(&mut drafts, &add(&["a"]), at()).unwrap();
     let updated = update_tasks(&mut drafts, &add(&["b", "A"]), at()).unwrap();
@@ -54,7 +54,7 @@ fn d4_adding_twice_to_the_template_keeps_title_and_list() {
     "# T\r\n\r\n## Tasks\r\n- b\r\n- c\r\n\r\n## X\r\n"
 )]
 #[case("## Current Tasks\n1. a more\n2. b", "## Current Tasks\n2. b\n3. c\n")]
-fn d4_other_bullets_prose_wrapped_lines_and_crlf_survive(#[case] before: &str, #[case] expected: &str) {
+fn other_bullets_prose_wrapped_lines_and_crlf_survive(#[case] before: &str, #[case] expected: &str) {
     let asked = UpdateTasks { remove: Some(strings(&["A MORE"])), ..add(&["c"]) };
     let (new, changes) = after(before, &asked);
     assert_eq!(new, expected);
@@ -62,7 +62,7 @@ fn d4_other_bullets_prose_wrapped_lines_and_crlf_survive(#[case] before: &str, #
 }
 
 #[test]
-fn d4_a_blank_text_removes_nothing() {
+fn a_blank_text_removes_nothing() {
     let (new, changes) = after("## Tasks\n- a\n- b\n", &remove(&["", "  "]));
     assert_eq!(new, "## Tasks\n- a\n- b\n");
     assert_eq!(changes.removed, 0);
@@ -134,7 +134,7 @@ fn replacing_keeps_what_stays_in_the_order_asked_for() {
 }
 
 #[test]
-fn d20_tasks_under_an_older_title_belong_to_the_one_list() {
+fn tasks_under_an_older_title_belong_to_the_one_list() {
     let content = "## Tasks\n- a\n\n## Ongoing Tasks\n- b\n";
     let mut drafts = bank(&[(ActiveContext, content)]);
     let updated =
@@ -164,7 +164,7 @@ fn nothing_asked_creates_nothing() {
 )]
 #[case("# C", "# C\n\n## Current Session Notes\n{}\n")]
 #[case("## Current Session Notes\nprose\n", "## Current Session Notes\n{}\n\nprose\n")]
-fn d20_there_is_one_section_of_notes(#[case] before: &str, #[case] expected: &str) {
+fn there_is_one_section_of_notes(#[case] before: &str, #[case] expected: &str) {
     let mut drafts = bank(&[(ActiveContext, before)]);
     let asked = AddSessionNote { note: "see $&\nthis".into(), category: Some(NoteCategory::Observation) };
     add_session_note(&mut drafts, &asked, at(), "a").unwrap();
@@ -173,7 +173,7 @@ fn d20_there_is_one_section_of_notes(#[case] before: &str, #[case] expected: &st
 }
 
 #[test]
-fn d52_a_note_without_category_is_a_note_and_an_unknown_one_is_refused() {
+fn a_note_without_category_is_a_note_and_an_unknown_one_is_refused() {
     let mut drafts = bank(&[(ActiveContext, "")]);
     add_session_note(&mut drafts, &AddSessionNote { note: "n".into(), category: None }, at(), "a").unwrap();
     assert!(text(&drafts, ActiveContext).ends_with("\n- [2026-11-22 09:30:07 UTC] [a] - 📝 Note: n\n"));
@@ -181,7 +181,7 @@ fn d52_a_note_without_category_is_a_note_and_an_unknown_one_is_refused() {
 }
 
 #[test]
-fn d48_the_time_is_utc_whatever_the_zone_of_the_caller() {
+fn the_time_is_utc_whatever_the_zone_of_the_caller() {
     let mut drafts = bank(&[(ActiveContext, "")]);
     let late: jiff::Timestamp = "2026-11-23T08:57:15+09:00".parse().unwrap();
     add_session_note(&mut drafts, &AddSessionNote { note: "n".into(), category: None }, late, "a").unwrap();

@@ -42,7 +42,7 @@ fn a_line_goes_on_top_of_the_history_and_of_the_notes_with_the_utc_date() {
 #[case("$`")]
 #[case("$'")]
 #[case("$$ $1")]
-fn d5_dollar_signs_are_taken_literally(#[case] sign: &str) {
+fn dollar_signs_are_taken_literally(#[case] sign: &str) {
     let mut drafts = bank(&[(Progress, Progress.template())]);
     track_progress(&mut drafts, &step("x", sign), at(), "a").unwrap();
     let expected = Progress.template().to_owned() + &format!("- [2026-11-22 09:30:07 UTC] [a] - x: {sign}\n");
@@ -60,14 +60,14 @@ fn d5_dollar_signs_are_taken_literally(#[case] sign: &str) {
     "see ## Update History\n\n```\n## Update History\n```\n\n## Update History\r\n- [2026-11-22 09:30:07 UTC] [a] - x: y\n"
 )]
 #[case("", "## Update History\n- [2026-11-22 09:30:07 UTC] [a] - x: y\n")]
-fn d12_only_a_real_heading_counts_and_one_at_the_end_is_seen(#[case] before: &str, #[case] after: &str) {
+fn only_a_real_heading_counts_and_one_at_the_end_is_seen(#[case] before: &str, #[case] after: &str) {
     let mut drafts = bank(&[(Progress, before)]);
     track_progress(&mut drafts, &step("x", "y"), at(), "a").unwrap();
     assert_eq!(text(&drafts, Progress), after);
 }
 
 #[test]
-fn d12_an_entry_below_a_heading_at_the_end_lands_below_it() {
+fn an_entry_below_a_heading_at_the_end_lands_below_it() {
     let mut drafts = bank(&[(Progress, "# P\r\n\r\n## Update History")]);
     add_progress_entry(&mut drafts, &entry("s"), at(), "a").unwrap();
     assert_eq!(
@@ -77,7 +77,7 @@ fn d12_an_entry_below_a_heading_at_the_end_lands_below_it() {
 }
 
 #[test]
-fn d21_the_notes_are_left_alone_when_not_asked_for() {
+fn the_notes_are_left_alone_when_not_asked_for() {
     let mut drafts = bank(&[(Progress, "")]);
     let asked = TrackProgress { update_active_context: false, ..step("x", "y") };
     assert_eq!(asked.paths(), [Progress.path()]);
@@ -86,7 +86,7 @@ fn d21_the_notes_are_left_alone_when_not_asked_for() {
 }
 
 #[test]
-fn d20_missing_documents_start_from_their_templates() {
+fn missing_documents_start_from_their_templates() {
     let mut drafts = bank(&[]);
     track_progress(&mut drafts, &step("x", "y"), at(), "a").unwrap();
     assert!(text(&drafts, Progress).starts_with("# Project Progress\n\n## Completed Milestones\n"));
@@ -130,11 +130,7 @@ fn details_cannot_open_a_section_or_swallow_what_follows() {
 #[rstest]
 #[case("", "y", "`action`")]
 #[case("x", " \n", "`description`")]
-fn d37_a_blank_argument_is_refused_by_name(
-    #[case] action: &str,
-    #[case] description: &str,
-    #[case] name: &str,
-) {
+fn a_blank_argument_is_refused_by_name(#[case] action: &str, #[case] description: &str, #[case] name: &str) {
     let error = track_progress(&mut bank(&[]), &step(action, description), at(), "a").unwrap_err();
     assert!(error.to_string().contains(name), "{error}");
 }

@@ -31,7 +31,7 @@ fn outcome(written: &FileWritten) -> &str {
 }
 
 #[test]
-fn d27_an_empty_etag_is_refused_and_writes_nothing() {
+fn an_empty_etag_is_refused_and_writes_nothing() {
     let mut drafts = drafts(&[("x.md", Some("c"))]);
     let error = write_document(&mut drafts, &path("x.md"), "new", Some("")).unwrap_err();
     assert!(error.to_string().contains("`ifMatchEtag` is empty"), "{error}");

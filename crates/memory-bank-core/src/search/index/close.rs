@@ -1,4 +1,4 @@
-//! Words that are nearly the same: how many letters differ, and a quick look that tells most words apart.
+//! Similar words: the number of different letters, and a fast check that excludes most words.
 
 /// How many letters of a word this long may be wrong: one, of a long one two, of a very long one three.
 pub(super) fn tolerance(length: usize) -> usize {

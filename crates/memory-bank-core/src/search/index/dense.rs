@@ -1,5 +1,5 @@
-//! The vectors of an index: which unit has which, and how near each is to that of a query. All of them are compared; nothing is
-//! left out for speed. It knows no model: whoever owns the index brings the vectors.
+//! The vectors of an index: the vector of each unit, and its nearness to that of a query. All of them are compared,
+//! without an approximate index. It knows no model: the owner of the index provides the vectors.
 
 use std::collections::HashMap;
 

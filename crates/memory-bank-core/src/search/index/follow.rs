@@ -1,4 +1,4 @@
-//! Keeps the index in step with a graph. What changed is looked up in the graph's own list of changes, so that one new
+//! Keeps the index in step with a graph. Changes are read from the graph's own list of changes, so that one new
 //! observation costs one unit however many there are.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};

@@ -1,5 +1,5 @@
-//! The index in memory: which unit holds which term how often. It is kept up to date by difference, so that a write
-//! costs the units that it changes. It reads no file: whoever owns it brings the texts.
+//! The index in memory: which unit contains which term how often. It is updated by difference, so that a write costs
+//! the units that it changes. It reads no file: its owner provides the texts.
 
 mod close;
 mod dense;
@@ -136,7 +136,7 @@ struct Slot {
     path: Arc<[String]>,
 }
 
-/// There is no date.
+/// Without a date.
 const UNDATED: i64 = i64::MIN;
 
 impl Slot {

@@ -1,5 +1,5 @@
-//! The words of entities' names by their trigrams, so that a word that nobody wrote is taken for the name that comes
-//! closest. Trigrams find the few words that are worth comparing; the number of changed letters decides.
+//! The words of entities' names by their trigrams, so that a misspelt word is replaced by the most similar name.
+//! Trigrams find the few words that are worth comparing; the number of changed letters decides.
 
 use std::collections::HashMap;
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! Scores the units of the index. The figures are [`crate::search::rank`]'s; this knows only how to find them fast.
+//! Scores the units of the index. The weights are [`crate::search::rank`]'s; this module finds the units fast.
 
 use std::cmp::Ordering;
 use std::collections::HashSet;

@@ -50,7 +50,7 @@ fn a_part_of_a_word_is_still_found() {
 }
 
 #[test]
-fn d24_more_says_that_there_is_more_and_not_that_the_limit_was_met() {
+fn more_says_that_there_is_more_and_not_that_the_limit_was_met() {
     let index = index(&[("a.md", "- beta one\n- beta two\n")]);
     let mut query = wanted("beta");
     query.limit = 2;
@@ -60,7 +60,7 @@ fn d24_more_says_that_there_is_more_and_not_that_the_limit_was_met() {
 }
 
 #[test]
-fn d24_a_long_line_is_cut_around_the_hit() {
+fn a_long_line_is_cut_around_the_hit() {
     let long = format!("{} needle {}", "hay ".repeat(50_000), "straw ".repeat(50_000));
     let index = index(&[("a.md", &long)]);
     let hit = &index.search_documents(&wanted("needle")).hits[0];
@@ -167,7 +167,7 @@ fn a_single_word_keeps_the_order_that_clients_know() {
 }
 
 #[test]
-fn d29_the_owner_of_an_observation_that_is_found_is_found_too() {
+fn the_owner_of_an_observation_that_is_found_is_found_too() {
     let mut index = Index::default();
     let login = observation("obs_1", "ent_1", "login is slow because of many queries");
     index.put_entity(&entity("ent_1", "Auth", "service", &serde_json::Value::Null), [&login]);

@@ -1,4 +1,4 @@
-//! Chooses the part of a document that answers.
+//! Selects the part of a document that answers a question.
 
 use super::ContextPointer;
 use crate::document::section::Outline;

@@ -1,7 +1,7 @@
-//! A small pack of context for one question: digest, graph, excerpts of documents, within a hard ceiling.
+//! A small pack of context for one question: digest, graph, excerpts of documents, within a hard limit.
 //!
-//! [`plan_pointers`] says which documents are worth reading, the caller reads them, [`pack`] puts the pack together. The
-//! ceiling holds for the reply as it is sent: JSON.
+//! [`plan_pointers`] selects the documents to read, the caller reads them, [`pack`] assembles the pack. The limit
+//! applies to the reply as JSON.
 
 mod excerpt;
 mod room;
@@ -21,15 +21,15 @@ use crate::graph::Observation;
 use crate::graph::pointers::pointers;
 use crate::store::{DocumentsFound, EntityFound, GraphFound};
 
-/// Less than this is no excerpt.
+/// A shorter excerpt is useless.
 const SMALLEST_EXCERPT: usize = 50;
-/// What an observation is cut to when there is no room for all of it.
+/// The length of a shortened observation.
 const SHORT_OBSERVATION: usize = 200;
-/// How many of its newest observations stand with each hit.
+/// How many of its newest observations are shown with each hit.
 const NEWEST: usize = 5;
 /// Below this much room no excerpt fits anyway.
 const SMALL_ROOM: usize = 300;
-/// Room for the words that say what was left out.
+/// Room for the note about omissions.
 const LEFT_OUT: usize = 100;
 
 /// How much may be given.
@@ -43,16 +43,16 @@ pub struct TargetedBounds {
     pub prefer_core: bool,
 }
 
-/// What the pack is made of.
+/// The content of the pack.
 #[derive(Debug, Clone, Copy)]
 pub struct Material<'a> {
     /// The question.
     pub query: &'a str,
     /// The digest, cut to its share already.
     pub digest: &'a str,
-    /// What the graph has.
+    /// Results in the graph.
     pub graph: &'a GraphFound,
-    /// What the documents have.
+    /// Results in documents.
     pub documents: &'a DocumentsFound,
     /// The texts of the documents that could be read, by the path of their pointer.
     pub texts: &'a HashMap<String, String>,
@@ -80,15 +80,15 @@ pub struct ContextPointer {
 pub struct TargetedContext {
     /// The question; a long one is cut.
     pub query: String,
-    /// What is going on in the project.
+    /// The digest.
     pub digest: DigestPart,
-    /// What the graph knows.
+    /// The graph's part.
     pub graph: GraphPart,
     /// Where the documents speak of it.
     pub pointers: Vec<ContextPointer>,
-    /// What they say.
+    /// The excerpts.
     pub excerpts: Vec<Excerpt>,
-    /// What it cost.
+    /// The size.
     pub budget: Budget,
 }
 
@@ -101,7 +101,7 @@ pub struct DigestPart {
     pub chars: usize,
 }
 
-/// What the graph knows.
+/// The graph's part.
 #[derive(Debug, Clone, PartialEq, Default, Serialize)]
 pub struct GraphPart {
     /// The entities that were found, best first.
@@ -192,7 +192,7 @@ pub struct Excerpt {
     pub rationale: String,
 }
 
-/// What the reply cost.
+/// The size of the reply.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Budget {
@@ -202,7 +202,7 @@ pub struct Budget {
     pub used_chars: usize,
     /// Whether anything was left out or cut.
     pub truncated: bool,
-    /// What was left out.
+    /// The omissions.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub left_out: Option<String>,
 }
@@ -508,7 +508,7 @@ impl<'a> Packer<'a> {
         }
     }
 
-    /// Says what was left out and what the whole costs.
+    /// Adds the omissions and the size of the whole.
     fn describe(&mut self, details: &Details<'_>) {
         let opened = &self.context.graph.opened;
         let gone = |all: usize, given: usize| all.saturating_sub(given);

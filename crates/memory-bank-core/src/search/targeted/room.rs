@@ -1,8 +1,8 @@
-//! Reckons what parts of a reply cost when they are sent as JSON.
+//! Measures parts of a reply as JSON.
 
 use serde::Serialize;
 
-/// What stands where a text was cut.
+/// Marks cut text.
 const CUT: &str = "\n...(truncated)";
 
 /// The room that is left, in characters.
@@ -33,7 +33,7 @@ impl Room {
         self.0 = self.0.saturating_sub(cost);
     }
 
-    /// What a list item costs: its text and the comma.
+    /// The size of a list item: its text and the comma.
     pub(super) fn cost(self, item: &impl Serialize) -> usize {
         length(item) + 1
     }
@@ -69,7 +69,7 @@ pub(super) fn escaped_prefix(text: &str, room: usize) -> &str {
     end.and_then(|(at, _)| text.get(..at)).unwrap_or(text)
 }
 
-/// The text, cut so that it takes no more than `room` characters inside a JSON string; a cut is said.
+/// The text, cut so that it takes no more than `room` characters inside a JSON string; a cut is marked.
 pub(super) fn cut_to(text: &str, room: usize) -> String {
     if escaped_length(text) <= room {
         return text.to_owned();

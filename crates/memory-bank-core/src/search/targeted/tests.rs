@@ -109,14 +109,14 @@ fn what_was_found_in_a_document_is_shown_with_a_line_around() {
 }
 
 #[test]
-fn d34_without_any_hit_the_core_documents_are_shown() {
+fn without_any_hit_the_core_documents_are_shown() {
     let context = packed(&GraphFound::default(), &DocumentsFound::default(), "# X\ntext\n", "nothing", 8000);
     let paths: Vec<&str> = context.pointers.iter().map(|pointer| pointer.path.as_str()).collect();
     assert_eq!(paths, ["active-context.md", "product-context.md", "progress.md", "decision-log.md"]);
 }
 
 #[test]
-fn d34_neighbours_and_observations_are_cut_before_excerpts_and_the_budget_says_so() {
+fn neighbours_and_observations_are_cut_before_excerpts_and_the_budget_says_so() {
     let text = "## Tokens\n".to_owned() + &"a long line of text about tokens\n".repeat(40);
     let context = packed(
         &graph(6, "a fact that is rather long, as facts are"),
@@ -133,7 +133,7 @@ fn d34_neighbours_and_observations_are_cut_before_excerpts_and_the_budget_says_s
 }
 
 #[test]
-fn d34_the_budget_says_that_attributes_were_left_out_texts_were_cut_and_the_graph_has_more() {
+fn the_budget_says_that_attributes_were_left_out_texts_were_cut_and_the_graph_has_more() {
     let mut graph = graph(1, "fact");
     graph.more = true;
     graph.entities[0].entity.attrs =
@@ -153,7 +153,7 @@ fn d34_the_budget_says_that_attributes_were_left_out_texts_were_cut_and_the_grap
 
 proptest! {
     #[test]
-    fn d34_the_ceiling_holds_for_the_reply_as_it_is_sent(
+    fn the_ceiling_holds_for_the_reply_as_it_is_sent(
         max in 500_usize..9000,
         size in 0_usize..20,
         fact in "[a-z \"\\\\\n\u{1}é日]{0,400}",

@@ -1,4 +1,4 @@
-//! What each client wants in its file, and where the file is. Knows nothing of how it gets there.
+//! The format and the location of each client's file. It must not know how an entry is written.
 
 use std::path::{Path, PathBuf};
 
@@ -9,25 +9,25 @@ use serde_json::{Value, json};
 use super::Client;
 use crate::cli::Cli;
 
-/// The variable from which clients take the key, where they can.
+/// The variable that clients read the key from, if they can.
 pub(super) const KEY_VARIABLE: &str = "MEMORY_BANK_API_KEY";
 
-/// Where VS Code keeps the answer to its question for the key.
+/// VS Code's input for the key.
 const KEY_INPUT: &str = "memory-bank-api-key";
 
 /// How the client reaches the server.
 #[derive(Debug, Clone)]
 pub(super) enum Server {
-    /// It starts it.
+    /// The client starts the server.
     Stdio { command: String, arguments: Vec<String> },
-    /// It runs somewhere.
+    /// The server runs elsewhere.
     Http { url: String, key: Option<PlainKey> },
 }
 
-/// Where users' files are.
+/// Locations of users' files.
 #[derive(Debug, Clone)]
 pub(super) struct Place {
-    /// The folder in which programs keep what the user has set.
+    /// The folder for users' settings of programs.
     pub(super) settings: Option<PathBuf>,
 }
 
@@ -71,12 +71,12 @@ impl Client {
         matches!(self, Self::ClaudeCode | Self::Cursor | Self::Vscode)
     }
 
-    /// Whether the client can take the key from elsewhere than its file.
+    /// Whether the client can read the key from elsewhere than its file.
     pub(super) fn finds_the_key(self) -> bool {
         self.shares_its_file()
     }
 
-    /// The member of the file that holds servers by name.
+    /// The member of the file that contains servers by name.
     pub(super) fn section(self) -> &'static str {
         match self {
             Self::Vscode => "servers",
@@ -84,7 +84,7 @@ impl Client {
         }
     }
 
-    /// What the client is told about the server.
+    /// The client's entry for the server.
     pub(super) fn entry(self, server: &Server) -> Value {
         match server {
             Server::Stdio { command, arguments } => {
@@ -118,7 +118,7 @@ impl Client {
         }
     }
 
-    /// What VS Code asks the user for, when the key is not in the file.
+    /// VS Code's prompt for the key, if it is not in the file.
     pub(super) fn input(self, server: &Server) -> Option<Value> {
         (self == Self::Vscode && matches!(server, Server::Http { key: None, .. })).then(|| {
             json!({
@@ -130,10 +130,10 @@ impl Client {
         })
     }
 
-    /// The program, as the client can find it.
+    /// The program's path in the entry.
     ///
-    /// A file that is committed says the bare name, where that leads to this very program; all others the full path,
-    /// since programs with windows seldom have the `PATH` of the shell.
+    /// A file that is committed contains the bare name, if that resolves to this program; all others the full path,
+    /// since graphical programs seldom have the `PATH` of the shell.
     pub(super) fn command(self) -> anyhow::Result<String> {
         let program = std::env::current_exe().context("the path of this program is not known")?;
         let name = program.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
@@ -153,7 +153,7 @@ impl Client {
             .map_err(|_| anyhow::anyhow!("the path of this program is not UTF-8"))
     }
 
-    /// What the program is started with.
+    /// The arguments of the program.
     pub(super) fn arguments(self, cli: &Cli, project: &Path) -> anyhow::Result<Vec<String>> {
         let mut arguments = Vec::new();
         match self {
@@ -176,7 +176,7 @@ impl Client {
         Ok(arguments)
     }
 
-    /// What the user still has to do.
+    /// Remaining steps for the user.
     pub(super) fn notes(self, server: &Server) -> Vec<String> {
         let mut notes = Vec::new();
         if let Server::Http { url, key } = server {
@@ -207,7 +207,7 @@ impl Client {
         notes
     }
 
-    /// How the client comes by the key.
+    /// The source of the key.
     pub(super) fn key_advice(self) -> String {
         match self {
             Self::Vscode => "VS Code asks for it once and keeps it".to_owned(),
@@ -220,7 +220,7 @@ impl Client {
         }
     }
 
-    /// What stands for the key in the file.
+    /// The text in place of the key.
     fn reference(self) -> &'static str {
         match self {
             Self::ClaudeCode => "${MEMORY_BANK_API_KEY}",
@@ -231,10 +231,10 @@ impl Client {
     }
 }
 
-/// Claude Desktop's file knows programs only, so one stands between it and the server.
+/// Claude Desktop's file supports programs only, so a bridge connects it to the server.
 fn bridge(url: &str, key: &str) -> Value {
     let mut arguments = vec!["-y", "mcp-remote", url, "--transport", "http-only", "--header"];
-    // The space that belongs after the colon is left out: it would break the argument in two on Windows.
+    // Omit the space after the colon: it would split the argument on Windows.
     arguments.push("X-API-Key:${MEMORY_BANK_API_KEY}");
     if url.starts_with("http://") && !is_loopback(url) {
         arguments.push("--allow-http");

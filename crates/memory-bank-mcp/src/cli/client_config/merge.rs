@@ -1,18 +1,18 @@
-//! One entry goes into a file of JSON with comments; all else in it stays, byte for byte. No files here, only text.
+//! Merges one entry into JSON with comments; everything else stays, byte for byte. Text only, no files.
 
 use anyhow::{Context, bail};
 use jsonc_parser::ParseOptions;
 use jsonc_parser::cst::{CstInputValue, CstObject, CstRootNode};
 use serde_json::Value;
 
-/// What the merge came to.
+/// The result of a merge.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Merged {
-    /// The entry was there, as wanted.
+    /// The entry existed unchanged.
     Same,
     /// The entry is new; the whole text.
     Added(String),
-    /// The entry said something else; the whole text.
+    /// The entry was replaced; the whole text.
     Replaced(String),
 }
 
@@ -30,7 +30,7 @@ pub(super) fn merge(
     input: Option<&Value>,
     force: bool,
 ) -> anyhow::Result<Merged> {
-    // A mark at the front, as Windows programs write it, is not the parser's business.
+    // The parser does not accept a byte order mark, which Windows programs write.
     let (mark, body) = text.strip_prefix('\u{feff}').map_or(("", text), |rest| ("\u{feff}", rest));
     let body = if body.trim().is_empty() { "{}\n" } else { body };
     let root = CstRootNode::parse(body, &ParseOptions::default())
@@ -80,7 +80,7 @@ pub(super) fn merge(
     })
 }
 
-/// A name that stands twice has no one meaning: clients take the last, parsers the first.
+/// A repeated name is ambiguous: clients take the last, parsers the first.
 fn only_one(object: &CstObject, name: &str) -> anyhow::Result<()> {
     let times = object
         .properties()

@@ -1,4 +1,4 @@
-//! `client-config`: what a client's configuration file has to say, printed or merged into the file.
+//! `client-config`: an MCP client's configuration, printed or merged into its file.
 
 mod clients;
 mod merge;
@@ -19,7 +19,7 @@ use crate::cli::output::{Output, note};
 /// The largest configuration file that is read, in bytes. Real ones have a few kilobytes.
 const MAX_FILE: u64 = 8 * 1024 * 1024;
 
-/// A key has 43 characters; a line of standard input that is much longer is none.
+/// A key has 43 characters; a much longer line is not a key.
 const MAX_KEY_LINE: u64 = 1024;
 
 /// The configuration of a client.
@@ -33,28 +33,29 @@ pub(crate) struct ClientConfig {
     #[arg(long, value_name = "URL", value_parser = parse_url)]
     http: Option<String>,
 
-    /// Read an API key from standard input and put it into the configuration, for clients that cannot take it from elsewhere.
+    /// Read an API key from standard input and put it into the configuration, for clients that can read it from
+    /// nowhere else.
     #[arg(long, requires = "http")]
     key_stdin: bool,
 
-    /// What the client shall call the server.
+    /// The server's name in the client.
     #[arg(long, default_value = "memory-bank", value_parser = parse_name)]
     name: String,
 
-    /// Merge it into the client's file, in which all else stays as it is.
+    /// Merge it into the client's file; everything else in it stays unchanged.
     #[arg(long)]
     write: bool,
 
-    /// The file, where it is not the client's usual one.
+    /// Another file than the client's usual one.
     #[arg(long, value_name = "FILE")]
     file: Option<PathBuf>,
 
-    /// Replace an entry of the same name that says something else.
+    /// Replace a different entry of the same name.
     #[arg(long, requires = "write")]
     force: bool,
 }
 
-/// A program that speaks MCP to this one.
+/// An MCP client.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Client {
     /// Claude Code: `.mcp.json` in the project.
@@ -93,7 +94,7 @@ pub(crate) fn run(wanted: &ClientConfig, cli: &Cli, output: Output) -> anyhow::R
         None => Server::Stdio { command: client.command()?, arguments: client.arguments(cli, &project)? },
     };
     if wanted.write {
-        // A project may come from anybody, and its links with it.
+        // A project, including its links, may come from anybody.
         let within = (wanted.file.is_none() && file.starts_with(&project)).then_some(project.as_path());
         return write(wanted, &server, &file, within, output);
     }
@@ -112,7 +113,7 @@ pub(crate) fn run(wanted: &ClientConfig, cli: &Cli, output: Output) -> anyhow::R
     Ok(())
 }
 
-/// The whole of a file that holds nothing else.
+/// The content of a new file.
 fn snippet(client: Client, name: &str, server: &Server) -> Value {
     let mut members = Map::new();
     if let Some(input) = client.input(server) {
@@ -179,7 +180,7 @@ fn write(
     Ok(())
 }
 
-/// The file to replace: a link is followed, also where the file or its folders are still to be made.
+/// The file to replace: links are followed, also if the file or its folders do not exist yet.
 fn target(file: &Path) -> anyhow::Result<PathBuf> {
     let file = std::path::absolute(file)?;
     for (above, folder) in file.ancestors().enumerate() {
@@ -197,7 +198,7 @@ fn target(file: &Path) -> anyhow::Result<PathBuf> {
 
 /// The text of the file, if there is one.
 fn read(file: &Path) -> anyhow::Result<Option<String>> {
-    // Opening a pipe would wait for somebody who writes.
+    // Opening a pipe would wait for a writer.
     if let Ok(metadata) = std::fs::metadata(file) {
         ensure!(metadata.is_file(), "`{}` is no regular file; name another with `--file`", file.display());
     }
@@ -219,8 +220,7 @@ fn read(file: &Path) -> anyhow::Result<Option<String>> {
     Ok(Some(text))
 }
 
-/// Puts the text into the file at once: whoever reads it sees the old one or the new one. A key in it is for its owner's
-/// eyes alone, whoever could read the file before.
+/// Replaces the file atomically. A file with a key is readable for its owner only, whatever its permissions were.
 fn replace(file: &Path, text: &str, before: Option<&str>, secret: bool) -> anyhow::Result<()> {
     let folder = match file.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
@@ -240,7 +240,7 @@ fn replace(file: &Path, text: &str, before: Option<&str>, secret: bool) -> anyho
         draft.as_file().set_permissions(permissions(&std::fs::metadata(file)?, secret))?;
     }
     draft.as_file().sync_all()?;
-    // A client that runs may write its file, too.
+    // A running client may write its file, too.
     ensure!(
         read(file)?.as_deref() == before,
         "somebody else changed it at the same moment, and nothing was lost; try again"
@@ -253,7 +253,7 @@ fn replace(file: &Path, text: &str, before: Option<&str>, secret: bool) -> anyho
     Ok(())
 }
 
-/// The file's permissions, without those of others where it gets a secret.
+/// The file's permissions, without those of others if it contains a secret.
 fn permissions(metadata: &std::fs::Metadata, secret: bool) -> std::fs::Permissions {
     #[cfg_attr(not(unix), expect(unused_mut, reason = "only Unix has bits to take away"))]
     let mut permissions = metadata.permissions();
@@ -270,7 +270,7 @@ fn permissions(metadata: &std::fs::Metadata, secret: bool) -> std::fs::Permissio
 fn key_from(input: impl Read) -> anyhow::Result<PlainKey> {
     let mut line = String::new();
     input.take(MAX_KEY_LINE).read_to_string(&mut line).context("standard input is not text")?;
-    // What was read may be a secret of another kind, so the error does not repeat it.
+    // The line may be another secret, so the error does not repeat it.
     line.trim().parse().context(
         "standard input holds no API key; one begins with `mbmcp_live_` or `mbmcp_test_` and has 43 characters",
     )
@@ -311,7 +311,7 @@ fn parse_name(text: &str) -> Result<String, String> {
 }
 
 impl Client {
-    /// As it is written on the command line.
+    /// As on the command line.
     fn name(self) -> String {
         self.to_possible_value().map_or_else(String::new, |value| value.get_name().to_owned())
     }

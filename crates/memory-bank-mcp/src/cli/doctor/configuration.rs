@@ -1,37 +1,37 @@
-//! The configuration: what it leads to, and variables that look misspelt.
+//! Checks the configuration: its effect, and misspelt variables.
 
 use std::ffi::OsString;
 
 use crate::cli::doctor::findings::Findings;
 use crate::config::{Provider, Settings, VARIABLES};
 
-/// What a server takes beside its search indexes.
+/// Memory of a server beside its search indexes.
 const BESIDE_INDEXES: u64 = 256 * 1024 * 1024;
 
-/// Says what will be served.
+/// Reports what is served.
 pub(crate) fn served(settings: &Settings, findings: &mut Findings) {
     let said = match settings.database.as_ref().map(|database| database.provider) {
-        None => "every variable can be used; a folder is served",
-        Some(Provider::Postgres) => "every variable can be used; a PostgreSQL database is served",
-        Some(Provider::Supabase) => "every variable can be used; a Supabase project is served",
+        None => "all variables are valid; the server serves a folder",
+        Some(Provider::Postgres) => "all variables are valid; the server uses PostgreSQL",
+        Some(Provider::Supabase) => "all variables are valid; the server uses Supabase",
     };
     findings.ok("configuration", said);
 }
 
-/// Compares the memory that search indexes may take with what the process may have.
+/// Compares the memory for search indexes with that of the process.
 pub(crate) fn index_memory(settings: &Settings, allowed: Option<u64>, findings: &mut Findings) {
     let Some(database) = &settings.database else { return };
     let mib = |bytes: u64| bytes / (1024 * 1024);
     let budget = database.index_memory;
     let shown = format!(
-        "search indexes may take {} MiB, that of one project {} MiB",
+        "search indexes may use {} MiB, that of one project {} MiB",
         mib(budget.total),
         mib(budget.per_project)
     );
     match allowed {
         Some(allowed) if budget.total.saturating_add(BESIDE_INDEXES) > allowed => findings.warning(
             "search.memory",
-            format!("{shown}; the process may have {} MiB in all", mib(allowed)),
+            format!("{shown}; the process may use {} MiB in total", mib(allowed)),
             format!(
                 "lower `SEARCH_INDEX_MEMORY`, or give the process {} MiB",
                 mib(budget.total.saturating_add(BESIDE_INDEXES))
@@ -41,16 +41,16 @@ pub(crate) fn index_memory(settings: &Settings, allowed: Option<u64>, findings: 
     }
 }
 
-/// The memory that this process may have: that of its control group, if it has a bound.
+/// The memory limit of this process: that of its control group, if there is one.
 pub(crate) fn allowed_memory() -> Option<u64> {
     let read = |path: &str| std::fs::read_to_string(path).ok()?.trim().parse::<u64>().ok();
-    // Without a bound, version 2 has a word there, and version 1 a number beyond all memory.
+    // Without a limit, version 2 has a word there, and version 1 a number beyond all memory.
     read("/sys/fs/cgroup/memory.max")
         .or_else(|| read("/sys/fs/cgroup/memory/memory.limit_in_bytes"))
         .filter(|bytes| *bytes < 1 << 50)
 }
 
-/// Warns of variables that differ in one or two letters from one of ours.
+/// Warns of variables that differ in one or two letters from a known one.
 pub(crate) fn misspelt(variables: impl Iterator<Item = (OsString, OsString)>, findings: &mut Findings) {
     let ours: Vec<String> = VARIABLES
         .iter()
@@ -64,14 +64,14 @@ pub(crate) fn misspelt(variables: impl Iterator<Item = (OsString, OsString)>, fi
         if let Some((1..=2, known)) = near {
             findings.warning(
                 "configuration",
-                format!("`{name}` is no variable of this server"),
+                format!("`{name}` is not a variable of this server"),
                 format!("did you mean `{known}`?"),
             );
         }
     }
 }
 
-/// How many letters must be put in, left out or changed.
+/// The edit distance.
 fn distance(one: &str, other: &str) -> usize {
     let other: Vec<char> = other.chars().collect();
     let mut row: Vec<usize> = (0..=other.len()).collect();
@@ -113,7 +113,7 @@ mod tests {
         for pair in
             [("MCP_PROT", "MCP_PORT"), ("DATABASE_URI", "DATABASE_URL"), ("ALLOWED_HOST", "ALLOWED_HOSTS")]
         {
-            assert!(said.contains(&format!("`{}` is no variable", pair.0)), "{said}");
+            assert!(said.contains(&format!("`{}` is not a variable", pair.0)), "{said}");
             assert!(said.contains(&format!("`{}`?", pair.1)), "{said}");
         }
         assert_eq!(findings.count(Level::Warning), 3, "{said}");

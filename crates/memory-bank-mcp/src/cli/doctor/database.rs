@@ -1,5 +1,4 @@
-//! The database: reached, kept sessions, version, line, role, schema, isolation, clock, room, and what is kept for
-//! clients that come back.
+//! Checks the database: connection, pooler, version, TLS, role, schema, isolation, clock, quotas, and stored events.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,14 +16,14 @@ use crate::cli::doctor::{embeddings, key};
 use crate::config::{DatabaseSettings, Provider, Settings};
 use crate::database::{advice, how_to_set_up, lacking, open};
 
-/// How long all questions together may take, once the database has answered.
+/// Time-out of all queries together, once the database has answered.
 const WAIT: Duration = Duration::from_secs(15);
-/// The oldest and the newest version that is tested.
+/// The oldest and the newest tested version.
 const VERSIONS: std::ops::RangeInclusive<i32> = 15..=18;
-/// A round trip that users would notice, since each call has one or two.
+/// A round trip that users notice, since each call has one or two.
 const SLOW: Duration = Duration::from_millis(50);
 
-/// Looks at the database, and at a key in it.
+/// Checks the database, and a key in it.
 pub(crate) async fn look(
     wanted: &DatabaseSettings,
     settings: &Settings,
@@ -61,8 +60,8 @@ pub(crate) async fn look(
     if in_time.is_err() {
         findings.error(
             "database",
-            format!("it did not answer everything within {} s", WAIT.as_secs()),
-            "see what it is busy with (`SELECT * FROM pg_stat_activity`), and whether locks are held",
+            format!("it did not answer all checks within {} s", WAIT.as_secs()),
+            "check its activity (`SELECT * FROM pg_stat_activity`) and its locks",
         );
     }
 }
@@ -72,8 +71,8 @@ fn findings_of_pooling(pooling: Pooling, findings: &mut Findings) {
         Pooling::Kept => findings.ok("database.pooler", "connections keep their sessions"),
         Pooling::Unknown(why) => findings.warning(
             "database.pooler",
-            format!("whether connections keep their sessions could not be found out: {why}"),
-            "make sure that a pooler in between runs in session mode",
+            format!("unknown whether connections keep their sessions: {why}"),
+            "run a pooler in between in session mode",
         ),
         _ => {}
     }
@@ -90,18 +89,18 @@ async fn ask(
     let diagnosis = match database.diagnose().await {
         Ok(diagnosis) => diagnosis,
         Err(error) => {
-            return findings.error("database", error.to_string(), "look at the database's log");
+            return findings.error("database", error.to_string(), "check the database's log");
         }
     };
     server(&diagnosis, wanted, database.certificate_check(), findings);
     role(&diagnosis, wanted.provider, findings);
     if schema(database, wanted.provider, findings).await {
         match database.prove_isolation().await {
-            Ok(()) => findings.ok("database.isolation", "projects are kept apart: proved"),
+            Ok(()) => findings.ok("database.isolation", "projects are isolated"),
             Err(error) => findings.error(
                 "database.isolation",
                 error.to_string(),
-                "the server does not start like this; do what the text says",
+                "the server will not start; follow the message",
             ),
         }
         kept(database, settings.http.event_retention, findings).await;
@@ -128,12 +127,12 @@ fn server(
     if VERSIONS.contains(&major) {
         findings.ok("database", format!("PostgreSQL {version} answers"));
     } else if major < *VERSIONS.start() {
-        findings.error("database", format!("PostgreSQL {version} is too old"), "take 15 or later");
+        findings.error("database", format!("PostgreSQL {version} is too old"), "use PostgreSQL 15 or later");
     } else {
         findings.warning(
             "database",
-            format!("PostgreSQL {version} is newer than what this server was tested with"),
-            "look for a newer memory-bank-mcp",
+            format!("PostgreSQL {version} is newer than the versions that this server was tested with"),
+            "check for a newer memory-bank-mcp",
         );
     }
     line(diagnosis, check, findings);
@@ -153,12 +152,12 @@ fn server(
         2001..=60_000 => findings.warning(
             "clock",
             format!("the clocks of this machine and the database are {off}"),
-            "keep both right with NTP: keys and sessions expire by them",
+            "synchronise both with NTP: keys and sessions expire by them",
         ),
         _ => findings.error(
             "clock",
             format!("the clocks of this machine and the database are {off}"),
-            "keep both right with NTP: keys and sessions expire by them",
+            "synchronise both with NTP: keys and sessions expire by them",
         ),
     }
     let pool = i64::try_from(wanted.connections).unwrap_or(i64::MAX);
@@ -203,8 +202,8 @@ fn line(diagnosis: &Diagnosis, check: CertificateCheck, findings: &mut Findings)
         ),
         (false, _, false) => findings.warning(
             "database.tls",
-            "the line is not encrypted, and leaves the private network",
-            "switch TLS on at the database, and remove `sslmode=disable` from the connection string",
+            "the connection is not encrypted, and leaves the private network",
+            "enable TLS at the database, and remove `sslmode=disable` from the connection string",
         ),
     }
 }
@@ -214,21 +213,21 @@ fn role(diagnosis: &Diagnosis, provider: Provider, findings: &mut Findings) {
     if diagnosis.superuser {
         findings.warning(
             "database.role",
-            format!("`{login}` is a superuser, which is more than the server needs"),
+            format!("`{login}` is a superuser; the server needs fewer rights"),
             "log in as a role that is a member of app_server and nothing else: CREATE ROLE … LOGIN PASSWORD …; GRANT app_server TO …",
         );
     } else if diagnosis.bypasses_rls && provider == Provider::Postgres {
         findings.warning(
             "database.role",
             format!("`{login}` is exempt from row-level security; every statement on a project's data runs as app_user"),
-            "ALTER ROLE … NOBYPASSRLS, where nothing else needs it",
+            "ALTER ROLE … NOBYPASSRLS, if nothing else needs it",
         );
     } else {
-        findings.ok("database.role", format!("`{login}` is no superuser"));
+        findings.ok("database.role", format!("`{login}` is not a superuser"));
     }
 }
 
-/// Whether the schema is whole.
+/// Checks the migrations.
 async fn schema(database: &Database, provider: Provider, findings: &mut Findings) -> bool {
     let migrations = match database.migrations().await {
         Ok(migrations) => migrations,
@@ -257,7 +256,7 @@ async fn schema(database: &Database, provider: Provider, findings: &mut Findings
         Provider::Postgres => findings.warning(
             "database.migrations",
             said,
-            format!("{}; the server does it when it starts, if its role may", how_to_set_up(&missing)),
+            format!("{}; the server does this at its start, if its role may", how_to_set_up(&missing)),
         ),
     }
     false
@@ -276,16 +275,12 @@ async fn kept(database: &Database, retention: Duration, findings: &mut Findings)
     };
     let when = |at: Option<jiff::Timestamp>| at.map_or_else(|| "-".to_owned(), iso_millis);
     let events = match kept.events {
-        0 => "0 events for clients that come back".to_owned(),
-        events => format!(
-            "{events} events for clients that come back, from {} to {}",
-            when(kept.oldest),
-            when(kept.newest)
-        ),
+        0 => "0 events for replay".to_owned(),
+        events => format!("{events} events for replay, from {} to {}", when(kept.oldest), when(kept.newest)),
     };
     let said = format!("{events}; {} sessions, {} of them expired", kept.sessions, kept.expired_sessions);
-    // Clean-up runs every few minutes. Events go with their partition, which is a 24th of the retention wide, rounded up to
-    // hours.
+    // Clean-up runs every few minutes. Events are deleted with their partition, whose width is a 24th of the
+    // retention, rounded up to hours.
     let wide = retention.as_secs().div_ceil(24 * 3600).max(1);
     let grace = SignedDuration::from_hours(1 + i64::try_from(wide).unwrap_or(48));
     let oldest_allowed = SignedDuration::try_from(retention)
@@ -296,7 +291,7 @@ async fn kept(database: &Database, retention: Duration, findings: &mut Findings)
         findings.warning(
             "database.events",
             format!("{said}; some are older than `EVENT_RETENTION_HOURS`"),
-            "no server has cleaned up lately: see whether one runs, and its log",
+            "no server has cleaned up recently: check whether one runs, and its log",
         );
     } else {
         findings.ok("database.events", said);
@@ -328,7 +323,7 @@ async fn not_indexed(database: &Database, findings: &mut Findings) {
 
 /// What projects hold, with their quotas.
 async fn stored(database: &Database, default_quota: u64, findings: &mut Findings) {
-    /// How many projects are named.
+    /// How many projects are listed.
     const NAMED: usize = 20;
     let projects = match database.ownership().await {
         Ok((_, true)) => match database.stored_bytes().await {
@@ -341,7 +336,7 @@ async fn stored(database: &Database, default_quota: u64, findings: &mut Findings
                 );
             }
         },
-        _ => return findings.ok("database.quota", "what projects hold is shown to the schema's owner"),
+        _ => return findings.ok("database.quota", "stored bytes are shown to the schema's owner only"),
     };
     let mut fullest: Vec<(f64, String)> = projects
         .iter()
@@ -368,7 +363,7 @@ async fn stored(database: &Database, default_quota: u64, findings: &mut Findings
         findings.warning(
             "database.quota",
             said.join("; "),
-            "have documents deleted or shortened, or give a higher quota with `memory-bank-mcp projects set-quota`",
+            "delete or shorten documents, or raise the quota with `memory-bank-mcp projects set-quota`",
         );
     } else if said.is_empty() {
         findings.ok("database.quota", "there are no projects yet");
@@ -449,7 +444,7 @@ mod tests {
         let old = Diagnosis { version: "14.9".to_owned(), version_number: 140_009, ..well() };
         one(Level::Error, "PostgreSQL 14.9 is too old", &old);
         let new = Diagnosis { version: "19beta1".to_owned(), version_number: 190_000, ..well() };
-        one(Level::Warning, "newer than what", &new);
+        one(Level::Warning, "newer than the versions", &new);
         one(Level::Warning, "80.0 ms", &Diagnosis { round_trip: Duration::from_millis(80), ..well() });
     }
 

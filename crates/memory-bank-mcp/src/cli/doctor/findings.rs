@@ -1,15 +1,15 @@
-//! What was found, and how it is told: lines for people, JSON for programs.
+//! The results of checks, as lines for people or JSON for programs.
 
 use serde_json::{Value, json};
 
-/// How bad it is.
+/// The level of a finding.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Level {
-    /// It is well.
+    /// No problem.
     Ok,
-    /// It works, and should be looked at.
+    /// It works, and should be checked.
     Warning,
-    /// It must be mended.
+    /// It must be fixed.
     Error,
 }
 
@@ -23,7 +23,7 @@ impl Level {
     }
 }
 
-/// One thing that was looked at.
+/// One finding.
 #[derive(Debug)]
 struct Finding {
     check: &'static str,
@@ -32,17 +32,17 @@ struct Finding {
     advice: Option<String>,
 }
 
-/// All that was looked at, in order.
+/// All findings, in order.
 #[derive(Debug, Default)]
 pub(crate) struct Findings(Vec<Finding>);
 
 impl Findings {
-    /// Something is well.
+    /// Adds a finding without a problem.
     pub(crate) fn ok(&mut self, check: &'static str, said: impl Into<String>) {
         self.0.push(Finding { check, level: Level::Ok, said: said.into(), advice: None });
     }
 
-    /// Something works and should be looked at.
+    /// Adds a warning.
     pub(crate) fn warning(
         &mut self,
         check: &'static str,
@@ -52,7 +52,7 @@ impl Findings {
         self.0.push(Finding { check, level: Level::Warning, said: said.into(), advice: Some(advice.into()) });
     }
 
-    /// Something must be mended.
+    /// Adds an error.
     pub(crate) fn error(&mut self, check: &'static str, said: impl Into<String>, advice: impl Into<String>) {
         self.0.push(Finding { check, level: Level::Error, said: said.into(), advice: Some(advice.into()) });
     }
@@ -89,7 +89,7 @@ impl Findings {
         let (warnings, errors) = (self.count(Level::Warning), self.count(Level::Error));
         let plural = |number: usize| if number == 1 { "" } else { "s" };
         text + &format!(
-            "\n{} looked at, {warnings} warning{}, {errors} error{}",
+            "\n{} checked, {warnings} warning{}, {errors} error{}",
             self.0.len(),
             plural(warnings),
             plural(errors)
@@ -111,7 +111,7 @@ mod tests {
         assert_eq!(findings.json()["status"], "error");
         assert_eq!(findings.json()["findings"][2]["advice"], "look at it");
         let text = findings.text();
-        assert!(text.ends_with("3 looked at, 1 warning, 1 error"), "{text}");
+        assert!(text.ends_with("3 checked, 1 warning, 1 error"), "{text}");
         assert!(text.contains("error    long  is broken\n               -> mend it\n"), "{text}");
     }
 }

@@ -1,4 +1,4 @@
-//! The folder that is served without a database: there, writable, and its keys for the owner alone.
+//! Checks a folder that is served without a database: it exists, is writable, and only the owner can read its keys.
 
 use std::io::ErrorKind;
 use std::path::Path;
@@ -11,7 +11,7 @@ use crate::cli::doctor::findings::Findings;
 use crate::cli::doctor::key;
 use crate::cli::serve::{project, state_folder};
 
-/// Looks at the folder, and at a key of it.
+/// Checks the folder, and a key of it.
 pub(crate) async fn look(cli: &Cli, key: Option<&str>, findings: &mut Findings) {
     let project = match project(cli) {
         Ok(project) => project,
@@ -37,51 +37,53 @@ pub(crate) async fn look(cli: &Cli, key: Option<&str>, findings: &mut Findings) 
         }
         Ok(_) => findings.error(
             "folder.bank",
-            format!("`{}` is no folder", bank.display()),
-            "move it away, or name another folder with `--folder`",
+            format!("`{}` is not a folder", bank.display()),
+            "move it, or set another folder with `--folder`",
         ),
         Err(error) if error.kind() == ErrorKind::NotFound => {
-            findings.ok("folder.bank", "there is no bank yet; `initialize_memory_bank` makes one");
+            findings.ok("folder.bank", "there is no bank yet; `initialize_memory_bank` creates one");
         }
         Err(error) => {
-            findings.error("folder.bank", format!("`{}`: {error}", bank.display()), "correct its rights");
+            findings.error(
+                "folder.bank",
+                format!("`{}`: {error}", bank.display()),
+                "correct its permissions",
+            );
         }
     }
     look_at_keys(cli, &project, key, findings).await;
 }
 
-/// The keys, which are the owner's alone. Nothing is made and nothing moved.
+/// Checks that only the owner can read the keys. Nothing is created or moved.
 async fn look_at_keys(cli: &Cli, project: &Path, key: Option<&str>, findings: &mut Findings) {
     let state = match state_folder(cli) {
         Ok(state) => state,
-        Err(error) => return findings.error("folder.keys", format!("{error:#}"), "name a folder for them"),
+        Err(error) => return findings.error("folder.keys", format!("{error:#}"), "set a folder for them"),
     };
     let found = match FolderKeys::look(project, &cli.folder, &cli.username, &state) {
         Ok(found) => found,
         Err(error) => {
-            return findings.error("folder.keys", error.to_string(), "mend or remove the file of the keys");
+            return findings.error("folder.keys", error.to_string(), "repair or remove the file of the keys");
         }
     };
     if let Some(what) = found.in_project {
-        findings.warning(
-            "folder.keys",
-            what,
-            "see whose keys they are: a project may come from somebody else",
-        );
+        findings.warning("folder.keys", what, "check these keys: a project may come from somebody else");
     }
     match &found.keys {
         Some(keys) => {
-            findings
-                .ok("folder.keys", format!("the keys are the owner's alone, in `{}`", found.file.display()));
+            findings.ok(
+                "folder.keys",
+                format!("only the owner can read the keys, in `{}`", found.file.display()),
+            );
             if let Some(key) = key {
                 key::judge(keys, key, findings).await;
             }
         }
-        None => findings.ok("folder.keys", "there is no key yet; the first start makes one and shows it"),
+        None => findings.ok("folder.keys", "there is no key yet; the first start creates and prints one"),
     }
 }
 
-/// Tries to write, and leaves nothing behind.
+/// Tries to write, and removes the probe.
 fn writable(check: &'static str, folder: &Path, findings: &mut Findings) -> bool {
     let shown = folder.display();
     let probe = folder.join(format!(".memory-bank-doctor-{}", std::process::id()));
@@ -93,13 +95,11 @@ fn writable(check: &'static str, folder: &Path, findings: &mut Findings) -> bool
         }
         Err(error) => {
             let advice = match error.kind() {
-                ErrorKind::NotFound => "make it, or name another with `--path`",
-                ErrorKind::PermissionDenied => {
-                    "give the user that the server runs as the right to write there"
-                }
-                ErrorKind::ReadOnlyFilesystem => "mount it for writing",
-                ErrorKind::StorageFull | ErrorKind::QuotaExceeded => "make room on the disk",
-                _ => "see whether it is a folder, and whose",
+                ErrorKind::NotFound => "create it, or set another one with `--path`",
+                ErrorKind::PermissionDenied => "allow the server's user to write there",
+                ErrorKind::ReadOnlyFilesystem => "mount it read-write",
+                ErrorKind::StorageFull | ErrorKind::QuotaExceeded => "free space on the disk",
+                _ => "check that it is a folder, and its owner",
             };
             findings.error(check, format!("`{shown}` cannot be written: {error}"), advice);
             false

@@ -1,4 +1,5 @@
-//! Why an API key is rejected. The key itself is never shown, and never an argument: those are in the list of processes.
+//! Explains why an API key is rejected. The key is never printed, and never an argument: the list of processes shows
+//! those.
 
 use std::io::Read;
 
@@ -9,18 +10,14 @@ use memory_bank_core::identity::{KeyDirectory, PlainKey};
 
 use crate::cli::doctor::findings::Findings;
 
-/// More than any key has, in bytes.
+/// Longer than any key, in bytes.
 const MOST: u64 = 4096;
 
 /// Reads the key from a file, or with `-` from standard input.
 pub(crate) fn read(from: &str) -> anyhow::Result<String> {
     let mut key = String::new();
     if from == "-" {
-        std::io::stdin()
-            .lock()
-            .take(MOST)
-            .read_to_string(&mut key)
-            .context("no key came on standard input")?;
+        std::io::stdin().lock().take(MOST).read_to_string(&mut key).context("no key on standard input")?;
     } else {
         let file = std::fs::File::open(from).with_context(|| format!("`{from}` cannot be read"))?;
         file.take(MOST).read_to_string(&mut key).with_context(|| format!("`{from}` cannot be read"))?;
@@ -28,14 +25,14 @@ pub(crate) fn read(from: &str) -> anyhow::Result<String> {
     Ok(key.trim().to_owned())
 }
 
-/// Says whether a key is good, or why not.
+/// Reports whether a key is valid, or why not.
 pub(crate) async fn judge(directory: &dyn KeyDirectory, key: &str, findings: &mut Findings) {
     let check = "key";
     let Ok(parsed) = key.parse::<PlainKey>() else {
         return findings.error(
             check,
-            "it is no key: one begins with `mbmcp_live_` or `mbmcp_test_`, and letters and digits follow",
-            "copy it again, as a whole and without quotation marks",
+            "this is not a key: a key begins with `mbmcp_live_` or `mbmcp_test_`, followed by letters and digits",
+            "copy the whole key again, without quotation marks",
         );
     };
     let identity = match directory.find(&parsed.hash()).await {
@@ -44,22 +41,22 @@ pub(crate) async fn judge(directory: &dyn KeyDirectory, key: &str, findings: &mu
             return findings.error(
                 check,
                 format!("it could not be looked up: {error}"),
-                "mend the database first",
+                "repair the database first",
             );
         }
     };
     let Some(identity) = identity else {
         return findings.error(
             check,
-            "it is not known here, or its user is no longer a member of its project",
-            "see whether it was made in another database, and `members list`; `keys create` makes a new one",
+            "it is unknown, or its user is no longer a member of its project",
+            "check whether it belongs to another database, and `members list`; `keys create` creates a new one",
         );
     };
     if let Some(at) = identity.revoked_at {
         return findings.error(
             check,
             format!("it was revoked at {}", iso_millis(at)),
-            "make a new one with `keys create`",
+            "create a new one with `keys create`",
         );
     }
     match identity.expires_at {
@@ -67,7 +64,7 @@ pub(crate) async fn judge(directory: &dyn KeyDirectory, key: &str, findings: &mu
             findings.error(
                 check,
                 format!("it expired at {}", iso_millis(at)),
-                "make a new one with `keys rotate`",
+                "create a new one with `keys rotate`",
             );
         }
         until => {
@@ -76,11 +73,11 @@ pub(crate) async fn judge(directory: &dyn KeyDirectory, key: &str, findings: &mu
                 .map_or_else(|| "does not expire".to_owned(), |at| format!("expires at {}", iso_millis(at)));
             let limit = match identity.rate_limit {
                 0 => "any number of requests".to_owned(),
-                limit => format!("{limit} requests a minute"),
+                limit => format!("{limit} requests per minute"),
             };
             findings.ok(
                 check,
-                format!("it is good: {} `{}`, {limit}, {until}", role(caller.role), caller.user_name),
+                format!("it is valid: {} `{}`, {limit}, {until}", role(caller.role), caller.user_name),
             );
         }
     }

@@ -1,5 +1,5 @@
-//! `doctor`: looks at everything that a server needs, and says of each thing whether it is well and what to do. It
-//! changes nothing, and waits for nothing without end. Each file looks at one thing.
+//! `doctor`: checks everything that a server needs, and prints what to do. It changes nothing, and every wait is
+//! bounded. Each file has one group of checks.
 
 mod configuration;
 mod database;
@@ -18,7 +18,7 @@ use crate::cli::output::Output;
 use crate::config::{self, Settings};
 use findings::{Findings, Level};
 
-/// What to look at besides.
+/// Further checks.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct DoctorArguments {
     /// Also say why an API key is rejected; it is read from a file, or with `-` from standard input.
@@ -26,7 +26,7 @@ pub(crate) struct DoctorArguments {
     pub(crate) key: Option<String>,
 }
 
-/// Looks at everything; an error when something must be mended.
+/// Runs all checks; an error if something must be fixed.
 pub(crate) async fn run(cli: &Cli, arguments: &DoctorArguments, output: Output) -> anyhow::Result<()> {
     let key = arguments.key.as_deref().map(key::read).transpose()?;
     let mut findings = Findings::default();
@@ -38,14 +38,14 @@ pub(crate) async fn run(cli: &Cli, arguments: &DoctorArguments, output: Output) 
         Err(error) => findings.error(
             "configuration",
             error.to_string(),
-            "correct the variable; `memory-bank-mcp config` lists all of them. Nothing else was looked at",
+            "correct the variable; `memory-bank-mcp config` lists all variables. Nothing else was checked",
         ),
     }
     output.show(&findings.json(), &findings.text())?;
     match findings.count(Level::Error) {
         0 => Ok(()),
-        1 => bail!("the doctor found one error"),
-        errors => bail!("the doctor found {errors} errors"),
+        1 => bail!("found one error"),
+        errors => bail!("found {errors} errors"),
     }
 }
 

@@ -1,4 +1,4 @@
-//! Where the server listens, and whom it lets in: the port, hosts, origins, proxies.
+//! Checks the listening address, hosts, origins and proxies.
 
 use std::net::SocketAddr;
 
@@ -8,7 +8,7 @@ use tokio::net::TcpListener;
 use crate::cli::doctor::findings::Findings;
 use crate::cli::health;
 
-/// Looks at the address, the hosts and the origins.
+/// Checks the address, the hosts and the origins.
 pub(crate) async fn look(config: &HttpConfig, findings: &mut Findings) {
     port(config.listen, findings).await;
     hosts(config, findings);
@@ -22,7 +22,7 @@ pub(crate) async fn look(config: &HttpConfig, findings: &mut Findings) {
         findings.ok(
             "origins",
             match config.allowed_origins.as_slice() {
-                [] => "no web page but the server's own may send requests".to_owned(),
+                [] => "only the server's own web pages may send requests".to_owned(),
                 some => format!("web pages of {} may send requests", some.join(", ")),
             },
         );
@@ -38,7 +38,7 @@ async fn port(listen: SocketAddr, findings: &mut Findings) {
             Some(status) => {
                 findings.ok(
                     "address",
-                    format!("memory-bank-mcp listens on {listen} already; its health is `{status}`"),
+                    format!("memory-bank-mcp already listens on {listen}; its health is `{status}`"),
                 );
             }
             _ => findings.error(
@@ -49,7 +49,7 @@ async fn port(listen: SocketAddr, findings: &mut Findings) {
         },
         std::io::ErrorKind::PermissionDenied => findings.error(
             "address",
-            format!("{listen} may not be listened on by this user"),
+            format!("this user may not listen on {listen}"),
             "set `MCP_PORT` to 1024 or more",
         ),
         std::io::ErrorKind::AddrNotAvailable => findings.error(
@@ -61,7 +61,7 @@ async fn port(listen: SocketAddr, findings: &mut Findings) {
     }
 }
 
-/// Asks whoever listens there whether it is a server like this one.
+/// Whether the program on this address is a server like this one.
 async fn status(listen: SocketAddr) -> Option<String> {
     let body = health::of(listen).await.ok()?;
     let health: serde_json::Value = serde_json::from_str(&body).ok()?;
@@ -74,21 +74,21 @@ fn hosts(config: &HttpConfig, findings: &mut Findings) {
     if config.allowed_hosts.iter().any(|host| host == "*") {
         findings.warning(
             "hosts",
-            "`ALLOWED_HOSTS` is `*`: requests for any host are let in, so that nothing guards against DNS rebinding",
-            "list the names under which clients reach the server",
+            "`ALLOWED_HOSTS` is `*`: requests for any host are allowed, without protection against DNS rebinding",
+            "list the host names that clients use",
         );
     } else if config.allowed_hosts.is_empty() && open {
         findings.ok(
             "hosts",
-            "requests for any host are let in, with a good key alone (`ALLOWED_HOSTS` restricts them)",
+            "requests for any host are allowed with a valid key (`ALLOWED_HOSTS` restricts them)",
         );
     } else {
         let public = config.public_url.as_ref().map(|url| format!(" and {url}")).unwrap_or_default();
         findings.ok(
             "hosts",
             match config.allowed_hosts.as_slice() {
-                [] => format!("requests for localhost{public} are let in"),
-                some => format!("requests for {}{public} are let in", some.join(", ")),
+                [] => format!("requests for localhost{public} are allowed"),
+                some => format!("requests for {}{public} are allowed", some.join(", ")),
             },
         );
     }
@@ -96,12 +96,12 @@ fn hosts(config: &HttpConfig, findings: &mut Findings) {
 }
 
 fn proxies(hops: usize, open: bool) -> String {
-    let (trusted, them) = match hops {
-        0 => return "no proxy is trusted: the address of the connection counts".to_owned(),
-        1 => ("one proxy is trusted to name the client".to_owned(), "it"),
-        _ => (format!("{hops} proxies are trusted to name the client"), "them"),
+    let trusted = match hops {
+        0 => return "no proxy is trusted: the client's address is that of the connection".to_owned(),
+        1 => "one proxy is trusted to name the client".to_owned(),
+        _ => format!("{hops} proxies are trusted to name the client"),
     };
-    if open { format!("{trusted}: let nobody but {them} reach the port") } else { trusted }
+    if open { format!("{trusted}: block all other access to the port") } else { trusted }
 }
 
 #[cfg(test)]
@@ -113,7 +113,7 @@ mod tests {
         assert!(proxies(0, true).starts_with("no proxy is trusted"));
         assert_eq!(
             proxies(1, true),
-            "one proxy is trusted to name the client: let nobody but it reach the port"
+            "one proxy is trusted to name the client: block all other access to the port"
         );
         assert_eq!(proxies(2, false), "2 proxies are trusted to name the client");
     }

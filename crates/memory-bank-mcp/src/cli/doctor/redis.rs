@@ -1,4 +1,4 @@
-//! Redis: reached, version, memory and what goes when it is full, latency.
+//! Checks Redis: connection, version, memory, eviction policy and latency.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,17 +9,17 @@ use memory_bank_server::http::{Redis, RedisFacts, RedisFault};
 use crate::cli::doctor::findings::Findings;
 use crate::config::{RedisSettings, Settings};
 
-/// The server gives a question to Redis 50 ms.
+/// The server's time-out for a command is 50 ms.
 const SLOW: Duration = Duration::from_millis(20);
 
-/// Looks at Redis, if there is one.
+/// Checks Redis, if it is configured.
 pub(crate) async fn look(settings: &Settings, findings: &mut Findings) {
     let Some(RedisSettings { url, prefix }) = &settings.redis else {
         if settings.database.is_some() {
             findings.warning(
                 "redis",
-                "there is none: limits count on each server by itself, and other servers hear late of changes and revoked keys",
-                "set `REDIS_URL` when more than one server runs",
+                "not configured: each server counts limits by itself, and learns of changes and revoked keys late",
+                "set `REDIS_URL` if more than one server runs",
             );
         }
         return;
@@ -33,18 +33,16 @@ pub(crate) async fn look(settings: &Settings, findings: &mut Findings) {
         Err(fault) => {
             let advice = match &fault {
                 RedisFault::Unreachable(_) => {
-                    "correct host and port in `REDIS_URL`, or start Redis (`docker compose ps` shows whether it runs); until then the server goes on with less. One server does without Redis: set `REDIS_URL` to nothing"
+                    "correct host and port in `REDIS_URL`, or start Redis (`docker compose ps` shows whether it runs); until then the server runs with reduced function. A single server needs no Redis: set `REDIS_URL` to nothing"
                 }
                 RedisFault::Silent => {
-                    "see what it is busy with, and what a firewall in between lets through; is it rediss://, with TLS?"
+                    "check its load and firewalls in between; does it need rediss://, with TLS?"
                 }
                 RedisFault::Authentication => {
-                    "put the user and the password into `REDIS_URL`: redis://user:password@host:port"
+                    "set user and password in `REDIS_URL`: redis://user:password@host:port"
                 }
-                RedisFault::NoRights(_) => {
-                    "give the user the commands of the server on its keys (ACL SETUSER)"
-                }
-                _ => "look at the log of Redis",
+                RedisFault::NoRights(_) => "allow the user the server's commands on its keys (ACL SETUSER)",
+                _ => "check the log of Redis",
             };
             findings.error("redis", fault.to_string(), advice);
         }
@@ -54,16 +52,20 @@ pub(crate) async fn look(settings: &Settings, findings: &mut Findings) {
 fn tell(facts: &RedisFacts, findings: &mut Findings) {
     let version = if facts.version.is_empty() { "without a version" } else { &facts.version };
     if facts.major != 0 && facts.major < 6 {
-        findings.warning("redis", format!("Redis {version} answers, and is old"), "take 7 or later");
+        findings.warning("redis", format!("Redis {version} answers, and is old"), "use Redis 7 or later");
     } else {
         findings.ok("redis", format!("Redis {version} answers"));
     }
     if facts.replica {
-        findings.error("redis", "it is a replica, which takes no writes", "set `REDIS_URL` to the primary");
+        findings.error("redis", "it is a read-only replica", "set `REDIS_URL` to the primary");
     }
-    let median = format!("{:.1} ms a round trip", facts.round_trip.as_secs_f64() * 1000.0);
+    let median = format!("{:.1} ms per round trip", facts.round_trip.as_secs_f64() * 1000.0);
     if facts.round_trip > SLOW {
-        findings.warning("redis.latency", median, "run Redis near the server, which gives an answer 50 ms");
+        findings.warning(
+            "redis.latency",
+            median,
+            "run Redis near the server, which waits 50 ms for an answer",
+        );
     } else {
         findings.ok("redis.latency", median);
     }
@@ -76,21 +78,21 @@ fn memory(facts: &RedisFacts, findings: &mut Findings) {
     if facts.max_memory == 0 {
         return findings.ok(
             "redis.memory",
-            format!("{} MiB used, no limit set; everything in it expires", mib(facts.used_memory)),
+            format!("{} MiB used, no limit set; all entries expire", mib(facts.used_memory)),
         );
     }
     let said = format!("{} of {} MiB used, policy {policy}", mib(facts.used_memory), mib(facts.max_memory));
     if policy == "noeviction" {
         findings.warning(
             "redis.memory",
-            format!("{said}: when it is full, it takes no writes and limits are not counted"),
+            format!("{said}: when it is full, it refuses writes and limits are not counted"),
             "CONFIG SET maxmemory-policy allkeys-lru",
         );
     } else if *evicted_keys > 0 {
         findings.warning(
             "redis.memory",
             format!(
-                "{said}; {evicted_keys} keys went for want of memory: limits and sessions are forgotten early"
+                "{said}; {evicted_keys} keys were evicted for lack of memory: limits and sessions are lost early"
             ),
             "raise maxmemory",
         );

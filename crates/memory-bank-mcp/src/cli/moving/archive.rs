@@ -1,8 +1,8 @@
-//! The one file that a project is backed up to, as docs/backup-and-restore.md describes it: a ZIP of the project's folder
-//! with a manifest that has the length and SHA-256 of everything in it.
+//! The backup file, in the format of docs/backup-and-restore.md: a ZIP of the project's folder with a manifest that
+//! has the length and SHA-256 of every file.
 //!
-//! A file may come from anybody: nothing is unpacked to disk, names are checked, and no entry is read past what the
-//! manifest says and the limits allow. This module must not know databases.
+//! A file may come from anybody: nothing is unpacked to disk, names are checked, and no entry is read past the
+//! manifest's length and the limits. This module must not know databases.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{BufReader, BufWriter, Read, Write};
@@ -37,7 +37,7 @@ struct Manifest {
     files: Vec<Listed>,
 }
 
-/// What every manifest has, of whatever version.
+/// The members of every manifest, of any version.
 #[derive(Deserialize)]
 struct Heading {
     format: String,
@@ -52,7 +52,7 @@ struct Listed {
     modified: Timestamp,
 }
 
-/// A file in the making. Dropped unfinished, nothing is left of it.
+/// A file that is being written. Dropped unfinished, it is removed.
 pub(super) struct Writer {
     zip: ZipWriter<BufWriter<NamedTempFile>>,
     to: PathBuf,
@@ -60,7 +60,7 @@ pub(super) struct Writer {
 }
 
 impl Writer {
-    /// Begins a file that must not exist; only its owner may read it.
+    /// Creates a file that must not exist; only its owner may read it.
     pub(super) fn create(to: &Path) -> anyhow::Result<Self> {
         if to.symlink_metadata().is_ok() {
             bail!("`{}` exists already; name another file", to.display());
@@ -90,7 +90,7 @@ impl Writer {
         self.bank(id, copy, now)
     }
 
-    /// Writes the manifest, and gives the file its name. Returns its length in bytes.
+    /// Writes the manifest, and renames the file into place. Returns its length in bytes.
     pub(super) fn finish(mut self, project: &str, now: Timestamp) -> anyhow::Result<u64> {
         let manifest = Manifest {
             format: FORMAT.to_owned(),
@@ -137,7 +137,7 @@ fn digest(bytes: &[u8]) -> String {
     Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// A file that is read.
+/// A file that is being read.
 pub(super) struct Reader {
     zip: ZipArchive<BufReader<fs_err::File>>,
     project: String,
@@ -148,7 +148,7 @@ pub(super) struct Reader {
 impl Reader {
     /// Reads the manifest.
     pub(super) fn open(from: &Path) -> anyhow::Result<Self> {
-        // Before it is opened, since opening a pipe waits for somebody who writes.
+        // Check the type first: opening a pipe waits for a writer.
         let metadata = fs_err::metadata(from)?;
         if !metadata.is_file() || metadata.len() > limits::ARCHIVE_BYTES {
             bail!("`{}` is no file of at most {} bytes", from.display(), limits::ARCHIVE_BYTES);
@@ -186,12 +186,12 @@ impl Reader {
         Ok(reader)
     }
 
-    /// The project that was backed up.
+    /// The project of the backup.
     pub(super) fn of_project(&self) -> &str {
         &self.project
     }
 
-    /// Reads everything once and compares it with the manifest; gives the backups in the file, newest first.
+    /// Reads everything once and compares it with the manifest; returns the backups in the file, newest first.
     pub(super) fn check(&mut self) -> anyhow::Result<Vec<(String, Timestamp)>> {
         let held: BTreeSet<String> =
             self.zip.file_names().map(|name| name.map(|name| name.into_owned())).collect::<Result<_, _>>()?;
@@ -251,7 +251,7 @@ impl Reader {
         Ok(BankCopy::from_files(files)?)
     }
 
-    /// One file, whole and as the manifest says.
+    /// One file, checked against the manifest.
     fn file(&mut self, path: &str) -> anyhow::Result<FileCopy> {
         let damaged =
             || format!("`{}` in the backup file is damaged; nothing was changed", path.escape_debug());
@@ -263,7 +263,7 @@ impl Reader {
         Ok(FileCopy { path: listed.path, bytes, modified: listed.modified })
     }
 
-    /// What the manifest promises is no more than is moved.
+    /// The manifest's total must not exceed the bound of a transfer.
     fn check_sizes(&self) -> anyhow::Result<()> {
         let mut folders: BTreeMap<&str, u64> = BTreeMap::new();
         for listed in self.files.values() {
@@ -284,7 +284,7 @@ impl Reader {
     }
 }
 
-/// A file is the bank's, a backup's, a rules file or the state; and its name leads nowhere else.
+/// A file belongs to the bank, to a backup, to the rules files or is the state; its name must not lead elsewhere.
 fn check_name(path: &str) -> anyhow::Result<()> {
     match path.split_once('/') {
         None if is_rules_file(path) || path == STATE => Ok(()),

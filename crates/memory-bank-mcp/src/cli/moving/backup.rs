@@ -1,4 +1,4 @@
-//! From the database into one file.
+//! `backup`: from the database into one file.
 
 use std::path::Path;
 
@@ -12,7 +12,7 @@ use super::{Project, Whose, note, open, size_json, size_text};
 use crate::cli::output::Output;
 use memory_bank_postgres::OperatorAction;
 
-/// Writes the project into the file, which comes into being when it is whole.
+/// Writes the project into the file, which appears when it is complete.
 pub(super) async fn run(to: &Path, whose: &Whose, output: Output) -> anyhow::Result<()> {
     let to = std::path::absolute(to)?;
     let now = SystemClock.now();

@@ -1,4 +1,4 @@
-//! From the database into a folder: staged beside its place, then renamed.
+//! `export`: from the database into a folder, staged beside its place and renamed.
 
 use std::path::Path;
 
@@ -12,7 +12,7 @@ use super::{Project, Whose, lines, note, open, size_json, size_text, surrounding
 use crate::cli::output::Output;
 use memory_bank_postgres::OperatorAction;
 
-/// How to do it.
+/// Options.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Wishes {
     pub(super) replace: bool,

@@ -1,4 +1,4 @@
-//! From a folder into the database: one transaction, all or nothing.
+//! `import`: from a folder into the database, in one transaction.
 
 use std::path::Path;
 
@@ -14,10 +14,10 @@ use super::{Project, Whose, lines, memory_file, open, size_json, size_text, subj
 use crate::cli::Cli;
 use crate::cli::output::Output;
 
-/// How many names of what was left out are told; JSON has all of them.
+/// How many omitted names are printed; JSON has all of them.
 const NAMED: usize = 20;
 
-/// How to do it.
+/// Options.
 #[derive(Debug, Clone, Copy)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
 pub(super) struct Wishes {
@@ -27,7 +27,7 @@ pub(super) struct Wishes {
     pub(super) dry_run: bool,
 }
 
-/// Brings the folder's bank into the project.
+/// Imports the folder's bank into the project.
 pub(super) async fn run(
     from: &Path,
     cli: &Cli,
@@ -36,7 +36,7 @@ pub(super) async fn run(
     output: Output,
 ) -> anyhow::Result<()> {
     let from = std::path::absolute(from)?;
-    // Everything is read and checked before the database is touched.
+    // Everything is read and checked before the database is used.
     let source =
         if from.is_file() { None } else { Some(FolderSource::open(&from, &cli.folder, cli.follow_links)?) };
     let (copy, left_out) = match &source {
@@ -84,7 +84,7 @@ pub(super) async fn run(
     Ok(())
 }
 
-/// Says what came in.
+/// Prints the result.
 #[expect(clippy::too_many_arguments, reason = "each is a part of the report")]
 pub(super) fn report(
     done: &Imported,

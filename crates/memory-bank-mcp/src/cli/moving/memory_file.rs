@@ -1,5 +1,5 @@
-//! The file of a reference memory server, into the memory bank of a folder. Done again, it changes nothing: what is there
-//! already is not added twice.
+//! Imports the file of a reference memory server into the memory bank of a folder. Idempotent: existing data is not
+//! added again.
 
 use std::collections::HashMap;
 use std::io::Read;
@@ -23,7 +23,7 @@ const BYTES: u64 = 64 * 1024 * 1024;
 
 /// Reads the file.
 pub(super) fn read(from: &Path) -> anyhow::Result<MemoryFile> {
-    // Before it is opened, since opening a pipe waits for somebody who writes.
+    // Check the type first: opening a pipe waits for a writer.
     let metadata = fs_err::metadata(from)?;
     if !metadata.is_file() || metadata.len() > BYTES {
         bail!("`{}` is no file of at most {BYTES} bytes", from.display());
@@ -40,7 +40,7 @@ pub(super) fn read(from: &Path) -> anyhow::Result<MemoryFile> {
     MemoryFile::read(&bytes).with_context(|| format!("`{}` was not brought in", from.display()))
 }
 
-/// Brings the file's graph into the memory bank of the folder.
+/// Imports the file's graph into the memory bank of the folder.
 pub(super) async fn run(from: &Path, cli: &Cli, wishes: Wishes, output: Output) -> anyhow::Result<()> {
     if !from.is_file() {
         bail!("`--project` is missing: it names the project of the database that the memory bank goes into");

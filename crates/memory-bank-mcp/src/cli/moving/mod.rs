@@ -1,7 +1,6 @@
-//! Moving a whole project: from a folder into the database and back, and into one file and back.
+//! Transfers of whole projects: between a folder and the database, and between the database and one file.
 //!
-//! The commands come with the operator's connection, but act in the name of a member of the project, under row-level
-//! security like everybody else.
+//! The commands use the operator's connection, but act for a member of the project, under row-level security.
 
 mod archive;
 mod backup;
@@ -30,74 +29,76 @@ use crate::cli::{Cli, admin};
 use crate::config::{self, RedisSettings, Settings};
 use crate::database;
 
-/// A command that moves a project.
+/// A command that transfers a project.
 #[derive(Debug, Clone, Subcommand)]
 pub(crate) enum MovingCommand {
-    /// Bring a folder's memory bank into a project of the database: documents, graph, rules files, backups. Or bring the
-    /// graph of a reference memory server, its `memory.json`, into a project or into the bank of the folder.
+    /// Import a folder's memory bank into a project of the database: documents, graph, rules files, backups. Or
+    /// import the graph of a reference memory server, its `memory.json`, into a project or into the bank of the
+    /// folder.
     Import {
-        /// The bank's folder, or the project folder that holds it; or a `memory.json`. It is only read.
+        /// The bank's folder, or the project folder that contains it; or a `memory.json`. It is only read.
         #[arg(long, value_name = "PATH")]
         from: PathBuf,
-        /// The project's short name. Without, a `memory.json` goes into the memory bank of the folder (`--path`).
+        /// The project's short name. When absent, a `memory.json` is imported into the memory bank of the folder
+        /// (`--path`).
         #[arg(long)]
         project: Option<String>,
-        /// The member in whose name this is done; an owner of the project when absent.
+        /// The member for whom this is done; an owner of the project when absent.
         #[arg(long, requires = "project")]
         user: Option<String>,
-        /// Add to what the project holds; documents and entities of the same name are replaced.
+        /// Merge into the project; documents and entities of the same name are replaced.
         #[arg(long, conflicts_with = "replace")]
         merge: bool,
-        /// Make the project what the folder is; what it held is kept in a snapshot.
+        /// Replace the project; its previous content is saved in a snapshot.
         #[arg(long)]
         replace: bool,
-        /// Leave the folder's backups where they are.
+        /// Omit the folder's backups.
         #[arg(long)]
         no_backups: bool,
-        /// Try everything and say what would be done, but do nothing.
+        /// Check everything and print the result, but change nothing.
         #[arg(long)]
         dry_run: bool,
     },
-    /// Write a project of the database into a folder, which the server then serves over standard input and output.
+    /// Export a project of the database into a folder, which can be served over standard input and output.
     Export {
         #[command(flatten)]
         whose: Whose,
-        /// The bank's folder (called `memory-bank`), or a project folder to hold it: missing or empty.
+        /// The bank's folder (called `memory-bank`), or a project folder for it: missing or empty.
         #[arg(long, value_name = "DIR")]
         to: PathBuf,
-        /// Write although the folder is not empty; the bank that is there becomes a backup beside the new one.
+        /// Write even if the folder is not empty; the existing bank becomes a backup beside the new one.
         #[arg(long)]
         replace: bool,
-        /// Leave the backups in the database.
+        /// Omit the backups.
         #[arg(long)]
         no_backups: bool,
-        /// Say what would be written, but write nothing.
+        /// Print the result, but write nothing.
         #[arg(long)]
         dry_run: bool,
     },
-    /// Write a project of the database into one file.
+    /// Back up a project of the database into one file.
     Backup {
         #[command(flatten)]
         whose: Whose,
-        /// The file to make, such as `atlas.zip`; it must not exist.
+        /// The file to create, such as `atlas.zip`; it must not exist.
         #[arg(long, value_name = "FILE")]
         to: PathBuf,
     },
-    /// Make a project of the database what a file of `backup` says; what it held is kept in a snapshot.
+    /// Restore a project of the database from a file of `backup`; its previous content is saved in a snapshot.
     Restore {
         #[command(flatten)]
         whose: Whose,
         /// The file.
         #[arg(long, value_name = "FILE")]
         from: PathBuf,
-        /// Check the file, try everything and say what would be done, but do nothing.
+        /// Check the file and everything else and print the result, but change nothing.
         #[arg(long)]
         dry_run: bool,
     },
 }
 
 impl MovingCommand {
-    /// The command's name, if it changes a memory bank that may exist already.
+    /// The command's name, if it changes an existing memory bank.
     fn changes_bank(&self) -> Option<&'static str> {
         match self {
             Self::Import { dry_run: false, .. } => Some("import"),
@@ -108,13 +109,13 @@ impl MovingCommand {
     }
 }
 
-/// Which project, and in whose name.
+/// The project, and the member.
 #[derive(Debug, Clone, clap::Args)]
 pub(crate) struct Whose {
     /// The project's short name.
     #[arg(long)]
     project: String,
-    /// The member in whose name this is done; an owner of the project when absent.
+    /// The member for whom this is done; an owner of the project when absent.
     #[arg(long)]
     user: Option<String>,
 }
@@ -150,7 +151,7 @@ pub(crate) async fn run(command: &MovingCommand, cli: &Cli, output: Output) -> a
     }
 }
 
-/// A project of the database, opened in a member's name.
+/// A project of the database, opened for a member.
 struct Project {
     redis: Option<RedisSettings>,
     database: Database,
@@ -206,7 +207,7 @@ async fn member(database: &Database, whose: &Whose, right: Right) -> anyhow::Res
     Ok(caller)
 }
 
-/// Tells the subscribers of running servers, which hear of each other through Redis, to read the project again.
+/// Notifies the subscribers of running servers, through Redis, to read the project again.
 async fn tell_servers(project: &Project) {
     let Some(RedisSettings { url, prefix }) = &project.redis else { return };
     let said = match Redis::new(url, prefix, Arc::new(SystemClock), Arc::new(SystemEntropy)) {
@@ -220,14 +221,14 @@ async fn tell_servers(project: &Project) {
     }
 }
 
-/// Tells the audit log what was done with which folder or file.
+/// Records the transfer in the audit log, with the name of the folder or file.
 async fn note(project: &Project, whose: &Whose, action: OperatorAction, with: &Path) -> anyhow::Result<()> {
     let subject = subject(with);
     let detail = json!({ "inTheNameOf": project.caller.user_name });
     Ok(project.database.note_audit(&whose.project, action, subject.as_deref(), &detail).await?)
 }
 
-/// What the audit log calls a folder or file: its name, without where it stands.
+/// The name of a folder or file in the audit log: without its path.
 fn subject(path: &Path) -> Option<String> {
     path.file_name().map(|name| name.to_string_lossy().into_owned())
 }
@@ -254,7 +255,7 @@ fn size_text(size: Size) -> String {
     )
 }
 
-/// Lines of a report, those that say something.
+/// The non-empty lines of a report.
 fn lines(lines: impl IntoIterator<Item = Option<String>>) -> String {
     lines.into_iter().flatten().collect::<Vec<_>>().join("\n")
 }

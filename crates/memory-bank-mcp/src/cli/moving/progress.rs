@@ -1,10 +1,10 @@
-//! A progress bar on standard error, on a terminal alone; and what a long command says there.
+//! A progress bar on standard error, only on a terminal; and messages beside it.
 
 use std::io::IsTerminal;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-/// Shows how far a move is.
+/// Shows the progress of a transfer.
 #[derive(Debug)]
 pub(super) struct Progress(ProgressBar);
 
@@ -23,12 +23,12 @@ impl Progress {
         Self(bar)
     }
 
-    /// So many more are done.
+    /// Counts completed items.
     pub(super) fn add(&self, items: usize) {
         self.0.inc(items as u64);
     }
 
-    /// Takes the bar away.
+    /// Removes the bar.
     pub(super) fn end(self) {
         self.0.finish_and_clear();
     }

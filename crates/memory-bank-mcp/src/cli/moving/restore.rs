@@ -1,4 +1,4 @@
-//! From one file into the database: all or nothing, with a snapshot of what was there.
+//! `restore`: from one file into the database, in one transaction, with a snapshot of the previous content.
 
 use std::path::Path;
 
@@ -12,9 +12,9 @@ use super::{Project, Whose, open, subject, tell_servers};
 use crate::cli::output::Output;
 use memory_bank_postgres::OperatorAction;
 
-/// Makes the project what the file says.
+/// Restores the project from the file.
 pub(super) async fn run(from: &Path, whose: &Whose, dry_run: bool, output: Output) -> anyhow::Result<()> {
-    // Every byte is checked before the database is touched.
+    // Every byte is checked before the database is used.
     let mut reader = Reader::open(from)?;
     let backups = reader.check()?;
     let copy = reader.project()?;

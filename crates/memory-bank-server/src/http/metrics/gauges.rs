@@ -1,4 +1,4 @@
-//! What is read when somebody asks for it, instead of being counted: the pool, Redis, the index, the process.
+//! Values that are read during a scrape, instead of being counted: the pool, Redis, the index, the process.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -15,36 +15,36 @@ use crate::http::metrics::Reading;
 /// The connections to the database.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct PoolState {
-    /// The most there may be.
+    /// The maximum.
     pub max: usize,
-    /// Those that serve a request.
+    /// Connections in use.
     pub in_use: usize,
-    /// Those that are free.
+    /// Idle connections.
     pub idle: usize,
-    /// Requests that wait for one.
+    /// Requests that wait for a connection.
     pub waiting: usize,
 }
 
-/// What a search index holds in memory.
+/// The search indexes in memory.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct IndexState {
-    /// Projects that are ready to be searched.
+    /// Projects with an index.
     pub projects: usize,
-    /// Bytes of memory that they take.
+    /// Memory in use, in bytes.
     pub bytes: u64,
-    /// Bytes of memory that they may take.
+    /// Memory limit, in bytes.
     pub max_bytes: u64,
-    /// Indexes that are being built or brought up to date.
+    /// Indexes that are being built or updated.
     pub building: usize,
-    /// Indexes that were built from nothing.
+    /// Indexes that were built.
     pub built: u64,
-    /// Indexes that gave way to others.
+    /// Indexes that were evicted.
     pub evicted: u64,
-    /// Searches that were answered that the index is being built.
+    /// Searches that failed because the index was being built.
     pub answered_building: u64,
     /// Searches of projects that are too large.
     pub refused_too_large: u64,
-    /// Searches for which there was no room.
+    /// Searches without room in memory.
     pub refused_busy: u64,
 }
 
@@ -98,7 +98,7 @@ struct Result_ {
     result: &'static str,
 }
 
-/// A gauge that is shown once it was set: what a server does not have is not shown.
+/// A gauge that is shown once it was set: values of missing parts are not shown.
 #[derive(Debug, Clone, Default)]
 struct Sometimes {
     gauge: Gauge,
@@ -126,7 +126,7 @@ impl EncodeMetric for Sometimes {
     }
 }
 
-/// The same for a count.
+/// The same for a counter.
 #[derive(Debug, Clone, Default)]
 struct SometimesCounted {
     counter: Counter,
@@ -353,9 +353,9 @@ fn number(count: usize) -> i64 {
     i64::try_from(count).unwrap_or(i64::MAX)
 }
 
-/// The second number of `/proc/self/statm` are the resident pages; elsewhere there is none.
+/// The second number of `/proc/self/statm` is the number of resident pages; other systems have none.
 fn resident_bytes() -> Option<u64> {
-    /// Linux's pages, where nobody asked for larger ones.
+    /// Linux's default page size.
     const PAGE: u64 = 4096;
     let text = std::fs::read_to_string("/proc/self/statm").ok()?;
     let pages: u64 = text.split_ascii_whitespace().nth(1)?.parse().ok()?;

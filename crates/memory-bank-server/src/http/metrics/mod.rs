@@ -1,8 +1,8 @@
-//! What the server counts, for whoever watches it.
+//! The server's metrics.
 //!
-//! Counting is a few atomic operations, whether anybody reads the figures or not. Architecture invariant: every label is
-//! text of the program itself (`&'static str`) or a number of ours, so that nothing of a user, a key or a document can
-//! become one, and the number of series has a bound.
+//! Counting takes a few atomic operations. Architecture invariant: every label is a constant of the program
+//! (`&'static str`) or a number, so that no user, key or document can become one, and the number of series is
+//! bounded.
 
 mod gauges;
 mod names;
@@ -75,19 +75,19 @@ struct Hit {
     limit: &'static str,
 }
 
-/// Histograms are made where they are first observed.
+/// A histogram is created at its first observation.
 fn durations() -> Histogram {
     Histogram::new(BUCKETS)
 }
 
 type Durations<L> = Family<L, Histogram, fn() -> Histogram>;
 
-/// A bound that stopped something.
+/// A limit that was reached.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Limit {
-    /// Requests a minute of a key.
+    /// Requests per minute of a key.
     Key,
-    /// Requests a minute of an address.
+    /// Requests per minute of an address.
     Address,
     /// Open streams of a key.
     Streams,
@@ -129,7 +129,7 @@ impl Limit {
     }
 }
 
-/// Everything that is counted. Shared by all requests of a server.
+/// All metrics. Shared by all requests of a server.
 pub(crate) struct Metrics {
     registry: Registry,
     requests: Family<Request, Counter>,
@@ -152,7 +152,7 @@ impl Metrics {
     /// Counts from zero.
     pub(crate) fn new() -> Self {
         let mut registry = Registry::with_prefix("memory_bank");
-        // A gauge, since readers of the older text format know no type `info`.
+        // A gauge, because the older text format has no type `info`.
         let build: Family<Build, Gauge> = Family::default();
         build.get_or_create(&Build { version: env!("CARGO_PKG_VERSION") }).set(1);
         registry.register("build_info", "The version that runs", build);
@@ -218,7 +218,7 @@ impl Metrics {
         metrics
     }
 
-    /// What has not happened yet stands at zero, so that the first time shows as a change.
+    /// Start at zero, so that the first event is visible as a change.
     fn begin(&self) {
         for kind in AuthError::KINDS {
             drop(self.failures.get_or_create(&Kind { kind }));
@@ -231,7 +231,7 @@ impl Metrics {
         }
     }
 
-    /// A request was answered. `route` and `method` are names of this program.
+    /// Counts a request. `route` and `method` are names of this program.
     pub(crate) fn answered(&self, route: &'static str, method: &'static str, status: u16, took: Duration) {
         self.requests.get_or_create(&Request { route, method, status }).inc();
         self.request_durations.get_or_create(&Route { route }).observe(took.as_secs_f64());
@@ -240,28 +240,28 @@ impl Metrics {
         }
     }
 
-    /// A method of MCP was carried out.
+    /// Counts an MCP method.
     pub(crate) fn asked(&self, method: &'static str, outcome: Outcome) {
         self.messages.get_or_create(&Message { method, outcome: outcome.name() }).inc();
     }
 
-    /// A tool was called.
+    /// Counts a tool call.
     pub(crate) fn called(&self, tool: &'static str, outcome: Outcome, took: Duration) {
         self.calls.get_or_create(&Call { tool, outcome: outcome.name() }).inc();
         self.call_durations.get_or_create(&Tool { tool }).observe(took.as_secs_f64());
     }
 
-    /// A request was refused for where it came from.
+    /// Counts a request that was refused for its host or origin.
     pub(crate) fn refused(&self, why: Refused) {
         self.refused.get_or_create(&Kind { kind: refused_name(why) }).inc();
     }
 
-    /// A request had no key that counts.
+    /// Counts a request without a valid key.
     pub(crate) fn not_let_in(&self, error: &AuthError) {
         self.failures.get_or_create(&Kind { kind: error.kind() }).inc();
     }
 
-    /// A request came too soon after others.
+    /// Counts a request over its rate limit.
     pub(crate) fn too_many(&self, verdict: &Verdict) {
         let full = |window: Option<memory_bank_core::limiter::WindowState>| {
             window.is_some_and(|window| window.remaining == 0)
@@ -274,7 +274,7 @@ impl Metrics {
         }
     }
 
-    /// A bound stopped something.
+    /// Counts a reached limit.
     pub(crate) fn hit(&self, limit: Limit) {
         self.limits.get_or_create(&Hit { limit: limit.name() }).inc();
     }
@@ -287,7 +287,7 @@ impl Metrics {
         self.sessions_ended.inc();
     }
 
-    /// A group of events was kept, or was not.
+    /// Counts a group of events that was stored, or was not.
     pub(crate) fn events_kept(&self, count: usize, kept: bool) {
         let counter = if kept { &self.events_stored } else { &self.events_lost };
         counter.inc_by(u64::try_from(count).unwrap_or(u64::MAX));
@@ -305,7 +305,7 @@ fn refused_name(why: Refused) -> &'static str {
     }
 }
 
-/// What is read at the moment of a scrape.
+/// Values that are read during a scrape.
 #[derive(Default)]
 pub(crate) struct Reading {
     pub(crate) uptime: Duration,
@@ -320,7 +320,7 @@ pub(crate) struct Reading {
 }
 
 impl Metrics {
-    /// Everything as text, in the format of OpenMetrics 1.0.
+    /// All metrics as text, in the format of OpenMetrics 1.0.
     pub(crate) fn text(&self, reading: &Reading) -> Result<String, std::fmt::Error> {
         self.gauges.set(reading);
         let mut text = String::with_capacity(16 * 1024);

@@ -1,8 +1,8 @@
-//! The names that may become labels. What comes from outside is looked up here, and is `other` when it is unknown.
+//! The values of labels. Values from outside are looked up here; an unknown one is `other`.
 
 use http::Method;
 
-/// The routes of the router, as it spells them.
+/// The routes of the router, in its spelling.
 const ROUTES: [&str; 8] = [
     "/mcp",
     "/api/keys",
@@ -16,13 +16,13 @@ const ROUTES: [&str; 8] = [
 
 const OTHER: &str = "other";
 
-/// The name of the route that the router found.
+/// The name of the matched route.
 pub(crate) fn route_name(matched: Option<&str>) -> &'static str {
     let matched = matched.map(|route| if route == "/mcp/" { "/mcp" } else { route });
     ROUTES.iter().find(|route| Some(**route) == matched).copied().unwrap_or(OTHER)
 }
 
-/// The name of a method of HTTP.
+/// The name of an HTTP method.
 pub(crate) fn method_name(method: &Method) -> &'static str {
     match *method {
         Method::GET => "GET",

@@ -1,5 +1,5 @@
-//! The address on which the figures are read. It answers `GET /metrics` and nothing else, and asks for no key: it is
-//! meant for a network that clients cannot reach.
+//! The address for metrics. It answers `GET /metrics` and nothing else, and needs no key: it is meant for a network
+//! that clients cannot reach.
 
 use std::sync::Arc;
 
@@ -20,13 +20,13 @@ use crate::http::metrics::Reading;
 use crate::http::reply;
 use crate::http::shared::{Health, Shared};
 
-/// The most connections of those who read the figures.
+/// The most connections.
 const READERS: usize = 16;
 const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-/// What readers get that do not ask for OpenMetrics: the same text is understood by them, too.
+/// The content type for readers that do not ask for OpenMetrics; they understand the same text.
 const PLAIN: &str = "text/plain; version=0.0.4; charset=utf-8";
 
-/// Serves the figures until the server ends.
+/// Serves the metrics until the server ends.
 pub(crate) async fn serve(listener: TcpListener, shared: Arc<Shared>) {
     let router = Router::new()
         .route("/metrics", get(metrics))

@@ -1,8 +1,8 @@
-//! Joins the hubs of all servers: a channel a project for changes of documents, and one for signals.
+//! Connects the hubs of all replicas: one channel per project for changes of documents, and one for invalidations.
 //!
-//! What goes over it are hints. A server that lost its connection tells its subscribers to read again, and forgets
-//! what it believed of keys and sessions. A server that could not say something makes all others do the same, as soon
-//! as Redis answers.
+//! Messages are hints and may be lost. A replica that lost its connection notifies its subscribers to read again, and
+//! clears its caches of keys and sessions. A replica that could not publish makes all others do the same, as soon as
+//! Redis answers.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -24,20 +24,20 @@ use crate::hub::Hub;
 
 /// How many messages may wait to be published.
 const WAITING: usize = 1024;
-/// How long to wait before a lost connection, or a message that could not be published, is tried again.
+/// How long to wait before a lost connection, or a failed publication, is tried again.
 const AGAIN: Duration = Duration::from_millis(300);
-/// How long a connection may take to come about.
+/// Time-out of a connection attempt.
 const CONNECT: Duration = Duration::from_secs(2);
-/// How often a connection that is silent is asked whether it is alive.
+/// How often a silent connection is pinged.
 const ASK_ALIVE: Duration = Duration::from_secs(1);
-/// How long it may take to say so. A connection that does not is lost, though nobody closed it.
+/// Time-out of the ping. Without a reply the connection is lost, even if it was not closed.
 const ALIVE_WAIT: Duration = Duration::from_secs(2);
-/// How long a process that is about to end tries to say something.
+/// How long an ending process tries to publish.
 const LAST_WORD: Duration = Duration::from_secs(3);
-/// How often a message is tried.
+/// How often a publication is tried.
 const ATTEMPTS: u32 = 3;
 
-/// A message between servers. Each server passes over its own.
+/// A message between replicas. Each replica ignores its own.
 #[derive(Debug, Serialize, Deserialize)]
 struct Message {
     from: Uuid,
@@ -52,11 +52,11 @@ enum News {
     List,
     Whole,
     Signal(Signal),
-    /// The sender could not say something.
+    /// The sender could not publish a message.
     Missed,
 }
 
-/// Publishes what happens here.
+/// Publishes the changes and invalidations of this process.
 #[derive(Clone)]
 pub(super) struct Publisher {
     own: Uuid,
@@ -65,7 +65,7 @@ pub(super) struct Publisher {
 }
 
 impl Publisher {
-    /// Starts the tasks that publish; they end with the runtime.
+    /// Starts the publishing tasks; they end with the runtime.
     pub(super) fn start(link: Arc<Link>, own: Uuid) -> Self {
         let (queue, waiting) = mpsc::channel(WAITING);
         let publisher = Self { own, queue, link };
@@ -82,18 +82,18 @@ impl Publisher {
         Bus { link: Arc::clone(&self.link), own: self.own }
     }
 
-    /// Publishes a signal and waits for that; false if Redis does not answer.
+    /// Publishes an invalidation and waits for the result; false if Redis does not answer.
     pub(super) async fn say_now(&self, signal: Signal) -> bool {
         self.published(&self.link.key("signals", "all"), News::Signal(signal)).await
     }
 
-    /// Publishes that a project became another as a whole, for a process that ends after it.
+    /// Publishes that a whole project changed, for a process that ends afterwards.
     pub(super) async fn say_whole(&self, project: ProjectId) -> bool {
         let channel = self.link.key("news", project.0);
         self.at_last(async || self.published(&channel, News::Whole).await).await
     }
 
-    /// Deletes a cached key and says why, for a process that ends after it.
+    /// Deletes a cached key and publishes the invalidation, for a process that ends afterwards.
     pub(super) async fn say_revoked(&self, cached: &str, signal: &Signal) -> bool {
         let once = async || {
             let deleted = self.link.ask::<i64>(redis::cmd("DEL").arg(cached)).await.is_some();
@@ -102,7 +102,7 @@ impl Publisher {
         self.at_last(once).await
     }
 
-    /// Tries for a while, since a connection that comes about has to be waited for.
+    /// Retries for a while, because the connection may still be opening.
     async fn at_last(&self, once: impl AsyncFn() -> bool) -> bool {
         let said = async {
             while !once().await {
@@ -114,7 +114,9 @@ impl Publisher {
 
     fn say(&self, channel: String, news: News) {
         if self.queue.try_send((channel, news)).is_err() {
-            tracing::warn!("too much news waits to be published; the other servers will read all again");
+            tracing::warn!(
+                "too many messages wait to be published; the other servers will read everything again"
+            );
             self.link.owe_news();
         }
     }
@@ -143,8 +145,8 @@ impl Publisher {
         }
     }
 
-    /// Does what could not be done while Redis did not answer: deletes what others must not believe any more, then
-    /// tells them that they missed something.
+    /// Invalidations that fail are queued and replayed when Redis returns: deletes queued keys, then informs the
+    /// peers that they missed something.
     async fn make_good(self) {
         let channel = self.link.key("signals", "all");
         loop {
@@ -152,7 +154,7 @@ impl Publisher {
             while !(self.link.pay().await && self.published(&channel, News::Missed).await) {
                 tokio::time::sleep(AGAIN).await;
             }
-            tracing::info!("the other servers were told that they missed news");
+            tracing::info!("informed the other servers that they missed messages");
         }
     }
 }
@@ -166,7 +168,7 @@ impl Others for Publisher {
     }
 }
 
-/// Tells the hub of this server, and the others.
+/// Notifies the hub of this server, and the peers.
 pub(super) struct PublishingSink {
     hub: Arc<Hub>,
     publisher: Publisher,
@@ -184,14 +186,14 @@ impl ChangeSink for PublishingSink {
     }
 }
 
-/// Listens to the other servers.
+/// Receives the messages of other replicas.
 pub(crate) struct Bus {
     link: Arc<Link>,
     own: Uuid,
 }
 
 impl Bus {
-    /// Runs until it is dropped. `tried` is told when the first connection has come about, or failed to.
+    /// Runs until it is dropped. `tried` is notified when the first connection attempt succeeded or failed.
     pub(crate) async fn run(self, hub: Arc<Hub>, signals: Arc<Signals>, tried: oneshot::Sender<()>) {
         let mut tried = Some(tried);
         let mut missed = false;
@@ -199,19 +201,19 @@ impl Bus {
             match self.connect().await {
                 Ok((sink, messages)) => {
                     if missed {
-                        tracing::info!("connected to the other servers again");
+                        tracing::info!("reconnected to the other servers");
                         signals.missed();
                         hub.missed();
                     }
-                    // Whoever waited may be gone.
+                    // The receiver may be gone.
                     let _ = tried.take().map(|tried| tried.send(()));
                     tokio::select! {
                         () = self.listen(messages, &hub, &signals) => {}
                         () = silent(sink) => {}
                     }
-                    tracing::warn!("the connection to the other servers broke");
+                    tracing::warn!("lost the connection to the other servers");
                 }
-                Err(why) if !missed => tracing::warn!(why, "the other servers cannot be heard"),
+                Err(why) if !missed => tracing::warn!(why, "no messages from the other servers"),
                 Err(_) => {}
             }
             let _ = tried.take().map(|tried| tried.send(()));
@@ -229,13 +231,13 @@ impl Bus {
         };
         match tokio::time::timeout(CONNECT, connecting).await {
             Ok(Ok(connected)) => Ok(connected),
-            // The kind alone: the text may hold an address.
+            // Log the kind only: the text may contain an address.
             Ok(Err(error)) => Err(format!("{:?}", error.kind())),
             Err(_) => Err("no answer in time".to_owned()),
         }
     }
 
-    /// Passes on what others say, until the connection ends.
+    /// Passes on messages of other replicas, until the connection ends.
     async fn listen(&self, mut messages: PubSubStream, hub: &Hub, signals: &Signals) {
         let prefix = self.link.key("news", "");
         while let Some(message) = messages.next().await {
@@ -245,8 +247,8 @@ impl Bus {
 
     fn heard(&self, message: &Msg, prefix: &str, hub: &Hub, signals: &Signals) {
         let Ok(Message { from, news }) = serde_json::from_slice(message.get_payload_bytes()) else {
-            tracing::warn!("a message of another server could not be read");
-            // It may have been news of a later version.
+            tracing::warn!("a message of another server could not be parsed");
+            // The message may belong to a later version.
             signals.missed();
             hub.missed();
             return;
@@ -272,7 +274,7 @@ impl Bus {
     }
 }
 
-/// Returns when the connection does not say any more that it is alive.
+/// Returns when the connection stops answering pings.
 async fn silent(mut sink: PubSubSink) {
     loop {
         tokio::time::sleep(ASK_ALIVE).await;

@@ -1,4 +1,4 @@
-//! What an operator wants to know of a Redis that does not do as it should.
+//! Facts about a Redis, for diagnosis by an operator.
 
 use std::time::{Duration, Instant};
 
@@ -6,31 +6,31 @@ use redis::{AsyncConnectionConfig, ErrorKind, RedisError as Failure, ServerError
 
 use crate::http::redis::Redis;
 
-/// How long a connection may take to come about.
+/// Time-out of a connection attempt.
 const CONNECT: Duration = Duration::from_secs(3);
-/// How long an answer may take.
+/// Time-out of a reply.
 const ANSWER: Duration = Duration::from_secs(2);
 /// How often the round trip is measured.
 const ROUNDS: usize = 5;
 
-/// What was found.
+/// The facts that were read.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct RedisFacts {
     /// The server's version, such as `7.2.4`.
     pub version: String,
-    /// Its first number; 0 when it does not say.
+    /// Its first number; 0 if unknown.
     pub major: u32,
-    /// Whether it is a replica, which takes no writes.
+    /// Whether it is a read-only replica.
     pub replica: bool,
-    /// The memory it may use, in bytes; 0 = all.
+    /// Its memory limit in bytes; 0 = unlimited.
     pub max_memory: u64,
-    /// The memory it uses, in bytes.
+    /// The memory in use, in bytes.
     pub used_memory: u64,
-    /// What goes when the memory is full, such as `allkeys-lru`.
+    /// The eviction policy, such as `allkeys-lru`.
     pub policy: String,
-    /// How many keys went for want of memory since it started.
+    /// Number of keys evicted since it started.
     pub evicted_keys: u64,
-    /// The median of some round trips.
+    /// The median of several round trips.
     pub round_trip: Duration,
 }
 
@@ -56,7 +56,7 @@ pub enum RedisFault {
 }
 
 impl Redis {
-    /// Looks at the server through a connection of its own. Takes some seconds at most.
+    /// Reads the facts over a connection of its own. Takes a few seconds at most.
     ///
     /// # Errors
     /// Redis cannot be used.
@@ -84,7 +84,7 @@ impl Redis {
     }
 }
 
-/// Reads what INFO says.
+/// Parses the reply of INFO.
 fn facts(info: &str) -> RedisFacts {
     let value = |name: &str| {
         let found = info.lines().find_map(|line| line.split_once(':').filter(|(known, _)| *known == name));
@@ -104,7 +104,7 @@ fn facts(info: &str) -> RedisFacts {
     }
 }
 
-/// What a failure means. The texts hold addresses, but no password.
+/// Classifies a failure. The texts contain addresses, but no password.
 #[expect(clippy::needless_pass_by_value, reason = "it is handed to map_err")]
 fn fault(error: Failure) -> RedisFault {
     match error.kind() {

@@ -1,7 +1,7 @@
-//! The cache of keys: `apikey:<sha256 hex>`. A value that cannot be used is deleted and counts as none.
+//! The cache of keys: `apikey:<sha256 hex>`. A value that cannot be used is deleted and counts as missing.
 //!
-//! A value says when the database was asked for it, by the clock of Redis, the one that all servers share. So it ends five
-//! minutes after that, wherever it is copied to and however late it arrived.
+//! A value contains the time at which the database was queried, by the clock of Redis, which all replicas share. It
+//! expires five minutes after that, wherever it is copied and however late it arrives.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,9 +15,9 @@ use serde::{Deserialize, Serialize};
 use crate::http::auth::{CacheAnswer, CacheTime, CachedKey, ENTRY_LIFE, KeyCache};
 use crate::http::redis::link::Link;
 
-/// How long it is believed that something is no key.
+/// How long an unknown key is cached.
 const DISBELIEVED: Duration = Duration::from_secs(30);
-/// A shorter time than this is not worth a command.
+/// Shorter times are not worth a command.
 const WORTH_KEEPING: Duration = Duration::from_secs(1);
 
 pub(super) struct RedisKeys {
@@ -27,9 +27,9 @@ pub(super) struct RedisKeys {
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 struct Cached {
-    /// When the database was asked, in milliseconds since 1970 by the clock of Redis.
+    /// When the database was queried, in milliseconds since 1970 by the clock of Redis.
     read_at: i64,
-    /// Absent when it is known that there is no such key.
+    /// Absent if the key is known not to exist.
     identity: Option<CachedIdentity>,
 }
 
@@ -40,7 +40,7 @@ struct CachedIdentity {
     project: ProjectId,
     role: Role,
     scopes: Vec<Right>,
-    /// A caller without a key is an operator, whom nobody becomes by way of a cache.
+    /// A caller without a key is an operator; a cache must never create one.
     key: KeyId,
     user_name: String,
     rate_limit: u32,
@@ -100,7 +100,8 @@ impl KeyCache for RedisKeys {
         let Ok(text) = serde_json::to_vec(&Cached { read_at, identity }) else { return };
         let key = cached_as(&self.link, hash);
         let until = read_at.saturating_add(i64::try_from(life.as_millis()).unwrap_or(i64::MAX));
-        // A moment, not a span: a command that waits in a Redis that hangs must not begin anew when it goes on.
+        // Expire at a time, not after a period: a command that waits in a hanging Redis must not start the period
+        // again.
         self.link.ask::<()>(redis::cmd("SET").arg(&key).arg(text).arg("PXAT").arg(until)).await;
     }
 
@@ -113,7 +114,7 @@ fn life(is_key: bool) -> Duration {
     if is_key { ENTRY_LIFE } else { DISBELIEVED }
 }
 
-/// How long a value still counts; none if its time is over, or it says that it was read in the future.
+/// How long a value is still valid; none if it expired, or if its time is in the future.
 fn left(read_at: i64, is_key: bool, CacheTime(now): CacheTime) -> Option<Duration> {
     let age = Duration::from_millis(u64::try_from(now.checked_sub(read_at)?).ok()?);
     life(is_key).checked_sub(age).filter(|left| !left.is_zero())
@@ -132,7 +133,7 @@ impl TryFrom<KeyIdentity> for CachedIdentity {
 
     fn try_from(identity: KeyIdentity) -> Result<Self, NoKey> {
         let KeyIdentity { caller, rate_limit, expires_at, revoked_at } = identity;
-        // What was presented is computed from each request, and never taken from here.
+        // The hash is computed from each request, and never read from here.
         let Caller { user, project, role, scopes, key, user_name, proof: _ } = caller;
         let key = key.ok_or(NoKey)?;
         Ok(Self { user, project, role, scopes, key, user_name, rate_limit, expires_at, revoked_at })

@@ -1,4 +1,5 @@
-//! Sliding windows in Redis: one script decides on key and address together, on Redis' own clock and in one round trip.
+//! Sliding windows in Redis: one script decides about key and address together, by the clock of Redis and in one
+//! round trip.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,8 +11,8 @@ use redis::Script;
 
 use crate::http::redis::link::Link;
 
-/// For each window: forget what is older than it, count, and let in only if every window has room. A request that is
-/// refused counts in none. Replies with whether it is admitted, then count and microseconds to the reset of each.
+/// For each window: remove expired entries, count, and admit only if every window has room. A refused request counts
+/// in none. Returns whether it is admitted, then count and microseconds to the reset of each.
 const SCRIPT: &str = r"
 local time = redis.call('TIME')
 local now = tonumber(time[1]) * 1000000 + tonumber(time[2])

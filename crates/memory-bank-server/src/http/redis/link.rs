@@ -1,5 +1,4 @@
-//! The connection to Redis: every call has a short deadline, and after some that failed in a row none is tried for a
-//! while.
+//! The connection to Redis: every command has a short deadline, and a circuit breaker opens after repeated failures.
 
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
@@ -15,18 +14,18 @@ use tracing::Instrument;
 
 use crate::http::shared::{Health, Probe};
 
-/// How long one call may take.
+/// Time-out of one command.
 const DEADLINE: Duration = Duration::from_millis(50);
-/// How many calls in a row may fail before no more are tried.
+/// Failures in a row after which the breaker opens.
 const FAILURES: u32 = 3;
-/// For how long none is tried; then one is, and decides.
+/// For how long the breaker stays open; then one command decides.
 const REST: Duration = Duration::from_secs(1);
-/// How long a connection may take to come about. It is made in the background of calls, which do not wait so long.
+/// Time-out of a connection attempt. It runs in the background; commands do not wait for it.
 const CONNECT: Duration = Duration::from_secs(2);
 
-/// How many keys may wait to be deleted. Past that they are left to expire.
+/// How many keys may be queued for deletion. Further keys are left to expire.
 const OWED: usize = 10_000;
-/// How many of them are deleted with one command.
+/// How many of them one command deletes.
 const PAID_AT_ONCE: usize = 500;
 
 /// Redis cannot be used as configured.
@@ -36,16 +35,16 @@ const PAID_AT_ONCE: usize = 500;
 )]
 pub struct RedisError;
 
-/// How Redis was used since the start, and whether it is.
+/// Use of Redis since the start, and the state of the breaker.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct RedisState {
-    /// Whether it is given a rest after failures.
+    /// Whether the breaker is open.
     pub(crate) resting: bool,
-    /// Calls that were answered.
+    /// Commands that succeeded.
     pub(crate) ok: u64,
-    /// Calls that were not, or with an error.
+    /// Commands that failed or timed out.
     pub(crate) failed: u64,
-    /// Calls that were not tried.
+    /// Commands that were skipped.
     pub(crate) skipped: u64,
 }
 
@@ -58,9 +57,9 @@ pub(crate) struct Link {
     failed: AtomicU64,
     skipped: AtomicU64,
     began: Instant,
-    /// Milliseconds after `began` until which nothing is tried.
+    /// Milliseconds after `began` until which the breaker is open.
     rests_until: AtomicU64,
-    /// Keys that other servers must not believe any more, and that could not be deleted.
+    /// Keys that must be evicted and could not be deleted yet.
     owed: Mutex<BTreeSet<String>>,
     owes: Notify,
 }
@@ -91,7 +90,7 @@ impl Link {
         })
     }
 
-    /// How Redis was used, and whether it is.
+    /// Use of Redis, and the state of the breaker.
     pub(super) fn state(&self) -> RedisState {
         let now = u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX);
         RedisState {
@@ -119,7 +118,7 @@ impl Link {
         }
     }
 
-    /// Keeps a value for some seconds. If that fails, what is there is deleted as soon as Redis answers.
+    /// Stores a value for some seconds. If that fails, the existing value is deleted as soon as Redis answers.
     pub(super) async fn replace(&self, key: String, value: Vec<u8>, seconds: i64) {
         if self.ask::<()>(redis::cmd("SET").arg(&key).arg(value).arg("EX").arg(seconds)).await.is_none() {
             self.owe(key);
@@ -147,12 +146,12 @@ impl Link {
         self.owes.notify_one();
     }
 
-    /// Returns when something could not be deleted or said.
+    /// Returns when a deletion or a publication has failed.
     pub(super) async fn owes(&self) {
         self.owes.notified().await;
     }
 
-    /// Deletes what could not be deleted; false if it still cannot.
+    /// Deletes the queued keys; false if that still fails.
     pub(super) async fn pay(&self) -> bool {
         loop {
             let some: Vec<String> = {
@@ -172,7 +171,7 @@ impl Link {
         }
     }
 
-    /// Does something with the connection, unless Redis is given a rest; `None` when that is so, or it failed.
+    /// Uses the connection, unless the breaker is open; `None` if it is, or if the use failed.
     pub(super) async fn with<T>(
         &self,
         work: impl AsyncFnOnce(&mut ConnectionManager) -> RedisResult<T>,
@@ -184,7 +183,7 @@ impl Link {
             return None;
         }
         if until > 0 {
-            // One tries; should it fail, the others have been spared.
+            // One command tries; if it fails, the others were spared.
             let next = now + u64::try_from(REST.as_millis()).unwrap_or(1000);
             let first =
                 self.rests_until.compare_exchange(until, next, Ordering::Relaxed, Ordering::Relaxed).is_ok();
@@ -206,7 +205,7 @@ impl Link {
                 Some(value)
             }
             Ok(Err(error)) => {
-                // The kind alone: the text may hold an address.
+                // Log the kind only: the text may contain an address.
                 self.failed(&format!("{:?}", error.kind()));
                 None
             }
@@ -224,7 +223,7 @@ impl Link {
             return;
         }
         if failures == FAILURES {
-            tracing::warn!(why, "Redis does not answer; going on without it");
+            tracing::warn!(why, "Redis does not answer; continuing without it");
         }
         let until = self.began.elapsed() + REST;
         self.rests_until.store(u64::try_from(until.as_millis()).unwrap_or(u64::MAX), Ordering::Relaxed);

@@ -1,5 +1,5 @@
-//! What servers share through Redis: keys, sessions, limits and news. All of it is a help and none of it is needed:
-//! with Redis down or hanging, a request loses some milliseconds once, and then nothing.
+//! State that replicas share through Redis: cached keys and sessions, limits and messages. Redis is optional: if it
+//! is down or hangs, a request loses some milliseconds once, and then none.
 
 mod bus;
 mod inspect;
@@ -28,7 +28,7 @@ pub(crate) use bus::Bus;
 use bus::Publisher;
 use link::Link;
 
-/// Redis, as a server uses it. Cheap to clone.
+/// A server's Redis. Cheap to clone.
 #[derive(Clone)]
 pub struct Redis {
     link: Arc<Link>,
@@ -38,11 +38,11 @@ pub struct Redis {
 }
 
 impl Redis {
-    /// Prepares to use the Redis at `url`; nothing is asked of it yet, so that a server starts without it. Every key
-    /// begins with `prefix`.
+    /// Prepares a client for the Redis at `url`. It does not connect yet, so that a server starts without Redis.
+    /// Every key begins with `prefix`.
     ///
     /// # Errors
-    /// The URL cannot be read.
+    /// The URL cannot be parsed.
     pub fn new(
         url: &str,
         prefix: &str,
@@ -60,7 +60,7 @@ impl Redis {
         Arc::new(keys::RedisKeys::new(Arc::clone(&self.link)))
     }
 
-    /// The limits, as all servers see them.
+    /// The limits, shared by all replicas.
     #[must_use]
     pub fn limiter(&self) -> Arc<dyn Limiter> {
         Arc::new(limiter::RedisLimiter::new(Arc::clone(&self.link), Arc::clone(&self.entropy)))
@@ -78,42 +78,43 @@ impl Redis {
         Arc::clone(&self.link) as Arc<dyn Probe>
     }
 
-    /// How Redis was used, and whether it is.
+    /// Use of Redis, and the state of the breaker.
     pub(crate) fn state(&self) -> RedisState {
         self.link.state()
     }
 
-    /// Tells a hub of changes, and the other servers too.
+    /// Publishes changes to a hub and to the other replicas.
     #[must_use]
     pub fn sink(&self, hub: Arc<Hub>) -> Arc<dyn ChangeSink> {
         Arc::new(self.publisher.sink(hub))
     }
 
-    /// Makes running servers forget a key that was revoked elsewhere; false if Redis does not answer within three seconds.
+    /// Makes running servers evict a key that was revoked elsewhere; false if Redis does not answer within three
+    /// seconds.
     pub async fn key_revoked(&self, hash: &KeyHash, key: KeyId) -> bool {
         let cached = keys::cached_as(&self.link, hash);
         self.publisher.say_revoked(&cached, &Signal::key_changed(hash, Some(key.0))).await
     }
 
-    /// Makes running servers look up a key again that was changed elsewhere, or whose member was; false if Redis does not
-    /// answer within three seconds.
+    /// Makes running servers look up a key again after it or its member was changed elsewhere; false if Redis does
+    /// not answer within three seconds.
     pub async fn key_changed(&self, hash: &KeyHash) -> bool {
         let cached = keys::cached_as(&self.link, hash);
         self.publisher.say_revoked(&cached, &Signal::key_changed(hash, None)).await
     }
 
-    /// Tells the subscribers of running servers to read a project again, which became another as a whole elsewhere;
-    /// false if Redis does not answer within three seconds.
+    /// Notifies the subscribers of running servers to read a whole project again; false if Redis does not answer
+    /// within three seconds.
     pub async fn project_changed(&self, project: ProjectId) -> bool {
         self.publisher.say_whole(project).await
     }
 
-    /// The connection to the other servers.
+    /// The connection to the other replicas.
     pub(crate) fn bus(&self) -> Bus {
         self.publisher.bus()
     }
 
-    /// The other servers, to be told of signals.
+    /// The other replicas, as receivers of invalidations.
     pub(crate) fn others(&self) -> Arc<dyn Others> {
         Arc::new(self.publisher.clone())
     }

@@ -1,4 +1,4 @@
-//! The cache of sessions: `session:<id>`, in front of the store that counts.
+//! The cache of sessions: `session:<id>`, in front of the authoritative store.
 
 use std::sync::Arc;
 
@@ -13,7 +13,7 @@ use memory_bank_core::store::{
 
 use crate::http::redis::link::Link;
 
-/// How long a session is kept here at most, in seconds.
+/// Longest time in the cache, in seconds.
 const KEPT: i64 = 24 * 3600;
 
 pub(super) struct RedisSessions {
@@ -33,27 +33,27 @@ impl RedisSessions {
         match serde_json::from_slice::<SessionRecord>(&text) {
             Ok(record) if record.id == id => Some(record),
             _ => {
-                tracing::warn!("a cached session could not be read and was deleted");
+                tracing::warn!("a cached session could not be parsed and was deleted");
                 self.forget(id).await;
                 None
             }
         }
     }
 
-    /// Keeps a record that was read. One that is there already is newer, or the same.
+    /// Caches a record that was read. An existing one is newer, or the same.
     async fn keep(&self, record: &SessionRecord) {
         let Some((left, text)) = self.worth_keeping(record) else { return };
         let key = self.link.key("session", record.id);
         self.link.ask::<()>(redis::cmd("SET").arg(&key).arg(text).arg("EX").arg(left).arg("NX")).await;
     }
 
-    /// Keeps a record that was changed.
+    /// Caches a record that was changed.
     async fn replace(&self, record: &SessionRecord) {
         let Some((left, text)) = self.worth_keeping(record) else { return };
         self.link.replace(self.link.key("session", record.id), text, left).await;
     }
 
-    /// For how many seconds to keep a record, and its text.
+    /// For how many seconds to cache a record, and its text.
     fn worth_keeping(&self, record: &SessionRecord) -> Option<(i64, Vec<u8>)> {
         let left = record.expires_at.duration_since(self.clock.now()).as_secs().min(KEPT);
         let text = serde_json::to_vec(record).ok()?;
@@ -87,7 +87,7 @@ impl SessionStore for RedisSessions {
         id: SessionId,
         now: Timestamp,
     ) -> Result<Option<SessionRecord>, StoreError> {
-        // Another's session costs what one costs that does not exist.
+        // Treat a foreign session like a missing one, so timing reveals nothing.
         let own = |record: &SessionRecord| record.user == caller.user && record.project == caller.project;
         if let Some(record) = self.cached(id).await.filter(own) {
             return Ok((record.expires_at > now).then_some(record));

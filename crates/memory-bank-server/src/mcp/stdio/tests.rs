@@ -101,7 +101,7 @@ async fn subscriptions_that_stand_open_have_a_bound() {
 #[case(b"[{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"ping\"}]\n", ErrorCode::INVALID_REQUEST, json!(null))]
 #[case(b"{\"id\":7,\"method\":5}\n", ErrorCode::INVALID_REQUEST, json!(7))]
 #[tokio::test]
-async fn d39_what_is_no_message_is_answered(#[case] line: &[u8], #[case] code: ErrorCode, #[case] id: Value) {
+async fn what_is_no_message_is_answered(#[case] line: &[u8], #[case] code: ErrorCode, #[case] id: Value) {
     let (mut transport, mut theirs) = transport(line);
     assert!(transport.receive().await.is_none());
     let answer = answer(&mut theirs).await;

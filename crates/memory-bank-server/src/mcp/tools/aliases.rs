@@ -1,7 +1,7 @@
 //! The eleven older names: answered, never listed.
 //!
-//! Each maps to a tool of [`super::table`]; the reply has the members of both shapes, since JSON readers pass over
-//! what they do not know.
+//! Each maps to a tool of [`super::table`]; the reply has the members of both forms, because JSON readers ignore
+//! unknown members.
 
 use serde_json::{Map, Value, json};
 
@@ -17,7 +17,7 @@ pub(crate) struct Alias {
     pub(crate) tool: &'static str,
     /// Arguments that only the older name has.
     pub(crate) own: &'static [Argument],
-    /// Translates the arguments, or says what is missing.
+    /// Translates the arguments, or returns what is missing.
     pub(crate) arguments: fn(Arguments) -> Result<Arguments, String>,
     /// Translates the reply, given the translated arguments.
     pub(crate) reply: fn(&Arguments, Reply) -> Result<Reply, Failure>,
@@ -146,7 +146,7 @@ fn same(_: &Arguments, reply: Reply) -> Result<Reply, Failure> {
     Ok(reply)
 }
 
-/// Adds members to the reply's object and writes its text anew.
+/// Adds members to the reply's object and writes its text again.
 fn extended(mut reply: Reply, members: Value) -> Result<Reply, Failure> {
     if let (Some(object), Value::Object(members)) = (reply.structured.as_object_mut(), members) {
         object.extend(members);

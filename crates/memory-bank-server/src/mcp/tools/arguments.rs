@@ -1,5 +1,5 @@
-//! Accepts the arguments of a call: as models spell and write them where the meaning is plain, then checked against the
-//! tool's row. What a tool does not know is left aside, or refused where the tool may destroy.
+//! The arguments of a call: normalised where the meaning is unambiguous, then checked against the tool's row. An
+//! unknown argument is ignored, or refused if the tool may destroy something.
 
 use memory_bank_core::limits;
 use serde_json::{Map, Number, Value};
@@ -8,20 +8,20 @@ use super::examples::{self, shown, shown_name, wanted};
 use super::lenient::{self, why_not_json};
 use super::schema::{Argument, Kind};
 
-/// What happens to an argument that a tool does not know.
+/// The treatment of an unknown argument.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Unknown {
-    /// It is left aside, and named in the reply.
+    /// It is ignored, and named in the reply.
     LeftAside,
-    /// The call is refused: the argument may be a misspelt one that would have kept something from being lost.
+    /// The call is refused: the argument may be a misspelt one that would have prevented a loss.
     Refused,
 }
 
-/// Gives arguments the names and shapes that the descriptions have, and takes out what says nothing: `null`, and an empty
-/// text where an empty one means nothing. Returns the names of those that are left aside.
+/// Normalises names and values of arguments, and removes empty ones: `null`, and an empty text where it has no
+/// meaning. Returns the names of ignored arguments.
 ///
 /// # Errors
-/// An argument is given under two names with two values, or is unknown and that is refused.
+/// An argument has two names with two values, or an unknown argument is refused.
 pub(crate) fn prepare(
     arguments: &[Argument],
     given: &mut Map<String, Value>,
@@ -35,12 +35,12 @@ pub(crate) fn prepare(
 /// Checks prepared arguments against their descriptions.
 ///
 /// # Errors
-/// Names the argument, what came, what it takes and an example.
+/// Contains the argument, its value, the accepted values and an example.
 pub(crate) fn check(arguments: &[Argument], given: &mut Map<String, Value>) -> Result<(), String> {
     check_object(arguments, given, "")
 }
 
-/// The same for the names alone.
+/// Checks the names only.
 ///
 /// # Errors
 /// As [`prepare`].
@@ -89,7 +89,7 @@ fn prepare_object(
     Ok(())
 }
 
-/// Gives arguments their names: models write `file_name` for `filename`, or a word of the same meaning.
+/// Normalises the names of arguments: models write `file_name` for `filename`, or a synonym.
 fn respell(arguments: &[Argument], given: &mut Map<String, Value>, at: &str) -> Result<(), String> {
     let others: Vec<String> =
         given.keys().filter(|key| !arguments.iter().any(|one| one.name == key.as_str())).cloned().collect();
@@ -120,7 +120,7 @@ fn respell(arguments: &[Argument], given: &mut Map<String, Value>, at: &str) -> 
     Ok(())
 }
 
-/// The argument that this name means.
+/// The argument with this name.
 fn meant_by<'a>(arguments: &'a [Argument], key: &str) -> Option<&'a Argument> {
     let key = folded(key)?;
     let same = |argument: &&Argument| folded(argument.name).as_deref() == Some(key.as_str());
@@ -128,7 +128,7 @@ fn meant_by<'a>(arguments: &'a [Argument], key: &str) -> Option<&'a Argument> {
     arguments.iter().find(same).or_else(|| arguments.iter().find(other))
 }
 
-/// A name in lower case and without what separates its words. A long one is no argument's.
+/// A name in lower case and without separators. A long one belongs to no argument.
 fn folded(name: &str) -> Option<String> {
     const LONGEST: usize = 64;
     (name.len() <= LONGEST).then(|| name.to_ascii_lowercase().replace(['_', '-', ' '], ""))
@@ -148,7 +148,7 @@ fn set_aside(
     }
     for stranger in strangers {
         given.shift_remove(&stranger);
-        // How many there are is counted; what is past the bound is not named.
+        // All are counted; those past the bound are not named.
         if left_aside.len() <= limits::ECHO_NAMES {
             left_aside.push(format!("{at}{}", shown_name(&stranger)));
         }
@@ -166,7 +166,7 @@ fn unknown_argument(arguments: &[Argument], stranger: &str, at: &str) -> String 
     )
 }
 
-/// Whether this value stands for none. Clients that must send every argument send `null` or an empty text.
+/// Whether this value counts as missing. Clients that must send every argument send `null` or an empty text.
 fn is_left_out(argument: &Argument, value: &Value) -> bool {
     if argument.required.is_some() {
         return false;
@@ -182,8 +182,8 @@ fn is_left_out(argument: &Argument, value: &Value) -> bool {
     }
 }
 
-/// Whether an object has every member that it needs, and none of them says anything; a word from a list says nothing
-/// alone. One that lacks a member was meant, and is named as incomplete.
+/// Whether an object has every required member, and all are empty; a word from a list counts as empty. An object
+/// without a required member was intended, and is reported as incomplete.
 fn is_blank(members: &[Argument], object: &Map<String, Value>) -> bool {
     let complete = members.iter().all(|member| member.required.is_none() || object.contains_key(member.name));
     let says_nothing = |(name, value): (&String, &Value)| {
@@ -235,7 +235,7 @@ fn is_missing(argument: &Argument, value: Option<&Value>) -> bool {
     }
 }
 
-/// Names what is missing, in front of it the words that clients of the original know.
+/// The error for a missing argument, beginning with the words that clients of the TypeScript server know.
 fn missing_text(missing: &[&Argument], given: &Map<String, Value>, at: &str) -> String {
     let known = missing.iter().filter_map(|argument| argument.required).find(|text| !text.is_empty());
     let each: Vec<String> = missing

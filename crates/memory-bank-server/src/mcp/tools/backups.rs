@@ -1,4 +1,4 @@
-//! Tools that copy a bank aside and put it back.
+//! Tools for backups.
 
 use memory_bank_core::clock::iso_millis;
 use memory_bank_core::store::Backup;
@@ -19,7 +19,7 @@ struct Create {
     list_only: bool,
 }
 
-/// Makes a backup, or lists them.
+/// Creates a backup, or lists them.
 pub(crate) async fn create_backup(mut call: Call) -> Result<Reply, Failure> {
     let Create { backup_dir, list_only } = call.parse()?;
     let bank = call.bank()?;
@@ -59,7 +59,7 @@ struct Restore {
     create_pre_restore_backup: bool,
 }
 
-/// Puts a backup back, all or nothing.
+/// Restores a backup, all or nothing.
 pub(crate) async fn restore_backup(mut call: Call) -> Result<Reply, Failure> {
     let Restore { backup_id, create_pre_restore_backup } = call.parse()?;
     let id = backup_id.trim();

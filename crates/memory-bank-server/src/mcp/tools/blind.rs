@@ -1,5 +1,6 @@
-//! What a caller is told who may call a tool, and may not read: that it was done, and what the call itself made, such as
-//! an id. Nothing of the bank is in it, also when a tool shows more to others than it did before.
+//! Replies for a caller who may call a tool, and may not read: that it succeeded, and data that the call itself
+//! created, such as an id. They contain nothing of the bank, also if the tool's reply contains more for other
+//! callers.
 
 use memory_bank_core::caller::{Caller, Right};
 use serde_json::{Map, Value, json};
@@ -10,12 +11,12 @@ use crate::mcp::rights;
 /// How a tool answers a caller who may not read.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum WithoutRead {
-    /// It does not: the tool takes the right to read.
+    /// Refused: the tool needs the right to read.
     Refused,
-    /// With these members of its reply, which must hold nothing but what the call gave or made. `a/*/b` names the member
-    /// `b` of every member of `a`.
+    /// With these members of its reply, which must contain only data that the call sent or created. `a/*/b` names the
+    /// member `b` of every member of `a`.
     Members(&'static [&'static str]),
-    /// With a sentence that is made of the call's arguments.
+    /// With a sentence made of the call's arguments.
     Sentence(fn(&Map<String, Value>) -> String),
 }
 
@@ -74,7 +75,7 @@ fn copy(from: &Map<String, Value>, to: &mut Map<String, Value>, path: &[&str]) {
     }
 }
 
-/// A failure without what it may quote.
+/// A failure without quotations of the bank.
 fn hidden(caller: &Caller, tool: &str, failure: Failure) -> Failure {
     match failure {
         Failure::Said(_) => Failure::Own(format!(

@@ -1,16 +1,16 @@
-//! The last bound of a reply's text. Tools keep to it themselves where they know what may be left out; what is long for
-//! another reason, such as a long text that a call gave and its reply repeats, is shortened here and says so.
+//! The final bound of a reply's text. Tools that know what to omit respect it themselves; a reply that is long for
+//! another reason, such as a repeated argument, is shortened here and contains a note.
 
 use memory_bank_core::limits;
 use serde_json::{Map, Value, json};
 
 use super::reply::{Failure, Reply};
 
-/// The arguments by which a call asks for more than it gets unasked.
+/// Arguments that ask for a longer reply.
 const ASKING: [&str; 5] = ["maxChars", "limit", "maxResults", "maxProgressEntries", "maxDecisions"];
-/// A shorter text is not cut any more.
+/// A shorter text is not cut.
 const SHORTEST: usize = 80;
-/// What a write takes back under the same name, and the name of its beginning: what is shown in part must not be written
+/// Members that a write takes back under the same name, and the name for a part of them: a part must not be written
 /// back as the whole.
 const PARTS: [(&str, &str); 8] = [
     ("content", "part"),
@@ -22,17 +22,17 @@ const PARTS: [(&str, &str); 8] = [
     ("issues", "issuesPart"),
     ("nextSteps", "nextStepsPart"),
 ];
-/// Attributes shorter than this take no more room than the words that they were left out.
+/// Shorter attributes need no more room than the note about their omission.
 const SHORTEST_ATTRIBUTES: usize = 200;
-/// Room for the words that say what was done.
+/// Room for the note.
 const NOTE_CHARS: usize = 200;
 
-/// Whether a call asks for more than it gets unasked.
+/// Whether a call asks for a longer reply.
 pub(super) fn asks_for_more(arguments: &Map<String, Value>) -> bool {
     ASKING.iter().any(|name| arguments.get(*name).is_some_and(|value| !value.is_null() && value != ""))
 }
 
-/// The outcome with a text of no more than [`limits::REPLY_CHARS`] characters.
+/// The outcome with at most [`limits::REPLY_CHARS`] characters.
 pub(super) fn bounded(outcome: Result<Reply, Failure>) -> Result<Reply, Failure> {
     match outcome {
         Ok(reply) if is_long(&reply.text) => {
@@ -67,9 +67,9 @@ fn cut(text: &str) -> String {
     format!("{kept}\n… (cut: the whole has {all} characters)")
 }
 
-/// Halves the longest text or list until the whole has no more than so many characters, and says so.
+/// Halves the longest text or list until the total fits, and adds a note.
 pub(super) fn shorten(data: &mut Value, most: usize) {
-    /// More halvings than it takes to make nothing of what a reply can hold.
+    /// More halvings than any reply needs.
     const STEPS: usize = 20_000;
     for _ in 0..STEPS {
         if data.to_string().chars().count() <= most {
@@ -102,7 +102,7 @@ fn longest(value: &Value) -> usize {
     }
 }
 
-/// The same for a member of an object. Attributes are shown whole or not at all.
+/// The same for a member of an object. Attributes are shown completely or not at all.
 fn longest_member(name: &str, value: &Value) -> usize {
     if name == "attrs" && value.is_object() {
         let chars = value.to_string().chars().count();
@@ -111,7 +111,7 @@ fn longest_member(name: &str, value: &Value) -> usize {
     longest(value)
 }
 
-/// Halves the first text or list of this length, or leaves out the attributes.
+/// Halves the first text or list of this length, or omits the attributes.
 fn halve(value: &mut Value, length: usize) -> bool {
     if longest(value) != length {
         return false;
@@ -160,7 +160,7 @@ fn halve(value: &mut Value, length: usize) -> bool {
     }
 }
 
-/// Whether a value is a text, or a list of texts, so that what is cut is what the name stands for.
+/// Whether a value is a text, or a list of texts, so that a part is of the kind that the name says.
 fn is_cut_itself(value: &Value) -> bool {
     match value {
         Value::String(_) => true,

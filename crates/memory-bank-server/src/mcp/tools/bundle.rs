@@ -1,5 +1,5 @@
-//! The bundle: the digest, then of every core document what is worth most, within a budget, then what was left out and
-//! the calls that read it.
+//! The bundle: the digest, then the most valuable parts of every core document, within a budget, then the omitted
+//! parts and the calls that read them.
 
 use std::sync::Arc;
 
@@ -18,18 +18,18 @@ use super::documents::yes;
 use super::reply::{Failure, Reply};
 use super::room::{LISTING_BYTES, reading_bytes};
 
-/// The most documents of a bank that has another layout than ours.
+/// The most documents of a bank with another layout.
 const DOCUMENTS: usize = 20;
-/// The largest share of the budget that the digest has, as a divisor. A longer one is left out and named.
+/// The largest share of the digest, as a divisor of the budget. A longer one is omitted and named.
 const DIGEST_SHARE: usize = 3;
-/// How much of [`limits::BUNDLE_CHARS`] is filled unasked. Entries are full of dates and numbers, which cost a model a token
-/// for about three characters, and a bundle is to cost no more than 6,500.
+/// The default share of [`limits::BUNDLE_CHARS`]. Entries are full of dates and numbers, which cost a model a token
+/// for about three characters, and a bundle should cost at most 6,500.
 const UNASKED: usize = limits::BUNDLE_CHARS / 7 * 6;
-/// What a document takes beside its text: its name, its etag, brackets.
+/// Overhead of a document: its name, its etag, brackets.
 const BESIDE: usize = 120;
-/// Room for the metadata and what is said of what was left out.
+/// Room for the metadata and the list of omissions.
 const NOTES: usize = 500;
-/// What the call takes that reads a document which was left out whole.
+/// Length of the call that reads an omitted document.
 const CALL: usize = 60;
 
 #[derive(Deserialize)]
@@ -71,7 +71,7 @@ pub(crate) async fn get_context_bundle(mut call: Call) -> Result<Reply, Failure>
     } else {
         data.insert("digest".into(), json!("it is long: get_context_digest gives it"));
     }
-    // What is short comes whole and leaves its share to the others.
+    // A short document is included completely and leaves its share to the others.
     let mut by_length: Vec<(usize, usize)> = documents
         .iter()
         .enumerate()
@@ -119,11 +119,11 @@ pub(crate) async fn get_context_bundle(mut call: Call) -> Result<Reply, Failure>
     Reply::json(&Value::Object(data))
 }
 
-/// What is worth most of a document, and the arguments of the calls that read the rest.
+/// The most valuable parts of a document, and the arguments of the calls that read the rest.
 fn in_part(document: &Document, room: usize) -> (Option<Value>, Vec<Value>) {
     let name = document.path.as_str();
     let extent = Extent::of(&document.content);
-    // Each piece has a call with the name beside it; a long name takes more than what is reckoned for that.
+    // Each part has a call with the name; a long name needs more than the estimate.
     let names = 13 * name.len().saturating_sub(20);
     let condensed = condense(&document.content, room.saturating_sub(CALL + name.len() + names));
     if condensed.pieces.is_empty() {
@@ -141,7 +141,7 @@ fn in_part(document: &Document, room: usize) -> (Option<Value>, Vec<Value>) {
     (Some(shown), calls)
 }
 
-/// What `get_context_digest` gives.
+/// The result of `get_context_digest`.
 async fn digest(call: &Call, bank: &Arc<dyn Bank>) -> Value {
     let own = Call {
         caller: Arc::clone(&call.caller),
@@ -153,7 +153,7 @@ async fn digest(call: &Call, bank: &Arc<dyn Bank>) -> Value {
     match get_context_digest(own).await {
         Ok(reply) => reply.structured.get("digest").cloned().unwrap_or_default(),
         Err(error) => {
-            tracing::warn!(?error, "a bundle goes without the digest");
+            tracing::warn!(?error, "the bundle omits the digest");
             json!("it cannot be made now; get_context_digest says why")
         }
     }
@@ -164,7 +164,7 @@ struct Found {
     warnings: Vec<String>,
 }
 
-/// The core documents; where some are missing, others of the bank beside them, since it may have another layout.
+/// The core documents; if some are missing, also others, since the bank may have another layout.
 async fn documents(call: &Call, bank: &dyn Bank) -> Result<Found, Failure> {
     let paths = CoreDocument::ALL.map(CoreDocument::path);
     call.services.replies.need(reading_bytes(paths.len())).await?;
@@ -186,7 +186,7 @@ async fn documents(call: &Call, bank: &dyn Bank) -> Result<Found, Failure> {
     let known: Vec<DocumentPath> = found.documents.iter().map(|document| document.path.clone()).collect();
     let mut entries = bank.list(&call.caller).await?;
     entries.retain(|entry| entry.path.as_ref().is_some_and(|path| !known.contains(path)));
-    // The shorter, the likelier it comes whole; archives and the like are long.
+    // A shorter document is more likely to fit; archives are long.
     entries.sort_by_key(|entry| entry.bytes);
     let others: Vec<DocumentPath> =
         entries.into_iter().filter_map(|entry| entry.path).take(DOCUMENTS).collect();

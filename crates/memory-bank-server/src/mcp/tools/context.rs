@@ -23,7 +23,7 @@ pub(crate) async fn get_instructions(mut call: Call) -> Result<Reply, Failure> {
     Ok(Reply::text(text, data))
 }
 
-/// The title and the lines that hold one of the words; nothing where none does.
+/// The title and the lines with one of the words; empty if there are none.
 fn lines_about(text: &str, topic: &str) -> Option<String> {
     let topic = topic.to_lowercase();
     let words: Vec<&str> = topic.split_whitespace().collect();

@@ -1,5 +1,5 @@
-//! Where a list goes on: an opaque text that a reply gives and the same call takes back. It knows its call, so that it
-//! cannot lead into another list.
+//! Cursors of lists: an opaque text that a reply contains and the same call takes back. It is bound to its call, so
+//! that it cannot be used for another list.
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use super::reply::Failure;
 
-/// What a cursor belongs to: the tool and the arguments that decide what is listed.
+/// The list of a cursor: the tool and the arguments that decide its content.
 pub(super) struct Listing(String);
 
 #[derive(Serialize, Deserialize)]
@@ -20,13 +20,13 @@ struct Written<P> {
 }
 
 impl Listing {
-    /// The list that this tool gives with these arguments in this bank. How much of it comes does not belong to it.
+    /// The list of this tool with these arguments in this bank. The length of a page is not part of it.
     pub(super) fn new(tool: &str, bank: &str, arguments: &Value) -> Self {
         let text = format!("{tool}\n{bank}\n{arguments}");
         Self(Etag::of(&text).to_string())
     }
 
-    /// The place at which this list goes on.
+    /// A cursor for the position at which this list continues.
     pub(super) fn cursor<P: Serialize>(&self, at: P) -> Result<String, Failure> {
         let place = serde_json::to_string(&at).map_err(|error| Failure::Internal(error.to_string()))?;
         let written = Written { of: self.seal(&place), at };
@@ -34,10 +34,10 @@ impl Listing {
         Ok(URL_SAFE_NO_PAD.encode(text))
     }
 
-    /// The place that a cursor of this list names; the beginning without one.
+    /// The position of a cursor of this list; the beginning without one.
     ///
     /// # Errors
-    /// It is none of this list.
+    /// The cursor belongs to another list.
     pub(super) fn place<P>(&self, cursor: Option<&str>) -> Result<P, Failure>
     where
         P: Serialize + for<'de> Deserialize<'de> + Default,
@@ -60,7 +60,7 @@ impl Listing {
         (of == self.seal(&serde_json::to_string(&at).ok()?)).then_some(at)
     }
 
-    /// Ties a place to the list.
+    /// Binds a position to the list.
     fn seal(&self, place: &str) -> String {
         Etag::of(&format!("{}\n{place}", self.0)).to_string()
     }

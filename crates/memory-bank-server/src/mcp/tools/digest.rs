@@ -1,4 +1,4 @@
-//! The digest of a bank: what its documents, its graph and its list of documents say in short.
+//! The digest of a bank: a summary of its documents, its graph and its list of documents.
 
 use std::collections::BTreeSet;
 
@@ -16,7 +16,7 @@ use super::Call;
 use super::reply::{Failure, Reply};
 use super::room::{LISTING_BYTES, reading_bytes};
 
-/// How much of a name of the graph is shown.
+/// Length of a graph name in the digest.
 const NAME_CHARS: usize = 40;
 
 #[derive(Deserialize)]
@@ -36,7 +36,7 @@ pub(super) struct Texts {
 }
 
 impl Texts {
-    /// Reads the documents that say what is going on, whatever they are called.
+    /// Reads the documents that describe the current state, whatever their names.
     pub(super) async fn read(
         call: &Call,
         bank: &dyn Bank,
@@ -112,7 +112,7 @@ pub(crate) async fn get_context_digest(mut call: Call) -> Result<Reply, Failure>
         documents: document_lines(&present),
         since: last.map(|last| since(last, &present)),
     };
-    // What is asked for by number is not cut by the default budget.
+    // An explicit number is not cut by the default budget.
     let asked =
         arguments.max_progress_entries.unwrap_or(0).saturating_add(arguments.max_decisions.unwrap_or(0));
     let tokens = arguments
@@ -128,13 +128,13 @@ pub(crate) async fn get_context_digest(mut call: Call) -> Result<Reply, Failure>
     Reply::json(&structured)
 }
 
-/// When this caller looked at the digest last, in an earlier session; notes this look. A digest does not fail for it.
+/// When this caller last read the digest in an earlier session; records this read. An error does not fail the digest.
 async fn last_session(call: &Call, bank: &dyn Bank, now: Timestamp) -> Option<Timestamp> {
     let place = bank.location();
     let known = match call.services.state.load(&call.caller).await {
         Ok(state) => state.visits,
         Err(error) => {
-            tracing::warn!(%error, "a digest goes without what changed since the last session");
+            tracing::warn!(%error, "the digest omits the changes since the last session");
             return None;
         }
     };
@@ -142,13 +142,13 @@ async fn last_session(call: &Call, bank: &dyn Bank, now: Timestamp) -> Option<Ti
         let noted =
             call.services.state.update(&call.caller, &mut |state| state.visits.note(&place, now)).await;
         if let Err(error) = noted {
-            tracing::warn!(%error, "that a digest was looked at is not noted");
+            tracing::warn!(%error, "the digest's time could not be stored");
         }
     }
     known.last_session(&place, now)
 }
 
-/// What changed since then, in a line.
+/// The changes since then, in a line.
 fn since(last: Timestamp, present: &[DocumentEntry]) -> String {
     const NAMED: usize = 6;
     let mut changed: Vec<&DocumentEntry> =
@@ -179,7 +179,7 @@ fn size(bytes: u64) -> String {
     if bytes < 1000 { format!("{bytes} B") } else { format!("{} KB", bytes.div_ceil(1000)) }
 }
 
-/// The graph in a few lines of Markdown: what it holds, then entities.
+/// The graph in a few lines of Markdown: counts, then entities.
 fn graph_lines(summary: &GraphSummary) -> Vec<String> {
     let stats = summary.stats;
     let mut head = format!(
@@ -192,7 +192,7 @@ fn graph_lines(summary: &GraphSummary) -> Vec<String> {
         head.push_str(&format!("\nTypes: {}", types.join(", ")));
     }
     let mut seen = BTreeSet::new();
-    // One of the connected, one of the last, in turn: a small budget shows both.
+    // Alternate between connected and recent entities: a small budget shows both.
     let entities = interleaved(&summary.busiest, &summary.recent)
         .filter(|(name, kind, _)| seen.insert((name, kind)))
         .map(|(name, kind, count)| format!("- {} [{}] ({count} obs)", short(name), short(kind)));

@@ -46,14 +46,14 @@ pub(crate) async fn read_memory_bank_file(mut call: Call) -> Result<Reply, Failu
     }
 }
 
-/// Adds a member to an object. What an edit took away stands in members of its own, so that a reply can go without.
+/// Adds a member to an object. Removed text is in its own members, so that a reply can omit it.
 fn put(data: &mut Value, name: &str, value: Value) {
     if let Some(object) = data.as_object_mut() {
         object.insert(name.to_owned(), value);
     }
 }
 
-/// Says under which name a document is stored, when it is not the one asked for.
+/// Adds the stored name of a document, if it differs from the requested one.
 pub(super) fn note_stored_name(data: &mut Value, asked: &str, stored: &DocumentPath) {
     if stored.as_str() != asked
         && let Some(object) = data.as_object_mut()
@@ -62,7 +62,8 @@ pub(super) fn note_stored_name(data: &mut Value, asked: &str, stored: &DocumentP
     }
 }
 
-/// A name as a line shows it: plain, or as JSON in which what cannot be seen, or turns the line around, is escaped.
+/// A name for one line: plain, or as JSON in which invisible characters, and those that change the direction of text,
+/// are escaped.
 fn visible(name: &str) -> String {
     let hides = |c: char| {
         c.is_control()
@@ -78,7 +79,7 @@ fn visible(name: &str) -> String {
     json!(name).to_string().chars().map(escaped).collect()
 }
 
-/// How to find the names that a list has no room for.
+/// How to find the names that do not fit.
 const MORE_NAMES: &str =
     "list_memory_bank_files pages through all names, and search_memory_bank finds documents by their words";
 
@@ -88,7 +89,7 @@ struct ListFiles {
     limit: Option<usize>,
 }
 
-/// Lists the names in the bank, page by page; clients read the lines after the first.
+/// Lists the names in the bank, page by page; clients parse the lines after the first.
 pub(crate) async fn list_memory_bank_files(mut call: Call) -> Result<Reply, Failure> {
     let asked: ListFiles = call.parse()?;
     let bank = call.bank()?;
@@ -104,12 +105,12 @@ pub(crate) async fn list_memory_bank_files(mut call: Call) -> Result<Reply, Fail
     let names: Vec<String> = names.collect();
     let most = asked.limit.unwrap_or(usize::MAX);
     let wanted = names.len().min(most);
-    // They stand in the text and in the data.
+    // They are in the text and in the data.
     let room = Room::of(&call.services.replies, asked.limit.map(|_| usize::MAX), &Value::Null);
     let mut room = room.share(if asked.limit.is_some() { 2 } else { 1 });
     let (shown, cut) = room.names(names.iter().take(wanted).cloned());
     let left = cut + names.len() - wanted;
-    // A file may have any name; each stays on its line, and what cannot be seen is written as in JSON.
+    // A file may have any name; each stays on its line, and invisible characters are escaped as in JSON.
     let on_line = |name: &String| {
         let line = visible(name);
         if is_leftover(name) {
@@ -134,7 +135,7 @@ pub(crate) async fn list_memory_bank_files(mut call: Call) -> Result<Reply, Fail
     Ok(Reply::text(format!("Files in Memory Bank{only}:\n{}", lines.join("\n")), data))
 }
 
-/// What `get_memory_bank_status` says.
+/// The reply of `get_memory_bank_status`.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Status {
@@ -177,7 +178,7 @@ pub(super) async fn status(call: &Call, bank: &dyn Bank) -> Result<Value, Failur
     Ok(status)
 }
 
-/// Says where the bank is and whether it is complete.
+/// Returns where the bank is and whether it is complete.
 pub(crate) async fn get_memory_bank_status(call: Call) -> Result<Reply, Failure> {
     Reply::json(&status(&call, call.bank()?.as_ref()).await?)
 }
@@ -207,7 +208,7 @@ pub(crate) async fn batch_read_files(mut call: Call) -> Result<Reply, Failure> {
     let mut seen = HashSet::new();
     paths.retain(|path| seen.insert(path.clone()));
     call.services.replies.need(reading_bytes(paths.len())).await?;
-    // The names are said again, of those that are read and of those that are not.
+    // The names are repeated, for readable and unreadable documents.
     let mut room = Room::of(&call.services.replies, max_chars, &json!(files));
     let outcomes = read_within(call.bank()?.as_ref(), &call.caller, &paths, &mut room).await?;
     let mut by_path: HashMap<DocumentPath, Bounded> = paths.into_iter().zip(outcomes).collect();
@@ -254,29 +255,29 @@ pub(crate) async fn batch_read_files(mut call: Call) -> Result<Reply, Failure> {
     });
     remaining.note(&mut metadata, "batch_read_files");
     if max_chars.is_none() {
-        // What was read fits by itself; what could not be read is named only as far as there is room.
+        // Documents that were read fit already; errors are included only as far as there is room.
         let most = limits::REPLY_CHARS.saturating_sub(metadata.to_string().chars().count() + NOTES);
         results = fitting(results, most, &mut metadata);
     }
     Reply::json(&json!({"results": results, "metadata": metadata}))
 }
 
-/// How many characters the names may take that a reply repeats of what it has no room for.
+/// Characters for the repeated names of omitted documents.
 const NAMES_CHARS: usize = 6000;
-/// How many characters of a reason are shown, one of many.
+/// Characters of one of many reasons.
 const REASON_CHARS: usize = 300;
 
-/// Room for what is said of results that are left out.
+/// Room for the note about omitted results.
 const NOTES: usize = 600;
 
-/// The results that fit into so many characters; the others are counted in `metadata`.
+/// The results that fit; the others are counted in `metadata`.
 fn fitting(results: Map<String, Value>, most: usize, metadata: &mut Value) -> Map<String, Value> {
     /// Quotes, colon and comma.
     const BESIDE: usize = 6;
     let own = |name: &str, result: &Value| {
         json_chars(name).saturating_add(result.to_string().chars().count()).saturating_add(BESIDE)
     };
-    // What was read has its room already.
+    // Documents that were read have their room already.
     let is_read = |result: &Value| result.get("content").is_some() && result.get("error").is_none();
     let mut chars: usize =
         results.iter().filter(|(_, result)| is_read(result)).map(|(name, result)| own(name, result)).sum();
@@ -323,7 +324,7 @@ impl Remaining {
         self.0.iter().any(|(known, _)| known == name)
     }
 
-    /// Says which are left and how to get them.
+    /// Adds the omitted documents and how to read them.
     pub(super) fn note(&self, metadata: &mut Value, several: &str) {
         let Some(object) = metadata.as_object_mut().filter(|_| !self.0.is_empty()) else { return };
         let mut chars = 0_usize;
@@ -357,7 +358,7 @@ struct Write {
     if_match_etag: Option<String>,
 }
 
-/// Creates or replaces a document, with an etag only if nobody changed it.
+/// Creates or replaces a document; with an etag only if it is unchanged.
 pub(crate) async fn write_memory_bank_file(mut call: Call) -> Result<Reply, Failure> {
     let Write { filename, content, if_match_etag } = call.parse()?;
     let path = DocumentPath::parse(&filename)
@@ -385,7 +386,7 @@ pub(crate) async fn write_memory_bank_file(mut call: Call) -> Result<Reply, Fail
     Reply::json(&data)
 }
 
-/// Runs an edit of the document `filename` and turns what can go wrong into what clients know.
+/// Edits the document `filename` and maps errors to those that clients know.
 async fn change(
     call: &Call,
     doing: &str,
@@ -396,7 +397,7 @@ async fn change(
     let bank = call.bank()?;
     match bank.edit(&call.caller, paths, editor).await {
         Ok(changes) => Ok(changes),
-        // Whoever may not read learns that the document is another one, and not which.
+        // A caller who may not read learns that the document differs, and not how.
         Err(EditError::EtagMismatch { .. }) if !call.caller.may(Right::Read) => {
             Err(Failure::Data(json!({"error": "ETAG_MISMATCH"})))
         }
@@ -443,12 +444,13 @@ pub(crate) const EDIT: &[Argument] = &[
     optional("text", Kind::Text).keeping_empty().or_called(&["content"]),
 ];
 
-/// What an edit takes, for one that lacks something or has too much.
+/// The accepted members of an edit, for one with missing or extra members.
 const EDIT_TAKES: &str = "replace takes `old`, `new` and maybe `count`; insert_before and insert_after take `match` or \
     `heading`, and `text`; the others take `heading` and `text`; for example \
     {\"op\":\"append\",\"heading\":\"Next Steps\",\"text\":\"- write the tests\"}";
 
-/// Drops the empty text, and the count of one, that an edit of another kind takes: some clients send every member.
+/// Removes the empty text, and the count of one, that belong to an edit of another kind: some clients send every
+/// member.
 fn without_strangers(mut edit: Value) -> Value {
     let replaces = edit.get("op") == Some(&json!("replace"));
     let (stranger, counted) = if replaces { ("text", None) } else { ("new", Some("count")) };
@@ -478,7 +480,7 @@ pub(crate) async fn edit_memory_bank_file(mut call: Call) -> Result<Reply, Failu
     for (index, edit) in edits.into_iter().enumerate() {
         let edit: Edit = serde_json::from_value(without_strangers(edit))
             .map_err(|error| Failure::Malformed(format!("`edits[{index}]`: {error}; {EDIT_TAKES}")))?;
-        // Whether a text is there is a question about the document, and enough of them read all of it.
+        // Whether a text exists is a question about the document, and enough such questions read all of it.
         if edit.asks_for_text() {
             call.must_read("edit by `old` or `match`, since that asks what a document holds")?;
         }
@@ -521,7 +523,7 @@ struct Rename {
     if_match_etag: Option<String>,
 }
 
-/// Gives a document another name.
+/// Renames a document.
 pub(crate) async fn rename_memory_bank_file(mut call: Call) -> Result<Reply, Failure> {
     let Rename { filename, new_filename, if_match_etag } = call.parse()?;
     let failed = |error: NameError| Failure::said(format!("Error renaming file {filename}: {error}"));
@@ -571,7 +573,7 @@ pub(crate) async fn delete_memory_bank_file(mut call: Call) -> Result<Reply, Fai
     }))
 }
 
-/// Brings the names of old core documents up to date.
+/// Renames old core documents to their current names.
 pub(crate) async fn migrate_file_naming(call: Call) -> Result<Reply, Failure> {
     let done = edit(&call, &migration_paths(), document::migrate_file_naming)
         .await

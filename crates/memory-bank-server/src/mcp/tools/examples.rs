@@ -1,11 +1,11 @@
-//! What an argument takes, in words and by an example, for those who sent something else.
+//! The accepted values of an argument, in words and as an example, for error messages.
 
 use memory_bank_core::limits;
 use serde_json::{Map, Value, json};
 
 use super::schema::{Argument, Kind};
 
-/// What is taken, in words.
+/// The accepted values, in words.
 pub(super) fn wanted(kind: Kind) -> String {
     match kind {
         Kind::Text | Kind::TextOrFree => "a string".to_owned(),
@@ -21,7 +21,7 @@ pub(super) fn wanted(kind: Kind) -> String {
     }
 }
 
-/// An object in which these arguments are as they should be.
+/// An example object with these arguments.
 pub(super) fn of<'a>(arguments: impl IntoIterator<Item = &'a Argument>) -> Value {
     Value::Object(arguments.into_iter().map(|one| (one.name.to_owned(), value(one))).collect())
 }
@@ -35,7 +35,7 @@ fn value(argument: &Argument) -> Value {
         Kind::Texts => json!([text(argument.name)]),
         Kind::Free => json!({"language": "rust"}),
         Kind::Object(members) => Value::Object(filled(members)),
-        // What an edit takes beside `op` depends on it.
+        // Further members of an edit depend on its `op`.
         Kind::Objects(_) if argument.name == "edits" => {
             json!([{"op": "append", "heading": "Next Steps", "text": "- write the tests"}])
         }
@@ -43,7 +43,7 @@ fn value(argument: &Argument) -> Value {
     }
 }
 
-/// Its required members, or the first where none is.
+/// Its required members, or the first if there are none.
 fn filled(members: &[Argument]) -> Map<String, Value> {
     let required = members.iter().filter(|member| member.required.is_some());
     let chosen: Vec<&Argument> = match required.clone().next() {
@@ -80,7 +80,7 @@ fn text(name: &str) -> &'static str {
     }
 }
 
-/// A value that came, as far as it may be repeated: neither something long nor what may be a secret.
+/// A received value, as far as it may be repeated: neither a long one nor a possible secret.
 pub(super) fn shown(value: &Value) -> String {
     match value {
         Value::Null => "null".to_owned(),
@@ -93,7 +93,7 @@ pub(super) fn shown(value: &Value) -> String {
     }
 }
 
-/// A name that came, as far as it may be repeated.
+/// A received name, as far as it may be repeated.
 pub(super) fn shown_name(name: &str) -> String {
     if is_short(name) && !looks_like_a_key(name) {
         return name.replace(|sign: char| sign.is_control() || sign == '`', "\u{fffd}");
@@ -111,7 +111,7 @@ fn is_short(text: &str) -> bool {
     text.chars().nth(limits::ECHO_CHARS).is_none()
 }
 
-/// Whether a text begins as keys do, or has a long word of letters and digits.
+/// Whether a text begins like a key, or contains a long word of letters and digits.
 fn looks_like_a_key(text: &str) -> bool {
     const BEGINNINGS: [&str; 12] = [
         "mbmcp_",

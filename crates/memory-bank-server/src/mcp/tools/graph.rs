@@ -1,4 +1,4 @@
-//! Tools on the knowledge graph, but for search.
+//! Tools on the knowledge graph, except search.
 
 use std::collections::HashSet;
 
@@ -70,7 +70,7 @@ pub(crate) async fn graph_add_observation(mut call: Call) -> Result<Reply, Failu
     Reply::json(&data)
 }
 
-/// The four words name the kind, any other text is a reference, an object is taken as it is stored; "" means none.
+/// The four words name the kind, another text is a reference, an object is used as stored; "" means none.
 fn parse_source(source: Value) -> Result<Option<ObservationSource>, Failure> {
     match source {
         Value::String(text) if text.trim().is_empty() => Ok(None),
@@ -88,7 +88,7 @@ fn parse_source(source: Value) -> Result<Option<ObservationSource>, Failure> {
     }
 }
 
-/// Blanks around a reference and an empty one mean nothing, or else a fact given again would be taken for a new one.
+/// Trim a reference and ignore an empty one, or else a repeated fact would count as a new one.
 fn tidied(source: ObservationSource) -> ObservationSource {
     let ObservationSource { kind, reference } = source;
     ObservationSource { kind, reference: reference.as_deref().and_then(written) }
@@ -252,14 +252,14 @@ struct OpenNodes {
     max_chars: Option<usize>,
 }
 
-/// How many entities, observations and relations came before.
+/// The numbers of entities, observations and relations on previous pages.
 type Passed = (usize, usize, usize);
 
 fn one() -> u32 {
     1
 }
 
-/// Shows entities with their facts and neighbours.
+/// Returns entities with their observations and neighbours.
 pub(crate) async fn graph_open_nodes(mut call: Call) -> Result<Reply, Failure> {
     let OpenNodes { nodes, depth, cursor, max_chars } = call.parse()?;
     let bank = call.bank()?;
@@ -267,9 +267,9 @@ pub(crate) async fn graph_open_nodes(mut call: Call) -> Result<Reply, Failure> {
         Listing::new("graph_open_nodes", &bank.location(), &json!({"nodes": nodes, "depth": depth}));
     let passed: Passed = listing.place(cursor.as_deref())?;
     let nodes: Vec<EntityRef> = nodes.into_iter().map(EntityRef).collect();
-    // As much is loaded for every page, so that all pages are of one list.
+    // The same amount is loaded for every page, so that all pages belong to one list.
     let bytes = call.services.replies.bytes;
-    // What is loaded, and what is made of it.
+    // The loaded graph, and the reply made of it.
     call.services.replies.need(bytes.saturating_mul(2)).await?;
     let mut part = match bank.open(&call.caller, &nodes, depth, bytes).await {
         Ok(part) => part,
@@ -302,7 +302,7 @@ pub(crate) async fn graph_open_nodes(mut call: Call) -> Result<Reply, Failure> {
     let is_cut = before + part.entities_left + part.observations_left > 0
         || whole.cut(&part.entities, 2)?.1 + whole.cut(&part.observations, 1)?.1 > 0;
     if is_cut {
-        // What was asked for is shown before what is around it.
+        // Requested entities come before their neighbours.
         let is_asked = |entity: &Entity| {
             nodes.iter().any(|node| {
                 node.0.trim() == entity.id
@@ -339,7 +339,7 @@ pub(crate) async fn graph_open_nodes(mut call: Call) -> Result<Reply, Failure> {
     Reply::json(&data)
 }
 
-/// Says how much of each list did not fit into a reply, and how to get it.
+/// Adds how much of each list did not fit into a reply, and how to get it.
 pub(super) fn note_left(data: &mut Value, left: &[(&str, usize)], next: &str) {
     let left: Map<String, Value> = left
         .iter()
@@ -367,7 +367,7 @@ struct Delete {
 pub(crate) async fn graph_delete_entity(mut call: Call) -> Result<Reply, Failure> {
     let Delete { entity, observation_id } = call.parse()?;
     let entity = entity.filter(|entity| !entity.is_empty());
-    // Whoever sends an empty id may mean a fact whose id was lost on the way; the whole node is not what goes then.
+    // An empty id may be a lost id of an observation; do not delete the whole entity then.
     if entity.is_some() && observation_id.as_deref().is_some_and(|id| id.trim().is_empty()) {
         return Err(Failure::said(
             "`observationId` is empty; give the id of the fact to delete, or leave it out to delete the whole node; \
@@ -497,7 +497,7 @@ pub(crate) async fn graph_add_doc_pointer(mut call: Call) -> Result<Reply, Failu
             _ => None,
         }
     } else {
-        // A part of a heading that is there or not would be a question about the text.
+        // Whether a part of a heading exists would be a question about the text.
         if heading.is_some() {
             call.must_read("point to a heading, since that asks what a document holds")?;
         }

@@ -1,11 +1,11 @@
-//! Names in a reply the arguments that the tool did not know and left aside.
+//! Names the ignored arguments in a reply.
 
 use memory_bank_core::limits;
 use serde_json::{Value, json};
 
 use super::reply::{Failure, Reply};
 
-/// Adds the names to what a tool answered: to its data, and to its text as far as that is not the text of a document.
+/// Adds the names to a reply: to its data, and to its text unless that is the text of a document.
 pub(super) fn noted(outcome: Result<Reply, Failure>, names: &[String]) -> Result<Reply, Failure> {
     if names.is_empty() {
         return outcome;
@@ -39,7 +39,7 @@ pub(super) fn noted(outcome: Result<Reply, Failure>, names: &[String]) -> Result
     }
 }
 
-/// The names in one line, where the text of the reply is a document: a block of its own, behind it.
+/// The names in one line, if the text of the reply is a document: a separate block after it.
 pub(super) fn beside_a_document(outcome: &Result<Reply, Failure>, names: &[String]) -> Option<String> {
     let Ok(reply) = outcome else { return None };
     (!names.is_empty() && is_document(&reply.text, &reply.structured)).then(|| line(names))

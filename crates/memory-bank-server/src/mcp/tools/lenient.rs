@@ -1,6 +1,6 @@
-//! Values as models send them: lists and objects as JSON text, numbers and flags as text, one text for a list, words in
-//! any case. A value is changed only where it cannot mean anything else; whatever is not plain stays as it came, and is
-//! refused by the check that follows. A text that is wanted as text is never read as anything else.
+//! Normalises values as models send them: lists and objects as JSON text, numbers and flags as text, one text for a
+//! list, words in any case. A value is converted only if it cannot mean anything else; an ambiguous value stays
+//! unchanged, and the following check refuses it. A text argument is never converted.
 
 use memory_bank_core::limits;
 use serde::de::{self, Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
@@ -8,7 +8,7 @@ use serde_json::{Map, Number, Value};
 
 use super::schema::Kind;
 
-/// Brings a value to the type that its argument takes, where its meaning is plain.
+/// Converts a value to the type of its argument, if its meaning is unambiguous.
 pub(super) fn coerce(kind: Kind, value: &mut Value) {
     let plain = match (kind, &*value) {
         (Kind::Word(words) | Kind::KnownWord(words), Value::String(text)) => {
@@ -30,10 +30,10 @@ pub(super) fn coerce(kind: Kind, value: &mut Value) {
     }
 }
 
-/// The word of a list that a text means: in any case, with other separators or blanks around it. Another word of the same
-/// meaning is not guessed.
+/// The listed word that a text means: in any case, with other separators or surrounding blanks. Synonyms are not
+/// guessed.
 fn word(words: &[&'static str], text: &str) -> Option<&'static str> {
-    /// No word of a list is longer.
+    /// No listed word is longer.
     const LONGEST: usize = 64;
     if text.len() > LONGEST {
         return None;
@@ -50,8 +50,8 @@ fn flag(text: &str) -> Option<Value> {
         .map(|(_, flag)| Value::Bool(flag))
 }
 
-/// A list of texts that came as one text: as JSON, or the only item itself. What begins like a list in quotes and is not
-/// JSON is neither.
+/// A list of texts that was sent as one text: as JSON, or as its only item. Text that begins like a quoted list and
+/// is not JSON is neither.
 fn texts(text: &str) -> Option<Value> {
     let trimmed = text.trim();
     if let Some(list) = parsed(trimmed).filter(Value::is_array) {
@@ -63,7 +63,7 @@ fn texts(text: &str) -> Option<Value> {
     (!broken && !empty).then(|| Value::Array(vec![Value::String(text.to_owned())]))
 }
 
-/// A list of objects that came as JSON text, as its only item, or with items that are JSON text.
+/// A list of objects that was sent as JSON text, as its only item, or with items that are JSON text.
 fn objects(value: &Value) -> Option<Value> {
     let mut list = match value {
         Value::String(text) => match parsed(text)? {
@@ -83,7 +83,8 @@ fn objects(value: &Value) -> Option<Value> {
     Some(Value::Array(list))
 }
 
-/// An object that came as JSON text where a text is as good: only one that has the members of a source is meant.
+/// An object that was sent as JSON text where text is allowed as well: only one with the members of a source is
+/// converted.
 fn source(text: &str) -> Option<Value> {
     let object = parsed(text)?;
     let members = object.as_object()?;
@@ -92,7 +93,7 @@ fn source(text: &str) -> Option<Value> {
     is_source.then_some(object)
 }
 
-/// A list or an object as JSON text. One in which a member has two values is none: nobody knows which is meant.
+/// A list or an object as JSON text. One with a repeated member is ambiguous and not converted.
 fn parsed(text: &str) -> Option<Value> {
     let text = text.trim();
     if !text.starts_with(['[', '{']) || text.len() > limits::DOCUMENT_BYTES.saturating_mul(4) {
@@ -101,22 +102,22 @@ fn parsed(text: &str) -> Option<Value> {
     unrepeated(text).ok()
 }
 
-/// JSON text in which no member is given twice.
+/// JSON text without repeated members.
 ///
 /// # Errors
-/// It is none.
+/// It is not valid.
 pub(crate) fn unrepeated(text: &str) -> Result<Value, serde_json::Error> {
     serde_json::from_str::<Unique>(text).map(|unique| unique.0)
 }
 
-/// Why a text that looks like a list or an object is not read as one.
+/// Why a text that looks like a list or an object is not converted.
 pub(super) fn why_not_json(text: &str) -> Option<String> {
     let text = text.trim();
     text.starts_with(['[', '{']).then_some(())?;
     unrepeated(text).err().map(|error| error.to_string())
 }
 
-/// JSON in which no object has two members of one name.
+/// JSON in which no object has a repeated member.
 struct Unique(Value);
 
 impl<'de> Deserialize<'de> for Unique {

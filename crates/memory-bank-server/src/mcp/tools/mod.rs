@@ -1,5 +1,5 @@
-//! Tools. [`table`] is the one place that names them; a family's file holds its handlers: typed arguments in, typed
-//! reply out, no rules of their own.
+//! Tools. Only [`table`] names them; a family's file has its handlers: typed arguments in, typed reply out, no rules
+//! of their own.
 
 mod aliases;
 mod arguments;
@@ -61,9 +61,9 @@ pub(crate) struct ToolSpec {
     pub(crate) description: &'static str,
     /// Groups the tools in `get_instructions`.
     pub(crate) family: Family,
-    /// What the caller must be allowed to do.
+    /// The right that a caller needs.
     pub(crate) right: Right,
-    /// What is answered to a caller who has that right and may not read.
+    /// The reply to a caller with that right who may not read.
     pub(crate) without_read: WithoutRead,
     pub(crate) hints: Hints,
     pub(crate) bank: BankNeed,
@@ -84,7 +84,7 @@ pub(crate) enum Family {
     Backups,
 }
 
-/// What a client may assume of a tool.
+/// Hints for clients.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Hints {
     pub(crate) reads_only: bool,
@@ -92,32 +92,32 @@ pub(crate) struct Hints {
     pub(crate) idempotent: bool,
 }
 
-/// Whether a tool works on a bank, when that is looked for, and what is said when there is none.
+/// Whether a tool needs a bank, when it is looked up, and the error without one.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum BankNeed {
-    /// The tool needs none, or finds it itself.
+    /// The tool needs none, or looks it up itself.
     None,
-    /// Looked for before the arguments are checked.
+    /// Looked up before the arguments are checked.
     First(&'static str),
-    /// Looked for after the arguments have been checked.
+    /// Looked up after the arguments were checked.
     Then(&'static str),
 }
 
 impl ToolSpec {
-    /// What happens to an argument that the tool does not know. A misspelt one must not make a call delete or overwrite
-    /// more than it says, so it is refused where something may be lost or an etag says what is meant.
+    /// The treatment of an unknown argument. A misspelt one must not make a call delete or overwrite more than
+    /// intended, so it is refused if something may be lost or if an etag was given.
     fn unknown(&self) -> Unknown {
         let guards = self.arguments.iter().any(|argument| argument.name == "ifMatchEtag");
         if self.hints.may_destroy || guards { Unknown::Refused } else { Unknown::LeftAside }
     }
 }
 
-/// A call on its way to a handler.
+/// A call that is passed to a handler.
 pub(crate) struct Call {
     pub(crate) caller: Arc<Caller>,
     pub(crate) services: Services,
     pub(crate) arguments: Map<String, Value>,
-    /// The names of arguments that the tool does not know.
+    /// The names of unknown arguments.
     pub(crate) left_aside: Vec<String>,
     bank: Option<Arc<dyn Bank>>,
 }
@@ -128,14 +128,14 @@ type Outcome = Pin<Box<dyn Future<Output = Result<Reply, Failure>> + Send>>;
 pub(crate) type Handler = fn(Call) -> Outcome;
 
 impl Call {
-    /// The bank, for tools whose row says that they need one.
+    /// The bank, for tools whose row requires one.
     pub(crate) fn bank(&self) -> Result<Arc<dyn Bank>, Failure> {
         self.bank
             .clone()
             .ok_or_else(|| Failure::Internal("a tool uses a bank that its row does not ask for".into()))
     }
 
-    /// Asks for the right to read, for what a tool that takes another right shows or compares.
+    /// Requires the right to read, for a tool with another right that shows or compares content.
     pub(crate) fn must_read(&self, what: &str) -> Result<(), Failure> {
         if self.caller.may(Right::Read) {
             return Ok(());
@@ -143,7 +143,7 @@ impl Call {
         Err(Failure::Own(format!("this key may not {what}: {}", rights::lacking(&self.caller, Right::Read))))
     }
 
-    /// Asks for the right to write, for what a tool that takes another right may change.
+    /// Requires the right to write, for a tool with another right that may change content.
     pub(crate) fn must_change(&self, what: &str) -> Result<(), Failure> {
         if self.caller.may(Right::Write) {
             return Ok(());
@@ -154,20 +154,20 @@ impl Call {
         )))
     }
 
-    /// The arguments, typed. They have been checked against the row's description.
+    /// The typed arguments. They were checked against the row's description.
     pub(crate) fn parse<T: DeserializeOwned>(&mut self) -> Result<T, Failure> {
         let arguments = Value::Object(std::mem::take(&mut self.arguments));
         serde_json::from_value(arguments).map_err(|error| Failure::Malformed(error.to_string()))
     }
 }
 
-/// The tools of the toolset that this caller may call, as `tools/list` shows them.
+/// The tools of the toolset that this caller may call, for `tools/list`.
 pub(crate) fn list(caller: &Caller, toolset: &Toolset) -> Vec<Tool> {
     let listed = |tool: &&ToolSpec| caller.may(tool.right) && toolset.shows(tool.name, tool.family);
     TOOLS.iter().filter(listed).map(describe).collect()
 }
 
-/// The reply to a call of a tool that changes something, where nothing may be changed.
+/// The reply to a call of a tool that changes something, in read-only mode.
 pub(crate) fn refused_as_read_only(name: &str) -> CallToolResult {
     let name = known_name(name).unwrap_or_default();
     let text = format!(
@@ -177,20 +177,20 @@ pub(crate) fn refused_as_read_only(name: &str) -> CallToolResult {
     CallToolResult::error(vec![ContentBlock::text(text)])
 }
 
-/// The name of the tool that a client means by this one, which may be one of the older names.
+/// The tool's name, also for an older name.
 pub(crate) fn known_name(name: &str) -> Option<&'static str> {
     let name = aliases::find(name).map_or(name, |alias| alias.tool);
     TOOLS.iter().map(|tool| tool.name).find(|known| *known == name)
 }
 
-/// The right that a call of this name takes.
+/// The right that a call of this name needs.
 pub(crate) fn right_of(name: &str, arguments: Option<&Map<String, Value>>) -> Option<Right> {
     let known = known_name(name)?;
     let right = TOOLS.iter().find(|tool| tool.name == known).map(|tool| tool.right)?;
     Some(if lists_backups(name, arguments) { Right::Read } else { right })
 }
 
-/// Whether a call lists the backups, which changes nothing. Making one asks for its right again.
+/// Whether a call only lists backups. Creating one checks its right again.
 fn lists_backups(name: &str, arguments: Option<&Map<String, Value>>) -> bool {
     let is_true = |value: &Value| match value {
         Value::Bool(flag) => *flag,
@@ -201,22 +201,20 @@ fn lists_backups(name: &str, arguments: Option<&Map<String, Value>>) -> bool {
     name == "list_backups" || name == "create_backup" && list_only.is_some_and(is_true)
 }
 
-/// Whether a tool does nothing but read.
+/// Whether a tool only reads.
 pub(crate) fn reads_only(name: &str) -> bool {
     let name = aliases::find(name).map_or(name, |alias| alias.tool);
     TOOLS.iter().any(|tool| tool.name == name && tool.hints.reads_only)
 }
 
-/// Whether a call of this tool may be answered from memory, without the store: those that work on no bank, and names that
-/// are no tool's.
+/// Whether a call of this tool can be answered without the store: tools without a bank, and unknown names.
 pub(crate) fn may_spare_the_store(name: &str) -> bool {
     let name = aliases::find(name).map_or(name, |alias| alias.tool);
     TOOLS.iter().find(|tool| tool.name == name).is_none_or(|tool| matches!(tool.bank, BankNeed::None))
 }
 
-/// A tool as clients are shown it. Every conversation pays for every word, so nothing is said that is so anyway: a hint
-/// that has its default, or means nothing beside another, a title that repeats the name, a least number of nought or one, a
-/// most that nobody reaches.
+/// A tool as listed for clients. Every conversation pays for every word, so defaults are omitted: default hints,
+/// hints without effect, a title that repeats the name, minimums of zero or one, a maximum that nobody reaches.
 fn describe(spec: &ToolSpec) -> Tool {
     let is_listed = |argument: &&Argument| !table::UNLISTED.contains(&argument.name);
     let mut shown: Vec<Argument> = spec.arguments.iter().filter(is_listed).copied().collect();
@@ -238,7 +236,7 @@ fn describe(spec: &ToolSpec) -> Tool {
     Tool::new(spec.name, spec.description, schema).with_annotations(hints)
 }
 
-/// Leaves out of a schema what says little.
+/// Removes redundant parts of a schema.
 fn make_lean(schema: &mut Value) {
     let Some(object) = schema.as_object_mut() else { return };
     if object.get("minimum").and_then(Value::as_u64).is_some_and(|least| least <= 1) {
@@ -255,10 +253,11 @@ fn make_lean(schema: &mut Value) {
     }
 }
 
-/// Runs a tool by its name or by one of the older names.
+/// Runs a tool by its name or by an older name.
 ///
 /// # Errors
-/// There is no such tool, or a fault inside. A tool that says no, also to its arguments, is a result with `isError`.
+/// The tool does not exist, or an internal error. A refusal by a tool, also of its arguments, is a result with
+/// `isError`.
 pub(crate) async fn call(
     services: &Services,
     caller: &Arc<Caller>,
@@ -307,8 +306,7 @@ pub(crate) async fn call(
     Ok(result)
 }
 
-/// Brings the arguments of a call into the shape that the tool's row describes. Returns the names of those that it does
-/// not know.
+/// Normalises the arguments of a call by the tool's row. Returns the names of unknown ones.
 fn prepared(
     spec: &ToolSpec,
     alias: Option<&aliases::Alias>,

@@ -1,4 +1,4 @@
-//! The mode of the assistant, and "Update Memory Bank". Both are notes to the model; they gate nothing.
+//! The mode of the assistant, and "Update Memory Bank". Both are information for the model; they restrict nothing.
 
 use memory_bank_core::error::WorkspaceError;
 use memory_bank_core::mode::{Mode, UnknownMode, starts_umb};
@@ -9,7 +9,7 @@ use serde_json::json;
 use super::Call;
 use super::reply::{Failure, NO_BANK_A, Reply};
 
-/// How much of the reason is shown why a rules file cannot be used.
+/// Characters of the reason why a rules file is invalid.
 const REASON_CHARS: usize = 300;
 
 #[derive(Deserialize)]
@@ -25,7 +25,7 @@ pub(crate) async fn current(call: &Call) -> Result<SessionState, Failure> {
     Ok(call.services.state.load(&call.caller).await?)
 }
 
-/// Shows or switches the mode, and starts or ends UMB. With both asked for, both happen, or neither.
+/// Returns or switches the mode, and starts or ends UMB. If both are requested, both happen, or neither.
 pub(crate) async fn switch_mode(mut call: Call) -> Result<Reply, Failure> {
     let SwitchMode { mode, umb, umb_command } = call.parse()?;
     let mode = mode.filter(|mode| !mode.is_empty());
@@ -34,7 +34,7 @@ pub(crate) async fn switch_mode(mut call: Call) -> Result<Reply, Failure> {
         .transpose()
         .map_err(|error: UnknownMode| Failure::said(error.to_string()))?;
     let before = current(&call).await?;
-    // A client that must send every argument says `false` beside a mode, and means nothing by it.
+    // A client that must send every argument sends `false` beside a mode, without meaning it.
     let umb = umb.filter(|umb| *umb || before.umb_active || mode.is_none());
     let has_bank = match call.services.workspace.bank(&call.caller, None).await {
         Ok(_) => true,
@@ -69,7 +69,7 @@ pub(crate) async fn switch_mode(mut call: Call) -> Result<Reply, Failure> {
         .state
         .update(&call.caller, &mut |state: &mut SessionState| {
             if let Some(mode) = mode {
-                // Another mode has other rules, so an update that the old ones allowed ends with them.
+                // Another mode has other rules, so an update that the old ones allowed ends.
                 if mode != state.mode {
                     state.umb_active = false;
                 }
@@ -95,8 +95,8 @@ pub(crate) async fn switch_mode(mut call: Call) -> Result<Reply, Failure> {
     Ok(Reply { text: lines.join("\n"), ..shown(&after, has_bank) })
 }
 
-/// Why a rules file cannot be used, which may quote the file. That comes with a repository, so its words stay on one line
-/// and few.
+/// Why a rules file is invalid, possibly with a quotation. The file comes with a repository, so the quotation is
+/// short and on one line.
 fn on_one_line(reason: &str) -> String {
     let mut line: String = reason.chars().take(REASON_CHARS).collect::<String>().escape_debug().to_string();
     if reason.chars().nth(REASON_CHARS).is_some() {

@@ -1,5 +1,5 @@
-//! Shows one document: whole where it fits, as clients know it, or else a part. A part is never called `content` and has no
-//! etag of the document, so that it cannot be written back as the whole.
+//! Returns one document: whole if it fits, or else a part. A part is never called `content` and has no etag, so that
+//! it cannot be written back as the whole.
 
 use memory_bank_core::document::{
     Document, Extent, LeftOut, Part, Selection, json_chars, part, section::Outline,
@@ -12,11 +12,11 @@ use super::reply::{Failure, Reply};
 use super::room::Room;
 use crate::services::Replies;
 
-/// How many headings stand with the beginning of a long document, and how long each may be.
+/// How many headings are listed with the beginning of a long document, and their length.
 const HEADINGS: usize = 40;
 const HEADING_CHARS: usize = 60;
 
-/// What is asked for.
+/// The requested selection.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct ReadOne {
@@ -32,10 +32,10 @@ pub(super) struct ReadOne {
 }
 
 impl ReadOne {
-    /// The part that is asked for, if it is one.
+    /// The requested part, if any.
     ///
     /// # Errors
-    /// Two parts are asked for at once.
+    /// Two parts are requested at once.
     fn selection(&self) -> Result<Option<Selection<'_>>, Failure> {
         let heading = self.heading.as_deref().filter(|heading| !heading.trim().is_empty());
         let from = self.from_line.or(self.from_char.map(|_| 1));
@@ -74,7 +74,7 @@ impl ReadOne {
             None => headings(&document.content),
             Some(_) => Vec::new(),
         };
-        // They help to choose a part; they do not take the place of one.
+        // They help to select a part, and must not take its room.
         let fits = json!(headings).to_string().chars().count() <= room.bounds().chars / 4;
         let headings = if fits { headings } else { Vec::new() };
         put(&mut frame, "headings", json!(headings));
@@ -107,7 +107,7 @@ impl ReadOne {
         Reply::json(&data)
     }
 
-    /// The call that reads what was left out.
+    /// The call that reads the omitted part.
     fn next(&self, left: LeftOut, selection: Option<Selection<'_>>) -> Value {
         let mut arguments = Map::new();
         arguments.insert("filename".into(), json!(self.filename));
@@ -126,10 +126,10 @@ impl ReadOne {
     }
 }
 
-/// What a whole document needs no room for: there is nothing to say of what is left.
+/// Room that a whole document does not need: it has no omissions.
 const SPARE: usize = 500;
 
-/// The headings of a document with their lines, the highest levels first where there are too many.
+/// The headings of a document with their lines, the highest levels first if there are too many.
 fn headings(text: &str) -> Vec<String> {
     let outline = Outline::of(text);
     let all = outline.headings();

@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use super::Call;
 use super::reply::{Failure, Reply};
 
-/// Runs one rule as one edit and gives what it returned.
+/// Runs one rule as one edit and returns its result.
 pub(super) async fn edit<T: Send>(
     call: &Call,
     paths: &[DocumentPath],
@@ -29,7 +29,7 @@ pub(super) async fn edit<T: Send>(
     outcome.ok_or_else(|| Failure::Internal("the store did not run the edit".into()))
 }
 
-/// The same for a rule on the logs: where one is full, its oldest entries move to an archive in the same edit.
+/// The same for a rule on logs: if one is full, its oldest entries move to an archive in the same edit.
 pub(super) async fn edit_log<T: Send>(
     call: &Call,
     paths: &[DocumentPath],
@@ -39,7 +39,7 @@ pub(super) async fn edit_log<T: Send>(
     edit(call, paths, |drafts| with_archiving(drafts, now, &mut rule)).await
 }
 
-/// Adds to a reply what was moved to archives, if anything was.
+/// Adds the archived entries to a reply, if there are any.
 pub(super) fn with_archived(reply: Reply, archived: &[Archived]) -> Result<Reply, Failure> {
     if archived.is_empty() {
         return Ok(reply);
@@ -68,7 +68,7 @@ pub(super) fn with_archived(reply: Reply, archived: &[Archived]) -> Result<Reply
     Ok(Reply::text(format!("{text}\n{}", moved.join("\n")), structured))
 }
 
-/// Adds a line to the history and, unless told not to, to the session notes.
+/// Adds a line to the history and, by default, to the session notes.
 pub(crate) async fn track_progress(mut call: Call) -> Result<Reply, Failure> {
     let asked: TrackProgress = call.parse()?;
     let (now, author) = (call.services.clock.now(), call.caller.author());
@@ -121,7 +121,7 @@ pub(crate) async fn add_session_note(mut call: Call) -> Result<Reply, Failure> {
 pub(crate) async fn update_tasks(mut call: Call) -> Result<Reply, Failure> {
     let mut asked: UpdateTasks = call.parse()?;
     asked.only_whole = !call.caller.may(Right::Read);
-    // Whether a text fits says what the bank holds.
+    // Whether a text matches reveals the bank's content.
     if asked.only_whole && asked.resolve.as_ref().is_some_and(|texts| !texts.is_empty()) {
         return Err(Failure::own("`resolve` takes the scope `read`; use a key that has it"));
     }
@@ -170,7 +170,7 @@ pub(crate) async fn update_active_context(mut call: Call) -> Result<Reply, Failu
     with_archived(reply, &archived)
 }
 
-/// Shows what was taken out, in a member of its own, so that a reply can go without it.
+/// Adds the removed text, in its own member, so that a reply can omit it.
 pub(super) fn note_removed(data: &mut Value, removed: &Removed) {
     if !removed.is_empty()
         && let Some(object) = data.as_object_mut()
@@ -179,7 +179,7 @@ pub(super) fn note_removed(data: &mut Value, removed: &Removed) {
     }
 }
 
-/// Names what was to be taken out and is not there, with what may be meant.
+/// Adds texts that were not found, with similar ones.
 pub(super) fn note_not_found(data: &mut Value, not_found: &[NotFound]) {
     if !not_found.is_empty()
         && let Some(object) = data.as_object_mut()

@@ -1,5 +1,6 @@
-//! Takes a batch for the graph in the shape of the reference memory server, which models know by heart: facts within their
-//! entity, and several facts of one entity in a list. The schema does not show it. What is not plain stays as it came.
+//! Accepts a graph batch in the form of the reference memory server, which models know: observations within their
+//! entity, and several observations of one entity in a list. The schema does not show it. Ambiguous input stays
+//! unchanged.
 
 use serde_json::{Map, Value, json};
 
@@ -7,7 +8,7 @@ use super::graph::{BATCH_ENTITY, BATCH_OBSERVATION};
 use super::lenient;
 use super::schema::Kind;
 
-/// Brings the facts of a batch into `observations`, one each.
+/// Moves the observations of a batch into `observations`, one each.
 pub(super) fn translate(arguments: &mut Map<String, Value>) {
     let mut facts = Vec::new();
     if let Some(entities) = arguments.get_mut("entities") {
@@ -23,7 +24,7 @@ pub(super) fn translate(arguments: &mut Map<String, Value>) {
             lenient::coerce(Kind::Objects(BATCH_OBSERVATION), &mut given);
             match given {
                 Value::Array(items) => items.into_iter().flat_map(one_each).collect(),
-                // The check names what is wrong with it.
+                // The check reports its error.
                 other => {
                     arguments.insert("observations".to_owned(), other);
                     return;
@@ -37,7 +38,7 @@ pub(super) fn translate(arguments: &mut Map<String, Value>) {
     }
 }
 
-/// Moves the facts out of an entity.
+/// Moves the observations out of an entity.
 fn take_facts(entity: &mut Map<String, Value>, facts: &mut Vec<Value>) {
     let Some(name) = entity.get("name").and_then(Value::as_str).map(str::to_owned) else { return };
     let kind = ["entityType", "entity_type"].iter().find_map(|key| entity.get(*key)).and_then(Value::as_str);

@@ -1,4 +1,4 @@
-//! What a tool answers, and how it fails.
+//! Replies and failures of tools.
 
 use memory_bank_core::error::{EditError, GraphError, StoreError, WorkspaceError};
 use memory_bank_core::limits;
@@ -18,7 +18,7 @@ pub(crate) const NO_BANK_B: &str =
 /// The text when a graph tool finds no bank.
 pub(crate) const NO_BANK_C: &str = "Memory Bank not initialized. Use initialize_memory_bank first.";
 
-/// A tool's success: the text that clients of the original parse, and the same as data.
+/// A tool's success: the text that clients of the TypeScript server parse, and the same as data.
 #[derive(Debug, Clone)]
 pub(crate) struct Reply {
     pub(crate) text: String,
@@ -26,48 +26,48 @@ pub(crate) struct Reply {
 }
 
 impl Reply {
-    /// A reply whose text is the data as JSON. A model pays for every blank, so there are none.
+    /// A reply whose text is compact JSON, because a model pays for every blank.
     pub(crate) fn json(data: &impl Serialize) -> Result<Self, Failure> {
         let structured = serde_json::to_value(data).map_err(|error| Failure::Internal(error.to_string()))?;
         Ok(Self { text: structured.to_string(), structured })
     }
 
-    /// A reply in words, with the same as data.
+    /// A reply with a text, and the same as data.
     pub(crate) fn text(text: impl Into<String>, structured: Value) -> Self {
         Self { text: text.into(), structured }
     }
 
-    /// A reply in words that is one sentence and nothing else.
+    /// A reply with one sentence only.
     pub(crate) fn sentence(text: impl Into<String>) -> Self {
         let text = text.into();
         Self { structured: json!({"message": text}), text }
     }
 }
 
-/// Why a tool call did not succeed.
+/// Why a tool call failed.
 #[derive(Debug, Clone)]
 pub(crate) enum Failure {
-    /// The tool ran and says no: an `isError` reply in words, which may quote the bank.
+    /// The tool refused: an `isError` text, which may quote the bank.
     Said(String),
-    /// The same in words that quote nothing but the call itself: also for callers who may not read.
+    /// Like `Said`, quoting nothing but the call itself: also for callers who may not read.
     Own(String),
-    /// The same with a hint from the bank behind the words.
+    /// Like `Own`, with a hint from the bank appended.
     Hinted { text: String, hint: String },
-    /// The tool ran and says no, as data: an `isError` reply in JSON.
+    /// The tool refused: an `isError` reply in JSON.
     Data(Value),
-    /// The arguments are not what the tool takes: an `isError` reply in words that quote nothing but the call itself.
+    /// Invalid arguments: an `isError` text that quotes nothing but the call itself.
     Malformed(String),
-    /// There is no such tool: a JSON-RPC error -32602.
+    /// The tool does not exist: a JSON-RPC error -32602.
     UnknownTool(String),
-    /// A fault of ours. The log has the text, the client a request id.
+    /// An internal error. The log has the text, the client gets its id.
     Internal(String),
-    /// The storage cannot be reached now. The log has the text.
+    /// The storage is unreachable. The log has the text.
     Unreachable(String),
-    /// The storage has no connection free.
+    /// The storage has no free connection.
     Overloaded,
-    /// The key that the call came with is void: over HTTP the reply is a 401.
+    /// The call's key is void: over HTTP the reply is a 401.
     KeyVoid,
-    /// There is no memory for the reply now.
+    /// There is no memory for the reply.
     NoMemory(NoMemory),
 }
 
@@ -82,7 +82,8 @@ impl Failure {
         Self::Own(text.into())
     }
 
-    /// Puts what was being done before the reason, as the original's texts do; malformed calls and faults stay.
+    /// Prefixes the reason with the failed operation, like the TypeScript server; malformed calls and internal errors
+    /// stay unchanged.
     pub(crate) fn while_doing(self, what: &str) -> Self {
         match self {
             Self::Said(reason) => Self::Said(format!("{what}: {reason}")),
@@ -160,13 +161,13 @@ impl From<WorkspaceError> for Failure {
     fn from(error: WorkspaceError) -> Self {
         match error {
             WorkspaceError::Store(error) => error.into(),
-            // Where a bank is, not what it holds.
+            // The location of a bank, not its content.
             other => Self::Own(other.to_string()),
         }
     }
 }
 
-/// Turns the outcome into what goes over the wire. `fault` identifies an internal fault in the reply and in the log.
+/// Turns the outcome into a result of the protocol. `fault` identifies an internal error in the reply and in the log.
 pub(crate) fn into_result(outcome: Result<Reply, Failure>, fault: Uuid) -> Result<CallToolResult, ErrorData> {
     match outcome {
         Ok(reply) => {
@@ -194,7 +195,7 @@ pub(crate) fn into_result(outcome: Result<Reply, Failure>, fault: Uuid) -> Resul
     }
 }
 
-/// Puts the data beside a small text. Many clients hand both to the model, so a long reply has its text alone; no tool
+/// Adds the data to a small text. Many clients pass both to the model, so a long reply has its text only; no tool
 /// declares an output schema, which would promise the data with every reply.
 fn attach(result: &mut CallToolResult, data: Value) {
     let text = result.content.iter().filter_map(|block| block.as_text()).map(|block| block.text.len());
@@ -204,24 +205,24 @@ fn attach(result: &mut CallToolResult, data: Value) {
     }
 }
 
-/// What is busy now and may be tried again.
+/// The server is busy; try again.
 const SERVER_BUSY: ErrorCode = ErrorCode(-32050);
-/// The key is void. Only this program makes errors of this code, so no text of a bank can pass for one.
+/// The key is void. Only this program creates errors with this code, so no text of a bank can be taken for one.
 pub(crate) const KEY_VOID: ErrorCode = ErrorCode(-32051);
-/// When to try again what could not reach the storage, in seconds.
+/// Seconds until a retry while the storage is unreachable.
 pub(crate) const UNREACHABLE_RETRY: u32 = 5;
-/// What a client reads while the storage cannot be reached.
+/// The message while the storage is unreachable.
 pub(crate) const UNREACHABLE: &str = "the server cannot reach its storage at the moment; try again in a few seconds. A call \
     that changes something may have been carried out: read before it is repeated";
 
-/// The storage cannot be reached: the log gets the detail, the client when to try again.
+/// The storage is unreachable: the log gets the detail, the client the time to retry.
 fn unreachable(detail: &str, fault: Uuid) -> ErrorData {
     tracing::error!(fault.id = %fault, fault.detail = detail, "the storage cannot be reached");
     let text = format!("{UNREACHABLE} (the log has more under the id {fault})");
     ErrorData::internal_error(text, Some(json!({"retryAfter": UNREACHABLE_RETRY})))
 }
 
-/// No connection to the storage came free; over HTTP the status says so, too.
+/// No connection to the storage became free; over HTTP the status shows it, too.
 fn overloaded() -> ErrorData {
     ErrorData::new(
         SERVER_BUSY,
@@ -234,7 +235,7 @@ fn key_void() -> ErrorData {
     ErrorData::new(KEY_VOID, StoreError::KeyVoid.to_string(), None)
 }
 
-/// There is no memory for a reply; over HTTP the status says so, too.
+/// There is no memory for a reply; over HTTP the status shows it, too.
 pub(crate) fn no_memory(full: NoMemory) -> ErrorData {
     let of = match full {
         NoMemory::Key => "key",
@@ -244,13 +245,14 @@ pub(crate) fn no_memory(full: NoMemory) -> ErrorData {
     ErrorData::new(SERVER_BUSY, full.text(), Some(json!({"retryAfter": 2, "of": of})))
 }
 
-/// A fault of ours: the log gets the detail, the client an id to ask for it.
+/// An internal error: the log gets the detail, the client its id.
 pub(crate) fn internal(detail: &str, fault: Uuid) -> ErrorData {
     tracing::error!(fault.id = %fault, fault.detail = detail, "a call failed inside the server");
-    ErrorData::internal_error(format!("the server failed; its log tells more under the id {fault}"), None)
+    ErrorData::internal_error(format!("internal error; see the server log for the id {fault}"), None)
 }
 
-/// A fault of a store outside a tool call, as a JSON-RPC error. What the user can act on is said, the rest is logged.
+/// A store error outside of a tool call, as a JSON-RPC error. Errors that the user can fix are sent, others are
+/// logged.
 pub(crate) fn store_fault(error: &StoreError, fault: Uuid) -> ErrorData {
     match error {
         StoreError::Unavailable(detail) => internal(detail, fault),

@@ -1,4 +1,4 @@
-//! What fits into one reply. What does not is counted and named, never cut in the middle: nothing that is shown can be
+//! The room of one reply. Items that do not fit are counted and named, never cut in the middle: a part can never be
 //! taken for the whole and written back.
 
 use memory_bank_core::caller::Caller;
@@ -12,12 +12,12 @@ use super::bounded::shorten;
 use super::reply::Failure;
 use crate::services::Replies;
 
-/// What it takes to say that an item was shortened.
+/// Length of the note about a shortened item.
 const FRAME: usize = 80;
-/// So many documents are read without asking for their lengths first, which costs a round trip.
+/// So many documents are read without querying their lengths first, which costs a round trip.
 const UNASKED: usize = 5;
 
-/// What is left of a reply's text: characters, which a model reads, and bytes, which the server holds.
+/// The remaining room of a reply's text: characters, which a model reads, and bytes, which the server holds.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Room {
     chars: usize,
@@ -25,10 +25,10 @@ pub(super) struct Room {
 }
 
 impl Room {
-    /// The room of a reply that has `frame` beside what is put into it. Unasked it has [`limits::REPLY_CHARS`]; a call that
-    /// asks gets as many as it wants, up to the bytes of a reply.
+    /// The room of a reply beside its `frame`: [`limits::REPLY_CHARS`] by default, or the requested length, up to the
+    /// bytes of a reply.
     pub(super) fn of(replies: &Replies, asked: Option<usize>, frame: &Value) -> Self {
-        /// What is put into the frame afterwards: what is left, and how to get it.
+        /// Added to the frame afterwards: the omissions, and how to get them.
         const NOTES: usize = 600;
         let frame = frame.to_string();
         let chars = asked.unwrap_or(limits::REPLY_CHARS).min(replies.bytes);
@@ -38,17 +38,17 @@ impl Room {
         }
     }
 
-    /// How much a part may have that takes all of the room.
+    /// The bounds of a part that uses all of the room.
     pub(super) fn bounds(self) -> PartBounds {
         PartBounds { chars: self.chars, bytes: self.bytes }
     }
 
-    /// How many bytes are worth loading: whatever may fit.
+    /// How many bytes are worth loading.
     pub(super) fn bytes(self) -> usize {
         self.bytes.min(self.chars.saturating_mul(4))
     }
 
-    /// Takes so much, if it is left.
+    /// Uses so much, if it is available.
     fn take(&mut self, chars: usize, bytes: usize) -> bool {
         let fits = chars <= self.chars && bytes <= self.bytes;
         if fits {
@@ -58,20 +58,20 @@ impl Room {
         fits
     }
 
-    /// Takes what an item of a list needs, if it is left.
+    /// Uses the room of a list item, if it is available.
     fn fits(&mut self, item: &Value) -> bool {
         let text = item.to_string();
-        // A comma stands behind it.
+        // A comma follows.
         self.take(text.chars().count().saturating_add(1), text.len().saturating_add(1))
     }
 
-    /// A part of the room; what is taken of it is to be taken of the whole, too.
+    /// A share of the room; its use must also be subtracted from the whole.
     pub(super) fn share(self, share: usize) -> Self {
         let share = share.max(1);
         Self { chars: self.chars / share, bytes: self.bytes / share }
     }
 
-    /// Takes the first names that fit; the number of the others comes with them.
+    /// Takes the first names that fit, and the number of the others.
     pub(super) fn names(&mut self, names: impl IntoIterator<Item = String>) -> (Vec<String>, usize) {
         /// Quotes, comma, indent and the end of the line.
         const BESIDE: usize = 9;
@@ -89,7 +89,7 @@ impl Room {
         (kept, left)
     }
 
-    /// Takes the first items that fit into this share of what is left; the number of the others comes with them.
+    /// Takes the first items that fit into this share of the room, and the number of the others.
     pub(super) fn cut<T: Serialize>(
         &mut self,
         items: impl IntoIterator<Item = T>,
@@ -104,7 +104,7 @@ impl Room {
             }
             let mut value =
                 serde_json::to_value(&item).map_err(|error| Failure::Internal(error.to_string()))?;
-            // Reading on must get somewhere, also where a single item is longer than the room.
+            // A page must make progress, even if a single item is longer than the room.
             if kept.is_empty() && !own.clone().fits(&value) {
                 shorten(&mut value, own.chars.min(own.bytes / 4).saturating_sub(FRAME));
             }
@@ -130,24 +130,24 @@ pub(super) fn escaped(text: &str) -> usize {
         .sum()
 }
 
-/// A document that was asked for in a list.
+/// A requested document of a list.
 pub(super) enum Bounded {
-    /// What reading it gave.
+    /// The result of reading it.
     Read(ReadOutcome),
-    /// It was left out, since it would not fit any more; so many bytes long.
+    /// It was omitted because it does not fit; its length in bytes.
     LeftOut(u64),
 }
 
-/// What it may take to list the documents of a bank, in bytes, before their number is known.
+/// Estimated bytes for listing the documents of a bank, before their number is known.
 pub(crate) const LISTING_BYTES: usize = 2 * 1024 * 1024;
 
-/// What it may take to read these documents, in bytes, before their lengths are known.
+/// Estimated bytes for reading these documents, before their lengths are known.
 pub(crate) fn reading_bytes(paths: usize) -> usize {
     paths.min(UNASKED).saturating_mul(limits::DOCUMENT_BYTES / 2)
 }
 
-/// Reads documents in order, as many as fit. Of a long list the lengths are asked for first, so that no more is read than
-/// is shown.
+/// Reads documents in order, as many as fit. For a long list the lengths are queried first, so that no more is read
+/// than is shown.
 pub(super) async fn read_within(
     bank: &dyn Bank,
     caller: &Caller,
@@ -169,7 +169,7 @@ pub(super) async fn read_within(
     };
     let mut found = Vec::with_capacity(paths.len());
     while found.len() < paths.len() {
-        // One group at a time: what fits by its length, and few whose length nobody knows.
+        // One group at a time: those that fit by their length, and few of unknown length.
         let (mut wanted, mut decided) = (Vec::new(), Vec::new());
         let (mut expected, mut unknown) = (*room, 0);
         for (path, length) in paths.iter().zip(&lengths).skip(found.len()) {

@@ -1,18 +1,18 @@
 //! Arguments of a tool: described once, and shown to clients as JSON Schema. `arguments.rs` accepts and checks them.
 //!
-//! Schemas are plain, since some clients drop a tool whose schema is not: every property has one type, there are no
-//! unions, no references and no objects with free keys, and the depth has a bound.
+//! Schemas are simple, since some clients drop a tool with a complex one: every property has one type, there are no
+//! unions, no references and no objects with free keys, and the depth is bounded.
 
 use serde_json::{Map, Value, json};
 
-/// What one argument takes.
+/// The type of an argument.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Kind {
     /// Text of any length up to a document's.
     Text,
     /// One of these words.
     Word(&'static [&'static str]),
-    /// Shown as one of these words; the handler answers another one in the words that clients know.
+    /// Shown as one of these words; the handler answers other words with the error that clients know.
     KnownWord(&'static [&'static str]),
     /// `true` or `false`.
     Flag,
@@ -22,15 +22,16 @@ pub(crate) enum Kind {
     Clamped(u32, u32),
     /// A list of texts.
     Texts,
-    /// An object with free keys; shown as text, since some clients drop a tool that takes one. Both are taken.
+    /// An object with free keys; shown as text, since some clients drop a tool with such an object. Both are
+    /// accepted.
     Free,
     /// An object with these members.
     Object(&'static [Argument]),
     /// A list of objects with these members.
     Objects(&'static [Argument]),
-    /// Shown as a text; an object with free keys is taken, too.
+    /// Shown as a text; an object with free keys is accepted, too.
     TextOrFree,
-    /// `true` or `false`, as shown; the names of lists are taken, too.
+    /// `true` or `false`, as shown; the names of lists are accepted, too.
     Clear,
 }
 
@@ -39,18 +40,18 @@ pub(crate) enum Kind {
 pub(crate) struct Argument {
     pub(crate) name: &'static str,
     pub(crate) kind: Kind,
-    /// Required, and with which error when it is missing or (unless `may_be_empty`) an empty text.
+    /// Required, with the error if it is missing or (unless `may_be_empty`) empty.
     pub(crate) required: Option<&'static str>,
     pub(crate) may_be_empty: bool,
-    /// Whether an empty text says something; otherwise an optional argument that is one counts as left out.
+    /// Whether an empty text has a meaning; otherwise an optional empty argument counts as missing.
     pub(crate) keeps_empty: bool,
-    /// Other words that clients use for it, in lower case and without separators; they are not shown.
+    /// Synonyms that clients use, in lower case and without separators; they are not shown.
     pub(crate) other_names: &'static [&'static str],
-    /// Said to the model only where the name does not say it; every word costs tokens.
+    /// Shown to the model only if the name is not clear; every word costs tokens.
     pub(crate) description: &'static str,
 }
 
-/// A required argument; `missing` is the error that clients of the original know.
+/// A required argument; `missing` is the error that clients of the TypeScript server know.
 pub(crate) const fn required(name: &'static str, kind: Kind, missing: &'static str) -> Argument {
     Argument {
         name,
@@ -63,7 +64,7 @@ pub(crate) const fn required(name: &'static str, kind: Kind, missing: &'static s
     }
 }
 
-/// An argument that may be left out.
+/// An optional argument.
 pub(crate) const fn optional(name: &'static str, kind: Kind) -> Argument {
     Argument {
         name,
@@ -77,17 +78,17 @@ pub(crate) const fn optional(name: &'static str, kind: Kind) -> Argument {
 }
 
 impl Argument {
-    /// Lets an empty text pass.
+    /// Allows an empty text.
     pub(crate) const fn or_empty(self) -> Self {
         Self { may_be_empty: true, ..self }
     }
 
-    /// Hands an empty text on: as content, or because the handler must tell it from a value that was left out.
+    /// Passes an empty text on: as content, or because the handler must distinguish it from a missing value.
     pub(crate) const fn keeping_empty(self) -> Self {
         Self { keeps_empty: true, ..self }
     }
 
-    /// Takes it under these other names, too.
+    /// Accepts these other names, too.
     pub(crate) const fn or_called(self, other_names: &'static [&'static str]) -> Self {
         Self { other_names, ..self }
     }
@@ -172,10 +173,10 @@ mod tests {
         );
     }
 
-    /// The deepest that clients take: the arguments, a list in them, its items, and what these hold.
+    /// The deepest level that clients accept: the arguments, a list in them, its items, and their members.
     const DEPTH: usize = 4;
 
-    /// What of a schema a client would not take, each with its path.
+    /// The parts of a schema that a client would not accept, each with its path.
     fn faults(schema: &Value, path: &str, depth: usize) -> Vec<String> {
         let Some(members) = schema.as_object() else { return vec![format!("{path} is no object")] };
         let known = ["type", "properties", "required", "items", "enum", "minimum", "maximum", "description"];

@@ -1,4 +1,4 @@
-//! Tools that find things: lines of documents, nodes and facts of the graph, and a small pack of both for a question.
+//! Search tools: lines of documents, nodes and facts of the graph, and a small pack of both for a question.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -29,9 +29,9 @@ use super::graph::note_left;
 use super::reply::{Failure, Reply};
 use super::room::{LISTING_BYTES, Room, reading_bytes};
 
-/// How many places in documents are looked at for a pack of context.
+/// How many places in documents are considered for a pack of context.
 const PLACES: usize = 40;
-/// The most characters of a digest inside a pack of context, and the largest share of the pack, as a divisor.
+/// The most characters of a digest inside a pack of context, and its largest share, as a divisor.
 const DIGEST_CHARS: usize = 1500;
 const DIGEST_SHARE: usize = 5;
 
@@ -51,9 +51,9 @@ struct SearchDocuments {
     until: Option<String>,
 }
 
-/// How many lines come unasked.
+/// The default number of lines.
 const LINES: usize = 20;
-/// How many hits are gone through at most, over all pages of one search.
+/// The most hits of one search, over all pages.
 const DEEPEST: usize = 10_000;
 
 #[derive(Serialize)]
@@ -66,7 +66,7 @@ struct FoundLine {
     #[serde(serialize_with = "whole_if_possible")]
     score: f64,
     heading_path: Vec<String>,
-    /// How many others say the same but for dates and ids.
+    /// How many others differ only in dates and ids.
     #[serde(skip_serializing_if = "is_none")]
     similar: usize,
 }
@@ -145,7 +145,7 @@ pub(crate) async fn search_memory_bank(mut call: Call) -> Result<Reply, Failure>
             .collect();
         object.insert("skipped".into(), json!(skipped));
     }
-    // Names of documents come beside what was found, never instead of it.
+    // Names of documents are added to the results, and never replace them.
     let asked = max_results.map(|_| usize::MAX);
     let mut frame = json!({"query": text, "results": [], "metadata": metadata});
     if asked.is_none() && frame.to_string().chars().count() > limits::REPLY_CHARS / 3 {
@@ -168,12 +168,12 @@ pub(crate) async fn search_memory_bank(mut call: Call) -> Result<Reply, Failure>
 enum Meaning {
     /// The query has a vector.
     Embedded,
-    /// Why it has none.
+    /// The reason without a vector.
     Failed(String),
 }
 
 impl Meaning {
-    /// What the reply says.
+    /// The text in the reply.
     fn text(&self, made: Option<DenseCount>) -> String {
         match (self, made) {
             (Self::Failed(why), _) => format!("not used: {}", clip(why, 0, 200)),
@@ -186,7 +186,7 @@ impl Meaning {
     }
 }
 
-/// Gives a query its vector, if an embedder is set. One that fails or is too slow takes nothing away: words are searched alone.
+/// Computes the vector of a query, if an embedder is set. After a failure or a time-out only words are searched.
 async fn with_meaning(call: &Call, query: Query) -> (Query, Option<Meaning>) {
     let Some(embedder) = &call.services.embedder else { return (query, None) };
     let wait = Duration::from_millis(limits::QUERY_VECTOR_WAIT_MS);
@@ -200,9 +200,9 @@ async fn with_meaning(call: &Call, query: Query) -> (Query, Option<Meaning>) {
     }
 }
 
-/// Keeps the first names of those that were searched, or not, and counts the others.
+/// Keeps the first names of searched or skipped documents, and counts the others.
 fn shorten_names(metadata: &mut Value) {
-    /// How many names stand beside what was found.
+    /// How many names are listed beside the results.
     const NAMES: usize = 20;
     let Some(metadata) = metadata.as_object_mut() else { return };
     for (list, left) in [("filesSearched", "filesSearchedLeft"), ("skipped", "skippedLeft")] {
@@ -229,7 +229,7 @@ struct SearchGraph {
     cursor: Option<String>,
 }
 
-/// How many nodes come unasked.
+/// The default number of nodes.
 const NODES: usize = 10;
 
 fn one() -> u32 {
@@ -264,9 +264,9 @@ pub(crate) async fn graph_search(mut call: Call) -> Result<Reply, Failure> {
     let skip: Skip = listing.place(asked.cursor.as_deref())?;
     let frame = json!({"query": asked.query, "entities": [], "observations": [], "relations": []});
     let mut room = Room::of(&call.services.replies, asked.limit.map(|_| usize::MAX), &frame);
-    // A store reckons what it loads as it is in memory, which is more than it takes in a reply.
+    // A store estimates the size in memory, which is larger than that in a reply.
     let bytes = room.bytes().saturating_mul(2);
-    // What is loaded, and what is made of it.
+    // The loaded graph, and the reply made of it.
     call.services.replies.need(bytes.saturating_mul(2)).await?;
     let limit = asked.limit.unwrap_or(NODES);
     let found = bank
@@ -383,7 +383,7 @@ fn six() -> usize {
     6
 }
 
-/// Packs what matters for a question into a ceiling of characters.
+/// Packs the most relevant context of a question, up to a number of characters.
 pub(crate) async fn get_targeted_context(mut call: Call) -> Result<Reply, Failure> {
     let asked: Targeted = call.parse()?;
     let query = parse(&asked.query)?;
@@ -405,7 +405,7 @@ pub(crate) async fn get_targeted_context(mut call: Call) -> Result<Reply, Failur
         Ok(found) => found,
         // A pack without the graph is better than none. Without an index there is no pack.
         Err(GraphError::Store(error)) if !error.is_about_the_index() => {
-            tracing::warn!(%error, "a pack of context goes without the graph");
+            tracing::warn!(%error, "the context omits the graph");
             GraphFound::default()
         }
         Err(error) => return Err(failed(error.into())),
@@ -424,7 +424,7 @@ pub(crate) async fn get_targeted_context(mut call: Call) -> Result<Reply, Failur
         .iter()
         .zip(outcomes)
         .filter_map(|(path, outcome)| match outcome {
-            // A document of nothing but a template's rows says nothing.
+            // Skip a document that contains only a template's rows.
             ReadOutcome::Found(document) if has_content(&document.content) => {
                 let text = without_template_rows(&document.content).into_owned();
                 Some((path.as_str().to_owned(), text))
@@ -475,11 +475,11 @@ fn days(since: Option<&str>, until: Option<&str>) -> Result<(Option<Date>, Optio
     Ok((first, last))
 }
 
-/// A day, the first or last day of a month or a year, or the day of a moment, in UTC.
+/// A day, the first or last day of a month or a year, or the day of a time, in UTC.
 fn day(text: &str, is_last: bool) -> Option<Date> {
     let is_digits = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
     if let Ok(day) = text.parse::<Date>() {
-        // A moment is a day of its own zone there; it counts by UTC.
+        // A time belongs to a day of its own zone; it counts by UTC.
         return Some(text.parse::<Timestamp>().map_or(day, |moment| moment.to_zoned(TimeZone::UTC).date()));
     }
     let (year, month) = text.split_once('-').map_or((text, None), |(year, month)| (year, Some(month)));

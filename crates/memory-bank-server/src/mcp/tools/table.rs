@@ -1,8 +1,8 @@
 //! Every tool, one row each. Nothing else lists tool names.
 //!
-//! Rows stand in the order of the tool contract, the three newer ones beside their kin. Argument names, bounds, hints
-//! and the wording of "missing" errors come from there; descriptions tell a model when to use a tool, and are short
-//! because every client pays for them in every conversation.
+//! The order of rows, the names of arguments, the hints and the wording of "missing" errors are those of the TypeScript
+//! server, because clients rely on them. A description names the situation in which to use a tool, and is short because
+//! every client pays for it in every conversation.
 
 use memory_bank_core::caller::Right::{Admin, Read, Write};
 use serde_json::{Map, Value};
@@ -35,11 +35,11 @@ pub(super) const FILE_NAMES: &[&str] = &["path", "file", "filepath"];
 const FILENAME: Argument = required("filename", Kind::Text, "Filename not specified").or_called(FILE_NAMES);
 const IF_MATCH: Argument = optional("ifMatchEtag", Kind::Text);
 const STORE_ID: Argument = optional("storeId", Kind::Text);
-/// Where a list goes on: the `nextCursor` of the reply before.
+/// The cursor of a list: the `nextCursor` of the previous reply.
 const CURSOR: Argument = optional("cursor", Kind::Text);
-/// How long a reply may be; naming it is asking for more than what comes unasked.
+/// The length of a reply; an explicit value may exceed the default.
 const MAX_CHARS: Argument = optional("maxChars", Kind::Whole(1000, u32::MAX));
-/// Arguments that are taken and not shown, since a model hardly ever needs them and pays for each.
+/// Arguments that are accepted and not listed, because models hardly ever need them and pay for each.
 pub(super) const UNLISTED: &[&str] = &[
     "backupDir",
     "branchFromThought",
@@ -195,7 +195,7 @@ pub(crate) const TOOLS: &[ToolSpec] = &[
         without_read: Members(&[]),
         hints: REPLACES,
         bank: FILES,
-        // An etag that was lost on the way must not delete what it was to keep.
+        // A lost etag must not cause the deletion that it was to prevent.
         arguments: &[FILENAME, IF_MATCH.keeping_empty()],
         handler: run!(documents::delete_memory_bank_file),
     },
@@ -715,7 +715,7 @@ pub(crate) const TOOLS: &[ToolSpec] = &[
     },
 ];
 
-/// The tools of the toolset `core`: enough to remember and to find, at the least cost in tokens.
+/// The tools of the toolset `core`: enough to store and to find, at the lowest cost in tokens.
 pub(crate) const CORE_TOOLS: &[&str] = &[
     "get_context_digest",
     "get_targeted_context",

@@ -1,4 +1,4 @@
-//! Tools that count thoughts and record what a session came to.
+//! Tools that count thoughts and record the result of a session.
 
 use memory_bank_core::caller::Right;
 use memory_bank_core::clock::iso_millis;
@@ -55,7 +55,7 @@ struct Think {
     reset: bool,
 }
 
-/// Counts a thought, or forgets sessions. The text of a thought is not kept.
+/// Counts a thought, or resets sessions. The text of a thought is not stored.
 pub(crate) async fn sequential_thinking(mut call: Call) -> Result<Reply, Failure> {
     let asked: Think = call.parse()?;
     if asked.reset && asked.session_id.as_deref().is_some_and(|id| id.trim().is_empty()) {
@@ -110,7 +110,7 @@ pub(crate) async fn sequential_thinking(mut call: Call) -> Result<Reply, Failure
     }))
 }
 
-/// Names what a thought lacks.
+/// The error for an incomplete thought.
 fn missing(asked: &Think) -> String {
     let given = [
         ("thought", asked.thought.is_some()),
@@ -149,7 +149,7 @@ async fn reset(call: &Call, session: Option<&str>) -> Result<Reply, Failure> {
     })
 }
 
-/// Writes what a session came to, as one edit.
+/// Records the result of a session, as one edit.
 pub(crate) async fn finalize_thinking_session(mut call: Call) -> Result<Reply, Failure> {
     let mut asked: FinalizeThinkingSession = call.parse()?;
     if let Some(tasks) = &mut asked.tasks {

@@ -1,4 +1,4 @@
-//! Tools that find, make and choose banks.
+//! Tools that find, create and select banks.
 
 use memory_bank_core::clock::iso_millis;
 use memory_bank_core::error::WorkspaceError;
@@ -11,7 +11,7 @@ use super::reply::{Failure, Reply};
 use super::room::LISTING_BYTES;
 use super::{Call, modes};
 
-/// How many characters of a path that was not used are shown.
+/// Characters of an unused path that are shown.
 const PATH_SHOWN: usize = 200;
 
 #[derive(Deserialize)]
@@ -21,7 +21,7 @@ struct Initialize {
     rules: bool,
 }
 
-/// Makes or completes a bank and activates it.
+/// Creates or completes a bank and activates it.
 pub(crate) async fn initialize_memory_bank(mut call: Call) -> Result<Reply, Failure> {
     let Initialize { path, rules } = call.parse()?;
     let made = call
@@ -72,7 +72,7 @@ pub(crate) async fn set_memory_bank_path(mut call: Call) -> Result<Reply, Failur
     Ok(Reply::text(format!("Memory Bank path set to {location}{unused}"), json!({"path": location})))
 }
 
-/// A line that says that the path was not used, where it does not choose the bank and means another one.
+/// A notice that the path was ignored, if it does not select the bank and means another one.
 fn unused_path(call: &Call, path: Option<&str>, location: &str) -> String {
     let own = call.caller.project.0.to_string();
     let meant = path.map(|path| path.trim().trim_end_matches('/')).filter(|path| {
@@ -90,7 +90,7 @@ struct Debug {
     verbose: bool,
 }
 
-/// Shows configuration and state.
+/// Returns configuration and state.
 pub(crate) async fn debug_mcp_config(mut call: Call) -> Result<Reply, Failure> {
     let Debug { verbose } = call.parse()?;
     let (directory, status) = match call.services.workspace.bank(&call.caller, None).await {
@@ -140,7 +140,7 @@ struct ListStores {
 /// Lists the known banks, or one of them.
 pub(crate) async fn list_stores(mut call: Call) -> Result<Reply, Failure> {
     let ListStores { store_id } = call.parse()?;
-    // It counts the documents of each by listing them.
+    // Listing counts the documents of each bank.
     call.services.replies.need(LISTING_BYTES).await?;
     let mut known = call.services.workspace.stores(&call.caller).await?;
     if let Some(id) = store_id {
@@ -169,7 +169,7 @@ enum Action {
     Unregister,
 }
 
-/// Chooses a bank, or edits the registry.
+/// Selects a bank, or edits the registry.
 pub(crate) async fn select_store(mut call: Call) -> Result<Reply, Failure> {
     let arguments: SelectStore = call.parse()?;
     let path = arguments.path.filter(|path| !path.is_empty());
