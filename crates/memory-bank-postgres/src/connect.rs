@@ -11,9 +11,11 @@ use deadpool_postgres::{
     BuildError, ClientWrapper, Hook, HookError, Manager, ManagerConfig, Pool, PoolError, QueueMode,
     RecyclingMethod, Runtime, TimeoutType,
 };
+use memory_bank_core::caller::ProjectId;
 use memory_bank_core::clock::{Clock, Entropy};
+use memory_bank_core::document::Etag;
 use memory_bank_core::error::StoreError;
-use memory_bank_core::store::ChangeSink;
+use memory_bank_core::store::{ChangeSink, RecentContents};
 use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
@@ -27,7 +29,6 @@ use tokio_postgres_rustls::MakeRustlsConnect;
 
 use crate::error::describe;
 use crate::pooler::refuse_by_name;
-use crate::served::ServedContents;
 use crate::supabase;
 use crate::unreachable::Unreachable;
 
@@ -143,7 +144,7 @@ pub struct Database {
     pub(crate) default_quota: u64,
     /// How many changes were refused for a quota.
     pub(crate) quota_refusals: Arc<AtomicU64>,
-    pub(crate) served: Arc<ServedContents>,
+    pub(crate) served: Arc<RecentContents<(ProjectId, Etag)>>,
     pub(crate) indexes: Arc<crate::search::Indexes>,
     /// Makes vectors, if that is set.
     pub(crate) vectors: Option<crate::search::Vectors>,
