@@ -17,3 +17,4 @@ pub mod store;
 pub mod thinking;
 pub mod transfer;
 pub mod unicode;
+mod words;

@@ -1,4 +1,14 @@
-//! Every bound of the server in one place. Over a bound: an error that names it.
+//! Every bound of the domain in one place: how large, how many and how long documents, the graph, backups, keys, arguments and
+//! replies may be. Over a bound there is an error that names it.
+//!
+//! Elsewhere, beside the code that they belong to:
+//!
+//! - what an algorithm looks at or tries at the most, and what its caches hold (`document`, `search`, `graph`, `transfer`);
+//! - bounds of vectors and models: [`crate::search`];
+//! - waits, pools, queues and slices of a store: the store's crate;
+//! - how large a file of the server's own may be that a folder holds: the module that reads it;
+//! - the ranges of numbers that arguments take: the table of tools; time-outs, connections and the memory of replies: the
+//!   configuration of HTTP, both in the server's crate.
 
 /// The largest document that may be written, in bytes of UTF-8.
 pub const DOCUMENT_BYTES: usize = 1024 * 1024;
@@ -30,8 +40,6 @@ pub const ECHO_NAMES: usize = 10;
 pub const URI_BYTES: usize = 2048;
 /// The longest query of any search, in bytes.
 pub const QUERY_BYTES: usize = 4096;
-/// The most results that one search returns.
-pub const SEARCH_RESULTS: usize = 1000;
 /// The most neighbours that one search of the graph adds.
 pub const NEIGHBOURS: usize = 200;
 /// The most relations that one search of the graph returns.
@@ -106,5 +114,19 @@ pub const MOVED_PATH_BYTES: usize = 1024;
 pub const ARCHIVE_BYTES: u64 = 4 * 1024 * 1024 * 1024;
 /// The most files in a backup file.
 pub const ARCHIVE_FILES: usize = 250_000;
-/// The most backups of one project that a database keeps.
+/// The most backups of one project that are kept; the oldest go.
 pub const BACKUPS: usize = 50;
+/// How many folders deep a file of a bank, or of a backup of it, may be.
+pub const FILE_LEVELS: usize = 8;
+/// The largest rules file of a mode, in bytes. It comes with the repository, so reading it must be cheap.
+pub const RULES_BYTES: u64 = 64 * 1024;
+/// The most banks that may be registered.
+pub const REGISTERED_STORES: usize = 1000;
+/// The most active keys of a project in a database.
+pub const PROJECT_KEYS: usize = 1000;
+/// The most active keys of a folder.
+pub const FOLDER_KEYS: usize = 100;
+/// The most keys of a folder that are kept in all; the revoked ones that are oldest go first.
+pub const FOLDER_KEYS_KEPT: usize = 1000;
+/// The most distinct words of a query that count; the rest of a longer text adds nothing but time.
+pub const QUERY_WORDS: usize = 32;

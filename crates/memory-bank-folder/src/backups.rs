@@ -17,7 +17,10 @@ use memory_bank_core::clock::iso_millis;
 use memory_bank_core::document::DocumentPath;
 use memory_bank_core::error::StoreError;
 use memory_bank_core::limits;
-use memory_bank_core::store::{Backup, BackupError, BackupStore, Change, ReadOutcome, Restored};
+use memory_bank_core::store::{
+    BACKUP_PREFIX, Backup, BackupError, BackupStore, Change, ReadOutcome, Restored, backup_time,
+    check_backup_id,
+};
 
 use crate::bank::FolderBank;
 use crate::dir::{BankDir, FileRead, Root, is_reserved, reason};
@@ -26,15 +29,12 @@ use crate::forms;
 use crate::journal::{self, Step};
 use crate::lock::blocking;
 
-pub(crate) const PREFIX: &str = "memory-bank-backup-";
 /// The folder of the bank that holds its backups.
 pub(crate) const BELOW: &str = "backups";
 /// Records, in the bank's internal folder, where else backups were created: one path in the project per line.
 const PLACES: &str = ".mbmcp/backup-folders";
 const PLACES_BYTES: u64 = 64 * 1024;
-/// The deepest folders of a bank.
-pub(crate) const DEPTH: usize = 8;
-/// An older staging folder was left by a process that died.
+/// A staging folder this old was left behind by a process that died.
 const STALE: Duration = Duration::from_secs(3600);
 /// Derived from the log, so a restore deletes them: they would belong to another log.
 const DERIVED: [&str; 3] = ["graph/graph.snapshot.json", "graph/graph.index.json", "graph/graph.md"];
@@ -69,7 +69,7 @@ impl BackupStore for FolderBank {
     async fn restore_backup(&self, caller: &Caller, id: &str, safety: bool) -> Result<Restored, BackupError> {
         let places = self.places();
         let id = id.trim().to_owned();
-        check_id(&id)?;
+        check_backup_id(&id)?;
         let now = self.surroundings().clock.now();
         let guard = self.lock.exclusive().await?;
         let (news, sink, project) = (self.news.clone(), self.surroundings().sink.clone(), caller.project);
@@ -186,7 +186,7 @@ impl Places {
         }
         Err(BackupError::Refused(format!(
             "there are {there} backups already, at most {most} are made over HTTP, so nothing was done; whoever serves the \
-             folder can remove some of the folders `{PREFIX}…` in its `backups`, or beside the memory bank"
+             folder can remove some of the folders `{BACKUP_PREFIX}…` in its `backups`, or beside the memory bank"
         )))
     }
 
@@ -210,7 +210,7 @@ impl Places {
         if holder.is_at(&self.bank) {
             return Err(BackupError::Refused("a backup cannot be made in the memory bank itself".to_owned()));
         }
-        let mut names = files_of(bank, DEPTH).map_err(fault())?;
+        let mut names = files_of(bank, limits::FILE_LEVELS).map_err(fault())?;
         // A hidden file that is not a document may be anything, such as a key; a restore leaves it unchanged.
         names.retain(|name| !is_hidden(name) || DocumentPath::parse(name).is_ok());
         check_bounds(bank, &names)?;
@@ -235,7 +235,7 @@ impl Places {
             remember(bank, chosen)?;
         }
         let location = location.join(&id).display().to_string();
-        Ok(Backup { timestamp: time_of(&id).unwrap_or(now), id, location })
+        Ok(Backup { timestamp: backup_time(&id).unwrap_or(now), id, location })
     }
 
     /// Opens a folder that may hold backups. Below the project nothing leads out of it.
@@ -278,10 +278,11 @@ impl Places {
                 self.open_place(&project, &folder)
             };
             let Ok(entries) = opened.and_then(|dir| dir.entries("")) else { continue };
-            for entry in entries.into_iter().filter(|entry| entry.is_folder && check_id(&entry.name).is_ok())
+            for entry in
+                entries.into_iter().filter(|entry| entry.is_folder && check_backup_id(&entry.name).is_ok())
             {
                 backups.push(Backup {
-                    timestamp: time_of(&entry.name).unwrap_or_else(|| entry.stamp.updated_at()),
+                    timestamp: backup_time(&entry.name).unwrap_or_else(|| entry.stamp.updated_at()),
                     location: folder.join(&entry.name).display().to_string(),
                     id: entry.name,
                 });
@@ -305,13 +306,14 @@ pub(crate) fn make_below(bank: &BankDir) -> io::Result<BankDir> {
 /// Copies the files of a backup over those of the bank. The caller holds the bank's lock.
 fn restore(bank: &BankDir, backup: &BankDir) -> Result<Restored, BackupError> {
     let read = || StoreError::io("cannot read the backup");
-    let names = files_of(backup, DEPTH).map_err(read())?;
+    let names = files_of(backup, limits::FILE_LEVELS).map_err(read())?;
     let files: Vec<String> = names.into_iter().filter(|name| !DERIVED.contains(&name.as_str())).collect();
     if files.is_empty() {
         return Err(BackupError::Refused("the backup is empty; nothing was restored".to_owned()));
     }
     check_bounds(backup, &files)?;
-    let present = files_of(bank, DEPTH).map_err(StoreError::io("cannot read the memory bank"))?;
+    let present =
+        files_of(bank, limits::FILE_LEVELS).map_err(StoreError::io("cannot read the memory bank"))?;
     let staged: Result<Vec<Step>, StoreError> = files
         .iter()
         .map(|name| {
@@ -364,8 +366,8 @@ fn is_hidden(name: &str) -> bool {
 fn is_backup(name: &str) -> bool {
     let Some((folder, name)) = name.split_once('/') else { return false };
     let is_ours = name == ".gitignore"
-        || check_id(name).is_ok()
-        || (name.starts_with(&format!(".{PREFIX}")) && name.ends_with(".tmp"));
+        || check_backup_id(name).is_ok()
+        || (name.starts_with(&format!(".{BACKUP_PREFIX}")) && name.ends_with(".tmp"));
     folder.eq_ignore_ascii_case(BELOW) && is_ours
 }
 
@@ -444,7 +446,11 @@ fn copy(bank: &BankDir, aside: &BankDir, name: &str) -> io::Result<()> {
 fn reserve(holder: &BankDir, now: Timestamp) -> io::Result<(String, String)> {
     let stamp = iso_millis(now).replace([':', '.'], "-");
     for number in 1..1000 {
-        let id = if number == 1 { format!("{PREFIX}{stamp}") } else { format!("{PREFIX}{stamp}-{number}") };
+        let id = if number == 1 {
+            format!("{BACKUP_PREFIX}{stamp}")
+        } else {
+            format!("{BACKUP_PREFIX}{stamp}-{number}")
+        };
         let staging = format!(".{id}.tmp");
         if holder.exists(&id) {
             continue;
@@ -464,7 +470,7 @@ fn remove_stale(holder: &BankDir, now: Timestamp) {
     let Ok(entries) = holder.entries("") else { return };
     let now = SystemTime::from(now);
     for entry in entries {
-        let is_staging = entry.name.starts_with(&format!(".{PREFIX}")) && entry.name.ends_with(".tmp");
+        let is_staging = entry.name.starts_with(&format!(".{BACKUP_PREFIX}")) && entry.name.ends_with(".tmp");
         let is_old = now.duration_since(entry.stamp.modified).is_ok_and(|age| age > STALE);
         if is_staging
             && entry.is_folder
@@ -498,36 +504,9 @@ fn remember(bank: &BankDir, place: &str) -> Result<(), StoreError> {
     bank.replace_own(PLACES, text.as_bytes()).map_err(StoreError::io("cannot note where the backup is"))
 }
 
-/// Whether this can be the name of a backup: then it is one path component, too.
-pub(crate) fn check_id(id: &str) -> Result<(), BackupError> {
-    if id.is_empty() {
-        return Err(BackupError::Refused(
-            "Backup ID is required. create_backup with listOnly shows them".to_owned(),
-        ));
-    }
-    let rest = id.strip_prefix(PREFIX).unwrap_or_default();
-    let plain = rest.bytes().all(|byte| byte.is_ascii_digit() || matches!(byte, b'T' | b'Z' | b'-'));
-    if rest.len() < 10 || rest.len() > 40 || !plain {
-        return Err(BackupError::Refused(format!(
-            "`{id}` is not the id of a backup; create_backup with listOnly shows the ids"
-        )));
-    }
-    Ok(())
-}
-
 /// The original shows ids without the final `Z` in one place and with it in another.
 fn same_id(a: &str, b: &str) -> bool {
     a == b || a.strip_suffix('Z') == Some(b) || b.strip_suffix('Z') == Some(a)
-}
-
-/// The time in an id: `memory-bank-backup-2026-11-22T09-30-07-045Z`, perhaps with a number behind.
-pub(crate) fn time_of(id: &str) -> Option<Timestamp> {
-    let (date, time) = id.strip_prefix(PREFIX)?.split_once('T')?;
-    let time = time.split_once('Z').map_or(time, |(time, _)| time);
-    let mut parts = time.split('-');
-    let (hours, minutes, seconds) = (parts.next()?, parts.next()?, parts.next()?);
-    let millis = parts.next().unwrap_or("0");
-    format!("{date}T{hours}:{minutes}:{seconds}.{millis}Z").parse().ok()
 }
 
 #[cfg(test)]
@@ -540,9 +519,9 @@ mod tests {
             ("memory-bank-backup-2026-11-22T09-42-55-527Z", "memory-bank-backup-2026-11-22T09-42-55-527");
         assert!(same_id(with, without) && same_id(without, with) && same_id(with, with));
         assert!(!same_id(with, "memory-bank-backup-2026-11-22T09-42-55-527Z-2"));
-        assert_eq!(iso_millis(time_of(with).unwrap()), "2026-11-22T09:42:55.527Z");
-        assert_eq!(time_of(with), time_of(without));
-        assert_eq!(time_of(with), time_of("memory-bank-backup-2026-11-22T09-42-55-527Z-2"));
+        assert_eq!(iso_millis(backup_time(with).unwrap()), "2026-11-22T09:42:55.527Z");
+        assert_eq!(backup_time(with), backup_time(without));
+        assert_eq!(backup_time(with), backup_time("memory-bank-backup-2026-11-22T09-42-55-527Z-2"));
     }
 
     #[test]
@@ -570,19 +549,5 @@ mod tests {
         let places = Places { bank, project: "/p".into(), beside: "/p".into() };
         let why = places.chosen(words).unwrap_err().to_string();
         assert!(why.contains(says), "{why}");
-    }
-
-    #[test]
-    fn ids_that_could_be_paths_are_refused() {
-        for id in [
-            "",
-            "../x",
-            "memory-bank-backup-../../etc",
-            "memory-bank-backup-",
-            "x",
-            "memory-bank-backup-2026/11",
-        ] {
-            check_id(id).unwrap_err();
-        }
     }
 }

@@ -8,14 +8,14 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use memory_bank_core::clock::{Clock, Entropy};
-use memory_bank_core::store::{Bank, ChangeSink};
+use memory_bank_core::document::Etag;
+use memory_bank_core::store::{Bank, ChangeSink, RecentContents};
 
 use crate::dir::Root;
 use crate::graph::FolderGraph;
 use crate::lock::BankLock;
 use crate::news::News;
 use crate::search::{FolderIndexes, FolderSearch};
-use crate::served::ServedContents;
 
 /// Dependencies of a bank.
 #[derive(Clone)]
@@ -43,8 +43,8 @@ pub struct FolderBank {
     around: Surroundings,
     /// The last notified state of each document.
     pub(crate) news: Arc<News>,
-    /// Contents that were served recently.
-    pub(crate) served: ServedContents,
+    /// Contents that were served lately.
+    pub(crate) served: RecentContents<Etag>,
     /// The graph, as far as it was read.
     pub(crate) graph: FolderGraph,
     /// The index of documents and graph; empty until the first search.
@@ -63,7 +63,7 @@ impl FolderBank {
             lock: BankLock::new(Root::within(&project, path)),
             around,
             news,
-            served: ServedContents::default(),
+            served: RecentContents::default(),
             graph: FolderGraph::default(),
             search: FolderSearch::default(),
             project,

@@ -17,17 +17,18 @@ use cap_fs_ext::{DirExt, FollowSymlinks, MetadataExt, OpenOptionsFollowExt, Open
 use cap_std::ambient_authority;
 use cap_std::fs::{Dir, File, Metadata, OpenOptions};
 use jiff::Timestamp;
-use memory_bank_core::document::holds_documents;
+pub use memory_bank_core::document::is_reserved;
+use memory_bank_core::document::{INTERNAL_FOLDER, holds_documents};
 use memory_bank_core::error::StoreError;
 use memory_bank_core::limits;
 
 use crate::dir::names::{is_foreign_leftover, is_passed_over, not_a_file, private, too_large};
-pub use crate::dir::names::{is_reserved, reason, text_of};
+pub use crate::dir::names::{reason, text_of};
 pub use crate::dir::root::{LeadsOut, Root};
 pub use crate::dir::staged::Staged;
 
-/// The hidden folder for lock, journal and staged files. It is not part of the bank.
-pub const INTERNAL: &str = ".mbmcp";
+/// The hidden folder in which the server keeps its lock, its journal and what it stages. Not part of the bank.
+pub const INTERNAL: &str = INTERNAL_FOLDER;
 const STAGE: &str = ".mbmcp/stage";
 
 /// A bank's directory, opened. Keep it for one operation only: after a folder was deleted and created again (as a

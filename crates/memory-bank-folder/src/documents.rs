@@ -10,7 +10,7 @@ use memory_bank_core::document::{Document, DocumentEntry, DocumentPath, Etag, is
 use memory_bank_core::error::{EditError, StoreError};
 use memory_bank_core::limits;
 use memory_bank_core::store::{
-    ChangeKind, DocumentChange, DocumentStore, Drafts, Editor, ReadOutcome, Series,
+    ChangeKind, DocumentChange, DocumentStore, DraftChanges, DraftWrite, Drafts, Editor, ReadOutcome, Series,
 };
 
 use memory_bank_core::unicode::nfc;
@@ -200,42 +200,19 @@ impl Plan {
         stored: &BTreeMap<DocumentPath, DocumentPath>,
         raw: &RawBytes,
     ) -> Result<Self, EditError> {
-        let mut plan = Self::default();
-        let mut touched: BTreeMap<&DocumentPath, Option<&str>> = BTreeMap::new();
-        for (asked, before, after) in drafts.changes() {
-            let path = stored.get(asked).unwrap_or(asked);
-            let kind = match (before, after) {
-                (None, None) => ChangeKind::Unchanged,
-                (None, Some(_)) => ChangeKind::Created,
-                (Some(_), None) => ChangeKind::Deleted,
-                (Some(before), Some(after)) if before.content == after => ChangeKind::Unchanged,
-                (Some(_), Some(_)) => ChangeKind::Modified,
-            };
-            let etag = after.map(Etag::of);
-            plan.changes
-                .insert(asked.clone(), DocumentChange { path: path.clone(), kind, etag: etag.clone() });
-            if kind == ChangeKind::Unchanged {
-                continue;
-            }
-            // `myNotes.md` and `my-notes.md` may be one document.
-            if let Some(other) = touched.insert(path, after) {
-                if other == after {
-                    continue;
-                }
-                return Err(EditError::Refused(format!(
-                    "two of the names mean the one document `{path}`; name it once"
-                )));
-            }
-            if kind == ChangeKind::Created {
+        let DraftChanges { changes, writes } = DraftChanges::of(drafts, stored)?;
+        let mut plan = Self { changes, ..Self::default() };
+        for DraftWrite { asked, path, before, after } in writes {
+            if before.is_none() {
                 plan.creates.push(path.clone());
             }
             let name = path.as_str().to_owned();
-            plan.steps.push(match after {
-                Some(text) => Step::Write { name, content: bytes_of(drafts, raw, asked, text) },
-                None => Step::Remove { name },
-            });
-            if let (Some(etag), Some(text)) = (etag, after) {
-                plan.texts.push((etag, text.to_owned()));
+            match after {
+                Some((text, etag)) => {
+                    plan.steps.push(Step::Write { name, content: bytes_of(drafts, raw, asked, text) });
+                    plan.texts.push((etag, text.to_owned()));
+                }
+                None => plan.steps.push(Step::Remove { name }),
             }
         }
         Ok(plan)
@@ -334,9 +311,8 @@ fn read_with_bytes(
 /// The name under which a document is, or would be, stored: exactly the one asked for if it is taken, else the
 /// canonical one, or one of the same letters composed otherwise.
 fn stored_name(dir: &BankDir, asked: &DocumentPath) -> DocumentPath {
-    let spellings = asked.spellings();
-    let taken = spellings.iter().find(|name| dir.exists(name));
-    let taken = taken.and_then(|name| DocumentPath::parse(name).ok());
+    let taken = asked.taken_spelling(|name| dir.exists(name));
+    let taken = taken.and_then(|name| DocumentPath::parse(&name).ok());
     taken.unwrap_or_else(|| spelled_as_there(dir, &asked.canonical()))
 }
 

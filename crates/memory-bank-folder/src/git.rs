@@ -183,22 +183,10 @@ fn offset(bytes: &[u8], at: &mut usize) -> Option<usize> {
 #[cfg(unix)]
 #[cfg(test)]
 mod tests {
-    use std::process::Command;
-
     use tempfile::TempDir;
 
     use super::*;
-
-    fn git(folder: &Path, arguments: &[&str]) {
-        let output = Command::new("git")
-            .args(["-c", "user.name=a", "-c", "user.email=a@example.com", "-c", "protocol.file.allow=always"])
-            .args(arguments)
-            .current_dir(folder)
-            .env("GIT_CONFIG_GLOBAL", "/dev/null")
-            .output()
-            .unwrap();
-        assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
-    }
+    use crate::git_for_tests::git;
 
     fn repository(options: &[&str]) -> (TempDir, PathBuf) {
         let temp = TempDir::new().unwrap();
@@ -276,7 +264,7 @@ mod tests {
             assert!(matches!(tracked(&root.join("new")), Tracked::Unknown(..)), "{bytes:?}");
         }
         std::fs::remove_file(&index).unwrap();
-        assert!(Command::new("mkfifo").arg(&index).status().unwrap().success());
+        assert!(std::process::Command::new("mkfifo").arg(&index).status().unwrap().success());
         assert!(matches!(tracked(&root.join("new")), Tracked::Unknown(..)));
         std::fs::remove_file(&index).unwrap();
         assert_eq!(tracked(&root.join("new")), Tracked::No);

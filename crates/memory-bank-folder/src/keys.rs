@@ -18,6 +18,7 @@ use memory_bank_core::error::StoreError;
 use memory_bank_core::identity::{
     KeyChange, KeyDirectory, KeyError, KeyHash, KeyIdentity, KeyRecord, KeyStore, KeyUse, NewKey, Revoked,
 };
+use memory_bank_core::limits;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -26,10 +27,6 @@ use crate::keys::file::KeyFile;
 use crate::lock::blocking;
 use crate::state::StateFolder;
 
-/// How many active keys a folder may have.
-const ACTIVE_KEYS: usize = 100;
-/// The most stored keys; the oldest revoked ones are deleted first.
-const KEPT_KEYS: usize = 1000;
 /// How much newer a use must be to be written down.
 const USED_EVERY: SignedDuration = SignedDuration::from_secs(60);
 
@@ -184,7 +181,7 @@ impl FolderKeys {
             *kept = held.read()?.unwrap_or_default();
             let mut changed = kept.keys.clone();
             let Some(outcome) = work(&mut changed)? else { return Ok(None) };
-            while changed.len() > KEPT_KEYS {
+            while changed.len() > limits::FOLDER_KEYS_KEPT {
                 let Some(at) = changed.iter().position(|key| key.revoked_at.is_some()) else { break };
                 changed.remove(at);
             }
@@ -295,8 +292,8 @@ impl KeyStore for FolderKeys {
         let key = StoredKey::new(key);
         let record = key.record();
         self.change(move |keys| {
-            if keys.iter().filter(|key| key.revoked_at.is_none()).count() >= ACTIVE_KEYS {
-                return Err(KeyError::TooMany(ACTIVE_KEYS));
+            if keys.iter().filter(|key| key.revoked_at.is_none()).count() >= limits::FOLDER_KEYS {
+                return Err(KeyError::TooMany(limits::FOLDER_KEYS));
             }
             keys.push(key);
             Ok(Some(()))

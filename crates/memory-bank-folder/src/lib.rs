@@ -11,6 +11,8 @@ mod documents;
 mod forms;
 mod gate;
 mod git;
+#[cfg(all(unix, test))]
+mod git_for_tests;
 mod graph;
 mod initial;
 pub mod journal;
@@ -24,7 +26,6 @@ mod registry;
 mod remembered;
 mod rules;
 mod search;
-mod served;
 mod state;
 mod upwards;
 mod watch;
@@ -32,7 +33,7 @@ mod workspace;
 
 pub use bank::{FolderBank, Surroundings};
 pub use keys::{FolderKeys, KeysFound};
-pub use moving::{FolderSource, FolderTarget, MoveError, Published, Staged, backup_time, is_backup_id};
+pub use moving::{FolderSource, FolderTarget, MoveError, Published, Staged};
 pub use remembered::RememberedStateStore;
 pub use search::VectorStatus;
 pub use state::StateFolder;

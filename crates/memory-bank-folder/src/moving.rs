@@ -11,19 +11,17 @@ use memory_bank_core::caller::Caller;
 use memory_bank_core::clock::iso_millis;
 use memory_bank_core::error::{GraphError, StoreError};
 use memory_bank_core::limits;
-use memory_bank_core::mode::Mode;
-use memory_bank_core::store::{GraphStore, SessionState};
+use memory_bank_core::mode::{Mode, RULES_PREFIXES};
+use memory_bank_core::store::{BACKUP_PREFIX, GraphStore, SessionState, backup_time, check_backup_id};
 use memory_bank_core::transfer::{BankCopy, FileCopy, NotMovable, ProjectCopy, is_rules_file};
 
-use crate::backups::{BELOW, DEPTH, PREFIX, Survey, check_id, make_below, survey, time_of};
+use crate::backups::{BELOW, Survey, make_below, survey};
 use crate::bank::{FolderBank, Surroundings};
 use crate::dir::{BankDir, FileRead, Root, reason};
 use crate::lock::{BankLock, blocking};
 use crate::place::{Origin, Place, is_bank, leads_out};
 
-/// A rules file may have this many bytes, as the server reads it.
-const RULES_BYTES: u64 = 64 * 1024;
-/// Where an export stores mode and thinking sessions, in the bank's internal folder.
+/// Where an export notes mode and thinking sessions, in the server's own folder of the bank.
 const STATE: &str = ".mbmcp/state.json";
 const STATE_BYTES: u64 = 16 * 1024 * 1024;
 
@@ -118,7 +116,7 @@ impl FolderSource {
     pub async fn left_out(&self) -> Result<Vec<String>, MoveError> {
         let root = self.root.clone();
         blocking(move || {
-            let found = root.open().and_then(|dir| survey(&dir, DEPTH));
+            let found = root.open().and_then(|dir| survey(&dir, limits::FILE_LEVELS));
             Ok(found.map_err(StoreError::io("cannot list the memory bank"))?.reserved)
         })
         .await
@@ -136,8 +134,8 @@ impl FolderSource {
                 let entries = holder.entries("").map_err(StoreError::io("cannot list the backups"))?;
                 for entry in entries {
                     let is_new = !backups.iter().any(|(id, _)| *id == entry.name);
-                    if entry.is_folder && check_id(&entry.name).is_ok() && is_new {
-                        let at = time_of(&entry.name).unwrap_or_else(|| entry.stamp.updated_at());
+                    if entry.is_folder && check_backup_id(&entry.name).is_ok() && is_new {
+                        let at = backup_time(&entry.name).unwrap_or_else(|| entry.stamp.updated_at());
                         backups.push((entry.name, at));
                     }
                 }
@@ -329,7 +327,7 @@ impl Staged {
     /// # Errors
     /// As [`Self::write`].
     pub async fn write_backup(&mut self, id: &str, copy: &BankCopy, now: Timestamp) -> Result<(), MoveError> {
-        check_id(id).map_err(|error| MoveError::Refused(error.to_string()))?;
+        check_backup_id(id).map_err(|error| MoveError::Refused(error.to_string()))?;
         let files = copy.to_files(now)?;
         let (bank, id) = (self.folder.path().join(self.bank_name()), id.to_owned());
         blocking(move || {
@@ -422,7 +420,8 @@ fn keep_backups(from: &Path, to: &Path) -> std::io::Result<()> {
     let (from, to) = (BankDir::open(from)?, BankDir::open(to)?);
     let Ok(old) = from.open_own_folder(BELOW) else { return Ok(()) };
     let new = make_below(&to)?;
-    for entry in old.entries("")?.into_iter().filter(|entry| entry.is_folder && check_id(&entry.name).is_ok())
+    for entry in
+        old.entries("")?.into_iter().filter(|entry| entry.is_folder && check_backup_id(&entry.name).is_ok())
     {
         if !new.exists(&entry.name) {
             old.move_folder(&entry.name, &new)?;
@@ -431,19 +430,7 @@ fn keep_backups(from: &Path, to: &Path) -> std::io::Result<()> {
     new.sync_names()
 }
 
-/// Whether this is the id of a backup, `memory-bank-backup-2026-11-22T09-30-07-045Z`: then it is one path component, too.
-#[must_use]
-pub fn is_backup_id(id: &str) -> bool {
-    check_id(id).is_ok()
-}
-
-/// The time in the id of a backup; none if it has none.
-#[must_use]
-pub fn backup_time(id: &str) -> Option<Timestamp> {
-    time_of(id)
-}
-
-/// Deletes leftovers of killed exports in a project's folder. A running export holds a lock on its own folder.
+/// Removes what exports that were killed left in a project's folder. One that still runs holds a lock on its own.
 fn sweep(project: &Path) -> std::io::Result<()> {
     for entry in fs_err::read_dir(project)? {
         let entry = entry?;
@@ -464,8 +451,8 @@ fn free_backup(project: &Path, now: Timestamp) -> Result<PathBuf, MoveError> {
     let stamp = iso_millis(now).replace([':', '.'], "-");
     (1..1000)
         .map(|number| match number {
-            1 => project.join(format!("{PREFIX}{stamp}")),
-            more => project.join(format!("{PREFIX}{stamp}-{more}")),
+            1 => project.join(format!("{BACKUP_PREFIX}{stamp}")),
+            more => project.join(format!("{BACKUP_PREFIX}{stamp}-{more}")),
         })
         .find(|path| path.symlink_metadata().is_err())
         .ok_or_else(|| MoveError::Refused("too many backups within one millisecond".to_owned()))
@@ -493,7 +480,7 @@ fn write_files(dir: &BankDir, files: &[FileCopy]) -> Result<(), MoveError> {
 /// Whether both folders have the same small file of this name. What is there may be anybody's, so a pipe, a device and a
 /// link that leads out are looked at, and not read.
 fn is_same_file(one: &BankDir, other: &BankDir, name: &str) -> Result<bool, StoreError> {
-    let read = |dir: &BankDir| dir.read_up_to(name, RULES_BYTES);
+    let read = |dir: &BankDir| dir.read_up_to(name, limits::RULES_BYTES);
     Ok(match (read(one)?, read(other)?) {
         (FileRead::Found(one, _), FileRead::Found(other, _)) => one == other,
         _ => false,
@@ -503,7 +490,7 @@ fn is_same_file(one: &BankDir, other: &BankDir, name: &str) -> Result<bool, Stor
 /// Reads every file of a bank or a backup.
 fn read_bank(dir: &BankDir) -> Result<BankCopy, MoveError> {
     let Survey { files: names, left_out, .. } =
-        survey(dir, DEPTH).map_err(StoreError::io("cannot list the memory bank"))?;
+        survey(dir, limits::FILE_LEVELS).map_err(StoreError::io("cannot list the memory bank"))?;
     if let Some(first) = left_out.first() {
         return Err(MoveError::Refused(format!(
             "{} names in the bank cannot be moved, such as `{}` (a link that leads out, a pipe, a name that is not Unicode, \
@@ -548,9 +535,9 @@ fn read_rules(project: &Path) -> Result<Vec<FileCopy>, MoveError> {
     let Ok(dir) = BankDir::open(project) else { return Ok(Vec::new()) };
     let mut rules = Vec::new();
     for mode in Mode::ALL {
-        for prefix in [".mcprules-", ".clinerules-"] {
+        for prefix in RULES_PREFIXES {
             let path = format!("{prefix}{mode}");
-            match dir.read_up_to(&path, RULES_BYTES)? {
+            match dir.read_up_to(&path, limits::RULES_BYTES)? {
                 FileRead::Found(bytes, stamp) => {
                     rules.push(FileCopy { path, bytes, modified: stamp.updated_at() });
                 }

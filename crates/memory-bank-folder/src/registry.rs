@@ -20,7 +20,6 @@ use crate::lock::wait_for;
 /// The registry's file name.
 pub(crate) const REGISTRY_FILE: &str = "stores.json";
 const REGISTRY_BYTES: u64 = 4 * 1024 * 1024;
-const REGISTERED_STORES: usize = 1000;
 const VERSION: u64 = 1;
 
 /// The registry as it was read.
@@ -62,7 +61,7 @@ impl Registered {
             serde_json::to_value(store).map_err(|error| StoreError::Unavailable(error.to_string()))?;
         if let Some(present) = self.entries.iter_mut().find(|entry| has_id(entry, &store.store_id)) {
             *present = entry;
-        } else if self.entries.len() >= REGISTERED_STORES {
+        } else if self.entries.len() >= limits::REGISTERED_STORES {
             return Err(WorkspaceError::Refused(format!(
                 "there are {} registered stores already; unregister one first",
                 self.entries.len()

@@ -3,13 +3,11 @@
 use std::path::Path;
 
 use memory_bank_core::error::StoreError;
-use memory_bank_core::mode::{Mode, parse_rules, rules_template};
+use memory_bank_core::limits;
+use memory_bank_core::mode::{Mode, RULES_PREFIXES, parse_rules, rules_template};
 use memory_bank_core::store::ModeRules;
 
 use crate::dir::{BankDir, FileRead, reason, text_of};
-
-/// A rules file comes with the repository, so reading it must be cheap whatever it says.
-const RULES_BYTES: u64 = 64 * 1024;
 
 /// The rules of a mode.
 ///
@@ -19,7 +17,7 @@ pub(crate) fn read_rules(project: &Path, mode: Mode) -> Result<ModeRules, StoreE
     let Ok(dir) = BankDir::open(project) else { return Ok(ModeRules::Absent) };
     for prefix in RULES_PREFIXES {
         let name = format!("{prefix}{mode}");
-        match dir.read_up_to(&name, RULES_BYTES)? {
+        match dir.read_up_to(&name, limits::RULES_BYTES)? {
             FileRead::Missing => {}
             FileRead::Unreadable(why) => return Ok(ModeRules::Invalid(format!("{name}: {why}"))),
             FileRead::Found(bytes, _) => {
@@ -32,9 +30,6 @@ pub(crate) fn read_rules(project: &Path, mode: Mode) -> Result<ModeRules, StoreE
     }
     Ok(ModeRules::Absent)
 }
-
-/// The rules files' names without the mode, the first that exists counts.
-const RULES_PREFIXES: [&str; 2] = [".mcprules-", ".clinerules-"];
 
 /// Gives a project the rules files that it lacks: their names, and what failed. A failure is a warning: the bank works
 /// without.

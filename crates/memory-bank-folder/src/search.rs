@@ -17,10 +17,12 @@ use std::time::Duration;
 use async_trait::async_trait;
 use jiff::Timestamp;
 use memory_bank_core::caller::Caller;
-use memory_bank_core::document::{CORE_DOCUMENTS, DocumentPath, Etag, is_leftover};
+use memory_bank_core::document::{DocumentPath, Etag, is_leftover};
 use memory_bank_core::error::{GraphError, StoreError};
-use memory_bank_core::search::{DocumentQuery, Index, MemoryShare, search_graph};
-use memory_bank_core::store::{DocumentSearch, DocumentsFound, GraphFound, GraphSearch, SearchStore};
+use memory_bank_core::search::{Index, MemoryShare, search_graph};
+use memory_bank_core::store::{
+    DocumentSearch, DocumentsFound, GraphFound, GraphSearch, SearchStore, SearchedDocuments,
+};
 use tokio::sync::{Mutex, Semaphore};
 
 use crate::bank::FolderBank;
@@ -163,7 +165,8 @@ impl FolderSearch {
     }
 
     fn documents(&self, wanted: &DocumentSearch) -> DocumentsFound {
-        self.followed.read().unwrap_or_else(PoisonError::into_inner).search(wanted)
+        let followed = self.followed.read().unwrap_or_else(PoisonError::into_inner);
+        wanted.run(&followed.index, &*followed)
     }
 }
 
@@ -209,52 +212,25 @@ impl Followed {
             self.index.remove_document(name);
         }
     }
+}
 
-    fn search(&self, wanted: &DocumentSearch) -> DocumentsFound {
-        let (mut searched, mut files, mut skipped): (Vec<&str>, Vec<String>, Vec<(&str, String)>) =
-            Default::default();
-        if wanted.files.is_empty() {
-            searched = self.files.keys().map(String::as_str).collect();
-            searched.sort_unstable_by_key(|name| (core_rank(name), *name));
-        } else {
-            for asked in &wanted.files {
-                match self.stored_name(asked) {
-                    Ok(stored) => {
-                        searched.push(asked);
-                        files.push(stored);
-                    }
-                    Err(reason) => skipped.push((asked, reason)),
-                }
-            }
-        }
-        let found = self.index.search_documents(&DocumentQuery {
-            query: wanted.query.clone(),
-            files: (!wanted.files.is_empty()).then_some(files),
-            limit: wanted.limit,
-            case_sensitive: wanted.case_sensitive,
-            days: wanted.days,
-        });
-        let unreadable = self.skipped.iter().filter(|_| wanted.files.is_empty());
-        let skipped = skipped.iter().map(|(name, reason)| (*name, reason.as_str()));
-        let skipped = skipped.chain(unreadable.map(|(name, reason)| (name.as_str(), reason.as_str())));
-        DocumentsFound::new(found, searched, skipped)
+impl SearchedDocuments for Followed {
+    fn names(&self) -> impl Iterator<Item = &str> {
+        self.files.keys().map(String::as_str)
     }
 
-    /// The name under which a document is stored: as asked for, or the canonical one.
-    fn stored_name(&self, asked: &str) -> Result<String, String> {
-        let path = DocumentPath::parse(asked).map_err(|error| error.to_string())?;
-        let spellings = path.spellings();
-        if let Some(name) = spellings.iter().find(|name| self.files.contains_key(*name)) {
-            return Ok(name.clone());
-        }
-        if let Some(name) = path.find(self.files.keys().map(String::as_str)) {
-            return Ok(name.to_owned());
-        }
-        if is_leftover(asked) {
-            return Err("what editors and sync tools leave behind is not searched".to_owned());
-        }
-        let why = spellings.iter().find_map(|name| self.skipped.get(name));
-        Err(why.cloned().unwrap_or_else(|| "there is no such document".to_owned()))
+    fn stored_name(&self, asked: &DocumentPath) -> Option<String> {
+        asked
+            .taken_spelling(|name| self.files.contains_key(name))
+            .or_else(|| asked.find(self.names()).map(str::to_owned))
+    }
+
+    fn unreadable(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.skipped.iter().map(|(name, reason)| (name.as_str(), reason.as_str()))
+    }
+
+    fn why_unreadable(&self, name: &str) -> Option<&str> {
+        self.skipped.get(name).map(String::as_str)
     }
 }
 
@@ -263,10 +239,6 @@ fn is_searched(entry: &FolderEntry) -> bool {
     let name = entry.name.to_ascii_lowercase();
     let is_named_so = [".md", ".json"].iter().any(|extension| name.ends_with(extension));
     is_named_so && !is_leftover(&name) && (entry.is_file || !name.contains('/'))
-}
-
-fn core_rank(name: &str) -> usize {
-    CORE_DOCUMENTS.iter().position(|core| *core == name).unwrap_or(CORE_DOCUMENTS.len())
 }
 
 #[cfg(test)]

@@ -189,22 +189,11 @@ fn device(_path: &Path) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use std::os::unix::fs::symlink;
-    use std::process::Command;
 
     use tempfile::TempDir;
 
     use super::*;
-
-    fn git(folder: &Path, arguments: &[&str]) {
-        let output = Command::new("git")
-            .args(["-c", "user.name=a", "-c", "user.email=a@example.com", "-c", "protocol.file.allow=always"])
-            .args(arguments)
-            .current_dir(folder)
-            .env("GIT_CONFIG_GLOBAL", "/dev/null")
-            .output()
-            .unwrap();
-        assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
-    }
+    use crate::git_for_tests::git;
 
     struct Scene {
         _temp: TempDir,
@@ -386,7 +375,7 @@ mod tests {
         scene.bank("r");
         let back = main.join(".git/worktrees/w/gitdir");
         std::fs::remove_file(&back).unwrap();
-        assert!(Command::new("mkfifo").arg(&back).status().unwrap().success());
+        assert!(std::process::Command::new("mkfifo").arg(&back).status().unwrap().success());
         assert_eq!(scene.found("w"), None);
         let large = scene.folder("large");
         std::fs::File::create(large.join(".git")).unwrap().set_len(1 << 40).unwrap();

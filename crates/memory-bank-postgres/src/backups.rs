@@ -8,17 +8,16 @@ use memory_bank_core::caller::{Caller, Right};
 use memory_bank_core::clock::iso_millis;
 use memory_bank_core::document::DocumentPath;
 use memory_bank_core::error::StoreError;
-use memory_bank_core::store::{Backup, BackupError, BackupStore, Change, Restored};
+use memory_bank_core::limits;
+use memory_bank_core::store::{
+    BACKUP_PREFIX, Backup, BackupError, BackupStore, Change, Restored, check_backup_id,
+};
 use tokio_postgres::Row;
 
 use crate::bank::PostgresBank;
 use crate::column::{answer, column};
 use crate::quota::{StoredBytes, USAGE};
 use crate::tenant::{Failure, Query, TRIES, Transaction, Value};
-
-const PREFIX: &str = "memory-bank-backup-";
-/// The most backups of one project; the oldest are deleted.
-const KEPT: i32 = 50;
 
 const BACKUPS: &str =
     "SELECT id, created_at FROM app.backups WHERE project_id = $1 ORDER BY created_at DESC, id DESC";
@@ -76,6 +75,7 @@ impl BackupStore for PostgresBank {
         if !caller.may(Right::Write) {
             return Err(StoreError::Denied.into());
         }
+        let most = i32::try_from(limits::BACKUPS).unwrap_or(i32::MAX);
         for number in 1..=TRIES * 10 {
             let backup = self.fresh(number);
             let project: [Value<'_>; 1] = [&caller.project.0];
@@ -85,7 +85,8 @@ impl BackupStore for PostgresBank {
                 .await
                 .map_err(StoreError::from)?;
             let (create, copy) = (creating(caller, &backup), copying(caller, &backup));
-            let writes = [Query::new(CREATE, &create), Query::new(COPY, &copy), Query::new(PRUNE, &[&KEPT])];
+            let prune: [Value<'_>; 1] = [&most];
+            let writes = [Query::new(CREATE, &create), Query::new(COPY, &copy), Query::new(PRUNE, &prune)];
             let before = StoredBytes::of(answer(&before, 0))?;
             match self.commit_within_quota(transaction, before, &project, writes.to_vec()).await {
                 Ok(None) => return Ok(backup),
@@ -118,7 +119,7 @@ impl BackupStore for PostgresBank {
             return Err(StoreError::Denied.into());
         }
         let id = id.trim();
-        check_id(id)?;
+        check_backup_id(id)?;
         for number in 1..=TRIES {
             let safety = safety.then(|| self.fresh(number));
             match self.try_restore(caller, id, safety).await {
@@ -162,9 +163,9 @@ impl PostgresBank {
         let stamp = iso_millis(now).replace([':', '.'], "-");
         // Callers may omit the final `Z`, so the number comes before it.
         let id = if number == 1 {
-            format!("{PREFIX}{stamp}")
+            format!("{BACKUP_PREFIX}{stamp}")
         } else {
-            format!("{PREFIX}{}-{number}Z", stamp.trim_end_matches('Z'))
+            format!("{BACKUP_PREFIX}{}-{number}Z", stamp.trim_end_matches('Z'))
         };
         Backup { timestamp: now, location: id.clone(), id }
     }
@@ -285,21 +286,4 @@ fn read_plan(rows: &[Vec<Row>]) -> Result<Plan, StoreError> {
     };
     let anything = answer(rows, 3).first().map(|row| column(row, 0)).transpose()?.unwrap_or_default();
     Ok((names(0)?.into_iter().next(), names(1)?, names(2)?, anything))
-}
-
-/// Whether this can be the id of a backup.
-fn check_id(id: &str) -> Result<(), BackupError> {
-    if id.is_empty() {
-        return Err(BackupError::Refused(
-            "Backup ID is required. create_backup with listOnly shows them".to_owned(),
-        ));
-    }
-    let rest = id.strip_prefix(PREFIX).unwrap_or_default();
-    let plain = rest.bytes().all(|byte| byte.is_ascii_digit() || matches!(byte, b'T' | b'Z' | b'-'));
-    if rest.len() < 10 || rest.len() > 40 || !plain {
-        return Err(BackupError::Refused(format!(
-            "`{id}` is not the id of a backup; create_backup with listOnly shows the ids"
-        )));
-    }
-    Ok(())
 }

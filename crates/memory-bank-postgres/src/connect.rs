@@ -10,16 +10,17 @@ use deadpool_postgres::{
     BuildError, ClientWrapper, Hook, HookError, Manager, ManagerConfig, Pool, PoolError, QueueMode,
     RecyclingMethod, Runtime, TimeoutType,
 };
+use memory_bank_core::caller::ProjectId;
 use memory_bank_core::clock::{Clock, Entropy};
+use memory_bank_core::document::Etag;
 use memory_bank_core::error::StoreError;
-use memory_bank_core::store::ChangeSink;
+use memory_bank_core::store::{ChangeSink, RecentContents};
 use tokio::time::Instant;
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 use crate::connection_string::{ConnectionString, Endpoint};
 use crate::connector::Connector;
 use crate::pooler::refuse_by_name;
-use crate::served::ServedContents;
 use crate::supabase;
 use crate::tls::{CertificateCheck, TlsPolicy};
 use crate::unreachable::Unreachable;
@@ -138,7 +139,7 @@ pub struct Database {
     pub(crate) default_quota: u64,
     /// How many changes were refused for a quota.
     pub(crate) quota_refusals: Arc<AtomicU64>,
-    pub(crate) served: Arc<ServedContents>,
+    pub(crate) served: Arc<RecentContents<(ProjectId, Etag)>>,
     pub(crate) indexes: Arc<crate::search::Indexes>,
     /// Makes vectors, if configured.
     pub(crate) vectors: Option<crate::search::Vectors>,

@@ -59,7 +59,7 @@ impl DocumentStore for PostgresBank {
         }
         let stored = by_name(&rows)?;
         for document in stored.values() {
-            self.database.served.keep(caller.project, &document.etag, &document.content);
+            self.database.served.keep(&(caller.project, document.etag.clone()), &document.content);
         }
         Ok(paths
             .iter()
@@ -110,7 +110,7 @@ impl DocumentStore for PostgresBank {
         _path: &DocumentPath,
         etag: &Etag,
     ) -> Result<Option<String>, StoreError> {
-        Ok(self.database.served.find(caller.project, etag))
+        Ok(self.database.served.find(&(caller.project, etag.clone())))
     }
 }
 
@@ -189,7 +189,7 @@ impl PostgresBank {
         let Opened { mut drafts, stored_names, present, similar, held } = opened;
         for (_, document, _) in drafts.changes() {
             if let Some(document) = document {
-                self.database.served.keep(caller.project, &document.etag, &document.content);
+                self.database.served.keep(&(caller.project, document.etag.clone()), &document.content);
             }
         }
         editor(&mut drafts)?;

@@ -7,14 +7,12 @@ use memory_bank_core::error::StoreError;
 use memory_bank_core::identity::{
     KeyChange, KeyDirectory, KeyError, KeyHash, KeyIdentity, KeyRecord, KeyStore, KeyUse, NewKey, Revoked,
 };
+use memory_bank_core::limits;
 use tokio_postgres::Row;
 
 use crate::column::{answer, column};
 use crate::connect::Database;
 use crate::tenant::{Failure, Query, Value};
-
-/// The most active keys of one project.
-const ACTIVE_KEYS: usize = 1000;
 
 const AUTHENTICATE: &str = "SELECT key_id, user_id, user_name, project_id, project_slug, role, scopes, rate_limit, \
     expires_at, revoked_at, expires_at <= now() FROM app.authenticate($1)";
@@ -93,9 +91,9 @@ impl KeyStore for Database {
             Some(row) => column(row, 0)?,
             None => 0,
         };
-        if usize::try_from(active).unwrap_or(usize::MAX) >= ACTIVE_KEYS {
+        if usize::try_from(active).unwrap_or(usize::MAX) >= limits::PROJECT_KEYS {
             transaction.roll_back().await;
-            return Err(KeyError::TooMany(ACTIVE_KEYS));
+            return Err(KeyError::TooMany(limits::PROJECT_KEYS));
         }
         let row = NewRow::of(key)?;
         transaction.commit(&[Query::new(INSERT, &row.values(caller))]).await.map_err(StoreError::from)?;

@@ -27,7 +27,6 @@ mod quota;
 mod readers;
 mod schema_check;
 mod search;
-mod served;
 mod server_login;
 mod sessions;
 mod state;
@@ -45,7 +44,7 @@ pub use connect::{ConnectError, Database, DatabaseOptions, PoolUse, Surroundings
 pub use connection_string::ConnectionString;
 pub use diagnosis::{Diagnosis, Kept};
 pub use isolation::{IsolationError, TENANT_TABLES};
-pub use migrate::{MigrateError, Migration};
+pub use migrate::{MIGRATIONS, MigrateError, Migration};
 pub use pooler::Pooling;
 pub use quota::{ProjectBytes, StoredBytes};
 pub use schema_check::SchemaState;

@@ -7,8 +7,9 @@ use tokio_postgres::error::SqlState;
 use crate::connect::Database;
 use crate::error::describe;
 
-/// The files in the order of their numbers.
-const MIGRATIONS: [(&str, &str); 3] = [
+/// The files in the order of their numbers: version and text. The one list of them; a test compares it with `migrations/`,
+/// with the copies for Supabase and with what Compose mounts.
+pub const MIGRATIONS: [(&str, &str); 3] = [
     ("001_schema", include_str!("../../../migrations/001_schema.sql")),
     ("002_policies", include_str!("../../../migrations/002_policies.sql")),
     ("003_functions", include_str!("../../../migrations/003_functions.sql")),

@@ -12,6 +12,7 @@ use crate::document::section::Outline;
 use crate::document::{CoreDocument, DocumentPath, Removed};
 use crate::error::EditError;
 use crate::store::Drafts;
+use crate::words::word_enum;
 
 /// Titles of the task list: the one that is written, then those that older banks have as well.
 pub(super) const TASKS: [&str; 3] = ["Ongoing Tasks", "Tasks", "Current Tasks"];
@@ -132,53 +133,29 @@ pub fn update_active_context(drafts: &mut Drafts, asked: &UpdateActiveContext) -
     Ok(removed)
 }
 
-/// The kind of a session note.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum NoteCategory {
-    /// Something seen.
-    Observation,
-    /// Something in the way.
-    Blocker,
-    /// Something that is wrong.
-    Issue,
-    /// Something to find out.
-    Question,
-    /// Something settled.
-    Decision,
-    /// Something to do.
-    Todo,
-    /// Anything else.
-    Other,
+word_enum! {
+    /// The kind of a session note.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+    pub enum NoteCategory {
+        /// Something seen.
+        Observation = "observation",
+        /// Something in the way.
+        Blocker = "blocker",
+        /// Something that is wrong.
+        Issue = "issue",
+        /// Something to find out.
+        Question = "question",
+        /// Something settled.
+        Decision = "decision",
+        /// Something to do.
+        Todo = "todo",
+        /// Anything else.
+        Other = "other",
+    }
 }
 
 impl NoteCategory {
-    /// All kinds, in the order of the schema.
-    pub const ALL: [Self; 7] = [
-        Self::Observation,
-        Self::Blocker,
-        Self::Issue,
-        Self::Question,
-        Self::Decision,
-        Self::Todo,
-        Self::Other,
-    ];
-
-    /// The word in arguments and replies.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Observation => "observation",
-            Self::Blocker => "blocker",
-            Self::Issue => "issue",
-            Self::Question => "question",
-            Self::Decision => "decision",
-            Self::Todo => "todo",
-            Self::Other => "other",
-        }
-    }
-
-    /// The kind in an entry's text.
+    /// The kind as it stands in an entry.
     #[must_use]
     pub fn label(self) -> &'static str {
         match self {

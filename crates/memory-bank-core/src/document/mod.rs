@@ -59,7 +59,9 @@ pub use leftover::is_leftover;
 pub use near::NotFound;
 pub use notes::is_resolved;
 pub use parts::{Extent, LeftOut, Part, PartBounds, Selection, json_chars, part};
-pub use path::{CORE_DOCUMENTS, DocumentPath, NameError, holds_documents};
+pub use path::{
+    CORE_DOCUMENTS, DocumentPath, INTERNAL_FOLDER, NameError, core_rank, holds_documents, is_reserved,
+};
 pub use progress::{
     AddProgressEntry, EntryType, ProgressEntryAdded, ProgressTracked, TrackProgress, add_progress_entry,
     track_progress,

@@ -4,16 +4,31 @@ use std::fmt;
 
 use crate::document::CoreDocument;
 use crate::limits;
+use crate::store::BACKUP_PREFIX;
 use crate::unicode::{folded, nfc, nfd};
 
 /// The five core documents, in the order that every list of them has.
 pub const CORE_DOCUMENTS: [&str; 5] =
     ["product-context.md", "active-context.md", "progress.md", "decision-log.md", "system-patterns.md"];
 
+/// The rank of a document in a list that has the core documents first.
+#[must_use]
+pub fn core_rank(name: &str) -> usize {
+    CORE_DOCUMENTS.iter().position(|core| *core == name).unwrap_or(CORE_DOCUMENTS.len())
+}
+
+/// The server's own folder in a bank.
+pub const INTERNAL_FOLDER: &str = ".mbmcp";
+
+/// Whether a file or folder of this name is none of the bank's: the server's own folder, and what version control keeps,
+/// where a file put in place could be a program that is run.
+#[must_use]
+pub fn is_reserved(name: &str) -> bool {
+    [INTERNAL_FOLDER, ".git", ".hg", ".svn"].iter().any(|reserved| name.eq_ignore_ascii_case(reserved))
+}
+
 /// Folders of the bank that contain no documents: backups, and the graph.
 const OWN_FOLDERS: [&str; 2] = ["backups", "graph"];
-/// How the folders of backups begin; older ones may have been moved into a bank.
-const BACKUP_FOLDER: &str = "memory-bank-backup-";
 
 /// The name of a document: a path below the bank that ends in `.md` or `.json`, with `/` between its folders.
 ///
@@ -184,6 +199,11 @@ impl DocumentPath {
         names
     }
 
+    /// The name under which the document is stored, if it is stored as it was asked for or in its canonical form.
+    pub fn taken_spelling(&self, is_taken: impl Fn(&str) -> bool) -> Option<String> {
+        self.spellings().into_iter().find(|name| is_taken(name))
+    }
+
     /// Which of these names it means: the one with exactly its letters, else its canonical form, else one of the same
     /// letters composed otherwise.
     #[must_use]
@@ -230,7 +250,8 @@ fn check_folder(folder: &str) -> Result<(), NameError> {
     }
     if let Some(first) = parts.first() {
         let name = plain(first);
-        if OWN_FOLDERS.contains(&name.as_str()) || name.starts_with(BACKUP_FOLDER) {
+        // Older backups may have been moved into a bank.
+        if OWN_FOLDERS.contains(&name.as_str()) || name.starts_with(BACKUP_PREFIX) {
             return Err(NameError::NoDocuments((*first).to_owned()));
         }
     }

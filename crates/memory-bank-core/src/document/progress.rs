@@ -15,6 +15,7 @@ use crate::document::section::Outline;
 use crate::document::{CoreDocument, DocumentPath};
 use crate::error::EditError;
 use crate::store::Drafts;
+use crate::words::word_enum;
 
 /// The title of the history.
 pub(super) const HISTORY: [&str; 1] = ["Update History"];
@@ -75,45 +76,28 @@ pub fn track_progress(
     Ok(ProgressTracked { action, description })
 }
 
-/// The kind of a structured entry.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum EntryType {
-    /// Something new.
-    Feature,
-    /// A bug fix.
-    Fix,
-    /// The same behaviour, better built.
-    Refactor,
-    /// Documentation.
-    Docs,
-    /// Tests.
-    Test,
-    /// Upkeep.
-    Chore,
-    /// Anything else.
-    Other,
+word_enum! {
+    /// The kind of a structured entry.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+    pub enum EntryType {
+        /// Something new.
+        Feature = "feature",
+        /// A defect mended.
+        Fix = "fix",
+        /// The same behaviour, better built.
+        Refactor = "refactor",
+        /// Documentation.
+        Docs = "docs",
+        /// Tests.
+        Test = "test",
+        /// Upkeep.
+        Chore = "chore",
+        /// Anything else.
+        Other = "other",
+    }
 }
 
 impl EntryType {
-    /// All kinds, in the order of the schema.
-    pub const ALL: [Self; 7] =
-        [Self::Feature, Self::Fix, Self::Refactor, Self::Docs, Self::Test, Self::Chore, Self::Other];
-
-    /// The word in arguments and replies.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Feature => "feature",
-            Self::Fix => "fix",
-            Self::Refactor => "refactor",
-            Self::Docs => "docs",
-            Self::Test => "test",
-            Self::Chore => "chore",
-            Self::Other => "other",
-        }
-    }
-
     fn label(self) -> &'static str {
         match self {
             Self::Feature => "✨ Feature",

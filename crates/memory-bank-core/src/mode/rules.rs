@@ -9,6 +9,9 @@ use crate::limits;
 use crate::mode::Mode;
 use crate::store::ModeRules;
 
+/// How the names of rules files begin; behind it is the mode. The first that exists counts.
+pub const RULES_PREFIXES: [&str; 2] = [".mcprules-", ".clinerules-"];
+
 /// What starts UMB where a project has no rules of its own: the words themselves, never a part of another word.
 pub const DEFAULT_UMB_TRIGGER: &str = r"\b(umb|update memory bank)\b";
 

@@ -9,8 +9,6 @@ use super::language::{Language, Votes, is_function_word};
 use super::words::{TermKind, each_term, normal};
 use crate::limits;
 
-/// The most distinct words of a query that count; the rest of a longer text adds nothing but time.
-const WORDS: usize = 32;
 /// The shortest word, in letters, that a minus before it puts last.
 const UNWANTED: usize = 3;
 
@@ -228,7 +226,7 @@ fn words_of(text: &str, phrases: &[String]) -> Vec<QueryWord> {
     let chosen: Vec<QueryWord> =
         all.iter().filter(|(word, spelt)| !is_function(word, spelt)).map(|(word, _)| word.clone()).collect();
     let chosen = if chosen.is_empty() { all.into_iter().map(|(word, _)| word).collect() } else { chosen };
-    chosen.into_iter().take(WORDS).collect()
+    chosen.into_iter().take(limits::QUERY_WORDS).collect()
 }
 
 /// Names of months in a date.

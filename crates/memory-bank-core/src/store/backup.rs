@@ -6,6 +6,41 @@ use jiff::Timestamp;
 use crate::caller::Caller;
 use crate::error::StoreError;
 
+/// How the id of every backup begins; behind it is the time, perhaps with a number.
+pub const BACKUP_PREFIX: &str = "memory-bank-backup-";
+
+/// Checks that this can be the id of a backup: then it is one path component, too.
+///
+/// # Errors
+/// It cannot; the text says what to do.
+pub fn check_backup_id(id: &str) -> Result<(), BackupError> {
+    if id.is_empty() {
+        return Err(BackupError::Refused(
+            "Backup ID is required. create_backup with listOnly shows them".to_owned(),
+        ));
+    }
+    let rest = id.strip_prefix(BACKUP_PREFIX).unwrap_or_default();
+    let plain = rest.bytes().all(|byte| byte.is_ascii_digit() || matches!(byte, b'T' | b'Z' | b'-'));
+    if rest.len() < 10 || rest.len() > 40 || !plain {
+        return Err(BackupError::Refused(format!(
+            "`{id}` is not the id of a backup; create_backup with listOnly shows the ids"
+        )));
+    }
+    Ok(())
+}
+
+/// The time in the id of a backup, `memory-bank-backup-2026-11-22T09-30-07-045Z`, perhaps with a number behind; none if it
+/// has none.
+#[must_use]
+pub fn backup_time(id: &str) -> Option<Timestamp> {
+    let (date, time) = id.strip_prefix(BACKUP_PREFIX)?.split_once('T')?;
+    let time = time.split_once('Z').map_or(time, |(time, _)| time);
+    let mut parts = time.split('-');
+    let (hours, minutes, seconds) = (parts.next()?, parts.next()?, parts.next()?);
+    let millis = parts.next().unwrap_or("0");
+    format!("{date}T{hours}:{minutes}:{seconds}.{millis}Z").parse().ok()
+}
+
 /// One backup.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Backup {
@@ -60,4 +95,24 @@ pub trait BackupStore: Send + Sync {
     /// Puts a backup back: all or nothing, documents and graph. `safety` makes a backup of the present state first
     /// and refuses to go on if that fails.
     async fn restore_backup(&self, caller: &Caller, id: &str, safety: bool) -> Result<Restored, BackupError>;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_that_could_be_paths_are_refused() {
+        for id in [
+            "",
+            "../x",
+            "memory-bank-backup-../../etc",
+            "memory-bank-backup-",
+            "x",
+            "memory-bank-backup-2026/11",
+        ] {
+            check_backup_id(id).unwrap_err();
+        }
+        check_backup_id("memory-bank-backup-2026-11-22T09-30-07-045Z-2").unwrap();
+    }
 }

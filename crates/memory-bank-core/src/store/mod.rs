@@ -6,8 +6,10 @@ mod audit;
 mod backup;
 mod changes;
 mod documents;
+mod draft_changes;
 mod events;
 mod graph;
+mod recent_contents;
 mod search;
 mod series;
 mod sessions;
@@ -17,18 +19,20 @@ mod visits;
 mod workspace;
 
 pub use audit::{AddressUse, AuditLog};
-pub use backup::{Backup, BackupError, BackupStore, Restored};
+pub use backup::{BACKUP_PREFIX, Backup, BackupError, BackupStore, Restored, backup_time, check_backup_id};
 pub use changes::{Change, ChangeSink, NoSink};
 pub use documents::{ChangeKind, DocumentChange, DocumentStore, Drafts, Editor, ReadOutcome};
+pub use draft_changes::{DraftChanges, DraftWrite};
 pub use events::{Event, EventId, EventOwner, EventStore, MemoryEventStore, NotAnEvent};
 pub use graph::{
     BatchApplied, Compacted, EntityChange, EntityDeleted, EntityDraft, EntityRef, GraphBatch, GraphStats,
     GraphStore, GraphSummary, ObservationDraft, ObservationOf, Observed, Pointed, PointerDraft,
     RelationDraft, Subgraph, Unlinked,
 };
+pub use recent_contents::RecentContents;
 pub use search::{
     DocumentSearch, DocumentsFound, EntityFound, GraphFound, GraphSearch, ObservationFound, RelationFound,
-    SearchStore, Skip, SkippedDocument,
+    SearchStore, SearchedDocuments, Skip, SkippedDocument,
 };
 pub use series::Series;
 pub use sessions::{

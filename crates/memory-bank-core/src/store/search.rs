@@ -5,10 +5,11 @@ use jiff::civil::Date;
 use serde::{Deserialize, Serialize};
 
 use crate::caller::Caller;
+use crate::document::{DocumentPath, core_rank, is_leftover};
 use crate::error::{GraphError, StoreError};
 use crate::graph::{Entity, Observation, Relation};
 use crate::limits;
-use crate::search::{DenseCount, DocumentHits, LineHit, MatchedIn, Query};
+use crate::search::{DenseCount, DocumentHits, DocumentQuery, Index, LineHit, MatchedIn, Query};
 
 /// A search in documents.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -24,6 +25,67 @@ pub struct DocumentSearch {
     /// The first and the last day, in UTC, that a hit may be of: by the date of its entry or section, else by when its document
     /// was last changed.
     pub days: (Option<Date>, Option<Date>),
+}
+
+/// The documents that a store has for a search.
+pub trait SearchedDocuments {
+    /// The names of all that are searched.
+    fn names(&self) -> impl Iterator<Item = &str>;
+
+    /// The name under which this document is stored.
+    fn stored_name(&self, asked: &DocumentPath) -> Option<String>;
+
+    /// The documents that are there and cannot be searched, with the reasons.
+    fn unreadable(&self) -> impl Iterator<Item = (&str, &str)>;
+
+    /// Why the document of this very name cannot be searched, if it is one of them.
+    fn why_unreadable(&self, name: &str) -> Option<&str>;
+}
+
+impl DocumentSearch {
+    /// Searches the documents of a store in its index.
+    pub fn run(&self, index: &Index, documents: &impl SearchedDocuments) -> DocumentsFound {
+        let (mut searched, mut files, mut skipped): (Vec<&str>, Vec<String>, Vec<(&str, String)>) =
+            Default::default();
+        if self.files.is_empty() {
+            searched = documents.names().collect();
+            searched.sort_unstable_by_key(|name| (core_rank(name), *name));
+        } else {
+            for asked in &self.files {
+                match stored_name(documents, asked) {
+                    Ok(stored) => {
+                        searched.push(asked);
+                        files.push(stored);
+                    }
+                    Err(reason) => skipped.push((asked, reason)),
+                }
+            }
+        }
+        let found = index.search_documents(&DocumentQuery {
+            query: self.query.clone(),
+            files: (!self.files.is_empty()).then_some(files),
+            limit: self.limit,
+            case_sensitive: self.case_sensitive,
+            days: self.days,
+        });
+        let unreadable = documents.unreadable().filter(|_| self.files.is_empty());
+        let skipped = skipped.iter().map(|(name, reason)| (*name, reason.as_str()));
+        DocumentsFound::new(found, searched, skipped.chain(unreadable))
+    }
+}
+
+/// The name under which a document is stored, or why it is not searched.
+fn stored_name(documents: &impl SearchedDocuments, asked: &str) -> Result<String, String> {
+    let path = DocumentPath::parse(asked).map_err(|error| error.to_string())?;
+    if let Some(name) = documents.stored_name(&path) {
+        return Ok(name);
+    }
+    if is_leftover(asked) {
+        return Err("what editors and sync tools leave behind is not searched".to_owned());
+    }
+    let spellings = path.spellings();
+    let why = spellings.iter().find_map(|name| documents.why_unreadable(name));
+    Err(why.unwrap_or("there is no such document").to_owned())
 }
 
 /// The results in documents, best first.

@@ -61,6 +61,15 @@ pub struct SessionRecord {
     pub expires_at: Timestamp,
 }
 
+impl SessionRecord {
+    /// Whether the session is this caller's: same user, same project. For anybody else it does not exist. The one rule of
+    /// ownership; what a store selects in SQL says the same.
+    #[must_use]
+    pub fn belongs_to(&self, caller: &Caller) -> bool {
+        self.user == caller.user && self.project == caller.project
+    }
+}
+
 /// Why a session was not opened.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -172,10 +181,6 @@ impl MemorySessionStore {
     }
 }
 
-fn belongs(session: &SessionRecord, caller: &Caller) -> bool {
-    session.user == caller.user && session.project == caller.project
-}
-
 #[async_trait]
 impl SessionStore for MemorySessionStore {
     async fn open(
@@ -192,7 +197,7 @@ impl SessionStore for MemorySessionStore {
             let own: Vec<&SessionRecord> = sessions
                 .values()
                 .filter(open)
-                .filter(|other| other.key == caller.key && other.session.user == caller.user)
+                .filter(|other| other.key == caller.key && other.session.belongs_to(caller))
                 .map(|other| &other.session)
                 .collect();
             let key_full = own.len() >= limits.per_key;
@@ -219,7 +224,7 @@ impl SessionStore for MemorySessionStore {
     ) -> Result<Option<SessionRecord>, StoreError> {
         Ok(self.with(|sessions| {
             let session = &sessions.get(&id)?.session;
-            (belongs(session, caller) && session.expires_at > now).then(|| session.clone())
+            (session.belongs_to(caller) && session.expires_at > now).then(|| session.clone())
         }))
     }
 
@@ -232,7 +237,7 @@ impl SessionStore for MemorySessionStore {
     ) -> Result<Option<SessionRecord>, StoreError> {
         Ok(self.with(|sessions| {
             let session =
-                &mut sessions.get_mut(&id).filter(|stored| belongs(&stored.session, caller))?.session;
+                &mut sessions.get_mut(&id).filter(|stored| stored.session.belongs_to(caller))?.session;
             if !subscribed {
                 session.subscriptions.remove(uri);
             } else if session.subscriptions.len() < crate::limits::SUBSCRIPTIONS {
@@ -244,7 +249,7 @@ impl SessionStore for MemorySessionStore {
 
     async fn end(&self, caller: &Caller, id: SessionId) -> Result<bool, StoreError> {
         Ok(self.with(|sessions| {
-            let ours = sessions.get(&id).is_some_and(|stored| belongs(&stored.session, caller));
+            let ours = sessions.get(&id).is_some_and(|stored| stored.session.belongs_to(caller));
             ours && sessions.remove(&id).is_some()
         }))
     }
@@ -339,6 +344,16 @@ mod tests {
         assert_eq!(open(&one, 4, 9, 9).unwrap(), Some(SessionId(Uuid::from_u128(3))));
         assert_eq!(open(&other, 5, 9, 9).unwrap(), Some(SessionId(Uuid::from_u128(1))));
         assert!(matches!(open(&caller(3), 6, 9, 9), Err(SessionError::TooMany(3))));
+    }
+
+    #[test]
+    fn a_session_belongs_to_its_user_in_its_project_alone() {
+        let owner = caller(1);
+        let session = session(1, &owner, Timestamp::UNIX_EPOCH);
+        assert!(session.belongs_to(&owner) && session.belongs_to(&Caller { key: None, ..owner.clone() }));
+        let another_user = Caller { user: UserId(Uuid::from_u128(77)), ..owner.clone() };
+        let another_project = Caller { project: ProjectId(Uuid::from_u128(78)), ..owner };
+        assert!(!session.belongs_to(&another_user) && !session.belongs_to(&another_project));
     }
 
     #[test]

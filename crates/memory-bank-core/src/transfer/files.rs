@@ -5,17 +5,14 @@ use jiff::Timestamp;
 use super::log::{LOG, read_log};
 use super::{BankCopy, DocumentCopy, FileCopy, NotMovable};
 use crate::clock::iso_millis;
-use crate::document::DocumentPath;
+use crate::document::{DocumentPath, is_reserved};
 use crate::graph::compact::write_compacted;
 use crate::limits;
-use crate::mode::Mode;
+use crate::mode::{Mode, RULES_PREFIXES};
 use crate::unicode::nfc;
 
 /// Derived from the log; not part of a copy.
 const DERIVED: [&str; 3] = ["graph/graph.snapshot.json", "graph/graph.index.json", "graph/graph.md"];
-
-/// Folders in a bank may be this deep.
-const DEPTH: usize = 8;
 
 impl BankCopy {
     /// The bank that these files are.
@@ -108,16 +105,13 @@ pub fn safe_path(path: &str) -> Result<(), NotMovable> {
         return refused(&format!("a path takes 1 to {} bytes", limits::MOVED_PATH_BYTES));
     }
     let parts: Vec<&str> = path.split('/').collect();
-    if parts.len() > DEPTH + 1 {
+    if parts.len() > limits::FILE_LEVELS + 1 {
         return refused("its folders are too deep");
     }
     if path.contains(['\\', '\0']) || parts.iter().any(|part| matches!(*part, "" | "." | "..")) {
         return refused("it is no plain path below the bank");
     }
-    let reserved = |part: &str| {
-        [".mbmcp", ".git", ".hg", ".svn"].iter().any(|reserved| part.eq_ignore_ascii_case(reserved))
-    };
-    if parts.iter().any(|part| reserved(part)) {
+    if parts.iter().any(|part| is_reserved(part)) {
         return refused("the name belongs to the server or to version control");
     }
     if parts.iter().any(|part| part.len() > limits::NAME_BYTES) {
@@ -129,6 +123,6 @@ pub fn safe_path(path: &str) -> Result<(), NotMovable> {
 /// Whether this is the name of a mode's rules file.
 #[must_use]
 pub fn is_rules_file(name: &str) -> bool {
-    let mode = name.strip_prefix(".mcprules-").or_else(|| name.strip_prefix(".clinerules-"));
+    let mode = RULES_PREFIXES.iter().find_map(|prefix| name.strip_prefix(prefix));
     mode.is_some_and(|mode| mode.parse::<Mode>().is_ok())
 }

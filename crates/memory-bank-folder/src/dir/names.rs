@@ -12,14 +12,7 @@ pub fn text_of(bytes: Vec<u8>) -> String {
     String::from_utf8(bytes).unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned())
 }
 
-/// Whether a file or folder of this name is none of the bank's: the server's own folder, and what version control keeps,
-/// where a file put in place could be a program that is run.
-#[must_use]
-pub fn is_reserved(name: &str) -> bool {
-    [INTERNAL, ".git", ".hg", ".svn"].iter().any(|reserved| name.eq_ignore_ascii_case(reserved))
-}
-
-/// The error, in words that show no path of the host.
+/// What went wrong, in words that show no path of the host.
 #[must_use]
 pub fn reason(error: &io::Error) -> String {
     match error.kind() {

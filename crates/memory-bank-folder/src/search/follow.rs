@@ -7,13 +7,14 @@ use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
+use memory_bank_core::document::core_rank;
 use memory_bank_core::error::StoreError;
 use memory_bank_core::graph::state::GraphState;
 use memory_bank_core::search::{IndexBudget, TextSize};
 use tokio::sync::oneshot;
 use tokio::time::timeout_at;
 
-use super::{FolderSearch, Followed, core_rank, is_searched};
+use super::{FolderSearch, Followed, is_searched};
 use crate::bank::FolderBank;
 use crate::dir::{BankDir, FolderEntry, Root};
 use crate::graph::FolderGraph;

@@ -6,7 +6,7 @@ use memory_bank_core::caller::Caller;
 use memory_bank_core::document::{Document, DocumentPath, Etag};
 use memory_bank_core::error::EditError;
 use memory_bank_core::limits;
-use memory_bank_core::store::{Change, ChangeKind, DocumentChange, Drafts};
+use memory_bank_core::store::{Change, ChangeKind, DocumentChange, DraftChanges, DraftWrite, Drafts};
 
 use crate::connect::Database;
 use crate::quota::StoredBytes;
@@ -66,55 +66,31 @@ impl Plan {
         drafts: &Drafts,
         stored: &BTreeMap<DocumentPath, DocumentPath>,
     ) -> Result<Self, EditError> {
-        let mut plan = Self::default();
-        let mut touched: BTreeMap<&DocumentPath, Option<&str>> = BTreeMap::new();
+        let DraftChanges { changes, writes } = DraftChanges::of(drafts, stored)?;
+        let mut plan = Self { changes, ..Self::default() };
         let mut deleted: Vec<&Document> = Vec::new();
-        for (asked, before, after) in drafts.changes() {
-            let path = stored.get(asked).unwrap_or(asked);
-            let kind = match (before, after) {
-                (None, None) => ChangeKind::Unchanged,
-                (None, Some(_)) => ChangeKind::Created,
-                (Some(_), None) => ChangeKind::Deleted,
-                (Some(before), Some(after)) if before.content == after => ChangeKind::Unchanged,
-                (Some(_), Some(_)) => ChangeKind::Modified,
-            };
-            let etag = after.map(Etag::of);
-            plan.changes
-                .insert(asked.clone(), DocumentChange { path: path.clone(), kind, etag: etag.clone() });
-            if kind == ChangeKind::Unchanged {
+        for DraftWrite { path, before, after, .. } in writes {
+            let bytes = |text: Option<usize>| i64::try_from(text.unwrap_or_default()).unwrap_or(i64::MAX);
+            let new = after.as_ref().map(|(content, _)| content.len());
+            plan.added += bytes(new) - bytes(before.map(|before| before.content.len()));
+            let Some((content, etag)) = after else {
+                deleted.extend(before);
                 continue;
-            }
-            // `myNotes.md` and `my-notes.md` may be one document.
-            if let Some(other) = touched.insert(path, after) {
-                if other == after {
-                    continue;
-                }
+            };
+            if content.contains('\0') {
                 return Err(EditError::Refused(format!(
-                    "two of the names mean the one document `{path}`; name it once"
+                    "`{path}` would contain a null character, which cannot be kept; leave it out"
                 )));
             }
-            let bytes = |text: Option<usize>| i64::try_from(text.unwrap_or_default()).unwrap_or(i64::MAX);
-            plan.added += bytes(after.map(str::len)) - bytes(before.map(|before| before.content.len()));
-            match (after, etag) {
-                (Some(content), Some(etag)) => {
-                    if content.contains('\0') {
-                        return Err(EditError::Refused(format!(
-                            "`{path}` would contain a null character, which cannot be kept; leave it out"
-                        )));
-                    }
-                    let text = Text {
-                        path: path.clone(),
-                        name: path.as_str().to_owned(),
-                        content: content.to_owned(),
-                        etag,
-                        edits: 1,
-                    };
-                    let texts =
-                        if kind == ChangeKind::Created { &mut plan.inserts } else { &mut plan.updates };
-                    texts.0.push(text);
-                }
-                _ => deleted.extend(before),
-            }
+            let text = Text {
+                path: path.clone(),
+                name: path.as_str().to_owned(),
+                content: content.to_owned(),
+                etag,
+                edits: 1,
+            };
+            let texts = if before.is_none() { &mut plan.inserts } else { &mut plan.updates };
+            texts.0.push(text);
         }
         plan.find_renames(&deleted);
         Ok(plan)
@@ -224,7 +200,7 @@ pub(super) fn notify(database: &Database, caller: &Caller, plan: &Plan) {
     let sink = &database.around.sink;
     let mut list = false;
     for text in plan.updates.0.iter().chain(&plan.inserts.0) {
-        database.served.keep(caller.project, &text.etag, &text.content);
+        database.served.keep(&(caller.project, text.etag.clone()), &text.content);
     }
     let mut notified = BTreeSet::new();
     for change in plan.changes.values() {

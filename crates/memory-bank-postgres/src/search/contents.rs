@@ -6,12 +6,12 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use jiff::Timestamp;
-use memory_bank_core::document::{CORE_DOCUMENTS, DocumentPath, is_leftover};
+use memory_bank_core::document::{DocumentPath, core_rank};
 use memory_bank_core::error::StoreError;
 use memory_bank_core::graph::event::Event;
 use memory_bank_core::graph::state::GraphState;
-use memory_bank_core::search::{DocumentQuery, Index, IndexMemory, MemoryShare};
-use memory_bank_core::store::{DocumentSearch, DocumentsFound};
+use memory_bank_core::search::{Index, IndexMemory, MemoryShare};
+use memory_bank_core::store::SearchedDocuments;
 use tokio::runtime::Handle;
 use tokio_postgres::Row;
 
@@ -185,43 +185,23 @@ impl Contents {
         }
         Ok(())
     }
+}
 
-    pub(super) fn search(&self, wanted: &DocumentSearch) -> DocumentsFound {
-        let (mut searched, mut files, mut skipped): (Vec<&str>, Vec<String>, Vec<(&str, String)>) =
-            Default::default();
-        if wanted.files.is_empty() {
-            searched = self.documents.keys().map(String::as_str).collect();
-            searched.sort_unstable_by_key(|name| (core_rank(name), *name));
-        } else {
-            for asked in &wanted.files {
-                match self.stored_name(asked) {
-                    Ok(stored) => {
-                        searched.push(asked);
-                        files.push(stored);
-                    }
-                    Err(reason) => skipped.push((asked, reason)),
-                }
-            }
-        }
-        let found = self.index.search_documents(&DocumentQuery {
-            query: wanted.query.clone(),
-            files: (!wanted.files.is_empty()).then_some(files),
-            limit: wanted.limit,
-            case_sensitive: wanted.case_sensitive,
-            days: wanted.days,
-        });
-        let skipped = skipped.iter().map(|(name, reason)| (*name, reason.as_str()));
-        DocumentsFound::new(found, searched, skipped)
+impl SearchedDocuments for Contents {
+    fn names(&self) -> impl Iterator<Item = &str> {
+        self.documents.keys().map(String::as_str)
     }
 
-    /// The name under which a document is stored: as given, or the canonical one.
-    fn stored_name(&self, asked: &str) -> Result<String, String> {
-        let path = DocumentPath::parse(asked).map_err(|error| error.to_string())?;
-        let known = path.spellings().into_iter().find(|name| self.documents.contains_key(name));
-        known.ok_or_else(|| match is_leftover(asked) {
-            true => "what editors and sync tools leave behind is not searched".to_owned(),
-            false => "there is no such document".to_owned(),
-        })
+    fn stored_name(&self, asked: &DocumentPath) -> Option<String> {
+        asked.taken_spelling(|name| self.documents.contains_key(name))
+    }
+
+    fn unreadable(&self) -> impl Iterator<Item = (&str, &str)> {
+        std::iter::empty()
+    }
+
+    fn why_unreadable(&self, _name: &str) -> Option<&str> {
+        None
     }
 }
 
@@ -249,8 +229,4 @@ pub(super) struct Changed {
     pub(super) entities: Vec<String>,
     pub(super) observations: Vec<String>,
     pub(super) relations: Vec<String>,
-}
-
-fn core_rank(name: &str) -> usize {
-    CORE_DOCUMENTS.iter().position(|core| *core == name).unwrap_or(CORE_DOCUMENTS.len())
 }

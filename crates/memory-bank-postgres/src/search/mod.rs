@@ -56,7 +56,7 @@ impl SearchStore for PostgresBank {
         wanted: &DocumentSearch,
     ) -> Result<DocumentsFound, StoreError> {
         let wanted = wanted.clone();
-        let found = self.searched(caller, move |contents| contents.search(&wanted)).await?;
+        let found = self.searched(caller, move |contents| wanted.run(&contents.index, contents)).await?;
         Ok(found.unwrap_or_default())
     }
 

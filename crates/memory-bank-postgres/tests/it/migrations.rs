@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use memory_bank_postgres::MigrateError;
+use memory_bank_postgres::{MIGRATIONS, MigrateError};
 use memory_bank_test_postgres::{MIGRATOR, OwnServer, SERVER, SUPABASE, TestDatabase};
 use tokio_postgres::NoTls;
 
@@ -198,8 +198,8 @@ async fn a_database_from_before_two_is_recognised_and_nothing_in_it_is_changed()
             }
             assert!(matches!(database.migrations().await.unwrap_err(), MigrateError::BeforeTwo));
         }
-        for script in ["001_schema.sql", "002_policies.sql", "003_functions.sql"] {
-            let refused = old.run_with_psql(MIGRATOR, script).unwrap_err();
+        for script in script_names() {
+            let refused = old.run_with_psql(MIGRATOR, &script).unwrap_err();
             assert!(refused.contains("before memory-bank-mcp 2.0"), "{refused}");
         }
         assert_eq!(old.schema(), before);
@@ -219,27 +219,47 @@ fn scripts(folder: &str) -> BTreeMap<String, Vec<u8>> {
         .collect()
 }
 
+/// The names of the scripts, in their order.
+fn script_names() -> Vec<String> {
+    MIGRATIONS.iter().map(|(version, _)| format!("{version}.sql")).collect()
+}
+
 #[test]
 fn the_two_folders_hold_the_same_three_scripts_as_files() {
     let supabase = scripts("supabase/setup");
-    assert_eq!(
-        supabase.keys().map(String::as_str).collect::<Vec<_>>(),
-        ["001_schema.sql", "002_policies.sql", "003_functions.sql"]
-    );
+    assert_eq!(supabase.keys().cloned().collect::<Vec<_>>(), script_names());
     let mut migrations = scripts("migrations");
     assert!(migrations.remove("rollback.sql").is_some());
     for (name, content) in &supabase {
         assert!(migrations.get(name) == Some(content), "{name} differs: copy migrations/ to supabase/setup/");
     }
     assert_eq!(migrations.len(), supabase.len());
+    for (version, sql) in MIGRATIONS {
+        assert!(migrations[&format!("{version}.sql")] == sql.as_bytes(), "{version} embeds another file");
+    }
+}
+
+#[test]
+fn compose_mounts_each_script_and_no_other_file() {
+    let compose = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docker-compose.yml");
+    let compose = std::fs::read_to_string(compose).unwrap();
+    let mounts: Vec<&str> =
+        compose.lines().map(str::trim).filter(|line| line.contains("/docker-entrypoint-initdb.d")).collect();
+    let wanted: Vec<String> = script_names()
+        .iter()
+        .map(|name| format!("- ./migrations/{name}:/docker-entrypoint-initdb.d/{name}:ro"))
+        .collect();
+    assert_eq!(mounts, wanted);
 }
 
 #[tokio::test]
 async fn each_script_can_be_run_again_by_itself() {
     let database = TestDatabase::migrated();
     let before = database.schema();
-    for script in ["003_functions.sql", "001_schema.sql", "002_policies.sql"] {
-        database.run_with_psql(MIGRATOR, script).unwrap();
+    let mut names = script_names();
+    names.rotate_right(1);
+    for script in names {
+        database.run_with_psql(MIGRATOR, &script).unwrap();
         assert_eq!(database.schema(), before, "{script} changed something");
     }
 }

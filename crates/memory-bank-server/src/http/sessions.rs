@@ -108,9 +108,9 @@ impl Sessions {
         let now = self.clock.now();
         let known = {
             let cache = self.cache.lock().unwrap_or_else(PoisonError::into_inner);
-            // Treat a foreign session like a missing one, so neither the reply nor its timing reveals anything.
-            let own = |record: &SessionRecord| record.user == caller.user && record.project == caller.project;
-            let known = cache.get(&id).filter(|(record, until)| *until > Instant::now() && own(record));
+            // Treat a foreign session like a missing one, so that timing reveals nothing.
+            let known =
+                cache.get(&id).filter(|(record, until)| *until > Instant::now() && record.belongs_to(caller));
             known.map(|(record, _)| Arc::clone(record))
         };
         let record = match known {
@@ -120,8 +120,7 @@ impl Sessions {
                 None => return Ok(None),
             },
         };
-        let lives = record.user == caller.user && record.project == caller.project && record.expires_at > now;
-        if !lives {
+        if !record.belongs_to(caller) || record.expires_at <= now {
             return Ok(None);
         }
         if now.duration_since(record.last_seen) > SEEN_EVERY {

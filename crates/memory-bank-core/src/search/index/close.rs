@@ -47,28 +47,9 @@ fn place(c: char) -> u32 {
 /// How many letters must be changed, put in, left out or exchanged with their neighbour to make one word the other, if
 /// at most `bound`.
 pub(super) fn changed_letters(one: &str, other: &str, bound: usize) -> Option<usize> {
-    let (one, other): (Vec<char>, Vec<char>) = (one.chars().collect(), other.chars().collect());
-    if one.len().abs_diff(other.len()) > bound {
+    // The lengths rule most words out before anything is compared letter by letter.
+    if one.chars().count().abs_diff(other.chars().count()) > bound {
         return None;
     }
-    let mut before: Vec<usize> = Vec::new();
-    let mut row: Vec<usize> = (0..=other.len()).collect();
-    let at = |row: &[usize], place: usize| row.get(place).copied().unwrap_or(usize::MAX / 2);
-    let mut last: Option<char> = None;
-    for (place, letter) in one.iter().enumerate() {
-        let mut next = vec![place + 1];
-        let mut last_other: Option<char> = None;
-        for (column, known) in other.iter().enumerate() {
-            let replaced = at(&row, column) + usize::from(known != letter);
-            let mut least = replaced.min(at(&row, column + 1) + 1).min(at(&next, column) + 1);
-            if column > 0 && last == Some(*known) && last_other == Some(*letter) {
-                least = least.min(at(&before, column - 1) + 1);
-            }
-            next.push(least);
-            last_other = Some(*known);
-        }
-        before = std::mem::replace(&mut row, next);
-        last = Some(*letter);
-    }
-    row.last().copied().filter(|changed| *changed <= bound)
+    Some(strsim::osa_distance(one, other)).filter(|changed| *changed <= bound)
 }

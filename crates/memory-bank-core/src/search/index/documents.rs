@@ -10,11 +10,12 @@ use super::lines_found::LineMatcher;
 use super::rank::{Candidate, Prepared, Scored};
 use super::vocabulary::Scope;
 use super::{Body, Index, Slot, SourceId};
+use crate::document::core_rank;
+use crate::limits;
 use crate::search::lines::{Lines, clip};
 use crate::search::markdown::is_template_row;
 use crate::search::query::Query;
 use crate::search::unit::UnitKind;
-use crate::{document::CORE_DOCUMENTS, limits};
 
 /// How many of the best are looked at a second time, text by text.
 const READ_AGAIN: usize = 60;
@@ -434,8 +435,4 @@ impl Index {
             (slot.kind != UnitKind::Document && line < (slot.line + slot.lines) as usize).then_some(slot)
         })
     }
-}
-
-fn core_rank(name: &str) -> usize {
-    CORE_DOCUMENTS.iter().position(|core| *core == name).unwrap_or(CORE_DOCUMENTS.len())
 }

@@ -60,7 +60,11 @@ pub(crate) fn misspelt(variables: impl Iterator<Item = (OsString, OsString)>, fi
     let mut given: Vec<String> = variables.filter_map(|(name, _)| name.into_string().ok()).collect();
     given.sort_unstable();
     for name in given.iter().filter(|name| name.len() >= 6 && !ours.contains(name)) {
-        let near = ours.iter().map(|known| (distance(name, known), known)).min();
+        let near = ours
+            .iter()
+            .filter(|known| name.chars().count().abs_diff(known.len()) <= 2)
+            .map(|known| (strsim::levenshtein(name, known), known))
+            .min();
         if let Some((1..=2, known)) = near {
             findings.warning(
                 "configuration",
@@ -69,23 +73,6 @@ pub(crate) fn misspelt(variables: impl Iterator<Item = (OsString, OsString)>, fi
             );
         }
     }
-}
-
-/// The edit distance.
-fn distance(one: &str, other: &str) -> usize {
-    let other: Vec<char> = other.chars().collect();
-    let mut row: Vec<usize> = (0..=other.len()).collect();
-    for (at, letter) in one.chars().enumerate() {
-        let mut next = vec![at + 1];
-        for (place, (wanted, (above, above_left))) in
-            other.iter().zip(row.iter().skip(1).zip(&row)).enumerate()
-        {
-            let left = next.get(place).copied().unwrap_or(usize::MAX - 1);
-            next.push((left + 1).min(above + 1).min(above_left + usize::from(*wanted != letter)));
-        }
-        row = next;
-    }
-    row.last().copied().unwrap_or(0)
 }
 
 #[cfg(test)]

@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, bail};
 use jiff::Timestamp;
 use memory_bank_core::limits;
+use memory_bank_core::store::{BACKUP_PREFIX, backup_time, check_backup_id};
 use memory_bank_core::transfer::{BankCopy, FileCopy, ProjectCopy, is_rules_file, safe_path};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -23,7 +24,6 @@ const VERSION: u32 = 1;
 const MANIFEST: &str = "manifest.json";
 const MANIFEST_BYTES: u64 = 128 * 1024 * 1024;
 const BANK: &str = "memory-bank";
-const BACKUP: &str = "memory-bank-backup-";
 const STATE: &str = "state.json";
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -207,10 +207,13 @@ impl Reader {
             self.file(path)?;
         }
         let mut backups: Vec<(String, Timestamp)> = Vec::new();
-        for id in paths.iter().filter_map(|path| path.split('/').next()).filter(|top| top.starts_with(BACKUP))
+        for id in paths
+            .iter()
+            .filter_map(|path| path.split('/').next())
+            .filter(|top| top.starts_with(BACKUP_PREFIX))
         {
             if backups.last().is_none_or(|(last, _)| last != id) {
-                backups.push((id.to_owned(), memory_bank_folder::backup_time(id).unwrap_or(self.created_at)));
+                backups.push((id.to_owned(), backup_time(id).unwrap_or(self.created_at)));
             }
         }
         backups.sort_by(|a, b| (b.1, &b.0).cmp(&(a.1, &a.0)));
@@ -288,7 +291,7 @@ impl Reader {
 fn check_name(path: &str) -> anyhow::Result<()> {
     match path.split_once('/') {
         None if is_rules_file(path) || path == STATE => Ok(()),
-        Some((top, rest)) if top == BANK || memory_bank_folder::is_backup_id(top) => Ok(safe_path(rest)?),
+        Some((top, rest)) if top == BANK || check_backup_id(top).is_ok() => Ok(safe_path(rest)?),
         _ => bail!("`{}` does not belong into a backup file", path.escape_debug()),
     }
 }

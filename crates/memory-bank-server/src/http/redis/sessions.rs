@@ -87,9 +87,8 @@ impl SessionStore for RedisSessions {
         id: SessionId,
         now: Timestamp,
     ) -> Result<Option<SessionRecord>, StoreError> {
-        // Treat a foreign session like a missing one, so timing reveals nothing.
-        let own = |record: &SessionRecord| record.user == caller.user && record.project == caller.project;
-        if let Some(record) = self.cached(id).await.filter(own) {
+        // Treat a foreign session like a missing one, so that timing reveals nothing.
+        if let Some(record) = self.cached(id).await.filter(|record| record.belongs_to(caller)) {
             return Ok((record.expires_at > now).then_some(record));
         }
         let found = self.store.find(caller, id, now).await?;

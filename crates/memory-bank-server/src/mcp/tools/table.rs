@@ -5,6 +5,8 @@
 //! every client pays for it in every conversation.
 
 use memory_bank_core::caller::Right::{Admin, Read, Write};
+use memory_bank_core::document::{EntryType, NoteCategory};
+use memory_bank_core::mode::Mode;
 use serde_json::{Map, Value};
 
 use super::WithoutRead::{Members, Refused, Sentence};
@@ -57,8 +59,7 @@ pub(super) const UNLISTED: &[&str] = &[
     "storeId",
     "verbose",
 ];
-pub(super) const ENTRY_TYPE: Kind =
-    Kind::Word(&["feature", "fix", "refactor", "docs", "test", "chore", "other"]);
+pub(super) const ENTRY_TYPE: Kind = Kind::Word(&EntryType::WORDS);
 
 /// Boxes an async handler.
 macro_rules! run {
@@ -340,10 +341,7 @@ pub(crate) const TOOLS: &[ToolSpec] = &[
         bank: BANK,
         arguments: &[
             required("note", Kind::Text, "Note text is required"),
-            optional(
-                "category",
-                Kind::Word(&["observation", "blocker", "issue", "question", "decision", "todo", "other"]),
-            ),
+            optional("category", Kind::Word(&NoteCategory::WORDS)),
         ],
         handler: run!(progress::add_session_note),
     },
@@ -460,7 +458,7 @@ pub(crate) const TOOLS: &[ToolSpec] = &[
         hints: SETS,
         bank: BankNeed::None,
         arguments: &[
-            optional("mode", Kind::KnownWord(&["architect", "ask", "code", "debug", "test"])),
+            optional("mode", Kind::KnownWord(&Mode::WORDS)),
             optional("umb", Kind::Flag),
             optional("umbCommand", Kind::Text),
         ],

@@ -1,0 +1,136 @@
+//! What an edit changed: how the drafts differ from the documents as they are stored. Which files or rows that means is
+//! the store's part.
+
+use std::collections::BTreeMap;
+
+use crate::document::{Document, DocumentPath, Etag};
+use crate::error::EditError;
+use crate::store::{ChangeKind, DocumentChange, Drafts};
+
+/// What an edit changed.
+#[derive(Debug, Default)]
+pub struct DraftChanges<'a> {
+    /// What happened to each document, by the name that was asked for.
+    pub changes: BTreeMap<DocumentPath, DocumentChange>,
+    /// The documents that are written or deleted, each once.
+    pub writes: Vec<DraftWrite<'a>>,
+}
+
+/// A document that an edit writes or deletes.
+#[derive(Debug)]
+pub struct DraftWrite<'a> {
+    /// The name by which the edit knows it.
+    pub asked: &'a DocumentPath,
+    /// The name under which it is, or will be, stored.
+    pub path: &'a DocumentPath,
+    /// The document as it is stored; none if it is new.
+    pub before: Option<&'a Document>,
+    /// The text that it shall have, with its etag; none if it is deleted.
+    pub after: Option<(&'a str, Etag)>,
+}
+
+impl<'a> DraftChanges<'a> {
+    /// Compares the drafts with what they were loaded from. `stored_names` holds the names under which the documents are
+    /// stored, by the names that were asked for.
+    ///
+    /// # Errors
+    /// Two names mean one document and ask for different texts.
+    pub fn of(
+        drafts: &'a Drafts,
+        stored_names: &'a BTreeMap<DocumentPath, DocumentPath>,
+    ) -> Result<Self, EditError> {
+        let mut detected = Self::default();
+        let mut touched: BTreeMap<&DocumentPath, Option<&str>> = BTreeMap::new();
+        for (asked, before, after) in drafts.changes() {
+            let path = stored_names.get(asked).unwrap_or(asked);
+            let kind = match (before, after) {
+                (None, None) => ChangeKind::Unchanged,
+                (None, Some(_)) => ChangeKind::Created,
+                (Some(_), None) => ChangeKind::Deleted,
+                (Some(before), Some(after)) if before.content == after => ChangeKind::Unchanged,
+                (Some(_), Some(_)) => ChangeKind::Modified,
+            };
+            let etag = after.map(Etag::of);
+            let change = DocumentChange { path: path.clone(), kind, etag: etag.clone() };
+            detected.changes.insert(asked.clone(), change);
+            if kind == ChangeKind::Unchanged {
+                continue;
+            }
+            // `myNotes.md` and `my-notes.md` may be one document.
+            if let Some(other) = touched.insert(path, after) {
+                if other == after {
+                    continue;
+                }
+                return Err(EditError::Refused(format!(
+                    "two of the names mean the one document `{path}`; name it once"
+                )));
+            }
+            detected.writes.push(DraftWrite { asked, path, before, after: after.zip(etag) });
+        }
+        Ok(detected)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn path(name: &str) -> DocumentPath {
+        DocumentPath::parse(name).unwrap()
+    }
+
+    fn stored(name: &str, content: &str) -> Document {
+        let updated_at = jiff::Timestamp::UNIX_EPOCH;
+        Document {
+            path: path(name),
+            content: content.to_owned(),
+            etag: Etag::of(content),
+            version: 1,
+            updated_at,
+        }
+    }
+
+    #[test]
+    fn each_kind_of_change_is_found_and_what_stayed_is_not_written() {
+        let mut drafts = Drafts::default();
+        for name in ["same.md", "changed.md", "gone.md"] {
+            drafts.load(path(name), Some(stored(name, "old")));
+        }
+        for name in ["new.md", "nothing.md"] {
+            drafts.load(path(name), None);
+        }
+        drafts.set(&path("same.md"), "old".into()).unwrap();
+        drafts.set(&path("changed.md"), "new".into()).unwrap();
+        drafts.set(&path("new.md"), "new".into()).unwrap();
+        drafts.delete(&path("gone.md")).unwrap();
+        let names = BTreeMap::new();
+        let detected = DraftChanges::of(&drafts, &names).unwrap();
+        let kind = |name: &str| detected.changes[&path(name)].kind;
+        assert_eq!(kind("same.md"), ChangeKind::Unchanged);
+        assert_eq!(kind("changed.md"), ChangeKind::Modified);
+        assert_eq!(kind("new.md"), ChangeKind::Created);
+        assert_eq!(kind("gone.md"), ChangeKind::Deleted);
+        assert_eq!(kind("nothing.md"), ChangeKind::Unchanged);
+        let written: Vec<&str> = detected.writes.iter().map(|write| write.path.as_str()).collect();
+        assert_eq!(written, ["changed.md", "gone.md", "new.md"]);
+    }
+
+    #[test]
+    fn two_names_of_one_document_may_ask_for_one_text_and_not_for_two() {
+        let (one, other) = (path("myNotes.md"), path("my-notes.md"));
+        let names = BTreeMap::from([(one.clone(), other.clone()), (other.clone(), other.clone())]);
+        let drafts = |texts: [&str; 2]| {
+            let mut drafts = Drafts::default();
+            for (name, text) in [&one, &other].into_iter().zip(texts) {
+                drafts.load(name.clone(), Some(stored("my-notes.md", "old")));
+                drafts.set(name, text.to_owned()).unwrap();
+            }
+            drafts
+        };
+        let same = drafts(["new", "new"]);
+        assert_eq!(DraftChanges::of(&same, &names).unwrap().writes.len(), 1);
+        let refused = drafts(["new", "newer"]);
+        let error = DraftChanges::of(&refused, &names).unwrap_err().to_string();
+        assert!(error.contains("two of the names mean the one document `my-notes.md`"), "{error}");
+    }
+}

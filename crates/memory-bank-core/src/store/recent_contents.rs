@@ -1,0 +1,93 @@
+//! The contents that a store read or wrote lately, so that a conflict can show what changed meanwhile. Bounded in bytes. It
+//! knows no document: a store chooses the key, which holds the etag and whatever keeps projects apart.
+
+use std::collections::{HashMap, VecDeque};
+use std::hash::Hash;
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// How much is kept, in bytes.
+const CAPACITY_BYTES: usize = 16 * 1024 * 1024;
+/// What an entry takes beside its text, about.
+const OVERHEAD_BYTES: usize = 200;
+
+/// Remembers texts by key; the oldest go first.
+#[derive(Debug)]
+pub struct RecentContents<K> {
+    kept: Mutex<Kept<K>>,
+}
+
+#[derive(Debug)]
+struct Kept<K> {
+    texts: HashMap<K, Arc<str>>,
+    oldest_first: VecDeque<K>,
+    bytes: usize,
+}
+
+impl<K> Default for RecentContents<K> {
+    fn default() -> Self {
+        Self { kept: Mutex::new(Kept { texts: HashMap::new(), oldest_first: VecDeque::new(), bytes: 0 }) }
+    }
+}
+
+impl<K: Eq + Hash + Clone> RecentContents<K> {
+    /// Keeps a text, unless it is larger than a quarter of all that is kept.
+    pub fn keep(&self, key: &K, text: &str) {
+        if text.len() > CAPACITY_BYTES / 4 {
+            return;
+        }
+        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        if kept.texts.contains_key(key) {
+            return;
+        }
+        kept.bytes += text.len() + OVERHEAD_BYTES;
+        kept.texts.insert(key.clone(), text.into());
+        kept.oldest_first.push_back(key.clone());
+        while kept.bytes > CAPACITY_BYTES {
+            let Some(oldest) = kept.oldest_first.pop_front() else { return };
+            if let Some(text) = kept.texts.remove(&oldest) {
+                kept.bytes -= text.len() + OVERHEAD_BYTES;
+            }
+        }
+    }
+
+    /// The text of this key, if it is still known.
+    pub fn find(&self, key: &K) -> Option<String> {
+        let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        kept.texts.get(key).map(|text| text.to_string())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_oldest_texts_go_when_there_are_too_many_bytes() {
+        let recent = RecentContents::default();
+        let texts: Vec<String> = ('a'..='h').map(|c| c.to_string().repeat(CAPACITY_BYTES / 4)).collect();
+        for (key, text) in texts.iter().enumerate() {
+            recent.keep(&key, text);
+        }
+        assert_eq!(recent.find(&0), None);
+        assert_eq!(recent.find(&7).as_ref(), Some(&texts[7]));
+    }
+
+    #[test]
+    fn many_small_texts_are_bounded_too() {
+        let recent = RecentContents::default();
+        let most = CAPACITY_BYTES / OVERHEAD_BYTES;
+        for key in 0..=most {
+            recent.keep(&key, "");
+        }
+        assert_eq!(recent.find(&0), None);
+        assert_eq!(recent.find(&most).as_deref(), Some(""));
+        assert_eq!(recent.kept.lock().unwrap().texts.len(), most);
+    }
+
+    #[test]
+    fn a_text_that_would_push_out_most_others_is_not_kept() {
+        let recent = RecentContents::default();
+        recent.keep(&1, &"x".repeat(CAPACITY_BYTES / 4 + 1));
+        assert_eq!(recent.find(&1), None);
+    }
+}
