@@ -46,7 +46,7 @@ fn documents(size: usize) {
     for (number, text) in texts.iter().enumerate() {
         index.put_document(&path(number), text, Timestamp::UNIX_EPOCH);
     }
-    tell("documents: index from nothing", index.units(), &[begun.elapsed()]);
+    report("documents: index from nothing", index.units(), &[begun.elapsed()]);
     let mut log = texts[0].clone();
     let appends: Vec<Duration> = (0..20)
         .map(|_| {
@@ -56,7 +56,7 @@ fn documents(size: usize) {
             begun.elapsed()
         })
         .collect();
-    tell("documents: append a line to a document", index.units(), &appends);
+    report("documents: append a line to a document", index.units(), &appends);
     for (what, query) in [
         ("a rare word", "w4000".to_owned()),
         ("the most common word", "w1".to_owned()),
@@ -76,7 +76,7 @@ fn documents(size: usize) {
         let times = repeated(|| {
             black_box(index.search_documents(&wanted));
         });
-        tell(&format!("documents: {what}"), index.units(), &times);
+        report(&format!("documents: {what}"), index.units(), &times);
     }
 }
 
@@ -102,7 +102,7 @@ fn graph(size: usize) {
     let mut index = Index::default();
     let begun = Instant::now();
     index.follow_graph(&graph, None);
-    tell("graph: index from nothing", index.units(), &[begun.elapsed()]);
+    report("graph: index from nothing", index.units(), &[begun.elapsed()]);
     let owner = graph.entities().next().unwrap().id.clone();
     let appends: Vec<Duration> = (0..100)
         .map(|_| {
@@ -113,7 +113,7 @@ fn graph(size: usize) {
             begun.elapsed()
         })
         .collect();
-    tell("graph: follow one new observation", index.units(), &appends);
+    report("graph: follow one new observation", index.units(), &appends);
     for (what, query) in [
         ("a rare word", "w4000"),
         ("the most common word", "w1"),
@@ -130,7 +130,7 @@ fn graph(size: usize) {
         let times = repeated(|| {
             black_box(search_graph(&graph, &index, &wanted));
         });
-        tell(&format!("graph: {what}"), index.units(), &times);
+        report(&format!("graph: {what}"), index.units(), &times);
     }
 }
 
@@ -161,7 +161,7 @@ fn repeated(mut work: impl FnMut()) -> Vec<Duration> {
         .collect()
 }
 
-fn tell(what: &str, units: u64, times: &[Duration]) {
+fn report(what: &str, units: u64, times: &[Duration]) {
     let mut times = times.to_vec();
     times.sort_unstable();
     let (median, slowest) = (times[times.len() / 2], times[times.len() - 1]);

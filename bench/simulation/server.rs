@@ -7,7 +7,7 @@ use anyhow::{Context, bail};
 use memory_bank_core::caller::Caller;
 use memory_bank_core::clock::{Clock, SystemEntropy};
 use memory_bank_core::store::{MemoryStateStore, SessionState};
-use memory_bank_folder::{FolderOptions, FolderWorkspace, Surroundings};
+use memory_bank_folder::{Deps, FolderOptions, FolderWorkspace};
 use memory_bank_server::hub::Hub;
 use memory_bank_server::mcp::{ToolOptions, stdio};
 use memory_bank_server::services::{Replies, Services};
@@ -34,12 +34,12 @@ impl Connection {
             working_directory: folder.to_owned(),
             home: None,
             watch: false,
-            tells_paths: true,
+            shows_paths: true,
             follow_links: false,
             state: None,
         };
-        let around = Surroundings { clock: clock.clone(), entropy: entropy.clone(), sink: hub.clone() };
-        let workspace = FolderWorkspace::start(options, around).await.context("the folder cannot be used")?;
+        let deps = Deps { clock: clock.clone(), entropy: entropy.clone(), sink: hub.clone() };
+        let workspace = FolderWorkspace::start(options, deps).await.context("the folder cannot be used")?;
         let state = MemoryStateStore::starting_from(SessionState::default());
         let services = Services {
             workspace: Arc::new(workspace),

@@ -14,7 +14,7 @@ use memory_bank_core::store::{
     DocumentSearch, DocumentStore, Drafts, EntityRef, GraphSearch, GraphStore, NoSink, ObservationDraft,
     SearchStore,
 };
-use memory_bank_folder::{FolderBank, Surroundings};
+use memory_bank_folder::{Deps, FolderBank};
 
 use crate::bank::{Content, HUB, SizedBank};
 use crate::report::{Expected, Row, interleaved};
@@ -87,12 +87,9 @@ impl Open {
 }
 
 fn open(on_disk: &SizedBank) -> FolderBank {
-    let around = Surroundings {
-        clock: Arc::new(SystemClock),
-        entropy: Arc::new(SystemEntropy),
-        sink: Arc::new(NoSink),
-    };
-    FolderBank::new(on_disk.path(), on_disk.project().to_owned(), around)
+    let deps =
+        Deps { clock: Arc::new(SystemClock), entropy: Arc::new(SystemEntropy), sink: Arc::new(NoSink) };
+    FolderBank::new(on_disk.path(), on_disk.project().to_owned(), deps)
 }
 
 /// Measures the graph.

@@ -11,7 +11,8 @@ pub mod graph;
 pub mod state;
 
 use std::any::Any;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
+use parking_lot::Mutex;
 
 use memory_bank_core::caller::{Caller, ProjectId};
 use memory_bank_core::document::DocumentPath;
@@ -44,14 +45,14 @@ pub struct Told(Mutex<Vec<Change>>);
 
 impl ChangeSink for Told {
     fn changed(&self, _project: ProjectId, change: Change) {
-        self.0.lock().unwrap().push(change);
+        self.0.lock().push(change);
     }
 }
 
 impl Told {
     /// What was told since the last call.
     pub fn take(&self) -> Vec<Change> {
-        std::mem::take(&mut self.0.lock().unwrap())
+        std::mem::take(&mut self.0.lock())
     }
 }
 

@@ -6,7 +6,7 @@
 use std::collections::{HashMap, VecDeque};
 use std::hash::Hash;
 use std::net::IpAddr;
-use std::sync::{Mutex, PoisonError};
+use parking_lot::Mutex;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -140,11 +140,11 @@ impl MemoryLimiter {
 impl Limiter for MemoryLimiter {
     async fn admit(&self, request: Admission) -> Verdict {
         let now = (self.elapsed)();
-        let mut windows = self.windows.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut windows = self.windows.lock();
         let Windows { keys, keyed, unkeyed } = &mut *windows;
         let addresses = if request.origin == Origin::Keyed { keyed } else { unkeyed };
-        let key = request.key.map(|(key, limit)| look(keys, key, now, limit));
-        let address = request.address.map(|(address, limit)| look(addresses, address, now, limit));
+        let key = request.key.map(|(key, limit)| check(keys, key, now, limit));
+        let address = request.address.map(|(address, limit)| check(addresses, address, now, limit));
         let admitted = [key, address].iter().flatten().all(|state| state.remaining > 0);
         if !admitted {
             return Verdict { admitted, key, address };
@@ -157,7 +157,7 @@ impl Limiter for MemoryLimiter {
     }
 }
 
-fn look<K: Hash + Eq>(
+fn check<K: Hash + Eq>(
     windows: &mut HashMap<K, SlidingWindow>,
     key: K,
     now: Duration,

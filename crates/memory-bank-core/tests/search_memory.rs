@@ -40,7 +40,7 @@ fn sentence(number: usize) -> String {
     text
 }
 
-fn tell(what: &str, units: u64, said: u64, taken: u64) -> f64 {
+fn report(what: &str, units: u64, said: u64, taken: u64) -> f64 {
     let ratio = said as f64 / taken as f64;
     println!(
         "{what}: {units} units, {said} bytes said, {taken} taken, {:.0} a unit, {ratio:.2}",
@@ -58,7 +58,7 @@ fn what_the_index_says_it_takes_is_about_what_it_takes() {
     let before = resident();
     let mut index = Index::default();
     index.put_document(&DocumentPath::parse("log.md").unwrap(), &text, Timestamp::UNIX_EPOCH);
-    let documents = tell("documents", index.units(), index.bytes(), resident() - before);
+    let documents = report("documents", index.units(), index.bytes(), resident() - before);
 
     let mut graph = GraphState::default();
     let before = resident();
@@ -84,11 +84,11 @@ fn what_the_index_says_it_takes_is_about_what_it_takes() {
             graph.apply(Event::ObservationAdd { observation, ts: TS.to_owned() });
         }
     }
-    let state = tell("graph", (SIZE + SIZE / 20) as u64, graph.bytes(), resident() - before);
+    let state = report("graph", (SIZE + SIZE / 20) as u64, graph.bytes(), resident() - before);
     let mut index = Index::default();
     let before = resident();
     index.follow_graph(&graph, None);
-    let facts = tell("index of the graph", index.units(), index.bytes(), resident() - before);
+    let facts = report("index of the graph", index.units(), index.bytes(), resident() - before);
     for ratio in [documents, state, facts] {
         assert!((0.6..=1.7).contains(&ratio), "{ratio}");
     }

@@ -1,8 +1,7 @@
 //! A service with OpenAI's interface for embeddings: bounded in time and bytes, and left alone for a while after it failed.
 
 use std::fmt;
-use std::sync::Mutex;
-use std::sync::PoisonError;
+use parking_lot::Mutex;
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
@@ -197,7 +196,7 @@ impl Endpoint {
     }
 
     fn check_breaker(&self) -> Result<(), EmbedError> {
-        let breaker = self.breaker.lock().unwrap_or_else(PoisonError::into_inner);
+        let breaker = self.breaker.lock();
         match breaker.closed_until.and_then(|until| until.checked_duration_since(Instant::now())) {
             Some(left) => Err(temporary(&format!(
                 "failed; it is asked again in {} s",
@@ -208,7 +207,7 @@ impl Endpoint {
     }
 
     fn note(&self, worked: bool) {
-        let mut breaker = self.breaker.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut breaker = self.breaker.lock();
         if worked {
             *breaker = Breaker::default();
             return;

@@ -3,7 +3,8 @@
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
+use parking_lot::Mutex;
 use std::time::{Duration, Instant};
 
 use memory_bank_core::error::StoreError;
@@ -44,10 +45,10 @@ impl Approved {
 
     /// Whether the user has registered this path. Blocks.
     pub(crate) fn holds(&self, path: &str) -> bool {
-        if self.here.lock().unwrap_or_else(PoisonError::into_inner).contains(path) {
+        if self.here.lock().contains(path) {
             return true;
         }
-        let kept = self.state.as_ref().map(|state| match state.look(FOLDER) {
+        let kept = self.state.as_ref().map(|state| match state.open_existing(FOLDER) {
             Ok(Some(dir)) => self.read(&dir),
             Ok(None) => Ok(BTreeSet::new()),
             Err(error) => Err(StoreError::io("cannot read what was registered")(error)),
@@ -64,7 +65,7 @@ impl Approved {
 
     /// Records that the user registered this path. Blocks. If it cannot be stored, it is valid for this process.
     pub(crate) fn add(&self, path: &str) {
-        self.here.lock().unwrap_or_else(PoisonError::into_inner).insert(path.to_owned());
+        self.here.lock().insert(path.to_owned());
         if let Err(error) = self.change(|paths| paths.insert(path.to_owned())) {
             tracing::warn!(%error, "the registration of a folder outside of the project could not be stored; it is valid for this process only");
         }
@@ -75,7 +76,7 @@ impl Approved {
     /// # Errors
     /// It is still stored.
     pub(crate) fn remove(&self, path: &str) -> Result<(), StoreError> {
-        self.here.lock().unwrap_or_else(PoisonError::into_inner).remove(path);
+        self.here.lock().remove(path);
         if self.holds(path) { self.change(|paths| paths.remove(path)) } else { Ok(()) }
     }
 

@@ -72,7 +72,8 @@ impl BackupStore for FolderBank {
         check_backup_id(&id)?;
         let now = self.surroundings().clock.now();
         let guard = self.lock.exclusive().await?;
-        let (news, sink, project) = (self.news.clone(), self.surroundings().sink.clone(), caller.project);
+        let (notifier, sink, project) =
+            (self.notifier.clone(), self.surroundings().sink.clone(), caller.project);
         // A safety copy is worth more than a requested one.
         let most = self.most_backups(2 * limits::BACKUPS).filter(|_| safety);
         let mut restored = blocking(move || {
@@ -89,8 +90,8 @@ impl BackupStore for FolderBank {
             for name in &restored.files {
                 let Ok(path) = DocumentPath::parse(name) else { continue };
                 if let Ok(ReadOutcome::Found(document)) = documents::read(dir, &path) {
-                    news.name(&document.path, true);
-                    news.document(project, &document.path, Some(&document.etag));
+                    notifier.name(&document.path, true);
+                    notifier.document(project, &document.path, Some(&document.etag));
                 }
             }
             sink.changed(project, Change::List);
@@ -111,18 +112,18 @@ impl FolderBank {
 
     /// The most backups, if the user does not own the disk; `None` otherwise.
     fn most_backups(&self, most: usize) -> Option<usize> {
-        (!self.tells_paths()).then_some(most)
+        (!self.shows_paths()).then_some(most)
     }
 
     /// The folder that a user chose. A remote client cannot choose one: its paths mean nothing here.
     fn chosen(&self, places: &Places, directory: Option<&str>) -> Result<Option<PathBuf>, BackupError> {
-        let directory = directory.filter(|words| self.tells_paths() && !words.is_empty());
+        let directory = directory.filter(|words| self.shows_paths() && !words.is_empty());
         directory.map(|words| places.chosen(words)).transpose()
     }
 
     /// A backup as it is told.
     fn shown(&self, backup: Backup) -> Backup {
-        if self.tells_paths() { backup } else { Backup { location: backup.id.clone(), ..backup } }
+        if self.shows_paths() { backup } else { Backup { location: backup.id.clone(), ..backup } }
     }
 }
 

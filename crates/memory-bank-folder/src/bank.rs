@@ -11,15 +11,15 @@ use memory_bank_core::clock::{Clock, Entropy};
 use memory_bank_core::document::Etag;
 use memory_bank_core::store::{Bank, ChangeSink, RecentContents};
 
+use crate::change_notifier::ChangeNotifier;
 use crate::dir::Root;
 use crate::graph::FolderGraph;
 use crate::lock::BankLock;
-use crate::news::News;
 use crate::search::{FolderIndexes, FolderSearch};
 
 /// Dependencies of a bank.
 #[derive(Clone)]
-pub struct Surroundings {
+pub struct Deps {
     /// The clock.
     pub clock: Arc<dyn Clock>,
     /// The source of ids.
@@ -28,9 +28,9 @@ pub struct Surroundings {
     pub sink: Arc<dyn ChangeSink>,
 }
 
-impl fmt::Debug for Surroundings {
+impl fmt::Debug for Deps {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Surroundings").finish_non_exhaustive()
+        f.debug_struct("Deps").finish_non_exhaustive()
     }
 }
 
@@ -40,9 +40,9 @@ impl fmt::Debug for Surroundings {
 pub struct FolderBank {
     /// Held during every change of a file.
     pub(crate) lock: BankLock,
-    around: Surroundings,
+    deps: Deps,
     /// The last notified state of each document.
-    pub(crate) news: Arc<News>,
+    pub(crate) notifier: Arc<ChangeNotifier>,
     /// Contents that were served lately.
     pub(crate) served: RecentContents<Etag>,
     /// The graph, as far as it was read.
@@ -50,24 +50,24 @@ pub struct FolderBank {
     /// The index of documents and graph; empty until the first search.
     pub(crate) search: FolderSearch,
     project: PathBuf,
-    tells_paths: bool,
+    shows_paths: bool,
 }
 
 impl FolderBank {
     /// The bank in the directory `path`, which belongs to the project at `project` and is not reached through a link
     /// out of it. Touches nothing on disk.
     #[must_use]
-    pub fn new(path: PathBuf, project: PathBuf, around: Surroundings) -> Self {
-        let news = Arc::new(News::new(Arc::clone(&around.sink)));
+    pub fn new(path: PathBuf, project: PathBuf, deps: Deps) -> Self {
+        let notifier = Arc::new(ChangeNotifier::new(Arc::clone(&deps.sink)));
         Self {
             lock: BankLock::new(Root::within(&project, path)),
-            around,
-            news,
+            deps,
+            notifier,
             served: RecentContents::default(),
             graph: FolderGraph::default(),
             search: FolderSearch::default(),
             project,
-            tells_paths: true,
+            shows_paths: true,
         }
     }
 
@@ -87,12 +87,12 @@ impl FolderBank {
     /// Shows and accepts no path of the host: for clients on other machines.
     #[must_use]
     pub fn for_strangers(self) -> Self {
-        Self { tells_paths: false, ..self }
+        Self { shows_paths: false, ..self }
     }
 
     /// Whether paths of the host are shown and accepted.
-    pub(crate) fn tells_paths(&self) -> bool {
-        self.tells_paths
+    pub(crate) fn shows_paths(&self) -> bool {
+        self.shows_paths
     }
 
     /// The bank's directory on the host.
@@ -109,8 +109,8 @@ impl FolderBank {
 
     /// Clock, entropy and sink.
     #[must_use]
-    pub fn surroundings(&self) -> &Surroundings {
-        &self.around
+    pub fn surroundings(&self) -> &Deps {
+        &self.deps
     }
 
     /// The directory of the project that the bank belongs to.
@@ -122,7 +122,7 @@ impl FolderBank {
 
 impl Bank for FolderBank {
     fn location(&self) -> String {
-        if self.tells_paths {
+        if self.shows_paths {
             return self.path().display().to_string();
         }
         self.path().file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default()

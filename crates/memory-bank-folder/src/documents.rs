@@ -46,7 +46,7 @@ impl DocumentStore for FolderBank {
         for outcome in &outcomes {
             if let ReadOutcome::Found(document) = outcome {
                 self.served.keep(&document.etag, &document.content);
-                self.news.served(&document.path, &document.etag);
+                self.notifier.served(&document.path, &document.etag);
             }
         }
         Ok(outcomes)
@@ -154,7 +154,7 @@ impl FolderBank {
         for (etag, text) in &plan.texts {
             self.served.keep(etag, text);
         }
-        let (news, project) = (Arc::clone(&self.news), caller.project);
+        let (notifier, project) = (Arc::clone(&self.notifier), caller.project);
         blocking(move || {
             if !plan.creates.is_empty() {
                 check_room(guard.dir(), plan.creates.len())?;
@@ -168,14 +168,14 @@ impl FolderBank {
                     ChangeKind::Unchanged => continue,
                     ChangeKind::Created | ChangeKind::Deleted => {
                         list = true;
-                        news.name(&change.path, change.kind == ChangeKind::Created);
+                        notifier.name(&change.path, change.kind == ChangeKind::Created);
                     }
                     ChangeKind::Modified => {}
                 }
-                news.document(project, &change.path, change.etag.as_ref());
+                notifier.document(project, &change.path, change.etag.as_ref());
             }
             if list {
-                news.list(project);
+                notifier.list(project);
             }
             drop(guard);
             Ok(())

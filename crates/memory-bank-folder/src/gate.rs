@@ -17,9 +17,9 @@ pub(crate) fn confined(
     origin: &Origin,
     project: &Path,
     path: &Path,
-    tells_paths: bool,
+    shows_paths: bool,
 ) -> Result<Place, WorkspaceError> {
-    let refused = |link: &Path, to: &Path| WorkspaceError::Refused(leads_out(link, to, tells_paths));
+    let refused = |link: &Path, to: &Path| WorkspaceError::Refused(leads_out(link, to, shows_paths));
     // A repository may be called like the folder; then it is the bank, and its links lead out of it.
     for folder in [project, &project.join(&origin.folder)] {
         if !origin.follow_links

@@ -9,7 +9,8 @@ mod legacy;
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
+use parking_lot::Mutex;
 
 use async_trait::async_trait;
 use jiff::{SignedDuration, Timestamp};
@@ -108,7 +109,7 @@ impl FolderKeys {
     ///
     /// # Errors
     /// The file exists and cannot be used.
-    pub fn look(
+    pub fn check(
         project: &Path,
         folder: &str,
         user_name: &str,
@@ -132,7 +133,7 @@ impl FolderKeys {
     /// Whether there is no key at all, not even a void one.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.kept.lock().unwrap_or_else(PoisonError::into_inner).keys.is_empty()
+        self.kept.lock().keys.is_empty()
     }
 
     /// Stores the first key; returns false if another server created one meanwhile.
@@ -160,7 +161,7 @@ impl FolderKeys {
     ) -> Result<T, StoreError> {
         let (file, kept) = (self.file.clone(), Arc::clone(&self.kept));
         blocking(move || {
-            let mut kept = kept.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut kept = kept.lock();
             if file.stamp()? != kept.stamp {
                 *kept = file.read()?.unwrap_or_default();
             }
@@ -177,7 +178,7 @@ impl FolderKeys {
         let (file, kept) = (self.file.clone(), Arc::clone(&self.kept));
         blocking(move || {
             let held = file.lock()?;
-            let mut kept = kept.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut kept = kept.lock();
             *kept = held.read()?.unwrap_or_default();
             let mut changed = kept.keys.clone();
             let Some(outcome) = work(&mut changed)? else { return Ok(None) };

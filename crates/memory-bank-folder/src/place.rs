@@ -138,10 +138,10 @@ impl Origin {
 }
 
 /// The message for a link that is not followed. Remote clients do not see the path.
-pub(crate) fn leads_out(link: &Path, to: &Path, tells_paths: bool) -> String {
+pub(crate) fn leads_out(link: &Path, to: &Path, shows_paths: bool) -> String {
     const ADVICE: &str =
         "it is not followed; if you made it yourself, start the server with `--follow-links`, else remove it";
-    if tells_paths {
+    if shows_paths {
         return format!("`{}` leads out of the project, to `{}`; {ADVICE}", link.display(), to.display());
     }
     tracing::warn!(link = %link.display(), to = %to.display(), "a link leads out of the project and is not followed");

@@ -4,7 +4,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
-use std::sync::{Mutex, PoisonError};
+use parking_lot::Mutex;
 
 use async_trait::async_trait;
 use memory_bank_core::caller::Caller;
@@ -42,10 +42,10 @@ impl RememberedStateStore {
     async fn recall(&self, caller: &Caller) -> Result<(), StoreError> {
         let Some(folder) = self.folder.clone() else { return Ok(()) };
         let key = key(caller);
-        if !self.recalled.lock().unwrap_or_else(PoisonError::into_inner).insert(key.clone()) {
+        if !self.recalled.lock().insert(key.clone()) {
             return Ok(());
         }
-        let kept = blocking(move || match folder.look(FOLDER)? {
+        let kept = blocking(move || match folder.open_existing(FOLDER)? {
             Some(dir) => Ok(read(&dir).remove(&key)),
             None => Ok(None),
         })

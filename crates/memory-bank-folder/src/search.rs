@@ -10,7 +10,8 @@ mod vector_file;
 mod vectors;
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::Arc;
+use parking_lot::RwLock;
 use std::thread::available_parallelism;
 use std::time::Duration;
 
@@ -128,11 +129,11 @@ impl SearchStore for FolderBank {
         let thread = Arc::clone(&self.search.threads).acquire_owned().await;
         blocking(move || {
             let dir = root.open().map_err(StoreError::io("cannot open the memory bank"))?;
-            let found = graph.look(&dir, |view| {
+            let found = graph.with_view(&dir, |view| {
                 if wanted.query.is_some() {
                     search.follow_graph(view.state());
                 }
-                let followed = search.followed.read().unwrap_or_else(PoisonError::into_inner);
+                let followed = search.followed.read();
                 Ok(search_graph(view.state(), &followed.index, &wanted))
             });
             drop(thread);
@@ -165,7 +166,7 @@ impl FolderSearch {
     }
 
     fn documents(&self, wanted: &DocumentSearch) -> DocumentsFound {
-        let followed = self.followed.read().unwrap_or_else(PoisonError::into_inner);
+        let followed = self.followed.read();
         wanted.run(&followed.index, &*followed)
     }
 }
@@ -252,18 +253,15 @@ mod tests {
     use tempfile::TempDir;
 
     use super::*;
-    use crate::bank::Surroundings;
+    use crate::bank::Deps;
 
     fn bank() -> (TempDir, FolderBank) {
         let temp = TempDir::new().unwrap();
         let path = temp.path().join("memory-bank");
         std::fs::create_dir_all(&path).unwrap();
-        let around = Surroundings {
-            clock: Arc::new(SystemClock),
-            entropy: Arc::new(SystemEntropy),
-            sink: Arc::new(NoSink),
-        };
-        let bank = FolderBank::new(path, temp.path().to_owned(), around);
+        let deps =
+            Deps { clock: Arc::new(SystemClock), entropy: Arc::new(SystemEntropy), sink: Arc::new(NoSink) };
+        let bank = FolderBank::new(path, temp.path().to_owned(), deps);
         (temp, bank)
     }
 

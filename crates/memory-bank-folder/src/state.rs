@@ -52,7 +52,7 @@ impl StateFolder {
     ///
     /// # Errors
     /// It cannot be opened, or belongs to somebody else.
-    pub(crate) fn look(&self, name: &str) -> io::Result<Option<BankDir>> {
+    pub(crate) fn open_existing(&self, name: &str) -> io::Result<Option<BankDir>> {
         let dir = match self.own_folder(name) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             dir => dir?,

@@ -60,7 +60,7 @@ impl Watch {
             .and_then(|dir| present(&dir))
         {
             Ok(names) => {
-                bank.news.names(project, &names);
+                bank.notifier.names(project, &names);
             }
             Err(error) => tracing::debug!(%error, "the names in the memory bank could not be read yet"),
         }
@@ -153,7 +153,7 @@ async fn run(bank: Arc<FolderBank>, project: ProjectId, mut attempt: Attempt) {
         let Attempt { watcher, reports, lost } = attempt;
         match watcher {
             Ok(folders) => {
-                look(&bank, project, BTreeSet::new(), true).await;
+                check(&bank, project, BTreeSet::new(), true).await;
                 follow(&bank, project, folders, reports, &lost).await;
             }
             Err(error) if bank.path().is_dir() => {
@@ -207,7 +207,7 @@ async fn follow(
             folders = renewed;
             reported.names.extend(documents);
         }
-        look(bank, project, reported.names, everything).await;
+        check(bank, project, reported.names, everything).await;
     }
 }
 
@@ -232,9 +232,9 @@ impl Reported {
 }
 
 /// Reads the changed names and notifies of differences. With `everything`, checks all names that were ever notified.
-async fn look(bank: &Arc<FolderBank>, project: ProjectId, names: BTreeSet<String>, everything: bool) {
+async fn check(bank: &Arc<FolderBank>, project: ProjectId, names: BTreeSet<String>, everything: bool) {
     for _ in 0..TRIES {
-        match look_once(bank, project, names.clone(), everything).await {
+        match check_once(bank, project, names.clone(), everything).await {
             Ok(()) => return,
             Err(StoreError::Busy) => {}
             Err(error) => {
@@ -246,7 +246,7 @@ async fn look(bank: &Arc<FolderBank>, project: ProjectId, names: BTreeSet<String
     tracing::warn!("the memory bank was locked too long; a change by others was not told");
 }
 
-async fn look_once(
+async fn check_once(
     bank: &Arc<FolderBank>,
     project: ProjectId,
     mut names: BTreeSet<String>,
@@ -254,19 +254,19 @@ async fn look_once(
 ) -> Result<(), StoreError> {
     // Under the lock no edit of ours is half notified.
     let guard = bank.lock.shared().await?;
-    let news = Arc::clone(&bank.news);
+    let notifier = Arc::clone(&bank.notifier);
     blocking(move || {
         let present = present(guard.dir())?;
         if everything {
-            names.extend(news.known());
+            names.extend(notifier.known());
         }
-        names.extend(news.names(project, &present));
+        names.extend(notifier.names(project, &present));
         for name in names {
             let Ok(path) = DocumentPath::parse(&name) else { continue };
             if !present.contains(&name) {
-                news.document(project, &path, None);
+                notifier.document(project, &path, None);
             } else if let ReadOutcome::Found(document) = documents::read(guard.dir(), &path)? {
-                news.document(project, &document.path, Some(&document.etag));
+                notifier.document(project, &document.path, Some(&document.etag));
             }
         }
         drop(guard);

@@ -10,7 +10,8 @@
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::Arc;
+use parking_lot::{Mutex, RwLock};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -28,7 +29,7 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use crate::approved::Approved;
-use crate::bank::{FolderBank, Surroundings};
+use crate::bank::{Deps, FolderBank};
 use crate::dir::{is_reserved, reason};
 use crate::forms;
 use crate::gate::{Gate, confined};
@@ -59,7 +60,7 @@ pub struct FolderOptions {
     /// Whether to watch the active bank for changes by others.
     pub watch: bool,
     /// Whether clients are on this machine, and so may see and send paths.
-    pub tells_paths: bool,
+    pub shows_paths: bool,
     /// Whether a bank may be reached through a link out of its project. Nothing in a repository decides this.
     pub follow_links: bool,
     /// Where registered folders outside of the project are stored; without, they are valid for this process only.
@@ -110,9 +111,9 @@ pub struct FolderWorkspace {
     found: Option<Found>,
     registry: Registry,
     approved: Approved,
-    around: Surroundings,
+    deps: Deps,
     indexes: Arc<FolderIndexes>,
-    tells_paths: bool,
+    shows_paths: bool,
     /// By canonical directory.
     banks: Mutex<HashMap<PathBuf, Arc<FolderBank>>>,
     active: RwLock<Option<Arc<FolderBank>>>,
@@ -127,7 +128,7 @@ impl FolderWorkspace {
     ///
     /// # Errors
     /// `--path` or `--folder` is not usable.
-    pub async fn start(options: FolderOptions, around: Surroundings) -> Result<Self, WorkspaceError> {
+    pub async fn start(options: FolderOptions, deps: Deps) -> Result<Self, WorkspaceError> {
         let folder = options.folder.unwrap_or_else(|| "memory-bank".to_owned());
         check_folder_name(&folder).map_err(|why| WorkspaceError::Refused(format!("--folder: {why}")))?;
         let origin = Origin {
@@ -149,9 +150,9 @@ impl FolderWorkspace {
             approved: Approved::new(&project, options.state),
             origin,
             project,
-            around,
+            deps,
             indexes: Arc::default(),
-            tells_paths: options.tells_paths,
+            shows_paths: options.shows_paths,
             banks: Mutex::default(),
             active: RwLock::default(),
             watch: options.watch.then(Mutex::default),
@@ -181,21 +182,21 @@ impl FolderWorkspace {
     }
 
     fn active(&self) -> Option<Arc<FolderBank>> {
-        self.active.read().unwrap_or_else(PoisonError::into_inner).clone()
+        self.active.read().clone()
     }
 
     /// Makes this bank the one in use. Subscribers are notified if there was another one before.
     fn activate(&self, bank: &Arc<FolderBank>, project: ProjectId) {
-        let before = self.active.write().unwrap_or_else(PoisonError::into_inner).replace(Arc::clone(bank));
+        let before = self.active.write().replace(Arc::clone(bank));
         if before.as_ref().is_some_and(|before| Arc::ptr_eq(before, bank)) {
             return;
         }
         if let Some(watch) = &self.watch {
             let new = Watch::start(Arc::clone(bank), project);
-            *watch.lock().unwrap_or_else(PoisonError::into_inner) = Some(new);
+            *watch.lock() = Some(new);
         }
         if before.is_some() {
-            self.around.sink.changed(project, Change::List);
+            self.deps.sink.changed(project, Change::List);
         }
     }
 
@@ -248,11 +249,11 @@ impl FolderWorkspace {
     /// The one bank object of this directory.
     fn open(&self, place: Place) -> Arc<FolderBank> {
         let key = fs_err::canonicalize(&place.bank).unwrap_or_else(|_| place.bank.clone());
-        let mut banks = self.banks.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut banks = self.banks.lock();
         let bank = banks.entry(key).or_insert_with(|| {
-            let bank = FolderBank::new(place.bank, place.project, self.around.clone()).sharing(&self.indexes);
+            let bank = FolderBank::new(place.bank, place.project, self.deps.clone()).sharing(&self.indexes);
             let bank = if self.origin.follow_links { bank.following_links() } else { bank };
-            Arc::new(if self.tells_paths { bank } else { bank.for_strangers() })
+            Arc::new(if self.shows_paths { bank } else { bank.for_strangers() })
         });
         Arc::clone(bank)
     }
@@ -262,9 +263,9 @@ impl FolderWorkspace {
     /// # Errors
     /// It is reached through a link out of the project.
     async fn locate(&self, path: PathBuf) -> Result<Option<Place>, WorkspaceError> {
-        let (origin, project, tells_paths) = (self.origin.clone(), self.project.clone(), self.tells_paths);
+        let (origin, project, shows_paths) = (self.origin.clone(), self.project.clone(), self.shows_paths);
         blocking(move || {
-            let place = confined(&origin, &project, &path, tells_paths)?;
+            let place = confined(&origin, &project, &path, shows_paths)?;
             Ok(Some(place).filter(|place| is_bank(&origin.root(place))))
         })
         .await
@@ -331,7 +332,7 @@ impl FolderWorkspace {
     }
 
     fn now(&self) -> String {
-        iso_millis(self.around.clock.now())
+        iso_millis(self.deps.clock.now())
     }
 }
 
@@ -356,18 +357,18 @@ impl Workspace for FolderWorkspace {
         let own = self.found.as_ref().filter(|_| is_here).map(|found| found.project.clone());
         let is_found = own.is_some();
         let path = own.map_or_else(|| self.given(path), Ok)?;
-        let (origin, project, tells_paths) = (self.origin.clone(), self.project.clone(), self.tells_paths);
+        let (origin, project, shows_paths) = (self.origin.clone(), self.project.clone(), self.shows_paths);
         let (place, made_project, above) = blocking(move || {
-            let place = confined(&origin, &project, &path, tells_paths)?;
+            let place = confined(&origin, &project, &path, shows_paths)?;
             let is_new = !is_bank(&origin.root(&place));
             let above = if is_new { upwards::above(&origin, &place.project) } else { None };
             let made_project = make_project(&place.project).map_err(|why| {
-                let why = if tells_paths { why } else { "the project's folder cannot be made".to_owned() };
+                let why = if shows_paths { why } else { "the project's folder cannot be made".to_owned() };
                 WorkspaceError::Refused(why)
             })?;
             origin.root(&place).create().map_err(|error| {
                 let bank =
-                    if tells_paths { place.bank.display().to_string() } else { base_name(&place.bank) };
+                    if shows_paths { place.bank.display().to_string() } else { base_name(&place.bank) };
                 WorkspaceError::Refused(format!("{bank} cannot be made: {}", reason(&error)))
             })?;
             Ok::<_, WorkspaceError>((place, made_project, above))
@@ -375,26 +376,26 @@ impl Workspace for FolderWorkspace {
         .await?;
         let bank = self.open(place);
         let guard = bank.lock.exclusive().await?;
-        let (news, told) = (Arc::clone(&bank.news), caller.project);
+        let (notifier, told) = (Arc::clone(&bank.notifier), caller.project);
         let created = blocking(move || {
             let created = complete(guard.dir())?;
             for core in &created {
-                news.name(&core.path(), true);
-                news.document(told, &core.path(), Some(&Etag::of(core.template())));
+                notifier.name(&core.path(), true);
+                notifier.document(told, &core.path(), Some(&Etag::of(core.template())));
             }
             drop(guard);
             Ok::<_, WorkspaceError>(created)
         })
         .await?;
         let mut outside = Vec::new();
-        if made_project && self.tells_paths {
+        if made_project && self.shows_paths {
             outside.push(bank.project().display().to_string());
         }
         let mut warnings = Vec::new();
         if rules {
             let project = bank.project().to_owned();
             let (made, failed) = blocking(move || Ok::<_, StoreError>(write_missing_rules(&project))).await?;
-            let shown = |name: String| match self.tells_paths {
+            let shown = |name: String| match self.shows_paths {
                 true => bank.project().join(name).display().to_string(),
                 false => name,
             };
@@ -403,12 +404,12 @@ impl Workspace for FolderWorkspace {
         }
         self.activate(&bank, caller.project);
         if !created.is_empty() {
-            self.around.sink.changed(caller.project, Change::List);
+            self.deps.sink.changed(caller.project, Change::List);
         }
         let created = created.into_iter().map(|core| core.name().to_owned()).collect();
         let notice = match above {
             _ if is_found => self.notice(caller),
-            Some(above) if self.tells_paths => Some(format!(
+            Some(above) if self.shows_paths => Some(format!(
                 "there is a memory bank above this one, in {}; this new one is used from now on \
                  (set_memory_bank_path switches back)",
                 above.display()
@@ -504,9 +505,9 @@ impl Workspace for FolderWorkspace {
             StoreKind::Remote => path.to_owned(),
             StoreKind::Local => {
                 let path = self.given(path)?;
-                let (origin, project, tells_paths) =
-                    (self.origin.clone(), self.project.clone(), self.tells_paths);
-                let place = blocking(move || confined(&origin, &project, &path, tells_paths)).await?;
+                let (origin, project, shows_paths) =
+                    (self.origin.clone(), self.project.clone(), self.shows_paths);
+                let place = blocking(move || confined(&origin, &project, &path, shows_paths)).await?;
                 place.project.display().to_string()
             }
         };
@@ -572,7 +573,7 @@ impl Workspace for FolderWorkspace {
         } else {
             "the server was started in a folder below, and this is the nearest memory bank up to the repository's root"
         };
-        Some(if self.tells_paths {
+        Some(if self.shows_paths {
             format!(
                 "{what} (started in {}; `--path` chooses another)",
                 self.origin.working_directory.display()

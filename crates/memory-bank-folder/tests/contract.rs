@@ -7,7 +7,7 @@ use memory_bank_contract_tests::{Project, Told, contract_tests};
 use memory_bank_core::caller::Caller;
 use memory_bank_core::clock::{SystemClock, SystemEntropy};
 use memory_bank_core::store::{MemoryStateStore, NoSink, Workspace};
-use memory_bank_folder::{FolderBank, FolderOptions, FolderWorkspace, Surroundings};
+use memory_bank_folder::{Deps, FolderBank, FolderOptions, FolderWorkspace};
 
 async fn fresh() -> Project {
     let temp = tempfile::TempDir::new().unwrap();
@@ -22,18 +22,18 @@ async fn fresh() -> Project {
         working_directory: temp.path().to_owned(),
         home: None,
         watch: false,
-        tells_paths: true,
+        shows_paths: true,
         follow_links: false,
         state: None,
     };
-    let around = Surroundings {
+    let deps = Deps {
         clock: Arc::new(SystemClock),
         entropy: Arc::new(SystemEntropy),
         sink: Arc::<Told>::clone(&told),
     };
-    let elsewhere = Surroundings { sink: Arc::new(NoSink), ..around.clone() };
+    let elsewhere = Deps { sink: Arc::new(NoSink), ..deps.clone() };
     let caller = Caller::local("alice");
-    let workspace = FolderWorkspace::start(options, around).await.unwrap();
+    let workspace = FolderWorkspace::start(options, deps).await.unwrap();
     let bank = workspace.bank(&caller, None).await.unwrap();
     std::fs::remove_file(path.join("start.md")).unwrap();
     Project {

@@ -14,7 +14,7 @@ use memory_bank_core::search::Query;
 use memory_bank_core::store::{
     BackupError, BackupStore, DocumentSearch, DocumentStore, Drafts, NoSink, ReadOutcome, SearchStore,
 };
-use memory_bank_folder::{FolderBank, Surroundings};
+use memory_bank_folder::{Deps, FolderBank};
 use rstest::rstest;
 use tempfile::TempDir;
 
@@ -36,12 +36,12 @@ fn fixture() -> Fixture {
     let path = root.path().join("memory-bank");
     std::fs::create_dir(&path).unwrap();
     let at = "2026-11-22T09:30:07.045Z".parse().unwrap();
-    let around = Surroundings {
+    let deps = Deps {
         clock: Arc::new(FixedClock::new(at)),
         entropy: Arc::new(SystemEntropy),
         sink: Arc::new(NoSink),
     };
-    let bank = FolderBank::new(path, root.path().to_owned(), around);
+    let bank = FolderBank::new(path, root.path().to_owned(), deps);
     Fixture { root, bank }
 }
 

@@ -13,7 +13,7 @@ use memory_bank_core::clock::{SystemClock, SystemEntropy};
 use memory_bank_core::document::{DocumentPath, TrackProgress, track_progress, with_archiving};
 use memory_bank_core::limits;
 use memory_bank_core::store::{DocumentStore, Drafts, NoSink, ReadOutcome};
-use memory_bank_folder::{FolderBank, Surroundings};
+use memory_bank_folder::{Deps, FolderBank};
 use tempfile::TempDir;
 
 const BANK: &str = "MEMORY_BANK_KILLED_CHILD";
@@ -23,12 +23,9 @@ const NAMES: [&str; 3] = ["a.md", "adr/b.md", "adr/deep/c.md"];
 const MOVED: [&str; 2] = ["even/x/d.md", "odd/x/d.md"];
 
 fn bank(path: &Path) -> FolderBank {
-    let around = Surroundings {
-        clock: Arc::new(SystemClock),
-        entropy: Arc::new(SystemEntropy),
-        sink: Arc::new(NoSink),
-    };
-    FolderBank::new(path.to_owned(), path.parent().unwrap().to_owned(), around)
+    let deps =
+        Deps { clock: Arc::new(SystemClock), entropy: Arc::new(SystemEntropy), sink: Arc::new(NoSink) };
+    FolderBank::new(path.to_owned(), path.parent().unwrap().to_owned(), deps)
 }
 
 fn names() -> [DocumentPath; 3] {

@@ -9,7 +9,7 @@ use memory_bank_contract_tests::{Told, path};
 use memory_bank_core::caller::Caller;
 use memory_bank_core::clock::{SystemClock, SystemEntropy};
 use memory_bank_core::store::{Bank, Change, Drafts, Workspace};
-use memory_bank_folder::{FolderOptions, FolderWorkspace, Surroundings};
+use memory_bank_folder::{Deps, FolderOptions, FolderWorkspace};
 use tempfile::TempDir;
 
 struct Watched {
@@ -24,7 +24,7 @@ async fn watched() -> Watched {
     std::fs::create_dir(root.path().join("memory-bank")).unwrap();
     std::fs::write(root.path().join("memory-bank/a.md"), "one").unwrap();
     let told = Arc::new(Told::default());
-    let around = Surroundings {
+    let deps = Deps {
         clock: Arc::new(SystemClock),
         entropy: Arc::new(SystemEntropy),
         sink: Arc::<Told>::clone(&told),
@@ -35,11 +35,11 @@ async fn watched() -> Watched {
         working_directory: root.path().to_owned(),
         home: None,
         watch: true,
-        tells_paths: true,
+        shows_paths: true,
         follow_links: false,
         state: None,
     };
-    let workspace = FolderWorkspace::start(options, around).await.unwrap();
+    let workspace = FolderWorkspace::start(options, deps).await.unwrap();
     let bank = workspace.bank(&Caller::local("alice"), None).await.unwrap();
     let watched = Watched { root, told, workspace, bank };
     watched.read("a.md").await;

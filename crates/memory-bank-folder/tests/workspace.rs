@@ -12,7 +12,7 @@ use memory_bank_core::mode::Mode;
 use memory_bank_core::store::{
     Bank, Drafts, EntityDraft, ModeRules, NoSink, SelectTarget, StoreKind, Workspace,
 };
-use memory_bank_folder::{FolderOptions, FolderWorkspace, Surroundings};
+use memory_bank_folder::{Deps, FolderOptions, FolderWorkspace};
 use tempfile::TempDir;
 
 fn caller() -> Caller {
@@ -26,19 +26,16 @@ fn options(working_directory: &Path) -> FolderOptions {
         working_directory: working_directory.to_owned(),
         home: Some(working_directory.join("home")),
         watch: false,
-        tells_paths: true,
+        shows_paths: true,
         follow_links: false,
         state: None,
     }
 }
 
 async fn start(options: FolderOptions) -> FolderWorkspace {
-    let around = Surroundings {
-        clock: Arc::new(SystemClock),
-        entropy: Arc::new(SystemEntropy),
-        sink: Arc::new(NoSink),
-    };
-    FolderWorkspace::start(options, around).await.unwrap()
+    let deps =
+        Deps { clock: Arc::new(SystemClock), entropy: Arc::new(SystemEntropy), sink: Arc::new(NoSink) };
+    FolderWorkspace::start(options, deps).await.unwrap()
 }
 
 /// A project with a bank of one document.
@@ -393,7 +390,7 @@ async fn a_server_that_was_started_below_a_project_s_root_says_whose_bank_it_has
     let notice = workspace.notice(&caller()).unwrap();
     assert!(notice.contains("folder below") && notice.contains(words(&here)), "{notice}");
     assert_eq!(memory_bank_folder::project_of(None, "memory-bank", &here, None).unwrap(), canonical);
-    let elsewhere = start(FolderOptions { tells_paths: false, ..options(&here) }).await;
+    let elsewhere = start(FolderOptions { shows_paths: false, ..options(&here) }).await;
     assert!(!elsewhere.notice(&caller()).unwrap().contains(words(root.path())));
     // `--path` decides otherwise, and so does a client that chooses.
     let told = start(FolderOptions { path: Some(".".into()), ..options(&here) }).await;
@@ -419,13 +416,10 @@ async fn a_server_that_was_started_below_a_project_s_root_says_whose_bank_it_has
 async fn a_name_of_the_folder_that_cannot_be_meant_is_refused() {
     let root = TempDir::new().unwrap();
     for folder in ["$HOME", "${workspaceFolder}", "null", "a/b", "..", ".git", ".mbmcp", " "] {
-        let around = Surroundings {
-            clock: Arc::new(SystemClock),
-            entropy: Arc::new(SystemEntropy),
-            sink: Arc::new(NoSink),
-        };
+        let deps =
+            Deps { clock: Arc::new(SystemClock), entropy: Arc::new(SystemEntropy), sink: Arc::new(NoSink) };
         let options = FolderOptions { folder: Some(folder.to_owned()), ..options(root.path()) };
-        assert!(FolderWorkspace::start(options, around).await.is_err(), "{folder}");
+        assert!(FolderWorkspace::start(options, deps).await.is_err(), "{folder}");
         assert!(memory_bank_folder::check_folder_name(folder).is_err(), "{folder}");
     }
     memory_bank_folder::check_folder_name("memory-bank").unwrap();
@@ -503,12 +497,9 @@ async fn a_path_that_cannot_be_meant_is_refused_and_makes_nothing() {
         assert!(workspace.set_path(&caller(), Some(path)).await.is_err(), "{path}");
         assert!(workspace.select(&caller(), SelectTarget::Path(path.to_owned())).await.is_err(), "{path}");
         let by_path = FolderOptions { path: Some(path.to_owned()), ..options(root.path()) };
-        let around = Surroundings {
-            clock: Arc::new(SystemClock),
-            entropy: Arc::new(SystemEntropy),
-            sink: Arc::new(NoSink),
-        };
-        let started = FolderWorkspace::start(by_path, around).await;
+        let deps =
+            Deps { clock: Arc::new(SystemClock), entropy: Arc::new(SystemEntropy), sink: Arc::new(NoSink) };
+        let started = FolderWorkspace::start(by_path, deps).await;
         assert!(started.is_err() || says.starts_with("no folder"), "{path} by --path");
     }
     assert_eq!(names_below(root.path()), before);
@@ -569,7 +560,7 @@ mod links {
         std::fs::create_dir(&project).unwrap();
         std::fs::write(root.path().join("a.md"), "private").unwrap();
         symlink("..", project.join("memory-bank")).unwrap();
-        let workspace = start(FolderOptions { tells_paths: false, ..options(&project) }).await;
+        let workspace = start(FolderOptions { shows_paths: false, ..options(&project) }).await;
         let why = workspace.bank(&caller(), None).await.map(|_| ()).unwrap_err().to_string();
         assert!(why.contains("leads out") && !why.contains(words(root.path())), "{why}");
     }

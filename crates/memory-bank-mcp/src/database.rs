@@ -7,8 +7,7 @@ use anyhow::{Context, anyhow, bail};
 use memory_bank_core::clock::{SystemClock, SystemEntropy};
 use memory_bank_core::store::ChangeSink;
 use memory_bank_postgres::{
-    Cause, ConnectError, Database, DatabaseOptions, MigrateError, Pooling, SearchOptions, Surroundings,
-    TrustOptions,
+    Cause, ConnectError, Database, DatabaseOptions, Deps, MigrateError, Pooling, SearchOptions, TrustOptions,
 };
 use tokio::time::Instant;
 
@@ -29,9 +28,9 @@ pub(crate) fn open(settings: &DatabaseSettings, sink: Arc<dyn ChangeSink>) -> an
             root_certificate: settings.root_certificate.clone(),
         },
     };
-    let around = Surroundings { clock: Arc::new(SystemClock), entropy: Arc::new(SystemEntropy), sink };
+    let deps = Deps { clock: Arc::new(SystemClock), entropy: Arc::new(SystemEntropy), sink };
     let database =
-        Database::new(&options, around).with_context(|| format!("`{}` cannot be used", settings.variable))?;
+        Database::new(&options, deps).with_context(|| format!("`{}` cannot be used", settings.variable))?;
     Ok(database
         .with_search(&SearchOptions { memory: settings.index_memory })
         .with_default_quota(settings.default_quota))

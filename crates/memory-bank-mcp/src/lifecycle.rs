@@ -7,7 +7,7 @@ use anyhow::Context;
 use memory_bank_core::caller::Caller;
 use memory_bank_core::clock::{SystemClock, SystemEntropy};
 use memory_bank_core::store::{ChangeSink, SessionState};
-use memory_bank_folder::{FolderOptions, FolderWorkspace, RememberedStateStore, Surroundings};
+use memory_bank_folder::{Deps, FolderOptions, FolderWorkspace, RememberedStateStore};
 use memory_bank_server::http::Redis;
 use memory_bank_server::hub::Hub;
 use memory_bank_server::mcp::stdio;
@@ -57,8 +57,8 @@ async fn perform(cli: &Cli) -> anyhow::Result<()> {
             done = cli::admin::run(command, output) => done,
             () = shutdown.cancelled() => Err(anyhow::anyhow!("ended by a signal")),
         },
-        Command::Moving(command) => tokio::select! {
-            done = Box::pin(cli::moving::run(command, cli, output)) => done,
+        Command::Transfer(command) => tokio::select! {
+            done = Box::pin(cli::transfer::run(command, cli, output)) => done,
             () = shutdown.cancelled() => Err(anyhow::anyhow!("interrupted; nothing was changed unless success was reported above")),
         },
         Command::Doctor(wanted) => tokio::select! {
@@ -122,13 +122,13 @@ pub(crate) async fn folder_services(
         home: std::env::home_dir(),
         watch: true,
         // Over HTTP a client may be anywhere.
-        tells_paths: !over_http,
+        shows_paths: !over_http,
         follow_links: cli.follow_links,
         state: state_folder.clone(),
     };
-    let around = Surroundings { clock: clock.clone(), entropy: entropy.clone(), sink };
+    let deps = Deps { clock: clock.clone(), entropy: entropy.clone(), sink };
     let workspace =
-        FolderWorkspace::start(options, around).await.context("the project folder cannot be used")?;
+        FolderWorkspace::start(options, deps).await.context("the project folder cannot be used")?;
     let workspace = Arc::new(workspace);
     let embedder = crate::embedder::embedder()?;
     if let Some(embedder) = &embedder {

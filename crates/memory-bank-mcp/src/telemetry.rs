@@ -2,7 +2,7 @@
 //! collector costs spans, never a request.
 
 use std::fmt;
-use std::sync::Mutex;
+use parking_lot::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
@@ -168,7 +168,7 @@ impl Collector {
 impl HttpClient for Collector {
     async fn send_bytes(&self, request: Request<Bytes>) -> Result<Response<Bytes>, HttpError> {
         let outcome = {
-            let runtime = self.runtime.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+            let runtime = self.runtime.lock();
             runtime.block_on(async {
                 match tokio::time::timeout(DELIVERY, self.deliver(request)).await {
                     Ok(outcome) => outcome,

@@ -120,7 +120,7 @@ impl Administration for Database {
     async fn keys(&self, project: &str, all: bool) -> Result<Vec<(String, KeyRecord)>, AdminError> {
         const SQL: &str = "SELECT user_name, id, key_hash, key_prefix, label, scopes, rate_limit, last_used_at, expires_at, \
             created_at, revoked_at FROM app.list_keys($1, $2, $3)";
-        let now = self.around.clock.now();
+        let now = self.deps.clock.now();
         let rows = self.call(Query::new(SQL, &[&project, &all, &now])).await.map_err(admin_error)?;
         Ok(rows
             .iter()
@@ -131,7 +131,7 @@ impl Administration for Database {
     async fn member_keys(&self, project: &str, user: &str) -> Result<Vec<Revoked>, AdminError> {
         const SQL: &str = "SELECT id, key_hash, key_prefix, label, scopes, rate_limit, last_used_at, expires_at, created_at, \
             revoked_at FROM app.list_keys($1, false, $3) WHERE user_name = $2";
-        let now = self.around.clock.now();
+        let now = self.deps.clock.now();
         let rows = self.call(Query::new(SQL, &[&project, &user, &now])).await.map_err(admin_error)?;
         Ok(rows.iter().map(|row| key(row, 0)).collect::<Result<_, _>>()?)
     }
@@ -165,15 +165,15 @@ impl Administration for Database {
 /// The functions report three codes for errors that the operator can fix.
 pub(crate) fn admin_error(error: CallError) -> AdminError {
     let CallError::Database(database) = &error else { return AdminError::Store(error.into()) };
-    let Some(said) = database.as_db_error() else { return AdminError::Store(error.into()) };
-    let kind = match said.detail() {
+    let Some(message) = database.as_db_error() else { return AdminError::Store(error.into()) };
+    let kind = match message.detail() {
         Some("user") => "user",
         Some("project") => "project",
         Some("member") => "member",
         _ => "key",
     };
-    let name = said.message().to_owned();
-    match said.code().code() {
+    let name = message.message().to_owned();
+    match message.code().code() {
         "MB400" => AdminError::Refused(name),
         "MB404" => AdminError::NotFound { kind, name },
         "MB409" => AdminError::Exists { kind, name },

@@ -124,7 +124,7 @@ impl BackupStore for PostgresBank {
             let safety = safety.then(|| self.fresh(number));
             match self.try_restore(caller, id, safety).await {
                 Ok((restored, changed)) => {
-                    self.tell_restored(caller, &changed);
+                    self.notify_restored(caller, &changed);
                     return Ok(restored);
                 }
                 Err(Refusal::Backup(error)) => return Err(error),
@@ -158,7 +158,7 @@ struct Changed {
 impl PostgresBank {
     pub(crate) fn fresh(&self, number: usize) -> Backup {
         // To the millisecond, as in the id.
-        let now = self.database.around.clock.now();
+        let now = self.database.deps.clock.now();
         let now = Timestamp::from_millisecond(now.as_millisecond()).unwrap_or(now);
         let stamp = iso_millis(now).replace([':', '.'], "-");
         // Callers may omit the final `Z`, so the number comes before it.
@@ -206,7 +206,7 @@ impl PostgresBank {
                 });
             }
         };
-        let now = self.database.around.clock.now();
+        let now = self.database.deps.clock.now();
         let create = safety.as_ref().map(|backup| creating(caller, backup));
         let copy = safety.as_ref().map(|backup| copying(caller, backup));
         let put: [Value<'_>; 2] = [&project, &stored];
@@ -258,8 +258,8 @@ impl PostgresBank {
         }
     }
 
-    fn tell_restored(&self, caller: &Caller, changed: &Changed) {
-        let sink = &self.database.around.sink;
+    fn notify_restored(&self, caller: &Caller, changed: &Changed) {
+        let sink = &self.database.deps.sink;
         for path in changed.names.iter().filter_map(|name| DocumentPath::parse(name).ok()) {
             sink.changed(caller.project, Change::Updated(path));
         }

@@ -44,7 +44,7 @@ const BARE: usize = 2;
 /// time-out equals that of the folder store. Plans are generic: statements find rows by keys, whatever the values,
 /// and planning each time, with its policies, costs more than running. Where the values matter, a function overrides
 /// this for itself (`migrations/003_functions.sql`).
-const GREETING: &str = "SET statement_timeout = '20s'; SET lock_timeout = '10s'; \
+const SESSION_SETTINGS: &str = "SET statement_timeout = '20s'; SET lock_timeout = '10s'; \
     SET idle_in_transaction_session_timeout = '30s'; SET search_path = pg_catalog, public; \
     SET client_min_messages = warning; SET plan_cache_mode = force_generic_plan";
 
@@ -80,7 +80,7 @@ impl fmt::Debug for DatabaseOptions {
 
 /// Dependencies of the stores.
 #[derive(Clone)]
-pub struct Surroundings {
+pub struct Deps {
     /// The clock.
     pub clock: Arc<dyn Clock>,
     /// The source of ids.
@@ -134,7 +134,7 @@ pub struct Database {
     /// Connections that are told nothing and closed after use.
     bare: Pool,
     certificate_check: CertificateCheck,
-    pub(crate) around: Surroundings,
+    pub(crate) deps: Deps,
     /// How many bytes a project without a quota of its own may hold; 0 = unlimited.
     pub(crate) default_quota: u64,
     /// How many changes were refused for a quota.
@@ -144,7 +144,7 @@ pub struct Database {
     /// Makes vectors, if configured.
     pub(crate) vectors: Option<crate::search::Vectors>,
     pub(crate) slugs: Arc<crate::workspace::Slugs>,
-    pub(crate) readers: Arc<crate::readers::Readers>,
+    pub(crate) read_pool: Arc<crate::read_pool::SharedReadPool>,
     pub(crate) answers: Arc<Answers>,
     pub(crate) edit_groups: Arc<crate::edit_groups::EditGroups>,
 }
@@ -160,8 +160,8 @@ impl Database {
     ///
     /// # Errors
     /// The connection string or a certificate file cannot be read.
-    pub fn new(options: &DatabaseOptions, around: Surroundings) -> Result<Self, ConnectError> {
-        Self::with_supabase_root(options, around, supabase::ROOT)
+    pub fn new(options: &DatabaseOptions, deps: Deps) -> Result<Self, ConnectError> {
+        Self::with_supabase_root(options, deps, supabase::ROOT)
     }
 
     /// Like [`Self::new`], with another authority, a PEM text, in place of Supabase's: for tests.
@@ -171,7 +171,7 @@ impl Database {
     #[doc(hidden)]
     pub fn with_supabase_root(
         options: &DatabaseOptions,
-        around: Surroundings,
+        deps: Deps,
         supabase_root: &str,
     ) -> Result<Self, ConnectError> {
         let Target { mut config, endpoints, policy } = Target::read(options)?;
@@ -181,7 +181,7 @@ impl Database {
         config.application_name("memory-bank-mcp");
         let recycling = ManagerConfig { recycling_method: RecyclingMethod::Fast };
         let tls = policy.client_config(supabase_root)?.map(MakeRustlsConnect::new);
-        let connector = Connector::new(&config, &endpoints, &policy, tls, CONNECT, &around.entropy);
+        let connector = Connector::new(&config, &endpoints, &policy, tls, CONNECT, &deps.entropy);
         let pool = |most: usize| {
             let manager = Manager::from_connect(config.clone(), connector.clone(), recycling.clone());
             Pool::builder(manager)
@@ -195,7 +195,7 @@ impl Database {
         };
         let malformed = |error: BuildError| ConnectError::Malformed(error.to_string());
         let greet = Hook::async_fn(|client, _| {
-            Box::pin(async move { client.batch_execute(GREETING).await.map_err(HookError::Backend) })
+            Box::pin(async move { client.batch_execute(SESSION_SETTINGS).await.map_err(HookError::Backend) })
         });
         let bare = pool(BARE).build().map_err(malformed)?;
         let pool = pool(options.max_connections.max(1)).post_create(greet).build().map_err(malformed)?;
@@ -203,7 +203,7 @@ impl Database {
             pool,
             bare,
             certificate_check: policy.certificate_check(),
-            around,
+            deps,
             default_quota: 0,
             quota_refusals: Arc::default(),
             served: Arc::default(),
@@ -211,7 +211,7 @@ impl Database {
             vectors: None,
             slugs: Arc::default(),
             edit_groups: Arc::default(),
-            readers: Arc::new(crate::readers::Readers::beside(options.max_connections)),
+            read_pool: Arc::new(crate::read_pool::SharedReadPool::beside(options.max_connections)),
             answers: Arc::default(),
         })
     }

@@ -87,7 +87,7 @@ impl Database {
         let began = Instant::now();
         let clock = client.query_typed("SELECT clock_timestamp()", &[]).await.map_err(ask)?;
         let round_trip = began.elapsed();
-        let here = self.around.clock.now();
+        let here = self.deps.clock.now();
         let there: Timestamp = match clock.first() {
             Some(row) => column(row, 0)?,
             None => here,

@@ -6,7 +6,7 @@
 //! that the previous edits left. This module must not know what an edit means; [`crate::documents`] writes it.
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
-use std::sync::{Mutex, PoisonError};
+use parking_lot::Mutex;
 use std::time::Duration;
 
 use memory_bank_core::caller::Caller;
@@ -98,7 +98,7 @@ impl EditGroups {
         names: &[String],
     ) -> Result<Entry, StoreError> {
         let names: BTreeSet<String> = names.iter().cloned().collect();
-        let mut lanes = database.edit_groups.lanes.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut lanes = database.edit_groups.lanes.lock();
         let lane = lanes.entry(caller.clone()).or_default();
         let busy = lane.running.iter().map(|(_, names)| names);
         let is_free = busy
@@ -218,7 +218,7 @@ pub(crate) struct Permit {
 impl Permit {
     /// Puts edits back at the front of the queue, in this order.
     pub(crate) fn put_back(&self, members: Vec<Member>) {
-        let mut lanes = self.database.edit_groups.lanes.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut lanes = self.database.edit_groups.lanes.lock();
         let Some(lane) = lanes.get_mut(&self.caller) else { return };
         for member in members.into_iter().rev() {
             lane.waiting.push_front(member);
@@ -229,7 +229,7 @@ impl Permit {
 impl Drop for Permit {
     fn drop(&mut self) {
         let groups = {
-            let mut lanes = self.database.edit_groups.lanes.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut lanes = self.database.edit_groups.lanes.lock();
             let Some(lane) = lanes.get_mut(&self.caller) else { return };
             lane.running.retain(|(id, _)| *id != self.id);
             let groups = lane.next_groups();

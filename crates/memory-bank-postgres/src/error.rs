@@ -56,7 +56,7 @@ pub(crate) fn is_conflict(error: &tokio_postgres::Error) -> bool {
 }
 
 /// Whether an error concerns the request only, and not the connection: a void key, or a cancelled wait.
-pub(crate) fn is_the_caller_s(error: &tokio_postgres::Error) -> bool {
+pub(crate) fn is_caller_error(error: &tokio_postgres::Error) -> bool {
     error.code().is_some_and(|code| {
         code.code() == KEY_VOID || [SqlState::LOCK_NOT_AVAILABLE, SqlState::QUERY_CANCELED].contains(code)
     })

@@ -46,7 +46,7 @@ impl KeyDirectory for Database {
         // Expiry is decided by the database's clock; the local clock may be slow.
         let expires_at: Option<Timestamp> = column(row, 8)?;
         let has_expired: Option<bool> = column(row, 10)?;
-        let latest = has_expired.unwrap_or_default().then(|| self.around.clock.now());
+        let latest = has_expired.unwrap_or_default().then(|| self.deps.clock.now());
         Ok(Some(KeyIdentity {
             caller: Caller {
                 key: Some(KeyId(column(row, 0)?)),

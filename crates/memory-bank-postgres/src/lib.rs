@@ -24,7 +24,7 @@ mod keys;
 mod migrate;
 mod pooler;
 mod quota;
-mod readers;
+mod read_pool;
 mod schema_check;
 mod search;
 mod server_login;
@@ -40,7 +40,7 @@ mod workspace;
 
 pub use audit::{AuditEntry, OperatorAction};
 pub use bank::PostgresBank;
-pub use connect::{ConnectError, Database, DatabaseOptions, PoolUse, Surroundings, TrustOptions};
+pub use connect::{ConnectError, Database, DatabaseOptions, Deps, PoolUse, TrustOptions};
 pub use connection_string::ConnectionString;
 pub use diagnosis::{Diagnosis, Kept};
 pub use isolation::{IsolationError, TENANT_TABLES};

@@ -71,7 +71,7 @@ impl Database {
 
     /// A random pause, or none.
     fn pause(&self) -> Duration {
-        let chance = self.around.entropy.id().as_u128() % u128::from(PAUSE_MILLISECONDS);
+        let chance = self.deps.entropy.id().as_u128() % u128::from(PAUSE_MILLISECONDS);
         Duration::from_millis(u64::try_from(chance).unwrap_or_default())
     }
 }
@@ -92,11 +92,11 @@ impl Side<'_> {
 /// One of them holds a session in an open transaction; then the other is asked for its own.
 async fn round(holder: &mut Side<'_>, asked: &mut Side<'_>) -> Result<Pooling, ConnectError> {
     if let Err(error) = holder.client.batch_execute("BEGIN READ ONLY").await {
-        let said = describe(&error);
-        return if said.contains("statement pooling") {
+        let message = describe(&error);
+        return if message.contains("statement pooling") {
             Err(shared("a transaction is refused"))
         } else {
-            Ok(Pooling::Unknown(said))
+            Ok(Pooling::Unknown(message))
         };
     }
     let outcome = compare_within(holder, asked).await;

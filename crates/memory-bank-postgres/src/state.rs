@@ -66,7 +66,7 @@ impl Database {
         }
         let text =
             serde_json::to_string(&after).map_err(|error| StoreError::Unavailable(error.to_string()))?;
-        let now = self.around.clock.now();
+        let now = self.deps.clock.now();
         let sql = if before.is_some() { UPDATE } else { INSERT };
         transaction.commit(&[Query::new(sql, &[&caller.project.0, &caller.user.0, &text, &now])]).await?;
         Ok(after)

@@ -135,25 +135,25 @@ impl Database {
         caller: &Caller,
         queries: &[Query<'_>],
     ) -> Result<Vec<Vec<Row>>, StoreError> {
-        let line = Line::open(self).await?;
-        let (context, statements) = line.prepare(queries).await?;
+        let connection = ConnectionGuard::open(self).await?;
+        let (context, statements) = connection.prepare(queries).await?;
         let [user, project, key, proof] = context_of(caller);
         let purpose = purpose.name();
         let values: [Value<'_>; 5] = [&user, &project, &key, &proof, &purpose];
-        let client = line.client()?;
+        let client = connection.client()?;
         let all = join4(
             client.batch_execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"),
             client.query(&context, &values),
             run(client, &statements, queries),
             client.batch_execute("COMMIT"),
         );
-        let (begun, named, rows, committed) = line.answered(all).await?;
+        let (begun, named, rows, committed) = connection.answered(all).await?;
         // Until here an early return drops the connection, and with it the rows.
         begun.map_err(|error| store_error(&error))?;
         named.map_err(|error| store_error(&error))?;
         let rows = rows.into_iter().collect::<Result<Vec<_>, _>>();
         if committed.is_ok() && !spoilt(&rows) {
-            line.give_back();
+            connection.release();
         }
         rows.map_err(|error| store_error(&error))
     }
@@ -187,7 +187,7 @@ impl Database {
         sql: &'static str,
         values: &[Value<'_>],
     ) -> Result<Vec<Row>, CallError> {
-        let seat = self.readers.seat(self).await?;
+        let seat = self.read_pool.seat(self).await?;
         let asked = async {
             let statement = seat.ask()?.prepare_cached(sql).await;
             seat.answered(&statement);
@@ -225,17 +225,17 @@ impl Database {
         caller: &Caller,
         query: Query<'_>,
     ) -> Result<(Transaction, Vec<Row>), Failure> {
-        let line = Line::open(self).await?;
-        let statement = line.statement(query.sql).await?;
+        let connection = ConnectionGuard::open(self).await?;
+        let statement = connection.statement(query.sql).await?;
         let [user, project, key, proof] = context_of(caller);
         let context: [Value<'_>; 4] = [&user, &project, &key, &proof];
         let values: Vec<Value<'_>> = context.iter().chain(query.values).copied().collect();
-        let client = line.client()?;
+        let client = connection.client()?;
         let all = join(client.batch_execute("BEGIN"), client.query(&statement, &values));
-        let (begun, rows) = line.answered(all).await?;
+        let (begun, rows) = connection.answered(all).await?;
         // Without a transaction, the context and its locks would end with the statement.
         begun.map_err(|error| Failure::from(&error))?;
-        let transaction = Transaction { line };
+        let transaction = Transaction { connection };
         match rows {
             Ok(rows) => Ok((transaction, rows)),
             Err(error) => {
@@ -264,20 +264,20 @@ impl Database {
         caller: &Caller,
         queries: &[Query<'_>],
     ) -> Result<(Transaction, Vec<Vec<Row>>), Failure> {
-        let line = Line::open(self).await?;
-        let (context, statements) = line.prepare(queries).await?;
+        let connection = ConnectionGuard::open(self).await?;
+        let (context, statements) = connection.prepare(queries).await?;
         let [user, project, key, proof] = context_of(caller);
         let purpose = purpose.name();
         let values: [Value<'_>; 5] = [&user, &project, &key, &proof, &purpose];
-        let client = line.client()?;
+        let client = connection.client()?;
         let all = join(
             join(client.batch_execute(begin), client.query(&context, &values)),
             run(client, &statements, queries),
         );
-        let ((begun, named), rows) = line.answered(all).await?;
+        let ((begun, named), rows) = connection.answered(all).await?;
         begun.map_err(|error| Failure::from(&error))?;
         named.map_err(|error| Failure::from(&error))?;
-        let transaction = Transaction { line };
+        let transaction = Transaction { connection };
         match rows.into_iter().collect::<Result<Vec<_>, _>>() {
             Ok(rows) => Ok((transaction, rows)),
             Err(error) => {
@@ -294,11 +294,11 @@ impl Database {
         otel.kind = "client", db.system.name = "postgresql"
     ))]
     pub(crate) async fn call(&self, query: Query<'_>) -> Result<Vec<Row>, CallError> {
-        let line = Line::open(self).await?;
-        let statement = line.statement(query.sql).await?;
-        let rows = line.answered(line.client()?.query(&statement, query.values)).await?;
+        let connection = ConnectionGuard::open(self).await?;
+        let statement = connection.statement(query.sql).await?;
+        let rows = connection.answered(connection.client()?.query(&statement, query.values)).await?;
         if !spoilt(&rows) {
-            line.give_back();
+            connection.release();
         }
         rows.map_err(CallError::Database)
     }
@@ -330,7 +330,7 @@ impl From<CallError> for StoreError {
 
 /// A transaction of a caller. Dropping it closes its connection.
 pub(crate) struct Transaction {
-    line: Line,
+    connection: ConnectionGuard,
 }
 
 impl Transaction {
@@ -346,8 +346,8 @@ impl Transaction {
     }
 
     async fn run_within(&self, most: Duration, queries: &[Query<'_>]) -> Result<Vec<Vec<Row>>, Failure> {
-        let statements = self.line.statements(queries).await?;
-        let rows = tokio::time::timeout(most, run(self.line.client()?, &statements, queries))
+        let statements = self.connection.statements(queries).await?;
+        let rows = tokio::time::timeout(most, run(self.connection.client()?, &statements, queries))
             .await
             .map_err(|_| StoreError::Unreachable("the database does not answer".to_owned()))?;
         rows.into_iter().collect::<Result<Vec<_>, _>>().map_err(|error| Failure::from(&error))
@@ -358,14 +358,14 @@ impl Transaction {
         otel.kind = "client", db.system.name = "postgresql", db.operation.batch.size = queries.len()
     ))]
     pub(crate) async fn commit(self, queries: &[Query<'_>]) -> Result<Vec<Vec<Row>>, Failure> {
-        let line = self.line;
-        let statements = line.statements(queries).await?;
-        let client = line.client()?;
+        let connection = self.connection;
+        let statements = connection.statements(queries).await?;
+        let client = connection.client()?;
         let all = join(run(client, &statements, queries), client.batch_execute("COMMIT"));
-        let (rows, committed) = line.answered(all).await?;
+        let (rows, committed) = connection.answered(all).await?;
         let rows = rows.into_iter().collect::<Result<Vec<_>, _>>();
         if committed.is_ok() && !spoilt(&rows) {
-            line.give_back();
+            connection.release();
         }
         // COMMIT after a failed statement rolls back and succeeds, so check the statements first.
         let rows = rows.map_err(|error| Failure::from(&error))?;
@@ -375,9 +375,9 @@ impl Transaction {
 
     /// Rolls the transaction back.
     pub(crate) async fn roll_back(self) {
-        let Ok(client) = self.line.client() else { return };
-        if matches!(self.line.answered(client.batch_execute("ROLLBACK")).await, Ok(Ok(()))) {
-            self.line.give_back();
+        let Ok(client) = self.connection.client() else { return };
+        if matches!(self.connection.answered(client.batch_execute("ROLLBACK")).await, Ok(Ok(()))) {
+            self.connection.release();
         }
     }
 }
@@ -411,12 +411,12 @@ async fn run(
 
 /// A borrowed connection that is closed unless it is returned: after a cancellation or a time-out it may have an open
 /// transaction of some tenant.
-struct Line {
+struct ConnectionGuard {
     connection: Option<Object>,
     answers: Arc<Answers>,
 }
 
-impl Line {
+impl ConnectionGuard {
     async fn open(database: &Database) -> Result<Self, StoreError> {
         Ok(Self { connection: Some(database.connection().await?), answers: Arc::clone(&database.answers) })
     }
@@ -455,12 +455,12 @@ impl Line {
         answer.map_err(|_| StoreError::Unreachable("the database does not answer".to_owned()))
     }
 
-    fn give_back(mut self) {
+    fn release(mut self) {
         drop(self.connection.take());
     }
 }
 
-impl Drop for Line {
+impl Drop for ConnectionGuard {
     fn drop(&mut self) {
         if let Some(connection) = self.connection.take() {
             drop(Object::take(connection));

@@ -1,7 +1,8 @@
 //! The bank of a caller: always that of its key's project.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
+use parking_lot::Mutex;
 
 use async_trait::async_trait;
 use memory_bank_core::caller::{Caller, ProjectId};
@@ -137,7 +138,7 @@ impl Workspace for PostgresWorkspace {
             is_active: true,
             has_graph: stats.entity_count > 0,
             file_count: documents.len(),
-            last_used_at: iso_millis(self.database.around.clock.now()),
+            last_used_at: iso_millis(self.database.deps.clock.now()),
         };
         Ok(StoreList { stores: vec![store], selected_store_id: Some(slug) })
     }
@@ -210,7 +211,7 @@ pub(crate) struct Slugs(Mutex<HashMap<ProjectId, String>>);
 impl Slugs {
     /// Caches a slug.
     pub(crate) fn keep(&self, project: ProjectId, slug: String) {
-        let mut slugs = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut slugs = self.0.lock();
         if slugs.len() >= SLUGS {
             slugs.clear();
         }
@@ -218,6 +219,6 @@ impl Slugs {
     }
 
     fn find(&self, project: ProjectId) -> Option<String> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).get(&project).cloned()
+        self.0.lock().get(&project).cloned()
     }
 }

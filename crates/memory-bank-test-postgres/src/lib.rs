@@ -149,8 +149,8 @@ impl TestDatabase {
 
     fn file_with_psql(&self, role: &str, before: &str, file: &str) -> Result<(), String> {
         let output = self.cluster.psql_file(role, &self.name, before, file);
-        let said = String::from_utf8_lossy(&output.stderr).into_owned();
-        if output.status.success() { Ok(()) } else { Err(said) }
+        let message = String::from_utf8_lossy(&output.stderr).into_owned();
+        if output.status.success() { Ok(()) } else { Err(message) }
     }
 
     /// The schema and the rights, one fact a line, as the catalogue tells them.

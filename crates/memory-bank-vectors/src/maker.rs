@@ -1,7 +1,8 @@
 //! The queue of projects and the one task that works on it, a batch of one project after a batch of another.
 
 use std::collections::{HashMap, HashSet, VecDeque};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
+use parking_lot::{Mutex, MutexGuard};
 use std::time::Duration;
 
 use memory_bank_core::error::StoreError;
@@ -184,7 +185,7 @@ impl Maker {
 
 impl Inner {
     fn locked(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock()
     }
 
     async fn run(&self) {

@@ -202,12 +202,12 @@ fn mark(text: &str, items: &[&Candidate], kinds: &[&str], at: Timestamp) -> Resu
     let mut done = 0;
     for range in starts {
         let line = outline.slice(range).lines().next().unwrap_or_default().trim_end();
-        let said = text_of(content(line), kinds);
+        let message = text_of(content(line), kinds);
         let end = range.start + line.len();
-        new.push_str(text.get(done..end - said.len()).unwrap_or_default());
+        new.push_str(text.get(done..end - message.len()).unwrap_or_default());
         // Three waves would open a block of code.
-        let apart = if said.starts_with('~') { " " } else { "" };
-        new.push_str(&format!("~~{apart}{said}{MARK}{}]", at.strftime("%Y-%m-%d")));
+        let apart = if message.starts_with('~') { " " } else { "" };
+        new.push_str(&format!("~~{apart}{message}{MARK}{}]", at.strftime("%Y-%m-%d")));
         done = end;
     }
     new.push_str(text.get(done..).unwrap_or_default());

@@ -6,7 +6,8 @@
 //! test compares both on random texts.
 
 use std::ops::Range;
-use std::sync::{Arc, LazyLock, Mutex, PoisonError};
+use std::sync::{Arc, LazyLock};
+use parking_lot::Mutex;
 
 use crate::document::section::{Heading, Item, Structure, front_matter};
 
@@ -55,7 +56,7 @@ pub(super) fn structure_with_insertion(
 }
 
 fn find(text: &str) -> Option<Arc<Structure>> {
-    let mut cache = CACHE.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut cache = CACHE.lock();
     let found = cache.iter().rposition(|entry| *entry.text == *text)?;
     let entry = cache.remove(found);
     let structure = Arc::clone(&entry.structure);
@@ -70,7 +71,7 @@ fn keep(text: &str, structure: &Arc<Structure>, before: Option<&str>) {
         return;
     }
     let entry = Entry { text: text.into(), structure: Arc::clone(structure), bytes };
-    let mut cache = CACHE.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut cache = CACHE.lock();
     cache.retain(|other| *other.text != *text && before.is_none_or(|before| *other.text != *before));
     cache.push(entry);
     let mut held: usize = cache.iter().map(|entry| entry.bytes).sum();
@@ -356,7 +357,7 @@ mod tests {
             assert_eq!(*structure_of(&text), Structure::of(&text));
             assert_eq!(find(&text).as_deref(), Some(&Structure::of(&text)));
         }
-        let cache = CACHE.lock().unwrap();
+        let cache = CACHE.lock();
         assert!(cache.len() <= MAX_TEXTS, "{}", cache.len());
         assert!(cache.iter().map(|entry| entry.bytes).sum::<usize>() <= MAX_BYTES);
     }

@@ -51,7 +51,7 @@ impl PointerPlan {
         };
         let source =
             ObservationSource { kind: SourceKind::Tool, reference: Some(SOURCE_REFERENCE.to_owned()) };
-        let text = pointer.tell();
+        let text = pointer.to_text();
         let observation =
             ObservationPlan::new(ObservationDraft { text, source: Some(source), timestamp: None })?;
         Ok(Self { pointer, observation })
@@ -129,7 +129,7 @@ pub fn pointers<'a>(
 impl Pointer {
     /// The text of the observation that tells of the pointer.
     #[must_use]
-    pub fn tell(&self) -> String {
+    pub fn to_text(&self) -> String {
         let mut text = format!("{TELLING_PREFIX}{}", self.path);
         if let Some(heading) = &self.heading {
             text.push_str(" # ");
@@ -330,7 +330,7 @@ mod tests {
             note in proptest::option::of("[A-Za-z0-9]{1,8}( [a-z#—]{1,5}){0,2}"),
         ) {
             let pointer = Pointer { path, heading, note };
-            prop_assert_eq!(Pointer::read(&pointer.tell()), Some(pointer));
+            prop_assert_eq!(Pointer::read(&pointer.to_text()), Some(pointer));
         }
     }
 }

@@ -2,7 +2,8 @@
 //! drops an index.
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
+use parking_lot::Mutex;
 
 use crate::error::StoreError;
 use crate::limits;
@@ -108,7 +109,7 @@ impl IndexMemory {
     /// The memory in use.
     #[must_use]
     pub fn taken(&self) -> u64 {
-        *self.taken.lock().unwrap_or_else(PoisonError::into_inner)
+        *self.taken.lock()
     }
 
     /// The most that was ever taken.
@@ -118,7 +119,7 @@ impl IndexMemory {
     }
 
     fn change(&self, before: u64, after: u64) -> bool {
-        let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut taken = self.taken.lock();
         let changed = taken.saturating_sub(before).saturating_add(after);
         if after > before && changed > self.budget.total {
             return false;

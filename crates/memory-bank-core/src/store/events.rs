@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::fmt;
 use std::str::FromStr;
-use std::sync::{Mutex, PoisonError};
+use parking_lot::Mutex;
 
 use async_trait::async_trait;
 use jiff::Timestamp;
@@ -167,7 +167,7 @@ impl Kept {
 #[async_trait]
 impl EventStore for MemoryEventStore {
     async fn append(&self, events: &[Event]) -> Result<(), StoreError> {
-        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut kept = self.kept.lock();
         for event in events {
             kept.keep(event);
         }
@@ -181,7 +181,7 @@ impl EventStore for MemoryEventStore {
         after: EventId,
         limit: usize,
     ) -> Result<Vec<Event>, StoreError> {
-        let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        let kept = self.kept.lock();
         let rights = caller.rights();
         let stream = kept.streams.get(&after.stream).map(Vec::as_slice).unwrap_or_default();
         let wanted = |event: &&Event| {
@@ -200,7 +200,7 @@ impl EventStore for MemoryEventStore {
         _proof: Option<KeyHash>,
         most: usize,
     ) -> Result<bool, StoreError> {
-        self.kept.lock().unwrap_or_else(PoisonError::into_inner).trim(owner, most);
+        self.kept.lock().trim(owner, most);
         Ok(true)
     }
 }

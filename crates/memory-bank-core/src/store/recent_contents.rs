@@ -3,7 +3,8 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::hash::Hash;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
+use parking_lot::Mutex;
 
 /// How much is kept, in bytes.
 const CAPACITY_BYTES: usize = 16 * 1024 * 1024;
@@ -35,7 +36,7 @@ impl<K: Eq + Hash + Clone> RecentContents<K> {
         if text.len() > CAPACITY_BYTES / 4 {
             return;
         }
-        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut kept = self.kept.lock();
         if kept.texts.contains_key(key) {
             return;
         }
@@ -52,7 +53,7 @@ impl<K: Eq + Hash + Clone> RecentContents<K> {
 
     /// The text of this key, if it is still known.
     pub fn find(&self, key: &K) -> Option<String> {
-        let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        let kept = self.kept.lock();
         kept.texts.get(key).map(|text| text.to_string())
     }
 }
@@ -81,7 +82,7 @@ mod tests {
         }
         assert_eq!(recent.find(&0), None);
         assert_eq!(recent.find(&most).as_deref(), Some(""));
-        assert_eq!(recent.kept.lock().unwrap().texts.len(), most);
+        assert_eq!(recent.kept.lock().texts.len(), most);
     }
 
     #[test]

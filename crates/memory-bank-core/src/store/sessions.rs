@@ -3,7 +3,7 @@
 use std::collections::{BTreeSet, HashMap};
 use std::fmt;
 use std::str::FromStr;
-use std::sync::{Mutex, PoisonError};
+use parking_lot::Mutex;
 
 use async_trait::async_trait;
 use jiff::Timestamp;
@@ -177,7 +177,7 @@ struct Stored {
 
 impl MemorySessionStore {
     fn with<T>(&self, work: impl FnOnce(&mut HashMap<SessionId, Stored>) -> T) -> T {
-        work(&mut self.sessions.lock().unwrap_or_else(PoisonError::into_inner))
+        work(&mut self.sessions.lock())
     }
 }
 

@@ -4,7 +4,7 @@
 //! database stores it.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
+use parking_lot::Mutex;
 
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
@@ -62,7 +62,7 @@ impl MemoryStateStore {
 #[async_trait]
 impl StateStore for MemoryStateStore {
     async fn load(&self, caller: &Caller) -> Result<SessionState, StoreError> {
-        let states = self.states.lock().unwrap_or_else(PoisonError::into_inner);
+        let states = self.states.lock();
         Ok(states.get(&(caller.user, caller.project)).unwrap_or(&self.initial).clone())
     }
 
@@ -71,7 +71,7 @@ impl StateStore for MemoryStateStore {
         caller: &Caller,
         change: &mut StateChange<'_>,
     ) -> Result<SessionState, StoreError> {
-        let mut states = self.states.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut states = self.states.lock();
         let state = states.entry((caller.user, caller.project)).or_insert_with(|| self.initial.clone());
         change(state);
         Ok(state.clone())

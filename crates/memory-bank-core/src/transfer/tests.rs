@@ -153,8 +153,11 @@ fn what_a_database_cannot_keep_is_named() {
         file("graph/graph.jsonl", &with_null),
     ])
     .unwrap();
-    let said = copy.check_for_rows().unwrap_err().to_string();
-    assert!(said.contains("`zero.md`") && said.contains("obs_null0") && !said.contains("ok.md"), "{said}");
+    let message = copy.check_for_rows().unwrap_err().to_string();
+    assert!(
+        message.contains("`zero.md`") && message.contains("obs_null0") && !message.contains("ok.md"),
+        "{message}"
+    );
 }
 
 #[test]
@@ -184,7 +187,7 @@ fn paths_that_leave_the_bank_or_touch_version_control_are_refused() {
 
 #[test]
 fn a_log_without_its_marker_is_refused_with_its_name() {
-    let said =
+    let message =
         BankCopy::from_files([file("graph/graph.jsonl", b"{\"type\":\"x\"}\n")]).unwrap_err().to_string();
-    assert!(said.contains("graph/graph.jsonl") && said.contains("line 1"), "{said}");
+    assert!(message.contains("graph/graph.jsonl") && message.contains("line 1"), "{message}");
 }

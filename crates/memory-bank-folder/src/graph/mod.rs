@@ -18,7 +18,8 @@ mod tests;
 use std::io::Read;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::Arc;
+use parking_lot::{Mutex, RwLock};
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
@@ -76,20 +77,20 @@ impl FolderGraph {
     ///
     /// # Errors
     /// The log cannot be read or is damaged, or the error of `look`.
-    pub(crate) fn look<T, E: From<StoreError>>(
+    pub(crate) fn with_view<T, E: From<StoreError>>(
         &self,
         dir: &BankDir,
-        look: impl FnOnce(&View) -> Result<T, E>,
+        read: impl FnOnce(&View) -> Result<T, E>,
     ) -> Result<T, E> {
         {
-            let view = self.view.read().unwrap_or_else(PoisonError::into_inner);
+            let view = self.view.read();
             if view.is_current(dir) {
-                return look(&view);
+                return read(&view);
             }
         }
         let mut view = self.locked();
         view.follow(dir)?;
-        look(&view)
+        read(&view)
     }
 
     /// Plans on the graph as it is now and appends what was planned. The caller holds the bank's lock. Blocks on the
@@ -154,7 +155,7 @@ impl FolderGraph {
             dir.replace_own(name, &content).map_err(StoreError::io(format!("cannot write `{name}`")))?;
         }
         let done = Done { at: Instant::now(), took: begun.elapsed() + rendered.took };
-        *self.refresh.last.lock().unwrap_or_else(PoisonError::into_inner) = Some(done);
+        *self.refresh.last.lock() = Some(done);
         Ok(())
     }
 
@@ -181,14 +182,14 @@ impl FolderGraph {
         // A large graph takes its time, in which nobody is kept from writing documents.
         let graph = self.clone();
         let rendered = blocking(move || {
-            Rendered::of(&graph.view.read().unwrap_or_else(PoisonError::into_inner), &about)
+            Rendered::of(&graph.view.read(), &about)
         })
         .await?;
         let guard = lock.exclusive().await?;
         let graph = self.clone();
         blocking(move || {
             graph.locked().follow(guard.dir())?;
-            let generation = graph.view.read().unwrap_or_else(PoisonError::into_inner).state().generation();
+            let generation = graph.view.read().state().generation();
             if generation == rendered.generation {
                 graph.write_derived(guard.dir(), rendered)?;
             }
@@ -200,11 +201,11 @@ impl FolderGraph {
     }
 
     async fn wait_until_idle(&self) {
-        let last = *self.refresh.last.lock().unwrap_or_else(PoisonError::into_inner);
+        let last = *self.refresh.last.lock();
         let pause =
             last.map_or(Duration::ZERO, |done| pause_after(done.took).saturating_sub(done.at.elapsed()));
         tokio::time::sleep(pause).await;
-        let generation = || self.view.read().unwrap_or_else(PoisonError::into_inner).state().generation();
+        let generation = || self.view.read().state().generation();
         let mut before = generation();
         loop {
             tokio::time::sleep(IDLE).await;
@@ -216,8 +217,8 @@ impl FolderGraph {
         }
     }
 
-    fn locked(&self) -> std::sync::RwLockWriteGuard<'_, View> {
-        self.view.write().unwrap_or_else(PoisonError::into_inner)
+    fn locked(&self) -> parking_lot::RwLockWriteGuard<'_, View> {
+        self.view.write()
     }
 }
 
@@ -253,9 +254,9 @@ impl FolderBank {
     ///
     /// # Errors
     /// The log cannot be read or is damaged.
-    pub fn with_graph<T>(&self, look: impl FnOnce(&GraphState) -> T) -> Result<T, StoreError> {
+    pub fn with_graph<T>(&self, read: impl FnOnce(&GraphState) -> T) -> Result<T, StoreError> {
         let dir = self.root().open().map_err(StoreError::io("cannot open the memory bank"))?;
-        self.graph.look(&dir, |view| Ok(look(view.state())))
+        self.graph.with_view(&dir, |view| Ok(read(view.state())))
     }
 
     fn about(&self) -> Bank {
@@ -265,25 +266,25 @@ impl FolderBank {
 
     async fn read_graph<T: Send + 'static>(
         &self,
-        look: impl FnOnce(&View) -> Result<T, GraphError> + Send + 'static,
+        read: impl FnOnce(&View) -> Result<T, GraphError> + Send + 'static,
     ) -> Result<T, GraphError> {
         // A change of several files that was interrupted (a restored backup) is carried out first.
         let (graph, root) = (self.graph.clone(), self.root().clone());
         let is_whole = blocking(move || {
             let dir = root.open().map_err(StoreError::io("cannot open the memory bank"))?;
             if journal::is_pending(&dir) {
-                return Ok(Err(look));
+                return Ok(Err(read));
             }
-            graph.look(&dir, look).map(Ok)
+            graph.with_view(&dir, read).map(Ok)
         })
         .await?;
-        let look = match is_whole {
+        let read = match is_whole {
             Ok(answer) => return Ok(answer),
-            Err(look) => look,
+            Err(read) => read,
         };
         let guard = self.lock.shared().await?;
         let graph = self.graph.clone();
-        blocking(move || graph.look(guard.dir(), look)).await
+        blocking(move || graph.with_view(guard.dir(), read)).await
     }
 
     async fn write_graph<T: Send + 'static>(

@@ -18,19 +18,16 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::bank::{FolderBank, Surroundings};
+use crate::bank::{Deps, FolderBank};
 
 const TORN: &str = r#"{"type":"entity_upsert","entity":{"id":"ent_torn"#;
 const FUTURE: &str = r#"{"type":"future_event","ts":"2020-01-01"}"#;
 
 fn open(path: &Path) -> Arc<FolderBank> {
-    let around = Surroundings {
-        clock: Arc::new(SystemClock),
-        entropy: Arc::new(SystemEntropy),
-        sink: Arc::new(NoSink),
-    };
+    let deps =
+        Deps { clock: Arc::new(SystemClock), entropy: Arc::new(SystemEntropy), sink: Arc::new(NoSink) };
     let project = path.parent().unwrap_or(path).to_owned();
-    Arc::new(FolderBank::new(path.to_owned(), project, around))
+    Arc::new(FolderBank::new(path.to_owned(), project, deps))
 }
 
 fn bank() -> (TempDir, Arc<FolderBank>) {
@@ -718,7 +715,7 @@ fn a_log_with_a_hole_is_refused_and_not_read_for_hours() {
     let reader = Arc::clone(&bank);
     std::thread::spawn(move || {
         let dir = crate::dir::BankDir::open(reader.path()).unwrap();
-        let _ = done.send(reader.graph.look(&dir, |_| Ok::<_, StoreError>(())));
+        let _ = done.send(reader.graph.with_view(&dir, |_| Ok::<_, StoreError>(())));
     });
     // A reader that waits for the whole file would need hours on any machine.
     let read = answer.recv_timeout(Duration::from_secs(60)).expect("the log is being read");

@@ -64,13 +64,13 @@ impl KeyFile {
 
     /// What tells whether the file changed; none if there is none.
     pub(super) fn stamp(&self) -> Result<Option<FileStamp>, StoreError> {
-        let dir = self.state.look(FOLDER).map_err(self.cannot("read"))?;
+        let dir = self.state.open_existing(FOLDER).map_err(self.cannot("read"))?;
         Ok(dir.and_then(|dir| dir.stamp_own(&self.file_name())))
     }
 
     /// The keys as they are; none if there is no file.
     pub(super) fn read(&self) -> Result<Option<Kept>, StoreError> {
-        match self.state.look(FOLDER).map_err(self.cannot("read"))? {
+        match self.state.open_existing(FOLDER).map_err(self.cannot("read"))? {
             Some(dir) => self.read_in(&dir),
             None => Ok(None),
         }

@@ -170,7 +170,7 @@ async fn a_file_that_others_may_change_is_refused_and_a_folder_that_they_may_ent
 async fn keys_of_an_older_version_move_out_of_the_project_and_go_on_working() {
     let scene = Scene::new();
     let plain = scene.older(0o600);
-    let looked = FolderKeys::look(&scene.project(), "memory-bank", "alice", &scene.state).unwrap();
+    let looked = FolderKeys::check(&scene.project(), "memory-bank", "alice", &scene.state).unwrap();
     assert!(looked.keys.is_none() && looked.in_project.unwrap().contains("moves the keys"));
     assert!(scene.in_project().exists() && !scene.state.path().exists(), "looking changes nothing");
     for _ in 0..2 {
@@ -233,7 +233,7 @@ async fn a_file_of_keys_that_may_have_come_with_the_project_opens_nothing() {
         let scene = Scene::new();
         let plain = scene.older(0o600);
         spoil(&scene);
-        let told = FolderKeys::look(&scene.project(), "memory-bank", "alice", &scene.state).unwrap();
+        let told = FolderKeys::check(&scene.project(), "memory-bank", "alice", &scene.state).unwrap();
         let told = told.in_project.unwrap();
         assert!(told.contains(why), "{told}");
         let keys = scene.open().unwrap();

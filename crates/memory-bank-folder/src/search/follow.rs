@@ -3,7 +3,7 @@
 
 use std::collections::HashSet;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
@@ -129,9 +129,9 @@ impl Follower {
                 self.in_turn(move |follower, dir| follower.take_entities(dir, &ids)).await?;
             }
             self.in_turn(move |follower, dir| {
-                follower.graph.look(dir, |view| {
+                follower.graph.with_view(dir, |view| {
                     let mut followed =
-                        follower.search.followed.write().unwrap_or_else(PoisonError::into_inner);
+                        follower.search.followed.write();
                     followed.index.follow_graph(view.state(), Some(generation));
                     followed.graph = Some(view.state().generation());
                     followed.index.compact();
@@ -160,10 +160,10 @@ impl Follower {
     fn plan(&self, dir: &BankDir) -> Result<Vec<Slice>, StoreError> {
         let entries = dir.walk().map_err(StoreError::io("cannot list the memory bank"))?;
         let mut entries: Vec<FolderEntry> = entries.into_iter().filter(is_searched).collect();
-        if self.search.followed.read().unwrap_or_else(PoisonError::into_inner).is_current(&entries) {
+        if self.search.followed.read().is_current(&entries) {
             return Ok(Vec::new());
         }
-        let mut followed = self.search.followed.write().unwrap_or_else(PoisonError::into_inner);
+        let mut followed = self.search.followed.write();
         let present: HashSet<&str> = entries.iter().map(|entry| entry.name.as_str()).collect();
         let gone: Vec<String> =
             followed.files.keys().filter(|name| !present.contains(name.as_str())).cloned().collect();
@@ -197,7 +197,7 @@ impl Follower {
     }
 
     fn take_files(&self, dir: &BankDir, slice: &[FolderEntry]) -> Result<(), StoreError> {
-        let mut followed = self.search.followed.write().unwrap_or_else(PoisonError::into_inner);
+        let mut followed = self.search.followed.write();
         let budget = self.search.indexes.budget();
         for entry in slice {
             // What is in the index already only changes there.
@@ -223,15 +223,15 @@ impl Follower {
     /// The entities to be taken in when the graph cannot be followed by its changes, and the generation that they have;
     /// none when it can, which is done then.
     fn plan_graph(&self, dir: &BankDir) -> Result<Option<(u64, Vec<String>)>, StoreError> {
-        self.graph.look(dir, |view| {
+        self.graph.with_view(dir, |view| {
             let graph = view.state();
             let generation = graph.generation();
-            let known = self.search.followed.read().unwrap_or_else(PoisonError::into_inner).graph;
+            let known = self.search.followed.read().graph;
             if known.is_some_and(|known| graph.changes_since(known).is_some()) {
                 self.search.follow_graph(graph);
                 return Ok(None);
             }
-            let followed = self.search.followed.read().unwrap_or_else(PoisonError::into_inner);
+            let followed = self.search.followed.read();
             let mut ids: HashSet<&str> = graph.entities().map(|entity| entity.id.as_str()).collect();
             ids.extend(graph.observations().map(|observation| observation.entity_id.as_str()));
             ids.extend(followed.index.entities());
@@ -240,8 +240,8 @@ impl Follower {
     }
 
     fn take_entities(&self, dir: &BankDir, ids: &[String]) -> Result<(), StoreError> {
-        self.graph.look(dir, |view| {
-            let mut followed = self.search.followed.write().unwrap_or_else(PoisonError::into_inner);
+        self.graph.with_view(dir, |view| {
+            let mut followed = self.search.followed.write();
             let budget = self.search.indexes.budget();
             let texts = self.search.progress.total.load(Ordering::Relaxed);
             let bytes = followed.index.bytes();
@@ -259,11 +259,11 @@ impl FolderSearch {
     /// Takes in what changed in the graph, if that can be told.
     pub(super) fn follow_graph(&self, graph: &GraphState) {
         let generation = graph.generation();
-        let known = self.followed.read().unwrap_or_else(PoisonError::into_inner).graph;
+        let known = self.followed.read().graph;
         if known == Some(generation) {
             return;
         }
-        let mut followed = self.followed.write().unwrap_or_else(PoisonError::into_inner);
+        let mut followed = self.followed.write();
         // Another search may have been here meanwhile, with a later state even.
         if followed.graph.is_none_or(|known| known < generation) {
             let since = followed.graph;

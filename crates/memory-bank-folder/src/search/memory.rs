@@ -2,7 +2,8 @@
 //! was not searched lately; one that is in use stays, so that two banks do not evict each other at every search.
 
 use std::sync::atomic::AtomicBool;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock, Weak};
+use std::sync::{Arc, OnceLock, Weak};
+use parking_lot::{Mutex, RwLock};
 use std::time::{Duration, Instant};
 
 use memory_bank_core::search::{DenseCount, IndexBudget, IndexMemory, MemoryShare};
@@ -58,7 +59,7 @@ impl FolderIndexes {
 
     /// Notes that a bank is searched.
     pub(super) fn searched(&self, followed: &Arc<RwLock<Followed>>) {
-        let mut banks = self.banks.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut banks = self.banks.lock();
         banks.retain(|known| known.followed.strong_count() > 0);
         let own = Arc::downgrade(followed);
         let searched = Instant::now();
@@ -71,11 +72,11 @@ impl FolderIndexes {
     /// How far the vectors of all banks are that are in memory.
     pub(crate) fn dense_count(&self) -> DenseCount {
         let banks: Vec<_> = {
-            let banks = self.banks.lock().unwrap_or_else(PoisonError::into_inner);
+            let banks = self.banks.lock();
             banks.iter().filter_map(|known| known.followed.upgrade()).collect()
         };
         let counts =
-            banks.iter().map(|bank| bank.read().unwrap_or_else(PoisonError::into_inner).index.dense_count());
+            banks.iter().map(|bank| bank.read().index.dense_count());
         counts.fold(DenseCount::default(), DenseCount::plus)
     }
 
@@ -93,14 +94,14 @@ impl FolderIndexes {
     /// Drops the index that was searched longest ago, unless it is in use.
     fn evict(&self) -> bool {
         let mut idle: Vec<(Instant, Arc<RwLock<Followed>>)> = {
-            let banks = self.banks.lock().unwrap_or_else(PoisonError::into_inner);
+            let banks = self.banks.lock();
             let idle = banks.iter().filter(|known| known.searched.elapsed() >= self.in_use);
             idle.filter_map(|known| Some((known.searched, known.followed.upgrade()?))).collect()
         };
         idle.sort_by_key(|(searched, _)| *searched);
         idle.iter().any(|(_, followed)| {
             // One that is being built or searched, the asking bank's own among them, is in use.
-            let Ok(mut followed) = followed.try_write() else { return false };
+            let Some(mut followed) = followed.try_write() else { return false };
             let is_there = followed.share.as_ref().is_some_and(|share| share.bytes() > 0);
             if is_there {
                 *followed = Followed::default();

@@ -3,7 +3,8 @@
 
 use std::collections::HashSet;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
+use parking_lot::Mutex;
 
 use async_trait::async_trait;
 use memory_bank_core::clock::Clock;
@@ -95,7 +96,7 @@ impl FolderBank {
 
     /// Has the missing vectors of the bank made, if a model is set and the bank is in memory.
     pub(crate) fn request_vectors(&self) {
-        if !self.search.followed.read().unwrap_or_else(PoisonError::into_inner).files.is_empty() {
+        if !self.search.followed.read().files.is_empty() {
             self.prepare_vectors();
         }
     }
@@ -140,12 +141,12 @@ impl Home {
     }
 
     fn count_now(&self) -> DenseCount {
-        self.search.followed.read().unwrap_or_else(PoisonError::into_inner).index.dense_count()
+        self.search.followed.read().index.dense_count()
     }
 
     /// Takes vectors into the index; false if there is no memory for them.
     fn put(&self, model: &ModelId, vectors: &[(UnitHash, Vector)]) -> bool {
-        let mut followed = self.search.followed.write().unwrap_or_else(PoisonError::into_inner);
+        let mut followed = self.search.followed.write();
         let followed: &mut Followed = &mut followed;
         // Vectors are kept a thousand to a piece of memory.
         let more = (model.dimension() as u64 + VECTOR_BYTES) * (vectors.len() as u64 + 1024);
@@ -162,7 +163,7 @@ impl Home {
 
     /// Sets the model, if the bank is small enough for it.
     fn prepare(&self, model: &ModelId) -> bool {
-        let mut followed = self.search.followed.write().unwrap_or_else(PoisonError::into_inner);
+        let mut followed = self.search.followed.write();
         if followed.index.model() != Some(model) {
             followed.has_stored_vectors = false;
             if followed.index.units() <= PROJECT_PASSAGES as u64 {
@@ -180,7 +181,7 @@ impl Home {
     /// Loads what is stored; false if there is no memory for it.
     fn load(&self, dir: &BankDir, model: &ModelId) -> Result<bool, StoreError> {
         let passages: HashSet<UnitHash> = {
-            let followed = self.search.followed.read().unwrap_or_else(PoisonError::into_inner);
+            let followed = self.search.followed.read();
             followed.index.passage_hashes().collect()
         };
         let (mut used, mut fits) = (0, true);
@@ -191,13 +192,13 @@ impl Home {
             Ok::<(), std::io::Error>(())
         })
         .map_err(StoreError::io("cannot read the vectors"))?;
-        if let Some(lock) = &*self.lock.lock().unwrap_or_else(PoisonError::into_inner)
+        if let Some(lock) = &*self.lock.lock()
             && let Err(error) =
                 vector_file::compact(dir, lock, model, |hash| passages.contains(hash), records, used)
         {
             tracing::warn!(%error, "the file of vectors was not compacted");
         }
-        self.search.followed.write().unwrap_or_else(PoisonError::into_inner).has_stored_vectors = fits;
+        self.search.followed.write().has_stored_vectors = fits;
         Ok(fits)
     }
 }
@@ -212,7 +213,7 @@ impl VectorProject for Home {
                 return Ok(Progress::Refused(format!("it has more than {PROJECT_PASSAGES} passages")));
             }
             let is_another_s = {
-                let mut lock = home.lock.lock().unwrap_or_else(PoisonError::into_inner);
+                let mut lock = home.lock.lock();
                 let may_write = !home.search.indexes.is_read_only.load(Ordering::Relaxed);
                 match (lock.is_none() && may_write).then(|| vector_file::lock(dir)) {
                     Some(Ok(Some(taken))) => {
@@ -229,7 +230,7 @@ impl VectorProject for Home {
                 }
             };
             let count = || {
-                let followed = home.search.followed.read().unwrap_or_else(PoisonError::into_inner);
+                let followed = home.search.followed.read();
                 (followed.has_stored_vectors, followed.index.dense_count())
             };
             let (has_stored, counted) = count();
@@ -256,7 +257,7 @@ impl VectorProject for Home {
     ) -> Result<Vec<Passage>, StoreError> {
         let (search, skipped) = (self.search.clone(), skipped.clone());
         blocking(move || {
-            let followed = search.followed.read().unwrap_or_else(PoisonError::into_inner);
+            let followed = search.followed.read();
             Ok(followed.index.without_vector(most, bytes, |hash| skipped.contains(&hash)))
         })
         .await
@@ -265,7 +266,7 @@ impl VectorProject for Home {
     async fn keep(&self, model: &ModelId, made: Vec<(UnitHash, Vector)>) -> Result<Progress, StoreError> {
         let model = model.clone();
         self.in_bank(move |home, dir| {
-            if let Some(lock) = &*home.lock.lock().unwrap_or_else(PoisonError::into_inner)
+            if let Some(lock) = &*home.lock.lock()
                 && let Err(error) = vector_file::append(dir, lock, &model, &made)
             {
                 tracing::warn!(%error, "vectors were not written; they stay in memory");
@@ -279,7 +280,7 @@ impl VectorProject for Home {
     }
 
     async fn close(&self, _model: &ModelId) {
-        *self.lock.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        *self.lock.lock() = None;
     }
 }
 

@@ -11,7 +11,7 @@ use memory_bank_core::clock::{SystemClock, SystemEntropy};
 use memory_bank_core::error::WorkspaceError;
 use memory_bank_core::search::{Embedder, ModelId};
 use memory_bank_core::store::NoSink;
-use memory_bank_folder::{FolderOptions, FolderWorkspace, Surroundings, VectorStatus};
+use memory_bank_folder::{Deps, FolderOptions, FolderWorkspace, VectorStatus};
 use memory_bank_postgres::StoredVectors;
 use memory_bank_vectors::MakerOptions;
 use serde_json::{Value, json};
@@ -152,16 +152,13 @@ async fn open(cli: &Cli, place: &Path) -> anyhow::Result<FolderWorkspace> {
         working_directory: std::env::current_dir().context("the current folder cannot be used")?,
         home: std::env::home_dir(),
         watch: false,
-        tells_paths: true,
+        shows_paths: true,
         follow_links: cli.follow_links,
         state: state_folder(cli).ok(),
     };
-    let around = Surroundings {
-        clock: Arc::new(SystemClock),
-        entropy: Arc::new(SystemEntropy),
-        sink: Arc::new(NoSink),
-    };
-    FolderWorkspace::start(options, around).await.context("the project folder cannot be used")
+    let deps =
+        Deps { clock: Arc::new(SystemClock), entropy: Arc::new(SystemEntropy), sink: Arc::new(NoSink) };
+    FolderWorkspace::start(options, deps).await.context("the project folder cannot be used")
 }
 
 /// Which model the embedder has.

@@ -27,7 +27,7 @@ pub(crate) enum KeysCommand {
         #[arg(long)]
         project: String,
         #[command(flatten)]
-        wishes: KeyWishes,
+        options: KeyWishes,
     },
     /// List the keys of a project.
     List {
@@ -112,8 +112,8 @@ pub(crate) async fn run(
     output: Output,
 ) -> anyhow::Result<()> {
     match command {
-        KeysCommand::Create { user, project, wishes } => {
-            let (plain, key) = new_key(wishes);
+        KeysCommand::Create { user, project, options } => {
+            let (plain, key) = new_key(options);
             let record = database.create_key(project, user, &key).await?;
             show_created(&plain, &record, output)
         }
@@ -129,8 +129,8 @@ pub(crate) async fn run(
                 Environment::Live => KeyEnvironment::Live,
                 Environment::Test => KeyEnvironment::Test,
             };
-            let wishes = KeyWishes { env, expires_days: *expires_days, ..KeyWishes::default() };
-            let (plain, mut key) = new_key(&wishes);
+            let options = KeyWishes { env, expires_days: *expires_days, ..KeyWishes::default() };
+            let (plain, mut key) = new_key(&options);
             key.expires_at = key.expires_at.or_else(|| old.renewed_until(key.created_at));
             let (record, revoked) = database.rotate_key(KeyId(*id), &key).await?;
             forget(settings, &[revoked]).await;
@@ -140,24 +140,24 @@ pub(crate) async fn run(
 }
 
 /// Creates a key; its stored form does not contain the key.
-pub(crate) fn new_key(wishes: &KeyWishes) -> (PlainKey, NewKey) {
-    let environment = match wishes.env {
+pub(crate) fn new_key(options: &KeyWishes) -> (PlainKey, NewKey) {
+    let environment = match options.env {
         KeyEnvironment::Live => Environment::Live,
         KeyEnvironment::Test => Environment::Test,
     };
     let plain = PlainKey::generate(environment, &SystemEntropy);
     let created_at = SystemClock.now();
-    let mut scopes: Vec<Right> = wishes.scopes.iter().copied().map(Right::from).collect();
+    let mut scopes: Vec<Right> = options.scopes.iter().copied().map(Right::from).collect();
     scopes.sort_unstable();
     scopes.dedup();
-    let life = wishes.expires_days.map(|days| SignedDuration::from_hours(24 * i64::from(days)));
+    let life = options.expires_days.map(|days| SignedDuration::from_hours(24 * i64::from(days)));
     let key = NewKey {
         id: KeyId(SystemEntropy.id()),
         hash: plain.hash(),
         prefix: plain.prefix(),
-        label: wishes.label.clone(),
+        label: options.label.clone(),
         scopes,
-        rate_limit: wishes.rate_limit.unwrap_or(DEFAULT_RATE_LIMIT),
+        rate_limit: options.rate_limit.unwrap_or(DEFAULT_RATE_LIMIT),
         expires_at: life.and_then(|life| created_at.checked_add(life).ok()),
         created_at,
     };

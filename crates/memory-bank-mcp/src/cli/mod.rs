@@ -7,12 +7,12 @@ pub(crate) mod doctor;
 pub(crate) mod health;
 pub(crate) mod index;
 mod keys;
-pub(crate) mod moving;
 pub(crate) mod output;
 pub(crate) mod recall;
 pub(crate) mod serve;
 mod server_login;
 pub(crate) mod shell;
+pub(crate) mod transfer;
 pub(crate) mod variables;
 
 use std::path::PathBuf;
@@ -119,7 +119,7 @@ pub(crate) enum Command {
     #[command(flatten)]
     Admin(admin::AdminCommand),
     #[command(flatten)]
-    Moving(moving::MovingCommand),
+    Transfer(transfer::TransferCommand),
 }
 
 /// The transport.

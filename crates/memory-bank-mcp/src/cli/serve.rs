@@ -2,7 +2,8 @@
 
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
+use parking_lot::Mutex;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
@@ -194,7 +195,7 @@ impl Probe for DatabaseProbe {
             Err(_) => return Health::SchemaMissing,
         };
         let problem = self.problem(state).await;
-        *self.seen.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
+        *self.seen.lock() = Some(Instant::now());
         match problem {
             None => {
                 if !self.whole.swap(true, Ordering::Relaxed) {
@@ -216,7 +217,7 @@ impl Probe for DatabaseProbe {
     }
 
     fn has_answered_within(&self, time: Duration) -> bool {
-        let seen = *self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        let seen = *self.seen.lock();
         self.whole.load(Ordering::Relaxed)
             && seen.is_some_and(|at| at.elapsed() < SCHEMA_KNOWN_FOR)
             && self.database.has_answered_within(time)

@@ -40,7 +40,7 @@ impl DefaultValue {
     pub(crate) fn shown(self) -> String {
         match self {
             Self::Is(value) => format!("`{value}`"),
-            Self::Depends(said) => said.to_owned(),
+            Self::Depends(message) => message.to_owned(),
             Self::Nothing => "—".to_owned(),
         }
     }
@@ -183,7 +183,7 @@ variables! {
         "The model that a service is asked for.";
     Secret EMBEDDINGS_KEY "EMBEDDINGS_KEY" = Nothing, "a key",
         "The key that a service wants, if it wants one.";
-    Plain LAME_DUCK "SHUTDOWN_DRAIN_SECONDS" = Is("0"), "a number from 0 to 4",
+    Plain DRAIN_DELAY "SHUTDOWN_DRAIN_SECONDS" = Is("0"), "a number from 0 to 4",
         "How many seconds a server that is told to end still takes requests while `/health/ready` says 503, so that a proxy that asks there turns away from it in time.";
     Plain AUDIT_RETENTION "AUDIT_RETENTION_DAYS" = Is("365"), "a number from 30 to 3650",
         "How many days the audit log is kept.";

@@ -51,8 +51,8 @@ impl Server {
         let (mut key, mut metrics) = (String::new(), None);
         for line in BufReader::new(process.stdout.take().unwrap()).lines() {
             let line = line.unwrap();
-            if let Some(said) = line.strip_prefix("API key (shown this once): ") {
-                key = said.to_owned();
+            if let Some(message) = line.strip_prefix("API key (shown this once): ") {
+                key = message.to_owned();
             }
             if let Some(url) = line.strip_prefix("Metrics on http://") {
                 metrics = Some(url.trim_end_matches("/metrics").to_owned());

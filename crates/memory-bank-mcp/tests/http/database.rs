@@ -79,10 +79,10 @@ fn every_command_recognises_a_database_from_before_two_and_changes_nothing() {
         let url = database.url_of(MIGRATOR);
         let variables = [("DATABASE_URL", url.as_str()), ("REDIS_URL", "")];
         let ended = command(&folder, &variables).args(&arguments).output().unwrap();
-        let said = String::from_utf8([ended.stdout, ended.stderr].concat()).unwrap();
-        assert!(!ended.status.success(), "{arguments:?}: {said}");
+        let message = String::from_utf8([ended.stdout, ended.stderr].concat()).unwrap();
+        assert!(!ended.status.success(), "{arguments:?}: {message}");
         for words in ["made before memory-bank-mcp 2.0", "export", "a new database", "import"] {
-            assert!(said.contains(words), "{arguments:?}: {said}");
+            assert!(message.contains(words), "{arguments:?}: {message}");
         }
     }
     assert_eq!(database.schema(), before);

@@ -30,9 +30,9 @@ impl Report {
 
     #[track_caller]
     fn says(&self, check: &str, words: &[&str]) {
-        let said = self.of(check);
+        let message = self.of(check);
         for word in words {
-            assert!(said.contains(word), "`{word}` is missing from {check}: {said:?}\n{}", self.json);
+            assert!(message.contains(word), "`{word}` is missing from {check}: {message:?}\n{}", self.json);
         }
     }
 }
@@ -47,10 +47,10 @@ fn doctor_in(folder: &TempDir, variables: &[(&str, &str)], key: Option<&str>) ->
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     child.stdin.take().unwrap().write_all(key.unwrap_or_default().as_bytes()).unwrap();
     let output = child.wait_with_output().unwrap();
-    let said = String::from_utf8(output.stdout).unwrap();
-    let told = format!("{said}{}", String::from_utf8_lossy(&output.stderr));
+    let message = String::from_utf8(output.stdout).unwrap();
+    let told = format!("{message}{}", String::from_utf8_lossy(&output.stderr));
     assert!(!told.contains("s3cret") && !told.contains("mbmcp_live_xxxx"), "a secret is shown: {told}");
-    let json = serde_json::from_str(&said).unwrap_or_else(|error| panic!("{error}: {told}"));
+    let json = serde_json::from_str(&message).unwrap_or_else(|error| panic!("{error}: {told}"));
     Report { code: output.status.code(), json }
 }
 
@@ -88,11 +88,11 @@ fn a_good_database_and_a_good_redis_are_found_well() {
 fn people_get_lines_with_what_to_do_below() {
     let folder = TempDir::new().unwrap();
     let output = command(&folder, &[("ALLOWED_HOSTS", "*")]).arg("doctor").output().unwrap();
-    let said = String::from_utf8(output.stdout).unwrap();
-    assert!(output.status.success(), "{said}");
+    let message = String::from_utf8(output.stdout).unwrap();
+    assert!(output.status.success(), "{message}");
     assert!(
-        said.contains("warning  hosts") && said.contains("-> list the host names that clients use"),
-        "{said}"
+        message.contains("warning  hosts") && message.contains("-> list the host names that clients use"),
+        "{message}"
     );
 }
 
@@ -344,9 +344,9 @@ fn a_transaction_pooler_is_refused_at_once_with_the_advice_to_take_the_session_p
     let pooler = PgBouncer::start(&database, "transaction");
     for more in ["", "&pgbouncer=true"] {
         let began = Instant::now();
-        let (code, said, report) = served_through(&pooler, &database, more);
+        let (code, message, report) = served_through(&pooler, &database, more);
         assert_eq!((code, report.code), (Some(1), Some(1)));
-        assert!(said.contains("session pooler") && said.contains("DATABASE_URL"), "{said}");
+        assert!(message.contains("session pooler") && message.contains("DATABASE_URL"), "{message}");
         assert!(began.elapsed() < Duration::from_secs(25), "it was tried again: {:?}", began.elapsed());
         assert!(report.json.to_string().contains("take the session pooler"), "{}", report.json);
     }
@@ -383,9 +383,9 @@ fn a_supabase_project_is_set_up_with_its_scripts_served_and_edited() {
     ];
     // Nothing is set up unasked.
     let refused = command(&folder, &variables).arg("serve").output().unwrap();
-    let said = String::from_utf8(refused.stderr).unwrap();
+    let message = String::from_utf8(refused.stderr).unwrap();
     assert_eq!(refused.status.code(), Some(1));
-    assert!(said.contains("supabase/setup/001_schema.sql, supabase/setup/002_policies.sql"), "{said}");
+    assert!(message.contains("supabase/setup/001_schema.sql, supabase/setup/002_policies.sql"), "{message}");
     assert_eq!(database.psql("SELECT to_regclass('public.documents') IS NULL"), "t");
 
     let scripts = concat!(env!("CARGO_MANIFEST_DIR"), "/../../supabase/setup");

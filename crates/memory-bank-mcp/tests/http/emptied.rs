@@ -10,7 +10,7 @@ use tempfile::TempDir;
 use crate::client::{Server, until};
 use crate::database::{key_of, operate};
 use crate::load::Load;
-use crate::team::health;
+use crate::replica_set::health;
 
 /// The deployment guide's way to drop everything, in one transaction.
 const GUIDE: &str = "BEGIN; DROP TABLE IF EXISTS mcp_events CASCADE; DROP TABLE IF EXISTS sessions CASCADE; \
@@ -51,13 +51,13 @@ fn emptied_and_filled_again(roll: impl Fn(&TestDatabase) -> Result<(), String>) 
         load.await_more();
         roll_back(|| roll(&database));
         until("503 of /health", || server.send_bare("GET", "/health", &[], "").status == 503);
-        let said = health(&server);
-        assert_eq!((&said["status"], &said["db"]), (&json!("error"), &json!("error")), "{said}");
-        assert!(said["message"].as_str().unwrap().contains("memory-bank-mcp migrate"), "{said}");
+        let message = health(&server);
+        assert_eq!((&message["status"], &message["db"]), (&json!("error"), &json!("error")), "{message}");
+        assert!(message["message"].as_str().unwrap().contains("memory-bank-mcp migrate"), "{message}");
         assert_eq!(server.send_bare("GET", "/health/ready", &[], "").status, 503);
         load.await_refusals();
         // Who has a good key is never told that it is void because the database was emptied.
-        assert!(load.refused.lock().unwrap().iter().all(|(status, _)| *status != 401));
+        assert!(load.refused.lock().iter().all(|(status, _)| *status != 401));
     });
     let logged = || std::fs::read_to_string(&log).unwrap();
     assert!(

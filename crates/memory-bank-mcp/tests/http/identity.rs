@@ -179,8 +179,8 @@ fn appends_blindly(server: &mut Server, owner: &str, writer: &str) {
     writer.clone_into(&mut server.key);
     let blind = server.initialize();
     for action in ["second", "third"] {
-        let said = track(server, &blind, action);
-        assert!(!said.contains("first"), "{said}");
+        let message = track(server, &blind, action);
+        assert!(!message.contains("first"), "{message}");
     }
     let read =
         server.post(Some(&blind), &call(7, "read_memory_bank_file", &json!({"filename": "progress.md"})));

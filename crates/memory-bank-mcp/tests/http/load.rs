@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::io::{self, Read};
 use std::net::TcpStream;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Mutex, PoisonError};
+use parking_lot::Mutex;
 use std::thread;
 use std::time::Duration;
 
@@ -60,9 +60,9 @@ impl Load {
                 Ok((200, answer))
                     if answer["result"].is_object() && answer["result"]["isError"] != json!(true) =>
                 {
-                    self.acknowledged.lock().unwrap_or_else(PoisonError::into_inner).push(what);
+                    self.acknowledged.lock().push(what);
                 }
-                Ok(refused) => self.refused.lock().unwrap_or_else(PoisonError::into_inner).push(refused),
+                Ok(refused) => self.refused.lock().push(refused),
                 Err(_) => {
                     self.broken.fetch_add(1, Ordering::SeqCst);
                 }
@@ -72,7 +72,7 @@ impl Load {
     }
 
     fn acknowledged(&self) -> usize {
-        self.acknowledged.lock().unwrap_or_else(PoisonError::into_inner).len()
+        self.acknowledged.lock().len()
     }
 
     /// Waits until some more writes were acknowledged.
@@ -83,7 +83,7 @@ impl Load {
 
     /// Waits until some writes were refused.
     pub(crate) fn await_refusals(&self) {
-        let count = || self.refused.lock().unwrap_or_else(PoisonError::into_inner).len();
+        let count = || self.refused.lock().len();
         let before = count();
         until("refused writes", || count() >= before + 2);
     }
@@ -97,18 +97,18 @@ impl Load {
             let (name, _) = rest.split_once('.').unwrap_or_else(|| panic!("{rest}"));
             *found.entry(name).or_default() += 1;
         }
-        let acknowledged = self.acknowledged.lock().unwrap();
+        let acknowledged = self.acknowledged.lock();
         for what in acknowledged.iter() {
             assert_eq!(found.get(what.as_str()), Some(&1), "{what} was acknowledged");
         }
         assert!(found.values().all(|count| *count == 1), "{found:?}");
-        for (status, body) in self.refused.lock().unwrap().iter() {
-            let said = body["error"]["message"].as_str().or(body["error"].as_str());
-            let said = said.or(body["result"]["content"][0]["text"].as_str());
-            let said = said.unwrap_or_else(|| panic!("{status} {body} says nothing"));
+        for (status, body) in self.refused.lock().iter() {
+            let message = body["error"]["message"].as_str().or(body["error"].as_str());
+            let message = message.or(body["result"]["content"][0]["text"].as_str());
+            let message = message.unwrap_or_else(|| panic!("{status} {body} says nothing"));
             assert!(matches!(status, 200 | 500 | 503), "{status} {body}");
             for inside in ["postgres", "127.0.0.1", "panicked", "src/"] {
-                assert!(!said.contains(inside), "{said}");
+                assert!(!message.contains(inside), "{message}");
             }
         }
     }

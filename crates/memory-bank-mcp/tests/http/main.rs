@@ -10,8 +10,6 @@ mod client;
 mod database;
 #[cfg(test)]
 mod doctor;
-#[cfg(test)]
-mod door;
 mod emptied;
 #[cfg(test)]
 mod faults;
@@ -21,8 +19,6 @@ mod hosts;
 mod identity;
 #[cfg(test)]
 mod isolation;
-#[cfg(test)]
-mod kept;
 #[cfg(test)]
 mod keys;
 #[cfg(test)]
@@ -34,10 +30,6 @@ mod memory_limit;
 #[cfg(test)]
 mod metrics;
 #[cfg(test)]
-mod moved;
-#[cfg(test)]
-mod moving;
-#[cfg(test)]
 mod outage;
 #[cfg(test)]
 mod planted;
@@ -46,9 +38,15 @@ mod process;
 #[cfg(test)]
 mod prompts;
 #[cfg(test)]
+mod rate_limits;
+#[cfg(test)]
 mod recall;
 #[cfg(test)]
 mod redis;
+#[cfg(test)]
+mod replay;
+#[cfg(test)]
+mod replica_set;
 #[cfg(test)]
 mod replicas;
 #[cfg(test)]
@@ -70,11 +68,13 @@ mod storage_bounds;
 #[cfg(test)]
 mod supabase_route;
 #[cfg(test)]
-mod team;
-#[cfg(test)]
 mod toolsets;
 #[cfg(test)]
 mod traces;
+#[cfg(test)]
+mod transfer;
+#[cfg(test)]
+mod transfer_process;
 #[cfg(test)]
 mod version;
 #[cfg(test)]

@@ -522,13 +522,15 @@ fn every_alert_is_whole() {
     let file: Value = serde_norway::from_str(&text).unwrap();
     let mut names = BTreeSet::new();
     for rule in file["groups"][0]["rules"].as_array().unwrap() {
-        let said = |path: &str| {
+        let message = |path: &str| {
             rule.pointer(path).and_then(Value::as_str).unwrap_or_else(|| panic!("{path}: {rule}"))
         };
-        assert!(names.insert(said("/alert")), "{rule}");
-        assert!(matches!(said("/labels/severity"), "critical" | "warning" | "info"), "{rule}");
-        assert!(!said("/annotations/summary").is_empty() && !said("/annotations/description").is_empty());
-        let count = |one: char| said("/expr").chars().filter(|other| *other == one).count();
+        assert!(names.insert(message("/alert")), "{rule}");
+        assert!(matches!(message("/labels/severity"), "critical" | "warning" | "info"), "{rule}");
+        assert!(
+            !message("/annotations/summary").is_empty() && !message("/annotations/description").is_empty()
+        );
+        let count = |one: char| message("/expr").chars().filter(|other| *other == one).count();
         assert!(count('(') == count(')') && count('{') == count('}') && count('"') % 2 == 0, "{rule}");
     }
     assert!(names.len() >= 10);

@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 
 use crate::client::{JSON, Reply, Server, call, handshake, until};
 use crate::database::{key_of, operate_at};
-use crate::team::{Held, Team, await_waiting, is_well, replica};
+use crate::replica_set::{Held, Team, await_waiting, is_well, replica};
 
 struct Place {
     database: OwnServer,
@@ -206,7 +206,7 @@ fn a_database_that_hangs_is_a_500_within_a_bounded_time_and_goes_on() {
     let session = server.initialize();
     server.call(&session, "initialize_memory_bank", &json!({"path": "."}));
     valve.shut.store(true, Ordering::SeqCst);
-    let unknown = crate::team::key(&team.database);
+    let unknown = crate::replica_set::key(&team.database);
     // Each within the twenty seconds that the client waits for a reply.
     let ask = |key: &str, message: Value| {
         let mut reply = crate::client::request(

@@ -44,9 +44,12 @@ fn a_log_that_is_told_to_be_brief_has_the_request_s_id_too() {
     let refused = server.post(None, &handshake("2025-11-25"));
     assert_eq!(refused.status, 503, "{}", refused.body);
     server.terminate();
-    let said = std::fs::read_to_string(log.path()).unwrap();
+    let message = std::fs::read_to_string(log.path()).unwrap();
     let id = refused.header("x-request-id").unwrap();
-    assert!(said.lines().any(|line| line.contains("503") && line.contains(id)), "{id} is not in {said}");
+    assert!(
+        message.lines().any(|line| line.contains("503") && line.contains(id)),
+        "{id} is not in {message}"
+    );
 }
 
 #[test]
@@ -60,9 +63,12 @@ fn a_wrong_variable_ends_the_start_with_its_name_value_and_choices() {
     for (name, value) in wrong {
         let folder = TempDir::new().unwrap();
         let output = command(&folder, &[(name, value)]).arg("serve").output().unwrap();
-        let said = String::from_utf8(output.stderr).unwrap();
+        let message = String::from_utf8(output.stderr).unwrap();
         assert_eq!(output.status.code(), Some(1));
-        assert!(said.contains(name) && said.contains(value) && said.contains("it takes"), "{said}");
+        assert!(
+            message.contains(name) && message.contains(value) && message.contains("it takes"),
+            "{message}"
+        );
     }
     let folder = TempDir::new().unwrap();
     let output = command(&folder, &[("MCP_TRANSPORT", "sse")]).output().unwrap();
@@ -76,13 +82,13 @@ fn keys_that_cannot_be_kept_end_the_start_with_where_to_keep_them() {
         [("HOME", "/dev/null"), ("XDG_STATE_HOME", "/dev/null"), ("MEMORY_BANK_STATE_DIR", "/dev/null/x")];
     for variable in elsewhere {
         let output = command(&folder, &[variable]).arg("serve").output().unwrap();
-        let said = String::from_utf8(output.stderr).unwrap();
-        assert_eq!(output.status.code(), Some(1), "{said}");
-        assert!(said.contains("--state-dir") && said.contains("MEMORY_BANK_STATE_DIR"), "{said}");
+        let message = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(1), "{message}");
+        assert!(message.contains("--state-dir") && message.contains("MEMORY_BANK_STATE_DIR"), "{message}");
     }
     let output = command(&folder, &[("MEMORY_BANK_STATE_DIR", "relative")]).arg("serve").output().unwrap();
-    let said = String::from_utf8(output.stderr).unwrap();
-    assert!(said.contains("`MEMORY_BANK_STATE_DIR` is `relative`"), "{said}");
+    let message = String::from_utf8(output.stderr).unwrap();
+    assert!(message.contains("`MEMORY_BANK_STATE_DIR` is `relative`"), "{message}");
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
     let mut flagged = command(&folder, &[("HOME", "/dev/null")]);
     let state = TempDir::new().unwrap();

@@ -177,8 +177,8 @@ fn without_redis_requests_pass_and_it_is_said() {
     // Requests without a good key have a limit in the process, too.
     let guess = || server.send_bare("GET", "/api/keys", &[], "").status;
     assert_eq!([guess(), guess()], [401, 429]);
-    let said = health(&server);
-    assert_eq!((&said["status"], &said["redis"]), (&json!("degraded"), &json!("error")));
+    let message = health(&server);
+    assert_eq!((&message["status"], &message["redis"]), (&json!("degraded"), &json!("error")));
     let redis = Redis::start_on(free);
     until("Redis", || health(&server)["redis"] == json!("ok"));
     drop(redis);

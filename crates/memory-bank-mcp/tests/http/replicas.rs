@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::client::{JSON, Server, call, command, until};
-use crate::team::{Team, await_waiting, is_well};
+use crate::replica_set::{Team, await_waiting, is_well};
 
 const PROGRESS: &str = "memory-bank://progress";
 const UPDATED: &str = "notifications/resources/updated";
@@ -221,8 +221,8 @@ fn a_command_that_revokes_a_key_waits_for_a_redis_that_is_slow_to_take_connectio
         .args(["keys", "revoke", made["id"].as_str().unwrap()])
         .output()
         .unwrap();
-    let said = String::from_utf8_lossy(&revoked.stderr);
-    assert!(revoked.status.success() && !said.contains("Redis does not answer"), "{said}");
+    let message = String::from_utf8_lossy(&revoked.stderr);
+    assert!(revoked.status.success() && !message.contains("Redis does not answer"), "{message}");
     stream.await_end();
     until("the news of the revocation", || status(&second, &session) == 401);
 }
@@ -290,7 +290,7 @@ fn replicas_that_start_without_redis_join_when_it_comes() {
     let mut team = Team::new();
     team.stop_redis();
     let (first, second) = (team.replica(), team.replica());
-    assert_eq!(crate::team::health(&first)["status"], json!("degraded"));
+    assert_eq!(crate::replica_set::health(&first)["status"], json!("degraded"));
     let (writer, reader) = (make_bank(&first), second.initialize());
     second.subscribe(&reader, PROGRESS);
     let mut stream = second.listen(&reader, None);

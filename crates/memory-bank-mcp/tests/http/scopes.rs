@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use crate::client::{JSON, Listener, MCP_ACCEPT, Reply, Server, call, handshake, until};
 use crate::database::{key_of, operate, serve};
-use crate::team::{Team, await_waiting};
+use crate::replica_set::{Team, await_waiting};
 
 /// Stands in every text of the bank, and in no call of the keys that may not read.
 const CANARY: &str = "zwetschgenmus";
@@ -600,9 +600,12 @@ fn a_key_that_may_not_read_reads_by_no_other_way() {
                 }
                 for reply in replies {
                     assert_silent(method, &reply.to_string());
-                    let said = reply["error"]["message"].as_str().unwrap_or_default();
+                    let message = reply["error"]["message"].as_str().unwrap_or_default();
                     let empty = reply["result"]["resources"] == json!([]);
-                    assert!(said.contains("scope `read`") || empty, "{scopes:?} {method} {params}: {reply}");
+                    assert!(
+                        message.contains("scope `read`") || empty,
+                        "{scopes:?} {method} {params}: {reply}"
+                    );
                 }
             }
             let wanted = json!({"notifications": {"resourcesListChanged": true,

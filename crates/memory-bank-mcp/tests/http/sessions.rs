@@ -170,9 +170,9 @@ fn a_stream_resumed_at_a_reply_that_was_not_kept_says_so_at_once() {
     let opening = reply.body.lines().find_map(|line| line.strip_prefix("id: ")).unwrap().to_owned();
     assert!(opening.ends_with("-0"), "{opening}");
     let mut resumed = server.listen(&session, Some(&opening));
-    let said = resumed.next().expect("what became of the reply");
-    assert_eq!((&said["id"], &said["error"]["code"]), (&json!(31), &json!(-32000)), "{said}");
-    assert_eq!(said["error"]["data"]["reason"], json!("replay_gone"));
+    let message = resumed.next().expect("what became of the reply");
+    assert_eq!((&message["id"], &message["error"]["code"]), (&json!(31), &json!(-32000)), "{message}");
+    assert_eq!(message["error"]["data"]["reason"], json!("replay_gone"));
     // The stream goes on with what happens from now on.
     server.call(&session, "write_memory_bank_file", &json!({"filename": "new.md", "content": "x"}));
     assert_eq!(resumed.next().unwrap()["method"], json!("notifications/resources/list_changed"));
@@ -188,11 +188,11 @@ fn a_stream_resumed_at_a_reply_of_long_ago_says_that_it_is_gone_and_one_that_was
     for stream in [old.as_str(), "0123456789ab4abc8def0123456789ab"] {
         let place = format!("{stream}-2");
         let mut resumed = server.listen(&session, Some(&place));
-        let said = resumed.next().expect("that it is gone");
+        let message = resumed.next().expect("that it is gone");
         assert_eq!(
-            (&said["id"], &said["error"]["data"]["reason"]),
+            (&message["id"], &message["error"]["data"]["reason"]),
             (&json!(place), &json!("replay_gone")),
-            "{said}"
+            "{message}"
         );
     }
     let reply = server.post(Some(&session), &call(5, "get_instructions", &json!({})));

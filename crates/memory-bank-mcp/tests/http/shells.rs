@@ -40,15 +40,15 @@ fn bash_completes_commands_and_their_options() {
 fn zsh_finds_the_completions_in_its_path_of_functions() {
     let script = "fpath=($PWD $fpath); autoload -Uz compinit; compinit -u; print -r -- ${_comps[memory-bank-mcp]}; \
         autoload +X _memory-bank-mcp";
-    if let Some(said) = said_by("zsh", &["-f"], script) {
-        assert_eq!(said, "_memory-bank-mcp\n");
+    if let Some(message) = said_by("zsh", &["-f"], script) {
+        assert_eq!(message, "_memory-bank-mcp\n");
     }
 }
 
 #[test]
 fn fish_completes_commands_and_their_options() {
     let script = "source ./_memory-bank-mcp; complete -C 'memory-bank-mcp aud'; complete -C 'memory-bank-mcp import --fr'";
-    if let Some(said) = said_by("fish", &["--no-config"], script) {
-        assert!(said.contains("audit\t") && said.contains("--from\t"), "{said}");
+    if let Some(message) = said_by("fish", &["--no-config"], script) {
+        assert!(message.contains("audit\t") && message.contains("--from\t"), "{message}");
     }
 }

@@ -12,14 +12,14 @@ use tempfile::TempDir;
 
 use crate::client::{JSON, MCP_ACCEPT, call, command, signal, until};
 use crate::database::operate;
-use crate::team::{Team, await_waiting, key, replica};
+use crate::replica_set::{Team, await_waiting, key, replica};
 
 const WAITING: &str = "waiting for the database";
 
 /// A server that is starting, and what it says meanwhile.
 struct Starting {
     process: Child,
-    said: Lines<BufReader<ChildStderr>>,
+    message: Lines<BufReader<ChildStderr>>,
     _folder: TempDir,
 }
 
@@ -34,17 +34,17 @@ impl Starting {
             .stderr(Stdio::piped())
             .spawn()
             .unwrap();
-        let said = BufReader::new(process.stderr.take().unwrap()).lines();
-        Self { process, said, _folder: folder }
+        let message = BufReader::new(process.stderr.take().unwrap()).lines();
+        Self { process, message, _folder: folder }
     }
 
     fn await_line(&mut self, text: &str) {
-        assert!(self.said.any(|line| line.unwrap().contains(text)), "the server ended without `{text}`");
+        assert!(self.message.any(|line| line.unwrap().contains(text)), "the server ended without `{text}`");
     }
 
     /// Waits for the end: what it said last, and its exit code.
     fn end(&mut self) -> (Vec<String>, Option<i32>) {
-        let rest = self.said.by_ref().map(Result::unwrap).collect();
+        let rest = self.message.by_ref().map(Result::unwrap).collect();
         (rest, self.process.wait().unwrap().code())
     }
 }
@@ -99,13 +99,13 @@ fn a_server_waits_for_its_database_and_starts_when_it_comes() {
 fn a_server_whose_database_does_not_come_says_so_at_each_try_and_gives_up_after_half_a_minute() {
     let began = Instant::now();
     let url = format!("postgres://u:secret@127.0.0.1:{}/d", free_port());
-    let (said, code) = Starting::with(&url, &[]).end();
+    let (message, code) = Starting::with(&url, &[]).end();
     assert_eq!(code, Some(1));
     assert!(began.elapsed() > Duration::from_secs(25), "{:?}", began.elapsed());
-    assert!(said.iter().filter(|line| line.contains(WAITING)).count() > 5, "{said:#?}");
-    let last = said.last().unwrap();
+    assert!(message.iter().filter(|line| line.contains(WAITING)).count() > 5, "{message:#?}");
+    let last = message.last().unwrap();
     assert!(last.contains("could not be reached in") && last.contains("`DATABASE_URL`"), "{last}");
-    assert!(last.contains("refused") && !said.concat().contains("secret"), "{last}");
+    assert!(last.contains("refused") && !message.concat().contains("secret"), "{last}");
 }
 
 #[test]
@@ -113,9 +113,9 @@ fn a_server_that_waits_for_its_database_ends_when_told_to() {
     let mut starting = Starting::with(&format!("postgres://u@127.0.0.1:{}/d", free_port()), &[]);
     starting.await_line(WAITING);
     signal(starting.process.id(), "-TERM");
-    let (said, code) = starting.end();
+    let (message, code) = starting.end();
     assert_eq!(code, Some(0));
-    assert!(!said.concat().contains("could not be reached"), "{said:#?}");
+    assert!(!message.concat().contains("could not be reached"), "{message:#?}");
 }
 
 #[test]
@@ -195,7 +195,7 @@ fn a_database_that_takes_tls_alone_is_served_by_a_role_without_privileges() {
     assert!(progress.contains("over TLS"));
     let found = server.call(&session, "search_memory_bank", &json!({"query": "TLS"}));
     assert!(found.contains("over TLS"), "{found}");
-    assert_eq!(crate::team::health(&server)["db"], json!("ok"));
+    assert_eq!(crate::replica_set::health(&server)["db"], json!("ok"));
     let who = "SELECT count(*) > 0, bool_and(s.ssl), bool_or(r.rolsuper OR r.rolbypassrls)
         FROM pg_stat_activity a JOIN pg_stat_ssl s USING (pid) JOIN pg_roles r ON r.oid = a.usesysid
         WHERE a.datname = current_database() AND a.application_name = 'memory-bank-mcp'";
@@ -206,9 +206,9 @@ fn a_database_that_takes_tls_alone_is_served_by_a_role_without_privileges() {
 fn a_database_whose_certificate_nobody_vouches_for_is_refused_at_once() {
     let database = TestDatabase::migrated();
     let url = database.url_of(TLS_ONLY).replace("sslmode=disable", "sslmode=verify-full");
-    let (said, code) = Starting::with(&url, &[]).end();
+    let (message, code) = Starting::with(&url, &[]).end();
     assert_eq!(code, Some(1));
-    let said = said.concat();
-    assert!(said.contains("certificate") && said.contains("DB_SSL_ROOT_CERT"), "{said}");
-    assert!(!said.contains(WAITING), "{said}");
+    let message = message.concat();
+    assert!(message.contains("certificate") && message.contains("DB_SSL_ROOT_CERT"), "{message}");
+    assert!(!message.contains(WAITING), "{message}");
 }

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use crate::client::{JSON, MCP_ACCEPT, Server, call, command, handshake, until};
 use crate::database::{key_of, operate};
-use crate::team::Team;
+use crate::replica_set::Team;
 
 /// Text of this many bytes that does not compress to much less.
 fn noise(bytes: usize, mut seed: u64) -> String {

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use crate::client::{JSON, MCP_ACCEPT, Reply, Server, call, handshake, until};
 use crate::database::{key_of, operate};
-use crate::team::{Team, await_waiting};
+use crate::replica_set::{Team, await_waiting};
 
 const READ: (&str, &str) = ("filename", "progress.md");
 
@@ -182,9 +182,9 @@ fn an_entry_of_the_cache_counts_for_five_minutes_from_when_the_database_was_aske
     let database = memory_bank_test_postgres::TestDatabase::migrated();
     let redis = crate::redis::Redis::start();
     operate(&database, &["bootstrap", "--user", "alice", "--project", "atlas"]).unwrap();
-    let [known, believed] = [(); 2].map(|()| crate::team::key(&database));
-    let first = crate::team::replica(&database.url(), &redis.url(), &believed, &[]);
-    let mut second = crate::team::replica(&database.url(), &redis.url(), &known, &[]);
+    let [known, believed] = [(); 2].map(|()| crate::replica_set::key(&database));
+    let first = crate::replica_set::replica(&database.url(), &redis.url(), &believed, &[]);
+    let mut second = crate::replica_set::replica(&database.url(), &redis.url(), &known, &[]);
     // The second server learns the user's name by another key, and finds this one in Redis.
     second.initialize();
     redis.ask("FLUSHALL");
@@ -220,8 +220,8 @@ fn a_redis_that_takes_no_writes_makes_no_revoked_key_good_again() {
     let database = memory_bank_test_postgres::TestDatabase::migrated();
     let redis = crate::redis::Redis::start();
     operate(&database, &["bootstrap", "--user", "alice", "--project", "atlas"]).unwrap();
-    let key = crate::team::key(&database);
-    let server = crate::team::replica(&database.url(), &redis.url(), &key, &[]);
+    let key = crate::replica_set::key(&database);
+    let server = crate::replica_set::replica(&database.url(), &redis.url(), &key, &[]);
     let session = server.initialize();
     assert!(redis.keys("apikey").len() == 1);
     // As a replica, or a master that lost its replicas: it answers, and refuses to delete.

@@ -167,7 +167,7 @@ impl Group {
     }
 
     fn take(&mut self, database: &Database, plan: &Plan) {
-        let now = database.around.clock.now();
+        let now = database.deps.clock.now();
         self.present = self.present.map(|present| present + plan.inserts.0.len());
         self.held.documents = self.held.documents.saturating_add(plan.added);
         for text in plan.updates.0.iter().chain(&plan.inserts.0) {

@@ -170,7 +170,7 @@ pub(super) async fn write(
     plan: &Plan,
 ) -> Result<(), Failure> {
     let project = caller.project.0;
-    let now = database.around.clock.now();
+    let now = database.deps.clock.now();
     let renames: [Value<'_>; 4] = [&project, &plan.renamed_from, &plan.renamed_to, &now];
     let ([updated, updates, update_etags], update_edits) = plan.updates.columns();
     let update: [Value<'_>; 6] = [&project, &updated, &updates, &update_etags, &update_edits, &now];
@@ -197,7 +197,7 @@ pub(super) async fn write(
 
 /// Notifies subscribers of the committed changes.
 pub(super) fn notify(database: &Database, caller: &Caller, plan: &Plan) {
-    let sink = &database.around.sink;
+    let sink = &database.deps.sink;
     let mut list = false;
     for text in plan.updates.0.iter().chain(&plan.inserts.0) {
         database.served.keep(&(caller.project, text.etag.clone()), &text.content);

@@ -216,7 +216,7 @@ impl PostgresBank {
         let observations: [Value<'_>; 2] = [&project, &keys.observations];
         let relations: [Value<'_>; 3] = [&project, &keys.ids, &keys.names];
         let mut reads = vec![Query::new(LOCK_ENTITIES, &entities)];
-        let since = self.database.around.clock.now().as_millisecond();
+        let since = self.database.deps.clock.now().as_millisecond();
         let fact: [Value<'_>; 8] = match &keys.fact {
             Some(Fact { text, kind, reference, timestamp }) => {
                 [&project, &keys.ids, &keys.names, text, kind, reference, &since, timestamp]
@@ -244,7 +244,7 @@ impl PostgresBank {
         let between = |from: usize, to: usize| if from < to { answer(&rows, from) } else { &[] };
         let (observations, relations) =
             (between(observations_at, relations_at), between(relations_at, usage_at));
-        let now = iso_millis(self.database.around.clock.now());
+        let now = iso_millis(self.database.deps.clock.now());
         let decided =
             graph_of(answer(&rows, 0), observations, relations).map_err(GraphError::from).and_then(|state| {
                 let found = Found { state };

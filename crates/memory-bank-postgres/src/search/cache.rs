@@ -6,7 +6,8 @@
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
+use parking_lot::{Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 use memory_bank_core::caller::ProjectId;
@@ -187,12 +188,12 @@ impl Project {
 
     /// Notes how far its vectors are, for those who must not wait for the contents.
     pub(super) fn note_dense_count(&self, count: DenseCount) {
-        *self.dense.lock().unwrap_or_else(PoisonError::into_inner) = count;
+        *self.dense.lock() = count;
     }
 
     /// How far its vectors were when that was last noted.
     pub(super) fn dense_count(&self) -> DenseCount {
-        *self.dense.lock().unwrap_or_else(PoisonError::into_inner)
+        *self.dense.lock()
     }
 }
 
@@ -418,7 +419,7 @@ impl Indexes {
     }
 
     fn locked(&self) -> MutexGuard<'_, Projects> {
-        self.projects.lock().unwrap_or_else(PoisonError::into_inner)
+        self.projects.lock()
     }
 }
 

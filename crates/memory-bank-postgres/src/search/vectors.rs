@@ -68,7 +68,7 @@ impl Database {
     /// Enables vectors for projects that are searched or changed.
     #[must_use]
     pub fn with_embedder(mut self, embedder: Arc<dyn Embedder>, options: MakerOptions) -> Self {
-        let holder = self.around.entropy.id();
+        let holder = self.deps.entropy.id();
         self.vectors = Some(Vectors { maker: Maker::new(embedder, options), holder });
         self
     }

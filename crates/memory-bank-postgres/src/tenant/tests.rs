@@ -6,7 +6,7 @@ use memory_bank_core::store::NoSink;
 use memory_bank_test_postgres::TestDatabase;
 
 use super::*;
-use crate::connect::{DatabaseOptions, Surroundings, TrustOptions};
+use crate::connect::{DatabaseOptions, Deps, TrustOptions};
 
 /// A pool of one connection, so that the next user gets the same connection.
 fn bench() -> (TestDatabase, Database, Caller) {
@@ -15,13 +15,10 @@ fn bench() -> (TestDatabase, Database, Caller) {
 
 fn bench_of(max_connections: usize) -> (TestDatabase, Database, Caller) {
     let test = TestDatabase::migrated();
-    let around = Surroundings {
-        clock: Arc::new(SystemClock),
-        entropy: Arc::new(SystemEntropy),
-        sink: Arc::new(NoSink),
-    };
+    let deps =
+        Deps { clock: Arc::new(SystemClock), entropy: Arc::new(SystemEntropy), sink: Arc::new(NoSink) };
     let options = DatabaseOptions { url: test.url(), max_connections, trust: TrustOptions::default() };
-    let database = Database::new(&options, around).unwrap();
+    let database = Database::new(&options, deps).unwrap();
     let id = || SystemEntropy.id();
     let hash = KeyHash::of(b"the key of alice");
     let caller = Caller {

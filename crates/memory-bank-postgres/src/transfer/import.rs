@@ -132,7 +132,7 @@ impl PostgresBank {
         let mut import = Import {
             transaction,
             caller: caller.clone(),
-            now: self.database.around.clock.now(),
+            now: self.database.deps.clock.now(),
             onto,
             present,
             side,

@@ -198,20 +198,20 @@ async fn a_tenant_tells_only_what_its_role_may_do() {
     let bench = Bench::new().await;
     let alice = bench.tenant("alice", "demo").await;
     let viewer = bench.member("vera", "demo", Role::Viewer).await;
-    let tell = |caller: &Caller, action: &str| {
+    let note = |caller: &Caller, action: &str| {
         let sql = format!(
             "DO $$ BEGIN PERFORM app.note_audit('{action}', 's', '{{}}'); EXCEPTION WHEN OTHERS THEN NULL; END $$"
         );
         bench.test.psql(&in_name_of(caller, &sql));
     };
     let before = actions(&bench, "demo").await.len();
-    tell(&viewer, "backup.restored");
-    tell(&viewer, "bank.imported");
-    tell(&viewer, "key.created");
-    tell(&alice, "member.removed");
+    note(&viewer, "backup.restored");
+    note(&viewer, "bank.imported");
+    note(&viewer, "key.created");
+    note(&alice, "member.removed");
     assert_eq!(actions(&bench, "demo").await.len(), before);
-    tell(&viewer, "bank.exported");
-    tell(&alice, "bank.imported");
+    note(&viewer, "bank.exported");
+    note(&alice, "bank.imported");
     assert_eq!(actions(&bench, "demo").await.len(), before + 2);
 }
 

@@ -276,9 +276,12 @@ async fn the_rollback_script_names_the_databases_that_still_use_the_roles() {
     assert_ne!(loud, script);
     let file = std::env::temp_dir().join(format!("{}.sql", one.name()));
     std::fs::write(&file, loud).unwrap();
-    let said = one.roll_back_with_psql_file(MIGRATOR, &confirm, file.to_str().unwrap()).unwrap_err();
+    let message = one.roll_back_with_psql_file(MIGRATOR, &confirm, file.to_str().unwrap()).unwrap_err();
     std::fs::remove_file(file).unwrap();
-    assert!(said.contains("app_server, app_user, app_definer") && said.contains(other.name()), "{said}");
+    assert!(
+        message.contains("app_server, app_user, app_definer") && message.contains(other.name()),
+        "{message}"
+    );
     one.roll_back_with_psql(MIGRATOR, &confirm).unwrap();
 }
 

@@ -18,7 +18,7 @@ async fn as_login(bench: &Bench, sql: &str) -> Result<String, String> {
         tokio_postgres::connect(&bench.test.url(), tokio_postgres::NoTls).await.unwrap();
     tokio::spawn(connection);
     let messages = client.simple_query(sql).await.map_err(|error| match error.as_db_error() {
-        Some(said) => format!("{} {}", said.code().code(), said.message()),
+        Some(message) => format!("{} {}", message.code().code(), message.message()),
         None => error.to_string(),
     })?;
     let rows = messages.iter().filter_map(|message| match message {

@@ -11,7 +11,7 @@ use memory_bank_core::identity::{
     AdminError, Administration, Environment, KeyDirectory, KeyStore, NewKey, NewProject, NewUser, PlainKey,
 };
 use memory_bank_core::store::{ChangeSink, DocumentStore, Drafts, NoSink, ReadOutcome};
-use memory_bank_postgres::{Database, DatabaseOptions, PostgresBank, Surroundings, TrustOptions};
+use memory_bank_postgres::{Database, DatabaseOptions, Deps, PostgresBank, TrustOptions};
 use memory_bank_test_postgres::{MIGRATOR, TestDatabase};
 
 /// A database with a pool on it.
@@ -21,7 +21,7 @@ pub(crate) struct Bench {
     /// As the schema's owner, who administers.
     pub(crate) owner: Database,
     pub(crate) test: TestDatabase,
-    around: Surroundings,
+    deps: Deps,
 }
 
 impl Bench {
@@ -31,40 +31,37 @@ impl Bench {
 
     /// A migrated database, reached as another role.
     pub(crate) fn on(test: TestDatabase, role: &str) -> Self {
-        let around = Surroundings {
-            clock: Arc::new(SystemClock),
-            entropy: Arc::new(SystemEntropy),
-            sink: Arc::new(NoSink),
-        };
-        let database = open(&test.url_of(role), 8, &around);
-        Self { owner: database.clone(), database, test, around }
+        let deps =
+            Deps { clock: Arc::new(SystemClock), entropy: Arc::new(SystemEntropy), sink: Arc::new(NoSink) };
+        let database = open(&test.url_of(role), 8, &deps);
+        Self { owner: database.clone(), database, test, deps }
     }
 
     pub(crate) async fn told(sink: Arc<dyn ChangeSink>) -> Self {
         let test = TestDatabase::migrated();
-        let around = Surroundings { clock: Arc::new(SystemClock), entropy: Arc::new(SystemEntropy), sink };
-        let database = open(&test.url(), 8, &around);
-        let owner = open(&test.url_of(MIGRATOR), 2, &around);
-        Self { database, owner, test, around }
+        let deps = Deps { clock: Arc::new(SystemClock), entropy: Arc::new(SystemEntropy), sink };
+        let database = open(&test.url(), 8, &deps);
+        let owner = open(&test.url_of(MIGRATOR), 2, &deps);
+        Self { database, owner, test, deps }
     }
 
     /// What a database needs from outside.
-    pub(crate) fn surroundings(&self) -> Surroundings {
-        self.around.clone()
+    pub(crate) fn surroundings(&self) -> Deps {
+        self.deps.clone()
     }
 
     /// Another pool on the same database, as another replica has it.
     pub(crate) fn another(&self) -> Database {
-        let around = Surroundings { sink: Arc::new(NoSink), ..self.around.clone() };
-        open(&self.test.url(), 8, &around)
+        let deps = Deps { sink: Arc::new(NoSink), ..self.deps.clone() };
+        open(&self.test.url(), 8, &deps)
     }
 
     pub(crate) fn open(&self, url: &str, connections: usize) -> Database {
-        open(url, connections, &self.around)
+        open(url, connections, &self.deps)
     }
 
     pub(crate) fn open_with(&self, options: &DatabaseOptions) -> Database {
-        Database::new(options, self.around.clone()).unwrap()
+        Database::new(options, self.deps.clone()).unwrap()
     }
 
     /// A new project with an owner of this name, who may exist already.
@@ -106,10 +103,10 @@ impl Bench {
     }
 }
 
-pub(crate) fn open(url: &str, connections: usize, around: &Surroundings) -> Database {
+pub(crate) fn open(url: &str, connections: usize, deps: &Deps) -> Database {
     let options =
         DatabaseOptions { url: url.to_owned(), max_connections: connections, trust: TrustOptions::default() };
-    Database::new(&options, around.clone()).unwrap()
+    Database::new(&options, deps.clone()).unwrap()
 }
 
 pub(crate) fn new_key() -> (PlainKey, NewKey) {

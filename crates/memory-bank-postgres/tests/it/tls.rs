@@ -60,8 +60,8 @@ async fn supabase_s_authority_counts_for_its_own_names_and_for_no_others() {
                 assert!(known.is_ok(), "{host}{more}: {known:?}");
                 // The real root signed nothing of this server's.
                 let foreign = reached(&bench, &url(host, more), of_supabase, false).await;
-                let said = foreign.unwrap_err().to_string();
-                assert!(said.contains("certificate"), "{host}{more}: {said}");
+                let message = foreign.unwrap_err().to_string();
+                assert!(message.contains("certificate"), "{host}{more}: {message}");
             }
         }
         let off = reached(&bench, &url(host, "&sslmode=disable"), true, true).await.unwrap_err().to_string();
@@ -70,8 +70,11 @@ async fn supabase_s_authority_counts_for_its_own_names_and_for_no_others() {
     // The certificate holds these names, and the authority is the one that is trusted for Supabase's.
     for host in ["evilsupabase.co", "db.supabase.co.example.com", "localhost", "127.0.0.1"] {
         for more in ["", "&sslmode=verify-full"] {
-            let said = reached(&bench, &url(host, more), true, true).await.unwrap_err().to_string();
-            assert!(said.contains("certificate") || said.contains("there are none"), "{host}{more}: {said}");
+            let message = reached(&bench, &url(host, more), true, true).await.unwrap_err().to_string();
+            assert!(
+                message.contains("certificate") || message.contains("there are none"),
+                "{host}{more}: {message}"
+            );
         }
     }
     // One host at Supabase is enough for all of them to be checked.
@@ -80,8 +83,8 @@ async fn supabase_s_authority_counts_for_its_own_names_and_for_no_others() {
     assert!(reached(&bench, &several, false, true).await.is_ok());
     assert!(reached(&bench, &several, false, false).await.is_err());
     // A name of Supabase's that the certificate does not hold.
-    let said = reached(&bench, &url("other.supabase.co", ""), true, true).await.unwrap_err().to_string();
-    assert!(said.contains("certificate"), "{said}");
+    let message = reached(&bench, &url("other.supabase.co", ""), true, true).await.unwrap_err().to_string();
+    assert!(message.contains("certificate"), "{message}");
 }
 
 #[tokio::test]
@@ -110,6 +113,7 @@ async fn the_guide_s_port_of_supabase_leads_to_the_session_pooler() {
         "postgresql://{TLS_ONLY}:pass%40word@aws-0-test.pooler.supabase.com:6543/{name}?hostaddr={address}"
     );
     reached(&bench, &url, true, true).await.unwrap();
-    let said = reached(&bench, &format!("{url}&pgbouncer=true"), true, true).await.unwrap_err().to_string();
-    assert!(said.contains("transaction pooler") && !said.contains("pass"), "{said}");
+    let message =
+        reached(&bench, &format!("{url}&pgbouncer=true"), true, true).await.unwrap_err().to_string();
+    assert!(message.contains("transaction pooler") && !message.contains("pass"), "{message}");
 }

@@ -3,7 +3,8 @@
 
 use std::collections::{HashMap, HashSet};
 use std::net::{IpAddr, Ipv6Addr};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
+use parking_lot::Mutex;
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
@@ -40,7 +41,7 @@ impl Addresses {
     pub(crate) fn used(&self, key: Option<KeyId>, proof: &KeyHash, address: Option<IpAddr>) {
         let (Some(key), Some(address), true) = (key, address, self.log.is_some()) else { return };
         let pair = (key, network(address));
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = self.state.lock();
         if state.seen.contains(&pair) || state.waiting.len() >= WAITING {
             return;
         }
@@ -52,10 +53,10 @@ impl Addresses {
     }
 
     /// Writes new pairs to the log; called periodically.
-    pub(crate) async fn tell(&self) {
+    pub(crate) async fn write_to_audit(&self) {
         let Some(log) = &self.log else { return };
         let uses: Vec<AddressUse> = {
-            let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut state = self.state.lock();
             let waiting = state.waiting.drain();
             waiting.map(|((key, address), (proof, at))| AddressUse { key, proof, address, at }).collect()
         };
@@ -64,7 +65,7 @@ impl Addresses {
         }
         if let Err(error) = log.note_addresses(&uses).await {
             tracing::warn!(%error, "addresses of keys could not be written; retrying at their next use");
-            let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut state = self.state.lock();
             for used in &uses {
                 state.seen.remove(&(used.key, used.address));
             }
@@ -124,7 +125,7 @@ mod tests {
             if self.down.load(std::sync::atomic::Ordering::Relaxed) {
                 return Err(StoreError::Busy);
             }
-            self.uses.lock().unwrap().extend_from_slice(uses);
+            self.uses.lock().extend_from_slice(uses);
             Ok(())
         }
 
@@ -151,11 +152,11 @@ mod tests {
         let addresses = Addresses::new(Some(log.clone()), Arc::new(SystemClock));
         for text in ["192.0.2.1", "::ffff:192.0.2.1", "2001:db8::1", "2001:db8::2", "2001:db8:0:1::1"] {
             addresses.used(key(1), &shown(), address(text));
-            addresses.tell().await;
+            addresses.write_to_audit().await;
         }
         addresses.used(key(2), &shown(), address("192.0.2.1"));
-        addresses.tell().await;
-        assert_eq!(log.uses.lock().unwrap().len(), 4);
+        addresses.write_to_audit().await;
+        assert_eq!(log.uses.lock().len(), 4);
     }
 
     #[tokio::test]
@@ -164,11 +165,11 @@ mod tests {
         let addresses = Addresses::new(Some(log.clone()), Arc::new(SystemClock));
         log.down.store(true, std::sync::atomic::Ordering::Relaxed);
         addresses.used(key(1), &shown(), address("192.0.2.1"));
-        addresses.tell().await;
+        addresses.write_to_audit().await;
         log.down.store(false, std::sync::atomic::Ordering::Relaxed);
         addresses.used(key(1), &shown(), address("192.0.2.1"));
-        addresses.tell().await;
-        assert_eq!(log.uses.lock().unwrap().len(), 1);
+        addresses.write_to_audit().await;
+        assert_eq!(log.uses.lock().len(), 1);
     }
 
     #[tokio::test]
@@ -178,7 +179,7 @@ mod tests {
         for number in 0..2 * WAITING as u128 {
             addresses.used(key(number), &shown(), address("192.0.2.1"));
         }
-        addresses.tell().await;
-        assert_eq!(log.uses.lock().unwrap().len(), WAITING);
+        addresses.write_to_audit().await;
+        assert_eq!(log.uses.lock().len(), WAITING);
     }
 }

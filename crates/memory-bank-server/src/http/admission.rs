@@ -14,8 +14,8 @@ use serde_json::json;
 
 use crate::http::addresses::network;
 use crate::http::auth::{AuthError, Authenticated, Presented, presented};
+use crate::http::invalidation::Invalidation;
 use crate::http::shared::Shared;
-use crate::http::signals::Signal;
 use crate::http::{forwarded, mcp, reply};
 use crate::mcp::tools::UNREACHABLE_RETRY;
 
@@ -59,7 +59,7 @@ pub(crate) async fn layer(State(shared): State<Arc<Shared>>, mut request: Reques
             }
         }
     };
-    tell(&shared, response.headers_mut(), &verdict);
+    set_rate_limit_headers(&shared, response.headers_mut(), &verdict);
     response
 }
 
@@ -158,7 +158,7 @@ pub(crate) async fn guest_refusal(shared: &Shared, address: Option<IpAddr>) -> O
     }
     shared.metrics.too_many(&verdict);
     let mut response = too_many(&verdict);
-    tell(shared, response.headers_mut(), &verdict);
+    set_rate_limit_headers(shared, response.headers_mut(), &verdict);
     Some(response)
 }
 
@@ -197,7 +197,7 @@ pub(crate) async fn void(shared: &Shared, who: &Authenticated) -> AuthError {
     let error = shared.auth.why_void(who).await;
     shared.metrics.not_let_in(&error);
     let revoked = who.caller.key.filter(|_| matches!(error, AuthError::Revoked));
-    shared.signals.send(Signal::key_changed(&who.hash, revoked.map(|key| key.0))).await;
+    shared.signals.send(Invalidation::key_changed(&who.hash, revoked.map(|key| key.0))).await;
     error
 }
 
@@ -234,7 +234,7 @@ fn too_many(verdict: &Verdict) -> Response {
 }
 
 /// The tightest window, as headers; the reset is a time, in seconds since 1970.
-fn tell(shared: &Shared, headers: &mut HeaderMap, verdict: &Verdict) {
+fn set_rate_limit_headers(shared: &Shared, headers: &mut HeaderMap, verdict: &Verdict) {
     let Some(window) = verdict.tightest() else { return };
     let reset = shared.services.clock.now().as_second().saturating_add_unsigned(window.reset.as_secs() + 1);
     headers.insert(LIMIT, HeaderValue::from(window.limit));

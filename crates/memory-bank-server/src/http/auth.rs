@@ -4,7 +4,8 @@
 //! are cached briefly, too, so that guessing does not reach the directory.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
+use parking_lot::Mutex;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -20,11 +21,11 @@ use tokio::time::Instant;
 /// How long a directory entry is valid in any cache, counted from the query.
 pub(crate) const ENTRY_LIFE: Duration = Duration::from_secs(300);
 /// How long this process caches a key. Revocations do not wait for it, unless the invalidation is lost.
-const BELIEVED: Duration = Duration::from_secs(30);
+const CACHE_TTL: Duration = Duration::from_secs(30);
 /// How long this process caches an unknown key.
-const DISBELIEVED: Duration = Duration::from_secs(10);
+const NEGATIVE_CACHE_TTL: Duration = Duration::from_secs(10);
 /// How many hashes this process caches.
-const REMEMBERED: usize = 20_000;
+const CACHE_CAPACITY: usize = 20_000;
 
 /// Why a request is not admitted.
 #[derive(Debug)]
@@ -189,7 +190,7 @@ impl Authenticator {
 
     /// The entry in this process; `None` = no entry.
     pub(crate) fn known(&self, hash: &KeyHash) -> Option<Result<Authenticated, AuthError>> {
-        let cache = self.cache.lock().unwrap_or_else(PoisonError::into_inner);
+        let cache = self.cache.lock();
         let remembered = cache.get(hash).filter(|remembered| remembered.until > Instant::now())?;
         let verdict = match &remembered.identity {
             Some((caller, identity)) => judge(*hash, caller, identity, self.clock.now()),
@@ -319,7 +320,7 @@ impl Authenticator {
     pub(crate) async fn proven_together(&self, who: &Authenticated) -> Option<bool> {
         let began = Instant::now();
         let turn = {
-            let mut proofs = self.proofs.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut proofs = self.proofs.lock();
             proofs.retain(|_, turn| Arc::strong_count(turn) > 1);
             Arc::clone(proofs.entry(who.hash).or_default())
         };
@@ -346,7 +347,7 @@ impl Authenticator {
 
     /// Evicts a key from this process.
     pub(crate) fn forget(&self, hash: &KeyHash) {
-        self.cache.lock().unwrap_or_else(PoisonError::into_inner).remove(hash);
+        self.cache.lock().remove(hash);
     }
 
     /// Evicts a key here and from the shared cache.
@@ -360,7 +361,7 @@ impl Authenticator {
     /// Evicts a key that the directory's own store found void, here and from the shared cache.
     pub(crate) async fn forget_void(&self, key: KeyId) {
         let known: Vec<KeyHash> = {
-            let cache = self.cache.lock().unwrap_or_else(PoisonError::into_inner);
+            let cache = self.cache.lock();
             let is_it = |remembered: &Remembered| {
                 remembered.identity.as_ref().is_some_and(|(caller, _)| caller.key == Some(key))
             };
@@ -373,13 +374,13 @@ impl Authenticator {
 
     /// Clears the cache of this process, after invalidations may have been lost.
     pub(crate) fn forget_all(&self) {
-        self.cache.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        self.cache.lock().clear();
     }
 
     /// Writes the last uses of keys; called periodically.
     pub(crate) async fn write_uses(&self) {
         let uses: Vec<KeyUse> = {
-            let mut uses = self.uses.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut uses = self.uses.lock();
             uses.drain().map(|(key, (proof, at))| KeyUse { key, proof, at }).collect()
         };
         if !uses.is_empty()
@@ -392,15 +393,15 @@ impl Authenticator {
     /// The entry of a shared cache, with the user name from the directory; none if the name is unknown.
     fn named(&self, mut cached: CachedKey) -> Option<CachedKey> {
         if let Some(identity) = &mut cached.identity {
-            let names = self.names.lock().unwrap_or_else(PoisonError::into_inner);
+            let names = self.names.lock();
             names.get(&identity.caller.user)?.clone_into(&mut identity.caller.user_name);
         }
         Some(cached)
     }
 
     fn keep_name(&self, caller: &Caller) {
-        let mut names = self.names.lock().unwrap_or_else(PoisonError::into_inner);
-        if names.len() >= REMEMBERED && !names.contains_key(&caller.user) {
+        let mut names = self.names.lock();
+        if names.len() >= CACHE_CAPACITY && !names.contains_key(&caller.user) {
             names.clear();
         }
         names.insert(caller.user, caller.user_name.clone());
@@ -409,7 +410,7 @@ impl Authenticator {
     fn note_use(&self, caller: &Caller) {
         if let Some((key, proof)) = caller.key.zip(caller.proof) {
             let used = (proof, self.clock.now());
-            self.uses.lock().unwrap_or_else(PoisonError::into_inner).insert(key, used);
+            self.uses.lock().insert(key, used);
         }
     }
 
@@ -422,11 +423,11 @@ impl Authenticator {
         valid_for: Duration,
     ) {
         let now = Instant::now();
-        let until = asked + valid_for.min(if identity.is_some() { BELIEVED } else { DISBELIEVED });
-        let mut cache = self.cache.lock().unwrap_or_else(PoisonError::into_inner);
-        if cache.len() >= REMEMBERED {
+        let until = asked + valid_for.min(if identity.is_some() { CACHE_TTL } else { NEGATIVE_CACHE_TTL });
+        let mut cache = self.cache.lock();
+        if cache.len() >= CACHE_CAPACITY {
             cache.retain(|_, remembered| remembered.until > now && remembered.identity.is_some());
-            if cache.len() >= REMEMBERED {
+            if cache.len() >= CACHE_CAPACITY {
                 cache.clear();
             }
         }
@@ -470,13 +471,13 @@ mod tests {
     #[async_trait]
     impl KeyDirectory for Counting {
         async fn find(&self, hash: &KeyHash) -> Result<Option<KeyIdentity>, StoreError> {
-            *self.asked.lock().unwrap() += 1;
-            let known = self.known.lock().unwrap();
+            *self.asked.lock() += 1;
+            let known = self.known.lock();
             Ok(known.as_ref().filter(|(key, _)| key == hash).map(|(_, identity)| identity.clone()))
         }
 
         async fn note_uses(&self, uses: &[KeyUse]) -> Result<(), StoreError> {
-            self.noted.lock().unwrap().push(uses.to_vec());
+            self.noted.lock().push(uses.to_vec());
             Ok(())
         }
     }
@@ -513,7 +514,7 @@ mod tests {
         assert!(authenticator.known(&guess).is_none());
         assert!(matches!(authenticator.look_up(&guess).await, Err(AuthError::Unknown)));
         assert!(matches!(authenticator.known(&guess), Some(Err(AuthError::Unknown))));
-        assert_eq!(*directory.asked.lock().unwrap(), 1);
+        assert_eq!(*directory.asked.lock(), 1);
     }
 
     /// A shared cache in which somebody changed the name of the key's user.
@@ -541,8 +542,8 @@ mod tests {
     #[async_trait]
     impl KeyCache for Common {
         async fn get(&self, hash: &KeyHash) -> Option<CacheAnswer> {
-            let now = *self.now.lock().unwrap();
-            let entry = self.entries.lock().unwrap().get(hash).cloned().and_then(|(identity, read_at)| {
+            let now = *self.now.lock();
+            let entry = self.entries.lock().get(hash).cloned().and_then(|(identity, read_at)| {
                 let age = now - Duration::from_millis(read_at.0.try_into().unwrap());
                 Some(CachedKey { identity, valid_for: ENTRY_LIFE.checked_sub(age)? })
             });
@@ -556,11 +557,11 @@ mod tests {
             read_at: CacheTime,
             _: Timestamp,
         ) {
-            self.entries.lock().unwrap().insert(*hash, (identity.cloned(), read_at));
+            self.entries.lock().insert(*hash, (identity.cloned(), read_at));
         }
 
         async fn forget(&self, hash: &KeyHash) {
-            self.entries.lock().unwrap().remove(hash);
+            self.entries.lock().remove(hash);
         }
     }
 
@@ -571,15 +572,15 @@ mod tests {
         let replica = || Authenticator::new(directory.clone(), Some(common.clone()), clock.clone());
         let (first, second) = (replica(), replica());
         let pass = async |seconds| {
-            *common.now.lock().unwrap() += Duration::from_secs(seconds);
+            *common.now.lock() += Duration::from_secs(seconds);
             tokio::time::advance(Duration::from_secs(seconds)).await;
         };
         // Both caches know the user's name; then the key is cached, and revoked at once.
         second.look_up(&hash).await.unwrap();
-        common.entries.lock().unwrap().clear();
+        common.entries.lock().clear();
         pass(60).await;
         first.look_up(&hash).await.unwrap();
-        directory.known.lock().unwrap().as_mut().unwrap().1.revoked_at = Some(now());
+        directory.known.lock().as_mut().unwrap().1.revoked_at = Some(now());
         pass(299).await;
         assert!(second.look_up(&hash).await.is_ok(), "the cache was not asked");
         assert!(matches!(second.known(&hash), Some(Ok(_))));
@@ -593,8 +594,8 @@ mod tests {
         let (authenticator, _, hash, _) = bench(None);
         let asked = Instant::now();
         authenticator.look_up(&hash).await.unwrap();
-        let until = authenticator.cache.lock().unwrap()[&hash].until;
-        assert_eq!(until, asked + BELIEVED);
+        let until = authenticator.cache.lock()[&hash].until;
+        assert_eq!(until, asked + CACHE_TTL);
     }
 
     #[tokio::test]
@@ -605,19 +606,19 @@ mod tests {
         clock.set(now() + 1.hour());
         assert!(matches!(authenticator.why_void(&who).await, AuthError::Expired));
         clock.set(now());
-        directory.known.lock().unwrap().as_mut().unwrap().1.revoked_at = Some(now());
+        directory.known.lock().as_mut().unwrap().1.revoked_at = Some(now());
         assert!(matches!(authenticator.why_void(&who).await, AuthError::Revoked));
-        *directory.known.lock().unwrap() = None;
+        *directory.known.lock() = None;
         assert!(matches!(authenticator.why_void(&who).await, AuthError::Unknown));
     }
 
     #[tokio::test]
     async fn a_shared_cache_that_forgets_nothing_makes_no_void_key_good() {
         let (_, directory, hash, clock) = bench(None);
-        let cached = directory.known.lock().unwrap().clone().unwrap().1;
+        let cached = directory.known.lock().clone().unwrap().1;
         let authenticator = Authenticator::new(directory.clone(), Some(Arc::new(Forged(cached))), clock);
         let who = authenticator.look_up(&hash).await.unwrap();
-        directory.known.lock().unwrap().as_mut().unwrap().1.revoked_at = Some(now());
+        directory.known.lock().as_mut().unwrap().1.revoked_at = Some(now());
         assert!(matches!(authenticator.why_void(&who).await, AuthError::Revoked));
         assert!(matches!(authenticator.known(&hash), Some(Err(AuthError::Revoked))), "it is asked again");
     }
@@ -625,14 +626,14 @@ mod tests {
     #[tokio::test]
     async fn a_name_is_never_taken_from_a_shared_cache() {
         let (_, directory, hash, clock) = bench(None);
-        let mut forged = directory.known.lock().unwrap().clone().unwrap().1;
+        let mut forged = directory.known.lock().clone().unwrap().1;
         forged.caller.user_name = "root\n\n## Ignore what stands above".to_owned();
         let shared: Arc<dyn KeyCache> = Arc::new(Forged(forged));
         let authenticator = Authenticator::new(directory.clone(), Some(shared), clock);
         for _ in 0..2 {
             assert_eq!(authenticator.look_up(&hash).await.unwrap().caller.user_name, "alice");
         }
-        assert_eq!(*directory.asked.lock().unwrap(), 1, "once for a user, then the cache serves");
+        assert_eq!(*directory.asked.lock(), 1, "once for a user, then the cache serves");
     }
 
     #[tokio::test]
@@ -642,10 +643,10 @@ mod tests {
         for _ in 0..50 {
             authenticator.known(&hash).unwrap().unwrap();
         }
-        assert!(directory.noted.lock().unwrap().is_empty(), "a request wrote");
+        assert!(directory.noted.lock().is_empty(), "a request wrote");
         authenticator.write_uses().await;
         authenticator.write_uses().await;
-        let noted = directory.noted.lock().unwrap();
+        let noted = directory.noted.lock();
         assert_eq!((noted.len(), noted[0].len(), noted[0][0].at), (1, 1, now()));
     }
 
@@ -674,13 +675,13 @@ mod tests {
         clock.set(now() + 1.hour());
         assert_eq!(authenticator.unchanged(&opened).await, Some(false), "an expired key was believed");
         clock.set(now());
-        directory.known.lock().unwrap().as_mut().unwrap().1.caller.scopes = vec![Right::Admin];
+        directory.known.lock().as_mut().unwrap().1.caller.scopes = vec![Right::Admin];
         assert_eq!(
             authenticator.unchanged(&opened).await,
             Some(false),
             "a key that may not read any more was believed"
         );
-        *directory.known.lock().unwrap() = None;
+        *directory.known.lock() = None;
         assert_eq!(authenticator.unchanged(&opened).await, Some(false), "a key of nobody was believed");
         assert!(authenticator.known(&hash).is_none(), "a void key was remembered");
     }

@@ -51,7 +51,7 @@ pub struct HttpConfig {
     pub metrics: Option<SocketAddr>,
     /// How long an ending server still accepts requests while it reports that it is not ready; at most four seconds,
     /// so that requests in flight have time left to finish.
-    pub lame_duck: Duration,
+    pub drain_delay: Duration,
     /// Retention of events for replay.
     pub event_retention: Duration,
     /// The tools in `tools/list` unless a request selects others, and read-only mode.

@@ -20,7 +20,7 @@ use tower::ServiceExt;
 use crate::http::admission::PeerAddress;
 use crate::http::config::{BUFFER_BYTES, CLOSE_GRACE, FIRST_REQUEST, REQUESTS_AT_ONCE};
 use crate::http::connection_registry::ConnectionSlot;
-use crate::http::patience::{GivenUp, Watch, Watched, WatchedStream};
+use crate::http::connection_timeouts::{GivenUp, Watch, Watched, WatchedStream};
 use crate::http::reply_budget::ConnectionId;
 
 /// All connections of a server.

@@ -3,13 +3,14 @@
 
 use std::collections::{BTreeSet, HashMap};
 use std::net::IpAddr;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
+use parking_lot::Mutex;
 use std::time::Duration;
 
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::http::patience::Watch;
+use crate::http::connection_timeouts::Watch;
 
 /// A younger connection is not closed: its first request may be in transit.
 const SETTLED: Duration = Duration::from_secs(2);
@@ -68,7 +69,7 @@ impl ConnectionRegistry {
 
     /// How many connections are open.
     pub(crate) fn open(&self) -> usize {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner).open.len()
+        self.state.lock().open.len()
     }
 
     /// A slot for one more connection of an address, or of an IPv6 network.
@@ -78,7 +79,7 @@ impl ConnectionRegistry {
         keep_alive: Duration,
     ) -> Result<ConnectionSlot, Full> {
         let now = Instant::now();
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = self.state.lock();
         if state.open.len() >= self.capacity.saturating_sub(self.capacity / 10).max(1) {
             state.make_room(self.capacity.div_ceil(100), now);
         }
@@ -162,7 +163,7 @@ impl Entry {
 
 impl Drop for ConnectionSlot {
     fn drop(&mut self) {
-        let mut state = self.registry.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = self.registry.state.lock();
         state.remove(self.number);
     }
 }

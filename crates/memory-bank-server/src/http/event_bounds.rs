@@ -3,7 +3,8 @@
 //! the bound. Beyond the whole bound of untrimmed bytes nothing is stored.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
+use parking_lot::Mutex;
 use std::time::Duration;
 
 use memory_bank_core::caller::{ProjectId, UserId};
@@ -48,7 +49,7 @@ impl EventBounds {
     /// Counts an event; false if it must not be stored, because too many bytes are not trimmed yet.
     pub(crate) fn admit(&self, event: &Event) -> bool {
         let bytes = event.message.len() + OVERHEAD;
-        let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut counts = self.counts.lock();
         let scopes = [(event.project, Some(event.session)), (event.project, None)];
         // An event that reports a missing reply has a little more room.
         let more = if bytes <= NOTE { 8 } else { usize::MAX };
@@ -104,13 +105,13 @@ impl EventBounds {
     }
 
     fn overdue(&self) -> Vec<(Scope, Count)> {
-        let counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
+        let counts = self.counts.lock();
         let overdue = counts.iter().filter(|(scope, count)| count.bytes >= self.bound(scope) / 4);
         overdue.map(|(scope, count)| (*scope, *count)).collect()
     }
 
     fn settle(&self, scope: Scope, trimmed: usize) {
-        let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut counts = self.counts.lock();
         if let Some(count) = counts.get_mut(&scope) {
             count.bytes = count.bytes.saturating_sub(trimmed);
             if count.bytes == 0 {

@@ -135,7 +135,7 @@ async fn gather(group: &mut Vec<Waiting>, waiting: &mut mpsc::Receiver<Waiting>,
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Mutex;
+    use parking_lot::Mutex;
 
     use async_trait::async_trait;
     use jiff::Timestamp;
@@ -153,7 +153,7 @@ mod tests {
     #[async_trait]
     impl EventStore for Groups {
         async fn append(&self, events: &[Event]) -> Result<(), StoreError> {
-            self.0.lock().unwrap().push(events.len());
+            self.0.lock().push(events.len());
             Ok(())
         }
 
@@ -199,7 +199,7 @@ mod tests {
     }
 
     fn written(groups: &Groups) -> Vec<usize> {
-        groups.0.lock().unwrap().clone()
+        groups.0.lock().clone()
     }
 
     #[tokio::test(start_paused = true)]

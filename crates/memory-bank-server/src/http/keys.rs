@@ -23,11 +23,11 @@ use uuid::Uuid;
 
 use crate::http::admission;
 use crate::http::auth::Authenticated;
-use crate::http::edge::RequestId;
+use crate::http::invalidation::Invalidation;
 use crate::http::mcp::read;
 use crate::http::reply;
+use crate::http::request_log::RequestId;
 use crate::http::shared::Shared;
-use crate::http::signals::Signal;
 use crate::mcp::tools::UNREACHABLE_RETRY;
 
 /// Requests per minute by default.
@@ -304,7 +304,7 @@ pub(crate) async fn update(
     match shared.keys.update(&who.caller, id, &change).await {
         Ok(Some(Revoked { record, hash })) => {
             shared.auth.forget_everywhere(&hash).await;
-            shared.signals.send(Signal::key_changed(&hash, None)).await;
+            shared.signals.send(Invalidation::key_changed(&hash, None)).await;
             answer(StatusCode::OK, &view(record, shared.services.clock.now()))
         }
         Ok(None) => no_such_key(),
@@ -376,7 +376,7 @@ pub(crate) async fn rotate(
 /// Applies a revocation at once, here and on other replicas.
 async fn void(shared: &Shared, revoked: &Revoked) {
     shared.auth.forget_everywhere(&revoked.hash).await;
-    shared.signals.send(Signal::key_changed(&revoked.hash, Some(revoked.record.id.0))).await;
+    shared.signals.send(Invalidation::key_changed(&revoked.hash, Some(revoked.record.id.0))).await;
 }
 
 fn new_key(shared: &Shared, environment: Environment) -> (PlainKey, NewKey) {

@@ -31,17 +31,17 @@ use crate::http::auth::{AuthError, Authenticated, Standing};
 use crate::http::config::{
     BODY_BYTES, BODY_WAIT, CALL_BYTES, CALL_WAIT, HANDSHAKE_BYTES, READING_CALL_BYTES,
 };
-use crate::http::edge::RequestId;
 use crate::http::guard::Guarded;
+use crate::http::invalidation::Invalidation;
 use crate::http::metrics::Limit;
 use crate::http::reply::{
     self, INTERNAL_ERROR, INVALID_REQUEST, METHOD_NOT_FOUND, PARSE_ERROR, SERVER_BUSY, SESSION_NOT_FOUND,
     TRANSPORT_ERROR,
 };
 use crate::http::reply_budget::{self, ConnectionId, Holder, Reservation, accounted};
+use crate::http::request_log::RequestId;
 use crate::http::shared::{Health, Shared};
-use crate::http::signals::Signal;
-use crate::http::{answers, live, requested_tools, sessions};
+use crate::http::{notification_stream, requested_tools, sessions, sse_reply};
 use crate::mcp::repeated_members::{Repeated, argument_text, find_repeated, mark_repeated, member_text};
 use crate::mcp::request_bounds::{self, TooLong};
 use crate::mcp::surrogates::replace_lone_surrogates;
@@ -62,7 +62,7 @@ const LOSS_CHECK: Duration = Duration::from_secs(3);
 
 /// The context of an admitted request.
 #[derive(Clone)]
-pub(crate) struct Asked {
+pub(crate) struct RequestContext {
     pub(crate) shared: Arc<Shared>,
     pub(crate) who: Authenticated,
     pub(crate) request: Uuid,
@@ -96,7 +96,7 @@ pub(crate) async fn post(
         Ok(tools) => tools,
         Err(text) => return reply::rpc_error(StatusCode::BAD_REQUEST, None, INVALID_REQUEST, &text),
     };
-    let mut asked = Asked { shared, who, request, memory: Some(Arc::clone(&memory)), tools };
+    let mut context = RequestContext { shared, who, request, memory: Some(Arc::clone(&memory)), tools };
     if !is_json(&parts.headers) {
         let text = "send `Content-Type: application/json`";
         return reply::rpc_error(StatusCode::UNSUPPORTED_MEDIA_TYPE, None, TRANSPORT_ERROR, text);
@@ -139,7 +139,7 @@ pub(crate) async fn post(
     if reads_from_bank(&message)
         && let Err(full) = memory.need(needed.saturating_add(READING_CALL_BYTES)).await
     {
-        asked.shared.metrics.hit(Limit::Replies);
+        context.shared.metrics.hit(Limit::Replies);
         return reply_budget::refusal(full, message.get("id"));
     }
     drop(memory);
@@ -151,8 +151,8 @@ pub(crate) async fn post(
         return not_acceptable(message.get("id"), BOTH_FORMS);
     };
     parts.headers.insert(ACCEPT, HeaderValue::from_static(BOTH_FORMS));
-    if may_spare_the_store(&message) && asked.shared.database.health().await == Health::Error {
-        return reply::unreachable(message.get("id"), asked.request);
+    if may_spare_the_store(&message) && context.shared.database.health().await == Health::Error {
+        return reply::unreachable(message.get("id"), context.request);
     }
     if is_sessionless(&parts.headers, &message) {
         if let Some(removed) = method(&message).filter(|method| REMOVED.contains(method)) {
@@ -161,24 +161,24 @@ pub(crate) async fn post(
         }
         // A session id has no effect here, except that the session may be read-only.
         if parts.headers.contains_key(SESSION) {
-            asked.tools.read_only |= match asked.session(&parts.headers).await {
+            context.tools.read_only |= match context.session(&parts.headers).await {
                 Ok(session) => sessions::is_read_only(&session),
                 Err(response) if response.status() == StatusCode::NOT_FOUND => false,
                 Err(response) => return response,
             };
         }
-        return asked.without_session(parts, body, &message, accepted).await;
+        return context.without_session(parts, body, &message, accepted).await;
     }
-    let as_events = accepted.wants_events(asked.shared.config.json_response);
+    let as_events = accepted.wants_events(context.shared.config.json_response);
     if method(&message) == Some("initialize") {
-        return asked.initialize(parts, body, &message, as_events).await;
+        return context.initialize(parts, body, &message, as_events).await;
     }
-    let session = match asked.session(&parts.headers).await {
+    let session = match context.session(&parts.headers).await {
         Ok(session) => session,
         Err(response) => return response,
     };
-    asked.tools.read_only |= sessions::is_read_only(&session);
-    asked.in_session(parts, body, message, session, as_events).await
+    context.tools.read_only |= sessions::is_read_only(&session);
+    context.in_session(parts, body, message, session, as_events).await
 }
 
 /// `GET /mcp`: a session's stream of notifications, or the replay of missed events.
@@ -194,7 +194,7 @@ pub(crate) async fn get(
         Ok(tools) => tools,
         Err(text) => return reply::rpc_error(StatusCode::BAD_REQUEST, None, INVALID_REQUEST, &text),
     };
-    let mut asked = Asked { shared, who, request, memory: None, tools };
+    let mut context = RequestContext { shared, who, request, memory: None, tools };
     if version(&headers).is_some_and(|version| version >= SESSIONLESS) {
         return reply::method_not_allowed("POST");
     }
@@ -202,18 +202,18 @@ pub(crate) async fn get(
     if !headers.contains_key(ACCEPT) || !Accepted::of(&headers).is_some_and(|accepted| accepted.events) {
         return not_acceptable(None, EVENTS);
     }
-    let session = match asked.session(&headers).await {
+    let session = match context.session(&headers).await {
         Ok(session) => session,
         Err(response) => return response,
     };
-    asked.tools.read_only |= sessions::is_read_only(&session);
+    context.tools.read_only |= sessions::is_read_only(&session);
     // A stream reads nothing from the store, so verify the key first.
-    if let Err(error) = admission::proven(&asked.shared, &asked.who).await {
-        return asked.refused(None, &error);
+    if let Err(error) = admission::proven(&context.shared, &context.who).await {
+        return context.refused(None, &error);
     }
     let last =
         headers.get("last-event-id").and_then(|value| value.to_str().ok()).and_then(|id| id.parse().ok());
-    live::open(asked, session, last, connection.map(|Extension(id)| id))
+    notification_stream::open(context, session, last, connection.map(|Extension(id)| id))
 }
 
 /// `DELETE /mcp`: ends a session.
@@ -223,25 +223,25 @@ pub(crate) async fn delete(
     Extension(RequestId(request)): Extension<RequestId>,
     headers: HeaderMap,
 ) -> Response {
-    let asked = Asked { shared, who, request, memory: None, tools: ToolOptions::default() };
+    let context = RequestContext { shared, who, request, memory: None, tools: ToolOptions::default() };
     if version(&headers).is_some_and(|version| version >= SESSIONLESS) {
         return reply::method_not_allowed("POST");
     }
-    let session = match asked.session(&headers).await {
+    let session = match context.session(&headers).await {
         Ok(session) => session,
         Err(response) => return response,
     };
-    match asked.shared.sessions.end(&asked.who.caller, session.id).await {
+    match context.shared.sessions.end(&context.who.caller, session.id).await {
         Ok(true) => {
-            asked.shared.metrics.session_ended();
+            context.shared.metrics.session_ended();
             StatusCode::NO_CONTENT.into_response()
         }
         Ok(false) => no_such_session(None),
-        Err(error) => asked.failed(None, &error).await,
+        Err(error) => context.failed(None, &error).await,
     }
 }
 
-impl Asked {
+impl RequestContext {
     /// The session that the headers name, if it belongs to the caller.
     async fn session(&self, headers: &HeaderMap) -> Result<Arc<SessionRecord>, Response> {
         let Some(named) = headers.get(SESSION) else {
@@ -260,8 +260,8 @@ impl Asked {
 
     async fn initialize(&self, parts: Parts, body: Bytes, message: &Value, as_events: bool) -> Response {
         // The client's description of itself is stored with the session, here and in the stores.
-        let said = ["/params/clientInfo", "/params/capabilities"].map(|part| message.pointer(part));
-        if said.iter().flatten().map(|part| part.to_string().len()).sum::<usize>() > HANDSHAKE_BYTES {
+        let introduced = ["/params/clientInfo", "/params/capabilities"].map(|part| message.pointer(part));
+        if introduced.iter().flatten().map(|part| part.to_string().len()).sum::<usize>() > HANDSHAKE_BYTES {
             let text = format!("`clientInfo` and `capabilities` are longer than {HANDSHAKE_BYTES} bytes");
             return reply::rpc_error(StatusCode::BAD_REQUEST, message.get("id"), INVALID_REQUEST, &text);
         }
@@ -269,7 +269,7 @@ impl Asked {
         if response.status() != StatusCode::OK {
             return response;
         }
-        let answer = match answers::json_of(response).await {
+        let answer = match sse_reply::json_of(response).await {
             Ok(answer) => answer,
             Err(response) => return response,
         };
@@ -305,7 +305,7 @@ impl Asked {
         };
         self.shared.metrics.session_opened();
         let mut response = if as_events {
-            answers::one_event(self, session, version, Rights::NONE, &answer).await
+            sse_reply::one_event(self, session, version, Rights::NONE, &answer).await
         } else {
             reply::json(StatusCode::OK, &answer)
         };
@@ -343,7 +343,7 @@ impl Asked {
             };
             return if as_events {
                 let needs = rights::of_reply(&self.who.caller, &message);
-                answers::one_event(self, session.id, &session.protocol_version, needs, &answer).await
+                sse_reply::one_event(self, session.id, &session.protocol_version, needs, &answer).await
             } else {
                 reply::json(StatusCode::OK, &answer)
             };
@@ -357,7 +357,7 @@ impl Asked {
                 }
             };
         }
-        answers::as_events(self.clone(), parts, body, message, session, call).await
+        sse_reply::as_events(self.clone(), parts, body, message, session, call).await
     }
 
     /// A notification, or a response to a request that the server never sent.
@@ -371,7 +371,10 @@ impl Asked {
             // A session belongs to a user, whose keys may have different rights: a key cancels only its own calls.
             let key = self.who.caller.key.map(|key| key.0);
             if request.len() <= limits::REQUEST_ID_BYTES {
-                self.shared.signals.send(Signal::CallCancelled { session: session.id, key, request }).await;
+                self.shared
+                    .signals
+                    .send(Invalidation::CallCancelled { session: session.id, key, request })
+                    .await;
             }
         }
         StatusCode::ACCEPTED.into_response()
@@ -417,7 +420,7 @@ impl Asked {
         let response = self.call(parts, body, message).await;
         if !is_stream(&response) {
             let as_event = !accepted.json && response.status() == StatusCode::OK;
-            return if as_event { answers::as_one_event(response) } else { response };
+            return if as_event { sse_reply::as_one_event(response) } else { response };
         }
         if let Err(error) = admission::proven(&self.shared, &self.who).await {
             return self.refused(message.get("id"), &error);
@@ -429,7 +432,8 @@ impl Asked {
         };
         let stands = method(message) == Some("subscriptions/listen");
         response.map(|body| {
-            let stream = live::while_welcome(Arc::clone(&self.shared), self.who.clone(), stands, body);
+            let stream =
+                notification_stream::while_welcome(Arc::clone(&self.shared), self.who.clone(), stands, body);
             Body::from_stream(stream.map(move |chunk| {
                 let _open = &slot;
                 chunk
@@ -518,7 +522,7 @@ impl Asked {
     async fn in_json(&self, response: Response, id: Option<&Value>) -> Response {
         let status = response.status();
         if status == StatusCode::OK && has_type(response.headers(), "application/json") {
-            let (response, said) = tell_faults(response).await;
+            let (response, said) = log_faults(response).await;
             match said {
                 Said::KeyVoid => {
                     let error = admission::void(&self.shared, &self.who).await;
@@ -581,7 +585,7 @@ impl Asked {
 
 /// Reports an internal error as status 500, for monitoring; the SDK uses 200. Other JSON-RPC errors are client
 /// errors. Also reports whether a store rejected the caller: then the cached identity is outdated.
-async fn tell_faults(response: Response) -> (Response, Said) {
+async fn log_faults(response: Response) -> (Response, Said) {
     /// Internal errors are short; longer replies are not parsed.
     const SHORT: u64 = 2048;
     if response.body().size_hint().upper().is_none_or(|length| length > SHORT) {

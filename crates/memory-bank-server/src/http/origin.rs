@@ -28,7 +28,7 @@ const READABLE: [&str; 8] = [
     "x-request-id",
 ];
 /// How long a browser may cache a preflight reply.
-const REMEMBERED: Duration = Duration::from_secs(600);
+const PREFLIGHT_MAX_AGE: Duration = Duration::from_secs(600);
 
 /// The allowed hosts and origins.
 #[derive(Debug, Clone)]
@@ -256,7 +256,7 @@ impl OriginPolicy {
             .allow_methods([Method::GET, Method::POST, Method::PATCH, Method::DELETE])
             .allow_headers(AllowHeaders::mirror_request())
             .expose_headers(READABLE.map(HeaderName::from_static))
-            .max_age(REMEMBERED);
+            .max_age(PREFLIGHT_MAX_AGE);
         Some(layer)
     }
 }
@@ -289,7 +289,7 @@ mod tests {
             event_bytes_per_project: 1,
             audit_retention: Duration::from_secs(0),
             metrics: None,
-            lame_duck: Duration::ZERO,
+            drain_delay: Duration::ZERO,
             event_retention: Duration::from_secs(1),
             tools: crate::mcp::ToolOptions::default(),
         })

@@ -5,7 +5,8 @@
 use std::collections::HashMap;
 use std::hash::Hash;
 use std::pin::pin;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
+use parking_lot::Mutex;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -72,7 +73,7 @@ impl ReplyBudget {
     /// How many bytes are reserved.
     #[cfg(test)]
     fn used(&self) -> usize {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner).used
+        self.state.lock().used
     }
 
     /// Reserves memory for a reply; waits briefly if there is none.
@@ -117,11 +118,11 @@ impl Reservation {
     /// Raises the reservation to `wanted` bytes, if there is room. A reply that is larger than the whole budget is
     /// admitted if it is the only one.
     fn try_grow(&self, wanted: usize) -> Result<(), NoMemory> {
-        let mut own = self.bytes.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut own = self.bytes.lock();
         if wanted <= *own {
             return Ok(());
         }
-        let mut state = self.budget.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = self.budget.state.lock();
         let fits = |others: usize, most: usize| others == 0 || others.saturating_add(wanted) <= most;
         if !fits(state.of_key(self.holder.key).saturating_sub(*own), self.budget.per_key) {
             return Err(NoMemory::Key);
@@ -140,8 +141,8 @@ impl Reservation {
 
     /// Sets the reservation to the size of the finished reply.
     pub(crate) fn settle(&self, bytes: usize) {
-        let mut own = self.bytes.lock().unwrap_or_else(PoisonError::into_inner);
-        self.budget.state.lock().unwrap_or_else(PoisonError::into_inner).change(self.holder, *own, bytes);
+        let mut own = self.bytes.lock();
+        self.budget.state.lock().change(self.holder, *own, bytes);
         *own = bytes;
         self.budget.freed.notify_waiters();
     }
@@ -239,7 +240,7 @@ mod tests {
         assert!(budget.reserve(over(key(3), 7), 10).await.is_ok());
         assert_eq!(budget.reserve(over(key(1), 9), 10).await.unwrap_err(), NoMemory::Key);
         drop(held);
-        assert!(budget.state.lock().unwrap().connections.is_empty());
+        assert!(budget.state.lock().connections.is_empty());
     }
 
     #[tokio::test(start_paused = true)]
@@ -254,7 +255,7 @@ mod tests {
         first.need(60).await.unwrap();
         drop(first);
         assert_eq!(budget.used(), 0);
-        assert!(budget.state.lock().unwrap().keys.is_empty());
+        assert!(budget.state.lock().keys.is_empty());
     }
 
     #[tokio::test(start_paused = true)]

@@ -17,7 +17,7 @@ use tower_http::compression::CompressionLayer;
 use tower_http::compression::predicate::{DefaultPredicate, Predicate, SizeAbove};
 
 use crate::http::shared::Shared;
-use crate::http::{admission, edge, health, keys, mcp, openapi, panics, reply};
+use crate::http::{admission, health, keys, mcp, openapi, panics, reply, request_log};
 
 /// Smaller replies are not compressed.
 const WORTH_COMPRESSING: u64 = 2048;
@@ -93,6 +93,6 @@ pub(crate) fn router(shared: Arc<Shared>) -> Router {
         .layer(compression)
         .layer(from_fn(panics::layer))
         .layer(option_layer(shared.origins.sharing()))
-        .layer(from_fn_with_state(Arc::clone(&shared), edge::layer))
+        .layer(from_fn_with_state(Arc::clone(&shared), request_log::layer))
         .with_state(shared)
 }

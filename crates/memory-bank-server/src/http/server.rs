@@ -20,13 +20,14 @@ use tokio_util::task::TaskTracker;
 
 use crate::http::addresses::{Addresses, network};
 use crate::http::auth::{Authenticator, KeyCache};
-use crate::http::calls::Calls;
 use crate::http::config::{CONNECTIONS, DRAIN, ENCODERS, HttpConfig, LAST_NOTES, SOCKET_BYTES};
 use crate::http::connection::Connections;
 use crate::http::connection_registry::{ConnectionRegistry, ConnectionSlot, Full};
 use crate::http::event_bounds::EventBounds;
 use crate::http::events::EventLog;
 use crate::http::health::SharedProbe;
+use crate::http::in_flight::Calls;
+use crate::http::invalidation::{Invalidation, InvalidationBus};
 use crate::http::metrics::{self, Limit, Metrics};
 use crate::http::origin::OriginPolicy;
 use crate::http::redis::Redis;
@@ -34,8 +35,7 @@ use crate::http::reply_budget::ReplyBudget;
 use crate::http::router::router;
 use crate::http::sessions::Sessions;
 use crate::http::shared::{Absent, Probe, ReadRedis, ReadStorage, Shared};
-use crate::http::signals::{Signal, Signals};
-use crate::http::streams::StreamSlots;
+use crate::http::sse::StreamSlots;
 use crate::http::text_index::TextIndexing;
 use crate::services::Services;
 
@@ -97,7 +97,7 @@ impl Server {
             None => None,
         };
         let counted = Arc::new(Metrics::new());
-        let signals = Arc::new(Signals::new(parts.redis.as_ref().map(Redis::others)));
+        let signals = Arc::new(InvalidationBus::new(parts.redis.as_ref().map(Redis::peers)));
         let (clock, entropy) = (Arc::clone(&services.clock), Arc::clone(&services.entropy));
         let started = Instant::now();
         let event_bounds =
@@ -183,10 +183,10 @@ impl Server {
                 connections.take(stream, address, slot);
             }
         };
-        let lame_duck = self.shared.config.lame_duck;
+        let drain_delay = self.shared.config.drain_delay;
         let mut over = pin!(async {
             self.shared.shutdown.cancelled().await;
-            tokio::time::sleep(lame_duck).await;
+            tokio::time::sleep(drain_delay).await;
         });
         loop {
             tokio::select! {
@@ -199,7 +199,7 @@ impl Server {
         let running = &self.shared.running;
         running.close();
         let finished = async { tokio::join!(connections.ended(), running.wait()) };
-        if tokio::time::timeout(DRAIN.saturating_sub(lame_duck), finished).await.is_err() {
+        if tokio::time::timeout(DRAIN.saturating_sub(drain_delay), finished).await.is_err() {
             tracing::warn!("requests in flight did not finish in {} s", DRAIN.as_secs());
         }
         for task in [Some(chores), Some(indexing), Some(listener), watched, self.bus].into_iter().flatten() {
@@ -209,7 +209,7 @@ impl Server {
             tokio::join!(
                 self.shared.auth.write_uses(),
                 self.shared.sessions.write_uses(),
-                self.shared.addresses.tell()
+                self.shared.addresses.write_to_audit()
             )
         };
         if tokio::time::timeout(LAST_NOTES, notes).await.is_err() {
@@ -289,7 +289,7 @@ async fn chores(shared: Arc<Shared>) {
             _ = uses.tick() => {
                 shared.auth.write_uses().await;
                 shared.sessions.write_uses().await;
-                shared.addresses.tell().await;
+                shared.addresses.write_to_audit().await;
                 // Also without requests to `/health`: the log then shows when the schema disappeared and returned.
                 let _health = shared.database.health().await;
             }
@@ -316,16 +316,16 @@ async fn heed(shared: Arc<Shared>) {
     let mut signals = shared.signals.subscribe();
     loop {
         match signals.recv().await {
-            Ok(Signal::KeyChanged { hash, .. }) => {
+            Ok(Invalidation::KeyChanged { hash, .. }) => {
                 if let Some(hash) = KeyHash::from_hex(&hash) {
                     shared.auth.forget(&hash);
                 }
             }
-            Ok(Signal::SessionChanged { session, .. }) => shared.sessions.forget(session),
-            Ok(Signal::CallCancelled { session, key, request }) => {
+            Ok(Invalidation::SessionChanged { session, .. }) => shared.sessions.forget(session),
+            Ok(Invalidation::CallCancelled { session, key, request }) => {
                 shared.calls.cancel(session, key.map(KeyId), &request);
             }
-            Ok(Signal::NewsMissed) | Err(RecvError::Lagged(_)) => {
+            Ok(Invalidation::NewsMissed) | Err(RecvError::Lagged(_)) => {
                 shared.auth.forget_all();
                 shared.sessions.forget_all();
             }

@@ -2,7 +2,8 @@
 //! uses.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
+use parking_lot::Mutex;
 use std::time::{Duration, Instant};
 
 use jiff::{SignedDuration, Timestamp};
@@ -15,12 +16,12 @@ use memory_bank_core::store::{
 use serde_json::{Value, json};
 
 use crate::http::config::SESSION_LIFE;
-use crate::http::signals::{Signal, Signals};
+use crate::http::invalidation::{Invalidation, InvalidationBus};
 
 /// How long this process caches a session, in case an invalidation is lost.
-const BELIEVED: Duration = Duration::from_secs(10);
+const CACHE_TTL: Duration = Duration::from_secs(10);
 /// How many sessions this process caches.
-const REMEMBERED: usize = 20_000;
+const CACHE_CAPACITY: usize = 20_000;
 /// A session that was not used for this long is idle. Longer than a call, and than the time within which an open
 /// stream updates `last_seen`, on any replica.
 const IDLE_AFTER: SignedDuration = SignedDuration::from_secs(240);
@@ -31,7 +32,7 @@ const READ_ONLY: &str = "memory-bank/readOnly";
 
 pub(crate) struct Sessions {
     store: Arc<dyn SessionStore>,
-    signals: Arc<Signals>,
+    signals: Arc<InvalidationBus>,
     clock: Arc<dyn Clock>,
     entropy: Arc<dyn Entropy>,
     per_project: usize,
@@ -43,7 +44,7 @@ pub(crate) struct Sessions {
 impl Sessions {
     pub(crate) fn new(
         store: Arc<dyn SessionStore>,
-        signals: Arc<Signals>,
+        signals: Arc<InvalidationBus>,
         clock: Arc<dyn Clock>,
         entropy: Arc<dyn Entropy>,
         per_project: usize,
@@ -92,7 +93,7 @@ impl Sessions {
         if let Some(ended) = ended {
             tracing::info!(session = %ended, "an idle session was ended for a new one of the same key");
             self.forget(ended);
-            self.signals.send(Signal::SessionChanged { session: ended, ended: true }).await;
+            self.signals.send(Invalidation::SessionChanged { session: ended, ended: true }).await;
         }
         let id = record.id;
         self.remember(record);
@@ -107,7 +108,7 @@ impl Sessions {
     ) -> Result<Option<Arc<SessionRecord>>, StoreError> {
         let now = self.clock.now();
         let known = {
-            let cache = self.cache.lock().unwrap_or_else(PoisonError::into_inner);
+            let cache = self.cache.lock();
             // Treat a foreign session like a missing one, so that timing reveals nothing.
             let known =
                 cache.get(&id).filter(|(record, until)| *until > Instant::now() && record.belongs_to(caller));
@@ -131,7 +132,7 @@ impl Sessions {
                 at: now,
                 expires_at: lives_until(now),
             };
-            self.uses.lock().unwrap_or_else(PoisonError::into_inner).insert(id, used);
+            self.uses.lock().insert(id, used);
         }
         Ok(Some(record))
     }
@@ -146,7 +147,7 @@ impl Sessions {
     ) -> Result<Option<Arc<SessionRecord>>, StoreError> {
         let Some(record) = self.store.subscribe(caller, id, uri, subscribed).await? else { return Ok(None) };
         let record = self.remember(record);
-        self.signals.send(Signal::SessionChanged { session: id, ended: false }).await;
+        self.signals.send(Invalidation::SessionChanged { session: id, ended: false }).await;
         Ok(Some(record))
     }
 
@@ -155,30 +156,30 @@ impl Sessions {
         let ended = self.store.end(caller, id).await?;
         if ended {
             self.forget(id);
-            self.signals.send(Signal::SessionChanged { session: id, ended: true }).await;
+            self.signals.send(Invalidation::SessionChanged { session: id, ended: true }).await;
         }
         Ok(ended)
     }
 
     /// Evicts a session from the cache of this process.
     pub(crate) fn forget(&self, id: SessionId) {
-        self.cache.lock().unwrap_or_else(PoisonError::into_inner).remove(&id);
+        self.cache.lock().remove(&id);
     }
 
     /// Clears the cache, after invalidations may have been lost.
     pub(crate) fn forget_all(&self) {
-        self.cache.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        self.cache.lock().clear();
     }
 
     /// How many sessions this process caches.
     pub(crate) fn remembered(&self) -> usize {
-        self.cache.lock().unwrap_or_else(PoisonError::into_inner).len()
+        self.cache.lock().len()
     }
 
     /// Writes the sessions that were used since the last time; called periodically.
     pub(crate) async fn write_uses(&self) {
         let uses: Vec<SessionUse> =
-            self.uses.lock().unwrap_or_else(PoisonError::into_inner).drain().map(|(_, used)| used).collect();
+            self.uses.lock().drain().map(|(_, used)| used).collect();
         if uses.is_empty() {
             return;
         }
@@ -214,14 +215,14 @@ impl Sessions {
     fn remember(&self, record: SessionRecord) -> Arc<SessionRecord> {
         let record = Arc::new(record);
         let now = Instant::now();
-        let mut cache = self.cache.lock().unwrap_or_else(PoisonError::into_inner);
-        if cache.len() >= REMEMBERED {
+        let mut cache = self.cache.lock();
+        if cache.len() >= CACHE_CAPACITY {
             cache.retain(|_, (_, until)| *until > now);
-            if cache.len() >= REMEMBERED {
+            if cache.len() >= CACHE_CAPACITY {
                 cache.clear();
             }
         }
-        cache.insert(record.id, (Arc::clone(&record), now + BELIEVED));
+        cache.insert(record.id, (Arc::clone(&record), now + CACHE_TTL));
         record
     }
 }
@@ -260,7 +261,7 @@ mod tests {
         let store = Arc::new(MemorySessionStore::default());
         let replica = || {
             let (clock, entropy) = (Arc::new(SystemClock), Arc::new(SystemEntropy));
-            Sessions::new(store.clone(), Arc::new(Signals::new(None)), clock, entropy, 9, 9)
+            Sessions::new(store.clone(), Arc::new(InvalidationBus::new(None)), clock, entropy, 9, 9)
         };
         let caller = Caller::local("alice");
         for params in [json!({}), json!({"capabilities": {"roots": {}}}), json!({"capabilities": [1]})] {

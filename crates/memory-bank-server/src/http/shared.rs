@@ -12,18 +12,18 @@ use tokio_util::task::TaskTracker;
 
 use crate::http::addresses::Addresses;
 use crate::http::auth::Authenticator;
-use crate::http::calls::Calls;
 use crate::http::config::HttpConfig;
 use crate::http::connection_registry::ConnectionRegistry;
 use crate::http::events::EventLog;
 use crate::http::health::SharedProbe;
+use crate::http::in_flight::Calls;
+use crate::http::invalidation::InvalidationBus;
 use crate::http::metrics::{Metrics, StorageState};
 use crate::http::origin::OriginPolicy;
 use crate::http::redis::RedisState;
 use crate::http::reply_budget::ReplyBudget;
 use crate::http::sessions::Sessions;
-use crate::http::signals::Signals;
-use crate::http::streams::StreamSlots;
+use crate::http::sse::StreamSlots;
 use crate::http::text_index::TextIndexing;
 use crate::services::Services;
 
@@ -89,7 +89,7 @@ pub(crate) struct Shared {
     pub(crate) endings: MemoryLimiter,
     pub(crate) sessions: Sessions,
     pub(crate) events: EventLog,
-    pub(crate) signals: Arc<Signals>,
+    pub(crate) signals: Arc<InvalidationBus>,
     pub(crate) calls: Calls,
     /// Calls that continue although their client may be gone.
     pub(crate) running: TaskTracker,

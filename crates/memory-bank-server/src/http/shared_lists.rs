@@ -11,7 +11,7 @@ use http_body_util::BodyExt;
 use memory_bank_core::store::SessionRecord;
 use serde_json::{Value, json};
 
-use crate::http::mcp::{Asked, VERSION};
+use crate::http::mcp::{RequestContext, VERSION};
 use crate::http::reply::INTERNAL_ERROR;
 use crate::mcp::{ToolOptions, Toolset};
 
@@ -68,8 +68,12 @@ pub(crate) fn parse(kept: &str) -> Option<Reference> {
 }
 
 /// Makes the reply again.
-pub(crate) async fn resolve(asked: &Asked, session: &SessionRecord, reference: &Reference) -> String {
-    match make(asked, session, reference).await {
+pub(crate) async fn resolve(
+    context: &RequestContext,
+    session: &SessionRecord,
+    reference: &Reference,
+) -> String {
+    match make(context, session, reference).await {
         Some(reply) => reply,
         None => {
             let text = "this reply is not kept any more; send the request again";
@@ -79,15 +83,15 @@ pub(crate) async fn resolve(asked: &Asked, session: &SessionRecord, reference: &
     }
 }
 
-async fn make(asked: &Asked, session: &SessionRecord, reference: &Reference) -> Option<String> {
+async fn make(context: &RequestContext, session: &SessionRecord, reference: &Reference) -> Option<String> {
     let Reference { list, id, tools } = reference;
     // A newer version may store more lists than this one knows.
     if !LISTS.contains(&list.as_str()) {
         return None;
     }
     // With the options of the original request; current read-only mode applies.
-    let read_only = tools.read_only || asked.tools.read_only;
-    let asked = Asked { tools: ToolOptions { read_only, ..tools.clone() }, ..asked.clone() };
+    let read_only = tools.read_only || context.tools.read_only;
+    let context = RequestContext { tools: ToolOptions { read_only, ..tools.clone() }, ..context.clone() };
     let message = json!({"jsonrpc": "2.0", "id": id, "method": list});
     let request = Request::builder()
         .method(Method::POST)
@@ -98,7 +102,7 @@ async fn make(asked: &Asked, session: &SessionRecord, reference: &Reference) -> 
         .header(VERSION, HeaderValue::from_str(&session.protocol_version).ok()?)
         .body(())
         .ok()?;
-    let response = asked.call(request.into_parts().0, Bytes::from(message.to_string()), &message).await;
+    let response = context.call(request.into_parts().0, Bytes::from(message.to_string()), &message).await;
     let status = response.status();
     let body = response.into_body().collect().await.ok()?.to_bytes();
     if status != StatusCode::OK {

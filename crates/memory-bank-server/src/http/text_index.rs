@@ -69,7 +69,7 @@ async fn step(index: &dyn TextIndex) -> Result<u64, memory_bank_core::error::Sto
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Mutex;
+    use parking_lot::Mutex;
 
     use async_trait::async_trait;
     use memory_bank_core::error::StoreError;
@@ -87,13 +87,13 @@ mod tests {
     impl TextIndex for Fake {
         async fn index_some(&self) -> Result<(), StoreError> {
             self.steps.fetch_add(1, Ordering::Relaxed);
-            let mut waiting = self.waiting.lock().unwrap();
+            let mut waiting = self.waiting.lock();
             *waiting = waiting.saturating_sub(self.step);
             Ok(())
         }
 
         async fn count_stale(&self) -> Result<u64, StoreError> {
-            Ok((*self.waiting.lock().unwrap()).min(COUNTED))
+            Ok((*self.waiting.lock()).min(COUNTED))
         }
     }
 

@@ -2,7 +2,8 @@
 //! newer ones.
 
 use std::collections::BTreeSet;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, OnceLock};
+use parking_lot::Mutex;
 
 use memory_bank_core::caller::{Caller, ProjectId, Right};
 use memory_bank_core::document::DocumentPath;
@@ -30,7 +31,7 @@ impl Subscriptions {
     /// Subscribes to a URI.
     pub(crate) fn add(&self, uri: &str) -> Result<(), ErrorData> {
         resources::parse(uri)?;
-        let mut uris = self.uris.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut uris = self.uris.lock();
         if uris.len() >= SUBSCRIPTIONS && !uris.contains(uri) {
             let message =
                 format!("at most {SUBSCRIPTIONS} subscriptions are allowed; unsubscribe from some first");
@@ -42,7 +43,7 @@ impl Subscriptions {
 
     /// Ends a subscription.
     pub(crate) fn remove(&self, uri: &str) {
-        self.uris.lock().unwrap_or_else(PoisonError::into_inner).remove(uri);
+        self.uris.lock().remove(uri);
     }
 
     /// Starts to forward changes to the client, once.
@@ -70,11 +71,10 @@ impl Subscriptions {
     }
 
     /// Notifies the client; false when it is gone.
-    async fn forward(&self, peer: &Peer<RoleServer>, item: &News) -> bool {
+    async fn forward(&self, peer: &Peer<RoleServer>, item: &SubscriptionUpdate) -> bool {
         let uris: Vec<String> = self
             .uris
             .lock()
-            .unwrap_or_else(PoisonError::into_inner)
             .iter()
             .filter(|uri| item.concerns(uri))
             .cloned()
@@ -125,12 +125,12 @@ pub(crate) async fn listen(services: &Services, caller: &Caller, context: &Subsc
 }
 
 /// One change, or the information that some were missed.
-enum News {
+enum SubscriptionUpdate {
     Change(Change),
     Missed,
 }
 
-impl News {
+impl SubscriptionUpdate {
     fn concerns(&self, uri: &str) -> bool {
         match self {
             Self::Change(Change::Updated(path)) => names(uri, path),
@@ -150,13 +150,13 @@ pub(crate) fn names(uri: &str, path: &DocumentPath) -> bool {
         .is_ok_and(|paths| paths.iter().any(|named| named == path || named.canonical() == canonical))
 }
 
-async fn next(news: &mut Receiver<(ProjectId, Change)>, project: ProjectId) -> Option<News> {
+async fn next(news: &mut Receiver<(ProjectId, Change)>, project: ProjectId) -> Option<SubscriptionUpdate> {
     loop {
         match news.recv().await {
-            Ok((_, Change::Missed)) => return Some(News::Missed),
-            Ok((of, change)) if of == project => return Some(News::Change(change)),
+            Ok((_, Change::Missed)) => return Some(SubscriptionUpdate::Missed),
+            Ok((of, change)) if of == project => return Some(SubscriptionUpdate::Change(change)),
             Ok(_) => {}
-            Err(RecvError::Lagged(_)) => return Some(News::Missed),
+            Err(RecvError::Lagged(_)) => return Some(SubscriptionUpdate::Missed),
             Err(RecvError::Closed) => return None,
         }
     }

@@ -22,7 +22,7 @@ impl Embedder for Lengths {
     }
     async fn passages(&self, texts: Vec<String>) -> Result<Vec<Vector>, EmbedError> {
         self.calls.fetch_add(1, Ordering::SeqCst);
-        if let Some(error) = self.down.lock().unwrap().clone() {
+        if let Some(error) = self.down.lock().clone() {
             return Err(error);
         }
         if texts.iter().any(|text| text == "bad") {
@@ -64,7 +64,7 @@ impl VectorProject for Texts {
         Ok(Progress::Ready)
     }
     async fn count(&self) -> DenseCount {
-        let (left, kept) = (self.left.lock().unwrap().len(), self.kept.lock().unwrap().len());
+        let (left, kept) = (self.left.lock().len(), self.kept.lock().len());
         DenseCount { passages: left + kept, vectors: kept, ..DenseCount::default() }
     }
     async fn missing(
@@ -74,13 +74,13 @@ impl VectorProject for Texts {
         _bytes: usize,
         skipped: &HashSet<UnitHash>,
     ) -> Result<Vec<Passage>, StoreError> {
-        let left = self.left.lock().unwrap();
+        let left = self.left.lock();
         Ok(left.iter().filter(|one| !skipped.contains(&one.hash)).take(most).cloned().collect())
     }
     async fn keep(&self, _model: &ModelId, made: Vec<(UnitHash, Vector)>) -> Result<Progress, StoreError> {
-        self.order.lock().unwrap().push(self.name);
-        self.left.lock().unwrap().retain(|one| made.iter().all(|(hash, _)| *hash != one.hash));
-        self.kept.lock().unwrap().extend(made.into_iter().map(|(hash, _)| hash));
+        self.order.lock().push(self.name);
+        self.left.lock().retain(|one| made.iter().all(|(hash, _)| *hash != one.hash));
+        self.kept.lock().extend(made.into_iter().map(|(hash, _)| hash));
         Ok(Progress::Ready)
     }
     async fn close(&self, _model: &ModelId) {
@@ -111,8 +111,8 @@ async fn a_large_project_does_not_keep_a_small_one_waiting() {
     maker.request("large", large.clone());
     maker.request("small", small.clone());
     until("the end", || maker.usage().projects == 0).await;
-    assert_eq!((large.kept.lock().unwrap().len(), small.kept.lock().unwrap().len()), (400, 8));
-    let order = order.lock().unwrap();
+    assert_eq!((large.kept.lock().len(), small.kept.lock().len()), (400, 8));
+    let order = order.lock();
     let last_of_small = order.iter().rposition(|name| *name == "small").unwrap();
     assert!(last_of_small < 5, "{last_of_small}");
     assert_eq!((maker.usage().made, maker.usage().waiting, maker.usage().failed), (408, 0, 0));
@@ -122,14 +122,14 @@ async fn a_large_project_does_not_keep_a_small_one_waiting() {
 async fn an_embedder_that_is_down_is_tried_again_ever_more_seldom_and_nothing_is_lost() {
     let project = Texts::new("one", &texts("t", 8), &Arc::default());
     let embedder = Arc::new(Lengths::default());
-    *embedder.down.lock().unwrap() = Some(EmbedError::Temporary("down".to_owned()));
+    *embedder.down.lock() = Some(EmbedError::Temporary("down".to_owned()));
     let maker = Maker::new(embedder.clone(), MakerOptions::default());
     maker.request("one", project.clone());
     tokio::time::sleep(Duration::from_secs(3600)).await;
     let usage = maker.usage();
     assert_eq!((usage.made, usage.waiting, usage.last_error.as_deref()), (0, 8, Some("down")));
     assert!((10..40).contains(&usage.failed), "{}", usage.failed);
-    *embedder.down.lock().unwrap() = None;
+    *embedder.down.lock() = None;
     until("the end", || maker.usage().projects == 0).await;
     assert_eq!((maker.usage().made, maker.usage().last_error), (8, None));
 }
@@ -143,19 +143,19 @@ async fn one_text_that_the_model_refuses_does_not_stop_the_others() {
     maker.request("one", project.clone());
     until("the end", || maker.usage().projects == 0).await;
     assert_eq!((maker.usage().made, maker.usage().failed), (6, 1));
-    assert_eq!(project.left.lock().unwrap().len(), 1);
+    assert_eq!(project.left.lock().len(), 1);
 }
 
 #[tokio::test(start_paused = true)]
 async fn settings_that_do_not_work_skip_no_text_and_are_tried_seldom() {
     let project = Texts::new("one", &texts("t", 8), &Arc::default());
     let embedder = Arc::new(Lengths::default());
-    *embedder.down.lock().unwrap() = Some(EmbedError::Permanent("wrong key".to_owned()));
+    *embedder.down.lock() = Some(EmbedError::Permanent("wrong key".to_owned()));
     let maker = Maker::new(embedder.clone(), MakerOptions::default());
     maker.request("one", project.clone());
     tokio::time::sleep(Duration::from_secs(3000)).await;
     assert!(embedder.calls.load(Ordering::SeqCst) <= 22, "{embedder:?}");
-    *embedder.down.lock().unwrap() = None;
+    *embedder.down.lock() = None;
     until("the end", || maker.usage().projects == 0).await;
     assert_eq!(maker.usage().made, 8);
 }

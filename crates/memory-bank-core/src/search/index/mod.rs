@@ -14,7 +14,8 @@ mod rank;
 mod vocabulary;
 
 use std::collections::{HashMap, HashSet, VecDeque};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
+use parking_lot::Mutex;
 
 use jiff::Timestamp;
 
@@ -45,7 +46,7 @@ const SOURCE_BYTES: usize = 256;
 const NAMED_BYTES: usize = 48;
 /// From this many units on, units are added and removed together: each list of postings is then put in order once,
 /// instead of once for each unit.
-const TOGETHER: usize = 32;
+const MERGE_AT_LEAST: usize = 32;
 
 /// The units of one project, ready to be searched.
 #[derive(Debug, Default)]
@@ -321,7 +322,7 @@ impl Index {
             .collect();
         self.free_all(known.into_values().flatten().collect());
         let mut unordered =
-            (kept.iter().filter(|kept| kept.is_none()).count() >= TOGETHER).then(HashSet::new);
+            (kept.iter().filter(|kept| kept.is_none()).count() >= MERGE_AT_LEAST).then(HashSet::new);
         let slots: Vec<u32> = units
             .iter()
             .zip(languages)
@@ -456,7 +457,7 @@ impl Index {
     /// Takes units out. Many are taken out of a list of postings in one pass over it.
     fn free_all(&mut self, mut slots: Vec<u32>) {
         slots.sort_unstable();
-        let together = slots.len() >= TOGETHER;
+        let together = slots.len() >= MERGE_AT_LEAST;
         let mut terms: [HashSet<u32>; 2] = Default::default();
         // From the last to the first, so that they are handed out again from the first to the last.
         for at in slots.iter().rev() {

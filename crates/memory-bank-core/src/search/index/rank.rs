@@ -2,7 +2,7 @@
 
 use std::cmp::Ordering;
 use std::collections::HashSet;
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 
 use super::vocabulary::{Form, Scope};
 use super::{Index, Slot, SourceId};
@@ -131,14 +131,14 @@ impl Index {
 
     fn borrow_scratch(&self) -> Scratch {
         let mut scratch =
-            self.scratch.lock().unwrap_or_else(PoisonError::into_inner).pop().unwrap_or_default();
+            self.scratch.lock().pop().unwrap_or_default();
         scratch.row_of.resize(self.slots.len(), 0);
         scratch
     }
 
     /// What the memory takes that queries use one after the other.
     pub(super) fn scratch_bytes(&self) -> usize {
-        self.scratch.lock().unwrap_or_else(PoisonError::into_inner).iter().map(Scratch::bytes).sum()
+        self.scratch.lock().iter().map(Scratch::bytes).sum()
     }
 }
 
@@ -327,7 +327,7 @@ impl Drop for Scored<'_> {
         if scratch.worth.capacity() * size_of::<f32>() > KEPT_BYTES {
             scratch.worth = Vec::new();
         }
-        let mut kept = self.index.scratch.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut kept = self.index.scratch.lock();
         if kept.len() < SCRATCHES {
             kept.push(scratch);
         }

@@ -521,20 +521,20 @@ impl<'a> Packer<'a> {
             (self.excerpts_left_out, "excerpts"),
             (self.attrs_left_out, "attrs"),
         ];
-        let mut said: Vec<String> = counts
+        let mut message: Vec<String> = counts
             .iter()
             .filter(|(count, _)| *count > 0)
             .map(|(count, what)| format!("{count} {what}"))
             .collect();
         if self.material.graph.more {
-            said.push("more of the graph".to_owned());
+            message.push("more of the graph".to_owned());
         }
         if self.texts_cut > 0 {
-            said.push(format!("ends of {} texts", self.texts_cut));
+            message.push(format!("ends of {} texts", self.texts_cut));
         }
         let budget = &mut self.context.budget;
-        budget.truncated = !said.is_empty();
-        budget.left_out = (!said.is_empty()).then(|| said.join(", "));
+        budget.truncated = !message.is_empty();
+        budget.left_out = (!message.is_empty()).then(|| message.join(", "));
         budget.used_chars = 0;
         // The number of digits counts too.
         for _ in 0..3 {

@@ -8,7 +8,7 @@ use memory_bank_core::store::{DocumentSearch, NoSink, SearchStore};
 use memory_bank_vectors::{Maker, MakerOptions};
 
 use super::*;
-use crate::bank::Surroundings;
+use crate::bank::Deps;
 use crate::search::FolderIndexes;
 
 #[derive(Debug, Default)]
@@ -34,7 +34,7 @@ impl Embedder for Lengths {
 /// Searches the bank in a process of its own, as it were, and says how many vectors were made.
 async fn made(path: &std::path::Path, model: &'static str) -> u64 {
     let (clock, entropy) = (Arc::new(SystemClock), Arc::new(SystemEntropy));
-    let around = Surroundings { clock, entropy, sink: Arc::new(NoSink) };
+    let deps = Deps { clock, entropy, sink: Arc::new(NoSink) };
     let short = Duration::from_millis(5);
     let maker = Maker::new(
         Arc::new(Lengths(AtomicU64::default(), model)),
@@ -42,7 +42,7 @@ async fn made(path: &std::path::Path, model: &'static str) -> u64 {
     );
     let indexes = Arc::new(FolderIndexes::default());
     indexes.maker.set(maker.clone()).unwrap();
-    let bank = FolderBank::new(path.to_owned(), path.parent().unwrap().to_owned(), around).sharing(&indexes);
+    let bank = FolderBank::new(path.to_owned(), path.parent().unwrap().to_owned(), deps).sharing(&indexes);
     let wanted = DocumentSearch {
         query: Query::parse("harbour").unwrap(),
         files: Vec::new(),
@@ -53,7 +53,7 @@ async fn made(path: &std::path::Path, model: &'static str) -> u64 {
     bank.search_documents(&Caller::local("me"), &wanted).await.unwrap();
     for _ in 0..3000 {
         if maker.usage().projects == 0 {
-            let count = bank.search.followed.read().unwrap().index.dense_count();
+            let count = bank.search.followed.read().index.dense_count();
             assert_eq!((count.passages, count.vectors), (10, 10));
             return maker.usage().made;
         }

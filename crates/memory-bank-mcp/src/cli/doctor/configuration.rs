@@ -10,12 +10,12 @@ const BESIDE_INDEXES: u64 = 256 * 1024 * 1024;
 
 /// Reports what is served.
 pub(crate) fn served(settings: &Settings, findings: &mut Findings) {
-    let said = match settings.database.as_ref().map(|database| database.provider) {
+    let message = match settings.database.as_ref().map(|database| database.provider) {
         None => "all variables are valid; the server serves a folder",
         Some(Provider::Postgres) => "all variables are valid; the server uses PostgreSQL",
         Some(Provider::Supabase) => "all variables are valid; the server uses Supabase",
     };
-    findings.ok("configuration", said);
+    findings.ok("configuration", message);
 }
 
 /// Compares the memory for search indexes with that of the process.
@@ -96,13 +96,13 @@ mod tests {
         let given = ["MCP_PROT", "DATABASE_URI", "ALLOWED_HOST", "MCP_PORT", "PATH", "HOME_PORT", "PG_PORT"];
         let mut findings = Findings::default();
         misspelt(given.iter().map(|name| (OsString::from(name), OsString::new())), &mut findings);
-        let said = findings.text();
+        let message = findings.text();
         for pair in
             [("MCP_PROT", "MCP_PORT"), ("DATABASE_URI", "DATABASE_URL"), ("ALLOWED_HOST", "ALLOWED_HOSTS")]
         {
-            assert!(said.contains(&format!("`{}` is not a variable", pair.0)), "{said}");
-            assert!(said.contains(&format!("`{}`?", pair.1)), "{said}");
+            assert!(message.contains(&format!("`{}` is not a variable", pair.0)), "{message}");
+            assert!(message.contains(&format!("`{}`?", pair.1)), "{message}");
         }
-        assert_eq!(findings.count(Level::Warning), 3, "{said}");
+        assert_eq!(findings.count(Level::Warning), 3, "{message}");
     }
 }

@@ -24,7 +24,7 @@ const VERSIONS: std::ops::RangeInclusive<i32> = 15..=18;
 const SLOW: Duration = Duration::from_millis(50);
 
 /// Checks the database, and a key in it.
-pub(crate) async fn look(
+pub(crate) async fn check(
     wanted: &DatabaseSettings,
     settings: &Settings,
     key: Option<&str>,
@@ -161,17 +161,17 @@ fn server(
         ),
     }
     let pool = i64::try_from(wanted.connections).unwrap_or(i64::MAX);
-    let said = format!(
+    let message = format!(
         "{pool} connections for this server, {connections_allowed} for all of the database's clients"
     );
     if pool.saturating_add(5) > *connections_allowed {
         findings.warning(
             "database.connections",
-            said,
+            message,
             "lower `DB_MAX_CONNECTIONS`, or raise `max_connections`",
         );
     } else {
-        findings.ok("database.connections", said);
+        findings.ok("database.connections", message);
     }
 }
 
@@ -250,12 +250,12 @@ async fn schema(database: &Database, provider: Provider, findings: &mut Findings
         findings.ok("database.migrations", format!("all {} are applied", migrations.len()));
         return true;
     }
-    let said = lacking(&missing);
+    let message = lacking(&missing);
     match provider {
-        Provider::Supabase => findings.error("database.migrations", said, how_to_set_up(&missing)),
+        Provider::Supabase => findings.error("database.migrations", message, how_to_set_up(&missing)),
         Provider::Postgres => findings.warning(
             "database.migrations",
-            said,
+            message,
             format!("{}; the server does this at its start, if its role may", how_to_set_up(&missing)),
         ),
     }
@@ -278,7 +278,7 @@ async fn kept(database: &Database, retention: Duration, findings: &mut Findings)
         0 => "0 events for replay".to_owned(),
         events => format!("{events} events for replay, from {} to {}", when(kept.oldest), when(kept.newest)),
     };
-    let said = format!("{events}; {} sessions, {} of them expired", kept.sessions, kept.expired_sessions);
+    let message = format!("{events}; {} sessions, {} of them expired", kept.sessions, kept.expired_sessions);
     // Clean-up runs every few minutes. Events are deleted with their partition, whose width is a 24th of the
     // retention, rounded up to hours.
     let wide = retention.as_secs().div_ceil(24 * 3600).max(1);
@@ -290,11 +290,11 @@ async fn kept(database: &Database, retention: Duration, findings: &mut Findings)
     if overdue {
         findings.warning(
             "database.events",
-            format!("{said}; some are older than `EVENT_RETENTION_HOURS`"),
+            format!("{message}; some are older than `EVENT_RETENTION_HOURS`"),
             "no server has cleaned up recently: check whether one runs, and its log",
         );
     } else {
-        findings.ok("database.events", said);
+        findings.ok("database.events", message);
     }
 }
 
@@ -355,20 +355,20 @@ async fn stored(database: &Database, default_quota: u64, findings: &mut Findings
         .collect();
     fullest.sort_by(|(one, _), (other, _)| other.total_cmp(one));
     let is_full = fullest.first().is_some_and(|(full, _)| *full >= 0.9);
-    let mut said: Vec<String> = fullest.into_iter().take(NAMED).map(|(_, text)| text).collect();
+    let mut message: Vec<String> = fullest.into_iter().take(NAMED).map(|(_, text)| text).collect();
     if projects.len() > NAMED {
-        said.push(format!("{} more", projects.len() - NAMED));
+        message.push(format!("{} more", projects.len() - NAMED));
     }
     if is_full {
         findings.warning(
             "database.quota",
-            said.join("; "),
+            message.join("; "),
             "delete or shorten documents, or raise the quota with `memory-bank-mcp projects set-quota`",
         );
-    } else if said.is_empty() {
+    } else if message.is_empty() {
         findings.ok("database.quota", "there are no projects yet");
     } else {
-        findings.ok("database.quota", said.join("; "));
+        findings.ok("database.quota", message.join("; "));
     }
 }
 

@@ -16,7 +16,7 @@ const SLOW: Duration = Duration::from_millis(150);
 const QUERY_WAIT: Duration = Duration::from_secs(10);
 
 /// Looks at the model; gives it if it can be used.
-pub(crate) async fn look(findings: &mut Findings) -> Option<ModelId> {
+pub(crate) async fn check(findings: &mut Findings) -> Option<ModelId> {
     let embedder = match embedder::open() {
         Ok(None) => return None,
         Ok(Some(embedder)) => embedder,

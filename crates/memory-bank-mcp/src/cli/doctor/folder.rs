@@ -12,7 +12,7 @@ use crate::cli::doctor::key;
 use crate::cli::serve::{project, state_folder};
 
 /// Checks the folder, and a key of it.
-pub(crate) async fn look(cli: &Cli, key: Option<&str>, findings: &mut Findings) {
+pub(crate) async fn check(cli: &Cli, key: Option<&str>, findings: &mut Findings) {
     let project = match project(cli) {
         Ok(project) => project,
         Err(error) => return findings.error("folder", format!("{error:#}"), "correct `--path`"),
@@ -51,16 +51,16 @@ pub(crate) async fn look(cli: &Cli, key: Option<&str>, findings: &mut Findings) 
             );
         }
     }
-    look_at_keys(cli, &project, key, findings).await;
+    check_keys(cli, &project, key, findings).await;
 }
 
 /// Checks that only the owner can read the keys. Nothing is created or moved.
-async fn look_at_keys(cli: &Cli, project: &Path, key: Option<&str>, findings: &mut Findings) {
+async fn check_keys(cli: &Cli, project: &Path, key: Option<&str>, findings: &mut Findings) {
     let state = match state_folder(cli) {
         Ok(state) => state,
         Err(error) => return findings.error("folder.keys", format!("{error:#}"), "set a folder for them"),
     };
-    let found = match FolderKeys::look(project, &cli.folder, &cli.username, &state) {
+    let found = match FolderKeys::check(project, &cli.folder, &cli.username, &state) {
         Ok(found) => found,
         Err(error) => {
             return findings.error("folder.keys", error.to_string(), "repair or remove the file of the keys");

@@ -33,7 +33,7 @@ pub(crate) async fn run(cli: &Cli, arguments: &DoctorArguments, output: Output) 
     configuration::misspelt(std::env::vars_os(), &mut findings);
     match Settings::read(&config::environment) {
         Ok(settings) => {
-            look(cli, &settings, key.as_deref(), &mut findings).await;
+            check(cli, &settings, key.as_deref(), &mut findings).await;
         }
         Err(error) => findings.error(
             "configuration",
@@ -49,10 +49,10 @@ pub(crate) async fn run(cli: &Cli, arguments: &DoctorArguments, output: Output) 
     }
 }
 
-async fn look(cli: &Cli, settings: &Settings, key: Option<&str>, findings: &mut Findings) {
+async fn check(cli: &Cli, settings: &Settings, key: Option<&str>, findings: &mut Findings) {
     configuration::served(settings, findings);
     configuration::index_memory(settings, configuration::allowed_memory(), findings);
-    let model = embeddings::look(findings).await;
+    let model = embeddings::check(findings).await;
     // The slow parts wait side by side; what they find is told in order.
     let (mut of_database, mut of_redis, mut of_network) =
         (Findings::default(), Findings::default(), Findings::default());
@@ -60,18 +60,18 @@ async fn look(cli: &Cli, settings: &Settings, key: Option<&str>, findings: &mut 
         async {
             match &settings.database {
                 Some(database) => {
-                    database::look(database, settings, key, model.as_ref(), &mut of_database).await
+                    database::check(database, settings, key, model.as_ref(), &mut of_database).await
                 }
                 None => {
-                    folder::look(cli, key, &mut of_database).await;
+                    folder::check(cli, key, &mut of_database).await;
                     if let Some(model) = &model {
                         embeddings::of_folder(cli, model, &mut of_database).await;
                     }
                 }
             }
         },
-        redis::look(settings, &mut of_redis),
-        network::look(&settings.http, &mut of_network),
+        redis::check(settings, &mut of_redis),
+        network::check(&settings.http, &mut of_network),
     );
     findings.extend(of_database);
     findings.extend(of_redis);

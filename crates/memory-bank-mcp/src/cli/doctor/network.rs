@@ -9,7 +9,7 @@ use crate::cli::doctor::findings::Findings;
 use crate::cli::health;
 
 /// Checks the address, the hosts and the origins.
-pub(crate) async fn look(config: &HttpConfig, findings: &mut Findings) {
+pub(crate) async fn check(config: &HttpConfig, findings: &mut Findings) {
     port(config.listen, findings).await;
     hosts(config, findings);
     if config.allowed_origins.iter().any(|origin| origin == "*") {
@@ -30,10 +30,10 @@ pub(crate) async fn look(config: &HttpConfig, findings: &mut Findings) {
 }
 
 async fn port(listen: SocketAddr, findings: &mut Findings) {
-    let Err(said) = TcpListener::bind(listen).await else {
+    let Err(message) = TcpListener::bind(listen).await else {
         return findings.ok("address", format!("{listen} is free to listen on"));
     };
-    match said.kind() {
+    match message.kind() {
         std::io::ErrorKind::AddrInUse => match status(listen).await {
             Some(status) => {
                 findings.ok(
@@ -57,7 +57,7 @@ async fn port(listen: SocketAddr, findings: &mut Findings) {
             format!("this machine does not have the address of {listen}"),
             "set `MCP_HOST` to 0.0.0.0, or to an address of this machine",
         ),
-        _ => findings.error("address", format!("{listen}: {said}"), "correct `MCP_HOST` and `MCP_PORT`"),
+        _ => findings.error("address", format!("{listen}: {message}"), "correct `MCP_HOST` and `MCP_PORT`"),
     }
 }
 

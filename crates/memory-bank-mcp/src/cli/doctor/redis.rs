@@ -13,7 +13,7 @@ use crate::config::{RedisSettings, Settings};
 const SLOW: Duration = Duration::from_millis(20);
 
 /// Checks Redis, if it is configured.
-pub(crate) async fn look(settings: &Settings, findings: &mut Findings) {
+pub(crate) async fn check(settings: &Settings, findings: &mut Findings) {
     let Some(RedisSettings { url, prefix }) = &settings.redis else {
         if settings.database.is_some() {
             findings.warning(
@@ -29,7 +29,7 @@ pub(crate) async fn look(settings: &Settings, findings: &mut Findings) {
         Err(error) => return findings.error("redis", error.to_string(), "correct `REDIS_URL`"),
     };
     match redis.inspect().await {
-        Ok(facts) => tell(&facts, findings),
+        Ok(facts) => report_facts(&facts, findings),
         Err(fault) => {
             let advice = match &fault {
                 RedisFault::Unreachable(_) => {
@@ -49,7 +49,7 @@ pub(crate) async fn look(settings: &Settings, findings: &mut Findings) {
     }
 }
 
-fn tell(facts: &RedisFacts, findings: &mut Findings) {
+fn report_facts(facts: &RedisFacts, findings: &mut Findings) {
     let version = if facts.version.is_empty() { "without a version" } else { &facts.version };
     if facts.major != 0 && facts.major < 6 {
         findings.warning("redis", format!("Redis {version} answers, and is old"), "use Redis 7 or later");
@@ -81,22 +81,23 @@ fn memory(facts: &RedisFacts, findings: &mut Findings) {
             format!("{} MiB used, no limit set; all entries expire", mib(facts.used_memory)),
         );
     }
-    let said = format!("{} of {} MiB used, policy {policy}", mib(facts.used_memory), mib(facts.max_memory));
+    let message =
+        format!("{} of {} MiB used, policy {policy}", mib(facts.used_memory), mib(facts.max_memory));
     if policy == "noeviction" {
         findings.warning(
             "redis.memory",
-            format!("{said}: when it is full, it refuses writes and limits are not counted"),
+            format!("{message}: when it is full, it refuses writes and limits are not counted"),
             "CONFIG SET maxmemory-policy allkeys-lru",
         );
     } else if *evicted_keys > 0 {
         findings.warning(
             "redis.memory",
             format!(
-                "{said}; {evicted_keys} keys were evicted for lack of memory: limits and sessions are lost early"
+                "{message}; {evicted_keys} keys were evicted for lack of memory: limits and sessions are lost early"
             ),
             "raise maxmemory",
         );
     } else {
-        findings.ok("redis.memory", said);
+        findings.ok("redis.memory", message);
     }
 }

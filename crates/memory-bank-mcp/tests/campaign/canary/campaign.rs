@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::Arc;
+use parking_lot::{Mutex, RwLock};
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
@@ -126,7 +127,7 @@ impl Campaign {
 
     /// A persona by chance. Owners are picked more often, since they alone may do everything.
     fn pick_persona(&self, random: &mut Random, owner: bool) -> Arc<Persona> {
-        let personas = self.personas.read().unwrap_or_else(PoisonError::into_inner);
+        let personas = self.personas.read();
         let owners: Vec<_> = personas.iter().filter(|persona| persona.is_owner).collect();
         Arc::clone(if !owners.is_empty() && (owner || random.chance(35)) {
             *random.pick(&owners)

@@ -161,7 +161,7 @@ impl Faults<'_> {
         let reads = key_in_use.access().reads;
         key_in_use.change(reads, true);
         self.use_everywhere(key_in_use);
-        let mut personas = self.campaign.personas.write().unwrap();
+        let mut personas = self.campaign.personas.write();
         let void: Vec<usize> = (0..personas.len()).filter(|at| personas[*at].access().void).collect();
         if void.len() > VOID {
             personas.remove(void[0]);
@@ -199,7 +199,7 @@ impl Faults<'_> {
         };
         made("owner");
         let persona = {
-            let personas = self.campaign.personas.read().unwrap();
+            let personas = self.campaign.personas.read();
             Arc::clone(personas.iter().find(|persona| persona.name == name).unwrap())
         };
         self.use_everywhere(&persona);

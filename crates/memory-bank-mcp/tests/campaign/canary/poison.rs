@@ -27,7 +27,7 @@ pub(crate) fn copy_key(faults: &mut Faults<'_>) {
     let victim = owner(faults.campaign, 1 - tenant);
     for own_id in [false, true] {
         let Some(bait) = faults.create_key(tenant, "") else { return };
-        faults.campaign.personas.write().unwrap().retain(|persona| persona.key_id != bait.key_id);
+        faults.campaign.personas.write().retain(|persona| persona.key_id != bait.key_id);
         let Some(mut copied) = cached(faults, &victim.key) else { return };
         if own_id {
             copied["identity"]["key"] = json!(bait.key_id);

@@ -59,7 +59,7 @@ fn run(text: impl Fn(&[Tenant; 2]) -> String) -> Campaign {
     campaign.tools = vec![json!({"name": "get_instructions", "inputSchema": {"type": "object"}})];
     for scopes in ["", "write"] {
         let persona = Persona::new(format!("p, {scopes}"), 0, "k".to_owned(), "i".to_owned(), scopes);
-        campaign.personas.write().unwrap().push(Arc::new(persona));
+        campaign.personas.write().push(Arc::new(persona));
     }
     campaign.run(|| {});
     assert!(locked(&campaign.tally).total().succeeded > 40);

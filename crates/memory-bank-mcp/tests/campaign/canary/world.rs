@@ -85,7 +85,7 @@ impl World {
 
 /// The owner of a project, with the key that may do everything.
 pub(crate) fn owner(campaign: &Campaign, tenant: usize) -> Arc<Persona> {
-    let personas = campaign.personas.read().unwrap();
+    let personas = campaign.personas.read();
     Arc::clone(personas.iter().find(|persona| persona.name == OWNERS[tenant]).expect("an owner"))
 }
 
@@ -129,7 +129,7 @@ pub(crate) fn add(
     let mut persona = Persona::new(name, tenant, text("key"), text("id"), scopes);
     persona.is_owner = OWNERS[tenant] == persona.name;
     let persona = Arc::new(persona);
-    campaign.personas.write().unwrap().push(Arc::clone(&persona));
+    campaign.personas.write().push(Arc::clone(&persona));
     persona
 }
 

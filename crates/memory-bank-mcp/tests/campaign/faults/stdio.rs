@@ -4,7 +4,8 @@ use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::mpsc::{Receiver, channel};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
+use parking_lot::Mutex;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
@@ -30,7 +31,7 @@ pub(crate) struct KillHandle(Arc<Mutex<Child>>);
 impl KillHandle {
     /// Kills it as `kill -9` does.
     pub(crate) fn kill(&self) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).kill().unwrap();
+        self.0.lock().kill().unwrap();
     }
 }
 
@@ -64,7 +65,7 @@ impl Process {
 
     /// Whether it has ended.
     pub(crate) fn is_dead(&self) -> bool {
-        self.child.lock().unwrap_or_else(PoisonError::into_inner).try_wait().unwrap().is_some()
+        self.child.lock().try_wait().unwrap().is_some()
     }
 
     /// Calls a tool and waits for the answer.
@@ -90,7 +91,7 @@ impl Process {
 
 impl Drop for Process {
     fn drop(&mut self) {
-        let mut child = self.child.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut child = self.child.lock();
         let _ended = child.kill();
         let _ended = child.wait();
     }

@@ -340,7 +340,7 @@ impl Gauges {
         }
         if let Some((up, state)) = reading.redis {
             self.redis_up.set(i64::from(up));
-            self.redis_breaker.set(i64::from(state.resting));
+            self.redis_breaker.set(i64::from(state.is_open));
             for (result, count) in [("ok", state.ok), ("failed", state.failed), ("skipped", state.skipped)] {
                 let counter = self.redis_calls.get_or_create(&Result_ { result });
                 counter.inner().fetch_max(count, Ordering::Relaxed);

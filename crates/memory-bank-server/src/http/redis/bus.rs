@@ -18,8 +18,8 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::{mpsc, oneshot};
 use uuid::Uuid;
 
+use crate::http::invalidation::{Invalidation, InvalidationBus, Peers};
 use crate::http::redis::link::Link;
-use crate::http::signals::{Others, Signal, Signals};
 use crate::hub::Hub;
 
 /// How many messages may wait to be published.
@@ -42,16 +42,16 @@ const ATTEMPTS: u32 = 3;
 struct Message {
     from: Uuid,
     #[serde(flatten)]
-    news: News,
+    news: BusMessage,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(tag = "news", content = "about", rename_all = "camelCase")]
-enum News {
+enum BusMessage {
     Updated(String),
     List,
     Whole,
-    Signal(Signal),
+    Invalidation(Invalidation),
     /// The sender could not publish a message.
     Missed,
 }
@@ -60,7 +60,7 @@ enum News {
 #[derive(Clone)]
 pub(super) struct Publisher {
     own: Uuid,
-    queue: mpsc::Sender<(String, News)>,
+    queue: mpsc::Sender<(String, BusMessage)>,
     link: Arc<Link>,
 }
 
@@ -83,18 +83,18 @@ impl Publisher {
     }
 
     /// Publishes an invalidation and waits for the result; false if Redis does not answer.
-    pub(super) async fn say_now(&self, signal: Signal) -> bool {
-        self.published(&self.link.key("signals", "all"), News::Signal(signal)).await
+    pub(super) async fn say_now(&self, signal: Invalidation) -> bool {
+        self.published(&self.link.key("signals", "all"), BusMessage::Invalidation(signal)).await
     }
 
     /// Publishes that a whole project changed, for a process that ends afterwards.
     pub(super) async fn say_whole(&self, project: ProjectId) -> bool {
         let channel = self.link.key("news", project.0);
-        self.at_last(async || self.published(&channel, News::Whole).await).await
+        self.at_last(async || self.published(&channel, BusMessage::Whole).await).await
     }
 
     /// Deletes a cached key and publishes the invalidation, for a process that ends afterwards.
-    pub(super) async fn say_revoked(&self, cached: &str, signal: &Signal) -> bool {
+    pub(super) async fn say_revoked(&self, cached: &str, signal: &Invalidation) -> bool {
         let once = async || {
             let deleted = self.link.ask::<i64>(redis::cmd("DEL").arg(cached)).await.is_some();
             deleted && self.say_now(signal.clone()).await
@@ -104,43 +104,44 @@ impl Publisher {
 
     /// Retries for a while, because the connection may still be opening.
     async fn at_last(&self, once: impl AsyncFn() -> bool) -> bool {
-        let said = async {
+        let published = async {
             while !once().await {
                 tokio::time::sleep(AGAIN).await;
             }
         };
-        tokio::time::timeout(LAST_WORD, said).await.is_ok()
+        tokio::time::timeout(LAST_WORD, published).await.is_ok()
     }
 
-    fn say(&self, channel: String, news: News) {
+    fn say(&self, channel: String, news: BusMessage) {
         if self.queue.try_send((channel, news)).is_err() {
             tracing::warn!(
                 "too many messages wait to be published; the other servers will read everything again"
             );
-            self.link.owe_news();
+            self.link.queue_missed_notice();
         }
     }
 
-    async fn published(&self, channel: &str, news: News) -> bool {
+    async fn published(&self, channel: &str, news: BusMessage) -> bool {
         let Ok(text) = serde_json::to_string(&Message { from: self.own, news }) else { return false };
         self.link.ask::<i64>(redis::cmd("PUBLISH").arg(channel).arg(&text)).await.is_some()
     }
 
-    async fn publish(self, mut waiting: mpsc::Receiver<(String, News)>) {
+    async fn publish(self, mut waiting: mpsc::Receiver<(String, BusMessage)>) {
         while let Some((channel, news)) = waiting.recv().await {
             let Ok(text) = serde_json::to_string(&Message { from: self.own, news }) else { continue };
-            let mut said = false;
+            let mut published = false;
             for attempt in 0..ATTEMPTS {
                 if attempt > 0 {
                     tokio::time::sleep(Duration::from_millis(20)).await;
                 }
-                said = self.link.ask::<i64>(redis::cmd("PUBLISH").arg(&channel).arg(&text)).await.is_some();
-                if said {
+                published =
+                    self.link.ask::<i64>(redis::cmd("PUBLISH").arg(&channel).arg(&text)).await.is_some();
+                if published {
                     break;
                 }
             }
-            if !said {
-                self.link.owe_news();
+            if !published {
+                self.link.queue_missed_notice();
             }
         }
     }
@@ -150,8 +151,8 @@ impl Publisher {
     async fn make_good(self) {
         let channel = self.link.key("signals", "all");
         loop {
-            self.link.owes().await;
-            while !(self.link.pay().await && self.published(&channel, News::Missed).await) {
+            self.link.wait_for_queued().await;
+            while !(self.link.flush_deletes().await && self.published(&channel, BusMessage::Missed).await) {
                 tokio::time::sleep(AGAIN).await;
             }
             tracing::info!("informed the other servers that they missed messages");
@@ -160,10 +161,10 @@ impl Publisher {
 }
 
 #[async_trait]
-impl Others for Publisher {
-    async fn tell(&self, signal: Signal) {
+impl Peers for Publisher {
+    async fn notify(&self, signal: Invalidation) {
         if !self.say_now(signal).await {
-            self.link.owe_news();
+            self.link.queue_missed_notice();
         }
     }
 }
@@ -177,9 +178,9 @@ pub(super) struct PublishingSink {
 impl ChangeSink for PublishingSink {
     fn changed(&self, project: ProjectId, change: Change) {
         let news = match &change {
-            Change::Updated(path) => News::Updated(path.to_string()),
-            Change::Whole => News::Whole,
-            _ => News::List,
+            Change::Updated(path) => BusMessage::Updated(path.to_string()),
+            Change::Whole => BusMessage::Whole,
+            _ => BusMessage::List,
         };
         self.hub.changed(project, change);
         self.publisher.say(self.publisher.link.key("news", project.0), news);
@@ -194,7 +195,7 @@ pub(crate) struct Bus {
 
 impl Bus {
     /// Runs until it is dropped. `tried` is notified when the first connection attempt succeeded or failed.
-    pub(crate) async fn run(self, hub: Arc<Hub>, signals: Arc<Signals>, tried: oneshot::Sender<()>) {
+    pub(crate) async fn run(self, hub: Arc<Hub>, signals: Arc<InvalidationBus>, tried: oneshot::Sender<()>) {
         let mut tried = Some(tried);
         let mut missed = false;
         loop {
@@ -238,14 +239,14 @@ impl Bus {
     }
 
     /// Passes on messages of other replicas, until the connection ends.
-    async fn listen(&self, mut messages: PubSubStream, hub: &Hub, signals: &Signals) {
+    async fn listen(&self, mut messages: PubSubStream, hub: &Hub, signals: &InvalidationBus) {
         let prefix = self.link.key("news", "");
         while let Some(message) = messages.next().await {
             self.heard(&message, &prefix, hub, signals);
         }
     }
 
-    fn heard(&self, message: &Msg, prefix: &str, hub: &Hub, signals: &Signals) {
+    fn heard(&self, message: &Msg, prefix: &str, hub: &Hub, signals: &InvalidationBus) {
         let Ok(Message { from, news }) = serde_json::from_slice(message.get_payload_bytes()) else {
             tracing::warn!("a message of another server could not be parsed");
             // The message may belong to a later version.
@@ -258,14 +259,14 @@ impl Bus {
         }
         let project = message.get_channel_name().strip_prefix(prefix).and_then(|id| id.parse().ok());
         match (news, project.map(ProjectId)) {
-            (News::Signal(signal), _) => signals.arrived(signal),
-            (News::Missed, _) => {
+            (BusMessage::Invalidation(signal), _) => signals.arrived(signal),
+            (BusMessage::Missed, _) => {
                 signals.missed();
                 hub.missed();
             }
-            (News::Whole, Some(project)) => hub.changed(project, Change::Whole),
-            (News::List, Some(project)) => hub.changed(project, Change::List),
-            (News::Updated(path), Some(project)) => match DocumentPath::parse(&path) {
+            (BusMessage::Whole, Some(project)) => hub.changed(project, Change::Whole),
+            (BusMessage::List, Some(project)) => hub.changed(project, Change::List),
+            (BusMessage::Updated(path), Some(project)) => match DocumentPath::parse(&path) {
                 Ok(path) => hub.changed(project, Change::Updated(path)),
                 Err(_) => hub.changed(project, Change::List),
             },

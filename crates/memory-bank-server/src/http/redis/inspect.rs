@@ -62,10 +62,10 @@ impl Redis {
     /// Redis cannot be used.
     pub async fn inspect(&self) -> Result<RedisFacts, RedisFault> {
         let whole = CONNECT + ANSWER + ANSWER;
-        tokio::time::timeout(whole, self.look()).await.unwrap_or(Err(RedisFault::Silent))
+        tokio::time::timeout(whole, self.check()).await.unwrap_or(Err(RedisFault::Silent))
     }
 
-    async fn look(&self) -> Result<RedisFacts, RedisFault> {
+    async fn check(&self) -> Result<RedisFacts, RedisFault> {
         let config = AsyncConnectionConfig::new()
             .set_connection_timeout(Some(CONNECT))
             .set_response_timeout(Some(ANSWER));

@@ -16,7 +16,7 @@ use crate::http::auth::{CacheAnswer, CacheTime, CachedKey, ENTRY_LIFE, KeyCache}
 use crate::http::redis::link::Link;
 
 /// How long an unknown key is cached.
-const DISBELIEVED: Duration = Duration::from_secs(30);
+const NEGATIVE_CACHE_TTL: Duration = Duration::from_secs(30);
 /// Shorter times are not worth a command.
 const WORTH_KEEPING: Duration = Duration::from_secs(1);
 
@@ -111,7 +111,7 @@ impl KeyCache for RedisKeys {
 }
 
 fn life(is_key: bool) -> Duration {
-    if is_key { ENTRY_LIFE } else { DISBELIEVED }
+    if is_key { ENTRY_LIFE } else { NEGATIVE_CACHE_TTL }
 }
 
 /// How long a value is still valid; none if it expired, or if its time is in the future.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
+use parking_lot::Mutex;
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
@@ -19,14 +19,14 @@ const DEADLINE: Duration = Duration::from_millis(50);
 /// Failures in a row after which the breaker opens.
 const FAILURES: u32 = 3;
 /// For how long the breaker stays open; then one command decides.
-const REST: Duration = Duration::from_secs(1);
+const BREAKER_OPEN_FOR: Duration = Duration::from_secs(1);
 /// Time-out of a connection attempt. It runs in the background; commands do not wait for it.
 const CONNECT: Duration = Duration::from_secs(2);
 
 /// How many keys may be queued for deletion. Further keys are left to expire.
-const OWED: usize = 10_000;
+const MAX_QUEUED_DELETES: usize = 10_000;
 /// How many of them one command deletes.
-const PAID_AT_ONCE: usize = 500;
+const DELETES_PER_COMMAND: usize = 500;
 
 /// Redis cannot be used as configured.
 #[derive(Debug, thiserror::Error)]
@@ -39,7 +39,7 @@ pub struct RedisError;
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct RedisState {
     /// Whether the breaker is open.
-    pub(crate) resting: bool,
+    pub(crate) is_open: bool,
     /// Commands that succeeded.
     pub(crate) ok: u64,
     /// Commands that failed or timed out.
@@ -58,10 +58,10 @@ pub(crate) struct Link {
     skipped: AtomicU64,
     began: Instant,
     /// Milliseconds after `began` until which the breaker is open.
-    rests_until: AtomicU64,
+    open_until: AtomicU64,
     /// Keys that must be evicted and could not be deleted yet.
-    owed: Mutex<BTreeSet<String>>,
-    owes: Notify,
+    queued_deletes: Mutex<BTreeSet<String>>,
+    queued: Notify,
 }
 
 impl Link {
@@ -84,9 +84,9 @@ impl Link {
             failed: AtomicU64::new(0),
             skipped: AtomicU64::new(0),
             began: Instant::now(),
-            rests_until: AtomicU64::new(0),
-            owed: Mutex::default(),
-            owes: Notify::new(),
+            open_until: AtomicU64::new(0),
+            queued_deletes: Mutex::default(),
+            queued: Notify::new(),
         })
     }
 
@@ -94,7 +94,7 @@ impl Link {
     pub(super) fn state(&self) -> RedisState {
         let now = u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX);
         RedisState {
-            resting: now < self.rests_until.load(Ordering::Relaxed),
+            is_open: now < self.open_until.load(Ordering::Relaxed),
             ok: self.answered.load(Ordering::Relaxed),
             failed: self.failed.load(Ordering::Relaxed),
             skipped: self.skipped.load(Ordering::Relaxed),
@@ -114,49 +114,49 @@ impl Link {
     /// Deletes a key: now, or as soon as Redis answers.
     pub(super) async fn delete(&self, key: String) {
         if self.ask::<()>(redis::cmd("DEL").arg(&key)).await.is_none() {
-            self.owe(key);
+            self.queue_delete(key);
         }
     }
 
     /// Stores a value for some seconds. If that fails, the existing value is deleted as soon as Redis answers.
     pub(super) async fn replace(&self, key: String, value: Vec<u8>, seconds: i64) {
         if self.ask::<()>(redis::cmd("SET").arg(&key).arg(value).arg("EX").arg(seconds)).await.is_none() {
-            self.owe(key);
+            self.queue_delete(key);
         }
     }
 
-    fn owe(&self, key: String) {
-        let mut owed = self.owed.lock().unwrap_or_else(PoisonError::into_inner);
-        if owed.len() < OWED {
-            owed.insert(key);
+    fn queue_delete(&self, key: String) {
+        let mut queued_deletes = self.queued_deletes.lock();
+        if queued_deletes.len() < MAX_QUEUED_DELETES {
+            queued_deletes.insert(key);
         } else {
             tracing::warn!("too many keys wait to be deleted from Redis; this one will expire there");
         }
-        drop(owed);
-        self.owe_news();
+        drop(queued_deletes);
+        self.queue_missed_notice();
     }
 
     /// Whether this key waits to be deleted.
     pub(super) fn is_owed(&self, key: &str) -> bool {
-        self.owed.lock().unwrap_or_else(PoisonError::into_inner).contains(key)
+        self.queued_deletes.lock().contains(key)
     }
 
     /// Notes that something could not be said to the other servers.
-    pub(super) fn owe_news(&self) {
-        self.owes.notify_one();
+    pub(super) fn queue_missed_notice(&self) {
+        self.queued.notify_one();
     }
 
     /// Returns when a deletion or a publication has failed.
-    pub(super) async fn owes(&self) {
-        self.owes.notified().await;
+    pub(super) async fn wait_for_queued(&self) {
+        self.queued.notified().await;
     }
 
     /// Deletes the queued keys; false if that still fails.
-    pub(super) async fn pay(&self) -> bool {
+    pub(super) async fn flush_deletes(&self) -> bool {
         loop {
             let some: Vec<String> = {
-                let owed = self.owed.lock().unwrap_or_else(PoisonError::into_inner);
-                owed.iter().take(PAID_AT_ONCE).cloned().collect()
+                let queued_deletes = self.queued_deletes.lock();
+                queued_deletes.iter().take(DELETES_PER_COMMAND).cloned().collect()
             };
             if some.is_empty() {
                 return true;
@@ -164,9 +164,9 @@ impl Link {
             if self.ask::<i64>(redis::cmd("DEL").arg(&some)).await.is_none() {
                 return false;
             }
-            let mut owed = self.owed.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut queued_deletes = self.queued_deletes.lock();
             for key in &some {
-                owed.remove(key);
+                queued_deletes.remove(key);
             }
         }
     }
@@ -177,16 +177,16 @@ impl Link {
         work: impl AsyncFnOnce(&mut ConnectionManager) -> RedisResult<T>,
     ) -> Option<T> {
         let now = u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX);
-        let until = self.rests_until.load(Ordering::Relaxed);
+        let until = self.open_until.load(Ordering::Relaxed);
         if now < until {
             self.skipped.fetch_add(1, Ordering::Relaxed);
             return None;
         }
         if until > 0 {
             // One command tries; if it fails, the others were spared.
-            let next = now + u64::try_from(REST.as_millis()).unwrap_or(1000);
+            let next = now + u64::try_from(BREAKER_OPEN_FOR.as_millis()).unwrap_or(1000);
             let first =
-                self.rests_until.compare_exchange(until, next, Ordering::Relaxed, Ordering::Relaxed).is_ok();
+                self.open_until.compare_exchange(until, next, Ordering::Relaxed, Ordering::Relaxed).is_ok();
             if !first {
                 self.skipped.fetch_add(1, Ordering::Relaxed);
                 return None;
@@ -201,7 +201,7 @@ impl Link {
                 if self.failures.swap(0, Ordering::Relaxed) >= FAILURES {
                     tracing::info!("Redis answers again");
                 }
-                self.rests_until.store(0, Ordering::Relaxed);
+                self.open_until.store(0, Ordering::Relaxed);
                 Some(value)
             }
             Ok(Err(error)) => {
@@ -225,8 +225,8 @@ impl Link {
         if failures == FAILURES {
             tracing::warn!(why, "Redis does not answer; continuing without it");
         }
-        let until = self.began.elapsed() + REST;
-        self.rests_until.store(u64::try_from(until.as_millis()).unwrap_or(u64::MAX), Ordering::Relaxed);
+        let until = self.began.elapsed() + BREAKER_OPEN_FOR;
+        self.open_until.store(u64::try_from(until.as_millis()).unwrap_or(u64::MAX), Ordering::Relaxed);
     }
 }
 

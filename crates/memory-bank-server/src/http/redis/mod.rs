@@ -21,8 +21,8 @@ pub use link::RedisError;
 pub(crate) use link::RedisState;
 
 use crate::http::auth::KeyCache;
+use crate::http::invalidation::{Invalidation, Peers};
 use crate::http::shared::Probe;
-use crate::http::signals::{Others, Signal};
 use crate::hub::Hub;
 pub(crate) use bus::Bus;
 use bus::Publisher;
@@ -93,14 +93,14 @@ impl Redis {
     /// seconds.
     pub async fn key_revoked(&self, hash: &KeyHash, key: KeyId) -> bool {
         let cached = keys::cached_as(&self.link, hash);
-        self.publisher.say_revoked(&cached, &Signal::key_changed(hash, Some(key.0))).await
+        self.publisher.say_revoked(&cached, &Invalidation::key_changed(hash, Some(key.0))).await
     }
 
     /// Makes running servers look up a key again after it or its member was changed elsewhere; false if Redis does
     /// not answer within three seconds.
     pub async fn key_changed(&self, hash: &KeyHash) -> bool {
         let cached = keys::cached_as(&self.link, hash);
-        self.publisher.say_revoked(&cached, &Signal::key_changed(hash, None)).await
+        self.publisher.say_revoked(&cached, &Invalidation::key_changed(hash, None)).await
     }
 
     /// Notifies the subscribers of running servers to read a whole project again; false if Redis does not answer
@@ -115,7 +115,7 @@ impl Redis {
     }
 
     /// The other replicas, as receivers of invalidations.
-    pub(crate) fn others(&self) -> Arc<dyn Others> {
+    pub(crate) fn peers(&self) -> Arc<dyn Peers> {
         Arc::new(self.publisher.clone())
     }
 }

@@ -64,7 +64,7 @@ pub(crate) async fn restore_backup(mut call: Call) -> Result<Reply, Failure> {
     let Restore { backup_id, create_pre_restore_backup } = call.parse()?;
     let id = backup_id.trim();
     if id.is_empty() {
-        return Err(Failure::said("Backup ID is required. create_backup with listOnly shows the ids."));
+        return Err(Failure::message("Backup ID is required. create_backup with listOnly shows the ids."));
     }
     let restored = call
         .bank()?

@@ -218,7 +218,7 @@ mod tests {
         }
         let text = bounded(Ok(Reply::sentence("é".repeat(90_000)))).unwrap();
         assert!(chars(&text) <= limits::REPLY_CHARS && text.text.contains("90000 characters"));
-        let error = bounded(Err(Failure::said("x".repeat(90_000)))).unwrap_err();
+        let error = bounded(Err(Failure::message("x".repeat(90_000)))).unwrap_err();
         assert!(matches!(error, Failure::Said(text) if text.len() <= limits::REPLY_CHARS));
     }
 

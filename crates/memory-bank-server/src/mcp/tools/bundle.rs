@@ -48,7 +48,7 @@ pub(crate) async fn get_context_bundle(mut call: Call) -> Result<Reply, Failure>
     let budget = max_chars.unwrap_or(UNASKED).min(replies.bytes);
     let Found { documents, warnings } = documents(&call, bank.as_ref()).await?;
     if documents.is_empty() {
-        return Err(Failure::said(
+        return Err(Failure::message(
             "No Memory Bank files found. Use initialize_memory_bank to create the core documents.",
         ));
     }

@@ -32,7 +32,7 @@ pub(super) fn yes() -> bool {
 pub(crate) async fn read_memory_bank_file(mut call: Call) -> Result<Reply, Failure> {
     let asked: ReadOne = call.parse()?;
     let filename = &asked.filename;
-    let failed = |reason: String| Failure::said(format!("Error reading file {filename}: {reason}"));
+    let failed = |reason: String| Failure::message(format!("Error reading file {filename}: {reason}"));
     let path = DocumentPath::parse(filename).map_err(|error| failed(error.to_string()))?;
     match call.bank()?.read(&call.caller, &[path]).await?.pop() {
         Some(ReadOutcome::Found(document)) => {
@@ -362,7 +362,7 @@ struct Write {
 pub(crate) async fn write_memory_bank_file(mut call: Call) -> Result<Reply, Failure> {
     let Write { filename, content, if_match_etag } = call.parse()?;
     let path = DocumentPath::parse(&filename)
-        .map_err(|error| Failure::said(format!("Error writing file {filename}: {error}")))?;
+        .map_err(|error| Failure::message(format!("Error writing file {filename}: {error}")))?;
     let mut written = None;
     let changed =
         change(&call, "Error writing file", &filename, std::slice::from_ref(&path), &mut |drafts| {
@@ -487,7 +487,7 @@ pub(crate) async fn edit_memory_bank_file(mut call: Call) -> Result<Reply, Failu
         parsed.push(edit);
     }
     let path = DocumentPath::parse(&filename)
-        .map_err(|error| Failure::said(format!("Error editing file {filename}: {error}")))?;
+        .map_err(|error| Failure::message(format!("Error editing file {filename}: {error}")))?;
     let mut edited = None;
     let changed =
         change(&call, "Error editing file", &filename, std::slice::from_ref(&path), &mut |drafts| {
@@ -526,7 +526,7 @@ struct Rename {
 /// Renames a document.
 pub(crate) async fn rename_memory_bank_file(mut call: Call) -> Result<Reply, Failure> {
     let Rename { filename, new_filename, if_match_etag } = call.parse()?;
-    let failed = |error: NameError| Failure::said(format!("Error renaming file {filename}: {error}"));
+    let failed = |error: NameError| Failure::message(format!("Error renaming file {filename}: {error}"));
     let from = DocumentPath::parse(&filename).map_err(failed)?;
     let to = DocumentPath::parse(&new_filename).map_err(failed)?;
     let paths = [from.clone(), to.clone()];
@@ -554,7 +554,7 @@ struct Delete {
 pub(crate) async fn delete_memory_bank_file(mut call: Call) -> Result<Reply, Failure> {
     let Delete { filename, if_match_etag } = call.parse()?;
     let path = DocumentPath::parse(&filename)
-        .map_err(|error| Failure::said(format!("Error deleting file {filename}: {error}")))?;
+        .map_err(|error| Failure::message(format!("Error deleting file {filename}: {error}")))?;
     let mut deleted = None;
     let changed =
         change(&call, "Error deleting file", &filename, std::slice::from_ref(&path), &mut |drafts| {

@@ -369,7 +369,7 @@ pub(crate) async fn graph_delete_entity(mut call: Call) -> Result<Reply, Failure
     let entity = entity.filter(|entity| !entity.is_empty());
     // An empty id may be a lost id of an observation; do not delete the whole entity then.
     if entity.is_some() && observation_id.as_deref().is_some_and(|id| id.trim().is_empty()) {
-        return Err(Failure::said(
+        return Err(Failure::message(
             "`observationId` is empty; give the id of the fact to delete, or leave it out to delete the whole node; \
              nothing was deleted",
         ));
@@ -509,7 +509,7 @@ pub(crate) async fn graph_add_doc_pointer(mut call: Call) -> Result<Reply, Failu
     if let Some(heading) = &heading
         && !has_heading(&content, heading)
     {
-        return Err(Failure::said(format!(
+        return Err(Failure::message(format!(
             "\"{path}\" has no heading that contains `{heading}`; leave `heading` out to point to the whole document"
         )));
     }

@@ -32,7 +32,7 @@ pub(crate) async fn switch_mode(mut call: Call) -> Result<Reply, Failure> {
     let mode: Option<Mode> = mode
         .map(|word| word.parse())
         .transpose()
-        .map_err(|error: UnknownMode| Failure::said(error.to_string()))?;
+        .map_err(|error: UnknownMode| Failure::message(error.to_string()))?;
     let before = current(&call).await?;
     // A client that must send every argument sends `false` beside a mode, without meaning it.
     let umb = umb.filter(|umb| *umb || before.umb_active || mode.is_none());
@@ -44,7 +44,7 @@ pub(crate) async fn switch_mode(mut call: Call) -> Result<Reply, Failure> {
     if let Some(mode) = mode
         && let ModeRules::Invalid(reason) = call.services.workspace.mode_rules(&call.caller, mode).await?
     {
-        return Err(Failure::said(format!(
+        return Err(Failure::message(format!(
             "Failed to switch to mode {mode}. Its rules file cannot be used: {}. It was left as it is; mend or delete it.",
             on_one_line(&reason)
         )));
@@ -52,13 +52,13 @@ pub(crate) async fn switch_mode(mut call: Call) -> Result<Reply, Failure> {
     match umb {
         Some(true) => {
             if !has_bank {
-                return Err(Failure::said(NO_BANK_A));
+                return Err(Failure::message(NO_BANK_A));
             }
             call.must_change("start an update of the memory bank")?;
             let command = umb_command.unwrap_or_else(|| "UMB".to_owned());
             check_umb(&call, mode.unwrap_or(before.mode), &command).await?;
         }
-        Some(false) if !before.umb_active => return Err(Failure::said("UMB mode is not active.")),
+        Some(false) if !before.umb_active => return Err(Failure::message("UMB mode is not active.")),
         _ => {}
     }
     if mode.is_none() && umb.is_none() {
@@ -108,7 +108,7 @@ fn on_one_line(reason: &str) -> String {
 async fn check_umb(call: &Call, mode: Mode, command: &str) -> Result<(), Failure> {
     let rules = call.services.workspace.mode_rules(&call.caller, mode).await?;
     if let ModeRules::Invalid(reason) = &rules {
-        return Err(Failure::said(format!(
+        return Err(Failure::message(format!(
             "Failed to activate UMB mode. The rules file of mode {mode} cannot be used: {}",
             on_one_line(reason)
         )));
@@ -116,7 +116,7 @@ async fn check_umb(call: &Call, mode: Mode, command: &str) -> Result<(), Failure
     if starts_umb(&rules, command) {
         return Ok(());
     }
-    Err(Failure::said(
+    Err(Failure::message(
         "Invalid UMB command. Use `UMB` or `update memory bank`, or what the mode's rules file gives as trigger.",
     ))
 }

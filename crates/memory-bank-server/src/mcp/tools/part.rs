@@ -80,7 +80,7 @@ impl ReadOne {
         put(&mut frame, "headings", json!(headings));
         let bounds = Room::of(replies, self.max_chars, &frame).bounds();
         let part = part(&document.content, selection.unwrap_or(start), bounds)
-            .map_err(|reason| Failure::said(format!("Error reading file {}: {reason}", self.filename)))?;
+            .map_err(|reason| Failure::message(format!("Error reading file {}: {reason}", self.filename)))?;
         let Part { text, from_line, from_char, lines, left } = part;
         let mut data = json!({"part": text, "fromLine": from_line, "lines": lines, "totalLines": extent.lines,
             "totalChars": extent.chars, "filename": self.filename});

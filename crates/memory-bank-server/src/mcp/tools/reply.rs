@@ -73,7 +73,7 @@ pub(crate) enum Failure {
 
 impl Failure {
     /// An `isError` reply in words, which may quote the bank.
-    pub(crate) fn said(text: impl Into<String>) -> Self {
+    pub(crate) fn message(text: impl Into<String>) -> Self {
         Self::Said(text.into())
     }
 

@@ -494,7 +494,7 @@ fn day(text: &str, is_last: bool) -> Option<Date> {
 
 fn parse(text: &str) -> Result<Query, Failure> {
     Query::parse(text).map_err(|error| match error {
-        QueryError::Blank => Failure::said(error.to_string()),
+        QueryError::Blank => Failure::message(error.to_string()),
         other => Failure::Malformed(format!("`query`: {other}")),
     })
 }

@@ -59,7 +59,7 @@ struct Think {
 pub(crate) async fn sequential_thinking(mut call: Call) -> Result<Reply, Failure> {
     let asked: Think = call.parse()?;
     if asked.reset && asked.session_id.as_deref().is_some_and(|id| id.trim().is_empty()) {
-        return Err(Failure::said(
+        return Err(Failure::message(
             "`sessionId` is empty; name the session to reset, or leave it out to reset all of them",
         ));
     }
@@ -98,7 +98,7 @@ pub(crate) async fn sequential_thinking(mut call: Call) -> Result<Reply, Failure
         .await?;
     let counted =
         outcome.ok_or_else(|| Failure::Internal("the state store did not run the change".into()))?.map_err(
-            |error| Failure::said(json!({"error": error.to_string(), "status": "failed"}).to_string()),
+            |error| Failure::message(json!({"error": error.to_string(), "status": "failed"}).to_string()),
         )?;
     Reply::json(&json!({
         "thoughtNumber": number,

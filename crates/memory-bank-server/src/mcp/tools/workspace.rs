@@ -62,7 +62,7 @@ struct SetPath {
 pub(crate) async fn set_memory_bank_path(mut call: Call) -> Result<Reply, Failure> {
     let SetPath { path } = call.parse()?;
     let location = call.services.workspace.set_path(&call.caller, path.as_deref()).await.map_err(|error| match error {
-        WorkspaceError::NotABank | WorkspaceError::NoBank => Failure::said(
+        WorkspaceError::NotABank | WorkspaceError::NoBank => Failure::message(
             "Memory Bank not found in the provided directory. Use initialize_memory_bank to create one; the bank in \
              use stays the same.",
         ),
@@ -223,7 +223,7 @@ pub(crate) async fn select_store(mut call: Call) -> Result<Reply, Failure> {
 
 async fn select(call: &Call, target: SelectTarget) -> Result<Reply, Failure> {
     let selected = call.services.workspace.select(&call.caller, target).await.map_err(|error| match error {
-        WorkspaceError::NotABank => Failure::said(
+        WorkspaceError::NotABank => Failure::message(
             "Failed to select store: the directory has no memory bank. Use initialize_memory_bank to create one; the \
              bank in use stays the same.",
         ),

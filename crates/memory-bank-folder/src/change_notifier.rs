@@ -2,14 +2,15 @@
 //! watcher sees it first.
 
 use std::collections::{BTreeSet, HashMap};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
+use parking_lot::Mutex;
 
 use memory_bank_core::caller::ProjectId;
 use memory_bank_core::document::{DocumentPath, Etag};
 use memory_bank_core::store::{Change, ChangeSink};
 
 /// The last notified state of the documents.
-pub(crate) struct News {
+pub(crate) struct ChangeNotifier {
     sink: Arc<dyn ChangeSink>,
     told: Mutex<Told>,
 }
@@ -21,13 +22,13 @@ struct Told {
     names: Option<BTreeSet<String>>,
 }
 
-impl std::fmt::Debug for News {
+impl std::fmt::Debug for ChangeNotifier {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("News").finish_non_exhaustive()
+        f.debug_struct("ChangeNotifier").finish_non_exhaustive()
     }
 }
 
-impl News {
+impl ChangeNotifier {
     pub(crate) fn new(sink: Arc<dyn ChangeSink>) -> Self {
         Self { sink, told: Mutex::default() }
     }
@@ -75,7 +76,7 @@ impl News {
         self.locked().etags.keys().map(|path| path.as_str().to_owned()).collect()
     }
 
-    fn locked(&self) -> std::sync::MutexGuard<'_, Told> {
-        self.told.lock().unwrap_or_else(PoisonError::into_inner)
+    fn locked(&self) -> parking_lot::MutexGuard<'_, Told> {
+        self.told.lock()
     }
 }

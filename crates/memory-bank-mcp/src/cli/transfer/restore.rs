@@ -8,7 +8,7 @@ use memory_bank_core::transfer::Onto;
 use super::archive::Reader;
 use super::import::report;
 use super::progress::Progress;
-use super::{Project, Whose, open, subject, tell_servers};
+use super::{Project, Whose, notify_servers, open, subject};
 use crate::cli::output::Output;
 use memory_bank_postgres::OperatorAction;
 
@@ -39,7 +39,7 @@ pub(super) async fn run(from: &Path, whose: &Whose, dry_run: bool, output: Outpu
     let way = format!("{} (of project {}) → {}", from.display(), reader.of_project(), whose.project);
     report(&done, size, &[], dry_run, whose, &way, &caller.user_name, output)?;
     if !dry_run {
-        tell_servers(&opened).await;
+        notify_servers(&opened).await;
     }
     Ok(())
 }

@@ -13,7 +13,7 @@ use memory_bank_core::store::{EntityDraft, EntityRef, ObservationDraft};
 use memory_bank_core::transfer::MemoryFile;
 use serde_json::json;
 
-use super::import::Wishes;
+use super::import::TransferOptions;
 use crate::cli::Cli;
 use crate::cli::output::Output;
 use crate::lifecycle::folder_services;
@@ -41,11 +41,16 @@ pub(super) fn read(from: &Path) -> anyhow::Result<MemoryFile> {
 }
 
 /// Imports the file's graph into the memory bank of the folder.
-pub(super) async fn run(from: &Path, cli: &Cli, wishes: Wishes, output: Output) -> anyhow::Result<()> {
+pub(super) async fn run(
+    from: &Path,
+    cli: &Cli,
+    options: TransferOptions,
+    output: Output,
+) -> anyhow::Result<()> {
     if !from.is_file() {
         bail!("`--project` is missing: it names the project of the database that the memory bank goes into");
     }
-    if wishes.merge || wishes.replace {
+    if options.merge || options.replace {
         bail!(
             "`--merge` and `--replace` are for a project of the database; a folder's graph is always added to"
         );
@@ -63,7 +68,7 @@ pub(super) async fn run(from: &Path, cli: &Cli, wishes: Wishes, output: Output) 
         other => other.into(),
     })?;
     let (mut facts, mut known) = (0, 0);
-    if !wishes.dry_run {
+    if !options.dry_run {
         let mut ids: HashMap<String, EntityRef> = HashMap::new();
         for entity in &file.entities {
             let draft = EntityDraft {
@@ -90,7 +95,7 @@ pub(super) async fn run(from: &Path, cli: &Cli, wishes: Wishes, output: Output) 
     }
     let (entities, relations) = (file.entities.len(), file.relations.len());
     let shown = json!({
-        "bank": bank.location(), "dryRun": wishes.dry_run, "entities": entities, "relations": relations,
+        "bank": bank.location(), "dryRun": options.dry_run, "entities": entities, "relations": relations,
         "observations": {"added": facts, "alreadyThere": known},
     });
     let mut text = format!(
@@ -98,7 +103,7 @@ pub(super) async fn run(from: &Path, cli: &Cli, wishes: Wishes, output: Output) 
         from.display(),
         bank.location()
     );
-    if wishes.dry_run {
+    if options.dry_run {
         text.push_str("\nThis was a dry run: nothing was changed.");
     }
     output.show(&shown, &text)

@@ -16,7 +16,7 @@ const BACKLOG: usize = 1024;
 /// One invalidation.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "signal", rename_all = "camelCase")]
-pub(crate) enum Signal {
+pub(crate) enum Invalidation {
     /// A key changed or was revoked; caches evict it.
     KeyChanged {
         /// The hash, in hexadecimal.
@@ -45,7 +45,7 @@ pub(crate) enum Signal {
     },
 }
 
-impl Signal {
+impl Invalidation {
     /// A key changed.
     pub(crate) fn key_changed(hash: &KeyHash, revoked: Option<Uuid>) -> Self {
         Self::KeyChanged { hash: hash.to_hex(), revoked }
@@ -54,45 +54,45 @@ impl Signal {
 
 /// The other replicas.
 #[async_trait]
-pub(crate) trait Others: Send + Sync {
+pub(crate) trait Peers: Send + Sync {
     /// Notifies them, within a bounded time. If that fails, they are informed later that they missed something.
-    async fn tell(&self, signal: Signal);
+    async fn notify(&self, signal: Invalidation);
 }
 
 /// Distributes invalidations. One that is sent here reaches all receivers of this process and the other replicas;
 /// those of other replicas are passed to [`Self::arrived`].
-pub(crate) struct Signals {
-    all: broadcast::Sender<Signal>,
-    others: Option<Arc<dyn Others>>,
+pub(crate) struct InvalidationBus {
+    all: broadcast::Sender<Invalidation>,
+    peers: Option<Arc<dyn Peers>>,
 }
 
-impl Signals {
-    pub(crate) fn new(others: Option<Arc<dyn Others>>) -> Self {
-        Self { all: broadcast::channel(BACKLOG).0, others }
+impl InvalidationBus {
+    pub(crate) fn new(peers: Option<Arc<dyn Peers>>) -> Self {
+        Self { all: broadcast::channel(BACKLOG).0, peers }
     }
 
     /// Notifies this process, then the peers. They are notified when this returns, so that the next request may go to
     /// any replica.
-    pub(crate) async fn send(&self, signal: Signal) {
+    pub(crate) async fn send(&self, signal: Invalidation) {
         self.arrived(signal.clone());
-        if let Some(others) = &self.others {
-            others.tell(signal).await;
+        if let Some(peers) = &self.peers {
+            peers.notify(signal).await;
         }
     }
 
     /// Passes on an invalidation of a peer.
-    pub(crate) fn arrived(&self, signal: Signal) {
+    pub(crate) fn arrived(&self, signal: Invalidation) {
         // Fails only without receivers.
         let _ = self.all.send(signal);
     }
 
     /// Informs this process that it may have missed invalidations of peers.
     pub(crate) fn missed(&self) {
-        self.arrived(Signal::NewsMissed);
+        self.arrived(Invalidation::NewsMissed);
     }
 
     /// Receives everything, from here and from peers.
-    pub(crate) fn subscribe(&self) -> broadcast::Receiver<Signal> {
+    pub(crate) fn subscribe(&self) -> broadcast::Receiver<Invalidation> {
         self.all.subscribe()
     }
 }

@@ -10,8 +10,8 @@ use tempfile::TempDir;
 
 use crate::client::{command, until};
 use crate::database::operate;
-use crate::moving::{atlas, exported, files, odd_project};
-use crate::team::{Held, Team, await_waiting};
+use crate::replica_set::{Held, Team, await_waiting};
+use crate::transfer::{atlas, exported, files, odd_project};
 
 const PROGRESS: &str = "memory-bank://progress";
 const UPDATED: &str = "notifications/resources/updated";
@@ -99,8 +99,8 @@ fn without_redis_an_import_is_done_and_says_that_servers_were_not_told() {
     let (database, project) = (atlas(), odd_project(1));
     let arguments = ["import", "--project", "atlas", "--from", text_of(project.path())];
     let output = done(operator(&database, "redis://127.0.0.1:1", &arguments).1);
-    let said = String::from_utf8(output.stderr).unwrap();
-    assert!(said.contains("REDIS_URL") && said.contains("not told"), "{said}");
+    let message = String::from_utf8(output.stderr).unwrap();
+    assert!(message.contains("REDIS_URL") && message.contains("not told"), "{message}");
 }
 
 #[test]
@@ -114,8 +114,8 @@ fn what_is_none_of_the_bank_s_is_not_imported_and_named() {
     let names = [".git", ".mbmcp", ".progress.md.1700000000000.tmp", "sub/.hg"];
     let arguments = ["import", "--project", "atlas", "--from", text_of(project.path()), "--dry-run"];
     assert_eq!(operate(&database, &arguments).unwrap()["leftOut"], json!(names));
-    let said = String::from_utf8(done(operator(&database, "", &arguments).1).stdout).unwrap();
-    assert!(said.contains(&format!("temporary: {}.", names.join(", "))), "{said}");
+    let message = String::from_utf8(done(operator(&database, "", &arguments).1).stdout).unwrap();
+    assert!(message.contains(&format!("temporary: {}.", names.join(", "))), "{message}");
     operate(&database, &arguments[..5]).unwrap();
     let kept =
         "SELECT count(*) FROM app.files WHERE path LIKE '%.git%' OR path LIKE '%.hg%' OR path LIKE '%.tmp'";

@@ -23,13 +23,13 @@ use uuid::{Builder, Uuid};
 
 use crate::http::admission;
 use crate::http::auth::AuthError;
-use crate::http::calls::Call;
 use crate::http::config::KEEP_ALIVE;
-use crate::http::mcp::{Asked, is_stream};
+use crate::http::in_flight::Call;
+use crate::http::mcp::{RequestContext, is_stream};
 use crate::http::reply;
 use crate::http::reply_budget::{accounted, kept_bytes};
 use crate::http::shared_lists;
-use crate::http::streams::{ALIVE, frame, opening};
+use crate::http::sse::{ALIVE, frame, opening};
 use crate::mcp::rights;
 
 /// How long to wait for a reply before the key is verified and the stream begins without it. Most replies are ready
@@ -40,7 +40,7 @@ const UNDERSTANDS_OPENING: &str = "2025-11-25";
 
 /// The event stream that answers one request.
 struct Answer {
-    asked: Asked,
+    context: RequestContext,
     session: SessionId,
     /// The rights that are needed to fetch the reply again.
     needs: Rights,
@@ -48,14 +48,14 @@ struct Answer {
 }
 
 impl Answer {
-    fn new(asked: Asked, session: SessionId, needs: Rights) -> Self {
-        let services = &asked.shared.services;
+    fn new(context: RequestContext, session: SessionId, needs: Rights) -> Self {
+        let services = &context.shared.services;
         let stream = stream_id(services.clock.now(), services.entropy.id());
-        Self { asked, session, needs, last: EventId { stream, place: 0 } }
+        Self { context, session, needs, last: EventId { stream, place: 0 } }
     }
 
     fn event(&self, message: String, last: bool) -> Event {
-        let caller = &self.asked.who.caller;
+        let caller = &self.context.who.caller;
         Event {
             id: self.last,
             session: self.session,
@@ -65,7 +65,7 @@ impl Answer {
             needs: self.needs,
             message,
             last,
-            at: self.asked.shared.services.clock.now(),
+            at: self.context.shared.services.clock.now(),
         }
     }
 
@@ -81,16 +81,16 @@ impl Answer {
         let id = event.id;
         // The message, its copy for the store and its frame, until the event is stored.
         let copies = event.message.len().saturating_mul(2).saturating_add(text.len().saturating_mul(2));
-        if let Some(memory) = &self.asked.memory {
+        if let Some(memory) = &self.context.memory {
             memory.settle(kept_bytes(copies));
         }
-        let mut kept = self.asked.shared.events.keep(event).await;
+        let mut kept = self.context.shared.events.keep(event).await;
         if !kept && last {
             // A client that resumes learns at once that the reply is gone.
-            kept = self.asked.shared.events.keep(self.event(not_kept(&text), last)).await;
+            kept = self.context.shared.events.keep(self.event(not_kept(&text), last)).await;
         }
         let frame = frame(kept.then_some(id), &text);
-        if let Some(memory) = &self.asked.memory {
+        if let Some(memory) = &self.context.memory {
             memory.settle(kept_bytes(frame.len()));
         }
         frame
@@ -120,13 +120,13 @@ fn not_kept(reply: &str) -> String {
 
 /// Sends a reply that is already known.
 pub(crate) async fn one_event(
-    asked: &Asked,
+    context: &RequestContext,
     session: SessionId,
     version: &str,
     needs: Rights,
     answer: &Value,
 ) -> Response {
-    let mut stream = Answer::new(asked.clone(), session, needs);
+    let mut stream = Answer::new(context.clone(), session, needs);
     let start = start(&stream, version);
     let message = stream.kept(answer.to_string(), true).await;
     event_stream(Body::from(start + &message))
@@ -134,7 +134,7 @@ pub(crate) async fn one_event(
 
 /// Sends the reply of a call. The call continues when the client is gone, and its reply is stored.
 pub(crate) async fn as_events(
-    asked: Asked,
+    context: RequestContext,
     parts: Parts,
     body: Bytes,
     message: Value,
@@ -142,17 +142,17 @@ pub(crate) async fn as_events(
     call: Call,
 ) -> Response {
     let (sender, mut receiver) = mpsc::channel(4);
-    let memory = asked.memory.clone();
+    let memory = context.memory.clone();
     let bytes = move |text: String| match &memory {
         Some(memory) => accounted(text, memory),
         None => Bytes::from(text),
     };
-    let needs = rights::of_reply(&asked.who.caller, &message);
+    let needs = rights::of_reply(&context.who.caller, &message);
     let id = message.get("id").cloned().unwrap_or(Value::Null);
-    let (shared, who) = (Arc::clone(&asked.shared), asked.who.clone());
-    let answer = Answer::new(asked, session.id, needs);
+    let (shared, who) = (Arc::clone(&context.shared), context.who.clone());
+    let answer = Answer::new(context, session.id, needs);
     let start = start(&answer, &session.protocol_version);
-    let running = answer.asked.shared.running.clone();
+    let running = answer.context.shared.running.clone();
     running.spawn(run(answer, parts, body, message, call, sender).in_current_span());
     let mut ready = start;
     let first = match tokio::time::timeout(AT_ONCE, receiver.recv()).await {
@@ -211,10 +211,10 @@ async fn run(
     call: Call,
     out: mpsc::Sender<Part>,
 ) {
-    let asked = answer.asked.clone();
-    let _coming = asked.shared.events.expect();
+    let context = answer.context.clone();
+    let _coming = context.shared.events.expect();
     let response = tokio::select! {
-        response = asked.call(parts, body, &message) => response,
+        response = context.call(parts, body, &message) => response,
         () = call.cancelled.cancelled() => return,
     };
     // A disconnected client is no reason to stop: it may return for the reply.
@@ -238,7 +238,7 @@ async fn run(
         answer.kept(as_message(&id, text), true).await;
         return;
     }
-    let text = answer.kept_as(shared_lists::reference(&message, &text, &asked.tools), text, true).await;
+    let text = answer.kept_as(shared_lists::reference(&message, &text, &context.tools), text, true).await;
     let _ = out.send(Part::Last(text)).await;
 }
 

@@ -2,7 +2,8 @@
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
+use parking_lot::Mutex;
 
 use memory_bank_core::caller::KeyId;
 use memory_bank_core::store::SessionId;
@@ -34,14 +35,14 @@ impl Calls {
         let cancelled = CancellationToken::new();
         let number = self.begun.fetch_add(1, Ordering::Relaxed);
         let name = (session, key, request);
-        let mut under_way = self.under_way.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut under_way = self.under_way.lock();
         under_way.entry(name.clone()).or_default().push((number, cancelled.clone()));
         Call { name, number, cancelled, calls: self.clone() }
     }
 
     /// Cancels the calls of this key with this id, if any are in flight here.
     pub(crate) fn cancel(&self, session: SessionId, key: Option<KeyId>, request: &str) {
-        let under_way = self.under_way.lock().unwrap_or_else(PoisonError::into_inner);
+        let under_way = self.under_way.lock();
         for (_, cancelled) in under_way.get(&(session, key, request.to_owned())).into_iter().flatten() {
             cancelled.cancel();
         }
@@ -50,7 +51,7 @@ impl Calls {
 
 impl Drop for Call {
     fn drop(&mut self) {
-        let mut under_way = self.calls.under_way.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut under_way = self.calls.under_way.lock();
         if let Some(calls) = under_way.get_mut(&self.name) {
             calls.retain(|(number, _)| *number != self.number);
             if calls.is_empty() {
@@ -81,6 +82,6 @@ mod tests {
         calls.cancel(session, key(1), "1");
         assert!(own.cancelled.is_cancelled() && !other.cancelled.is_cancelled());
         drop((own, other));
-        assert!(calls.under_way.lock().unwrap().is_empty());
+        assert!(calls.under_way.lock().is_empty());
     }
 }

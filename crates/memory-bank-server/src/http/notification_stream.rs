@@ -18,17 +18,17 @@ use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
-use crate::http::answers::{event_stream, own_stream, understands_opening};
 use crate::http::auth::Authenticated;
 use crate::http::config::{CALL_WAIT, KEEP_ALIVE};
-use crate::http::mcp::{Asked, too_many_streams};
+use crate::http::invalidation::Invalidation;
+use crate::http::mcp::{RequestContext, too_many_streams};
 use crate::http::metrics::Limit;
 use crate::http::reply::TRANSPORT_ERROR;
 use crate::http::reply_budget::{ConnectionId, Holder, accounted};
 use crate::http::shared::Shared;
 use crate::http::shared_lists;
-use crate::http::signals::Signal;
-use crate::http::streams::{ALIVE, Slot, frame, opening};
+use crate::http::sse::{ALIVE, Slot, frame, opening};
+use crate::http::sse_reply::{event_stream, own_stream, understands_opening};
 use crate::mcp::subscriptions;
 
 /// Memory for an event that is fetched again and sent: the event and its frame.
@@ -44,21 +44,21 @@ const ASK_AGAIN: Duration = Duration::from_secs(60);
 
 /// Opens a stream for a session; `last` is the client's last event.
 pub(crate) fn open(
-    asked: Asked,
+    context: RequestContext,
     session: Arc<SessionRecord>,
     last: Option<EventId>,
     connection: Option<ConnectionId>,
 ) -> Response {
-    let Some(slot) = asked.shared.slots.take(asked.who.caller.key) else {
-        return too_many_streams(&asked.shared, None);
+    let Some(slot) = context.shared.slots.take(context.who.caller.key) else {
+        return too_many_streams(&context.shared, None);
     };
     let (out, receiver) = mpsc::channel(16);
     let own = EventId { stream: own_stream(session.id), place: 0 };
     let place = last.filter(|last| last.stream == own.stream).map_or(0, |last| last.place);
     // Subscribe before reading, so that no change is missed.
-    let news = asked.shared.services.hub.subscribe();
-    let signals = asked.shared.signals.subscribe();
-    let live = Live { asked, session, own: EventId { place, ..own }, out, connection, _slot: slot };
+    let news = context.shared.services.hub.subscribe();
+    let signals = context.shared.signals.subscribe();
+    let live = Live { context, session, own: EventId { place, ..own }, out, connection, _slot: slot };
     tokio::spawn(live.run(last, news, signals));
     let texts =
         futures::stream::unfold(receiver, async |mut receiver| Some((receiver.recv().await?, receiver)));
@@ -66,7 +66,7 @@ pub(crate) fn open(
 }
 
 struct Live {
-    asked: Asked,
+    context: RequestContext,
     session: Arc<SessionRecord>,
     own: EventId,
     out: mpsc::Sender<Bytes>,
@@ -116,29 +116,29 @@ impl Live {
         mut self,
         last: Option<EventId>,
         news: Receiver<(ProjectId, Change)>,
-        signals: Receiver<Signal>,
+        signals: Receiver<Invalidation>,
     ) {
-        let closing = self.asked.shared.closing.clone();
+        let closing = self.context.shared.closing.clone();
         let out = self.out.clone();
         tokio::select! {
-            Over = self.tell(last, news, signals) => {}
+            Over = self.send_changes(last, news, signals) => {}
             () = out.closed() => {}
             () = closing.cancelled() => {}
         }
     }
 
-    async fn tell(
+    async fn send_changes(
         &mut self,
         last: Option<EventId>,
         mut news: Receiver<(ProjectId, Change)>,
-        mut signals: Receiver<Signal>,
+        mut signals: Receiver<Invalidation>,
     ) -> Over {
         let understands = understands_opening(&self.session.protocol_version);
         let now = Instant::now();
         let mut replay = last.filter(|last| last.stream != self.own.stream).map(|named| Replay {
             named,
             from: named,
-            until: now + time_left(named, self.asked.shared.services.clock.now()),
+            until: now + time_left(named, self.context.shared.services.clock.now()),
             next: now,
             pause: LOOK_AGAIN,
         });
@@ -161,7 +161,7 @@ impl Live {
             return Over;
         }
         // Send stored events before new ones; a due timer may still let notifications pass.
-        if self.look_again(&mut replay).await.is_err() {
+        if self.check_again(&mut replay).await.is_err() {
             return Over;
         }
         let mut alive = tokio::time::interval(KEEP_ALIVE);
@@ -174,7 +174,7 @@ impl Live {
             let happened = tokio::select! {
                 biased;
                 signal = signals.recv() => self.signalled(&signal).await,
-                () = tokio::time::sleep_until(look), if replay.is_some() => self.look_again(&mut replay).await,
+                () = tokio::time::sleep_until(look), if replay.is_some() => self.check_again(&mut replay).await,
                 item = news.recv() => self.heard(item).await,
                 _ = alive.tick() => self.send(ALIVE.to_owned()).await,
                 _ = ask.tick() => self.still_welcome().await,
@@ -186,7 +186,7 @@ impl Live {
     }
 
     /// Sends the new events of a reply, and schedules the next poll. When no more can come, it reports that.
-    async fn look_again(&mut self, replay: &mut Option<Replay>) -> Result<(), Over> {
+    async fn check_again(&mut self, replay: &mut Option<Replay>) -> Result<(), Over> {
         let Some(Replay { named, from, until, pause, .. }) = *replay else { return Ok(()) };
         *replay = match self.replay(named, from).await? {
             Replayed::Whole => None,
@@ -204,20 +204,20 @@ impl Live {
 
     /// Sends the events after a given one.
     async fn replay(&mut self, named: EventId, from: EventId) -> Result<Replayed, Over> {
-        let holder = Holder { key: self.asked.who.caller.key, connection: self.connection };
+        let holder = Holder { key: self.context.who.caller.key, connection: self.connection };
         // A reply may have the largest length.
-        let Ok(memory) = self.asked.shared.replies.reserve(holder, REPLAYED_BYTES).await else {
-            self.asked.shared.metrics.hit(Limit::Replies);
+        let Ok(memory) = self.context.shared.replies.reserve(holder, REPLAYED_BYTES).await else {
+            self.context.shared.metrics.hit(Limit::Replies);
             return Ok(Replayed::UpTo(from));
         };
         // The event that the client named may have been the last one.
         let named_too = named == from && from.place > 0;
         let after = EventId { place: from.place.saturating_sub(u32::from(named_too)), ..from };
-        let found = self.asked.shared.events.after(&self.asked.who.caller, self.session.id, after).await;
+        let found = self.context.shared.events.after(&self.context.who.caller, self.session.id, after).await;
         let events = match found {
             Ok(events) => events,
             Err(error) => {
-                tracing::warn!(request.id = %self.asked.request, %error, "events could not be read for a replay");
+                tracing::warn!(request.id = %self.context.request, %error, "events could not be read for a replay");
                 return Err(Over);
             }
         };
@@ -231,12 +231,12 @@ impl Live {
             }
             reached = event.id;
             let message = match shared_lists::parse(&event.message) {
-                Some(reference) => shared_lists::resolve(&self.asked, &self.session, &reference).await,
+                Some(reference) => shared_lists::resolve(&self.context, &self.session, &reference).await,
                 None => event.message,
             };
             let text = accounted(frame(Some(event.id), &message), &memory);
             self.out.send(text).await.map_err(|_| Over)?;
-            self.asked.shared.metrics.event_replayed();
+            self.context.shared.metrics.event_replayed();
             if event.last {
                 return Ok(Replayed::Whole);
             }
@@ -261,18 +261,18 @@ impl Live {
         }
     }
 
-    async fn signalled(&self, signal: &Result<Signal, RecvError>) -> Result<(), Over> {
+    async fn signalled(&self, signal: &Result<Invalidation, RecvError>) -> Result<(), Over> {
         match signal {
-            Ok(Signal::SessionChanged { session, ended }) if *session == self.session.id => {
-                self.asked.shared.sessions.forget(*session);
+            Ok(Invalidation::SessionChanged { session, ended }) if *session == self.session.id => {
+                self.context.shared.sessions.forget(*session);
                 if *ended { Err(Over) } else { Ok(()) }
             }
             signal => {
-                if matches!(signal, Ok(Signal::NewsMissed) | Err(RecvError::Lagged(_))) {
-                    self.asked.shared.sessions.forget(self.session.id);
+                if matches!(signal, Ok(Invalidation::NewsMissed) | Err(RecvError::Lagged(_))) {
+                    self.context.shared.sessions.forget(self.session.id);
                     self.subscriptions().await?;
                 }
-                let stays = still_welcome(&self.asked.shared, &self.asked.who, signal).await;
+                let stays = still_welcome(&self.context.shared, &self.context.who, signal).await;
                 if stays { Ok(()) } else { Err(Over) }
             }
         }
@@ -281,7 +281,7 @@ impl Live {
     /// Whether session and key are still valid. The check also keeps the session alive.
     async fn still_welcome(&self) -> Result<(), Over> {
         self.subscriptions().await?;
-        if self.asked.shared.auth.unchanged(&self.asked.who).await == Some(false) {
+        if self.context.shared.auth.unchanged(&self.context.who).await == Some(false) {
             Err(Over)
         } else {
             Ok(())
@@ -289,7 +289,7 @@ impl Live {
     }
 
     async fn all_may_have_changed(&mut self) -> Result<(), Over> {
-        self.asked.shared.sessions.forget(self.session.id);
+        self.context.shared.sessions.forget(self.session.id);
         for uri in self.subscriptions().await? {
             self.updated(&uri).await?;
         }
@@ -298,11 +298,11 @@ impl Live {
 
     /// The session's current subscriptions.
     async fn subscriptions(&self) -> Result<BTreeSet<String>, Over> {
-        match self.asked.shared.sessions.find(&self.asked.who.caller, self.session.id).await {
+        match self.context.shared.sessions.find(&self.context.who.caller, self.session.id).await {
             Ok(Some(session)) => Ok(session.subscriptions.clone()),
             Ok(None) | Err(StoreError::KeyVoid) => Err(Over),
             Err(error) => {
-                tracing::warn!(request.id = %self.asked.request, %error, "a session could not be read");
+                tracing::warn!(request.id = %self.context.request, %error, "a session could not be read");
                 Ok(self.session.subscriptions.clone())
             }
         }
@@ -321,7 +321,7 @@ impl Live {
 
     async fn notify(&mut self, message: &serde_json::Value) -> Result<(), Over> {
         // Notifications contain names of documents, so the key must be allowed to read.
-        if !self.asked.who.caller.may(Right::Read) {
+        if !self.context.who.caller.may(Right::Read) {
             return Ok(());
         }
         // The client may have named any id; nothing of this stream is stored, so ids may restart.
@@ -354,7 +354,7 @@ pub(crate) fn while_welcome(
                     let signal = tokio::select! {
                         biased;
                         signal = signals.recv() => signal,
-                        _ = ask.tick() => Ok(Signal::NewsMissed),
+                        _ = ask.tick() => Ok(Invalidation::NewsMissed),
                         () = shared.closing.cancelled(), if with_server => return None,
                         chunk = body.next() => return Some((chunk?, (signals, ask, body))),
                     };
@@ -369,16 +369,20 @@ pub(crate) fn while_welcome(
 
 /// Whether a stream of this key continues after an invalidation. After a change of its key it continues only if the
 /// key can be looked up and has no relevant change.
-async fn still_welcome(shared: &Shared, who: &Authenticated, signal: &Result<Signal, RecvError>) -> bool {
+async fn still_welcome(
+    shared: &Shared,
+    who: &Authenticated,
+    signal: &Result<Invalidation, RecvError>,
+) -> bool {
     match signal {
-        Ok(Signal::KeyChanged { hash, revoked }) => {
+        Ok(Invalidation::KeyChanged { hash, revoked }) => {
             let own = who.caller.key.map(|key| key.0);
             if revoked.is_some() && *revoked == own {
                 return false;
             }
             *hash != who.hash.to_hex() || shared.auth.unchanged(who).await == Some(true)
         }
-        Ok(Signal::NewsMissed) | Err(RecvError::Lagged(_)) => {
+        Ok(Invalidation::NewsMissed) | Err(RecvError::Lagged(_)) => {
             shared.auth.forget(&who.hash);
             shared.auth.unchanged(who).await != Some(false)
         }

@@ -16,7 +16,7 @@ use memory_bank_core::store::{BACKUP_PREFIX, GraphStore, SessionState, backup_ti
 use memory_bank_core::transfer::{BankCopy, FileCopy, NotMovable, ProjectCopy, is_rules_file};
 
 use crate::backups::{BELOW, Survey, make_below, survey};
-use crate::bank::{FolderBank, Surroundings};
+use crate::bank::{Deps, FolderBank};
 use crate::dir::{BankDir, FileRead, Root, reason};
 use crate::lock::{BankLock, blocking};
 use crate::place::{Origin, Place, is_bank, leads_out};
@@ -31,7 +31,7 @@ const STAGING: &str = ".memory-bank-export-";
 /// Why a transfer of a folder failed. The previous content is unchanged.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
-pub enum MoveError {
+pub enum TransferError {
     /// It cannot be done as requested; the text has the reason and the remedy.
     #[error("{0}")]
     Refused(String),
@@ -55,7 +55,7 @@ impl FolderSource {
     ///
     /// # Errors
     /// There is no bank, or only through a link out of the project, and `follow_links` does not allow it.
-    pub fn open(path: &Path, folder: &str, follow_links: bool) -> Result<Self, MoveError> {
+    pub fn open(path: &Path, folder: &str, follow_links: bool) -> Result<Self, TransferError> {
         let origin = Origin {
             working_directory: path.to_owned(),
             home: None,
@@ -65,13 +65,13 @@ impl FolderSource {
         let place = origin.place(path);
         let root = origin.root(&place);
         if let Some(to) = root.leads_out() {
-            return Err(MoveError::Refused(leads_out(&place.bank, &to, true)));
+            return Err(TransferError::Refused(leads_out(&place.bank, &to, true)));
         }
         let has_graph = || root.open().is_ok_and(|dir| dir.stamp("graph/graph.jsonl").is_some());
         if is_bank(&root) || has_graph() {
             return Ok(Self { place, root });
         }
-        Err(MoveError::Refused(format!(
+        Err(TransferError::Refused(format!(
             "there is no memory bank in `{}`; name the bank's folder or the project's folder that holds it",
             path.display()
         )))
@@ -87,7 +87,7 @@ impl FolderSource {
     ///
     /// # Errors
     /// Something cannot be read or moved, with its name; nothing is left out silently.
-    pub async fn project(&self) -> Result<ProjectCopy, MoveError> {
+    pub async fn project(&self) -> Result<ProjectCopy, TransferError> {
         let lock = BankLock::new(self.root.clone());
         let project = self.place.project.clone();
         for last in [false, true] {
@@ -97,7 +97,7 @@ impl FolderSource {
                 let bank = read_bank(guard.dir())?;
                 let copy =
                     ProjectCopy { bank, rules: read_rules(&project)?, state: read_state(guard.dir())? };
-                Ok::<_, MoveError>((copy, guard.excluded_processes()))
+                Ok::<_, TransferError>((copy, guard.excluded_processes()))
             })
             .await?;
             // Otherwise the first writer ever created the lock file meanwhile, and now it can be locked.
@@ -113,7 +113,7 @@ impl FolderSource {
     ///
     /// # Errors
     /// The folder cannot be read.
-    pub async fn left_out(&self) -> Result<Vec<String>, MoveError> {
+    pub async fn left_out(&self) -> Result<Vec<String>, TransferError> {
         let root = self.root.clone();
         blocking(move || {
             let found = root.open().and_then(|dir| survey(&dir, limits::FILE_LEVELS));
@@ -126,7 +126,7 @@ impl FolderSource {
     ///
     /// # Errors
     /// The project's folder cannot be read.
-    pub async fn backups(&self) -> Result<Vec<(String, Timestamp)>, MoveError> {
+    pub async fn backups(&self) -> Result<Vec<(String, Timestamp)>, TransferError> {
         let source = self.clone();
         blocking(move || {
             let mut backups: Vec<(String, Timestamp)> = Vec::new();
@@ -150,14 +150,14 @@ impl FolderSource {
     ///
     /// # Errors
     /// As [`Self::project`].
-    pub async fn backup(&self, id: &str) -> Result<BankCopy, MoveError> {
+    pub async fn backup(&self, id: &str) -> Result<BankCopy, TransferError> {
         let (source, id) = (self.clone(), id.to_owned());
         blocking(move || {
             let mut holders = source.holders()?.into_iter();
             let dir = holders.find_map(|holder| holder.open_own_folder(&id).ok());
-            let dir = dir.ok_or_else(|| MoveError::Refused(format!("`{id}` cannot be opened")))?;
+            let dir = dir.ok_or_else(|| TransferError::Refused(format!("`{id}` cannot be opened")))?;
             read_bank(&dir).map_err(|error| match error {
-                MoveError::NotMovable(why) => MoveError::Refused(format!("in `{id}`: {why}")),
+                TransferError::NotMovable(why) => TransferError::Refused(format!("in `{id}`: {why}")),
                 other => other,
             })
         })
@@ -196,7 +196,7 @@ impl FolderTarget {
     ///
     /// # Errors
     /// There is something already, and `replace` does not allow it; or it is no folder.
-    pub fn choose(path: &Path, folder: &str, replace: bool) -> Result<Self, MoveError> {
+    pub fn choose(path: &Path, folder: &str, replace: bool) -> Result<Self, TransferError> {
         let is_bank_folder = path.file_name().is_some_and(|name| name == folder);
         let place = if is_bank_folder {
             let project = path.parent().map_or_else(|| path.to_owned(), Path::to_owned);
@@ -206,7 +206,7 @@ impl FolderTarget {
         };
         if path.symlink_metadata().is_ok() {
             let entries = fs_err::read_dir(path).map_err(|error| {
-                MoveError::Refused(format!(
+                TransferError::Refused(format!(
                     "`{}` is no folder that can be used: {}",
                     path.display(),
                     reason(&error)
@@ -217,7 +217,7 @@ impl FolderTarget {
                 entry.as_ref().map_or(true, |entry| place.bank == path || !is_staging(&entry.file_name()))
             });
             if others.next().is_some() && !replace {
-                return Err(MoveError::Refused(format!(
+                return Err(TransferError::Refused(format!(
                     "`{}` is not empty, and nothing was written; name another folder, or give --replace: the bank that is \
                      there is then kept as a backup beside the new one",
                     path.display()
@@ -237,7 +237,7 @@ impl FolderTarget {
     ///
     /// # Errors
     /// It cannot be created.
-    pub async fn stage(&self) -> Result<Staged, MoveError> {
+    pub async fn stage(&self) -> Result<Staged, TransferError> {
         let target = self.clone();
         blocking(move || {
             let cannot = || StoreError::io(format!("cannot write to `{}`", target.place.project.display()));
@@ -283,8 +283,8 @@ impl Staged {
     ///
     /// # Errors
     /// A file cannot be written; the text names it.
-    pub async fn write(&mut self, copy: &ProjectCopy, around: Surroundings) -> Result<(), MoveError> {
-        let now = around.clock.now();
+    pub async fn write(&mut self, copy: &ProjectCopy, deps: Deps) -> Result<(), TransferError> {
+        let now = deps.clock.now();
         let files = copy.bank.to_files(now)?;
         let bank = self.folder.path().join(self.bank_name());
         let state = match &copy.state {
@@ -307,16 +307,19 @@ impl Staged {
             }
             let beside = BankDir::open(&folder).map_err(StoreError::io("cannot open the staging folder"))?;
             if let Some(file) = rules.iter().find(|file| !is_rules_file(&file.path)) {
-                return Err(MoveError::Refused(format!("`{}` is not the name of a rules file", file.path)));
+                return Err(TransferError::Refused(format!(
+                    "`{}` is not the name of a rules file",
+                    file.path
+                )));
             }
             write_files(&beside, &rules)
         })
         .await?;
         if has_graph {
-            let staged = FolderBank::new(bank, self.folder.path().to_owned(), around);
+            let staged = FolderBank::new(bank, self.folder.path().to_owned(), deps);
             staged.rebuild(&Caller::local("")).await.map_err(|error| match error {
-                GraphError::Store(error) => MoveError::Store(error),
-                other => MoveError::Refused(other.to_string()),
+                GraphError::Store(error) => TransferError::Store(error),
+                other => TransferError::Refused(other.to_string()),
             })?;
         }
         Ok(())
@@ -326,8 +329,13 @@ impl Staged {
     ///
     /// # Errors
     /// As [`Self::write`].
-    pub async fn write_backup(&mut self, id: &str, copy: &BankCopy, now: Timestamp) -> Result<(), MoveError> {
-        check_backup_id(id).map_err(|error| MoveError::Refused(error.to_string()))?;
+    pub async fn write_backup(
+        &mut self,
+        id: &str,
+        copy: &BankCopy,
+        now: Timestamp,
+    ) -> Result<(), TransferError> {
+        check_backup_id(id).map_err(|error| TransferError::Refused(error.to_string()))?;
         let files = copy.to_files(now)?;
         let (bank, id) = (self.folder.path().join(self.bank_name()), id.to_owned());
         blocking(move || {
@@ -345,7 +353,7 @@ impl Staged {
     ///
     /// # Errors
     /// A rename failed. The previous bank is still there, or was restored.
-    pub async fn publish(self, now: Timestamp) -> Result<Published, MoveError> {
+    pub async fn publish(self, now: Timestamp) -> Result<Published, TransferError> {
         blocking(move || {
             let mut this = self;
             let place = &this.target.place;
@@ -373,7 +381,7 @@ impl Staged {
                     fs_err::rename(&place.bank, &aside).map_err(cannot())?;
                     moved_aside = Some(aside);
                 } else {
-                    return Err(MoveError::Refused(format!(
+                    return Err(TransferError::Refused(format!(
                         "`{}` came into being meanwhile; nothing was replaced",
                         place.bank.display()
                     )));
@@ -447,7 +455,7 @@ fn sweep(project: &Path) -> std::io::Result<()> {
     Ok(())
 }
 
-fn free_backup(project: &Path, now: Timestamp) -> Result<PathBuf, MoveError> {
+fn free_backup(project: &Path, now: Timestamp) -> Result<PathBuf, TransferError> {
     let stamp = iso_millis(now).replace([':', '.'], "-");
     (1..1000)
         .map(|number| match number {
@@ -455,10 +463,10 @@ fn free_backup(project: &Path, now: Timestamp) -> Result<PathBuf, MoveError> {
             more => project.join(format!("{BACKUP_PREFIX}{stamp}-{more}")),
         })
         .find(|path| path.symlink_metadata().is_err())
-        .ok_or_else(|| MoveError::Refused("too many backups within one millisecond".to_owned()))
+        .ok_or_else(|| TransferError::Refused("too many backups within one millisecond".to_owned()))
 }
 
-fn write_files(dir: &BankDir, files: &[FileCopy]) -> Result<(), MoveError> {
+fn write_files(dir: &BankDir, files: &[FileCopy]) -> Result<(), TransferError> {
     for file in files {
         let parent =
             Path::new(&file.path).parent().and_then(Path::to_str).filter(|parent| !parent.is_empty());
@@ -466,7 +474,7 @@ fn write_files(dir: &BankDir, files: &[FileCopy]) -> Result<(), MoveError> {
             .map_or(Ok(()), |parent| dir.create_folder(parent))
             .and_then(|()| dir.write_new_at(&file.path, &file.bytes, file.modified))
             .map_err(|error| {
-                MoveError::Refused(format!(
+                TransferError::Refused(format!(
                     "`{}` cannot be written: {}",
                     file.path.escape_debug(),
                     reason(&error)
@@ -488,11 +496,11 @@ fn is_same_file(one: &BankDir, other: &BankDir, name: &str) -> Result<bool, Stor
 }
 
 /// Reads every file of a bank or a backup.
-fn read_bank(dir: &BankDir) -> Result<BankCopy, MoveError> {
+fn read_bank(dir: &BankDir) -> Result<BankCopy, TransferError> {
     let Survey { files: names, left_out, .. } =
         survey(dir, limits::FILE_LEVELS).map_err(StoreError::io("cannot list the memory bank"))?;
     if let Some(first) = left_out.first() {
-        return Err(MoveError::Refused(format!(
+        return Err(TransferError::Refused(format!(
             "{} names in the bank cannot be moved, such as `{}` (a link that leads out, a pipe, a name that is not Unicode, \
              a folder that is too deep); remove or rename them, and try again",
             left_out.len(),
@@ -500,7 +508,7 @@ fn read_bank(dir: &BankDir) -> Result<BankCopy, MoveError> {
         )));
     }
     if names.len() > limits::BACKUP_FILES {
-        return Err(MoveError::Refused(format!(
+        return Err(TransferError::Refused(format!(
             "the bank has {} files, at most {} are moved",
             names.len(),
             limits::BACKUP_FILES
@@ -509,7 +517,7 @@ fn read_bank(dir: &BankDir) -> Result<BankCopy, MoveError> {
     let total =
         names.iter().filter_map(|name| dir.stamp(name)).map(|stamp| stamp.bytes).fold(0, u64::saturating_add);
     if total > limits::MOVED_BYTES {
-        return Err(MoveError::Refused(format!(
+        return Err(TransferError::Refused(format!(
             "the bank has {total} bytes, at most {} are moved",
             limits::MOVED_BYTES
         )));
@@ -524,14 +532,17 @@ fn read_bank(dir: &BankDir) -> Result<BankCopy, MoveError> {
             }
             FileRead::Missing => {}
             FileRead::Unreadable(why) => {
-                return Err(MoveError::Refused(format!("`{}` cannot be read: {why}", path.escape_debug())));
+                return Err(TransferError::Refused(format!(
+                    "`{}` cannot be read: {why}",
+                    path.escape_debug()
+                )));
             }
         }
     }
     Ok(BankCopy::from_files(files)?)
 }
 
-fn read_rules(project: &Path) -> Result<Vec<FileCopy>, MoveError> {
+fn read_rules(project: &Path) -> Result<Vec<FileCopy>, TransferError> {
     let Ok(dir) = BankDir::open(project) else { return Ok(Vec::new()) };
     let mut rules = Vec::new();
     for mode in Mode::ALL {
@@ -543,7 +554,7 @@ fn read_rules(project: &Path) -> Result<Vec<FileCopy>, MoveError> {
                 }
                 FileRead::Missing => {}
                 FileRead::Unreadable(why) => {
-                    return Err(MoveError::Refused(format!("`{path}` cannot be read: {why}")));
+                    return Err(TransferError::Refused(format!("`{path}` cannot be read: {why}")));
                 }
             }
         }
@@ -551,7 +562,7 @@ fn read_rules(project: &Path) -> Result<Vec<FileCopy>, MoveError> {
     Ok(rules)
 }
 
-fn read_state(dir: &BankDir) -> Result<Option<SessionState>, MoveError> {
+fn read_state(dir: &BankDir) -> Result<Option<SessionState>, TransferError> {
     match dir.read_up_to(STATE, STATE_BYTES)? {
         // The file only has the mode of a user: if it cannot be read, continue without it.
         FileRead::Found(bytes, _) => Ok(serde_json::from_slice(&bytes)

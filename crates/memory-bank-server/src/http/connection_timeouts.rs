@@ -5,7 +5,8 @@
 
 use std::io;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
+use parking_lot::Mutex;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -82,7 +83,7 @@ impl Watch {
 
     /// Records a request.
     pub(crate) fn begin(self: &Arc<Self>) -> UnderWay {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = self.state.lock();
         state.used = true;
         state.last = Instant::now();
         state.headers_since = None;
@@ -94,7 +95,7 @@ impl Watch {
 
     /// Whether there was any request, and since when the connection is idle; `None` while a request is in flight.
     pub(crate) fn idle(&self) -> Option<(bool, Instant)> {
-        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let state = self.state.lock();
         state.under_way.is_empty().then_some((state.used, state.last))
     }
 
@@ -110,7 +111,7 @@ impl Watch {
     }
 
     fn judge(&self, now: Instant) -> Option<GivenUp> {
-        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let state = self.state.lock();
         if state.under_way.is_empty() {
             if state.headers_since.is_some_and(|since| now.duration_since(since) >= HEADER_WAIT) {
                 return Some(GivenUp::SlowHeaders);
@@ -126,7 +127,7 @@ impl Watch {
     /// Records received bytes. While a request is in flight they belong to it, or to the next one, whose headers are
     /// complete or late by the time that matters.
     fn received(&self) {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = self.state.lock();
         if state.under_way.is_empty() && state.headers_since.is_none() {
             state.headers_since = Some(Instant::now());
         }
@@ -134,14 +135,14 @@ impl Watch {
 
     /// Records that no request has begun after all.
     fn none_begun(&self) {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner).headers_since = None;
+        self.state.lock().headers_since = None;
     }
 }
 
 impl UnderWay {
     /// The client got a piece and must read the next one; or the server must produce one.
     fn handed(&self, handed: bool) {
-        let mut state = self.watch.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = self.watch.state.lock();
         if let Some((_, debt)) = state.under_way.iter_mut().find(|(number, _)| *number == self.number) {
             let now = Instant::now();
             *debt = handed.then(|| Debt { piece: now, all: debt.map_or(now, |debt| debt.all) });
@@ -151,7 +152,7 @@ impl UnderWay {
 
 impl Drop for UnderWay {
     fn drop(&mut self) {
-        let mut state = self.watch.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = self.watch.state.lock();
         state.under_way.retain(|(number, _)| *number != self.number);
         state.last = Instant::now();
     }

@@ -14,24 +14,24 @@ use tokio::sync::Mutex;
 use tokio::time::Instant;
 
 use crate::connect::{Answers, Database, WAIT};
-use crate::error::is_the_caller_s;
+use crate::error::is_caller_error;
 
 /// The most shared connections.
 const SHARED: usize = 4;
 /// The most reads in flight on one of them. Further reads use the next one.
-const TOGETHER: usize = 32;
+const MAX_IN_FLIGHT: usize = 32;
 /// After how many reads, and after how long, a connection accepts no more reads and returns to the pool, so that
 /// other waiters get a turn. Both are far below the time that a request waits for a connection.
 const TURN: (usize, Duration) = (1024, Duration::from_millis(500));
 
 /// The shared connections. They come from the pool, and return when nobody reads.
 #[derive(Debug)]
-pub(crate) struct Readers {
+pub(crate) struct SharedReadPool {
     shared: Vec<Mutex<Weak<Reader>>>,
     next: AtomicUsize,
 }
 
-impl Readers {
+impl SharedReadPool {
     /// A read pool beside a pool of this size: it leaves half of the connections to everything else.
     pub(crate) fn beside(connections: usize) -> Self {
         let places = (connections / 2).clamp(1, SHARED);
@@ -39,7 +39,7 @@ impl Readers {
     }
 
     /// A slot on a shared connection.
-    pub(crate) async fn seat(&self, database: &Database) -> Result<Seat, StoreError> {
+    pub(crate) async fn seat(&self, database: &Database) -> Result<ReadSlot, StoreError> {
         let place = self.next.fetch_add(1, Ordering::Relaxed) % self.shared.len().max(1);
         let found = async {
             let place = self.shared.get(place).ok_or_else(gone)?;
@@ -91,7 +91,7 @@ impl Reader {
         }
     }
 
-    fn seat(self: Arc<Self>) -> Option<Seat> {
+    fn seat(self: Arc<Self>) -> Option<ReadSlot> {
         let closed = self.connection.as_ref().is_none_or(|connection| connection.is_closed());
         if closed || self.broken.load(Ordering::Relaxed) {
             return None;
@@ -103,8 +103,8 @@ impl Reader {
             return None;
         }
         let together = self.together.fetch_add(1, Ordering::Relaxed);
-        let seat = Seat { reader: self, asked: AtomicBool::new(false) };
-        (together < TOGETHER).then_some(seat)
+        let seat = ReadSlot { reader: self, asked: AtomicBool::new(false) };
+        (together < MAX_IN_FLIGHT).then_some(seat)
     }
 }
 
@@ -122,12 +122,12 @@ impl Drop for Reader {
 
 /// One read's part of a shared connection.
 #[derive(Debug)]
-pub(crate) struct Seat {
+pub(crate) struct ReadSlot {
     reader: Arc<Reader>,
     asked: AtomicBool,
 }
 
-impl Seat {
+impl ReadSlot {
     /// The connection, to send a statement.
     pub(crate) fn ask(&self) -> Result<&Object, StoreError> {
         self.asked.store(true, Ordering::Relaxed);
@@ -138,7 +138,7 @@ impl Seat {
     /// be closed, or have lost its statements or its transaction.
     pub(crate) fn answered<T>(&self, answer: &Result<T, tokio_postgres::Error>) {
         self.asked.store(false, Ordering::Relaxed);
-        if answer.as_ref().is_err_and(|error| !is_the_caller_s(error)) {
+        if answer.as_ref().is_err_and(|error| !is_caller_error(error)) {
             self.reader.broken.store(true, Ordering::Relaxed);
             self.reader.answers.note_lost();
         } else {
@@ -152,7 +152,7 @@ impl Seat {
     }
 }
 
-impl Drop for Seat {
+impl Drop for ReadSlot {
     fn drop(&mut self) {
         // A statement that was sent and not answered keeps its slot, so that cancelled reads cannot pile up
         // statements.

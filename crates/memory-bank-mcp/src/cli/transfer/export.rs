@@ -14,7 +14,7 @@ use memory_bank_postgres::OperatorAction;
 
 /// Options.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Wishes {
+pub(super) struct TransferOptions {
     pub(super) replace: bool,
     pub(super) backups: bool,
     pub(super) dry_run: bool,
@@ -25,20 +25,20 @@ pub(super) async fn run(
     to: &Path,
     folder: &str,
     whose: &Whose,
-    wishes: Wishes,
+    options: TransferOptions,
     output: Output,
 ) -> anyhow::Result<()> {
     let to = std::path::absolute(to)?;
-    let target = FolderTarget::choose(&to, folder, wishes.replace)?;
+    let target = FolderTarget::choose(&to, folder, options.replace)?;
     let opened = open(whose, Right::Read).await?;
     let Project { bank, caller, .. } = &opened;
     let mut export = bank.begin_export(caller).await?;
     let size = export.size();
-    let backups = if wishes.backups { export.backups().await? } else { Vec::new() };
+    let backups = if options.backups { export.backups().await? } else { Vec::new() };
     let progress = Progress::of(size.items() + backups.len(), "exporting");
     let copy = export.project(&|items| progress.add(items)).await?;
     let now = SystemClock.now();
-    let published = if wishes.dry_run {
+    let published = if options.dry_run {
         copy.bank.to_files(now)?;
         None
     } else {
@@ -60,7 +60,7 @@ pub(super) async fn run(
     });
     let mode = copy.state.as_ref().map(|state| state.mode);
     let shown = json!({
-        "project": whose.project, "user": caller.user_name, "dryRun": wishes.dry_run, "moved": size_json(copy.bank.size()),
+        "project": whose.project, "user": caller.user_name, "dryRun": options.dry_run, "moved": size_json(copy.bank.size()),
         "bank": bank.display().to_string(), "backups": backups.len(),
         "movedAside": moved_aside.as_ref().map(|path| path.display().to_string()),
         "kept": kept, "mode": mode,
@@ -82,7 +82,7 @@ pub(super) async fn run(
                 caller.user_name
             )
         }),
-        wishes.dry_run.then(|| "This was a dry run: nothing was written.".to_owned()),
+        options.dry_run.then(|| "This was a dry run: nothing was written.".to_owned()),
     ]);
     output.show(&shown, &text)
 }

@@ -1,7 +1,8 @@
 //! The number of open streams per key, and the frames of event streams.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
+use parking_lot::Mutex;
 
 use memory_bank_core::caller::KeyId;
 use memory_bank_core::store::EventId;
@@ -27,12 +28,12 @@ impl StreamSlots {
 
     /// How many streams are open.
     pub(crate) fn open(&self) -> usize {
-        self.open.lock().unwrap_or_else(PoisonError::into_inner).values().sum()
+        self.open.lock().values().sum()
     }
 
     /// Opens a stream, unless the key has reached its limit.
     pub(crate) fn take(&self, key: Option<KeyId>) -> Option<Slot> {
-        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut open = self.open.lock();
         let count = open.entry(key).or_default();
         if *count >= self.most {
             return None;
@@ -44,7 +45,7 @@ impl StreamSlots {
 
 impl Drop for Slot {
     fn drop(&mut self) {
-        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut open = self.open.lock();
         if let Some(count) = open.get_mut(&self.key) {
             *count = count.saturating_sub(1);
             if *count == 0 {

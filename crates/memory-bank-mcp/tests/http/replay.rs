@@ -5,7 +5,7 @@ use std::thread;
 use serde_json::json;
 
 use crate::client::{Server, call, handshake, until};
-use crate::team::{Held, Team};
+use crate::replica_set::{Held, Team};
 
 fn status(server: &Server, session: &str) -> u16 {
     server.post(Some(session), &call(2, "get_instructions", &json!({}))).status
@@ -88,8 +88,8 @@ fn a_project_has_no_more_sessions_than_it_may_have_on_all_replicas_together() {
     assert_eq!((opened.len(), refused.len()), (3, 5));
     for reply in &refused {
         assert_eq!(reply.status, 503);
-        let said = reply.json()["error"]["message"].as_str().unwrap().to_owned();
-        assert!(said.contains("3 open sessions"), "{said}");
+        let message = reply.json()["error"]["message"].as_str().unwrap().to_owned();
+        assert!(message.contains("3 open sessions"), "{message}");
     }
     let session = opened[0].header("mcp-session-id").unwrap();
     assert_eq!(replicas[1].send("DELETE", "/mcp", &[("Mcp-Session-Id", session)], "").status, 204);

@@ -31,7 +31,7 @@ use crate::database;
 
 /// A command that transfers a project.
 #[derive(Debug, Clone, Subcommand)]
-pub(crate) enum MovingCommand {
+pub(crate) enum TransferCommand {
     /// Import a folder's memory bank into a project of the database: documents, graph, rules files, backups. Or
     /// import the graph of a reference memory server, its `memory.json`, into a project or into the bank of the
     /// folder.
@@ -97,7 +97,7 @@ pub(crate) enum MovingCommand {
     },
 }
 
-impl MovingCommand {
+impl TransferCommand {
     /// The command's name, if it changes an existing memory bank.
     fn changes_bank(&self) -> Option<&'static str> {
         match self {
@@ -121,7 +121,7 @@ pub(crate) struct Whose {
 }
 
 /// Runs one command.
-pub(crate) async fn run(command: &MovingCommand, cli: &Cli, output: Output) -> anyhow::Result<()> {
+pub(crate) async fn run(command: &TransferCommand, cli: &Cli, output: Output) -> anyhow::Result<()> {
     if let Some(name) = command.changes_bank()
         && config::tool_options(cli.tools.as_ref(), cli.read_only, &config::environment)?.read_only
     {
@@ -131,23 +131,30 @@ pub(crate) async fn run(command: &MovingCommand, cli: &Cli, output: Output) -> a
         );
     }
     match command {
-        MovingCommand::Import { from, project, user, merge, replace, no_backups, dry_run } => {
-            let wishes =
-                import::Wishes { merge: *merge, replace: *replace, backups: !no_backups, dry_run: *dry_run };
+        TransferCommand::Import { from, project, user, merge, replace, no_backups, dry_run } => {
+            let options = import::TransferOptions {
+                merge: *merge,
+                replace: *replace,
+                backups: !no_backups,
+                dry_run: *dry_run,
+            };
             match project {
                 Some(project) => {
                     let whose = Whose { project: project.clone(), user: user.clone() };
-                    import::run(from, cli, &whose, wishes, output).await
+                    import::run(from, cli, &whose, options, output).await
                 }
-                None => memory_file::run(from, cli, wishes, output).await,
+                None => memory_file::run(from, cli, options, output).await,
             }
         }
-        MovingCommand::Export { whose, to, replace, no_backups, dry_run } => {
-            let wishes = export::Wishes { replace: *replace, backups: !no_backups, dry_run: *dry_run };
-            export::run(to, &cli.folder, whose, wishes, output).await
+        TransferCommand::Export { whose, to, replace, no_backups, dry_run } => {
+            let options =
+                export::TransferOptions { replace: *replace, backups: !no_backups, dry_run: *dry_run };
+            export::run(to, &cli.folder, whose, options, output).await
         }
-        MovingCommand::Backup { whose, to } => backup::run(to, whose, output).await,
-        MovingCommand::Restore { whose, from, dry_run } => restore::run(from, whose, *dry_run, output).await,
+        TransferCommand::Backup { whose, to } => backup::run(to, whose, output).await,
+        TransferCommand::Restore { whose, from, dry_run } => {
+            restore::run(from, whose, *dry_run, output).await
+        }
     }
 }
 
@@ -208,13 +215,13 @@ async fn member(database: &Database, whose: &Whose, right: Right) -> anyhow::Res
 }
 
 /// Notifies the subscribers of running servers, through Redis, to read the project again.
-async fn tell_servers(project: &Project) {
+async fn notify_servers(project: &Project) {
     let Some(RedisSettings { url, prefix }) = &project.redis else { return };
-    let said = match Redis::new(url, prefix, Arc::new(SystemClock), Arc::new(SystemEntropy)) {
+    let message = match Redis::new(url, prefix, Arc::new(SystemClock), Arc::new(SystemEntropy)) {
         Ok(redis) => redis.project_changed(project.caller.project).await,
         Err(_) => false,
     };
-    if !said {
+    if !message {
         tracing::warn!(
             "Redis (`REDIS_URL`) does not answer; subscribers of running servers are not told to read the project again"
         );
@@ -233,8 +240,8 @@ fn subject(path: &Path) -> Option<String> {
     path.file_name().map(|name| name.to_string_lossy().into_owned())
 }
 
-fn surroundings() -> memory_bank_folder::Surroundings {
-    memory_bank_folder::Surroundings {
+fn surroundings() -> memory_bank_folder::Deps {
+    memory_bank_folder::Deps {
         clock: Arc::new(SystemClock),
         entropy: Arc::new(SystemEntropy),
         sink: Arc::new(NoSink),

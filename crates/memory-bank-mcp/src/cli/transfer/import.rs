@@ -10,7 +10,7 @@ use memory_bank_postgres::{Imported, OperatorAction};
 use serde_json::json;
 
 use super::progress::Progress;
-use super::{Project, Whose, lines, memory_file, open, size_json, size_text, subject, tell_servers};
+use super::{Project, Whose, lines, memory_file, notify_servers, open, size_json, size_text, subject};
 use crate::cli::Cli;
 use crate::cli::output::Output;
 
@@ -20,7 +20,7 @@ const NAMED: usize = 20;
 /// Options.
 #[derive(Debug, Clone, Copy)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
-pub(super) struct Wishes {
+pub(super) struct TransferOptions {
     pub(super) merge: bool,
     pub(super) replace: bool,
     pub(super) backups: bool,
@@ -32,7 +32,7 @@ pub(super) async fn run(
     from: &Path,
     cli: &Cli,
     whose: &Whose,
-    wishes: Wishes,
+    options: TransferOptions,
     output: Output,
 ) -> anyhow::Result<()> {
     let from = std::path::absolute(from)?;
@@ -47,13 +47,13 @@ pub(super) async fn run(
         }
     };
     copy.bank.check_for_rows()?;
-    let onto = match wishes {
-        Wishes { replace: true, .. } => Onto::Replace,
-        Wishes { merge: true, .. } => Onto::Merge,
+    let onto = match options {
+        TransferOptions { replace: true, .. } => Onto::Replace,
+        TransferOptions { merge: true, .. } => Onto::Merge,
         _ => Onto::Empty,
     };
     let backups = match &source {
-        Some(source) if wishes.backups => source.backups().await?,
+        Some(source) if options.backups => source.backups().await?,
         _ => Vec::new(),
     };
     let right = if onto == Onto::Replace { Right::Admin } else { Right::Write };
@@ -73,13 +73,13 @@ pub(super) async fn run(
         }
         progress.add(1);
     }
-    let done = if wishes.dry_run { import.forget().await } else { import.commit().await? };
+    let done = if options.dry_run { import.forget().await } else { import.commit().await? };
     progress.end();
     let shown = source.as_ref().map_or(from.as_path(), FolderSource::bank);
     let way = format!("{} → {}", shown.display(), whose.project);
-    report(&done, size, &left_out, wishes.dry_run, whose, &way, &caller.user_name, output)?;
-    if !wishes.dry_run {
-        tell_servers(&opened).await;
+    report(&done, size, &left_out, options.dry_run, whose, &way, &caller.user_name, output)?;
+    if !options.dry_run {
+        notify_servers(&opened).await;
     }
     Ok(())
 }

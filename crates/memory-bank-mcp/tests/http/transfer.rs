@@ -214,7 +214,7 @@ fn a_project_goes_from_a_folder_to_the_database_and_back_as_it_was() {
         fs::read_dir(&project_back).unwrap().map(|entry| entry.unwrap().path()).collect();
     assert_eq!(left.len(), 2, "{left:?}");
 
-    let said = over_stdio(
+    let message = over_stdio(
         &project_back,
         &[
             ("read_memory_bank_file", json!({"filename": "progress.md"})),
@@ -222,8 +222,8 @@ fn a_project_goes_from_a_folder_to_the_database_and_back_as_it_was() {
             ("search_memory_bank", json!({"query": "fact 9999"})),
         ],
     );
-    assert!(said[0].contains("- two, without a final line end"), "{}", said[0]);
-    assert!(said[1].contains("ent_AAAA0001"), "{}", said[1]);
+    assert!(message[0].contains("- two, without a final line end"), "{}", message[0]);
+    assert!(message[1].contains("ent_AAAA0001"), "{}", message[1]);
 }
 
 #[test]
