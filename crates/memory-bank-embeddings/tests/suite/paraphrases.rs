@@ -12,7 +12,11 @@ const DISTRACTORS: &str = include_str!("distractors.txt");
 /// The bank: facts among distractors, beside what is given.
 pub fn bank(beside: BTreeMap<String, String>) -> Bank {
     let mut bank = Bank { name: "paraphrases".to_owned(), documents: beside, questions: Vec::new() };
-    let mut distractors = DISTRACTORS.lines();
+    // In documents of their own: beside an answer, words would find it through what stands around it.
+    for (number, distractor) in DISTRACTORS.lines().enumerate() {
+        let page = bank.documents.entry(format!("minutes-{}.md", number % 6)).or_default();
+        page.push_str(&format!("- {distractor}\n"));
+    }
     for pair in PAIRS.lines().filter(|line| !line.starts_with('#')) {
         let mut parts = pair.split('|');
         let (file, fact, ask) = (parts.next().unwrap(), parts.next().unwrap(), parts.next().unwrap());
@@ -22,9 +26,6 @@ pub fn bank(beside: BTreeMap<String, String>) -> Bank {
             .documents
             .entry(file.to_owned())
             .or_insert_with(|| format!("# {}\n\n", file.trim_end_matches(".md")));
-        if let Some(distractor) = distractors.next() {
-            page.push_str(&format!("- {distractor}\n"));
-        }
         page.push_str(&format!("- {fact}\n"));
         let line = page.lines().count();
         bank.questions.push(Question { ask: ask.to_owned(), answers: vec![(file.to_owned(), line)] });
