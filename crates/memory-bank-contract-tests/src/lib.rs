@@ -10,9 +10,9 @@ pub mod documents;
 pub mod graph;
 pub mod state;
 
+use parking_lot::Mutex;
 use std::any::Any;
 use std::sync::Arc;
-use parking_lot::Mutex;
 
 use memory_bank_core::caller::{Caller, ProjectId};
 use memory_bank_core::document::DocumentPath;

@@ -3,10 +3,10 @@
 //! [`SlidingWindow`] is the rule; a server keeps the windows in memory, or in Redis, where one script applies the
 //! same.
 
+use parking_lot::Mutex;
 use std::collections::{HashMap, VecDeque};
 use std::hash::Hash;
 use std::net::IpAddr;
-use parking_lot::Mutex;
 use std::time::Duration;
 
 use async_trait::async_trait;

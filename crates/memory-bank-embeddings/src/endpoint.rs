@@ -1,7 +1,7 @@
 //! A service with OpenAI's interface for embeddings: bounded in time and bytes, and left alone for a while after it failed.
 
-use std::fmt;
 use parking_lot::Mutex;
+use std::fmt;
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;

@@ -1,10 +1,10 @@
 //! The folders outside of a project that the user registered on this machine. The registry itself, `stores.json`, is
 //! in the project and may have come with it: by itself it opens nothing outside.
 
+use parking_lot::Mutex;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use parking_lot::Mutex;
 use std::time::{Duration, Instant};
 
 use memory_bank_core::error::StoreError;

@@ -1,9 +1,9 @@
 //! The last notified state of each document, so that a change is notified once, whether the call that made it or the
 //! watcher sees it first.
 
+use parking_lot::Mutex;
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
-use parking_lot::Mutex;
 
 use memory_bank_core::caller::ProjectId;
 use memory_bank_core::document::{DocumentPath, Etag};

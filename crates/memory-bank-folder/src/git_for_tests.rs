@@ -1,4 +1,6 @@
-//! Runs git in tests, without the settings of whoever runs them.
+//! Runs git in tests, without the settings of the user who runs them.
+
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
 
 use std::path::Path;
 use std::process::Command;

@@ -7,10 +7,10 @@
 mod file;
 mod legacy;
 
+use parking_lot::Mutex;
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use parking_lot::Mutex;
 
 use async_trait::async_trait;
 use jiff::{SignedDuration, Timestamp};

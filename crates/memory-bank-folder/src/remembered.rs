@@ -2,9 +2,9 @@
 //! next process needs. Those are stored in the user's state folder, so that reading a digest does not change a
 //! project.
 
+use parking_lot::Mutex;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
-use parking_lot::Mutex;
 
 use async_trait::async_trait;
 use memory_bank_core::caller::Caller;

@@ -9,9 +9,9 @@ mod memory;
 mod vector_file;
 mod vectors;
 
+use parking_lot::RwLock;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
-use parking_lot::RwLock;
 use std::thread::available_parallelism;
 use std::time::Duration;
 

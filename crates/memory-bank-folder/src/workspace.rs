@@ -7,11 +7,11 @@
 //! Without them the built-in rules apply. The only registry is the one in the server's project path; a second one in
 //! the working directory could contradict it.
 
+use parking_lot::{Mutex, RwLock};
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::Ordering;
 use std::sync::Arc;
-use parking_lot::{Mutex, RwLock};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use async_trait::async_trait;

@@ -1,8 +1,8 @@
 //! Sends traces to a collector, as OTLP over HTTP, from a bounded queue and a separate thread. An unreachable
 //! collector costs spans, never a request.
 
-use std::fmt;
 use parking_lot::Mutex;
+use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 

@@ -5,8 +5,8 @@
 //! different keys take turns at the row's lock. An editor is a pure function; it runs in its own task, on the text
 //! that the previous edits left. This module must not know what an edit means; [`crate::documents`] writes it.
 
-use std::collections::{BTreeSet, HashMap, VecDeque};
 use parking_lot::Mutex;
+use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::time::Duration;
 
 use memory_bank_core::caller::Caller;

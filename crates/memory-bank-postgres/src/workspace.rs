@@ -1,8 +1,8 @@
 //! The bank of a caller: always that of its key's project.
 
+use parking_lot::Mutex;
 use std::collections::HashMap;
 use std::sync::Arc;
-use parking_lot::Mutex;
 
 use async_trait::async_trait;
 use memory_bank_core::caller::{Caller, ProjectId};

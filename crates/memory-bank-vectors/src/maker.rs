@@ -1,8 +1,8 @@
 //! The queue of projects and the one task that works on it, a batch of one project after a batch of another.
 
+use parking_lot::{Mutex, MutexGuard};
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
-use parking_lot::{Mutex, MutexGuard};
 use std::time::Duration;
 
 use memory_bank_core::error::StoreError;
@@ -98,7 +98,8 @@ struct Job {
     waiting: u64,
 }
 
-/// What follows a turn.
+/// The next step after a turn.
+#[derive(Clone, Copy)]
 enum Next {
     Again,
     After(Duration),

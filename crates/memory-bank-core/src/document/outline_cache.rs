@@ -5,9 +5,9 @@
 //! has just checked, and then a text that differs from it in a few lines. What is found here is what a parser finds; a
 //! test compares both on random texts.
 
+use parking_lot::Mutex;
 use std::ops::Range;
 use std::sync::{Arc, LazyLock};
-use parking_lot::Mutex;
 
 use crate::document::section::{Heading, Item, Structure, front_matter};
 

@@ -1,9 +1,9 @@
 //! The memory of search indexes: estimates before a build, and the account of all of them. Nothing here builds or
 //! drops an index.
 
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::Arc;
 use parking_lot::Mutex;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::error::StoreError;
 use crate::limits;

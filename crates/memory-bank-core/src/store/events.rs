@@ -1,9 +1,9 @@
 //! Events that were sent to a session, stored for replay.
 
+use parking_lot::Mutex;
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::fmt;
 use std::str::FromStr;
-use parking_lot::Mutex;
 
 use async_trait::async_trait;
 use jiff::Timestamp;

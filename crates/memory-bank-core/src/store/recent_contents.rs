@@ -1,10 +1,10 @@
 //! The contents that a store read or wrote lately, so that a conflict can show what changed meanwhile. Bounded in bytes. It
 //! knows no document: a store chooses the key, which holds the etag and whatever keeps projects apart.
 
+use parking_lot::Mutex;
 use std::collections::{HashMap, VecDeque};
 use std::hash::Hash;
 use std::sync::Arc;
-use parking_lot::Mutex;
 
 /// How much is kept, in bytes.
 const CAPACITY_BYTES: usize = 16 * 1024 * 1024;

@@ -1,9 +1,9 @@
 //! Sessions of clients with a handshake: a session is a row, not a task, so that any replica can serve any session.
 
+use parking_lot::Mutex;
 use std::collections::{BTreeSet, HashMap};
 use std::fmt;
 use std::str::FromStr;
-use parking_lot::Mutex;
 
 use async_trait::async_trait;
 use jiff::Timestamp;

@@ -3,8 +3,8 @@
 //! Over stdio the process is the session and memory is enough; over HTTP any replica may get the next call, so the
 //! database stores it.
 
-use std::collections::HashMap;
 use parking_lot::Mutex;
+use std::collections::HashMap;
 
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};

@@ -15,11 +15,11 @@ mod log;
 #[cfg(test)]
 mod tests;
 
+use parking_lot::{Mutex, RwLock};
 use std::io::Read;
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::Arc;
-use parking_lot::{Mutex, RwLock};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
@@ -181,10 +181,7 @@ impl FolderGraph {
         }
         // A large graph takes its time, in which nobody is kept from writing documents.
         let graph = self.clone();
-        let rendered = blocking(move || {
-            Rendered::of(&graph.view.read(), &about)
-        })
-        .await?;
+        let rendered = blocking(move || Rendered::of(&graph.view.read(), &about)).await?;
         let guard = lock.exclusive().await?;
         let graph = self.clone();
         blocking(move || {

@@ -2,8 +2,8 @@
 //! other calls get their turn in between. It continues after the search that requested it was answered.
 
 use std::collections::HashSet;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
@@ -130,8 +130,7 @@ impl Follower {
             }
             self.in_turn(move |follower, dir| {
                 follower.graph.with_view(dir, |view| {
-                    let mut followed =
-                        follower.search.followed.write();
+                    let mut followed = follower.search.followed.write();
                     followed.index.follow_graph(view.state(), Some(generation));
                     followed.graph = Some(view.state().generation());
                     followed.index.compact();

@@ -1,9 +1,9 @@
 //! The memory that the indexes of all banks of a process share. An index that has no room takes that of another bank which
 //! was not searched lately; one that is in use stays, so that two banks do not evict each other at every search.
 
+use parking_lot::{Mutex, RwLock};
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, OnceLock, Weak};
-use parking_lot::{Mutex, RwLock};
 use std::time::{Duration, Instant};
 
 use memory_bank_core::search::{DenseCount, IndexBudget, IndexMemory, MemoryShare};
@@ -75,8 +75,7 @@ impl FolderIndexes {
             let banks = self.banks.lock();
             banks.iter().filter_map(|known| known.followed.upgrade()).collect()
         };
-        let counts =
-            banks.iter().map(|bank| bank.read().index.dense_count());
+        let counts = banks.iter().map(|bank| bank.read().index.dense_count());
         counts.fold(DenseCount::default(), DenseCount::plus)
     }
 

@@ -1,10 +1,10 @@
 //! The vectors of a folder's bank: loaded from its file into the index, made when it was searched or changed, appended to the
 //! file. A folder that cannot be written has them in memory alone. While one process makes them, others wait for its file.
 
-use std::collections::HashSet;
-use std::sync::atomic::Ordering;
-use std::sync::Arc;
 use parking_lot::Mutex;
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use async_trait::async_trait;
 use memory_bank_core::clock::Clock;

@@ -1,10 +1,10 @@
 //! Some writers that do not stop, each of which remembers what it was told: acknowledged, refused, or nothing.
 
+use parking_lot::Mutex;
 use std::collections::BTreeMap;
 use std::io::{self, Read};
 use std::net::TcpStream;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use parking_lot::Mutex;
 use std::thread;
 use std::time::Duration;
 

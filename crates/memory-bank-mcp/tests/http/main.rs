@@ -10,6 +10,7 @@ mod client;
 mod database;
 #[cfg(test)]
 mod doctor;
+#[cfg(test)]
 mod emptied;
 #[cfg(test)]
 mod faults;

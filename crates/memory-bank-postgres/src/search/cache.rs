@@ -4,10 +4,10 @@
 //! A new index is kept for ten times its build time, at most two minutes, so that projects which do not fit together
 //! take turns instead of evicting each other at every search.
 
-use std::collections::HashMap;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::Arc;
 use parking_lot::{Mutex, MutexGuard};
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use memory_bank_core::caller::ProjectId;

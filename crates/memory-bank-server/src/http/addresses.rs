@@ -1,10 +1,10 @@
 //! The addresses from which keys are used. A new pair of key and address is written to the audit log, in groups; the
 //! log detects duplicates. Bounded, and one set look-up on the hot path.
 
+use parking_lot::Mutex;
 use std::collections::{HashMap, HashSet};
 use std::net::{IpAddr, Ipv6Addr};
 use std::sync::Arc;
-use parking_lot::Mutex;
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};

@@ -3,9 +3,9 @@
 //! Keys are looked up in a short cache of the process, then in the shared one, then in the directory. Unknown keys
 //! are cached briefly, too, so that guessing does not reach the directory.
 
+use parking_lot::Mutex;
 use std::collections::HashMap;
 use std::sync::Arc;
-use parking_lot::Mutex;
 use std::time::Duration;
 
 use async_trait::async_trait;

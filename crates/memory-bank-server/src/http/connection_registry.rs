@@ -1,10 +1,10 @@
 //! The open connections. When slots run out, the connections that have been idle for longest are closed. It must not
 //! know what is sent over a connection.
 
+use parking_lot::Mutex;
 use std::collections::{BTreeSet, HashMap};
 use std::net::IpAddr;
 use std::sync::Arc;
-use parking_lot::Mutex;
 use std::time::Duration;
 
 use tokio::time::Instant;

@@ -3,10 +3,10 @@
 //! The library's time-out for HTTP/1 headers also runs while a connection is idle, and would close one that a proxy
 //! keeps for reuse. So the first byte of a request is recorded here.
 
+use parking_lot::Mutex;
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
-use parking_lot::Mutex;
 use std::task::{Context, Poll};
 use std::time::Duration;
 

@@ -2,9 +2,9 @@
 //! more than the reply, so this process counts the bytes that it adds, and trims the store when it added a quarter of
 //! the bound. Beyond the whole bound of untrimmed bytes nothing is stored.
 
+use parking_lot::Mutex;
 use std::collections::HashMap;
 use std::sync::Arc;
-use parking_lot::Mutex;
 use std::time::Duration;
 
 use memory_bank_core::caller::{ProjectId, UserId};

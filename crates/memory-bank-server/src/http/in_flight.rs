@@ -1,9 +1,9 @@
 //! Calls in flight in sessions of this process, so that a client can cancel them.
 
-use std::collections::HashMap;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::Arc;
 use parking_lot::Mutex;
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use memory_bank_core::caller::KeyId;
 use memory_bank_core::store::SessionId;

@@ -466,12 +466,9 @@ impl RequestContext {
             answered = tokio::time::timeout(CALL_WAIT, service.handle(request)) => answered,
             () = self.storage_lost() => return reply::unreachable(id, self.request),
         };
-        let response = match answered {
-            Ok(response) => response,
-            Err(_) => {
-                let text = format!("the call took longer than {} s and was stopped", CALL_WAIT.as_secs());
-                return reply::rpc_error(StatusCode::OK, id, INTERNAL_ERROR, &text);
-            }
+        let Ok(response) = answered else {
+            let text = format!("the call took longer than {} s and was stopped", CALL_WAIT.as_secs());
+            return reply::rpc_error(StatusCode::OK, id, INTERNAL_ERROR, &text);
         };
         match self.shared.auth.standing(&self.who, needs).await {
             Standing::Enough => self.accounted(self.in_json(response.map(Body::new), id).await).await,

@@ -2,11 +2,11 @@
 //! reserved before it is made, and released when the client has received its last byte. It must not know what a reply
 //! contains.
 
+use parking_lot::Mutex;
 use std::collections::HashMap;
 use std::hash::Hash;
 use std::pin::pin;
 use std::sync::Arc;
-use parking_lot::Mutex;
 use std::time::Duration;
 
 use async_trait::async_trait;

@@ -1,9 +1,9 @@
 //! Sessions as requests use them: the store, with a short cache of this process in front and grouped writes of last
 //! uses.
 
+use parking_lot::Mutex;
 use std::collections::HashMap;
 use std::sync::Arc;
-use parking_lot::Mutex;
 use std::time::{Duration, Instant};
 
 use jiff::{SignedDuration, Timestamp};
@@ -178,8 +178,7 @@ impl Sessions {
 
     /// Writes the sessions that were used since the last time; called periodically.
     pub(crate) async fn write_uses(&self) {
-        let uses: Vec<SessionUse> =
-            self.uses.lock().drain().map(|(_, used)| used).collect();
+        let uses: Vec<SessionUse> = self.uses.lock().drain().map(|(_, used)| used).collect();
         if uses.is_empty() {
             return;
         }

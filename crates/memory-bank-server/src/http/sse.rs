@@ -1,8 +1,8 @@
 //! The number of open streams per key, and the frames of event streams.
 
+use parking_lot::Mutex;
 use std::collections::HashMap;
 use std::sync::Arc;
-use parking_lot::Mutex;
 
 use memory_bank_core::caller::KeyId;
 use memory_bank_core::store::EventId;

@@ -3,10 +3,10 @@
 //! The transport answers lines that are not messages (broken JSON, batches, unbounded lines), counts calls in flight,
 //! and at end of input or shutdown reports the end only after they were answered.
 
+use parking_lot::{Mutex, MutexGuard};
 use std::collections::HashMap;
 use std::io;
 use std::sync::Arc;
-use parking_lot::{Mutex, MutexGuard};
 use std::time::Duration;
 
 use memory_bank_core::caller::Caller;

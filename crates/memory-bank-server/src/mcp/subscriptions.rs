@@ -1,9 +1,9 @@
 //! Notifications of changed documents: `resources/subscribe` for clients with a handshake, `subscriptions/listen` for
 //! newer ones.
 
+use parking_lot::Mutex;
 use std::collections::BTreeSet;
 use std::sync::{Arc, OnceLock};
-use parking_lot::Mutex;
 
 use memory_bank_core::caller::{Caller, ProjectId, Right};
 use memory_bank_core::document::DocumentPath;
@@ -72,13 +72,7 @@ impl Subscriptions {
 
     /// Notifies the client; false when it is gone.
     async fn forward(&self, peer: &Peer<RoleServer>, item: &SubscriptionUpdate) -> bool {
-        let uris: Vec<String> = self
-            .uris
-            .lock()
-            .iter()
-            .filter(|uri| item.concerns(uri))
-            .cloned()
-            .collect();
+        let uris: Vec<String> = self.uris.lock().iter().filter(|uri| item.concerns(uri)).cloned().collect();
         for uri in uris {
             if peer.notify_resource_updated(ResourceUpdatedNotificationParam::new(uri)).await.is_err() {
                 return false;

@@ -13,9 +13,9 @@ mod names;
 mod rank;
 mod vocabulary;
 
+use parking_lot::Mutex;
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
-use parking_lot::Mutex;
 
 use jiff::Timestamp;
 

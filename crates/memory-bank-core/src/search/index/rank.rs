@@ -130,8 +130,7 @@ impl Index {
     }
 
     fn borrow_scratch(&self) -> Scratch {
-        let mut scratch =
-            self.scratch.lock().pop().unwrap_or_default();
+        let mut scratch = self.scratch.lock().pop().unwrap_or_default();
         scratch.row_of.resize(self.slots.len(), 0);
         scratch
     }

@@ -60,7 +60,7 @@ async fn check(cli: &Cli, settings: &Settings, key: Option<&str>, findings: &mut
         async {
             match &settings.database {
                 Some(database) => {
-                    database::check(database, settings, key, model.as_ref(), &mut of_database).await
+                    database::check(database, settings, key, model.as_ref(), &mut of_database).await;
                 }
                 None => {
                     folder::check(cli, key, &mut of_database).await;

@@ -1,8 +1,8 @@
 //! A project with its canaries, and the personas that call: keys of its members.
 
+use parking_lot::{Mutex, MutexGuard};
 use std::collections::{BTreeMap, HashSet, VecDeque};
 use std::sync::atomic::{AtomicU64, Ordering};
-use parking_lot::{Mutex, MutexGuard};
 
 use crate::harness::random::Random;
 

@@ -1,8 +1,8 @@
 //! The connection to Redis: every command has a short deadline, and a circuit breaker opens after repeated failures.
 
+use parking_lot::Mutex;
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
-use parking_lot::Mutex;
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
