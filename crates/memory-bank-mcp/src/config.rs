@@ -367,7 +367,9 @@ fn database(read: Read<'_>) -> Result<Option<DatabaseSettings>, ConfigError> {
         }
         return Ok(None);
     };
-    if !(url.starts_with("postgres://") || url.starts_with("postgresql://")) {
+    // As psql takes it: a URL, or a list of `key=value` pairs.
+    let is_list = !url.contains("://") && url.contains('=');
+    if !(url.starts_with("postgres://") || url.starts_with("postgresql://") || is_list) {
         return Err(ConfigError::WrongSecret { name, got: shape(&url), takes: variable.takes });
     }
     let url = if provider == Provider::Postgres { login::complete(url, read)? } else { url };

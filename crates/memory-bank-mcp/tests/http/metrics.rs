@@ -219,6 +219,9 @@ fn whole(database: &TestDatabase, redis: &TestRedis) -> Server {
         ("REDIS_URL", &redis.url()),
         ("MCP_HOST", "127.0.0.1"),
         ("RATE_LIMIT_IP_PER_MINUTE", "0"),
+        // Metrics of vectors are there with a model; nothing here makes one.
+        ("EMBEDDINGS", "http://127.0.0.1:9/v1"),
+        ("EMBEDDINGS_MODEL", "none"),
     ]);
     key_of(&made["key"]).clone_into(&mut server.key);
     server

@@ -207,7 +207,7 @@ fn a_database_that_hangs_is_a_500_within_a_bounded_time_and_goes_on() {
     server.call(&session, "initialize_memory_bank", &json!({"path": "."}));
     valve.shut.store(true, Ordering::SeqCst);
     let unknown = crate::replica_set::key(&team.database);
-    // Each within the twenty seconds that the client waits for a reply.
+    // Each within the time that the client waits for a reply.
     let ask = |key: &str, message: Value| {
         let mut reply = crate::client::request(
             &server.address,

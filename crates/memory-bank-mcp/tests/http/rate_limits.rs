@@ -288,7 +288,7 @@ fn read_live(connection: &mut TcpStream) {
 /// Waits until the server has closed each of these connections.
 fn await_closed(connections: impl IntoIterator<Item = TcpStream>) {
     for (number, mut connection) in connections.into_iter().enumerate() {
-        connection.set_read_timeout(Some(2 * PATIENCE)).unwrap();
+        connection.set_read_timeout(Some(PATIENCE)).unwrap();
         let ended = connection.read_to_end(&mut Vec::new());
         let reset = |error: &std::io::Error| error.kind() == ErrorKind::ConnectionReset;
         assert!(ended.is_ok() || ended.as_ref().is_err_and(reset), "{number}: {ended:?}");

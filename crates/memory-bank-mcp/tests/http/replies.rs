@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use crate::client::{JSON, MCP_ACCEPT, PATIENCE, Reply, Server, call, until};
+use crate::client::{JSON, MCP_ACCEPT, Reply, Server, call, until};
 
 /// What a reply may have beside its text: a name, an etag, brackets.
 const BUDGET: usize = 256 * 1024 + 64 * 1024;
@@ -425,7 +425,7 @@ fn a_client_that_takes_nothing_is_given_up() {
     let mut bytes = [0; 4096];
     while matches!(client.0.read(&mut bytes), Ok(1..)) {}
     assert!(began.elapsed() < Duration::from_secs(85), "{:?}", began.elapsed());
-    assert!(began.elapsed() > PATIENCE, "{:?}", began.elapsed());
+    assert!(began.elapsed() > Duration::from_secs(20), "{:?}", began.elapsed());
 }
 
 /// A group of processes that has so much memory and is removed when dropped; none where such groups cannot be made.
@@ -504,7 +504,7 @@ fn the_heaviest_calls_of_one_key_leave_a_server_of_one_gibibyte_alive() {
     // Meanwhile others are answered, until the last of these calls has had its time.
     let began = Instant::now();
     let (mut answered, mut slowest) = (0, Duration::ZERO);
-    while began.elapsed() < PATIENCE {
+    while began.elapsed() < Duration::from_secs(20) {
         let asked = Instant::now();
         let text = server.call(&session, "list_memory_bank_files", &json!({}));
         assert!(text.contains("long-099.md"));

@@ -90,7 +90,10 @@ fn every_command_goes_to_the_session_pooler_says_so_once_and_shows_no_password()
         assert!(well, "{arguments:?}: {written}");
         assert_eq!(written.matches(MOVED).count(), 1, "{arguments:?}: {written}");
     }
-    let import = ["import", "--project", "atlas", "--from", &to];
+    let from = folder.path().join("other");
+    std::fs::create_dir_all(from.join("memory-bank")).unwrap();
+    std::fs::write(from.join("memory-bank/product-context.md"), "# Product\n").unwrap();
+    let import = ["import", "--project", "atlas", "--from", &from.display().to_string()];
     let (_, written) = run(&variables, &import);
     assert_eq!(written.matches(MOVED).count(), 1, "{import:?}: {written}");
     // Nothing but the certificate's authority stands in the way without that file.

@@ -254,11 +254,10 @@ async fn a_text_that_takes_more_than_texts_do_is_stopped_at_the_bound() {
 async fn two_projects_that_do_not_fit_together_take_turns_and_do_not_evict_each_other_at_every_search() {
     let bench = Bench::new().await;
     let (alice, bob) = (bench.tenant("alice", "demo").await, bench.tenant("bob", "other").await);
-    // Small, since an index stays for ten times as long as it took to be built, which a busy machine draws out.
-    let (database, bank) = with_memory(&bench, 46 * MIB / 8, 30 * MIB / 8);
+    let (database, bank) = with_memory(&bench, 46 * MIB, 30 * MIB);
     for caller in [&alice, &bob] {
         for number in 0..2 {
-            write(&bank, caller, &format!("{number}.md"), &prose(1_048_476 / 8, "albatross")).await.unwrap();
+            write(&bank, caller, &format!("{number}.md"), &prose(1_048_476, "albatross")).await.unwrap();
         }
     }
     assert_eq!(found(&bank, &alice, "albatross").await, 10);

@@ -545,7 +545,8 @@ mod tests {
             let now = *self.now.lock();
             let entry = self.entries.lock().get(hash).cloned().and_then(|(identity, read_at)| {
                 let age = now - Duration::from_millis(read_at.0.try_into().unwrap());
-                Some(CachedKey { identity, valid_for: ENTRY_LIFE.checked_sub(age)? })
+                let valid_for = ENTRY_LIFE.checked_sub(age).filter(|left| !left.is_zero())?;
+                Some(CachedKey { identity, valid_for })
             });
             Some(CacheAnswer { at: CacheTime(now.as_millis().try_into().unwrap()), entry })
         }
