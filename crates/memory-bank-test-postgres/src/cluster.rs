@@ -5,6 +5,7 @@
 
 use std::fs::{self, File};
 use std::hash::{DefaultHasher, Hash, Hasher};
+use std::io::Write as _;
 use std::net::{TcpListener, TcpStream};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
@@ -13,6 +14,9 @@ use std::process::{Command, Output, Stdio};
 use std::time::Duration;
 
 use crate::{MIGRATOR, SERVER, TLS_ONLY};
+
+/// An argument of a program may have 128 KiB on Linux.
+const ARGUMENT_BYTES: usize = 100 * 1024;
 
 /// How the server runs: fast, since nothing it keeps has to survive.
 const SETTINGS: &str = "-c fsync=off -c full_page_writes=off -c max_connections=300 -c shared_buffers=128MB \
@@ -89,7 +93,21 @@ impl Cluster {
     }
 
     pub(crate) fn psql(&self, role: &str, database: &str, sql: &str) -> String {
-        succeeded(sql, run_again(|| self.psql_command(role, database).args(["-c", sql]).output()))
+        succeeded(sql, run_again(|| self.batch(role, database, sql)))
+    }
+
+    /// Sends SQL as one batch. What is too long for an argument goes through the standard input: psql executes a result of
+    /// a query as a whole, too.
+    fn batch(&self, role: &str, database: &str, sql: &str) -> std::io::Result<Output> {
+        let mut command = self.psql_command(role, database);
+        if sql.len() < ARGUMENT_BYTES {
+            return command.args(["-c", sql]).output();
+        }
+        let mut psql = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
+        if let Some(mut input) = psql.stdin.take() {
+            writeln!(input, "SELECT $whole_batch${sql}$whole_batch$ \\gexec")?;
+        }
+        psql.wait_with_output()
     }
 
     /// What must not fail a test: it runs while one may be failing already.

@@ -148,7 +148,10 @@ fn a_certificate_that_is_checked_is_found_well() {
     let url = database.url_of(TLS_ONLY).replace("?sslmode=disable", "");
     let authority = database.authority().to_str().unwrap();
     let report = of_database(&url, &[("DB_SSL_ROOT_CERT", authority)]);
-    report.says("database.tls", &["ok: the line is encrypted, and the certificate is checked with the host's name"]);
+    report.says(
+        "database.tls",
+        &["ok: the line is encrypted, and the certificate is checked with the host's name"],
+    );
 }
 
 #[test]
@@ -416,7 +419,10 @@ fn supabase_is_reached_with_a_checked_certificate_unless_tls_is_off() {
         vec![("DB_PROVIDER", "supabase"), ("SUPABASE_DB_URL", url.as_str()), ("REDIS_URL", "")];
     doctor(&variables).says("database", &["error: it cannot be reached", "DB_SSL_ROOT_CERT"]);
     variables.push(("DB_SSL_ROOT_CERT", database.authority().to_str().unwrap()));
-    doctor(&variables).says("database.tls", &["ok: the line is encrypted, and the certificate is checked with the host's name"]);
+    doctor(&variables).says(
+        "database.tls",
+        &["ok: the line is encrypted, and the certificate is checked with the host's name"],
+    );
 }
 
 fn served_and_edited(server: &Server) {
