@@ -221,8 +221,12 @@ describe("behind a proxy", { concurrency: true }, () => {
           request.end(body);
         });
       const twice = async () => assert.deepEqual([await post(), await post()], [200, 200]);
-      await twice();
-      const before = seen.calls;
+      // A proxy opens a connection to each of its two servers, at once or when their turn comes.
+      let before = -1;
+      for (let round = 0; before !== seen.calls && round < 10; round++) {
+        before = seen.calls;
+        await twice();
+      }
       assert.ok(before >= 1 && before <= 2, `${before}`);
       await pause(22_000);
       await twice();
