@@ -197,7 +197,7 @@ fn line(diagnosis: &Diagnosis, check: CertificateCheck, findings: &mut Findings)
         (false, _, true) => findings.ok("database.tls", "the line is not encrypted, in a private network"),
         (true, CertificateCheck::Nothing, false) => findings.warning(
             "database.tls",
-            "the line is encrypted, but whoever answers is believed",
+            "the line is encrypted, but any server that answers is trusted",
             "set `DB_SSL_ROOT_CERT`, or add `sslmode=verify-full` to the connection string",
         ),
         (false, _, false) => findings.warning(
@@ -450,7 +450,7 @@ mod tests {
 
     #[test]
     fn outside_a_private_network_the_line_is_to_be_encrypted_and_the_certificate_checked() {
-        one(Level::Warning, "whoever answers is believed", &Diagnosis { private: false, ..well() });
+        one(Level::Warning, "any server that answers is trusted", &Diagnosis { private: false, ..well() });
         one(Level::Warning, "not encrypted", &Diagnosis { private: false, encrypted: false, ..well() });
         let public = Diagnosis { private: false, ..well() };
         assert_eq!(found_with(&public, &wanted(), CertificateCheck::Full).count(Level::Warning), 0);

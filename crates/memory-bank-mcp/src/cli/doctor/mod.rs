@@ -53,7 +53,7 @@ async fn check(cli: &Cli, settings: &Settings, key: Option<&str>, findings: &mut
     configuration::served(settings, findings);
     configuration::index_memory(settings, configuration::allowed_memory(), findings);
     let model = embeddings::check(findings).await;
-    // The slow parts wait side by side; what they find is told in order.
+    // The slow parts wait side by side; their findings are listed in order.
     let (mut of_database, mut of_redis, mut of_network) =
         (Findings::default(), Findings::default(), Findings::default());
     tokio::join!(
