@@ -37,7 +37,7 @@ impl Conflict {
 /// The conflicts of a text, top to bottom. A lone `=======` underlines a heading, and a conflict in a code fence is
 /// an example.
 pub(super) fn find(text: &str) -> Vec<Conflict> {
-    if !text.contains("<<<<<<<") {
+    if !may_have(text) {
         return Vec::new();
     }
     let fences = fences(text);
@@ -74,6 +74,11 @@ pub(super) fn find(text: &str) -> Vec<Conflict> {
         }
     }
     outermost(found)
+}
+
+/// Whether a text has the sign of a conflict. Fast, since every edit of a long log asks.
+pub(super) fn may_have(text: &str) -> bool {
+    memchr::memmem::find(text.as_bytes(), b"<<<<<<<").is_some()
 }
 
 /// Those that stand in no other one, with the markers of those that stand in them.

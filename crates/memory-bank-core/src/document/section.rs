@@ -11,6 +11,7 @@ use pulldown_cmark::{Event, HeadingLevel, Options, Parser, Tag, TagEnd};
 
 use crate::document::conflict::{self, Conflict};
 use crate::document::outline_cache;
+use crate::document::templates::is_template_row;
 
 /// How the lines of a text end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -96,6 +97,9 @@ pub struct Item {
     pub depth: usize,
     /// What introduces it.
     pub marker: Marker,
+    /// Whether it has no words, or those of a row of an earlier version's template. Found once, since every edit of a log
+    /// asks it of thousands of items.
+    pub(super) is_bare: bool,
 }
 
 /// What introduces a list item.
@@ -406,7 +410,7 @@ impl Reader<'_> {
         let slot = (!shares_line).then_some(self.items.len());
         if slot.is_some() {
             let depth = self.open_items.len();
-            self.items.push(Item { text: Arc::from(""), range: whole.clone(), depth, marker });
+            self.items.push(Item { text: Arc::from(""), range: whole.clone(), depth, marker, is_bare: true });
         }
         self.open_items.push(OpenItem {
             slot,
@@ -441,6 +445,7 @@ impl Reader<'_> {
                 let words = self.text.get(open.content_start..end).unwrap_or_default();
                 if let Some(item) = open.slot.and_then(|slot| self.items.get_mut(slot)) {
                     item.text = fold(words).into();
+                    item.is_bare = item.text.is_empty() || is_template_row(&item.text);
                 }
             }
             _ => {}
