@@ -11,7 +11,7 @@ import pytest
 import yaml
 from conftest import IMAGE, ROOT, wait_for
 from mcp import ask, call, initialize
-from story import Shell
+from documented_commands import Shell
 
 PAGE = ROOT / "docs" / "deployment-guide.md"
 EDGE = ("127.0.0.1", 80)
@@ -204,7 +204,7 @@ def test_acme_email_takes_effect_once_its_lines_are_uncommented(engine, checkout
     assert {one["target"] for one in traefik["volumes"]} >= {"/letsencrypt"}
 
 
-# The story.
+# The commands of the guide, in order.
 
 
 def test_the_stack_starts_in_a_fresh_clone_without_any_settings(engine, shell, checkout):

@@ -9,7 +9,7 @@ import time
 import pytest
 from conftest import wait_for
 from mcp import ask, call, initialize
-from story import Shell, blocks, marked, shown
+from documented_commands import Shell, blocks, marked, shown
 
 EDGE = ("127.0.0.1", 80)
 NAMED = ["mbmcp-traefik", "mbmcp-server", "mbmcp-postgres", "mbmcp-redis"]

@@ -5,7 +5,7 @@ import assert from "node:assert/strict";
 import test from "node:test";
 import { Client, StreamableHTTPClientTransport } from "@modelcontextprotocol/client";
 import { checked, judge } from "./lib/conformance.mjs";
-import { openStages } from "./lib/http_stages.mjs";
+import { openStages } from "./lib/http_deployments.mjs";
 
 const LEFT_OUT = [
   [/^logging-set-level$/, "the server declares no logging"],

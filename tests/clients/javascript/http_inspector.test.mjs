@@ -5,7 +5,7 @@ import { execFile } from "node:child_process";
 import test from "node:test";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
-import { openStages } from "./lib/http_stages.mjs";
+import { openStages } from "./lib/http_deployments.mjs";
 import { emptyFolder } from "./lib/project.mjs";
 import { ENVIRONMENT } from "./lib/server.mjs";
 

@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import test from "node:test";
 import { Client, StreamableHTTPClientTransport } from "@modelcontextprotocol/client";
 import { callEveryTool } from "./lib/every_tool.mjs";
-import { openStages } from "./lib/http_stages.mjs";
+import { openStages } from "./lib/http_deployments.mjs";
 import { until } from "./lib/http_server.mjs";
 
 const stages = await openStages();

@@ -11,8 +11,8 @@ import {
   ResourceUpdatedNotificationSchema,
 } from "@modelcontextprotocol/sdk/types.js";
 import { callEveryTool } from "./lib/every_tool.mjs";
-import { cuttable } from "./lib/cuttable.mjs";
-import { openStages } from "./lib/http_stages.mjs";
+import { interruptingProxy } from "./lib/interrupting_proxy.mjs";
+import { openStages } from "./lib/http_deployments.mjs";
 import { until } from "./lib/http_server.mjs";
 
 const stages = await openStages();
@@ -252,7 +252,7 @@ for (const stage of onDatabase) {
 
   on("a subscription is told on again after the stream of news was cut", async (t) => {
     const { url, key, otherUrl } = await withBank(t, stage);
-    const proxy = await cuttable(t, url);
+    const proxy = await interruptingProxy(t, url);
     const { client } = await connected(t, proxy.url, key);
     const heard = [];
     client.setNotificationHandler(ResourceUpdatedNotificationSchema, ({ params }) => void heard.push(params.uri));
@@ -275,7 +275,7 @@ const [events] = stages;
 
 test("an answer whose stream was cut is fetched by the SDK with Last-Event-ID", async (t) => {
   const { url, key } = await withBank(t, events);
-  const proxy = await cuttable(t, url);
+  const proxy = await interruptingProxy(t, url);
   const { call } = await connected(t, proxy.url, key);
   const release = await events.database.holdDocuments();
   const tokens = [];

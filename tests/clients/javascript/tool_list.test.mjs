@@ -5,7 +5,7 @@ import test from "node:test";
 import { countTokens } from "gpt-tokenizer/encoding/o200k_base";
 import { copyOf, emptyFolder, read, serverOn } from "./lib/project.mjs";
 import { Server } from "./lib/server.mjs";
-import { OLDER_NAMES } from "./lib/older_names.mjs";
+import { OLDER_NAMES } from "./lib/tool_aliases.mjs";
 
 // What a model pays for the list: the name, description and schema of each tool, and the whole JSON as it is often
 // written, with a blank behind each comma and colon.

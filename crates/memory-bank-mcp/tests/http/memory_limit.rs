@@ -10,7 +10,7 @@ use tempfile::TempDir;
 
 use crate::client::{JSON, MCP_ACCEPT, Server, call, handshake};
 use crate::database::{key_of, operate};
-use crate::replies::{ClosedWindow, MemoryGroup, heavy_graph, memory};
+use crate::reply_size::{ClosedWindow, MemoryGroup, heavy_graph, memory};
 
 /// A project with documents of 20 MB and a hub with neighbours of 36 MB.
 fn heavy_project(documents: usize) -> TempDir {

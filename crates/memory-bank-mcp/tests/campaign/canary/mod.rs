@@ -3,23 +3,23 @@
 
 mod arguments;
 mod calls;
-mod campaign;
+mod collected_ids;
+mod environment;
 mod faults;
-mod judge;
-mod learn;
-mod poison;
+mod forged_redis_entries;
+mod leak_check;
 #[cfg(test)]
-mod stub;
-mod tally;
+mod leaking_stub;
+mod outcomes;
+mod run;
 mod tenant;
-mod world;
 
 use std::time::Instant;
 
-use self::campaign::Campaign;
+use self::environment::{Environment, World};
 use self::faults::Faults;
+use self::run::Campaign;
 use self::tenant::{Place, locked};
-use self::world::{Environment, World};
 use crate::harness::number;
 use crate::harness::random::Random;
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde_json::Value;
 use tempfile::TempDir;
 
-use super::ledger::{Contents, Counts, Outcome, setup_calls};
+use super::acknowledged_writes::{Contents, Counts, Outcome, setup_calls};
 use super::stdio::Process;
 use super::writers::Writers;
 use crate::harness::random::Random;

@@ -1,13 +1,13 @@
 //! Kills servers, PostgreSQL and Redis at random moments while writers write to both stores. After each kill every
 //! acknowledged write is there exactly once, and every other one once or not at all, never in part.
 
+mod acknowledged_writes;
 mod database;
 mod folder;
-mod ledger;
 mod stdio;
 mod writers;
 
-use self::ledger::{Counts, KINDS};
+use self::acknowledged_writes::{Counts, KINDS};
 use crate::harness::number;
 use crate::harness::random::Random;
 

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use super::ledger::Outcome;
+use super::acknowledged_writes::Outcome;
 use crate::harness::replica::BINARY;
 
 /// How long an answer may take.

@@ -4,7 +4,7 @@ import { once } from "node:events";
 import { connect, createServer } from "node:net";
 
 /** A proxy to the address in `url`; notes the `Last-Event-ID` of each request that passes. */
-export async function cuttable(t, url) {
+export async function interruptingProxy(t, url) {
   const { hostname, port, pathname } = new URL(url);
   const open = new Set();
   const resumed = [];

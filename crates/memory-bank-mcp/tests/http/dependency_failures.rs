@@ -8,8 +8,8 @@ use serde_json::json;
 
 use crate::client::{Server, call, until};
 use crate::database::{key_of, operate_at};
-use crate::load::Load;
 use crate::replica_set::{Team, health, is_well, replica};
+use crate::write_load::Load;
 
 fn make_bank(server: &Server) -> String {
     let session = server.initialize();

@@ -9,8 +9,8 @@ use tempfile::TempDir;
 
 use crate::client::{Server, until};
 use crate::database::{key_of, operate};
-use crate::load::Load;
 use crate::replica_set::health;
+use crate::write_load::Load;
 
 /// The deployment guide's way to drop everything, in one transaction.
 const GUIDE: &str = "BEGIN; DROP TABLE IF EXISTS mcp_events CASCADE; DROP TABLE IF EXISTS sessions CASCADE; \

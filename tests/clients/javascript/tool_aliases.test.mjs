@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import test from "node:test";
 import { copyOf, emptyFolder, read, serverOn } from "./lib/project.mjs";
-import { OLDER_NAMES } from "./lib/older_names.mjs";
+import { OLDER_NAMES } from "./lib/tool_aliases.mjs";
 
 async function withBank(t) {
   const project = await copyOf("original-project", t);

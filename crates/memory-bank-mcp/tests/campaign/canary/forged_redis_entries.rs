@@ -2,10 +2,10 @@
 
 use serde_json::{Value, json};
 
+use super::environment::{owner, tool_call};
 use super::faults::{Faults, read_all, rest};
-use super::tally::has_succeeded;
+use super::outcomes::has_succeeded;
 use super::tenant::Kind;
-use super::world::{owner, tool_call};
 use crate::harness::redis;
 
 /// How long an entry lives, in seconds.

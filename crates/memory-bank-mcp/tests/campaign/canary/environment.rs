@@ -6,8 +6,8 @@ use memory_bank_test_postgres::{MIGRATOR, TestDatabase, TestRedis};
 use serde_json::{Value, json};
 
 use super::calls::{Call, Calls};
-use super::campaign::Campaign;
-use super::tally::has_succeeded;
+use super::outcomes::has_succeeded;
+use super::run::Campaign;
 use super::tenant::{Kind, Persona, Place, Tenant};
 use crate::harness::operator::operate;
 use crate::harness::random::Random;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use serde_json::json;
 
-use super::campaign::Campaign;
+use super::run::Campaign;
 use super::tenant::{Persona, Place, Tenant, locked};
 use crate::harness::random::Random;
 

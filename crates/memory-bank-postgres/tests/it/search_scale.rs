@@ -1,5 +1,5 @@
 //! What search costs at a hundred thousand units. Run by hand, in a release build, since it tells figures:
-//! `cargo test --release -p memory-bank-postgres --test it scale -- --ignored --nocapture`.
+//! `cargo test --release -p memory-bank-postgres --test it search_scale -- --ignored --nocapture`.
 
 use std::time::{Duration, Instant};
 

@@ -10,9 +10,9 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 use super::calls::{Call, Calls, Session};
-use super::judge::{Rules, canaries, judge};
-use super::learn::{learn, unlearn};
-use super::tally::{Tally, has_succeeded};
+use super::collected_ids::{learn, unlearn};
+use super::leak_check::{Rules, canaries, judge};
+use super::outcomes::{Tally, has_succeeded};
 use super::tenant::{Access, Kind, Persona, Tenant, locked};
 use crate::harness::random::Random;
 use crate::harness::wire::{Answer, Connection};
