@@ -89,7 +89,7 @@ def of_ours(engine):
 # What can be checked without a stack.
 
 
-def test_each_line_of_the_guide_has_its_test():
+def test_each_line_of_the_guide_has_a_test():
     page = PAGE.read_text()
     table = page[page.index("## Where each line is tested"):page.index("## What each chapter promises")]
     rows = dict(re.findall(r"^\| ``(.+?)`` \| (.+) \|$", table, re.MULTILINE))
@@ -179,7 +179,7 @@ def test_a_port_s_variable_takes_effect_without_an_override(engine, checkout, na
     ('"it\'s \\"\\$1\\""', "it's \"$1\""),
     ("p@ss/w%20rd:#x", "p@ss/w%20rd:#x"),
 ])
-def test_a_password_in_env_arrives_as_it_was_typed(engine, checkout, tmp_path, written, password):
+def test_a_password_in_env_is_used_unchanged(engine, checkout, tmp_path, written, password):
     example = (checkout / ".env.example").read_text()
     changed = example.replace("POSTGRES_PASSWORD='mbmcp_secret'", f"POSTGRES_PASSWORD={written}")
     assert changed != example
@@ -229,7 +229,7 @@ def test_the_stack_starts_with_the_example_of_the_settings(engine, shell):
     assert "demo" in call(EDGE, shell.key, initialize(EDGE, shell.key), "list_stores")
 
 
-def test_any_name_and_address_of_the_machine_reaches_the_server_with_a_key_and_nobody_without(engine, shell):
+def test_every_name_and_address_of_the_machine_serves_requests_with_a_key_only(engine, shell):
     # This machine's address in the network of the proxy; ALLOWED_HOSTS is not set.
     address = engine.inspect("mbmcp-traefik")["NetworkSettings"]["Networks"]["mbmcp_edge"]["Gateway"]
     for place, name in [(EDGE, "memory.example.com"), ((address, 80), address), ((address, 80), f"{address}:8888")]:
@@ -261,7 +261,7 @@ def test_the_server_answers_and_the_dashboard_opens(shell):
     assert "Traefik" in shell.run(line("open http://localhost:8080").replace("open", "curl --silent --show-error --fail --location"))
 
 
-def test_postgresql_and_redis_are_on_this_machine_s_ports(engine, shell):
+def test_postgresql_and_redis_listen_on_local_ports(engine, shell):
     psql_there = "PGPASSWORD=mbmcp_secret psql -h 127.0.0.1 -p 5432 -U mbmcp -d memory_bank_mcp -Atc 'SELECT 1'"
     assert shell.run(psql_there) == "1"
     assert "PONG" in shell.run("exec 3<>/dev/tcp/127.0.0.1/6379; printf 'PING\\r\\n' >&3; head -n 1 <&3")
@@ -296,7 +296,7 @@ def test_a_transaction_names_user_and_project_by_set_local(engine):
     assert "<user-uuid><project-uuid>" in said and said.splitlines()[-1] == "t"
 
 
-def test_the_server_s_password_is_generated_kept_and_shown_nowhere(engine, shell):
+def test_the_password_of_the_server_role_is_generated_kept_and_never_shown(engine, shell):
     password = server_password(engine)
     assert re.fullmatch(r"[0-9a-f]{64}", password)
     owner_and_mode = engine("run", "--rm", "--volume", "mbmcp_server-credentials:/credentials", "--entrypoint", "stat", "postgres:17-alpine",
@@ -404,14 +404,14 @@ def test_the_rollback_leaves_nothing_in_the_database(engine):
     assert psql(engine, left) == ""
 
 
-def test_the_stack_stops_and_takes_its_volumes_along(engine, shell):
+def test_the_stack_stops_and_removes_its_volumes(engine, shell):
     shell.run(line("docker compose --profile local-db down"))
     assert engine("ps", "--all", "--quiet") == "" and "mbmcp_postgres-data" in engine("volume", "ls", "--quiet")
     shell.run(line(GONE))
     assert of_ours(engine) == ""
 
 
-def test_a_password_of_any_characters_is_enough(engine, shell, checkout):
+def test_a_password_with_any_characters_works(engine, shell, checkout):
     password = 'p$w#@/%:?&= $HOME "x\\ ü'
     example = (checkout / ".env.example").read_text()
     changed = example.replace("'mbmcp_secret'", f"'{password}'")
@@ -449,7 +449,7 @@ def elsewhere(engine, shell):
         shell.run("cp .env.example .env")
 
 
-def test_supabase_starts_by_two_variables_and_its_scripts(engine, shell, checkout, elsewhere):
+def test_supabase_needs_two_variables_and_the_scripts(engine, shell, checkout, elsewhere):
     # It has no certificate: that Supabase's is checked is tested elsewhere.
     url = elsewhere("manager:managing")
     given = commands(the("dotenv", "DB_PROVIDER"))

@@ -71,19 +71,19 @@ def test_the_quick_start_brings_up_the_four_containers(engine, quick_start):
         wait_for(f"{name} is healthy", lambda name=name: engine.health(name) == "healthy", 30)
 
 
-def test_the_quick_start_s_health_check_says_that_all_is_well(quick_start):
+def test_the_health_check_of_the_quick_start_reports_healthy(quick_start):
     said = next(output for block, output in quick_start.items() if "/health" in block)
     health = json.loads(said[said.index("{"):])
     assert (health["status"], health["db"], health["redis"]) == ("ok", "ok", "ok")
 
 
-def test_the_quick_start_s_key_opens_a_session_through_the_proxy(quick_start):
+def test_the_key_of_the_quick_start_opens_a_session_through_the_proxy(quick_start):
     assert re.fullmatch(r"mbmcp_live_[0-9A-Za-z]{32}", quick_start["key"])
     said = next(output for block, output in quick_start.items() if "initialize" in block)
     assert '"serverInfo"' in said and "memory-bank-mcp" in said
 
 
-def test_traefik_passes_on_what_belongs_to_the_server_and_nothing_else(quick_start):
+def test_traefik_routes_only_the_paths_of_the_server(quick_start):
     assert ask(EDGE, "GET", "/health/live")[0] == 200
     assert ask(EDGE, "GET", "/api/keys")[0] == 401
     assert ask(EDGE, "GET", "/api/keys", quick_start["key"])[0] == 200
@@ -101,7 +101,7 @@ def test_the_init_folder_leaves_nothing_for_migrate_to_do(engine, quick_start):
     assert engine.inspect("mbmcp-migrate-1")["State"]["ExitCode"] == 0
 
 
-def test_starting_again_as_for_an_upgrade_applies_what_is_missing(engine, shell, quick_start):
+def test_a_restart_for_an_upgrade_applies_missing_migrations(engine, shell, quick_start):
     last = psql(engine, "SELECT max(version) FROM schema_migrations")
     psql(engine, f"DELETE FROM schema_migrations WHERE version = '{last}'")
     shell.run("docker compose --profile local-db up -d")
@@ -141,7 +141,7 @@ def test_the_server_writes_nothing_outside_the_database(engine, quick_start):
     assert engine("diff", "mbmcp-server") == ""
 
 
-def test_without_redis_the_server_is_degraded_and_serves(engine, quick_start):
+def test_without_redis_the_server_is_degraded_and_still_serves(engine, quick_start):
     engine("stop", "mbmcp-redis")
     try:
         status, _, text = ask(EDGE, "GET", "/health")
@@ -151,7 +151,7 @@ def test_without_redis_the_server_is_degraded_and_serves(engine, quick_start):
         engine("start", "mbmcp-redis")
 
 
-def test_the_quick_start_ends_what_it_began_and_keeps_the_data(engine, shell, checkout, quick_start):
+def test_the_quick_start_stops_the_stack_and_keeps_the_data(engine, shell, checkout, quick_start):
     shell.run(blocks(checkout / "docs" / "quick-start.md")[-1])
     assert engine("ps", "--all", "--quiet") == ""
     assert "mbmcp_postgres-data" in engine("volume", "ls", "--quiet")
@@ -200,7 +200,7 @@ def three_servers_share_the_sessions(engine, key):
     assert "demo" in call(EDGE, key, session, "list_stores")
 
 
-def test_in_production_one_name_is_served_over_tls_and_http_leads_there(shell, from_nothing):
+def test_in_production_one_name_is_served_over_tls_and_http_redirects_to_it(shell, from_nothing):
     # As `.env` would say it.
     shell.run("export COMPOSE_FILE=docker-compose.yml:deploy/compose.production.yml DOMAIN=memory.test ACME_EMAIL=a@memory.test")
     try:

@@ -197,7 +197,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(300))]
 
     #[test]
-    fn an_index_kept_by_difference_answers_as_one_built_anew(
+    fn an_incrementally_updated_index_equals_a_rebuilt_one(
         steps in prop::collection::vec(step(), 1..40),
         queries in prop::collection::vec(prop::collection::vec(word(), 1..4), 1..4),
     ) {
@@ -218,7 +218,7 @@ proptest! {
     }
 
     #[test]
-    fn each_passage_of_the_texts_as_they_are_has_a_vector_or_is_offered(
+    fn every_current_passage_has_a_vector_or_is_queued(
         steps in prop::collection::vec(step(), 1..40),
     ) {
         let mut world = World::default();
@@ -242,7 +242,7 @@ proptest! {
     }
 
     #[test]
-    fn the_index_ranks_as_the_rule_worked_out_unit_by_unit(
+    fn the_index_ranks_like_a_unit_by_unit_reference(
         documents in prop::collection::btree_map(prop::sample::select(NAMES.to_vec()), text(), 1..4),
         query in prop::collection::vec(word(), 2..4),
     ) {

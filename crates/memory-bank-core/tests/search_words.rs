@@ -54,7 +54,7 @@ fn each_query_finds_its_fact_first() {
 }
 
 #[test]
-fn words_of_a_file_s_name_do_not_flood_the_answer() {
+fn words_of_a_file_name_do_not_flood_the_results() {
     let progress = "# Progress\n\n## Update History\n\n## Milestones\n\n## Known Issues\n";
     let filler = "something about module number 3, its settings and the reasons that led there. ";
     let notes = format!(
@@ -69,7 +69,7 @@ fn words_of_a_file_s_name_do_not_flood_the_answer() {
 }
 
 #[test]
-fn the_line_of_an_entry_comes_before_the_name_of_a_document() {
+fn a_line_of_an_entry_ranks_before_a_document_name() {
     let log = "# Decision Log\n\n## Decision\n\n*\n---\n### Decision\n[2026-08-30 10:49:40] - Use hooks for state.\n\n\
         **Rationale:**\nLess code.\n---\n### Decision\n[2026-09-02 09:00:00] - Drop the context provider.\n";
     let index = index(&[
@@ -81,7 +81,7 @@ fn the_line_of_an_entry_comes_before_the_name_of_a_document() {
 }
 
 #[test]
-fn several_korean_words_find_lines_in_which_they_carry_particles() {
+fn korean_words_match_lines_where_they_carry_particles() {
     let facts = "# 사실\n\n- 배포는 금요일 오후에 진행한다\n- 데이터베이스를 PostgreSQL로 옮겼다\n- 캐시는 Redis에 저장된다\n";
     let index = index(&[("facts.md", facts)]);
     for (query, line) in [
@@ -97,7 +97,7 @@ fn several_korean_words_find_lines_in_which_they_carry_particles() {
 }
 
 #[test]
-fn units_with_more_of_the_query_come_first_and_none_without_any_before_one_with_some() {
+fn units_with_more_query_words_rank_first() {
     let mut log = String::from("# Progress\n\n");
     for day in 1..=28 {
         log.push_str(&format!(
@@ -119,7 +119,7 @@ fn units_with_more_of_the_query_come_first_and_none_without_any_before_one_with_
 }
 
 #[test]
-fn what_says_the_same_but_for_dates_is_shown_once_and_counted() {
+fn entries_that_differ_only_in_dates_are_shown_once_and_counted() {
     let mut log = String::from("# Progress\n\n");
     for day in 1..=9 {
         log.push_str(&format!("- [2026-03-0{day} 09:00:00] [alice] - Deploy: staging cluster\n"));
@@ -157,7 +157,7 @@ fn rows_of_a_template_are_never_found() {
 }
 
 #[test]
-fn a_phrase_narrows_and_one_that_is_nowhere_falls_back_to_its_words() {
+fn a_phrase_narrows_the_search_and_a_missing_one_falls_back_to_its_words() {
     let index = index(&[("a.md", "- the token bucket is full\n- a bucket of tokens\n- the rate limiter\n")]);
     let found = search(&index, "\"token bucket\"");
     assert_eq!(found.hits.len(), 1);
@@ -173,7 +173,7 @@ fn a_phrase_narrows_and_one_that_is_nowhere_falls_back_to_its_words() {
 }
 
 #[test]
-fn days_narrow_by_the_date_of_an_entry_of_its_section_or_of_the_document() {
+fn date_filters_use_the_date_of_entry_section_or_document() {
     let log = "# Log\n\n- [2026-08-30 10:49] deploy one\n  - detail of deploy one\n- 2026-09-02: deploy two\n\n\
         ### Sep 5, 2026\n\n- deploy three\n";
     let mut index = index(&[("log.md", log)]);
@@ -203,7 +203,7 @@ fn days_narrow_by_the_date_of_an_entry_of_its_section_or_of_the_document() {
 }
 
 #[test]
-fn a_date_in_a_query_finds_its_day_in_any_form_and_of_equal_entries_the_newer_comes_first() {
+fn a_date_in_a_query_matches_every_format_and_newer_entries_rank_first() {
     let log = "# Log\n\n- [2026-08-30 10:49] moved the queue\n- on Aug 30, 2026 we moved the mail\n- 30.08.2026 cleaned up\n- 2026-08-31 rested\n";
     let index = index(&[("log.md", log)]);
     let mut found: Vec<usize> = search(&index, "2026-08-30").hits.iter().map(|hit| hit.line).collect();
@@ -222,7 +222,7 @@ fn a_date_in_a_query_finds_its_day_in_any_form_and_of_equal_entries_the_newer_co
 }
 
 #[test]
-fn a_misspelt_word_finds_what_comes_closest_and_the_answer_says_so() {
+fn a_misspelt_word_finds_the_closest_match_and_the_reply_names_it() {
     let index = index(&[(
         "a.md",
         "- the authentification servise is slow\n- the mail service is fast\n- kubernetes nodes\n",
@@ -235,7 +235,7 @@ fn a_misspelt_word_finds_what_comes_closest_and_the_answer_says_so() {
 }
 
 #[test]
-fn what_the_graph_holds_does_not_change_the_order_in_documents() {
+fn graph_contents_do_not_change_the_ranking_of_documents() {
     use memory_bank_core::graph::Entity;
     let mut index =
         index(&[("a.md", "- queue worker stalls\n- worker of the mail\n- queue queue of the bank\n")]);

@@ -25,7 +25,7 @@ use asking::{ask, index, model, share};
 use recall::Question;
 
 #[test]
-fn questions_that_share_no_word_with_their_answer_are_answered() {
+fn dense_search_finds_answers_without_a_shared_word() {
     let model = model();
     let bank = paraphrases::bank(BTreeMap::new());
     let mut index = index(&bank);

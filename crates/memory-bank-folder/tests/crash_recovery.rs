@@ -62,7 +62,7 @@ async fn read_all(bank: &FolderBank) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn a_killed_edit_of_several_files_is_there_as_a_whole_or_not_at_all() {
+async fn a_killed_edit_of_several_files_is_applied_completely_or_not_at_all() {
     if let Some(path) = std::env::var_os(BANK) {
         // The child: edits until it is killed; the bound is for a parent that died.
         let bank = bank(&PathBuf::from(path));
@@ -79,7 +79,7 @@ async fn a_killed_edit_of_several_files_is_there_as_a_whole_or_not_at_all() {
     let mut interrupted = 0;
     for round in 0..25_u64 {
         let mut child = Command::new(std::env::current_exe().unwrap())
-            .args(["--exact", "a_killed_edit_of_several_files_is_there_as_a_whole_or_not_at_all"])
+            .args(["--exact", "a_killed_edit_of_several_files_is_applied_completely_or_not_at_all"])
             .env(BANK, &path)
             .stdout(Stdio::null())
             .stderr(Stdio::null())
@@ -144,7 +144,7 @@ async fn marks(bank: &FolderBank) -> BTreeMap<String, usize> {
 }
 
 #[tokio::test]
-async fn a_killed_archiving_has_moved_every_entry_or_none() {
+async fn a_killed_archive_step_moves_all_entries_or_none() {
     if let Some(path) = std::env::var_os(ARCHIVING) {
         let bank = bank(&PathBuf::from(path));
         assert!(track(&bank, "<new>").await > 0, "the child archives");
@@ -164,7 +164,7 @@ async fn a_killed_archiving_has_moved_every_entry_or_none() {
         std::fs::create_dir(&path).unwrap();
         std::fs::write(path.join("progress.md"), &text).unwrap();
         let mut child = Command::new(std::env::current_exe().unwrap())
-            .args(["--exact", "a_killed_archiving_has_moved_every_entry_or_none"])
+            .args(["--exact", "a_killed_archive_step_moves_all_entries_or_none"])
             .env(ARCHIVING, &path)
             .stdout(Stdio::null())
             .stderr(Stdio::null())
@@ -213,7 +213,7 @@ async fn a_killed_archiving_has_moved_every_entry_or_none() {
 }
 
 #[tokio::test]
-async fn the_list_of_a_bank_has_what_an_interrupted_change_was_about_to_make() {
+async fn a_listing_completes_an_interrupted_change_first() {
     let temp = TempDir::new().unwrap();
     let path = temp.path().join("memory-bank");
     std::fs::create_dir_all(path.join(".mbmcp/stage")).unwrap();

@@ -86,7 +86,7 @@ fn save(file: &Path, text: &str) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_editor_s_change_is_told_once() {
+async fn a_change_by_an_editor_is_notified_once() {
     let watched = watched().await;
     save(&watched.file("a.md"), "two");
     settle().await;
@@ -98,7 +98,7 @@ async fn an_editor_s_change_is_told_once() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn documents_that_come_and_go_are_told() {
+async fn created_and_deleted_documents_are_notified() {
     let watched = watched().await;
     std::fs::write(watched.file("new.md"), "x").unwrap();
     settle().await;
@@ -109,7 +109,7 @@ async fn documents_that_come_and_go_are_told() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_write_of_our_own_is_told_once() {
+async fn a_write_by_the_server_is_notified_once() {
     let watched = watched().await;
     for turn in 0..5 {
         watched.write("a.md", &turn.to_string()).await;
@@ -124,7 +124,7 @@ async fn a_write_of_our_own_is_told_once() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_watch_follows_a_switch_of_banks() {
+async fn the_watcher_follows_a_switch_of_banks() {
     let watched = watched().await;
     let other = watched.root.path().join("other");
     watched.workspace.initialize(&Caller::local("alice"), other.to_str().unwrap(), false).await.unwrap();
@@ -137,7 +137,7 @@ async fn the_watch_follows_a_switch_of_banks() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_folder_that_went_away_and_came_back_is_watched_again() {
+async fn a_deleted_and_recreated_folder_is_watched_again() {
     let watched = watched().await;
     let folder = watched.root.path().join("memory-bank");
     std::fs::remove_dir_all(&folder).unwrap();
@@ -152,7 +152,7 @@ async fn a_folder_that_went_away_and_came_back_is_watched_again() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn documents_in_folders_are_told_of_like_others() {
+async fn documents_in_folders_are_notified_like_others() {
     let watched = watched().await;
     // A folder that comes while the watch runs, and one in it.
     std::fs::create_dir_all(watched.file("adr/old")).unwrap();

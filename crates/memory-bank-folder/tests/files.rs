@@ -128,7 +128,7 @@ async fn pipes_folders_and_huge_files_never_block_a_reader() {
 }
 
 #[tokio::test]
-async fn bytes_that_are_no_utf_8_are_read_with_replacements() {
+async fn invalid_utf_8_is_read_with_replacement_characters() {
     let f = fixture();
     std::fs::write(f.file("a.md"), b"\xEF\xBB\xBFa\xFFb").unwrap();
     let ReadOutcome::Found(document) = f.read("a.md").await else { panic!() };
@@ -137,7 +137,7 @@ async fn bytes_that_are_no_utf_8_are_read_with_replacements() {
 }
 
 #[tokio::test]
-async fn a_name_that_an_editor_gave_is_found_exactly_first() {
+async fn an_exact_file_name_is_found_before_its_canonical_form() {
     let f = fixture();
     std::fs::write(f.file("README.md"), "upper").unwrap();
     f.write("README.md", "changed").await.unwrap();
@@ -175,7 +175,7 @@ async fn reading_writes_nothing() {
 }
 
 #[tokio::test]
-async fn a_folder_that_vanished_is_made_anew_by_a_write() {
+async fn a_write_recreates_a_deleted_bank_folder() {
     let f = fixture();
     f.write("a.md", "x").await.unwrap();
     std::fs::remove_dir_all(f.file("")).unwrap();
@@ -184,7 +184,7 @@ async fn a_folder_that_vanished_is_made_anew_by_a_write() {
 }
 
 #[tokio::test]
-async fn oddly_named_files_do_not_stop_a_backup() {
+async fn unusual_file_names_do_not_stop_a_backup() {
     let f = fixture();
     for odd in ["bad..name.md", "Upper.md", "a b.json", "notes.txt", ".hidden.md"] {
         std::fs::write(f.file(odd), odd).unwrap();
@@ -202,7 +202,7 @@ async fn oddly_named_files_do_not_stop_a_backup() {
 }
 
 #[tokio::test]
-async fn without_its_safety_copy_a_restore_is_not_made() {
+async fn a_restore_is_refused_when_its_safety_copy_fails() {
     let f = fixture();
     f.write("a.md", "old").await.unwrap();
     let backup = f.bank.create_backup(&caller(), None).await.unwrap();
@@ -216,7 +216,7 @@ async fn without_its_safety_copy_a_restore_is_not_made() {
 }
 
 #[tokio::test]
-async fn a_restore_that_cannot_be_made_whole_changes_nothing() {
+async fn a_restore_that_cannot_complete_changes_nothing() {
     let f = fixture();
     for asked in ["a.md", "b.md"] {
         f.write(asked, "old").await.unwrap();
@@ -231,7 +231,7 @@ async fn a_restore_that_cannot_be_made_whole_changes_nothing() {
 }
 
 #[tokio::test]
-async fn a_backup_in_a_chosen_folder_is_listed_and_restored() {
+async fn a_backup_in_a_custom_folder_is_listed_and_restored() {
     let f = fixture();
     f.write("a.md", "old").await.unwrap();
     let backup = f.bank.create_backup(&caller(), Some("backups/weekly")).await.unwrap();
@@ -250,7 +250,7 @@ async fn a_backup_in_a_chosen_folder_is_listed_and_restored() {
 #[case("memory-bank/inside")]
 #[case("linked")]
 #[tokio::test]
-async fn a_backup_is_not_made_outside_the_project_or_inside_the_bank(#[case] directory: &str) {
+async fn a_backup_outside_the_project_or_inside_the_bank_is_refused(#[case] directory: &str) {
     let f = fixture();
     let outside = TempDir::new().unwrap();
     symlink(outside.path(), f.root.path().join("linked")).unwrap();
@@ -289,7 +289,7 @@ async fn an_empty_backup_is_refused() {
 }
 
 #[tokio::test]
-async fn what_version_control_keeps_is_neither_backed_up_nor_restored() {
+async fn version_control_folders_are_neither_backed_up_nor_restored() {
     let f = fixture();
     f.write("a.md", "one").await.unwrap();
     std::fs::create_dir_all(f.file(".git/hooks")).unwrap();
@@ -307,7 +307,7 @@ async fn what_version_control_keeps_is_neither_backed_up_nor_restored() {
 }
 
 #[tokio::test]
-async fn an_edit_and_a_rename_keep_bytes_that_are_no_utf_8() {
+async fn an_edit_and_a_rename_keep_bytes_that_are_not_utf_8() {
     let f = fixture();
     std::fs::write(f.file("old.md"), b"caf\xe9\n- x\n\xff end").unwrap();
     let text = f.text("old.md").await.replace("- x\n", "- x\n- y\n");
@@ -324,7 +324,7 @@ async fn an_edit_and_a_rename_keep_bytes_that_are_no_utf_8() {
 }
 
 #[tokio::test]
-async fn a_file_with_a_hole_does_not_fill_the_disk_with_backups() {
+async fn a_sparse_file_does_not_fill_the_disk_with_backups() {
     let f = fixture();
     let hole = std::fs::File::create(f.file("hole.md")).unwrap();
     hole.set_len(memory_bank_core::limits::BACKUP_BYTES + 1).unwrap();
@@ -339,7 +339,7 @@ async fn a_file_with_a_hole_does_not_fill_the_disk_with_backups() {
 }
 
 #[tokio::test]
-async fn backups_that_are_made_over_http_are_bounded_in_number_and_none_is_deleted_for_another() {
+async fn backups_over_http_are_limited_in_number_and_none_is_deleted_for_another() {
     let Fixture { root, bank } = fixture();
     let f = Fixture { root, bank: bank.for_strangers() };
     f.write("a.md", "old").await.unwrap();
@@ -366,7 +366,7 @@ async fn backups_that_are_made_over_http_are_bounded_in_number_and_none_is_delet
 }
 
 #[tokio::test]
-async fn what_is_hidden_and_no_document_is_not_copied_aside() {
+async fn hidden_files_that_are_not_documents_are_not_backed_up() {
     let f = fixture();
     f.write("a.md", "x").await.unwrap();
     for name in [".ssh/id_rsa", ".env", "notes/.netrc", "notes/kept.txt", ".hidden.md"] {
@@ -380,7 +380,7 @@ async fn what_is_hidden_and_no_document_is_not_copied_aside() {
 }
 
 #[tokio::test]
-async fn backups_go_into_the_bank_s_own_folder_and_older_ones_are_listed() {
+async fn backups_are_stored_in_the_bank_and_older_places_are_still_listed() {
     let f = fixture();
     f.write("a.md", "one").await.unwrap();
     let old = "memory-bank-backup-2025-01-02T03-04-05-006Z";
@@ -411,7 +411,7 @@ async fn backups_go_into_the_bank_s_own_folder_and_older_ones_are_listed() {
 }
 
 #[tokio::test]
-async fn a_planted_link_for_the_folder_of_backups_is_not_followed() {
+async fn a_link_in_place_of_the_backup_folder_is_not_followed() {
     let f = fixture();
     f.write("a.md", "x").await.unwrap();
     let outside = TempDir::new().unwrap();
@@ -427,7 +427,7 @@ async fn a_planted_link_for_the_folder_of_backups_is_not_followed() {
 }
 
 #[tokio::test]
-async fn a_folder_that_is_a_link_holds_no_documents() {
+async fn documents_in_a_linked_folder_are_ignored() {
     let f = fixture();
     let outside = TempDir::new().unwrap();
     std::fs::write(outside.path().join("x.md"), "secret").unwrap();
@@ -465,7 +465,7 @@ async fn a_folder_that_is_a_link_holds_no_documents() {
 }
 
 #[tokio::test]
-async fn a_restore_goes_through_no_folder_that_is_a_link() {
+async fn a_restore_never_writes_through_a_linked_folder() {
     let f = fixture();
     f.write("adr/x.md", "old").await.unwrap();
     let backup = f.bank.create_backup(&caller(), None).await.unwrap();
@@ -477,7 +477,7 @@ async fn a_restore_goes_through_no_folder_that_is_a_link() {
 }
 
 #[tokio::test]
-async fn what_exists_is_read_whatever_its_name() {
+async fn existing_files_are_read_under_any_name() {
     let f = fixture();
     let odd =
         ["con.md", "a:b.md", "a\nb.md", "fdp\u{202e}gpj.md", "docs /x.md", "README.md", "Docs./aux.json"];
@@ -503,7 +503,7 @@ async fn what_exists_is_read_whatever_its_name() {
 }
 
 #[tokio::test]
-async fn a_name_is_found_however_its_letters_are_composed() {
+async fn a_name_is_found_in_every_unicode_normal_form() {
     let (composed, decomposed) = ("caf\u{e9}", "cafe\u{301}");
     for (there, asked) in [(composed, decomposed), (decomposed, composed)] {
         let f = fixture();
@@ -530,7 +530,7 @@ async fn a_name_is_found_however_its_letters_are_composed() {
 }
 
 #[tokio::test]
-async fn what_editors_and_sync_tools_left_is_listed_and_read_but_no_document() {
+async fn leftovers_of_editors_and_sync_tools_are_listed_and_readable_but_not_documents() {
     let f = fixture();
     f.write("notes.md", "An albatross, too.").await.unwrap();
     f.write("adr/0001.md", "albatross").await.unwrap();
@@ -570,7 +570,7 @@ async fn what_editors_and_sync_tools_left_is_listed_and_read_but_no_document() {
 }
 
 #[tokio::test]
-async fn a_bank_with_more_names_than_are_looked_at_goes_on() {
+async fn a_bank_with_more_files_than_the_scan_limit_still_works() {
     let f = fixture();
     f.write("a.md", "x").await.unwrap();
     f.write("adr/0001.md", "x").await.unwrap();

@@ -66,7 +66,7 @@ async fn active(workspace: &FolderWorkspace) -> String {
 }
 
 #[tokio::test]
-async fn a_switch_moves_everything_at_once() {
+async fn switching_the_bank_switches_documents_graph_and_backups_together() {
     let root = TempDir::new().unwrap();
     let (a, b) = (root.path().join("a"), root.path().join("b"));
     let workspace = start(options(root.path())).await;
@@ -82,7 +82,7 @@ async fn a_switch_moves_everything_at_once() {
 }
 
 #[tokio::test]
-async fn a_store_id_means_that_store_or_an_error() {
+async fn a_store_id_selects_that_store_or_fails() {
     let root = TempDir::new().unwrap();
     let (a, b) = (project(&root, "a"), project(&root, "b"));
     let workspace = start(options(&a)).await;
@@ -108,7 +108,7 @@ async fn a_registered_store_without_a_bank_is_an_error() {
 }
 
 #[tokio::test]
-async fn the_selected_bank_and_the_named_one_are_one_object() {
+async fn the_active_bank_and_the_same_bank_by_id_share_one_object() {
     let root = TempDir::new().unwrap();
     let (a, b) = (project(&root, "a"), project(&root, "b"));
     let workspace = start(options(&a)).await;
@@ -119,7 +119,7 @@ async fn the_selected_bank_and_the_named_one_are_one_object() {
 }
 
 #[tokio::test]
-async fn registrations_and_store_ids_do_not_undo_each_other() {
+async fn registering_stores_and_using_store_ids_do_not_overwrite_each_other() {
     let root = TempDir::new().unwrap();
     let (a, b, c) = (project(&root, "a"), project(&root, "b"), project(&root, "c"));
     let workspace = start(options(&a)).await;
@@ -137,7 +137,7 @@ async fn registrations_and_store_ids_do_not_undo_each_other() {
 }
 
 #[tokio::test]
-async fn with_a_path_given_the_working_directory_is_not_looked_at() {
+async fn an_explicit_path_disables_the_search_in_the_working_directory() {
     let root = TempDir::new().unwrap();
     let here = project(&root, "here");
     let elsewhere = root.path().join("elsewhere");
@@ -151,7 +151,7 @@ async fn with_a_path_given_the_working_directory_is_not_looked_at() {
 }
 
 #[tokio::test]
-async fn the_folder_s_name_can_be_another_one() {
+async fn the_bank_folder_can_have_another_name() {
     let root = TempDir::new().unwrap();
     let workspace = start(FolderOptions { folder: Some("notes".into()), ..options(root.path()) }).await;
     workspace.initialize(&caller(), words(&root.path().join("p")), false).await.unwrap();
@@ -159,7 +159,7 @@ async fn the_folder_s_name_can_be_another_one() {
 }
 
 #[tokio::test]
-async fn initialising_completes_a_bank_and_overwrites_nothing() {
+async fn initialising_creates_missing_files_and_overwrites_nothing() {
     let root = TempDir::new().unwrap();
     let a = project(&root, "a");
     std::fs::write(a.join("memory-bank/productContext.md"), "mine").unwrap();
@@ -172,7 +172,7 @@ async fn initialising_completes_a_bank_and_overwrites_nothing() {
 }
 
 #[tokio::test]
-async fn the_bank_folder_itself_can_be_named() {
+async fn the_path_may_be_the_bank_folder_itself() {
     let root = TempDir::new().unwrap();
     let workspace = start(options(root.path())).await;
     let bank = root.path().join("p/memory-bank");
@@ -183,7 +183,7 @@ async fn the_bank_folder_itself_can_be_named() {
 }
 
 #[tokio::test]
-async fn a_project_with_a_core_document_beside_its_sources_stays_the_project() {
+async fn a_core_document_beside_sources_does_not_make_the_project_a_bank() {
     for path in [None, Some("repo"), Some(".")] {
         let root = TempDir::new().unwrap();
         let above = root.path().join("above");
@@ -214,7 +214,7 @@ async fn a_tilde_is_expanded() {
 }
 
 #[tokio::test]
-async fn a_failed_call_leaves_the_active_bank_as_it_was() {
+async fn a_failed_switch_keeps_the_active_bank() {
     let root = TempDir::new().unwrap();
     let a = project(&root, "a");
     let file = root.path().join("file");
@@ -243,7 +243,7 @@ async fn a_failed_call_leaves_the_active_bank_as_it_was() {
 }
 
 #[tokio::test]
-async fn stores_tell_of_the_bank_really_in_use() {
+async fn list_stores_shows_the_bank_in_use() {
     let root = TempDir::new().unwrap();
     let (a, b) = (project(&root, "a"), project(&root, "b"));
     std::fs::write(b.join("memory-bank/more.md"), "").unwrap();
@@ -268,7 +268,7 @@ async fn stores_tell_of_the_bank_really_in_use() {
 }
 
 #[tokio::test]
-async fn without_a_bank_only_the_registry_is_listed() {
+async fn without_a_bank_list_stores_shows_the_registry_only() {
     let root = TempDir::new().unwrap();
     let b = project(&root, "b");
     let empty = root.path().join("empty");
@@ -285,7 +285,7 @@ async fn without_a_bank_only_the_registry_is_listed() {
 }
 
 #[tokio::test]
-async fn rules_files_are_made_when_asked_for_in_the_bank_s_own_project() {
+async fn rules_files_are_created_on_request_in_the_bank_s_project() {
     let root = TempDir::new().unwrap();
     let (a, b) = (root.path().join("a"), root.path().join("b"));
     std::fs::create_dir(&a).unwrap();
@@ -317,7 +317,7 @@ async fn rules_files_are_made_when_asked_for_in_the_bank_s_own_project() {
 }
 
 #[tokio::test]
-async fn rules_files_of_the_server_s_project_go_on_to_hold_for_other_banks() {
+async fn rules_files_of_the_server_s_project_also_apply_to_other_banks() {
     let root = TempDir::new().unwrap();
     let (a, b) = (project(&root, "a"), project(&root, "b"));
     let workspace = start(options(&a)).await;
@@ -328,7 +328,7 @@ async fn rules_files_of_the_server_s_project_go_on_to_hold_for_other_banks() {
 }
 
 #[tokio::test]
-async fn a_bank_of_folders_alone_is_a_bank() {
+async fn a_bank_that_contains_only_folders_is_a_bank() {
     let root = TempDir::new().unwrap();
     let adr = root.path().join("p/memory-bank/adr");
     std::fs::create_dir_all(&adr).unwrap();
@@ -348,7 +348,7 @@ async fn a_bank_of_folders_alone_is_a_bank() {
 }
 
 #[tokio::test]
-async fn a_repository_that_is_called_like_the_folder_is_a_project() {
+async fn a_repository_named_memory_bank_is_a_project() {
     let root = TempDir::new().unwrap();
     let repository = root.path().join("memory-bank");
     std::fs::create_dir_all(repository.join(".git")).unwrap();
@@ -373,7 +373,7 @@ async fn a_repository_that_is_called_like_the_folder_is_a_project() {
 
 #[cfg(unix)]
 #[tokio::test]
-async fn a_server_that_was_started_below_a_project_s_root_says_whose_bank_it_has() {
+async fn a_server_started_in_a_subfolder_reports_which_bank_it_uses() {
     let root = TempDir::new().unwrap();
     let above = project(&root, "p");
     let here = above.join("src/deep");
@@ -413,7 +413,7 @@ async fn a_server_that_was_started_below_a_project_s_root_says_whose_bank_it_has
 }
 
 #[tokio::test]
-async fn a_name_of_the_folder_that_cannot_be_meant_is_refused() {
+async fn an_invalid_bank_folder_name_is_refused() {
     let root = TempDir::new().unwrap();
     for folder in ["$HOME", "${workspaceFolder}", "null", "a/b", "..", ".git", ".mbmcp", " "] {
         let deps =
@@ -441,7 +441,7 @@ async fn an_invalid_rules_file_is_reported_and_never_overwritten() {
 }
 
 #[tokio::test]
-async fn a_damaged_registry_is_reported_and_does_not_hide_the_bank() {
+async fn a_damaged_registry_is_reported_and_the_bank_still_opens() {
     let root = TempDir::new().unwrap();
     let (a, b) = (project(&root, "a"), project(&root, "b"));
     std::fs::write(a.join("stores.json"), "{").unwrap();
@@ -472,7 +472,7 @@ fn names_below(folder: &Path) -> Vec<PathBuf> {
 }
 
 #[tokio::test]
-async fn a_path_that_cannot_be_meant_is_refused_and_makes_nothing() {
+async fn an_unusable_path_is_refused_and_creates_nothing() {
     let root = TempDir::new().unwrap();
     std::fs::create_dir(root.path().join("home")).unwrap();
     let workspace = start(options(root.path())).await;
@@ -520,7 +520,7 @@ mod links {
     use super::*;
 
     #[tokio::test]
-    async fn a_bank_behind_a_link_out_of_the_project_is_refused_with_where_it_leads() {
+    async fn a_bank_link_out_of_the_project_is_refused_and_its_target_named() {
         let root = TempDir::new().unwrap();
         let home = root.path().canonicalize().unwrap();
         std::fs::write(home.join("settings.json"), "{}").unwrap();
@@ -554,7 +554,7 @@ mod links {
     }
 
     #[tokio::test]
-    async fn clients_that_are_elsewhere_are_not_told_where_a_link_leads() {
+    async fn remote_clients_do_not_see_the_target_of_a_link() {
         let root = TempDir::new().unwrap();
         let project = root.path().join("project");
         std::fs::create_dir(&project).unwrap();
@@ -566,7 +566,7 @@ mod links {
     }
 
     #[tokio::test]
-    async fn whoever_starts_the_server_may_follow_such_a_link() {
+    async fn follow_links_allows_a_bank_link_out_of_the_project() {
         let root = TempDir::new().unwrap();
         let shared = root.path().join("shared");
         std::fs::create_dir(&shared).unwrap();
@@ -583,7 +583,7 @@ mod links {
     }
 
     #[tokio::test]
-    async fn a_link_that_stays_in_the_project_is_followed() {
+    async fn a_bank_link_within_the_project_is_followed() {
         let root = TempDir::new().unwrap();
         let absolute = root.path().join("p/docs/bank");
         for (name, target) in [("relative", Path::new("docs/bank")), ("absolute", &absolute)] {
@@ -599,7 +599,7 @@ mod links {
     }
 
     #[tokio::test]
-    async fn a_link_to_what_version_control_keeps_is_refused() {
+    async fn a_bank_link_into_a_version_control_folder_is_refused() {
         let root = TempDir::new().unwrap();
         let project = root.path().join("p");
         std::fs::create_dir_all(project.join(".git/hooks")).unwrap();
@@ -615,7 +615,7 @@ mod links {
     }
 
     #[tokio::test]
-    async fn a_project_that_is_itself_reached_through_a_link_is_the_starter_s_choice() {
+    async fn a_project_path_may_itself_be_a_link() {
         let root = TempDir::new().unwrap();
         let real = project(&root, "real");
         symlink(&real, root.path().join("link")).unwrap();
@@ -626,7 +626,7 @@ mod links {
     }
 
     #[tokio::test]
-    async fn a_link_on_the_way_from_the_project_to_a_path_in_it_is_refused() {
+    async fn a_link_between_the_project_and_a_path_in_it_is_refused() {
         let root = TempDir::new().unwrap();
         let (here, elsewhere) = (root.path().join("here"), project(&root, "elsewhere"));
         std::fs::create_dir(&here).unwrap();
@@ -643,7 +643,7 @@ mod links {
     }
 
     #[tokio::test]
-    async fn a_link_out_of_a_repository_that_is_called_like_the_folder_is_refused() {
+    async fn a_link_out_of_a_repository_named_memory_bank_is_refused() {
         let root = TempDir::new().unwrap();
         project(&root, "other");
         let repository = root.path().join("memory-bank");
@@ -658,7 +658,7 @@ mod links {
     }
 
     #[tokio::test]
-    async fn a_registry_that_came_with_the_project_opens_nothing_outside() {
+    async fn a_registry_committed_to_the_project_opens_nothing_outside() {
         let root = TempDir::new().unwrap();
         let (here, elsewhere) = (project(&root, "here"), project(&root, "elsewhere"));
         let inside = here.join("packages/one");

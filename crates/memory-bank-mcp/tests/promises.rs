@@ -24,7 +24,7 @@ type Source = (PathBuf, String);
 #[rstest]
 #[case("docs/security.md")]
 #[case("docs/deployment-guide.md")]
-fn each_promise_of_a_page_names_a_test_that_exists(#[case] name: &str) {
+fn every_claim_in_the_documentation_names_an_existing_test(#[case] name: &str) {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
     let page = fs::read_to_string(root.join(name)).unwrap();
     let mut sources = Vec::new();
@@ -101,7 +101,7 @@ fn collect(folder: &Path, sources: &mut Vec<Source>) {
 }
 
 #[test]
-fn a_promise_without_a_test_is_found() {
+fn a_claim_without_a_test_is_reported() {
     let text = "#[test]\nfn it_holds() {\n}\n\nfn helper() {\n}\n".to_owned();
     let sources = [(PathBuf::from("/x/a/one.rs"), text.clone()), (PathBuf::from("/x/b/one.rs"), text)];
     let page = "# Security\n\n| What holds | Shown by |\n|---|---|\n| a | `a/one.rs::it_holds` |\n| b | – |\n\nEnd\n";

@@ -48,7 +48,7 @@ test("the client lists every tool with its schema, and calls one", async (t) => 
   assert.match(refused.content[0].text, /`filename` is required/);
 });
 
-test("zod reads every schema and takes the tool's own arguments by it", async (t) => {
+test("zod reads every schema and accepts the tool's own arguments", async (t) => {
   const { listed } = await connected(t);
   for (const { name, inputSchema } of listed) {
     const schema = z.fromJSONSchema(inputSchema);

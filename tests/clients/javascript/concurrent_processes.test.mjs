@@ -48,7 +48,7 @@ test("different tools on the same two documents lose nothing", async (t) => {
   assert.equal(count(text, "# Current Context\n"), 1, "the title stands once");
 });
 
-test("of many writes with one etag exactly one wins, over all processes", async (t) => {
+test("of many writes with one etag exactly one succeeds across all processes", async (t) => {
   const { servers, bank } = await crowd(t);
   const { etag } = (await servers[0].ok("read_memory_bank_file", { filename: "progress.md" })).json;
   const replies = await all(servers, (server, key) =>
@@ -77,7 +77,7 @@ test("observations, entities and relations of four processes are all kept, and a
   for (const line of (await read(bank, "graph", "graph.jsonl")).trimEnd().split("\n")) JSON.parse(line);
 });
 
-test("compaction beside additions drops nothing", async (t) => {
+test("compaction during additions drops nothing", async (t) => {
   const { servers } = await crowd(t);
   await servers[0].ok("graph_upsert_entity", { name: "Hub", entityType: "thing" });
   await all(servers, (server, key) =>
@@ -89,7 +89,7 @@ test("compaction beside additions drops nothing", async (t) => {
   assert.equal(stats.observationCount, PROCESSES * EACH * (4 / 5));
 });
 
-test("thirty first entities at once are all created", async (t) => {
+test("thirty concurrent first entities are all created", async (t) => {
   const { server } = await freshBank(t);
   await Promise.all(
     Array.from({ length: 30 }, (_, n) => server.ok("graph_upsert_entity", { name: `E${n}`, entityType: "t" })),
@@ -106,7 +106,7 @@ test("stores registered by several processes are all in the registry", async (t)
   for (let p = 0; p < PROCESSES; p += 1) assert.ok(stores.some(({ storeId }) => storeId === `s${p}`), `s${p}`);
 });
 
-test("a reader never sees half a document", async (t) => {
+test("a reader never sees a partial document", async (t) => {
   const { servers, bank } = await crowd(t);
   const size = 200_000;
   let writing = true;

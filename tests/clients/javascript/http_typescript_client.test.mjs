@@ -110,7 +110,7 @@ for (const stage of stages) {
 }
 
 for (const stage of stages.filter(({ database }) => database)) {
-  test(`${stage.name}: a call that its client without a session gives up writes nothing`, async (t) => {
+  test(`${stage.name}: a call cancelled by a client without a session writes nothing`, async (t) => {
     const { client, call } = await withBank(t, stage, MODERN);
     const release = await stage.database.holdDocuments();
     const cancel = new AbortController();

@@ -273,7 +273,7 @@ for (const stage of onDatabase) {
 
 const [events] = stages;
 
-test("an answer whose stream was cut is fetched by the SDK with Last-Event-ID", async (t) => {
+test("the SDK fetches a reply after a cut stream with Last-Event-ID", async (t) => {
   const { url, key } = await withBank(t, events);
   const proxy = await interruptingProxy(t, url);
   const { call } = await connected(t, proxy.url, key);
@@ -288,7 +288,7 @@ test("an answer whose stream was cut is fetched by the SDK with Last-Event-ID", 
   assert.ok(proxy.resumed.includes(tokens[0]), `${proxy.resumed} has ${tokens}`);
 });
 
-test("an answer is fetched by another client from another replica, after the first one was killed", async (t) => {
+test("another client fetches a reply from another replica after the first was killed", async (t) => {
   const first = await events.database.serve();
   const { key } = await events.project(t);
   const { call, client, transport } = await connected(t, first.url, key);

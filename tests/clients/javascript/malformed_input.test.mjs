@@ -17,7 +17,7 @@ for (const [what, line] of [
   ["is a word", "hello"],
   ["nests too deep for the parser", "[".repeat(100_000)],
 ]) {
-  test(`a line that ${what} gets -32700 with id null, and the next is served`, async (t) => {
+  test(`a line that ${what} gets -32700 with id null, and the next line is served`, async (t) => {
     const server = await withServer(t);
     const reply = server.next(errorWithoutId(-32700));
     server.sendLine(line);
@@ -51,7 +51,7 @@ for (const [what, line] of [
   });
 }
 
-test("empty lines and unknown notifications are passed over in silence", async (t) => {
+test("empty lines and unknown notifications are ignored", async (t) => {
   const server = await withServer(t);
   const before = server.received.length;
   server.sendLine("");
@@ -67,14 +67,14 @@ test("an unknown method gets -32601", async (t) => {
   await server.refuses(-32601, "no/such/method", {});
 });
 
-test("a request's id comes back as it was, whatever its type", async (t) => {
+test("the id of a request is returned unchanged in every type", async (t) => {
   const server = await withServer(t);
   for (const id of ["a text", 0, -1, Number.MAX_SAFE_INTEGER, ""]) {
     assert.deepEqual(await server.request("ping", undefined, { id }), {});
   }
 });
 
-test("a line of 20 MB is refused, and the server lives on", async (t) => {
+test("a line of 20 MB is refused, and the server continues", async (t) => {
   const server = await withServer(t);
   const refusal = server.next((message) => message.error !== undefined);
   server.send({
@@ -95,7 +95,7 @@ test("a document over one MiB is refused with the bound in the text, and nothing
   assert.ok(!(await server.ok("list_memory_bank_files")).text.includes("big.md"));
 });
 
-test("a tool that nobody knows is a protocol error that begins `Unknown tool`", async (t) => {
+test("an unknown tool is a protocol error that begins `Unknown tool`", async (t) => {
   const server = await withServer(t);
   for (const args of [{}, undefined]) {
     const error = await server.refuses(-32602, "tools/call", { name: "no_such_tool", arguments: args });
@@ -103,7 +103,7 @@ test("a tool that nobody knows is a protocol error that begins `Unknown tool`", 
   }
 });
 
-test("omitted arguments count as none", async (t) => {
+test("omitted arguments count as empty", async (t) => {
   const { server } = await freshBank(t);
   for (const name of ["update_tasks", "switch_mode", "list_stores", "get_context_digest", "update_active_context"]) {
     const result = await server.request("tools/call", { name });
@@ -153,7 +153,7 @@ for (const [name, args, field] of [
   });
 }
 
-test("numbers of a graph search that are out of bounds are moved into them", async (t) => {
+test("numbers out of range in a graph search are clamped", async (t) => {
   const { server } = await freshBank(t);
   for (const name of ["One", "Two"]) {
     await server.ok("graph_upsert_entity", { name, entityType: "thing" });
@@ -165,7 +165,7 @@ test("numbers of a graph search that are out of bounds are moved into them", asy
   assert.equal((await server.ok("graph_search", { query: "*", limit: 100000 })).json.entities.length, 2);
 });
 
-test("arguments that are no object are refused by a result, unless they are one as JSON text, or none", async (t) => {
+test("arguments that are not an object are refused by a result, unless they are JSON text of one or missing", async (t) => {
   const { server } = await freshBank(t);
   for (const args of [[1], "text", 7, true, "[1]"]) {
     assert.match(await server.fails("list_memory_bank_files", args), /^`arguments` must be an object/);
@@ -177,7 +177,7 @@ test("arguments that are no object are refused by a result, unless they are one 
   assert.equal((await server.ok("track_progress", text)).text, "Progress tracked: Did - it");
 });
 
-test("an argument that is given twice stops the call, and is named", async (t) => {
+test("a duplicate argument stops the call and is named", async (t) => {
   const { server, bank } = await freshBank(t);
   await server.ok("graph_upsert_entity", { name: "Alpha", entityType: "t" });
   let id = 0;
@@ -247,7 +247,7 @@ test("control characters, line ends and markup in arguments do not break a docum
 });
 
 for (const pattern of ["$&", "$`", "$'", "$$", "$1"]) {
-  test(`the text ${pattern} arrives in the documents as it is`, async (t) => {
+  test(`the text ${pattern} is written unchanged`, async (t) => {
     const { server, bank } = await freshBank(t);
     await server.ok("track_progress", { action: `x${pattern}`, description: `${pattern}y` });
     await server.ok("log_decision", { title: `T ${pattern}`, context: pattern, decision: pattern });

@@ -33,12 +33,12 @@ for (const version of HANDSHAKE_VERSIONS) {
   });
 }
 
-test("a handshake with a version nobody knows is answered in the newest that has one", async (t) => {
+test("a handshake with an unknown version is answered in the newest version with a handshake", async (t) => {
   const server = await serverOn(await emptyFolder(t), t, [], { version: "1999-12-31" });
   assert.equal(server.handshake.protocolVersion, "2025-11-25");
 });
 
-test("a handshake with 2026-07-28 is answered in the newest version that has one", async (t) => {
+test("a handshake with 2026-07-28 is answered in the newest version with a handshake", async (t) => {
   const server = await serverOn(await emptyFolder(t), t, [], { version: MODERN });
   assert.equal(server.handshake.protocolVersion, "2025-11-25");
 });
@@ -49,7 +49,7 @@ test("a ping before the handshake is answered", async (t) => {
   assert.deepEqual(await server.request("ping"), {});
 });
 
-test("server/discover tells versions, capabilities, instructions and who answers", async (t) => {
+test("server/discover returns versions, capabilities, instructions and server info", async (t) => {
   const server = await modernServer(t);
   const found = await server.modern("server/discover");
   assert.deepEqual([...HANDSHAKE_VERSIONS, MODERN].filter((v) => !found.supportedVersions.includes(v)), []);
@@ -105,7 +105,7 @@ test("replies to handshake versions carry no fields of the newer protocol", asyn
   }
 });
 
-test("state outlives a call without a session: the mode stays switched", async (t) => {
+test("state survives a call without a session: the mode stays switched", async (t) => {
   const server = await modernServer(t);
   const call = (name, args = {}) => server.modern("tools/call", { name, arguments: args });
   await call("switch_mode", { mode: "debug" });
@@ -121,7 +121,7 @@ test("state outlives a call without a session: the mode stays switched", async (
   assert.equal(JSON.parse(second.content[0].text).thoughtHistoryLength, 2);
 });
 
-test("a request without the metadata is refused with -32602 that names what is missing", async (t) => {
+test("a request without metadata is refused with -32602 and the missing fields", async (t) => {
   const server = await modernServer(t);
   const error = await server.refuses(-32602, "tools/list", {
     _meta: { "io.modelcontextprotocol/protocolVersion": MODERN },
@@ -129,7 +129,7 @@ test("a request without the metadata is refused with -32602 that names what is m
   assert.match(error.message, /clientCapabilities/);
 });
 
-test("a version that nobody knows is refused with the list of those that work", async (t) => {
+test("an unknown version is refused with the list of supported versions", async (t) => {
   const server = await modernServer(t);
   const error = await server
     .request("tools/list", { _meta: meta("2099-01-01") })
@@ -138,7 +138,7 @@ test("a version that nobody knows is refused with the list of those that work", 
   assert.ok(JSON.stringify(error.data).includes(MODERN), JSON.stringify(error.data));
 });
 
-test("a resource that does not exist is refused with the code of its era", async (t) => {
+test("a missing resource is refused with the code of its protocol version", async (t) => {
   const legacy = await serverOn(await copyOf("original-project", t), t);
   const uri = "memory-bank://no-such-document";
   const old = await legacy.refuses(-32002, "resources/read", { uri });
@@ -178,7 +178,7 @@ test("subscriptions/listen acknowledges what it delivers, and delivers it", asyn
   await server.modern("tools/list");
 });
 
-test("a standing subscription is ended, and does not hold up the end of the process", async (t) => {
+test("an open subscription is ended and does not delay the end of the process", async (t) => {
   const server = await modernServer(t);
   const acknowledged = server.next((m) => m.method === "notifications/subscriptions/acknowledged");
   const ended = server.request(

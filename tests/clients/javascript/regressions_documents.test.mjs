@@ -37,7 +37,7 @@ test("update_tasks twice keeps the title, other bullets and CRLF", async (t) => 
   assert.ok(!/[^\r]\n/.test(after) && after.includes("three\r\n"));
 });
 
-test("dollar patterns are text", async (t) => {
+test("dollar patterns are literal text", async (t) => {
   const { server, bank } = await freshBank(t);
   const before = await read(bank, "progress.md");
   await server.ok("track_progress", { action: "x", description: "$& $` $' $$" });
@@ -53,7 +53,7 @@ test("ten entries at once are ten entries", async (t) => {
   for (let n = 0; n < 10; n += 1) assert.ok(text.includes(`<${n}>`));
 });
 
-test("headings are whole lines, also at the end of the file", async (t) => {
+test("headings are whole lines, also at the end of a file", async (t) => {
   const { server, bank } = await freshBank(t);
   const entry = { type: "fix", summary: "s" };
   await write(join(bank, "progress.md"), "# P\n\n## Update History");
@@ -67,7 +67,7 @@ test("headings are whole lines, also at the end of the file", async (t) => {
   assert.equal(lines(text, "## Update History"), 1);
 });
 
-test("a missing final newline glues nothing together", async (t) => {
+test("a missing final newline joins no lines", async (t) => {
   const { server, bank } = await freshBank(t);
   await write(join(bank, "decision-log.md"), "# Decision Log");
   await write(join(bank, "active-context.md"), "# Current Context\n\n## Next Steps\n- a");
@@ -78,7 +78,7 @@ test("a missing final newline glues nothing together", async (t) => {
   assert.match(await read(bank, "active-context.md"), /\n- a\n- b\n/);
 });
 
-test("a backup holds the graph, and oddly named files do not break it", async (t) => {
+test("a backup contains the graph, and unusual file names do not break it", async (t) => {
   const { server, bank } = await freshBank(t);
   await server.ok("graph_upsert_entity", { name: "A", entityType: "t" });
   await write(join(bank, "bad..name.md"), "odd");
@@ -112,7 +112,7 @@ test("the digest has the newest decisions and entries, and whole lists", async (
   assert.deepEqual(none.digest.recentProgress, []);
 });
 
-test("one task list, one list of notes", async (t) => {
+test("there is one task list and one list of notes", async (t) => {
   const { server, bank } = await freshBank(t);
   await server.ok("update_active_context", { tasks: ["one"] });
   await server.ok("update_tasks", { add: ["two"] });
@@ -132,13 +132,13 @@ test("updateActiveContext:false is honoured", async (t) => {
   assert.equal(await read(bank, "active-context.md"), before);
 });
 
-test("includeEtag:false gives the bare text", async (t) => {
+test("includeEtag:false returns the bare text", async (t) => {
   const { server, bank } = await freshBank(t);
   const { text } = await server.ok("read_memory_bank_file", { filename: "progress.md", includeEtag: false });
   assert.equal(text, await read(bank, "progress.md"));
 });
 
-test("`truncated` means that there is more, refused files are skipped", async (t) => {
+test("`truncated` means that there are more hits; refused files are skipped", async (t) => {
   const { server, bank } = await freshBank(t);
   const lines = Array.from({ length: 30 }, (_, at) => `needle ${at}\n`);
   await write(join(bank, "hits.md"), lines.join(""));
@@ -159,7 +159,7 @@ test("`truncated` means that there is more, refused files are skipped", async (t
   assert.ok(reply.text.length < 10_000 && reply.json.results[0].content.includes("longneedle"));
 });
 
-test("a name given twice is read, not failed; results keep the order asked for", async (t) => {
+test("a repeated name in a batch is read; results keep the requested order", async (t) => {
   const { server } = await freshBank(t);
   const files = ["system-patterns.md", "progress.md", "progress.md", "active-context.md"];
   const { results, metadata } = (await server.ok("batch_read_files", { files })).json;
@@ -167,7 +167,7 @@ test("a name given twice is read, not failed; results keep the order asked for",
   assert.deepEqual(Object.keys(results), ["system-patterns.md", "progress.md", "active-context.md"]);
 });
 
-test("a name that is rewritten on writing is found on reading", async (t) => {
+test("a name that is normalised on writing is found on reading", async (t) => {
   const { server } = await freshBank(t);
   await server.ok("write_memory_bank_file", { filename: "myNotes.md", content: "a" });
   const { etag } = (await server.ok("read_memory_bank_file", { filename: "myNotes.md" })).json;
@@ -175,7 +175,7 @@ test("a name that is rewritten on writing is found on reading", async (t) => {
   await server.ok("write_memory_bank_file", { filename: "myNotes.md", content: "b", ifMatchEtag: etag });
 });
 
-test("an invalid name is named as such, and an empty etag counts as none, but deletes nothing", async (t) => {
+test("an invalid name is reported, and an empty etag counts as missing but deletes nothing", async (t) => {
   const { server, bank } = await freshBank(t);
   const bad = await server.fails("write_memory_bank_file", { filename: "../x.md", content: "x", ifMatchEtag: "aa" });
   assert.ok(!bad.includes("FILE_NOT_FOUND"));
@@ -187,7 +187,7 @@ test("an invalid name is named as such, and an empty etag counts as none, but de
   assert.equal(await read(bank, "note.md"), "x");
 });
 
-test("an empty context passes, and a missing progress.md loses no decision", async (t) => {
+test("an empty context is accepted, and a missing progress.md loses no decision", async (t) => {
   const { server, bank } = await freshBank(t);
   await server.ok("log_decision", { title: "A", context: "", decision: "d" });
   await unlink(join(bank, "progress.md"));
@@ -196,7 +196,7 @@ test("an empty context passes, and a missing progress.md loses no decision", asy
   assert.match(await read(bank, "progress.md"), /^# Project Progress\n[^]*Decision Made: B\n/);
 });
 
-test("parts of a finalisation are checked before anything is written", async (t) => {
+test("all parts of a finalisation are validated before anything is written", async (t) => {
   const { server, bank } = await freshBank(t);
   const before = await read(bank, "decision-log.md");
   for (const part of [{ decision: { title: "x" } }, { progressEntry: {} }, { progressEntry: { type: "poem", summary: "s" } }]) {
@@ -217,7 +217,7 @@ test("backups stay beside the bank", async (t) => {
   assert.deepEqual((await readdir(project)).filter((name) => name.includes("backup")), []);
 });
 
-test("times are UTC, wherever the host is", async (t) => {
+test("times are UTC in every time zone of the host", async (t) => {
   const { server, bank } = await freshBank(t, [], { env: { TZ: "Asia/Tokyo" } });
   const hours = [new Date()];
   await server.ok("add_session_note", { note: "n" });
@@ -242,13 +242,13 @@ test("a link to a file outside is not read", async (t) => {
   await server.fails("read_memory_bank_file", { filename: "link.md" });
 });
 
-test("a list can be emptied", async (t) => {
+test("a list can be cleared", async (t) => {
   const { server } = await freshBank(t);
   await server.ok("update_active_context", { tasks: [], clear: true });
   assert.deepEqual((await server.ok("get_context_digest")).json.digest.currentContext.tasks, []);
 });
 
-test("a migration names what it left behind", async (t) => {
+test("a migration names files that it did not move", async (t) => {
   const project = await copyOf("original-old-names", t);
   const server = await serverOn(project, t);
   assert.match((await server.ok("migrate_file_naming")).text, /3 files migrated\.[^]*decisionLog\.md/);
@@ -256,7 +256,7 @@ test("a migration names what it left behind", async (t) => {
   assert.match(await empty.fails("migrate_file_naming"), /Memory Bank directory not found\./);
 });
 
-test("a folder of the bank's name that is not a bank is not taken for one", async (t) => {
+test("a folder with the bank's name that is not a bank is not used", async (t) => {
   const project = await emptyFolder(t);
   await mkdir(join(project, "memory-bank"));
   const server = await serverOn(project, t);

@@ -14,7 +14,7 @@ async function withEntity(t, name = "Alpha", attrs = undefined) {
 }
 const search = async (server, query, more = {}) => (await server.ok("graph_search", { query, ...more })).json;
 
-test("an unknown store is an error, one registered later is meant", async (t) => {
+test("an unknown store is an error, and a store registered later is found", async (t) => {
   const { server, bank } = await withEntity(t);
   const b = await emptyFolder(t);
   const other = await serverOn(b, t);
@@ -52,7 +52,7 @@ test("a part of a name deletes nothing", async (t) => {
   assert.equal((await search(server, "*")).entities.length, 1);
 });
 
-test("an upsert without attributes keeps them, one with some merges", async (t) => {
+test("an upsert without attributes keeps them, and one with attributes merges", async (t) => {
   const { server } = await withEntity(t, "Alpha", { a: 1 });
   const upsert = async (more) =>
     (await server.ok("graph_upsert_entity", { name: "Alpha", entityType: "t", ...more })).json.entity.attrs;
@@ -60,7 +60,7 @@ test("an upsert without attributes keeps them, one with some merges", async (t) 
   assert.deepEqual(await upsert({ attrs: { b: 2 } }), { a: 1, b: 2 });
 });
 
-test("half a line in the log swallows no event", async (t) => {
+test("an incomplete line in the log hides no event", async (t) => {
   const { server, bank } = await withEntity(t);
   await appendFile(join(bank, "graph", "graph.jsonl"), '{"type":"entity_up');
   await server.ok("graph_upsert_entity", { name: "N", entityType: "t" });
@@ -82,7 +82,7 @@ test("unknown ids are reported, and a name may begin like an id", async (t) => {
   await server.fails("graph_open_nodes", { nodes: [""] });
 });
 
-test("blanks around the star, several words, and hits in observations", async (t) => {
+test("the wildcard, several words and observations are searched", async (t) => {
   const { server } = await withEntity(t, "Order Service");
   await server.ok("graph_add_observation", { entity: "Order Service", text: "written in a hurry" });
   for (const query of ["*", " * ", "service order", "hurry", "written hurry"]) {
@@ -91,7 +91,7 @@ test("blanks around the star, several words, and hits in observations", async (t
   }
 });
 
-test("single words keep their order", async (t) => {
+test("results for single words keep their order", async (t) => {
   const { server } = await freshBank(t);
   for (const [name, entityType, attrs] of [
     ["other", "x", { k: "auth" }], ["reauth", "x"], ["my auth", "x"], ["thing", "auth"],
@@ -119,7 +119,7 @@ test("an unknown action links nothing, and a type is trimmed on unlinking", asyn
   assert.equal(await removed(), false);
 });
 
-test("any source is accepted, any nonsense for a time is not", async (t) => {
+test("any source is accepted, and an invalid time is refused", async (t) => {
   const { server } = await withEntity(t);
   const add = (more) => server.tool("graph_add_observation", { entity: "Alpha", text: JSON.stringify(more), ...more });
   const source = async (given) => (await add({ source: given })).json.observation.source;
@@ -139,7 +139,7 @@ test("an observation is deleted by its id, but not under another entity's name",
   await server.ok("graph_delete_entity", { observationId: observation.id });
 });
 
-test("a targeted context keeps to its budget as sent, and answers a question", async (t) => {
+test("a targeted context stays within its budget and answers a question", async (t) => {
   const { server } = await withEntity(t, "Rust", { notes: "x".repeat(9000) });
   await server.ok("graph_add_observation", { entity: "Rust", text: "a systems language" });
   for (const maxChars of [500, 1000, 8000]) {
@@ -150,7 +150,7 @@ test("a targeted context keeps to its budget as sent, and answers a question", a
   assert.equal(graph.hits[0].name, "Rust");
 });
 
-test("pointers are a list, each with its own heading, at the node that was meant", async (t) => {
+test("pointers are a list, each with its own heading, at the intended node", async (t) => {
   const { server, bank } = await withEntity(t, "Auth");
   const { entity: library } = (await server.ok("graph_upsert_entity", { name: "Auth", entityType: "library" })).json;
   await write(join(bank, "one.md"), "# One\n\n## Keys\n\nfirst document\n");
@@ -168,7 +168,7 @@ test("pointers are a list, each with its own heading, at the node that was meant
   await server.fails("graph_add_doc_pointer", { entityNameOrId: "Auth", docPath: "one.md" });
 });
 
-test("an edited log is believed, a damaged snapshot ignored", async (t) => {
+test("an edited log is read, and a damaged snapshot is ignored", async (t) => {
   const { server, project, bank } = await withEntity(t, "Before");
   await server.ok("graph_maintain", { operation: "rebuild" });
   await server.close();
@@ -189,7 +189,7 @@ test("a foreign log is reported as damaged", async (t) => {
   assert.ok(!text.includes("not initialized"), text);
 });
 
-test("an upsert costs at 1,500 entities what it cost at 100", async (t) => {
+test("an upsert takes as long with 1,500 entities as with 100", async (t) => {
   const { server } = await freshBank(t);
   const batch = async (from, count) => {
     const began = performance.now();

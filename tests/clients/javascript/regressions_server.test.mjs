@@ -16,7 +16,7 @@ test("a rules file with an error is not overwritten", async (t) => {
   assert.equal(await read(project, ".mcprules-debug"), broken);
 });
 
-test("a path that names the bank folder makes no second one inside", async (t) => {
+test("a path to the bank folder itself creates no second bank inside", async (t) => {
   const project = await emptyFolder(t);
   const server = await serverOn(project, t);
   await server.ok("initialize_memory_bank", { path: join(project, "memory-bank") });
@@ -24,7 +24,7 @@ test("a path that names the bank folder makes no second one inside", async (t) =
   assert.ok(!(await readdir(join(project, "memory-bank"))).includes("memory-bank"));
 });
 
-test("list_stores tells what is in use, also after a restart", async (t) => {
+test("list_stores shows the store in use, also after a restart", async (t) => {
   const project = await copyOf("original-project", t);
   const server = await serverOn(project, t);
   const other = await emptyFolder(t);
@@ -46,7 +46,7 @@ test("list_stores tells what is in use, also after a restart", async (t) => {
   assert.ok(then.selectedStoreId === null || then.selectedStoreId === "shop", then.selectedStoreId);
 });
 
-test("mode and umb in one call are both done, and words must be whole", async (t) => {
+test("mode and umb in one call are both applied, and only whole words count", async (t) => {
   const { server } = await freshBank(t);
   await server.fails("switch_mode", { umb: true, umbCommand: "plumber" });
   await server.fails("switch_mode", { umb: true, umbCommand: "number" });
@@ -66,13 +66,13 @@ test("failures are marked as such, and objects are not written as text", async (
   assert.notEqual((await server.request("tools/call", { name: "update_tasks" })).isError, true);
 });
 
-test("verbose configuration tells no value of the environment", async (t) => {
+test("verbose configuration shows no value of the environment", async (t) => {
   const { server } = await freshBank(t, [], { env: { MY_TOKEN: "s3cr3t-value", RUST_LOG: "warn" } });
   const { text } = await server.ok("debug_mcp_config", { verbose: true });
   assert.ok(!text.includes("s3cr3t-value"));
 });
 
-test("odd thoughts are refused before they are counted, odd branch names are names", async (t) => {
+test("invalid thoughts are refused before they are counted, and unusual branch names are accepted", async (t) => {
   const { server } = await freshBank(t);
   const think = { thought: "x", nextThoughtNeeded: true, totalThoughts: 5, sessionId: "s" };
   for (const thoughtNumber of [-3, 0, 1.5, "1.5", "two"]) {
@@ -98,7 +98,7 @@ test("errors of resources have codes of their own and no path of the host", asyn
   for (const error of [missing, bad]) assert.ok(!error.message.includes(project), error.message);
 });
 
-test("a tilde makes no folder of that name, and the registry follows --path", async (t) => {
+test("a tilde creates no folder of that name, and the registry follows --path", async (t) => {
   const here = await emptyFolder(t);
   const project = await copyOf("original-project", t);
   const server = await serverOn(here, t, ["--path", project]);
@@ -120,7 +120,7 @@ test("a registry of a newer version is not replaced", async (t) => {
   assert.ok(copies.includes(newer));
 });
 
-test("a store is selected without a bank being made in it by accident", async (t) => {
+test("selecting a store creates no bank in it", async (t) => {
   const { server, bank } = await freshBank(t);
   const empty = await emptyFolder(t);
   const reply = await server.tool("select_store", { path: empty });
@@ -133,7 +133,7 @@ test("a store is selected without a bank being made in it by accident", async (t
   await server.ok("get_memory_bank_status");
 });
 
-test("rules files are written when they are asked for, with a trigger that works", async (t) => {
+test("rules files are written on request, with a working trigger", async (t) => {
   const { server, project } = await freshBank(t);
   const own = () => readdir(project).then((names) => names.filter((name) => name.startsWith(".mcprules-")));
   assert.deepEqual(await own(), [], "nothing is made beside the bank unasked");

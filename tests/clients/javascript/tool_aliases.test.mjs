@@ -10,7 +10,7 @@ async function withBank(t) {
   return { project, server: await serverOn(project, t) };
 }
 
-test("every older name is known", async (t) => {
+test("every alias is known", async (t) => {
   const { server } = await withBank(t);
   for (const name of OLDER_NAMES) {
     const reply = await server.tool(name, {}).catch((error) => ({ text: error.message }));
@@ -34,7 +34,7 @@ test("process_umb_command and complete_umb start and end the update", async (t) 
   await server.fails("process_umb_command", { command: "plumber" });
 });
 
-test("list_backups lists those of the original, with a time that parses", async (t) => {
+test("list_backups lists backups of the original server, with a valid time", async (t) => {
   const { server } = await withBank(t);
   const { backups, metadata } = (await server.ok("list_backups")).json;
   assert.equal(metadata.count, 1);

@@ -110,7 +110,7 @@ async def test_the_sdk_works_on_a_folder(tmp_path, mode, json_response):
             await work(client)
 
 
-async def test_a_listener_without_a_session_hears_what_a_client_with_one_changes(project):
+async def test_a_sessionless_listener_is_notified_of_changes_by_a_session(project):
     uri = "memory-bank://progress"
     async with connected(*project, "legacy") as writer, connected(*project, "2026-07-28") as listener:
         await call(writer, "initialize_memory_bank", path=".")
@@ -121,7 +121,7 @@ async def test_a_listener_without_a_session_hears_what_a_client_with_one_changes
                 assert (await anext(events)).uri == uri
 
 
-async def test_a_subscriber_with_a_session_hears_what_a_client_without_one_changes(project):
+async def test_a_session_subscriber_is_notified_of_changes_by_a_sessionless_client(project):
     uri = "memory-bank://progress"
     heard = anyio.Event()
 
@@ -142,7 +142,7 @@ async def test_a_subscriber_with_a_session_hears_what_a_client_without_one_chang
 
 
 @pytest.mark.parametrize("mode", ["legacy", "2026-07-28"])
-async def test_without_a_good_key_nobody_is_let_in(project, mode):
+async def test_requests_without_a_valid_key_are_refused(project, mode):
     statuses = []
 
     async def note(response):
@@ -154,7 +154,7 @@ async def test_without_a_good_key_nobody_is_let_in(project, mode):
     assert set(statuses) == {401}, statuses
 
 
-async def test_many_calls_at_once_are_all_answered(project):
+async def test_concurrent_calls_are_all_answered(project):
     async with connected(*project, "legacy") as client:
         await call(client, "initialize_memory_bank", path=".")
         async with anyio.create_task_group() as tasks:

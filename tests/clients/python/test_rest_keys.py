@@ -15,7 +15,7 @@ LEFT_OUT = {
 
 
 
-def test_the_routes_hold_what_their_description_promises(tmp_path):
+def test_the_routes_match_their_openapi_description(tmp_path):
     with lent() as database, served("/", **database.variables) as server:
         key = database.project(server)
         (tmp_path / "schemathesis.toml").write_text(f'[auth.openapi.apiKey]\napi_key = "{key}"\n')

@@ -21,7 +21,7 @@ fn actions(entries: &[Value]) -> Vec<&str> {
 }
 
 #[test]
-fn every_event_is_listed_with_who_did_it_and_to_what() {
+fn the_audit_log_lists_actor_action_and_target_of_every_event() {
     let database = TestDatabase::migrated();
     let made = operate(&database, &["bootstrap", "--user", "alice", "--project", "atlas"]).unwrap();
     let mut server = serve(&database, &key_of(&made["key"]));
@@ -80,7 +80,7 @@ fn every_event_is_listed_with_who_did_it_and_to_what() {
 }
 
 #[test]
-fn the_list_is_cut_by_number_time_and_project_and_is_a_table_for_people() {
+fn the_audit_command_filters_by_number_time_and_project_and_prints_a_table() {
     let database = TestDatabase::migrated();
     operate(&database, &["bootstrap", "--user", "alice", "--project", "atlas"]).unwrap();
     operate(&database, &["bootstrap", "--user", "bob", "--project", "borealis"]).unwrap();
@@ -104,7 +104,7 @@ fn the_list_is_cut_by_number_time_and_project_and_is_a_table_for_people() {
 }
 
 #[test]
-fn who_serves_cannot_change_the_log_past_its_functions() {
+fn the_server_role_cannot_change_the_audit_log_directly() {
     let database = TestDatabase::migrated();
     operate(&database, &["bootstrap", "--user", "alice", "--project", "atlas"]).unwrap();
     let before = told(&database, &[]);

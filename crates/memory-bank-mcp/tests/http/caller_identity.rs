@@ -33,7 +33,7 @@ fn operate_with_redis(database: &TestDatabase, redis: &str, arguments: &[&str]) 
 }
 
 #[test]
-fn a_copied_entry_of_the_cache_opens_nothing_and_makes_no_key() {
+fn a_copied_cache_entry_gives_no_access_and_creates_no_key() {
     let database = TestDatabase::migrated();
     let redis = Redis::start();
     let alice = operate(&database, &["bootstrap", "--user", "alice", "--project", "atlas"]).unwrap();
@@ -102,7 +102,7 @@ fn a_copied_entry_of_the_cache_opens_nothing_and_makes_no_key() {
 }
 
 #[test]
-fn a_copied_entry_of_the_cache_opens_no_folder_either() {
+fn a_copied_cache_entry_gives_no_access_to_a_folder() {
     let redis = Redis::start();
     let mut server = Server::start(&[("REDIS_URL", &redis.url()), ("RATE_LIMIT_IP_PER_MINUTE", "0")]);
     assert_eq!(server.send("GET", "/api/keys", &[], "").status, 200);
@@ -116,7 +116,7 @@ fn a_copied_entry_of_the_cache_opens_no_folder_either() {
 }
 
 #[test]
-fn an_owner_who_is_made_viewer_is_one_at_once() {
+fn a_demotion_from_owner_to_viewer_applies_at_once() {
     let database = TestDatabase::migrated();
     let redis = Redis::start();
     operate(&database, &["bootstrap", "--user", "alice", "--project", "atlas"]).unwrap();
@@ -196,7 +196,7 @@ fn appends_blindly(server: &mut Server, owner: &str, writer: &str) {
 }
 
 #[test]
-fn a_key_that_may_only_write_appends_to_what_is_there_in_a_database() {
+fn a_write_only_key_appends_to_existing_documents_in_a_database() {
     let database = TestDatabase::migrated();
     let alice = operate(&database, &["bootstrap", "--user", "alice", "--project", "atlas"]).unwrap();
     let writer =
@@ -208,7 +208,7 @@ fn a_key_that_may_only_write_appends_to_what_is_there_in_a_database() {
 }
 
 #[test]
-fn a_key_that_may_only_write_appends_to_what_is_there_in_a_folder() {
+fn a_write_only_key_appends_to_existing_documents_in_a_folder() {
     let mut server = Server::start(&[("RATE_LIMIT_IP_PER_MINUTE", "0")]);
     let owner = server.key.clone();
     let writer = server.send("POST", "/api/keys", &[JSON], "{\"scopes\":[\"write\"]}").json();
@@ -216,7 +216,7 @@ fn a_key_that_may_only_write_appends_to_what_is_there_in_a_folder() {
 }
 
 #[test]
-fn an_operator_s_command_with_the_server_s_login_says_whose_it_takes() {
+fn an_operator_command_with_the_server_login_names_the_required_role() {
     let database = TestDatabase::migrated();
     operate(&database, &["bootstrap", "--user", "alice", "--project", "atlas"]).unwrap();
     let folder = TempDir::new().unwrap();

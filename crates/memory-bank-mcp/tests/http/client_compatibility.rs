@@ -39,7 +39,7 @@ const FORMS: &[(Option<&str>, Option<bool>)] = &[
 ];
 
 #[test]
-fn a_client_gets_json_unless_it_wants_events_and_at_least_one_of_both() {
+fn a_client_gets_json_or_events_as_its_accept_header_prefers() {
     for in_json in [false, true] {
         // A key may send sixty requests a minute, and each client sends six.
         for forms in FORMS.chunks(8) {
@@ -72,7 +72,7 @@ fn check_form(server: &Server, accept: Option<&str>, events: bool) {
 }
 
 #[test]
-fn a_client_that_takes_neither_form_is_told_so() {
+fn a_client_that_accepts_neither_json_nor_events_gets_406() {
     let server = Server::start(&[ROOMY]);
     let session = server.initialize();
     for accept in ["text/html", "image/png, application/xml", "*/*;q=0", "application/json;q=0"] {
@@ -96,7 +96,7 @@ fn a_client_that_takes_neither_form_is_told_so() {
 }
 
 #[test]
-fn clients_without_sessions_are_served_by_what_they_accept_too() {
+fn the_accept_header_also_counts_without_a_session() {
     let server = Server::start(&[ROOMY]);
     let meta = json!({"io.modelcontextprotocol/protocolVersion": "2026-07-28",
         "io.modelcontextprotocol/clientInfo": {"name": "test", "version": "1"},
@@ -130,7 +130,7 @@ fn clients_without_sessions_are_served_by_what_they_accept_too() {
 }
 
 #[test]
-fn an_address_with_a_slash_behind_it_is_the_same() {
+fn a_trailing_slash_in_the_path_is_accepted() {
     let server = Server::start(&[ROOMY]);
     let hello = post(&server, "/mcp/", &[], &handshake("2025-11-25"));
     assert_eq!(hello.status, 200, "{}", hello.body);
@@ -152,7 +152,7 @@ fn an_address_with_a_slash_behind_it_is_the_same() {
 }
 
 #[test]
-fn an_id_that_is_none_is_refused_and_not_repeated() {
+fn an_invalid_request_id_is_refused_and_not_echoed() {
     let server = Server::start(&[ROOMY]);
     let session = server.initialize();
     for id in [
@@ -191,14 +191,14 @@ fn an_id_that_is_none_is_refused_and_not_repeated() {
 }
 
 #[test]
-fn a_byte_order_mark_in_front_of_a_body_is_passed_over() {
+fn a_byte_order_mark_before_a_body_is_ignored() {
     let server = Server::start(&[ROOMY]);
     let body = format!("\u{feff}{}", handshake("2025-11-25"));
     assert_eq!(server.send("POST", "/mcp", &[JSON], &body).status, 200);
 }
 
 #[test]
-fn arguments_are_taken_and_refused_as_over_stdio() {
+fn arguments_are_validated_as_over_stdio() {
     let server = Server::start(&[ROOMY]);
     let session = server.initialize();
     let tool = |name: &str, arguments: Value| {
@@ -235,7 +235,7 @@ fn arguments_are_taken_and_refused_as_over_stdio() {
 }
 
 #[test]
-fn an_argument_that_is_given_twice_stops_the_call_and_is_named() {
+fn a_duplicate_argument_stops_the_call_and_is_named() {
     let server = Server::start(&[ROOMY]);
     let session = server.initialize();
     server.call(&session, "initialize_memory_bank", &json!({"path": "."}));

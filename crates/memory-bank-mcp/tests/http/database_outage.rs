@@ -115,7 +115,7 @@ fn all_goes_on(place: &mut Place) {
 }
 
 #[test]
-fn a_stopped_database_is_a_500_for_every_request_and_key_at_once_and_a_start_mends_it() {
+fn a_stopped_database_is_a_500_for_every_request_until_it_starts_again() {
     let mut place = place("");
     place.database.crash();
     let (known, unknown) = (place.server.key.clone(), place.unknown.clone());
@@ -126,7 +126,7 @@ fn a_stopped_database_is_a_500_for_every_request_and_key_at_once_and_a_start_men
 }
 
 #[test]
-fn with_redis_away_too_nothing_is_different() {
+fn a_stopped_database_is_a_500_also_without_redis() {
     let redis = TestRedis::start();
     let mut place = place(&redis.url());
     place.database.crash();
@@ -142,7 +142,7 @@ fn with_redis_away_too_nothing_is_different() {
 }
 
 #[test]
-fn a_database_that_takes_no_writes_is_a_500_for_writes_and_nothing_is_written() {
+fn a_read_only_database_is_a_500_for_writes_and_nothing_is_written() {
     let mut place = place("");
     place.database.query("ALTER SYSTEM SET default_transaction_read_only = on");
     place.database.query("SELECT pg_reload_conf()");
@@ -197,7 +197,7 @@ impl Valve {
 }
 
 #[test]
-fn a_database_that_hangs_is_a_500_within_a_bounded_time_and_goes_on() {
+fn a_hanging_database_is_a_500_within_the_time_out_and_recovers() {
     let team = Team::new();
     let valve = Valve::to(team.database.port());
     let url =
@@ -243,7 +243,7 @@ fn a_database_that_hangs_is_a_500_within_a_bounded_time_and_goes_on() {
 }
 
 #[test]
-fn a_pool_without_a_free_connection_is_a_503_with_retry_after_while_the_database_answers() {
+fn an_exhausted_pool_is_a_503_with_retry_after() {
     let team = Team::new();
     let server = team.replica_with(&[("DB_MAX_CONNECTIONS", "1")]);
     let session = server.initialize();

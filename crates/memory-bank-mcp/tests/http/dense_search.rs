@@ -129,7 +129,7 @@ fn write_notes(server: &mut Client) {
 }
 
 #[test]
-fn a_paraphrase_is_found_first_over_stdio_and_its_vectors_outlive_a_kill() {
+fn a_paraphrase_ranks_first_over_stdio_and_vectors_survive_a_kill() {
     let (folder, place) = (project(), local());
     let mut words = Client::start(&folder, &[], &[]);
     write_notes(&mut words);
@@ -157,7 +157,7 @@ fn a_paraphrase_is_found_first_over_stdio_and_its_vectors_outlive_a_kill() {
 }
 
 #[test]
-fn a_server_that_only_reads_writes_no_vectors_beside_the_bank() {
+fn a_read_only_server_writes_no_vectors() {
     let folder = project();
     std::fs::write(folder.path().join("memory-bank/yard.md"), NOTES).unwrap();
     let mut server = Client::start(&folder, &[("EMBEDDINGS", &local())], &["--read-only"]);
@@ -190,7 +190,7 @@ fn found_by_words(folder: &TempDir, variables: &[(&str, &str)], held: &str) {
 }
 
 #[test]
-fn a_model_that_is_absent_broken_down_or_slow_takes_no_answer_away_and_is_named() {
+fn a_missing_failing_or_slow_model_loses_no_result_and_is_reported() {
     let folder = project();
     std::fs::write(folder.path().join("memory-bank/yard.md"), NOTES).unwrap();
     let nowhere = format!("local:{}", folder.path().join("no-model").display());
@@ -240,7 +240,7 @@ fn metric(server: &Server, series: &str) -> f64 {
 }
 
 #[test]
-fn a_paraphrase_is_found_first_over_http_by_its_own_tenant_alone() {
+fn a_paraphrase_ranks_first_over_http_only_for_its_own_tenant() {
     let database = TestDatabase::migrated();
     let alice = operate(&database, &["bootstrap", "--user", "alice", "--project", "atlas"]).unwrap();
     let bob = operate(&database, &["bootstrap", "--user", "bob", "--project", "borealis"]).unwrap();
@@ -302,7 +302,7 @@ fn run(folder: &TempDir, variables: &[(&str, &str)], arguments: &[&str]) -> (Opt
 }
 
 #[test]
-fn the_vectors_of_a_folder_are_counted_and_made_anew_by_command() {
+fn the_index_command_counts_and_rebuilds_the_vectors_of_a_folder() {
     let (folder, place) = (project(), local());
     std::fs::write(folder.path().join("memory-bank/yard.md"), NOTES).unwrap();
     let with = [("EMBEDDINGS", place.as_str())];

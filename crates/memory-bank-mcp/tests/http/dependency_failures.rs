@@ -18,7 +18,7 @@ fn make_bank(server: &Server) -> String {
 }
 
 #[test]
-fn no_write_fails_while_redis_is_killed_and_comes_back() {
+fn no_write_fails_while_redis_is_killed_and_restarted() {
     let mut team = Team::new();
     let (first, second) = (team.replica(), team.replica());
     let session = make_bank(&first);
@@ -41,7 +41,7 @@ fn no_write_fails_while_redis_is_killed_and_comes_back() {
 }
 
 #[test]
-fn no_write_fails_while_redis_hangs_and_goes_on() {
+fn no_write_fails_while_redis_hangs_and_resumes() {
     let team = Team::new();
     let (first, second) = (team.replica(), team.replica());
     let session = make_bank(&first);
@@ -62,7 +62,7 @@ fn no_write_fails_while_redis_hangs_and_goes_on() {
 }
 
 #[test]
-fn what_was_acknowledged_survives_a_crash_of_postgresql_and_the_servers_recover() {
+fn acknowledged_writes_survive_a_crash_of_postgresql_and_servers_recover() {
     let database = OwnServer::start();
     let operator = database.url_of(MIGRATOR);
     operate_at(&operator, &["migrate"]).unwrap();
@@ -103,7 +103,7 @@ fn what_was_acknowledged_survives_a_crash_of_postgresql_and_the_servers_recover(
 }
 
 #[test]
-fn when_one_of_three_replicas_is_killed_the_others_go_on_with_its_sessions() {
+fn sessions_of_a_killed_replica_continue_on_the_others() {
     let team = Team::new();
     let (mut first, second, third) = (team.replica(), team.replica(), team.replica());
     let session = make_bank(&first);

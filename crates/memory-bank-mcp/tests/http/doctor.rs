@@ -65,7 +65,7 @@ fn of_database(url: &str, more: &[(&str, &str)]) -> Report {
 }
 
 #[test]
-fn a_good_database_and_a_good_redis_are_found_well() {
+fn a_healthy_database_and_redis_pass_every_check() {
     let (database, redis) = (TestDatabase::migrated(), TestRedis::start());
     let (url, redis_url) = (database.url(), redis.url());
     let report = of_database(&url, &[("REDIS_URL", redis_url.as_str())]);
@@ -85,7 +85,7 @@ fn a_good_database_and_a_good_redis_are_found_well() {
 }
 
 #[test]
-fn people_get_lines_with_what_to_do_below() {
+fn the_text_report_shows_an_action_below_each_finding() {
     let folder = TempDir::new().unwrap();
     let output = command(&folder, &[("ALLOWED_HOSTS", "*")]).arg("doctor").output().unwrap();
     let message = String::from_utf8(output.stdout).unwrap();
@@ -97,7 +97,7 @@ fn people_get_lines_with_what_to_do_below() {
 }
 
 #[test]
-fn a_variable_that_cannot_be_used_is_the_finding_and_a_misspelt_one_is_named() {
+fn an_invalid_variable_is_reported_and_a_misspelt_one_is_named() {
     let report = doctor(&[("TRUST_PROXY_HOPS", "many"), ("MCP_HOTS", "0.0.0.0")]);
     assert_eq!(report.code, Some(1));
     report.says(
@@ -107,7 +107,7 @@ fn a_variable_that_cannot_be_used_is_the_finding_and_a_misspelt_one_is_named() {
 }
 
 #[test]
-fn what_stands_in_the_way_of_the_database_is_told_with_what_to_do() {
+fn each_cause_of_a_failed_database_connection_is_reported_with_an_action() {
     let database = TestDatabase::migrated();
     let good = database.url();
     let port = format!(":{}/", database.port());
@@ -129,7 +129,7 @@ fn what_stands_in_the_way_of_the_database_is_told_with_what_to_do() {
 }
 
 #[test]
-fn a_server_that_accepts_and_never_answers_costs_seconds() {
+fn a_server_that_never_answers_times_out_within_seconds() {
     let silent = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = silent.local_addr().unwrap().port();
     let began = Instant::now();
@@ -143,7 +143,7 @@ fn a_server_that_accepts_and_never_answers_costs_seconds() {
 }
 
 #[test]
-fn a_certificate_that_is_checked_is_found_well() {
+fn a_verified_certificate_passes() {
     let database = TestDatabase::migrated();
     let url = database.url_of(TLS_ONLY).replace("?sslmode=disable", "");
     let authority = database.authority().to_str().unwrap();
@@ -155,7 +155,7 @@ fn a_certificate_that_is_checked_is_found_well() {
 }
 
 #[test]
-fn an_empty_database_lacks_its_schema() {
+fn an_empty_database_is_reported_as_missing_the_schema() {
     let database = TestDatabase::empty();
     let url = database.url_of(MIGRATOR);
     let report = of_database(&url, &[]);
@@ -178,7 +178,7 @@ fn an_empty_database_lacks_its_schema() {
 }
 
 #[test]
-fn a_database_that_does_not_keep_projects_apart_is_an_error() {
+fn a_database_without_tenant_isolation_is_an_error() {
     let database = TestDatabase::migrated();
     database.psql("ALTER TABLE public.documents NO FORCE ROW LEVEL SECURITY");
     let report = of_database(&database.url(), &[]);
@@ -187,7 +187,7 @@ fn a_database_that_does_not_keep_projects_apart_is_an_error() {
 }
 
 #[test]
-fn a_superuser_is_more_than_the_server_needs() {
+fn a_superuser_login_is_a_warning() {
     let database = TestDatabase::migrated();
     let report = of_database(&database.url_of("postgres"), &[]);
     assert_eq!(report.code, Some(0), "{}", report.json);
@@ -195,7 +195,7 @@ fn a_superuser_is_more_than_the_server_needs() {
 }
 
 #[test]
-fn rights_of_strangers_are_an_error() {
+fn rights_granted_to_other_roles_are_an_error() {
     let database = TestDatabase::migrated();
     database.psql("GRANT SELECT ON public.api_keys TO PUBLIC");
     let report = of_database(&database.url(), &[]);
@@ -211,7 +211,7 @@ fn a_pool_larger_than_the_database_allows_is_a_warning() {
 }
 
 #[test]
-fn events_that_nobody_cleaned_up_are_a_warning_with_their_number_and_age() {
+fn expired_events_are_a_warning_with_their_number_and_age() {
     let database = TestDatabase::migrated();
     database.psql(
         "INSERT INTO public.mcp_events (session_id, stream_id, place, user_id, project_id, message, created_at) \
@@ -226,7 +226,7 @@ fn events_that_nobody_cleaned_up_are_a_warning_with_their_number_and_age() {
 }
 
 #[test]
-fn redis_that_is_away_or_ill_suited_is_told_with_what_to_do() {
+fn an_unreachable_or_misconfigured_redis_is_reported_with_an_action() {
     let away = doctor(&[("REDIS_URL", "redis://:s3cret@127.0.0.1:1")]);
     assert_eq!(away.code, Some(1));
     away.says("redis", &["error: it cannot be reached", "start Redis"]);
@@ -260,7 +260,7 @@ fn redis_that_is_away_or_ill_suited_is_told_with_what_to_do() {
 }
 
 #[test]
-fn a_port_is_free_or_taken_by_a_server_like_this_or_by_another_program() {
+fn the_port_check_distinguishes_free_own_and_foreign() {
     let server = Server::start(&[]);
     let (_, port) = server.address.rsplit_once(':').unwrap();
     let report = doctor(&[("MCP_PORT", port)]);
@@ -275,7 +275,7 @@ fn a_port_is_free_or_taken_by_a_server_like_this_or_by_another_program() {
 }
 
 #[test]
-fn hosts_and_origins_that_let_everybody_in_are_warnings() {
+fn wildcard_hosts_and_origins_are_warnings() {
     let report = doctor(&[("ALLOWED_HOSTS", "*"), ("ALLOWED_ORIGINS", "*")]);
     report.says("hosts", &["warning: `ALLOWED_HOSTS` is `*`"]);
     report.says("origins", &["warning: `ALLOWED_ORIGINS` is `*`"]);
@@ -290,7 +290,7 @@ fn hosts_and_origins_that_let_everybody_in_are_warnings() {
 }
 
 #[test]
-fn a_folder_is_looked_at_when_there_is_no_database() {
+fn without_a_database_the_folder_is_checked() {
     let folder = TempDir::new().unwrap();
     let report = doctor_in(&folder, &[], None);
     assert_eq!(report.code, Some(0), "{}", report.json);
@@ -303,7 +303,7 @@ fn a_folder_is_looked_at_when_there_is_no_database() {
 }
 
 #[test]
-fn why_a_key_is_rejected_is_told_and_the_key_is_not_shown() {
+fn a_rejected_key_is_reported_with_the_reason_and_not_shown() {
     let database = TestDatabase::migrated();
     let folder = TempDir::new().unwrap();
     let operate = |arguments: &[&str]| -> Value {
@@ -342,7 +342,7 @@ fn served_through(pooler: &PgBouncer, database: &TestDatabase, more: &str) -> (O
 }
 
 #[test]
-fn a_transaction_pooler_is_refused_at_once_with_the_advice_to_take_the_session_pooler() {
+fn a_transaction_pooler_is_refused_with_advice_to_use_the_session_pooler() {
     let database = TestDatabase::migrated();
     let pooler = PgBouncer::start(&database, "transaction");
     for more in ["", "&pgbouncer=true"] {
@@ -412,7 +412,7 @@ fn a_supabase_project_is_set_up_with_its_scripts_served_and_edited() {
 }
 
 #[test]
-fn supabase_is_reached_with_a_checked_certificate_unless_tls_is_off() {
+fn the_certificate_of_supabase_is_verified_unless_tls_is_disabled() {
     let database = TestDatabase::migrated();
     let url = database.url_of(TLS_ONLY).replace("?sslmode=disable", "");
     let mut variables =

@@ -369,7 +369,7 @@ fn faults(name: &str, plant: Plant) -> Vec<String> {
 }
 
 #[test]
-fn nothing_planted_under_a_name_of_the_server_s_hangs_or_reaches_outside() {
+fn hostile_files_under_the_server_s_names_neither_hang_it_nor_reach_outside() {
     let cases: Vec<_> =
         NAMES.iter().flat_map(|name| PLANTS.iter().map(move |plant| (*name, *plant))).collect();
     let (cases, found) = (Mutex::new(cases), Mutex::new(Vec::new()));
@@ -390,7 +390,7 @@ fn nothing_planted_under_a_name_of_the_server_s_hangs_or_reaches_outside() {
 
 /// As above, for the commands that move a project between a folder and a database.
 #[test]
-fn nothing_planted_in_a_folder_gets_into_a_database_or_out_by_a_move() {
+fn hostile_files_are_not_imported_or_exported() {
     let database = TestDatabase::migrated();
     operate(&database, &["bootstrap", "--user", "alice", "--project", "atlas"]).unwrap();
     let url = database.url_of(MIGRATOR);

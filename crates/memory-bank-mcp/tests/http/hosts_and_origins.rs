@@ -30,7 +30,7 @@ fn raw(server: &Server, request: &str) -> Reply {
 }
 
 #[test]
-fn a_listener_off_loopback_serves_any_host_with_a_key() {
+fn a_public_listener_accepts_any_host_with_a_key() {
     for listen in ["0.0.0.0", "::"] {
         let server = Server::start(&[("MCP_HOST", listen)]);
         for host in FOREIGN {
@@ -46,7 +46,7 @@ fn a_listener_off_loopback_serves_any_host_with_a_key() {
 }
 
 #[test]
-fn without_a_key_a_foreign_host_gets_nothing_but_the_server_s_health() {
+fn without_a_key_a_foreign_host_gets_only_health() {
     let server = Server::start(&[("MCP_HOST", "0.0.0.0")]);
     let host = ("Host", "memory.example.com");
     for path in ["/api/openapi.json", "/nowhere", "/docs", "/"] {
@@ -62,7 +62,7 @@ fn without_a_key_a_foreign_host_gets_nothing_but_the_server_s_health() {
 }
 
 #[test]
-fn a_listener_on_loopback_serves_this_machine_s_names_alone_even_with_a_key() {
+fn a_loopback_listener_accepts_only_loopback_hosts_even_with_a_key() {
     for listen in ["127.0.0.1", "::1", "localhost", "::ffff:127.0.0.1"] {
         let server = Server::start(&[("MCP_HOST", listen)]);
         for host in FOREIGN {
@@ -80,7 +80,7 @@ fn a_listener_on_loopback_serves_this_machine_s_names_alone_even_with_a_key() {
 }
 
 #[test]
-fn hosts_that_are_listed_are_the_only_ones_wherever_the_server_listens() {
+fn only_allowed_hosts_are_accepted_on_any_listener() {
     let server = Server::start(&[("MCP_HOST", "0.0.0.0"), ("ALLOWED_HOSTS", "memory.example.com")]);
     assert_eq!(list_keys(&server, &[("Host", "memory.example.com")]).status, 200);
     assert_eq!(list_keys(&server, &[("Host", "evil.example")]).status, 403);
@@ -88,7 +88,7 @@ fn hosts_that_are_listed_are_the_only_ones_wherever_the_server_listens() {
 }
 
 #[test]
-fn the_public_url_is_a_name_of_the_server_and_its_pages_are_the_server_s_own() {
+fn the_public_url_is_an_allowed_host_and_origin() {
     let url = ("PUBLIC_URL", "https://memory.example.com");
     let host = ("Host", "memory.example.com");
     // Behind a proxy on the same machine.
@@ -106,7 +106,7 @@ fn the_public_url_is_a_name_of_the_server_and_its_pages_are_the_server_s_own() {
 }
 
 #[test]
-fn a_rebound_page_gets_nothing_without_a_key_and_a_foreign_page_nothing_with_one() {
+fn dns_rebinding_and_foreign_origins_are_refused() {
     let server = Server::start(&[("MCP_HOST", "0.0.0.0")]);
     let rebound = [("Host", "evil.example"), ("Origin", "http://evil.example")];
     let mut post = vec![JSON, MCP_ACCEPT];
@@ -134,7 +134,7 @@ fn a_rebound_page_gets_nothing_without_a_key_and_a_foreign_page_nothing_with_one
 }
 
 #[test]
-fn what_a_proxy_says_of_the_scheme_counts_and_what_is_said_of_the_host_beside_host_does_not() {
+fn x_forwarded_proto_counts_and_x_forwarded_host_does_not() {
     let server = Server::start(&[("MCP_HOST", "0.0.0.0")]);
     let https = ("X-Forwarded-Proto", "https");
     let page = ("Origin", "https://memory.example.com");
@@ -149,7 +149,7 @@ fn what_a_proxy_says_of_the_scheme_counts_and_what_is_said_of_the_host_beside_ho
 }
 
 #[test]
-fn a_page_that_is_listed_may_ask_before_it_sends_under_any_host() {
+fn an_allowed_origin_passes_preflight_under_any_host() {
     let server = Server::start(&[("MCP_HOST", "0.0.0.0"), ("ALLOWED_ORIGINS", "https://app.example")]);
     let (host, page) = (("Host", "memory.example.com"), ("Origin", "https://app.example"));
     let method = ("Access-Control-Request-Method", "POST");
@@ -159,7 +159,7 @@ fn a_page_that_is_listed_may_ask_before_it_sends_under_any_host() {
 }
 
 #[test]
-fn a_request_that_names_two_hosts_or_a_broken_one_is_refused_everywhere() {
+fn a_request_with_two_hosts_or_a_malformed_one_is_refused() {
     for listen in ["0.0.0.0", "127.0.0.1"] {
         let server = Server::start(&[("MCP_HOST", listen)]);
         let key = &server.key;
@@ -204,7 +204,7 @@ async fn status_over_http2(server: &Server, authority: &str, host: Option<&str>)
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn over_http2_the_authority_is_the_host_and_one_that_contradicts_it_is_refused() {
+async fn over_http2_the_authority_is_the_host_and_a_different_host_header_is_refused() {
     let open = Server::start(&[("MCP_HOST", "0.0.0.0")]);
     let listed = Server::start(&[("MCP_HOST", "0.0.0.0"), ("ALLOWED_HOSTS", "memory.example.com")]);
     let local = Server::start(&[("MCP_HOST", "127.0.0.1")]);
@@ -230,7 +230,7 @@ async fn over_http2_the_authority_is_the_host_and_one_that_contradicts_it_is_ref
 }
 
 #[test]
-fn a_listener_on_an_address_of_the_network_serves_any_host_with_a_key() {
+fn a_listener_on_a_network_address_accepts_any_host_with_a_key() {
     // Nothing is sent: the system says which of its addresses it would send from.
     let socket = std::net::UdpSocket::bind("0.0.0.0:0").unwrap();
     let routed = socket.connect("203.0.113.1:9").and_then(|()| socket.local_addr());

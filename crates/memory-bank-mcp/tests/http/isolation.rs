@@ -427,7 +427,7 @@ fn plant(anna: &Person<'_>) -> Ids {
 }
 
 #[test]
-fn nothing_of_one_project_reaches_anybody_of_another() {
+fn no_data_of_a_project_reaches_members_of_another() {
     let world = world();
     let anna = Person::new(&world.server, "anna", world.key("anna"), false, SECRET);
     let outsiders = outsiders(&world);
@@ -668,7 +668,7 @@ fn questions(world: &World, anna: &Person<'_>, ids: &Ids) -> Vec<Question> {
 }
 
 #[test]
-fn what_is_another_project_s_is_answered_like_what_does_not_exist() {
+fn foreign_items_are_answered_like_missing_ones() {
     let world = world();
     let anna = Person::new(&world.server, "anna", world.key("anna"), false, SECRET);
     let ids = plant(&anna);
@@ -693,7 +693,7 @@ const TRIES: usize = 24;
 /// Wall time depends on the machine. What the server asks its database does not: an answer for another's thing takes
 /// as many round trips as one for nothing. Chores of the server only ever add some, so the least of a few tries counts.
 #[test]
-fn what_is_another_project_s_costs_as_much_as_what_does_not_exist() {
+fn foreign_items_cost_as_much_as_missing_ones() {
     let world = world();
     let anna = Person::new(&world.server, "anna", world.key("anna"), false, SECRET);
     let ids = plant(&anna);
@@ -727,7 +727,7 @@ fn what_is_another_project_s_costs_as_much_as_what_does_not_exist() {
 }
 
 #[test]
-fn an_answer_is_replayed_to_the_session_and_the_key_that_it_was_for() {
+fn a_reply_is_replayed_only_to_its_own_session_and_key() {
     let world = world();
     let anna = Person::new(&world.server, "anna", world.key("anna"), false, SECRET);
     plant(&anna);
@@ -757,7 +757,7 @@ fn an_answer_is_replayed_to_the_session_and_the_key_that_it_was_for() {
 }
 
 #[test]
-fn a_key_that_is_revoked_elsewhere_opens_nothing_from_then_on_without_redis_too() {
+fn a_key_revoked_elsewhere_is_refused_at_once_also_without_redis() {
     let world = world();
     let boris = Person::new(&world.server, "boris", world.key("boris"), false, "common");
     boris.data("write_memory_bank_file", &json!({"filename": "notes.md", "content": "common"}));
@@ -784,7 +784,7 @@ fn a_key_that_is_revoked_elsewhere_opens_nothing_from_then_on_without_redis_too(
 }
 
 #[test]
-fn an_expired_key_is_told_so() {
+fn an_expired_key_gets_401_with_the_reason() {
     let world = world();
     let expire =
         format!("UPDATE api_keys SET expires_at = now() - interval '1 s' WHERE id = '{}'", world.id("vera"));

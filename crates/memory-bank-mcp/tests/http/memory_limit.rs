@@ -26,7 +26,7 @@ fn heavy_project(documents: usize) -> TempDir {
 }
 
 #[test]
-fn a_viewer_s_heaviest_calls_leave_a_server_of_one_gibibyte_alive_and_another_tenant_served() {
+fn the_heaviest_calls_of_a_viewer_leave_a_server_of_one_gibibyte_alive_and_other_tenants_served() {
     let database = TestDatabase::migrated();
     let run = |arguments: &[&str]| operate(&database, arguments).unwrap();
     run(&["bootstrap", "--user", "alice", "--project", "atlas"]);

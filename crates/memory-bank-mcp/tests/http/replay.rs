@@ -12,7 +12,7 @@ fn status(server: &Server, session: &str) -> u16 {
 }
 
 #[test]
-fn a_session_s_last_use_is_written_at_most_once_a_minute_and_keeps_it_for_a_day() {
+fn the_last_use_of_a_session_is_written_once_a_minute_and_extends_it_by_a_day() {
     let team = Team::new();
     let mut server = team.replica();
     let (fresh, aged) = (server.initialize(), server.initialize());
@@ -36,7 +36,7 @@ fn a_session_s_last_use_is_written_at_most_once_a_minute_and_keeps_it_for_a_day(
 }
 
 #[test]
-fn two_replicas_write_a_session_s_last_use_once() {
+fn two_replicas_write_the_last_use_of_a_session_once() {
     let team = Team::new();
     let opener = team.replica();
     let session = opener.initialize();
@@ -57,7 +57,7 @@ fn two_replicas_write_a_session_s_last_use_once() {
 }
 
 #[test]
-fn a_session_that_expired_does_not_exist() {
+fn an_expired_session_is_not_found() {
     let team = Team::new();
     let opener = team.replica();
     let session = opener.initialize();
@@ -71,7 +71,7 @@ fn a_session_that_expired_does_not_exist() {
 }
 
 #[test]
-fn a_project_has_no_more_sessions_than_it_may_have_on_all_replicas_together() {
+fn the_session_limit_of_a_project_counts_across_replicas() {
     let team = Team::new();
     let limit = [("MAX_SESSIONS_PER_PROJECT", "3")];
     let replicas = [team.replica_with(&limit), team.replica_with(&limit)];
@@ -97,7 +97,7 @@ fn a_project_has_no_more_sessions_than_it_may_have_on_all_replicas_together() {
 }
 
 #[test]
-fn a_key_has_no_more_streams_than_it_may_have_in_both_protocols() {
+fn the_stream_limit_of_a_key_counts_across_both_protocol_versions() {
     let team = Team::new();
     let server = team.replica_with(&[("MAX_STREAMS_PER_KEY", "2")]);
     let session = server.initialize();
@@ -147,7 +147,7 @@ fn leave_behind(team: &Team) -> String {
 }
 
 #[test]
-fn old_events_and_expired_sessions_are_removed_in_small_batches_and_nothing_else() {
+fn only_old_events_and_expired_sessions_are_removed_in_small_batches() {
     let team = Team::new();
     let stays = leave_behind(&team);
     // Notes how much each transaction removes.

@@ -30,7 +30,7 @@ fn status(server: &Server, session: &str) -> u16 {
 }
 
 #[test]
-fn any_replica_takes_over_any_session_also_after_the_death_of_the_one_that_made_it() {
+fn any_replica_serves_any_session_also_after_its_creator_died() {
     let team = Team::new();
     let (mut first, second, third) = (team.replica(), team.replica(), team.replica());
     let session = make_bank(&first);
@@ -47,7 +47,7 @@ fn any_replica_takes_over_any_session_also_after_the_death_of_the_one_that_made_
 }
 
 #[test]
-fn a_session_that_is_ended_on_one_replica_is_gone_on_the_others() {
+fn a_session_ended_on_one_replica_is_gone_on_the_others() {
     let team = Team::new();
     let (first, second) = (team.replica(), team.replica());
     let session = make_bank(&first);
@@ -60,7 +60,7 @@ fn a_session_that_is_ended_on_one_replica_is_gone_on_the_others() {
 }
 
 #[test]
-fn a_session_that_is_ended_while_redis_hangs_is_gone_on_the_others_when_it_answers_again() {
+fn a_session_ended_while_redis_hangs_is_gone_on_the_others_after_recovery() {
     let team = Team::new();
     let (first, second) = (team.replica(), team.replica());
     let session = make_bank(&first);
@@ -76,7 +76,7 @@ fn a_session_that_is_ended_while_redis_hangs_is_gone_on_the_others_when_it_answe
 }
 
 #[test]
-fn what_was_missed_is_replayed_in_order_on_another_replica_and_then_comes_live() {
+fn missed_events_are_replayed_in_order_on_another_replica_before_live_ones() {
     let team = Team::new();
     let (first, second) = (team.replica(), team.replica());
     let session = make_bank(&first);
@@ -106,7 +106,7 @@ fn store_answer(database: &TestDatabase, session: &str) -> String {
 }
 
 #[test]
-fn an_answer_that_one_replica_still_makes_reaches_its_client_through_another() {
+fn a_pending_reply_reaches_its_client_through_another_replica() {
     let team = Team::new();
     let (first, second) = (team.replica(), team.replica());
     let session = make_bank(&first);
@@ -130,7 +130,7 @@ fn an_answer_that_one_replica_still_makes_reaches_its_client_through_another() {
 }
 
 #[test]
-fn a_write_on_one_replica_reaches_the_subscribers_of_a_session_on_another() {
+fn a_write_on_one_replica_notifies_session_subscribers_on_another() {
     let team = Team::new();
     let (first, second, third) = (team.replica(), team.replica(), team.replica());
     let (writer, reader) = (make_bank(&first), second.initialize());
@@ -143,7 +143,7 @@ fn a_write_on_one_replica_reaches_the_subscribers_of_a_session_on_another() {
 }
 
 #[test]
-fn a_write_on_one_replica_reaches_a_listener_without_session_on_another() {
+fn a_write_on_one_replica_notifies_sessionless_listeners_on_another() {
     let team = Team::new();
     let (first, second) = (team.replica(), team.replica());
     let writer = make_bank(&first);
@@ -156,7 +156,7 @@ fn a_write_on_one_replica_reaches_a_listener_without_session_on_another() {
 }
 
 #[test]
-fn a_call_is_cancelled_through_another_replica_and_not_answered() {
+fn a_call_can_be_cancelled_through_another_replica() {
     let team = Team::new();
     let (first, second) = (team.replica(), team.replica());
     let session = make_bank(&first);
@@ -177,7 +177,7 @@ fn a_call_is_cancelled_through_another_replica_and_not_answered() {
 }
 
 #[test]
-fn a_key_that_is_revoked_on_one_replica_ends_its_streams_on_the_others() {
+fn revoking_a_key_on_one_replica_ends_its_streams_on_the_others() {
     let team = Team::new();
     let (first, mut second) = (team.replica(), team.replica());
     let made = first.send("POST", "/api/keys", &[JSON], "{\"rateLimit\": 100000}").json();
@@ -193,7 +193,7 @@ fn a_key_that_is_revoked_on_one_replica_ends_its_streams_on_the_others() {
 }
 
 #[test]
-fn a_command_that_revokes_a_key_waits_for_a_redis_that_is_slow_to_take_connections() {
+fn the_revoke_command_waits_for_a_redis_that_accepts_connections_slowly() {
     let team = Team::new();
     let (first, mut second) = (team.replica(), team.replica());
     let made = first.send("POST", "/api/keys", &[JSON], "{\"rateLimit\": 100000}").json();
@@ -228,7 +228,7 @@ fn a_command_that_revokes_a_key_waits_for_a_redis_that_is_slow_to_take_connectio
 }
 
 #[test]
-fn a_key_that_is_revoked_while_redis_hangs_is_refused_everywhere_when_it_answers_again() {
+fn a_key_revoked_while_redis_hangs_is_refused_everywhere_after_recovery() {
     let team = Team::new();
     let (first, mut second) = (team.replica(), team.replica());
     let made = first.send("POST", "/api/keys", &[JSON], "{\"rateLimit\": 100000}").json();
@@ -249,7 +249,7 @@ fn a_key_that_is_revoked_while_redis_hangs_is_refused_everywhere_when_it_answers
 }
 
 #[test]
-fn subscribers_are_told_to_read_again_after_redis_was_gone() {
+fn subscribers_are_notified_to_reread_after_redis_restarts() {
     let mut team = Team::new();
     let (first, second) = (team.replica(), team.replica());
     let (writer, reader) = (make_bank(&first), second.initialize());
@@ -271,7 +271,7 @@ fn subscribers_are_told_to_read_again_after_redis_was_gone() {
 }
 
 #[test]
-fn subscribers_are_told_to_read_again_after_redis_hung() {
+fn subscribers_are_notified_to_reread_after_redis_resumes() {
     let team = Team::new();
     let (first, second) = (team.replica(), team.replica());
     let (writer, reader) = (make_bank(&first), second.initialize());
@@ -286,7 +286,7 @@ fn subscribers_are_told_to_read_again_after_redis_hung() {
 }
 
 #[test]
-fn replicas_that_start_without_redis_join_when_it_comes() {
+fn replicas_started_without_redis_connect_when_it_becomes_available() {
     let mut team = Team::new();
     team.stop_redis();
     let (first, second) = (team.replica(), team.replica());

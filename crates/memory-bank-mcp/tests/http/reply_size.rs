@@ -35,7 +35,7 @@ fn json_of(text: &str) -> Value {
 }
 
 #[test]
-fn a_batch_has_the_documents_that_fit_and_names_the_others() {
+fn a_batch_contains_documents_up_to_the_limit_and_names_the_others() {
     let (server, session) = with_bank(&[]);
     let names: Vec<String> = (0..100).map(|n| format!("long-{n:03}.md")).collect();
     for name in &names {
@@ -65,7 +65,7 @@ fn a_batch_has_the_documents_that_fit_and_names_the_others() {
 }
 
 #[test]
-fn a_document_that_fits_into_no_batch_is_named_and_comes_in_parts_when_it_is_asked_for_alone() {
+fn a_document_too_large_for_a_batch_is_named_and_readable_in_parts() {
     let (server, session) = with_bank(&[]);
     put(&server, "huge.md", 900 * 1024);
     put(&server, "small.md", 1000);
@@ -94,7 +94,7 @@ fn a_document_that_fits_into_no_batch_is_named_and_comes_in_parts_when_it_is_ask
 }
 
 #[test]
-fn a_bundle_shows_what_fits_and_names_the_calls_for_the_rest() {
+fn a_bundle_shows_items_up_to_its_budget_and_names_calls_for_the_rest() {
     let (server, session) = with_bank(&[]);
     put(&server, "progress.md", 900 * 1024);
     let whole = fs::read_to_string(server.folder.path().join("memory-bank/progress.md")).unwrap();
@@ -115,7 +115,7 @@ fn a_bundle_shows_what_fits_and_names_the_calls_for_the_rest() {
 }
 
 #[test]
-fn a_hub_of_the_graph_is_shown_as_far_as_it_fits_and_the_rest_is_counted() {
+fn a_graph_hub_is_shown_up_to_the_limit_and_the_rest_is_counted() {
     let (server, session) = with_bank(&[]);
     let entity = |name: &str| json!({"name": name, "entityType": "thing"});
     server.call(&session, "graph_upsert_entity", &entity("aside"));
@@ -157,7 +157,7 @@ fn count(value: &Value) -> usize {
 }
 
 #[test]
-fn lists_of_very_many_names_are_cut_and_say_how_many_are_left() {
+fn long_lists_are_truncated_with_the_number_left_out() {
     const MANY: usize = 12_000;
     let (server, session) = with_bank(&[]);
     let bank = server.folder.path().join("memory-bank");
@@ -242,7 +242,7 @@ pub(crate) fn heavy_graph(spokes: usize, bytes: usize) -> String {
 }
 
 #[test]
-fn pipelined_requests_whose_replies_are_not_read_cost_little_and_their_connection_ends() {
+fn pipelined_requests_with_unread_replies_use_little_memory_and_the_connection_closes() {
     let (server, session) = with_bank(&[("MAX_REPLY_BYTES", "1048576")]);
     put(&server, "huge.md", 800 * 1024);
     let body =
@@ -369,7 +369,7 @@ fn read_huge(server: &Server, key: &str, session: &str) -> Reply {
 }
 
 #[test]
-fn replies_that_are_not_taken_cost_their_key_and_nobody_else() {
+fn unread_replies_count_against_their_own_key_only() {
     for mode in ["true", "false"] {
         let (server, _) = with_bank(&[("MCP_JSON_RESPONSE", mode), ("MAX_SESSIONS_PER_PROJECT", "10")]);
         put(&server, "huge.md", 1000 * 1024);
@@ -414,7 +414,7 @@ fn replies_that_are_not_taken_cost_their_key_and_nobody_else() {
 }
 
 #[test]
-fn a_client_that_takes_nothing_is_given_up() {
+fn a_client_that_reads_nothing_is_disconnected() {
     let (server, session) = with_bank(&[]);
     put(&server, "huge.md", 1000 * 1024);
     let mut client = ClosedWindow::connect(&server);

@@ -76,7 +76,7 @@ fn revoke_all(team: &Team) {
 }
 
 #[test]
-fn a_key_that_the_database_finds_revoked_is_a_401_for_every_call_and_in_both_forms_of_reply() {
+fn a_revoked_key_is_a_401_for_every_call_in_json_and_in_streams() {
     let team = team();
     for json_replies in ["true", "false"] {
         let mut server = team.replica_with(&[("MCP_JSON_RESPONSE", json_replies)]);
@@ -110,7 +110,7 @@ fn a_key_that_the_database_finds_revoked_is_a_401_for_every_call_and_in_both_for
 }
 
 #[test]
-fn an_expired_key_a_removed_member_and_a_deleted_user_are_a_401_with_the_reason() {
+fn expired_keys_removed_members_and_deleted_users_get_401_with_the_reason() {
     let team = team();
     let mut server = team.replica();
     let message = &data_calls()[0].1;
@@ -132,7 +132,7 @@ fn an_expired_key_a_removed_member_and_a_deleted_user_are_a_401_with_the_reason(
 }
 
 #[test]
-fn what_one_replica_finds_out_the_others_forget_too() {
+fn a_key_found_revoked_by_one_replica_is_evicted_on_the_others() {
     let team = team();
     let (mut first, mut second) = (team.replica(), team.replica());
     let session = believed(&team, &mut first, "bob");
@@ -148,7 +148,7 @@ fn what_one_replica_finds_out_the_others_forget_too() {
 
 /// The database answers late: it is the call's first answer that decides on the status, not a timer.
 #[test]
-fn a_stream_of_a_slow_call_begins_when_the_database_has_proved_the_key() {
+fn the_stream_of_a_slow_call_starts_after_the_database_verified_the_key() {
     let team = team();
     let mut server = team.replica();
     let session = believed(&team, &mut server, "bob");
@@ -178,7 +178,7 @@ fn redis_now(redis: &crate::redis::Redis) -> i64 {
 }
 
 #[test]
-fn an_entry_of_the_cache_counts_for_five_minutes_from_when_the_database_was_asked() {
+fn a_cache_entry_is_valid_for_five_minutes_after_the_database_lookup() {
     let database = memory_bank_test_postgres::TestDatabase::migrated();
     let redis = crate::redis::Redis::start();
     operate(&database, &["bootstrap", "--user", "alice", "--project", "atlas"]).unwrap();
@@ -216,7 +216,7 @@ fn an_entry_of_the_cache_counts_for_five_minutes_from_when_the_database_was_aske
 }
 
 #[test]
-fn a_redis_that_takes_no_writes_makes_no_revoked_key_good_again() {
+fn a_read_only_redis_does_not_revive_a_revoked_key() {
     let database = memory_bank_test_postgres::TestDatabase::migrated();
     let redis = crate::redis::Redis::start();
     operate(&database, &["bootstrap", "--user", "alice", "--project", "atlas"]).unwrap();

@@ -140,7 +140,7 @@ fn succeeded(reply: &Value) {
 }
 
 #[test]
-fn a_read_is_one_round_trip_to_each_and_an_edit_two_to_postgresql() {
+fn a_read_takes_one_round_trip_to_redis_and_postgresql_and_an_edit_two_to_postgresql() {
     let mut watched = Watched::start(false);
     watched.stateless("initialize_memory_bank", &json!({"path": "."}));
     let read = |watched: &Watched, tool: &str, arguments: &Value| {
@@ -164,7 +164,7 @@ fn a_read_is_one_round_trip_to_each_and_an_edit_two_to_postgresql() {
 }
 
 #[test]
-fn a_call_in_a_session_costs_one_more_when_its_answer_is_kept() {
+fn storing_a_reply_for_replay_takes_one_more_round_trip() {
     for (json, trips) in [(true, 1), (false, 2)] {
         let mut watched = Watched::start(json);
         watched.stateless("initialize_memory_bank", &json!({"path": "."}));

@@ -76,7 +76,7 @@ fn emptied_and_filled_again(roll: impl Fn(&TestDatabase) -> Result<(), String>) 
 }
 
 #[test]
-fn a_server_whose_schema_the_guide_s_rollback_took_says_so_and_recovers_by_itself() {
+fn a_server_reports_the_schema_removed_by_the_guide_s_rollback_and_recovers() {
     let folder = TempDir::new().unwrap();
     let file = folder.path().join("rollback.sql");
     std::fs::write(&file, GUIDE).unwrap();
@@ -84,7 +84,7 @@ fn a_server_whose_schema_the_guide_s_rollback_took_says_so_and_recovers_by_itsel
 }
 
 #[test]
-fn a_server_whose_schema_the_rollback_script_took_says_so_and_recovers_by_itself() {
+fn a_server_reports_the_schema_removed_by_the_rollback_script_and_recovers() {
     emptied_and_filled_again(|database| {
         let confirm = format!("SET memory_bank.confirm_rollback = '{}'", database.name());
         database.roll_back_with_psql(MIGRATOR, &confirm)

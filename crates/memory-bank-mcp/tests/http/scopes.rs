@@ -282,7 +282,7 @@ fn calls(tool: &str, ids: &Value) -> (Vec<Value>, Vec<Value>) {
 }
 
 #[test]
-fn no_reply_of_a_tool_shows_the_bank_to_a_key_that_may_not_read() {
+fn no_tool_reply_shows_the_bank_to_a_key_without_read() {
     for world in worlds() {
         let owner = Client::with(&world.server, &["read", "write", "admin"]);
         let ids = plant(&owner);
@@ -345,7 +345,7 @@ fn full_log(section: &str) -> String {
 }
 
 #[test]
-fn what_went_to_an_archive_is_not_shown_to_a_key_that_may_not_read() {
+fn archived_entries_are_not_shown_to_a_key_without_read() {
     let long = "x".repeat(7_900);
     for world in worlds() {
         let owner = Client::with(&world.server, &["read", "write", "admin"]);
@@ -421,7 +421,7 @@ fn filled(arguments: &Value, planted: &Value) -> Value {
 }
 
 #[test]
-fn what_an_edit_took_away_or_found_in_its_way_is_not_shown_to_a_key_that_may_not_read() {
+fn removed_and_conflicting_text_is_not_shown_to_a_key_without_read() {
     // What planting gives, where a call names it.
     let (former, fact) = (json!(null), json!(null));
     let section = json!([{"op": "replace_section", "heading": "Own", "text": "own"}]);
@@ -490,7 +490,7 @@ fn what_an_edit_took_away_or_found_in_its_way_is_not_shown_to_a_key_that_may_not
 }
 
 #[test]
-fn a_key_that_may_not_read_cannot_ask_by_adding_it_whether_a_fact_is_there() {
+fn adding_a_fact_does_not_reveal_to_a_key_without_read_whether_it_exists() {
     for world in worlds() {
         let owner = Client::with(&world.server, &["read", "write", "admin"]);
         owner.data("initialize_memory_bank", &json!({"path": "."}));
@@ -518,7 +518,7 @@ fn a_key_that_may_not_read_cannot_ask_by_adding_it_whether_a_fact_is_there() {
 }
 
 #[test]
-fn a_key_that_may_not_read_cannot_ask_by_parts_of_tasks_what_the_list_holds() {
+fn partial_task_names_reveal_nothing_to_a_key_without_read() {
     for world in worlds() {
         let owner = Client::with(&world.server, &["read", "write", "admin"]);
         owner.data("initialize_memory_bank", &json!({"path": "."}));
@@ -553,7 +553,7 @@ fn a_key_that_may_not_read_cannot_ask_by_parts_of_tasks_what_the_list_holds() {
 }
 
 #[test]
-fn a_key_that_may_not_read_reads_by_no_other_way() {
+fn no_method_or_route_reads_with_a_key_without_read() {
     for world in worlds() {
         let owner = Client::with(&world.server, &["read", "write", "admin"]);
         plant(&owner);
@@ -617,7 +617,7 @@ fn a_key_that_may_not_read_reads_by_no_other_way() {
 }
 
 #[test]
-fn keys_are_listed_to_keys_that_may_manage_them() {
+fn only_keys_with_scope_admin_list_keys() {
     for world in worlds() {
         for (scopes, status) in
             [(&["read"][..], 403), (&["write"], 403), (&["read", "write"], 403), (&["admin"], 200)]
@@ -630,7 +630,7 @@ fn keys_are_listed_to_keys_that_may_manage_them() {
 }
 
 #[test]
-fn a_key_that_may_only_write_adds_to_a_document_and_nothing_is_lost() {
+fn a_write_only_key_appends_to_a_document_and_loses_nothing() {
     for world in worlds() {
         let owner = Client::with(&world.server, &["read", "write", "admin"]);
         owner.data("initialize_memory_bank", &json!({"path": "."}));
@@ -680,7 +680,7 @@ fn resumed(client: &Client<'_>, place: &str, news: impl FnOnce()) -> Option<Valu
 }
 
 #[test]
-fn a_stored_reply_is_replayed_to_keys_alone_that_may_see_what_it_holds() {
+fn a_stored_reply_is_replayed_only_to_keys_with_the_rights_of_its_call() {
     for world in worlds() {
         let owner = Client::with(&world.server, &["read", "write", "admin"]);
         plant(&owner);
@@ -733,7 +733,7 @@ fn a_stored_reply_is_replayed_to_keys_alone_that_may_see_what_it_holds() {
 }
 
 #[test]
-fn a_key_that_may_only_write_fetches_its_own_reply_again() {
+fn a_write_only_key_can_replay_its_own_reply() {
     for world in worlds() {
         let owner = Client::with(&world.server, &["read", "write", "admin"]);
         plant(&owner);
@@ -746,7 +746,7 @@ fn a_key_that_may_only_write_fetches_its_own_reply_again() {
 }
 
 #[test]
-fn a_stream_ends_when_its_key_s_scopes_change_and_before_anything_more_is_sent() {
+fn a_stream_ends_at_once_when_the_scopes_of_its_key_change() {
     for world in worlds() {
         let owner = Client::with(&world.server, &["read", "write", "admin"]);
         plant(&owner);
@@ -771,7 +771,7 @@ fn a_stream_ends_when_its_key_s_scopes_change_and_before_anything_more_is_sent()
 }
 
 #[test]
-fn a_key_cancels_its_own_calls_alone_also_when_ids_are_the_same() {
+fn a_key_can_cancel_only_its_own_calls_also_when_ids_are_equal() {
     let team = Team::new();
     let (first, second) = (team.replica(), team.replica());
     let owner = Client::with(&first, &["read", "write", "admin"]);
@@ -812,7 +812,7 @@ fn a_key_cancels_its_own_calls_alone_also_when_ids_are_the_same() {
 }
 
 #[test]
-fn a_reply_is_not_shown_to_a_key_that_lost_the_right_while_the_call_ran() {
+fn a_reply_is_withheld_from_a_key_that_lost_the_right_during_the_call() {
     let team = Team::new();
     let server = team.replica();
     let owner = Client::with(&server, &["read", "write", "admin"]);

@@ -37,7 +37,7 @@ fn bash_completes_commands_and_their_options() {
 }
 
 #[test]
-fn zsh_finds_the_completions_in_its_path_of_functions() {
+fn zsh_loads_the_completions_from_fpath() {
     let script = "fpath=($PWD $fpath); autoload -Uz compinit; compinit -u; print -r -- ${_comps[memory-bank-mcp]}; \
         autoload +X _memory-bank-mcp";
     if let Some(message) = said_by("zsh", &["-f"], script) {

@@ -84,7 +84,7 @@ fn forward(from: u16, to: u16) {
 }
 
 #[test]
-fn a_server_waits_for_its_database_and_starts_when_it_comes() {
+fn a_server_waits_for_its_database_and_starts_when_it_is_available() {
     let database = TestDatabase::migrated();
     let port = free_port();
     let mut starting = Starting::with(&url_at(port, &database), &[]);
@@ -96,7 +96,7 @@ fn a_server_waits_for_its_database_and_starts_when_it_comes() {
 }
 
 #[test]
-fn a_server_whose_database_does_not_come_says_so_at_each_try_and_gives_up_after_half_a_minute() {
+fn a_server_without_a_database_logs_each_attempt_and_exits_after_half_a_minute() {
     let began = Instant::now();
     let url = format!("postgres://u:secret@127.0.0.1:{}/d", free_port());
     let (message, code) = Starting::with(&url, &[]).end();
@@ -109,7 +109,7 @@ fn a_server_whose_database_does_not_come_says_so_at_each_try_and_gives_up_after_
 }
 
 #[test]
-fn a_server_that_waits_for_its_database_ends_when_told_to() {
+fn a_server_waiting_for_its_database_stops_on_sigterm() {
     let mut starting = Starting::with(&format!("postgres://u@127.0.0.1:{}/d", free_port()), &[]);
     starting.await_line(WAITING);
     signal(starting.process.id(), "-TERM");
@@ -119,7 +119,7 @@ fn a_server_that_waits_for_its_database_ends_when_told_to() {
 }
 
 #[test]
-fn at_the_end_calls_under_way_are_answered_and_streams_end() {
+fn shutdown_answers_calls_in_flight_and_ends_streams() {
     let team = Team::new();
     let mut server = team.replica();
     let session = server.initialize();
@@ -165,7 +165,7 @@ fn at_the_end_calls_under_way_are_answered_and_streams_end() {
 }
 
 #[test]
-fn a_call_that_does_not_finish_does_not_hold_up_the_end_for_ten_seconds() {
+fn a_stuck_call_does_not_delay_shutdown_by_ten_seconds() {
     let team = Team::new();
     let mut server = team.replica();
     let session = server.initialize();
@@ -182,7 +182,7 @@ fn a_call_that_does_not_finish_does_not_hold_up_the_end_for_ten_seconds() {
 }
 
 #[test]
-fn a_database_that_takes_tls_alone_is_served_by_a_role_without_privileges() {
+fn a_server_role_without_privileges_serves_over_a_tls_only_database() {
     let database = TestDatabase::migrated();
     operate(&database, &["bootstrap", "--user", "alice", "--project", "atlas"]).unwrap();
     let url = database.url_of(TLS_ONLY).replace("sslmode=disable", "sslmode=verify-full");
@@ -203,7 +203,7 @@ fn a_database_that_takes_tls_alone_is_served_by_a_role_without_privileges() {
 }
 
 #[test]
-fn a_database_whose_certificate_nobody_vouches_for_is_refused_at_once() {
+fn a_database_with_an_untrusted_certificate_is_refused_at_once() {
     let database = TestDatabase::migrated();
     let url = database.url_of(TLS_ONLY).replace("sslmode=disable", "sslmode=verify-full");
     let (message, code) = Starting::with(&url, &[]).end();

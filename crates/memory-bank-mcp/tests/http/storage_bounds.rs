@@ -61,7 +61,7 @@ fn age(team: &Team, sessions: &[&String]) {
 }
 
 #[test]
-fn what_a_client_names_and_the_server_repeats_is_short() {
+fn names_that_the_server_echoes_are_bounded() {
     let server = Server::start(&[("RATE_LIMIT_IP_PER_MINUTE", "0")]);
     let session = server.initialize();
     let long = "x".repeat(3000);
@@ -115,7 +115,7 @@ fn fill(server: &Server, session: &str, times: u32) {
 }
 
 #[test]
-fn what_is_kept_for_a_session_and_a_project_is_bounded_in_bytes_and_the_oldest_goes_first() {
+fn stored_events_are_bounded_in_bytes_per_session_and_project_and_the_oldest_are_dropped_first() {
     let team = Team::new();
     let limits = [("MAX_EVENT_BYTES_PER_SESSION", "1048576"), ("MAX_EVENT_BYTES_PER_PROJECT", "2097152")];
     let server = team.replica_with(&limits);
@@ -140,7 +140,7 @@ fn what_is_kept_for_a_session_and_a_project_is_bounded_in_bytes_and_the_oldest_g
 }
 
 #[test]
-fn lists_that_all_clients_get_are_kept_by_reference_and_come_whole_from_any_replica() {
+fn shared_lists_are_stored_by_reference_and_replayed_by_any_replica() {
     let team = Team::new();
     let (server, other) = (team.replica(), team.replica_with(&[("REDIS_KEY_PREFIX", "other")]));
     let session = server.initialize();
@@ -161,7 +161,7 @@ fn lists_that_all_clients_get_are_kept_by_reference_and_come_whole_from_any_repl
 }
 
 #[test]
-fn a_reference_that_a_replica_cannot_resolve_is_an_error_that_says_to_ask_again() {
+fn an_unresolvable_reference_is_an_error_that_asks_for_a_retry() {
     let team = Team::new();
     let server = team.replica();
     let session = server.initialize();
@@ -178,7 +178,7 @@ fn a_reference_that_a_replica_cannot_resolve_is_an_error_that_says_to_ask_again(
 }
 
 #[test]
-fn a_key_s_oldest_idle_session_gives_way_and_never_another_key_s() {
+fn the_oldest_idle_session_of_the_same_key_is_evicted_and_never_another_key_s() {
     let team = Team::new();
     let bob = member(&team, "bob", "viewer");
     let limits = [("MAX_SESSIONS_PER_KEY", "2")];
@@ -203,7 +203,7 @@ fn a_key_s_oldest_idle_session_gives_way_and_never_another_key_s() {
 }
 
 #[test]
-fn a_project_that_others_filled_refuses_and_a_key_s_own_idle_session_makes_room() {
+fn a_full_project_refuses_a_new_session_unless_the_key_has_an_idle_one() {
     let team = Team::new();
     let bob = member(&team, "bob", "viewer");
     let server = team.replica_with(&[("MAX_SESSIONS_PER_PROJECT", "2")]);
@@ -218,7 +218,7 @@ fn a_project_that_others_filled_refuses_and_a_key_s_own_idle_session_makes_room(
 }
 
 #[test]
-fn who_is_no_member_any_more_is_told_so_when_it_opens_a_session() {
+fn a_removed_member_cannot_open_a_session_and_gets_the_reason() {
     let team = Team::new();
     let bob = member(&team, "bob", "viewer");
     let server = team.replica_with(&[("MAX_SESSIONS_PER_PROJECT", "1")]);
@@ -248,7 +248,7 @@ fn a_session_counts_against_the_key_that_used_it_last() {
 }
 
 #[test]
-fn a_key_over_its_limit_still_ends_its_session_and_strangers_stay_limited() {
+fn a_rate_limited_key_can_still_end_its_session() {
     let team = Team::new();
     let slow = key_of(
         &operate(
@@ -285,7 +285,7 @@ fn folder_with(bytes: usize) -> tempfile::TempDir {
 }
 
 #[test]
-fn an_import_that_would_pass_the_quota_is_refused_whole_and_one_that_fits_is_not() {
+fn an_import_over_the_quota_is_refused_completely() {
     let team = Team::new();
     let set = ["projects", "set-quota", "--project", "atlas", "--bytes", "400000"];
     operate(&team.database, &set).unwrap();
@@ -309,7 +309,7 @@ fn an_import_that_would_pass_the_quota_is_refused_whole_and_one_that_fits_is_not
 }
 
 #[test]
-fn a_project_s_documents_and_snapshots_have_a_quota_that_an_operator_sets() {
+fn documents_and_snapshots_of_a_project_have_a_configurable_quota() {
     let team = Team::new();
     let server = team.replica_with(&[("METRICS_ADDR", "127.0.0.1:0")]);
     let session = server.initialize();

@@ -59,7 +59,7 @@ fn finished(command: &mut Command) -> (bool, String) {
 }
 
 #[test]
-fn every_command_goes_to_the_session_pooler_says_so_once_and_shows_no_password() {
+fn every_command_uses_the_session_pooler_and_logs_it_once_without_a_password() {
     let database = TestDatabase::empty();
     let address = session_pooler(&database, 81);
     let authority = database.authority().display().to_string();
@@ -108,7 +108,7 @@ fn every_command_goes_to_the_session_pooler_says_so_once_and_shows_no_password()
 }
 
 #[test]
-fn a_name_of_supabase_s_is_looked_up_and_checked() {
+fn a_supabase_host_is_resolved_and_its_certificate_verified() {
     let database = TestDatabase::migrated();
     let address = session_pooler(&database, 82);
     let folder = TempDir::new().unwrap();
@@ -135,7 +135,7 @@ fn a_name_of_supabase_s_is_looked_up_and_checked() {
 }
 
 #[test]
-fn doctor_goes_by_the_host_and_not_by_the_provider() {
+fn doctor_decides_by_host_and_not_by_provider() {
     let database = TestDatabase::migrated();
     let authority = database.authority().display().to_string();
     let at = |mode: &str| {
@@ -179,7 +179,7 @@ fn doctor_goes_by_the_host_and_not_by_the_provider() {
 }
 
 #[test]
-fn a_server_fills_the_search_vectors_that_are_missing() {
+fn a_server_fills_missing_search_vectors() {
     let database = TestDatabase::migrated();
     let made = operate(&database, &["bootstrap", "--user", "alice", "--project", "atlas"]).unwrap();
     let key = key_of(&made["key"]);

@@ -189,7 +189,7 @@ fn over_stdio(project: &Path, calls: &[(&str, Value)]) -> Vec<String> {
 }
 
 #[test]
-fn a_project_goes_from_a_folder_to_the_database_and_back_as_it_was() {
+fn a_project_is_imported_and_exported_unchanged() {
     let (database, project) = (atlas(), odd_project(10_000));
     let before = files(project.path());
     let tried = import(&database, &project.path().join("memory-bank"), &["--dry-run"]).unwrap();
@@ -227,7 +227,7 @@ fn a_project_goes_from_a_folder_to_the_database_and_back_as_it_was() {
 }
 
 #[test]
-fn a_project_that_holds_something_is_refused_merged_or_replaced_with_a_snapshot() {
+fn an_import_into_a_project_with_data_is_refused_merged_or_replaces_with_a_snapshot() {
     let (database, first) = (atlas(), odd_project(3));
     import(&database, first.path(), &[]).unwrap();
     let second = TempDir::new().unwrap();
@@ -263,7 +263,7 @@ fn a_project_that_holds_something_is_refused_merged_or_replaced_with_a_snapshot(
 }
 
 #[test]
-fn names_of_folders_and_other_spellings_go_into_the_database_and_back() {
+fn folder_names_and_other_spellings_survive_import_and_export() {
     let (database, project) = (atlas(), TempDir::new().unwrap());
     let put = |name: &str, text: &str| {
         let path = project.path().join("memory-bank").join(name);
@@ -297,7 +297,7 @@ fn names_of_folders_and_other_spellings_go_into_the_database_and_back() {
 }
 
 #[test]
-fn what_the_database_cannot_hold_is_refused_by_name_before_anything_is_written() {
+fn files_that_the_database_cannot_store_are_named_before_anything_is_written() {
     let (database, project) = (atlas(), odd_project(1));
     fs::write(project.path().join("memory-bank/zero.md"), b"a\0b").unwrap();
     let refused = import(&database, project.path(), &[]).unwrap_err();
@@ -314,7 +314,7 @@ fn what_the_database_cannot_hold_is_refused_by_name_before_anything_is_written()
 }
 
 #[test]
-fn an_export_never_overwrites_unasked_and_keeps_what_it_replaces() {
+fn an_export_overwrites_only_on_request_and_keeps_the_replaced_files() {
     let (database, project) = (atlas(), odd_project(1));
     import(&database, project.path(), &["--no-backups"]).unwrap();
     let place = TempDir::new().unwrap();
@@ -340,7 +340,7 @@ fn an_export_never_overwrites_unasked_and_keeps_what_it_replaces() {
 }
 
 #[test]
-fn what_stands_beside_the_bank_already_is_neither_waited_for_nor_read_to_its_end() {
+fn pipes_and_endless_files_at_the_target_do_not_block_an_export() {
     let (database, project) = (atlas(), odd_project(1));
     import(&database, project.path(), &["--no-backups"]).unwrap();
     for there in ["mkfifo .mcprules-debug", "ln -s /dev/zero .mcprules-debug"] {
@@ -353,7 +353,7 @@ fn what_stands_beside_the_bank_already_is_neither_waited_for_nor_read_to_its_end
 }
 
 #[test]
-fn a_backup_file_brings_a_project_back_and_a_damaged_or_newer_one_changes_nothing() {
+fn a_backup_file_restores_a_project_and_a_damaged_or_newer_one_changes_nothing() {
     use std::os::unix::fs::PermissionsExt;
     let (database, project) = (atlas(), odd_project(20));
     import(&database, project.path(), &[]).unwrap();
@@ -403,7 +403,7 @@ fn a_backup_file_brings_a_project_back_and_a_damaged_or_newer_one_changes_nothin
 }
 
 #[test]
-fn a_pipe_is_no_backup_file_and_is_not_waited_for() {
+fn a_pipe_is_refused_as_a_backup_file_without_waiting() {
     let (database, place) = (atlas(), TempDir::new().unwrap());
     let pipe = place.path().join("atlas.zip");
     assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
@@ -413,7 +413,7 @@ fn a_pipe_is_no_backup_file_and_is_not_waited_for() {
 }
 
 #[test]
-fn a_move_needs_a_member_of_the_right_role() {
+fn a_transfer_requires_a_member_with_the_right_role() {
     let (database, project) = (atlas(), odd_project(1));
     operate(&database, &["users", "create", "bob"]).unwrap();
     assert!(import(&database, project.path(), &["--user", "bob"]).unwrap_err().contains("no member"));
@@ -444,7 +444,7 @@ const MEMORY: &str = concat!(
 );
 
 #[test]
-fn the_file_of_a_reference_memory_server_goes_into_a_project() {
+fn a_file_of_the_reference_memory_server_is_imported_into_a_project() {
     let (database, place) = (atlas(), TempDir::new().unwrap());
     let file = place.path().join("memory.json");
     fs::write(&file, MEMORY).unwrap();
@@ -468,7 +468,7 @@ fn the_file_of_a_reference_memory_server_goes_into_a_project() {
 }
 
 #[test]
-fn the_file_of_a_reference_memory_server_is_offered_and_goes_into_a_folder() {
+fn a_file_of_the_reference_memory_server_is_offered_and_imported_into_a_folder() {
     let place = TempDir::new().unwrap();
     fs::create_dir(place.path().join("memory-bank")).unwrap();
     fs::write(place.path().join("memory-bank/progress.md"), "# Progress\n").unwrap();
@@ -514,7 +514,7 @@ fn the_file_of_a_reference_memory_server_is_offered_and_goes_into_a_folder() {
 }
 
 #[test]
-fn a_command_that_changes_a_bank_is_refused_when_read_only() {
+fn commands_that_change_a_bank_are_refused_when_read_only() {
     let place = TempDir::new().unwrap();
     fs::create_dir(place.path().join("memory-bank")).unwrap();
     fs::write(place.path().join("memory-bank/progress.md"), "# Progress\n").unwrap();

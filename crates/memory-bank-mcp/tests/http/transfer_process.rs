@@ -48,7 +48,7 @@ fn killed_half_way(database: &TestDatabase, lock: &str, arguments: &[&str]) {
 }
 
 #[test]
-fn an_import_and_a_restore_reach_the_subscribers_of_running_servers() {
+fn imports_and_restores_notify_subscribers_of_running_servers() {
     let team = Team::new();
     let (first, second) = (team.replica(), team.replica());
     let session = first.initialize();
@@ -75,7 +75,7 @@ fn an_import_and_a_restore_reach_the_subscribers_of_running_servers() {
 }
 
 #[test]
-fn a_dry_run_tells_subscribers_and_the_audit_log_nothing() {
+fn a_dry_run_notifies_nobody_and_is_not_audited() {
     let team = Team::new();
     let server = team.replica();
     let session = server.initialize();
@@ -95,7 +95,7 @@ fn a_dry_run_tells_subscribers_and_the_audit_log_nothing() {
 }
 
 #[test]
-fn without_redis_an_import_is_done_and_says_that_servers_were_not_told() {
+fn without_redis_an_import_succeeds_and_reports_that_servers_were_not_notified() {
     let (database, project) = (atlas(), odd_project(1));
     let arguments = ["import", "--project", "atlas", "--from", text_of(project.path())];
     let output = done(operator(&database, "redis://127.0.0.1:1", &arguments).1);
@@ -104,7 +104,7 @@ fn without_redis_an_import_is_done_and_says_that_servers_were_not_told() {
 }
 
 #[test]
-fn what_is_none_of_the_bank_s_is_not_imported_and_named() {
+fn files_that_are_not_part_of_the_bank_are_named_and_not_imported() {
     let (database, project) = (atlas(), odd_project(1));
     let bank = project.path().join("memory-bank");
     for name in [".git/config", ".mbmcp/lock", "sub/.hg/store", ".progress.md.1700000000000.tmp"] {
@@ -123,7 +123,7 @@ fn what_is_none_of_the_bank_s_is_not_imported_and_named() {
 }
 
 #[test]
-fn an_import_that_is_killed_half_way_leaves_nothing_and_can_be_given_again() {
+fn a_killed_import_leaves_nothing_and_can_be_repeated() {
     let (database, project) = (atlas(), odd_project(50));
     let arguments = ["import", "--project", "atlas", "--from", text_of(project.path())];
     killed_half_way(&database, "LOCK TABLE public.graph_observations IN ACCESS EXCLUSIVE MODE", &arguments);
@@ -135,7 +135,7 @@ fn an_import_that_is_killed_half_way_leaves_nothing_and_can_be_given_again() {
 }
 
 #[test]
-fn an_export_that_is_killed_half_way_puts_nothing_in_place_and_can_be_given_again() {
+fn a_killed_export_leaves_nothing_and_can_be_repeated() {
     let (database, project) = (atlas(), odd_project(5));
     operate(&database, &["import", "--project", "atlas", "--from", text_of(project.path())]).unwrap();
     let place = TempDir::new().unwrap();
@@ -155,7 +155,7 @@ fn an_export_that_is_killed_half_way_puts_nothing_in_place_and_can_be_given_agai
 }
 
 #[test]
-fn a_bar_shows_how_far_a_move_is_on_a_terminal_and_nowhere_else() {
+fn a_progress_bar_is_shown_on_terminals_only() {
     let (database, project) = (atlas(), odd_project(3000));
     let place = TempDir::new().unwrap();
     let program = env!("CARGO_BIN_EXE_memory-bank-mcp");
@@ -182,7 +182,7 @@ fn a_bar_shows_how_far_a_move_is_on_a_terminal_and_nowhere_else() {
 }
 
 #[test]
-fn a_restore_is_told_in_its_own_transaction_and_once() {
+fn a_restore_is_audited_once_in_its_own_transaction() {
     let (database, project) = (atlas(), odd_project(1));
     operate(&database, &["import", "--project", "atlas", "--from", text_of(project.path())]).unwrap();
     let place = TempDir::new().unwrap();
@@ -211,7 +211,7 @@ fn a_restore_is_told_in_its_own_transaction_and_once() {
 }
 
 #[test]
-fn a_project_outlives_its_schema_in_a_folder_and_in_a_file() {
+fn a_project_survives_the_removal_of_the_schema_in_a_folder_and_in_a_file() {
     let (database, project) = (atlas(), odd_project(5));
     operate(&database, &["import", "--project", "atlas", "--from", text_of(project.path())]).unwrap();
     let place = TempDir::new().unwrap();

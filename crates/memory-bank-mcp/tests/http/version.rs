@@ -24,7 +24,7 @@ fn named(text: &str, pattern: &str) -> String {
 }
 
 #[test]
-fn crates_server_changelog_image_and_openapi_name_one_version() {
+fn crates_server_changelog_image_and_openapi_have_the_same_version() {
     let server = Server::start(&[]);
     let hello = server.post(None, &handshake("2025-11-25")).message();
     let described = server.send_bare("GET", "/api/openapi.json", &[], "").json();
@@ -61,7 +61,7 @@ fn crates_server_changelog_image_and_openapi_name_one_version() {
 
 /// The tag is the guide's: it tells the image of this server from others of the same name.
 #[test]
-fn the_image_s_tag_stays_the_one_that_the_guide_names() {
+fn the_image_tag_is_the_one_in_the_guide() {
     const TAG: &str = "1.8.0-http-pg-redis";
     assert!(repository("docs/configuration.md").contains(&format!("| `DOCKER_TAG` | `{TAG}` |")));
     assert_eq!(named(&repository("deploy/kubernetes/kustomization.yaml"), r"(?m)^\s*newTag: (\S+)$"), TAG);

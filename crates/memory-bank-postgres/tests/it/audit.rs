@@ -35,7 +35,7 @@ fn in_name_of(caller: &Caller, sql: &str) -> String {
 }
 
 #[tokio::test]
-async fn accounts_members_and_keys_are_told_with_the_login_role_that_made_them() {
+async fn accounts_members_and_keys_are_audited_with_the_login_role_that_created_them() {
     let bench = Bench::new().await;
     bench.tenant("alice", "demo").await;
     bench.member("bob", "demo", Role::Viewer).await;
@@ -64,7 +64,7 @@ async fn accounts_members_and_keys_are_told_with_the_login_role_that_made_them()
 }
 
 #[tokio::test]
-async fn keys_that_an_owner_makes_changes_rotates_and_revokes_are_told_in_its_name() {
+async fn key_changes_by_an_owner_are_audited_under_its_name() {
     let bench = Bench::new().await;
     let alice = bench.tenant("alice", "demo").await;
     let (_, key) = new_key();
@@ -89,7 +89,7 @@ async fn keys_that_an_owner_makes_changes_rotates_and_revokes_are_told_in_its_na
 }
 
 #[tokio::test]
-async fn a_rotation_by_an_operator_tells_which_key_was_replaced() {
+async fn a_rotation_by_an_operator_records_the_replaced_key() {
     let bench = Bench::new().await;
     let alice = bench.tenant("alice", "demo").await;
     let (_, next) = new_key();
@@ -103,7 +103,7 @@ async fn a_rotation_by_an_operator_tells_which_key_was_replaced() {
 }
 
 #[tokio::test]
-async fn noting_when_keys_were_used_is_no_change_of_a_key() {
+async fn recording_the_use_of_a_key_is_not_audited_as_a_change() {
     let bench = Bench::new().await;
     let alice = bench.tenant("alice", "demo").await;
     let before = actions(&bench, "demo").await;
@@ -113,7 +113,7 @@ async fn noting_when_keys_were_used_is_no_change_of_a_key() {
 }
 
 #[tokio::test]
-async fn deletions_and_restores_are_told_and_ordinary_writes_are_not() {
+async fn deletions_and_restores_are_audited_and_ordinary_writes_are_not() {
     let bench = Bench::new().await;
     let alice = bench.tenant("alice", "demo").await;
     let bank = bench.bank();
@@ -145,7 +145,7 @@ async fn deletions_and_restores_are_told_and_ordinary_writes_are_not() {
 }
 
 #[tokio::test]
-async fn what_did_not_happen_is_not_told() {
+async fn a_refused_action_is_not_audited() {
     let bench = Bench::new().await;
     bench.tenant("alice", "demo").await;
     let editor = Caller { role: Role::Owner, ..bench.member("edgar", "demo", Role::Editor).await };
@@ -161,7 +161,7 @@ async fn what_did_not_happen_is_not_told() {
 }
 
 #[tokio::test]
-async fn owners_read_their_project_s_log_and_nobody_below_the_owner_of_the_table_changes_it() {
+async fn owners_read_the_audit_log_and_only_the_table_owner_can_change_it() {
     let bench = Bench::new().await;
     let alice = bench.tenant("alice", "one").await;
     let bob = bench.tenant("bob", "two").await;
@@ -194,7 +194,7 @@ async fn owners_read_their_project_s_log_and_nobody_below_the_owner_of_the_table
 }
 
 #[tokio::test]
-async fn a_tenant_tells_only_what_its_role_may_do() {
+async fn a_tenant_can_record_only_actions_that_its_role_allows() {
     let bench = Bench::new().await;
     let alice = bench.tenant("alice", "demo").await;
     let viewer = bench.member("vera", "demo", Role::Viewer).await;
@@ -216,7 +216,7 @@ async fn a_tenant_tells_only_what_its_role_may_do() {
 }
 
 #[tokio::test]
-async fn a_key_is_told_once_at_each_address_and_at_a_bounded_number() {
+async fn the_first_use_of_a_key_at_an_address_is_audited_up_to_a_limit() {
     let bench = Bench::new().await;
     let alice = bench.tenant("alice", "demo").await;
     let used = |address: String| AddressUse {
@@ -246,7 +246,7 @@ async fn a_key_is_told_once_at_each_address_and_at_a_bounded_number() {
 }
 
 #[tokio::test]
-async fn old_rows_go_in_batches_and_young_ones_stay_whatever_is_asked() {
+async fn old_audit_rows_are_deleted_in_batches_and_recent_ones_never() {
     let bench = Bench::new().await;
     bench.tenant("alice", "demo").await;
     bench.test.psql(
@@ -264,7 +264,7 @@ async fn old_rows_go_in_batches_and_young_ones_stay_whatever_is_asked() {
 }
 
 #[tokio::test]
-async fn an_operator_s_command_tells_of_a_whole_project() {
+async fn an_operator_command_lists_the_log_of_a_project() {
     let bench = Bench::new().await;
     bench.tenant("alice", "demo").await;
     let detail = json!({"documents": 3});

@@ -7,7 +7,7 @@ use memory_bank_core::store::{DocumentStore, Drafts};
 use crate::support::{Bench, path, read, write};
 
 #[tokio::test]
-async fn the_pool_recovers_from_connections_that_were_ended() {
+async fn the_pool_recovers_from_terminated_connections() {
     let bench = Bench::new().await;
     let caller = bench.tenant("alice", "demo").await;
     let bank = bench.bank();
@@ -21,7 +21,7 @@ async fn the_pool_recovers_from_connections_that_were_ended() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_client_that_goes_away_leaves_no_transaction_and_no_lock() {
+async fn a_disconnected_client_leaves_no_transaction_and_no_lock() {
     let bench = Bench::new().await;
     let caller = bench.tenant("alice", "demo").await;
     let bank = bench.bank();
@@ -58,7 +58,7 @@ async fn a_client_that_goes_away_leaves_no_transaction_and_no_lock() {
 }
 
 #[tokio::test]
-async fn a_database_that_is_not_there_is_told_without_the_password() {
+async fn an_unreachable_database_is_reported_without_the_password() {
     let bench = Bench::new().await;
     let nowhere = bench.open("postgres://u:secret@127.0.0.1:1/d", 1);
     let error = nowhere.ping().await.unwrap_err().to_string();

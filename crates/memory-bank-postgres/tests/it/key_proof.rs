@@ -43,7 +43,7 @@ fn shown(caller: &Caller) -> String {
 }
 
 #[tokio::test]
-async fn without_the_key_the_login_role_has_no_row_whatever_it_says_that_it_is() {
+async fn without_a_key_the_login_role_reads_no_row_under_any_claimed_identity() {
     let (bench, alice, bob) = two_tenants().await;
     let guess = KeyHash::of(b"a guess").to_hex();
     for (what, context) in [
@@ -70,7 +70,7 @@ async fn without_the_key_the_login_role_has_no_row_whatever_it_says_that_it_is()
 }
 
 #[tokio::test]
-async fn an_edit_is_opened_by_its_key_alone_and_not_once_it_is_void() {
+async fn an_edit_requires_its_own_valid_key() {
     let (bench, alice, bob) = two_tenants().await;
     let key = |caller: &Caller| caller.key.unwrap().0.to_string();
     let open = |user: &Caller, project: &Caller, key: &str, proof: &str| {
@@ -102,7 +102,7 @@ async fn an_edit_is_opened_by_its_key_alone_and_not_once_it_is_void() {
 }
 
 #[tokio::test]
-async fn the_login_role_administers_nothing_and_serves_nobody_whose_key_it_was_not_shown() {
+async fn the_login_role_cannot_administer_or_act_without_a_key() {
     let (bench, alice, bob) = two_tenants().await;
     let (a, b) = (alice.user.0, alice.project.0);
     let session = bench.test.psql(&format!("SELECT id FROM sessions WHERE project_id = '{b}'"));
@@ -197,7 +197,7 @@ async fn the_login_role_administers_nothing_and_serves_nobody_whose_key_it_was_n
 }
 
 #[tokio::test]
-async fn no_trigger_function_runs_on_a_table_of_the_login_role_s_own() {
+async fn trigger_functions_cannot_be_used_on_tables_of_the_login_role() {
     let (bench, alice, _) = two_tenants().await;
     let before = bench
         .test
@@ -228,7 +228,7 @@ async fn no_trigger_function_runs_on_a_table_of_the_login_role_s_own() {
 }
 
 #[tokio::test]
-async fn what_a_key_is_stays_as_it_is_and_a_revocation_is_for_good() {
+async fn key_identity_is_immutable_and_revocation_final() {
     let (bench, alice, bob) = two_tenants().await;
     let spare = bench.with_scopes(&alice, vec![Right::Read]).await;
     let id = spare.key.unwrap();
@@ -276,7 +276,7 @@ async fn what_a_key_is_stays_as_it_is_and_a_revocation_is_for_good() {
 }
 
 #[tokio::test]
-async fn no_setting_silences_the_audit_log_or_has_it_say_what_is_not_true() {
+async fn no_setting_disables_or_falsifies_the_audit_log() {
     let (bench, alice, bob) = two_tenants().await;
     let own = context(&alice, true, &shown(&alice));
     let settings =
@@ -312,7 +312,7 @@ async fn no_setting_silences_the_audit_log_or_has_it_say_what_is_not_true() {
 }
 
 #[tokio::test]
-async fn a_restore_is_known_by_its_row_in_the_log_and_only_in_its_own_transaction() {
+async fn a_restore_is_recognised_by_its_audit_row_only_in_its_own_transaction() {
     let (bench, alice, _) = two_tenants().await;
     let own = context(&alice, true, &shown(&alice));
     let noted = format!("{own} SET ROLE app_user; SELECT app.note_audit('backup.restored', 'x', '{{}}')");
@@ -323,7 +323,7 @@ async fn a_restore_is_known_by_its_row_in_the_log_and_only_in_its_own_transactio
 }
 
 #[tokio::test]
-async fn each_right_is_its_own_and_none_includes_another() {
+async fn rights_are_independent() {
     let (bench, alice, _) = two_tenants().await;
     let bank = bench.bank();
     let name = path("secret.md");
@@ -363,7 +363,7 @@ async fn each_right_is_its_own_and_none_includes_another() {
 }
 
 #[tokio::test]
-async fn the_proof_at_the_start_finds_what_would_open_without_a_key() {
+async fn the_startup_check_finds_tables_readable_without_a_key() {
     let (bench, ..) = two_tenants().await;
     bench.database.prove_isolation().await.unwrap();
     bench.owner.prove_isolation().await.unwrap();
@@ -386,7 +386,7 @@ async fn the_proof_at_the_start_finds_what_would_open_without_a_key() {
 }
 
 #[tokio::test]
-async fn a_statement_that_changes_its_context_on_the_way_sees_nothing_of_another_user() {
+async fn a_statement_that_changes_its_own_context_reads_nothing_of_another_user() {
     let (bench, alice, _) = two_tenants().await;
     let edgar = bench.member("edgar", "one", Role::Editor).await;
     let project = alice.project.0;
@@ -426,7 +426,7 @@ async fn a_statement_that_changes_its_context_on_the_way_sees_nothing_of_another
 }
 
 #[tokio::test]
-async fn nothing_is_deleted_by_a_statement_that_takes_its_key_back_on_the_way() {
+async fn a_statement_that_drops_or_changes_its_key_midway_deletes_nothing() {
     let (bench, alice, bob) = two_tenants().await;
     let own = context(&alice, true, &shown(&alice));
     let others = shown(&bob);
@@ -454,7 +454,7 @@ async fn nothing_is_deleted_by_a_statement_that_takes_its_key_back_on_the_way() 
 }
 
 #[tokio::test]
-async fn no_moment_that_no_clock_shows_makes_the_keys_of_a_project_unreadable() {
+async fn extreme_timestamps_do_not_make_keys_unreadable() {
     let (bench, alice, _) = two_tenants().await;
     let hash = shown(&alice);
     for moment in ["infinity", "-infinity", "20000-01-01", "4000-01-01 BC"] {
@@ -485,7 +485,7 @@ fn twin_of(victim: &Caller, owner: &Caller) -> String {
 }
 
 #[tokio::test]
-async fn a_key_with_the_id_of_another_project_s_key_does_nothing_to_that_one() {
+async fn a_key_with_the_same_id_as_a_foreign_key_does_not_affect_it() {
     let (bench, alice, bob) = two_tenants().await;
     let bobs = format!("FROM api_keys WHERE project_id = '{}'", bob.project.0);
     let replaced = as_login(

@@ -69,7 +69,7 @@ async fn lines(bank: &PostgresBank, caller: &Caller, text: &str) -> Vec<String> 
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn both_searches_answer_after_a_large_restore() {
+async fn document_and_graph_search_work_after_a_large_restore() {
     let bench = Bench::new().await;
     let caller = bench.tenant("alice", "demo").await;
     let bank = bench.bank();

@@ -8,7 +8,7 @@ use crate::migrations::{CONTENTS, GUIDE};
 const SCRIPTS: [&str; 3] = ["001_schema.sql", "002_policies.sql", "003_functions.sql"];
 
 #[test]
-fn what_another_program_has_in_schema_app_is_neither_used_nor_changed() {
+fn objects_of_another_program_in_schema_app_are_neither_used_nor_changed() {
     for (theirs, named) in [
         ("CREATE SCHEMA app; CREATE TABLE app.customers (id integer)", "app.customers"),
         (
@@ -30,7 +30,7 @@ fn what_another_program_has_in_schema_app_is_neither_used_nor_changed() {
 }
 
 #[test]
-fn a_schema_app_of_another_role_is_not_used_since_its_owner_could_drop_all_in_it() {
+fn a_schema_app_of_another_role_is_refused() {
     let database = TestDatabase::empty();
     database
         .psql(&format!("CREATE SCHEMA app AUTHORIZATION {SERVER}; GRANT ALL ON SCHEMA app TO {MIGRATOR}"));
@@ -46,7 +46,7 @@ fn a_schema_app_of_another_role_is_not_used_since_its_owner_could_drop_all_in_it
 }
 
 #[test]
-fn in_a_wrong_order_the_scripts_name_the_one_that_comes_first() {
+fn scripts_in_the_wrong_order_name_the_missing_one() {
     let database = TestDatabase::empty();
     for script in [SCRIPTS[1], SCRIPTS[2]] {
         let refused = database.run_with_psql(MIGRATOR, script).unwrap_err();
@@ -67,7 +67,7 @@ const PLANTED: &str = "
     GRANT USAGE ON SCHEMA planted TO PUBLIC;";
 
 #[test]
-fn no_setting_of_the_role_that_runs_them_changes_what_the_scripts_make() {
+fn role_settings_do_not_change_the_created_schema() {
     let plain = TestDatabase::empty();
     plain.migrate_with_psql(MIGRATOR);
     for settings in [
@@ -90,7 +90,7 @@ fn no_setting_of_the_role_that_runs_them_changes_what_the_scripts_make() {
 }
 
 #[test]
-fn the_guide_s_rollback_takes_all_away_where_schema_public_is_the_superuser_s() {
+fn the_guide_s_rollback_works_where_a_superuser_owns_schema_public() {
     // As it is in every database that came from a PostgreSQL before 15, and where a right to create is granted by hand.
     for right in [
         "CREATE ON SCHEMA public TO PUBLIC",
@@ -106,7 +106,7 @@ fn the_guide_s_rollback_takes_all_away_where_schema_public_is_the_superuser_s() 
 }
 
 #[test]
-fn a_role_that_cannot_lend_the_right_to_make_tables_is_told_before_anything_is_made() {
+fn a_role_without_the_right_to_create_tables_is_refused_before_anything_is_created() {
     let database = TestDatabase::empty();
     database
         .psql(&format!("ALTER SCHEMA public OWNER TO postgres; GRANT CREATE ON SCHEMA public TO {MIGRATOR}"));

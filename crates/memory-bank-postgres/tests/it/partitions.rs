@@ -20,7 +20,7 @@ fn named(tables: &[&str]) -> String {
 }
 
 #[tokio::test]
-async fn every_key_of_a_tenant_s_table_holds_the_project() {
+async fn every_key_of_a_tenant_table_contains_the_project() {
     let bench = Bench::new().await;
     let tenant: Vec<&str> = TENANT_TABLES.into_iter().filter(|name| !GLOBAL.contains(name)).collect();
     let (tenant, all, global) = (named(&tenant), named(&TENANT_TABLES), named(&GLOBAL));
@@ -55,7 +55,7 @@ async fn every_key_of_a_tenant_s_table_holds_the_project() {
 }
 
 #[tokio::test]
-async fn the_check_of_the_keys_finds_a_table_that_forgets_the_project() {
+async fn the_key_check_finds_a_table_without_the_project() {
     let bench = Bench::new().await;
     bench.test.psql("ALTER TABLE documents DROP CONSTRAINT documents_pkey, ADD PRIMARY KEY (id)");
     let unique = "SELECT count(*) FROM pg_index i WHERE i.indrelid = 'documents'::regclass AND i.indisunique AND \
@@ -93,7 +93,7 @@ async fn clean(bench: &Bench) {
 }
 
 #[tokio::test]
-async fn partitions_are_there_ahead_and_the_login_role_needs_no_right_to_make_them() {
+async fn partitions_are_created_ahead_without_rights_of_the_login_role() {
     let bench = Bench::new().await;
     let covers = "SELECT count(*) FROM generate_series(0, 3) AS h WHERE EXISTS (SELECT FROM app.event_partitions() p \
         WHERE p.begins <= now() + h * interval '1 hour' AND p.ends > now() + h * interval '1 hour')";
@@ -120,7 +120,7 @@ async fn partitions_are_there_ahead_and_the_login_role_needs_no_right_to_make_th
 }
 
 #[tokio::test]
-async fn an_event_goes_into_the_partition_of_its_time_and_into_the_default_one_where_there_is_none() {
+async fn events_are_stored_in_the_partition_of_their_time_or_in_the_default_one() {
     let (bench, ..) = two_tenants().await;
     clean(&bench).await;
     let place = "SELECT string_agg(DISTINCT (tableoid::regclass)::text, ' ') FROM mcp_events";
@@ -141,7 +141,7 @@ async fn an_event_goes_into_the_partition_of_its_time_and_into_the_default_one_w
 }
 
 #[tokio::test]
-async fn old_partitions_are_dropped_and_what_is_younger_stays() {
+async fn old_partitions_are_dropped_and_recent_events_stay() {
     let (bench, ..) = two_tenants().await;
     for hours in [3, 20, 27, 40] {
         aged(&bench, hours);
@@ -163,7 +163,7 @@ async fn old_partitions_are_dropped_and_what_is_younger_stays() {
 }
 
 #[tokio::test]
-async fn a_server_whose_clock_is_ahead_drops_nothing_that_the_others_keep() {
+async fn a_server_with_a_fast_clock_drops_no_recent_partition() {
     let (bench, ..) = two_tenants().await;
     for hours in [20, 27] {
         aged(&bench, hours);
@@ -177,7 +177,7 @@ async fn a_server_whose_clock_is_ahead_drops_nothing_that_the_others_keep() {
 }
 
 #[tokio::test]
-async fn a_reader_that_holds_the_events_stops_no_writer_and_the_partition_goes_the_next_time() {
+async fn a_partition_locked_by_a_reader_blocks_no_writer_and_is_dropped_later() {
     let (bench, alice, _) = two_tenants().await;
     aged(&bench, 40);
     let (mut client, connection) =
@@ -206,7 +206,7 @@ async fn a_reader_that_holds_the_events_stops_no_writer_and_the_partition_goes_t
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn replicas_that_clean_up_together_make_and_drop_each_partition_once() {
+async fn concurrent_cleanups_create_and_drop_each_partition_once() {
     let (bench, ..) = two_tenants().await;
     for partition in partitions(&bench) {
         bench.test.psql(&format!("DROP TABLE {partition}"));
@@ -233,7 +233,7 @@ async fn replicas_that_clean_up_together_make_and_drop_each_partition_once() {
 }
 
 #[tokio::test]
-async fn a_partition_shows_nothing_by_its_own_name() {
+async fn a_partition_cannot_be_read_directly() {
     let (bench, ..) = two_tenants().await;
     clean(&bench).await;
     let mut all = partitions(&bench);
@@ -258,7 +258,7 @@ async fn a_partition_shows_nothing_by_its_own_name() {
 }
 
 #[tokio::test]
-async fn the_proof_finds_a_partition_that_is_open() {
+async fn the_isolation_check_finds_a_readable_partition() {
     let bench = Bench::new().await;
     clean(&bench).await;
     let partition = partitions(&bench).remove(0);

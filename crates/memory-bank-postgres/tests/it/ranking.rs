@@ -19,7 +19,7 @@ fn shown(name: &str, place: &str, score: f64) -> String {
 }
 
 #[tokio::test]
-async fn both_engines_answer_every_question_alike() {
+async fn both_stores_rank_every_question_alike() {
     let bench = Bench::new().await;
     let caller = bench.tenant("alice", "demo").await;
     let bank = bench.bank();

@@ -52,7 +52,7 @@ const END_ONE: &str = "SELECT count(pg_terminate_backend(pid)) FROM (SELECT pid 
     WHERE datname = current_database() AND pid <> pg_backend_pid() ORDER BY random() LIMIT 1) one";
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn each_tenant_reads_only_its_own_while_connections_die_and_requests_are_cancelled() {
+async fn each_tenant_reads_only_its_own_rows_during_connection_losses_and_cancellations() {
     let (bench, bank, callers) = bench_with(6, 10).await;
     let over = Arc::new(AtomicBool::new(false));
     let reads = Arc::new(AtomicUsize::new(0));
@@ -107,7 +107,7 @@ async fn each_tenant_reads_only_its_own_while_connections_die_and_requests_are_c
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn reads_whose_shared_connection_is_ended_are_answered_on_another() {
+async fn reads_on_a_terminated_shared_connection_are_retried_on_another() {
     let (bench, bank, callers) = bench_with(4, 10).await;
     // While somebody holds the table, the reads are all under way.
     let (holder, connection) = tokio_postgres::connect(&bench.test.url_of("postgres"), NoTls).await.unwrap();
@@ -133,7 +133,7 @@ async fn reads_whose_shared_connection_is_ended_are_answered_on_another() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn on_one_connection_neither_reads_nor_edits_wait_for_ever() {
+async fn with_one_connection_neither_reads_nor_edits_starve() {
     const LONG: usize = 700 * 1024;
     let (_bench, bank, callers) = bench_with(1, 4).await;
     let names: Vec<_> = (0..5).map(|number| path(&format!("long{number}.md"))).collect();
@@ -171,7 +171,7 @@ async fn on_one_connection_neither_reads_nor_edits_wait_for_ever() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn many_reads_at_once_use_a_handful_of_connections_also_from_a_cold_start() {
+async fn many_concurrent_reads_use_few_connections_also_after_a_cold_start() {
     let (bench, _, callers) = bench_with(1, 5).await;
     let database = bench.open(&bench.test.url(), 60);
     let bank = PostgresBank::new(database.clone(), "demo".to_owned());
@@ -191,7 +191,7 @@ async fn many_reads_at_once_use_a_handful_of_connections_also_from_a_cold_start(
 }
 
 #[tokio::test]
-async fn a_revoked_key_reads_nothing_at_once_on_a_connection_that_others_read_on() {
+async fn a_revoked_key_reads_nothing_on_a_shared_connection() {
     let (bench, bank, callers) = bench_with(1, 3).await;
     let gone = &callers[0];
     for _ in 0..10 {
@@ -210,7 +210,7 @@ async fn a_revoked_key_reads_nothing_at_once_on_a_connection_that_others_read_on
 }
 
 #[tokio::test]
-async fn a_removed_member_and_a_dropped_policy_count_at_once_for_statements_that_are_planned() {
+async fn removed_members_and_dropped_policies_apply_at_once_to_prepared_statements() {
     let (bench, bank, callers) = bench_with(1, 2).await;
     let member = bench.member("bob", "project0", memory_bank_core::caller::Role::Viewer).await;
     for _ in 0..10 {
@@ -232,7 +232,7 @@ async fn a_removed_member_and_a_dropped_policy_count_at_once_for_statements_that
 }
 
 #[tokio::test]
-async fn another_meaning_of_equal_on_the_search_path_brings_no_other_document() {
+async fn an_equality_operator_on_the_search_path_does_not_change_reads() {
     let (bench, _, callers) = bench_with(1, 1).await;
     let caller = &callers[0];
     write(&bench.bank(), caller, "other.md", "other").await.unwrap();

@@ -48,7 +48,7 @@ impl Trips {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_read_costs_one_round_trip_and_an_edit_two() {
+async fn a_read_takes_one_round_trip_and_an_edit_two() {
     let bench = Bench::new().await;
     let caller = bench.tenant("alice", "demo").await;
     let proxy = CountingProxy::to(bench.test.port());
@@ -119,7 +119,7 @@ async fn a_read_costs_one_round_trip_and_an_edit_two() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_edit_that_archives_costs_three_round_trips_whatever_archives_there_are() {
+async fn an_archiving_edit_takes_three_round_trips() {
     let bench = Bench::new().await;
     let caller = bench.tenant("alice", "demo").await;
     let proxy = CountingProxy::to(bench.test.port());
@@ -160,7 +160,7 @@ async fn an_edit_that_archives_costs_three_round_trips_whatever_archives_there_a
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_fact_given_again_costs_no_further_round_trip_and_is_found_by_an_index() {
+async fn a_repeated_fact_takes_no_more_round_trips_and_uses_an_index() {
     let bench = Bench::new().await;
     let caller = bench.tenant("alice", "demo").await;
     let proxy = CountingProxy::to(bench.test.port());

@@ -107,7 +107,7 @@ fn tenant_column(table: &str) -> &'static str {
 }
 
 #[tokio::test]
-async fn in_no_context_is_a_row_of_another_project_read_changed_or_deleted() {
+async fn no_context_reads_changes_or_deletes_rows_of_another_project() {
     let (bench, alice, bob) = two_tenants().await;
     let intruder = Intruder::new(&bench).await;
     for (whose, context) in contexts(&alice, &bob) {
@@ -128,7 +128,7 @@ async fn in_no_context_is_a_row_of_another_project_read_changed_or_deleted() {
 }
 
 #[tokio::test]
-async fn in_no_context_is_a_row_put_or_moved_into_another_project() {
+async fn no_context_inserts_or_moves_rows_into_another_project() {
     let (bench, alice, bob) = two_tenants().await;
     let intruder = Intruder::new(&bench).await;
     for (whose, context) in contexts(&alice, &bob) {
@@ -163,7 +163,7 @@ async fn in_no_context_is_a_row_put_or_moved_into_another_project() {
 }
 
 #[tokio::test]
-async fn a_member_reaches_its_own_rows_so_that_the_refusals_above_mean_something() {
+async fn a_member_reaches_its_own_rows() {
     let (bench, alice, _) = two_tenants().await;
     let intruder = Intruder::new(&bench).await;
     let own = context(&alice, &alice, &alice);
@@ -180,7 +180,7 @@ async fn a_member_reaches_its_own_rows_so_that_the_refusals_above_mean_something
 }
 
 #[tokio::test]
-async fn app_user_may_call_no_function_that_looks_past_the_policies_but_those_that_ask_for_its_rights() {
+async fn app_user_may_call_only_security_definer_functions_that_check_rights() {
     let (bench, alice, bob) = two_tenants().await;
     let callable = bench.test.psql(
         "SELECT string_agg(proname, ' ' ORDER BY proname) FROM pg_proc WHERE pronamespace = 'app'::regnamespace \
@@ -239,7 +239,7 @@ async fn app_user_may_call_no_function_that_looks_past_the_policies_but_those_th
 }
 
 #[tokio::test]
-async fn whatever_stands_in_the_search_path_the_policies_ask_the_same() {
+async fn the_search_path_does_not_change_the_policies() {
     let (bench, alice, bob) = two_tenants().await;
     let vera = bench.member("vera", "one", Role::Viewer).await;
     bench.test.psql(
@@ -280,7 +280,7 @@ async fn whatever_stands_in_the_search_path_the_policies_ask_the_same() {
 }
 
 #[tokio::test]
-async fn a_key_that_is_void_opens_nothing_whatever_the_server_still_believes() {
+async fn a_revoked_or_expired_key_reads_nothing_whatever_the_server_has_cached() {
     let (bench, alice, _) = two_tenants().await;
     let bank = bench.bank();
     let (plain, key) = new_key();
@@ -318,7 +318,7 @@ async fn a_key_that_is_void_opens_nothing_whatever_the_server_still_believes() {
 }
 
 #[tokio::test]
-async fn the_scopes_of_a_key_cut_the_role_though_everything_above_let_it() {
+async fn the_database_enforces_the_scopes_of_a_key() {
     let (bench, alice, _) = two_tenants().await;
     let bank = bench.bank();
     let with = async |scopes: Vec<Right>| {

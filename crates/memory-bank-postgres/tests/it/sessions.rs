@@ -55,7 +55,7 @@ fn event(caller: &Caller, session: &SessionRecord, place: u32, message: &str) ->
 }
 
 #[tokio::test]
-async fn any_replica_finds_a_session_and_nobody_but_its_owner_does() {
+async fn only_its_owner_finds_a_session_on_any_replica() {
     let bench = Bench::new().await;
     let alice = bench.tenant("alice", "one").await;
     let colleague = bench.member("carol", "one", Role::Owner).await;
@@ -82,7 +82,7 @@ async fn any_replica_finds_a_session_and_nobody_but_its_owner_does() {
 }
 
 #[tokio::test]
-async fn what_a_client_says_of_itself_is_kept_even_with_a_null_character() {
+async fn client_info_is_stored_also_with_a_null_character() {
     let bench = Bench::new().await;
     let alice = bench.tenant("alice", "one").await;
     let odd = SessionRecord { client: json!({"na\0me": "a\0b"}), ..session(&alice) };
@@ -92,7 +92,7 @@ async fn what_a_client_says_of_itself_is_kept_even_with_a_null_character() {
 }
 
 #[tokio::test]
-async fn a_project_has_a_bounded_number_of_sessions() {
+async fn the_number_of_sessions_of_a_project_is_limited() {
     let bench = Bench::new().await;
     let alice = bench.tenant("alice", "one").await;
     for _ in 0..2 {
@@ -103,7 +103,7 @@ async fn a_project_has_a_bounded_number_of_sessions() {
 }
 
 #[tokio::test]
-async fn who_is_no_member_any_more_is_told_so_and_not_that_there_is_no_room() {
+async fn a_removed_member_gets_the_reason_and_not_a_limit_error() {
     let bench = Bench::new().await;
     let alice = bench.tenant("alice", "one").await;
     let bob = bench.member("bob", "one", Role::Viewer).await;
@@ -122,7 +122,7 @@ async fn who_is_no_member_any_more_is_told_so_and_not_that_there_is_no_room() {
 }
 
 #[tokio::test]
-async fn subscriptions_come_once_and_go() {
+async fn subscriptions_are_stored_once_and_removed() {
     let bench = Bench::new().await;
     let alice = bench.tenant("alice", "one").await;
     let opened = session(&alice);
@@ -136,7 +136,7 @@ async fn subscriptions_come_once_and_go() {
 }
 
 #[tokio::test]
-async fn uses_are_noted_and_an_earlier_one_changes_nothing() {
+async fn the_last_use_is_recorded_and_never_moved_back() {
     let bench = Bench::new().await;
     let alice = bench.tenant("alice", "one").await;
     let opened = session(&alice);
@@ -156,7 +156,7 @@ async fn uses_are_noted_and_an_earlier_one_changes_nothing() {
 }
 
 #[tokio::test]
-async fn events_are_replayed_in_order_to_their_owner_alone() {
+async fn events_are_replayed_in_order_only_to_their_owner() {
     let bench = Bench::new().await;
     let alice = bench.tenant("alice", "one").await;
     let bob = bench.tenant("bob", "two").await;
@@ -188,7 +188,7 @@ async fn events_are_replayed_in_order_to_their_owner_alone() {
 }
 
 #[tokio::test]
-async fn an_event_does_not_exist_for_a_key_that_lacks_a_right_which_it_takes() {
+async fn an_event_is_hidden_from_a_key_without_its_required_right() {
     let bench = Bench::new().await;
     let alice = bench.tenant("alice", "one").await;
     let hers = session(&alice);
@@ -224,7 +224,7 @@ async fn an_event_does_not_exist_for_a_key_that_lacks_a_right_which_it_takes() {
 }
 
 #[tokio::test]
-async fn events_of_a_session_that_is_gone_or_another_s_are_passed_over() {
+async fn events_of_missing_or_foreign_sessions_are_skipped() {
     let bench = Bench::new().await;
     let alice = bench.tenant("alice", "one").await;
     let bob = bench.tenant("bob", "two").await;
@@ -240,7 +240,7 @@ async fn events_of_a_session_that_is_gone_or_another_s_are_passed_over() {
 }
 
 #[tokio::test]
-async fn what_is_old_goes_in_small_batches_and_by_one_replica_at_a_time() {
+async fn old_sessions_and_events_are_removed_in_small_batches_by_one_replica_at_a_time() {
     let bench = Bench::new().await;
     let alice = bench.tenant("alice", "one").await;
     let live = session(&alice);

@@ -90,7 +90,7 @@ fn text(lines: usize) -> String {
 }
 
 #[tokio::test]
-async fn vectors_are_made_once_and_loaded_by_the_next_replica() {
+async fn vectors_are_computed_once_and_loaded_by_the_next_replica() {
     let bench = Bench::new().await;
     let caller = bench.tenant("alice", "demo").await;
     write(&bench.bank(), &caller, "a.md", &text(10)).await.unwrap();
@@ -117,7 +117,7 @@ async fn vectors_are_made_once_and_loaded_by_the_next_replica() {
 }
 
 #[tokio::test]
-async fn another_model_makes_its_own_and_those_of_the_old_one_go_in_the_end() {
+async fn another_model_computes_its_own_vectors_and_old_ones_are_removed() {
     let bench = Bench::new().await;
     let caller = bench.tenant("alice", "demo").await;
     write(&bench.bank(), &caller, "a.md", &text(5)).await.unwrap();
@@ -142,7 +142,7 @@ async fn another_model_makes_its_own_and_those_of_the_old_one_go_in_the_end() {
 }
 
 #[tokio::test]
-async fn while_one_replica_makes_them_another_waits_and_a_void_key_makes_none() {
+async fn replicas_take_turns_computing_vectors_and_a_revoked_key_computes_none() {
     let bench = Bench::new().await;
     let caller = bench.tenant("alice", "demo").await;
     write(&bench.bank(), &caller, "a.md", &text(5)).await.unwrap();
@@ -170,7 +170,7 @@ async fn while_one_replica_makes_them_another_waits_and_a_void_key_makes_none() 
 }
 
 #[tokio::test]
-async fn without_a_model_nothing_is_stored_and_forgetting_takes_all_of_one_project() {
+async fn without_a_model_no_vectors_are_stored_and_clearing_removes_one_project() {
     let bench = Bench::new().await;
     let (alice, bob) = (bench.tenant("alice", "one").await, bench.tenant("bob", "two").await);
     for caller in [&alice, &bob] {

@@ -148,7 +148,7 @@ mod tests {
     }
 
     #[test]
-    fn a_canary_of_another_project_is_found_wherever_it_stands() {
+    fn a_foreign_canary_is_found_anywhere_in_a_reply() {
         let bench = Bench::new("");
         let canary = bench.others.canary(Place::Text);
         assert_eq!(bench.judge("", &answer("nothing")), Ok(()));
@@ -167,7 +167,7 @@ mod tests {
     }
 
     #[test]
-    fn a_key_without_read_gets_back_what_it_sent_and_nothing_else() {
+    fn a_key_without_read_may_get_back_only_its_own_canaries() {
         let bench = Bench::new("write");
         let (sent, kept) = (bench.own.canary(Place::Text), bench.own.canary(Place::Text));
         assert_eq!(bench.judge(&sent, &answer(&sent)), Ok(()));
@@ -176,7 +176,7 @@ mod tests {
     }
 
     #[test]
-    fn a_void_key_gets_nothing() {
+    fn a_revoked_key_may_get_nothing() {
         let bench = Bench::new("");
         bench.persona.change(true, true);
         let done = answer(r#"{"result": {"isError": false}}"#);
@@ -187,7 +187,7 @@ mod tests {
     }
 
     #[test]
-    fn compressed_bodies_are_looked_into() {
+    fn compressed_bodies_are_searched() {
         let (listener, canary) = (std::net::TcpListener::bind("127.0.0.1:0").unwrap(), "bcdfghjkmnpq");
         let address = listener.local_addr().unwrap().to_string();
         let serving = std::thread::spawn(move || {

@@ -67,7 +67,7 @@ fn run(text: impl Fn(&[Tenant; 2]) -> String) -> Campaign {
 }
 
 #[test]
-fn a_server_that_leaks_is_found_out_with_the_seed_and_the_call() {
+fn a_leaking_server_is_detected_with_seed_and_call() {
     let report = run(|[_, beta]| beta.canary(Place::Text)).leaks().expect("a leak");
     assert!(
         report.contains("a canary of `beta`") && report.contains("seed 7") && report.contains("POST /mcp"),
@@ -78,6 +78,6 @@ fn a_server_that_leaks_is_found_out_with_the_seed_and_the_call() {
 }
 
 #[test]
-fn a_server_that_does_not_leak_is_not_accused() {
+fn a_correct_server_is_not_reported() {
     assert_eq!(run(|_| "nothing".to_owned()).leaks(), None);
 }

@@ -42,7 +42,7 @@ fn check_logs(campaign: &Campaign, environment: &Environment) {
 }
 
 #[test]
-fn nobody_gets_a_byte_of_another_project_or_more_than_its_key_may_read() {
+fn no_reply_leaks_another_project_or_exceeds_the_rights_of_its_key() {
     let calls = usize::try_from(number("MEMORY_BANK_CAMPAIGN_CALLS", SHORT)).unwrap();
     let seed = number("MEMORY_BANK_CAMPAIGN_SEED", SEED);
     let began = Instant::now();

@@ -214,7 +214,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_lost_doubled_halved_or_written_against_its_etag_is_found() {
+    fn lost_duplicated_partial_and_stale_writes_are_detected() {
         let twice = format!("{MARKER} {MARKER}");
         let parts = [0, 1, 2].map(|part| format!("batch-{MARKER}-{part}.md"));
         checked(Kind::Append, Status::Acknowledged, &[]).unwrap_err();
@@ -229,7 +229,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_there_once_or_not_answered_is_well() {
+    fn writes_present_once_or_unacknowledged_are_accepted() {
         let whole = [("progress.md", MARKER), ("active-context.md", MARKER)];
         assert_eq!(
             checked(Kind::Progress, Status::Acknowledged, &whole).unwrap().acknowledged[&Kind::Progress],

@@ -30,7 +30,7 @@ fn enough(counts: &Counts) {
 }
 
 #[test]
-fn no_write_to_a_folder_is_lost_or_doubled_by_kills() {
+fn kills_neither_lose_nor_duplicate_writes_to_a_folder() {
     let (kills, seed) = half();
     let counts = folder::run(kills, &mut Random::new(seed));
     println!("a folder, {kills} kills, seed {seed}: {counts}");
@@ -38,7 +38,7 @@ fn no_write_to_a_folder_is_lost_or_doubled_by_kills() {
 }
 
 #[test]
-fn no_write_to_postgresql_is_lost_or_doubled_by_kills() {
+fn kills_neither_lose_nor_duplicate_writes_to_postgresql() {
     let (kills, seed) = half();
     let (counts, by_kind) = database::run(kills, &mut Random::new(seed));
     println!("PostgreSQL, {kills} kills {by_kind:?}, seed {seed}: {counts}");
