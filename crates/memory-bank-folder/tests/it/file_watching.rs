@@ -1,5 +1,4 @@
-//! Changes that others make in the folder are told, once.
-#![expect(clippy::unwrap_used, reason = "a test may fail loudly; the lint knows test functions only")]
+//! Changes by other programs in the folder are notified once.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -7,10 +6,11 @@ use std::time::{Duration, Instant};
 
 use memory_bank_contract_tests::{Told, path};
 use memory_bank_core::caller::Caller;
-use memory_bank_core::clock::{SystemClock, SystemEntropy};
 use memory_bank_core::store::{Bank, Change, Drafts, Workspace};
-use memory_bank_folder::{Deps, FolderOptions, FolderWorkspace};
+use memory_bank_folder::{FolderOptions, FolderWorkspace};
 use tempfile::TempDir;
+
+use crate::support::{deps_with, options};
 
 struct Watched {
     root: TempDir,
@@ -24,30 +24,16 @@ async fn watched() -> Watched {
     std::fs::create_dir(root.path().join("memory-bank")).unwrap();
     std::fs::write(root.path().join("memory-bank/a.md"), "one").unwrap();
     let told = Arc::new(Told::default());
-    let deps = Deps {
-        clock: Arc::new(SystemClock),
-        entropy: Arc::new(SystemEntropy),
-        sink: Arc::<Told>::clone(&told),
-    };
-    let options = FolderOptions {
-        path: None,
-        folder: None,
-        working_directory: root.path().to_owned(),
-        home: None,
-        watch: true,
-        shows_paths: true,
-        follow_links: false,
-        state: None,
-    };
-    let workspace = FolderWorkspace::start(options, deps).await.unwrap();
+    let options = FolderOptions { home: None, watch: true, ..options(root.path()) };
+    let workspace = FolderWorkspace::start(options, deps_with(Arc::<Told>::clone(&told))).await.unwrap();
     let bank = workspace.bank(&Caller::local("alice"), None).await.unwrap();
     let watched = Watched { root, told, workspace, bank };
     watched.read("a.md").await;
-    // The watch begins beside the start; a file that comes and goes shows that it runs.
+    // The watcher starts in the background; a temporary file shows when it runs.
     let probe = watched.file("probe.md");
     let started = Instant::now();
     while watched.told.take().is_empty() {
-        assert!(started.elapsed() < Duration::from_secs(10), "the watch never began");
+        assert!(started.elapsed() < Duration::from_secs(10), "the watcher never started");
         std::fs::write(&probe, "x").unwrap();
         settle().await;
     }
@@ -78,7 +64,7 @@ impl Watched {
     }
 }
 
-/// As editors save: a new file takes the place of the old one.
+/// Saves like an editor: a new file replaces the old one.
 fn save(file: &Path, text: &str) {
     let draft = file.with_extension("swp");
     std::fs::write(&draft, text).unwrap();
@@ -91,7 +77,7 @@ async fn a_change_by_an_editor_is_notified_once() {
     save(&watched.file("a.md"), "two");
     settle().await;
     assert_eq!(watched.told.take(), [Change::Updated(path("a.md"))]);
-    // Written again as it is: nothing to tell.
+    // An unchanged file causes no notification.
     std::fs::write(watched.file("a.md"), "two").unwrap();
     settle().await;
     assert_eq!(watched.told.take(), []);
@@ -146,7 +132,7 @@ async fn a_deleted_and_recreated_folder_is_watched_again() {
     std::fs::write(watched.file("a.md"), "back").unwrap();
     let started = Instant::now();
     while !watched.told.take().contains(&Change::Updated(path("a.md"))) {
-        assert!(started.elapsed() < Duration::from_secs(10), "the change was never told");
+        assert!(started.elapsed() < Duration::from_secs(10), "the change was never notified");
         settle().await;
     }
 }
@@ -154,7 +140,7 @@ async fn a_deleted_and_recreated_folder_is_watched_again() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn documents_in_folders_are_notified_like_others() {
     let watched = watched().await;
-    // A folder that comes while the watch runs, and one in it.
+    // A new folder, and one inside it.
     std::fs::create_dir_all(watched.file("adr/old")).unwrap();
     std::fs::write(watched.file("adr/old/0001.md"), "one").unwrap();
     settle().await;
@@ -166,7 +152,7 @@ async fn documents_in_folders_are_notified_like_others() {
     watched.write("adr/old/0001.md", "three").await;
     settle().await;
     assert_eq!(watched.told.take(), std::slice::from_ref(&document));
-    // The folder gets another name, with what is in it.
+    // The folder is renamed with its contents.
     std::fs::rename(watched.file("adr"), watched.file("decisions")).unwrap();
     settle().await;
     let moved = Change::Updated(path("decisions/old/0001.md"));
@@ -176,7 +162,7 @@ async fn documents_in_folders_are_notified_like_others() {
     save(&watched.file("decisions/old/0001.md"), "four");
     settle().await;
     assert_eq!(watched.told.take(), [moved]);
-    // What is no document's folder is not told of.
+    // Other folders cause no notification.
     for folder in ["graph", "backups", ".mbmcp/x", ".hidden"] {
         std::fs::create_dir_all(watched.file(folder)).unwrap();
         std::fs::write(watched.file(folder).join("x.md"), "x").unwrap();

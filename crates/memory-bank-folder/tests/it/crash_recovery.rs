@@ -1,31 +1,29 @@
-//! A process that is killed in the middle of edits of several files: afterwards each edit is there as a whole or not
-//! at all. The child is this very test program, told so by an environment variable.
-#![expect(clippy::unwrap_used, reason = "a test may fail loudly; the lint knows test functions only")]
+//! A process that is killed during edits of several files: each edit is applied completely or not at all. The child
+//! process is this test program, started with an environment variable.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use memory_bank_core::caller::Caller;
-use memory_bank_core::clock::{SystemClock, SystemEntropy};
+use memory_bank_core::clock::SystemClock;
 use memory_bank_core::document::{DocumentPath, TrackProgress, track_progress, with_archiving};
 use memory_bank_core::limits;
-use memory_bank_core::store::{DocumentStore, Drafts, NoSink, ReadOutcome};
-use memory_bank_folder::{Deps, FolderBank};
+use memory_bank_core::store::{DocumentStore, Drafts, ReadOutcome};
+use memory_bank_folder::FolderBank;
 use tempfile::TempDir;
+
+use crate::support::deps;
 
 const BANK: &str = "MEMORY_BANK_KILLED_CHILD";
 const ARCHIVING: &str = "MEMORY_BANK_KILLED_WHILE_ARCHIVING";
 const NAMES: [&str; 3] = ["a.md", "adr/b.md", "adr/deep/c.md"];
-/// The document is in one of them, so that folders come and go with the edits.
+/// The document alternates between them, so that edits create and remove folders.
 const MOVED: [&str; 2] = ["even/x/d.md", "odd/x/d.md"];
 
 fn bank(path: &Path) -> FolderBank {
-    let deps =
-        Deps { clock: Arc::new(SystemClock), entropy: Arc::new(SystemEntropy), sink: Arc::new(NoSink) };
-    FolderBank::new(path.to_owned(), path.parent().unwrap().to_owned(), deps)
+    FolderBank::new(path.to_owned(), path.parent().unwrap().to_owned(), deps())
 }
 
 fn names() -> [DocumentPath; 3] {
@@ -64,7 +62,7 @@ async fn read_all(bank: &FolderBank) -> Vec<String> {
 #[tokio::test]
 async fn a_killed_edit_of_several_files_is_applied_completely_or_not_at_all() {
     if let Some(path) = std::env::var_os(BANK) {
-        // The child: edits until it is killed; the bound is for a parent that died.
+        // The child edits until it is killed; the bound applies if the parent died.
         let bank = bank(&PathBuf::from(path));
         let started = Instant::now();
         for turn in 0_u64.. {
@@ -79,13 +77,16 @@ async fn a_killed_edit_of_several_files_is_applied_completely_or_not_at_all() {
     let mut interrupted = 0;
     for round in 0..25_u64 {
         let mut child = Command::new(std::env::current_exe().unwrap())
-            .args(["--exact", "a_killed_edit_of_several_files_is_applied_completely_or_not_at_all"])
+            .args([
+                "--exact",
+                "crash_recovery::a_killed_edit_of_several_files_is_applied_completely_or_not_at_all",
+            ])
             .env(BANK, &path)
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .spawn()
             .unwrap();
-        // Killed at another moment each time, once it has begun.
+        // Each round kills at another moment, after the child has begun.
         let before = std::fs::read(path.join(NAMES[2])).unwrap();
         let started = Instant::now();
         while std::fs::read(path.join(NAMES[2])).unwrap() == before {
@@ -96,17 +97,17 @@ async fn a_killed_edit_of_several_files_is_applied_completely_or_not_at_all() {
         child.kill().unwrap();
         child.wait().unwrap();
         interrupted += usize::from(path.join(".mbmcp/commit.json").exists());
-        // The next to read finds a whole edit, and the next to write is not held up.
+        // The next reader finds a complete edit, and the next writer is not blocked.
         let texts = read_all(&bank(&path)).await;
         assert!(texts.iter().all(|text| *text == texts[0]), "round {round}");
         assert!(!path.join(".mbmcp/commit.json").exists());
         write_all(&bank(&path), &format!("round {round}")).await;
-        assert_eq!(std::fs::read_dir(path.join(".mbmcp/stage")).unwrap().count(), 0, "leftovers are swept");
+        assert_eq!(std::fs::read_dir(path.join(".mbmcp/stage")).unwrap().count(), 0, "leftovers are removed");
     }
     eprintln!("{interrupted} of 25 kills fell between the commit and its end");
 }
 
-/// Adds an entry as the tool does; gives the number of entries that moved.
+/// Adds an entry as the tool does; returns the number of archived entries.
 async fn track(bank: &FolderBank, mark: &str) -> usize {
     let now = memory_bank_core::clock::Clock::now(&SystemClock);
     let entry = TrackProgress {
@@ -125,7 +126,7 @@ async fn track(bank: &FolderBank, mark: &str) -> usize {
     moved
 }
 
-/// How often each `<mark>` stands in the documents of progress.
+/// Counts each `<mark>` in all documents.
 async fn marks(bank: &FolderBank) -> BTreeMap<String, usize> {
     let caller = Caller::local("parent");
     let names: Vec<DocumentPath> =
@@ -164,13 +165,13 @@ async fn a_killed_archive_step_moves_all_entries_or_none() {
         std::fs::create_dir(&path).unwrap();
         std::fs::write(path.join("progress.md"), &text).unwrap();
         let mut child = Command::new(std::env::current_exe().unwrap())
-            .args(["--exact", "a_killed_archive_step_moves_all_entries_or_none"])
+            .args(["--exact", "crash_recovery::a_killed_archive_step_moves_all_entries_or_none"])
             .env(ARCHIVING, &path)
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .spawn()
             .unwrap();
-        // Killed at another moment of its commit each time.
+        // Each round kills at another moment of the commit.
         let started = Instant::now();
         while !path.join(".mbmcp/stage").exists()
             || std::fs::read_dir(path.join(".mbmcp/stage")).unwrap().next().is_none()
@@ -184,6 +185,7 @@ async fn a_killed_archive_step_moves_all_entries_or_none() {
         std::thread::sleep(Duration::from_micros(round * 1511 % 12_000));
         child.kill().unwrap();
         child.wait().unwrap();
+        assert!(path.join(".mbmcp/stage").exists(), "round {round}: the child never began to write");
         let bank = bank(&path);
         let found = marks(&bank).await;
         let doubled: Vec<_> = found.iter().filter(|(_, times)| **times != 1).collect();
@@ -205,11 +207,11 @@ async fn a_killed_archive_step_moves_all_entries_or_none() {
         } else {
             none += 1;
         }
-        // The next writer is not held up.
+        // The next writer is not blocked.
         track(&bank, "<later>").await;
         assert_eq!(marks(&bank).await.len(), written.len() + usize::from(is_moved) + 1);
     }
-    eprintln!("{all} archivings were whole, {none} had not begun");
+    eprintln!("{all} archive steps were complete, {none} had not begun");
 }
 
 #[tokio::test]
@@ -217,7 +219,7 @@ async fn a_listing_completes_an_interrupted_change_first() {
     let temp = TempDir::new().unwrap();
     let path = temp.path().join("memory-bank");
     std::fs::create_dir_all(path.join(".mbmcp/stage")).unwrap();
-    // As a process leaves it that was killed between two files: `a.md` is written, `b.md` is only staged.
+    // The state after a kill between two files: `a.md` is written, `b.md` is only staged.
     std::fs::write(path.join("a.md"), "the rest").unwrap();
     std::fs::write(path.join(".mbmcp/stage/1-1.tmp"), "the oldest entries").unwrap();
     std::fs::write(
