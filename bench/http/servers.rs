@@ -242,7 +242,7 @@ fn worked(process: u32) -> anyhow::Result<Duration> {
     Ok(TICK * ticks)
 }
 
-/// Runs one of the operator's commands and returns what it says.
+/// Runs one of the operator's commands and returns its output.
 pub fn operate(binary: &Path, database: &str, arguments: &[&str]) -> anyhow::Result<Value> {
     let mut command = Command::new(binary);
     command.args(arguments).arg("--json").env_clear().envs([("DATABASE_URL", database), ("REDIS_URL", "")]);

@@ -122,7 +122,7 @@ pub async fn a_full_log_goes_on_and_loses_nothing(p: Project) {
     let (stay, went) = marks.split_at(marks.len() - one.entries);
     each_once(&rest, stay);
     each_once(&old, went);
-    // The bytes of what moved, in their order.
+    // The moved bytes, in order.
     let moved = text.find(&went[0]).unwrap();
     let moved = &text[text[..moved].rfind('\n').unwrap() + 1..];
     assert!(old.ends_with(moved));
@@ -192,7 +192,7 @@ pub async fn archives_of_many_months_hold_each_entry_once(p: Project) {
     each_once(&progress, &marks);
     let comments: Vec<String> = ids.into_iter().map(|id| format!("!-- ID: {id} --")).collect();
     each_once(&progress, &comments);
-    // A decision stands in its own log, and in a line of progress.
+    // A decision is in its own log and in one line of progress.
     let decided: Vec<String> = (0..40).map(|turn| format!("<decided-{turn}>")).collect();
     each_once(&all(&p, "decision-log").await, &decided);
     each_once(&progress, &decided);

@@ -57,7 +57,7 @@ pub async fn newer_documents_stay_and_are_reported(p: Project) {
 pub async fn documents_in_folders_are_brought_back(p: Project) {
     p.write("adr/0001.md", "old").await;
     let backup = p.bank.create_backup(&p.caller, None).await.unwrap();
-    // A backup holds no backups, and what it holds is no document of the bank.
+    // A backup contains no backups, and its files are not documents of the bank.
     let second = p.bank.create_backup(&p.caller, None).await.unwrap();
     let documents = p.bank.list(&p.caller).await.unwrap();
     assert_eq!(documents.iter().filter(|entry| entry.path.is_some()).count(), 1);

@@ -257,7 +257,7 @@ pub async fn an_edit_touches_only_the_documents_it_names(p: Project) {
     assert_eq!(p.text("b.md").await, None);
 }
 
-/// The rules on lists hold on what the store hands them, line endings included.
+/// The rules for lists keep the text of the store, including line endings.
 pub async fn an_edit_of_a_list_keeps_all_that_is_no_item(p: Project) {
     let before =
         "# A\r\n\r\n## Next Steps\r\nProse.\r\n\r\n- one\r\n\r\n### Sub\r\n- s\r\n\r\n```\r\nopen\r\n";
@@ -284,7 +284,7 @@ pub async fn an_edit_of_a_list_keeps_all_that_is_no_item(p: Project) {
     assert_eq!(p.text("active-context.md").await.as_deref(), Some(after.as_str()));
 }
 
-/// A bank whose tasks and issues stand in progress.md gets no second list, however often it is edited.
+/// A bank with tasks and issues in progress.md never gets a second list.
 pub async fn a_list_is_edited_where_the_bank_has_it(p: Project) {
     let active = "# Active Context\n\n## Current Work Focus\nPayment.\n\n## Recent Changes\n- Stripe\n";
     let progress =
@@ -307,7 +307,7 @@ pub async fn a_list_is_edited_where_the_bank_has_it(p: Project) {
     assert_eq!(text(p.other.as_ref(), &p.caller, "progress.md").await.as_deref(), Some(after.as_str()));
 }
 
-/// A resolved note stays, struck through; what is unclear is refused and changes nothing.
+/// A resolved note stays, struck through; an ambiguous one is refused and changes nothing.
 pub async fn a_note_is_resolved_where_it_stands(p: Project) {
     let note = AddSessionNote { note: "CI is down".into(), category: Some(NoteCategory::Blocker) };
     let mut editor = |drafts: &mut Drafts| add_session_note(drafts, &note, Timestamp::UNIX_EPOCH, "alice");
@@ -439,7 +439,7 @@ pub async fn two_compositions_of_a_name_mean_one_document(p: Project) {
     assert!(matches!(p.bank.edit(&p.caller, &names, &mut editor).await, Err(EditError::Refused(_))));
 }
 
-/// What the store says when this document is made.
+/// The store's result when this document is created.
 async fn refused(p: &Project, name: &str) -> String {
     let name = path(name);
     let mut editor = |drafts: &mut Drafts| drafts.set(&name, "x".to_owned());
@@ -464,7 +464,7 @@ pub async fn a_name_that_another_system_cannot_hold_is_not_made(p: Project) {
     ] {
         let why = refused(&p, name).await;
         assert!(why.contains(says), "{name:?}: {why}");
-        // On one line, without what changes its direction.
+        // On one line, without direction marks.
         assert!(!why.contains(['\n', '\u{202e}']), "{why:?}");
         assert_eq!(p.text(name).await, None);
     }

@@ -261,7 +261,7 @@ pub async fn what_is_opened_is_loaded_within_its_bytes_the_nearest_and_newest_fi
         p.bank.upsert_entity(&p.caller, draft(&format!("spoke {number}"), "t", attrs)).await.unwrap();
     }
     entity(&p, "hub", "t").await;
-    // Another of the name, which nobody means, with a neighbour of its own.
+    // A second entity with the same name and its own neighbour.
     entity(&p, "hub", "other").await;
     entity(&p, "far", "t").await;
     p.bank.link(&p.caller, &named("hub [other]"), "knows", &named("far")).await.unwrap();
@@ -401,7 +401,7 @@ pub async fn of_many_that_add_one_fact_at_once_one_adds_it(p: Project) {
     entity(&p, "A", "t").await;
     let adds = (0..24).map(|number| {
         let bank = if number % 2 == 0 { &p.bank } else { &p.other };
-        // Three sources say it, in the same millisecond perhaps.
+        // Three sources add it, perhaps in the same millisecond.
         let draft = match number % 3 {
             0 => fact("same", None),
             1 => sourced("same", SourceKind::Agent, None),
@@ -441,7 +441,7 @@ pub async fn a_pointer_given_again_changes_nothing(p: Project) {
     assert!(back.existed && back.entity.attrs == first.entity.attrs);
 }
 
-/// A fact is signed by its caller; the author is no part of what makes two facts the same, and goes through a backup.
+/// A fact is signed by its caller; the author does not distinguish facts and survives a backup.
 pub async fn a_fact_is_signed_by_the_first_who_gives_it(p: Project) {
     entity(&p, "A", "t").await;
     let as_user = |name: &str| Caller { user_name: name.to_owned(), ..p.caller.clone() };

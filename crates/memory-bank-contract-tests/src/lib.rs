@@ -33,13 +33,13 @@ pub struct Project {
     pub other: Arc<dyn Bank>,
     /// The state of callers.
     pub state: Arc<dyn StateStore>,
-    /// What the first way has told of changes.
+    /// The changes that the first bank reported.
     pub told: Arc<Told>,
-    /// What must live as long as the project.
+    /// Resources that must live as long as the project.
     pub keep: Box<dyn Any + Send + Sync>,
 }
 
-/// Keeps the changes that it is told of.
+/// Records the changes that it is notified of.
 #[derive(Debug, Default)]
 pub struct Told(Mutex<Vec<Change>>);
 
@@ -50,7 +50,7 @@ impl ChangeSink for Told {
 }
 
 impl Told {
-    /// What was told since the last call.
+    /// The changes since the last call.
     pub fn take(&self) -> Vec<Change> {
         std::mem::take(&mut self.0.lock())
     }

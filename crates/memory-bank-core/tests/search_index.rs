@@ -258,7 +258,7 @@ proptest! {
         let found = index.search_documents(&wanted);
         for hit in found.hits.iter().filter(|hit| hit.score > 0.0) {
             let rule = expected.get(&(hit.file.clone(), hit.unit.0)).copied().unwrap_or_default();
-            // What is read again gains by what its text says, never more than half.
+            // A passage that is ranked again gains at most half by its text.
             prop_assert!(hit.score > rule * 0.999_999 && hit.score < rule * 1.550_01 + 1e-9, "{:?}: {}", hit, rule);
         }
     }
@@ -292,7 +292,7 @@ impl Oracle {
         self.documents.push((name.to_owned(), counted.collect()));
     }
 
-    /// What each word of the query is worth in a unit: the word itself, and forms with its stem by the letters they share.
+    /// The weight of each query word in a unit: exact matches, and forms with the same stem by shared letters.
     fn worth(word: &str, corpus: &Corpus, unit: &Counted) -> f64 {
         let stem = |word: &str| Language::English.stem(word).unwrap_or_else(|| word.to_owned());
         let weight = |term: &str| {

@@ -26,7 +26,7 @@ use memory_bank_core::search::{
 use memory_bank_core::store::GraphSearch;
 use suite::{Backend, DOCUMENTS, Found, Recall};
 
-/// What ships: the index with BM25 in context.
+/// The production index, with BM25 in context.
 struct InContext {
     index: Index,
     graph: GraphState,
@@ -69,7 +69,7 @@ impl Backend for InContext {
                 skip: memory_bank_core::store::Skip::default(),
             },
         );
-        // A reply has two lists; whoever reads it sees the first of either side by side.
+        // A reply has two lists; a reader sees the first of each side by side.
         let mut entities = found.entities.into_iter().map(|found| Found::Entity(found.entity.name));
         let mut observations = found
             .observations

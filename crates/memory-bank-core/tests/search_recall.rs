@@ -80,7 +80,7 @@ fn answers_in_long_banks_rank_in_the_top_ten() {
     let mut sum = [0.0; 2];
     let banks = recall::banks();
     assert!(banks.iter().skip(2).map(|bank| bank.questions.len()).sum::<usize>() >= 300);
-    // A little below what is reached, on the part that nothing was tuned on.
+    // Slightly below the measured value, on the part that was not used for tuning.
     for (bank, least) in banks.iter().zip([60.0, 60.0, 60.0, 86.0, 97.0]) {
         let recall = measure(bank);
         assert!(recall[1] >= least, "{}: {:.1} %", bank.name, recall[1]);

@@ -25,7 +25,7 @@ fn first(index: &Index, query: &str) -> Option<LineHit> {
     search(index, query).hits.into_iter().next()
 }
 
-/// `query|line` pairs; a line of facts that is asked for more than once stands once in the document.
+/// `query|line` pairs; a repeated line appears once in the document.
 const ASKED: &str = include_str!("ranking/words.txt");
 
 #[test]
@@ -112,7 +112,7 @@ fn units_with_more_query_words_rank_first() {
     let both =
         hits.iter().take_while(|hit| hit.content.contains("billing") && hit.content.contains("refunds"));
     assert_eq!(both.count(), 3, "{hits:#?}");
-    // Those that differ in numbers alone come later, and what holds no word of the query comes last.
+    // Entries that differ only in numbers rank lower, and entries without a query word rank last.
     let holds = |hit: &LineHit| hit.content.contains("refunds") || hit.content.contains("billing");
     let last = hits.iter().rposition(holds).unwrap();
     assert!(hits[..last].iter().all(holds), "{hits:#?}");
@@ -165,7 +165,7 @@ fn a_phrase_narrows_the_search_and_a_missing_one_falls_back_to_its_words() {
     let found = search(&index, "\"bucket rate\" limiter");
     assert_eq!(found.missing_phrases, ["bucket rate"]);
     assert_eq!(found.hits[0].content, "- the rate limiter");
-    // The phrase that does stand somewhere still narrows.
+    // The phrase that exists still narrows the results.
     let found = search(&index, "\"bucket rate\" \"of tokens\"");
     assert_eq!((found.missing_phrases, found.hits.len()), (vec!["bucket rate".to_owned()], 1));
     let found = search(&index, "\"the\"");

@@ -15,10 +15,10 @@ use rstest::rstest;
 
 /// How a table of promises begins.
 const HEADING: &str = "| What holds | Shown by |";
-/// What stands between a test's attribute and its name at most: other attributes, cases of a table.
+/// The maximum number of lines between a test's attribute and its name, such as cases of a table.
 const LINES_BEFORE: usize = 40;
 
-/// A file of the repository: its path, and what is in it.
+/// A file of the repository: its path and its text.
 type Source = (PathBuf, String);
 
 #[rstest]
@@ -47,7 +47,7 @@ fn promises(page: &str) -> Vec<&str> {
     rows
 }
 
-/// What is wrong with a row: it names no test, or one that is not there.
+/// The fault of a row: it names no test, or a missing one.
 fn fault(row: &str, sources: &[Source]) -> Option<String> {
     let reference = Regex::new(r"`([\w./-]+\.(?:rs|py|mjs))::([^`]+)`").unwrap();
     let shown = row.trim_end_matches('|').rsplit('|').next().unwrap_or_default();
@@ -84,7 +84,7 @@ fn is_test(path: &str, text: &str, test: &str) -> bool {
     })
 }
 
-/// The sources below a folder, but for what was installed or built there.
+/// The sources below a folder, without installed packages and build results.
 fn collect(folder: &Path, sources: &mut Vec<Source>) {
     let unwanted = BTreeSet::from(["node_modules", ".venv", "target", "__pycache__"]);
     for entry in fs::read_dir(folder).unwrap() {

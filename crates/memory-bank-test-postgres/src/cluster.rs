@@ -85,7 +85,7 @@ impl Cluster {
         }
     }
 
-    /// Runs one file of `migrations/`, after a statement in the same session; gives what psql says of it.
+    /// Runs one file of `migrations/`, after a statement in the same session; returns psql's output.
     pub(crate) fn psql_file(&self, role: &str, database: &str, before: &str, file: &str) -> Output {
         let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../migrations").join(file);
         let mut command = self.psql_command(role, database);
@@ -110,7 +110,7 @@ impl Cluster {
         psql.wait_with_output()
     }
 
-    /// What must not fail a test: it runs while one may be failing already.
+    /// Cleanup that must not panic, since a test may already be failing.
     pub(crate) fn try_psql(&self, sql: &str) {
         let _ended = self.psql_command("postgres", "postgres").args(["-c", sql]).output();
     }
@@ -173,7 +173,7 @@ fn start_server(programs: &Path, home: &Path, locks: &Path) -> u16 {
     port
 }
 
-/// A port that is free now; that nobody takes it before the server does is what tests of the same user can rely on.
+/// A port that is free now; another process could still take it first.
 pub(crate) fn free_port() -> u16 {
     TcpListener::bind(("127.0.0.1", 0)).and_then(|free| free.local_addr()).expect("a free port").port()
 }

@@ -72,7 +72,7 @@ struct Page {
 }
 
 impl Page {
-    /// Adds a line and says its number.
+    /// Adds a line and returns its number.
     fn line(&mut self, text: &str) -> usize {
         self.text.push_str(text);
         self.text.push('\n');
@@ -193,7 +193,7 @@ pub fn talks(form: Form) -> Bank {
     bank
 }
 
-/// Chats with an assistant: a long line a message. The answers of the assistant are long and say little.
+/// Chats with an assistant: one long line per message. The assistant's answers are long and contain little.
 pub fn chats() -> Bank {
     let mut random = Random(97);
     let advice: Vec<&str> = ADVICE.lines().collect();
@@ -337,7 +337,7 @@ pub fn year() -> Bank {
         let mut last = ("", 0);
         for (at, fact) in facts.iter().filter(|fact| fact[0] == name).enumerate() {
             if last.0 != fact[1] {
-                // What everybody writes stands in between.
+                // Text that every bank contains is in between.
                 if name == "decisions-en.md" {
                     let area = AREAS[random.below(24)];
                     page.line(&format!("## Decision {at}: {area}"));

@@ -33,7 +33,7 @@ async fn a_restore_is_refused_when_its_safety_copy_fails() {
     f.write("a.md", "old").await.unwrap();
     let backup = f.bank.create_backup(&caller(), None).await.unwrap();
     f.write("a.md", "new").await.unwrap();
-    // The clock stands still: take every name that the safety copy could have.
+    // The clock is fixed: occupy every name that the safety copy could get.
     for number in 2..1000 {
         std::fs::write(f.file(&format!("backups/{}-{number}", backup.id)), "").unwrap();
     }
@@ -162,7 +162,7 @@ async fn backups_over_http_are_limited_in_number_and_none_is_deleted_for_another
     let refused = f.bank.create_backup(&caller(), None).await.unwrap_err().to_string();
     assert!(refused.contains("there are 50 backups already") && refused.contains("can remove"), "{refused}");
     assert_eq!(there(), before);
-    // What a restore would overwrite is still copied aside.
+    // A restore still backs up files that it would overwrite.
     f.write("a.md", "new").await.unwrap();
     let restored = f.bank.restore_backup(&caller(), &oldest.id, true).await.unwrap();
     assert!(restored.safety.is_some());
@@ -204,7 +204,7 @@ async fn backups_are_stored_in_the_bank_and_older_places_are_still_listed() {
     let ids: Vec<String> =
         f.bank.list_backups(&caller(), None).await.unwrap().into_iter().map(|backup| backup.id).collect();
     assert_eq!(ids, [named.id.as_str(), backup.id.as_str(), old]);
-    // A backup holds no other, and what is in backups is not the bank's.
+    // A backup contains no other backup, and files in backups are not part of the bank.
     assert_eq!(std::fs::read_dir(&named.location).unwrap().count(), 1);
     assert_eq!(f.names().await, ["a.md", "backups"]);
     for (id, text) in [(old, "zero"), (backup.id.as_str(), "one")] {
@@ -212,7 +212,7 @@ async fn backups_are_stored_in_the_bank_and_older_places_are_still_listed() {
         assert_eq!((restored.files, restored.kept), (vec!["a.md".to_owned()], Vec::new()));
         assert_eq!(f.text("a.md").await, text);
     }
-    // What somebody keeps in a folder of that name is backed up, too.
+    // User files in a folder of that name are backed up, too.
     std::fs::write(f.file("backups/mine.txt"), "x").unwrap();
     let third = f.bank.create_backup(&caller(), None).await.unwrap();
     assert!(Path::new(&third.location).join("backups/mine.txt").exists());

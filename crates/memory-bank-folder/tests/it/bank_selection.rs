@@ -66,7 +66,7 @@ async fn a_core_document_beside_sources_does_not_make_the_project_a_bank() {
         let repository = above.join("repo");
         std::fs::create_dir_all(&repository).unwrap();
         std::fs::write(repository.join("progress.md"), "# of the sources\n").unwrap();
-        // What lies beside the repository is another project's.
+        // Folders beside the repository belong to another project.
         project(&root, "above");
         let here = if path == Some("repo") { &above } else { &repository };
         let workspace = start(FolderOptions { path: path.map(Into::into), ..options(here) }).await;
@@ -125,7 +125,7 @@ async fn a_bank_that_contains_only_folders_is_a_bank() {
     std::fs::create_dir_all(&adr).unwrap();
     let workspace = start(options(&root.path().join("p"))).await;
     assert!(workspace.bank(&caller(), None).await.is_err());
-    // What is no document makes no bank.
+    // Files that are not documents do not make a bank.
     for name in ["graph/graph.md", "backups/x.md", ".hidden/x.md", "adr/x.txt", "adr/a (conflicted copy).md"]
     {
         let file = root.path().join("p/memory-bank").join(name);
@@ -144,7 +144,7 @@ async fn a_repository_named_memory_bank_is_a_project() {
     let repository = root.path().join("memory-bank");
     std::fs::create_dir_all(repository.join(".git")).unwrap();
     std::fs::write(repository.join("README.md"), "# sources\n").unwrap();
-    // Started above it, its readme is no bank's document.
+    // For a server started above it, its readme is not a document of a bank.
     let above = start(options(root.path())).await;
     assert!(matches!(above.bank(&caller(), None).await.map(|_| ()), Err(WorkspaceError::NoBank)));
     for (here, path) in [(root.path(), as_text(&repository)), (&repository, ".")] {
@@ -169,7 +169,7 @@ async fn a_server_started_in_a_subfolder_reports_which_bank_it_uses() {
     let above = project(&root, "p");
     let here = above.join("src/deep");
     std::fs::create_dir_all(&here).unwrap();
-    // Without a repository nothing above is looked at.
+    // Without a repository the folders above are not searched.
     let workspace = start(options(&here)).await;
     assert!(workspace.bank(&caller(), None).await.is_err());
     assert_eq!(workspace.notice(&caller()), None);

@@ -148,13 +148,13 @@ async fn a_registry_committed_to_the_project_opens_nothing_outside() {
     let list = workspace.stores(&caller()).await.unwrap();
     let counts: Vec<_> = list.stores.iter().map(|store| (store.id.as_str(), store.file_count)).collect();
     assert_eq!(counts, [("here", 1), ("out", 0), ("in", 1), ("sly", 0)]);
-    // What the user registers on this machine is used, also after a restart.
+    // Stores that the user registers on this machine are used, also after a restart.
     workspace.register(&caller(), "out", as_text(&elsewhere), StoreKind::Local).await.unwrap();
     for workspace in [workspace, start(with_state()).await] {
         workspace.bank(&caller(), Some("out")).await.unwrap();
         assert!(workspace.bank(&caller(), Some("sly")).await.is_err(), "it was not registered");
     }
-    // What is unregistered is not opened again because the project names it once more.
+    // An unregistered store stays closed even if the project lists it again.
     start(with_state()).await.unregister(&caller(), "out").await.unwrap();
     std::fs::write(here.join("stores.json"), &committed).unwrap();
     assert!(start(with_state()).await.bank(&caller(), Some("out")).await.is_err());

@@ -1,4 +1,4 @@
-//! The audit log from end to end: what is done over HTTP and by operators, as `audit list` shows it.
+//! The audit log end to end: actions over HTTP and by operators, as `audit list` shows them.
 
 use memory_bank_test_postgres::TestDatabase;
 use serde_json::{Value, json};
@@ -7,7 +7,7 @@ use tempfile::TempDir;
 use crate::client::{JSON, command};
 use crate::database::{key_of, operate, serve};
 
-/// What was told of a project, oldest first.
+/// The audit entries of a project, oldest first.
 fn told(database: &TestDatabase, more: &[&str]) -> Vec<Value> {
     let mut arguments = vec!["audit", "list", "--project", "atlas"];
     arguments.extend(more);
@@ -48,7 +48,7 @@ fn the_audit_log_lists_actor_action_and_target_of_every_event() {
         let add = ["members", "add", "--project", "atlas", "--user", "bob", "--role", role];
         operate(&database, &add).unwrap();
     }
-    // Addresses are told in groups, and at the end at the latest.
+    // Addresses are recorded in groups, at the latest on shutdown.
     server.terminate();
 
     let entries = told(&database, &[]).split_off(begun);

@@ -1,4 +1,4 @@
-//! Who a request comes from is what its key proves to the database: not what Redis says, nor what a server still believes.
+//! The caller of a request is proved by its key in the database, never by entries in Redis or by a server's cache.
 
 use memory_bank_core::identity::PlainKey;
 use memory_bank_test_postgres::{MIGRATOR, TestDatabase};
@@ -9,7 +9,7 @@ use crate::client::{JSON, Server, call, command, handshake};
 use crate::database::{key_of, operate, operate_at};
 use crate::redis::Redis;
 
-/// A key that nobody was given.
+/// A well-formed key that was never issued.
 const MADE_UP: &str = "mbmcp_live_aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa";
 
 fn serve(database: &TestDatabase, redis: &str, key: &str) -> Server {
@@ -90,7 +90,7 @@ fn a_copied_cache_entry_gives_no_access_and_creates_no_key() {
             reply.status,
             reply.body
         );
-        // What was made up is forgotten, so that the next request is looked up.
+        // The forged entry is evicted, so the next request queries the database.
         assert_eq!(server.send("GET", "/api/keys", &[], "").status, 401, "after {method} {path} {body}");
         redis.ask(&format!("DEL {forged}"));
     }
@@ -138,7 +138,7 @@ fn a_demotion_from_owner_to_viewer_applies_at_once() {
     crate::client::until("the role is forgotten", || !tools().contains("restore_backup"));
     assert_eq!(server.send("POST", "/api/keys", &[JSON], "{}").status, 403);
 
-    // By SQL, of which no server hears: the next call that asks the database is refused, and what was believed forgotten.
+    // SQL notifies no server: the next call that queries the database is refused, and the cache entry is evicted.
     for role in ["owner", "viewer"] {
         operate_with_redis(&database, &redis.url(), &member(role));
         if role == "owner" {

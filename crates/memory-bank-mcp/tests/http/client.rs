@@ -20,7 +20,7 @@ pub(crate) struct Server {
     pub(crate) metrics: Option<String>,
     pub(crate) key: String,
     pub(crate) folder: TempDir,
-    /// Where its keys are kept.
+    /// The folder of its keys.
     pub(crate) state: TempDir,
 }
 
@@ -34,7 +34,7 @@ impl Server {
         Self::start_with(folder, Stdio::null(), variables)
     }
 
-    /// The same folder again, with the keys that were kept.
+    /// The same folder again, with its stored keys.
     pub(crate) fn start_again(folder: TempDir, state: TempDir, variables: &[(&str, &str)]) -> Self {
         Self::start_at(folder, state, Stdio::null(), variables)
     }
@@ -135,7 +135,7 @@ impl Server {
         ask_at(&self.address, &self.key, method, name, params)
     }
 
-    /// Opens the stream of the protocol without sessions, and waits until it stands.
+    /// Opens the stream of the sessionless protocol and waits until it is established.
     pub(crate) fn listen_without_session(&self, uris: &[&str]) -> Listener {
         self.listen_without_session_as(&self.key, uris)
     }

@@ -1,4 +1,4 @@
-//! What clients of HTTP send: any `Accept`, a slash behind the address, ids of all kinds, arguments in odd shapes.
+//! Requests in the variations that HTTP clients send: `Accept` headers, a trailing slash, ids, shapes of arguments.
 
 use serde_json::{Value, json};
 
@@ -19,7 +19,7 @@ const LIST: &str = "tools/list";
 /// Without a bound on requests, since all of them come from one address.
 const ROOMY: (&str, &str) = ("RATE_LIMIT_IP_PER_MINUTE", "0");
 
-/// What a client says, and whether it gets events; `None`: what the server answers by default.
+/// An `Accept` header, and whether the client gets events; `None` means the server's default.
 const FORMS: &[(Option<&str>, Option<bool>)] = &[
     (None, Some(false)),
     (Some("*/*"), Some(false)),
@@ -87,7 +87,7 @@ fn a_client_that_accepts_neither_json_nor_events_gets_406() {
         let ready = json!({"jsonrpc": "2.0", "method": "notifications/initialized"});
         assert_eq!(post(&server, "/mcp", &headers, &ready).status, 202);
     }
-    // A stream is opened for those alone who say that they want one.
+    // A stream is opened only for clients that accept one.
     for accept in [vec![], vec![("Accept", "application/json")], vec![("Accept", "text/event-stream;q=0")]] {
         let mut headers = accept.clone();
         headers.push(("Mcp-Session-Id", session.as_str()));
@@ -185,7 +185,7 @@ fn an_invalid_request_id_is_refused_and_not_echoed() {
         let reply = post(&server, "/mcp", &[("Mcp-Session-Id", session.as_str())], &ping);
         assert_eq!((reply.status, &reply.json()["id"]), (200, &id));
     }
-    // What is no message repeats no object in the place of an id either.
+    // An error for an invalid message does not echo an object as its id.
     let reply = server.send("POST", "/mcp", &[JSON], "{\"id\":{\"a\":1},\"method\":\"ping\"}");
     assert_eq!((reply.status, &reply.json()["id"]), (400, &Value::Null));
 }

@@ -6,7 +6,7 @@ use tempfile::TempDir;
 
 use crate::client::{JSON, Server, call, command};
 
-/// Runs one of the operator's commands and returns what it says.
+/// Runs one of the operator's commands and returns its output.
 pub(crate) fn operate(database: &TestDatabase, arguments: &[&str]) -> Result<Value, String> {
     // Operators own the database; the server's own role may not make users.
     operate_at(&database.url_of(MIGRATOR), arguments)

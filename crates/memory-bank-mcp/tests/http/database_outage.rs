@@ -157,7 +157,7 @@ fn a_read_only_database_is_a_500_for_writes_and_nothing_is_written() {
     all_goes_on(&mut place);
 }
 
-/// Passes bytes on to a database, until it is told to hang: then connections stay open, and nothing comes through.
+/// Forwards bytes to a database; when set to hang, connections stay open and nothing is forwarded.
 struct Valve {
     port: u16,
     shut: Arc<AtomicBool>,

@@ -171,7 +171,7 @@ fn a_read_only_server_writes_no_vectors() {
     assert!(!folder.path().join("memory-bank/.mbmcp/vectors.lock").exists(), "{names:?}");
 }
 
-/// What a search says of the meaning, and that words are found all the same.
+/// Checks the reported state of dense search, and that search by words still works.
 fn found_by_words(folder: &TempDir, variables: &[(&str, &str)], held: &str) {
     let mut server = Client::start(folder, variables, &[]);
     let began = Instant::now();
@@ -290,7 +290,7 @@ fn a_paraphrase_ranks_first_over_http_only_for_its_own_tenant() {
     assert_eq!(database.psql("SELECT count(*) FROM app.vectors"), "7", "the next search made them again");
 }
 
-/// Runs a command in this folder; its exit code, what it prints, and what it says beside that.
+/// Runs a command in this folder; returns its exit code, its JSON output and its standard error.
 fn run(folder: &TempDir, variables: &[(&str, &str)], arguments: &[&str]) -> (Option<i32>, Value, String) {
     let state = TempDir::new().unwrap();
     let mut variables = variables.to_vec();

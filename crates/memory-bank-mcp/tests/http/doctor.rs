@@ -1,4 +1,4 @@
-//! `doctor` on real servers: every finding, and what it says to do. And the poolers, from `serve` to an edit.
+//! `doctor` on real servers: every finding with its advice; and poolers, from `serve` to an edit.
 
 use std::io::Write;
 use std::net::TcpListener;
@@ -11,7 +11,7 @@ use tempfile::TempDir;
 
 use crate::client::{Server, command};
 
-/// What the doctor found.
+/// A report of the doctor.
 struct Report {
     code: Option<i32>,
     json: Value,
@@ -332,7 +332,7 @@ fn a_rejected_key_is_reported_with_the_reason_and_not_shown() {
     judged(short["key"].as_str().unwrap()).says("key", &["error: it expired at 2", "keys rotate"]);
 }
 
-/// Serves through a pooler, and what `serve` and the doctor say when they refuse.
+/// Serves through a pooler; returns the output of `serve` and the doctor's report.
 fn served_through(pooler: &PgBouncer, database: &TestDatabase, more: &str) -> (Option<i32>, String, Report) {
     let url = format!("{}{more}", pooler.url_of(database, SERVER));
     let folder = TempDir::new().unwrap();

@@ -17,7 +17,7 @@ use tempfile::TempDir;
 use crate::client::PATIENCE;
 use crate::database::operate;
 
-/// What lies outside, and must stay as it is and unseen.
+/// Text outside of the project that must stay unchanged and unseen.
 const SECRET: &str = "precious: do not touch";
 
 /// Every name that the server reads, makes or replaces; `$$` is the number of its process.
@@ -73,7 +73,7 @@ enum Plant {
 const PLANTS: [Plant; 6] =
     [Plant::LinkToFile, Plant::LinkToFolder, Plant::DanglingLink, Plant::Pipe, Plant::Socket, Plant::Folder];
 
-/// A project, what is outside of it, and a state folder of the user's own.
+/// A project, files outside of it, and a state folder.
 struct Scene {
     root: TempDir,
     before: Vec<(PathBuf, Vec<u8>)>,
@@ -157,7 +157,7 @@ impl Scene {
         command
     }
 
-    /// What went wrong outside.
+    /// Changes outside of the project.
     fn harm(&self) -> Option<String> {
         let after = files_below(&self.outside());
         (after != self.before).then(|| {
@@ -168,7 +168,7 @@ impl Scene {
         })
     }
 
-    /// A file in the project or the state folder that holds what lies outside.
+    /// A file in the project or the state folder that contains the text from outside.
     fn leak(&self) -> Option<String> {
         let own = [self.project(), self.root.path().join("home")];
         let found = own.iter().flat_map(|folder| files_below(folder)).find(|(_, bytes)| holds_secret(bytes));
@@ -289,7 +289,7 @@ fn session(scene: &Scene, pending: Option<(&str, Plant)>) -> Result<(), String> 
                 return Ok(());
             };
             if holds_secret(line.as_bytes()) {
-                // A name is repeated in what was asked, never what lies outside.
+                // The error may repeat the requested name, never text from outside.
                 return Err(format!("{params} tells what is outside: {line}"));
             }
             if serde_json::from_str::<Value>(&line).is_ok_and(|reply| reply["id"] == json!(id)) {

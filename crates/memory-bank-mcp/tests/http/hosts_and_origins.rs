@@ -1,4 +1,4 @@
-//! Under which names a server is reached, and which web pages may send requests to it.
+//! Allowed hosts, and allowed origins of web pages.
 
 use std::io::Write;
 
@@ -214,7 +214,7 @@ async fn over_http2_the_authority_is_the_host_and_a_different_host_header_is_ref
         ("MEMORY.example.com:80", Some("memory.example.com"), 200, 200, 403),
         ("evil.example", None, 200, 403, 403),
         ("localhost", None, 200, 403, 200),
-        // Which of the two a proxy in front went by, nobody can tell.
+        // It is unknown which of the two a proxy in front used.
         ("memory.example.com", Some("evil.example"), 403, 403, 403),
         ("localhost", Some("evil.example"), 403, 403, 403),
         ("evil.example", Some("localhost"), 403, 403, 403),
@@ -231,7 +231,7 @@ async fn over_http2_the_authority_is_the_host_and_a_different_host_header_is_ref
 
 #[test]
 fn a_listener_on_a_network_address_accepts_any_host_with_a_key() {
-    // Nothing is sent: the system says which of its addresses it would send from.
+    // Nothing is sent: the system returns the address that it would send from.
     let socket = std::net::UdpSocket::bind("0.0.0.0:0").unwrap();
     let routed = socket.connect("203.0.113.1:9").and_then(|()| socket.local_addr());
     let address = match routed.map(|address| address.ip()) {

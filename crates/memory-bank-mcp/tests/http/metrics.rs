@@ -1,4 +1,4 @@
-//! What a server counts, read as Prometheus reads it.
+//! Metrics, read like Prometheus reads them.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::TcpStream;
@@ -12,7 +12,7 @@ use crate::database::{key_of, operate};
 
 const ON: (&str, &str) = ("METRICS_ADDR", "127.0.0.1:0");
 
-/// What was read: the series with their values, and the types of their families.
+/// The scraped series with their values, and the types of their families.
 #[derive(Debug, Default)]
 struct Scrape {
     series: BTreeMap<String, f64>,

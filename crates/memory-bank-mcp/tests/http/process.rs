@@ -1,4 +1,4 @@
-//! Start and end of the process.
+//! Start-up and shutdown of the process.
 
 use std::time::Duration;
 

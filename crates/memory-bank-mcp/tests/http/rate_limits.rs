@@ -1,4 +1,4 @@
-//! Who is let in, and what every reply has.
+//! Authentication, rate limits, connections, and the headers of every reply.
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::TcpStream;
@@ -107,7 +107,7 @@ fn an_allowed_origin_gets_cors_headers() {
     assert!(reply.header("access-control-expose-headers").unwrap().contains("mcp-session-id"));
     let refused = server.send_bare("POST", "/mcp", &page, &message);
     assert_eq!((refused.status, refused.header("access-control-allow-origin")), (401, Some(page[2].1)));
-    // Whoever is no browser's page is answered as ever.
+    // Requests without an origin are answered as usual.
     assert_eq!(
         server.send("POST", "/mcp", &[JSON, MCP_ACCEPT], &message).header("access-control-allow-origin"),
         None
@@ -250,7 +250,7 @@ fn ports_and_brackets_in_forwarded_addresses_are_ignored() {
     assert_eq!(guess("203.0.113.8:1"), 401);
     let v6 = ["[2001:db8::1]:1", "[2001:db8::1]", "\"[2001:db8::1]:2\"", "2001:db8::1"].map(guess);
     assert_eq!(v6, [401, 401, 401, 429]);
-    // What is no address counts as the one of the connection, however it is varied.
+    // An invalid address counts as the address of the connection, in all variations.
     let garbage = ["x1", "x2", "1.2.3.4.5", "unknown"].map(guess);
     assert_eq!(garbage, [401, 401, 401, 429]);
 }

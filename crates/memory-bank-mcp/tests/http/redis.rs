@@ -1,4 +1,4 @@
-//! What servers share through Redis, and how they do without it. A real Redis, on a port of its own.
+//! State that servers share through Redis, and operation without it. Redis is real, on its own port.
 
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};

@@ -1,4 +1,4 @@
-//! What is kept of sessions, for how long, and how much of it.
+//! Retention of sessions and of events for replay: duration, limits and cleanup.
 
 use std::thread;
 
@@ -22,12 +22,12 @@ fn the_last_use_of_a_session_is_written_once_a_minute_and_extends_it_by_a_day() 
          WHERE id = '{aged}'"
     ));
     let before = team.database.psql(&format!("SELECT xmin FROM public.sessions WHERE id = '{fresh}'"));
-    // What Redis holds of the sessions is from before.
+    // The sessions in Redis are outdated.
     server = team.replica_with(&[("REDIS_KEY_PREFIX", "other")]);
     for _ in 0..5 {
         assert_eq!((status(&server, &fresh), status(&server, &aged)), (200, 200));
     }
-    // The end of the server writes down what was not written yet.
+    // The shutdown writes pending records.
     assert_eq!(server.terminate().0, Some(0));
     let seen = "SELECT last_seen > now() - interval '1 minute', expires_at > last_seen + interval '23 hours 59 minutes'";
     assert_eq!(team.database.psql(&format!("{seen} FROM public.sessions WHERE id = '{aged}'")), "t|t");
@@ -129,7 +129,7 @@ fn the_stream_limit_of_a_key_counts_across_both_protocol_versions() {
     });
 }
 
-/// Ages what two sessions left behind, beside a session and an event that stay.
+/// Ages the rows of two sessions; another session and event stay recent.
 fn leave_behind(team: &Team) -> String {
     let server = team.replica();
     let (gone, stays) = (server.initialize(), server.initialize());

@@ -1,4 +1,4 @@
-//! Several replicas of the server on one database and one Redis.
+//! Several replicas of the server on one database and one Redis, as test helpers.
 
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, ChildStdin, Command, Stdio};
@@ -9,7 +9,7 @@ use serde_json::json;
 use crate::client::{Server, until};
 use crate::database::{key_of, operate};
 
-/// What the replicas share: a database with a project, and a Redis that a test may kill and start again.
+/// Shared by the replicas: a database with a project, and a Redis that a test can kill and restart.
 pub(crate) struct Team {
     pub(crate) database: TestDatabase,
     pub(crate) redis: Option<TestRedis>,
@@ -50,7 +50,7 @@ impl Team {
         crate::client::signal(self.redis.as_ref().unwrap().process(), signal);
     }
 
-    /// Holds the documents, so that whoever wants to write one waits until this is dropped.
+    /// Locks the documents, so that writes wait until this is dropped.
     pub(crate) fn hold_documents(&self) -> Held {
         Held::take(&self.database, "LOCK TABLE public.documents IN ACCESS EXCLUSIVE MODE")
     }
@@ -76,7 +76,7 @@ pub(crate) fn replica(database: &str, redis: &str, key: &str, more: &[(&str, &st
     server
 }
 
-/// What `/health` says.
+/// The reply of `/health`.
 pub(crate) fn health(server: &Server) -> serde_json::Value {
     server.send_bare("GET", "/health", &[], "").json()
 }
@@ -86,7 +86,7 @@ pub(crate) fn is_well(server: &Server) -> bool {
     health(server)["status"] == json!("ok")
 }
 
-/// A transaction of somebody else that holds a lock until it is dropped.
+/// A foreign transaction that holds a lock until it is dropped.
 pub(crate) struct Held {
     process: Child,
     input: Option<ChildStdin>,

@@ -1,4 +1,4 @@
-//! Several replicas serve one project: what one knows, the others do.
+//! Several replicas serve one project and share sessions, notifications and revocations.
 
 use std::net::{TcpListener, TcpStream};
 use std::thread;
@@ -295,7 +295,7 @@ fn replicas_started_without_redis_connect_when_it_becomes_available() {
     second.subscribe(&reader, PROGRESS);
     let mut stream = second.listen(&reader, None);
     team.start_redis();
-    // Being told to read again shows that the second has joined.
+    // The notification to read again shows that the second replica has joined.
     stream.await_news(UPDATED, Some(PROGRESS));
     until("Redis", || is_well(&first) && is_well(&second));
     first.call(&writer, "write_memory_bank_file", &json!({"filename": "new.md", "content": "x"}));

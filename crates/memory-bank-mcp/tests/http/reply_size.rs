@@ -1,4 +1,4 @@
-//! How large replies are, and what becomes of those that their clients do not take.
+//! Sizes of replies, and replies that their clients do not read.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use crate::client::{JSON, MCP_ACCEPT, Reply, Server, call, until};
 
-/// What a reply may have beside its text: a name, an etag, brackets.
+/// Bytes of a reply other than its text: a name, an etag, brackets.
 const BUDGET: usize = 256 * 1024 + 64 * 1024;
 
 /// A server in JSON with a bank, and a session.
@@ -275,7 +275,7 @@ fn pipelined_requests_with_unread_replies_use_little_memory_and_the_connection_c
         let mut stream = server.connect();
         stream.set_write_timeout(Some(Duration::from_millis(500))).unwrap();
         for _ in 0..60 {
-            // Once the server reads no more, the socket is full; that is what is wanted.
+            // The socket is full once the server stops reading, as intended.
             if stream.write_all(request.as_bytes()).is_err() {
                 break;
             }

@@ -13,7 +13,7 @@ fn request(method: &str, params: &Value) -> Value {
     json!({"jsonrpc": "2.0", "id": 7, "method": method, "params": params})
 }
 
-/// What asks the database, each in a request of its own.
+/// Requests that query the database.
 fn data_calls() -> Vec<(&'static str, Value)> {
     let uri = json!({"uri": "memory-bank://progress"});
     let reference = json!({"type": "ref/resource", "uri": "memory-bank://{name}"});
@@ -65,7 +65,7 @@ fn is_refused(what: &str, reply: &Reply, text: &str) {
     assert_eq!(reply.json(), json!({"error": text}), "{what}");
 }
 
-/// Uses the key until each cache knows it, takes it back, and returns the server that still believes it.
+/// Uses the key until every cache contains it, revokes it by SQL, and returns the server that still caches it.
 fn believed(team: &Team, server: &mut Server, user: &str) -> String {
     server.key = key_for(team, user);
     server.initialize()
@@ -85,7 +85,7 @@ fn a_revoked_key_is_a_401_for_every_call_in_json_and_in_streams() {
             revoke_all(&team);
             let what = format!("{what}, JSON replies: {json_replies}");
             is_refused(&what, &server.post(Some(&session), &message), "API key has been revoked");
-            // What the database found out counts for what asks no database, too.
+            // The result also applies to requests that do not query the database.
             for method in ["ping", "tools/list"] {
                 let reply = server.post(Some(&session), &request(method, &json!({})));
                 is_refused(&format!("{method} after {what}"), &reply, "API key has been revoked");
@@ -198,7 +198,7 @@ fn a_cache_entry_is_valid_for_five_minutes_after_the_database_lookup() {
         let read_at = entry["readAt"].as_i64().unwrap();
         assert!((0..20_000).contains(&(now - read_at)), "{read_at} is not Redis's time {now}");
         entry["readAt"] = json!(now - age_ms);
-        // Without an end of its own: the entry says itself how old it is.
+        // Without an expiry: the entry contains its own age.
         assert!(redis.ask(&format!("SET {name} '{entry}'")).starts_with("+OK"));
     };
     let left: i64 =
@@ -210,7 +210,7 @@ fn a_cache_entry_is_valid_for_five_minutes_after_the_database_lookup() {
     assert_eq!(ping(), 200);
     let began = std::time::Instant::now();
     revoke_all_in(&database);
-    // Far sooner than the half minute for which a server keeps what it has just read from the database.
+    // Much sooner than the half minute for which a server caches database results.
     until("the end of the entry", || ping() == 401);
     assert!(began.elapsed() < std::time::Duration::from_secs(20), "{:?}", began.elapsed());
 }

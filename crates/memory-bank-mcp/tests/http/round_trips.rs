@@ -16,7 +16,7 @@ use crate::redis::Redis;
 /// were used, and that may fall into one of them.
 const TIMES: usize = 7;
 
-/// A server between a database and a Redis that both tell what they are asked.
+/// A server whose database and Redis record their queries.
 struct Watched {
     server: Server,
     proxy: CountingProxy,
@@ -25,7 +25,7 @@ struct Watched {
     _database: TestDatabase,
 }
 
-/// What Redis is asked by its clients, from `MONITOR`. What a script does inside is not among it.
+/// The commands of Redis clients, from `MONITOR`, without those inside scripts.
 struct Monitor(BufReader<TcpStream>);
 
 impl Monitor {
@@ -102,7 +102,7 @@ impl Watched {
         reply.json()
     }
 
-    /// What one call costs most of the times. With `last`, its last command comes after the reply.
+    /// The usual cost of one call. With `last`, its last command comes after the reply.
     fn cost(&mut self, last: Option<&str>, mut work: impl FnMut(&Self, usize)) -> (usize, Vec<String>) {
         let mut costs = Vec::new();
         for round in 0..=TIMES {
@@ -120,7 +120,7 @@ impl Watched {
             let end = format!("end-{round}");
             self.redis.ask(&format!("ECHO {end}"));
             commands.extend(self.monitor.until(&end));
-            // What watches is no part of it.
+            // The watching connection is not counted.
             commands.retain(|command| command != "QUIT");
             costs.push((trips, commands));
         }

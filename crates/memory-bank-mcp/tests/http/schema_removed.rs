@@ -1,4 +1,4 @@
-//! The schema is taken out of the database under a server that is at work, and comes back.
+//! The schema is removed from the database of a running server and restored.
 
 use std::fs::File;
 use std::process::Stdio;
@@ -21,7 +21,7 @@ const GUIDE: &str = "BEGIN; DROP TABLE IF EXISTS mcp_events CASCADE; DROP TABLE 
     DROP TABLE IF EXISTS schema_migrations CASCADE; DROP TYPE IF EXISTS project_role CASCADE; \
     DROP SCHEMA IF EXISTS app CASCADE; COMMIT;\n";
 
-/// Runs a file until no statement under way stands against it: of two that wait for each other PostgreSQL ends one.
+/// Runs a file, again after a deadlock with a running statement.
 fn roll_back(run: impl Fn() -> Result<(), String>) {
     for _ in 0..20 {
         match run() {
@@ -56,7 +56,7 @@ fn emptied_and_filled_again(roll: impl Fn(&TestDatabase) -> Result<(), String>) 
         assert!(message["message"].as_str().unwrap().contains("memory-bank-mcp migrate"), "{message}");
         assert_eq!(server.send_bare("GET", "/health/ready", &[], "").status, 503);
         load.await_refusals();
-        // Who has a good key is never told that it is void because the database was emptied.
+        // A removed schema never makes a valid key look invalid.
         assert!(load.refused.lock().iter().all(|(status, _)| *status != 401));
     });
     let logged = || std::fs::read_to_string(&log).unwrap();

@@ -1,4 +1,4 @@
-//! `migrate --server-password-file`: the role that servers log in as, made with a password that nobody needs to know.
+//! `migrate --server-password-file`: the login role of servers, created with a generated password.
 
 use memory_bank_test_postgres::{MIGRATOR, TestDatabase};
 use serde_json::{Value, json};

@@ -1,4 +1,4 @@
-//! Sessions: opened, used, resumed, subscribed, ended, and nobody else's.
+//! Sessions: opening, use, resuming, subscriptions, end, and isolation.
 
 use std::io::Write;
 use std::time::{Duration, Instant};
@@ -160,7 +160,7 @@ fn a_stream_resumed_at_an_unstored_reply_gets_an_error_at_once() {
     let server = Server::start(&[("RATE_LIMIT_IP_PER_MINUTE", "0"), ("MAX_REPLY_BYTES", "1048576")]);
     let session = server.initialize();
     server.call(&session, "initialize_memory_bank", &json!({"path": "."}));
-    // Quotes are escaped twice, in the tool's JSON and in the message, so that this is too long to be kept.
+    // Quotes are escaped twice, in the tool's JSON and in the message, so this is too long to be stored.
     let long = "\"".repeat(400 * 1024);
     std::fs::write(server.folder.path().join("memory-bank/long.md"), long).unwrap();
     let whole = json!({"files": ["long.md"], "maxChars": 1_048_576});
@@ -173,7 +173,7 @@ fn a_stream_resumed_at_an_unstored_reply_gets_an_error_at_once() {
     let message = resumed.next().expect("what became of the reply");
     assert_eq!((&message["id"], &message["error"]["code"]), (&json!(31), &json!(-32000)), "{message}");
     assert_eq!(message["error"]["data"]["reason"], json!("replay_gone"));
-    // The stream goes on with what happens from now on.
+    // The stream continues with new events.
     server.call(&session, "write_memory_bank_file", &json!({"filename": "new.md", "content": "x"}));
     assert_eq!(resumed.next().unwrap()["method"], json!("notifications/resources/list_changed"));
 }
@@ -183,7 +183,7 @@ fn a_stream_resumed_at_an_expired_reply_gets_an_error_unless_it_was_complete() {
     let server = Server::start(ROOMY);
     let session = server.initialize();
     server.call(&session, "initialize_memory_bank", &json!({"path": "."}));
-    // Of the year 2023, as its name says; and a name that no server of ours gave.
+    // A backup named for the year 2023, and a name that this server never creates.
     let old = format!("{:012x}7abc8def0123456789ab", 1_700_000_000_000_u64);
     for stream in [old.as_str(), "0123456789ab4abc8def0123456789ab"] {
         let place = format!("{stream}-2");

@@ -6,7 +6,7 @@ use tempfile::TempDir;
 
 use crate::client::command;
 
-/// What a shell says that has loaded the completions from the file `completions`; none if it is not installed.
+/// The output of a shell that has loaded the file `completions`; `None` if the shell is not installed.
 fn said_by(shell: &str, options: &[&str], script: &str) -> Option<String> {
     let folder = TempDir::new().unwrap();
     let made = command(&folder, &[]).args(["completions", shell]).output().unwrap();

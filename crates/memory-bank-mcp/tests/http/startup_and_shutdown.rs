@@ -1,4 +1,4 @@
-//! Start and end of a server with a database: what it waits for, and what waits for it.
+//! Start-up and shutdown of a server with a database.
 
 use std::io::{self, BufRead, BufReader, Lines};
 use std::net::{TcpListener, TcpStream};
@@ -16,7 +16,7 @@ use crate::replica_set::{Team, await_waiting, key, replica};
 
 const WAITING: &str = "waiting for the database";
 
-/// A server that is starting, and what it says meanwhile.
+/// A server that is starting, and its log.
 struct Starting {
     process: Child,
     message: Lines<BufReader<ChildStderr>>,
@@ -42,7 +42,7 @@ impl Starting {
         assert!(self.message.any(|line| line.unwrap().contains(text)), "the server ended without `{text}`");
     }
 
-    /// Waits for the end: what it said last, and its exit code.
+    /// Waits for the end; returns the last log lines and the exit code.
     fn end(&mut self) -> (Vec<String>, Option<i32>) {
         let rest = self.message.by_ref().map(Result::unwrap).collect();
         (rest, self.process.wait().unwrap().code())
@@ -64,7 +64,7 @@ fn url_at(port: u16, database: &TestDatabase) -> String {
     database.url().replace(&format!(":{}/", database.port()), &format!(":{port}/"))
 }
 
-/// Passes what comes to one port on to another, for as long as the test runs.
+/// Forwards one port to another while the test runs.
 fn forward(from: u16, to: u16) {
     let listener = TcpListener::bind(("127.0.0.1", from)).unwrap();
     thread::spawn(move || {

@@ -1,4 +1,4 @@
-//! What a key can have stored for it: replies for replay, sessions, documents and snapshots. All of it has a bound.
+//! Bounds of the data that a key can store: replies for replay, sessions, documents and snapshots.
 
 use memory_bank_test_postgres::MIGRATOR;
 use serde_json::{Value, json};
@@ -99,7 +99,7 @@ fn names_that_the_server_echoes_are_bounded() {
     assert!(odd.body.len() < 600, "{}", odd.body);
 }
 
-/// Replies of about 64 KiB, more than may be kept.
+/// Replies of about 64 KiB, more than may be stored.
 fn fill(server: &Server, session: &str, times: u32) {
     server.call(session, "initialize_memory_bank", &json!({"path": "."}));
     let content = noise(64 * 1024, 7);
@@ -224,7 +224,7 @@ fn a_removed_member_cannot_open_a_session_and_gets_the_reason() {
     let server = team.replica_with(&[("MAX_SESSIONS_PER_PROJECT", "1")]);
     session_of(&open_as(&server, &bob));
     team.database.psql("DELETE FROM memberships m USING users u WHERE u.id = m.user_id AND u.name = 'bob'");
-    // The key is still known from a moment ago; the database says no.
+    // The key is still cached; the database refuses it.
     let refused = open_as(&server, &bob);
     assert_eq!(refused.status, 403, "{}", refused.body);
     assert!(!refused.body.contains("sessions"), "{}", refused.body);
@@ -266,7 +266,7 @@ fn a_rate_limited_key_can_still_end_its_session() {
     assert_eq!(statuses.last(), Some(&429), "{statuses:?}");
     let end = [("X-API-Key", slow.as_str()), ("Mcp-Session-Id", session.as_str())];
     assert_eq!(server.send_bare("DELETE", "/mcp", &end, "").status, 204);
-    // That there is no such session is not told for ever.
+    // A missing session is not cached forever.
     let again: Vec<u16> = (0..400).map(|_| server.send_bare("DELETE", "/mcp", &end, "").status).collect();
     assert_eq!((again[0], again.last()), (404, Some(&429)));
     let strangers: Vec<u16> = (0..12)
@@ -300,7 +300,7 @@ fn an_import_over_the_quota_is_refused_completely() {
     assert_eq!(team.database.psql("SELECT count(*) FROM documents"), "0");
     import(&folder_with(300_000)).unwrap();
     assert_eq!(team.database.psql("SELECT count(*) FROM documents"), "2");
-    // A second one would have to keep the first as a backup, for which there is no room.
+    // A second import would keep the first as a backup, which exceeds the quota.
     let from = folder_with(300_000);
     let again = ["import", "--from", from.path().to_str().unwrap(), "--project", "atlas", "--replace"];
     let refused = operate(&team.database, &again).unwrap_err();
@@ -338,7 +338,7 @@ fn documents_and_snapshots_of_a_project_have_a_configurable_quota() {
         server.call(&session, "graph_add_observation", &facts)
     };
     assert!((0..8).any(|seed| add(seed).contains("quota")), "the graph has no bound");
-    // What shrinks is let in, over the quota, too.
+    // A change that shrinks a document is allowed over the quota, too.
     let lower = ["projects", "set-quota", "--project", "atlas", "--bytes", "1000000"];
     operate(&team.database, &lower).unwrap();
     assert!(!write("a.md", 500_000).contains("quota"));

@@ -96,7 +96,7 @@ fn every_command_uses_the_session_pooler_and_logs_it_once_without_a_password() {
     let import = ["import", "--project", "atlas", "--from", &from.display().to_string()];
     let (_, written) = run(&variables, &import);
     assert_eq!(written.matches(MOVED).count(), 1, "{import:?}: {written}");
-    // Nothing but the certificate's authority stands in the way without that file.
+    // Without that file only the unknown authority prevents the connection.
     let without: Vec<(&str, &str)> =
         variables.into_iter().filter(|(name, _)| *name != "DB_SSL_ROOT_CERT").collect();
     for arguments in [&["migrate"] as &[&str], &["doctor"], &["serve", "--transport", "http"]] {

@@ -1,4 +1,4 @@
-//! Which tools a client is shown over HTTP, and that what is read-only stays so.
+//! Toolsets over HTTP, and read-only mode.
 
 use std::collections::BTreeSet;
 
@@ -154,7 +154,7 @@ fn a_replayed_list_has_the_requested_toolset() {
     let opening = &id.replace("-1", "-0");
     let expected = names(&serde_json::from_str(answer).unwrap());
     assert!(expected.len() < 12 && expected.contains("graph_search"), "{expected:?}");
-    // The stream is resumed at its beginning, with an address that says nothing of tools.
+    // The stream is resumed at its beginning, at an address without a toolset.
     let mut listener = server.listen(&session, Some(opening));
     let replayed = loop {
         let message = listener.next().expect("the reply comes again");

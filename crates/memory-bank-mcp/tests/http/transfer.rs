@@ -1,4 +1,4 @@
-//! Projects moved between folders, a real database and backup files, by the binary.
+//! Import, export, backup and restore by the binary, between folders, a real database and backup files.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -93,7 +93,7 @@ pub(crate) fn files(root: &Path) -> BTreeMap<String, Vec<u8>> {
 /// The backup of [`odd_project`].
 const BACKUP: &str = "memory-bank-backup-2026-11-20T10-00-00-000Z";
 
-/// Where an export puts what is called so in [`odd_project`]: backups go into the bank's own folder for them.
+/// The exported path of a file of [`odd_project`]: backups go into the bank's `backups` folder.
 fn below_bank(name: &str) -> String {
     match name.strip_prefix(BACKUP) {
         Some(inner) => format!("memory-bank/backups/{BACKUP}{inner}"),
@@ -106,7 +106,7 @@ pub(crate) fn exported(root: &Path) -> BTreeMap<String, Vec<u8>> {
     files(root).into_iter().map(|(name, bytes)| (below_bank(&name), bytes)).collect()
 }
 
-/// What a graph's log says: rows by id, and the lines that nobody understands.
+/// The contents of a graph log: rows by id, and unknown lines.
 fn fold(log: &Path) -> (BTreeMap<String, String>, Vec<String>) {
     let (mut rows, mut odd) = (BTreeMap::new(), Vec::new());
     for line in fs::read_to_string(log).unwrap().lines() {
@@ -174,7 +174,7 @@ fn over_stdio(project: &Path, calls: &[(&str, Value)]) -> Vec<String> {
     for (tool, arguments) in calls {
         let text = loop {
             let text = ask(tool, arguments);
-            // What a client does that is asked to try again.
+            // Repeats a request like a client that is asked to retry.
             if !text.contains("is being built; try again") {
                 break text;
             }
@@ -374,7 +374,7 @@ fn a_backup_file_restores_a_project_and_a_damaged_or_newer_one_changes_nothing()
     for (what, bytes) in [
         ("cut", whole[..whole.len() / 2].to_vec()),
         ("changed", {
-            // In a file's content: a bit of a header may be one that nobody reads.
+            // The changed bit is in the content of a file, since some header bits are never read.
             let mut bytes = whole.clone();
             let name = b"memory-bank/large.md";
             let begin = bytes.windows(name.len()).position(|some| some == name).unwrap() + name.len();
@@ -433,7 +433,7 @@ fn a_transfer_requires_a_member_with_the_right_role() {
     );
 }
 
-/// What the reference server for memories keeps.
+/// The file of the reference memory server.
 const MEMORY: &str = concat!(
     r#"{"type":"entity","name":"Auth","entityType":"service","observations":["uses JWT","in Rust"]}"#,
     "\n",
@@ -451,7 +451,7 @@ fn a_file_of_the_reference_memory_server_is_imported_into_a_project() {
     let tried = import(&database, &file, &["--dry-run"]).unwrap();
     assert_eq!((&tried["moved"]["entities"], &tried["moved"]["observations"]), (&json!(2), &json!(3)));
     import(&database, &file, &[]).unwrap();
-    // What is added again is there once.
+    // An item added twice exists once.
     import(&database, &file, &["--merge"]).unwrap();
     let counts =
         "SELECT (SELECT count(*) FROM graph_entities) || ' ' || (SELECT count(*) FROM graph_relations)";
@@ -507,7 +507,7 @@ fn a_file_of_the_reference_memory_server_is_offered_and_imported_into_a_folder()
     // A folder goes into a database alone.
     let (done, text) = run(&["import", "--from", "."]);
     assert!(!done && text.contains("--project"), "{text}");
-    // As the log itself, it is named for what it is.
+    // Like the log, it is named by its kind.
     fs::write(place.path().join("memory-bank/graph/graph.jsonl"), MEMORY).unwrap();
     let text = &search()[1];
     assert!(text.contains("reference memory server") && text.contains("import --from"), "{text}");

@@ -1,4 +1,4 @@
-//! What becomes of a move that is watched, killed or heard of: the bar on a terminal, what is left behind, what is told.
+//! Transfers end to end: progress bar, kills, notifications and audit entries.
 
 use std::fs;
 use std::path::Path;
@@ -21,7 +21,7 @@ fn text_of(path: &Path) -> &str {
     path.to_str().unwrap()
 }
 
-/// A command of the operator, which may be watched, killed, or told of Redis.
+/// An operator's command that a test can watch, kill, or give a Redis.
 fn operator(database: &TestDatabase, redis: &str, arguments: &[&str]) -> (TempDir, Command) {
     let folder = TempDir::new().unwrap();
     let url = database.url_of(MIGRATOR);
@@ -148,7 +148,7 @@ fn a_killed_export_leaves_nothing_and_can_be_repeated() {
     };
     assert!(!to.join("memory-bank").exists());
     assert_eq!(names().len(), 1, "nothing stands there but what the export was staged in: {:?}", names());
-    // The same command, without `--replace`, does it, and what the first one left is gone.
+    // The same command, without `--replace`, succeeds and removes the leftovers of the first.
     operate(&database, &arguments).unwrap();
     assert!(to.join("memory-bank/progress.md").exists());
     assert!(names().iter().all(|name| !name.starts_with(".memory-bank-export-")), "{:?}", names());
@@ -174,7 +174,7 @@ fn a_progress_bar_is_shown_on_terminals_only() {
         assert!(shown.contains(what) && shown.contains("/301"), "{shown}");
         assert!(shown.contains("3001 observations"), "{shown}");
     }
-    // Elsewhere nothing is said but the report.
+    // Elsewhere only the report is printed.
     let arguments: Vec<&str> = vec!["import", "--project", "atlas", "--from", from, "--replace"];
     let output = done(operator(&database, "", &arguments).1);
     assert_eq!(String::from_utf8(output.stderr).unwrap(), "");

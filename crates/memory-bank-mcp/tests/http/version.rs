@@ -17,7 +17,7 @@ fn repository(path: &str) -> String {
     fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
-/// What the first group of a pattern holds in a text.
+/// The first group of a pattern in a text.
 fn named(text: &str, pattern: &str) -> String {
     let found = Regex::new(pattern).unwrap().captures(text);
     found.unwrap_or_else(|| panic!("nothing matches {pattern}"))[1].to_owned()
@@ -59,7 +59,7 @@ fn crates_server_changelog_image_and_openapi_have_the_same_version() {
     }
 }
 
-/// The tag is the guide's: it tells the image of this server from others of the same name.
+/// The tag is the guide's; it distinguishes the image of this server from others of the same name.
 #[test]
 fn the_image_tag_is_the_one_in_the_guide() {
     const TAG: &str = "1.8.0-http-pg-redis";

@@ -1,4 +1,4 @@
-//! Some writers that do not stop, each of which remembers what it was told: acknowledged, refused, or nothing.
+//! Writers that run during a fault and record whether each write was acknowledged, refused or unanswered.
 
 use parking_lot::Mutex;
 use std::collections::BTreeMap;
@@ -17,11 +17,11 @@ const WRITERS: usize = 4;
 /// The most that one of them writes.
 const MOST: usize = 400;
 
-/// What became of the writes.
+/// The outcomes of the writes.
 #[derive(Default)]
 pub(crate) struct Load {
     acknowledged: Mutex<Vec<String>>,
-    /// Status and body of what was refused.
+    /// Status and body of refused writes.
     pub(crate) refused: Mutex<Vec<(u16, Value)>>,
     /// Requests whose connection broke.
     pub(crate) broken: AtomicUsize,
@@ -114,7 +114,7 @@ impl Load {
     }
 }
 
-/// Writes once; an error means that the connection broke, so that nobody knows.
+/// Writes once; an error means a broken connection and an unknown outcome.
 fn attempt(address: &str, key: &str, session: &str, what: &str) -> io::Result<(u16, Value)> {
     let mut stream = TcpStream::connect(address)?;
     stream.set_read_timeout(Some(PATIENCE + PATIENCE))?;

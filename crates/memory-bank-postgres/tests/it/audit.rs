@@ -1,4 +1,4 @@
-//! The audit log: what it tells, that nobody changes it, and how it ages.
+//! The audit log: its entries, its immutability and its retention.
 
 use jiff::{SignedDuration, Timestamp};
 use memory_bank_core::caller::{Caller, Role};
@@ -176,7 +176,7 @@ async fn owners_read_the_audit_log_and_only_the_table_owner_can_change_it() {
             assert_eq!(bench.test.psql(&may), "f", "{role} may {right}");
         }
     }
-    // The functions' own role, which nobody logs in as: no change at all, and no deletion of what is young.
+    // Even the functions' role, which has no login, cannot change rows or delete recent ones.
     let may = "SELECT has_table_privilege('app_definer', 'app.audit_log', 'UPDATE') \
         OR has_any_column_privilege('app_definer', 'app.audit_log', 'UPDATE')";
     assert_eq!(bench.test.psql(may), "f");

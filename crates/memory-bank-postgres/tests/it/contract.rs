@@ -1,4 +1,4 @@
-//! The contract of the stores, kept on PostgreSQL, as a login role that is neither superuser nor BYPASSRLS.
+//! The contract of the stores on PostgreSQL, with a login role that is neither superuser nor BYPASSRLS.
 
 use std::sync::Arc;
 

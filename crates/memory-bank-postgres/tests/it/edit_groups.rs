@@ -232,7 +232,7 @@ async fn edits_of_different_keys_never_share_a_context() {
     let alice = bench.tenant("alice", "demo").await;
     let bob = bench.member("bob", "demo", Role::Editor).await;
     let bank = bench.bank();
-    // Every line says whose it is; the trigger holds each new one against the context that writes it.
+    // Every line names its key; the trigger compares each new line with the context that writes it.
     bench.test.psql(
         "CREATE FUNCTION hold_against_context() RETURNS trigger LANGUAGE plpgsql AS $$
          DECLARE
@@ -293,7 +293,7 @@ async fn edits_of_a_lost_transaction_fail_and_are_not_retried() {
     let bench = Bench::new().await;
     let caller = bench.tenant("alice", "demo").await;
     let bank = bench.bank();
-    // The connection ends under the write, as when the database's machine stops: nobody knows what was committed.
+    // The connection ends during the write, as when the database host stops: the outcome of the commit is unknown.
     bench.test.psql(
         "CREATE FUNCTION stop() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS $$
          BEGIN

@@ -244,7 +244,7 @@ async fn a_search_never_reaches_another_project_in_any_context() {
         let writer = bench.with_scopes(&alice, vec![Right::Write]).await;
         assert_eq!(search(&bench, &writer, "secret").await.unwrap(), "");
     }
-    // Not even the numbers of the planner depend on what others write.
+    // Even the planner's estimates do not depend on other projects' rows.
     bench.test.psql("ANALYZE documents");
     assert_eq!(
         bench.test.psql(
@@ -273,7 +273,7 @@ async fn the_plan_filters_by_project_first() {
     .await
     .unwrap();
     assert!(plan.contains("documents_project_id_path_key") && !plan.contains("documents_fts_idx"), "{plan}");
-    // What may look past the policies has the GIN index.
+    // A role that bypasses the policies uses the GIN index.
     let plan = bench
         .test
         .psql("SET enable_seqscan = off; EXPLAIN SELECT path FROM documents WHERE fts @@ 'rare'::tsquery");

@@ -162,7 +162,7 @@ async fn a_key_revoked_while_waiting_for_a_build_gets_nothing() {
     until("the build", || bench.database.index_use().building == 1).await;
     let waiting = spawn(&bob);
     bench.owner.revoke_key(bob.key.unwrap(), SystemClock.now()).await.unwrap();
-    // Who is turned away is so at once, and not told that anything is being built.
+    // A refused caller is refused at once and does not learn of the build.
     let refused = search(&bank, &bob, "albatross").await;
     assert!(matches!(refused, Err(StoreError::KeyVoid)), "{refused:?}");
     // Her key, in a project that is not hers.
@@ -219,7 +219,7 @@ async fn a_project_that_is_too_large_is_refused_with_its_size_and_not_read() {
     assert_eq!(found(&bank, &bob, "pelican").await, 1);
     let used = database.index_use();
     assert_eq!((used.built, used.refused_too_large, used.building), (1, 2, 0));
-    // A name that is nearly right is still said to be missing.
+    // A name that is almost right is still reported as missing.
     let fact = ObservationDraft { text: "flies".into(), source: None, timestamp: None };
     let missing = bank.add_observation(&alice, &EntityRef("Albatros".into()), fact).await;
     assert!(matches!(missing, Err(GraphError::EntityNotFound { .. })), "{missing:?}");

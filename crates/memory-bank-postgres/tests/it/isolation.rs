@@ -1,4 +1,4 @@
-//! Attempts to break in: what row-level security holds when everything above it was wrong.
+//! Row-level security and the isolation check hold even if every layer above them fails.
 
 use memory_bank_core::caller::{Caller, ProjectId, Role};
 use memory_bank_core::error::{EditError, GraphError, StoreError};

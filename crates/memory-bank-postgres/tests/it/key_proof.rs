@@ -28,7 +28,7 @@ async fn as_login(bench: &Bench, sql: &str) -> Result<String, String> {
     Ok(rows.last().unwrap_or_default())
 }
 
-/// What a session says of itself to be this caller, with this proof.
+/// The settings of a session that claims to be this caller, with this proof.
 fn context(caller: &Caller, key: bool, proof: &str) -> String {
     let key = caller.key.filter(|_| key).map(|key| key.0.to_string()).unwrap_or_default();
     format!(
@@ -188,7 +188,7 @@ async fn the_login_role_cannot_administer_or_act_without_a_key() {
          (SELECT count(*) FROM app.audit_log WHERE user_id = '{a}' AND address IS NOT NULL)"
     );
     assert_eq!(bench.test.psql(&touched), "0|0|0|0");
-    // Nothing that lives goes, however far the clock is said to be.
+    // No current partition is dropped, whatever the given time is.
     as_login(&bench, "SELECT app.purge('2999-01-01', '2999-01-01', 1000)").await.unwrap();
     assert_eq!(
         bench.test.psql("SELECT (SELECT count(*) FROM sessions), (SELECT count(*) FROM mcp_events)"),
@@ -520,7 +520,7 @@ async fn a_key_with_the_same_id_as_a_foreign_key_does_not_affect_it() {
         bob.project.0
     );
     assert_eq!(bench.test.psql(&noted), "1", "the use of Bob's key is hidden by one of Alice's");
-    // An operator who names the id revokes all that have it, and replaces none, since it is not said which.
+    // An operator who names the id revokes every key with it, and cannot rotate, since the id is ambiguous.
     let rotate = format!(
         "SELECT app.rotate_key('{}', gen_random_uuid(), sha256('newer'), 'mbmcp_live_z', NULL, now())",
         bob.key.unwrap().0

@@ -196,7 +196,7 @@ async fn revoked_and_expired_keys_are_listed_on_request() {
     let expired = NewKey { expires_at: Some(key.created_at + 1.hour()), ..key };
     bench.owner.create_key("demo", "alice", &expired).await.unwrap();
     let count = async |all| bench.owner.keys("demo", all).await.unwrap().len();
-    // The system's clock stands later than the hour in which this key was good.
+    // The system's clock is later than the hour in which this key was valid.
     let past = bench.test.psql(
         "UPDATE api_keys SET expires_at = now() - interval '1 hour' WHERE expires_at IS NOT NULL RETURNING 1",
     );

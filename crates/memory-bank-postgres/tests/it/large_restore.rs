@@ -28,7 +28,7 @@ fn fill(bench: &Bench, caller: &Caller) {
     ));
 }
 
-/// Searches again while the index is being built, as clients are told to.
+/// Searches again while the index is being built, as the error advises.
 async fn again<T, E: std::fmt::Debug>(
     mut search: impl AsyncFnMut() -> Result<T, E>,
     is_building: impl Fn(&E) -> bool,

@@ -67,7 +67,7 @@ async fn migrating_with_the_server_role_names_the_required_role() {
     assert!(refused.to_string().contains("memory-bank-mcp migrate"));
 }
 
-/// All that is in a database, whoever made it, one fact a line; roles are the cluster's, and not in it.
+/// Everything in a database, one fact per line; roles belong to the cluster and are not included.
 pub(crate) const CONTENTS: &str = "
     WITH spaces AS (SELECT oid, nspname FROM pg_namespace WHERE nspname !~ '^pg_(toast|temp)'),
     facts (fact) AS (
@@ -175,7 +175,7 @@ async fn the_rollback_script_changes_nothing_unless_the_session_names_the_databa
     assert_eq!(database.schema(), before);
 }
 
-/// What a version before 2.0 left: its nine rows, or its first three without the tables of today.
+/// The migrations table of a version before 2.0: nine rows, or the first three without today's tables.
 const BEFORE_TWO: [&str; 2] = [
     "INSERT INTO schema_migrations SELECT unnest(ARRAY['004_state_and_backups', '005_graph_changes', '006_audit', \
      '007_files', '008_document_reads', '009_audit_of_restores'])",
@@ -271,7 +271,7 @@ async fn the_rollback_script_names_the_databases_that_still_use_the_roles() {
     let script =
         std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../../migrations/rollback.sql"));
     let script = script.unwrap();
-    // A warning is an error here, so that what it says comes back.
+    // A warning is an error here, so that its text is returned.
     let loud = script.replace("RAISE NOTICE 'roles that stay", "RAISE EXCEPTION 'roles that stay");
     assert_ne!(loud, script);
     let file = std::env::temp_dir().join(format!("{}.sql", one.name()));
@@ -285,7 +285,7 @@ async fn the_rollback_script_names_the_databases_that_still_use_the_roles() {
     one.roll_back_with_psql(MIGRATOR, &confirm).unwrap();
 }
 
-/// What depends on a role and belongs to no database, as PostgreSQL sees it while another database is dropped.
+/// A role dependency without a database, as PostgreSQL reports it while another database is dropped.
 const NAMELESS: &str = "FROM pg_shdepend WHERE classid = 'pg_database'::regclass AND objid = 4294967000";
 
 #[tokio::test]

@@ -10,7 +10,7 @@ use memory_bank_test_postgres::{MIGRATOR, SERVER};
 use crate::isolation::two_tenants;
 use crate::support::Bench;
 
-/// What is known by a key of its own and not by its project: accounts, and the list of projects itself.
+/// Tables whose key does not contain the project: accounts, and the list of projects.
 const GLOBAL: [&str; 2] = ["public.users", "public.projects"];
 /// The one unique constraint of a tenant's table that holds no project: a key is found by its hash.
 const NOT_OF_A_PROJECT: [&str; 1] = ["api_keys_key_hash_key"];
@@ -44,7 +44,7 @@ async fn every_key_of_a_tenant_table_contains_the_project() {
          WHERE (i.indisunique OR i.indisexclusion) AND {project} <> ALL (i.indkey[0:i.indnkeyatts - 1])"
     );
     assert_eq!(bench.test.psql(&unique), NOT_OF_A_PROJECT.join("\n"), "unique over all projects");
-    // To another tenant's table the project goes with what it refers to, at the same place of both sides.
+    // A foreign key to a tenant table contains the project at the same position on both sides.
     let foreign = format!(
         "SELECT c.conrelid::regclass || ' ' || c.conname FROM unnest(ARRAY[{tenant}]::oid[]) AS t \
          JOIN pg_constraint c ON c.conrelid = t AND c.contype = 'f' WHERE c.confrelid NOT IN ({global}) AND NOT EXISTS ( \
@@ -133,7 +133,7 @@ async fn events_are_stored_in_the_partition_of_their_time_or_in_the_default_one(
         SELECT id, id, 9, user_id, project_id, '{}' FROM sessions";
     bench.test.psql(event);
     assert_eq!(bench.test.psql(default), "2");
-    // What is in the default one stays there; the hours after it get partitions, and nothing is lost or there twice.
+    // Rows in the default partition stay there; later hours get partitions, and no row is lost or duplicated.
     clean(&bench).await;
     assert_eq!(bench.test.psql(default), "2");
     assert!(partitions(&bench).len() >= 3);

@@ -1,11 +1,11 @@
-//! How many bytes a project holds, counted by triggers, and what is refused past its quota.
+//! The bytes of a project, counted by triggers, and writes refused over its quota.
 
 use memory_bank_core::error::EditError;
 use memory_bank_core::store::{BackupError, BackupStore, DocumentStore, Drafts, EntityDraft, GraphStore};
 
 use crate::support::{Bench, path, read, write};
 
-/// What the counters say, and what there is.
+/// The counters and the real sizes.
 const COUNTED: &str = "SELECT \
     (SELECT coalesce(sum(bytes), 0) FROM app.stored_bytes WHERE kind = 'documents') = \
       (SELECT coalesce(sum(octet_length(content)), 0) FROM documents), \
@@ -62,7 +62,7 @@ async fn over_the_quota_writes_are_refused_and_deletes_allowed() {
         "{refused:?}"
     );
     assert_eq!(read(&bank, &alice, "b.md").await, None);
-    // What was read of the document and what the backup holds are more than the quota together.
+    // The document and the backup together exceed the quota.
     let refused = bank.restore_backup(&alice, &backup.id, false).await;
     assert!(matches!(&refused, Err(BackupError::Refused(text)) if text.contains("quota")), "{refused:?}");
     assert_eq!(read(&bank, &alice, "a.md").await.map(|text| text.len()), Some(1000));

@@ -42,7 +42,7 @@ async fn both_stores_rank_every_question_alike() {
         };
         bank.add_observation(&caller, &EntityRef(observation.entity_id.clone()), draft).await.unwrap();
     }
-    // What a folder's index holds of the same bank, with the times at which it was written here.
+    // A folder's index of the same bank, with the times of the writes here.
     let (mut index, graph) = (Index::default(), bank_graph(&bank, &caller).await);
     for (name, text) in suite::DOCUMENTS {
         let at = bench.test.psql(&format!(

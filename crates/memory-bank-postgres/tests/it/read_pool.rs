@@ -1,4 +1,4 @@
-//! Reads of many tenants on few shared connections: nobody meets another's rows, role or trouble.
+//! Reads of many tenants on few shared connections: rows, roles and errors stay separate.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -15,7 +15,7 @@ use tokio_postgres::NoTls;
 
 use crate::support::{Bench, path, read, write};
 
-/// What a wait that should end soon may take on a slow machine.
+/// The bound of a wait that should end soon, on a slow machine.
 const SOON: Duration = Duration::from_secs(60);
 
 /// A bank on a pool of so many connections, and owners who each have a project with one document that holds its name.
@@ -109,7 +109,7 @@ async fn each_tenant_reads_only_its_own_rows_during_connection_losses_and_cancel
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn reads_on_a_terminated_shared_connection_are_retried_on_another() {
     let (bench, bank, callers) = bench_with(4, 10).await;
-    // While somebody holds the table, the reads are all under way.
+    // While the table is locked, all reads are in flight.
     let (holder, connection) = tokio_postgres::connect(&bench.test.url_of("postgres"), NoTls).await.unwrap();
     tokio::spawn(connection);
     holder.batch_execute("BEGIN; LOCK TABLE public.documents IN ACCESS EXCLUSIVE MODE").await.unwrap();
@@ -145,7 +145,7 @@ async fn with_one_connection_neither_reads_nor_edits_starve() {
     }
     let over = Arc::new(AtomicBool::new(false));
     let reads = Arc::new(AtomicUsize::new(0));
-    // Several of each tenant, so that there is no moment without a read under way.
+    // Several readers per tenant, so that a read is always in flight.
     let tasks = callers.iter().cycle().take(12).map(|caller| {
         let (bank, caller, names) = (bank.clone(), caller.clone(), names.clone());
         let (over, reads) = (Arc::clone(&over), Arc::clone(&reads));

@@ -18,7 +18,7 @@ use memory_bank_test_postgres::proxy::CountingProxy;
 
 use crate::support::{Bench, new_key, path, write};
 
-/// The most rounds in which the least round trips are looked for.
+/// The maximum number of rounds to find the minimum.
 const ROUNDS: usize = 16;
 
 /// The least round trips that each use case took, and the right number. A busy machine draws an answer out, and what was
@@ -28,7 +28,7 @@ struct Trips(BTreeMap<&'static str, (usize, usize)>);
 
 impl Trips {
     fn note(&mut self, round: usize, what: &'static str, took: usize, right: usize) {
-        // Statements are prepared once a connection; what counts is every time after that.
+        // Statements are prepared once per connection; later uses are measured.
         if round >= 2 {
             let (least, _) = self.0.entry(what).or_insert((took, right));
             *least = took.min(*least);
@@ -182,7 +182,7 @@ async fn a_repeated_fact_takes_no_more_round_trips_and_uses_an_index() {
         }
     }
     counted.check();
-    // Under row-level security an index serves only what leaks nothing: the plan is looked at as the role that asks.
+    // Under row-level security an index serves only leakproof conditions, so the plan is checked as the querying role.
     let project = caller.project.0;
     bench.test.psql(&format!(
         "INSERT INTO public.graph_observations (project_id, id, entity_id, content, \"timestamp\", at) \

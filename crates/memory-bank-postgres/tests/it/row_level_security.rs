@@ -15,7 +15,7 @@ use memory_bank_postgres::TENANT_TABLES;
 use crate::isolation::two_tenants;
 use crate::support::{Bench, new_key, path, read, write};
 
-/// What a statement came to: how many rows it touched, or the code of its error.
+/// The result of a statement: the number of rows, or the error code.
 type Outcome = Result<u64, String>;
 
 const DENIED: &str = "42501";
@@ -72,7 +72,7 @@ fn context(user: &Caller, project: &Caller, key: &Caller) -> String {
     )
 }
 
-/// The contexts in which somebody may try to reach what is Bob's.
+/// The contexts in which an attacker may try to reach Bob's rows.
 fn contexts(alice: &Caller, bob: &Caller) -> Vec<(&'static str, String)> {
     let keyless = |user: &Caller, project: &Caller| {
         format!(
@@ -140,7 +140,7 @@ async fn no_context_inserts_or_moves_rows_into_another_project() {
                 "SELECT to_jsonb(t) || '{{\"{column}\": \"{target}\"}}' FROM {table} t WHERE {} LIMIT 1",
                 of_project(table, &alice)
             ));
-            // But for what PostgreSQL computes from the others, and what no tenant may write at all.
+            // Except generated columns and columns that no tenant may write.
             let columns = bench.test.psql(&format!(
                 "SELECT string_agg(quote_ident(attname), ', ' ORDER BY attnum) FROM pg_attribute \
                  WHERE attrelid = '{table}'::regclass AND attnum > 0 AND NOT attisdropped AND attgenerated = '' AND attname <> 'fts'"
@@ -209,7 +209,7 @@ async fn app_user_may_call_only_security_definer_functions_that_check_rights() {
         "app.fill_fts(1, 1, interval '1 s')".to_owned(),
         "app.count_stale_fts()".to_owned(),
         "app.note_graph_change()".to_owned(),
-        // It takes whom it is told to be; only the server may tell.
+        // The function trusts the given identity; only the server may call it.
         format!("app.read_documents('{}', '{}', '', '', '{{}}')", bob.user.0, bob.project.0),
         format!(
             "app.open_documents('{}', '{}', '', '', '{{}}', '{{}}', '{{}}', '{{}}', '{{}}')",
@@ -228,7 +228,7 @@ async fn app_user_may_call_only_security_definer_functions_that_check_rights() {
     let before = count();
     for (whose, context) in contexts(&alice, &bob) {
         if !whose.starts_with("her own") {
-            // Not rolled back, since what counts is what is left.
+            // Not rolled back, since the test checks the remaining rows.
             let forged =
                 format!("BEGIN; {context} SET LOCAL ROLE app_user; SELECT app.prune_backups(0); COMMIT");
             let _refused = intruder.client.batch_execute(&forged).await;

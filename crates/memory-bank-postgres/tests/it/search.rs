@@ -1,4 +1,4 @@
-//! Search follows what is committed, whoever commits it, by the folder's ranking.
+//! Search follows every commit, also of other replicas, with the folder's ranking.
 
 use memory_bank_core::caller::Caller;
 use memory_bank_core::graph::Entity;

@@ -1,4 +1,4 @@
-//! Sessions and events.
+//! Sessions and events on PostgreSQL.
 
 use std::collections::BTreeSet;
 
@@ -207,7 +207,7 @@ async fn an_event_is_hidden_from_a_key_without_its_required_right() {
         (vec![Right::Read, Right::Write], vec![1, 2, 3]),
     ] {
         let key = bench.with_scopes(&alice, scopes.clone()).await;
-        // The database asks the key, whatever a server believes that it may.
+        // The database checks the key, whatever a server has cached.
         for believed in [scopes.clone(), vec![]] {
             let caller = Caller { scopes: believed, ..key.clone() };
             let found = bench.database.after(&caller, hers.id, start, 10).await.unwrap();

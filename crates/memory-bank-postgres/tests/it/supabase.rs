@@ -41,7 +41,7 @@ async fn psql_sql_editor_and_server_create_the_same_schema_on_supabase() {
     assert_eq!(server.database.migrate().await.unwrap(), Vec::<&str>::new());
 }
 
-/// Whatever the API's roles may do with what is ours, one right a line.
+/// The rights of the API roles on our objects, one per line.
 const RIGHTS: &str = "
     WITH roles (r) AS (VALUES ('anon'), ('authenticated'), ('service_role')),
     ours AS (SELECT oid FROM pg_namespace WHERE nspname IN ('public', 'app'))

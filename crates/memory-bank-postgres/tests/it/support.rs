@@ -1,4 +1,4 @@
-//! What the tests of this crate share: a migrated database, reached as the role that serves, and tenants in it.
+//! Helpers of this crate's tests: a migrated database, reached as the server role, and tenants in it.
 
 use std::sync::Arc;
 
@@ -45,7 +45,7 @@ impl Bench {
         Self { database, owner, test, deps }
     }
 
-    /// What a database needs from outside.
+    /// The external state that a database needs.
     pub(crate) fn surroundings(&self) -> Deps {
         self.deps.clone()
     }

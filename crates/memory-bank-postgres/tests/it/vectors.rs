@@ -1,4 +1,4 @@
-//! Vectors are made once, stored beside the project, loaded by other replicas, and seen by nobody else.
+//! Vectors are computed once, stored per project, loaded by other replicas, and visible to its readers only.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -105,7 +105,7 @@ async fn vectors_are_computed_once_and_loaded_by_the_next_replica() {
     search(&second, &caller).await;
     idle(&second).await;
     assert_eq!((model.made(), second.vector_use().unwrap().made), (10, 0), "they are loaded");
-    // A write in a project that is in memory has what is new made, without a search.
+    // A write in a project in memory requests vectors for the new text, without a search.
     let there = PostgresBank::new(second.clone(), "demo".into());
     write(&there, &caller, "b.md", "- a quay\n").await.unwrap();
     idle(&second).await;

@@ -7,7 +7,7 @@
 use super::tenant::{Access, Persona, Place, Tenant};
 use crate::harness::wire::{Answer, Request};
 
-/// What decides which canaries an answer may hold.
+/// The facts that decide which canaries a reply may contain.
 pub(crate) struct Rules<'a> {
     pub(crate) own: &'a Tenant,
     pub(crate) others: &'a Tenant,
@@ -19,7 +19,7 @@ pub(crate) struct Rules<'a> {
 /// Checks an answer.
 ///
 /// # Errors
-/// What the answer must not hold.
+/// Text that the reply must not contain.
 pub(crate) fn judge(request: &Request, answer: &Answer, rules: &Rules<'_>) -> Result<(), String> {
     let seen = everything(answer);
     for form in encodings(&rules.others.mark) {
@@ -92,7 +92,7 @@ fn check_void(request: &Request, answer: &Answer, seen: &[u8], rules: &Rules<'_>
     Ok(())
 }
 
-/// The canaries of a project in a text, with their offsets; of a truncated one, what is left.
+/// The canaries of a project in a text, with their offsets; a truncated one counts, too.
 pub(crate) fn canaries(seen: &[u8], mark: &str) -> Vec<(usize, String)> {
     memchr::memmem::find_iter(seen, mark.as_bytes())
         .map(|at| {

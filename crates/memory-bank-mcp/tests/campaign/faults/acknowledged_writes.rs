@@ -35,7 +35,7 @@ pub(crate) enum Outcome {
     Unknown,
 }
 
-/// What is known of a write.
+/// The known state of a write.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Status {
     Acknowledged,

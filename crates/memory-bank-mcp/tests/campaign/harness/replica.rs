@@ -56,7 +56,7 @@ impl Replica {
         panic!("the server did not start again on port {}: {}", self.port, log(&self.folder));
     }
 
-    /// What it has logged, in all its lives.
+    /// The log of all runs of this server.
     pub(crate) fn log(&self) -> String {
         log(&self.folder)
     }
