@@ -9,15 +9,15 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 
-/// What one connection sends: its requests in turn, and a text that every answer must hold.
+/// The requests of one connection, in turn, and a text that every reply must contain.
 pub struct Script {
     /// Whole requests, head and body.
     pub requests: Vec<Vec<u8>>,
-    /// What tells a good answer.
+    /// A text that identifies a good reply.
     pub expects: &'static str,
 }
 
-/// What came of it.
+/// The result.
 pub struct Outcome {
     /// Answers a second.
     pub rate: f64,
@@ -70,7 +70,7 @@ async fn drive(
     }
 }
 
-/// A connection that is kept open.
+/// A persistent connection.
 pub struct Connection {
     stream: TcpStream,
     read: Vec<u8>,

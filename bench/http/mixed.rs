@@ -7,10 +7,10 @@ use serde_json::json;
 
 use crate::{Bench, DOCUMENT, calling, document, load, mebibytes, reading, tools};
 
-/// How often the memory is looked at.
+/// The interval at which memory is sampled.
 const EVERY: Duration = Duration::from_secs(5);
 
-/// Runs the load and prints what the server has at the end of each minute, and at most.
+/// Runs the load and prints the server's memory each minute, and its maximum.
 pub async fn measure(bench: &Bench, length: Duration) -> anyhow::Result<()> {
     let messages = [
         reading(&json!({"filename": DOCUMENT})),

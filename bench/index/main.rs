@@ -214,7 +214,7 @@ async fn repeat(
     Ok(times)
 }
 
-/// Searches until there is an answer other than that it is too early; says after how long, and what it was if it was no.
+/// Searches until the index is built; returns the time, and the error if it failed.
 async fn search(address: SocketAddr, key: &str) -> anyhow::Result<String> {
     let request = call(address, key, "search_memory_bank", &json!({"query": "consist network"}));
     let began = Instant::now();

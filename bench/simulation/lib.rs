@@ -18,7 +18,7 @@ use crate::words::Words;
 /// How much happens in a simulated time.
 #[derive(Debug, Clone, Copy)]
 pub struct Life {
-    /// What it is called.
+    /// Its name.
     pub name: &'static str,
     /// How many days it lasts.
     pub days: usize,
@@ -113,7 +113,7 @@ impl Simulation {
         Ok(())
     }
 
-    /// What is written down once, at the beginning.
+    /// Initial data, written once.
     async fn found(&mut self) -> anyhow::Result<()> {
         let overview = self.words.paragraph(60);
         let patterns: Vec<String> = (0..8)

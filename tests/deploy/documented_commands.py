@@ -26,7 +26,7 @@ class Shell:
     """One bash that keeps its folder and variables from block to block."""
 
     def __init__(self, folder, environment, explain):
-        """`explain` gives what else to show when a block fails."""
+        """`explain` returns further output for a failed block."""
         self.explain = explain
         self.start = lambda: subprocess.Popen(["bash", "--noprofile", "--norc"], cwd=folder, env=environment, text=True,
                                               stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
@@ -37,7 +37,7 @@ class Shell:
         if self.process.poll() is not None:
             self.process = self.start()
         mark = f"=={uuid.uuid4().hex}=="
-        # Commands must not eat what is typed after them.
+        # Commands must not read the commands typed after them.
         body = f"set -e -o pipefail\n{{ {block.rstrip()}\n}} </dev/null"
         script = f"trap 'code=$?; echo; echo {mark} $code' EXIT\n{body}\ntrap - EXIT\nset +e\necho; echo {mark} 0\n"
         timer = threading.Timer(seconds, self.process.kill)

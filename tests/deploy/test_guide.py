@@ -48,7 +48,7 @@ def shell(engine, stand_ins, checkout):
         return done.stdout + done.stderr
 
     (checkout / ".env").unlink(missing_ok=True)
-    # What cannot be built here is there already.
+    # Images that cannot be built here exist already.
     shell = Shell(checkout, engine.environment | {"DOCKER_PULL_POLICY": "never"}, logs)
     shell.key = None
     yield shell
@@ -62,7 +62,7 @@ def healthy(engine, names=NAMED):
 
 
 def answer(port, path="/", headers=None, seconds=5):
-    """The status of a request to this machine; none while nobody listens."""
+    """The status of a request to this machine; `None` while nothing listens."""
     options = [part for header in headers or [] for part in ("--header", header)]
     done = subprocess.run(["curl", "--silent", "--max-time", str(seconds), "--output", "/dev/null", "--location", *options,
                            "--write-out", "%{http_code}", f"http://127.0.0.1:{port}{path}"], capture_output=True, text=True)
@@ -86,7 +86,7 @@ def of_ours(engine):
     return engine("volume", "ls", "--quiet", "--filter", "name=mbmcp") + engine("ps", "--all", "--quiet")
 
 
-# What can be checked without a stack.
+# Checks without a running stack.
 
 
 def test_each_line_of_the_guide_has_a_test():
@@ -127,7 +127,7 @@ def published(stack, service):
 
 
 def test_each_default_of_the_table_is_true(engine, binary, checkout, tmp_path):
-    """Of the server by its own account, of the stack by what Compose makes of it without any setting."""
+    """Defaults of the server as it reports them, and of the stack as Compose expands them without settings."""
     table = variables()
     assert len(table) == 22
     configured = subprocess.run([binary, "config", "--json"], env={"DATABASE_URL": "postgresql://a:b@c/d"}, cwd=tmp_path,
@@ -186,7 +186,7 @@ def test_a_password_in_env_is_used_unchanged(engine, checkout, tmp_path, written
     settings = tmp_path / "settings"
     settings.write_text(changed)
     services = rendered(checkout, engine, {"COMPOSE_ENV_FILES": str(settings)})["services"]
-    # Compose shows each $ twice, so that what it shows can be read again.
+    # Compose prints each $ twice, so that its output can be parsed again.
     assert services["postgres"]["environment"]["POSTGRES_PASSWORD"].replace("$$", "$") == password
     assert services["migrate"]["environment"]["PGPASSWORD"].replace("$$", "$") == password
 
@@ -329,7 +329,7 @@ def test_the_dashboard_asks_for_a_password_after_the_edit(engine, shell, checkou
     assert closed != before and f"# {label}" in closed
     ours = label.replace("$$apr1$$...", hashed.replace("$", "$$"))
     try:
-        # The flag alone: nobody comes in.
+        # The flag alone: no access.
         file.write_text(closed)
         shell.run(UP)
         wait_for("the dashboard asks", lambda: answer(8080) == 401)
@@ -486,14 +486,14 @@ def test_supabase_needs_two_variables_and_the_scripts(engine, shell, checkout, e
 
 
 def named_reason(engine):
-    """What the server's log says of the file with its password."""
+    """The log lines of the server about its password file."""
     done = engine.try_("logs", "mbmcp-server")
     said = done.stdout + done.stderr
     return said if "PGPASSWORD_FILE" in said else None
 
 
 def test_the_image_is_removed(engine, shell, checkout, stand_ins):
-    """What Compose builds under the guide's name."""
+    """The image that Compose builds under the guide's name."""
     shell.run(line(GONE))
     shell.run("docker tag diaz3618/memory-bank-mcp:1.8.0-http-pg-redis kept-for-other-tests")
     try:

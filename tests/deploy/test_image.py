@@ -1,4 +1,4 @@
-"""The image on its own: small, without a shell, without rights, and told how it is by the binary itself."""
+"""The image on its own: its size, no shell, no rights, and its health check."""
 
 import json
 import re

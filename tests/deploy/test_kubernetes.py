@@ -1,4 +1,4 @@
-"""The manifests: valid by Kubernetes' own schemas, and at one with each other and with the configuration."""
+"""The manifests: valid by the schemas of Kubernetes, and consistent with each other and with the configuration."""
 
 import re
 

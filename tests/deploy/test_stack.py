@@ -1,4 +1,4 @@
-"""The stack really run, by the commands of the documentation as they are written there."""
+"""Runs the stack with the commands of the documentation."""
 
 import json
 import re
@@ -21,7 +21,7 @@ def shell(engine, stand_ins, checkout):
         done = engine.try_("compose", "--profile", "local-db", "logs", "--tail", "15", cwd=checkout)
         return done.stdout + done.stderr
 
-    # What cannot be built here is there already.
+    # Images that cannot be built here exist already.
     shell = Shell(checkout, engine.environment | {"DOCKER_PULL_POLICY": "never"}, logs)
     yield shell
     engine.try_("compose", "--profile", "local-db", "down", "--volumes", cwd=checkout)
@@ -30,7 +30,7 @@ def shell(engine, stand_ins, checkout):
 
 @pytest.fixture(scope="module")
 def quick_start(engine, shell, checkout):
-    """The quick start, all but its end: what each block printed, and the key that it made."""
+    """Runs the quick start without its end; returns the output of each block and the created key."""
     began = time.monotonic()
     said = {}
     for block in blocks(checkout / "docs" / "quick-start.md"):
@@ -169,7 +169,7 @@ def test_the_page_on_compose_works_as_written(engine, shell, checkout, from_noth
             three_servers_share_the_sessions(engine, key)
         if "pg_dump" in block:
             assert (checkout / "memory-bank.dump").stat().st_size > 1000
-            # What is written after the backup is gone after the restore.
+            # Text written after the backup is gone after the restore.
             assert "later" in shell.run("docker compose run --rm migrate users create later --json")
         if "pg_restore" in block:
             wait_for("the servers on the restored database", lambda: answers(EDGE, "/health"))
@@ -201,7 +201,7 @@ def three_servers_share_the_sessions(engine, key):
 
 
 def test_in_production_one_name_is_served_over_tls_and_http_redirects_to_it(shell, from_nothing):
-    # As `.env` would say it.
+    # As `.env` would set it.
     shell.run("export COMPOSE_FILE=docker-compose.yml:deploy/compose.production.yml DOMAIN=memory.test ACME_EMAIL=a@memory.test")
     try:
         shell.run("docker compose --profile local-db up -d")
@@ -255,7 +255,7 @@ def test_with_supabase_the_stack_has_no_database_of_its_own_and_changes_nothing_
     guide = checkout / "docs" / "compose.md"
     set_up, changed = re.subn(r"postgresql://postgres\.REF\S*?(?=')", address, shown(guide, "secrets/supabase_db_url"))
     assert changed == 1
-    # Supabase's own authority is known; this database has another, which the page says how to add.
+    # Supabase's own authority is built in; this database has another, added as the page describes.
     (added,) = [block for block in marked("yaml", guide) if "DB_SSL_ROOT_CERT" in block]
     (checkout / "deploy" / "compose.certificate.yml").write_text(added)
     shutil.copy(certificate, checkout / "ca.crt")

@@ -21,7 +21,7 @@ async function connected(t) {
   return { client, tools: await client.tools(), listed };
 }
 
-/** What a model is sent when these tools are given to it; it answers with a text. */
+/** The request that a model gets with these tools; it answers with a text. */
 async function sent(make, tools, answer) {
   let body;
   const fetch = async (_, request) => {

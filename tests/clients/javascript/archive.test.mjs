@@ -8,7 +8,7 @@ import { freshBank, read, write } from "./lib/project.mjs";
 const BOUND = 1024 * 1024;
 const MONTH = new Date().toISOString().slice(0, 7);
 
-/** What a reply says of archives; a long one says it in words alone. */
+/** The archives that a reply reports; a long reply reports them as text only. */
 function archivedOf(reply) {
   if (reply.structured) return reply.structured.archived;
   const said = /^(\S+) was full: the oldest (\d+) entr\w+(?: \((\S+) to (\S+)\))? moved to (\S+)$/gm;

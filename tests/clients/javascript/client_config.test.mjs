@@ -1,4 +1,4 @@
-// `client-config`: what it writes is what clients read. The Inspector takes its servers from the file.
+// `client-config`: clients can use its files. The Inspector takes its servers from the file.
 
 import assert from "node:assert/strict";
 import { execFile } from "node:child_process";

@@ -1,4 +1,4 @@
-// The digest of banks that other tools and people have made: what it holds, what it leaves out, and what it costs.
+// The digest of banks made by other tools and people: its contents, its omissions and its size.
 
 import assert from "node:assert/strict";
 import { mkdir, readdir, utimes } from "node:fs/promises";

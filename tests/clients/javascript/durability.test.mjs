@@ -1,4 +1,4 @@
-// What was acknowledged survives the sudden death of the process, and a damaged log is read around.
+// Acknowledged writes survive a kill, and damaged lines of a log are skipped.
 
 import assert from "node:assert/strict";
 import { appendFile, mkdir, readdir } from "node:fs/promises";

@@ -31,7 +31,7 @@ Plan: see the wiki.
 - a note
 `;
 
-/** Arguments with which each tool does its work; what is deleted or replaced by them does not exist. */
+/** Arguments with which each tool works; the items that they delete or replace do not exist. */
 function required(backupId) {
   return {
     initialize_memory_bank: { path: "." },
@@ -75,7 +75,7 @@ async function filledBank(t) {
   return { server, project, bank, backupId };
 }
 
-/** Every line of every document, with how often it stands there, and what is in the graph. */
+/** Every line of every document with its count, and the contents of the graph. */
 async function contents(server, bank) {
   const lines = new Map();
   for (const name of (await readdir(bank)).filter((name) => name.endsWith(".md"))) {
@@ -110,7 +110,7 @@ test("no tool removes anything when an optional argument is null, an empty text 
     before = after;
     calls += 1;
   };
-  // What is restored is what stands there, so nothing may have changed before.
+  // The restored state equals the current one, so nothing may have changed before.
   tools.sort((a, b) => (b.name === "restore_backup") - (a.name === "restore_backup"));
   for (const { name, inputSchema } of tools) {
     const base = bases[name] ?? {};

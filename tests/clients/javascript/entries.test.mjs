@@ -1,4 +1,4 @@
-// What the tools write into a bank: where it goes, in what form, and signed by whom.
+// Text that tools write into a bank: its place, its form and its signature.
 
 import assert from "node:assert/strict";
 import { mkdir, unlink } from "node:fs/promises";

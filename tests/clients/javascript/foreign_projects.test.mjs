@@ -136,7 +136,7 @@ async function serve(t, project, key, env = {}) {
   return { shown, isLetIn: reply.status === 200 };
 }
 
-/** A file of keys as older versions kept it in the project, and the key. */
+/** A key file in the project, as older versions wrote it, and the key. */
 async function keysOfOldServer(project) {
   const { createHash, randomUUID } = await import("node:crypto");
   const key = `mbmcp_live_${"k".repeat(32)}`;

@@ -39,7 +39,7 @@ async function bankWithSecret(t) {
   return { server, project, bank };
 }
 
-/** A refusal is a tool error that tells nothing of what lies outside. */
+/** A refusal is a tool error that reveals nothing from outside. */
 async function refused(server, name, args) {
   const reply = await server.tool(name, args);
   assert.ok(reply.isError, `${name} ${JSON.stringify(args)} should be refused, but: ${reply.text}`);

@@ -90,7 +90,7 @@ for (const stage of stages) {
     await other.call("track_progress", { action: "Did", description: "it" });
     await other.call("add_session_note", { note: "nobody asked for this one" });
     await other.call("write_memory_bank_file", { filename: "fresh.md", content: "x" });
-    // News are hints, and may come more than once; of what nobody asked for there is none.
+    // Notifications may repeat; without a subscription there are none.
     await until(() => heard.includes("list"), "the news");
     assert.deepEqual([...new Set(heard)], [uri, "list"]);
     await listener.close();

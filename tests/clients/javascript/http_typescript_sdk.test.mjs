@@ -147,7 +147,7 @@ for (const stage of stages) {
     const uri = "memory-bank://progress";
     await client.subscribeResource({ uri });
     const other = await connected(t, otherUrl, key);
-    // The stream of news opens after the handshake; a change before that would pass unheard.
+    // The stream of notifications opens after the handshake; an earlier change would be missed.
     await until(async () => {
       await other.call("track_progress", { action: "Did", description: "it" });
       return heard.includes(uri);

@@ -124,7 +124,7 @@ test("extra arguments of a host are ignored and listed in text and structured co
     if (reply.text.startsWith("{")) assert.deepEqual(reply.json.ignoredArguments, ignored);
   }
   assert.match(await read(bank, "progress.md"), /- a: b\n/);
-  // The text of a document stays the text; the note stands in a block of its own.
+  // The text of a document is unchanged; the note is in a separate block.
   const { content } = await server.request("tools/call", {
     name: "read_memory_bank_file", arguments: { filename: "progress.md", includeEtag: false, why: "x" },
   });

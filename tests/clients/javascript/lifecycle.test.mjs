@@ -87,7 +87,7 @@ test("an unknown mode is an error that lists the valid ones", async () => {
 test("the transport is chosen by flag and by environment, and an unknown one is refused", async () => {
   const start = (args, variables) =>
     promisify(execFile)(BINARY, args, { env: { ...ENVIRONMENT, ...variables }, timeout: 20_000 }).catch((failure) => failure);
-  // A port that is none ends the start of the HTTP server; over stdio nobody would look at it.
+  // An invalid port stops the start of the HTTP server; over stdio it is not used.
   for (const { stdout, stderr, code } of [
     await start(["--transport", "http"], { MCP_PORT: "none" }),
     await start([], { MCP_TRANSPORT: "http", MCP_PORT: "none" }),

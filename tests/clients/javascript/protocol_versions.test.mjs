@@ -1,5 +1,5 @@
 // Both eras of the protocol on one binary: handshakes from 2024-11-05 to 2025-11-25, and
-// 2026-07-28 without one, where every request says in `_meta` who asks.
+// 2026-07-28 without one, where every request has client info in `_meta`.
 
 import assert from "node:assert/strict";
 import test from "node:test";

@@ -49,7 +49,7 @@ async function bankBehind(t, origin) {
   return { key, ...own };
 }
 
-/** One request over a connection of its own; what comes of the body is in `text` as it comes. */
+/** One request over a connection of its own; `text` has the received body so far. */
 function ask(url, { method = "GET", headers = {}, localAddress, body } = {}) {
   return new Promise((resolve, reject) => {
     headers = { Connection: "keep-alive", ...headers };
@@ -97,7 +97,7 @@ const UPDATED = /"method":"notifications\/resources\/updated"/g;
 const count = (text, pattern) => text.match(pattern)?.length ?? 0;
 const PROGRESS = "memory-bank://progress";
 
-// What holds up the whole database comes first, one at a time.
+// Tests that block the whole database run first, one at a time.
 
 for (const kind of KINDS) {
   test(`${kind}: a long reply starts before its call is done, and ends with it`, async (t) => {
@@ -203,7 +203,7 @@ describe("behind a proxy", { concurrency: true }, () => {
   for (const kind of [...KINDS, "a proxy such as Traefik"]) {
     test(`${kind}: a call works over a connection that was idle for longer than the header time-out`, async (t) => {
       const seen = await relay(t, replicas[0]);
-      // What Traefik has in common with every proxy that keeps connections: an agent that does.
+      // An agent that keeps connections, like Traefik and other proxies.
       const agent = new Agent({ keepAlive: true, maxSockets: 1 });
       t.after(() => agent.destroy());
       const origin = KINDS.includes(kind) ? await startProxy(t, kind, [seen, seen], { keeps: true }) : seen.origin;
@@ -236,7 +236,7 @@ describe("behind a proxy", { concurrency: true }, () => {
 
   for (const kind of KINDS) {
     test(`${kind}: upstream connections are not reused, since they could close while a request is sent`, async (t) => {
-      // In the servers' place: what a proxy wants of a connection is seen at its other end.
+      // In place of the servers, to see how a proxy uses its connections.
       const asked = [];
       const stand = createServer(({ url, headers }, response) => {
         if (url !== "/health/ready") asked.push(headers.connection);
@@ -335,7 +335,7 @@ describe("behind a proxy", { concurrency: true }, () => {
         await more(`edits while server ${n} is away`);
         const began = Date.now();
         pair[n] = await replica({ ...variables, MCP_PORT: port });
-        // Until the proxy knows: the other server is next. What is younger than this moment is the new one.
+        // Until the proxy notices, the other server is next. A process younger than this moment is the new one.
         await until(async () => {
           const health = await fetch(`${origin}/health`);
           return health.ok && (await health.json()).uptime * 1000 <= Date.now() - began;
@@ -386,7 +386,7 @@ describe("behind a proxy", { concurrency: true }, () => {
         return (await ask(`${origin}/api/keys`, { headers })).status;
       };
       assert.equal(await status("memory.example.com"), 401);
-      // The proxy is reached without TLS here, and says so: its own pages are those of this scheme, host and port.
+      // The proxy is reached without TLS here and forwards that: its own origin has this scheme, host and port.
       assert.equal(await status("memory.example.com", "http://memory.example.com"), 401);
       assert.equal(await status("memory.example.com:8080", "http://memory.example.com:8080"), 401);
       assert.equal(await status("memory.example.com", "https://memory.example.com"), 403);

@@ -146,7 +146,7 @@ test("`truncated` means that there are more hits; refused files are skipped", as
   assert.equal((await search({ maxResults: 30 })).metadata.truncated, false);
   assert.equal((await search({ maxResults: 30 })).results.length, 30);
   assert.equal((await search({ maxResults: 29 })).metadata.truncated, true);
-  // Lines that say the same are shown once, and counted.
+  // Equal lines are shown once, with their count.
   await write(join(bank, "same.md"), "straw\n".repeat(9));
   const same = await search({ query: "straw" });
   assert.deepEqual([same.results.length, same.results[0].similar, same.metadata.truncated], [1, 8, false]);

@@ -1,4 +1,4 @@
-// What `tools/list` says, and what it costs a model to read it.
+// The contents of `tools/list`, and its size in tokens.
 
 import assert from "node:assert/strict";
 import test from "node:test";

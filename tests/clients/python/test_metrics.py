@@ -1,4 +1,4 @@
-"""What Prometheus would read, held against the strict parser of its own Python client."""
+"""The metrics, parsed by the strict parser of the Prometheus Python client."""
 
 import os
 import re

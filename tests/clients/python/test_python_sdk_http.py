@@ -14,7 +14,7 @@ from http_server import lent, served, unlimit
 ERAS = {"legacy": "2025-11-25", "auto": "2026-07-28", "2026-07-28": "2026-07-28"}
 UNKNOWN = "mbmcp_live_" + "x" * 32
 
-# `resources/subscribe` is what clients with a handshake have; the SDK calls it deprecated.
+# Clients with a handshake use `resources/subscribe`; the SDK marks it deprecated.
 pytestmark = [pytest.mark.anyio, pytest.mark.filterwarnings("ignore:resources/subscribe is removed")]
 
 
@@ -64,7 +64,7 @@ async def call(client, name, /, **arguments):
 
 
 async def work(client):
-    """What every client does: it lists, writes, reads, asks and is refused."""
+    """Typical requests of a client: list, write, read, complete, and a refused call."""
     assert len((await client.list_tools()).tools) == 40
     await call(client, "initialize_memory_bank", path=".")
     await call(client, "track_progress", action="Did", description="größer & schöner $& 日本語")
@@ -134,7 +134,7 @@ async def test_a_session_subscriber_is_notified_of_changes_by_a_sessionless_clie
         async with connected(*project, "legacy", message_handler=note) as subscriber:
             await subscriber.subscribe_resource(uri)
             with anyio.fail_after(30):
-                # The stream of news opens after the handshake; a change before that would pass unheard.
+                # The stream of notifications opens after the handshake; an earlier change would be missed.
                 while not heard.is_set():
                     await call(writer, "track_progress", action="Did", description="it")
                     with anyio.move_on_after(0.2):

@@ -1,4 +1,4 @@
-"""Every tool's schema goes through what other projects make of it before a model sees it, and none is lost there."""
+"""Converters of other projects accept the schema of every tool."""
 
 import copy
 import json
@@ -43,7 +43,7 @@ async def tools(tmp_path):
 
 
 def without(tools, convert):
-    """The tools that a converter does not take, with what it says."""
+    """The tools that a converter refuses, with its messages."""
     lost = {}
     for tool in tools:
         try:
@@ -70,7 +70,7 @@ def objects(of):
 
 
 def assert_strict(made):
-    """What OpenAI's strict mode asks of every object."""
+    """The requirements of OpenAI's strict mode for every object."""
     for one in objects(made):
         assert one.get("additionalProperties") is False, one
         assert sorted(one.get("required", [])) == sorted(one.get("properties", {})), one
@@ -87,7 +87,7 @@ async def test_google_genai_converts_every_tool(tools):
 
 
 def has_types(of):
-    """Gemini CLI's rule: a tool is left out when one of its schemas has no type and is no union of some that have."""
+    """Gemini CLI's rule: a tool is skipped when one of its schemas has neither a type nor a union of typed schemas."""
     if not isinstance(of, dict):
         return True
     if "type" not in of:

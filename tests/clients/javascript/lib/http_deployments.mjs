@@ -1,5 +1,5 @@
 // Where a client is tried over HTTP: servers of a database and of a folder, with replies as streams of events and as
-// JSON. All servers of a database are replicas of one, so what a test sees may come from another of them.
+// JSON. All servers of a database are replicas, so a notification may come from another one.
 
 import { after } from "node:test";
 import { Database, HttpServer } from "./http_server.mjs";

@@ -1,4 +1,4 @@
-// A TCP proxy whose connections a test can cut, as a network does.
+// A TCP proxy whose connections a test can cut.
 
 import { once } from "node:events";
 import { connect, createServer } from "node:net";
