@@ -40,10 +40,10 @@ fn sentence(number: usize) -> String {
     text
 }
 
-fn report(what: &str, units: u64, said: u64, taken: u64) -> f64 {
-    let ratio = said as f64 / taken as f64;
+fn report(what: &str, units: u64, reported: u64, taken: u64) -> f64 {
+    let ratio = reported as f64 / taken as f64;
     println!(
-        "{what}: {units} units, {said} bytes said, {taken} taken, {:.0} a unit, {ratio:.2}",
+        "{what}: {units} units, {reported} bytes reported, {taken} taken, {:.0} a unit, {ratio:.2}",
         taken as f64 / units as f64
     );
     ratio

@@ -226,8 +226,8 @@ fn a_misspelt_name_finds_the_intended_entity() {
 #[test]
 fn similar_spellings_are_not_searched_when_the_exact_word_exists() {
     let backend = InContext::new();
-    for (asked, other) in [("console", "Joris"), ("zzzzzz", "Redis")] {
-        assert!(!backend.graph(asked, 10).contains(&Found::Entity(other.to_owned())), "{asked}");
+    for (query, other) in [("console", "Joris"), ("zzzzzz", "Redis")] {
+        assert!(!backend.graph(query, 10).contains(&Found::Entity(other.to_owned())), "{query}");
     }
     assert!(backend.graph("zzzzzz", 10).is_empty());
 }

@@ -12,16 +12,16 @@
     reason = "a test may panic and print, and another program uses the rest"
 )]
 
-#[path = "suite/asking.rs"]
-mod asking;
 #[path = "suite/paraphrases.rs"]
 mod paraphrases;
+#[path = "suite/questions.rs"]
+mod questions;
 #[path = "../../memory-bank-core/tests/ranking/recall.rs"]
 mod recall;
 
 use std::collections::BTreeMap;
 
-use asking::{ask, index, model, share};
+use questions::{ask, index, model, share};
 use recall::Question;
 
 #[test]

@@ -44,8 +44,8 @@ async fn a_restore_is_refused_when_its_safety_copy_fails() {
 #[tokio::test]
 async fn a_restore_that_cannot_complete_changes_nothing() {
     let f = fixture();
-    for asked in ["a.md", "b.md"] {
-        f.write(asked, "old").await.unwrap();
+    for requested in ["a.md", "b.md"] {
+        f.write(requested, "old").await.unwrap();
     }
     let backup = f.bank.create_backup(&caller(), None).await.unwrap();
     f.write("a.md", "new").await.unwrap();

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use memory_bank_contract_tests::{Project, Told, contract_tests};
+use memory_bank_contract_tests::{Project, RecordedChanges, contract_tests};
 use memory_bank_core::caller::Caller;
 use memory_bank_core::store::{MemoryStateStore, Workspace};
 use memory_bank_folder::{FolderBank, FolderOptions, FolderWorkspace};
@@ -15,10 +15,11 @@ async fn fresh() -> Project {
     std::fs::create_dir(&path).unwrap();
     // A folder becomes a bank with its first document, which is removed again below.
     std::fs::write(path.join("start.md"), "").unwrap();
-    let told = Arc::new(Told::default());
+    let changes = Arc::new(RecordedChanges::default());
     let options = FolderOptions { home: None, ..options(temp.path()) };
     let caller = Caller::local("alice");
-    let workspace = FolderWorkspace::start(options, deps_with(Arc::<Told>::clone(&told))).await.unwrap();
+    let workspace =
+        FolderWorkspace::start(options, deps_with(Arc::<RecordedChanges>::clone(&changes))).await.unwrap();
     let bank = workspace.bank(&caller, None).await.unwrap();
     std::fs::remove_file(path.join("start.md")).unwrap();
     Project {
@@ -27,7 +28,7 @@ async fn fresh() -> Project {
         bank,
         other: Arc::new(FolderBank::new(path, temp.path().to_owned(), deps())),
         state: Arc::new(MemoryStateStore::default()),
-        told,
+        changes,
         keep: Box::new(temp),
     }
 }

@@ -110,15 +110,15 @@ async fn existing_files_are_read_under_any_name() {
 #[tokio::test]
 async fn a_name_is_found_in_every_unicode_normal_form() {
     let (composed, decomposed) = ("caf\u{e9}", "cafe\u{301}");
-    for (there, asked) in [(composed, decomposed), (decomposed, composed)] {
+    for (there, requested) in [(composed, decomposed), (decomposed, composed)] {
         let f = fixture();
         std::fs::write(f.file(&format!("{there}.md")), "on disk").unwrap();
         std::fs::create_dir(f.file(there)).unwrap();
         std::fs::write(f.file(&format!("{there}/x.md")), "in a folder").unwrap();
-        assert_eq!(f.text(&format!("{asked}.md")).await, "on disk");
-        assert_eq!(f.text(&format!("{asked}/x.md")).await, "in a folder");
-        f.write(&format!("{asked}.md"), "written").await.unwrap();
-        f.write(&format!("{asked}/new.md"), "written").await.unwrap();
+        assert_eq!(f.text(&format!("{requested}.md")).await, "on disk");
+        assert_eq!(f.text(&format!("{requested}/x.md")).await, "in a folder");
+        f.write(&format!("{requested}.md"), "written").await.unwrap();
+        f.write(&format!("{requested}/new.md"), "written").await.unwrap();
         let mut expected = vec![format!("{there}.md"), format!("{there}/new.md"), format!("{there}/x.md")];
         expected.sort();
         assert_eq!(f.names().await, expected);

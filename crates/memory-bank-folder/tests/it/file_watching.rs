@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use memory_bank_contract_tests::{Told, path};
+use memory_bank_contract_tests::{RecordedChanges, path};
 use memory_bank_core::caller::Caller;
 use memory_bank_core::store::{Bank, Change, Drafts, Workspace};
 use memory_bank_folder::{FolderOptions, FolderWorkspace};
@@ -14,7 +14,7 @@ use crate::support::{deps_with, options};
 
 struct Watched {
     root: TempDir,
-    told: Arc<Told>,
+    changes: Arc<RecordedChanges>,
     workspace: FolderWorkspace,
     bank: Arc<dyn Bank>,
 }
@@ -23,23 +23,24 @@ async fn watched() -> Watched {
     let root = TempDir::new().unwrap();
     std::fs::create_dir(root.path().join("memory-bank")).unwrap();
     std::fs::write(root.path().join("memory-bank/a.md"), "one").unwrap();
-    let told = Arc::new(Told::default());
+    let changes = Arc::new(RecordedChanges::default());
     let options = FolderOptions { home: None, watch: true, ..options(root.path()) };
-    let workspace = FolderWorkspace::start(options, deps_with(Arc::<Told>::clone(&told))).await.unwrap();
+    let workspace =
+        FolderWorkspace::start(options, deps_with(Arc::<RecordedChanges>::clone(&changes))).await.unwrap();
     let bank = workspace.bank(&Caller::local("alice"), None).await.unwrap();
-    let watched = Watched { root, told, workspace, bank };
+    let watched = Watched { root, changes, workspace, bank };
     watched.read("a.md").await;
     // The watcher starts in the background; a temporary file shows when it runs.
     let probe = watched.file("probe.md");
     let started = Instant::now();
-    while watched.told.take().is_empty() {
+    while watched.changes.take().is_empty() {
         assert!(started.elapsed() < Duration::from_secs(10), "the watcher never started");
         std::fs::write(&probe, "x").unwrap();
         settle().await;
     }
     std::fs::remove_file(&probe).unwrap();
     settle().await;
-    watched.told.take();
+    watched.changes.take();
     watched
 }
 
@@ -76,11 +77,11 @@ async fn a_change_by_an_editor_is_notified_once() {
     let watched = watched().await;
     save(&watched.file("a.md"), "two");
     settle().await;
-    assert_eq!(watched.told.take(), [Change::Updated(path("a.md"))]);
+    assert_eq!(watched.changes.take(), [Change::Updated(path("a.md"))]);
     // An unchanged file causes no notification.
     std::fs::write(watched.file("a.md"), "two").unwrap();
     settle().await;
-    assert_eq!(watched.told.take(), []);
+    assert_eq!(watched.changes.take(), []);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -88,10 +89,10 @@ async fn created_and_deleted_documents_are_notified() {
     let watched = watched().await;
     std::fs::write(watched.file("new.md"), "x").unwrap();
     settle().await;
-    assert_eq!(watched.told.take(), [Change::List, Change::Updated(path("new.md"))]);
+    assert_eq!(watched.changes.take(), [Change::List, Change::Updated(path("new.md"))]);
     std::fs::remove_file(watched.file("new.md")).unwrap();
     settle().await;
-    assert_eq!(watched.told.take(), [Change::List, Change::Updated(path("new.md"))]);
+    assert_eq!(watched.changes.take(), [Change::List, Change::Updated(path("new.md"))]);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -103,10 +104,10 @@ async fn a_write_by_the_server_is_notified_once() {
     }
     watched.write("b.md", "x").await;
     settle().await;
-    let told = watched.told.take();
-    let count = |change: Change| told.iter().filter(|told| **told == change).count();
+    let changes = watched.changes.take();
+    let count = |change: Change| changes.iter().filter(|reported| **reported == change).count();
     assert_eq!((count(Change::Updated(path("a.md"))), count(Change::Updated(path("b.md")))), (5, 1));
-    assert_eq!((count(Change::List), told.len()), (1, 7));
+    assert_eq!((count(Change::List), changes.len()), (1, 7));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -115,11 +116,11 @@ async fn the_watcher_follows_a_switch_of_banks() {
     let other = watched.root.path().join("other");
     watched.workspace.initialize(&Caller::local("alice"), other.to_str().unwrap(), false).await.unwrap();
     settle().await;
-    watched.told.take();
+    watched.changes.take();
     save(&watched.file("a.md"), "unseen");
     save(&other.join("memory-bank/progress.md"), "seen");
     settle().await;
-    assert_eq!(watched.told.take(), [Change::Updated(path("progress.md"))]);
+    assert_eq!(watched.changes.take(), [Change::Updated(path("progress.md"))]);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -131,7 +132,7 @@ async fn a_deleted_and_recreated_folder_is_watched_again() {
     std::fs::create_dir(&folder).unwrap();
     std::fs::write(watched.file("a.md"), "back").unwrap();
     let started = Instant::now();
-    while !watched.told.take().contains(&Change::Updated(path("a.md"))) {
+    while !watched.changes.take().contains(&Change::Updated(path("a.md"))) {
         assert!(started.elapsed() < Duration::from_secs(10), "the change was never notified");
         settle().await;
     }
@@ -145,23 +146,26 @@ async fn documents_in_folders_are_notified_like_others() {
     std::fs::write(watched.file("adr/old/0001.md"), "one").unwrap();
     settle().await;
     let document = Change::Updated(path("adr/old/0001.md"));
-    assert_eq!(watched.told.take(), [Change::List, document.clone()]);
+    assert_eq!(watched.changes.take(), [Change::List, document.clone()]);
     save(&watched.file("adr/old/0001.md"), "two");
     settle().await;
-    assert_eq!(watched.told.take(), std::slice::from_ref(&document));
+    assert_eq!(watched.changes.take(), std::slice::from_ref(&document));
     watched.write("adr/old/0001.md", "three").await;
     settle().await;
-    assert_eq!(watched.told.take(), std::slice::from_ref(&document));
+    assert_eq!(watched.changes.take(), std::slice::from_ref(&document));
     // The folder is renamed with its contents.
     std::fs::rename(watched.file("adr"), watched.file("decisions")).unwrap();
     settle().await;
     let moved = Change::Updated(path("decisions/old/0001.md"));
-    let told = watched.told.take();
-    assert_eq!(told.len(), 3, "{told:?}");
-    assert!([Change::List, document, moved.clone()].iter().all(|change| told.contains(change)), "{told:?}");
+    let changes = watched.changes.take();
+    assert_eq!(changes.len(), 3, "{changes:?}");
+    assert!(
+        [Change::List, document, moved.clone()].iter().all(|change| changes.contains(change)),
+        "{changes:?}"
+    );
     save(&watched.file("decisions/old/0001.md"), "four");
     settle().await;
-    assert_eq!(watched.told.take(), [moved]);
+    assert_eq!(watched.changes.take(), [moved]);
     // Other folders cause no notification.
     for folder in ["graph", "backups", ".mbmcp/x", ".hidden"] {
         std::fs::create_dir_all(watched.file(folder)).unwrap();
@@ -169,5 +173,5 @@ async fn documents_in_folders_are_notified_like_others() {
     }
     std::fs::write(watched.file("a (conflicted copy).md"), "x").unwrap();
     settle().await;
-    assert_eq!(watched.told.take().iter().filter(|change| matches!(change, Change::List)).count(), 0);
+    assert_eq!(watched.changes.take().iter().filter(|change| matches!(change, Change::List)).count(), 0);
 }

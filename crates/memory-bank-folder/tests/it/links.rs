@@ -121,9 +121,9 @@ async fn pipes_folders_and_huge_files_never_block_a_reader() {
     assert!(std::process::Command::new("mkfifo").arg(f.file("pipe.md")).status().unwrap().success());
     std::fs::create_dir(f.file("folder.md")).unwrap();
     std::fs::File::create(f.file("huge.md")).unwrap().set_len(40 << 30).unwrap();
-    for asked in ["pipe.md", "folder.md", "huge.md"] {
-        assert!(matches!(f.read(asked).await, ReadOutcome::Unreadable(_)), "{asked}");
-        assert!(f.write(asked, "x").await.is_err(), "{asked}");
+    for requested in ["pipe.md", "folder.md", "huge.md"] {
+        assert!(matches!(f.read(requested).await, ReadOutcome::Unreadable(_)), "{requested}");
+        assert!(f.write(requested, "x").await.is_err(), "{requested}");
     }
     std::fs::remove_file(f.file("huge.md")).unwrap();
     f.write("a.md", "x").await.unwrap();

@@ -337,7 +337,7 @@ impl Read for Chunks {
 
 impl Listener {
     /// Waits for a notification of this method, about this resource if one is named; others are passed over.
-    pub(crate) fn await_news(&mut self, method: &str, uri: Option<&str>) {
+    pub(crate) fn await_notification(&mut self, method: &str, uri: Option<&str>) {
         loop {
             let message = self.next().unwrap_or_else(|| panic!("the stream ended before {method}"));
             let about = message["params"]["uri"].as_str();

@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 
 use crate::client::{JSON, Reply, Server, call, handshake, until};
 use crate::database::{key_of, operate_at};
-use crate::replica_set::{Held, Team, await_waiting, is_well, replica};
+use crate::replica_set::{Held, ReplicaSet, await_waiting, is_healthy, replica};
 
 struct Place {
     database: OwnServer,
@@ -103,7 +103,7 @@ fn all_are_refused(place: &mut Place, key: &str) {
 }
 
 fn all_goes_on(place: &mut Place) {
-    until("PostgreSQL", || is_well(&place.server));
+    until("PostgreSQL", || is_healthy(&place.server));
     let read = json!({"filename": "progress.md"});
     assert!(place.server.call(&place.session, "read_memory_bank_file", &read).contains("rogress"));
     assert_eq!(
@@ -198,7 +198,7 @@ impl Valve {
 
 #[test]
 fn a_hanging_database_is_a_500_within_the_time_out_and_recovers() {
-    let team = Team::new();
+    let team = ReplicaSet::new();
     let valve = Valve::to(team.database.port());
     let url =
         format!("postgres://{SERVER}@127.0.0.1:{}/{}?sslmode=disable", valve.port, team.database.name());
@@ -244,7 +244,7 @@ fn a_hanging_database_is_a_500_within_the_time_out_and_recovers() {
 
 #[test]
 fn an_exhausted_pool_is_a_503_with_retry_after() {
-    let team = Team::new();
+    let team = ReplicaSet::new();
     let server = team.replica_with(&[("DB_MAX_CONNECTIONS", "1")]);
     let session = server.initialize();
     server.call(&session, "initialize_memory_bank", &json!({"path": "."}));

@@ -8,7 +8,7 @@ use serde_json::json;
 
 use crate::client::{Server, call, until};
 use crate::database::{key_of, operate_at};
-use crate::replica_set::{Team, health, is_well, replica};
+use crate::replica_set::{ReplicaSet, health, is_healthy, replica};
 use crate::write_load::Load;
 
 fn make_bank(server: &Server) -> String {
@@ -19,7 +19,7 @@ fn make_bank(server: &Server) -> String {
 
 #[test]
 fn no_write_fails_while_redis_is_killed_and_restarted() {
-    let mut team = Team::new();
+    let mut team = ReplicaSet::new();
     let (first, second) = (team.replica(), team.replica());
     let session = make_bank(&first);
     let load = Load::run(&[&first, &second], &session, |load| {
@@ -32,7 +32,7 @@ fn no_write_fails_while_redis_is_killed_and_restarted() {
             assert_eq!(server.send_bare("GET", "/health/ready", &[], "").status, 200);
         }
         team.start_redis();
-        until("Redis", || is_well(&first) && is_well(&second));
+        until("Redis", || is_healthy(&first) && is_healthy(&second));
         load.await_more();
     });
     assert_eq!(*load.refused.lock(), []);
@@ -42,7 +42,7 @@ fn no_write_fails_while_redis_is_killed_and_restarted() {
 
 #[test]
 fn no_write_fails_while_redis_hangs_and_resumes() {
-    let team = Team::new();
+    let team = ReplicaSet::new();
     let (first, second) = (team.replica(), team.replica());
     let session = make_bank(&first);
     let load = Load::run(&[&first, &second], &session, |load| {
@@ -53,7 +53,7 @@ fn no_write_fails_while_redis_hangs_and_resumes() {
             until("the news that Redis hangs", || health(server)["redis"] == json!("error"));
         }
         team.signal_redis("-CONT");
-        until("Redis", || is_well(&first) && is_well(&second));
+        until("Redis", || is_healthy(&first) && is_healthy(&second));
         load.await_more();
     });
     assert_eq!(*load.refused.lock(), []);
@@ -92,19 +92,19 @@ fn acknowledged_writes_survive_a_crash_of_postgresql_and_servers_recover() {
         assert_eq!(refused.status, 500, "{}", refused.body);
         assert!(refused.json()["error"]["message"].is_string(), "{}", refused.body);
         database.start_again();
-        until("PostgreSQL", || is_well(&first) && is_well(&second));
+        until("PostgreSQL", || is_healthy(&first) && is_healthy(&second));
         load.await_more();
     });
     assert_eq!(load.broken.load(Ordering::SeqCst), 0, "a connection broke");
     load.check(&second, &session);
     // The stream that stood through all of it still brings news.
     first.call(&session, "write_memory_bank_file", &json!({"filename": "new.md", "content": "x"}));
-    stream.await_news("notifications/resources/list_changed", None);
+    stream.await_notification("notifications/resources/list_changed", None);
 }
 
 #[test]
 fn sessions_of_a_killed_replica_continue_on_the_others() {
-    let team = Team::new();
+    let team = ReplicaSet::new();
     let (mut first, second, third) = (team.replica(), team.replica(), team.replica());
     let session = make_bank(&first);
     let (process, places) = (first.process.id(), [&first, &second, &third]);
@@ -112,7 +112,7 @@ fn sessions_of_a_killed_replica_continue_on_the_others() {
         load.await_more();
         crate::client::signal(process, "-KILL");
         load.await_more();
-        assert!(is_well(&second) && is_well(&third));
+        assert!(is_healthy(&second) && is_healthy(&third));
         load.await_more();
     });
     first.process.wait().unwrap();

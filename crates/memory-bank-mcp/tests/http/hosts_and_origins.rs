@@ -16,7 +16,7 @@ fn list_keys(server: &Server, headers: Headers<'_>) -> Reply {
     server.send("GET", "/api/keys", headers, "")
 }
 
-fn shake_hands(server: &Server, headers: Headers<'_>) -> Reply {
+fn initialize(server: &Server, headers: Headers<'_>) -> Reply {
     let mut all = vec![JSON, MCP_ACCEPT];
     all.extend(headers);
     server.send("POST", "/mcp", &all, &handshake("2025-11-25").to_string())
@@ -36,7 +36,7 @@ fn a_public_listener_accepts_any_host_with_a_key() {
         for host in FOREIGN {
             let named = [("Host", host)];
             assert_eq!(list_keys(&server, &named).status, 200, "{host} at {listen}");
-            assert_eq!(shake_hands(&server, &named).status, 200, "{host} at {listen}");
+            assert_eq!(initialize(&server, &named).status, 200, "{host} at {listen}");
             let bare = server.send_bare("POST", "/mcp", &[("Host", host), JSON, MCP_ACCEPT], "{}");
             assert_eq!(bare.status, 401, "{host}: no key, nothing served");
             let wrong = [("Host", host), ("X-API-Key", "mbmcp_live_nobody_has_this_key_0123456789abcdef")];
@@ -115,8 +115,8 @@ fn dns_rebinding_and_foreign_origins_are_refused() {
     assert_eq!(server.send_bare("GET", "/api/keys", &rebound, "").status, 401);
     assert_eq!(server.send_bare("GET", "/api/openapi.json", &rebound, "").status, 403);
     let preflight = [rebound[0], rebound[1], ("Access-Control-Request-Method", "POST")];
-    let asked = server.send_bare("OPTIONS", "/mcp", &preflight, "");
-    assert_eq!((asked.status, asked.header("access-control-allow-origin")), (403, None));
+    let preflight_reply = server.send_bare("OPTIONS", "/mcp", &preflight, "");
+    assert_eq!((preflight_reply.status, preflight_reply.header("access-control-allow-origin")), (403, None));
     // A page of the server itself, which has a key.
     assert_eq!(list_keys(&server, &rebound).status, 200);
     for (host, origin) in [
@@ -139,8 +139,8 @@ fn x_forwarded_proto_counts_and_x_forwarded_host_does_not() {
     let https = ("X-Forwarded-Proto", "https");
     let page = ("Origin", "https://memory.example.com");
     // As Traefik sends it.
-    let told = [("Host", "memory.example.com"), ("X-Forwarded-Host", "memory.example.com"), https, page];
-    assert_eq!(list_keys(&server, &told).status, 200);
+    let forwarded = [("Host", "memory.example.com"), ("X-Forwarded-Host", "memory.example.com"), https, page];
+    assert_eq!(list_keys(&server, &forwarded).status, 200);
     let claimed = [("Host", "mcp:3100"), ("X-Forwarded-Host", "memory.example.com"), https, page];
     assert_eq!(list_keys(&server, &claimed).status, 403);
     let strict = Server::start(&[("MCP_HOST", "127.0.0.1")]);
@@ -153,9 +153,12 @@ fn an_allowed_origin_passes_preflight_under_any_host() {
     let server = Server::start(&[("MCP_HOST", "0.0.0.0"), ("ALLOWED_ORIGINS", "https://app.example")]);
     let (host, page) = (("Host", "memory.example.com"), ("Origin", "https://app.example"));
     let method = ("Access-Control-Request-Method", "POST");
-    let asked = server.send_bare("OPTIONS", "/mcp", &[host, page, method], "");
-    assert_eq!((asked.status, asked.header("access-control-allow-origin")), (200, Some(page.1)));
-    assert_eq!(shake_hands(&server, &[host, page]).status, 200);
+    let preflight_reply = server.send_bare("OPTIONS", "/mcp", &[host, page, method], "");
+    assert_eq!(
+        (preflight_reply.status, preflight_reply.header("access-control-allow-origin")),
+        (200, Some(page.1))
+    );
+    assert_eq!(initialize(&server, &[host, page]).status, 200);
 }
 
 #[test]

@@ -80,8 +80,8 @@ fn scope_admin_alone_cannot_gain_other_scopes_through_keys() {
     let [own, other] = paths.map(|path| format!("{path}/rotate"));
     assert_eq!(server.send_bare("POST", &other, &named, "").status, 403, "rotated one with all");
     assert_eq!(server.send_bare("GET", "/api/keys", &named, "").status, 200);
-    let kept = server.send_bare("POST", &own, &named, "");
-    assert_eq!((kept.status, &kept.json()["scopes"]), (201, &json!(["admin"])));
+    let rotated_key = server.send_bare("POST", &own, &named, "");
+    assert_eq!((rotated_key.status, &rotated_key.json()["scopes"]), (201, &json!(["admin"])));
     let still = [("X-API-Key", all["key"].as_str().unwrap())];
     assert_eq!(server.send_bare("GET", "/api/keys", &still, "").status, 200, "a refused rotation revoked");
 }

@@ -66,12 +66,12 @@ fn the_heaviest_calls_of_a_viewer_leave_a_server_of_one_gibibyte_alive_and_other
     let began = Instant::now();
     let (mut answered, mut slowest) = (0, Duration::ZERO);
     while began.elapsed() < Duration::from_secs(20) {
-        let asked = Instant::now();
+        let started = Instant::now();
         let noted = server.call(&session, "add_session_note", &json!({"note": format!("note {answered}")}));
         assert!(noted.contains("ote"), "{noted}");
         let read = server.call(&session, "read_memory_bank_file", &json!({"filename": "active-context.md"}));
         assert!(read.contains(&format!("note {answered}")), "{read}");
-        slowest = slowest.max(asked.elapsed());
+        slowest = slowest.max(started.elapsed());
         answered += 1;
         std::thread::sleep(pause);
     }

@@ -10,11 +10,11 @@ use crate::client::{Server, command, handshake};
 fn the_first_start_prints_a_key_and_stores_only_its_hash() {
     let mut server = Server::start(&[]);
     assert!(server.key.starts_with("mbmcp_live_") && server.key.len() == 43);
-    assert_eq!(std::fs::read_dir(server.folder.path()).unwrap().count(), 0, "keys are kept in the project");
-    let kept: Vec<_> = std::fs::read_dir(server.state.path().join("keys")).unwrap().flatten().collect();
-    let kept: Vec<_> = kept.iter().map(|file| std::fs::read_to_string(file.path()).unwrap()).collect();
-    assert!(kept.iter().any(|text| text.contains("mbmcp_live_")), "{kept:?}");
-    assert!(kept.iter().all(|text| !text.contains(&server.key)));
+    assert_eq!(std::fs::read_dir(server.folder.path()).unwrap().count(), 0, "keys are stored in the project");
+    let stored: Vec<_> = std::fs::read_dir(server.state.path().join("keys")).unwrap().flatten().collect();
+    let stored: Vec<_> = stored.iter().map(|file| std::fs::read_to_string(file.path()).unwrap()).collect();
+    assert!(stored.iter().any(|text| text.contains("mbmcp_live_")), "{stored:?}");
+    assert!(stored.iter().all(|text| !text.contains(&server.key)));
     let take = |place: &mut TempDir| std::mem::replace(place, TempDir::new().unwrap());
     let (key, folder, state) = (server.key.clone(), take(&mut server.folder), take(&mut server.state));
     drop(server);

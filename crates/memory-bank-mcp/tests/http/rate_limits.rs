@@ -92,12 +92,15 @@ fn an_allowed_origin_gets_cors_headers() {
         let method = ("Access-Control-Request-Method", "DELETE");
         server.send_bare("OPTIONS", "/mcp", &[("Origin", origin), method, wanted], "")
     };
-    let told = asks("https://app.example");
-    assert_eq!((told.status, told.header("access-control-allow-origin")), (200, Some("https://app.example")));
-    assert!(told.header("access-control-allow-methods").unwrap().contains("DELETE"));
-    assert_eq!(told.header("access-control-allow-headers"), Some("x-api-key,mcp-session-id"));
-    assert_eq!(told.header("access-control-allow-credentials"), None);
-    assert_eq!(told.header("x-content-type-options"), Some("nosniff"));
+    let preflight_reply = asks("https://app.example");
+    assert_eq!(
+        (preflight_reply.status, preflight_reply.header("access-control-allow-origin")),
+        (200, Some("https://app.example"))
+    );
+    assert!(preflight_reply.header("access-control-allow-methods").unwrap().contains("DELETE"));
+    assert_eq!(preflight_reply.header("access-control-allow-headers"), Some("x-api-key,mcp-session-id"));
+    assert_eq!(preflight_reply.header("access-control-allow-credentials"), None);
+    assert_eq!(preflight_reply.header("x-content-type-options"), Some("nosniff"));
     assert_eq!(asks("https://evil.example").status, 403);
 
     let message = handshake("2025-11-25").to_string();
@@ -118,8 +121,8 @@ fn an_allowed_origin_gets_cors_headers() {
 fn without_allowed_origins_no_cors_headers_are_sent() {
     let server = Server::start(&[]);
     let own = format!("http://{}", server.address);
-    let asked = server.send_bare("OPTIONS", "/mcp", &[("Origin", &own)], "");
-    assert_eq!((asked.status, asked.header("access-control-allow-origin")), (405, None));
+    let preflight_reply = server.send_bare("OPTIONS", "/mcp", &[("Origin", &own)], "");
+    assert_eq!((preflight_reply.status, preflight_reply.header("access-control-allow-origin")), (405, None));
 }
 
 #[test]

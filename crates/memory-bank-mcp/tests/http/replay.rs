@@ -5,7 +5,7 @@ use std::thread;
 use serde_json::json;
 
 use crate::client::{Server, call, handshake, until};
-use crate::replica_set::{Held, Team};
+use crate::replica_set::{Held, ReplicaSet};
 
 fn status(server: &Server, session: &str) -> u16 {
     server.post(Some(session), &call(2, "get_instructions", &json!({}))).status
@@ -13,7 +13,7 @@ fn status(server: &Server, session: &str) -> u16 {
 
 #[test]
 fn the_last_use_of_a_session_is_written_once_a_minute_and_extends_it_by_a_day() {
-    let team = Team::new();
+    let team = ReplicaSet::new();
     let mut server = team.replica();
     let (fresh, aged) = (server.initialize(), server.initialize());
     drop(server);
@@ -37,7 +37,7 @@ fn the_last_use_of_a_session_is_written_once_a_minute_and_extends_it_by_a_day() 
 
 #[test]
 fn two_replicas_write_the_last_use_of_a_session_once() {
-    let team = Team::new();
+    let team = ReplicaSet::new();
     let opener = team.replica();
     let session = opener.initialize();
     drop(opener);
@@ -58,7 +58,7 @@ fn two_replicas_write_the_last_use_of_a_session_once() {
 
 #[test]
 fn an_expired_session_is_not_found() {
-    let team = Team::new();
+    let team = ReplicaSet::new();
     let opener = team.replica();
     let session = opener.initialize();
     let lives = "SELECT expires_at = created_at + interval '24 hours' FROM public.sessions";
@@ -72,17 +72,17 @@ fn an_expired_session_is_not_found() {
 
 #[test]
 fn the_session_limit_of_a_project_counts_across_replicas() {
-    let team = Team::new();
+    let team = ReplicaSet::new();
     let limit = [("MAX_SESSIONS_PER_PROJECT", "3")];
     let replicas = [team.replica_with(&limit), team.replica_with(&limit)];
     let replies: Vec<_> = thread::scope(|scope| {
-        let asked: Vec<_> = (0..8)
+        let requests: Vec<_> = (0..8)
             .map(|number| {
                 let server = &replicas[number % 2];
                 scope.spawn(move || server.post(None, &handshake("2025-11-25")))
             })
             .collect();
-        asked.into_iter().map(|asked| asked.join().unwrap()).collect()
+        requests.into_iter().map(|request| request.join().unwrap()).collect()
     });
     let (opened, refused): (Vec<_>, Vec<_>) = replies.iter().partition(|reply| reply.status == 200);
     assert_eq!((opened.len(), refused.len()), (3, 5));
@@ -98,7 +98,7 @@ fn the_session_limit_of_a_project_counts_across_replicas() {
 
 #[test]
 fn the_stream_limit_of_a_key_counts_across_both_protocol_versions() {
-    let team = Team::new();
+    let team = ReplicaSet::new();
     let server = team.replica_with(&[("MAX_STREAMS_PER_KEY", "2")]);
     let session = server.initialize();
     let held = (server.listen(&session, None), server.listen_without_session(&[]));
@@ -130,7 +130,7 @@ fn the_stream_limit_of_a_key_counts_across_both_protocol_versions() {
 }
 
 /// Ages the rows of two sessions; another session and event stay recent.
-fn leave_behind(team: &Team) -> String {
+fn leave_behind(team: &ReplicaSet) -> String {
     let server = team.replica();
     let (gone, stays) = (server.initialize(), server.initialize());
     drop(server);
@@ -148,7 +148,7 @@ fn leave_behind(team: &Team) -> String {
 
 #[test]
 fn only_old_events_and_expired_sessions_are_removed_in_small_batches() {
-    let team = Team::new();
+    let team = ReplicaSet::new();
     let stays = leave_behind(&team);
     // Notes how much each transaction removes.
     team.database.psql(
@@ -162,15 +162,15 @@ fn only_old_events_and_expired_sessions_are_removed_in_small_batches() {
     let left = "SELECT (SELECT count(*) FROM public.mcp_events), (SELECT count(*) FROM public.sessions)";
     until("the clean-up", || team.database.psql(left) == "1|1");
     drop(replicas);
-    let kept = "SELECT session_id, place FROM public.mcp_events";
-    assert_eq!(team.database.psql(kept), format!("{stays}|5000"));
+    let stored = "SELECT session_id, place FROM public.mcp_events";
+    assert_eq!(team.database.psql(stored), format!("{stays}|5000"));
     let removed = "SELECT max(number) <= 500, sum(number) FROM public.removed";
     assert_eq!(team.database.psql(removed), "t|2401");
 }
 
 #[test]
 fn one_replica_at_a_time_cleans_up() {
-    let team = Team::new();
+    let team = ReplicaSet::new();
     leave_behind(&team);
     let purge = "SELECT app.purge(now(), now() - interval '24 hours', 10)";
     let busy = Held::take(

@@ -10,7 +10,7 @@ use crate::client::{Server, until};
 use crate::database::{key_of, operate};
 
 /// Shared by the replicas: a database with a project, and a Redis that a test can kill and restart.
-pub(crate) struct Team {
+pub(crate) struct ReplicaSet {
     pub(crate) database: TestDatabase,
     pub(crate) redis: Option<TestRedis>,
     redis_port: u16,
@@ -18,7 +18,7 @@ pub(crate) struct Team {
     pub(crate) key: String,
 }
 
-impl Team {
+impl ReplicaSet {
     pub(crate) fn new() -> Self {
         let database = TestDatabase::migrated();
         let redis = TestRedis::start();
@@ -82,7 +82,7 @@ pub(crate) fn health(server: &Server) -> serde_json::Value {
 }
 
 /// Whether all is well with a replica.
-pub(crate) fn is_well(server: &Server) -> bool {
+pub(crate) fn is_healthy(server: &Server) -> bool {
     health(server)["status"] == json!("ok")
 }
 

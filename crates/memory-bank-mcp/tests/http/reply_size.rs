@@ -98,9 +98,9 @@ fn a_bundle_shows_items_up_to_its_budget_and_names_calls_for_the_rest() {
     let (server, session) = with_bank(&[]);
     put(&server, "progress.md", 900 * 1024);
     let whole = fs::read_to_string(server.folder.path().join("memory-bank/progress.md")).unwrap();
-    for asked in [json!({}), json!({"maxChars": 100_000})] {
-        let most = asked["maxChars"].as_u64().unwrap_or(24_000);
-        let text = server.call(&session, "get_context_bundle", &asked);
+    for arguments in [json!({}), json!({"maxChars": 100_000})] {
+        let most = arguments["maxChars"].as_u64().unwrap_or(24_000);
+        let text = server.call(&session, "get_context_bundle", &arguments);
         assert!(text.chars().count() as u64 <= most, "{}", text.len());
         let reply = json_of(&text);
         assert!(reply["bundle"]["decision-log.md"]["content"].is_string());
@@ -505,10 +505,10 @@ fn the_heaviest_calls_of_one_key_leave_a_server_of_one_gibibyte_alive() {
     let began = Instant::now();
     let (mut answered, mut slowest) = (0, Duration::ZERO);
     while began.elapsed() < Duration::from_secs(20) {
-        let asked = Instant::now();
+        let started = Instant::now();
         let text = server.call(&session, "list_memory_bank_files", &json!({}));
         assert!(text.contains("long-099.md"));
-        slowest = slowest.max(asked.elapsed());
+        slowest = slowest.max(started.elapsed());
         answered += 1;
     }
     let resident = memory(&server, "VmHWM");

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use crate::client::{JSON, MCP_ACCEPT, Reply, Server, call, handshake, until};
 use crate::database::{key_of, operate};
-use crate::replica_set::{Team, await_waiting};
+use crate::replica_set::{ReplicaSet, await_waiting};
 
 const READ: (&str, &str) = ("filename", "progress.md");
 
@@ -42,13 +42,13 @@ fn data_calls() -> Vec<(&'static str, Value)> {
     ]
 }
 
-fn key_for(team: &Team, user: &str) -> String {
+fn key_for(team: &ReplicaSet, user: &str) -> String {
     let arguments = ["keys", "create", "--user", user, "--project", "atlas", "--rate-limit", "1000000"];
     key_of(&operate(&team.database, &arguments).unwrap())
 }
 
-fn team() -> Team {
-    let team = Team::new();
+fn team() -> ReplicaSet {
+    let team = ReplicaSet::new();
     let server = team.replica();
     let session = server.initialize();
     server.call(&session, "initialize_memory_bank", &json!({"path": "."}));
@@ -66,12 +66,12 @@ fn is_refused(what: &str, reply: &Reply, text: &str) {
 }
 
 /// Uses the key until every cache contains it, revokes it by SQL, and returns the server that still caches it.
-fn believed(team: &Team, server: &mut Server, user: &str) -> String {
+fn believed(team: &ReplicaSet, server: &mut Server, user: &str) -> String {
     server.key = key_for(team, user);
     server.initialize()
 }
 
-fn revoke_all(team: &Team) {
+fn revoke_all(team: &ReplicaSet) {
     team.database.psql("UPDATE api_keys SET revoked_at = now() WHERE revoked_at IS NULL");
 }
 

@@ -12,7 +12,7 @@ use tempfile::TempDir;
 
 use crate::client::{JSON, MCP_ACCEPT, call, command, signal, until};
 use crate::database::operate;
-use crate::replica_set::{Team, await_waiting, key, replica};
+use crate::replica_set::{ReplicaSet, await_waiting, key, replica};
 
 const WAITING: &str = "waiting for the database";
 
@@ -120,7 +120,7 @@ fn a_server_waiting_for_its_database_stops_on_sigterm() {
 
 #[test]
 fn shutdown_answers_calls_in_flight_and_ends_streams() {
-    let team = Team::new();
+    let team = ReplicaSet::new();
     let mut server = team.replica();
     let session = server.initialize();
     server.call(&session, "initialize_memory_bank", &json!({"path": "."}));
@@ -130,7 +130,7 @@ fn shutdown_answers_calls_in_flight_and_ends_streams() {
     let arguments = json!({"action": "did", "description": "the last thing"});
     let in_session = call(9, "track_progress", &arguments).to_string();
     let headers = [("X-API-Key", key.as_str()), JSON, MCP_ACCEPT, ("Mcp-Session-Id", session.as_str())];
-    let mut asked = server.stand("POST", &headers, &in_session);
+    let mut pending = server.stand("POST", &headers, &in_session);
     let process = server.process.id();
     let began = Instant::now();
     let (alone, code) = thread::scope(|scope| {
@@ -154,7 +154,7 @@ fn shutdown_answers_calls_in_flight_and_ends_streams() {
     });
     assert!(began.elapsed() < Duration::from_secs(20));
     assert_eq!(code, Some(0));
-    let answer = asked.next().unwrap();
+    let answer = pending.next().unwrap();
     assert!(answer["id"] == json!(9) && answer["result"]["isError"] != json!(true), "{answer}");
     assert_eq!(alone.status, 200, "{}", alone.body);
     let other = team.replica();
@@ -166,7 +166,7 @@ fn shutdown_answers_calls_in_flight_and_ends_streams() {
 
 #[test]
 fn a_stuck_call_does_not_delay_shutdown_by_ten_seconds() {
-    let team = Team::new();
+    let team = ReplicaSet::new();
     let mut server = team.replica();
     let session = server.initialize();
     server.call(&session, "initialize_memory_bank", &json!({"path": "."}));

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use crate::client::{JSON, MCP_ACCEPT, Server, call, command, handshake, until};
 use crate::database::{key_of, operate};
-use crate::replica_set::Team;
+use crate::replica_set::ReplicaSet;
 
 /// Text of this many bytes that does not compress to much less.
 fn noise(bytes: usize, mut seed: u64) -> String {
@@ -19,14 +19,14 @@ fn noise(bytes: usize, mut seed: u64) -> String {
 }
 
 /// Another member of the project, with a key that is not slowed down.
-fn member(team: &Team, user: &str, role: &str) -> String {
+fn member(team: &ReplicaSet, user: &str, role: &str) -> String {
     operate(&team.database, &["users", "create", user]).unwrap();
     operate(&team.database, &["members", "add", "--project", "atlas", "--user", user, "--role", role])
         .unwrap();
     another_key(team, user)
 }
 
-fn another_key(team: &Team, user: &str) -> String {
+fn another_key(team: &ReplicaSet, user: &str) -> String {
     let arguments = ["keys", "create", "--user", user, "--project", "atlas", "--rate-limit", "1000000"];
     key_of(&operate(&team.database, &arguments).unwrap())
 }
@@ -41,7 +41,7 @@ fn session_of(reply: &crate::client::Reply) -> String {
     reply.header("mcp-session-id").unwrap().to_owned()
 }
 
-fn lives(server: &Server, key: &str, session: &str) -> bool {
+fn session_exists(server: &Server, key: &str, session: &str) -> bool {
     let headers = [("X-API-Key", key), MCP_ACCEPT, JSON, ("Mcp-Session-Id", session)];
     let ping = json!({"jsonrpc": "2.0", "id": 1, "method": "ping"}).to_string();
     match server.send_bare("POST", "/mcp", &headers, &ping).status {
@@ -51,7 +51,7 @@ fn lives(server: &Server, key: &str, session: &str) -> bool {
     }
 }
 
-fn age(team: &Team, sessions: &[&String]) {
+fn age(team: &ReplicaSet, sessions: &[&String]) {
     for (number, session) in sessions.iter().enumerate() {
         team.database.psql(&format!(
             "UPDATE public.sessions SET last_seen = now() - interval '10 minutes' + interval '1 second' * {number}
@@ -116,7 +116,7 @@ fn fill(server: &Server, session: &str, times: u32) {
 
 #[test]
 fn stored_events_are_bounded_in_bytes_per_session_and_project_and_the_oldest_are_dropped_first() {
-    let team = Team::new();
+    let team = ReplicaSet::new();
     let limits = [("MAX_EVENT_BYTES_PER_SESSION", "1048576"), ("MAX_EVENT_BYTES_PER_PROJECT", "2097152")];
     let server = team.replica_with(&limits);
     let session = server.initialize();
@@ -141,16 +141,16 @@ fn stored_events_are_bounded_in_bytes_per_session_and_project_and_the_oldest_are
 
 #[test]
 fn shared_lists_are_stored_by_reference_and_replayed_by_any_replica() {
-    let team = Team::new();
+    let team = ReplicaSet::new();
     let (server, other) = (team.replica(), team.replica_with(&[("REDIS_KEY_PREFIX", "other")]));
     let session = server.initialize();
     for (number, list) in ["tools/list", "prompts/list", "resources/templates/list"].into_iter().enumerate() {
         let request = json!({"jsonrpc": "2.0", "id": format!("list \"{number}\""), "method": list});
         let reply = server.post(Some(&session), &request);
         assert!(reply.message()["result"].is_object(), "{}", reply.body);
-        let kept = "SELECT octet_length(message::text) FROM public.mcp_events ORDER BY id DESC LIMIT 1";
-        let kept: usize = team.database.psql(kept).parse().unwrap();
-        assert!(kept < 512, "{list}: {kept} bytes");
+        let stored = "SELECT octet_length(message::text) FROM public.mcp_events ORDER BY id DESC LIMIT 1";
+        let stored: usize = team.database.psql(stored).parse().unwrap();
+        assert!(stored < 512, "{list}: {stored} bytes");
         let before = reply.events()[0].0.replace("-1", "-0");
         for replica in [&server, &other] {
             let mut stream = replica.listen(&session, Some(&before));
@@ -162,7 +162,7 @@ fn shared_lists_are_stored_by_reference_and_replayed_by_any_replica() {
 
 #[test]
 fn an_unresolvable_reference_is_an_error_that_asks_for_a_retry() {
-    let team = Team::new();
+    let team = ReplicaSet::new();
     let server = team.replica();
     let session = server.initialize();
     let reply = server.post(Some(&session), &json!({"jsonrpc": "2.0", "id": 9, "method": "tools/list"}));
@@ -172,14 +172,14 @@ fn an_unresolvable_reference_is_an_error_that_asks_for_a_retry() {
          WHERE id = (SELECT max(id) FROM public.mcp_events)",
     );
     let before = reply.events()[0].0.replace("-1", "-0");
-    let told = server.listen(&session, Some(&before)).next().unwrap();
-    assert_eq!(told["id"], json!(9), "{told}");
-    assert!(told["error"]["message"].as_str().unwrap().contains("send the request again"), "{told}");
+    let reply = server.listen(&session, Some(&before)).next().unwrap();
+    assert_eq!(reply["id"], json!(9), "{reply}");
+    assert!(reply["error"]["message"].as_str().unwrap().contains("send the request again"), "{reply}");
 }
 
 #[test]
 fn the_oldest_idle_session_of_the_same_key_is_evicted_and_never_another_key_s() {
-    let team = Team::new();
+    let team = ReplicaSet::new();
     let bob = member(&team, "bob", "viewer");
     let limits = [("MAX_SESSIONS_PER_KEY", "2")];
     let servers = [team.replica_with(&limits), team.replica_with(&limits)];
@@ -192,19 +192,21 @@ fn the_oldest_idle_session_of_the_same_key_is_evicted_and_never_another_key_s() 
     assert!(text.contains("2 open sessions") && text.contains("key"), "{text}");
     age(&team, &[&bobs, &second, &first]);
     let third = session_of(&open_as(&servers[1], &team.key));
-    until("the end of the oldest", || servers.iter().all(|server| !lives(server, &team.key, &second)));
+    until("the end of the oldest", || {
+        servers.iter().all(|server| !session_exists(server, &team.key, &second))
+    });
     for server in &servers {
         assert!(
-            lives(server, &team.key, &first)
-                && lives(server, &team.key, &third)
-                && lives(server, &bob, &bobs)
+            session_exists(server, &team.key, &first)
+                && session_exists(server, &team.key, &third)
+                && session_exists(server, &bob, &bobs)
         );
     }
 }
 
 #[test]
 fn a_full_project_refuses_a_new_session_unless_the_key_has_an_idle_one() {
-    let team = Team::new();
+    let team = ReplicaSet::new();
     let bob = member(&team, "bob", "viewer");
     let server = team.replica_with(&[("MAX_SESSIONS_PER_PROJECT", "2")]);
     let bobs = [0, 1].map(|_| session_of(&open_as(&server, &bob)));
@@ -213,13 +215,13 @@ fn a_full_project_refuses_a_new_session_unless_the_key_has_an_idle_one() {
     assert_eq!(refused.status, 503, "{}", refused.body);
     assert!(refused.body.contains("2 open sessions"), "{}", refused.body);
     let third = session_of(&open_as(&server, &bob));
-    assert!(lives(&server, &bob, &third) && lives(&server, &bob, &bobs[1]));
-    assert!(!lives(&server, &bob, &bobs[0]));
+    assert!(session_exists(&server, &bob, &third) && session_exists(&server, &bob, &bobs[1]));
+    assert!(!session_exists(&server, &bob, &bobs[0]));
 }
 
 #[test]
 fn a_removed_member_cannot_open_a_session_and_gets_the_reason() {
-    let team = Team::new();
+    let team = ReplicaSet::new();
     let bob = member(&team, "bob", "viewer");
     let server = team.replica_with(&[("MAX_SESSIONS_PER_PROJECT", "1")]);
     session_of(&open_as(&server, &bob));
@@ -232,7 +234,7 @@ fn a_removed_member_cannot_open_a_session_and_gets_the_reason() {
 
 #[test]
 fn a_session_counts_against_the_key_that_used_it_last() {
-    let team = Team::new();
+    let team = ReplicaSet::new();
     let server = team.replica();
     let session = session_of(&open_as(&server, &team.key));
     let key_of_session = format!("SELECT key_id FROM public.sessions WHERE id = '{session}'");
@@ -241,7 +243,7 @@ fn a_session_counts_against_the_key_that_used_it_last() {
     age(&team, &[&session]);
     let second = another_key(&team, "alice");
     let mut server = team.replica_with(&[("REDIS_KEY_PREFIX", "other")]);
-    assert!(lives(&server, &second, &session));
+    assert!(session_exists(&server, &second, &session));
     server.terminate();
     let used = team.database.psql(&key_of_session);
     assert!(!opened.is_empty() && !used.is_empty() && opened != used, "{opened} {used}");
@@ -249,7 +251,7 @@ fn a_session_counts_against_the_key_that_used_it_last() {
 
 #[test]
 fn a_rate_limited_key_can_still_end_its_session() {
-    let team = Team::new();
+    let team = ReplicaSet::new();
     let slow = key_of(
         &operate(
             &team.database,
@@ -286,7 +288,7 @@ fn folder_with(bytes: usize) -> tempfile::TempDir {
 
 #[test]
 fn an_import_over_the_quota_is_refused_completely() {
-    let team = Team::new();
+    let team = ReplicaSet::new();
     let set = ["projects", "set-quota", "--project", "atlas", "--bytes", "400000"];
     operate(&team.database, &set).unwrap();
     let import = |folder: &tempfile::TempDir| {
@@ -310,7 +312,7 @@ fn an_import_over_the_quota_is_refused_completely() {
 
 #[test]
 fn documents_and_snapshots_of_a_project_have_a_configurable_quota() {
-    let team = Team::new();
+    let team = ReplicaSet::new();
     let server = team.replica_with(&[("METRICS_ADDR", "127.0.0.1:0")]);
     let session = server.initialize();
     server.call(&session, "initialize_memory_bank", &json!({"path": "."}));

@@ -148,8 +148,8 @@ fn a_read_only_session_stays_read_only_at_any_address() {
 fn a_replayed_list_has_the_requested_toolset() {
     let server = Server::start(&[]);
     let session = session(&server, "");
-    let asked = post(&server, "?tools=core&readonly", &[], Some(&session), &list());
-    let events = asked.events();
+    let listed = post(&server, "?tools=core&readonly", &[], Some(&session), &list());
+    let events = listed.events();
     let (id, answer) = events.last().unwrap();
     let opening = &id.replace("-1", "-0");
     let expected = names(&serde_json::from_str(answer).unwrap());

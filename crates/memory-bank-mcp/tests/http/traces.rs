@@ -29,14 +29,14 @@ impl Collector {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let received = Arc::new(Mutex::new(Vec::new()));
-        let kept = Arc::clone(&received);
+        let bodies = Arc::clone(&received);
         std::thread::spawn(move || {
             for stream in listener.incoming().map_while(Result::ok) {
-                let kept = Arc::clone(&kept);
+                let bodies = Arc::clone(&bodies);
                 std::thread::spawn(move || {
                     let mut reader = BufReader::new(stream);
                     while let Some(body) = body(&mut reader) {
-                        kept.lock().unwrap().push(body);
+                        bodies.lock().unwrap().push(body);
                         let answer = b"HTTP/1.1 200 OK\r\nContent-Type: application/x-protobuf\r\nContent-Length: 0\r\n\r\n";
                         if reader.get_mut().write_all(answer).is_err() {
                             return;

@@ -334,8 +334,8 @@ fn an_export_overwrites_only_on_request_and_keeps_the_replaced_files() {
     let aside = PathBuf::from(done["movedAside"].as_str().unwrap());
     assert_eq!(fs::read_to_string(aside.join("mine.md")).unwrap(), "mine");
     // The backups of the bank that was there stay with the one that is there now.
-    let kept = "backups/memory-bank-backup-2026-11-20T11-00-00-000Z/mine.md";
-    assert_eq!(fs::read_to_string(bank.join(kept)).unwrap(), "older");
+    let own_file = "backups/memory-bank-backup-2026-11-20T11-00-00-000Z/mine.md";
+    assert_eq!(fs::read_to_string(bank.join(own_file)).unwrap(), "older");
     assert!(over_stdio(place.path(), &[("list_memory_bank_files", json!({}))])[0].contains("latin.md"));
 }
 

@@ -10,7 +10,7 @@ use tempfile::TempDir;
 
 use crate::client::{command, until};
 use crate::database::operate;
-use crate::replica_set::{Held, Team, await_waiting};
+use crate::replica_set::{Held, ReplicaSet, await_waiting};
 use crate::transfer::{atlas, exported, files, odd_project};
 
 const PROGRESS: &str = "memory-bank://progress";
@@ -37,7 +37,7 @@ fn done(mut command: Command) -> Output {
 }
 
 /// Starts a command, waits until the lock that is held stops it, and kills it.
-fn killed_half_way(database: &TestDatabase, lock: &str, arguments: &[&str]) {
+fn killed_midway(database: &TestDatabase, lock: &str, arguments: &[&str]) {
     let held = Held::take(database, lock);
     let (_folder, mut command) = operator(database, "", arguments);
     let mut child: Child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
@@ -49,7 +49,7 @@ fn killed_half_way(database: &TestDatabase, lock: &str, arguments: &[&str]) {
 
 #[test]
 fn imports_and_restores_notify_subscribers_of_running_servers() {
-    let team = Team::new();
+    let team = ReplicaSet::new();
     let (first, second) = (team.replica(), team.replica());
     let session = first.initialize();
     let mut stream = first.listen(&session, None);
@@ -64,8 +64,8 @@ fn imports_and_restores_notify_subscribers_of_running_servers() {
     for arguments in moves {
         done(operator(&team.database, &redis, arguments).1);
         for stream in [&mut stream, &mut without_session] {
-            stream.await_news(UPDATED, Some(PROGRESS));
-            stream.await_news(LIST_CHANGED, None);
+            stream.await_notification(UPDATED, Some(PROGRESS));
+            stream.await_notification(LIST_CHANGED, None);
         }
         if !file.exists() {
             let backup = ["backup", "--project", "atlas", "--to", text_of(&file)];
@@ -76,19 +76,19 @@ fn imports_and_restores_notify_subscribers_of_running_servers() {
 
 #[test]
 fn a_dry_run_notifies_nobody_and_is_not_audited() {
-    let team = Team::new();
+    let team = ReplicaSet::new();
     let server = team.replica();
     let session = server.initialize();
     server.call(&session, "initialize_memory_bank", &json!({"path": "."}));
     let mut stream = server.listen(&session, None);
     server.subscribe(&session, PROGRESS);
-    let told = || team.database.psql("SELECT count(*) FROM app.audit_log");
-    let (before, project) = (told(), odd_project(1));
+    let audit_rows = || team.database.psql("SELECT count(*) FROM app.audit_log");
+    let (before, project) = (audit_rows(), odd_project(1));
     let redis = team.redis.as_ref().unwrap().url();
     let arguments =
         ["import", "--project", "atlas", "--from", text_of(project.path()), "--merge", "--dry-run"];
     done(operator(&team.database, &redis, &arguments).1);
-    assert_eq!(told(), before);
+    assert_eq!(audit_rows(), before);
     // The first news is that of the next write.
     server.call(&session, "write_memory_bank_file", &json!({"filename": "new.md", "content": "x"}));
     assert_eq!(stream.next().unwrap()["method"], json!(LIST_CHANGED));
@@ -117,16 +117,16 @@ fn files_that_are_not_part_of_the_bank_are_named_and_not_imported() {
     let message = String::from_utf8(done(operator(&database, "", &arguments).1).stdout).unwrap();
     assert!(message.contains(&format!("temporary: {}.", names.join(", "))), "{message}");
     operate(&database, &arguments[..5]).unwrap();
-    let kept =
+    let backups =
         "SELECT count(*) FROM app.files WHERE path LIKE '%.git%' OR path LIKE '%.hg%' OR path LIKE '%.tmp'";
-    assert_eq!(database.psql(kept), "0");
+    assert_eq!(database.psql(backups), "0");
 }
 
 #[test]
 fn a_killed_import_leaves_nothing_and_can_be_repeated() {
     let (database, project) = (atlas(), odd_project(50));
     let arguments = ["import", "--project", "atlas", "--from", text_of(project.path())];
-    killed_half_way(&database, "LOCK TABLE public.graph_observations IN ACCESS EXCLUSIVE MODE", &arguments);
+    killed_midway(&database, "LOCK TABLE public.graph_observations IN ACCESS EXCLUSIVE MODE", &arguments);
     let rows = "SELECT (SELECT count(*) FROM documents) + (SELECT count(*) FROM graph_entities) \
         + (SELECT count(*) FROM app.files) + (SELECT count(*) FROM app.backups) \
         + (SELECT count(*) FROM app.audit_log WHERE action = 'bank.imported')";
@@ -141,7 +141,7 @@ fn a_killed_export_leaves_nothing_and_can_be_repeated() {
     let place = TempDir::new().unwrap();
     let to = place.path().join("back");
     let arguments = ["export", "--project", "atlas", "--to", text_of(&to)];
-    killed_half_way(&database, "LOCK TABLE app.backup_items IN ACCESS EXCLUSIVE MODE", &arguments);
+    killed_midway(&database, "LOCK TABLE app.backup_items IN ACCESS EXCLUSIVE MODE", &arguments);
     let names = || -> Vec<String> {
         let entries = fs::read_dir(&to).unwrap();
         entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
@@ -190,7 +190,7 @@ fn a_restore_is_audited_once_in_its_own_transaction() {
     operate(&database, &["backup", "--project", "atlas", "--to", text_of(&file)]).unwrap();
     operate(&database, &["restore", "--project", "atlas", "--from", text_of(&file)]).unwrap();
     let log = operate(&database, &["audit", "list", "--project", "atlas", "--limit", "3"]).unwrap();
-    let told: Vec<(&Value, &Value)> = log["entries"]
+    let audited: Vec<(&Value, &Value)> = log["entries"]
         .as_array()
         .unwrap()
         .iter()
@@ -199,7 +199,7 @@ fn a_restore_is_audited_once_in_its_own_transaction() {
     let (imported, from) = (json!("bank.imported"), json!(project.path().file_name().unwrap().to_str()));
     let (restored, backed_up, zip) =
         (json!("project.restored"), json!("project.backed_up"), json!("atlas.zip"));
-    assert_eq!(told, [(&restored, &zip), (&backed_up, &zip), (&imported, &from)]);
+    assert_eq!(audited, [(&restored, &zip), (&backed_up, &zip), (&imported, &from)]);
     // Where the log cannot be written, nothing is restored.
     database.psql("ALTER TABLE app.audit_log ADD CHECK (action <> 'project.restored') NOT VALID");
     database.psql("DELETE FROM documents");

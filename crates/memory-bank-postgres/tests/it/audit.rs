@@ -42,9 +42,9 @@ async fn accounts_members_and_keys_are_audited_with_the_login_role_that_created_
     bench.owner.set_member("demo", "bob", Role::Viewer).await.unwrap();
     bench.owner.set_member("demo", "bob", Role::Editor).await.unwrap();
     bench.owner.remove_member("demo", "bob").await.unwrap();
-    let told = actions(&bench, "demo").await;
+    let recorded = actions(&bench, "demo").await;
     assert_eq!(
-        told,
+        recorded,
         [
             "project.created",
             "member.added",
@@ -77,9 +77,9 @@ async fn key_changes_by_an_owner_are_audited_under_its_name() {
     let (_, third) = new_key();
     KeyStore::create(&bench.database, &alice, &third).await.unwrap();
     let entries = log(&bench, "demo").await.split_off(3);
-    let told: Vec<&str> = entries.iter().map(|entry| entry.action.as_str()).collect();
+    let actions: Vec<&str> = entries.iter().map(|entry| entry.action.as_str()).collect();
     assert_eq!(
-        told,
+        actions,
         ["key.created", "key.changed", "key.revoked", "key.rotated", "key.revoked", "key.created"]
     );
     assert!(entries.iter().all(|entry| entry.user == Some(alice.user) && entry.key == alice.key));
@@ -94,10 +94,10 @@ async fn a_rotation_by_an_operator_records_the_replaced_key() {
     let alice = bench.tenant("alice", "demo").await;
     let (_, next) = new_key();
     bench.owner.rotate_key(alice.key.unwrap(), &next).await.unwrap();
-    let told = last(&bench, "demo").await;
-    assert_eq!(told.action, "key.rotated");
+    let entry = last(&bench, "demo").await;
+    assert_eq!(entry.action, "key.rotated");
     assert_eq!(
-        (told.subject, &told.detail["replaces"]),
+        (entry.subject, &entry.detail["replaces"]),
         (Some(next.id.0.to_string()), &json!(alice.key.map(|key| key.0)))
     );
 }
@@ -129,15 +129,15 @@ async fn deletions_and_restores_are_audited_and_ordinary_writes_are_not() {
     let name = path("a.md");
     let mut delete = |drafts: &mut Drafts| drafts.delete(&name);
     bank.edit(&alice, std::slice::from_ref(&name), &mut delete).await.unwrap();
-    let told = last(&bench, "demo").await;
-    assert_eq!((told.action.as_str(), told.subject.as_deref()), ("documents.deleted", Some("a.md")));
-    assert_eq!(told.detail, json!({"count": 1, "names": ["a.md"]}));
-    assert_eq!((told.user, told.key), (Some(alice.user), alice.key));
+    let entry = last(&bench, "demo").await;
+    assert_eq!((entry.action.as_str(), entry.subject.as_deref()), ("documents.deleted", Some("a.md")));
+    assert_eq!(entry.detail, json!({"count": 1, "names": ["a.md"]}));
+    assert_eq!((entry.user, entry.key), (Some(alice.user), alice.key));
     bank.delete_entity(&alice, &EntityRef("thing".into())).await.unwrap();
     assert_eq!(last(&bench, "demo").await.action, "entities.deleted");
     bank.restore_backup(&alice, &backup.id, true).await.unwrap();
-    let told = last(&bench, "demo").await;
-    assert_eq!((told.action.as_str(), told.subject), ("backup.restored", Some(backup.id.clone())));
+    let entry = last(&bench, "demo").await;
+    assert_eq!((entry.action.as_str(), entry.subject), ("backup.restored", Some(backup.id.clone())));
     // A second restore takes the graph away to put it back; that is one event.
     let count = actions(&bench, "demo").await.len();
     bank.restore_backup(&alice, &backup.id, false).await.unwrap();
@@ -225,15 +225,15 @@ async fn the_first_use_of_a_key_at_an_address_is_audited_up_to_a_limit() {
         address: address.parse().unwrap(),
         at: SystemClock.now(),
     };
-    let told = async || {
-        let told = log(&bench, "demo").await;
-        told.into_iter().filter(|entry| entry.action == "key.used_from_new_address").collect::<Vec<_>>()
+    let address_entries = async || {
+        let entries = log(&bench, "demo").await;
+        entries.into_iter().filter(|entry| entry.action == "key.used_from_new_address").collect::<Vec<_>>()
     };
     for _ in 0..2 {
         let uses = [used("192.0.2.1".into()), used("192.0.2.1".into()), used("2001:db8::".into())];
         bench.database.note_addresses(&uses).await.unwrap();
     }
-    let entries = told().await;
+    let entries = address_entries().await;
     let addresses: Vec<&str> = entries.iter().filter_map(|entry| entry.address.as_deref()).collect();
     assert_eq!(addresses.len(), 2);
     assert!(addresses.contains(&"192.0.2.1") && addresses.contains(&"2001:db8::"));
@@ -242,7 +242,7 @@ async fn the_first_use_of_a_key_at_an_address_is_audited_up_to_a_limit() {
     for uses in many.chunks(100) {
         bench.database.note_addresses(uses).await.unwrap();
     }
-    assert_eq!(told().await.len(), 200);
+    assert_eq!(address_entries().await.len(), 200);
 }
 
 #[tokio::test]
@@ -269,9 +269,9 @@ async fn an_operator_command_lists_the_log_of_a_project() {
     bench.tenant("alice", "demo").await;
     let detail = json!({"documents": 3});
     bench.owner.note_audit("demo", OperatorAction::Imported, Some("./bank"), &detail).await.unwrap();
-    let told = last(&bench, "demo").await;
-    assert_eq!((told.action.as_str(), told.subject.as_deref()), ("bank.imported", Some("./bank")));
-    assert_eq!(told.detail, detail);
+    let entry = last(&bench, "demo").await;
+    assert_eq!((entry.action.as_str(), entry.subject.as_deref()), ("bank.imported", Some("./bank")));
+    assert_eq!(entry.detail, detail);
     assert!(bench.owner.note_audit("nowhere", OperatorAction::Exported, None, &detail).await.is_err());
     assert!(bench.owner.audit(Some("nowhere"), None, 1).await.is_err());
     let since = SystemClock.now() + SignedDuration::from_secs(60);

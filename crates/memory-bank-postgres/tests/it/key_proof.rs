@@ -284,21 +284,21 @@ async fn no_setting_disables_or_falsifies_the_audit_log() {
     let sql =
         format!("{own} {settings} SET ROLE app_user; DELETE FROM documents; DELETE FROM graph_entities");
     as_login(&bench, &sql).await.unwrap();
-    let told = |action: &str| {
+    let audited = |action: &str| {
         bench.test.psql(&format!(
             "SELECT count(*) FROM app.audit_log WHERE action = '{action}' AND user_id = '{}' AND key_id = '{}'",
             alice.user.0,
             alice.key.unwrap().0
         ))
     };
-    assert_eq!((told("documents.deleted").as_str(), told("entities.deleted").as_str()), ("1", "1"));
+    assert_eq!((audited("documents.deleted").as_str(), audited("entities.deleted").as_str()), ("1", "1"));
     let make = format!(
         "{own} {settings} SET ROLE app_user; INSERT INTO api_keys (user_id, project_id, key_hash, key_prefix) \
          VALUES ('{}', '{}', sha256('z'), 'p')",
         alice.user.0, alice.project.0
     );
     as_login(&bench, &make).await.unwrap();
-    assert_eq!((told("key.created").as_str(), told("key.rotated").as_str()), ("1", "0"));
+    assert_eq!((audited("key.created").as_str(), audited("key.rotated").as_str()), ("1", "0"));
     // The name of another, whose key was not shown.
     let posing = context(&Caller { key: bob.key, ..alice.clone() }, true, &shown(&bob));
     for note in ["bank.exported", "bank.imported", "backup.restored"] {
@@ -318,8 +318,8 @@ async fn a_restore_is_recognised_by_its_audit_row_only_in_its_own_transaction() 
     let noted = format!("{own} SET ROLE app_user; SELECT app.note_audit('backup.restored', 'x', '{{}}')");
     as_login(&bench, &noted).await.unwrap();
     as_login(&bench, &format!("{own} SET ROLE app_user; DELETE FROM documents")).await.unwrap();
-    let told = "SELECT count(*) FROM app.audit_log WHERE action = 'documents.deleted'";
-    assert_eq!(bench.test.psql(told), "1");
+    let deletions = "SELECT count(*) FROM app.audit_log WHERE action = 'documents.deleted'";
+    assert_eq!(bench.test.psql(deletions), "1");
 }
 
 #[tokio::test]

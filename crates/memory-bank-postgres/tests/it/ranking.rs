@@ -52,7 +52,7 @@ async fn both_stores_rank_every_question_alike() {
     }
     index.follow_graph(&graph, None);
     let questions: Vec<_> = suite::questions().into_iter().chain(suite::typos()).collect();
-    let (asked, mut answered) = (questions.len(), 0);
+    let (total, mut answered) = (questions.len(), 0);
     for question in questions {
         let query = Query::parse(&question.ask).unwrap();
         let (theirs, ours) = if question.place == "graph" {
@@ -84,7 +84,7 @@ async fn both_stores_rank_every_question_alike() {
                 case_sensitive: false,
                 days: (None, None),
             };
-            let asked = DocumentSearch {
+            let request = DocumentSearch {
                 query,
                 files: Vec::new(),
                 limit: 10,
@@ -93,13 +93,13 @@ async fn both_stores_rank_every_question_alike() {
             };
             (
                 listed(index.search_documents(&wanted).hits),
-                listed(bank.search_documents(&caller, &asked).await.unwrap().hits),
+                listed(bank.search_documents(&caller, &request).await.unwrap().hits),
             )
         };
         answered += usize::from(!theirs.is_empty());
         assert_eq!(ours, theirs, "{}", question.ask);
     }
-    assert!(answered > 50 && answered * 10 > asked * 9, "{answered} of {asked}");
+    assert!(answered > 50 && answered * 10 > total * 9, "{answered} of {total}");
 }
 
 /// The graph as an export gives it.

@@ -128,11 +128,11 @@ async fn subscriptions_are_stored_once_and_removed() {
     let opened = session(&alice);
     bench.database.open(&alice, &opened, limits(10)).await.unwrap();
     for _ in 0..2 {
-        let kept = bench.database.subscribe(&alice, opened.id, "u", true).await.unwrap().unwrap();
-        assert_eq!(kept.subscriptions, BTreeSet::from(["u".to_owned()]));
+        let stored = bench.database.subscribe(&alice, opened.id, "u", true).await.unwrap().unwrap();
+        assert_eq!(stored.subscriptions, BTreeSet::from(["u".to_owned()]));
     }
-    let kept = bench.database.subscribe(&alice, opened.id, "u", false).await.unwrap().unwrap();
-    assert!(kept.subscriptions.is_empty());
+    let stored = bench.database.subscribe(&alice, opened.id, "u", false).await.unwrap().unwrap();
+    assert!(stored.subscriptions.is_empty());
 }
 
 #[tokio::test]
@@ -175,9 +175,9 @@ async fn events_are_replayed_in_order_only_to_their_owner() {
     let start = EventId { stream: hers.id.0, place: 0 };
     let replayed = bench.another().after(&alice, hers.id, start, 10).await.unwrap();
     assert_eq!(replayed.iter().map(|event| event.id.place).collect::<Vec<_>>(), [1, 2, 3]);
-    for (kept, sent) in replayed.iter().zip([nul, plain, "{}"]) {
+    for (stored, sent) in replayed.iter().zip([nul, plain, "{}"]) {
         let value = |text: &str| serde_json::from_str::<serde_json::Value>(text).unwrap();
-        assert_eq!(value(&kept.message), value(sent));
+        assert_eq!(value(&stored.message), value(sent));
     }
     assert!(replayed[2].last && !replayed[0].last);
     let second = EventId { place: 1, ..start };
@@ -213,7 +213,7 @@ async fn an_event_is_hidden_from_a_key_without_its_required_right() {
             let found = bench.database.after(&caller, hers.id, start, 10).await.unwrap();
             let places: Vec<u32> = found.iter().map(|event| event.id.place).collect();
             assert_eq!(places, seen, "{scopes:?}");
-            assert!(found.iter().zip(&events).all(|(found, kept)| found.needs == kept.needs));
+            assert!(found.iter().zip(&events).all(|(found, stored)| found.needs == stored.needs));
         }
     }
     // Neither does it after the role was taken away which gave the right.

@@ -26,7 +26,7 @@ pub(crate) struct Bench {
 
 impl Bench {
     pub(crate) async fn new() -> Self {
-        Self::told(Arc::new(NoSink)).await
+        Self::with_sink(Arc::new(NoSink)).await
     }
 
     /// A migrated database, reached as another role.
@@ -37,7 +37,7 @@ impl Bench {
         Self { owner: database.clone(), database, test, deps }
     }
 
-    pub(crate) async fn told(sink: Arc<dyn ChangeSink>) -> Self {
+    pub(crate) async fn with_sink(sink: Arc<dyn ChangeSink>) -> Self {
         let test = TestDatabase::migrated();
         let deps = Deps { clock: Arc::new(SystemClock), entropy: Arc::new(SystemEntropy), sink };
         let database = open(&test.url(), 8, &deps);
@@ -46,7 +46,7 @@ impl Bench {
     }
 
     /// The external state that a database needs.
-    pub(crate) fn surroundings(&self) -> Deps {
+    pub(crate) fn deps(&self) -> Deps {
         self.deps.clone()
     }
 

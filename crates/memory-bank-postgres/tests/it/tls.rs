@@ -39,9 +39,9 @@ async fn reached(bench: &Bench, url: &str, of_supabase: bool, swapped: bool) -> 
     let options = DatabaseOptions { url: url.to_owned(), max_connections: 2, trust };
     let root = std::fs::read_to_string(bench.test.authority()).unwrap();
     let database = if swapped {
-        Database::with_supabase_root(&options, bench.surroundings(), &root)?
+        Database::with_supabase_root(&options, bench.deps(), &root)?
     } else {
-        Database::new(&options, bench.surroundings())?
+        Database::new(&options, bench.deps())?
     };
     database.ping().await
 }

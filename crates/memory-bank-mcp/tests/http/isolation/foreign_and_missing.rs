@@ -9,7 +9,7 @@ use super::projects::{Ids, World, outsiders, plant, world};
 use crate::client::{JSON, MCP_ACCEPT, Reply};
 
 /// Everything by which a client can distinguish two replies.
-pub(super) fn seen(reply: &Reply, asked: &str) -> (u16, Vec<(String, String)>, String) {
+pub(super) fn seen(reply: &Reply, requested: &str) -> (u16, Vec<(String, String)>, String) {
     // The framing of a stream depends on the speed of the machine, not on the request.
     let framing = ["content-length", "transfer-encoding"];
     let telling = |name: &str| {
@@ -20,7 +20,7 @@ pub(super) fn seen(reply: &Reply, asked: &str) -> (u16, Vec<(String, String)>, S
         Some("text/event-stream") => reply.message().to_string(),
         _ => reply.body.clone(),
     };
-    (reply.status, headers, timeless(&body.replace(asked, "…")))
+    (reply.status, headers, timeless(&body.replace(requested, "…")))
 }
 
 /// Sends a question.
@@ -173,7 +173,7 @@ fn foreign_items_are_answered_like_missing_ones() {
     for person in outsiders(&world) {
         for Question { what, theirs, nobodys, ask } in &questions {
             let (one, other) = (ask(&person, theirs), ask(&person, nobodys));
-            assert_eq!(seen(&one, theirs), seen(&other, nobodys), "{what}, asked by {}", person.name);
+            assert_eq!(seen(&one, theirs), seen(&other, nobodys), "{what}, requested by {}", person.name);
         }
     }
     // Nothing was changed, and the members' data still exists.

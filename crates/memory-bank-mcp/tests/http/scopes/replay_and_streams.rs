@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::scoped_client::{Client, assert_silent, plant, worlds};
 use crate::client::{JSON, Reply, call, until};
-use crate::replica_set::{Team, await_waiting};
+use crate::replica_set::{ReplicaSet, await_waiting};
 
 /// The event id before the first event of a reply.
 fn before_first(reply: &Reply) -> String {
@@ -117,7 +117,7 @@ fn a_stream_ends_at_once_when_the_scopes_of_its_key_change() {
 
 #[test]
 fn a_key_can_cancel_only_its_own_calls_also_when_ids_are_equal() {
-    let team = Team::new();
+    let team = ReplicaSet::new();
     let (first, second) = (team.replica(), team.replica());
     let owner = Client::with(&first, &["read", "write", "admin"]);
     owner.data("initialize_memory_bank", &json!({"path": "."}));
@@ -129,14 +129,14 @@ fn a_key_can_cancel_only_its_own_calls_also_when_ids_are_equal() {
         let cancel =
             json!({"jsonrpc": "2.0", "method": "notifications/cancelled", "params": {"requestId": 42}});
         let reply = thread::scope(|scope| {
-            let asked = scope.spawn(|| owner.post(&message));
+            let request = scope.spawn(|| owner.post(&message));
             await_waiting(&team.database, 1);
             // A call of another key with the same id, which ends before the first one.
             let other = reader.post(&call(42, "get_instructions", &json!({})));
             assert_eq!(other.status, 200);
             assert_eq!(reader.post(&cancel).status, 202);
             drop(held);
-            asked.join().unwrap()
+            request.join().unwrap()
         });
         assert_eq!(reply.message()["id"], json!(42), "another key cancelled the call: {}", reply.body);
     }
@@ -145,11 +145,11 @@ fn a_key_can_cancel_only_its_own_calls_also_when_ids_are_equal() {
     let cancel = json!({"jsonrpc": "2.0", "method": "notifications/cancelled", "params": {"requestId": 43}});
     let reader = Client::with(&first, &["read"]).in_session_of(&owner);
     let reply = thread::scope(|scope| {
-        let asked = scope.spawn(|| owner.post(&message));
+        let request = scope.spawn(|| owner.post(&message));
         await_waiting(&team.database, 1);
         reader.post(&call(43, "get_instructions", &json!({})));
         assert_eq!(owner.post(&cancel).status, 202);
-        asked.join().unwrap()
+        request.join().unwrap()
     });
     drop(held);
     assert_eq!(reply.events(), [], "a key could not cancel its own call");
@@ -158,7 +158,7 @@ fn a_key_can_cancel_only_its_own_calls_also_when_ids_are_equal() {
 
 #[test]
 fn a_reply_is_withheld_from_a_key_that_lost_the_right_during_the_call() {
-    let team = Team::new();
+    let team = ReplicaSet::new();
     let server = team.replica();
     let owner = Client::with(&server, &["read", "write", "admin"]);
     plant(&owner);
@@ -166,11 +166,11 @@ fn a_reply_is_withheld_from_a_key_that_lost_the_right_during_the_call() {
     let held = team.hold_documents();
     let read = call(51, "read_memory_bank_file", &json!({"filename": "notes.md"}));
     let reply = thread::scope(|scope| {
-        let asked = scope.spawn(|| lowered.post(&read));
+        let request = scope.spawn(|| lowered.post(&read));
         await_waiting(&team.database, 1);
         lowered.change_scopes(&["write"]);
         drop(held);
-        asked.join().unwrap()
+        request.join().unwrap()
     });
     assert_silent("a call of a key that was lowered", &reply.body);
     assert!(
