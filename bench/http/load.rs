@@ -1,5 +1,5 @@
-//! The load: some connections that stay open, each sending the next request when the answer to the last has come. It
-//! speaks just enough HTTP/1.1 to be cheap, since it shares the processors with what it measures.
+//! The load: persistent connections, each of which sends the next request after the last reply. The client supports
+//! only as much HTTP/1.1 as it needs, since it shares the processors with the measured server.
 
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};

@@ -1,5 +1,5 @@
-//! Measures the server over HTTP beside pgbench, in one run and on one machine: what the network, MCP, authentication
-//! and limits leave of what PostgreSQL gives. PostgreSQL, Redis and the binary are started for it and ended with it.
+//! Measures the server over HTTP next to pgbench, in one run on one machine, to show the overhead of network, MCP,
+//! authentication and limits over PostgreSQL. PostgreSQL, Redis and the binary run only for the measurement.
 
 mod load;
 mod mixed;

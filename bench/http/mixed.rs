@@ -1,5 +1,5 @@
-//! A mixed load for minutes, as a team of agents makes it: reads, edits, searches and lists of tools in sessions over events;
-//! and how much memory the server has meanwhile.
+//! A mixed load for minutes, like that of a team of agents: reads, edits, searches and lists of tools in sessions with
+//! event streams; reports the memory of the server.
 
 use std::time::{Duration, Instant};
 

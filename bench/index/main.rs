@@ -1,6 +1,6 @@
-//! Measures what the first search of a large project costs it and everybody else: the time until it is answered, what
-//! another tenant's reads and `/health/live` take meanwhile, and the memory of the server. PostgreSQL and the binary are
-//! started for it and ended with it; there is no Redis.
+//! Measures the first search of a large project: the time until its reply, the latency of another tenant's reads and of
+//! `/health/live` meanwhile, and the memory of the server. PostgreSQL and the binary run only for the measurement;
+//! there is no Redis.
 
 #[path = "../http/load.rs"]
 #[allow(dead_code, reason = "shared with another program, which calls the rest")]

@@ -1,5 +1,5 @@
-//! A memory bank as a project has it after a week or a year: made through the server's own tools, session by session, with
-//! a clock that is set. What is made is the same every time. For benchmarks and suites that need a bank that was lived in.
+//! A memory bank like that of a project after a week or a year: made through the server's own tools, session by session,
+//! with a fixed clock. The result is always the same. For benchmarks and suites that need a realistic bank.
 
 mod server;
 mod words;

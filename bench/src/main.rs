@@ -1,6 +1,6 @@
-//! Measures how the folder store and the binary do at 100, 10,000 and 100,000 items, and prints tables in Markdown.
+//! Measures the folder store and the binary at 100, 10,000 and 100,000 items, and prints tables in Markdown.
 //!
-//! Each row runs all sizes in turn within one run, so its last column, the growth, means something on a noisy machine.
+//! Each row runs all sizes in turn within one run, so its last column, the growth, is meaningful on a noisy machine.
 //! Nothing here fails because a machine is slow.
 
 mod bank;

@@ -1,5 +1,5 @@
-//! What the replies of the tools cost a model to read, in tokens of o200k: on a bank that was just made, after a simulated
-//! week and after a simulated year. Prints a table in Markdown, and fails where a reply passes its budget.
+//! Measures the replies of the tools in tokens of o200k: on a new bank, after a simulated week and after a simulated
+//! year. Prints a table in Markdown, and fails if a reply exceeds its budget.
 
 use std::fmt::Write as _;
 

@@ -1,4 +1,4 @@
-//! What every store must do, said against the store traits only. A store's crate runs it with
+//! The requirements of every store, tested through the store traits only. A store's crate runs them with
 //! [`contract_tests!`](crate::contract_tests), giving a function that makes a fresh [`Project`].
 //!
 //! It must not know of any store: no path, no file, no table.

@@ -1,5 +1,5 @@
-//! Laws of the index: whatever the way to a state, it answers as an index built from that state; and it ranks as the
-//! ranking rule says when that is worked out unit by unit.
+//! Laws of the index: an index that was updated to a state equals one built from that state, and it ranks like a
+//! reference that scores unit by unit.
 
 #![expect(
     clippy::unwrap_used,

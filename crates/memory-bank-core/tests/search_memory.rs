@@ -1,5 +1,5 @@
-//! What the index says that it takes is what it takes: compared with what the system gives the process. Alone in its
-//! program, so that nothing else asks for memory meanwhile. `--nocapture` tells the figures.
+//! The reported memory of the index, compared with the memory of the process. It is alone in its program, so that
+//! nothing else allocates meanwhile. `--nocapture` prints the figures.
 
 #![cfg(target_os = "linux")]
 #![expect(

@@ -1,5 +1,5 @@
-//! Holds the ranking to a level, and prints the figures: `cargo test -p memory-bank-core --test search_ranking --
-//! --nocapture`.
+//! Requires a minimum quality of the ranking, and prints the figures: `cargo test -p memory-bank-core --test
+//! search_ranking -- --nocapture`.
 
 #![expect(
     clippy::unwrap_used,

@@ -1,5 +1,5 @@
-//! Words as people write them: each query finds the line that it means before all others, in a document of facts in many
-//! languages and notations.
+//! Words as people write them: each query finds its line first, in a document of facts in many languages and
+//! notations.
 
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 

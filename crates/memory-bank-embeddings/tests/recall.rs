@@ -1,5 +1,5 @@
-//! Questions that share no word with their answer, with a model and with words alone. What takes minutes is measured by
-//! `cargo run -p memory-bank-embeddings --example recall`. The model is all-MiniLM-L6-v2, which `scripts/setup models` unpacks
+//! Questions that share no word with their answer, with a model and with words alone. `cargo run -p memory-bank-embeddings
+//! --example recall` runs the measurements that take minutes. The model is all-MiniLM-L6-v2, which `scripts/setup models` unpacks
 //! into `target/test-models`; `MEMORY_BANK_TEST_MODEL` names another folder.
 
 #![expect(

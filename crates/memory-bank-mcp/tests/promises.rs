@@ -1,5 +1,5 @@
-//! `docs/security.md` and `docs/deployment-guide.md` name a test for each promise. Each of them is there, and is a test,
-//! so that the pages cannot rot.
+//! `docs/security.md` and `docs/deployment-guide.md` name a test for each claim. This checks that every named test
+//! exists.
 #![expect(
     clippy::unwrap_used,
     clippy::indexing_slicing,

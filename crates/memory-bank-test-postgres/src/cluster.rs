@@ -1,7 +1,7 @@
 //! The server that all test processes share.
 //!
-//! `start.lock` is held while the server is looked for, started or stopped; `users.lock` is held, shared, by every test
-//! process for its whole life. A watchdog stops the server once nobody has held the latter for half a minute.
+//! `start.lock` is held while a process finds, starts or stops the server; every test process holds a shared lock on
+//! `users.lock` for its whole life. A watchdog stops the server after the latter was free for half a minute.
 
 use std::fs::{self, File};
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -174,7 +174,11 @@ fn start_server(programs: &Path, home: &Path, locks: &Path) -> u16 {
 }
 
 /// A port that is free now; another process could still take it first.
-pub(crate) fn free_port() -> u16 {
+///
+/// # Panics
+///
+/// When the system has no free port.
+pub fn free_port() -> u16 {
     TcpListener::bind(("127.0.0.1", 0)).and_then(|free| free.local_addr()).expect("a free port").port()
 }
 

@@ -17,6 +17,7 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::cluster::Cluster;
+pub use crate::cluster::free_port;
 pub use crate::own::OwnServer;
 pub use crate::pgbouncer::PgBouncer;
 pub use crate::redis::TestRedis;

@@ -1,4 +1,4 @@
-// The AI SDK: every tool comes through its MCP client, and reaches a model of Google and of OpenAI as it was meant.
+// The AI SDK: its MCP client lists every tool, and models of Google and of OpenAI get each with its parameters.
 
 import assert from "node:assert/strict";
 import test from "node:test";

@@ -1,4 +1,4 @@
-// A log that is full goes on: its oldest entries move to an archive, in the same call.
+// A full log is archived: its oldest entries move to an archive in the same call.
 
 import assert from "node:assert/strict";
 import { join } from "node:path";

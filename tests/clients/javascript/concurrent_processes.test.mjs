@@ -1,4 +1,4 @@
-// Several processes, and several calls of one process, on one folder at once: nothing acknowledged is lost.
+// Several processes, and concurrent calls of one process, on one folder: no acknowledged write is lost.
 
 import assert from "node:assert/strict";
 import { join } from "node:path";

@@ -1,4 +1,4 @@
-// Changing a document without rewriting it.
+// Editing a document without rewriting it.
 
 import assert from "node:assert/strict";
 import { readdir } from "node:fs/promises";

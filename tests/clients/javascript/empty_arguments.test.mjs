@@ -1,4 +1,4 @@
-// Clients in strict mode send every argument, as null, "" or []. None of these is a wish to delete.
+// Clients in strict mode send every argument, as null, "" or []. None of these requests a deletion.
 
 import assert from "node:assert/strict";
 import { readdir } from "node:fs/promises";

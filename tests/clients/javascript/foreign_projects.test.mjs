@@ -1,5 +1,5 @@
-// A project that somebody else wrote: its links, its registry and its key file are not trusted. And paths as careless
-// clients give them.
+// A project of somebody else: its links, its registry and its key file are not trusted. Also unusable paths of careless
+// clients.
 
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";

@@ -1,6 +1,5 @@
-// One working session with every tool, on a folder that the original server has written. The steps
-// build on each other; at the end no listed tool is left that was not called, and what the session
-// did not touch is byte for byte as it was.
+// One working session with every tool, on a folder of the original server. The steps build on each other; at the end every
+// listed tool was called, and files that the session did not change are identical byte for byte.
 
 import assert from "node:assert/strict";
 import { mkdir, readdir } from "node:fs/promises";

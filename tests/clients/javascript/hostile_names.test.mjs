@@ -1,4 +1,4 @@
-// Names of documents that try to leave the bank, and names that only look as if they did.
+// Names of documents that try to leave the bank, and similar names that are valid.
 
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";

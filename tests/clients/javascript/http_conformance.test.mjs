@@ -1,5 +1,5 @@
-// The protocol's own conformance suite, directly over HTTP: every server scenario of every version, but those that need
-// what only the suite's own test server has.
+// The protocol's own conformance suite, directly over HTTP: every server scenario of every version, except those for the
+// suite's own test server.
 
 import assert from "node:assert/strict";
 import test from "node:test";

@@ -1,4 +1,4 @@
-// The MCP Inspector's command line over HTTP: each run is a client of its own.
+// The MCP Inspector's command line over HTTP: each run is a separate client.
 
 import assert from "node:assert/strict";
 import { execFile } from "node:child_process";

@@ -1,4 +1,4 @@
-// The official TypeScript client, version 2, over HTTP: with the handshake of 2025-11-25 and without, as 2026-07-28 has it.
+// The official TypeScript client, version 2, over HTTP: with the handshake of 2025-11-25, and without, as in 2026-07-28.
 
 import assert from "node:assert/strict";
 import test from "node:test";

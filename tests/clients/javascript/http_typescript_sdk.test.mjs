@@ -1,4 +1,4 @@
-// The official TypeScript SDK, version 1, over HTTP: sessions as its clients have them.
+// The official TypeScript SDK, version 1, over HTTP, with sessions.
 
 import assert from "node:assert/strict";
 import { setTimeout as pause } from "node:timers/promises";

@@ -1,4 +1,4 @@
-// The MCP Inspector's command line: each run is a process of its own that starts the server anew.
+// The MCP Inspector's command line: each run is a process that starts the server.
 
 import assert from "node:assert/strict";
 import { execFile } from "node:child_process";

@@ -1,5 +1,5 @@
-// Arguments as models send them: what is plainly meant is taken, what is not is refused by a result that says what to
-// send, and nothing that a tool does not know makes it delete or overwrite.
+// Arguments as models send them: unambiguous ones are normalised, others are refused with advice, and an unknown argument
+// never makes a tool delete or overwrite.
 
 import assert from "node:assert/strict";
 import { readdir } from "node:fs/promises";

@@ -1,4 +1,4 @@
-// How the process starts, speaks and ends.
+// Start-up, output and shutdown of the process.
 
 import assert from "node:assert/strict";
 import { execFile } from "node:child_process";

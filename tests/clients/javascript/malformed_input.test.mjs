@@ -1,4 +1,4 @@
-// Lines, messages and arguments that no well-behaved client sends.
+// Malformed lines, messages and arguments.
 
 import assert from "node:assert/strict";
 import { join } from "node:path";

@@ -1,5 +1,5 @@
-// Two servers of one database behind nginx and HAProxy, as deploy/proxy/ sets them up: streams arrive as they are sent,
-// servers are restarted one after the other without a failed request, and clients keep their addresses and hosts.
+// Two servers of one database behind nginx and HAProxy, with the files of deploy/proxy/: streams are not buffered, servers
+// restart one after the other without a failed request, and addresses and hosts of clients are forwarded.
 
 import assert from "node:assert/strict";
 import { Agent, createServer, request as send } from "node:http";

@@ -1,5 +1,5 @@
-// Calls with random arguments, right and wrong, for every tool: each is answered, none is an
-// internal fault, and the bank stays readable. The seed is fixed; SEED=n tries another one.
+// Calls with random arguments, valid and invalid, for every tool: each is answered without an internal error, and the bank
+// stays readable. The seed is fixed; SEED=n uses another one.
 
 import assert from "node:assert/strict";
 import { appendFile, readdir } from "node:fs/promises";

@@ -1,5 +1,5 @@
-// The defects of the TypeScript server in documents, tasks, progress, decisions and backups: each
-// one's reproduction, and what is right instead.
+// Defects of the TypeScript server in documents, tasks, progress, decisions and backups: each test reproduces one and
+// checks the correct behaviour.
 
 import assert from "node:assert/strict";
 import { mkdir, readdir, symlink, unlink } from "node:fs/promises";

@@ -1,5 +1,5 @@
-// The defects of the TypeScript server in the knowledge graph and in search: each one's
-// reproduction, and what is right instead.
+// Defects of the TypeScript server in the knowledge graph and in search: each test reproduces one and checks the correct
+// behaviour.
 
 import assert from "node:assert/strict";
 import { appendFile } from "node:fs/promises";

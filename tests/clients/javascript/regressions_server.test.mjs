@@ -1,5 +1,5 @@
-// The defects of the TypeScript server in start-up, configuration, modes, stores and thinking: each
-// one's reproduction, and what is right instead.
+// Defects of the TypeScript server in start-up, configuration, modes, stores and thinking: each test reproduces one and
+// checks the correct behaviour.
 
 import assert from "node:assert/strict";
 import { readdir } from "node:fs/promises";

@@ -1,4 +1,4 @@
-// How long replies are: within 25,000 characters unless more is asked for, in parts that can be put together, and in pages.
+// Sizes of replies: at most 25,000 characters unless more is requested, parts that make the whole, and pages.
 
 import assert from "node:assert/strict";
 import { mkdir } from "node:fs/promises";

@@ -1,4 +1,4 @@
-// The search of documents as a client has it: days, quotes, words that are nowhere.
+// Search of documents by a client: days, quotes, missing words.
 
 import assert from "node:assert/strict";
 import { join } from "node:path";

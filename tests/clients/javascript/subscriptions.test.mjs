@@ -1,4 +1,4 @@
-// `resources/subscribe`: a client hears of changes by tools, by an editor, and by another process.
+// `resources/subscribe`: a client is notified of changes by tools, by an editor, and by another process.
 
 import assert from "node:assert/strict";
 import { appendFile, rename, unlink } from "node:fs/promises";

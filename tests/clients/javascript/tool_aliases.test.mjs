@@ -1,4 +1,4 @@
-// The eleven names that older clients call: answered in the shape that those clients know.
+// The eleven older names of tools: they are answered in the shape that older clients expect.
 
 import assert from "node:assert/strict";
 import test from "node:test";

@@ -1,4 +1,4 @@
-// The official TypeScript SDK, version 1: a session as its clients have it.
+// The official TypeScript SDK, version 1, over stdio.
 
 import assert from "node:assert/strict";
 import { join } from "node:path";

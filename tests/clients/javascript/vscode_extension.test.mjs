@@ -1,5 +1,5 @@
-// The calls of the VS Code extension, in its own way of speaking: handshake 2024-11-05, one JSON
-// message a line, a tool's text parsed as JSON where that works and taken as it is where not.
+// The calls of the VS Code extension: handshake 2024-11-05, one JSON message per line, and text of tools parsed as JSON
+// where possible.
 
 import assert from "node:assert/strict";
 import { join } from "node:path";

@@ -1,6 +1,6 @@
-//! Questions on long banks: talks of two people, chats with an assistant, and a project's year with its boilerplate. Banks and
-//! questions are made up; nothing is taken from a public set. A question belongs to the part that weights may be tuned on or to the
-//! part that is only reported, by a sum over its text, once and for all.
+//! Questions on long banks: talks of two people, chats with an assistant, and a project's year with boilerplate. Banks and
+//! questions are synthetic; nothing is taken from a public set. A checksum of its text assigns each question either to the part
+//! that may be used for tuning or to the part that is only reported.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;

@@ -1,5 +1,5 @@
-//! The ranking suite: questions as people and models ask them, over a bank of a made-up project, with the units that
-//! should win. It knows nothing of how a backend searches, so every store can be held to it.
+//! The ranking suite: questions of people and models on the bank of a synthetic project, with the expected units. It
+//! does not know how a backend searches, so it applies to every store.
 
 use std::collections::BTreeMap;
 

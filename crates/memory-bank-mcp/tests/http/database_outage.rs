@@ -1,5 +1,5 @@
-//! PostgreSQL is away: every request of MCP fails with a 500 that says to try again, none with a wrong 401, and all goes on
-//! by itself afterwards.
+//! PostgreSQL is down: every MCP request fails with a 500 that asks to retry, none with a false 401, and the server
+//! recovers by itself.
 
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};

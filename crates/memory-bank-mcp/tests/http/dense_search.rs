@@ -1,5 +1,5 @@
-//! Search by meaning with a real model, over both transports and on both stores: found first, made once, kept over a kill, and
-//! nothing lost where the model fails.
+//! Dense search with a real model, over both transports and on both stores: ranking, storage of vectors across a kill,
+//! and no lost results if the model fails.
 
 use std::io::{BufRead, BufReader, Write};
 use std::net::TcpListener;

@@ -1,5 +1,5 @@
-//! What happens to running servers under load when something they depend on fails: what was acknowledged is there, what
-//! failed says so, and all recovers without a restart.
+//! Running servers under load while a dependency fails: acknowledged writes persist, failures are reported, and the
+//! servers recover without a restart.
 
 use std::sync::atomic::Ordering;
 

@@ -1,5 +1,5 @@
-//! A project that somebody else wrote, with a link, a pipe, a socket or a folder under each name that the server uses:
-//! nothing hangs, and nothing outside of the project is read, changed or made.
+//! A hostile project with a link, a pipe, a socket or a folder under each name that the server uses: nothing hangs, and
+//! nothing outside of the project is read, changed or created.
 
 use std::io::{BufRead, BufReader, Write};
 use std::os::unix::fs::symlink;

@@ -1,5 +1,5 @@
-//! The container of the compose files has 1 GiB. A viewer at the default limits makes the heaviest calls there are, all at
-//! once, and takes no reply; meanwhile another tenant works.
+//! The container of the Compose files has 1 GiB. A viewer at the default limits makes the heaviest calls, all at once,
+//! and reads no reply, while another tenant works.
 
 use std::fs;
 use std::time::{Duration, Instant};

@@ -1,5 +1,5 @@
-//! Keys that are taken back by plain SQL, of which no server hears: what the database then finds out is a 401 in every
-//! form of reply, and is forgotten everywhere.
+//! Keys that are revoked by plain SQL, which notifies no server: every form of reply becomes a 401 when the database
+//! refuses the key, and all caches evict it.
 
 use serde_json::{Value, json};
 

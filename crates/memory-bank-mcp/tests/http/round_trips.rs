@@ -1,5 +1,5 @@
-//! What a request costs behind the server, once it is warm: round trips to PostgreSQL, counted by a proxy, and commands
-//! to Redis, as Redis itself tells them. So that none creeps in.
+//! The cost of a request on a warm server: round trips to PostgreSQL, counted by a proxy, and commands to Redis, as
+//! `MONITOR` reports them. The numbers must not grow unnoticed.
 
 use std::io::{BufRead, BufReader, Write};
 use std::net::TcpStream;

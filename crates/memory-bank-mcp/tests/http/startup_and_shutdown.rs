@@ -6,7 +6,7 @@ use std::process::{Child, ChildStderr, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use memory_bank_test_postgres::{TLS_ONLY, TestDatabase};
+use memory_bank_test_postgres::{TLS_ONLY, TestDatabase, free_port};
 use serde_json::json;
 use tempfile::TempDir;
 
@@ -54,10 +54,6 @@ impl Drop for Starting {
         let _ = self.process.kill();
         let _ = self.process.wait();
     }
-}
-
-fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
 fn url_at(port: u16, database: &TestDatabase) -> String {

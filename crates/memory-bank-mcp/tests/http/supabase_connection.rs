@@ -1,5 +1,5 @@
-//! How the binary reaches Supabase: every command by the session pooler's port and with the certificate checked, a name that is
-//! looked up, and what `doctor` says of it. A server of the tests' own has Supabase's names in its certificate.
+//! Connections to Supabase: every command uses the port of the session pooler and verifies the certificate, host names are
+//! resolved, and `doctor` reports it. A test server has a certificate with Supabase's names.
 
 use std::io::copy;
 use std::net::{Shutdown, TcpListener, TcpStream};

@@ -7,7 +7,7 @@ use memory_bank_core::store::{BackupStore, DocumentStore, Drafts, TextIndex};
 use memory_bank_test_postgres::TestDatabase;
 
 use crate::isolation::two_tenants;
-use crate::support::{Bench, path, write};
+use crate::support::{Bench, path, query_as_login, write};
 
 const FRESH: &str = "SELECT count(*) FROM documents WHERE fts IS NOT NULL";
 
@@ -24,15 +24,8 @@ fn context(user: &Caller, project: &Caller, key: &Caller) -> String {
 
 /// Runs SQL as the login role that serves; gives the rows of the last statement, members apart by `|`.
 async fn as_login(bench: &Bench, sql: &str) -> Result<String, String> {
-    let (client, connection) =
-        tokio_postgres::connect(&bench.test.url(), tokio_postgres::NoTls).await.unwrap();
-    tokio::spawn(connection);
-    let messages = client.simple_query(sql).await.map_err(|error| {
-        let error = error.as_db_error().unwrap();
-        format!("{} {}", error.code().code(), error.message())
-    })?;
     let mut rows = Vec::new();
-    for message in messages {
+    for message in query_as_login(bench, sql).await? {
         if let tokio_postgres::SimpleQueryMessage::Row(row) = message {
             let members: Vec<&str> = (0..row.len()).map(|at| row.get(at).unwrap_or("null")).collect();
             rows.push(members.join("|"));

@@ -1,5 +1,5 @@
-//! Building an index is nobody else's business: others are answered meanwhile, memory has a bound, and who may not read
-//! learns nothing of it. A lock on a table that only a build reads is the gate at which a build is held.
+//! Index builds do not affect others: other calls are answered meanwhile, memory is bounded, and callers without read
+//! learn nothing of a build. A lock on a table that only a build reads pauses a build.
 
 use std::time::{Duration, Instant};
 

@@ -1,5 +1,5 @@
-//! Who holds the server's own login, but was shown no key or another one: nothing of a tenant opens, nothing is changed, and
-//! the audit log says what is true.
+//! SQL with the server's own login, but without a key or with another one: no tenant data is readable, nothing changes,
+//! and the audit log stays correct.
 
 use memory_bank_core::caller::{Caller, Right, Role};
 use memory_bank_core::clock::{Clock, SystemClock};
@@ -10,17 +10,11 @@ use memory_bank_postgres::{IsolationError, TENANT_TABLES};
 use memory_bank_test_postgres::{MIGRATOR, SERVER};
 
 use crate::isolation::two_tenants;
-use crate::support::{Bench, path, read, write};
+use crate::support::{Bench, path, query_as_login, read, write};
 
 /// Runs SQL as the server's login; the error's text if it fails.
 async fn as_login(bench: &Bench, sql: &str) -> Result<String, String> {
-    let (client, connection) =
-        tokio_postgres::connect(&bench.test.url(), tokio_postgres::NoTls).await.unwrap();
-    tokio::spawn(connection);
-    let messages = client.simple_query(sql).await.map_err(|error| match error.as_db_error() {
-        Some(message) => format!("{} {}", message.code().code(), message.message()),
-        None => error.to_string(),
-    })?;
+    let messages = query_as_login(bench, sql).await?;
     let rows = messages.iter().filter_map(|message| match message {
         tokio_postgres::SimpleQueryMessage::Row(row) => row.get(0).map(str::to_owned),
         _ => None,

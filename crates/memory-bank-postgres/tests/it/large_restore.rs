@@ -1,5 +1,5 @@
-//! Search after a restore that changed tens of thousands of rows with a few statements. Following them with one statement
-//! took longer than a statement may.
+//! Search after a restore that changed tens of thousands of rows with a few statements. Reading these changes with one
+//! statement exceeded the statement time-out.
 
 use std::time::{Duration, Instant};
 

@@ -1,5 +1,5 @@
-//! The three scripts where the database is not as they would like it: another program's schema, settings of a role, a wrong
-//! order, a schema public that belongs to somebody else.
+//! The three scripts on unusual databases: a schema of another program, settings of a role, the wrong order, and a schema
+//! public of another owner.
 
 use memory_bank_test_postgres::{MIGRATOR, SERVER, TestDatabase};
 

@@ -1,5 +1,4 @@
-//! The keys that the catalogue has, and the partitions of the events: made ahead, dropped when they are old, closed to whoever
-//! names one.
+//! Keys in the catalog, and partitions of the events: created ahead, dropped when old, and not readable by name.
 
 use jiff::{SignedDuration, Timestamp, ToSpan};
 use memory_bank_core::clock::{Clock, SystemClock};

@@ -1,5 +1,5 @@
-//! SQL as someone would send it who got hold of the server's own connection: every table, every way to change it, and
-//! what lies around them. The policies alone stand in the way.
+//! SQL of an attacker with the server's own connection: every table and every way to change it. Only the policies
+//! protect the rows.
 
 use jiff::ToSpan;
 use memory_bank_core::caller::{Caller, Right, Role};

@@ -1,4 +1,4 @@
-//! What search costs at a hundred thousand units. Run by hand, in a release build, since it tells figures:
+//! The latency of search with a hundred thousand units. Run by hand, in a release build, since it prints figures:
 //! `cargo test --release -p memory-bank-postgres --test it search_scale -- --ignored --nocapture`.
 
 use std::time::{Duration, Instant};

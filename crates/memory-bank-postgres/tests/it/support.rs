@@ -13,6 +13,7 @@ use memory_bank_core::identity::{
 use memory_bank_core::store::{ChangeSink, DocumentStore, Drafts, NoSink, ReadOutcome};
 use memory_bank_postgres::{Database, DatabaseOptions, Deps, PostgresBank, TrustOptions};
 use memory_bank_test_postgres::{MIGRATOR, TestDatabase};
+use tokio_postgres::SimpleQueryMessage;
 
 /// A database with a pool on it.
 pub(crate) struct Bench {
@@ -145,4 +146,15 @@ pub(crate) async fn read(bank: &PostgresBank, caller: &Caller, name: &str) -> Op
         ReadOutcome::Missing => None,
         other => panic!("{other:?}"),
     }
+}
+
+/// Runs SQL as the server's login role; an error is its code and message.
+pub(crate) async fn query_as_login(bench: &Bench, sql: &str) -> Result<Vec<SimpleQueryMessage>, String> {
+    let (client, connection) =
+        tokio_postgres::connect(&bench.test.url(), tokio_postgres::NoTls).await.unwrap();
+    tokio::spawn(connection);
+    client.simple_query(sql).await.map_err(|error| match error.as_db_error() {
+        Some(message) => format!("{} {}", message.code().code(), message.message()),
+        None => error.to_string(),
+    })
 }

@@ -1,5 +1,5 @@
-//! Two projects on several servers under faults: nobody gets a byte of the other, a key without `read` reads nothing of
-//! its own, and a revoked one nothing at all.
+//! Two projects on several servers under faults: no reply contains data of the other project, a key without `read` reads
+//! nothing, and a revoked key gets nothing.
 
 mod arguments;
 mod calls;

@@ -1,5 +1,5 @@
 //! Kills servers, PostgreSQL and Redis at random moments while writers write to both stores. After each kill every
-//! acknowledged write is there exactly once, and every other one once or not at all, never in part.
+//! acknowledged write exists exactly once, and every other one once or not at all, never in part.
 
 mod acknowledged_writes;
 mod database;

@@ -3,7 +3,7 @@
 use memory_bank_test_postgres::TestDatabase;
 use serde_json::{Value, json};
 
-use crate::client::{JSON, Listener, MCP_ACCEPT, Reply, Server, handshake};
+use crate::client::{JSON, Listener, MCP_ACCEPT, Reply, Server, handshake, structured, tool_names};
 use crate::database::{key_of, operate, serve};
 
 /// Stands in every text of the bank, and in no call of the keys that may not read.
@@ -91,20 +91,12 @@ impl<'a> Client<'a> {
     pub(super) fn data(&self, tool: &str, arguments: &Value) -> Value {
         let reply = self.call(tool, arguments);
         assert_eq!(reply["result"]["isError"], json!(false), "{tool} {arguments}: {reply}");
-        // A long reply has its text alone.
-        match &reply["result"]["structuredContent"] {
-            Value::Null => {
-                let text = reply["result"]["content"][0]["text"].as_str().unwrap();
-                serde_json::from_str(text).unwrap_or_default()
-            }
-            data => data.clone(),
-        }
+        structured(&reply)
     }
 
     pub(super) fn tools(&self) -> Vec<String> {
         let listed = self.ask("tools/list", &json!({}));
-        let tools = listed["result"]["tools"].as_array().unwrap().clone();
-        tools.iter().map(|tool| tool["name"].as_str().unwrap().to_owned()).collect()
+        tool_names(&listed)
     }
 
     pub(super) fn listen(&self, last_event: Option<&str>) -> Listener {
