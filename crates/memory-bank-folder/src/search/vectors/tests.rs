@@ -9,7 +9,8 @@ use memory_bank_vectors::{Maker, MakerOptions};
 
 use super::*;
 use crate::bank::Deps;
-use crate::search::FolderIndexes;
+use crate::search::{FolderIndexes, SealPlace};
+use crate::state::StateFolder;
 
 #[derive(Debug, Default)]
 struct Lengths(AtomicU64, &'static str);
@@ -33,6 +34,11 @@ impl Embedder for Lengths {
 
 /// Searches the bank in a process of its own, as it were, and says how many vectors were made.
 async fn made(path: &std::path::Path, model: &'static str) -> u64 {
+    made_by(path, model, "user").await
+}
+
+/// The same as one of several users.
+async fn made_by(path: &std::path::Path, model: &'static str, user: &str) -> u64 {
     let (clock, entropy) = (Arc::new(SystemClock), Arc::new(SystemEntropy));
     let deps = Deps { clock, entropy, sink: Arc::new(NoSink) };
     let short = Duration::from_millis(5);
@@ -42,6 +48,8 @@ async fn made(path: &std::path::Path, model: &'static str) -> u64 {
     );
     let indexes = Arc::new(FolderIndexes::default());
     indexes.maker.set(maker.clone()).unwrap();
+    let state = Some(StateFolder::new(path.parent().unwrap().join(user)));
+    indexes.seal_place.set(SealPlace { state, project: path.to_owned() }).unwrap();
     let bank = FolderBank::new(path.to_owned(), path.parent().unwrap().to_owned(), deps).sharing(&indexes);
     let wanted = DocumentSearch {
         query: Query::parse("harbour").unwrap(),
@@ -99,6 +107,23 @@ async fn what_is_torn_or_changed_is_made_again_and_the_rest_is_kept() {
         assert_eq!(made(&path, "m").await, 10);
         assert_eq!(made(&path, "m").await, 0);
     }
+}
+
+#[tokio::test]
+async fn a_whole_file_that_came_with_the_repository_is_made_anew() {
+    let (_temp, path) = bank();
+    // As another user would make and commit it: whole, with checksums that fit, for these very texts.
+    assert_eq!(made_by(&path, "m", "attacker").await, 10);
+    assert_eq!(made_by(&path, "m", "attacker").await, 0);
+    assert_eq!(made(&path, "m").await, 10, "nothing of it is used");
+    assert_eq!(made(&path, "m").await, 0);
+    // Records of it below a header of ours count for nothing either.
+    let file = path.join(".mbmcp/vectors");
+    let ours = std::fs::read(&file).unwrap();
+    assert_eq!(made_by(&path, "m", "attacker").await, 10);
+    let theirs = std::fs::read(&file).unwrap();
+    std::fs::write(&file, [&ours[..64], &theirs[64..]].concat()).unwrap();
+    assert_eq!(made(&path, "m").await, 10);
 }
 
 #[cfg(unix)]
