@@ -99,8 +99,14 @@ fn subject_of(heading: &str) -> Cow<'_, str> {
     let mut from = 0;
     for date in dates {
         rest.push_str(heading.get(from..date.start).unwrap_or_default());
-        rest.push(' ');
         from = date.end;
+        // A date in brackets has them, and the time in them.
+        if let Some(before) = rest.trim_end().strip_suffix('[') {
+            rest.truncate(before.len());
+            let behind = heading.get(from..).unwrap_or_default();
+            from += behind.find(']').map_or(0, |end| end + 1);
+        }
+        rest.push(' ');
     }
     rest.push_str(heading.get(from..).unwrap_or_default());
     let has_digit = |word: &&str| word.bytes().any(|byte| byte.is_ascii_digit());

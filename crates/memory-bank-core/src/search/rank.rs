@@ -28,7 +28,7 @@ const IN_CONTEXT: f64 = 0.3;
 /// How much less a word counts in the context of a unit that holds it itself.
 const REPEATED: f64 = 0.5;
 /// The share of a dense score, when a store has one.
-const DENSE: f64 = 0.4;
+const DENSE: f64 = 0.3;
 /// How many headings above a unit count.
 pub(super) const HEADINGS: usize = 4;
 
@@ -196,6 +196,6 @@ mod tests {
         assert!(asks("Is it **cheap**?") && asks("速い？") && !asks("It is."));
         assert!(above([1.0, 1.0]) > above([1.0]));
         assert!((mix(0.5, None) - 0.5).abs() < 1e-12);
-        assert!((mix(1.0, Some(0.0)) - 0.6).abs() < 1e-12);
+        assert!((mix(1.0, Some(0.0)) - 0.7).abs() < 1e-12);
     }
 }

@@ -217,7 +217,7 @@ pub fn long_talk() -> Bank {
             ));
             page.line("");
         }
-        let mut say = |page: &mut Page, who: char, text: &str| {
+        let say = |page: &mut Page, who: char, text: &str| {
             page.line(&format!("- {}: {}", if who == 'A' { a } else { b }, names(text)))
         };
         for who in ['A', 'B'].into_iter().cycle().take(random.below(4)) {
