@@ -3,11 +3,14 @@
 
 use std::io;
 use std::path::PathBuf;
+use std::time::{Duration, Instant};
 
 use memory_bank_core::clock::Entropy;
+use memory_bank_core::limits;
 use sha2::{Digest, Sha256};
 
 use crate::dir::{BankDir, FileRead};
+use crate::lock::wait_for;
 use crate::state::{self, StateFolder};
 
 const FOLDER: &str = "vectors";
@@ -97,7 +100,8 @@ impl SealPlace {
         let Some(state) = &self.state else { return Ok(Some(seal.clone())) };
         let dir = state.open(FOLDER)?;
         let lock = dir.open_lock("seal.lock")?;
-        lock.lock()?;
+        let deadline = Instant::now() + Duration::from_millis(limits::LOCK_WAIT_MS);
+        wait_for(deadline, || lock.try_lock()).map_err(|error| io::Error::other(error.to_string()))?;
         if let Some(stored) = self.read(state, &dir)? {
             return Ok(Some(stored));
         }
