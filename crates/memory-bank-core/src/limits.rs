@@ -88,8 +88,10 @@ pub const SEARCH_INDEX_PROJECT_BYTES: u64 = 448 * 1024 * 1024;
 pub const SEARCH_INDEX_WAIT_MS: u64 = 1000;
 /// The same for an index that is expected within a second, but whose turn has not come yet.
 pub const SEARCH_TURN_WAIT_MS: u64 = 5000;
-/// How long a search waits for the vector of its query before words are searched alone, in milliseconds.
+/// How long a search waits for the vector of its query before words are searched alone, in milliseconds: for a model in this process.
 pub const QUERY_VECTOR_WAIT_MS: u64 = 150;
+/// The same for a service, to which the way may be long. Three that come too late in a row, and it is not waited for some time.
+pub const SERVICE_VECTOR_WAIT_MS: u64 = 1000;
 /// The most bytes and files of one backup. More is not what a bank holds: one file with a hole, which takes no room itself,
 /// would fill the disk.
 pub const BACKUP_BYTES: u64 = 1024 * 1024 * 1024;

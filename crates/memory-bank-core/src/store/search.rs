@@ -108,7 +108,7 @@ pub struct DocumentsFound {
     pub missing_phrases: Vec<String>,
     /// Words that occur nowhere, so similar ones were searched.
     pub unknown_words: Vec<String>,
-    /// How far the vectors are made that were mixed in; none if words alone counted.
+    /// How far the vectors are made that were mixed in; none for a query without a vector, or while no model is set.
     pub meaning: Option<DenseCount>,
 }
 

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 const EXCHANGES: &str = include_str!("talks/exchanges.txt");
+const LONG: &str = include_str!("talks/long.txt");
 const FILLERS: &str = include_str!("talks/fillers.txt");
 const CHATS: &str = include_str!("talks/chats.txt");
 const ADVICE: &str = include_str!("talks/advice.txt");
@@ -83,7 +84,7 @@ impl Page {
 
 /// All banks.
 pub fn banks() -> Vec<Bank> {
-    vec![talks(Form::Items), talks(Form::Paragraphs), talks(Form::Lines), chats(), year()]
+    vec![talks(Form::Items), talks(Form::Paragraphs), talks(Form::Lines), chats(), year(), long_talk()]
 }
 
 struct Exchange {
@@ -91,9 +92,9 @@ struct Exchange {
     questions: Vec<(String, Vec<usize>)>,
 }
 
-fn exchanges() -> Vec<Exchange> {
+fn exchanges(text: &str) -> Vec<Exchange> {
     let mut all = Vec::new();
-    for block in EXCHANGES.split("\n\n") {
+    for block in text.split("\n\n") {
         let mut one = Exchange { turns: Vec::new(), questions: Vec::new() };
         for line in block.lines().filter(|line| !line.starts_with('#')) {
             if let Some(question) = line.strip_prefix("? ") {
@@ -116,7 +117,7 @@ pub fn talks(form: Form) -> Bank {
     let fillers: Vec<&str> = FILLERS.lines().collect();
     let mut bank = Bank { name: format!("talks, {form:?}").to_lowercase(), ..Bank::default() };
     for (place, (a, b)) in [("Nora", "Elias"), ("Mateo", "Jule")].into_iter().enumerate() {
-        let mut left: Vec<Exchange> = exchanges()
+        let mut left: Vec<Exchange> = exchanges(EXCHANGES)
             .into_iter()
             .enumerate()
             .filter(|(at, _)| at % 2 == place)
@@ -189,6 +190,50 @@ pub fn talks(form: Form) -> Bank {
             bank.documents.insert(name, page.text.clone());
         }
         bank.questions.extend(asked.into_iter().map(|(ask, answers)| Question { ask, answers }));
+    }
+    bank
+}
+
+/// One long talk of two people over a year, a document a session: short turns with names below the day of the session. The exchanges
+/// of the other talks stand between, without their questions, so that much of it is alike.
+pub fn long_talk() -> Bank {
+    let mut random = Random(1913);
+    let fillers: Vec<&str> = FILLERS.lines().collect();
+    let mut others = exchanges(EXCHANGES);
+    let mut bank = Bank { name: "one long talk".to_owned(), ..Bank::default() };
+    let (a, b) = ("Priya", "Tomas");
+    let names = |text: &str| text.replace("{A}", a).replace("{B}", b);
+    let (mut page, mut session, mut name) = (Page::default(), 0, String::new());
+    for (at, one) in exchanges(LONG).into_iter().enumerate() {
+        if at % 2 == 0 {
+            session += 1;
+            let (month, day) = (1 + session / 2, 1 + random.below(28));
+            page = Page::default();
+            name = format!("session-{session:02}.md");
+            page.line(&format!(
+                "# Session {session}, 2025-{month:02}-{day:02} {:02}:{:02}",
+                9 + random.below(12),
+                random.below(60)
+            ));
+            page.line("");
+        }
+        let say = |page: &mut Page, who: char, text: &str| {
+            page.line(&format!("- {}: {}", if who == 'A' { a } else { b }, names(text)))
+        };
+        for who in ['A', 'B'].into_iter().cycle().take(random.below(4)) {
+            say(&mut page, who, fillers[random.below(fillers.len())]);
+        }
+        let lines: Vec<usize> = one.turns.iter().map(|(who, text)| say(&mut page, *who, text)).collect();
+        for (ask, turns) in one.questions {
+            let answers = turns.into_iter().map(|turn| (name.clone(), lines[turn - 1])).collect();
+            bank.questions.push(Question { ask: names(&ask), answers });
+        }
+        if !others.is_empty() {
+            for (who, text) in others.remove(random.below(others.len())).turns {
+                say(&mut page, who, &text);
+            }
+        }
+        bank.documents.insert(name.clone(), page.text.clone());
     }
     bank
 }

@@ -7,6 +7,7 @@ use super::{Body, Index, SourceId};
 use crate::search::embedding::{ModelId, Passage, UnitHash, Vector, cosine};
 use crate::search::json::json_units;
 use crate::search::markdown::markdown_units;
+use crate::search::query::Query;
 use crate::search::unit::Unit;
 
 /// A unit without a row has this.
@@ -15,6 +16,15 @@ pub(super) const NO_ROW: u32 = u32::MAX;
 const PIECE: usize = 1024;
 /// What it takes to find the row of a passage, with the slack of the table.
 const ROW_BYTES: usize = 64;
+
+/// Why passages of an index stay without a vector.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum VectorGap {
+    /// There are more of them than are searched by meaning.
+    TooManyPassages,
+    /// The vectors do not fit into the memory for indexes.
+    NoMemory,
+}
 
 /// How far the vectors of an index are made.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -25,6 +35,8 @@ pub struct DenseCount {
     pub vectors: usize,
     /// The bytes that all of this takes.
     pub bytes: u64,
+    /// Why the others stay without one; none if they are being made.
+    pub gap: Option<VectorGap>,
 }
 
 impl DenseCount {
@@ -35,6 +47,7 @@ impl DenseCount {
             passages: self.passages.saturating_add(other.passages),
             vectors: self.vectors.saturating_add(other.vectors),
             bytes: self.bytes.saturating_add(other.bytes),
+            gap: self.gap.or(other.gap),
         }
     }
 }
@@ -244,11 +257,24 @@ impl Index {
     /// How far the vectors are made.
     #[must_use]
     pub fn dense_count(&self) -> DenseCount {
-        self.dense.as_ref().map_or_else(DenseCount::default, |dense| DenseCount {
+        let gap = self.vector_gap;
+        self.dense.as_ref().map_or(DenseCount { gap, ..DenseCount::default() }, |dense| DenseCount {
             passages: dense.row_of.len(),
             vectors: dense.vectors,
             bytes: dense.bytes() as u64,
+            gap,
         })
+    }
+
+    /// Notes why passages stay without a vector, for the answers of searches.
+    pub fn set_vector_gap(&mut self, gap: Option<VectorGap>) {
+        self.vector_gap = gap;
+    }
+
+    /// How far the vectors are made that a query with a vector meets; none while no model is set.
+    pub(super) fn meaning(&self, query: &Query) -> Option<DenseCount> {
+        let is_known = self.dense.is_some() || self.vector_gap.is_some();
+        query.meaning().filter(|_| is_known).map(|_| self.dense_count())
     }
 }
 

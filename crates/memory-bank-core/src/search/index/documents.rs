@@ -80,7 +80,7 @@ pub struct DocumentHits {
     pub missing_phrases: Vec<String>,
     /// Words that stand nowhere, so that what comes close to them was looked for.
     pub unknown_words: Vec<String>,
-    /// How far the vectors are made that were mixed in; none if words alone counted.
+    /// How far the vectors are made that were mixed in; none for a query without a vector, or while no model is set.
     pub meaning: Option<DenseCount>,
 }
 
@@ -106,8 +106,8 @@ impl Index {
         let query = wanted.query.without_phrases(&missing);
         let matcher = LineMatcher::new(&query, self.weights(&prepared, &scored), wanted.case_sensitive);
         self.read_again(&matcher, candidates.get_mut(..sorted).unwrap_or_default());
-        let meaning = self.mix_meaning(&query, &scored, &mut candidates, accepts).then(|| self.dense_count());
-        let sorted = if meaning.is_some() {
+        let meaning = self.meaning(&query);
+        let sorted = if self.mix_meaning(&query, &scored, &mut candidates, accepts) {
             let sorted = (wanted.limit.saturating_mul(2) + 20).min(candidates.len());
             self.best_first(&mut candidates, sorted);
             sorted
