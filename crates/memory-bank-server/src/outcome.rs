@@ -2,7 +2,7 @@
 
 use rmcp::model::{CallToolResponse, ErrorCode, ErrorData};
 
-use crate::mcp::tools::KEY_VOID;
+use crate::mcp::errors::{CANCELLED, KEY_VOID, SERVER_BUSY};
 
 /// The outcome of an MCP request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,9 +35,8 @@ impl Outcome {
             Err(error) if error.code == ErrorCode::INTERNAL_ERROR => Self::Failed,
             Err(error) if error.code == ErrorCode::RESOURCE_NOT_FOUND => Self::Refused,
             // There was no memory for the reply, no connection to the store, or the key is void.
-            Err(error) if [ErrorCode(-32050), KEY_VOID].contains(&error.code) => Self::Refused,
-            // The guard's reply to a cancelled call.
-            Err(error) if error.code == ErrorCode(-32000) => Self::Cancelled,
+            Err(error) if [SERVER_BUSY, KEY_VOID].contains(&error.code) => Self::Refused,
+            Err(error) if error.code == CANCELLED => Self::Cancelled,
             Err(_) => Self::Malformed,
         }
     }

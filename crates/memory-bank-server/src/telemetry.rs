@@ -16,8 +16,6 @@ use tracing::Span;
 use tracing::field::Empty;
 use tracing_opentelemetry::OpenTelemetrySpanExt;
 
-use crate::mcp::tools;
-
 /// Whether spans are exported.
 static ON: AtomicBool = AtomicBool::new(false);
 
@@ -62,12 +60,11 @@ pub(crate) fn end_request(span: &Span, status: u16) {
 }
 
 /// The span of a tool call: a child of the span that the client names in `_meta` (SEP-414), linked to its request; or
-/// else a child of that request.
-pub(crate) fn tool_span(name: &str, meta: &RequestMetaObject) -> Span {
+/// else a child of that request. `tool` is a constant of the program.
+pub(crate) fn tool_span(tool: &'static str, meta: &RequestMetaObject) -> Span {
     if !is_on() {
         return Span::none();
     }
-    let tool = tools::known_name(name).unwrap_or("other");
     let span = tracing::debug_span!(
         "tool",
         otel.name = Empty,

@@ -16,8 +16,8 @@ use crate::http::addresses::network;
 use crate::http::auth::{AuthError, Authenticated, Presented, presented};
 use crate::http::invalidation::Invalidation;
 use crate::http::shared::Shared;
-use crate::http::{forwarded, mcp, reply};
-use crate::mcp::tools::UNREACHABLE_RETRY;
+use crate::http::{forwarded, reply, unavailable};
+use crate::mcp::errors::UNREACHABLE_RETRY;
 
 const LIMIT: HeaderName = HeaderName::from_static("x-ratelimit-limit");
 const REMAINING: HeaderName = HeaderName::from_static("x-ratelimit-remaining");
@@ -52,7 +52,7 @@ pub(crate) async fn layer(State(shared): State<Arc<Shared>>, mut request: Reques
                 shared.metrics.not_let_in(&error);
                 match error {
                     AuthError::Unavailable(error) if is_mcp(&request) => {
-                        mcp::unavailable(&shared, request, &error).await
+                        unavailable::without_key(&shared, request, &error).await
                     }
                     error => unauthorized(&error),
                 }
@@ -211,7 +211,7 @@ pub(crate) async fn proven(shared: &Shared, who: &Authenticated) -> Result<(), A
 }
 
 /// The reply to a refused request, in the form of the REST routes. For MCP clients, a server that cannot look up keys
-/// has failed: [`mcp::unavailable`].
+/// has failed: [`unavailable::without_key`].
 pub(crate) fn unauthorized(error: &AuthError) -> Response {
     if let AuthError::Unavailable(detail) = error {
         tracing::error!(error = %detail, "keys cannot be looked up");

@@ -157,11 +157,11 @@ struct Proof {
 }
 
 /// The state of a key at the end of its call.
-pub(crate) enum Standing {
+pub(crate) enum KeyState {
     /// It has the rights that the reply needs.
-    Enough,
+    Sufficient,
     /// It is valid, and has fewer rights.
-    Fewer,
+    FewerRights,
     /// It is void.
     Void(AuthError),
 }
@@ -282,16 +282,16 @@ impl Authenticator {
 
     /// The state of the key at the end of its call: rights may have been revoked meanwhile. If the directory is
     /// unreachable, the state does not change.
-    pub(crate) async fn standing(&self, called: &Authenticated, needs: Rights) -> Standing {
+    pub(crate) async fn state_after_call(&self, called: &Authenticated, needs: Rights) -> KeyState {
         let now = match self.known(&called.hash) {
             Some(known) => known,
             None => self.look_up(&called.hash).await,
         };
         match now {
-            Ok(Authenticated { caller, .. }) if needs.are_within(caller.rights()) => Standing::Enough,
-            Err(AuthError::Unavailable(_)) => Standing::Enough,
-            Ok(_) => Standing::Fewer,
-            Err(error) => Standing::Void(error),
+            Ok(Authenticated { caller, .. }) if needs.are_within(caller.rights()) => KeyState::Sufficient,
+            Err(AuthError::Unavailable(_)) => KeyState::Sufficient,
+            Ok(_) => KeyState::FewerRights,
+            Err(error) => KeyState::Void(error),
         }
     }
 

@@ -6,7 +6,6 @@ use axum::Extension;
 use axum::body::Body;
 use axum::extract::{Path, Query, State};
 use axum::response::Response;
-use http::header::CONTENT_TYPE;
 use http::{HeaderMap, StatusCode};
 use jiff::{SignedDuration, Timestamp};
 use memory_bank_core::caller::{Caller, KeyId, Right};
@@ -15,7 +14,7 @@ use memory_bank_core::error::StoreError;
 use memory_bank_core::identity::{
     Environment, KeyChange, KeyError, KeyRecord, KeyStatus, NewKey, PlainKey, Revoked,
 };
-use serde::de::{DeserializeOwned, Error};
+use serde::de::Error;
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Number, json};
 use utoipa::ToSchema;
@@ -23,12 +22,12 @@ use uuid::Uuid;
 
 use crate::http::admission;
 use crate::http::auth::Authenticated;
+use crate::http::body::read_object;
 use crate::http::invalidation::Invalidation;
-use crate::http::mcp::read;
 use crate::http::reply;
-use crate::http::request_log::RequestId;
+use crate::http::request_id::RequestId;
 use crate::http::shared::Shared;
-use crate::mcp::tools::UNREACHABLE_RETRY;
+use crate::mcp::errors::UNREACHABLE_RETRY;
 
 /// Requests per minute by default.
 pub const DEFAULT_RATE_LIMIT: u32 = 60;
@@ -240,7 +239,7 @@ pub(crate) async fn create(
     if !who.caller.may(Right::Admin) {
         return forbidden();
     }
-    let wanted: CreateKey = match parsed(&headers, body).await {
+    let wanted: CreateKey = match read_object(&headers, body).await {
         Ok(wanted) => wanted.unwrap_or_default(),
         Err(response) => return response,
     };
@@ -289,7 +288,7 @@ pub(crate) async fn update(
     if !who.caller.may(Right::Admin) {
         return forbidden();
     }
-    let wanted: UpdateKey = match parsed(&headers, body).await {
+    let wanted: UpdateKey = match read_object(&headers, body).await {
         Ok(Some(wanted)) => wanted,
         Ok(None) => return reply::error(StatusCode::BAD_REQUEST, "the body must be a JSON object"),
         Err(response) => return response,
@@ -414,28 +413,6 @@ fn refused(
         return Some(reply::error(StatusCode::FORBIDDEN, "a key cannot give more scopes than it has itself"));
     }
     None
-}
-
-/// The body, if there is one.
-async fn parsed<T: DeserializeOwned>(headers: &HeaderMap, body: Body) -> Result<Option<T>, Response> {
-    let body = read(body).await?;
-    let named = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    if body.is_empty() {
-        return Ok(None);
-    }
-    if !named.split(';').next().is_some_and(|named| named.trim().eq_ignore_ascii_case("application/json")) {
-        return Err(reply::error(
-            StatusCode::UNSUPPORTED_MEDIA_TYPE,
-            "send `Content-Type: application/json`",
-        ));
-    }
-    let text = std::str::from_utf8(&body).unwrap_or_default().trim_start();
-    if !text.starts_with('{') {
-        return Err(reply::error(StatusCode::BAD_REQUEST, "the body must be a JSON object"));
-    }
-    serde_json::from_slice(&body)
-        .map(Some)
-        .map_err(|error| reply::error(StatusCode::BAD_REQUEST, &format!("the body cannot be used: {error}")))
 }
 
 fn view(key: KeyRecord, now: Timestamp) -> KeyView {

@@ -1,23 +1,26 @@
 //! MCP over Streamable HTTP, for many users and projects: authentication, rate limits and sessions.
 //!
-//! A request passes these layers, from outside in: `edge` (id, host and origin, headers), `admission` (key, limits),
-//! then `mcp` or `keys`. Architecture invariant: nothing here knows a tool, and nothing here keeps state that another
-//! replica needs.
+//! A request passes these layers, from outside in: `request_log` (id, host and origin, headers), `admission` (key,
+//! limits), then `mcp` or `keys`. Architecture invariant: nothing here knows a tool (`mcp::tools` is private; the rest
+//! of a message's meaning is in `mcp::message`), and nothing here keeps state that another replica needs.
 
 mod accept;
 mod addresses;
 mod admission;
 mod auth;
+mod body;
+mod call_outcome;
 mod config;
 mod connection;
 mod connection_registry;
 mod connection_timeouts;
+mod content_type;
 mod event_bounds;
 mod events;
 mod forwarded;
-mod guard;
 mod health;
 mod in_flight;
+mod incoming;
 mod invalidation;
 mod keys;
 mod mcp;
@@ -27,25 +30,33 @@ mod openapi;
 mod origin;
 mod panics;
 mod pinned_workspace;
+mod probe;
+mod protocol;
 mod redis;
 mod reply;
 mod reply_budget;
+mod request_context;
+mod request_id;
 mod request_log;
 mod requested_tools;
 mod router;
+mod routes;
 mod server;
+mod session_requests;
 mod sessions;
 mod shared;
 mod shared_lists;
 mod sse;
 mod sse_reply;
 mod text_index;
+mod unavailable;
 
 pub use auth::{CacheAnswer, CacheTime, CachedKey, KeyCache};
 pub use config::HttpConfig;
 pub use keys::DEFAULT_RATE_LIMIT;
 pub use metrics::{IndexState, PoolState, StorageState, VectorState};
 pub use pinned_workspace::PinnedWorkspace;
+pub use probe::{Absent, Health, Probe};
 pub use redis::{Redis, RedisError, RedisFacts, RedisFault};
 pub use server::{Parts, Server};
-pub use shared::{Absent, Health, Probe, ReadStorage};
+pub use shared::ReadStorage;

@@ -21,14 +21,15 @@ use tokio::time::Instant;
 use crate::http::auth::Authenticated;
 use crate::http::config::{CALL_WAIT, KEEP_ALIVE};
 use crate::http::invalidation::Invalidation;
-use crate::http::mcp::{RequestContext, too_many_streams};
 use crate::http::metrics::Limit;
+use crate::http::protocol::accepts_empty_events;
 use crate::http::reply::TRANSPORT_ERROR;
 use crate::http::reply_budget::{ConnectionId, Holder, accounted};
+use crate::http::request_context::RequestContext;
 use crate::http::shared::Shared;
 use crate::http::shared_lists;
 use crate::http::sse::{ALIVE, Slot, frame, opening};
-use crate::http::sse_reply::{event_stream, own_stream, understands_opening};
+use crate::http::sse_reply::{event_stream, own_stream};
 use crate::mcp::subscriptions;
 
 /// Memory for an event that is fetched again and sent: the event and its frame.
@@ -50,7 +51,7 @@ pub(crate) fn open(
     connection: Option<ConnectionId>,
 ) -> Response {
     let Some(slot) = context.shared.slots.take(context.who.caller.key) else {
-        return too_many_streams(&context.shared, None);
+        return context.too_many_streams(None);
     };
     let (out, receiver) = mpsc::channel(16);
     let own = EventId { stream: own_stream(session.id), place: 0 };
@@ -133,7 +134,7 @@ impl Live {
         mut news: Receiver<(ProjectId, Change)>,
         mut signals: Receiver<Invalidation>,
     ) -> Over {
-        let understands = understands_opening(&self.session.protocol_version);
+        let understands = accepts_empty_events(&self.session.protocol_version);
         let now = Instant::now();
         let mut replay = last.filter(|last| last.stream != self.own.stream).map(|named| Replay {
             named,

@@ -7,7 +7,7 @@ use http::{HeaderValue, StatusCode};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use crate::mcp::tools::{UNREACHABLE, UNREACHABLE_RETRY};
+use crate::mcp::errors::{self, UNREACHABLE, UNREACHABLE_RETRY};
 
 /// JSON-RPC: the body is not JSON.
 pub(crate) const PARSE_ERROR: i32 = -32700;
@@ -23,7 +23,9 @@ pub(crate) const TRANSPORT_ERROR: i32 = -32000;
 pub(crate) const SESSION_NOT_FOUND: i32 = -32001;
 
 /// The server is busy; try again.
-pub(crate) const SERVER_BUSY: i32 = -32050;
+pub(crate) const SERVER_BUSY: i32 = errors::SERVER_BUSY.0;
+/// The key of the request is void.
+pub(crate) const KEY_VOID: i32 = errors::KEY_VOID.0;
 
 /// A reply with this body.
 pub(crate) fn json(status: StatusCode, body: &Value) -> Response {

@@ -12,22 +12,17 @@ use http::header::{
 use http::{HeaderValue, Method, StatusCode, Version};
 use tracing::Instrument;
 use tracing::field::Empty;
-use uuid::Uuid;
 
 use crate::http::auth::presented;
-use crate::http::metrics::{method_name, route_name};
 use crate::http::origin::{Admitted, Refused};
-use crate::http::router::wants_key;
+use crate::http::request_id::RequestId;
+use crate::http::routes::{method_name, needs_key, route_name};
 use crate::http::shared::Shared;
 use crate::http::{admission, reply};
 use crate::telemetry;
 
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const X_XSS_PROTECTION: HeaderName = HeaderName::from_static("x-xss-protection");
-
-/// The id of a request, in its extensions, its reply and its log lines.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct RequestId(pub(crate) Uuid);
 
 pub(crate) async fn layer(State(shared): State<Arc<Shared>>, mut request: Request, next: Next) -> Response {
     let began = Instant::now();
@@ -59,7 +54,7 @@ pub(crate) async fn layer(State(shared): State<Arc<Shared>>, mut request: Reques
             }
         }
         // Routes that need a key count by themselves, and monitoring is always answered.
-        None if path.starts_with("/health") || wants_key(route, &method) => {
+        None if path.starts_with("/health") || needs_key(route, &method) => {
             next.run(request).instrument(span.clone()).await
         }
         None => match admission::guest_refusal(&shared, address).await {
@@ -113,7 +108,7 @@ fn door(shared: &Shared, request: &Request, route: &str) -> Door {
     match shared.origins.check(request) {
         Err(refused) => Door::Closed(refused),
         Ok(Admitted::Known) => Door::Open,
-        Ok(Admitted::WithKey) if wants_key(route, method) => Door::Open,
+        Ok(Admitted::WithKey) if needs_key(route, method) => Door::Open,
         Ok(Admitted::WithKey) if method == Method::OPTIONS && shared.origins.lists_page_of(request) => {
             Door::Open
         }

@@ -9,13 +9,14 @@ use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::Response;
 use axum::routing::{MethodRouter, get, patch, post};
 use http::header::ACCEPT_ENCODING;
-use http::{Extensions, HeaderMap, Method, StatusCode, Version};
+use http::{Extensions, HeaderMap, StatusCode, Version};
 use http_body_util::BodyExt;
 use tower::util::option_layer;
 use tower_http::CompressionLevel;
 use tower_http::compression::CompressionLayer;
 use tower_http::compression::predicate::{DefaultPredicate, Predicate, SizeAbove};
 
+use crate::http::content_type::is_event_stream;
 use crate::http::shared::Shared;
 use crate::http::{admission, health, keys, mcp, openapi, panics, reply, request_log};
 
@@ -36,7 +37,7 @@ async fn one_encoder(State(shared): State<Arc<Shared>>, request: Request, next: 
     let wanted = request.headers().contains_key(ACCEPT_ENCODING);
     let mut response = next.run(request).await;
     let small = response.body().size_hint().exact().is_some_and(|length| length <= WORTH_COMPRESSING);
-    if !wanted || small || mcp::is_stream(&response) {
+    if !wanted || small || is_event_stream(&response) {
         return response;
     }
     match Arc::clone(&shared.encoders).try_acquire_owned() {
@@ -51,18 +52,6 @@ async fn one_encoder(State(shared): State<Arc<Shared>>, request: Request, next: 
             response
         }
     }
-}
-
-/// Whether a request to this route goes through [`admission`], which counts it.
-pub(crate) fn wants_key(route: &str, method: &Method) -> bool {
-    let routed: &[Method] = match route {
-        "/mcp" => &[Method::POST, Method::GET, Method::HEAD, Method::DELETE],
-        "/api/keys" => &[Method::GET, Method::HEAD, Method::POST],
-        "/api/keys/{id}" => &[Method::PATCH, Method::DELETE],
-        "/api/keys/{id}/rotate" => &[Method::POST],
-        _ => &[],
-    };
-    routed.contains(method)
 }
 
 fn mcp_routes() -> MethodRouter<Arc<Shared>> {

@@ -1,9 +1,8 @@
 //! State that all requests of a server share.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use async_trait::async_trait;
 use memory_bank_core::identity::KeyStore;
 use memory_bank_core::limiter::{Limiter, MemoryLimiter};
 use tokio::sync::Semaphore;
@@ -15,59 +14,17 @@ use crate::http::auth::Authenticator;
 use crate::http::config::HttpConfig;
 use crate::http::connection_registry::ConnectionRegistry;
 use crate::http::events::EventLog;
-use crate::http::health::SharedProbe;
 use crate::http::in_flight::Calls;
 use crate::http::invalidation::InvalidationBus;
 use crate::http::metrics::{Metrics, StorageState};
 use crate::http::origin::OriginPolicy;
+use crate::http::probe::SharedProbe;
 use crate::http::redis::RedisState;
 use crate::http::reply_budget::ReplyBudget;
 use crate::http::sessions::Sessions;
 use crate::http::sse::StreamSlots;
 use crate::http::text_index::TextIndexing;
 use crate::services::Services;
-
-/// The health of a dependency.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Health {
-    /// It answers.
-    Ok,
-    /// It does not answer.
-    Error,
-    /// It answers, but the server's data is missing, or may not be used.
-    SchemaMissing,
-    /// It is not configured.
-    NotConfigured,
-}
-
-/// Checks the health of a dependency. Must answer within two seconds.
-#[async_trait]
-pub trait Probe: Send + Sync {
-    /// The current health.
-    async fn health(&self) -> Health;
-
-    /// Whether an event since the last call makes an earlier result doubtful, such as a closed connection. Must be
-    /// cheap.
-    fn is_doubtful(&self) -> bool {
-        false
-    }
-
-    /// Whether the dependency has answered anything within this period, so that no check is needed.
-    fn has_answered_within(&self, _time: Duration) -> bool {
-        false
-    }
-}
-
-/// The probe of a dependency that is not configured.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct Absent;
-
-#[async_trait]
-impl Probe for Absent {
-    async fn health(&self) -> Health {
-        Health::NotConfigured
-    }
-}
 
 /// Reads the state of the stores; must be cheap.
 pub type ReadStorage = Box<dyn Fn() -> StorageState + Send + Sync>;

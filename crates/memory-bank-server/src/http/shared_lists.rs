@@ -11,8 +11,9 @@ use http_body_util::BodyExt;
 use memory_bank_core::store::SessionRecord;
 use serde_json::{Value, json};
 
-use crate::http::mcp::{RequestContext, VERSION};
+use crate::http::protocol::VERSION;
 use crate::http::reply::INTERNAL_ERROR;
+use crate::http::request_context::RequestContext;
 use crate::mcp::{ToolOptions, Toolset};
 
 /// The lists that do not depend on a project.

@@ -24,20 +24,19 @@ use uuid::{Builder, Uuid};
 use crate::http::admission;
 use crate::http::auth::AuthError;
 use crate::http::config::KEEP_ALIVE;
+use crate::http::content_type::is_event_stream;
 use crate::http::in_flight::Call;
-use crate::http::mcp::{RequestContext, is_stream};
+use crate::http::protocol::accepts_empty_events;
 use crate::http::reply;
 use crate::http::reply_budget::{accounted, kept_bytes};
+use crate::http::request_context::RequestContext;
 use crate::http::shared_lists;
 use crate::http::sse::{ALIVE, frame, opening};
-use crate::mcp::rights;
+use crate::mcp::message;
 
 /// How long to wait for a reply before the key is verified and the stream begins without it. Most replies are ready
 /// at once, are sent in one piece, and need no verification.
 const AT_ONCE: Duration = Duration::from_millis(500);
-/// The first version whose clients accept an event without a message.
-const UNDERSTANDS_OPENING: &str = "2025-11-25";
-
 /// The event stream that answers one request.
 struct Answer {
     context: RequestContext,
@@ -147,7 +146,7 @@ pub(crate) async fn as_events(
         Some(memory) => accounted(text, memory),
         None => Bytes::from(text),
     };
-    let needs = rights::of_reply(&context.who.caller, &message);
+    let needs = message::rights_of_reply(&context.who.caller, &message);
     let id = message.get("id").cloned().unwrap_or(Value::Null);
     let (shared, who) = (Arc::clone(&context.shared), context.who.clone());
     let answer = Answer::new(context, session.id, needs);
@@ -218,7 +217,7 @@ async fn run(
         () = call.cancelled.cancelled() => return,
     };
     // A disconnected client is no reason to stop: it may return for the reply.
-    if is_stream(&response) {
+    if is_event_stream(&response) {
         let mut messages = Messages::new(response.into_body());
         while let Some(message) = messages.next().await {
             let last = is_answer(&message);
@@ -288,12 +287,7 @@ pub(crate) fn as_one_event(response: Response) -> Response {
 
 /// The first event of a stream: the id from which to resume, for clients that accept it.
 fn start(answer: &Answer, version: &str) -> String {
-    if version >= UNDERSTANDS_OPENING { opening(answer.last) } else { String::new() }
-}
-
-/// Whether clients of this version accept an event without a message.
-pub(crate) fn understands_opening(version: &str) -> bool {
-    version >= UNDERSTANDS_OPENING
+    if accepts_empty_events(version) { opening(answer.last) } else { String::new() }
 }
 
 fn is_answer(message: &str) -> bool {

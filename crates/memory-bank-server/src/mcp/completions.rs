@@ -5,9 +5,10 @@ use memory_bank_core::error::{GraphError, WorkspaceError};
 use memory_bank_core::mode::Mode;
 use rmcp::model::{CompleteRequestParams, CompleteResult, CompletionInfo, ErrorData, Reference};
 
+use crate::mcp::errors::{internal, no_memory, store_fault, workspace_fault};
 use crate::mcp::prompts::{self, Completes};
 use crate::mcp::resources;
-use crate::mcp::tools::{LISTING_BYTES, internal, no_memory, store_fault, workspace_fault};
+use crate::mcp::tools::LISTING_BYTES;
 use crate::services::Services;
 
 /// Completes the argument of a prompt or of the resource template. Other arguments get no values.

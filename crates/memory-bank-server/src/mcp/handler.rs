@@ -17,7 +17,7 @@ use tracing::Instrument;
 
 use crate::mcp::subscriptions::{self, Subscriptions};
 use crate::mcp::tool_options::ToolOptions;
-use crate::mcp::{call_params, completions, instructions, prompts, resources, rights, tools};
+use crate::mcp::{call_params, completions, instructions, panics, prompts, resources, rights, tools};
 use crate::outcome::Outcome;
 use crate::services::Services;
 use crate::telemetry;
@@ -65,6 +65,15 @@ impl MemoryBankHandler {
         rights::require(&self.caller, Right::Read, method)
     }
 
+    /// Runs a request; a panic becomes its error.
+    async fn caught<T>(
+        &self,
+        what: &str,
+        request: impl Future<Output = Result<T, ErrorData>> + Send,
+    ) -> Result<T, ErrorData> {
+        panics::caught(what, &*self.services.entropy, request).await
+    }
+
     /// Whether lists of readable things are shown. For other callers they are empty, as the list of tools contains
     /// only tools that may be called.
     fn may_read(&self) -> bool {
@@ -108,14 +117,14 @@ impl ServerHandler for MemoryBankHandler {
         request: CallToolRequestParams,
         context: RequestContext<RoleServer>,
     ) -> Result<CallToolResponse, ErrorData> {
-        let span = telemetry::tool_span(&request.name, &context.meta);
-        let changes = tools::right_of(&request.name, request.arguments.as_ref())
-            .is_some_and(|right| right != Right::Read);
+        let CallToolRequestParams { name, arguments, .. } = request;
+        let span = telemetry::tool_span(tools::label(&name), &context.meta);
+        let changes = tools::right_of(&name, arguments.as_ref()).is_some_and(|right| right != Right::Read);
         let result = if self.options.read_only && changes {
-            Ok(tools::refused_as_read_only(&request.name))
+            Ok(tools::refused_as_read_only(&name))
         } else {
-            let called = tools::call(&self.services, &self.caller, &request.name, request.arguments);
-            called.instrument(span.clone()).await
+            let called = tools::call(&self.services, &self.caller, &name, arguments);
+            self.caught(&name, called).instrument(span.clone()).await
         };
         let result = result.map(CallToolResponse::from);
         telemetry::end_tool(&span, Outcome::of_call(&result).name());
@@ -131,7 +140,8 @@ impl ServerHandler for MemoryBankHandler {
             return Ok(ListResourcesResult::with_all_items(Vec::new()));
         }
         let cursor = request.and_then(|request| request.cursor);
-        resources::list(&self.services, &self.caller, cursor.as_deref()).await
+        let listed = resources::list(&self.services, &self.caller, cursor.as_deref());
+        self.caught("resources/list", listed).await
     }
 
     async fn list_resource_templates(
@@ -151,7 +161,8 @@ impl ServerHandler for MemoryBankHandler {
         _context: RequestContext<RoleServer>,
     ) -> Result<ReadResourceResponse, ErrorData> {
         self.must_read("resources/read")?;
-        Ok(resources::read(&self.services, &self.caller, &request.uri).await?.into())
+        let read = resources::read(&self.services, &self.caller, &request.uri);
+        Ok(self.caught("resources/read", read).await?.into())
     }
 
     async fn list_prompts(
@@ -172,7 +183,8 @@ impl ServerHandler for MemoryBankHandler {
     ) -> Result<GetPromptResponse, ErrorData> {
         self.must_read("prompts/get")?;
         let arguments = request.arguments.unwrap_or_default();
-        Ok(prompts::get(&self.services, &self.caller, &request.name, &arguments).await?.into())
+        let prompt = prompts::get(&self.services, &self.caller, &request.name, &arguments);
+        Ok(self.caught("prompts/get", prompt).await?.into())
     }
 
     async fn complete(
@@ -181,7 +193,8 @@ impl ServerHandler for MemoryBankHandler {
         _context: RequestContext<RoleServer>,
     ) -> Result<CompleteResult, ErrorData> {
         self.must_read("completion/complete")?;
-        completions::complete(&self.services, &self.caller, &request).await
+        let completed = completions::complete(&self.services, &self.caller, &request);
+        self.caught("completion/complete", completed).await
     }
 
     async fn subscribe(
@@ -215,11 +228,14 @@ impl ServerHandler for MemoryBankHandler {
 
     async fn listen(&self, context: SubscriptionContext) -> Result<(), ErrorData> {
         self.must_read("subscriptions/listen")?;
-        tokio::select! {
-            () = self.ending.cancelled() => {}
-            () = subscriptions::listen(&self.services, &self.caller, &context) => {}
-        }
-        Ok(())
+        let listened = async {
+            tokio::select! {
+                () = self.ending.cancelled() => {}
+                () = subscriptions::listen(&self.services, &self.caller, &context) => {}
+            }
+            Ok(())
+        };
+        self.caught("subscriptions/listen", listened).await
     }
 
     async fn on_initialized(&self, context: rmcp::service::NotificationContext<RoleServer>) {

@@ -10,8 +10,9 @@ use memory_bank_core::store::{Bank, EntityRef, ReadOutcome};
 use rmcp::model::{ErrorData, GetPromptResult, JsonObject, Prompt, PromptArgument, PromptMessage, Role};
 use serde_json::Value;
 
+use crate::mcp::errors::{internal, no_memory, store_fault, workspace_fault};
 use crate::mcp::frame::{Framed, framed};
-use crate::mcp::tools::{internal, no_memory, reading_bytes, store_fault, workspace_fault};
+use crate::mcp::tools::reading_bytes;
 use crate::services::Services;
 
 /// Characters of one document in a prompt; a model can read the rest.

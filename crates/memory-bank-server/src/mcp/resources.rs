@@ -15,7 +15,8 @@ use rmcp::model::{
 };
 use serde_json::{Value, json};
 
-use crate::mcp::tools::{LISTING_BYTES, no_memory, reading_bytes, store_fault, workspace_fault};
+use crate::mcp::errors::{no_memory, store_fault, workspace_fault};
+use crate::mcp::tools::{LISTING_BYTES, reading_bytes};
 use crate::services::Services;
 
 /// The scheme of every resource.

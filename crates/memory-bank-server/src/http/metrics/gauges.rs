@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
 
 use prometheus_client::encoding::{EncodeLabelSet, EncodeMetric, MetricEncoder};
 use prometheus_client::metrics::MetricType;
@@ -10,7 +11,7 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::{Registry, Unit};
 
-use crate::http::metrics::Reading;
+use crate::http::redis::RedisState;
 
 /// The connections to the database.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -76,6 +77,20 @@ pub struct StorageState {
     pub vectors: Option<VectorState>,
     /// Changes that were refused, since a project would have passed its quota.
     pub quota_refusals: Option<u64>,
+}
+
+/// Values that are read during a scrape.
+#[derive(Default)]
+pub(crate) struct Reading {
+    pub(crate) uptime: Duration,
+    pub(crate) database: Option<bool>,
+    pub(crate) redis: Option<(bool, RedisState)>,
+    pub(crate) storage: StorageState,
+    pub(crate) connections: usize,
+    pub(crate) streams: usize,
+    pub(crate) sessions: usize,
+    pub(crate) events_waiting: usize,
+    pub(crate) documents_not_indexed: Option<u64>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]

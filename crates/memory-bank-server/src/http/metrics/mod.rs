@@ -5,7 +5,6 @@
 //! bounded.
 
 mod gauges;
-mod names;
 mod scrape;
 
 use std::time::Duration;
@@ -20,11 +19,11 @@ use prometheus_client::registry::{Registry, Unit};
 
 use crate::http::auth::AuthError;
 use crate::http::origin::Refused;
-use crate::http::redis::RedisState;
+use crate::mcp::Observer;
 use crate::outcome::Outcome;
 use gauges::Gauges;
+pub(crate) use gauges::Reading;
 pub use gauges::{IndexState, PoolState, StorageState, VectorState};
-pub(crate) use names::{method_name, route_name};
 pub(crate) use scrape::serve;
 
 /// Upper bounds of the buckets of durations, in seconds.
@@ -240,17 +239,6 @@ impl Metrics {
         }
     }
 
-    /// Counts an MCP method.
-    pub(crate) fn asked(&self, method: &'static str, outcome: Outcome) {
-        self.messages.get_or_create(&Message { method, outcome: outcome.name() }).inc();
-    }
-
-    /// Counts a tool call.
-    pub(crate) fn called(&self, tool: &'static str, outcome: Outcome, took: Duration) {
-        self.calls.get_or_create(&Call { tool, outcome: outcome.name() }).inc();
-        self.call_durations.get_or_create(&Tool { tool }).observe(took.as_secs_f64());
-    }
-
     /// Counts a request that was refused for its host or origin.
     pub(crate) fn refused(&self, why: Refused) {
         self.refused.get_or_create(&Kind { kind: refused_name(why) }).inc();
@@ -298,25 +286,22 @@ impl Metrics {
     }
 }
 
+impl Observer for Metrics {
+    fn request_answered(&self, method: &'static str, outcome: Outcome) {
+        self.messages.get_or_create(&Message { method, outcome: outcome.name() }).inc();
+    }
+
+    fn tool_answered(&self, tool: &'static str, outcome: Outcome, took: Duration) {
+        self.calls.get_or_create(&Call { tool, outcome: outcome.name() }).inc();
+        self.call_durations.get_or_create(&Tool { tool }).observe(took.as_secs_f64());
+    }
+}
+
 fn refused_name(why: Refused) -> &'static str {
     match why {
         Refused::Host => "host",
         Refused::Origin => "origin",
     }
-}
-
-/// Values that are read during a scrape.
-#[derive(Default)]
-pub(crate) struct Reading {
-    pub(crate) uptime: Duration,
-    pub(crate) database: Option<bool>,
-    pub(crate) redis: Option<(bool, RedisState)>,
-    pub(crate) storage: StorageState,
-    pub(crate) connections: usize,
-    pub(crate) streams: usize,
-    pub(crate) sessions: usize,
-    pub(crate) events_waiting: usize,
-    pub(crate) documents_not_indexed: Option<u64>,
 }
 
 impl Metrics {

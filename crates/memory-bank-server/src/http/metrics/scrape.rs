@@ -17,8 +17,9 @@ use tokio::sync::Semaphore;
 
 use crate::http::config::HEADER_WAIT;
 use crate::http::metrics::Reading;
+use crate::http::probe::Health;
 use crate::http::reply;
-use crate::http::shared::{Health, Shared};
+use crate::http::shared::Shared;
 
 /// The most connections.
 const READERS: usize = 16;

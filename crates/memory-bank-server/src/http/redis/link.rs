@@ -12,7 +12,7 @@ use tokio::sync::Notify;
 
 use tracing::Instrument;
 
-use crate::http::shared::{Health, Probe};
+use crate::http::probe::{Health, Probe};
 
 /// Time-out of one command.
 const DEADLINE: Duration = Duration::from_millis(50);

@@ -22,7 +22,7 @@ pub(crate) use link::RedisState;
 
 use crate::http::auth::KeyCache;
 use crate::http::invalidation::{Invalidation, Peers};
-use crate::http::shared::Probe;
+use crate::http::probe::Probe;
 use crate::hub::Hub;
 pub(crate) use bus::Bus;
 use bus::Publisher;

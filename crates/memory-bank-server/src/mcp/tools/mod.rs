@@ -27,11 +27,9 @@ mod table;
 mod thinking;
 mod workspace;
 
-use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
 use std::sync::Arc;
 
-use futures::FutureExt;
 use memory_bank_core::caller::{Caller, Right};
 use memory_bank_core::error::WorkspaceError;
 use memory_bank_core::store::Bank;
@@ -43,9 +41,6 @@ use self::arguments::Unknown;
 pub(crate) use self::blind::WithoutRead;
 pub(crate) use self::lenient::unrepeated;
 use self::reply::{Failure, NO_BANK_C, Reply, into_result};
-pub(crate) use self::reply::{
-    KEY_VOID, UNREACHABLE, UNREACHABLE_RETRY, internal, no_memory, store_fault, workspace_fault,
-};
 pub(crate) use self::room::{LISTING_BYTES, reading_bytes};
 use self::schema::{Argument, object_schema};
 pub(crate) use self::table::{CORE_TOOLS, TOOLS};
@@ -183,6 +178,11 @@ pub(crate) fn known_name(name: &str) -> Option<&'static str> {
     TOOLS.iter().map(|tool| tool.name).find(|known| *known == name)
 }
 
+/// The name of a tool in metrics and traces.
+pub(crate) fn label(name: &str) -> &'static str {
+    known_name(name).unwrap_or("other")
+}
+
 /// The right that a call of this name needs.
 pub(crate) fn right_of(name: &str, arguments: Option<&Map<String, Value>>) -> Option<Right> {
     let known = known_name(name)?;
@@ -281,11 +281,7 @@ pub(crate) async fn call(
     let asks_for_more = bounded::asks_for_more(&arguments);
     let needs_given = alias.is_some() || !caller.may(Right::Read);
     let given = if needs_given { arguments.clone() } else { Map::new() };
-    let run = AssertUnwindSafe(run(services, caller, spec, arguments, left_aside.clone())).catch_unwind();
-    let outcome = match run.await {
-        Ok(outcome) => outcome,
-        Err(panic) => Err(Failure::Internal(format!("{name} panicked: {}", panic_text(panic.as_ref())))),
-    };
+    let outcome = run(services, caller, spec, arguments, left_aside.clone()).await;
     let outcome = blind::seen_by(caller, spec.name, spec.without_read, &given, outcome);
     let outcome = match alias {
         Some(alias) => outcome.and_then(|reply| (alias.reply)(&given, reply)),
@@ -381,12 +377,4 @@ async fn find_bank(
         }
         other => other.into(),
     })
-}
-
-fn panic_text(panic: &(dyn std::any::Any + Send)) -> &str {
-    panic
-        .downcast_ref::<&str>()
-        .copied()
-        .or_else(|| panic.downcast_ref::<String>().map(String::as_str))
-        .unwrap_or("?")
 }

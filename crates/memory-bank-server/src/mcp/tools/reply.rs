@@ -3,11 +3,12 @@
 use memory_bank_core::error::{EditError, GraphError, StoreError, WorkspaceError};
 use memory_bank_core::limits;
 use memory_bank_core::store::BackupError;
-use rmcp::model::{CallToolResult, ContentBlock, ErrorCode, ErrorData};
+use rmcp::model::{CallToolResult, ContentBlock, ErrorData};
 use serde::Serialize;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
+use crate::mcp::errors::{internal, key_void, no_memory, overloaded, unreachable};
 use crate::services::NoMemory;
 
 /// The text when a document tool finds no bank.
@@ -202,72 +203,5 @@ fn attach(result: &mut CallToolResult, data: Value) {
     let small = text.sum::<usize>() < limits::STRUCTURED_BYTES;
     if small && data.to_string().len() < limits::STRUCTURED_BYTES {
         result.structured_content = Some(data);
-    }
-}
-
-/// The server is busy; try again.
-const SERVER_BUSY: ErrorCode = ErrorCode(-32050);
-/// The key is void. Only this program creates errors with this code, so no text of a bank can be taken for one.
-pub(crate) const KEY_VOID: ErrorCode = ErrorCode(-32051);
-/// Seconds until a retry while the storage is unreachable.
-pub(crate) const UNREACHABLE_RETRY: u32 = 5;
-/// The message while the storage is unreachable.
-pub(crate) const UNREACHABLE: &str = "the server cannot reach its storage at the moment; try again in a few seconds. A call \
-    that changes something may have been carried out: read before it is repeated";
-
-/// The storage is unreachable: the log gets the detail, the client the time to retry.
-fn unreachable(detail: &str, fault: Uuid) -> ErrorData {
-    tracing::error!(fault.id = %fault, fault.detail = detail, "the storage cannot be reached");
-    let text = format!("{UNREACHABLE} (the log has more under the id {fault})");
-    ErrorData::internal_error(text, Some(json!({"retryAfter": UNREACHABLE_RETRY})))
-}
-
-/// No connection to the storage became free; over HTTP the status shows it, too.
-fn overloaded() -> ErrorData {
-    ErrorData::new(
-        SERVER_BUSY,
-        StoreError::Overloaded.to_string(),
-        Some(json!({"retryAfter": 2, "of": "storage"})),
-    )
-}
-
-fn key_void() -> ErrorData {
-    ErrorData::new(KEY_VOID, StoreError::KeyVoid.to_string(), None)
-}
-
-/// There is no memory for a reply; over HTTP the status shows it, too.
-pub(crate) fn no_memory(full: NoMemory) -> ErrorData {
-    let of = match full {
-        NoMemory::Key => "key",
-        NoMemory::Connection => "connection",
-        NoMemory::Server => "server",
-    };
-    ErrorData::new(SERVER_BUSY, full.text(), Some(json!({"retryAfter": 2, "of": of})))
-}
-
-/// An internal error: the log gets the detail, the client its id.
-pub(crate) fn internal(detail: &str, fault: Uuid) -> ErrorData {
-    tracing::error!(fault.id = %fault, fault.detail = detail, "a call failed inside the server");
-    ErrorData::internal_error(format!("internal error; see the server log for the id {fault}"), None)
-}
-
-/// A store error outside of a tool call, as a JSON-RPC error. Errors that the user can fix are sent, others are
-/// logged.
-pub(crate) fn store_fault(error: &StoreError, fault: Uuid) -> ErrorData {
-    match error {
-        StoreError::Unavailable(detail) => internal(detail, fault),
-        StoreError::Unreachable(detail) => unreachable(detail, fault),
-        StoreError::Overloaded => overloaded(),
-        StoreError::KeyVoid => key_void(),
-        StoreError::Denied => ErrorData::invalid_request(error.to_string(), None),
-        other => ErrorData::internal_error(other.to_string(), None),
-    }
-}
-
-/// The same for a bank that cannot be opened.
-pub(crate) fn workspace_fault(error: &WorkspaceError, fault: Uuid) -> ErrorData {
-    match error {
-        WorkspaceError::Store(error) => store_fault(error, fault),
-        other => ErrorData::internal_error(other.to_string(), None),
     }
 }

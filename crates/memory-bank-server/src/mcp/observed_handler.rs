@@ -1,15 +1,13 @@
-//! Wraps the handler for one request: a panic becomes an error instead of a hanging request, and the handler stops
-//! when its call is cancelled, takes too long or has no receiver.
+//! Wraps the handler for one request of a transport that runs each request by itself: reports requests and calls to
+//! an observer, and stops when the call is cancelled, takes too long or has no receiver.
 
 use std::borrow::Cow;
-use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use futures::FutureExt;
 use rmcp::model::{
     CallToolRequestParams, CallToolResponse, CompleteRequestParams, CompleteResult, CustomRequest,
-    CustomResult, ErrorCode, ErrorData, GetPromptRequestParams, GetPromptResponse, ListPromptsResult,
+    CustomResult, ErrorData, GetPromptRequestParams, GetPromptResponse, ListPromptsResult,
     ListResourceTemplatesResult, ListResourcesResult, ListToolsResult, PaginatedRequestParams,
     ProtocolVersion, ReadResourceRequestParams, ReadResourceResponse, ServerConfig, SubscriptionFilter, Tool,
 };
@@ -17,27 +15,33 @@ use rmcp::service::{RequestContext, SubscriptionContext};
 use rmcp::{RoleServer, ServerHandler};
 use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, Span};
-use uuid::Uuid;
 
-use crate::http::metrics::Metrics;
-use crate::http::reply::TRANSPORT_ERROR;
+use crate::mcp::errors::CANCELLED;
 use crate::mcp::handler::as_custom;
 use crate::mcp::{call_params, tools};
 use crate::outcome::Outcome;
 
-/// A handler that catches panics, and stops when nobody waits for it.
-pub(crate) struct Guarded<H> {
+/// Counts requests and calls of tools. The names are constants of the program.
+pub(crate) trait Observer: Send + Sync + 'static {
+    /// A request of a method was answered.
+    fn request_answered(&self, method: &'static str, outcome: Outcome);
+
+    /// A call of a tool was answered.
+    fn tool_answered(&self, tool: &'static str, outcome: Outcome, took: Duration);
+}
+
+/// A handler that is observed, and stops when nobody waits for it.
+pub(crate) struct ObservedHandler<H> {
     handler: H,
-    request: Uuid,
-    metrics: Arc<Metrics>,
+    observer: Arc<dyn Observer>,
     /// The SDK runs handlers in its own tasks, which have no request context.
     span: Span,
 }
 
-impl<H> Guarded<H> {
+impl<H> ObservedHandler<H> {
     /// Wraps a handler for one request.
-    pub(crate) fn new(handler: H, request: Uuid, metrics: Arc<Metrics>, span: Span) -> Self {
-        Self { handler, request, metrics, span }
+    pub(crate) fn new(handler: H, observer: Arc<dyn Observer>, span: Span) -> Self {
+        Self { handler, observer, span }
     }
 
     /// Runs a method other than a tool call, and counts it.
@@ -47,36 +51,29 @@ impl<H> Guarded<H> {
         unwanted: CancellationToken,
         call: impl Future<Output = Result<T, ErrorData>> + Send,
     ) -> Result<T, ErrorData> {
-        let result = self.caught(unwanted, call).await;
-        self.metrics.asked(method, Outcome::of(&result));
+        let result = self.unless_cancelled(unwanted, call).await;
+        self.observer.request_answered(method, Outcome::of(&result));
         result
     }
 
     /// The SDK runs handlers in its own tasks and cancels `unwanted` when it drops a request; by itself that stops
     /// nothing.
-    async fn caught<T>(
+    async fn unless_cancelled<T>(
         &self,
         unwanted: CancellationToken,
         call: impl Future<Output = Result<T, ErrorData>> + Send,
     ) -> Result<T, ErrorData> {
-        let outcome = tokio::select! {
+        tokio::select! {
             biased;
-            () = unwanted.cancelled() => {
-                return Err(ErrorData::new(ErrorCode(TRANSPORT_ERROR), "the call was cancelled", None));
-            }
-            outcome = AssertUnwindSafe(call).catch_unwind().instrument(self.span.clone()) => outcome,
-        };
-        outcome.unwrap_or_else(|_| {
-            tracing::error!(request.id = %self.request, "a handler panicked");
-            let message = format!("internal error; see the server log for the request id {}", self.request);
-            Err(ErrorData::internal_error(message, None))
-        })
+            () = unwanted.cancelled() => Err(ErrorData::new(CANCELLED, "the call was cancelled", None)),
+            outcome = call.instrument(self.span.clone()) => outcome,
+        }
     }
 }
 
 type Context = RequestContext<RoleServer>;
 
-impl<H: ServerHandler> ServerHandler for Guarded<H> {
+impl<H: ServerHandler> ServerHandler for ObservedHandler<H> {
     fn get_info(&self) -> ServerConfig {
         self.handler.get_info()
     }
@@ -102,12 +99,13 @@ impl<H: ServerHandler> ServerHandler for Guarded<H> {
         request: CallToolRequestParams,
         context: Context,
     ) -> Result<CallToolResponse, ErrorData> {
-        let tool = tools::known_name(&request.name).unwrap_or("other");
+        let tool = tools::label(&request.name);
         let began = Instant::now();
-        let result = self.caught(context.ct.clone(), self.handler.call_tool(request, context)).await;
+        let result =
+            self.unless_cancelled(context.ct.clone(), self.handler.call_tool(request, context)).await;
         let outcome = Outcome::of_call(&result);
-        self.metrics.asked("tools/call", outcome);
-        self.metrics.called(tool, outcome, began.elapsed());
+        self.observer.request_answered("tools/call", outcome);
+        self.observer.tool_answered(tool, outcome, began.elapsed());
         result
     }
 
@@ -191,24 +189,21 @@ impl<H: ServerHandler> ServerHandler for Guarded<H> {
 mod tests {
     use super::*;
 
-    fn guarded() -> Guarded<()> {
-        Guarded::new((), Uuid::nil(), Arc::new(Metrics::new()), Span::none())
+    struct Unobserved;
+
+    impl Observer for Unobserved {
+        fn request_answered(&self, _: &'static str, _: Outcome) {}
+
+        fn tool_answered(&self, _: &'static str, _: Outcome, _: Duration) {}
     }
 
     #[tokio::test]
-    async fn a_call_that_nobody_wants_any_more_is_stopped() {
+    async fn a_call_that_nobody_waits_for_is_stopped() {
         let unwanted = CancellationToken::new();
-        let guarded = guarded();
-        let call = guarded.caught(unwanted.clone(), std::future::pending::<Result<(), ErrorData>>());
+        let observed = ObservedHandler::new((), Arc::new(Unobserved), Span::none());
+        let call =
+            observed.unless_cancelled(unwanted.clone(), std::future::pending::<Result<(), ErrorData>>());
         unwanted.cancel();
         assert_eq!(call.await.unwrap_err().message, "the call was cancelled");
-    }
-
-    #[tokio::test]
-    async fn a_panic_becomes_an_error_that_names_the_request() {
-        let guarded = guarded();
-        let panics = async { panic!("secret") };
-        let error = guarded.caught::<()>(CancellationToken::new(), panics).await.unwrap_err();
-        assert!(error.message.contains(&Uuid::nil().to_string()) && !error.message.contains("secret"));
     }
 }

@@ -1,0 +1,200 @@
+//! The context of an admitted request: its caller, id, memory and tool options, and how it calls the MCP handler.
+//!
+//! The SDK's stateless service interprets the message. This module must not know routes or sessions.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::extract::Request;
+use axum::response::Response;
+use bytes::Bytes;
+use http::StatusCode;
+use http::request::Parts;
+use http_body_util::{BodyExt, Full, Limited};
+use memory_bank_core::caller::Caller;
+use memory_bank_core::error::StoreError;
+use rmcp::transport::streamable_http_server::session::never::NeverSessionManager;
+use rmcp::transport::streamable_http_server::{StreamableHttpServerConfig, StreamableHttpService};
+use serde_json::Value;
+use uuid::Uuid;
+
+use crate::http::auth::{AuthError, Authenticated, KeyState};
+use crate::http::call_outcome::{self, CallOutcome};
+use crate::http::config::{BODY_BYTES, CALL_WAIT};
+use crate::http::content_type::{is_event_stream, is_json};
+use crate::http::metrics::Limit;
+use crate::http::probe::Health;
+use crate::http::reply::{self, INTERNAL_ERROR, INVALID_REQUEST, TRANSPORT_ERROR};
+use crate::http::reply_budget::{self, Reservation, accounted};
+use crate::http::shared::Shared;
+use crate::http::{admission, unavailable};
+use crate::mcp::message;
+use crate::mcp::{MemoryBankHandler, ObservedHandler, ToolOptions};
+use crate::services::ReplyMemory;
+
+/// After how long a call checks whether the store still answers, and how often it checks again.
+const LOSS_CHECK: Duration = Duration::from_secs(3);
+
+/// The context of an admitted request.
+#[derive(Clone)]
+pub(crate) struct RequestContext {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) who: Authenticated,
+    pub(crate) request: Uuid,
+    /// The memory for the reply; none for a stream of notifications and for a reply without a body.
+    pub(crate) memory: Option<Arc<Reservation>>,
+    /// Tool options of the server and the request.
+    pub(crate) tools: ToolOptions,
+}
+
+impl RequestContext {
+    /// Passes one request to the SDK's stateless service.
+    pub(crate) async fn call(&self, parts: Parts, body: Bytes, message: &Value) -> Response {
+        let id = message.get("id");
+        let mut services = self.shared.services.clone();
+        services.replies.memory = self.memory.clone().map(|memory| memory as Arc<dyn ReplyMemory>);
+        let caller = Arc::clone(&self.who.caller);
+        let tools = self.tools.clone();
+        let (metrics, span) = (Arc::clone(&self.shared.metrics), tracing::Span::current());
+        let handler = move || {
+            let handler = MemoryBankHandler::new(services.clone(), Caller::clone(&caller));
+            let handler = handler.with_tools(tools.clone());
+            Ok(ObservedHandler::new(handler, metrics.clone(), span.clone()))
+        };
+        let config = StreamableHttpServerConfig::default()
+            .disable_allowed_hosts()
+            .with_legacy_session_mode(false)
+            .with_json_response(true)
+            .with_max_request_body_bytes(BODY_BYTES);
+        let service = StreamableHttpService::new(handler, Arc::new(NeverSessionManager::default()), config);
+        let request = Request::from_parts(parts, Full::new(body));
+        let needs = message::rights_of_reply(&self.who.caller, message);
+        let answered = tokio::select! {
+            answered = tokio::time::timeout(CALL_WAIT, service.handle(request)) => answered,
+            () = self.storage_lost() => return reply::unreachable(id, self.request),
+        };
+        let Ok(response) = answered else {
+            let text = format!("the call took longer than {} s and was stopped", CALL_WAIT.as_secs());
+            return reply::rpc_error(StatusCode::OK, id, INTERNAL_ERROR, &text);
+        };
+        match self.shared.auth.state_after_call(&self.who, needs).await {
+            KeyState::Sufficient => self.accounted(self.as_json(response.map(Body::new), id).await).await,
+            KeyState::Void(error) => {
+                self.shared.metrics.not_let_in(&error);
+                admission::unauthorized(&error)
+            }
+            KeyState::FewerRights => {
+                let text = "the rights of this key changed during the call, so its reply is not shown; it may have been \
+                            carried out";
+                reply::rpc_error(StatusCode::FORBIDDEN, id, INVALID_REQUEST, text)
+            }
+        }
+    }
+
+    /// Returns when a call has waited for long and the store does not answer: a hanging database ends no connection.
+    async fn storage_lost(&self) {
+        loop {
+            tokio::time::sleep(LOSS_CHECK).await;
+            if self.shared.database.health().await == Health::Error {
+                // A single failure may be a coincidence.
+                tokio::time::sleep(LOSS_CHECK).await;
+                if self.shared.database.health().await == Health::Error {
+                    return;
+                }
+            }
+        }
+    }
+
+    /// Attaches the memory for the reply to its bytes, so that it is released when the client has received them.
+    async fn accounted(&self, response: Response) -> Response {
+        let Some(memory) = self.memory.as_ref().filter(|_| !is_event_stream(&response)) else {
+            return response;
+        };
+        let (parts, body) = response.into_parts();
+        let Ok(body) = body.collect().await.map(http_body_util::Collected::to_bytes) else {
+            return reply::error(StatusCode::INTERNAL_SERVER_ERROR, "the server failed");
+        };
+        if parts.status == StatusCode::SERVICE_UNAVAILABLE || parts.status == StatusCode::TOO_MANY_REQUESTS {
+            // A busy store sends its own retry time.
+            if !call_outcome::is_about_store(&body) {
+                self.shared.metrics.hit(Limit::Replies);
+            }
+        }
+        memory.settle(reply_budget::kept_bytes(body.len()));
+        Response::from_parts(parts, Body::from(accounted(body, memory)))
+    }
+
+    /// The SDK refuses some requests in plain text. Send JSON instead, without internal details.
+    async fn as_json(&self, response: Response, id: Option<&Value>) -> Response {
+        let status = response.status();
+        if status == StatusCode::OK && is_json(response.headers()) {
+            let (response, outcome) = call_outcome::inspect(response).await;
+            match outcome {
+                CallOutcome::KeyVoid => {
+                    let error = admission::void(&self.shared, &self.who).await;
+                    return self.refused(id, &error);
+                }
+                CallOutcome::Denied => self.shared.auth.forget_everywhere(&self.who.hash).await,
+                // A refusal that needs no store must not hide that the store is unreachable.
+                CallOutcome::Error if self.shared.database.health().await == Health::Error => {
+                    return reply::unreachable(id, self.request);
+                }
+                CallOutcome::Error | CallOutcome::Success => {}
+            }
+            return response;
+        }
+        if status.is_success() || is_json(response.headers()) {
+            return response;
+        }
+        let text =
+            Limited::new(response.into_body(), 4096).collect().await.map(http_body_util::Collected::to_bytes);
+        let text = text.ok().and_then(|text| String::from_utf8(text.to_vec()).ok()).unwrap_or_default();
+        if status.is_server_error() {
+            return self.fault(id, &text);
+        }
+        // The content type was checked before, so the message has the wrong shape.
+        if status == StatusCode::UNSUPPORTED_MEDIA_TYPE {
+            return reply::rpc_error(StatusCode::BAD_REQUEST, id, INVALID_REQUEST, &text);
+        }
+        reply::rpc_error(status, id, TRANSPORT_ERROR, &text)
+    }
+
+    /// If a store rejects a cached key, the key is at fault; evict the cached identity. Everything else is the
+    /// server's fault.
+    pub(crate) async fn failed(&self, id: Option<&Value>, error: &StoreError) -> Response {
+        match error {
+            StoreError::KeyVoid => self.refused(id, &admission::void(&self.shared, &self.who).await),
+            StoreError::Denied => {
+                self.shared.auth.forget_everywhere(&self.who.hash).await;
+                reply::rpc_error(StatusCode::FORBIDDEN, id, INVALID_REQUEST, &error.to_string())
+            }
+            StoreError::Unreachable(_) | StoreError::Overloaded => {
+                unavailable::reply_to(id, self.request, error)
+            }
+            error => self.fault(id, &error.to_string()),
+        }
+    }
+
+    /// The reply to a request whose key is void or cannot be verified.
+    pub(crate) fn refused(&self, id: Option<&Value>, error: &AuthError) -> Response {
+        match error {
+            AuthError::Unavailable(error) => unavailable::reply_to(id, self.request, error),
+            error => admission::unauthorized(error),
+        }
+    }
+
+    /// An internal error: the log has the detail, the client gets the id of the log line.
+    pub(crate) fn fault(&self, id: Option<&Value>, detail: &str) -> Response {
+        tracing::error!(request.id = %self.request, detail, "a request failed inside the server");
+        let text = format!("internal error; see the server log for the request id {}", self.request);
+        reply::rpc_error(StatusCode::INTERNAL_SERVER_ERROR, id, INTERNAL_ERROR, &text)
+    }
+
+    /// The reply to a key that has as many open streams as it may have.
+    pub(crate) fn too_many_streams(&self, id: Option<&Value>) -> Response {
+        self.shared.metrics.hit(Limit::Streams);
+        let text = "this key has as many open streams as it may have; close one first";
+        reply::rpc_error(StatusCode::TOO_MANY_REQUESTS, id, TRANSPORT_ERROR, text)
+    }
+}

@@ -1,0 +1,71 @@
+//! The routes of the server: their names in metrics and logs, and for which methods they need a key. A value from
+//! outside that is not known here is called `other`.
+
+use http::Method;
+
+struct Route {
+    /// In the spelling of the router.
+    path: &'static str,
+    /// The methods that need a key.
+    keyed: &'static [Method],
+}
+
+const ROUTES: [Route; 8] = [
+    Route { path: "/mcp", keyed: &[Method::POST, Method::GET, Method::HEAD, Method::DELETE] },
+    Route { path: "/api/keys", keyed: &[Method::GET, Method::HEAD, Method::POST] },
+    Route { path: "/api/keys/{id}", keyed: &[Method::PATCH, Method::DELETE] },
+    Route { path: "/api/keys/{id}/rotate", keyed: &[Method::POST] },
+    Route { path: "/health", keyed: &[] },
+    Route { path: "/health/live", keyed: &[] },
+    Route { path: "/health/ready", keyed: &[] },
+    Route { path: "/api/openapi.json", keyed: &[] },
+];
+
+const OTHER: &str = "other";
+
+/// The name of the matched route.
+pub(crate) fn route_name(matched: Option<&str>) -> &'static str {
+    let matched = matched.map(|route| if route == "/mcp/" { "/mcp" } else { route });
+    ROUTES.iter().map(|route| route.path).find(|path| Some(*path) == matched).unwrap_or(OTHER)
+}
+
+/// Whether a request to a route of this name needs a key; such a request is counted by its admission.
+pub(crate) fn needs_key(route: &str, method: &Method) -> bool {
+    ROUTES.iter().any(|known| known.path == route && known.keyed.contains(method))
+}
+
+/// The name of an HTTP method.
+pub(crate) fn method_name(method: &Method) -> &'static str {
+    match *method {
+        Method::GET => "GET",
+        Method::POST => "POST",
+        Method::PATCH => "PATCH",
+        Method::DELETE => "DELETE",
+        Method::HEAD => "HEAD",
+        Method::OPTIONS => "OPTIONS",
+        _ => OTHER,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_unknown_name_is_called_other() {
+        assert_eq!(route_name(Some("/mcp")), "/mcp");
+        assert_eq!(route_name(Some("/mcp/")), "/mcp");
+        assert_eq!(route_name(Some("/api/keys/{id}")), "/api/keys/{id}");
+        for path in [None, Some("/api/keys/17"), Some("/mcp\n# EOF"), Some("")] {
+            assert_eq!(route_name(path), OTHER);
+        }
+        assert_eq!(method_name(&Method::from_bytes(b"BREW").unwrap()), OTHER);
+    }
+
+    #[test]
+    fn a_route_needs_a_key_for_its_methods_only() {
+        assert!(needs_key("/mcp", &Method::POST) && needs_key("/api/keys/{id}", &Method::DELETE));
+        assert!(!needs_key("/mcp", &Method::OPTIONS) && !needs_key("/health", &Method::GET));
+        assert!(!needs_key(OTHER, &Method::POST));
+    }
+}
