@@ -94,7 +94,7 @@ impl ServerHandler for MemoryBankHandler {
         let mut info = ServerConfig::new(capabilities);
         info.server_info = Implementation::new("@diazstg/memory-bank-mcp", env!("CARGO_PKG_VERSION"));
         info.server_info.title = Some("Memory Bank".to_owned());
-        let mut text = instructions::short(&self.caller, &self.options.toolset);
+        let mut text = instructions::short(&self.caller, &self.options.toolset, tools::TOOLS);
         if let Some(notice) = self.services.workspace.notice(&self.caller) {
             text.push_str(&format!("\nNote: {notice}."));
         }

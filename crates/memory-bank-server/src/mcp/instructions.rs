@@ -6,15 +6,15 @@ use memory_bank_core::caller::Caller;
 use memory_bank_core::document::CORE_DOCUMENTS;
 
 use crate::mcp::tool_options::Toolset;
-use crate::mcp::tools::{Family, TOOLS};
+use crate::mcp::tools::{Family, ToolSpec};
 
 /// The text of the handshake, without the sentences about tools that this client is not shown.
-pub(crate) fn short(caller: &Caller, toolset: &Toolset) -> String {
+pub(crate) fn short(caller: &Caller, toolset: &Toolset, tools: &[ToolSpec]) -> String {
     let is_shown = |name: &&str| {
-        let tool = TOOLS.iter().find(|tool| tool.name == *name);
+        let tool = tools.iter().find(|tool| tool.name == *name);
         tool.is_some_and(|tool| caller.may(tool.right) && toolset.shows(tool.name, tool.family))
     };
-    let sentences = SHORT.iter().filter(|(tools, _)| tools.iter().all(is_shown)).map(|(_, text)| *text);
+    let sentences = SHORT.iter().filter(|(named, _)| named.iter().all(is_shown)).map(|(_, text)| *text);
     sentences.collect::<Vec<_>>().join("\n")
 }
 
@@ -59,7 +59,7 @@ const SHORT: &[(&[&str], &str)] = &[
 ];
 
 /// The long text, with the tools that this caller may call.
-pub(crate) fn full(caller: &Caller) -> String {
+pub(crate) fn full(caller: &Caller, tools: &[ToolSpec]) -> String {
     let mut text = String::from(INTRODUCTION);
     text.push_str("\n## Core documents\n\n");
     for (name, holds) in CORE_DOCUMENTS.iter().zip(CORE_HOLDS) {
@@ -67,7 +67,7 @@ pub(crate) fn full(caller: &Caller) -> String {
     }
     text.push_str("\nAny other `.md` or `.json` document may stand beside them.\n\n## Tools\n");
     for (family, heading) in FAMILIES {
-        let mut rows = TOOLS.iter().filter(|tool| tool.family == family && caller.may(tool.right)).peekable();
+        let mut rows = tools.iter().filter(|tool| tool.family == family && caller.may(tool.right)).peekable();
         if rows.peek().is_none() {
             continue;
         }

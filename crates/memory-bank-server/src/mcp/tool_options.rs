@@ -7,7 +7,7 @@ use std::str::FromStr;
 
 use memory_bank_core::caller::{Caller, Role};
 
-use crate::mcp::tools::{CORE_TOOLS, Family};
+use crate::mcp::tools::Family;
 
 /// The longest text that is parsed as a toolset, in bytes.
 const TOOLSET_BYTES: usize = 256;
@@ -22,6 +22,22 @@ const FAMILIES: [(&str, Family); 8] = [
     ("modes", Family::Modes),
     ("thinking", Family::Thinking),
     ("backups", Family::Backups),
+];
+
+/// The tools of the toolset `core`: enough to store and to find, at the lowest cost in tokens.
+const CORE_TOOLS: &[&str] = &[
+    "get_context_digest",
+    "get_targeted_context",
+    "search_memory_bank",
+    "list_memory_bank_files",
+    "read_memory_bank_file",
+    "edit_memory_bank_file",
+    "write_memory_bank_file",
+    "track_progress",
+    "log_decision",
+    "update_tasks",
+    "graph_batch",
+    "graph_search",
 ];
 
 /// The options of a client.

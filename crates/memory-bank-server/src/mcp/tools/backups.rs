@@ -1,15 +1,18 @@
 //! Tools for backups.
 
+use memory_bank_core::caller::Right;
 use memory_bank_core::clock::iso_millis;
 use memory_bank_core::store::Backup;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::Call;
-use super::documents::yes;
-use super::graph::note_left;
-use super::reply::{Failure, Reply};
-use super::room::Room;
+use crate::mcp::tools::blind::WithoutRead;
+use crate::mcp::tools::common_arguments::yes;
+use crate::mcp::tools::extra_members::note_left;
+use crate::mcp::tools::reply::{Failure, Reply};
+use crate::mcp::tools::room::Room;
+use crate::mcp::tools::schema::{Kind, optional, required};
+use crate::mcp::tools::tool::{ADDS, BANK, CHANGES, Call, Family, ToolSpec, boxed};
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -19,8 +22,21 @@ struct Create {
     list_only: bool,
 }
 
+pub(crate) const CREATE_BACKUP: ToolSpec = ToolSpec {
+    name: "create_backup",
+    title: "Back up",
+    description: "Back up documents and graph before large changes, or list backups.",
+    family: Family::Backups,
+    right: Right::Write,
+    without_read: WithoutRead::Members(&["backupId", "backupPath", "timestamp"]),
+    hints: ADDS,
+    bank: BANK,
+    arguments: &[optional("backupDir", Kind::Text), optional("listOnly", Kind::Flag)],
+    handler: boxed!(create_backup),
+};
+
 /// Creates a backup, or lists them.
-pub(crate) async fn create_backup(mut call: Call) -> Result<Reply, Failure> {
+async fn create_backup(mut call: Call) -> Result<Reply, Failure> {
     let Create { backup_dir, list_only } = call.parse()?;
     let bank = call.bank()?;
     let failed = |error| Failure::from(error).while_doing("Error creating backup");
@@ -59,8 +75,24 @@ struct Restore {
     create_pre_restore_backup: bool,
 }
 
+pub(crate) const RESTORE_BACKUP: ToolSpec = ToolSpec {
+    name: "restore_backup",
+    title: "Restore backup",
+    description: "Put a backup back, when the user asks for it.",
+    family: Family::Backups,
+    right: Right::Admin,
+    without_read: WithoutRead::Members(&["preRestoreBackupPath", "timestamp"]),
+    hints: CHANGES,
+    bank: BANK,
+    arguments: &[
+        required("backupId", Kind::Text, "Backup ID not specified"),
+        optional("createPreRestoreBackup", Kind::Flag),
+    ],
+    handler: boxed!(restore_backup),
+};
+
 /// Restores a backup, all or nothing.
-pub(crate) async fn restore_backup(mut call: Call) -> Result<Reply, Failure> {
+async fn restore_backup(mut call: Call) -> Result<Reply, Failure> {
     let Restore { backup_id, create_pre_restore_backup } = call.parse()?;
     let id = backup_id.trim();
     if id.is_empty() {

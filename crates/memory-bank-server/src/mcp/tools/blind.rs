@@ -41,6 +41,11 @@ pub(super) fn seen_by(
     }
 }
 
+/// An argument of a call, for a sentence about it.
+pub(crate) fn given_text<'a>(given: &'a Map<String, Value>, name: &str) -> &'a str {
+    given.get(name).and_then(Value::as_str).map(str::trim).unwrap_or_default()
+}
+
 fn kept(reply: &Value, members: &[&str]) -> Result<Reply, Failure> {
     let mut seen = Map::from_iter([("success".to_owned(), json!(true))]);
     for member in members {

@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use memory_bank_core::caller::Right;
 use memory_bank_core::clock::iso_millis;
 use memory_bank_core::document::{
     CORE_DOCUMENTS, CoreDocument, Document, DocumentPath, Extent, condense, json_chars,
@@ -12,23 +13,31 @@ use memory_bank_core::store::{Bank, ReadOutcome};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
-use super::Call;
-use super::digest::get_context_digest;
-use super::documents::yes;
-use super::reply::{Failure, Reply};
-use super::room::{LISTING_BYTES, reading_bytes};
+use crate::mcp::tools::blind::WithoutRead;
+use crate::mcp::tools::common_arguments::{MAX_CHARS, yes};
+use crate::mcp::tools::digest::get_context_digest;
+use crate::mcp::tools::extra_members::put;
+use crate::mcp::tools::reply::{Failure, Reply};
+use crate::mcp::tools::room::{LISTING_BYTES, reading_bytes};
+use crate::mcp::tools::schema::{Kind, optional};
+use crate::mcp::tools::tool::{BANK, Call, Family, READS, ToolSpec, boxed};
 
 /// The most documents of a bank with another layout.
 const DOCUMENTS: usize = 20;
+
 /// The largest share of the digest, as a divisor of the budget. A longer one is omitted and named.
 const DIGEST_SHARE: usize = 3;
+
 /// The default share of [`limits::BUNDLE_CHARS`]. Entries are full of dates and numbers, which cost a model a token
 /// for about three characters, and a bundle should cost at most 6,500.
 const UNASKED: usize = limits::BUNDLE_CHARS / 7 * 6;
+
 /// Overhead of a document: its name, its etag, brackets.
 const BESIDE: usize = 120;
+
 /// Room for the metadata and the list of omissions.
 const NOTES: usize = 500;
+
 /// Length of the call that reads an omitted document.
 const CALL: usize = 60;
 
@@ -40,8 +49,21 @@ struct Bundle {
     max_chars: Option<usize>,
 }
 
+pub(crate) const GET_CONTEXT_BUNDLE: ToolSpec = ToolSpec {
+    name: "get_context_bundle",
+    title: "Read all core documents",
+    description: "Digest, then the newest and most telling parts of the core files.",
+    family: Family::Context,
+    right: Right::Read,
+    without_read: WithoutRead::Refused,
+    hints: READS,
+    bank: BANK,
+    arguments: &[MAX_CHARS, optional("includeEtags", Kind::Flag)],
+    handler: boxed!(get_context_bundle),
+};
+
 /// The digest and the core documents.
-pub(crate) async fn get_context_bundle(mut call: Call) -> Result<Reply, Failure> {
+async fn get_context_bundle(mut call: Call) -> Result<Reply, Failure> {
     let Bundle { include_etags, max_chars } = call.parse()?;
     let bank = call.bank()?;
     let replies = call.services.replies.clone();
@@ -148,6 +170,7 @@ async fn digest(call: &Call, bank: &Arc<dyn Bank>) -> Value {
         services: call.services.clone(),
         arguments: Map::new(),
         left_aside: Vec::new(),
+        tools: call.tools,
         bank: Some(Arc::clone(bank)),
     };
     match get_context_digest(own).await {
@@ -202,10 +225,4 @@ async fn documents(call: &Call, bank: &dyn Bank) -> Result<Found, Failure> {
         found.documents.push(document);
     }
     Ok(found)
-}
-
-fn put(data: &mut Value, name: &str, value: Value) {
-    if let Some(object) = data.as_object_mut() {
-        object.insert(name.to_owned(), value);
-    }
 }

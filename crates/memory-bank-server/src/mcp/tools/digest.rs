@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use jiff::Timestamp;
+use memory_bank_core::caller::Right;
 use memory_bank_core::clock::iso_millis;
 use memory_bank_core::document::{
     DIGEST_TOKENS, DigestBounds, DigestExtras, DigestSource, DocumentEntry, DocumentFacts, DocumentPath,
@@ -12,9 +13,11 @@ use memory_bank_core::store::{Bank, GraphSummary, ReadOutcome};
 use serde::Deserialize;
 use serde_json::json;
 
-use super::Call;
-use super::reply::{Failure, Reply};
-use super::room::{LISTING_BYTES, reading_bytes};
+use crate::mcp::tools::blind::WithoutRead;
+use crate::mcp::tools::reply::{Failure, Reply};
+use crate::mcp::tools::room::{LISTING_BYTES, reading_bytes};
+use crate::mcp::tools::schema::{Kind, optional};
+use crate::mcp::tools::tool::{BANK, Call, Family, READS, ToolSpec, boxed};
 
 /// Length of a graph name in the digest.
 const NAME_CHARS: usize = 40;
@@ -30,14 +33,14 @@ struct DigestArguments {
 }
 
 /// The texts that a digest is made of.
-pub(super) struct Texts {
+pub(crate) struct Texts {
     documents: Vec<(String, String)>,
     warnings: Vec<String>,
 }
 
 impl Texts {
     /// Reads the documents that describe the current state, whatever their names.
-    pub(super) async fn read(
+    pub(crate) async fn read(
         call: &Call,
         bank: &dyn Bank,
         present: &[DocumentEntry],
@@ -70,10 +73,28 @@ impl Texts {
         Ok(texts)
     }
 
-    pub(super) fn sources(&self) -> Vec<DigestSource<'_>> {
+    pub(crate) fn sources(&self) -> Vec<DigestSource<'_>> {
         self.documents.iter().map(|(name, text)| DigestSource { name, text }).collect()
     }
 }
+
+pub(crate) const GET_CONTEXT_DIGEST: ToolSpec = ToolSpec {
+    name: "get_context_digest",
+    title: "Short overview",
+    description: "Short overview of tasks, progress and decisions; start a session with it.",
+    family: Family::Context,
+    right: Right::Read,
+    without_read: WithoutRead::Refused,
+    hints: READS,
+    bank: BANK,
+    arguments: &[
+        optional("maxProgressEntries", Kind::Whole(0, 1000)),
+        optional("maxDecisions", Kind::Whole(0, 1000)),
+        optional("includeSystemPatterns", Kind::Flag),
+        optional("maxTokens", Kind::Whole(200, 20_000)),
+    ],
+    handler: boxed!(get_context_digest),
+};
 
 /// A short overview of documents and graph.
 pub(crate) async fn get_context_digest(mut call: Call) -> Result<Reply, Failure> {

@@ -1,13 +1,16 @@
 //! The mode of the assistant, and "Update Memory Bank". Both are information for the model; they restrict nothing.
 
+use memory_bank_core::caller::Right;
 use memory_bank_core::error::WorkspaceError;
 use memory_bank_core::mode::{Mode, UnknownMode, starts_umb};
 use memory_bank_core::store::{ModeRules, SessionState};
 use serde::Deserialize;
 use serde_json::json;
 
-use super::Call;
-use super::reply::{Failure, NO_BANK_A, Reply};
+use crate::mcp::tools::blind::WithoutRead;
+use crate::mcp::tools::reply::{Failure, NO_BANK_A, Reply};
+use crate::mcp::tools::schema::{Kind, optional};
+use crate::mcp::tools::tool::{BankNeed, Call, Family, SETS, ToolSpec, boxed};
 
 /// Characters of the reason why a rules file is invalid.
 const REASON_CHARS: usize = 300;
@@ -25,8 +28,25 @@ pub(crate) async fn current(call: &Call) -> Result<SessionState, Failure> {
     Ok(call.services.state.load(&call.caller).await?)
 }
 
+pub(crate) const SWITCH_MODE: ToolSpec = ToolSpec {
+    name: "switch_mode",
+    title: "Show or switch mode",
+    description: "Show or switch the mode; umb starts or ends Update Memory Bank.",
+    family: Family::Modes,
+    right: Right::Read,
+    without_read: WithoutRead::Refused,
+    hints: SETS,
+    bank: BankNeed::None,
+    arguments: &[
+        optional("mode", Kind::KnownWord(&Mode::WORDS)),
+        optional("umb", Kind::Flag),
+        optional("umbCommand", Kind::Text),
+    ],
+    handler: boxed!(switch_mode),
+};
+
 /// Returns or switches the mode, and starts or ends UMB. If both are requested, both happen, or neither.
-pub(crate) async fn switch_mode(mut call: Call) -> Result<Reply, Failure> {
+async fn switch_mode(mut call: Call) -> Result<Reply, Failure> {
     let SwitchMode { mode, umb, umb_command } = call.parse()?;
     let mode = mode.filter(|mode| !mode.is_empty());
     let mode: Option<Mode> = mode

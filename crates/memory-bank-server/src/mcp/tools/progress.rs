@@ -2,74 +2,41 @@
 
 use memory_bank_core::caller::Right;
 use memory_bank_core::clock::iso_millis;
+use memory_bank_core::document;
 use memory_bank_core::document::{
-    self, AddProgressEntry, AddSessionNote, Archived, DocumentPath, LogDecision, NotFound, NoteCategory,
-    Removed, TrackProgress, UpdateActiveContext, UpdateTasks, with_archiving,
+    AddProgressEntry, AddSessionNote, LogDecision, NoteCategory, TrackProgress, UpdateActiveContext,
+    UpdateTasks,
 };
-use memory_bank_core::error::EditError;
-use memory_bank_core::store::Drafts;
-use serde_json::{Value, json};
+use serde_json::json;
 
-use super::Call;
-use super::reply::{Failure, Reply};
+use crate::mcp::tools::blind::{WithoutRead, given_text};
+use crate::mcp::tools::common_arguments::ENTRY_TYPE;
+use crate::mcp::tools::editing::{edit_log, note_not_found, note_removed, with_archived};
+use crate::mcp::tools::reply::{Failure, Reply};
+use crate::mcp::tools::schema::{Kind, optional, required};
+use crate::mcp::tools::tool::{ADDS, BANK, Call, FILES, Family, REPLACES, ToolSpec, boxed};
 
-/// Runs one rule as one edit and returns its result.
-pub(super) async fn edit<T: Send>(
-    call: &Call,
-    paths: &[DocumentPath],
-    mut rule: impl FnMut(&mut Drafts) -> Result<T, EditError> + Send,
-) -> Result<T, Failure> {
-    let mut outcome = None;
-    call.bank()?
-        .edit(&call.caller, paths, &mut |drafts| {
-            outcome = Some(rule(drafts)?);
-            Ok(())
-        })
-        .await?;
-    outcome.ok_or_else(|| Failure::Internal("the store did not run the edit".into()))
-}
-
-/// The same for a rule on logs: if one is full, its oldest entries move to an archive in the same edit.
-pub(super) async fn edit_log<T: Send>(
-    call: &Call,
-    paths: &[DocumentPath],
-    mut rule: impl FnMut(&mut Drafts) -> Result<T, EditError> + Send,
-) -> Result<(T, Vec<Archived>), Failure> {
-    let now = call.services.clock.now();
-    edit(call, paths, |drafts| with_archiving(drafts, now, &mut rule)).await
-}
-
-/// Adds the archived entries to a reply, if there are any.
-pub(super) fn with_archived(reply: Reply, archived: &[Archived]) -> Result<Reply, Failure> {
-    if archived.is_empty() {
-        return Ok(reply);
-    }
-    let Reply { text, mut structured } = reply;
-    if let Some(object) = structured.as_object_mut() {
-        object.insert("archived".into(), json!(archived));
-    }
-    if text.starts_with('{') {
-        return Reply::json(&structured);
-    }
-    let moved: Vec<String> = archived
-        .iter()
-        .map(|one| {
-            let dates = match (&one.from, &one.to) {
-                (Some(from), Some(to)) => format!(" ({from} to {to})"),
-                _ => String::new(),
-            };
-            let entries = if one.entries == 1 { "entry" } else { "entries" };
-            format!(
-                "{} was full: the oldest {} {entries}{dates} moved to {}",
-                one.document, one.entries, one.archive
-            )
-        })
-        .collect();
-    Ok(Reply::text(format!("{text}\n{}", moved.join("\n")), structured))
-}
+pub(crate) const TRACK_PROGRESS: ToolSpec = ToolSpec {
+    name: "track_progress",
+    title: "Track progress",
+    description: "After a step: log one line of progress.",
+    family: Family::Progress,
+    right: Right::Write,
+    without_read: WithoutRead::Sentence(|given| {
+        format!("Progress tracked: {} - {}", given_text(given, "action"), given_text(given, "description"))
+    }),
+    hints: ADDS,
+    bank: FILES,
+    arguments: &[
+        required("action", Kind::Text, "Action not specified"),
+        required("description", Kind::Text, "Description not specified"),
+        optional("updateActiveContext", Kind::Flag),
+    ],
+    handler: boxed!(track_progress),
+};
 
 /// Adds a line to the history and, by default, to the session notes.
-pub(crate) async fn track_progress(mut call: Call) -> Result<Reply, Failure> {
+async fn track_progress(mut call: Call) -> Result<Reply, Failure> {
     let asked: TrackProgress = call.parse()?;
     let (now, author) = (call.services.clock.now(), call.caller.author());
     let (tracked, archived) =
@@ -80,8 +47,27 @@ pub(crate) async fn track_progress(mut call: Call) -> Result<Reply, Failure> {
     with_archived(reply, &archived)
 }
 
+pub(crate) const ADD_PROGRESS_ENTRY: ToolSpec = ToolSpec {
+    name: "add_progress_entry",
+    title: "Add progress entry",
+    description: "When a piece of work is finished: record it with details.",
+    family: Family::Progress,
+    right: Right::Write,
+    without_read: WithoutRead::Members(&["entryId", "type", "timestamp"]),
+    hints: ADDS,
+    bank: BANK,
+    arguments: &[
+        required("type", ENTRY_TYPE, ""),
+        required("summary", Kind::Text, ""),
+        optional("details", Kind::Text),
+        optional("files", Kind::Texts),
+        optional("tags", Kind::Texts),
+    ],
+    handler: boxed!(add_progress_entry),
+};
+
 /// Adds a structured entry to the history.
-pub(crate) async fn add_progress_entry(mut call: Call) -> Result<Reply, Failure> {
+async fn add_progress_entry(mut call: Call) -> Result<Reply, Failure> {
     let asked: AddProgressEntry = call.parse()?;
     let (now, author) = (call.services.clock.now(), call.caller.author());
     let (added, archived) = edit_log(&call, &AddProgressEntry::paths(), |drafts| {
@@ -99,8 +85,24 @@ pub(crate) async fn add_progress_entry(mut call: Call) -> Result<Reply, Failure>
     with_archived(reply, &archived)
 }
 
+pub(crate) const ADD_SESSION_NOTE: ToolSpec = ToolSpec {
+    name: "add_session_note",
+    title: "Add session note",
+    description: "Note what comes up during the session.",
+    family: Family::Progress,
+    right: Right::Write,
+    without_read: WithoutRead::Members(&["timestamp", "category"]),
+    hints: ADDS,
+    bank: BANK,
+    arguments: &[
+        required("note", Kind::Text, "Note text is required"),
+        optional("category", Kind::Word(&NoteCategory::WORDS)),
+    ],
+    handler: boxed!(add_session_note),
+};
+
 /// Adds a note to the session notes.
-pub(crate) async fn add_session_note(mut call: Call) -> Result<Reply, Failure> {
+async fn add_session_note(mut call: Call) -> Result<Reply, Failure> {
     let asked: AddSessionNote = call.parse()?;
     let (now, author) = (call.services.clock.now(), call.caller.author());
     let ((), archived) = edit_log(&call, &AddSessionNote::paths(), |drafts| {
@@ -117,8 +119,27 @@ pub(crate) async fn add_session_note(mut call: Call) -> Result<Reply, Failure> {
     with_archived(reply, &archived)
 }
 
+pub(crate) const UPDATE_TASKS: ToolSpec = ToolSpec {
+    name: "update_tasks",
+    title: "Edit task list",
+    description: "When work is planned or done: add, remove or replace ongoing tasks.",
+    family: Family::Progress,
+    right: Right::Write,
+    without_read: WithoutRead::Members(&[]),
+    hints: REPLACES,
+    bank: BANK,
+    arguments: &[
+        optional("add", Kind::Texts),
+        optional("remove", Kind::Texts),
+        optional("replace", Kind::Texts),
+        optional("resolve", Kind::Texts).about("settled blockers, issues"),
+        optional("clear", Kind::Clear).about("empty the list first"),
+    ],
+    handler: boxed!(update_tasks),
+};
+
 /// Edits the task list.
-pub(crate) async fn update_tasks(mut call: Call) -> Result<Reply, Failure> {
+async fn update_tasks(mut call: Call) -> Result<Reply, Failure> {
     let mut asked: UpdateTasks = call.parse()?;
     asked.only_whole = !call.caller.may(Right::Read);
     // Whether a text matches reveals the bank's content.
@@ -146,8 +167,26 @@ pub(crate) async fn update_tasks(mut call: Call) -> Result<Reply, Failure> {
     with_archived(Reply::json(&data)?, &archived)
 }
 
+pub(crate) const UPDATE_ACTIVE_CONTEXT: ToolSpec = ToolSpec {
+    name: "update_active_context",
+    title: "Replace active context",
+    description: "Replace the whole lists of tasks, issues or next steps.",
+    family: Family::Progress,
+    right: Right::Write,
+    without_read: WithoutRead::Sentence(|_| "Active context updated successfully".to_owned()),
+    hints: REPLACES,
+    bank: FILES,
+    arguments: &[
+        optional("tasks", Kind::Texts),
+        optional("issues", Kind::Texts),
+        optional("nextSteps", Kind::Texts),
+        optional("clear", Kind::Clear).about("empty the lists given as []"),
+    ],
+    handler: boxed!(update_active_context),
+};
+
 /// Replaces the lists of tasks, issues and next steps.
-pub(crate) async fn update_active_context(mut call: Call) -> Result<Reply, Failure> {
+async fn update_active_context(mut call: Call) -> Result<Reply, Failure> {
     let asked: UpdateActiveContext = call.parse()?;
     let (removed, archived) = edit_log(&call, &UpdateActiveContext::paths(), |drafts| {
         document::update_active_context(drafts, &asked)
@@ -170,26 +209,27 @@ pub(crate) async fn update_active_context(mut call: Call) -> Result<Reply, Failu
     with_archived(reply, &archived)
 }
 
-/// Adds the removed text, in its own member, so that a reply can omit it.
-pub(super) fn note_removed(data: &mut Value, removed: &Removed) {
-    if !removed.is_empty()
-        && let Some(object) = data.as_object_mut()
-    {
-        object.insert("removed".into(), json!(removed));
-    }
-}
-
-/// Adds texts that were not found, with similar ones.
-pub(super) fn note_not_found(data: &mut Value, not_found: &[NotFound]) {
-    if !not_found.is_empty()
-        && let Some(object) = data.as_object_mut()
-    {
-        object.insert("notFound".into(), json!(not_found));
-    }
-}
+pub(crate) const LOG_DECISION: ToolSpec = ToolSpec {
+    name: "log_decision",
+    title: "Log decision",
+    description: "When something is decided: record it and why.",
+    family: Family::Progress,
+    right: Right::Write,
+    without_read: WithoutRead::Sentence(|given| format!("Decision logged: {}", given_text(given, "title"))),
+    hints: ADDS,
+    bank: FILES,
+    arguments: &[
+        required("title", Kind::Text, ""),
+        required("context", Kind::Text, "").or_empty(),
+        required("decision", Kind::Text, ""),
+        optional("alternatives", Kind::Texts),
+        optional("consequences", Kind::Texts),
+    ],
+    handler: boxed!(log_decision),
+};
 
 /// Appends a decision to the log, and a line of progress.
-pub(crate) async fn log_decision(mut call: Call) -> Result<Reply, Failure> {
+async fn log_decision(mut call: Call) -> Result<Reply, Failure> {
     let asked: LogDecision = call.parse()?;
     let (now, author) = (call.services.clock.now(), call.caller.author());
     let (logged, archived) =

@@ -218,7 +218,7 @@ mod tests {
     fn every_tool_s_schema_is_one_that_every_client_takes() {
         let whole = TOOLS.iter().map(|tool| (tool.name, Value::Object(object_schema(tool.arguments))));
         let shown = TOOLS.iter().map(|tool| {
-            (tool.name, Value::Object(super::super::describe(tool).input_schema.as_ref().clone()))
+            (tool.name, Value::Object(super::super::listing::describe(tool).input_schema.as_ref().clone()))
         });
         let faults: Vec<String> =
             whole.chain(shown).flat_map(|(name, schema)| faults(&schema, name, 1)).collect();

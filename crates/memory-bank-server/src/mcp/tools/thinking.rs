@@ -2,61 +2,47 @@
 
 use memory_bank_core::caller::Right;
 use memory_bank_core::clock::iso_millis;
-use memory_bank_core::document::{self, FinalizeThinkingSession};
+use memory_bank_core::document;
+use memory_bank_core::document::FinalizeThinkingSession;
 use memory_bank_core::store::SessionState;
 use memory_bank_core::thinking::Thought;
 use serde::Deserialize;
 use serde_json::json;
 
-use super::Call;
-use super::progress::{edit_log, note_not_found, note_removed, with_archived};
-use super::reply::{Failure, Reply};
-use super::schema::{Argument, Kind, optional, required};
-use super::table::ENTRY_TYPE;
+use crate::mcp::tools::blind::WithoutRead;
+use crate::mcp::tools::common_arguments::ENTRY_TYPE;
+use crate::mcp::tools::editing::{edit_log, note_not_found, note_removed, with_archived};
+use crate::mcp::tools::reply::{Failure, Reply};
+use crate::mcp::tools::schema::{Argument, Kind, optional, required};
+use crate::mcp::tools::tool::{ADDS, BANK, BankNeed, CHANGES, Call, Family, ToolSpec, boxed};
 
-/// Members of `decision`.
-pub(crate) const DECISION: &[Argument] = &[
-    required("title", Kind::Text, ""),
-    required("context", Kind::Text, "").or_empty(),
-    required("decision", Kind::Text, ""),
-    optional("alternatives", Kind::Texts),
-    optional("consequences", Kind::Texts),
-];
-
-/// Members of `tasks`.
-pub(crate) const TASKS: &[Argument] = &[
-    optional("add", Kind::Texts),
-    optional("remove", Kind::Texts),
-    optional("replace", Kind::Texts),
-    optional("clear", Kind::Clear),
-];
-
-/// Members of `progressEntry`.
-pub(crate) const PROGRESS_ENTRY: &[Argument] = &[
-    required("type", ENTRY_TYPE, ""),
-    required("summary", Kind::Text, ""),
-    optional("details", Kind::Text),
-    optional("files", Kind::Texts),
-    optional("tags", Kind::Texts),
-];
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Think {
-    thought: Option<String>,
-    next_thought_needed: Option<bool>,
-    thought_number: Option<u32>,
-    total_thoughts: Option<u32>,
-    revises_thought: Option<u32>,
-    branch_from_thought: Option<u32>,
-    branch_id: Option<String>,
-    session_id: Option<String>,
-    #[serde(default)]
-    reset: bool,
-}
+pub(crate) const SEQUENTIAL_THINKING: ToolSpec = ToolSpec {
+    name: "sequential_thinking",
+    title: "Count thoughts",
+    description: "Number the thoughts of a long analysis; only counts are kept. All but reset need the first four.",
+    family: Family::Thinking,
+    right: Right::Read,
+    without_read: WithoutRead::Refused,
+    hints: ADDS,
+    bank: BankNeed::None,
+    arguments: &[
+        optional("thought", Kind::Text),
+        optional("nextThoughtNeeded", Kind::Flag),
+        optional("thoughtNumber", Kind::Whole(1, u32::MAX)),
+        optional("totalThoughts", Kind::Whole(1, u32::MAX)),
+        optional("isRevision", Kind::Flag),
+        optional("revisesThought", Kind::Whole(1, u32::MAX)),
+        optional("branchFromThought", Kind::Whole(1, u32::MAX)),
+        optional("branchId", Kind::Text),
+        optional("needsMoreThoughts", Kind::Flag),
+        optional("sessionId", Kind::Text).keeping_empty(),
+        optional("reset", Kind::Flag),
+    ],
+    handler: boxed!(sequential_thinking),
+};
 
 /// Counts a thought, or resets sessions. The text of a thought is not stored.
-pub(crate) async fn sequential_thinking(mut call: Call) -> Result<Reply, Failure> {
+async fn sequential_thinking(mut call: Call) -> Result<Reply, Failure> {
     let asked: Think = call.parse()?;
     if asked.reset && asked.session_id.as_deref().is_some_and(|id| id.trim().is_empty()) {
         return Err(Failure::message(
@@ -110,6 +96,21 @@ pub(crate) async fn sequential_thinking(mut call: Call) -> Result<Reply, Failure
     }))
 }
 
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Think {
+    thought: Option<String>,
+    next_thought_needed: Option<bool>,
+    thought_number: Option<u32>,
+    total_thoughts: Option<u32>,
+    revises_thought: Option<u32>,
+    branch_from_thought: Option<u32>,
+    branch_id: Option<String>,
+    session_id: Option<String>,
+    #[serde(default)]
+    reset: bool,
+}
+
 /// The error for an incomplete thought.
 fn missing(asked: &Think) -> String {
     let given = [
@@ -149,8 +150,28 @@ async fn reset(call: &Call, session: Option<&str>) -> Result<Reply, Failure> {
     })
 }
 
+pub(crate) const FINALIZE_THINKING_SESSION: ToolSpec = ToolSpec {
+    name: "finalize_thinking_session",
+    title: "Record a session's outcome",
+    description: "At the end of a session, write its outcome to the documents in one step.",
+    family: Family::Thinking,
+    right: Right::Write,
+    without_read: WithoutRead::Members(&["timestamp", "sessionId"]),
+    hints: CHANGES,
+    bank: BANK,
+    arguments: &[
+        required("summary", Kind::Text, "summary is required"),
+        optional("decision", Kind::Object(DECISION)),
+        optional("tasks", Kind::Object(TASKS)),
+        optional("nextSteps", Kind::Texts),
+        optional("progressEntry", Kind::Object(PROGRESS_ENTRY)),
+        optional("sessionId", Kind::Text),
+    ],
+    handler: boxed!(finalize_thinking_session),
+};
+
 /// Records the result of a session, as one edit.
-pub(crate) async fn finalize_thinking_session(mut call: Call) -> Result<Reply, Failure> {
+async fn finalize_thinking_session(mut call: Call) -> Result<Reply, Failure> {
     let mut asked: FinalizeThinkingSession = call.parse()?;
     if let Some(tasks) = &mut asked.tasks {
         tasks.only_whole = !call.caller.may(Right::Read);
@@ -171,3 +192,29 @@ pub(crate) async fn finalize_thinking_session(mut call: Call) -> Result<Reply, F
     note_not_found(&mut data, &done.not_found);
     with_archived(Reply::json(&data)?, &archived)
 }
+
+/// Members of `decision`.
+pub(crate) const DECISION: &[Argument] = &[
+    required("title", Kind::Text, ""),
+    required("context", Kind::Text, "").or_empty(),
+    required("decision", Kind::Text, ""),
+    optional("alternatives", Kind::Texts),
+    optional("consequences", Kind::Texts),
+];
+
+/// Members of `tasks`.
+pub(crate) const TASKS: &[Argument] = &[
+    optional("add", Kind::Texts),
+    optional("remove", Kind::Texts),
+    optional("replace", Kind::Texts),
+    optional("clear", Kind::Clear),
+];
+
+/// Members of `progressEntry`.
+pub(crate) const PROGRESS_ENTRY: &[Argument] = &[
+    required("type", ENTRY_TYPE, ""),
+    required("summary", Kind::Text, ""),
+    optional("details", Kind::Text),
+    optional("files", Kind::Texts),
+    optional("tags", Kind::Texts),
+];

@@ -1,15 +1,20 @@
 //! Tools that find, create and select banks.
 
+use memory_bank_core::caller::Right;
 use memory_bank_core::clock::iso_millis;
 use memory_bank_core::error::WorkspaceError;
 use memory_bank_core::store::{SelectTarget, StoreKind};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::documents::status;
-use super::reply::{Failure, Reply};
-use super::room::LISTING_BYTES;
-use super::{Call, modes};
+use crate::mcp::tools::blind::{WithoutRead, given_text};
+use crate::mcp::tools::common_arguments::STORE_ID;
+use crate::mcp::tools::documents::status::status;
+use crate::mcp::tools::modes;
+use crate::mcp::tools::reply::{Failure, Reply};
+use crate::mcp::tools::room::LISTING_BYTES;
+use crate::mcp::tools::schema::{Kind, optional, required};
+use crate::mcp::tools::tool::{BankNeed, Call, Family, READS, SETS, ToolSpec, boxed};
 
 /// Characters of an unused path that are shown.
 const PATH_SHOWN: usize = 200;
@@ -21,8 +26,28 @@ struct Initialize {
     rules: bool,
 }
 
+pub(crate) const INITIALIZE_MEMORY_BANK: ToolSpec = ToolSpec {
+    name: "initialize_memory_bank",
+    title: "Initialize memory bank",
+    description: "Create or complete a project's memory bank and use it.",
+    family: Family::Workspace,
+    right: Right::Write,
+    without_read: WithoutRead::Sentence(|given| {
+        format!("Memory Bank initialized at {}", given_text(given, "path"))
+    }),
+    hints: SETS,
+    bank: BankNeed::None,
+    arguments: &[
+        required("path", Kind::Text, "Path not specified")
+            .about("project folder")
+            .or_called(&["projectpath"]),
+        optional("rules", Kind::Flag),
+    ],
+    handler: boxed!(initialize_memory_bank),
+};
+
 /// Creates or completes a bank and activates it.
-pub(crate) async fn initialize_memory_bank(mut call: Call) -> Result<Reply, Failure> {
+async fn initialize_memory_bank(mut call: Call) -> Result<Reply, Failure> {
     let Initialize { path, rules } = call.parse()?;
     let made = call
         .services
@@ -58,8 +83,21 @@ struct SetPath {
     path: Option<String>,
 }
 
+pub(crate) const SET_MEMORY_BANK_PATH: ToolSpec = ToolSpec {
+    name: "set_memory_bank_path",
+    title: "Open memory bank",
+    description: "Switch to the existing memory bank of another project folder.",
+    family: Family::Workspace,
+    right: Right::Read,
+    without_read: WithoutRead::Refused,
+    hints: SETS,
+    bank: BankNeed::None,
+    arguments: &[optional("path", Kind::Text)],
+    handler: boxed!(set_memory_bank_path),
+};
+
 /// Activates an existing bank.
-pub(crate) async fn set_memory_bank_path(mut call: Call) -> Result<Reply, Failure> {
+async fn set_memory_bank_path(mut call: Call) -> Result<Reply, Failure> {
     let SetPath { path } = call.parse()?;
     let location = call.services.workspace.set_path(&call.caller, path.as_deref()).await.map_err(|error| match error {
         WorkspaceError::NotABank | WorkspaceError::NoBank => Failure::message(
@@ -90,8 +128,21 @@ struct Debug {
     verbose: bool,
 }
 
+pub(crate) const DEBUG_MCP_CONFIG: ToolSpec = ToolSpec {
+    name: "debug_mcp_config",
+    title: "Show configuration",
+    description: "Show the configuration, when the bank is not found.",
+    family: Family::Workspace,
+    right: Right::Read,
+    without_read: WithoutRead::Refused,
+    hints: READS,
+    bank: BankNeed::None,
+    arguments: &[optional("verbose", Kind::Flag)],
+    handler: boxed!(debug_mcp_config),
+};
+
 /// Returns configuration and state.
-pub(crate) async fn debug_mcp_config(mut call: Call) -> Result<Reply, Failure> {
+async fn debug_mcp_config(mut call: Call) -> Result<Reply, Failure> {
     let Debug { verbose } = call.parse()?;
     let (directory, status) = match call.services.workspace.bank(&call.caller, None).await {
         Ok(bank) => (json!(bank.location()), status(&call, bank.as_ref()).await?),
@@ -137,8 +188,21 @@ struct ListStores {
     store_id: Option<String>,
 }
 
+pub(crate) const LIST_STORES: ToolSpec = ToolSpec {
+    name: "list_stores",
+    title: "List memory banks",
+    description: "List the known memory banks.",
+    family: Family::Workspace,
+    right: Right::Read,
+    without_read: WithoutRead::Refused,
+    hints: READS,
+    bank: BankNeed::None,
+    arguments: &[STORE_ID],
+    handler: boxed!(list_stores),
+};
+
 /// Lists the known banks, or one of them.
-pub(crate) async fn list_stores(mut call: Call) -> Result<Reply, Failure> {
+async fn list_stores(mut call: Call) -> Result<Reply, Failure> {
     let ListStores { store_id } = call.parse()?;
     // Listing counts the documents of each bank.
     call.services.replies.need(LISTING_BYTES).await?;
@@ -169,8 +233,26 @@ enum Action {
     Unregister,
 }
 
+pub(crate) const SELECT_STORE: ToolSpec = ToolSpec {
+    name: "select_store",
+    title: "Select memory bank",
+    description: "Switch to another bank, or register or unregister one.",
+    family: Family::Workspace,
+    right: Right::Read,
+    without_read: WithoutRead::Refused,
+    hints: SETS,
+    bank: BankNeed::None,
+    arguments: &[
+        optional("action", Kind::Word(&["select", "register", "unregister"])),
+        optional("path", Kind::Text),
+        STORE_ID,
+        optional("kind", Kind::Word(&["local", "remote"])),
+    ],
+    handler: boxed!(select_store),
+};
+
 /// Selects a bank, or edits the registry.
-pub(crate) async fn select_store(mut call: Call) -> Result<Reply, Failure> {
+async fn select_store(mut call: Call) -> Result<Reply, Failure> {
     let arguments: SelectStore = call.parse()?;
     let path = arguments.path.filter(|path| !path.is_empty());
     let id = arguments.store_id.filter(|id| !id.is_empty());

@@ -1,26 +1,27 @@
 //! Returns one document: whole if it fits, or else a part. A part is never called `content` and has no etag, so that
 //! it cannot be written back as the whole.
 
-use memory_bank_core::document::{
-    Document, Extent, LeftOut, Part, Selection, json_chars, part, section::Outline,
-};
+use memory_bank_core::document::section::Outline;
+use memory_bank_core::document::{Document, Extent, LeftOut, Part, Selection, json_chars, part};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
-use super::documents::{note_stored_name, yes};
-use super::reply::{Failure, Reply};
-use super::room::Room;
+use crate::mcp::tools::common_arguments::yes;
+use crate::mcp::tools::extra_members::{note_stored_name, put};
+use crate::mcp::tools::reply::{Failure, Reply};
+use crate::mcp::tools::room::Room;
 use crate::services::Replies;
 
 /// How many headings are listed with the beginning of a long document, and their length.
 const HEADINGS: usize = 40;
+
 const HEADING_CHARS: usize = 60;
 
 /// The requested selection.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct ReadOne {
-    pub(super) filename: String,
+pub(crate) struct ReadOne {
+    pub(crate) filename: String,
     #[serde(default = "yes")]
     include_etag: bool,
     heading: Option<String>,
@@ -60,7 +61,7 @@ impl ReadOne {
     }
 
     /// The document, or the part of it, as a reply.
-    pub(super) fn reply(&self, document: Document, replies: &Replies) -> Result<Reply, Failure> {
+    pub(crate) fn reply(&self, document: Document, replies: &Replies) -> Result<Reply, Failure> {
         let selection = self.selection()?;
         let mut frame = json!({"filename": self.filename});
         note_stored_name(&mut frame, &self.filename, &document.path);
@@ -144,10 +145,4 @@ fn headings(text: &str) -> Vec<String> {
             format!("{}: {title}", heading.line)
         })
         .collect()
-}
-
-fn put(data: &mut Value, name: &str, value: Value) {
-    if let Some(object) = data.as_object_mut() {
-        object.insert(name.to_owned(), value);
-    }
 }

@@ -1,26 +1,42 @@
 //! The tool that gives the guide to this server.
 
+use memory_bank_core::caller::Right;
 use serde::Deserialize;
 use serde_json::json;
 
-use super::Call;
-use super::reply::{Failure, Reply};
 use crate::mcp::instructions;
+use crate::mcp::tools::blind::WithoutRead;
+use crate::mcp::tools::reply::{Failure, Reply};
+use crate::mcp::tools::schema::{Kind, optional};
+use crate::mcp::tools::tool::{BankNeed, Call, Family, READS, ToolSpec, boxed};
 
-#[derive(Deserialize)]
-struct Instructions {
-    topic: Option<String>,
-}
+pub(crate) const GET_INSTRUCTIONS: ToolSpec = ToolSpec {
+    name: "get_instructions",
+    title: "How to use the memory bank",
+    description: "How to work with this server; read it when unsure.",
+    family: Family::Workspace,
+    right: Right::Read,
+    without_read: WithoutRead::Refused,
+    hints: READS,
+    bank: BankNeed::None,
+    arguments: &[optional("topic", Kind::Text)],
+    handler: boxed!(get_instructions),
+};
 
 /// The guide to this server, or its lines about a topic.
-pub(crate) async fn get_instructions(mut call: Call) -> Result<Reply, Failure> {
+async fn get_instructions(mut call: Call) -> Result<Reply, Failure> {
     let Instructions { topic } = call.parse()?;
-    let mut text = instructions::full(&call.caller);
+    let mut text = instructions::full(&call.caller, call.tools);
     if let Some(lines) = topic.and_then(|topic| lines_about(&text, &topic)) {
         text = lines;
     }
     let data = json!({"instructions": text});
     Ok(Reply::text(text, data))
+}
+
+#[derive(Deserialize)]
+struct Instructions {
+    topic: Option<String>,
 }
 
 /// The title and the lines with one of the words; empty if there are none.

@@ -4,12 +4,12 @@
 
 use serde_json::{Map, Value, json};
 
-use super::graph::{BATCH_ENTITY, BATCH_OBSERVATION};
-use super::lenient;
-use super::schema::Kind;
+use crate::mcp::tools::graph::record::{BATCH_ENTITY, BATCH_OBSERVATION};
+use crate::mcp::tools::lenient;
+use crate::mcp::tools::schema::Kind;
 
 /// Moves the observations of a batch into `observations`, one each.
-pub(super) fn translate(arguments: &mut Map<String, Value>) {
+pub(crate) fn translate(arguments: &mut Map<String, Value>) {
     let mut facts = Vec::new();
     if let Some(entities) = arguments.get_mut("entities") {
         lenient::coerce(Kind::Objects(BATCH_ENTITY), entities);

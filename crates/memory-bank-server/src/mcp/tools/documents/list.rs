@@ -1,0 +1,115 @@
+//! Lists the names of documents.
+
+use memory_bank_core::caller::Right;
+use memory_bank_core::document::is_leftover;
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use crate::mcp::tools::blind::WithoutRead;
+use crate::mcp::tools::common_arguments::CURSOR;
+use crate::mcp::tools::cursor::Listing;
+use crate::mcp::tools::extra_members::put;
+use crate::mcp::tools::reply::{Failure, Reply};
+use crate::mcp::tools::room::{LISTING_BYTES, Room};
+use crate::mcp::tools::schema::{Kind, optional};
+use crate::mcp::tools::tool::{Call, FILES, Family, READS, ToolSpec, boxed};
+
+pub(crate) const LIST_MEMORY_BANK_FILES: ToolSpec = ToolSpec {
+    name: "list_memory_bank_files",
+    title: "List documents",
+    description: "List the documents when their names are not known.",
+    family: Family::Documents,
+    right: Right::Read,
+    without_read: WithoutRead::Refused,
+    hints: READS,
+    bank: FILES,
+    arguments: &[CURSOR, optional("limit", Kind::Whole(1, 10_000))],
+    handler: boxed!(list_memory_bank_files),
+};
+
+/// Lists the names in the bank, page by page; clients parse the lines after the first.
+async fn list_memory_bank_files(mut call: Call) -> Result<Reply, Failure> {
+    let asked: ListFiles = call.parse()?;
+    let bank = call.bank()?;
+    let listing = Listing::new("list_memory_bank_files", &bank.location(), &Value::Null);
+    let after: String = listing.place(asked.cursor.as_deref())?;
+    call.services.replies.need(LISTING_BYTES).await?;
+    let entries = bank
+        .list(&call.caller)
+        .await
+        .map_err(|error| Failure::from(error).while_doing("Error listing Memory Bank files"))?;
+    let all = entries.len();
+    let names = entries.into_iter().map(|entry| entry.name).filter(|name| after.is_empty() || *name > after);
+    let names: Vec<String> = names.collect();
+    let most = asked.limit.unwrap_or(usize::MAX);
+    let wanted = names.len().min(most);
+    // They are in the text and in the data.
+    let room = Room::of(&call.services.replies, asked.limit.map(|_| usize::MAX), &Value::Null);
+    let mut room = room.share(if asked.limit.is_some() { 2 } else { 1 });
+    let (shown, cut) = room.names(names.iter().take(wanted).cloned());
+    let left = cut + names.len() - wanted;
+    // A file may have any name; each stays on its line, and invisible characters are escaped as in JSON.
+    let on_line = |name: &String| {
+        let line = visible(name);
+        if is_leftover(name) {
+            format!("{line} (left by an editor or sync tool, not searched)")
+        } else {
+            line
+        }
+    };
+    let lines: Vec<String> = shown.iter().map(on_line).collect();
+    let mut data = json!({"files": shown});
+    let leftovers: Vec<&String> = shown.iter().filter(|name| is_leftover(name)).collect();
+    if !leftovers.is_empty() {
+        put(&mut data, "leftovers", json!(leftovers));
+    }
+    let mut only = String::new();
+    if let Some(last) = shown.last().filter(|_| left > 0) {
+        let cursor = listing.cursor(last)?;
+        only = format!(" ({} of {all}, {left} follow; go on with cursor `{cursor}`)", shown.len());
+        put(&mut data, "remaining", json!({"files": left}));
+        put(&mut data, "nextCursor", json!(cursor));
+    }
+    Ok(Reply::text(format!("Files in Memory Bank{only}:\n{}", lines.join("\n")), data))
+}
+
+#[derive(Deserialize)]
+struct ListFiles {
+    cursor: Option<String>,
+    limit: Option<usize>,
+}
+
+/// A name for one line: plain, or as JSON in which invisible characters, and those that change the direction of text,
+/// are escaped.
+fn visible(name: &str) -> String {
+    let hides = |c: char| {
+        c.is_control()
+            || matches!(c, '\u{ad}' | '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}'
+                | '\u{feff}')
+    };
+    if !name.contains(hides) {
+        return name.to_owned();
+    }
+    let escaped = |c: char| {
+        if c > '\u{7e}' && hides(c) { format!("\\u{:04x}", u32::from(c)) } else { c.to_string() }
+    };
+    json!(name).to_string().chars().map(escaped).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_that_hides_something_is_shown_as_json() {
+        for name in ["bidi\u{202e}.md", "a\nprogress.md", "x\u{7f}\u{85}.md", "q\"\u{200b}.md"] {
+            let shown = visible(name);
+            assert!(
+                shown.starts_with('"') && shown.bytes().all(|byte| (b' '..=b'~').contains(&byte)),
+                "{shown}"
+            );
+            assert_eq!(serde_json::from_str::<String>(&shown).unwrap(), name);
+        }
+        assert_eq!(visible("pl\u{e4}ne \"x\".md"), "pl\u{e4}ne \"x\".md");
+    }
+}

@@ -1,0 +1,130 @@
+//! Returns nodes with their facts and neighbours.
+
+use std::collections::HashSet;
+
+use memory_bank_core::caller::Right;
+use memory_bank_core::graph::Entity;
+use memory_bank_core::store::EntityRef;
+use serde::Deserialize;
+use serde_json::json;
+
+use crate::mcp::tools::blind::WithoutRead;
+use crate::mcp::tools::common_arguments::{CURSOR, MAX_CHARS, STORE_ID, one};
+use crate::mcp::tools::cursor::Listing;
+use crate::mcp::tools::extra_members::note_left;
+use crate::mcp::tools::reply::{Failure, Reply};
+use crate::mcp::tools::room::Room;
+use crate::mcp::tools::schema::{Kind, optional, required};
+use crate::mcp::tools::tool::{Call, Family, GRAPH, READS, ToolSpec, boxed};
+
+pub(crate) const GRAPH_OPEN_NODES: ToolSpec = ToolSpec {
+    name: "graph_open_nodes",
+    title: "Open nodes",
+    description: "Show nodes with all facts and their neighbours.",
+    family: Family::Graph,
+    right: Right::Read,
+    without_read: WithoutRead::Refused,
+    hints: READS,
+    bank: GRAPH,
+    arguments: &[
+        required("nodes", Kind::Texts, "nodes array is required"),
+        optional("depth", Kind::Clamped(1, 2)),
+        CURSOR,
+        MAX_CHARS,
+        STORE_ID,
+    ],
+    handler: boxed!(graph_open_nodes),
+};
+
+/// Returns entities with their observations and neighbours.
+async fn graph_open_nodes(mut call: Call) -> Result<Reply, Failure> {
+    let OpenNodes { nodes, depth, cursor, max_chars } = call.parse()?;
+    let bank = call.bank()?;
+    let listing =
+        Listing::new("graph_open_nodes", &bank.location(), &json!({"nodes": nodes, "depth": depth}));
+    let passed: Passed = listing.place(cursor.as_deref())?;
+    let nodes: Vec<EntityRef> = nodes.into_iter().map(EntityRef).collect();
+    // The same amount is loaded for every page, so that all pages belong to one list.
+    let bytes = call.services.replies.bytes;
+    // The loaded graph, and the reply made of it.
+    call.services.replies.need(bytes.saturating_mul(2)).await?;
+    let mut part = match bank.open(&call.caller, &nodes, depth, bytes).await {
+        Ok(part) => part,
+        Err(error) => {
+            let failure = Failure::from(error);
+            return Err(match (failure, bank.importable(&call.caller).await) {
+                (Failure::Own(text), Some(importable)) => {
+                    Failure::Hinted { text, hint: format!(". {importable}") }
+                }
+                (failure, _) => failure,
+            });
+        }
+    };
+    let name_of = |id: &str| part.names.get(id).cloned().unwrap_or_else(|| id.to_owned());
+    let relations = part.relations.iter().map(|relation| {
+        json!({
+            "id": relation.id,
+            "fromId": relation.from_id,
+            "toId": relation.to_id,
+            "from": name_of(&relation.from_id),
+            "to": name_of(&relation.to_id),
+            "relationType": relation.relation_type,
+            "createdAt": relation.created_at,
+        })
+    });
+    let frame = json!({"entities": [], "observations": [], "relations": []});
+    let mut room = Room::of(&call.services.replies, max_chars, &frame);
+    let before = passed.0 + passed.1 + passed.2;
+    let mut whole = room;
+    let is_cut = before + part.entities_left + part.observations_left > 0
+        || whole.cut(&part.entities, 2)?.1 + whole.cut(&part.observations, 1)?.1 > 0;
+    if is_cut {
+        // Requested entities come before their neighbours.
+        let is_asked = |entity: &Entity| {
+            nodes.iter().any(|node| {
+                node.0.trim() == entity.id
+                    || node.0.trim().to_lowercase() == entity.name.trim().to_lowercase()
+            })
+        };
+        let asked: HashSet<String> =
+            part.entities.iter().filter(|entity| is_asked(entity)).map(|entity| entity.id.clone()).collect();
+        part.entities.sort_by_key(|entity| !asked.contains(&entity.id));
+        part.observations.sort_by_key(|observation| !asked.contains(&observation.entity_id));
+    }
+    let (entities, entities_left) = room.cut(part.entities.iter().skip(passed.0), 2)?;
+    let (relations, relations_left) = room.cut(relations.skip(passed.2), 2)?;
+    let (observations, observations_left) = room.cut(part.observations.iter().skip(passed.1), 1)?;
+    let after = (passed.0 + entities.len(), passed.1 + observations.len(), passed.2 + relations.len());
+    let mut data = json!({"entities": entities, "observations": observations, "relations": relations});
+    let more = entities_left + observations_left + relations_left > 0 && after != passed;
+    if more && let Some(object) = data.as_object_mut() {
+        object.insert("nextCursor".into(), json!(listing.cursor(after)?));
+    }
+    note_left(
+        &mut data,
+        &[
+            ("entities", entities_left + part.entities_left),
+            ("observations", observations_left + part.observations_left),
+            ("relations", relations_left + part.relations_left),
+        ],
+        if more {
+            "open them on with `nextCursor` as `cursor`, or open fewer nodes; graph_search finds the others by their words"
+        } else {
+            "open fewer nodes; graph_search finds the others by their words"
+        },
+    );
+    Reply::json(&data)
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct OpenNodes {
+    nodes: Vec<String>,
+    #[serde(default = "one")]
+    depth: u32,
+    cursor: Option<String>,
+    max_chars: Option<usize>,
+}
+
+/// The numbers of entities, observations and relations on previous pages.
+type Passed = (usize, usize, usize);

@@ -1,0 +1,165 @@
+//! Finds nodes and facts of the graph.
+
+use memory_bank_core::caller::Right;
+use memory_bank_core::search::{MatchedIn, whole_if_possible};
+use memory_bank_core::store::{EntityFound, GraphSearch, Skip};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value, json};
+
+use crate::mcp::tools::blind::WithoutRead;
+use crate::mcp::tools::common_arguments::{CURSOR, STORE_ID, one};
+use crate::mcp::tools::cursor::Listing;
+use crate::mcp::tools::extra_members::{note_left, put};
+use crate::mcp::tools::query::parse_query;
+use crate::mcp::tools::reply::{Failure, Reply};
+use crate::mcp::tools::room::Room;
+use crate::mcp::tools::schema::{Kind, optional, required};
+use crate::mcp::tools::tool::{Call, Family, GRAPH, READS, ToolSpec, boxed};
+
+pub(crate) const GRAPH_SEARCH: ToolSpec = ToolSpec {
+    name: "graph_search",
+    title: "Search graph",
+    description: "Find nodes and facts by words; `*` lists all.",
+    family: Family::Graph,
+    right: Right::Read,
+    without_read: WithoutRead::Refused,
+    hints: READS,
+    bank: GRAPH,
+    arguments: &[
+        required("query", Kind::Text, "query is required"),
+        optional("limit", Kind::Clamped(1, 1000)),
+        optional("includeNeighborhood", Kind::Flag),
+        optional("neighborhoodDepth", Kind::Clamped(1, 2)),
+        CURSOR,
+        STORE_ID,
+    ],
+    handler: boxed!(graph_search),
+};
+
+/// Finds nodes and facts.
+async fn graph_search(mut call: Call) -> Result<Reply, Failure> {
+    let asked: SearchGraph = call.parse()?;
+    let everything = matches!(asked.query.trim(), "" | "*");
+    let query = if everything { None } else { Some(parse_query(&asked.query)?) };
+    let depth = if asked.include_neighborhood { asked.neighborhood_depth } else { 0 };
+    let bank = call.bank()?;
+    let listing =
+        Listing::new("graph_search", &bank.location(), &json!({"query": asked.query, "depth": depth}));
+    let skip: Skip = listing.place(asked.cursor.as_deref())?;
+    let frame = json!({"query": asked.query, "entities": [], "observations": [], "relations": []});
+    let mut room = Room::of(&call.services.replies, asked.limit.map(|_| usize::MAX), &frame);
+    // A store estimates the size in memory, which is larger than that in a reply.
+    let bytes = room.bytes().saturating_mul(2);
+    // The loaded graph, and the reply made of it.
+    call.services.replies.need(bytes.saturating_mul(2)).await?;
+    let limit = asked.limit.unwrap_or(NODES);
+    let found = bank
+        .search_graph(&call.caller, &GraphSearch { query, limit, depth, bytes, skip })
+        .await
+        .map_err(|error| Failure::from(error).while_doing("Failed to search the graph"))?;
+    let (found_entities, found_observations) = (found.entities.len(), found.observations.len());
+    let importable = match found_entities {
+        0 => bank.importable(&call.caller).await,
+        _ => None,
+    };
+    let entities = found.entities.into_iter().chain(found.neighbours).map(shown);
+    let observations = found.observations.iter().map(|found| {
+        json!({
+            "id": found.observation.id,
+            "text": found.observation.text,
+            "entityId": found.observation.entity_id,
+            "entityName": found.entity_name,
+            "timestamp": found.observation.timestamp,
+        })
+    });
+    let relations = found.relations.iter().map(|found| {
+        json!({
+            "from": found.from_name,
+            "to": found.to_name,
+            "relationType": found.relation.relation_type,
+            "fromId": found.relation.from_id,
+            "toId": found.relation.to_id,
+        })
+    });
+    let (entities, entities_left) = room.cut(entities, 2)?;
+    let (relations, relations_left) = room.cut(relations, 2)?;
+    let (observations, observations_left) = room.cut(observations, 1)?;
+    let mut data = json!({
+        "query": asked.query,
+        "entities": entities,
+        "observations": observations,
+        "relations": relations,
+        "truncated": found.more,
+    });
+    let left = [
+        ("entities", entities_left + found.entities_left),
+        ("observations", observations_left + found.observations_left),
+        ("relations", relations_left + found.relations_left),
+    ];
+    let after = Skip {
+        entities: skip.entities + entities.len().min(found_entities),
+        observations: skip.observations + observations.len().min(found_observations),
+    };
+    let more = found.more_hits || left.iter().take(2).any(|(_, count)| *count > 0);
+    let next = if more && after != skip {
+        put(&mut data, "nextCursor", json!(listing.cursor(after)?));
+        "search on with `nextCursor` as `cursor`, for more words, or with a smaller limit"
+    } else {
+        "search for more words, or for a part with a smaller limit"
+    };
+    note_left(&mut data, &left, next);
+    if let Some(importable) = importable {
+        put(&mut data, "importable", json!(importable));
+    }
+    Reply::json(&data)
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct SearchGraph {
+    query: String,
+    limit: Option<usize>,
+    #[serde(default)]
+    include_neighborhood: bool,
+    #[serde(default = "one")]
+    neighborhood_depth: u32,
+    cursor: Option<String>,
+}
+
+/// The default number of nodes.
+const NODES: usize = 10;
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct FoundEntity {
+    id: String,
+    name: String,
+    entity_type: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    attrs: Option<Map<String, Value>>,
+    observations: Vec<Value>,
+    observation_count: usize,
+    relation_count: usize,
+    #[serde(serialize_with = "whole_if_possible")]
+    score: f64,
+    matched_in: Vec<MatchedIn>,
+}
+
+fn shown(found: EntityFound) -> FoundEntity {
+    let observations = found
+        .observations
+        .iter()
+        .map(|observation| json!({"text": observation.text, "timestamp": observation.timestamp}))
+        .collect();
+    FoundEntity {
+        id: found.entity.id,
+        name: found.entity.name,
+        entity_type: found.entity.entity_type,
+        attrs: found.entity.attrs,
+        observations,
+        observation_count: found.observation_count,
+        relation_count: found.relation_count,
+        score: found.score,
+        matched_in: found.matched_in,
+    }
+}

@@ -1,0 +1,159 @@
+//! Packs the facts and passages that matter for a question.
+
+use std::collections::HashMap;
+
+use memory_bank_core::caller::Right;
+use memory_bank_core::document::roles::{has_content, without_template_rows};
+use memory_bank_core::document::{DocumentPath, plain_digest};
+use memory_bank_core::error::GraphError;
+use memory_bank_core::search::{Material, TargetedBounds, TargetedContext, pack, plan_pointers};
+use memory_bank_core::store::{Bank, DocumentSearch, GraphFound, GraphSearch, ReadOutcome, Skip};
+use serde::{Deserialize, Serialize};
+
+use crate::mcp::tools::blind::WithoutRead;
+use crate::mcp::tools::common_arguments::{one, yes};
+use crate::mcp::tools::digest::Texts;
+use crate::mcp::tools::query::{parse_query, with_meaning};
+use crate::mcp::tools::reply::{Failure, Reply};
+use crate::mcp::tools::room::{LISTING_BYTES, reading_bytes};
+use crate::mcp::tools::schema::{Kind, optional, required};
+use crate::mcp::tools::tool::{BANK, Call, Family, READS, ToolSpec, boxed};
+
+pub(crate) const GET_TARGETED_CONTEXT: ToolSpec = ToolSpec {
+    name: "get_targeted_context",
+    title: "Context for a question",
+    description: "Before a task: the facts and passages that matter for it, within maxChars.",
+    family: Family::Context,
+    right: Right::Read,
+    without_read: WithoutRead::Refused,
+    hints: READS,
+    bank: BANK,
+    arguments: &[
+        required("query", Kind::Text, "query is required"),
+        optional("maxChars", Kind::Whole(500, u32::MAX)),
+        optional("maxFiles", Kind::Whole(1, 10)),
+        optional("graphLimit", Kind::Whole(1, 20)),
+        optional("graphDepth", Kind::Whole(1, 2)),
+        optional("preferActiveContext", Kind::Flag),
+    ],
+    handler: boxed!(get_targeted_context),
+};
+
+/// Packs the most relevant context of a question, up to a number of characters.
+async fn get_targeted_context(mut call: Call) -> Result<Reply, Failure> {
+    let asked: Targeted = call.parse()?;
+    let query = parse_query(&asked.query)?;
+    let bounds = TargetedBounds {
+        max_chars: asked.max_chars.min(call.services.replies.bytes),
+        max_files: asked.max_files,
+        prefer_core: asked.prefer_active_context,
+    };
+    let bank = call.bank()?;
+    let failed = |failure: Failure| failure.while_doing("Error getting targeted context");
+    let wanted = GraphSearch {
+        query: Some(query.clone()),
+        limit: asked.graph_limit,
+        depth: asked.graph_depth,
+        bytes: call.services.replies.bytes,
+        skip: Skip::default(),
+    };
+    let graph = match bank.search_graph(&call.caller, &wanted).await {
+        Ok(found) => found,
+        // A pack without the graph is better than none. Without an index there is no pack.
+        Err(GraphError::Store(error)) if !error.is_about_the_index() => {
+            tracing::warn!(%error, "the context omits the graph");
+            GraphFound::default()
+        }
+        Err(error) => return Err(failed(error.into())),
+    };
+    let (query, meaning) = with_meaning(&call, query).await;
+    let wanted =
+        DocumentSearch { query, files: Vec::new(), limit: PLACES, case_sensitive: false, days: (None, None) };
+    let documents =
+        bank.search_documents(&call.caller, &wanted).await.map_err(|error| failed(error.into()))?;
+    let planned = plan_pointers(&graph, &documents, &bounds);
+    let paths: Vec<DocumentPath> =
+        planned.iter().filter_map(|pointer| DocumentPath::parse(&pointer.path).ok()).collect();
+    call.services.replies.need(reading_bytes(paths.len())).await?;
+    let outcomes = bank.read(&call.caller, &paths).await.map_err(|error| failed(error.into()))?;
+    let texts: HashMap<String, String> = paths
+        .iter()
+        .zip(outcomes)
+        .filter_map(|(path, outcome)| match outcome {
+            // Skip a document that contains only a template's rows.
+            ReadOutcome::Found(document) if has_content(&document.content) => {
+                let text = without_template_rows(&document.content).into_owned();
+                Some((path.as_str().to_owned(), text))
+            }
+            _ => None,
+        })
+        .collect();
+    let digest = digest(&call, bank.as_ref(), asked.max_chars).await.map_err(failed)?;
+    let material = Material {
+        query: &asked.query,
+        digest: &digest,
+        graph: &graph,
+        documents: &documents,
+        texts: &texts,
+    };
+    let Some(meaning) = meaning.map(|meaning| meaning.text(documents.meaning)) else {
+        return Reply::json(&pack(&material, planned, &bounds));
+    };
+    // The field counts as well.
+    let room = bounds.max_chars.saturating_sub(meaning.chars().count() + MEANING_CHARS);
+    let packed = pack(&material, planned, &TargetedBounds { max_chars: room, ..bounds });
+    Reply::json(&WithMeaning { packed, meaning })
+}
+
+/// A pack that names whether the meaning counted.
+#[derive(Serialize)]
+struct WithMeaning {
+    #[serde(flatten)]
+    packed: TargetedContext,
+    meaning: String,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Targeted {
+    query: String,
+    #[serde(default = "eight_thousand")]
+    max_chars: usize,
+    #[serde(default = "four")]
+    max_files: usize,
+    #[serde(default = "six")]
+    graph_limit: usize,
+    #[serde(default = "one")]
+    graph_depth: u32,
+    #[serde(default = "yes")]
+    prefer_active_context: bool,
+}
+
+fn eight_thousand() -> usize {
+    8000
+}
+
+fn four() -> usize {
+    4
+}
+
+fn six() -> usize {
+    6
+}
+
+/// How many places in documents are considered for a pack of context.
+const PLACES: usize = 40;
+
+/// The name of the field that names whether the meaning counted, with its marks and line.
+const MEANING_CHARS: usize = 32;
+/// The most characters of a digest inside a pack of context, and its largest share, as a divisor.
+const DIGEST_CHARS: usize = 1500;
+
+const DIGEST_SHARE: usize = 5;
+
+async fn digest(call: &Call, bank: &dyn Bank, max_chars: usize) -> Result<String, Failure> {
+    call.services.replies.need(LISTING_BYTES).await?;
+    let present = bank.list(&call.caller).await?;
+    let texts = Texts::read(call, bank, &present).await?;
+    Ok(plain_digest(&texts.sources(), DIGEST_CHARS.min(max_chars / DIGEST_SHARE)))
+}
