@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use crate::http::reply::{self, INVALID_REQUEST, PARSE_ERROR};
 use crate::mcp::message::method;
-use crate::mcp::repeated_members::{Repeated, argument_text, find_repeated, mark_repeated, member_text};
+use crate::mcp::repeated_members::{self, Repeated, Repetitions, argument_text, mark_repeated, member_text};
 use crate::mcp::request_bounds::{self, TooLong};
 use crate::mcp::surrogates::replace_lone_surrogates;
 
@@ -28,7 +28,7 @@ pub(crate) fn parse(body: Bytes) -> Result<Incoming, Box<Response>> {
     let refused = |id: Option<&Value>, code: i32, text: &str| {
         Box::new(reply::rpc_error(StatusCode::BAD_REQUEST, id, code, text))
     };
-    let (message, body) = parse_json(body)
+    let Parsed { message, repetitions, body } = parse_json(body)
         .map_err(|error| refused(None, PARSE_ERROR, &format!("the body is not JSON: {error}")))?;
     if message.is_array() {
         let text = "batches are not supported; send one message a request";
@@ -48,14 +48,14 @@ pub(crate) fn parse(body: Bytes) -> Result<Incoming, Box<Response>> {
     if let Err(TooLong { text, id }) = request_bounds::check(&message) {
         return Err(refused(id, INVALID_REQUEST, &text));
     }
-    let (message, body) = without_repeated(message, body)?;
+    let (message, body) = without_repeated(message, repetitions, body)?;
     Ok(Incoming { message, body, is_response })
 }
 
 /// The id of a message whose other members may be anything, for the reply to it.
 pub(crate) fn id_of(body: Bytes) -> Option<Value> {
-    let (message, _) = parse_json(body).ok()?;
-    repeatable_id(&message).cloned()
+    let parsed = parse_json(body).ok()?;
+    repeatable_id(&parsed.message).cloned()
 }
 
 /// The id, if it is valid and every member is within its bound.
@@ -64,26 +64,37 @@ fn repeatable_id(message: &Value) -> Option<&Value> {
     id.filter(|id| request_bounds::is_id(id))
 }
 
-/// Parses a body, and returns it in a form that the SDK can read: as over stdio, a lone surrogate, which JSON can
-/// express and Unicode text cannot, becomes U+FFFD.
-fn parse_json(body: Bytes) -> Result<(Value, Bytes), serde_json::Error> {
+/// JSON, whether it is a message or not.
+struct Parsed {
+    message: Value,
+    repetitions: Repetitions,
+    body: Bytes,
+}
+
+/// Parses a body in one pass, and returns it in a form that the SDK can read: as over stdio, a lone surrogate, which
+/// JSON can express and Unicode text cannot, becomes U+FFFD.
+fn parse_json(body: Bytes) -> Result<Parsed, serde_json::Error> {
     const BYTE_ORDER_MARK: &[u8] = "\u{feff}".as_bytes();
     let body = if body.starts_with(BYTE_ORDER_MARK) { body.slice(BYTE_ORDER_MARK.len()..) } else { body };
-    let error = match serde_json::from_slice(&body) {
-        Ok(message) => return Ok((message, body)),
+    let error = match repeated_members::parse(&body) {
+        Ok((message, repetitions)) => return Ok(Parsed { message, repetitions, body }),
         Err(error) => error,
     };
     let Ok(text) = std::str::from_utf8(&body) else { return Err(error) };
     let repaired = replace_lone_surrogates(text);
-    let message = serde_json::from_str(&repaired)?;
-    Ok((message, Bytes::from(repaired)))
+    let (message, repetitions) = repeated_members::parse(repaired.as_bytes())?;
+    Ok(Parsed { message, repetitions, body: Bytes::from(repaired) })
 }
 
 /// Checks a message for repeated members. A call with a repeated argument becomes a call that a reply refuses.
-fn without_repeated(mut message: Value, body: Bytes) -> Result<(Value, Bytes), Box<Response>> {
+fn without_repeated(
+    mut message: Value,
+    repetitions: Repetitions,
+    body: Bytes,
+) -> Result<(Value, Bytes), Box<Response>> {
     let refused =
         |id: Option<&Value>, text: &str| reply::rpc_error(StatusCode::BAD_REQUEST, id, INVALID_REQUEST, text);
-    match find_repeated(&body, method(&message) == Some("tools/call")) {
+    match repetitions.of_message(method(&message) == Some("tools/call")) {
         None => Ok((message, body)),
         Some(Repeated::Member(name)) => {
             // With two ids it is unknown for which one the client waits.

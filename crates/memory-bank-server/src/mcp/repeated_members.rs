@@ -1,12 +1,11 @@
 //! Detects repeated members in messages. JSON allows them, and parsers differ in which one they take; the effect must
 //! not depend on that.
 
-use std::collections::HashSet;
 use std::fmt;
 
 use serde::Deserializer;
-use serde::de::{self, DeserializeSeed, IgnoredAny, MapAccess, SeqAccess, Visitor};
-use serde_json::{Value, json};
+use serde::de::{DeserializeSeed, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde_json::{Map, Number, Value, json};
 
 /// How many characters of a name are shown.
 const SHOWN: usize = 60;
@@ -30,16 +29,27 @@ pub(crate) fn argument_text(name: &str) -> String {
     format!("`arguments` gives `{name}` twice; give it once. Nothing was done")
 }
 
+/// Parses JSON, and finds the repeated members of a message in the same pass. Like every parser of `serde_json`, it
+/// keeps the last of repeated members.
+///
+/// # Errors
+/// The text is not JSON.
+pub(crate) fn parse(text: &[u8]) -> Result<(Value, Repetitions), serde_json::Error> {
+    let mut found = Repetitions::default();
+    let mut deserializer = serde_json::Deserializer::from_slice(text);
+    let value = Visit::<true> { place: Place::Message, found: &mut found }.deserialize(&mut deserializer)?;
+    deserializer.end()?;
+    Ok((value, found))
+}
+
 /// The first repeated member of a message that is valid JSON: the message itself before its arguments.
 pub(crate) fn find_repeated(text: &[u8], is_tool_call: bool) -> Option<Repeated> {
-    scan(text, Place::Message { is_tool_call })
+    scan(text, Place::Message).of_message(is_tool_call)
 }
 
 /// The repeated argument in JSON text.
 pub(crate) fn find_repeated_argument(text: &str) -> Option<String> {
-    match scan(text.as_bytes(), Place::Arguments)? {
-        Repeated::Argument(name) | Repeated::Member(name) => Some(name),
-    }
+    scan(text.as_bytes(), Place::Arguments).argument
 }
 
 /// Replaces a call's arguments by the JSON text with the repeated argument: the handler refuses the call with
@@ -51,96 +61,121 @@ pub(crate) fn mark_repeated(message: &mut Value, name: &str) {
     }
 }
 
-fn scan(text: &[u8], place: Place) -> Option<Repeated> {
-    let mut found = None;
+/// The first repeated names of each kind.
+#[derive(Default)]
+pub(crate) struct Repetitions {
+    member: Option<String>,
+    argument: Option<String>,
+}
+
+impl Repetitions {
+    /// The repeated member to refuse. Only calls of tools have arguments that count.
+    pub(crate) fn of_message(self, is_tool_call: bool) -> Option<Repeated> {
+        let argument = self.argument.filter(|_| is_tool_call);
+        self.member.map(Repeated::Member).or(argument.map(Repeated::Argument))
+    }
+}
+
+fn scan(text: &[u8], place: Place) -> Repetitions {
+    let mut found = Repetitions::default();
+    let mut deserializer = serde_json::Deserializer::from_slice(text);
     // Invalid JSON is refused elsewhere.
-    let _ended =
-        Scan { place, found: &mut found }.deserialize(&mut serde_json::Deserializer::from_slice(text));
+    let _ended = Visit::<false> { place, found: &mut found }.deserialize(&mut deserializer);
     found
 }
 
 #[derive(Clone, Copy)]
 enum Place {
-    Message { is_tool_call: bool },
-    Params { is_tool_call: bool },
+    Message,
+    Params,
     Arguments,
 }
 
-/// Parses any JSON and keeps only the first repeated name.
-struct Scan<'a> {
+/// Reads any JSON and keeps the first repeated names; builds the value if `BUILD`, or else null.
+struct Visit<'a, const BUILD: bool> {
     place: Place,
-    found: &'a mut Option<Repeated>,
+    found: &'a mut Repetitions,
 }
 
-impl<'de> DeserializeSeed<'de> for Scan<'_> {
-    type Value = ();
+impl<'de, const BUILD: bool> DeserializeSeed<'de> for Visit<'_, BUILD> {
+    type Value = Value;
 
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Value, D::Error> {
         deserializer.deserialize_any(self)
     }
 }
 
-impl<'de> Visitor<'de> for Scan<'_> {
-    type Value = ();
+impl<'de, const BUILD: bool> Visitor<'de> for Visit<'_, BUILD> {
+    type Value = Value;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("JSON")
+        f.write_str("any valid JSON value")
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
-        let mut names = HashSet::new();
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Value, A::Error> {
+        let mut members = Map::new();
         while let Some(name) = map.next_key::<String>()? {
             let inner = match (self.place, name.as_str()) {
-                (Place::Message { is_tool_call }, "params") => Some(Place::Params { is_tool_call }),
-                (Place::Params { is_tool_call: true }, "arguments") | (Place::Arguments, _) => {
-                    Some(Place::Arguments)
-                }
+                (Place::Message, "params") => Some(Place::Params),
+                (Place::Params, "arguments") | (Place::Arguments, _) => Some(Place::Arguments),
                 _ => None,
             };
-            if names.contains(&name) {
-                let shown = name.chars().filter(|letter| !letter.is_control()).take(SHOWN).collect();
-                if !matches!(self.place, Place::Arguments) {
-                    *self.found = Some(Repeated::Member(shown));
-                    return Err(de::Error::custom("a member is given twice"));
-                }
-                self.found.get_or_insert(Repeated::Argument(shown));
+            if members.contains_key(&name) {
+                let first = match self.place {
+                    Place::Arguments => &mut self.found.argument,
+                    Place::Message | Place::Params => &mut self.found.member,
+                };
+                first.get_or_insert_with(|| {
+                    name.chars().filter(|letter| !letter.is_control()).take(SHOWN).collect()
+                });
             }
-            names.insert(name);
-            match inner {
-                Some(place) => map.next_value_seed(Scan { place, found: &mut *self.found })?,
-                None => drop(map.next_value::<IgnoredAny>()?),
+            let value = match inner {
+                Some(place) => map.next_value_seed(Visit::<BUILD> { place, found: &mut *self.found })?,
+                None if BUILD => map.next_value()?,
+                None => {
+                    map.next_value::<IgnoredAny>()?;
+                    Value::Null
+                }
+            };
+            members.insert(name, value);
+        }
+        Ok(Value::Object(members))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Value, A::Error> {
+        let mut values = Vec::new();
+        while let Some(value) =
+            items.next_element_seed(Visit::<BUILD> { place: self.place, found: &mut *self.found })?
+        {
+            if BUILD {
+                values.push(value);
             }
         }
-        Ok(())
+        Ok(Value::Array(values))
     }
 
-    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<(), A::Error> {
-        while items.next_element_seed(Scan { place: self.place, found: &mut *self.found })?.is_some() {}
-        Ok(())
+    fn visit_bool<E>(self, value: bool) -> Result<Value, E> {
+        Ok(Value::Bool(value))
     }
 
-    fn visit_bool<E>(self, _: bool) -> Result<(), E> {
-        Ok(())
+    fn visit_i64<E>(self, value: i64) -> Result<Value, E> {
+        Ok(Value::Number(value.into()))
     }
 
-    fn visit_i64<E>(self, _: i64) -> Result<(), E> {
-        Ok(())
+    fn visit_u64<E>(self, value: u64) -> Result<Value, E> {
+        Ok(Value::Number(value.into()))
     }
 
-    fn visit_u64<E>(self, _: u64) -> Result<(), E> {
-        Ok(())
+    fn visit_f64<E>(self, value: f64) -> Result<Value, E> {
+        Ok(Number::from_f64(value).map_or(Value::Null, Value::Number))
     }
 
-    fn visit_f64<E>(self, _: f64) -> Result<(), E> {
-        Ok(())
+    fn visit_str<E>(self, value: &str) -> Result<Value, E> {
+        Ok(if BUILD { Value::String(value.to_owned()) } else { Value::Null })
     }
 
-    fn visit_str<E>(self, _: &str) -> Result<(), E> {
-        Ok(())
-    }
-
-    fn visit_unit<E>(self) -> Result<(), E> {
-        Ok(())
+    fn visit_unit<E>(self) -> Result<Value, E> {
+        Ok(Value::Null)
     }
 }
 
@@ -149,10 +184,12 @@ mod tests {
     use super::*;
 
     fn found(params: &str) -> Option<Repeated> {
-        find_repeated(
-            format!("{{\"id\":1,\"params\":{{{params}}},\"method\":\"tools/call\"}}").as_bytes(),
-            true,
-        )
+        let text = format!("{{\"id\":1,\"params\":{{{params}}},\"method\":\"tools/call\"}}");
+        let found = find_repeated(text.as_bytes(), true);
+        let (value, in_one_pass) = parse(text.as_bytes()).unwrap();
+        assert_eq!(value, serde_json::from_str::<Value>(&text).unwrap());
+        assert_eq!(in_one_pass.of_message(true), found, "{params}");
+        found
     }
 
     #[test]
@@ -175,6 +212,37 @@ mod tests {
         }
         let ping = br#"{"jsonrpc":"2.0","id":1,"id":2,"method":"ping"}"#;
         assert_eq!(find_repeated(ping, false), member("id"));
+        let prompt = br#"{"method":"prompts/get","params":{"arguments":{"a":1,"a":2}}}"#;
+        assert_eq!(find_repeated(prompt, false), None);
+        assert_eq!(parse(prompt).unwrap().1.of_message(false), None);
+    }
+
+    #[test]
+    fn a_message_is_parsed_as_serde_json_does_and_refused_with_the_same_words() {
+        for text in [
+            r#"{"a":[1,-2,1.5,1e400,"\u00e4\ud83d\ude00",null,true,{"b":{}}],"params":{"arguments":{"a":[{"x":[]}]}}}"#,
+            r#"{"n":18446744073709551615,"m":-9223372036854775808,"f":0.1,"z":-0.0}"#,
+            "[1,{\"a\":2}]",
+            "17",
+            "",
+            "{\"a\":1",
+            "{\"a\":1} x",
+            "{\"a\" 1}",
+            "[1,]",
+            "\"\\ud800\"",
+            "nul",
+        ] {
+            let expected =
+                serde_json::from_slice::<Value>(text.as_bytes()).map_err(|error| error.to_string());
+            let parsed = parse(text.as_bytes()).map(|(value, _)| value).map_err(|error| error.to_string());
+            assert_eq!(parsed, expected, "{text}");
+        }
+        let deep = format!("{}{}", "[".repeat(200), "]".repeat(200));
+        let expected = serde_json::from_str::<Value>(&deep).unwrap_err().to_string();
+        assert_eq!(parse(deep.as_bytes()).err().unwrap().to_string(), expected);
+        let not_text = b"{\"a\":\"\xff\"}";
+        let expected = serde_json::from_slice::<Value>(not_text).unwrap_err().to_string();
+        assert_eq!(parse(not_text).err().unwrap().to_string(), expected);
     }
 
     #[test]
