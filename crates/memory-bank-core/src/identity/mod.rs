@@ -3,6 +3,7 @@
 
 mod administration;
 mod keys;
+mod new_key;
 mod secret;
 
 pub use administration::{
@@ -11,4 +12,5 @@ pub use administration::{
 pub use keys::{
     KeyChange, KeyDirectory, KeyError, KeyIdentity, KeyRecord, KeyStatus, KeyStore, KeyUse, NewKey, Revoked,
 };
+pub use new_key::{DEFAULT_RATE_LIMIT, KeyOptions, sorted_rights};
 pub use secret::{Environment, KeyHash, MalformedKey, PlainKey};

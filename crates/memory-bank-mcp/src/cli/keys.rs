@@ -3,12 +3,13 @@
 use std::sync::Arc;
 
 use clap::{Args, Subcommand, ValueEnum};
-use jiff::SignedDuration;
 use memory_bank_core::caller::{KeyId, Right};
-use memory_bank_core::clock::{Clock, Entropy, SystemClock, SystemEntropy, iso_millis};
-use memory_bank_core::identity::{Administration, Environment, KeyRecord, NewKey, PlainKey, Revoked};
+use memory_bank_core::clock::{Clock, SystemClock, SystemEntropy, iso_millis};
+use memory_bank_core::identity::{
+    Administration, Environment, KeyOptions, KeyRecord, NewKey, PlainKey, Revoked,
+};
 use memory_bank_postgres::Database;
-use memory_bank_server::http::{DEFAULT_RATE_LIMIT, Redis};
+use memory_bank_server::http::Redis;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
@@ -27,7 +28,7 @@ pub(crate) enum KeysCommand {
         #[arg(long)]
         project: String,
         #[command(flatten)]
-        options: KeyWishes,
+        options: NewKeyOptions,
     },
     /// List the keys of a project.
     List {
@@ -55,7 +56,7 @@ pub(crate) enum KeysCommand {
 
 /// Properties of a new key.
 #[derive(Debug, Clone, Default, Args)]
-pub(crate) struct KeyWishes {
+pub(crate) struct NewKeyOptions {
     /// A name for it.
     #[arg(long)]
     pub(crate) label: Option<String>,
@@ -125,12 +126,8 @@ pub(crate) async fn run(
         }
         KeysCommand::Rotate { id, expires_days } => {
             let old = database.key(KeyId(*id)).await?;
-            let env = match old.environment() {
-                Environment::Live => KeyEnvironment::Live,
-                Environment::Test => KeyEnvironment::Test,
-            };
-            let options = KeyWishes { env, expires_days: *expires_days, ..KeyWishes::default() };
-            let (plain, mut key) = new_key(&options);
+            let options = KeyOptions { expires_in_days: *expires_days, ..KeyOptions::new(old.environment()) };
+            let (plain, mut key) = NewKey::generate(options, SystemClock.now(), &SystemEntropy);
             key.expires_at = key.expires_at.or_else(|| old.renewed_until(key.created_at));
             let (record, revoked) = database.rotate_key(KeyId(*id), &key).await?;
             forget(settings, &[revoked]).await;
@@ -139,29 +136,25 @@ pub(crate) async fn run(
     }
 }
 
+impl From<KeyEnvironment> for Environment {
+    fn from(environment: KeyEnvironment) -> Self {
+        match environment {
+            KeyEnvironment::Live => Self::Live,
+            KeyEnvironment::Test => Self::Test,
+        }
+    }
+}
+
 /// Creates a key; its stored form does not contain the key.
-pub(crate) fn new_key(options: &KeyWishes) -> (PlainKey, NewKey) {
-    let environment = match options.env {
-        KeyEnvironment::Live => Environment::Live,
-        KeyEnvironment::Test => Environment::Test,
-    };
-    let plain = PlainKey::generate(environment, &SystemEntropy);
-    let created_at = SystemClock.now();
-    let mut scopes: Vec<Right> = options.scopes.iter().copied().map(Right::from).collect();
-    scopes.sort_unstable();
-    scopes.dedup();
-    let life = options.expires_days.map(|days| SignedDuration::from_hours(24 * i64::from(days)));
-    let key = NewKey {
-        id: KeyId(SystemEntropy.id()),
-        hash: plain.hash(),
-        prefix: plain.prefix(),
+pub(crate) fn new_key(options: &NewKeyOptions) -> (PlainKey, NewKey) {
+    let options = KeyOptions {
+        environment: options.env.into(),
         label: options.label.clone(),
-        scopes,
-        rate_limit: options.rate_limit.unwrap_or(DEFAULT_RATE_LIMIT),
-        expires_at: life.and_then(|life| created_at.checked_add(life).ok()),
-        created_at,
+        scopes: options.scopes.iter().copied().map(Right::from).collect(),
+        rate_limit: options.rate_limit,
+        expires_in_days: options.expires_days,
     };
-    (plain, key)
+    NewKey::generate(options, SystemClock.now(), &SystemEntropy)
 }
 
 /// A new key, with the key itself.

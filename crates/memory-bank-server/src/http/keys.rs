@@ -1,5 +1,7 @@
 //! `/api/keys`: owners manage their keys of the key's project.
 
+mod bodies;
+
 use std::sync::Arc;
 
 use axum::Extension;
@@ -7,19 +9,18 @@ use axum::body::Body;
 use axum::extract::{Path, Query, State};
 use axum::response::Response;
 use http::{HeaderMap, StatusCode};
-use jiff::{SignedDuration, Timestamp};
 use memory_bank_core::caller::{Caller, KeyId, Right};
-use memory_bank_core::clock::iso_millis;
 use memory_bank_core::error::StoreError;
 use memory_bank_core::identity::{
-    Environment, KeyChange, KeyError, KeyRecord, KeyStatus, NewKey, PlainKey, Revoked,
+    KeyChange, KeyError, KeyOptions, KeyRecord, NewKey, PlainKey, Revoked, sorted_rights,
 };
-use serde::de::Error;
-use serde::{Deserialize, Deserializer, Serialize};
-use serde_json::{Number, json};
-use utoipa::ToSchema;
+use serde::Serialize;
+use serde_json::json;
 use uuid::Uuid;
 
+use self::bodies::{
+    CreateKey, CreatedKey, Failure, KeyList, KeyView, ListKeys, RevokedKey, Scope, UpdateKey,
+};
 use crate::http::admission;
 use crate::http::auth::Authenticated;
 use crate::http::body::read_object;
@@ -29,171 +30,9 @@ use crate::http::request_id::RequestId;
 use crate::http::shared::Shared;
 use crate::mcp::errors::UNREACHABLE_RETRY;
 
-/// Requests per minute by default.
-pub const DEFAULT_RATE_LIMIT: u32 = 60;
 const MOST_REQUESTS: u32 = 1_000_000;
 const LABEL_CHARS: usize = 200;
 const MOST_DAYS: u32 = 3650;
-const WARNING: &str = "Keep this key now: it is not stored and cannot be shown again";
-
-/// A right that a key may have.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-#[serde(rename_all = "lowercase")]
-pub(crate) enum Scope {
-    Read,
-    Write,
-    Admin,
-}
-
-impl From<Scope> for Right {
-    fn from(scope: Scope) -> Self {
-        match scope {
-            Scope::Read => Self::Read,
-            Scope::Write => Self::Write,
-            Scope::Admin => Self::Admin,
-        }
-    }
-}
-
-impl From<Right> for Scope {
-    fn from(right: Right) -> Self {
-        match right {
-            Right::Read => Self::Read,
-            Right::Write => Self::Write,
-            Right::Admin => Self::Admin,
-        }
-    }
-}
-
-/// The purpose of a key.
-#[derive(Debug, Clone, Copy, Default, Serialize, Deserialize, ToSchema)]
-#[serde(rename_all = "lowercase")]
-pub(crate) enum KeyEnvironment {
-    #[default]
-    Live,
-    Test,
-}
-
-/// A key to make.
-#[derive(Debug, Default, Deserialize, ToSchema)]
-#[serde(default, deny_unknown_fields, rename_all = "camelCase")]
-pub(crate) struct CreateKey {
-    /// A name for it.
-    #[schema(max_length = 200)]
-    label: Option<String>,
-    /// Its purpose; `live` when absent.
-    environment: Option<KeyEnvironment>,
-    /// After how many days it expires; never when absent.
-    #[serde(deserialize_with = "whole")]
-    #[schema(minimum = 1, maximum = 3650)]
-    expires_in_days: Option<u32>,
-    /// Its rights; everything that the role grants when absent or empty.
-    scopes: Option<Vec<Scope>>,
-    /// Requests per minute; 60 when absent, 0 = unlimited.
-    #[serde(deserialize_with = "whole")]
-    #[schema(minimum = 0, maximum = 1_000_000)]
-    rate_limit: Option<u32>,
-}
-
-/// Changes of a key; absent members do not change.
-#[derive(Debug, Default, Deserialize, ToSchema)]
-#[serde(default, deny_unknown_fields, rename_all = "camelCase")]
-pub(crate) struct UpdateKey {
-    /// Another name; `null` removes it.
-    #[serde(deserialize_with = "present")]
-    #[schema(value_type = Option<String>, max_length = 200)]
-    label: Option<Option<String>>,
-    /// Its rights.
-    scopes: Option<Vec<Scope>>,
-    /// Requests per minute; 0 = unlimited.
-    #[serde(deserialize_with = "whole")]
-    #[schema(minimum = 0, maximum = 1_000_000)]
-    rate_limit: Option<u32>,
-}
-
-fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Option<String>>, D::Error> {
-    Option::deserialize(deserializer).map(Some)
-}
-
-/// A whole number in any notation: in JSON and its schemas `3.0` is the integer 3.
-fn whole<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u32>, D::Error> {
-    let Some(number) = Option::<Number>::deserialize(deserializer)? else { return Ok(None) };
-    let written = number.as_f64().map_or_else(|| number.to_string(), |number| number.to_string());
-    let parsed =
-        written.parse().map_err(|_| D::Error::custom(format!("`{number}` is no whole number in bounds")));
-    parsed.map(Some)
-}
-
-/// Which keys to list.
-#[derive(Debug, Default, Deserialize)]
-#[serde(default, rename_all = "camelCase")]
-pub(crate) struct ListKeys {
-    /// Whether revoked keys are listed too.
-    include_revoked: bool,
-}
-
-/// A key, without the key itself.
-#[derive(Debug, Serialize, ToSchema)]
-#[serde(rename_all = "camelCase")]
-pub(crate) struct KeyView {
-    id: Uuid,
-    /// The first 12 characters.
-    prefix: String,
-    #[schema(required)]
-    label: Option<String>,
-    scopes: Vec<Scope>,
-    /// Requests per minute; 0 = unlimited.
-    rate_limit: u32,
-    #[schema(required)]
-    last_used_at: Option<String>,
-    #[schema(required)]
-    expires_at: Option<String>,
-    created_at: String,
-    #[schema(required)]
-    revoked_at: Option<String>,
-    /// `active`, `revoked` or `expired`.
-    #[schema(value_type = String)]
-    status: KeyStatus,
-}
-
-/// Keys, newest first.
-#[derive(Debug, Serialize, ToSchema)]
-pub(crate) struct KeyList {
-    keys: Vec<KeyView>,
-    total: usize,
-}
-
-/// A new key. It is shown only once.
-#[derive(Debug, Serialize, ToSchema)]
-#[serde(rename_all = "camelCase")]
-pub(crate) struct CreatedKey {
-    id: Uuid,
-    /// The key itself.
-    key: String,
-    prefix: String,
-    #[schema(required)]
-    label: Option<String>,
-    scopes: Vec<Scope>,
-    rate_limit: u32,
-    #[schema(required)]
-    expires_at: Option<String>,
-    created_at: String,
-    /// A notice that the key is shown only once.
-    warning: String,
-}
-
-/// A key was revoked.
-#[derive(Debug, Serialize, ToSchema)]
-pub(crate) struct RevokedKey {
-    message: String,
-    id: Uuid,
-}
-
-/// Why a request failed.
-#[derive(Debug, Serialize, ToSchema)]
-pub(crate) struct Failure {
-    error: String,
-}
 
 /// Lists the caller's keys of the project, newest first.
 #[utoipa::path(get, path = "/api/keys", tag = "keys",
@@ -216,7 +55,7 @@ pub(crate) async fn list(
     match shared.keys.list(&who.caller, wanted.include_revoked).await {
         Ok(keys) => {
             let now = shared.services.clock.now();
-            let keys: Vec<KeyView> = keys.into_iter().map(|key| view(key, now)).collect();
+            let keys: Vec<KeyView> = keys.into_iter().map(|key| KeyView::new(key, now)).collect();
             answer(StatusCode::OK, &KeyList { total: keys.len(), keys })
         }
         Err(error) => fault(&shared, &who, request, &error).await,
@@ -254,16 +93,14 @@ pub(crate) async fn create(
     if wanted.expires_in_days.is_some_and(|days| days == 0 || days > MOST_DAYS) {
         return reply::error(StatusCode::BAD_REQUEST, "`expiresInDays` takes 1 to 3650");
     }
-    let environment = match wanted.environment.unwrap_or_default() {
-        KeyEnvironment::Live => Environment::Live,
-        KeyEnvironment::Test => Environment::Test,
+    let options = KeyOptions {
+        environment: wanted.environment.unwrap_or_default().into(),
+        label: wanted.label,
+        scopes: rights(wanted.scopes.unwrap_or_default()),
+        rate_limit: wanted.rate_limit,
+        expires_in_days: wanted.expires_in_days,
     };
-    let (plain, mut key) = new_key(&shared, environment);
-    key.label = wanted.label;
-    key.scopes = rights(wanted.scopes.unwrap_or_default());
-    key.rate_limit = wanted.rate_limit.unwrap_or(DEFAULT_RATE_LIMIT);
-    let life = wanted.expires_in_days.map(|days| SignedDuration::from_hours(24 * i64::from(days)));
-    key.expires_at = life.and_then(|life| key.created_at.checked_add(life).ok());
+    let (plain, key) = new_key(&shared, options);
     match shared.keys.create(&who.caller, &key).await {
         Ok(record) => created(&plain, record),
         Err(error) => refused_key(&shared, &who, request, &error).await,
@@ -304,7 +141,7 @@ pub(crate) async fn update(
         Ok(Some(Revoked { record, hash })) => {
             shared.auth.forget_everywhere(&hash).await;
             shared.signals.send(Invalidation::key_changed(&hash, None)).await;
-            answer(StatusCode::OK, &view(record, shared.services.clock.now()))
+            answer(StatusCode::OK, &KeyView::new(record, shared.services.clock.now()))
         }
         Ok(None) => no_such_key(),
         Err(error) => fault(&shared, &who, request, &error).await,
@@ -360,7 +197,7 @@ pub(crate) async fn rotate(
     if let Some(response) = refused(&who.caller, None, Some(&scopes), None) {
         return response;
     }
-    let (plain, mut key) = new_key(&shared, old.environment());
+    let (plain, mut key) = new_key(&shared, KeyOptions::new(old.environment()));
     key.expires_at = old.renewed_until(key.created_at);
     match shared.keys.rotate(&who.caller, id, &key).await {
         Ok(Some((record, revoked))) => {
@@ -378,19 +215,8 @@ async fn void(shared: &Shared, revoked: &Revoked) {
     shared.signals.send(Invalidation::key_changed(&revoked.hash, Some(revoked.record.id.0))).await;
 }
 
-fn new_key(shared: &Shared, environment: Environment) -> (PlainKey, NewKey) {
-    let plain = PlainKey::generate(environment, &*shared.services.entropy);
-    let key = NewKey {
-        id: KeyId(shared.services.entropy.id()),
-        hash: plain.hash(),
-        prefix: plain.prefix(),
-        label: None,
-        scopes: Vec::new(),
-        rate_limit: DEFAULT_RATE_LIMIT,
-        expires_at: None,
-        created_at: shared.services.clock.now(),
-    };
-    (plain, key)
+fn new_key(shared: &Shared, options: KeyOptions) -> (PlainKey, NewKey) {
+    NewKey::generate(options, shared.services.clock.now(), &*shared.services.entropy)
 }
 
 /// Why values are refused, if they are. A key never gets more rights than the key that creates it.
@@ -415,34 +241,8 @@ fn refused(
     None
 }
 
-fn view(key: KeyRecord, now: Timestamp) -> KeyView {
-    KeyView {
-        id: key.id.0,
-        status: key.status(now),
-        prefix: key.prefix,
-        label: key.label,
-        scopes: key.scopes.into_iter().map(Scope::from).collect(),
-        rate_limit: key.rate_limit,
-        last_used_at: key.last_used_at.map(iso_millis),
-        expires_at: key.expires_at.map(iso_millis),
-        created_at: iso_millis(key.created_at),
-        revoked_at: key.revoked_at.map(iso_millis),
-    }
-}
-
 fn created(plain: &PlainKey, record: KeyRecord) -> Response {
-    let body = CreatedKey {
-        id: record.id.0,
-        key: plain.expose().to_owned(),
-        prefix: record.prefix,
-        label: record.label,
-        scopes: record.scopes.into_iter().map(Scope::from).collect(),
-        rate_limit: record.rate_limit,
-        expires_at: record.expires_at.map(iso_millis),
-        created_at: iso_millis(record.created_at),
-        warning: WARNING.to_owned(),
-    };
-    answer(StatusCode::CREATED, &body)
+    answer(StatusCode::CREATED, &CreatedKey::new(plain, record))
 }
 
 fn answer(status: StatusCode, body: &impl Serialize) -> Response {
@@ -453,10 +253,7 @@ fn answer(status: StatusCode, body: &impl Serialize) -> Response {
 }
 
 fn rights(scopes: Vec<Scope>) -> Vec<Right> {
-    let mut rights: Vec<Right> = scopes.into_iter().map(Right::from).collect();
-    rights.sort_unstable();
-    rights.dedup();
-    rights
+    sorted_rights(scopes.into_iter().map(Right::from).collect())
 }
 
 fn key_id(text: &str) -> Option<KeyId> {
