@@ -28,7 +28,6 @@ mod metrics;
 mod notification_stream;
 mod openapi;
 mod origin;
-mod panics;
 mod pinned_workspace;
 mod probe;
 mod protocol;

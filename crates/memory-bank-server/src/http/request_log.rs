@@ -1,4 +1,4 @@
-//! The outermost layer: a request id, security headers, and one log line per request.
+//! The outermost layer: a request id, the check of host and origin, security headers, and one log line per request.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -22,7 +22,14 @@ use crate::http::{admission, reply};
 use crate::telemetry;
 
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
-const X_XSS_PROTECTION: HeaderName = HeaderName::from_static("x-xss-protection");
+/// Headers of every reply.
+const FIXED_HEADERS: [(HeaderName, HeaderValue); 5] = [
+    (X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),
+    (X_FRAME_OPTIONS, HeaderValue::from_static("DENY")),
+    (HeaderName::from_static("x-xss-protection"), HeaderValue::from_static("0")),
+    (REFERRER_POLICY, HeaderValue::from_static("strict-origin-when-cross-origin")),
+    (CACHE_CONTROL, HeaderValue::from_static("no-store")),
+];
 
 pub(crate) async fn layer(State(shared): State<Arc<Shared>>, mut request: Request, next: Next) -> Response {
     let began = Instant::now();
@@ -80,11 +87,9 @@ pub(crate) async fn layer(State(shared): State<Arc<Shared>>, mut request: Reques
     if let Ok(id) = HeaderValue::from_str(&id.to_string()) {
         headers.insert(X_REQUEST_ID, id);
     }
-    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-    headers.insert(X_FRAME_OPTIONS, HeaderValue::from_static("DENY"));
-    headers.insert(X_XSS_PROTECTION, HeaderValue::from_static("0"));
-    headers.insert(REFERRER_POLICY, HeaderValue::from_static("strict-origin-when-cross-origin"));
-    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    for (name, value) in FIXED_HEADERS {
+        headers.insert(name, value);
+    }
     if last {
         headers.insert(CONNECTION, HeaderValue::from_static("close"));
     }

@@ -1,11 +1,12 @@
 //! Routes and their layers.
 
+use std::any::Any;
 use std::sync::Arc;
 
 use axum::Router;
 use axum::body::{Body, HttpBody};
 use axum::extract::{Request, State};
-use axum::middleware::{Next, from_fn, from_fn_with_state};
+use axum::middleware::{Next, from_fn_with_state};
 use axum::response::Response;
 use axum::routing::{MethodRouter, get, patch, post};
 use http::header::ACCEPT_ENCODING;
@@ -13,12 +14,13 @@ use http::{Extensions, HeaderMap, StatusCode, Version};
 use http_body_util::BodyExt;
 use tower::util::option_layer;
 use tower_http::CompressionLevel;
+use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::compression::CompressionLayer;
 use tower_http::compression::predicate::{DefaultPredicate, Predicate, SizeAbove};
 
 use crate::http::content_type::is_event_stream;
 use crate::http::shared::Shared;
-use crate::http::{admission, health, keys, mcp, openapi, panics, reply, request_log};
+use crate::http::{admission, health, keys, mcp, openapi, reply, request_log};
 
 /// Smaller replies are not compressed.
 const WORTH_COMPRESSING: u64 = 2048;
@@ -58,6 +60,12 @@ fn mcp_routes() -> MethodRouter<Arc<Shared>> {
     post(mcp::post).get(mcp::get).delete(mcp::delete)
 }
 
+/// The reply to a request that panicked; its connection stays open.
+fn panicked(_: Box<dyn Any + Send>) -> Response {
+    tracing::error!("a request panicked");
+    reply::error(StatusCode::INTERNAL_SERVER_ERROR, "the server failed")
+}
+
 pub(crate) fn router(shared: Arc<Shared>) -> Router {
     let admitted = Router::new()
         .route("/mcp", mcp_routes())
@@ -80,7 +88,7 @@ pub(crate) fn router(shared: Arc<Shared>) -> Router {
         .fallback(reply::not_found)
         .layer(from_fn_with_state(Arc::clone(&shared), one_encoder))
         .layer(compression)
-        .layer(from_fn(panics::layer))
+        .layer(CatchPanicLayer::custom(panicked))
         .layer(option_layer(shared.origins.sharing()))
         .layer(from_fn_with_state(Arc::clone(&shared), request_log::layer))
         .with_state(shared)

@@ -1,7 +1,6 @@
 //! Sessions as requests use them: the store, with a short cache of this process in front and grouped writes of last
 //! uses.
 
-use parking_lot::Mutex;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -13,6 +12,9 @@ use memory_bank_core::error::StoreError;
 use memory_bank_core::store::{
     SessionError, SessionId, SessionLimits, SessionRecord, SessionStore, SessionUse,
 };
+use parking_lot::Mutex;
+use quick_cache::UnitWeighter;
+use quick_cache::sync::Cache;
 use serde_json::{Value, json};
 
 use crate::http::config::SESSION_LIFE;
@@ -21,7 +23,9 @@ use crate::http::invalidation::{Invalidation, InvalidationBus};
 /// How long this process caches a session, in case an invalidation is lost.
 const CACHE_TTL: Duration = Duration::from_secs(10);
 /// How many sessions this process caches.
-const CACHE_CAPACITY: usize = 20_000;
+const CACHE_CAPACITY: u64 = 20_000;
+/// For how many sessions memory is reserved at once.
+const EXPECTED: usize = 256;
 /// A session that was not used for this long is idle. Longer than a call, and than the time within which an open
 /// stream updates `last_seen`, on any replica.
 const IDLE_AFTER: SignedDuration = SignedDuration::from_secs(240);
@@ -37,7 +41,7 @@ pub(crate) struct Sessions {
     entropy: Arc<dyn Entropy>,
     per_project: usize,
     per_key: usize,
-    cache: Mutex<HashMap<SessionId, (Arc<SessionRecord>, Instant)>>,
+    cache: Cache<SessionId, (Arc<SessionRecord>, Instant)>,
     uses: Mutex<HashMap<SessionId, SessionUse>>,
 }
 
@@ -57,7 +61,7 @@ impl Sessions {
             entropy,
             per_project,
             per_key,
-            cache: Mutex::default(),
+            cache: Cache::with_weighter(EXPECTED, CACHE_CAPACITY, UnitWeighter),
             uses: Mutex::default(),
         }
     }
@@ -107,15 +111,11 @@ impl Sessions {
         id: SessionId,
     ) -> Result<Option<Arc<SessionRecord>>, StoreError> {
         let now = self.clock.now();
-        let known = {
-            let cache = self.cache.lock();
-            // Treat a foreign session like a missing one, so that timing reveals nothing.
-            let known =
-                cache.get(&id).filter(|(record, until)| *until > Instant::now() && record.belongs_to(caller));
-            known.map(|(record, _)| Arc::clone(record))
-        };
+        // Treat a foreign session like a missing one, so that timing reveals nothing.
+        let known = self.cache.get(&id);
+        let known = known.filter(|(record, until)| *until > Instant::now() && record.belongs_to(caller));
         let record = match known {
-            Some(record) => record,
+            Some((record, _)) => record,
             None => match self.store.find(caller, id, now).await? {
                 Some(record) => self.remember(record),
                 None => return Ok(None),
@@ -163,17 +163,17 @@ impl Sessions {
 
     /// Evicts a session from the cache of this process.
     pub(crate) fn forget(&self, id: SessionId) {
-        self.cache.lock().remove(&id);
+        self.cache.remove(&id);
     }
 
     /// Clears the cache, after invalidations may have been lost.
     pub(crate) fn forget_all(&self) {
-        self.cache.lock().clear();
+        self.cache.clear();
     }
 
     /// How many sessions this process caches.
     pub(crate) fn remembered(&self) -> usize {
-        self.cache.lock().len()
+        self.cache.len()
     }
 
     /// Writes the sessions that were used since the last time; called periodically.
@@ -213,15 +213,7 @@ impl Sessions {
 
     fn remember(&self, record: SessionRecord) -> Arc<SessionRecord> {
         let record = Arc::new(record);
-        let now = Instant::now();
-        let mut cache = self.cache.lock();
-        if cache.len() >= CACHE_CAPACITY {
-            cache.retain(|_, (_, until)| *until > now);
-            if cache.len() >= CACHE_CAPACITY {
-                cache.clear();
-            }
-        }
-        cache.insert(record.id, (Arc::clone(&record), now + CACHE_TTL));
+        self.cache.insert(record.id, (Arc::clone(&record), Instant::now() + CACHE_TTL));
         record
     }
 }
