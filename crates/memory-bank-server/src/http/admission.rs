@@ -36,7 +36,7 @@ pub(crate) async fn layer(State(shared): State<Arc<Shared>>, mut request: Reques
         _ => false,
     };
     let mut response = if !verdict.admitted && !spared {
-        shared.metrics.too_many(&verdict);
+        shared.metrics.rate_limited(&verdict);
         too_many(&verdict)
     } else {
         match outcome {
@@ -49,7 +49,7 @@ pub(crate) async fn layer(State(shared): State<Arc<Shared>>, mut request: Reques
                 next.run(request).await
             }
             Err(error) => {
-                shared.metrics.not_let_in(&error);
+                shared.metrics.auth_failed(&error);
                 match error {
                     AuthError::Unavailable(error) if is_mcp(&request) => {
                         unavailable::without_key(&shared, request, &error).await
@@ -93,7 +93,7 @@ async fn admit(
     let found = match shared.auth.known(&hash) {
         Some(known) => known,
         None => {
-            let look_up = look_up(shared, network).await;
+            let look_up = count_look_up(shared, network).await;
             if !look_up.admitted {
                 return (look_up, Err(AuthError::Unknown));
             }
@@ -115,11 +115,11 @@ pub(crate) async fn has_good_key(shared: &Shared, presented: Presented, address:
     if let Some(known) = shared.auth.known(&hash) {
         return known.is_ok();
     }
-    look_up(shared, address.map(network)).await.admitted && shared.auth.look_up(&hash).await.is_ok()
+    count_look_up(shared, address.map(network)).await.admitted && shared.auth.look_up(&hash).await.is_ok()
 }
 
 /// Counts a look-up of a key, in this process only.
-async fn look_up(shared: &Shared, network: Option<IpAddr>) -> Verdict {
+async fn count_look_up(shared: &Shared, network: Option<IpAddr>) -> Verdict {
     /// The bound if requests with a valid key have none and others do.
     const LOOK_UPS: u32 = 1200;
     let config = &shared.config;
@@ -141,7 +141,7 @@ async fn unkeyed(shared: &Shared, network: Option<IpAddr>) -> Verdict {
     if !inside.admitted {
         return inside;
     }
-    together(inside, count(shared, None, unkeyed_window(shared, network), Origin::Unkeyed).await)
+    of_all_or_this(inside, count(shared, None, unkeyed_window(shared, network), Origin::Unkeyed).await)
 }
 
 /// Counts a request without a valid key in this process only.
@@ -156,7 +156,7 @@ pub(crate) async fn guest_refusal(shared: &Shared, address: Option<IpAddr>) -> O
     if verdict.admitted {
         return None;
     }
-    shared.metrics.too_many(&verdict);
+    shared.metrics.rate_limited(&verdict);
     let mut response = too_many(&verdict);
     set_rate_limit_headers(shared, response.headers_mut(), &verdict);
     Some(response)
@@ -167,7 +167,7 @@ fn unkeyed_window(shared: &Shared, network: Option<IpAddr>) -> Option<(IpAddr, u
 }
 
 /// The count of all replicas, or of this one while Redis is down.
-fn together(inside: Verdict, all: Verdict) -> Verdict {
+fn of_all_or_this(inside: Verdict, all: Verdict) -> Verdict {
     if all.address.is_some() { all } else { inside }
 }
 
@@ -195,9 +195,9 @@ fn key_limit(authenticated: &Authenticated) -> Option<(KeyId, u32)> {
 /// void.
 pub(crate) async fn void(shared: &Shared, who: &Authenticated) -> AuthError {
     let error = shared.auth.why_void(who).await;
-    shared.metrics.not_let_in(&error);
+    shared.metrics.auth_failed(&error);
     let revoked = who.caller.key.filter(|_| matches!(error, AuthError::Revoked));
-    shared.signals.send(Invalidation::key_changed(&who.hash, revoked.map(|key| key.0))).await;
+    shared.invalidations.send(Invalidation::key_changed(&who.hash, revoked.map(|key| key.0))).await;
     error
 }
 

@@ -61,7 +61,7 @@ struct Failed {
 /// The directory's answer to a verification.
 #[derive(Clone, Copy)]
 struct Proof {
-    asked: Instant,
+    queried_at: Instant,
     /// None = the directory was unreachable.
     good: Option<bool>,
 }
@@ -131,7 +131,7 @@ impl Authenticator {
     async fn query(&self, hash: &KeyHash) -> Result<Authenticated, AuthError> {
         let now = self.clock.now();
         let before = self.cache.evictions();
-        let asked = Instant::now();
+        let queried_at = Instant::now();
         let answer = match &self.shared {
             Some(shared) => shared.get(hash).await,
             None => None,
@@ -155,7 +155,7 @@ impl Authenticator {
                 CachedKey { identity: found, valid_for: ENTRY_LIFE }
             }
         };
-        let verdict = self.learn(*hash, identity, before, asked, valid_for);
+        let verdict = self.learn(*hash, identity, before, queried_at, valid_for);
         if let Ok(Authenticated { caller, .. }) = &verdict {
             self.note_use(caller);
         }
@@ -168,7 +168,7 @@ impl Authenticator {
         hash: KeyHash,
         identity: Option<KeyIdentity>,
         before: Evictions,
-        asked: Instant,
+        queried_at: Instant,
         valid_for: Duration,
     ) -> Result<Authenticated, AuthError> {
         // The database accepts the caller only with the hash of a key that has the same project and rights.
@@ -180,7 +180,7 @@ impl Authenticator {
             Some((caller, identity)) => judge(hash, caller, identity, self.clock.now()),
             None => Err(AuthError::Unknown),
         };
-        self.cache.put(hash, found, before, asked, valid_for);
+        self.cache.put(hash, found, before, queried_at, valid_for);
         verdict
     }
 
@@ -230,12 +230,12 @@ impl Authenticator {
         }
         // Query the directory: a shared cache that cannot delete now would return the same entry again.
         let before = self.cache.evictions();
-        let asked = Instant::now();
+        let queried_at = Instant::now();
         let found = match self.directory.find(&who.hash).await {
             Ok(found) => found,
             Err(error) => return AuthError::Unavailable(error),
         };
-        match self.learn(who.hash, found, before, asked, ENTRY_LIFE) {
+        match self.learn(who.hash, found, before, queried_at, ENTRY_LIFE) {
             // The refusal was for a forged entry of a cache, or for a state that has passed.
             Ok(_) => AuthError::Unavailable(StoreError::Busy),
             Err(error) => error,
@@ -248,14 +248,14 @@ impl Authenticator {
         let began = Instant::now();
         let ticket = self.proofs.ticket(who.hash);
         let mut last = ticket.turn().await;
-        if let Some(Proof { asked, good }) = *last
-            && asked >= began
+        if let Some(Proof { queried_at, good }) = *last
+            && queried_at >= began
         {
             return good;
         }
-        let asked = Instant::now();
+        let queried_at = Instant::now();
         let good = self.proven(who).await.ok();
-        *last = Some(Proof { asked, good });
+        *last = Some(Proof { queried_at, good });
         good
     }
 

@@ -19,9 +19,9 @@ const WAITING: usize = 4096;
 /// How many events one write stores.
 const GROUP: usize = 256;
 /// How long the first event of a group waits for others. The runtime's clock has no finer step.
-const PATIENCE: Duration = Duration::from_millis(1);
+const GROUP_WAIT: Duration = Duration::from_millis(1);
 /// The longest message that is stored, in bytes. A longer one was read from the bank, and can be read again.
-const MOST_BYTES: usize = 1024 * 1024;
+const MAX_BYTES: usize = 1024 * 1024;
 /// The most events of one replay.
 const REPLAYED: usize = 1000;
 
@@ -30,7 +30,7 @@ const REPLAYED: usize = 1000;
 pub(crate) struct EventLog {
     store: Arc<dyn EventStore>,
     queue: mpsc::Sender<Waiting>,
-    coming: Arc<AtomicUsize>,
+    expected: Arc<AtomicUsize>,
     bounds: Arc<EventBounds>,
 }
 
@@ -39,9 +39,9 @@ type Waiting = (Event, oneshot::Sender<bool>);
 
 /// Announces an event, until it is dropped.
 #[derive(Debug)]
-pub(crate) struct Coming(Arc<AtomicUsize>);
+pub(crate) struct ExpectedEvent(Arc<AtomicUsize>);
 
-impl Drop for Coming {
+impl Drop for ExpectedEvent {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Ordering::Relaxed);
     }
@@ -51,17 +51,17 @@ impl EventLog {
     /// Creates a log over a store; starts the writing task.
     pub(crate) fn start(store: Arc<dyn EventStore>, bounds: EventBounds, metrics: Arc<Metrics>) -> Self {
         let (queue, waiting) = mpsc::channel(WAITING);
-        let coming = Arc::new(AtomicUsize::new(0));
+        let expected = Arc::new(AtomicUsize::new(0));
         let bounds = Arc::new(bounds);
-        tokio::spawn(write(Arc::clone(&store), waiting, Arc::clone(&coming), metrics));
+        tokio::spawn(write(Arc::clone(&store), waiting, Arc::clone(&expected), metrics));
         tokio::spawn(Arc::clone(&bounds).trim(Arc::clone(&store)));
-        Self { store, queue, coming, bounds }
+        Self { store, queue, expected, bounds }
     }
 
     /// Announces an event; held until it is stored.
-    pub(crate) fn expect(&self) -> Coming {
-        self.coming.fetch_add(1, Ordering::Relaxed);
-        Coming(Arc::clone(&self.coming))
+    pub(crate) fn expect(&self) -> ExpectedEvent {
+        self.expected.fetch_add(1, Ordering::Relaxed);
+        ExpectedEvent(Arc::clone(&self.expected))
     }
 
     /// How many events wait to be written.
@@ -72,7 +72,7 @@ impl EventLog {
     /// Stores an event; false if that failed, if it is too long or if too much is stored, so that the client cannot
     /// resume from it.
     pub(crate) async fn keep(&self, event: Event) -> bool {
-        if event.message.len() > MOST_BYTES || !self.bounds.admit(&event) {
+        if event.message.len() > MAX_BYTES || !self.bounds.admit(&event) {
             return false;
         }
         let (kept, outcome) = oneshot::channel();
@@ -93,12 +93,12 @@ impl EventLog {
 async fn write(
     store: Arc<dyn EventStore>,
     mut waiting: mpsc::Receiver<Waiting>,
-    coming: Arc<AtomicUsize>,
+    expected: Arc<AtomicUsize>,
     metrics: Arc<Metrics>,
 ) {
     let mut group = Vec::with_capacity(GROUP);
     while waiting.recv_many(&mut group, GROUP).await > 0 {
-        gather(&mut group, &mut waiting, &coming).await;
+        gather(&mut group, &mut waiting, &expected).await;
         let (events, askers): (Vec<Event>, Vec<oneshot::Sender<bool>>) = group.drain(..).unzip();
         let kept = match store.append(&events).await {
             Ok(()) => true,
@@ -107,7 +107,7 @@ async fn write(
                 false
             }
         };
-        metrics.events_kept(events.len(), kept);
+        metrics.events_stored_or_lost(events.len(), kept);
         for asker in askers {
             // The sender may be gone.
             let _ = asker.send(kept);
@@ -117,12 +117,12 @@ async fn write(
 
 /// Waits briefly until half of the announced events have arrived: the other half arrives while they are written. A
 /// single event does not wait.
-async fn gather(group: &mut Vec<Waiting>, waiting: &mut mpsc::Receiver<Waiting>, coming: &AtomicUsize) {
-    let enough = |here: usize| here.saturating_mul(2) >= coming.load(Ordering::Relaxed) || here >= GROUP;
+async fn gather(group: &mut Vec<Waiting>, waiting: &mut mpsc::Receiver<Waiting>, expected: &AtomicUsize) {
+    let enough = |here: usize| here.saturating_mul(2) >= expected.load(Ordering::Relaxed) || here >= GROUP;
     if enough(group.len()) {
         return;
     }
-    let end = tokio::time::Instant::now() + PATIENCE;
+    let end = tokio::time::Instant::now() + GROUP_WAIT;
     while !enough(group.len()) {
         let room = GROUP.saturating_sub(group.len());
         match tokio::time::timeout_at(end, waiting.recv_many(group, room)).await {
@@ -214,26 +214,26 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn the_first_of_many_waits_until_half_of_them_are_there() {
         let (log, groups) = log();
-        let coming: Vec<Coming> = (0..8).map(|_| log.expect()).collect();
+        let expected: Vec<ExpectedEvent> = (0..8).map(|_| log.expect()).collect();
         let others = async {
-            tokio::time::sleep(PATIENCE / 2).await;
+            tokio::time::sleep(GROUP_WAIT / 2).await;
             futures::future::join_all((0..3).map(|_| log.keep(event()))).await
         };
         let (first, others) = tokio::join!(log.keep(event()), others);
         assert!(first && others.iter().all(|kept| *kept));
         assert_eq!(written(&groups), [4]);
-        drop(coming);
+        drop(expected);
     }
 
     #[tokio::test(start_paused = true)]
     async fn nobody_waits_long_for_calls_that_take_their_time() {
         let (log, groups) = log();
-        let coming: Vec<Coming> = (0..8).map(|_| log.expect()).collect();
+        let expected: Vec<ExpectedEvent> = (0..8).map(|_| log.expect()).collect();
         let began = tokio::time::Instant::now();
         assert!(log.keep(event()).await);
-        assert!(began.elapsed() <= PATIENCE * 2, "{:?}", began.elapsed());
+        assert!(began.elapsed() <= GROUP_WAIT * 2, "{:?}", began.elapsed());
         assert_eq!(written(&groups), [1]);
-        drop(coming);
+        drop(expected);
         assert!(log.keep(event()).await);
     }
 
@@ -241,7 +241,7 @@ mod tests {
     async fn a_message_that_is_too_long_to_keep_is_not_kept() {
         let (log, _) = log();
         let long = |bytes| Event { message: "x".repeat(bytes), ..event() };
-        assert!(log.keep(long(MOST_BYTES)).await);
-        assert!(!log.keep(long(MOST_BYTES + 1)).await);
+        assert!(log.keep(long(MAX_BYTES)).await);
+        assert!(!log.keep(long(MAX_BYTES + 1)).await);
     }
 }

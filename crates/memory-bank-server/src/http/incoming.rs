@@ -1,4 +1,5 @@
-//! The message in the body of a `POST /mcp`: parsed, and refused if it is no JSON-RPC message or breaks a bound.
+//! The message in the body of a `POST /mcp`: parsed, and refused if it is not a JSON-RPC message or breaks
+//! a bound.
 
 use axum::response::Response;
 use bytes::Bytes;

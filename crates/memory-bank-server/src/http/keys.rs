@@ -30,9 +30,9 @@ use crate::http::request_id::RequestId;
 use crate::http::shared::Shared;
 use crate::mcp::errors::UNREACHABLE_RETRY;
 
-const MOST_REQUESTS: u32 = 1_000_000;
+const MAX_RATE_LIMIT: u32 = 1_000_000;
 const LABEL_CHARS: usize = 200;
-const MOST_DAYS: u32 = 3650;
+const MAX_DAYS: u32 = 3650;
 
 /// Lists the caller's keys of the project, newest first.
 #[utoipa::path(get, path = "/api/keys", tag = "keys",
@@ -46,13 +46,13 @@ pub(crate) async fn list(
     Extension(request): Extension<RequestId>,
     query: Result<Query<ListKeys>, axum::extract::rejection::QueryRejection>,
 ) -> Response {
-    let Ok(Query(wanted)) = query else {
+    let Ok(Query(options)) = query else {
         return reply::error(StatusCode::BAD_REQUEST, "`includeRevoked` takes `true` or `false`");
     };
     if !who.caller.may(Right::Admin) {
         return forbidden();
     }
-    match shared.keys.list(&who.caller, wanted.include_revoked).await {
+    match shared.keys.list(&who.caller, options.include_revoked).await {
         Ok(keys) => {
             let now = shared.services.clock.now();
             let keys: Vec<KeyView> = keys.into_iter().map(|key| KeyView::new(key, now)).collect();
@@ -78,29 +78,29 @@ pub(crate) async fn create(
     if !who.caller.may(Right::Admin) {
         return forbidden();
     }
-    let wanted: CreateKey = match read_object(&headers, body).await {
-        Ok(wanted) => wanted.unwrap_or_default(),
+    let options: CreateKey = match read_object(&headers, body).await {
+        Ok(options) => options.unwrap_or_default(),
         Err(response) => return response,
     };
     if let Some(response) = refused(
         &who.caller,
-        wanted.label.as_deref(),
-        Some(wanted.scopes.as_deref().unwrap_or_default()),
-        wanted.rate_limit,
+        options.label.as_deref(),
+        Some(options.scopes.as_deref().unwrap_or_default()),
+        options.rate_limit,
     ) {
         return response;
     }
-    if wanted.expires_in_days.is_some_and(|days| days == 0 || days > MOST_DAYS) {
+    if options.expires_in_days.is_some_and(|days| days == 0 || days > MAX_DAYS) {
         return reply::error(StatusCode::BAD_REQUEST, "`expiresInDays` takes 1 to 3650");
     }
-    let options = KeyOptions {
-        environment: wanted.environment.unwrap_or_default().into(),
-        label: wanted.label,
-        scopes: rights(wanted.scopes.unwrap_or_default()),
-        rate_limit: wanted.rate_limit,
-        expires_in_days: wanted.expires_in_days,
+    let key_options = KeyOptions {
+        environment: options.environment.unwrap_or_default().into(),
+        label: options.label,
+        scopes: rights(options.scopes.unwrap_or_default()),
+        rate_limit: options.rate_limit,
+        expires_in_days: options.expires_in_days,
     };
-    let (plain, key) = new_key(&shared, options);
+    let (plain, key) = new_key(&shared, key_options);
     match shared.keys.create(&who.caller, &key).await {
         Ok(record) => created(&plain, record),
         Err(error) => refused_key(&shared, &who, request, &error).await,
@@ -125,22 +125,25 @@ pub(crate) async fn update(
     if !who.caller.may(Right::Admin) {
         return forbidden();
     }
-    let wanted: UpdateKey = match read_object(&headers, body).await {
-        Ok(Some(wanted)) => wanted,
+    let options: UpdateKey = match read_object(&headers, body).await {
+        Ok(Some(options)) => options,
         Ok(None) => return reply::error(StatusCode::BAD_REQUEST, "the body must be a JSON object"),
         Err(response) => return response,
     };
-    let label = wanted.label.as_ref().and_then(Option::as_deref);
-    if let Some(response) = refused(&who.caller, label, wanted.scopes.as_deref(), wanted.rate_limit) {
+    let label = options.label.as_ref().and_then(Option::as_deref);
+    if let Some(response) = refused(&who.caller, label, options.scopes.as_deref(), options.rate_limit) {
         return response;
     }
     let Some(id) = key_id(&id) else { return no_such_key() };
-    let change =
-        KeyChange { label: wanted.label, scopes: wanted.scopes.map(rights), rate_limit: wanted.rate_limit };
+    let change = KeyChange {
+        label: options.label,
+        scopes: options.scopes.map(rights),
+        rate_limit: options.rate_limit,
+    };
     match shared.keys.update(&who.caller, id, &change).await {
         Ok(Some(Revoked { record, hash })) => {
             shared.auth.forget_everywhere(&hash).await;
-            shared.signals.send(Invalidation::key_changed(&hash, None)).await;
+            shared.invalidations.send(Invalidation::key_changed(&hash, None)).await;
             answer(StatusCode::OK, &KeyView::new(record, shared.services.clock.now()))
         }
         Ok(None) => no_such_key(),
@@ -212,7 +215,7 @@ pub(crate) async fn rotate(
 /// Applies a revocation at once, here and on other replicas.
 async fn void(shared: &Shared, revoked: &Revoked) {
     shared.auth.forget_everywhere(&revoked.hash).await;
-    shared.signals.send(Invalidation::key_changed(&revoked.hash, Some(revoked.record.id.0))).await;
+    shared.invalidations.send(Invalidation::key_changed(&revoked.hash, Some(revoked.record.id.0))).await;
 }
 
 fn new_key(shared: &Shared, options: KeyOptions) -> (PlainKey, NewKey) {
@@ -229,7 +232,7 @@ fn refused(
     if label.is_some_and(|label| label.chars().count() > LABEL_CHARS) {
         return Some(reply::error(StatusCode::BAD_REQUEST, "`label` takes at most 200 characters"));
     }
-    if limit.is_some_and(|limit| limit > MOST_REQUESTS) {
+    if limit.is_some_and(|limit| limit > MAX_RATE_LIMIT) {
         return Some(reply::error(StatusCode::BAD_REQUEST, "`rateLimit` takes 0 to 1000000"));
     }
     let more = |scopes: &[Scope]| {

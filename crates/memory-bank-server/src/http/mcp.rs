@@ -50,7 +50,7 @@ pub(crate) async fn post(
     let memory = match shared.replies.reserve(holder, needed).await {
         Ok(memory) => memory,
         Err(full) => {
-            shared.metrics.hit(Limit::Replies);
+            shared.metrics.limit_reached(Limit::Replies);
             return reply_budget::refusal(full, None);
         }
     };
@@ -74,7 +74,7 @@ pub(crate) async fn post(
     if reads_from_bank(&message)
         && let Err(full) = memory.need(needed.saturating_add(READING_CALL_BYTES)).await
     {
-        context.shared.metrics.hit(Limit::Replies);
+        context.shared.metrics.limit_reached(Limit::Replies);
         return reply_budget::refusal(full, message.get("id"));
     }
     drop(memory);
@@ -202,7 +202,7 @@ impl RequestContext {
         };
         let is_subscription = method(message) == Some("subscriptions/listen");
         response.map(|body| {
-            let stream = notification_stream::while_welcome(
+            let stream = notification_stream::while_authorized(
                 Arc::clone(&self.shared),
                 self.who.clone(),
                 is_subscription,

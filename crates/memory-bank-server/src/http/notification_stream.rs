@@ -35,13 +35,13 @@ use crate::mcp::subscriptions;
 /// Memory for an event that is fetched again and sent: the event and its frame.
 const REPLAYED_BYTES: usize = 2 * 1024 * 1024;
 /// The first interval at which a resumed stream polls for the rest of a reply; it grows.
-const LOOK_AGAIN: Duration = Duration::from_millis(250);
+const POLL_INTERVAL: Duration = Duration::from_millis(250);
 /// The longest interval.
-const LOOK_AT_LEAST: Duration = Duration::from_secs(2);
+const MAX_POLL_INTERVAL: Duration = Duration::from_secs(2);
 /// How much the clocks of two servers may differ.
 const SKEW: Duration = Duration::from_secs(5);
 /// How often a stream verifies its session and its key, independent of invalidations.
-const ASK_AGAIN: Duration = Duration::from_secs(60);
+const VERIFY_EVERY: Duration = Duration::from_secs(60);
 
 /// Opens a stream for a session; `last` is the client's last event.
 pub(crate) fn open(
@@ -57,16 +57,17 @@ pub(crate) fn open(
     let own = EventId { stream: own_stream(session.id), place: 0 };
     let place = last.filter(|last| last.stream == own.stream).map_or(0, |last| last.place);
     // Subscribe before reading, so that no change is missed.
-    let news = context.shared.services.hub.subscribe();
-    let signals = context.shared.signals.subscribe();
-    let live = Live { context, session, own: EventId { place, ..own }, out, connection, _slot: slot };
-    tokio::spawn(live.run(last, news, signals));
+    let changes = context.shared.services.hub.subscribe();
+    let invalidations = context.shared.invalidations.subscribe();
+    let stream =
+        NotificationStream { context, session, own: EventId { place, ..own }, out, connection, _slot: slot };
+    tokio::spawn(stream.run(last, changes, invalidations));
     let texts =
         futures::stream::unfold(receiver, async |mut receiver| Some((receiver.recv().await?, receiver)));
     event_stream(Body::from_stream(texts.map(Ok::<_, std::convert::Infallible>)))
 }
 
-struct Live {
+struct NotificationStream {
     context: RequestContext,
     session: Arc<SessionRecord>,
     own: EventId,
@@ -76,7 +77,7 @@ struct Live {
 }
 
 /// The client, the session or the key is gone.
-struct Over;
+struct Ended;
 
 /// A resumed reply that was incomplete at the last poll.
 struct Replay {
@@ -106,23 +107,23 @@ fn time_left(id: EventId, now: Timestamp) -> Duration {
 
 /// The message for a client that resumes a reply whose rest is gone. Clients take it for the reply that they wait
 /// for, whatever its id.
-fn gone(after: EventId) -> String {
+fn reply_gone(after: EventId) -> String {
     let text = "the reply is not kept any more; the call may have been carried out: read what it was to change, or call again";
     let error = json!({"code": TRANSPORT_ERROR, "message": text, "data": {"reason": "replay_gone"}});
     json!({"jsonrpc": "2.0", "id": after.to_string(), "error": error}).to_string()
 }
 
-impl Live {
+impl NotificationStream {
     async fn run(
         mut self,
         last: Option<EventId>,
-        news: Receiver<(ProjectId, Change)>,
-        signals: Receiver<Invalidation>,
+        changes: Receiver<(ProjectId, Change)>,
+        invalidations: Receiver<Invalidation>,
     ) {
         let closing = self.context.shared.closing.clone();
         let out = self.out.clone();
         tokio::select! {
-            Over = self.send_changes(last, news, signals) => {}
+            Ended = self.send_changes(last, changes, invalidations) => {}
             () = out.closed() => {}
             () = closing.cancelled() => {}
         }
@@ -131,9 +132,9 @@ impl Live {
     async fn send_changes(
         &mut self,
         last: Option<EventId>,
-        mut news: Receiver<(ProjectId, Change)>,
-        mut signals: Receiver<Invalidation>,
-    ) -> Over {
+        mut changes: Receiver<(ProjectId, Change)>,
+        mut invalidations: Receiver<Invalidation>,
+    ) -> Ended {
         let understands = accepts_empty_events(&self.session.protocol_version);
         let now = Instant::now();
         let mut replay = last.filter(|last| last.stream != self.own.stream).map(|named| Replay {
@@ -141,7 +142,7 @@ impl Live {
             from: named,
             until: now + time_left(named, self.context.shared.services.clock.now()),
             next: now,
-            pause: LOOK_AGAIN,
+            pause: POLL_INTERVAL,
         });
         let begun = if understands && replay.is_none() {
             self.send(opening(self.own)).await
@@ -149,8 +150,8 @@ impl Live {
             self.send(ALIVE.to_owned()).await
         };
         // Stored events are subject to the key's current rights, whatever this process caches.
-        if begun.is_err() || replay.is_some() && self.still_welcome().await.is_err() {
-            return Over;
+        if begun.is_err() || replay.is_some() && self.still_authorized().await.is_err() {
+            return Ended;
         }
         // Notifications are not stored. A client that resumes the session's own stream may have missed some, as may a
         // client that got no id to resume from.
@@ -159,44 +160,44 @@ impl Live {
             None => !understands && !self.session.subscriptions.is_empty(),
         };
         if comes_back && self.all_may_have_changed().await.is_err() {
-            return Over;
+            return Ended;
         }
         // Send stored events before new ones; a due timer may still let notifications pass.
         if self.check_again(&mut replay).await.is_err() {
-            return Over;
+            return Ended;
         }
         let mut alive = tokio::time::interval(KEEP_ALIVE);
         alive.reset();
-        let mut ask = tokio::time::interval(ASK_AGAIN);
-        ask.reset();
+        let mut verify = tokio::time::interval(VERIFY_EVERY);
+        verify.reset();
         loop {
-            let look = replay.as_ref().map_or(now, |replay| replay.next);
+            let next_poll = replay.as_ref().map_or(now, |replay| replay.next);
             // Keep the order: process a subscription before the notification that it is for.
-            let happened = tokio::select! {
+            let outcome = tokio::select! {
                 biased;
-                signal = signals.recv() => self.signalled(&signal).await,
-                () = tokio::time::sleep_until(look), if replay.is_some() => self.check_again(&mut replay).await,
-                item = news.recv() => self.heard(item).await,
+                signal = invalidations.recv() => self.on_invalidation(&signal).await,
+                () = tokio::time::sleep_until(next_poll), if replay.is_some() => self.check_again(&mut replay).await,
+                item = changes.recv() => self.on_change(item).await,
                 _ = alive.tick() => self.send(ALIVE.to_owned()).await,
-                _ = ask.tick() => self.still_welcome().await,
+                _ = verify.tick() => self.still_authorized().await,
             };
-            if let Err(over) = happened {
-                return over;
+            if let Err(ended) = outcome {
+                return ended;
             }
         }
     }
 
     /// Sends the new events of a reply, and schedules the next poll. When no more can come, it reports that.
-    async fn check_again(&mut self, replay: &mut Option<Replay>) -> Result<(), Over> {
+    async fn check_again(&mut self, replay: &mut Option<Replay>) -> Result<(), Ended> {
         let Some(Replay { named, from, until, pause, .. }) = *replay else { return Ok(()) };
         *replay = match self.replay(named, from).await? {
             Replayed::Whole => None,
             Replayed::UpTo(from) if Instant::now() < until => {
                 let next = Instant::now() + pause;
-                Some(Replay { named, from, until, next, pause: (pause * 2).min(LOOK_AT_LEAST) })
+                Some(Replay { named, from, until, next, pause: (pause * 2).min(MAX_POLL_INTERVAL) })
             }
             Replayed::UpTo(from) => {
-                self.send(frame(None, &gone(from))).await?;
+                self.send(frame(None, &reply_gone(from))).await?;
                 None
             }
         };
@@ -204,11 +205,11 @@ impl Live {
     }
 
     /// Sends the events after a given one.
-    async fn replay(&mut self, named: EventId, from: EventId) -> Result<Replayed, Over> {
+    async fn replay(&mut self, named: EventId, from: EventId) -> Result<Replayed, Ended> {
         let holder = Holder { key: self.context.who.caller.key, connection: self.connection };
         // A reply may have the largest length.
         let Ok(memory) = self.context.shared.replies.reserve(holder, REPLAYED_BYTES).await else {
-            self.context.shared.metrics.hit(Limit::Replies);
+            self.context.shared.metrics.limit_reached(Limit::Replies);
             return Ok(Replayed::UpTo(from));
         };
         // The event that the client named may have been the last one.
@@ -219,7 +220,7 @@ impl Live {
             Ok(events) => events,
             Err(error) => {
                 tracing::warn!(request.id = %self.context.request, %error, "events could not be read for a replay");
-                return Err(Over);
+                return Err(Ended);
             }
         };
         let mut reached = from;
@@ -236,7 +237,7 @@ impl Live {
                 None => event.message,
             };
             let text = accounted(frame(Some(event.id), &message), &memory);
-            self.out.send(text).await.map_err(|_| Over)?;
+            self.out.send(text).await.map_err(|_| Ended)?;
             self.context.shared.metrics.event_replayed();
             if event.last {
                 return Ok(Replayed::Whole);
@@ -245,7 +246,7 @@ impl Live {
         Ok(Replayed::UpTo(reached))
     }
 
-    async fn heard(&mut self, item: Result<(ProjectId, Change), RecvError>) -> Result<(), Over> {
+    async fn on_change(&mut self, item: Result<(ProjectId, Change), RecvError>) -> Result<(), Ended> {
         match item {
             Ok((_, Change::Missed)) | Err(RecvError::Lagged(_)) => self.all_may_have_changed().await,
             Ok((project, _)) if project != self.session.project => Ok(()),
@@ -258,38 +259,38 @@ impl Live {
             }
             Ok((_, Change::List)) => self.list_changed().await,
             Ok(_) => self.all_may_have_changed().await,
-            Err(RecvError::Closed) => Err(Over),
+            Err(RecvError::Closed) => Err(Ended),
         }
     }
 
-    async fn signalled(&self, signal: &Result<Invalidation, RecvError>) -> Result<(), Over> {
+    async fn on_invalidation(&self, signal: &Result<Invalidation, RecvError>) -> Result<(), Ended> {
         match signal {
             Ok(Invalidation::SessionChanged { session, ended }) if *session == self.session.id => {
                 self.context.shared.sessions.forget(*session);
-                if *ended { Err(Over) } else { Ok(()) }
+                if *ended { Err(Ended) } else { Ok(()) }
             }
             signal => {
                 if matches!(signal, Ok(Invalidation::NewsMissed) | Err(RecvError::Lagged(_))) {
                     self.context.shared.sessions.forget(self.session.id);
                     self.subscriptions().await?;
                 }
-                let stays = still_welcome(&self.context.shared, &self.context.who, signal).await;
-                if stays { Ok(()) } else { Err(Over) }
+                let stays = still_authorized(&self.context.shared, &self.context.who, signal).await;
+                if stays { Ok(()) } else { Err(Ended) }
             }
         }
     }
 
     /// Whether session and key are still valid. The check also keeps the session alive.
-    async fn still_welcome(&self) -> Result<(), Over> {
+    async fn still_authorized(&self) -> Result<(), Ended> {
         self.subscriptions().await?;
         if self.context.shared.auth.unchanged(&self.context.who).await == Some(false) {
-            Err(Over)
+            Err(Ended)
         } else {
             Ok(())
         }
     }
 
-    async fn all_may_have_changed(&mut self) -> Result<(), Over> {
+    async fn all_may_have_changed(&mut self) -> Result<(), Ended> {
         self.context.shared.sessions.forget(self.session.id);
         for uri in self.subscriptions().await? {
             self.updated(&uri).await?;
@@ -298,10 +299,10 @@ impl Live {
     }
 
     /// The session's current subscriptions.
-    async fn subscriptions(&self) -> Result<BTreeSet<String>, Over> {
+    async fn subscriptions(&self) -> Result<BTreeSet<String>, Ended> {
         match self.context.shared.sessions.find(&self.context.who.caller, self.session.id).await {
             Ok(Some(session)) => Ok(session.subscriptions.clone()),
-            Ok(None) | Err(StoreError::KeyVoid) => Err(Over),
+            Ok(None) | Err(StoreError::KeyVoid) => Err(Ended),
             Err(error) => {
                 tracing::warn!(request.id = %self.context.request, %error, "a session could not be read");
                 Ok(self.session.subscriptions.clone())
@@ -309,18 +310,18 @@ impl Live {
         }
     }
 
-    async fn updated(&mut self, uri: &str) -> Result<(), Over> {
+    async fn updated(&mut self, uri: &str) -> Result<(), Ended> {
         self.notify(
             &json!({"jsonrpc": "2.0", "method": "notifications/resources/updated", "params": {"uri": uri}}),
         )
         .await
     }
 
-    async fn list_changed(&mut self) -> Result<(), Over> {
+    async fn list_changed(&mut self) -> Result<(), Ended> {
         self.notify(&json!({"jsonrpc": "2.0", "method": "notifications/resources/list_changed"})).await
     }
 
-    async fn notify(&mut self, message: &serde_json::Value) -> Result<(), Over> {
+    async fn notify(&mut self, message: &serde_json::Value) -> Result<(), Ended> {
         // Notifications contain names of documents, so the key must be allowed to read.
         if !self.context.who.caller.may(Right::Read) {
             return Ok(());
@@ -330,36 +331,36 @@ impl Live {
         self.send(frame(Some(self.own), &message.to_string())).await
     }
 
-    async fn send(&self, text: String) -> Result<(), Over> {
-        self.out.send(Bytes::from(text)).await.map_err(|_| Over)
+    async fn send(&self, text: String) -> Result<(), Ended> {
+        self.out.send(Bytes::from(text)).await.map_err(|_| Ended)
     }
 }
 
 /// The body of an event stream. It ends when the key loses rights and, if `with_server`, when the server shuts down.
 /// While the key is looked up, nothing is sent.
-pub(crate) fn while_welcome(
+pub(crate) fn while_authorized(
     shared: Arc<Shared>,
     who: Authenticated,
     with_server: bool,
     body: Body,
 ) -> impl Stream<Item = Result<Bytes, axum::Error>> + Send {
-    let signals = shared.signals.subscribe();
-    let mut ask = tokio::time::interval(ASK_AGAIN);
-    ask.reset();
+    let invalidations = shared.invalidations.subscribe();
+    let mut verify = tokio::time::interval(VERIFY_EVERY);
+    verify.reset();
     futures::stream::unfold(
-        (signals, ask, body.into_data_stream()),
-        move |(mut signals, mut ask, mut body)| {
+        (invalidations, verify, body.into_data_stream()),
+        move |(mut invalidations, mut verify, mut body)| {
             let (shared, who) = (Arc::clone(&shared), who.clone());
             async move {
                 loop {
                     let signal = tokio::select! {
                         biased;
-                        signal = signals.recv() => signal,
-                        _ = ask.tick() => Ok(Invalidation::NewsMissed),
+                        signal = invalidations.recv() => signal,
+                        _ = verify.tick() => Ok(Invalidation::NewsMissed),
                         () = shared.closing.cancelled(), if with_server => return None,
-                        chunk = body.next() => return Some((chunk?, (signals, ask, body))),
+                        chunk = body.next() => return Some((chunk?, (invalidations, verify, body))),
                     };
-                    if !still_welcome(&shared, &who, &signal).await {
+                    if !still_authorized(&shared, &who, &signal).await {
                         return None;
                     }
                 }
@@ -370,7 +371,7 @@ pub(crate) fn while_welcome(
 
 /// Whether a stream of this key continues after an invalidation. After a change of its key it continues only if the
 /// key can be looked up and has no relevant change.
-async fn still_welcome(
+async fn still_authorized(
     shared: &Shared,
     who: &Authenticated,
     signal: &Result<Invalidation, RecvError>,

@@ -11,7 +11,7 @@ use tokio::time::Instant;
 /// How long a check may take.
 const PROBE_WAIT: Duration = Duration::from_secs(2);
 /// How long a result is reused.
-const KEPT: Duration = Duration::from_secs(1);
+const REUSE_FOR: Duration = Duration::from_secs(1);
 
 /// The health of a dependency.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -70,7 +70,7 @@ impl SharedProbe {
     /// The health of the dependency, at most one second old.
     pub(crate) async fn health(&self) -> Health {
         let mut last = Arc::clone(&self.last).lock_owned().await;
-        let known = last.filter(|(at, _)| at.elapsed() < KEPT).map(|(_, health)| health);
+        let known = last.filter(|(at, _)| at.elapsed() < REUSE_FOR).map(|(_, health)| health);
         if known == Some(Health::Error) {
             return Health::Error;
         }
@@ -78,18 +78,18 @@ impl SharedProbe {
             if let Some(health) = known {
                 return health;
             }
-            if self.probe.has_answered_within(KEPT) {
+            if self.probe.has_answered_within(REUSE_FOR) {
                 return Health::Ok;
             }
         }
         let probe = Arc::clone(&self.probe);
         // The check continues without its requester, so that disconnects cause no further checks.
-        let asked = tokio::spawn(async move {
+        let check = tokio::spawn(async move {
             let health = tokio::time::timeout(PROBE_WAIT, probe.health()).await.unwrap_or(Health::Error);
             *last = Some((Instant::now(), health));
             health
         });
-        asked.await.unwrap_or(Health::Error)
+        check.await.unwrap_or(Health::Error)
     }
 }
 
@@ -123,14 +123,14 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_thousand_who_ask_at_once_and_go_away_ask_the_part_once_a_second() {
+    async fn a_thousand_requests_at_once_cause_one_check_a_second() {
         let part = Arc::new(Counted::default());
         let probe = SharedProbe::new(part.clone());
         let all = join_all((0..1000).map(|_| probe.health())).await;
         assert!(all.iter().all(|health| *health == Health::Ok));
         assert_eq!(part.0.load(Ordering::Relaxed), 1);
-        tokio::time::advance(KEPT).await;
-        // No requester waits for the result, and there is no check for each of them.
+        tokio::time::advance(REUSE_FOR).await;
+        // No requester waits for the result, and not each of them causes a check.
         for _ in 0..100 {
             let gone = tokio::time::timeout(Duration::from_millis(5), probe.health()).await;
             assert!(gone.is_err());
@@ -138,7 +138,7 @@ mod tests {
         assert_eq!(part.0.load(Ordering::Relaxed), 2);
         // A dependency that does not answer is unhealthy, and is checked again afterwards.
         assert_eq!(probe.health().await, Health::Error);
-        tokio::time::advance(KEPT).await;
+        tokio::time::advance(REUSE_FOR).await;
         assert_eq!(probe.health().await, Health::Ok);
     }
 }

@@ -23,7 +23,7 @@ use crate::http::reply::{self, SERVER_BUSY};
 use crate::services::{NoMemory, ReplyMemory};
 
 /// How long a request waits for memory before it is refused.
-const PATIENCE: Duration = Duration::from_secs(5);
+const RESERVE_WAIT: Duration = Duration::from_secs(5);
 
 /// The memory of all replies.
 #[derive(Debug)]
@@ -151,7 +151,7 @@ impl Reservation {
 #[async_trait]
 impl ReplyMemory for Reservation {
     async fn need(&self, bytes: usize) -> Result<(), NoMemory> {
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + RESERVE_WAIT;
         loop {
             let mut freed = pin!(self.budget.freed.notified());
             freed.as_mut().enable();
@@ -192,13 +192,13 @@ pub(crate) fn accounted(bytes: impl Into<Bytes>, reservation: &Arc<Reservation>)
 }
 
 /// The memory of a reply of this size while it is being sent.
-pub(crate) fn kept_bytes(bytes: usize) -> usize {
+pub(crate) fn bytes_while_sent(bytes: usize) -> usize {
     /// Headers, buffers and tasks.
-    const BESIDE: usize = 8 * 1024;
-    bytes.saturating_add(BESIDE)
+    const OVERHEAD: usize = 8 * 1024;
+    bytes.saturating_add(OVERHEAD)
 }
 
-/// The reply to a request for which there is no memory.
+/// The reply to a request that gets no memory.
 pub(crate) fn refusal(full: NoMemory, id: Option<&Value>) -> Response {
     let status = match full {
         NoMemory::Key | NoMemory::Connection => StatusCode::TOO_MANY_REQUESTS,
@@ -263,7 +263,7 @@ mod tests {
         let budget = ReplyBudget::new(100, 100);
         let first = budget.reserve(key(1), 100).await.unwrap();
         let end = async {
-            tokio::time::sleep(PATIENCE / 2).await;
+            tokio::time::sleep(RESERVE_WAIT / 2).await;
             first.settle(10);
         };
         let (second, ()) = tokio::join!(budget.reserve(key(1), 90), end);

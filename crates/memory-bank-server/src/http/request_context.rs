@@ -81,7 +81,7 @@ impl RequestContext {
         match self.shared.auth.state_after_call(&self.who, needs).await {
             KeyState::Sufficient => self.accounted(self.as_json(response.map(Body::new), id).await).await,
             KeyState::Void(error) => {
-                self.shared.metrics.not_let_in(&error);
+                self.shared.metrics.auth_failed(&error);
                 admission::unauthorized(&error)
             }
             KeyState::FewerRights => {
@@ -118,10 +118,10 @@ impl RequestContext {
         if parts.status == StatusCode::SERVICE_UNAVAILABLE || parts.status == StatusCode::TOO_MANY_REQUESTS {
             // A busy store sends its own retry time.
             if !call_outcome::is_about_store(&body) {
-                self.shared.metrics.hit(Limit::Replies);
+                self.shared.metrics.limit_reached(Limit::Replies);
             }
         }
-        memory.settle(reply_budget::kept_bytes(body.len()));
+        memory.settle(reply_budget::bytes_while_sent(body.len()));
         Response::from_parts(parts, Body::from(accounted(body, memory)))
     }
 
@@ -193,7 +193,7 @@ impl RequestContext {
 
     /// The reply to a key that has as many open streams as it may have.
     pub(crate) fn too_many_streams(&self, id: Option<&Value>) -> Response {
-        self.shared.metrics.hit(Limit::Streams);
+        self.shared.metrics.limit_reached(Limit::Streams);
         let text = "this key has as many open streams as it may have; close one first";
         reply::rpc_error(StatusCode::TOO_MANY_REQUESTS, id, TRANSPORT_ERROR, text)
     }

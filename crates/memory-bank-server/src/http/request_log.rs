@@ -40,13 +40,15 @@ pub(crate) async fn layer(State(shared): State<Arc<Shared>>, mut request: Reques
     let path = request.uri().path().to_owned();
     let address = admission::client_address(&request, shared.config.trust_proxy_hops);
     let route = route_name(request.extensions().get::<MatchedPath>().map(MatchedPath::as_str));
-    let refused = match door(&shared, &request, route) {
-        Door::Open => None,
-        Door::Closed(refused) => Some(refused),
-        Door::OpenToKeys if admission::has_good_key(&shared, presented(request.headers()), address).await => {
+    let refused = match check_host(&shared, &request, route) {
+        HostCheck::Passed => None,
+        HostCheck::Failed(refused) => Some(refused),
+        HostCheck::NeedsKey
+            if admission::has_good_key(&shared, presented(request.headers()), address).await =>
+        {
             None
         }
-        Door::OpenToKeys => Some(Refused::Host),
+        HostCheck::NeedsKey => Some(Refused::Host),
     };
     // Use the highest level, so that the id is logged at every log level.
     let span = tracing::error_span!("request", request.id = %id, otel.name = Empty, otel.kind = Empty);
@@ -96,27 +98,27 @@ pub(crate) async fn layer(State(shared): State<Arc<Shared>>, mut request: Reques
     response
 }
 
-enum Door {
-    Open,
-    /// Open for requests with a valid key.
-    OpenToKeys,
-    Closed(Refused),
+enum HostCheck {
+    Passed,
+    /// Passed with a valid key only.
+    NeedsKey,
+    Failed(Refused),
 }
 
 /// Whether a request is admitted by host. An unknown host needs a valid key; routes that need one check it
 /// themselves, and preflight requests have none.
-fn door(shared: &Shared, request: &Request, route: &str) -> Door {
+fn check_host(shared: &Shared, request: &Request, route: &str) -> HostCheck {
     if request.uri().path().starts_with("/health") {
-        return Door::Open;
+        return HostCheck::Passed;
     }
     let method = request.method();
     match shared.origins.check(request) {
-        Err(refused) => Door::Closed(refused),
-        Ok(Admitted::Known) => Door::Open,
-        Ok(Admitted::WithKey) if needs_key(route, method) => Door::Open,
+        Err(refused) => HostCheck::Failed(refused),
+        Ok(Admitted::Known) => HostCheck::Passed,
+        Ok(Admitted::WithKey) if needs_key(route, method) => HostCheck::Passed,
         Ok(Admitted::WithKey) if method == Method::OPTIONS && shared.origins.lists_page_of(request) => {
-            Door::Open
+            HostCheck::Passed
         }
-        Ok(Admitted::WithKey) => Door::OpenToKeys,
+        Ok(Admitted::WithKey) => HostCheck::NeedsKey,
     }
 }

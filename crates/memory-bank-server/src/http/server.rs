@@ -97,7 +97,7 @@ impl Server {
             None => None,
         };
         let counted = Arc::new(Metrics::new());
-        let signals = Arc::new(InvalidationBus::new(parts.redis.as_ref().map(Redis::peers)));
+        let invalidations = Arc::new(InvalidationBus::new(parts.redis.as_ref().map(Redis::peers)));
         let (clock, entropy) = (Arc::clone(&services.clock), Arc::clone(&services.entropy));
         let started = Instant::now();
         let event_bounds =
@@ -112,14 +112,14 @@ impl Server {
             endings: MemoryLimiter::new(move || started.elapsed()),
             sessions: Sessions::new(
                 parts.sessions,
-                Arc::clone(&signals),
+                Arc::clone(&invalidations),
                 clock,
                 entropy,
                 parts.config.sessions_per_project,
                 parts.config.sessions_per_key,
             ),
             events: EventLog::start(parts.events, event_bounds, Arc::clone(&counted)),
-            signals,
+            invalidations,
             calls: Calls::default(),
             running: TaskTracker::new(),
             slots: StreamSlots::new(parts.config.streams_per_key),
@@ -142,10 +142,10 @@ impl Server {
         });
         let mut bus = None;
         if let Some(redis) = parts.redis {
-            let (hub, signals) = (Arc::clone(&shared.services.hub), Arc::clone(&shared.signals));
+            let (hub, invalidations) = (Arc::clone(&shared.services.hub), Arc::clone(&shared.invalidations));
             let (tried, joined) = oneshot::channel();
             // Until the end: streams of a server that still serves receive changes of other replicas.
-            bus = Some(tokio::spawn(redis.bus().run(hub, signals, tried)));
+            bus = Some(tokio::spawn(redis.bus().run(hub, invalidations, tried)));
             // Otherwise the server is alone for now: subscribers will be notified that they may have missed changes.
             let _ = joined.await;
         }
@@ -245,7 +245,7 @@ fn slot(
         // Not a warning: a client could flood the log.
         Err(Full::Address) => tracing::debug!("refused a connection: too many connections of its address"),
     }
-    metrics.hit(Limit::Connections);
+    metrics.limit_reached(Limit::Connections);
     None
 }
 
@@ -313,9 +313,9 @@ async fn index_texts(shared: Arc<Shared>) {
 
 /// Applies invalidations to the whole server.
 async fn heed(shared: Arc<Shared>) {
-    let mut signals = shared.signals.subscribe();
+    let mut invalidations = shared.invalidations.subscribe();
     loop {
-        match signals.recv().await {
+        match invalidations.recv().await {
             Ok(Invalidation::KeyChanged { hash, .. }) => {
                 if let Some(hash) = KeyHash::from_hex(&hash) {
                     shared.auth.forget(&hash);

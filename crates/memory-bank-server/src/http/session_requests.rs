@@ -69,7 +69,7 @@ impl RequestContext {
         let session = match opened {
             Ok(session) => session,
             Err(error @ SessionError::TooMany(_)) => {
-                self.shared.metrics.hit(Limit::Sessions);
+                self.shared.metrics.limit_reached(Limit::Sessions);
                 let text = error.to_string();
                 return reply::rpc_error(
                     StatusCode::SERVICE_UNAVAILABLE,
@@ -79,7 +79,7 @@ impl RequestContext {
                 );
             }
             Err(error @ SessionError::TooManyOfKey(_)) => {
-                self.shared.metrics.hit(Limit::SessionsOfKey);
+                self.shared.metrics.limit_reached(Limit::SessionsOfKey);
                 let text = error.to_string();
                 return reply::rpc_error(
                     StatusCode::TOO_MANY_REQUESTS,
@@ -160,7 +160,7 @@ impl RequestContext {
             let key = self.who.caller.key.map(|key| key.0);
             if request.len() <= limits::REQUEST_ID_BYTES {
                 self.shared
-                    .signals
+                    .invalidations
                     .send(Invalidation::CallCancelled { session: session.id, key, request })
                     .await;
             }

@@ -36,7 +36,7 @@ const READ_ONLY: &str = "memory-bank/readOnly";
 
 pub(crate) struct Sessions {
     store: Arc<dyn SessionStore>,
-    signals: Arc<InvalidationBus>,
+    invalidations: Arc<InvalidationBus>,
     clock: Arc<dyn Clock>,
     entropy: Arc<dyn Entropy>,
     per_project: usize,
@@ -48,7 +48,7 @@ pub(crate) struct Sessions {
 impl Sessions {
     pub(crate) fn new(
         store: Arc<dyn SessionStore>,
-        signals: Arc<InvalidationBus>,
+        invalidations: Arc<InvalidationBus>,
         clock: Arc<dyn Clock>,
         entropy: Arc<dyn Entropy>,
         per_project: usize,
@@ -56,7 +56,7 @@ impl Sessions {
     ) -> Self {
         Self {
             store,
-            signals,
+            invalidations,
             clock,
             entropy,
             per_project,
@@ -97,7 +97,7 @@ impl Sessions {
         if let Some(ended) = ended {
             tracing::info!(session = %ended, "an idle session was ended for a new one of the same key");
             self.forget(ended);
-            self.signals.send(Invalidation::SessionChanged { session: ended, ended: true }).await;
+            self.invalidations.send(Invalidation::SessionChanged { session: ended, ended: true }).await;
         }
         let id = record.id;
         self.remember(record);
@@ -147,7 +147,7 @@ impl Sessions {
     ) -> Result<Option<Arc<SessionRecord>>, StoreError> {
         let Some(record) = self.store.subscribe(caller, id, uri, subscribed).await? else { return Ok(None) };
         let record = self.remember(record);
-        self.signals.send(Invalidation::SessionChanged { session: id, ended: false }).await;
+        self.invalidations.send(Invalidation::SessionChanged { session: id, ended: false }).await;
         Ok(Some(record))
     }
 
@@ -156,7 +156,7 @@ impl Sessions {
         let ended = self.store.end(caller, id).await?;
         if ended {
             self.forget(id);
-            self.signals.send(Invalidation::SessionChanged { session: id, ended: true }).await;
+            self.invalidations.send(Invalidation::SessionChanged { session: id, ended: true }).await;
         }
         Ok(ended)
     }

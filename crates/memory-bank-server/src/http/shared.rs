@@ -46,7 +46,7 @@ pub(crate) struct Shared {
     pub(crate) endings: MemoryLimiter,
     pub(crate) sessions: Sessions,
     pub(crate) events: EventLog,
-    pub(crate) signals: Arc<InvalidationBus>,
+    pub(crate) invalidations: Arc<InvalidationBus>,
     pub(crate) calls: Calls,
     /// Calls that continue although their client may be gone.
     pub(crate) running: TaskTracker,

@@ -28,7 +28,7 @@ use crate::http::content_type::is_event_stream;
 use crate::http::in_flight::Call;
 use crate::http::protocol::accepts_empty_events;
 use crate::http::reply;
-use crate::http::reply_budget::{accounted, kept_bytes};
+use crate::http::reply_budget::{accounted, bytes_while_sent};
 use crate::http::request_context::RequestContext;
 use crate::http::shared_lists;
 use crate::http::sse::{ALIVE, frame, opening};
@@ -36,9 +36,9 @@ use crate::mcp::message;
 
 /// How long to wait for a reply before the key is verified and the stream begins without it. Most replies are ready
 /// at once, are sent in one piece, and need no verification.
-const AT_ONCE: Duration = Duration::from_millis(500);
+const WHOLE_REPLY_WAIT: Duration = Duration::from_millis(500);
 /// The event stream that answers one request.
-struct Answer {
+struct ReplyStream {
     context: RequestContext,
     session: SessionId,
     /// The rights that are needed to fetch the reply again.
@@ -46,7 +46,7 @@ struct Answer {
     last: EventId,
 }
 
-impl Answer {
+impl ReplyStream {
     fn new(context: RequestContext, session: SessionId, needs: Rights) -> Self {
         let services = &context.shared.services;
         let stream = stream_id(services.clock.now(), services.entropy.id());
@@ -69,28 +69,28 @@ impl Answer {
     }
 
     /// Stores a message and returns its frame. If it cannot be stored, it is sent without an id.
-    async fn kept(&mut self, message: String, last: bool) -> String {
-        self.kept_as(None, message, last).await
+    async fn store(&mut self, message: String, last: bool) -> String {
+        self.store_as(None, message, last).await
     }
 
-    /// Like [`Self::kept`], but stores `reference` in place of the message, if given.
-    async fn kept_as(&mut self, reference: Option<String>, text: String, last: bool) -> String {
+    /// Like [`Self::store`], but stores `reference` in place of the message, if given.
+    async fn store_as(&mut self, reference: Option<String>, text: String, last: bool) -> String {
         self.last.place += 1;
         let event = self.event(reference.unwrap_or_else(|| text.clone()), last);
         let id = event.id;
         // The message, its copy for the store and its frame, until the event is stored.
         let copies = event.message.len().saturating_mul(2).saturating_add(text.len().saturating_mul(2));
         if let Some(memory) = &self.context.memory {
-            memory.settle(kept_bytes(copies));
+            memory.settle(bytes_while_sent(copies));
         }
         let mut kept = self.context.shared.events.keep(event).await;
         if !kept && last {
             // A client that resumes learns at once that the reply is gone.
-            kept = self.context.shared.events.keep(self.event(not_kept(&text), last)).await;
+            kept = self.context.shared.events.keep(self.event(reply_not_stored(&text), last)).await;
         }
         let frame = frame(kept.then_some(id), &text);
         if let Some(memory) = &self.context.memory {
-            memory.settle(kept_bytes(frame.len()));
+            memory.settle(bytes_while_sent(frame.len()));
         }
         frame
     }
@@ -105,8 +105,8 @@ fn stream_id(now: Timestamp, chance: Uuid) -> Uuid {
     Builder::from_unix_timestamp_millis(millis, &[a, b, c, d, e, f, g, h, i, j]).into_uuid()
 }
 
-/// Stored in place of a reply that is too long, or for which there is no room.
-fn not_kept(reply: &str) -> String {
+/// The message that is stored in place of a reply that is too long, or does not fit.
+fn reply_not_stored(reply: &str) -> String {
     #[derive(Deserialize)]
     struct Reply {
         id: Option<Value>,
@@ -125,9 +125,9 @@ pub(crate) async fn one_event(
     needs: Rights,
     answer: &Value,
 ) -> Response {
-    let mut stream = Answer::new(context.clone(), session, needs);
+    let mut stream = ReplyStream::new(context.clone(), session, needs);
     let start = start(&stream, version);
-    let message = stream.kept(answer.to_string(), true).await;
+    let message = stream.store(answer.to_string(), true).await;
     event_stream(Body::from(start + &message))
 }
 
@@ -149,12 +149,12 @@ pub(crate) async fn as_events(
     let needs = message::rights_of_reply(&context.who.caller, &message);
     let id = message.get("id").cloned().unwrap_or(Value::Null);
     let (shared, who) = (Arc::clone(&context.shared), context.who.clone());
-    let answer = Answer::new(context, session.id, needs);
+    let answer = ReplyStream::new(context, session.id, needs);
     let start = start(&answer, &session.protocol_version);
     let running = answer.context.shared.running.clone();
     running.spawn(run(answer, parts, body, message, call, sender).in_current_span());
     let mut ready = start;
-    let first = match tokio::time::timeout(AT_ONCE, receiver.recv()).await {
+    let first = match tokio::time::timeout(WHOLE_REPLY_WAIT, receiver.recv()).await {
         Ok(part) => Some(part),
         // The status depends on the key, so wait until the database has verified it.
         Err(_) => tokio::select! {
@@ -203,7 +203,7 @@ enum Part {
 }
 
 async fn run(
-    mut answer: Answer,
+    mut answer: ReplyStream,
     parts: Parts,
     body: Bytes,
     message: Value,
@@ -211,17 +211,17 @@ async fn run(
     out: mpsc::Sender<Part>,
 ) {
     let context = answer.context.clone();
-    let _coming = context.shared.events.expect();
+    let _expected = context.shared.events.expect();
     let response = tokio::select! {
         response = context.call(parts, body, &message) => response,
         () = call.cancelled.cancelled() => return,
     };
-    // A disconnected client is no reason to stop: it may return for the reply.
+    // Do not stop when the client disconnects: it may return for the reply.
     if is_event_stream(&response) {
         let mut messages = Messages::new(response.into_body());
         while let Some(message) = messages.next().await {
             let last = is_answer(&message);
-            let text = answer.kept(message, last).await;
+            let text = answer.store(message, last).await;
             let _ = out.send(if last { Part::Last(text) } else { Part::More(text) }).await;
         }
         return;
@@ -234,10 +234,10 @@ async fn run(
     if status != StatusCode::OK {
         let id = message.get("id").cloned().unwrap_or(Value::Null);
         let _ = out.send(Part::Refused { status, headers, text: text.clone() }).await;
-        answer.kept(as_message(&id, text), true).await;
+        answer.store(as_message(&id, text), true).await;
         return;
     }
-    let text = answer.kept_as(shared_lists::reference(&message, &text, &context.tools), text, true).await;
+    let text = answer.store_as(shared_lists::reference(&message, &text, &context.tools), text, true).await;
     let _ = out.send(Part::Last(text)).await;
 }
 
@@ -286,7 +286,7 @@ pub(crate) fn as_one_event(response: Response) -> Response {
 }
 
 /// The first event of a stream: the id from which to resume, for clients that accept it.
-fn start(answer: &Answer, version: &str) -> String {
+fn start(answer: &ReplyStream, version: &str) -> String {
     if accepts_empty_events(version) { opening(answer.last) } else { String::new() }
 }
 

@@ -21,7 +21,7 @@ pub(crate) fn reads_from_bank(message: &Value) -> bool {
 /// cancellation is always accepted.
 pub(crate) fn needs_health_check(message: &Value) -> bool {
     match method(message) {
-        Some("tools/call") => tools::may_spare_the_store(called_tool(message).unwrap_or_default()),
+        Some("tools/call") => tools::is_answered_without_store(called_tool(message).unwrap_or_default()),
         Some(
             "initialize"
             | "resources/read"

@@ -33,16 +33,4 @@ fn panic_text(panic: &(dyn Any + Send)) -> &str {
 }
 
 #[cfg(test)]
-mod tests {
-    use memory_bank_core::clock::SystemEntropy;
-
-    use super::*;
-
-    #[tokio::test]
-    async fn a_panic_becomes_an_error_that_names_the_line_of_the_log_and_not_the_cause() {
-        let panics = async { panic!("secret") };
-        let error = caught::<()>("resources/read", &SystemEntropy, panics).await.unwrap_err();
-        assert!(error.message.starts_with("internal error; see the server log for the id "), "{error:?}");
-        assert!(!error.message.contains("secret"), "{error:?}");
-    }
-}
+mod tests;

@@ -162,7 +162,7 @@ pub(crate) fn parse(uri: &str) -> Result<Vec<DocumentPath>, ErrorData> {
     }
 }
 
-/// The URI of a stored name: the extension `.md` is left out, what a part of a URI may not hold is escaped.
+/// The URI of a stored name: it omits the extension `.md`, and escapes characters that are not allowed in a part of a URI.
 pub(crate) fn uri_of(name: &str) -> String {
     let stem = name.strip_suffix(".md").unwrap_or(name);
     let parts: Vec<String> =

@@ -35,13 +35,13 @@ use crate::services::Services;
 pub const LINE_BYTES: usize = 16 * 1024 * 1024;
 /// The most calls in flight; the next one is read when one of them was answered. A client that does not read the
 /// replies has to wait, and does not fill the memory.
-const CALLS: usize = 128;
+const MAX_IN_FLIGHT: usize = 128;
 /// The most open `subscriptions/listen` requests; each can name many resources.
-const STANDING: usize = 64;
+const MAX_SUBSCRIPTIONS: usize = 64;
 /// How long calls in flight may take to finish after the end of input or a shutdown.
 const DRAIN: Duration = Duration::from_secs(30);
 /// How long subscriptions may take to end after that.
-const LAST_WORDS: Duration = Duration::from_secs(1);
+const SUBSCRIPTION_DRAIN: Duration = Duration::from_secs(1);
 
 /// Serves one client over the process's standard streams until its input ends or `shutdown` is cancelled.
 ///
@@ -211,7 +211,7 @@ where
                 biased;
                 () = shutdown.cancelled() => continue,
                 line = async {
-                    in_flight.at_most(CALLS - 1).await;
+                    in_flight.at_most(MAX_IN_FLIGHT - 1).await;
                     self.read_line().await
                 } => line,
             };
@@ -258,8 +258,8 @@ async fn drain(in_flight: &InFlight, ending: &CancellationToken) {
         tracing::warn!("calls in flight did not finish in {} s", DRAIN.as_secs());
     }
     ending.cancel();
-    if tokio::time::timeout(LAST_WORDS, in_flight.nothing_stands()).await.is_err() {
-        tracing::warn!("subscriptions did not finish in {} s", LAST_WORDS.as_secs());
+    if tokio::time::timeout(SUBSCRIPTION_DRAIN, in_flight.no_subscriptions()).await.is_err() {
+        tracing::warn!("subscriptions did not finish in {} s", SUBSCRIPTION_DRAIN.as_secs());
     }
 }
 
@@ -408,12 +408,12 @@ impl InFlight {
                     });
                 }
                 let standing = calls.values().filter(|waited| !**waited).count();
-                if !waited_for && standing >= STANDING {
+                if !waited_for && standing >= MAX_SUBSCRIPTIONS {
                     return Err(Rejection {
                         id: Some(request.id.clone()),
                         code: ErrorCode::INVALID_REQUEST,
                         message: format!(
-                            "{STANDING} subscriptions are open already; cancel one, or ask for more in one"
+                            "{MAX_SUBSCRIPTIONS} subscriptions are open already; cancel one, or ask for more in one"
                         ),
                     });
                 }
@@ -455,7 +455,7 @@ impl InFlight {
     }
 
     /// Waits until the subscriptions have ended too.
-    async fn nothing_stands(&self) {
+    async fn no_subscriptions(&self) {
         self.until(|calls| calls.asked.is_empty() && calls.writing == 0).await;
     }
 

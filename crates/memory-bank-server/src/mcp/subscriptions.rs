@@ -58,11 +58,11 @@ impl Subscriptions {
             return;
         }
         let subscriptions = Arc::clone(self);
-        let mut news = services.hub.subscribe();
+        let mut changes = services.hub.subscribe();
         let project = caller.project;
         let peer = peer.clone();
         tokio::spawn(async move {
-            while let Some(item) = next(&mut news, project).await {
+            while let Some(item) = next(&mut changes, project).await {
                 if !subscriptions.forward(&peer, &item).await {
                     return;
                 }
@@ -97,14 +97,14 @@ pub(crate) fn accepted(requested: &SubscriptionFilter) -> SubscriptionFilter {
 
 /// Forwards changes to one `subscriptions/listen` request until it is cancelled.
 pub(crate) async fn listen(services: &Services, caller: &Caller, context: &SubscriptionContext) {
-    let mut news = services.hub.subscribe();
+    let mut changes = services.hub.subscribe();
     let uris: Vec<String> =
         context.accepted().resource_subscriptions.clone().unwrap_or_default().into_iter().collect();
     let list = context.accepted().resources_list_changed == Some(true);
     loop {
         let item = tokio::select! {
             () = context.cancelled() => return,
-            item = next(&mut news, caller.project) => item,
+            item = next(&mut changes, caller.project) => item,
         };
         let Some(item) = item else { return };
         for uri in uris.iter().filter(|uri| item.concerns(uri)) {
@@ -144,9 +144,9 @@ pub(crate) fn names(uri: &str, path: &DocumentPath) -> bool {
         .is_ok_and(|paths| paths.iter().any(|named| named == path || named.canonical() == canonical))
 }
 
-async fn next(news: &mut Receiver<(ProjectId, Change)>, project: ProjectId) -> Option<SubscriptionUpdate> {
+async fn next(changes: &mut Receiver<(ProjectId, Change)>, project: ProjectId) -> Option<SubscriptionUpdate> {
     loop {
-        match news.recv().await {
+        match changes.recv().await {
             Ok((_, Change::Missed)) => return Some(SubscriptionUpdate::Missed),
             Ok((of, change)) if of == project => return Some(SubscriptionUpdate::Change(change)),
             Ok(_) => {}

@@ -63,24 +63,24 @@ impl IdentityCache {
         Evictions(self.evictions.load(Ordering::SeqCst))
     }
 
-    /// Caches an entry that was queried at `asked`, after `before`, and is valid for a given time from then.
+    /// Caches an entry that was queried at `queried_at`, after `before`, and is valid for a given time from then.
     pub(super) fn put(
         &self,
         hash: KeyHash,
         identity: Option<(Arc<Caller>, KeyIdentity)>,
         before: Evictions,
-        asked: Instant,
+        queried_at: Instant,
         valid_for: Duration,
     ) {
         match identity {
             Some((caller, identity)) => {
-                let until = asked + valid_for.min(CACHE_TTL);
+                let until = queried_at + valid_for.min(CACHE_TTL);
                 self.unknown.remove(&hash);
                 self.keys.insert(hash, Arc::new(CachedIdentity { caller, identity, until }));
             }
             None => {
                 self.keys.remove(&hash);
-                self.unknown.insert(hash, asked + valid_for.min(NEGATIVE_CACHE_TTL));
+                self.unknown.insert(hash, queried_at + valid_for.min(NEGATIVE_CACHE_TTL));
             }
         }
         // Checked after the insertion: an eviction either comes later and removes the entry, or is seen here.

@@ -7,7 +7,7 @@ use memory_bank_core::identity::KeyHash;
 use parking_lot::Mutex;
 use tokio::sync::MutexGuard;
 
-/// The keys with a query in flight, and what a query leaves for the requests that wait for it.
+/// The keys with a query in flight, and the value that a query leaves for the requests that wait for it.
 pub(super) struct Turns<T>(Mutex<HashMap<KeyHash, Slot<T>>>);
 
 struct Slot<T> {
@@ -34,7 +34,7 @@ impl<T: Default> Turns<T> {
 }
 
 impl<T> Ticket<'_, T> {
-    /// Waits for the turn; returns what the query before has left.
+    /// Waits for the turn; returns the value that the query before has left.
     pub(super) async fn turn(&self) -> MutexGuard<'_, T> {
         self.last.lock().await
     }

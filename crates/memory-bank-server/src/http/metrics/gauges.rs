@@ -66,7 +66,7 @@ pub struct VectorState {
     pub bytes: u64,
 }
 
-/// What the stores say of themselves; empty where there is no such part.
+/// The state of the stores; a missing part is empty.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct StorageState {
     /// The connections.

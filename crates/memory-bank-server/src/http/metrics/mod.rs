@@ -235,7 +235,7 @@ impl Metrics {
         self.requests.get_or_create(&Request { route, method, status }).inc();
         self.request_durations.get_or_create(&Route { route }).observe(took.as_secs_f64());
         if status == 413 {
-            self.hit(Limit::Body);
+            self.limit_reached(Limit::Body);
         }
     }
 
@@ -245,25 +245,25 @@ impl Metrics {
     }
 
     /// Counts a request without a valid key.
-    pub(crate) fn not_let_in(&self, error: &AuthError) {
+    pub(crate) fn auth_failed(&self, error: &AuthError) {
         self.failures.get_or_create(&Kind { kind: error.kind() }).inc();
     }
 
     /// Counts a request over its rate limit.
-    pub(crate) fn too_many(&self, verdict: &Verdict) {
+    pub(crate) fn rate_limited(&self, verdict: &Verdict) {
         let full = |window: Option<memory_bank_core::limiter::WindowState>| {
             window.is_some_and(|window| window.remaining == 0)
         };
         if full(verdict.key) {
-            self.hit(Limit::Key);
+            self.limit_reached(Limit::Key);
         }
         if full(verdict.address) {
-            self.hit(Limit::Address);
+            self.limit_reached(Limit::Address);
         }
     }
 
     /// Counts a reached limit.
-    pub(crate) fn hit(&self, limit: Limit) {
+    pub(crate) fn limit_reached(&self, limit: Limit) {
         self.limits.get_or_create(&Hit { limit: limit.name() }).inc();
     }
 
@@ -276,7 +276,7 @@ impl Metrics {
     }
 
     /// Counts a group of events that was stored, or was not.
-    pub(crate) fn events_kept(&self, count: usize, kept: bool) {
+    pub(crate) fn events_stored_or_lost(&self, count: usize, kept: bool) {
         let counter = if kept { &self.events_stored } else { &self.events_lost };
         counter.inc_by(u64::try_from(count).unwrap_or(u64::MAX));
     }

@@ -195,7 +195,12 @@ pub(crate) struct Bus {
 
 impl Bus {
     /// Runs until it is dropped. `tried` is notified when the first connection attempt succeeded or failed.
-    pub(crate) async fn run(self, hub: Arc<Hub>, signals: Arc<InvalidationBus>, tried: oneshot::Sender<()>) {
+    pub(crate) async fn run(
+        self,
+        hub: Arc<Hub>,
+        invalidations: Arc<InvalidationBus>,
+        tried: oneshot::Sender<()>,
+    ) {
         let mut tried = Some(tried);
         let mut missed = false;
         loop {
@@ -203,13 +208,13 @@ impl Bus {
                 Ok((sink, messages)) => {
                     if missed {
                         tracing::info!("reconnected to the other servers");
-                        signals.missed();
+                        invalidations.missed();
                         hub.missed();
                     }
                     // The receiver may be gone.
                     let _ = tried.take().map(|tried| tried.send(()));
                     tokio::select! {
-                        () = self.listen(messages, &hub, &signals) => {}
+                        () = self.listen(messages, &hub, &invalidations) => {}
                         () = silent(sink) => {}
                     }
                     tracing::warn!("lost the connection to the other servers");
@@ -239,18 +244,18 @@ impl Bus {
     }
 
     /// Passes on messages of other replicas, until the connection ends.
-    async fn listen(&self, mut messages: PubSubStream, hub: &Hub, signals: &InvalidationBus) {
+    async fn listen(&self, mut messages: PubSubStream, hub: &Hub, invalidations: &InvalidationBus) {
         let prefix = self.link.key("news", "");
         while let Some(message) = messages.next().await {
-            self.heard(&message, &prefix, hub, signals);
+            self.on_message(&message, &prefix, hub, invalidations);
         }
     }
 
-    fn heard(&self, message: &Msg, prefix: &str, hub: &Hub, signals: &InvalidationBus) {
+    fn on_message(&self, message: &Msg, prefix: &str, hub: &Hub, invalidations: &InvalidationBus) {
         let Ok(Message { from, news }) = serde_json::from_slice(message.get_payload_bytes()) else {
             tracing::warn!("a message of another server could not be parsed");
             // The message may belong to a later version.
-            signals.missed();
+            invalidations.missed();
             hub.missed();
             return;
         };
@@ -259,9 +264,9 @@ impl Bus {
         }
         let project = message.get_channel_name().strip_prefix(prefix).and_then(|id| id.parse().ok());
         match (news, project.map(ProjectId)) {
-            (BusMessage::Invalidation(signal), _) => signals.arrived(signal),
+            (BusMessage::Invalidation(signal), _) => invalidations.arrived(signal),
             (BusMessage::Missed, _) => {
-                signals.missed();
+                invalidations.missed();
                 hub.missed();
             }
             (BusMessage::Whole, Some(project)) => hub.changed(project, Change::Whole),

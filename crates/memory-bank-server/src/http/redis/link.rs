@@ -141,7 +141,7 @@ impl Link {
         self.queued_deletes.lock().contains(key)
     }
 
-    /// Notes that something could not be said to the other servers.
+    /// Notes that a message did not reach the other servers.
     pub(super) fn queue_missed_notice(&self) {
         self.queued.notify_one();
     }

@@ -23,10 +23,11 @@ async fn answer(theirs: &mut DuplexStream) -> Value {
 
 #[tokio::test(start_paused = true)]
 async fn a_client_that_does_not_read_answers_has_to_wait() {
-    let lines: String =
-        (0..=CALLS).map(|id| format!("{{\"jsonrpc\":\"2.0\",\"id\":{id},\"method\":\"ping\"}}\n")).collect();
+    let lines: String = (0..=MAX_IN_FLIGHT)
+        .map(|id| format!("{{\"jsonrpc\":\"2.0\",\"id\":{id},\"method\":\"ping\"}}\n"))
+        .collect();
     let (mut transport, _theirs) = transport(lines.as_bytes());
-    for _ in 0..CALLS {
+    for _ in 0..MAX_IN_FLIGHT {
         assert!(transport.receive().await.is_some());
     }
     let next = tokio::time::timeout(Duration::from_secs(5), transport.receive()).await;
@@ -76,7 +77,7 @@ async fn an_id_may_be_used_again_as_soon_as_its_answer_can_be_read() {
 
 #[tokio::test]
 async fn subscriptions_that_stand_open_have_a_bound() {
-    let lines: String = (0..=STANDING)
+    let lines: String = (0..=MAX_SUBSCRIPTIONS)
         .map(|id| {
             format!(
                 "{{\"jsonrpc\":\"2.0\",\"id\":{id},\"method\":\"subscriptions/listen\",\"params\":{{\"notifications\":{{}}}}}}\n"
@@ -84,7 +85,7 @@ async fn subscriptions_that_stand_open_have_a_bound() {
         })
         .collect();
     let (mut transport, mut theirs) = transport(lines.as_bytes());
-    for _ in 0..STANDING {
+    for _ in 0..MAX_SUBSCRIPTIONS {
         assert!(transport.receive().await.is_some());
     }
     let last = tokio::time::timeout(Duration::from_millis(200), transport.receive()).await;
@@ -92,7 +93,7 @@ async fn subscriptions_that_stand_open_have_a_bound() {
     let answer = answer(&mut theirs).await;
     assert_eq!(
         (&answer["id"], &answer["error"]["code"]),
-        (&json!(STANDING), &json!(ErrorCode::INVALID_REQUEST.0))
+        (&json!(MAX_SUBSCRIPTIONS), &json!(ErrorCode::INVALID_REQUEST.0))
     );
 }
 

@@ -12,7 +12,7 @@ use super::schema::{Argument, Kind};
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Unknown {
     /// It is ignored, and named in the reply.
-    LeftAside,
+    Ignored,
     /// The call is refused: the argument may be a misspelt one that would have prevented a loss.
     Refused,
 }
@@ -27,9 +27,9 @@ pub(crate) fn prepare(
     given: &mut Map<String, Value>,
     unknown: Unknown,
 ) -> Result<Vec<String>, String> {
-    let mut left_aside = Vec::new();
-    prepare_object(arguments, given, "", unknown, &mut left_aside)?;
-    Ok(left_aside)
+    let mut ignored_names = Vec::new();
+    prepare_object(arguments, given, "", unknown, &mut ignored_names)?;
+    Ok(ignored_names)
 }
 
 /// Checks prepared arguments against their descriptions.
@@ -49,10 +49,10 @@ pub(crate) fn spell(
     given: &mut Map<String, Value>,
     unknown: Unknown,
 ) -> Result<Vec<String>, String> {
-    let mut left_aside = Vec::new();
+    let mut ignored_names = Vec::new();
     respell(arguments, given, "")?;
-    set_aside(arguments, given, "", unknown, &mut left_aside)?;
-    Ok(left_aside)
+    set_aside(arguments, given, "", unknown, &mut ignored_names)?;
+    Ok(ignored_names)
 }
 
 fn prepare_object(
@@ -60,23 +60,23 @@ fn prepare_object(
     given: &mut Map<String, Value>,
     at: &str,
     unknown: Unknown,
-    left_aside: &mut Vec<String>,
+    ignored_names: &mut Vec<String>,
 ) -> Result<(), String> {
     respell(arguments, given, at)?;
-    set_aside(arguments, given, at, unknown, left_aside)?;
+    set_aside(arguments, given, at, unknown, ignored_names)?;
     for argument in arguments {
         let Some(value) = given.get_mut(argument.name) else { continue };
         lenient::coerce(argument.kind, value);
         match (argument.kind, value) {
             (Kind::Object(members), Value::Object(object)) => {
-                prepare_object(members, object, &format!("{at}{}.", argument.name), unknown, left_aside)?;
+                prepare_object(members, object, &format!("{at}{}.", argument.name), unknown, ignored_names)?;
             }
             (Kind::Objects(members), Value::Array(items)) => {
                 count(items.len(), &format!("{at}{}", argument.name))?;
                 for (index, item) in items.iter_mut().enumerate() {
                     if let Value::Object(object) = item {
                         let at = format!("{at}{}[{index}].", argument.name);
-                        prepare_object(members, object, &at, unknown, left_aside)?;
+                        prepare_object(members, object, &at, unknown, ignored_names)?;
                     }
                 }
             }
@@ -139,30 +139,30 @@ fn set_aside(
     given: &mut Map<String, Value>,
     at: &str,
     unknown: Unknown,
-    left_aside: &mut Vec<String>,
+    ignored_names: &mut Vec<String>,
 ) -> Result<(), String> {
     let is_known = |name: &str| arguments.iter().any(|argument| argument.name == name);
-    let strangers: Vec<String> = given.keys().filter(|key| !is_known(key)).cloned().collect();
-    if let (Unknown::Refused, Some(stranger)) = (unknown, strangers.first()) {
-        return Err(unknown_argument(arguments, stranger, at));
+    let unknown_names: Vec<String> = given.keys().filter(|key| !is_known(key)).cloned().collect();
+    if let (Unknown::Refused, Some(unknown_name)) = (unknown, unknown_names.first()) {
+        return Err(unknown_argument(arguments, unknown_name, at));
     }
-    for stranger in strangers {
-        given.shift_remove(&stranger);
+    for unknown_name in unknown_names {
+        given.shift_remove(&unknown_name);
         // All are counted; those past the bound are not named.
-        if left_aside.len() <= limits::ECHO_NAMES {
-            left_aside.push(format!("{at}{}", shown_name(&stranger)));
+        if ignored_names.len() <= limits::ECHO_NAMES {
+            ignored_names.push(format!("{at}{}", shown_name(&unknown_name)));
         }
     }
     Ok(())
 }
 
-fn unknown_argument(arguments: &[Argument], stranger: &str, at: &str) -> String {
+fn unknown_argument(arguments: &[Argument], unknown_name: &str, at: &str) -> String {
     let known: Vec<String> = arguments.iter().map(|argument| format!("`{}`", argument.name)).collect();
     let takes = if known.is_empty() { "no arguments".to_owned() } else { known.join(", ") };
     format!(
         "unknown argument `{at}{}`; known are: {takes}. Nothing was done, since the tool may overwrite or delete: leave \
          it out or correct its name",
-        shown_name(stranger)
+        shown_name(unknown_name)
     )
 }
 

@@ -169,7 +169,7 @@ async fn digest(call: &Call, bank: &Arc<dyn Bank>) -> Value {
         caller: Arc::clone(&call.caller),
         services: call.services.clone(),
         arguments: Map::new(),
-        left_aside: Vec::new(),
+        ignored_names: Vec::new(),
         tools: call.tools,
         bank: Some(Arc::clone(bank)),
     };

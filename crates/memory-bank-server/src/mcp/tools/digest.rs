@@ -134,11 +134,11 @@ pub(crate) async fn get_context_digest(mut call: Call) -> Result<Reply, Failure>
         since: last.map(|last| since(last, &present)),
     };
     // An explicit number is not cut by the default budget.
-    let asked =
+    let requested =
         arguments.max_progress_entries.unwrap_or(0).saturating_add(arguments.max_decisions.unwrap_or(0));
     let tokens = arguments
         .max_tokens
-        .unwrap_or_else(|| if asked > 15 { DIGEST_TOKENS + asked * 60 } else { DIGEST_TOKENS });
+        .unwrap_or_else(|| if requested > 15 { DIGEST_TOKENS + requested * 60 } else { DIGEST_TOKENS });
     let bounds = DigestBounds {
         progress_entries: arguments.max_progress_entries.unwrap_or(10),
         decisions: arguments.max_decisions.unwrap_or(5),

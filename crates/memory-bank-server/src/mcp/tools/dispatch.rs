@@ -38,22 +38,22 @@ pub(crate) async fn call(
         let text = format!("this key may not call {name}: {}", rights::lacking(caller, spec.right));
         return into_result(Err(Failure::Own(text)), fault);
     }
-    let left_aside = match prepared(spec, alias, &mut arguments) {
-        Ok(left_aside) => left_aside,
+    let ignored_names = match prepared(spec, alias, &mut arguments) {
+        Ok(ignored_names) => ignored_names,
         Err(text) => return into_result(Err(Failure::Malformed(text)), fault),
     };
     let asks_for_more = bounded::asks_for_more(&arguments);
     let needs_given = alias.is_some() || !caller.may(Right::Read);
     let given = if needs_given { arguments.clone() } else { Map::new() };
-    let outcome = run(services, caller, spec, arguments, left_aside.clone()).await;
+    let outcome = run(services, caller, spec, arguments, ignored_names.clone()).await;
     let outcome = blind::seen_by(caller, spec.name, spec.without_read, &given, outcome);
     let outcome = match alias {
         Some(alias) => outcome.and_then(|reply| (alias.reply)(&given, reply)),
         None => outcome,
     };
     let outcome = if asks_for_more { outcome } else { bounded::bounded(outcome) };
-    let beside = ignored::beside_a_document(&outcome, &left_aside);
-    let outcome = match ignored::noted(outcome, &left_aside) {
+    let beside = ignored::beside_a_document(&outcome, &ignored_names);
+    let outcome = match ignored::noted(outcome, &ignored_names) {
         // The text, the data beside it, and both as they go over the wire.
         Ok(reply) => match services.replies.need(reply.text.len().saturating_mul(4)).await {
             Ok(()) => Ok(reply),
@@ -82,17 +82,17 @@ fn prepared(
     alias: Option<&aliases::Alias>,
     arguments: &mut Map<String, Value>,
 ) -> Result<Vec<String>, String> {
-    let mut left_aside = Vec::new();
+    let mut ignored_names = Vec::new();
     if let Some(alias) = alias {
         let known: Vec<Argument> = alias.own.iter().chain(spec.arguments).copied().collect();
-        left_aside = arguments::spell(&known, arguments, spec.unknown())?;
+        ignored_names = arguments::spell(&known, arguments, spec.unknown())?;
         *arguments = (alias.arguments)(std::mem::take(arguments))?;
     }
     if spec.name == "graph_batch" {
         reference::translate(arguments);
     }
-    left_aside.extend(arguments::prepare(spec.arguments, arguments, spec.unknown())?);
-    Ok(left_aside)
+    ignored_names.extend(arguments::prepare(spec.arguments, arguments, spec.unknown())?);
+    Ok(ignored_names)
 }
 
 fn unknown(name: &str) -> Failure {
@@ -105,7 +105,7 @@ async fn run(
     caller: &Arc<Caller>,
     spec: &ToolSpec,
     mut arguments: Map<String, Value>,
-    left_aside: Vec<String>,
+    ignored_names: Vec<String>,
 ) -> Result<Reply, Failure> {
     let bank = match spec.bank {
         BankNeed::None => {
@@ -131,7 +131,7 @@ async fn run(
         caller: Arc::clone(caller),
         services: services.clone(),
         arguments,
-        left_aside,
+        ignored_names,
         tools: TOOLS,
         bank,
     })

@@ -1,4 +1,4 @@
-//! Runs a rule of the core as one edit, and adds to the reply what the edit moved, removed or did not find.
+//! Runs a rule of the core as one edit, and adds to the reply the texts that it moved, removed or did not find.
 
 use memory_bank_core::document::{Archived, DocumentPath, NotFound, Removed, with_archiving};
 use memory_bank_core::error::EditError;

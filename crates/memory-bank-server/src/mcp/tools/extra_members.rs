@@ -11,8 +11,8 @@ pub(crate) fn put(data: &mut Value, name: &str, value: Value) {
 }
 
 /// Adds the stored name of a document, if it differs from the requested one.
-pub(crate) fn note_stored_name(data: &mut Value, asked: &str, stored: &DocumentPath) {
-    if stored.as_str() != asked
+pub(crate) fn note_stored_name(data: &mut Value, requested: &str, stored: &DocumentPath) {
+    if stored.as_str() != requested
         && let Some(object) = data.as_object_mut()
     {
         object.insert("storedAs".into(), json!(stored.as_str()));

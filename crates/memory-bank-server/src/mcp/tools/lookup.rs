@@ -41,6 +41,6 @@ pub(crate) fn reads_only(name: &str) -> bool {
 }
 
 /// Whether a call of this tool can be answered without the store: tools without a bank, and unknown names.
-pub(crate) fn may_spare_the_store(name: &str) -> bool {
+pub(crate) fn is_answered_without_store(name: &str) -> bool {
     find(name).is_none_or(|tool| matches!(tool.bank, BankNeed::None))
 }

@@ -37,12 +37,13 @@ pub(crate) const TRACK_PROGRESS: ToolSpec = ToolSpec {
 
 /// Adds a line to the history and, by default, to the session notes.
 async fn track_progress(mut call: Call) -> Result<Reply, Failure> {
-    let asked: TrackProgress = call.parse()?;
+    let arguments: TrackProgress = call.parse()?;
     let (now, author) = (call.services.clock.now(), call.caller.author());
-    let (tracked, archived) =
-        edit_log(&call, &asked.paths(), |drafts| document::track_progress(drafts, &asked, now, &author))
-            .await
-            .map_err(|failure| failure.while_doing("Failed to track progress"))?;
+    let (tracked, archived) = edit_log(&call, &arguments.paths(), |drafts| {
+        document::track_progress(drafts, &arguments, now, &author)
+    })
+    .await
+    .map_err(|failure| failure.while_doing("Failed to track progress"))?;
     let reply = Reply::sentence(format!("Progress tracked: {} - {}", tracked.action, tracked.description));
     with_archived(reply, &archived)
 }
@@ -68,10 +69,10 @@ pub(crate) const ADD_PROGRESS_ENTRY: ToolSpec = ToolSpec {
 
 /// Adds a structured entry to the history.
 async fn add_progress_entry(mut call: Call) -> Result<Reply, Failure> {
-    let asked: AddProgressEntry = call.parse()?;
+    let arguments: AddProgressEntry = call.parse()?;
     let (now, author) = (call.services.clock.now(), call.caller.author());
     let (added, archived) = edit_log(&call, &AddProgressEntry::paths(), |drafts| {
-        document::add_progress_entry(drafts, &asked, now, &author)
+        document::add_progress_entry(drafts, &arguments, now, &author)
     })
     .await
     .map_err(|failure| failure.while_doing("Error adding progress entry"))?;
@@ -103,10 +104,10 @@ pub(crate) const ADD_SESSION_NOTE: ToolSpec = ToolSpec {
 
 /// Adds a note to the session notes.
 async fn add_session_note(mut call: Call) -> Result<Reply, Failure> {
-    let asked: AddSessionNote = call.parse()?;
+    let arguments: AddSessionNote = call.parse()?;
     let (now, author) = (call.services.clock.now(), call.caller.author());
     let ((), archived) = edit_log(&call, &AddSessionNote::paths(), |drafts| {
-        document::add_session_note(drafts, &asked, now, &author)
+        document::add_session_note(drafts, &arguments, now, &author)
     })
     .await
     .map_err(|failure| failure.while_doing("Error adding session note"))?;
@@ -114,7 +115,7 @@ async fn add_session_note(mut call: Call) -> Result<Reply, Failure> {
         "success": true,
         "message": "Session note added",
         "timestamp": iso_millis(now),
-        "category": asked.category.map_or("none", NoteCategory::as_str),
+        "category": arguments.category.map_or("none", NoteCategory::as_str),
     }))?;
     with_archived(reply, &archived)
 }
@@ -140,15 +141,15 @@ pub(crate) const UPDATE_TASKS: ToolSpec = ToolSpec {
 
 /// Edits the task list.
 async fn update_tasks(mut call: Call) -> Result<Reply, Failure> {
-    let mut asked: UpdateTasks = call.parse()?;
-    asked.only_whole = !call.caller.may(Right::Read);
+    let mut arguments: UpdateTasks = call.parse()?;
+    arguments.only_whole = !call.caller.may(Right::Read);
     // Whether a text matches reveals the bank's content.
-    if asked.only_whole && asked.resolve.as_ref().is_some_and(|texts| !texts.is_empty()) {
+    if arguments.only_whole && arguments.resolve.as_ref().is_some_and(|texts| !texts.is_empty()) {
         return Err(Failure::own("`resolve` takes the scope `read`; use a key that has it"));
     }
     let now = call.services.clock.now();
     let (updated, archived) =
-        edit_log(&call, &UpdateTasks::paths(), |drafts| document::update_tasks(drafts, &asked, now))
+        edit_log(&call, &UpdateTasks::paths(), |drafts| document::update_tasks(drafts, &arguments, now))
             .await
             .map_err(|failure| failure.while_doing("Error updating tasks"))?;
     let mut data = json!({
@@ -187,14 +188,14 @@ pub(crate) const UPDATE_ACTIVE_CONTEXT: ToolSpec = ToolSpec {
 
 /// Replaces the lists of tasks, issues and next steps.
 async fn update_active_context(mut call: Call) -> Result<Reply, Failure> {
-    let asked: UpdateActiveContext = call.parse()?;
+    let arguments: UpdateActiveContext = call.parse()?;
     let (removed, archived) = edit_log(&call, &UpdateActiveContext::paths(), |drafts| {
-        document::update_active_context(drafts, &asked)
+        document::update_active_context(drafts, &arguments)
     })
     .await
     .map_err(|failure| failure.while_doing("Error updating active context"))?;
     let mut reply = Reply::sentence("Active context updated successfully");
-    if asked.is_empty() {
+    if arguments.is_empty() {
         reply.text.push_str(
             "\n\nNothing changed: an empty list leaves a list as it is; `clear: true` empties those given as []",
         );
@@ -230,11 +231,12 @@ pub(crate) const LOG_DECISION: ToolSpec = ToolSpec {
 
 /// Appends a decision to the log, and a line of progress.
 async fn log_decision(mut call: Call) -> Result<Reply, Failure> {
-    let asked: LogDecision = call.parse()?;
+    let arguments: LogDecision = call.parse()?;
     let (now, author) = (call.services.clock.now(), call.caller.author());
-    let (logged, archived) =
-        edit_log(&call, &LogDecision::paths(), |drafts| document::log_decision(drafts, &asked, now, &author))
-            .await
-            .map_err(|failure| failure.while_doing("Error logging decision"))?;
+    let (logged, archived) = edit_log(&call, &LogDecision::paths(), |drafts| {
+        document::log_decision(drafts, &arguments, now, &author)
+    })
+    .await
+    .map_err(|failure| failure.while_doing("Error logging decision"))?;
     with_archived(Reply::sentence(format!("Decision logged: {}", logged.title)), &archived)
 }

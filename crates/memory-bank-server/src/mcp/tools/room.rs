@@ -27,11 +27,11 @@ pub(super) struct Room {
 impl Room {
     /// The room of a reply beside its `frame`: [`limits::REPLY_CHARS`] by default, or the requested length, up to the
     /// bytes of a reply.
-    pub(super) fn of(replies: &Replies, asked: Option<usize>, frame: &Value) -> Self {
+    pub(super) fn of(replies: &Replies, chars_given: Option<usize>, frame: &Value) -> Self {
         /// Added to the frame afterwards: the omissions, and how to get them.
         const NOTES: usize = 600;
         let frame = frame.to_string();
-        let chars = asked.unwrap_or(limits::REPLY_CHARS).min(replies.bytes);
+        let chars = chars_given.unwrap_or(limits::REPLY_CHARS).min(replies.bytes);
         Self {
             chars: chars.saturating_sub(frame.chars().count() + NOTES),
             bytes: replies.bytes.saturating_sub(frame.len() + NOTES),
@@ -248,7 +248,7 @@ mod tests {
     #[test]
     fn a_call_that_asks_gets_as_many_characters_as_it_wants_within_the_bytes_of_a_reply() {
         let replies = Replies { bytes: 100_000, memory: None };
-        let chars = |asked| Room::of(&replies, asked, &Value::Null).bounds().chars;
+        let chars = |given| Room::of(&replies, given, &Value::Null).bounds().chars;
         assert!((limits::REPLY_CHARS - 1000..limits::REPLY_CHARS).contains(&chars(None)));
         assert!((49_000..50_000).contains(&chars(Some(50_000))));
         assert!((99_000..100_000).contains(&chars(Some(usize::MAX))));

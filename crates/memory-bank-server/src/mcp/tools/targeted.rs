@@ -41,19 +41,19 @@ pub(crate) const GET_TARGETED_CONTEXT: ToolSpec = ToolSpec {
 
 /// Packs the most relevant context of a question, up to a number of characters.
 async fn get_targeted_context(mut call: Call) -> Result<Reply, Failure> {
-    let asked: Targeted = call.parse()?;
-    let query = parse_query(&asked.query)?;
+    let arguments: Targeted = call.parse()?;
+    let query = parse_query(&arguments.query)?;
     let bounds = TargetedBounds {
-        max_chars: asked.max_chars.min(call.services.replies.bytes),
-        max_files: asked.max_files,
-        prefer_core: asked.prefer_active_context,
+        max_chars: arguments.max_chars.min(call.services.replies.bytes),
+        max_files: arguments.max_files,
+        prefer_core: arguments.prefer_active_context,
     };
     let bank = call.bank()?;
     let failed = |failure: Failure| failure.while_doing("Error getting targeted context");
     let wanted = GraphSearch {
         query: Some(query.clone()),
-        limit: asked.graph_limit,
-        depth: asked.graph_depth,
+        limit: arguments.graph_limit,
+        depth: arguments.graph_depth,
         bytes: call.services.replies.bytes,
         skip: Skip::default(),
     };
@@ -88,9 +88,9 @@ async fn get_targeted_context(mut call: Call) -> Result<Reply, Failure> {
             _ => None,
         })
         .collect();
-    let digest = digest(&call, bank.as_ref(), asked.max_chars).await.map_err(failed)?;
+    let digest = digest(&call, bank.as_ref(), arguments.max_chars).await.map_err(failed)?;
     let material = Material {
-        query: &asked.query,
+        query: &arguments.query,
         digest: &digest,
         graph: &graph,
         documents: &documents,

@@ -43,36 +43,39 @@ pub(crate) const SEQUENTIAL_THINKING: ToolSpec = ToolSpec {
 
 /// Counts a thought, or resets sessions. The text of a thought is not stored.
 async fn sequential_thinking(mut call: Call) -> Result<Reply, Failure> {
-    let asked: Think = call.parse()?;
-    if asked.reset && asked.session_id.as_deref().is_some_and(|id| id.trim().is_empty()) {
+    let arguments: Think = call.parse()?;
+    if arguments.reset && arguments.session_id.as_deref().is_some_and(|id| id.trim().is_empty()) {
         return Err(Failure::message(
             "`sessionId` is empty; name the session to reset, or leave it out to reset all of them",
         ));
     }
-    let session = asked.session_id.clone().filter(|id| !id.is_empty());
+    let session = arguments.session_id.clone().filter(|id| !id.is_empty());
     // A misspelt `sessionId` must not reset all sessions.
-    if asked.reset
-        && let Some(stranger) = call.left_aside.first()
+    if arguments.reset
+        && let Some(unknown) = call.ignored_names.first()
     {
         return Err(Failure::Malformed(format!(
-            "unknown argument `{stranger}`; a reset takes `sessionId` or none. Nothing was done: leave it out or correct \
+            "unknown argument `{unknown}`; a reset takes `sessionId` or none. Nothing was done: leave it out or correct \
              its name"
         )));
     }
-    if asked.reset {
+    if arguments.reset {
         return reset(&call, session.as_deref()).await;
     }
-    let (Some(_), Some(more), Some(number), Some(total)) =
-        (&asked.thought, asked.next_thought_needed, asked.thought_number, asked.total_thoughts)
-    else {
-        return Err(Failure::Malformed(missing(&asked)));
+    let (Some(_), Some(more), Some(number), Some(total)) = (
+        &arguments.thought,
+        arguments.next_thought_needed,
+        arguments.thought_number,
+        arguments.total_thoughts,
+    ) else {
+        return Err(Failure::Malformed(missing(&arguments)));
     };
     let thought = Thought {
         number,
         total,
-        revises: asked.revises_thought,
-        branches_from: asked.branch_from_thought,
-        branch: asked.branch_id.filter(|branch| !branch.is_empty()),
+        revises: arguments.revises_thought,
+        branches_from: arguments.branch_from_thought,
+        branch: arguments.branch_id.filter(|branch| !branch.is_empty()),
     };
     let fresh = call.services.entropy.id().to_string();
     let mut outcome = None;
@@ -112,12 +115,12 @@ struct Think {
 }
 
 /// The error for an incomplete thought.
-fn missing(asked: &Think) -> String {
+fn missing(arguments: &Think) -> String {
     let given = [
-        ("thought", asked.thought.is_some()),
-        ("nextThoughtNeeded", asked.next_thought_needed.is_some()),
-        ("thoughtNumber", asked.thought_number.is_some()),
-        ("totalThoughts", asked.total_thoughts.is_some()),
+        ("thought", arguments.thought.is_some()),
+        ("nextThoughtNeeded", arguments.next_thought_needed.is_some()),
+        ("thoughtNumber", arguments.thought_number.is_some()),
+        ("totalThoughts", arguments.total_thoughts.is_some()),
     ];
     let missing: Vec<String> =
         given.iter().filter(|(_, given)| !given).map(|(name, _)| format!("`{name}`")).collect();
@@ -172,13 +175,13 @@ pub(crate) const FINALIZE_THINKING_SESSION: ToolSpec = ToolSpec {
 
 /// Records the result of a session, as one edit.
 async fn finalize_thinking_session(mut call: Call) -> Result<Reply, Failure> {
-    let mut asked: FinalizeThinkingSession = call.parse()?;
-    if let Some(tasks) = &mut asked.tasks {
+    let mut arguments: FinalizeThinkingSession = call.parse()?;
+    if let Some(tasks) = &mut arguments.tasks {
         tasks.only_whole = !call.caller.may(Right::Read);
     }
     let (now, author) = (call.services.clock.now(), call.caller.author());
-    let (done, archived) = edit_log(&call, &asked.paths(), |drafts| {
-        document::finalize_thinking_session(drafts, &asked, now, &author)
+    let (done, archived) = edit_log(&call, &arguments.paths(), |drafts| {
+        document::finalize_thinking_session(drafts, &arguments, now, &author)
     })
     .await
     .map_err(|failure| failure.while_doing("Error finalizing thinking session"))?;
@@ -186,7 +189,7 @@ async fn finalize_thinking_session(mut call: Call) -> Result<Reply, Failure> {
         "success": true,
         "actions": done.actions,
         "timestamp": iso_millis(now),
-        "sessionId": asked.session_id,
+        "sessionId": arguments.session_id,
     });
     note_removed(&mut data, &done.removed);
     note_not_found(&mut data, &done.not_found);

@@ -91,7 +91,7 @@ impl ToolSpec {
     /// intended, so it is refused if something may be lost or if an etag was given.
     pub(crate) fn unknown(&self) -> Unknown {
         let guards = self.arguments.iter().any(|argument| argument.name == "ifMatchEtag");
-        if self.hints.may_destroy || guards { Unknown::Refused } else { Unknown::LeftAside }
+        if self.hints.may_destroy || guards { Unknown::Refused } else { Unknown::Ignored }
     }
 }
 
@@ -101,7 +101,7 @@ pub(crate) struct Call {
     pub(crate) services: Services,
     pub(crate) arguments: Map<String, Value>,
     /// The names of unknown arguments.
-    pub(crate) left_aside: Vec<String>,
+    pub(crate) ignored_names: Vec<String>,
     /// The table of tools, for the one that describes them.
     pub(crate) tools: &'static [ToolSpec],
     pub(crate) bank: Option<Arc<dyn Bank>>,

@@ -22,17 +22,17 @@ const ARGUMENTS: &[Argument] = &[
 
 fn accepted(given: &Value, unknown: Unknown) -> Result<(Value, Vec<String>), String> {
     let mut given = given.as_object().unwrap().clone();
-    let left_aside = prepare(ARGUMENTS, &mut given, unknown)?;
+    let ignored_names = prepare(ARGUMENTS, &mut given, unknown)?;
     check(ARGUMENTS, &mut given)?;
-    Ok((Value::Object(given), left_aside))
+    Ok((Value::Object(given), ignored_names))
 }
 
 /// What is left of arguments beside the two that are needed.
 fn checked(more: &Value) -> Result<Value, String> {
     let mut given = json!({"name": "x", "context": ""});
     given.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
-    let (mut value, left_aside) = accepted(&given, Unknown::Refused)?;
-    assert!(left_aside.is_empty());
+    let (mut value, ignored_names) = accepted(&given, Unknown::Refused)?;
+    assert!(ignored_names.is_empty());
     let object = value.as_object_mut().unwrap();
     object.retain(|name, value| !(name == "name" && value == "x" || name == "context" && value == ""));
     Ok(value)
@@ -47,7 +47,7 @@ fn checked(more: &Value) -> Result<Value, String> {
 #[case(json!({"name": "x", "context": "", "items": [{}]}), "`items[0].id` is required and is missing")]
 #[case(json!({"name": "x", "context": "", "one": {"maxAge": 1}}), "`one.id` is required and is missing")]
 fn what_is_missing_is_named_with_what_it_takes(#[case] given: Value, #[case] text: &str) {
-    let error = accepted(&given, Unknown::LeftAside).unwrap_err();
+    let error = accepted(&given, Unknown::Ignored).unwrap_err();
     assert!(error.starts_with(text), "{error}");
 }
 
@@ -152,10 +152,10 @@ fn two_names_of_one_argument_may_not_have_two_values() {
 fn what_is_unknown_is_left_aside_and_named_or_refused() {
     let given = json!({"name": "x", "context": "", "toolCallId": "1", "__proto__": {"a": 1}, "_meta": null,
         "items": [{"id": "i", "more": 1}], "one": {"id": "i", "constructor": {}}});
-    let (value, left_aside) = accepted(&given, Unknown::LeftAside).unwrap();
+    let (value, ignored_names) = accepted(&given, Unknown::Ignored).unwrap();
     assert_eq!(value, json!({"name": "x", "context": "", "items": [{"id": "i"}], "one": {"id": "i"}}));
-    assert_eq!(left_aside, ["toolCallId", "__proto__", "_meta", "items[0].more", "one.constructor"]);
-    for stranger in [
+    assert_eq!(ignored_names, ["toolCallId", "__proto__", "_meta", "items[0].more", "one.constructor"]);
+    for unknown in [
         json!({"factid2": "f"}),
         json!({"fact": null}),
         json!({"ifMatchEtg": "x"}),
@@ -167,13 +167,13 @@ fn what_is_unknown_is_left_aside_and_named_or_refused() {
         json!({"items": "[{\"id\":\"x\",\"idd\":\"y\"}]"}),
         json!({"one": {"id": "x", "maxAgee": null}}),
     ] {
-        let error = checked(&stranger).unwrap_err();
-        assert!(error.starts_with("unknown argument `"), "{stranger}: {error}");
+        let error = checked(&unknown).unwrap_err();
+        assert!(error.starts_with("unknown argument `"), "{unknown}: {error}");
         assert!(error.contains("known are: `") && error.contains("Nothing was done"), "{error}");
     }
     let mut given: Map<String, Value> = (0..1000).map(|n| (format!("x{n}"), json!(1))).collect();
-    let left_aside = prepare(ARGUMENTS, &mut given, Unknown::LeftAside).unwrap();
-    assert_eq!(left_aside.len(), limits::ECHO_NAMES + 1);
+    let ignored_names = prepare(ARGUMENTS, &mut given, Unknown::Ignored).unwrap();
+    assert_eq!(ignored_names.len(), limits::ECHO_NAMES + 1);
     assert!(given.is_empty());
 }
 
@@ -322,8 +322,8 @@ mod laws {
         (0..TOOLS.len(), members).prop_map(|(tool, members)| {
             let own = TOOLS[tool].arguments;
             let named = |(index, name, value): (proptest::sample::Index, String, Value)| {
-                let stranger = own.is_empty() || name.len() % 5 == 0;
-                let name = if stranger { name } else { own[index.index(own.len())].name.to_owned() };
+                let unknown = own.is_empty() || name.len() % 5 == 0;
+                let name = if unknown { name } else { own[index.index(own.len())].name.to_owned() };
                 (name, value)
             };
             (tool, members.into_iter().map(named).collect())
@@ -331,13 +331,13 @@ mod laws {
     }
 
     /// Whether there is a name, at any level that has members of its own, that no argument answers to.
-    fn has_stranger(known: &[Argument], given: &Map<String, Value>) -> bool {
+    fn has_unknown(known: &[Argument], given: &Map<String, Value>) -> bool {
         given.iter().any(|(name, value)| {
             let Some(argument) = meant_by(known, name) else { return true };
             match (argument.kind, value) {
-                (Kind::Object(members), Value::Object(inner)) => has_stranger(members, inner),
+                (Kind::Object(members), Value::Object(inner)) => has_unknown(members, inner),
                 (Kind::Objects(members), Value::Array(items)) => {
-                    items.iter().filter_map(Value::as_object).any(|inner| has_stranger(members, inner))
+                    items.iter().filter_map(Value::as_object).any(|inner| has_unknown(members, inner))
                 }
                 _ => false,
             }
@@ -350,7 +350,7 @@ mod laws {
         #[test]
         fn what_is_accepted_is_accepted_again_as_it_is((tool, mut given) in arguments()) {
             let spec = &TOOLS[tool];
-            let accepted = prepare(spec.arguments, &mut given, Unknown::LeftAside)
+            let accepted = prepare(spec.arguments, &mut given, Unknown::Ignored)
                 .and_then(|_| check(spec.arguments, &mut given));
             if accepted.is_ok() {
                 let mut again = given.clone();
@@ -361,9 +361,9 @@ mod laws {
         }
 
         #[test]
-        fn no_stranger_passes_where_something_may_be_lost((tool, mut given) in arguments()) {
+        fn no_unknown_argument_passes_where_something_may_be_lost((tool, mut given) in arguments()) {
             let spec = &TOOLS[tool];
-            if spec.hints.may_destroy && has_stranger(spec.arguments, &given) {
+            if spec.hints.may_destroy && has_unknown(spec.arguments, &given) {
                 prop_assert!(prepare(spec.arguments, &mut given, spec.unknown()).is_err(), "{} {:?}", spec.name, given);
             }
         }

@@ -32,7 +32,7 @@ async fn edit_memory_bank_file(mut call: Call) -> Result<Reply, Failure> {
     let EditFile { filename, edits, if_match_etag } = call.parse()?;
     let mut parsed: Vec<Edit> = Vec::with_capacity(edits.len());
     for (index, edit) in edits.into_iter().enumerate() {
-        let edit: Edit = serde_json::from_value(without_strangers(edit))
+        let edit: Edit = serde_json::from_value(without_foreign_members(edit))
             .map_err(|error| Failure::Malformed(format!("`edits[{index}]`: {error}; {EDIT_TAKES}")))?;
         // Whether a text exists is a question about the document, and enough such questions read all of it.
         if edit.asks_for_text() {
@@ -100,12 +100,12 @@ const EDIT_TAKES: &str = "replace takes `old`, `new` and maybe `count`; insert_b
 
 /// Removes the empty text, and the count of one, that belong to an edit of another kind: some clients send every
 /// member.
-fn without_strangers(mut edit: Value) -> Value {
+fn without_foreign_members(mut edit: Value) -> Value {
     let replaces = edit.get("op") == Some(&json!("replace"));
-    let (stranger, counted) = if replaces { ("text", None) } else { ("new", Some("count")) };
+    let (foreign, counted) = if replaces { ("text", None) } else { ("new", Some("count")) };
     if let Some(members) = edit.as_object_mut() {
-        if members.get(stranger) == Some(&json!("")) {
-            members.shift_remove(stranger);
+        if members.get(foreign) == Some(&json!("")) {
+            members.shift_remove(foreign);
         }
         if let Some(count) = counted.filter(|count| members.get(*count) == Some(&json!(1))) {
             members.shift_remove(count);

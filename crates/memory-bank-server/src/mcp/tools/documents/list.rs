@@ -29,10 +29,10 @@ pub(crate) const LIST_MEMORY_BANK_FILES: ToolSpec = ToolSpec {
 
 /// Lists the names in the bank, page by page; clients parse the lines after the first.
 async fn list_memory_bank_files(mut call: Call) -> Result<Reply, Failure> {
-    let asked: ListFiles = call.parse()?;
+    let arguments: ListFiles = call.parse()?;
     let bank = call.bank()?;
     let listing = Listing::new("list_memory_bank_files", &bank.location(), &Value::Null);
-    let after: String = listing.place(asked.cursor.as_deref())?;
+    let after: String = listing.place(arguments.cursor.as_deref())?;
     call.services.replies.need(LISTING_BYTES).await?;
     let entries = bank
         .list(&call.caller)
@@ -41,11 +41,11 @@ async fn list_memory_bank_files(mut call: Call) -> Result<Reply, Failure> {
     let all = entries.len();
     let names = entries.into_iter().map(|entry| entry.name).filter(|name| after.is_empty() || *name > after);
     let names: Vec<String> = names.collect();
-    let most = asked.limit.unwrap_or(usize::MAX);
+    let most = arguments.limit.unwrap_or(usize::MAX);
     let wanted = names.len().min(most);
     // They are in the text and in the data.
-    let room = Room::of(&call.services.replies, asked.limit.map(|_| usize::MAX), &Value::Null);
-    let mut room = room.share(if asked.limit.is_some() { 2 } else { 1 });
+    let room = Room::of(&call.services.replies, arguments.limit.map(|_| usize::MAX), &Value::Null);
+    let mut room = room.share(if arguments.limit.is_some() { 2 } else { 1 });
     let (shown, cut) = room.names(names.iter().take(wanted).cloned());
     let left = cut + names.len() - wanted;
     // A file may have any name; each stays on its line, and invisible characters are escaped as in JSON.

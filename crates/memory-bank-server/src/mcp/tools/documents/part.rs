@@ -40,8 +40,10 @@ impl ReadOne {
     fn selection(&self) -> Result<Option<Selection<'_>>, Failure> {
         let heading = self.heading.as_deref().filter(|heading| !heading.trim().is_empty());
         let from = self.from_line.or(self.from_char.map(|_| 1));
-        let asked = [heading.is_some(), from.is_some(), self.tail.is_some()];
-        if asked.iter().filter(|asked| **asked).count() > 1 || (self.tail.is_some() && self.lines.is_some()) {
+        let selections = [heading.is_some(), from.is_some(), self.tail.is_some()];
+        if selections.iter().filter(|given| **given).count() > 1
+            || (self.tail.is_some() && self.lines.is_some())
+        {
             return Err(Failure::Malformed(
                 "give one of `heading`, `fromLine` and `tail`; `lines` says how many lines of a heading or from a line on"
                     .to_owned(),

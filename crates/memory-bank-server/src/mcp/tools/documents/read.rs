@@ -35,8 +35,8 @@ pub(crate) const READ_MEMORY_BANK_FILE: ToolSpec = ToolSpec {
 
 /// Reads one document, or a part of it.
 async fn read_memory_bank_file(mut call: Call) -> Result<Reply, Failure> {
-    let asked: ReadOne = call.parse()?;
-    let filename = &asked.filename;
+    let arguments: ReadOne = call.parse()?;
+    let filename = &arguments.filename;
     let failed = |reason: String| Failure::message(format!("Error reading file {filename}: {reason}"));
     let path = DocumentPath::parse(filename).map_err(|error| failed(error.to_string()))?;
     match call.bank()?.read(&call.caller, &[path]).await?.pop() {
@@ -44,7 +44,7 @@ async fn read_memory_bank_file(mut call: Call) -> Result<Reply, Failure> {
             // The document, and the reply that is made of it.
             let reply = document.content.len().min(call.services.replies.bytes);
             call.services.replies.need(document.content.len() + reply.saturating_mul(4)).await?;
-            asked.reply(document, &call.services.replies)
+            arguments.reply(document, &call.services.replies)
         }
         Some(ReadOutcome::Unreadable(reason)) => Err(failed(reason)),
         _ => Err(failed("there is no such document; list_memory_bank_files shows what there is".into())),

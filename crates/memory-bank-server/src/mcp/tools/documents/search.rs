@@ -111,13 +111,13 @@ async fn search_memory_bank(mut call: Call) -> Result<Reply, Failure> {
         object.insert("skipped".into(), json!(skipped));
     }
     // Names of documents are added to the results, and never replace them.
-    let asked = max_results.map(|_| usize::MAX);
+    let explicit = max_results.map(|_| usize::MAX);
     let mut frame = json!({"query": text, "results": [], "metadata": metadata});
-    if asked.is_none() && frame.to_string().chars().count() > limits::REPLY_CHARS / 3 {
+    if explicit.is_none() && frame.to_string().chars().count() > limits::REPLY_CHARS / 3 {
         shorten_names(&mut metadata);
         frame = json!({"query": text, "results": [], "metadata": metadata});
     }
-    let (results, left) = Room::of(&call.services.replies, asked, &frame).cut(results, 1)?;
+    let (results, left) = Room::of(&call.services.replies, explicit, &frame).cut(results, 1)?;
     if let Some(metadata) = metadata.as_object_mut() {
         metadata.insert("totalResults".into(), json!(results.len()));
         metadata.insert("truncated".into(), json!(found.more || left > 0));

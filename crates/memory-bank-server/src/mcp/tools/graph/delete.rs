@@ -54,15 +54,15 @@ async fn graph_delete_entity(mut call: Call) -> Result<Reply, Failure> {
                 "removed": {"items": [observation.text]},
             }))
         }
-        (Some(asked), None) => {
+        (Some(entity), None) => {
             let deleted = bank
-                .delete_entity(&call.caller, &EntityRef(asked.clone()))
+                .delete_entity(&call.caller, &EntityRef(entity.clone()))
                 .await
                 .map_err(|error| Failure::from(error).while_doing("Failed to delete entity"))?;
             let gone = &deleted.entity;
             Reply::json(&json!({
                 "success": true,
-                "message": format!("Entity \"{asked}\" deleted."),
+                "message": format!("Entity \"{entity}\" deleted."),
                 "deleted": {
                     "id": gone.id,
                     "name": gone.name,

@@ -80,16 +80,20 @@ async fn graph_open_nodes(mut call: Call) -> Result<Reply, Failure> {
         || whole.cut(&part.entities, 2)?.1 + whole.cut(&part.observations, 1)?.1 > 0;
     if is_cut {
         // Requested entities come before their neighbours.
-        let is_asked = |entity: &Entity| {
+        let is_requested = |entity: &Entity| {
             nodes.iter().any(|node| {
                 node.0.trim() == entity.id
                     || node.0.trim().to_lowercase() == entity.name.trim().to_lowercase()
             })
         };
-        let asked: HashSet<String> =
-            part.entities.iter().filter(|entity| is_asked(entity)).map(|entity| entity.id.clone()).collect();
-        part.entities.sort_by_key(|entity| !asked.contains(&entity.id));
-        part.observations.sort_by_key(|observation| !asked.contains(&observation.entity_id));
+        let requested: HashSet<String> = part
+            .entities
+            .iter()
+            .filter(|entity| is_requested(entity))
+            .map(|entity| entity.id.clone())
+            .collect();
+        part.entities.sort_by_key(|entity| !requested.contains(&entity.id));
+        part.observations.sort_by_key(|observation| !requested.contains(&observation.entity_id));
     }
     let (entities, entities_left) = room.cut(part.entities.iter().skip(passed.0), 2)?;
     let (relations, relations_left) = room.cut(relations.skip(passed.2), 2)?;

@@ -38,21 +38,21 @@ pub(crate) const GRAPH_SEARCH: ToolSpec = ToolSpec {
 
 /// Finds nodes and facts.
 async fn graph_search(mut call: Call) -> Result<Reply, Failure> {
-    let asked: SearchGraph = call.parse()?;
-    let everything = matches!(asked.query.trim(), "" | "*");
-    let query = if everything { None } else { Some(parse_query(&asked.query)?) };
-    let depth = if asked.include_neighborhood { asked.neighborhood_depth } else { 0 };
+    let arguments: SearchGraph = call.parse()?;
+    let everything = matches!(arguments.query.trim(), "" | "*");
+    let query = if everything { None } else { Some(parse_query(&arguments.query)?) };
+    let depth = if arguments.include_neighborhood { arguments.neighborhood_depth } else { 0 };
     let bank = call.bank()?;
     let listing =
-        Listing::new("graph_search", &bank.location(), &json!({"query": asked.query, "depth": depth}));
-    let skip: Skip = listing.place(asked.cursor.as_deref())?;
-    let frame = json!({"query": asked.query, "entities": [], "observations": [], "relations": []});
-    let mut room = Room::of(&call.services.replies, asked.limit.map(|_| usize::MAX), &frame);
+        Listing::new("graph_search", &bank.location(), &json!({"query": arguments.query, "depth": depth}));
+    let skip: Skip = listing.place(arguments.cursor.as_deref())?;
+    let frame = json!({"query": arguments.query, "entities": [], "observations": [], "relations": []});
+    let mut room = Room::of(&call.services.replies, arguments.limit.map(|_| usize::MAX), &frame);
     // A store estimates the size in memory, which is larger than that in a reply.
     let bytes = room.bytes().saturating_mul(2);
     // The loaded graph, and the reply made of it.
     call.services.replies.need(bytes.saturating_mul(2)).await?;
-    let limit = asked.limit.unwrap_or(NODES);
+    let limit = arguments.limit.unwrap_or(NODES);
     let found = bank
         .search_graph(&call.caller, &GraphSearch { query, limit, depth, bytes, skip })
         .await
@@ -85,7 +85,7 @@ async fn graph_search(mut call: Call) -> Result<Reply, Failure> {
     let (relations, relations_left) = room.cut(relations, 2)?;
     let (observations, observations_left) = room.cut(observations, 1)?;
     let mut data = json!({
-        "query": asked.query,
+        "query": arguments.query,
         "entities": entities,
         "observations": observations,
         "relations": relations,
