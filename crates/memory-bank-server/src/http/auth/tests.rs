@@ -194,7 +194,7 @@ async fn the_uses_of_a_key_are_noted_once_for_many_requests() {
 }
 
 #[tokio::test]
-async fn a_key_that_expires_while_it_is_believed_is_refused_as_expired() {
+async fn a_key_that_expires_while_it_is_cached_is_refused_as_expired() {
     let (authenticator, _, hash, clock) = bench(Some(now() + 1.second()));
     authenticator.look_up(&hash).await.unwrap();
     clock.set(now() + 1.second());
