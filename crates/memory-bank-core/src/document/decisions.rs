@@ -1,4 +1,4 @@
-//! Decision records: each is stored in decision-log.md only, and progress.md has one line that names it.
+//! Decision records. A record is stored in decision-log.md; progress.md gets one line that names it.
 
 use std::borrow::Cow;
 
@@ -88,7 +88,7 @@ pub fn log_decision(
     Ok(DecisionLogged { title })
 }
 
-/// Puts a record where the newest one of the log stands: at the end, unless the log is kept the other way round.
+/// Inserts a record beside the newest one of the log: at the end, unless the log is sorted newest first.
 fn insert_record(text: &str, record: &str) -> Result<String, EditError> {
     let outline = Outline::of(text);
     match archive::newest_decision_at_top(text) {
@@ -97,7 +97,7 @@ fn insert_record(text: &str, record: &str) -> Result<String, EditError> {
     }
 }
 
-/// The log without the sections of an earlier version's template, if it holds no others yet.
+/// The log without the sections of an earlier version's template, if it has no other sections.
 fn without_template(text: &str) -> Cow<'_, str> {
     let outline = Outline::of(text);
     let is_unfilled = |section: &Section<'_>| {
@@ -121,7 +121,7 @@ fn without_template(text: &str) -> Cow<'_, str> {
     Cow::Owned(kept)
 }
 
-/// A labelled bullet. Further lines are indented, so that nothing in them leaves the item.
+/// A labelled bullet. Further lines are indented, so that they stay in the item.
 fn field(label: &str, text: &str) -> String {
     let text = LineEnding::Lf.apply(text);
     let mut lines = text.lines();

@@ -7,7 +7,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::document::conflict::Conflict;
 use crate::document::diff::unified_diff;
-use crate::document::section::{Heading, LineEnding, Outline, Section, line_end, line_start, same_title};
+use crate::document::line_bounds::{line_end, line_start};
+use crate::document::section::{Heading, LineEnding, Outline, Section, same_title};
 use crate::document::splice::{
     Gap, blank_lines_at_top, first_lost_heading, insert_closing, insert_lines, replace_body, replace_lines,
     written_end,
@@ -33,7 +34,7 @@ pub enum Edit {
         #[serde(default = "once")]
         count: usize,
     },
-    /// Puts lines before the line in which `match` begins, or before a heading.
+    /// Inserts lines before the line in which `match` begins, or before a heading.
     InsertBefore {
         /// A text that occurs exactly once; this or `heading` is given.
         #[serde(rename = "match", default, skip_serializing_if = "Option::is_none")]
@@ -44,7 +45,7 @@ pub enum Edit {
         /// The lines.
         text: String,
     },
-    /// Puts lines after the line in which `match` ends, or right below a heading.
+    /// Inserts lines after the line in which `match` ends, or directly below a heading.
     InsertAfter {
         /// A text that occurs exactly once; this or `heading` is given.
         #[serde(rename = "match", default, skip_serializing_if = "Option::is_none")]
@@ -55,14 +56,14 @@ pub enum Edit {
         /// The lines.
         text: String,
     },
-    /// Puts lines at the end of a section, its sub-sections included.
+    /// Inserts lines at the end of a section, its sub-sections included.
     Append {
         /// The heading of the section.
         heading: String,
         /// The lines.
         text: String,
     },
-    /// Puts lines at the beginning of a section.
+    /// Inserts lines at the beginning of a section.
     Prepend {
         /// The heading of the section.
         heading: String,
@@ -73,7 +74,7 @@ pub enum Edit {
     ReplaceSection {
         /// The heading of the section.
         heading: String,
-        /// The new lines; none empties the section.
+        /// The new lines; an empty text empties the section.
         text: String,
     },
 }
@@ -98,9 +99,9 @@ pub struct DocumentEdited {
     pub etag: Etag,
     /// The changes, as a unified diff of at most [`limits::DIFF_CHARS`]; empty without changes.
     pub diff: String,
-    /// How many lines went, or were changed.
+    /// How many lines were removed or changed.
     pub removed_lines: usize,
-    /// The headings of sub-sections that `replace_section` took away.
+    /// The headings of sub-sections that `replace_section` removed.
     pub removed_sections: Vec<String>,
 }
 
@@ -160,7 +161,7 @@ fn apply_all(text: &str, edits: &[Edit]) -> Result<Applied, EditError> {
         let refused =
             |reason: String| EditError::Refused(format!("`edits[{index}]`: {reason}; nothing was changed"));
         text = apply(&text, edit, &mut removed_sections).map_err(refused)?;
-        // A text that grows with every edit must not outgrow memory before the store looks at it.
+        // Bound the text between edits, before the store checks the final length.
         if text.len() > limits::DOCUMENT_BYTES.saturating_mul(2) {
             return Err(refused(format!("the document would be {} bytes long", text.len())));
         }
@@ -170,7 +171,7 @@ fn apply_all(text: &str, edits: &[Edit]) -> Result<Applied, EditError> {
     Ok(Applied { text, removed_sections })
 }
 
-/// How many lines of the old text are not in the new one.
+/// How many lines of the old text are missing in the new one.
 fn lines_gone(old: &str, new: &str) -> usize {
     let mut left: HashMap<&str, usize> = HashMap::new();
     for line in new.lines() {
@@ -222,7 +223,7 @@ fn apply(text: &str, edit: &Edit, removed_sections: &mut Vec<String>) -> Result<
     }
 }
 
-/// Refuses a place in a section that holds a merge conflict.
+/// Refuses an offset in a section that has a merge conflict.
 fn check_place(text: &str, at: usize) -> Result<(), String> {
     let outline = Outline::of(text);
     match outline.conflict_in(&outline.own_section_at(at)) {
@@ -231,7 +232,7 @@ fn check_place(text: &str, at: usize) -> Result<(), String> {
     }
 }
 
-/// The new text, unless it hides a heading that was not in these bytes, or one of the lines that were put in.
+/// The new text, unless it hides a heading outside of the replaced bytes, or one of the inserted lines.
 fn seen(old: &Outline<'_>, new: String, gone: Range<usize>, lines: &str) -> Result<String, String> {
     let after = Outline::of(&new);
     let kept = old
@@ -292,7 +293,8 @@ fn replace(text: &str, old: &str, new: &str, count: usize) -> Result<String, Str
     Ok(text.replace(&old, &new))
 }
 
-/// A text that holds a whole merge conflict may be replaced, which is how one is resolved; beside one, nothing is.
+/// Refuses to replace a part of a merge conflict, or text beside one. Replacing a whole conflict resolves it and is
+/// allowed.
 fn check_occurrences(text: &str, old: &str) -> Result<(), String> {
     let outline = Outline::of(text);
     if outline.conflict_in(&(0..text.len())).is_none() {
@@ -327,7 +329,7 @@ fn written_end_of(text: &str, conflict: &Conflict) -> usize {
     conflict.range.start + slice.trim_end_matches(['\r', '\n']).len()
 }
 
-/// Where the text that must occur once begins and ends.
+/// The byte range of a text that must occur exactly once.
 fn only_match(text: &str, found: &str) -> Result<(usize, usize), String> {
     let found = fitting(text, found)?;
     let count = text.matches(&found).count();
@@ -337,7 +339,7 @@ fn only_match(text: &str, found: &str) -> Result<(usize, usize), String> {
     }
 }
 
-/// The text to look for, with the line endings of the document: a caller may not know of CRLF.
+/// The text to find, with the line endings of the document, since callers may not know of CRLF.
 fn fitting(text: &str, wanted: &str) -> Result<String, String> {
     if wanted.is_empty() {
         return Err("the text to look for is empty".to_owned());
@@ -435,8 +437,8 @@ fn prepend(text: &str, heading: &str, lines: &str) -> Result<String, String> {
     seen(&outline, insert_lines(text, at, lines, Gap::None, after), at..at, lines)
 }
 
-/// Callers often repeat the heading at the head of the new text; it is not doubled. Blank lines below it stay. Gives the
-/// headings of sub-sections that are gone, too.
+/// Replaces the text below a heading. Callers often repeat the heading at the head of the new text; it is not
+/// doubled. Blank lines below it stay. Also returns the headings of removed sub-sections.
 fn replace_section(text: &str, heading: &str, lines: &str) -> Result<(String, Vec<String>), String> {
     let outline = Outline::of(text);
     let section = section_of(&outline, heading)?;
@@ -453,7 +455,7 @@ fn replace_section(text: &str, heading: &str, lines: &str) -> Result<(String, Ve
     let body = body.trim_end();
     let top = section.heading.range.end;
     let end = written_end(text, &section.body);
-    // Of several with one heading, only as many stay as the new text has.
+    // Of several sections with one heading, as many stay as the new text has.
     let mut there: HashMap<(u8, String), usize> = HashMap::new();
     for one in new.headings() {
         *there.entry((one.level, one.source.to_string())).or_default() += 1;

@@ -18,7 +18,7 @@ impl Etag {
         Self(digest.iter().take(8).map(|byte| format!("{byte:02x}")).collect())
     }
 
-    /// An etag as a caller gave it; it may be none that any text has.
+    /// An etag from a caller; it may be malformed, so that it equals no stored etag.
     #[must_use]
     pub fn claimed(text: &str) -> Self {
         Self(text.to_owned())

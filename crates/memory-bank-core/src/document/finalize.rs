@@ -19,7 +19,7 @@ use crate::store::Drafts;
 pub struct FinalizeThinkingSession {
     /// The outcome, in a line.
     pub summary: String,
-    /// A decision that was made.
+    /// A decision.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub decision: Option<LogDecision>,
     /// Changes of the task list.
@@ -55,15 +55,15 @@ impl FinalizeThinkingSession {
 /// The result of [`finalize_thinking_session`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SessionFinalized {
-    /// One line for each part, in the order that clients know.
+    /// One line for each part; clients rely on the order.
     pub actions: Vec<String>,
-    /// The tasks that were taken out.
+    /// The removed tasks.
     pub removed: Removed,
-    /// The tasks to take out that are not there.
+    /// The tasks to remove that do not exist.
     pub not_found: Vec<NotFound>,
 }
 
-/// Writes all parts of the outcome, or nothing.
+/// Writes all parts of the outcome or none.
 ///
 /// # Errors
 /// Any part is refused by its rule, or a document would become too large.

@@ -1,4 +1,4 @@
-//! Texts that were not found, with similar ones.
+//! Texts without a match, with similar existing texts.
 
 use std::collections::HashSet;
 
@@ -6,25 +6,25 @@ use serde::Serialize;
 
 use crate::document::clip;
 
-/// A text that fits nothing.
+/// A text without a match.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct NotFound {
-    /// As it was given.
+    /// The text as given, cut if it is long.
     pub text: String,
-    /// The most similar ones that are there.
+    /// The most similar existing texts.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub near: Vec<String>,
 }
 
-/// How many of the texts that fit nothing come with others: what a slip takes, not a search.
+/// How many unmatched texts of a call get suggestions: enough for typing mistakes, too few for probing.
 const EXPLAINED: usize = 10;
-/// How many are compared.
+/// How many existing texts are compared.
 const COMPARED: usize = 2000;
 const SHOWN: usize = 3;
 const SHOWN_CHARS: usize = 200;
 
 impl NotFound {
-    /// A text without a match; the first ones of a call come with similar ones.
+    /// A text without a match; the first ones of a call get suggestions.
     pub(super) fn of(index: usize, text: &str, there: &[String]) -> Self {
         let near = if index < EXPLAINED { near(text, there) } else { Vec::new() };
         Self { text: clip(text, SHOWN_CHARS), near }
@@ -41,7 +41,8 @@ pub(super) fn near(text: &str, there: &[String]) -> Vec<String> {
         .filter_map(|(index, other)| {
             let pairs = pairs(other);
             let common = wanted.intersection(&pairs).count();
-            // In a thousandth: shared pairs of letters, of those of both. A third is a slip or another wording.
+            // The Dice coefficient of letter pairs, in thousandths. A third means a typing mistake or another
+            // wording.
             let likeness = (2000 * common).checked_div(wanted.len() + pairs.len())?;
             (likeness >= 333).then_some((likeness, index, other))
         })
@@ -50,7 +51,7 @@ pub(super) fn near(text: &str, there: &[String]) -> Vec<String> {
     found.into_iter().take(SHOWN).map(|(_, _, other)| clip(other, SHOWN_CHARS)).collect()
 }
 
-/// The pairs of letters next to each other, without case and signs, of the head of a text.
+/// The pairs of adjacent letters at the head of a text, without case and punctuation.
 fn pairs(text: &str) -> HashSet<(char, char)> {
     let letters: Vec<char> = text
         .chars()

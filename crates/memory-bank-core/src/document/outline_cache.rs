@@ -1,24 +1,25 @@
-//! Saves parsing a large text again: the structures of the texts that were parsed last are kept, and that of a text with
-//! a few lines put in is made from the one before.
+//! A cache of parsed structures: large texts are not parsed again, and the structure of a text with a few inserted
+//! lines is derived from the previous one.
 //!
-//! Agents append to logs of hundreds of kilobytes, many times a second. An edit parses the text that the edit before it
-//! has just checked, and then a text that differs from it in a few lines. What is found here is what a parser finds; a
-//! test compares both on random texts.
+//! Agents append to logs of hundreds of kilobytes, many times a second. An edit parses the text that the edit before
+//! it has just checked, and then a text that differs from it in a few lines. A cached structure equals a parsed one;
+//! a test compares both on random texts.
 
 use parking_lot::Mutex;
 use std::ops::Range;
 use std::sync::{Arc, LazyLock};
 
-use crate::document::section::{Heading, Item, Structure, front_matter};
+use crate::document::dialect::front_matter;
+use crate::document::structure::{Heading, Item, Structure};
 
 /// Texts below this size are parsed as fast as they are compared.
 const MIN_TEXT_BYTES: usize = 4 * 1024;
-/// The most that texts and structures may take, in bytes, in the whole process.
+/// The most bytes of texts and structures in the whole process.
 const MAX_BYTES: usize = 8 * 1024 * 1024;
 /// The most texts.
 const MAX_TEXTS: usize = 64;
 
-/// The texts, the one used last at the end. The whole text is compared, so that a structure is never taken for another's.
+/// The texts, the most recently used last. The whole text is compared, so that structures are never confused.
 static CACHE: LazyLock<Mutex<Vec<Entry>>> = LazyLock::new(Mutex::default);
 
 #[derive(Debug)]
@@ -41,7 +42,7 @@ pub(super) fn structure_of(text: &str) -> Arc<Structure> {
     structure
 }
 
-/// The structure of a text that is the old one with something put in at this offset.
+/// The structure of a text that is the old one with an insertion at this offset.
 pub(super) fn structure_with_insertion(
     (old, structure): (&str, &Arc<Structure>),
     new: &str,
@@ -64,7 +65,7 @@ fn find(text: &str) -> Option<Arc<Structure>> {
     Some(structure)
 }
 
-/// Keeps a structure, in the place of that of the text before where there is one.
+/// Stores a structure; it replaces the one of the previous text, if there is one.
 fn keep(text: &str, structure: &Arc<Structure>, before: Option<&str>) {
     let bytes = text.len() + bytes_of(structure);
     if bytes > MAX_BYTES / 2 {
@@ -88,7 +89,7 @@ fn keep(text: &str, structure: &Arc<Structure>, before: Option<&str>) {
 }
 
 fn bytes_of(structure: &Structure) -> usize {
-    // A shared text has two counters in front of it.
+    // A shared text is preceded by two counters.
     let counters = 2 * size_of::<usize>();
     let headings = structure.headings.iter().map(|heading| heading.title.len() + heading.source.len());
     let items = structure.items.iter().map(|item| item.text.len());
@@ -138,7 +139,7 @@ fn carry_over(old: &str, known: &Structure, new: &str, at: usize) -> Option<Stru
     let kept = known.headings.partition_point(|heading| heading.range.start < top);
     structure.headings.extend_from_slice(known.headings.get(..kept)?);
     for heading in part.headings.iter().filter(|heading| heading.range.start + top < limit) {
-        // Its words do not depend on the lines between: those of the heading above are known.
+        // The words of the heading above are known; they do not depend on the lines in between.
         let words = match above {
             Some(above) if heading.range.start == 0 => above,
             _ if heading.source.contains('[') => return None,

@@ -16,13 +16,13 @@ use crate::document::splice::{
 };
 use crate::error::EditError;
 
-/// How many entries are looked at from either end for one with a date: a long log costs what a short one costs.
+/// How many entries at either end are searched for a date, so that the cost does not grow with the log.
 const LOOKED_AT: usize = 64;
 
 /// Adds an entry of one line.
 ///
 /// # Errors
-/// The section holds a merge conflict, or the entry would not be seen.
+/// The section has a merge conflict, or the entry would not be visible.
 pub(super) fn insert_item(
     text: &str,
     find: impl Fn(&Outline<'_>) -> Option<usize>,
@@ -37,7 +37,7 @@ pub(super) fn insert_item(
                 insert_seen(outline, end, &line, Gap::None, gap_after(outline, end))
             }
             Some(Last { end, item: None }) => {
-                // Or else the line would be taken for a part of the block.
+                // Otherwise the line would become a part of the block.
                 let closed = outline.rules().iter().any(|rule| rule.end == end);
                 let lines = if closed { line } else { format!("---\n\n{line}") };
                 insert_seen(outline, end, &lines, Gap::Blank, gap_after(outline, end))
@@ -56,7 +56,7 @@ pub(super) fn insert_item(
     })
 }
 
-/// Adds an entry of several lines, which begins with a heading of its own.
+/// Adds an entry of several lines that begins with its own heading.
 ///
 /// # Errors
 /// As [`insert_item`].
@@ -77,8 +77,8 @@ pub(super) fn insert_block(
     })
 }
 
-/// Runs `insert` on the section that `find` names by the index of its heading, without its template rows; makes the
-/// section with this body if there is none.
+/// Runs `insert` on the section whose heading index `find` returns, without its template rows; creates the section
+/// with this body if it is missing.
 fn in_section(
     text: &str,
     find: impl Fn(&Outline<'_>) -> Option<usize>,
@@ -104,10 +104,10 @@ fn in_section(
     }
 }
 
-/// The last entry of a section whose entries end with the newest.
+/// The last entry of a section that is sorted newest last.
 struct Last<'o> {
     end: usize,
-    /// None if it is a block with a heading.
+    /// `None` if it is a block with a heading.
     item: Option<&'o Item>,
 }
 
@@ -129,11 +129,11 @@ fn newest_at_end<'o>(outline: &'o Outline<'_>, section: &Section<'_>) -> Option<
         .rev()
         .take(LOOKED_AT)
         .find_map(|block| Some((date_at_start(&block.source)?, block.range.end)));
-    // Items behind the rule that closes the last block are entries again; those before it are a part of it.
+    // Items after the rule that closes the last block are entries; those before it are a part of the block.
     let (items, closed) = match &last_block {
         Some((_, start)) => {
             let mut rules = outline.rules().iter().filter(|rule| (*start..body.end).contains(&rule.start));
-            // A rule with prose behind it stands within the block.
+            // A rule that is followed by prose is within the block.
             let ends_it = |end: &usize| {
                 let behind = outline.slice(&(*end..body.end));
                 let next = end + blank_lines_at_top(behind);
@@ -158,7 +158,7 @@ fn newest_at_end<'o>(outline: &'o Outline<'_>, section: &Section<'_>) -> Option<
     archive::is_later(date, first).then_some(Last { end, item: None })
 }
 
-/// The item with a bullet at which the section begins.
+/// The bulleted item with which the section begins.
 fn first_bullet<'o>(outline: &'o Outline<'_>, section: &Section<'_>, top: usize) -> Option<&'o Item> {
     let own: Range<usize> = top..section.own.end;
     let blank = blank_lines_at_top(outline.slice(&own));

@@ -1,7 +1,7 @@
 //! Bounds the part of a graph that is loaded for one reply: the first items that fit into a number of bytes, and the
 //! number of the others.
 
-use crate::graph::state::members_bytes;
+use crate::graph::state::size::members_bytes;
 use crate::graph::{Entity, Observation, Relation};
 
 /// Overhead of an item beside its texts, in a reply and in memory.

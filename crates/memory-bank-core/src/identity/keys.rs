@@ -102,7 +102,7 @@ impl KeyRecord {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum KeyStatus {
-    /// It does.
+    /// The section has one.
     Active,
     /// It was revoked.
     Revoked,

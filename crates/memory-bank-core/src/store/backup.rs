@@ -4,10 +4,8 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 
 use crate::caller::Caller;
+use crate::document::BACKUP_PREFIX;
 use crate::error::StoreError;
-
-/// How the id of every backup begins; behind it is the time, perhaps with a number.
-pub const BACKUP_PREFIX: &str = "memory-bank-backup-";
 
 /// Checks that this can be the id of a backup: then it is one path component, too.
 ///

@@ -1,7 +1,7 @@
 //! Cuts each list, so that the whole digest stays within a number of tokens.
 
-use super::DecisionSummary;
 use super::tokens::estimated_tokens;
+use super::types::DecisionSummary;
 
 /// Overhead of the members' names and the punctuation between them.
 pub(super) const SKELETON: usize = 75;

@@ -5,11 +5,15 @@ use std::ops::Range;
 use jiff::civil::DateTime;
 
 use super::block::{Block, blocks};
+use super::decision_record::{Record, has_record, is_decision_word};
 use super::kind::Kind;
 use super::line::{content, is_resolved, labelled, plain, read, without_ordinal};
+use super::shown_date::shown;
 use crate::document::date::{date_anywhere, dated};
 use crate::document::roles::{Role, is_placeholder, is_structural};
 use crate::document::section::{Heading, Outline};
+
+const UNSTATED: &str = "not stated in short; see decision-log.md";
 
 /// One decision.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,20 +34,20 @@ pub(super) struct Decided {
 /// The decisions of one document, in its order.
 pub(super) fn decisions(kind: Kind, outline: &Outline<'_>) -> Vec<Decided> {
     let headings = outline.headings();
-    let mut walk = Walk { outline, found: Vec::new(), loose: Vec::new() };
+    let mut reader = DecisionReader { outline, found: Vec::new(), loose: Vec::new() };
     if kind == Kind::Archive {
         return Vec::new();
     }
     let is_log = kind == Kind::Decisions;
-    if is_log && walk.single_record() {
-        return walk.found;
+    if is_log && reader.single_record() {
+        return reader.found;
     }
     // The decisions above: a heading whose record is being read, by its level.
     let mut title: Option<u8> = None;
     let mut lists: Vec<(u8, bool, Option<DateTime>)> = Vec::new();
     let first = headings.first().map_or(outline.text().len(), |heading| heading.range.start);
     if is_log {
-        walk.list(&(0..first), None, Lines::Introduction);
+        reader.list(&(0..first), None, Lines::Introduction);
     }
     for (index, heading) in headings.iter().enumerate() {
         let Some(section) = outline.section(index) else { continue };
@@ -70,7 +74,7 @@ pub(super) fn decisions(kind: Kind, outline: &Outline<'_>) -> Vec<Decided> {
             } else {
                 Lines::Entries
             };
-            walk.list(&section.own, inherited, lines);
+            reader.list(&section.own, inherited, lines);
         } else if !(in_list || is_log && heading.level == 1) {
             lists.push((heading.level, false, None));
         } else if is_structural(&heading.title) {
@@ -83,16 +87,16 @@ pub(super) fn decisions(kind: Kind, outline: &Outline<'_>) -> Vec<Decided> {
         } else if date.is_some_and(|(_, rest)| content(rest).is_none()) {
             // A day with its decisions.
             lists.push((heading.level, true, date.map(|(date, _)| date)));
-            walk.list(&section.own, date.map(|(date, _)| date), Lines::Prose);
-        } else if (index == 0 && heading.level == 1) || walk.holds_titles(index) {
+            reader.list(&section.own, date.map(|(date, _)| date), Lines::Prose);
+        } else if (index == 0 && heading.level == 1) || reader.holds_titles(index) {
             lists.push((heading.level, true, date.map(|(date, _)| date).or(inherited)));
-            walk.list(&section.own, inherited, Lines::Introduction);
+            reader.list(&section.own, inherited, Lines::Introduction);
         } else {
-            walk.record(heading, &section.body, inherited);
+            reader.record(heading, &section.body, inherited);
             title = Some(heading.level);
         }
     }
-    walk.finish()
+    reader.finish()
 }
 
 /// Which lines of a section are decisions.
@@ -106,14 +110,14 @@ enum Lines {
     Prose,
 }
 
-struct Walk<'o, 't> {
+struct DecisionReader<'o, 't> {
     outline: &'o Outline<'t>,
     found: Vec<Decided>,
     /// Lines without a date at the head of a log, which may introduce it.
     loose: Vec<Decided>,
 }
 
-impl Walk<'_, '_> {
+impl DecisionReader<'_, '_> {
     /// Whether the document is one record with its title at the head, which is then read.
     fn single_record(&mut self) -> bool {
         let headings = self.outline.headings();
@@ -163,7 +167,7 @@ impl Walk<'_, '_> {
         {
             return;
         }
-        let summary = if record.is_blank { super::UNSTATED.to_owned() } else { record.summary };
+        let summary = if record.is_blank { UNSTATED.to_owned() } else { record.summary };
         let date_of_heading = date.or_else(|| date_anywhere(&source));
         self.push(Decided {
             title: words,
@@ -400,144 +404,6 @@ fn falls(found: &[Decided]) -> bool {
     matches!((numbers.first(), numbers.last()), (Some(first), Some(last)) if first > last)
 }
 
-/// Whether a section has the parts of a record.
-fn has_record(outline: &Outline<'_>, body: &Range<usize>) -> bool {
-    let text = outline.readable(body);
-    text.lines().any(|line| labelled(line).is_some_and(|(label, _)| is_decision_word(label)))
-}
-
-/// Whether a heading or label is the word for a decision itself, in any language.
-fn is_decision_word(title: &str) -> bool {
-    let bare = title.trim_end_matches(|sign: char| sign.is_ascii_digit() || sign == ' ');
-    Role::of_heading(bare) == Some(Role::Decision) && is_structural(title)
-}
-
-/// The summary of a record's text.
-struct Record {
-    date: Option<DateTime>,
-    date_text: String,
-    summary: String,
-    /// Whether it has nothing but forms that were not filled in.
-    is_empty: bool,
-    /// Whether there is no text at all.
-    is_blank: bool,
-}
-
-impl Record {
-    /// Whether a part with this name says why, and may stand for the decision in short.
-    fn states(label: &str) -> bool {
-        let lower = label.to_lowercase();
-        [
-            "rationale",
-            "reason",
-            "why",
-            "begründung",
-            "grund",
-            "warum",
-            "raison",
-            "justif",
-            "pourquoi",
-            "motiv",
-            "raz",
-            "por qu",
-            "обоснован",
-            "причин",
-            "почему",
-            "uzasadnien",
-            "pow",
-            "理由",
-            "原因",
-            "依据",
-            "根拠",
-            "이유",
-            "근거",
-        ]
-        .iter()
-        .any(|word| lower.contains(word))
-    }
-
-    fn of(text: &str) -> Self {
-        let outline = Outline::of(text);
-        let mut record = Self {
-            date: None,
-            date_text: String::new(),
-            summary: String::new(),
-            is_empty: true,
-            is_blank: text.trim().is_empty(),
-        };
-        let (mut decision, mut first, mut why) = (None, None, None);
-        let own_end = outline.headings().first().map_or(text.len(), |heading| heading.range.start);
-        let mut parts = vec![(String::new(), 0..own_end)];
-        parts.extend(outline.sections().map(|section| (section.heading.title.to_string(), section.own)));
-        for (title, range) in parts {
-            // The part that the lines belong to: the heading or the label above.
-            let mut part = title;
-            for block in blocks(&outline, &range) {
-                let line = match block {
-                    Block::Label(text) => {
-                        part = plain(&text).trim_end_matches([':', '：', ' ']).to_owned();
-                        continue;
-                    }
-                    Block::Item(item) => item.text,
-                    Block::Paragraph(text) => text,
-                    Block::Row(_) => continue,
-                };
-                let Some(words) = content(&line) else { continue };
-                if let Some((label, rest)) =
-                    labelled(&line).filter(|(label, _)| is_structural(&plain(label)) || is_date_label(label))
-                {
-                    let (label, rest) = (plain(label), plain(rest));
-                    if is_date_label(&label) {
-                        if let Some(date) = date_anywhere(&rest) {
-                            record.date = Some(date);
-                            record.date_text = rest;
-                            record.is_empty = false;
-                        }
-                    } else if content(&rest).is_some() {
-                        record.is_empty = false;
-                        if is_decision_word(&label) {
-                            decision = Some(rest);
-                        } else if Self::states(&label) {
-                            why.get_or_insert(rest);
-                        }
-                    } else {
-                        part = label;
-                    }
-                    continue;
-                }
-                record.is_empty = false;
-                let (date, rest) = match dated(&words) {
-                    Some((date, rest)) => (Some(date), rest.to_owned()),
-                    None => (None, words.clone()),
-                };
-                if record.date.is_none()
-                    && let Some(date) = date
-                {
-                    record.date = Some(date);
-                    record.date_text = shown(date);
-                }
-                if content(&rest).is_none() {
-                    continue;
-                }
-                if is_decision_word(&part) {
-                    decision.get_or_insert(rest);
-                } else if Self::states(&part) {
-                    why.get_or_insert(rest);
-                } else if part.is_empty() || !is_structural(&part) {
-                    first.get_or_insert(rest);
-                }
-            }
-        }
-        record.summary = decision.or(first).or(why).unwrap_or_default();
-        record
-    }
-}
-
-fn is_date_label(label: &str) -> bool {
-    ["date", "datum", "fecha", "data", "дата", "日期", "日付", "날짜", "decided", "decided on"]
-        .contains(&plain(label).to_lowercase().as_str())
-}
-
 /// The words without "Decision:" before them.
 fn without_label(words: &str) -> String {
     match labelled(words) {
@@ -596,13 +462,4 @@ fn number_of(title: &str) -> Option<u64> {
     let digits: String =
         rest.trim_start_matches(['-', ' ', '#', '_', ':']).chars().take_while(char::is_ascii_digit).collect();
     digits.parse().ok()
-}
-
-/// A date as this server writes it.
-pub(super) fn shown(date: DateTime) -> String {
-    if date.time() == jiff::civil::Time::midnight() {
-        date.date().to_string()
-    } else {
-        date.strftime("%Y-%m-%d %H:%M").to_string()
-    }
 }

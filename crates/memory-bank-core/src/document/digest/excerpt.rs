@@ -1,11 +1,12 @@
 //! An excerpt of a document whose headings have no role: its headings, its beginning, and its latest part.
 
-use super::Excerpt;
 use super::block::{Block, blocks};
 use super::budget::cut;
 use super::line::{content, is_introduction};
+use super::types::Excerpt;
 use crate::document::date::{date_anywhere, dated};
-use crate::document::section::{Outline, front_matter};
+use crate::document::dialect::front_matter;
+use crate::document::section::Outline;
 
 /// How many headings are named, and how many tokens each part may take.
 const HEADINGS: usize = 8;

@@ -2,7 +2,7 @@
 
 use std::cmp::Reverse;
 
-use super::walk::Entry;
+use super::entry::Entry;
 
 /// Entries of one document, the latest first. Those with a date come first; the others follow in the order of their file,
 /// turned round where it ends with the newest.

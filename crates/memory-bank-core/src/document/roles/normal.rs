@@ -1,6 +1,7 @@
 //! Headings in one form: lower case, without accents, emphasis, numbers, emoji and punctuation.
 
-use super::{AND, Role};
+use super::role::Role;
+use super::title_words::AND;
 use crate::document::date::date_at_start;
 
 /// A heading, taken apart.

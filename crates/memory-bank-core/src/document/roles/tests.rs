@@ -325,7 +325,7 @@ fn sections_are_found_by_role_and_none_within_another() {
 
 #[test]
 fn every_phrase_of_the_table_is_found() {
-    for (role, text) in table::PHRASES {
+    for (role, text) in phrases::phrases() {
         for phrase in text.split(',').map(str::trim) {
             let found = Role::of_heading(phrase);
             assert!(found.is_some(), "{phrase} ({role:?})");

@@ -11,6 +11,9 @@ mod lines_found;
 mod mixing;
 mod names;
 mod rank;
+mod scratch;
+mod slot;
+mod vectors;
 mod vocabulary;
 
 use parking_lot::Mutex;
@@ -22,14 +25,15 @@ use jiff::Timestamp;
 use self::dense::{Dense, NO_ROW, document_units};
 use self::likeness::{Likeness, languages_of};
 use self::names::NameWords;
-use self::rank::Scratch;
+use self::scratch::Scratch;
+use self::slot::{Body, Slot, Source, SourceId, SourceRef, Texts, UNDATED};
 use self::vocabulary::{Scope, Vocabulary};
 use super::entity::{entity_units, recency};
 use super::language::Language;
 use super::lines::Lines;
 use super::query::fold;
 use super::rank::asks;
-use super::unit::{Unit, UnitKind};
+use super::unit::Unit;
 use super::words::{TermKind, each_term};
 use crate::document::DocumentPath;
 use crate::graph::{Entity, Observation};
@@ -40,10 +44,6 @@ pub use graph::{EntityHit, GraphHits, MatchedIn, ObservationHit};
 
 /// What it takes to know the entity of an observation.
 const OWNER_BYTES: usize = 128;
-/// What a source takes beside its texts and units.
-const SOURCE_BYTES: usize = 256;
-/// What it takes to name an observation.
-const NAMED_BYTES: usize = 48;
 /// From this many units on, units are added and removed together: each list of postings is then put in order once,
 /// instead of once for each unit.
 const MERGE_AT_LEAST: usize = 32;
@@ -67,147 +67,6 @@ pub struct Index {
     dense: Option<Dense>,
     scratch: Mutex<Vec<Scratch>>,
 }
-
-/// Where units come from. The order is the order of otherwise equal hits.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
-enum SourceId {
-    /// A document by its stored name.
-    Document(String),
-    /// An entity by its id.
-    Entity(String),
-}
-
-impl SourceId {
-    fn is_core(&self) -> bool {
-        match self {
-            Self::Document(name) => DocumentPath::parse(name).is_ok_and(|path| path.is_core()),
-            Self::Entity(_) => false,
-        }
-    }
-}
-
-#[derive(Debug)]
-struct Source {
-    units: Vec<u32>,
-    body: Body,
-}
-
-#[derive(Debug)]
-enum Body {
-    Document(Lines),
-    Entity {
-        texts: Texts,
-        /// The ids of the observations, in the order of their units.
-        observations: Vec<String>,
-    },
-}
-
-/// One indexed unit.
-#[derive(Debug)]
-struct Slot {
-    source: SourceRef,
-    ordinal: u32,
-    is_core: bool,
-    kind: UnitKind,
-    language: Language,
-    fingerprint: u64,
-    /// Alike for units that say the same but for dates and ids; 0 for those that say nothing.
-    likeness: u32,
-    /// The same but for all numbers.
-    pattern: u32,
-    /// When it was last changed, in milliseconds since 1970.
-    at: i64,
-    /// The moment that its text begins with, in seconds since 1970; [`i64::MIN`] if it begins with none.
-    own_date: i64,
-    /// The same, taken over from what it belongs to.
-    date: i64,
-    length: u32,
-    /// Whether it asks something.
-    asks: bool,
-    terms: Box<[u32]>,
-    /// Where its vector is.
-    row: u32,
-    root: u32,
-    parent: Option<u32>,
-    previous: Option<u32>,
-    next: Option<u32>,
-    line: u32,
-    lines: u32,
-    from: u32,
-    path: Arc<[String]>,
-}
-
-/// Without a date.
-const UNDATED: i64 = i64::MIN;
-
-impl Slot {
-    /// What it takes, with its postings and its place among the units of its source.
-    fn bytes(&self) -> usize {
-        size_of::<Option<Self>>() + Vocabulary::bytes_of(self.terms.len()) + 2 * size_of::<u32>()
-    }
-
-    fn scope(&self) -> Scope {
-        if self.kind.is_in_graph() { Scope::Graph } else { Scope::Documents }
-    }
-
-    /// The day and time of what it says, in seconds since 1970: its own date, or when its source was last changed.
-    fn moment(&self) -> i64 {
-        if self.date == UNDATED { self.at.div_euclid(1000) } else { self.date }
-    }
-}
-
-impl Body {
-    fn bytes(&self) -> usize {
-        let own = match self {
-            Self::Document(lines) => lines.bytes(),
-            Self::Entity { texts, observations } => {
-                texts.all.capacity()
-                    + texts.starts.capacity() * size_of::<usize>()
-                    + observations.len() * NAMED_BYTES
-            }
-        };
-        SOURCE_BYTES + own
-    }
-}
-
-/// What an entity and its observations say, in lower case and one behind the other, so that one pass over it tells
-/// whether a text is anywhere in it.
-#[derive(Debug, Default)]
-struct Texts {
-    all: String,
-    /// Where each text begins: name, type, attributes as compact JSON, then the observations. A byte stands between two.
-    starts: Vec<usize>,
-}
-
-impl Texts {
-    /// How many texts there are before the observations.
-    const OF_ENTITY: usize = 3;
-
-    fn push(&mut self, text: &str) {
-        self.starts.push(self.all.len());
-        self.all.push_str(&fold(text));
-        self.all.push('\n');
-    }
-
-    fn get(&self, at: usize) -> &str {
-        let start = self.starts.get(at).copied().unwrap_or(self.all.len());
-        let end = self.starts.get(at + 1).copied().unwrap_or(self.all.len()).saturating_sub(1);
-        self.all.get(start..end).unwrap_or_default()
-    }
-
-    /// The text of a unit of the entity, by its place.
-    fn of_unit(&self, ordinal: u32) -> &str {
-        match (ordinal as usize).checked_sub(1) {
-            None => self
-                .all
-                .get(..self.starts.get(Self::OF_ENTITY).copied().unwrap_or(self.all.len()))
-                .unwrap_or_default(),
-            Some(observation) => self.get(Self::OF_ENTITY + observation),
-        }
-    }
-}
-
-type SourceRef = Arc<SourceId>;
 
 impl Index {
     /// Adds or updates a document.

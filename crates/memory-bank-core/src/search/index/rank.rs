@@ -4,6 +4,7 @@ use std::cmp::Ordering;
 use std::collections::HashSet;
 use std::sync::Arc;
 
+use super::scratch::Scratch;
 use super::vocabulary::{Form, Scope};
 use super::{Index, Slot, SourceId};
 use crate::search::query::Query;
@@ -46,17 +47,6 @@ const CHILDREN: usize = 200;
 const SCRATCHES: usize = 1;
 /// The most bytes that are kept for the next query.
 const KEPT_BYTES: usize = 4 * 1024 * 1024;
-
-/// Memory that queries use one after the other, so that none allocates for all units.
-#[derive(Debug, Default)]
-pub(super) struct Scratch {
-    /// For each unit its row and one more, or 0.
-    row_of: Vec<u32>,
-    /// The unit of each row.
-    rows: Vec<u32>,
-    /// For each row how often it has each word, and then what that is worth.
-    worth: Vec<f32>,
-}
 
 /// The rows of one query, with what its words weigh.
 pub(super) struct Scored<'a> {
@@ -387,11 +377,6 @@ impl Slot {
 }
 
 impl Scratch {
-    fn bytes(&self) -> usize {
-        self.worth.capacity() * size_of::<f32>()
-            + (self.row_of.capacity() + self.rows.capacity()) * size_of::<u32>()
-    }
-
     /// Counts the words in all units that hold one, and weighs the counts; gives back the rarity of each word.
     fn score(&mut self, index: &Index, prepared: &Prepared, scope: Scope) -> Vec<f64> {
         let words = prepared.words.len();
@@ -424,16 +409,5 @@ impl Scratch {
             }
         }
         rarity
-    }
-
-    /// The row of a unit, which it gets if it has none.
-    fn row(&mut self, at: u32, words: usize) -> Option<usize> {
-        let row = self.row_of.get_mut(at as usize)?;
-        if *row == 0 {
-            self.rows.push(at);
-            *row = u32::try_from(self.rows.len()).ok()?;
-            self.worth.resize(self.rows.len() * words, 0.0);
-        }
-        Some(*row as usize - 1)
     }
 }

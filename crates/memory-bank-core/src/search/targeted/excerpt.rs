@@ -1,6 +1,6 @@
 //! Selects the part of a document that answers a question.
 
-use super::ContextPointer;
+use super::reply::ContextPointer;
 use crate::document::section::Outline;
 use crate::store::DocumentsFound;
 

@@ -1,9 +1,9 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::graph::{Entity, Relation};
-use crate::search::LineHit;
-use crate::store::{ObservationFound, RelationFound};
+use crate::graph::{Entity, Observation, Relation};
+use crate::search::{LineHit, MatchedIn};
+use crate::store::{DocumentsFound, EntityFound, GraphFound, ObservationFound, RelationFound};
 
 fn bounds(max_chars: usize) -> TargetedBounds {
     TargetedBounds { max_chars, max_files: 4, prefer_core: true }

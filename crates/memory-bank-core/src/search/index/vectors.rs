@@ -1,0 +1,110 @@
+//! The vectors of an index: which model made them, and which are missing.
+
+use super::Index;
+use super::dense::{Dense, DenseCount, NO_ROW, document_units};
+use super::slot::{Body, SourceId};
+use crate::search::embedding::{ModelId, Passage, UnitHash, Vector};
+use crate::search::unit::Unit;
+
+impl Index {
+    /// Sets which model's vectors the index holds, and drops those of another; without a model it holds none. The units that
+    /// are in the index already are read again, so this is cheapest on an empty one.
+    pub fn set_model(&mut self, model: Option<&ModelId>) {
+        if self.model() == model {
+            return;
+        }
+        self.dense = model.map(|model| Dense::new(model.clone()));
+        for slot in self.slots.iter_mut().flatten() {
+            slot.row = NO_ROW;
+        }
+        let Some(mut dense) = self.dense.take() else { return };
+        let mut rows = Vec::new();
+        for (id, source) in &self.sources {
+            for (unit, slot) in source_units(id, &source.body).iter().zip(&source.units) {
+                rows.push((*slot, dense.add(unit)));
+            }
+        }
+        for (at, row) in rows {
+            if let Some(slot) = self.slots.get_mut(at as usize).and_then(Option::as_mut) {
+                slot.row = row;
+            }
+        }
+        self.dense = Some(dense);
+    }
+
+    /// Which model's vectors the index holds.
+    #[must_use]
+    pub fn model(&self) -> Option<&ModelId> {
+        self.dense.as_ref().map(|dense| &dense.model)
+    }
+
+    /// Takes vectors of this model over, and says of how many there is a unit. Vectors of no unit, of another model or of
+    /// another dimension are left out.
+    pub fn put_vectors<'a>(
+        &mut self,
+        model: &ModelId,
+        vectors: impl IntoIterator<Item = (UnitHash, &'a Vector)>,
+    ) -> usize {
+        let Some(dense) = self.dense.as_mut().filter(|dense| dense.model == *model) else { return 0 };
+        vectors.into_iter().filter(|(hash, vector)| dense.put(*hash, vector)).count()
+    }
+
+    /// Passages that have no vector yet, each once: at most so many, with at most so many bytes of text but for the first. Those
+    /// for which `skips` holds are passed over, such as what the model refused.
+    #[must_use]
+    pub fn without_vector(
+        &self,
+        most: usize,
+        bytes: usize,
+        skips: impl Fn(UnitHash) -> bool,
+    ) -> Vec<Passage> {
+        let Some(dense) = &self.dense else { return Vec::new() };
+        let (mut found, mut room) = (Vec::new(), bytes);
+        let mut seen = std::collections::HashSet::new();
+        for (id, source) in &self.sources {
+            let is_wanted = |at: &u32| {
+                let row = self.slot(*at).and_then(|slot| dense.rows.get(slot.row as usize));
+                row.is_some_and(|row| row.scale <= 0.0 && !skips(row.hash))
+            };
+            if !source.units.iter().any(is_wanted) {
+                continue;
+            }
+            for passage in source_units(id, &source.body).iter().filter_map(Passage::of) {
+                if dense.has(passage.hash) || skips(passage.hash) || !seen.insert(passage.hash) {
+                    continue;
+                }
+                let left = room.checked_sub(passage.text.len());
+                if found.len() >= most || left.is_none() && !found.is_empty() {
+                    return found;
+                }
+                room = left.unwrap_or_default();
+                found.push(passage);
+            }
+        }
+        found
+    }
+
+    /// The hashes of all passages, in no order: whatever else is stored is of no use.
+    pub fn passage_hashes(&self) -> impl Iterator<Item = UnitHash> {
+        self.dense.iter().flat_map(|dense| dense.row_of.keys().copied())
+    }
+
+    /// How far the vectors are made.
+    #[must_use]
+    pub fn dense_count(&self) -> DenseCount {
+        self.dense.as_ref().map_or_else(DenseCount::default, |dense| DenseCount {
+            passages: dense.row_of.len(),
+            vectors: dense.vectors,
+            bytes: dense.bytes() as u64,
+        })
+    }
+}
+
+/// The units of a source, cut again as they were cut when it was put in. The graph's observations have no rows: their texts are
+/// kept in lower case alone.
+fn source_units(id: &SourceId, body: &Body) -> Vec<Unit> {
+    match (id, body) {
+        (SourceId::Document(name), Body::Document(lines)) => document_units(name, lines.text()),
+        _ => Vec::new(),
+    }
+}
