@@ -1,5 +1,5 @@
-//! Laws of the index: whatever the way to a state, it answers as an index built from that state; and it ranks as the
-//! ranking rule says when that is worked out unit by unit.
+//! Properties of the index: after any updates it equals an index that is built from the final state, and it ranks by
+//! the ranking rule, computed unit by unit.
 
 #![expect(
     clippy::unwrap_used,
@@ -61,7 +61,7 @@ fn line() -> impl Strategy<Value = String> {
 }
 
 fn text() -> impl Strategy<Value = String> {
-    // Long ones are added and removed together.
+    // Long documents are added and removed together.
     let lines =
         prop_oneof![6 => prop::collection::vec(line(), 0..12), 1 => prop::collection::vec(line(), 40..80)];
     lines.prop_map(|lines| lines.join("\n"))
@@ -258,7 +258,7 @@ proptest! {
         let found = index.search_documents(&wanted);
         for hit in found.hits.iter().filter(|hit| hit.score > 0.0) {
             let rule = expected.get(&(hit.file.clone(), hit.unit.0)).copied().unwrap_or_default();
-            // What is read again gains by what its text says, never more than half.
+            // Rescoring adds at most one half.
             prop_assert!(hit.score > rule * 0.999_999 && hit.score < rule * 1.550_01 + 1e-9, "{:?}: {}", hit, rule);
         }
     }
@@ -292,7 +292,8 @@ impl Oracle {
         self.documents.push((name.to_owned(), counted.collect()));
     }
 
-    /// What each word of the query is worth in a unit: the word itself, and forms with its stem by the letters they share.
+    /// The weight of each word of the query in a unit: of the word itself, and of forms with its stem by their common
+    /// letters.
     fn worth(word: &str, corpus: &Corpus, unit: &Counted) -> f64 {
         let stem = |word: &str| Language::English.stem(word).unwrap_or_else(|| word.to_owned());
         let weight = |term: &str| {

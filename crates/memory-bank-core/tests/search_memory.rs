@@ -1,5 +1,5 @@
-//! What the index says that it takes is what it takes: compared with what the system gives the process. Alone in its
-//! program, so that nothing else asks for memory meanwhile. `--nocapture` tells the figures.
+//! The size that the index reports is the memory that it uses, compared with the resident memory of the process. It
+//! is the only test of its program, so that nothing else allocates memory. `--nocapture` prints the figures.
 
 #![cfg(target_os = "linux")]
 #![expect(
@@ -29,7 +29,7 @@ fn resident() -> u64 {
     line.split_whitespace().next().unwrap().parse::<u64>().unwrap() * 1024
 }
 
-/// Fourteen words of which a few are everywhere and most are rare.
+/// Fourteen words: a few frequent ones, most of them rare.
 fn sentence(number: usize) -> String {
     let mut text = String::new();
     for place in 0..14 {

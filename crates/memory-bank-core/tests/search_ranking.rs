@@ -1,5 +1,5 @@
-//! Holds the ranking to a level, and prints the figures: `cargo test -p memory-bank-core --test search_ranking --
-//! --nocapture`.
+//! Checks that the ranking reaches its level, and prints the figures: `cargo test -p memory-bank-core --test
+//! search_ranking -- --nocapture`.
 
 #![expect(
     clippy::unwrap_used,
@@ -26,7 +26,7 @@ use memory_bank_core::search::{
 use memory_bank_core::store::GraphSearch;
 use suite::{Backend, DOCUMENTS, Found, Recall};
 
-/// What ships: the index with BM25 in context.
+/// The shipped ranking: the index with BM25 in context.
 struct InContext {
     index: Index,
     graph: GraphState,
@@ -69,7 +69,7 @@ impl Backend for InContext {
                 skip: memory_bank_core::store::Skip::default(),
             },
         );
-        // A reply has two lists; whoever reads it sees the first of either side by side.
+        // A reply has two lists; readers see the first results of both.
         let mut entities = found.entities.into_iter().map(|found| Found::Entity(found.entity.name));
         let mut observations = found
             .observations
@@ -85,7 +85,7 @@ impl Backend for InContext {
     }
 }
 
-/// Every unit by itself, for the two ways that the ranking is measured against.
+/// Every unit by itself, for the two baselines of the measurement.
 struct Plain {
     units: Vec<(Found, Unit, Counted)>,
     substring: bool,

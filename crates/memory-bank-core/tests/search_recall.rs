@@ -25,7 +25,7 @@ fn index(bank: &Bank) -> Index {
     index
 }
 
-/// The share of the answer among the first ten, and one over the place of its first part.
+/// The share of the answer among the first ten, and the reciprocal rank of its first part.
 fn ask(index: &Index, question: &Question) -> (f64, f64) {
     let query = Query::parse(&question.ask).unwrap();
     let wanted = DocumentQuery { query, files: None, limit: 10, case_sensitive: false, days: (None, None) };
@@ -80,7 +80,7 @@ fn answers_in_long_banks_are_among_the_first_ten() {
     let mut sum = [0.0; 2];
     let banks = recall::banks();
     assert!(banks.iter().skip(2).map(|bank| bank.questions.len()).sum::<usize>() >= 300);
-    // A little below what is reached, on the part that nothing was tuned on.
+    // Slightly below the measured level, on the questions that are not used for tuning.
     for (bank, least) in banks.iter().zip([60.0, 60.0, 60.0, 86.0, 97.0]) {
         let recall = measure(bank);
         assert!(recall[1] >= least, "{}: {:.1} %", bank.name, recall[1]);

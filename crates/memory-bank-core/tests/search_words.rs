@@ -1,5 +1,4 @@
-//! Words as people write them: each query finds the line that it means before all others, in a document of facts in many
-//! languages and notations.
+//! Each query finds its line before all others, in a document of facts in many languages and notations.
 
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
@@ -25,7 +24,7 @@ fn first(index: &Index, query: &str) -> Option<LineHit> {
     search(index, query).hits.into_iter().next()
 }
 
-/// `query|line` pairs; a line of facts that is asked for more than once stands once in the document.
+/// `query|line` pairs; a line with several queries occurs once in the document.
 const ASKED: &str = include_str!("ranking/words.txt");
 
 #[test]
@@ -112,7 +111,7 @@ fn units_with_more_of_the_query_come_first_and_none_without_any_before_one_with_
     let both =
         hits.iter().take_while(|hit| hit.content.contains("billing") && hit.content.contains("refunds"));
     assert_eq!(both.count(), 3, "{hits:#?}");
-    // Those that differ in numbers alone come later, and what holds no word of the query comes last.
+    // Units that differ only in numbers come later, and units without a word of the query come last.
     let holds = |hit: &LineHit| hit.content.contains("refunds") || hit.content.contains("billing");
     let last = hits.iter().rposition(holds).unwrap();
     assert!(hits[..last].iter().all(holds), "{hits:#?}");
@@ -129,7 +128,7 @@ fn what_says_the_same_but_for_dates_is_shown_once_and_counted() {
     let found = search(&index, "deploy cluster");
     assert_eq!(found.hits.len(), 2, "{:#?}", found.hits);
     let staging = found.hits.iter().find(|hit| hit.content.contains("staging")).unwrap();
-    // Of equals the newest is shown.
+    // Of equal entries the newest is shown.
     assert_eq!((staging.line, staging.similar), (11, 8));
     assert!(!found.more);
 }
@@ -165,7 +164,7 @@ fn a_phrase_narrows_and_one_that_is_nowhere_falls_back_to_its_words() {
     let found = search(&index, "\"bucket rate\" limiter");
     assert_eq!(found.missing_phrases, ["bucket rate"]);
     assert_eq!(found.hits[0].content, "- the rate limiter");
-    // The phrase that does stand somewhere still narrows.
+    // A phrase with an occurrence still restricts the results.
     let found = search(&index, "\"bucket rate\" \"of tokens\"");
     assert_eq!((found.missing_phrases, found.hits.len()), (vec!["bucket rate".to_owned()], 1));
     let found = search(&index, "\"the\"");

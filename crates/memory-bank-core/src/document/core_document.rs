@@ -11,7 +11,7 @@ pub enum CoreDocument {
     Progress,
     /// Decisions and their reasons.
     DecisionLog,
-    /// How things are done here.
+    /// Conventions of the project.
     SystemPatterns,
 }
 

@@ -1,5 +1,5 @@
-//! Many changes of the graph as one: checked before anything is read, planned in order on the existing graph and the
-//! batch itself. Either all of it is valid, or nothing happens.
+//! Batches of changes of the graph: checked before anything is read, then planned in order on the existing graph and
+//! the batch itself. Either all items are valid, or nothing changes.
 
 use crate::error::GraphError;
 use crate::graph::event::Event;
@@ -12,14 +12,14 @@ use crate::store::{
     BatchApplied, EntityChange, EntityRef, GraphBatch, ObservationOf, Observed, RelationDraft,
 };
 
-/// A batch that may be written, as far as that can be known without the graph.
+/// A batch that passed all checks that do not need the graph.
 #[derive(Debug, Clone, PartialEq)]
 pub struct BatchPlan {
     /// The entities to create or update.
     pub entities: Vec<EntityPlan>,
-    /// The facts to add, with the entities that they are about.
+    /// The observations to add, with their entities.
     pub observations: Vec<(EntityRef, ObservationPlan)>,
-    /// The relations to make.
+    /// The relations to create.
     pub relations: Vec<RelationDraft>,
 }
 
@@ -27,7 +27,7 @@ impl BatchPlan {
     /// Checks a batch.
     ///
     /// # Errors
-    /// It is empty or passes a bound, or an item breaks a rule; the item is named by its list and place, from 0.
+    /// It is empty or exceeds a bound, or an item breaks a rule; the item is named by its list and index, from 0.
     pub fn new(batch: GraphBatch) -> Result<Self, GraphError> {
         let items = batch.entities.len() + batch.observations.len() + batch.relations.len();
         if items == 0 {
@@ -69,7 +69,7 @@ impl BatchPlan {
         Ok(Self { entities, observations, relations })
     }
 
-    /// The batch, with its facts signed.
+    /// The batch with an author for its observations.
     #[must_use]
     pub fn signed(mut self, author: &str) -> Self {
         self.observations =
@@ -77,11 +77,12 @@ impl BatchPlan {
         self
     }
 
-    /// What is to be stored, on a graph that holds at least every entity that the batch may mean, what these have of its
-    /// facts, and the relations among them. What is there already stays as it is and is said to have existed.
+    /// The events to store and the result. `known` must contain every entity that the batch may name, with the
+    /// observations of the batch that they have, and the relations among them. Existing items do not change and are
+    /// reported as such.
     ///
     /// # Errors
-    /// An item names an entity that is neither there nor made by the batch, or that is not clear.
+    /// An item names an entity that neither exists nor is created by the batch, or an ambiguous one.
     pub fn apply(&self, known: &GraphState, now: &str) -> Result<(Vec<Event>, BatchApplied), GraphError> {
         let mut made = Made { known, state: GraphState::default(), events: Vec::new(), now };
         let mut applied = BatchApplied::default();
@@ -89,7 +90,7 @@ impl BatchPlan {
             let change = made.entity(plan).map_err(|error| at("entities", index, error))?;
             applied.entities.push(change);
         }
-        // One event for each, whatever the batch says of it how often.
+        // One event per entity, however often the batch has it.
         let upserted: Vec<Entity> = made.state.entities().cloned().collect();
         made.events =
             upserted.into_iter().map(|entity| Event::EntityUpsert { entity, ts: now.to_owned() }).collect();
@@ -123,7 +124,7 @@ impl Made<'_> {
         let existing = self.state.entity(&plan.id).or_else(|| self.known.entity(&plan.id)).cloned();
         let entity = plan.clone().apply(existing.as_ref(), self.now)?;
         let change = match existing {
-            // Another spelling of the name alone is no change: a batch that is sent again changes nothing.
+            // Another spelling of the name is not a change, so that a repeated batch changes nothing.
             Some(existing) if existing.attrs == entity.attrs => return Ok((existing, EntityChange::Existed)),
             Some(_) => EntityChange::Updated,
             None => EntityChange::Created,
@@ -145,7 +146,7 @@ impl Made<'_> {
                 return Ok(again);
             }
             if again.observation.timestamp != observed.observation.timestamp {
-                // The batch has the same text from another source at that time; a later one may be taken by what is there.
+                // The batch has the same text from another source at that time; a later time may exist already.
                 now = again.observation.timestamp;
                 continue;
             }
@@ -170,7 +171,7 @@ impl Made<'_> {
         Ok((relation, false))
     }
 
-    /// The id of the entity that is meant: one that the batch makes, or one that is there.
+    /// The id of the named entity, which the batch creates or which exists.
     fn resolve(&self, entity: &EntityRef) -> Result<String, GraphError> {
         let lookup = Lookup::of(entity);
         let mut candidates: Vec<&Entity> = Vec::new();

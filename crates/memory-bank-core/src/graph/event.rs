@@ -21,30 +21,30 @@ pub const MARKER: &str = r#"{"type":"memory_bank_graph","source":"memory-bank-mc
 #[serde(tag = "type", rename_all = "snake_case", rename_all_fields = "camelCase")]
 #[non_exhaustive]
 pub enum Event {
-    /// The entity is now as given.
+    /// An entity was created or updated.
     EntityUpsert {
-        /// All of it.
+        /// The entity as it is now.
         entity: Entity,
         /// When.
         ts: String,
     },
-    /// There is this fact.
+    /// An observation was added.
     ObservationAdd {
         /// The fact.
         observation: Observation,
-        /// Its timestamp, or the moment of compaction.
+        /// The timestamp of the observation, or the time of the compaction.
         ts: String,
     },
-    /// There is this edge.
+    /// A relation was added.
     RelationAdd {
-        /// The edge.
+        /// The relation.
         relation: Relation,
         /// When.
         ts: String,
     },
-    /// The edge with these ends and this type is gone.
+    /// A relation was removed.
     RelationRemove {
-        /// Its source.
+        /// The unit to which it belongs: its heading, document or entity.
         from_id: String,
         /// Its target.
         to_id: String,
@@ -53,14 +53,14 @@ pub enum Event {
         /// When.
         ts: String,
     },
-    /// The entity is gone, with its facts and edges.
+    /// An entity was deleted, with its observations and relations.
     EntityDelete {
         /// Which.
         entity_id: String,
         /// When.
         ts: String,
     },
-    /// The fact is gone.
+    /// An observation was deleted.
     ObservationDelete {
         /// The entity that it belonged to.
         entity_id: String,
@@ -71,9 +71,9 @@ pub enum Event {
     },
     /// The end of a compaction; no effect on the state.
     SnapshotWritten {
-        /// Where the snapshot is, relative to the bank.
+        /// The path of the snapshot, relative to the bank.
         snapshot_path: String,
-        /// What it holds.
+        /// Its counts.
         stats: TypeStats,
         /// When.
         ts: String,
@@ -108,11 +108,11 @@ impl Event {
 /// The content of a log's line.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Line {
-    /// Nothing: an empty line.
+    /// An empty line.
     Blank,
-    /// The marker of a log of ours.
+    /// The marker of the server's logs.
     Marker,
-    /// A compaction's last line. It has no effect and is made anew by the next one.
+    /// A compaction's last line. It has no effect; the next compaction writes a new one.
     SnapshotWritten,
     /// An event that changes the state.
     Event(Event),
@@ -303,7 +303,7 @@ struct StoredObservation {
     #[serde(default, deserialize_with = "present")]
     source: Option<ObservationSource>,
     timestamp: String,
-    /// Another program may mean something else by it.
+    /// Another program may give this member another meaning.
     #[serde(default)]
     author: Option<Value>,
 }
@@ -333,14 +333,14 @@ impl From<StoredObservation> for Observation {
     }
 }
 
-/// A member that is there has a value; `null` is none.
+/// Refuses `null` as the value of a member.
 fn present<'de, D: Deserializer<'de>, T: Deserialize<'de>>(from: D) -> Result<Option<T>, D::Error> {
     Option::<T>::deserialize(from)?
         .map(Some)
         .ok_or_else(|| D::Error::custom("null where a value is expected"))
 }
 
-/// The line with escapes of lone surrogates replaced by that of U+FFFD; none if there are none.
+/// The line with escapes of lone surrogates replaced by that of U+FFFD; `None` if it has no such escapes.
 fn without_lone_surrogates(line: &[u8]) -> Option<Vec<u8>> {
     let text = std::str::from_utf8(line).ok()?;
     if !text.contains("\\ud") && !text.contains("\\uD") {
@@ -370,12 +370,12 @@ fn without_lone_surrogates(line: &[u8]) -> Option<Vec<u8>> {
     found.then(|| mended.into_bytes())
 }
 
-/// The code unit of the `\uXXXX` that the text begins with.
+/// The code unit of the `\uXXXX` at the beginning of the text.
 fn unit(text: &str) -> Option<u32> {
     u32::from_str_radix(text.strip_prefix("\\u")?.get(..4)?, 16).ok()
 }
 
-/// The id that a `relation_remove` means; logs do not carry it.
+/// The id of the relation that a `relation_remove` means; logs do not contain it.
 #[must_use]
 pub fn removed_relation_id(from_id: &str, relation_type: &str, to_id: &str) -> String {
     ids::relation_id(from_id, relation_type, to_id)

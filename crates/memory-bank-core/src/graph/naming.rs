@@ -17,7 +17,7 @@ const CANDIDATES: usize = 10;
 /// The keys under which a store looks for what an [`EntityRef`] may mean. [`Lookup::choose`] then decides.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Lookup {
-    /// The requested text, unchanged.
+    /// The name in the request, unchanged.
     pub asked: String,
     /// Entities with this id. A name that only looks like an id is found as a name.
     pub id: String,
@@ -44,7 +44,7 @@ impl Lookup {
     /// type.
     ///
     /// # Errors
-    /// None matches (without suggestions; the store adds them), or several do.
+    /// No entity matches (without suggestions, which the store adds), or several match.
     pub fn choose<'a>(&self, candidates: &[&'a Entity]) -> Result<&'a Entity, GraphError> {
         if let Some(entity) = candidates.iter().find(|entity| entity.id == self.id) {
             return Ok(entity);
@@ -78,10 +78,10 @@ impl Lookup {
 }
 
 impl GraphState {
-    /// The entity that the caller means.
+    /// The entity that the caller names.
     ///
     /// # Errors
-    /// None has this id or exact name (with suggestions), or several do.
+    /// No entity has this id or exact name (with suggestions), or several have.
     pub fn resolve(&self, entity: &EntityRef) -> Result<&Entity, GraphError> {
         let lookup = Lookup::of(entity);
         let mut candidates: Vec<&Entity> = self.entity(&lookup.id).into_iter().collect();
@@ -110,8 +110,8 @@ impl GraphState {
     }
 }
 
-/// The names that come closest to `asked`, best first, at most five: those that begin with it, contain it or are
-/// contained in it, then those that differ by few letters. All in normal form.
+/// The most similar names, best first, at most five: those that begin with the requested one, contain it or are
+/// contained in it, then those that differ in few letters. All are in normal form.
 fn suggest<'a>(asked: &str, names: impl Iterator<Item = &'a str>) -> Vec<&'a str> {
     let length = asked.chars().count();
     if length == 0 || asked.len() > crate::limits::LABEL_BYTES {
@@ -139,7 +139,7 @@ fn suggest<'a>(asked: &str, names: impl Iterator<Item = &'a str>) -> Vec<&'a str
     close.into_iter().map(|(_, _, name)| name).collect()
 }
 
-/// How many letters must be changed to make one text the other, if it is at most `bound`.
+/// The edit distance of two texts, if it is at most `bound`.
 fn distance(one: &str, other: &str, bound: usize) -> Option<usize> {
     let other: Vec<char> = other.chars().take(crate::limits::LABEL_BYTES).collect();
     if one.chars().count().abs_diff(other.len()) > bound {

@@ -15,19 +15,19 @@ use crate::store::{EntityRef, GraphSummary, Subgraph};
 const SUMMARY_ITEMS: usize = 5;
 
 impl GraphState {
-    /// The given entities with `depth` rounds of neighbours, in storage order, as far as they fit into so many bytes.
+    /// The given entities with `depth` rounds of neighbours, in storage order, as far as they fit into `bytes`.
     ///
     /// # Errors
-    /// Names and ids that are not there, all listed, with suggestions; or a name that means several entities.
+    /// Unknown names and ids, all listed, with suggestions; or an ambiguous name.
     pub fn open(&self, nodes: &[EntityRef], depth: u32, bytes: usize) -> Result<Subgraph, GraphError> {
         let start = self.resolve_all(nodes)?;
         Ok(self.around(start.into_iter().map(|entity| entity.id.as_str()), depth, bytes))
     }
 
-    /// The entities that the caller means.
+    /// The entities that the caller names.
     ///
     /// # Errors
-    /// Names and ids that are not there, all listed, with suggestions; or a name that means several entities.
+    /// Unknown names and ids, all listed, with suggestions; or an ambiguous name.
     pub fn resolve_all(&self, nodes: &[EntityRef]) -> Result<Vec<&Entity>, GraphError> {
         let mut start = Vec::new();
         let mut missing = Vec::new();
@@ -52,8 +52,8 @@ impl GraphState {
     }
 
     /// The entities with these ids and `depth` rounds of neighbours over relations in both directions, their
-    /// observations, and the relations among them. Ids of nothing are left out. What is nearest comes first, as far as
-    /// it fits: entities and relations into half of the bytes, observations into as many.
+    /// observations, and the relations among them. Unknown ids are ignored. The nearest come first: entities and
+    /// relations take at most half of `bytes` each, observations at most `bytes`.
     #[must_use]
     pub fn around<'a>(
         &'a self,
@@ -62,7 +62,7 @@ impl GraphState {
         bytes: usize,
     ) -> Subgraph {
         let rounds = self.rounds(ids, depth);
-        // An end that is no entity (an old log may have such) belongs to whoever shows the other end.
+        // An end without an entity (which old logs may have) is shown with the other end.
         let inside =
             |id: &str| self.entity_order(id).is_none_or(|order| rounds.iter().any(|round| round.has(order)));
         let (mut entities, mut relations) = (Fitting::new(bytes / 2), Fitting::new(bytes / 2));
@@ -105,7 +105,7 @@ impl GraphState {
         }
     }
 
-    /// The places of these entities, then those of each round of neighbours.
+    /// The positions of these entities, then those of each round of neighbours.
     fn rounds<'a>(&self, ids: impl IntoIterator<Item = &'a str>, depth: u32) -> Vec<Marks> {
         let mut reached = Marks::new(self.orders());
         let mut first = Marks::new(self.orders());
@@ -137,7 +137,7 @@ impl GraphState {
         rounds
     }
 
-    /// The whole graph: also observations and relations whose entities are not there.
+    /// The whole graph, including observations and relations without their entities.
     #[must_use]
     pub fn export(&self) -> Subgraph {
         Subgraph {
@@ -178,7 +178,7 @@ impl GraphState {
         }
     }
 
-    /// When an entity was changed, observed or linked last, in milliseconds.
+    /// The time at which an entity was last changed, observed or linked, in milliseconds since 1970.
     fn touched(&self, entity: &Entity) -> i64 {
         let observed = self.observations_of(&entity.id).map(|observation| observation.timestamp.as_str());
         let linked = self.relations_of(&entity.id).map(|relation| relation.created_at.as_str());
@@ -206,7 +206,7 @@ impl GraphState {
     }
 }
 
-/// Puts an entity into a short list, the highest rank first.
+/// Inserts an entity into a short list, the highest rank first.
 fn keep_highest<'s, R: Ord>(list: &mut Vec<(R, &'s Entity)>, rank: R, entity: &'s Entity) {
     let position = list.partition_point(|(known, _)| *known > rank);
     if position < SUMMARY_ITEMS {

@@ -1,5 +1,5 @@
-//! Turns a request into a change of the graph: validated, normalised, merged with the existing data. Pure functions
-//! of the rows concerned, so that a store with a log and a store with tables follow the same rules.
+//! Turns a request into a change of the graph: validated, normalised, merged with the existing data. These are pure
+//! functions of the affected rows, so that a store with a log and a store with tables follow the same rules.
 
 use serde_json::{Map, Value};
 
@@ -10,10 +10,10 @@ use crate::graph::{Entity, Observation, ObservationSource, Relation, SourceKind,
 use crate::limits;
 use crate::store::{EntityDraft, ObservationDraft, Observed};
 
-/// An entity that may be written: its labels are trimmed and within bounds, its id is known.
+/// A checked entity: its labels are trimmed and within bounds, its id is known.
 #[derive(Debug, Clone, PartialEq)]
 pub struct EntityPlan {
-    /// The id of the entity, by which a store finds the one that exists.
+    /// The id of the entity, by which a store finds an existing one.
     pub id: String,
     name: String,
     entity_type: String,
@@ -24,7 +24,7 @@ impl EntityPlan {
     /// Checks a draft.
     ///
     /// # Errors
-    /// Says which argument breaks which rule.
+    /// Names the argument and the rule that it breaks.
     pub fn new(draft: EntityDraft) -> Result<Self, GraphError> {
         let name = label("name", &draft.name)?;
         let entity_type = label("entityType", &draft.entity_type)?;
@@ -37,11 +37,11 @@ impl EntityPlan {
         Ok(Self { id: entity_id(&name, &entity_type), name, entity_type, attrs: draft.attrs })
     }
 
-    /// The entity as it is to be stored: the spelling given now, attributes merged key by key into those that are
-    /// there (`null` deletes a key; without `attrs` all stay), and the time of creation kept.
+    /// The entity to store: the new spelling, attributes merged key by key into the existing ones (`null` deletes a
+    /// key; without `attrs` all stay), and the existing creation time.
     ///
     /// # Errors
-    /// The merged attributes pass [`limits::ATTRIBUTES_BYTES`].
+    /// The merged attributes exceed [`limits::ATTRIBUTES_BYTES`].
     pub fn apply(self, existing: Option<&Entity>, now: &str) -> Result<Entity, GraphError> {
         let old = existing.and_then(|entity| entity.attrs.as_ref());
         let attrs = match self.attrs {
@@ -63,10 +63,10 @@ impl EntityPlan {
     }
 }
 
-/// A fact that may be written: its text is trimmed and within bounds, its time is known if one was given.
+/// A checked observation: its text is trimmed and within bounds, its time is parsed if one was given.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ObservationPlan {
-    /// The text as it is stored.
+    /// The text to store.
     pub text: String,
     /// Where it comes from.
     pub source: Option<ObservationSource>,
@@ -78,7 +78,7 @@ impl ObservationPlan {
     /// Checks a draft.
     ///
     /// # Errors
-    /// Says which argument breaks which rule.
+    /// Names the argument and the rule that it breaks.
     pub fn new(draft: ObservationDraft) -> Result<Self, GraphError> {
         let text = trim(&draft.text).to_owned();
         if text.is_empty() {
@@ -97,22 +97,22 @@ impl ObservationPlan {
         Ok(Self { text, source: draft.source, timestamp, author: None })
     }
 
-    /// The fact, signed. Who gives it is no part of what it says: one that is there keeps its own author.
+    /// The observation with an author. The author does not distinguish observations: an existing one keeps its own.
     #[must_use]
     pub fn signed(mut self, author: &str) -> Self {
         self.author = Some(author.to_owned());
         self
     }
 
-    /// The time that was given with it, as it is stored.
+    /// The given time in its stored form.
     #[must_use]
     pub fn timestamp(&self) -> Option<&str> {
         self.timestamp.as_deref()
     }
 
-    /// The fact about this entity: the one that is there, or the one to add. Of facts without a given time, those with the
-    /// same text and source (or none) are one, and the first that was stored is it. With a given time, only the same
-    /// text at the same time is the same fact.
+    /// The observation of this entity: the existing one, or the one to add. Without a given time, an observation with
+    /// the same text and source exists already; the first stored one is returned. With a given time, only one with
+    /// the same text and time is the same.
     #[must_use]
     pub fn apply(&self, entity_id: &str, known: &GraphState, now: &str) -> Observed {
         if self.timestamp.is_none()
@@ -127,7 +127,8 @@ impl ObservationPlan {
             if let (Some(observation), Some(_)) = (taken, &self.timestamp) {
                 return Observed { observation: observation.clone(), existed: true };
             }
-            // The same text from another source in the same millisecond is another fact, so it gets the next one.
+            // The same text from another source in the same millisecond is another observation, so it gets the next
+            // millisecond.
             if let (Some(_), Some(later)) = (taken, timestamp::next_millisecond(&at)) {
                 at = later;
                 continue;
@@ -145,7 +146,7 @@ impl ObservationPlan {
     }
 }
 
-/// The relation between two entities. If one with its id exists, that one stays as it is, in its spelling.
+/// The relation between two entities. An existing relation with its id does not change.
 ///
 /// # Errors
 /// The type is blank or too long.
@@ -168,7 +169,7 @@ pub fn plan_relation(
 /// Checks that an observation belongs to the entity that the caller named with it.
 ///
 /// # Errors
-/// It belongs to another one; `owner_name` is the name (or id) of that one.
+/// It belongs to another entity; `owner_name` is the name (or id) of that entity.
 pub fn check_owner(observation: &Observation, named: &Entity, owner_name: &str) -> Result<(), GraphError> {
     if observation.entity_id == named.id {
         return Ok(());
@@ -180,11 +181,11 @@ pub fn check_owner(observation: &Observation, named: &Entity, owner_name: &str) 
 }
 
 impl ObservationSource {
-    /// Reads the forms in which a caller may give a source: one of the four words, any other text (which becomes the
-    /// reference of a manual source), or the object that is stored. Blank text and `null` mean none.
+    /// Parses a source in an argument: one of the four words, another text (which becomes the reference of a manual
+    /// source), or the stored object. Blank text and `null` mean no source.
     ///
     /// # Errors
-    /// It is none of these.
+    /// It has another form.
     pub fn from_argument(value: &Value) -> Result<Option<Self>, GraphError> {
         match value {
             Value::Null => Ok(None),
@@ -205,7 +206,7 @@ impl ObservationSource {
         }
     }
 
-    /// Reads a source given as text; see [`Self::from_argument`].
+    /// Parses a source given as text; see [`Self::from_argument`].
     #[must_use]
     pub fn from_text(text: &str) -> Option<Self> {
         let text = trim(text);
@@ -249,7 +250,7 @@ impl SourceKind {
     }
 }
 
-/// A name or type as it is stored: trimmed, not blank, within bounds.
+/// A name or type in its stored form: trimmed, not blank, within bounds.
 pub(super) fn label(argument: &str, text: &str) -> Result<String, GraphError> {
     let text = trim(text);
     if text.is_empty() {
@@ -260,7 +261,7 @@ pub(super) fn label(argument: &str, text: &str) -> Result<String, GraphError> {
     Ok(text.to_owned())
 }
 
-/// One line of free text: trimmed, within bounds, none if blank.
+/// One line of free text: trimmed and within bounds; `None` if blank.
 pub(super) fn remark(argument: &str, text: Option<&str>) -> Result<Option<String>, GraphError> {
     let Some(text) = text.map(trim).filter(|text| !text.is_empty()) else { return Ok(None) };
     within(argument, text.len(), limits::LINE_BYTES)?;
@@ -268,7 +269,7 @@ pub(super) fn remark(argument: &str, text: Option<&str>) -> Result<Option<String
     Ok(Some(text.to_owned()))
 }
 
-/// Checks merged attributes; those that were too large before may shrink.
+/// Checks the size of merged attributes; attributes that were too large before may shrink.
 pub(super) fn check_size(
     merged: &Map<String, Value>,
     old: Option<&Map<String, Value>>,
@@ -332,7 +333,7 @@ fn check_values<'a>(values: impl Iterator<Item = &'a Value>, depth: usize) -> Re
     Ok(())
 }
 
-/// A null character can be kept in a file but not in a database, and no one means it.
+/// Refuses null characters, which databases cannot store.
 fn no_null(argument: &str, text: &str) -> Result<(), GraphError> {
     if text.contains('\0') {
         return Err(GraphError::Invalid(format!("{argument} contains a null character; leave it out")));

@@ -1,7 +1,7 @@
 //! The state of the graph: the fold of a log's events, in insertion order, with an index for every query.
 //!
-//! Applying an event costs no more than the number of observations and relations that it touches, however large the
-//! graph is. The state knows nothing of files; a store applies the events in their order.
+//! The cost of applying an event depends on the observations and relations that it touches, not on the size of the
+//! graph. The state does not know files; a store applies the events in their order.
 
 pub(in crate::graph) mod size;
 mod table;
@@ -33,19 +33,19 @@ pub struct GraphState {
     relations: Table<Relation>,
     /// Entities by normalised name.
     names: BTreeMap<String, Vec<u64>>,
-    /// Observations by the entity that they are about, whether it exists or not.
+    /// Observations by entity id, whether the entity exists or not.
     facts: HashMap<String, Vec<u64>>,
-    /// Observations by a hash of what makes a fact the same: entity, text and source.
+    /// Observations by a hash of entity, text and source.
     same: HashMap<u64, Vec<u64>>,
     hasher: RandomState,
-    /// Relations by either end, whether it exists or not; a self-link stands once.
+    /// Relations by either end, whether it exists or not; a self-link is listed once.
     edges: HashMap<String, Vec<u64>>,
     next: u64,
     generation: u64,
     changes: VecDeque<Touched>,
 }
 
-/// What an event touched. Whoever follows the graph looks the id up: what is not there (any more) was removed.
+/// The object that an event touched. Followers look up the id: a missing object was removed.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Touched {
@@ -58,7 +58,7 @@ pub enum Touched {
 }
 
 impl GraphState {
-    /// This graph in the place of another one: every cursor into the other is too old for it.
+    /// This graph as the replacement of another one: generations of the other are too old for it.
     #[must_use]
     pub fn following(mut self, previous: &Self) -> Self {
         self.generation = previous.generation + 1;
@@ -87,10 +87,10 @@ impl GraphState {
         }
     }
 
-    /// About how many bytes of memory this takes. Goes through everything that is there.
+    /// About how many bytes of memory this takes. Visits every row.
     #[must_use]
     pub fn bytes(&self) -> u64 {
-        /// What a row takes beside its texts: its record, its ids, and its places in the tables by id, name and end.
+        /// The bytes of a row beside its texts: the record, the ids, and the entries in the indexes.
         const ENTITY: usize = 600;
         const OBSERVATION: usize = 440;
         const RELATION: usize = 600;
@@ -153,12 +153,12 @@ impl GraphState {
         self.names.keys().map(String::as_str)
     }
 
-    /// The observations of an entity, in storage order; also when the entity itself is not there.
+    /// The observations of an entity, in storage order, even if the entity is missing.
     pub fn observations_of(&self, entity_id: &str) -> impl DoubleEndedIterator<Item = &Observation> {
         self.facts.get(entity_id).into_iter().flatten().filter_map(|at| self.observations.rows.get(at))
     }
 
-    /// The newest observations of an entity, at most so many, newest first; of equally old ones the one stored last
+    /// The newest observations of an entity, at most `most`, newest first; of equally old ones the one stored last
     /// comes first. No more than these are held at a time.
     #[must_use]
     pub fn newest_observations_of(&self, entity_id: &str, most: usize) -> Vec<&Observation> {
@@ -199,7 +199,7 @@ impl GraphState {
         self.facts.get(entity_id).map_or(0, Vec::len)
     }
 
-    /// The relations that start from or lead to an entity, in storage order; also when the entity is not there.
+    /// The relations that start from or lead to an entity, in storage order, even if the entity is missing.
     pub fn relations_of(&self, entity_id: &str) -> impl Iterator<Item = &Relation> {
         self.edges.get(entity_id).into_iter().flatten().filter_map(|at| self.relations.rows.get(at))
     }
@@ -210,28 +210,28 @@ impl GraphState {
         self.edges.get(entity_id).map_or(0, Vec::len)
     }
 
-    /// Where the entity with this id stands in the storage order.
+    /// The position of an entity in the storage order.
     pub(super) fn entity_order(&self, id: &str) -> Option<u64> {
         self.entities.seq(id)
     }
 
-    /// The entity at this place of the storage order.
+    /// The entity at this position of the storage order.
     pub(super) fn entity_at(&self, order: u64) -> Option<&Entity> {
         self.entities.rows.get(&order)
     }
 
-    /// Where the storage order ends.
+    /// The end of the storage order.
     pub(super) fn orders(&self) -> u64 {
         self.next
     }
 
-    /// The relations that touch an entity, with their places in the storage order.
+    /// The relations that touch an entity, with their positions in the storage order.
     pub(super) fn relations_with_order(&self, entity_id: &str) -> impl Iterator<Item = (u64, &Relation)> {
         let orders = self.edges.get(entity_id).into_iter().flatten();
         orders.filter_map(|order| Some((*order, self.relations.rows.get(order)?)))
     }
 
-    /// The name of an entity, or its id if it is not there.
+    /// The name of an entity, or its id if it is missing.
     #[must_use]
     pub fn name_or_id<'a>(&'a self, entity_id: &'a str) -> &'a str {
         self.entity(entity_id).map_or(entity_id, |entity| &entity.name)
@@ -260,14 +260,14 @@ impl GraphState {
         }
     }
 
-    /// Grows with every change. Equal generations of one store mean equal graphs.
+    /// Increases with every change. Equal generations of one store mean equal graphs.
     #[must_use]
     pub fn generation(&self) -> u64 {
         self.generation
     }
 
-    /// What changed since the graph had `generation`, oldest first; an id may come up more than once. `None` if that
-    /// is too long ago ([`REMEMBERED_CHANGES`]), or was another log: then everything must be looked at.
+    /// The changes since `generation`, oldest first; an id may occur more than once. `None` if that was more than
+    /// [`REMEMBERED_CHANGES`] changes ago, or in another log: then followers must read the whole graph.
     #[must_use]
     pub fn changes_since(&self, generation: u64) -> Option<impl Iterator<Item = &Touched>> {
         let missed = usize::try_from(self.generation.checked_sub(generation)?).ok()?;
@@ -375,7 +375,7 @@ impl GraphState {
     }
 }
 
-/// Two graphs are equal if they hold the same in the same order, however they came to it.
+/// Two graphs are equal if they have the same rows in the same order; their history does not matter.
 impl PartialEq for GraphState {
     fn eq(&self, other: &Self) -> bool {
         self.entities().eq(other.entities())

@@ -1,4 +1,4 @@
-//! A document as lines, to find plain text in it and to show a hit.
+//! A document as lines, for plain-text search and for showing hits.
 
 use memchr::memmem::Finder;
 
@@ -26,7 +26,7 @@ impl Lines {
     /// Splits at LF; a carriage return stays with its line.
     #[must_use]
     pub fn of(text: &str) -> Self {
-        // Line by line, since a character may be longer in lower case.
+        // Fold line by line, since a character may have more bytes in lower case.
         let folded = text.split('\n').map(fold).collect::<Vec<_>>().join("\n");
         Self { text: Text::of(text.to_owned()), folded: Text::of(folded) }
     }

@@ -19,8 +19,8 @@ pub enum ReadOutcome {
     Unreadable(String),
 }
 
-/// The rule that an edit applies, handed to [`DocumentStore::edit`]. It may run more than once (a database retries a
-/// serialisation failure), so it must be a pure function of the drafts.
+/// The rule of an edit, passed to [`DocumentStore::edit`]. It may run more than once (databases retry serialisation
+/// failures), so it must be a pure function of the drafts.
 pub type Editor<'a> = dyn FnMut(&mut Drafts) -> Result<(), EditError> + Send + 'a;
 
 /// Documents of one project.
@@ -36,10 +36,10 @@ pub trait DocumentStore: Send + Sync {
     /// Reads the named documents under lock, runs the editor on them, and writes what it changed: all or nothing,
     /// also after a crash. Returns one entry for each path, in order.
     ///
-    /// An editor that answers [`EditError::Incomplete`] is run once more, on fresh drafts that hold what it needs, too.
+    /// An editor that returns [`EditError::Incomplete`] is run once more, on fresh drafts that include what it needs.
     ///
     /// # Errors
-    /// What the editor returned, or a bound passed, or a fault of the store. Nothing was written then.
+    /// The error of the editor, an exceeded bound, or an error of the store. Nothing was written in this case.
     async fn edit(
         &self,
         caller: &Caller,
@@ -47,8 +47,7 @@ pub trait DocumentStore: Send + Sync {
         editor: &mut Editor<'_>,
     ) -> Result<Vec<DocumentChange>, EditError>;
 
-    /// The text that a document had when its etag was `etag`, if the store still knows it. Used to show what changed
-    /// meanwhile when an edit meets a conflict.
+    /// The text of a document with this etag, if the store still has it. Used to show the changes in a conflict.
     async fn content_at(
         &self,
         caller: &Caller,
@@ -73,10 +72,10 @@ pub struct DocumentChange {
 pub enum ChangeKind {
     /// It did not exist before.
     Created,
-    /// Its content is another one now.
+    /// Its content changed.
     Modified,
-    /// It is gone.
+    /// It was deleted.
     Deleted,
-    /// As before.
+    /// It did not change.
     Unchanged,
 }

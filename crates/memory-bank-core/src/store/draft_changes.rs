@@ -1,5 +1,4 @@
-//! What an edit changed: how the drafts differ from the documents as they are stored. Which files or rows that means is
-//! the store's part.
+//! The difference between the drafts of an edit and the stored documents. Stores map it to files or rows.
 
 use std::collections::BTreeMap;
 
@@ -7,10 +6,10 @@ use crate::document::{Document, DocumentPath, Etag};
 use crate::error::EditError;
 use crate::store::{ChangeKind, DocumentChange, Drafts};
 
-/// What an edit changed.
+/// The changes of an edit.
 #[derive(Debug, Default)]
 pub struct DraftChanges<'a> {
-    /// What happened to each document, by the name that was asked for.
+    /// The change of each document, by the requested name.
     pub changes: BTreeMap<DocumentPath, DocumentChange>,
     /// The documents that are written or deleted, each once.
     pub writes: Vec<DraftWrite<'a>>,
@@ -21,20 +20,20 @@ pub struct DraftChanges<'a> {
 pub struct DraftWrite<'a> {
     /// The name by which the edit knows it.
     pub asked: &'a DocumentPath,
-    /// The name under which it is, or will be, stored.
+    /// The name under which it is or will be stored.
     pub path: &'a DocumentPath,
-    /// The document as it is stored; none if it is new.
+    /// The stored document; `None` if it is new.
     pub before: Option<&'a Document>,
-    /// The text that it shall have, with its etag; none if it is deleted.
+    /// The new text with its etag; `None` if it is deleted.
     pub after: Option<(&'a str, Etag)>,
 }
 
 impl<'a> DraftChanges<'a> {
-    /// Compares the drafts with what they were loaded from. `stored_names` holds the names under which the documents are
-    /// stored, by the names that were asked for.
+    /// Compares the drafts with the documents from which they were loaded. `stored_names` has the names under which
+    /// the documents are stored, by requested name.
     ///
     /// # Errors
-    /// Two names mean one document and ask for different texts.
+    /// Two names mean one document with different new texts.
     pub fn of(
         drafts: &'a Drafts,
         stored_names: &'a BTreeMap<DocumentPath, DocumentPath>,

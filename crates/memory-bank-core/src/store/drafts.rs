@@ -7,13 +7,13 @@ use crate::error::EditError;
 use crate::limits;
 use crate::store::Series;
 
-/// The documents an editor works on: the present content of each, and what it shall become.
+/// The documents of an edit: the stored content of each, and the new one.
 #[derive(Debug, Clone, Default)]
 pub struct Drafts {
     drafts: BTreeMap<DocumentPath, Draft>,
     /// The number of the last member of each series that was loaded; 0 if it has none.
     series: BTreeMap<Series, u32>,
-    /// Whether texts may be too large for now: what the edit comes to is checked in the end.
+    /// Whether texts may exceed the bound until the end of the edit.
     unbounded: bool,
 }
 
@@ -24,7 +24,7 @@ struct Draft {
 }
 
 impl Drafts {
-    /// Adds a document as the store holds it; `asked` is the name by which the editor knows it. For stores.
+    /// Adds a stored document; `asked` is the name by which the editor knows it. For stores.
     pub fn load(&mut self, asked: DocumentPath, stored: Option<Document>) {
         let after = stored.as_ref().map(|document| document.content.clone());
         self.drafts.insert(asked, Draft { before: stored, after });
@@ -45,7 +45,7 @@ impl Drafts {
         self.series.get(series).copied()
     }
 
-    /// Makes the next member of a series part of the edit and gives its name.
+    /// Adds the next member of a series to the edit and returns its name.
     ///
     /// # Errors
     /// The series was not loaded, or has [`limits::SERIES`] members.
@@ -78,15 +78,16 @@ impl Drafts {
     /// Sets the text, creating the document if need be.
     ///
     /// # Errors
-    /// The text is larger than [`limits::DOCUMENT_BYTES`] (shrinking a larger one is allowed), brings in a null byte, a
-    /// new document may not be called so, or the path was not named in the call of [`DocumentStore::edit`].
+    /// The text is larger than [`limits::DOCUMENT_BYTES`] (shrinking a larger one is allowed) or introduces a null
+    /// byte, the name is not valid for a new document, or the path is not part of the call of
+    /// [`DocumentStore::edit`](crate::store::DocumentStore::edit).
     pub fn set(&mut self, path: &DocumentPath, text: String) -> Result<(), EditError> {
         let unbounded = self.unbounded;
         let draft = self.draft(path)?;
         if !unbounded {
             draft.check_bound(path, &text)?;
         }
-        // Text databases cannot hold it, and a bank must be able to move between stores.
+        // Databases cannot store it, and a bank must be transferable between stores.
         if text.contains('\0')
             && !draft.before.as_ref().is_some_and(|document| document.content.contains('\0'))
         {
@@ -105,7 +106,7 @@ impl Drafts {
     /// Deletes the document.
     ///
     /// # Errors
-    /// The path was not named in the call of [`DocumentStore::edit`].
+    /// The path is not part of the call of [`DocumentStore::edit`](crate::store::DocumentStore::edit).
     pub fn delete(&mut self, path: &DocumentPath) -> Result<(), EditError> {
         self.draft(path)?.after = None;
         Ok(())
@@ -121,7 +122,7 @@ impl Drafts {
         self.unbounded = true;
     }
 
-    /// Refuses a text that is too large, and every later one.
+    /// Ends [`Self::lift_bounds`]: refuses texts that are too large, now and later.
     ///
     /// # Errors
     /// As [`Self::set`].
@@ -142,7 +143,7 @@ impl Drafts {
 }
 
 impl Draft {
-    /// A document that is too large already may shrink.
+    /// A document that is already too large may shrink.
     fn check_bound(&self, path: &DocumentPath, text: &str) -> Result<(), EditError> {
         let before = self.before.as_ref().map_or(0, |document| document.content.len());
         if text.len() > limits::DOCUMENT_BYTES && text.len() >= before {

@@ -12,7 +12,7 @@ use crate::graph::ids::{entity_id, normalise, observation_id, relation_id, trim}
 use crate::graph::state::GraphState;
 use crate::graph::{Entity, Observation, Relation};
 
-/// How such files are called.
+/// The names of such files.
 pub const MEMORY_FILES: [&str; 2] = ["memory.json", "memory.jsonl"];
 /// The type of an entity that only a relation names.
 const UNKNOWN_TYPE: &str = "unknown";
@@ -30,7 +30,7 @@ pub struct MemoryFile {
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct RememberedEntity {
-    /// Its name, which is its identity there.
+    /// Its name, by which the file identifies it.
     pub name: String,
     /// Its type.
     pub entity_type: String,
@@ -43,16 +43,16 @@ pub struct RememberedEntity {
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct RememberedRelation {
-    /// The name of the one.
+    /// The name of the source.
     pub from: String,
-    /// The name of the other.
+    /// The name of the target.
     pub to: String,
     /// The type of the relation.
     pub relation_type: String,
 }
 
 impl MemoryFile {
-    /// Whether bytes begin like such a file.
+    /// Whether the bytes begin like such a file.
     #[must_use]
     pub fn is_begun_by(bytes: &[u8]) -> bool {
         let text = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes).trim_ascii_start();
@@ -70,7 +70,7 @@ impl MemoryFile {
     /// relation names is created.
     ///
     /// # Errors
-    /// A line is something else.
+    /// A line is neither.
     pub fn read(bytes: &[u8]) -> Result<Self, NotMovable> {
         let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
         let mut file = Self::default();
@@ -107,7 +107,7 @@ impl MemoryFile {
         Ok(file)
     }
 
-    /// A bank of this graph alone, remembered at `now`. A fact that is there twice is there once.
+    /// A bank with this graph only, with the times `now`. Duplicate observations are stored once.
     #[must_use]
     pub fn to_bank(&self, now: Timestamp) -> BankCopy {
         let ts = iso_millis(now);

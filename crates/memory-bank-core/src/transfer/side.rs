@@ -1,5 +1,5 @@
-//! Data that a database stores beside its rows so that a bank is restored unchanged, and data that it cannot store at
-//! all.
+//! Data that a database stores beside its rows so that a bank is restored unchanged, and checks for data that it
+//! cannot store.
 
 use std::collections::BTreeMap;
 
@@ -37,7 +37,7 @@ pub enum SideKind {
 }
 
 impl SideKind {
-    /// The word by which a database knows it.
+    /// The word in the database.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -48,7 +48,7 @@ impl SideKind {
         }
     }
 
-    /// The kind of this word.
+    /// Parses the word.
     #[must_use]
     pub fn parse(word: &str) -> Option<Self> {
         [Self::File, Self::Bytes, Self::Graph, Self::Rules].into_iter().find(|kind| kind.as_str() == word)
@@ -60,7 +60,7 @@ impl SideKind {
 pub struct SideFile {
     /// The kind.
     pub kind: SideKind,
-    /// Its path, or the name of what it belongs to.
+    /// Its path, or the name of the document or mode to which it belongs.
     pub path: String,
     /// Its content.
     pub bytes: Vec<u8>,
@@ -68,7 +68,7 @@ pub struct SideFile {
     pub modified: Timestamp,
 }
 
-/// Times as they were spelled, where a database gives them back in another spelling: by id.
+/// The original spelling, by id, of times that a database returns in another spelling.
 #[derive(Debug, Default, Serialize, Deserialize)]
 struct Times {
     entities: BTreeMap<String, [String; 2]>,
@@ -133,7 +133,7 @@ impl BankCopy {
         Ok(side)
     }
 
-    /// Takes in what a database kept beside the rows that this bank was read from.
+    /// Adds the side files to a bank that was read from rows.
     ///
     /// # Errors
     /// It cannot be read.
@@ -152,7 +152,7 @@ impl BankCopy {
                 (SideKind::Graph, _) | (SideKind::Rules, _) => {}
             }
         }
-        // A document may have been renamed since: then its text says which bytes are its own.
+        // A document may have been renamed; then its text identifies its bytes.
         let by_text: BTreeMap<Etag, &Vec<u8>> =
             bytes.values().map(|bytes| (Etag::of(&String::from_utf8_lossy(bytes)), bytes)).collect();
         for document in &mut self.documents {
@@ -167,7 +167,8 @@ impl BankCopy {
         Ok(())
     }
 
-    /// A file of a sub-folder may have come when such files were no documents, and a document of its name after that.
+    /// Moves files whose name is now a document's: earlier versions stored files of sub-folders as files, not as
+    /// documents.
     fn set_apart_from_documents(&mut self) {
         for file in &mut self.files {
             let is_taken = |path: &str| self.documents.iter().any(|document| document.path.as_str() == path);
@@ -179,10 +180,10 @@ impl BankCopy {
         }
     }
 
-    /// Data of this bank that a database cannot store, each with the file's name.
+    /// Checks that a database can store this bank.
     ///
     /// # Errors
-    /// The list of them.
+    /// The list of data that it cannot store, with file names.
     pub fn check_for_rows(&self) -> Result<(), NotMovable> {
         let mut problems: Vec<String> = Vec::new();
         for document in &self.documents {
@@ -245,7 +246,7 @@ impl BankCopy {
         )))
     }
 
-    /// The facts and edges whose entities are not there, as lines of a log.
+    /// The observations and relations without their entities, as lines of a log.
     fn strays(&self) -> Result<Vec<Vec<u8>>, NotMovable> {
         let is_there = |id: &str| self.graph.entity(id).is_some();
         let facts = self.graph.observations().filter(|one| !is_there(&one.entity_id));
@@ -276,7 +277,7 @@ impl BankCopy {
 }
 
 impl Times {
-    /// Notes the spellings that a database would change.
+    /// Records the spellings that a database would change.
     fn note(&mut self, graph: &GraphState) {
         for Entity { id, created_at, updated_at, .. } in graph.entities() {
             if as_kept(created_at) != *created_at || as_kept(updated_at) != *updated_at {
@@ -290,7 +291,7 @@ impl Times {
         }
     }
 
-    /// Gives the times their spellings back, unless they changed since.
+    /// Restores the spellings of times that did not change.
     fn give_back(&self, graph: &mut GraphState) {
         let spelled = |stored: &str, spelling: &str| {
             if as_kept(spelling) == stored { spelling.to_owned() } else { stored.to_owned() }
@@ -321,7 +322,7 @@ fn read_times(bytes: &[u8]) -> Result<Times, NotMovable> {
         .map_err(|error| NotMovable(format!("the times kept of the graph are damaged: {error}")))
 }
 
-/// Why an entity cannot be a row. Names and ids are indexed, and indexes take short texts only.
+/// The reason why an entity cannot be a row. Names and ids are indexed, and indexes have a bound on the length.
 fn entity_problem(entity: &Entity) -> Option<&'static str> {
     let attrs = entity.attrs.as_ref();
     if attrs.is_some_and(|attrs| attrs.iter().any(|(key, value)| key.contains('\0') || has_null(value))) {
@@ -330,7 +331,7 @@ fn entity_problem(entity: &Entity) -> Option<&'static str> {
     labels([&entity.id, &normalise(&entity.name), &entity.entity_type], [&entity.name, &entity.created_at])
 }
 
-/// Looks at texts that stand in an index or may, and at others.
+/// Checks indexed texts and others.
 fn labels(short: [&str; 3], long: [&str; 2]) -> Option<&'static str> {
     if short.iter().chain(&long).any(|text| text.contains('\0')) {
         return Some("contains a null character");

@@ -12,7 +12,7 @@ fn file(path: &str, bytes: &[u8]) -> FileCopy {
     FileCopy { path: path.to_owned(), bytes: bytes.to_vec(), modified: now() }
 }
 
-/// What a database gives back: rows for what rows can say, and the side files.
+/// A bank after a round trip through rows and side files.
 fn through_a_database(copy: &BankCopy) -> BankCopy {
     let side = copy.side_files(&[], now()).unwrap();
     let mut back = BankCopy::default();

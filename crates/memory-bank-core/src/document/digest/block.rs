@@ -13,7 +13,7 @@ pub(super) enum Block {
     Label(String),
     /// A list item.
     Item(Listed),
-    /// A row of a table: each cell with the head of its column.
+    /// A row of a table: the head of the column and the cell, in pairs.
     Row(Vec<(String, String)>),
     /// A paragraph, or a line of one that begins with a date or a label.
     Paragraph(String),
@@ -43,7 +43,7 @@ pub(super) fn blocks(outline: &Outline<'_>, range: &Range<usize>) -> Vec<Block> 
             reader.found.push(Block::Item(listed(item, items.get(next + 1))));
             list_end = list_end.max(item.range.end);
             next += 1;
-            // Items that share the line with the one around them have no place of their own.
+            // Items that share the line of the outer item are skipped.
             while items.get(next).is_some_and(|item| item.range.start <= start) {
                 next += 1;
             }
@@ -64,7 +64,7 @@ fn listed(item: &Item, following: Option<&Item>) -> Listed {
     }
 }
 
-/// A paragraph that ends with a colon right before a list is its label.
+/// A paragraph that ends with a colon directly before a list is its label.
 fn label_before_lists(mut found: Vec<Block>) -> Vec<Block> {
     for index in 1..found.len() {
         let before_list = matches!(found.get(index), Some(Block::Item(_) | Block::Row(_)));
@@ -86,7 +86,7 @@ struct Reader {
     paragraph: String,
     fence: Option<char>,
     in_comment: bool,
-    /// The heads of the columns of the table that is open; none yet below its first row.
+    /// The heads of the columns of the current table; empty outside of a table.
     columns: Vec<String>,
 }
 
@@ -164,7 +164,7 @@ fn cells(line: &str) -> Vec<String> {
     line.replace("\\|", "\u{1}").split('|').map(|cell| cell.trim().replace('\u{1}', "|")).collect()
 }
 
-/// Whether a line of a paragraph is one of its own: with a date, a label, or a sign for a state before it.
+/// Whether a line of a paragraph is a block of its own: it begins with a date, a label, or a sign for a state.
 fn stands_alone(line: &str) -> bool {
     let label = line.starts_with("**") && line.get(2..).is_some_and(|rest| rest.contains("**"));
     label

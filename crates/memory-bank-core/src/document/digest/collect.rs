@@ -24,7 +24,7 @@ pub(super) struct Found {
     pub(super) decisions: Vec<DecisionSummary>,
 }
 
-/// The entries of all documents by what they are, most telling first.
+/// The entries of all documents by role, the most informative first.
 pub(super) fn found(
     all: &[(Kind, usize, Vec<Entry>)],
     decided: &[(Kind, usize, Vec<Decided>)],
@@ -35,13 +35,13 @@ pub(super) fn found(
             .flat_map(|(kind, _, entries)| {
                 let mut own: Vec<Entry> =
                     entries.iter().filter(|entry| entry.role == role).cloned().collect();
-                // Of next steps that were written down session by session only the last ones are next.
+                // If next steps are listed by session, only those of the last session count.
                 if matches!(role, Role::NextStep | Role::Focus | Role::Status) {
                     let newest =
                         own.iter().filter(|entry| !entry.own_date).filter_map(|entry| entry.date).max();
                     own.retain(|entry| entry.own_date || entry.date.is_none() || entry.date == newest);
                 }
-                // A log of what was in focus ends with what is.
+                // In a log of focuses, only the latest one counts.
                 if role == Role::Focus {
                     let day = |entry: &Entry| entry.date.filter(|_| entry.own_date).map(|date| date.date());
                     let newest = own.iter().filter_map(day).max();
@@ -65,7 +65,7 @@ pub(super) fn found(
     if tasks.is_empty() {
         tasks = next.iter().filter(|entry| entry.unticked).cloned().collect();
     }
-    // Across documents, too, dated ones come newest first.
+    // Dated tasks come newest first across documents, too.
     tasks.sort_by_key(|entry| Reverse(entry.date));
     Found {
         focus: texts(of(Role::Focus)),
@@ -81,7 +81,7 @@ pub(super) fn found(
 }
 
 impl Found {
-    /// Whether so little is known that what the project is tells most.
+    /// Whether so little is known that the project's description is the most informative text.
     pub(super) fn says_little(&self) -> bool {
         const LITTLE: usize = 4;
         let lines = self.tasks.len() + self.issues.len() + self.next_steps.len() + self.progress.len();
@@ -99,7 +99,7 @@ impl Found {
     }
 }
 
-/// The latest entries of progress. What has a date comes first, by date, of whatever document.
+/// The latest entries of progress: dated entries of all documents first, by date.
 fn progress(all: &[(Kind, usize, Vec<Entry>)]) -> Vec<String> {
     let roles = [Role::RecentChange, Role::Done];
     let taken = |role: Role| -> Vec<Entry> {
@@ -150,12 +150,12 @@ fn latest_decisions(decided: &[(Kind, usize, Vec<Decided>)], most: usize) -> Vec
         .collect()
 }
 
-/// Records of a document each are in the order of their numbers.
+/// The number that orders decisions with a document of their own.
 fn document_number(one: &Decided, kind: Kind) -> u64 {
     one.number.filter(|_| kind == Kind::Decisions).unwrap_or(0)
 }
 
-/// Each text once, whatever its case and signs.
+/// Removes duplicates, ignoring case and punctuation.
 fn unique(texts: impl Iterator<Item = String>) -> Vec<String> {
     let mut seen = BTreeSet::new();
     texts.filter(|text| seen.insert(key(text))).collect()

@@ -16,14 +16,14 @@ pub(super) struct Record {
     pub(super) date: Option<DateTime>,
     pub(super) date_text: String,
     pub(super) summary: String,
-    /// Whether it has nothing but forms that were not filled in.
+    /// Whether it has only unfilled forms.
     pub(super) is_empty: bool,
-    /// Whether there is no text at all.
+    /// Whether the record has no text.
     pub(super) is_blank: bool,
 }
 
 impl Record {
-    /// Whether a part with this name says why, and may stand for the decision in short.
+    /// Whether a part with this name gives reasons, so that it can summarise the decision.
     pub(super) fn states(label: &str) -> bool {
         let lower = label.to_lowercase();
         [
@@ -69,7 +69,7 @@ impl Record {
         let mut parts = vec![(String::new(), 0..own_end)];
         parts.extend(outline.sections().map(|section| (section.heading.title.to_string(), section.own)));
         for (title, range) in parts {
-            // The part that the lines belong to: the heading or the label above.
+            // The part to which the lines belong: the heading or the label above.
             let mut part = title;
             for block in blocks(&outline, &range) {
                 let line = match block {
@@ -143,7 +143,7 @@ pub(super) fn has_record(outline: &Outline<'_>, body: &Range<usize>) -> bool {
     text.lines().any(|line| labelled(line).is_some_and(|(label, _)| is_decision_word(label)))
 }
 
-/// Whether a heading or label is the word for a decision itself, in any language.
+/// Whether a heading or label is a word for "decision", in any language.
 pub(super) fn is_decision_word(title: &str) -> bool {
     let bare = title.trim_end_matches(|sign: char| sign.is_ascii_digit() || sign == ' ');
     Role::of_heading(bare) == Some(Role::Decision) && is_structural(title)

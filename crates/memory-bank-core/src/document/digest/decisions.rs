@@ -20,10 +20,10 @@ const UNSTATED: &str = "not stated in short; see decision-log.md";
 pub(super) struct Decided {
     pub(super) title: String,
     pub(super) date: Option<DateTime>,
-    /// The date as it is written.
+    /// The date as written.
     pub(super) date_text: String,
     pub(super) summary: String,
-    /// Its place in the document.
+    /// Its position in the document.
     pub(super) order: usize,
     /// The number in its title: `ADR-007`.
     pub(super) number: Option<u64>,
@@ -42,7 +42,7 @@ pub(super) fn decisions(kind: Kind, outline: &Outline<'_>) -> Vec<Decided> {
     if is_log && reader.single_record() {
         return reader.found;
     }
-    // The decisions above: a heading whose record is being read, by its level.
+    // The level of the heading whose record is being read.
     let mut title: Option<u8> = None;
     let mut lists: Vec<(u8, bool, Option<DateTime>)> = Vec::new();
     let first = headings.first().map_or(outline.text().len(), |heading| heading.range.start);
@@ -65,7 +65,7 @@ pub(super) fn decisions(kind: Kind, outline: &Outline<'_>) -> Vec<Decided> {
             || (is_log && is_structural(&heading.title) && is_decision_word(&heading.title));
         if names_decisions {
             lists.push((heading.level, true, date.map(|(date, _)| date).or(inherited)));
-            // A section with prose only contains its decisions in the prose.
+            // In a section with prose only, the prose is the decision.
             let is_prose = section.own == section.body && outline.items_in(&section.own).is_empty();
             let lines = if (is_decision_word(&heading.title) || is_prose) && heading.level > 1 {
                 Lines::Prose
@@ -78,14 +78,14 @@ pub(super) fn decisions(kind: Kind, outline: &Outline<'_>) -> Vec<Decided> {
         } else if !(in_list || is_log && heading.level == 1) {
             lists.push((heading.level, false, None));
         } else if is_structural(&heading.title) {
-            // The rationale of the entry above; it does not contain decisions.
+            // The rationale of the decision above; it does not contain decisions.
             lists.push((heading.level, is_log && above.is_none_or(|(_, is_list, _)| is_list), inherited));
         } else if role.is_some_and(|role| !matches!(role, Role::Done | Role::RecentChange))
             && !has_record(outline, &section.body)
         {
             lists.push((heading.level, false, None));
         } else if date.is_some_and(|(_, rest)| content(rest).is_none()) {
-            // A day with its decisions.
+            // A day with its decisions below.
             lists.push((heading.level, true, date.map(|(date, _)| date)));
             reader.list(&section.own, date.map(|(date, _)| date), Lines::Prose);
         } else if (index == 0 && heading.level == 1) || reader.holds_titles(index) {
@@ -102,23 +102,23 @@ pub(super) fn decisions(kind: Kind, outline: &Outline<'_>) -> Vec<Decided> {
 /// Which lines of a section are decisions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Lines {
-    /// Those with a date; items only if the document has no others, as they may introduce it.
+    /// Lines with a date; items only if the document has no other decisions, since they may be an introduction.
     Introduction,
-    /// Those with a date, and items.
+    /// Lines with a date, and items.
     Entries,
-    /// A line of prose, too.
+    /// Lines with a date, items, and prose.
     Prose,
 }
 
 struct DecisionReader<'o, 't> {
     outline: &'o Outline<'t>,
     found: Vec<Decided>,
-    /// Lines without a date at the head of a log, which may introduce it.
+    /// Lines without a date at the head of a log, which may be an introduction.
     loose: Vec<Decided>,
 }
 
 impl DecisionReader<'_, '_> {
-    /// Whether the document is one record with its title at the head, which is then read.
+    /// Whether the document is a single record with its title as the heading; reads it in that case.
     fn single_record(&mut self) -> bool {
         let headings = self.outline.headings();
         let Some(first) = headings.first().filter(|first| first.level == 1) else { return false };
@@ -139,7 +139,7 @@ impl DecisionReader<'_, '_> {
         true
     }
 
-    /// Whether the headings right below this one are titles of decisions.
+    /// Whether the headings directly below this one are titles of decisions.
     fn holds_titles(&self, index: usize) -> bool {
         let headings = self.outline.headings();
         let Some(heading) = headings.get(index) else { return false };
@@ -152,7 +152,7 @@ impl DecisionReader<'_, '_> {
         })
     }
 
-    /// A heading with the record of one decision below it.
+    /// Reads a heading with the record of one decision below it.
     fn record(&mut self, heading: &Heading, body: &Range<usize>, above: Option<DateTime>) {
         let text = self.outline.readable(body);
         let record = Record::of(&text);
@@ -184,13 +184,13 @@ impl DecisionReader<'_, '_> {
         });
     }
 
-    /// Entries in a list, a table, or a line each. Where they may be prose, only those with a date count.
+    /// Reads decisions in a list, in a table, or one per line.
     fn list(&mut self, range: &Range<usize>, above: Option<DateTime>, lines: Lines) {
         let only_dated = lines == Lines::Introduction;
         let mut date_above = above;
-        // The part of an entry that the lines belong to; none while they are entries.
+        // The part of a decision to which the lines belong; `None` while they are decisions.
         let mut part: Option<String> = None;
-        // How many decisions there were before the item whose details are read.
+        // The number of decisions before the item whose details are read.
         let mut before_item: Option<usize> = None;
         for block in blocks(self.outline, range) {
             let (line, is_item) = match &block {
@@ -274,7 +274,7 @@ impl DecisionReader<'_, '_> {
         }
     }
 
-    /// What stands within the item of a decision says why, or what was decided.
+    /// Nested text of a decision's item is its summary.
     fn detail(&mut self, text: &str) {
         let Some(last) = self.found.last_mut().filter(|last| last.summary.is_empty()) else { return };
         let label = labelled(text).map(|(label, rest)| (plain(label), plain(rest)));
@@ -392,7 +392,7 @@ impl DecisionReader<'_, '_> {
     }
 }
 
-/// Whether the dates, or else the numbers, of these go down.
+/// Whether the dates, or else the numbers, are in descending order.
 fn falls(found: &[Decided]) -> bool {
     let dates: Vec<DateTime> = found.iter().filter_map(|one| one.date).collect();
     if let (Some(first), Some(last)) = (dates.first(), dates.last())
@@ -404,7 +404,7 @@ fn falls(found: &[Decided]) -> bool {
     matches!((numbers.first(), numbers.last()), (Some(first), Some(last)) if first > last)
 }
 
-/// The words without "Decision:" before them.
+/// The text without a leading "Decision:".
 fn without_label(words: &str) -> String {
     match labelled(words) {
         Some((label, rest)) if is_decision_word(label) && !rest.is_empty() => rest.to_owned(),
@@ -412,7 +412,7 @@ fn without_label(words: &str) -> String {
     }
 }
 
-/// The words without the author in brackets before them.
+/// The text without the author in brackets before it.
 fn without_author(words: &str) -> &str {
     match words.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
         Some((_, rest)) if rest.trim_start().starts_with(['-', '–', ':']) => {
@@ -422,7 +422,7 @@ fn without_author(words: &str) -> &str {
     }
 }
 
-/// A title and what is said of it: `Title: words`, `Title — words`.
+/// A title and its explanation: `Title: words`, `Title — words`.
 fn split(words: &str) -> (String, String) {
     const LONGEST: usize = 80;
     for sign in [": ", "：", " — ", " – ", " - ", " → "] {

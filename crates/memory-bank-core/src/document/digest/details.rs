@@ -5,8 +5,8 @@ use super::line::{State, content, plain, read};
 use crate::document::date::dated;
 use crate::document::roles::Role;
 
-/// How many of the blocks behind an item are its details, and the first of them in one line. Items with check boxes are work of
-/// their own.
+/// The number of blocks after an item that are its details, and the first of them in one line. Items with check boxes
+/// are tasks of their own.
 pub(super) fn details_of(item: &Listed, behind: &[Block]) -> (usize, String) {
     const LONGEST_TITLE: usize = 60;
     if !item.has_children {
@@ -33,7 +33,7 @@ pub(super) fn details_of(item: &Listed, behind: &[Block]) -> (usize, String) {
     (children.len(), detail)
 }
 
-/// The first of these, parted by semicolons.
+/// The first parts, separated by semicolons.
 pub(super) fn in_one_line<'t>(parts: impl Iterator<Item = &'t str>) -> String {
     const LONGEST: usize = 200;
     let mut line = String::new();
@@ -62,7 +62,7 @@ pub(super) fn with_detail(text: &str, detail: &str) -> String {
     }
 }
 
-/// Whether the words of an item only say what the items below are.
+/// Whether an item is only a label for the items below it.
 pub(super) fn is_label(words: &str) -> bool {
     let bare = words.trim_end_matches(['*', '_', ' ']);
     bare.ends_with([':', '：'])

@@ -55,7 +55,7 @@ struct EntryReader {
     found: Vec<Entry>,
     /// Prose that has no role.
     prose: Vec<Entry>,
-    /// The section that holds the one task that is being done.
+    /// The index of the section "Current Task".
     current: Option<usize>,
 }
 
@@ -79,7 +79,7 @@ impl EntryReader {
         });
     }
 
-    /// An entry of what was done by its heading says its parts, too.
+    /// Appends the parts of finished work to the entry that its heading made.
     fn heading_details(&mut self, outline: &Outline<'_>, own: &Range<usize>, before: usize) {
         let Some(entry) = self.found.get_mut(before) else { return };
         if !matches!(entry.role, Role::RecentChange | Role::Done) {
@@ -92,7 +92,7 @@ impl EntryReader {
                 Block::Paragraph(text) => Some(text),
                 _ => None,
             })
-            // What is still open stands among the tasks, and what has a date is an entry of its own.
+            // Open items belong to the tasks, and dated items are entries of their own.
             .filter(|text| {
                 let (state, words) = read(text);
                 state != State::Open && dated(&words).is_none() && !is_metadata(text)
@@ -149,7 +149,7 @@ impl EntryReader {
         }
     }
 
-    /// Prose with a colon before the list of what the focus is: it names the focus.
+    /// Prose with a colon before the list of a focus section: it names the focus.
     fn introduction(&mut self, label: &str, order: usize, place: &Place) {
         const SHORTEST: usize = 3;
         let words = plain(label);
@@ -177,7 +177,7 @@ impl EntryReader {
         }
     }
 
-    /// A sub-heading of what was done with a line each for its parts is one entry: its title, then the parts.
+    /// Joins a sub-heading of finished work and the lines below it to one entry: its title, then the parts.
     fn gather(&mut self, heading: &Heading, place: &Place, before: usize) {
         let is_part = matches!(place.role, Some(Role::RecentChange | Role::Done))
             && !place.is_entry
@@ -190,7 +190,7 @@ impl EntryReader {
         let Some(first) = own.first().filter(|_| is_part && is_list).cloned() else { return };
         let (_, title) = read(&heading.source);
         let title = title.trim_end_matches([':', '：', ' ', '✅', '✔', '☑', '\u{fe0f}']);
-        // "Login ✅" and "Login (done)" name a thing, "Done" names none.
+        // "Login ✅" and "Login (done)" name finished work, "Done" does not.
         let name = title.split(['(', '[']).next().unwrap_or_default();
         if content(name).is_none() || Role::of_heading(name).is_some() {
             return;
@@ -220,7 +220,7 @@ impl EntryReader {
         if place.is_former && state != State::Open && !matches!(role, Role::RecentChange | Role::Done) {
             return;
         }
-        // What stands below an entry with a title of its own belongs to it.
+        // Text below an entry with its own title belongs to that entry.
         if (place.is_entry && state != State::Open && date.is_none())
             || (item.depth > 0 && !self.nests(role, state))
         {
@@ -228,7 +228,7 @@ impl EntryReader {
         }
         let text =
             if role == Role::Note || place.role == Some(Role::Note) { without_author(&text) } else { text };
-        // What was left to do in a list of what works holds nothing yet.
+        // An open point in a list of finished work is not finished.
         if matches!(role, Role::Done | Role::RecentChange) && text.to_lowercase().starts_with("todo:") {
             return;
         }
@@ -252,7 +252,7 @@ impl EntryReader {
         });
     }
 
-    /// Whether an item within another one is an entry by itself.
+    /// Whether a nested item is an entry of its own.
     fn nests(&self, role: Role, state: State) -> bool {
         state == State::Open
             || matches!(role, Role::Task | Role::Issue | Role::NextStep | Role::Question | Role::Focus)
@@ -278,7 +278,7 @@ impl EntryReader {
             {
                 Some(Role::NextStep)
             }
-            // A list of all of the work, with sub-headings, under the title alone: only what has a check box is open.
+            // A list of all work below the document's title: only items with an empty check box are open.
             (Some(Role::Task), State::Unsaid) if place.by_title && place.level > 1 => None,
             (Some(role), _) => Some(role),
             (None, State::Finished) if self.kind.is_of_now() => Some(Role::Done),
@@ -287,7 +287,7 @@ impl EntryReader {
         }
     }
 
-    /// The role that a label at the head of a line gives it: `**Next step:** deploy`.
+    /// The role by the label at the head of a line: `**Next step:** deploy`.
     fn by_label<'t>(&self, text: &'t str) -> Option<(Role, &'t str)> {
         let (label, rest) = labelled(text)?;
         let role = Role::of_heading(label)?;
@@ -370,7 +370,7 @@ impl EntryReader {
                 Some((own, rest)) if own != role => Some((own, plain(rest))),
                 _ => Some((role, rest)),
             },
-            // Prose under a list's heading is the list where there is no other; before a list it introduces it.
+            // Prose below the heading of a list is an entry if there is no list; before a list it is an introduction.
             (Some(role @ (Role::Task | Role::Issue | Role::NextStep | Role::Question)), _) => {
                 let is_first = number == 0 && self.found.len() == before;
                 let has_title = text.starts_with("**") && self.found.len() > before;
@@ -405,8 +405,8 @@ impl EntryReader {
         });
     }
 
-    /// What was found. A document on what is going on that names no focus and no status begins with it; one on progress
-    /// without any entry says in prose what was done.
+    /// The entries. If a document on current work names no focus and no status, its first prose is the focus; if a
+    /// document on progress has no entries, its first prose is the progress.
     fn with_prose(mut self) -> Vec<Entry> {
         const PARAGRAPHS: usize = 2;
         let is_current = |entry: &&mut Entry| Some(entry.section) == self.current && entry.role == Role::Task;
@@ -417,7 +417,7 @@ impl EntryReader {
             task.role = Role::Focus;
         }
         let missing = match self.kind {
-            // Where nothing is recognised, an excerpt says more.
+            // If nothing is recognised, an excerpt is more informative.
             Kind::Active => {
                 let is = |roles: &[Role]| self.found.iter().any(|entry| roles.contains(&entry.role));
                 !is(&[Role::Focus, Role::Status])
@@ -431,7 +431,7 @@ impl EntryReader {
         self.found
     }
 
-    /// Prose without a role: what a document on what is going on says first, or one on progress, is kept for want of others.
+    /// Keeps prose without a role of a document on current work or progress, in case there is nothing else.
     fn beginning(&mut self, source: &str, words: &str, order: usize, place: &Place) {
         const SHORTEST: usize = 30;
         let wanted = matches!(self.kind, Kind::Active | Kind::Progress)
@@ -459,7 +459,7 @@ impl EntryReader {
         });
     }
 
-    /// Whether a line gives the status of the project: that of a section of its own stands in its heading.
+    /// Whether a line is the status of the project, and none was found before.
     fn states_status(&self, text: &str) -> bool {
         let label = labelled(text).map(|(label, _)| Role::of_heading(label));
         label == Some(Some(Role::Status)) && !self.found.iter().any(|entry| entry.role == Role::Status)
@@ -472,12 +472,12 @@ impl EntryReader {
     }
 }
 
-/// The date that stands somewhere in a line on what was done.
+/// The date anywhere in a line about finished work.
 fn date_within(role: Role, words: &str) -> Option<DateTime> {
     date_anywhere(words).filter(|_| matches!(role, Role::Done | Role::RecentChange))
 }
 
-/// Roles that count in documents on what the project is, too.
+/// Whether the role counts in documents that describe the project, too.
 fn is_lasting(role: Role) -> bool {
     matches!(role, Role::Task | Role::Issue | Role::NextStep | Role::Question | Role::Decision)
 }

@@ -8,7 +8,7 @@ use super::excerpt;
 use super::tokens::estimated_tokens;
 use super::types::{CurrentContext, Digest, DigestBounds, DigestExtras, Excerpt};
 
-/// How many lines of the focus are shown at most.
+/// The most lines of the focus.
 const FOCUS: usize = 5;
 
 /// Fits the collected entries into the budget.
@@ -33,7 +33,7 @@ pub(super) fn fitted(
     let decisions: Vec<String> =
         found.decisions.iter().map(|one| serde_json::to_string(one).unwrap_or_default()).collect();
     let focus: Vec<String> = found.focus.iter().take(FOCUS).cloned().collect();
-    // Without a focus, the status says what is being done: it takes the room of both.
+    // Without a focus, the status describes the current work: it gets the room of both.
     let (states, state_share) = if focus.is_empty() { (3, 18) } else { (1, 6) };
     let state: Vec<String> = state
         .into_iter()

@@ -3,7 +3,7 @@
 use super::line::{labelled, plain};
 use crate::document::roles::same_heading;
 
-/// Whether a heading counts sessions: "Session 3".
+/// Whether a heading is a numbered session: "Session 3".
 pub(super) fn is_session(title: &str) -> bool {
     let lower = title.to_lowercase();
     let bare = lower.trim_start_matches(|sign: char| !sign.is_alphanumeric());
@@ -28,13 +28,13 @@ pub(super) fn is_session(title: &str) -> bool {
     words.iter().any(|word| bare.starts_with(word)) && number_in(title).is_some()
 }
 
-/// Whether a heading counts a session and names nothing: "Session 3 (2026-11-22)".
+/// Whether a heading is only the number of a session, without a topic: "Session 3 (2026-11-22)".
 pub(super) fn only_counts(title: &str) -> bool {
     let words = |sign: &char| sign.is_alphabetic();
     is_session(title) && title.chars().filter(words).count() <= "session".len() + 2
 }
 
-/// Whether a heading is that of the one task which is being done.
+/// Whether a heading is that of the current task.
 pub(super) fn is_current_task(title: &str) -> bool {
     const TITLES: &[&str] = &[
         "current task",
@@ -55,7 +55,7 @@ pub(super) fn is_current_task(title: &str) -> bool {
     is_one_of(title, TITLES)
 }
 
-/// Whether a heading is about what success is.
+/// Whether a heading is about criteria of success.
 pub(super) fn is_criteria(title: &str) -> bool {
     let lower = title.to_lowercase();
     let words = [
@@ -90,7 +90,7 @@ pub(super) fn is_past(title: &str) -> bool {
         .any(|word| lower.contains(word))
 }
 
-/// Whether a heading is about a session before the last one.
+/// Whether a heading is about an earlier session than the last one.
 pub(super) fn is_former(title: &str) -> bool {
     let lower = title.to_lowercase();
     let bare = lower.trim_start_matches(|sign: char| !sign.is_alphanumeric());
@@ -123,7 +123,7 @@ pub(super) fn is_former(title: &str) -> bool {
     words.iter().any(|word| bare.starts_with(word))
 }
 
-/// Whether the words beside a date are the number of a version.
+/// Whether the words beside a date are a version number.
 pub(super) fn is_version(words: &str) -> bool {
     let bare = words.replace("Unreleased", "");
     bare.chars().filter(|sign| sign.is_alphabetic()).count() <= 1
@@ -134,7 +134,7 @@ pub(super) fn is_version(words: &str) -> bool {
             .is_some_and(|rest| !rest.chars().any(char::is_alphabetic))
 }
 
-/// The number of a heading that counts: sessions, phases, sprints, days, versions.
+/// The number of a numbered heading: of a session, phase, sprint, day or version.
 pub(super) fn number_in(title: &str) -> Option<u64> {
     const COUNTED: &[&str] = &[
         "session",
@@ -186,7 +186,7 @@ pub(super) fn is_one_of(title: &str, titles: &[&str]) -> bool {
     titles.iter().any(|known| same_heading(title, known))
 }
 
-/// Whether a line says something about the section, not in it: `**Priority:** high`.
+/// Whether a line is metadata of the section: `**Priority:** high`.
 pub(super) fn is_metadata(text: &str) -> bool {
     const LABELS: &[&str] = &[
         "status",

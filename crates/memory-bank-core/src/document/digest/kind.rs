@@ -15,7 +15,7 @@ pub(super) enum Kind {
     Other,
     /// The project.
     Product,
-    /// How things are done here.
+    /// Conventions of the project.
     Patterns,
     /// Records.
     Archive,
@@ -202,7 +202,7 @@ impl Kind {
         }
     }
 
-    /// Whether its focus, status, changes and finished work are those of the project now.
+    /// Whether its focus, status, changes and finished work describe the current state of the project.
     pub(super) fn is_of_now(self) -> bool {
         matches!(self, Self::Active | Self::Progress | Self::Tasks | Self::Other)
     }

@@ -5,11 +5,11 @@ use crate::document::roles::{Role, is_placeholder};
 /// The state that a line declares.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum State {
-    /// It declares none.
+    /// None.
     Unsaid,
     /// A check box that is not ticked.
     Open,
-    /// Ticked, struck through, or called done or resolved.
+    /// Ticked, struck through, or marked as done or resolved.
     Finished,
 }
 
@@ -57,7 +57,7 @@ pub(super) fn is_resolved(text: &str) -> bool {
             .any(|mark| lower.contains(mark))
 }
 
-/// Whether the words are struck through, but for a date, an author or a mark before them or behind.
+/// Whether the words are struck through, except for a date, an author or a mark before or after them.
 fn is_struck(text: &str) -> bool {
     let Some((before, rest)) = text.split_once("~~") else { return false };
     let Some((struck, behind)) = rest.rsplit_once("~~") else { return false };
@@ -100,7 +100,7 @@ fn ends_finished(text: &str) -> bool {
         .any(|mark| lower.ends_with(mark))
 }
 
-/// The words without emphasis, and of links their text alone.
+/// The words without emphasis; links are replaced by their text.
 pub(super) fn plain(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     let mut rest = text;
@@ -207,7 +207,7 @@ pub(super) fn is_introduction(line: &str) -> bool {
     BEGINNINGS.iter().any(|beginning| bare.starts_with(beginning))
 }
 
-/// The words of a line, if it has any of its own.
+/// The words of a line, unless it is a placeholder.
 pub(super) fn content(line: &str) -> Option<String> {
     let (_, words) = read(line);
     (!is_placeholder(line) && !is_placeholder(&words)).then_some(words)

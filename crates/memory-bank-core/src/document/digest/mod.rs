@@ -1,7 +1,7 @@
 //! A short view of a bank: current work, open items, finished work, decisions.
 //!
-//! It only reads, and supports any layout: sections are found by the role of their headings. The caller adds the
-//! graph's part, the changes since the last session and the wording.
+//! It only reads, and supports any layout: sections are found by the role of their headings. The caller provides the
+//! lines about the graph, the documents and the changes since the last session.
 
 mod block;
 mod budget;
@@ -46,7 +46,7 @@ use crate::document::section::Outline;
 
 const PATTERN_LINES: usize = 20;
 
-/// Takes the digest from the documents.
+/// Builds the digest from the documents.
 #[must_use]
 pub fn digest(sources: &[DigestSource<'_>], extras: &DigestExtras, bounds: DigestBounds) -> Digest {
     let mut read: Vec<(Kind, &DigestSource<'_>)> = sources
@@ -64,7 +64,7 @@ pub fn digest(sources: &[DigestSource<'_>], extras: &DigestExtras, bounds: Diges
         decided.push((*kind, index, decisions(*kind, outline)));
     }
     let found = found(&all, &decided, bounds);
-    // The document on what is going on, or the one that is nearest to it, has nothing that was recognised.
+    // Whether nothing was recognised in the document on current work, or the one that replaces it.
     let silent = all.first().is_none_or(|(_, _, entries)| {
         !entries.iter().any(|entry| !matches!(entry.role, Role::Note | Role::Done | Role::Decision))
     });
@@ -93,8 +93,8 @@ pub fn digest(sources: &[DigestSource<'_>], extras: &DigestExtras, bounds: Diges
     fitted(found, excerpt, patterns, extras, bounds)
 }
 
-/// The text without rules right below prose, which underline it by the letter of Markdown only: logs set their entries
-/// apart by rules. A line of a few words that stands alone is a heading.
+/// The text with a blank line between prose and a rule directly below it, which would make the prose a heading by
+/// Markdown's syntax: logs separate their entries by rules. A single short line above a rule stays a heading.
 fn without_underlines(text: &str) -> Cow<'_, str> {
     let outline = Outline::of(text);
     let mut kept = String::new();

@@ -4,7 +4,7 @@ use super::line::is_resolved;
 use crate::document::entry::bracketed;
 use crate::document::roles::Role;
 
-/// What a note of a session is.
+/// The role of a session note.
 pub(super) fn note_role(source: &str, text: &str) -> Option<Role> {
     let lower = text.to_lowercase();
     let begins = |marks: &[&str]| {
@@ -15,7 +15,7 @@ pub(super) fn note_role(source: &str, text: &str) -> Option<Role> {
                 || lower.contains(&format!("] {mark}:"))
         })
     };
-    // The kind stands behind the author, whose name may be long.
+    // The kind follows the author, whose name may be long.
     let kind = behind_brackets(text);
     let has = |signs: &[char]| kind.chars().take(40).any(|sign| signs.contains(&sign));
     if is_resolved(source) {
@@ -32,14 +32,14 @@ pub(super) fn note_role(source: &str, text: &str) -> Option<Role> {
     }
 }
 
-/// A note without its author's mark and the sign of its kind.
+/// A note without its author and the sign of its kind.
 pub(super) fn without_author(text: &str) -> String {
     let signs = ['🚧', '⚠', '❓', '📋', '👀', '✅', '📝', '🧠', '⛔', '🐛', '\u{fe0f}', ' '];
     let rest = behind_brackets(text).trim_start_matches(signs);
     if rest.is_empty() { text.to_owned() } else { rest.to_owned() }
 }
 
-/// What stands behind the brackets at the head of a text: an author's mark, a tag.
+/// The text after the brackets at its head, such as an author or a tag.
 fn behind_brackets(text: &str) -> &str {
     let mut rest = text.trim();
     while let Some((_, behind)) = bracketed(rest) {

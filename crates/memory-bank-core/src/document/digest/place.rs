@@ -1,4 +1,4 @@
-//! The context of a line: what the headings and labels above it say.
+//! The context of a line, by the headings and labels above it.
 
 use jiff::civil::DateTime;
 
@@ -17,18 +17,18 @@ use crate::document::section_titles::{HISTORY, NOTES, TASKS};
 pub(super) struct Place {
     pub(super) level: u8,
     pub(super) role: Option<Role>,
-    /// Whether the role is that of the title of the document.
+    /// Whether the role comes from the title of the document.
     pub(super) by_title: bool,
     pub(super) date: Option<DateTime>,
     pub(super) newest_first: Option<bool>,
     pub(super) number: Option<u64>,
-    /// An entry by its heading: what stands below belongs to it.
+    /// Whether the heading is an entry, so that the text below belongs to it.
     pub(super) is_entry: bool,
-    /// Reference text.
+    /// Whether the text is about the past.
     pub(super) is_past: bool,
-    /// Success criteria, which are not work.
+    /// Whether the text is about success criteria, which are not tasks.
     pub(super) is_criteria: bool,
-    /// A session before the last one: what it did counts, what it meant to do does not.
+    /// Whether the text is about an earlier session: its results count, its plans do not.
     pub(super) is_former: bool,
 }
 
@@ -53,7 +53,7 @@ impl Place {
             is_criteria: above.is_criteria || is_criteria(&heading.title),
             is_former: above.is_former || is_former(&heading.title),
         };
-        // The title of a document names it; it says nothing of the lines below.
+        // The title of a document does not classify the lines below it.
         let names_all =
             matches!(own, Some(Role::Focus | Role::Status | Role::RecentChange | Role::Note | Role::Done));
         if is_title && heading.level == 1 && names_all {
@@ -93,7 +93,7 @@ impl Place {
         place
     }
 
-    /// The place below a line that stands over others as a heading would.
+    /// The context below a label, which is a line that introduces others as a heading does.
     pub(super) fn below_label(&self, kind: Kind, label: &str) -> Self {
         let words = plain(label);
         let bare = words.trim_end_matches([':', '：', ' ']);
@@ -113,15 +113,15 @@ impl Place {
     }
 }
 
-/// What a heading with a colon names: `Current Task: Offline mode`.
+/// The role and the name in a heading with a colon: `Current Task: Offline mode`.
 pub(super) fn named(heading: &Heading) -> Option<(Role, String)> {
     let (label, rest) = labelled(&heading.title)?;
     let role = Role::of_heading(label)?;
     let counts = matches!(role, Role::Task | Role::NextStep | Role::Status) && heading.level > 1
         || role == Role::Focus;
-    // "Phase 2: Next steps" and "To do: backlog" name no thing.
+    // "Phase 2: Next steps" and "To do: backlog" have no name.
     let is_name = !is_placeholder(rest) && Role::of_heading(rest).is_none() && dated(rest).is_none();
-    // "Overall progress: 65%" says little without its label.
+    // "Overall progress: 65%" needs its label.
     let says_itself = rest.chars().filter(|sign| sign.is_alphabetic()).count() > 2;
     (counts && is_name).then(|| (role, plain(if says_itself { rest } else { &heading.title })))
 }

@@ -4,7 +4,7 @@ use super::digest;
 use super::types::{DIGEST_TOKENS, DigestBounds, DigestExtras, DigestSource};
 use crate::document::clip;
 
-/// The digest as plain text of at most so many characters: parts separated by blank lines, empty ones left out.
+/// The digest as plain text of at most `max_chars` characters: parts separated by blank lines, without empty ones.
 #[must_use]
 pub fn plain_digest(sources: &[DigestSource<'_>], max_chars: usize) -> String {
     const LISTED: usize = 8;

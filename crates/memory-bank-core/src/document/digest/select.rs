@@ -5,7 +5,7 @@ use jiff::Timestamp;
 use super::kind::Kind;
 use super::types::DocumentFacts;
 
-/// How many documents are read for a digest, and how many bytes of them at most.
+/// The most documents, and the most bytes, that are read for a digest.
 const DOCUMENTS: usize = 40;
 
 const DOCUMENT_BYTES: u64 = 2 * 1024 * 1024;

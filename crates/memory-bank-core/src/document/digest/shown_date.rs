@@ -2,7 +2,7 @@
 
 use jiff::civil::DateTime;
 
-/// A date as this server writes it.
+/// The date in the server's format, without a time at midnight.
 pub(super) fn shown(date: DateTime) -> String {
     if date.time() == jiff::civil::Time::midnight() {
         date.date().to_string()

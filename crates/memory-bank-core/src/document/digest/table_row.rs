@@ -6,7 +6,7 @@ use super::line::{content, plain};
 use crate::document::date::dated;
 use crate::document::roles::{Role, is_placeholder, is_structural};
 
-/// What a row of a table says.
+/// The content of a row.
 pub(super) struct Row {
     pub(super) words: String,
     pub(super) status: Option<String>,

@@ -1,11 +1,11 @@
-//! What a digest is made of, and its form.
+//! The input and the form of a digest.
 
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 use serde::Serialize;
 
-/// A text that a digest is made of.
+/// A document as input of a digest.
 #[derive(Debug, Clone, Copy)]
 pub struct DigestSource<'t> {
     /// The name as stored.
@@ -25,7 +25,7 @@ pub struct DocumentFacts<'t> {
     pub updated_at: Timestamp,
 }
 
-/// How much a digest holds.
+/// Bounds of a digest.
 #[derive(Debug, Clone, Copy)]
 pub struct DigestBounds {
     /// The most entries of progress; 0 gives none.
@@ -34,7 +34,7 @@ pub struct DigestBounds {
     pub decisions: usize,
     /// Whether the head of system-patterns.md is shown.
     pub system_patterns: bool,
-    /// The most tokens of the whole, as JSON without blanks.
+    /// The most tokens of the digest, as JSON without blanks.
     pub tokens: usize,
 }
 
@@ -47,9 +47,9 @@ impl Default for DigestBounds {
 /// Additional lines of a store, the most informative first.
 #[derive(Debug, Clone, Default)]
 pub struct DigestExtras {
-    /// A few lines on the graph: the first says what it holds, each other one names an entity.
+    /// A few lines on the graph: the first has the counts, each other line names an entity.
     pub graph: Vec<String>,
-    /// The documents that exist, with size and last change, the last changed first.
+    /// The documents with size and time of the last change, the last changed first.
     pub documents: Vec<String>,
     /// The changes since the caller's last session.
     pub since: Option<String>,
@@ -59,7 +59,7 @@ pub struct DigestExtras {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Digest {
-    /// How the project stands.
+    /// The state of the project.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub project_state: Option<String>,
     /// Current work.
@@ -77,7 +77,7 @@ pub struct Digest {
     /// The changes since the caller's last session.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub since_last_session: Option<String>,
-    /// The documents that exist, with size and last change.
+    /// The documents with size and time of the last change.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub documents: Vec<String>,
     /// The first twenty lines of system-patterns.md.
@@ -106,7 +106,7 @@ pub struct CurrentContext {
     pub questions: Vec<String>,
 }
 
-/// One decision in short.
+/// A summary of one decision.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct DecisionSummary {
     /// Its heading.
@@ -124,12 +124,12 @@ pub struct Excerpt {
     pub document: String,
     /// Its headings.
     pub headings: Vec<String>,
-    /// How it begins.
+    /// Its beginning.
     pub beginning: String,
-    /// Its latest part, unless the beginning has it.
+    /// Its latest part, unless the beginning contains it.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub latest: String,
 }
 
-/// The tokens that a digest may take unless the caller gives more.
+/// The default for the most tokens of a digest.
 pub const DIGEST_TOKENS: usize = 600;

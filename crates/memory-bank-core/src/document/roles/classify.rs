@@ -11,13 +11,13 @@ use super::title_words::{
 };
 
 impl Role {
-    /// The role of a section with this heading, or none. Case, accents, numbers, emphasis, emoji, colons, what stands in
-    /// brackets and the words of a second language ("Ongoing Tasks / Aktuelle Aufgaben") do not hide it.
+    /// The role of a section with this heading, if it has one. Case, accents, numbers, emphasis, emoji, colons, text
+    /// in brackets and a second language ("Ongoing Tasks / Aktuelle Aufgaben") are ignored.
     #[must_use]
     pub fn of_heading(title: &str) -> Option<Self> {
         let title = Title::of(title);
         let known = &*VOCABULARY;
-        // What a bracket or the part behind a dash says of a whole section: "Phase 2 (COMPLETED)".
+        // The state of a whole section, in brackets or after a dash: "Phase 2 (COMPLETED)".
         let state = title
             .inner
             .iter()
@@ -40,16 +40,15 @@ impl Role {
         role.or(state).or_else(|| title.inner.iter().find_map(|inner| known.whole(inner))).or(title.sign)
     }
 
-    /// Whether a section with this heading may hold this role's entries: the same role, by the same words as
-    /// [`Self::of_heading`], without a state that ends it.
+    /// Whether [`Self::of_heading`] returns this role for the heading.
     #[must_use]
     pub fn is_of(self, title: &str) -> bool {
         Self::of_heading(title) == Some(self)
     }
 }
 
-/// Whether this heading names a part of a record (Rationale, Consequences, Implementation Details, …) and is therefore no
-/// title of a decision. A number behind it does not count ("Decision 1").
+/// Whether this heading names a part of a record (Rationale, Consequences, Implementation Details, …), so that it is
+/// not the title of a decision. A number after it is ignored ("Decision 1").
 #[must_use]
 pub fn is_structural(title: &str) -> bool {
     let title = Title::of(title);
@@ -65,15 +64,15 @@ pub fn same_heading(one: &str, other: &str) -> bool {
     !one.whole.is_empty() && one.whole == other.whole
 }
 
-/// The table, ready for look-ups.
+/// The phrases, indexed for look-ups.
 struct Vocabulary {
     /// Every phrase.
     phrases: HashMap<String, Role>,
-    /// Those that count within a longer heading.
+    /// The phrases that may be part of a longer heading.
     within: HashMap<String, Role>,
-    /// The most words that one of them has.
+    /// The largest number of words of one of these.
     longest: usize,
-    /// Those without blanks between words, which are looked for everywhere.
+    /// Phrases of languages without blanks between words, which may be anywhere in a heading.
     cjk: Vec<(String, Role)>,
     states: HashMap<String, Role>,
     structure: HashSet<String>,
@@ -115,7 +114,7 @@ static VOCABULARY: LazyLock<Vocabulary> = LazyLock::new(|| {
     known
 });
 
-/// The phrases of one row, normalised as headings are.
+/// The phrases of one row, normalised like headings.
 fn split_phrases(text: &str) -> impl Iterator<Item = String> {
     text.split(',').map(words).filter(|phrase| !phrase.is_empty())
 }
@@ -125,7 +124,8 @@ impl Vocabulary {
         self.phrases.get(title).copied()
     }
 
-    /// The title without numbers at its end ("Recent Changes 2026"), unless they tell one entry from the next ("Task 1").
+    /// The role of a title without numbers at its end ("Recent Changes 2026"), unless they number a single entry
+    /// ("Task 1").
     fn counted(&self, title: &str) -> Option<Role> {
         let bare = without_number(title);
         if bare.len() == title.len() || SINGULAR.contains(&bare) { None } else { self.whole(bare) }
@@ -139,7 +139,7 @@ impl Vocabulary {
         self.structure.contains(title) || self.structure.contains(without_number(title))
     }
 
-    /// The role of the longest phrase that stands in the title, the first one of two that are as long.
+    /// The role of the longest phrase in the title; of equally long ones, the first.
     fn within(&self, title: &str) -> Option<Role> {
         if title.chars().any(is_cjk) {
             if self.not_now.iter().any(|word| word.chars().any(is_cjk) && title.contains(word.as_str())) {
@@ -171,7 +171,7 @@ impl Vocabulary {
         best.map(|(_, role)| role)
     }
 
-    /// The role by the noun that the title is about.
+    /// The role by the main noun of the title.
     fn by_head(&self, title: &str) -> Option<Role> {
         const LONGEST: usize = 6;
         if title.chars().any(is_cjk) {
@@ -203,7 +203,7 @@ impl Vocabulary {
         if HEADS_AT_START.contains(first) { self.whole(first) } else { None }
     }
 
-    /// The role of a title that begins with its noun and goes on with what that is about ("Tasks for this week").
+    /// The role of a title whose main noun is first ("Tasks for this week").
     fn bound(&self, title: &str) -> Option<Role> {
         let mut words = title.split(' ');
         let (first, next) = (words.next()?, words.next()?);

@@ -1,9 +1,9 @@
-//! The role of a section, by the words of its heading: the current focus, open tasks, issues, next steps, and so on,
-//! in the layouts and languages of known banks. Reading and editing use the same rules, so that an edit never creates
-//! a second section with the same meaning.
+//! Determines the role of a section from the words of its heading: focus, tasks, issues, next steps, and so on, in
+//! the layouts and languages of known banks. Reading and editing use the same rules, so that an edit never creates a
+//! second section with the same meaning.
 //!
 //! [`Role::of_heading`] classifies one heading, [`sections`] finds the sections of a document, [`is_placeholder`]
-//! detects empty lines of templates. This module only reads; it must not know what a digest or an edit is.
+//! detects empty lines of templates. This module only reads; it must not know digests or edits.
 
 mod classify;
 mod normal;
@@ -20,9 +20,8 @@ pub use self::placeholder::{has_content, is_nothing, is_placeholder, without_tem
 pub use self::role::Role;
 use crate::document::section::{Outline, Section};
 
-/// The sections with this role below the title of the document, those with one of `titles` first (in that order, as
-/// [`Outline::find_all`] has them), then level by level, top to bottom. A section within another of the same role belongs
-/// to that one and is not given.
+/// The sections with this role below the title of the document: those with one of `titles` first (in that order, as
+/// in [`Outline::find_all`]), then by level, top to bottom. Sections nested in one of the same role are omitted.
 #[must_use]
 pub fn sections<'o>(outline: &'o Outline<'_>, role: Role, titles: &[&str]) -> Vec<Section<'o>> {
     let mut found: Vec<(usize, u8, Section<'o>)> = Vec::new();

@@ -60,8 +60,8 @@ pub fn is_nothing(text: &str) -> bool {
     if plain.chars().any(is_cjk) { is_denial(&plain) } else { denies(&plain) }
 }
 
-/// "No known issues at this time", "keine bekannten Probleme", "None currently identified": nothing but words that deny, name
-/// a kind, or say when.
+/// Whether the text only denies: "No known issues at this time", "keine bekannten Probleme", "None currently
+/// identified".
 fn denies(plain: &str) -> bool {
     let mut denied = false;
     let mut count = 0;
@@ -76,7 +76,7 @@ fn denies(plain: &str) -> bool {
     denied && (2..=10).contains(&count)
 }
 
-/// "目前没有已知问题", "既知の問題はありません", "알려진 문제 없음".
+/// The same for languages without blanks between words: "目前没有已知问题", "既知の問題はありません", "알려진 문제 없음".
 fn is_denial(plain: &str) -> bool {
     if plain.chars().count() > 20 || !CJK_DENIALS.iter().any(|word| plain.contains(word)) {
         return false;
@@ -88,7 +88,7 @@ fn is_denial(plain: &str) -> bool {
     rest.is_empty()
 }
 
-/// The text without comments; one that stays open goes up to the end.
+/// The text without comments; an unclosed comment extends to the end.
 fn without_comments(text: &str) -> Cow<'_, str> {
     if !text.contains("<!--") {
         return Cow::Borrowed(text);
@@ -126,8 +126,8 @@ fn bare(line: &str) -> &str {
     text.trim_matches(|sign: char| sign.is_whitespace() || "*_|".contains(sign))
 }
 
-/// Whether the text is a form that was not filled in: brackets with words in them, and nothing beside them but a label, a
-/// number or punctuation.
+/// Whether the text is an unfilled form: template words in brackets, and beside them only a label, a number or
+/// punctuation.
 fn is_form(text: &str) -> bool {
     let mut rest = String::new();
     let mut blanks = 0;
@@ -150,7 +150,7 @@ fn is_form(text: &str) -> bool {
         let inner = after.get(..length).unwrap_or_default();
         let end = start + length + close.len_utf8();
         let tail = text.get(end..).unwrap_or_default();
-        // A link, a reference, or a link of a wiki.
+        // A link, a reference, or a wiki link.
         if sign == '[' && (tail.starts_with(['(', '[', ':']) || inner.starts_with(['[', '!', '^'])) {
             return false;
         }
@@ -170,7 +170,7 @@ fn is_form(text: &str) -> bool {
     blanks > 0 && is_label(&rest)
 }
 
-/// Whether the words in a bracket ask for words in their place.
+/// Whether the words in brackets are to be replaced by other words.
 fn asks(inner: &str, bracket: char) -> bool {
     // `{{task}}`
     let is_variable = inner.starts_with('{');
@@ -198,21 +198,21 @@ fn asks(inner: &str, bracket: char) -> bool {
     (bracket == '{' && is_variable) || is_template_wording(inner) || asks_the_reader(inner)
 }
 
-/// "What are you working on right now?"
+/// Whether the words are a question to the reader: "What are you working on right now?"
 fn asks_the_reader(inner: &str) -> bool {
     let mut words = inner.split(|sign: char| !sign.is_alphabetic());
     inner.ends_with('?')
         && words.any(|word| word.eq_ignore_ascii_case("you") || word.eq_ignore_ascii_case("your"))
 }
 
-/// Whether words in a bracket are wording of a template. What people write in brackets is theirs (`[Fix login]`,
-/// `[Issue #12]`), so that only known words count: a numbered one as templates have it, a field, or a prompt.
+/// Whether words in brackets come from a template. People write in brackets, too (`[Fix login]`, `[Issue #12]`), so
+/// only known words count: a numbered word, a field, or a prompt.
 fn is_template_wording(inner: &str) -> bool {
     let plain = words(inner);
     if FIELDS.contains(&plain.as_str()) || NUMBERED.contains(&plain.as_str()) {
         return true;
     }
-    // Exactly a word and a digit: an issue with a longer number, or with a sign before it, is somebody's.
+    // Exactly a word and a digit: an issue with a longer number, or with a sign before it, is content.
     if let Some(bare) = inner.trim().strip_suffix(|sign: char| ('1'..='9').contains(&sign))
         && bare.chars().all(|sign| sign.is_alphabetic() || sign == ' ')
         && NUMBERED.contains(&words(bare).as_str())
@@ -231,14 +231,14 @@ fn is_template_wording(inner: &str) -> bool {
         && plain.split(' ').all(|word| REQUESTED.contains(&word) || BESIDE_REQUESTED.contains(&word))
 }
 
-/// "Add your tasks here"
+/// Whether the text is a request: "Add your tasks here".
 fn is_call(plain: &str) -> bool {
     const HERE: &[&str] = &[" here", " hier", " ici", " aqui", " qui"];
     let first = plain.split(' ').next().unwrap_or_default();
     REQUEST_VERBS.contains(&first) && HERE.iter().any(|here| plain.ends_with(here)) && plain.len() <= 160
 }
 
-/// `YYYY-MM-DD HH:MM:SS` and its like.
+/// Whether the text is a form for a date: `YYYY-MM-DD HH:MM:SS`.
 fn is_date_form(text: &str) -> bool {
     let text = text.trim();
     text.len() >= 8
@@ -246,7 +246,7 @@ fn is_date_form(text: &str) -> bool {
         && ["YYYY", "yyyy", "JJJJ", "AAAA"].iter().any(|year| text.contains(year))
 }
 
-/// Whether what stands beside the brackets is no content: punctuation, a label with a colon, or a word with a number.
+/// Whether the text beside the brackets is not content: punctuation, a label with a colon, or a word with a number.
 fn is_label(rest: &str) -> bool {
     let text = rest.trim_matches(|sign: char| sign.is_whitespace() || "*_-–—,;.|/()~".contains(sign));
     if !text.chars().any(char::is_alphanumeric) {
@@ -258,11 +258,11 @@ fn is_label(rest: &str) -> bool {
     if numbered && NUMBERED.contains(&bare) {
         return true;
     }
-    // Every label with nothing behind it: "Date: Author:".
+    // Labels without values: "Date: Author:".
     text.trim_end_matches(['*', '_', ' ']).ends_with([':', '：']) && plain.split(' ').count() <= 4
 }
 
-/// "(Describe the current focus here)", "_Add tasks here_".
+/// Whether the text is a prompt: "(Describe the current focus here)", "_Add tasks here_".
 fn is_prompt(text: &str) -> bool {
     if let Some(rest) = text.strip_prefix("This file ").or_else(|| text.strip_prefix("This document "))
         && rest.split(' ').next().is_some_and(|verb| INTRODUCTION_VERBS.contains(&verb))

@@ -1,4 +1,4 @@
-//! The headings and lines of real layouts.
+//! Headings and lines of real layouts.
 
 use rstest::rstest;
 
@@ -6,7 +6,7 @@ use super::Role::{self, Decision, Done, Focus, Issue, NextStep, Note, Question, 
 use super::*;
 
 #[rstest]
-// This server's own
+// Headings of this server
 #[case("Ongoing Tasks", Some(Task))]
 #[case("Known Issues", Some(Issue))]
 #[case("Next Steps", Some(NextStep))]
@@ -52,7 +52,7 @@ use super::*;
 #[case("Active Task", Some(Task))]
 #[case("To Do", Some(Task))]
 #[case("TODO", Some(Task))]
-// People's own
+// Headings written by people
 #[case("Current Focus: Payment flow", Some(Focus))]
 #[case("Immediate Next Steps for Phase 2", Some(NextStep))]
 #[case("Known Bugs and Limitations", Some(Issue))]
@@ -81,7 +81,7 @@ use super::*;
 #[case("Aktuelle Aufgaben | Ongoing Tasks", Some(Task))]
 #[case("下一步 (Next Steps)", Some(NextStep))]
 #[case("Focus actuel — Current focus", Some(Focus))]
-// Not of any
+// Headings without a role
 #[case("Architecture", None)]
 #[case("Overview", None)]
 #[case("Update History Archive", None)]

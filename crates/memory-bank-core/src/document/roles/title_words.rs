@@ -2,7 +2,7 @@
 
 use super::role::Role::{self, Done, Focus, NextStep, RecentChange, Status, Task};
 
-/// Single words that decide a heading also where they stand among others.
+/// Single words that classify a heading even as part of a longer one.
 pub(super) const WITHIN: &[&str] = &[
     "completed",
     "resolved",
@@ -26,7 +26,7 @@ pub(super) const WITHIN: &[&str] = &[
     "завершено",
 ];
 
-/// Headings with one of these words are about how things are written or were once, unless the words are in the table.
+/// Headings with one of these words are about conventions or the past, unless the whole heading is a known phrase.
 pub(super) const NOT_NOW: &[&str] = &[
     "archive",
     "archived",
@@ -76,7 +76,7 @@ pub(super) const NOT_NOW: &[&str] = &[
     "범례",
 ];
 
-/// Words for a state of work: in brackets or behind a dash they say what the section holds.
+/// Words for a state of work, in brackets or after a dash.
 pub(super) const STATES: &[(Role, &str)] = &[
     (
         Done,
@@ -97,7 +97,7 @@ pub(super) const STATES: &[(Role, &str)] = &[
     ),
 ];
 
-/// Titles of parts of a decision's record, which name no decision.
+/// Titles of parts of a decision's record, which are not titles of decisions.
 pub(super) const STRUCTURE: &str = "decision, decisions, the decision, rationale, reason, reasons, reasoning, why, implementation, implementation details, \
     implementation notes, details, context, background, problem, problem statement, consequences, consequence, impact, impacts, implications, outcome, result, results, alternatives, \
     alternatives considered, considered alternatives, considered options, options, options considered, pros, cons, pros and cons, trade offs, tradeoffs, status, date, author, deciders, decision drivers, decision outcome, \
@@ -118,7 +118,7 @@ pub(super) const STRUCTURE: &str = "decision, decisions, the decision, rationale
     決定内容, 決定事項, 根拠, 理由, 背景, 経緯, 文脈, コンテキスト, 実装, 実装の詳細, 実装詳細, 詳細, 影響, 結果, 帰結, 代替案, 検討した代替案, 選択肢, 検討した選択肢, メリット, デメリット, メリットとデメリット, ステータス, 状態, 日付, 作成者, 概要, 説明, 参考, 備考, 問題, テンプレート, 対応, \
     결정, 결정 내용, 근거, 이유, 배경, 맥락, 컨텍스트, 구현, 구현 세부 사항, 구현 세부사항, 구현 상세, 세부 사항, 상세, 영향, 결과, 대안, 고려한 대안, 검토한 대안, 선택지, 장점, 단점, 장단점, 상태, 날짜, 작성자, 요약, 설명, 참고, 비고, 문제, 템플릿";
 
-/// Words that name one thing, not a list of them: with a number or a name behind them they head a single entry.
+/// Words for a single thing: followed by a number or a name, they head a single entry.
 pub(super) const SINGULAR: &[&str] = &[
     "task",
     "issue",
@@ -149,7 +149,7 @@ pub(super) const SINGULAR: &[&str] = &[
     "log",
 ];
 
-/// Words that decide a heading which ends with them ("Backend Tasks").
+/// Words that classify a heading which ends with them ("Backend Tasks").
 pub(super) const HEADS_AT_END: &[&str] = &[
     "tasks",
     "issues",
@@ -164,7 +164,7 @@ pub(super) const HEADS_AT_END: &[&str] = &[
     "fragen",
 ];
 
-/// Words that decide a heading which begins with them ("Tareas de la semana").
+/// Words that classify a heading which begins with them ("Tareas de la semana").
 pub(super) const HEADS_AT_START: &[&str] = &[
     "tareas",
     "tarefas",
@@ -201,7 +201,7 @@ pub(super) const HEADS_AT_START: &[&str] = &[
     "errores",
 ];
 
-/// First and last words that decide a heading, whatever stands between ("Recent Significant Changes").
+/// Pairs of first and last words that classify a heading ("Recent Significant Changes").
 pub(super) const ENDS: &[(&[&str], &[&str], Role)] = &[
     (
         &["recent", "recently", "latest", "last"],
@@ -228,7 +228,7 @@ pub(super) const ENDS: &[(&[&str], &[&str], Role)] = &[
     (&["current", "overall", "project"], &["status", "state"], Status),
 ];
 
-/// Words that bind what follows to the word before ("Tasks for this week").
+/// Words that join a noun and its attribute ("Tasks for this week").
 pub(super) const BINDERS: &[&str] = &[
     "for", "of", "in", "to", "from", "on", "this", "since", "with", "that", "before", "after", "um", "fur",
     "zu", "der", "des", "aus", "im", "seit", "pour", "de", "du", "des", "para", "do", "da", "del", "per",

@@ -151,7 +151,7 @@ fn blockers_and_issues_count_until_they_are_resolved_whoever_wrote_them() {
         assert_eq!(context.issues.len(), 2, "{context:?}");
         assert!(!issues.contains("octocat") && !issues.contains("UTC"), "{context:?}");
         assert!(context.tasks.iter().any(|task| task.contains("the todo x")), "{context:?}");
-        // As the digest shows them they are resolved.
+        // They are resolved by the text that the digest shows.
         let resolve = UpdateTasks { resolve: Some(context.issues), ..UpdateTasks::default() };
         let updated = update_tasks(&mut drafts, &resolve, at()).unwrap();
         assert_eq!(updated.resolved.len(), 2);

@@ -1,4 +1,4 @@
-//! Laws of the rules on documents that other hands have written.
+//! Properties of the rules on documents that people and other programs have written.
 
 use proptest::prelude::*;
 
@@ -9,7 +9,7 @@ use crate::document::{
     Clear, LogDecision, UpdateActiveContext, UpdateTasks, log_decision, update_active_context, update_tasks,
 };
 
-/// An active-context.md with a task list among odd company; no fence stays open.
+/// An active-context.md with a task list among unusual sections; no fence stays open.
 fn active_context() -> impl Strategy<Value = String> {
     let line = prop::sample::select(vec![
         "- a",
@@ -46,7 +46,7 @@ fn list(items: &[&str]) -> Option<Vec<String>> {
     Some(items.iter().map(|&item| item.to_owned()).collect())
 }
 
-/// The first words of the items that stand in the task section itself, not in a sub-section; each once.
+/// The first words of the items in the task section itself, without sub-sections and duplicates.
 fn own_items(content: &str) -> Vec<String> {
     let outline = Outline::of(content);
     let mut words = Vec::new();
@@ -96,7 +96,7 @@ proptest! {
         prop_assert_eq!(&text(&drafts, ActiveContext), &once);
         let shown = digest_of(ActiveContext, &once);
         prop_assert_eq!(own_items(&once), ["x", "y"]);
-        // Prose is left, and shown where there is no list.
+        // Prose stays, and is shown if there is no list.
         prop_assert!(shown.current_context.next_steps.iter().all(|step| step == "intro"));
         let crlf = LineEnding::of(&content) == LineEnding::CrLf;
         prop_assert_eq!(once.matches('\n').count(), if crlf { once.matches("\r\n").count() } else { once.lines().count() });

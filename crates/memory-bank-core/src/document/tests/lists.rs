@@ -81,7 +81,7 @@ fn an_exact_match_goes_before_a_substring_and_a_substring_must_be_unique() {
     assert!(error.contains("fits 2 tasks (`test`, `test the rest`)"), "{error}");
 }
 
-/// The one task that holds a text by chance is not the one that is meant.
+/// A task that contains a text by coincidence is not the named one.
 #[rstest]
 #[case("1")]
 #[case("o")]

@@ -1,4 +1,4 @@
-//! Tests of the rules on documents, each on drafts as a store would hand them over.
+//! Tests of the rules on documents, on drafts as a store provides them.
 
 mod archive;
 mod decisions;
@@ -41,7 +41,7 @@ fn stored(name: &str, content: &str) -> Document {
     }
 }
 
-/// Drafts of all five core documents, of which only these exist.
+/// Drafts of all core documents, of which only these exist.
 fn bank(present: &[(CoreDocument, &str)]) -> Drafts {
     let mut drafts = Drafts::default();
     for document in CoreDocument::ALL {

@@ -1,4 +1,4 @@
-//! Edits find the sections that a bank has, whatever their headings and layout, and put entries where the bank keeps them.
+//! Edits find the existing sections of a bank in any layout, and insert entries in the bank's order.
 
 use proptest::prelude::*;
 use rstest::rstest;
@@ -38,7 +38,7 @@ fn decision(title: &str) -> LogDecision {
     serde_json::from_value(json!({"title": title, "context": "", "decision": "d"})).unwrap()
 }
 
-/// Every edit of the lists and logs, as a client may make them in a session.
+/// Every edit of the lists and logs, as in a client's session.
 fn all_edits(drafts: &mut Drafts, round: usize) {
     let named = |what: &str| format!("{what} {round}");
     update_tasks(drafts, &tasks(json!({"add": [named("task")]})), at()).unwrap();
@@ -55,7 +55,7 @@ fn all_edits(drafts: &mut Drafts, round: usize) {
     finalize_thinking_session(drafts, &end, at(), "a").unwrap();
 }
 
-/// The headings of sections; those of single entries are none.
+/// The headings of sections, without those of single entries.
 fn headings(drafts: &Drafts, document: CoreDocument) -> Vec<String> {
     let text = text(drafts, document);
     let outline = Outline::of(&text);
@@ -380,7 +380,7 @@ fn an_entry_goes_where_the_newest_one_is(#[case] before: &str, #[case] after: &s
     let line = "[2026-11-22 09:30:07 UTC] [a] - Did: x";
     let after = after.replace("{}", &format!("- {line}")).replace("{*}", &format!("* {line}"));
     assert_eq!(text(&drafts, Progress), after);
-    // A second one goes beside the first, at the same end.
+    // A second entry is inserted beside the first, at the same end.
     let later = at() + jiff::SignedDuration::from_secs(60);
     track_progress(&mut drafts, &asked, later, "a").unwrap();
     let now = text(&drafts, Progress);
@@ -428,7 +428,7 @@ fn a_decision_goes_where_the_newest_one_is(#[case] log: &str, #[case] on_top: bo
     assert_eq!(without, log, "{now}");
 }
 
-/// Headings of each role in odd dress.
+/// Headings of each role in unusual forms.
 fn dressed(titles: &'static [&'static str]) -> impl Strategy<Value = String> {
     let dress = prop::sample::select(vec![
         "{}",
@@ -493,7 +493,7 @@ fn a_document_under_its_name_in_camel_case_is_edited_and_gets_no_second_one_besi
     let drafts_of = |old_text: Option<&str>, new_text: Option<&str>| {
         let mut drafts = bank(&[(Progress, "# P\n")]);
         let stored = |name: &str, text: Option<&str>| text.map(|text| super::stored(name, text));
-        // A store that has no document of the old name finds the new one by it.
+        // A store without a document of the old name finds the new one.
         drafts.load(
             old.clone(),
             stored("activeContext.md", old_text).or_else(|| stored("active-context.md", new_text)),

@@ -1,4 +1,4 @@
-//! Nothing is deleted that was not asked for, nothing is written where nobody sees it, and no conflict is taken for text.
+//! Only requested deletions are made, written text is visible, and conflicts are not treated as text.
 
 use proptest::prelude::*;
 use rstest::rstest;
@@ -171,7 +171,7 @@ fn a_reply_shows_what_went_within_its_bound() {
     assert!(removed.items.len() > 20 && removed.items.iter().map(String::len).sum::<usize>() <= 4000);
 }
 
-/// Every tool of the day that writes to the core documents, on a text that stands in each of them.
+/// Every tool that writes to the core documents, each on the same text.
 fn each_call_on(content: &str) -> Vec<(&'static str, CoreDocument, Result<String, EditError>)> {
     let run = |rule: &dyn Fn(&mut Drafts) -> Result<(), EditError>, document: CoreDocument| {
         let mut drafts = bank(&[(ActiveContext, content), (Progress, content), (DecisionLog, content)]);
@@ -410,7 +410,7 @@ fn what_only_looks_like_a_conflict_is_text(#[case] content: &str) {
 fn a_document_of_conflicts_is_read_in_a_time_that_grows_with_its_size() {
     let unit = "## S\n<<<<<<< a\nx\n=======\ny\n>>>>>>> b\n";
     let text = unit.repeat(crate::limits::DOCUMENT_BYTES / unit.len());
-    // The same decision again is one.
+    // The same decision twice is shown once.
     assert_eq!(digest_of(DecisionLog, &text).recent_decisions.len(), 1);
     let all = 0..text.len();
     assert_eq!(Outline::of(&text).conflicts_in(&all).count(), text.len() / unit.len());
@@ -462,7 +462,7 @@ fn documents() -> impl Strategy<Value = String> {
     })
 }
 
-/// The lines that say something, without those that belong to what was removed.
+/// The lines with content, without those of the removed items.
 fn remaining(text: &str, removed: &Removed) -> Vec<String> {
     let mut gone: Vec<String> =
         removed.items.iter().flat_map(|item| item.lines().map(str::to_owned).collect::<Vec<_>>()).collect();
@@ -534,7 +534,7 @@ proptest! {
         let shown = match title { "tasks" => shown.tasks, "next" => shown.next_steps, _ => shown.issues };
         for item in &wanted {
             let word = item.trim_start_matches("[ ] ").to_lowercase();
-            // One that is ticked is done.
+            // A ticked item is done.
             prop_assert!(shown.iter().chain(&done).any(|one| one.to_lowercase().contains(&word)), "{:?} is not seen in {:?}", item, new);
         }
     }

@@ -154,7 +154,7 @@ fn old_names_are_migrated_and_those_in_the_way_are_named() {
         ("system-patterns.md", Some("s")),
         ("decisionLog.md", None),
     ]);
-    // A store that is asked for the old name finds the new one.
+    // A store finds the new name by the old one.
     drafts.load(path("systemPatterns.md"), Some(stored("system-patterns.md", "s")));
     assert_eq!(migration_paths().len(), OLD_NAMES.len() * 2);
     let done = migrate_file_naming(&mut drafts).unwrap();

@@ -6,7 +6,7 @@ use std::hash::Hash;
 
 use crate::graph::{Entity, Observation, Relation};
 
-/// Rows in insertion order, which an update does not change, found by id.
+/// Rows by id, in insertion order. An update does not change the order.
 #[derive(Debug, Clone)]
 pub(super) struct Table<T> {
     pub(super) rows: BTreeMap<u64, T>,

@@ -8,7 +8,7 @@ use crate::graph::ids::{entity_id, observation_id, relation_id};
 
 const TS: &str = "2026-01-01T00:00:00.000Z";
 
-/// Events over few ids, so that they meet; ends and owners need not exist.
+/// Events over few ids, so that they affect each other; ends and owners need not exist.
 fn events() -> impl Strategy<Value = Vec<Event>> {
     let id = |n: u8| entity_id(&format!("e{}", n % 6), "t");
     let event = (0..6_u8, 0..6_u8, 0..6_u8, 0..4_u8).prop_map(move |(kind, a, b, c)| match kind {
@@ -26,7 +26,7 @@ fn events() -> impl Strategy<Value = Vec<Event>> {
         2 => Event::ObservationAdd {
             observation: Observation {
                 author: None,
-                // The owner is not part of this id, as a foreign log may have it.
+                // The owner is not part of this id, as in logs of other programs.
                 id: observation_id("", &format!("o{b}"), TS),
                 entity_id: id(a),
                 text: format!("o{b}"),

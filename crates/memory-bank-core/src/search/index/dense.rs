@@ -1,5 +1,5 @@
-//! The vectors of an index: the vector of each unit, and its nearness to that of a query. All of them are compared,
-//! without an approximate index. It knows no model: the owner of the index provides the vectors.
+//! The vectors of an index, and their similarity to a query's vector. All are compared, without an approximate index.
+//! The owner of the index provides the vectors.
 
 use std::collections::HashMap;
 
@@ -8,21 +8,21 @@ use crate::search::json::json_units;
 use crate::search::markdown::markdown_units;
 use crate::search::unit::Unit;
 
-/// A unit without a row has this.
+/// The row of units without a row.
 pub(super) const NO_ROW: u32 = u32::MAX;
-/// How many vectors are kept in one piece of memory.
+/// How many vectors one piece of memory holds.
 const PIECE: usize = 1024;
-/// What it takes to find the row of a passage, with the slack of the table.
+/// The bytes of the entry that finds the row of a passage, with the slack of the table.
 const ROW_BYTES: usize = 64;
 
-/// How far the vectors of an index are made.
+/// How many vectors of an index exist.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct DenseCount {
-    /// Passages: units of different text.
+    /// The number of distinct passages.
     pub passages: usize,
-    /// Those that have a vector.
+    /// The number of passages with a vector.
     pub vectors: usize,
-    /// The bytes that all of this takes.
+    /// The memory of both, in bytes.
     pub bytes: u64,
 }
 
@@ -52,7 +52,7 @@ pub(super) struct Dense {
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Row {
     pub(super) hash: UnitHash,
-    /// How many units have it.
+    /// How many units have this row.
     units: u32,
     /// The scale of the vector; 0 while there is none.
     pub(super) scale: f32,
@@ -91,7 +91,7 @@ impl Dense {
         at
     }
 
-    /// Takes a unit out that had this row.
+    /// Removes a unit with this row.
     pub(super) fn free(&mut self, at: u32) {
         let Some(row) = self.rows.get_mut(at as usize).filter(|row| row.units > 0) else { return };
         row.units -= 1;
@@ -132,7 +132,7 @@ impl Dense {
         row.is_none_or(|row| row.scale > 0.0)
     }
 
-    /// How near each row is to this vector; nothing where there is no vector to compare.
+    /// The cosine of each row with this vector; negative infinity for rows without a vector.
     pub(super) fn cosines(&self, query: &Vector) -> Vec<f32> {
         let dimension = self.model.dimension();
         let mut cosines = vec![f32::NEG_INFINITY; self.rows.len()];

@@ -1,5 +1,5 @@
-//! The index in memory: which unit contains which term how often. It is updated by difference, so that a write costs
-//! the units that it changes. It reads no file: its owner provides the texts.
+//! The index in memory: which unit contains which term how often. It is updated incrementally, so that the cost of a
+//! write depends on the units that it changes. It reads no files: its owner provides the texts.
 
 mod close;
 mod dense;
@@ -42,10 +42,10 @@ pub use dense::DenseCount;
 pub use documents::{DocumentHits, DocumentQuery, LineHit};
 pub use graph::{EntityHit, GraphHits, MatchedIn, ObservationHit};
 
-/// What it takes to know the entity of an observation.
+/// The bytes of the entry that maps an observation to its entity.
 const OWNER_BYTES: usize = 128;
-/// From this many units on, units are added and removed together: each list of postings is then put in order once,
-/// instead of once for each unit.
+/// From this many units on, units are added and removed together, so that each list of postings is sorted once
+/// instead of once per unit.
 const MERGE_AT_LEAST: usize = 32;
 
 /// The units of one project, ready to be searched.
@@ -55,13 +55,13 @@ pub struct Index {
     free_slots: Vec<u32>,
     sources: HashMap<SourceId, Source>,
     vocabulary: Vocabulary,
-    /// The entity of each observation, to know it when the observation is gone.
+    /// The entity of each observation, for when the observation is deleted.
     owners: HashMap<String, String>,
     names: NameWords,
     /// The units of documents and of the graph, and the words in them.
     units: [u64; 2],
     total_length: [u64; 2],
-    /// About how many bytes units, postings and texts take.
+    /// The approximate bytes of units, postings and texts.
     held: usize,
     /// The vectors, if a model is set.
     dense: Option<Dense>,
@@ -117,8 +117,8 @@ impl Index {
         self.remove(&SourceId::Entity(id.to_owned()));
     }
 
-    /// About how many bytes of memory this takes: units, postings, terms, texts and tables, with the slack of lists that
-    /// grow. What a search needs for a moment is not among it.
+    /// About how many bytes of memory this takes: units, postings, terms, texts and tables, with the slack of growing
+    /// lists, without the temporary memory of searches.
     #[must_use]
     pub fn bytes(&self) -> u64 {
         let owners = self.owners.len() * OWNER_BYTES;
@@ -127,7 +127,7 @@ impl Index {
             as u64
     }
 
-    /// Gives back what only building needed: the slack of the lists.
+    /// Releases the slack of the lists, which only a build needs.
     pub fn compact(&mut self) {
         self.vocabulary.compact();
         self.slots.shrink_to_fit();
@@ -161,7 +161,7 @@ impl Index {
         })
     }
 
-    /// Replaces the units of a source by difference: a unit whose content was there before keeps its slot.
+    /// Updates the units of a source: a unit whose content existed before keeps its slot.
     fn put(&mut self, id: SourceId, units: &[Unit], times: &[i64], body: Body) {
         let old = self.sources.remove(&id);
         self.held =
@@ -199,7 +199,7 @@ impl Index {
         let mut dates: Vec<i64> = Vec::with_capacity(slots.len());
         for (ordinal, ((unit, time), slot)) in units.iter().zip(times).zip(&slots).enumerate() {
             let Some(slot) = self.slots.get_mut(*slot as usize).and_then(Option::as_mut) else { continue };
-            // Without a date of its own a unit has that of the entry before it in the section, or else of the section.
+            // A unit without a date has that of the entry before it in the section, else that of the section.
             let over =
                 [unit.previous, unit.parent].into_iter().flatten().filter(|_| scope == Scope::Documents);
             let date = over.filter_map(|at| dates.get(at)).find(|date| **date != UNDATED).copied();
@@ -218,7 +218,7 @@ impl Index {
             if let Some(dense) =
                 self.dense.as_mut().filter(|_| scope == Scope::Documents && slot.path != unit.path)
             {
-                // The same text below another heading is another passage. Taken before the old one is let go.
+                // The same text below another heading is another passage. Add it before the old one is freed.
                 let row = dense.add(unit);
                 dense.free(std::mem::replace(&mut slot.row, row));
             }
@@ -234,7 +234,7 @@ impl Index {
         self.free_all(source.units);
     }
 
-    /// Forgets the name of this source, and whose its observations are.
+    /// Removes the name of this source, and the owner of its observations.
     fn disown(&mut self, id: &SourceId) {
         if let Some(Source { body: Body::Entity { observations, texts }, .. }) = self.sources.get(id) {
             for observation in observations {
@@ -244,7 +244,7 @@ impl Index {
         }
     }
 
-    /// Adds a unit. Lists that are out of order afterwards are noted in `unordered`; without it none is.
+    /// Adds a unit. Lists that are unsorted afterwards are recorded in `unordered`; without it, all stay sorted.
     fn add(
         &mut self,
         unit: &Unit,
@@ -275,7 +275,7 @@ impl Index {
             kind: unit.kind,
             language,
             fingerprint: unit.fingerprint(language),
-            // A heading stands for what is below it, so that no other one says the same.
+            // A heading represents its section, so it is never similar to another.
             likeness: if unit.kind.is_container() { 0 } else { likeness.words },
             pattern: likeness.pattern,
             at: 0,
@@ -313,12 +313,12 @@ impl Index {
         at
     }
 
-    /// Takes units out. Many are taken out of a list of postings in one pass over it.
+    /// Removes units. Many are removed from a list of postings in one pass.
     fn free_all(&mut self, mut slots: Vec<u32>) {
         slots.sort_unstable();
         let together = slots.len() >= MERGE_AT_LEAST;
         let mut terms: [HashSet<u32>; 2] = Default::default();
-        // From the last to the first, so that they are handed out again from the first to the last.
+        // In descending order, so that they are reused in ascending order.
         for at in slots.iter().rev() {
             let Some(slot) = self.slots.get_mut(*at as usize).and_then(Option::take) else { continue };
             let scope = slot.scope();

@@ -1,13 +1,13 @@
-//! Memory that queries use one after the other.
+//! Reusable memory of queries.
 
-/// Memory that queries use one after the other, so that none allocates for all units.
+/// A buffer that queries reuse, so that they do not allocate memory for all units.
 #[derive(Debug, Default)]
 pub(super) struct Scratch {
-    /// For each unit its row and one more, or 0.
+    /// For each unit its row plus one, or 0.
     pub(super) row_of: Vec<u32>,
     /// The unit of each row.
     pub(super) rows: Vec<u32>,
-    /// For each row how often it has each word, and then what that is worth.
+    /// For each row the count of each word, later its weight.
     pub(super) worth: Vec<f32>,
 }
 
@@ -17,7 +17,7 @@ impl Scratch {
             + (self.row_of.capacity() + self.rows.capacity()) * size_of::<u32>()
     }
 
-    /// The row of a unit, which it gets if it has none.
+    /// The row of a unit; adds it if it is missing.
     pub(super) fn row(&mut self, at: u32, words: usize) -> Option<usize> {
         let row = self.row_of.get_mut(at as usize)?;
         if *row == 0 {

@@ -1,4 +1,4 @@
-//! What the index keeps of a source and of each of its units.
+//! The data that the index keeps per source and per unit.
 
 use std::sync::Arc;
 
@@ -9,7 +9,7 @@ use crate::search::lines::Lines;
 use crate::search::query::fold;
 use crate::search::unit::UnitKind;
 
-/// Where units come from. The order is the order of otherwise equal hits.
+/// The source of units. Its order is the order of otherwise equal hits.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(super) enum SourceId {
     /// A document by its stored name.
@@ -45,10 +45,10 @@ pub(super) enum Body {
     },
 }
 
-/// What a source takes beside its texts and units.
+/// The bytes of a source beside its texts and units.
 const SOURCE_BYTES: usize = 256;
 
-/// What it takes to name an observation.
+/// The bytes of an observation's id.
 const NAMED_BYTES: usize = 48;
 
 impl Body {
@@ -65,17 +65,18 @@ impl Body {
     }
 }
 
-/// What an entity and its observations say, in lower case and one behind the other, so that one pass over it tells
-/// whether a text is anywhere in it.
+/// The texts of an entity and its observations, in lower case and concatenated, so that one search covers all of
+/// them.
 #[derive(Debug, Default)]
 pub(super) struct Texts {
     pub(super) all: String,
-    /// Where each text begins: name, type, attributes as compact JSON, then the observations. A byte stands between two.
+    /// The offset of each text: name, type, attributes as compact JSON, then the observations. Texts are separated by
+    /// one byte.
     pub(super) starts: Vec<usize>,
 }
 
 impl Texts {
-    /// How many texts there are before the observations.
+    /// The number of texts before the observations.
     pub(super) const OF_ENTITY: usize = 3;
 
     pub(super) fn push(&mut self, text: &str) {
@@ -90,7 +91,7 @@ impl Texts {
         self.all.get(start..end).unwrap_or_default()
     }
 
-    /// The text of a unit of the entity, by its place.
+    /// The text of a unit of the entity, by its position.
     pub(super) fn of_unit(&self, ordinal: u32) -> &str {
         match (ordinal as usize).checked_sub(1) {
             None => self
@@ -102,7 +103,7 @@ impl Texts {
     }
 }
 
-/// Without a date.
+/// The value for units without a date.
 pub(super) const UNDATED: i64 = i64::MIN;
 
 /// One indexed unit.
@@ -114,21 +115,21 @@ pub(super) struct Slot {
     pub(super) kind: UnitKind,
     pub(super) language: Language,
     pub(super) fingerprint: u64,
-    /// Alike for units that say the same but for dates and ids; 0 for those that say nothing.
+    /// Equal for units that differ only in dates and ids; 0 for units without words.
     pub(super) likeness: u32,
-    /// The same but for all numbers.
+    /// Equal for units that differ only in numbers.
     pub(super) pattern: u32,
     /// When it was last changed, in milliseconds since 1970.
     pub(super) at: i64,
-    /// The moment that its text begins with, in seconds since 1970; [`i64::MIN`] if it begins with none.
+    /// The date at the beginning of its text, in seconds since 1970; [`UNDATED`] without one.
     pub(super) own_date: i64,
-    /// The same, taken over from what it belongs to.
+    /// Its own date, or that of its entry or section.
     pub(super) date: i64,
     pub(super) length: u32,
     /// Whether it asks something.
     pub(super) asks: bool,
     pub(super) terms: Box<[u32]>,
-    /// Where its vector is.
+    /// The row of its vector.
     pub(super) row: u32,
     pub(super) root: u32,
     pub(super) parent: Option<u32>,
@@ -141,7 +142,7 @@ pub(super) struct Slot {
 }
 
 impl Slot {
-    /// What it takes, with its postings and its place among the units of its source.
+    /// Its bytes, with its postings and its entry in the list of its source.
     pub(super) fn bytes(&self) -> usize {
         size_of::<Option<Self>>() + Vocabulary::bytes_of(self.terms.len()) + 2 * size_of::<u32>()
     }
@@ -150,7 +151,7 @@ impl Slot {
         if self.kind.is_in_graph() { Scope::Graph } else { Scope::Documents }
     }
 
-    /// The day and time of what it says, in seconds since 1970: its own date, or when its source was last changed.
+    /// The time of its content, in seconds since 1970: its date, else the last change of its source.
     pub(super) fn moment(&self) -> i64 {
         if self.date == UNDATED { self.at.div_euclid(1000) } else { self.date }
     }

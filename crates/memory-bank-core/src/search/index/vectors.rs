@@ -7,8 +7,8 @@ use crate::search::embedding::{ModelId, Passage, UnitHash, Vector};
 use crate::search::unit::Unit;
 
 impl Index {
-    /// Sets which model's vectors the index holds, and drops those of another; without a model it holds none. The units that
-    /// are in the index already are read again, so this is cheapest on an empty one.
+    /// Sets the model of the vectors, and drops vectors of another model; without a model there are no vectors.
+    /// Existing units are cut again, so this is cheapest on an empty index.
     pub fn set_model(&mut self, model: Option<&ModelId>) {
         if self.model() == model {
             return;
@@ -32,14 +32,14 @@ impl Index {
         self.dense = Some(dense);
     }
 
-    /// Which model's vectors the index holds.
+    /// The model of the vectors.
     #[must_use]
     pub fn model(&self) -> Option<&ModelId> {
         self.dense.as_ref().map(|dense| &dense.model)
     }
 
-    /// Takes vectors of this model over, and says of how many there is a unit. Vectors of no unit, of another model or of
-    /// another dimension are left out.
+    /// Stores vectors of this model, and returns how many belong to a unit. Vectors without a unit, of another model
+    /// or of another dimension are ignored.
     pub fn put_vectors<'a>(
         &mut self,
         model: &ModelId,
@@ -49,8 +49,8 @@ impl Index {
         vectors.into_iter().filter(|(hash, vector)| dense.put(*hash, vector)).count()
     }
 
-    /// Passages that have no vector yet, each once: at most so many, with at most so many bytes of text but for the first. Those
-    /// for which `skips` holds are passed over, such as what the model refused.
+    /// Passages without a vector, each once: at most `most`, with at most `bytes` of text unless the first is larger.
+    /// Those for which `skips` returns true, such as texts that the model refused, are omitted.
     #[must_use]
     pub fn without_vector(
         &self,
@@ -84,12 +84,12 @@ impl Index {
         found
     }
 
-    /// The hashes of all passages, in no order: whatever else is stored is of no use.
+    /// The hashes of all passages, in no order. Other stored vectors are obsolete.
     pub fn passage_hashes(&self) -> impl Iterator<Item = UnitHash> {
         self.dense.iter().flat_map(|dense| dense.row_of.keys().copied())
     }
 
-    /// How far the vectors are made.
+    /// How many vectors exist.
     #[must_use]
     pub fn dense_count(&self) -> DenseCount {
         self.dense.as_ref().map_or_else(DenseCount::default, |dense| DenseCount {
@@ -100,8 +100,8 @@ impl Index {
     }
 }
 
-/// The units of a source, cut again as they were cut when it was put in. The graph's observations have no rows: their texts are
-/// kept in lower case alone.
+/// The units of a source, cut again as when it was indexed. The graph's observations have no rows, since only their
+/// lower-case texts are kept.
 fn source_units(id: &SourceId, body: &Body) -> Vec<Unit> {
     match (id, body) {
         (SourceId::Document(name), Body::Document(lines)) => document_units(name, lines.text()),

@@ -27,7 +27,7 @@ const SMALL_ROOM: usize = 300;
 /// Room for the note about omissions.
 const LEFT_OUT: usize = 100;
 
-/// Puts the pack together: never more than `max_chars` characters as it is sent.
+/// Assembles the pack: at most `max_chars` characters as JSON.
 #[must_use]
 pub fn pack(
     material: &Material<'_>,
@@ -40,7 +40,7 @@ pub fn pack(
     packer.digest();
     packer.hits();
     packer.pointers(&pointers);
-    // The graph's details come second to the texts: they get a part of the room, and what the texts leave.
+    // Excerpts take precedence over the graph's details, which get a part of the room and what the excerpts leave.
     let details = Details::of(material.graph);
     packer.details(&details, 2.0 / 5.0);
     packer.excerpts(&pointers);
@@ -48,7 +48,7 @@ pub fn pack(
     packer.finish(&details)
 }
 
-/// The graph's details in the order in which they are given; they are left out from the end.
+/// The graph's details by importance; they are omitted from the end.
 struct Details<'a> {
     entities: Vec<&'a EntityFound>,
     observations: Vec<&'a Observation>,
@@ -100,7 +100,7 @@ impl<'a> Packer<'a> {
                 left_out: Some("x".repeat(LEFT_OUT)),
             },
         };
-        // A query of signs that JSON writes in six characters each may still be too long.
+        // A query of characters that JSON escapes by six characters each may still be too long.
         while room::length(&context) > bounds.max_chars && !context.query.is_empty() {
             context.query = context.query.chars().take(context.query.chars().count() / 2).collect();
         }
@@ -121,7 +121,7 @@ impl<'a> Packer<'a> {
 
     fn digest(&mut self) {
         let left = self.room.left();
-        // In a very small pack there is room for nothing else.
+        // A very small pack consists of the digest only.
         let room = if left < SMALL_ROOM { left.saturating_sub(6) } else { left / 2 };
         let text = escaped_prefix(self.material.digest, room);
         self.texts_cut += usize::from(text.len() < self.material.digest.len());
@@ -158,7 +158,7 @@ impl<'a> Packer<'a> {
         }
     }
 
-    /// Adds details that are not there yet while they fit into this share of the room.
+    /// Adds missing details while they fit into this share of the room.
     fn details(&mut self, details: &Details<'_>, share: f64) {
         let floor = self.room.floor(share);
         let hits = self.material.graph.entities.len();
@@ -229,7 +229,7 @@ impl<'a> Packer<'a> {
             let mut excerpt =
                 Excerpt { path: pointer.path.clone(), excerpt: String::new(), chars: 0, rationale };
             let frame = self.room.cost(&excerpt) + 6;
-            // The first documents are the best, but none takes all from those that follow.
+            // The first documents are the best, but none gets all the room.
             let left = self.room.left().saturating_sub(frame);
             let share = if at + 1 == count { left } else { left * 3 / 5 };
             let text = room::cut_to(&whole, share);
@@ -296,7 +296,7 @@ impl<'a> Packer<'a> {
         }
     }
 
-    /// The room is reckoned with a little to spare, so this is not expected to be needed; it keeps the promise.
+    /// The size is estimated from above, so this is not expected; it guarantees the bound.
     fn drop_last(&mut self) -> bool {
         let opened = &mut self.context.graph.opened;
         let dropped = opened.observations.pop().is_some()

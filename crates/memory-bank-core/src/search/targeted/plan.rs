@@ -9,8 +9,8 @@ use crate::graph::pointers::pointers;
 use crate::search::lines::clip;
 use crate::store::{DocumentsFound, GraphFound};
 
-/// Which documents are worth reading, best first: what the entities that were found point to, then what was found
-/// in the documents themselves; the core documents if there is nothing else. More than `max_files`, as some may be gone.
+/// The documents that are worth reading, best first: those to which the found entities point, then those with hits;
+/// the core documents if there are no others. More than `max_files`, since some may be missing.
 #[must_use]
 pub fn plan_pointers(
     graph: &GraphFound,

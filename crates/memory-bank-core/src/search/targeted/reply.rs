@@ -1,4 +1,4 @@
-//! The parts of a pack of context: what it is made of, and the form in which it is sent.
+//! The input and the form of a pack of context.
 
 use std::collections::HashMap;
 
@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 use crate::search::index::MatchedIn;
 use crate::store::{DocumentsFound, GraphFound};
 
-/// How much may be given.
+/// The bounds of a pack.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TargetedBounds {
     /// The ceiling of the whole reply, in characters.
@@ -19,7 +19,7 @@ pub struct TargetedBounds {
     pub prefer_core: bool,
 }
 
-/// The content of the pack.
+/// The input of the pack.
 #[derive(Debug, Clone, Copy)]
 pub struct Material<'a> {
     /// The question.
@@ -60,7 +60,7 @@ pub struct TargetedContext {
     pub digest: DigestPart,
     /// The graph's part.
     pub graph: GraphPart,
-    /// Where the documents speak of it.
+    /// Pointers to documents about it.
     pub pointers: Vec<ContextPointer>,
     /// The excerpts.
     pub excerpts: Vec<Excerpt>,
@@ -82,7 +82,7 @@ pub struct DigestPart {
 pub struct GraphPart {
     /// The entities that were found, best first.
     pub hits: Vec<GraphHit>,
-    /// Details, the most telling first.
+    /// Details, the most informative first.
     pub opened: Opened,
 }
 
@@ -108,7 +108,7 @@ pub struct GraphHit {
 pub struct Opened {
     /// The hits, then their neighbours.
     pub entities: Vec<OpenedEntity>,
-    /// Those that were found first, then the newest of each hit.
+    /// Matching observations first, then the newest of each hit.
     pub observations: Vec<OpenedObservation>,
     /// Relations that touch the hits.
     pub relations: Vec<OpenedRelation>,
@@ -137,7 +137,7 @@ pub struct OpenedObservation {
     pub id: String,
     /// The entity it belongs to.
     pub entity_id: String,
-    /// The fact; cut if there was no room for all of it.
+    /// The text; cut if it did not fit.
     pub text: String,
     /// When.
     pub timestamp: String,
@@ -174,16 +174,16 @@ pub struct Excerpt {
 pub struct Budget {
     /// The ceiling.
     pub max_chars: usize,
-    /// The characters of the reply as it is sent.
+    /// The characters of the reply as JSON.
     pub used_chars: usize,
-    /// Whether anything was left out or cut.
+    /// Whether anything was omitted or cut.
     pub truncated: bool,
     /// The omissions.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub left_out: Option<String>,
 }
 
-/// Writes a score as 100 and not as 100.0, as clients of the original know it. For `serialize_with`.
+/// Writes a score as 100 instead of 100.0, as the TypeScript server does. For `serialize_with`.
 ///
 /// # Errors
 /// The serializer's.

@@ -1,6 +1,6 @@
-//! The words of headings in eleven languages, by role. Compared after normalisation: case, accents, numbers and signs
-//! do not count. A phrase of several words may stand within a longer heading; one of a single word only if it is one
-//! of [`super::title_words::WITHIN`].
+//! The words of headings in eleven languages, by role. Headings are compared after normalisation, so case, accents,
+//! numbers and punctuation are ignored. A phrase of several words may be part of a longer heading; a single word only
+//! if it is one of [`super::title_words::WITHIN`].
 
 mod chinese;
 mod english;

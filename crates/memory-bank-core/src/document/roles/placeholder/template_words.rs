@@ -341,6 +341,5 @@ pub(super) const REQUEST_VERBS: &[&str] = &[
 ];
 
 /// Verbs of the sentence below the title of a template: "This file tracks …".
-// The line that templates put below their title.
 pub(super) const INTRODUCTION_VERBS: &[&str] =
     &["tracks", "records", "documents", "provides", "contains", "describes", "captures", "outlines"];
