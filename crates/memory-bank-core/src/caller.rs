@@ -212,7 +212,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_scope_cuts_what_the_role_grants_and_never_adds() {
+    fn a_scope_restricts_a_role_and_never_extends_it() {
         let mut caller = Caller::local("alice");
         caller.scopes = vec![Right::Read];
         assert!(caller.may(Right::Read));
@@ -225,7 +225,7 @@ mod tests {
     }
 
     #[test]
-    fn a_set_of_rights_holds_what_was_put_in_and_lies_within_larger_ones() {
+    fn a_set_of_rights_contains_its_members_and_is_within_larger_sets() {
         let some: Rights = [Right::Admin, Right::Read].into_iter().collect();
         assert_eq!(some.iter().collect::<Vec<_>>(), [Right::Read, Right::Admin]);
         assert!(some.are_within(Rights::ALL) && Rights::NONE.are_within(some));

@@ -233,7 +233,7 @@ mod tests {
     }
 
     #[test]
-    fn requests_without_a_good_key_do_not_keep_out_those_with_one() {
+    fn requests_without_a_valid_key_do_not_block_those_with_one() {
         let limiter = MemoryLimiter::new(|| Duration::from_secs(1));
         let address = IpAddr::V4(Ipv4Addr::LOCALHOST);
         let admit = |origin, limit| {

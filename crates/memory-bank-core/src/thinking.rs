@@ -195,7 +195,7 @@ mod tests {
     }
 
     #[test]
-    fn a_revision_of_nothing_is_refused_and_not_counted() {
+    fn a_revision_of_a_missing_thought_is_refused_and_not_counted() {
         let mut sessions = ThinkingSessions::default();
         let revision = Thought { revises: Some(7), ..thought(1) };
         assert!(sessions.count(Some("s"), "f", &revision).is_err());

@@ -197,7 +197,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(300))]
 
     #[test]
-    fn an_index_kept_by_difference_answers_as_one_built_anew(
+    fn an_updated_index_equals_a_rebuilt_one(
         steps in prop::collection::vec(step(), 1..40),
         queries in prop::collection::vec(prop::collection::vec(word(), 1..4), 1..4),
     ) {

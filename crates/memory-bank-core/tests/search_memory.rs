@@ -50,7 +50,7 @@ fn report(what: &str, units: u64, said: u64, taken: u64) -> f64 {
 }
 
 #[test]
-fn what_the_index_says_it_takes_is_about_what_it_takes() {
+fn the_reported_size_of_the_index_is_close_to_its_memory() {
     let text = (0..SIZE).fold(String::from("# Log\n\n"), |mut text, number| {
         let _ = writeln!(text, "- {}", sentence(number));
         text

@@ -192,7 +192,7 @@ fn report(name: &str, backend: &dyn Backend) -> Recall {
 }
 
 #[test]
-fn the_suite_is_sound_and_not_small() {
+fn the_suite_is_consistent_and_large_enough() {
     let questions = suite::questions();
     assert!(questions.len() >= 60);
     for wanted in questions.iter().flat_map(|question| &question.win) {
@@ -204,7 +204,7 @@ fn the_suite_is_sound_and_not_small() {
 }
 
 #[test]
-fn bm25_in_context_finds_what_should_win() {
+fn bm25_in_context_finds_the_expected_units() {
     let substring = report("substring", &Plain::new(true));
     let plain = report("BM25", &Plain::new(false));
     let context = report("BM25 with context", &InContext::new());
@@ -224,10 +224,10 @@ fn a_misspelt_name_finds_the_entity_that_was_meant() {
 }
 
 #[test]
-fn what_a_name_is_spelt_like_is_not_looked_for_where_the_word_itself_stands() {
+fn similar_names_are_not_searched_if_the_word_occurs() {
     let backend = InContext::new();
-    for (asked, other) in [("console", "Joris"), ("zzzzzz", "Redis")] {
-        assert!(!backend.graph(asked, 10).contains(&Found::Entity(other.to_owned())), "{asked}");
+    for (query, other) in [("console", "Joris"), ("zzzzzz", "Redis")] {
+        assert!(!backend.graph(query, 10).contains(&Found::Entity(other.to_owned())), "{query}");
     }
     assert!(backend.graph("zzzzzz", 10).is_empty());
 }

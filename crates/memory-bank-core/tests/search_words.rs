@@ -53,7 +53,7 @@ fn each_query_finds_its_fact_first() {
 }
 
 #[test]
-fn words_of_a_file_s_name_do_not_flood_the_answer() {
+fn words_of_a_file_name_do_not_dominate_the_results() {
     let progress = "# Progress\n\n## Update History\n\n## Milestones\n\n## Known Issues\n";
     let filler = "something about module number 3, its settings and the reasons that led there. ";
     let notes = format!(
@@ -118,7 +118,7 @@ fn units_with_more_of_the_query_come_first_and_none_without_any_before_one_with_
 }
 
 #[test]
-fn what_says_the_same_but_for_dates_is_shown_once_and_counted() {
+fn entries_that_differ_only_in_dates_are_shown_once_and_counted() {
     let mut log = String::from("# Progress\n\n");
     for day in 1..=9 {
         log.push_str(&format!("- [2026-03-0{day} 09:00:00] [alice] - Deploy: staging cluster\n"));
@@ -156,7 +156,7 @@ fn rows_of_a_template_are_never_found() {
 }
 
 #[test]
-fn a_phrase_narrows_and_one_that_is_nowhere_falls_back_to_its_words() {
+fn a_phrase_restricts_and_one_without_occurrence_is_searched_by_words() {
     let index = index(&[("a.md", "- the token bucket is full\n- a bucket of tokens\n- the rate limiter\n")]);
     let found = search(&index, "\"token bucket\"");
     assert_eq!(found.hits.len(), 1);
@@ -172,7 +172,7 @@ fn a_phrase_narrows_and_one_that_is_nowhere_falls_back_to_its_words() {
 }
 
 #[test]
-fn days_narrow_by_the_date_of_an_entry_of_its_section_or_of_the_document() {
+fn days_restrict_by_the_date_of_entry_section_or_document() {
     let log = "# Log\n\n- [2026-08-30 10:49] deploy one\n  - detail of deploy one\n- 2026-09-02: deploy two\n\n\
         ### Sep 5, 2026\n\n- deploy three\n";
     let mut index = index(&[("log.md", log)]);
@@ -234,7 +234,7 @@ fn a_misspelt_word_finds_what_comes_closest_and_the_answer_says_so() {
 }
 
 #[test]
-fn what_the_graph_holds_does_not_change_the_order_in_documents() {
+fn the_graph_does_not_change_the_order_of_documents() {
     use memory_bank_core::graph::Entity;
     let mut index =
         index(&[("a.md", "- queue worker stalls\n- worker of the mail\n- queue queue of the bank\n")]);

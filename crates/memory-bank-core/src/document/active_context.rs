@@ -83,20 +83,23 @@ impl Clear {
 /// # Errors
 /// An item or a list is too long, `clear` is ambiguous, a section has a merge conflict, or the document would become
 /// too large.
-pub fn update_active_context(drafts: &mut Drafts, asked: &UpdateActiveContext) -> Result<Removed, EditError> {
+pub fn update_active_context(
+    drafts: &mut Drafts,
+    request: &UpdateActiveContext,
+) -> Result<Removed, EditError> {
     let lists = [
-        ("tasks", &asked.tasks, KnownSection::Tasks),
-        ("issues", &asked.issues, KnownSection::Issues),
-        ("nextSteps", &asked.next_steps, KnownSection::NextSteps),
+        ("tasks", &request.tasks, KnownSection::Tasks),
+        ("issues", &request.issues, KnownSection::Issues),
+        ("nextSteps", &request.next_steps, KnownSection::NextSteps),
     ];
-    if let Some(Clear::Lists(named)) = &asked.clear
+    if let Some(Clear::Lists(named)) = &request.clear
         && let Some(unknown) = named.iter().find(|name| lists.iter().all(|(list, _, _)| list != name))
     {
         return Err(EditError::Refused(format!(
             "`clear`: there is no list `{unknown}`; name `tasks`, `issues` or `nextSteps`"
         )));
     }
-    let clears = asked.clear == Some(Clear::Flag(true));
+    let clears = request.clear == Some(Clear::Flag(true));
     if clears && lists.iter().all(|(_, items, _)| items.is_none()) {
         return Err(EditError::Refused(
             "`clear` leaves open which list it empties; give that list as []".to_owned(),
@@ -107,7 +110,7 @@ pub fn update_active_context(drafts: &mut Drafts, asked: &UpdateActiveContext) -
         let given = argument::items(name, items.as_deref().unwrap_or_default())?;
         // A list of blank texts is a mistake, not a request to empty the list.
         let empties = clears && items.as_ref().is_some_and(Vec::is_empty)
-            || asked.clear.as_ref().is_some_and(|clear| clear.names(name));
+            || request.clear.as_ref().is_some_and(|clear| clear.names(name));
         if !given.is_empty() || empties {
             changes.push((part, given));
         }
@@ -148,12 +151,12 @@ impl AddSessionNote {
 /// The note is blank or too long, or the document would become too large.
 pub fn add_session_note(
     drafts: &mut Drafts,
-    asked: &AddSessionNote,
+    request: &AddSessionNote,
     at: Timestamp,
     author: &str,
 ) -> Result<(), EditError> {
-    let note = argument::written_line("note", &asked.note)?;
-    let kind = asked.category.unwrap_or(NoteCategory::Other).label();
+    let note = argument::written_line("note", &request.note)?;
+    let kind = request.category.unwrap_or(NoteCategory::Other).label();
     add_note_line(drafts, &entry(at, author, kind, &note))
 }
 

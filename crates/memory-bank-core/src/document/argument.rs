@@ -94,7 +94,7 @@ mod tests {
     }
 
     #[test]
-    fn a_bound_passed_is_named_with_its_argument() {
+    fn an_exceeded_bound_is_named_with_its_argument() {
         let error = lines("tasks", &["x".repeat(limits::LINE_BYTES + 1)]).unwrap_err().to_string();
         assert!(error.contains("`tasks[0]`") && error.contains("8192"), "{error}");
         let error = lines("tasks", &vec![String::new(); limits::LIST_ITEMS + 1]).unwrap_err().to_string();

@@ -478,7 +478,7 @@ mod tests {
     #[case("2026-08-30T10:49:40.062Z | Use hooks.", "Use hooks.")]
     #[case("[2026-08-30 10:49 UTC+2] Use hooks.", "Use hooks.")]
     #[case("2026-08-30", "")]
-    fn the_words_behind_a_date(#[case] text: &str, #[case] rest: &str) {
+    fn the_text_after_a_date(#[case] text: &str, #[case] rest: &str) {
         assert_eq!(dated(text).map(|(_, rest)| rest), Some(rest));
     }
 }

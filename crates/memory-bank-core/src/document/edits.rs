@@ -124,7 +124,7 @@ pub fn edit_document(
     let edited = DocumentEdited {
         etag: Etag::of(&new),
         diff: unified_diff(path.as_str(), &old, &new),
-        removed_lines: lines_gone(&old, &new),
+        removed_lines: count_removed_lines(&old, &new),
         removed_sections,
     };
     drafts.set(path, new)?;
@@ -172,7 +172,7 @@ fn apply_all(text: &str, edits: &[Edit]) -> Result<Applied, EditError> {
 }
 
 /// How many lines of the old text are missing in the new one.
-fn lines_gone(old: &str, new: &str) -> usize {
+fn count_removed_lines(old: &str, new: &str) -> usize {
     let mut left: HashMap<&str, usize> = HashMap::new();
     for line in new.lines() {
         *left.entry(line).or_default() += 1;
@@ -193,7 +193,7 @@ fn apply(text: &str, edit: &Edit, removed_sections: &mut Vec<String>) -> Result<
         Edit::Replace { old, new, count } => replace(text, old, new, *count),
         Edit::InsertBefore { matching, heading, text: lines } => match Place::of(matching, heading)? {
             Place::Match(found) => {
-                let found = only_match(text, found)?;
+                let found = unique_match(text, found)?;
                 check_place(text, found.0)?;
                 let at = line_start(text, found.0);
                 Ok(insert_lines(text, at, trimmed(lines)?, Gap::None, Gap::None))
@@ -201,12 +201,17 @@ fn apply(text: &str, edit: &Edit, removed_sections: &mut Vec<String>) -> Result<
             Place::Heading(words) => {
                 let outline = Outline::of(text);
                 let at = section_of(&outline, words)?.heading.range.start;
-                seen(&outline, insert_lines(text, at, trimmed(lines)?, Gap::Blank, Gap::Blank), at..at, lines)
+                checked_visible(
+                    &outline,
+                    insert_lines(text, at, trimmed(lines)?, Gap::Blank, Gap::Blank),
+                    at..at,
+                    lines,
+                )
             }
         },
         Edit::InsertAfter { matching, heading, text: lines } => match Place::of(matching, heading)? {
             Place::Match(found) => {
-                let found = only_match(text, found)?;
+                let found = unique_match(text, found)?;
                 check_place(text, found.0)?;
                 let at = line_end(text, found.1);
                 Ok(insert_lines(text, at, trimmed(lines)?, Gap::None, Gap::None))
@@ -233,7 +238,12 @@ fn check_place(text: &str, at: usize) -> Result<(), String> {
 }
 
 /// The new text, unless it hides a heading outside of the replaced bytes, or one of the inserted lines.
-fn seen(old: &Outline<'_>, new: String, gone: Range<usize>, lines: &str) -> Result<String, String> {
+fn checked_visible(
+    old: &Outline<'_>,
+    new: String,
+    gone: Range<usize>,
+    lines: &str,
+) -> Result<String, String> {
     let after = Outline::of(&new);
     let kept = old
         .headings()
@@ -279,10 +289,10 @@ impl<'a> Place<'a> {
 }
 
 fn replace(text: &str, old: &str, new: &str, count: usize) -> Result<String, String> {
-    let old = fitting(text, old)?;
+    let old = with_line_endings_of(text, old)?;
     let found = text.matches(&old).count();
     if found != count || count == 0 {
-        return Err(miscounted(text, &old, found, count));
+        return Err(wrong_count(text, &old, found, count));
     }
     check_occurrences(text, &old)?;
     let new = LineEnding::of(text).apply(new);
@@ -330,24 +340,24 @@ fn written_end_of(text: &str, conflict: &Conflict) -> usize {
 }
 
 /// The byte range of a text that must occur exactly once.
-fn only_match(text: &str, found: &str) -> Result<(usize, usize), String> {
-    let found = fitting(text, found)?;
+fn unique_match(text: &str, found: &str) -> Result<(usize, usize), String> {
+    let found = with_line_endings_of(text, found)?;
     let count = text.matches(&found).count();
     match text.find(&found) {
         Some(at) if count == 1 => Ok((at, at + found.len())),
-        _ => Err(miscounted(text, &found, count, 1)),
+        _ => Err(wrong_count(text, &found, count, 1)),
     }
 }
 
 /// The text to find, with the line endings of the document, since callers may not know of CRLF.
-fn fitting(text: &str, wanted: &str) -> Result<String, String> {
+fn with_line_endings_of(text: &str, wanted: &str) -> Result<String, String> {
     if wanted.is_empty() {
         return Err("the text to look for is empty".to_owned());
     }
     if text.contains(wanted) { Ok(wanted.to_owned()) } else { Ok(LineEnding::of(text).apply(wanted)) }
 }
 
-fn miscounted(text: &str, wanted: &str, found: usize, expected: usize) -> String {
+fn wrong_count(text: &str, wanted: &str, found: usize, expected: usize) -> String {
     const SHOWN: usize = 5;
     let shown: String = wanted.chars().take(60).collect();
     if found == 0 {
@@ -421,7 +431,7 @@ fn append(text: &str, heading: &str, lines: &str) -> Result<String, String> {
     let list_goes_on =
         begins_with_item(lines) && outline.items_in(&section.body).iter().any(|item| item.range.end == at);
     let before = if list_goes_on || at == section.heading.range.end { Gap::None } else { Gap::Blank };
-    seen(&outline, insert_closing(text, at, lines, before, Gap::Blank), at..at, lines)
+    checked_visible(&outline, insert_closing(text, at, lines, before, Gap::Blank), at..at, lines)
 }
 
 fn prepend(text: &str, heading: &str, lines: &str) -> Result<String, String> {
@@ -434,7 +444,7 @@ fn prepend(text: &str, heading: &str, lines: &str) -> Result<String, String> {
     let at = if blank == own.len() { top } else { top + blank };
     let list_goes_on = ends_with_item(lines) && outline.items().iter().any(|item| item.range.start == at);
     let after = if list_goes_on { Gap::None } else { Gap::Blank };
-    seen(&outline, insert_lines(text, at, lines, Gap::None, after), at..at, lines)
+    checked_visible(&outline, insert_lines(text, at, lines, Gap::None, after), at..at, lines)
 }
 
 /// Replaces the text below a heading. Callers often repeat the heading at the head of the new text; it is not
@@ -477,7 +487,7 @@ fn replace_section(text: &str, heading: &str, lines: &str) -> Result<(String, Ve
         let lines = body.get(blank_lines_at_top(body)..).unwrap_or_default();
         replace_lines(text, &(top + blank..end), lines)
     };
-    Ok((seen(&outline, replaced, section.body.clone(), body)?, gone))
+    Ok((checked_visible(&outline, replaced, section.body.clone(), body)?, gone))
 }
 
 fn trimmed(lines: &str) -> Result<&str, String> {

@@ -42,7 +42,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_contract_s_vectors_hold() {
+    fn the_documented_examples_hold() {
         assert_eq!(Etag::of("").as_str(), "e3b0c44298fc1c14");
         assert_eq!(Etag::of("c").as_str(), "2e7d2c03a9507ae2");
         assert_eq!(Etag::of("a").as_str(), "ca978112ca1bbdca");

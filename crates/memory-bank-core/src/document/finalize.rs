@@ -69,23 +69,23 @@ pub struct SessionFinalized {
 /// Any part is refused by its rule, or a document would become too large.
 pub fn finalize_thinking_session(
     drafts: &mut Drafts,
-    asked: &FinalizeThinkingSession,
+    request: &FinalizeThinkingSession,
     at: Timestamp,
     author: &str,
 ) -> Result<SessionFinalized, EditError> {
-    let summary = argument::written_line("summary", &asked.summary)?;
-    let session = argument::line("sessionId", asked.session_id.as_deref().unwrap_or_default())?;
+    let summary = argument::written_line("summary", &request.summary)?;
+    let session = argument::line("sessionId", request.session_id.as_deref().unwrap_or_default())?;
     let mut actions = Vec::new();
     let mut removed = Removed::default();
     let mut not_found = Vec::new();
-    if let Some(steps) = &asked.next_steps {
+    if let Some(steps) = &request.next_steps {
         let steps = argument::items("nextSteps", steps)?;
         if !steps.is_empty() {
             let added = add_tasks(drafts, KnownSection::NextSteps, &steps)?;
             actions.push(format!("Next steps updated ({added} items)"));
         }
     }
-    if let Some(tasks) = asked.tasks.as_ref().filter(|tasks| !tasks.is_empty()) {
+    if let Some(tasks) = request.tasks.as_ref().filter(|tasks| !tasks.is_empty()) {
         let updated = update_tasks(drafts, tasks, at)?;
         (removed, not_found) = (updated.removed, updated.not_found);
         actions.push("Tasks updated".to_owned());
@@ -93,11 +93,11 @@ pub fn finalize_thinking_session(
     let note = if session.is_empty() { summary } else { format!("{summary} [session:{session}]") };
     add_note_line(drafts, &entry(at, author, "🧠 Outcome", &note))?;
     actions.push("Session note added to active-context.md".to_owned());
-    if let Some(decision) = &asked.decision {
+    if let Some(decision) = &request.decision {
         let logged = log_decision(drafts, decision, at, author)?;
         actions.push(format!("Decision logged: {}", logged.title));
     }
-    if let Some(progress) = &asked.progress_entry {
+    if let Some(progress) = &request.progress_entry {
         let added = add_progress_entry(drafts, progress, at, author)?;
         actions.push(format!("Progress entry added: {}", added.summary));
     }

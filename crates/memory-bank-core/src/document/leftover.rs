@@ -67,7 +67,7 @@ mod tests {
     #[case("notes.sync-conflict-20260101-101010-ABCDEFG.md")]
     #[case("notes_conflict-20260101-101010.md")]
     #[case("notes.md.orig")]
-    fn what_tools_leave_is_recognised(#[case] name: &str) {
+    fn leftovers_of_tools_are_recognised(#[case] name: &str) {
         assert!(is_leftover(name), "{name}");
     }
 
@@ -82,7 +82,7 @@ mod tests {
     #[case("policy_conflict-of-interest.md")]
     #[case(".hidden.md")]
     #[case("temp.md")]
-    fn what_people_name_is_not(#[case] name: &str) {
+    fn names_by_people_are_not_leftovers(#[case] name: &str) {
         assert!(!is_leftover(name), "{name}");
     }
 }

@@ -7,11 +7,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
 use crate::document::known_section::KnownSection;
+use crate::document::list_rewriter::ListRewriter;
 use crate::document::removed::Removed;
 use crate::document::section::{Item, Outline, Section};
-use crate::document::splice::{append_items, append_section, bullets, check_editable, check_headings, like};
+use crate::document::splice::{
+    append_items, append_section, bullets, check_editable, check_headings, items_like,
+};
 use crate::document::templates::is_template_row_of;
-use crate::document::weave::Weave;
 use crate::error::EditError;
 
 /// A text after its list was edited.
@@ -58,35 +60,35 @@ pub(super) fn replace_items(
     // If no item stays, the list begins at the first item of the section that is written.
     let top = outline.items_in(&home.own).iter().find(|item| item.depth == 0);
     let below = if top.is_none() && plan.first_fixed.is_none() { plan.runs.remove(&None) } else { None };
-    let mut weave = Weave::of(&outline);
+    let mut rewriter = ListRewriter::of(&outline);
     let mut removed = Removed::default();
     for (index, item) in present.iter().enumerate() {
         let first = plan.first_fixed.map_or(top == Some(*item), |fixed| fixed == index);
         if first && let Some(run) = plan.runs.remove(&None) {
-            weave.put(item.range.start, &written(&outline, item, 0, &run));
+            rewriter.put(item.range.start, &written(&outline, item, 0, &run));
         }
         match plan.fates.get(index) {
             Some(Fate::Stays(None)) | None => {}
             Some(Fate::Stays(Some(mark))) => {
-                if let Some(range) = mark_range(&outline, item) {
-                    weave.swap(&range, mark);
+                if let Some(range) = check_box_range(&outline, item) {
+                    rewriter.swap(&range, mark);
                 }
             }
-            Some(Fate::Moves) => weave.take(item, &strays(&outline, item)),
+            Some(Fate::Moves) => rewriter.take(item, &unindented_lines(&outline, item)),
             Some(Fate::Goes) => {
                 let titles = sections.iter().filter(|section| section.own.contains(&item.range.start));
                 let mut titles = titles.map(|section| &section.heading.title);
                 if !titles.any(|title| is_row(&outline, title, item)) {
                     removed.push(&own_lines(&outline, item));
                 }
-                weave.take(item, &strays(&outline, item));
+                rewriter.take(item, &unindented_lines(&outline, item));
             }
         }
         if let Some(run) = plan.runs.remove(&Some(index)) {
-            weave.put(item.range.end, &written(&outline, item, 1, &run));
+            rewriter.put(item.range.end, &written(&outline, item, 1, &run));
         }
     }
-    let mut new = weave.finish();
+    let mut new = rewriter.finish();
     if let Some(run) = below {
         let lines: Vec<String> = run.into_iter().map(Entry::into_text).collect();
         let outline = Outline::of(&new);
@@ -120,15 +122,15 @@ pub(super) fn add_items(text: &str, part: KnownSection, items: &[String]) -> Res
     };
     let rows = template_rows(&outline, &home);
     let Some(first) = rows.first() else { return append_items(&outline, &home, &items) };
-    let mut weave = Weave::of(&outline);
+    let mut rewriter = ListRewriter::of(&outline);
     let only_rows = outline.items_in(&home.own).iter().filter(|item| item.depth == 0).count() == rows.len();
     if only_rows {
-        weave.put(first.range.start, &like(&outline, first, 0, &items));
+        rewriter.put(first.range.start, &items_like(&outline, first, 0, &items));
     }
     for row in &rows {
-        weave.take(row, &[]);
+        rewriter.take(row, &[]);
     }
-    let new = weave.finish();
+    let new = rewriter.finish();
     check_headings(&outline, &new)?;
     if only_rows {
         return Ok(new);
@@ -172,7 +174,7 @@ pub(super) fn take_items(
 ) -> Result<(String, Removed), EditError> {
     let mut doomed = doomed.to_vec();
     doomed.sort_by_key(|(item, _)| (item.range.start, std::cmp::Reverse(item.range.end)));
-    let mut weave = Weave::of(outline);
+    let mut rewriter = ListRewriter::of(outline);
     let mut removed = Removed::default();
     let mut end = 0;
     for (item, whole) in doomed {
@@ -181,11 +183,11 @@ pub(super) fn take_items(
             continue;
         }
         end = item.range.end;
-        let strays = if whole { Vec::new() } else { strays(outline, item) };
-        removed.push(&without(outline, item, &strays));
-        weave.take(item, &strays);
+        let unindented_lines = if whole { Vec::new() } else { unindented_lines(outline, item) };
+        removed.push(&without(outline, item, &unindented_lines));
+        rewriter.take(item, &unindented_lines);
     }
-    let new = weave.finish();
+    let new = rewriter.finish();
     check_headings(outline, &new)?;
     Ok((new, removed))
 }
@@ -281,13 +283,13 @@ impl<'w> Plan<'w> {
         for (index, (item, fate)) in present.iter().zip(&mut fates).enumerate() {
             let own = || positions.get(&key(&own_words(outline, item)));
             let Some(position) = positions.get(&key(&item.text)).or_else(own) else { continue };
-            *fate = Fate::Stays(new_mark(&item.text, wanted.get(*position)));
+            *fate = Fate::Stays(changed_check_box(&item.text, wanted.get(*position)));
             if !first.contains_key(position) {
                 first.insert(*position, index);
                 met.push(*position);
             }
         }
-        let fixed = longest_rise(&met);
+        let fixed = longest_increasing_subsequence(&met);
         let mut plan = Self { fates, runs: BTreeMap::new(), first_fixed: None, added: 0 };
         let mut after = None;
         for (position, item) in wanted.iter().enumerate() {
@@ -322,7 +324,7 @@ fn written(outline: &Outline<'_>, model: &Item, first_step: u64, run: &[Entry]) 
     let lines: Vec<String> = (first_step..)
         .zip(run)
         .map(|(step, entry)| match entry {
-            Entry::New(text) => like(outline, model, step, std::slice::from_ref(text)),
+            Entry::New(text) => items_like(outline, model, step, std::slice::from_ref(text)),
             Entry::Moved(lines) => lines.trim_end_matches(['\r', '\n']).to_owned(),
         })
         .collect();
@@ -330,7 +332,7 @@ fn written(outline: &Outline<'_>, model: &Item, first_step: u64, run: &[Entry]) 
 }
 
 /// The new check box of an item, if it differs from the present one.
-fn new_mark<'w>(present: &str, wanted: Option<&'w String>) -> Option<&'w str> {
+fn changed_check_box<'w>(present: &str, wanted: Option<&'w String>) -> Option<&'w str> {
     let (old, _) = unboxed(present);
     let (new, _) = unboxed(wanted?);
     let ticked = |mark: &str| mark != "[ ]";
@@ -338,14 +340,14 @@ fn new_mark<'w>(present: &str, wanted: Option<&'w String>) -> Option<&'w str> {
 }
 
 /// The byte range of the check box of an item.
-fn mark_range(outline: &Outline<'_>, item: &Item) -> Option<Range<usize>> {
+fn check_box_range(outline: &Outline<'_>, item: &Item) -> Option<Range<usize>> {
     let old = unboxed(&item.text).0?;
     let at = item.range.start + outline.slice(&item.range).find(old)?;
     Some(at..at + old.len())
 }
 
 /// The longest increasing subsequence of the numbers.
-fn longest_rise(numbers: &[usize]) -> BTreeSet<usize> {
+fn longest_increasing_subsequence(numbers: &[usize]) -> BTreeSet<usize> {
     // For every length, the smallest last number of an increasing sequence of that length.
     let mut tails: Vec<usize> = Vec::new();
     let mut before: BTreeMap<usize, Option<usize>> = BTreeMap::new();
@@ -368,13 +370,13 @@ fn longest_rise(numbers: &[usize]) -> BTreeSet<usize> {
 
 /// The lines that are removed with an item.
 fn own_lines(outline: &Outline<'_>, item: &Item) -> String {
-    without(outline, item, &strays(outline, item))
+    without(outline, item, &unindented_lines(outline, item))
 }
 
-fn without(outline: &Outline<'_>, item: &Item, strays: &[Range<usize>]) -> String {
+fn without(outline: &Outline<'_>, item: &Item, unindented_lines: &[Range<usize>]) -> String {
     let mut kept = String::new();
     let mut at = item.range.start;
-    for stray in strays {
+    for stray in unindented_lines {
         kept.push_str(outline.slice(&(at..stray.start)));
         at = stray.end;
     }
@@ -383,10 +385,10 @@ fn without(outline: &Outline<'_>, item: &Item, strays: &[Range<usize>]) -> Strin
 }
 
 /// The lines within an item that are not indented deeper than its marker, with their continuation.
-fn strays(outline: &Outline<'_>, item: &Item) -> Vec<Range<usize>> {
+fn unindented_lines(outline: &Outline<'_>, item: &Item) -> Vec<Range<usize>> {
     let slice = outline.slice(&item.range);
     let depth = indent(slice);
-    let mut strays: Vec<Range<usize>> = Vec::new();
+    let mut unindented_lines: Vec<Range<usize>> = Vec::new();
     let mut at = item.range.start;
     let mut open = false;
     for (number, line) in slice.split_inclusive('\n').enumerate() {
@@ -398,13 +400,13 @@ fn strays(outline: &Outline<'_>, item: &Item) -> Vec<Range<usize>> {
             open = true;
         }
         if open {
-            match strays.last_mut().filter(|last| last.end == range.start) {
+            match unindented_lines.last_mut().filter(|last| last.end == range.start) {
                 Some(last) => last.end = range.end,
-                None => strays.push(range),
+                None => unindented_lines.push(range),
             }
         }
     }
-    strays
+    unindented_lines
 }
 
 fn indent(line: &str) -> usize {

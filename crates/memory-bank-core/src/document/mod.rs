@@ -16,13 +16,13 @@ mod digest;
 mod edits;
 mod entry;
 mod etag;
-mod faithful;
 mod finalize;
+mod keep_bytes;
 mod known_section;
 mod leftover;
 mod line_bounds;
 mod list;
-mod near;
+mod list_rewriter;
 mod new_name;
 mod note_category;
 mod notes;
@@ -40,11 +40,11 @@ mod section_titles;
 mod splice;
 mod stored;
 mod structure;
+mod suggestions;
 mod tasks;
 mod templates;
 #[cfg(test)]
 mod tests;
-mod weave;
 mod write;
 
 pub use active_context::{
@@ -63,10 +63,9 @@ pub use digest::{
 };
 pub use edits::{DocumentEdited, Edit, apply_edits, edit_document};
 pub use etag::Etag;
-pub use faithful::keep_bytes;
 pub use finalize::{FinalizeThinkingSession, SessionFinalized, finalize_thinking_session};
+pub use keep_bytes::keep_bytes;
 pub use leftover::is_leftover;
-pub use near::NotFound;
 pub use note_category::NoteCategory;
 pub use notes::is_resolved;
 pub use parts::{Extent, LeftOut, Part, PartBounds, Selection, json_chars, part};
@@ -77,6 +76,7 @@ pub use progress::{
 };
 pub use removed::{Former, Removed};
 pub use stored::{Document, DocumentEntry};
+pub use suggestions::NotFound;
 pub use tasks::{TaskChanges, TasksUpdated, UpdateTasks, update_tasks};
 pub use write::{
     BatchPlan, BatchWrite, DocumentDeleted, DocumentWritten, FileWrite, FileWritten, NamesMigrated,

@@ -106,7 +106,7 @@ mod tests {
     #[case("x.md/y.md")]
     #[case("memory-bank/progress.md")]
     #[case("notes (conflicted copy).md")]
-    fn names_that_are_read_but_not_made(#[case] name: &str) {
+    fn names_that_only_existing_documents_may_have(#[case] name: &str) {
         DocumentPath::parse(name).unwrap().check_new().unwrap_err();
     }
 
@@ -124,7 +124,7 @@ mod tests {
     #[case("release~2.md")]
     #[case("Sprint (1).md")]
     #[case("adr/0001-use-postgres.md")]
-    fn ordinary_names_are_taken(#[case] name: &str) {
+    fn ordinary_names_are_accepted(#[case] name: &str) {
         DocumentPath::parse(name).unwrap().check_new().unwrap();
     }
 }

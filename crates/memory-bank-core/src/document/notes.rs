@@ -11,10 +11,10 @@ use jiff::Timestamp;
 use crate::document::entry::text_of;
 use crate::document::known_section::KnownSection;
 use crate::document::list::key;
-use crate::document::near::near;
 use crate::document::section::Outline;
 use crate::document::section_items::items_of;
 use crate::document::splice::{check_editable, check_headings};
+use crate::document::suggestions::similar_texts;
 use crate::document::{CoreDocument, NoteCategory, clip};
 use crate::error::EditError;
 use crate::store::Drafts;
@@ -150,7 +150,7 @@ fn find(candidates: &[Candidate], wanted: &str, kinds: &[&str]) -> Result<Vec<us
         None => {
             let open: Vec<String> =
                 candidates.iter().filter(|one| !one.settled).map(|one| one.line.clone()).collect();
-            let closest = near(wanted, &open);
+            let closest = similar_texts(wanted, &open);
             let shown = if closest.is_empty() { open } else { closest };
             Err(refused(wanted, "fits no open note or issue", &shown))
         }

@@ -121,8 +121,8 @@ fn carry_over(old: &str, known: &Structure, new: &str, at: usize) -> Option<Stru
         None if head == 0 => 0,
         _ => return None,
     };
-    let bottom = Bottom::find(old, known, at);
-    let old_end = bottom.as_ref().map_or(old.len(), |bottom| bottom.line_end);
+    let sync_point = SyncPoint::find(old, known, at);
+    let old_end = sync_point.as_ref().map_or(old.len(), |sync_point| sync_point.line_end);
     let new_end = old_end + added;
     let (between, changed) = (old.get(top..old_end)?, new.get(top..new_end)?);
     if between.contains("]:") || changed.contains("]:") {
@@ -130,9 +130,9 @@ fn carry_over(old: &str, known: &Structure, new: &str, at: usize) -> Option<Stru
     }
     let first_line = above.map_or(1, |heading| heading.line);
     let part = Structure::of(changed);
-    let start = bottom.as_ref().map_or(old.len(), |bottom| bottom.start);
+    let start = sync_point.as_ref().map_or(old.len(), |sync_point| sync_point.start);
     let limit = start + added;
-    if !bottom.as_ref().is_none_or(|bottom| bottom.is_in(&part, limit - top)) {
+    if !sync_point.as_ref().is_none_or(|sync_point| sync_point.is_in(&part, limit - top)) {
         return None;
     }
     let mut structure = Structure::default();
@@ -181,18 +181,18 @@ fn carry_over(old: &str, known: &Structure, new: &str, at: usize) -> Option<Stru
 }
 
 /// The first line at or below an insertion after which the parser's state is known.
-struct Bottom<'s> {
+struct SyncPoint<'s> {
     start: usize,
     line_end: usize,
-    is: Landmark<'s>,
+    is: SyncElement<'s>,
 }
 
-enum Landmark<'s> {
+enum SyncElement<'s> {
     Heading(&'s Heading),
     Item(&'s Item),
 }
 
-impl<'s> Bottom<'s> {
+impl<'s> SyncPoint<'s> {
     fn find(old: &str, known: &'s Structure, at: usize) -> Option<Self> {
         let headings = known.headings.partition_point(|heading| heading.range.start < at);
         let heading = known
@@ -200,14 +200,14 @@ impl<'s> Bottom<'s> {
             .iter()
             .skip(headings)
             .find(|heading| is_plain_heading(old, &heading.range))
-            .map(|heading| (heading.range.start, Landmark::Heading(heading)));
+            .map(|heading| (heading.range.start, SyncElement::Heading(heading)));
         let items = known.items.partition_point(|item| item.range.start < at);
         let item = known
             .items
             .iter()
             .skip(items)
             .find(|item| item.depth == 0)
-            .map(|item| (item.range.start, Landmark::Item(item)));
+            .map(|item| (item.range.start, SyncElement::Item(item)));
         let (start, is) = [heading, item].into_iter().flatten().min_by_key(|(start, _)| *start)?;
         let rest = old.get(start..)?;
         let line_end = rest.find('\n').map_or(old.len(), |newline| start + newline + 1);
@@ -217,10 +217,10 @@ impl<'s> Bottom<'s> {
     /// Whether the line is the same in a part of the new text, at this offset.
     fn is_in(&self, part: &Structure, at: usize) -> bool {
         match self.is {
-            Landmark::Heading(old) => {
+            SyncElement::Heading(old) => {
                 part.headings.iter().any(|new| new.range.start == at && new.level == old.level)
             }
-            Landmark::Item(old) => part
+            SyncElement::Item(old) => part
                 .items
                 .iter()
                 .any(|new| new.range.start == at && new.depth == 0 && new.marker == old.marker),
@@ -312,7 +312,7 @@ mod tests {
         #![proptest_config(ProptestConfig::with_cases(8000))]
 
         #[test]
-        fn what_is_carried_over_is_what_a_parser_finds(
+        fn a_derived_structure_equals_a_parsed_one(
             old in lines(24),
             put_in in lines(5),
             place in any::<prop::sample::Index>(),

@@ -347,7 +347,7 @@ mod tests {
     }
 
     #[test]
-    fn signs_that_json_escapes_count_as_they_are_sent() {
+    fn escaped_characters_count_with_their_escapes() {
         for text in ["\"a\"\n", "\u{1}\u{7f}€\\", "plain"] {
             assert_eq!(json_chars(text) + 2, serde_json::to_string(text).unwrap().chars().count());
         }

@@ -341,8 +341,8 @@ mod tests {
 
     #[test]
     fn a_name_is_found_in_its_other_spellings() {
-        let find = |asked: &str, names: &[&'static str]| {
-            DocumentPath::parse(asked).unwrap().find(names.iter().copied())
+        let find = |name: &str, names: &[&'static str]| {
+            DocumentPath::parse(name).unwrap().find(names.iter().copied())
         };
         assert_eq!(find("README.md", &["readme.md", "README.md"]), Some("README.md"));
         assert_eq!(find("README.md", &["readme.md"]), Some("readme.md"));

@@ -11,13 +11,13 @@ use crate::document::date::date_at_start;
 use crate::document::list::{take_items, template_rows};
 use crate::document::section::{Item, Marker, Outline, Section};
 use crate::document::splice::{
-    Gap, append_section, below_comments, blank_lines_at_top, bullet, check_editable, gap_after, insert_seen,
-    like, written_end,
+    Gap, append_section, below_comments, blank_lines_at_top, bullet, check_editable, gap_after,
+    insert_visible, items_like, written_end,
 };
 use crate::error::EditError;
 
 /// How many entries at either end are searched for a date, so that the cost does not grow with the log.
-const LOOKED_AT: usize = 64;
+const MAX_SCANNED_ENTRIES: usize = 64;
 
 /// Adds an entry of one line.
 ///
@@ -33,23 +33,23 @@ pub(super) fn insert_item(
         let line = bullet(item);
         match newest_at_end(outline, section) {
             Some(Last { end, item: Some(last) }) => {
-                let line = like(outline, last, 1, &[item.to_owned()]);
-                insert_seen(outline, end, &line, Gap::None, gap_after(outline, end))
+                let line = items_like(outline, last, 1, &[item.to_owned()]);
+                insert_visible(outline, end, &line, Gap::None, gap_after(outline, end))
             }
             Some(Last { end, item: None }) => {
                 // Otherwise the line would become a part of the block.
                 let closed = outline.rules().iter().any(|rule| rule.end == end);
                 let lines = if closed { line } else { format!("---\n\n{line}") };
-                insert_seen(outline, end, &lines, Gap::Blank, gap_after(outline, end))
+                insert_visible(outline, end, &lines, Gap::Blank, gap_after(outline, end))
             }
             None => {
                 let top = below_comments(outline, section);
                 match first_bullet(outline, section, top) {
                     Some(first) => {
-                        let line = like(outline, first, 0, &[item.to_owned()]);
-                        insert_seen(outline, first.range.start, &line, Gap::None, Gap::None)
+                        let line = items_like(outline, first, 0, &[item.to_owned()]);
+                        insert_visible(outline, first.range.start, &line, Gap::None, Gap::None)
                     }
-                    None => insert_seen(outline, top, &line, Gap::None, Gap::Blank),
+                    None => insert_visible(outline, top, &line, Gap::None, Gap::Blank),
                 }
             }
         }
@@ -68,10 +68,10 @@ pub(super) fn insert_block(
 ) -> Result<String, EditError> {
     in_section(text, find, new_title, &format!("\n{block}"), |outline, section| {
         match newest_at_end(outline, section) {
-            Some(Last { end, .. }) => insert_seen(outline, end, block, Gap::Blank, Gap::Blank),
+            Some(Last { end, .. }) => insert_visible(outline, end, block, Gap::Blank, Gap::Blank),
             None => {
                 let top = below_comments(outline, section);
-                insert_seen(outline, top, &format!("\n{block}"), Gap::None, Gap::Blank)
+                insert_visible(outline, top, &format!("\n{block}"), Gap::None, Gap::Blank)
             }
         }
     })
@@ -119,15 +119,14 @@ fn newest_at_end<'o>(outline: &'o Outline<'_>, section: &Section<'_>) -> Option<
     let blocks = headings.get(from..to).unwrap_or_default();
     let own = outline.items_in(&section.own);
     let date_of = |item: &Item| date_at_start(&item.text).filter(|_| item.depth == 0);
-    let first = own
-        .iter()
-        .take(LOOKED_AT)
-        .find_map(date_of)
-        .or_else(|| blocks.iter().take(LOOKED_AT).find_map(|block| date_at_start(&block.source)))?;
+    let first =
+        own.iter().take(MAX_SCANNED_ENTRIES).find_map(date_of).or_else(|| {
+            blocks.iter().take(MAX_SCANNED_ENTRIES).find_map(|block| date_at_start(&block.source))
+        })?;
     let last_block = blocks
         .iter()
         .rev()
-        .take(LOOKED_AT)
+        .take(MAX_SCANNED_ENTRIES)
         .find_map(|block| Some((date_at_start(&block.source)?, block.range.end)));
     // Items after the rule that closes the last block are entries; those before it are a part of the block.
     let (items, closed) = match &last_block {
@@ -149,7 +148,7 @@ fn newest_at_end<'o>(outline: &'o Outline<'_>, section: &Section<'_>) -> Option<
         None => (own, None),
     };
     let is_dated = |item: &&Item| date_of(item).is_some();
-    if let Some(item) = items.iter().rev().take(LOOKED_AT).find(is_dated) {
+    if let Some(item) = items.iter().rev().take(MAX_SCANNED_ENTRIES).find(is_dated) {
         return archive::is_later(date_of(item)?, first)
             .then_some(Last { end: item.range.end, item: Some(item) });
     }

@@ -26,7 +26,7 @@ pub struct TrackProgress {
     /// The work that was done.
     pub description: String,
     /// Whether the line is also added to the session notes; the default is true.
-    #[serde(default = "yes")]
+    #[serde(default = "default_true")]
     pub update_active_context: bool,
 }
 
@@ -57,17 +57,17 @@ pub struct ProgressTracked {
 /// An argument is blank or too long, or a document would become too large. Nothing was written then.
 pub fn track_progress(
     drafts: &mut Drafts,
-    asked: &TrackProgress,
+    request: &TrackProgress,
     at: Timestamp,
     author: &str,
 ) -> Result<ProgressTracked, EditError> {
-    let action = argument::written_line("action", &asked.action)?;
-    let description = argument::written_line("description", &asked.description)?;
+    let action = argument::written_line("action", &request.action)?;
+    let description = argument::written_line("description", &request.description)?;
     let line = entry(at, author, &action, &description);
     CoreDocument::Progress.rewrite(drafts, |text| {
         insert_item(text, |outline| KnownSection::History.find(outline), KnownSection::History.title(), &line)
     })?;
-    if asked.update_active_context {
+    if request.update_active_context {
         add_change_line(drafts, &line)?;
     }
     Ok(ProgressTracked { action, description })
@@ -153,19 +153,19 @@ pub struct ProgressEntryAdded {
 /// An argument is blank or too long, or the document would become too large.
 pub fn add_progress_entry(
     drafts: &mut Drafts,
-    asked: &AddProgressEntry,
+    request: &AddProgressEntry,
     at: Timestamp,
     author: &str,
 ) -> Result<ProgressEntryAdded, EditError> {
-    let summary = argument::written_line("summary", &asked.summary)?;
-    let details = argument::text("details", asked.details.as_deref().unwrap_or_default())?;
-    let files = argument::lines("files", &asked.files)?;
-    let tags = argument::lines("tags", &asked.tags)?;
+    let summary = argument::written_line("summary", &request.summary)?;
+    let details = argument::text("details", request.details.as_deref().unwrap_or_default())?;
+    let files = argument::lines("files", &request.files)?;
+    let tags = argument::lines("tags", &request.tags)?;
     let mut entry_id = String::new();
     CoreDocument::Progress.rewrite(drafts, |text| {
-        entry_id = free_id(text, at);
+        entry_id = unused_id(text, at);
         let open = front_matter_is_open(text);
-        let heading = entry(at, author, asked.kind.label(), &summary);
+        let heading = entry(at, author, request.kind.label(), &summary);
         let mut block = format!("### {heading}\n<!-- ID: {entry_id} -->\n");
         if !details.is_empty() {
             // A line of three dashes would close open front matter and hide everything above.
@@ -192,21 +192,21 @@ pub fn add_progress_entry(
             &block,
         )
     })?;
-    Ok(ProgressEntryAdded { entry_id, kind: asked.kind, summary })
+    Ok(ProgressEntryAdded { entry_id, kind: request.kind, summary })
 }
 
 /// The id of this moment. If entries have it already, the next id after the last of them: older entries may have
 /// moved to an archive, and their ids must not be reused.
-fn free_id(text: &str, at: Timestamp) -> String {
+fn unused_id(text: &str, at: Timestamp) -> String {
     /// The most milliseconds by which an id may be ahead of its moment.
-    const AHEAD: u64 = 1_000_000;
+    const MAX_AHEAD_MS: u64 = 1_000_000;
     let used: BTreeSet<&str> =
         text.split("<!-- ID: ").skip(1).filter_map(|rest| rest.split(" -->").next()).collect();
     let date = at.strftime("%Y-%m-%d").to_string();
     let now = u64::try_from(at.as_millisecond()).unwrap_or(0);
     let moments =
         used.iter().filter_map(|id| u64::from_str_radix(id.strip_prefix("p_")?.rsplit('_').next()?, 36).ok());
-    let last = moments.filter(|millis| (now..now.saturating_add(AHEAD)).contains(millis)).max();
+    let last = moments.filter(|millis| (now..now.saturating_add(MAX_AHEAD_MS)).contains(millis)).max();
     let first = last.map_or(now, |last| last + 1);
     // One more candidate than ids in use, so that one is free.
     let candidates = (first..).take(used.len() + 1).map(|millis| format!("p_{date}_{}", base36(millis)));
@@ -252,6 +252,6 @@ fn quoted(text: &str) -> String {
     text.lines().map(|line| format!("> {line}").trim_end().to_owned()).collect::<Vec<_>>().join("\n")
 }
 
-fn yes() -> bool {
+fn default_true() -> bool {
     true
 }

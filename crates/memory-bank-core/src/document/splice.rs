@@ -67,8 +67,8 @@ pub(super) fn append_items(
     let last = outline.items_in(&section.own).iter().rfind(|item| item.depth == 0);
     match last {
         Some(last) => {
-            let lines = like(outline, last, 1, items);
-            insert_seen(outline, last.range.end, &lines, Gap::None, gap_after(outline, last.range.end))
+            let lines = items_like(outline, last, 1, items);
+            insert_visible(outline, last.range.end, &lines, Gap::None, gap_after(outline, last.range.end))
         }
         None => {
             let at = written_end(text, &section.own);
@@ -77,10 +77,10 @@ pub(super) fn append_items(
             let before = if directly { Gap::None } else { Gap::Blank };
             // If the text of the section runs into the next heading (a link definition directly above an underlined
             // heading), the list is inserted at the top.
-            insert_seen(outline, at, &bullets(items), before, gap_after(outline, at)).or_else(|refusal| {
+            insert_visible(outline, at, &bullets(items), before, gap_after(outline, at)).or_else(|refusal| {
                 match at == top {
                     true => Err(refusal),
-                    false => insert_seen(outline, top, &bullets(items), Gap::None, Gap::Blank),
+                    false => insert_visible(outline, top, &bullets(items), Gap::None, Gap::Blank),
                 }
             })
         }
@@ -100,7 +100,7 @@ pub(super) fn append_section(outline: &Outline<'_>, title: &str, body: &str) -> 
 /// # Errors
 /// They would not be visible.
 pub(super) fn append_block(outline: &Outline<'_>, lines: &str) -> Result<String, EditError> {
-    insert_seen(outline, outline.text().len(), lines, Gap::Blank, Gap::None)
+    insert_visible(outline, outline.text().len(), lines, Gap::Blank, Gap::None)
 }
 
 /// [`insert_lines`] for lines that must be visible. A block that is open at the end of the text is closed first,
@@ -108,7 +108,7 @@ pub(super) fn append_block(outline: &Outline<'_>, lines: &str) -> Result<String,
 ///
 /// # Errors
 /// The lines would not be visible.
-pub(super) fn insert_seen(
+pub(super) fn insert_visible(
     outline: &Outline<'_>,
     at: usize,
     lines: &str,
@@ -116,11 +116,11 @@ pub(super) fn insert_seen(
     after: Gap,
 ) -> Result<String, EditError> {
     let new = insert_lines(outline.text(), at, lines, before, after);
-    if check_seen(outline, &new, at, lines).is_ok() {
+    if check_visible(outline, &new, at, lines).is_ok() {
         return Ok(new);
     }
     let new = insert_closing(outline.text(), at, lines, before, after);
-    check_seen(outline, &new, at, lines)?;
+    check_visible(outline, &new, at, lines)?;
     Ok(new)
 }
 
@@ -164,7 +164,7 @@ fn hidden(what: &str) -> Result<(), EditError> {
 }
 
 /// Whether the new text has the headings and items of the inserted lines, and every heading of the old text.
-fn check_seen(old: &Outline<'_>, new: &str, at: usize, lines: &str) -> Result<(), EditError> {
+fn check_visible(old: &Outline<'_>, new: &str, at: usize, lines: &str) -> Result<(), EditError> {
     let after = old.with_insertion(new, at);
     if let Some(lost) = first_lost_heading(old.headings().iter(), &after) {
         return hidden(&format!("the heading `{lost}`"));
@@ -224,7 +224,7 @@ pub(super) fn bullets(items: &[String]) -> String {
 }
 
 /// Lines for these items with the indentation and the marker of another item; numbers continue from it.
-pub(super) fn like(outline: &Outline<'_>, model: &Item, first_step: u64, items: &[String]) -> String {
+pub(super) fn items_like(outline: &Outline<'_>, model: &Item, first_step: u64, items: &[String]) -> String {
     let indent = indent_of(outline.slice(&model.range));
     let lines: Vec<String> = (first_step..)
         .zip(items)

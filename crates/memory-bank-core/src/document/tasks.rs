@@ -8,11 +8,11 @@ use serde::{Deserialize, Serialize};
 use crate::document::active_context::Clear;
 use crate::document::known_section::KnownSection;
 use crate::document::list::{add_items, key, own_words, replace_items, take_items};
-use crate::document::near::NotFound;
 use crate::document::roles::is_cjk;
 use crate::document::section::{Item, Outline};
 use crate::document::section_items::{items, items_of};
 use crate::document::splice::check_editable;
+use crate::document::suggestions::NotFound;
 use crate::document::{CoreDocument, DocumentPath, Removed, argument, notes};
 use crate::error::EditError;
 use crate::store::Drafts;
@@ -103,29 +103,29 @@ pub struct TaskChanges {
 /// or a placeholder, a section of tasks has a merge conflict, or a document would become too large.
 pub fn update_tasks(
     drafts: &mut Drafts,
-    asked: &UpdateTasks,
+    request: &UpdateTasks,
     at: Timestamp,
 ) -> Result<TasksUpdated, EditError> {
-    let add = argument::items("add", asked.add.as_deref().unwrap_or_default())?;
-    let remove = argument::lines("remove", asked.remove.as_deref().unwrap_or_default())?;
-    let replace = argument::items("replace", asked.replace.as_deref().unwrap_or_default())?;
-    let resolve = argument::lines("resolve", asked.resolve.as_deref().unwrap_or_default())?;
-    if let Some(Clear::Lists(lists)) = &asked.clear
+    let add = argument::items("add", request.add.as_deref().unwrap_or_default())?;
+    let remove = argument::lines("remove", request.remove.as_deref().unwrap_or_default())?;
+    let replace = argument::items("replace", request.replace.as_deref().unwrap_or_default())?;
+    let resolve = argument::lines("resolve", request.resolve.as_deref().unwrap_or_default())?;
+    if let Some(Clear::Lists(lists)) = &request.clear
         && let Some(unknown) = lists.iter().find(|list| *list != "tasks")
     {
         return Err(EditError::Refused(format!("`clear`: there is no list `{unknown}`; give true")));
     }
-    let replaced = !replace.is_empty() || asked.clears();
+    let replaced = !replace.is_empty() || request.clears();
     let mut changes = TaskChanges { replaced, ..TaskChanges::default() };
     let before = tasks(drafts);
     let mut removed = Removed::default();
-    let mut missed = Vec::new();
+    let mut not_found_texts = Vec::new();
     if replaced {
         let mut wanted = replace;
         for text in &remove {
             let found = Keys::of(wanted.iter().map(|task| key(task))).find(text, false, &wanted)?;
             if found.is_empty() && !before.iter().any(|task| key(task) == key(text)) {
-                missed.push(text.clone());
+                not_found_texts.push(text.clone());
             }
             let mut index = 0;
             wanted.retain(|_| {
@@ -142,14 +142,15 @@ pub fn update_tasks(
         })?;
     } else {
         if !remove.is_empty() {
-            (removed, missed) = remove_tasks(drafts, &remove, asked.only_whole)?;
+            (removed, not_found_texts) = remove_tasks(drafts, &remove, request.only_whole)?;
         }
         if !add.is_empty() {
             changes.added = add_tasks(drafts, KnownSection::Tasks, &add)?;
         }
     }
     changes.removed = removed.count();
-    let not_found = missed.iter().enumerate().map(|(index, text)| NotFound::of(index, text, &before));
+    let not_found =
+        not_found_texts.iter().enumerate().map(|(index, text)| NotFound::of(index, text, &before));
     let not_found = not_found.collect();
     let resolved = notes::resolve(drafts, &resolve, at)?;
     Ok(TasksUpdated { tasks: tasks(drafts), changes, removed, not_found, resolved })
@@ -196,21 +197,21 @@ fn remove_tasks(
         .iter()
         .filter_map(|document| Some((*document, Outline::of(document.text(drafts)?))))
         .collect();
-    let mut held: Vec<(CoreDocument, &Outline<'_>, &Item)> = Vec::new();
+    let mut candidates: Vec<(CoreDocument, &Outline<'_>, &Item)> = Vec::new();
     for (document, outline) in &outlines {
         if *document == home {
             check_tasks(outline).map_err(|error| document.named_in(error, drafts))?;
         }
-        held.extend(
+        candidates.extend(
             items_of(outline, KnownSection::Tasks).into_iter().map(|item| (*document, outline, item)),
         );
     }
-    let texts: Vec<String> = held.iter().map(|(_, _, item)| item.text.to_string()).collect();
+    let texts: Vec<String> = candidates.iter().map(|(_, _, item)| item.text.to_string()).collect();
     let whole = Keys::of(texts.iter().map(|task| key(task)));
-    let own = Keys::of(held.iter().map(|(_, outline, item)| key(&own_words(outline, item))));
+    let own = Keys::of(candidates.iter().map(|(_, outline, item)| key(&own_words(outline, item))));
     // By index of the task: whether the lines below it that are not indented were named, too.
-    let mut doomed: BTreeMap<usize, bool> = BTreeMap::new();
-    let mut missed = Vec::new();
+    let mut to_remove: BTreeMap<usize, bool> = BTreeMap::new();
+    let mut not_found_texts = Vec::new();
     for wanted in remove.iter().filter(|wanted| !key(wanted).is_empty()) {
         let mut found = whole.equal(wanted);
         let named = !found.is_empty();
@@ -221,18 +222,18 @@ fn remove_tasks(
             found = whole.find(wanted, only_whole, &texts)?;
         }
         if found.is_empty() {
-            missed.push(wanted.clone());
+            not_found_texts.push(wanted.clone());
         }
         for index in found {
-            *doomed.entry(index).or_default() |= named;
+            *to_remove.entry(index).or_default() |= named;
         }
     }
     let mut removed = Removed::default();
     let mut changed = Vec::new();
     for (document, outline) in &outlines {
-        let here: Vec<(&Item, bool)> = doomed
+        let here: Vec<(&Item, bool)> = to_remove
             .iter()
-            .filter_map(|(index, whole)| Some((held.get(*index)?, *whole)))
+            .filter_map(|(index, whole)| Some((candidates.get(*index)?, *whole)))
             .filter(|((holder, _, _), _)| holder == document)
             .map(|((_, _, item), whole)| (*item, whole))
             .collect();
@@ -247,7 +248,7 @@ fn remove_tasks(
     for (document, new) in changed {
         document.rewrite(drafts, |_| Ok(new))?;
     }
-    Ok((removed, missed))
+    Ok((removed, not_found_texts))
 }
 
 /// Refuses if a section of tasks has a merge conflict.

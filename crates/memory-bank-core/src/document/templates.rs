@@ -179,12 +179,12 @@ mod tests {
     #[case("[Milestone 1] - 2026-11-22", false)]
     #[case("[2026-11-22] - [Update]", false)]
     #[case("[JIRA 1]", false)]
-    fn only_rows_of_a_template_are_taken_for_such(#[case] item: &str, #[case] expected: bool) {
+    fn only_template_rows_are_recognised(#[case] item: &str, #[case] expected: bool) {
         assert_eq!(is_template_row(item), expected);
     }
 
     #[test]
-    fn a_decision_of_the_template_is_known_until_somebody_writes_into_it() {
+    fn a_template_decision_is_recognised_until_it_is_filled_in() {
         let body = "- **Date:** [Date]\r\n- **Context:** [Context]\r\n- **Decision:** [Decision]\r\n\
                     - **Alternatives Considered:** [Alternatives]\r\n- **Consequences:** [Consequences]\r\n\r\n";
         assert!(is_template_decision("Decision 1", body));

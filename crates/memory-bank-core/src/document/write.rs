@@ -215,7 +215,7 @@ pub struct FileWritten {
 /// A batch whose names were checked.
 #[derive(Debug)]
 pub struct BatchPlan {
-    asked: BatchWrite,
+    request: BatchWrite,
     paths: Vec<Result<DocumentPath, String>>,
 }
 
@@ -250,7 +250,7 @@ impl BatchWrite {
             }
             paths.push(path);
         }
-        Ok(BatchPlan { asked: self, paths })
+        Ok(BatchPlan { request: self, paths })
     }
 }
 
@@ -266,9 +266,9 @@ impl BatchPlan {
     /// # Errors
     /// Only with `all_or_nothing`, if a write failed; names every failure.
     pub fn apply(&self, drafts: &mut Drafts) -> Result<Vec<FileWritten>, EditError> {
-        let mut written: Vec<FileWritten> = Vec::with_capacity(self.asked.files.len());
-        for (file, path) in self.asked.files.iter().zip(&self.paths) {
-            let stopped = self.asked.stop_on_error && written.iter().any(|file| file.result.is_err());
+        let mut written: Vec<FileWritten> = Vec::with_capacity(self.request.files.len());
+        for (file, path) in self.request.files.iter().zip(&self.paths) {
+            let stopped = self.request.stop_on_error && written.iter().any(|file| file.result.is_err());
             let result = match path {
                 _ if stopped => Err("Skipped due to previous error".to_owned()),
                 Ok(path) => write_document(drafts, path, &file.content, file.if_match_etag.as_deref())
@@ -281,7 +281,7 @@ impl BatchPlan {
             .iter()
             .filter_map(|file| Some(format!("`{}`: {}", file.filename, file.result.as_ref().err()?)))
             .collect();
-        if self.asked.all_or_nothing && !failures.is_empty() {
+        if self.request.all_or_nothing && !failures.is_empty() {
             return Err(EditError::Refused(format!("nothing was written; {}", failures.join("; "))));
         }
         Ok(written)

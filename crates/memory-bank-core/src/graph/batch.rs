@@ -84,7 +84,7 @@ impl BatchPlan {
     /// # Errors
     /// An item names an entity that neither exists nor is created by the batch, or an ambiguous one.
     pub fn apply(&self, known: &GraphState, now: &str) -> Result<(Vec<Event>, BatchApplied), GraphError> {
-        let mut made = Made { known, state: GraphState::default(), events: Vec::new(), now };
+        let mut made = BatchState { known, state: GraphState::default(), events: Vec::new(), now };
         let mut applied = BatchApplied::default();
         for (index, plan) in self.entities.iter().enumerate() {
             let change = made.entity(plan).map_err(|error| at("entities", index, error))?;
@@ -112,14 +112,14 @@ fn at(list: &str, index: usize, error: GraphError) -> GraphError {
 }
 
 /// The items that the batch creates, beside existing ones.
-struct Made<'a> {
+struct BatchState<'a> {
     known: &'a GraphState,
     state: GraphState,
     events: Vec<Event>,
     now: &'a str,
 }
 
-impl Made<'_> {
+impl BatchState<'_> {
     fn entity(&mut self, plan: &EntityPlan) -> Result<(Entity, EntityChange), GraphError> {
         let existing = self.state.entity(&plan.id).or_else(|| self.known.entity(&plan.id)).cloned();
         let entity = plan.clone().apply(existing.as_ref(), self.now)?;
@@ -240,7 +240,7 @@ mod tests {
     }
 
     #[test]
-    fn a_batch_makes_what_it_names_and_changes_nothing_when_it_is_sent_again() {
+    fn a_batch_creates_its_items_and_a_repeated_batch_changes_nothing() {
         let mut state = GraphState::default();
         let first = apply(&mut state, batch(), NOW);
         assert!(first.entities.iter().all(|(_, change)| *change == EntityChange::Created));
@@ -279,7 +279,7 @@ mod tests {
     }
 
     #[test]
-    fn the_same_words_from_two_sources_in_one_moment_are_two_facts() {
+    fn the_same_text_from_two_sources_is_two_observations() {
         let mut state = GraphState::default();
         let mut sourced = fact("A", "is fast");
         sourced.draft.source = Some(ObservationSource { kind: SourceKind::Tool, reference: None });
@@ -295,7 +295,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_is_named_by_its_place_and_nothing_is_planned() {
+    fn an_invalid_item_is_named_by_its_index_and_nothing_is_planned() {
         let refused = |batch: GraphBatch| match BatchPlan::new(batch) {
             Ok(plan) => plan.apply(&GraphState::default(), NOW).unwrap_err().to_string(),
             Err(error) => error.to_string(),

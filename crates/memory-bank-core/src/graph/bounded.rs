@@ -9,14 +9,14 @@ const ITEM: usize = 256;
 
 /// The first items that fit into a number of bytes, with their order; the others are counted.
 #[derive(Debug)]
-pub(crate) struct Fitting<T> {
+pub(crate) struct BoundedItems<T> {
     items: Vec<(u64, T)>,
     room: usize,
     is_full: bool,
     left: usize,
 }
 
-impl<T> Fitting<T> {
+impl<T> BoundedItems<T> {
     /// Room for this many bytes.
     pub(crate) fn new(bytes: usize) -> Self {
         Self { items: Vec::new(), room: bytes, is_full: false, left: 0 }
@@ -80,9 +80,9 @@ pub(crate) fn relation_bytes(relation: &Relation) -> usize {
 
 /// A set of positions in the storage order, one bit each.
 #[derive(Debug, Clone)]
-pub(crate) struct Marks(Vec<u64>);
+pub(crate) struct BitSet(Vec<u64>);
 
-impl Marks {
+impl BitSet {
     /// An empty set for positions below `end`.
     pub(crate) fn new(end: u64) -> Self {
         Self(vec![0; usize::try_from(end.div_ceil(64)).unwrap_or_default()])
@@ -122,7 +122,7 @@ mod tests {
 
     #[test]
     fn the_first_items_that_fit_are_kept_and_the_others_counted() {
-        let mut fitting = Fitting::new(10);
+        let mut fitting = BoundedItems::new(10);
         for (order, bytes) in [(3, 6), (1, 4), (2, 1), (0, 0)] {
             fitting.offer(order, bytes, bytes);
         }
@@ -134,7 +134,7 @@ mod tests {
     proptest! {
         #[test]
         fn marks_are_a_set(places in proptest::collection::vec(0_u64..300, 0..40)) {
-            let mut marks = Marks::new(300);
+            let mut marks = BitSet::new(300);
             let mut set = std::collections::BTreeSet::new();
             for place in places {
                 prop_assert_eq!(marks.insert(place), set.insert(place));

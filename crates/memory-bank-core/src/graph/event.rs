@@ -44,7 +44,7 @@ pub enum Event {
     },
     /// A relation was removed.
     RelationRemove {
-        /// The unit to which it belongs: its heading, document or entity.
+        /// Its source.
         from_id: String,
         /// Its target.
         to_id: String,
@@ -450,7 +450,7 @@ mod tests {
     }
 
     #[test]
-    fn the_marker_is_read_as_what_it_is() {
+    fn the_marker_is_recognised() {
         assert_eq!(read_line(MARKER.as_bytes()), Line::Marker);
         assert_eq!(read_line(b" \r\n"), Line::Blank);
         assert_eq!(read_line(br#"{"type":"snapshot_written","anything":1}"#), Line::SnapshotWritten);
@@ -512,7 +512,7 @@ mod tests {
     }
 
     #[test]
-    fn bytes_that_are_no_text_are_unknown() {
+    fn invalid_utf8_is_an_unknown_line() {
         assert!(matches!(read_line(b"{\"type\":\"\xff\"}"), Line::Unknown(_)));
     }
 }

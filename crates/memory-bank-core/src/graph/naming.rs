@@ -102,8 +102,8 @@ impl GraphState {
 
     /// The most similar names of entities, best first, at most five.
     #[must_use]
-    pub fn suggestions(&self, asked: &str) -> Vec<String> {
-        suggest(&normalise(asked), self.normalised_names())
+    pub fn suggestions(&self, name: &str) -> Vec<String> {
+        suggest(&normalise(name), self.normalised_names())
             .into_iter()
             .filter_map(|name| self.named(name).next().map(|entity| entity.name.clone()))
             .collect()
@@ -112,22 +112,22 @@ impl GraphState {
 
 /// The most similar names, best first, at most five: those that begin with the requested one, contain it or are
 /// contained in it, then those that differ in few letters. All are in normal form.
-fn suggest<'a>(asked: &str, names: impl Iterator<Item = &'a str>) -> Vec<&'a str> {
-    let length = asked.chars().count();
-    if length == 0 || asked.len() > crate::limits::LABEL_BYTES {
+fn suggest<'a>(wanted: &str, names: impl Iterator<Item = &'a str>) -> Vec<&'a str> {
+    let length = wanted.chars().count();
+    if length == 0 || wanted.len() > crate::limits::LABEL_BYTES {
         return Vec::new();
     }
     let tolerance = 1 + length / 4;
     let mut close: Vec<(usize, usize, &str)> = Vec::new();
     for name in names {
-        let kind = if name.starts_with(asked) {
+        let kind = if name.starts_with(wanted) {
             Some((0, name.len()))
-        } else if name.contains(asked) {
+        } else if name.contains(wanted) {
             Some((1, name.len()))
-        } else if name.len() >= 3 && asked.contains(name) {
-            Some((2, asked.len() - name.len()))
+        } else if name.len() >= 3 && wanted.contains(name) {
+            Some((2, wanted.len() - name.len()))
         } else {
-            distance(asked, name, tolerance).map(|distance| (3, distance))
+            distance(wanted, name, tolerance).map(|distance| (3, distance))
         };
         if let Some((kind, rank)) = kind {
             let entry = (kind, rank, name);
@@ -187,8 +187,8 @@ mod tests {
         state
     }
 
-    fn found(state: &GraphState, asked: &str) -> String {
-        state.resolve(&EntityRef(asked.to_owned())).unwrap().id.clone()
+    fn found(state: &GraphState, name: &str) -> String {
+        state.resolve(&EntityRef(name.to_owned())).unwrap().id.clone()
     }
 
     #[test]
@@ -203,16 +203,16 @@ mod tests {
     #[test]
     fn a_part_of_a_name_and_a_blank_never_resolve() {
         let state = state(&[("Alpha", "t"), ("Alphabet", "t")]);
-        for asked in ["lph", "   ", "", "Alph", "[t]", " [t]"] {
-            let error = state.resolve(&EntityRef(asked.to_owned())).unwrap_err();
-            assert!(matches!(error, GraphError::EntityNotFound { .. }), "{asked:?}: {error}");
+        for name in ["lph", "   ", "", "Alph", "[t]", " [t]"] {
+            let error = state.resolve(&EntityRef(name.to_owned())).unwrap_err();
+            assert!(matches!(error, GraphError::EntityNotFound { .. }), "{name:?}: {error}");
         }
     }
 
     #[test]
-    fn what_is_not_found_comes_with_what_may_be_meant() {
+    fn unmatched_texts_come_with_suggestions() {
         let state = state(&[("Alpha", "t"), ("Beta", "t"), ("Gamma Service", "t")]);
-        let suggestions = |asked: &str| match state.resolve(&EntityRef(asked.to_owned())) {
+        let suggestions = |name: &str| match state.resolve(&EntityRef(name.to_owned())) {
             Err(GraphError::EntityNotFound { suggestions, .. }) => suggestions,
             other => panic!("{other:?}"),
         };

@@ -282,14 +282,14 @@ mod tests {
     }
 
     #[test]
-    fn the_pointer_that_an_older_writer_left_is_not_lost() {
+    fn a_pointer_of_an_older_program_is_kept() {
         let old = entity(&json!({"docPath": "a.md", "heading": "H"}));
         let (now, _) = plan_pointer(&old, &draft("b.md", None, None), NOW).unwrap();
         assert_eq!(pointers(&now, []), [pointer("b.md", None, None), pointer("a.md", Some("H"), None)]);
     }
 
     #[test]
-    fn the_telling_observation_reads_back_with_heading_and_note_apart() {
+    fn a_pointer_observation_is_parsed_into_path_heading_and_note() {
         let tells = |heading, note| {
             let (_, observation) =
                 plan_pointer(&entity(&json!({})), &draft("a.md", heading, note), NOW).unwrap();
@@ -324,7 +324,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_is_told_is_read_back(
+        fn pointers_are_read_back_from_their_observations(
             path in "[a-z]{1,8}\\.(md|json)",
             heading in proptest::option::of("[A-Za-z0-9#]{1,8}( [a-z]{1,5}){0,2}"),
             note in proptest::option::of("[A-Za-z0-9]{1,8}( [a-z#—]{1,5}){0,2}"),

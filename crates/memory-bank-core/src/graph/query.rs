@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashSet};
 
 use crate::error::GraphError;
-use crate::graph::bounded::{Fitting, Marks, entity_bytes, observation_bytes, relation_bytes};
+use crate::graph::bounded::{BitSet, BoundedItems, entity_bytes, observation_bytes, relation_bytes};
 use crate::graph::ids::normalise;
 use crate::graph::naming::SUGGESTIONS;
 use crate::graph::state::GraphState;
@@ -65,10 +65,10 @@ impl GraphState {
         // An end without an entity (which old logs may have) is shown with the other end.
         let inside =
             |id: &str| self.entity_order(id).is_none_or(|order| rounds.iter().any(|round| round.has(order)));
-        let (mut entities, mut relations) = (Fitting::new(bytes / 2), Fitting::new(bytes / 2));
-        let mut observations = Fitting::new(bytes);
-        let mut seen = Marks::new(self.orders());
-        for order in rounds.iter().flat_map(Marks::iter) {
+        let (mut entities, mut relations) = (BoundedItems::new(bytes / 2), BoundedItems::new(bytes / 2));
+        let mut observations = BoundedItems::new(bytes);
+        let mut seen = BitSet::new(self.orders());
+        for order in rounds.iter().flat_map(BitSet::iter) {
             let Some(entity) = self.entity_at(order) else { continue };
             entities.offer(order, entity, entity_bytes(entity));
             let count = self.observation_count_of(&entity.id);
@@ -106,18 +106,18 @@ impl GraphState {
     }
 
     /// The positions of these entities, then those of each round of neighbours.
-    fn rounds<'a>(&self, ids: impl IntoIterator<Item = &'a str>, depth: u32) -> Vec<Marks> {
-        let mut reached = Marks::new(self.orders());
-        let mut first = Marks::new(self.orders());
+    fn rounds<'a>(&self, ids: impl IntoIterator<Item = &'a str>, depth: u32) -> Vec<BitSet> {
+        let mut reached = BitSet::new(self.orders());
+        let mut first = BitSet::new(self.orders());
         for order in ids.into_iter().filter_map(|id| self.entity_order(id)) {
             reached.insert(order);
             first.insert(order);
         }
         let mut rounds = vec![first];
         for _ in 0..depth {
-            let mut next = Marks::new(self.orders());
+            let mut next = BitSet::new(self.orders());
             let mut is_over = true;
-            let edge = rounds.last().into_iter().flat_map(Marks::iter);
+            let edge = rounds.last().into_iter().flat_map(BitSet::iter);
             for entity in edge.filter_map(|order| self.entity_at(order)) {
                 for relation in self.relations_of(&entity.id) {
                     for end in [&relation.from_id, &relation.to_id] {
@@ -330,7 +330,7 @@ mod tests {
     }
 
     #[test]
-    fn what_does_not_fit_is_left_and_counted_and_the_nearest_comes_first() {
+    fn omitted_items_are_counted_and_the_nearest_come_first() {
         let mut state = GraphState::default();
         for number in 0..40 {
             add(&mut state, &format!("spoke {number}"), "x");
@@ -382,7 +382,7 @@ mod tests {
     }
 
     #[test]
-    fn the_summary_names_what_was_touched_last_and_not_what_was_there_first() {
+    fn the_summary_names_the_most_recently_changed_entities() {
         let mut state = GraphState::default();
         for number in 0..20 {
             add(&mut state, &format!("E{number}"), "x");

@@ -471,7 +471,7 @@ mod tests {
     }
 
     #[test]
-    fn an_observation_is_trimmed_and_made_now_unless_it_says_otherwise() {
+    fn an_observation_is_trimmed_and_gets_the_current_time_by_default() {
         let plain = observe(text("  ts date\n")).unwrap();
         assert_eq!((plain.text.as_str(), plain.timestamp.as_str()), ("ts date", T1));
         let dated =

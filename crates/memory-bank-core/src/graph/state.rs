@@ -34,21 +34,21 @@ pub struct GraphState {
     /// Entities by normalised name.
     names: BTreeMap<String, Vec<u64>>,
     /// Observations by entity id, whether the entity exists or not.
-    facts: HashMap<String, Vec<u64>>,
+    by_entity: HashMap<String, Vec<u64>>,
     /// Observations by a hash of entity, text and source.
-    same: HashMap<u64, Vec<u64>>,
+    by_fact: HashMap<u64, Vec<u64>>,
     hasher: RandomState,
     /// Relations by either end, whether it exists or not; a self-link is listed once.
-    edges: HashMap<String, Vec<u64>>,
+    by_end: HashMap<String, Vec<u64>>,
     next: u64,
     generation: u64,
-    changes: VecDeque<Touched>,
+    changes: VecDeque<ChangedObject>,
 }
 
 /// The object that an event touched. Followers look up the id: a missing object was removed.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 #[non_exhaustive]
-pub enum Touched {
+pub enum ChangedObject {
     /// The entity with this id.
     Entity(String),
     /// The observation with this id.
@@ -155,14 +155,14 @@ impl GraphState {
 
     /// The observations of an entity, in storage order, even if the entity is missing.
     pub fn observations_of(&self, entity_id: &str) -> impl DoubleEndedIterator<Item = &Observation> {
-        self.facts.get(entity_id).into_iter().flatten().filter_map(|at| self.observations.rows.get(at))
+        self.by_entity.get(entity_id).into_iter().flatten().filter_map(|at| self.observations.rows.get(at))
     }
 
     /// The newest observations of an entity, at most `most`, newest first; of equally old ones the one stored last
     /// comes first. No more than these are held at a time.
     #[must_use]
     pub fn newest_observations_of(&self, entity_id: &str, most: usize) -> Vec<&Observation> {
-        let places = self.facts.get(entity_id).into_iter().flatten();
+        let places = self.by_entity.get(entity_id).into_iter().flatten();
         let mut newest = BinaryHeap::new();
         for (place, observation) in places.filter_map(|at| Some((*at, self.observations.rows.get(at)?))) {
             newest.push(Reverse((instant(&observation.timestamp), place)));
@@ -182,13 +182,13 @@ impl GraphState {
         text: &str,
         source: Option<&ObservationSource>,
     ) -> Option<&Observation> {
-        let seqs = self.same.get(&self.sameness(entity_id, text, source))?;
+        let seqs = self.by_fact.get(&self.fact_hash(entity_id, text, source))?;
         seqs.iter().filter_map(|at| self.observations.rows.get(at)).find(|known| {
             known.entity_id == entity_id && known.text == text && known.source.as_ref() == source
         })
     }
 
-    fn sameness(&self, entity_id: &str, text: &str, source: Option<&ObservationSource>) -> u64 {
+    fn fact_hash(&self, entity_id: &str, text: &str, source: Option<&ObservationSource>) -> u64 {
         let source = source.map(|source| (source.kind, source.reference.as_deref()));
         self.hasher.hash_one((entity_id, text, source))
     }
@@ -196,18 +196,18 @@ impl GraphState {
     /// How many observations an entity has.
     #[must_use]
     pub fn observation_count_of(&self, entity_id: &str) -> usize {
-        self.facts.get(entity_id).map_or(0, Vec::len)
+        self.by_entity.get(entity_id).map_or(0, Vec::len)
     }
 
     /// The relations that start from or lead to an entity, in storage order, even if the entity is missing.
     pub fn relations_of(&self, entity_id: &str) -> impl Iterator<Item = &Relation> {
-        self.edges.get(entity_id).into_iter().flatten().filter_map(|at| self.relations.rows.get(at))
+        self.by_end.get(entity_id).into_iter().flatten().filter_map(|at| self.relations.rows.get(at))
     }
 
     /// How many relations touch an entity.
     #[must_use]
     pub fn relation_count_of(&self, entity_id: &str) -> usize {
-        self.edges.get(entity_id).map_or(0, Vec::len)
+        self.by_end.get(entity_id).map_or(0, Vec::len)
     }
 
     /// The position of an entity in the storage order.
@@ -227,7 +227,7 @@ impl GraphState {
 
     /// The relations that touch an entity, with their positions in the storage order.
     pub(super) fn relations_with_order(&self, entity_id: &str) -> impl Iterator<Item = (u64, &Relation)> {
-        let orders = self.edges.get(entity_id).into_iter().flatten();
+        let orders = self.by_end.get(entity_id).into_iter().flatten();
         orders.filter_map(|order| Some((*order, self.relations.rows.get(order)?)))
     }
 
@@ -269,7 +269,7 @@ impl GraphState {
     /// The changes since `generation`, oldest first; an id may occur more than once. `None` if that was more than
     /// [`REMEMBERED_CHANGES`] changes ago, or in another log: then followers must read the whole graph.
     #[must_use]
-    pub fn changes_since(&self, generation: u64) -> Option<impl Iterator<Item = &Touched>> {
+    pub fn changes_since(&self, generation: u64) -> Option<impl Iterator<Item = &ChangedObject>> {
         let missed = usize::try_from(self.generation.checked_sub(generation)?).ok()?;
         let skip = self.changes.len().checked_sub(missed)?;
         Some(self.changes.iter().skip(skip))
@@ -282,77 +282,77 @@ impl GraphState {
         if let Some(at) = at {
             let old = self.entities.rows.get(&at).map(|old| normalise(&old.name));
             if let Some(old) = old.filter(|old| *old != name) {
-                self.unname(&old, at);
+                self.remove_name(&old, at);
             }
         }
-        let at = at.unwrap_or_else(|| self.fresh());
+        let at = at.unwrap_or_else(|| self.next_position());
         let same_name = self.names.entry(name).or_default();
         if let Err(position) = same_name.binary_search(&at) {
             same_name.insert(position, at);
         }
         self.entities.put(at, &id, entity);
-        self.touch(Touched::Entity(id));
+        self.record_change(ChangedObject::Entity(id));
     }
 
     fn put_observation(&mut self, observation: Observation) {
         let id = observation.id.clone();
-        let at = self.observations.seq(&id).unwrap_or_else(|| self.fresh());
+        let at = self.observations.seq(&id).unwrap_or_else(|| self.next_position());
         let owner = observation.entity_id.clone();
-        let same = self.sameness(&owner, &observation.text, observation.source.as_ref());
+        let same = self.fact_hash(&owner, &observation.text, observation.source.as_ref());
         if let Some(old) = self.observations.put(at, &id, observation) {
-            index_remove(&mut self.facts, &old.entity_id, at);
-            let old = self.sameness(&old.entity_id, &old.text, old.source.as_ref());
-            index_remove(&mut self.same, &old, at);
+            index_remove(&mut self.by_entity, &old.entity_id, at);
+            let old = self.fact_hash(&old.entity_id, &old.text, old.source.as_ref());
+            index_remove(&mut self.by_fact, &old, at);
         }
-        index_add(&mut self.facts, &owner, at);
-        index_add(&mut self.same, &same, at);
-        self.touch(Touched::Observation(id));
+        index_add(&mut self.by_entity, &owner, at);
+        index_add(&mut self.by_fact, &same, at);
+        self.record_change(ChangedObject::Observation(id));
     }
 
     fn put_relation(&mut self, relation: Relation) {
         let id = relation.id.clone();
-        let at = self.relations.seq(&id).unwrap_or_else(|| self.fresh());
+        let at = self.relations.seq(&id).unwrap_or_else(|| self.next_position());
         let (from, to) = (relation.from_id.clone(), relation.to_id.clone());
         if let Some(old) = self.relations.put(at, &id, relation) {
-            index_remove(&mut self.edges, &old.from_id, at);
-            index_remove(&mut self.edges, &old.to_id, at);
+            index_remove(&mut self.by_end, &old.from_id, at);
+            index_remove(&mut self.by_end, &old.to_id, at);
         }
-        index_add(&mut self.edges, &from, at);
-        index_add(&mut self.edges, &to, at);
-        self.touch(Touched::Relation(id));
+        index_add(&mut self.by_end, &from, at);
+        index_add(&mut self.by_end, &to, at);
+        self.record_change(ChangedObject::Relation(id));
     }
 
     fn remove_entity(&mut self, id: &str) {
-        for at in self.facts.get(id).cloned().unwrap_or_default() {
+        for at in self.by_entity.get(id).cloned().unwrap_or_default() {
             self.remove_observation(at);
         }
-        for at in self.edges.get(id).cloned().unwrap_or_default() {
+        for at in self.by_end.get(id).cloned().unwrap_or_default() {
             self.remove_relation(at);
         }
         if let Some((at, entity)) = self.entities.remove_id(id) {
-            self.unname(&normalise(&entity.name), at);
-            self.touch(Touched::Entity(entity.id));
+            self.remove_name(&normalise(&entity.name), at);
+            self.record_change(ChangedObject::Entity(entity.id));
         }
     }
 
     fn remove_observation(&mut self, at: u64) {
         if let Some(observation) = self.observations.remove(at) {
-            index_remove(&mut self.facts, &observation.entity_id, at);
-            let same = self.sameness(&observation.entity_id, &observation.text, observation.source.as_ref());
-            index_remove(&mut self.same, &same, at);
-            self.touch(Touched::Observation(observation.id));
+            index_remove(&mut self.by_entity, &observation.entity_id, at);
+            let same = self.fact_hash(&observation.entity_id, &observation.text, observation.source.as_ref());
+            index_remove(&mut self.by_fact, &same, at);
+            self.record_change(ChangedObject::Observation(observation.id));
         }
     }
 
     fn remove_relation(&mut self, at: u64) {
         if let Some(relation) = self.relations.remove(at) {
-            index_remove(&mut self.edges, &relation.from_id, at);
-            index_remove(&mut self.edges, &relation.to_id, at);
-            self.touch(Touched::Relation(relation.id));
+            index_remove(&mut self.by_end, &relation.from_id, at);
+            index_remove(&mut self.by_end, &relation.to_id, at);
+            self.record_change(ChangedObject::Relation(relation.id));
         }
     }
 
-    fn unname(&mut self, normalised: &str, at: u64) {
+    fn remove_name(&mut self, normalised: &str, at: u64) {
         if let Some(seqs) = self.names.get_mut(normalised) {
             seqs.retain(|seq| *seq != at);
             if seqs.is_empty() {
@@ -361,12 +361,12 @@ impl GraphState {
         }
     }
 
-    fn fresh(&mut self) -> u64 {
+    fn next_position(&mut self) -> u64 {
         self.next += 1;
         self.next
     }
 
-    fn touch(&mut self, touched: Touched) {
+    fn record_change(&mut self, touched: ChangedObject) {
         self.generation += 1;
         if self.changes.len() == REMEMBERED_CHANGES {
             self.changes.pop_front();

@@ -267,7 +267,7 @@ mod tests {
     #[case("2020 or so")]
     #[case("yesterday")]
     #[case("2020-01-01T25:00:00")]
-    fn what_is_no_date_in_any_sense_is_none(#[case] text: &str) {
+    fn texts_that_are_not_dates_have_no_instant(#[case] text: &str) {
         assert_eq!(instant(text), None);
     }
 
@@ -292,14 +292,14 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_is_accepted_as_new_can_be_loaded_again(text in "\\PC{0,12}|[0-9]{4}-[0-9]{2}-[0-9]{2}(T[0-9]{2}:[0-9]{2}:[0-9]{2}(Z|[+-][0-9]{2}:[0-9]{2}))?") {
+        fn accepted_new_timestamps_can_be_loaded(text in "\\PC{0,12}|[0-9]{4}-[0-9]{2}-[0-9]{2}(T[0-9]{2}:[0-9]{2}:[0-9]{2}(Z|[+-][0-9]{2}:[0-9]{2}))?") {
             if let Ok(stamp) = parse_new(&text) {
                 prop_assert!(instant(&stamp).is_some());
             }
         }
 
         #[test]
-        fn no_text_makes_the_loose_parser_fail(text in "\\PC{0,40}") {
+        fn the_lenient_parser_never_panics(text in "\\PC{0,40}") {
             let _ = instant(&text);
         }
     }

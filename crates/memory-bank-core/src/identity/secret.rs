@@ -197,7 +197,7 @@ mod tests {
     }
 
     #[test]
-    fn what_does_not_look_like_a_key_is_refused() {
+    fn malformed_keys_are_refused() {
         for text in ["", "mbmcp_live_", "mbmcp_prod_abc", "live_abc", "mbmcp_live_a b", "mbmcp_live_ä"] {
             assert_eq!(text.parse::<PlainKey>(), Err(MalformedKey), "{text}");
         }
@@ -211,7 +211,7 @@ mod tests {
     }
 
     #[test]
-    fn a_hash_survives_its_hexadecimal_form() {
+    fn a_hash_round_trips_through_hexadecimal() {
         let hash = "mbmcp_live_secret".parse::<PlainKey>().unwrap().hash();
         assert_eq!(KeyHash::from_hex(&hash.to_hex()), Some(hash));
         assert_eq!(KeyHash::from_hex("zz"), None);

@@ -276,7 +276,7 @@ mod tests {
     #[case("mode: code\ninstructions: {}\n")]
     #[case("mode: code\n")]
     #[case("")]
-    fn a_file_that_cannot_be_used_says_why(#[case] text: &str) {
+    fn an_invalid_file_has_its_error(#[case] text: &str) {
         assert!(
             matches!(parse_rules(Mode::Code, text), ModeRules::Invalid(why) if !why.is_empty()),
             "{text}"
@@ -284,7 +284,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_made_to_be_expensive_is_read_in_no_time() {
+    fn a_malicious_file_is_parsed_fast() {
         let anchored = format!("x: &x [{}]\n", ["y"; 9_000].join(","));
         let repeated =
             format!("mode: code\n{anchored}instructions:\n  general: [{}]\n", ["*x"; 9_000].join(","));
@@ -299,7 +299,7 @@ mod tests {
     #[case("(")]
     #[case("(?=umb)")]
     #[case("(a{1000}){1000}")]
-    fn a_trigger_that_cannot_be_compiled_gives_way_to_whole_words(#[case] pattern: &str) {
+    fn an_invalid_trigger_is_replaced_by_the_default(#[case] pattern: &str) {
         let rules = ModeRules::Valid { umb_trigger: Some(pattern.to_owned()) };
         assert!(starts_umb(&rules, "do umb"));
         assert!(!starts_umb(&rules, "plumber"));

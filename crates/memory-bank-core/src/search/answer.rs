@@ -4,7 +4,7 @@
 use std::collections::{HashMap, HashSet};
 
 use super::index::{EntityHit, GraphHits, Index, MatchedIn, ObservationHit};
-use crate::graph::bounded::{Fitting, entity_bytes, observation_bytes, relation_bytes};
+use crate::graph::bounded::{BoundedItems, entity_bytes, observation_bytes, relation_bytes};
 use crate::graph::ids::normalise;
 use crate::graph::state::GraphState;
 use crate::graph::{Entity, Observation};
@@ -34,7 +34,7 @@ pub fn search_graph(graph: &GraphState, index: &Index, wanted: &GraphSearch) -> 
         || hits.observations.len() > wanted.limit.saturating_add(skip.observations);
     hits.entities = hits.entities.into_iter().skip(skip.entities).take(wanted.limit).collect();
     let mut matching: HashMap<&str, Vec<&Observation>> = HashMap::new();
-    let mut observations = Fitting::new(wanted.bytes);
+    let mut observations = BoundedItems::new(wanted.bytes);
     for (order, (place, hit)) in (0..).zip(hits.observations.iter().enumerate()) {
         let Some(observation) = graph.observation(&hit.id) else { continue };
         if wanted.query.is_some() {
@@ -46,7 +46,7 @@ pub fn search_graph(graph: &GraphState, index: &Index, wanted: &GraphSearch) -> 
         }
     }
     let shown = Shown { graph, index, wanted, matching };
-    let mut entities = Fitting::new(wanted.bytes / 2);
+    let mut entities = BoundedItems::new(wanted.bytes / 2);
     for (order, hit) in (0..).zip(&hits.entities) {
         let Some(entity) = graph.entity(&hit.id) else { continue };
         let observations = shown.observations(entity);
@@ -57,7 +57,7 @@ pub fn search_graph(graph: &GraphState, index: &Index, wanted: &GraphSearch) -> 
     let (entities, entities_left) = entities.offered();
     let taken: usize = entities.iter().map(|(_, facts, entity)| weight(entity, facts)).sum();
     let mut neighbours =
-        Fitting::new(if entities_left > 0 { 0 } else { (wanted.bytes / 2).saturating_sub(taken) });
+        BoundedItems::new(if entities_left > 0 { 0 } else { (wanted.bytes / 2).saturating_sub(taken) });
     for (order, entity) in (0..).zip(near.iter().filter_map(|id| graph.entity(id))) {
         let observations = shown.observations(entity);
         neighbours.offer(order, (observations.items, entity), entity_bytes(entity) + observations.bytes);
@@ -133,7 +133,7 @@ impl<'a> Shown<'a> {
     /// The matching observations, else the newest, as far as they fit into a part of the reply, so that an entity
     /// with many observations is shown with some of them.
     fn observations(&self, entity: &'a Entity) -> Facts<'a> {
-        let mut facts = Fitting::new(self.wanted.bytes / ENTITY_SHARE);
+        let mut facts = BoundedItems::new(self.wanted.bytes / ENTITY_SHARE);
         let is_name = self
             .wanted
             .query
@@ -217,7 +217,7 @@ fn relations(
         inside.contains(relation.from_id.as_str()) && inside.contains(relation.to_id.as_str())
     });
     let mut seen = HashSet::new();
-    let mut shown = Fitting::new(bytes);
+    let mut shown = BoundedItems::new(bytes);
     let mut more = false;
     for relation in touching.chain(among) {
         if !seen.insert(relation.id.as_str()) {
@@ -360,7 +360,7 @@ mod tests {
     }
 
     #[test]
-    fn what_does_not_fit_is_counted_and_a_hub_comes_with_some_of_its_facts() {
+    fn omitted_items_are_counted_and_a_hub_comes_with_some_observations() {
         let mut state = GraphState::default();
         let facts: Vec<String> =
             (0..50).map(|number| format!("word {number} {}", "x".repeat(1000))).collect();

@@ -223,7 +223,7 @@ fn date_at(tokens: &[Token]) -> Option<(FoundDate, usize)> {
                     Kind::Number { value: month, digits: 1..=2 },
                     Kind::Sign(other),
                     Kind::Number { value: day, digits: 1..=2 },
-                ) if one == other && !goes_on(tokens.get(5)) => made(Some(year), month, Some(day), 5),
+                ) if one == other && !continues(tokens.get(5)) => made(Some(year), month, Some(day), 5),
                 (Kind::Unit('年'), ..) => {
                     of_units(tokens, year).and_then(|(m, d, used)| made(Some(year), m, d, used))
                 }
@@ -239,7 +239,7 @@ fn date_at(tokens: &[Token]) -> Option<(FoundDate, usize)> {
             ) = (kind(1), kind(2), kind(3), kind(4))
                 && sign == other
                 && (1900..2200).contains(&year)
-                && !goes_on(tokens.get(5))
+                && !continues(tokens.get(5))
             {
                 let day_first = made(Some(year), two, Some(one), 5);
                 let month_first = made(Some(year), one, Some(two), 5);
@@ -292,7 +292,7 @@ fn date_at(tokens: &[Token]) -> Option<(FoundDate, usize)> {
 }
 
 /// Whether a number continues, as in a version or an address.
-fn goes_on(next: Option<&Token>) -> bool {
+fn continues(next: Option<&Token>) -> bool {
     matches!(next.map(|token| token.kind), Some(Kind::Number { .. }))
 }
 
@@ -401,7 +401,7 @@ mod tests {
     #[case("version 1.38.0")]
     #[case("2026-13-45")]
     #[case("port 5432")]
-    fn what_is_no_day_is_none(#[case] text: &str) {
+    fn invalid_days_are_not_dates(#[case] text: &str) {
         assert_eq!(days(text), [""; 0]);
     }
 

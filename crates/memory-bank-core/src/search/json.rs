@@ -152,7 +152,7 @@ mod tests {
     }
 
     #[test]
-    fn a_text_that_is_no_json_is_still_cut() {
+    fn malformed_json_is_still_cut() {
         let units = json_units("broken", "{ \"a\": oops, unfinished \"text");
         assert_eq!(
             units.iter().map(|unit| unit.text.as_str()).collect::<Vec<_>>(),

@@ -118,12 +118,12 @@ impl Language {
 
 /// The languages of the words of one or more texts, counted.
 #[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Votes {
+pub(super) struct LanguageCounts {
     words: [u32; Language::COUNT],
     scripts: [u32; Language::COUNT],
 }
 
-impl Votes {
+impl LanguageCounts {
     /// Counts a word in lower case.
     pub(super) fn count(&mut self, word: &str) {
         if let Some(script) = script_of(word) {
@@ -385,9 +385,9 @@ mod tests {
     #[case("war crimes", Language::English)]
     #[case("redis queue", Language::English)]
     fn a_text_shows_its_language(#[case] text: &str, #[case] language: Language) {
-        let mut votes = Votes::default();
-        text.to_lowercase().split_whitespace().for_each(|word| votes.count(word));
-        assert_eq!(votes.language(Language::English), language);
+        let mut counts = LanguageCounts::default();
+        text.to_lowercase().split_whitespace().for_each(|word| counts.count(word));
+        assert_eq!(counts.language(Language::English), language);
     }
 
     #[test]

@@ -5,7 +5,7 @@ use memchr::memmem::Finder;
 use super::query::fold;
 use crate::limits;
 
-/// Marks omitted text.
+/// BitSet omitted text.
 const CUT: char = '…';
 
 /// A text with its lines, and the same lines in lower case.
@@ -127,7 +127,7 @@ mod tests {
     }
 
     #[test]
-    fn lines_stay_apart_though_lower_case_may_be_longer() {
+    fn lines_match_even_if_lower_case_is_longer() {
         let lines = Lines::of("İİİİ\nneedle");
         assert_eq!(lines.containing("needle", true), [2]);
     }

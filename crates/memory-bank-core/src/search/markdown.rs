@@ -196,7 +196,7 @@ fn pieces(found: &Blocks, lines: &Lines<'_>) -> Vec<Piece> {
             let adjoins = owner.is_some() || line == last.first + last.count;
             let room = length <= PART_LINES || matches!(kind, UnitKind::Heading | UnitKind::Row);
             let flows = !matches!(kind, UnitKind::Paragraph | UnitKind::Item)
-                || goes_on(lines.get(last.first + last.count - 1), lines.get(line), width);
+                || continues_below(lines.get(last.first + last.count - 1), lines.get(line), width);
             if owner_of_last == Some(*owner) && adjoins && room && flows {
                 last.count = length;
                 continue;
@@ -219,9 +219,9 @@ fn widest(found: &Blocks, lines: &Lines<'_>, first: usize) -> usize {
 /// Whether a line of a paragraph continues in the next one: it was wrapped because the next word did not fit. A line
 /// that begins like an entry or like a speaker's turn does not continue the previous line, and a label continues in
 /// the text that it names.
-fn goes_on(line: &str, next: &str, width: usize) -> bool {
+fn continues_below(line: &str, next: &str, width: usize) -> bool {
     let (line, next) = (line.trim_end_matches('\r'), next.trim());
-    if line.ends_with("  ") || line.ends_with('\\') || begins_anew(next) {
+    if line.ends_with("  ") || line.ends_with('\\') || begins_entry(next) {
         return false;
     }
     let line = line.trim_end();
@@ -234,7 +234,7 @@ fn goes_on(line: &str, next: &str, width: usize) -> bool {
 }
 
 /// Whether a line begins like an entry: in bold, with a bracket, a date, or a name and a colon.
-fn begins_anew(line: &str) -> bool {
+fn begins_entry(line: &str) -> bool {
     let is_mark =
         line.starts_with("**") || line.starts_with("__") || line.starts_with('[') || line.starts_with("<!--");
     let is_stamp = line.get(..4).is_some_and(|year| year.bytes().all(|byte| byte.is_ascii_digit()));
@@ -422,7 +422,7 @@ mod tests {
     }
 
     #[test]
-    fn lines_that_were_broken_for_want_of_room_are_one_unit_and_others_are_not() {
+    fn wrapped_lines_are_one_unit_and_others_are_not() {
         let prose = "The server keeps an index in memory for each project that is searched\non it, and gives it up again when nobody searches.";
         assert_eq!(texts(prose), [prose]);
         let talk = "Anna: Have you been to the new climbing hall near the station already?\nBen: Yes, twice!";
@@ -433,7 +433,7 @@ mod tests {
     }
 
     #[test]
-    fn front_matter_stands_at_the_beginning_and_nowhere_else() {
+    fn front_matter_is_at_the_beginning_only() {
         let log = "# Log\n---\n### Decision\n[2026-08-30] - Use hooks.\n\n---\n### Decision\n[2026-09-02] - Drop it.\n";
         let kinds: Vec<UnitKind> = markdown_units("log", log).iter().map(|unit| unit.kind).collect();
         assert_eq!(kinds.iter().filter(|kind| **kind == UnitKind::Heading).count(), 3, "{kinds:?}");

@@ -178,7 +178,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn shares_never_exceed_the_total_and_come_back() {
+    fn shares_never_exceed_the_total_and_are_released() {
         let memory = IndexMemory::new(IndexBudget { total: 100, per_project: 80 });
         let (mut first, mut second) = (MemoryShare::none(&memory), MemoryShare::none(&memory));
         assert!(first.resize(70) && !second.resize(40) && second.resize(30));

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::dates::dates_in;
 use super::embedding::Vector;
-use super::language::{Language, Votes, is_function_word};
+use super::language::{Language, LanguageCounts, is_function_word};
 use super::words::{TermKind, each_term, normal};
 use crate::limits;
 
@@ -188,7 +188,7 @@ fn words_of(text: &str, phrases: &[String]) -> Vec<QueryWord> {
             quoted.insert(term.text.to_owned());
         });
     }
-    let mut votes = Votes::default();
+    let mut counts = LanguageCounts::default();
     let mut all: Vec<(QueryWord, String)> = Vec::new();
     let mut seen = HashSet::new();
     let mut take = |all: &mut Vec<(QueryWord, String)>, form: &str, spelt: &str, kind, others| {
@@ -201,7 +201,7 @@ fn words_of(text: &str, phrases: &[String]) -> Vec<QueryWord> {
         let until = date.as_ref().map_or(text.len(), |date| date.start);
         each_term(text.get(from..until).unwrap_or_default(), |term| {
             if term.kind != TermKind::Whole {
-                votes.count(term.spelt);
+                counts.count(term.spelt);
             }
             take(&mut all, term.text, term.spelt, term.kind, Vec::new());
         });
@@ -217,7 +217,7 @@ fn words_of(text: &str, phrases: &[String]) -> Vec<QueryWord> {
         from = date.end;
     }
     measures(&mut all);
-    let lists = languages_of(&votes);
+    let lists = languages_of(&counts);
     let is_function = |word: &QueryWord, spelt: &str| {
         !quoted.contains(&word.form)
             && word.kind != TermKind::Date
@@ -257,11 +257,11 @@ fn measures(all: &mut Vec<(QueryWord, String)>) {
 
 /// The languages of the query's function words. A single word of a language other than English is not enough: `war`
 /// and `die` are English, too.
-fn languages_of(votes: &Votes) -> Vec<Language> {
-    if let Some(script) = votes.script() {
+fn languages_of(counts: &LanguageCounts) -> Vec<Language> {
+    if let Some(script) = counts.script() {
         return vec![script, Language::English];
     }
-    let (best, count) = votes.words();
+    let (best, count) = counts.words();
     if best != Language::English && count >= 2 { vec![best] } else { vec![Language::English] }
 }
 

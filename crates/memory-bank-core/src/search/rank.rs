@@ -87,11 +87,11 @@ pub fn above(headings: impl IntoIterator<Item = f64>) -> f64 {
         .sum()
 }
 
-/// The weight of a word in the units before one, the nearest first: the largest counts. `asked` is whether the
+/// The weight of a word in the units before one, the nearest first: the largest counts. `follows_question` is whether the
 /// nearest one is a question.
 #[must_use]
-pub fn before(units: impl IntoIterator<Item = f64>, asked: bool) -> f64 {
-    nearest(units, FARTHER_BEFORE) * if asked { ASKED } else { 1.0 }
+pub fn before(units: impl IntoIterator<Item = f64>, follows_question: bool) -> f64 {
+    nearest(units, FARTHER_BEFORE) * if follows_question { ASKED } else { 1.0 }
 }
 
 /// The weight of a word in the units after one, the nearest first.

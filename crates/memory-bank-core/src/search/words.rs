@@ -141,7 +141,7 @@ fn each_run(text: &str, term: &mut impl FnMut(Term<'_>)) {
             rest = behind;
             continue;
         }
-        a_run(run.trim_end_matches(is_joint), behind, term);
+        split_run(run.trim_end_matches(is_joint), behind, term);
         rest = behind;
     }
 }
@@ -162,7 +162,7 @@ fn end_of_run(text: &str) -> usize {
     text.len()
 }
 
-fn a_run(run: &str, behind: &str, term: &mut impl FnMut(Term<'_>)) {
+fn split_run(run: &str, behind: &str, term: &mut impl FnMut(Term<'_>)) {
     let names =
         run.split(is_separator).map(|name| name.trim_matches(is_joint)).filter(|name| !name.is_empty());
     let several = names.clone().nth(1).is_some();
@@ -188,18 +188,18 @@ fn a_run(run: &str, behind: &str, term: &mut impl FnMut(Term<'_>)) {
         behind.get(..1).filter(|sign| *sign == "#").unwrap_or("")
     };
     if !signs.is_empty() && last.len() == 1 && last.bytes().all(|byte| byte.is_ascii_alphabetic()) {
-        give(&format!("{}{signs}", last.to_lowercase()), TermKind::Whole, term);
+        emit(&format!("{}{signs}", last.to_lowercase()), TermKind::Whole, term);
     }
 }
 
 /// Numbers with dots or colons: a version or an address as a whole, its prefixes, and its parts; a time as a whole.
 fn numbers(run: &str, term: &mut impl FnMut(Term<'_>)) {
     if run.contains(':') && !run.contains('.') {
-        give(run, TermKind::Date, term);
+        emit(run, TermKind::Date, term);
         if run.len() > 5
             && let Some(minute) = run.get(..run.rfind(':').unwrap_or(run.len()))
         {
-            give(minute, TermKind::Date, term);
+            emit(minute, TermKind::Date, term);
         }
         return;
     }
@@ -212,10 +212,10 @@ fn dotted(run: &str, term: &mut impl FnMut(Term<'_>)) {
     let dots = run.match_indices('.').map(|(at, _)| at).skip(1).chain([run.len()]);
     if run.contains('.') && run.len() <= LONGEST_COMPOUND {
         for end in dots {
-            give(run.get(..end).unwrap_or_default(), TermKind::Whole, term);
+            emit(run.get(..end).unwrap_or_default(), TermKind::Whole, term);
         }
     }
-    run.split('.').filter(|part| !part.is_empty()).for_each(|part| give(clipped(part), TermKind::Part, term));
+    run.split('.').filter(|part| !part.is_empty()).for_each(|part| emit(clipped(part), TermKind::Part, term));
 }
 
 /// Versions within a longer name: `v1.2.3` is found as `1.2.3`, too.
@@ -228,7 +228,7 @@ fn versions(run: &str, term: &mut impl FnMut(Term<'_>)) {
         if is_version && number.len() <= LONGEST_COMPOUND {
             let number = number.trim_end_matches('.');
             for end in number.match_indices('.').map(|(at, _)| at).skip(1).chain([number.len()]) {
-                give(number.get(..end).unwrap_or_default(), TermKind::Whole, term);
+                emit(number.get(..end).unwrap_or_default(), TermKind::Whole, term);
             }
         }
     }
@@ -237,10 +237,10 @@ fn versions(run: &str, term: &mut impl FnMut(Term<'_>)) {
 /// A compound without its separators.
 fn whole(compound: &str, term: &mut impl FnMut(Term<'_>)) {
     let joined: String = compound.chars().filter(|c| !is_joint(*c)).collect();
-    give(&joined.to_lowercase(), TermKind::Whole, term);
+    emit(&joined.to_lowercase(), TermKind::Whole, term);
 }
 
-fn give(text: &str, kind: TermKind, term: &mut impl FnMut(Term<'_>)) {
+fn emit(text: &str, kind: TermKind, term: &mut impl FnMut(Term<'_>)) {
     if !text.is_empty() {
         term(Term { text, spelt: text, kind });
     }
@@ -251,12 +251,12 @@ fn each_word_of_name(name: &str, in_path: bool, term: &mut impl FnMut(Term<'_>))
         if is_without_blanks(section) {
             pairs(section, term);
         } else {
-            a_name(section.trim_matches(is_joint), in_path, term);
+            split_name(section.trim_matches(is_joint), in_path, term);
         }
     }
 }
 
-fn a_name(name: &str, in_path: bool, term: &mut impl FnMut(Term<'_>)) {
+fn split_name(name: &str, in_path: bool, term: &mut impl FnMut(Term<'_>)) {
     let mut parts: Vec<&str> = Vec::new();
     let mut words = 0;
     for piece in name.split(['_', '-']) {
@@ -271,12 +271,12 @@ fn a_name(name: &str, in_path: bool, term: &mut impl FnMut(Term<'_>)) {
     }
     let kind = if is_compound || in_path { TermKind::Part } else { TermKind::Word };
     for part in parts {
-        a_word(part, kind, term);
+        emit_word(part, kind, term);
     }
 }
 
 /// A word: without its apostrophes, without a possessive `'s`, without the article or pronoun before an apostrophe.
-fn a_word(word: &str, kind: TermKind, term: &mut impl FnMut(Term<'_>)) {
+fn emit_word(word: &str, kind: TermKind, term: &mut impl FnMut(Term<'_>)) {
     let mut spelt = clipped(word).to_lowercase();
     if !spelt.is_ascii() {
         spelt = spelt.replace('’', "'");
@@ -381,12 +381,12 @@ fn is_without_blanks(text: &str) -> bool {
 fn pairs(text: &str, term: &mut impl FnMut(Term<'_>)) {
     let starts: Vec<usize> = text.grapheme_indices(true).map(|(at, _)| at).chain([text.len()]).collect();
     if starts.len() == 2 {
-        give(text, TermKind::Pair, term);
+        emit(text, TermKind::Pair, term);
         return;
     }
     for three in starts.windows(3) {
         if let [start, _, end] = three {
-            give(text.get(*start..*end).unwrap_or_default(), TermKind::Pair, term);
+            emit(text.get(*start..*end).unwrap_or_default(), TermKind::Pair, term);
         }
     }
 }
@@ -487,7 +487,7 @@ mod tests {
     #[case("đăng", Some("dang"))]
     #[case("배포", None)]
     #[case("plain", None)]
-    fn accents_are_taken_off(#[case] word: &str, #[case] plain: Option<&str>) {
+    fn accents_are_removed(#[case] word: &str, #[case] plain: Option<&str>) {
         assert_eq!(without_accents(word).as_deref(), plain);
     }
 }

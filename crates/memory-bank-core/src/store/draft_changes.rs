@@ -90,7 +90,7 @@ mod tests {
     }
 
     #[test]
-    fn each_kind_of_change_is_found_and_what_stayed_is_not_written() {
+    fn each_kind_of_change_is_found_and_unchanged_documents_are_not_written() {
         let mut drafts = Drafts::default();
         for name in ["same.md", "changed.md", "gone.md"] {
             drafts.load(path(name), Some(stored(name, "old")));
@@ -115,7 +115,7 @@ mod tests {
     }
 
     #[test]
-    fn two_names_of_one_document_may_ask_for_one_text_and_not_for_two() {
+    fn two_names_of_one_document_must_have_one_text() {
         let (one, other) = (path("myNotes.md"), path("my-notes.md"));
         let names = BTreeMap::from([(one.clone(), other.clone()), (other.clone(), other.clone())]);
         let drafts = |texts: [&str; 2]| {

@@ -24,10 +24,10 @@ struct Draft {
 }
 
 impl Drafts {
-    /// Adds a stored document; `asked` is the name by which the editor knows it. For stores.
-    pub fn load(&mut self, asked: DocumentPath, stored: Option<Document>) {
+    /// Adds a stored document; `requested` is the name by which the editor knows it. For stores.
+    pub fn load(&mut self, requested: DocumentPath, stored: Option<Document>) {
         let after = stored.as_ref().map(|document| document.content.clone());
-        self.drafts.insert(asked, Draft { before: stored, after });
+        self.drafts.insert(requested, Draft { before: stored, after });
     }
 
     /// Adds the last member of a series: its number (0 if the series has no member yet), and the document, unless it
@@ -187,7 +187,7 @@ mod tests {
     }
 
     #[test]
-    fn a_null_byte_may_stay_but_not_come_in() {
+    fn a_null_byte_may_stay_but_not_be_introduced() {
         let (path, mut without) = drafts(None);
         assert!(without.set(&path, "a\0b".into()).is_err());
         let (path, mut with) = drafts(Some("a\0b"));

@@ -214,7 +214,7 @@ mod tests {
     use crate::caller::Right;
 
     #[test]
-    fn an_id_survives_its_text_and_foreign_text_is_none() {
+    fn an_id_round_trips_and_other_texts_are_refused() {
         let id = EventId { stream: Uuid::from_u128(7), place: 3 };
         assert_eq!(id.to_string().parse(), Ok(id));
         for text in ["0", "", "x-1", "00000000000000000000000000000007-x"] {
@@ -232,7 +232,7 @@ mod tests {
     }
 
     #[test]
-    fn an_event_does_not_exist_for_a_caller_who_lacks_a_right_that_it_takes() {
+    fn an_event_is_hidden_from_callers_without_its_rights() {
         let store = MemoryEventStore::default();
         let mut caller = Caller::local("alice");
         let stream = Uuid::from_u128(1);
@@ -270,7 +270,7 @@ mod tests {
     }
 
     #[test]
-    fn the_oldest_events_of_one_session_go_and_no_others() {
+    fn trimming_deletes_the_oldest_events_of_one_session_only() {
         let mut kept = Kept::default();
         let event = |session: u128, place| Event {
             id: EventId { stream: Uuid::from_u128(session * 100 + u128::from(place)), place },
@@ -307,7 +307,7 @@ mod tests {
     }
 
     #[test]
-    fn memory_forgets_the_oldest_events_first() {
+    fn the_oldest_events_in_memory_are_deleted_first() {
         let mut kept = Kept::default();
         let event = |place| Event {
             id: EventId { stream: Uuid::from_u128(u128::from(place)), place },

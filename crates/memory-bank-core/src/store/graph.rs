@@ -48,7 +48,7 @@ pub struct ObservationOf {
 /// A relation to create in a batch. Its ends may be entities that the same batch creates.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RelationDraft {
-    /// The unit to which it belongs: its heading, document or entity.
+    /// Its source.
     pub from: EntityRef,
     /// Its type; trimmed when stored.
     pub relation_type: String,

@@ -63,7 +63,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_oldest_texts_go_when_there_are_too_many_bytes() {
+    fn the_oldest_texts_are_evicted_beyond_the_capacity() {
         let recent = RecentContents::default();
         let texts: Vec<String> = ('a'..='h').map(|c| c.to_string().repeat(CAPACITY_BYTES / 4)).collect();
         for (key, text) in texts.iter().enumerate() {
@@ -86,7 +86,7 @@ mod tests {
     }
 
     #[test]
-    fn a_text_that_would_push_out_most_others_is_not_kept() {
+    fn a_text_larger_than_a_quarter_of_the_capacity_is_not_kept() {
         let recent = RecentContents::default();
         recent.keep(&1, &"x".repeat(CAPACITY_BYTES / 4 + 1));
         assert_eq!(recent.find(&1), None);

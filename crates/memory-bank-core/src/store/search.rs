@@ -33,7 +33,7 @@ pub trait SearchedDocuments {
     fn names(&self) -> impl Iterator<Item = &str>;
 
     /// The name under which this document is stored.
-    fn stored_name(&self, asked: &DocumentPath) -> Option<String>;
+    fn stored_name(&self, requested: &DocumentPath) -> Option<String>;
 
     /// The documents that cannot be searched, with the reasons.
     fn unreadable(&self) -> impl Iterator<Item = (&str, &str)>;
@@ -51,13 +51,13 @@ impl DocumentSearch {
             searched = documents.names().collect();
             searched.sort_unstable_by_key(|name| (core_rank(name), *name));
         } else {
-            for asked in &self.files {
-                match stored_name(documents, asked) {
+            for requested in &self.files {
+                match stored_name(documents, requested) {
                     Ok(stored) => {
-                        searched.push(asked);
+                        searched.push(requested);
                         files.push(stored);
                     }
-                    Err(reason) => skipped.push((asked, reason)),
+                    Err(reason) => skipped.push((requested, reason)),
                 }
             }
         }
@@ -75,12 +75,12 @@ impl DocumentSearch {
 }
 
 /// The name under which a document is stored, or the reason why it is not searched.
-fn stored_name(documents: &impl SearchedDocuments, asked: &str) -> Result<String, String> {
-    let path = DocumentPath::parse(asked).map_err(|error| error.to_string())?;
+fn stored_name(documents: &impl SearchedDocuments, requested: &str) -> Result<String, String> {
+    let path = DocumentPath::parse(requested).map_err(|error| error.to_string())?;
     if let Some(name) = documents.stored_name(&path) {
         return Ok(name);
     }
-    if is_leftover(asked) {
+    if is_leftover(requested) {
         return Err("what editors and sync tools leave behind is not searched".to_owned());
     }
     let spellings = path.spellings();

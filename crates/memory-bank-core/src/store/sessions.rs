@@ -326,7 +326,7 @@ mod tests {
     }
 
     #[test]
-    fn the_oldest_idle_session_of_the_same_key_gives_way_and_no_other() {
+    fn only_the_oldest_idle_session_of_the_same_key_is_replaced() {
         let store = MemorySessionStore::default();
         let (one, other) = (caller(1), caller(2));
         let start = Timestamp::UNIX_EPOCH;
@@ -346,7 +346,7 @@ mod tests {
     }
 
     #[test]
-    fn a_session_belongs_to_its_user_in_its_project_alone() {
+    fn a_session_belongs_only_to_its_user_in_its_project() {
         let owner = caller(1);
         let session = session(1, &owner, Timestamp::UNIX_EPOCH);
         assert!(session.belongs_to(&owner) && session.belongs_to(&Caller { key: None, ..owner.clone() }));

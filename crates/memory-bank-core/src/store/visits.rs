@@ -24,12 +24,12 @@ struct Visit {
 }
 
 /// Reads with a longer pause in between belong to two sessions.
-fn gap() -> Span {
+fn session_gap() -> Span {
     30.minutes()
 }
 
 /// A read is recorded if the last recorded one is at least this old.
-fn worth() -> Span {
+fn record_interval() -> Span {
     5.minutes()
 }
 
@@ -44,13 +44,13 @@ impl DigestVisits {
     #[must_use]
     pub fn last_session(&self, bank: &str, now: Timestamp) -> Option<Timestamp> {
         let visit = self.0.get(bank)?;
-        if is_past(visit.seen, gap(), now) { Some(visit.seen) } else { visit.before }
+        if is_past(visit.seen, session_gap(), now) { Some(visit.seen) } else { visit.before }
     }
 
     /// Whether a read at `now` must be recorded. Most need not, so that repeated reads write nothing.
     #[must_use]
     pub fn is_news(&self, bank: &str, now: Timestamp) -> bool {
-        self.0.get(bank).is_none_or(|visit| is_past(visit.seen, worth(), now) || visit.seen > now)
+        self.0.get(bank).is_none_or(|visit| is_past(visit.seen, record_interval(), now) || visit.seen > now)
     }
 
     /// Records a read. Beyond the bound, the least recently read bank is removed.

@@ -46,6 +46,6 @@ pub fn moment(text: &str) -> Timestamp {
 }
 
 /// The spelling of a time that was stored in a database.
-pub(super) fn as_kept(text: &str) -> String {
+pub(super) fn database_spelling(text: &str) -> String {
     iso_millis(moment(text))
 }

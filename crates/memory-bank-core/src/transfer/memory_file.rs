@@ -21,15 +21,15 @@ const UNKNOWN_TYPE: &str = "unknown";
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct MemoryFile {
     /// The entities, in their order.
-    pub entities: Vec<RememberedEntity>,
+    pub entities: Vec<MemoryFileEntity>,
     /// The relations, in their order.
-    pub relations: Vec<RememberedRelation>,
+    pub relations: Vec<MemoryFileRelation>,
 }
 
 /// An entity with its facts.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct RememberedEntity {
+pub struct MemoryFileEntity {
     /// Its name, by which the file identifies it.
     pub name: String,
     /// Its type.
@@ -42,7 +42,7 @@ pub struct RememberedEntity {
 /// A relation between two entities.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct RememberedRelation {
+pub struct MemoryFileRelation {
     /// The name of the source.
     pub from: String,
     /// The name of the target.
@@ -99,7 +99,7 @@ impl MemoryFile {
         let mut known: std::collections::HashSet<String> =
             file.entities.iter().map(|entity| normalise(&entity.name)).collect();
         let missing: Vec<String> = named.filter(|name| known.insert(normalise(name))).cloned().collect();
-        file.entities.extend(missing.into_iter().map(|name| RememberedEntity {
+        file.entities.extend(missing.into_iter().map(|name| MemoryFileEntity {
             name,
             entity_type: UNKNOWN_TYPE.to_owned(),
             observations: Vec::new(),
@@ -139,7 +139,7 @@ impl MemoryFile {
                 graph.apply(Event::ObservationAdd { observation, ts: ts.clone() });
             }
         }
-        for RememberedRelation { from, to, relation_type } in &self.relations {
+        for MemoryFileRelation { from, to, relation_type } in &self.relations {
             let ends = (ids.get(&normalise(from)), ids.get(&normalise(to)));
             let (Some(from_id), Some(to_id)) = ends else { continue };
             let relation_type = trim(relation_type);
@@ -181,7 +181,7 @@ mod tests {
     }
 
     #[test]
-    fn other_files_are_not_taken_for_one() {
+    fn other_files_are_not_recognised() {
         for text in [
             "",
             "{}",
@@ -198,7 +198,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_understood_is_named_by_its_line() {
+    fn unknown_lines_are_named_by_their_number() {
         for line in ["nonsense", "{}", r#"{"type":"entity","name":"A"}"#, r#"{"type":"other"}"#] {
             let why = MemoryFile::read(format!("{FILE}\n{line}").as_bytes()).unwrap_err().to_string();
             assert!(why.starts_with("line 5 "), "{why}");

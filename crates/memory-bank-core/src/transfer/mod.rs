@@ -19,7 +19,7 @@ use crate::store::SessionState;
 
 pub use files::{is_rules_file, safe_path};
 pub use log::moment;
-pub use memory_file::{MEMORY_FILES, MemoryFile, RememberedEntity, RememberedRelation};
+pub use memory_file::{MEMORY_FILES, MemoryFile, MemoryFileEntity, MemoryFileRelation};
 pub use side::{SideFile, SideKind};
 
 /// The content of one bank.

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::log::as_kept;
+use super::log::database_spelling;
 use super::{BankCopy, FileCopy, NotMovable};
 use crate::document::Etag;
 use crate::graph::event::{Event, Line, read_line};
@@ -148,7 +148,7 @@ impl BankCopy {
                     bytes.insert(file.path, file.bytes);
                 }
                 (SideKind::Graph, LINES) => self.take_lines(&file.bytes),
-                (SideKind::Graph, TIMES) => read_times(&file.bytes)?.give_back(&mut self.graph),
+                (SideKind::Graph, TIMES) => read_times(&file.bytes)?.restore_spellings(&mut self.graph),
                 (SideKind::Graph, _) | (SideKind::Rules, _) => {}
             }
         }
@@ -162,14 +162,14 @@ impl BankCopy {
             let own = bytes.get(document.path.as_str());
             document.bytes = own.or_else(|| by_text.get(&Etag::of(&document.text)).copied()).cloned();
         }
-        self.set_apart_from_documents();
+        self.move_files_to_documents();
         self.files.sort_by(|a, b| a.path.cmp(&b.path));
         Ok(())
     }
 
     /// Moves files whose name is now a document's: earlier versions stored files of sub-folders as files, not as
     /// documents.
-    fn set_apart_from_documents(&mut self) {
+    fn move_files_to_documents(&mut self) {
         for file in &mut self.files {
             let is_taken = |path: &str| self.documents.iter().any(|document| document.path.as_str() == path);
             if is_taken(&file.path)
@@ -280,21 +280,21 @@ impl Times {
     /// Records the spellings that a database would change.
     fn note(&mut self, graph: &GraphState) {
         for Entity { id, created_at, updated_at, .. } in graph.entities() {
-            if as_kept(created_at) != *created_at || as_kept(updated_at) != *updated_at {
+            if database_spelling(created_at) != *created_at || database_spelling(updated_at) != *updated_at {
                 self.entities.insert(id.clone(), [created_at.clone(), updated_at.clone()]);
             }
         }
         for Relation { id, created_at, .. } in graph.relations() {
-            if as_kept(created_at) != *created_at {
+            if database_spelling(created_at) != *created_at {
                 self.relations.insert(id.clone(), created_at.clone());
             }
         }
     }
 
     /// Restores the spellings of times that did not change.
-    fn give_back(&self, graph: &mut GraphState) {
+    fn restore_spellings(&self, graph: &mut GraphState) {
         let spelled = |stored: &str, spelling: &str| {
-            if as_kept(spelling) == stored { spelling.to_owned() } else { stored.to_owned() }
+            if database_spelling(spelling) == stored { spelling.to_owned() } else { stored.to_owned() }
         };
         for (id, [created, updated]) in &self.entities {
             if let Some(mut entity) = graph.entity(id).cloned() {

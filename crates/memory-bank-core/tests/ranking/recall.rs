@@ -126,7 +126,7 @@ pub fn talks(form: Form) -> Bank {
         let mut page = Page::default();
         let mut session = 0;
         let whole = format!("{}-and-{}.md", a.to_lowercase(), b.to_lowercase());
-        let mut asked: Vec<(String, Vec<(String, usize)>)> = Vec::new();
+        let mut questions: Vec<(String, Vec<(String, usize)>)> = Vec::new();
         while !left.is_empty() {
             session += 1;
             let when = format!(
@@ -180,7 +180,7 @@ pub fn talks(form: Form) -> Bank {
                 }
                 for (ask, turns) in one.questions {
                     let answers = turns.into_iter().map(|turn| (name.clone(), lines[turn - 1])).collect();
-                    asked.push((names(&ask), answers));
+                    questions.push((names(&ask), answers));
                 }
             }
             if form == Form::Lines {
@@ -188,7 +188,7 @@ pub fn talks(form: Form) -> Bank {
             }
             bank.documents.insert(name, page.text.clone());
         }
-        bank.questions.extend(asked.into_iter().map(|(ask, answers)| Question { ask, answers }));
+        bank.questions.extend(questions.into_iter().map(|(ask, answers)| Question { ask, answers }));
     }
     bank
 }
@@ -287,7 +287,7 @@ pub fn year() -> Bank {
     progress.line("");
     progress.line("## Update History");
     progress.line("");
-    let mut asked: Vec<(String, String, usize)> = Vec::new();
+    let mut questions: Vec<(String, String, usize)> = Vec::new();
     for day in (0..230).rev() {
         let (month, date) = (1 + day / 20, 1 + day % 20);
         let month_name =
@@ -315,7 +315,7 @@ pub fn year() -> Bank {
                 let line = progress
                     .line(&format!("- [2026-{month:02}-{date:02} {hour:02}:10:00] [alice] - {area}: {work}"));
                 if day % 8 == 3 && entry == 1 {
-                    asked.push((
+                    questions.push((
                         format!("what did we do for {area} on 2026-{month:02}-{date:02}"),
                         "progress.md".to_owned(),
                         line,
@@ -351,7 +351,7 @@ pub fn year() -> Bank {
                     last = (fact[1], page.line(&format!("- {}", fact[1])));
                 }
             }
-            asked.push((fact[2].to_owned(), name.to_owned(), last.1));
+            questions.push((fact[2].to_owned(), name.to_owned(), last.1));
         }
         bank.documents.insert(name.to_owned(), page.text);
     }
@@ -363,7 +363,9 @@ pub fn year() -> Bank {
         );
     }
     bank.documents.insert("system-patterns.md".to_owned(), patterns);
-    bank.questions =
-        asked.into_iter().map(|(ask, file, line)| Question { ask, answers: vec![(file, line)] }).collect();
+    bank.questions = questions
+        .into_iter()
+        .map(|(ask, file, line)| Question { ask, answers: vec![(file, line)] })
+        .collect();
     bank
 }

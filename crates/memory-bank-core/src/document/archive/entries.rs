@@ -129,7 +129,9 @@ fn blocks(log: Log, outline: &Outline<'_>, unclear: &mut Vec<Range<usize>>) -> V
 #[expect(clippy::option_option, reason = "an entry may have no date")]
 fn date_of_block(log: Log, heading: &Heading, above: &[&Heading], own: &str) -> Option<Option<DateTime>> {
     match log {
-        Log::Progress if heading.level >= 2 && !is_ahead(above) => date_at_start(&heading.source).map(Some),
+        Log::Progress if heading.level >= 2 && !is_about_the_future(above) => {
+            date_at_start(&heading.source).map(Some)
+        }
         Log::Notes if above.iter().any(|section| log.is_section(section)) => {
             date_at_start(&heading.source).map(Some)
         }
@@ -205,7 +207,7 @@ fn items(log: Log, outline: &Outline<'_>, blocks: &[Entry]) -> Vec<Entry> {
         let date = date_at_start(&item.text);
         let is_entry = match (log, date) {
             (_, None) => directly && !is_template_row(&item.text),
-            (Log::Progress, Some(_)) => !is_ahead(&above),
+            (Log::Progress, Some(_)) => !is_about_the_future(&above),
             (_, Some(_)) => in_log,
         };
         if is_entry && !in_block {
@@ -228,7 +230,7 @@ fn headings<'o>(outline: &'o Outline<'_>) -> Vec<&'o Heading> {
 }
 
 /// Whether a section is about the future or the present, so that its dates are not dates of entries.
-fn is_ahead(above: &[&Heading]) -> bool {
+fn is_about_the_future(above: &[&Heading]) -> bool {
     const WORDS: [&str; 14] = [
         "task",
         "todo",

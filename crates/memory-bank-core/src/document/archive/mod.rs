@@ -86,7 +86,7 @@ fn make_room(drafts: &mut Drafts, at: Timestamp) -> Result<Vec<Archived>, EditEr
     }
     let mut archived = Vec::new();
     for plan in plans {
-        plan.carry_out(drafts, &series_of(&plan), &month, &mut archived)?;
+        plan.apply(drafts, &series_of(&plan), &month, &mut archived)?;
     }
     Ok(archived)
 }
@@ -144,14 +144,14 @@ impl Plan {
             order.iter().take_while(goes).copied().collect()
         };
         let mut going = down_to_target(&order);
-        if !is_the_rest(log, text, all, &going) {
+        if !keeps_everything_else(log, text, all, &going) {
             // A neighbour depends on one of these entries. Move those that can go without it.
             let mut in_place = order.clone();
             in_place.sort_unstable();
-            let sound = sound_part(log, text, all, &in_place, &mut { MAX_TRIES });
+            let sound = movable_subset(log, text, all, &in_place, &mut { MAX_TRIES });
             order.retain(|index| sound.binary_search(index).is_ok());
             going = down_to_target(&order);
-            if !is_the_rest(log, text, all, &going) {
+            if !keeps_everything_else(log, text, all, &going) {
                 going = order;
             }
         }
@@ -171,7 +171,7 @@ impl Plan {
         Some(Self { log, rest, moved, newest_first, ending })
     }
 
-    fn carry_out(
+    fn apply(
         &self,
         drafts: &mut Drafts,
         series: &Series,
@@ -316,12 +316,12 @@ fn without(text: &str, all: &[Entry], going: &[usize]) -> String {
 
 /// A subset of these entries, in their order, that can be moved: all of them, or recursively those of each half,
 /// within the number of tries.
-fn sound_part(log: Log, text: &str, all: &[Entry], going: &[usize], tries: &mut usize) -> Vec<usize> {
+fn movable_subset(log: Log, text: &str, all: &[Entry], going: &[usize], tries: &mut usize) -> Vec<usize> {
     if going.is_empty() || *tries == 0 {
         return Vec::new();
     }
     *tries -= 1;
-    if is_the_rest(log, text, all, going) {
+    if keeps_everything_else(log, text, all, going) {
         return going.to_vec();
     }
     let Some((first, second)) =
@@ -329,10 +329,10 @@ fn sound_part(log: Log, text: &str, all: &[Entry], going: &[usize], tries: &mut 
     else {
         return Vec::new();
     };
-    let first = sound_part(log, text, all, first, tries);
-    let second = sound_part(log, text, all, second, tries);
+    let first = movable_subset(log, text, all, first, tries);
+    let second = movable_subset(log, text, all, second, tries);
     let both = [first.as_slice(), second.as_slice()].concat();
-    if is_the_rest(log, text, all, &both) {
+    if keeps_everything_else(log, text, all, &both) {
         return both;
     }
     let bytes = |part: &[usize]| -> usize {
@@ -342,7 +342,7 @@ fn sound_part(log: Log, text: &str, all: &[Entry], going: &[usize], tries: &mut 
 }
 
 /// Whether the text without these entries has exactly the other entries and headings, in their order.
-fn is_the_rest(log: Log, text: &str, all: &[Entry], going: &[usize]) -> bool {
+fn keeps_everything_else(log: Log, text: &str, all: &[Entry], going: &[usize]) -> bool {
     let rest = &without(text, all, going);
     let gone: std::collections::BTreeSet<usize> = going.iter().copied().collect();
     let kept = all.iter().enumerate().filter(|(index, _)| !gone.contains(index)).map(|(_, entry)| entry);

@@ -35,7 +35,7 @@ pub(super) struct Shares {
 }
 
 /// Shows all items, uncut if possible, if there is room for everything; otherwise as [`fill`] does.
-pub(super) fn fill_roomily(lists: Vec<List>, shares: Shares) -> Vec<Shown> {
+pub(super) fn fill_preferring_whole_items(lists: Vec<List>, shares: Shares) -> Vec<Shown> {
     for times in [4, 2] {
         let longest = shares.longest.saturating_mul(times);
         let shown = fill_with(lists.clone(), Shares { longest, ..shares }, false);
@@ -177,7 +177,7 @@ mod tests {
     }
 
     #[test]
-    fn what_one_list_leaves_goes_to_the_others_and_the_rest_is_counted() {
+    fn unused_room_goes_to_other_lists_and_omitted_items_are_counted() {
         let shares = Shares { room: 100, longest: 50 };
         let shown = fill(vec![list(1, 50), list(50, 25), list(0, 25)], shares);
         assert_eq!(shown[0].items.len(), 1);

@@ -3,17 +3,17 @@
 use std::cmp::Reverse;
 use std::collections::BTreeSet;
 
-use super::decisions::Decided;
+use super::decisions::DecisionEntry;
+use super::display_date::display_date;
+use super::document_kind::DocumentKind;
 use super::entry::Entry;
-use super::kind::Kind;
 use super::order::{latest_first, newest_tasks_first};
-use super::shown_date::shown;
 use super::types::{DecisionSummary, DigestBounds};
 use crate::document::roles::Role;
 
 /// Everything that was collected, before it is cut to a budget.
 #[derive(Debug, Default)]
-pub(super) struct Found {
+pub(super) struct Collected {
     pub(super) focus: Vec<String>,
     pub(super) state: Vec<String>,
     pub(super) tasks: Vec<String>,
@@ -25,17 +25,17 @@ pub(super) struct Found {
 }
 
 /// The entries of all documents by role, the most informative first.
-pub(super) fn found(
-    all: &[(Kind, usize, Vec<Entry>)],
-    decided: &[(Kind, usize, Vec<Decided>)],
+pub(super) fn collect(
+    all: &[(DocumentKind, usize, Vec<Entry>)],
+    decided: &[(DocumentKind, usize, Vec<DecisionEntry>)],
     bounds: DigestBounds,
-) -> Found {
+) -> Collected {
     let of = |role: Role| -> Vec<Entry> {
         all.iter()
             .flat_map(|(kind, _, entries)| {
                 let mut own: Vec<Entry> =
                     entries.iter().filter(|entry| entry.role == role).cloned().collect();
-                // If next steps are listed by session, only those of the last session count.
+                // If next steps are list_item by session, only those of the last session count.
                 if matches!(role, Role::NextStep | Role::Focus | Role::Status) {
                     let newest =
                         own.iter().filter(|entry| !entry.own_date).filter_map(|entry| entry.date).max();
@@ -67,7 +67,7 @@ pub(super) fn found(
     }
     // Dated tasks come newest first across documents, too.
     tasks.sort_by_key(|entry| Reverse(entry.date));
-    Found {
+    Collected {
         focus: texts(of(Role::Focus)),
         state: texts(of(Role::Status)),
         tasks: texts(tasks),
@@ -80,9 +80,9 @@ pub(super) fn found(
     .with_progress(progress(all))
 }
 
-impl Found {
+impl Collected {
     /// Whether so little is known that the project's description is the most informative text.
-    pub(super) fn says_little(&self) -> bool {
+    pub(super) fn has_little(&self) -> bool {
         const LITTLE: usize = 4;
         let lines = self.tasks.len() + self.issues.len() + self.next_steps.len() + self.progress.len();
         self.focus.is_empty() && self.state.is_empty() && lines <= LITTLE
@@ -100,13 +100,13 @@ impl Found {
 }
 
 /// The latest entries of progress: dated entries of all documents first, by date.
-fn progress(all: &[(Kind, usize, Vec<Entry>)]) -> Vec<String> {
+fn progress(all: &[(DocumentKind, usize, Vec<Entry>)]) -> Vec<String> {
     let roles = [Role::RecentChange, Role::Done];
     let taken = |role: Role| -> Vec<Entry> {
         all.iter()
             .flat_map(|(kind, _, entries)| {
                 let own = entries.iter().filter(|entry| entry.role == role).cloned().collect();
-                latest_first(own, *kind != Kind::Active)
+                latest_first(own, *kind != DocumentKind::Active)
             })
             .collect()
     };
@@ -118,7 +118,7 @@ fn progress(all: &[(Kind, usize, Vec<Entry>)]) -> Vec<String> {
         entries.into_iter().partition(|entry| entry.date.is_some());
     dated.sort_by_key(|entry| Reverse(entry.date));
     unique(dated.into_iter().chain(undated).map(|entry| {
-        let date = entry.date.filter(|_| !entry.own_date).map(shown);
+        let date = entry.date.filter(|_| !entry.own_date).map(display_date);
         match date {
             Some(date) => format!("- [{date}] {}", entry.source),
             None => format!("- {}", entry.source),
@@ -126,16 +126,22 @@ fn progress(all: &[(Kind, usize, Vec<Entry>)]) -> Vec<String> {
     }))
 }
 
-fn latest_decisions(decided: &[(Kind, usize, Vec<Decided>)], most: usize) -> Vec<DecisionSummary> {
+fn latest_decisions(
+    decided: &[(DocumentKind, usize, Vec<DecisionEntry>)],
+    most: usize,
+) -> Vec<DecisionSummary> {
     let mut all: Vec<_> = decided
         .iter()
         .cloned()
         .flat_map(|(kind, document, found)| {
-            let rank = if kind == Kind::Patterns || kind == Kind::Product { 1 } else { 0 };
+            let rank = if kind == DocumentKind::Patterns || kind == DocumentKind::Product { 1 } else { 0 };
             found.into_iter().map(move |one| {
-                let order =
-                    if one.newest_first || kind == Kind::Active { one.order } else { usize::MAX - one.order };
-                let log = usize::from(kind != Kind::Decisions);
+                let order = if one.newest_first || kind == DocumentKind::Active {
+                    one.order
+                } else {
+                    usize::MAX - one.order
+                };
+                let log = usize::from(kind != DocumentKind::Decisions);
                 ((Reverse(one.date), rank, log, Reverse(document_number(&one, kind)), document, order), one)
             })
         })
@@ -151,8 +157,8 @@ fn latest_decisions(decided: &[(Kind, usize, Vec<Decided>)], most: usize) -> Vec
 }
 
 /// The number that orders decisions with a document of their own.
-fn document_number(one: &Decided, kind: Kind) -> u64 {
-    one.number.filter(|_| kind == Kind::Decisions).unwrap_or(0)
+fn document_number(one: &DecisionEntry, kind: DocumentKind) -> u64 {
+    one.number.filter(|_| kind == DocumentKind::Decisions).unwrap_or(0)
 }
 
 /// Removes duplicates, ignoring case and punctuation.

@@ -5,8 +5,8 @@ use std::ops::Range;
 use jiff::civil::DateTime;
 
 use super::block::{Block, blocks};
-use super::line::{content, labelled, plain};
-use super::shown_date::shown;
+use super::display_date::display_date;
+use super::line_state::{content, labelled, plain};
 use crate::document::date::{date_anywhere, dated};
 use crate::document::roles::{Role, is_structural};
 use crate::document::section::Outline;
@@ -24,7 +24,7 @@ pub(super) struct Record {
 
 impl Record {
     /// Whether a part with this name gives reasons, so that it can summarise the decision.
-    pub(super) fn states(label: &str) -> bool {
+    pub(super) fn gives_reasons(label: &str) -> bool {
         let lower = label.to_lowercase();
         [
             "rationale",
@@ -96,7 +96,7 @@ impl Record {
                         record.is_empty = false;
                         if is_decision_word(&label) {
                             decision = Some(rest);
-                        } else if Self::states(&label) {
+                        } else if Self::gives_reasons(&label) {
                             why.get_or_insert(rest);
                         }
                     } else {
@@ -113,14 +113,14 @@ impl Record {
                     && let Some(date) = date
                 {
                     record.date = Some(date);
-                    record.date_text = shown(date);
+                    record.date_text = display_date(date);
                 }
                 if content(&rest).is_none() {
                     continue;
                 }
                 if is_decision_word(&part) {
                     decision.get_or_insert(rest);
-                } else if Self::states(&part) {
+                } else if Self::gives_reasons(&part) {
                     why.get_or_insert(rest);
                 } else if part.is_empty() || !is_structural(&part) {
                     first.get_or_insert(rest);

@@ -6,9 +6,9 @@ use jiff::civil::DateTime;
 
 use super::block::{Block, blocks};
 use super::decision_record::{Record, has_record, is_decision_word};
-use super::kind::Kind;
-use super::line::{content, is_resolved, labelled, plain, read, without_ordinal};
-use super::shown_date::shown;
+use super::display_date::display_date;
+use super::document_kind::DocumentKind;
+use super::line_state::{content, is_resolved, labelled, plain, read, without_ordinal};
 use crate::document::date::{date_anywhere, dated};
 use crate::document::roles::{Role, is_placeholder, is_structural};
 use crate::document::section::{Heading, Outline};
@@ -17,7 +17,7 @@ const UNSTATED: &str = "not stated in short; see decision-log.md";
 
 /// One decision.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Decided {
+pub(super) struct DecisionEntry {
     pub(super) title: String,
     pub(super) date: Option<DateTime>,
     /// The date as written.
@@ -32,13 +32,13 @@ pub(super) struct Decided {
 }
 
 /// The decisions of one document, in its order.
-pub(super) fn decisions(kind: Kind, outline: &Outline<'_>) -> Vec<Decided> {
+pub(super) fn decisions(kind: DocumentKind, outline: &Outline<'_>) -> Vec<DecisionEntry> {
     let headings = outline.headings();
-    let mut reader = DecisionReader { outline, found: Vec::new(), loose: Vec::new() };
-    if kind == Kind::Archive {
+    let mut reader = DecisionReader { outline, found: Vec::new(), undated_intro: Vec::new() };
+    if kind == DocumentKind::Archive {
         return Vec::new();
     }
-    let is_log = kind == Kind::Decisions;
+    let is_log = kind == DocumentKind::Decisions;
     if is_log && reader.single_record() {
         return reader.found;
     }
@@ -112,9 +112,9 @@ enum Lines {
 
 struct DecisionReader<'o, 't> {
     outline: &'o Outline<'t>,
-    found: Vec<Decided>,
+    found: Vec<DecisionEntry>,
     /// Lines without a date at the head of a log, which may be an introduction.
-    loose: Vec<Decided>,
+    undated_intro: Vec<DecisionEntry>,
 }
 
 impl DecisionReader<'_, '_> {
@@ -169,13 +169,13 @@ impl DecisionReader<'_, '_> {
         }
         let summary = if record.is_blank { UNSTATED.to_owned() } else { record.summary };
         let date_of_heading = date.or_else(|| date_anywhere(&source));
-        self.push(Decided {
+        self.push(DecisionEntry {
             title: words,
             date: record.date.or(date_of_heading).or(above),
             date_text: if record.date.is_some() {
                 record.date_text
             } else {
-                date_of_heading.or(above).map(shown).unwrap_or_default()
+                date_of_heading.or(above).map(display_date).unwrap_or_default()
             },
             summary,
             order: 0,
@@ -239,7 +239,7 @@ impl DecisionReader<'_, '_> {
             if is_part && !is_decision_word(&label) {
                 if let (Some(last), Some((_, rest))) = (self.found.last_mut(), labelled(&line))
                     && last.summary.is_empty()
-                    && Record::states(&label)
+                    && Record::gives_reasons(&label)
                 {
                     last.summary = plain(rest);
                 }
@@ -251,7 +251,7 @@ impl DecisionReader<'_, '_> {
             if let Some(part) = &part {
                 if let Some(last) = self.found.last_mut()
                     && last.summary.is_empty()
-                    && (part.is_empty() || Record::states(part))
+                    && (part.is_empty() || Record::gives_reasons(part))
                     && let Some(words) = content(&line)
                 {
                     last.summary = words;
@@ -280,14 +280,14 @@ impl DecisionReader<'_, '_> {
         let label = labelled(text).map(|(label, rest)| (plain(label), plain(rest)));
         let words = match label {
             Some((label, rest)) if is_structural(&label) => {
-                Some(rest).filter(|_| Record::states(&label) || is_decision_word(&label))
+                Some(rest).filter(|_| Record::gives_reasons(&label) || is_decision_word(&label))
             }
             _ => content(text),
         };
         last.summary = words.filter(|words| !is_placeholder(words)).unwrap_or_default();
     }
 
-    fn entry(&mut self, words: &str, date: Option<DateTime>, loose: bool) {
+    fn entry(&mut self, words: &str, date: Option<DateTime>, undated_intro: bool) {
         let words = without_author(words);
         let words = without_label(words);
         let (title, summary) = split(&words);
@@ -295,16 +295,16 @@ impl DecisionReader<'_, '_> {
             return;
         }
         let number = number_of(&title);
-        let decided = Decided {
+        let decided = DecisionEntry {
             title,
             date,
-            date_text: date.map(shown).unwrap_or_default(),
+            date_text: date.map(display_date).unwrap_or_default(),
             summary,
             order: 0,
             number,
             newest_first: false,
         };
-        if loose && date.is_none() { self.loose.push(decided) } else { self.push(decided) }
+        if undated_intro && date.is_none() { self.undated_intro.push(decided) } else { self.push(decided) }
     }
 
     fn row(&mut self, cells: &[(String, String)], above: Option<DateTime>) {
@@ -359,10 +359,10 @@ impl DecisionReader<'_, '_> {
             "근거",
         ]);
         let number = number_of(&title);
-        self.push(Decided {
+        self.push(DecisionEntry {
             title,
             date,
-            date_text: date.map(shown).unwrap_or_default(),
+            date_text: date.map(display_date).unwrap_or_default(),
             summary: summary.unwrap_or_default(),
             order: 0,
             number,
@@ -370,7 +370,7 @@ impl DecisionReader<'_, '_> {
         });
     }
 
-    fn push(&mut self, mut decided: Decided) {
+    fn push(&mut self, mut decided: DecisionEntry) {
         decided.order = self.found.len();
         decided.title = without_ordinal(decided.title.trim()).trim_end_matches([':', '：']).to_owned();
         if !decided.title.is_empty() {
@@ -378,13 +378,13 @@ impl DecisionReader<'_, '_> {
         }
     }
 
-    fn finish(mut self) -> Vec<Decided> {
+    fn finish(mut self) -> Vec<DecisionEntry> {
         if self.found.is_empty() {
-            for one in std::mem::take(&mut self.loose) {
+            for one in std::mem::take(&mut self.undated_intro) {
                 self.push(one);
             }
         }
-        let newest_first = falls(&self.found);
+        let newest_first = is_descending(&self.found);
         for one in &mut self.found {
             one.newest_first = newest_first;
         }
@@ -393,7 +393,7 @@ impl DecisionReader<'_, '_> {
 }
 
 /// Whether the dates, or else the numbers, are in descending order.
-fn falls(found: &[Decided]) -> bool {
+fn is_descending(found: &[DecisionEntry]) -> bool {
     let dates: Vec<DateTime> = found.iter().filter_map(|one| one.date).collect();
     if let (Some(first), Some(last)) = (dates.first(), dates.last())
         && first != last

@@ -1,27 +1,27 @@
 //! The items below an item, or the parts of an entry, joined to one line.
 
-use super::block::{Block, Listed};
-use super::line::{State, content, plain, read};
+use super::block::{Block, ListItem};
+use super::line_state::{State, content, plain, read};
 use crate::document::date::dated;
 use crate::document::roles::Role;
 
 /// The number of blocks after an item that are its details, and the first of them in one line. Items with check boxes
 /// are tasks of their own.
-pub(super) fn details_of(item: &Listed, behind: &[Block]) -> (usize, String) {
+pub(super) fn details_of(item: &ListItem, behind: &[Block]) -> (usize, String) {
     const LONGEST_TITLE: usize = 60;
     if !item.has_children {
         return (0, String::new());
     }
-    let children: Vec<&Listed> = behind
+    let children: Vec<&ListItem> = behind
         .iter()
         .map_while(|block| match block {
             Block::Item(child) if child.depth > item.depth => Some(child),
             _ => None,
         })
         .collect();
-    let is_own = |child: &&Listed| {
+    let is_own = |child: &&ListItem| {
         let (state, words) = read(&child.text);
-        state != State::Unsaid || dated(&words).is_some() || child.has_children && is_label(&words)
+        state != State::Undeclared || dated(&words).is_some() || child.has_children && is_label(&words)
     };
     if children.iter().any(is_own) {
         return (0, String::new());
@@ -29,12 +29,12 @@ pub(super) fn details_of(item: &Listed, behind: &[Block]) -> (usize, String) {
     let own = children.iter().filter(|child| child.depth == item.depth + 1);
     let words: Vec<String> = own.filter_map(|child| content(&child.text)).collect();
     let is_title = plain(&item.text).chars().count() <= LONGEST_TITLE;
-    let detail = in_one_line(words.iter().map(String::as_str).filter(|_| is_title));
+    let detail = join_in_one_line(words.iter().map(String::as_str).filter(|_| is_title));
     (children.len(), detail)
 }
 
 /// The first parts, separated by semicolons.
-pub(super) fn in_one_line<'t>(parts: impl Iterator<Item = &'t str>) -> String {
+pub(super) fn join_in_one_line<'t>(parts: impl Iterator<Item = &'t str>) -> String {
     const LONGEST: usize = 200;
     let mut line = String::new();
     for part in parts {

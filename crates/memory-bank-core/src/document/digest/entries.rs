@@ -4,16 +4,16 @@ use std::ops::Range;
 
 use jiff::civil::DateTime;
 
-use super::block::{Block, Listed, blocks};
-use super::details::{details_of, in_one_line, is_label, with_detail};
+use super::block::{Block, ListItem, blocks};
+use super::details::{details_of, is_label, join_in_one_line, with_detail};
+use super::document_kind::DocumentKind;
 use super::entry::Entry;
 use super::heading_words::{is_current_task, is_metadata, is_session};
-use super::kind::Kind;
-use super::line::{
+use super::line_context::{LineContext, named_heading};
+use super::line_state::{
     State, content, is_finished, is_introduction, is_resolved, labelled, plain, read, without_ordinal,
 };
 use super::note::{note_role, without_author};
-use super::place::{Place, named};
 use super::table_row::Row;
 use crate::document::date::{date_anywhere, dated};
 use crate::document::dialect::front_matter;
@@ -21,19 +21,19 @@ use crate::document::roles::{Role, is_cjk, is_placeholder, is_structural};
 use crate::document::section::{Heading, Outline};
 
 /// Reads one document.
-pub(super) fn entries(kind: Kind, outline: &Outline<'_>) -> Vec<Entry> {
+pub(super) fn entries(kind: DocumentKind, outline: &Outline<'_>) -> Vec<Entry> {
     let mut reader = EntryReader { kind, section: 0, found: Vec::new(), prose: Vec::new(), current: None };
     let headings = outline.headings();
     let first = headings.first().map_or(outline.text().len(), |heading| heading.range.start);
     let skipped = front_matter(outline.text()).min(first);
-    reader.section(outline, &(skipped..first), &Place::default());
-    let mut open: Vec<Place> = Vec::new();
+    reader.section(outline, &(skipped..first), &LineContext::default());
+    let mut open: Vec<LineContext> = Vec::new();
     for index in 0..headings.len() {
         let Some(section) = outline.section(index) else { continue };
         open.retain(|place| place.level < section.heading.level);
-        let place = Place::of_heading(kind, section.heading, index == 0, open.last());
+        let place = LineContext::of_heading(kind, section.heading, index == 0, open.last());
         reader.section += 1;
-        if place.is_entry || named(section.heading).is_some() && kind.is_of_now() {
+        if place.is_entry || named_heading(section.heading).is_some() && kind.is_current() {
             let before = reader.found.len();
             reader.heading_entry(section.heading, &place);
             reader.heading_details(outline, &section.own, before);
@@ -43,14 +43,14 @@ pub(super) fn entries(kind: Kind, outline: &Outline<'_>) -> Vec<Entry> {
         }
         let before = reader.found.len();
         reader.section(outline, &section.own, &place);
-        reader.gather(section.heading, &place, before);
+        reader.join_parts(section.heading, &place, before);
         open.push(place);
     }
-    reader.with_prose()
+    reader.finish()
 }
 
 struct EntryReader {
-    kind: Kind,
+    kind: DocumentKind,
     section: usize,
     found: Vec<Entry>,
     /// Prose that has no role.
@@ -60,16 +60,16 @@ struct EntryReader {
 }
 
 impl EntryReader {
-    fn heading_entry(&mut self, heading: &Heading, place: &Place) {
+    fn heading_entry(&mut self, heading: &Heading, place: &LineContext) {
         let Some(role) = place.role else { return };
-        let text = named(heading).map_or_else(|| plain(&heading.source), |(_, name)| name);
+        let text = named_heading(heading).map_or_else(|| plain(&heading.source), |(_, name)| name);
         let words = dated(&text).map_or(text.as_str(), |(_, rest)| rest).to_owned();
         self.push(Entry {
             role,
             text: words,
             source: text,
             date: place.date,
-            own_date: named(heading).is_none(),
+            own_date: named_heading(heading).is_none(),
             section: self.section,
             order: 0,
             depth: 0,
@@ -99,7 +99,7 @@ impl EntryReader {
             })
             .filter_map(|text| content(&text))
             .collect();
-        let detail = in_one_line(parts.iter().map(String::as_str));
+        let detail = join_in_one_line(parts.iter().map(String::as_str));
         if !detail.is_empty() {
             for text in [&mut entry.text, &mut entry.source] {
                 *text = with_detail(text, &detail);
@@ -107,12 +107,12 @@ impl EntryReader {
         }
     }
 
-    fn section(&mut self, outline: &Outline<'_>, range: &Range<usize>, place: &Place) {
-        if self.kind == Kind::Decisions || self.kind == Kind::Archive {
+    fn section(&mut self, outline: &Outline<'_>, range: &Range<usize>, place: &LineContext) {
+        if self.kind == DocumentKind::Decisions || self.kind == DocumentKind::Archive {
             return;
         }
         let mut within = place.clone();
-        let mut labels: Vec<(usize, Place)> = Vec::new();
+        let mut labels: Vec<(usize, LineContext)> = Vec::new();
         let mut paragraphs = 0;
         let before = self.found.len();
         let found = blocks(outline, range);
@@ -131,7 +131,7 @@ impl EntryReader {
                     labels.retain(|(depth, _)| *depth < item.depth);
                     let here = labels.last().map_or(&within, |(_, place)| place).clone();
                     let (state, words) = read(&item.text);
-                    let is_label = item.has_children && state == State::Unsaid && is_label(&words);
+                    let is_label = item.has_children && state == State::Undeclared && is_label(&words);
                     if is_label {
                         labels.push((item.depth, here.below_label(self.kind, &words)));
                     } else {
@@ -150,7 +150,7 @@ impl EntryReader {
     }
 
     /// Prose with a colon before the list of a focus section: it names the focus.
-    fn introduction(&mut self, label: &str, order: usize, place: &Place) {
+    fn introduction(&mut self, label: &str, order: usize, place: &LineContext) {
         const SHORTEST: usize = 3;
         let words = plain(label);
         let bare = words.trim_end_matches([':', '：', ' ']);
@@ -178,10 +178,10 @@ impl EntryReader {
     }
 
     /// Joins a sub-heading of finished work and the lines below it to one entry: its title, then the parts.
-    fn gather(&mut self, heading: &Heading, place: &Place, before: usize) {
+    fn join_parts(&mut self, heading: &Heading, place: &LineContext, before: usize) {
         let is_part = matches!(place.role, Some(Role::RecentChange | Role::Done))
             && !place.is_entry
-            && self.kind.is_of_now()
+            && self.kind.is_current()
             && dated(&heading.source).is_none()
             && !is_session(&heading.title)
             && !is_structural(&heading.title);
@@ -201,12 +201,12 @@ impl EntryReader {
         self.push(Entry { text: text.clone(), source: text, ..first });
     }
 
-    fn item(&mut self, item: &Listed, detail: &str, order: usize, place: &Place) {
+    fn item(&mut self, item: &ListItem, detail: &str, order: usize, place: &LineContext) {
         let (state, words) = read(&item.text);
         if is_placeholder(&item.text) || is_placeholder(&words) || place.is_past && state != State::Open {
             return;
         }
-        if place.is_criteria && !self.kind.is_of_now() {
+        if place.is_criteria && !self.kind.is_current() {
             return;
         }
         let (date, text) = match dated(&words) {
@@ -217,12 +217,15 @@ impl EntryReader {
             return;
         }
         let Some(role) = self.role_of(state, &item.text, &text, date.is_some(), place) else { return };
-        if place.is_former && state != State::Open && !matches!(role, Role::RecentChange | Role::Done) {
+        if place.is_earlier_session
+            && state != State::Open
+            && !matches!(role, Role::RecentChange | Role::Done)
+        {
             return;
         }
         // Text below an entry with its own title belongs to that entry.
         if (place.is_entry && state != State::Open && date.is_none())
-            || (item.depth > 0 && !self.nests(role, state))
+            || (item.depth > 0 && !self.is_nested_entry(role, state))
         {
             return;
         }
@@ -232,7 +235,7 @@ impl EntryReader {
         if matches!(role, Role::Done | Role::RecentChange) && text.to_lowercase().starts_with("todo:") {
             return;
         }
-        let text = match self.by_label(&text) {
+        let text = match self.role_by_label(&text) {
             Some((Role::NextStep, rest)) if place.role == Some(Role::RecentChange) => rest.to_owned(),
             _ => text,
         };
@@ -253,13 +256,20 @@ impl EntryReader {
     }
 
     /// Whether a nested item is an entry of its own.
-    fn nests(&self, role: Role, state: State) -> bool {
+    fn is_nested_entry(&self, role: Role, state: State) -> bool {
         state == State::Open
             || matches!(role, Role::Task | Role::Issue | Role::NextStep | Role::Question | Role::Focus)
     }
 
-    fn role_of(&self, state: State, source: &str, text: &str, has_date: bool, place: &Place) -> Option<Role> {
-        let role = place.role.filter(|role| self.kind.is_of_now() || is_lasting(*role));
+    fn role_of(
+        &self,
+        state: State,
+        source: &str,
+        text: &str,
+        has_date: bool,
+        place: &LineContext,
+    ) -> Option<Role> {
+        let role = place.role.filter(|role| self.kind.is_current() || is_lasting(*role));
         match (role, state) {
             (Some(Role::Note), _) => note_role(source, text),
             (Some(Role::Issue), _) if state == State::Finished || is_resolved(source) => Some(Role::Done),
@@ -273,44 +283,44 @@ impl EntryReader {
                 Some(Role::Done)
             }
             // "Next: …" at the end of a session's report.
-            (Some(Role::RecentChange), State::Unsaid)
-                if matches!(self.by_label(source), Some((Role::NextStep, _))) =>
+            (Some(Role::RecentChange), State::Undeclared)
+                if matches!(self.role_by_label(source), Some((Role::NextStep, _))) =>
             {
                 Some(Role::NextStep)
             }
             // A list of all work below the document's title: only items with an empty check box are open.
-            (Some(Role::Task), State::Unsaid) if place.by_title && place.level > 1 => None,
+            (Some(Role::Task), State::Undeclared) if place.by_title && place.level > 1 => None,
             (Some(role), _) => Some(role),
-            (None, State::Finished) if self.kind.is_of_now() => Some(Role::Done),
-            (None, _) if has_date && self.kind.is_of_now() => Some(Role::RecentChange),
-            (None, _) => self.by_label(source).map(|(role, _)| role),
+            (None, State::Finished) if self.kind.is_current() => Some(Role::Done),
+            (None, _) if has_date && self.kind.is_current() => Some(Role::RecentChange),
+            (None, _) => self.role_by_label(source).map(|(role, _)| role),
         }
     }
 
     /// The role by the label at the head of a line: `**Next step:** deploy`.
-    fn by_label<'t>(&self, text: &'t str) -> Option<(Role, &'t str)> {
+    fn role_by_label<'t>(&self, text: &'t str) -> Option<(Role, &'t str)> {
         let (label, rest) = labelled(text)?;
         let role = Role::of_heading(label)?;
         let counts = matches!(
             role,
             Role::Focus | Role::NextStep | Role::Issue | Role::Question | Role::Status | Role::Task
         );
-        (counts && self.kind.is_of_now() && !is_placeholder(rest)).then_some((role, rest))
+        (counts && self.kind.is_current() && !is_placeholder(rest)).then_some((role, rest))
     }
 
-    fn row(&mut self, cells: &[(String, String)], order: usize, place: &Place) {
+    fn row(&mut self, cells: &[(String, String)], order: usize, place: &LineContext) {
         let Some(row) = Row::of(cells) else { return };
-        let role = place.role.filter(|role| self.kind.is_of_now() || is_lasting(*role));
+        let role = place.role.filter(|role| self.kind.is_current() || is_lasting(*role));
         let finished = row.status.as_deref().is_some_and(is_finished);
         let role = match role {
             Some(Role::Issue | Role::Task | Role::NextStep | Role::Status) | None
-                if finished && self.kind.is_of_now() =>
+                if finished && self.kind.is_current() =>
             {
                 Some(Role::Done)
             }
-            Some(Role::Status) | None if row.status.is_some() && self.kind.is_of_now() => Some(Role::Task),
+            Some(Role::Status) | None if row.status.is_some() && self.kind.is_current() => Some(Role::Task),
             Some(Role::Done) if row.status.is_some() && !finished => Some(Role::Task),
-            None if row.date.is_some() && self.kind == Kind::Progress => Some(Role::RecentChange),
+            None if row.date.is_some() && self.kind == DocumentKind::Progress => Some(Role::RecentChange),
             other => other,
         };
         let Some(role) = role else { return };
@@ -337,7 +347,7 @@ impl EntryReader {
         });
     }
 
-    fn paragraph(&mut self, text: &str, order: usize, place: &Place, number: usize, before: usize) {
+    fn paragraph(&mut self, text: &str, order: usize, place: &LineContext, number: usize, before: usize) {
         let (state, words) = read(text);
         if is_placeholder(text) || is_placeholder(&words) || place.is_past {
             return;
@@ -349,19 +359,19 @@ impl EntryReader {
         if is_placeholder(&rest) || place.is_entry {
             return;
         }
-        if place.role.is_some() && is_metadata(text) && !self.states_status(text) {
+        if place.role.is_some() && is_metadata(text) && !self.is_project_status(text) {
             return;
         }
-        let label = self.by_label(text);
-        let role = place.role.filter(|role| self.kind.is_of_now() || is_lasting(*role));
+        let label = self.role_by_label(text);
+        let role = place.role.filter(|role| self.kind.is_current() || is_lasting(*role));
         let found = match (role, state) {
             (Some(Role::Note), _) if date.is_some() => {
                 note_role(text, &rest).map(|role| (role, without_author(&rest)))
             }
             (_, State::Open) => Some((Role::Task, rest)),
-            (None, State::Finished) if self.kind.is_of_now() => Some((Role::Done, rest)),
+            (None, State::Finished) if self.kind.is_current() => Some((Role::Done, rest)),
             (Some(Role::Task | Role::Issue | Role::NextStep), State::Finished) => Some((Role::Done, rest)),
-            (None | Some(Role::RecentChange), _) if date.is_some() && self.kind.is_of_now() => {
+            (None | Some(Role::RecentChange), _) if date.is_some() && self.kind.is_current() => {
                 Some((Role::RecentChange, rest))
             }
             (None, _) => label.map(|(role, rest)| (role, plain(rest))),
@@ -384,10 +394,13 @@ impl EntryReader {
             _ => None,
         };
         let Some((role, text)) = found else {
-            self.beginning(text, &words, order, place);
+            self.keep_prose(text, &words, order, place);
             return;
         };
-        if place.is_former && state != State::Open && !matches!(role, Role::RecentChange | Role::Done) {
+        if place.is_earlier_session
+            && state != State::Open
+            && !matches!(role, Role::RecentChange | Role::Done)
+        {
             return;
         }
         self.push(Entry {
@@ -407,10 +420,10 @@ impl EntryReader {
 
     /// The entries. If a document on current work names no focus and no status, its first prose is the focus; if a
     /// document on progress has no entries, its first prose is the progress.
-    fn with_prose(mut self) -> Vec<Entry> {
+    fn finish(mut self) -> Vec<Entry> {
         const PARAGRAPHS: usize = 2;
         let is_current = |entry: &&mut Entry| Some(entry.section) == self.current && entry.role == Role::Task;
-        if self.kind == Kind::Active
+        if self.kind == DocumentKind::Active
             && !self.found.iter().any(|entry| entry.role == Role::Focus)
             && let Some(task) = self.found.iter_mut().find(is_current)
         {
@@ -418,7 +431,7 @@ impl EntryReader {
         }
         let missing = match self.kind {
             // If nothing is recognised, an excerpt is more informative.
-            Kind::Active => {
+            DocumentKind::Active => {
                 let is = |roles: &[Role]| self.found.iter().any(|entry| roles.contains(&entry.role));
                 !is(&[Role::Focus, Role::Status])
                     && is(&[Role::Task, Role::Issue, Role::NextStep, Role::RecentChange, Role::Question])
@@ -432,11 +445,11 @@ impl EntryReader {
     }
 
     /// Keeps prose without a role of a document on current work or progress, in case there is nothing else.
-    fn beginning(&mut self, source: &str, words: &str, order: usize, place: &Place) {
+    fn keep_prose(&mut self, source: &str, words: &str, order: usize, place: &LineContext) {
         const SHORTEST: usize = 30;
-        let wanted = matches!(self.kind, Kind::Active | Kind::Progress)
+        let wanted = matches!(self.kind, DocumentKind::Active | DocumentKind::Progress)
             && (place.role.is_none() || place.by_title)
-            && !place.is_former;
+            && !place.is_earlier_session;
         if !wanted
             || is_metadata(source)
             || is_introduction(source)
@@ -445,7 +458,7 @@ impl EntryReader {
             return;
         }
         self.prose.push(Entry {
-            role: if self.kind == Kind::Active { Role::Focus } else { Role::RecentChange },
+            role: if self.kind == DocumentKind::Active { Role::Focus } else { Role::RecentChange },
             text: words.to_owned(),
             source: words.to_owned(),
             date: place.date,
@@ -460,7 +473,7 @@ impl EntryReader {
     }
 
     /// Whether a line is the status of the project, and none was found before.
-    fn states_status(&self, text: &str) -> bool {
+    fn is_project_status(&self, text: &str) -> bool {
         let label = labelled(text).map(|(label, _)| Role::of_heading(label));
         label == Some(Some(Role::Status)) && !self.found.iter().any(|entry| entry.role == Role::Status)
     }

@@ -2,7 +2,7 @@
 
 use super::block::{Block, blocks};
 use super::budget::cut;
-use super::line::{content, is_introduction};
+use super::line_state::{content, is_introduction};
 use super::types::Excerpt;
 use crate::document::date::{date_anywhere, dated};
 use crate::document::dialect::front_matter;

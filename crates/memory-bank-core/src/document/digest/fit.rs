@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use super::budget::{self, List, Shares, fill_roomily};
-use super::collect::{Found, key};
+use super::budget::{self, List, Shares, fill_preferring_whole_items};
+use super::collect::{Collected, key};
 use super::excerpt;
 use super::tokens::estimated_tokens;
 use super::types::{CurrentContext, Digest, DigestBounds, DigestExtras, Excerpt};
@@ -12,8 +12,8 @@ use super::types::{CurrentContext, Digest, DigestBounds, DigestExtras, Excerpt};
 const FOCUS: usize = 5;
 
 /// Fits the collected entries into the budget.
-pub(super) fn fitted(
-    found: Found,
+pub(super) fn fit(
+    found: Collected,
     excerpt: Option<Excerpt>,
     patterns: Option<String>,
     extras: &DigestExtras,
@@ -54,7 +54,8 @@ pub(super) fn fitted(
         List { items: extras.documents.clone(), share: 11, most: usize::MAX, least: 0 },
     ];
     let mut shown =
-        fill_roomily(lists, Shares { room, longest: budget::longest_item(bounds.tokens) }).into_iter();
+        fill_preferring_whole_items(lists, Shares { room, longest: budget::longest_item(bounds.tokens) })
+            .into_iter();
     let mut next = || shown.next().unwrap_or_default();
     let mut left_out = BTreeMap::new();
     let mut note = |name: &'static str, left: usize| {

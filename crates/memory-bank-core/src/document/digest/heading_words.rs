@@ -1,6 +1,6 @@
 //! Words of headings and labels, in eleven languages, that decide how the lines below are read.
 
-use super::line::{labelled, plain};
+use super::line_state::{labelled, plain};
 use crate::document::roles::same_heading;
 
 /// Whether a heading is a numbered session: "Session 3".
@@ -29,7 +29,7 @@ pub(super) fn is_session(title: &str) -> bool {
 }
 
 /// Whether a heading is only the number of a session, without a topic: "Session 3 (2026-11-22)".
-pub(super) fn only_counts(title: &str) -> bool {
+pub(super) fn is_number_only(title: &str) -> bool {
     let words = |sign: &char| sign.is_alphabetic();
     is_session(title) && title.chars().filter(words).count() <= "session".len() + 2
 }
@@ -91,7 +91,7 @@ pub(super) fn is_past(title: &str) -> bool {
 }
 
 /// Whether a heading is about an earlier session than the last one.
-pub(super) fn is_former(title: &str) -> bool {
+pub(super) fn is_earlier_session(title: &str) -> bool {
     let lower = title.to_lowercase();
     let bare = lower.trim_start_matches(|sign: char| !sign.is_alphanumeric());
     let words = [

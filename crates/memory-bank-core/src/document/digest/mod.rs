@@ -9,31 +9,31 @@ mod collect;
 mod decision_record;
 mod decisions;
 mod details;
+mod display_date;
+mod document_kind;
 mod entries;
 mod entry;
 mod excerpt;
 mod fit;
 mod heading_words;
-mod kind;
-mod line;
+mod line_context;
+mod line_state;
 mod note;
 mod order;
-mod place;
 mod plain;
 mod select;
-mod shown_date;
 mod table_row;
 mod tokens;
 mod types;
 
 use std::borrow::Cow;
 
-use self::collect::found;
-use self::decisions::{Decided, decisions};
+use self::collect::collect;
+use self::decisions::{DecisionEntry, decisions};
+use self::document_kind::DocumentKind;
 use self::entries::entries;
 use self::entry::Entry;
-use self::fit::fitted;
-use self::kind::Kind;
+use self::fit::fit;
 pub use self::plain::plain_digest;
 pub use self::select::digest_documents;
 pub use self::tokens::estimated_tokens;
@@ -49,21 +49,21 @@ const PATTERN_LINES: usize = 20;
 /// Builds the digest from the documents.
 #[must_use]
 pub fn digest(sources: &[DigestSource<'_>], extras: &DigestExtras, bounds: DigestBounds) -> Digest {
-    let mut read: Vec<(Kind, &DigestSource<'_>)> = sources
+    let mut read: Vec<(DocumentKind, &DigestSource<'_>)> = sources
         .iter()
-        .map(|source| (Kind::of(source.name), source))
-        .filter(|(kind, _)| *kind != Kind::Archive)
+        .map(|source| (DocumentKind::of(source.name), source))
+        .filter(|(kind, _)| *kind != DocumentKind::Archive)
         .collect();
     read.sort_by_key(|(kind, _)| *kind);
     let texts: Vec<Cow<'_, str>> = read.iter().map(|(_, source)| without_underlines(source.text)).collect();
     let outlines: Vec<Outline<'_>> = texts.iter().map(|text| Outline::of(text)).collect();
-    let mut all: Vec<(Kind, usize, Vec<Entry>)> = Vec::new();
-    let mut decided: Vec<(Kind, usize, Vec<Decided>)> = Vec::new();
+    let mut all: Vec<(DocumentKind, usize, Vec<Entry>)> = Vec::new();
+    let mut decided: Vec<(DocumentKind, usize, Vec<DecisionEntry>)> = Vec::new();
     for (index, ((kind, _), outline)) in read.iter().zip(&outlines).enumerate() {
         all.push((*kind, index, entries(*kind, outline)));
         decided.push((*kind, index, decisions(*kind, outline)));
     }
-    let found = found(&all, &decided, bounds);
+    let found = collect(&all, &decided, bounds);
     // Whether nothing was recognised in the document on current work, or the one that replaces it.
     let silent = all.first().is_none_or(|(_, _, entries)| {
         !entries.iter().any(|entry| !matches!(entry.role, Role::Note | Role::Done | Role::Decision))
@@ -81,16 +81,18 @@ pub fn digest(sources: &[DigestSource<'_>], extras: &DigestExtras, bounds: Diges
         .filter(|(index, _)| silent && found.focus.is_empty() && !shown(*index))
         .find_map(|(_, ((_, source), outline))| excerpt::excerpt(source.name, outline));
     let excerpt = excerpt.or_else(|| {
-        let product =
-            read.iter().zip(&outlines).filter(|((kind, _), _)| *kind == Kind::Product && found.says_little());
+        let product = read
+            .iter()
+            .zip(&outlines)
+            .filter(|((kind, _), _)| *kind == DocumentKind::Product && found.has_little());
         product.into_iter().find_map(|((_, source), outline)| excerpt::excerpt(source.name, outline))
     });
     let patterns = read
         .iter()
-        .find(|(kind, _)| *kind == Kind::Patterns)
+        .find(|(kind, _)| *kind == DocumentKind::Patterns)
         .filter(|(_, source)| bounds.system_patterns && !source.text.trim().is_empty())
         .map(|(_, source)| source.text.lines().take(PATTERN_LINES).collect::<Vec<_>>().join("\n"));
-    fitted(found, excerpt, patterns, extras, bounds)
+    fit(found, excerpt, patterns, extras, bounds)
 }
 
 /// The text with a blank line between prose and a rule directly below it, which would make the prose a heading by

@@ -1,6 +1,6 @@
 //! Notes of a session: what kind a note is, and its text without its author.
 
-use super::line::is_resolved;
+use super::line_state::is_resolved;
 use crate::document::entry::bracketed;
 use crate::document::roles::Role;
 
@@ -16,7 +16,7 @@ pub(super) fn note_role(source: &str, text: &str) -> Option<Role> {
         })
     };
     // The kind follows the author, whose name may be long.
-    let kind = behind_brackets(text);
+    let kind = after_brackets(text);
     let has = |signs: &[char]| kind.chars().take(40).any(|sign| signs.contains(&sign));
     if is_resolved(source) {
         return None;
@@ -35,12 +35,12 @@ pub(super) fn note_role(source: &str, text: &str) -> Option<Role> {
 /// A note without its author and the sign of its kind.
 pub(super) fn without_author(text: &str) -> String {
     let signs = ['🚧', '⚠', '❓', '📋', '👀', '✅', '📝', '🧠', '⛔', '🐛', '\u{fe0f}', ' '];
-    let rest = behind_brackets(text).trim_start_matches(signs);
+    let rest = after_brackets(text).trim_start_matches(signs);
     if rest.is_empty() { text.to_owned() } else { rest.to_owned() }
 }
 
 /// The text after the brackets at its head, such as an author or a tag.
-fn behind_brackets(text: &str) -> &str {
+fn after_brackets(text: &str) -> &str {
     let mut rest = text.trim();
     while let Some((_, behind)) = bracketed(rest) {
         rest = behind.trim_start_matches([' ', '-', ':']);

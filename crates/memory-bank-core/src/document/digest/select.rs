@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 
-use super::kind::Kind;
+use super::document_kind::DocumentKind;
 use super::types::DocumentFacts;
 
 /// The most documents, and the most bytes, that are read for a digest.
@@ -14,11 +14,11 @@ const DOCUMENT_BYTES: u64 = 2 * 1024 * 1024;
 /// excluded.
 #[must_use]
 pub fn digest_documents<'t>(present: &[DocumentFacts<'t>]) -> Vec<&'t str> {
-    let mut wanted: Vec<(Kind, std::cmp::Reverse<Timestamp>, &DocumentFacts<'t>)> = present
+    let mut wanted: Vec<(DocumentKind, std::cmp::Reverse<Timestamp>, &DocumentFacts<'t>)> = present
         .iter()
         .filter(|document| document.name.to_lowercase().ends_with(".md"))
-        .map(|document| (Kind::of(document.name), std::cmp::Reverse(document.updated_at), document))
-        .filter(|(kind, _, _)| *kind != Kind::Archive)
+        .map(|document| (DocumentKind::of(document.name), std::cmp::Reverse(document.updated_at), document))
+        .filter(|(kind, _, _)| *kind != DocumentKind::Archive)
         .collect();
     wanted.sort_by(|a, b| (a.0, a.1, a.2.name).cmp(&(b.0, b.1, b.2.name)));
     let mut bytes: u64 = 0;

@@ -2,7 +2,7 @@
 
 use jiff::civil::DateTime;
 
-use super::line::{content, plain};
+use super::line_state::{content, plain};
 use crate::document::date::dated;
 use crate::document::roles::{Role, is_placeholder, is_structural};
 

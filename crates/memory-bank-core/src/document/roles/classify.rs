@@ -3,11 +3,11 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::LazyLock;
 
-use super::normal::{Title, is_cjk, words};
+use super::normalise::{Title, is_cjk, words};
 use super::phrases::phrases;
 use super::role::Role;
 use super::title_words::{
-    BINDERS, ENDS, HEADS_AT_END, HEADS_AT_START, NOT_NOW, SINGULAR, STATES, STRUCTURE, WITHIN,
+    BINDERS, EXCLUDING, FINAL_NOUNS, FIRST_AND_LAST_WORDS, INITIAL_NOUNS, SINGULAR, STATES, STRUCTURE, WITHIN,
 };
 
 impl Role {
@@ -26,17 +26,17 @@ impl Role {
         if state == Some(Self::Done) {
             return state;
         }
-        let whole = known.whole(&title.whole).or_else(|| known.counted(&title.whole));
+        let whole = known.whole(&title.whole).or_else(|| known.without_count(&title.whole));
         let part = || {
             let plural = |part: &&String| !SINGULAR.contains(&part.as_str());
             let parts = title.parts.iter().filter(|_| title.parts.len() > 1);
-            parts.filter(plural).find_map(|part| known.whole(part).or_else(|| known.counted(part)))
+            parts.filter(plural).find_map(|part| known.whole(part).or_else(|| known.without_count(part)))
         };
         let role = whole
             .or_else(part)
-            .or_else(|| known.bound(&title.whole))
+            .or_else(|| known.by_first_noun(&title.whole))
             .or_else(|| known.within(&title.whole))
-            .or_else(|| known.by_head(&title.whole));
+            .or_else(|| known.by_main_noun(&title.whole));
         role.or(state).or_else(|| title.inner.iter().find_map(|inner| known.whole(inner))).or(title.sign)
     }
 
@@ -76,7 +76,7 @@ struct Vocabulary {
     cjk: Vec<(String, Role)>,
     states: HashMap<String, Role>,
     structure: HashSet<String>,
-    not_now: HashSet<String>,
+    excluding: HashSet<String>,
 }
 
 static VOCABULARY: LazyLock<Vocabulary> = LazyLock::new(|| {
@@ -87,7 +87,7 @@ static VOCABULARY: LazyLock<Vocabulary> = LazyLock::new(|| {
         cjk: Vec::new(),
         states: HashMap::new(),
         structure: split_phrases(STRUCTURE).collect(),
-        not_now: NOT_NOW.iter().map(|word| words(word)).collect(),
+        excluding: EXCLUDING.iter().map(|word| words(word)).collect(),
     };
     let singles: HashSet<String> = WITHIN.iter().map(|word| words(word)).collect();
     for (role, text) in phrases() {
@@ -126,7 +126,7 @@ impl Vocabulary {
 
     /// The role of a title without numbers at its end ("Recent Changes 2026"), unless they number a single entry
     /// ("Task 1").
-    fn counted(&self, title: &str) -> Option<Role> {
+    fn without_count(&self, title: &str) -> Option<Role> {
         let bare = without_number(title);
         if bare.len() == title.len() || SINGULAR.contains(&bare) { None } else { self.whole(bare) }
     }
@@ -142,7 +142,7 @@ impl Vocabulary {
     /// The role of the longest phrase in the title; of equally long ones, the first.
     fn within(&self, title: &str) -> Option<Role> {
         if title.chars().any(is_cjk) {
-            if self.not_now.iter().any(|word| word.chars().any(is_cjk) && title.contains(word.as_str())) {
+            if self.excluding.iter().any(|word| word.chars().any(is_cjk) && title.contains(word.as_str())) {
                 return None;
             }
             let found = self.cjk.iter().filter(|(phrase, _)| title.contains(phrase.as_str()));
@@ -153,7 +153,7 @@ impl Vocabulary {
             return best.map(|(_, role)| *role);
         }
         let words: Vec<&str> = title.split(' ').collect();
-        if words.iter().any(|word| self.not_now.contains(*word)) {
+        if words.iter().any(|word| self.excluding.contains(*word)) {
             return None;
         }
         let mut best: Option<(usize, Role)> = None;
@@ -172,7 +172,7 @@ impl Vocabulary {
     }
 
     /// The role by the main noun of the title.
-    fn by_head(&self, title: &str) -> Option<Role> {
+    fn by_main_noun(&self, title: &str) -> Option<Role> {
         const LONGEST: usize = 6;
         if title.chars().any(is_cjk) {
             let finished = ["完成", "完了", "완료"].iter().any(|word| title.contains(word))
@@ -188,23 +188,23 @@ impl Vocabulary {
             return Some(if finished { Role::Done } else { role });
         }
         let words: Vec<&str> = title.split(' ').collect();
-        if words.len() > LONGEST || words.iter().any(|word| self.not_now.contains(*word)) {
+        if words.len() > LONGEST || words.iter().any(|word| self.excluding.contains(*word)) {
             return None;
         }
         let (first, last) = (words.first()?, words.last()?);
         let ends =
             |(firsts, lasts, _): &&(&[&str], &[&str], Role)| firsts.contains(first) && lasts.contains(last);
-        if let Some((_, _, role)) = ENDS.iter().find(ends) {
+        if let Some((_, _, role)) = FIRST_AND_LAST_WORDS.iter().find(ends) {
             return Some(*role);
         }
-        if HEADS_AT_END.contains(last) {
+        if FINAL_NOUNS.contains(last) {
             return self.whole(last);
         }
-        if HEADS_AT_START.contains(first) { self.whole(first) } else { None }
+        if INITIAL_NOUNS.contains(first) { self.whole(first) } else { None }
     }
 
     /// The role of a title whose main noun is first ("Tasks for this week").
-    fn bound(&self, title: &str) -> Option<Role> {
+    fn by_first_noun(&self, title: &str) -> Option<Role> {
         let mut words = title.split(' ');
         let (first, next) = (words.next()?, words.next()?);
         let is_bound = BINDERS.contains(&next) && !SINGULAR.contains(&first);

@@ -6,7 +6,7 @@
 //! detects empty lines of templates. This module only reads; it must not know digests or edits.
 
 mod classify;
-mod normal;
+mod normalise;
 mod phrases;
 mod placeholder;
 mod role;
@@ -15,7 +15,7 @@ mod tests;
 mod title_words;
 
 pub use self::classify::{is_structural, same_heading};
-pub(in crate::document) use self::normal::is_cjk;
+pub(in crate::document) use self::normalise::is_cjk;
 pub use self::placeholder::{has_content, is_nothing, is_placeholder, without_template_rows};
 pub use self::role::Role;
 use crate::document::section::{Outline, Section};

@@ -9,7 +9,7 @@ use self::nothing_words::{BESIDE_CJK_DENIALS, BESIDE_DENIALS, CJK_DENIALS, DENIA
 use self::template_words::{
     BESIDE_REQUESTED, FIELDS, INTRODUCTION_VERBS, NUMBERED, PROMPTS, REQUEST_VERBS, REQUESTED,
 };
-use super::normal::{is_cjk, words};
+use super::normalise::{is_cjk, words};
 use crate::document::date::date_anywhere;
 
 /// Whether a line of a document has no content of its own: a row of a template (`[Task 1]`, `Decision 1 [Date]`,
@@ -57,12 +57,12 @@ pub fn is_nothing(text: &str) -> bool {
     if NOTHING.contains(&plain.as_str()) {
         return true;
     }
-    if plain.chars().any(is_cjk) { is_denial(&plain) } else { denies(&plain) }
+    if plain.chars().any(is_cjk) { is_cjk_denial(&plain) } else { is_denial(&plain) }
 }
 
 /// Whether the text only denies: "No known issues at this time", "keine bekannten Probleme", "None currently
 /// identified".
-fn denies(plain: &str) -> bool {
+fn is_denial(plain: &str) -> bool {
     let mut denied = false;
     let mut count = 0;
     for word in plain.split(' ') {
@@ -77,7 +77,7 @@ fn denies(plain: &str) -> bool {
 }
 
 /// The same for languages without blanks between words: "目前没有已知问题", "既知の問題はありません", "알려진 문제 없음".
-fn is_denial(plain: &str) -> bool {
+fn is_cjk_denial(plain: &str) -> bool {
     if plain.chars().count() > 20 || !CJK_DENIALS.iter().any(|word| plain.contains(word)) {
         return false;
     }
@@ -154,7 +154,7 @@ fn is_form(text: &str) -> bool {
         if sign == '[' && (tail.starts_with(['(', '[', ':']) || inner.starts_with(['[', '!', '^'])) {
             return false;
         }
-        if !asks(inner, sign) {
+        if !is_field(inner, sign) {
             return false;
         }
         blanks += 1;
@@ -171,7 +171,7 @@ fn is_form(text: &str) -> bool {
 }
 
 /// Whether the words in brackets are to be replaced by other words.
-fn asks(inner: &str, bracket: char) -> bool {
+fn is_field(inner: &str, bracket: char) -> bool {
     // `{{task}}`
     let is_variable = inner.starts_with('{');
     let inner = inner.trim().trim_matches(['[', ']', '{', '}']);
@@ -195,11 +195,11 @@ fn asks(inner: &str, bracket: char) -> bool {
     {
         return false;
     }
-    (bracket == '{' && is_variable) || is_template_wording(inner) || asks_the_reader(inner)
+    (bracket == '{' && is_variable) || is_template_wording(inner) || is_question_to_the_reader(inner)
 }
 
 /// Whether the words are a question to the reader: "What are you working on right now?"
-fn asks_the_reader(inner: &str) -> bool {
+fn is_question_to_the_reader(inner: &str) -> bool {
     let mut words = inner.split(|sign: char| !sign.is_alphabetic());
     inner.ends_with('?')
         && words.any(|word| word.eq_ignore_ascii_case("you") || word.eq_ignore_ascii_case("your"))
@@ -222,7 +222,7 @@ fn is_template_wording(inner: &str) -> bool {
     let mut all = plain.split(' ');
     let first = all.next().unwrap_or_default();
     if PROMPTS.contains(&first)
-        || is_call(&plain)
+        || is_request(&plain)
         || ["请描述", "請描述", "描述"].iter().any(|ask| plain.starts_with(ask))
     {
         return true;
@@ -232,7 +232,7 @@ fn is_template_wording(inner: &str) -> bool {
 }
 
 /// Whether the text is a request: "Add your tasks here".
-fn is_call(plain: &str) -> bool {
+fn is_request(plain: &str) -> bool {
     const HERE: &[&str] = &[" here", " hier", " ici", " aqui", " qui"];
     let first = plain.split(' ').next().unwrap_or_default();
     REQUEST_VERBS.contains(&first) && HERE.iter().any(|here| plain.ends_with(here)) && plain.len() <= 160
@@ -274,5 +274,5 @@ fn is_prompt(text: &str) -> bool {
     let first = plain.split(' ').next().unwrap_or_default();
     let describes =
         ["describe", "your", "beschreiben", "decrivi", "decrire"].contains(&first) && plain.len() <= 160;
-    is_call(&plain) || (inner.is_some() && describes)
+    is_request(&plain) || (inner.is_some() && describes)
 }

@@ -306,7 +306,7 @@ fn a_section_of_nothing_but_placeholders_has_no_content() {
 }
 
 #[test]
-fn rows_of_a_template_are_taken_out_of_a_text_but_not_out_of_code() {
+fn template_rows_are_removed_from_text_but_not_from_code() {
     let text = "# [Title]\n- [Task 1]\n- real\n```\n[list]\n```\n- **Date:** [Date]\n{\n";
     assert_eq!(without_template_rows(text), "# [Title]\n- real\n```\n[list]\n```\n{\n");
     assert_eq!(without_template_rows("- a [link](x)\n"), "- a [link](x)\n");

@@ -27,7 +27,7 @@ pub(super) const WITHIN: &[&str] = &[
 ];
 
 /// Headings with one of these words are about conventions or the past, unless the whole heading is a known phrase.
-pub(super) const NOT_NOW: &[&str] = &[
+pub(super) const EXCLUDING: &[&str] = &[
     "archive",
     "archived",
     "template",
@@ -150,7 +150,7 @@ pub(super) const SINGULAR: &[&str] = &[
 ];
 
 /// Words that classify a heading which ends with them ("Backend Tasks").
-pub(super) const HEADS_AT_END: &[&str] = &[
+pub(super) const FINAL_NOUNS: &[&str] = &[
     "tasks",
     "issues",
     "bugs",
@@ -165,7 +165,7 @@ pub(super) const HEADS_AT_END: &[&str] = &[
 ];
 
 /// Words that classify a heading which begins with them ("Tareas de la semana").
-pub(super) const HEADS_AT_START: &[&str] = &[
+pub(super) const INITIAL_NOUNS: &[&str] = &[
     "tareas",
     "tarefas",
     "taches",
@@ -202,7 +202,7 @@ pub(super) const HEADS_AT_START: &[&str] = &[
 ];
 
 /// Pairs of first and last words that classify a heading ("Recent Significant Changes").
-pub(super) const ENDS: &[(&[&str], &[&str], Role)] = &[
+pub(super) const FIRST_AND_LAST_WORDS: &[(&[&str], &[&str], Role)] = &[
     (
         &["recent", "recently", "latest", "last"],
         &[

@@ -62,7 +62,7 @@ fn full(head: &str, entry: impl Fn(usize, &str) -> String, tail: &str) -> (Strin
 }
 
 #[test]
-fn without_the_archive_the_rule_asks_for_it_and_below_the_bound_it_does_not() {
+fn a_missing_archive_is_requested_only_above_the_bound() {
     let (content, _) = full(
         "# P\n\n## Update History\n",
         |n, day| format!("- [{day}] - entry {n} {}\n", "x".repeat(200)),
@@ -79,7 +79,7 @@ fn without_the_archive_the_rule_asks_for_it_and_below_the_bound_it_does_not() {
 }
 
 #[test]
-fn blocks_go_with_their_details_and_line_entries_below_them_are_their_own() {
+fn blocks_move_with_their_details_and_line_entries_below_are_separate() {
     let block = |n: usize, day: &str| {
         format!(
             "### [{day}] 🐛 Fix: <block-{n}>\n<!-- ID: p_2026-11-22_{n} -->\n\n- detail\n\n---\n\nmore {}\n\n**Affected \
@@ -149,7 +149,7 @@ fn decisions_move_oldest_first_and_free_text_and_the_template_stay() {
 }
 
 #[test]
-fn the_oldest_by_date_go_whatever_their_order_and_undated_ones_by_their_place() {
+fn the_oldest_entries_move_by_date_and_undated_ones_by_position() {
     let mut content = "# P\n\n## Update History\n".to_owned();
     let mut n = 0;
     while content.len() < limits::DOCUMENT_BYTES {
@@ -212,7 +212,7 @@ fn what_cannot_be_told_apart_is_not_touched(#[case] tail: &str, #[case] stays: &
 }
 
 #[test]
-fn an_archive_that_is_full_or_broken_is_left_and_the_next_one_is_made() {
+fn a_full_or_unreadable_archive_is_followed_by_a_new_one() {
     let (content, _) = full(
         "# P\n\n## Update History\n",
         |n, day| format!("- [{day}] - entry {n} {}\n", "x".repeat(200)),
@@ -262,7 +262,7 @@ fn a_document_far_over_the_bound_fills_several_archives() {
 }
 
 #[test]
-fn ids_of_one_moment_stay_apart_when_the_first_of_them_were_moved() {
+fn ids_of_one_moment_stay_unique_after_archiving() {
     let entry = || AddProgressEntry {
         kind: EntryType::Fix,
         summary: "s".into(),
@@ -362,7 +362,7 @@ proptest! {
 }
 
 #[test]
-fn a_blocker_that_is_open_stays_when_older_and_newer_notes_go() {
+fn an_open_blocker_stays_when_other_notes_are_archived() {
     let (content, _) = full(
         "# A\n\n## Current Session Notes\n",
         |n, day| format!("- [{day} UTC] [a] - 📝 Note: entry {n} {}\n", "x".repeat(200)),

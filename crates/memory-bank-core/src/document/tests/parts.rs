@@ -185,7 +185,7 @@ const CLINE_ACTIVE: &str = "# Active Context\n\n## Current Work Focus\nPayment f
 const CLINE_PROGRESS: &str = "# Progress\n\n## What Works\n- Login\n\n## What's Left to Build\n- [ ] Refunds\n\n## Current Status\nBeta.\n\n## Known Issues\n- Slow checkout\n";
 
 #[test]
-fn lists_that_stand_in_progress_are_edited_there() {
+fn lists_in_progress_are_edited_there() {
     let mut drafts = bank(&[(ActiveContext, CLINE_ACTIVE), (Progress, CLINE_PROGRESS)]);
     let updated = update_tasks(&mut drafts, &tasks(json!({"add": ["Invoices", "refunds"]})), at()).unwrap();
     assert_eq!(
@@ -213,7 +213,7 @@ fn lists_that_stand_in_progress_are_edited_there() {
 }
 
 #[test]
-fn of_several_sections_the_exact_title_counts_then_the_title_in_another_dress_then_the_first_by_role() {
+fn exact_titles_precede_other_forms_and_sections_by_role() {
     for (before, after) in [
         ("## Backlog\n- b\n\n## Ongoing Tasks\n- a\n", "## Backlog\n- b\n\n## Ongoing Tasks\n- a\n- x\n"),
         (
@@ -230,7 +230,7 @@ fn of_several_sections_the_exact_title_counts_then_the_title_in_another_dress_th
 }
 
 #[test]
-fn replacing_a_list_leaves_the_other_sections_of_its_role_alone() {
+fn replacing_a_list_keeps_other_sections_of_its_role() {
     let active = "## Ongoing Tasks\n- a\n\n## Backlog\n- b\n";
     let mut drafts = bank(&[(ActiveContext, active), (Progress, CLINE_PROGRESS)]);
     let updated = update_tasks(&mut drafts, &tasks(json!({"replace": ["x"]})), at()).unwrap();
@@ -241,7 +241,7 @@ fn replacing_a_list_leaves_the_other_sections_of_its_role_alone() {
 }
 
 #[test]
-fn a_section_that_says_it_is_finished_is_not_where_open_things_go() {
+fn finished_sections_get_no_open_items() {
     let active = "## Known Issues (resolved)\n- old\n\n## Ongoing Tasks (COMPLETED)\n- done\n";
     let mut drafts = bank(&[(ActiveContext, active)]);
     update_active_context(&mut drafts, &context(json!({"issues": ["i"], "tasks": ["t"]}))).unwrap();
@@ -254,7 +254,7 @@ const ROWS: &str = "# Current Context\n\n## Ongoing Tasks\n- [Task 1]\n- [Task 2
 const DECISION_ROWS: &str = "## Decision 1\n- **Date:** [Date]\n- **Context:** [Context]\n- **Decision:** [Decision]\n- **Alternatives Considered:** [Alternatives]\n- **Consequences:** [Consequences]\n";
 
 #[test]
-fn the_first_real_entry_takes_the_place_of_a_template_row_and_the_reply_does_not_count_it() {
+fn the_first_entry_replaces_a_template_row_which_is_not_counted() {
     let mut drafts = bank(&[
         (ActiveContext, ROWS),
         (
@@ -312,7 +312,7 @@ fn only_a_row_of_a_template_goes(#[case] before: &str, #[case] after: &str) {
 }
 
 #[test]
-fn a_decision_that_somebody_began_to_fill_in_stays() {
+fn a_partly_filled_decision_stays() {
     let begun = DECISION_ROWS.replace("[Context]", "load");
     let log = format!("# D\n\n{begun}\n{DECISION_ROWS}");
     let mut drafts = bank(&[(DecisionLog, &log)]);
@@ -321,7 +321,7 @@ fn a_decision_that_somebody_began_to_fill_in_stays() {
 }
 
 #[test]
-fn a_placeholder_is_refused_where_it_would_be_written_and_never_seen() {
+fn placeholders_are_refused_as_items() {
     for (name, arguments) in [("add", json!({"add": ["[Task 1]"]})), ("replace", json!({"replace": ["TBD"]}))]
     {
         let refused = update_tasks(&mut bank(&[]), &tasks(arguments), at()).unwrap_err().to_string();
@@ -375,14 +375,14 @@ fn a_placeholder_is_refused_where_it_would_be_written_and_never_seen() {
 )]
 fn an_entry_goes_where_the_newest_one_is(#[case] before: &str, #[case] after: &str) {
     let mut drafts = bank(&[(Progress, before)]);
-    let asked = TrackProgress { update_active_context: false, ..step("x") };
-    track_progress(&mut drafts, &asked, at(), "a").unwrap();
+    let request = TrackProgress { update_active_context: false, ..step("x") };
+    track_progress(&mut drafts, &request, at(), "a").unwrap();
     let line = "[2026-11-22 09:30:07 UTC] [a] - Did: x";
     let after = after.replace("{}", &format!("- {line}")).replace("{*}", &format!("* {line}"));
     assert_eq!(text(&drafts, Progress), after);
     // A second entry is inserted beside the first, at the same end.
     let later = at() + jiff::SignedDuration::from_secs(60);
-    track_progress(&mut drafts, &asked, later, "a").unwrap();
+    track_progress(&mut drafts, &request, later, "a").unwrap();
     let now = text(&drafts, Progress);
     let (first, second) = (now.find(line).unwrap(), now.find("09:31:07 UTC").unwrap());
     let at_end = after.trim_end_matches("\n\n## Z\n").ends_with("Did: x") || after.ends_with("Did: x\n");
@@ -396,8 +396,8 @@ fn a_structured_entry_goes_where_the_newest_one_is_too() {
     let now = text(&drafts, Progress);
     assert!(now.starts_with("## Log\n- [2026-01-01] one\n- [2026-01-02] two\n\n### [2026-11-22 09:30:07 UTC] [a] - 🐛 Fix: s\n"), "{now}");
     let later = at() + jiff::SignedDuration::from_secs(60);
-    let asked = TrackProgress { update_active_context: false, ..step("x") };
-    track_progress(&mut drafts, &asked, later, "a").unwrap();
+    let request = TrackProgress { update_active_context: false, ..step("x") };
+    track_progress(&mut drafts, &request, later, "a").unwrap();
     let now = text(&drafts, Progress);
     assert!(now.ends_with("---\n\n- [2026-11-22 09:31:07 UTC] [a] - Did: x\n"), "{now}");
 }
@@ -454,7 +454,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(200))]
 
     #[test]
-    fn an_edit_made_twice_makes_no_second_section(
+    fn a_repeated_edit_creates_no_second_section(
         task in dressed(&["Ongoing Tasks", "Tasks", "Todo", "In Progress", "Backlog", "Offene Aufgaben", "Tâches", "任务", "タスク", "할 일"]),
         issue in dressed(&["Known Issues", "Blockers", "Bugs", "Bekannte Probleme", "Problèmes connus", "已知问题"]),
         next in dressed(&["Next Steps", "Up Next", "What's Next", "Nächste Schritte", "Следующие шаги", "次のステップ"]),
@@ -487,7 +487,7 @@ proptest! {
 }
 
 #[test]
-fn a_document_under_its_name_in_camel_case_is_edited_and_gets_no_second_one_beside_it() {
+fn a_document_with_a_camel_case_name_is_edited_without_a_second_one() {
     let (old, new) = (super::path("activeContext.md"), ActiveContext.path());
     assert!(UpdateTasks::paths().contains(&old) && AddSessionNote::paths().contains(&old));
     let drafts_of = |old_text: Option<&str>, new_text: Option<&str>| {

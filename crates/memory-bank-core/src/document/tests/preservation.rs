@@ -93,12 +93,12 @@ fn clear_is_the_word_that_empties_and_names_what_it_empties() {
 #[test]
 fn the_parts_of_a_finalisation_follow_the_same_rule() {
     let mut drafts = bank(&[(ActiveContext, LISTS)]);
-    let asked: FinalizeThinkingSession = serde_json::from_value(json!({
+    let request: FinalizeThinkingSession = serde_json::from_value(json!({
         "summary": "s", "nextSteps": [],
         "tasks": {"add": ["x"], "remove": [], "replace": [], "clear": false},
     }))
     .unwrap();
-    let done = finalize_thinking_session(&mut drafts, &asked, at(), "a").unwrap();
+    let done = finalize_thinking_session(&mut drafts, &request, at(), "a").unwrap();
     assert!(done.removed.is_empty());
     assert!(text(&drafts, ActiveContext).starts_with(&LISTS.replace("- b\n", "- b\n- x\n")));
     let nothing: FinalizeThinkingSession =
@@ -136,7 +136,7 @@ fn only_the_items_of_the_section_itself_go(
 }
 
 #[test]
-fn clearing_leaves_all_that_is_no_item() {
+fn clearing_keeps_everything_but_items() {
     let before = "## Next Steps\n\nP.\n\n- a\n  - deep\n\n  in a\n- b\nstray\n\n| t |\n|---|\n\n### S\n- s\n";
     let (new, removed) = after_context(before, json!({"nextSteps": [], "clear": true}));
     assert_eq!(new, "## Next Steps\n\nP.\n\nstray\n\n| t |\n|---|\n\n### S\n- s\n");
@@ -156,7 +156,7 @@ fn a_second_list_under_an_older_title_loses_items_and_no_text() {
 }
 
 #[test]
-fn a_task_that_is_named_in_part_takes_no_line_with_it_that_only_follows_it() {
+fn removing_a_task_by_a_part_keeps_the_lines_after_it() {
     let before = "## Tasks\n- write docs\nSee the wiki.\n- b\n";
     assert_eq!(after_tasks(before, json!({"remove": ["write docs"]})).0, "## Tasks\nSee the wiki.\n\n- b\n");
     let whole = json!({"remove": ["write docs See the wiki."]});
@@ -164,7 +164,7 @@ fn a_task_that_is_named_in_part_takes_no_line_with_it_that_only_follows_it() {
 }
 
 #[test]
-fn a_reply_shows_what_went_within_its_bound() {
+fn a_reply_shows_removed_texts_within_its_bound() {
     let items: Vec<String> = (0..500).map(|n| format!("- {n} {}\n", "x".repeat(100))).collect();
     let (_, removed) = after_tasks(&format!("## Tasks\n{}", items.concat()), json!({"clear": true}));
     assert_eq!(removed.count(), 500);
@@ -270,7 +270,7 @@ fn what_is_written_behind_an_open_block_is_seen(#[case] content: &str) {
 }
 
 #[test]
-fn three_calls_behind_an_open_fence_make_one_section_and_the_digest_has_the_tasks() {
+fn three_calls_after_an_open_fence_create_one_section() {
     let mut drafts = bank(&[(ActiveContext, "# A\n\n```js\nconst a = 1\n\n## Ongoing Tasks\n- one\n")]);
     for task in ["two", "three", "four"] {
         update_tasks(&mut drafts, &tasks(json!({"add": [task]})), at()).unwrap();
@@ -308,7 +308,7 @@ fn an_edit_of_a_section_hides_no_other(#[case] edit: serde_json::Value) {
 }
 
 #[test]
-fn a_sub_section_went_also_where_another_one_has_its_heading() {
+fn a_removed_sub_section_is_reported_even_if_another_has_its_heading() {
     let mut drafts = Drafts::default();
     let path = super::path("n.md");
     let content = "## A\n\n### S\none\n\n### S\ntwo\n";
@@ -319,7 +319,7 @@ fn a_sub_section_went_also_where_another_one_has_its_heading() {
 }
 
 #[test]
-fn a_replaced_section_says_which_sub_sections_went() {
+fn a_replaced_section_reports_removed_sub_sections() {
     let mut drafts = Drafts::default();
     let path = super::path("n.md");
     let content = "## A\na\n\n### S\ns\n\n### T\nt\n\n## B\n";
@@ -337,7 +337,7 @@ const CONFLICT: &str = "# A\n\n## Ongoing Tasks\n<<<<<<< HEAD\n- mine\n||||||| b
 #[case(CONFLICT.replace('\n', "\r\n"))]
 #[case(CONFLICT.replace("||||||| base\n- old\n", ""))]
 #[case(CONFLICT.replace("- theirs", "```\n- theirs"))]
-fn a_conflict_is_never_taken_for_text(#[case] content: String) {
+fn a_conflict_is_never_treated_as_text(#[case] content: String) {
     let refused = |error: EditError| {
         let error = error.to_string();
         assert!(error.contains("lines 4 to ") && error.contains("merge conflict"), "{error}");
@@ -401,7 +401,7 @@ fn other_sections_of_such_a_document_work_and_a_conflict_can_be_resolved() {
 #[case("# A\n\n## Ongoing Tasks\n- a\n\n```\n<<<<<<< HEAD\n=======\n>>>>>>> x\n```\n")]
 #[case("# A\n\n## Ongoing Tasks\n- a\n\n <<<<<<< HEAD\n =======\n >>>>>>> x\n")]
 #[case("# A\n\n## Ongoing Tasks\n- a\n\n>>>>>>> x\n\n<<<<<<< HEAD\n")]
-fn what_only_looks_like_a_conflict_is_text(#[case] content: &str) {
+fn text_that_resembles_a_conflict_is_text(#[case] content: &str) {
     assert!(Outline::of(content).conflict_in(&(0..content.len())).is_none());
     assert_eq!(after_tasks(content, json!({"add": ["b"]})).0, content.replace("- a\n", "- a\n- b\n"));
 }
@@ -540,7 +540,7 @@ proptest! {
     }
 
     #[test]
-    fn every_call_of_the_day_keeps_every_line_and_is_seen(content in documents()) {
+    fn every_edit_keeps_every_line_and_is_visible(content in documents()) {
         for (tool, _, new) in each_call_on(&content) {
             let new = match new {
                 Ok(new) => new,

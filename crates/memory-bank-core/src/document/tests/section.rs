@@ -88,7 +88,7 @@ fn odd_documents_have_their_headings(#[case] text: &str, #[case] titles: &[&str]
 }
 
 #[test]
-fn removing_an_item_leaves_the_list_around_it() {
+fn removing_an_item_keeps_the_rest_of_the_list() {
     let text = "- a\n\n- b\n  more\n\n- c\n\ntext\n";
     let outline = Outline::of(text);
     let b = &outline.items()[1];
@@ -202,7 +202,7 @@ proptest! {
     }
 
     #[test]
-    fn replacing_a_section_leaves_what_is_outside_and_is_idempotent(text in documents()) {
+    fn replacing_a_section_changes_nothing_outside_and_is_idempotent(text in documents()) {
         let outline = Outline::of(&text);
         if let Some(section) = outline.find(&["L"]) {
             let new = replace_body(&text, &section, "\n- one\n- two");

@@ -119,7 +119,7 @@ proptest! {
     }
 
     #[test]
-    fn compaction_keeps_the_state_and_what_is_not_understood(
+    fn compaction_keeps_the_state_and_unknown_lines(
         events in events(),
         unknown in proptest::collection::vec("\\{\"type\":\"future[a-z]{0,5}\"\\}|[a-z{]{1,9}", 0..5),
     ) {
@@ -142,27 +142,27 @@ proptest! {
     }
 
     #[test]
-    fn changes_name_all_that_differs(first in events(), then in events()) {
+    fn changes_name_every_difference(first in events(), then in events()) {
         let before = fold(&first);
         let mut after = before.clone();
         then.into_iter().for_each(|event| after.apply(event));
-        let touched: Vec<&Touched> = after.changes_since(before.generation()).unwrap().collect();
+        let touched: Vec<&ChangedObject> = after.changes_since(before.generation()).unwrap().collect();
         for (old, new) in [(&before, &after), (&after, &before)] {
             for one in old.entities().filter(|one| new.entity(&one.id) != Some(*one)) {
-                prop_assert!(touched.contains(&&Touched::Entity(one.id.clone())));
+                prop_assert!(touched.contains(&&ChangedObject::Entity(one.id.clone())));
             }
             for one in old.observations().filter(|one| new.observation(&one.id) != Some(*one)) {
-                prop_assert!(touched.contains(&&Touched::Observation(one.id.clone())));
+                prop_assert!(touched.contains(&&ChangedObject::Observation(one.id.clone())));
             }
             for one in old.relations().filter(|one| new.relation(&one.id) != Some(*one)) {
-                prop_assert!(touched.contains(&&Touched::Relation(one.id.clone())));
+                prop_assert!(touched.contains(&&ChangedObject::Relation(one.id.clone())));
             }
         }
     }
 }
 
 #[test]
-fn a_cursor_that_is_too_old_or_of_another_log_is_told_to_look_at_everything() {
+fn an_old_or_foreign_generation_requires_reading_the_whole_graph() {
     let mut state = GraphState::default();
     for n in 0..=REMEMBERED_CHANGES {
         let (entity_id, text) = (entity_id("e", "t"), n.to_string());

@@ -6,7 +6,7 @@ use jiff::civil::Date;
 use jiff::tz::TimeZone;
 
 use super::dense::DenseCount;
-use super::lines_found::LineMatcher;
+use super::line_matcher::LineMatcher;
 use super::rank::{Candidate, Prepared, Scored};
 use super::vocabulary::Scope;
 use super::{Body, Index, Slot, SourceId};
@@ -18,11 +18,11 @@ use crate::search::query::Query;
 use crate::search::unit::UnitKind;
 
 /// How many of the best candidates are rescored by their text.
-const READ_AGAIN: usize = 60;
+const MAX_RESCORED: usize = 60;
 /// How many units are checked for a phrase before whole texts are searched.
 const PHRASE_UNITS: usize = 2000;
 /// How many units that differ only in numbers are shown before other units.
-const ALIKE: usize = 3;
+const MAX_SIMILAR_FIRST: usize = 3;
 /// The most units that are shown because of their neighbours.
 const BESIDE: usize = 1000;
 
@@ -100,12 +100,12 @@ impl Index {
         let prepared = self.prepare(&wanted.query, Scope::Documents);
         let scored = self.scored(&prepared, Scope::Documents);
         let mut candidates = scored.candidates(&wanted.query, &prepared, wanted.limit, accepts);
-        let sorted = (wanted.limit.saturating_mul(2) + 20).max(READ_AGAIN).min(candidates.len());
+        let sorted = (wanted.limit.saturating_mul(2) + 20).max(MAX_RESCORED).min(candidates.len());
         self.best_first(&mut candidates, sorted);
         let missing = self.missing_phrases(&wanted.query, &candidates, &in_files);
         let query = wanted.query.without_phrases(&missing);
         let matcher = LineMatcher::new(&query, self.weights(&prepared, &scored), wanted.case_sensitive);
-        self.read_again(&matcher, candidates.get_mut(..sorted).unwrap_or_default());
+        self.rescore(&matcher, candidates.get_mut(..sorted).unwrap_or_default());
         let meaning = self.mix_meaning(&query, &scored, &mut candidates, accepts).then(|| self.dense_count());
         let sorted = if meaning.is_some() {
             let sorted = (wanted.limit.saturating_mul(2) + 20).min(candidates.len());
@@ -114,7 +114,7 @@ impl Index {
         } else {
             sorted
         };
-        let mut answer = Answer {
+        let mut answer = HitCollector {
             index: self,
             limit: wanted.limit,
             cased: wanted.case_sensitive,
@@ -173,7 +173,7 @@ impl Index {
     }
 
     /// Rescores the best candidates: texts with the literal query, or its words side by side, rank higher.
-    fn read_again(&self, matcher: &LineMatcher, candidates: &mut [Candidate]) {
+    fn rescore(&self, matcher: &LineMatcher, candidates: &mut [Candidate]) {
         for candidate in candidates.iter_mut() {
             let Some(slot) = self.slot(candidate.slot) else { continue };
             let Some(lines) = self.lines_of(&slot.source) else { continue };
@@ -254,7 +254,7 @@ impl Slot {
     }
 }
 
-struct Answer<'a> {
+struct HitCollector<'a> {
     index: &'a Index,
     limit: usize,
     cased: bool,
@@ -275,7 +275,7 @@ struct Answer<'a> {
     room: usize,
 }
 
-impl<'a> Answer<'a> {
+impl<'a> HitCollector<'a> {
     fn is_full(&self) -> bool {
         self.hits.more
     }
@@ -289,7 +289,7 @@ impl<'a> Answer<'a> {
             if slot.pattern != 0 && !candidate.exact {
                 let alike = self.patterns.entry(slot.pattern).or_default();
                 *alike += 1;
-                if *alike > ALIKE {
+                if *alike > MAX_SIMILAR_FIRST {
                     self.later.push(*candidate);
                     continue;
                 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::likeness::languages_of;
 use super::{Body, Index, SourceId};
-use crate::graph::state::{GraphState, Touched};
+use crate::graph::state::{ChangedObject, GraphState};
 use crate::graph::{Entity, Observation};
 use crate::search::entity::recency;
 use crate::search::unit::{Unit, UnitKind};
@@ -17,7 +17,7 @@ impl Index {
     pub fn follow_graph(&mut self, graph: &GraphState, since: Option<u64>) {
         match since.and_then(|since| graph.changes_since(since)) {
             Some(changes) => {
-                let changes: Vec<&Touched> = changes.collect();
+                let changes: Vec<&ChangedObject> = changes.collect();
                 self.follow_changes(graph, &changes);
             }
             None => self.follow_all(graph),
@@ -45,22 +45,22 @@ impl Index {
         }
     }
 
-    fn follow_changes(&mut self, graph: &GraphState, changes: &[&Touched]) {
+    fn follow_changes(&mut self, graph: &GraphState, changes: &[&ChangedObject]) {
         let mut whole: BTreeSet<String> = BTreeSet::new();
         let mut fresh: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
         for change in changes {
             match change {
-                Touched::Entity(id) => {
+                ChangedObject::Entity(id) => {
                     whole.insert(id.clone());
                 }
-                Touched::Observation(id) => {
+                ChangedObject::Observation(id) => {
                     let known = self.owners.get(id);
                     whole.extend(known.cloned());
                     if let Some(observation) = graph.observation(id) {
                         fresh.entry(&observation.entity_id).or_default().insert(&observation.id);
                     }
                 }
-                Touched::Relation(_) => {}
+                ChangedObject::Relation(_) => {}
             }
         }
         for (owner, ids) in fresh {

@@ -23,7 +23,7 @@ const BELOW_CONTAINED: f64 = 20.0;
 const BELOW_EQUAL: f64 = 99.0;
 
 /// The weight of a word of a name that replaces a misspelt word.
-const MEANT: f64 = 0.5;
+const REPLACEMENT: f64 = 0.5;
 /// The share of an observation's score that its entity gets, so that it ranks below direct hits.
 const OWNER: f64 = 0.9;
 /// The same for a single word, since texts that contain it have a score of their own.
@@ -108,7 +108,7 @@ struct Scored {
 
 /// The results of an entity while observations are processed.
 #[derive(Debug, Clone, Copy, Default)]
-struct Gathered {
+struct EntityMatch {
     score: f64,
     itself: bool,
     by_observation: bool,
@@ -119,11 +119,11 @@ impl Index {
     #[must_use]
     pub fn search_graph(&self, query: &Query, limit: usize) -> GraphHits {
         let mut prepared = self.prepare(query, Scope::Graph);
-        let meant = self.meant(query, &prepared);
+        let meant = self.replacements(query, &prepared);
         for (place, words) in &meant {
             let forms = words.iter().filter_map(|word| self.vocabulary.exact(word));
             if let Some(known) = prepared.words.get_mut(*place) {
-                known.extend(forms.map(|form| Form { weight: MEANT, ..form }));
+                known.extend(forms.map(|form| Form { weight: REPLACEMENT, ..form }));
             }
         }
         let scored = self.scored(&prepared, Scope::Graph);
@@ -142,7 +142,7 @@ impl Index {
         };
         let mut plain = if query.phrases().is_empty() { self.find_plain(query) } else { BySlot::default() };
         let mut observations: Vec<Scored> = Vec::new();
-        let mut entities: BySlot<Gathered> = BySlot::default();
+        let mut entities: BySlot<EntityMatch> = BySlot::default();
         let mut take = |at: u32, score: f64| {
             let Some(slot) = self.slot(at) else { return };
             let Some(owner) = slot.parent else {
@@ -251,7 +251,7 @@ impl Index {
 
     /// Replacements for words of the query without an occurrence: similar words of names, by the position of the word
     /// in the query.
-    fn meant(&self, query: &Query, prepared: &Prepared) -> Vec<(usize, Vec<&str>)> {
+    fn replacements(&self, query: &Query, prepared: &Prepared) -> Vec<(usize, Vec<&str>)> {
         let words = query.words().iter().zip(&prepared.words).enumerate();
         let unknown = words.filter(|(_, (_, forms))| forms.is_empty());
         let meant = unknown.map(|(place, (word, _))| (place, self.names.similar(&word.form)));
@@ -261,7 +261,7 @@ impl Index {
     fn entity_hit(
         &self,
         found: &Scored,
-        gathered: Gathered,
+        gathered: EntityMatch,
         query: &Query,
         prepared: &Prepared,
     ) -> Option<EntityHit> {

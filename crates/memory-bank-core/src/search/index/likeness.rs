@@ -1,6 +1,6 @@
 //! The likeness of units, and the language of a unit.
 
-use crate::search::language::{Language, Votes};
+use crate::search::language::{Language, LanguageCounts};
 use crate::search::unit::Unit;
 use crate::search::words::TermKind;
 
@@ -34,26 +34,26 @@ fn mixed(sum: u32, term: &str) -> u32 {
 /// The language of each unit: by its own words, else by those of the whole document. Observations are indexed one by
 /// one, so only their own words count.
 pub(super) fn languages_of(units: &[Unit]) -> Vec<Language> {
-    let mut whole = Votes::default();
-    let votes: Vec<Votes> = units
+    let mut whole = LanguageCounts::default();
+    let counts: Vec<LanguageCounts> = units
         .iter()
         .map(|unit| {
-            let mut votes = Votes::default();
+            let mut counts = LanguageCounts::default();
             for word in
                 unit.text.split(|c: char| !(c.is_alphanumeric() || c == '\'')).filter(|word| !word.is_empty())
             {
                 if word.is_ascii() && word.bytes().all(|byte| byte.is_ascii_lowercase()) {
-                    votes.count(word);
+                    counts.count(word);
                 } else {
-                    votes.count(&word.to_lowercase());
+                    counts.count(&word.to_lowercase());
                 }
             }
             if !unit.kind.is_in_graph() {
-                whole.add(&votes);
+                whole.add(&counts);
             }
-            votes
+            counts
         })
         .collect();
     let otherwise = whole.language(Language::English);
-    votes.into_iter().map(|votes| votes.language(otherwise)).collect()
+    counts.into_iter().map(|counts| counts.language(otherwise)).collect()
 }

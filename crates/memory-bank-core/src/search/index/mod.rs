@@ -1,13 +1,13 @@
 //! The index in memory: which unit contains which term how often. It is updated incrementally, so that the cost of a
 //! write depends on the units that it changes. It reads no files: its owner provides the texts.
 
-mod close;
 mod dense;
 mod documents;
+mod edit_distance;
 mod follow;
 mod graph;
 mod likeness;
-mod lines_found;
+mod line_matcher;
 mod mixing;
 mod names;
 mod rank;
@@ -92,7 +92,7 @@ impl Index {
     ) {
         let observations: Vec<&Observation> = observations.into_iter().collect();
         let id = SourceId::Entity(entity.id.clone());
-        self.disown(&id);
+        self.remove_owner_entries(&id);
         self.names.add(&fold(&entity.name));
         self.owners.extend(observations.iter().map(|one| (one.id.clone(), entity.id.clone())));
         let units = entity_units(entity, observations.iter().copied());
@@ -228,14 +228,14 @@ impl Index {
     }
 
     fn remove(&mut self, id: &SourceId) {
-        self.disown(id);
+        self.remove_owner_entries(id);
         let Some(source) = self.sources.remove(id) else { return };
         self.held = self.held.saturating_sub(source.body.bytes());
         self.free_all(source.units);
     }
 
     /// Removes the name of this source, and the owner of its observations.
-    fn disown(&mut self, id: &SourceId) {
+    fn remove_owner_entries(&mut self, id: &SourceId) {
         if let Some(Source { body: Body::Entity { observations, texts }, .. }) = self.sources.get(id) {
             for observation in observations {
                 self.owners.remove(observation);

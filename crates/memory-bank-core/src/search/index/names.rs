@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use super::close::{changed_letters, tolerance};
+use super::edit_distance::{edit_distance, tolerance};
 use crate::search::words::each_word;
 
 /// The shortest word, in letters, that is replaced by similar ones.
@@ -77,7 +77,7 @@ impl NameWords {
         candidates.truncate(COMPARED);
         let mut close: Vec<(usize, &str)> = candidates
             .into_iter()
-            .filter_map(|(_, known)| Some((changed_letters(word, known, tolerance(length))?, known)))
+            .filter_map(|(_, known)| Some((edit_distance(word, known, tolerance(length))?, known)))
             .collect();
         close.sort_unstable();
         // Only the closest words count.
@@ -173,7 +173,7 @@ mod tests {
     }
 
     #[test]
-    fn a_word_is_known_as_long_as_a_name_has_it() {
+    fn a_word_exists_while_a_name_has_it() {
         let mut names = names();
         names.remove("Redis");
         assert_eq!(names.similar("redsi"), ["redis"]);
@@ -184,9 +184,9 @@ mod tests {
     }
 
     #[test]
-    fn letters_that_changed_places_count_once() {
-        assert_eq!(changed_letters("redsi", "redis", 2), Some(1));
-        assert_eq!(changed_letters("kitten", "sitting", 3), Some(3));
-        assert_eq!(changed_letters("kitten", "sitting", 2), None);
+    fn swapped_letters_count_once() {
+        assert_eq!(edit_distance("redsi", "redis", 2), Some(1));
+        assert_eq!(edit_distance("kitten", "sitting", 3), Some(3));
+        assert_eq!(edit_distance("kitten", "sitting", 2), None);
     }
 }

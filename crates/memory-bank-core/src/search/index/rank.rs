@@ -36,17 +36,17 @@ pub(super) struct Prepared {
 }
 
 /// The most words of a query for which the vocabulary is scanned.
-const CLOSE: usize = 6;
+const MAX_SCANNED_WORDS: usize = 6;
 /// Up to this many matching units, all are scored in context.
-const ALL: usize = 4000;
+const MAX_IN_CONTEXT: usize = 4000;
 /// Of more matching units, this many are, selected by their own words.
-const STRONG: usize = 1000;
+const MAX_STRONG: usize = 1000;
 /// The most units below one heading.
-const CHILDREN: usize = 200;
+const MAX_CHILDREN: usize = 200;
 /// How many scratch buffers an index keeps.
-const SCRATCHES: usize = 1;
+const MAX_KEPT_BUFFERS: usize = 1;
 /// The most bytes of a kept scratch buffer.
-const KEPT_BYTES: usize = 4 * 1024 * 1024;
+const MAX_KEPT_BYTES: usize = 4 * 1024 * 1024;
 
 /// The rows of one query, with the weights of its words.
 pub(super) struct Scored<'a> {
@@ -61,7 +61,7 @@ impl Index {
         let mut prepared = Prepared::default();
         for (place, word) in query.words().iter().enumerate() {
             let mut forms = self.vocabulary.forms(word, scope);
-            if scope == Scope::Documents && prepared.close.len() < CLOSE {
+            if scope == Scope::Documents && prepared.close.len() < MAX_SCANNED_WORDS {
                 if self.vocabulary.is_close_wanted(word, &forms, scope) {
                     prepared.close.push(place);
                     let close = self.vocabulary.close(&word.form, scope);
@@ -151,8 +151,8 @@ impl Scored<'_> {
             .iter()
             .filter_map(|at| Some((*at, self.index.slot(*at).filter(|slot| accepts(slot))?)))
             .collect();
-        let strong =
-            (accepted.len() > ALL && query.phrases().is_empty()).then(|| self.strong(&accepted, limit));
+        let strong = (accepted.len() > MAX_IN_CONTEXT && query.phrases().is_empty())
+            .then(|| self.strong(&accepted, limit));
         let mut around = vec![Around::default(); self.rarity.len()];
         let mut candidates = Vec::new();
         for (at, slot) in accepted {
@@ -179,7 +179,7 @@ impl Scored<'_> {
             row.iter().zip(&self.rarity).map(|(worth, rarity)| f64::from(*worth) * rarity).sum()
         };
         let mut scores: Vec<f64> = accepted.iter().map(|(at, _)| own(*at)).collect();
-        let most = STRONG.max(limit.saturating_mul(2)).min(scores.len().saturating_sub(1));
+        let most = MAX_STRONG.max(limit.saturating_mul(2)).min(scores.len().saturating_sub(1));
         let mut sorted = scores.clone();
         let (_, least, _) = sorted.select_nth_unstable_by(most, |a, b| b.total_cmp(a));
         let least = *least;
@@ -198,7 +198,7 @@ impl Scored<'_> {
                 }
             }
             if slot.kind.is_container() {
-                strong.extend(self.index.children(*at, slot).take(CHILDREN));
+                strong.extend(self.index.children(*at, slot).take(MAX_CHILDREN));
             }
         }
         strong
@@ -250,7 +250,8 @@ impl Scored<'_> {
     /// word.
     fn gather(&self, at: u32, slot: &Slot, around: &mut [Around]) -> bool {
         let own = self.row(at);
-        let asked = slot.previous.and_then(|at| self.index.slot(at)).is_some_and(|before| before.asks);
+        let follows_question =
+            slot.previous.and_then(|at| self.index.slot(at)).is_some_and(|before| before.asks);
         let (previous, next) = (self.walk(slot, |slot| slot.previous), self.walk(slot, |slot| slot.next));
         let mut headings: [Option<&[f32]>; HEADINGS] = [None; HEADINGS];
         let mut name = None;
@@ -272,7 +273,7 @@ impl Scored<'_> {
         for (word, around) in around.iter_mut().enumerate() {
             *around = Around {
                 own: of(own, word),
-                previous: before(previous.iter().map(|row| of(*row, word)), asked),
+                previous: before(previous.iter().map(|row| of(*row, word)), follows_question),
                 next: behind(next.iter().map(|row| of(*row, word))),
                 above: above(headings.iter().map(|heading| of(*heading, word))),
                 name: of(name, word),
@@ -314,11 +315,11 @@ impl Drop for Scored<'_> {
             }
         }
         scratch.worth.clear();
-        if scratch.worth.capacity() * size_of::<f32>() > KEPT_BYTES {
+        if scratch.worth.capacity() * size_of::<f32>() > MAX_KEPT_BYTES {
             scratch.worth = Vec::new();
         }
         let mut kept = self.index.scratch.lock();
-        if kept.len() < SCRATCHES {
+        if kept.len() < MAX_KEPT_BUFFERS {
             kept.push(scratch);
         }
     }

@@ -5,7 +5,7 @@ use std::collections::{HashMap, HashSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
-use super::close::{Shape, changed_letters, tolerance};
+use super::edit_distance::{Shape, edit_distance, tolerance};
 use crate::search::aliases::aliases_of;
 use crate::search::language::Language;
 use crate::search::query::QueryWord;
@@ -21,7 +21,7 @@ const KEY_BYTES: usize = 72;
 /// The weight of a form that differs only in accents or letter case.
 const FOLDED: f64 = 0.95;
 /// The factor for other forms if there is one that differs only in accents.
-const LESS: f64 = 0.8;
+const BESIDE_FOLDED: f64 = 0.8;
 /// The lowest weight of a form with the same stem; it increases with the number of common letters.
 const STEMMED: f64 = 0.5;
 /// The weight of a form that shares all letters.
@@ -29,19 +29,19 @@ const NEAREST: f64 = 0.8;
 /// The weight of another name of the same thing.
 const ALIAS: f64 = 0.8;
 /// The weight of a longer word that begins with the query word or contains it, and of a part of the query word.
-const BEGUN: f64 = 0.6;
+const PREFIX: f64 = 0.6;
 const INSIDE: f64 = 0.5;
 const PART: f64 = 0.4;
 /// The weight of a compound if the word itself occurs, too.
 const COMPOUND: f64 = 0.4;
 /// The weight of a replacement of a misspelt word.
-const MEANT: f64 = 0.5;
+const REPLACEMENT: f64 = 0.5;
 /// The shortest word that is searched within longer ones, in letters.
 const SHORTEST_PART: usize = 4;
 /// The shortest word that is searched at the beginning of longer ones, in letters.
 const SHORTEST_BEGINNING: usize = 3;
 /// The most forms of a word that a scan of the vocabulary returns.
-const MOST_CLOSE: usize = 16;
+const MAX_SIMILAR: usize = 16;
 /// From this length on, similar words are searched for a word that does not occur itself, even if other forms of it
 /// occur.
 const LONG_WORD: usize = 8;
@@ -336,7 +336,7 @@ impl Vocabulary {
             }
             let letters = term.chars().count();
             let weight = if letters > length && term.starts_with(word) {
-                BEGUN
+                PREFIX
             } else if letters > length && length >= SHORTEST_PART && term.contains(word) {
                 INSIDE
             } else if letters > SHORTEST_PART
@@ -345,7 +345,7 @@ impl Vocabulary {
             {
                 PART
             } else {
-                if is_near && let Some(changed) = changed_letters(word, term, bound) {
+                if is_near && let Some(changed) = edit_distance(word, term, bound) {
                     meant.push((changed, id));
                 }
                 continue;
@@ -358,9 +358,9 @@ impl Vocabulary {
             meant
                 .iter()
                 .filter(|(changed, _)| *changed == least)
-                .map(|(_, id)| Form { term: *id, weight: MEANT }),
+                .map(|(_, id)| Form { term: *id, weight: REPLACEMENT }),
         );
-        self.best(found, MOST_CLOSE)
+        self.best(found, MAX_SIMILAR)
     }
 
     /// German compounds of a word: terms of German units that begin or end with it.
@@ -381,7 +381,7 @@ impl Vocabulary {
             (is_german && is_compound && !self.postings(id, scope).is_empty())
                 .then_some(Form { term: id, weight: COMPOUND })
         });
-        self.best(found.collect(), MOST_CLOSE)
+        self.best(found.collect(), MAX_SIMILAR)
     }
 
     /// The best forms without duplicates, in a deterministic order.
@@ -452,7 +452,7 @@ impl Forms<'_> {
         let best = self.found.iter().map(|form| form.weight).fold(0.0, f64::max);
         if (best - FOLDED).abs() < f64::EPSILON {
             let others = self.found.iter_mut().filter(|form| form.weight < FOLDED);
-            others.for_each(|form| form.weight *= LESS);
+            others.for_each(|form| form.weight *= BESIDE_FOLDED);
         }
         let most = self.found.len();
         self.vocabulary.best(self.found, most)

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-/// Marks cut text.
+/// BitSet cut text.
 const CUT: &str = "\n...(truncated)";
 
 /// The room that is left, in characters.

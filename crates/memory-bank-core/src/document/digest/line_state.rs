@@ -6,7 +6,7 @@ use crate::document::roles::{Role, is_placeholder};
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum State {
     /// None.
-    Unsaid,
+    Undeclared,
     /// A check box that is not ticked.
     Open,
     /// Ticked, struck through, or marked as done or resolved.
@@ -42,7 +42,7 @@ pub(super) fn read(line: &str) -> (State, String) {
         let rest = line.strip_prefix(mark)?;
         (!rest.starts_with('(')).then_some((*state, rest))
     });
-    let (state, rest) = found.unwrap_or((State::Unsaid, line));
+    let (state, rest) = found.unwrap_or((State::Undeclared, line));
     let rest = rest.trim_start_matches(['\u{fe0f}', ' ']);
     let state = if is_struck(rest) || ends_finished(rest) { State::Finished } else { state };
     (state, plain(rest))
@@ -225,9 +225,9 @@ mod tests {
     #[case("✅ Login", State::Finished, "Login")]
     #[case("~~Old~~", State::Finished, "Old")]
     #[case("Login ✅", State::Finished, "Login ✅")]
-    #[case("Fix [the bug](https://example.org/1) now", State::Unsaid, "Fix the bug now")]
-    #[case("[api] x", State::Unsaid, "[api] x")]
-    #[case("[x](y.md) is a link", State::Unsaid, "x is a link")]
+    #[case("Fix [the bug](https://example.org/1) now", State::Undeclared, "Fix the bug now")]
+    #[case("[api] x", State::Undeclared, "[api] x")]
+    #[case("[x](y.md) is a link", State::Undeclared, "x is a link")]
     fn lines_are_read(#[case] line: &str, #[case] state: State, #[case] words: &str) {
         assert_eq!(read(line), (state, words.to_owned()));
     }
@@ -246,7 +246,7 @@ mod tests {
     #[case("12) Use nom", "Use nom")]
     #[case("2.5 times faster", "2.5 times faster")]
     #[case("2026. A year", "2026. A year")]
-    fn a_title_is_without_its_number(#[case] text: &str, #[case] title: &str) {
+    fn a_title_loses_its_number(#[case] text: &str, #[case] title: &str) {
         assert_eq!(without_ordinal(text), title);
     }
 

@@ -2,7 +2,7 @@
 
 /// The purpose of a document, in the order in which documents are read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Kind {
+pub(super) enum DocumentKind {
     /// Current work.
     Active,
     /// Finished work.
@@ -21,7 +21,7 @@ pub(super) enum Kind {
     Archive,
 }
 
-impl Kind {
+impl DocumentKind {
     /// By the name as stored, with its folders.
     pub(super) fn of(name: &str) -> Self {
         let lower = name.to_lowercase();
@@ -203,7 +203,7 @@ impl Kind {
     }
 
     /// Whether its focus, status, changes and finished work describe the current state of the project.
-    pub(super) fn is_of_now(self) -> bool {
+    pub(super) fn is_current(self) -> bool {
         matches!(self, Self::Active | Self::Progress | Self::Tasks | Self::Other)
     }
 }
@@ -215,26 +215,26 @@ mod tests {
     use super::*;
 
     #[rstest]
-    #[case("active-context.md", Kind::Active)]
-    #[case("activeContext.md", Kind::Active)]
-    #[case("memory-bank/active_context.md", Kind::Active)]
-    #[case("context.md", Kind::Active)]
-    #[case("currentTask.md", Kind::Active)]
-    #[case("aktueller-stand.md", Kind::Active)]
-    #[case("当前任务.md", Kind::Active)]
-    #[case("progress.md", Kind::Progress)]
-    #[case("decisionLog.md", Kind::Decisions)]
-    #[case("adr/0001-use-nom.md", Kind::Decisions)]
-    #[case("tasks.md", Kind::Tasks)]
-    #[case("tasks/_index.md", Kind::Tasks)]
-    #[case("productContext.md", Kind::Product)]
-    #[case("projectbrief.md", Kind::Product)]
-    #[case("systemPatterns.md", Kind::Patterns)]
-    #[case("creative/creative-auth.md", Kind::Patterns)]
-    #[case("progress-archive-2026-11.md", Kind::Archive)]
-    #[case("archive/old-tasks.md", Kind::Archive)]
-    #[case("notes.md", Kind::Other)]
-    fn a_name_says_what_a_document_is_for(#[case] name: &str, #[case] kind: Kind) {
-        assert_eq!(Kind::of(name), kind);
+    #[case("active-context.md", DocumentKind::Active)]
+    #[case("activeContext.md", DocumentKind::Active)]
+    #[case("memory-bank/active_context.md", DocumentKind::Active)]
+    #[case("context.md", DocumentKind::Active)]
+    #[case("currentTask.md", DocumentKind::Active)]
+    #[case("aktueller-stand.md", DocumentKind::Active)]
+    #[case("当前任务.md", DocumentKind::Active)]
+    #[case("progress.md", DocumentKind::Progress)]
+    #[case("decisionLog.md", DocumentKind::Decisions)]
+    #[case("adr/0001-use-nom.md", DocumentKind::Decisions)]
+    #[case("tasks.md", DocumentKind::Tasks)]
+    #[case("tasks/_index.md", DocumentKind::Tasks)]
+    #[case("productContext.md", DocumentKind::Product)]
+    #[case("projectbrief.md", DocumentKind::Product)]
+    #[case("systemPatterns.md", DocumentKind::Patterns)]
+    #[case("creative/creative-auth.md", DocumentKind::Patterns)]
+    #[case("progress-archive-2026-11.md", DocumentKind::Archive)]
+    #[case("archive/old-tasks.md", DocumentKind::Archive)]
+    #[case("notes.md", DocumentKind::Other)]
+    fn a_name_determines_the_kind_of_a_document(#[case] name: &str, #[case] kind: DocumentKind) {
+        assert_eq!(DocumentKind::of(name), kind);
     }
 }

@@ -77,7 +77,7 @@ mod tests {
     #[case("- x\n", "- x\n- y\n", b"- x\n", b"- x\n- y\n")]
     #[case("open", "closed", b"open", b"closed")]
     #[case("\u{fffd}\n## B\n", "## B\n", b"\xe8\n## B\n", b"## B\n")]
-    fn what_an_edit_leaves_alone_keeps_its_bytes(
+    fn unedited_parts_keep_their_bytes(
         #[case] old: &str,
         #[case] new: &str,
         #[case] raw_old: &[u8],
@@ -99,7 +99,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn the_result_says_what_the_edit_said(
+        fn the_result_has_the_edited_text(
             raw in prop::collection::vec(prop::sample::select(vec![b'a', b'\n', 0xff, 0xe2, 0x82, 0xac]), 0..40),
             after in "[a\\n\u{fffd}€]{0,30}",
         ) {

@@ -2,11 +2,11 @@
 
 use jiff::civil::DateTime;
 
+use super::document_kind::DocumentKind;
 use super::heading_words::{
-    is_criteria, is_former, is_one_of, is_past, is_session, is_version, number_in, only_counts,
+    is_criteria, is_earlier_session, is_number_only, is_one_of, is_past, is_session, is_version, number_in,
 };
-use super::kind::Kind;
-use super::line::{labelled, plain};
+use super::line_state::{labelled, plain};
 use crate::document::date::{date_anywhere, dated};
 use crate::document::roles::{Role, is_placeholder};
 use crate::document::section::Heading;
@@ -14,7 +14,7 @@ use crate::document::section_titles::{HISTORY, NOTES, TASKS};
 
 /// The context of the current position.
 #[derive(Clone, Default)]
-pub(super) struct Place {
+pub(super) struct LineContext {
     pub(super) level: u8,
     pub(super) role: Option<Role>,
     /// Whether the role comes from the title of the document.
@@ -29,16 +29,21 @@ pub(super) struct Place {
     /// Whether the text is about success criteria, which are not tasks.
     pub(super) is_criteria: bool,
     /// Whether the text is about an earlier session: its results count, its plans do not.
-    pub(super) is_former: bool,
+    pub(super) is_earlier_session: bool,
 }
 
-impl Place {
+impl LineContext {
     /// The context below a heading.
-    pub(super) fn of_heading(kind: Kind, heading: &Heading, is_title: bool, above: Option<&Self>) -> Self {
+    pub(super) fn of_heading(
+        kind: DocumentKind,
+        heading: &Heading,
+        is_title: bool,
+        above: Option<&Self>,
+    ) -> Self {
         let above = above.cloned().unwrap_or_default();
         let own = Role::of_heading(&heading.title);
         let date = dated(&heading.source).or_else(|| {
-            let logs = kind == Kind::Progress || above.role.is_some() || own.is_some();
+            let logs = kind == DocumentKind::Progress || above.role.is_some() || own.is_some();
             date_anywhere(&heading.source).filter(|_| logs).map(|date| (date, &*heading.source))
         });
         let mut place = Self {
@@ -51,7 +56,7 @@ impl Place {
             is_entry: false,
             is_past: above.is_past || is_past(&heading.title),
             is_criteria: above.is_criteria || is_criteria(&heading.title),
-            is_former: above.is_former || is_former(&heading.title),
+            is_earlier_session: above.is_earlier_session || is_earlier_session(&heading.title),
         };
         // The title of a document does not classify the lines below it.
         let names_all =
@@ -68,22 +73,22 @@ impl Place {
                 None
             };
         }
-        if is_session(&heading.title) && own.is_none() && date.is_none() && kind.is_of_now() {
+        if is_session(&heading.title) && own.is_none() && date.is_none() && kind.is_current() {
             place.role = place.role.or(Some(Role::RecentChange));
             place.is_entry = labelled(&heading.title).is_some_and(|(_, rest)| !is_placeholder(rest));
             return place;
         }
-        if let Some((role, _)) = named(heading) {
+        if let Some((role, _)) = named_heading(heading) {
             place.is_entry = role == Role::Task;
             return place;
         }
         if let Some((_, rest)) = date {
             let is_log = matches!(place.role, None | Some(Role::RecentChange | Role::Done | Role::Note));
-            if own.is_none() && is_log && !above.is_entry && kind.is_of_now() {
+            if own.is_none() && is_log && !above.is_entry && kind.is_current() {
                 place.role = place.role.or(Some(Role::RecentChange));
                 place.is_entry = !is_placeholder(rest)
                     && !is_version(rest)
-                    && !only_counts(&heading.title)
+                    && !is_number_only(&heading.title)
                     && (heading.level >= 2 || !is_title);
             }
         } else if above.is_entry && own.is_none() {
@@ -94,14 +99,14 @@ impl Place {
     }
 
     /// The context below a label, which is a line that introduces others as a heading does.
-    pub(super) fn below_label(&self, kind: Kind, label: &str) -> Self {
+    pub(super) fn below_label(&self, kind: DocumentKind, label: &str) -> Self {
         let words = plain(label);
         let bare = words.trim_end_matches([':', '：', ' ']);
         let own = Role::of_heading(bare);
         let mut place = self.clone();
         if let Some((date, _)) = dated(bare) {
             place.date = Some(date);
-            if place.role.is_none() && kind == Kind::Progress {
+            if place.role.is_none() && kind == DocumentKind::Progress {
                 place.role = Some(Role::RecentChange);
             }
         }
@@ -114,7 +119,7 @@ impl Place {
 }
 
 /// The role and the name in a heading with a colon: `Current Task: Offline mode`.
-pub(super) fn named(heading: &Heading) -> Option<(Role, String)> {
+pub(super) fn named_heading(heading: &Heading) -> Option<(Role, String)> {
     let (label, rest) = labelled(&heading.title)?;
     let role = Role::of_heading(label)?;
     let counts = matches!(role, Role::Task | Role::NextStep | Role::Status) && heading.level > 1

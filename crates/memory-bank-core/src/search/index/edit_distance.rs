@@ -45,7 +45,7 @@ fn place(c: char) -> u32 {
 }
 
 /// The edit distance of two words (changed, inserted, deleted and swapped letters), if at most `bound`.
-pub(super) fn changed_letters(one: &str, other: &str, bound: usize) -> Option<usize> {
+pub(super) fn edit_distance(one: &str, other: &str, bound: usize) -> Option<usize> {
     // The lengths exclude most words before letters are compared.
     if one.chars().count().abs_diff(other.chars().count()) > bound {
         return None;

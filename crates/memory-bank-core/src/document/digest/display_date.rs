@@ -3,7 +3,7 @@
 use jiff::civil::DateTime;
 
 /// The date in the server's format, without a time at midnight.
-pub(super) fn shown(date: DateTime) -> String {
+pub(super) fn display_date(date: DateTime) -> String {
     if date.time() == jiff::civil::Time::midnight() {
         date.date().to_string()
     } else {

@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use crate::document::section::{Item, LineEnding, Outline};
 
-pub(super) struct Weave<'o> {
+pub(super) struct ListRewriter<'o> {
     outline: &'o Outline<'o>,
     /// For each item, the end of the items up to it.
     reach: Vec<usize>,
@@ -26,7 +26,7 @@ enum Edge {
     Text,
 }
 
-impl<'o> Weave<'o> {
+impl<'o> ListRewriter<'o> {
     pub(super) fn of(outline: &'o Outline<'o>) -> Self {
         let reach = outline.items().iter().scan(0, |end, item| {
             *end = item.range.end.max(*end);

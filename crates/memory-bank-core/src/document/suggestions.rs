@@ -17,37 +17,37 @@ pub struct NotFound {
 }
 
 /// How many unmatched texts of a call get suggestions: enough for typing mistakes, too few for probing.
-const EXPLAINED: usize = 10;
+const MAX_EXPLAINED: usize = 10;
 /// How many existing texts are compared.
-const COMPARED: usize = 2000;
+const MAX_COMPARED: usize = 2000;
 const SHOWN: usize = 3;
 const SHOWN_CHARS: usize = 200;
 
 impl NotFound {
     /// A text without a match; the first ones of a call get suggestions.
-    pub(super) fn of(index: usize, text: &str, there: &[String]) -> Self {
-        let near = if index < EXPLAINED { near(text, there) } else { Vec::new() };
+    pub(super) fn of(index: usize, text: &str, existing: &[String]) -> Self {
+        let near = if index < MAX_EXPLAINED { similar_texts(text, existing) } else { Vec::new() };
         Self { text: clip(text, SHOWN_CHARS), near }
     }
 }
 
 /// The most similar of these texts, the most similar first.
-pub(super) fn near(text: &str, there: &[String]) -> Vec<String> {
+pub(super) fn similar_texts(text: &str, existing: &[String]) -> Vec<String> {
     let wanted = pairs(text);
-    let mut found: Vec<(usize, usize, &String)> = there
+    let mut found: Vec<(usize, usize, &String)> = existing
         .iter()
-        .take(COMPARED)
+        .take(MAX_COMPARED)
         .enumerate()
         .filter_map(|(index, other)| {
             let pairs = pairs(other);
             let common = wanted.intersection(&pairs).count();
             // The Dice coefficient of letter pairs, in thousandths. A third means a typing mistake or another
             // wording.
-            let likeness = (2000 * common).checked_div(wanted.len() + pairs.len())?;
-            (likeness >= 333).then_some((likeness, index, other))
+            let similarity = (2000 * common).checked_div(wanted.len() + pairs.len())?;
+            (similarity >= 333).then_some((similarity, index, other))
         })
         .collect();
-    found.sort_by_key(|(likeness, index, _)| (std::cmp::Reverse(*likeness), *index));
+    found.sort_by_key(|(similarity, index, _)| (std::cmp::Reverse(*similarity), *index));
     found.into_iter().take(SHOWN).map(|(_, _, other)| clip(other, SHOWN_CHARS)).collect()
 }
 
@@ -67,13 +67,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_slip_and_another_wording_come_with_what_is_meant_and_a_strange_text_with_nothing() {
-        let there = ["Write the parser", "Test the vouchers", "结账流程改造"].map(str::to_owned);
-        assert_eq!(near("write teh parser", &there).first().unwrap(), "Write the parser");
-        assert_eq!(near("test all vouchers", &there), ["Test the vouchers"]);
-        assert_eq!(near("WRITE", &["write".to_owned()]), ["write"]);
-        assert_eq!(near("结账流程", &there), ["结账流程改造"]);
-        assert!(near("zebra", &there).is_empty());
-        assert!(near("", &there).is_empty());
+    fn similar_texts_are_suggested_and_others_are_not() {
+        let existing = ["Write the parser", "Test the vouchers", "结账流程改造"].map(str::to_owned);
+        assert_eq!(similar_texts("write teh parser", &existing).first().unwrap(), "Write the parser");
+        assert_eq!(similar_texts("test all vouchers", &existing), ["Test the vouchers"]);
+        assert_eq!(similar_texts("WRITE", &["write".to_owned()]), ["write"]);
+        assert_eq!(similar_texts("结账流程", &existing), ["结账流程改造"]);
+        assert!(similar_texts("zebra", &existing).is_empty());
+        assert!(similar_texts("", &existing).is_empty());
     }
 }
