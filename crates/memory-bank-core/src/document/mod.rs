@@ -35,6 +35,7 @@ mod progress;
 mod removed;
 pub mod roles;
 pub mod section;
+mod section_edits;
 mod section_items;
 mod section_titles;
 mod splice;

@@ -10,6 +10,7 @@ use std::ops::Range;
 use std::sync::{Arc, LazyLock};
 
 use crate::document::dialect::front_matter;
+use crate::document::line_bounds::count_lines;
 use crate::document::structure::{Heading, Item, Structure};
 
 /// Texts below this size are parsed as fast as they are compared.
@@ -236,10 +237,6 @@ fn is_plain_heading(text: &str, range: &Range<usize>) -> bool {
 
 fn is_line_start(text: &str, at: usize) -> bool {
     at == 0 || text.as_bytes().get(at - 1) == Some(&b'\n')
-}
-
-fn count_lines(text: &str, range: Range<usize>) -> usize {
-    text.get(range).unwrap_or_default().matches('\n').count()
 }
 
 fn shift(range: &Range<usize>, by: usize) -> Range<usize> {

@@ -9,7 +9,7 @@ use pulldown_cmark::{Event, HeadingLevel, Parser, Tag, TagEnd};
 
 use crate::document::conflict::{self, Conflict};
 use crate::document::dialect::{dialect, front_matter};
-use crate::document::line_bounds::{line_end, line_start};
+use crate::document::line_bounds::{count_lines, line_end, line_start};
 
 /// A heading that opens a section: not one inside a quote or a list item.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -181,7 +181,7 @@ impl Reader<'_> {
         match tag {
             TagEnd::Heading(_) if self.depth == 0 => {
                 let Some(open) = self.heading.take() else { return };
-                self.line += newlines(self.text, self.counted..open.range.start);
+                self.line += count_lines(self.text, self.counted..open.range.start);
                 self.counted = open.range.start;
                 let source = open.inner.and_then(|inner| self.text.get(inner)).unwrap_or_default();
                 self.headings.push(Heading {
@@ -284,10 +284,6 @@ fn marker_of(source: &str) -> (Marker, usize) {
 fn last_written_line(text: &str, start: usize, end: usize) -> usize {
     let written = text.get(start..end).unwrap_or_default().trim_end().len();
     line_end(text, start + written)
-}
-
-fn newlines(text: &str, range: Range<usize>) -> usize {
-    text.get(range).unwrap_or_default().matches('\n').count()
 }
 
 fn fold(words: &str) -> String {

@@ -31,6 +31,46 @@ pub(super) struct DecisionEntry {
     pub(super) newest_first: bool,
 }
 
+/// Parts of heads of columns with the title of a decision.
+const TITLE_HEADS: &[&str] = &[
+    "decision",
+    "title",
+    "entscheid",
+    "décision",
+    "decisi",
+    "decis",
+    "решени",
+    "decyzj",
+    "决策",
+    "決策",
+    "決定",
+    "결정",
+    "choice",
+    "what",
+    "topic",
+];
+
+/// Parts of heads of columns with the reasons.
+const REASON_HEADS: &[&str] = &[
+    "rationale",
+    "reason",
+    "why",
+    "begründung",
+    "grund",
+    "raison",
+    "justif",
+    "motiv",
+    "razón",
+    "обоснован",
+    "причин",
+    "uzasadnien",
+    "powód",
+    "理由",
+    "原因",
+    "이유",
+    "근거",
+];
+
 /// The decisions of one document, in its order.
 pub(super) fn decisions(kind: DocumentKind, outline: &Outline<'_>) -> Vec<DecisionEntry> {
     let headings = outline.headings();
@@ -314,23 +354,7 @@ impl DecisionReader<'_, '_> {
                 names.iter().any(|name| head.contains(name)).then(|| plain(cell))
             })
         };
-        let title = column(&[
-            "decision",
-            "title",
-            "entscheid",
-            "décision",
-            "decisi",
-            "decis",
-            "решени",
-            "decyzj",
-            "决策",
-            "決策",
-            "決定",
-            "결정",
-            "choice",
-            "what",
-            "topic",
-        ]);
+        let title = column(TITLE_HEADS);
         let title = title.or_else(|| {
             cells
                 .iter()
@@ -339,25 +363,7 @@ impl DecisionReader<'_, '_> {
         });
         let Some(title) = title.filter(|title| content(title).is_some()) else { return };
         let date = cells.iter().find_map(|(_, cell)| dated(cell)).map(|(date, _)| date).or(above);
-        let summary = column(&[
-            "rationale",
-            "reason",
-            "why",
-            "begründung",
-            "grund",
-            "raison",
-            "justif",
-            "motiv",
-            "razón",
-            "обоснован",
-            "причин",
-            "uzasadnien",
-            "powód",
-            "理由",
-            "原因",
-            "이유",
-            "근거",
-        ]);
+        let summary = column(REASON_HEADS);
         let number = number_of(&title);
         self.push(DecisionEntry {
             title,

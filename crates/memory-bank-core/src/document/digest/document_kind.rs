@@ -21,6 +21,166 @@ pub(super) enum DocumentKind {
     Archive,
 }
 
+/// Folders of archives and templates.
+const ARCHIVE_FOLDERS: &[&str] =
+    &["archive", "archives", "archived", "old", "templates", "template", "backup"];
+
+/// Beginnings of names of documents on current work.
+const ACTIVE_PREFIXES: &[&str] = &[
+    "activecontext",
+    "currentcontext",
+    "activework",
+    "aktiverkontext",
+    "contexteactif",
+    "contextoactiv",
+    "contextoativo",
+];
+
+/// Names of documents on current work.
+const ACTIVE_NAMES: &[&str] = &[
+    "context",
+    "active",
+    "current",
+    "currenttask",
+    "currentwork",
+    "currentstate",
+    "currentfocus",
+    "currentsession",
+    "session",
+    "handoff",
+    "handover",
+    "nextsession",
+    "kontext",
+    "contexte",
+    "contexto",
+    "contesto",
+    "aktuellerstand",
+    "aktuellerkontext",
+    "projectstate",
+    "projectstatus",
+    "estadoactual",
+    "estadoatual",
+    "étatactuel",
+    "текущеесостояние",
+    "当前任务",
+    "当前状态",
+    "当前工作",
+    "現在のタスク",
+    "контекст",
+    "активныйконтекст",
+    "kontekst",
+    "aktywnykontekst",
+    "当前上下文",
+    "活动上下文",
+    "當前上下文",
+    "アクティブコンテキスト",
+    "現在の状況",
+    "활성컨텍스트",
+    "현재컨텍스트",
+];
+
+/// Beginnings of names of decision logs.
+const DECISION_PREFIXES: &[&str] = &[
+    "decision",
+    "adr",
+    "entscheidung",
+    "décision",
+    "decisao",
+    "decisã",
+    "decisió",
+    "решени",
+    "decyzj",
+    "决策",
+    "決定",
+    "決策",
+    "결정",
+];
+
+/// Folders of decisions.
+const DECISION_FOLDERS: &[&str] = &["adr", "adrs", "decisions", "decision-log", "decision-records"];
+
+/// Beginnings of names of documents on finished work.
+const PROGRESS_PREFIXES: &[&str] = &[
+    "progress",
+    "fortschritt",
+    "progression",
+    "avancement",
+    "progreso",
+    "avance",
+    "progresso",
+    "прогресс",
+    "postęp",
+    "postep",
+    "进度",
+    "進度",
+    "进展",
+    "進捗",
+    "진행",
+];
+
+/// Names of documents on finished work.
+const PROGRESS_NAMES: &[&str] = &[
+    "changelog",
+    "history",
+    "worklog",
+    "devlog",
+    "journal",
+    "log",
+    "status",
+    "sessionlog",
+    "updates",
+    "milestones",
+];
+
+/// Beginnings of names of lists of work.
+const TASK_PREFIXES: &[&str] = &[
+    "task",
+    "todo",
+    "backlog",
+    "aufgaben",
+    "tache",
+    "tâche",
+    "tarea",
+    "tarefa",
+    "attivit",
+    "compiti",
+    "задач",
+    "zadani",
+    "任务",
+    "任務",
+    "タスク",
+    "작업",
+    "할일",
+    "knownissue",
+    "issue",
+    "bugs",
+    "blocker",
+    "nextstep",
+    "roadmap",
+];
+
+/// Folders of lists of work.
+const TASK_FOLDERS: &[&str] = &["tasks", "issues", "todo"];
+
+/// Beginnings of names of documents on the project.
+const PRODUCT_PREFIXES: &[&str] =
+    &["productcontext", "projectbrief", "projectcontext", "projectoverview", "prd", "readme"];
+
+/// Names of documents on the project.
+const PRODUCT_NAMES: &[&str] =
+    &["brief", "product", "project", "overview", "projekt", "produktkontext", "vision", "goals"];
+
+/// Beginnings of names of documents on conventions.
+const PATTERN_PREFIXES: &[&str] =
+    &["systempattern", "techcontext", "architecture", "styleguide", "codingstandard", "tech"];
+
+/// Names of documents on conventions.
+const PATTERN_NAMES: &[&str] =
+    &["patterns", "stack", "conventions", "glossary", "api", "creative", "rules", "projectrules"];
+
+/// Folders of documents on conventions.
+const PATTERN_FOLDERS: &[&str] = &["creative", "reference", "docs"];
+
 impl DocumentKind {
     /// By the name as stored, with its folders.
     pub(super) fn of(name: &str) -> Self {
@@ -32,170 +192,19 @@ impl DocumentKind {
         let within = |names: &[&str]| folders.iter().any(|folder| names.contains(folder));
         let is = |names: &[&str]| names.contains(&bare.as_str());
         let begins = |names: &[&str]| names.iter().any(|name| bare.starts_with(name));
-        if within(&["archive", "archives", "archived", "old", "templates", "template", "backup"])
-            || bare.contains("archive")
-            || bare.contains("template")
-        {
+        if within(ARCHIVE_FOLDERS) || bare.contains("archive") || bare.contains("template") {
             Self::Archive
-        } else if begins(&[
-            "activecontext",
-            "currentcontext",
-            "activework",
-            "aktiverkontext",
-            "contexteactif",
-            "contextoactiv",
-            "contextoativo",
-        ]) || is(&[
-            "context",
-            "active",
-            "current",
-            "currenttask",
-            "currentwork",
-            "currentstate",
-            "currentfocus",
-            "currentsession",
-            "session",
-            "handoff",
-            "handover",
-            "nextsession",
-            "kontext",
-            "contexte",
-            "contexto",
-            "contesto",
-            "aktuellerstand",
-            "aktuellerkontext",
-            "projectstate",
-            "projectstatus",
-            "estadoactual",
-            "estadoatual",
-            "étatactuel",
-            "текущеесостояние",
-            "当前任务",
-            "当前状态",
-            "当前工作",
-            "現在のタスク",
-            "контекст",
-            "активныйконтекст",
-            "kontekst",
-            "aktywnykontekst",
-            "当前上下文",
-            "活动上下文",
-            "當前上下文",
-            "アクティブコンテキスト",
-            "現在の状況",
-            "활성컨텍스트",
-            "현재컨텍스트",
-        ]) {
+        } else if begins(ACTIVE_PREFIXES) || is(ACTIVE_NAMES) {
             Self::Active
-        } else if begins(&[
-            "decision",
-            "adr",
-            "entscheidung",
-            "décision",
-            "decisao",
-            "decisã",
-            "decisió",
-            "решени",
-            "decyzj",
-            "决策",
-            "決定",
-            "決策",
-            "결정",
-        ]) || within(&["adr", "adrs", "decisions", "decision-log", "decision-records"])
-        {
+        } else if begins(DECISION_PREFIXES) || within(DECISION_FOLDERS) {
             Self::Decisions
-        } else if begins(&[
-            "progress",
-            "fortschritt",
-            "progression",
-            "avancement",
-            "progreso",
-            "avance",
-            "progresso",
-            "прогресс",
-            "postęp",
-            "postep",
-            "进度",
-            "進度",
-            "进展",
-            "進捗",
-            "진행",
-        ]) || is(&[
-            "changelog",
-            "history",
-            "worklog",
-            "devlog",
-            "journal",
-            "log",
-            "status",
-            "sessionlog",
-            "updates",
-            "milestones",
-        ]) {
+        } else if begins(PROGRESS_PREFIXES) || is(PROGRESS_NAMES) {
             Self::Progress
-        } else if begins(&[
-            "task",
-            "todo",
-            "backlog",
-            "aufgaben",
-            "tache",
-            "tâche",
-            "tarea",
-            "tarefa",
-            "attivit",
-            "compiti",
-            "задач",
-            "zadani",
-            "任务",
-            "任務",
-            "タスク",
-            "작업",
-            "할일",
-            "knownissue",
-            "issue",
-            "bugs",
-            "blocker",
-            "nextstep",
-            "roadmap",
-        ]) || within(&["tasks", "issues", "todo"])
-        {
+        } else if begins(TASK_PREFIXES) || within(TASK_FOLDERS) {
             Self::Tasks
-        } else if begins(&[
-            "productcontext",
-            "projectbrief",
-            "projectcontext",
-            "projectoverview",
-            "prd",
-            "readme",
-        ]) || is(&[
-            "brief",
-            "product",
-            "project",
-            "overview",
-            "projekt",
-            "produktkontext",
-            "vision",
-            "goals",
-        ]) {
+        } else if begins(PRODUCT_PREFIXES) || is(PRODUCT_NAMES) {
             Self::Product
-        } else if begins(&[
-            "systempattern",
-            "techcontext",
-            "architecture",
-            "styleguide",
-            "codingstandard",
-            "tech",
-        ]) || is(&[
-            "patterns",
-            "stack",
-            "conventions",
-            "glossary",
-            "api",
-            "creative",
-            "rules",
-            "projectrules",
-        ]) || within(&["creative", "reference", "docs"])
-        {
+        } else if begins(PATTERN_PREFIXES) || is(PATTERN_NAMES) || within(PATTERN_FOLDERS) {
             Self::Patterns
         } else {
             Self::Other

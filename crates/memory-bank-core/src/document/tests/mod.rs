@@ -1,20 +1,25 @@
 //! Tests of the rules on documents, on drafts as a store provides them.
 
 mod archive;
+mod conflicts;
 mod decisions;
 mod digest;
 mod edits;
+mod entry_order;
 mod laws;
 mod lists;
-mod parts;
 mod preservation;
 mod progress;
 mod section;
+mod section_selection;
 mod write;
 
 use jiff::Timestamp;
 
-use super::{CoreDocument, Digest, DigestBounds, DigestExtras, DigestSource, Document, DocumentPath, Etag};
+use super::{
+    CoreDocument, Digest, DigestBounds, DigestExtras, DigestSource, Document, DocumentPath, Etag,
+    UpdateActiveContext, UpdateTasks,
+};
 use crate::store::Drafts;
 
 /// The digest of one document.
@@ -53,4 +58,12 @@ fn bank(present: &[(CoreDocument, &str)]) -> Drafts {
 
 fn text(drafts: &Drafts, document: CoreDocument) -> String {
     drafts.text(&document.path()).unwrap_or_default().to_owned()
+}
+
+fn tasks(arguments: serde_json::Value) -> UpdateTasks {
+    serde_json::from_value(arguments).unwrap()
+}
+
+fn context(arguments: serde_json::Value) -> UpdateActiveContext {
+    serde_json::from_value(arguments).unwrap()
 }
