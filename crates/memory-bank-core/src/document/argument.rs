@@ -58,7 +58,7 @@ pub(super) fn items(name: &str, items: &[String]) -> Result<Vec<String>, EditErr
     let items = lines(name, items)?;
     match items.iter().find(|item| is_placeholder(item)) {
         Some(item) => Err(EditError::Refused(format!(
-            "`{name}`: `{item}` is a placeholder, which counts as nothing; give the real text, or `clear` to empty a list"
+            "`{name}`: `{item}` is a placeholder, which tools do not show; give the real text, or `clear` to empty a list"
         ))),
         None => Ok(items),
     }

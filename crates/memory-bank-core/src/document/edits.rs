@@ -313,7 +313,7 @@ fn unique_match(text: &str, found: &str) -> Result<(usize, usize), String> {
 /// The text to find, with the line endings of the document, since callers may not know of CRLF.
 fn with_line_endings_of(text: &str, wanted: &str) -> Result<String, String> {
     if wanted.is_empty() {
-        return Err("the text to look for is empty".to_owned());
+        return Err("the text to find is empty".to_owned());
     }
     if text.contains(wanted) { Ok(wanted.to_owned()) } else { Ok(LineEnding::of(text).apply(wanted)) }
 }
@@ -323,7 +323,7 @@ fn wrong_count(text: &str, wanted: &str, found: usize, expected: usize) -> Strin
     let shown: String = wanted.chars().take(60).collect();
     if found == 0 {
         return format!(
-            "`{shown}` was not found; it must match to the byte, so read the document again and copy from it"
+            "`{shown}` was not found; it must match byte for byte; read the document again and copy the text"
         );
     }
     let mut lines: Vec<String> = text
@@ -335,7 +335,7 @@ fn wrong_count(text: &str, wanted: &str, found: usize, expected: usize) -> Strin
         lines.push("…".to_owned());
     }
     format!(
-        "`{shown}` occurs {found} times (lines {}), not {expected}; give more of its surroundings, or say `count`",
+        "`{shown}` occurs {found} times (lines {}), not {expected}; give more of its surroundings, or set `count`",
         lines.join(", ")
     )
 }

@@ -145,7 +145,7 @@ fn find(candidates: &[Candidate], wanted: &str, kinds: &[&str]) -> Result<Vec<us
         Some((_, first)) if found.iter().all(|(_, one)| one.line == first.line) => {
             Ok(found.into_iter().map(|(index, _)| index).collect())
         }
-        Some(_) => Err(refused(wanted, &format!("fits {} notes", found.len()), &one_of(&found))),
+        Some(_) => Err(refused(wanted, &format!("matches {} notes", found.len()), &one_of(&found))),
         None if !alike(true).is_empty() => Ok(Vec::new()),
         None => {
             let open: Vec<String> =

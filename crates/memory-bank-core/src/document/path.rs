@@ -58,7 +58,7 @@ pub enum NameError {
     TooDeep(usize),
     /// It is in a folder that must not contain documents.
     #[error(
-        "`{0}` holds no documents: hidden folders, `graph` and `backups` are not for them; choose another folder"
+        "`{0}` holds no documents: hidden folders, `graph` and `backups` are reserved; choose another folder"
     )]
     NoDocuments(String),
     /// It does not end in `.md` or `.json`.
@@ -74,10 +74,10 @@ pub enum NameError {
     #[error("the name contains an invisible character ({0}), which makes it look like another one")]
     Invisible(String),
     /// A new name has a character that other file systems do not allow.
-    #[error("`{0}` cannot be in a name on every system; leave it out")]
+    #[error("some systems do not allow `{0}` in a name; leave it out")]
     Character(char),
     /// A part of a new name ends with a character that other file systems drop.
-    #[error("a part of the name ends with a dot or a blank, which some systems leave out")]
+    #[error("a part of the name ends with a dot or a blank, which some systems drop")]
     Ending,
     /// A part of a new name is a device on Windows.
     #[error("`{0}` is the name of a device on Windows; choose another name")]
@@ -89,11 +89,11 @@ pub enum NameError {
     #[error("the folder `{0}` has the name of a document; choose another name")]
     FolderExtension(String),
     /// A new name repeats the bank's own folder.
-    #[error("names begin in the memory bank; leave `{0}/` out")]
+    #[error("names are relative to the memory bank; leave out `{0}/`")]
     OwnFolder(String),
     /// A new name looks like a leftover of an editor or a sync tool, which would not be searched.
     #[error(
-        "the name is like those that editors and sync tools leave behind, which are not searched; choose another name"
+        "the name looks like a leftover of an editor or a sync tool, which is not searched; choose another name"
     )]
     Leftover,
 }

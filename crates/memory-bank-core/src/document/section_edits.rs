@@ -31,7 +31,7 @@ pub(super) fn section_of<'o>(outline: &'o Outline<'_>, words: &str) -> Result<Se
         };
     }
     Err(format!(
-        "the heading `{words}` stands on lines {} and {}; use `match` or `replace` with a text that occurs once",
+        "the heading `{words}` occurs on lines {} and {}; use `match` or `replace` with a text that occurs once",
         first.heading.line,
         more.join(", ")
     ))
@@ -153,12 +153,12 @@ pub(super) fn checked_visible(
     match lost {
         None => Ok(new),
         Some("") => Err(
-            "the headings of `text` would not be seen there; close the block of code, the comment or the \
+            "the headings of `text` would not be visible there; close the block of code, the comment or the \
                          front matter above, or use `replace`"
                 .to_owned(),
         ),
         Some(heading) => Err(format!(
-            "the heading `{heading}` would not be seen any more, since `text` leaves a block of code, a comment or front \
+            "the heading `{heading}` would not be visible any more, since `text` leaves a block of code, a comment or front \
              matter open; close it, or use `replace`"
         )),
     }

@@ -158,7 +158,7 @@ pub(super) fn check_headings(old: &Outline<'_>, new: &str) -> Result<(), EditErr
 
 fn hidden(what: &str) -> Result<(), EditError> {
     Err(EditError::InTheWay(format!(
-        "{what} would not be seen, since a block of code, a comment or front matter is not closed; close it with \
+        "{what} would not be visible, since a block of code, a comment or front matter is not closed; close it with \
          edit_memory_bank_file or write_memory_bank_file first"
     )))
 }

@@ -242,7 +242,7 @@ impl BatchWrite {
             if let Ok(path) = &path {
                 if canonical.contains(&path.canonical()) {
                     return Err(EditError::Refused(format!(
-                        "`files` names `{}` twice; put the text that shall stand into one write",
+                        "`files` names `{}` twice; give its final text in one write",
                         file.filename
                     )));
                 }

@@ -215,7 +215,7 @@ fn check_id(member: &str, id: &str, prefix: &str) -> Result<(), String> {
     if id.starts_with(prefix) && id.encode_utf16().count() >= 5 {
         return Ok(());
     }
-    Err(format!("`{member}` is no `{prefix}…` id"))
+    Err(format!("`{member}` is not a `{prefix}…` id"))
 }
 
 fn check_label(member: &str, label: &str) -> Result<(), String> {

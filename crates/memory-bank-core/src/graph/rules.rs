@@ -82,7 +82,7 @@ impl ObservationPlan {
     pub fn new(draft: ObservationDraft) -> Result<Self, GraphError> {
         let text = trim(&draft.text).to_owned();
         if text.is_empty() {
-            return Err(GraphError::Invalid("text is blank; say the fact".to_owned()));
+            return Err(GraphError::Invalid("text is blank; give the fact".to_owned()));
         }
         within("text", text.len(), limits::OBSERVATION_BYTES)?;
         no_null("text", &text)?;

@@ -55,7 +55,7 @@ impl Drafts {
         };
         let Some(path) = series.member(last.saturating_add(1)) else {
             return Err(EditError::Refused(format!(
-                "`{series}-{last}.md` is the last archive that a month can have; rename some of them"
+                "`{series}-{last}.md` is the last possible archive of a month; rename some of them"
             )));
         };
         *last += 1;

@@ -61,7 +61,7 @@ fn a_replaced_section_keeps_the_blank_lines_below_its_heading(
 #[case(json!({"op": "replace", "old": "nope", "new": "y"}), "was not found")]
 #[case(json!({"op": "replace", "old": "", "new": "y"}), "empty")]
 #[case(json!({"op": "append", "heading": "No", "text": "y"}), "there is no heading `No`; the document has `## D`, `## D`")]
-#[case(json!({"op": "append", "heading": "D", "text": "y"}), "stands on lines 5 and 7")]
+#[case(json!({"op": "append", "heading": "D", "text": "y"}), "occurs on lines 5 and 7")]
 #[case(json!({"op": "insert_after", "text": "y"}), "either `match` or `heading`")]
 #[case(json!({"op": "insert_after", "match": "x", "heading": "D", "text": "y"}), "either `match` or `heading`")]
 fn an_edit_that_does_not_fit_is_named_and_nothing_is_changed(

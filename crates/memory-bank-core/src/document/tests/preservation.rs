@@ -296,7 +296,7 @@ fn edits_by_section_close_an_open_block_and_those_by_match_work_in_it(
 #[case(json!({"op": "insert_after", "heading": "A", "text": "```\nopen"}))]
 fn an_edit_of_a_section_hides_no_other(#[case] edit: serde_json::Value) {
     let error = apply_edits("# T\n\n## A\na\n\n## B\nb\n", &edits(json!([edit]))).unwrap_err().to_string();
-    assert!(error.contains("the heading `B` would not be seen any more"), "{error}");
+    assert!(error.contains("the heading `B` would not be visible any more"), "{error}");
 }
 
 #[test]
