@@ -59,7 +59,7 @@ impl PlainKey {
         let whole = key.len() + RANDOM_CHARS;
         while key.len() < whole {
             // The bytes 6 and 8 of a random id hold its version and variant; the others are random. Of 64 values two
-            // are thrown away, so that no character is likelier than another.
+            // are discarded, so that all characters are equally likely.
             let id = entropy.id().into_bytes();
             let random =
                 id.iter().enumerate().filter(|(at, _)| *at != 6 && *at != 8).map(|(_, byte)| byte & 63);

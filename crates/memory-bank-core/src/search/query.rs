@@ -28,7 +28,7 @@ pub struct Query {
 pub struct QueryWord {
     /// The term, in the form of indexed terms.
     pub form: String,
-    /// What it is.
+    /// The kind.
     pub kind: TermKind,
     /// Equivalent terms: other forms of the same date.
     pub others: Vec<String>,

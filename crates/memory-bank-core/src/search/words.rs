@@ -38,7 +38,7 @@ pub struct Term<'a> {
     pub text: &'a str,
     /// The same with its apostrophes.
     pub spelt: &'a str,
-    /// What it is.
+    /// The kind.
     pub kind: TermKind,
 }
 

@@ -14,7 +14,7 @@ const FACTS: &str = include_str!("talks/facts.txt");
 /// A bank with questions on it.
 #[derive(Debug, Default)]
 pub struct Bank {
-    /// What it is.
+    /// The kind.
     pub name: String,
     /// Its documents, by name.
     pub documents: BTreeMap<String, String>,
@@ -337,7 +337,7 @@ pub fn year() -> Bank {
         let mut last = ("", 0);
         for (at, fact) in facts.iter().filter(|fact| fact[0] == name).enumerate() {
             if last.0 != fact[1] {
-                // What everybody writes stands in between.
+                // Common sentences are in between.
                 if name == "decisions-en.md" {
                     let area = AREAS[random.below(24)];
                     page.line(&format!("## Decision {at}: {area}"));

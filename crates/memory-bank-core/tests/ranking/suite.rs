@@ -32,7 +32,7 @@ pub const DOCUMENTS: [(&str, &str); 10] = [
 pub struct Question {
     /// As it is asked.
     pub ask: String,
-    /// What should be found: `file#text of a line`, `@entity`, or `@entity#text of an observation`.
+    /// The expected result: `file#text of a line`, `@entity`, or `@entity#text of an observation`.
     pub win: Vec<String>,
     /// `graph`, or documents.
     #[serde(rename = "in", default)]

@@ -32,7 +32,7 @@ pub(super) fn excerpt(text: &str, pointer: &ContextPointer, documents: &Document
 }
 
 /// The first section whose heading contains the hint, ignoring case, up to the next heading of the same or a higher
-/// level. A line in a code block is no heading.
+/// level. A line in a code block is not a heading.
 fn section(text: &str, hint: &str) -> Option<String> {
     let outline = Outline::of(text);
     let hint = hint.trim().to_lowercase();

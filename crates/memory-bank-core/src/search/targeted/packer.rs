@@ -12,7 +12,7 @@ use crate::graph::Observation;
 use crate::search::lines::clip;
 use crate::store::{EntityFound, GraphFound};
 
-/// A shorter excerpt is useless.
+/// The shortest useful excerpt.
 const SMALLEST_EXCERPT: usize = 50;
 
 /// The length of a shortened observation.
@@ -21,7 +21,7 @@ const SHORT_OBSERVATION: usize = 200;
 /// How many of its newest observations are shown with each hit.
 const NEWEST: usize = 5;
 
-/// Below this much room no excerpt fits anyway.
+/// The room below which no excerpt fits.
 const SMALL_ROOM: usize = 300;
 
 /// Room for the note about omissions.
