@@ -15,7 +15,7 @@ pub enum StoreError {
     Denied,
     /// The key of the call was revoked, or expired, after the call was admitted.
     #[error("this API key has been revoked or has expired")]
-    KeyVoid,
+    KeyInvalid,
     /// Stored data cannot be used; has the error and its place.
     #[error("{what} is damaged: {detail}")]
     Damaged {
@@ -125,7 +125,7 @@ pub enum EditError {
     Refused(String),
     /// The text at the place of the edit prevents it; the message has the conflicting lines and the remedy.
     #[error("{0}")]
-    InTheWay(String),
+    Blocked(String),
     /// The edit cannot be made without the last documents of these series. A store loads them under the same lock and
     /// runs the editor again, so that callers never get this error.
     #[error("the edit needs {}, which was not loaded", needed.iter().map(Series::stem).collect::<Vec<_>>().join(", "))]
@@ -143,10 +143,10 @@ pub enum EditError {
 #[non_exhaustive]
 pub enum GraphError {
     /// No entity has this id or exact name.
-    #[error("Entity not found: {asked}")]
+    #[error("Entity not found: {name}")]
     EntityNotFound {
         /// The requested name.
-        asked: String,
+        name: String,
         /// Similar names, best first, at most five.
         suggestions: Vec<String>,
     },
@@ -159,10 +159,10 @@ pub enum GraphError {
         suggestions: Vec<String>,
     },
     /// Several entities have the name; the caller must add the type.
-    #[error("several entities are called `{asked}`: {}; give the id or `name [type]`", candidates.join(", "))]
+    #[error("several entities are called `{name}`: {}; give the id or `name [type]`", candidates.join(", "))]
     Ambiguous {
         /// The requested name.
-        asked: String,
+        name: String,
         /// `name [type] (id)` of each.
         candidates: Vec<String>,
     },

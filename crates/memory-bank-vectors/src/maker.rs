@@ -277,7 +277,7 @@ impl Inner {
                 Ok(next)
             }
             // A caller with a valid key requests it again.
-            Err(StoreError::KeyVoid | StoreError::Denied) => Ok(Next::Done),
+            Err(StoreError::KeyInvalid | StoreError::Denied) => Ok(Next::Done),
             Err(error) => {
                 tracing::warn!(%error, "storing the vectors of a project failed");
                 project.close(&model).await;

@@ -52,7 +52,7 @@ impl CoreDocument {
     /// The error, with the name of the document if its text prevents the edit.
     pub(super) fn named_in(self, error: EditError, drafts: &Drafts) -> EditError {
         match error {
-            EditError::InTheWay(reason) => EditError::InTheWay(format!("`{}`: {reason}", self.place(drafts))),
+            EditError::Blocked(reason) => EditError::Blocked(format!("`{}`: {reason}", self.place(drafts))),
             other => other,
         }
     }

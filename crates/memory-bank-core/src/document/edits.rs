@@ -80,7 +80,7 @@ impl Edit {
     /// Whether the edit finds its position by a text of the document instead of a heading, so that its success
     /// reveals content.
     #[must_use]
-    pub fn asks_for_text(&self) -> bool {
+    pub fn matches_text(&self) -> bool {
         match self {
             Self::Replace { .. } => true,
             Self::InsertBefore { matching, .. } | Self::InsertAfter { matching, .. } => matching.is_some(),

@@ -192,7 +192,7 @@ impl DocumentPath {
     }
 
     /// The name under which the document is stored, if that is one of [`Self::spellings`].
-    pub fn taken_spelling(&self, is_taken: impl Fn(&str) -> bool) -> Option<String> {
+    pub fn existing_spelling(&self, is_taken: impl Fn(&str) -> bool) -> Option<String> {
         self.spellings().into_iter().find(|name| is_taken(name))
     }
 

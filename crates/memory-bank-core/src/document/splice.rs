@@ -140,7 +140,7 @@ pub(super) fn insert_closing(text: &str, at: usize, lines: &str, before: Gap, af
 /// The section has one.
 pub(super) fn check_editable(outline: &Outline<'_>, section: &Section<'_>) -> Result<(), EditError> {
     match outline.conflict_in(&section.whole()) {
-        Some(conflict) => Err(EditError::InTheWay(conflict.refusal())),
+        Some(conflict) => Err(EditError::Blocked(conflict.refusal())),
         None => Ok(()),
     }
 }
@@ -157,7 +157,7 @@ pub(super) fn check_headings(old: &Outline<'_>, new: &str) -> Result<(), EditErr
 }
 
 fn hidden(what: &str) -> Result<(), EditError> {
-    Err(EditError::InTheWay(format!(
+    Err(EditError::Blocked(format!(
         "{what} would not be visible, since a block of code, a comment or front matter is not closed; close it with \
          edit_memory_bank_file or write_memory_bank_file first"
     )))

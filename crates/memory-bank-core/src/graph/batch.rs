@@ -9,7 +9,7 @@ use crate::graph::state::GraphState;
 use crate::graph::{Entity, Relation};
 use crate::limits;
 use crate::store::{
-    BatchApplied, EntityChange, EntityRef, GraphBatch, ObservationOf, Observed, RelationDraft,
+    BatchApplied, BatchObservation, EntityChange, EntityRef, GraphBatch, ObservationAdded, RelationDraft,
 };
 
 /// A batch that passed all checks that do not need the graph.
@@ -57,7 +57,7 @@ impl BatchPlan {
         let observations = observations
             .into_iter()
             .enumerate()
-            .map(|(index, ObservationOf { entity, draft })| {
+            .map(|(index, BatchObservation { entity, draft })| {
                 let plan = ObservationPlan::new(draft).map_err(|error| at("observations", index, error))?;
                 Ok((entity, plan))
             })
@@ -133,7 +133,11 @@ impl BatchState<'_> {
         Ok((entity, change))
     }
 
-    fn observation(&mut self, entity: &EntityRef, plan: &ObservationPlan) -> Result<Observed, GraphError> {
+    fn observation(
+        &mut self,
+        entity: &EntityRef,
+        plan: &ObservationPlan,
+    ) -> Result<ObservationAdded, GraphError> {
         let id = self.resolve(entity)?;
         let mut now = self.now.to_owned();
         loop {
@@ -185,9 +189,9 @@ impl BatchState<'_> {
             }
         }
         let chosen = lookup.choose(&candidates).map_err(|error| match error {
-            GraphError::EntityNotFound { asked, .. } => {
-                let suggestions = self.known.suggestions(&asked);
-                GraphError::EntityNotFound { asked, suggestions }
+            GraphError::EntityNotFound { name, .. } => {
+                let suggestions = self.known.suggestions(&name);
+                GraphError::EntityNotFound { name, suggestions }
             }
             other => other,
         })?;
@@ -210,9 +214,9 @@ mod tests {
         EntityDraft { name: name.to_owned(), entity_type: "service".to_owned(), attrs }
     }
 
-    fn fact(entity: &str, text: &str) -> ObservationOf {
+    fn fact(entity: &str, text: &str) -> BatchObservation {
         let draft = ObservationDraft { text: text.to_owned(), source: None, timestamp: None };
-        ObservationOf { entity: EntityRef(entity.to_owned()), draft }
+        BatchObservation { entity: EntityRef(entity.to_owned()), draft }
     }
 
     fn relation(from: &str, to: &str) -> RelationDraft {

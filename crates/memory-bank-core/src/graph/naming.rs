@@ -18,7 +18,7 @@ const CANDIDATES: usize = 10;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Lookup {
     /// The name in the request, unchanged.
-    pub asked: String,
+    pub requested: String,
     /// Entities with this id. A name that only looks like an id is found as a name.
     pub id: String,
     /// Entities with this normalised name.
@@ -31,13 +31,13 @@ impl Lookup {
     /// The keys to look up.
     #[must_use]
     pub fn of(entity: &EntityRef) -> Self {
-        let asked = entity.0.clone();
-        let typed = trim(&asked)
+        let requested = entity.0.clone();
+        let typed = trim(&requested)
             .strip_suffix(']')
             .and_then(|rest| rest.rsplit_once('['))
             .map(|(name, entity_type)| (normalise(name), normalise_type(entity_type)))
             .filter(|(name, entity_type)| !name.is_empty() && !entity_type.is_empty());
-        Self { id: trim(&asked).to_owned(), name: normalise(&asked), typed, asked }
+        Self { id: trim(&requested).to_owned(), name: normalise(&requested), typed, requested }
     }
 
     /// Chooses among all entities that match any of the keys: the id wins over the name, the name over the name with
@@ -61,7 +61,7 @@ impl Lookup {
                 return Ok(entity);
             }
         }
-        Err(GraphError::EntityNotFound { asked: self.asked.clone(), suggestions: Vec::new() })
+        Err(GraphError::EntityNotFound { name: self.requested.clone(), suggestions: Vec::new() })
     }
 
     fn only<'a>(&self, entities: Vec<&'a Entity>) -> Result<Option<&'a Entity>, GraphError> {
@@ -73,7 +73,7 @@ impl Lookup {
             .take(CANDIDATES)
             .map(|entity| format!("{} [{}] ({})", entity.name, entity.entity_type, entity.id))
             .collect();
-        Err(GraphError::Ambiguous { asked: self.asked.clone(), candidates })
+        Err(GraphError::Ambiguous { name: self.requested.clone(), candidates })
     }
 }
 
@@ -92,9 +92,9 @@ impl GraphState {
             candidates.extend(self.named(name));
         }
         lookup.choose(&candidates).map_err(|error| match error {
-            GraphError::EntityNotFound { asked, .. } => {
-                let suggestions = self.suggestions(&asked);
-                GraphError::EntityNotFound { asked, suggestions }
+            GraphError::EntityNotFound { name, .. } => {
+                let suggestions = self.suggestions(&name);
+                GraphError::EntityNotFound { name, suggestions }
             }
             other => other,
         })

@@ -9,7 +9,7 @@ use crate::graph::ids::trim;
 use crate::graph::rules::{ObservationPlan, check_size, label, remark};
 use crate::graph::state::GraphState;
 use crate::graph::{Entity, Observation, ObservationSource, SourceKind};
-use crate::store::{ObservationDraft, Observed, Pointed, PointerDraft};
+use crate::store::{ObservationAdded, ObservationDraft, PointerAdded, PointerDraft};
 
 /// The attribute that holds the list of pointers, oldest first.
 pub const POINTERS_ATTRIBUTE: &str = "docPointers";
@@ -68,15 +68,15 @@ impl PointerPlan {
     ///
     /// # Errors
     /// The merged attributes exceed a bound.
-    pub fn apply(&self, entity: &Entity, known: &GraphState, now: &str) -> Result<Pointed, GraphError> {
+    pub fn apply(&self, entity: &Entity, known: &GraphState, now: &str) -> Result<PointerAdded, GraphError> {
         let attrs = with_pointer(entity, &self.pointer)?;
-        let Observed { observation, existed } = self.observation.apply(&entity.id, known, now);
+        let ObservationAdded { observation, existed } = self.observation.apply(&entity.id, known, now);
         let entity = if entity.attrs.as_ref() == Some(&attrs) {
             entity.clone()
         } else {
             Entity { attrs: Some(attrs), updated_at: now.to_owned(), ..entity.clone() }
         };
-        Ok(Pointed { entity, observation, existed })
+        Ok(PointerAdded { entity, observation, existed })
     }
 }
 

@@ -35,8 +35,8 @@ impl GraphState {
         for node in nodes {
             match self.resolve(node) {
                 Ok(entity) => start.push(entity),
-                Err(GraphError::EntityNotFound { asked, suggestions }) => {
-                    missing.push(asked);
+                Err(GraphError::EntityNotFound { name, suggestions }) => {
+                    missing.push(name);
                     closest.extend(suggestions);
                 }
                 Err(other) => return Err(other),

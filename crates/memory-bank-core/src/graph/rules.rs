@@ -8,7 +8,7 @@ use crate::graph::ids::{entity_id, observation_id, relation_id, trim};
 use crate::graph::state::GraphState;
 use crate::graph::{Entity, Observation, ObservationSource, Relation, SourceKind, timestamp};
 use crate::limits;
-use crate::store::{EntityDraft, ObservationDraft, Observed};
+use crate::store::{EntityDraft, ObservationAdded, ObservationDraft};
 
 /// A checked entity: its labels are trimmed and within bounds, its id is known.
 #[derive(Debug, Clone, PartialEq)]
@@ -114,18 +114,18 @@ impl ObservationPlan {
     /// the same text and source exists already; the first stored one is returned. With a given time, only one with
     /// the same text and time is the same.
     #[must_use]
-    pub fn apply(&self, entity_id: &str, known: &GraphState, now: &str) -> Observed {
+    pub fn apply(&self, entity_id: &str, known: &GraphState, now: &str) -> ObservationAdded {
         if self.timestamp.is_none()
             && let Some(observation) = known.same_fact(entity_id, &self.text, self.source.as_ref())
         {
-            return Observed { observation: observation.clone(), existed: true };
+            return ObservationAdded { observation: observation.clone(), existed: true };
         }
         let mut at = self.timestamp.clone().unwrap_or_else(|| now.to_owned());
         loop {
             let id = observation_id(entity_id, &self.text, &at);
             let taken = known.observation(&id);
             if let (Some(observation), Some(_)) = (taken, &self.timestamp) {
-                return Observed { observation: observation.clone(), existed: true };
+                return ObservationAdded { observation: observation.clone(), existed: true };
             }
             // The same text from another source in the same millisecond is another observation, so it gets the next
             // millisecond.
@@ -141,7 +141,7 @@ impl ObservationPlan {
                 timestamp: at,
                 author: self.author.clone(),
             };
-            return Observed { existed: taken.is_some(), observation };
+            return ObservationAdded { existed: taken.is_some(), observation };
         }
     }
 }

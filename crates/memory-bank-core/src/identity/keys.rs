@@ -45,7 +45,7 @@ pub trait KeyDirectory: Send + Sync {
 
     /// Records when keys were last used. Called periodically for many keys at once; a later time is never replaced by
     /// an earlier one.
-    async fn note_uses(&self, uses: &[KeyUse]) -> Result<(), StoreError>;
+    async fn record_uses(&self, uses: &[KeyUse]) -> Result<(), StoreError>;
 }
 
 /// A key as its owner sees it.
@@ -72,7 +72,7 @@ pub struct KeyRecord {
 }
 
 impl KeyRecord {
-    /// The purpose of the key, from its prefix.
+    /// The purpose of the key, by its prefix.
     #[must_use]
     pub fn environment(&self) -> Environment {
         Environment::of_prefix(&self.prefix)
@@ -80,7 +80,7 @@ impl KeyRecord {
 
     /// The expiry of a key that replaces this one at `now`: it gets the same validity period.
     #[must_use]
-    pub fn renewed_until(&self, now: Timestamp) -> Option<Timestamp> {
+    pub fn renewed_expiry(&self, now: Timestamp) -> Option<Timestamp> {
         let term = self.expires_at?.duration_since(self.created_at);
         now.checked_add(term).ok()
     }

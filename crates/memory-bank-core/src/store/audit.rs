@@ -30,7 +30,7 @@ pub trait AuditLog: Send + Sync {
     ///
     /// # Errors
     /// The log cannot be written.
-    async fn note_addresses(&self, uses: &[AddressUse]) -> Result<(), StoreError>;
+    async fn record_addresses(&self, uses: &[AddressUse]) -> Result<(), StoreError>;
 
     /// Removes at most `limit` rows older than a time, and returns their number.
     ///

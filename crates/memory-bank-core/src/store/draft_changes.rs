@@ -19,7 +19,7 @@ pub struct DraftChanges<'a> {
 #[derive(Debug)]
 pub struct DraftWrite<'a> {
     /// The name by which the edit knows it.
-    pub asked: &'a DocumentPath,
+    pub requested: &'a DocumentPath,
     /// The name under which it is or will be stored.
     pub path: &'a DocumentPath,
     /// The stored document; `None` if it is new.
@@ -40,8 +40,8 @@ impl<'a> DraftChanges<'a> {
     ) -> Result<Self, EditError> {
         let mut detected = Self::default();
         let mut touched: BTreeMap<&DocumentPath, Option<&str>> = BTreeMap::new();
-        for (asked, before, after) in drafts.changes() {
-            let path = stored_names.get(asked).unwrap_or(asked);
+        for (requested, before, after) in drafts.changes() {
+            let path = stored_names.get(requested).unwrap_or(requested);
             let kind = match (before, after) {
                 (None, None) => ChangeKind::Unchanged,
                 (None, Some(_)) => ChangeKind::Created,
@@ -51,7 +51,7 @@ impl<'a> DraftChanges<'a> {
             };
             let etag = after.map(Etag::of);
             let change = DocumentChange { path: path.clone(), kind, etag: etag.clone() };
-            detected.changes.insert(asked.clone(), change);
+            detected.changes.insert(requested.clone(), change);
             if kind == ChangeKind::Unchanged {
                 continue;
             }
@@ -64,7 +64,7 @@ impl<'a> DraftChanges<'a> {
                     "two of the names mean the one document `{path}`; name it once"
                 )));
             }
-            detected.writes.push(DraftWrite { asked, path, before, after: after.zip(etag) });
+            detected.writes.push(DraftWrite { requested, path, before, after: after.zip(etag) });
         }
         Ok(detected)
     }

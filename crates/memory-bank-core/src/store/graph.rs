@@ -38,7 +38,7 @@ pub struct ObservationDraft {
 
 /// An observation to add in a batch.
 #[derive(Debug, Clone, PartialEq)]
-pub struct ObservationOf {
+pub struct BatchObservation {
     /// Its entity, which the same batch may create.
     pub entity: EntityRef,
     /// The fact.
@@ -62,7 +62,7 @@ pub struct GraphBatch {
     /// Entities to create or update.
     pub entities: Vec<EntityDraft>,
     /// Facts to add.
-    pub observations: Vec<ObservationOf>,
+    pub observations: Vec<BatchObservation>,
     /// Relations to make.
     pub relations: Vec<RelationDraft>,
 }
@@ -106,7 +106,7 @@ pub struct BatchApplied {
     /// The entities as they are now.
     pub entities: Vec<(Entity, EntityChange)>,
     /// The facts.
-    pub observations: Vec<Observed>,
+    pub observations: Vec<ObservationAdded>,
     /// The relations, and whether each existed already.
     pub relations: Vec<(Relation, bool)>,
 }
@@ -124,7 +124,7 @@ pub struct PointerDraft {
 
 /// The result of adding an observation.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Observed {
+pub struct ObservationAdded {
     /// The observation as it is stored.
     pub observation: Observation,
     /// Whether it existed already.
@@ -133,7 +133,7 @@ pub struct Observed {
 
 /// The result of adding a pointer.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Pointed {
+pub struct PointerAdded {
     /// The entity, with its attributes as they are now.
     pub entity: Entity,
     /// The observation of the pointer.
@@ -144,7 +144,7 @@ pub struct Pointed {
 
 /// The result of removing a relation.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Unlinked {
+pub struct RelationRemoved {
     /// Id of the source.
     pub from_id: String,
     /// Id of the target.
@@ -236,7 +236,7 @@ pub trait GraphStore: Send + Sync {
         caller: &Caller,
         entity: &EntityRef,
         draft: ObservationDraft,
-    ) -> Result<Observed, GraphError>;
+    ) -> Result<ObservationAdded, GraphError>;
 
     /// Links two entities; an existing relation is returned unchanged.
     async fn link(
@@ -258,7 +258,7 @@ pub trait GraphStore: Send + Sync {
         from: &EntityRef,
         relation_type: &str,
         to: &EntityRef,
-    ) -> Result<Unlinked, GraphError>;
+    ) -> Result<RelationRemoved, GraphError>;
 
     /// Deletes an entity with its observations and relations, and returns their number.
     async fn delete_entity(&self, caller: &Caller, entity: &EntityRef) -> Result<EntityDeleted, GraphError>;
@@ -277,7 +277,7 @@ pub trait GraphStore: Send + Sync {
         caller: &Caller,
         entity: &EntityRef,
         pointer: PointerDraft,
-    ) -> Result<Pointed, GraphError>;
+    ) -> Result<PointerAdded, GraphError>;
 
     /// The given entities with `depth` rounds of neighbours over relations in both directions (0 = none), with their
     /// observations and the relations among them. Unknown names and ids are an error that lists all of them. Entities

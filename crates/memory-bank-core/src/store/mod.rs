@@ -28,9 +28,9 @@ pub use draft_changes::{DraftChanges, DraftWrite};
 pub use drafts::Drafts;
 pub use events::{Event, EventId, EventOwner, EventStore, MemoryEventStore, NotAnEvent};
 pub use graph::{
-    BatchApplied, Compacted, EntityChange, EntityDeleted, EntityDraft, EntityRef, GraphBatch, GraphStats,
-    GraphStore, GraphSummary, ObservationDraft, ObservationOf, Observed, Pointed, PointerDraft,
-    RelationDraft, Subgraph, Unlinked,
+    BatchApplied, BatchObservation, Compacted, EntityChange, EntityDeleted, EntityDraft, EntityRef,
+    GraphBatch, GraphStats, GraphStore, GraphSummary, ObservationAdded, ObservationDraft, PointerAdded,
+    PointerDraft, RelationDraft, RelationRemoved, Subgraph,
 };
 pub use recent_contents::RecentContents;
 pub use search::{

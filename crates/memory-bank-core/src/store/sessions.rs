@@ -149,7 +149,7 @@ pub trait SessionStore: Send + Sync {
     async fn end(&self, caller: &Caller, id: SessionId) -> Result<bool, StoreError>;
 
     /// Records uses of many sessions of any tenant; unknown sessions are skipped.
-    async fn note_uses(&self, uses: &[SessionUse]) -> Result<(), StoreError>;
+    async fn record_uses(&self, uses: &[SessionUse]) -> Result<(), StoreError>;
 
     /// Deletes sessions that expired before `now` with their events, and events stored before `events_before`: at
     /// most `limit` of each. Returns the number of deleted rows; 0 also if another replica does it.
@@ -253,7 +253,7 @@ impl SessionStore for MemorySessionStore {
         }))
     }
 
-    async fn note_uses(&self, uses: &[SessionUse]) -> Result<(), StoreError> {
+    async fn record_uses(&self, uses: &[SessionUse]) -> Result<(), StoreError> {
         self.with(|sessions| {
             for used in uses {
                 if let Some(stored) = sessions.get_mut(&used.session)
@@ -366,7 +366,7 @@ mod tests {
         let at = start + 1.hour();
         let used =
             SessionUse { session: opened.id, proof: None, key: other.key, at, expires_at: at + 24.hours() };
-        at_once(store.note_uses(&[used])).unwrap();
+        at_once(store.record_uses(&[used])).unwrap();
         let refused = at_once(store.open(&other, &session(2, &other, at), limits));
         assert!(matches!(refused, Err(SessionError::TooManyOfKey(1))));
         assert_eq!(at_once(store.open(&one, &session(3, &one, at), limits)).unwrap(), None);

@@ -54,7 +54,7 @@ pub struct MemoryStateStore {
 impl MemoryStateStore {
     /// A store in which every caller starts from `initial`.
     #[must_use]
-    pub fn starting_from(initial: SessionState) -> Self {
+    pub fn with_initial(initial: SessionState) -> Self {
         Self { initial, states: Mutex::default() }
     }
 }

@@ -49,7 +49,7 @@ impl DigestVisits {
 
     /// Whether a read at `now` must be recorded. Most need not, so that repeated reads write nothing.
     #[must_use]
-    pub fn is_news(&self, bank: &str, now: Timestamp) -> bool {
+    pub fn needs_recording(&self, bank: &str, now: Timestamp) -> bool {
         self.0.get(bank).is_none_or(|visit| is_past(visit.seen, record_interval(), now) || visit.seen > now)
     }
 
@@ -82,7 +82,7 @@ mod tests {
         let mut visits = DigestVisits::default();
         assert_eq!(visits.last_session("a", at(0)), None);
         visits.note("a", at(0));
-        assert!(!visits.is_news("a", at(4)) && visits.is_news("b", at(4)));
+        assert!(!visits.needs_recording("a", at(4)) && visits.needs_recording("b", at(4)));
         visits.note("a", at(10));
         assert_eq!(visits.last_session("a", at(20)), None);
         // The next session, and another read in it.

@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 
 use super::log::{LOG, read_log};
-use super::{BankCopy, DocumentCopy, FileCopy, NotMovable};
+use super::{BankCopy, DocumentCopy, FileCopy, NotTransferable};
 use crate::clock::iso_millis;
 use crate::document::{DocumentPath, is_reserved};
 use crate::graph::compact::write_compacted;
@@ -19,7 +19,7 @@ impl BankCopy {
     ///
     /// # Errors
     /// A path is not valid in a bank, or is given twice; or the graph's log is damaged.
-    pub fn from_files(files: impl IntoIterator<Item = FileCopy>) -> Result<Self, NotMovable> {
+    pub fn from_files(files: impl IntoIterator<Item = FileCopy>) -> Result<Self, NotTransferable> {
         let mut copy = Self::default();
         for file in files {
             safe_path(&file.path)?;
@@ -48,8 +48,8 @@ impl BankCopy {
             })
         });
         match twice {
-            Some(path) if path.is_ascii() => Err(NotMovable(format!("`{path}` is there twice"))),
-            Some(path) => Err(NotMovable(format!(
+            Some(path) if path.is_ascii() => Err(NotTransferable(format!("`{path}` is there twice"))),
+            Some(path) => Err(NotTransferable(format!(
                 "`{path}` is there twice, perhaps with its letters composed in two ways; rename one of the files"
             ))),
             None => Ok(copy),
@@ -61,7 +61,7 @@ impl BankCopy {
     ///
     /// # Errors
     /// The graph cannot be written as JSON, or a path is not valid in a bank.
-    pub fn to_files(&self, now: Timestamp) -> Result<Vec<FileCopy>, NotMovable> {
+    pub fn to_files(&self, now: Timestamp) -> Result<Vec<FileCopy>, NotTransferable> {
         let documents = self.documents.iter().map(|document| FileCopy {
             path: document.path.as_str().to_owned(),
             bytes: document.content(),
@@ -71,7 +71,7 @@ impl BankCopy {
         if self.graph.stats() != crate::store::GraphStats::default() || !self.lines.is_empty() {
             let mut bytes = Vec::new();
             write_compacted(&self.graph, self.lines.iter().map(Vec::as_slice), &iso_millis(now), &mut bytes)
-                .map_err(|error| NotMovable(format!("the graph cannot be written as JSON: {error}")))?;
+                .map_err(|error| NotTransferable(format!("the graph cannot be written as JSON: {error}")))?;
             files.push(FileCopy { path: LOG.to_owned(), bytes, modified: now });
         }
         files.iter().try_for_each(|file| safe_path(&file.path))?;
@@ -100,8 +100,9 @@ fn document(path: DocumentPath, file: FileCopy) -> DocumentCopy {
 ///
 /// # Errors
 /// It is not; the error names the path.
-pub fn safe_path(path: &str) -> Result<(), NotMovable> {
-    let refused = |why: &str| Err(NotMovable(format!("`{}` cannot be moved: {why}", path.escape_debug())));
+pub fn safe_path(path: &str) -> Result<(), NotTransferable> {
+    let refused =
+        |why: &str| Err(NotTransferable(format!("`{}` cannot be moved: {why}", path.escape_debug())));
     if path.is_empty() || path.len() > limits::MOVED_PATH_BYTES {
         return refused(&format!("a path takes 1 to {} bytes", limits::MOVED_PATH_BYTES));
     }

@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 
-use super::NotMovable;
+use super::NotTransferable;
 use crate::clock::iso_millis;
 use crate::graph::event::{Line, MARKER, read_line};
 use crate::graph::state::GraphState;
@@ -12,7 +12,7 @@ use crate::graph::timestamp::instant;
 pub(super) const LOG: &str = "graph/graph.jsonl";
 
 /// Folds a log. A last line without a line end counts, too.
-pub(super) fn read_log(bytes: &[u8]) -> Result<(GraphState, Vec<Vec<u8>>), NotMovable> {
+pub(super) fn read_log(bytes: &[u8]) -> Result<(GraphState, Vec<Vec<u8>>), NotTransferable> {
     let (mut state, mut unknown, mut marked) = (GraphState::default(), Vec::new(), false);
     let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
     let last = bytes.split(|byte| *byte == b'\n').count();
@@ -23,7 +23,7 @@ pub(super) fn read_log(bytes: &[u8]) -> Result<(GraphState, Vec<Vec<u8>>), NotMo
             // The process ended while it wrote the first line of the log.
             _ if !marked && at + 1 == last && MARKER.as_bytes().starts_with(line) => {}
             _ if !marked => {
-                return Err(NotMovable(format!(
+                return Err(NotTransferable(format!(
                     "`{LOG}`: line {} should be the marker `{MARKER}`; correct it or move the file away",
                     at + 1
                 )));

@@ -5,7 +5,7 @@ use jiff::Timestamp;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::{BankCopy, NotMovable};
+use super::{BankCopy, NotTransferable};
 use crate::clock::iso_millis;
 use crate::graph::event::Event;
 use crate::graph::ids::{entity_id, normalise, observation_id, relation_id, trim};
@@ -54,7 +54,7 @@ pub struct MemoryFileRelation {
 impl MemoryFile {
     /// Whether the bytes begin like such a file.
     #[must_use]
-    pub fn is_begun_by(bytes: &[u8]) -> bool {
+    pub fn is_memory_file(bytes: &[u8]) -> bool {
         let text = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes).trim_ascii_start();
         let line = text.split(|byte| *byte == b'\n').next().unwrap_or_default();
         let Ok(Value::Object(members)) = serde_json::from_slice::<Value>(line) else { return false };
@@ -71,7 +71,7 @@ impl MemoryFile {
     ///
     /// # Errors
     /// A line is neither.
-    pub fn read(bytes: &[u8]) -> Result<Self, NotMovable> {
+    pub fn read(bytes: &[u8]) -> Result<Self, NotTransferable> {
         let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
         let mut file = Self::default();
         for (at, line) in bytes.split(|byte| *byte == b'\n').enumerate() {
@@ -80,7 +80,10 @@ impl MemoryFile {
                 continue;
             }
             let refused = |why: &dyn std::fmt::Display| {
-                NotMovable(format!("line {} is no entity and no relation of a memory file: {why}", at + 1))
+                NotTransferable(format!(
+                    "line {} is no entity and no relation of a memory file: {why}",
+                    at + 1
+                ))
             };
             let value: Value = serde_json::from_slice(line).map_err(|error| refused(&error))?;
             match value.get("type").and_then(Value::as_str) {
@@ -170,7 +173,7 @@ mod tests {
 
     #[test]
     fn a_memory_file_is_recognised_and_read() {
-        assert!(MemoryFile::is_begun_by(FILE.as_bytes()));
+        assert!(MemoryFile::is_memory_file(FILE.as_bytes()));
         let file = MemoryFile::read(FILE.as_bytes()).unwrap();
         let names: Vec<&str> = file.entities.iter().map(|entity| entity.name.as_str()).collect();
         assert_eq!(names, ["Auth", "Caf\u{e9}", "Postgres"]);
@@ -193,7 +196,7 @@ mod tests {
             r#"{"type":"relation","from":"a"}"#,
             r#"{"type":"entity_upsert","entity":{}}"#,
         ] {
-            assert!(!MemoryFile::is_begun_by(text.as_bytes()), "{text}");
+            assert!(!MemoryFile::is_memory_file(text.as_bytes()), "{text}");
         }
     }
 

@@ -133,4 +133,4 @@ impl BankCopy {
 /// Why a transfer is refused. Nothing was changed.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
-pub struct NotMovable(pub String);
+pub struct NotTransferable(pub String);

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::log::database_spelling;
-use super::{BankCopy, FileCopy, NotMovable};
+use super::{BankCopy, FileCopy, NotTransferable};
 use crate::document::Etag;
 use crate::graph::event::{Event, Line, read_line};
 use crate::graph::ids::normalise;
@@ -81,7 +81,7 @@ impl BankCopy {
     ///
     /// # Errors
     /// The existing side files cannot be read.
-    pub fn side_files(&self, present: &[SideFile], now: Timestamp) -> Result<Vec<SideFile>, NotMovable> {
+    pub fn side_files(&self, present: &[SideFile], now: Timestamp) -> Result<Vec<SideFile>, NotTransferable> {
         let mut side: Vec<SideFile> = Vec::new();
         for FileCopy { path, bytes, modified } in &self.files {
             side.push(SideFile {
@@ -127,7 +127,7 @@ impl BankCopy {
         };
         times.note(&self.graph);
         if !times.entities.is_empty() || !times.relations.is_empty() {
-            let text = serde_json::to_vec(&times).map_err(|error| NotMovable(error.to_string()))?;
+            let text = serde_json::to_vec(&times).map_err(|error| NotTransferable(error.to_string()))?;
             side.push(graph(TIMES, text));
         }
         Ok(side)
@@ -137,7 +137,7 @@ impl BankCopy {
     ///
     /// # Errors
     /// It cannot be read.
-    pub fn take_side_files(&mut self, side: Vec<SideFile>) -> Result<(), NotMovable> {
+    pub fn apply_side_files(&mut self, side: Vec<SideFile>) -> Result<(), NotTransferable> {
         let mut bytes: BTreeMap<String, Vec<u8>> = BTreeMap::new();
         for file in side {
             match (file.kind, file.path.as_str()) {
@@ -184,7 +184,7 @@ impl BankCopy {
     ///
     /// # Errors
     /// The list of data that it cannot store, with file names.
-    pub fn check_for_rows(&self) -> Result<(), NotMovable> {
+    pub fn check_for_rows(&self) -> Result<(), NotTransferable> {
         let mut problems: Vec<String> = Vec::new();
         for document in &self.documents {
             if document.text.contains('\0') {
@@ -240,14 +240,14 @@ impl BankCopy {
         let more = problems.len().saturating_sub(NAMED);
         problems.truncate(NAMED);
         let rest = if more > 0 { format!("; and {more} more") } else { String::new() };
-        Err(NotMovable(format!(
+        Err(NotTransferable(format!(
             "a database cannot keep this, and nothing was moved: {}{rest}",
             problems.join("; ")
         )))
     }
 
     /// The observations and relations without their entities, as lines of a log.
-    fn strays(&self) -> Result<Vec<Vec<u8>>, NotMovable> {
+    fn strays(&self) -> Result<Vec<Vec<u8>>, NotTransferable> {
         let is_there = |id: &str| self.graph.entity(id).is_some();
         let facts = self.graph.observations().filter(|one| !is_there(&one.entity_id));
         let facts =
@@ -257,7 +257,7 @@ impl BankCopy {
         let mut lines = Vec::new();
         for event in facts.chain(edges) {
             let mut line = Vec::new();
-            event.write_line(&mut line).map_err(|error| NotMovable(error.to_string()))?;
+            event.write_line(&mut line).map_err(|error| NotTransferable(error.to_string()))?;
             line.pop();
             lines.push(line);
         }
@@ -317,9 +317,9 @@ fn graph_file<'a>(side: &'a [SideFile], name: &str) -> Option<&'a [u8]> {
     Some(&found.bytes)
 }
 
-fn read_times(bytes: &[u8]) -> Result<Times, NotMovable> {
+fn read_times(bytes: &[u8]) -> Result<Times, NotTransferable> {
     serde_json::from_slice(bytes)
-        .map_err(|error| NotMovable(format!("the times kept of the graph are damaged: {error}")))
+        .map_err(|error| NotTransferable(format!("the times kept of the graph are damaged: {error}")))
 }
 
 /// The reason why an entity cannot be a row. Names and ids are indexed, and indexes have a bound on the length.

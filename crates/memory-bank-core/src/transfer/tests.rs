@@ -33,7 +33,7 @@ fn through_a_database(copy: &BankCopy) -> BankCopy {
         let relation = Relation { created_at: kept(&relation.created_at), ..relation.clone() };
         back.graph.apply(Event::RelationAdd { relation, ts: String::new() });
     }
-    back.take_side_files(side).unwrap();
+    back.apply_side_files(side).unwrap();
     back
 }
 

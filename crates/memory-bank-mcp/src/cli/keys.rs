@@ -131,7 +131,7 @@ pub(crate) async fn run(
             };
             let options = KeyWishes { env, expires_days: *expires_days, ..KeyWishes::default() };
             let (plain, mut key) = new_key(&options);
-            key.expires_at = key.expires_at.or_else(|| old.renewed_until(key.created_at));
+            key.expires_at = key.expires_at.or_else(|| old.renewed_expiry(key.created_at));
             let (record, revoked) = database.rotate_key(KeyId(*id), &key).await?;
             forget(settings, &[revoked]).await;
             show_created(&plain, &record, output)

@@ -164,18 +164,18 @@ async fn a_key_that_is_revoked_while_it_waits_gets_nothing_and_learns_nothing() 
     bench.owner.revoke_key(bob.key.unwrap(), SystemClock.now()).await.unwrap();
     // Who is turned away is so at once, and not told that anything is being built.
     let refused = search(&bank, &bob, "albatross").await;
-    assert!(matches!(refused, Err(StoreError::KeyVoid)), "{refused:?}");
+    assert!(matches!(refused, Err(StoreError::KeyInvalid)), "{refused:?}");
     // Her key, in a project that is not hers.
     let posing = Caller { project: alice.project, ..eve.clone() };
     let refused = search(&bank, &posing, "albatross").await;
-    assert!(matches!(refused, Err(StoreError::KeyVoid | StoreError::Denied)), "{refused:?}");
+    assert!(matches!(refused, Err(StoreError::KeyInvalid | StoreError::Denied)), "{refused:?}");
     gate.open().await;
     let waited = waiting.await.unwrap();
-    assert!(matches!(waited, Err(StoreError::KeyVoid | StoreError::IndexBuilding { .. })), "{waited:?}");
+    assert!(matches!(waited, Err(StoreError::KeyInvalid | StoreError::IndexBuilding { .. })), "{waited:?}");
     let _built_or_told_to_wait = first.await.unwrap();
     assert_eq!(found(&bank, &alice, "albatross").await, 1);
     let refused = search(&bank, &bob, "albatross").await;
-    assert!(matches!(refused, Err(StoreError::KeyVoid)), "{refused:?}");
+    assert!(matches!(refused, Err(StoreError::KeyInvalid)), "{refused:?}");
 }
 
 #[tokio::test]
@@ -199,7 +199,7 @@ async fn a_build_that_was_begun_with_a_key_that_is_revoked_is_begun_again_by_tho
     gate.open().await;
     assert_eq!(waiting.await.unwrap(), 1);
     let first = first.await.unwrap();
-    assert!(matches!(first, Err(StoreError::KeyVoid | StoreError::IndexBuilding { .. })), "{first:?}");
+    assert!(matches!(first, Err(StoreError::KeyInvalid | StoreError::IndexBuilding { .. })), "{first:?}");
 }
 
 #[tokio::test]

@@ -384,7 +384,7 @@ impl Authenticator {
             uses.drain().map(|(key, (proof, at))| KeyUse { key, proof, at }).collect()
         };
         if !uses.is_empty()
-            && let Err(error) = self.directory.note_uses(&uses).await
+            && let Err(error) = self.directory.record_uses(&uses).await
         {
             tracing::warn!(%error, "the last uses of keys could not be written");
         }
@@ -476,7 +476,7 @@ mod tests {
             Ok(known.as_ref().filter(|(key, _)| key == hash).map(|(_, identity)| identity.clone()))
         }
 
-        async fn note_uses(&self, uses: &[KeyUse]) -> Result<(), StoreError> {
+        async fn record_uses(&self, uses: &[KeyUse]) -> Result<(), StoreError> {
             self.noted.lock().push(uses.to_vec());
             Ok(())
         }

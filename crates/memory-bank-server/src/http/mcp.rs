@@ -521,7 +521,7 @@ impl RequestContext {
         if status == StatusCode::OK && has_type(response.headers(), "application/json") {
             let (response, said) = log_faults(response).await;
             match said {
-                Said::KeyVoid => {
+                Said::KeyInvalid => {
                     let error = admission::void(&self.shared, &self.who).await;
                     return self.refused(id, &error);
                 }
@@ -554,7 +554,7 @@ impl RequestContext {
     /// server's fault.
     async fn failed(&self, id: Option<&Value>, error: &StoreError) -> Response {
         match error {
-            StoreError::KeyVoid => self.refused(id, &admission::void(&self.shared, &self.who).await),
+            StoreError::KeyInvalid => self.refused(id, &admission::void(&self.shared, &self.who).await),
             StoreError::Denied => {
                 self.shared.auth.forget_everywhere(&self.who.hash).await;
                 reply::rpc_error(StatusCode::FORBIDDEN, id, INVALID_REQUEST, &error.to_string())
@@ -606,7 +606,7 @@ async fn log_faults(response: Response) -> (Response, Said) {
     let denied =
         || text.and_then(Value::as_str).is_some_and(|text| text.ends_with(&StoreError::Denied.to_string()));
     let said = match code {
-        Some(code) if code == i64::from(KEY_VOID.0) => Said::KeyVoid,
+        Some(code) if code == i64::from(KEY_VOID.0) => Said::KeyInvalid,
         None if !is_error => Said::Success,
         _ if denied() => Said::Denied,
         _ => Said::Error,
@@ -629,7 +629,7 @@ enum Said {
     /// A store rejected the caller: the cached identity is outdated.
     Denied,
     /// The key is void.
-    KeyVoid,
+    KeyInvalid,
 }
 
 fn body_is_about_the_store(body: &Bytes) -> bool {

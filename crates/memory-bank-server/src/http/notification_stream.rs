@@ -300,7 +300,7 @@ impl Live {
     async fn subscriptions(&self) -> Result<BTreeSet<String>, Over> {
         match self.context.shared.sessions.find(&self.context.who.caller, self.session.id).await {
             Ok(Some(session)) => Ok(session.subscriptions.clone()),
-            Ok(None) | Err(StoreError::KeyVoid) => Err(Over),
+            Ok(None) | Err(StoreError::KeyInvalid) => Err(Over),
             Err(error) => {
                 tracing::warn!(request.id = %self.context.request, %error, "a session could not be read");
                 Ok(self.session.subscriptions.clone())

@@ -8,7 +8,7 @@ use memory_bank_core::document::section::Outline;
 use memory_bank_core::error::GraphError;
 use memory_bank_core::graph::{Entity, ObservationSource, SourceKind};
 use memory_bank_core::store::{
-    EntityChange, EntityDraft, EntityRef, GraphBatch, ObservationDraft, ObservationOf, Observed,
+    BatchObservation, EntityChange, EntityDraft, EntityRef, GraphBatch, ObservationAdded, ObservationDraft,
     PointerDraft, ReadOutcome, RelationDraft,
 };
 use serde::Deserialize;
@@ -52,10 +52,10 @@ struct AddObservation {
 pub(crate) async fn graph_add_observation(mut call: Call) -> Result<Reply, Failure> {
     let AddObservation { entity, text, source, timestamp } = call.parse()?;
     let draft = ObservationDraft { text, source: source.map(parse_source).transpose()?.flatten(), timestamp };
-    let Observed { observation, existed } =
+    let ObservationAdded { observation, existed } =
         call.bank()?.add_observation(&call.caller, &EntityRef(entity), draft).await.map_err(|error| {
             match error {
-                GraphError::EntityNotFound { asked, suggestions } => {
+                GraphError::EntityNotFound { name: asked, suggestions } => {
                     let text =
                         format!("Entity not found: \"{asked}\". Create it first with graph_upsert_entity.");
                     Failure::Hinted { text, hint: did_you_mean(&suggestions) }
@@ -123,7 +123,7 @@ pub(crate) async fn graph_link_entities(mut call: Call) -> Result<Reply, Failure
     let bank = call.bank()?;
     let (source, target) = (EntityRef(from.clone()), EntityRef(to.clone()));
     let failed = |error: GraphError| match error {
-        GraphError::EntityNotFound { asked, suggestions } => {
+        GraphError::EntityNotFound { name: asked, suggestions } => {
             let end = if asked == from { "Source" } else { "Target" };
             let text = format!("{end} entity not found: \"{asked}\"");
             Failure::Hinted { text, hint: did_you_mean(&suggestions) }
@@ -208,7 +208,7 @@ pub(crate) async fn graph_batch(mut call: Call) -> Result<Reply, Failure> {
             other => other,
         })?;
         let draft = ObservationDraft { text, source: source.flatten(), timestamp };
-        Ok(ObservationOf { entity: EntityRef(entity), draft })
+        Ok(BatchObservation { entity: EntityRef(entity), draft })
     });
     let relations = relations.into_iter().map(|NewRelation { from, relation_type, to }| RelationDraft {
         from: EntityRef(from),
@@ -517,7 +517,7 @@ pub(crate) async fn graph_add_doc_pointer(mut call: Call) -> Result<Reply, Failu
     let pointed =
         bank.add_pointer(&call.caller, &EntityRef(entity_name_or_id), pointer).await.map_err(|error| {
             match error {
-                GraphError::EntityNotFound { asked, suggestions } => Failure::Hinted {
+                GraphError::EntityNotFound { name: asked, suggestions } => Failure::Hinted {
                     text: format!("Entity \"{asked}\" not found. Create it first with graph_upsert_entity."),
                     hint: did_you_mean(&suggestions),
                 },

@@ -66,7 +66,7 @@ pub(crate) enum Failure {
     /// The storage has no free connection.
     Overloaded,
     /// The call's key is void: over HTTP the reply is a 401.
-    KeyVoid,
+    KeyInvalid,
     /// There is no memory for the reply.
     NoMemory(NoMemory),
 }
@@ -106,7 +106,7 @@ impl From<StoreError> for Failure {
             StoreError::Unavailable(detail) => Self::Internal(detail),
             StoreError::Unreachable(detail) => Self::Unreachable(detail),
             StoreError::Overloaded => Self::Overloaded,
-            StoreError::KeyVoid => Self::KeyVoid,
+            StoreError::KeyInvalid => Self::KeyInvalid,
             StoreError::Busy | StoreError::Denied => Self::Own(error.to_string()),
             other => Self::Said(other.to_string()),
         }
@@ -190,7 +190,7 @@ pub(crate) fn into_result(outcome: Result<Reply, Failure>, fault: Uuid) -> Resul
         Err(Failure::Internal(detail)) => Err(internal(&detail, fault)),
         Err(Failure::Unreachable(detail)) => Err(unreachable(&detail, fault)),
         Err(Failure::Overloaded) => Err(overloaded()),
-        Err(Failure::KeyVoid) => Err(key_void()),
+        Err(Failure::KeyInvalid) => Err(key_void()),
         Err(Failure::NoMemory(full)) => Err(no_memory(full)),
     }
 }
@@ -232,7 +232,7 @@ fn overloaded() -> ErrorData {
 }
 
 fn key_void() -> ErrorData {
-    ErrorData::new(KEY_VOID, StoreError::KeyVoid.to_string(), None)
+    ErrorData::new(KEY_VOID, StoreError::KeyInvalid.to_string(), None)
 }
 
 /// There is no memory for a reply; over HTTP the status shows it, too.
@@ -258,7 +258,7 @@ pub(crate) fn store_fault(error: &StoreError, fault: Uuid) -> ErrorData {
         StoreError::Unavailable(detail) => internal(detail, fault),
         StoreError::Unreachable(detail) => unreachable(detail, fault),
         StoreError::Overloaded => overloaded(),
-        StoreError::KeyVoid => key_void(),
+        StoreError::KeyInvalid => key_void(),
         StoreError::Denied => ErrorData::invalid_request(error.to_string(), None),
         other => ErrorData::internal_error(other.to_string(), None),
     }
