@@ -235,24 +235,7 @@ impl DecisionReader<'_, '_> {
         for block in blocks(self.outline, range) {
             let (line, is_item) = match &block {
                 Block::Label(text) => {
-                    let words = plain(text);
-                    let bare = words.trim_end_matches([':', '：', ' ']);
-                    let under = is_structural(bare) && !is_decision_word(bare);
-                    part = under.then(|| bare.to_owned());
-                    if let Some((date, rest)) = dated(bare) {
-                        date_above = Some(date);
-                        if content(rest).is_some() {
-                            self.entry(rest, Some(date), only_dated);
-                        }
-                    } else if !under
-                        && !is_decision_word(bare)
-                        && Role::of_heading(bare).is_none()
-                        && !only_dated
-                        && text.starts_with("**")
-                    {
-                        self.entry(bare, date_above, only_dated);
-                        part = Some(String::new());
-                    }
+                    self.label(text, only_dated, &mut date_above, &mut part);
                     continue;
                 }
                 Block::Item(item) if item.depth > 0 => {
@@ -289,13 +272,7 @@ impl DecisionReader<'_, '_> {
                 part = None;
             }
             if let Some(part) = &part {
-                if let Some(last) = self.found.last_mut()
-                    && last.summary.is_empty()
-                    && (part.is_empty() || Record::gives_reasons(part))
-                    && let Some(words) = content(&line)
-                {
-                    last.summary = words;
-                }
+                self.summarise_last(part, &line);
                 continue;
             }
             if is_resolved(&line) && line.starts_with("~~") {
@@ -311,6 +288,45 @@ impl DecisionReader<'_, '_> {
             {
                 self.entry(&words, date_above, only_dated);
             }
+        }
+    }
+
+    /// Reads a label: a date for the lines below, a decision, or the name of a part of the last decision.
+    fn label(
+        &mut self,
+        text: &str,
+        only_dated: bool,
+        date_above: &mut Option<DateTime>,
+        part: &mut Option<String>,
+    ) {
+        let words = plain(text);
+        let bare = words.trim_end_matches([':', '：', ' ']);
+        let under = is_structural(bare) && !is_decision_word(bare);
+        *part = under.then(|| bare.to_owned());
+        if let Some((date, rest)) = dated(bare) {
+            *date_above = Some(date);
+            if content(rest).is_some() {
+                self.entry(rest, Some(date), only_dated);
+            }
+        } else if !under
+            && !is_decision_word(bare)
+            && Role::of_heading(bare).is_none()
+            && !only_dated
+            && text.starts_with("**")
+        {
+            self.entry(bare, *date_above, only_dated);
+            *part = Some(String::new());
+        }
+    }
+
+    /// Uses a line of a part of the last decision as its summary, if the part gives reasons.
+    fn summarise_last(&mut self, part: &str, line: &str) {
+        if let Some(last) = self.found.last_mut()
+            && last.summary.is_empty()
+            && (part.is_empty() || Record::gives_reasons(part))
+            && let Some(words) = content(line)
+        {
+            last.summary = words;
         }
     }
 
